@@ -1,0 +1,174 @@
+r"""The iteration loop, written once.
+
+A method is data: four pure functions over a problem $p$ and a state $s$ (any pytrees),
+
+$$ s_0 = \mathrm{init}(p), \qquad s_{t+1} = \mathrm{step}(p, s_t), \qquad
+   \mathrm{done}(p, s_t) \in \{\text{go on}, \text{reason to end}\}, $$
+
+and the scalars ``measure(p, s)`` that are recorded at every iteration. Two loops run any method:
+
+- ``pure``: one ``lax.while_loop``. It works under ``jit`` and ``vmap`` and cannot be stopped.
+- ``Chunked``: short jitted chunks driven from Python. It reports progress, stops when asked,
+  and hands back the state, from which it can go on later.
+
+Both return a ``Run`` and both give bitwise the same iterates.
+"""
+
+import enum
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+type Tree = Any
+_BUFFER = 64  # rows of the trace buffer of one chunk; a chunk never runs more iterations
+
+
+class Reason(enum.IntEnum):
+    """Why an iteration ended. ``advice`` says what to do about it."""
+
+    RUNNING = 0
+    CONVERGED = 1
+    STALLED = 2
+    MAX_ITERATIONS = 3
+    STOPPED = 4
+    NOT_FINITE = 5
+
+    @property
+    def converged(self) -> bool:
+        return self is Reason.CONVERGED
+
+    @property
+    def advice(self) -> str:
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Reason.RUNNING: "still running",
+    Reason.CONVERGED: "the stopping rule was met",
+    Reason.STALLED: "no further progress was possible at this precision: loosen the tolerance, "
+    "or strengthen the regularization",
+    Reason.MAX_ITERATIONS: "the iteration limit was reached: raise max_iterations or loosen the tolerance",
+    Reason.STOPPED: "stopped on request: this is the best answer so far, run again to finish it",
+    Reason.NOT_FINITE: "a value became infinite or NaN: strengthen the regularization, rescale the cost, "
+    "or use float64",
+}
+
+
+class Method(NamedTuple):
+    """Four module-level pure functions. Everything that varies is in the problem or the state."""
+
+    init: Callable[[Tree], Tree]
+    step: Callable[[Tree, Tree], Tree]
+    done: Callable[[Tree, Tree], jax.Array]  # int32 scalar, a Reason; RUNNING to go on
+    measure: Callable[[Tree, Tree], dict[str, jax.Array]]  # scalars, recorded after every step
+
+
+class Run(NamedTuple):
+    """What a loop returns. ``trace`` has one row per iteration, NaN after the last one."""
+
+    state: Tree
+    iterations: Any  # int32 scalar
+    reason: Any  # int32 scalar, a Reason
+    trace: Mapping[str, Any]  # name -> (rows,)
+
+
+class Progress(NamedTuple):
+    """What a report callback receives after every chunk."""
+
+    iteration: int
+    max_iterations: int
+    trace: Mapping[str, np.ndarray]  # the whole trace so far
+    state: Tree
+    seconds: float  # since the loop began, without compilation of the first chunk
+
+
+type Report = Callable[[Progress], bool | None]
+"""Called after every chunk. Return True to end the loop and keep the state; raise to abandon it."""
+
+
+class Loop(Protocol):
+    """What a study's ``compute`` receives: ``pure`` or a ``Chunked``."""
+
+    def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run: ...
+
+
+def _advance(method: Method, rows: int, problem: Tree, state: Tree, reason: jax.Array, limit: jax.Array):
+    """Run at most ``limit <= rows`` steps; returns state, steps, reason and the trace of these steps."""
+    shapes = jax.eval_shape(method.measure, problem, state)
+    buffers = {name: jnp.full((rows,), jnp.nan, shape.dtype) for name, shape in shapes.items()}
+
+    def keep_going(carry):
+        _, count, reason, _ = carry
+        return (reason == Reason.RUNNING) & (count < limit)
+
+    def body(carry):
+        state, count, _, buffers = carry
+        state = method.step(problem, state)
+        measured = method.measure(problem, state)
+        buffers = {name: buffers[name].at[count].set(measured[name]) for name in buffers}
+        return state, count + 1, jnp.asarray(method.done(problem, state), jnp.int32), buffers
+
+    return jax.lax.while_loop(keep_going, body, (state, jnp.int32(0), jnp.asarray(reason, jnp.int32), buffers))
+
+
+def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
+    """Run ``method`` to its end in one ``lax.while_loop``.
+
+    Works under ``jit`` and ``vmap``. ``max_iterations`` is static: it sizes the trace. Under ``vmap``
+    a member that is done keeps its state unchanged while the others go on.
+    """
+    state = method.init(problem) if state is None else state
+    start = jnp.asarray(method.done(problem, state), jnp.int32)
+    state, count, reason, trace = _advance(method, max_iterations, problem, state, start, jnp.int32(max_iterations))
+    return Run(state, count, jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason), trace)
+
+
+_chunk = jax.jit(partial(_advance), static_argnums=(0, 1))
+_start = jax.jit(lambda method, problem: method.init(problem), static_argnums=0)
+_check = jax.jit(lambda method, problem, state: jnp.asarray(method.done(problem, state), jnp.int32), static_argnums=0)
+
+
+class Chunked:
+    """Run a method in jitted chunks of about ``seconds``, reporting after each.
+
+    Args:
+        report: called with a ``Progress`` after every chunk; returning True ends the loop and keeps
+            the state, an exception passes through.
+        seconds: aimed duration of a chunk, so that a stop is felt at once.
+    """
+
+    def __init__(self, report: Report | None = None, seconds: float = 0.1):
+        self.report = report
+        self.seconds = seconds
+
+    def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
+        state = _start(method, problem) if state is None else state
+        reason = _check(method, problem, state)
+        parts: list[dict[str, np.ndarray]] = []
+        done, size, elapsed = 0, 4, 0.0
+        while int(reason) == Reason.RUNNING and done < max_iterations:
+            limit = min(size, _BUFFER, max_iterations - done)
+            began = time.perf_counter()
+            state, count, reason, trace = _chunk(method, _BUFFER, problem, state, reason, jnp.int32(limit))
+            count = int(count)  # waits for the device
+            spent = time.perf_counter() - began
+            parts.append({name: np.asarray(rows)[:count] for name, rows in trace.items()})
+            if done:  # the first chunk may have compiled
+                elapsed += spent
+                size = int(np.clip(size * self.seconds / max(spent, 1e-6), 1, 4 * size))
+            done += count
+            if self.report and self.report(Progress(done, max_iterations, _joined(parts), state, elapsed)):
+                if int(reason) == Reason.RUNNING:
+                    reason = Reason.STOPPED
+        if int(reason) == Reason.RUNNING:
+            reason = Reason.MAX_ITERATIONS
+        return Run(state, done, int(reason), _joined(parts))
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
