@@ -1,0 +1,107 @@
+r"""The discrete transport problem, checked once, at the door."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+
+class Problem(NamedTuple):
+    r"""Move the mass ``a`` of m sources to the mass ``b`` of n targets at a given cost.
+
+    $$ U(a, b) = \{ T \ge 0 : T 1 = a,\; T^\top 1 = b \} $$
+
+    Build it with ``problem`` or ``from_points``, which check their input; inside ``jit`` and
+    ``vmap`` the tuple itself is the constructor and checks nothing.
+    """
+
+    cost: Float[Array, "*batch m n"]
+    a: Float[Array, "*batch m"]
+    b: Float[Array, "*batch n"]
+
+    @property
+    def T(self) -> "Problem":
+        """The same problem with sources and targets exchanged."""
+        return Problem(jnp.swapaxes(self.cost, -1, -2), self.b, self.a)
+
+
+def problem(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Problem:
+    r"""Check and build a ``Problem``.
+
+    Args:
+        cost: (m, n), finite.
+        a: (m,) positive source masses; uniform of total mass 1 (or of the total of ``b``) when omitted.
+        b: (n,) positive target masses; likewise.
+
+    Raises:
+        ValueError: a shape that does not fit, a value that is not finite, a mass that is not positive,
+            or totals that differ by more than 1e-6 relative. ``b`` is rescaled by what remains.
+    """
+    cost = np.asarray(cost)
+    if cost.dtype.kind not in "fiu":
+        raise ValueError(f"the cost has type {cost.dtype}, but real numbers are needed")
+    if not np.issubdtype(cost.dtype, np.floating):
+        cost = cost.astype(jnp.zeros(()).dtype)
+    if cost.ndim != 2 or 0 in cost.shape:
+        raise ValueError(f"the cost has shape {cost.shape}, but a matrix (sources, targets) without empty side is needed")
+    if not np.isfinite(cost).all():
+        i, j = np.argwhere(~np.isfinite(cost))[0]
+        raise ValueError(f"the cost is {cost[i, j]} at row {i}, column {j}: every entry must be finite")
+    m, n = cost.shape
+    total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
+    a = _mass("a", a, m, "rows", total, cost.dtype)
+    b = _mass("b", b, n, "columns", total, cost.dtype)
+    total_a, total_b = float(a.sum()), float(b.sum())
+    if abs(total_a - total_b) > 1e-6 * total_a:
+        raise ValueError(
+            f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree"
+        )
+    return Problem(jnp.asarray(cost), jnp.asarray(a), jnp.asarray(b * (total_a / total_b)))
+
+
+def from_points(
+    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, p: float = 2.0
+) -> Problem:
+    r"""The problem between two clouds of points with cost $c_{ij} = \|x_i - y_j\|_2^p$.
+
+    Args:
+        x: (m, d) sources.
+        y: (n, d) targets.
+        a, b: masses, as in ``problem``.
+        p: positive power of the Euclidean distance.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"the points have shapes {x.shape} and {y.shape}, but two tables (points, dimension) of one dimension are needed"
+        )
+    for name, points in (("x", x), ("y", y)):
+        if points.dtype.kind not in "fiu" or not np.isfinite(points).all():
+            raise ValueError(f"the points {name} must be finite real numbers; look at row {_first_bad(points)}")
+    if not p > 0:
+        raise ValueError(f"p = {p}, but the power of the distance must be positive")
+    x, y = (z if np.issubdtype(z.dtype, np.floating) else z.astype(jnp.zeros(()).dtype) for z in (x, y))
+    squared = sum((x[:, k, None] - y[None, :, k]) ** 2 for k in range(x.shape[1]))  # exact zeros, unlike the expansion
+    return problem(squared if p == 2 else squared ** (p / 2), a, b)
+
+
+def _mass(name: str, mass: ArrayLike | None, size: int, side: str, total: float, dtype: np.dtype) -> np.ndarray:
+    if mass is None:
+        return np.full(size, total / size, dtype)
+    mass = np.asarray(mass)
+    if mass.shape != (size,):
+        raise ValueError(f"{name} has shape {mass.shape}, but the cost has {size} {side}: {name} must have shape ({size},)")
+    if mass.dtype.kind not in "fiu" or not np.isfinite(mass).all():
+        raise ValueError(f"{name} must be finite real numbers; entry {_first_bad(mass)} is not")
+    if not (mass > 0).all():
+        i = int(np.argmax(~(mass > 0)))
+        raise ValueError(f"{name}[{i}] = {mass[i]:.6g}, but every mass must be positive: leave out points without mass")
+    return mass.astype(dtype)
+
+
+def _first_bad(values: np.ndarray) -> int:
+    if values.dtype.kind not in "fiu":
+        return 0
+    return int(np.argwhere(~np.isfinite(values))[0][0]) if not np.isfinite(values).all() else 0
