@@ -1,0 +1,211 @@
+"""What a study can be asked to vary: ``param`` parameters that also know scale, unit, symbol and group.
+
+Every face reads the same declaration, so bounds are enforced everywhere with the same sentence.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import param
+from param.parameterized import Undefined
+
+_EXTRA = {
+    "symbol": "",  # how it is written in mathematics, plain Unicode: "γ"
+    "unit": "",
+    "scale": "linear",  # or "log"
+    "group": "parameters",  # heading on the page: "parameters" or "more"
+    "traced": True,  # False: another value is another compiled program
+    "sweepable": True,
+    "when": None,  # {"regularizer": ("k-sparse",)}: only meaningful then
+    "soft": None,  # (low, high) that a slider spans; the data may narrow it
+}
+
+
+class _Described:
+    """The extra slots and the one sentence shared by all kinds of parameter."""
+
+    __slots__ = ()
+
+    def _describe(self, extra: Mapping[str, Any]) -> None:
+        for slot in _EXTRA:
+            setattr(self, slot, extra.get(slot, Undefined))
+
+    def allowed(self) -> str:
+        raise NotImplementedError
+
+    def refuse(self, value: Any, why: str = "") -> str:
+        """The sentence: the name, the value given, what is allowed."""
+        given = repr(value) if isinstance(value, str) else f"{value}"
+        return f"{self.name} = {given} is not allowed: {why or self.allowed()}"  # pyright: ignore
+
+    def parse(self, text: str) -> Any:
+        """The value that ``text`` from a command line or a link stands for; raises ValueError or TypeError."""
+        raise NotImplementedError
+
+
+def _span(bounds: tuple[Any, Any] | None, open_low: bool = False) -> str:
+    low, high = bounds or (None, None)
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f" {'greater than' if open_low else 'of at least'} {low:g}"
+    if low is None:
+        return f" of at most {high:g}"
+    return f" {'above' if open_low else 'from'} {low:g} {'and up to' if open_low else 'to'} {high:g}"
+
+
+class Real(_Described, param.Number):
+    """A real number, with a linear or logarithmic scale."""
+
+    __slots__ = list(_EXTRA)
+    _slot_defaults = {**param.Number._slot_defaults, **_EXTRA}
+
+    def __init__(self, default: float = 0.0, **settings: Any):
+        self._describe(settings)
+        super().__init__(default, **{k: v for k, v in settings.items() if k not in _EXTRA})
+
+    def allowed(self) -> str:
+        open_low = self.inclusive_bounds[0] is False
+        return f"it must be a number{_span(self.bounds, open_low)}"
+
+    def _validate(self, val: Any) -> None:
+        if callable(val) or isinstance(val, bool) or not _is_number(val):
+            raise TypeError(self.refuse(val))
+        low, high = self.bounds or (None, None)
+        below = low is not None and (val < low if self.inclusive_bounds[0] else val <= low)
+        above = high is not None and (val > high if self.inclusive_bounds[1] else val >= high)
+        if below or above or not math.isfinite(val):
+            raise ValueError(self.refuse(val))
+
+    def parse(self, text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise TypeError(self.refuse(text)) from None
+
+
+class Whole(_Described, param.Integer):
+    """A whole number."""
+
+    __slots__ = list(_EXTRA)
+    _slot_defaults = {**param.Integer._slot_defaults, **_EXTRA}
+
+    def __init__(self, default: int = 0, **settings: Any):
+        self._describe(settings)
+        super().__init__(default, **{k: v for k, v in settings.items() if k not in _EXTRA})
+
+    def allowed(self) -> str:
+        return f"it must be a whole number{_span(self.bounds)}"
+
+    def _validate(self, val: Any) -> None:
+        if isinstance(val, bool) or not _is_number(val) or val != val or val != int(val) or isinstance(val, float):
+            raise TypeError(self.refuse(val))
+        low, high = self.bounds or (None, None)
+        if (low is not None and val < low) or (high is not None and val > high):
+            raise ValueError(self.refuse(val))
+
+    def parse(self, text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise TypeError(self.refuse(text)) from None
+
+
+class Choice(_Described, param.Selector):
+    """One of a few named options."""
+
+    __slots__ = list(_EXTRA)
+    _slot_defaults = {**param.Selector._slot_defaults, **_EXTRA}
+
+    def __init__(self, objects: list[str], default: str | None = None, **settings: Any):
+        settings.setdefault("traced", False)
+        self._describe(settings)
+        super().__init__(
+            objects=objects,
+            default=objects[0] if default is None else default,
+            **{k: v for k, v in settings.items() if k not in _EXTRA},
+        )
+
+    def allowed(self) -> str:
+        return f"it must be one of {', '.join(self.objects)}"
+
+    def _validate(self, val: Any) -> None:
+        if val not in list(self.objects):
+            raise ValueError(self.refuse(val))
+
+    def parse(self, text: str) -> str:
+        return text
+
+
+class Switch(_Described, param.Boolean):
+    """On or off."""
+
+    __slots__ = list(_EXTRA)
+    _slot_defaults = {**param.Boolean._slot_defaults, **_EXTRA}
+
+    def __init__(self, default: bool = False, **settings: Any):
+        settings.setdefault("traced", False)
+        self._describe(settings)
+        super().__init__(default, **{k: v for k, v in settings.items() if k not in _EXTRA})
+
+    def allowed(self) -> str:
+        return "it must be true or false"
+
+    def _validate(self, val: Any) -> None:
+        if not isinstance(val, bool):
+            raise TypeError(self.refuse(val))
+
+    def parse(self, text: str) -> bool:
+        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+        if text.lower() not in words:
+            raise TypeError(self.refuse(text))
+        return words[text.lower()]
+
+
+class DataSource(_Described, param.Parameter):
+    """The name of a data set, the path of a file, or a ``lab.datasets.Data`` at hand."""
+
+    __slots__ = list(_EXTRA)
+    _slot_defaults = {**param.Parameter._slot_defaults, **_EXTRA}
+
+    def __init__(self, default: str = "", **settings: Any):
+        settings.setdefault("traced", False)
+        settings.setdefault("sweepable", False)
+        self._describe(settings)
+        super().__init__(default, **{k: v for k, v in settings.items() if k not in _EXTRA})
+
+    def allowed(self) -> str:
+        return "it must be the name of a data set, the path of a file, or a lab.datasets.Data"
+
+    def _validate(self, val: Any) -> None:
+        if not (isinstance(val, str) and val) and not hasattr(val, "sha256"):
+            raise TypeError(self.refuse(val))
+
+    def parse(self, text: str) -> str:
+        return text
+
+
+type Parameter = Real | Whole | Choice | Switch | DataSource
+
+
+def kind_of(parameter: Parameter) -> str:
+    """The type that ``lab show --json`` reports."""
+    return {Real: "number", Whole: "integer", Choice: "choice", Switch: "boolean", DataSource: "data"}[type(parameter)]
+
+
+def bounds_of(parameter: Parameter) -> list[Any] | None:
+    """[low, high] of a number (None where open), the options of a choice, None otherwise."""
+    if isinstance(parameter, Choice):
+        return list(parameter.objects)
+    if isinstance(parameter, Real | Whole):
+        return list(parameter.bounds) if parameter.bounds else [None, None]
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, str)
