@@ -4,8 +4,8 @@ Every face reads the same declaration, so bounds are enforced everywhere with th
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import param
 from param.parameterized import Undefined
@@ -31,17 +31,14 @@ class _Described:
         for slot in _EXTRA:
             setattr(self, slot, extra.get(slot, Undefined))
 
-    def allowed(self) -> str:
-        raise NotImplementedError
+    name: str
+    allowed: Callable[[], str]  # what may be given: "it must be ..."
+    parse: Callable[[str], Any]  # the value that a text from a command line or a link stands for
 
     def refuse(self, value: Any, why: str = "") -> str:
         """The sentence: the name, the value given, what is allowed."""
         given = repr(value) if isinstance(value, str) else f"{value}"
-        return f"{self.name} = {given} is not allowed: {why or self.allowed()}"  # pyright: ignore
-
-    def parse(self, text: str) -> Any:
-        """The value that ``text`` from a command line or a link stands for; raises ValueError or TypeError."""
-        raise NotImplementedError
+        return f"{self.name} = {given} is not allowed: {why or self.allowed()}"
 
 
 def _span(bounds: tuple[Any, Any] | None, open_low: bool = False) -> str:
@@ -59,7 +56,7 @@ class Real(_Described, param.Number):
     """A real number, with a linear or logarithmic scale."""
 
     __slots__ = list(_EXTRA)
-    _slot_defaults = {**param.Number._slot_defaults, **_EXTRA}
+    _slot_defaults: ClassVar[dict[str, Any]] = {**param.Number._slot_defaults, **_EXTRA}
 
     def __init__(self, default: float = 0.0, **settings: Any):
         self._describe(settings)
@@ -89,7 +86,7 @@ class Whole(_Described, param.Integer):
     """A whole number."""
 
     __slots__ = list(_EXTRA)
-    _slot_defaults = {**param.Integer._slot_defaults, **_EXTRA}
+    _slot_defaults: ClassVar[dict[str, Any]] = {**param.Integer._slot_defaults, **_EXTRA}
 
     def __init__(self, default: int = 0, **settings: Any):
         self._describe(settings)
@@ -116,7 +113,7 @@ class Choice(_Described, param.Selector):
     """One of a few named options."""
 
     __slots__ = list(_EXTRA)
-    _slot_defaults = {**param.Selector._slot_defaults, **_EXTRA}
+    _slot_defaults: ClassVar[dict[str, Any]] = {**param.Selector._slot_defaults, **_EXTRA}
 
     def __init__(self, objects: list[str], default: str | None = None, **settings: Any):
         settings.setdefault("traced", False)
@@ -142,7 +139,7 @@ class Switch(_Described, param.Boolean):
     """On or off."""
 
     __slots__ = list(_EXTRA)
-    _slot_defaults = {**param.Boolean._slot_defaults, **_EXTRA}
+    _slot_defaults: ClassVar[dict[str, Any]] = {**param.Boolean._slot_defaults, **_EXTRA}
 
     def __init__(self, default: bool = False, **settings: Any):
         settings.setdefault("traced", False)
@@ -157,7 +154,16 @@ class Switch(_Described, param.Boolean):
             raise TypeError(self.refuse(val))
 
     def parse(self, text: str) -> bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+        words = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }
         if text.lower() not in words:
             raise TypeError(self.refuse(text))
         return words[text.lower()]
@@ -167,7 +173,7 @@ class DataSource(_Described, param.Parameter):
     """The name of a data set, the path of a file, or a ``lab.datasets.Data`` at hand."""
 
     __slots__ = list(_EXTRA)
-    _slot_defaults = {**param.Parameter._slot_defaults, **_EXTRA}
+    _slot_defaults: ClassVar[dict[str, Any]] = {**param.Parameter._slot_defaults, **_EXTRA}
 
     def __init__(self, default: str = "", **settings: Any):
         settings.setdefault("traced", False)

@@ -1,0 +1,32 @@
+"""Where the lab keeps its things, and what every entry point turns on first."""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The folder ``LAB_HOME``; by default the platform's user data folder."""
+    from platformdirs import user_data_path
+
+    return Path(os.environ.get("LAB_HOME") or user_data_path("transport-lab"))
+
+
+def cache() -> Path:
+    """The folder for what can be made again: compiled programs, thumbnails, verdicts."""
+    folder = home() / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def start() -> None:
+    """Turn on float64 and the cache of compiled programs: for entry points only, before the first array."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    try:
+        folder = cache() / "xla"
+        folder.mkdir(exist_ok=True)
+    except OSError:  # a read-only home costs compile time, nothing else
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

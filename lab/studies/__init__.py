@@ -1,0 +1,24 @@
+"""Studies: one file for each method, the contract they keep, and the registry that finds them."""
+
+from typing import Any
+
+from .base import Outcome, Study, edited
+from .declare import Claim, Limit, Paper, Picture, Pictures, Preset, Result, Verdict
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
+from .registry import catalogue, find, load_file, register
+from .verify import verify
+
+__all__ = [
+    "Choice", "Claim", "DataSource", "Limit", "Outcome", "Paper", "Parameter", "Picture", "Pictures", "Preset", "Real",
+    "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "kind_of", "load_file",
+    "register", "verify",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Built-in studies by class name: ``from lab.studies import SparseOT``."""
+    if not name.startswith("_"):
+        for study in catalogue():
+            if study.__name__ == name and study.__module__.startswith(__name__):
+                return study
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,461 @@
+"""The contract: a study says which parameters there are, what is computed, how it is labelled and how it is seen.
+
+Every face (notebook, command line, page, figure, sweep) is derived from this declaration and knows of
+no particular method.
+"""
+
+import base64
+import json
+import platform
+import shlex
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import cache
+from itertools import product
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urlencode
+
+import jax
+import numpy as np
+import param
+import xarray as xr
+
+import lab
+from lab import datasets
+from lab.datasets import Data
+from lab.numerics import Chunked, Loop, Progress, Reason, Report
+
+from .clock import clocked
+from .declare import Claim, Limit, Paper, Picture, Pictures, Preset, Result
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole
+
+RECIPE_FORMAT = 1
+_EMBED = 1 << 20  # bytes of packed data that travel inside a recipe
+
+
+class Outcome(NamedTuple):
+    """A labelled result and, where the method has one, the state to start a neighbouring run from."""
+
+    result: xr.Dataset
+    warm: Any
+
+
+class Study(param.Parameterized):
+    """Base of all studies. A study sets the class attributes, adds parameters, and writes ``compute``.
+
+    Attributes:
+        slug: its name on every face, lower case with hyphens.
+        version: raised when the same parameters give other results than before.
+        kind: the kind of data it takes.
+        about: three sentences: what it is, what to move, what to look for.
+        mathematics: Markdown with LaTeX between dollars.
+        results: the variables of a result.
+        dims: for each dimension a label and a unit.
+        data_options: parameters that are handed to a named data set, where it has an option of that name.
+    """
+
+    slug: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    field: ClassVar[str] = ""
+    paper: ClassVar[Paper]
+    about: ClassVar[str] = ""
+    mathematics: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    kind: ClassVar[str] = ""
+    results: ClassVar[tuple[Result, ...]] = ()
+    dims: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    pictures: ClassVar[Pictures] = Pictures()
+    presets: ClassVar[tuple[Preset, ...]] = ()
+    claims: ClassVar[tuple[Claim, ...]] = ()
+    data_options: ClassVar[tuple[str, ...]] = ("seed",)
+
+    data = DataSource(doc="a named data set, or the path of a file of yours")
+    seed = Whole(0, bounds=(0, 2**31 - 1), soft=(0, 20), group="more", traced=False, doc="seed of all that is random")
+
+    def __init__(self, **values: Any):
+        known = self.parameters()
+        for name in values:
+            if name not in known:
+                close = get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"its parameters are {', '.join(known)}"
+                raise ValueError(f"{self.slug} has no parameter {name!r}; {hint}")
+        super().__init__(**values)
+
+    # ---- what a study writes ---------------------------------------------------------------------------------
+
+    @classmethod
+    def prepare(cls, data: Data) -> Any:
+        """The arrays that ``compute`` needs, as a pytree: on the host, once for each data set, cached."""
+        return dict(data.arrays)
+
+    @classmethod
+    def limits(cls, data: Data) -> Mapping[str, Limit]:
+        """Ranges that the data at hand allow; enforced on every face, and the ends of the sliders."""
+        return {}
+
+    @staticmethod
+    def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+        """Answer the question: pure JAX when ``loop`` is ``lab.numerics.pure``.
+
+        Args:
+            inputs: what ``prepare`` returned.
+            p: the parameters by name; traced ones may be JAX tracers.
+            loop: runs every iterative method.
+            warm: the ``warm`` entry of an earlier output of equal shapes, or None.
+
+        Returns:
+            the variables of ``results`` by name, and ``reason`` (a ``Reason``), ``warm`` where it has them.
+        """
+        raise TypeError("a study must define compute")
+
+    @classmethod
+    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+        """Coordinates beyond counting, by dimension or as (dims, values, attributes)."""
+        return {}
+
+    @classmethod
+    def advice(cls, result: xr.Dataset) -> str:
+        """One sentence on what is not as it should be and what to try; "" when all is well."""
+        return ""
+
+    # ---- what a study inherits -------------------------------------------------------------------------------
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """The declared parameters in order: the data first, ``seed`` last."""
+        own = {name: p for name, p in cls.param.objects("existing").items() if isinstance(p, _KINDS)}
+        first = {"data": own.pop("data")}
+        last = {"seed": own.pop("seed")}
+        return first | own | last
+
+    def values(self) -> dict[str, Any]:
+        """Every parameter's value by name."""
+        return {name: getattr(self, name) for name in self.parameters()}
+
+    def but(self, **values: Any) -> "Study":
+        """A copy with other values."""
+        return type(self)(**(self.values() | values))
+
+    @classmethod
+    def preset(cls, name: str) -> "Study":
+        """The study as a preset has it."""
+        for preset in cls.presets:
+            if preset.name == name:
+                return cls(**preset.values)
+        raise ValueError(
+            f"{cls.slug} has no preset {name!r}; its presets are {', '.join(p.name for p in cls.presets) or 'none'}"
+        )
+
+    def load(self) -> Data:
+        """The data at hand; raises ValueError with a sentence where they can't be had."""
+        options = {name: getattr(self, name) for name in self.data_options}
+        return datasets.resolve(self.data, kind=self.kind, **options)
+
+    def check(self, data: Data) -> None:
+        """Refuse parameters that these data do not allow."""
+        for name, limit in self.limits(data).items():
+            if not limit.low <= getattr(self, name) <= limit.high:
+                parameter = self.parameters()[name]
+                kind = "a whole number" if isinstance(parameter, Whole) else "a number"
+                allowed = f"it must be {kind} from {limit.low:g} to {limit.high:g}, {limit.why}"
+                raise ValueError(parameter.refuse(getattr(self, name), allowed))
+
+    @classmethod
+    def inputs(cls, data: Data) -> Any:
+        """``prepare(data)``, remembered for the last few data sets."""
+        key = (cls, data.sha256)
+        with _prepared_lock:
+            if key in _prepared:
+                _prepared.move_to_end(key)
+                return _prepared[key]
+        made = cls.prepare(data)
+        with _prepared_lock:
+            _prepared[key] = made
+            while len(_prepared) > 8:
+                _prepared.popitem(last=False)
+        return made
+
+    def run(self, report: Report | None = None) -> xr.Dataset:
+        """Compute the labelled result.
+
+        Args:
+            report: called with ``lab.numerics.Progress`` between chunks; True ends the run with what it has.
+
+        Returns:
+            a Dataset whose attributes hold the whole recipe.
+
+        Raises:
+            ValueError, TypeError: one sentence on what was given and what is allowed.
+        """
+        return self.execute(report).result
+
+    def execute(self, report: Report | None = None, warm: Any = None) -> Outcome:
+        """``run``, that can start from a neighbour's ``warm`` state and hands on its own.
+
+        A warm start may end in another of several equally good answers, so what is kept for good comes from ``run``.
+        """
+        data = self.load()
+        self.check(data)
+        if warm is not None and warm[0] != _shapes(data):
+            warm = None
+        with clocked() as clock:
+            inputs = self.inputs(data)
+            p = SimpleNamespace(**self.values())
+            output = jax.block_until_ready(self.compute(inputs, p, Chunked(report), warm[1] if warm else None))
+        state = output.pop("warm", None)
+        result = self._label(output, data, inputs)
+        result.attrs |= {"compile_seconds": round(clock.compile, 4), "run_seconds": round(clock.run, 4)}
+        result.attrs |= {"programs_compiled": clock.programs, "warm_start": int(warm is not None)}
+        return Outcome(result, None if state is None else (_shapes(data), state))
+
+    def along(self, report: Report | None = None, keep: Sequence[str] = (), **grid: Sequence[Any]) -> xr.Dataset:
+        """Run over a grid of parameter values, one after the other.
+
+        Args:
+            keep: the variables to keep; all when empty.
+            grid: values by parameter, ``k=[1, 2, 4]``.
+
+        Returns:
+            the Dataset of a run with one dimension more for each swept parameter.
+        """
+        for name in grid:
+            if name not in self.parameters() or not self.parameters()[name].sweepable:
+                raise ValueError(f"{self.slug} can't be swept along {name!r}")
+        points = list(product(*grid.values()))
+        if not points:
+            raise ValueError("a sweep needs at least one value for each parameter")
+        cells: list[xr.Dataset] = []
+        elapsed = 0.0
+
+        def inner(progress: Progress) -> bool | None:
+            return report and report(Progress(len(cells), len(points), {}, None, elapsed + progress.seconds))
+
+        for point in points:
+            cell = self.but(**dict(zip(grid, point, strict=True))).run(inner)
+            elapsed += cell.attrs["run_seconds"]
+            cells.append(cell[[name for name in keep if name in cell]] if keep else cell)
+        table = np.empty(len(points), object)
+        table[:] = cells
+        nested = table.reshape([len(values) for values in grid.values()]).tolist()
+        merged = xr.combine_nested(
+            nested,
+            concat_dim=list(grid),
+            combine_attrs="drop",
+            join="outer",
+            coords="different",
+            compat="equals",
+            data_vars="all",
+        )
+        for name, values in grid.items():
+            parameter = self.parameters()[name]
+            merged = merged.assign_coords(
+                {
+                    name: (
+                        name,
+                        np.asarray(values),
+                        {"long_name": parameter.label or name, "units": parameter.unit, "scale": parameter.scale},
+                    )
+                }
+            )
+        for name in merged.variables:
+            if name in cells[0].variables:
+                merged[name].attrs = cells[0][name].attrs
+        merged.attrs = dict(cells[0].attrs)
+        merged.attrs |= self._recipe_attrs(self.load())
+        merged.attrs["swept"] = json.dumps({name: [_plain(v) for v in values] for name, values in grid.items()})
+        for key in ("compile_seconds", "run_seconds", "programs_compiled"):
+            merged.attrs[key] = sum(cell.attrs[key] for cell in cells)
+        merged.attrs["converged"] = min(cell.attrs["converged"] for cell in cells)
+        merged.attrs["advice"] = next((cell.attrs["advice"] for cell in cells if cell.attrs["advice"]), "")
+        return merged
+
+    def picture_result(
+        self, picture: Picture, result: xr.Dataset | None = None, report: Report | None = None
+    ) -> xr.Dataset:
+        """The result that ``picture`` draws: ``result`` or a run where that serves, or the sweep it needs."""
+        if picture.along is None:
+            return self.run(report) if result is None else result
+        grid = picture.along(self, self.load())
+        if result is not None and set(grid) <= set(result.dims):
+            return result
+        return self.along(report, keep=picture.keep, **grid)
+
+    def _label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
+        reason = Reason(int(output.pop("reason", Reason.CONVERGED)))
+        output.setdefault("converged", reason.converged)
+        iterations = int(output.get("iterations", 0))
+        variables: dict[str, Any] = {}
+        for declared in self.results:
+            if declared.name not in output and declared.optional:
+                continue
+            values = np.asarray(output.pop(declared.name))
+            if "iteration" in declared.dims:  # a pure loop pads its trace
+                values = values[(slice(None),) * declared.dims.index("iteration") + (slice(iterations),)]
+            attrs = {"long_name": declared.label, "units": declared.unit, "description": declared.doc}
+            variables[declared.name] = (declared.dims, values, attrs)
+        output.pop("converged", None)
+        if output:
+            raise ValueError(f"compute of {self.slug} returned {', '.join(output)}, which results does not declare")
+        result = xr.Dataset(variables, coords=dict(self.coords(data, inputs)))
+        for dim in map(str, result.dims):
+            if dim not in result.coords:
+                result = result.assign_coords({dim: np.arange(result.sizes[dim])})
+            label, unit = self.dims.get(dim, (dim, ""))
+            result[dim].attrs = {"long_name": label, "units": unit} | result[dim].attrs
+        result.attrs = self._recipe_attrs(data) | {"converged": int(reason.converged), "reason": reason.name.lower()}
+        said = [] if reason.converged else [f"Not converged: {reason.advice}."]
+        result.attrs["advice"] = " ".join(filter(None, [*said, self.advice(result)]))
+        return result
+
+    def _recipe_attrs(self, data: Data) -> dict[str, Any]:
+        recipe = self.recipe(data)
+        return {
+            "title": f"{self.title}: {data.title}",
+            "study": self.slug,
+            "study_version": self.version,
+            "paper": self.paper.short,
+            "parameters": json.dumps(recipe["parameters"]),
+            "data_name": data.name,
+            "data_title": data.title,
+            "data_sha256": data.sha256,
+            "data_source": data.source,
+            "data_licence": data.licence,
+            "data_notices": " ".join(data.notices),
+            "seed": self.seed,
+            "dtype": recipe["dtype"],
+            "device": recipe["device"],
+            "versions": json.dumps(recipe["versions"]),
+            "command": recipe["command"],
+            "recipe": json.dumps(recipe),
+        }
+
+    def recipe(self, data: Data | None = None) -> dict[str, Any]:
+        """All that is needed to compute this run again, as plain JSON; ``from_recipe`` reads it."""
+        data = self.load() if data is None else data
+        named = isinstance(self.data, str) and datasets.entry_of(self.data) is not None
+        origin = {"name": data.name, "title": data.title, "kind": data.kind, "sha256": data.sha256}
+        origin |= {"source": data.source, "licence": data.licence, "named": named}
+        if not named:
+            packed = datasets.pack(data)
+            origin["embedded"] = base64.b64encode(packed).decode() if len(packed) <= _EMBED else ""
+        return {
+            "format": RECIPE_FORMAT,
+            "study": self.slug,
+            "study_version": self.version,
+            "parameters": {name: _plain(value) for name, value in self.values().items()},
+            "data": origin,
+            "dtype": str(jax.numpy.zeros(()).dtype),
+            "device": device(),
+            "versions": versions(),
+            "command": self.as_command(),
+        }
+
+    @classmethod
+    def from_recipe(cls, recipe: Mapping[str, Any]) -> "Study":
+        """The study that a recipe describes, on the very data: embedded, or found again and checked by hash."""
+        if recipe.get("study") != cls.slug:
+            raise ValueError(f"the recipe is of the study {recipe.get('study')!r}, not of {cls.slug}")
+        origin, parameters = recipe["data"], dict(recipe["parameters"])
+        if origin.get("embedded"):
+            data = datasets.unpack(base64.b64decode(origin["embedded"]))
+            parameters["data"] = data
+        made = cls(**parameters)
+        found = made.load().sha256
+        if found != origin["sha256"]:
+            raise ValueError(
+                f"the data {origin['name']!r} are not those of the recipe: "
+                f"their SHA-256 is {found[:12]}, it names {origin['sha256'][:12]}"
+            )
+        return made
+
+    def changed(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults."""
+        return {name: value for name, value in self.values().items() if value != self.parameters()[name].default}
+
+    def as_python(self) -> str:
+        """Code that gives this very run."""
+        values = {name: value.name if isinstance(value, Data) else value for name, value in self.changed().items()}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        if type(self).__module__.startswith("lab.studies."):
+            header = f"from lab.studies import {type(self).__name__}\n\n"
+        else:
+            header = f"from lab import studies\n\n{type(self).__name__} = studies.find({self.slug!r})\n"
+        return (
+            f"import lab\n{header}lab.notebook()  # float64, and the pictures inline\n"
+            f"study = {type(self).__name__}({arguments})\nresult = study.run()\n"
+        )
+
+    def as_command(self) -> str:
+        """The shell command that gives this very run."""
+        words = ["lab", "run", self.slug]
+        for name, value in self.changed().items():
+            words += [f"--{name.replace('_', '-')}", _text(value)]
+        return shlex.join(words)
+
+    def as_link(self) -> str:
+        """The address of this state on a lab server, from its root."""
+        values = {name: _text(value) for name, value in self.changed().items() if not isinstance(value, Data)}
+        return f"/{self.slug}" + (f"?{urlencode(values)}" if values else "")
+
+    def panel(self) -> Any:
+        """The live page, for a notebook cell."""
+        from lab.app import page  # a face: imported only when asked for
+
+        return page(self)
+
+
+_KINDS = (Real, Whole, Choice, Switch, DataSource)
+_prepared: OrderedDict[Any, Any] = OrderedDict()
+_prepared_lock = Lock()
+
+
+def edited(data: Data, **arrays: np.ndarray) -> Data:
+    """The data with other points: the cost follows them, what was known of the old ones does not."""
+    kept = {name: value for name, value in data.arrays.items() if name != "cost"}
+    name = data.name if data.name.endswith(", edited") else f"{data.name}, edited"
+    return replace(
+        data, name=name, title=f"{data.title.removesuffix(', edited')}, edited", arrays=kept | arrays, truth={}
+    )
+
+
+@cache
+def device() -> str:
+    """The device that JAX uses, in words."""
+    first = jax.devices()[0]
+    if first.platform == "cpu":
+        import os
+
+        return f"CPU, {os.cpu_count()} cores"
+    return f"{first.platform.upper()}, {first.device_kind}"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions that matter for a number."""
+    from importlib.metadata import version
+
+    return {"lab": lab.__version__, "python": platform.python_version()} | {
+        name: version(name) for name in ("jax", "jaxlib", "numpy", "scipy", "xarray")
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Data):
+        return value.name
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Data):
+        return value.name
+    return (
+        f"{value:.12g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    )
+
+
+def _shapes(data: Data) -> tuple:
+    return tuple((name, array.shape, array.dtype.str) for name, array in sorted(data.arrays.items()))

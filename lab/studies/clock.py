@@ -1,0 +1,51 @@
+"""How much of a run was compilation: JAX tells, this thread adds up."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import jax
+
+_EVENTS = ("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration", "backend_compile_duration")
+_local = threading.local()
+
+
+@dataclass
+class Clock:
+    """Wall seconds of a block: ``total``, the part spent tracing and compiling, and the number of programs compiled."""
+
+    total: float = 0.0
+    compile: float = 0.0
+    programs: int = 0
+
+    @property
+    def run(self) -> float:
+        return max(self.total - self.compile, 0.0)
+
+
+def _listen(event: str, duration_secs: float, **_: str | int) -> None:
+    clock = getattr(_local, "clock", None)
+    if clock is not None and event.endswith(_EVENTS):
+        clock.compile += duration_secs
+        clock.programs += event.endswith("backend_compile_duration")
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+@contextmanager
+def clocked() -> Iterator[Clock]:
+    """Time a block of this thread; blocks may be nested, the outer one then counts the inner one too."""
+    outer, clock = getattr(_local, "clock", None), Clock()
+    _local.clock = clock
+    began = time.perf_counter()
+    try:
+        yield clock
+    finally:
+        clock.total = time.perf_counter() - began
+        _local.clock = outer
+        if outer is not None:
+            outer.compile += clock.compile
+            outer.programs += clock.programs

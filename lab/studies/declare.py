@@ -1,0 +1,196 @@
+"""What a study declares besides its parameters: paper, results, pictures, presets, claims."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    from lab.datasets import Data
+    from lab.studies.base import Study
+
+type Mood = Literal["good", "warn", ""]
+
+
+class Paper(NamedTuple):
+    """The paper that a study stands for."""
+
+    authors: str
+    title: str
+    venue: str
+    year: int
+    url: str = ""
+
+    @property
+    def short(self) -> str:
+        return f"{self.authors} · {self.venue} {self.year}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One variable of a result.
+
+    Attributes:
+        dims: names of its dimensions; () for a scalar.
+        label: a few words under the number, on a page or on an axis.
+        doc: one sentence.
+        headline: shown in the strip of scalars and in the table of ``lab run``.
+        judge: what a value means: ``"good"``, ``"warn"`` or nothing; sees the value and the whole result.
+        optional: absent from some results (of other sizes, other data).
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    label: str
+    doc: str
+    unit: str = ""
+    headline: bool = False
+    judge: Callable[[float, xr.Dataset], Mood] | None = field(default=None, compare=False)
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A way to look at a result.
+
+    Attributes:
+        caption: one line that says how to read it.
+        draw: takes a result, returns a HoloViews object made with ``lab.studies.draw``.
+        applies: says why the result can't be drawn this way, in a sentence; "" when it can.
+        along: the sweep it needs: maps the study and its data to the values of each swept parameter.
+            The result that ``draw`` gets then has one dimension more for each.
+        keep: the variables of that sweep which it draws; all when empty.
+        edits: arrays of the data whose points may be dragged in this picture.
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[xr.Dataset], Any] = field(compare=False)
+    applies: Callable[[xr.Dataset], str] = field(default=lambda result: "", compare=False)
+    along: "Callable[[Study, Data], dict[str, Sequence[Any]]] | None" = field(default=None, compare=False)
+    keep: tuple[str, ...] = ()
+    edits: tuple[str, ...] = ()
+
+    def __call__(self, result: xr.Dataset) -> Any:
+        """The picture of ``result``; raises ValueError where it does not apply."""
+        why = self.applies(result)
+        if why:
+            raise ValueError(f"the picture {self.name} can't be drawn: {why}")
+        return self.draw(result)
+
+
+class Pictures:
+    """The pictures of a study, in order: by attribute, by name, by iteration."""
+
+    def __init__(self, *items: Picture):
+        self._items = {item.name: item for item in items}
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, name: str) -> Picture:
+        if name not in self._items:
+            raise ValueError(f"there is no picture {name!r}; there are {', '.join(self._items)}")
+        return self._items[name]
+
+    def __getattr__(self, name: str) -> Picture:
+        if name.startswith("_") or name not in self._items:
+            raise AttributeError(f"there is no picture {name!r}; there are {', '.join(self._items)}")
+        return self._items[name]
+
+    def __dir__(self) -> list[str]:
+        return list(self._items)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of parameter values: a figure of the paper, or a phenomenon worth seeing."""
+
+    name: str
+    title: str
+    doc: str
+    values: Mapping[str, Any]
+
+
+class Limit(NamedTuple):
+    """The range of a parameter that the data at hand allow, and why."""
+
+    low: float
+    high: float
+    why: str
+
+
+class Runs(Protocol):
+    """What a claim measures with: runs the study with other parameters; equal runs are computed once."""
+
+    def __call__(self, **parameters: Any) -> xr.Dataset: ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper or mathematics says, and this study can show.
+
+    Attributes:
+        statement: one sentence.
+        measure: computes the quantity from runs of the study.
+        expected: the number, or a function of the same runs that gives it.
+        relation: how measured stands to expected: ``"=="``, ``"<="`` or ``">="``.
+        tolerance: allowed deviation; relative to the expected value when ``relative``.
+        source: equation, table, closed form or independent solver.
+        quick: takes a few seconds at most; the tests and ``lab verify --quick`` run it.
+        should_hold: False where it is known to fail here; ``note`` then says why.
+    """
+
+    name: str
+    statement: str
+    measure: Callable[[Runs], float] = field(compare=False)
+    expected: float | Callable[[Runs], float] = field(compare=False)
+    source: str
+    relation: Literal["==", "<=", ">="] = "=="
+    tolerance: float = 0.0
+    relative: bool = False
+    quick: bool = True
+    should_hold: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a claim: the numbers, and whether it holds."""
+
+    claim: Claim
+    expected: float
+    measured: float
+    tolerance: float  # absolute
+    holds: bool
+    seconds: float
+    error: str = ""
+
+    @property
+    def surprising(self) -> bool:
+        """It fails although it should hold."""
+        return self.claim.should_hold and not self.holds
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``lab verify --json``."""
+        claim = self.claim
+        return {
+            "name": claim.name,
+            "statement": claim.statement,
+            "expected": self.expected,
+            "relation": claim.relation,
+            "measured": self.measured,
+            "tolerance": self.tolerance,
+            "source": claim.source,
+            "holds": self.holds,
+            "should_hold": claim.should_hold,
+            "quick": claim.quick,
+            "note": claim.note,
+            "error": self.error,
+            "seconds": round(self.seconds, 3),
+        }

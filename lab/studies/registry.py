@@ -1,0 +1,122 @@
+"""Where studies come from: the modules beside this one, installed packages, and a user's file."""
+
+import importlib.util
+import pkgutil
+import sys
+from difflib import get_close_matches
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from .base import Study
+
+_HOUSE = ("base", "clock", "declare", "draw", "parameters", "registry", "verify")
+_found: dict[str, type[Study]] = {}
+_scanned = False
+
+
+def catalogue() -> list[type[Study]]:
+    """All studies: built in, from the entry point group ``lab.studies``, and from files loaded so far."""
+    _scan()
+    return sorted(_found.values(), key=lambda study: (study.field, study.paper.year, study.title))
+
+
+def find(name: str) -> type[Study]:
+    """The study of that name, or the one in that ``.py`` file.
+
+    Raises:
+        ValueError: there is none; the sentence names close ones.
+    """
+    if name.endswith(".py"):
+        loaded = load_file(name)
+        if len(loaded) > 1:
+            raise ValueError(
+                f"{name} holds {len(loaded)} studies ({', '.join(s.slug for s in loaded)}): name one of them"
+            )
+        return loaded[0]
+    _scan()
+    if name not in _found:
+        close = get_close_matches(name, _found, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"the studies are {', '.join(sorted(_found))}"
+        raise ValueError(f"there is no study {name!r}; {hint}")
+    return _found[name]
+
+
+def load_file(path: str | Path) -> list[type[Study]]:
+    """Import a user's file and add the studies it defines."""
+    path = Path(path).expanduser().resolve()
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    module_name = f"lab_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None  # a .py path always has a loader
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as exception:
+        del sys.modules[module_name]
+        raise ValueError(f"{path.name} can't be imported: {type(exception).__name__}: {exception}") from exception
+    loaded = _studies_in(module)
+    if not loaded:
+        raise ValueError(f"{path.name} defines no study: a class derived from lab.studies.Study with a slug")
+    for study in loaded:
+        register(study)
+    return loaded
+
+
+def register(study: type[Study]) -> type[Study]:
+    """Add a study, after checking that its declaration is whole."""
+    problem = flaw(study)
+    if problem:
+        raise ValueError(f"the study {study.slug or study.__name__} is not complete: {problem}")
+    _found[study.slug] = study
+    return study
+
+
+def flaw(study: type[Study]) -> str:
+    """What is missing in a declaration, in a sentence; "" when nothing is."""
+    for attribute in ("slug", "title", "field", "about", "kind"):
+        if not getattr(study, attribute):
+            return f"it has no {attribute}"
+    if not hasattr(study, "paper"):
+        return "it has no paper"
+    if study.compute is Study.compute:
+        return "it does not define compute"
+    if not study.results:
+        return "it declares no results"
+    for name, parameter in study.parameters().items():
+        if not parameter.doc:
+            return f"the parameter {name} has no doc"
+    for preset in study.presets:
+        unknown = set(preset.values) - set(study.parameters())
+        if unknown:
+            return f"the preset {preset.name} sets {', '.join(sorted(unknown))}, which is no parameter"
+    return ""
+
+
+def _scan() -> None:
+    global _scanned
+    if _scanned:
+        return
+    _scanned = True
+    package = __package__ or "lab.studies"
+    for module in pkgutil.iter_modules(import_module(package).__path__):
+        if module.name not in _HOUSE:
+            for study in _studies_in(import_module(f"{package}.{module.name}")):
+                register(study)
+    for point in entry_points(group="lab.studies"):
+        register(point.load())
+
+
+def _studies_in(module: object) -> list[type[Study]]:
+    return [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type)
+        and issubclass(item, Study)
+        and item.slug
+        and item.__module__ == vars(module)["__name__"]
+    ]
