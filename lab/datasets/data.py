@@ -1,0 +1,67 @@
+"""What a data set is: named arrays with their origin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Data:
+    r"""Arrays with a name, an origin and a content hash. Read-only: one object may serve many callers.
+
+    For ``kind="transport"`` the arrays are ``a`` (m,) and ``b`` (n,), the masses of sources and targets, and
+    points ``x`` (m, d) and ``y`` (n, d), or a ``cost`` (m, n), or both. Without ``cost`` the squared Euclidean
+    distance is meant. Sets add what their pictures need: ``source_image``, ``source_label`` and so on.
+
+    Attributes:
+        name: the registry's name, or the file's.
+        title: what a heading says.
+        kind: what the arrays mean, ``"transport"`` here.
+        arrays: C-contiguous and read-only.
+        source: where the data come from.
+        licence: under which terms.
+        axes: labels of the coordinates, ``{"x": ("red", "green", "blue"), "unit": "..."}``.
+        notices: what was done on the way in that the user should know, one sentence each.
+        truth: values known from a closed form or an exact solver, for synthetic sets.
+    """
+
+    name: str
+    title: str
+    kind: str
+    arrays: Mapping[str, np.ndarray]
+    source: str
+    licence: str
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    truth: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        def frozen(array: np.ndarray) -> np.ndarray:
+            view = np.ascontiguousarray(array).view()
+            view.flags.writeable = False
+            return view
+
+        put = object.__setattr__
+        put(self, "arrays", MappingProxyType({key: frozen(array) for key, array in self.arrays.items()}))
+        put(self, "axes", MappingProxyType(dict(self.axes)))
+        put(self, "truth", MappingProxyType(dict(self.truth)))
+        put(self, "notices", tuple(self.notices))
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 over the sorted names with their types, shapes and little-endian bytes."""
+        digest = sha256()
+        for key in sorted(self.arrays):
+            array = self.arrays[key].astype(self.arrays[key].dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{key}\0{array.dtype.str}\0{array.shape}\0".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{key} {array.shape}" for key, array in self.arrays.items())
+        return f"<Data {self.name!r} ({self.kind}): {shapes}>"

@@ -1,0 +1,139 @@
+"""The named sets: one entry each, cheap to list, built on request."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
+from numbers import Integral
+from typing import Any
+
+from .data import Data
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the catalogue says of a set without loading it.
+
+    Attributes:
+        options: each option with its default.
+        allowed: for each option, the (smallest, largest) integer or the allowed words.
+        raw: the files inside installed packages that the set is made from, each with its SHA-256.
+        build: makes the fields of ``Data`` that the entry does not state, from the options.
+    """
+
+    name: str
+    title: str
+    kind: str
+    summary: str
+    source: str
+    licence: str
+    real: bool
+    options: Mapping[str, Any]
+    allowed: Mapping[str, tuple]
+    raw: Mapping[str, str] = field(default_factory=dict)
+    build: Callable[..., dict[str, Any]] = field(default=dict, repr=False, compare=False)
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(
+    *,
+    name: str,
+    title: str,
+    summary: str,
+    source: str,
+    licence: str,
+    real: bool,
+    options: Mapping[str, tuple[Any, tuple]],
+    kind: str = "transport",
+    raw: Mapping[str, str] | None = None,
+) -> Callable[[Callable[..., dict[str, Any]]], Callable[..., dict[str, Any]]]:
+    """Add a set: decorates the function that builds it.
+
+    ``options`` maps a name to its default and what is allowed: ``{"n": (64, (2, 1024))}`` for integers,
+    ``{"source": ("coffee", ("coffee", "rocket"))}`` for words. The function takes them by keyword and returns
+    ``arrays`` and any other field of ``Data``; what it leaves out comes from here.
+    """
+
+    def add(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        _entries[name] = Entry(
+            name=name,
+            title=title,
+            kind=kind,
+            summary=summary,
+            source=source,
+            licence=licence,
+            real=real,
+            options={key: default for key, (default, _) in options.items()},
+            allowed={key: allowed for key, (_, allowed) in options.items()},
+            raw=dict(raw or {}),
+            build=build,
+        )
+        return build
+
+    return add
+
+
+def catalogue(kind: str | None = None) -> list[Entry]:
+    """All entries, or those of one kind, the default set first. Loads nothing."""
+    return [entry for entry in _entries.values() if kind in (None, entry.kind)]
+
+
+def load(name: str, *, strict: bool = True, **options: Any) -> Data:
+    """The named set. The same options give bitwise the same arrays.
+
+    An option that is None takes its default. Data are kept in memory, so that asking again costs nothing.
+
+    Args:
+        strict: refuse an option that the set does not have; False ignores it.
+
+    Raises:
+        ValueError: an unknown name, an unknown option, or a value out of bounds.
+        TypeError: a value of the wrong type.
+    """
+    if name not in _entries:
+        raise ValueError(f"there is no data set {name!r}; {suggestions(name)}")
+    entry = _entries[name]
+    unknown = [key for key in options if key not in entry.options]
+    if unknown and strict:
+        has = f"its options are {', '.join(entry.options)}" if entry.options else "it has no options"
+        raise ValueError(f"the data set {name!r} has no option {unknown[0]!r}; {has}")
+    chosen = dict(entry.options)
+    for key, value in options.items():
+        if key in chosen and value is not None:
+            chosen[key] = _checked(entry, key, value)
+    return _load(name, tuple(chosen.items()))
+
+
+def suggestions(name: str, kind: str | None = None) -> str:
+    """The end of a sentence: names close to the one given, or all names."""
+    names = [entry.name for entry in catalogue(kind)]
+    close = get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"the data sets are {', '.join(names)}"
+
+
+def entry_of(name: str) -> Entry | None:
+    """The entry of that name, None when there is none."""
+    return _entries.get(name)
+
+
+@lru_cache(maxsize=32)
+def _load(name: str, options: tuple[tuple[str, Any], ...]) -> Data:
+    entry = _entries[name]
+    stated = {key: getattr(entry, key) for key in ("name", "title", "kind", "source", "licence")}
+    return Data(**{**stated, **entry.build(**dict(options))})
+
+
+def _checked(entry: Entry, key: str, value: Any) -> Any:
+    allowed = entry.allowed[key]
+    if isinstance(entry.options[key], str):
+        if value not in allowed:
+            raise ValueError(f"{key} = {value!r}, but the data set {entry.name!r} has only {', '.join(allowed)}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{key} = {value!r}, but the data set {entry.name!r} needs an integer there")
+    low, high = allowed
+    if not low <= value <= high:
+        raise ValueError(f"{key} = {value}, but the data set {entry.name!r} allows {low} to {high}")
+    return int(value)

@@ -1,0 +1,320 @@
+"""The named sets of kind ``transport``. The first is the default."""
+
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from . import packaged
+from .colours import Palette, palette
+from .registry import register
+
+Fields = dict[str, Any]
+
+_SEED = (0, (0, 2**32 - 1))
+_COLOURS = (64, (2, 1024))
+_DIGIT = (0, 9)
+_PICTURES = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
+_SHEET = "Liu, Puigcerver and Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023"
+
+
+def planar(x: np.ndarray, y: np.ndarray) -> Fields:
+    """``x_2d`` and ``y_2d``: both clouds on the first two principal axes of their union; empty up to two dimensions.
+
+    The sign of each axis makes its largest loading positive. Rounded to 6 digits: they are drawn, not computed with,
+    and the content hash should not hang on the last bit of a linear algebra library.
+    """
+    if x.shape[1] <= 2:
+        return {}
+    both = np.concatenate([x, y]).astype(float)
+    centred = both - both.mean(axis=0)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1] if both.shape[1] <= len(both) else _long_axes(centred)
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    scale = np.abs(centred).max() or 1.0
+    flat = np.round(centred @ axes / scale, 6) * scale
+    return {"x_2d": flat[: len(x)], "y_2d": flat[len(x) :]}
+
+
+def _long_axes(centred: np.ndarray) -> np.ndarray:
+    return np.linalg.svd(centred, full_matrices=False)[2][:2].T
+
+
+def points(x: np.ndarray, y: np.ndarray, a: np.ndarray | None = None, b: np.ndarray | None = None) -> Fields:
+    """The arrays of two clouds, with uniform masses of total 1 unless given."""
+    a = np.full(len(x), 1 / len(x)) if a is None else a
+    b = np.full(len(y), 1 / len(y)) if b is None else b
+    return {"x": x, "y": y, "a": a, "b": b, **planar(x, y)}
+
+
+def colour_transfer(source: Palette, target: Palette) -> Fields:
+    """Arrays and axes of the transport between the colours of two pictures."""
+    arrays = points(source.colours, target.colours, source.weights, target.weights)
+    arrays |= {"source_image": source.image, "source_label": source.label}
+    arrays |= {"target_image": target.image, "target_label": target.label}
+    return {"arrays": arrays, "axes": {"x": ("red", "green", "blue"), "unit": "1/256"}}
+
+
+# -- colours of photographs --------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)
+def _palette_of(key: str, n: int, seed: int) -> tuple[Palette, tuple[str, ...]]:
+    from PIL import Image
+
+    content, notices = packaged.content(key)
+    return palette(np.asarray(Image.open(BytesIO(content)).convert("RGB")), n, seed), notices
+
+
+def _photographs(source: str, target: str, n: int, seed: int) -> Fields:
+    (first, notices), (second, more) = _palette_of(source, n, seed), _palette_of(target, n, seed)
+    files = [packaged.FILES[key] for key in dict.fromkeys((source, target))]
+    return colour_transfer(first, second) | {
+        "title": f"Colours of {source} to colours of {target}",
+        "source": "; ".join(file.source for file in files),
+        "licence": "; ".join(dict.fromkeys(file.licence for file in files)),
+        "notices": (*notices, *more),
+    }
+
+
+_PHOTOGRAPHS = "RGB colours by k-means, weighted by how many pixels have them; squared distances of RGB/256."
+
+register(
+    name="photographs",
+    title="Colours of two photographs",
+    summary=_PHOTOGRAPHS,
+    source="scikit-image and scikit-learn",
+    licence="public domain, CC0 or CC BY 2.0, by picture",
+    real=True,
+    options={"source": ("astronaut", _PICTURES), "target": ("coffee", _PICTURES), "n": _COLOURS, "seed": _SEED},
+    raw=packaged.hashes(*_PICTURES),
+)(_photographs)
+
+
+def _pair(source: str, target: str) -> None:
+    files = [packaged.FILES[key] for key in (source, target)]
+
+    @register(
+        name=f"photographs-{source}-{target}",
+        title=f"Colours of {source} to colours of {target}",
+        summary=_PHOTOGRAPHS,
+        source="; ".join(file.source for file in files),
+        licence="; ".join(dict.fromkeys(file.licence for file in files)),
+        real=True,
+        options={"n": _COLOURS, "seed": _SEED},
+        raw=packaged.hashes(source, target),
+    )
+    def build(n: int, seed: int) -> Fields:
+        return _photographs(source, target, n, seed)
+
+
+_pair("china", "flower")
+_pair("chelsea", "rocket")
+
+
+# -- digits ------------------------------------------------------------------------------------------------------------
+
+
+def _drawn(key: str, digit: int, seed: int, side: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The images of one class in the random order of one side (0 source, 1 target): (count, pixels) uint8."""
+    images, classes, notices = packaged.labelled_images(key)
+    mine = images[classes == digit]
+    order = np.random.default_rng([seed, digit]).permutation(len(mine))
+    return mine[order if side == 0 else order[::-1]], notices  # one class twice: disjoint as long as there are enough
+
+
+def _histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Positions (count, 2) with the side of the image as unit, masses (count,), and how many pixels were empty."""
+    side = int(np.sqrt(image.size))
+    row, column = np.divmod(np.flatnonzero(image), side)
+    mass = image[image > 0].astype(float)
+    return np.stack([column, side - 1 - row], axis=1) / (side - 1), mass / mass.sum(), int((image == 0).sum())
+
+
+def _two_histograms(key: str, source: int, target: int, seed: int) -> Fields:
+    images, notices = zip(*(_drawn(key, digit, seed, side) for side, digit in enumerate((source, target))), strict=True)
+    (x, a, empty), (y, b, more) = (_histogram(drawn[0]) for drawn in images)
+    return {
+        "arrays": points(x, y, a, b),
+        "axes": {"x": ("column", "row"), "unit": "image side"},
+        "title": f"A {source} to a {target}, pixel by pixel",
+        "notices": (
+            *notices[0],
+            f"{empty} pixels of the source and {more} of the target have no mass and are left out",
+        ),
+    }
+
+
+def _two_clouds(key: str, source: int, target: int, n: int, seed: int, top: int) -> Fields:
+    images, notices = zip(*(_drawn(key, digit, seed, side) for side, digit in enumerate((source, target))), strict=True)
+    x, y = (drawn[:n] / top for drawn in images)
+    side = int(np.sqrt(x.shape[1]))
+    shared = max(0, 2 * n - len(images[0])) if source == target else 0
+    return {
+        "arrays": points(x, y),
+        "axes": {"unit": "full ink", "image": (side, side)},
+        "title": f"{n} images of {source} to {n} images of {target}",
+        "notices": (*notices[0], *([f"both sides share {shared} images"] if shared else [])),
+    }
+
+
+_CLOUDS = "Images as points, one coordinate a pixel, all of one mass; pictures show the first two principal components."
+_HISTOGRAMS = "Two images as distributions of ink over the pixels; squared distances with the image side as unit."
+
+
+def _digits(key: str, small: str, top: int, most: int, names: tuple[str, str]) -> None:
+    file = packaged.FILES[key]
+    origin = {"source": file.source, "licence": file.licence, "real": True, "raw": packaged.hashes(key)}
+
+    def histograms(source: int, target: int, seed: int) -> Fields:
+        return _two_histograms(key, source, target, seed)
+
+    def clouds(source: int, target: int, n: int, seed: int) -> Fields:
+        return _two_clouds(key, source, target, n, seed, top)
+
+    register(
+        name=names[0],
+        title=f"Two handwritten digits, {small}",
+        summary=_HISTOGRAMS,
+        options={"source": (2, _DIGIT), "target": (7, _DIGIT), "seed": _SEED},
+        **origin,
+    )(histograms)
+    register(
+        name=names[1],
+        title=f"Two classes of handwritten digits, {small}",
+        summary=_CLOUDS,
+        options={"source": (3, _DIGIT), "target": (8, _DIGIT), "n": (64, (2, most)), "seed": _SEED},
+        **origin,
+    )(clouds)
+
+
+_digits("digits", "8 x 8", 16, 174, ("digits-8x8", "digit-clouds"))
+_digits("mnist", "28 x 28", 255, 500, ("mnist-pair", "mnist-clouds"))
+
+
+# -- synthetic, with known truth ---------------------------------------------------------------------------------------
+
+
+def _bump(x: np.ndarray, mean: float, width: float) -> np.ndarray:
+    mass = np.exp(-((x - mean) ** 2) / (2 * width**2))
+    return mass / mass.sum()
+
+
+def monotone_cost(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> float:
+    """Exact optimal cost between histograms on ordered bins of a line, for a convex cost: mass keeps its order."""
+    edges_a, edges_b = np.cumsum(a), np.cumsum(b)
+    edges = np.sort(np.concatenate([edges_a, edges_b]))
+    mass = np.diff(edges, prepend=0.0)
+    middle = edges - mass / 2
+    i = np.minimum(np.searchsorted(edges_a, middle), len(a) - 1)
+    j = np.minimum(np.searchsorted(edges_b, middle), len(b) - 1)
+    return float(mass @ cost[i, j])
+
+
+def _bumps(a: np.ndarray, b: np.ndarray, x: np.ndarray) -> Fields:
+    cost = (x[:, None] - x[None, :]) ** 2 / (len(x) - 1) ** 2
+    optimum = monotone_cost(a, b, cost)
+    return {
+        "arrays": {"x": x[:, None], "y": x[:, None], "a": a, "b": b, "cost": cost},
+        "axes": {"x": ("bin",), "unit": "bin"},
+        "truth": {"lp": optimum, "value_k1": optimum + float(b @ b) / 2},
+    }
+
+
+_BINS = {"n": (32, (4, 1024))}
+_OWN = {"licence": "no data, only a formula", "real": False}
+
+
+@register(
+    name="bump-to-bump",
+    title="One bump to another, on a line",
+    summary="Gaussian histograms N(10, 4) and N(16, 5) on 32 bins; squared distances over the squared length.",
+    source=f"{_SHEET}, 1-D figure",
+    options=_BINS,
+    **_OWN,
+)
+def _bump_to_bump(n: int) -> Fields:
+    x, unit = np.arange(n, dtype=float), (n - 1) / 31
+    fields = _bumps(_bump(x, 10 * unit, 4 * unit), _bump(x, 16 * unit, 5 * unit), x)
+    if n == 32:
+        fields["truth"]["value_quadratic"] = 0.0457701  # independent conic solver, all digits that are known
+    return fields
+
+
+@register(
+    name="one-bump-to-two",
+    title="One bump to two, on a line",
+    summary="Gaussian histograms N(16, 5) and half N(8, 5), half N(24, 5) on 32 bins.",
+    source=f"{_SHEET}, 1-D figure",
+    options=_BINS,
+    **_OWN,
+)
+def _one_bump_to_two(n: int) -> Fields:
+    x, unit = np.arange(n, dtype=float), (n - 1) / 31
+    two = (_bump(x, 8 * unit, 5 * unit) + _bump(x, 24 * unit, 5 * unit)) / 2
+    return _bumps(_bump(x, 16 * unit, 5 * unit), two, x)
+
+
+def _assignment_cost(cost: np.ndarray) -> float:
+    """Exact optimal cost between uniform masses of total 1: an assignment (Birkhoff and von Neumann)."""
+    from scipy.optimize import linear_sum_assignment
+
+    return float(cost[linear_sum_assignment(cost)].mean())
+
+
+@register(
+    name="gaussians-2d",
+    title="Two Gaussian clouds in the plane",
+    summary="Equal masses drawn from N(0, I) and from a correlated Gaussian around (4, 4).",
+    source=f"{_SHEET}, 2-D figure",
+    options={"n": (20, (2, 1024)), "seed": _SEED},
+    **_OWN,
+)
+def _gaussians(n: int, seed: int) -> Fields:
+    # The paper's table [[1, -.8], [-.6, 1]] is no covariance: it is not symmetric. As in POT's make_2D_samples_gauss,
+    # which takes any table, the points are mean + z P with P its principal root, so that the covariance is P'P.
+    table = np.array([[1.0, -0.8], [-0.6, 1.0]])
+    root = np.sqrt(np.linalg.det(table))
+    P = (table + root * np.eye(2)) / np.sqrt(np.trace(table) + 2 * root)
+    rng = np.random.RandomState(seed)
+    x, y = rng.randn(n, 2), rng.randn(n, 2) @ P + 4.0
+    cost = ((x[:, None, :] - y[None, :, :]) ** 2).sum(axis=-1)
+    return {
+        "arrays": points(x, y),
+        "axes": {"x": ("first coordinate", "second coordinate"), "unit": "standard deviation of the source"},
+        "truth": {"lp": _assignment_cost(cost)},
+    }
+
+
+@register(
+    name="random-assignment",
+    title="Random assignment",
+    summary="Independent costs, uniform on [0, 1]: no geometry at all.",
+    source="drawn by NumPy from the seed",
+    options={"n": (32, (2, 1024)), "seed": _SEED},
+    **_OWN,
+)
+def _random_assignment(n: int, seed: int) -> Fields:
+    cost = np.random.default_rng(seed).random((n, n))
+    mass = np.full(n, 1 / n)
+    return {"arrays": {"cost": cost, "a": mass, "b": mass}, "truth": {"lp": _assignment_cost(cost)}}
+
+
+@register(
+    name="tokens-to-experts",
+    title="Tokens to experts",
+    summary="Routing in a mixture of experts: the cost is minus the gate, each expert takes its share of the tokens.",
+    source=f"{_SHEET}, scaled-down routing",
+    options={"n": (256, (8, 8192)), "experts": (8, (2, 64)), "seed": _SEED},
+    **_OWN,
+)
+def _tokens_to_experts(n: int, experts: int, seed: int) -> Fields:
+    rng = np.random.default_rng(seed)
+    W = rng.standard_normal((32, experts))
+    logits = (rng.standard_normal((n, 32)) + rng.standard_normal(32)) @ W / np.sqrt(32)
+    gates = np.exp(logits - logits.max(axis=1, keepdims=True))
+    gates /= gates.sum(axis=1, keepdims=True)
+    return {
+        "arrays": {"cost": -gates, "a": np.ones(n), "b": np.full(experts, n / experts), "gates": gates},
+        "axes": {"rows": "token", "columns": "expert", "unit": "tokens"},
+    }
