@@ -92,9 +92,8 @@ class Study(param.Parameterized):
         """The arrays that ``compute`` needs, as a pytree: on the host, once for each data set, cached."""
         return dict(data.arrays)
 
-    @classmethod
-    def limits(cls, data: Data) -> Mapping[str, Limit]:
-        """Ranges that the data at hand allow; enforced on every face, and the ends of the sliders."""
+    def limits(self, data: Data) -> Mapping[str, Limit]:
+        """Ranges that the data at hand allow beside the other parameters; enforced on every face, the sliders' ends."""
         return {}
 
     @staticmethod
