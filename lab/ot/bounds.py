@@ -1,0 +1,123 @@
+r"""What can be said about k-sparse transport before and after solving it: bounds, certificates, units."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from lab.ot.problem import Problem
+from lab.ot.rounding import round_plan
+
+type Scalar = float | int | Float[Array, ""]
+type Count = int | np.integer | Int[Array, ""]
+
+
+class Bounds(NamedTuple):
+    """An interval that contains the optimal value."""
+
+    lower: Float[Array, ""]
+    upper: Float[Array, ""]
+
+
+def bounds(problem: Problem, linear_program: Scalar, gamma: Scalar, k: Count) -> Bounds:
+    r"""Bounds on the value of k-sparse transport from the value LP of the linear program.
+
+    $$ \mathrm{LP} + \gamma L \le V_k(\gamma) \le \mathrm{LP} + \gamma U, \quad
+       L = \tfrac12 \max\Big( \sum_{ij} \big(\tfrac{a_i}{n} + \tfrac{b_j}{m} - \tfrac{M}{mn}\big)^2,\;
+           \tfrac{1}{k} \|b\|_2^2 \Big), \quad U = \tfrac12 \|b\|_2^2 $$
+
+    for total mass $M$; for $k = m$ (quadratic transport) also $U = \frac12 \min(\|a\|_2^2, \|b\|_2^2)$. The first
+    term of $L$ is the projection of 0 on the marginals. The second holds because
+    $\|t\|_1^2 / k \le \|t\|_{k\mathrm{sup}}^2 \le \|t\|_1^2$, and makes the interval a point at $k = 1$.
+
+    ``gamma`` and ``k`` may be traced.
+
+    Args:
+        linear_program: optimal value without regularization, in units of cost times mass.
+        gamma: positive strength, in units of cost per mass.
+        k: 1 <= k <= m, most nonzeros in a column.
+
+    References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023; Blondel, Seguy, Rolet,
+        Smooth and Sparse Optimal Transport, AISTATS 2018.
+    """
+    _, a, b = problem
+    m, n = a.shape[0], b.shape[0]
+    aa, bb, mass = jnp.sum(a**2), jnp.sum(b**2), jnp.sum(a)
+    projection = aa / n + bb / m - mass**2 / (m * n)
+    lower = jnp.maximum(projection, bb / k) / 2
+    upper = jnp.where(k >= m, jnp.minimum(aa, bb), bb) / 2
+    return Bounds(linear_program + gamma * lower, linear_program + gamma * upper)
+
+
+def k_support_norm(t: Float[Array, " m"], k: Count) -> Float[Array, ""]:
+    r"""The k-support norm, whose unit ball is the convex hull of the k-sparse vectors of the Euclidean unit ball.
+
+    With $w$ the magnitudes in decreasing order, and the unique $r \in \{0, \dots, k-1\}$ such that
+    $w_{k-r-1} > \frac{1}{r+1} \sum_{i \ge k-r} w_i \ge w_{k-r}$ (where $w_0 = \infty$),
+
+    $$ \|t\|_{k\mathrm{sup}}^2 = \sum_{i < k-r} w_i^2 + \frac{1}{r+1} \Big( \sum_{i \ge k-r} w_i \Big)^2 . $$
+
+    It is the 1-norm for k = 1 and the 2-norm for k = m. ``k`` may be traced. Where the norm is not differentiable
+    (at entries that are 0, for k < m) ``grad`` gives a subgradient. O(m log m).
+
+    References: Argyriou, Foygel, Srebro, Sparse prediction with the k-support norm, NeurIPS 2012, proposition 2.1.
+    """
+    squared = _k_support_squared(t, k)
+    positive = squared > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), 0)  # grad at 0 is 0, not NaN
+
+
+def relaxed_primal(plan: Float[Array, "m n"], cost: Float[Array, "m n"], gamma: Scalar, k: Count) -> Float[Array, ""]:
+    r"""The objective that the k-sparse dual solves: the primal with the biconjugate in place of the regularizer.
+
+    $$ \langle T, C \rangle + \sum_j \Omega_k^{**}(t_j), \qquad
+       \Omega_k^{**}(t) = \tfrac{\gamma}{2} \|t\|_{k\mathrm{sup}}^2 \quad (t \ge 0) $$
+
+    Its minimum over $U(a, b)$ is the optimal value of the dual. On a column with at most k nonzeros it equals the
+    original $\frac{\gamma}{2} \|t\|_2^2$. ``gamma`` and ``k`` may be traced.
+
+    References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+    """
+    return jnp.sum(plan * cost) + gamma / 2 * jnp.sum(jax.vmap(_k_support_squared, (1, None))(plan, k))
+
+
+def duality_gap(
+    problem: Problem, value: Scalar, plan: Float[Array, "m n"], gamma: Scalar, k: Count
+) -> Float[Array, ""]:
+    r"""How far a dual value can be from the optimum, certified by weak duality.
+
+    Every dual value is at most $V_k$, and $V_k$ is at most the relaxed primal of every feasible plan. The plan given
+    is rounded to a feasible one first, so any plan certifies; the nearer to the optimal relaxed plan, the sharper.
+
+    Args:
+        value: dual or semi-dual objective at any potentials.
+        plan: (m, n), non-negative, not necessarily feasible.
+
+    Returns:
+        A number >= 0 (up to rounding) that bounds ``V_k - value``.
+    """
+    feasible = round_plan(plan, problem.a, problem.b)
+    return relaxed_primal(feasible, problem.cost, gamma, k) - value
+
+
+def effective_strength(problem: Problem, linear_program: Scalar, gamma: Scalar) -> Float[Array, ""]:
+    r"""The strength of the regularization without units, $\gamma \|b\|_2^2 / \mathrm{LP}$.
+
+    Entries of a plan scale as 1 / (mn), so the same gamma acts differently at another size or cost; this number
+    compares. Around 1 the regularization weighs as much as the cost.
+    """
+    return gamma * jnp.sum(problem.b**2) / linear_program
+
+
+def _k_support_squared(t: Array, k: Count) -> Array:
+    w = jnp.sort(jnp.abs(t), descending=True)
+    tail = jnp.cumsum(w[::-1])[::-1]  # tail[p] = sum of w[p:]
+    place = jnp.arange(t.shape[0])
+    share = jnp.maximum(jnp.asarray(k) - place, 1).astype(w.dtype)  # r + 1, with p = k - r - 1 from 0
+    # Once the tail's mean over its r + 1 places reaches w[p], it does for every later p: the first p is the one.
+    # At p = k - 1 it always does, rounding included.
+    p = jnp.argmax((tail >= share * w) | (place >= k - 1))
+    head = jnp.sum(jnp.where(place < p, w**2, 0))
+    return head + tail[p] ** 2 / share[p]

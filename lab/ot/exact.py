@@ -1,0 +1,188 @@
+r"""Unregularized transport, solved exactly on the host, and with it the k = 1 end of sparsity-constrained transport."""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+import scipy.sparse
+from jaxtyping import Array, Float, Int
+
+from lab.ot.problem import Problem
+
+type Solver = Literal["auto", "assignment", "network-simplex", "highs"]
+
+_CENTRE_LIMIT = 1024  # rows up to which the potentials are centred: m^3 operations, about a second
+_TIE = 1e-9  # of the range of the cost; the potentials of a vertex are known to about 1e-12 of it
+
+
+class Exact(NamedTuple):
+    """An optimal plan and optimal potentials of the transport linear program."""
+
+    value: Float[Array, ""]
+    plan: Float[Array, "m n"]
+    alpha: Float[Array, " m"]
+    beta: Float[Array, " n"]
+
+
+class K1(NamedTuple):
+    """The exact answer at k = 1. ``plan`` is dense and built on request."""
+
+    value: Float[Array, ""]
+    alpha: Float[Array, " m"]
+    beta: Float[Array, " n"]
+    index: Int[Array, " n"]  # the one source that serves each target
+    mass: Float[Array, " n"]  # what it sends: b
+    row_error: Float[Array, ""]  # L1
+    n_ties: Int[Array, ""]  # targets with more than one best source
+    linear_program: Exact  # its plan is the optimal relaxed plan
+
+    @property
+    def plan(self) -> Float[Array, "m n"]:
+        m, n = self.alpha.shape[0], self.index.shape[0]
+        return jnp.zeros((m, n), self.mass.dtype).at[self.index, jnp.arange(n)].set(self.mass)
+
+
+def linear_program(problem: Problem, solver: Solver = "auto") -> Exact:
+    r"""Solve the transport problem without regularization.
+
+    $$ \min_{T \in U(a, b)} \langle T, C \rangle
+       = \max_{\alpha, \beta} \alpha^\top a + \beta^\top b
+       \quad \text{subject to} \quad \alpha_i + \beta_j \le c_{ij} $$
+
+    Runs on the host in float64, outside ``jit``; the answer has the dtype of the problem. Up to 1024 sources the
+    potentials are the centred ones: among all optimal potentials the mean of the extreme ones, for which
+    $\alpha_i + \beta_j = c_{ij}$ only where every optimal pair has it. They have mean(alpha) = 0.
+
+    Args:
+        problem: without batch dimensions.
+        solver: "assignment" (uniform masses on a square only), "network-simplex" (needs POT), "highs", or
+            "auto": the first of these that can be used. Time at m = n = 256 on one core: 0.03 s, 0.03 s, 0.6 s.
+
+    Raises:
+        ValueError: a solver that does not fit the problem, or a batch of problems.
+        ImportError: "network-simplex" without POT.
+        RuntimeError: no solver reached a duality gap of 1e-7 of the cost's range times the mass.
+    """
+    cost, a, b = (np.asarray(x, np.float64) for x in problem)
+    if cost.ndim != 2:
+        raise ValueError(f"the cost has shape {cost.shape}, but the exact solver takes one problem (m, n) at a time")
+    b = b * (a.sum() / b.sum())
+    square = cost.shape[0] == cost.shape[1] and np.ptp(a) <= 1e-12 * a[0] and np.ptp(b) <= 1e-12 * b[0]
+    if solver == "assignment" and not square:
+        raise ValueError("the assignment solver needs as many sources as targets, all of equal mass: use 'auto'")
+    if solver not in ("auto", "assignment", "network-simplex", "highs"):
+        raise ValueError(f"solver = {solver!r}, but 'auto', 'assignment', 'network-simplex' or 'highs' is needed")
+
+    # Shifted to [0, 1] and to mean mass 1, because the solvers' tolerances are absolute.
+    low, scale, unit = cost.min(), np.ptp(cost) or 1.0, a.sum() / max(cost.shape)
+    c, p, q = (cost - low) / scale, a / unit, b / unit
+    routes = [solver] if solver != "auto" else (["assignment"] if square else ["network-simplex", "highs"])
+    for route in routes:
+        try:
+            plan, alpha = _SOLVERS[route](c, p, q)
+        except ImportError:
+            if solver != "auto":
+                raise ImportError("the network simplex needs the package POT: install it, or use 'highs'") from None
+            continue
+        alpha, beta = _centred(c, plan, alpha)
+        if np.sum(plan * c) - alpha @ p - beta @ q <= 1e-7 * p.sum():
+            break
+    else:
+        raise RuntimeError(f"the linear program was not solved to optimality by {' nor '.join(routes)}")
+
+    shift = alpha.mean()
+    alpha, beta = (alpha - shift) * scale, (beta + shift) * scale + low
+    dtype = problem.cost.dtype
+    value, plan = np.sum(plan * cost) * unit, plan * unit
+    return Exact(*(jnp.asarray(x, dtype) for x in (value, plan, alpha, beta)))
+
+
+def k1(problem: Problem, gamma: float) -> K1:
+    r"""The exact solution of k-sparse transport at k = 1, where gamma only shifts the value.
+
+    $$ V_1 = \mathrm{LP} + \tfrac{\gamma}{2} \|b\|_2^2, \qquad
+       t_j = b_j\, e_{i(j)}, \quad i(j) = \arg\max_i\, (\alpha_i - c_{ij}), $$
+
+    with optimal potentials $\alpha$ of the linear program: a Laguerre cell assignment when the cost is a squared
+    distance. Among equal values the smallest index is taken; a target is tied when two sources agree to 1e-9 of
+    the range of the cost. The rows of the plan hold only if no target must be split, hence ``row_error``.
+
+    Args:
+        problem: without batch dimensions; as in ``linear_program``.
+        gamma: positive strength of the quadratic regularization, in units of cost per mass.
+
+    References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+    """
+    lp = linear_program(problem)
+    cost, a, b, alpha = (np.asarray(x, np.float64) for x in (*problem, lp.alpha))
+    slack = cost - alpha[:, None]
+    best = slack <= slack.min(0) + max(_TIE, 4 * np.finfo(lp.alpha.dtype).eps) * (np.ptp(cost) or 1.0)
+    index = best.argmax(0)
+    rows = np.bincount(index, b, len(a))
+    dtype = problem.cost.dtype
+    return K1(
+        value=jnp.asarray(float(lp.value) + gamma / 2 * (b @ b), dtype),
+        alpha=lp.alpha,
+        beta=jnp.asarray(slack.min(0) + gamma * b, dtype),
+        index=jnp.asarray(index),
+        mass=problem.b,
+        row_error=jnp.asarray(np.abs(rows - a).sum(), dtype),
+        n_ties=jnp.asarray((best.sum(0) > 1).sum()),
+        linear_program=lp,
+    )
+
+
+def _assignment(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
+    rows, columns = scipy.optimize.linear_sum_assignment(cost)
+    plan = np.zeros_like(cost)
+    plan[rows, columns] = a
+    return plan, None
+
+
+def _network_simplex(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import ot
+
+    plan, log = ot.emd(a, b, cost, numItermax=10_000_000, log=True)
+    return plan, log["u"]
+
+
+def _highs(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    m, n = cost.shape
+    rows = scipy.sparse.kron(scipy.sparse.eye_array(m), np.ones((1, n)))
+    columns = scipy.sparse.kron(np.ones((1, m)), scipy.sparse.eye_array(n))
+    marginals = scipy.sparse.vstack([rows, columns], format="csc")
+    # The interior point method with crossover is twice as fast here as the dual simplex.
+    found = scipy.optimize.linprog(cost.ravel(), A_eq=marginals, b_eq=np.r_[a, b], method="highs-ipm")
+    if found.x is None:
+        raise RuntimeError(f"HiGHS did not solve the linear program: {found.message}")
+    plan = found.x.reshape(m, n)
+    return np.where(plan > 1e-12, plan, 0.0), found.eqlin.marginals[:m]
+
+
+_SOLVERS = {"assignment": _assignment, "network-simplex": _network_simplex, "highs": _highs}
+
+
+def _centred(cost: np.ndarray, plan: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    r"""Feasible potentials from an optimal plan: the mean of the extreme ones, of which there is one for each source.
+
+    With $l$ serving $j$, feasibility reads $\alpha_i - \alpha_l \le c_{ij} - c_{lj}$: a system of differences, whose
+    extreme solutions are the lengths of shortest paths. Their mean is tight only where every solution is, which leaves
+    the fewest ties in $\arg\max_i (\alpha_i - c_{ij})$.
+    """
+    m = len(cost)
+    if alpha is not None and m > _CENTRE_LIMIT:
+        return alpha, (cost - alpha[:, None]).min(0)
+    start = np.zeros(m) if alpha is None else alpha
+    served = [np.flatnonzero(row) for row in plan]
+    reduced = cost - start[:, None]
+    # length[l, i]: how far alpha_i may rise above alpha_l
+    length = np.stack([(reduced[:, j] - reduced[i, j]).min(1) for i, j in enumerate(served)])
+    if alpha is not None:
+        np.maximum(length, 0.0, out=length)  # rounding of the solver's potentials
+    through = np.empty_like(length)
+    for k in range(m):  # Floyd-Warshall
+        np.add(length[:, k, None], length[k], out=through)
+        np.minimum(length, through, out=length)
+    alpha = start + length.mean(0)
+    return alpha, (cost - alpha[:, None]).min(0)
