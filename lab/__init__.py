@@ -8,16 +8,26 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "studies": "lab.studies",
-    "datasets": "lab.datasets",
-    "figures": "lab.figures",
-    "numerics": "lab.numerics",
-    "ot": "lab.ot",
-}
+_PARTS = ("app", "datasets", "figures", "numerics", "ot", "studies")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return import_module(_LAZY[name])
+    if name in _PARTS:
+        return import_module(f"lab.{name}")
     raise AttributeError(f"module 'lab' has no attribute {name!r}")
+
+
+def notebook() -> None:
+    """First cell of a notebook: float64, the cache of compiled programs, and pictures that need no network."""
+    import holoviews as hv
+
+    from lab.home import start
+
+    start()
+    try:
+        import panel as pn
+    except ModuleNotFoundError:  # pictures work without the app
+        pass
+    else:
+        pn.extension(inline=True)
+    hv.extension("bokeh", "matplotlib", inline=True)

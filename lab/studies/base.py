@@ -449,6 +449,9 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    """As a command line or a link writes it."""
+    if value is None:
+        return "auto"
     if isinstance(value, Data):
         return value.name
     return (

@@ -26,6 +26,10 @@ class Paper(NamedTuple):
     def short(self) -> str:
         return f"{self.authors} · {self.venue} {self.year}"
 
+    @property
+    def citation(self) -> str:
+        return f"{self.authors}, {self.title}, {self.venue} {self.year}"
+
 
 @dataclass(frozen=True)
 class Result:

@@ -37,7 +37,7 @@ class _Described:
 
     def refuse(self, value: Any, why: str = "") -> str:
         """The sentence: the name, the value given, what is allowed."""
-        given = repr(value) if isinstance(value, str) else f"{value}"
+        given = "auto" if value is None else repr(value) if isinstance(value, str) else f"{value}"
         return f"{self.name} = {given} is not allowed: {why or self.allowed()}"
 
 
@@ -83,26 +83,30 @@ class Real(_Described, param.Number):
 
 
 class Whole(_Described, param.Integer):
-    """A whole number."""
+    """A whole number; None, written ``auto``, where ``allow_None`` lets the data decide."""
 
     __slots__ = list(_EXTRA)
     _slot_defaults: ClassVar[dict[str, Any]] = {**param.Integer._slot_defaults, **_EXTRA}
 
-    def __init__(self, default: int = 0, **settings: Any):
+    def __init__(self, default: int | None = 0, **settings: Any):
         self._describe(settings)
         super().__init__(default, **{k: v for k, v in settings.items() if k not in _EXTRA})
 
     def allowed(self) -> str:
-        return f"it must be a whole number{_span(self.bounds)}"
+        return f"it must be a whole number{_span(self.bounds)}{', or auto' if self.allow_None else ''}"
 
     def _validate(self, val: Any) -> None:
+        if val is None and self.allow_None:
+            return
         if isinstance(val, bool) or not _is_number(val) or val != val or val != int(val) or isinstance(val, float):
             raise TypeError(self.refuse(val))
         low, high = self.bounds or (None, None)
         if (low is not None and val < low) or (high is not None and val > high):
             raise ValueError(self.refuse(val))
 
-    def parse(self, text: str) -> int:
+    def parse(self, text: str) -> int | None:
+        if text == "auto" and self.allow_None:
+            return None
         try:
             return int(text)
         except ValueError:

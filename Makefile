@@ -1,0 +1,65 @@
+# Everything from a fresh clone: `make serve` opens the lab, `make test` passes all tests.
+# Needs make and a Python of at least 3.12; the rest is set up in .venv by the first command that needs it.
+
+MINIMUM := 3, 12
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 python; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < ($(MINIMUM)))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+BIN := .venv/bin
+READY := .venv/.ready
+PORT ?= 5006
+
+.PHONY: help setup serve notebook test check bench lock clean chromium
+help:
+	@echo "make serve     open the lab in the browser        (PORT=5006)"
+	@echo "make notebook  open the notebooks in JupyterLab"
+	@echo "make test      all tests, as in CI                (under 20 minutes on two cores)"
+	@echo "make check     lint, types and the quick tests    (under 4 minutes)"
+	@echo "make bench     side-by-side measurements against peers"
+	@echo "make setup     only make the environment .venv"
+	@echo "make lock      resolve the dependencies again     (needs uv)"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python of at least 3.12 with venv was found: install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python3.13"; exit 1; }
+	@echo "Setting up .venv with $(PYTHON); this takes a minute or two."
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+serve: $(READY)
+	$(BIN)/lab serve --port $(PORT)
+
+notebook: $(READY)
+	$(BIN)/lab notebook
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not browser and not notebook"
+
+test: $(READY) chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest -n 2 --dist loadfile
+
+# The pages are tested in a real browser, which is no Python package.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "Installing Chromium for the tests of the pages."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	  else echo "The tests of the pages need Chromium: install it (Debian: sudo apt-get install chromium), or run make check."; exit 1; fi; }
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lock:
+	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.12 --extra test \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache

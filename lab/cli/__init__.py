@@ -1,0 +1,136 @@
+"""The ``lab`` command. This module imports nothing heavy, so that ``lab --help`` answers at once."""
+
+import argparse
+import os
+import re
+import sys
+from typing import Any, NoReturn
+
+COMMANDS = {
+    "list": "the studies there are",
+    "show": "a study's parameters, data, presets, pictures, claims and results",
+    "run": "compute a result, print its scalars, keep it as .nc or .zarr",
+    "figure": "draw a picture at a journal's size as .pdf, .svg or .png",
+    "reproduce": "compute a figure again from the recipe inside its file, and compare",
+    "verify": "what the papers claim, against what is measured here",
+    "serve": "open the lab in the browser",
+    "notebook": "open the notebooks in JupyterLab",
+    "doctor": "versions, devices, precision, a small solve, the place of the store",
+}
+
+
+class Refusal(Exception):
+    """Bad input: its text is the one sentence that the user sees."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence."""
+
+    def __init__(self, command: str, **settings: Any):
+        super().__init__(prog=f"lab {command}", allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(f"{message}; see {self.prog} --help")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Returns 0 on success, 1 when a check fails, 2 on bad input."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        from lab import __version__
+
+        print(f"transport-lab {__version__}")
+        return 0
+    command, rest = argv[0], _glued(argv[1:])
+    try:
+        if command not in COMMANDS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(command, COMMANDS, n=1)
+            raise Refusal(
+                f"there is no command {command!r}; " + (f"did you mean {close[0]}?" if close else "see lab --help")
+            )
+        return _dispatch(command, rest)
+    except (Refusal, ValueError, TypeError, OSError) as problem:
+        if os.environ.get("LAB_DEBUG"):
+            raise
+        print(f"lab {command}: {' '.join(str(problem).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"lab {command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _dispatch(command: str, rest: list[str]) -> int:
+    if command in ("run", "figure"):  # their options are the study's parameters, so the study is read first
+        if not rest or rest[0] in ("-h", "--help"):
+            what = "STUDY:PICTURE" if command == "figure" else "STUDY"
+            print(f"usage: lab {command} {what} [--PARAMETER VALUE ...] [options]\n\n{COMMANDS[command]}\n")
+            print(f"A study's own options: lab {command} sparse-ot --help. The studies: lab list.")
+            return 0
+        if rest[0].startswith("-"):
+            raise Refusal(f"the study comes first: lab {command} STUDY {' '.join(rest)}")
+    else:
+        arguments = _plain_parser(command).parse_args(rest)
+    if command in ("serve", "notebook"):
+        from . import faces
+
+        return getattr(faces, command)(arguments)
+    from . import commands
+
+    if command in ("run", "figure"):
+        return getattr(commands, command)(rest[0], rest[1:])
+    return getattr(commands, "list_studies" if command == "list" else command)(arguments)
+
+
+def _plain_parser(command: str) -> Parser:
+    parser = Parser(command, description=COMMANDS[command])
+    if command in ("list", "show", "verify"):
+        parser.add_argument("--json", action="store_true", help="machine-readable")
+    if command == "show":
+        parser.add_argument("study", metavar="STUDY", help="its name, or a .py file")
+    if command == "verify":
+        parser.add_argument("study", metavar="STUDY", nargs="?", help="all studies when left out")
+        parser.add_argument("--quick", action="store_true", help="only the claims that take seconds")
+    if command == "reproduce":
+        parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg or .png made by the lab")
+        parser.add_argument("--study", metavar="FILE.py", help="the file of a study that is not installed")
+    if command == "serve":
+        parser.add_argument("files", metavar="FILE.py", nargs="*", help="studies of yours, beside the built-in ones")
+        parser.add_argument("--port", type=int, default=5006, help="default 5006; 0 takes a free one")
+        parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine only")
+        parser.add_argument("--open", action="store_true", help="open the browser")
+    if command == "notebook":
+        parser.add_argument("--port", type=int, default=8888)
+        parser.add_argument("--build-only", action="store_true", help="write the .ipynb files and stop")
+        parser.add_argument("--no-browser", action="store_true")
+    return parser
+
+
+def _overview() -> str:
+    lines = [f"  {name:<10} {says}" for name, says in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: lab COMMAND ...",
+            "",
+            "Play with the mathematics of transport until it is understood, and leave with the figure.",
+            "",
+            *lines,
+            "",
+            "lab COMMAND --help says more. Try: lab run sparse-ot --k 2 -o run.nc",
+        ]
+    )
+
+
+def _glued(words: list[str]) -> list[str]:
+    """``--gamma -1e-3`` as ``--gamma=-1e-3``: argparse takes a negative number in this form for an option."""
+    out: list[str] = []
+    for word in words:
+        if out and re.fullmatch(r"--[\w-]+", out[-1]) and re.fullmatch(r"-(\d|\.\d|inf|nan).*", word):
+            out[-1] += f"={word}"
+        else:
+            out.append(word)
+    return out

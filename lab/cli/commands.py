@@ -1,0 +1,391 @@
+"""The commands that compute."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+from lab import datasets, studies
+from lab.home import start
+from lab.numerics import Progress, Report
+from lab.studies import Study, Verdict, bounds_of, kind_of
+
+from . import COMMANDS, Parser, Refusal
+
+FORMATS = {".pdf", ".svg", ".png"}
+
+
+def list_studies(arguments: argparse.Namespace) -> int:
+    rows = [
+        {"name": study.slug, "title": study.title, "field": study.field, "paper": study.paper.citation}
+        for study in studies.catalogue()
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print_table(("name", "title", "field", "paper"), [tuple(row.values()) for row in rows])
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    study = studies.find(arguments.study)
+    told = describe(study)
+    if arguments.json:
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+        return 0
+    print(f"{study.title} ({study.slug})\n{study.paper.citation}\n\n{study.about}\n")
+    _print_table(
+        ("parameter", "default", "allowed", "meaning"),
+        [
+            (
+                f"--{p['name'].replace('_', '-')}",
+                f"{p['default']}",
+                studies.find(study.slug).parameters()[p["name"]].allowed().removeprefix("it must be "),
+                f"{p['doc']}{' [' + p['unit'] + ']' if p['unit'] else ''}",
+            )
+            for p in told["parameters"]
+        ],
+    )
+    for heading, columns in (
+        ("data", ("name", "title", "licence")),
+        ("presets", ("name", "title")),
+        ("pictures", ("name", "caption")),
+        ("results", ("name", "dims", "doc")),
+        ("claims", ("name", "statement")),
+    ):
+        _print_table((heading, *columns[1:]), [tuple(_cell(row[c]) for c in columns) for row in told[heading]])
+    return 0
+
+
+def describe(study: type[Study]) -> dict[str, Any]:
+    """Everything that ``lab show --json`` says of a study."""
+    return {
+        "name": study.slug,
+        "title": study.title,
+        "field": study.field,
+        "paper": study.paper.citation,
+        "parameters": [
+            {
+                "name": name,
+                "type": kind_of(p),
+                "default": p.default,
+                "bounds": bounds_of(p),
+                "scale": p.scale,
+                "unit": p.unit,
+                "doc": p.doc,
+                "sweepable": p.sweepable,
+            }
+            for name, p in study.parameters().items()
+        ],
+        "data": [
+            {
+                "name": e.name,
+                "title": e.title,
+                "summary": e.summary,
+                "source": e.source,
+                "licence": e.licence,
+                "real": e.real,
+            }
+            for e in datasets.catalogue(study.kind)
+        ],
+        "presets": [{"name": p.name, "title": p.title, "doc": p.doc, "values": dict(p.values)} for p in study.presets],
+        "pictures": [{"name": p.name, "title": p.title, "caption": p.caption} for p in study.pictures],
+        "claims": [
+            {
+                "name": c.name,
+                "statement": c.statement,
+                "source": c.source,
+                "quick": c.quick,
+                "should_hold": c.should_hold,
+            }
+            for c in study.claims
+        ],
+        "results": [{"name": r.name, "dims": list(r.dims), "unit": r.unit, "doc": r.doc} for r in study.results],
+    }
+
+
+def run(name: str, words: list[str]) -> int:
+    study, options = _study("run", name, words, _output_option(".nc or .zarr"))
+    target = _target(options.output, {".nc", ".zarr"})
+    start()
+    with _terminal_report() as report:
+        result = study.run(report)
+    if target:
+        save(result, target)
+    _print_scalars(study, result)
+    if result.attrs["advice"]:
+        print(result.attrs["advice"])
+    if target:
+        print(f"kept in {target}")
+    return 0
+
+
+def figure(name: str, words: list[str]) -> int:
+    slug, _, picture_name = name.rpartition(":")
+    if not slug:
+        listed = ", ".join(p.name for p in studies.find(name).pictures)
+        raise Refusal(f"name the picture: lab figure {name}:PICTURE, where PICTURE is one of {listed}")
+
+    def options_of(parser: Parser) -> None:
+        _output_option(".pdf, .svg or .png")(parser)
+        parser.add_argument("--from", dest="source", metavar="FILE.nc", help="draw a kept result instead of computing")
+        parser.add_argument("--width", default="column", help="column (3.25 in), text (6.75 in), or inches")
+        parser.add_argument("--height", help="inches; the picture's own when left out")
+        parser.add_argument("--style", default="paper", help="a style by name")
+
+    study, options = _study("figure", slug, words, options_of)
+    if options.output is None:
+        raise Refusal("say where the figure goes: -o FILE.pdf, .svg or .png")
+    target = _target(options.output, FORMATS)
+    picture = study.pictures[picture_name]
+    start()
+    from lab import figures
+
+    figures.check(width=options.width, height=options.height, style=options.style)  # refuse before computing
+    with _terminal_report() as report:
+        if options.source:
+            result = read(options.source, study.slug)
+            study = type(study).from_recipe(json.loads(result.attrs["recipe"])) if picture.along else study
+            result = study.picture_result(picture, result, report)
+        else:
+            result = study.picture_result(picture, report=report)
+    figures.export_picture(picture, result, target, width=options.width, height=options.height, style=options.style)
+    if result.attrs["advice"]:
+        print(result.attrs["advice"])
+    print(f"drawn to {target}")
+    return 0
+
+
+def reproduce(arguments: argparse.Namespace) -> int:
+    if arguments.study:
+        studies.load_file(arguments.study)
+    start()
+    from lab import figures
+
+    with _terminal_report() as report:
+        comparison = figures.reproduce(arguments.file, report=report)
+    for sentence in comparison.sentences:
+        print(sentence)
+    return 0 if comparison.data_agrees and comparison.picture_agrees else 1
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    start()
+    chosen = [studies.find(arguments.study)] if arguments.study else studies.catalogue()
+    verdicts: dict[str, list[Verdict]] = {}
+    for study in chosen:
+        verdicts[study.slug] = []
+        if not arguments.json:
+            print(f"{study.title} ({study.slug})")
+        for verdict in studies.verify(study, quick=arguments.quick):
+            verdicts[study.slug].append(verdict)
+            if not arguments.json:
+                print(_verdict_line(verdict), flush=True)
+    flat = [verdict for group in verdicts.values() for verdict in group]
+    surprising = [verdict for verdict in flat if verdict.surprising]
+    if arguments.json:
+        rows = [{"study": slug} | verdict.as_dict() for slug, group in verdicts.items() for verdict in group]
+        print(json.dumps(_finite(rows), indent=2, ensure_ascii=False))
+    else:
+        print(
+            f"{sum(v.holds for v in flat)} of {len(flat)} hold"
+            + (f"; {len(surprising)} should but do not" if surprising else "")
+        )
+    return 1 if surprising else 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    start()
+    import jax
+    import numpy as np
+
+    from lab import home
+    from lab.studies.base import device, versions
+    from lab.studies.clock import clocked
+
+    rows = [(name, version) for name, version in versions().items()]
+    rows += [("device", device()), ("devices", ", ".join(map(str, jax.devices())))]
+    wide = jax.numpy.ones(()).dtype == np.float64
+    rows.append(("precision", "float64" if wide else "float32: the lab needs float64"))
+    sound = bool(wide)
+    for study in studies.catalogue():
+        try:
+            with clocked() as clock:
+                result = study().run()
+            state = "converged" if result.attrs["converged"] else "did not converge"
+            rows.append((study.slug, f"default run {state} in {clock.run:.2f} s, compiled in {clock.compile:.2f} s"))
+        except Exception as problem:
+            sound = False
+            rows.append((study.slug, f"default run failed: {problem}"))
+    try:
+        place = home.cache()
+        rows.append(("LAB_HOME", f"{home.home()}, {'writable' if os.access(place, os.W_OK) else 'NOT writable'}"))
+    except OSError as problem:
+        sound = False
+        rows.append(("LAB_HOME", f"can't be used: {problem}; set the variable LAB_HOME to a folder of yours"))
+    _print_table(("what", "state"), rows)
+    return 0 if sound else 1
+
+
+def read(path: str | Path, slug: str) -> xr.Dataset:
+    """A kept result, loaded whole; raises ValueError when the file is no result of that study."""
+    path = Path(path)
+    if not path.exists():
+        raise Refusal(f"there is no file {path}")
+    try:
+        with xr.open_dataset(path, engine="zarr" if path.suffix == ".zarr" else "h5netcdf") as opened:
+            result = opened.load()
+    except Exception as problem:
+        raise Refusal(f"{path} is no result: it can't be opened as {path.suffix or 'netCDF'}") from problem
+    if result.attrs.get("study") != slug:
+        raise Refusal(f"{path} holds a result of {result.attrs.get('study', 'no study')}, not of {slug}")
+    return result
+
+
+def save(result: xr.Dataset, target: Path) -> None:
+    """Write whole or not at all."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        made = Path(folder, target.name)
+        if target.suffix == ".zarr":
+            result.to_zarr(made, consolidated=False)
+            if target.exists():
+                shutil.rmtree(target)
+        else:
+            result.to_netcdf(made, engine="h5netcdf")
+        made.replace(target)
+
+
+def _study(
+    command: str, name: str, words: list[str], more: Callable[[Parser], None]
+) -> tuple[Study, argparse.Namespace]:
+    """The study that the words of a command line describe, and the command's own options."""
+    study = studies.find(name)
+    parser = Parser(f"{command} {name}", description=f"{COMMANDS[command]}: {study.title}")
+    parser.add_argument(
+        "--preset", metavar="NAME", help=f"start from one of {', '.join(p.name for p in study.presets) or 'none'}"
+    )
+    more(parser)
+    for parameter, declared in study.parameters().items():
+        flags = {f"--{parameter.replace('_', '-')}", f"--{parameter}"}
+        parser.add_argument(
+            *sorted(flags),
+            dest=f"parameter {parameter}",
+            metavar="NAME|PATH" if kind_of(declared) == "data" else "VALUE",
+            help=f"{declared.doc} (default {declared.default}; {declared.allowed()})".replace("%", "%%"),
+        )
+    options = parser.parse_args(words)
+    values: Mapping[str, Any] = study.preset(options.preset).values() if options.preset else {}
+    given = {
+        key.removeprefix("parameter "): text
+        for key, text in vars(options).items()
+        if key.startswith("parameter ") and text is not None
+    }
+    parsed = {key: study.parameters()[key].parse(text) for key, text in given.items()}
+    return study(**(dict(values) | parsed)), options
+
+
+def _output_option(formats: str) -> Callable[[Parser], None]:
+    def add(parser: Parser) -> None:
+        parser.add_argument("-o", "--output", metavar="FILE", help=f"where to keep it, {formats}")
+
+    return add
+
+
+def _target(output: str | None, formats: set[str]) -> Path | None:
+    if output is None:
+        return None
+    target = Path(output).expanduser()
+    if target.suffix.lower() not in formats:
+        raise Refusal(f"-o {output} has no known format: end it with {', '.join(sorted(formats))}")
+    if not target.parent.is_dir():
+        raise Refusal(f"-o {output}: there is no folder {target.parent}")
+    return target
+
+
+@contextmanager
+def _terminal_report() -> Iterator[Report]:
+    """Progress on a terminal; the first Ctrl-C ends the run and keeps what it has, the second one abandons it."""
+    asked = False
+
+    def ask(*_: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = signal.signal(signal.SIGINT, ask)
+    shown = sys.stderr.isatty()
+
+    def report(progress: Progress) -> bool:
+        if shown:
+            print(f"\r{progress.iteration} of at most {progress.max_iterations}", end="", file=sys.stderr, flush=True)
+        return asked
+
+    try:
+        yield report
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr)
+
+
+def _print_scalars(study: Study, result: xr.Dataset) -> None:
+    rows = [
+        (declared.label, _number(result[declared.name].item()), declared.unit)
+        for declared in study.results
+        if declared.headline and declared.name in result and not declared.dims
+    ]
+    times = f"{result.attrs['run_seconds']:.3g} s, compiled in {result.attrs['compile_seconds']:.3g} s"
+    _print_table((study.title, result.attrs["data_title"], ""), [*rows, ("time", times, "")])
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def _verdict_line(verdict: Verdict) -> str:
+    mark = "holds" if verdict.holds else "FAILS" if verdict.claim.should_hold else "fails, as known"
+    expected = f"{verdict.claim.relation} {verdict.expected:.9g} ± {verdict.tolerance:.2g}"
+    numbers = f"measured {verdict.measured:.9g}, expected {expected}"
+    note = f" [{verdict.claim.note}]" if verdict.claim.note and not verdict.holds else ""
+    return f"  {mark:<6} {verdict.claim.statement}\n         {verdict.error or numbers}; {verdict.claim.source}{note}"
+
+
+def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    console.print()
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """NaN as null, since JSON has none."""
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
