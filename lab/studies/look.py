@@ -1,0 +1,266 @@
+"""How pictures look: themes, colours, colour maps, and the last touches that Bokeh and Matplotlib each need.
+
+Nothing here knows what is drawn; ``lab.studies.draw`` is the vocabulary that studies use.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+SOURCE, TARGET, GOOD, WARN, MUTED, INK = "source", "target", "good", "warn", "muted", "ink"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one surface, and whether axes keep their ranges while values change."""
+
+    name: str
+    card: str
+    ink: str
+    muted: str
+    line: str
+    wash: str
+    source: str
+    target: str
+    good: str
+    warn: str
+    hold: bool = False
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Colours for unrelated curves, in order; told apart by colour-blind readers too."""
+        rest = {
+            "light": ("#8a5a9e", "#0f8a9d", "#a88400"),
+            "dark": ("#c39ad6", "#5cc4d3", "#d9bd55"),
+        }["dark" if self.name == "dark" else "light"]
+        return (self.source, self.target, self.good, *rest)
+
+    def colour(self, name: str) -> str:
+        """The value of a semantic colour; any other text is taken as the colour itself."""
+        if name in (SOURCE, TARGET, GOOD, WARN, MUTED, INK):
+            return getattr(self, name)
+        return name
+
+
+_LIGHT = {
+    "card": "#ffffff", "ink": "#1b2430", "muted": "#667080", "line": "#c3cad5", "wash": "#edf1f8",
+    "source": "#2456a6", "target": "#d1662b", "good": "#2d7d5a", "warn": "#b3372a",
+}  # fmt: skip
+THEMES = {
+    "light": Theme("light", **_LIGHT),
+    "dark": Theme(
+        "dark", card="#1a2029", ink="#e6eaf0", muted="#98a3b3", line="#475364", wash="#252d3a",
+        source="#7aa7de", target="#e58c5a", good="#6cc09a", warn="#f0826f",
+    ),
+    "print": Theme("print", **(_LIGHT | {"ink": "#000000", "muted": "#555555", "line": "#555555"})),
+}  # fmt: skip
+
+_theme: ContextVar[Theme] = ContextVar("theme", default=THEMES["light"])
+
+
+def current() -> Theme:
+    """The theme that pictures are drawn in now."""
+    return _theme.get()
+
+
+@contextmanager
+def theme(name: str, hold: bool = False) -> Iterator[Theme]:
+    """Draw in a theme: ``with theme("dark"): ...``
+
+    Args:
+        name: ``"light"``, ``"dark"`` or ``"print"``.
+        hold: live axes keep their ranges while the data change.
+
+    Raises:
+        ValueError: there is no such theme.
+    """
+    if name not in THEMES:
+        raise ValueError(f"there is no theme {name!r}; the themes are {', '.join(THEMES)}")
+    base = THEMES[name]
+    chosen = Theme(**{**vars(base), "hold": hold})
+    token = _theme.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _theme.reset(token)
+
+
+# ---- colour ----------------------------------------------------------------------------------------------------
+
+
+def _to_oklab(colour: str) -> np.ndarray:
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    lms = np.array([[0.4122214708, 0.5363325363, 0.0514459929],
+                    [0.2119034982, 0.6806995451, 0.1073969566],
+                    [0.0883024619, 0.2817188376, 0.6299787005]]) @ linear  # fmt: skip
+    return np.array([[0.2104542553, 0.7936177850, -0.0040720468],
+                     [1.9779984951, -2.4285922050, 0.4505937099],
+                     [0.0259040371, 0.7827717662, -0.8086757660]]) @ np.cbrt(lms)  # fmt: skip
+
+
+def _from_oklab(lab: np.ndarray) -> str:
+    lms = (np.array([[1, 0.3963377774, 0.2158037573],
+                     [1, -0.1055613458, -0.0638541728],
+                     [1, -0.0894841775, -1.2914855480]]) @ lab) ** 3  # fmt: skip
+    linear = np.array([[4.0767416621, -3.3077115913, 0.2309699292],
+                       [-1.2684380046, 2.6097574011, -0.3413193965],
+                       [-0.0041960863, -0.7034186147, 1.7076147010]]) @ lms  # fmt: skip
+    linear = np.clip(linear, 0, 1)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return "#" + "".join(f"{round(255 * v):02x}" for v in np.clip(srgb, 0, 1))
+
+
+@cache
+def ramp(stops: tuple[str, ...], n: int = 256) -> tuple[str, ...]:
+    """``n`` colours through ``stops``, equal steps in Oklab (Ottosson 2020), so that equal steps look equal."""
+    labs = np.array([_to_oklab(stop) for stop in stops])
+    at = np.linspace(0, len(stops) - 1, n)
+    return tuple(
+        _from_oklab(np.array([np.interp(t, range(len(stops)), labs[:, channel]) for channel in range(3)])) for t in at
+    )
+
+
+def sequential() -> list[str]:
+    """From the card's colour to the accent: zero is the card itself."""
+    return list(ramp((current().card, current().source)))
+
+
+def diverging() -> list[str]:
+    """From blue through the card's colour to orange: zero is the card itself."""
+    return list(ramp((current().source, current().card, current().target), 255))
+
+
+def blend(colour: str, share: float) -> str:
+    """``share`` of the colour on the card, opaque."""
+    return ramp((current().card, current().colour(colour)), 101)[round(100 * share)]
+
+
+# ---- backends --------------------------------------------------------------------------------------------------
+
+
+@cache
+def backends() -> tuple[str, ...]:
+    """The backends that can draw here; loads them without choosing one for the user."""
+    import holoviews as hv
+
+    chosen = hv.Store.current_backend if hv.Store.loaded_backends() else "matplotlib"
+    import holoviews.plotting.mpl
+
+    found = ["matplotlib"]
+    try:
+        import holoviews.plotting.bokeh
+
+        found.append("bokeh")
+    except ImportError:  # the command line needs no browser
+        pass
+    hv.Store.set_current_backend(chosen)
+    return tuple(found)
+
+
+def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, mpl: dict | None = None) -> Any:
+    """Set options of an element for each backend, in place."""
+    for backend in backends():
+        own = bokeh if backend == "bokeh" else mpl
+        options = {**(both or {}), **(own or {})}
+        if options:
+            element.opts(backend=backend, clone=False, **options)
+    return element
+
+
+# The aspect of the frame follows its size in the browser: ranges grow about the centre of what Python asked for.
+_EQUAL = """
+const w = fig.inner_width, h = fig.inner_height, x = fig.x_range, y = fig.y_range
+if (w > 0 && h > 0) {
+  let dx = x.reset_end - x.reset_start, dy = y.reset_end - y.reset_start
+  const cx = (x.reset_end + x.reset_start) / 2, cy = (y.reset_end + y.reset_start) / 2
+  if (dx / dy < w / h) dx = dy * w / h; else dy = dx * h / w
+  x.start = cx - dx / 2; x.end = cx + dx / 2; y.start = cy - dy / 2; y.end = cy + dy / 2
+}
+"""
+
+
+def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool]):
+    """A hook: thin grey axes, few ticks, a transparent ground, equal scales where geometry matters."""
+
+    def hook(plot: Any, element: Any) -> None:
+        from bokeh.models import BasicTicker, ColorBar, CustomJS
+
+        fig = plot.state
+        fig.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
+        fig.update(min_border_top=8, min_border_right=10)
+        for side, axis in enumerate((*fig.xaxis, *fig.yaxis)):
+            if side > 1:
+                break
+            axis.update(
+                axis_line_color=look.line, major_tick_line_color=look.line, minor_tick_line_color=None,
+                major_label_text_color=look.muted, axis_label_text_color=look.ink, axis_label_text_font_style="normal",
+                axis_label_text_font_size="12px", major_label_text_font_size="11px", major_tick_in=0,
+                major_tick_out=4, axis_label_standoff=6, visible=not bare,
+            )  # fmt: skip
+            if bounds is not None:
+                axis.bounds = bounds[side]
+            if isinstance(axis.ticker, BasicTicker):
+                axis.ticker.update(desired_num_ticks=5, min_interval=1 if whole[side] else 0)
+        for bar in fig.select({"type": ColorBar}):
+            bar.update(
+                background_fill_alpha=0, bar_line_color=None, major_tick_line_color=None,
+                major_label_text_color=look.muted, title_text_color=look.ink, title_text_font_style="normal", title_text_font_size="12px", width=10,
+                major_label_text_font_size="11px", label_standoff=6, padding=4, title_standoff=6,
+            )  # fmt: skip
+        if equal and "equal" not in fig.tags:
+            fig.tags = [*fig.tags, "equal"]
+            again = CustomJS(args={"fig": fig}, code=_EQUAL)
+            fig.js_on_change("inner_width", again)
+            fig.js_on_change("inner_height", again)
+            for each in (fig.x_range, fig.y_range):
+                each.js_on_change("reset_start", again)
+                each.js_on_change("reset_end", again)
+
+    return hook
+
+
+def finish_mpl(
+    look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool], clabel: str | None
+):
+    """A hook that does for Matplotlib what ``finish_bokeh`` does for Bokeh."""
+
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    def hook(plot: Any, element: Any) -> None:
+        axes = plot.handles["axis"]
+        axes.patch.set_alpha(0)
+        axes.figure.patch.set_alpha(0)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom") and not bare)
+            spine.set(edgecolor=look.line, linewidth=0.6)
+        axes.tick_params(which="both", color=look.line, labelcolor=look.ink, width=0.6, length=2.5, direction="out")
+        axes.tick_params(which="minor", length=0)
+        axes.xaxis.label.set_color(look.ink)
+        axes.yaxis.label.set_color(look.ink)
+        if bare:
+            axes.set_axis_off()
+        if equal:
+            axes.set_aspect("equal", adjustable="box" if bare or bounds else "datalim")
+        if bounds is not None:
+            axes.spines["bottom"].set_bounds(*bounds[0])
+            axes.spines["left"].set_bounds(*bounds[1])
+        for axis, integer in zip((axes.xaxis, axes.yaxis), whole, strict=True):
+            if axis.get_scale() == "linear" and not isinstance(axis.get_major_locator(), FixedLocator):
+                axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=integer))
+        if clabel is not None and "colour bar" not in plot.handles and axes.get_images():
+            mapped = axes.get_images()[0]
+            bar = axes.figure.colorbar(mapped, ax=axes, shrink=0.6, aspect=24, pad=0.02, anchor=(0, 0.5))
+            bar.outline.set_visible(False)
+            bar.ax.tick_params(color=look.line, labelcolor=look.ink, width=0.6, length=2)
+            bar.set_label(clabel, color=look.ink)
+            bar.locator = MaxNLocator(4)
+            bar.update_ticks()
+            plot.handles["colour bar"] = bar
+
+    return hook
