@@ -7,8 +7,24 @@
 Listing is cheap; what a set needs is imported when it is loaded. Nothing is unpickled, downloaded or executed.
 """
 
-from . import transport as _transport  # registers its sets
+from . import transport as transport  # registers its sets
 from .data import Data
-from .registry import Entry, catalogue, load
+from .files import pack, read, read_bytes, resolve, unpack
+from .formats import UPLOAD_LIMIT
+from .registry import Entry, catalogue, entry_of, load
+from .transport_files import from_arrays
 
-__all__ = ["Data", "Entry", "catalogue", "load"]
+__all__ = [
+    "UPLOAD_LIMIT",
+    "Data",
+    "Entry",
+    "catalogue",
+    "entry_of",
+    "from_arrays",
+    "load",
+    "pack",
+    "read",
+    "read_bytes",
+    "resolve",
+    "unpack",
+]

@@ -43,7 +43,7 @@ def palette(image: np.ndarray, n: int, seed: int) -> Palette:
 
     rng = np.random.default_rng(seed)
     code, count = np.unique(
-        image.reshape(-1, 3).astype(np.uint32) @ np.uint32([1 << 16, 1 << 8, 1]), return_counts=True
+        image.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32), return_counts=True
     )
     every = np.stack([code >> 16, code >> 8 & 255, code & 255], axis=1).astype(float)
     if len(every) <= n:

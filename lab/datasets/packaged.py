@@ -4,7 +4,6 @@ import gzip
 from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 

@@ -47,12 +47,12 @@ def points(x: np.ndarray, y: np.ndarray, a: np.ndarray | None = None, b: np.ndar
     return {"x": x, "y": y, "a": a, "b": b, **planar(x, y)}
 
 
-def colour_transfer(source: Palette, target: Palette) -> Fields:
+def colour_transfer(source: Palette, target: Palette) -> tuple[Fields, Fields]:
     """Arrays and axes of the transport between the colours of two pictures."""
     arrays = points(source.colours, target.colours, source.weights, target.weights)
     arrays |= {"source_image": source.image, "source_label": source.label}
     arrays |= {"target_image": target.image, "target_label": target.label}
-    return {"arrays": arrays, "axes": {"x": ("red", "green", "blue"), "unit": "1/256"}}
+    return arrays, {"x": ("red", "green", "blue"), "unit": "1/256"}
 
 
 # -- colours of photographs --------------------------------------------------------------------------------------------
@@ -69,7 +69,10 @@ def _palette_of(key: str, n: int, seed: int) -> tuple[Palette, tuple[str, ...]]:
 def _photographs(source: str, target: str, n: int, seed: int) -> Fields:
     (first, notices), (second, more) = _palette_of(source, n, seed), _palette_of(target, n, seed)
     files = [packaged.FILES[key] for key in dict.fromkeys((source, target))]
-    return colour_transfer(first, second) | {
+    arrays, axes = colour_transfer(first, second)
+    return {
+        "arrays": arrays,
+        "axes": axes,
         "title": f"Colours of {source} to colours of {target}",
         "source": "; ".join(file.source for file in files),
         "licence": "; ".join(dict.fromkeys(file.licence for file in files)),

@@ -1,0 +1,153 @@
+"""What a user brings: paths, uploads, and the packed form that a recipe carries."""
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from . import formats, transport_files
+from .data import Data
+from .registry import entry_of, load, suggestions
+
+
+def read(
+    path: str | PathLike | Sequence[str | PathLike], *, kind: str = "transport", n: int | None = None, seed: int = 0
+) -> Data:
+    """A user's file, two files that make a pair, or a folder with two pictures.
+
+    For ``kind="transport"``:
+
+    - ``.npz``, ``.nc``, ``.zarr`` with ``cost`` (m, n), or ``x`` (m, d) and ``y`` (n, d), and optional masses ``a`` and
+      ``b`` (uniform when left out); other arrays are ignored with a notice. ``.npy`` with a cost matrix.
+    - ``.csv``, ``.parquet`` of points, one a row: a column ``side`` (or ``group``) with two values tells sources from
+      targets, or two files are given; an optional column ``weight`` (or ``mass``); all others are coordinates.
+    - two pictures, for colour transfer between ``n`` colours each.
+
+    All points of a file are used, never a sample; more than 4096 x 4096 pairs are refused.
+
+    Args:
+        path: of a file or folder, or two of them: sources, then targets.
+        n: number of colours of each picture, 64 when None; no other file has a use for it.
+        seed: of the colours' k-means.
+
+    Raises:
+        ValueError: a file that cannot be read, or whose content is no transport problem.
+    """
+    paths = [path] if isinstance(path, str | PathLike) else list(path)
+    places = [Path(each).expanduser() for each in paths]
+    if len(places) == 1 and places[0].is_dir():
+        (place,) = places
+        if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+            _known(kind)
+            return transport_files.from_arrays(place.name, *formats.zarr(place, transport_files.WANTED))
+        places = sorted(each for each in place.iterdir() if formats.is_picture(each) and not each.name.startswith("."))
+        if len(places) != 2:
+            raise ValueError(f"the folder {place.name} holds {len(places)} pictures, but exactly two are needed")
+    return _assemble([(place.name, _content(place)) for place in places], kind, n, seed)
+
+
+def read_bytes(
+    name: str, payload: bytes | Mapping[str, bytes], *, kind: str = "transport", n: int | None = None, seed: int = 0
+) -> Data:
+    """An upload: the content of a file called ``name``, or of two files by their names; otherwise as ``read``.
+
+    Raises:
+        ValueError: as ``read``, and more than ``UPLOAD_LIMIT`` bytes.
+    """
+    files = dict(payload) if isinstance(payload, Mapping) else {name: payload}
+    size = sum(len(content) for content in files.values())
+    if size > formats.UPLOAD_LIMIT:
+        limit = formats.mebibytes(formats.UPLOAD_LIMIT)
+        raise ValueError(f"{name} has {formats.mebibytes(size)}, but an upload may have at most {limit}")
+    return _assemble([(each, bytes(content)) for each, content in files.items()], kind, n, seed)
+
+
+def resolve(spec: "Data | str | PathLike", kind: str | None = None, **options: Any) -> Data:
+    """The data that a study is pointed to: ``Data`` at hand, the name of a set, or a path as ``read`` takes it.
+
+    Two paths are joined by a comma. Options that the data have no use for are ignored.
+
+    Raises:
+        ValueError: neither a set nor a file, or data of another kind.
+    """
+    if isinstance(spec, Data):
+        data = spec
+    elif isinstance(spec, str) and entry_of(spec):
+        data = load(spec, strict=False, **options)
+    else:
+        paths = _existing(spec)
+        chosen = {key: options[key] for key in ("n", "seed") if options.get(key) is not None}
+        data = read(paths, kind=kind or "transport", **chosen)
+    if kind and data.kind != kind:
+        raise ValueError(f"the data {data.name} are of kind {data.kind}, but {kind} is needed here")
+    return data
+
+
+def _existing(spec: str | PathLike) -> list[Path]:
+    """The path, or the two paths that a comma joins."""
+    for parts in ([spec], str(spec).split(",")):
+        places = [Path(str(part).strip()).expanduser() for part in parts]
+        if len(places) <= 2 and all(
+            str(part).strip() and place.exists() for part, place in zip(parts, places, strict=True)
+        ):
+            return places
+    raise ValueError(f"there is no data set and no file {str(spec)!r}; {suggestions(str(spec))}")
+
+
+def _content(place: Path) -> bytes:
+    try:
+        size = place.stat().st_size
+        if size > formats.UNPACKED_LIMIT:
+            limit = formats.mebibytes(formats.UNPACKED_LIMIT)
+            raise ValueError(f"{place.name} has {formats.mebibytes(size)}, but at most {limit} are read")
+        return place.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{place} cannot be read: {(error.strerror or 'unknown reason').lower()}") from None
+
+
+def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed: int) -> Data:
+    _known(kind)
+    if len(files) == 1 and formats.format_of(*files[0]) == "npz" and formats.npz(*files[0], wanted=())[2]:
+        return unpack(files[0][1])
+    return transport_files.from_files(files, n, seed)
+
+
+def _known(kind: str) -> None:
+    if kind != "transport":
+        raise ValueError(f"files are read as data of kind transport, not {kind}")
+
+
+def pack(data: Data) -> bytes:
+    """All of ``data`` as a compressed ``.npz``, the same bytes for the same data; ``read`` and ``unpack`` take it."""
+    about = {key: getattr(data, key) for key in ("name", "title", "kind", "source", "licence", "notices")}
+    about |= {"axes": dict(data.axes), "truth": dict(data.truth)}
+    return formats.write_npz(dict(data.arrays), json.dumps(about, sort_keys=True).encode())
+
+
+def unpack(payload: bytes) -> Data:
+    """The data that ``pack`` made bytes of.
+
+    Raises:
+        ValueError: bytes that ``pack`` did not make.
+    """
+    arrays, _, about = formats.npz("the packed data", payload)
+    try:
+        fields = {key: _tuples(value) for key, value in json.loads(about).items()}
+        fields["truth"] = {key: float(value) for key, value in fields["truth"].items()}
+        data = Data(arrays=arrays, **fields)
+        texts = (data.name, data.title, data.kind, data.source, data.licence, *data.notices)
+        if not all(isinstance(text, str) for text in texts) or any(a.dtype.kind not in "biuf" for a in arrays.values()):
+            raise TypeError
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        raise ValueError("the packed data do not say what they are: pack them again") from None
+    if data.kind == "transport":
+        transport_files.check(data.name, data.arrays)
+    return data
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only."""
+    if isinstance(value, dict):
+        return {key: _tuples(part) for key, part in value.items()}
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value

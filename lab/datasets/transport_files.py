@@ -1,0 +1,267 @@
+"""A transport problem out of what a user brings: arrays, a table or two, two pictures."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import formats
+from .colours import palette
+from .data import Data
+from .transport import colour_transfer, points
+
+WANTED = ("cost", "a", "b", "x", "y")
+PAIRS_LIMIT = 4096**2
+"""The most pairs of a source and a target: a cost matrix of 128 MiB in float64."""
+
+_COLOURS = (2, 1024)
+_SIDES = ("side", "group")
+_WEIGHTS = ("weight", "mass")
+
+
+def from_arrays(
+    name: str,
+    arrays: Mapping[str, Any],
+    ignored: Sequence[str] = (),
+    axes: Mapping[str, Any] | None = None,
+    notices: Sequence[str] = (),
+) -> Data:
+    """A transport problem from ``cost`` (m, n), or ``x`` (m, d) and ``y`` (n, d), or both, and optional ``a``, ``b``.
+
+    Points (m,) are taken as (m, 1). A mass that is left out is uniform, of the total of the other, or of total 1.
+    float32 and float64 are kept, other numbers become float64.
+
+    Raises:
+        ValueError: arrays that are no transport problem; the sentence says where.
+    """
+    given = {key: _numbers(f"{key} in {name}", np.asarray(value)) for key, value in arrays.items()}
+    notices = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    for key in ("x", "y"):
+        if key in given and given[key].ndim == 1:
+            given[key] = given[key][:, None]
+    if "cost" not in given and not {"x", "y"} <= set(given):
+        has = ", ".join([*given, *ignored]) or "nothing"
+        raise ValueError(f"{name} has {has}, but either cost, or both x and y are needed (a and b are optional)")
+    _shapes(name, given)
+    m, n = given["cost"].shape if "cost" in given else (len(given["x"]), len(given["y"]))
+    dtype = given["cost" if "cost" in given else "x"].dtype
+    total = next((float(given[key].sum()) for key in ("a", "b") if key in given), 1.0)
+    given = {"a": np.full(m, total / m, dtype), "b": np.full(n, total / n, dtype)} | given
+    _values(name, given)
+    if "x" in given:
+        given |= points(given["x"], given["y"], given["a"], given["b"])
+    return _data(name, name, given, axes or {}, notices)
+
+
+def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no transport problem, whole as ``Data`` holds them."""
+    if not {"a", "b"} <= set(arrays) or ("cost" not in arrays and not {"x", "y"} <= set(arrays)):
+        raise ValueError(f"{name} has {', '.join(arrays)}, but a and b and either cost, or x and y are needed")
+    given = {key: _numbers(f"{key} in {name}", arrays[key]) for key in WANTED if key in arrays}
+    _shapes(name, given)
+    _values(name, given)
+
+
+def from_files(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> Data:
+    """A transport problem from one file, or from two that hold points or pictures: sources, then targets."""
+    kinds = [formats.format_of(name, payload) for name, payload in files]
+    if len(files) == 2:
+        if kinds == ["image", "image"]:
+            return from_pictures(files, n, seed)
+        if set(kinds) <= {"table", "parquet"}:
+            return _from_two_tables(files, kinds)
+        raise ValueError(f"{files[0][0]} and {files[1][0]} are no pair: give two pictures, or two tables of points")
+    if len(files) != 1:
+        raise ValueError(f"{len(files)} files were given, but one file, two pictures or two tables are needed")
+    ((name, payload),), (kind,) = files, kinds
+    if kind == "image":
+        raise ValueError(f"{name} is one picture, but colour transfer needs two: the source and the target")
+    if kind == "npz":
+        arrays, ignored, _ = formats.npz(name, payload, WANTED)
+        return from_arrays(name, arrays, ignored)
+    if kind == "npy":
+        return from_arrays(name, {"cost": formats.npy(name, payload)})
+    if kind == "netcdf":
+        return from_arrays(name, *formats.netcdf(name, payload, WANTED))
+    return _from_table(name, _table(name, payload, kind))
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+Table = dict[str, np.ndarray]
+
+
+class _Points(NamedTuple):
+    values: np.ndarray  # (rows, columns)
+    mass: np.ndarray | None
+    labels: tuple[str, ...]
+    ignored: list[str]
+
+
+def _table(name: str, payload: bytes, kind: str) -> Table:
+    return formats.csv(name, payload) if kind == "table" else formats.parquet(name, payload)
+
+
+def _from_table(name: str, table: Table) -> Data:
+    column = _column(name, table, _SIDES)
+    if column is None:
+        raise ValueError(
+            f"{name} does not tell sources from targets: add a column 'side' with two values, or give two files"
+        )
+    side = table[column].tolist()
+    if (bad := next((i for i, value in enumerate(side) if value is None or value != value), None)) is not None:
+        raise ValueError(f"the column {column!r} of {name} is empty in row {bad + 1}")
+    values = list(dict.fromkeys(side))
+    if len(values) != 2:
+        raise ValueError(f"the column {column!r} of {name} has {len(values)} different values, but two are needed")
+    words = [str(value).strip().lower() for value in values]
+    if words[1] == "source" or words[0] == "target":
+        values.reverse()
+    every = _points(name, {label: array for label, array in table.items() if label != column})
+    first = np.array([value == values[0] for value in side])
+    arrays = {"x": every.values[first], "y": every.values[~first]}
+    if every.mass is not None:
+        arrays |= {"a": every.mass[first], "b": every.mass[~first]}
+    notice = f"sources have {column} = {values[0]}, targets {column} = {values[1]}"
+    return from_arrays(name, arrays, every.ignored, {"x": every.labels}, [notice])
+
+
+def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -> Data:
+    tables = [_table(name, payload, kind) for (name, payload), kind in zip(files, kinds, strict=True)]
+    x, y = (_points(name, table) for (name, _), table in zip(files, tables, strict=True))
+    if set(x.labels) != set(y.labels):
+        raise ValueError(
+            f"the points have different columns: {', '.join(x.labels)} in {files[0][0]}, "
+            f"but {', '.join(y.labels)} in {files[1][0]}"
+        )
+    arrays = {"x": x.values, "y": y.values[:, [y.labels.index(label) for label in x.labels]]}
+    arrays |= {key: side.mass for key, side in (("a", x), ("b", y)) if side.mass is not None}
+    name = " and ".join(name for name, _ in files)
+    return from_arrays(name, arrays, list(dict.fromkeys(x.ignored + y.ignored)), {"x": x.labels})
+
+
+def _points(name: str, table: Table) -> _Points:
+    """All columns as coordinates but for the mass, and for the row numbers that pandas writes under no name."""
+    index = [label for label in table if label == "" or label.startswith("Unnamed:")]
+    table = {label: array for label, array in table.items() if label not in index}
+    for label, array in table.items():
+        if array.dtype.kind not in "fiu":
+            example = next((repr(str(value)[:40]) for value in array.tolist() if value is not None), "nothing")
+            raise ValueError(
+                f"the column {label!r} of {name} holds {example}, but numbers are needed: "
+                "remove it, or call it 'side' if it tells sources from targets"
+            )
+        if not np.isfinite(array).all():
+            row = int(np.argmin(np.isfinite(array)))
+            raise ValueError(f"the column {label!r} of {name} is {array[row]} in row {row + 1}: give a finite number")
+    weight = _column(name, table, _WEIGHTS)
+    labels = tuple(label for label in table if label != weight)
+    if not labels:
+        raise ValueError(f"{name} has no column of coordinates")
+    values = np.stack([table[label] for label in labels], axis=1)
+    return _Points(values, table[weight] if weight else None, labels, ["the row numbers"] if index else [])
+
+
+def _column(name: str, table: Table, words: Sequence[str]) -> str | None:
+    found = [label for label in table if label.lower() in words]
+    if len(found) > 1:
+        raise ValueError(f"{name} has the columns {' and '.join(found)}, but one of them is enough")
+    return found[0] if found else None
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def from_pictures(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> Data:
+    """The transport between the colours of two pictures, ``n`` colours each or as many as a picture has."""
+    low, high = _COLOURS
+    n = 64 if n is None else n
+    if isinstance(n, bool) or not isinstance(n, Integral) or not low <= n <= high:
+        raise ValueError(f"n = {n!r}, but the number of colours must be a whole number from {low} to {high}")
+    found, notices = [], []
+    for name, payload in files:
+        image, notes = formats.picture(name, payload)
+        colours = palette(image, int(n), seed)
+        if colours.distinct == 1:
+            raise ValueError(f"{name} has a single colour, so that there is nothing to transport: give another picture")
+        if colours.distinct < n:
+            notices.append(f"{name} has only {colours.distinct} colours, fewer than n = {n}: all of them are taken")
+        found.append(colours)
+        notices += notes
+    names = [name for name, _ in files]
+    arrays, axes = colour_transfer(*found)
+    return _data(" and ".join(names), f"Colours of {names[0]} to colours of {names[1]}", arrays, axes, notices)
+
+
+def _data(
+    name: str, title: str, arrays: Mapping[str, np.ndarray], axes: Mapping[str, Any], notices: Sequence[str]
+) -> Data:
+    return Data(name, title, "transport", arrays, "brought by the user", "the user's", axes, tuple(notices))
+
+
+# -- checks ------------------------------------------------------------------------------------------------------------
+
+
+def _numbers(what: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "O":
+        raise ValueError(f"{what} holds Python objects, which are never loaded: save plain numbers")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{what} has the type {array.dtype}, but real numbers are needed")
+    kept = array.dtype.itemsize if array.dtype.kind == "f" else 0
+    return array.astype(np.dtype(f"=f{kept}") if kept in (4, 8) else np.float64, copy=False)
+
+
+def _shapes(name: str, given: Mapping[str, np.ndarray]) -> None:
+    if "cost" in given and (given["cost"].ndim != 2 or 0 in given["cost"].shape):
+        raise ValueError(
+            f"cost in {name} has shape {given['cost'].shape}, but (sources, targets) is needed, neither zero"
+        )
+    if ("x" in given) != ("y" in given):
+        raise ValueError(f"{name} has {'x' if 'x' in given else 'y'} alone, but points need both x and y")
+    if "x" in given:
+        x, y = given["x"].shape, given["y"].shape
+        if len(x) != 2 or len(y) != 2 or x[1] != y[1] or 0 in x + y:
+            raise ValueError(
+                f"x and y in {name} have shapes {x} and {y}, but (points, dimension) of one dimension is needed"
+            )
+        if "cost" in given and given["cost"].shape != (x[0], y[0]):
+            raise ValueError(
+                f"cost in {name} has shape {given['cost'].shape}, but x and y have {x[0]} and {y[0]} points"
+            )
+    m, n = given["cost"].shape if "cost" in given else (len(given["x"]), len(given["y"]))
+    if m * n > PAIRS_LIMIT:
+        raise ValueError(
+            f"{name} has {m:,} sources and {n:,} targets, which is {m * n:,} pairs, but at most {PAIRS_LIMIT:,} "
+            "(4096 x 4096) are taken: keep a random sample of the points"
+        )
+    for key, size in (("a", m), ("b", n)):
+        if key in given and given[key].shape != (size,):
+            sides = "sources" if key == "a" else "targets"
+            raise ValueError(
+                f"{key} in {name} has shape {given[key].shape}, but there are {size} {sides}: ({size},) is needed"
+            )
+
+
+def _values(name: str, given: Mapping[str, np.ndarray]) -> None:
+    for key in ("cost", "x", "y"):
+        if key in given and not np.isfinite(given[key]).all():
+            i, j = np.argwhere(~np.isfinite(given[key]))[0]
+            raise ValueError(
+                f"{key} in {name} is {given[key][i, j]} at row {i}, column {j}: every entry must be finite"
+            )
+    for key in ("a", "b"):
+        bad = np.flatnonzero(~((given[key] > 0) & np.isfinite(given[key])))
+        if len(bad):
+            entries = ", ".join(f"{key}[{i}] = {given[key][i]:.6g}" for i in bad[:3])
+            rest = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+            raise ValueError(
+                f"{entries}{rest} in {name}, but every mass must be positive: drop the entries without mass"
+            )
+    total_a, total_b = (float(given[key].sum(dtype=float)) for key in ("a", "b"))
+    if abs(total_a - total_b) > 1e-6 * max(total_a, total_b):
+        raise ValueError(
+            f"the masses in {name} differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; "
+            "rescale one so that they agree"
+        )
