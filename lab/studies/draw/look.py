@@ -1,6 +1,6 @@
 """How pictures look: themes, colours, colour maps, and the last touches that Bokeh and Matplotlib each need.
 
-Nothing here knows what is drawn; ``lab.studies.draw`` is the vocabulary that studies use.
+Nothing here knows what is drawn; the other modules here are the vocabulary that studies use.
 """
 
 from collections.abc import Iterator
@@ -173,14 +173,15 @@ def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, 
     return element
 
 
-# The aspect of the frame follows its size in the browser: ranges grow about the centre of what Python asked for.
+# The ranges follow the frame's size in the browser: they grow about the centre of what Python asked for, or away from
+# the axes where these are drawn for the data only.
 _EQUAL = """
 const w = fig.inner_width, h = fig.inner_height, x = fig.x_range, y = fig.y_range
 if (w > 0 && h > 0) {
   let dx = x.reset_end - x.reset_start, dy = y.reset_end - y.reset_start
-  const cx = (x.reset_end + x.reset_start) / 2, cy = (y.reset_end + y.reset_start) / 2
+  const cx = x.reset_start + share * dx, cy = y.reset_start + share * dy
   if (dx / dy < w / h) dx = dy * w / h; else dy = dx * h / w
-  x.start = cx - dx / 2; x.end = cx + dx / 2; y.start = cy - dy / 2; y.end = cy + dy / 2
+  x.start = cx - share * dx; x.end = x.start + dx; y.start = cy - share * dy; y.end = y.start + dy
 }
 """
 
@@ -210,12 +211,13 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
         for bar in fig.select({"type": ColorBar}):
             bar.update(
                 background_fill_alpha=0, bar_line_color=None, major_tick_line_color=None,
-                major_label_text_color=look.muted, title_text_color=look.ink, title_text_font_style="normal", title_text_font_size="12px", width=10,
+                major_label_text_color=look.muted,
+                title_text_color=look.ink, title_text_font_style="normal", title_text_font_size="12px", width=10,
                 major_label_text_font_size="11px", label_standoff=6, padding=4, title_standoff=6,
             )  # fmt: skip
         if equal and "equal" not in fig.tags:
             fig.tags = [*fig.tags, "equal"]
-            again = CustomJS(args={"fig": fig}, code=_EQUAL)
+            again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None else 0.0}, code=_EQUAL)
             fig.js_on_change("inner_width", again)
             fig.js_on_change("inner_height", again)
             for each in (fig.x_range, fig.y_range):
@@ -246,7 +248,9 @@ def finish_mpl(
         if bare:
             axes.set_axis_off()
         if equal:
-            axes.set_aspect("equal", adjustable="box" if bare or bounds else "datalim")
+            axes.set_aspect("equal", adjustable="box", anchor="W" if bounds else "C")
+        else:
+            axes.set_aspect("auto")
         if bounds is not None:
             axes.spines["bottom"].set_bounds(*bounds[0])
             axes.spines["left"].set_bounds(*bounds[1])

@@ -1,0 +1,21 @@
+"""The drawing vocabulary of the studies: what a picture is made of, without a word about backends.
+
+Two kinds of function. *Layers* (``curve``, ``band``, ``points``, ``bars``, ``segments``, ``vline``, ``hline``)
+return one HoloViews element each. *Pictures* return one ``hv.Overlay`` that is whole: ``plot`` sets layers on a pair of
+axes, and ``plan``, ``heatmap``, ``links``, ``convergence``, ``cells``, ``strip`` and ``table`` are the usual ones.
+
+Every picture is a single pair of axes whose layers are the same in number and type for every value, so that a
+``hv.DynamicMap`` swaps data without rebuilding anything; Bokeh draws it live and Matplotlib for print.
+"""
+
+from .axes import plot
+from .layers import band, bars, colours, curve, hline, label, points, segments, vline
+from .look import GOOD, INK, MUTED, SOURCE, TARGET, WARN, current, theme
+from .matrices import heatmap, plan, pooled
+from .pictures import cells, convergence, links, strip, table
+
+__all__ = [
+    "GOOD", "INK", "MUTED", "SOURCE", "TARGET", "WARN", "band", "bars", "cells", "colours", "convergence", "current",
+    "curve", "heatmap", "hline", "label", "links", "plan", "plot", "points", "pooled", "segments", "strip", "table",
+    "theme", "vline",
+]  # fmt: skip

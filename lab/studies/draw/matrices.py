@@ -1,0 +1,219 @@
+"""Pictures of matrices: heat maps, and plans with their marginals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+
+from .axes import frame
+from .layers import Words, figure, rectangles, vector, words
+from .look import SOURCE, TARGET, current, diverging, dress, sequential
+
+SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
+OUTLINED = 64  # cells a side that can be seen one by one
+
+
+def heatmap(
+    matrix: Any,
+    rows: Any = None,
+    cols: Any = None,
+    *,
+    xlabel: str = "column",
+    ylabel: str = "row",
+    clabel: str = "value",
+    clim: tuple[float, float] | None = None,
+    signed: bool = False,
+    outline: bool | None = None,
+    equal: bool | None = None,
+    marks: Sequence[Any] = (),
+    height: int = 320,
+) -> hv.Overlay:
+    """A matrix as colours, row 0 at the bottom, with a colour bar.
+
+    Args:
+        matrix: (n, m) array or sparse matrix; above 256 a side the largest entry of each block is drawn.
+        rows, cols: numbers or names of the rows and columns; equally spaced numbers become the axis itself.
+        clim: ends of the colour scale; from 0 to the largest entry, or symmetric about 0, when not given.
+        signed: blue below and orange above zero.
+        outline: a thin line round each entry that is not zero; by default where they can be seen one by one.
+        equal: square cells; by default when the matrix is not too long.
+        marks: layers on top, in axis units.
+    """
+    grid = _Grid(matrix, rows, cols, clim, signed)
+    x, y = grid.x, grid.y
+    return frame(
+        [grid.image(xlabel, ylabel, clabel, bar=True), grid.outline(outline), *marks,
+         *words([grid.note])],
+        (x.low, x.high), (y.low, y.high), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
+        equal=grid.square if equal is None else equal, height=height, bounds=((x.low, x.high), (y.low, y.high)),
+        whole=(x.whole, y.whole), clabel=clabel,
+    )  # fmt: skip
+
+
+def plan(
+    matrix: Any,
+    a: Any,
+    b: Any,
+    rows: Any = None,
+    cols: Any = None,
+    *,
+    xlabel: str = "target j",
+    ylabel: str = "source i",
+    clabel: str = "mass",
+    clim: tuple[float, float] | None = None,
+    outline: bool | None = None,
+    height: int = 380,
+) -> hv.Overlay:
+    """A transport plan with its marginals on the sides: target on top, source on the right.
+
+    The bars are the marginals that were asked for, the thin lines on them the sums of the plan; where the two part,
+    the plan misses its marginal.
+
+    Args:
+        matrix: (n, m) array or sparse matrix, row i the source.
+        a, b: (n,) and (m,) marginals.
+    """
+    grid = _Grid(matrix, rows, cols, clim, signed=False)
+    x, y = grid.x, grid.y
+    sides = [
+        _side(b, grid.sums(0), x, y, upright=True, color=TARGET),
+        _side(a, grid.sums(1), y, x, upright=False, color=SOURCE),
+    ]
+    top, right = y.high + 0.23 * y.span, x.high + 0.23 * x.span
+    return frame(
+        [grid.image(xlabel, ylabel, clabel, bar=False), grid.outline(outline), *sides[0], *sides[1],
+         *words([grid.note])],
+        (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
+        equal=grid.square, height=height, bounds=((x.low, x.high), (y.low, y.high)), whole=(x.whole, y.whole),
+    )  # fmt: skip
+
+
+class _Span:
+    """One side of a matrix on an axis: its ends, its ticks, and how far apart neighbours are."""
+
+    def __init__(self, values: Any, n: int):
+        self.n, self.ticks = n, None
+        numbers = None
+        if values is not None:
+            values = np.asarray(values).ravel()[:n]
+            numbers = values.astype(float) if values.dtype.kind in "iufb" else None
+        if numbers is not None and n > 1 and numbers.size == n and np.all(np.isfinite(numbers)):
+            steps = np.diff(numbers)
+            even = steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3)
+        else:
+            even = False
+        self.first, self.step = (float(numbers[0]), float(steps[0])) if even else (0.0, 1.0)
+        self.whole = values is None or (even and values.dtype.kind in "iu")
+        self.low, self.high = self.first - self.step / 2, self.first + (n - 0.5) * self.step
+        self.span = self.high - self.low
+        if values is not None and not even:
+            names = [figure(v, 2) for v in values]
+            every = max(-(-n // 8), -(-sum(map(len, names)) // 40))  # so that names on an x axis do not touch
+            self.ticks = [(i, name) for i, name in enumerate(names) if i % every == 0]
+
+    def blocks(self, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """Edges of the blocks that at most ``limit`` can be drawn of, as positions and as indices."""
+        size = max(1, -(-self.n // limit))
+        index = np.arange(0, self.n, size)
+        return self.low + np.append(index, self.n) * self.step, index
+
+
+class _Grid:
+    """A matrix that fits the screen."""
+
+    def __init__(self, matrix: Any, rows: Any, cols: Any, clim: Any, signed: bool):
+        self.matrix = matrix if hasattr(matrix, "tocoo") else np.atleast_2d(np.asarray(matrix, float))
+        if self.matrix.ndim != 2:
+            raise ValueError(f"a picture of a matrix needs two dimensions, not {self.matrix.ndim}")
+        n, m = self.matrix.shape
+        self.empty = n * m == 0
+        self.y, self.x = _Span(rows, max(n, 1)), _Span(cols, max(m, 1))
+        self.limit = PRINT if current().name == "print" else SCREEN
+        self.shown = np.zeros((1, 1)) if self.empty else pooled(self.matrix, self.limit)
+        finite = self.shown[np.isfinite(self.shown)]
+        if not finite.size:
+            self.shown = np.zeros_like(self.shown)
+        why = "it has no entries" if self.empty else "" if finite.size else "it has no finite entries"
+        note = f" nothing to show: {why}" if why else ""
+        self.note = Words(self.x.low, self.y.high, note, current().muted, up="top")
+        peak = float(np.abs(finite).max(initial=0)) or 1.0
+        self.clim = clim or ((-peak, peak) if signed else (min(0.0, float(finite.min(initial=0))), peak))
+        self.palette = diverging() if signed else sequential()
+        self.square = 1 / 3 <= (m / max(n, 1)) <= 3 and self.x.step == self.y.step
+
+    def image(self, xlabel: str, ylabel: str, clabel: str, bar: bool) -> hv.Image:
+        x, y = self.x, self.y
+        right = x.low + self.shown.shape[1] * max(1, -(-x.n // self.limit)) * x.step
+        top = y.low + self.shown.shape[0] * max(1, -(-y.n // self.limit)) * y.step
+        bounds = (x.low, y.low, right, top)
+        image = hv.Image(self.shown[::-1].astype(np.float32), ["x", "y"], "z", bounds=bounds)
+        tips = [(xlabel, "$x{0.[000]}"), (ylabel, "$y{0.[000]}"), (clabel, "@image{0.0000a}")]
+        return dress(
+            image,
+            both={"cmap": self.palette, "clim": self.clim, "colorbar": False},
+            bokeh={"colorbar": bar, "clabel": clabel, "tools": ["hover"], "hover_tooltips": tips},
+            mpl={"interpolation": "nearest"},
+        )
+
+    def outline(self, wanted: bool | None) -> hv.Rectangles:
+        n, m = self.matrix.shape
+        boxes = np.zeros((0, 4), np.float32)
+        if not self.empty and max(n, m) <= OUTLINED and wanted is not False:
+            i, j = np.nonzero(np.nan_to_num(self.shown))
+            if wanted or i.size <= n * m / 2:
+                x, y = self.x.low + j * self.x.step, self.y.low + i * self.y.step
+                boxes = np.stack([x, y, x + self.x.step, y + self.y.step], 1).astype(np.float32)
+        line = {"alpha": 0.75}
+        return dress(
+            hv.Rectangles(tuple(boxes.T), ["x", "y", "x1", "y1"]),
+            bokeh={"fill_color": None, "line_color": current().muted, "line_width": 1, "line_alpha": line["alpha"]},
+            mpl={"facecolor": "none", "edgecolor": current().muted, "linewidth": 0.4},
+        )
+
+    def sums(self, axis: int) -> np.ndarray:
+        """Row sums (1) or column sums (0)."""
+        return np.asarray(self.matrix.sum(axis), float).ravel()
+
+
+def pooled(matrix: Any, limit: int = SCREEN) -> np.ndarray:
+    """The largest entry in size of each block, so that at most ``limit`` blocks a side remain and no peak is lost.
+
+    A sparse matrix is pooled without being made dense.
+    """
+    n, m = matrix.shape
+    r, c = max(1, -(-n // limit)), max(1, -(-m // limit))
+    if hasattr(matrix, "tocoo"):
+        entries = matrix.tocoo()
+        high, low = np.zeros((2, -(-n // r), -(-m // c)))
+        np.maximum.at(high, (entries.row // r, entries.col // c), entries.data)
+        np.minimum.at(low, (entries.row // r, entries.col // c), entries.data)
+    elif r == c == 1:
+        return np.asarray(matrix, float)
+    else:
+        matrix = np.asarray(matrix, float)
+        rows, cols = np.arange(0, n, r), np.arange(0, m, c)
+        high = np.fmax.reduceat(np.fmax.reduceat(matrix, rows, 0), cols, 1)
+        low = np.fmin.reduceat(np.fmin.reduceat(matrix, rows, 0), cols, 1)
+    return np.where(-low > high, low, high)
+
+
+def _side(asked: Any, got: np.ndarray, along: _Span, across: _Span, upright: bool, color: str) -> list[Any]:
+    """Bars of a marginal outside the plan, and on them the line of what the plan sums to."""
+    asked = np.nan_to_num(vector(asked))
+    if asked.size != along.n or got.size != along.n:
+        asked, got = np.zeros(along.n), np.zeros(along.n)
+    got = np.nan_to_num(got)
+    edges, index = along.blocks(SCREEN)
+    width = np.diff(np.append(index, along.n))
+    tall, sums = np.add.reduceat(asked, index) / width, np.add.reduceat(got, index) / width
+    foot = across.high + 0.025 * across.span
+    scale = 0.19 * across.span / (max(tall.max(initial=0), sums.max(initial=0)) or 1.0)
+    low, high = edges[:-1], edges[1:]
+    flat = np.full_like(low, foot)
+    box = (low, flat, high, foot + scale * tall) if upright else (flat, low, foot + scale * tall, high)
+    bars = rectangles((*box, tall), "", current().colour(color), edge=along.n <= OUTLINED, alpha=0.75)
+    steps, levels = np.repeat(edges, 2)[1:-1], np.repeat(foot + scale * sums, 2)
+    line = hv.Curve((steps, levels) if upright else (levels, steps), "x", "y")
+    dress(line, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": 0.5})
+    return [bars, line]

@@ -1,0 +1,199 @@
+"""Pictures of clouds, traces, cells, images and tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+
+from .axes import frame, plot
+from .layers import Words, colours, curve, figure, hline, points, segments, vector, words
+from .look import SOURCE, TARGET, blend, current, dress
+from .matrices import PRINT, SCREEN
+
+LINKS = 4000  # segments that are drawn; the heaviest ones
+
+
+def links(
+    x: Any,
+    y: Any,
+    i: Any,
+    j: Any,
+    mass: Any,
+    *,
+    a: Any = None,
+    b: Any = None,
+    xlabel: str = "x₁",
+    ylabel: str = "x₂",
+    xlim: tuple | None = None,
+    ylim: tuple | None = None,
+    height: int = 380,
+) -> hv.Overlay:
+    """Two clouds in the plane and what goes from one to the other; opacity and width follow the mass.
+
+    Args:
+        x, y: (n, 2) sources and (m, 2) targets.
+        i, j, mass: (e,) the entries of the plan; those without mass, and beyond the heaviest 4000, are not drawn.
+        a, b: weights of the points; their areas follow them.
+    """
+    x, y = _cloud(x), _cloud(y)
+    i, j, mass = np.asarray(i).ravel(), np.asarray(j).ravel(), vector(mass)
+    real = (mass > 0) & (i >= 0) & (j >= 0) & (i < len(x)) & (j < len(y))
+    i, j, mass = i[real].astype(int), j[real].astype(int), mass[real]
+    if mass.size > LINKS:
+        heavy = np.argpartition(mass, -LINKS)[-LINKS:]
+        i, j, mass = i[heavy], j[heavy], mass[heavy]
+    return plot(
+        segments(x[i, 0], x[i, 1], y[j, 0], y[j, 1], mass),
+        points(x[:, 0], x[:, 1], color=SOURCE, size=_relative(a)).relabel(group="Source"),
+        points(y[:, 0], y[:, 1], color=TARGET, size=_relative(b)).relabel(group="Target"),
+        xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, equal=True, height=height,
+    )  # fmt: skip
+
+
+def convergence(
+    traces: Mapping[str, Any],
+    *,
+    xlabel: str = "iteration",
+    ylabel: str = "residual",
+    tolerance: float | None = None,
+    ordered: bool = False,
+    log: bool = True,
+    **axes: Any,
+) -> hv.Overlay:
+    """Error traces against the iteration, each labelled at its end.
+
+    Args:
+        traces: by name: the errors, or (iterations, errors).
+        tolerance: the level at which the method stops.
+        ordered: the traces are a family in order (k = 1, 2, 4 ...) rather than different things.
+    """
+    lines = []
+    for color, (name, trace) in zip(colours(len(traces), ordered), traces.items(), strict=True):
+        pair = trace if isinstance(trace, tuple) else (np.arange(1, np.size(trace) + 1), trace)
+        lines.append(curve(*pair, name, color=color))
+    if tolerance is not None:
+        lines.append(hline(tolerance, "tolerance"))
+    return plot(*lines, xlabel=xlabel, ylabel=ylabel, logy=log, **axes)
+
+
+def cells(
+    owner: Any,
+    xlim: tuple[float, float],
+    ylim: tuple[float, float],
+    *,
+    tints: Sequence[str] | None = None,
+    marks: Sequence[Any] = (),
+    xlabel: str = "x₁",
+    ylabel: str = "x₂",
+    height: int = 380,
+) -> hv.Overlay:
+    """The plane cut into numbered cells, with a line where one meets the next.
+
+    Args:
+        owner: (h, w) whole numbers, row 0 at ``ylim[0]``; negative where the plane belongs to no one.
+        tints: a colour for each number; repeated when there are fewer.
+        marks: layers on top, such as the ``points`` that own the cells.
+    """
+    owner = np.asarray(owner)
+    if owner.ndim != 2 or owner.size == 0:
+        owner = np.full((1, 1), -1)
+    tints = list(tints or [blend(c, share) for share in (0.5, 0.28, 0.7, 0.4) for c in current().series])
+    owner = owner[:: -(-owner.shape[0] // SCREEN), :: -(-owner.shape[1] // SCREEN)]
+    shown = np.where(owner < 0, np.nan, owner % len(tints)).astype(np.float32)
+    image = hv.Image(shown[::-1], ["x", "y"], "cell", bounds=(xlim[0], ylim[0], xlim[1], ylim[1]))
+    dress(image, both={"cmap": tints, "clim": (-0.5, len(tints) - 0.5)}, mpl={"interpolation": "nearest"})
+    return frame(
+        [image, _edges(owner, xlim, ylim), *marks, *words([])],
+        xlim, ylim, xlabel=xlabel, ylabel=ylabel, equal=True, height=height, bounds=(tuple(xlim), tuple(ylim)),
+    )  # fmt: skip
+
+
+def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int = 220) -> hv.Overlay:
+    """Images side by side, at equal height, each under its title.
+
+    Args:
+        images: by title: (h, w, 3) colours or (h, w) greys, as bytes or in [0, 1]; row 0 is the top.
+    """
+    pairs = list(images.items() if isinstance(images, Mapping) else images)
+    layers, texts, left = [], [], 0.0
+    for title, pixels in pairs:
+        rgb = _rgb(pixels)
+        right = left + rgb.shape[1] / rgb.shape[0]
+        image = hv.RGB(rgb, ["x", "y"], bounds=(left, 0, right, 1))
+        layers.append(dress(image, mpl={"interpolation": "antialiased"}))
+        texts.append(Words(left, 1.03, title, current().ink, up="bottom"))
+        left = right + 0.06
+    if not pairs:
+        texts.append(Words(0.0, 0.9, "nothing to show: there are no images", current().muted, up="top"))
+    span = (0.0, max(left - 0.06, 1.0))
+    return frame(
+        [*layers, *words(texts)], span, (0.0, 1.16), equal=True, bare=True, height=height, bounds=(span, (0, 1))
+    )
+
+
+def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) -> hv.Overlay:
+    """A small table, numbers with four significant digits."""
+    texts_of = {head: [figure(v) for v in values] for head, values in columns.items()}
+    depth = max((len(v) for v in texts_of.values()), default=0)
+    texts, at = [], 0.0
+    for head, values in texts_of.items():
+        texts.append(Words(at, 0.0, head, current().muted))
+        texts += [Words(at, -1.0 - row, value, current().ink) for row, value in enumerate(values)]
+        at += max(map(len, [head, *values])) + 3
+    if not depth:
+        texts.append(Words(0.0, -1.0, "nothing to show: the table has no rows", current().muted))
+    rule = hv.Segments(([0.0], [-0.5], [max(at - 3, 1.0)], [-0.5]), ["x", "y", "x1", "y1"])
+    dress(rule, both={"color": current().line}, mpl={"linewidth": 0.6})
+    return frame(
+        [rule, *words(texts)],
+        (0, max(at, 1.0)),
+        (-max(depth, 5) - 0.7, 0.7),
+        bare=True,
+        height=height or 30 * (max(depth, 5) + 1),
+    )
+
+
+def _edges(owner: np.ndarray, xlim: Any, ylim: Any) -> hv.Segments:
+    """The lines between unlike neighbours."""
+    h, w = owner.shape
+    xs, ys = np.linspace(*xlim, w + 1), np.linspace(*ylim, h + 1)
+    i, j = np.nonzero(owner[:, 1:] != owner[:, :-1])
+    upright = (xs[j + 1], ys[i], xs[j + 1], ys[i + 1])
+    i, j = np.nonzero(owner[1:] != owner[:-1])
+    level = (xs[j], ys[i + 1], xs[j + 1], ys[i + 1])
+    ends = tuple(np.concatenate(pair).astype(np.float32) for pair in zip(upright, level, strict=True))
+    return dress(
+        hv.Segments(ends, ["x", "y", "x1", "y1"]),
+        both={"color": current().card},
+        bokeh={"line_width": 1.5},
+        mpl={"linewidth": 0.7},
+    )
+
+
+def _cloud(values: Any) -> np.ndarray:
+    values = np.asarray(values, float)
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise ValueError(f"points in the plane need an array of shape (n, 2), not {values.shape}")
+    return values[:, :2]
+
+
+def _relative(weights: Any) -> Any:
+    if weights is None:
+        return 1.0
+    weights = vector(weights)
+    mean = weights[np.isfinite(weights)].mean() if np.isfinite(weights).any() else 0.0
+    return np.clip(weights / mean, 0.15, 9.0) if mean > 0 else 1.0
+
+
+def _rgb(pixels: Any) -> np.ndarray:
+    pixels = np.asarray(pixels)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, 2)
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.size == 0:
+        raise ValueError(f"an image needs the shape (height, width, 3), not {pixels.shape}")
+    every = -(-max(pixels.shape[:2]) // (PRINT if current().name == "print" else SCREEN))
+    pixels = pixels[::every, ::every, :3]
+    if pixels.dtype != np.uint8:
+        pixels = np.round(255 * np.clip(np.nan_to_num(pixels), 0, 1)).astype(np.uint8)
+    return pixels
