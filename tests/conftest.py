@@ -1,8 +1,11 @@
 """Strict numerics for every test: x64, no silent rank promotion, shapes and types checked at run time."""
 
 import os
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["LAB_HOME"] = os.environ.get("LAB_TEST_HOME") or tempfile.mkdtemp(prefix="lab-tests-")
+os.environ["LAB_TEST_HOME"] = os.environ["LAB_HOME"]  # workers of one run share it
 
 import jax
 

@@ -1,0 +1,201 @@
+"""The command line as a process, and its refusals."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lab.cli import main
+
+LAB = [sys.executable, "-c", "import sys; from lab.cli import main; sys.exit(main())"]
+
+
+def lab(*words: str, **settings) -> subprocess.CompletedProcess:
+    return subprocess.run([*LAB, *words], capture_output=True, text=True, timeout=300, **settings)
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A user's problem, of no special structure."""
+    rng = np.random.default_rng(20260)
+    cost = rng.uniform(size=(11, 7))
+    a, b = rng.uniform(0.5, 1.5, 11), rng.uniform(0.5, 1.5, 7)
+    path = tmp_path_factory.mktemp("mine") / "my.npz"
+    np.savez(path, cost=cost, a=a / a.sum(), b=b / b.sum())
+    return path
+
+
+def refused(capsys, *words: str) -> str:
+    """The one sentence on stderr of a command that ends with 2."""
+    assert main(list(words)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_help_is_quick():
+    began = time.perf_counter()
+    for _ in range(5):
+        assert "lab COMMAND" in lab("--help").stdout
+    assert (time.perf_counter() - began) / 5 < 1.0  # about 0.05 s when the machine is quiet
+    modules = lab("--help", env={"PYTHONPROFILEIMPORTTIME": "1", "PATH": ""}).stderr
+    assert "jax" not in modules
+    assert "numpy" not in modules
+
+
+def test_list_and_show_are_json():
+    rows = json.loads(lab("list", "--json").stdout)
+    assert {"name", "title", "field", "paper"} == set(rows[0])
+    assert "sparse-ot" in [row["name"] for row in rows]
+    told = json.loads(lab("show", "sparse-ot", "--json").stdout)
+    k = next(p for p in told["parameters"] if p["name"] == "k")
+    assert k["type"] == "integer"
+    assert k["bounds"][0] == 1
+    names = {r["name"] for r in told["results"]}
+    assert names >= set(
+        "value transport_cost lp_gap row_error_l1 nnz max_col_nnz n_ties iterations converged plan alpha beta history".split()
+    )
+
+
+def test_run_keeps_a_file_that_opens_anywhere(mine, tmp_path):
+    target = tmp_path / "run.nc"
+    done = lab("run", "sparse-ot", "--k", "2", "--gamma", "1", "--data", str(mine), "-o", str(target))
+    assert done.returncode == 0, done.stderr
+    with xr.open_dataset(target) as result:
+        problem = np.load(mine)
+        np.testing.assert_allclose(result["plan"].sum("row"), problem["b"], rtol=0, atol=1e-12)
+        assert int((result["plan"] > 0).sum("row").max()) <= 2
+        recipe = json.loads(result.attrs["recipe"])
+    assert recipe["parameters"]["k"] == 2
+    assert recipe["parameters"]["gamma"] == 1
+    assert recipe["data"]["embedded"]
+    assert "value" in done.stdout
+
+
+def test_figure_reproduces_from_its_own_file(mine, tmp_path):
+    figure = tmp_path / "plan.pdf"
+    drawn = lab("figure", "sparse-ot:plan", "--data", str(mine), "--k", "3", "--width", "text", "-o", str(figure))
+    assert drawn.returncode == 0, drawn.stderr
+    assert figure.read_bytes().startswith(b"%PDF")
+    mine_gone = lab("reproduce", str(figure), cwd=tmp_path)
+    assert mine_gone.returncode == 0, mine_gone.stdout + mine_gone.stderr
+
+
+def test_figure_from_a_kept_result(mine, tmp_path):
+    assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.nc")]) == 0
+    words = ["figure", "sparse-ot:plan", "--from", str(tmp_path / "run.nc"), "-o", str(tmp_path / "plan.svg")]
+    assert main(words) == 0
+    assert "<svg" in (tmp_path / "plan.svg").read_text()
+
+
+def test_zarr(mine, tmp_path):
+    assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.zarr")]) == 0
+    assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.zarr")]) == 0  # again, over it
+    with xr.open_zarr(tmp_path / "run.zarr", consolidated=False) as result:
+        assert result.attrs["study"] == "sparse-ot"
+
+
+def test_a_run_that_did_not_converge_says_so(mine, capsys):
+    words = ["run", "sparse-ot", "--data", str(mine), "--solver", "adam", "--k", "1", "--max-iterations", "3"]
+    assert main(words) == 0
+    assert "Not converged" in capsys.readouterr().out
+
+
+def test_a_users_study(tmp_path, capsys):
+    path = tmp_path / "my_study.py"
+    path.write_text(
+        """
+import jax.numpy as jnp
+from lab.studies import Paper, Result, Study, Whole
+
+class Mean(Study):
+    slug = "mean-cost"
+    title = "Mean cost"
+    field = "Mine"
+    kind = "transport"
+    paper = Paper("Nobody", "Nothing", "Nowhere", 2026)
+    about = "One. Two. Three."
+    results = (Result("mean", (), "mean", "mean of the cost, times k", headline=True),)
+    k = Whole(2, bounds=(1, None), doc="a factor")
+
+    @staticmethod
+    def compute(inputs, p, loop, warm=None):
+        return {"mean": p.k * jnp.mean(inputs["cost"])}
+"""
+    )
+    assert main(["run", str(path), "--k", "3", "--data", "bump-to-bump"]) == 0
+    x = np.arange(32)
+    expected = 3 * np.mean((x[:, None] - x) ** 2 / 31**2)
+    assert f"{expected:.7g}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["runn", "sparse-ot"], "did you mean run?"),
+        (["run", "sparse-tt"], "did you mean sparse-ot?"),
+        (["run", "sparse-ot", "--k", "0"], "k = 0 is not allowed: it must be a whole number of at least 1"),
+        (["run", "sparse-ot", "--k", "2.5"], "k = '2.5' is not allowed: it must be a whole number"),
+        (["run", "sparse-ot", "--k", "100000"], "k = 100000 is not allowed"),
+        (["run", "sparse-ot", "--gamma", "0"], "gamma = 0.0 is not allowed"),
+        (["run", "sparse-ot", "--gamma", "-1e-3"], "gamma = -0.001 is not allowed"),
+        (["run", "sparse-ot", "--gamma", "nan"], "gamma = nan is not allowed"),
+        (["run", "sparse-ot", "--regularizer", "cubic"], "it must be one of"),
+        (["run", "sparse-ot", "--kk", "3"], "--kk"),
+        (["run", "sparse-ot", "--preset", "nothing"], "has no preset 'nothing'"),
+        (["run", "sparse-ot", "--data", "no-such-set"], "no-such-set"),
+        (["run", "sparse-ot", "-o", "run.txt"], "end it with .nc, .zarr"),
+        (["run", "sparse-ot", "-o", "nowhere/run.nc"], "there is no folder nowhere"),
+        (["figure", "sparse-ot", "-o", "x.pdf"], "name the picture"),
+        (["figure", "sparse-ot:nothing", "-o", "x.pdf"], "there is no picture 'nothing'"),
+        (["figure", "sparse-ot:plan"], "say where the figure goes"),
+        (["figure", "sparse-ot:plan", "--width", "huge", "-o", "x.pdf"], "huge"),
+        (["reproduce", "missing.pdf"], "missing.pdf"),
+        (["serve", "missing.py"], "missing.py"),
+        (["serve", "--port", "99999"], "--port 99999 is not allowed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_sentence(words, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(capsys, *words)
+
+
+def test_bad_files_are_one_sentence(capsys, tmp_path):
+    rng = np.random.default_rng(5)
+    good = {"cost": rng.uniform(size=(4, 3)), "a": np.full(4, 0.25), "b": np.full(3, 1 / 3)}
+    for changes, says in [
+        ({"cost": np.where(np.eye(4, 3) > 0, np.nan, good["cost"])}, "nan"),
+        ({"a": np.array([0.5, 0.5, 0.25, -0.25])}, "-0.25"),
+        ({"a": np.array([0.5, 0.5, 0.0, 0.0])}, "positive"),
+        ({"b": np.full(3, 0.5)}, "1.5"),
+        ({"b": np.full(4, 0.25)}, "(4,)"),
+    ]:
+        path = tmp_path / "bad.npz"
+        np.savez(path, **(good | changes))
+        assert says in refused(capsys, "run", "sparse-ot", "--data", str(path), "--k", "1")
+    np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], dtype=object))
+    assert "Python objects" in refused(capsys, "run", "sparse-ot", "--data", str(tmp_path / "pickled.npy"))
+    (tmp_path / "text.npz").write_text("no archive")
+    refused(capsys, "run", "sparse-ot", "--data", str(tmp_path / "text.npz"))
+
+
+def test_verify_prints_expected_against_measured():
+    done = lab("verify", "sparse-ot", "--quick", "--json")
+    rows = json.loads(done.stdout)
+    assert done.returncode == 0, [row for row in rows if not row["holds"]]
+    assert all({"expected", "measured", "tolerance", "source", "holds"} <= set(row) for row in rows)
+    assert len(rows) >= 10
+
+
+@pytest.mark.slow
+def test_doctor_finds_the_lab_sound():
+    done = lab("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "float64" in done.stdout

@@ -1,0 +1,231 @@
+"""The contract, on every registered study: a new study inherits all of this."""
+
+import json
+import shlex
+from types import SimpleNamespace
+from urllib.parse import parse_qsl, urlsplit
+
+import holoviews as hv
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from lab import datasets, numerics, studies
+from lab.cli import commands
+from lab.studies import Real, Study, Verdict, Whole, bounds_of
+from lab.studies.registry import flaw
+
+STUDIES = studies.catalogue()
+CLAIMS = [(study, claim) for study in STUDIES for claim in study.claims if claim.quick]
+
+
+@pytest.fixture(scope="module", params=STUDIES, ids=lambda study: study.slug)
+def study(request) -> type[Study]:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def result(study) -> xr.Dataset:
+    return study().run()
+
+
+def test_declaration_is_whole(study):
+    assert flaw(study) == ""
+    names = [picture.name for picture in study.pictures]
+    assert names
+    assert len(set(names)) == len(names)
+    assert len({claim.name for claim in study.claims}) == len(study.claims) >= 5
+    assert len({preset.name for preset in study.presets}) == len(study.presets) >= 2
+    assert 2 <= study.about.count(".") <= 5
+    assert any(result.headline for result in study.results)
+
+
+def test_description_is_json_with_the_promised_keys(study):
+    told = json.loads(json.dumps(commands.describe(study)))
+    promised = "name title field paper parameters data presets pictures claims results"
+    assert set(told) == set(promised.split())
+    for parameter in told["parameters"]:
+        assert set(parameter) == set("name type default bounds scale unit doc sweepable".split())
+    assert told["data"]
+    assert {"name", "dims", "unit", "doc"} == set(told["results"][0])
+
+
+def test_result_is_labelled(study, result):
+    for declared in study.results:
+        if declared.name not in result:
+            assert declared.optional, declared.name
+            continue
+        assert result[declared.name].dims == declared.dims
+        assert result[declared.name].attrs["long_name"]
+    for dim in result.dims:
+        assert result[dim].attrs["long_name"], dim
+    for key in ("study", "parameters", "data_name", "data_sha256", "seed", "versions", "device", "dtype", "recipe"):
+        assert result.attrs[key] not in (None, ""), key
+    assert result.attrs["dtype"] == "float64"
+    assert result.attrs["converged"] == int(result["converged"])
+
+
+def test_result_survives_a_file(study, result, tmp_path):
+    commands.save(result, tmp_path / "run.nc")
+    with xr.open_dataset(tmp_path / "run.nc") as opened:
+        xr.testing.assert_identical(opened.load(), result)
+    commands.save(result, tmp_path / "run.zarr")
+    with xr.open_zarr(tmp_path / "run.zarr", consolidated=False) as opened:
+        xr.testing.assert_equal(opened.load(), result)
+
+
+def test_recipe_gives_the_same_numbers(study, result):
+    again = study.from_recipe(json.loads(result.attrs["recipe"])).run()
+    xr.testing.assert_equal(again, result)  # bitwise: a run is deterministic
+
+
+def test_recipe_carries_data_that_have_no_name(study):
+    data = study().load()
+    mine = datasets.Data("mine", "Mine", data.kind, dict(data.arrays), "me", "mine", axes=data.axes)
+    first = study(data=mine)
+    again = study.from_recipe(json.loads(json.dumps(first.recipe())))
+    assert again.load().sha256 == mine.sha256
+    assert again.load().axes == mine.axes
+
+
+def test_recipe_refuses_other_data(study):
+    recipe = study().recipe()
+    recipe["data"]["sha256"] = "0" * 64
+    with pytest.raises(ValueError, match="are not those of the recipe"):
+        study.from_recipe(recipe)
+
+
+def test_command_and_link_give_the_same_study(study):
+    for preset in study.presets:
+        made = study.preset(preset.name)
+        words = shlex.split(made.as_command())
+        assert words[:3] == ["lab", "run", study.slug]
+        again, _ = commands._study("run", study.slug, words[3:], lambda parser: None)
+        assert again.values() == made.values()
+        query = dict(parse_qsl(urlsplit(made.as_link()).query))
+        parsed = {name: study.parameters()[name].parse(text) for name, text in query.items()}
+        assert study(**parsed).values() == made.values()
+
+
+def test_python_gives_the_same_study(study):
+    made = study.preset(study.presets[0].name)
+    space: dict = {}
+    code = made.as_python().replace("lab.notebook()", "").replace("result = study.run()", "")
+    exec(code, space)
+    assert space["study"].values() == made.values()
+
+
+def test_traced_parameters_compile_nothing(study, result):
+    for name, parameter in study.parameters().items():
+        if not parameter.traced or not isinstance(parameter, Real | Whole):
+            continue
+        value = _neighbour(study, name)
+        study(**{name: value}).run()  # programs of the small host side may compile once
+        assert study(**{name: _neighbour(study, name, 2)}).run().attrs["programs_compiled"] == 0, name
+
+
+def test_compute_is_pure(study, result):
+    """Under jit and vmap, with every traced parameter a tracer, the scalars are those of the run."""
+    made = study()
+    inputs = study.inputs(made.load())
+    traced = {n: v for n, v in made.values().items() if study.parameters()[n].traced and not isinstance(v, str)}
+
+    def scalars(values):
+        output = study.compute(inputs, SimpleNamespace(**(made.values() | values)), numerics.pure)
+        return {r.name: output[r.name] for r in study.results if r.headline and r.name in output and not r.dims}
+
+    batch = {name: np.array([value, _neighbour(study, name)]) for name, value in traced.items()}
+    computed = jax.jit(jax.vmap(scalars))(batch)
+    for name, values in computed.items():
+        if name not in ("iterations",):
+            np.testing.assert_allclose(values[0], result[name], rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_stop_keeps_what_there_is_and_says_so(study):
+    reports = []
+
+    def stop(progress):
+        reports.append(progress)
+        return True
+
+    stopped = study().run(stop)
+    if reports and stopped.attrs["reason"] != "converged":  # a method without iterations has nothing to stop
+        assert stopped.attrs["reason"] == "stopped"
+        assert not stopped["converged"]
+        assert "stopped" in stopped.attrs["advice"]
+
+
+def test_an_exception_in_the_report_abandons_the_run(study):
+    class Abandoned(Exception): ...
+
+    def abandon(progress):
+        raise Abandoned
+
+    with pytest.raises(Abandoned):
+        study().run(abandon)
+
+
+def test_bad_values_are_refused_with_name_and_value(study):
+    with pytest.raises(ValueError, match="has no parameter 'nonsense'"):
+        study(nonsense=1)
+    for name, parameter in study.parameters().items():
+        if not isinstance(parameter, Real | Whole):
+            continue
+        for bad in [b for b in (_outside(bound, side) for side, bound in enumerate(bounds_of(parameter) or [])) if b]:
+            with pytest.raises(ValueError, match=rf"^{name} = .* is not allowed: it must be"):
+                study(**{name: bad})
+        for bad in (float("nan"), "three", True):
+            with pytest.raises((TypeError, ValueError), match=rf"^{name} = .* is not allowed: it must be"):
+                study(**{name: bad})
+
+
+def test_limits_of_the_data_are_enforced(study):
+    made = study()
+    for name, limit in study.limits(made.load()).items():
+        with pytest.raises(ValueError, match=rf"^{name} = .*{limit.high:g}, {limit.why}"):
+            made.but(**{name: type(limit.high)(limit.high + 1)}).run()
+
+
+def test_sweep_is_the_run_with_one_dimension_more(study, result):
+    name = next(n for n, p in study.parameters().items() if p.traced and p.sweepable and isinstance(p, Real | Whole))
+    values = [getattr(study(), name), _neighbour(study, name)]
+    swept = study().along(**{name: values})
+    assert list(swept[name].values) == values
+    for declared in study.results:
+        if declared.name in result and "iteration" not in declared.dims:
+            np.testing.assert_array_equal(swept[declared.name].isel({name: 0}), result[declared.name])
+
+
+@pytest.mark.parametrize("backend", ["bokeh", "matplotlib"])
+def test_applicable_pictures_are_drawn(study, result, backend):
+    drawn = 0
+    for picture in study.pictures:
+        if picture.along is None and not picture.applies(result):
+            hv.renderer(backend).get_plot(picture(result))
+            drawn += 1
+    assert drawn >= 1
+
+
+@pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{s.slug}-{c.name}" for s, c in CLAIMS])
+def test_quick_claims_hold(study, claim, verdicts):
+    verdict: Verdict = verdicts[study.slug, claim.name]
+    assert not verdict.error, verdict.error
+    assert verdict.holds or not claim.should_hold, f"measured {verdict.measured}, expected {verdict.expected}"
+
+
+@pytest.fixture(scope="session")
+def verdicts() -> dict[tuple[str, str], Verdict]:
+    return {(s.slug, v.claim.name): v for s in STUDIES for v in studies.verify(s, quick=True)}
+
+
+def _neighbour(study: type[Study], name: str, steps: int = 1):
+    """Another allowed value, near the default."""
+    value, parameter = getattr(study(), name), study.parameters()[name]
+    if isinstance(parameter, Whole):
+        return value + steps
+    return value * 1.1**steps if parameter.scale == "log" else value + 1e-3 * steps
+
+
+def _outside(bound: float | None, side: int):
+    return None if bound is None else bound + (1 if side else -1)
