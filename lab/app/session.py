@@ -1,0 +1,285 @@
+"""The state of one open page: which study, on which data, with which result. Everything on the page follows from it."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+import panel as pn
+import param
+import xarray as xr
+
+from lab import datasets
+from lab.datasets import Data
+from lab.numerics import Report
+from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
+
+from .runner import SWEEP, Runner, poster
+
+_SWEEPS_KEPT = 12
+
+
+class Session(param.Parameterized):
+    """One open page.
+
+    Args:
+        study: a study, or a class of studies for its defaults.
+        dark: the theme to begin with.
+
+    ``study`` is never changed in place: each change is a new instance, so watch ``"study"``. Nothing runs before
+    ``start``; after it, every change runs the study, and the latest wins.
+    """
+
+    study: Any = param.Parameter(allow_refs=False, doc="the study with its present values")
+    data: Any = param.ClassSelector(class_=Data, doc="the data set it names, loaded; None before ``start``")
+    result: Any = param.ClassSelector(class_=xr.Dataset, doc="of the last finished run")
+    fresh = param.Boolean(False, doc="the result belongs to the present study")
+    busy = param.Boolean(False)
+    stage = param.Selector(objects=["", "loading", "compiling", "running", "stopping"], default="")
+    progress = param.Parameter(doc="lab.numerics.Progress of the run, None without one")
+    error = param.String("", doc="why the last request was refused or its run failed, in a sentence")
+    notices = param.List([], doc="what was changed on the user's behalf, one sentence each")
+    dark = param.Boolean(False)
+    preset = param.String("", doc="the preset that the present values are; empty when none")
+
+    def __init__(self, study: Study | type[Study], *, dark: bool = False):
+        super().__init__(study=study() if isinstance(study, type) else study, dark=dark)
+        self._post, self.live = poster()
+        self._runner = Runner(self._post)
+        self._loader = Runner(self._post)
+        self._warm: Any = None
+        self._started = False
+        self._sweeps: OrderedDict[Any, xr.Dataset] = OrderedDict()
+        self._sweepers: dict[str, Runner] = {}
+        self.preset = self._preset_of(self.study)
+        if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+            pn.state.on_session_destroyed(lambda context: self.close())
+
+    @property
+    def study_class(self) -> type[Study]:
+        return type(self.study)
+
+    # ---- changes -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Load the data and run for the first time; later calls do nothing."""
+        if not self._started:
+            self._started = True
+            self._adopt(self.study, [])
+
+    def set(self, **values: Any) -> None:
+        """Change parameters. A value that is not allowed leaves everything as it is and says so in ``error``."""
+        notices: list[str] = []
+        try:
+            study = self.study.but(**values)
+            if self.data is not None and self._same_data(study):
+                study, notices = _fitted(study, self.data, but=values)
+                study.check(self.data)
+        except (ValueError, TypeError) as refusal:
+            self.error = str(refusal)
+            return
+        self._adopt(study, notices)
+
+    def set_text(self, name: str, text: str) -> None:
+        """Change one parameter to what a text stands for."""
+        try:
+            value = self.study.parameters()[name].parse(text.strip())
+        except (ValueError, TypeError) as refusal:
+            self.error = str(refusal)
+            return
+        self.set(**{name: value})
+
+    def set_data(self, data: str | Data) -> None:
+        """Change the data; parameters that they don't allow are moved to the nearest value they do, with a notice."""
+        self.set(data=data)
+
+    def apply_preset(self, name: str) -> None:
+        """Set every parameter as a preset has it."""
+        try:
+            study = self.study_class.preset(name)
+        except (ValueError, TypeError) as refusal:
+            self.error = str(refusal)
+            return
+        self._adopt(study, [])
+
+    def edit_points(self, array: str, values: np.ndarray) -> None:
+        """Move points of the data."""
+        if self.data is None or values.shape != self.data.arrays[array].shape:
+            return  # a drag that ended after the data were changed
+        self.set_data(edited(self.data, **{array: np.asarray(values, self.data.arrays[array].dtype)}))
+
+    def stop(self) -> None:
+        """End what runs. A run that has got anywhere keeps its best so far; the rest is abandoned."""
+        for runner in self._sweepers.values():
+            runner.abandon()
+        self._loader.abandon()
+        if self._runner.stop():
+            self.stage = "stopping"
+        elif self.busy:
+            self.param.update(busy=False, stage="", progress=None, error="stopped before there was an answer")
+
+    def close(self) -> None:
+        """The page has gone: stop everything and let go of the arrays."""
+        self._started = False
+        for runner in (self._runner, self._loader, *self._sweepers.values()):
+            runner.abandon()
+        self._sweeps.clear()
+
+    # ---- links ---------------------------------------------------------------------------------------------------
+
+    def to_query(self) -> dict[str, str]:
+        """The changed parameters as texts, for an address. Data that have no name stay out."""
+        return dict(parse_qsl(self.study.as_link().partition("?")[2]))
+
+    def from_query(self, query: Mapping[str, str]) -> None:
+        """Take the state from an address; what can't be taken is left out or moved into range, with a notice."""
+        parameters = self.study_class.parameters()
+        values: dict[str, Any] = {}
+        notices: list[str] = []
+        for name, text in query.items():
+            if name not in parameters:
+                continue
+            parameter = parameters[name]
+            try:
+                value = parameter.parse(text)
+                if isinstance(parameter, Real | Whole):
+                    value, notice = _into(name, value, *(parameter.bounds or (None, None)), "the method allows")
+                    notices += notice
+                if isinstance(parameter, DataSource) and datasets.entry_of(str(value)) is None:
+                    raise ValueError(f"the link names the data {value!r}, which this page does not have")
+                self.study_class(**{name: value})
+                values[name] = value
+            except (ValueError, TypeError) as refusal:
+                notices.append(f"{refusal}; left as it was")
+        self._adopt(self.study_class(**values), notices)
+
+    # ---- sweeps --------------------------------------------------------------------------------------------------
+
+    def sweep(self, picture: Picture, *, wait: float, calls: Mapping[str, Callable]) -> xr.Dataset | None:
+        """The sweep that ``picture`` needs: at once where it is known, else by ``calls["done"]`` later.
+
+        Args:
+            wait: seconds of quiet before it begins.
+            calls: ``progress``, ``done`` and ``failed``, as in ``Runner.submit``.
+        """
+        assert picture.along is not None
+        study, data = self.study, self.data
+        assert data is not None
+        grid = picture.along(study, data)
+        fixed = {name: value for name, value in study.values().items() if name not in grid}
+        fixed["data"] = data.sha256
+        key = repr((sorted(fixed.items()), sorted((k, list(map(str, v))) for k, v in grid.items()), picture.keep))
+        runner = self._sweepers.setdefault(picture.name, Runner(self._post, SWEEP))
+        if key in self._sweeps:
+            runner.abandon()
+            self._sweeps.move_to_end(key)
+            return self._here(self._sweeps[key])
+        done = calls["done"]
+
+        def keep(swept: xr.Dataset) -> None:
+            self._sweeps[key] = swept
+            while len(self._sweeps) > _SWEEPS_KEPT:
+                self._sweeps.popitem(last=False)
+            done(self._here(swept))
+
+        def work(report: Report) -> xr.Dataset:
+            return study.along(report, keep=picture.keep, **grid)
+
+        runner.submit(work, delay=wait, **{**calls, "done": keep})
+        return None
+
+    def _here(self, swept: xr.Dataset) -> xr.Dataset:
+        """A sweep with the recipe of the present run, so that its picture can say where one is."""
+        if self.result is None:
+            return swept
+        recipe = {key: self.result.attrs[key] for key in ("parameters", "recipe", "command", "title")}
+        return swept.assign_attrs(recipe)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _same_data(self, study: Study) -> bool:
+        names = ("data", *study.data_options)
+        return self.data is not None and all(getattr(study, n) == getattr(self.study, n) for n in names)
+
+    def _adopt(self, study: Study, notices: list[str]) -> None:
+        """Make ``study`` the present one as soon as its data are at hand."""
+        self._loader.abandon()
+        if self._same_data(study) or isinstance(study.data, Data):
+            self._settle(study, study.data if isinstance(study.data, Data) else self.data, notices)
+        elif not self.live:
+            try:
+                data = study.load()
+            except (ValueError, TypeError, OSError) as refusal:
+                self._refuse(str(refusal))
+                return
+            self._settle(study, data, notices)
+        else:
+            self._runner.abandon()
+            self.param.update(busy=True, stage="loading", progress=None)
+            self._loader.submit(
+                lambda report: study.load(),
+                done=lambda data: self._settle(study, data, notices),
+                failed=self._not_loaded,
+            )
+
+    def _settle(self, study: Study, data: Data | None, notices: list[str]) -> None:
+        assert data is not None
+        study, moved = _fitted(study, data)
+        notices = [*notices, *moved, *data.notices]
+        self.param.update(study=study, data=data, notices=notices, error="", preset=self._preset_of(study), fresh=False)
+        if self._started:
+            self._run()
+
+    def _run(self) -> None:
+        study = self.study
+        self.param.update(busy=True, stage="compiling", progress=None)
+        self._runner.submit(
+            lambda report: study.execute(report, self._warm),
+            stage=lambda stage: self.param.update(stage=stage),
+            progress=lambda progress: self.param.update(progress=progress),
+            done=self._done,
+            failed=self._refuse,
+        )
+
+    def _done(self, outcome: Outcome) -> None:
+        self._warm = outcome.warm if outcome.result.attrs["reason"] != "not_finite" else None
+        self.param.update(result=outcome.result, fresh=True, busy=False, stage="", progress=None)
+
+    def _not_loaded(self, sentence: str) -> None:
+        self._refuse(sentence)
+        if self._started and self.data is not None and not self.fresh:
+            self._run()  # the run that the request had abandoned
+
+    def _refuse(self, sentence: str) -> None:
+        self.param.update(busy=False, stage="", progress=None, error=sentence)
+
+    def _preset_of(self, study: Study) -> str:
+        for preset in study.presets:
+            wanted = {name: p.default for name, p in study.parameters().items()} | dict(preset.values)
+            if all(value == wanted[name] for name, value in study.values().items()):
+                return preset.name
+        return ""
+
+
+def _fitted(study: Study, data: Data, but: Collection[str] = ()) -> tuple[Study, list[str]]:
+    """The study with every parameter moved into what ``data`` allow, except those in ``but``; and what was moved."""
+    notices: list[str] = []
+    for name, limit in study.limits(data).items():
+        value, notice = _into(name, getattr(study, name), limit.low, limit.high, "the data allow")
+        if notice and name not in but:
+            study, notices = study.but(**{name: value}), [*notices, *notice]
+    return study, notices
+
+
+def _into(name: str, value: Any, low: float | None, high: float | None, who: str) -> tuple[Any, list[str]]:
+    """The nearest allowed value, and a sentence where that is another."""
+    moved = type(value)(low) if low is not None and value < low else value
+    moved = type(value)(high) if high is not None and moved > high else moved
+    if moved is value:
+        return value, []
+    if low is None or high is None:
+        span = f"at least {low:g}" if high is None else f"at most {high:g}"
+    else:
+        span = f"{low:g} to {high:g}"
+    return moved, [f"{name} was {value:g}, {who} {span}: set to {moved:g}"]
