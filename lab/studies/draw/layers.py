@@ -56,16 +56,20 @@ def band(x: Any, low: Any, high: Any, label: str = "", *, color: str = SOURCE):
     )
 
 
-def points(x: Any, y: Any, label: str = "", *, color: str = SOURCE, size: Any = 1.0, alpha: float = 1.0):
-    """Points; ``size`` is relative, one for all or one for each (areas are proportional to it)."""
+def points(
+    x: Any, y: Any, label: str = "", *, color: str | Sequence[str] = SOURCE, size: Any = 1.0, alpha: float = 1.0
+):
+    """Points; ``size`` is relative, one for all or one for each (areas are proportional to it), and so is ``color``."""
     x, y = vector(x), vector(y)
     size = np.sqrt(np.clip(np.nan_to_num(np.broadcast_to(vector(size), x.shape)), 0, None))
-    tint = current().colour(color)
-    dots = _layer(hv.Points, (x, y, size), label, tint, ["size"], kdims=["x", "y"])
+    own = not isinstance(color, str)
+    tint = current().ink if own else current().colour(color)
+    data, names = ((x, y, size, list(color)), ["size", "own"]) if own else ((x, y, size), ["size"])
+    dots = _layer(hv.Points, data, label, tint, names, kdims=["x", "y"])
     rim = current().card
     return dress(
         dots,
-        both={"color": tint, "alpha": alpha},
+        both={"color": hv.dim("own") if own else tint, "alpha": alpha},
         bokeh={"size": hv.dim("size") * 7, "line_color": rim, "line_width": 0.75, "line_alpha": alpha},
         mpl={"s": hv.dim("size") ** 2 * 14, "edgecolors": rim, "linewidth": 0.4},
     )

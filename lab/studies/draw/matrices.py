@@ -27,6 +27,7 @@ def heatmap(
     outline: bool | None = None,
     equal: bool | None = None,
     marks: Sequence[Any] = (),
+    room: tuple[float, float] = (0.0, 0.0),
     height: int = 320,
 ) -> hv.Overlay:
     """A matrix as colours, row 0 at the bottom, with a colour bar.
@@ -39,16 +40,28 @@ def heatmap(
         outline: a thin line round each entry that is not zero; by default where they can be seen one by one.
         equal: square cells; by default when the matrix is not too long.
         marks: layers on top, in axis units.
+        room: free space right of the matrix and above it, as shares of its sides, for marks that stand there; the
+            colour bar gives way to it.
     """
     grid = _Grid(matrix, rows, cols, clim, signed)
     x, y = grid.x, grid.y
+    bar = room == (0.0, 0.0)
+    right, top = x.high + room[0] * x.span, y.high + room[1] * y.span
     return frame(
-        [grid.image(xlabel, ylabel, clabel, bar=True), grid.outline(outline), *marks,
+        [grid.image(xlabel, ylabel, clabel, bar=bar), grid.outline(outline), *marks,
          *words([grid.note])],
-        (x.low, x.high), (y.low, y.high), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
+        (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
         equal=grid.square if equal is None else equal, height=height, bounds=((x.low, x.high), (y.low, y.high)),
-        whole=(x.whole, y.whole), clabel=clabel,
+        whole=(x.whole, y.whole), clabel=clabel if bar else None,
     )  # fmt: skip
+
+
+def shaded(matrix: Any) -> np.ndarray:
+    """A matrix as an image (n, m, 3) in the colours of a heat map, from 0 to its largest entry; for ``strip``."""
+    matrix = np.nan_to_num(np.asarray(matrix, float))
+    table = np.array([[int(tint[i : i + 2], 16) for i in (1, 3, 5)] for tint in sequential()], np.uint8)
+    peak = np.abs(matrix).max(initial=0) or 1.0
+    return table[np.clip(np.round(matrix / peak * (len(table) - 1)), 0, len(table) - 1).astype(int)]
 
 
 def plan(

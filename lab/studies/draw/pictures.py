@@ -23,6 +23,8 @@ def links(
     *,
     a: Any = None,
     b: Any = None,
+    x_color: str | Sequence[str] = SOURCE,
+    y_color: str | Sequence[str] = TARGET,
     xlabel: str = "x₁",
     ylabel: str = "x₂",
     xlim: tuple | None = None,
@@ -35,6 +37,7 @@ def links(
         x, y: (n, 2) sources and (m, 2) targets.
         i, j, mass: (e,) the entries of the plan; those without mass, and beyond the heaviest 4000, are not drawn.
         a, b: weights of the points; their areas follow them.
+        x_color, y_color: one colour for all points of a cloud, or one for each.
     """
     x, y = _cloud(x), _cloud(y)
     i, j, mass = np.asarray(i).ravel(), np.asarray(j).ravel(), vector(mass)
@@ -45,8 +48,8 @@ def links(
         i, j, mass = i[heavy], j[heavy], mass[heavy]
     return plot(
         segments(x[i, 0], x[i, 1], y[j, 0], y[j, 1], mass),
-        points(x[:, 0], x[:, 1], color=SOURCE, size=_relative(a)).relabel(group="Source"),
-        points(y[:, 0], y[:, 1], color=TARGET, size=_relative(b)).relabel(group="Target"),
+        points(x[:, 0], x[:, 1], color=x_color, size=_relative(a)).relabel(group="Source"),
+        points(y[:, 0], y[:, 1], color=y_color, size=_relative(b)).relabel(group="Target"),
         xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, equal=True, height=height,
     )  # fmt: skip
 
