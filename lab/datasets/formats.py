@@ -5,9 +5,11 @@ Each function takes the name that sentences call the file by. All raise ValueErr
 
 import json
 import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from csv import reader
 from io import BytesIO, StringIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +62,7 @@ def is_picture(path: Path) -> bool:
 
 
 def _sniff(name: str, payload: bytes) -> str:
-    if not payload.strip():
+    if not payload.removeprefix(b"\xef\xbb\xbf").strip():
         raise ValueError(f"{name} is empty")
     heads = {
         b"\x93NUMPY": "npy",
@@ -112,13 +114,20 @@ def _unpacked(name: str, size: int) -> None:
 # -- arrays ------------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _decoding(failure: str) -> Iterator[None]:
+    """Decoders raise a dozen things on damaged files; the user gets one sentence."""
+    try:
+        yield
+    except Exception:
+        raise ValueError(failure) from None
+
+
 def npy(name: str, payload: bytes) -> np.ndarray:
     """The array of a ``.npy`` file; one of Python objects is refused by its header, unread."""
-    if not payload.startswith(b"\x93NUMPY"):
-        raise ValueError(f"{name} is not a NumPy array")
     try:
         return np.lib.format.read_array(BytesIO(payload), allow_pickle=False)
-    except (ValueError, TypeError, EOFError, MemoryError, OverflowError, RecursionError) as error:
+    except Exception as error:
         why = _OBJECTS if "Object arrays" in str(error) else "is a damaged NumPy array: save it again"
         raise ValueError(f"{name} {why}") from None
 
@@ -127,19 +136,22 @@ def npz(
     name: str, payload: bytes, wanted: Iterable[str] | None = None
 ) -> tuple[dict[str, np.ndarray], list[str], bytes]:
     """The wanted arrays of a ``.npz`` file (None: all), the names of the others, and the member ``lab.json``."""
-    try:
-        with zipfile.ZipFile(BytesIO(payload)) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            keys = [key.removesuffix(".npy") for key in members if key.endswith(".npy")]
-            if not keys:
-                raise ValueError(f"{name} is a zip archive without arrays: save it with numpy.savez")
-            chosen = keys if wanted is None else [key for key in keys if key in set(wanted)]
-            about = [_ABOUT] if _ABOUT in members else []
-            _unpacked(name, sum(members[key].file_size for key in [f"{key}.npy" for key in chosen] + about))
-            arrays = {key: npy(f"{key} in {name}", archive.read(f"{key}.npy")) for key in chosen}
-            return arrays, [key for key in keys if key not in chosen], archive.read(_ABOUT) if about else b""
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError):
-        raise ValueError(f"{name} is a damaged or encrypted archive: save it again with numpy.savez") from None
+    damaged = f"{name} is a damaged or encrypted archive: save it again with numpy.savez"
+    with _decoding(damaged):
+        archive = zipfile.ZipFile(BytesIO(payload))
+    with archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        keys = [member.removesuffix(".npy") for member in sizes if member.endswith(".npy")]
+        if not keys:
+            raise ValueError(f"{name} is a zip archive without arrays: save it with numpy.savez")
+        chosen = keys if wanted is None else [key for key in keys if key in set(wanted)]
+        about = [_ABOUT] if _ABOUT in sizes else []
+        _unpacked(name, sum(sizes[member] for member in [f"{key}.npy" for key in chosen] + about))
+        with _decoding(damaged):
+            content = {key: archive.read(f"{key}.npy") for key in chosen}
+            described = archive.read(_ABOUT) if about else b""
+    arrays = {key: npy(f"{key} in {name}", member) for key, member in content.items()}
+    return arrays, [key for key in keys if key not in chosen], described
 
 
 _ABOUT = "lab.json"
@@ -169,30 +181,29 @@ def netcdf(name: str, payload: bytes, wanted: Iterable[str]) -> tuple[dict[str, 
 
     hdf5 = payload.startswith(b"\x89HDF")
     if hdf5:
-        _only_inside(name, payload, wanted)
-    try:
-        engine = "h5netcdf" if hdf5 else "scipy"
-        with xr.open_dataset(BytesIO(payload), engine=engine, decode_times=False) as dataset:
-            return _variables(name, dataset, wanted)
-    except (OSError, KeyError, TypeError, RuntimeError, AttributeError, IndexError):
-        raise ValueError(f"{name} is a damaged netCDF file, or none that xarray opens: save it again") from None
+        _only_inside(name, payload)
+    with _decoding(f"{name} is a damaged netCDF file, or none that xarray opens: save it again"):
+        dataset = xr.open_dataset(BytesIO(payload), engine="h5netcdf" if hdf5 else "scipy", decode_times=False)
+    with dataset:
+        return _variables(name, dataset, wanted)
 
 
-def _only_inside(name: str, payload: bytes, wanted: Iterable[str]) -> None:
-    """Refuse an HDF5 file whose variables lie in other files: an upload must not read the disk of the server."""
+def _only_inside(name: str, payload: bytes) -> None:
+    """Refuse an HDF5 file with parts that lie in other files: an upload must not read the disk of the server."""
     import h5py
 
-    try:
-        with h5py.File(BytesIO(payload), "r") as file:
-            for key in wanted:
-                link = file.get(key, getlink=True)
-                outside = isinstance(link, h5py.ExternalLink)
-                if isinstance(link, h5py.HardLink) and isinstance(variable := file[key], h5py.Dataset):
-                    outside = bool(variable.external) or variable.is_virtual
-                if outside:
-                    raise ValueError(f"{key} in {name} lies in another file: save the numbers themselves")
-    except (OSError, KeyError, RuntimeError):
-        raise ValueError(f"{name} is a damaged netCDF file: save it again") from None
+    outside = []
+
+    def look(key: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            outside.append(key)
+        elif isinstance(link, h5py.HardLink) and isinstance(part := file[key], h5py.Dataset):
+            outside.extend([key] if part.external or part.is_virtual else [])
+
+    with _decoding(f"{name} is a damaged netCDF file: save it again"), h5py.File(BytesIO(payload), "r") as file:
+        file.visititems_links(look)
+    if outside:
+        raise ValueError(f"{outside[0]} in {name} lies in another file: save the numbers themselves")
 
 
 def zarr(path: Path, wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -202,11 +213,10 @@ def zarr(path: Path, wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list
     for place in path.rglob("*"):
         if place.name in (".zarray", ".zgroup", ".zmetadata", "zarr.json") and _names_pickle(place):
             raise ValueError(f"{path.name} {_OBJECTS}")  # a pickle codec would execute the chunks
-    try:
-        with xr.open_zarr(path, decode_times=False, consolidated=False) as dataset:
-            return _variables(path.name, dataset, wanted)
-    except (OSError, KeyError, TypeError, RuntimeError, AttributeError, IndexError):
-        raise ValueError(f"{path.name} is a damaged zarr folder, or none that xarray opens: save it again") from None
+    with _decoding(f"{path.name} is a damaged zarr folder, or none that xarray opens: save it again"):
+        dataset = xr.open_zarr(path, decode_times=False, consolidated=False)
+    with dataset:
+        return _variables(path.name, dataset, wanted)
 
 
 def _names_pickle(place: Path) -> bool:
@@ -230,7 +240,9 @@ def _variables(name: str, dataset: "xr.Dataset", wanted: Iterable[str]) -> tuple
         if dataset[key].dtype.kind == "O":
             raise ValueError(f"{key} in {name} holds no plain numbers")
     _unpacked(name, sum(dataset[key].nbytes for key in chosen))
-    return {key: dataset[key].to_numpy() for key in chosen}, [key for key in keys if key not in chosen]
+    with _decoding(f"{name} is damaged: save it again"):
+        arrays = {key: dataset[key].to_numpy() for key in chosen}
+    return arrays, [key for key in keys if key not in chosen]
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -241,18 +253,15 @@ def csv(name: str, payload: bytes) -> dict[str, np.ndarray]:
     import pandas as pd
 
     text = payload.decode("utf-8-sig").lstrip()
-    first = text.splitlines()[0]
+    first, second = (*islice(filter(str.strip, StringIO(text)), 2), "")[:2]
     separator = max(",;\t", key=first.count)
-    if separator not in first:
-        separator = r"\s+"
-    fields = first.split() if separator == r"\s+" else first.split(separator)
-    headless = all(_is_number(field) for field in fields)
-    try:
-        frame = pd.read_csv(StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True)
-    except ValueError:
-        raise ValueError(f"{name} is no table: its lines have different numbers of fields") from None
-    if not isinstance(frame.index, pd.RangeIndex):
+    separator = separator if separator in first else r"\s+"
+    fields = _fields(first, separator)
+    if len(_fields(second, separator)) > len(fields):  # pandas would take the first column for an index
         raise ValueError(f"{name} has lines with more fields than its header")
+    headless = all(_is_number(field) for field in fields)
+    with _decoding(f"{name} is no table: its lines have different numbers of fields"):
+        frame = pd.read_csv(StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True)
     if headless:
         frame.columns = [f"column {i}" for i in range(1, frame.shape[1] + 1)]
     return _columns(name, frame)
@@ -260,15 +269,14 @@ def csv(name: str, payload: bytes) -> dict[str, np.ndarray]:
 
 def parquet(name: str, payload: bytes) -> dict[str, np.ndarray]:
     """The columns of a Parquet table."""
-    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-    try:
+    damaged = f"{name} is a damaged Parquet table: save it again"
+    with _decoding(damaged):
         file = ParquetFile(BytesIO(payload))
-        _unpacked(name, 8 * file.metadata.num_rows * file.metadata.num_columns)
+    _unpacked(name, 8 * file.metadata.num_rows * file.metadata.num_columns)
+    with _decoding(damaged):
         frame = file.read().to_pandas()
-    except (pa.ArrowException, OSError, MemoryError):
-        raise ValueError(f"{name} is a damaged Parquet table: save it again") from None
     return _columns(name, frame)
 
 
@@ -280,6 +288,10 @@ def _columns(name: str, frame: "pd.DataFrame") -> dict[str, np.ndarray]:
     if frame.empty:
         raise ValueError(f"{name} has no rows of data")
     return {label: frame.iloc[:, i].to_numpy() for i, label in enumerate(labels)}
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return line.split() if separator == r"\s+" else next(reader([line], delimiter=separator), [])
 
 
 def _is_number(field: str) -> bool:
@@ -297,17 +309,17 @@ def picture(name: str, payload: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     """(height, width, 3) uint8, and what was done to the picture to get there."""
     from PIL import Image, ImageOps
 
-    notices = []
-    try:
+    damaged = f"{name} is a damaged picture: save it again"
+    with _decoding(f"{damaged}, with fewer pixels if it has very many"):  # Pillow refuses to open bombs
         image = Image.open(BytesIO(payload), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
-        if image.width * image.height > _PIXELS:
-            raise ValueError(f"{name} has {image.width} x {image.height} pixels: scale it down to {_PIXELS:,} or fewer")
+    if image.width * image.height > _PIXELS:
+        raise ValueError(f"{name} has {image.width} x {image.height} pixels: scale it down to {_PIXELS:,} or fewer")
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{name} has more than 8 bits a channel: save it with 8")
+    with _decoding(damaged):
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"{name} has more than 8 bits a channel: save it with 8")
-        if image.has_transparency_data:
+        clear = image.has_transparency_data
+        if clear:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-            notices.append(f"{name} has transparent parts, which are laid on white")
-        return np.asarray(image.convert("RGB")), tuple(notices)
-    except (OSError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
-        raise ValueError(f"{name} is a damaged picture: save it again") from None
+        pixels = np.asarray(image.convert("RGB"))
+    return pixels, (f"{name} has transparent parts, which are laid on white",) if clear else ()

@@ -44,11 +44,12 @@ def from_arrays(
         has = ", ".join([*given, *ignored]) or "nothing"
         raise ValueError(f"{name} has {has}, but either cost, or both x and y are needed (a and b are optional)")
     _shapes(name, given)
+    _values(name, given)
     m, n = given["cost"].shape if "cost" in given else (len(given["x"]), len(given["y"]))
     dtype = given["cost" if "cost" in given else "x"].dtype
     total = next((float(given[key].sum()) for key in ("a", "b") if key in given), 1.0)
     given = {"a": np.full(m, total / m, dtype), "b": np.full(n, total / n, dtype)} | given
-    _values(name, given)
+    _totals(name, given)
     if "x" in given:
         given |= points(given["x"], given["y"], given["a"], given["b"])
     return _data(name, name, given, axes or {}, notices)
@@ -61,6 +62,7 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     given = {key: _numbers(f"{key} in {name}", arrays[key]) for key in WANTED if key in arrays}
     _shapes(name, given)
     _values(name, given)
+    _totals(name, given)
 
 
 def from_files(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> Data:
@@ -143,9 +145,9 @@ def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -
 
 
 def _points(name: str, table: Table) -> _Points:
-    """All columns as coordinates but for the mass, and for the row numbers that pandas writes under no name."""
-    index = [label for label in table if label == "" or label.startswith("Unnamed:")]
-    table = {label: array for label, array in table.items() if label not in index}
+    """All columns are coordinates but the mass; ignored: a side that the files tell, pandas' row numbers, unnamed."""
+    ignored = [label for label in table if label == "" or label.startswith("Unnamed:") or label.lower() in _SIDES]
+    table = {label: array for label, array in table.items() if label not in ignored}
     for label, array in table.items():
         if array.dtype.kind not in "fiu":
             example = next((repr(str(value)[:40]) for value in array.tolist() if value is not None), "nothing")
@@ -161,7 +163,7 @@ def _points(name: str, table: Table) -> _Points:
     if not labels:
         raise ValueError(f"{name} has no column of coordinates")
     values = np.stack([table[label] for label in labels], axis=1)
-    return _Points(values, table[weight] if weight else None, labels, ["the row numbers"] if index else [])
+    return _Points(values, table[weight] if weight else None, labels, ignored)
 
 
 def _column(name: str, table: Table, words: Sequence[str]) -> str | None:
@@ -252,13 +254,17 @@ def _values(name: str, given: Mapping[str, np.ndarray]) -> None:
                 f"{key} in {name} is {given[key][i, j]} at row {i}, column {j}: every entry must be finite"
             )
     for key in ("a", "b"):
-        bad = np.flatnonzero(~((given[key] > 0) & np.isfinite(given[key])))
+        mass = given.get(key, np.ones(1))
+        bad = np.flatnonzero(~((mass > 0) & np.isfinite(mass)))
         if len(bad):
-            entries = ", ".join(f"{key}[{i}] = {given[key][i]:.6g}" for i in bad[:3])
+            entries = ", ".join(f"{key}[{i}] = {mass[i]:.6g}" for i in bad[:3])
             rest = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
             raise ValueError(
                 f"{entries}{rest} in {name}, but every mass must be positive: drop the entries without mass"
             )
+
+
+def _totals(name: str, given: Mapping[str, np.ndarray]) -> None:
     total_a, total_b = (float(given[key].sum(dtype=float)) for key in ("a", "b"))
     if abs(total_a - total_b) > 1e-6 * max(total_a, total_b):
         raise ValueError(
