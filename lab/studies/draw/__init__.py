@@ -1,6 +1,7 @@
 """The drawing vocabulary of the studies: what a picture is made of, without a word about backends.
 
-Two kinds of function. *Layers* (``curve``, ``band``, ``points``, ``bars``, ``segments``, ``vline``, ``hline``)
+Two kinds of function. *Layers* (``curve``, ``band``, ``points``, ``bars``, ``segments``, ``vline``, ``hline``,
+``text``)
 return one HoloViews element each. *Pictures* return one ``hv.Overlay`` that is whole: ``plot`` sets layers on a pair of
 axes, and ``plan``, ``heatmap``, ``links``, ``convergence``, ``cells``, ``strip`` and ``table`` are the usual ones.
 
@@ -9,7 +10,7 @@ Every picture is a single pair of axes whose layers are the same in number and t
 """
 
 from .axes import plot
-from .layers import band, bars, colours, curve, hline, label, points, segments, vline
+from .layers import band, bars, colours, curve, hline, label, points, segments, text, vline
 from .look import GOOD, INK, MUTED, SOURCE, TARGET, WARN, current, theme
 from .matrices import heatmap, plan, pooled, shaded
 from .pictures import cells, convergence, links, strip, table
@@ -17,5 +18,5 @@ from .pictures import cells, convergence, links, strip, table
 __all__ = [
     "GOOD", "INK", "MUTED", "SOURCE", "TARGET", "WARN", "band", "bars", "cells", "colours", "convergence", "current",
     "curve", "heatmap", "hline", "label", "links", "plan", "plot", "points", "pooled", "segments", "shaded", "strip",
-    "table", "theme", "vline",
+    "table", "text", "theme", "vline",
 ]  # fmt: skip

@@ -138,6 +138,11 @@ def _layer(kind: Any, data: Any, text: str, tint: str, vdims: Any = "y", kdims: 
     return kind(data, kdims, vdims, cdims={SAYS: text, TINT: tint})
 
 
+def text(x: float, y: float, what: str, *, color: str = MUTED, up: str = "center", side: str = "left") -> hv.Labels:
+    """A few words at a point; ``side`` and ``up`` say which of their corners is there."""
+    return words([Words(float(x), float(y), what, current().colour(color), up, side)])[0]
+
+
 def vector(values: Any) -> np.ndarray:
     return np.asarray(values, float).ravel()
 
@@ -159,8 +164,8 @@ def words(pieces: Sequence[Words]) -> list[hv.Labels]:
     for piece in pieces or [Words(np.nan, np.nan, "", current().muted)]:
         text = piece.text.replace(" ", "\u00a0")  # spaces at the ends keep their width
         element = hv.Labels(([piece.x], [piece.y], [text]), ["x", "y"], "text")
-        made.append(
-            dress(
+        made.append(element)
+        dress(
                 element,
                 bokeh={
                     "text_color": piece.tint,
@@ -170,7 +175,6 @@ def words(pieces: Sequence[Words]) -> list[hv.Labels]:
                 },
                 mpl={"color": piece.tint, "size": 7, "horizontalalignment": piece.side, "verticalalignment": piece.up},
             )  # fmt: skip
-        )
     return made
 
 
