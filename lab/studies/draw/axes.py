@@ -106,7 +106,8 @@ def _spread(element: Any, axis: int) -> np.ndarray:
         own = 0 if isinstance(element, hv.VLine) else 1
         return vector(element.data) if own == axis else np.zeros(0)
     if isinstance(element, hv.Image | hv.RGB):
-        left, bottom, right, top = element.bounds.lbrt()
+        bounds: Any = element.bounds
+        left, bottom, right, top = bounds.lbrt()
         return np.array([left, right] if axis == 0 else [bottom, top])
     columns = (axis,)
     if isinstance(element, hv.Area):
@@ -167,9 +168,10 @@ def _direct_labels(
             at = (px[seen[-1]], py[seen[-1]]) if seen.size else (x[1], y[1])
             ends.append(len(labels))
             labels.append(Words(min(float(at[0]), x[1]), float(at[1]), f"  {text}", tint))
+    beside = [len(word.text) for word in labels if word.up != "top"]
+    if beside and not pinned:  # room at the right; a picture is some 62 letters wide
+        x1 = x0 + (x1 - x0) / (1 - min(0.4, max(beside) / 62))
     if ends:
-        if not pinned:  # a picture is some 62 letters wide
-            x1 = x0 + (x1 - x0) / (1 - min(0.4, max(len(labels[k].text) for k in ends) / 62))
         gap = 0.07 * (y1 - y0)
         order = sorted(ends, key=lambda k: labels[k].y)
         levels = np.array([to_y(labels[k].y) for k in order])

@@ -6,8 +6,9 @@ Nothing here knows what is drawn; the other modules here are the vocabulary that
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ class Theme:
     ink: str
     muted: str
     line: str
-    wash: str
     source: str
     target: str
     good: str
@@ -34,10 +34,8 @@ class Theme:
     @property
     def series(self) -> tuple[str, ...]:
         """Colours for unrelated curves, in order; told apart by colour-blind readers too."""
-        rest = {
-            "light": ("#8a5a9e", "#0f8a9d", "#a88400"),
-            "dark": ("#c39ad6", "#5cc4d3", "#d9bd55"),
-        }["dark" if self.name == "dark" else "light"]
+        dark = self.name == "dark"
+        rest = ("#c39ad6", "#5cc4d3", "#d9bd55") if dark else ("#8a5a9e", "#0f8a9d", "#a88400")
         return (self.source, self.target, self.good, *rest)
 
     def colour(self, name: str) -> str:
@@ -47,20 +45,32 @@ class Theme:
         return name
 
 
-_LIGHT = {
-    "card": "#ffffff", "ink": "#1b2430", "muted": "#667080", "line": "#c3cad5", "wash": "#edf1f8",
-    "source": "#2456a6", "target": "#d1662b", "good": "#2d7d5a", "warn": "#b3372a",
-}  # fmt: skip
-THEMES = {
-    "light": Theme("light", **_LIGHT),
-    "dark": Theme(
-        "dark", card="#1a2029", ink="#e6eaf0", muted="#98a3b3", line="#475364", wash="#252d3a",
-        source="#7aa7de", target="#e58c5a", good="#6cc09a", warn="#f0826f",
-    ),
-    "print": Theme("print", **(_LIGHT | {"ink": "#000000", "muted": "#555555", "line": "#555555"})),
-}  # fmt: skip
+_LIGHT = Theme(
+    "light",
+    card="#ffffff",
+    ink="#1b2430",
+    muted="#667080",
+    line="#c3cad5",
+    source="#2456a6",
+    target="#d1662b",
+    good="#2d7d5a",
+    warn="#b3372a",
+)
+_DARK = Theme(
+    "dark",
+    card="#1a2029",
+    ink="#e6eaf0",
+    muted="#98a3b3",
+    line="#475364",
+    source="#7aa7de",
+    target="#e58c5a",
+    good="#6cc09a",
+    warn="#f0826f",
+)
+_PRINT = replace(_LIGHT, name="print", ink="#000000", muted="#555555", line="#555555")
+THEMES = {theme.name: theme for theme in (_LIGHT, _DARK, _PRINT)}
 
-_theme: ContextVar[Theme] = ContextVar("theme", default=THEMES["light"])
+_theme: ContextVar[Theme] = ContextVar("theme", default=_LIGHT)
 
 
 def current() -> Theme:
@@ -81,8 +91,7 @@ def theme(name: str, hold: bool = False) -> Iterator[Theme]:
     """
     if name not in THEMES:
         raise ValueError(f"there is no theme {name!r}; the themes are {', '.join(THEMES)}")
-    base = THEMES[name]
-    chosen = Theme(**{**vars(base), "hold": hold})
+    chosen = replace(THEMES[name], hold=hold)
     token = _theme.set(chosen)
     try:
         yield chosen
@@ -163,13 +172,17 @@ def backends() -> tuple[str, ...]:
     return tuple(found)
 
 
+_options = Lock()  # HoloViews numbers its option trees without one
+
+
 def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, mpl: dict | None = None) -> Any:
     """Set options of an element for each backend, in place."""
     for backend in backends():
         own = bokeh if backend == "bokeh" else mpl
         options = {**(both or {}), **(own or {})}
         if options:
-            element.opts(backend=backend, clone=False, **options)
+            with _options:
+                element.opts(backend=backend, clone=False, **options)
     return element
 
 
@@ -217,7 +230,7 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
             )  # fmt: skip
         if equal and "equal" not in fig.tags:
             fig.tags = [*fig.tags, "equal"]
-            again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None else 0.0}, code=_EQUAL)
+            again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None or bare else 0.0}, code=_EQUAL)
             fig.js_on_change("inner_width", again)
             fig.js_on_change("inner_height", again)
             for each in (fig.x_range, fig.y_range):
@@ -248,7 +261,7 @@ def finish_mpl(
         if bare:
             axes.set_axis_off()
         if equal:
-            axes.set_aspect("equal", adjustable="box", anchor="W" if bounds else "C")
+            axes.set_aspect("equal", adjustable="box", anchor="C" if bare else "W")
         else:
             axes.set_aspect("auto")
         if bounds is not None:

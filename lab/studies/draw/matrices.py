@@ -107,21 +107,16 @@ class _Span:
 
     def __init__(self, values: Any, n: int):
         self.n, self.ticks = n, None
-        numbers = None
-        if values is not None:
-            values = np.asarray(values).ravel()[:n]
-            numbers = values.astype(float) if values.dtype.kind in "iufb" else None
-        if numbers is not None and n > 1 and numbers.size == n and np.all(np.isfinite(numbers)):
-            steps = np.diff(numbers)
-            even = steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3)
-        else:
-            even = False
+        names = None if values is None else np.asarray(values).ravel()[:n]
+        numbers = np.arange(n) if names is None else names
+        steps = np.diff(numbers.astype(float)) if numbers.dtype.kind in "iuf" else np.zeros(0)
+        even = steps.size == n - 1 > 0 and steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3)
         self.first, self.step = (float(numbers[0]), float(steps[0])) if even else (0.0, 1.0)
-        self.whole = values is None or (even and values.dtype.kind in "iu")
+        self.whole = names is None or (even and numbers.dtype.kind in "iu")
         self.low, self.high = self.first - self.step / 2, self.first + (n - 0.5) * self.step
         self.span = self.high - self.low
-        if values is not None and not even:
-            names = [figure(v, 2) for v in values]
+        if names is not None and not even:
+            names = [figure(v, 2) for v in names]
             every = max(-(-n // 8), -(-sum(map(len, names)) // 40))  # so that names on an x axis do not touch
             self.ticks = [(i, name) for i, name in enumerate(names) if i % every == 0]
 

@@ -73,8 +73,8 @@ def convergence(
     """
     lines = []
     for color, (name, trace) in zip(colours(len(traces), ordered), traces.items(), strict=True):
-        pair = trace if isinstance(trace, tuple) else (np.arange(1, np.size(trace) + 1), trace)
-        lines.append(curve(*pair, name, color=color))
+        at, errors = trace if isinstance(trace, tuple) else (np.arange(1, np.size(trace) + 1), trace)
+        lines.append(curve(at, errors, name, color=color))
     if tolerance is not None:
         lines.append(hline(tolerance, "tolerance"))
     return plot(*lines, xlabel=xlabel, ylabel=ylabel, logy=log, **axes)
@@ -118,7 +118,8 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
     Args:
         images: by title: (h, w, 3) colours or (h, w) greys, as bytes or in [0, 1]; row 0 is the top.
     """
-    pairs = list(images.items() if isinstance(images, Mapping) else images)
+    pairs: Any = images.items() if isinstance(images, Mapping) else images
+    pairs = list(pairs)
     layers, texts, left = [], [], 0.0
     for title, pixels in pairs:
         rgb = _rgb(pixels)
@@ -157,10 +158,10 @@ def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) ->
     )
 
 
-def _edges(owner: np.ndarray, xlim: Any, ylim: Any) -> hv.Segments:
+def _edges(owner: np.ndarray, xlim: tuple[float, float], ylim: tuple[float, float]) -> hv.Segments:
     """The lines between unlike neighbours."""
     h, w = owner.shape
-    xs, ys = np.linspace(*xlim, w + 1), np.linspace(*ylim, h + 1)
+    xs, ys = np.linspace(xlim[0], xlim[1], w + 1), np.linspace(ylim[0], ylim[1], h + 1)
     i, j = np.nonzero(owner[:, 1:] != owner[:, :-1])
     upright = (xs[j + 1], ys[i], xs[j + 1], ys[i + 1])
     i, j = np.nonzero(owner[1:] != owner[:-1])

@@ -1,0 +1,145 @@
+"""A recipe inside a figure: written to and read from PDF, SVG and PNG, so that the file alone is enough."""
+
+import io
+import json
+import re
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+FORMATS = ("pdf", "svg", "png")
+_NAME = "recipe.json"
+_KEY = "lab-recipe"
+_LIMIT = 64 << 20  # bytes that a recipe may unpack to
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SVG = "http://www.w3.org/2000/svg"
+
+
+def embed(figure: bytes, format: str, recipe: Mapping[str, Any]) -> bytes:
+    """The figure with the recipe inside: a PDF attachment, an SVG ``<metadata>``, a PNG ``iTXt`` chunk."""
+    text = json.dumps(recipe, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    return {"pdf": _into_pdf, "svg": _into_svg, "png": _into_png}[format](figure, text)
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The recipe that is embedded in a figure.
+
+    Raises:
+        ValueError: there is no such file, it is no PDF, SVG or PNG, it holds no recipe, or one that can't be read.
+    """
+    path = Path(path).expanduser()
+    try:
+        figure = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror or error}") from None
+    if figure.startswith(b"%PDF"):
+        read = _from_pdf
+    elif figure.startswith(_PNG):
+        read = _from_png
+    elif b"<svg" in figure[:4096]:
+        read = _from_svg
+    else:
+        raise ValueError(f"{path} is not a figure that holds a recipe: it must be a PDF, SVG or PNG file")
+    try:
+        text = read(figure)
+        recipe = None if text is None else json.loads(text)
+    except Exception as error:  # whatever a broken file makes its parser say
+        raise ValueError(f"{path} is damaged, its recipe can't be read: {error}") from None
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path} holds no recipe: only figures that the lab has exported can be made again")
+    return recipe
+
+
+# ---- PDF -------------------------------------------------------------------------------------------------------
+
+
+def _into_pdf(figure: bytes, text: str) -> bytes:
+    from pypdf import PdfReader, PdfWriter
+    from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, create_string_object
+
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(figure)))
+    content = DecodedStreamObject()
+    content.set_data(text.encode())
+    packed = content.flate_encode()
+    packed.update({NameObject("/Type"): NameObject("/EmbeddedFile"), NameObject("/Subtype"): NameObject("/json")})
+    name = create_string_object(_NAME)
+    file = DictionaryObject(
+        {
+            NameObject("/Type"): NameObject("/Filespec"),
+            NameObject("/F"): name,
+            NameObject("/UF"): name,
+            NameObject("/EF"): DictionaryObject({NameObject("/F"): writer._add_object(packed)}),
+        }
+    )
+    files = DictionaryObject({NameObject("/Names"): ArrayObject([name, writer._add_object(file)])})
+    writer.root_object[NameObject("/Names")] = DictionaryObject({NameObject("/EmbeddedFiles"): files})
+    if len(text) < 1 << 16:  # attachments are lost in some tools that keep the metadata
+        writer.add_metadata({f"/{_KEY}": text})
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def _from_pdf(figure: bytes) -> str | None:
+    from pypdf import PdfReader
+
+    reader = PdfReader(io.BytesIO(figure))
+    attached = reader.attachments.get(_NAME) if _NAME in reader.attachments else None
+    if attached:
+        return attached[0].decode()
+    kept = (reader.metadata or {}).get(f"/{_KEY}")
+    return None if kept is None else str(kept)
+
+
+# ---- SVG -------------------------------------------------------------------------------------------------------
+
+
+def _into_svg(figure: bytes, text: str) -> bytes:
+    safe = text.replace("]]>", "]]]]><![CDATA[>")
+    block = f'\n <metadata id="{_KEY}"><![CDATA[{safe}]]></metadata>'.encode()
+    opening = re.search(rb"<svg\b[^>]*>", figure)
+    assert opening is not None  # Matplotlib wrote it
+    return figure[: opening.end()] + block + figure[opening.end() :]
+
+
+def _from_svg(figure: bytes) -> str | None:
+    if b"<!ENTITY" in figure:
+        raise ValueError("it defines entities")
+    root = ElementTree.fromstring(figure)
+    for element in root.iter(f"{{{_SVG}}}metadata"):
+        if element.get("id") == _KEY:
+            return element.text
+    return None
+
+
+# ---- PNG -------------------------------------------------------------------------------------------------------
+
+
+def _into_png(figure: bytes, text: str) -> bytes:
+    # keyword, then: compressed, by deflate, no language, no translated keyword
+    body = _KEY.encode() + b"\0\x01\0\0\0" + zlib.compress(text.encode(), 9)
+    chunk = struct.pack(">I", len(body)) + b"iTXt" + body + struct.pack(">I", zlib.crc32(b"iTXt" + body))
+    header = len(_PNG) + 25  # IHDR comes first and is 25 bytes long
+    return figure[:header] + chunk + figure[header:]
+
+
+def _from_png(figure: bytes) -> str | None:
+    at = len(_PNG)
+    while at + 12 <= len(figure):
+        (length,) = struct.unpack(">I", figure[at : at + 4])
+        kind, body = figure[at + 4 : at + 8], figure[at + 8 : at + 8 + length]
+        keyword, _, rest = body.partition(b"\0")
+        if kind == b"iTXt" and keyword == _KEY.encode():
+            text = rest[2:].split(b"\0", 2)[2]
+            if not rest[0]:
+                return text.decode()
+            unpack = zlib.decompressobj()
+            plain = unpack.decompress(text, _LIMIT)
+            if unpack.unconsumed_tail:
+                raise ValueError(f"it unpacks to more than {_LIMIT >> 20} MiB")
+            return plain.decode()
+        at += 12 + length
+    return None

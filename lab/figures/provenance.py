@@ -1,0 +1,262 @@
+"""Whether a figure can be made again: what a picture shows and what a result is, told in a few numbers.
+
+Two machines never agree in the last digits, so a hash of the data can't tell "the same up to rounding" from "other".
+An array is therefore described by a *sketch*: its inner products with 16 fixed random sign vectors, next to its norm,
+sum, least and largest value. For the difference d of two arrays and a random sign vector r, E <d, r>² = ||d||², so the
+sketches give the distance of the arrays without either being at hand (Johnson and Lindenstrauss 1984; signs: Achlioptas
+2003).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .embed import read_recipe
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from lab.numerics import Report
+    from lab.studies import Picture
+
+RTOL = 1e-6
+ATOL = 1e-9  # below it a scalar is taken for zero: residuals and gaps of a solved problem
+_NOISE = 1e-12  # and an entry of an array
+_SIGNS = 16
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a figure stands to what was computed again.
+
+    Attributes:
+        largest_difference: the largest relative difference of a variable; nan where shapes or kinds differ.
+        sentences: what a person wants to know, in order.
+    """
+
+    data_agrees: bool
+    picture_agrees: bool
+    largest_difference: float
+    sentences: tuple[str, ...]
+
+
+def digest(values: Any) -> dict[str, Any]:
+    """An array in a few numbers, as plain JSON; ``difference`` compares two."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufc":
+        text = json.dumps(array.tolist(), ensure_ascii=False, default=str)
+        return {"shape": list(array.shape), "sha256": sha256(text.encode()).hexdigest()}
+    if array.dtype.kind == "c":
+        array = np.stack([array.real, array.imag])
+    flat = array.astype(np.float64).ravel()
+    finite = np.isfinite(flat)
+    holes = sha256(np.packbits(finite).tobytes()).hexdigest()[:16] if not finite.all() else ""
+    flat = np.clip(np.where(finite, flat, 0.0), -1e150, 1e150)  # its norm must be a number
+    seen = flat[finite]
+    return {
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "sum": float(flat.sum()),
+        "l2": float(np.linalg.norm(flat)),
+        "min": float(seen.min()) if seen.size else 0.0,
+        "max": float(seen.max()) if seen.size else 0.0,
+        "holes": holes,  # where it is not finite
+        "sketch": _sketch(flat),
+    }
+
+
+def difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
+    """The relative distance of two arrays by their digests; nan when they are not of the same kind."""
+    if one["shape"] != two["shape"] or ("l2" in one) != ("l2" in two):
+        return float("nan")
+    if "sha256" in one:
+        return 0.0 if one["sha256"] == two["sha256"] else float("nan")
+    if one["holes"] != two["holes"]:
+        return float("nan")
+    size = max(1, int(np.prod(one["shape"])))
+    apart = np.abs(np.subtract(one["sketch"], two["sketch"]))
+    # rms over the signs estimates the distance; the ends catch a change in one entry of many
+    distance = max(float(np.sqrt(np.mean(apart**2))), *(abs(one[k] - two[k]) for k in ("min", "max", "l2")))
+    scale = max(one["l2"], two["l2"])
+    return 0.0 if distance <= _NOISE * np.sqrt(size) else distance / scale
+
+
+def fingerprint(drawn: Any) -> dict[str, Any]:
+    """What a HoloViews object shows: a digest of the data of each element. Colours and other options do not enter."""
+    import holoviews as hv
+
+    elements = []
+    for element in drawn.traverse(lambda e: e, [hv.Element]):
+        if isinstance(element, hv.VLine | hv.HLine | hv.Text):
+            columns = {"data": np.asarray(element.data)}
+        elif isinstance(element, hv.Image | hv.RGB):
+            columns = {str(d): element.dimension_values(d, flat=False) for d in element.vdims}
+            bounds: Any = element.bounds
+            columns["bounds"] = np.asarray(bounds.lbrt())
+        else:
+            columns = {str(d): np.asarray(element.dimension_values(d)) for d in element.dimensions()}
+        digests = {name: digest(values) for name, values in columns.items()}
+        elements.append({"type": type(element).__name__, "columns": digests})
+    return {"elements": elements}
+
+
+def picture_difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
+    """The largest relative difference of what two pictures show; nan when they are not built alike."""
+    first, second = one["elements"], two["elements"]
+    shapes = [[(e["type"], sorted(e["columns"])) for e in elements] for elements in (first, second)]
+    if shapes[0] != shapes[1]:
+        return float("nan")
+    apart = [
+        difference(columns["columns"][name], others["columns"][name])
+        for columns, others in zip(first, second, strict=True)
+        for name in columns["columns"]
+    ]
+    return _largest(apart)
+
+
+def summary(result: "xr.Dataset") -> dict[str, Any]:
+    """A result in a few numbers for each variable: scalars as they are, arrays by ``digest``."""
+    told: dict[str, Any] = {}
+    for name, variable in result.data_vars.items():
+        values = variable.values
+        if values.ndim or values.dtype.kind not in "biuf":
+            told[str(name)] = digest(values)
+        else:
+            value = values.item()
+            told[str(name)] = value if np.isfinite(value) else repr(float(value))
+    return told
+
+
+def compare(recipe: Mapping[str, Any], result: "xr.Dataset", picture: Any) -> Comparison:
+    """Set the numbers in a figure's recipe against a result and a picture that were made again.
+
+    Numbers agree when their relative difference is at most 1e-6 or both are below 1e-9.
+    """
+    figure = recipe.get("figure", {})
+    before, now = figure.get("results", {}), summary(result)
+    sentences: list[str] = []
+    apart: list[float] = []
+    for name, old in before.items():
+        new = now.get(name)
+        gap = _gap(old, new) if new is not None else float("nan")
+        apart.append(gap)
+        if not gap <= RTOL:
+            what = f"by {gap:.1e} of its size" if gap == gap else "in shape or kind"
+            values = "" if isinstance(old, Mapping) else f": {old} in the figure, {new} now"
+            sentences.append(f"{name} differs {what}{values}.")
+    data_agrees = bool(before) and all(gap <= RTOL for gap in apart)
+    shown, again = figure.get("fingerprint"), fingerprint(picture)
+    change = picture_difference(shown, again) if shown else float("nan")
+    picture_agrees = bool(shown) and change <= RTOL
+    largest = _largest(apart)
+    head = [
+        f"The data agree: {len(before)} variables, largest relative difference {largest:.1e}."
+        if data_agrees
+        else "The data do not agree."
+        if before
+        else "The figure does not say what its data were, so these can't be compared.",
+        "The picture agrees."
+        if picture_agrees
+        else f"The picture does not agree: it differs {f'by {change:.1e}' if change == change else 'in what is drawn'}."
+        if shown
+        else "The figure does not say what it shows, so the pictures can't be compared.",
+    ]
+    if not (data_agrees and picture_agrees):
+        sentences += _circumstances(recipe, result)
+    return Comparison(data_agrees, picture_agrees, largest, (head[0], *sentences, head[1]))
+
+
+def recipe_of(picture: "Picture", result: "xr.Dataset") -> dict[str, Any]:
+    """The recipe of a picture of a result: the run's own, and which picture, of which sweep, with which numbers."""
+    if "recipe" not in result.attrs:
+        raise ValueError("this result does not carry its recipe, so a figure of it could not be made again")
+    figure = {
+        "picture": picture.name,
+        "title": picture.title,
+        "swept": json.loads(result.attrs.get("swept", "null")),
+        "kept": sorted(map(str, result.data_vars)) if "swept" in result.attrs else None,
+        "warm_start": int(result.attrs.get("warm_start", 0)),
+        "results": summary(result),
+    }
+    return {**json.loads(result.attrs["recipe"]), "figure": figure}
+
+
+def reproduce(path: str | Path, report: "Report | None" = None) -> Comparison:
+    """Compute and draw a figure again from the file alone, and say whether data and picture agree.
+
+    Args:
+        report: called with the progress; True stops, and the comparison is then of what there is.
+
+    Raises:
+        ValueError: no recipe in the file, no such study, or the data can't be had.
+    """
+    from lab import studies
+    from lab.studies.draw import theme
+
+    recipe = read_recipe(path)
+    figure = recipe.get("figure") or {}
+    if "study" not in recipe or "picture" not in figure:
+        raise ValueError(f"the recipe in {path} does not say which study and picture it is of")
+    study = studies.find(recipe["study"]).from_recipe(recipe)
+    picture = study.pictures[figure["picture"]]
+    if figure.get("swept"):
+        result = study.along(report, keep=tuple(figure.get("kept") or ()), **figure["swept"])
+    else:
+        result = study.run(report)
+    with theme("print"):
+        drawn = picture(result)
+    return compare(recipe, result, drawn)
+
+
+def _circumstances(recipe: Mapping[str, Any], result: "xr.Dataset") -> list[str]:
+    """What is not as it was when the figure was made."""
+    attrs = result.attrs
+    now = {**json.loads(attrs.get("recipe", "{}"))}
+    said = []
+    for key, words in (("study_version", "version of the study"), ("device", "device"), ("dtype", "precision")):
+        if key in recipe and key in now and recipe[key] != now[key]:
+            said.append(f"Made with another {words}: {recipe[key]}, here {now[key]}.")
+    if recipe.get("figure", {}).get("warm_start"):
+        said.append(
+            "The figure is of a run that went on from an earlier one, and may be another of equally good answers."
+        )
+    old, new = recipe.get("versions", {}), now.get("versions", {})
+    changed = [f"{name} {old[name]} (here {new[name]})" for name in old if name in new and old[name] != new[name]]
+    if changed:
+        said.append(f"Made with {', '.join(changed)}.")
+    return said
+
+
+def _gap(old: Any, new: Any) -> float:
+    if isinstance(old, Mapping) or isinstance(new, Mapping):
+        both = isinstance(old, Mapping) and isinstance(new, Mapping)
+        return difference(old, new) if both else float("nan")
+    a, b = float(old), float(new)
+    if not (np.isfinite(a) and np.isfinite(b)):
+        return 0.0 if str(a) == str(b) else float("nan")
+    return 0.0 if abs(a - b) <= ATOL else abs(a - b) / max(abs(a), abs(b))
+
+
+def _largest(values: list[float]) -> float:
+    return float(np.max(values)) if values else 0.0  # nan stays nan
+
+
+def _sketch(flat: np.ndarray) -> list[float]:
+    """Inner products with 16 sign vectors, whose signs are the bits of a hash of the index (SplitMix64)."""
+    total = np.zeros(_SIGNS)
+    for start in range(0, flat.size, 1 << 20):
+        part = flat[start : start + (1 << 20)]
+        with np.errstate(over="ignore"):
+            z = np.arange(start + 1, start + 1 + part.size, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            z ^= z >> np.uint64(31)
+        for k in range(_SIGNS):
+            odd = (z >> np.uint64(k)) & np.uint64(1) == 1
+            total[k] += part.sum() - 2 * part[odd].sum()
+    return total.tolist()

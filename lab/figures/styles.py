@@ -1,0 +1,90 @@
+"""Sizes and type of printed figures."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+WIDTHS = {"column": 3.25, "text": 6.75}  # inches
+_ALLOWED = (1.0, 20.0)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a figure is set.
+
+    Attributes:
+        points: type size of axis labels; numbers on axes and text in the picture are one point smaller.
+        weight: widths of lines and sizes of marks, relative to ``paper``.
+        dpi: resolution of what is not vector: PNG, and the meshes inside PDF and SVG.
+    """
+
+    name: str
+    doc: str
+    points: float
+    weight: float
+    dpi: int
+
+    @property
+    def rc(self) -> Any:
+        """Matplotlib settings; the fonts are those that Matplotlib ships, so that a figure is the same everywhere."""
+        return {
+            "font.family": "DejaVu Sans",
+            "font.size": self.points,
+            "mathtext.fontset": "dejavusans",
+            "axes.unicode_minus": True,
+            "axes.formatter.use_mathtext": True,
+            "axes.labelsize": self.points,
+            "xtick.labelsize": self.points - 1,
+            "ytick.labelsize": self.points - 1,
+            "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+            "ps.fonttype": 42,
+            "svg.fonttype": "path",  # an SVG can't count on the reader's fonts
+            "svg.hashsalt": "transport-lab",
+            "savefig.bbox": None,  # "tight" would change the width that was asked for
+            "figure.autolayout": False,
+            "text.usetex": False,
+        }
+
+
+STYLES = {
+    style.name: style
+    for style in (
+        Style("paper", "a journal's column: 8 point, fine lines", 8, 1.0, 600),
+        Style("slide", "read from afar: 14 point, strong lines", 14, 1.8, 300),
+    )
+}
+
+
+def find_style(name: str) -> Style:
+    """The style of that name; raises ValueError with the names there are."""
+    if name not in STYLES:
+        raise ValueError(f"there is no figure style {name!r}; the styles are {', '.join(STYLES)}")
+    return STYLES[name]
+
+
+def inches(given: str | float, what: str = "width") -> float:
+    """A width or height in inches: ``"column"`` (3.25), ``"text"`` (6.75), a number or its text.
+
+    Raises:
+        ValueError: it is none of these, or not from 1 to 20 inches.
+    """
+    low, high = _ALLOWED
+    words = f"{' or '.join(WIDTHS)}, or " if what == "width" else ""
+    allowed = f"it must be {words}a number of inches from {low:g} to {high:g}"
+    if what == "width" and isinstance(given, str) and given in WIDTHS:
+        return WIDTHS[given]
+    try:
+        value = float(str(given).strip().removesuffix("in"))
+    except ValueError:
+        value = math.nan
+    if isinstance(given, bool) or not low <= value <= high:
+        raise ValueError(f"{what} = {given!r} is not allowed: {allowed}")
+    return value
+
+
+def check(*, width: str | float = "column", height: str | float | None = None, style: str = "paper") -> None:
+    """Refuse a size or style that can't be, before anything is computed."""
+    inches(width)
+    if height is not None:
+        inches(height, "height")
+    find_style(style)
