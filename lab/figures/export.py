@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lab.studies import Picture
 
+_PAD = 0.03  # inches of air round a figure
 drawing = RLock()  # HoloViews draws by pyplot, whose state is one for all threads
 
 
@@ -108,8 +109,8 @@ def _render(drawn: Any, kind: str, width: float, height: float | None, style: St
         figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state
         try:
             _set(figure, style)
-            figure.set_size_inches(width, height or _height(figure, width, style))
-            figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
+            figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
+            figure.set_size_inches(width, height or _height(figure, width))
             _make_room(figure)
             figure.savefig(
                 out, format=kind, dpi=style.dpi, transparent=True, bbox_inches=None, metadata=_plain_metadata(kind)
@@ -140,7 +141,7 @@ def _set(figure: "Figure", style: Style) -> None:
     from matplotlib.collections import Collection, PathCollection
     from matplotlib.text import Text
 
-    for axes in figure.axes:
+    for axes in [*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)]:
         for words in axes.findobj(Text):
             words.set_fontsize(style.points - 1)
         for axis in (axes.xaxis, axes.yaxis):
@@ -166,19 +167,23 @@ def _as_list(widths: Any) -> list[float]:
     return list(widths) if hasattr(widths, "__len__") else [widths]
 
 
-def _height(figure: "Figure", width: float, style: Style) -> float:
+def _height(figure: "Figure", width: float) -> float:
     """What suits the picture: its own shape where scales are equal, else an oblong that is flatter when wide."""
-    axes = figure.axes[0] if figure.axes else None
-    if len(figure.axes) > 2 or axes is None:
+    if len(figure.axes) != 1:
         return min(20.0, 0.75 * width)
-    if axes.get_aspect() not in ("equal", 1.0):
-        return max(1.0, (0.7 if width <= 4 else 0.5) * width)
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    bare = not axes.axison
-    beside, below = (0.06, 0.06) if bare else (4.2 * style.points / 72, 3.6 * style.points / 72)
-    if len(figure.axes) == 2:  # a colour bar
-        beside += 6 * style.points / 72
-    return float(min(20.0, max(0.6, below + (width - beside) * abs(high - low) / abs(right - left))))
+    axes = figure.axes[0]
+    if not _is_equal(axes):
+        return (0.7 if width <= 4 else 0.5) * width
+    figure.set_size_inches(width, width)
+    figure.draw_without_rendering()
+    frame, outer = axes.get_window_extent(), axes.get_tightbbox()
+    assert outer is not None  # it is drawn
+    beside, below = ((o - f) / figure.dpi + 2 * _PAD for o, f in zip(outer.size, frame.size, strict=True))
+    return float(min(20.0, max(0.5, below + (width - beside) * frame.height / frame.width)))
+
+
+def _is_equal(axes: Any) -> bool:
+    return axes.get_aspect() in ("equal", 1.0)
 
 
 def _make_room(figure: "Figure") -> None:
@@ -188,7 +193,7 @@ def _make_room(figure: "Figure") -> None:
         moved = False
         for axes in figure.axes:
             frame, page = axes.get_window_extent(), figure.bbox.x1
-            if axes.get_aspect() in ("equal", 1.0) or not axes.texts:
+            if _is_equal(axes) or not axes.texts:
                 continue
             reach = max(t.get_window_extent().x1 for t in axes.texts if t.get_text())
             over = min(reach - page + 2, 0.4 * frame.width)

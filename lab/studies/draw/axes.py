@@ -6,7 +6,7 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 
-from .layers import SAYS, TINT, Words, vector, words
+from .layers import SAYS, TINT, Words, figure, vector, words
 from .look import current, dress, finish_bokeh, finish_mpl
 
 
@@ -87,7 +87,7 @@ def frame(
         "xlabel": xlabel, "ylabel": ylabel, "xlim": x, "ylim": y, "logx": logx, "logy": logy, "show_legend": False,
         "show_title": False,
     }  # fmt: skip
-    ticks = {"xticks": xticks, "yticks": yticks}
+    ticks = {"xticks": _named(xticks), "yticks": _named(yticks)}
     return dress(
         hv.Overlay(list(layers)),
         both=common | {name: value for name, value in ticks.items() if value is not None},
@@ -98,6 +98,13 @@ def frame(
         },
         mpl={"hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)]},
     )  # fmt: skip
+
+
+def _named(ticks: Any) -> Any:
+    """Ticks as (position, text) pairs: a logarithmic axis would write bare positions as powers of ten."""
+    if ticks is None:
+        return None
+    return [tick if isinstance(tick, tuple) else (tick, figure(tick)) for tick in ticks]
 
 
 def _spread(element: Any, axis: int) -> np.ndarray:

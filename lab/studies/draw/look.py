@@ -267,17 +267,20 @@ def finish_mpl(
         if bounds is not None:
             axes.spines["bottom"].set_bounds(*bounds[0])
             axes.spines["left"].set_bounds(*bounds[1])
-        for axis, integer in zip((axes.xaxis, axes.yaxis), whole, strict=True):
+        for side, axis in enumerate((axes.xaxis, axes.yaxis)):
             if axis.get_scale() == "linear" and not isinstance(axis.get_major_locator(), FixedLocator):
-                axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=integer))
-        if clabel is not None and "colour bar" not in plot.handles and axes.get_images():
-            mapped = axes.get_images()[0]
-            bar = axes.figure.colorbar(mapped, ax=axes, shrink=0.6, aspect=24, pad=0.02, anchor=(0, 0.5))
+                few = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=whole[side])
+                if bounds is not None:  # none beyond the end of the line
+                    low, high = bounds[side]
+                    few = FixedLocator([t for t in few.tick_values(low, high) if low <= t <= high])
+                axis.set_major_locator(few)
+        if clabel is not None and not axes.child_axes and axes.get_images():
+            # inside the coordinates of the axes, so that it stays beside a picture whose shape is fixed
+            bar = axes.figure.colorbar(axes.get_images()[0], cax=axes.inset_axes((1.04, 0, 0.035, 1)))
             bar.outline.set_visible(False)
             bar.ax.tick_params(color=look.line, labelcolor=look.ink, width=0.6, length=2)
             bar.set_label(clabel, color=look.ink)
             bar.locator = MaxNLocator(4)
             bar.update_ticks()
-            plot.handles["colour bar"] = bar
 
     return hook
