@@ -14,9 +14,14 @@ import numpy as np
 class Data:
     r"""Arrays with a name, an origin and a content hash. Read-only: one object may serve many callers.
 
-    For ``kind="transport"`` the arrays are ``a`` (m,) and ``b`` (n,), the masses of sources and targets, and
-    points ``x`` (m, d) and ``y`` (n, d), or a ``cost`` (m, n), or both. Without ``cost`` the squared Euclidean
-    distance is meant. Sets add what their pictures need: ``source_image``, ``source_label`` and so on.
+    For ``kind="transport"`` the arrays are ``a`` (m,) and ``b`` (n,), the positive masses of sources and targets, of
+    one total, and points ``x`` (m, d) and ``y`` (n, d), or a ``cost`` (m, n), or both. Without ``cost`` the cost is
+    the squared Euclidean distance of the points. What pictures need comes along:
+
+    - ``x_2d`` (m, 2), ``y_2d`` (n, 2): points of more than two dimensions on the first two principal axes of all;
+    - ``source_image`` (h, w, 3) uint8 and ``source_label`` (h, w), the same for the target: a small picture and which
+      of the points, its colours, each pixel has; ``x[source_label]`` is the picture painted with them;
+    - ``gates`` (tokens, experts): the affinities that ``cost`` is the negative of.
 
     Attributes:
         name: the registry's name, or the file's.
@@ -25,9 +30,12 @@ class Data:
         arrays: C-contiguous and read-only.
         source: where the data come from.
         licence: under which terms.
-        axes: labels of the coordinates, ``{"x": ("red", "green", "blue"), "unit": "..."}``.
+        axes: labels: ``"x"``, the name of each coordinate; ``"unit"``, theirs; ``"rows"`` and ``"columns"``, what the
+            sides of the cost are; ``"image"``, the (height, width) that a point is an image of. Each may be missing.
         notices: what was done on the way in that the user should know, one sentence each.
-        truth: values known from a closed form or an exact solver, for synthetic sets.
+        truth: optimal values known from a closed form or an exact solver: ``lp`` without regularization,
+            ``value_k1`` and ``value_quadratic`` with quadratic regularization of strength 1, one nonzero a column
+            and any number.
     """
 
     name: str

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from os.path import exists, expanduser
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,16 @@ def read(
         ValueError: a file that cannot be read, or whose content is no transport problem.
     """
     paths = [path] if isinstance(path, str | PathLike) else list(path)
-    places = [Path(each).expanduser() for each in paths]
+    places = [_place(each) for each in paths]
     if len(places) == 1 and places[0].is_dir():
         (place,) = places
         if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
             _known(kind)
             return transport_files.from_arrays(place.name, *formats.zarr(place, transport_files.WANTED))
-        places = sorted(each for each in place.iterdir() if formats.is_picture(each) and not each.name.startswith("."))
+        try:
+            places = sorted(each for each in place.iterdir() if formats.is_picture(each) and each.name[0] != ".")
+        except OSError as error:
+            raise ValueError(_unreadable(place, error)) from None
         if len(places) != 2:
             raise ValueError(f"the folder {place.name} holds {len(places)} pictures, but exactly two are needed")
     return _assemble([(place.name, _content(place)) for place in places], kind, n, seed)
@@ -87,12 +91,16 @@ def resolve(spec: "Data | str | PathLike", kind: str | None = None, **options: A
 def _existing(spec: str | PathLike) -> list[Path]:
     """The path, or the two paths that a comma joins."""
     for parts in ([spec], str(spec).split(",")):
-        places = [Path(str(part).strip()).expanduser() for part in parts]
+        places = [_place(str(part).strip()) for part in parts]
         if len(places) <= 2 and all(
-            str(part).strip() and place.exists() for part, place in zip(parts, places, strict=True)
+            str(part).strip() and exists(place) for part, place in zip(parts, places, strict=True)
         ):
             return places
     raise ValueError(f"there is no data set and no file {str(spec)!r}; {suggestions(str(spec))}")
+
+
+def _place(path: str | PathLike) -> Path:
+    return Path(expanduser(path))  # unlike Path.expanduser it does not raise on an unknown user
 
 
 def _content(place: Path) -> bytes:
@@ -103,7 +111,11 @@ def _content(place: Path) -> bytes:
             raise ValueError(f"{place.name} has {formats.mebibytes(size)}, but at most {limit} are read")
         return place.read_bytes()
     except OSError as error:
-        raise ValueError(f"{place} cannot be read: {(error.strerror or 'unknown reason').lower()}") from None
+        raise ValueError(_unreadable(place, error)) from None
+
+
+def _unreadable(place: Path, error: OSError) -> str:
+    return f"{place} cannot be read: {(error.strerror or 'unknown reason').lower()}"
 
 
 def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed: int) -> Data:

@@ -103,6 +103,7 @@ def _is_text(payload: bytes) -> bool:
 
 
 def mebibytes(size: int) -> str:
+    """A number of bytes as sentences write it."""
     return f"{size / 2**20:.3g} MiB"
 
 
@@ -248,8 +249,11 @@ def _variables(name: str, dataset: "xr.Dataset", wanted: Iterable[str]) -> tuple
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def csv(name: str, payload: bytes) -> dict[str, np.ndarray]:
-    """The columns of comma, semicolon, tab or space separated text; the first line is a header unless all numbers."""
+def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The columns of comma, semicolon, tab or space separated text, and a notice where it has no header.
+
+    The first line is a header unless all of it are numbers.
+    """
     import pandas as pd
 
     text = payload.decode("utf-8-sig").lstrip()
@@ -259,12 +263,13 @@ def csv(name: str, payload: bytes) -> dict[str, np.ndarray]:
     fields = _fields(first, separator)
     if len(_fields(second, separator)) > len(fields):  # pandas would take the first column for an index
         raise ValueError(f"{name} has lines with more fields than its header")
-    headless = all(_is_number(field) for field in fields)
+    headless = all(is_number(field) for field in fields)
     with _decoding(f"{name} is no table: its lines have different numbers of fields"):
         frame = pd.read_csv(StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True)
     if headless:
         frame.columns = [f"column {i}" for i in range(1, frame.shape[1] + 1)]
-    return _columns(name, frame)
+    notices = (f"{name} has no header: its first line of numbers is a point like the others",) if headless else ()
+    return _columns(name, frame), notices
 
 
 def parquet(name: str, payload: bytes) -> dict[str, np.ndarray]:
@@ -294,7 +299,8 @@ def _fields(line: str, separator: str) -> list[str]:
     return line.split() if separator == r"\s+" else next(reader([line], delimiter=separator), [])
 
 
-def _is_number(field: str) -> bool:
+def is_number(field: str) -> bool:
+    """Whether the text reads as a number."""
     try:
         float(field)
     except ValueError:

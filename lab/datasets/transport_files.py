@@ -86,7 +86,7 @@ def from_files(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> 
         return from_arrays(name, {"cost": formats.npy(name, payload)})
     if kind == "netcdf":
         return from_arrays(name, *formats.netcdf(name, payload, WANTED))
-    return _from_table(name, _table(name, payload, kind))
+    return _from_table(name, _table(name, payload, kind)[0])
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ class _Points(NamedTuple):
     ignored: list[str]
 
 
-def _table(name: str, payload: bytes, kind: str) -> Table:
-    return formats.csv(name, payload) if kind == "table" else formats.parquet(name, payload)
+def _table(name: str, payload: bytes, kind: str) -> tuple[Table, tuple[str, ...]]:
+    return formats.csv(name, payload) if kind == "table" else (formats.parquet(name, payload), ())
 
 
 def _from_table(name: str, table: Table) -> Data:
@@ -132,7 +132,7 @@ def _from_table(name: str, table: Table) -> Data:
 
 def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -> Data:
     tables = [_table(name, payload, kind) for (name, payload), kind in zip(files, kinds, strict=True)]
-    x, y = (_points(name, table) for (name, _), table in zip(files, tables, strict=True))
+    x, y = (_points(name, table) for (name, _), (table, _) in zip(files, tables, strict=True))
     if set(x.labels) != set(y.labels):
         raise ValueError(
             f"the points have different columns: {', '.join(x.labels)} in {files[0][0]}, "
@@ -141,7 +141,9 @@ def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -
     arrays = {"x": x.values, "y": y.values[:, [y.labels.index(label) for label in x.labels]]}
     arrays |= {key: side.mass for key, side in (("a", x), ("b", y)) if side.mass is not None}
     name = " and ".join(name for name, _ in files)
-    return from_arrays(name, arrays, list(dict.fromkeys(x.ignored + y.ignored)), {"x": x.labels})
+    return from_arrays(
+        name, arrays, list(dict.fromkeys(x.ignored + y.ignored)), {"x": x.labels}, tables[0][1] + tables[1][1]
+    )
 
 
 def _points(name: str, table: Table) -> _Points:
@@ -150,7 +152,9 @@ def _points(name: str, table: Table) -> _Points:
     table = {label: array for label, array in table.items() if label not in ignored}
     for label, array in table.items():
         if array.dtype.kind not in "fiu":
-            example = next((repr(str(value)[:40]) for value in array.tolist() if value is not None), "nothing")
+            example = next(
+                (repr(str(v)[:40]) for v in array.tolist() if not formats.is_number(str(v))), "no plain numbers"
+            )
             raise ValueError(
                 f"the column {label!r} of {name} holds {example}, but numbers are needed: "
                 "remove it, or call it 'side' if it tells sources from targets"

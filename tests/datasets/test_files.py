@@ -144,6 +144,7 @@ def test_tables_without_a_header_are_read_by_position():
     data = datasets.read_bytes("two", {"p.txt": b"0 1\n2 3\n", "q.txt": b"\xef\xbb\xbf4,5\n6,7\n8,9.5\n"})
     np.testing.assert_array_equal(data.arrays["x"], X)
     np.testing.assert_array_equal(data.arrays["y"], Y)
+    assert [notice.split(":")[0] for notice in data.notices] == ["p.txt has no header", "q.txt has no header"]
 
 
 @pytest.mark.parametrize(("suffix", "engine"), [("nc", "h5netcdf"), ("nc", "scipy"), ("zarr", None)])
@@ -263,6 +264,22 @@ def test_resolve_takes_data_and_names_and_refuses_the_rest():
         datasets.resolve(__file__, "image")
 
 
+@pytest.mark.parametrize("spec", ["", ",", "a,b,c", "~nobody/f.npz", "\0", "x" * 5000, "photographs,"])
+def test_resolve_answers_any_text_in_a_sentence(spec):
+    with pytest.raises(ValueError, match="there is no data set and no file"):
+        datasets.resolve(spec)
+
+
+def test_a_path_may_have_a_comma_and_two_files_one_name(tmp_path):
+    (tmp_path / "a,b.npz").write_bytes(npz(cost=COST))
+    assert datasets.resolve(str(tmp_path / "a,b.npz")).name == "a,b.npz"
+    for folder, points in (("from", X), ("to", Y)):
+        (tmp_path / folder).mkdir()
+        pd.DataFrame(points, columns=["u", "v"]).to_csv(tmp_path / folder / "points.csv", index=False)
+    pair = datasets.read([tmp_path / "from" / "points.csv", tmp_path / "to" / "points.csv"])
+    np.testing.assert_array_equal(pair.arrays["y"], Y)
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 NAN = np.where(COST == 4, np.nan, COST)
@@ -320,6 +337,7 @@ TABLES = [
         "the column 'town' of f.csv holds 'Rome', but numbers are needed: remove it",
     ),
     (b"x,day,side\n1,2020-01-01,a\n2,2020-01-02,b\n", "the column 'day' of f.csv holds '2020-01-01'"),
+    (b"x,side\n1,a\noops,b\n", "the column 'x' of f.csv holds 'oops', but numbers are needed"),
     (b"x,side\n1,a\n,b\n", "the column 'x' of f.csv is nan in row 2"),
     (b"x,side\n1,a\ninf,b\n", "the column 'x' of f.csv is inf in row 2"),
     (b"side,weight\na,1\nb,1\n", "f.csv has no column of coordinates"),
