@@ -34,7 +34,7 @@ class Gallery(pn.viewable.Viewer):
         super().__init__(dark=dark)
         self._studies = list(catalogue() if studies is None else studies)
         self.search = ui.TextInput(
-            placeholder="Find a method, a paper, a parameter", label="", size="small", width=280, margin=0,
+            placeholder="Find a method, a paper, a parameter", label="", size="small", width=320, margin=0,
             css_classes=["gallery-search"],
         )  # fmt: skip
         self.search.param.watch(lambda event: setattr(self, "query", event.new), "value_input")
@@ -73,7 +73,7 @@ class Gallery(pn.viewable.Viewer):
         if card is None:
             return
 
-        def done(images: dict[thumbnails.Tone, bytes]) -> None:
+        def done(images: dict[str, bytes]) -> None:
             card.show(images)
             self.draw_missing()
 
@@ -129,7 +129,7 @@ class _Card:
         """Every word of the query is somewhere in what the card stands for."""
         return all(word in self._words for word in _plain(query).split())
 
-    def show(self, images: dict[thumbnails.Tone, bytes]) -> None:
+    def show(self, images: dict[str, bytes]) -> None:
         self.waiting = False
         what = theme.escape(f"a result of {self.study.title}")
         self._picture = "".join(
@@ -147,7 +147,8 @@ class _Card:
         self.pane.object = (
             f'<a href="/{theme.escape(study.slug)}"><div class="picture">{self._picture}</div><div class="foot">'
             f'<div class="line"><span class="title">{theme.escape(study.title)}</span>{_mark(study)}</div>'
-            f'<div class="sub" title="{theme.escape(study.paper.short)}">{theme.escape(_subtitle(study))}</div></div></a>'
+            f'<div class="sub" title="{theme.escape(study.paper.short)}">{theme.escape(_subtitle(study))}</div>'
+            "</div></a>"
         )
 
 

@@ -1,8 +1,24 @@
 """A study small enough to be checked by hand: Newton's square root, on the masses of a transport problem."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 
-from lab.studies import Choice, Claim, Paper, Picture, Pictures, Preset, Real, Result, Study, Switch, Whole, draw
+from lab.studies import (
+    Choice,
+    Claim,
+    DataSource,
+    Paper,
+    Picture,
+    Pictures,
+    Preset,
+    Real,
+    Result,
+    Study,
+    Switch,
+    Whole,
+    draw,
+)  # fmt: skip
 
 
 class Halving(Study):
@@ -14,19 +30,20 @@ class Halving(Study):
     mathematics = r"""
 The root of $c > 0$ is the fixed point of
 
-$$ x_{t+1} = \tfrac{1}{2}\Bigl(x_t + \frac{c}{x_t}\Bigr), \qquad |x_{t+1} - \sqrt{c}| \le \frac{(x_t - \sqrt c)^2}{2 x_t}. $$
+$$ x_{t+1} = \tfrac{1}{2}\Bigl(x_t + \frac{c}{x_t}\Bigr), \qquad
+   |x_{t+1} - \sqrt{c}| \le \frac{(x_t - \sqrt c)^2}{2 x_t}. $$
 
 - It *converges* from every $x_0 > 0$.
 """
     kind = "transport"
-    data = "bump-to-bump"
     results = (
         Result("root", (), "root", "the last iterate", headline=True),
         Result("history", ("step",), "iterate", "all iterates"),
         Result("mass", ("source",), "mass", "the masses of the sources"),
     )
-    dims = {"step": ("step", ""), "source": ("source", "")}
+    dims: ClassVar = {"step": ("step", ""), "source": ("source", "")}
 
+    data = DataSource("bump-to-bump", doc="masses; only passed through")
     c = Real(2.0, bounds=(0, 100), inclusive_bounds=(False, True), symbol="c", doc="the number under the root")
     steps = Whole(6, bounds=(1, 50), symbol="n", traced=False, doc="iterations")
     start = Choice(["one", "c"], doc="where to start", group="more")

@@ -1,0 +1,275 @@
+"""Export: a picture as it will stand on the page of a paper, and the file with its recipe inside."""
+
+import base64
+import io
+import shlex
+from typing import Any, NamedTuple
+
+import panel as pn
+import param
+import xarray as xr
+from panel import ui
+
+from lab import figures
+from lab.numerics import Report
+from lab.studies import Picture, Study
+
+from . import buttons, theme
+from .runner import Runner
+from .session import Session
+
+_CSS = theme.asset("export.css")
+_DELAY = 0.25  # seconds of quiet before a new preview is drawn
+_SHARP = 2  # preview pixels for each CSS pixel, of which an inch has 96
+_FIELD = {
+    "size": "small",
+    "description": "",
+    "margin": (0, 0, 14, 0),
+    "sizing_mode": "stretch_width",
+    "sx": {
+        "&, & *": {"fontFamily": "var(--font) !important", "fontSize": "12px", "letterSpacing": 0},
+        "& .MuiInputBase-root, & .MuiInputBase-input": {"color": "var(--ink)"},
+        "& .MuiOutlinedInput-notchedOutline": {"borderColor": "var(--line)"},
+        "& .MuiInputLabel-root": {"color": "var(--muted)"},
+    },
+}
+_CHOICE = _FIELD | {
+    "label": "",
+    "sx": {
+        "&, & .MuiToggleButton-root": {"font": "12px/18px var(--font)", "letterSpacing": 0, "textTransform": "none"},
+        "& .MuiToggleButton-root": {
+            "padding": "4px 4px", "color": "var(--ink)", "borderColor": "var(--line)", "background": "var(--card)",
+        },
+        "& .MuiToggleButton-root.Mui-selected, & .MuiToggleButton-root.Mui-selected:hover": {
+            "background": "var(--wash)", "color": "var(--ink)", "fontWeight": 600,
+        },
+    },
+}  # fmt: skip
+
+
+class _Made(NamedTuple):
+    """A figure that is ready: the file, what it shows, and a PNG of it for the screen."""
+
+    name: str
+    file: bytes
+    shown: xr.Dataset
+    preview: bytes
+    inches: tuple[float, float]
+
+
+class ExportTab(pn.viewable.Viewer):
+    """The export of the session's result. Nothing is drawn before ``active`` is set, or while it is off.
+
+    A result that began from its neighbour is computed again from the start first: what is kept for good must not depend
+    on the way one came.
+    """
+
+    active = param.Boolean(False, doc="the tab is in view")
+    picture = param.Selector(objects=[""], doc="name of the picture")
+    format = param.Selector(default="pdf", objects=["pdf", "svg", "png"])
+    width = param.Selector(default="column", objects=["column", "text", "inches"])
+    width_inches = param.String("5", doc="the width where ``width`` is inches")
+    height_inches = param.String("", doc="empty for what suits the picture")
+    style = param.Selector(default="paper", objects=list(figures.STYLES))
+    ready = param.Boolean(False, doc="the file on offer is the one that was asked for")
+
+    def __init__(self, session: Session):
+        pictures = list(session.study_class.pictures)
+        self.param.picture.objects = [picture.name for picture in pictures] or [""]
+        super().__init__(picture=pictures[0].name if pictures else "")
+        self._session = session
+        self._runner = Runner(session._post)
+        self._made: _Made | None = None
+        self._cold: dict[str, xr.Dataset] = {}
+        self._chosen = False
+        self._says = theme.html("", _CSS, css_classes=["says"])
+        self._paper = theme.html("", _CSS, css_classes=["paper"])
+        self._notes = theme.html("", _CSS, css_classes=["notes"])
+        self._file = buttons.download("Download the figure", self._open_file, buttons.STRONG, disabled=True)
+        self._numbers = buttons.download("Its numbers (.nc)", self._open_numbers, disabled=True)
+        self._view = self._layout(pictures)
+        session.param.watch(self._changed, ["result", "study", "fresh", "error"])
+        self.param.watch(
+            self._changed,
+            ["active", "picture", "format", "width", "width_inches", "height_inches", "style"],
+        )
+        if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+            pn.state.on_session_destroyed(lambda context: self._runner.abandon())
+        self._changed()
+
+    def __panel__(self):
+        return self._view
+
+    def open(self) -> None:
+        """The tab came into view."""
+        self.active = True
+
+    def _layout(self, pictures: list[Picture]) -> pn.Column:
+        p = self.param
+        titles = {picture.title: picture.name for picture in pictures} or {"": ""}
+        widths = {f"{name} {size:g}″": name for name, size in figures.WIDTHS.items()} | {"other": "inches"}
+        styles = {f"{style.name}: {style.doc.partition(':')[0]}": style.name for style in figures.STYLES.values()}
+        fields = [
+            _caption("Picture"),
+            ui.Select.from_param(p.picture, options=titles, **(_FIELD | {"label": ""})),
+            _caption("Format"),
+            ui.RadioButtonGroup.from_param(p.format, options={"PDF": "pdf", "SVG": "svg", "PNG": "png"}, **_CHOICE),
+            _caption("Width"),
+            ui.RadioButtonGroup.from_param(p.width, options=widths, **_CHOICE),
+            ui.TextInput.from_param(
+                p.width_inches, placeholder="inches", visible=p.width.rx() == "inches", **(_FIELD | {"label": ""})
+            ),
+            _caption("Height"),
+            ui.TextInput.from_param(
+                p.height_inches, placeholder="what suits the picture, or inches", **(_FIELD | {"label": ""})
+            ),
+            _caption("Style"),
+            ui.Select.from_param(p.style, options=styles, **(_FIELD | {"label": ""})),
+        ]
+        offers = pn.Row(self._file, self._numbers, margin=(2, 0, 12, 0))
+        left = theme.column(*fields, offers, self._notes, css=_CSS, css_classes=["fields"])
+        right = theme.column(self._says, self._paper, css=_CSS, css_classes=["sheet"])
+        return theme.column(left, right, css=_CSS, css_classes=["export"])
+
+    # ---- from what was asked for to a file -----------------------------------------------------------------------
+
+    def _changed(self, *events: Any) -> None:
+        self._withdraw()
+        session = self._session
+        if not self.picture:
+            self._say("This study has no pictures to export.")
+        elif session.result is None:
+            self._say(session.error or "The figure comes with the first result.")
+        elif session.fresh and self.active:
+            if not self._chosen:  # begin with a picture that this result can be drawn as
+                self._chosen = True
+                study, result = session.study, session.result
+                drawable = next((p.name for p in study.pictures if not p.along and not p.applies(result)), self.picture)
+                if drawable != self.picture:
+                    self.picture = drawable  # which comes back here
+                    return
+            try:
+                setting = self._setting()
+            except ValueError as refusal:
+                self._say(str(refusal), wrong=True)
+                return
+            study, result = session.study, session.result
+            picture = study.pictures[self.picture]
+            self._say("Drawing …")
+            self._runner.submit(
+                lambda report: self._make(study, picture, result, setting, report),
+                delay=_DELAY if session.live else 0.0,
+                stage=lambda stage: self._say("Computing what this figure shows …"),
+                done=self._offer,
+                failed=lambda sentence: self._say(sentence, wrong=True),
+            )
+
+    def _setting(self) -> dict[str, Any]:
+        width = self.width_inches if self.width == "inches" else self.width
+        setting = {"width": width, "height": self.height_inches.strip() or None, "style": self.style}
+        figures.check(**setting)
+        return setting | {"format": self.format}
+
+    def _make(
+        self, study: Study, picture: Picture, result: xr.Dataset, setting: dict[str, Any], report: Report
+    ) -> _Made:
+        """The file of a picture; called in a thread."""
+        shown = self._from_the_start(study, picture, result, report)
+        why = picture.applies(shown)
+        if why:
+            raise ValueError(why[0].upper() + why[1:].rstrip(".") + ".")
+        file, screen = io.BytesIO(), io.BytesIO()
+        figures.export_picture(picture, shown, file, **setting)
+        if setting["format"] == "png":
+            screen = file
+        else:
+            figures.export_picture(picture, shown, screen, **(setting | {"format": "png"}))
+        preview, inches = _for_screen(screen.getvalue(), figures.find_style(setting["style"]).dpi)
+        name = f"{study.slug}-{picture.name}"
+        return _Made(name, file.getvalue(), shown, preview, inches)
+
+    def _from_the_start(self, study: Study, picture: Picture, result: xr.Dataset, report: Report) -> xr.Dataset:
+        key = result.attrs["recipe"] + (picture.name if picture.along else "")
+        if key not in self._cold:
+            if picture.along is None and result.attrs["warm_start"]:
+                made = study.run(report)
+            else:
+                made = study.picture_result(picture, result, report)
+            self._cold = {**dict(list(self._cold.items())[-3:]), key: made}
+        return self._cold[key]
+
+    def _offer(self, made: _Made) -> None:
+        self._made = made
+        wide, high = made.inches
+        kind = {"pdf": "vector, fonts embedded", "svg": "vector, type as outlines", "png": "pixels"}[self.format]
+        self._say(f"{wide:.3g} × {high:.3g} in · {self.format.upper()}, {kind} · {_size(len(made.file))}")
+        uri = f"data:image/png;base64,{base64.b64encode(made.preview).decode()}"
+        self._paper.object = (
+            f'<div class="page"><img src="{uri}" alt="the figure at print size" style="width:{wide}in"></div>'
+        )
+        file = f"{made.name}.{self.format}"
+        command = self._command(file)
+        self._notes.object = (
+            "<p>The recipe is inside the file: parameters, data, versions. This computes it again and compares:</p>"
+            f"<pre>lab reproduce {theme.escape(file)}</pre>"
+            f"<p>And this makes the figure without a browser:</p><pre>{theme.escape(command)}</pre>"
+            f'<div class="copies">{buttons.copy("Copy command", command)}</div>'
+        )
+        self._file.filename, self._numbers.filename = file, f"{made.name}.nc"
+        self._file.disabled = self._numbers.disabled = False
+        self.ready = True
+
+    def _withdraw(self) -> None:
+        """What was on offer is not what is asked for any more."""
+        self._runner.abandon()
+        self._file.disabled = self._numbers.disabled = True
+        self._notes.object = ""
+        self.ready = False
+        if self._paper.object and "stale" not in self._paper.object:
+            self._paper.object = self._paper.object.replace('class="page"', 'class="page stale"')
+
+    def _say(self, sentence: str, wrong: bool = False) -> None:
+        self._says.object = f'<p class="{"wrong" if wrong else ""}">{theme.escape(sentence)}</p>'
+        if wrong:
+            self._paper.object = ""
+
+    def _command(self, file: str) -> str:
+        study = self._session.study
+        words = ["lab", "figure", f"{study.slug}:{self.picture}", *shlex.split(study.as_command())[3:]]
+        if self.width != "column":
+            words += ["--width", self.width_inches.strip() if self.width == "inches" else self.width]
+        if self.height_inches.strip():
+            words += ["--height", self.height_inches.strip()]
+        if self.style != "paper":
+            words += ["--style", self.style]
+        return shlex.join([*words, "-o", file])
+
+    def _open_file(self) -> io.BytesIO:
+        return io.BytesIO(self._made.file if self._made else b"")
+
+    def _open_numbers(self) -> io.BytesIO:
+        buffer = io.BytesIO()
+        if self._made:
+            self._made.shown.to_netcdf(buffer, engine="h5netcdf")
+        return io.BytesIO(buffer.getvalue())
+
+
+def _caption(text: str) -> pn.pane.HTML:
+    return theme.html(f'<div class="caption">{text}</div>', _CSS)
+
+
+def _for_screen(png: bytes, dpi: int) -> tuple[bytes, tuple[float, float]]:
+    """The figure in as many pixels as a screen shows of it, and its size in inches."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png))
+    inches = image.width / dpi, image.height / dpi
+    share = min(1.0, _SHARP * 96 / dpi)
+    small = image.resize((round(image.width * share), round(image.height * share)), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    small.save(out, "PNG")
+    return out.getvalue(), inches
+
+
+def _size(count: int) -> str:
+    return f"{count / 1000:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
