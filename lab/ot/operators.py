@@ -1,0 +1,45 @@
+r"""The two concave objectives and their plans.
+
+$$ \max_{\alpha,\beta}\; \alpha^\top a + \beta^\top b - \sum_j \Omega^*_+(\alpha + \beta_j 1 - c_j), \qquad
+   \max_\alpha\; D(\alpha) = \alpha^\top a - \sum_j \Omega^*_{b_j}(\alpha - c_j) . $$
+
+The gradients are $a - T1$ and $b - T^\top 1$. The semi-dual is the dual maximised over $\beta$, so its plan has the
+column sums b at every $\alpha$. Both are differentiable in all arguments by the envelope theorem: the plan is held
+fixed, in a Lagrangian whose value and first derivatives are those of the objective.
+"""
+
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float
+
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Regularizer
+
+
+class Evaluation(NamedTuple):
+    """An objective at a point: its value, and the plan and column potentials that attain it."""
+
+    value: Float[Array, ""]
+    plan: Float[Array, "m n"]
+    beta: Float[Array, " n"]
+
+
+def semi_dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"]) -> Evaluation:
+    r"""$D(\alpha)$, its plan, whose columns sum to b, and the column potentials.
+
+    Time O(m n) times the passes of the threshold searches; memory O(m n).
+    """
+    s = alpha[:, None] - problem.cost
+    fixed_s, fixed_b, fixed_regularizer = jax.lax.stop_gradient((s, problem.b, regularizer))
+    plan, beta = jax.lax.stop_gradient(fixed_regularizer.column_maximizer(fixed_s, fixed_b))
+    conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan) - beta * (problem.b - fixed_b)
+    return Evaluation(alpha @ problem.a - conjugate.sum(), plan, beta)
+
+
+def dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], beta: Float[Array, " n"]) -> Evaluation:
+    """The dual objective and its plan, whose marginals hold only at the maximum. Time and memory O(m n)."""
+    s = alpha[:, None] + beta[None, :] - problem.cost
+    plan = jax.lax.stop_gradient(regularizer.maximizer(s))
+    conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan)
+    return Evaluation(alpha @ problem.a + beta @ problem.b - conjugate.sum(), plan, beta)

@@ -1,0 +1,115 @@
+"""What a solver returns, and sparse plans."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from lab.numerics import Reason
+from lab.ot.operators import dual, semi_dual
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Regularizer
+
+
+class Solution(eqx.Module):
+    r"""The answer of ``solve``. A pytree; under ``vmap`` every array gets the batch axis in front.
+
+    Plans are computed when asked for. ``plan`` is the plan of the chosen objective at the potentials: at most k nonzeros
+    in each column, and, from the semi-dual, exact column sums; its rows hold only where no column is tied.
+    ``relaxed_plan`` is feasible always.
+    """
+
+    alpha: Float[Array, "*batch m"]  # row potentials, of mean 0
+    beta: Float[Array, "*batch n"]  # column potentials
+    value: Float[Array, "*batch"]  # the exact objective at the potentials: a lower bound of the optimum
+    row_error: Float[Array, "*batch"]  # |T1 - a|_1 of plan()
+    column_error: Float[Array, "*batch"]  # |T'1 - b|_1 of plan()
+    n_ties: Int[Array, "*batch"]  # columns whose k-th and (k+1)-th scores are tied, the k-th carrying mass
+    iterations: Int[Array, "*batch"] | int
+    reason: Int[Array, "*batch"] | int  # a Reason
+    trace: dict[str, Float[ArrayLike, "*batch rows"]]  # value, row_error, residual of each iteration
+    problem: Problem
+    regularizer: Regularizer
+    state: object  # of the method, for a warm start
+    formulation: str = eqx.field(static=True)
+    axis: str = eqx.field(static=True)
+
+    @property
+    def converged(self) -> ArrayLike:
+        """Whether the optimum of the dual was reached to the tolerance. It does not say that rows hold."""
+        return self.reason == Reason.CONVERGED
+
+    def plan(self) -> Float[Array, "m n"]:
+        """The plan of the objective at the potentials, dense. Time and memory O(m n)."""
+        return _plan(self)
+
+    def relaxed_plan(self) -> Float[Array, "m n"]:
+        r"""A feasible plan, optimal up to the tolerance for the biconjugate relaxation that the dual solves.
+
+        It may have more than k nonzeros in a column: those that are tied. Time and memory O(m n), after a Newton
+        solve from the potentials when another method had found them.
+        """
+        from lab.ot.solve import relaxed_plan
+
+        return relaxed_plan(self)
+
+    def ell(self) -> "Ell":
+        """The plan in ELL form, on the host: width is the largest number of nonzeros in a column."""
+        return Ell.pack(np.asarray(self.plan()))
+
+
+def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Array, formulation: str):
+    return (
+        semi_dual(problem, regularizer, alpha)
+        if formulation == "semi-dual"
+        else dual(problem, regularizer, alpha, beta)
+    )
+
+
+@jax.jit
+def _plan(solution: Solution) -> Array:
+    problem, alpha, beta = solution.problem, solution.alpha, solution.beta
+    if solution.axis == "rows":
+        return evaluate(problem.T, solution.regularizer, beta, alpha, solution.formulation).plan.T
+    return evaluate(problem, solution.regularizer, alpha, beta, solution.formulation).plan
+
+
+class Ell(eqx.Module):
+    """A sparse matrix with at most w nonzeros in each column: column j holds ``values[j]`` at ``rows[j]``.
+
+    Unused places have value 0 and row 0. Memory O(n w).
+    """
+
+    rows: Int[Array, "n w"]
+    values: Float[Array, "n w"]
+    shape: tuple[int, int] = eqx.field(static=True)
+
+    @classmethod
+    def pack(cls, matrix: np.ndarray) -> "Ell":
+        """From a dense matrix on the host."""
+        columns, rows = np.nonzero(matrix.T)
+        counts = np.bincount(columns, minlength=matrix.shape[1])
+        places = np.arange(columns.size) - np.repeat(np.cumsum(counts) - counts, counts)
+        shape = (matrix.shape[1], max(int(counts.max(initial=0)), 1))
+        indices, values = np.zeros(shape, np.int32), np.zeros(shape, matrix.dtype)
+        indices[columns, places], values[columns, places] = rows, matrix[rows, columns]
+        return cls(jnp.asarray(indices), jnp.asarray(values), (int(matrix.shape[0]), int(matrix.shape[1])))
+
+    @property
+    def nnz(self) -> int:
+        return int((self.values != 0).sum())
+
+    def todense(self) -> Float[Array, "m n"]:
+        columns = jnp.arange(self.shape[1])[:, None]
+        return jnp.zeros(self.shape, self.values.dtype).at[self.rows, columns].add(self.values)
+
+    def apply(self, y: Float[Array, "n *rest"]) -> Float[Array, "m *rest"]:
+        """T y, in time O(n w)."""
+        spread = self.values.reshape(self.values.shape + (1,) * (y.ndim - 1)) * y[:, None]
+        return jnp.zeros((self.shape[0], *y.shape[1:]), spread.dtype).at[self.rows].add(spread)
+
+    def apply_transposed(self, x: Float[Array, "m *rest"]) -> Float[Array, "n *rest"]:
+        """T' x, in time O(n w)."""
+        return (self.values.reshape(self.values.shape + (1,) * (x.ndim - 1)) * x[self.rows]).sum(axis=1)

@@ -1,0 +1,285 @@
+"""The one entry point: problem, regularizer and method in, ``Solution`` out."""
+
+import numbers
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from lab.numerics import Loop, Run, pure
+from lab.ot import first_order, newton, sinkhorn_newton
+from lab.ot.operators import semi_dual
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
+from lab.ot.solution import Solution, evaluate
+from lab.ot.work import Work
+
+METHODS = ("auto", "newton", "ladder", "lbfgs", "adam")
+FORMULATIONS = ("semi-dual", "dual")
+AXES = ("columns", "rows")
+_LIMITS = {"newton": 300, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
+
+
+def solve(
+    problem: Problem,
+    regularizer: Regularizer,
+    *,
+    formulation: Literal["semi-dual", "dual"] = "semi-dual",
+    method: Literal["auto", "newton", "ladder", "lbfgs", "adam"] = "auto",
+    axis: Literal["columns", "rows"] = "columns",
+    tolerance: ArrayLike = 1e-6,
+    max_iterations: int | None = None,
+    init: Solution | ArrayLike | None = None,
+    loop: Loop = pure,
+) -> Solution:
+    r"""Solve regularized optimal transport through its dual.
+
+    $$ \max_\alpha \alpha^\top a - \sum_j \Omega^*_{b_j}(\alpha - c_j)
+       \;=\; \min_{T \in U(a,b)} \langle T, C \rangle + \sum_j \Omega^{**}(t_j) . $$
+
+    For ``Entropic`` and ``Quadratic`` the biconjugate is the regularizer. For ``KSparse`` with $k < m$ it is the convex
+    relaxation; the plan of the dual has at most k nonzeros in each column, and satisfies the row marginals only where
+    no column is tied (``n_ties``).
+
+    Args:
+        problem: see ``lab.ot.problem``; may carry a batch only under ``vmap``.
+        regularizer: ``Entropic(gamma)``, ``Quadratic(gamma)`` or ``KSparse(gamma, k)``; its numbers are traced.
+        formulation: the semi-dual has m unknowns and exact column sums at every iterate. The dual has m + n unknowns,
+            and is there to be compared.
+        method: ``newton`` (default of the semi-dual) finds the optimum to high accuracy for every k, in time
+            O(m^2 n + m^3) and memory O(m n + m^2) an iteration. ``ladder`` (default of the dual), ``lbfgs`` and ``adam``
+            take O(m n) an iteration and stall at kinks for small k.
+        axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
+        tolerance: relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
+            error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
+            ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
+        max_iterations: static; 300 for newton, 15000 for ladder, 500 for lbfgs, 2000 for adam when omitted.
+        init: row potentials (m,), or column potentials (n,) with ``axis="rows"``, or the ``Solution`` of a neighbouring
+            problem of the same shape.
+        loop: ``lab.numerics.pure`` (works under ``jit`` and ``vmap``) or a ``lab.numerics.Chunked``.
+
+    Returns:
+        A ``Solution``. Its ``value`` is the exact objective, a lower bound of the optimum whether converged or not, and
+        is differentiable once in the problem and gamma by the envelope theorem.
+
+    Raises:
+        ValueError, TypeError: an argument outside what is allowed.
+
+    Source: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+    """
+    method = _check_choices(formulation, method, axis, regularizer)
+    side = problem if axis == "columns" else problem.T
+    _check(side, regularizer, axis, tolerance, max_iterations)
+    dtype = side.cost.dtype
+    regularizer = jax.tree.map(jnp.asarray, _cast(regularizer, dtype))
+    rule = _rule(regularizer, method, formulation)
+    prepared = _prepare(side, regularizer, jnp.asarray(tolerance, dtype), _start(init, side, axis), formulation, method)
+    run = loop(rule, prepared, max_iterations=_LIMITS[method] if max_iterations is None else max_iterations)
+    return _finish(problem, regularizer, run, formulation, axis)
+
+
+def _rule(regularizer: Regularizer, method: str, formulation: str):
+    if method == "newton":
+        return sinkhorn_newton.SINKHORN_NEWTON if isinstance(regularizer, Entropic) else newton.NEWTON
+    if method == "ladder":
+        return (first_order.LADDER if isinstance(regularizer, KSparse) else first_order.LBFGS)[formulation]
+    return {"lbfgs": first_order.LBFGS, "adam": first_order.ADAM}[method][formulation]
+
+
+def _cast(regularizer: Any, dtype) -> Any:
+    gamma = jnp.asarray(regularizer.gamma, dtype)
+    if isinstance(regularizer, KSparse):
+        return KSparse(gamma, jnp.asarray(regularizer.k, jnp.int32))
+    return regularizer._replace(gamma=gamma)
+
+
+def _units(problem: Problem) -> tuple[Array, Array]:
+    """The spread of costs and the mass: in these units methods and tolerances are free of scale."""
+    spread = problem.cost.max() - problem.cost.min()
+    return jnp.where(spread > 0, spread, 1.0), problem.a.sum()
+
+
+def _start(init: Solution | ArrayLike | None, side: Problem, axis: str):
+    """Potentials to start from, and the center and strength of the proximal method when there are some."""
+    m, n = side.cost.shape
+    if init is None:
+        return None
+    if isinstance(init, Solution):
+        alpha = init.alpha if axis == "columns" else init.beta
+        warm = (init.state.columns.t, init.state.delta) if isinstance(init.state, newton.State) else None
+        if init.problem.cost.shape != (m, n)[:: 1 if axis == "columns" else -1] or init.axis != axis:
+            raise ValueError("init is the solution of a problem of another shape or axis: leave it out")
+        return alpha, warm
+    alpha = jnp.asarray(init, side.cost.dtype)
+    if alpha.shape != (m,):
+        raise ValueError(f"init has shape {alpha.shape}, but {m} potentials are needed, shape ({m},)")
+    return alpha, None
+
+
+def _prepare_traced(problem, regularizer, tolerance, start, formulation, method) -> Work:
+    problem, regularizer, start = jax.lax.stop_gradient((problem, regularizer, start))
+    m, n = problem.cost.shape
+    spread, mass = _units(problem)
+    unit = Problem(problem.cost / spread, problem.a / mass, problem.b / mass)
+    scaled = _cast(regularizer.rescaled(spread, mass), problem.cost.dtype)
+    alpha, warm = (jnp.zeros_like(problem.a), None) if start is None else start
+    x = alpha / spread
+    if formulation == "dual":
+        x = jnp.concatenate([x, semi_dual(unit, scaled, x).beta])
+    work = Work(unit, scaled, x, tolerance)
+    if method != "newton":
+        return work
+    if isinstance(scaled, Quadratic):
+        work = work._replace(regularizer=KSparse(scaled.gamma, jnp.int32(m)))
+    floor = jnp.asarray(newton.LEAST_DELTA * n, x.dtype)
+    first = jnp.asarray((newton.COLD_DELTA if start is None else newton.WARM_DELTA) * n, x.dtype)
+    center = jnp.zeros_like(unit.cost)
+    if warm is not None:
+        center, first = warm[0], jnp.maximum(10 * warm[1], newton.WARM_DELTA * n)
+    return work._replace(center=center, delta=first, floor=floor)
+
+
+_prepare = jax.jit(_prepare_traced, static_argnums=(4, 5))
+
+
+def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulation: str, axis: str):
+    side = problem if axis == "columns" else problem.T
+    fixed, fixed_regularizer, state = jax.lax.stop_gradient((side, regularizer, state))
+    m = side.a.shape[0]
+    spread, mass = _units(fixed)
+    best = _point(state) * spread
+    alpha, beta = best[:m], best[m:]
+    center = alpha if axis == "columns" else None
+    value, plan, beta = evaluate(fixed, fixed_regularizer, alpha, beta, formulation)
+    relaxed = state.columns.t * mass if isinstance(state, newton.State) else plan
+    # zero, with the envelope's first derivatives
+    penalty = regularizer.relaxed_penalty(relaxed).sum() - fixed_regularizer.relaxed_penalty(relaxed).sum()
+    change = ((side.cost - fixed.cost) * relaxed).sum() + alpha @ (side.a - fixed.a) + beta @ (side.b - fixed.b)
+    value = value + change + penalty
+    row_error = jnp.abs(plan.sum(axis=1) - fixed.a).sum()
+    column_error = jnp.abs(plan.sum(axis=0) - fixed.b).sum()
+    ties = _ties(fixed, fixed_regularizer, alpha, plan, spread)
+    del center
+    if axis == "rows":
+        alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
+    level = alpha.mean()
+    return alpha - level, beta + level, value, row_error, column_error, ties
+
+
+def _point(state) -> Array:
+    return state.best if isinstance(state, newton.State | sinkhorn_newton.State) else first_order.point(state)
+
+
+def _ties(problem: Problem, regularizer: Regularizer, alpha: Array, plan: Array, spread: Array) -> Array:
+    """Columns where the last score that carries mass and the first that is left out for want of room agree."""
+    if not isinstance(regularizer, KSparse):
+        return jnp.int32(0)
+    scores = alpha[:, None] - problem.cost
+    taken = plan > 0
+    full = taken.sum(axis=0, dtype=jnp.int32) == regularizer.k
+    last = jnp.where(taken, scores, jnp.inf).min(axis=0)
+    next_ = jnp.where(taken, -jnp.inf, scores).max(axis=0)
+    near = 1e-6 if problem.cost.dtype == jnp.float64 else 1e-4
+    return (full & (last - next_ <= near * spread)).sum(dtype=jnp.int32)
+
+
+_finish_jit = jax.jit(_finish_traced, static_argnums=(3, 4))
+
+
+def _finish(problem: Problem, regularizer: Regularizer, run: Run, formulation: Any, axis: Any) -> Solution:
+    alpha, beta, value, row_error, column_error, ties = _finish_jit(problem, regularizer, run.state, formulation, axis)
+    spread_trace = dict(run.trace)
+    return Solution(
+        alpha, beta, value, row_error, column_error, ties, run.iterations, run.reason, spread_trace,
+        problem, regularizer, run.state, formulation, axis,
+    )  # fmt: skip
+
+
+def relaxed_plan(solution: Solution) -> Float[Array, "m n"]:
+    """A feasible plan of the relaxation; see ``Solution.relaxed_plan``."""
+    if not isinstance(solution.state, newton.State | sinkhorn_newton.State):
+        problem, regularizer, axis = solution.problem, solution.regularizer, solution.axis
+        alpha = solution.alpha if axis == "columns" else solution.beta
+        solution = solve(problem, regularizer, axis=axis, init=alpha, tolerance=_finest(problem.cost.dtype))  # type: ignore[arg-type]
+    return _relaxed(solution)
+
+
+@jax.jit
+def _relaxed(solution: Solution) -> Array:
+    plan = solution.plan()
+    if isinstance(solution.state, newton.State):
+        t = solution.state.columns.t * solution.problem.a.sum()
+        plan = t if solution.axis == "columns" else t.T
+    return _onto_marginals(plan, solution.problem.a, solution.problem.b)
+
+
+def _onto_marginals(plan: Array, a: Array, b: Array) -> Array:
+    """Scale rows, then columns, down to their marginals and add what lacks as a rank-one plan (Altschuler et al.)."""
+    plan = plan * jnp.minimum(1.0, a / jnp.maximum(plan.sum(axis=1), 1e-300))[:, None]
+    plan = plan * jnp.minimum(1.0, b / jnp.maximum(plan.sum(axis=0), 1e-300))[None, :]
+    lack_a = jnp.maximum(a - plan.sum(axis=1), 0.0)
+    lack_b = jnp.maximum(b - plan.sum(axis=0), 0.0)
+    total = lack_a.sum()
+    return plan + lack_a[:, None] * (lack_b / jnp.where(total > 0, total, 1.0))[None, :]
+
+
+def _finest(dtype) -> float:
+    return 1e-9 if dtype == jnp.float64 else 1e-5
+
+
+def _check_choices(formulation: str, method: str, axis: str, regularizer: Any) -> str:
+    for name, value, allowed in (
+        ("formulation", formulation, FORMULATIONS),
+        ("method", method, METHODS),
+        ("axis", axis, AXES),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} = {value!r}, but it must be one of {', '.join(map(repr, allowed))}")
+    if not isinstance(regularizer, Entropic | Quadratic | KSparse):
+        raise TypeError(
+            f"the regularizer is {regularizer!r}: give Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)"
+        )
+    if method == "newton" and formulation == "dual":
+        raise ValueError("newton maximises the semi-dual: take formulation='semi-dual', or 'lbfgs', 'adam' or 'ladder'")
+    if method == "auto":
+        return "newton" if formulation == "semi-dual" else "ladder"
+    return method
+
+
+def _check(problem: Problem, regularizer: Any, axis: str, tolerance: Any, max_iterations: Any) -> None:
+    if problem.cost.ndim != 2:
+        raise ValueError(
+            f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
+        )
+    m = problem.cost.shape[0]
+    if isinstance(regularizer, KSparse):
+        k = regularizer.k
+        if isinstance(k, bool) or not (isinstance(k, numbers.Integral) or _is_integer_array(k)):
+            raise TypeError(f"k = {k!r}, but it must be an integer: a number of nonzeros")
+        if not _traced(k) and not (np.all(np.asarray(k) >= 1) and np.all(np.asarray(k) <= m)):
+            what = "rows m" if axis == "columns" else "columns n"
+            raise ValueError(f"k = {int(np.asarray(k))} with {what} = {m}: k must be between 1 and {m}")
+    gamma = regularizer.gamma
+    if not _traced(gamma) and not (np.all(np.asarray(gamma) > 0) and np.all(np.isfinite(np.asarray(gamma)))):
+        raise ValueError(f"gamma = {float(np.asarray(gamma))}, but it must be positive and finite")
+    if not _traced(tolerance):
+        if not float(np.asarray(tolerance)) > 0:
+            raise ValueError(f"tolerance = {float(np.asarray(tolerance))}, but it must be positive")
+        if problem.cost.dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99e-5:
+            raise ValueError(
+                f"tolerance = {float(np.asarray(tolerance)):g} with {problem.cost.dtype} costs, which resolve 1e-5 at best: "
+                "give the cost in float64 (with jax_enable_x64), or a tolerance of at least 1e-5"
+            )
+    if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and max_iterations >= 1):
+        raise ValueError(f"max_iterations = {max_iterations!r}, but it must be a whole number of at least 1")
+
+
+def _traced(x: Any) -> bool:
+    return isinstance(x, jax.core.Tracer)
+
+
+def _is_integer_array(k: Any) -> bool:
+    return hasattr(k, "dtype") and jnp.issubdtype(k.dtype, jnp.integer) and jnp.ndim(k) == 0
