@@ -60,6 +60,10 @@ class Session(param.Parameterized):
     def study_class(self) -> type[Study]:
         return type(self.study)
 
+    def post(self, call: Callable[[], None]) -> None:
+        """Call a function in the page's thread, soon: from any thread."""
+        self._post(call)
+
     # ---- changes -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:

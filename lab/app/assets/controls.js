@@ -1,0 +1,146 @@
+// The controls of a study. The page's state lives in Python: a change is sent as (name, text) and comes back as values.
+const STEPS_PER_DECADE = 40, LINEAR_STEPS = 200
+
+const places = (item) => {
+  const {low, high, whole, log} = item
+  if (whole && !log) return {count: high - low, at: (p) => low + p, of: (v) => v - low}
+  const [from, to] = log ? [Math.log10(low), Math.log10(high)] : [low, high]
+  const count = log ? Math.max(60, Math.round((to - from) * STEPS_PER_DECADE)) : LINEAR_STEPS
+  return {
+    count,
+    at: (p) => {
+      const raw = from + (to - from) * p / count
+      const value = log ? 10 ** raw : raw
+      const rounded = Number(value.toPrecision(log ? 3 : 4))
+      return whole ? Math.round(value) : Math.min(high, Math.max(low, rounded))
+    },
+    of: (v) => Math.round(count * ((log ? Math.log10(v) : v) - from) / (to - from)),
+  }
+}
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value))
+
+const number = (item, send) => {
+  const box = h("input", {
+    type: "text", class: "box", inputmode: "decimal", "aria-label": `${item.title}, value`, spellcheck: "false", name: item.name,
+  })
+  let sent = "", held = false
+  const submit = (text) => { if (text !== sent) { sent = text; send(item.name, text) } }
+  box.addEventListener("change", () => submit(box.value.trim()))
+  box.addEventListener("focus", () => box.select())
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") { submit(box.value.trim()); box.select() }
+    const way = {ArrowUp: 1, ArrowDown: -1}[event.key]
+    if (!way || item.low == null) return
+    event.preventDefault()
+    const value = Number(box.value)
+    const next = item.whole ? value + way : item.log ? value * 10 ** (way / 10) : value + way * (item.high - item.low) / LINEAR_STEPS
+    box.value = item.whole ? next : Number(next.toPrecision(3))
+    submit(box.value)
+  })
+  const name = h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.doc))
+  const row = h("div", {class: "head"}, name, box)
+  if (!item.slider) {
+    const element = h("div", {class: "control"}, row)
+    return {element, show: (text) => { sent = text; box.value = text }}
+  }
+  const scale = places(item)
+  const slider = h("input", {type: "range", min: 0, max: scale.count, step: 1, "aria-label": item.title, name: item.name})
+  const fill = () => slider.style.setProperty("--part", `${100 * slider.value / Math.max(scale.count, 1)}%`)
+  let frame = 0
+  slider.addEventListener("input", () => {
+    const text = String(scale.at(Number(slider.value)))
+    box.value = text
+    slider.setAttribute("aria-valuetext", text)
+    fill()
+    if (!element.dataset.live || frame) return
+    frame = requestAnimationFrame(() => { frame = 0; submit(String(scale.at(Number(slider.value)))) })
+  })
+  slider.addEventListener("change", () => submit(String(scale.at(Number(slider.value)))))
+  slider.addEventListener("pointerdown", () => { held = true })
+  slider.addEventListener("pointerup", () => { held = false })
+  slider.addEventListener("pointercancel", () => { held = false })
+  const element = h("div", {class: "control"}, row, slider)
+  return {
+    element,
+    show: (text) => {
+      sent = text
+      if (held) return  // the hand is on it
+      if (element.getRootNode().activeElement !== box || box.value !== text) box.value = text
+      const place = clamp(scale.of(Number(text)), 0, scale.count)
+      if (scale.at(Number(slider.value)) !== Number(text)) slider.value = place
+      slider.setAttribute("aria-valuetext", text)
+      fill()
+    },
+  }
+}
+
+const segmented = (item, send) => {
+  const buttons = item.options.map((option) =>
+    h("button", {type: "button", role: "radio", onclick: () => send(item.name, option)}, option))
+  const step = (event) => {
+    const way = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key]
+    if (!way) return
+    event.preventDefault()
+    const next = buttons[(buttons.indexOf(event.target) + way + buttons.length) % buttons.length]
+    next.focus(); next.click()
+  }
+  const group = h("div", {class: "segments", role: "radiogroup", "aria-label": item.title, onkeydown: step}, buttons)
+  const element = h("div", {class: "control"}, caption(item), group)
+  return {element, show: (text) => buttons.forEach((button, i) => {
+    const on = item.options[i] === text
+    button.setAttribute("aria-checked", on); button.tabIndex = on ? 0 : -1
+  })}
+}
+
+const caption = (item) => h("div", {class: "head"},
+  h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.doc)))
+
+const select = (item, send) => {
+  const list = h("select", {"aria-label": item.title, name: item.name, onchange: () => send(item.name, list.value)},
+    item.options.map((option) => h("option", {value: option}, option)))
+  return {element: h("div", {class: "control"}, caption(item), list), show: (text) => { list.value = text }}
+}
+
+const toggle = (item, send) => {
+  const box = h("input", {type: "checkbox", role: "switch", "aria-label": item.title, name: item.name,
+    onchange: () => send(item.name, String(box.checked))})
+  const row = h("div", {class: "head"}, h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.doc)), box)
+  return {element: h("div", {class: "control"}, row), show: (text) => { box.checked = text === "true" }}
+}
+
+const KINDS = {number, segmented, select, switch: toggle}
+
+export function render({model, el}) {
+  const send = (name, text) => model.send_msg({name, text})
+  let drawn = "", parts = {}
+  follow(model, (state) => {
+    const shape = JSON.stringify(state.groups)
+    if (shape !== drawn) {
+      const old = parts
+      const focused = el.getRootNode().activeElement?.name
+      const [type, open] = [el.getRootNode().activeElement?.type, el.querySelector("details")?.open]
+      parts = {}
+      const build = (item) => {
+        const same = old[item.name]
+        parts[item.name] = same && same.shape === JSON.stringify(item)
+          ? same : {...KINDS[item.kind](item, send), shape: JSON.stringify(item)}
+        return parts[item.name].element
+      }
+      el.replaceChildren(...state.groups.map((group) => group.folds
+        ? h("details", {open: open ?? group.open}, h("summary", {class: "label"}, group.title), group.items.map(build))
+        : h("section", {}, h("div", {class: "label"}, group.title), group.items.map(build))))
+      drawn = shape
+      if (focused) el.querySelector(`[name="${focused}"][type="${type}"]`)?.focus()
+    }
+    for (const [name, part] of Object.entries(parts)) {
+      part.show(state.values[name])
+      part.element.toggleAttribute("data-live", state.live)
+      if (state.live) part.element.dataset.live = "yes"
+      const off = state.off[name]
+      part.element.classList.toggle("off", Boolean(off))
+      part.element.title = off || ""
+      for (const input of part.element.querySelectorAll("input, select, button")) input.disabled = Boolean(off)
+    }
+  })
+}

@@ -1,0 +1,16 @@
+// Elements without a framework: h("p", {class: "muted"}, "text").
+const h = (tag, attributes = {}, ...children) => {
+  const element = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value)
+    else if (value === true) element.setAttribute(name, "")
+    else if (value !== false && value != null) element.setAttribute(name, value)
+  }
+  element.append(...children.flat().filter((child) => child != null && child !== false))
+  return element
+}
+// The children of an element, without those that are not there.
+const fill = (element, ...children) => element.replaceChildren(...children.flat().filter((child) => child != null && child !== false))
+const stateOf = (model) => JSON.parse(model.state)
+// Calls draw(state) now and at each change.
+const follow = (model, draw) => { model.on("state", () => draw(stateOf(model))); draw(stateOf(model)) }

@@ -1,0 +1,279 @@
+"""The pictures of a study as cards: drawn from the session's result, redrawn by swapping data."""
+
+import logging
+import time
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+import param
+import xarray as xr
+
+import lab.studies.draw as drawing
+from lab.numerics import Progress
+from lab.studies import Picture
+
+from . import theme
+from .session import Session
+from .view import View, source
+
+_QUIET = 0.6  # seconds without a change before a sweep begins
+_HAND = 0.5  # seconds after its last move during which a dragged point belongs to the hand
+_PATIENCE = 0.4  # seconds that a drag waits for the run before it; then it goes on without it
+_log = logging.getLogger("lab.app")
+
+_CARD = """
+:host { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px 10px;
+  box-sizing: border-box; min-width: 0; }
+"""
+_PICTURE = """
+:host { opacity: var(--shown, 1); transition: opacity .15s; margin-top: 6px; min-width: 0; }
+:host(.stale) { opacity: .4; transition: opacity .2s .25s; }
+"""
+_GRID = """
+:host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: start; }
+:host(.stale) { --shown: .4; }
+@media (max-width: 1000px) { :host { grid-template-columns: minmax(0, 1fr); } }
+"""
+
+
+class Head(View):
+    """Title, caption, and what is going on."""
+
+    seen = param.Boolean(False, doc="in sight, or nearly")
+
+    _esm = source("card.js")
+    css = theme.asset("card.css")
+
+
+class Card:
+    """One picture of a session's study.
+
+    Single-run pictures follow each result. Those that need a sweep compute it in the background, when the page has
+    been quiet and the card is in sight.
+
+    Args:
+        on_fold: called when the picture begins or ceases to apply; ``why`` then says why not.
+    """
+
+    def __init__(self, session: Session, picture: Picture, on_fold: Callable[[], None]):
+        self.session, self.picture = session, picture
+        self.why = ""
+        self._on_fold = on_fold
+        self._drawn: xr.Dataset | None = None
+        self._layers: tuple[type, ...] = ()
+        self._pipe: Any = None
+        self._hand = Hand(session, picture.edits) if picture.edits else None
+        self.head = Head(lambda message: self._sweep(0.0))
+        self._picture = theme.column(css=_PICTURE)
+        self.view = theme.column(self.head, self._picture, css=_CARD, css_classes=["card"])
+        self.head.param.watch(lambda event: self.refresh(), "seen")
+        self._say()
+
+    def refresh(self) -> None:
+        """Show the session's result, if it has one that this card does not show yet."""
+        session = self.session
+        if session.result is None or not session.fresh:
+            return
+        if self.picture.along is not None:
+            if self.head.seen or not session.live:
+                self._sweep(_QUIET)
+        elif self._drawn is not session.result:
+            self._show(session.result)
+
+    def retheme(self) -> None:
+        """Draw again in the session's theme."""
+        drawn, self._drawn, self._layers = self._drawn, None, ()
+        if drawn is not None:
+            self._show(drawn)
+
+    # ---- inside --------------------------------------------------------------------------------------------------
+
+    def _sweep(self, wait: float) -> None:
+        try:
+            known = self.session.sweep(
+                self.picture,
+                wait=wait,
+                calls={"progress": self._progress, "done": self._swept, "failed": self._failed},
+            )
+        except (ValueError, TypeError) as refusal:
+            self._failed(str(refusal))
+            return
+        if known is not None:
+            self._swept(known)
+        else:
+            self._picture.css_classes = ["stale"]
+            self._say(part=0.0)
+
+    def _progress(self, progress: Progress) -> None:
+        self._say(part=progress.iteration / max(progress.max_iterations, 1))
+
+    def _swept(self, result: xr.Dataset) -> None:
+        self._say()
+        self._show(result)
+
+    def _failed(self, sentence: str) -> None:
+        self._say(note=sentence, again=True)
+
+    def _say(self, note: str = "", part: float | None = None, again: bool = False) -> None:
+        self.head.draw(
+            title=self.picture.title, caption=self.picture.caption, note=note, part=part, again=again
+        )
+
+    def _show(self, result: xr.Dataset) -> None:
+        self._drawn = result
+        element = None
+        try:
+            why = self.picture.applies(result)
+            if not why:
+                with drawing.theme("dark" if self.session.dark else "light"):
+                    element = self.picture.draw(result)
+        except Exception as exception:
+            _log.exception("the picture %s failed", self.picture.name)
+            why = f"it could not be drawn ({type(exception).__name__}: {exception})"
+        if element is not None:
+            self._put(element)
+        if self._picture.css_classes:
+            self._picture.css_classes = []
+        if why != self.why:
+            self.why, self.view.visible = why, not why
+            self._on_fold()
+
+    def _put(self, element: Any) -> None:
+        """Swap the data of the picture that is there; build one where there is none or its layers are others."""
+        layers = tuple(type(layer) for layer in element)
+        if self._hand is not None:
+            element = self._hand.keep(element)
+        if layers == self._layers:
+            if self._hand is not None:
+                with self._hand.away():
+                    self._pipe.send(element)
+            else:
+                self._pipe.send(element)
+            return
+        self._layers = layers
+        self._pipe = hv.streams.Pipe(data=element)
+        self._picture[:] = [
+            pn.pane.HoloViews(
+                hv.DynamicMap(lambda data: data, streams=[self._pipe]), backend="bokeh",
+                sizing_mode="stretch_width", margin=0, linked_axes=False,
+            )
+        ]  # fmt: skip
+
+
+class Hand:
+    """Points that may be dragged: the layers of points, in order, are the arrays of the data that ``arrays`` names.
+
+    While a point is in the hand its layer is left alone, or it would jump back to where the last run has seen it.
+    """
+
+    def __init__(self, session: Session, arrays: tuple[str, ...]):
+        self._session, self._arrays = session, arrays
+        self._moved = 0.0
+        self._pending: tuple[str, np.ndarray] | None = None
+        self._began = 0.0
+        self._drawing = False
+        self._last: Any = None
+        session.param.watch(self._let_go, "busy")
+
+    def keep(self, element: Any) -> Any:
+        """The picture with its hook; while something is dragged, with the points and axes that are on show."""
+        options = hv.Store.lookup_options("bokeh", element, "plot").kwargs
+        if self._last is not None and time.monotonic() - self._moved < _HAND:
+            dots = iter([layer for layer in self._last if isinstance(layer, hv.Points)])
+            layers = [next(dots, layer) if isinstance(layer, hv.Points) else layer for layer in element]
+            held = hv.Store.lookup_options("bokeh", self._last, "plot").kwargs
+            options = options | {name: held[name] for name in ("xlim", "ylim") if name in held}
+            kept = hv.Overlay(layers)
+            mpl = hv.Store.lookup_options("matplotlib", element, "plot").kwargs
+            kept.opts(backend="matplotlib", clone=False, **mpl)
+        else:
+            kept = element
+        hooks = [hook for hook in options.get("hooks", []) if hook != self._hook]
+        kept.opts(backend="bokeh", clone=False, **(options | {"hooks": [*hooks, self._hook]}))
+        self._last = kept
+        return kept
+
+    def away(self) -> "Hand":
+        """A block in which changes of the points are ours."""
+        return self
+
+    def __enter__(self) -> None:
+        self._drawing = True
+
+    def __exit__(self, *_: Any) -> None:
+        self._drawing = False
+
+    def _hook(self, plot: Any, element: Any) -> None:
+        figure = plot.state
+        if "hand" in figure.tags or self._session.data is None:
+            return
+        from bokeh.models import PointDrawTool
+
+        dots = [sub for sub in plot.subplots.values() if isinstance(sub.current_frame, hv.Points)]
+        arrays = self._session.data.arrays
+        pairs = [
+            (name, sub)
+            for name, sub in zip(self._arrays, dots, strict=False)
+            if name in arrays and arrays[name].shape == (len(sub.current_frame), 2)
+        ]
+        if not pairs:
+            return
+        figure.tags = [*figure.tags, "hand"]
+        tool = PointDrawTool(renderers=[sub.handles["glyph_renderer"] for _, sub in pairs], add=False)
+        figure.add_tools(tool)
+        figure.toolbar.active_multi = tool
+        for name, sub in pairs:
+            sub.handles["source"].on_change("data", self._listener(name))
+
+    def _listener(self, name: str) -> Callable[..., None]:
+        def moved(attribute: str, old: Any, new: Any) -> None:
+            if self._drawing:
+                return
+            self._moved = time.monotonic()
+            self._pending = (name, np.column_stack([np.asarray(new["x"], float), np.asarray(new["y"], float)]))
+            if not self._session.busy or self._moved - self._began > _PATIENCE:
+                self._let_go()
+
+        return moved
+
+    def _let_go(self, *_: Any) -> None:
+        """Hand the last move on, once nothing runs for the one before."""
+        if self._pending is not None and (not self._session.busy or time.monotonic() - self._began > _PATIENCE):
+            (name, values), self._pending = self._pending, None
+            self._began = time.monotonic()
+            self._session.edit_points(name, values)
+
+
+class Cards:
+    """All pictures of a session's study in a grid; those that do not apply are told of in one line at its end."""
+
+    def __init__(self, session: Session):
+        self._session = session
+        self.cards = [Card(session, picture, self._fold) for picture in session.study.pictures]
+        self._folded = theme.html("", css=":host { grid-column: 1 / -1; }", visible=False, css_classes=["folded"])
+        self.view = theme.column(*(card.view for card in self.cards), self._folded, css=_GRID, css_classes=[])
+        session.param.watch(self._follow, ["result", "fresh"])
+        session.param.watch(self._retheme, "dark")
+        self._follow()
+
+    def _follow(self, *_: Any) -> None:
+        session = self._session
+        stale = ["stale"] if session.result is not None and not session.fresh else []
+        if self.view.css_classes != stale:
+            self.view.css_classes = stale
+        if session.fresh:  # one message for each picture, those in sight first: the first is on its way at once
+            for card in sorted(self.cards, key=lambda card: not card.head.seen):
+                session.post(card.refresh)
+
+    def _retheme(self, *_: Any) -> None:
+        for card in sorted(self.cards, key=lambda card: not card.head.seen):
+            self._session.post(card.retheme)
+
+    def _fold(self) -> None:
+        lines = [f"{escape(card.picture.title)}: {escape(card.why)}" for card in self.cards if card.why]
+        self._folded.visible = bool(lines)
+        self._folded.object = f'<p class="muted small">Not shown. {" · ".join(lines)}.</p>'

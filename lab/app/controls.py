@@ -1,0 +1,264 @@
+"""The left column: data, presets, parameters, run state. All of it follows from the study's declaration.
+
+Nothing here holds state. A change in the browser is a name and a text, which ``Parameter.parse`` reads; the session's
+study then says what every control shows, so a preset or a link moves the controls without a loop of events.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lab import datasets
+from lab.numerics import Progress
+from lab.studies import Choice, DataSource, Parameter, Real, Study, Switch, Whole
+
+from . import theme
+from .session import Session
+from .view import View, source
+
+_HEADINGS = {"parameters": "Parameters", "more": "More"}
+_SEGMENTS, _LETTERS = 4, 32  # options, and letters in all, that fit side by side
+_LIVE = 0.4  # seconds; a run that takes longer follows the slider only when it is let go
+_POINTS = 80  # of the error curve while it runs
+
+
+class Controls(View):
+    """A control for each parameter of the session's study."""
+
+    _esm = source("controls.js")
+    css = theme.asset("controls.css")
+
+    def __init__(self, session: Session):
+        super().__init__(lambda message: session.set_text(str(message["name"]), str(message["text"])))
+        self._session = session
+        session.param.watch(self._follow, ["study", "data", "result", "error"])
+        self._follow()
+
+    def _follow(self, *_: Any) -> None:
+        study, result = self._session.study, self._session.result
+        live = result is None or result.attrs["run_seconds"] + result.attrs["compile_seconds"] < _LIVE
+        self.draw(
+            groups=groups(study, self._session.data),
+            values={name: text(getattr(study, name)) for name in study.parameters()},
+            off={name: why for name, p in study.parameters().items() if (why := idle(study, p))},
+            live=live,
+            refused=self._session.error,  # a refused text is put back
+        )
+
+
+def groups(study: Study, data: datasets.Data | None) -> list[dict[str, Any]]:
+    """What to draw: the headings in order, each with its controls."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    limits = {} if data is None else study.limits(data)
+    for name, parameter in study.parameters().items():
+        if not isinstance(parameter, DataSource):
+            found.setdefault(parameter.group, []).append(control(name, parameter, limits))
+    return [
+        {
+            "title": _HEADINGS.get(group, group.capitalize()), "items": items,
+            "folds": group == "more", "open": len(items) <= 4,
+        }
+        for group, items in found.items()
+    ]  # fmt: skip
+
+
+def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
+    """One control: its kind, its words, and the range that the method, the slider and the data leave."""
+    title = parameter.symbol or name.replace("_", " ")
+    unit = f" ({parameter.unit})" if parameter.unit and parameter.unit != "1" else ""
+    item: dict[str, Any] = {"name": name, "title": title, "doc": (parameter.doc or "").rstrip(".") + unit}
+    match parameter:
+        case Choice():
+            options = [str(option) for option in parameter.objects]
+            fits = len(options) <= _SEGMENTS and sum(map(len, options)) <= _LETTERS
+            return item | {"kind": "segmented" if fits else "select", "options": options}
+        case Switch():
+            return item | {"kind": "switch"}
+        case Real() | Whole():
+            low, high = span(parameter, limits.get(name))
+            log = parameter.scale == "log" and low is not None and low > 0
+            slides = parameter.group != "more" and low is not None and high is not None and high > low
+            whole = isinstance(parameter, Whole)
+            return item | {"kind": "number", "low": low, "high": high, "log": log, "whole": whole, "slider": slides}
+        case _:
+            raise TypeError(f"there is no control for a {type(parameter).__name__}")
+
+
+def span(parameter: Real | Whole, limit: Any) -> tuple[float | None, float | None]:
+    """The ends of the slider: soft range within bounds within what the data allow."""
+    soft, bounds = parameter.soft or (None, None), parameter.bounds or (None, None)
+    low = soft[0] if soft[0] is not None else bounds[0]
+    high = soft[1] if soft[1] is not None else bounds[1]
+    if limit is not None:
+        low = limit.low if low is None else max(low, limit.low)
+        high = limit.high if high is None else min(high, limit.high)
+    finite = (v if v is not None and math.isfinite(v) else None for v in (low, high))
+    whole = isinstance(parameter, Whole)
+    low, high = (int(v) if whole and v is not None else v for v in finite)
+    return low, high
+
+
+def idle(study: Study, parameter: Parameter) -> str:
+    """Why a parameter has no effect now, in a sentence; "" when it has."""
+    for name, values in (parameter.when or {}).items():
+        if getattr(study, name) not in (values if isinstance(values, tuple | list | set) else (values,)):
+            allowed = " or ".join(text(v) for v in (values if isinstance(values, tuple | list | set) else (values,)))
+            return f"has an effect only when {name} is {allowed}"
+    return ""
+
+
+def text(value: Any) -> str:
+    """The text that stands for a value in a control; ``Parameter.parse`` reads it back."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(getattr(value, "name", value))
+
+
+class DataCard(View):
+    """The data at hand, and those to choose from."""
+
+    _esm = source("data.js")
+    css = theme.asset("data.css")
+
+    def __init__(self, session: Session):
+        super().__init__(lambda message: session.set_data(str(message["data"])))
+        self._session = session
+        session.param.watch(self._follow, ["study", "data", "error"])
+        self._follow()
+
+    def _follow(self, *_: Any) -> None:
+        study, data = self._session.study, self._session.data
+        sets = datasets.catalogue(study.kind)
+        named = isinstance(study.data, str)
+        entry = datasets.entry_of(study.data) if named else None
+        title = data.title if data else entry.title if entry else str(study.data)
+        origin = data.name.removesuffix(", edited") if data else ""
+        self.draw(
+            name=study.data if named else "",
+            own=entry is None,
+            title=title,
+            groups=[
+                (label, [(e.name, e.title) for e in sets if e.real is real])
+                for label, real in (("Real", True), ("Synthetic", False))
+                if any(e.real is real for e in sets)
+            ],
+            summary=entry.summary if entry else "",
+            facts=facts(data, entry),
+            origin=f"{data.source} · {data.licence}" if data and data.source else "",
+            back=origin if entry is None and datasets.entry_of(origin) else "",
+            refused=self._session.error,
+        )
+
+
+def facts(data: datasets.Data | None, entry: Any) -> str:
+    """``real · x 64 × 3 · y 64 × 3``: what kind of data, and the arrays that matter most."""
+    said = [] if entry is None else ["real" if entry.real else "synthetic"]
+    if data is not None:
+        if data.truth:
+            said.append("known truth")
+        shown = [key for key in ("x", "y") if key in data.arrays] or list(data.arrays)[:2]
+        said += [f"{key}\u00a0{'\u00a0×\u00a0'.join(map(str, data.arrays[key].shape))}" for key in shown]
+    return " · ".join(said)
+
+
+class Presets(View):
+    """Starting points that show something."""
+
+    _esm = source("presets.js")
+    css = theme.asset("presets.css")
+
+    def __init__(self, session: Session):
+        super().__init__(lambda message: session.apply_preset(str(message["preset"])))
+        self._session = session
+        session.param.watch(self._follow, ["preset"])
+        self._follow()
+
+    def _follow(self, *_: Any) -> None:
+        presets = self._session.study.presets
+        self.visible = bool(presets)
+        self.draw(
+            active=self._session.preset, presets=[{"name": p.name, "title": p.title, "doc": p.doc} for p in presets]
+        )
+
+
+class RunState(View):
+    """What runs, how far, how long still, Stop; and this state as Python, as a command, as a link.
+
+    Args:
+        address: keep the state in the browser's address bar.
+    """
+
+    _esm = source("run.js")
+    css = theme.asset("run.css")
+
+    def __init__(self, session: Session, *, address: bool = False):
+        super().__init__(lambda message: session.stop())
+        self._session = session
+        self._address = address
+        session.param.watch(self._follow, ["study", "result", "busy", "stage", "progress", "error"])
+        self._follow()
+
+    def _follow(self, *_: Any) -> None:
+        session, study = self._session, self._session.study
+        progress = session.progress
+        link = study.as_link()
+        measure, curve, last = error_curve(progress)
+        self.draw(
+            busy=session.busy,
+            text=words(session),
+            part=progress.iteration / max(progress.max_iterations, 1) if progress else None,
+            measure=measure,
+            curve=curve,
+            last=last,
+            address=self._address,
+            path=f"/{study.slug}",
+            query=link.partition("?")[1] + link.partition("?")[2],
+            copies={"python": study.as_python(), "command": study.as_command(), "link": link},
+            own=not isinstance(study.data, str),
+        )
+
+
+def words(session: Session) -> str:
+    """The line on the state of the run."""
+    progress = session.progress
+    if session.busy:
+        if session.stage == "loading":
+            return "Loading the data"
+        if session.stage == "stopping":
+            return "Stopping"
+        if progress is None:
+            return "Compiling" if session.result is None else "Running"
+        left = eta(progress)
+        return f"Running · iteration {progress.iteration} of at most {progress.max_iterations}" + (
+            f" · at most {theme.duration(left)} left" if left > 0.5 else ""
+        )
+    if session.result is None:
+        return "Nothing has run yet"
+    attrs = session.result.attrs
+    if not session.fresh:
+        return "The pictures show an earlier run"
+    compiled = f", compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else ""
+    return f"Finished in {theme.duration(attrs['run_seconds'])}{compiled}"
+
+
+def eta(progress: Progress) -> float:
+    """Seconds that the rest takes at the present pace, if it goes to the limit."""
+    if not progress.iteration:
+        return 0.0
+    return progress.seconds / progress.iteration * (progress.max_iterations - progress.iteration)
+
+
+def error_curve(progress: Progress | None) -> tuple[str, list[float], str]:
+    """Name, heights in [0, 1] on a logarithmic scale, and last value of the first measure of the trace."""
+    if progress is None or not progress.trace:
+        return "", [], ""
+    name, values = next(iter(progress.trace.items()))
+    values = np.abs(np.asarray(values, float))
+    values = values[np.isfinite(values) & (values > 0)]
+    if values.size < 2:
+        return name, [], ""
+    logs = np.log10(values[np.linspace(0, values.size - 1, min(_POINTS, values.size)).astype(int)])
+    extent = np.ptp(logs)
+    heights = (logs - logs.min()) / extent if extent > 0 else np.full(logs.size, 0.5)
+    return name.replace("_", " "), [round(float(v), 3) for v in heights], theme.number(float(values[-1]), 2)

@@ -1,0 +1,170 @@
+"""What stands around a page: the top bar, the column beside it, the theme; and the server of all pages."""
+
+import logging
+import threading
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import cache
+from urllib.parse import parse_qsl
+
+import jax
+import panel as pn
+import param
+
+from lab.studies import Study, catalogue, find, load_file
+from lab.studies.base import device
+
+from . import theme
+from .session import Session
+from .study_page import StudyPage
+from .view import View, source
+
+_NAME = "TransportLab"
+_log = logging.getLogger("lab.app")
+
+
+class Scheme(View):
+    """Which theme the browser's page has."""
+
+    dark = param.Boolean(False)
+
+    _esm = source("scheme.js")
+
+
+def study_page(study: type[Study] | str) -> pn.Template:
+    """The whole page of a study for a server: state from the address, theme from the browser."""
+    study = find(study) if isinstance(study, str) else study
+    session = Session(study, dark=_wants_dark())
+    page = StudyPage(session, address=True)
+    session.from_query(_query())
+    session.start()
+    return _shell(page.main, column=page.column, crumbs=(study.field, study.title), title=study.title, owner=session)
+
+
+def gallery_page() -> pn.Template:
+    """The gallery for a server."""
+    from .gallery import Gallery
+
+    gallery = Gallery(in_page=False, dark=_wants_dark())
+    return _shell(gallery, search=gallery.search, title=_NAME, owner=gallery)
+
+
+def page(study: Study | type[Study]) -> pn.viewable.Viewable:
+    """The live page of a study without a shell, for a notebook cell."""
+    _begin()
+    session = Session(study)
+    made = StudyPage(session)
+    session.start()
+    return made.__panel__()
+
+
+def serve(
+    files: Sequence[str] = (),
+    port: int = 5006,
+    host: str = "127.0.0.1",
+    show: bool = False,
+    address: str | None = None,
+) -> None:
+    """Serve the gallery and a page for each study, until interrupted.
+
+    Args:
+        files: Python files with studies of the user's own.
+        port: 0 takes a free one.
+        host: the interface to listen on; only this machine by default.
+        show: open a browser.
+        address: the ``host:port`` that browsers see where it is another, behind a proxy say.
+    """
+    for file in files:
+        load_file(file)
+    server = make_server(port=port, host=host, address=address)
+    seen = address or f"{'localhost' if host in ('0.0.0.0', '::', '') else host}:{server.port}"
+    print(f"{_NAME} is at http://{seen}", flush=True)
+    if show:
+        server.io_loop.add_callback(server.show, "/")
+    try:
+        server.run_until_shutdown()
+    except KeyboardInterrupt:
+        server.stop()
+
+
+def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None = None):
+    """The server that ``serve`` runs, not yet started: for tests and for those who embed it."""
+    _begin()
+    studies = catalogue()
+    routes = {"/": gallery_page} | {study.slug: _route(study) for study in studies}
+    origins = {address} if address else {f"{name}:{port}" for name in {host, "localhost", "127.0.0.1"}}
+    server = pn.serve(
+        routes,
+        port=port,
+        address=host,
+        websocket_origin=sorted(origins) if port else None,
+        title={"/": _NAME} | {study.slug: study.title for study in studies},
+        start=False,
+        show=False,
+        threaded=False,
+        verbose=False,
+        liveness=True,
+        session_history=0,
+        websocket_max_message_size=_MESSAGE,
+    )
+    threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()
+    return server
+
+
+_MESSAGE = 20 * 2**20  # bytes; larger uploads travel in parts
+
+
+def _route(study: type[Study]):
+    def make() -> pn.Template:
+        return study_page(study)
+
+    return make
+
+
+def _warm(studies: Sequence[type[Study]]) -> None:
+    """Compile what the default of each study needs before the first visitor does."""
+    for study in studies:
+        try:
+            study().execute(lambda progress: None)
+        except Exception:
+            _log.exception("the default of %s can't be run", study.slug)
+
+
+@cache
+def _begin() -> None:
+    """What has to be loaded before a page begins, so that its resources come with it and from this server."""
+    import panel.models.mathjax  # noqa: F401  formulas are set on a page that began without any
+
+    from lab.studies.draw.look import backends
+
+    backends()
+
+
+def _shell(main, *, title: str, owner: param.Parameterized, column=None, search=None, crumbs: tuple[str, ...] = ()):
+    """A whole page: the top bar, the column of inputs, the rest."""
+    _begin()
+    scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
+    scheme.param.watch(lambda event: setattr(owner, "dark", event.new), "dark")
+    template = pn.Template(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})
+    if column is not None:
+        template.add_panel("column", column)
+    if search is not None:
+        template.add_panel("search", search)
+    precision = "float64" if jax.config.jax_enable_x64 else "float32"
+    said = {"device": f"{device()} · {precision}".replace(", ", " · "), "css": theme.root_css() + theme.asset("page.css")}
+    for name, value in said.items() | {"home": "./", "crumbs": crumbs}.items():
+        template.add_variable(name, value)
+    template.add_variable("column", column is not None)
+    template.add_variable("search", search is not None)
+    template.add_variable("favicon", "data:image/svg+xml;base64," + b64encode(theme.asset("mark.svg").encode()).decode())
+    template.title = title
+    return template
+
+
+def _wants_dark() -> bool:
+    return (pn.state.cookies or {}).get("lab-theme") == "dark"
+
+
+def _query() -> dict[str, str]:
+    search = pn.state.location.search if pn.state.location else ""
+    return dict(parse_qsl((search or "").lstrip("?")))

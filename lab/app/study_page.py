@@ -1,0 +1,209 @@
+"""The page of a study: what it is, what to move, what comes out. Knows the contract of a study, and no study."""
+
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+
+from lab.studies import Study
+
+from . import theme
+from .cards import Cards
+from .claims_tab import ClaimsTab
+from .controls import Controls, DataCard, Presets, RunState
+from .session import Session
+from .theme import escape
+from .view import View, source
+
+_HEAD = """
+h1 { font-size: 24px; font-weight: 700; letter-spacing: -.01em; line-height: 1.25; margin: 0 0 6px; }
+.paper { font-size: 12px; margin-bottom: 10px; }
+.about { max-width: 62em; font-size: 13.5px; line-height: 1.6; }
+"""
+_STRIP = """
+.strip { display: flex; flex-wrap: wrap; gap: 10px 26px; padding: 4px 0 2px; }
+.strip b { display: block; font-size: 15px; font-weight: 600; line-height: 1.4; }
+.strip span { font-size: 12px; color: var(--muted); }
+.good b { color: var(--good); }
+.warn b { color: var(--second); }
+"""
+_BARS = """
+.bar { border-left: 3px solid var(--second); border-radius: 0 6px 6px 0; background: var(--wash); padding: 8px 12px; }
+.bar + .bar { margin-top: 8px; }
+.notice { border-left-color: var(--accent); }
+.error { border-left-color: var(--stop); }
+.error b { color: var(--stop); font-weight: 600; }
+"""
+_STACK = ":host { gap: 14px; }"
+_COLUMN = ":host { gap: 22px; }"
+
+
+class Tabs(View):
+    """The heads of the tabs."""
+
+    _esm = source("tabs.js")
+    css = theme.asset("tabs.css")
+
+
+class StudyPage(pn.viewable.Viewer):
+    """A live page.
+
+    Args:
+        session: its state; shared by all parts.
+        address: keep the state in the browser's address bar.
+
+    ``column`` holds all that can be changed, ``main`` everything else; a shell sets them side by side.
+    """
+
+    def __init__(self, session: Session, *, address: bool = False):
+        super().__init__()
+        self.session = session
+        self.column = theme.column(*self._inputs(address), css=_COLUMN)
+        self._strip = theme.html("", _STRIP, css_classes=["headline"])
+        self._bars = theme.html("", _BARS, visible=False, css_classes=["bars"])
+        self.cards = Cards(session)
+        explore = theme.column(self._strip, self._bars, self.cards.view, css=_STACK)
+        self._export_tab: Any = None
+        self._claims_tab = ClaimsTab(session)
+        self._claims_tab.param.watch(lambda event: self._heads(self._open), "title")
+        self._builders: dict[str, tuple[str, Callable[[], Any]]] = {
+            "explore": ("Explore", lambda: explore),
+            "mathematics": ("Mathematics", self._mathematics),
+            "claims": ("Does it hold?", self._claims),
+            "export": ("Export", self._export),
+            "recipe": ("Recipe", self._recipe),
+        }
+        study = session.study
+        if not study.mathematics:
+            del self._builders["mathematics"]
+        if not study.claims:
+            del self._builders["claims"]
+        self._bodies = {name: theme.column(visible=False, css=_STACK) for name in self._builders}
+        self.tabs = Tabs(lambda message: self.open(str(message["tab"])))
+        self.main = theme.column(self._title(study), self.tabs, *self._bodies.values(), css=_STACK)
+        self.open("explore")
+        session.param.watch(self._tell, ["result", "fresh", "error", "notices"])
+        self._tell()
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return theme.column(
+            pn.Row(
+                theme.column(self.column, css=":host { flex: 0 0 290px; width: 290px; }", width=290, sizing_mode=None),
+                self.main, sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 28px; }"],
+            ),
+            css=theme.host_css() + ":host { padding: 20px; border-radius: 10px; }",
+            css_classes=["dark"] if self.session.dark else [],
+        )  # fmt: skip
+
+    def open(self, tab: str) -> None:
+        """Show a tab; it is built when it is first opened."""
+        if tab not in self._bodies:
+            return
+        self._open = tab
+        body = self._bodies[tab]
+        if not len(body):
+            body.append(self._builders[tab][1]())
+        if self._export_tab is not None:
+            self._export_tab.active = tab == "export"
+        for name, each in self._bodies.items():
+            each.visible = name == tab
+        self._heads(tab)
+
+    def _heads(self, active: str) -> None:
+        titles = {name: title for name, (title, _) in self._builders.items()}
+        if "claims" in titles:
+            titles["claims"] = self._claims_tab.title  # with how many hold
+        self.tabs.draw(active=active, tabs=list(titles.items()))
+
+    # ---- the parts -----------------------------------------------------------------------------------------------
+
+    def _inputs(self, address: bool) -> list[Any]:
+        session = self.session
+        return [
+            theme.column(DataCard(session), css=":host { gap: 8px; }"),
+            Presets(session),
+            Controls(session),
+            RunState(session, address=address),
+        ]
+
+    @staticmethod
+    def _title(study: Study) -> pn.pane.HTML:
+        paper = escape(study.paper.short)
+        if study.paper.url:
+            paper = f'<a href="{escape(study.paper.url)}" target="_blank" rel="noopener">{paper}</a>'
+        return theme.html(
+            f'<h1>{escape(study.title)}</h1><p class="muted paper" title="{escape(study.paper.title)}">{paper}</p>'
+            f'<p class="about">{escape(study.about)}</p>',
+            _HEAD,
+        )
+
+    def _mathematics(self) -> Any:
+        from .mathematics import mathematics
+
+        return mathematics(self.session.study.mathematics)
+
+    def _claims(self) -> Any:
+        self._claims_tab.open()
+        return self._claims_tab
+
+    def _export(self) -> Any:
+        from .export_tab import ExportTab
+
+        self._export_tab = ExportTab(self.session)
+        return self._export_tab
+
+    def _recipe(self) -> Any:
+        from .recipe_tab import RecipeTab
+
+        return RecipeTab(self.session)
+
+    # ---- following -------------------------------------------------------------------------------------------------
+
+    def _tell(self, *_: Any) -> None:
+        session = self.session
+        result = session.result
+        if result is not None:
+            self._strip.object = f'<div class="strip">{"".join(headline(session.study, result))}</div>'
+        bars = [f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>'] if session.error else []
+        bars += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
+        if result is not None and result.attrs["advice"]:
+            bars.append(f'<div class="bar advice">{escape(result.attrs["advice"])}</div>')
+        self._bars.visible = bool(bars)
+        self._bars.object = "".join(bars)
+
+
+def headline(study: Study, result: Any) -> list[str]:
+    """The scalars that matter, each with what it is and whether it is as it should be; then convergence and time."""
+    cells = []
+    for declared in study.results:
+        if declared.headline and declared.name in result and not result[declared.name].dims:
+            value = result[declared.name].item()
+            mood = declared.judge(value, result) if declared.judge else ""
+            cells.append(_cell(theme.number(value), theme_label(declared), mood, declared.doc))
+    attrs = result.attrs
+    after = f"after {theme.number(int(result.iterations))} iterations" if "iterations" in result else "by its own rule"
+    if attrs["converged"]:
+        cells.append(_cell("converged", after, "good", "the stopping rule was met"))
+    else:
+        cells.append(_cell(attrs["reason"].replace("_", " "), after, "warn", attrs["advice"]))
+    compiled = f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
+    cells.append(_cell(theme.duration(attrs["run_seconds"]), f"run · {compiled}", "", "time of the last run"))
+    return cells
+
+
+def theme_label(declared: Any) -> str:
+    """The words under a number."""
+    return f"{declared.label} ({declared.unit})" if declared.unit and declared.unit != "1" else declared.label
+
+
+def _cell(value: str, label: str, mood: str, doc: str) -> str:
+    return f'<div class="{mood}" title="{escape(doc)}"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
+
+
+def _sentence(text: str) -> str:
+    """First letter up, a full stop at the end: a refusal as it stands on a page."""
+    text = text.strip()
+    first = text.split(" ", 1)[0]
+    if first.islower() and first.isalpha() and len(first) > 1 and " = " not in text[: len(first) + 3]:
+        text = text[0].upper() + text[1:]
+    return escape(text if text.endswith((".", "!", "?")) else text + ".")

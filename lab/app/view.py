@@ -1,0 +1,40 @@
+"""A part of a page that is drawn in the browser from a state, and answers with messages."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+import param
+
+from . import theme
+
+
+class View(pn.custom.JSComponent):
+    """One-way flow: Python sets the state, the browser draws it and sends messages back.
+
+    A subclass names its script in ``_esm`` and its style in ``css``; ``source`` joins the shared helpers to a script.
+    """
+
+    state = param.String("{}", doc="JSON of what is to be drawn")
+
+    css = ""
+
+    def __init__(self, on_message: Callable[[dict[str, Any]], None] | None = None, **params: Any):
+        params = {"sizing_mode": "stretch_width", "margin": 0} | params
+        params["stylesheets"] = [theme.base_css(), self.css, *params.get("stylesheets", [])]
+        super().__init__(**params)
+        self._on_message = on_message
+
+    def draw(self, **state: Any) -> None:
+        """Draw this state; costs nothing when it is the present one."""
+        self.state = json.dumps(state, separators=(",", ":"))
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        if self._on_message is not None:
+            self._on_message(data)
+
+
+def source(name: str) -> str:
+    """The script of that name with the helpers that all share."""
+    return theme.asset("dom.js") + theme.asset(name)
