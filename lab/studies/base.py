@@ -238,7 +238,8 @@ class Study(param.Parameterized):
             elapsed += cell.attrs["run_seconds"]
             cells.append(cell[[name for name in keep if name in cell]] if keep else cell)
         table = np.empty(len(points), object)
-        table[:] = cells
+        for index, cell in enumerate(cells):  # an assignment at once would ask each Dataset for an array
+            table[index] = cell
         nested = table.reshape([len(values) for values in grid.values()]).tolist()
         merged = xr.combine_nested(
             nested,
