@@ -32,7 +32,7 @@ class ClaimsTab(pn.viewable.Viewer):
         self._study = session.study_class
         self._found = verdicts.load(self._study)
         self._bench = verdicts.Bench(self._study)
-        self._runner = Runner(session._post, _BACKGROUND)
+        self._runner = Runner(session.post, _BACKGROUND)
         self._queue: list[Claim] = []
         self._asked = 0
         self._opened = False

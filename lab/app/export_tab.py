@@ -8,43 +8,20 @@ from typing import Any, NamedTuple
 import panel as pn
 import param
 import xarray as xr
-from panel import ui
 
 from lab import figures
 from lab.numerics import Report
 from lab.studies import Picture, Study
 
 from . import buttons, theme
-from .runner import Runner
+from .runner import SWEEP, Runner
 from .session import Session
+from .view import View, source
 
 _CSS = theme.asset("export.css")
 _DELAY = 0.25  # seconds of quiet before a new preview is drawn
+_ASKED = ("picture", "format", "width", "width_inches", "height_inches", "style")
 _SHARP = 2  # preview pixels for each CSS pixel, of which an inch has 96
-_FIELD = {
-    "size": "small",
-    "description": "",
-    "margin": (0, 0, 14, 0),
-    "sizing_mode": "stretch_width",
-    "sx": {
-        "&, & *": {"fontFamily": "var(--font) !important", "fontSize": "12px", "letterSpacing": 0},
-        "& .MuiInputBase-root, & .MuiInputBase-input": {"color": "var(--ink)"},
-        "& .MuiOutlinedInput-notchedOutline": {"borderColor": "var(--line)"},
-        "& .MuiInputLabel-root": {"color": "var(--muted)"},
-    },
-}
-_CHOICE = _FIELD | {
-    "label": "",
-    "sx": {
-        "&, & .MuiToggleButton-root": {"font": "12px/18px var(--font)", "letterSpacing": 0, "textTransform": "none"},
-        "& .MuiToggleButton-root": {
-            "padding": "4px 4px", "color": "var(--ink)", "borderColor": "var(--line)", "background": "var(--card)",
-        },
-        "& .MuiToggleButton-root.Mui-selected, & .MuiToggleButton-root.Mui-selected:hover": {
-            "background": "var(--wash)", "color": "var(--ink)", "fontWeight": 600,
-        },
-    },
-}  # fmt: skip
 
 
 class _Made(NamedTuple):
@@ -74,11 +51,12 @@ class ExportTab(pn.viewable.Viewer):
     ready = param.Boolean(False, doc="the file on offer is the one that was asked for")
 
     def __init__(self, session: Session):
-        pictures = list(session.study_class.pictures)
-        self.param.picture.objects = [picture.name for picture in pictures] or [""]
-        super().__init__(picture=pictures[0].name if pictures else "")
+        super().__init__()
+        self.pictures = list(session.study_class.pictures)
+        self.param.picture.objects = [picture.name for picture in self.pictures] or [""]
+        self.picture = self.param.picture.objects[0]
         self._session = session
-        self._runner = Runner(session._post)
+        self._runner = Runner(session.post, SWEEP)  # never in the way of a run
         self._made: _Made | None = None
         self._cold: dict[str, xr.Dataset] = {}
         self._chosen = False
@@ -87,11 +65,15 @@ class ExportTab(pn.viewable.Viewer):
         self._notes = theme.html("", _CSS, css_classes=["notes"])
         self._file = buttons.download("Download the figure", self._open_file, buttons.STRONG, disabled=True)
         self._numbers = buttons.download("Its numbers (.nc)", self._open_numbers, disabled=True)
-        self._view = self._layout(pictures)
+        offers = pn.Row(self._file, self._numbers, margin=(4, 0, 14, 0))
+        self._form = ExportForm(self)
+        left = theme.column(self._form, offers, self._notes, css=_CSS, css_classes=["fields"])
+        right = theme.column(self._says, self._paper, css=_CSS, css_classes=["sheet"])
+        self._view = theme.column(left, right, css=_CSS, css_classes=["export"])
         session.param.watch(self._changed, ["result", "study", "fresh", "error"])
         self.param.watch(
             self._changed,
-            ["active", "picture", "format", "width", "width_inches", "height_inches", "style"],
+            ["active", *_ASKED],
         )
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self._runner.abandon())
@@ -103,33 +85,6 @@ class ExportTab(pn.viewable.Viewer):
     def open(self) -> None:
         """The tab came into view."""
         self.active = True
-
-    def _layout(self, pictures: list[Picture]) -> pn.Column:
-        p = self.param
-        titles = {picture.title: picture.name for picture in pictures} or {"": ""}
-        widths = {f"{name} {size:g}″": name for name, size in figures.WIDTHS.items()} | {"other": "inches"}
-        styles = {f"{style.name}: {style.doc.partition(':')[0]}": style.name for style in figures.STYLES.values()}
-        fields = [
-            _caption("Picture"),
-            ui.Select.from_param(p.picture, options=titles, **(_FIELD | {"label": ""})),
-            _caption("Format"),
-            ui.RadioButtonGroup.from_param(p.format, options={"PDF": "pdf", "SVG": "svg", "PNG": "png"}, **_CHOICE),
-            _caption("Width"),
-            ui.RadioButtonGroup.from_param(p.width, options=widths, **_CHOICE),
-            ui.TextInput.from_param(
-                p.width_inches, placeholder="inches", visible=p.width.rx() == "inches", **(_FIELD | {"label": ""})
-            ),
-            _caption("Height"),
-            ui.TextInput.from_param(
-                p.height_inches, placeholder="what suits the picture, or inches", **(_FIELD | {"label": ""})
-            ),
-            _caption("Style"),
-            ui.Select.from_param(p.style, options=styles, **(_FIELD | {"label": ""})),
-        ]
-        offers = pn.Row(self._file, self._numbers, margin=(2, 0, 12, 0))
-        left = theme.column(*fields, offers, self._notes, css=_CSS, css_classes=["fields"])
-        right = theme.column(self._says, self._paper, css=_CSS, css_classes=["sheet"])
-        return theme.column(left, right, css=_CSS, css_classes=["export"])
 
     # ---- from what was asked for to a file -----------------------------------------------------------------------
 
@@ -254,8 +209,41 @@ class ExportTab(pn.viewable.Viewer):
         return io.BytesIO(buffer.getvalue())
 
 
-def _caption(text: str) -> pn.pane.HTML:
-    return theme.html(f'<div class="caption">{text}</div>', _CSS)
+class ExportForm(View):
+    """The fields of the export."""
+
+    _esm = source("export.js")
+    css = theme.asset("controls.css") + _CSS
+
+    def __init__(self, tab: ExportTab):
+        super().__init__(self._take)
+        self._tab = tab
+        tab.param.watch(self._follow, list(_ASKED))
+        self._follow()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        name, value = message.get("name"), str(message.get("value"))
+        if name in _ASKED and value in (getattr(self._tab.param[name], "objects", None) or [value]):
+            setattr(self._tab, name, value)
+
+    def _follow(self, *events: Any) -> None:
+        tab = self._tab
+        widths = [(name, f"{name} {size:g}″") for name, size in figures.WIDTHS.items()]
+        styles = [(style.name, f"{style.name}: {style.doc.partition(':')[0]}") for style in figures.STYLES.values()]
+        fields = [
+            _field("picture", "Picture", "select", options=[(p.name, p.title) for p in tab.pictures]),
+            _field("format", "Format", "segments", options=[("pdf", "PDF"), ("svg", "SVG"), ("png", "PNG")]),
+            _field("width", "Width", "segments", options=[*widths, ("inches", "other")]),
+            _field("width_inches", "", "text", hint="inches, 1 to 20"),
+            _field("height_inches", "Height", "text", hint="what suits the picture, or inches"),
+            _field("style", "Style", "select", options=styles),
+        ]
+        hidden = [] if tab.width == "inches" else ["width_inches"]
+        self.draw(fields=fields, values={name: getattr(tab, name) for name in _ASKED}, hidden=hidden)
+
+
+def _field(name: str, title: str, kind: str, options: Any = (), hint: str = "") -> dict[str, Any]:
+    return {"name": name, "title": title, "kind": kind, "options": options, "hint": hint}
 
 
 def _for_screen(png: bytes, dpi: int) -> tuple[bytes, tuple[float, float]]:

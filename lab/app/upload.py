@@ -1,0 +1,89 @@
+"""A file of one's own: dropped or chosen, checked by size on both sides, read as data and never as a program."""
+
+from typing import Any
+
+from lab import datasets
+from lab.datasets import Data
+
+from . import theme
+from .runner import Runner
+from .session import Session
+from .view import View, source
+
+_MOST = 2  # files of one upload: two pictures, or two clouds
+_LIMIT = f"{datasets.UPLOAD_LIMIT / 2**20:.3g} MiB"
+
+
+class Upload(View):
+    """A place to drop files on; what they hold becomes the session's data."""
+
+    _esm = source("upload.js")
+    css = theme.asset("upload.css")
+
+    def __init__(self, session: Session):
+        super().__init__(self._receive)
+        self._session = session
+        self._runner = Runner(session.post)
+        self._files: list[tuple[str, bytearray]] = []
+        self._refused = ""
+        self._say("")
+
+    def take(self, files: dict[str, bytes]) -> None:
+        """Read these files and make them the session's data, or say why not."""
+        session, names = self._session, " and ".join(files)
+        self._say(f"Reading {names} …")
+        kind, seed = session.study_class.kind, session.study.seed
+
+        def done(data: Data) -> None:
+            session.set_data(data)
+            refused = session.error if session.study.data is not data else ""
+            self._say(refused or " ".join([f"Took {names}.", *data.notices]), wrong=bool(refused))
+
+        self._runner.submit(
+            lambda report: datasets.read_bytes(names, files, kind=kind, seed=seed),
+            done=done,
+            failed=lambda sentence: self._say(sentence, wrong=True),
+        )
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        """One message of the browser; the browser is not trusted to keep to the limits."""
+        step = message.get("step")
+        if step == "begin":
+            self._files, self._refused = [], ""
+            self._say("Receiving …")
+        elif step == "piece" and not self._refused:
+            self._piece(message)
+        elif step == "end":
+            files, self._files = self._files, []
+            if self._refused:
+                self._say(self._refused, wrong=True)
+            elif len({name for name, _ in files}) < len(files):
+                self._say(f"Both files are called {files[0][0]}: rename one of them.", wrong=True)
+            elif files:
+                self.take({name: bytes(content) for name, content in files})
+
+    def _piece(self, message: dict[str, Any]) -> None:
+        index, content = message.get("index"), bytes(message.get("content") or b"")
+        if index == len(self._files) and index < _MOST:
+            self._files.append((str(message.get("name"))[-120:], bytearray()))
+        if not isinstance(index, int) or not 0 <= index < len(self._files):
+            self._refuse(f"An upload may have {_MOST} files at most.")
+            return
+        if sum(len(held) for _, held in self._files) + len(content) > datasets.UPLOAD_LIMIT:
+            self._refuse(f"{self._files[index][0]} is too large: an upload may have at most {_LIMIT}.")
+            return
+        self._files[index][1].extend(content)
+
+    def _refuse(self, sentence: str) -> None:
+        self._files, self._refused = [], sentence
+
+    def _say(self, sentence: str, wrong: bool = False) -> None:
+        self.draw(
+            says=sentence[:1].upper() + sentence[1:],
+            wrong=wrong,
+            limit=datasets.UPLOAD_LIMIT,
+            most=_MOST,
+            too_many=f"An upload may have {_MOST} files at most.",
+            too_large=f"but an upload may have at most {_LIMIT}.",
+            formats=f".npz, .npy, .csv, .parquet, .nc, one or two pictures; up to {_LIMIT}. Nothing in them is run.",
+        )
