@@ -109,7 +109,8 @@ def _render(drawn: Any, kind: str, width: float, height: float | None, style: St
         figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state
         try:
             _set(figure, style)
-            figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
+            if len(figure.axes) == 1:  # HoloViews places the parts of a layout itself
+                figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
             figure.set_size_inches(width, height or _height(figure, width))
             _make_room(figure)
             figure.savefig(

@@ -47,7 +47,7 @@ def plot(
     labels.append(Words(x[0], y[1], f" {note}", current().muted, up="top"))
     return frame(
         [*flat, *words(labels)], x, y, xlabel=xlabel, ylabel=ylabel, equal=equal, height=height,
-        logx=logx, logy=logy, xticks=xticks, yticks=yticks,
+        logx=logx, logy=logy, xticks=xticks, yticks=yticks, empty=empty,
     )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ def frame(
     logy: bool = False,
     xticks: Any = None,
     yticks: Any = None,
+    empty: bool = False,
 ) -> hv.Overlay:
     """Set layers on one pair of axes, finished for each backend.
 
@@ -76,6 +77,7 @@ def frame(
         bounds: where the axis lines begin and end, when not at the ends of the picture.
         whole: an axis that counts has ticks at whole numbers only.
         clabel: draw a colour bar with this label.
+        empty: no layer has a value to show.
     """
     look = current()
     for layer in layers:
@@ -87,6 +89,8 @@ def frame(
         "xlabel": xlabel, "ylabel": ylabel, "xlim": x, "ylim": y, "logx": logx, "logy": logy, "show_legend": False,
         "show_title": False,
     }  # fmt: skip
+    # Matplotlib refuses a logarithmic axis where nothing is positive
+    linear = {"logx": False, "logy": False} if empty else {}
     ticks = {"xticks": _named(xticks), "yticks": _named(yticks)}
     return dress(
         hv.Overlay(list(layers)),
@@ -96,7 +100,7 @@ def frame(
             "default_tools": ["pan", "wheel_zoom", "box_zoom", "reset", "save"],
             "hooks": [finish_bokeh(look, equal, bare, bounds, whole)],
         },
-        mpl={"hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)]},
+        mpl={"hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)], **linear},
     )  # fmt: skip
 
 

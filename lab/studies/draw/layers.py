@@ -20,10 +20,10 @@ def label(what: Any, unit: str = "") -> str:
     return f"{what} ({unit})" if unit and unit != "1" else str(what)
 
 
-def colours(n: int, ordered: bool = False) -> list[str]:
-    """``n`` colours: of unrelated things, or light to strong for a family in order."""
+def colours(n: int, ordered: bool = False, color: str = SOURCE) -> list[str]:
+    """``n`` colours: of unrelated things, or for a family in order from light to strong through ``color``."""
     if ordered:
-        return list(ramp((blend(SOURCE, 0.35), current().source, current().ink), n + 1))[:n]
+        return list(ramp((blend(color, 0.35), current().colour(color), current().ink), n + 1))[:n]
     series = current().series
     return [series[i % len(series)] for i in range(n)]
 
@@ -82,6 +82,8 @@ def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: st
     weight = weight / weight.max() if weight.size and weight.max() > 0 else weight
     order = np.argsort(weight, kind="stable")  # the heaviest on top
     columns = [np.asarray(v[order], np.float32) for v in (*ends, weight)]
+    if not weight.size:  # Matplotlib can't vary the opacity of no lines
+        columns = [np.full(1, value, np.float32) for value in (np.nan, np.nan, np.nan, np.nan, 0)]
     lines = hv.Segments(tuple(columns), ["x", "y", "x1", "y1"], "weight")
     share = 0.1 + 0.9 * hv.dim("weight")
     return dress(
@@ -138,9 +140,10 @@ def _layer(kind: Any, data: Any, text: str, tint: str, vdims: Any = "y", kdims: 
     return kind(data, kdims, vdims, cdims={SAYS: text, TINT: tint})
 
 
-def text(x: float, y: float, what: str, *, color: str = MUTED, up: str = "center", side: str = "left") -> hv.Labels:
-    """A few words at a point; ``side`` and ``up`` say which of their corners is there."""
-    return words([Words(float(x), float(y), what, current().colour(color), up, side)])[0]
+def text(x: Any, y: Any, what: str | Sequence[str], *, color: str = MUTED, up: str = "center", side: str = "left"):
+    """A few words at one point, or at each of some; ``side`` and ``up`` say which of their corners is there."""
+    what = [what] if isinstance(what, str) else list(what)
+    return _text(vector(x), vector(y), what, current().colour(color), up, side)
 
 
 def vector(values: Any) -> np.ndarray:
@@ -160,22 +163,20 @@ class Words(NamedTuple):
 
 def words(pieces: Sequence[Words]) -> list[hv.Labels]:
     """One layer for each piece, since a layer of text has one colour and one anchor; never none."""
-    made = []
-    for piece in pieces or [Words(np.nan, np.nan, "", current().muted)]:
-        text = piece.text.replace(" ", "\u00a0")  # spaces at the ends keep their width
-        element = hv.Labels(([piece.x], [piece.y], [text]), ["x", "y"], "text")
-        made.append(element)
-        dress(
-                element,
-                bokeh={
-                    "text_color": piece.tint,
-                    "text_font_size": "12px",
-                    "text_align": piece.side,
-                    "text_baseline": "middle" if piece.up == "center" else piece.up,
-                },
-                mpl={"color": piece.tint, "size": 7, "horizontalalignment": piece.side, "verticalalignment": piece.up},
-            )  # fmt: skip
-    return made
+    return [
+        _text([piece.x], [piece.y], [piece.text], piece.tint, piece.up, piece.side)
+        for piece in pieces or [Words(np.nan, np.nan, "", current().muted)]
+    ]
+
+
+def _text(x: Any, y: Any, what: Sequence[str], tint: str, up: str, side: str) -> hv.Labels:
+    kept = [text.replace(" ", "\u00a0") for text in what]  # spaces at the ends keep their width
+    baseline = "middle" if up == "center" else up
+    return dress(
+        hv.Labels((x, y, kept), ["x", "y"], "text"),
+        bokeh={"text_color": tint, "text_font_size": "12px", "text_align": side, "text_baseline": baseline},
+        mpl={"color": tint, "size": 7, "horizontalalignment": side, "verticalalignment": up},
+    )
 
 
 def figure(value: Any, digits: int = 4) -> str:

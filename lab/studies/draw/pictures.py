@@ -103,9 +103,10 @@ def cells(
         owner = np.full((1, 1), -1)
     tints = list(tints or [blend(c, share) for share in (0.5, 0.28, 0.7, 0.4) for c in current().series])
     owner = owner[:: -(-owner.shape[0] // SCREEN), :: -(-owner.shape[1] // SCREEN)]
-    shown = np.where(owner < 0, np.nan, owner % len(tints)).astype(np.float32)
+    shown = np.where(owner < 0, 0, 1 + owner % len(tints)).astype(np.uint8)
     image = hv.Image(shown[::-1], ["x", "y"], "cell", bounds=(xlim[0], ylim[0], xlim[1], ylim[1]))
-    dress(image, both={"cmap": tints, "clim": (-0.5, len(tints) - 0.5)}, mpl={"interpolation": "nearest"})
+    palette = [current().card, *tints]
+    dress(image, both={"cmap": palette, "clim": (-0.5, len(tints) + 0.5)}, mpl={"interpolation": "nearest"})
     return frame(
         [image, _edges(owner, xlim, ylim), *marks, *words([])],
         xlim, ylim, xlabel=xlabel, ylabel=ylabel, equal=True, height=height, bounds=(tuple(xlim), tuple(ylim)),

@@ -1,0 +1,353 @@
+"""The drawing vocabulary: every picture in both backends and all themes, live updates, colours that can be read."""
+
+import io
+
+import holoviews as hv
+import numpy as np
+import pytest
+import scipy.sparse
+from bokeh.document import Document
+from bokeh.models import GlyphRenderer
+from bokeh.protocol import Protocol
+
+from lab.studies import draw
+from lab.studies.draw import look
+
+rng = np.random.default_rng(7)
+CLOUD, OTHER = rng.normal(size=(9, 2)), rng.normal(size=(7, 2)) + 2
+
+
+def plan_of(n: int, m: int, k: int = 2, seed: int = 0) -> np.ndarray:
+    draws = np.random.default_rng(seed)
+    matrix = np.zeros((n, m))
+    for j in range(m):
+        matrix[draws.choice(n, k, replace=False), j] = draws.uniform(0.1, 1, k)
+    return matrix / matrix.sum()
+
+
+def marginals(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return matrix.sum(1), matrix.sum(0)
+
+
+def images(seed: int = 0) -> dict[str, np.ndarray]:
+    draws = np.random.default_rng(seed)
+    return {
+        "colour": draws.uniform(size=(8, 12, 3)),
+        "grey": draws.uniform(size=(8, 6)),
+        "bytes": np.full((4, 4, 3), 9, np.uint8),
+    }
+
+
+# Each takes a number that changes what is drawn, not how it is built.
+PICTURES = {
+    "plan": lambda v: draw.plan(plan_of(6, 8, seed=v), *marginals(plan_of(6, 8, seed=v))),
+    "heatmap": lambda v: draw.heatmap(plan_of(5, 4, seed=v), rows=[1, 2, 4, 8, 16], clabel="mass"),
+    "signed": lambda v: draw.heatmap(np.random.default_rng(v).normal(size=(3, 40)), signed=True),
+    "pooled": lambda v: draw.heatmap(plan_of(700, 500, seed=v)),
+    "links": lambda v: draw.links(CLOUD + v, OTHER, [0, 1, 2], [3, 4, 5], [1, 0, 3], a=np.arange(9), b=np.ones(7)),
+    "plot": lambda v: draw.plot(
+        draw.band([1, 2, 4], [0.0, 0.1, 0.2], [3, 4, 5], "bounds"),
+        draw.curve([1, 2, 4], [1 + v, 2, 3], "value", markers=True),
+        draw.points([1, 2], [1, 2], size=[1, 4]),
+        draw.bars([1, 2, 4], [1, 2 + v, 1]),
+        draw.vline(2 + v, f"k = {2 + v}"),
+        draw.hline(2, "limit"),
+        xlabel="k", ylabel="value (m)", logx=True, xticks=[1, 2, 4],
+    ),
+    "log": lambda v: draw.plot(draw.band([1, 2], [0, 0], [1, 2]), draw.curve([1, 2], [0.0, 1.0 + v], "a"), logy=True),
+    "convergence": lambda v: draw.convergence(
+        {"a": np.geomspace(1, 1e-8, 9 + v), "b": ([1, 5], [1e-3, 0.0])}, tolerance=1e-6
+    ),
+    "cells": lambda v: draw.cells(
+        (np.arange(12).reshape(3, 4) + v) // 3 - 1, (0, 4), (0, 3), marks=[draw.points([1], [1])]
+    ),
+    "strip": lambda v: draw.strip(images(v)),
+    "table": lambda v: draw.table({"k": [1, 2], "value": [0.1 + v, np.nan]}),
+}  # fmt: skip
+
+EMPTY = {
+    "no layers": lambda: draw.plot(),
+    "empty curve": lambda: draw.plot(draw.curve([], [], "none"), draw.bars([], []), note="the run has no trace"),
+    "nan curve": lambda: draw.plot(draw.curve([1, 2], [np.nan, np.nan], "none"), logy=True),
+    "no positive value": lambda: draw.convergence({"a": [0.0, 0.0]}),
+    "nan plan": lambda: draw.plan(np.full((3, 3), np.nan), np.full(3, np.nan), np.zeros(3)),
+    "empty matrix": lambda: draw.heatmap(np.zeros((0, 5))),
+    "no points": lambda: draw.links(np.zeros((0, 2)), np.zeros((0, 2)), [], [], []),
+    "no images": lambda: draw.strip({}),
+    "no rows": lambda: draw.table({"k": []}),
+}
+
+CONSTANT = {
+    "constant curve": lambda: draw.plot(draw.curve([1, 2], [3, 3], "c")),
+    "constant on a log axis": lambda: draw.plot(draw.curve([1, 2], [1e-300, 1e-300]), logy=True),
+    "huge": lambda: draw.plot(draw.curve([1, 2], [1e300, -1e300])),
+    "zero matrix": lambda: draw.plan(np.zeros((2, 3)), np.zeros(2), np.zeros(3)),
+    "one cell": lambda: draw.plan(np.ones((1, 1)), [1], [1]),
+    "one point": lambda: draw.links(CLOUD[:1], CLOUD[:1], [0], [0], [1]),
+    "padded plan": lambda: draw.links(CLOUD, OTHER, [0, -1, 99], [0, 0, 0], [1, 1, 1]),
+    "cells of no one": lambda: draw.cells(np.full((2, 2), -1), (0, 1), (0, 1)),
+    "infinite": lambda: draw.plot(draw.curve([1, 2, 3], [1, np.inf, 2]), draw.points([1], [-np.inf])),
+}
+
+
+def bokeh_plot(picture):
+    look.backends()
+    return hv.renderer("bokeh").get_plot(picture)
+
+
+def mpl_png(picture) -> bytes:
+    from matplotlib import pyplot
+
+    look.backends()
+    figure = hv.renderer("matplotlib").get_plot(picture).state
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=40)
+    pyplot.close(figure)
+    return buffer.getvalue()
+
+
+def text_of(picture) -> str:
+    return " ".join(
+        str(t) for e in picture.traverse(lambda e: e, [hv.Labels]) for t in e.dimension_values("text")
+    ).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_is_drawn_by_both_backends_in_all_themes(name):
+    for tone in look.THEMES:
+        with draw.theme(tone):
+            picture = PICTURES[name](0)
+            assert isinstance(picture, hv.Overlay)
+            assert len(mpl_png(picture)) > 500
+            plot = bokeh_plot(picture)
+            document = Document()
+            document.add_root(plot.state)
+            assert document.to_json()
+            assert plot.state.background_fill_alpha == 0
+            assert plot.state.toolbar.autohide
+
+
+@pytest.mark.parametrize("name", [*EMPTY, *CONSTANT])
+def test_odd_values_are_drawn_and_nothing_says_why(name):
+    picture = {**EMPTY, **CONSTANT}[name]()
+    assert ("nothing to show: " in text_of(picture)) == (name in EMPTY)
+    assert mpl_png(picture)
+    assert bokeh_plot(picture).state
+
+
+def test_the_reason_is_told():
+    assert "the run has no trace" in text_of(EMPTY["empty curve"]())
+
+
+class Value(hv.streams.Stream.define("Value", v=0)):
+    pass
+
+
+def live(function):
+    """A rendered live picture in a document, and a function that changes the value and returns what is sent."""
+    stream = Value()
+    plot = bokeh_plot(hv.DynamicMap(lambda v: function(v), streams=[stream]))
+    document = Document()
+    document.add_root(plot.state)
+
+    def change(v: int) -> tuple[list, int]:
+        events: list = []
+        document.callbacks.on_change(events.append)
+        stream.event(v=v)
+        message = Protocol().create("PATCH-DOC", [event for event in events if hasattr(event, "to_serializable")])
+        size = len(message.content_json) + sum(len(buffer.to_bytes()) for buffer in message.buffers)
+        document.callbacks.remove_on_change(events.append)
+        return events, size
+
+    return plot, change
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_live_picture_swaps_data_and_rebuilds_nothing(name):
+    assert [type(e) for e in PICTURES[name](0)] == [type(e) for e in PICTURES[name](1)]
+    plot, change = live(PICTURES[name])
+    before = [(r.id, r.glyph.id, r.data_source.id) for r in plot.state.select({"type": GlyphRenderer})]
+    old = {
+        r.id: {k: np.copy(v) for k, v in r.data_source.data.items()} for r in plot.state.select({"type": GlyphRenderer})
+    }
+    events, _ = change(1)
+    after = plot.state.select({"type": GlyphRenderer})
+    assert [(r.id, r.glyph.id, r.data_source.id) for r in after] == before
+    assert events
+    changed = [r for r in after for k, v in r.data_source.data.items() if not np.array_equal(v, old[r.id][k])]
+    assert changed
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "limit"), [(64, 2, 60_000), (64, 16, 60_000), (256, 8, 300_000), (1000, 8, 300_000)]
+)
+def test_a_redraw_of_a_plan_is_small(n, k, limit):
+    made = {v: plan_of(n, n, k, seed=v) for v in (0, 1)}
+    _, change = live(lambda v: draw.plan(made[v], *marginals(made[v])))
+    _, size = change(1)
+    assert 4 * min(n, 256) ** 2 / 2 < size <= limit
+
+
+def test_ranges_follow_the_data_unless_held():
+    def picture(v):
+        return draw.plot(draw.curve([0, 1], [0, 1 + 9 * v]))
+
+    plot, change = live(picture)
+    change(1)
+    assert plot.state.y_range.end > 10
+    with draw.theme("light", hold=True):
+        plot, change = live(picture)
+        change(1)
+    assert plot.state.y_range.end < 2
+
+
+def test_row_zero_is_at_the_bottom_and_cells_are_where_they_belong():
+    matrix = np.zeros((3, 5))
+    matrix[0, 4] = 1.0
+    image = next(e for e in draw.heatmap(matrix) if isinstance(e, hv.Image))
+    assert image[4.0, 0.0] == 1.0
+    assert image[4.0, 2.0] == 0.0
+    uneven = next(e for e in draw.heatmap(matrix, cols=10 * np.arange(5) + 100.0) if isinstance(e, hv.Image))
+    assert uneven[140.0, 0.0] == 1.0
+    figure = hv.renderer("matplotlib").get_plot(draw.heatmap(matrix)).state
+    axes = figure.axes[0]
+    assert axes.get_ylim()[0] < axes.get_ylim()[1]
+    left, right, bottom, top = axes.images[0].get_extent()
+    assert (left, right, bottom, top) == (-0.5, 4.5, -0.5, 2.5)
+
+
+def test_uneven_numbers_and_names_become_ticks():
+    picture = draw.heatmap(np.ones((3, 2)), rows=[0.001, 0.1, 1.0], cols=["a", "b"])
+    ticks = hv.Store.lookup_options("bokeh", picture, "plot").kwargs
+    assert ticks["yticks"] == [(0, "0.001"), (1, "0.1"), (2, "1")]
+    assert ticks["xticks"] == [(0, "a"), (1, "b")]
+
+
+def test_pooling_keeps_peaks_signs_and_sparsity():
+    matrix = np.zeros((1000, 600))
+    matrix[999, 599], matrix[3, 2], matrix[500, 1] = 2.0, -3.0, np.nan
+    small = draw.pooled(matrix)
+    assert small.shape == (250, 200)
+    assert small[-1, -1] == 2.0
+    assert small[0, 0] == -3.0
+    assert np.count_nonzero(small) == 2
+    matrix[500, 1] = 0.0
+    np.testing.assert_array_equal(draw.pooled(scipy.sparse.csr_array(matrix)), draw.pooled(matrix))
+    huge = scipy.sparse.coo_array(([1.0], ([399_999], [7])), shape=(400_000, 300_000))  # 960 GB if it were dense
+    assert max(draw.pooled(huge).shape) <= 256
+
+
+def test_non_zeros_are_outlined_while_they_can_be_seen():
+    def outlined(matrix, **options):
+        return len(next(e for e in draw.heatmap(matrix, **options) if isinstance(e, hv.Rectangles)))
+
+    assert outlined(plan_of(32, 32, 2)) == 64
+    assert outlined(plan_of(65, 65, 2)) == 0
+    assert outlined(np.ones((8, 8))) == 0  # a dense plan has nothing to point out
+    assert outlined(np.ones((8, 8)), outline=True) == 64
+    assert outlined(plan_of(32, 32, 2), outline=False) == 0
+
+
+def test_marginals_stand_on_the_sides_and_show_what_is_missed():
+    matrix = np.array([[0.25, 0.0], [0.0, 0.75]])
+    layers = list(draw.plan(matrix, [0.5, 0.5], [0.25, 0.75]))
+    _, _, target, target_sum, source, source_sum = layers[:6]
+    assert all(target.dimension_values("y") > 1.5)
+    assert all(source.dimension_values("x") > 1.5)
+    tall = target.dimension_values("y1") - target.dimension_values("y")
+    assert tall[1] / tall[0] == pytest.approx(3, rel=1e-5)
+    # the line lies on the bars where the plan meets the marginal, off them where it does not
+    assert target_sum.dimension_values("y").max() == pytest.approx(target.dimension_values("y1").max(), rel=1e-5)
+    assert source_sum.dimension_values("x").max() > source.dimension_values("x1").max() * 1.01
+
+
+def test_links_are_opaque_by_mass_and_the_heaviest_are_kept():
+    n = 9
+    i, j = np.divmod(np.arange(n * 7), 7)
+    mass = np.linspace(0, 1, n * 7)
+    lines = next(e for e in draw.links(CLOUD, OTHER, i, j, mass) if isinstance(e, hv.Segments))
+    assert len(lines) == n * 7 - 1  # without the one that has no mass
+    assert np.all(np.diff(lines.dimension_values("weight")) >= 0)  # the heaviest is drawn last
+    many = draw.links(CLOUD, OTHER, np.tile(i, 100), np.tile(j, 100), np.tile(mass, 100))
+    assert len(next(e for e in many if isinstance(e, hv.Segments))) == 4000
+
+
+def test_limits_can_be_pinned():
+    picture = draw.plot(draw.curve([1, 2], [1, 5]), xlim=(0, 10), ylim=(None, 8))
+    chosen = hv.Store.lookup_options("matplotlib", picture, "plot").kwargs
+    assert chosen["xlim"] == (0, 10)
+    assert chosen["ylim"][1] == 8
+    assert chosen["ylim"][0] < 1
+
+
+def test_labels_at_the_ends_do_not_touch():
+    traces = {f"k = {k}": 1e-3 * (1 + 1e-4 * k) * np.ones(5) for k in range(6)} | {"low": np.geomspace(1e-2, 1e-6, 5)}
+    words = [e for e in draw.convergence(traces) if isinstance(e, hv.Labels)][:7]
+    heights = np.sort([np.log10(e.dimension_values("y")[0]) for e in words])
+    assert np.diff(heights).min() > 0.05 * (heights.max() - heights.min())
+
+
+def lightness(colour: str) -> float:
+    """CIE L*, by its own formula, not that of the maps."""
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ [0.2126, 0.7152, 0.0722]
+    return 116 * np.cbrt(y) - 16 if y > 0.008856 else 903.3 * y
+
+
+@pytest.mark.parametrize("tone", look.THEMES)
+def test_maps_are_ordered_by_lightness(tone):
+    with draw.theme(tone) as theme:
+        one = np.array([lightness(c) for c in look.sequential()])
+        two = np.array([lightness(c) for c in look.diverging()])
+        assert look.sequential()[0] == look.diverging()[127] == theme.card
+        assert look.sequential()[-1] == theme.source
+    away = np.sign(one[-1] - one[0])
+    middle = two.size // 2
+    for part in (one, two[: middle + 1][::-1], two[middle:]):
+        steps = away * np.diff(part)
+        assert steps.min() > -0.45  # rounding to bytes
+        assert abs(part[-1] - part[0]) > 35
+        coarse = away * np.diff(part[::16])
+        assert coarse.min() > 0
+        assert coarse.max() < 2.2 * coarse.min()  # equal steps look about equal
+
+
+@pytest.mark.parametrize("tone", look.THEMES)
+def test_text_and_marks_stand_out_from_the_card(tone):
+    def luminance(colour: str) -> float:
+        level = lightness(colour)
+        return ((level + 16) / 116) ** 3 if level > 8 else level / 903.3
+
+    theme = look.THEMES[tone]
+    for colour, least in (("ink", 7.0), ("muted", 4.5), ("source", 4.5), ("good", 3.0), ("warn", 3.0), ("target", 3.0)):
+        pair = sorted([luminance(theme.colour(colour)), luminance(theme.card)])
+        assert (pair[1] + 0.05) / (pair[0] + 0.05) >= least, colour  # WCAG 2 contrast
+
+
+def test_themes_are_chosen_by_name_and_left_again():
+    with draw.theme("dark"), draw.theme("print"):
+        assert draw.current().name == "print"
+    assert draw.current().name == "light"
+    with (
+        pytest.raises(ValueError, match="there is no theme 'blue'; the themes are light, dark, print"),
+        draw.theme("blue"),
+    ):
+        pass
+
+
+def test_axis_labels_carry_units():
+    import xarray as xr
+
+    assert draw.label("time", "s") == "time (s)"
+    assert draw.label("mass") == "mass"
+    assert draw.label(xr.DataArray(0.0, attrs={"long_name": "transport cost", "units": "m²"})) == "transport cost (m²)"
+
+
+def test_wrong_shapes_are_refused_with_a_sentence():
+    with pytest.raises(ValueError, match=r"shape \(n, 2\), not \(3,\)"):
+        draw.links(np.ones(3), OTHER, [], [], [])
+    with pytest.raises(ValueError, match=r"\(height, width, 3\), not \(2, 2, 7\)"):
+        draw.strip({"a": np.ones((2, 2, 7))})
+    with pytest.raises(ValueError, match="two dimensions, not 3"):
+        draw.heatmap(np.ones((2, 2, 2)))
