@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
+import lab.studies.draw as draw
 from lab.studies import (
     Choice,
     Claim,
@@ -17,7 +18,6 @@ from lab.studies import (
     Study,
     Switch,
     Whole,
-    draw,
 )  # fmt: skip
 
 

@@ -1,0 +1,72 @@
+"""A page of ours in headless Chromium, and everything it asked for or complained of."""
+
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import panel as pn
+
+from lab.app import theme
+
+
+@dataclass
+class Log:
+    """What the browser asked other machines for, and what went wrong."""
+
+    outside: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+def wait(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Until ``condition()``; fails loudly."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+@contextmanager
+def open_page(app: Callable[[], Any], width: int = 1440, scheme: str = "light") -> Iterator[tuple[Any, Log]]:
+    """Serve what ``app`` makes, open it; gives the playwright page and the log."""
+    from playwright.sync_api import sync_playwright
+
+    pn.extension("mathjax")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def made() -> Any:
+        return theme.column(app(), css=theme.host_css(), css_classes=[scheme])
+
+    server = pn.serve(made, port=port, address="127.0.0.1", show=False, threaded=True)
+    log = Log()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.on("request", lambda request: _note(request.url, log))
+            page.on("requestfailed", lambda request: log.wrong.append(f"failed: {request.url}"))
+            page.on("console", lambda m: log.wrong.append(m.text) if m.type == "error" else None)
+            page.on("pageerror", lambda error: log.wrong.append(str(error)))
+            wait(lambda: _listens(port))
+            page.goto(f"http://127.0.0.1:{port}/")
+            yield page, log
+            browser.close()
+    finally:
+        server.stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _note(url: str, log: Log) -> None:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+        log.outside.append(url)

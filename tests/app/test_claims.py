@@ -1,0 +1,159 @@
+"""The verdicts on a page are those that were measured, kept only while nothing that they depend on changes."""
+
+import json
+import math
+import threading
+from dataclasses import replace
+
+import pytest
+from browsing import wait
+from halving import Halving
+
+from lab.app import kept, verdicts
+from lab.app.claims_tab import ClaimsTab
+from lab.app.gallery import Gallery
+from lab.app.session import Session
+from lab.studies import Claim
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _claims(monkeypatch, *claims):
+    monkeypatch.setattr(Halving, "claims", claims)
+
+
+def _opened():
+    tab = ClaimsTab(Session(Halving))
+    tab.open()
+    wait(lambda: tab.current is None)
+    return tab
+
+
+def _rows(tab):
+    return [row.partition("</tr>")[0] for row in tab._table.object.split("<tr ")[1:]]
+
+
+def test_opening_measures_the_quick_ones_and_says_what_came_of_each():
+    tab = ClaimsTab(Session(Halving))
+    assert tab.title == "Does it hold?"
+    tab.open()
+    wait(lambda: tab.current is None)
+    assert tab.title == "Does it hold? 3 / 4"
+    rows = _rows(tab)
+    assert ["✓ holds" in row for row in rows] == [True, True, True, False, False]
+    assert "✗ fails, as known" in rows[3]
+    assert "the error is squared only from there on" in rows[3]
+    assert "1.5</td>" in rows[3]
+    assert "long, not checked" in rows[4]
+    assert "≥ 1.4142136" in rows[2]
+    assert "1 is known not to hold here" in tab._says.object
+
+
+def test_the_long_ones_are_run_when_asked_for():
+    tab = _opened()
+    assert tab._long.visible
+    assert tab._long.label == "Run the one long one too"
+    tab._long.clicks += 1
+    wait(lambda: tab.current is None and not tab._long.visible)
+    assert tab.title == "Does it hold? 4 / 5"
+
+
+def test_a_claim_that_should_hold_and_does_not_is_shown_as_failing(monkeypatch):
+    wrong = Claim("wrong", "The root of two is <b>1.5</b>.", lambda runs: runs().root, 1.5, "nowhere", tolerance=1e-3)
+    _claims(monkeypatch, Halving.claims[0], wrong)
+    tab = _opened()
+    assert "✗ fails<" in _rows(tab)[1]
+    assert "&lt;b&gt;" in _rows(tab)[1]
+    assert "1 that should hold does not" in tab._says.object
+    card = Gallery([Halving]).cards[Halving].pane.object
+    assert 'class="mark second"' in card
+    assert "✗ 1 / 2" in card
+
+
+def test_a_claim_that_can_not_be_measured_gives_its_error_and_is_kept(monkeypatch):
+    broken = Claim("broken", "c may be negative.", lambda runs: runs(c=-1.0).root, 0.0, "nowhere")
+    _claims(monkeypatch, broken)
+    tab = _opened()
+    assert "✗ no answer" in _rows(tab)[0]
+    assert "c = -1.0 is not allowed" in _rows(tab)[0]
+    again = verdicts.load(Halving)["broken"]
+    assert math.isnan(again.measured)
+    assert again.surprising
+    json.loads(next(kept.folder("verdicts").iterdir()).read_text(), parse_constant=pytest.fail)  # strict JSON
+
+
+def test_kept_verdicts_are_shown_without_measuring(monkeypatch):
+    _opened()
+    monkeypatch.setattr(Halving, "run", lambda *args: pytest.fail("it ran again"))
+    tab = _opened()
+    assert tab.title == "Does it hold? 3 / 4"
+    assert "✓ 3 / 4" in Gallery([Halving]).cards[Halving].pane.object
+
+
+@pytest.mark.parametrize("change", ["version", "code"])
+def test_nothing_is_shown_of_what_other_code_gave(monkeypatch, change):
+    _opened()
+    if change == "version":
+        monkeypatch.setattr(Halving, "version", 2)
+    else:
+        monkeypatch.setattr(kept, "_our_code", lambda: "another")
+    assert ClaimsTab(Session(Halving)).title == "Does it hold?"
+    assert "mark" not in Gallery([Halving]).cards[Halving].pane.object
+    assert set(verdicts.usual_seconds(Halving)) == {"two", "nine", "bound", "one step"}
+
+
+def test_two_servers_add_to_each_other():
+    bench = verdicts.Bench(Halving)
+    first, second = (bench.measure(claim) for claim in Halving.claims[:2])
+    verdicts.save(Halving, [first])
+    verdicts.save(Halving, [second])
+    found = verdicts.load(Halving)
+    assert found["two"] == replace(first, seconds=found["two"].seconds)
+    assert list(found) == ["two", "nine"]
+
+
+def test_a_broken_file_is_as_good_as_none():
+    _opened()
+    path = next(kept.folder("verdicts").iterdir())
+    path.write_text('{"two": 3')
+    assert verdicts.load(Halving) == {}
+    path.write_text('{"two": {"holds": true}}')
+    assert verdicts.load(Halving) == {}
+
+
+def test_stop_leaves_the_rest_unmeasured(monkeypatch):
+    going, release = threading.Event(), threading.Event()
+
+    def slow(runs):
+        going.set()
+        release.wait(10)
+        return 0.0
+
+    claim = Claim("slow", "It ends.", slow, 0.0, "patience")
+    _claims(monkeypatch, Halving.claims[1], claim, Halving.claims[0])
+    tab = ClaimsTab(Session(Halving))
+    tab.open()
+    assert going.wait(20)
+    wait(lambda: tab.current is claim)
+    assert tab._stop.visible
+    tab._stop.clicks += 1
+    assert tab.current is None
+    assert not tab._stop.visible
+    release.set()
+    assert tab.title == "Does it hold? 1 / 1"
+    assert [("not checked" in row) for row in _rows(tab)] == [False, True, True]
+
+
+def test_checking_again_measures_anew(monkeypatch):
+    tab = _opened()
+    count = []
+    run = Halving.run
+    monkeypatch.setattr(Halving, "run", lambda *args: count.append(1) or run(*args))
+    tab._again.clicks += 1
+    wait(lambda: tab.current is None)
+    assert len(count) == 3  # four claims, three different runs
+    assert tab.title == "Does it hold? 3 / 4"

@@ -1,0 +1,109 @@
+"""The gallery: found by any word, honest about claims, complete without waiting."""
+
+import pytest
+from browsing import open_page, wait
+from halving import Halving
+
+from lab.app import thumbnails
+from lab.app.gallery import Gallery
+from lab.studies import Paper
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+
+
+class Thirds(Halving):
+    slug = "thirds"
+    title = "Cube <roots>"
+    field = "Geometry"
+    about = "A cube of twice the volume."
+    paper = Paper("Eudoxus", "On solids", "Cnidus", 1999)
+
+
+def _shown(gallery):
+    return [study.slug for study, card in gallery.cards.items() if card.pane.visible]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["halving", "thirds"]),
+        ("square", ["halving"]),
+        ("CUBE", ["thirds"]),
+        ("poincare", ["halving"]),  # an author, without the accent
+        ("Cnidus 1999", ["thirds"]),  # a venue and a year
+        ("geometry", ["thirds"]),  # a field
+        ("iterations halving", ["halving"]),  # a parameter's doc and a slug
+        ("root of nine", ["halving", "thirds"]),  # a preset, inherited by the other
+        ("square geometry", []),
+        ("poincaré metrica heron", ["halving"]),
+    ],
+)
+def test_every_word_has_to_be_found(query, found):
+    gallery = Gallery([Halving, Thirds])
+    gallery.search.value_input = query
+    assert _shown(gallery) == found
+
+
+def test_a_search_without_an_answer_says_so_and_hides_the_fields():
+    gallery = Gallery([Halving, Thirds])
+    gallery.query = "<b>quantum"
+    assert gallery._nothing.visible
+    assert "No study matches “&lt;b&gt;quantum”" in gallery._nothing.object
+    assert not any(group.visible for group, _ in gallery._groups)
+    gallery.query = "cube"
+    assert not gallery._nothing.visible
+    assert [group.visible for group, _ in gallery._groups] == [False, True]
+
+
+def test_a_card_names_parameters_and_paper_and_links_to_the_page():
+    card = Gallery([Thirds]).cards[Thirds].pane.object
+    assert '<a href="/thirds">' in card
+    assert "Cube &lt;roots&gt;" in card
+    assert "c, n · Eudoxus 1999" in card
+    assert "c, n · Heron et al. 60" in Gallery([Halving]).cards[Halving].pane.object
+    assert "✓" not in card  # nothing has been checked
+
+
+def test_cards_are_there_before_their_pictures(monkeypatch):
+    def fails(study, report=None):
+        if study is Thirds:
+            raise ValueError("no picture of thirds applies to its default result")
+        return {"light": b"\x89PNG light", "dark": b"\x89PNG dark"}
+
+    monkeypatch.setattr(thumbnails, "make", fails)
+    gallery = Gallery([Thirds, Halving])
+    assert all("being drawn" in card.pane.object for card in gallery.cards.values())
+    gallery.draw_missing()
+    wait(lambda: not any(card.waiting for card in gallery.cards.values()))
+    assert "no picture of thirds applies" in gallery.cards[Thirds].pane.object
+    assert gallery.cards[Halving].pane.object.count("data:image/png;base64,") == 2
+
+
+def test_an_empty_gallery_says_so():
+    assert "no studies here yet" in Gallery([])._nothing.object
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (800, "dark")])
+def test_in_the_browser(width, scheme):
+    with open_page(lambda: Gallery([Halving, Thirds], dark=scheme == "dark"), width, scheme) as (page, log):
+        cards = page.locator("a[href='/halving']:visible, a[href='/thirds']:visible")
+        page.locator(f"img.{scheme}:visible").first.wait_for(timeout=30_000)
+        assert page.locator(f"img.{'dark' if scheme == 'light' else 'light'}:visible").count() == 0
+        assert cards.count() == 2
+        for card in cards.all():
+            box = card.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+            assert box["width"] >= 240
+        page.locator("input").fill("eudoxus")
+        page.locator("a[href='/halving']").wait_for(state="hidden")
+        assert cards.count() == 1
+        page.locator("input").fill("nothing like it")
+        page.get_by_text("No study matches “nothing like it”").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert log.outside == []
+        assert log.wrong == []
