@@ -52,7 +52,7 @@ def band(x: Any, low: Any, high: Any, label: str = "", *, color: str = SOURCE):
         shade,
         both={"color": current().colour(color), "alpha": 0.1},
         bokeh={"line_alpha": 0},
-        mpl={"linewidth": 0},
+        mpl={"facecolor": current().colour(color), "linewidth": 0},
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .axes import frame
 from .layers import Words, figure, rectangles, vector, words
-from .look import SOURCE, TARGET, current, diverging, dress, sequential
+from .look import SOURCE, TARGET, current, diverging, dress, ramp, sequential
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
 OUTLINED = 64  # cells a side that can be seen one by one
@@ -57,9 +57,11 @@ def heatmap(
 
 
 def shaded(matrix: Any) -> np.ndarray:
-    """A matrix as an image (n, m, 3) in the colours of a heat map, from 0 to its largest entry; for ``strip``."""
+    """A matrix as an image (n, m, 3), from 0, a shade that shows its extent, to its largest entry; for ``strip``."""
     matrix = np.nan_to_num(np.asarray(matrix, float))
-    table = np.array([[int(tint[i : i + 2], 16) for i in (1, 3, 5)] for tint in sequential()], np.uint8)
+    table = np.array(
+        [[int(tint[i : i + 2], 16) for i in (1, 3, 5)] for tint in ramp((current().wash, current().source))], np.uint8
+    )
     peak = np.abs(matrix).max(initial=0) or 1.0
     return table[np.clip(np.round(matrix / peak * (len(table) - 1)), 0, len(table) - 1).astype(int)]
 

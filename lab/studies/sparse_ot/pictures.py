@@ -148,13 +148,28 @@ def _cells(result: xr.Dataset) -> Any:
         draw.points(*result.y.values.T, color=draw.TARGET, size=_relative(result.b.values)),
     ]
     names = [str(name) for name in result.axis.values] if result.axis.dtype.kind not in "iu" else ["x₁", "x₂"]
-    common = {"marks": marks, "xlabel": names[0], "ylabel": names[1]}
+    ends = {"xlim": (x0, x1), "ylim": (y0, y1), "xlabel": names[0], "ylabel": names[1]}
     if k == 1:
-        owner = score.argmax(0).reshape(height, width)
-        return draw.cells(owner, (x0, x1), (y0, y1), **common)
+        numbers = draw.text([], [], [])
+        return draw.cells(score.argmax(0).reshape(height, width), marks=[*marks, numbers], **ends)
     sharing = _sharing(score / p["gamma"], mass.mean(), k).reshape(height, width)
-    tints = draw.colours(int(sharing.max()), ordered=True)
-    return draw.cells(sharing - 1, (x0, x1), (y0, y1), tints=tints, **common)
+    free = np.ones(sharing.shape, bool)
+    spots = np.clip((both - (x0, y0)) / (x1 - x0, y1 - y0) * (width, height), 0, (width - 1, height - 1)).astype(int)
+    free[spots[:, 1], spots[:, 0]] = False
+    places = [_middle((sharing == count) & free) for count in np.unique(sharing)]
+    at = np.array([(xs[j], ys[i]) for i, j in places])
+    numbers = draw.text(*at.T, [str(count) for count in np.unique(sharing)], color=draw.INK, side="center")
+    tints = draw.colours(3 * int(sharing.max()), ordered=True, color=draw.MUTED)  # the light third
+    return draw.cells(sharing - 1, tints=tints[: int(sharing.max())], marks=[*marks, numbers], **ends)
+
+
+def _middle(region: np.ndarray) -> tuple[int, int]:
+    """The pixel of a region that is farthest from its border, where a number can be read."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    i, j = np.unravel_index(inside.argmax(), region.shape)
+    return int(i), int(j)
 
 
 def _sharing(v: np.ndarray, b: float, k: int) -> np.ndarray:
@@ -195,13 +210,15 @@ def _value(result: xr.Dataset) -> Any:
     gamma, b = parameters(result)["gamma"], sweep.b.isel(k=0).values
     lp = float(sweep.lp.isel(k=0))
     mass = b if parameters(result)["constraint"] == "columns" else sweep.a.isel(k=0).values
+    top, low = lp + gamma / 2 * float(mass @ mass), float(sweep.lower.min())
     return draw.plot(
         draw.band(k, sweep.lower.values, sweep.upper.values, color=draw.MUTED),
-        draw.hline(lp + gamma / 2 * float(mass @ mass), "LP + ½γ‖b‖²"),
+        draw.hline(top, "LP + ½γ‖b‖²"),
         draw.hline(float(sweep.value[-1]), "quadratic"),
         draw.curve(k, sweep.value.values, color=draw.SOURCE, markers=True),
         mark,
         xlabel="k, most nonzeros in a column", ylabel="optimal value", logx=True, xticks=_ticks(k),
+        ylim=(None, top + 0.12 * (top - low)),
     )  # fmt: skip
 
 
@@ -212,29 +229,42 @@ def _feasibility(result: xr.Dataset) -> Any:
     error = (sweep.row_error_l1 if columns else sweep.column_error_l1).values
     total, counted = float(sweep.a.isel(k=0).sum()), sweep.sizes["col" if columns else "row"]
     return draw.plot(
-        draw.curve(k, error / total, "marginal missed, share of the mass", color=draw.WARN, markers=True),
-        draw.curve(k, sweep.n_ties.values / counted, "tied, share of all", color=draw.SOURCE, markers=True),
+        draw.curve(k, error / total, "mass missed", color=draw.WARN, markers=True),
+        draw.curve(k, sweep.n_ties.values / counted, "columns tied", color=draw.SOURCE, markers=True),
         mark,
-        xlabel="k, most nonzeros in a column", ylabel="share", logx=True, xticks=_ticks(k), ylim=(0, None),
+        xlabel="k, most nonzeros in a column", ylabel="share of the mass, of the columns", logx=True, xticks=_ticks(k), ylim=(0, None),
     )  # fmt: skip
 
 
 # ---- solvers ---------------------------------------------------------------------------------------------------
 
 
+_FORMS = ("semi-dual", "dual")
+_SOLVERS = {"auto": "Newton", "lbfgs": "L-BFGS", "adam": "ADAM", "ladder": "ladder"}
+_LEAST_GAP = 1e-8  # below that the best value is not known
+
+
 def _solvers(study: Study, data: Data) -> dict[str, list]:
-    return {"formulation": ["semi-dual", "dual"], "solver": ["lbfgs", "adam", "ladder"], "max_iterations": [1000]}
+    return {"formulation": list(_FORMS), "solver": list(_SOLVERS)}
 
 
 def _convergence(result: xr.Dataset) -> Any:
-    runs = result.squeeze("max_iterations") if "max_iterations" in result.dims else result
-    best = max(float(runs.history.max()), float(runs.value.max()))
-    traces = {}
-    for formulation in runs.formulation.values:
-        for solver in runs.solver.values:
-            history = runs.history.sel(formulation=formulation, solver=solver).dropna("iteration").values
-            traces[f"{formulation}, {solver}"] = (best - history) / max(abs(best), np.finfo(float).tiny)
-    return draw.convergence(traces, ylabel="relative gap to the best value known", logx=True)
+    # auto is Newton on the semi-dual, and nothing new on the dual
+    runs = {(form, solver): result.sel(formulation=form, solver=solver) for form in _FORMS for solver in _SOLVERS}
+    histories = {key: run.history.dropna("iteration").values for key, run in runs.items() if key != ("dual", "auto")}
+    best = max(float(result.value.max()), *(history.max() for history in histories.values()))
+    last = max(len(history) for history in histories.values())
+    lines = []
+    for (form, solver), history in histories.items():
+        steps = np.append(np.arange(1, len(history) + 1), last)  # the best so far stays when a solver has ended
+        gap = (best - np.append(history, history[-1])) / max(abs(best), np.finfo(float).tiny)
+        color = draw.colours(len(_SOLVERS))[list(_SOLVERS).index(solver)]
+        name = f"{_SOLVERS[solver]}, {form}"
+        lines.append(draw.curve(steps, np.maximum(gap, _LEAST_GAP), name, color=color, dash=form == "dual"))
+    return draw.plot(
+        *lines, xlabel="iteration", ylabel="relative gap to the best value", logx=True, logy=True,
+        ylim=(_LEAST_GAP / 3, 5),
+    )  # fmt: skip
 
 
 # ---- applications ----------------------------------------------------------------------------------------------
@@ -261,7 +291,7 @@ def _routing(result: xr.Dataset) -> Any:
         draw.bars(expert - 0.21, foot + tall * loads[0], base=foot, width=0.4, color=draw.SOURCE),
         draw.bars(expert + 0.21, foot + tall * loads[1], base=foot, width=0.4, color=draw.MUTED),
     ]
-    for lane, (chosen, name, color) in enumerate(((ours, "transport", draw.SOURCE), (theirs, "top k", draw.MUTED))):
+    for lane, (chosen, name, color) in enumerate(((ours, "OT", draw.SOURCE), (theirs, "top k", draw.MUTED))):
         at, missed = n - 0.1 + lane * 0.16 * n, np.flatnonzero(~chosen.any(1))
         marks += [
             draw.points(np.full(missed.size, at), place[missed], color=color, size=0.5),
