@@ -30,7 +30,7 @@ _CARD = """
   box-sizing: border-box; min-width: 0; }
 """
 _PICTURE = """
-:host { opacity: var(--shown, 1); transition: opacity .15s; margin-top: 6px; min-width: 0; }
+:host { opacity: var(--shown, 1); transition: opacity .15s; margin-top: -14px; min-width: 0; min-height: 300px; }
 :host(.stale) { opacity: .4; transition: opacity .2s .25s; }
 """
 _GRID = """
@@ -119,9 +119,7 @@ class Card:
         self._say(note=sentence, again=True)
 
     def _say(self, note: str = "", part: float | None = None, again: bool = False) -> None:
-        self.head.draw(
-            title=self.picture.title, caption=self.picture.caption, note=note, part=part, again=again
-        )
+        self.head.draw(title=self.picture.title, caption=self.picture.caption, note=note, part=part, again=again)
 
     def _show(self, result: xr.Dataset) -> None:
         self._drawn = result

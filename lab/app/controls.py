@@ -5,6 +5,7 @@ study then says what every control shows, so a preset or a link moves the contro
 """
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
     """One control: its kind, its words, and the range that the method, the slider and the data leave."""
     title = parameter.symbol or name.replace("_", " ")
     unit = f" ({parameter.unit})" if parameter.unit and parameter.unit != "1" else ""
-    item: dict[str, Any] = {"name": name, "title": title, "doc": (parameter.doc or "").rstrip(".") + unit}
+    doc = (parameter.doc or "").rstrip(".")
+    item: dict[str, Any] = {"name": name, "title": title, "doc": doc + unit, "brief": brief(doc) + unit}
     match parameter:
         case Choice():
             options = [str(option) for option in parameter.objects]
@@ -83,6 +85,11 @@ def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
             return item | {"kind": "number", "low": low, "high": high, "log": log, "whole": whole, "slider": slides}
         case _:
             raise TypeError(f"there is no control for a {type(parameter).__name__}")
+
+
+def brief(doc: str) -> str:
+    """The first clause: what stands beside a control, the whole being its tooltip."""
+    return re.split(r"[;:]| \(|, (?:so|which|where|when|for|with)\b", doc, maxsplit=1)[0]
 
 
 def span(parameter: Real | Whole, limit: Any) -> tuple[float | None, float | None]:
@@ -238,8 +245,8 @@ def words(session: Session) -> str:
     attrs = session.result.attrs
     if not session.fresh:
         return "The pictures show an earlier run"
-    compiled = f", compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else ""
-    return f"Finished in {theme.duration(attrs['run_seconds'])}{compiled}"
+    compiled = f" · compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else ""
+    return f"Done in {theme.duration(attrs['run_seconds'])}{compiled}"
 
 
 def eta(progress: Progress) -> float:

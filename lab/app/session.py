@@ -70,7 +70,7 @@ class Session(param.Parameterized):
         """Load the data and run for the first time; later calls do nothing."""
         if not self._started:
             self._started = True
-            self._adopt(self.study, [])
+            self._adopt(self.study, self.notices)
 
     def set(self, **values: Any) -> None:
         """Change parameters. A value that is not allowed leaves everything as it is and says so in ``error``."""
@@ -209,6 +209,9 @@ class Session(param.Parameterized):
     def _adopt(self, study: Study, notices: list[str]) -> None:
         """Make ``study`` the present one as soon as its data are at hand."""
         self._loader.abandon()
+        if not self._started:
+            self.param.update(study=study, notices=notices, error="", preset=self._preset_of(study))
+            return
         if self._same_data(study) or isinstance(study.data, Data):
             self._settle(study, study.data if isinstance(study.data, Data) else self.data, notices)
         elif not self.live:
@@ -232,8 +235,7 @@ class Session(param.Parameterized):
         study, moved = _fitted(study, data)
         notices = [*notices, *moved, *data.notices]
         self.param.update(study=study, data=data, notices=notices, error="", preset=self._preset_of(study), fresh=False)
-        if self._started:
-            self._run()
+        self._run()
 
     def _run(self) -> None:
         study = self.study
@@ -252,7 +254,7 @@ class Session(param.Parameterized):
 
     def _not_loaded(self, sentence: str) -> None:
         self._refuse(sentence)
-        if self._started and self.data is not None and not self.fresh:
+        if self.data is not None and not self.fresh:
             self._run()  # the run that the request had abandoned
 
     def _refuse(self, sentence: str) -> None:

@@ -5,11 +5,12 @@ import threading
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
-from urllib.parse import parse_qsl
+from typing import Any
 
 import jax
 import panel as pn
 import param
+from panel.io.server import Server, get_server
 
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
@@ -81,33 +82,31 @@ def serve(
     print(f"{_NAME} is at http://{seen}", flush=True)
     if show:
         server.io_loop.add_callback(server.show, "/")
-    try:
-        server.run_until_shutdown()
-    except KeyboardInterrupt:
-        server.stop()
+    server.run_until_shutdown()
 
 
-def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None = None):
-    """The server that ``serve`` runs, not yet started: for tests and for those who embed it."""
+def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None = None, warm: bool = True) -> Server:
+    """The server that ``serve`` runs, not yet started: for tests and for those who embed it.
+
+    Args:
+        warm: run the default of each study in the background, so that the first visitor does not wait for compilation.
+    """
     _begin()
     studies = catalogue()
-    routes = {"/": gallery_page} | {study.slug: _route(study) for study in studies}
+    routes: dict[str, Any] = {"/": gallery_page} | {study.slug: _route(study) for study in studies}
     origins = {address} if address else {f"{name}:{port}" for name in {host, "localhost", "127.0.0.1"}}
-    server = pn.serve(
+    server = get_server(
         routes,
         port=port,
         address=host,
         websocket_origin=sorted(origins) if port else None,
         title={"/": _NAME} | {study.slug: study.title for study in studies},
-        start=False,
-        show=False,
-        threaded=False,
-        verbose=False,
         liveness=True,
-        session_history=0,
+        session_history="0",
         websocket_max_message_size=_MESSAGE,
     )
-    threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()
+    if warm:
+        threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()
     return server
 
 
@@ -140,7 +139,7 @@ def _begin() -> None:
     backends()
 
 
-def _shell(main, *, title: str, owner: param.Parameterized, column=None, search=None, crumbs: tuple[str, ...] = ()):
+def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tuple[str, ...] = ()):
     """A whole page: the top bar, the column of inputs, the rest."""
     _begin()
     scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
@@ -151,13 +150,18 @@ def _shell(main, *, title: str, owner: param.Parameterized, column=None, search=
     if search is not None:
         template.add_panel("search", search)
     precision = "float64" if jax.config.jax_enable_x64 else "float32"
-    said = {"device": f"{device()} · {precision}".replace(", ", " · "), "css": theme.root_css() + theme.asset("page.css")}
+    said = {
+        "device": f"{device()} · {precision}".replace(", ", " · "),
+        "css": theme.root_css() + theme.asset("page.css"),
+    }
     for name, value in said.items() | {"home": "./", "crumbs": crumbs}.items():
         template.add_variable(name, value)
     template.add_variable("column", column is not None)
     template.add_variable("search", search is not None)
-    template.add_variable("favicon", "data:image/svg+xml;base64," + b64encode(theme.asset("mark.svg").encode()).decode())
-    template.title = title
+    template.add_variable(
+        "favicon", "data:image/svg+xml;base64," + b64encode(theme.asset("mark.svg").encode()).decode()
+    )
+    template.add_variable("title", title)
     return template
 
 
@@ -166,5 +170,5 @@ def _wants_dark() -> bool:
 
 
 def _query() -> dict[str, str]:
-    search = pn.state.location.search if pn.state.location else ""
-    return dict(parse_qsl((search or "").lstrip("?")))
+    arguments = pn.state.session_args or {}
+    return {name: values[-1].decode(errors="replace") for name, values in arguments.items() if values}

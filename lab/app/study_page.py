@@ -176,6 +176,8 @@ def headline(study: Study, result: Any) -> list[str]:
     """The scalars that matter, each with what it is and whether it is as it should be; then convergence and time."""
     cells = []
     for declared in study.results:
+        if declared.name == "converged":  # told in words below
+            continue
         if declared.headline and declared.name in result and not result[declared.name].dims:
             value = result[declared.name].item()
             mood = declared.judge(value, result) if declared.judge else ""
@@ -186,7 +188,9 @@ def headline(study: Study, result: Any) -> list[str]:
         cells.append(_cell("converged", after, "good", "the stopping rule was met"))
     else:
         cells.append(_cell(attrs["reason"].replace("_", " "), after, "warn", attrs["advice"]))
-    compiled = f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
+    compiled = (
+        f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
+    )
     cells.append(_cell(theme.duration(attrs["run_seconds"]), f"run · {compiled}", "", "time of the last run"))
     return cells
 

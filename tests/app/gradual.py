@@ -146,7 +146,8 @@ class Gradual(Study):
         run = loop(_METHOD, problem, warm, max_iterations=2000)
         points = {name: np.asarray(inputs[name]) for name in ("x", "y") if name in inputs}
         return {
-            "values": run.state, "total": run.state.sum(), "gap": _gap(problem, run.state), "history": run.trace.get("gap", np.zeros(0)),
+            "values": run.state, "total": run.state.sum(), "gap": _gap(problem, run.state),
+            "history": run.trace.get("gap", np.zeros(0)),
             "iterations": run.iterations, "reason": run.reason, "warm": run.state, **points,
         }  # fmt: skip
 

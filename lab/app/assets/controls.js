@@ -38,7 +38,7 @@ const number = (item, send) => {
     box.value = item.whole ? next : Number(next.toPrecision(3))
     submit(box.value)
   })
-  const name = h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.doc))
+  const name = h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.brief))
   const row = h("div", {class: "head"}, name, box)
   if (!item.slider) {
     const element = h("div", {class: "control"}, row)
@@ -94,7 +94,7 @@ const segmented = (item, send) => {
 }
 
 const caption = (item) => h("div", {class: "head"},
-  h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.doc)))
+  h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.brief)))
 
 const select = (item, send) => {
   const list = h("select", {"aria-label": item.title, name: item.name, onchange: () => send(item.name, list.value)},
@@ -105,7 +105,7 @@ const select = (item, send) => {
 const toggle = (item, send) => {
   const box = h("input", {type: "checkbox", role: "switch", "aria-label": item.title, name: item.name,
     onchange: () => send(item.name, String(box.checked))})
-  const row = h("div", {class: "head"}, h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.doc)), box)
+  const row = h("div", {class: "head"}, h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.brief)), box)
   return {element: h("div", {class: "control"}, row), show: (text) => { box.checked = text === "true" }}
 }
 

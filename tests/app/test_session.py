@@ -1,0 +1,299 @@
+"""The state of a page, without a browser: what is set, refused, moved into range, abandoned, stopped."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab import datasets
+from lab.app import controls
+from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner
+from lab.app.session import Session
+from lab.numerics import Progress
+from lab.studies import load_file
+
+Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
+
+
+def settled(session, seconds=20.0):
+    until = time.monotonic() + seconds
+    while session.busy and time.monotonic() < until:
+        time.sleep(0.005)
+    assert not session.busy
+    return session
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    settled_session = Session(Gradual)
+    settled_session.start()
+    settled(settled_session)
+
+
+@pytest.fixture
+def session(compiled):
+    made = Session(Gradual)
+    made.start()
+    yield settled(made)
+    made.close()
+
+
+def test_nothing_runs_before_start():
+    made = Session(Gradual)
+    made.set(gamma=2.0)
+    assert (made.busy, made.result, made.study.gamma) == (False, None, 2.0)
+
+
+def test_each_change_is_a_new_study_and_a_new_result(session):
+    before = session.study
+    session.set(gamma=3.0)
+    settled(session)
+    assert before.gamma == 1.0
+    assert session.study is not before
+    assert session.fresh
+    assert float(session.result.total) == pytest.approx(3.0, abs=1e-5)
+    assert session.result.attrs["programs_compiled"] == 0
+
+
+def test_a_refused_value_leaves_everything_and_says_why(session):
+    study, result = session.study, session.result
+    session.set(rate=2.0)
+    assert session.error == "rate = 2.0 is not allowed: it must be a number above 0 and up to 1"
+    session.set_text("k", "many")
+    assert session.error.startswith("k = 'many' is not allowed: it must be a whole number")
+    session.set(k=33)
+    assert "from 1 to 32, the data have 32 sources" in session.error
+    assert session.study is study
+    assert session.result is result
+    session.set(k=3)
+    assert session.error == ""
+
+
+def test_a_typed_number_is_taken_exactly(session):
+    session.set_text("gamma", " 0.123456789 ")
+    assert session.study.gamma == 0.123456789
+
+
+def test_other_data_move_parameters_into_range_with_a_notice(session):
+    session.set(k=30)
+    session.set_data("gaussians-2d")
+    assert session.study.k == 20
+    assert session.notices == ["k was 30, the data allow 1 to 20: set to 20"]
+
+
+def test_data_that_are_not_there_are_refused_and_the_page_goes_on(session):
+    session.set_data("no-such-data")
+    assert "no-such-data" in session.error
+    settled(session)
+    assert session.data.name == "bump-to-bump"
+    session.set(gamma=2.0)
+    assert float(settled(session).result.total) == pytest.approx(2.0, abs=1e-5)
+
+
+def test_presets_are_known_by_their_values(session):
+    session.set(gamma=50.0)
+    assert session.preset == "strong"
+    session.set(k=5)
+    assert session.preset == ""
+    session.apply_preset("plane")
+    settled(session)
+    assert (session.preset, session.study.gamma, session.data.name) == ("plane", 1.0, "gaussians-2d")
+
+
+def test_a_link_restores_the_state(session):
+    session.set(gamma=0.25, k=7, regularizer="k-sparse", slow=False, rate=0.75)
+    other = Session(Gradual)
+    other.from_query(session.to_query())
+    other.start()
+    assert settled(other).study.values() == session.study.values()
+    assert other.notices == []
+
+
+def test_a_link_out_of_range_is_clamped_with_a_notice():
+    made = Session(Gradual)
+    made.from_query({"k": "99", "gamma": "1e9", "rate": "0", "regularizer": "magic", "tolerance": "nan", "utm": "x"})
+    made.start()
+    settled(made)
+    assert (made.study.k, made.study.gamma, made.study.rate) == (32, 1e4, 0.5)
+    assert "k was 99, the data allow 1 to 32: set to 32" in made.notices
+    assert "gamma was 1e+09, the method allows 0.0001 to 10000: set to 10000" in made.notices
+    assert sum("left as it was" in notice for notice in made.notices) == 3
+
+
+def test_a_link_names_no_files(tmp_path):
+    np.savez(tmp_path / "mine.npz", cost=np.ones((2, 2)), a=np.ones(2) / 2, b=np.ones(2) / 2)
+    made = Session(Gradual)
+    made.from_query({"data": str(tmp_path / "mine.npz")})
+    assert made.study.data == "bump-to-bump"
+    assert "which this page does not have" in made.notices[0]
+
+
+def test_dragged_points_are_data_of_their_own(session):
+    session.apply_preset("plane")
+    x = settled(session).data.arrays["x"] + 1.0
+    session.edit_points("x", x)
+    settled(session)
+    assert session.data.title.endswith("edited")
+    np.testing.assert_array_equal(session.result.x, x)
+    session.edit_points("x", np.zeros((3, 2)))  # a drag of points that are no longer there
+    np.testing.assert_array_equal(session.data.arrays["x"], x)
+    assert "data" not in session.to_query()
+    assert isinstance(session.study.data, datasets.Data)
+
+
+def test_stop_keeps_the_best_so_far(session):
+    session.set(rate=0.001, gamma=5.0, slow=True)
+    while session.progress is None:
+        time.sleep(0.005)
+    began = time.monotonic()
+    session.stop()
+    settled(session)
+    assert time.monotonic() - began < 0.3
+    assert session.result.attrs["reason"] == "stopped"
+    assert session.fresh
+    assert 1.0 < float(session.result.total) < 5.0  # on its way from the warm start to the limit
+
+
+def test_the_latest_wins(session):
+    results = []
+    session.param.watch(lambda event: results.append(float(event.new.attrs["seed"])), "result")
+    for seed in range(1, 9):
+        session.set(rate=0.01, slow=True, seed=seed)
+    session.set(slow=False)
+    settled(session)
+    assert results == [8.0]
+
+
+def test_a_fault_is_told_in_a_sentence_and_the_last_result_stays(session):
+    result = session.result
+    session.set(fail=True)
+    settled(session)
+    assert session.error == "something went wrong in the computation: RuntimeError: broken on purpose"
+    assert session.result is result
+    assert not session.fresh
+    session.set(fail=False)
+    assert settled(session).error == ""
+
+
+def test_sweeps_are_computed_once_and_do_not_depend_on_what_they_sweep(session):
+    picture, got = Gradual.pictures.against_gamma, []
+    calls = {"progress": lambda p: None, "done": got.append, "failed": got.append}
+    assert session.sweep(picture, wait=0.0, calls=calls) is None
+    until = time.monotonic() + 20
+    while not got and time.monotonic() < until:
+        time.sleep(0.005)
+    np.testing.assert_allclose(got[0].total, [0.1, 1.0, 10.0], rtol=1e-4)
+    session.set(gamma=7.0)
+    settled(session)
+    known = session.sweep(picture, wait=0.0, calls=calls)
+    assert known is not None
+    assert '"gamma": 7.0' in known.attrs["parameters"]
+    session.set(rate=0.25)
+    settled(session)
+    assert session.sweep(picture, wait=0.0, calls=calls) is None
+
+
+# ---- the runner --------------------------------------------------------------------------------------------------
+
+
+def test_the_lane_serves_by_priority_then_arrival():
+    lane, order = Lane(), []
+    lane.enter(RUN, lambda: True)
+    threads = []
+    for name, priority in (("sweep", SWEEP), ("first", RUN), ("second", RUN)):
+
+        def work(name=name, priority=priority):
+            lane.enter(priority, lambda: True)
+            order.append(name)
+            lane.leave()
+
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+        time.sleep(0.05)
+    lane.leave()
+    for thread in threads:
+        thread.join(2)
+    assert order == ["first", "second", "sweep"]
+
+
+def test_who_is_no_longer_wanted_leaves_the_queue():
+    lane = Lane()
+    lane.enter(RUN, lambda: True)
+    with pytest.raises(Abandoned):
+        lane.enter(RUN, lambda: False)
+    lane.leave()
+    lane.enter(RUN, lambda: True)  # the lane is free again
+    lane.leave()
+
+
+def test_a_long_run_of_one_page_lets_another_page_through():
+    one, other = Runner(lambda call: call()), Runner(lambda call: call())
+    reached, finished = threading.Event(), threading.Event()
+
+    def long(report):
+        for i in range(10_000):
+            time.sleep(0.002)
+            reached.set()
+            report(Progress(i, 10_000, {}, None, 0.0))
+
+    one.submit(long)
+    assert reached.wait(5)
+    other.submit(lambda report: 42, done=lambda answer: finished.set())
+    assert finished.wait(1)
+    assert one.busy
+    one.abandon()
+
+
+def test_progress_comes_at_ten_hertz():
+    told, finished = [], threading.Event()
+    runner = Runner(lambda call: call())
+
+    def work(report):
+        until, i = time.monotonic() + 0.55, 0
+        while time.monotonic() < until:
+            time.sleep(0.001)
+            report(Progress(i := i + 1, 1000, {}, None, 0.0))
+
+    runner.submit(work, progress=told.append, done=lambda answer: finished.set())
+    assert finished.wait(5)
+    assert 3 <= len(told) <= 7
+
+
+# ---- controls ------------------------------------------------------------------------------------------------------
+
+
+def items(session):
+    return {item["name"]: item for group in controls.groups(session.study, session.data) for item in group["items"]}
+
+
+def test_controls_follow_from_the_declaration(session):
+    found = items(session)
+    assert list(found) == ["k", "gamma", "regularizer", "rate", "tolerance", "slow", "fail", "seed"]
+    assert {name: item["kind"] for name, item in found.items()} == {
+        "k": "number", "gamma": "number", "regularizer": "segmented", "rate": "number", "tolerance": "number",
+        "slow": "switch", "fail": "switch", "seed": "number",
+    }  # fmt: skip
+    assert (found["k"]["low"], found["k"]["high"], found["k"]["whole"]) == (1, 32, True)
+    assert (found["gamma"]["low"], found["gamma"]["high"], found["gamma"]["log"]) == (1e-2, 1e2, True)
+    assert found["gamma"]["title"] == "γ"
+
+
+def test_the_data_narrow_the_sliders(session):
+    session.set_data("gaussians-2d")
+    assert items(session)["k"]["high"] == 20
+
+
+@pytest.mark.parametrize("value", [0.1 + 0.2, 1e-7, 5, True, "k-sparse"])
+def test_the_text_of_a_control_is_read_back(value):
+    name = {float: "gamma", int: "k", bool: "slow", str: "regularizer"}[type(value)]
+    read = Gradual.parameters()[name].parse(controls.text(value))
+    assert read == pytest.approx(value, rel=1e-11) if isinstance(value, float) else read == value
+
+
+def test_long_docs_are_cut_at_the_first_clause():
+    assert (
+        controls.brief("most sources that a target may have; rows otherwise") == "most sources that a target may have"
+    )
+    assert controls.brief("seed of all that is random") == "seed of all that is random"
