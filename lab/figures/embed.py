@@ -20,7 +20,7 @@ _SVG = "http://www.w3.org/2000/svg"
 
 def embed(figure: bytes, format: str, recipe: Mapping[str, Any]) -> bytes:
     """The figure with the recipe inside: a PDF attachment, an SVG ``<metadata>``, a PNG ``iTXt`` chunk."""
-    text = json.dumps(recipe, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    text = json.dumps(recipe, ensure_ascii=False, allow_nan=False)  # in order: that of swept parameters counts
     return {"pdf": _into_pdf, "svg": _into_svg, "png": _into_png}[format](figure, text)
 
 

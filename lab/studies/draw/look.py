@@ -25,6 +25,7 @@ class Theme:
     ink: str
     muted: str
     line: str
+    wash: str
     source: str
     target: str
     good: str
@@ -51,6 +52,7 @@ _LIGHT = Theme(
     ink="#1b2430",
     muted="#667080",
     line="#c3cad5",
+    wash="#edf1f8",
     source="#2456a6",
     target="#d1662b",
     good="#2d7d5a",
@@ -62,6 +64,7 @@ _DARK = Theme(
     ink="#e6eaf0",
     muted="#98a3b3",
     line="#475364",
+    wash="#252d3a",
     source="#7aa7de",
     target="#e58c5a",
     good="#6cc09a",
