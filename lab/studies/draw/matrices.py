@@ -59,9 +59,8 @@ def heatmap(
 def shaded(matrix: Any) -> np.ndarray:
     """A matrix as an image (n, m, 3), from 0, a shade that shows its extent, to its largest entry; for ``strip``."""
     matrix = np.nan_to_num(np.asarray(matrix, float))
-    table = np.array(
-        [[int(tint[i : i + 2], 16) for i in (1, 3, 5)] for tint in ramp((current().wash, current().source))], np.uint8
-    )
+    tints = ramp((current().wash, current().source))
+    table = np.array([[int(tint[i : i + 2], 16) for i in (1, 3, 5)] for tint in tints], np.uint8)
     peak = np.abs(matrix).max(initial=0) or 1.0
     return table[np.clip(np.round(matrix / peak * (len(table) - 1)), 0, len(table) - 1).astype(int)]
 

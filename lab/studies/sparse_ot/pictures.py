@@ -195,6 +195,10 @@ def _along_k(result: xr.Dataset) -> tuple[xr.Dataset, Any]:
     return sweep, draw.vline(at, f"k = {p['k']}" if p["regularizer"] == "k-sparse" else p["regularizer"])
 
 
+def _counted(result: xr.Dataset) -> str:
+    return f"k, most nonzeros in a {parameters(result)['constraint'].removesuffix('s')}"
+
+
 def _ticks(k: np.ndarray) -> list[tuple[float, str]]:
     powers = [value for value in k if value & (value - 1) == 0]
     return [(int(value), str(value)) for value in (powers if len(powers) > 2 else k)]
@@ -217,7 +221,7 @@ def _value(result: xr.Dataset) -> Any:
         draw.hline(float(sweep.value[-1]), "quadratic"),
         draw.curve(k, sweep.value.values, color=draw.SOURCE, markers=True),
         mark,
-        xlabel="k, most nonzeros in a column", ylabel="optimal value", logx=True, xticks=_ticks(k),
+        xlabel=_counted(result), ylabel="optimal value", logx=True, xticks=_ticks(k),
         ylim=(None, top + 0.12 * (top - low)),
     )  # fmt: skip
 
@@ -230,9 +234,9 @@ def _feasibility(result: xr.Dataset) -> Any:
     total, counted = float(sweep.a.isel(k=0).sum()), sweep.sizes["col" if columns else "row"]
     return draw.plot(
         draw.curve(k, error / total, "mass missed", color=draw.WARN, markers=True),
-        draw.curve(k, sweep.n_ties.values / counted, "columns tied", color=draw.SOURCE, markers=True),
+        draw.curve(k, sweep.n_ties.values / counted, "columns tied" if columns else "rows tied", markers=True),
         mark,
-        xlabel="k, most nonzeros in a column", ylabel="share of the mass, of the columns", logx=True, xticks=_ticks(k), ylim=(0, None),
+        xlabel=_counted(result), ylabel="share of all", logx=True, xticks=_ticks(k), ylim=(0, None),
     )  # fmt: skip
 
 
