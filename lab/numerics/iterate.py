@@ -18,7 +18,7 @@ import enum
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +91,7 @@ type Report = Callable[[Progress], bool | None]
 """Called after every chunk. Return True to end the loop and keep the state; raise to abandon it."""
 
 
+@runtime_checkable
 class Loop(Protocol):
     """What a study's ``compute`` receives: ``pure`` or a ``Chunked``."""
 

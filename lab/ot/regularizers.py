@@ -7,7 +7,7 @@ A regularizer gives the maximisers; the values follow by substitution. Strengths
 compiled program serves every value of them.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from lab.numerics.projections import share, simplex, sparse_simplex
 from lab.numerics.select import largest
 
 
+@runtime_checkable
 class Regularizer(Protocol):
     """What the operators and the solvers ask of a regularizer. It is a NamedTuple of traced scalars."""
 
