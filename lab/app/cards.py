@@ -11,6 +11,7 @@ import numpy as np
 import panel as pn
 import param
 import xarray as xr
+from holoviews.streams import Pipe
 
 import lab.studies.draw as drawing
 from lab.numerics import Progress
@@ -153,7 +154,7 @@ class Card:
                 self._pipe.send(element)
             return
         self._layers = layers
-        self._pipe = hv.streams.Pipe(data=element)
+        self._pipe = Pipe(data=element)
         self._picture[:] = [
             pn.pane.HoloViews(
                 hv.DynamicMap(lambda data: data, streams=[self._pipe]), backend="bokeh",

@@ -88,7 +88,7 @@ class Runner:
         post: calls a function in the owner's thread; ``poster()`` makes one.
     """
 
-    def __init__(self, post: Callable[[Callable[[], None]], None], priority: int = RUN):
+    def __init__(self, post: Callable[[Callable[[], None]], object], priority: int = RUN):
         self._post = post
         self._priority = priority
         self._job: Job | None = None
@@ -187,7 +187,7 @@ class _LeftTheLane(Abandoned):
     """Abandoned while another job had the lane."""
 
 
-def poster() -> tuple[Callable[[Callable[[], None]], None], bool]:
+def poster() -> tuple[Callable[[Callable[[], None]], object], bool]:
     """How to call into the page that is being built, from any thread; and whether that page has an event loop.
 
     On a server the document's lock is taken; in a notebook the kernel's loop is used; elsewhere the call is made where

@@ -102,7 +102,6 @@ def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None =
         websocket_origin=sorted(origins) if port else None,
         title={"/": _NAME} | {study.slug: study.title for study in studies},
         liveness=True,
-        session_history="0",
         websocket_max_message_size=_MESSAGE,
     )
     if warm:
