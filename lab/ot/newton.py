@@ -23,6 +23,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Method, Reason
@@ -60,45 +61,70 @@ class State(NamedTuple):
 
 
 def _solve_columns(work: Work, alpha: Array, center: Array, delta: Array, guess: Columns) -> Columns:
+    """Newton's method on the column sum as a function of theta, inside a bracket; kappa follows theta."""
     cost, a, b = work.problem
     gamma, k = work.regularizer.gamma, jnp.asarray(work.regularizer.k, jnp.int32)
     v = alpha[:, None] - cost + delta * center
     top = v.max(axis=0)
     eps = jnp.finfo(v.dtype).eps
-
-    def at(theta, kappa):
-        u = v - theta[None, :]
-        q = share(u, k, 1 / kappa)
-        kappa = jnp.where(jnp.isinf(q), 0.0, 1 / q)
-        full = (u >= kappa[None, :]) & (u > 0)
-        tied = (u > 0) & ~full
-        return u, kappa, full, tied
+    stiff = 1 / (gamma + delta)
 
     def improve(carry):
         low, high, theta, kappa, _, count = carry
-        u, kappa, full, tied = at(theta, kappa)
+        u = v - theta[None, :]
+        q = share(u, k, 1 / kappa)
+        kappa = jnp.where(jnp.isinf(q), 0.0, 1 / q)
+        positive = u > 0
+        full = positive & (u >= kappa[None, :])
+        n_positive = positive.sum(axis=0, dtype=jnp.int32)
         n_full = full.sum(axis=0, dtype=jnp.int32)
-        n_tied = tied.sum(axis=0, dtype=v.dtype)
-        t = jnp.where(full, (u + (kappa * gamma / delta)[None, :]) / (gamma + delta), jnp.maximum(u, 0.0) / delta)
+        n_tied = n_positive - n_full
+        t = jnp.where(full, (u + (kappa * gamma / delta)[None, :]) * stiff, jnp.maximum(u, 0.0) / delta)
         excess = t.sum(axis=0) - b
-        widening = jnp.where(n_tied > 0, n_tied / jnp.maximum(k - n_full, 1), 0.0)
-        slope = n_full * (1 + gamma / delta * widening) / (gamma + delta) + n_tied / delta
-        low, high = jnp.where(excess >= 0, theta, low), jnp.where(excess <= 0, theta, high)
-        move = excess / jnp.maximum(slope, 1 / (gamma + delta))
+        slope = _slope(n_full, n_tied, k, gamma, delta)
+        move = excess / jnp.maximum(slope, stiff)
         settled = (jnp.abs(move) <= 4 * eps * (jnp.abs(top) + jnp.abs(theta))) | (jnp.abs(excess) <= 4 * eps * b)
+        low, high = jnp.where(excess >= 0, theta, low), jnp.where(excess <= 0, theta, high)
         new = theta + move
+
+        # With exactly k positive rows, all full, the column fixes theta - kappa gamma / delta only. Put theta on the next
+        # row below: kappa then covers an interval, where the column sum jumps as a function of theta.
+        below = jnp.where(positive, -jnp.inf, v).max(axis=0)
+        room = jnp.where(positive, v, jnp.inf).min(axis=0) - below
+        jumps = (n_positive == k) & (kappa == 0) & (new < below)
+        wanted = (below - new) * delta / gamma
+        inside = jumps & (wanted <= room)
+        beyond = jumps & ~inside
+        lack = k * stiff * (room * gamma / delta - (below - new))  # of the column sum at theta = below, kappa = room
+        high = jnp.where(jumps, below, high)
+        new = jnp.where(beyond, below + lack / _slope(k - 1, jnp.full_like(n_tied, 2), k, gamma, delta), new)
         new = jnp.where((new >= low) & (new <= high), new, (low + high) / 2)
-        return low, high, jnp.where(settled, theta, new), kappa, settled.all(), count + 1
+        theta = jnp.where(inside, below, jnp.where(settled, theta, new))
+        kappa = jnp.where(inside, wanted, kappa)
+        settled |= inside
+        return low, high, theta, kappa, settled, count + 1
+
+    def guarded(carry):
+        new = improve(carry)
+        # a settled column keeps its answer: theta on a row would be read as another column
+        return (*(jnp.where(carry[4], old, now) for old, now in zip(carry[:5], new[:5], strict=True)), new[5])
 
     low = top - (gamma + delta) * b
-    start = (low, top, jnp.clip(guess.theta, low, top), guess.kappa, jnp.array(False), jnp.int32(0))
-    _, _, theta, kappa, _, _ = jax.lax.while_loop(lambda carry: ~carry[4] & (carry[5] < 80), improve, start)
-    u, kappa, full, tied = at(theta, kappa)
-    t = jnp.where(full, (u + (kappa * gamma / delta)[None, :]) / (gamma + delta), jnp.maximum(u, 0.0) / delta)
+    start = (low, top, jnp.clip(guess.theta, low, top), guess.kappa, jnp.zeros(b.shape, bool), jnp.int32(0))
+    _, _, theta, kappa, _, _ = jax.lax.while_loop(lambda carry: ~carry[4].all() & (carry[5] < 80), guarded, start)
+    u = v - theta[None, :]
+    full = (u > 0) & (u >= kappa[None, :])
+    t = jnp.where(full, (u + (kappa * gamma / delta)[None, :]) * stiff, jnp.maximum(u, 0.0) / delta)
     t = t * (b / t.sum(axis=0))[None, :]
     penalty = _penalty(work, t, Columns(delta, t, theta, kappa), delta, full)
     smooth = (alpha[:, None] - cost) * t - delta / 2 * (t - center) ** 2
     return Columns(alpha @ a - (smooth.sum(axis=0) - penalty).sum(), t, theta, kappa)
+
+
+def _slope(n_full: ArrayLike, n_tied: Array, k: Array, gamma: Array, delta: Array) -> Array:
+    """Minus the derivative of the column sum in theta; kappa widens by n_tied / (k - n_full) for each unit."""
+    widening = jnp.where(n_tied > 0, n_tied / jnp.maximum(k - n_full, 1), 0.0)
+    return n_full * (1 + gamma / delta * widening) / (gamma + delta) + n_tied / delta
 
 
 def _penalty(work: Work, t: Array, columns: Columns, delta: Array, full: Array) -> Array:
