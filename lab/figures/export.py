@@ -113,6 +113,7 @@ def _render(drawn: Any, kind: str, width: float, height: float | None, style: St
                 figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
             figure.set_size_inches(width, height or _height(figure, width))
             _make_room(figure)
+            _fit_titles(figure)
             figure.savefig(
                 out, format=kind, dpi=style.dpi, transparent=True, bbox_inches=None, metadata=_plain_metadata(kind)
             )
@@ -185,6 +186,19 @@ def _height(figure: "Figure", width: float) -> float:
 
 def _is_equal(axes: Any) -> bool:
     return axes.get_aspect() in ("equal", 1.0)
+
+
+def _fit_titles(figure: "Figure") -> None:
+    """Shrink the titles of images that stand side by side until none runs into the next."""
+    for axes in figure.axes:
+        words = [text for text in axes.texts if text.get_text()]
+        if axes.axison or len({text.get_position()[1] for text in words}) > 1:
+            continue
+        boxes = sorted((text.get_window_extent() for text in words), key=lambda box: box.x0)
+        limits = [*(box.x0 for box in boxes[1:]), figure.bbox.x1]
+        share = min(((end - box.x0) / (box.width + 3) for box, end in zip(boxes, limits, strict=False)), default=1.0)
+        for text in words:
+            text.set_fontsize(float(text.get_fontsize()) * min(1.0, max(share, 0.5)))
 
 
 def _make_room(figure: "Figure") -> None:

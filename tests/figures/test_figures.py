@@ -4,6 +4,8 @@ import io
 import json
 import re
 import threading
+from importlib import import_module
+from itertools import pairwise
 
 import holoviews as hv
 import numpy as np
@@ -220,6 +222,19 @@ def test_threads_export_at_once_and_leave_no_trace():
 def test_a_picture_can_be_any_holoviews_object():
     layout = hv.Curve([1, 2, 3]) + hv.Image(np.eye(3))
     assert exported(layout, "pdf", width="text").startswith(b"%PDF")
+
+
+def test_titles_side_by_side_do_not_touch(monkeypatch):
+    from matplotlib import pyplot
+
+    drawn = []
+    monkeypatch.setattr(import_module("lab.figures.export"), "_close", drawn.append)
+    exported(draw.strip({f"a long title, number {k}": np.zeros((8, 8, 3)) for k in range(4)}), "png")
+    boxes = [text.get_window_extent() for text in drawn[0].axes[0].texts if text.get_text()]
+    pyplot.close(drawn[0])
+    assert len(boxes) == 4
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert boxes[-1].x1 <= drawn[0].bbox.x1
 
 
 def test_print_is_black_on_nothing():

@@ -1,6 +1,7 @@
 """The drawing vocabulary: every picture in both backends and all themes, live updates, colours that can be read."""
 
 import io
+import shutil
 
 import holoviews as hv
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse
 from bokeh.document import Document
 from bokeh.models import GlyphRenderer
 from bokeh.protocol import Protocol
+from matplotlib import pyplot
 
 from lab.studies import draw
 from lab.studies.draw import look
@@ -96,8 +98,6 @@ def bokeh_plot(picture):
 
 
 def mpl_png(picture) -> bytes:
-    from matplotlib import pyplot
-
     look.backends()
     figure = hv.renderer("matplotlib").get_plot(picture).state
     buffer = io.BytesIO()
@@ -210,6 +210,7 @@ def test_row_zero_is_at_the_bottom_and_cells_are_where_they_belong():
     uneven = next(e for e in draw.heatmap(matrix, cols=10 * np.arange(5) + 100.0) if isinstance(e, hv.Image))
     assert uneven[140.0, 0.0] == 1.0
     figure = hv.renderer("matplotlib").get_plot(draw.heatmap(matrix)).state
+    pyplot.close(figure)
     axes = figure.axes[0]
     assert axes.get_ylim()[0] < axes.get_ylim()[1]
     left, right, bottom, top = axes.images[0].get_extent()
@@ -351,3 +352,50 @@ def test_wrong_shapes_are_refused_with_a_sentence():
         draw.strip({"a": np.ones((2, 2, 7))})
     with pytest.raises(ValueError, match="two dimensions, not 3"):
         draw.heatmap(np.ones((2, 2, 2)))
+
+
+def test_what_a_study_adds_is_drawn():
+    points = draw.points([0, 1], [0, 1], color=["#ff0000", "#00ff00"])
+    picture = draw.heatmap(
+        np.eye(3), marks=[points, draw.text([0, 1], [3, 3], ["a", "b"])], room=(0.3, 0.2), equal=False
+    )
+    for tone in look.THEMES:
+        with draw.theme(tone):
+            assert mpl_png(picture)
+            assert bokeh_plot(picture).state
+            zero, one = draw.shaded(np.eye(2))[0, ::-1]
+            assert one.tolist() == [int(draw.current().source[i : i + 2], 16) for i in (1, 3, 5)]
+            assert zero.tolist() == [int(draw.current().wash[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+@pytest.mark.browser
+def test_scales_stay_equal_in_the_browser_and_nothing_is_fetched(tmp_path):
+    from bokeh.embed import file_html
+    from bokeh.resources import INLINE
+    from playwright.sync_api import sync_playwright
+
+    matrix = plan_of(6, 8)
+    figures = [
+        bokeh_plot(picture).state
+        for picture in (draw.plan(matrix, *marginals(matrix)), draw.links(CLOUD, OTHER, [0], [1], [1.0]))
+    ]
+    page_file = tmp_path / "page.html"
+    page_file.write_text(file_html(figures, INLINE, "pictures"))
+    measure = """() => Bokeh.documents[0].roots().map(f =>
+        (f.x_range.end - f.x_range.start) / (f.y_range.end - f.y_range.start) / (f.inner_width / f.inner_height))"""
+    chromium = next(p for p in (shutil.which(n) for n in ("chromium", "chromium-browser", "google-chrome")) if p)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 900, "height": 800})
+        outside, errors = [], []
+        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else outside.append(r.url))
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(page_file.as_uri())
+        for width in (900, 500):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
+            page.wait_for_timeout(500)
+            assert page.evaluate(measure) == pytest.approx([1, 1], rel=1e-6)
+        browser.close()
+    assert not outside
+    assert not errors

@@ -186,6 +186,7 @@ def _direct_labels(
         gap = 0.07 * (y1 - y0)
         order = sorted(ends, key=lambda k: labels[k].y)
         levels = np.array([to_y(labels[k].y) for k in order])
+        levels[0] = max(levels[0], y0 + gap / 2)  # clear of the axis
         for k in range(1, levels.size):
             levels[k] = max(levels[k], levels[k - 1] + gap)
         levels[-1] = min(levels[-1], y1)
