@@ -4,7 +4,6 @@ import logging
 import threading
 from base64 import b64encode
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import jax
@@ -34,6 +33,7 @@ class Scheme(View):
 
 def study_page(study: type[Study] | str) -> pn.Template:
     """The whole page of a study for a server: state from the address, theme from the browser."""
+    _begin()
     study = find(study) if isinstance(study, str) else study
     session = Session(study, dark=_wants_dark())
     page = StudyPage(session, address=True)
@@ -128,19 +128,17 @@ def _warm(studies: Sequence[type[Study]]) -> None:
             _log.exception("the default of %s can't be run", study.slug)
 
 
-@cache
 def _begin() -> None:
-    """What has to be loaded before a page begins, so that its resources come with it and from this server."""
-    import panel.models.mathjax  # noqa: F401  formulas are set on a page that began without any
-
+    """Load what draws, once; and where a page is being made, what sets formulas: a tab opened later needs it."""
     from lab.studies.draw.look import backends
 
     backends()
+    if pn.state.curdoc is not None:
+        pn.extension("mathjax")
 
 
 def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tuple[str, ...] = ()):
     """A whole page: the top bar, the column of inputs, the rest."""
-    _begin()
     scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
     scheme.param.watch(lambda event: setattr(owner, "dark", event.new), "dark")
     template = pn.Template(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})

@@ -13,6 +13,7 @@ from .claims_tab import ClaimsTab
 from .controls import Controls, DataCard, Presets, RunState
 from .session import Session
 from .theme import escape
+from .upload import Upload
 from .view import View, source
 
 _HEAD = """
@@ -120,7 +121,7 @@ class StudyPage(pn.viewable.Viewer):
     def _inputs(self, address: bool) -> list[Any]:
         session = self.session
         return [
-            theme.column(DataCard(session), css=":host { gap: 8px; }"),
+            theme.column(DataCard(session), Upload(session), css=":host { gap: 8px; }"),
             Presets(session),
             Controls(session),
             RunState(session, address=address),

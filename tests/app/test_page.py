@@ -1,0 +1,302 @@
+"""The pages as a person meets them: a server of its own, headless Chromium, keyboard and mouse."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+HERE = Path(__file__).parent
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+SERVE = """
+import sys
+from lab.home import start
+start()
+from lab import app, studies
+studies.load_file(sys.argv[1])
+app.make_server(port=int(sys.argv[2]), warm=False).run_until_shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"LAB_HOME": str(tmp_path_factory.mktemp("home"))}
+    command = [sys.executable, "-c", SERVE, str(HERE / "gradual.py"), str(port)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until, "the server did not come up"
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here: name one in the environment variable CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """An open page, with all that went wrong on it and every byte that came over its socket."""
+
+    def __init__(self, browser, server, path, width=1440, scheme="light"):
+        self.context = browser.new_context(viewport={"width": width, "height": 1240}, color_scheme=scheme)
+        self.page = self.context.new_page()
+        self.wrong, self.outside, self.received = [], [], []
+        self.page.on("console", lambda m: self.wrong.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("requestfailed", self._failed)
+        self.page.on("response", lambda r: self.wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        self.page.on("request", self._note)
+        self.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: self.received.append(len(frame))))
+        self.page.goto(server + path)
+
+    def _failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # by leaving the page
+            self.wrong.append(f"failed: {request.url}: {request.failure}")
+
+    def _note(self, request):
+        parts = urlsplit(request.url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+            self.outside.append(request.url)
+
+    def until(self, what, seconds=20.0):
+        end = time.monotonic() + seconds
+        while not (value := what()):
+            assert time.monotonic() < end, f"waited in vain; wrong: {self.wrong}"
+            self.page.wait_for_timeout(20)
+        return value
+
+    def settled(self):
+        self.until(lambda: self.page.locator(".strip").count() and "Done in" in self.says())
+        return self
+
+    def says(self):
+        return self.page.locator(".row [role=status]").text_content()
+
+    def scalar(self, label):
+        return self.page.locator(".strip > div", has=self.page.get_by_text(label, exact=True)).locator("b").inner_text()
+
+    def slider(self, name):
+        return self.page.locator(f"input[type=range][name={name}]")
+
+    def box(self, name):
+        return self.page.locator(f"input.box[name={name}]")
+
+    def drawn(self, n=0):
+        """What the n-th picture has on its canvas."""
+        return self.page.locator(".bk-Figure").nth(n).locator("canvas").first.evaluate("c => c.toDataURL()")
+
+    def bars(self):
+        return self.page.locator(".bar").all_inner_texts()
+
+
+@pytest.fixture
+def visit(browser, server):
+    opened = []
+
+    def open_page(path="/gradual", **options):
+        opened.append(Visit(browser, server, path, **options))
+        return opened[-1]
+
+    yield open_page
+    for each in opened:
+        each.context.close()
+        assert each.wrong == []
+        assert each.outside == []
+
+
+def test_the_page_shows_the_study(visit):
+    seen = visit().settled()
+    assert seen.page.title() == "Gradual approach to a weighted limit"
+    assert seen.page.locator("h1").inner_text() == "Gradual approach to a weighted limit"
+    assert seen.scalar("total") == "1"
+    assert "converged" in seen.page.locator(".strip .good b").all_inner_texts()
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() == 3)  # the sweep comes by itself
+    assert "the data have no points in the plane" in seen.page.locator(".folded p").inner_text()
+
+
+def test_a_slider_moves_the_picture_by_keyboard(visit):
+    seen = visit().settled()
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
+    seen.page.wait_for_timeout(500)
+    before, sent = seen.drawn(0), len(seen.received)
+    seen.slider("gamma").focus()
+    seen.page.keyboard.press("ArrowRight")
+    seen.until(lambda: seen.box("gamma").input_value() == "1.06")
+    seen.until(lambda: seen.scalar("total") == "1.06")
+    seen.until(lambda: seen.drawn(0) != before)
+    seen.until(lambda: "gamma=1.06" in seen.page.url)
+    assert sum(seen.received[sent:]) <= 300_000
+
+
+def test_what_is_typed_is_exact_and_a_refusal_is_a_sentence(visit):
+    seen = visit().settled()
+    seen.box("gamma").fill("2.7182818")
+    seen.box("gamma").press("Enter")
+    seen.until(lambda: seen.scalar("total") == "2.718")
+    seen.box("k").fill("99")
+    seen.box("k").press("Enter")
+    seen.until(lambda: seen.bars())
+    assert seen.bars() == ["k = 99 is not allowed: it must be a whole number from 1 to 32, the data have 32 sources."]
+    seen.until(lambda: seen.box("k").input_value() == "2")  # put back
+    seen.page.get_by_role("radio", name="quadratic").click()
+    seen.until(lambda: not seen.bars())
+
+
+def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
+    seen = visit("/gradual?rate=0.001&slow=true&tolerance=1e-9")
+    seen.until(lambda: "Running" in seen.says())
+    assert re.search(r"iteration \d+ of at most 2000", seen.says())
+    seen.until(lambda: seen.page.locator("svg.spark").count())
+    began = time.monotonic()
+    seen.page.get_by_role("button", name="Stop").click()
+    seen.until(lambda: "Done in" in seen.says())
+    assert time.monotonic() - began < 0.3 + 0.5  # and one round trip through the driver
+    assert "stopped" in seen.page.locator(".strip .warn b").all_inner_texts()
+    assert "stopped on request" in seen.bars()[-1]
+
+
+def test_a_fault_leaves_the_last_picture_and_says_so(visit):
+    seen = visit().settled()
+    seen.page.locator("summary").click()
+    seen.page.get_by_role("switch", name="fail").click()
+    seen.until(lambda: seen.bars())
+    assert seen.bars() == ["Something went wrong in the computation: RuntimeError: broken on purpose."]
+    assert seen.scalar("total") == "1"
+    seen.page.get_by_role("switch", name="fail").click()
+    seen.until(lambda: not seen.bars())
+
+
+def test_a_link_restores_the_state(visit):
+    first = visit().settled()
+    first.page.get_by_role("button", name="Points in the plane").click()
+    first.until(lambda: first.page.locator(".bk-Figure").count() >= 3)
+    first.slider("k").focus()
+    first.page.keyboard.press("End")
+    first.until(lambda: "k=20" in first.page.url and "Done" in first.says())
+    again = visit(first.page.url.removeprefix("http://127.0.0.1").lstrip(":0123456789")).settled()
+    assert again.box("k").input_value() == "20"
+    assert again.page.locator(".data select").input_value() == "gaussians-2d"
+    assert again.bars() == []
+
+
+def test_a_link_out_of_range_is_clamped_with_a_notice(visit):
+    seen = visit("/gradual?k=99&gamma=1e9").settled()
+    assert "K was 99, the data allow 1 to 32: set to 32." not in seen.bars()
+    assert "k was 99, the data allow 1 to 32: set to 32." in seen.bars()
+    assert seen.box("k").input_value() == "32"
+    assert seen.box("gamma").input_value() == "10000"
+
+
+def test_presets_and_data_move_the_controls(visit):
+    seen = visit().settled()
+    strong = seen.page.get_by_role("button", name="Strong pull")
+    strong.click()
+    seen.until(lambda: strong.get_attribute("aria-pressed") == "true")
+    seen.until(lambda: seen.box("gamma").input_value() == "50")
+    seen.until(lambda: "The pull is strong: lower gamma." in seen.bars())
+    seen.page.locator(".data select").select_option("gaussians-2d")
+    seen.until(lambda: seen.slider("k").get_attribute("max") == "19")
+    assert strong.get_attribute("aria-pressed") == "false"
+
+
+def test_dragging_a_point_moves_the_plan(visit):
+    seen = visit("/gradual?data=gaussians-2d").settled()
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 3)
+    seen.page.wait_for_timeout(800)
+    figure = seen.page.locator(".card", has=seen.page.locator("h3", has_text="Links")).locator(".bk-Figure")
+    start = figure.evaluate(
+        """host => {
+          const all = (view) => [view, ...[...view.children()].flatMap(all)]
+          const view = [...Bokeh.index].flatMap(all).find(v => v.el === host)
+          const {x, y} = view.model.renderers.find(r => r.glyph.type === "Scatter").data_source.data
+          const box = host.getBoundingClientRect(), {x_scale, y_scale} = view.frame
+          return [box.x + x_scale.compute(x[0]), box.y + y_scale.compute(y[0])]
+        }"""
+    )
+    seen.page.mouse.move(*start)
+    seen.page.mouse.down()
+    for i in range(1, 9):
+        seen.page.mouse.move(start[0] + 5 * i, start[1] - 4 * i)
+        seen.page.wait_for_timeout(30)
+    seen.page.mouse.up()
+    seen.until(lambda: "edited" in seen.page.locator(".data option").first.inner_text())
+    seen.page.get_by_role("button", name="Back to the original").click()
+    seen.until(lambda: seen.page.locator(".data select").input_value() == "gaussians-2d")
+
+
+def test_light_and_dark(visit):
+    seen = visit(scheme="dark").settled()
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
+    assert seen.page.locator("html").get_attribute("data-theme") == "dark"
+    seen.page.wait_for_timeout(700)
+    dark = seen.drawn(0)
+    seen.page.get_by_role("button", name="Light or dark").click()
+    assert seen.page.locator("html").get_attribute("data-theme") == "light"
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2 and seen.drawn(0) != dark)
+    seen.page.reload()
+    assert seen.page.locator("html").get_attribute("data-theme") == "light"  # the browser remembers
+
+
+def test_two_visitors_do_not_disturb_each_other(visit):
+    slow = visit("/gradual?rate=0.001&slow=true&tolerance=1e-9")
+    slow.until(lambda: "Running" in slow.says())
+    quick = visit("/gradual?gamma=3")
+    quick.settled()
+    assert quick.scalar("total") == "3"
+    assert "Running" in slow.says()
+    slow.page.get_by_role("button", name="Stop").click()
+    slow.until(lambda: "Done in" in slow.says())
+    assert quick.scalar("total") == "3"
+
+
+def test_on_a_narrow_screen_the_column_is_behind_a_button(visit):
+    seen = visit(width=800).settled()
+    assert not seen.page.locator("aside").is_visible()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 800
+    seen.page.get_by_role("button", name="Parameters").click()
+    seen.page.locator("aside").wait_for(state="visible")
+    seen.page.keyboard.press("Escape")
+    seen.page.locator("aside").wait_for(state="hidden")
+
+
+def test_every_tab_opens(visit):
+    seen = visit().settled()
+    for name in ("Mathematics", "Does it hold?", "Export", "Recipe", "Explore"):
+        seen.page.get_by_role("tab", name=name).click()
+        seen.until(lambda name=name: seen.page.get_by_role("tab", name=name).get_attribute("aria-selected") == "true")
+        seen.page.wait_for_timeout(600)
+    seen.until(lambda: seen.page.locator(".bk-Figure").first.is_visible())
+
+
+def test_the_gallery_leads_to_the_page(visit):
+    seen = visit("/")
+    seen.page.get_by_role("link", name="Gradual approach").first.click()
+    seen.settled()
+    seen.page.locator(".mark").click()
+    seen.page.wait_for_url(re.compile(r":\d+/$"))
