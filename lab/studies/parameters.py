@@ -5,6 +5,7 @@ Every face reads the same declaration, so bounds are enforced everywhere with th
 
 import math
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any, ClassVar
 
 import param
@@ -98,10 +99,10 @@ class Whole(_Described, param.Integer):
     def _validate(self, val: Any) -> None:
         if val is None and self.allow_None:
             return
-        if isinstance(val, bool) or not _is_number(val) or val != val or val != int(val) or isinstance(val, float):
+        if isinstance(val, bool) or not isinstance(val, Integral):
             raise TypeError(self.refuse(val))
         low, high = self.bounds or (None, None)
-        if (low is not None and val < low) or (high is not None and val > high):
+        if (low is not None and int(val) < low) or (high is not None and int(val) > high):
             raise ValueError(self.refuse(val))
 
     def parse(self, text: str) -> int | None:
