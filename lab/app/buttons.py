@@ -6,6 +6,9 @@ from typing import Any
 
 from panel import ui
 
+from . import theme
+from .view import View, source
+
 _SX = {
     "font": "500 12px/18px var(--font)",
     "letterSpacing": 0,
@@ -20,12 +23,6 @@ _SX = {
     "boxShadow": "none",
     "&:hover": {"borderColor": "var(--muted)", "background": "var(--card)", "boxShadow": "none"},
     "&.Mui-disabled": {"color": "var(--muted)", "borderColor": "var(--line)"},
-    "& .MuiButton-startIcon": {"display": "none"},
-}
-_STRONG = {"color": "var(--on-accent)", "background": "var(--accent)", "borderColor": "var(--accent)"}
-STRONG = _STRONG | {
-    "&:hover": _STRONG | {"opacity": 0.9, "boxShadow": "none"},
-    "&.Mui-disabled": _STRONG | {"opacity": 0.4},
 }
 STOP = {"color": "var(--stop)", "borderColor": "var(--stop)"}
 
@@ -49,8 +46,9 @@ else by_hand()
 
 
 def button(label: str, look: dict[str, Any] | None = None, **params: Any) -> ui.Button:
-    """A button; ``look`` is ``STRONG`` or ``STOP`` or nothing."""
-    return ui.Button(label=label, **_styled(look, params))
+    """A button; ``look`` is ``STOP`` or nothing."""
+    style: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (0, 8, 0, 0), "sx": _SX | (look or {})}
+    return ui.Button(label=label, **(style | params))
 
 
 def copy(label: str, text: str, prefix: str = "") -> str:
@@ -60,11 +58,28 @@ def copy(label: str, text: str, prefix: str = "") -> str:
     return f'<button type="button" data-{name}="{escape(text)}" onclick="{escape(code)}">{escape(label)}</button>'
 
 
-def download(label: str, make: Callable[[], Any], look: dict[str, Any] | None = None, **params: Any) -> ui.FileDownload:
-    """A button that downloads what ``make`` returns, an open binary file, when it is pressed."""
-    return ui.FileDownload(callback=make, label=label, embed=False, auto=True, **_styled(look, params))
+class Download(View):
+    """A button that downloads a file which is made when it is pressed.
 
+    Args:
+        make: gives the name of the file and its content.
+        strong: the main thing to do on its page.
+    """
 
-def _styled(look: dict[str, Any] | None, params: dict[str, Any]) -> dict[str, Any]:
-    style: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (0, 8, 0, 0), "sx": _SX | (look or {})}
-    return style | params
+    _esm = source("download.js")
+    css = theme.asset("download.css")
+
+    def __init__(self, label: str, make: Callable[[], tuple[str, bytes]], strong: bool = False, **params: Any):
+        super().__init__(self._pressed, **({"sizing_mode": None, "margin": (0, 8, 0, 0)} | params))
+        self._label, self._strong, self._make = label, strong, make
+        self.offer(False)
+
+    def offer(self, ready: bool) -> None:
+        """Say whether there is something to download."""
+        self.ready = ready
+        self.draw(label=self._label, strong=self._strong, ready=ready)
+
+    def _pressed(self, message: dict[str, Any]) -> None:
+        if self.ready:
+            name, content = self._make()
+            self._send_msg({"name": name, "content": content})

@@ -3,6 +3,7 @@
 import base64
 import io
 import shlex
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import panel as pn
@@ -63,8 +64,8 @@ class ExportTab(pn.viewable.Viewer):
         self._says = theme.html("", _CSS, css_classes=["says"])
         self._paper = theme.html("", _CSS, css_classes=["paper"])
         self._notes = theme.html("", _CSS, css_classes=["notes"])
-        self._file = buttons.download("Download the figure", self._open_file, buttons.STRONG, disabled=True)
-        self._numbers = buttons.download("Its numbers (.nc)", self._open_numbers, disabled=True)
+        self._file = buttons.Download("Download the figure", self.file, strong=True)
+        self._numbers = buttons.Download("Its numbers (.nc)", self.numbers)
         offers = pn.Row(self._file, self._numbers, margin=(4, 0, 14, 0))
         self._form = ExportForm(self)
         left = theme.column(self._form, offers, self._notes, css=_CSS, css_classes=["fields"])
@@ -132,7 +133,7 @@ class ExportTab(pn.viewable.Viewer):
         shown = self._from_the_start(study, picture, result, report)
         why = picture.applies(shown)
         if why:
-            raise ValueError(why[0].upper() + why[1:].rstrip(".") + ".")
+            raise ValueError(why)
         file, screen = io.BytesIO(), io.BytesIO()
         figures.export_picture(picture, shown, file, **setting)
         if setting["format"] == "png":
@@ -140,7 +141,7 @@ class ExportTab(pn.viewable.Viewer):
         else:
             figures.export_picture(picture, shown, screen, **(setting | {"format": "png"}))
         preview, inches = _for_screen(screen.getvalue(), figures.find_style(setting["style"]).dpi)
-        name = f"{study.slug}-{picture.name}"
+        name = f"{study.slug}-{picture.name}.{setting['format']}"
         return _Made(name, file.getvalue(), shown, preview, inches)
 
     def _from_the_start(self, study: Study, picture: Picture, result: xr.Dataset, report: Report) -> xr.Dataset:
@@ -162,22 +163,22 @@ class ExportTab(pn.viewable.Viewer):
         self._paper.object = (
             f'<div class="page"><img src="{uri}" alt="the figure at print size" style="width:{wide}in"></div>'
         )
-        file = f"{made.name}.{self.format}"
-        command = self._command(file)
+        command = self._command(made.name)
         self._notes.object = (
             "<p>The recipe is inside the file: parameters, data, versions. This computes it again and compares:</p>"
-            f"<pre>lab reproduce {theme.escape(file)}</pre>"
+            f"<pre>lab reproduce {theme.escape(made.name)}</pre>"
             f"<p>And this makes the figure without a browser:</p><pre>{theme.escape(command)}</pre>"
             f'<div class="copies">{buttons.copy("Copy command", command)}</div>'
         )
-        self._file.filename, self._numbers.filename = file, f"{made.name}.nc"
-        self._file.disabled = self._numbers.disabled = False
+        self._file.offer(True)
+        self._numbers.offer(True)
         self.ready = True
 
     def _withdraw(self) -> None:
         """What was on offer is not what is asked for any more."""
         self._runner.abandon()
-        self._file.disabled = self._numbers.disabled = True
+        self._file.offer(False)
+        self._numbers.offer(False)
         self._notes.object = ""
         self.ready = False
         if self._paper.object and "stale" not in self._paper.object:
@@ -199,14 +200,17 @@ class ExportTab(pn.viewable.Viewer):
             words += ["--style", self.style]
         return shlex.join([*words, "-o", file])
 
-    def _open_file(self) -> io.BytesIO:
-        return io.BytesIO(self._made.file if self._made else b"")
+    def file(self) -> tuple[str, bytes]:
+        """Name and content of the figure on offer."""
+        assert self._made is not None
+        return self._made.name, self._made.file
 
-    def _open_numbers(self) -> io.BytesIO:
+    def numbers(self) -> tuple[str, bytes]:
+        """Name and content of the netCDF file of what the figure shows."""
+        assert self._made is not None
         buffer = io.BytesIO()
-        if self._made:
-            self._made.shown.to_netcdf(buffer, engine="h5netcdf")
-        return io.BytesIO(buffer.getvalue())
+        self._made.shown.to_netcdf(buffer, engine="h5netcdf")
+        return f"{Path(self._made.name).stem}.nc", buffer.getvalue()
 
 
 class ExportForm(View):

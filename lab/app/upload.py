@@ -64,7 +64,7 @@ class Upload(View):
 
     def _piece(self, message: dict[str, Any]) -> None:
         index, content = message.get("index"), bytes(message.get("content") or b"")
-        if index == len(self._files) and index < _MOST:
+        if index == len(self._files) < _MOST:
             self._files.append((str(message.get("name"))[-120:], bytearray()))
         if not isinstance(index, int) or not 0 <= index < len(self._files):
             self._refuse(f"An upload may have {_MOST} files at most.")
@@ -79,7 +79,7 @@ class Upload(View):
 
     def _say(self, sentence: str, wrong: bool = False) -> None:
         self.draw(
-            says=sentence[:1].upper() + sentence[1:],
+            says=sentence,
             wrong=wrong,
             limit=datasets.UPLOAD_LIMIT,
             most=_MOST,

@@ -1,0 +1,182 @@
+"""A file of one's own becomes the data, or gives its sentence; nothing in it is run."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+from browsing import open_page, wait
+from halving import Halving
+
+from lab import datasets
+from lab.app import upload
+from lab.app.session import Session
+from lab.app.upload import Upload
+
+_HIT = []
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def session():
+    session = Session(Halving)
+    session.start()
+    wait(lambda: session.fresh)
+    return session
+
+
+def _npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _clouds(m=5, n=7, seed=3):
+    rng = np.random.default_rng(seed)
+    return _npz(x=rng.normal(size=(m, 2)), y=rng.normal(size=(n, 2)))
+
+
+def _said(drop):
+    import json
+
+    state = json.loads(drop.state)
+    return state["says"], state["wrong"]
+
+
+def _taken(drop, files):
+    drop.take(files)
+    wait(lambda: not _said(drop)[0].startswith("Reading"))
+    return _said(drop)
+
+
+def test_a_file_becomes_the_data(session):
+    drop = Upload(session)
+    says, wrong = _taken(drop, {"mine.npz": _clouds()})
+    assert not wrong
+    assert says.startswith("Took mine.npz.")
+    assert session.data.arrays["x"].shape == (5, 2)
+    assert session.data.name == "mine.npz"
+    wait(lambda: session.fresh)
+    assert session.result.sizes["source"] == 5
+
+
+class _Bomb:
+    def __reduce__(self):
+        return (_HIT.append, (1,))
+
+
+def _objects():
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([_Bomb()], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.npy", _objects()),
+        ("a.npz", _npz(x=np.array([_Bomb()], dtype=object))),
+        ("a.pkl", pickle.dumps(_Bomb())),
+        ("a.npz", b"PK\x03\x04 not a zip"),
+        ("a.csv", b"\x00\x01\x02\xff"),
+        ("a.png", b"\x89PNG\r\n\x1a\n cut short"),
+        ("a.npz", _npz(x=np.full((3, 2), np.nan), y=np.ones((3, 2)))),
+        ("a.npz", b""),
+    ],
+)
+def test_what_can_not_be_taken_gives_one_sentence_and_changes_nothing(session, name, content):
+    before = session.data
+    says, wrong = _taken(Upload(session), {name: content})
+    assert wrong
+    assert "a.n" in says.lower() or "a.p" in says.lower() or "a.c" in says.lower()
+    assert "\n" not in says
+    assert session.data is before
+    assert session.error == ""
+    assert not _HIT, "something in the file was run"
+
+
+def _send(drop, *pieces):
+    drop._receive({"step": "begin"})
+    for index, name, content in pieces:
+        drop._receive({"step": "piece", "index": index, "name": name, "content": content})
+    drop._receive({"step": "end"})
+
+
+def test_pieces_are_put_together(session):
+    drop, whole = Upload(session), _clouds(m=400)
+    _send(drop, *((0, "mine.npz", whole[at : at + 1000]) for at in range(0, len(whole), 1000)))
+    wait(lambda: _said(drop)[0].startswith("Took"))
+    assert session.data.arrays["x"].shape == (400, 2)
+    assert drop._files == []
+
+
+def test_the_limit_holds_on_the_server_too(session, monkeypatch):
+    monkeypatch.setattr(datasets, "UPLOAD_LIMIT", 5000)
+    monkeypatch.setattr(upload.datasets, "read_bytes", lambda *a, **k: pytest.fail("it was read"))
+    drop = Upload(session)
+    _send(drop, (0, "a.npz", b"x" * 3000), (1, "b.npz", b"x" * 3000), (1, "b.npz", b"x"))
+    assert _said(drop) == ("b.npz is too large: an upload may have at most 64 MiB.", True)
+    assert drop._files == []
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sentence"),
+    [
+        ([(0, "a", b"1"), (1, "b", b"2"), (2, "c", b"3")], "An upload may have 2 files at most."),
+        ([(7, "a", b"1")], "An upload may have 2 files at most."),
+        ([(None, "a", b"1")], "An upload may have 2 files at most."),
+        ([(0, "a.npz", b"1"), (1, "a.npz", b"2")], "Both files are called a.npz: rename one of them."),
+    ],
+)
+def test_more_files_than_two_are_refused(session, pieces, sentence):
+    drop = Upload(session)
+    _send(drop, *pieces)
+    assert _said(drop) == (sentence, True)
+
+
+def test_it_says_what_it_takes(session):
+    state = Upload(session).state
+    for what in (".npz", ".csv", ".parquet", "pictures", "64 MiB"):
+        assert what in state
+
+
+@pytest.mark.browser
+def test_in_the_browser(tmp_path, monkeypatch):
+    sessions = []
+
+    def app():
+        session = Session(Halving)
+        sessions.append(session)
+        session.start()
+        return Upload(session)
+
+    with open_page(app) as (page, log):
+        chooser = page.locator("input[type=file]")
+        chooser.wait_for(state="attached")
+        session = sessions[-1]
+        many = _clouds(m=300_000)  # in two pieces
+        assert len(many) > 4 * 2**20
+        chooser.set_input_files([{"name": "mine.npz", "mimeType": "application/octet-stream", "buffer": many}])
+        page.get_by_text("Took mine.npz").wait_for(timeout=30_000)
+        assert session.data.arrays["x"].shape == (300_000, 2)
+        chooser.set_input_files([{"name": "bad.npy", "mimeType": "text/plain", "buffer": _objects()}])
+        page.locator(".says.wrong").wait_for()
+        assert "never loaded" in page.locator(".says").inner_text()
+        files = [{"name": f"{k}.csv", "mimeType": "text/csv", "buffer": b"1,2\n"} for k in range(3)]
+        chooser.set_input_files(files)
+        page.get_by_text("An upload may have 2 files at most.").wait_for()
+        received = []
+        monkeypatch.setattr(Upload, "_piece", lambda *args: received.append(args))
+        for name in ("big.npz", "too.npz"):
+            with (tmp_path / name).open("wb") as file:
+                file.truncate(40 * 2**20)
+        chooser.set_input_files([tmp_path / "big.npz", tmp_path / "too.npz"])
+        page.get_by_text("big.npz and too.npz have 80 MiB, but an upload may have at most 64 MiB.").wait_for()
+        assert not received
+        assert not _HIT
+        assert log.outside == []
+        assert log.wrong == []
