@@ -146,6 +146,8 @@ def _set(figure: "Figure", style: Style) -> None:
     for axes in [*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)]:
         for words in axes.findobj(Text):
             words.set_fontsize(style.points - 1)
+            if not axes.axison:  # the pictures take all the width, their titles are fitted to it
+                words.set_in_layout(False)
         for axis in (axes.xaxis, axes.yaxis):
             axis.label.set_fontsize(style.points)
             axis.labelpad = 0.3 * style.points

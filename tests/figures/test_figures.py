@@ -226,11 +226,13 @@ def test_a_picture_can_be_any_holoviews_object():
 
 def test_titles_side_by_side_do_not_touch(monkeypatch):
     from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     drawn = []
     monkeypatch.setattr(import_module("lab.figures.export"), "_close", drawn.append)
     exported(draw.strip({f"a long title, number {k}": np.zeros((8, 8, 3)) for k in range(4)}), "png")
-    boxes = [text.get_window_extent() for text in drawn[0].axes[0].texts if text.get_text()]
+    measure = FigureCanvasAgg(drawn[0]).get_renderer()  # saving left one of another resolution
+    boxes = [text.get_window_extent(measure) for text in drawn[0].axes[0].texts if text.get_text()]
     pyplot.close(drawn[0])
     assert len(boxes) == 4
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
