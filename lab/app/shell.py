@@ -163,7 +163,7 @@ def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tu
 
 
 def _wants_dark() -> bool:
-    return (pn.state.cookies or {}).get("lab-theme") == "dark"
+    return (pn.state.cookies or {}).get("lab-scheme") == "dark"
 
 
 def _query() -> dict[str, str]:

@@ -84,7 +84,7 @@ class Visit:
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
             self.outside.append(request.url)
 
-    def until(self, what, seconds=20.0):
+    def until(self, what, seconds=60.0):
         end = time.monotonic() + seconds
         while not (value := what()):
             assert time.monotonic() < end, f"waited in vain; wrong: {self.wrong}"
@@ -110,6 +110,18 @@ class Visit:
     def drawn(self, n=0):
         """What the n-th picture has on its canvas."""
         return self.page.locator(".bk-Figure").nth(n).locator("canvas").first.evaluate("c => c.toDataURL()")
+
+    def inks(self):
+        """The colours of the axis labels of all pictures."""
+        return set(
+            self.page.evaluate(
+                """() => {
+                  const all = (view) => [view, ...[...view.children()].flatMap(all)]
+                  return [...Bokeh.index].flatMap(all).filter(v => v.model.type === "Figure")
+                    .flatMap(v => v.model.below.map(axis => axis.axis_label_text_color))
+                }"""
+            )
+        )
 
     def bars(self):
         return self.page.locator(".bar").all_inner_texts()
@@ -252,13 +264,11 @@ def test_dragging_a_point_moves_the_plan(visit):
 
 def test_light_and_dark(visit):
     seen = visit(scheme="dark").settled()
-    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
     assert seen.page.locator("html").get_attribute("data-theme") == "dark"
-    seen.page.wait_for_timeout(700)
-    dark = seen.drawn(0)
+    seen.until(lambda: seen.inks() == {"#e6eaf0"})
     seen.page.get_by_role("button", name="Light or dark").click()
     assert seen.page.locator("html").get_attribute("data-theme") == "light"
-    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2 and seen.drawn(0) != dark)
+    seen.until(lambda: seen.inks() == {"#1b2430"})
     seen.page.reload()
     assert seen.page.locator("html").get_attribute("data-theme") == "light"  # the browser remembers
 
