@@ -191,11 +191,27 @@ _finish_jit = jax.jit(_finish_traced, static_argnums=(3, 4))
 
 def _finish(problem: Problem, regularizer: Regularizer, run: Run, formulation: Any, axis: Any) -> Solution:
     alpha, beta, value, row_error, column_error, ties = _finish_jit(problem, regularizer, run.state, formulation, axis)
-    spread_trace = dict(run.trace)
     return Solution(
-        alpha, beta, value, row_error, column_error, ties, run.iterations, run.reason, spread_trace,
+        alpha, beta, value, row_error, column_error, ties, run.iterations, run.reason, _in_units(problem, regularizer, run),
         problem, regularizer, run.state, formulation, axis,
     )  # fmt: skip
+
+
+def _in_units(problem: Problem, regularizer: Regularizer, run: Run) -> dict[str, Any]:
+    """The trace in the units of the problem. On the host where it is there, since its length differs from run to run."""
+    spread, mass, level = _scales(problem, regularizer)
+    if isinstance(run.trace["value"], np.ndarray):
+        spread, mass, level = map(np.asarray, (spread, mass, level))
+    scaled = {"value": run.trace["value"] * (spread * mass) + level, "row_error": run.trace["row_error"] * mass}
+    return {**run.trace, **scaled}
+
+
+@jax.jit
+def _scales(problem: Problem, regularizer: Regularizer) -> tuple[Array, Array, Array]:
+    spread, mass = _units(problem)
+    # the entropy of a plan of other mass has a term of its own
+    level = regularizer.gamma * mass * jnp.log(mass) if isinstance(regularizer, Entropic) else jnp.zeros_like(mass)
+    return spread, mass, level
 
 
 def relaxed_plan(solution: Solution) -> Float[Array, "m n"]:
