@@ -1,6 +1,7 @@
 """The contract, on every registered study: a new study inherits all of this."""
 
 import json
+import re
 import shlex
 from types import SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
@@ -182,8 +183,8 @@ def test_bad_values_are_refused_with_name_and_value(study):
 
 def test_limits_of_the_data_are_enforced(study):
     made = study()
-    for name, limit in study.limits(made.load()).items():
-        with pytest.raises(ValueError, match=rf"^{name} = .*{limit.high:g}, {limit.why}"):
+    for name, limit in made.limits(made.load()).items():
+        with pytest.raises(ValueError, match=re.escape(f"{limit.high:g}, {limit.why}")):
             made.but(**{name: type(limit.high)(limit.high + 1)}).run()
 
 
