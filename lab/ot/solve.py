@@ -152,6 +152,8 @@ def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulatio
     spread, mass = _units(fixed)
     best = _point(state) * spread
     alpha, beta = best[:m], best[m:]
+    if formulation == "dual" and isinstance(fixed_regularizer, Entropic):
+        beta = beta + fixed_regularizer.gamma * jnp.log(mass)  # its plan is exponential in the potentials
     center = alpha if axis == "columns" else None
     value, plan, beta = evaluate(fixed, fixed_regularizer, alpha, beta, formulation)
     relaxed = state.columns.t * mass if isinstance(state, newton.State) else plan
@@ -191,14 +193,15 @@ _finish_jit = jax.jit(_finish_traced, static_argnums=(3, 4))
 
 def _finish(problem: Problem, regularizer: Regularizer, run: Run, formulation: Any, axis: Any) -> Solution:
     alpha, beta, value, row_error, column_error, ties = _finish_jit(problem, regularizer, run.state, formulation, axis)
+    trace = _in_units(problem, regularizer, run)
     return Solution(
-        alpha, beta, value, row_error, column_error, ties, run.iterations, run.reason, _in_units(problem, regularizer, run),
+        alpha, beta, value, row_error, column_error, ties, run.iterations, run.reason, trace,
         problem, regularizer, run.state, formulation, axis,
     )  # fmt: skip
 
 
 def _in_units(problem: Problem, regularizer: Regularizer, run: Run) -> dict[str, Any]:
-    """The trace in the units of the problem. On the host where it is there, since its length differs from run to run."""
+    """The trace in the units of the problem; on the host where it is there, for its length differs by run."""
     spread, mass, level = _scales(problem, regularizer)
     if isinstance(run.trace["value"], np.ndarray):
         spread, mass, level = map(np.asarray, (spread, mass, level))
