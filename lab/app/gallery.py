@@ -16,6 +16,12 @@ from .runner import Runner, poster
 
 _BACKGROUND = 2  # behind every run and sweep
 _CSS = theme.asset("gallery.css")
+_SEARCH = {
+    "& .MuiInputBase-root": {"background": "var(--card)"},
+    "& .MuiInputBase-input": {"font": "12px/18px var(--font)", "padding": "6px 12px", "color": "var(--ink)"},
+    "& .MuiInputBase-input::placeholder": {"color": "var(--muted)", "opacity": 1},
+    "& .MuiOutlinedInput-notchedOutline": {"borderColor": "var(--line)", "borderRadius": "6px"},
+}
 
 
 class Gallery(pn.viewable.Viewer):
@@ -34,7 +40,7 @@ class Gallery(pn.viewable.Viewer):
         super().__init__(dark=dark)
         self._studies = list(catalogue() if studies is None else studies)
         self.search = ui.TextInput(
-            placeholder="Find a method, a paper, a parameter", label="", size="small", width=320, margin=0,
+            placeholder="Find a method, a paper, a parameter", label="", size="small", width=300, margin=0, sx=_SEARCH,
             css_classes=["gallery-search"],
         )  # fmt: skip
         self.search.param.watch(lambda event: setattr(self, "query", event.new), "value_input")

@@ -7,10 +7,10 @@ reading tolerates a missing or broken file: two servers may share the folder.
 import json
 import os
 import sys
-import tempfile
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 import lab
 from lab import datasets, home
@@ -48,16 +48,12 @@ def read(path: Path) -> bytes | None:
 
 def write(path: Path, content: bytes) -> None:
     """Write all or nothing; a folder that can't be written to costs only the time to make the thing again."""
+    part = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        part.write_bytes(content)
+        os.replace(part, path)
     except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def _dtype() -> str:

@@ -37,5 +37,10 @@ def mathematics(text: str) -> pn.viewable.Viewable:
     The page must have been begun with ``pn.extension("mathjax")`` where the pane is added after loading.
     """
     return pn.pane.LaTeX(
-        to_html(text), renderer="mathjax", sizing_mode="stretch_width", stylesheets=[_CSS], css_classes=["mathematics"]
+        to_html(text),
+        renderer="mathjax",
+        sizing_mode="stretch_width",
+        margin=0,
+        stylesheets=[_CSS],
+        css_classes=["mathematics"],
     )

@@ -92,6 +92,8 @@ def _symbol(name: str, symbol: str) -> str:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "auto"
     return theme.escape(f"{value:.12g}" if isinstance(value, float) else theme.number(value))
 
 

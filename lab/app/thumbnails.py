@@ -4,6 +4,7 @@ import base64
 import io
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from lab.figures import drawing
@@ -14,7 +15,8 @@ from lab.studies.draw import theme
 from . import kept
 
 TONES = ("light", "dark")
-_INCHES, _DPI = (2.9, 1.5), 200  # twice the pixels that the card has
+_INCHES, _DPI = (4.6, 2.4), 126  # twice the pixels that the card has; drawn larger, so that lines are fine
+_FINE = 0.6  # of the outlines' width
 
 
 def find(study: type[Study]) -> dict[str, bytes] | None:
@@ -69,6 +71,8 @@ def draw(picture: Picture, result: xr.Dataset, tone: str) -> bytes:
                     axis.set_tick_params(which="both", length=0, labelleft=False, labelright=False, labelbottom=False)
                 for words in axes.texts:
                     words.set_visible(False)
+                for marks in axes.collections:
+                    marks.set_linewidth([_FINE * width for width in np.atleast_1d(marks.get_linewidth())])
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.02)
         finally:
