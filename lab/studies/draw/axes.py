@@ -34,7 +34,7 @@ def plot(
         height: least height on a page, in pixels.
     """
     flat = [element for layer in layers for element in (layer if isinstance(layer, hv.Overlay) else [layer])]
-    x, y = _limits(flat, 0, logx, xlim), _limits(flat, 1, logy, ylim)
+    x, y = _limits(flat, 0, logx, xlim), _limits(flat, 1, logy, ylim, rests=not equal)
     empty = x is None or y is None
     if empty:
         note = f"nothing to show: {note or 'there are no finite values'}"
@@ -128,16 +128,15 @@ def _spread(element: Any, axis: int) -> np.ndarray:
     return np.concatenate([vector(element.dimension_values(column)) for column in columns])
 
 
-def _limits(layers: Sequence[Any], axis: int, log: bool, pinned: Any) -> tuple[float, float] | None:
-    """The ends of an axis with a little air; None when no layer has a value that it can show."""
+def _limits(layers: Sequence[Any], axis: int, log: bool, pinned: Any, rests: bool = False) -> tuple | None:
+    """The ends of an axis with a little air, none below zero where things rest on it; None when there is no value."""
     values = np.concatenate([np.zeros(0), *(_spread(layer, axis) for layer in layers)])
     values = values[np.isfinite(values) & ((values > 0) | (not log))]
     if not values.size:
         return None
     low, high = (float(np.log10(v) if log else v) for v in (values.min(), values.max()))
     air = 0.04 * (high - low) if high - low > 1e-9 * abs(high) else (0.5 if log else 0.05 * abs(high) or 0.5)
-    rests = axis == 1 and not log and low == 0  # bars and masses stand on the axis
-    own = (low if rests else low - air, high + air)
+    own = (low if rests and not log and low == 0 else low - air, high + air)
     ends = [10.0**end if log else end for end in own]
     for k, end in enumerate(pinned or ()):
         if end is not None and (end > 0 or not log):
