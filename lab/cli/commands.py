@@ -143,9 +143,9 @@ def figure(name: str, words: list[str]) -> int:
         parser.add_argument("--style", default="paper", help="a style by name")
 
     study, options = _study("figure", slug, words, options_of)
-    if options.output is None:
-        raise Refusal("say where the figure goes: -o FILE.pdf, .svg or .png")
     target = _target(options.output, FORMATS)
+    if target is None:
+        raise Refusal("say where the figure goes: -o FILE.pdf, .svg or .png")
     picture = study.pictures[picture_name]
     start()
     from lab import figures

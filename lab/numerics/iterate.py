@@ -163,9 +163,9 @@ class Chunked:
                 elapsed += spent
                 size = int(np.clip(size * self.seconds / max(spent, 1e-6), 1, 4 * size))
             done += count
-            if self.report and self.report(Progress(done, max_iterations, _joined(parts), state, elapsed)):
-                if int(reason) == Reason.RUNNING:
-                    reason = Reason.STOPPED
+            stop = self.report and self.report(Progress(done, max_iterations, _joined(parts), state, elapsed))
+            if stop and int(reason) == Reason.RUNNING:
+                reason = Reason.STOPPED
         if int(reason) == Reason.RUNNING:
             reason = Reason.MAX_ITERATIONS
         return Run(state, done, int(reason), _joined(parts))

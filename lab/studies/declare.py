@@ -73,7 +73,7 @@ class Picture:
     caption: str
     draw: Callable[[xr.Dataset], Any] = field(compare=False)
     applies: Callable[[xr.Dataset], str] = field(default=lambda result: "", compare=False)
-    along: "Callable[[Study, Data], dict[str, Sequence[Any]]] | None" = field(default=None, compare=False)
+    along: "Callable[[Study, Data], Mapping[str, Sequence[Any]]] | None" = field(default=None, compare=False)
     keep: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
 

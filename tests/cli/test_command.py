@@ -57,10 +57,10 @@ def test_list_and_show_are_json():
     k = next(p for p in told["parameters"] if p["name"] == "k")
     assert k["type"] == "integer"
     assert k["bounds"][0] == 1
-    names = {r["name"] for r in told["results"]}
-    assert names >= set(
-        "value transport_cost lp_gap row_error_l1 nnz max_col_nnz n_ties iterations converged plan alpha beta history".split()
+    promised = (
+        "value transport_cost lp_gap row_error_l1 nnz max_col_nnz n_ties iterations converged plan alpha beta history"
     )
+    assert {r["name"] for r in told["results"]} >= set(promised.split())
 
 
 def test_run_keeps_a_file_that_opens_anywhere(mine, tmp_path):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.core import Tracer
 
 from lab import ot
 from lab.datasets import Data
@@ -216,7 +217,7 @@ class SparseOT(Study):
         }
         if plan.size <= _DENSE:
             output["plan"] = plan
-        elif not isinstance(plan, jax.core.Tracer):  # how many entries there are is known on the host only
+        elif not isinstance(plan, Tracer):  # how many entries there are is known on the host only
             output["plan_row"], output["plan_col"] = i, j = np.nonzero(np.asarray(plan))
             output["plan_value"] = np.asarray(plan)[i, j]
         if "lp" in inputs:

@@ -82,11 +82,11 @@ def _links(result: xr.Dataset) -> Any:
     sizes = {"a": result.a.values, "b": result.b.values}
     if "x_plane" in result:
         x, y = result.x_plane.values, result.y_plane.values
-        tints = {}
+        tints: dict[str, Any] = {}
         if "transferred" in result:  # the points are colours
             tints = {"x_color": _hex(result.x.values), "y_color": _hex(result.y.values)}
-        names = {"xlabel": "first principal axis", "ylabel": "second principal axis"}
-        return draw.links(x, y, i, j, mass, **sizes, **names, **tints)
+        names = ("first principal axis", "second principal axis")
+        return draw.links(x, y, i, j, mass, **sizes, xlabel=names[0], ylabel=names[1], **tints)
     x, y = result.x.values, result.y.values
     if x.shape[1] == 2:
         names = [draw.label(str(name), result.axis.attrs.get("units", "")) for name in result.axis.values]
@@ -158,7 +158,7 @@ def _cells(result: xr.Dataset) -> Any:
     free[spots[:, 1], spots[:, 0]] = False
     places = [_middle((sharing == count) & free) for count in np.unique(sharing)]
     at = np.array([(xs[j], ys[i]) for i, j in places])
-    numbers = draw.text(*at.T, [str(count) for count in np.unique(sharing)], color=draw.INK, side="center")
+    numbers = draw.text(at[:, 0], at[:, 1], [str(count) for count in np.unique(sharing)], color=draw.INK, side="center")
     tints = draw.colours(3 * int(sharing.max()), ordered=True, color=draw.MUTED)  # the light third
     return draw.cells(sharing - 1, tints=tints[: int(sharing.max())], marks=[*marks, numbers], **ends)
 
@@ -167,7 +167,7 @@ def _middle(region: np.ndarray) -> tuple[int, int]:
     """The pixel of a region that is farthest from its border, where a number can be read."""
     from scipy.ndimage import distance_transform_edt
 
-    inside = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    inside = np.asarray(distance_transform_edt(np.pad(region, 1)))[1:-1, 1:-1]
     i, j = np.unravel_index(inside.argmax(), region.shape)
     return int(i), int(j)
 
