@@ -17,7 +17,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Built-in studies by class name: ``from lab.studies import SparseOT``."""
-    if not name.startswith("_"):
+    if name[:1].isupper():
         for study in catalogue():
             if study.__name__ == name and study.__module__.startswith(__name__):
                 return study

@@ -88,6 +88,8 @@ def flaw(study: type[Study]) -> str:
     if not study.results:
         return "it declares no results"
     for name, parameter in study.parameters().items():
+        if getattr(study, name) != parameter.default:
+            return f"{name} is set to a plain value, which hides the parameter: declare it again, with its default"
         if not parameter.doc:
             return f"the parameter {name} has no doc"
     for preset in study.presets:
