@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from lab.ot.bounds import bounds, duality_gap, effective_strength, k_support_norm, relaxed_primal
 from lab.ot.exact import linear_program
 from lab.ot.problem import Problem, problem
+from lab.ot.regularizers import KSparse
 
 
 def variational(t: np.ndarray, k: int) -> float:
@@ -171,6 +172,18 @@ def test_relaxed_primal_is_the_convex_hull():
     best = min(minimize(mixture, rng.random(12), method="L-BFGS-B").fun for _ in range(10))
     found = relaxed_primal(jnp.asarray(t)[:, None], jnp.zeros((4, 1)), 1.0, 2)
     np.testing.assert_allclose(found, best, rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 6])
+def test_relaxed_primal_is_that_of_the_regularizer_and_differentiable(k):
+    rng = np.random.default_rng(k)
+    cost, plan = jnp.asarray(rng.random((6, 5))), jnp.asarray(np.round(rng.random((6, 5)) * 4) / 4 + 0.25)  # with ties
+    expected = jnp.sum(plan * cost) + KSparse(1.7, k).relaxed_penalty(plan).sum()
+    np.testing.assert_allclose(relaxed_primal(plan, cost, 1.7, k), expected, rtol=1e-13)
+    # Homogeneous of degrees 1 and 2: Euler's relation.
+    slope = jax.grad(relaxed_primal)(plan, cost, 1.7, k)
+    linear = jnp.sum(plan * cost)
+    np.testing.assert_allclose(jnp.sum(slope * plan), linear + 2 * (expected - linear), rtol=1e-12)
 
 
 def test_effective_strength_has_no_units():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab.ot import derivatives, solve
+from lab.ot import derivatives
 from lab.ot.derivatives import Optimum, implicit, plan, tangent, value
 from lab.ot.operators import semi_dual
 from lab.ot.problem import Problem
@@ -51,22 +51,37 @@ def shifted(problem: Problem, regularizer, steps):
 DIRECTIONS = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]])  # a and b move together: their totals stay equal
 
 
+def followed(problem: Problem, regularizer, alpha: np.ndarray) -> tuple[np.ndarray, float]:
+    """Plan and value of a problem near one with known potentials, by plain Newton steps to machine precision."""
+    gamma = float(regularizer.gamma)
+    for _ in range(8):
+        at = evaluate(problem, regularizer, jnp.asarray(alpha))
+        t = np.asarray(at.plan)
+        weights = (t if isinstance(regularizer, Entropic) else t > 0) / gamma
+        hessian = np.diag(weights.sum(1)) - (weights / weights.sum(0)) @ weights.T
+        alpha = alpha + np.linalg.pinv(hessian, hermitian=True) @ (np.asarray(problem.a) - t.sum(1))
+    np.testing.assert_allclose(t.sum(1), problem.a, atol=1e-14)
+    return t, float(at.value)
+
+
+evaluate = jax.jit(semi_dual)
+move = jax.jit(tangent)
+
+
 @pytest.fixture(scope="module", params=REGULARIZERS)
 def case(request):
-    """A solved problem with central differences of its plan and value, all eight neighbours solved at once."""
+    """A solved problem, with central differences of its plan and value along ``DIRECTIONS``."""
     regularizer = REGULARIZERS[request.param]
     problem, optimum = solved(regularizer, seed=4)
     assert problem.a.min() > 0.01
     step = 1e-5
-
-    def at(steps):
-        moved, strength = shifted(problem, regularizer, steps)
-        found = solve(moved, strength, tolerance=1e-13, init=optimum.alpha)
-        return found.plan(), found.value, found.row_error
-
-    plans, values, errors = jax.jit(jax.vmap(at))(jnp.asarray(np.concatenate([DIRECTIONS, -DIRECTIONS]) * step))
-    assert errors.max() < 1e-11
-    return problem, regularizer, optimum, *((x[:3] - x[3:]) / (2 * step) for x in (plans, values))
+    ends = [
+        followed(*shifted(problem, regularizer, side * step * direction), np.asarray(optimum.alpha))
+        for direction in DIRECTIONS
+        for side in (1, -1)
+    ]
+    plans, values = (np.stack(each) for each in zip(*ends, strict=True))
+    return problem, regularizer, optimum, *((x[::2] - x[1::2]) / (2 * step) for x in (plans, values))
 
 
 def test_tangent_against_differences(case):
@@ -97,10 +112,10 @@ def test_envelope_derivatives_and_hessian_through_the_solver(case):
     @jax.jit
     def derivatives_(problem, regularizer):
         def objective(steps):
-            return value(*shifted(problem, regularizer, steps), tolerance=1e-12, init=None)
+            return value(*shifted(problem, regularizer, steps), tolerance=1e-10)
 
         def slopes(problem):
-            return jax.grad(lambda p: value(p, regularizer, tolerance=1e-12))(problem)
+            return jax.grad(lambda p: value(p, regularizer, tolerance=1e-10))(problem)
 
         zero = jnp.zeros(4)
         along = jnp.asarray(DIRECTIONS[0], float)
@@ -109,10 +124,10 @@ def test_envelope_derivatives_and_hessian_through_the_solver(case):
         )
 
     slope, gradient, change = derivatives_(problem, regularizer)
-    np.testing.assert_allclose(DIRECTIONS @ slope, values, atol=1e-7)
-    np.testing.assert_allclose(gradient.cost, optimum.plan, atol=1e-8)
-    np.testing.assert_allclose(gradient.a - gradient.a.mean(), optimum.alpha, atol=1e-7)
-    np.testing.assert_allclose(gradient.b - optimum.beta, -(gradient.a - optimum.alpha).mean(), atol=1e-7)
+    np.testing.assert_allclose(DIRECTIONS @ slope, values, atol=1e-6)
+    np.testing.assert_allclose(gradient.cost, optimum.plan, atol=1e-6)
+    np.testing.assert_allclose(gradient.a - gradient.a.mean(), optimum.alpha, atol=1e-6)
+    np.testing.assert_allclose(gradient.b - optimum.beta, -(gradient.a - optimum.alpha).mean(), atol=1e-6)
     np.testing.assert_allclose(change.cost, plans[0], atol=1e-6)
 
 
@@ -144,7 +159,7 @@ def test_cotangents_against_the_pseudo_inverse(name, dense, monkeypatch):
         def along(problem, gamma, optimum=optimum, g=g):
             return (g * implicit(problem, regularizer._replace(gamma=gamma), optimum).plan).sum()
 
-        slope, dgamma = jax.grad(along, argnums=(0, 1))(problem, regularizer.gamma)
+        slope, dgamma = jax.jit(jax.grad(along, argnums=(0, 1)))(problem, regularizer.gamma)
         cost, a, b, gamma = sheet_cotangents(problem, float(regularizer.gamma), np.asarray(optimum.plan), g)
         np.testing.assert_allclose(slope.cost, cost, atol=1e-9)
         np.testing.assert_allclose(slope.a, a, atol=1e-9)
@@ -172,13 +187,13 @@ def test_disconnected_support_keeps_the_mass_of_each_component():
     optimum = Optimum(t, jnp.concatenate([at_p.alpha, at_q.alpha]), jnp.concatenate([at_p.beta, at_q.beta]))
     rng = np.random.default_rng(8)
     dc, da = jnp.asarray(rng.standard_normal((7, 8))), jnp.asarray(rng.standard_normal(7))
-    found = tangent(both, regularizer, optimum, Problem(dc, da, jnp.zeros(8)))
+    found = move(both, regularizer, optimum, Problem(dc, da, jnp.zeros(8)))
     for block, part, at, rows, columns in (
         (p, dc[:4, :3], at_p, slice(0, 4), slice(0, 3)),
         (q, dc[4:, 3:], at_q, slice(4, 7), slice(3, 8)),
     ):
         kept = da[rows] - da[rows].mean()
-        alone = tangent(block, regularizer, at, Problem(part, kept, jnp.zeros_like(block.b)))
+        alone = move(block, regularizer, at, Problem(part, kept, jnp.zeros_like(block.b)))
         np.testing.assert_allclose(found.plan[rows, columns], alone.plan, atol=1e-12)
         np.testing.assert_allclose(found.alpha[rows], alone.alpha, atol=1e-12)
         assert abs(found.alpha[rows].sum()) < 1e-12
@@ -188,7 +203,7 @@ def test_disconnected_support_keeps_the_mass_of_each_component():
 
 def test_entropic_links_below_the_precision_do_not_make_nan():
     problem, optimum = solved(Entropic(jnp.asarray(0.003)), seed=9)
-    found = tangent(problem, Entropic(jnp.asarray(0.003)), optimum, changes()[0])
+    found = move(problem, Entropic(jnp.asarray(0.003)), optimum, changes()[0])
     assert all(np.isfinite(x).all() for x in found)
 
 
@@ -198,10 +213,10 @@ def test_rows_and_vmap_through_the_solver():
     weight = jnp.asarray(np.random.default_rng(11).standard_normal(SHAPE))
 
     def along(p):
-        return (weight * plan(p, regularizer, tolerance=1e-12)).sum()
+        return (weight * plan(p, regularizer, tolerance=1e-9)).sum()
 
     def along_transposed(p):
-        return (weight.T * plan(p.T, regularizer, tolerance=1e-12, axis="rows")).sum()
+        return (weight.T * plan(p.T, regularizer, tolerance=1e-9, axis="rows")).sum()
 
     batch = jax.tree.map(lambda *x: jnp.stack(x), *problems)
     columns = jax.jit(jax.vmap(jax.grad(along)))(batch)

@@ -52,7 +52,7 @@ def test_untaken_tokens_keep_their_residual():
     settings = Settings(router="top-k", width=6)
     model = Mixture(5, 3, 4, 6, jnp.float64, jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (32, 5))
-    logits, statistics = model(x, settings)
+    logits, statistics = jax.jit(lambda x: model(x, settings))(x)
     h = np.maximum(x @ model.embedding[0], 0)
     uncovered = ~np.asarray(route(jax.nn.softmax(h @ model.gate), settings).dispatch).any(1)
     assert 0 < uncovered.sum() < 32
@@ -64,7 +64,7 @@ def test_untaken_tokens_keep_their_residual():
 def test_gates_learn_through_the_weights():
     model = Mixture(5, 3, 4, 6, jnp.float64, jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (32, 5))
-    slope = jax.grad(lambda model: (model(x, Settings(width=6))[0] ** 2).sum())(model)
+    slope = jax.jit(jax.grad(lambda model: (model(x, Settings(width=6))[0] ** 2).sum()))(model)
     assert (np.abs(slope.gate).max(0) > 0).all()
 
 

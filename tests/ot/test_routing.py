@@ -98,7 +98,10 @@ def test_sinkhorn_is_balanced_at_convergence():
 def test_converged_route():
     gates = crowded_gates(np.random.default_rng(7), 48, 4)
     k = capacity(48, 4)
-    few, converged = (statistics(gates, sparse_ot_routing(gates, k, iterations=i)) for i in (20, None))
+    few, converged = (
+        statistics(gates, jax.jit(sparse_ot_routing, static_argnames="iterations")(gates, k, iterations=i))
+        for i in (20, None)
+    )
     assert converged.uncovered <= few.uncovered
     assert (converged.load <= k).all()
 
