@@ -100,7 +100,6 @@ def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None =
         port=port,
         address=host,
         websocket_origin=sorted(origins) if port else None,
-        title={"/": _NAME} | {study.slug: study.title for study in studies},
         liveness=True,
         websocket_max_message_size=_MESSAGE,
     )
@@ -158,7 +157,8 @@ def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tu
     template.add_variable(
         "favicon", "data:image/svg+xml;base64," + b64encode(theme.asset("mark.svg").encode()).decode()
     )
-    template.add_variable("title", title)
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.title = title
     return template
 
 

@@ -1,0 +1,118 @@
+"""From a key press to the redrawn picture: milliseconds and bytes, in headless Chromium against a warm server.
+
+    python benchmarks/page_latency.py [--presses 20]
+
+For each case one slider is moved to and fro by one step. The clock starts at the event of the key press and stops when the canvas of the
+first picture has other pixels, looked at once per animation frame. Bytes are all that came over the socket until the
+page was quiet again.
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+SERVE = (
+    "import sys; from lab.home import start; start(); from lab import app; "
+    "app.make_server(port=int(sys.argv[1]), warm=False).run_until_shutdown()"
+)
+CASES = (
+    ("k, n = 32, one bump to two", "/sparse-ot?data=one-bump-to-two&k=2", "k"),
+    ("gamma, n = 32, one bump to two", "/sparse-ot?data=one-bump-to-two&k=2", "gamma"),
+    ("k, n = 64, colours of photographs", "/sparse-ot?k=4", "k"),
+    ("k, n = 256, colours of photographs", "/sparse-ot?n=256&k=2", "k"),
+    ("gamma, n = 256, colours of photographs", "/sparse-ot?n=256&k=2", "gamma"),
+)
+# Presses the key from inside the page, so that the driver's round trip is not in the number.
+PRESS = """([name, step]) => new Promise((resolve) => {
+  const deep = (root, sought) => {
+    for (const element of root.querySelectorAll("*")) {
+      if (element.matches(sought)) return element
+      const inner = element.shadowRoot && deep(element.shadowRoot, sought)
+      if (inner) return inner
+    }
+  }
+  const slider = deep(document, `input[type=range][name=${name}]`)
+  const canvas = deep(deep(document, ".bk-Figure").shadowRoot ?? deep(document, ".bk-Figure"), "canvas")
+  const before = canvas.toDataURL(), began = performance.now()
+  slider.value = Number(slider.value) + step
+  slider.dispatchEvent(new Event("input", {bubbles: true}))
+  slider.dispatchEvent(new Event("change", {bubbles: true}))
+  const look = () => {
+    const spent = performance.now() - began
+    if (canvas.toDataURL() !== before || spent > 10000) resolve(spent)
+    else requestAnimationFrame(look)
+  }
+  requestAnimationFrame(look)
+})"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--presses", type=int, default=20)
+    presses = parser.parse_args().presses
+    from playwright.sync_api import sync_playwright
+
+    chromium = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-c", SERVE, str(port)])
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.1)
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            print(f"{'case':40} {'p50 ms':>8} {'p90 ms':>8} {'solve ms':>9} {'kB':>7}")
+            for title, path, slider in CASES:
+                print(measure(browser, f"http://127.0.0.1:{port}{path}", title, slider, presses), flush=True)
+            browser.close()
+    finally:
+        server.kill()
+
+
+def measure(browser, address: str, title: str, slider: str, presses: int) -> str:
+    """One line of the table."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page, received = context.new_page(), []
+    page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: received.append(len(frame))))
+    page.goto(address)
+
+    def wait(milliseconds: int) -> None:
+        page.wait_for_timeout(milliseconds)
+        page.wait_for_function(
+            "() => { const all = (v) => [v, ...[...v.children()].flatMap(all)]; "
+            "return [...Bokeh.index].flatMap(all).some(v => v.model.type === 'Figure') }",
+            timeout=120_000,
+        )
+        page.locator(".row [role=status]", has_text="Done").wait_for(timeout=120_000)
+
+    wait(2000)
+    page.wait_for_timeout(3000)
+    spent, sizes, solves = [], [], []
+    for press in range(presses):
+        before = len(received)
+        spent.append(page.evaluate(PRESS, [slider, 1 if press % 2 == 0 else -1]))
+        wait(250)  # less than the quiet that a sweep waits for
+        sizes.append(sum(received[before:]))
+        solves.append(page.locator(".row [role=status]").text_content())
+    context.close()
+    solve = statistics.median(milliseconds(text) for text in solves)
+    p90 = sorted(spent)[int(0.9 * len(spent))]
+    return f"{title:40} {statistics.median(spent):8.0f} {p90:8.0f} {solve:9.0f} {statistics.median(sizes) / 1e3:7.0f}"
+
+
+def milliseconds(text: str) -> float:
+    """The run time in ``Done in 12 ms``."""
+    number, unit = text.removeprefix("Done in ").split(" ")[:2]
+    return float(number) * {"ms": 1, "s": 1e3, "min": 6e4}[unit]
+
+
+if __name__ == "__main__":
+    main()
