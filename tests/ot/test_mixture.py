@@ -26,12 +26,10 @@ def histories(digits):
         static_argnums=3,
         compiler_options={"xla_backend_optimization_level": 0},  # the training is short, its compilation is not
     )
-    settings = {name: Settings(router=name, epochs=10) for name in ROUTERS}
-    settings["tokens"] = Settings(choice="tokens", epochs=10)
-    return {name: jax.block_until_ready(run(keys, *digits, one)[1]) for name, one in settings.items()}
+    return {name: run(keys, *digits, Settings(router=name, epochs=10))[1] for name in ROUTERS}
 
 
-@pytest.mark.parametrize("name", [*ROUTERS, "tokens"])
+@pytest.mark.parametrize("name", ROUTERS)
 def test_digits_are_learned_with_every_router(histories, name):
     history = histories[name]
     assert history.accuracy.shape == (2, 10)
@@ -44,8 +42,6 @@ def test_digits_are_learned_with_every_router(histories, name):
 def test_transport_covers_and_balances(histories):
     assert (histories["sparse-ot"].uncovered.mean(1) < 0.5 * histories["top-k"].uncovered.mean(1)).all()
     assert np.abs(histories["sparse-ot"].load - 0.25).max() < 0.01
-    assert histories["tokens"].uncovered.max() == 0
-    assert np.abs(histories["tokens"].load[:, -1] - 0.25).max() < 0.05
 
 
 def test_untaken_tokens_keep_their_residual():
@@ -59,6 +55,15 @@ def test_untaken_tokens_keep_their_residual():
     np.testing.assert_allclose(statistics.uncovered, uncovered.mean(), atol=1e-12)
     np.testing.assert_allclose(logits[uncovered], (h @ model.head[0])[uncovered], rtol=1e-12)
     assert (np.abs(logits - h @ model.head[0]).max(1)[~uncovered] > 1e-3).all()
+
+
+def test_tokens_may_choose():
+    gates = jax.nn.softmax(3 * jax.random.normal(jax.random.key(2), (32, 4)))
+    for name in ROUTERS:
+        settings = Settings(router=name, choice="tokens", experts_per_token=2)
+        counts = np.asarray(route(gates, settings).dispatch).sum(1)
+        assert counts.max() == 2
+        assert counts.min() >= 1
 
 
 def test_gates_learn_through_the_weights():
