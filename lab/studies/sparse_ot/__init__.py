@@ -268,7 +268,7 @@ class SparseOT(Study):
         )
 
 
-def _regularizer(p: Any) -> ot.Regularizer:
+def _regularizer(p: Any) -> Any:
     if p.regularizer == "entropic":
         return ot.Entropic(p.gamma)
     return ot.Quadratic(p.gamma) if p.regularizer == "quadratic" else ot.KSparse(p.gamma, p.k)
