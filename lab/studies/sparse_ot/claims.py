@@ -128,7 +128,7 @@ def _shifted_apart(runs: Runs) -> float:
     rng = np.random.default_rng(5)
     shift = rng.standard_normal((32, 1)) + rng.standard_normal((1, 32))
     shifted = _changed(data, "shifted", cost=data.arrays["cost"] + shift)
-    return _apart(runs(k=16, tolerance=1e-10, **_ONE).plan, runs(k=16, tolerance=1e-10, data=shifted).plan.values)
+    return _apart(runs(k=16, tolerance=1e-9, **_ONE).plan, runs(k=16, tolerance=1e-9, data=shifted).plan.values)
 
 
 def _price(runs: Runs) -> float:
