@@ -2,9 +2,9 @@
 
     python benchmarks/page_latency.py [--presses 20]
 
-For each case one slider is moved to and fro by one step. The clock starts at the event of the key press and stops when the canvas of the
-first picture has other pixels, looked at once per animation frame. Bytes are all that came over the socket until the
-page was quiet again.
+For each case one slider is moved to and fro by one step. The clock starts at the event of the key press and stops when
+the canvas of the first picture has other pixels, looked at once per animation frame. Bytes are all that came over the
+socket until the page was quiet again.
 """
 
 import argparse
