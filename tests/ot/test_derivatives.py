@@ -207,6 +207,7 @@ def test_entropic_links_below_the_precision_do_not_make_nan():
     assert all(np.isfinite(x).all() for x in found)
 
 
+@pytest.mark.slow
 def test_rows_and_vmap_through_the_solver():
     regularizer = REGULARIZERS["k-sparse"]
     problems = [solved(regularizer, seed)[0] for seed in (7, 10)]
