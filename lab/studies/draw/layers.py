@@ -114,10 +114,21 @@ def hline(y: float, label: str = "", *, color: str = MUTED, dash: bool = True):
     return _rule(hv.HLine, y, label, color, dash)
 
 
-def rectangles(sides: tuple, text: str, tint: str, edge: bool = True, alpha: float = 0.85) -> hv.Rectangles:
-    made = _layer(hv.Rectangles, tuple(np.asarray(v, np.float32) for v in sides), text, tint, "height",
-                  kdims=["x", "y", "x1", "y1"])  # fmt: skip
+def rectangles(
+    sides: tuple,
+    text: str,
+    tint: str,
+    edge: bool = True,
+    alpha: float = 0.85,
+    own: Sequence[str] | None = None,
+) -> hv.Rectangles:
+    """Boxes from two corners and a height; ``own`` gives each its colour."""
+    columns, names = [np.asarray(v, np.float32) for v in sides], ["height"]
+    if own is not None:
+        columns, names = [*columns, np.asarray(own)], [*names, "own"]
+    made = _layer(hv.Rectangles, tuple(columns), text, tint, names, kdims=["x", "y", "x1", "y1"])
     rim = current().card if edge else None
+    tint = tint if own is None else hv.dim("own")
     return dress(
         made,
         bokeh={"fill_color": tint, "fill_alpha": alpha, "line_color": rim, "line_width": 0.5},

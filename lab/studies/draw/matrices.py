@@ -77,6 +77,8 @@ def plan(
     clabel: str = "mass",
     clim: tuple[float, float] | None = None,
     outline: bool | None = None,
+    a_color: str | Sequence[str] = SOURCE,
+    b_color: str | Sequence[str] = TARGET,
     height: int = 380,
 ) -> hv.Overlay:
     """A transport plan with its marginals on the sides: target on top, source on the right.
@@ -87,12 +89,13 @@ def plan(
     Args:
         matrix: (n, m) array or sparse matrix, row i the source.
         a, b: (n,) and (m,) marginals.
+        a_color, b_color: one colour for all bars of a side, or one for each.
     """
     grid = _Grid(matrix, rows, cols, clim, signed=False)
     x, y = grid.x, grid.y
     sides = [
-        _side(b, grid.sums(0), x, y, upright=True, color=TARGET),
-        _side(a, grid.sums(1), y, x, upright=False, color=SOURCE),
+        _side(b, grid.sums(0), x, y, upright=True, color=b_color),
+        _side(a, grid.sums(1), y, x, upright=False, color=a_color),
     ]
     top, right = y.high + 0.23 * y.span, x.high + 0.23 * x.span
     return frame(
@@ -207,7 +210,9 @@ def pooled(matrix: Any, limit: int = SCREEN) -> np.ndarray:
     return np.where(-low > high, low, high)
 
 
-def _side(asked: Any, got: np.ndarray, along: _Span, across: _Span, upright: bool, color: str) -> list[Any]:
+def _side(
+    asked: Any, got: np.ndarray, along: _Span, across: _Span, upright: bool, color: str | Sequence[str]
+) -> list[Any]:
     """Bars of a marginal outside the plan, and on them the line of what the plan sums to."""
     asked = np.nan_to_num(vector(asked))
     if asked.size != along.n or got.size != along.n:
@@ -221,7 +226,9 @@ def _side(asked: Any, got: np.ndarray, along: _Span, across: _Span, upright: boo
     low, high = edges[:-1], edges[1:]
     flat = np.full_like(low, foot)
     box = (low, flat, high, foot + scale * tall) if upright else (flat, low, foot + scale * tall, high)
-    bars = rectangles((*box, tall), "", current().colour(color), edge=along.n <= OUTLINED, alpha=0.75)
+    own = None if isinstance(color, str) else [color[k] for k in index]
+    tint = current().colour(color) if isinstance(color, str) else current().ink
+    bars = rectangles((*box, tall), "", tint, edge=along.n <= OUTLINED, alpha=1.0 if own else 0.75, own=own)
     steps, levels = np.repeat(edges, 2)[1:-1], np.repeat(foot + scale * sums, 2)
     line = hv.Curve((steps, levels) if upright else (levels, steps), "x", "y")
     dress(line, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": 0.5})

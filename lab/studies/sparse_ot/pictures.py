@@ -48,9 +48,10 @@ def _single(result: xr.Dataset) -> str:
 
 
 def _plan(result: xr.Dataset) -> Any:
+    tints = {"a_color": _hex(result.x), "b_color": _hex(result.y)} if "transferred" in result else {}
     return draw.plan(
         matrix(result), result.a.values, result.b.values, result.row.values, result.col.values,
-        xlabel=draw.label(result.col), ylabel=draw.label(result.row),
+        xlabel=draw.label(result.col), ylabel=draw.label(result.row), **tints,
     )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def _links(result: xr.Dataset) -> Any:
         x, y = result.x_plane.values, result.y_plane.values
         tints: dict[str, Any] = {}
         if "transferred" in result:  # the points are colours
-            tints = {"x_color": _hex(result.x.values), "y_color": _hex(result.y.values)}
+            tints = {"x_color": _hex(result.x), "y_color": _hex(result.y)}
         names = ("first principal axis", "second principal axis")
         return draw.links(x, y, i, j, mass, **sizes, xlabel=names[0], ylabel=names[1], **tints)
     x, y = result.x.values, result.y.values
@@ -107,8 +108,9 @@ def _relative(mass: np.ndarray) -> np.ndarray:
     return np.clip(mass / mass.mean(), 0.1, 6.0)
 
 
-def _hex(colours: np.ndarray) -> list[str]:
-    table = np.clip(np.round(256 * colours), 0, 255).astype(int)
+def _hex(colours: xr.DataArray) -> list[str]:
+    """Points that are colours, as colours."""
+    table = np.clip(np.round(256 * colours.values), 0, 255).astype(int)
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
 
 
