@@ -35,7 +35,7 @@ _PICTURE = """
 :host(.stale) { opacity: .4; transition: opacity .2s .25s; }
 """
 _GRID = """
-:host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: start; }
+:host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: stretch; }
 :host(.stale) { --shown: .4; }
 @media (max-width: 1000px) { :host { grid-template-columns: minmax(0, 1fr); } }
 """

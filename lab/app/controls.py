@@ -89,7 +89,7 @@ def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
 
 def brief(doc: str) -> str:
     """The first clause: what stands beside a control, the whole being its tooltip."""
-    return re.split(r"[;:]| \(|, (?:so|which|where|when|for|with)\b", doc, maxsplit=1)[0]
+    return re.split(r";| \(|, (?:so|which|where|when|for|with)\b", doc, maxsplit=1)[0]
 
 
 def span(parameter: Real | Whole, limit: Any) -> tuple[float | None, float | None]:

@@ -160,7 +160,7 @@ def test_the_latest_wins(session):
     results = []
     session.param.watch(lambda event: results.append(float(event.new.attrs["seed"])), "result")
     for seed in range(1, 9):
-        session.set(rate=0.01, slow=True, seed=seed)
+        session.set(rate=0.01, slow=True, seed=seed, gamma=1.0 + seed)
     session.set(slow=False)
     settled(session)
     assert results == [8.0]
@@ -297,3 +297,9 @@ def test_long_docs_are_cut_at_the_first_clause():
         controls.brief("most sources that a target may have; rows otherwise") == "most sources that a target may have"
     )
     assert controls.brief("seed of all that is random") == "seed of all that is random"
+
+
+def test_a_notebook_gets_the_same_page_without_a_shell(compiled):
+    page = Gradual(gamma=2.0).panel()
+    assert "Column" in type(page).__name__
+    assert page.get_root() is not None
