@@ -48,7 +48,7 @@ def _single(result: xr.Dataset) -> str:
 
 
 def _plan(result: xr.Dataset) -> Any:
-    tints = {"a_color": _hex(result.x), "b_color": _hex(result.y)} if "transferred" in result else {}
+    tints: dict[str, Any] = {"a_color": _hex(result.x), "b_color": _hex(result.y)} if "transferred" in result else {}
     return draw.plan(
         matrix(result), result.a.values, result.b.values, result.row.values, result.col.values,
         xlabel=draw.label(result.col), ylabel=draw.label(result.row), **tints,
