@@ -123,6 +123,11 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
     Works under ``jit`` and ``vmap``. ``max_iterations`` is static: it sizes the trace. Under ``vmap``
     a member that is done keeps its state unchanged while the others go on.
     """
+    return _pure(method, problem, state, max_iterations)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _pure(method: Method, problem: Tree, state: Tree, max_iterations: int) -> Run:
     state = method.init(problem) if state is None else state
     start = jnp.asarray(method.done(problem, state), jnp.int32)
     state, count, reason, trace = _advance(method, max_iterations, problem, state, start, jnp.int32(max_iterations))

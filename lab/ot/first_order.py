@@ -64,7 +64,7 @@ def _lbfgs(objective):
 
     def step(work: Work, state: LBFGSState) -> LBFGSState:
         newton, memory = _secant.update(-state.gradient, state.memory, state.x)
-        d = -newton
+        d = jnp.negative(jnp.asarray(newton))
         ascends = (d @ state.gradient > 0) & jnp.isfinite(d).all() & ~state.fresh
         # the first step moves potentials by a tenth of the spread of costs
         plain = state.gradient * (0.1 / jnp.maximum(jnp.abs(state.gradient).max(), 1e-30))
@@ -121,6 +121,7 @@ _moments = optax.scale_by_adam()
 
 
 def _adam_step(objective, work: Work, state: AdamState, rate: Array) -> AdamState:
+    direction: Any
     direction, moments = _moments.update(state.gradient, state.moments)
     x = state.x + rate * direction
     value, gradient = objective(work, x)

@@ -7,45 +7,15 @@ A regularizer gives the maximisers; the values follow by substitution. Strengths
 compiled program serves every value of them.
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from lab.numerics.projections import share, simplex, sparse_simplex
 from lab.numerics.select import largest
-
-
-@runtime_checkable
-class Regularizer(Protocol):
-    """What the operators and the solvers ask of a regularizer. It is a NamedTuple of traced scalars."""
-
-    @property
-    def gamma(self) -> ArrayLike: ...
-
-    def penalty(self, t: Float[Array, "m n"]) -> Float[Array, " n"]:
-        """Omega of each column."""
-        ...
-
-    def relaxed_penalty(self, t: Float[Array, "m n"]) -> Float[Array, " n"]:
-        """The biconjugate of Omega on t >= 0, which is what the dual knows of Omega."""
-        ...
-
-    def maximizer(self, s: Float[Array, "m n"]) -> Float[Array, "m n"]:
-        """The gradient of the conjugate on t >= 0: the plan of the dual."""
-        ...
-
-    def column_maximizer(
-        self, s: Float[Array, "m n"], b: Float[Array, " n"]
-    ) -> tuple[Float[Array, "m n"], Float[Array, " n"]]:
-        """The gradient of the conjugate on the simplex of total b, and the potential beta of each column."""
-        ...
-
-    def rescaled(self, cost_scale: ArrayLike, mass: ArrayLike) -> "Regularizer":
-        """The regularizer with which cost / cost_scale and plan / mass solve the same problem."""
-        ...
 
 
 class Entropic(NamedTuple):
@@ -94,7 +64,7 @@ class Quadratic(NamedTuple):
 
     def column_maximizer(self, s, b):
         t, theta = simplex(s / self.gamma, b)
-        return t, -self.gamma * theta
+        return t, jnp.negative(self.gamma) * theta
 
     def rescaled(self, cost_scale, mass):
         return Quadratic(self.gamma * mass / cost_scale)
@@ -128,7 +98,17 @@ class KSparse(NamedTuple):
 
     def column_maximizer(self, s, b):
         t, theta = sparse_simplex(s / self.gamma, b, jnp.asarray(self.k, jnp.int32))
-        return t, -self.gamma * theta
+        return t, jnp.negative(self.gamma) * theta
 
     def rescaled(self, cost_scale, mass):
         return KSparse(self.gamma * mass / cost_scale, self.k)
+
+
+Regularizer = Entropic | Quadratic | KSparse
+"""What the operators and the solvers take. Each gives, for a plan ``t`` (m, n) or scores ``s`` (m, n):
+
+- ``penalty(t)`` (n,): Omega of each column; ``relaxed_penalty(t)``: its biconjugate on t >= 0, all that the dual knows;
+- ``maximizer(s)`` (m, n): the gradient of the conjugate on t >= 0, the plan of the dual;
+- ``column_maximizer(s, b)``: the gradient of the conjugate on the simplex of total b, and the potential of each column;
+- ``rescaled(cost_scale, mass)``: the regularizer with which cost / cost_scale and plan / mass solve the same problem.
+"""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -70,14 +71,14 @@ def solve(
 
     Source: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
     """
-    method = _check_choices(formulation, method, axis, regularizer)
+    chosen = _check_choices(formulation, method, axis, regularizer)
     side = problem if axis == "columns" else problem.T
     _check(side, regularizer, axis, tolerance, max_iterations)
     dtype = side.cost.dtype
     regularizer = jax.tree.map(jnp.asarray, _cast(regularizer, dtype))
-    rule = _rule(regularizer, method, formulation)
-    prepared = _prepare(side, regularizer, jnp.asarray(tolerance, dtype), _start(init, side, axis), formulation, method)
-    run = loop(rule, prepared, max_iterations=_LIMITS[method] if max_iterations is None else max_iterations)
+    rule = _rule(regularizer, chosen, formulation)
+    prepared = _prepare(side, regularizer, jnp.asarray(tolerance, dtype), _start(init, side, axis), formulation, chosen)
+    run = loop(rule, prepared, max_iterations=_LIMITS[chosen] if max_iterations is None else max_iterations)
     return _finish(problem, regularizer, run, formulation, axis)
 
 
@@ -109,23 +110,23 @@ def _start(init: Solution | ArrayLike | None, side: Problem, axis: str):
         return None
     if isinstance(init, Solution):
         alpha = init.alpha if axis == "columns" else init.beta
-        warm = (init.state.columns.t, init.state.delta) if isinstance(init.state, newton.State) else None
+        early = init.state.early if isinstance(init.state, newton.State) else None
         if init.problem.cost.shape != (m, n)[:: 1 if axis == "columns" else -1] or init.axis != axis:
             raise ValueError("init is the solution of a problem of another shape or axis: leave it out")
-        return alpha, warm
+        return alpha - alpha.mean(), early
     alpha = jnp.asarray(init, side.cost.dtype)
     if alpha.shape != (m,):
         raise ValueError(f"init has shape {alpha.shape}, but {m} potentials are needed, shape ({m},)")
-    return alpha, None
+    return alpha - alpha.mean(), None
 
 
 def _prepare_traced(problem, regularizer, tolerance, start, formulation, method) -> Work:
     problem, regularizer, start = jax.lax.stop_gradient((problem, regularizer, start))
-    m, n = problem.cost.shape
+    m = problem.cost.shape[0]
     spread, mass = _units(problem)
     unit = Problem(problem.cost / spread, problem.a / mass, problem.b / mass)
     scaled = _cast(regularizer.rescaled(spread, mass), problem.cost.dtype)
-    alpha, warm = (jnp.zeros_like(problem.a), None) if start is None else start
+    alpha, early = (jnp.zeros_like(problem.a), None) if start is None else start
     x = alpha / spread
     if formulation == "dual":
         x = jnp.concatenate([x, semi_dual(unit, scaled, x).beta])
@@ -134,12 +135,7 @@ def _prepare_traced(problem, regularizer, tolerance, start, formulation, method)
         return work
     if isinstance(scaled, Quadratic):
         work = work._replace(regularizer=KSparse(scaled.gamma, jnp.int32(m)))
-    floor = jnp.asarray(newton.LEAST_DELTA * n, x.dtype)
-    first = jnp.asarray((newton.COLD_DELTA if start is None else newton.WARM_DELTA) * n, x.dtype)
-    center = jnp.zeros_like(unit.cost)
-    if warm is not None:
-        center, first = warm[0], jnp.maximum(10 * warm[1], newton.WARM_DELTA * n)
-    return work._replace(center=center, delta=first, floor=floor)
+    return work._replace(early=newton.nothing_early(unit.cost) if early is None else early)
 
 
 _prepare = jax.jit(_prepare_traced, static_argnums=(4, 5))
@@ -154,9 +150,8 @@ def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulatio
     alpha, beta = best[:m], best[m:]
     if formulation == "dual" and isinstance(fixed_regularizer, Entropic):
         beta = beta + fixed_regularizer.gamma * jnp.log(mass)  # its plan is exponential in the potentials
-    center = alpha if axis == "columns" else None
     value, plan, beta = evaluate(fixed, fixed_regularizer, alpha, beta, formulation)
-    relaxed = state.columns.t * mass if isinstance(state, newton.State) else plan
+    relaxed = state.relaxed * mass if isinstance(state, newton.State) else plan
     # zero, with the envelope's first derivatives
     penalty = regularizer.relaxed_penalty(relaxed).sum() - fixed_regularizer.relaxed_penalty(relaxed).sum()
     change = ((side.cost - fixed.cost) * relaxed).sum() + alpha @ (side.a - fixed.a) + beta @ (side.b - fixed.b)
@@ -164,7 +159,6 @@ def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulatio
     row_error = jnp.abs(plan.sum(axis=1) - fixed.a).sum()
     column_error = jnp.abs(plan.sum(axis=0) - fixed.b).sum()
     ties = _ties(fixed, fixed_regularizer, alpha, plan, spread)
-    del center
     if axis == "rows":
         alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
     level = alpha.mean()
@@ -214,7 +208,7 @@ def _scales(problem: Problem, regularizer: Regularizer) -> tuple[Array, Array, A
     spread, mass = _units(problem)
     # the entropy of a plan of other mass has a term of its own
     level = regularizer.gamma * mass * jnp.log(mass) if isinstance(regularizer, Entropic) else jnp.zeros_like(mass)
-    return spread, mass, level
+    return spread, mass, jnp.asarray(level)
 
 
 def relaxed_plan(solution: Solution) -> Float[Array, "m n"]:
@@ -230,7 +224,7 @@ def relaxed_plan(solution: Solution) -> Float[Array, "m n"]:
 def _relaxed(solution: Solution) -> Array:
     plan = solution.plan()
     if isinstance(solution.state, newton.State):
-        t = solution.state.columns.t * solution.problem.a.sum()
+        t = solution.state.relaxed * solution.problem.a.sum()
         plan = t if solution.axis == "columns" else t.T
     return _onto_marginals(plan, solution.problem.a, solution.problem.b)
 
@@ -292,12 +286,12 @@ def _check(problem: Problem, regularizer: Any, axis: str, tolerance: Any, max_it
                 f"tolerance = {float(np.asarray(tolerance)):g} with {problem.cost.dtype} costs, which resolve 1e-5 at best: "
                 "give the cost in float64 (with jax_enable_x64), or a tolerance of at least 1e-5"
             )
-    if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and max_iterations >= 1):
+    if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and int(max_iterations) >= 1):
         raise ValueError(f"max_iterations = {max_iterations!r}, but it must be a whole number of at least 1")
 
 
 def _traced(x: Any) -> bool:
-    return isinstance(x, jax.core.Tracer)
+    return isinstance(x, Tracer)
 
 
 def _is_integer_array(k: Any) -> bool:

@@ -7,19 +7,16 @@ from jaxtyping import Array, Float, Int
 
 from lab.numerics import Reason
 from lab.ot.problem import Problem
-from lab.ot.regularizers import Regularizer
 
 
 class Work(NamedTuple):
     """A problem whose costs span 1 and whose mass is 1; everything in it is traced."""
 
     problem: Problem
-    regularizer: Regularizer
+    regularizer: Any  # a Regularizer
     start: Float[Array, " d"]  # potentials to start from
     tolerance: Float[Array, ""]
-    center: Any = None  # of the proximal Newton method: plan (m, n), strength and least strength
-    delta: Any = None
-    floor: Any = None
+    early: Any = None  # of Newton's method: where to resume
 
 
 class Best(NamedTuple):
