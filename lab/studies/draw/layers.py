@@ -128,11 +128,11 @@ def rectangles(
         columns, names = [*columns, np.asarray(own)], [*names, "own"]
     made = _layer(hv.Rectangles, tuple(columns), text, tint, names, kdims=["x", "y", "x1", "y1"])
     rim = current().card if edge else None
-    tint = tint if own is None else hv.dim("own")
+    fill: Any = tint if own is None else hv.dim("own")
     return dress(
         made,
-        bokeh={"fill_color": tint, "fill_alpha": alpha, "line_color": rim, "line_width": 0.5},
-        mpl={"facecolor": tint, "alpha": alpha, "edgecolor": rim or "none", "linewidth": 0.3 if edge else 0.0},
+        bokeh={"fill_color": fill, "fill_alpha": alpha, "line_color": rim, "line_width": 0.5},
+        mpl={"facecolor": fill, "alpha": alpha, "edgecolor": rim or "none", "linewidth": 0.3 if edge else 0.0},
     )
 
 

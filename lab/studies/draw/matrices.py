@@ -226,7 +226,7 @@ def _side(
     low, high = edges[:-1], edges[1:]
     flat = np.full_like(low, foot)
     box = (low, flat, high, foot + scale * tall) if upright else (flat, low, foot + scale * tall, high)
-    own = None if isinstance(color, str) else [color[k] for k in index]
+    own: Any = None if isinstance(color, str) else [color[k] for k in index]
     tint = current().colour(color) if isinstance(color, str) else current().ink
     bars = rectangles((*box, tall), "", tint, edge=along.n <= OUTLINED, alpha=1.0 if own else 0.75, own=own)
     steps, levels = np.repeat(edges, 2)[1:-1], np.repeat(foot + scale * sums, 2)
