@@ -93,8 +93,9 @@ def measure(browser, address: str, title: str, slider: str, presses: int) -> str
         )
         page.locator(".row [role=status]", has_text="Done").wait_for(timeout=120_000)
 
-    wait(2000)
-    page.wait_for_timeout(3000)
+    wait(3000)
+    while page.locator(".track[data-on]").count():  # sweeps in the background
+        page.wait_for_timeout(500)
     spent, sizes, solves = [], [], []
     for press in range(presses):
         before = len(received)

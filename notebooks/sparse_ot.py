@@ -19,7 +19,6 @@
 # where it stops being feasible and why, compares it with POT, and ends in the paper's figures.
 
 # %%
-# ruff: noqa: B018, E402
 import lab
 
 lab.notebook()  # float64, and the pictures inline

@@ -110,7 +110,7 @@ def _from_table(name: str, table: Table) -> Data:
     column = _column(name, table, _SIDES)
     if column is None:
         raise ValueError(
-            f"{name} does not tell sources from targets: add a column 'side' with two values, or give two files"
+            f"{name} does not tell sources from targets: add a column 'side' or 'group' with two values, or give two files"
         )
     side = table[column].tolist()
     if (bad := next((i for i, value in enumerate(side) if value is None or value != value), None)) is not None:

@@ -26,13 +26,14 @@ from jaxtyping import Array, Float, Int
 
 from lab.numerics import Method, Reason
 from lab.ot import interior
-from lab.ot.operators import semi_dual
+from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.work import Work
 
 _SMALL_VALUE = 1e-4
 _PATIENCE = 40  # interior steps without progress: from a poor start the first thirty may make little
 _EARLY = 0.05  # residual at which a point is kept, to start a neighbouring problem from
-_INTERIOR, _SMOOTH_FIRST, _POLISH = 0, 1, 2
+_SMOOTH_STEPS, _SMOOTH_PATIENCE, _CUTS = 40, 6, 14
+_INTERIOR, _SMOOTH_FIRST, _POLISH, _DONE = range(4)
 
 
 class Early(NamedTuple):
@@ -52,8 +53,8 @@ class State(NamedTuple):
     warm: Array  # the interior point did not start cold
     alpha: Float[Array, " m"]  # of the semi-dual steps
     plan: Float[Array, "m n"]  # of the semi-dual at alpha
-    error: Float[Array, ""]  # row error of that plan
     best: Float[Array, " m"]
+    best_error: Float[Array, ""]  # row error of the plan of the semi-dual there
     value: Float[Array, ""]  # semi-dual at best
     relaxed: Float[Array, "m n"]  # plan that the residual belongs to
     row_error: Float[Array, ""]  # of the relaxed plan
@@ -94,9 +95,21 @@ def init(work: Work) -> State:
     error = jnp.abs(plan.sum(axis=1) - a).sum()
     known = (work.start != 0).any()
     return State(
-        jnp.where(known, _SMOOTH_FIRST, _INTERIOR).astype(jnp.int32), point, nothing_early(cost), work.early.mu > 0,
-        work.start, plan, error, work.start, value, plan, error, _residual(value, error, 0.0), jnp.int32(0), jnp.int32(0),
-    )  # fmt: skip
+        phase=jnp.where(known, _SMOOTH_FIRST, _INTERIOR).astype(jnp.int32),
+        point=point,
+        early=nothing_early(cost),
+        warm=work.early.mu > 0,
+        alpha=work.start,
+        plan=plan,
+        best=work.start,
+        best_error=error,
+        value=value,
+        relaxed=plan,
+        row_error=error,
+        residual=_residual(value, error, 0.0),
+        waited=jnp.int32(0),
+        tries=jnp.int32(0),
+    )
 
 
 def _residual(value: Array, error: Array, young: Array | float) -> Array:
@@ -140,58 +153,75 @@ def _interior_step(work: Work, state: State) -> State:
 
     over = (finite & (residual <= work.tolerance)) | (exhausted & ~state.warm)
     error = jnp.abs(plan.sum(axis=1) - a).sum()
-    choose = lambda new, old: jnp.where(finite, new, old)  # noqa: E731
+    ties = tied_columns(work.problem, work.regularizer, point.alpha, plan, 10 * nearness(a.dtype))
+    after = jnp.where(ties > 0, _DONE, _POLISH)  # where columns are tied the semi-dual has a kink
     return State(
-        jnp.where(over, _POLISH, _INTERIOR).astype(jnp.int32), point, early, state.warm & ~restart,
-        choose(point.alpha, state.alpha), choose(plan, state.plan), choose(error, state.error),
-        jnp.where(higher, point.alpha, state.best), jnp.where(higher, value, state.value),
-        jnp.where(finer, t, state.relaxed), jnp.where(finer, row_error, state.row_error),
-        jnp.where(restart, jnp.inf, jnp.where(finer, residual, state.residual)), jnp.where(restart, 0, waited), jnp.int32(0),
-    )  # fmt: skip
+        phase=jnp.where(over, after, _INTERIOR).astype(jnp.int32),
+        point=point,
+        early=early,
+        warm=state.warm & ~restart,
+        alpha=jnp.where(finite, point.alpha, state.alpha),
+        plan=jnp.where(finite, plan, state.plan),
+        best=jnp.where(higher, point.alpha, state.best),
+        best_error=jnp.where(higher, error, state.best_error),
+        value=jnp.where(higher, value, state.value),
+        relaxed=jnp.where(finer, t, state.relaxed),
+        row_error=jnp.where(finer, row_error, state.row_error),
+        residual=jnp.where(restart, jnp.inf, jnp.where(finer, residual, state.residual)),
+        waited=jnp.where(restart | over, 0, waited),
+        tries=jnp.int32(0),
+    )
 
 
 def _smooth_step(work: Work, state: State) -> State:
-    """A Newton step on the semi-dual, kept if the row error falls by a third, or while the value rises at a fast rate."""
+    """A Newton step on the semi-dual, shortened by a growing Levenberg shift until the slope along it has fallen."""
     a, gamma = work.problem.a, work.regularizer.gamma
+    m = a.shape[0]
     gradient = a - state.plan.sum(axis=1)
     taken = (state.plan > 0).astype(a.dtype)
-    counts = taken.sum(axis=0)
     diagonal = taken.sum(axis=1) / gamma
-    hessian = -((taken / (gamma * counts)[None, :]) @ taken.T)
-    shift = 1e-9 * diagonal.mean() + 1e-12
-    hessian = hessian + jnp.diag(diagonal + shift) + diagonal.mean() / a.shape[0] ** 2
-    d = cho_solve(cho_factor(hessian, lower=True), gradient)
+    level = diagonal.mean()
+    hessian = jnp.diag(diagonal) - (taken / (gamma * taken.sum(axis=0))[None, :]) @ taken.T + level / m**2
+    eye = jnp.eye(m, dtype=a.dtype)
 
     def attempt(carry):
-        size, *_, count = carry
-        alpha = state.alpha + size * d
-        value, plan, _ = semi_dual(work.problem, work.regularizer, alpha)
-        error = jnp.abs(plan.sum(axis=1) - a).sum()
-        return size / 3, alpha, value, plan, error, error <= 0.7 * state.error, count + 1
+        shift, *_, count = carry
+        d = cho_solve(cho_factor(hessian + shift * level * eye, lower=True), gradient)
+        value, plan, _ = semi_dual(work.problem, work.regularizer, state.alpha + d)
+        good = d @ (a - plan.sum(axis=1)) >= -0.7 * (d @ gradient)
+        return shift * 10, state.alpha + d, value, plan, good, count + 1
 
-    start = (jnp.ones_like(gamma), state.alpha, state.value, state.plan, state.error, jnp.array(False), jnp.int32(0))
-    _, alpha, value, plan, error, good, _ = jax.lax.while_loop(lambda c: ~c[5] & (c[6] < 3), attempt, start)
+    # potentials of a neighbour are near the answer, or of no use here
+    most = jnp.where(state.phase == _SMOOTH_FIRST, 3, _CUTS)
+    shift = jnp.asarray(100 * jnp.finfo(a.dtype).eps, a.dtype)
+    start = (shift, state.alpha, state.value, state.plan, jnp.array(False), jnp.int32(0))
+    _, alpha, value, plan, good, _ = jax.lax.while_loop(lambda c: ~c[4] & (c[5] < most), attempt, start)
+    error = jnp.abs(plan.sum(axis=1) - a).sum()
     residual = _residual(value, error, 0.0)
-    finer = good & (residual < state.residual)
-    tries = state.tries + 1
-    settled = good & (error <= work.tolerance) & (residual <= work.tolerance)
-    over = settled | ~good | (tries >= _SMOOTH_STEPS)
+    good &= jnp.isfinite(residual)
+    closer = good & (error < state.best_error) & (value >= state.value - 8 * jnp.finfo(a.dtype).eps)
+    progress = closer & (error <= 0.7 * state.best_error)
+    finer = closer & (residual < state.residual)
+    waited, tries = jnp.where(progress, 0, state.waited + 1), state.tries + 1
+    settled = closer & (residual <= work.tolerance)
+    over = settled | ~good | (waited >= _SMOOTH_PATIENCE) | (tries >= _SMOOTH_STEPS)
     # what began with these steps goes on with interior ones unless they were enough
-    back = (state.phase == _SMOOTH_FIRST) & ~settled
-    phase = jnp.where(over, jnp.where(back, _INTERIOR, _DONE), state.phase).astype(jnp.int32)
-    higher = good & (value >= state.value)
-    choose = lambda new, old: jnp.where(good, new, old)  # noqa: E731
-    return State(
-        phase, state.point, state.early, state.warm, choose(alpha, state.alpha), choose(plan, state.plan),
-        choose(error, state.error), jnp.where(higher, alpha, state.best), jnp.where(higher, value, state.value),
-        jnp.where(finer, plan, state.relaxed), jnp.where(finer, error, state.row_error),
+    back = over & (state.phase == _SMOOTH_FIRST) & ~settled
+    phase = jnp.where(over, jnp.where(back, _INTERIOR, _DONE), state.phase)
+    return state._replace(
+        phase=phase.astype(jnp.int32),
+        alpha=jnp.where(good, alpha, state.alpha),
+        plan=jnp.where(good, plan, state.plan),
+        best=jnp.where(closer, alpha, state.best),
+        best_error=jnp.where(closer, error, state.best_error),
+        value=jnp.where(closer, value, state.value),
+        relaxed=jnp.where(finer, plan, state.relaxed),
+        row_error=jnp.where(finer, error, state.row_error),
         # interior steps count their progress from where they start
-        jnp.where(over & back, jnp.inf, jnp.where(finer, residual, state.residual)), state.waited, tries,
-    )  # fmt: skip
-
-
-_SMOOTH_STEPS = 20
-_DONE = 3
+        residual=jnp.where(back, jnp.inf, jnp.where(finer, residual, state.residual)),
+        waited=jnp.where(back, 0, waited),
+        tries=tries,
+    )
 
 
 def done(work: Work, state: State) -> Array:
@@ -199,12 +229,12 @@ def done(work: Work, state: State) -> Array:
     reason = jnp.where(
         converged, Reason.CONVERGED, jnp.where(jnp.isfinite(state.residual), Reason.STALLED, Reason.NOT_FINITE)
     )
-    ready = (state.phase == _DONE) | (converged & (state.error <= work.tolerance))
+    ready = (state.phase == _DONE) | (converged & (state.best_error <= work.tolerance))
     return jnp.where(ready, reason, Reason.RUNNING).astype(jnp.int32)
 
 
 def measure(work: Work, state: State) -> dict[str, Array]:
-    return {"value": state.value, "row_error": state.error, "residual": state.residual}
+    return {"value": state.value, "row_error": state.best_error, "residual": state.residual}
 
 
 NEWTON = Method(init, step, done, measure)

@@ -11,10 +11,12 @@ fixed, in a Lagrangian whose value and first derivatives are those of the object
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Array, Float, Int
 
 from lab.ot.problem import Problem
-from lab.ot.regularizers import Regularizer
+from lab.ot.regularizers import KSparse, Regularizer
 
 
 class Evaluation(NamedTuple):
@@ -34,7 +36,7 @@ def semi_dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " 
     fixed_s, fixed_b, fixed_regularizer = jax.lax.stop_gradient((s, problem.b, regularizer))
     plan, beta = jax.lax.stop_gradient(fixed_regularizer.column_maximizer(fixed_s, fixed_b))
     conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan) - beta * (problem.b - fixed_b)
-    return Evaluation(alpha @ problem.a - conjugate.sum(), plan, beta)
+    return Evaluation(alpha @ problem.a - conjugate.sum(), plan, jnp.asarray(beta))
 
 
 def dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], beta: Float[Array, " n"]) -> Evaluation:
@@ -43,3 +45,25 @@ def dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], 
     plan = jax.lax.stop_gradient(regularizer.maximizer(s))
     conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan)
     return Evaluation(alpha @ problem.a + beta @ problem.b - conjugate.sum(), plan, beta)
+
+
+def tied_columns(
+    problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], plan: Float[Array, "m n"], within: ArrayLike
+) -> Int[Array, ""]:
+    """How many columns hold k nonzeros, the last of whose scores alpha - c equals the first one left out.
+
+    Equal is what differs by at most ``within``, in units of cost.
+    """
+    if not isinstance(regularizer, KSparse):
+        return jnp.int32(0)
+    scores = alpha[:, None] - problem.cost
+    taken = plan > 0
+    full = taken.sum(axis=0, dtype=jnp.int32) == regularizer.k
+    last = jnp.where(taken, scores, jnp.inf).min(axis=0)
+    left_out = jnp.where(taken, -jnp.inf, scores).max(axis=0)
+    return (full & (last - left_out <= within)).sum(dtype=jnp.int32)
+
+
+def nearness(dtype: DTypeLike) -> float:
+    """The difference of scores, in units of the spread of costs, within which ``Solution.n_ties`` calls them tied."""
+    return 1e-6 if jnp.dtype(dtype) == jnp.float64 else 1e-4

@@ -45,7 +45,9 @@ def problem(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = N
     if not np.issubdtype(cost.dtype, np.floating):
         cost = cost.astype(jnp.zeros(()).dtype)
     if cost.ndim != 2 or 0 in cost.shape:
-        raise ValueError(f"the cost has shape {cost.shape}, but a matrix (sources, targets) without empty side is needed")
+        raise ValueError(
+            f"the cost has shape {cost.shape}, but a matrix (sources, targets) without empty side is needed"
+        )
     if not np.isfinite(cost).all():
         i, j = np.argwhere(~np.isfinite(cost))[0]
         raise ValueError(f"the cost is {cost[i, j]} at row {i}, column {j}: every entry must be finite")
@@ -92,7 +94,9 @@ def _mass(name: str, mass: ArrayLike | None, size: int, side: str, total: float,
         return np.full(size, total / size, dtype)
     mass = np.asarray(mass)
     if mass.shape != (size,):
-        raise ValueError(f"{name} has shape {mass.shape}, but the cost has {size} {side}: {name} must have shape ({size},)")
+        raise ValueError(
+            f"{name} has shape {mass.shape}, but the cost has {size} {side}: {name} must have shape ({size},)"
+        )
     if mass.dtype.kind not in "fiu" or not np.isfinite(mass).all():
         raise ValueError(f"{name} must be finite real numbers; entry {_first_bad(mass)} is not")
     if not (mass > 0).all():

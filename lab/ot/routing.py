@@ -119,10 +119,8 @@ def sparse_ot_routing(
     References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
     """
     problem, regularizer = _problem(jax.lax.stop_gradient(gates), choice), KSparse(gamma, jnp.asarray(k, jnp.int32))
-    if iterations is None:
-        plan = solve(problem, regularizer).plan()
-    else:
-        plan = _adam(problem, regularizer, iterations, learning_rate)
+    exact = iterations is None
+    plan = solve(problem, regularizer).plan() if exact else _adam(problem, regularizer, iterations, learning_rate)
     return _routing(gates, (plan if choice == "experts" else plan.T) > 0, limit)
 
 

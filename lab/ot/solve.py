@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from lab.numerics import Loop, Run, pure
 from lab.ot import first_order, newton, sinkhorn_newton
-from lab.ot.operators import semi_dual
+from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
 from lab.ot.solution import Solution, evaluate
@@ -158,7 +158,7 @@ def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulatio
     value = value + change + penalty
     row_error = jnp.abs(plan.sum(axis=1) - fixed.a).sum()
     column_error = jnp.abs(plan.sum(axis=0) - fixed.b).sum()
-    ties = _ties(fixed, fixed_regularizer, alpha, plan, spread)
+    ties = tied_columns(fixed, fixed_regularizer, alpha, plan, nearness(fixed.cost.dtype) * spread)
     if axis == "rows":
         alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
     level = alpha.mean()
@@ -167,19 +167,6 @@ def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulatio
 
 def _point(state) -> Array:
     return state.best if isinstance(state, newton.State | sinkhorn_newton.State) else first_order.point(state)
-
-
-def _ties(problem: Problem, regularizer: Regularizer, alpha: Array, plan: Array, spread: Array) -> Array:
-    """Columns where the last score that carries mass and the first that is left out for want of room agree."""
-    if not isinstance(regularizer, KSparse):
-        return jnp.int32(0)
-    scores = alpha[:, None] - problem.cost
-    taken = plan > 0
-    full = taken.sum(axis=0, dtype=jnp.int32) == regularizer.k
-    last = jnp.where(taken, scores, jnp.inf).min(axis=0)
-    next_ = jnp.where(taken, -jnp.inf, scores).max(axis=0)
-    near = 1e-6 if problem.cost.dtype == jnp.float64 else 1e-4
-    return (full & (last - next_ <= near * spread)).sum(dtype=jnp.int32)
 
 
 _finish_jit = jax.jit(_finish_traced, static_argnums=(3, 4))

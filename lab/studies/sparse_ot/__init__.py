@@ -159,12 +159,11 @@ class SparseOT(Study):
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         """The problem, its linear program solved exactly, and what the pictures need."""
-        arrays = data.arrays
+        wide = jnp.zeros(()).dtype  # a file of float32 is worked on in the lab's precision
+        arrays = {name: array.astype(wide) if array.dtype.kind == "f" else array for name, array in data.arrays.items()}
         masses = arrays["a"], arrays["b"]
-        if "cost" in arrays:
-            problem = ot.problem(arrays["cost"], *masses)
-        else:
-            problem = ot.from_points(arrays["x"], arrays["y"], *masses)
+        points = () if "cost" in arrays else (arrays["x"], arrays["y"])
+        problem = ot.from_points(*points, *masses) if points else ot.problem(arrays["cost"], *masses)
         inputs: dict[str, Any] = {"problem": problem}
         if problem.cost.size <= _DENSE:
             exact = linear_program(problem)
