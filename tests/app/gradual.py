@@ -100,7 +100,7 @@ class Gradual(Study):
     )  # fmt: skip
 
     data = DataSource("bump-to-bump", doc="a named data set, or the path of a file of yours")
-    k = Whole(2, bounds=(1, None), symbol="k", doc="places that are kept")
+    k = Whole(2, bounds=(1, None), scale="log", symbol="k", doc="places that are kept")
     gamma = Real(1.0, bounds=(1e-4, 1e4), soft=(1e-2, 1e2), scale="log", symbol="γ", doc="strength")
     regularizer = Choice(["entropic", "quadratic", "k-sparse"], doc="which penalty")
     rate = Real(0.5, bounds=(0, 1), inclusive_bounds=(False, True), group="more", symbol="ρ", doc="step length")
