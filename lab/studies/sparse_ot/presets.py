@@ -64,8 +64,8 @@ PRESETS = (
     ),
     Preset(
         "fuzzy-cells", "Fuzzy cells",
-        "Few sources share the plane: at k = 1 each owns a Laguerre cell, at larger k the borders widen.",
-        {"data": "gaussians-2d", "n": 12, "k": 3, "gamma": 20.0},
+        "Sources share the plane: at k = 1 each owns a Laguerre cell, at larger k the borders widen.",
+        _PLANE | {"k": 3, "gamma": 20.0},
     ),
     Preset(
         "digits", "Two handwritten digits",
