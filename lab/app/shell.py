@@ -95,8 +95,10 @@ def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None =
     studies = catalogue()
     routes: dict[str, Any] = {"/": gallery_page} | {study.slug: _route(study) for study in studies}
     origins = {address} if address else {f"{name}:{port}" for name in {host, "localhost", "127.0.0.1"}}
+    titles = {"/": _NAME} | {study.slug: study.title for study in studies}  # Panel would name the tab after itself
     server = get_server(
         routes,
+        title=titles,
         port=port,
         address=host,
         websocket_origin=sorted(origins) if port else None,
