@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -74,7 +75,8 @@ def _certificate(runs: Runs) -> float:
     run = runs(k=2, plan="relaxed", **_TWO)
     data = datasets.load("one-bump-to-two").arrays
     problem = ot.problem(data["cost"], data["a"], data["b"])
-    return float(duality_gap(problem, run.value.values, run.plan.values, 1.0, 2)) / float(run.value)
+    gap = duality_gap(problem, float(run.value), jnp.asarray(run.plan.values), 1.0, 2)
+    return float(gap) / float(run.value)
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------
