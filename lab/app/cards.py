@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from html import escape
 from typing import Any
 
@@ -147,10 +148,7 @@ class Card:
         if self._hand is not None:
             element = self._hand.keep(element)
         if layers == self._layers:
-            if self._hand is not None:
-                with self._hand.away():
-                    self._pipe.send(element)
-            else:
+            with swapping(), self._hand.away() if self._hand is not None else nullcontext():
                 self._pipe.send(element)
             return
         self._layers = layers
@@ -161,6 +159,34 @@ class Card:
                 sizing_mode="stretch_width", margin=0, linked_axes=False,
             )
         ]  # fmt: skip
+
+
+@contextmanager
+def swapping() -> Iterator[None]:
+    """A block in which HoloViews swaps data: the models of the page are counted again only if one came or went.
+
+    HoloViews freezes the page's set of models for each plot, and Bokeh walks the whole page when it thaws, needed or
+    not: a third of the time of a redraw. Bokeh has no public way to ask whether there was a reason.
+    """
+    models = pn.state.curdoc.models if pn.state.curdoc is not None else None
+    if models is None or not hasattr(models, "_freeze_count"):
+        yield
+        return
+    asked = False
+
+    def invalidate() -> None:
+        nonlocal asked
+        asked = True
+
+    models._freeze_count += 1
+    models.invalidate = invalidate
+    try:
+        yield
+    finally:
+        del models.invalidate
+        models._freeze_count -= 1
+        if asked:
+            models.invalidate()
 
 
 class Hand:
@@ -264,13 +290,24 @@ class Cards:
         stale = ["stale"] if session.result is not None and not session.fresh else []
         if self.view.css_classes != stale:
             self.view.css_classes = stale
-        if session.fresh:  # one message for each picture, those in sight first: the first is on its way at once
-            for card in sorted(self.cards, key=lambda card: not card.head.seen):
-                session.post(card.refresh)
+        if session.fresh:
+            self._one_by_one(Card.refresh, session.result)
 
     def _retheme(self, *_: Any) -> None:
-        for card in sorted(self.cards, key=lambda card: not card.head.seen):
-            self._session.post(card.retheme)
+        self._one_by_one(Card.retheme, self._session.result)
+
+    def _one_by_one(self, draw: Callable[[Card], None], result: xr.Dataset | None) -> None:
+        """Draw the cards, those in sight first, each in a turn of its own: the first picture is sent before the second
+        is drawn, and what the user does meanwhile comes in between. A newer result begins anew.
+        """
+        waiting = sorted(self.cards, key=lambda card: (card.picture.along is not None, not card.head.seen))
+
+        def turn() -> None:
+            if waiting and self._session.result is result:
+                draw(waiting.pop(0))
+                self._session.post(turn)
+
+        self._session.post(turn)
 
     def _fold(self) -> None:
         lines = [f"{escape(card.picture.title)}: {escape(card.why)}" for card in self.cards if card.why]

@@ -6,6 +6,7 @@ long run on one page costs the others a chunk of waiting and no more; sweeps sta
 
 import bisect
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from lab.numerics import Progress, Report
 
 RUN, SWEEP = 0, 1  # priorities; the smaller goes first
 _HERTZ = 10.0
+_CALM = 0.5  # seconds
 _log = logging.getLogger("lab.app")
 _pool = ThreadPoolExecutor(32, thread_name_prefix="lab")  # waiting costs a thread; the lane does the rationing
 
@@ -29,13 +31,17 @@ class Abandoned(BaseException):
 
 
 class Lane:
-    """A lock that is handed on in the order of (priority, arrival)."""
+    """A lock that is handed on in the order of (priority, arrival).
+
+    What stands behind runs also waits until none has run for a moment: what a run brings is being drawn then.
+    """
 
     def __init__(self):
         self._condition = threading.Condition()
         self._waiting: list[tuple[int, int]] = []
         self._arrivals = count()
         self._taken = False
+        self._calm = 0.0  # from when on
 
     def enter(self, priority: int, wanted: Callable[[], bool]) -> None:
         """Wait for the lane; raises ``Abandoned`` when ``wanted`` turns false meanwhile."""
@@ -43,11 +49,13 @@ class Lane:
             ticket = (priority, next(self._arrivals))
             bisect.insort(self._waiting, ticket)
             try:
-                while self._taken or self._waiting[0] != ticket:
+                while self._taken or self._waiting[0] != ticket or self._too_early(priority):
                     if not wanted():
                         raise Abandoned
                     self._condition.wait(0.05)
                 self._taken = True
+                if priority <= RUN:
+                    self._calm = math.inf
             finally:
                 self._waiting.remove(ticket)
                 self._condition.notify_all()
@@ -55,12 +63,17 @@ class Lane:
     def leave(self) -> None:
         with self._condition:
             self._taken = False
+            if self._calm == math.inf:
+                self._calm = time.monotonic() + _CALM
             self._condition.notify_all()
 
     def offered(self, priority: int) -> bool:
         """Someone of this or a smaller priority waits."""
         with self._condition:
             return bool(self._waiting) and self._waiting[0][0] <= priority
+
+    def _too_early(self, priority: int) -> bool:
+        return priority > RUN and time.monotonic() < self._calm
 
 
 _device = Lane()
