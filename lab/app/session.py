@@ -49,6 +49,7 @@ class Session(param.Parameterized):
         self._runner = Runner(self._post)
         self._loader = Runner(self._post)
         self._warm: Any = None
+        self._next: Study | None = None  # whose data are being loaded
         self._started = False
         self._sweeps: OrderedDict[Any, xr.Dataset] = OrderedDict()
         self._sweepers: dict[str, Runner] = {}
@@ -76,7 +77,7 @@ class Session(param.Parameterized):
         """Change parameters. A value that is not allowed leaves everything as it is and says so in ``error``."""
         notices: list[str] = []
         try:
-            study = self.study.but(**values)
+            study = (self._next or self.study).but(**values)
             if self.data is not None and self._same_data(study):
                 study, notices = _fitted(study, self.data, but=values)
                 study.check(self.data)
@@ -118,6 +119,7 @@ class Session(param.Parameterized):
         for runner in self._sweepers.values():
             runner.abandon()
         self._loader.abandon()
+        self._next = None
         if self._runner.stop():
             self.stage = "stopping"
         elif self.busy:
@@ -209,6 +211,7 @@ class Session(param.Parameterized):
     def _adopt(self, study: Study, notices: list[str]) -> None:
         """Make ``study`` the present one as soon as its data are at hand."""
         self._loader.abandon()
+        self._next = None
         if not self._started:
             self.param.update(study=study, notices=notices, error="", preset=self._preset_of(study))
             return
@@ -223,6 +226,7 @@ class Session(param.Parameterized):
             self._settle(study, data, notices)
         else:
             self._runner.abandon()
+            self._next = study
             self.param.update(busy=True, stage="loading", progress=None)
             self._loader.submit(
                 lambda report: study.load(),
@@ -232,6 +236,7 @@ class Session(param.Parameterized):
 
     def _settle(self, study: Study, data: Data | None, notices: list[str]) -> None:
         assert data is not None
+        self._next = None
         study, moved = _fitted(study, data)
         notices = [*notices, *moved, *data.notices]
         self.param.update(study=study, data=data, notices=notices, error="", preset=self._preset_of(study), fresh=False)
@@ -253,6 +258,7 @@ class Session(param.Parameterized):
         self.param.update(result=outcome.result, fresh=True, busy=False, stage="", progress=None)
 
     def _not_loaded(self, sentence: str) -> None:
+        self._next = None
         self._refuse(sentence)
         if self.data is not None and not self.fresh:
             self._run()  # the run that the request had abandoned

@@ -303,3 +303,20 @@ def test_a_notebook_gets_the_same_page_without_a_shell(compiled):
     page = Gradual(gamma=2.0).panel()
     assert "Column" in type(page).__name__
     assert page.get_root() is not None
+
+
+def test_a_change_while_data_are_loaded_keeps_the_data_that_were_asked_for(session, monkeypatch):
+    session.live = True
+    load, gate = Gradual.load, threading.Event()
+
+    def held(study):
+        gate.wait(5)
+        return load(study)
+
+    monkeypatch.setattr(Gradual, "load", held)
+    session.set_data("gaussians-2d")
+    assert session.stage == "loading"
+    session.set(gamma=2.0)
+    gate.set()
+    settled(session)
+    assert (session.data.name, session.study.gamma) == ("gaussians-2d", 2.0)
