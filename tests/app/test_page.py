@@ -237,8 +237,12 @@ def test_presets_and_data_move_the_controls(visit):
     seen.until(lambda: "The pull is strong: lower gamma." in seen.bars())
     seen.page.locator(".data select").select_option("gaussians-2d")
     seen.until(lambda: seen.page.locator(".data select").input_value() == "gaussians-2d")
-    seen.slider("k").press("End")
-    seen.until(lambda: seen.box("k").input_value() == "20")
+
+    def at_the_end():  # the slider ends at 20 only when the data have come
+        seen.slider("k").press("End")
+        return seen.box("k").input_value() == "20"
+
+    seen.until(at_the_end)
     assert strong.get_attribute("aria-pressed") == "false"
 
 

@@ -13,14 +13,24 @@ from lab.studies import draw
 from lab.studies.sparse_ot import SparseOT
 
 PRESETS = [preset.name for preset in SparseOT.presets]
+OWN_PROGRAMS = {"digits", "rows", "figure-2d-entropic"}  # of shapes that no other preset has: seconds to compile
+QUICK = [name for name in PRESETS if name not in OWN_PROGRAMS]
 PAPER_NAMES = (
     "value transport_cost lp_gap row_error_l1 nnz max_col_nnz n_ties iterations converged plan alpha beta history"
 )
 
 
+class Runs(dict[str, xr.Dataset]):
+    """The run of each preset, made when it is first asked for."""
+
+    def __missing__(self, name: str) -> xr.Dataset:
+        self[name] = SparseOT.preset(name).run()
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def runs() -> dict[str, xr.Dataset]:
-    return {name: SparseOT.preset(name).run() for name in PRESETS}
+def runs() -> Runs:
+    return Runs()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +56,9 @@ def test_variables_have_the_names_of_the_paper_sheet(runs):
     assert runs["figure-1d"].row.attrs["long_name"] == "source bin"
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in OWN_PROGRAMS)) for name in PRESETS]
+)
 def test_preset_converges_to_a_plan(runs, name):
     run, parameters = runs[name], SparseOT.preset(name).values()
     plan = run.plan.values
@@ -70,7 +82,7 @@ def test_preset_converges_to_a_plan(runs, name):
 
 
 def test_history_ends_at_the_value_and_never_falls(runs):
-    for run in runs.values():
+    for run in (runs[name] for name in QUICK):
         history = run.history.values
         assert len(history) == run.iterations
         if len(history):
@@ -182,7 +194,7 @@ def test_advice_says_what_stopped_short():
 @pytest.mark.parametrize("backend", ["bokeh", "matplotlib"])
 def test_pictures_of_presets_are_drawn(runs, backend):
     drawn = set()
-    for run in runs.values():
+    for run in (runs[name] for name in QUICK):
         for picture in SparseOT.pictures:
             if picture.along is None and not picture.applies(run):
                 hv.renderer(backend).get_plot(picture(run))
