@@ -155,7 +155,9 @@ class Chunked:
     def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
         state = _start(method, problem) if state is None else state
         reason = _check(method, problem, state)
-        parts: list[dict[str, np.ndarray]] = []
+        measured = jax.eval_shape(method.measure, problem, state)
+        # a start that is already done still has a trace, of no rows
+        parts = [{name: np.empty(0, shape.dtype) for name, shape in measured.items()}]
         done, size, elapsed = 0, 4, 0.0
         while int(reason) == Reason.RUNNING and done < max_iterations:
             limit = min(size, _BUFFER, max_iterations - done)
@@ -177,4 +179,4 @@ class Chunked:
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

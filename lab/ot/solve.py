@@ -15,6 +15,7 @@ from lab.ot import first_order, newton, sinkhorn_newton
 from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
+from lab.ot.rounding import round_plan
 from lab.ot.solution import Solution, evaluate
 from lab.ot.work import Work
 
@@ -213,17 +214,7 @@ def _relaxed(solution: Solution) -> Array:
     if isinstance(solution.state, newton.State):
         t = solution.state.relaxed * solution.problem.a.sum()
         plan = t if solution.axis == "columns" else t.T
-    return _onto_marginals(plan, solution.problem.a, solution.problem.b)
-
-
-def _onto_marginals(plan: Array, a: Array, b: Array) -> Array:
-    """Scale rows, then columns, down to their marginals and add what lacks as a rank-one plan (Altschuler et al.)."""
-    plan = plan * jnp.minimum(1.0, a / jnp.maximum(plan.sum(axis=1), 1e-300))[:, None]
-    plan = plan * jnp.minimum(1.0, b / jnp.maximum(plan.sum(axis=0), 1e-300))[None, :]
-    lack_a = jnp.maximum(a - plan.sum(axis=1), 0.0)
-    lack_b = jnp.maximum(b - plan.sum(axis=0), 0.0)
-    total = lack_a.sum()
-    return plan + lack_a[:, None] * (lack_b / jnp.where(total > 0, total, 1.0))[None, :]
+    return round_plan(plan, solution.problem.a, solution.problem.b)
 
 
 def _finest(dtype) -> float:

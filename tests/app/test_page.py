@@ -53,7 +53,7 @@ def server(tmp_path_factory):
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium here: name one in the environment variable CHROMIUM")
+        pytest.fail("there is no Chromium here: name one in the environment variable CHROMIUM")
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium

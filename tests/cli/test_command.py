@@ -94,6 +94,29 @@ def test_figure_from_a_kept_result(mine, tmp_path):
     assert "<svg" in (tmp_path / "plan.svg").read_text()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
+def test_one_point_is_a_problem_too(shape, tmp_path):
+    np.savez(tmp_path / "one.npz", cost=np.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape))
+    words = [
+        "run",
+        "sparse-ot",
+        "--k",
+        "1",
+        "--gamma",
+        "2",
+        "--data",
+        str(tmp_path / "one.npz"),
+        "-o",
+        str(tmp_path / "run.nc"),
+    ]
+    assert main(words) == 0
+    with xr.open_dataset(tmp_path / "run.nc") as result:
+        assert result.attrs["converged"]
+        share = 1 / shape[1]
+        value = np.arange(1, 1 + shape[0] * shape[1]).mean() + share  # all of the cost, and gamma / 2 times |b|^2
+        np.testing.assert_allclose(result["value"], value, rtol=1e-6)
+
+
 def test_zarr(mine, tmp_path):
     assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.zarr")]) == 0
     assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.zarr")]) == 0  # again, over it

@@ -106,6 +106,13 @@ def test_a_loop_stops_on_request_and_goes_on_from_there():
     assert int(pure(ROOT, 2.0, max_iterations=7).reason) == Reason.MAX_ITERATIONS
 
 
+def test_a_start_that_is_done_has_a_trace_of_no_rows():
+    done = Chunked()(ROOT, 2.0, jnp.asarray(2.0**0.5), max_iterations=500)
+    assert done.reason == Reason.CONVERGED
+    assert done.iterations == 0
+    assert done.trace["error"].shape == (0,)
+
+
 def test_a_batch_of_loops_is_the_loop_for_each():
     targets = jnp.asarray([2.0, 3.0, 50.0])
     batch = jax.vmap(lambda target: pure(ROOT, target, max_iterations=500))(targets)
