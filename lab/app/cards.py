@@ -25,6 +25,7 @@ from .view import View, source
 _QUIET = 0.6  # seconds without a change before a sweep begins
 _HAND = 0.5  # seconds after its last move during which a dragged point belongs to the hand
 _PATIENCE = 0.4  # seconds that a drag waits for the run before it; then it goes on without it
+_WAITS = "Needs several runs: they begin when the page is calm and this card is in sight."
 _log = logging.getLogger("lab.app")
 
 _CARD = """
@@ -73,7 +74,7 @@ class Card:
         self._picture = theme.column(css=_PICTURE)
         self.view = theme.column(self.head, self._picture, css=_CARD, css_classes=["card"])
         self.head.param.watch(lambda event: self.refresh(), "seen")
-        self._say()
+        self._say(note=_WAITS if picture.along else "")
 
     def refresh(self) -> None:
         """Show the session's result, if it has one that this card does not show yet."""
@@ -108,7 +109,7 @@ class Card:
             self._swept(known)
         else:
             self._picture.css_classes = ["stale"]
-            self._say(part=0.0)
+            self._say(note="" if self._drawn is not None else _WAITS, part=0.0)
 
     def _progress(self, progress: Progress) -> None:
         self._say(part=progress.iteration / max(progress.max_iterations, 1))

@@ -150,7 +150,10 @@ class Session(param.Parameterized):
             try:
                 value = parameter.parse(text)
                 if isinstance(parameter, Real | Whole):
-                    value, notice = _into(name, value, *(parameter.bounds or (None, None)), "the method allows")
+                    low, high = parameter.bounds or (None, None)
+                    closed = parameter.inclusive_bounds  # an open end is no value to move to
+                    ends = low if closed[0] else None, high if closed[1] else None
+                    value, notice = _into(name, value, *ends, "the method allows")
                     notices += notice
                 if isinstance(parameter, DataSource) and datasets.entry_of(str(value)) is None:
                     raise ValueError(f"the link names the data {value!r}, which this page does not have")

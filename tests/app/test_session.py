@@ -12,7 +12,7 @@ from lab.app import controls
 from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner
 from lab.app.session import Session
 from lab.numerics import Progress
-from lab.studies import load_file
+from lab.studies import find, load_file
 
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
@@ -320,3 +320,10 @@ def test_a_change_while_data_are_loaded_keeps_the_data_that_were_asked_for(sessi
     gate.set()
     settled(session)
     assert (session.data.name, session.study.gamma) == ("gaussians-2d", 2.0)
+
+
+def test_a_link_beyond_an_open_end_is_refused_in_one_notice():
+    session = Session(find("sparse-ot"))
+    session.from_query({"gamma": "-3"})
+    assert session.study.gamma == type(session.study).parameters()["gamma"].default
+    assert session.notices == ["gamma = -3.0 is not allowed: it must be a number greater than 0; left as it was"]

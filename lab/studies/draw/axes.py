@@ -170,7 +170,8 @@ def _direct_labels(
         if isinstance(layer, hv.VLine):
             labels.append(Words(float(layer.data), y[1], f" {text}", tint, up="top"))
         elif isinstance(layer, hv.HLine):
-            labels.append(Words(np.nan, float(layer.data), f"{text} ", tint, up="bottom", side="right"))
+            above = back_y(to_y(float(layer.data)) + 0.03 * (y1 - y0))  # clear of its line
+            labels.append(Words(np.nan, above, f"{text} ", tint, up="bottom", side="right"))
         else:
             px, py = _spread(layer, 0), _spread(layer, 1)[-layer.dimension_values(0).size :]
             px = px[-py.size :]
