@@ -33,12 +33,11 @@ _CARD = """
   box-sizing: border-box; min-width: 0; }
 """
 _PICTURE = """
-:host { opacity: var(--shown, 1); transition: opacity .15s; margin-top: -14px; min-width: 0; min-height: 300px; }
-:host(.stale) { opacity: .4; transition: opacity .2s .25s; }
+:host { opacity: min(var(--shown, 1), var(--swept, 1)); transition: opacity .15s; margin-top: -14px; min-width: 0;
+  min-height: 300px; }
 """
 _GRID = """
 :host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: stretch; }
-:host(.stale) { --shown: .4; }
 @media (max-width: 1000px) { :host { grid-template-columns: minmax(0, 1fr); } }
 """
 
@@ -108,11 +107,10 @@ class Card:
         if known is not None:
             self._swept(known)
         else:
-            self._picture.css_classes = ["stale"]
-            self._say(note="" if self._drawn is not None else _WAITS, part=0.0)
+            self._say(note="" if self._drawn is not None else _WAITS, part=0.0, stale=True)
 
     def _progress(self, progress: Progress) -> None:
-        self._say(part=progress.iteration / max(progress.max_iterations, 1))
+        self._say(part=progress.iteration / max(progress.max_iterations, 1), stale=True)
 
     def _swept(self, result: xr.Dataset) -> None:
         self._say()
@@ -121,8 +119,9 @@ class Card:
     def _failed(self, sentence: str) -> None:
         self._say(note=sentence, again=True)
 
-    def _say(self, note: str = "", part: float | None = None, again: bool = False) -> None:
-        self.head.draw(title=self.picture.title, caption=self.picture.caption, note=note, part=part, again=again)
+    def _say(self, note: str = "", part: float | None = None, again: bool = False, stale: bool = False) -> None:
+        told = {"title": self.picture.title, "caption": self.picture.caption}
+        self.head.draw(**told, note=note, part=part, again=again, stale=stale)
 
     def _show(self, result: xr.Dataset) -> None:
         self._drawn = result
@@ -130,18 +129,20 @@ class Card:
         try:
             why = self.picture.applies(result)
             if not why:
-                with drawing.theme("dark" if self.session.dark else "light"):
+                with drawing.theme(self._theme, backend="bokeh"):
                     element = self.picture.draw(result)
         except Exception as exception:
             _log.exception("the picture %s failed", self.picture.name)
             why = f"it could not be drawn ({type(exception).__name__}: {exception})"
         if element is not None:
             self._put(element)
-        if self._picture.css_classes:
-            self._picture.css_classes = []
         if why != self.why:
             self.why, self.view.visible = why, not why
             self._on_fold()
+
+    @property
+    def _theme(self) -> str:
+        return "dark" if self.session.dark else "light"
 
     def _put(self, element: Any) -> None:
         """Swap the data of the picture that is there; build one where there is none or its layers are others."""
@@ -154,9 +155,10 @@ class Card:
             return
         self._layers = layers
         self._pipe = Pipe(data=element)
+        renderer = drawing.bokeh_renderer(self._theme)
         self._picture[:] = [
             pn.pane.HoloViews(
-                hv.DynamicMap(lambda data: data, streams=[self._pipe]), backend="bokeh",
+                hv.DynamicMap(lambda data: data, streams=[self._pipe]), renderer=renderer, theme=renderer.theme,
                 sizing_mode="stretch_width", margin=0, linked_axes=False,
             )
         ]  # fmt: skip
@@ -214,8 +216,6 @@ class Hand:
             held = hv.Store.lookup_options("bokeh", self._last, "plot").kwargs
             options = options | {name: held[name] for name in ("xlim", "ylim") if name in held}
             kept = hv.Overlay(layers)
-            mpl = hv.Store.lookup_options("matplotlib", element, "plot").kwargs
-            kept.opts(backend="matplotlib", clone=False, **mpl)
         else:
             kept = element
         hooks = [hook for hook in options.get("hooks", []) if hook != self._hook]
@@ -281,16 +281,13 @@ class Cards:
         self._session = session
         self.cards = [Card(session, picture, self._fold) for picture in session.study.pictures]
         self._folded = theme.html("", css=":host { grid-column: 1 / -1; }", visible=False, css_classes=["folded"])
-        self.view = theme.column(*(card.view for card in self.cards), self._folded, css=_GRID, css_classes=[])
+        self.view = theme.column(*(card.view for card in self.cards), self._folded, css=_GRID)
         session.param.watch(self._follow, ["result", "fresh"])
         session.param.watch(self._retheme, "dark")
         self._follow()
 
     def _follow(self, *_: Any) -> None:
         session = self._session
-        stale = ["stale"] if session.result is not None and not session.fresh else []
-        if self.view.css_classes != stale:
-            self.view.css_classes = stale
         if session.fresh:
             self._one_by_one(Card.refresh, session.result)
 

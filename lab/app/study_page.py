@@ -21,14 +21,14 @@ h1 { font-size: 24px; font-weight: 700; letter-spacing: -.01em; line-height: 1.2
 .paper { font-size: 12px; margin-bottom: 10px; }
 .about { max-width: 62em; font-size: 13.5px; line-height: 1.6; }
 """
-_STRIP = """
+_TOLD = """
 .strip { display: flex; flex-wrap: wrap; gap: 10px 26px; padding: 4px 0 2px; }
 .strip b { display: block; font-size: 15px; font-weight: 600; line-height: 1.4; }
 .strip span { font-size: 12px; color: var(--muted); }
 .good b { color: var(--good); }
 .warn b { color: var(--second); }
-"""
-_BARS = """
+.stale { opacity: .4; transition: opacity .2s .25s; }
+.strip + .bar { margin-top: 14px; }
 .bar { border-left: 3px solid var(--second); border-radius: 0 6px 6px 0; background: var(--wash); padding: 8px 12px; }
 .bar + .bar { margin-top: 8px; }
 .notice { border-left-color: var(--accent); }
@@ -46,6 +46,14 @@ class Tabs(View):
     css = theme.asset("tabs.css")
 
 
+class Told(View):
+    """What came out, in numbers, and what there is to say about it."""
+
+    # not a pane of HTML: at each change of one Bokeh lays out the whole page
+    _esm = source("told.js")
+    css = _TOLD
+
+
 class StudyPage(pn.viewable.Viewer):
     """A live page.
 
@@ -60,10 +68,9 @@ class StudyPage(pn.viewable.Viewer):
         super().__init__()
         self.session = session
         self.column = theme.column(*self._inputs(address), css=_COLUMN)
-        self._strip = theme.html("", _STRIP, css_classes=["headline"])
-        self._bars = theme.html("", _BARS, visible=False, css_classes=["bars"])
+        self._told = Told()
         self.cards = Cards(session)
-        explore = theme.column(self._strip, self._bars, self.cards.view, css=_STACK)
+        explore = theme.column(self._told, self.cards.view, css=_STACK)
         self._export_tab: Any = None
         self._claims_tab = ClaimsTab(session)
         self._claims_tab.param.watch(lambda event: self._heads(self._open), "title")
@@ -163,14 +170,15 @@ class StudyPage(pn.viewable.Viewer):
     def _tell(self, *_: Any) -> None:
         session = self.session
         result = session.result
-        if result is not None:
-            self._strip.object = f'<div class="strip">{"".join(headline(session.study, result))}</div>'
-        bars = [f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>'] if session.error else []
-        bars += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
+        stale = "" if session.fresh else " stale"
+        told = [] if result is None else [f'<div class="strip{stale}">{"".join(headline(session.study, result))}</div>']
+        told += (
+            [f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>'] if session.error else []
+        )
+        told += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
         if result is not None and result.attrs["advice"]:
-            bars.append(f'<div class="bar advice">{escape(result.attrs["advice"])}</div>')
-        self._bars.visible = bool(bars)
-        self._bars.object = "".join(bars)
+            told.append(f'<div class="bar advice{stale}">{escape(result.attrs["advice"])}</div>')
+        self._told.draw(html="".join(told), stale=bool(stale))
 
 
 def headline(study: Study, result: Any) -> list[str]:

@@ -5,11 +5,14 @@ export function render({model, el}) {
     if (seen !== model.seen) model.seen = seen
   }, {rootMargin: "120px"})
   eye.observe(el)
-  follow(model, (state) => fill(el,
-    h("h3", {}, state.title), h("p", {class: "muted small"}, state.caption),
-    state.note ? h("p", {class: state.again ? "small note" : "muted small", role: "status"}, state.note,
-      state.again ? h("button", {type: "button", onclick: () => model.send_msg({again: true})}, "Compute") : null) : null,
-    h("div", {class: "track", "data-on": state.part != null}, h("i", {style: `width: ${100 * (state.part ?? 0)}%`})),
-  ))
+  follow(model, (state) => {
+    dim(el, "--swept", state.stale)
+    fill(el,
+      h("h3", {}, state.title), h("p", {class: "muted small"}, state.caption),
+      state.note ? h("p", {class: state.again ? "small note" : "muted small", role: "status"}, state.note,
+        state.again ? h("button", {type: "button", onclick: () => model.send_msg({again: true})}, "Compute") : null) : null,
+      h("div", {class: "track", "data-on": state.part != null}, h("i", {style: `width: ${100 * (state.part ?? 0)}%`})),
+    )
+  })
   return () => eye.disconnect()
 }

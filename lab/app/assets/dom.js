@@ -14,3 +14,12 @@ const fill = (element, ...children) => element.replaceChildren(...children.flat(
 const stateOf = (model) => JSON.parse(model.state)
 // Calls draw(state) now and at each change.
 const follow = (model, draw) => { model.on("state", () => draw(stateOf(model))); draw(stateOf(model)) }
+// Dims, in a moment, what lies beside this view in its column and takes its opacity from the variable. Not by a class that
+// Python sets: at each of those Bokeh lays out the whole page.
+const dim = (el, variable, stale) => {
+  const column = el.getRootNode().host?.getRootNode().host
+  if (!column) return
+  clearTimeout(column[variable])
+  if (stale) column[variable] = setTimeout(() => column.style.setProperty(variable, 0.4), 250)
+  else column.style.removeProperty(variable)
+}

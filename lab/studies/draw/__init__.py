@@ -11,12 +11,13 @@ Every picture is a single pair of axes whose layers are the same in number and t
 
 from .axes import plot
 from .layers import band, bars, colours, curve, hline, label, points, segments, text, vline
-from .look import GOOD, INK, MUTED, SOURCE, TARGET, WARN, current, theme
+from .look import GOOD, INK, MUTED, SOURCE, TARGET, WARN, bokeh_renderer, current, theme
 from .matrices import heatmap, plan, pooled, shaded
 from .pictures import cells, convergence, links, strip, table
 
 __all__ = [
-    "GOOD", "INK", "MUTED", "SOURCE", "TARGET", "WARN", "band", "bars", "cells", "colours", "convergence", "current",
+    "GOOD", "INK", "MUTED", "SOURCE", "TARGET", "WARN", "band", "bars", "bokeh_renderer", "cells", "colours",
+    "convergence", "current",
     "curve", "heatmap", "hline", "label", "links", "plan", "plot", "points", "pooled", "segments", "shaded", "strip",
     "table", "text", "theme", "vline",
 ]  # fmt: skip

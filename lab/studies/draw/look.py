@@ -18,7 +18,7 @@ SOURCE, TARGET, GOOD, WARN, MUTED, INK = "source", "target", "good", "warn", "mu
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one surface, and whether axes keep their ranges while values change."""
+    """The colours of one surface, whether axes keep their ranges while values change, and for whom one draws."""
 
     name: str
     card: str
@@ -31,6 +31,7 @@ class Theme:
     good: str
     warn: str
     hold: bool = False
+    backend: str = ""  # draw for this one only; "" for all
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -82,19 +83,20 @@ def current() -> Theme:
 
 
 @contextmanager
-def theme(name: str, hold: bool = False) -> Iterator[Theme]:
+def theme(name: str, hold: bool = False, backend: str = "") -> Iterator[Theme]:
     """Draw in a theme: ``with theme("dark"): ...``
 
     Args:
         name: ``"light"``, ``"dark"`` or ``"print"``.
         hold: live axes keep their ranges while the data change.
+        backend: dress pictures for ``"bokeh"`` or ``"matplotlib"`` alone, in half the time; for both when empty.
 
     Raises:
         ValueError: there is no such theme.
     """
     if name not in THEMES:
         raise ValueError(f"there is no theme {name!r}; the themes are {', '.join(THEMES)}")
-    chosen = replace(THEMES[name], hold=hold)
+    chosen = replace(THEMES[name], hold=hold, backend=backend)
     token = _theme.set(chosen)
     try:
         yield chosen
@@ -180,7 +182,7 @@ _options = Lock()  # HoloViews numbers its option trees without one
 
 def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, mpl: dict | None = None) -> Any:
     """Set options of an element for each backend, in place."""
-    for backend in backends():
+    for backend in (current().backend,) if current().backend else backends():
         own = bokeh if backend == "bokeh" else mpl
         options = {**(both or {}), **(own or {})}
         if options:
@@ -202,6 +204,28 @@ if (w > 0 && h > 0) {
 """
 
 
+def _axis(look: Theme) -> dict[str, Any]:
+    return {
+        "axis_line_color": look.line, "major_tick_line_color": look.line, "minor_tick_line_color": None,
+        "major_label_text_color": look.muted, "axis_label_text_color": look.ink,
+        "axis_label_text_font_style": "normal", "axis_label_text_font_size": "12px",
+        "major_label_text_font_size": "11px", "major_tick_in": 0, "major_tick_out": 4, "axis_label_standoff": 6,
+    }  # fmt: skip
+
+
+def bokeh_renderer(name: str) -> Any:
+    """HoloViews' renderer for live pictures in the theme of that name.
+
+    HoloViews sets axes to its renderer's theme at each redraw. Where that is another than the picture's the browser lays
+    the picture out again, which takes longer than painting it; so does copying it out of a WebGL canvas.
+    """
+    from bokeh.themes import Theme as BokehTheme
+    from holoviews.plotting.bokeh import BokehRenderer
+
+    theme = BokehTheme(json={"attrs": {"Axis": _axis(THEMES[name])}})
+    return BokehRenderer.instance(mode="server", webgl=False, theme=theme)
+
+
 def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool]):
     """A hook: thin grey axes, few ticks, a transparent ground, equal scales where geometry matters."""
 
@@ -209,21 +233,18 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
         from bokeh.models import BasicTicker, ColorBar, CustomJS
 
         fig = plot.state
-        fig.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
-        fig.update(min_border_top=8, min_border_right=10)
-        for side, axis in enumerate((*fig.xaxis, *fig.yaxis)):
-            if side > 1:
-                break
-            axis.update(
-                axis_line_color=look.line, major_tick_line_color=look.line, minor_tick_line_color=None,
-                major_label_text_color=look.muted, axis_label_text_color=look.ink, axis_label_text_font_style="normal",
-                axis_label_text_font_size="12px", major_label_text_font_size="11px", major_tick_in=0,
-                major_tick_out=4, axis_label_standoff=6, visible=not bare,
-            )  # fmt: skip
+        for side, axis in enumerate((*fig.xaxis, *fig.yaxis)[:2]):
             if bounds is not None:
                 axis.bounds = bounds[side]
             if isinstance(axis.ticker, BasicTicker):
                 axis.ticker.update(desired_num_ticks=5, min_interval=1 if whole[side] else 0)
+        if "finished" in fig.tags:
+            return
+        fig.tags = [*fig.tags, "finished"]
+        fig.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
+        fig.update(min_border_top=8, min_border_right=10)
+        for axis in (*fig.xaxis, *fig.yaxis)[:2]:
+            axis.update(**_axis(look), visible=not bare)
         for bar in fig.select({"type": ColorBar}):
             bar.update(
                 background_fill_alpha=0, bar_line_color=None, major_tick_line_color=None,
@@ -231,8 +252,7 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                 title_text_color=look.ink, title_text_font_style="normal", title_text_font_size="12px", width=10,
                 major_label_text_font_size="11px", label_standoff=6, padding=4, title_standoff=6,
             )  # fmt: skip
-        if equal and "equal" not in fig.tags:
-            fig.tags = [*fig.tags, "equal"]
+        if equal:
             again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None or bare else 0.0}, code=_EQUAL)
             fig.js_on_change("inner_width", again)
             fig.js_on_change("inner_height", again)
