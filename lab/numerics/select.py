@@ -48,8 +48,18 @@ def largest(
 
     Exactly k entries of each column are chosen; of a column that is not ``needed`` none in particular.
     """
+    values = jax.lax.optimization_barrier(values)  # computed once, or it need not equal its own threshold
+    return among_ties(values, kth_largest(values, k, needed), k, needed)
+
+
+def among_ties(
+    values: Float[Array, "m n"],
+    threshold: Float[Array, " n"],
+    k: Int[Array, ""],
+    needed: Bool[Array, " n"] | None = None,
+) -> Bool[Array, "m n"]:
+    """True at the entries above the threshold of their column, and at as many equal to it, the first ones, as make k."""
     m = values.shape[0]
-    threshold = kth_largest(values, k, needed)
     above = values > threshold[None, :]
     tied = values == threshold[None, :]
     places = k - above.sum(axis=0, dtype=jnp.int32)
