@@ -1,0 +1,214 @@
+"""Where each key is, and who computes what: an SQLite file beside the batches.
+
+It is only a cache. What it says of the batches is compared with their folder before every question, and made again
+from their headers when it is missing or broken. A folder that can't be written to gets an index in memory.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from . import files
+
+log = logging.getLogger("lab.store")
+
+_LAYOUT = 1
+_TABLES = """
+create table batches (batch text primary key, created text, bytes integer, header text);
+create table cells (key text, batch text, row integer, primary key (key, batch)) without rowid;
+create index cells_of_batch on cells (batch);
+create table owners (owner text primary key, process text, beat real);
+create table claims (key text primary key, owner text) without rowid;
+create index claims_of_owner on claims (owner);
+"""
+_BROKEN = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,  # tables of another layout
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+}
+_UNWRITABLE = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+}
+_COARSE = 2_000_000_000  # ns within which a folder may change without its time of change showing it
+_told: set[str] = set()
+
+
+def say_once(topic: str, sentence: str) -> None:
+    """Warn, but not again at each run."""
+    if topic not in _told:
+        _told.add(topic)
+        log.warning(sentence)
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, and no other writer in between."""
+    db.execute("begin immediate")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:
+            db.rollback()
+        raise
+    db.commit()
+
+
+class Index:
+    """Answers questions about a store's folder; safe in threads and processes, as each question has a connection."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.batches = folder / "batches"
+        self.damaged = folder / "damaged"
+        self._path = folder / "index.sqlite"
+        self._lost: set[str] = set()  # damaged, in a folder that can't be written to
+        self._seen: tuple[int, int] | None = None  # the folder's time of change and the index that knew it all
+
+    def ask[T](self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """The answer of ``question`` to a connection that knows all batches there are.
+
+        Raises:
+            OSError: another process has kept the index locked for a minute.
+        """
+        broken = False
+        while True:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                # not WAL: that fails on file systems that several hosts share, and in a folder that is read-only
+                with closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as db:
+                    number = self._path.stat().st_ino
+                    db.execute("pragma synchronous = off")  # what a power cut spoils here is made again
+                    self._prepare(db)
+                    self._compare(db, number)
+                    return question(db)
+            except OSError as problem:
+                reason = problem.strerror or str(problem)
+            except sqlite3.DatabaseError as problem:
+                code = getattr(problem, "sqlite_errorcode", 0)
+                if {code, code & 0xFF} & _BROKEN and not broken:
+                    broken = True
+                    self._set_index_aside(number, problem)
+                    continue
+                if code & 0xFF not in _UNWRITABLE:
+                    raise OSError(f"the index {self._path} can't be used: {problem}") from problem
+                reason = str(problem)
+            say_once(
+                f"unwritable {self.folder}",
+                f"The store {self.folder} can't be written to ({reason}): results are computed but not kept; "
+                "set the variable LAB_HOME to a folder of yours.",
+            )
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+                self._prepare(db)
+                self._compare(db, None)
+                return question(db)
+
+    def set_aside(self, batch: str, why: object) -> None:
+        """Move a damaged batch out of the store and say so; the next question no longer finds its keys."""
+        try:
+            self.damaged.mkdir(exist_ok=True)
+            os.replace(self.batches / (batch + files.SUFFIX), self.damaged / (batch + files.SUFFIX))
+        except FileNotFoundError:  # another process was first
+            return
+        except OSError as problem:
+            self._lost.add(batch)
+            self._seen = None
+            sentence = f"The stored runs in {batch}{files.SUFFIX} are damaged ({why}); they can't be moved: {problem}"
+            say_once(batch, sentence)
+            return
+        log.warning(
+            "The stored runs in %s are damaged (%s): they were set aside in %s and will be computed again.",
+            batch + files.SUFFIX,
+            why,
+            self.damaged,
+        )
+
+    def forget(self, batch: str) -> None:
+        """Read that batch's header again before the next question."""
+
+        def drop(db: sqlite3.Connection) -> None:
+            with transaction(db):
+                _drop(db, batch)
+
+        self._seen = None
+        self.ask(drop)
+        self._seen = None
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        if db.execute("pragma user_version").fetchone()[0] == _LAYOUT:
+            return
+        with transaction(db):
+            if db.execute("pragma user_version").fetchone()[0] != _LAYOUT:  # nobody was faster
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    db.execute(statement)
+                db.execute(f"pragma user_version = {_LAYOUT}")
+                self._match(db)
+
+    def _compare(self, db: sqlite3.Connection, number: int | None) -> None:
+        """Take in batches that others added, forget those that are gone; one look at a clock when nothing changed."""
+        now = time.time_ns()
+        try:
+            changed = self.batches.stat().st_mtime_ns
+        except OSError:  # nothing was ever kept
+            changed = 0
+        if number is not None and self._seen == (changed, number):
+            return
+        if self._there() != _known(db):
+            with transaction(db):
+                self._match(db)
+        settled = number is not None and now - changed > _COARSE
+        self._seen = (changed, number) if settled and number is not None else None
+
+    def _match(self, db: sqlite3.Connection) -> None:
+        there, known = self._there(), _known(db)
+        for batch in known - there:
+            _drop(db, batch)
+        for batch in there - known:
+            path = self.batches / (batch + files.SUFFIX)
+            try:
+                header = files.read_header(path)
+                status = path.stat()
+                keys, created = header.pop("keys"), header.pop("created")
+            except FileNotFoundError:  # removed this moment
+                continue
+            except (files.Damaged, KeyError, TypeError) as problem:
+                self.set_aside(batch, problem)
+                continue
+            size = getattr(status, "st_blocks", 0) * 512 or status.st_size
+            db.execute("insert into batches values (?, ?, ?, ?)", [batch, created, size, json.dumps(header)])
+            rows = ((key, batch, row) for row, key in enumerate(keys))
+            db.executemany("insert or replace into cells values (?, ?, ?)", rows)
+
+    def _there(self) -> set[str]:
+        try:
+            with os.scandir(self.batches) as entries:
+                names = {e.name.removesuffix(files.SUFFIX) for e in entries if e.name.endswith(files.SUFFIX)}
+                return names - self._lost
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return set()
+
+    def _set_index_aside(self, number: int, why: object) -> None:
+        log.warning("The store's index %s is broken (%s): it is made again from the runs.", self._path, why)
+        with suppress(OSError):
+            if self._path.stat().st_ino == number:  # else another process has made it again already
+                self.damaged.mkdir(exist_ok=True)
+                self._path.with_name("index.sqlite-journal").unlink(missing_ok=True)  # it belongs to the broken one
+                os.replace(self._path, self.damaged / "index.sqlite")
+
+
+def _drop(db: sqlite3.Connection, batch: str) -> None:
+    db.execute("delete from batches where batch = ?", [batch])
+    db.execute("delete from cells where batch = ?", [batch])
+
+
+def _known(db: sqlite3.Connection) -> set[str]:
+    return {batch for (batch,) in db.execute("select batch from batches")}
