@@ -23,13 +23,21 @@ _OWN = "cell_attrs"
 _NONE = object()
 
 
+class _Column(NamedTuple):
+    """A variable without xarray's checks: thousands are handled for each that is shown."""
+
+    dims: tuple[Any, ...]
+    values: np.ndarray
+    attrs: Mapping[str, Any]
+
+
 class _Part(NamedTuple):
     """Some cells of one layout. ``own`` is what ``cell_attrs`` says of each cell, decoded."""
 
     count: int
     sizes: dict[str, np.ndarray]  # dim -> (count,)
-    data: dict[str, xr.Variable]  # with leading cell
-    coords: dict[str, xr.Variable]  # with or without
+    data: dict[str, _Column]  # with leading cell
+    coords: dict[str, _Column]  # with or without
     attrs: Mapping[str, Any]
     order: list[str]
     own: list[dict[str, Any]]
@@ -51,7 +59,7 @@ def unpack(packed: xr.Dataset, index: int) -> xr.Dataset:
     part = _of_packed(packed, [index])
     own = part.own[0]
 
-    def cut(name: str, variable: xr.Variable) -> xr.Variable:
+    def cut(name: str, variable: _Column) -> xr.Variable:
         per_cell = CELL in variable.dims
         dims = variable.dims[1:] if per_cell else variable.dims
         values = variable.values[:1] if per_cell else variable.values[None]
@@ -87,20 +95,11 @@ def _of_run(run: xr.Dataset) -> _Part:
     for name in (*run.variables, *run.dims):
         if name in taken or str(name).endswith("__cell"):
             raise ValueError(f"a run can't have a variable or dimension {name!r}: the store uses that name; rename it")
-    return _Part(
-        1,
-        {str(dim): np.array([size]) for dim, size in run.sizes.items()},
-        {
-            str(name): xr.Variable(
-                (CELL, *run.variables[name].dims), run.variables[name].values[None], run.variables[name].attrs
-            )
-            for name in run.data_vars
-        },
-        {str(name): run.variables[name] for name in run.coords},
-        run.attrs,
-        list(map(str, run.attrs)),
-        [{}],
-    )
+    columns = {str(name): _Column(v.dims, v.values, v.attrs) for name, v in run.variables.items()}
+    coords = {str(name): columns.pop(str(name)) for name in run.coords}
+    data = {name: _Column((CELL, *v.dims), v.values[None], v.attrs) for name, v in columns.items()}
+    sizes = {str(dim): np.array([size]) for dim, size in run.sizes.items()}
+    return _Part(1, sizes, data, coords, run.attrs, list(map(str, run.attrs)), [{}])
 
 
 def _of_packed(packed: xr.Dataset, rows: Sequence[int]) -> _Part:
@@ -111,9 +110,10 @@ def _of_packed(packed: xr.Dataset, rows: Sequence[int]) -> _Part:
             known = packed.variables.get(f"{dim}_size")
             sizes[str(dim)] = np.full(len(index), size) if known is None else known.values[index]
 
-    def chosen(name: Any) -> xr.Variable:
+    def chosen(name: Any) -> _Column:
         variable = packed.variables[name]
-        return variable[index] if CELL in variable.dims else variable
+        values = variable.values[index] if CELL in variable.dims else variable.values
+        return _Column(variable.dims, values, variable.attrs)
 
     own, order = [{} for _ in rows], list(map(str, packed.attrs))
     if _OWN in packed.variables:
@@ -139,14 +139,14 @@ def _joined(parts: list[_Part]) -> xr.Dataset:
     sizes = {d: np.concatenate([p.sizes.get(d, np.zeros(p.count, int)) for p in parts]) for d in dims}
     widest = {dim: int(size.max(initial=0)) for dim, size in sizes.items()}
 
-    def stacked(name: str, variables: list[xr.Variable | None]) -> xr.Variable:
+    def stacked(name: str, variables: list[_Column | None]) -> _Column:
         """One variable of all parts along ``cell``, padded; None where a part lacks it."""
         there = [v for v in variables if v is not None]
         bare = {tuple(dim for dim in v.dims if dim != CELL) for v in there}
         if len(bare) > 1:
             raise ValueError(f"{name} has the dimensions {' and '.join(map(str, bare))}: such runs can't be packed")
         inner = bare.pop()
-        dtype = _dtype(name, [v.dtype for v in there])
+        dtype = _dtype(name, [v.values.dtype for v in there])
         fill: Any = np.nan if dtype.kind in "fc" else "" if dtype.kind in "OU" else np.zeros((), dtype)[()]
         if dtype.kind in "mM":
             fill = np.array("NaT", dtype)[()]
@@ -159,22 +159,22 @@ def _joined(parts: list[_Part]) -> xr.Dataset:
                 for cell in own[rows]:
                     cell.setdefault("absent", []).append(name)
                 continue
-            window = tuple(slice(min(widest[str(d)], variable.sizes[d])) for d in inner)
             values = variable.values if CELL in variable.dims else variable.values[None]
+            window = tuple(slice(min(widest[str(d)], n)) for d, n in zip(inner, values.shape[1:], strict=True))
             out[(rows, *window)] = values[(slice(None), *window)]
-            if variable.dtype != dtype:
+            if values.dtype != dtype:
                 for cell in own[rows]:
-                    cell.setdefault("dtypes", {}).setdefault(name, variable.dtype.str)
-        return xr.Variable((CELL, *inner), out)
+                    cell.setdefault("dtypes", {}).setdefault(name, values.dtype.str)
+        return _Column((CELL, *inner), out, {})
 
-    def attributed(name: str, variables: list[xr.Variable | None], made: xr.Variable) -> xr.Variable:
+    def attributed(name: str, variables: list[_Column | None], made: _Column) -> xr.Variable:
         mine = [cell.get("variables", {}).pop(name, {}) for cell in own]
         here = [v is not None and name not in cell.get("absent", ()) for v, cell in _each(variables, parts, own)]
-        made.attrs, rest = _split([{} if v is None else v.attrs for v in variables], parts, mine, here)
+        shared, rest = _split([{} if v is None else v.attrs for v in variables], parts, mine, here)
         for cell, attrs in zip(own, rest, strict=True):
             if attrs:
                 cell.setdefault("variables", {})[name] = attrs
-        return made
+        return xr.Variable(made.dims, made.values, shared)
 
     data, coords = {}, {}
 
@@ -193,9 +193,9 @@ def _joined(parts: list[_Part]) -> xr.Dataset:
         if nowhere(name):
             continue
         variables = [part.coords.get(name) for part in parts]
-        shared = _shared(name, variables, widest)
-        if shared is not None:
-            coords[name] = attributed(name, variables, shared)
+        one = _shared(name, variables, widest)
+        if one is not None:
+            coords[name] = attributed(name, variables, one)
         else:
             label = f"{name}__cell" if name in dims else name
             coords[label] = attributed(name, variables, stacked(name, variables))
@@ -213,21 +213,21 @@ def _joined(parts: list[_Part]) -> xr.Dataset:
     return xr.Dataset(data, coords, _in_order(attrs, order))
 
 
-def _shared(name: str, variables: list[xr.Variable | None], widest: Mapping[str, int]) -> xr.Variable | None:
+def _shared(name: str, variables: list[_Column | None], widest: Mapping[str, int]) -> _Column | None:
     """The one coordinate that serves all parts, None where there is none."""
     there = [v for v in variables if v is not None and CELL not in v.dims]
-    if len(there) < len(variables) or len({(v.dims, v.dtype) for v in there}) > 1:
+    if len(there) < len(variables) or len({(v.dims, v.values.dtype) for v in there}) > 1:
         return None
-    longest = max(there, key=lambda v: v.size)
+    longest = max(there, key=lambda v: v.values.size)
     labels = longest.dims == (name,)
     for variable in there:
         if variable is longest:
             continue
-        head = longest.values[: variable.size] if labels else longest.values
-        if head.shape != variable.shape or not _equal(head, variable.values):
+        head = longest.values[: variable.values.size] if labels else longest.values
+        if head.shape != variable.values.shape or not _equal(head, variable.values):
             return None
     values = longest.values[tuple(slice(widest[str(dim)]) for dim in longest.dims)]
-    return xr.Variable(longest.dims, values) if labels or values.shape == longest.shape else None
+    return _Column(longest.dims, values, {}) if labels or values.shape == longest.values.shape else None
 
 
 def _equal(one: np.ndarray, other: np.ndarray) -> bool:
