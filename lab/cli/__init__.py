@@ -10,6 +10,7 @@ COMMANDS = {
     "list": "the studies there are",
     "show": "a study's parameters, data, presets, pictures, claims and results",
     "run": "compute a result, print its scalars, keep it as .nc or .zarr",
+    "sweep": "run over a grid of parameters; what is kept is not computed again",
     "figure": "draw a picture at a journal's size as .pdf, .svg or .png",
     "reproduce": "compute a figure again from the recipe inside its file, and compare",
     "verify": "what the papers claim, against what is measured here",
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(command: str, rest: list[str]) -> int:
-    if command in ("run", "figure"):  # their options are the study's parameters, so the study is read first
+    if command in ("run", "sweep", "figure"):  # their options are the study's parameters, so the study is read first
         if not rest or rest[0] in ("-h", "--help"):
             what = "STUDY:PICTURE" if command == "figure" else "STUDY"
             print(f"usage: lab {command} {what} [--PARAMETER VALUE ...] [options]\n\n{COMMANDS[command]}\n")
@@ -79,6 +80,10 @@ def _dispatch(command: str, rest: list[str]) -> int:
         from . import faces
 
         return getattr(faces, command)(arguments)
+    if command == "sweep":
+        from .sweep import sweep
+
+        return sweep(rest[0], rest[1:])
     from . import commands
 
     if command in ("run", "figure"):

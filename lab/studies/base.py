@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from threading import Lock
 from types import SimpleNamespace
@@ -206,7 +206,7 @@ class Study(param.Parameterized):
             p = SimpleNamespace(**self.values())
             output = jax.block_until_ready(self.compute(inputs, p, Chunked(report), warm[1] if warm else None))
         state = output.pop("warm", None)
-        result = self._label(output, data, inputs)
+        result = self.label(output, data, inputs)
         result.attrs |= {"compile_seconds": round(clock.compile, 4), "run_seconds": round(clock.run, 4)}
         result.attrs |= {"programs_compiled": clock.programs, "warm_start": int(warm is not None)}
         return Outcome(result, None if state is None else (_shapes(data), state))
@@ -284,7 +284,9 @@ class Study(param.Parameterized):
             return result
         return self.along(report, keep=picture.keep, **grid)
 
-    def _label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
+    def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
+        """The output of ``compute`` (without ``warm``) as a Dataset with coordinates, labels and the recipe."""
+        output = dict(output)
         reason = Reason(int(output.pop("reason", Reason.CONVERGED)))
         output.setdefault("converged", reason.converged)
         iterations = int(output.get("iterations", 0))
@@ -340,8 +342,7 @@ class Study(param.Parameterized):
         origin = {"name": data.name, "title": data.title, "kind": data.kind, "sha256": data.sha256}
         origin |= {"source": data.source, "licence": data.licence, "named": named}
         if not named:
-            packed = datasets.pack(data)
-            origin["embedded"] = base64.b64encode(packed).decode() if len(packed) <= _EMBED else ""
+            origin["embedded"] = _embedded(data)
         return {
             "format": RECIPE_FORMAT,
             "study": self.slug,
@@ -406,6 +407,12 @@ class Study(param.Parameterized):
         from lab.app import page  # a face: imported only when asked for
 
         return page(self)
+
+
+@lru_cache(maxsize=8)
+def _embedded(data: Data) -> str:
+    packed = datasets.pack(data)
+    return base64.b64encode(packed).decode() if len(packed) <= _EMBED else ""
 
 
 _KINDS = (Real, Whole, Choice, Switch, DataSource)

@@ -1,0 +1,119 @@
+"""``lab sweep``: a study over a grid of parameters."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lab import studies, sweeps
+from lab.home import start
+from lab.store import Store
+from lab.studies import kind_of
+
+from . import COMMANDS, Parser, Refusal
+from .commands import _output_option, _target, save
+
+_JOBS = ("queue", "workers", "walltime", "cores", "job-memory")
+
+
+def sweep(name: str, words: list[str]) -> int:
+    study = studies.find(name)
+    options = _parser(study).parse_args(words)
+    target = _target(options.output, {".nc", ".zarr"})
+    given: dict[str, Any] = {
+        key.removeprefix("parameter "): text
+        for key, text in vars(options).items()
+        if key.startswith("parameter ") and text is not None
+    }
+    start()
+    base = study.preset(options.preset) if options.preset else study()
+    jobs = {key.removeprefix("job-"): value for key in _JOBS if (value := getattr(options, key.replace("-", "_")))}
+    if jobs and options.on not in ("slurm", "pbs", "lsf"):
+        raise Refusal(f"--{next(iter(jobs))} is for --on slurm, pbs or lsf")
+    if options.on in ("slurm", "pbs", "lsf"):
+        jobs |= {key: int(jobs[key]) for key in ("workers", "cores") if key in jobs}
+    plan = sweeps.Plan(
+        base, given, store=Store(), memory=options.memory, retry_failed=options.retry_failed,
+        keep=[word for word in (options.keep or "").split(",") if word],
+    )  # fmt: skip
+    print(plan, flush=True)
+    if options.dry_run:
+        return 0
+    with _progress(plan) as (report, stopped):
+        result = sweeps.run(plan, report, on=options.on, jobs=jobs)
+    empty = int((result["error"] != "").sum()) if "error" in result else 0
+    if stopped():
+        there = plan.cells - empty
+        print(f"stopped: {there:,} of {plan.cells:,} cells are kept; the same command goes on from there")
+        return 130
+    if target:
+        save(result, target)
+    if result.attrs["advice"]:
+        print(result.attrs["advice"])
+    print(
+        f"{plan.cells - empty:,} cells"
+        + (f" kept in {target}" if target else " are in the store: -o FILE.nc takes them out")
+    )
+    return 1 if empty else 0
+
+
+def _parser(study: type[studies.Study]) -> Parser:
+    parser = Parser(
+        f"sweep {study.slug}", description=f"{COMMANDS['sweep']}: {study.title}", epilog=f"VALUES: {sweeps.SYNTAX}"
+    )
+    names = ", ".join(p.name for p in study.presets) or "none"
+    parser.add_argument("--preset", metavar="NAME", help=f"start from one of {names}")
+    _output_option(".nc or .zarr")(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be computed, and stop")
+    parser.add_argument(
+        "--keep", metavar="NAMES", help="the variables of the file, with commas between; all when left out"
+    )
+    parser.add_argument(
+        "--memory", type=float, metavar="GiB", help="what the sweep may take; half of what is free when left out"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="compute again the cells that failed before")
+    parser.add_argument(
+        "--on", metavar="WHERE", help="local:N worker processes, tcp://HOST:PORT of Dask, slurm, pbs or lsf"
+    )
+    for option in _JOBS:
+        parser.add_argument(f"--{option}", metavar="VALUE", help="for slurm, pbs or lsf")
+    for parameter, declared in study.parameters().items():
+        parser.add_argument(
+            *sorted({f"--{parameter.replace('_', '-')}", f"--{parameter}"}),
+            dest=f"parameter {parameter}",
+            metavar="NAME|PATH" if kind_of(declared) == "data" else "VALUES" if declared.sweepable else "VALUE",
+            help=f"{declared.doc} (default {declared.default}; {declared.allowed()})".replace("%", "%%"),
+        )
+    return parser
+
+
+@contextmanager
+def _progress(plan: sweeps.Plan) -> Iterator[Any]:
+    """A bar on a terminal. The first Ctrl-C stops after the chunk at hand, the second one at once."""
+    asked = False
+
+    def ask(*_: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
+    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty())
+    task = bar.add_task(plan.study.slug, total=plan.cells, completed=len(plan.held), told="")
+
+    def report(filling: sweeps.Filling) -> bool:
+        failed = f", {filling.failed} failed" if filling.failed else ""
+        bar.update(task, completed=filling.done, told=f"{filling.rate:.3g}/s{failed}")
+        return asked
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        with bar:
+            yield report, lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,7 @@
+"""Sweeps: a study over a grid of parameters, as few compiled programs, kept cell by cell."""
+
+from .execute import Filling, Report, run, sweep
+from .grid import SYNTAX
+from .plan import Plan
+
+__all__ = ["SYNTAX", "Filling", "Plan", "Report", "run", "sweep"]

@@ -1,0 +1,198 @@
+"""Many cells by one compiled program: ``compute`` under ``vmap`` over the traced parameters."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+
+from lab.numerics import Reason, pure
+from lab.studies import Study
+
+type Stop = Callable[[], bool | None]
+
+
+class Stopped(Exception):
+    """The sweep was asked to stop; what is not whole is dropped."""
+
+
+class Way(NamedTuple):
+    """How the cells of a program are computed.
+
+    Attributes:
+        size: cells in a call of the compiled program; 0 runs cell by cell through the study's own chunked loop.
+        seconds: of a cell, measured.
+        bytes: of the device for a call.
+    """
+
+    size: int
+    seconds: float
+    bytes: int
+
+
+class _Watched(SimpleNamespace):
+    """Parameters that remember which of them were read: the others can't have changed the program."""
+
+    def __getattribute__(self, name: str) -> Any:
+        values = object.__getattribute__(self, "__dict__")
+        if name == "__dict__":
+            values["_read"].update(values)
+        elif name in values:
+            values["_read"].add(name)
+        return object.__getattribute__(self, name)
+
+
+class Program:
+    """``compute`` of a study for fixed static parameters, as a function of inputs and traced values.
+
+    Attributes:
+        shapes: of the outputs of one cell.
+        read: the static parameters that the program depends on, with their values.
+    """
+
+    def __init__(self, study: Study, inputs: Any, swept: Mapping[str, Any]):
+        self._study, self._values = type(study), study.values()
+        self._names = tuple(swept)
+        self._read: set[str] = set()
+        self._compiled: dict[int, Any] = {}
+        self.compile_seconds = 0.0
+        self.shapes = jax.eval_shape(self._one, inputs, self._points([swept], 1, single=True))
+        self.read = {name: self._values[name] for name in self._values if name in self._read and name not in swept}
+
+    def _one(self, inputs: Any, point: Mapping[str, Any]) -> dict[str, Any]:
+        p = _Watched(**(self._values | dict(point)), _read=self._read)
+        output = self._study.compute(inputs, p, pure)
+        output.pop("warm", None)
+        return output
+
+    def _points(self, points: Sequence[Mapping[str, Any]], size: int, single: bool = False) -> dict[str, Any]:
+        """The traced values as arrays; the last cell is repeated to fill the batch."""
+        full = [*points, *[points[-1]] * (size - len(points))]
+        arrays = {name: np.asarray([point[name] for point in full]) for name in self._names}
+        return {name: array[0] for name, array in arrays.items()} if single else arrays
+
+    def compiled(self, inputs: Any, size: int, example: Mapping[str, Any]) -> Any:
+        """The program for ``size`` cells. On several devices each takes an equal part of the batch."""
+        if size not in self._compiled:
+            began = time.perf_counter()
+            batch = jax.vmap(self._one, in_axes=(None, 0))
+            devices = jax.devices()
+            if len(devices) > 1 and size % len(devices) == 0:
+                mesh = jax.sharding.Mesh(np.array(devices), ("cells",))
+                across, whole = jax.sharding.PartitionSpec("cells"), jax.sharding.PartitionSpec()
+                # each device runs its own loop: none waits for the slowest cell of another
+                batch = jax.shard_map(batch, mesh=mesh, in_specs=(whole, across), out_specs=across, check_vma=False)
+            points = self._points([example], size)
+            self._compiled[size] = jax.jit(batch).lower(inputs, points).compile()
+            self.compile_seconds = time.perf_counter() - began
+        return self._compiled[size]
+
+    def memory(self, size: int) -> int:
+        """Bytes of the device that a call takes, by XLA's own account."""
+        told = self._compiled[size].memory_analysis()
+        return int(told.temp_size_in_bytes + told.argument_size_in_bytes + told.output_size_in_bytes)
+
+    def call(self, inputs: Any, points: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
+        """The outputs of at most ``size`` cells."""
+        output = jax.device_get(self.compiled(inputs, size, points[0])(inputs, self._points(points, size)))
+        return [{name: values[at] for name, values in output.items()} for at in range(len(points))]
+
+    @property
+    def bytes(self) -> int:
+        """Of the outputs of one cell."""
+        return sum(int(np.prod(s.shape)) * s.dtype.itemsize for s in jax.tree.leaves(self.shapes))
+
+
+_programs: OrderedDict[tuple, list[Program]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def program(study: Study, inputs: Any, swept: Mapping[str, Any]) -> Program:
+    """The program of these static parameters; one is made only where no earlier one serves.
+
+    Raises:
+        Exception: whatever tracing ``compute`` raises, where it is not pure JAX.
+    """
+    leaves, tree = jax.tree.flatten(inputs)
+    shapes = tuple((np.shape(leaf), str(jax.dtypes.result_type(leaf))) for leaf in leaves)
+    key = (type(study), tuple(swept), str(tree), shapes)
+    values = study.values()
+    with _lock:
+        for made in _programs.get(key, ()):
+            if all(values[name] is value or values[name] == value for name, value in made.read.items()):
+                return made
+    made = Program(study, inputs, swept)
+    with _lock:
+        _programs.setdefault(key, []).append(made)
+        _programs.move_to_end(key)
+        while len(_programs) > 8:
+            _programs.popitem(last=False)
+    return made
+
+
+def compute(study: Study, points: Sequence[Mapping[str, Any]], size: int, stop: Stop) -> list[xr.Dataset | str]:
+    """The labelled results of some cells, or the error text of those that failed.
+
+    Args:
+        study: with the static parameters of these cells.
+        points: the traced parameters of each.
+        size: see ``Way``.
+        stop: asked between chunks.
+
+    Raises:
+        Stopped: ``stop`` said so.
+    """
+    if not size:
+        return [_alone(study.but(**point), stop) for point in points]
+    data = study.load()
+    inputs = study.inputs(data)
+    cells: list[xr.Dataset | str] = []
+    for at in range(0, len(points), size):
+        if stop():
+            raise Stopped
+        part = points[at : at + size]
+        began = time.perf_counter()
+        try:
+            outputs = program(study, inputs, part[0]).call(inputs, part, size)
+        except Exception:  # one by one, each says what is wrong with it and spares the others
+            cells += [_alone(study.but(**point), stop) for point in part]
+            continue
+        seconds = (time.perf_counter() - began) / len(part)
+        for point, output in zip(part, outputs, strict=True):
+            cells.append(_guarded(partial(_labelled, study, point, output, data, inputs, seconds)))
+    return cells
+
+
+def _labelled(study: Study, point: Mapping[str, Any], *rest: Any) -> xr.Dataset:
+    return label(study.but(**point), *rest)
+
+
+def label(study: Study, output: dict[str, Any], data: Any, inputs: Any, seconds: float) -> xr.Dataset:
+    """A result as ``Study.run`` labels it."""
+    result = study.label(output, data, inputs)
+    result.attrs |= {"compile_seconds": 0.0, "run_seconds": round(seconds, 4), "programs_compiled": 0, "warm_start": 0}
+    return result
+
+
+def _alone(study: Study, stop: Stop) -> xr.Dataset | str:
+    if stop():
+        raise Stopped
+    result = _guarded(lambda: study.run(lambda _: stop()))
+    if isinstance(result, xr.Dataset) and result.attrs["reason"] == Reason.STOPPED.name.lower():
+        raise Stopped
+    return result
+
+
+def _guarded(make: Callable[[], xr.Dataset]) -> xr.Dataset | str:
+    try:
+        return make()
+    except Stopped:
+        raise
+    except Exception as problem:
+        return f"{type(problem).__name__}: {problem}"

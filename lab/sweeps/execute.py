@@ -1,0 +1,269 @@
+"""Running a plan: claim, compute, commit, report; and the Dataset at the end."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from lab.store import Claim, Store, pack, unpack
+from lab.studies import Study
+from lab.studies.base import _plain, _text
+
+from . import table
+from .batch import Stopped
+from .executors import Cells, Executor, executor
+from .plan import Plan, Task, failed_key
+
+_READ = 256  # cells that are read from the store together
+
+
+class Filling(NamedTuple):
+    """How far a sweep is.
+
+    Attributes:
+        done: cells that are there, those held from the beginning included.
+        new: places in the grid, in the order of ``itertools.product``, that have come since the last report.
+        left: seconds to the end at the rate so far, None before the first cell.
+    """
+
+    done: int
+    cells: int
+    failed: int
+    new: tuple[int, ...]
+    seconds: float
+    left: float | None
+
+    @property
+    def rate(self) -> float:
+        """Cells a second."""
+        return 0.0 if self.left is None or not self.left else (self.cells - self.done) / self.left
+
+
+type Report = Callable[[Filling], bool | None]
+"""Called between chunks and after every batch, which is then in the store. Return True to stop."""
+
+
+def sweep(
+    study: Study | type[Study],
+    *,
+    report: Report | None = None,
+    store: Store | bool | None = None,
+    on: str | None = None,
+    jobs: Mapping[str, Any] | None = None,
+    keep: Sequence[str] = (),
+    memory: float | None = None,
+    retry_failed: bool = False,
+    **grid: Any,
+) -> xr.Dataset:
+    """Run a study over a grid of parameter values.
+
+    What the store holds is not computed again, and what is computed is in the store before it is reported: a sweep that
+    was stopped or killed goes on where it was when it is asked for again.
+
+    Args:
+        study: its class, or one with the other parameters set.
+        report: see ``Report``.
+        store: where the cells are kept; None for the lab's own, False for nowhere.
+        on: where to compute: None for this process, ``"local:4"`` for worker processes, the address of a Dask
+            scheduler, or ``"slurm"``, ``"pbs"``, ``"lsf"``.
+        jobs: settings of a queue, ``{"queue": "gpu", "workers": 8, "walltime": "02:00:00"}``.
+        keep: the variables of the result; all when empty. The store keeps whole runs.
+        memory: GiB that the sweep may take; half of what is free when left out.
+        retry_failed: compute again the cells that failed before.
+        grid: by parameter a sequence of values, a text as ``"1e-3:1:log12"``, or one value for all cells.
+
+    Returns:
+        the Dataset of a run with one dimension more for each swept parameter. Cells that failed, or that a stop left
+        out, are NaN and have a text in the variable ``error``.
+
+    Raises:
+        ValueError, TypeError: one sentence, before anything runs; or every cell failed.
+    """
+    plan = Plan(study, grid, store=_store(store), memory=memory, retry_failed=retry_failed, keep=keep)
+    return run(plan, report, on=on, jobs=jobs)
+
+
+def _store(store: Store | bool | None) -> Store | None:
+    return Store() if store is None or store is True else store or None
+
+
+def run(
+    plan: Plan, report: Report | None = None, *, on: str | None = None, jobs: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Compute what a plan says; see ``sweep``."""
+    running = _Running(plan, report)
+    if len(plan.held) < plan.cells:
+        with executor(on, jobs) as where:
+            running.compute(where)
+    return running.result()
+
+
+class _Running:
+    def __init__(self, plan: Plan, report: Report | None):
+        self.plan, self.report = plan, report
+        self.there = {at for at, key in enumerate(plan.keys) if key in plan.held}
+        self.errors: dict[int, str] = {}
+        self.loose: dict[int, xr.Dataset] = {}  # cells that no store holds
+        self.began = time.perf_counter()
+        self.first = len(self.there)
+        self.stopped = False
+
+    def tell(self, new: Sequence[int] = ()) -> bool:
+        """Report, and whether to stop."""
+        self.there.update(new)
+        seconds, done = time.perf_counter() - self.began, len(self.there) - self.first
+        left = seconds / done * (self.plan.cells - len(self.there)) if done else None
+        filling = Filling(len(self.there), self.plan.cells, len(self.errors), tuple(new), seconds, left)
+        if self.report is not None and self.report(filling):
+            self.stopped = True
+        return self.stopped
+
+    def compute(self, where: Executor) -> None:
+        if self.tell(sorted(self.there)):
+            return
+        waiting = self.plan.tasks()
+        self.began = time.perf_counter()
+        while waiting and not self.stopped:
+            others = self._round(where, waiting)
+            if self.stopped or not others or self.plan.store is None:
+                return
+            # computed elsewhere: what its owner lets go of without a result is computed here
+            held = self.plan.store.wait([self.plan.keys[at] for at in others], lambda: not self.tell())
+            failed = self._failed([at for at in others if self.plan.keys[at] not in held])
+            come = [at for at in others if self.plan.keys[at] in held or at in failed]
+            self.tell(come)
+            waiting = self.plan.tasks([at for at in others if at not in set(come)])
+
+    def _failed(self, places: Sequence[int]) -> set[int]:
+        assert self.plan.store is not None
+        marked = self.plan.store.held([failed_key(self.plan.keys[at]) for at in places])
+        return {at for at in places if failed_key(self.plan.keys[at]) in marked}
+
+    def _round(self, where: Executor, waiting: list[Task]) -> list[int]:
+        """Compute the tasks; returns the places that somebody else is computing."""
+        others: list[int] = []
+        flying: dict[int, tuple[Task, ExitStack]] = {}
+        number = 0
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < where.width:
+                    task, claimed, elsewhere, come = self._claim(waiting.pop(0))
+                    others += elsewhere
+                    if come and self.tell(come):
+                        raise Stopped
+                    if task.at:
+                        flying[number] = task, claimed
+                        where.submit(number, task)
+                        number += 1
+                if flying:
+                    for done, cells in where.finished(self.tell):
+                        task, claimed = flying.pop(done)
+                        with claimed:
+                            self._commit(task, cells)
+                        if self.tell(task.at):
+                            raise Stopped
+        except Stopped:
+            self.stopped = True
+        finally:
+            for _, claimed in flying.values():
+                claimed.close()
+        return others
+
+    def _claim(self, task: Task) -> tuple[Task, ExitStack, list[int], list[int]]:
+        """The part of a task that is to be computed here, what others compute, and what has come meanwhile."""
+        stack = ExitStack()
+        if self.plan.store is None:
+            return task, stack, [], []
+        keys = {self.plan.keys[at]: at for at in task.at}
+        claim: Claim = stack.enter_context(self.plan.store.claim(list(keys)))
+        mine = [i for i, at in enumerate(task.at) if self.plan.keys[at] in claim.mine]
+        others = [at for at in task.at if self.plan.keys[at] in claim.others]
+        come = [at for key, at in keys.items() if key not in claim.mine and key not in claim.others]
+        if not mine:
+            stack.close()
+        return task._replace(at=[task.at[i] for i in mine], points=[task.points[i] for i in mine]), stack, others, come
+
+    def _commit(self, task: Task, cells: Cells) -> None:
+        made = {at: cell for at, cell in zip(task.at, cells, strict=True) if isinstance(cell, xr.Dataset)}
+        errors = {at: cell for at, cell in zip(task.at, cells, strict=True) if isinstance(cell, str)}
+        self.errors |= errors
+        if self.plan.store is None:
+            self.loose |= made
+            return
+        if made:
+            self.plan.store.commit([self.plan.keys[at] for at in made], pack(list(made.values())))
+        if errors:
+            points = dict(zip(task.at, task.points, strict=True))
+            marks = [self._mark(task.study.but(**points[at]), text) for at, text in errors.items()]
+            self.plan.store.commit([failed_key(self.plan.keys[at]) for at in errors], pack(marks))
+
+    def _mark(self, study: Study, error: str) -> xr.Dataset:
+        return xr.Dataset({"failed": ((), True)}, attrs=study._recipe_attrs(study.load()) | {"error": error})
+
+    # ---- the result ------------------------------------------------------------------------------------------
+
+    def result(self) -> xr.Dataset:
+        plan = self.plan
+        cells: list[xr.Dataset | None] = [None] * plan.cells
+        for at, cell in self.loose.items():
+            cells[at] = _kept(cell, plan.keep)
+        if plan.store is not None:
+            self._read(plan.store, cells)
+        there = [cell for cell in cells if cell is not None]
+        errors = self.errors | {
+            at: "stopped before this cell" for at, cell in enumerate(cells) if cell is None and at not in self.errors
+        }
+        if not there:
+            raise ValueError(
+                f"no cell of the sweep was computed: {next(iter(errors.values()))}"
+                if self.stopped
+                else f"all {plan.cells} cells failed; the first one: {errors[min(errors)]}"
+            )
+        merged = table.merge(cells, plan.grid, plan.study.parameters())
+        if errors:
+            texts = np.full(plan.cells, "", object)
+            texts[list(errors)] = list(errors.values())
+            shape = [len(values) for values in plan.grid.values()]
+            merged["error"] = (tuple(plan.grid), texts.reshape(shape), {"long_name": "why the cell is empty"})
+        merged.attrs = dict(there[0].attrs) | plan.study._recipe_attrs(plan.study.load())
+        merged.attrs["swept"] = json.dumps({name: [_plain(v) for v in values] for name, values in plan.grid.items()})
+        merged.attrs["command"] = _command(plan)
+        for key in ("compile_seconds", "run_seconds", "programs_compiled"):
+            merged.attrs[key] = sum(cell.attrs[key] for cell in there)
+        merged.attrs["converged"] = 0 if errors else min(cell.attrs["converged"] for cell in there)
+        merged.attrs["advice"] = next((cell.attrs["advice"] for cell in there if cell.attrs["advice"]), "")
+        if errors:
+            missing = f"{len(errors)} of {plan.cells} cells are empty: the variable error says why."
+            merged.attrs["advice"] = " ".join(filter(None, [missing, merged.attrs["advice"]]))
+        return merged
+
+    def _read(self, store: Store, cells: list[xr.Dataset | None]) -> None:
+        held = store.held(self.plan.keys)
+        places = [at for at, key in enumerate(self.plan.keys) if key in held]
+        for start in range(0, len(places), _READ):
+            part = places[start : start + _READ]
+            packed = store.read([self.plan.keys[at] for at in part], self.plan.keep or None)
+            for row, at in enumerate(part):
+                cells[at] = _kept(unpack(packed, row), self.plan.keep)
+                self.errors.pop(at, None)
+        for at in self._failed([at for at, cell in enumerate(cells) if cell is None and at not in self.errors]):
+            self.errors[at] = store.read([failed_key(self.plan.keys[at])]).attrs["error"]
+
+
+def _kept(cell: xr.Dataset, keep: Sequence[str]) -> xr.Dataset:
+    return cell[[name for name in keep if name in cell]] if keep else cell
+
+
+def _command(plan: Plan) -> str:
+    """The shell command that gives this very sweep."""
+    words = plan.study.but(**{name: plan.study.parameters()[name].default for name in plan.grid}).as_command()
+    swept = " ".join(f"--{n.replace('_', '-')} {','.join(map(_exact, values))}" for n, values in plan.grid.items())
+    return f"{words.replace('lab run', 'lab sweep', 1)} {swept}"
+
+
+def _exact(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else _text(value)

@@ -1,0 +1,363 @@
+"""What a sweep will do, before it does it: cells, those held, programs, batches, memory and time."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import jax
+import numpy as np
+import xarray as xr
+
+import lab
+from lab import home
+from lab.datasets import Data
+from lab.store import Store
+from lab.studies import Limit, Study
+from lab.studies.base import device, versions
+
+from . import batch, grid
+from .batch import Way
+
+_STEP = 1.0  # seconds that a call may take, so that a stop is felt
+_TASK = 4.0  # seconds of computing that are committed together
+_LARGEST = 64  # cells in a call
+_TRIFLE = 5.0  # seconds of computing that are not worth a compilation
+_LOOK = 64  # cells from which the size of a result is found out before the first is computed
+_GiB = 1 << 30
+
+
+class Group(NamedTuple):
+    """The cells of one program: equal static parameters and data."""
+
+    study: Study
+    at: list[int]  # places in the grid
+    points: list[dict[str, Any]]  # the traced parameters of each
+
+
+class Task(NamedTuple):
+    """Cells that are computed by one call of an executor and committed together."""
+
+    study: Study
+    at: list[int]
+    points: list[dict[str, Any]]
+    size: int
+
+
+class Plan:
+    """A sweep that has been checked but not begun. ``str`` tells what it will do.
+
+    Attributes:
+        study: with the fixed parameters.
+        grid: the values of each swept parameter.
+        keys: of each cell in the store, in the order of ``itertools.product``.
+        held: the keys that need no computing.
+    """
+
+    def __init__(
+        self,
+        study: Study | type[Study],
+        given: Mapping[str, Any],
+        *,
+        store: Store | None,
+        memory: float | None = None,
+        retry_failed: bool = False,
+        keep: Sequence[str] = (),
+    ):
+        base = study() if isinstance(study, type) else study
+        fixed, self.grid = grid.split(type(base), given)
+        if not self.grid:
+            raise ValueError("a sweep needs a parameter with several values, as k=[1, 2, 4] or --k 1,2,4")
+        self.study, self.store, self.keep = base.but(**fixed), store, tuple(keep)
+        unknown = [name for name in self.keep if name not in {declared.name for declared in base.results}]
+        if unknown:
+            raise ValueError(f"keep names {unknown[0]!r}, which is no result of {base.slug}")
+        self.budget = _budget() if memory is None else int(memory * _GiB)
+        self.cells = math.prod(len(values) for values in self.grid.values())
+        if self.cells > grid.MOST:
+            raise ValueError(f"the grid has {self.cells:,} cells: a sweep takes at most {grid.MOST:,}, so split it")
+        parameters = base.parameters()
+        self.traced = [n for n, values in self.grid.items() if parameters[n].traced and None not in values]
+        self._sizes: list[tuple[int, Data, Any]] = []
+        self._refuse_too_large()
+        self.groups, self.keys = self._enumerate()
+        held: set[str] = set() if store is None else store.held(self.keys)
+        self.failed: set[str] = set()  # those of the held cells of which only the error is kept
+        if store is not None and not retry_failed:
+            marked = store.held([failed_key(key) for key in self.keys])
+            self.failed = {key for key in self.keys if failed_key(key) in marked} - held
+        self.held = held | self.failed
+        self._ways: dict[int, tuple[Way, str]] = {}  # by number of the group
+
+    # ---- refusing before anything runs -----------------------------------------------------------------------
+
+    def _static(self) -> list[dict[str, Any]]:
+        names = [name for name in self.grid if name not in self.traced]
+        return [dict(zip(names, values, strict=True)) for values in product(*(self.grid[n] for n in names))]
+
+    def _first(self) -> dict[str, Any]:
+        return {name: self.grid[name][0] for name in self.traced}
+
+    def _refuse_too_large(self) -> None:
+        """Refuse what can't fit, by the sizes that the largest of few, or the first of many, static cells has."""
+        if self.cells < _LOOK:
+            return
+        study = self.study.but(**self._static()[-1], **self._first())
+        data = study.load()
+        study.check(data)
+        inputs = study.inputs(data)
+        with suppress(Exception):  # not pure JAX: the first cell will tell its size
+            cell = batch.program(study, inputs, self._first()).bytes
+            self._refuse(cell, data)
+
+    def _refuse(self, cell: int, data: Data) -> None:
+        kept = cell if not self.keep else 0
+        advice = "take fewer values, keep only some results (keep, --keep), or allow more memory (memory, --memory)"
+        if cell > self.budget:
+            raise ValueError(
+                f"a single cell holds {_size(cell)}, more than the {_size(self.budget)} that a sweep may take here: "
+                f"take smaller data than {data.title}, or allow more memory (memory, --memory)"
+            )
+        if kept * self.cells > self.budget:
+            raise ValueError(
+                f"{self.cells:,} cells of {_size(cell)} are {_size(cell * self.cells)}, more than the "
+                f"{_size(self.budget)} that a sweep may take here: {advice}"
+            )
+
+    def _enumerate(self) -> tuple[list[Group], list[str]]:
+        places = {point: at for at, point in enumerate(product(*self.grid.values()))}
+        names, keys = list(self.grid), [""] * self.cells
+        groups = []
+        for static in self._static():
+            study = self.study.but(**static)
+            data = study.load()
+            self._check(study, data)
+            recipe = study.recipe(data)
+            points = [dict(zip(self.traced, p, strict=True)) for p in product(*(self.grid[n] for n in self.traced))]
+            at = [places[tuple((static | point)[name] for name in names)] for point in points]
+            for place, point in zip(at, points, strict=True):
+                keys[place] = Store.key(recipe | {"parameters": recipe["parameters"] | point})
+            groups.append(Group(study, at, points))
+        return groups, keys
+
+    def _check(self, study: Study, data: Data) -> None:
+        """Refuse what these data do not allow, by the ends of each range."""
+        limits: Mapping[str, Limit] = study.limits(data)
+        for name in {*limits} & {*self.traced}:
+            for value in (min(self.grid[name]), max(self.grid[name])):
+                study.but(**(self._first() | {name: value})).check(data)
+        study.but(**self._first()).check(data)
+
+    # ---- choosing the way ------------------------------------------------------------------------------------
+
+    def todo(self, number: int) -> list[int]:
+        """The places within a group that are not held."""
+        group = self.groups[number]
+        return [i for i, at in enumerate(group.at) if self.keys[at] not in self.held]
+
+    def way(self, number: int) -> Way:
+        """How the cells of a group are computed: measured once for each program, remembered on disk.
+
+        The measured cells are thrown away, so that every kept cell comes from the way chosen, also after a restart.
+        """
+        if number not in self._ways:
+            self._ways[number] = self._choose(self.groups[number], len(self.todo(number)))
+        return self._ways[number][0]
+
+    def _choose(self, group: Group, count: int) -> tuple[Way, str]:
+        study = group.study.but(**group.points[0])
+        data = study.load()
+        inputs = study.inputs(data)
+        name = _signature(study, inputs, self.traced)
+        if name in (known := {told: way for way, told in self._ways.values()}):
+            return known[name], name
+        kept = _recall(name)
+        if kept is not None and (kept[0].size or count <= 4 * kept[1]):  # a small sweep did not look for a batch
+            return kept[0], name
+        return _remember(name, self._measure(group, data, inputs, count), count), name
+
+    def _measure(self, group: Group, data: Data, inputs: Any, count: int) -> Way:
+        points = [group.points[i] for i in np.linspace(0, len(group.points) - 1, min(8, len(group.points))).astype(int)]
+        first = group.study.but(**points[0])
+        result = first.run()
+        self._refuse(result.nbytes, data)
+        seconds = float(result.attrs["run_seconds"])
+        if seconds < _STEP:
+            seconds, result = _timed(first.run)  # without what only a first run does
+        if len(points) > 1 and seconds < _STEP:  # easy and hard ones
+            seconds = float(np.mean([_timed(group.study.but(**point).run)[0] for point in points]))
+        way = Way(0, seconds, result.nbytes)
+        if not self.traced or seconds > 2 * _STEP:
+            return way  # long cells keep the loop that can be stopped within a chunk
+        with suppress(Exception):  # compute is not pure JAX, or does not fit: cell by cell then
+            size, compiling = min(8, 1 << (count.bit_length() - 1)), 0.0
+            sizes = [size, 1] if size > 1 else [1]
+            while sizes and count * way.seconds > max(_TRIFLE, 2 * compiling):
+                size = sizes.pop(0)
+                program = batch.program(first, inputs, points[0])
+                if size * program.bytes > self.budget:
+                    continue
+                program.compiled(inputs, size, points[0])
+                compiling = program.compile_seconds
+                took, memory = self._tried(program, inputs, group, size), program.memory(size)
+                if memory > self.budget or not _same(
+                    first, program.call(inputs, points[:1], size)[0], data, inputs, result
+                ):
+                    continue
+                if took < 0.95 * way.seconds:
+                    way = Way(size, took, memory)
+                    if size > 1:
+                        larger = 4 * size
+                        sizes = [larger] if larger <= min(_LARGEST, count) and larger * took <= _STEP else []
+        return way
+
+    def _tried(self, program: batch.Program, inputs: Any, group: Group, size: int) -> float:
+        """Seconds of a cell: neighbours in the grid, as they will be batched, at a few places of the grid."""
+        last = max(len(group.points) - size, 0)
+        starts = sorted({0, last // 2, last}) if size > 1 else np.linspace(0, last, min(8, last + 1)).astype(int)
+        parts = [group.points[start : start + size] for start in starts]
+        return sum(_timed(lambda p=p: program.call(inputs, p, size))[0] for p in parts) / sum(map(len, parts))
+
+    # ---- the tasks -------------------------------------------------------------------------------------------
+
+    def tasks(self, places: Sequence[int] | None = None) -> list[Task]:
+        """The cells that are not held, or those at ``places`` in the grid, as tasks in the order of the grid."""
+        wanted = None if places is None else set(places)
+        made = []
+        for number, group in enumerate(self.groups):
+            todo = self.todo(number) if wanted is None else [i for i, at in enumerate(group.at) if at in wanted]
+            if not todo:
+                continue
+            way = self.way(number)
+            step = max(way.size, 1)
+            fits = max(1, int(self.budget / 4 / max(way.bytes / step, 1)))
+            length = max(1, min(round(_TASK / max(way.seconds, 1e-6) / step), 4 * _LARGEST, fits // step)) * step
+            for start in range(0, len(todo), length):
+                part = todo[start : start + length]
+                made.append(Task(group.study, [group.at[i] for i in part], [group.points[i] for i in part], way.size))
+        return made
+
+    def __str__(self) -> str:
+        swept = " x ".join(f"{len(values)} {name}" for name, values in self.grid.items())
+        held = f", {len(self.held)} of them held" if self.held else ""
+        lines = [f"{self.study.slug}: {swept} = {self.cells:,} cells{held}"]
+        tasks = self.tasks()
+        if not tasks:
+            return f"{lines[0]}\nnothing to compute"
+        ways = [self.way(i) for i in range(len(self.groups)) if self.todo(i)]
+        programs = len({self._ways[i][1] for i in range(len(self.groups)) if self.todo(i)})
+        sizes = sorted({way.size for way in ways})
+        how = " or ".join(
+            "one by one" if not s else "one by one, compiled" if s == 1 else f"{s} at a time" for s in sizes
+        )
+        seconds = sum(way.seconds * len(self.todo(i)) for i, way in self._each())
+        memory = max(way.bytes for way in ways)
+        lines += [
+            f"{programs} program{'s' * (programs > 1)}, {len(tasks)} batch{'es' * (len(tasks) > 1)}, cells {how}",
+            f"memory {_size(memory)} of {_size(self.budget)}; about {_duration(seconds)} on one process here",
+        ]
+        return "\n".join(lines)
+
+    def _each(self) -> list[tuple[int, Way]]:
+        return [(i, self.way(i)) for i in range(len(self.groups)) if self.todo(i)]
+
+
+def failed_key(key: str) -> str:
+    """Under which the store remembers that a cell failed."""
+    return f"{key}-failed"
+
+
+def _timed(make: Any) -> tuple[float, Any]:
+    began = time.perf_counter()
+    made = make()
+    return time.perf_counter() - began, made
+
+
+def _same(study: Study, output: dict[str, Any], data: Data, inputs: Any, alone: xr.Dataset) -> bool:
+    """Whether the batch gives what a single run gives, to 1e-9 of the largest value of each variable."""
+    batched = batch.label(study, output, data, inputs, 0.0)
+    if {name: v.dims for name, v in batched.variables.items()} != {name: v.dims for name, v in alone.variables.items()}:
+        return False
+    if dict(batched.sizes) != dict(alone.sizes):
+        return False
+    for name, variable in alone.data_vars.items():
+        if variable.dtype.kind == "f" and variable.size:
+            one, other = variable.values, batched[name].values
+            scale = np.max(np.abs(one), initial=0.0, where=np.isfinite(one))
+            if not np.allclose(one, other, rtol=1e-9, atol=1e-9 * scale, equal_nan=True):
+                return False
+    return True
+
+
+def _signature(study: Study, inputs: Any, traced: Sequence[str]) -> str:
+    """Names a program on this machine: everything but the values of traced parameters and of the inputs."""
+    shapes = [(np.shape(leaf), str(jax.dtypes.result_type(leaf))) for leaf in jax.tree.leaves(inputs)]
+    static = {n: v for n, v in study.values().items() if n not in ("data", "seed") and n not in traced}
+    what = [study.slug, study.version, static, sorted(traced), shapes, versions(), device(), len(jax.devices())]
+    what += [_code(study), str(jax.numpy.zeros(()).dtype)]
+    return sha256(json.dumps(what, default=str).encode()).hexdigest()[:24]
+
+
+def _code(study: Study) -> str:
+    """Of the study and of the lab, so that a faster solver is measured anew."""
+    empty = {"study": study.slug, "study_version": study.version, "parameters": {}, "data": {"sha256": ""}}
+    return Store.key(empty | {"dtype": "", "device": "", "versions": {"lab": lab.__version__}})
+
+
+def _recall(name: str) -> tuple[Way, int] | None:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads((home.cache() / "ways" / f"{name}.json").read_text())
+        return Way(int(told["size"]), float(told["seconds"]), int(told["bytes"])), int(told["cells"])
+    return None
+
+
+def _remember(name: str, way: Way, cells: int) -> Way:
+    """Keep a way; where another process was first, or on a larger sweep, its way holds."""
+    with suppress(OSError):
+        folder = home.cache() / "ways"
+        folder.mkdir(exist_ok=True)
+        known = _recall(name)
+        if known is not None and known[0].size:
+            return known[0]
+        part = folder / f".{uuid4().hex}"
+        part.write_text(json.dumps(way._asdict() | {"cells": cells}))
+        os.replace(part, folder / f"{name}.json")
+    return way
+
+
+def _budget() -> int:
+    """Half of the memory that is free: of the device, or of this machine and its container."""
+    told = jax.devices()[0].memory_stats()
+    if told and "bytes_limit" in told:
+        return (told["bytes_limit"] - told.get("bytes_in_use", 0)) // 2
+    free = []
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
+    with suppress(OSError, ValueError):
+        folder = Path("/sys/fs/cgroup")
+        free.append(int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text()))
+    if not free:
+        with suppress(OSError, ValueError, AttributeError):
+            free.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return max(min(free, default=4 * _GiB) // 2, 1 << 26)
+
+
+def _size(count: float) -> str:
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"
