@@ -11,6 +11,8 @@ COMMANDS = {
     "show": "a study's parameters, data, presets, pictures, claims and results",
     "run": "compute a result, print its scalars, keep it as .nc or .zarr",
     "sweep": "run over a grid of parameters; what is kept is not computed again",
+    "runs": "what is kept: list it, filter it, remove it",
+    "open": "write a kept run to a file, .nc or .zarr",
     "figure": "draw a picture at a journal's size as .pdf, .svg or .png",
     "reproduce": "compute a figure again from the recipe inside its file, and compare",
     "verify": "what the papers claim, against what is measured here",
@@ -84,6 +86,10 @@ def _dispatch(command: str, rest: list[str]) -> int:
         from .sweep import sweep
 
         return sweep(rest[0], rest[1:])
+    if command in ("runs", "open"):
+        from . import runs
+
+        return runs.runs(arguments) if command == "runs" else runs.open_run(arguments)
     from . import commands
 
     if command in ("run", "figure"):
@@ -100,6 +106,10 @@ def _plain_parser(command: str) -> Parser:
     if command == "verify":
         parser.add_argument("study", metavar="STUDY", nargs="?", help="all studies when left out")
         parser.add_argument("--quick", action="store_true", help="only the claims that take seconds")
+    if command in ("runs", "open"):
+        from . import runs
+
+        runs.runs_options(parser) if command == "runs" else runs.open_options(parser)
     if command == "reproduce":
         parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg or .png made by the lab")
         parser.add_argument("--study", metavar="FILE.py", help="the file of a study that is not installed")

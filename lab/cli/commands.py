@@ -114,14 +114,34 @@ def describe(study: type[Study]) -> dict[str, Any]:
 
 
 def run(name: str, words: list[str]) -> int:
-    study, options = _study("run", name, words, _output_option(".nc or .zarr"))
+    def options_of(parser: Parser) -> None:
+        _output_option(".nc or .zarr")(parser)
+        parser.add_argument("--again", action="store_true", help="compute it even if the store holds it")
+
+    study, options = _study("run", name, words, options_of)
     target = _target(options.output, {".nc", ".zarr"})
     start()
+    from lab.store import Store
+
+    store, recipe, computed = Store(), study.recipe(), False
     with _terminal_report() as report:
-        result = study.run(report)
+
+        def make() -> xr.Dataset:
+            nonlocal computed
+            computed = True
+            return study.run(report)
+
+        def wanted() -> bool:
+            return not report(Progress(0, 0, {}, None, 0.0))
+
+        result = store.fetch(recipe, make, wanted=wanted, again=options.again)
     if target:
         save(result, target)
     _print_scalars(study, result)
+    entry = None if computed else store.entry(store.key(recipe))
+    if entry:
+        when = entry.created.astimezone().strftime("%Y-%m-%d %H:%M")
+        print(f"from the store, computed on {when} in {result.attrs['run_seconds']:.3g} s; --again computes it anew")
     if result.attrs["advice"]:
         print(result.attrs["advice"])
     if target:

@@ -338,9 +338,13 @@ class Store:
         for entry in entries:
             self._path(entry.batch).unlink(missing_ok=True)
 
+    def damaged(self) -> list[Path]:
+        """The files that were set aside."""
+        return sorted(self._index.damaged.glob("*"))
+
     def bytes(self) -> int:
         """What the store takes on disk, with what was set aside."""
-        aside = sum(path.stat().st_size for path in self._index.damaged.glob("*"))
+        aside = sum(path.stat().st_size for path in self.damaged())
         return aside + self._index.ask(lambda db: int(db.execute("select total(bytes) from batches").fetchone()[0]))
 
     def _path(self, batch: str) -> Path:
