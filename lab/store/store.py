@@ -124,7 +124,8 @@ class Store:
         """The run of that recipe: from the store, or made, kept and returned.
 
         Of equal requests at the same time, in whatever process, one makes the run and the others wait for it. A run
-        that was stopped before its end is returned but not kept, and neither is one that there is no room for.
+        that was stopped before its end is returned but not kept, and neither is one that there is no room for, or
+        whose own recipe has another key.
 
         Args:
             make: computes the run.
@@ -151,7 +152,9 @@ class Store:
         return make()
 
     def _kept(self, key: str, made: xr.Dataset) -> xr.Dataset:
-        if made.attrs.get("reason") != "stopped":
+        recipe = made.attrs.get("recipe")
+        meant = recipe is None or self.key(json.loads(recipe)) == key  # a file may change while it is asked for
+        if meant and made.attrs.get("reason") != "stopped":
             try:
                 self.commit([key], packing.pack([made]))
             except OSError as problem:

@@ -162,6 +162,15 @@ def test_a_stopped_run_is_not_kept(store):
     assert store.entries() == []
 
 
+def test_a_run_of_another_recipe_is_not_kept(store):
+    """The file of the data was written to between the question and the answer."""
+    other = recipe(data={"name": "points", "sha256": "cd" * 32})
+    store.fetch(recipe(), lambda: result().assign_attrs(recipe=json.dumps(other)))
+    assert store.entries() == []
+    store.fetch(recipe(), lambda: result().assign_attrs(recipe=json.dumps(recipe())))
+    assert len(store.entries()) == 1
+
+
 def test_entries_and_removal(store):
     keys = [Store.key(recipe(k)) for k in (1, 2, 3)]
     store.commit(keys[:2], pack([result(1), result(2)]))
