@@ -175,6 +175,8 @@ def _labelled(study: Study, point: Mapping[str, Any], *rest: Any) -> xr.Dataset:
 
 def label(study: Study, output: dict[str, Any], data: Any, inputs: Any, seconds: float) -> xr.Dataset:
     """A result as ``Study.run`` labels it."""
+    if "iterations" in output:  # a loop that is driven from Python counts in Python
+        output = output | {"iterations": int(output["iterations"])}
     result = study.label(output, data, inputs)
     result.attrs |= {"compile_seconds": 0.0, "run_seconds": round(seconds, 4), "programs_compiled": 0, "warm_start": 0}
     return result

@@ -113,9 +113,11 @@ class Plan:
         data = study.load()
         study.check(data)
         inputs = study.inputs(data)
-        with suppress(Exception):  # not pure JAX: the first cell will tell its size
+        try:
             cell = batch.program(study, inputs, self._first()).bytes
-            self._refuse(cell, data)
+        except Exception:  # not pure JAX: the first cell will tell its size
+            return
+        self._refuse(cell, data)
 
     def _refuse(self, cell: int, data: Data) -> None:
         kept = cell if not self.keep else 0
@@ -181,42 +183,52 @@ class Plan:
         kept = _recall(name)
         if kept is not None and (kept[0].size or count <= 4 * kept[1]):  # a small sweep did not look for a batch
             return kept[0], name
-        return _remember(name, self._measure(group, data, inputs, count), count), name
+        way = self._measure(group, data, inputs, count)
+        return (_remember(name, way, count) if way.bytes else way), name
 
     def _measure(self, group: Group, data: Data, inputs: Any, count: int) -> Way:
         points = [group.points[i] for i in np.linspace(0, len(group.points) - 1, min(8, len(group.points))).astype(int)]
-        first = group.study.but(**points[0])
-        result = first.run()
+        for point in points:
+            first = group.study.but(**point)
+            with suppress(Exception):  # its error is found again, and kept, when it is its turn
+                result = first.run()
+                break
+        else:
+            return Way(0, _STEP, 0)
         self._refuse(result.nbytes, data)
         seconds = float(result.attrs["run_seconds"])
         if seconds < _STEP:
             seconds, result = _timed(first.run)  # without what only a first run does
-        if len(points) > 1 and seconds < _STEP:  # easy and hard ones
-            seconds = float(np.mean([_timed(group.study.but(**point).run)[0] for point in points]))
+            others = [self._seconds(group.study.but(**other)) for other in points if other is not point]
+            seconds = float(np.mean([seconds, *filter(None, others)]))  # easy and hard ones
         way = Way(0, seconds, result.nbytes)
         if not self.traced or seconds > 2 * _STEP:
             return way  # long cells keep the loop that can be stopped within a chunk
         with suppress(Exception):  # compute is not pure JAX, or does not fit: cell by cell then
-            size, compiling = min(8, 1 << (count.bit_length() - 1)), 0.0
-            sizes = [size, 1] if size > 1 else [1]
+            program, compiling = batch.program(first, inputs, point), 0.0
+            sizes = [min(8, 1 << (count.bit_length() - 1)), 1]
             while sizes and count * way.seconds > max(_TRIFLE, 2 * compiling):
                 size = sizes.pop(0)
-                program = batch.program(first, inputs, points[0])
                 if size * program.bytes > self.budget:
                     continue
-                program.compiled(inputs, size, points[0])
-                compiling = program.compile_seconds
-                took, memory = self._tried(program, inputs, group, size), program.memory(size)
-                if memory > self.budget or not _same(
-                    first, program.call(inputs, points[:1], size)[0], data, inputs, result
-                ):
+                program.compiled(inputs, size, point)
+                compiling, memory = program.compile_seconds, program.memory(size)
+                if memory > self.budget:
                     continue
+                if not _same(first, program.call(inputs, [point], size)[0], data, inputs, result):
+                    break
+                took = self._tried(program, inputs, group, size)
                 if took < 0.95 * way.seconds:
                     way = Way(size, took, memory)
-                    if size > 1:
-                        larger = 4 * size
-                        sizes = [larger] if larger <= min(_LARGEST, count) and larger * took <= _STEP else []
+                    larger = 4 * size
+                    sizes = [larger] if size > 1 and larger <= min(_LARGEST, count) and larger * took <= _STEP else []
         return way
+
+    @staticmethod
+    def _seconds(study: Study) -> float | None:
+        with suppress(Exception):
+            return _timed(study.run)[0]
+        return None
 
     def _tried(self, program: batch.Program, inputs: Any, group: Group, size: int) -> float:
         """Seconds of a cell: neighbours in the grid, as they will be batched, at a few places of the grid."""
@@ -286,6 +298,8 @@ def _same(study: Study, output: dict[str, Any], data: Data, inputs: Any, alone: 
     if {name: v.dims for name, v in batched.variables.items()} != {name: v.dims for name, v in alone.variables.items()}:
         return False
     if dict(batched.sizes) != dict(alone.sizes):
+        return False
+    if any(batched[name].dtype != variable.dtype for name, variable in alone.data_vars.items()):
         return False
     for name, variable in alone.data_vars.items():
         if variable.dtype.kind == "f" and variable.size:

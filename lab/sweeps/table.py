@@ -79,7 +79,8 @@ def _joined(cells: Sequence[xr.Dataset | None], shape: tuple, swept: tuple) -> x
     table = np.empty(len(cells), object)
     for at, cell in enumerate(cells):  # an assignment at once would ask each Dataset for an array
         table[at] = empty if cell is None else cell
-    return xr.combine_nested(
+    joined = xr.combine_nested(
         table.reshape(shape).tolist(), concat_dim=list(swept), combine_attrs="drop", join="outer",
         coords="different", compat="equals", data_vars="all",
     )  # fmt: skip
+    return joined.transpose(*swept, ...)

@@ -1,0 +1,269 @@
+"""Sweeps: the values of single runs in the shape of ``along``, nothing computed twice, nothing lost."""
+
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from toy import Slow, Toy
+
+from lab.store import Store
+from lab.studies import SparseOT
+from lab.sweeps import Plan, batch, run, sweep
+from lab.sweeps import plan as planning
+from lab.sweeps.batch import Way
+
+RATES = [0.2, 0.5, 0.9]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store and measurements of this test alone."""
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOY_FOLDER", str(tmp_path))
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Look for a batched way whatever it costs, and take it."""
+    monkeypatch.setattr(planning, "_TRIFLE", -1.0)
+    monkeypatch.setattr(planning.Plan, "_tried", lambda *_: 0.0)
+
+
+def computed(tmp_path: Path) -> list[str]:
+    marks = tmp_path / "computed"
+    return marks.read_text().split("\n")[:-1] if marks.exists() else []
+
+
+def agree(one: xr.Dataset, other: xr.Dataset, exactly: bool = False) -> None:
+    other = other.transpose(*one.dims)  # ``along`` has its first parameter last
+    assert dict(one.sizes) == dict(other.sizes)
+    assert set(one.variables) == set(other.variables)
+    for name in one.variables:
+        assert one[name].dims == other[name].dims, name
+        assert one[name].dtype == other[name].dtype, name
+        assert one[name].attrs == other[name].attrs, name
+        if one[name].dtype.kind in "fc" and not exactly:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-9)
+        else:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_like_along(store, batched, request):
+    if batched:
+        request.getfixturevalue("eager")
+    plan = Plan(Toy, {"rate": RATES, "power": [1, 2, 3], "steps": [5, 200]}, store=store)
+    swept = run(plan)
+    assert plan.way(0).size == (8 if batched else 0)
+    along = Toy().along(rate=RATES, power=[1, 2, 3], steps=[5, 200])
+    agree(swept, along)
+    assert swept.x.dims == ("rate", "power", "steps", "point")
+    assert set(along.attrs) == set(swept.attrs)
+    assert json.loads(swept.attrs["swept"]) == {"rate": RATES, "power": [1, 2, 3], "steps": [5, 200]}
+    assert json.loads(swept.attrs["recipe"])["study"] == "toy"
+    assert "lab sweep toy" in swept.attrs["command"]
+
+
+def test_a_single_run_has_the_key_of_its_cell(store):
+    sweep(Toy, store=store, power="1:2", rate=0.25)
+    assert store.held([Store.key(Toy(power=2, rate=0.25).recipe())])
+    cell = store.fetch(Toy(power=2, rate=0.25).recipe(), lambda: pytest.fail("computed again"))
+    agree(cell, Toy(power=2, rate=0.25).run(), exactly=True)
+
+
+def test_coordinates_that_differ_are_joined(store):
+    class Placed(Toy):
+        @classmethod
+        def coords(cls, data, inputs):
+            return {}
+
+        def label(self, output, data, inputs):
+            made = super().label(output, data, inputs)
+            return made.assign_coords(point=made.point + 2 * (self.steps > 10))
+
+    agree(sweep(Placed, store=store, steps=[5, 20], rate=RATES), Placed().along(steps=[5, 20], rate=RATES))
+
+
+@pytest.mark.slow
+def test_sparse_ot_in_a_batch(store, eager):
+    plan = Plan(SparseOT(n=12), {"k": [1, 2, 4], "gamma": "1e-2:1:log3"}, store=store)
+    swept = run(plan)
+    assert plan.way(0).size == 8
+    agree(swept, SparseOT(n=12).along(k=[1, 2, 4], gamma=plan.grid["gamma"]))
+
+
+def test_held_cells_are_not_computed(store, tmp_path):
+    sweep(Slow, store=store, power=[1, 2])
+    before = computed(tmp_path)
+    assert sorted(set(before)) == ["0.5 1", "0.5 2"]
+    plan = Plan(Slow, {"power": [1, 2]}, store=store)
+    assert "2 of them held" in str(plan)
+    assert "nothing to compute" in str(plan)
+    again = run(plan)
+    assert computed(tmp_path) == before
+    agree(again, Slow().along(power=[1, 2]), exactly=True)
+    more = len(computed(tmp_path))
+    sweep(Slow, store=store, power=[1, 2, 3])
+    assert set(computed(tmp_path)[more:]) <= {"0.5 3", "0.5 1"}  # the first cell measures
+
+
+def test_a_cell_that_fails_spares_the_others(store):
+    said = sweep(Toy, store=store, spoiled=[False, True], rate=RATES)
+    assert said.error.dims == ("spoiled", "rate")
+    assert (said.error.values[0] == "").all()
+    assert (said.error.values[1] == "ArithmeticError: this cell is spoiled").all()
+    assert np.isfinite(said.x.values[0]).all()
+    assert np.isnan(said.x.values[1]).all()
+    assert said.attrs["converged"] == 0
+    assert said.attrs["advice"].startswith("3 of 6 cells are empty")
+    plan = Plan(Toy, {"spoiled": [False, True], "rate": RATES}, store=store)
+    assert len(plan.held) == 6  # also the failures are known
+    agree(run(plan), said, exactly=True)
+    assert len(Plan(Toy, {"spoiled": [False, True], "rate": RATES}, store=store, retry_failed=True).held) == 3
+    with pytest.raises(ValueError, match="all 2 cells failed; the first one: ArithmeticError: this cell"):
+        sweep(Toy(spoiled=True), store=store, power=[1, 2])
+
+
+def test_a_batch_that_fails_is_done_one_by_one(monkeypatch):
+    monkeypatch.setattr(batch.Program, "call", lambda *_: 1 / 0)
+    cells = batch.compute(Toy(), [{"rate": 0.5}, {"rate": 0.25}], 2, lambda: False)
+    assert [cell.attrs["parameters"] for cell in cells] == [
+        json.dumps({"data": "toy", "rate": rate, "power": 1, "steps": 200, "spoiled": False, "seed": 0})
+        for rate in (0.5, 0.25)
+    ]
+
+
+def test_stop_keeps_what_is_there(store, monkeypatch):
+    monkeypatch.setattr(planning, "_TASK", 0.0)
+    seen = []
+
+    def report(filling):
+        seen.append(filling)
+        return filling.done >= 2
+
+    part = sweep(Toy, report=report, store=store, power=[1, 2, 3, 4])
+    assert part.error.values.tolist() == ["", "", *["stopped before this cell"] * 2]
+    assert [at for filling in seen for at in filling.new] == [0, 1]
+    done = []
+    whole = sweep(Toy, report=lambda filling: done.append(filling.done), store=store, power=[1, 2, 3, 4])
+    assert done[0] == 2
+    assert "error" not in whole
+    agree(whole, sweep(Toy, store=False, power=[1, 2, 3, 4]), exactly=True)
+
+
+def test_what_is_reported_is_in_the_store(store, monkeypatch):
+    monkeypatch.setattr(planning, "_TASK", 0.0)
+    plan = Plan(Toy, {"power": [1, 2, 3]}, store=store)
+    missing = []
+
+    def report(filling):
+        keys = [plan.keys[at] for at in filling.new]
+        missing.extend(set(keys) - store.held(keys))
+
+    run(plan, report)
+    assert not missing
+
+
+def test_two_sweeps_at_once_share_the_work(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "_TASK", 0.0)
+    monkeypatch.setenv("TOY_SECONDS", "0.02")
+    sweep(Slow, store=False, power=[1])  # measures
+    Plan(Slow, {"power": range(1, 13)}, store=store).way(0)
+    before = len(computed(tmp_path))
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: sweep(Slow, store=Store(store.folder), power=range(1, 13)), range(2))
+    agree(one, two, exactly=True)
+    marks = computed(tmp_path)[before:]
+    assert sorted(marks) == sorted(set(marks))
+    assert len(marks) == 12
+
+
+def test_the_plan_tells(store):
+    plan = Plan(Toy, {"rate": RATES, "steps": [5, 200]}, store=store)
+    told = str(plan)
+    assert told.startswith("toy: 3 rate x 2 steps = 6 cells\n2 programs, 2 batches, cells one by one\nmemory ")
+
+
+def test_seeds_share_a_program(store, eager):
+    batch._programs.clear()
+    plan = Plan(Toy, {"rate": RATES, "seed": range(5)}, store=store)
+    assert str(plan).split("\n")[1].startswith("1 program, 5 batches")
+    assert len(batch._programs[next(reversed(batch._programs))]) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "needs a parameter with several values"),
+        ({"power": [1, 41]}, "power = 41 is not allowed: it must be a whole number from 1 to 40, for this is a toy"),
+        ({"power": [1, 2], "rate": 3.0}, "rate = 3.0 is not allowed"),
+        ({"power": range(1, 1001), "steps": range(1, 2001)}, "the grid has 2,000,000 cells"),
+    ],
+)
+def test_refused_before_anything_runs(store, given, says, monkeypatch):
+    monkeypatch.setattr(Toy, "run", lambda *_: pytest.fail("it ran"))
+    with pytest.raises(ValueError, match=says):
+        sweep(Toy, store=store, **given)
+
+
+def test_too_large(store, monkeypatch):
+    monkeypatch.setattr(Toy, "run", lambda *_: pytest.fail("it ran"))
+    with pytest.raises(ValueError, match=r"1,000 cells of 1\.\d+ kB are 1\.\d+ MB, more than the 1\.07 MB"):
+        sweep(Toy, store=store, memory=1e-3, rate="1e-3:1:1000")
+    with pytest.raises(ValueError, match="a single cell holds"):
+        sweep(Toy, store=store, memory=1e-6, rate="1e-3:1:1000")
+    with pytest.raises(ValueError, match="keep names 'y', which is no result of toy"):
+        sweep(Toy, store=store, keep=["y"], rate=RATES)
+
+
+def test_the_way_is_remembered(store, monkeypatch):
+    plan = Plan(Toy, {"rate": RATES}, store=store)
+    way = plan.way(0)
+    monkeypatch.setattr(planning.Plan, "_measure", lambda *_: pytest.fail("measured again"))
+    assert Plan(Toy, {"rate": [0.3, 0.4]}, store=store).way(0) == way
+    monkeypatch.setattr(planning.Plan, "_measure", lambda *_: Way(0, 1.0, 1))
+    assert Plan(Toy, {"rate": list(np.linspace(0.1, 0.9, 13))}, store=store).way(0) == Way(0, 1.0, 1)
+
+
+KILLED = """
+import sys
+from toy import Slow
+from lab.home import start
+from lab.store import Store
+from lab.sweeps import plan, sweep
+start()
+plan._TASK = 0.0
+sweep(Slow, store=Store(sys.argv[1]), power=range(1, 21))
+"""
+
+
+@pytest.mark.slow
+def test_kill_and_resume(store, tmp_path, monkeypatch):
+    """Killed again and again at random moments: nothing that was committed is computed again, and all agrees."""
+    monkeypatch.setenv("TOY_SECONDS", "0.1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    rng = np.random.default_rng(0)
+    keys = Plan(Slow, {"power": range(1, 21)}, store=store).keys
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(store.folder)])
+        before = len(store.held(keys))
+        while len(store.held(keys)) <= before and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.4))
+        process.kill()
+        process.wait()
+    held = store.held(keys)
+    assert 3 <= len(held) < 20
+    before = len(computed(tmp_path))
+    swept = sweep(Slow, store=store, power=range(1, 21))
+    marks = computed(tmp_path)[before:]
+    assert len(marks) == 20 - len(held)
+    monkeypatch.setenv("TOY_SECONDS", "0")
+    agree(swept, sweep(Slow, store=Store(tmp_path / "other"), power=range(1, 21)), exactly=True)

@@ -1,0 +1,85 @@
+"""A study that costs nothing, and can fail, be slow and be counted."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lab.datasets import Data
+from lab.numerics import Loop, Method, Reason
+from lab.studies import DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
+
+
+class Problem(NamedTuple):
+    target: jax.Array
+    rate: jax.Array
+
+
+METHOD = Method(
+    init=lambda p: jnp.zeros_like(p.target),
+    step=lambda p, x: x + p.rate * (p.target - x),
+    done=lambda p, x: jnp.where(jnp.abs(p.target - x).max() < 1e-6, Reason.CONVERGED, Reason.RUNNING),
+    measure=lambda p, x: {"error": jnp.abs(p.target - x).max()},
+)
+
+DATA = Data("toy", "a toy", "toy", {"a": np.arange(1.0, 5.0)}, "made here", "CC0")
+
+
+class Toy(Study):
+    slug = "toy"
+    title = "Toy"
+    field = "Tests"
+    paper = Paper("A", "B", "C", 2000)
+    about = "One. Two. Three."
+    kind = "toy"
+    data_options: ClassVar = ()
+    dims: ClassVar = {"point": ("point", "m"), "iteration": ("iteration", "")}
+    results = (
+        Result("x", ("point",), "x", "where it ended"),
+        Result("norm", (), "norm", "of x", headline=True),
+        Result("iterations", (), "iterations", "steps"),
+        Result("converged", (), "converged", "whether"),
+        Result("history", ("iteration",), "error", "of each step"),
+    )
+    data = DataSource("toy", doc="data")
+    rate = Real(0.5, bounds=(0, 1), inclusive_bounds=(False, True), scale="log", doc="rate")
+    power = Whole(1, bounds=(1, None), doc="power")
+    steps = Whole(200, bounds=(1, 10_000), traced=False, doc="limit of the steps")
+    spoiled = Switch(False, doc="fails")
+
+    def load(self) -> Data:
+        return DATA
+
+    def limits(self, data: Data) -> dict[str, Limit]:
+        return {"power": Limit(1, 40, "for this is a toy")}
+
+    @staticmethod
+    def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+        if p.spoiled:
+            raise ArithmeticError("this cell is spoiled")
+        run = loop(METHOD, Problem(inputs["a"] ** p.power, jnp.asarray(p.rate, float)), max_iterations=p.steps)
+        return {"x": run.state, "norm": jnp.linalg.norm(run.state), "iterations": run.iterations,
+                "history": run.trace["error"], "reason": run.reason}  # fmt: skip
+
+
+class Slow(Toy):
+    """Not traceable; leaves a mark for each cell that was computed, and can kill its process once."""
+
+    slug = "slow"
+
+    @staticmethod
+    def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+        folder = Path(os.environ["TOY_FOLDER"])
+        with (folder / "computed").open("a") as marks:
+            marks.write(f"{float(p.rate)} {int(p.power)}\n")
+        trap = folder / f"kill-{int(p.power)}"
+        if trap.exists():
+            if trap.read_text() != "always":
+                trap.unlink()
+            os.kill(os.getpid(), 9)
+        time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+        return Toy.compute(inputs, p, loop, warm)
