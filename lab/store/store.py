@@ -28,7 +28,7 @@ from . import files, packing, processes
 from .index import Index, log, say_once, transaction
 
 _MATTER = ("lab", "jax", "jaxlib", "numpy")
-_NUMBERLESS = ("app", "cli", "figures", "store", "sweeps")  # floors that can't change a number
+_NUMBERLESS = ("app", "cli", "figures", "store")  # floors that can't change a number
 
 
 class Claim(NamedTuple):

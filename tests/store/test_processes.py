@@ -55,7 +55,7 @@ for _ in range(30):
             work()
         finally:
             os._exit(7)  # an assertion failed: the parent sees it
-    time.sleep(random.uniform(0.25, 0.7))
+    time.sleep(random.uniform(0.15, 0.55))
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "a worker failed"
