@@ -20,6 +20,7 @@ import xarray as xr
 
 CELL = "cell"
 _OWN = "cell_attrs"
+_CELL_OF_RUN = "cell_"  # what a run's own dimension or variable "cell" is called while packed
 _NONE = object()
 
 
@@ -65,15 +66,15 @@ def unpack(packed: xr.Dataset, index: int) -> xr.Dataset:
         values = variable.values[:1] if per_cell else variable.values[None]
         values = values[(slice(None), *(slice(part.sizes[str(dim)][0]) for dim in dims))]
         values = values.astype(own.get("dtypes", {}).get(name, values.dtype)).reshape(values.shape[1:])
-        return xr.Variable(dims, values, {**variable.attrs, **own.get("variables", {}).get(name, {})})
+        attrs = {**variable.attrs, **own.get("variables", {}).get(name, {})}
+        return xr.Variable([CELL if dim == _CELL_OF_RUN else dim for dim in dims], values, attrs)
 
-    absent = own.get("absent", ())
+    def all_of(columns: Mapping[str, _Column]) -> dict[str, xr.Variable]:
+        there = {name: column for name, column in columns.items() if name not in own.get("absent", ())}
+        return {CELL if name == _CELL_OF_RUN else name: cut(name, column) for name, column in there.items()}
+
     attrs = {**part.attrs, **own.get("attrs", {})}
-    return xr.Dataset(
-        {name: cut(name, variable) for name, variable in part.data.items() if name not in absent},
-        {name: cut(name, variable) for name, variable in part.coords.items() if name not in absent},
-        _in_order(attrs, part.order),
-    )
+    return xr.Dataset(all_of(part.data), all_of(part.coords), _in_order(attrs, part.order))
 
 
 def joined(batches: Sequence[tuple[xr.Dataset, Sequence[int]]]) -> xr.Dataset:
@@ -91,14 +92,18 @@ def cell_attrs(packed: xr.Dataset, name: str) -> list[Any]:
 
 
 def _of_run(run: xr.Dataset) -> _Part:
-    taken = {CELL, _OWN} | {f"{dim}_size" for dim in run.dims}
+    taken = {_CELL_OF_RUN, _OWN} | {f"{dim}_size" for dim in run.dims}
     for name in (*run.variables, *run.dims):
         if name in taken or str(name).endswith("__cell"):
             raise ValueError(f"a run can't have a variable or dimension {name!r}: the store uses that name; rename it")
-    columns = {str(name): _Column(v.dims, v.values, v.attrs) for name, v in run.variables.items()}
-    coords = {str(name): columns.pop(str(name)) for name in run.coords}
+
+    def free(name: Any) -> str:
+        return _CELL_OF_RUN if name == CELL else str(name)
+
+    columns = {free(name): _Column(tuple(map(free, v.dims)), v.values, v.attrs) for name, v in run.variables.items()}
+    coords = {free(name): columns.pop(free(name)) for name in run.coords}
     data = {name: _Column((CELL, *v.dims), v.values[None], v.attrs) for name, v in columns.items()}
-    sizes = {str(dim): np.array([size]) for dim, size in run.sizes.items()}
+    sizes = {free(dim): np.array([size]) for dim, size in run.sizes.items()}
     return _Part(1, sizes, data, coords, run.attrs, list(map(str, run.attrs)), [{}])
 
 

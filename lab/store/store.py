@@ -157,6 +157,8 @@ class Store:
         if meant and made.attrs.get("reason") != "stopped":
             try:
                 self.commit([key], packing.pack([made]))
+            except (ValueError, TypeError) as problem:
+                say_once(f"form {made.attrs.get('study')}", f"The result is not kept in the store: {problem}.")
             except OSError as problem:
                 full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
                 say_once(f"{'full' if full else 'unwritable'} {self.folder}", f"{problem}")

@@ -26,6 +26,15 @@ def test_lone_run():
     assert_same(run(4), unpack(pack([run(4)]), 0))
 
 
+@pytest.mark.parametrize("name", ["row", "col", "iteration"])
+def test_cells_of_a_run_are_no_cells_of_a_sweep(name):
+    """Biologists have cells too, with labels or without."""
+    runs = [run(n, n).rename({name: "cell"}) for n in (3, 5)]
+    runs.append(runs[0].drop_vars("cell"))
+    for index, before in enumerate(runs):
+        assert_same(before, unpack(pack(runs), index))
+
+
 def test_a_variable_that_some_lack():
     runs = [run(3), run(3).drop_vars(["plan", "height", "col"]), run(3).assign(lp=1.5)]
     packed = pack(runs)
@@ -59,8 +68,9 @@ def test_unlike_runs_are_refused():
         pack([run(1), run(1).assign(plan=("row", np.zeros(3)))])
     with pytest.raises(ValueError, match="value is bool and float64"):
         pack([run(1), run(1).assign(value=True)])
-    with pytest.raises(ValueError, match="the store uses that name"):
-        pack([run(1).rename(row="cell")])
+    for taken in ("cell_attrs", "row_size", "x__cell"):
+        with pytest.raises(ValueError, match="the store uses that name"):
+            pack([run(1).assign({taken: 1.0})])
     with pytest.raises(ValueError, match="nothing to pack"):
         pack([])
     with pytest.raises(ValueError, match="an attribute is"):

@@ -171,6 +171,15 @@ def test_a_run_of_another_recipe_is_not_kept(store):
     assert len(store.entries()) == 1
 
 
+def test_a_result_of_no_known_form_is_returned_all_the_same(store, caplog):
+    odd = result().assign(odd=("row", np.array([None, 1, "x"], object)))
+    for _ in range(2):
+        assert store.fetch(recipe(), lambda: odd) is odd
+    assert [r.getMessage() for r in caplog.records] == [
+        "The result is not kept in the store: odd holds objects that are no text, which the store can't keep."
+    ]
+
+
 def test_entries_and_removal(store):
     keys = [Store.key(recipe(k)) for k in (1, 2, 3)]
     store.commit(keys[:2], pack([result(1), result(2)]))
