@@ -9,6 +9,9 @@ on which ties are no obstacle: Mehrotra's predictor-corrector with the Nesterov-
 step eliminates all but the row potentials by elementwise formulas and a 2 x 2 system for each column; one dense system of
 m equations remains. It finds the potentials and the feasible plan of the relaxation together.
 
+The program may be restricted to some entries of each column, those that can carry mass: a plan of the restricted problem is
+one of the whole problem, and what its potentials are worth is for the caller to evaluate there.
+
 Multipliers: rho of $T \ge 0$, lam of $\eta \le 1$, nu of $\sum_i \eta_{ij} \le k$. The cone of the entry (i, j) pairs
 $x = (R, \eta, T)$ with $z = (\gamma,\; \nu_j + \lambda_{ij},\; -y_{ij})$, $y = \alpha_i + \beta_j - c_{ij} + \rho_{ij}$.
 Its determinants $2 x_0 x_1 - x_2^2$ are variables in place of $R$ and $z_1$: near the boundary, where a difference of
@@ -20,32 +23,47 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 _HALF = 0.5**0.5
 _TO_BOUNDARY = 0.99
 
 
 class Program(NamedTuple):
-    """The problem in units where the entries of a plan are of order 1 / m: total mass n, and costs that span 1."""
+    """The problem in units where columns have a mass of order 1 and costs span 1, on all entries or on p in each column."""
 
-    cost: Float[Array, "m n"]
+    cost: Float[Array, "p n"]
     a: Float[Array, " m"]
     b: Float[Array, " n"]
     gamma: Float[Array, ""]
     k: Float[Array, ""]
+    rows: Int[Array, "p n"] | None = None  # whose entries those are, different in each column; all of them when None
+
+    def spread(self, v: Float[Array, " m"]) -> Array:
+        """What belongs to the rows, at the entries."""
+        return v[:, None] if self.rows is None else v[self.rows]
+
+    def collect(self, x: Float[Array, "p n"]) -> Float[Array, " m"]:
+        """Sums over rows."""
+        return x.sum(axis=1) if self.rows is None else jnp.zeros_like(self.a).at[self.rows].add(x)
+
+    def dense(self, x: Float[Array, "p n"]) -> Float[Array, "m n"]:
+        if self.rows is None:
+            return x
+        columns = jnp.arange(x.shape[1])[None, :]
+        return jnp.zeros((self.a.shape[0], x.shape[1]), x.dtype).at[self.rows, columns].set(x)
 
 
 class Point(NamedTuple):
     """A strictly interior point."""
 
-    t: Float[Array, "m n"]
-    eta: Float[Array, "m n"]
-    det: Float[Array, "m n"]  # of x
-    y: Float[Array, "m n"]
-    det_z: Float[Array, "m n"]
-    rho: Float[Array, "m n"]
-    lam: Float[Array, "m n"]
+    t: Float[Array, "p n"]
+    eta: Float[Array, "p n"]
+    det: Float[Array, "p n"]  # of x
+    y: Float[Array, "p n"]
+    det_z: Float[Array, "p n"]
+    rho: Float[Array, "p n"]
+    lam: Float[Array, "p n"]
     nu: Float[Array, " n"]
     alpha: Float[Array, " m"]
     beta: Float[Array, " n"]
@@ -78,19 +96,15 @@ class Direction(NamedTuple):
     dz: Cone
 
 
-def centered(program: Program, t: Array, eta: Array, alpha: Array, beta: Array, mu: Float[Array, ""]) -> Point:
-    """The point at ``t, eta, alpha, beta`` all of whose products are mu."""
-    gamma, k = program.gamma, program.k
-    nu = mu / (k - eta.sum(axis=0))
-    return Point(t, eta, mu * eta / gamma, gamma * t / eta, mu * gamma / eta, mu / t, mu / (1 - eta), nu, alpha, beta)
-
-
 def cold(program: Program, alpha: Float[Array, " m"]) -> Point:
-    """A point to start from when nothing is known but, perhaps, row potentials."""
-    m = program.cost.shape[0]
-    one = jnp.ones_like(program.cost)
-    beta = (program.cost - alpha[:, None]).min(axis=0)
-    return centered(program, one / m, one * jnp.minimum(0.7 * program.k / m, 0.7), alpha, beta, 0.3 * one[0, 0] / m)
+    """The point whose products are all the same, at these row potentials."""
+    p, one = program.cost.shape[0], jnp.ones_like(program.cost)
+    mu = 0.3 * one[0, 0] / p
+    t, eta = one / p, one * jnp.minimum(0.7 * program.k / p, 0.7)
+    beta = (program.cost - program.spread(alpha)).min(axis=0)
+    nu = mu / (program.k - eta.sum(axis=0))
+    gamma = program.gamma
+    return Point(t, eta, mu * eta / gamma, gamma * t / eta, mu * gamma / eta, mu / t, mu / (1 - eta), nu, alpha, beta)
 
 
 def _products(gamma: Array, eta: Array, det: Array, q: Array, det_z: Array) -> Array:
@@ -107,14 +121,14 @@ def mean_product(program: Program, p: Point) -> Float[Array, ""]:
 
 
 def step(program: Program, p: Point) -> Point:
-    """One predictor-corrector step. Time O(m^2 n + m^3), memory O(m n + m^2)."""
-    cost, a, b, gamma, k = program
-    m = cost.shape[0]
+    """One predictor-corrector step. Time O(m^2 n + m^3), memory O(p n + m n + m^2)."""
+    cost, a, b, gamma, k, _ = program
+    m = a.shape[0]
     t, eta, det, y, det_z, rho, lam, nu, alpha, beta = p
     room, slack = 1 - eta, k - eta.sum(axis=0)
-    lack_a, lack_b = a - t.sum(axis=1), b - t.sum(axis=0)
+    lack_a, lack_b = a - program.collect(t), b - t.sum(axis=0)
     r_eta = (det_z + y * y) / (2 * gamma) - nu[None, :] - lam
-    r_t = alpha[:, None] + beta[None, :] - cost + rho - y
+    r_t = program.spread(alpha) + beta[None, :] - cost + rho - y
     q = gamma * t - eta * y  # 0 on the central path
     mu = mean_product(program, p)
 
@@ -150,12 +164,14 @@ def step(program: Program, p: Point) -> Point:
     k11, k12, k22 = s22 / det_s, -s12 / det_s, s11 / det_s
     l11 = jnp.sqrt(k11)
     l21, l22 = k12 / l11, jax.lax.rsqrt(s22)
-    both = jnp.concatenate([n12 * l11[None, :] + r2 * l21[None, :], r2 * l22[None, :]], axis=1)
+    both = jnp.concatenate(
+        [program.dense(n12 * l11[None, :] + r2 * l21[None, :]), program.dense(r2 * l22[None, :])], axis=1
+    )
     # The constant vector is in the kernel: the diagonal is minus the rest of its row, again without cancellation.
     eye = jnp.eye(m, dtype=cost.dtype)
     rest = (both @ both.T) * (1 - eye)
     diagonal = rest.sum(axis=1)
-    level = n22.sum(axis=1).mean()
+    level = n22.sum() / m
     schur = jnp.diag(diagonal + 10 * jnp.finfo(cost.dtype).eps * level) - rest
     factor = cho_factor(schur + level / m, lower=True)
 
@@ -176,13 +192,14 @@ def step(program: Program, p: Point) -> Point:
         q1 = (n11 * e1 + h12 * e2).sum(axis=0) + g_nu / nu
         q2 = (h12 * e1 + h22 * e2).sum(axis=0) + mean * g_nu / nu - lack_b
         p1, p2 = k11 * q1 + k12 * q2, k12 * q1 + k22 * q2
-        rhs = lack_a - (n12 * (e1 - p1[None, :]) + r2 * (e2 - p2[None, :])).sum(axis=1)
+        rhs = lack_a - program.collect(n12 * (e1 - p1[None, :]) + r2 * (e2 - p2[None, :]))
         d_alpha = cho_solve(factor, rhs - rhs.mean())
-        y1, y2 = d_alpha @ n12, d_alpha @ r2
+        here = program.spread(d_alpha)
+        y1, y2 = (here * n12).sum(axis=0), (here * r2).sum(axis=0)
         p1, p2 = p1 + k11 * y1 + k12 * y2, p2 + k12 * y1 + k22 * y2
         d_nu, d_beta = p1 + mean * p2, -p2
-        push = d_alpha[:, None] + d_beta[None, :]
-        along, across = e1 - p1[None, :] - mean[None, :] * d_alpha[:, None], e2 + push
+        push = here + d_beta[None, :]
+        along, across = e1 - p1[None, :] - mean[None, :] * here, e2 + push
         d_eta = n11 * along + h12 * across
         d_t = n12 * along + r2 * across
         ray = (g * right * along + (bend + left + g * mean[None, :] * right) * across) / whole  # d_t + g d_eta

@@ -1,14 +1,20 @@
-r"""Newton's methods for the quadratic and the k-sparse regularizer: interior-point steps, then steps on the semi-dual.
+r"""The optimum of the dual for the quadratic and the k-sparse regularizer, to high accuracy whatever ties there are.
 
-Interior-point steps (``lab.ot.interior``) reach the optimum of the dual and of the relaxed problem
+Four kinds of steps follow each other:
+
+1. *Climb*: L-BFGS steps on the semi-dual $D(\alpha)$. They are cheap, and come near; on kinks they stall.
+2. *Smooth*: semi-smooth Newton steps on $D$. Where no column is tied D is smooth, and a few make the row error vanish.
+   Where columns are tied they fail at once.
+3. *Narrow*: interior-point steps (``lab.ot.interior``) on the relaxed problem restricted to the entries that can carry
+   mass, as the potentials of the climb tell: some of each column, and some of each row so that it is feasible. What they
+   find is tested on the whole problem; where an entry left out is missed, the choice is made anew.
+4. *Wide*: the same on all entries, when k is too large to leave much out or the restricted problem has led nowhere.
+
+The last two reach the optimum of the dual and of the relaxed problem
 
 $$ \max_\alpha D(\alpha) = \min_{T \in U(a,b)} \langle T, C \rangle + \sum_j \Omega^{**}(t_j) $$
 
-to the tolerance whatever ties there are. Then, and first of all when there are potentials to start from, semi-smooth
-Newton steps on $D$ itself are tried: where no column is tied D is smooth, and they make the row error vanish. Where
-columns are tied they fail at once and nothing is lost but their time.
-
-The stopping rule bounds the relative distance from the relaxed primal to the dual: for a plan T with column sums b,
+together. The stopping rule bounds the relative distance from the relaxed primal to the dual: for a plan T with column sums b,
 
 $$ \frac{\sum_j \left(\Omega^{**}(t_j) + \Omega^*_{b_j}(\alpha - c_j) - t_j^\top(\alpha - c_j)\right) + \|T1 - a\|_1}
    {\max(|D(\alpha)|, 10^{-4})} , $$
@@ -25,87 +31,82 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Method, Reason
-from lab.ot import interior
+from lab.ot import first_order, interior
 from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.work import Work
 
 _SMALL_VALUE = 1e-4
-_PATIENCE = 40  # interior steps without progress: from a poor start the first thirty may make little
-_EARLY = 0.05  # residual at which a point is kept, to start a neighbouring problem from
+_CLIMB = 100  # L-BFGS steps before each choice of entries
+_LEVEL, _FLAT = 10, 1e-5  # the climb ends when so many steps gain no more than this part of the value
+_ROWS = 32  # entries of each column in the narrow problem; enough for a quarter as many nonzeros
+_COLUMNS = 4  # and at least these of each row
+_CHOICES = 4  # of entries, before all are taken
+_CHECKED = 4  # every so many interior steps the point is tested, and whenever it is near
+_PATIENCE = 15, 40  # interior steps without progress, narrow and wide
 _SMOOTH_STEPS, _SMOOTH_PATIENCE, _CUTS = 40, 6, 14
-_INTERIOR, _SMOOTH_FIRST, _POLISH, _DONE = range(4)
-
-
-class Early(NamedTuple):
-    """A well-centered point of moderate accuracy: from there a neighbouring problem takes half the steps."""
-
-    t: Float[Array, "m n"]
-    eta: Float[Array, "m n"]
-    alpha: Float[Array, " m"]
-    beta: Float[Array, " n"]
-    mu: Float[Array, ""]  # 0 if there is none
+_CLIMBING, _SMOOTH_FIRST, _NARROW, _WIDE, _POLISH, _DONE = range(6)
+_climb = first_order.LBFGS["semi-dual"]
 
 
 class State(NamedTuple):
     phase: Int[Array, ""]
-    point: interior.Point
-    early: Early
-    warm: Array  # the interior point did not start cold
+    climb: first_order.LBFGSState
+    reference: Float[Array, ""]  # value that the climb is measured against
+    rows: Int[Array, "p n"]  # the entries of the narrow problem
+    narrow: interior.Point
+    wide: interior.Point
+    choices: Int[Array, ""]  # of entries so far
+    retry: Array  # the wide point started from potentials, and may start again from none
     alpha: Float[Array, " m"]  # of the semi-dual steps
     plan: Float[Array, "m n"]  # of the semi-dual at alpha
     best: Float[Array, " m"]
     best_error: Float[Array, ""]  # row error of the plan of the semi-dual there
     value: Float[Array, ""]  # semi-dual at best
     relaxed: Float[Array, "m n"]  # plan that the residual belongs to
-    row_error: Float[Array, ""]  # of the relaxed plan
     residual: Float[Array, ""]
     waited: Int[Array, ""]
-    tries: Int[Array, ""]  # semi-dual steps in this phase
+    tries: Int[Array, ""]  # steps in this phase
 
 
-def _program(work: Work) -> interior.Program:
+def _program(work: Work, rows: Array | None = None) -> interior.Program:
     cost, a, b = work.problem
     n = cost.shape[1]
-    return interior.Program(
-        cost, a * n, b * n, jnp.asarray(work.regularizer.gamma / n), jnp.asarray(work.regularizer.k, cost.dtype)
-    )
+    gamma, k = jnp.asarray(work.regularizer.gamma / n), jnp.asarray(work.regularizer.k, cost.dtype)
+    cost = cost if rows is None else jnp.take_along_axis(cost, rows, axis=0)
+    return interior.Program(cost, a * n, b * n, gamma, k, rows)
 
 
-def nothing_early(cost: Array) -> Early:
-    m, n = cost.shape
-    zero = jnp.zeros_like(cost)
-    return Early(zero, zero, jnp.zeros(m, cost.dtype), jnp.zeros(n, cost.dtype), jnp.zeros((), cost.dtype))
-
-
-def _resumed(work: Work, early: Early, alpha: Array) -> interior.Point:
-    """The early point of a neighbour, made interior for this problem; a cold one if there is none."""
-    program = _program(work)
-    there = early.mu > 0
-    t = jnp.where(there, early.t, 1.0)
-    eta = jnp.where(there, early.eta, 0.5)
-    eta = jnp.minimum(eta * jnp.minimum(1.0, 0.95 * program.k / eta.sum(axis=0))[None, :], 1 - 1e-3)
-    resumed = interior.centered(program, t, eta, early.alpha, early.beta, jnp.where(there, early.mu, 1.0))
-    return jax.tree.map(lambda x, y: jnp.where(there, x, y), resumed, interior.cold(program, alpha))
+def _chosen(work: Work, alpha: Array) -> Array:
+    """For each column the entries with the largest scores, before them those that a row can least do without."""
+    score = alpha[:, None] - work.problem.cost
+    surplus = score - score.max(axis=0)[None, :]
+    best = jax.lax.top_k(surplus, min(_COLUMNS, surplus.shape[1]))[0]
+    first = jnp.where(surplus >= best[:, -1:], surplus + 4.0, surplus)  # costs span 1, and so do good potentials
+    return jax.lax.top_k(first.T, min(_ROWS, alpha.size))[1].T.astype(jnp.int32)
 
 
 def init(work: Work) -> State:
     cost, a, _ = work.problem
-    point = _resumed(work, work.early, work.start)
     value, plan, _ = semi_dual(work.problem, work.regularizer, work.start)
     error = jnp.abs(plan.sum(axis=1) - a).sum()
-    known = (work.start != 0).any()
+    rows = jnp.broadcast_to(
+        jnp.arange(min(_ROWS, a.size), dtype=jnp.int32)[:, None], (min(_ROWS, a.size), cost.shape[1])
+    )
     return State(
-        phase=jnp.where(known, _SMOOTH_FIRST, _INTERIOR).astype(jnp.int32),
-        point=point,
-        early=nothing_early(cost),
-        warm=work.early.mu > 0,
+        phase=jnp.int32(_CLIMBING),
+        climb=_climb.init(work),
+        reference=value,
+        rows=rows,
+        narrow=interior.cold(_program(work, rows), work.start),
+        wide=interior.cold(_program(work), work.start),
+        choices=jnp.int32(0),
+        retry=jnp.array(True),
         alpha=work.start,
         plan=plan,
         best=work.start,
         best_error=error,
         value=value,
         relaxed=plan,
-        row_error=error,
         residual=_residual(value, error, 0.0),
         waited=jnp.int32(0),
         tries=jnp.int32(0),
@@ -117,60 +118,166 @@ def _residual(value: Array, error: Array, young: Array | float) -> Array:
 
 
 def step(work: Work, state: State) -> State:
-    return jax.lax.cond(state.phase == _INTERIOR, _interior_step, _smooth_step, work, state)
+    kinds = jnp.asarray([0, 1, 2, 3, 1, 1])  # of step, by phase
+    steps = _climb_step, _smooth_step, _narrow_step, _wide_step
+    return jax.lax.switch(kinds[state.phase], steps, work, state)
 
 
-def _interior_step(work: Work, state: State) -> State:
+def _climb_step(work: Work, state: State) -> State:
+    climb = _climb.step(work, state.climb)
+    best, tries = climb.best, state.tries + 1
+    gained = best.value - state.reference > _FLAT * jnp.maximum(jnp.abs(best.value), _SMALL_VALUE)
+    reason = _climb.done(work, climb)
+    level = tries % _LEVEL == 0
+    over = (reason != Reason.RUNNING) | (level & ~gained) | (tries >= _CLIMB)
+    state = state._replace(
+        climb=climb,
+        reference=jnp.where(level, best.value, state.reference),
+        best=best.point,
+        best_error=best.error,
+        value=best.value,
+        tries=tries,
+    )
+
+    def top(state: State) -> State:
+        value, plan, _ = semi_dual(work.problem, work.regularizer, best.point)
+        residual = _residual(value, best.error, 0.0)
+        finer = residual < state.residual
+        return state._replace(
+            phase=jnp.where(residual <= work.tolerance, _DONE, _SMOOTH_FIRST).astype(jnp.int32),
+            alpha=best.point,
+            plan=plan,
+            relaxed=jnp.where(finer, plan, state.relaxed),
+            residual=jnp.where(finer, residual, state.residual),
+            waited=jnp.int32(0),
+            tries=jnp.int32(0),
+        )
+
+    return jax.lax.cond(over, top, lambda state: state, state)
+
+
+def _choose(work: Work, state: State, alpha: Array) -> State:
+    """On to interior steps from these potentials: narrow if that promises anything, else wide."""
+    m, rows = work.problem.a.size, state.rows.shape[0]
+    narrow = (2 * rows <= m) & (4 * jnp.asarray(work.regularizer.k) <= rows) & (state.choices < _CHOICES)
+
+    def to_narrow(state: State) -> State:
+        rows = _chosen(work, alpha)
+        point = interior.cold(_program(work, rows), alpha)
+        return state._replace(phase=jnp.int32(_NARROW), rows=rows, narrow=point)
+
+    def to_wide(state: State) -> State:
+        return state._replace(phase=jnp.int32(_WIDE), wide=interior.cold(_program(work), alpha))
+
+    state = state._replace(
+        choices=state.choices + 1,
+        waited=jnp.int32(0),
+        tries=jnp.int32(0),
+        residual=jnp.full_like(state.residual, jnp.inf),
+    )
+    return jax.lax.cond(narrow, to_narrow, to_wide, state)
+
+
+class _Test(NamedTuple):
+    """What an interior point is worth on the whole problem."""
+
+    value: Array
+    plan: Array  # of the semi-dual
+    relaxed: Array
+    residual: Array
+
+
+def _tested(work: Work, program: interior.Program, point: interior.Point) -> _Test:
     cost, a, b = work.problem
-    program = _program(work)
-    point = interior.step(program, state.point)
     value, plan, _ = semi_dual(work.problem, work.regularizer, point.alpha)
     t = point.t * (b / point.t.sum(axis=0))[None, :]
-    rows = t.sum(axis=1)
-    row_error = jnp.abs(rows - a).sum()
-    primal = (cost * t).sum(axis=0) + work.regularizer.relaxed_penalty(t) - point.alpha @ t
+    error = jnp.abs(program.collect(t) - a).sum()
+    primal = ((program.cost - program.spread(point.alpha)) * t).sum(axis=0) + work.regularizer.relaxed_penalty(t)
     conjugate = ((cost - point.alpha[:, None]) * plan).sum(axis=0) + work.regularizer.penalty(plan)
     young = jnp.maximum(primal - conjugate, 0.0).sum()  # by columns, where it cannot be negative
-    residual = _residual(value, row_error, young)
+    return _Test(value, plan, program.dense(t), _residual(value, error, young))
 
-    finite = jnp.isfinite(residual) & jnp.isfinite(value)
-    finer = finite & (residual < state.residual)
-    higher = finite & (value > state.value)
+
+def _interior_step(work: Work, state: State, program: interior.Program, before: interior.Point, patience: int):
+    """One step from ``before``; the new point, and whether it is finite, at its end, and where the steps lead no further."""
+    point = interior.step(program, before)
+    mu, mu_before = interior.mean_product(program, point), interior.mean_product(program, before)
+    finite = jnp.isfinite(mu) & jnp.isfinite(point.alpha).all()
+    gap = (3 * program.cost.shape[0] + 1) * mu  # the duality gap, once the point is feasible
+    bound = work.tolerance * jnp.maximum(jnp.abs(state.value), _SMALL_VALUE)
+    tries = state.tries + 1
+    tested = jax.lax.cond(
+        finite & ((gap <= 3 * bound) | (tries % _CHECKED == 0)),
+        lambda: _tested(work, program, point),
+        lambda: _Test(jnp.full_like(mu, -jnp.inf), state.plan, state.relaxed, jnp.full_like(mu, jnp.inf)),
+    )
+    higher, finer = tested.value > state.value, tested.residual < state.residual
     # far from the end the residual may rest while the gap of the central path falls
-    mu, mu_before = interior.mean_product(program, point), interior.mean_product(program, state.point)
-    far = 3 * a.shape[0] * mu > 0.1 * work.tolerance
-    progress = finite & ((residual < 0.9 * state.residual) | (far & (mu < 0.9 * mu_before)))
+    progress = finite & ((tested.residual < 0.9 * state.residual) | ((gap > 0.1 * bound) & (mu < 0.9 * mu_before)))
     waited = jnp.where(progress, 0, state.waited + 1)
-    exhausted = ~finite | (waited >= _PATIENCE)
-    # a start that led nowhere is given up
-    restart = exhausted & state.warm
-    fresh = interior.cold(program, jnp.zeros_like(a))
-    point = jax.tree.map(lambda x, y, z: jnp.where(restart, y, jnp.where(finite, x, z)), point, fresh, state.point)
-
-    keep = (state.early.mu == 0) & finite & (residual <= _EARLY)
-    now = Early(point.t, point.eta, point.alpha, point.beta, interior.mean_product(program, point))
-    early = jax.tree.map(lambda x, y: jnp.where(keep, x, y), now, state.early)
-
-    over = (finite & (residual <= work.tolerance)) | (exhausted & ~state.warm)
-    error = jnp.abs(plan.sum(axis=1) - a).sum()
-    ties = tied_columns(work.problem, work.regularizer, point.alpha, plan, 10 * nearness(a.dtype))
-    after = jnp.where(ties > 0, _DONE, _POLISH)  # where columns are tied the semi-dual has a kink
-    return State(
-        phase=jnp.where(over, after, _INTERIOR).astype(jnp.int32),
-        point=point,
-        early=early,
-        warm=state.warm & ~restart,
-        alpha=jnp.where(finite, point.alpha, state.alpha),
-        plan=jnp.where(finite, plan, state.plan),
+    error = jnp.abs(tested.plan.sum(axis=1) - work.problem.a).sum()
+    state = state._replace(
+        alpha=jnp.where(jnp.isfinite(tested.value), point.alpha, state.alpha),
+        plan=tested.plan,
         best=jnp.where(higher, point.alpha, state.best),
         best_error=jnp.where(higher, error, state.best_error),
-        value=jnp.where(higher, value, state.value),
-        relaxed=jnp.where(finer, t, state.relaxed),
-        row_error=jnp.where(finer, row_error, state.row_error),
-        residual=jnp.where(restart, jnp.inf, jnp.where(finer, residual, state.residual)),
-        waited=jnp.where(restart | over, 0, waited),
-        tries=jnp.int32(0),
+        value=jnp.where(higher, tested.value, state.value),
+        relaxed=jnp.where(finer, tested.relaxed, state.relaxed),
+        residual=jnp.where(finer, tested.residual, state.residual),
+        waited=waited,
+        tries=tries,
     )
+    exhausted = ~finite | (waited >= patience)
+    return state, point, finite, finite & (gap <= 0.1 * bound), exhausted
+
+
+def _settled(work: Work, state: State) -> State:
+    """After the interior steps: where columns are tied the semi-dual has a kink, and nothing is to be polished."""
+    dtype = work.problem.a.dtype
+    ties = tied_columns(work.problem, work.regularizer, state.alpha, state.plan, 10 * nearness(dtype))
+    phase = jnp.where(ties > 0, _DONE, _POLISH).astype(jnp.int32)
+    return state._replace(phase=phase, waited=jnp.int32(0), tries=jnp.int32(0))
+
+
+def _narrow_step(work: Work, state: State) -> State:
+    program = _program(work, state.rows)
+    state, point, finite, at_end, exhausted = _interior_step(work, state, program, state.narrow, _PATIENCE[0])
+    state = state._replace(narrow=jax.tree.map(lambda new, old: jnp.where(finite, new, old), point, state.narrow))
+
+    def again(state: State) -> State:
+        """At the optimum of the restricted problem its potentials tell what was missed; else the climb goes on."""
+        start = jnp.where(at_end, point.alpha, state.best)
+        higher = work._replace(start=start)
+
+        def climb(state: State) -> State:
+            fresh = _climb.init(higher)
+            return state._replace(
+                phase=jnp.int32(_CLIMBING), climb=fresh, reference=fresh.value, choices=state.choices + 1,
+                waited=jnp.int32(0), tries=jnp.int32(0),
+            )  # fmt: skip
+
+        return jax.lax.cond(at_end | (state.choices >= _CHOICES), lambda s: _choose(work, s, start), climb, state)
+
+    converged = state.residual <= work.tolerance
+    where = jnp.where(converged, 1, jnp.where(at_end | exhausted, 2, 0))
+    return jax.lax.switch(where, (lambda s: s, lambda s: _settled(work, s), again), state)
+
+
+def _wide_step(work: Work, state: State) -> State:
+    program = _program(work)
+    state, point, finite, _, exhausted = _interior_step(work, state, program, state.wide, _PATIENCE[1])
+    # a start that led nowhere is given up
+    restart = exhausted & state.retry
+    fresh = interior.cold(program, jnp.zeros_like(work.problem.a))
+    point = jax.tree.map(lambda x, y, z: jnp.where(restart, y, jnp.where(finite, x, z)), point, fresh, state.wide)
+    state = state._replace(
+        wide=point,
+        retry=state.retry & ~restart,
+        residual=jnp.where(restart, jnp.inf, state.residual),
+        waited=jnp.where(restart, 0, state.waited),
+    )
+    over = (state.residual <= work.tolerance) | (exhausted & ~restart)
+    return jax.lax.cond(over, lambda s: _settled(work, s), lambda s: s, state)
 
 
 def _smooth_step(work: Work, state: State) -> State:
@@ -191,7 +298,7 @@ def _smooth_step(work: Work, state: State) -> State:
         good = d @ (a - plan.sum(axis=1)) >= -0.7 * (d @ gradient)
         return shift * 10, state.alpha + d, value, plan, good, count + 1
 
-    # potentials of a neighbour are near the answer, or of no use here
+    # potentials of a climb are near the answer, or of no use here
     most = jnp.where(state.phase == _SMOOTH_FIRST, 3, _CUTS)
     shift = jnp.asarray(100 * jnp.finfo(a.dtype).eps, a.dtype)
     start = (shift, state.alpha, state.value, state.plan, jnp.array(False), jnp.int32(0))
@@ -205,23 +312,21 @@ def _smooth_step(work: Work, state: State) -> State:
     waited, tries = jnp.where(progress, 0, state.waited + 1), state.tries + 1
     settled = closer & (residual <= work.tolerance)
     over = settled | ~good | (waited >= _SMOOTH_PATIENCE) | (tries >= _SMOOTH_STEPS)
-    # what began with these steps goes on with interior ones unless they were enough
-    back = over & (state.phase == _SMOOTH_FIRST) & ~settled
-    phase = jnp.where(over, jnp.where(back, _INTERIOR, _DONE), state.phase)
-    return state._replace(
-        phase=phase.astype(jnp.int32),
+    state = state._replace(
         alpha=jnp.where(good, alpha, state.alpha),
         plan=jnp.where(good, plan, state.plan),
         best=jnp.where(closer, alpha, state.best),
         best_error=jnp.where(closer, error, state.best_error),
         value=jnp.where(closer, value, state.value),
         relaxed=jnp.where(finer, plan, state.relaxed),
-        row_error=jnp.where(finer, error, state.row_error),
-        # interior steps count their progress from where they start
-        residual=jnp.where(back, jnp.inf, jnp.where(finer, residual, state.residual)),
-        waited=jnp.where(back, 0, waited),
+        residual=jnp.where(finer, residual, state.residual),
+        waited=waited,
         tries=tries,
     )
+    # what began with a climb goes on with interior steps unless these were enough
+    where = jnp.where(over, jnp.where((state.phase == _SMOOTH_FIRST) & ~settled, 2, 1), 0)
+    ended = lambda s: s._replace(phase=jnp.int32(_DONE))  # noqa: E731
+    return jax.lax.switch(where, (lambda s: s, ended, lambda s: _choose(work, s, s.best)), state)
 
 
 def done(work: Work, state: State) -> Array:

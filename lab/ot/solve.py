@@ -22,7 +22,7 @@ from lab.ot.work import Work
 METHODS = ("auto", "newton", "ladder", "lbfgs", "adam")
 FORMULATIONS = ("semi-dual", "dual")
 AXES = ("columns", "rows")
-_LIMITS = {"newton": 300, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
+_LIMITS = {"newton": 1000, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
 
 
 def solve(
@@ -58,7 +58,7 @@ def solve(
         tolerance: relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
-        max_iterations: static; 300 for newton, 15000 for ladder, 500 for lbfgs, 2000 for adam when omitted.
+        max_iterations: static; 1000 for newton, 15000 for ladder, 500 for lbfgs, 2000 for adam when omitted.
         init: row potentials (m,), or column potentials (n,) with ``axis="rows"``, or the ``Solution`` of a neighbouring
             problem of the same shape.
         loop: ``lab.numerics.pure`` (works under ``jit`` and ``vmap``) or a ``lab.numerics.Chunked``.
@@ -105,20 +105,19 @@ def _units(problem: Problem) -> tuple[Array, Array]:
 
 
 def _start(init: Solution | ArrayLike | None, side: Problem, axis: str):
-    """Potentials to start from, and the center and strength of the proximal method when there are some."""
+    """Row potentials to start from, when there are some."""
     m, n = side.cost.shape
     if init is None:
         return None
     if isinstance(init, Solution):
         alpha = init.alpha if axis == "columns" else init.beta
-        early = init.state.early if isinstance(init.state, newton.State) else None
         if init.problem.cost.shape != (m, n)[:: 1 if axis == "columns" else -1] or init.axis != axis:
             raise ValueError("init is the solution of a problem of another shape or axis: leave it out")
-        return alpha - alpha.mean(), early
+        return alpha - alpha.mean()
     alpha = jnp.asarray(init, side.cost.dtype)
     if alpha.shape != (m,):
         raise ValueError(f"init has shape {alpha.shape}, but {m} potentials are needed, shape ({m},)")
-    return alpha - alpha.mean(), None
+    return alpha - alpha.mean()
 
 
 def _prepare_traced(problem, regularizer, tolerance, start, formulation, method) -> Work:
@@ -127,16 +126,14 @@ def _prepare_traced(problem, regularizer, tolerance, start, formulation, method)
     spread, mass = _units(problem)
     unit = Problem(problem.cost / spread, problem.a / mass, problem.b / mass)
     scaled = _cast(regularizer.rescaled(spread, mass), problem.cost.dtype)
-    alpha, early = (jnp.zeros_like(problem.a), None) if start is None else start
+    alpha = jnp.zeros_like(problem.a) if start is None else start
     x = alpha / spread
     if formulation == "dual":
         x = jnp.concatenate([x, semi_dual(unit, scaled, x).beta])
     work = Work(unit, scaled, x, tolerance)
     if method != "newton":
         return work
-    if isinstance(scaled, Quadratic):
-        work = work._replace(regularizer=KSparse(scaled.gamma, jnp.int32(m)))
-    return work._replace(early=newton.nothing_early(unit.cost) if early is None else early)
+    return work._replace(regularizer=KSparse(scaled.gamma, jnp.int32(m))) if isinstance(scaled, Quadratic) else work
 
 
 _prepare = jax.jit(_prepare_traced, static_argnums=(4, 5))

@@ -16,7 +16,6 @@ class Work(NamedTuple):
     regularizer: Any  # a Regularizer
     start: Float[Array, " d"]  # potentials to start from
     tolerance: Float[Array, ""]
-    early: Any = None  # of Newton's method: where to resume
 
 
 class Best(NamedTuple):
