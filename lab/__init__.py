@@ -8,12 +8,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PARTS = ("app", "datasets", "figures", "numerics", "ot", "studies")
+_PARTS = ("app", "datasets", "figures", "numerics", "ot", "store", "studies", "sweeps")
 
 
 def __getattr__(name: str) -> Any:
     if name in _PARTS:
         return import_module(f"lab.{name}")
+    if name == "sweep":
+        return import_module("lab.sweeps").sweep
     raise AttributeError(f"module 'lab' has no attribute {name!r}")
 
 

@@ -36,6 +36,7 @@ def sweep(name: str, words: list[str]) -> int:
         raise Refusal(f"--{next(iter(jobs))} is for --on slurm, pbs or lsf")
     if options.on in ("slurm", "pbs", "lsf"):
         jobs |= {key: int(jobs[key]) for key in ("workers", "cores") if key in jobs}
+    where = sweeps.executor(options.on, jobs)
     plan = sweeps.Plan(
         base, given, store=Store(), memory=options.memory, retry_failed=options.retry_failed,
         keep=[word for word in (options.keep or "").split(",") if word],
@@ -44,7 +45,7 @@ def sweep(name: str, words: list[str]) -> int:
     if options.dry_run:
         return 0
     with _progress(plan) as (report, stopped):
-        result = sweeps.run(plan, report, on=options.on, jobs=jobs)
+        result = sweeps.run(plan, report, where)
     empty = int((result["error"] != "").sum()) if "error" in result else 0
     if stopped():
         there = plan.cells - empty

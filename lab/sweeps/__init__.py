@@ -1,7 +1,8 @@
 """Sweeps: a study over a grid of parameters, as few compiled programs, kept cell by cell."""
 
 from .execute import Filling, Report, run, sweep
+from .executors import executor
 from .grid import SYNTAX
 from .plan import Plan
 
-__all__ = ["SYNTAX", "Filling", "Plan", "Report", "run", "sweep"]
+__all__ = ["SYNTAX", "Filling", "Plan", "Report", "executor", "run", "sweep"]

@@ -83,22 +83,22 @@ def sweep(
     Raises:
         ValueError, TypeError: one sentence, before anything runs; or every cell failed.
     """
-    plan = Plan(study, grid, store=_store(store), memory=memory, retry_failed=retry_failed, keep=keep)
-    return run(plan, report, on=on, jobs=jobs)
+    where = executor(on, jobs)
+    return run(
+        Plan(study, grid, store=_store(store), memory=memory, retry_failed=retry_failed, keep=keep), report, where
+    )
 
 
 def _store(store: Store | bool | None) -> Store | None:
     return Store() if store is None or store is True else store or None
 
 
-def run(
-    plan: Plan, report: Report | None = None, *, on: str | None = None, jobs: Mapping[str, Any] | None = None
-) -> xr.Dataset:
+def run(plan: Plan, report: Report | None = None, where: Executor | None = None) -> xr.Dataset:
     """Compute what a plan says; see ``sweep``."""
     running = _Running(plan, report)
     if len(plan.held) < plan.cells:
-        with executor(on, jobs) as where:
-            running.compute(where)
+        with where or executor() as there:
+            running.compute(there)
     return running.result()
 
 

@@ -47,8 +47,8 @@ class Executor(Protocol):
     def __exit__(self, *problem: Any) -> None: ...
 
 
-def executor(on: str | None, jobs: Mapping[str, Any] | None = None) -> Executor:
-    """The executor that a text names.
+def executor(on: str | None = None, jobs: Mapping[str, Any] | None = None) -> Executor:
+    """The executor that a text names; nothing is started before its ``with``.
 
     Args:
         on: None for this process, ``local:4`` for worker processes, the address of a Dask scheduler
@@ -64,8 +64,10 @@ def executor(on: str | None, jobs: Mapping[str, Any] | None = None) -> Executor:
     if kind == "local" and rest.isdigit() and int(rest) >= 1:
         return Processes(int(rest))
     if "://" in on:
-        return Dask(lambda: _distributed().Client(on, timeout=10, set_as_default=False))
+        _distributed()
+        return Dask(lambda: _client(on))
     if kind in _QUEUES and not rest:
+        _extra("dask_jobqueue", kind)
         return Dask(lambda: _queue(kind, dict(jobs or {})))
     raise ValueError(
         f"on = {on!r} is no place to compute: it must be local:N (N worker processes), the address of a Dask scheduler "
@@ -250,6 +252,13 @@ def _extra(module: str, what: str) -> Any:
         raise ValueError(f"computing on {what} needs the extra cluster: pip install 'transport-lab[cluster]'") from None
 
 
+def _client(address: str) -> Any:
+    try:
+        return _distributed().Client(address, timeout=10, set_as_default=False)
+    except (OSError, TimeoutError) as problem:
+        raise ValueError(f"there is no Dask scheduler at {address}: start one, or take local:N") from problem
+
+
 def _queue(kind: str, jobs: dict[str, Any]) -> Any:
     distributed = _distributed()
     dask_jobqueue = _extra("dask_jobqueue", kind)
@@ -295,7 +304,8 @@ class Dask:
     """A Dask cluster. The scheduler gives the task of a lost worker to another one."""
 
     def __init__(self, connect: Callable[[], Any]):
-        self._client = connect()
+        self._connect = connect
+        self._client: Any = None
         self._flag = f"lab-stop-{id(self)}-{time.time_ns()}"
         self._futures: dict[Any, tuple[int, int]] = {}
 
@@ -332,6 +342,7 @@ class Dask:
         return _distributed().Event(self._flag, client=self._client)
 
     def __enter__(self) -> "Dask":
+        self._client = self._connect()
         return self
 
     def __exit__(self, *problem: Any) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
-from toy import Slow, Toy
+from toy import Slow, Toy, agree, computed
 
 from lab.store import Store
 from lab.studies import SparseOT
@@ -22,37 +21,10 @@ RATES = [0.2, 0.5, 0.9]
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    """A store and measurements of this test alone."""
-    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TOY_FOLDER", str(tmp_path))
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
 def eager(monkeypatch):
     """Look for a batched way whatever it costs, and take it."""
     monkeypatch.setattr(planning, "_TRIFLE", -1.0)
     monkeypatch.setattr(planning.Plan, "_tried", lambda *_: 0.0)
-
-
-def computed(tmp_path: Path) -> list[str]:
-    marks = tmp_path / "computed"
-    return marks.read_text().split("\n")[:-1] if marks.exists() else []
-
-
-def agree(one: xr.Dataset, other: xr.Dataset, exactly: bool = False) -> None:
-    other = other.transpose(*one.dims)  # ``along`` has its first parameter last
-    assert dict(one.sizes) == dict(other.sizes)
-    assert set(one.variables) == set(other.variables)
-    for name in one.variables:
-        assert one[name].dims == other[name].dims, name
-        assert one[name].dtype == other[name].dtype, name
-        assert one[name].attrs == other[name].attrs, name
-        if one[name].dtype.kind in "fc" and not exactly:
-            np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-9)
-        else:
-            np.testing.assert_array_equal(one[name], other[name])
 
 
 @pytest.mark.parametrize("batched", [False, True])

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from lab.datasets import Data
 from lab.numerics import Loop, Method, Reason
@@ -83,3 +84,22 @@ class Slow(Toy):
             os.kill(os.getpid(), 9)
         time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
         return Toy.compute(inputs, p, loop, warm)
+
+
+def computed(tmp_path: Path) -> list[str]:
+    marks = tmp_path / "computed"
+    return marks.read_text().split("\n")[:-1] if marks.exists() else []
+
+
+def agree(one: xr.Dataset, other: xr.Dataset, exactly: bool = False) -> None:
+    other = other.transpose(*one.dims)  # ``along`` has its first parameter last
+    assert dict(one.sizes) == dict(other.sizes)
+    assert set(one.variables) == set(other.variables)
+    for name in one.variables:
+        assert one[name].dims == other[name].dims, name
+        assert one[name].dtype == other[name].dtype, name
+        assert one[name].attrs == other[name].attrs, name
+        if one[name].dtype.kind in "fc" and not exactly:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-9)
+        else:
+            np.testing.assert_array_equal(one[name], other[name])

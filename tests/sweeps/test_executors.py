@@ -1,0 +1,88 @@
+"""Workers: the same numbers as here, whatever is killed, and a stop that is felt."""
+
+import time
+from pathlib import Path
+
+import pytest
+from toy import Slow, Toy, agree
+
+from lab.sweeps import Plan, sweep
+from lab.sweeps import plan as planning
+from lab.sweeps.executors import executor
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch, request):
+    monkeypatch.setattr(planning, "_TASK", 0.0)  # a task for each cell
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+@pytest.fixture
+def dask(store, monkeypatch):
+    """The address of a real scheduler with three worker processes, and the cluster."""
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    with distributed.LocalCluster(
+        n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, worker_dashboard_address=None
+    ) as cluster:
+        yield cluster
+
+
+def test_worker_processes(store):
+    swept = sweep(Toy, store=store, on="local:2", power=range(1, 7))
+    agree(swept, sweep(Toy, store=False, power=range(1, 7)), exactly=True)
+
+
+def test_a_killed_worker_costs_nothing(store, tmp_path):
+    Plan(Slow, {"power": range(1, 31)}, store=store).way(0)  # measured here, before anything kills
+    (tmp_path / "kill-2").write_text("once")
+    (tmp_path / "kill-5").write_text("always")
+    swept = sweep(Slow, store=store, on="local:2", power=range(1, 7))
+    assert (swept.error.values != "").tolist() == [False] * 4 + [True, False]
+    assert "died 3 times" in str(swept.error.values[4])
+    (tmp_path / "kill-5").unlink()
+    agree(
+        sweep(Slow, store=store, retry_failed=True, power=range(1, 7)),
+        sweep(Slow, store=False, power=range(1, 7)),
+        exactly=True,
+    )
+
+
+def test_stop_reaches_the_workers(store, monkeypatch):
+    Plan(Slow, {"power": range(1, 31)}, store=store).way(0)  # measured here, before anything kills
+    monkeypatch.setenv("TOY_SECONDS", "0.3")
+    asked = []
+
+    def report(filling):
+        if filling.done >= 2 and not asked:
+            asked.append(time.monotonic())
+        return bool(asked)
+
+    swept = sweep(Slow, report=report, store=store, on="local:2", power=range(1, 31))
+    assert time.monotonic() - asked[0] < 5
+    assert (swept.error.values == "stopped before this cell").sum() >= 20
+
+
+def test_dask(store, tmp_path, dask):
+    Plan(Slow, {"power": range(1, 31)}, store=store).way(0)  # measured here, before anything kills
+    for power in (3, 7):  # a worker dies twice
+        (tmp_path / f"kill-{power}").write_text("once")
+    swept = sweep(Slow, store=store, on=dask.scheduler_address, power=range(1, 11))
+    assert not list(tmp_path.glob("kill-*"))
+    agree(swept, sweep(Slow, store=False, power=range(1, 11)), exactly=True)
+
+
+def test_stop_reaches_dask(store, tmp_path, monkeypatch, dask):
+    swept = sweep(
+        Toy, report=lambda filling: filling.done >= 2, store=store, on=dask.scheduler_address, power=range(1, 31)
+    )
+    assert (swept.error.values == "stopped before this cell").sum() >= 10
+    again = sweep(Toy, store=store, on=dask.scheduler_address, power=range(1, 31))
+    assert "error" not in again
+
+
+@pytest.mark.parametrize("on", ["local", "local:0", "local:x", "somewhere", "slurm:3"])
+def test_no_such_place(on):
+    with pytest.raises(ValueError, match="is no place to compute: it must be local:N"):
+        executor(on)
