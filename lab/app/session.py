@@ -35,6 +35,7 @@ class Session(param.Parameterized):
     data: Any = param.ClassSelector(class_=Data, doc="the data set it names, loaded; None before ``start``")
     result: Any = param.ClassSelector(class_=xr.Dataset, doc="of the last finished run")
     fresh = param.Boolean(False, doc="the result belongs to the present study")
+    rough = param.Boolean(False, doc="it is a sketch, of a run that goes on")
     busy = param.Boolean(False)
     stage = param.Selector(objects=["", "loading", "compiling", "running", "stopping"], default="")
     progress = param.Parameter(doc="lab.numerics.Progress of the run, None without one")
@@ -241,30 +242,46 @@ class Session(param.Parameterized):
         assert data is not None
         self._next = None
         study, moved = _fitted(study, data)
-        notices = [*notices, *moved, *data.notices]
-        self.param.update(study=study, data=data, notices=notices, error="", preset=self._preset_of(study), fresh=False)
-        self._run()
+        state = {"study": study, "data": data, "notices": [*notices, *moved, *data.notices]}
+        state |= {"error": "", "preset": self._preset_of(study), "fresh": False, "busy": True, "stage": "compiling"}
+        if self.live:  # answers come in a later turn: all this is drawn while it computes
+            self._run(study)
+            self.param.update(**state, progress=None)
+        else:
+            self.param.update(**state, progress=None)
+            self._run(study)
 
-    def _run(self) -> None:
-        study = self.study
-        self.param.update(busy=True, stage="compiling", progress=None)
+    def _run(self, study: Study) -> None:
+        warm = self._warm
+
+        def work(report: Report) -> Outcome:
+            def sketch(result: xr.Dataset) -> None:
+                self._post(lambda: self._sketched(study, result))
+
+            return study.execute(report, warm, sketch)
+
         self._runner.submit(
-            lambda report: study.execute(report, self._warm),
+            work,
             stage=lambda stage: self.param.update(stage=stage),
             progress=lambda progress: self.param.update(progress=progress),
             done=self._done,
             failed=self._refuse,
         )
 
+    def _sketched(self, study: Study, result: xr.Dataset) -> None:
+        if self.busy and self.study is study:
+            self.param.update(result=result, fresh=True, rough=True)
+
     def _done(self, outcome: Outcome) -> None:
         self._warm = outcome.warm if outcome.result.attrs["reason"] != "not_finite" else None
-        self.param.update(result=outcome.result, fresh=True, busy=False, stage="", progress=None)
+        self.param.update(result=outcome.result, fresh=True, rough=False, busy=False, stage="", progress=None)
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None
         self._refuse(sentence)
         if self.data is not None and not self.fresh:
-            self._run()  # the run that the request had abandoned
+            self.param.update(busy=True, stage="compiling", progress=None)
+            self._run(self.study)  # the run that the request had abandoned
 
     def _refuse(self, sentence: str) -> None:
         self.param.update(busy=False, stage="", progress=None, error=sentence)

@@ -90,7 +90,7 @@ class StudyPage(pn.viewable.Viewer):
         self.tabs = Tabs(lambda message: self.open(str(message["tab"])))
         self.main = theme.column(self._title(study), self.tabs, *self._bodies.values(), css=_STACK)
         self.open("explore")
-        session.param.watch(self._tell, ["result", "fresh", "error", "notices"])
+        session.param.watch(self._tell, ["result", "fresh", "rough", "error", "notices"])
         self._tell()
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -171,17 +171,21 @@ class StudyPage(pn.viewable.Viewer):
         session = self.session
         result = session.result
         stale = "" if session.fresh else " stale"
-        told = [] if result is None else [f'<div class="strip{stale}">{"".join(headline(session.study, result))}</div>']
+        told = (
+            []
+            if result is None
+            else [f'<div class="strip{stale}">{"".join(headline(session.study, result, session.rough))}</div>']
+        )
         told += (
             [f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>'] if session.error else []
         )
         told += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
-        if result is not None and result.attrs["advice"]:
+        if result is not None and result.attrs["advice"] and not session.rough:
             told.append(f'<div class="bar advice{stale}">{escape(result.attrs["advice"])}</div>')
         self._told.draw(html="".join(told), stale=bool(stale))
 
 
-def headline(study: Study, result: Any) -> list[str]:
+def headline(study: Study, result: Any, rough: bool = False) -> list[str]:
     """The scalars that matter, each with what it is and whether it is as it should be; then convergence and time."""
     cells = []
     for declared in study.results:
@@ -193,7 +197,9 @@ def headline(study: Study, result: Any) -> list[str]:
             cells.append(_cell(theme.number(value), theme_label(declared), mood, declared.doc))
     attrs = result.attrs
     after = f"after {theme.number(int(result.iterations))} iterations" if "iterations" in result else "by its own rule"
-    if attrs["converged"]:
+    if rough:
+        cells.append(_cell("a sketch", after, "warn", "what there is so far; the run goes on and will replace it"))
+    elif attrs["converged"]:
         cells.append(_cell("converged", after, "good", "the stopping rule was met"))
     else:
         cells.append(_cell(attrs["reason"].replace("_", " "), after, "warn", attrs["advice"]))

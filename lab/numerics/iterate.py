@@ -8,7 +8,7 @@ $$ s_0 = \mathrm{init}(p), \qquad s_{t+1} = \mathrm{step}(p, s_t), \qquad
 and the scalars ``measure(p, s)`` that are recorded at every iteration. Two loops run any method:
 
 - ``pure``: one ``lax.while_loop``. It works under ``jit`` and ``vmap`` and cannot be stopped.
-- ``Chunked``: short jitted chunks driven from Python. It reports progress, stops when asked,
+- ``Chunked``: short jitted chunks of one kind of step, driven from Python. It reports progress, stops when asked,
   and hands back the state, from which it can go on later.
 
 Both return a ``Run`` and both give bitwise the same iterates.
@@ -66,6 +66,9 @@ class Method(NamedTuple):
     step: Callable[[Tree, Tree], Tree]
     done: Callable[[Tree, Tree], jax.Array]  # int32 scalar, a Reason; RUNNING to go on
     measure: Callable[[Tree, Tree], dict[str, jax.Array]]  # scalars, recorded after every step
+    kind: Callable[[Tree], jax.Array] | None = (
+        None  # int32 scalar: of the next step, where some take longer than others
+    )
 
 
 class Run(NamedTuple):
@@ -98,14 +101,16 @@ class Loop(Protocol):
     def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run: ...
 
 
-def _advance(method: Method, rows: int, problem: Tree, state: Tree, reason: jax.Array, limit: jax.Array):
-    """Run at most ``limit <= rows`` steps; returns state, steps, reason and the trace of these steps."""
+def _advance(method: Method, rows: int, problem: Tree, state: Tree, reason: jax.Array, limit: jax.Array, alike: bool):
+    """Run at most ``limit <= rows`` steps, only ``alike`` ones; returns state, steps, reason and the trace of these steps."""
+    kind = method.kind if alike and method.kind is not None else lambda state: jnp.int32(0)
+    first = kind(state)
     shapes = jax.eval_shape(method.measure, problem, state)
     buffers = {name: jnp.full((rows,), jnp.nan, shape.dtype) for name, shape in shapes.items()}
 
     def keep_going(carry):
-        _, count, reason, _ = carry
-        return (reason == Reason.RUNNING) & (count < limit)
+        state, count, reason, _ = carry
+        return (reason == Reason.RUNNING) & (count < limit) & (kind(state) == first)
 
     def body(carry):
         state, count, _, buffers = carry
@@ -130,11 +135,13 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
 def _pure(method: Method, problem: Tree, state: Tree, max_iterations: int) -> Run:
     state = method.init(problem) if state is None else state
     start = jnp.asarray(method.done(problem, state), jnp.int32)
-    state, count, reason, trace = _advance(method, max_iterations, problem, state, start, jnp.int32(max_iterations))
+    state, count, reason, trace = _advance(
+        method, max_iterations, problem, state, start, jnp.int32(max_iterations), False
+    )
     return Run(state, count, jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason), trace)
 
 
-_chunk = jax.jit(partial(_advance), static_argnums=(0, 1))
+_chunk = jax.jit(partial(_advance, alike=True), static_argnums=(0, 1))
 _start = jax.jit(lambda method, problem: method.init(problem), static_argnums=0)
 _check = jax.jit(lambda method, problem, state: jnp.asarray(method.done(problem, state), jnp.int32), static_argnums=0)
 
@@ -146,19 +153,44 @@ class Chunked:
         report: called with a ``Progress`` after every chunk; returning True ends the loop and keeps
             the state, an exception passes through.
         seconds: aimed duration of a chunk, so that a stop is felt at once.
+        pause: end once, as if asked to, after this many seconds. ``paused`` then says so, and after ``replay`` the same
+            calls go on where they were.
     """
 
-    def __init__(self, report: Report | None = None, seconds: float = 0.1):
+    def __init__(self, report: Report | None = None, seconds: float = 0.1, pause: float | None = None):
         self.report = report
         self.seconds = seconds
+        self.pause = pause
+        self.paused = False
+        self._runs: list[Run] = []  # by call
+        self._calls = 0
+
+    def replay(self) -> None:
+        """From now on the first call returns what the first call returned, and so on; the one that paused goes on."""
+        self._calls, self.pause, self.paused = 0, None, False
 
     def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
+        call, self._calls = self._calls, self._calls + 1
+        if call < len(self._runs):
+            before = self._runs[call]
+            if before.reason != Reason.STOPPED:
+                return before
+            run = self._loop(method, problem, before.state, before.iterations, before.trace, max_iterations)
+            self._runs[call:] = [run]  # what followed was computed from less
+            return run
         state = _start(method, problem) if state is None else state
-        reason = _check(method, problem, state)
         measured = jax.eval_shape(method.measure, problem, state)
         # a start that is already done still has a trace, of no rows
-        parts = [{name: np.empty(0, shape.dtype) for name, shape in measured.items()}]
-        done, size, elapsed = 0, 4, 0.0
+        none = {name: np.empty(0, shape.dtype) for name, shape in measured.items()}
+        run = self._loop(method, problem, state, 0, none, max_iterations)
+        if self.pause is not None:
+            self._runs.append(run)
+        return run
+
+    def _loop(self, method: Method, problem: Tree, state: Tree, done: int, trace: Mapping, max_iterations: int) -> Run:
+        reason = _check(method, problem, state)
+        parts, first = [dict(trace)], done
+        size, elapsed = 4, 0.0
         while int(reason) == Reason.RUNNING and done < max_iterations:
             limit = min(size, _BUFFER, max_iterations - done)
             began = time.perf_counter()
@@ -166,13 +198,17 @@ class Chunked:
             count = int(count)  # waits for the device
             spent = time.perf_counter() - began
             parts.append({name: np.asarray(rows)[:count] for name, rows in trace.items()})
-            if done:  # the first chunk may have compiled
+            if done > first:  # the first chunk may have compiled
                 elapsed += spent
                 size = int(np.clip(size * self.seconds / max(spent, 1e-6), 1, 4 * size))
+            if count < limit:
+                size = 1  # the next step is of another kind
             done += count
             stop = self.report and self.report(Progress(done, max_iterations, _joined(parts), state, elapsed))
-            if stop and int(reason) == Reason.RUNNING:
-                reason = Reason.STOPPED
+            if int(reason) == Reason.RUNNING:
+                self.paused = not stop and self.pause is not None and elapsed >= self.pause
+                if stop or self.paused:
+                    reason = Reason.STOPPED
         if int(reason) == Reason.RUNNING:
             reason = Reason.MAX_ITERATIONS
         return Run(state, done, int(reason), _joined(parts))

@@ -342,4 +342,4 @@ def measure(work: Work, state: State) -> dict[str, Array]:
     return {"value": state.value, "row_error": state.best_error, "residual": state.residual}
 
 
-NEWTON = Method(init, step, done, measure)
+NEWTON = Method(init, step, done, measure, lambda state: state.phase)

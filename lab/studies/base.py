@@ -9,7 +9,7 @@ import json
 import platform
 import shlex
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, lru_cache
@@ -29,7 +29,7 @@ from lab import datasets
 from lab.datasets import Data
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
 
-from .clock import clocked
+from .clock import Clock, clocked
 from .declare import Claim, Limit, Paper, Picture, Pictures, Preset, Result
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole
 
@@ -192,23 +192,43 @@ class Study(param.Parameterized):
         """
         return self.execute(report).result
 
-    def execute(self, report: Report | None = None, warm: Any = None) -> Outcome:
+    def execute(
+        self, report: Report | None = None, warm: Any = None, sketch: Callable[[xr.Dataset], None] | None = None
+    ) -> Outcome:
         """``run``, that can start from a neighbour's ``warm`` state and hands on its own.
 
         A warm start may end in another of several equally good answers, so what is kept for good comes from ``run``.
+
+        Args:
+            sketch: called with what there is after ``_SKETCH`` seconds of a run that takes longer; its ``reason`` is
+                ``stopped``. The run then goes on from there and ends as it would have.
         """
         data = self.load()
         self.check(data)
         if warm is not None and warm[0] != _shapes(data):
             warm = None
-        with clocked() as clock:
-            inputs = self.inputs(data)
-            p = SimpleNamespace(**self.values())
-            output = jax.block_until_ready(self.compute(inputs, p, Chunked(report), warm[1] if warm else None))
-        state = output.pop("warm", None)
-        result = self.label(output, data, inputs)
-        result.attrs |= {"compile_seconds": round(clock.compile, 4), "run_seconds": round(clock.run, 4)}
-        result.attrs |= {"programs_compiled": clock.programs, "warm_start": int(warm is not None)}
+        loop = Chunked(report, pause=_SKETCH if sketch else None)
+        clocks: list[Clock] = []
+
+        def compute() -> tuple[xr.Dataset, Any]:
+            with clocked() as clock:
+                inputs = self.inputs(data)
+                p = SimpleNamespace(**self.values())
+                output = jax.block_until_ready(self.compute(inputs, p, loop, warm[1] if warm else None))
+            clocks.append(clock)
+            state = output.pop("warm", None)
+            result = self.label(output, data, inputs)
+            result.attrs |= {
+                f"{what}_seconds": round(sum(getattr(c, what) for c in clocks), 4) for what in ("compile", "run")
+            }
+            result.attrs |= {"programs_compiled": sum(c.programs for c in clocks), "warm_start": int(warm is not None)}
+            return result, state
+
+        result, state = compute()
+        if sketch and loop.paused:
+            sketch(result)
+            loop.replay()
+            result, state = compute()
         return Outcome(result, None if state is None else (_shapes(data), state))
 
     def along(self, report: Report | None = None, keep: Sequence[str] = (), **grid: Sequence[Any]) -> xr.Dataset:
@@ -302,10 +322,12 @@ class Study(param.Parameterized):
         output.pop("converged", None)
         if output:
             raise ValueError(f"compute of {self.slug} returned {', '.join(output)}, which results does not declare")
-        result = xr.Dataset(variables, coords=dict(self.coords(data, inputs)))
+        coords = dict(self.coords(data, inputs))
+        for dims, values, _ in variables.values():
+            for dim, size in zip(dims, values.shape, strict=True):
+                coords.setdefault(dim, np.arange(size))
+        result = xr.Dataset(variables, coords=coords)
         for dim in map(str, result.dims):
-            if dim not in result.coords:
-                result = result.assign_coords({dim: np.arange(result.sizes[dim])})
             label, unit = self.dims.get(dim, (dim, ""))
             result[dim].attrs = {"long_name": label, "units": unit} | result[dim].attrs
         result.attrs = self._recipe_attrs(data) | {"converged": int(reason.converged), "reason": reason.name.lower()}
@@ -415,6 +437,7 @@ def _embedded(data: Data) -> str:
     return base64.b64encode(packed).decode() if len(packed) <= _EMBED else ""
 
 
+_SKETCH = 0.04  # seconds
 _KINDS = (Real, Whole, Choice, Switch, DataSource)
 _prepared: OrderedDict[Any, Any] = OrderedDict()
 _prepared_lock = Lock()

@@ -81,7 +81,6 @@ def frame(
     """
     look = current()
     for layer in layers:
-        dress(layer, both={"framewise": not look.hold})
         if isinstance(layer, hv.Curve | hv.Points | hv.Scatter) and bounds is None:
             tips = [(xlabel or "x", "$x"), (ylabel or "y", "$y")]
             dress(layer, bokeh={"tools": ["hover"], "hover_tooltips": tips})

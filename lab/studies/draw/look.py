@@ -182,6 +182,10 @@ _options = Lock()  # HoloViews numbers its option trees without one
 
 def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, mpl: dict | None = None) -> Any:
     """Set options of an element for each backend, in place."""
+    import holoviews as hv
+
+    if not isinstance(element, hv.Overlay):
+        both = {"framewise": not current().hold, **(both or {})}
     for backend in (current().backend,) if current().backend else backends():
         own = bokeh if backend == "bokeh" else mpl
         options = {**(both or {}), **(own or {})}

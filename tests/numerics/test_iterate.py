@@ -1,0 +1,57 @@
+"""The loops: the same iterates whole, in chunks, and after a pause."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from lab.numerics import Chunked, Method, Reason, pure
+
+# Newton's method for a square root, whose steps are of another kind near the end
+ROOT = Method(
+    init=lambda a: jnp.asarray(a, jnp.float64),
+    step=lambda a, x: (x + a / x) / 2,
+    done=lambda a, x: jnp.where(jnp.abs(x * x - a) <= 1e-12 * a, Reason.CONVERGED, Reason.RUNNING),
+    measure=lambda a, x: {"residual": jnp.abs(x * x - a)},
+    kind=lambda x: (x < 3000).astype(jnp.int32),
+)
+
+
+def same(one, other):
+    assert int(one.iterations) == int(other.iterations)
+    assert int(one.reason) == int(other.reason)
+    np.testing.assert_array_equal(one.state, other.state)
+    count = int(one.iterations)
+    np.testing.assert_array_equal(np.asarray(one.trace["residual"])[:count], np.asarray(other.trace["residual"])[:count])
+
+
+def test_chunks_are_the_whole():
+    whole = pure(ROOT, 2e6, max_iterations=100)
+    assert int(whole.iterations) > 10 and int(whole.reason) == Reason.CONVERGED
+    same(whole, Chunked()(ROOT, 2e6, max_iterations=100))
+
+
+def test_a_chunk_ends_where_the_kind_of_steps_changes():
+    seen = []
+    Chunked(lambda progress: seen.append(float(progress.state)), seconds=10.0)(ROOT, 4e6, max_iterations=100)
+    x = ROOT.init(4e6)
+    while x >= 3000:
+        x = ROOT.step(4e6, x)
+    assert float(x) in seen
+
+
+def test_a_paused_run_ends_as_it_would_have():
+    whole = pure(ROOT, 2e6, max_iterations=100)
+    loop = Chunked(pause=0.0)
+    first = loop(ROOT, 2e6, max_iterations=100)
+    second = loop(ROOT, 7.0, max_iterations=100)
+    assert loop.paused or int(second.reason) == Reason.CONVERGED
+    assert int(first.reason) == Reason.STOPPED and 0 < int(first.iterations) < int(whole.iterations)
+    loop.replay()
+    same(whole, loop(ROOT, 2e6, max_iterations=100))
+    same(pure(ROOT, 7.0, max_iterations=100), loop(ROOT, 7.0, max_iterations=100))
+    assert not loop.paused
+
+
+def test_a_stop_is_no_pause():
+    loop = Chunked(lambda progress: True, pause=0.0)
+    assert int(loop(ROOT, 2e6, max_iterations=100).reason) == Reason.STOPPED
+    assert not loop.paused
