@@ -1,9 +1,11 @@
 """Many cells by one compiled program: ``compute`` under ``vmap`` over the traced parameters."""
 
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -14,6 +16,8 @@ import xarray as xr
 
 from lab.numerics import Reason, pure
 from lab.studies import Study
+
+_POLL = 0.1  # seconds between looks at the stop flag
 
 type Stop = Callable[[], bool | None]
 
@@ -61,6 +65,7 @@ class Program:
         self._names = tuple(swept)
         self._read: set[str] = set()
         self._compiled: dict[int, Any] = {}
+        self._compiling = threading.Lock()
         self.compile_seconds = 0.0
         self.shapes = jax.eval_shape(self._one, inputs, self._points([swept], 1, single=True))
         self.read = {name: self._values[name] for name in self._values if name in self._read and name not in swept}
@@ -71,6 +76,11 @@ class Program:
         output.pop("warm", None)
         return output
 
+    def _single(self, inputs: Any, points: Mapping[str, Any]) -> dict[str, Any]:
+        """A batch of one without ``vmap``, under which every branch of a ``cond`` would be computed."""
+        output = self._one(inputs, {name: values[0] for name, values in points.items()})
+        return jax.tree.map(lambda value: jax.numpy.asarray(value)[None], output)
+
     def _points(self, points: Sequence[Mapping[str, Any]], size: int, single: bool = False) -> dict[str, Any]:
         """The traced values as arrays; the last cell is repeated to fill the batch."""
         full = [*points, *[points[-1]] * (size - len(points))]
@@ -79,19 +89,23 @@ class Program:
 
     def compiled(self, inputs: Any, size: int, example: Mapping[str, Any]) -> Any:
         """The program for ``size`` cells. On several devices each takes an equal part of the batch."""
-        if size not in self._compiled:
-            began = time.perf_counter()
-            batch = jax.vmap(self._one, in_axes=(None, 0))
-            devices = jax.devices()
-            if len(devices) > 1 and size % len(devices) == 0:
-                mesh = jax.sharding.Mesh(np.array(devices), ("cells",))
-                across, whole = jax.sharding.PartitionSpec("cells"), jax.sharding.PartitionSpec()
-                # each device runs its own loop: none waits for the slowest cell of another
-                batch = jax.shard_map(batch, mesh=mesh, in_specs=(whole, across), out_specs=across, check_vma=False)
-            points = self._points([example], size)
-            self._compiled[size] = jax.jit(batch).lower(inputs, points).compile()
-            self.compile_seconds = time.perf_counter() - began
+        with self._compiling:
+            if size not in self._compiled:
+                self._compile(inputs, size, example)
         return self._compiled[size]
+
+    def _compile(self, inputs: Any, size: int, example: Mapping[str, Any]) -> None:
+        began = time.perf_counter()
+        batch = jax.vmap(self._one, in_axes=(None, 0)) if size > 1 else self._single
+        devices = jax.devices()
+        if len(devices) > 1 and size % len(devices) == 0:
+            mesh = jax.sharding.Mesh(np.array(devices), ("cells",))
+            across, whole = jax.sharding.PartitionSpec("cells"), jax.sharding.PartitionSpec()
+            # each device runs its own loop: none waits for the slowest cell of another
+            batch = jax.shard_map(batch, mesh=mesh, in_specs=(whole, across), out_specs=across, check_vma=False)
+        points = self._points([example], size)
+        self._compiled[size] = jax.jit(batch).lower(inputs, points).compile()
+        self.compile_seconds = time.perf_counter() - began
 
     def memory(self, size: int) -> int:
         """Bytes of the device that a call takes, by XLA's own account."""
@@ -123,12 +137,11 @@ def program(study: Study, inputs: Any, swept: Mapping[str, Any]) -> Program:
     shapes = tuple((np.shape(leaf), str(jax.dtypes.result_type(leaf))) for leaf in leaves)
     key = (type(study), tuple(swept), str(tree), shapes)
     values = study.values()
-    with _lock:
+    with _lock:  # held while tracing: two threads shall not trace the same
         for made in _programs.get(key, ()):
             if all(values[name] is value or values[name] == value for name, value in made.read.items()):
                 return made
-    made = Program(study, inputs, swept)
-    with _lock:
+        made = Program(study, inputs, swept)
         _programs.setdefault(key, []).append(made)
         _programs.move_to_end(key)
         while len(_programs) > 8:
@@ -136,14 +149,22 @@ def program(study: Study, inputs: Any, swept: Mapping[str, Any]) -> Program:
     return made
 
 
-def compute(study: Study, points: Sequence[Mapping[str, Any]], size: int, stop: Stop) -> list[xr.Dataset | str]:
+def threads() -> int:
+    """Calls of a program that run at the same time in this process: XLA lets a small one use one core of a CPU."""
+    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+
+
+def compute(
+    study: Study, points: Sequence[Mapping[str, Any]], size: int, stop: Stop, at_once: int = 1
+) -> list[xr.Dataset | str]:
     """The labelled results of some cells, or the error text of those that failed.
 
     Args:
         study: with the static parameters of these cells.
         points: the traced parameters of each.
         size: see ``Way``.
-        stop: asked between chunks.
+        stop: asked between chunks, by this thread.
+        at_once: calls of one cell that run at the same time.
 
     Raises:
         Stopped: ``stop`` said so.
@@ -152,21 +173,37 @@ def compute(study: Study, points: Sequence[Mapping[str, Any]], size: int, stop: 
         return [_alone(study.but(**point), stop) for point in points]
     data = study.load()
     inputs = study.inputs(data)
+    parts = [points[at : at + size] for at in range(0, len(points), size)]
     cells: list[xr.Dataset | str] = []
-    for at in range(0, len(points), size):
-        if stop():
-            raise Stopped
-        part = points[at : at + size]
-        began = time.perf_counter()
-        try:
-            outputs = program(study, inputs, part[0]).call(inputs, part, size)
-        except Exception:  # one by one, each says what is wrong with it and spares the others
+    began = time.perf_counter()
+    called = _calls(partial(_called, study, inputs, size=size), parts, at_once if size == 1 else 1, stop)
+    seconds = (time.perf_counter() - began) / len(points)
+    for part, outputs in zip(parts, called, strict=True):
+        if outputs is None:  # one by one, each says what is wrong with it and spares the others
             cells += [_alone(study.but(**point), stop) for point in part]
             continue
-        seconds = (time.perf_counter() - began) / len(part)
         for point, output in zip(part, outputs, strict=True):
             cells.append(_guarded(partial(_labelled, study, point, output, data, inputs, seconds)))
     return cells
+
+
+def _called(study: Study, inputs: Any, part: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]] | None:
+    try:
+        return program(study, inputs, part[0]).call(inputs, part, size)
+    except Exception:
+        return None
+
+
+def _calls(call: Callable[[Any], Any], parts: Sequence[Any], at_once: int, stop: Stop) -> list[Any]:
+    """The answers of ``call`` for all parts, in order."""
+    with ThreadPoolExecutor(at_once) as pool:
+        calls = [pool.submit(call, part) for part in parts]
+        while wait(calls, _POLL).not_done:
+            if stop():
+                for waiting in calls:
+                    waiting.cancel()
+                raise Stopped
+    return [done.result() for done in calls]
 
 
 def _labelled(study: Study, point: Mapping[str, Any], *rest: Any) -> xr.Dataset:

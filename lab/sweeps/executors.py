@@ -20,13 +20,12 @@ import xarray as xr
 from lab import studies
 
 from . import batch
-from .batch import Stop, Stopped
+from .batch import _POLL, Stop, Stopped
 from .plan import Task
 
 type Cells = list[xr.Dataset | str]
 
 _TRIES = 3  # times that a task may lose its worker
-_POLL = 0.1  # seconds between looks at the stop flag
 _QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
 
 
@@ -88,7 +87,7 @@ class Here:
 
     def finished(self, stop: Stop) -> list[tuple[int, Cells]]:
         number, task = self._tasks.pop(0)
-        return [(number, batch.compute(task.study, task.points, task.size, stop))]
+        return [(number, batch.compute(task.study, task.points, task.size, stop, batch.threads()))]
 
     def __enter__(self) -> "Here":
         return self

@@ -30,6 +30,7 @@ _STEP = 1.0  # seconds that a call may take, so that a stop is felt
 _TASK = 4.0  # seconds of computing that are committed together
 _LARGEST = 64  # cells in a call
 _TRIFLE = 5.0  # seconds of computing that are not worth a compilation
+_WORTH = 2.0  # how many times its compilation a further way must be able to save
 _LOOK = 64  # cells from which the size of a result is found out before the first is computed
 _GiB = 1 << 30
 
@@ -205,23 +206,23 @@ class Plan:
         if not self.traced or seconds > 2 * _STEP:
             return way  # long cells keep the loop that can be stopped within a chunk
         with suppress(Exception):  # compute is not pure JAX, or does not fit: cell by cell then
-            program, compiling = batch.program(first, inputs, point), 0.0
-            sizes = [min(8, 1 << (count.bit_length() - 1)), 1]
-            while sizes and count * way.seconds > max(_TRIFLE, 2 * compiling):
-                size = sizes.pop(0)
+            program, compiling, size = batch.program(first, inputs, point), 0.0, 1
+            while size <= min(count, _LARGEST) and count * way.seconds > max(_TRIFLE, _WORTH * compiling):
                 if size * program.bytes > self.budget:
-                    continue
+                    break
                 program.compiled(inputs, size, point)
                 compiling, memory = program.compile_seconds, program.memory(size)
-                if memory > self.budget:
-                    continue
-                if not _same(first, program.call(inputs, [point], size)[0], data, inputs, result):
+                output = program.call(inputs, [point], size)[0]
+                if memory > self.budget or not _same(first, output, data, inputs, result):
                     break
                 took = self._tried(program, inputs, group, size)
                 if took < 0.95 * way.seconds:
                     way = Way(size, took, memory)
-                    larger = 4 * size
-                    sizes = [larger] if size > 1 and larger <= min(_LARGEST, count) and larger * took <= _STEP else []
+                elif size > 1:
+                    break
+                size = 8 if size == 1 else 4 * size
+                if size * way.seconds > _STEP:
+                    break
         return way
 
     @staticmethod
@@ -232,10 +233,14 @@ class Plan:
 
     def _tried(self, program: batch.Program, inputs: Any, group: Group, size: int) -> float:
         """Seconds of a cell: neighbours in the grid, as they will be batched, at a few places of the grid."""
+        at_once = batch.threads() if size == 1 else 1
         last = max(len(group.points) - size, 0)
-        starts = sorted({0, last // 2, last}) if size > 1 else np.linspace(0, last, min(8, last + 1)).astype(int)
+        starts = sorted({*np.linspace(0, last, min(3 if size > 1 else 4 * at_once, last + 1)).astype(int)})
         parts = [group.points[start : start + size] for start in starts]
-        return sum(_timed(lambda p=p: program.call(inputs, p, size))[0] for p in parts) / sum(map(len, parts))
+        seconds, _ = _timed(
+            lambda: batch._calls(lambda part: program.call(inputs, part, size), parts, at_once, lambda: False)
+        )
+        return seconds / sum(map(len, parts))
 
     # ---- the tasks -------------------------------------------------------------------------------------------
 
@@ -267,7 +272,12 @@ class Plan:
         programs = len({self._ways[i][1] for i in range(len(self.groups)) if self.todo(i)})
         sizes = sorted({way.size for way in ways})
         how = " or ".join(
-            "one by one" if not s else "one by one, compiled" if s == 1 else f"{s} at a time" for s in sizes
+            "one by one"
+            if not s
+            else f"one by one, compiled, {batch.threads()} at once"
+            if s == 1
+            else f"{s} at a time"
+            for s in sizes
         )
         seconds = sum(way.seconds * len(self.todo(i)) for i, way in self._each())
         memory = max(way.bytes for way in ways)

@@ -24,7 +24,8 @@ RATES = [0.2, 0.5, 0.9]
 def eager(monkeypatch):
     """Look for a batched way whatever it costs, and take it."""
     monkeypatch.setattr(planning, "_TRIFLE", -1.0)
-    monkeypatch.setattr(planning.Plan, "_tried", lambda *_: 0.0)
+    monkeypatch.setattr(planning, "_WORTH", 0.0)
+    monkeypatch.setattr(planning.Plan, "_tried", lambda *given: 1e-9 / given[-1])
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -110,6 +111,38 @@ def test_a_batch_that_fails_is_done_one_by_one(monkeypatch):
         json.dumps({"data": "toy", "rate": rate, "power": 1, "steps": 200, "spoiled": False, "seed": 0})
         for rate in (0.5, 0.25)
     ]
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1, 1), (1, 3), (2, 1), (4, 1)])
+def test_every_way_gives_single_runs(size, at_once):
+    rates = [0.2, 0.3, 0.5, 0.7, 0.9]
+    cells = batch.compute(Toy(), [{"rate": rate} for rate in rates], size, lambda: False, at_once)
+    for rate, cell in zip(rates, cells, strict=True):
+        agree(cell, Toy(rate=rate).run())
+
+
+SHARDED = """
+import jax
+from toy import Toy, agree
+from lab.home import start
+from lab.sweeps import batch
+start()
+assert len(jax.devices()) == 4
+points = [{"rate": 0.1 + 0.1 * i} for i in range(8)]
+study = Toy()
+program = batch.program(study, study.inputs(study.load()), points[0])
+assert len(program.compiled(study.inputs(study.load()), 8, points[0]).output_shardings["norm"].device_set) == 4
+for point, cell in zip(points, batch.compute(study, points, 8, lambda: False)):
+    agree(cell, Toy(**point).run())
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_is_shared_by_all_devices(store, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+    done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_stop_keeps_what_is_there(store, monkeypatch):
