@@ -27,7 +27,7 @@ from . import batch, grid
 from .batch import Way
 
 _STEP = 1.0  # seconds that a call may take, so that a stop is felt
-_TASK = 4.0  # seconds of computing that are committed together
+_TASK = 2.0  # seconds of computing that are committed together
 _LARGEST = 64  # cells in a call
 _TRIFLE = 5.0  # seconds of computing that are not worth a compilation
 _WORTH = 2.0  # how many times its compilation a further way must be able to save
@@ -182,7 +182,8 @@ class Plan:
         if name in (known := {told: way for way, told in self._ways.values()}):
             return known[name], name
         kept = _recall(name)
-        if kept is not None and (kept[0].size or count <= 4 * kept[1]):  # a small sweep did not look for a batch
+        # a small sweep did not look for a faster way; what resumes it is smaller still and keeps to its way
+        if kept is not None and (kept[0].size or count <= kept[1] or count * kept[0].seconds <= _TRIFLE):
             return kept[0], name
         way = self._measure(group, data, inputs, count)
         return (_remember(name, way, count) if way.bytes else way), name

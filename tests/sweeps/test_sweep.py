@@ -234,6 +234,7 @@ def test_the_way_is_remembered(store, monkeypatch):
     monkeypatch.setattr(planning.Plan, "_measure", lambda *_: pytest.fail("measured again"))
     assert Plan(Toy, {"rate": [0.3, 0.4]}, store=store).way(0) == way
     monkeypatch.setattr(planning.Plan, "_measure", lambda *_: Way(0, 1.0, 1))
+    monkeypatch.setattr(planning, "_TRIFLE", -1.0)
     assert Plan(Toy, {"rate": list(np.linspace(0.1, 0.9, 13))}, store=store).way(0) == Way(0, 1.0, 1)
 
 
