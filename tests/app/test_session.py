@@ -327,3 +327,29 @@ def test_a_link_beyond_an_open_end_is_refused_in_one_notice():
     session.from_query({"gamma": "-3"})
     assert session.study.gamma == type(session.study).parameters()["gamma"].default
     assert session.notices == ["gamma = -3.0 is not allowed: it must be a number greater than 0; left as it was"]
+
+
+def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compiled, monkeypatch):
+    monkeypatch.setattr("lab.studies.base._SKETCH", 0.0)
+    made, seen = Session(Gradual), []
+    made.param.watch(lambda event: seen.append((made.rough, made.busy, float(made.result.gap))), "result")
+    made.start()
+    made.set(rate=0.01)
+    settled(made)
+    sketches = [gap for rough, busy, gap in seen if rough and busy]
+    assert sketches
+    assert not made.rough
+    whole = made.study.run()
+    assert sketches[-1] > 10 * float(whole.gap)
+    np.testing.assert_array_equal(made.result["values"], whole["values"])
+    assert int(made.result.iterations) == int(whole.iterations)
+    made.close()
+
+
+def test_a_sketch_of_an_earlier_request_is_not_shown(session):
+    study, result = session.study, session.result
+    session.busy = True
+    session._sketched(study.but(gamma=7.0), result.assign(total=0.0))
+    assert session.result is result
+    assert not session.rough
+    session.busy = False

@@ -20,12 +20,15 @@ def same(one, other):
     assert int(one.reason) == int(other.reason)
     np.testing.assert_array_equal(one.state, other.state)
     count = int(one.iterations)
-    np.testing.assert_array_equal(np.asarray(one.trace["residual"])[:count], np.asarray(other.trace["residual"])[:count])
+    np.testing.assert_array_equal(
+        np.asarray(one.trace["residual"])[:count], np.asarray(other.trace["residual"])[:count]
+    )
 
 
 def test_chunks_are_the_whole():
     whole = pure(ROOT, 2e6, max_iterations=100)
-    assert int(whole.iterations) > 10 and int(whole.reason) == Reason.CONVERGED
+    assert int(whole.iterations) > 10
+    assert int(whole.reason) == Reason.CONVERGED
     same(whole, Chunked()(ROOT, 2e6, max_iterations=100))
 
 
@@ -44,7 +47,8 @@ def test_a_paused_run_ends_as_it_would_have():
     first = loop(ROOT, 2e6, max_iterations=100)
     second = loop(ROOT, 7.0, max_iterations=100)
     assert loop.paused or int(second.reason) == Reason.CONVERGED
-    assert int(first.reason) == Reason.STOPPED and 0 < int(first.iterations) < int(whole.iterations)
+    assert int(first.reason) == Reason.STOPPED
+    assert 0 < int(first.iterations) < int(whole.iterations)
     loop.replay()
     same(whole, loop(ROOT, 2e6, max_iterations=100))
     same(pure(ROOT, 7.0, max_iterations=100), loop(ROOT, 7.0, max_iterations=100))
