@@ -36,10 +36,10 @@ from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.work import Work
 
 _SMALL_VALUE = 1e-4
-_CLIMB = 100  # L-BFGS steps before each choice of entries
+_CLIMB = 80  # L-BFGS steps before each choice of entries
 _LEVEL, _FLAT = 10, 1e-5  # the climb ends when so many steps gain no more than this part of the value
 _ROWS = 32  # entries of each column in the narrow problem; enough for a quarter as many nonzeros
-_COLUMNS = 4  # and at least these of each row
+_COLUMNS = 12  # and at least these of each row
 _CHOICES = 4  # of entries, before all are taken
 _CHECKED = 4  # every so many interior steps the point is tested, and whenever it is near
 _PATIENCE = 15, 40  # interior steps without progress, narrow and wide
@@ -158,8 +158,9 @@ def _climb_step(work: Work, state: State) -> State:
 
 def _choose(work: Work, state: State, alpha: Array) -> State:
     """On to interior steps from these potentials: narrow if that promises anything, else wide."""
-    m, rows = work.problem.a.size, state.rows.shape[0]
-    narrow = (2 * rows <= m) & (4 * jnp.asarray(work.regularizer.k) <= rows) & (state.choices < _CHOICES)
+    (m, n), rows = work.problem.cost.shape, state.rows.shape[0]
+    room = 2 * rows <= m <= rows * n // 4  # each row can have several entries
+    narrow = room & (4 * jnp.asarray(work.regularizer.k) <= rows) & (state.choices < _CHOICES)
 
     def to_narrow(state: State) -> State:
         rows = _chosen(work, alpha)
