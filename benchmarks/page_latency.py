@@ -84,23 +84,28 @@ def measure(browser, address: str, title: str, slider: str, presses: int) -> str
     page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: received.append(len(frame))))
     page.goto(address)
 
-    def wait(milliseconds: int) -> None:
-        page.wait_for_timeout(milliseconds)
+    def settle() -> None:
         page.wait_for_function(
             "() => { const all = (v) => [v, ...[...v.children()].flatMap(all)]; "
             "return [...Bokeh.index].flatMap(all).some(v => v.model.type === 'Figure') }",
             timeout=120_000,
         )
         page.locator(".row [role=status]", has_text="Done").wait_for(timeout=120_000)
+        heard = -1
+        while heard != len(received):  # until all that was drawn has come
+            heard = len(received)
+            page.wait_for_timeout(250)
+        while page.locator(".track[data-on]").count():  # sweeps in the background
+            page.wait_for_timeout(500)
 
-    wait(3000)
-    while page.locator(".track[data-on]").count():  # sweeps in the background
-        page.wait_for_timeout(500)
+    page.wait_for_timeout(3000)
+    settle()
     spent, sizes, solves = [], [], []
     for press in range(presses):
         before = len(received)
         spent.append(page.evaluate(PRESS, [slider, 1 if press % 2 == 0 else -1]))
-        wait(250)  # less than the quiet that a sweep waits for
+        page.wait_for_timeout(100)
+        settle()
         sizes.append(sum(received[before:]))
         solves.append(page.locator(".row [role=status]").text_content())
     context.close()

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,6 +19,7 @@ from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 from .runner import SWEEP, Runner, poster
 
 _SWEEPS_KEPT = 12
+_DRAWING = 0.3  # seconds that a run waits for its sketch
 
 
 class Session(param.Parameterized):
@@ -256,7 +258,9 @@ class Session(param.Parameterized):
 
         def work(report: Report) -> Outcome:
             def sketch(result: xr.Dataset) -> None:
-                self._post(lambda: self._sketched(study, result))
+                drawn = Event()
+                self._post(lambda: self._sketched(study, result, drawn))
+                drawn.wait(_DRAWING)  # drawing and computing would hold each other up
 
             return study.execute(report, warm, sketch)
 
@@ -268,9 +272,10 @@ class Session(param.Parameterized):
             failed=self._refuse,
         )
 
-    def _sketched(self, study: Study, result: xr.Dataset) -> None:
+    def _sketched(self, study: Study, result: xr.Dataset, drawn: Event) -> None:
         if self.busy and self.study is study:
             self.param.update(result=result, fresh=True, rough=True)
+        self._post(drawn.set)  # in a turn after that of the first picture
 
     def _done(self, outcome: Outcome) -> None:
         self._warm = outcome.warm if outcome.result.attrs["reason"] != "not_finite" else None

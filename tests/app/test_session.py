@@ -349,7 +349,9 @@ def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compil
 def test_a_sketch_of_an_earlier_request_is_not_shown(session):
     study, result = session.study, session.result
     session.busy = True
-    session._sketched(study.but(gamma=7.0), result.assign(total=0.0))
+    drawn = threading.Event()
+    session._sketched(study.but(gamma=7.0), result.assign(total=0.0), drawn)
+    assert drawn.is_set()
     assert session.result is result
     assert not session.rough
     session.busy = False
