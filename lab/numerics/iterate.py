@@ -201,6 +201,9 @@ class Chunked:
             if done > first:  # the first chunk may have compiled
                 elapsed += spent
                 size = int(np.clip(size * self.seconds / max(spent, 1e-6), 1, 4 * size))
+                if self.pause is not None:
+                    left = (self.pause - elapsed) * count / max(spent, 1e-6)
+                    size = max(1, min(size, int(left))) if left > 0 else size
             if count < limit:
                 size = 1  # the next step is of another kind
             done += count

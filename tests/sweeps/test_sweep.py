@@ -69,7 +69,14 @@ def test_sparse_ot_in_a_batch(store, eager):
     plan = Plan(SparseOT(n=12), {"k": [1, 2, 4], "gamma": "1e-2:1:log3"}, store=store)
     swept = run(plan)
     assert plan.way(0).size == 8
-    agree(swept, SparseOT(n=12).along(k=[1, 2, 4], gamma=plan.grid["gamma"]))
+    alone = SparseOT(n=12).along(k=[1, 2, 4], gamma=plan.grid["gamma"])
+    # another program rounds otherwise: both are optimal to the tolerance of the solver
+    for name in ("value", "lower", "upper"):
+        np.testing.assert_allclose(swept[name], alone[name].transpose(*swept[name].dims), rtol=2e-6)
+    assert (swept.converged == alone.converged).all()
+    assert (swept.max_col_nnz <= swept.k).all()
+    assert (swept.column_error_l1 < 1e-12).all()
+    assert {name: v.dtype for name, v in swept.items()} == {name: v.dtype for name, v in alone.items()}
 
 
 def test_held_cells_are_not_computed(store, tmp_path):
