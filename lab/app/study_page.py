@@ -69,6 +69,7 @@ class StudyPage(pn.viewable.Viewer):
         self.session = session
         self.column = theme.column(*self._inputs(address), css=_COLUMN)
         self._told = Told()
+        self._advice = ""
         self.cards = Cards(session)
         explore = theme.column(self._told, self.cards.view, css=_STACK)
         self._export_tab: Any = None
@@ -180,8 +181,11 @@ class StudyPage(pn.viewable.Viewer):
             [f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>'] if session.error else []
         )
         told += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
-        if result is not None and result.attrs["advice"] and not session.rough:
-            told.append(f'<div class="bar advice{stale}">{escape(result.attrs["advice"])}</div>')
+        if result is not None and not session.rough:
+            self._advice = result.attrs["advice"]
+        if self._advice:  # kept, dimmed, beside a sketch: nothing jumps
+            dimmed = " stale" if session.rough else stale
+            told.append(f'<div class="bar advice{dimmed}">{escape(self._advice)}</div>')
         self._told.draw(html="".join(told), stale=bool(stale))
 
 

@@ -200,13 +200,14 @@ class Study(param.Parameterized):
         A warm start may end in another of several equally good answers, so what is kept for good comes from ``run``.
 
         Args:
-            sketch: called with what there is after ``_SKETCH`` seconds of a run that takes longer; its ``reason`` is
-                ``stopped``. The run then goes on from there and ends as it would have.
+            sketch: called with what there is after ``_SKETCH`` seconds of a run that started warm and takes longer; its
+                ``reason`` is ``stopped``. The run then goes on from there and ends as it would have.
         """
         data = self.load()
         self.check(data)
         if warm is not None and warm[0] != _shapes(data):
             warm = None
+        sketch = sketch if warm is not None else None  # from a cold start there is little to see so early
         loop = Chunked(report, pause=_SKETCH if sketch else None)
         clocks: list[Clock] = []
 

@@ -332,14 +332,16 @@ def test_a_link_beyond_an_open_end_is_refused_in_one_notice():
 def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compiled, monkeypatch):
     monkeypatch.setattr("lab.studies.base._SKETCH", 0.0)
     made, seen = Session(Gradual), []
-    made.param.watch(lambda event: seen.append((made.rough, made.busy, float(made.result.gap))), "result")
     made.start()
-    made.set(rate=0.01)
+    settled(made)
+    warm = made._warm
+    made.param.watch(lambda event: seen.append((made.rough, made.busy, float(made.result.gap))), "result")
+    made.set(gamma=3.0, rate=0.01)
     settled(made)
     sketches = [gap for rough, busy, gap in seen if rough and busy]
     assert sketches
     assert not made.rough
-    whole = made.study.run()
+    whole = made.study.execute(None, warm).result
     assert sketches[-1] > 10 * float(whole.gap)
     np.testing.assert_array_equal(made.result["values"], whole["values"])
     assert int(made.result.iterations) == int(whole.iterations)
