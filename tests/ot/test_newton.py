@@ -1,0 +1,87 @@
+"""The narrow and the wide interior-point steps, held to a certificate of their own: the gap computed by sorting, in NumPy."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lab import ot
+from lab.numerics import Reason
+from lab.ot import newton
+
+
+def cloud(m, n, seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.beta(2, 5, (m, 3)), rng.beta(4, 3, (n, 3))
+    return ((x[:, None] - y[None]) ** 2).sum(-1), rng.dirichlet(np.full(m, 2.0)), rng.dirichlet(np.full(n, 2.0))
+
+
+def dual_value(cost, a, b, gamma, k, alpha):
+    """alpha'a less, for each column, the maximum over t >= 0 with sum b and at most k nonzeros."""
+    total = alpha @ a
+    for j, mass in enumerate(b):
+        v = np.sort((alpha - cost[:, j]) / gamma)[::-1][:k]
+        theta = ((np.cumsum(v) - mass) / np.arange(1, v.size + 1)).max()
+        t = np.maximum(v - theta, 0)
+        total -= gamma * (v @ t - t @ t / 2)
+    return total
+
+
+def support_norm(t, k):
+    """The squared k-support norm (Argyriou, Foygel, Srebro, 2012)."""
+    z = np.sort(np.abs(t))[::-1]
+    for r in range(k):
+        head, tail = z[: k - r - 1], z[k - r - 1 :].sum()
+        if (k - r - 1 == 0 or head[-1] > tail / (r + 1)) and tail / (r + 1) >= z[k - r - 1]:
+            return head @ head + tail**2 / (r + 1)
+    raise AssertionError("no r was found")
+
+
+def gap(cost, a, b, gamma, k, solution):
+    t = np.asarray(solution.relaxed_plan())
+    np.testing.assert_allclose(t.sum(1), a, atol=1e-14)
+    np.testing.assert_allclose(t.sum(0), b, atol=1e-14)
+    assert (t >= 0).all()
+    primal = (cost * t).sum() + gamma / 2 * sum(support_norm(column, k) for column in t.T)
+    dual = dual_value(cost, a, b, gamma, k, np.asarray(solution.alpha))
+    np.testing.assert_allclose(float(solution.value), dual, rtol=1e-12)
+    return (primal - dual) / dual
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 8, 9, 40])  # above 8 nonzeros all entries are taken
+@pytest.mark.parametrize("gamma", [1.0, 0.01])
+def test_the_gap_is_small(k, gamma):
+    cost, a, b = cloud(90, 75, 5)
+    solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(gamma, k))
+    assert int(solution.reason) == Reason.CONVERGED
+    assert -1e-12 < gap(cost, a, b, gamma, k, solution) < 2e-6
+    plan = np.asarray(solution.plan())
+    assert ((plan > 0).sum(0) <= k).all()
+
+
+def test_what_a_choice_of_entries_misses_is_found(monkeypatch):
+    # hardly a climb, and few columns for a row: the first choice can't be right (a shape of its own, so that it compiles)
+    monkeypatch.setattr(newton, "_CLIMB", 3)
+    monkeypatch.setattr(newton, "_COLUMNS", 1)
+    cost, a, b = cloud(101, 79, 6)
+    solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(1.0, 2))
+    assert int(solution.state.choices) > 1
+    assert int(solution.reason) == Reason.CONVERGED
+    assert -1e-12 < gap(cost, a, b, 1.0, 2, solution) < 2e-6
+
+
+def test_rows_that_hardly_any_column_wants_are_served():
+    cost, a, b = cloud(70, 80, 7)
+    cost[:9] += 3.0  # far from everything, yet their mass must go
+    solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(0.1, 3))
+    assert int(solution.reason) == Reason.CONVERGED
+    assert -1e-12 < gap(cost, a, b, 0.1, 3, solution) < 2e-6
+
+
+def test_a_warm_start_ends_where_a_cold_one_does():
+    cost, a, b = cloud(90, 75, 8)
+    problem = ot.problem(cost, a, b)
+    near = ot.solve(problem, ot.KSparse(0.5, 2))
+    warm, cold = (ot.solve(problem, ot.KSparse(0.5, 3), init=init) for init in (near, None))
+    np.testing.assert_allclose(float(warm.value), float(cold.value), rtol=2e-6)
+    assert int(warm.reason) == int(cold.reason) == Reason.CONVERGED
+    assert bool(jnp.isfinite(warm.alpha).all())
