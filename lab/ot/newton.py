@@ -117,9 +117,16 @@ def _residual(value: Array, error: Array, young: Array | float) -> Array:
     return jnp.maximum(error, (error + young) / jnp.maximum(jnp.abs(value), _SMALL_VALUE))
 
 
+def _has_room(work: Work, rows: Array) -> bool:
+    """Whether there is much to leave out, and each row can still have several entries; known when compiled."""
+    m, n = work.problem.cost.shape
+    return 2 * rows.shape[0] <= m <= rows.shape[0] * n // 4
+
+
 def step(work: Work, state: State) -> State:
     kinds = jnp.asarray([0, 1, 2, 3, 1, 1])  # of step, by phase
-    steps = _climb_step, _smooth_step, _narrow_step, _wide_step
+    narrow = _narrow_step if _has_room(work, state.rows) else (lambda work, state: state)
+    steps = _climb_step, _smooth_step, narrow, _wide_step
     return jax.lax.switch(kinds[state.phase], steps, work, state)
 
 
@@ -158,9 +165,7 @@ def _climb_step(work: Work, state: State) -> State:
 
 def _choose(work: Work, state: State, alpha: Array) -> State:
     """On to interior steps from these potentials: narrow if that promises anything, else wide."""
-    (m, n), rows = work.problem.cost.shape, state.rows.shape[0]
-    room = 2 * rows <= m <= rows * n // 4  # each row can have several entries
-    narrow = room & (4 * jnp.asarray(work.regularizer.k) <= rows) & (state.choices < _CHOICES)
+    fits = (4 * jnp.asarray(work.regularizer.k) <= state.rows.shape[0]) & (state.choices < _CHOICES)
 
     def to_narrow(state: State) -> State:
         rows = _chosen(work, alpha)
@@ -176,7 +181,7 @@ def _choose(work: Work, state: State, alpha: Array) -> State:
         tries=jnp.int32(0),
         residual=jnp.full_like(state.residual, jnp.inf),
     )
-    return jax.lax.cond(narrow, to_narrow, to_wide, state)
+    return jax.lax.cond(fits, to_narrow, to_wide, state) if _has_room(work, state.rows) else to_wide(state)
 
 
 class _Test(NamedTuple):

@@ -106,6 +106,7 @@ def test_cotangents_are_the_transpose(case):
     np.testing.assert_allclose(DIRECTIONS @ slope, numeric, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_envelope_derivatives_and_hessian_through_the_solver(case):
     problem, regularizer, optimum, plans, values = case
 

@@ -29,6 +29,7 @@ def histories(digits):
     return {name: run(keys, *digits, Settings(router=name, epochs=10))[1] for name in ROUTERS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROUTERS)
 def test_digits_are_learned_with_every_router(histories, name):
     history = histories[name]

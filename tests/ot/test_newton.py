@@ -8,6 +8,8 @@ from lab import ot
 from lab.numerics import Reason
 from lab.ot import newton
 
+pytestmark = pytest.mark.slow  # each shape compiles
+
 
 def cloud(m, n, seed):
     rng = np.random.default_rng(seed)
