@@ -145,7 +145,7 @@ def visit(browser, server):
 def test_the_page_shows_the_study(visit):
     seen = visit().settled()
     assert seen.page.title() == "Gradual approach to a weighted limit"
-    assert seen.page.locator("h1").inner_text() == "Gradual approach to a weighted limit"
+    seen.page.locator("h1", has_text="Gradual approach to a weighted limit").wait_for()
     assert seen.scalar("total") == "1"
     assert "converged" in seen.page.locator(".strip .good b").all_inner_texts()
     seen.until(lambda: seen.page.locator(".bk-Figure").count() == 3)  # the sweep comes by itself
