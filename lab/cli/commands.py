@@ -335,8 +335,8 @@ def _target(output: str | None, formats: set[str]) -> Path | None:
 
 
 @contextmanager
-def _terminal_report() -> Iterator[Report]:
-    """Progress on a terminal; the first Ctrl-C ends the run and keeps what it has, the second one abandons it."""
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; the second one ends the block at once."""
     asked = False
 
     def ask(*_: Any) -> None:
@@ -346,19 +346,30 @@ def _terminal_report() -> Iterator[Report]:
         asked = True
 
     before = signal.signal(signal.SIGINT, ask)
-    shown = sys.stderr.isatty()
-
-    def report(progress: Progress) -> bool:
-        if shown:
-            print(f"\r{progress.iteration} of at most {progress.max_iterations}", end="", file=sys.stderr, flush=True)
-        return asked
-
     try:
-        yield report
+        yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, before)
-        if shown:
-            print("\r\033[K", end="", file=sys.stderr)
+
+
+@contextmanager
+def _terminal_report() -> Iterator[Report]:
+    """Progress on a terminal; the first Ctrl-C ends the run and keeps what it has, the second one abandons it."""
+    shown = sys.stderr.isatty()
+    with interruptible() as asked:
+
+        def report(progress: Progress) -> bool:
+            if shown:
+                print(
+                    f"\r{progress.iteration} of at most {progress.max_iterations}", end="", file=sys.stderr, flush=True
+                )
+            return asked()
+
+        try:
+            yield report
+        finally:
+            if shown:
+                print("\r\033[K", end="", file=sys.stderr)
 
 
 def _print_scalars(study: Study, result: xr.Dataset) -> None:

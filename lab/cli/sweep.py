@@ -1,6 +1,5 @@
 """``lab sweep``: a study over a grid of parameters."""
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from lab.store import Store
 from lab.studies import kind_of
 
 from . import COMMANDS, Parser, Refusal
-from .commands import _output_option, _target, save
+from .commands import _output_option, _target, interruptible, save
 
 _JOBS = ("queue", "workers", "walltime", "cores", "job-memory")
 
@@ -95,14 +94,6 @@ def _parser(study: type[studies.Study]) -> Parser:
 @contextmanager
 def _progress(plan: sweeps.Plan) -> Iterator[Any]:
     """A bar on a terminal. The first Ctrl-C stops after the chunk at hand, the second one at once."""
-    asked = False
-
-    def ask(*_: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
     bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty())
     task = bar.add_task(plan.study.slug, total=plan.cells, completed=len(plan.held), told="")
@@ -110,11 +101,7 @@ def _progress(plan: sweeps.Plan) -> Iterator[Any]:
     def report(filling: sweeps.Filling) -> bool:
         failed = f", {filling.failed} failed" if filling.failed else ""
         bar.update(task, completed=filling.done, told=f"{filling.rate:.3g}/s{failed}")
-        return asked
+        return asked()
 
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        with bar:
-            yield report, lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with interruptible() as asked, bar:
+        yield report, asked
