@@ -6,14 +6,11 @@ reading tolerates a missing or broken file: two servers may share the folder.
 
 import json
 import os
-import sys
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-import lab
-from lab import datasets, home
+from lab import code, datasets, home
 from lab.studies import Study
 from lab.studies.base import device, versions
 
@@ -27,7 +24,7 @@ def identity(study: type[Study]) -> str:
     data = values.pop("data")
     if not isinstance(data, str) or datasets.entry_of(data) is None:  # a file may change under its name
         data = default.load().sha256
-    what = [study.slug, study.version, values, data, versions(), device(), _dtype(), _our_code(), _code_of(study)]
+    what = [study.slug, study.version, values, data, versions(), device(), _dtype(), _our_code(), code.of_user(study)]
     return sha256(json.dumps(what, default=str).encode()).hexdigest()[:20]
 
 
@@ -62,16 +59,5 @@ def _dtype() -> str:
     return str(jax.numpy.zeros(()).dtype)
 
 
-@cache
 def _our_code() -> str:
-    digest = sha256()
-    root = Path(lab.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).parts[0] not in _SHOWN_ONLY:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _code_of(study: type[Study]) -> str:
-    file = getattr(sys.modules.get(study.__module__), "__file__", None)
-    return sha256(read(Path(file)) or b"").hexdigest() if file else ""
+    return code.ours(_SHOWN_ONLY)

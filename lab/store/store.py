@@ -1,16 +1,13 @@
 """The ledger of runs: each is kept once, under the hash of all that its numbers depend on."""
 
 import errno
-import inspect
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError
@@ -21,7 +18,7 @@ from uuid import uuid4
 import numpy as np
 import xarray as xr
 
-import lab
+from lab import code
 from lab.home import home
 
 from . import files, packing, processes
@@ -95,7 +92,7 @@ class Store:
             "data": recipe["data"]["sha256"],
             "dtype": recipe["dtype"],
             "device": recipe["device"].split(", ")[0] if recipe["device"].startswith("CPU") else recipe["device"],
-            "versions": {name: recipe["versions"].get(name) for name in _MATTER} | {"code": _our_code()},
+            "versions": {name: recipe["versions"].get(name) for name in _MATTER} | {"code": code.ours(_NUMBERLESS)},
         }
         text = json.dumps(what, sort_keys=True, allow_nan=False, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:32]
@@ -417,37 +414,14 @@ def _canonical(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-@cache
-def _our_code() -> str:
-    """A hash over the lab's own code: a version number does not tell two states of a working tree apart."""
-    digest = sha256()
-    root = Path(lab.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).parts[0] not in _NUMBERLESS:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 def _code_of(slug: str) -> str:
     """A hash over the file of a study that is not the lab's own; "" for ours."""
     from lab import studies
 
     try:
-        return _source_of(studies.find(slug))
+        return code.of_user(studies.find(slug))
     except ValueError:  # made in a test or a notebook, and not registered
         return ""
-
-
-@cache
-def _source_of(study: type) -> str:
-    if study.__module__.startswith("lab."):
-        return ""
-    file = getattr(sys.modules.get(study.__module__), "__file__", None)
-    try:
-        source = Path(file).read_bytes() if file else inspect.getsource(study).encode()
-    except (OSError, TypeError):
-        return ""
-    return sha256(source).hexdigest()
 
 
 def _summary(packed: xr.Dataset) -> dict[str, Any]:
