@@ -23,6 +23,7 @@ def start() -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    _calm_blas()
     try:
         folder = cache() / "xla"
         folder.mkdir(exist_ok=True)
@@ -30,3 +31,17 @@ def start() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _calm_blas() -> None:
+    """Leave the cores to XLA: a factorization calls SciPy's BLAS, whose threads spin between the calls.
+
+    On two cores a Cholesky factor of size 100 to 1000 takes longer with two threads than with one, and the cores are
+    taken from whatever runs beside it.
+    """
+    import scipy.linalg  # noqa: F401  the library that jaxlib calls
+    from threadpoolctl import ThreadpoolController
+
+    for library in ThreadpoolController().lib_controllers:
+        if library.user_api == "blas" and "scipy" in Path(library.filepath).parent.name:
+            library.set_num_threads(1)

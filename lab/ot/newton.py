@@ -38,7 +38,7 @@ from lab.ot.work import Work
 _SMALL_VALUE = 1e-4
 _CLIMB = 80  # L-BFGS steps before each choice of entries
 _LEVEL, _FLAT = 10, 1e-5  # the climb ends when so many steps gain no more than this part of the value
-_ROWS = 32  # entries of each column in the narrow problem; enough for a quarter as many nonzeros
+_ROWS = 32  # entries of each column in the narrow problem; enough for half as many nonzeros
 _COLUMNS = 12  # and at least these of each row
 _CHOICES = 4  # of entries, before all are taken
 _CHECKED = 4  # every so many interior steps the point is tested, and whenever it is near
@@ -165,7 +165,7 @@ def _climb_step(work: Work, state: State) -> State:
 
 def _choose(work: Work, state: State, alpha: Array) -> State:
     """On to interior steps from these potentials: narrow if that promises anything, else wide."""
-    fits = (4 * jnp.asarray(work.regularizer.k) <= state.rows.shape[0]) & (state.choices < _CHOICES)
+    fits = (2 * jnp.asarray(work.regularizer.k) <= state.rows.shape[0]) & (state.choices < _CHOICES)
 
     def to_narrow(state: State) -> State:
         rows = _chosen(work, alpha)
