@@ -167,7 +167,7 @@ class SparseOT(Study):
         inputs: dict[str, Any] = {"problem": problem}
         if problem.cost.size <= _DENSE:
             exact = linear_program(problem)
-            inputs["lp"] = exact.value
+            inputs |= {"lp": exact.value, "prices": (exact.alpha, exact.beta)}
             if problem.cost.size <= _SMALL:
                 inputs["lp_plan"] = exact.plan
         if "x" in arrays and arrays["x"].shape[1] <= 3:
@@ -193,6 +193,9 @@ class SparseOT(Study):
         problem = inputs["problem"]
         regularizer = _regularizer(p)
         init = warm if warm is not None and warm.axis == p.constraint else None
+        newton = p.formulation == "semi-dual" and p.solver in ("auto", "newton") and p.regularizer != "entropic"
+        if init is None and newton and "prices" in inputs:  # the paper's own solvers start at 0
+            init = inputs["prices"][p.constraint == "rows"]
         solution = ot.solve(
             problem, regularizer, formulation=p.formulation, method=p.solver, axis=p.constraint,
             tolerance=p.tolerance, max_iterations=p.max_iterations, init=init, loop=loop,
