@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -14,12 +14,14 @@ import xarray as xr
 from lab import datasets
 from lab.datasets import Data
 from lab.numerics import Report
+from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 
 from .runner import SWEEP, Runner, poster
 
 _SWEEPS_KEPT = 12
 _DRAWING = 0.3  # seconds that a run waits for its sketch
+_READING = 0.1  # seconds; a run that takes less is computed sooner than it is read from the store
 
 
 class Session(param.Parameterized):
@@ -45,12 +47,17 @@ class Session(param.Parameterized):
     notices = param.List([], doc="what was changed on the user's behalf, one sentence each")
     dark = param.Boolean(False)
     preset = param.String("", doc="the preset that the present values are; empty when none")
+    from_store = param.Boolean(False, doc="the result was not computed now")
+    kept = param.Selector(objects=["", "keeping", "kept"], default="", doc="whether the store holds the present run")
 
     def __init__(self, study: Study | type[Study], *, dark: bool = False):
         super().__init__(study=study() if isinstance(study, type) else study, dark=dark)
         self._post, self.live = poster()
         self._runner = Runner(self._post)
         self._loader = Runner(self._post)
+        self._keeper = Runner(self._post, SWEEP)
+        self.store = Store()
+        self._look = True  # the next run is taken from the store where it is held, however cheap
         self._warm: Any = None
         self._next: Study | None = None  # whose data are being loaded
         self._started = False
@@ -111,6 +118,11 @@ class Session(param.Parameterized):
             return
         self._adopt(study, [])
 
+    def open(self, study: Study) -> None:
+        """Show the run of this study: from the store where it is held."""
+        self._look = True
+        self._adopt(study, [])
+
     def edit_points(self, array: str, values: np.ndarray) -> None:
         """Move points of the data."""
         if self.data is None or values.shape != self.data.arrays[array].shape:
@@ -128,10 +140,33 @@ class Session(param.Parameterized):
         elif self.busy:
             self.param.update(busy=False, stage="", progress=None, error="stopped before there was an answer")
 
+    def keep(self) -> None:
+        """Put the present run into the store. One that began from its neighbour is made anew from the start."""
+        study, data, result = self.study, self.data, self.result
+        if result is None or data is None or not self.fresh or self.rough or self.kept:
+            return
+        whole = not result.attrs["warm_start"] and result.attrs["reason"] != "stopped"
+
+        def work(report: Report) -> None:
+            recipe = study.recipe(data)
+            self.store.fetch(recipe, lambda: result if whole else study.run(report))
+            if not self.store.held([Store.key(recipe)]):
+                raise ValueError(f"the run is not kept: {self.store.folder} has no room or can't be written to")
+
+        def done(_: None) -> None:
+            if self.study is study:
+                self.kept = "kept"
+
+        def failed(sentence: str) -> None:
+            self.param.update(kept="", error=sentence)
+
+        self.kept = "keeping"
+        self._keeper.submit(work, done=done, failed=failed)
+
     def close(self) -> None:
         """The page has gone: stop everything and let go of the arrays."""
         self._started = False
-        for runner in (self._runner, self._loader, *self._sweepers.values()):
+        for runner in (self._runner, self._loader, self._keeper, *self._sweepers.values()):
             runner.abandon()
         self._sweeps.clear()
 
@@ -246,23 +281,32 @@ class Session(param.Parameterized):
         study, moved = _fitted(study, data)
         state = {"study": study, "data": data, "notices": [*notices, *moved, *data.notices]}
         state |= {"error": "", "preset": self._preset_of(study), "fresh": False, "busy": True, "stage": "compiling"}
+        state["kept"] = ""
         if self.live:  # answers come in a later turn: all this is drawn while it computes
-            self._run(study)
+            self._run(study, data)
             self.param.update(**state, progress=None)
         else:
             self.param.update(**state, progress=None)
-            self._run(study)
+            self._run(study, data)
 
-    def _run(self, study: Study) -> None:
-        warm = self._warm
+    def _run(self, study: Study, data: Data) -> None:
+        warm, last = self._warm, self.result
+        look = self._look or last is None or last.attrs["run_seconds"] + last.attrs["compile_seconds"] > _READING
+        self._look = False
 
-        def work(report: Report) -> Outcome:
+        def work(report: Report) -> _Answer:
+            key = Store.key(study.recipe(data))
+            known = self._read(key) if look else None
+            if known is not None:
+                return _Answer(Outcome(known, warm), held=True, read=True)
+
             def sketch(result: xr.Dataset) -> None:
                 drawn = Event()
                 self._post(lambda: self._sketched(study, result, drawn))
                 drawn.wait(_DRAWING)  # drawing and computing would hold each other up
 
-            return study.execute(report, warm, sketch)
+            outcome = study.execute(report, warm, sketch)
+            return _Answer(outcome, held=bool(self.store.held([key])), read=False)
 
         self._runner.submit(
             work,
@@ -272,21 +316,29 @@ class Session(param.Parameterized):
             failed=self._refuse,
         )
 
+    def _read(self, key: str) -> xr.Dataset | None:
+        try:
+            return unpack(self.store.read([key]), 0) if self.store.held([key]) else None
+        except (ValueError, OSError):  # removed or set aside this moment
+            return None
+
     def _sketched(self, study: Study, result: xr.Dataset, drawn: Event) -> None:
         if self.busy and self.study is study:
             self.param.update(result=result, fresh=True, rough=True)
         self._post(drawn.set)  # in a turn after that of the first picture
 
-    def _done(self, outcome: Outcome) -> None:
-        self._warm = outcome.warm if outcome.result.attrs["reason"] != "not_finite" else None
-        self.param.update(result=outcome.result, fresh=True, rough=False, busy=False, stage="", progress=None)
+    def _done(self, answer: "_Answer") -> None:
+        result, warm = answer.outcome
+        self._warm = warm if result.attrs["reason"] != "not_finite" else None
+        told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
+        self.param.update(result=result, fresh=True, rough=False, busy=False, stage="", progress=None, **told)
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None
         self._refuse(sentence)
         if self.data is not None and not self.fresh:
             self.param.update(busy=True, stage="compiling", progress=None)
-            self._run(self.study)  # the run that the request had abandoned
+            self._run(self.study, self.data)  # the run that the request had abandoned
 
     def _refuse(self, sentence: str) -> None:
         self.param.update(busy=False, stage="", progress=None, error=sentence)
@@ -297,6 +349,14 @@ class Session(param.Parameterized):
             if all(value == wanted[name] for name, value in study.values().items()):
                 return preset.name
         return ""
+
+
+class _Answer(NamedTuple):
+    """What came of a run, whether the store holds it, and whether it was read from there."""
+
+    outcome: Outcome
+    held: bool
+    read: bool
 
 
 def _fitted(study: Study, data: Data, but: Collection[str] = ()) -> tuple[Study, list[str]]:

@@ -2,16 +2,23 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import panel as pn
 
 from lab.studies import Study
 
 from . import theme
+
+# the tabs too, though they are built later: a browser is told the types of all views when the page is made
 from .cards import Cards
 from .claims_tab import ClaimsTab
+from .compare_tab import CompareTab
 from .controls import Controls, DataCard, Presets, RunState
+from .export_tab import ExportTab
+from .recipe_tab import RecipeTab
 from .session import Session
+from .sweep_tab import SweepTab
 from .theme import escape
 from .upload import Upload
 from .view import View, source
@@ -72,11 +79,13 @@ class StudyPage(pn.viewable.Viewer):
         self._advice = ""
         self.cards = Cards(session)
         explore = theme.column(self._told, self.cards.view, css=_STACK)
-        self._export_tab: Any = None
+        self._tabs: dict[str, Any] = {}  # those that work only while they are in view
         self._claims_tab = ClaimsTab(session)
         self._claims_tab.param.watch(lambda event: self._heads(self._open), "title")
         self._builders: dict[str, tuple[str, Callable[[], Any]]] = {
             "explore": ("Explore", lambda: explore),
+            "sweep": ("Sweep", self._sweep),
+            "compare": ("Compare", self._compare),
             "mathematics": ("Mathematics", self._mathematics),
             "claims": ("Does it hold?", self._claims),
             "export": ("Export", self._export),
@@ -88,7 +97,8 @@ class StudyPage(pn.viewable.Viewer):
         if not study.claims:
             del self._builders["claims"]
         self._bodies = {name: theme.column(visible=False, css=_STACK) for name in self._builders}
-        self.tabs = Tabs(lambda message: self.open(str(message["tab"])))
+        self._address = address
+        self.tabs = Tabs(self._asked)
         self.main = theme.column(self._title(study), self.tabs, *self._bodies.values(), css=_STACK)
         self.open("explore")
         session.param.watch(self._tell, ["result", "fresh", "rough", "error", "notices"])
@@ -112,17 +122,27 @@ class StudyPage(pn.viewable.Viewer):
         body = self._bodies[tab]
         if not len(body):
             body.append(self._builders[tab][1]())
-        if self._export_tab is not None:
-            self._export_tab.active = tab == "export"
+        for name, each in self._tabs.items():
+            each.active = name == tab
         for name, each in self._bodies.items():
             each.visible = name == tab
         self._heads(tab)
+
+    def _asked(self, message: dict[str, Any]) -> None:
+        """A press, or the address with which the page was opened."""
+        tab = str(message["tab"])
+        self.open(tab)
+        if tab == "sweep" and message.get("asked"):
+            self._tabs[tab].set_axes({str(name): str(text) for name, text in message.items() if name != "tab"})
 
     def _heads(self, active: str) -> None:
         titles = {name: title for name, (title, _) in self._builders.items()}
         if "claims" in titles:
             titles["claims"] = self._claims_tab.title  # with how many hold
-        self.tabs.draw(active=active, tabs=list(titles.items()))
+        place = {} if active == "explore" else {"tab": active}
+        place |= self._tabs[active].axes if active == "sweep" and active in self._tabs else {}
+        told = {"address": self._address, "path": f"/{self.session.study.slug}", "hash": urlencode(place, safe=":,")}
+        self.tabs.draw(active=active, tabs=list(titles.items()), **told)
 
     # ---- the parts -----------------------------------------------------------------------------------------------
 
@@ -155,15 +175,25 @@ class StudyPage(pn.viewable.Viewer):
         self._claims_tab.open()
         return self._claims_tab
 
-    def _export(self) -> Any:
-        from .export_tab import ExportTab
+    def _sweep(self) -> Any:
+        tab = self._tabs["sweep"] = SweepTab(self.session, self._show)
+        tab.param.watch(lambda event: self._heads(self._open), "axes")
+        return tab
 
-        self._export_tab = ExportTab(self.session)
-        return self._export_tab
+    def _compare(self) -> Any:
+        self._tabs["compare"] = CompareTab(self.session, self._show)
+        return self._tabs["compare"]
+
+    def _show(self, study: Study) -> None:
+        """Open a run of a sweep, or one that is kept."""
+        self.session.open(study)
+        self.open("explore")
+
+    def _export(self) -> Any:
+        self._tabs["export"] = ExportTab(self.session)
+        return self._tabs["export"]
 
     def _recipe(self) -> Any:
-        from .recipe_tab import RecipeTab
-
         return RecipeTab(self.session)
 
     # ---- following -------------------------------------------------------------------------------------------------

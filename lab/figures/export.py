@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from lab.studies import Picture
+    from lab.studies import Picture, Study
+
+    from .sweep import View
 
 _PAD = 0.03  # inches of air round a figure
 drawing = RLock()  # HoloViews draws by pyplot, whose state is one for all threads
@@ -85,6 +87,28 @@ def export_picture(
     export(
         lambda: picture(result), target, format=format, width=width, height=height, style=style,
         recipe=recipe_of(picture, result),
+    )  # fmt: skip
+
+
+def export_sweep(
+    study: "type[Study]",
+    view: "View",
+    result: "xr.Dataset",
+    target: str | Path | BinaryIO,
+    *,
+    format: str | None = None,
+    width: str | float = "column",
+    height: str | float | None = None,
+    style: str = "paper",
+) -> None:
+    """Write a view of a sweep's result, with all that ``reproduce`` needs to make it again from the file alone."""
+    from .sweep import sweep_picture
+
+    picture = sweep_picture(study, view)
+    recipe = recipe_of(picture, result)
+    recipe["figure"]["view"] = view.as_dict()
+    export(
+        lambda: picture(result), target, format=format, width=width, height=height, style=style, recipe=recipe,
     )  # fmt: skip
 
 

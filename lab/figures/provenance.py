@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from lab.numerics import Report
-    from lab.studies import Picture
+    from lab.studies import Picture, Study
 
 RTOL = 1e-6
 ATOL = 1e-9  # below it a scalar is taken for zero: residuals and gaps of a solved problem
@@ -203,14 +203,38 @@ def reproduce(path: str | Path, report: "Report | None" = None) -> Comparison:
     if "study" not in recipe or "picture" not in figure:
         raise ValueError(f"the recipe in {path} does not say which study and picture it is of")
     study = studies.find(recipe["study"]).from_recipe(recipe)
-    picture = study.pictures[figure["picture"]]
-    if figure.get("swept"):
-        result = study.along(report, keep=tuple(figure.get("kept") or ()), **figure["swept"])
+    if figure.get("view"):
+        picture, result = _swept(study, figure, report)
     else:
-        result = study.run(report)
+        picture, result = _of_study(study, figure, report)
     with theme("print"):
         drawn = picture(result)
     return compare(recipe, result, drawn)
+
+
+def _of_study(study: "Study", figure: Mapping[str, Any], report: "Report | None") -> tuple["Picture", "xr.Dataset"]:
+    """One of the study's pictures, of a run or of the sweep that it needs."""
+    picture = study.pictures[figure["picture"]]
+    if figure.get("swept"):
+        return picture, study.along(report, keep=tuple(figure.get("kept") or ()), **figure["swept"])
+    return picture, study.run(report)
+
+
+def _swept(study: "Study", figure: Mapping[str, Any], report: "Report | None") -> tuple["Picture", "xr.Dataset"]:
+    """A view of a sweep, whose cells are computed anew, in batches as then."""
+    from lab import sweeps
+    from lab.numerics import Progress
+
+    from .sweep import View, sweep_picture
+
+    known = {result.name for result in study.results}
+    keep = tuple(name for name in figure.get("kept") or () if name in known)  # not the texts of the errors
+
+    def told(filling: sweeps.Filling) -> bool | None:
+        return report and report(Progress(filling.done, filling.cells, {}, None, filling.seconds))
+
+    result = sweeps.sweep(study, store=False, keep=keep, report=told, **figure["swept"])
+    return sweep_picture(type(study), View(**figure["view"])), result
 
 
 def _circumstances(recipe: Mapping[str, Any], result: "xr.Dataset") -> list[str]:

@@ -8,11 +8,20 @@ export function render({model, el}) {
     next.focus(); next.click()
   }})
   el.replaceChildren(list)
+  // The tab in view is in the address behind #, which the server does not see: it is told once.
+  let asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)))
+  if (asked.tab && stateOf(model).address) model.send_msg({...asked, asked: true})
+  else asked = {}
   follow(model, (state) => {
+    if (asked.tab === state.active) asked = {}
+    if (state.address && !asked.tab && location.pathname.endsWith(state.path)) {
+      const next = location.pathname + location.search + (state.hash && `#${state.hash}`)
+      if (next !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", next)
+    }
     const focused = heads.indexOf(el.getRootNode().activeElement)
     heads = state.tabs.map(([name, title]) => h("button", {
       type: "button", role: "tab", "aria-selected": String(name === state.active), tabindex: name === state.active ? 0 : -1,
-      onclick: () => model.send_msg({tab: name}),
+      onclick: () => { asked = {}; model.send_msg({tab: name}) },
     }, title))
     list.replaceChildren(...heads)
     heads[focused]?.focus()
