@@ -84,8 +84,34 @@ def joined(batches: Sequence[tuple[xr.Dataset, Sequence[int]]]) -> xr.Dataset:
 
 def cell_attrs(packed: xr.Dataset, name: str) -> list[Any]:
     """A Dataset attribute, for each cell; None where a cell has none."""
-    part = _of_packed(packed, range(packed.sizes[CELL]))
-    return [own.get("attrs", {}).get(name, part.attrs.get(name)) for own in part.own]
+    return [own.get("attrs", {}).get(name, packed.attrs.get(name)) for own in _own(packed, slice(None))]
+
+
+def absences(packed: xr.Dataset) -> dict[str, list[int]]:
+    """By variable the cells that lack it."""
+    lacking: dict[str, list[int]] = {}
+    for at, own in enumerate(_own(packed, slice(None))):
+        for name in own.get("absent", ()):
+            lacking.setdefault(name, []).append(at)
+    return lacking
+
+
+def own_dims(packed: xr.Dataset) -> bool:
+    """Whether cells have coordinates of their own, that are not the beginning of one for all."""
+    return any(str(name).endswith("__cell") for name in packed.coords) or any(
+        CELL in packed.variables[name].dims for name in packed.coords if name != _OWN and not _size_of(packed, name)
+    )
+
+
+def _size_of(packed: xr.Dataset, name: Any) -> bool:
+    return str(name).removesuffix("_size") in packed.dims and str(name).endswith("_size")
+
+
+def _own(packed: xr.Dataset, rows: Any) -> list[dict[str, Any]]:
+    """What ``cell_attrs`` says of each cell, decoded."""
+    if _OWN not in packed.variables:
+        return [{} for _ in np.arange(packed.sizes[CELL])[rows]]
+    return [_decoded(json.loads(text)) for text in packed.variables[_OWN].values[rows]]
 
 
 # ---- reading the two forms -----------------------------------------------------------------------------------------
@@ -120,9 +146,8 @@ def _of_packed(packed: xr.Dataset, rows: Sequence[int]) -> _Part:
         values = variable.values[index] if CELL in variable.dims else variable.values
         return _Column(variable.dims, values, variable.attrs)
 
-    own, order = [{} for _ in rows], list(map(str, packed.attrs))
+    own, order = _own(packed, index), list(map(str, packed.attrs))
     if _OWN in packed.variables:
-        own = [_decoded(json.loads(text)) for text in packed.variables[_OWN].values[index]]
         order = list(packed.variables[_OWN].attrs.get("order", order))
     data = {str(name): chosen(name) for name in packed.data_vars if name not in kept}
     coords = {str(name).removesuffix("__cell"): chosen(name) for name in packed.coords if name not in kept}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from lab.store import Claim, Store, pack, unpack
+from lab.store import Claim, Store, pack, packing, unpack
 from lab.studies import Study
 from lab.studies.base import _plain, _text
 
@@ -17,8 +17,6 @@ from . import table
 from .batch import Stopped
 from .executors import Cells, Executor, executor
 from .plan import Plan, Task, failed_key
-
-_READ = 256  # cells that are read from the store together
 
 
 class Filling(NamedTuple):
@@ -96,10 +94,20 @@ def _store(store: Store | bool | None) -> Store | None:
 def run(plan: Plan, report: Report | None = None, where: Executor | None = None) -> xr.Dataset:
     """Compute what a plan says; see ``sweep``."""
     running = _Running(plan, report)
-    if len(plan.held) < plan.cells:
-        with where or executor() as there:
-            running.compute(there)
-    return running.result()
+    where = where or executor()
+    lost: list[int] | None = None
+    while True:
+        if lost or len(running.there) < plan.cells:
+            with where as there:
+                running.compute(there, lost)
+        try:
+            return running.result()
+        except _Lost as damaged:
+            lost = damaged.places
+            if running.stopped:
+                raise ValueError(
+                    "cells that were kept are gone from the store; the same sweep computes them again"
+                ) from None
 
 
 class _Running:
@@ -122,10 +130,12 @@ class _Running:
             self.stopped = True
         return self.stopped
 
-    def compute(self, where: Executor) -> None:
+    def compute(self, where: Executor, lost: Sequence[int] | None = None) -> None:
+        """Compute what is not there, or what was lost."""
+        self.there -= {*(lost or ())}
         if self.tell(sorted(self.there)):
             return
-        waiting = self.plan.tasks()
+        waiting = self.plan.tasks(lost)
         self.began = time.perf_counter()
         while waiting and not self.stopped:
             others = self._round(where, waiting)
@@ -208,54 +218,67 @@ class _Running:
 
     def result(self) -> xr.Dataset:
         plan = self.plan
-        cells: list[xr.Dataset | None] = [None] * plan.cells
-        for at, cell in self.loose.items():
-            cells[at] = _kept(cell, plan.keep)
-        if plan.store is not None:
-            self._read(plan.store, cells)
-        there = [cell for cell in cells if cell is not None]
+        places, packed = self._gathered()
         errors = self.errors | {
-            at: "stopped before this cell" for at, cell in enumerate(cells) if cell is None and at not in self.errors
+            at: "stopped before this cell" for at in set(range(plan.cells)) - {*places} if at not in self.errors
         }
-        if not there:
+        if packed is None:
             raise ValueError(
                 f"no cell of the sweep was computed: {next(iter(errors.values()))}"
                 if self.stopped
                 else f"all {plan.cells} cells failed; the first one: {errors[min(errors)]}"
             )
-        merged = table.merge(cells, plan.grid, plan.study.parameters())
+        merged = table.merge(packed, places, plan.grid, plan.study.parameters())
+        if plan.keep:
+            merged = merged[[name for name in plan.keep if name in merged]]
         if errors:
             texts = np.full(plan.cells, "", object)
             texts[list(errors)] = list(errors.values())
             shape = [len(values) for values in plan.grid.values()]
             merged["error"] = (tuple(plan.grid), texts.reshape(shape), {"long_name": "why the cell is empty"})
-        merged.attrs = dict(there[0].attrs) | plan.study._recipe_attrs(plan.study.load())
+        merged.attrs = unpack(packed, 0).attrs | plan.study._recipe_attrs(plan.study.load())
         merged.attrs["swept"] = json.dumps({name: [_plain(v) for v in values] for name, values in plan.grid.items()})
         merged.attrs["command"] = _command(plan)
         for key in ("compile_seconds", "run_seconds", "programs_compiled"):
-            merged.attrs[key] = sum(cell.attrs[key] for cell in there)
-        merged.attrs["converged"] = 0 if errors else min(cell.attrs["converged"] for cell in there)
-        merged.attrs["advice"] = next((cell.attrs["advice"] for cell in there if cell.attrs["advice"]), "")
+            merged.attrs[key] = sum(packing.cell_attrs(packed, key))
+        merged.attrs["converged"] = 0 if errors else min(packing.cell_attrs(packed, "converged"))
+        merged.attrs["advice"] = next(filter(None, packing.cell_attrs(packed, "advice")), "")
         if errors:
             missing = f"{len(errors)} of {plan.cells} cells are empty: the variable error says why."
             merged.attrs["advice"] = " ".join(filter(None, [missing, merged.attrs["advice"]]))
         return merged
 
-    def _read(self, store: Store, cells: list[xr.Dataset | None]) -> None:
-        held = store.held(self.plan.keys)
-        places = [at for at, key in enumerate(self.plan.keys) if key in held]
-        for start in range(0, len(places), _READ):
-            part = places[start : start + _READ]
-            packed = store.read([self.plan.keys[at] for at in part], self.plan.keep or None)
-            for row, at in enumerate(part):
-                cells[at] = _kept(unpack(packed, row), self.plan.keep)
-                self.errors.pop(at, None)
-        for at in self._failed([at for at, cell in enumerate(cells) if cell is None and at not in self.errors]):
-            self.errors[at] = store.read([failed_key(self.plan.keys[at])]).attrs["error"]
+    def _gathered(self) -> tuple[list[int], xr.Dataset | None]:
+        """The places of the cells that are there, and the cells; raises _Lost where some turn out to be damaged."""
+        plan = self.plan
+        if plan.store is None:
+            places = sorted(self.loose)
+            return places, pack([self.loose[at] for at in places]) if places else None
+        held = plan.store.held(plan.keys)
+        places = [at for at, key in enumerate(plan.keys) if key in held]
+        try:
+            packed = plan.store.read([plan.keys[at] for at in places], plan.keep or None) if places else None
+        except ValueError:
+            sound = plan.store.held(plan.keys)
+            lost = [at for at in places if plan.keys[at] not in sound]
+            if not lost:
+                raise
+            raise _Lost(lost) from None
+        gone = sorted(self.there - {*places} - {*self.errors})
+        if lost := {*gone} - self._failed(gone):
+            raise _Lost(sorted(lost))
+        for at in places:
+            self.errors.pop(at, None)
+        for at in self._failed([at for at in range(plan.cells) if at not in {*places} and at not in self.errors]):
+            self.errors[at] = plan.store.read([failed_key(plan.keys[at])]).attrs["error"]
+        return places, packed
 
 
-def _kept(cell: xr.Dataset, keep: Sequence[str]) -> xr.Dataset:
-    return cell[[name for name in keep if name in cell]] if keep else cell
+class _Lost(Exception):
+    """Cells that were held turned out to be damaged, or were removed meanwhile."""
+
+    def __init__(self, places: list[int]):
+        self.places = places
 
 
 def _command(plan: Plan) -> str:

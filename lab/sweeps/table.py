@@ -1,86 +1,88 @@
 """Cells to one Dataset with a dimension more for each swept parameter."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from lab.store import unpack
+from lab.store.packing import CELL, absences, own_dims
 from lab.studies import Parameter
 
 
 def merge(
-    cells: Sequence[xr.Dataset | None], grid: Mapping[str, list[Any]], parameters: Mapping[str, Parameter]
+    packed: xr.Dataset, places: Sequence[int], grid: Mapping[str, list[Any]], parameters: Mapping[str, Parameter]
 ) -> xr.Dataset:
-    """The cells of a grid, in the order of ``itertools.product``, as one Dataset; None becomes NaN.
+    """The packed cells at their places in a grid, in the order of ``itertools.product``, as one Dataset.
 
-    Where cells have other sizes than their neighbours (a trace that ended earlier, data of another size) NaN fills up.
+    NaN fills up where a cell is missing, or has another size than its neighbours (a trace that ended earlier, data of
+    another size).
     """
-    shape = tuple(len(values) for values in grid.values())
-    there = [cell for cell in cells if cell is not None]
-    longest = _counted(there)
-    merged = _stacked(cells, longest, shape, tuple(grid)) if longest is not None else _joined(cells, shape, tuple(grid))
+    shape, swept = tuple(len(values) for values in grid.values()), tuple(grid)
+    table = _Table(packed, list(places), shape, swept)
+    merged = table.joined() if own_dims(packed) else table.stacked()
     for name, values in grid.items():
         parameter = parameters[name]
         attrs = {"long_name": parameter.label or name, "units": parameter.unit, "scale": parameter.scale}
         merged = merged.assign_coords({name: (name, np.asarray(values), attrs)})
-    for name in merged.variables:
-        if name not in grid:
-            merged[name].attrs = next(cell[name].attrs for cell in there if name in cell.variables)
     return merged
 
 
-def _counted(cells: Sequence[xr.Dataset]) -> dict[str, xr.DataArray] | None:
-    """By dimension the longest coordinate, if all others are the beginning of it; else None."""
-    longest: dict[str, xr.DataArray] = {}
-    for cell in cells:
-        for dim in map(str, cell.dims):
-            if dim not in longest or cell.sizes[dim] > longest[dim].size:
-                longest[dim] = cell[dim]
-    for cell in cells:
-        if any(str(name) not in longest for name in cell.coords):
-            return None
-        for dim in map(str, cell.dims):
-            if not np.array_equal(cell[dim].values, longest[dim].values[: cell.sizes[dim]]):
-                return None
-    return longest
+class _Table:
+    def __init__(self, packed: xr.Dataset, places: list[int], shape: tuple[int, ...], swept: tuple[str, ...]):
+        self.packed, self.places, self.shape, self.swept = packed, places, shape, swept
+        self.cells = int(np.prod(shape))
+        self.first = unpack(packed, 0)
+
+    def stacked(self) -> xr.Dataset:
+        """All cells have the same coordinates, or a beginning of them: a reshape, and NaN for what is not there."""
+        packed, whole = self.packed, len(self.places) == self.cells
+        ragged = {str(dim): packed[f"{dim}_size"].values for dim in packed.dims if f"{dim}_size" in packed.coords}
+        absent = absences(packed)
+        variables = {}
+        for name in packed.data_vars:
+            column = packed.variables[name]
+            values, inner = column.values, tuple(map(str, column.dims[1:]))
+            uneven = [dim for dim in inner if dim in ragged]
+            lacking = np.isin(np.arange(len(values)), absent.get(str(name), []))
+            padded = bool(uneven) or lacking.any()
+            if values.dtype.kind in "iub" and (padded or not whole):
+                values = values.astype(float)
+            if padded:
+                values = np.array(values)
+                values[lacking] = _nothing(values.dtype)
+                for dim in uneven:  # text and numbers that were whole are padded otherwise when packed
+                    beyond = np.arange(packed.sizes[dim]) >= ragged[dim][:, None]
+                    axis = inner.index(dim)
+                    np.moveaxis(values, axis + 1, 1)[beyond] = _nothing(values.dtype)
+            if not whole:
+                some, values = values, np.full((self.cells, *values.shape[1:]), _nothing(values.dtype), values.dtype)
+                values[self.places] = some
+            attrs = self.first[name].attrs if name in self.first else column.attrs
+            variables[name] = ((*self.swept, *inner), values.reshape(*self.shape, *values.shape[1:]), attrs)
+        coords = {name: packed.variables[name] for name in packed.coords if CELL not in packed.variables[name].dims}
+        kept = {name: xr.Variable(c.dims, c.values, self.first[name].attrs) for name, c in coords.items()}
+        return xr.Dataset(variables, kept)
+
+    def joined(self) -> xr.Dataset:
+        """The general case: coordinates differ, so that labels decide what belongs together."""
+        first = self.first
+        empty = first.map(lambda v: xr.full_like(v, np.nan, float) if v.dtype.kind in "iubf" else xr.full_like(v, ""))
+        cells = dict.fromkeys(range(self.cells), empty)
+        cells |= {at: unpack(self.packed, row) for row, at in enumerate(self.places)}
+        table = np.empty(self.cells, object)
+        for at, cell in cells.items():  # an assignment at once would ask each Dataset for an array
+            table[at] = cell
+        joined = xr.combine_nested(
+            table.reshape(self.shape).tolist(), concat_dim=list(self.swept), combine_attrs="drop", join="outer",
+            coords="different", compat="equals", data_vars="all",
+        )  # fmt: skip
+        for name in joined.variables:
+            if name in first.variables:
+                joined[name].attrs = first[name].attrs
+        return joined.transpose(*self.swept, ...)
 
 
-def _stacked(
-    cells: Sequence[xr.Dataset | None], longest: Mapping[str, xr.DataArray], shape: tuple, swept: tuple
-) -> xr.Dataset:
-    names = dict.fromkeys(chain.from_iterable(cell.data_vars for cell in cells if cell is not None))
-    variables = {}
-    for name in names:
-        parts = [None if cell is None or name not in cell else cell.variables[name] for cell in cells]
-        first = next(part for part in parts if part is not None)
-        inner = tuple(longest[str(dim)].size for dim in first.dims)
-        ragged = any(part is None or part.shape != inner for part in parts)
-        dtype = np.result_type(*{part.dtype for part in parts if part is not None})
-        if ragged and dtype.kind in "iub":
-            dtype = np.dtype(float)
-        out = (
-            np.full((len(cells), *inner), "" if dtype.kind in "OU" else np.nan, dtype)
-            if ragged
-            else np.empty((len(cells), *inner), dtype)
-        )
-        for at, part in enumerate(parts):
-            if part is not None:
-                out[(at, *map(slice, part.shape))] = part.values
-        variables[name] = ((*swept, *first.dims), out.reshape(*shape, *inner))
-    return xr.Dataset(variables, {dim: coord.variable for dim, coord in longest.items()})
-
-
-def _joined(cells: Sequence[xr.Dataset | None], shape: tuple, swept: tuple) -> xr.Dataset:
-    """The general case: coordinates differ, so that labels decide what belongs together."""
-    first = next(cell for cell in cells if cell is not None)
-    empty = first.map(lambda v: xr.full_like(v, np.nan, float) if v.dtype.kind in "iubf" else xr.full_like(v, ""))
-    table = np.empty(len(cells), object)
-    for at, cell in enumerate(cells):  # an assignment at once would ask each Dataset for an array
-        table[at] = empty if cell is None else cell
-    joined = xr.combine_nested(
-        table.reshape(shape).tolist(), concat_dim=list(swept), combine_attrs="drop", join="outer",
-        coords="different", compat="equals", data_vars="all",
-    )  # fmt: skip
-    return joined.transpose(*swept, ...)
+def _nothing(dtype: np.dtype) -> Any:
+    return "" if dtype.kind in "OU" else np.nan

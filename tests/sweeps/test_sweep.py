@@ -94,6 +94,15 @@ def test_held_cells_are_not_computed(store, tmp_path):
     assert set(computed(tmp_path)[more:]) <= {"0.5 3", "0.5 1"}  # the first cell measures
 
 
+def test_damaged_cells_are_computed_again(store, caplog):
+    before = sweep(Toy, store=store, rate=RATES, power=[1, 2])
+    for file in (store.folder / "batches").iterdir():
+        file.write_bytes(file.read_bytes()[:-200].replace(b"x", b"y"))
+    agree(sweep(Toy, store=store, rate=RATES, power=[1, 2]), before, exactly=False)
+    assert store.damaged()
+    assert len(store.held(Plan(Toy, {"rate": RATES, "power": [1, 2]}, store=store).keys)) == 6
+
+
 def test_a_cell_that_fails_spares_the_others(store):
     said = sweep(Toy, store=store, spoiled=[False, True], rate=RATES)
     assert said.error.dims == ("spoiled", "rate")
