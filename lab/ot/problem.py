@@ -27,17 +27,20 @@ class Problem(NamedTuple):
         return Problem(jnp.swapaxes(self.cost, -1, -2), self.b, self.a)
 
 
-def problem(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Problem:
+def problem(
+    cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, balanced: bool = True
+) -> Problem:
     r"""Check and build a ``Problem``.
 
     Args:
         cost: (m, n), finite.
         a: (m,) positive source masses; uniform of total mass 1 (or of the total of ``b``) when omitted.
         b: (n,) positive target masses; likewise.
+        balanced: False leaves the masses as they are, for ``lab.ot.unbalanced``.
 
     Raises:
-        ValueError: a shape that does not fit, a value that is not finite, a mass that is not positive,
-            or totals that differ by more than 1e-6 relative. ``b`` is rescaled by what remains.
+        ValueError: a shape that does not fit, a value that is not finite, a mass that is not positive, or, of balanced
+            masses, totals that differ by more than 1e-6 relative. ``b`` is rescaled by what remains.
     """
     cost = np.asarray(cost)
     if cost.dtype.kind not in "fiu":
@@ -55,6 +58,8 @@ def problem(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = N
     total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
     a = _mass("a", a, m, "rows", total, cost.dtype)
     b = _mass("b", b, n, "columns", total, cost.dtype)
+    if not balanced:
+        return Problem(jnp.asarray(cost), jnp.asarray(a), jnp.asarray(b))
     total_a, total_b = float(a.sum()), float(b.sum())
     if abs(total_a - total_b) > 1e-6 * total_a:
         raise ValueError(
@@ -64,14 +69,20 @@ def problem(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = N
 
 
 def from_points(
-    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, p: float = 2.0
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    *,
+    p: float = 2.0,
+    balanced: bool = True,
 ) -> Problem:
     r"""The problem between two clouds of points with cost $c_{ij} = \|x_i - y_j\|_2^p$.
 
     Args:
         x: (m, d) sources.
         y: (n, d) targets.
-        a, b: masses, as in ``problem``.
+        a, b, balanced: masses, as in ``problem``.
         p: positive power of the Euclidean distance.
     """
     x, y = np.asarray(x), np.asarray(y)
@@ -86,7 +97,7 @@ def from_points(
         raise ValueError(f"p = {p}, but the power of the distance must be positive")
     x, y = (z if np.issubdtype(z.dtype, np.floating) else z.astype(jnp.zeros(()).dtype) for z in (x, y))
     squared = sum((x[:, k, None] - y[None, :, k]) ** 2 for k in range(x.shape[1]))  # exact zeros, unlike the expansion
-    return problem(squared if p == 2 else squared ** (p / 2), a, b)
+    return problem(squared if p == 2 else squared ** (p / 2), a, b, balanced=balanced)
 
 
 def _mass(name: str, mass: ArrayLike | None, size: int, side: str, total: float, dtype: np.dtype) -> np.ndarray:

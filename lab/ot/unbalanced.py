@@ -1,0 +1,367 @@
+r"""Entropic transport with marginals that may be missed at a price.
+
+$$ \min_{T \ge 0} \langle T, C\rangle + \varepsilon\, h(T) + \sum_i \kappa_i\, \mathrm{KL}\big((T1)_i \mid a_i\big)
+   + \sum_k \lambda_k\, \mathrm{KL}\big((T^\top 1)_k \mid b_k\big), \qquad
+   h(T) = \sum_{ik} T_{ik} \log T_{ik} - \sum_{ik} T_{ik} + \sum_i a_i, $$
+
+$\mathrm{KL}(x \mid y) = x \log(x/y) - x + y$. An infinite weight makes its marginal hold exactly: both infinite is
+balanced transport, and where the rows hold $h$ is the entropy of ``Entropic``. With the row potentials eliminated,
+
+$$ G(g) = \sum_i \psi_{\kappa_i}(a_i, \varphi_i) + \sum_k \psi_{\lambda_k}(b_k, g_k) + \varepsilon \sum_i (a_i - r_i),
+   \qquad \psi_\lambda(m, x) = \lambda m (1 - e^{-x/\lambda}) \to m x, $$
+$$ \varphi_i = \varepsilon f_i (\log a_i - L_i), \quad L_i = \mathrm{logsumexp}_k \tfrac{g_k - C_{ik}}{\varepsilon}, \quad
+   f_i = \tfrac{\kappa_i}{\kappa_i + \varepsilon}, \quad r_i = a_i e^{-\varphi_i/\kappa_i}, \quad
+   T_{ik} = r_i\, e^{(g_k - C_{ik})/\varepsilon - L_i}, $$
+$$ \nabla G = t - s, \quad t_k = b_k e^{-g_k/\lambda_k}, \quad s = T^\top 1, \qquad
+   -\nabla^2 G = \tfrac1\varepsilon \big(\mathrm{diag}(s) - T^\top \mathrm{diag}(f/r)\, T\big)
+   + \mathrm{diag}(t/\lambda) $$
+
+is concave in as many unknowns as there are columns. Newton's method needs some 5 steps where scaling,
+$g_k \leftarrow \frac{\lambda_k}{\lambda_k + \varepsilon} (g_k + \varepsilon \log (b_k / s_k))$, contracts by about
+$\lambda / (\lambda + \varepsilon)$ at best. A row or column of mass 0 is absent: it gets nothing, and has no derivative.
+
+Sources: Zhang, Ren, He, P2OT, ICLR 2024 (weighted KL); Chizat, Peyre, Schmitzer, Vialard, Scaling algorithms for
+unbalanced optimal transport problems, Math. Comp. 2018 (scaling). The semi-dual and its derivatives are derived here.
+"""
+
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.scipy.linalg import cho_factor, cho_solve
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
+
+from lab.numerics import Loop, Method, Reason, pure
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Entropic
+from lab.ot.solution import Solution
+
+type Name = Literal["newton", "scaling"]
+METHODS = ("newton", "scaling")
+_LIMITS = {"newton": 200, "scaling": 20_000}
+_START = 0.02  # of the spread of costs: the strength at which a cold start begins
+_FACTOR = 0.25
+_LOOSE = 0.5  # relative error of every column at which the strength falls
+_PATIENCE = {"newton": 15, "scaling": 200}  # steps without progress
+
+
+class Terms(NamedTuple):
+    """What the objective consists of; everything in it is traced."""
+
+    problem: Problem  # totals may differ; rows and columns of mass 0 are absent
+    epsilon: Float[Array, ""]
+    rows: Float[Array, " m"]  # 1 / kappa
+    columns: Float[Array, " n"]  # 1 / lambda
+
+
+class Evaluation(NamedTuple):
+    """The semi-dual at column potentials g."""
+
+    value: Float[Array, ""]
+    plan: Float[Array, "m n"]
+    phi: Float[Array, " m"]  # the best row potentials; 0 where there is no mass
+    mass: Float[Array, " m"]  # r, of each row of the plan
+    wanted: Float[Array, " n"]  # t
+    gradient: Float[Array, " n"]  # t - s
+
+
+def semi_dual(terms: Terms, g: Float[Array, " n"]) -> Evaluation:
+    """G, its plan and its gradient. Time and memory O(m n)."""
+    (cost, a, b), epsilon, rows, columns = terms
+    there, here = a > 0, b > 0
+    a, b = jnp.where(there, a, 0), jnp.where(here, b, 0)  # no derivative where there is nothing
+    scores = jnp.where(here[None, :], (g[None, :] - jnp.where(there[:, None], cost, 0)) / epsilon, -jnp.inf)
+    level = jax.nn.logsumexp(scores, axis=1)
+    phi = jnp.where(there, epsilon / (1 + epsilon * rows) * (jnp.log(jnp.where(there, a, 1)) - level), 0)
+    mass = a * jnp.exp(-phi * rows)
+    plan = mass[:, None] * jnp.exp(scores - level[:, None])
+    wanted = b * jnp.exp(-g * columns)
+    value = _price(a, phi, rows) + _price(b, g, columns) + epsilon * (a - mass).sum()
+    return Evaluation(value, plan, phi, mass, wanted, wanted - plan.sum(axis=0))
+
+
+def _price(mass: Array, potential: Array, inverse: Array) -> Array:
+    """The sum of psi, exact as the inverse weight goes to 0."""
+    soft = inverse > 0
+    safe = jnp.where(soft, inverse, 1)
+    return (mass * jnp.where(soft, -jnp.expm1(-potential * safe) / safe, potential)).sum()
+
+
+def hessian(terms: Terms, at: Evaluation) -> Float[Array, "n n"]:
+    """Minus the Hessian of G, positive definite: a shift of rounding size where all weights are infinite.
+
+    A Laplacian and a positive diagonal, so that no digits cancel. Time O(m n^2), memory O(m n + n^2).
+    """
+    free = terms.epsilon * terms.rows / (1 + terms.epsilon * terms.rows)  # 1 - f
+    rate = jnp.where(at.mass > 0, (1 - free) / jnp.where(at.mass > 0, at.mass, 1), 0)
+    n = at.wanted.shape[0]
+    joint = (at.plan * rate[:, None]).T @ at.plan * (1 - jnp.eye(n, dtype=at.plan.dtype))
+    diagonal = (joint.sum(axis=1) + free @ at.plan) / terms.epsilon + at.wanted * terms.columns
+    shift = 10 * jnp.finfo(diagonal.dtype).eps * jax.lax.stop_gradient(diagonal.mean())
+    return jnp.diag(jnp.where(terms.problem.b > 0, diagonal + shift, 1)) - joint / terms.epsilon
+
+
+@jax.custom_jvp
+def implicit(terms: Terms, g: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return the optimal ``g`` unchanged, as a differentiable function of the terms that it is the optimum of.
+
+    By the implicit function theorem, whatever method found it: one n x n solve for each derivative. The rule is itself
+    differentiable, so second derivatives are right too.
+    """
+    return g
+
+
+@implicit.defjvp
+def _implicit_jvp(primals, tangents):
+    terms, g = primals
+    g = implicit(terms, g)
+    _, moved = jax.jvp(lambda terms: semi_dual(terms, g).gradient, (terms,), (tangents[0],))
+    return g, cho_solve(cho_factor(hessian(terms, semi_dual(terms, g)), lower=True), moved)
+
+
+class Relaxed(Solution):
+    r"""The answer of ``unbalanced.solve`` and ``partial.solve``: a ``Solution`` whose marginals need not be a and b.
+
+    The plan is $e^{(\alpha_i + \beta_k - C_{ik})/\varepsilon - 1}$, and value, potentials and plan are differentiable in
+    cost, masses, strength and weights without unrolling. The potentials are unique unless all weights are infinite.
+    ``row_error`` and ``column_error`` are the distances (L1) of the marginals from what the potentials ask for,
+    $a_i e^{-\varphi_i/\kappa_i}$ with $\varphi = \alpha - \varepsilon$ and $b_k e^{-\beta_k/\lambda_k}$: the residuals of
+    the optimality conditions, and the distances from a and b where weights are infinite.
+    """
+
+    slack: Float[Array, "*batch"] | None = None  # potential of the virtual column, of partial.solve
+
+    def plan(self) -> Float[Array, "m n"]:
+        """The plan, dense. Time and memory O(m n)."""
+        return _plan(self.problem, self.regularizer.gamma, self.alpha, self.beta)  # type: ignore[arg-type]
+
+    def relaxed_plan(self) -> Float[Array, "m n"]:
+        """The plan: it is optimal as it is."""
+        return self.plan()
+
+
+@jax.jit
+def _plan(problem: Problem, epsilon: Array, alpha: Array, beta: Array) -> Array:
+    cost, a, b = problem
+    present = (a > 0)[:, None] & (b > 0)[None, :]
+    scores = (alpha[:, None] + beta[None, :] - jnp.where(present, cost, 0)) / epsilon - 1
+    return jnp.where(present, jnp.exp(jnp.where(present, scores, 0)), 0)
+
+
+class Work(NamedTuple):
+    """What the methods iterate on."""
+
+    terms: Terms
+    start: Float[Array, " n"]
+    cold: Bool[Array, ""]  # whether the start is a mere guess
+    tolerance: Float[Array, ""]  # L1, in units of mass
+
+
+class State(NamedTuple):
+    """An iterate of either method."""
+
+    g: Float[Array, " n"]
+    epsilon: Float[Array, ""]
+    at: Evaluation
+    residual: Float[Array, ""]  # |t - s|_1
+    least: Float[Array, ""]  # the smallest one at this strength
+    waited: Int[Array, ""]  # steps since
+
+
+def _begin(work: Work, epsilon: Array) -> State:
+    at = semi_dual(work.terms._replace(epsilon=epsilon), work.start)
+    residual = jnp.abs(at.gradient).sum()
+    return State(work.start, epsilon, at, residual, residual, jnp.int32(0))
+
+
+def _newton_init(work: Work) -> State:
+    (cost, a, b), epsilon = work.terms.problem, work.terms.epsilon
+    present = (a > 0)[:, None] & (b > 0)[None, :]
+    spread = jnp.where(present, cost, -jnp.inf).max() - jnp.where(present, cost, jnp.inf).min()
+    return _begin(work, jnp.where(work.cold, jnp.maximum(epsilon, _START * spread), epsilon))
+
+
+def _newton_step(work: Work, state: State) -> State:
+    """A scaling step, which never goes down and serves columns of small weight, then Newton's with a line search."""
+    terms = work.terms._replace(epsilon=state.epsilon)
+    b, dtype = terms.problem.b, state.g.dtype
+    columns = jnp.maximum(state.at.plan.sum(axis=0), jnp.finfo(dtype).tiny)
+    move = state.epsilon * jnp.log(jnp.where(b > 0, b / columns, 1))
+    g = jnp.where(b > 0, (state.g + move) / (1 + state.epsilon * terms.columns), 0)
+    at = semi_dual(terms, g)
+
+    d = cho_solve(cho_factor(hessian(terms, at), lower=True), at.gradient)
+    slope = d @ at.gradient
+    slack = 10 * jnp.finfo(dtype).eps * jnp.maximum(jnp.abs(at.value), state.epsilon * at.mass.sum())
+
+    def shorter(carry):
+        size, *_, count = carry
+        size = jnp.where(count == 0, 1, size / 4)
+        trial = semi_dual(terms, g + size * d)
+        return size, trial, trial.value >= at.value + 1e-4 * size * slope - slack, count + 1
+
+    begun = jnp.ones_like(slope), at, jnp.array(False), jnp.int32(0)
+    size, trial, rises, _ = jax.lax.while_loop(lambda c: ~c[2] & (c[3] < 6), shorter, begun)
+    g = jnp.where(rises, g + size * d, g)
+    at = jax.tree.map(partial(jnp.where, rises), trial, at)
+
+    # of each column: a lower strength sharpens the plan, and what is far off then no longer feels its gradient
+    off = jnp.abs(at.gradient) <= _LOOSE * jnp.maximum(at.wanted, at.wanted - at.gradient)
+    lower = (state.epsilon > work.terms.epsilon) & off.all()
+    epsilon = jnp.where(lower, jnp.maximum(state.epsilon * _FACTOR, work.terms.epsilon), state.epsilon)
+    rose = at.value > state.at.value + 10 * slack
+    at = jax.lax.cond(lower, lambda: semi_dual(terms._replace(epsilon=epsilon), g), lambda: at)
+    return _next(state, g, epsilon, at, lower, rose, 0.9)
+
+
+def _scaling_step(work: Work, state: State) -> State:
+    """Columns, then rows, in the log domain."""
+    (cost, a, b), epsilon = work.terms.problem, work.terms.epsilon
+    at, here = state.at, b > 0
+    potential = jnp.where(a > 0, at.phi, -jnp.inf)[:, None]
+    level = jax.nn.logsumexp(
+        (potential - jnp.where((a > 0)[:, None], cost, 0)) / epsilon, axis=0
+    )  # log s - g / epsilon
+    g = epsilon * (jnp.log(jnp.where(here, b, 1)) - level) / (1 + epsilon * work.terms.columns)
+    g = jnp.where(here, g, 0)
+    no = jnp.array(False)
+    return _next(state, g, epsilon, semi_dual(work.terms, g), no, no, 1.0)
+
+
+def _next(state: State, g: Array, epsilon: Array, at: Evaluation, fresh: Array, rose: Array, factor: float) -> State:
+    residual = jnp.abs(at.gradient).sum()
+    waited = jnp.where(fresh | rose | (residual < factor * state.least), 0, state.waited + 1)
+    least = jnp.where(fresh, residual, jnp.minimum(residual, state.least))
+    return State(g, epsilon, at, residual, least, waited)
+
+
+def _done(patience: int, work: Work, state: State) -> Array:
+    final = state.epsilon <= work.terms.epsilon
+    reason = jnp.where(state.waited >= patience, Reason.STALLED, Reason.RUNNING)
+    reason = jnp.where(final & (state.residual <= work.tolerance), Reason.CONVERGED, reason)
+    return jnp.where(jnp.isfinite(state.at.value), reason, Reason.NOT_FINITE).astype(jnp.int32)
+
+
+def _measure(work: Work, state: State) -> dict[str, Array]:
+    return {"value": state.at.value, "residual": state.residual}
+
+
+NEWTON = Method(_newton_init, _newton_step, partial(_done, _PATIENCE["newton"]), _measure)
+SCALING = Method(
+    lambda work: _begin(work, work.terms.epsilon), _scaling_step, partial(_done, _PATIENCE["scaling"]), _measure
+)
+
+
+def solve(
+    problem: Problem,
+    regularizer: Entropic,
+    *,
+    rows: ArrayLike = np.inf,
+    columns: ArrayLike = np.inf,
+    method: Name = "newton",
+    tolerance: ArrayLike | None = None,
+    max_iterations: int | None = None,
+    init: Relaxed | ArrayLike | None = None,
+    loop: Loop = pure,
+) -> Relaxed:
+    r"""Solve entropic transport with a KL penalty on one marginal or both.
+
+    Args:
+        problem: as from ``lab.ot.problem(..., balanced=False)``. In a ``Problem`` made by hand a mass of 0 marks a row or
+            column as absent (padding): whatever its cost, it carries no mass and no gradient, so that ``jax.vmap`` serves
+            bags of different sizes.
+        regularizer: ``Entropic(epsilon)``, traced.
+        rows, columns: positive weights kappa and lambda of the penalties, numbers or one for each row (m,) or column
+            (n,), in units of cost; ``inf`` makes the marginal hold.
+        method: ``newton`` takes O(m n^2 + n^3) a step, and few; put the smaller side in the columns (``problem.T``).
+            ``scaling`` (Sinkhorn's, in the log domain) takes O(m n), and hundreds or thousands. Memory O(m n + n^2).
+        tolerance: of the marginals, L1, relative to the total mass; 1e-10 for float64 and 1e-5 for float32 when omitted.
+        max_iterations: static; 200 for newton, 20000 for scaling when omitted.
+        init: column potentials (n,), or the answer to a neighbouring problem.
+        loop: ``lab.numerics.pure`` or a ``lab.numerics.Chunked``.
+
+    Raises:
+        ValueError, TypeError: an argument outside what is allowed.
+
+    >>> p = problem([[0.0, 1.0], [1.0, 0.0]], [0.3, 0.7], [0.6, 0.6], balanced=False)
+    >>> solve(p, Entropic(0.1), columns=2.0).plan().sum(axis=1)  # the rows hold
+    Array([0.3, 0.7], dtype=float64)
+    """
+    check(problem, regularizer, method, tolerance, max_iterations)
+    m, n = problem.cost.shape
+    weights = inverse("rows", rows, m, problem.cost.dtype), inverse("columns", columns, n, problem.cost.dtype)
+    if not any(isinstance(x, Tracer) for x in (*problem, *weights)) and not (weights[0].any() or weights[1].any()):
+        total_a, total_b = float(problem.a.sum()), float(problem.b.sum())
+        if abs(total_a - total_b) > 1e-6 * total_a:
+            raise ValueError(
+                f"the masses differ, sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}, and both marginals must hold: "
+                "give a finite weight, rows or columns"
+            )
+    terms = Terms(problem, jnp.asarray(regularizer.gamma, problem.cost.dtype), *weights)
+    return run(terms, init, method, tolerance, max_iterations, loop)
+
+
+def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: int | None, loop: Loop) -> Relaxed:
+    dtype, n = terms.problem.cost.dtype, terms.problem.b.shape[0]
+    start = init.beta if isinstance(init, Relaxed) else init
+    if start is not None and jnp.shape(start) != (n,):
+        raise ValueError(f"init has shape {jnp.shape(start)}, but {n} column potentials are needed, shape ({n},)")
+    if tolerance is None:
+        tolerance = 1e-10 if dtype == jnp.float64 else 1e-5
+    work = _prepare(terms, None if start is None else jnp.asarray(start, dtype), jnp.asarray(tolerance, dtype))
+    ran = loop(
+        NEWTON if method == "newton" else SCALING, work,
+        max_iterations=_LIMITS[method] if max_iterations is None else max_iterations,
+    )  # fmt: skip
+    alpha, beta, value, error = _finish(terms, ran.state.g)
+    return Relaxed(
+        alpha, beta, value, jnp.zeros_like(error), error, jnp.zeros_like(error, jnp.int32), ran.iterations, ran.reason,
+        dict(ran.trace), terms.problem, Entropic(terms.epsilon), None, "dual", "columns", method,
+    )  # fmt: skip
+
+
+@jax.jit
+def _prepare(terms: Terms, start: Array | None, tolerance: Array) -> Work:
+    terms, start = jax.lax.stop_gradient((terms, start))
+    g = jnp.zeros_like(terms.problem.b) if start is None else jnp.where(terms.problem.b > 0, start, 0)
+    return Work(terms, g, jnp.asarray(start is None), tolerance * terms.problem.a.sum())
+
+
+@jax.jit
+def _finish(terms: Terms, g: Array) -> tuple[Array, Array, Array, Array]:
+    g = implicit(terms, jax.lax.stop_gradient(g))
+    at = semi_dual(terms, g)
+    return at.phi + terms.epsilon, g, at.value, jnp.abs(at.gradient).sum()
+
+
+def check(problem: Any, regularizer: Any, method: str, tolerance: Any, max_iterations: Any) -> None:
+    """Refuse what the solvers of this family can't take; inside ``jit`` the values are not known, and not checked."""
+    if not isinstance(regularizer, Entropic):
+        raise TypeError(f"the regularizer is {regularizer!r}, but relaxed marginals need Entropic(epsilon)")
+    if not isinstance(problem, Problem):
+        raise TypeError(f"a {type(problem).__name__} is given, but relaxed marginals need a Problem with a cost matrix")
+    if problem.cost.ndim != 2:
+        raise ValueError(
+            f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
+        )
+    if method not in METHODS:
+        raise ValueError(f"method = {method!r}, but it must be one of {', '.join(map(repr, METHODS))}")
+    for name, value in (("epsilon", regularizer.gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
+        if not isinstance(value, Tracer) and not (np.ndim(value) == 0 and 0 < float(np.asarray(value)) < np.inf):
+            raise ValueError(f"{name} = {value}, but it must be one positive finite number")
+    if max_iterations is not None and not (isinstance(max_iterations, int | np.integer) and max_iterations >= 1):
+        raise ValueError(f"max_iterations = {max_iterations!r}, but it must be a whole number of at least 1")
+
+
+def inverse(name: str, weight: ArrayLike, size: int, dtype) -> Float[Array, " size"]:
+    weight = jnp.asarray(weight, dtype)
+    if weight.shape not in ((), (size,)):
+        raise ValueError(f"{name} has shape {weight.shape}, but one weight or {size} are needed, shape ({size},)")
+    if not isinstance(weight, Tracer) and not (np.asarray(weight) > 0).all():
+        bad = float(np.asarray(weight).ravel()[np.argmin(np.asarray(weight).ravel() > 0)])
+        raise ValueError(f"{name} has the weight {bad:g}, but weights of a KL penalty must be positive (inf: exact)")
+    return jnp.broadcast_to(1 / weight, (size,))

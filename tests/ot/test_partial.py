@@ -1,0 +1,281 @@
+"""Partial transport against POT, scipy, linear programs, and finite differences: the invariants of the papers' sheets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import ot as pot
+import pytest
+from scipy.optimize import minimize
+
+from lab import ot
+from lab.ot import partial, unbalanced
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Entropic
+
+
+def clusters(n: int = 12, k: int = 4, seed: int = 0, scale: float = 2.0, prior=None) -> Problem:
+    """Negative log-probabilities of n samples in k clusters, as the papers have them."""
+    logits = scale * np.random.default_rng([seed, n, k]).normal(size=(n, k))
+    return ot.problem(-np.asarray(jax.nn.log_softmax(jnp.asarray(logits), axis=1)), b=prior)
+
+
+def test_invariants_over_a_grid():
+    """Mass, inequalities, the column law, the soft threshold, no duality gap, few steps."""
+    n, k = 12, 4
+    prior = np.random.default_rng(1).dirichlet(np.full(k, 3.0))
+    p = clusters(n, k, prior=prior)
+    for rho in (0.05, 0.3, 0.9, 1.0):
+        for lam in (0.1, 1.0, 50.0):
+            for epsilon in (0.05, 0.1, 1.0):
+                found = partial.solve(p, Entropic(epsilon), rho=rho, lam=lam)
+                plan, weights = np.asarray(found.plan()), np.asarray(partial.row_weights(found))
+                assert found.converged
+                assert int(found.iterations) <= 14, (rho, lam, epsilon)
+                assert abs(plan.sum() - rho) < 1e-9
+                assert plan.min() >= 0
+                assert plan.sum(1).max() <= 1 / n + 1e-12
+                np.testing.assert_allclose(weights.mean(), rho, atol=1e-9)
+                np.testing.assert_allclose(plan.sum(0), rho * prior * np.exp(-found.beta / lam), atol=1e-9)
+                z = jax.nn.logsumexp((found.beta[None, :] - p.cost) / epsilon, axis=1)
+                if rho < 1:
+                    np.testing.assert_allclose(weights, jax.nn.sigmoid(z - found.slack / epsilon), atol=1e-9)
+                np.testing.assert_allclose(found.value, objective(p, plan, rho, lam, epsilon), atol=1e-9)
+
+
+def objective(p, plan, rho, lam, epsilon):
+    """The primal of the module's text."""
+    whole = np.c_[plan, np.maximum(np.asarray(p.a) - plan.sum(1), 0)]
+    entropy = np.where(whole > 0, whole * np.log(np.where(whole > 0, whole, 1)), 0).sum()
+    s, prior = plan.sum(0), rho * np.asarray(p.b)
+    return (plan * np.asarray(p.cost)).sum() + lam * (s * np.log(s / prior) - s + prior).sum() + epsilon * entropy
+
+
+def test_optimum_is_that_of_a_general_optimizer():
+    p, rho, lam, epsilon = clusters(5, 3, scale=1.0), 0.4, 0.8, 0.2
+    found = partial.solve(p, Entropic(epsilon), rho=rho, lam=lam)
+    limits = [
+        {"type": "eq", "fun": lambda x: x.sum() - rho},
+        {"type": "ineq", "fun": lambda x: 1 / 5 - x.reshape(5, 3).sum(1)},
+    ]
+    best = minimize(
+        lambda x: objective(p, x.reshape(5, 3), rho, lam, epsilon), np.full(15, rho / 15), method="SLSQP",
+        bounds=[(1e-12, 1)] * 15, constraints=limits, options={"ftol": 1e-14, "maxiter": 500},
+    )  # fmt: skip
+    np.testing.assert_allclose(found.value, best.fun, atol=1e-8)
+    np.testing.assert_allclose(found.plan(), best.x.reshape(5, 3), atol=2e-5)
+
+
+@pytest.mark.parametrize(("rho", "epsilon"), [(0.1, 0.1), (0.5, 0.02)])
+def test_scaling_finds_the_same_in_hundreds_of_steps(rho, epsilon):
+    p = clusters(seed=2)
+    newton = partial.solve(p, Entropic(epsilon), rho=rho, lam=1.0)
+    scaling = partial.solve(p, Entropic(epsilon), rho=rho, lam=1.0, method="scaling", tolerance=1e-9)
+    assert newton.converged
+    assert scaling.converged
+    np.testing.assert_allclose(12 * newton.plan(), 12 * scaling.plan(), atol=1e-6)
+    assert int(newton.iterations) <= 10
+    assert int(scaling.iterations) > 100
+
+
+def test_whole_mass_is_pots_unbalanced_and_with_large_weight_balanced():
+    p = clusters(seed=3)
+    cost, a, b = map(np.asarray, p)
+    found = partial.solve(p, Entropic(0.1), rho=1.0, lam=1.0)
+    reference = pot.sinkhorn_unbalanced(
+        a, b, cost, 0.1, (np.inf, 1.0), reg_type="entropy", numItermax=100_000, stopThr=1e-15
+    )
+    np.testing.assert_allclose(found.plan(), reference, atol=1e-10)
+    balanced = ot.solve(p, Entropic(0.1), tolerance=1e-11)
+    pots = pot.sinkhorn(a, b, cost, 0.1, method="sinkhorn_log", stopThr=1e-12, numItermax=20_000)
+    for lam in (1e8, np.inf):
+        found = partial.solve(p, Entropic(0.1), rho=1.0, lam=lam)
+        np.testing.assert_allclose(found.plan(), balanced.plan(), atol=1e-7)
+        np.testing.assert_allclose(found.value, balanced.value, atol=1e-7)
+        np.testing.assert_allclose(found.plan(), pots, atol=1e-7)
+
+
+def test_fixed_columns_are_an_exact_transport_with_a_free_column():
+    """lam infinite, epsilon small: the linear program with a column of cost 0."""
+    p, rho = clusters(seed=4), 0.4
+    cost, a, b = map(np.asarray, p)
+    found = partial.solve(p, Entropic(0.005), rho=rho)
+    np.testing.assert_allclose(found.plan().sum(0), rho * b, atol=1e-9)
+    exact = pot.emd2(a, np.r_[rho * b, 1 - rho], np.c_[cost, np.zeros(12)])
+    assert 0 <= (found.plan() * p.cost).sum() - exact <= 2e-3
+
+
+def test_samples_and_clusters_may_be_permuted():
+    p = clusters(seed=5)
+    rng = np.random.default_rng(5)
+    rows, columns = rng.permutation(12), rng.permutation(4)
+    plan = partial.solve(p, Entropic(0.1), rho=0.3, lam=1.0).plan()
+    turned = partial.solve(Problem(p.cost[rows][:, columns], p.a, p.b), Entropic(0.1), rho=0.3, lam=1.0).plan()
+    np.testing.assert_allclose(turned, plan[rows][:, columns], atol=1e-10)
+
+
+def test_a_dearer_row_is_used_less_and_more_mass_uses_more():
+    p = clusters(seed=6)
+
+    def weights(rise, rho):
+        cost = p.cost.at[3].add(rise)
+        return partial.row_weights(partial.solve(Problem(cost, p.a, p.b), Entropic(0.1), rho=rho, lam=1.0))
+
+    dearer = jax.jit(jax.vmap(lambda rise: weights(rise, 0.3)[3]))(jnp.linspace(-0.5, 0.5, 9))
+    assert (np.diff(dearer) < 0).all()
+    more = jax.jit(jax.vmap(lambda rho: weights(0.0, rho).mean()))(jnp.linspace(0.1, 1, 7))
+    np.testing.assert_allclose(more, np.linspace(0.1, 1, 7), atol=1e-9)
+
+
+def sheet_cotangent(p, found, rho, lam, epsilon, g):
+    """The formula of the sheet for the gradient in the cost, with H built from its definition."""
+    n, k = p.cost.shape
+    plan = np.asarray(found.plan())
+    whole = np.c_[plan, 1 / n - plan.sum(1)]
+    g = np.c_[g, np.zeros(n)]
+    t = np.r_[plan.sum(0) / lam, 0]
+    h = (np.diag(whole.sum(0)) - n * whole.T @ whole) / epsilon + np.diag(t)
+    w = n * (whole * g).sum(1)
+    moved = whole * (g - w[:, None]) / epsilon
+    v = np.linalg.solve(h, moved.sum(0))
+    return (whole * (v[None, :] - n * (whole @ v)[:, None]) / epsilon - moved)[:, :k]
+
+
+def test_gradient_is_the_sheets_formula_and_the_finite_difference():
+    p, rho, lam, epsilon = clusters(seed=7), 0.35, 1.5, 0.15
+    rng = np.random.default_rng(7)
+    g = jnp.asarray(rng.standard_normal(p.cost.shape))
+    d = jnp.asarray(rng.standard_normal(p.cost.shape))
+
+    def along(x):
+        cost, rho, lam, epsilon = x
+        found = partial.solve(Problem(cost, p.a, p.b), Entropic(epsilon), rho=rho, lam=lam, tolerance=1e-13)
+        return (g * found.plan()).sum()
+
+    at = (p.cost, rho, lam, epsilon)
+    along_jit, slope = jax.jit(along), jax.jit(jax.grad(along))(at)
+    found = partial.solve(p, Entropic(epsilon), rho=rho, lam=lam, tolerance=1e-13)
+    np.testing.assert_allclose(slope[0], sheet_cotangent(p, found, rho, lam, epsilon, np.asarray(g)), atol=1e-11)
+    for i, direction in enumerate((d, 1.0, 1.0, 1.0)):
+        h = 1e-5
+
+        def near(sign, i=i, direction=direction, h=h):
+            return along_jit(tuple(x + sign * h * direction if j == i else x for j, x in enumerate(at)))
+
+        numerical = (near(1) - near(-1)) / (2 * h)
+        np.testing.assert_allclose((slope[i] * direction).sum(), numerical, rtol=1e-6)
+
+
+def test_implicit_gradient_is_that_of_unrolled_scaling():
+    p, rho, lam, epsilon = clusters(8, 3, seed=8), 0.5, 0.5, 0.3
+    g = jnp.asarray(np.random.default_rng(8).standard_normal((8, 3)))
+
+    def unrolled(cost):
+        cost = jnp.concatenate([cost, jnp.zeros((8, 1))], axis=1)
+        f = jnp.asarray([lam / (lam + epsilon)] * 3 + [1.0])
+        nu = jnp.append(rho * p.b, 1 - rho)
+
+        def sweep(log_b, _):
+            log_a = -jnp.log(8.0) - jax.nn.logsumexp(log_b[None, :] - cost / epsilon, axis=1)
+            return f * (jnp.log(nu) - jax.nn.logsumexp(log_a[:, None] - cost / epsilon, axis=0)), None
+
+        log_b, _ = jax.lax.scan(sweep, jnp.zeros(4), length=500)
+        plan = jax.nn.softmax(log_b[None, :] - cost / epsilon, axis=1)[:, :3] / 8
+        return (g * plan).sum()
+
+    def implicit(cost):
+        return (g * partial.solve(Problem(cost, p.a, p.b), Entropic(epsilon), rho=rho, lam=lam).plan()).sum()
+
+    np.testing.assert_allclose(jax.jit(jax.grad(implicit))(p.cost), jax.jit(jax.grad(unrolled))(p.cost), atol=1e-9)
+
+
+def test_gradient_lives_at_whole_mass_and_at_balance():
+    """No NaN where the virtual column is absent and the weights are infinite, and the finite difference."""
+    p = clusters(seed=9)
+    rng = np.random.default_rng(9)
+    g, d = (jnp.asarray(rng.standard_normal(p.cost.shape)) for _ in range(2))
+
+    @jax.jit
+    def along(x, lam):
+        return (g * partial.solve(Problem(p.cost + x * d, p.a, p.b), Entropic(0.2), rho=1.0, lam=lam).plan()).sum()
+
+    slope = jax.jit(jax.grad(along))
+    for lam in (1.0, np.inf):
+        np.testing.assert_allclose(slope(0.0, lam), (along(1e-5, lam) - along(-1e-5, lam)) / 2e-5, rtol=1e-6)
+
+
+def test_one_program_serves_bags_of_any_size_and_every_rho():
+    """Padded rows and prototypes carry nothing, get no gradient, and change nothing; rho = 1 beside rho < 1."""
+    sizes, rhos = [(5, 3), (9, 4), (12, 4)], [0.2, 1.0, 0.7]
+    bags = [clusters(n, k, seed=10) for n, k in sizes]
+    pad = jnp.stack([jnp.full((12, 4), jnp.inf).at[:n, :k].set(p.cost) for (n, k), p in zip(sizes, bags, strict=True)])
+    a = jnp.stack([jnp.zeros(12).at[:n].set(p.a) for (n, _), p in zip(sizes, bags, strict=True)])
+    b = jnp.stack([jnp.zeros(4).at[:k].set(p.b) for (_, k), p in zip(sizes, bags, strict=True)])
+
+    def scored(cost, a, b, rho):
+        found = partial.solve(Problem(cost, a, b), Entropic(0.1), rho=rho, lam=1.0)
+        return (found.plan() * jnp.cos(jnp.arange(cost.size, dtype=cost.dtype).reshape(cost.shape))).sum(), found
+
+    both = jax.jit(jax.vmap(jax.value_and_grad(scored, has_aux=True)))
+    (_, found), slope = both(pad, a, b, jnp.asarray(rhos))
+    assert found.converged.all()
+    for i, ((n, k), p) in enumerate(zip(sizes, bags, strict=True)):
+        alone = partial.solve(p, Entropic(0.1), rho=rhos[i], lam=1.0)
+        plan = jax.tree.map(lambda x, i=i: x[i] if eqx_array(x) else x, found).plan()
+        np.testing.assert_allclose(plan[:n, :k], alone.plan(), atol=1e-10)
+        assert not plan[n:].any()
+        assert not plan[:, k:].any()
+        assert np.isfinite(slope[i]).all()
+        assert np.abs(slope[i][:n, :k]).min() > 0
+        assert not slope[i][n:].any()
+        assert not slope[i][:, k:].any()
+
+
+def eqx_array(x) -> bool:
+    return hasattr(x, "ndim") and x.ndim > 0
+
+
+def test_float32_stays_float32():
+    p = clusters(seed=11)
+    small = Problem(*(x.astype(jnp.float32) for x in p))
+    for rho in (0.1, 1.0):
+        found = partial.solve(small, Entropic(0.1), rho=rho, lam=1.0)
+        assert found.converged
+        assert {found.value.dtype, found.plan().dtype, found.slack.dtype} == {jnp.dtype("float32")}
+        np.testing.assert_allclose(
+            12 * found.plan(), 12 * partial.solve(p, Entropic(0.1), rho=rho, lam=1.0).plan(), atol=2e-4
+        )
+
+
+def test_a_warm_start_takes_few_steps():
+    p = clusters(seed=12)
+    cold = partial.solve(p, Entropic(0.02), rho=0.3, lam=1.0)
+    near = partial.solve(p, Entropic(0.02), rho=0.32, lam=1.0, init=cold)
+    assert near.converged
+    assert int(near.iterations) <= 5
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "sentence"),
+    [
+        ({"rho": 0.0}, ValueError, r"rho = 0.0, but the transported share of the mass must lie in \(0, 1\]"),
+        ({"rho": 1.5}, ValueError, "rho = 1.5"),
+        ({"rho": np.nan}, ValueError, "rho = nan"),
+        ({"lam": 0.0}, ValueError, "lam has the weight 0, but weights of a KL penalty must be positive"),
+        ({"lam": np.array([1.0, 2.0])}, ValueError, r"lam has shape \(2,\), but one weight or 4 are needed"),
+        ({"regularizer": Entropic(-1.0)}, ValueError, "epsilon = -1.0"),
+        ({"init": np.zeros(4)}, ValueError, r"init has shape \(4,\), but 5 column potentials"),
+    ],
+)
+def test_refusals(change, error, sentence):
+    options = {"regularizer": Entropic(0.1), "rho": 0.5, "lam": 1.0} | change
+    with pytest.raises(error, match=sentence):
+        partial.solve(clusters(), options.pop("regularizer"), **options)
+
+
+def test_is_unbalanced_transport_with_a_virtual_column():
+    p = clusters(seed=13)
+    found = partial.solve(p, Entropic(0.1), rho=0.4, lam=2.0)
+    whole = Problem(jnp.c_[p.cost, jnp.zeros(12)], p.a, jnp.append(0.4 * p.b, 0.6))
+    reference = unbalanced.solve(whole, Entropic(0.1), columns=np.array([2.0] * 4 + [np.inf]))
+    np.testing.assert_allclose(found.plan(), reference.plan()[:, :4], atol=1e-14)
+    np.testing.assert_allclose(found.slack, reference.beta[4], atol=1e-12)
