@@ -13,7 +13,7 @@ from . import theme
 # the tabs too, though they are built later: a browser is told the types of all views when the page is made
 from .cards import Cards
 from .claims_tab import ClaimsTab
-from .compare_tab import CompareTab
+from .compare_tab import CompareTab, Keep
 from .controls import Controls, DataCard, Presets, RunState
 from .export_tab import ExportTab
 from .recipe_tab import RecipeTab
@@ -153,6 +153,7 @@ class StudyPage(pn.viewable.Viewer):
             Presets(session),
             Controls(session),
             RunState(session, address=address),
+            Keep(session),
         ]
 
     @staticmethod
@@ -201,11 +202,11 @@ class StudyPage(pn.viewable.Viewer):
     def _tell(self, *_: Any) -> None:
         session = self.session
         result = session.result
-        stale = "" if session.fresh else " stale"
+        stale, stored = "" if session.fresh else " stale", session.from_store
         told = (
             []
             if result is None
-            else [f'<div class="strip{stale}">{"".join(headline(session.study, result, session.rough))}</div>']
+            else [f'<div class="strip{stale}">{"".join(headline(session.study, result, session.rough, stored))}</div>']
         )
         told += (
             [f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>'] if session.error else []
@@ -219,7 +220,7 @@ class StudyPage(pn.viewable.Viewer):
         self._told.draw(html="".join(told), stale=bool(stale))
 
 
-def headline(study: Study, result: Any, rough: bool = False) -> list[str]:
+def headline(study: Study, result: Any, rough: bool = False, from_store: bool = False) -> list[str]:
     """The scalars that matter, each with what it is and whether it is as it should be; then convergence and time."""
     cells = []
     for declared in study.results:
@@ -240,7 +241,8 @@ def headline(study: Study, result: Any, rough: bool = False) -> list[str]:
     compiled = (
         f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
     )
-    cells.append(_cell(theme.duration(attrs["run_seconds"]), f"run · {compiled}", "", "time of the last run"))
+    told = "run · from the store" if from_store else f"run · {compiled}"
+    cells.append(_cell(theme.duration(attrs["run_seconds"]), told, "", "time of the run that is shown"))
     return cells
 
 

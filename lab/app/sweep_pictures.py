@@ -13,7 +13,7 @@ import xarray as xr
 
 import lab.studies.draw as drawing
 from lab import figures, sweeps
-from lab.figures.sweep import MEAN, View, draw_view, is_log, of_shape, sweep_picture, symbol, value_text
+from lab.figures.sweep import MEAN, NOT_YET, View, draw_view, is_log, of_shape, sweep_picture, symbol, value_text
 from lab.store import unpack
 from lab.studies import Picture, Study
 from lab.sweeps import Plan
@@ -73,10 +73,11 @@ class SweepPictures(pn.viewable.Viewer):
         self._open.on_click(lambda event: on_open(self.cells.study(self.chosen)) if self.cells is not None else None)
         self._link = theme.html("", _WORDS)
         self._offers = pn.Row(self._open, margin=(8, 0, 4, 0))
+        self._cell_card = theme.column(
+            self._cell_head, self._offers, self._cell_stage.view, css=_CARD, css_classes=["card"]
+        )
         overview = theme.column(
-            theme.column(self._head, self._stage.view, css=_CARD, css_classes=["card"]),
-            theme.column(self._cell_head, self._offers, self._cell_stage.view, css=_CARD, css_classes=["card"]),
-            css=_TWO,
+            theme.column(self._head, self._stage.view, css=_CARD, css_classes=["card"]), self._cell_card, css=_TWO
         )
         self._row_head = theme.html("", _WORDS)
         self._row_choose = Choose(self.set)
@@ -91,13 +92,11 @@ class SweepPictures(pn.viewable.Viewer):
         self._data = Later("Download the sweep (.nc)", self._prepare_data, self._say, self.session.post)
         self._copies = theme.html("", _WORDS)
         buttons_row = pn.Row(self._figure, self._data, margin=0)
-        files = theme.column(
-            self._files_head, self._file_choose, buttons_row, self._copies, self._said, css=_STACK
-        )
-        self._body = theme.column(
-            self._choose, overview, theme.column(self._row_head, self._row_choose, self._row.view, css=_STACK),
-            theme.column(self._own_head, self._own_view, css=_STACK), files, css=_STACK, visible=False,
-        )  # fmt: skip
+        files = theme.column(self._files_head, self._file_choose, buttons_row, self._copies, self._said, css=_STACK)
+        row = theme.column(self._row_head, self._row_choose, self._row.view, css=_STACK)
+        own = theme.column(self._own_head, self._own_view, css=_STACK)
+        self._rest = theme.column(row, own, files, css=_STACK)  # once there is a cell
+        self._body = theme.column(self._choose, overview, self._rest, css=_STACK, visible=False)
         self._view = theme.column(self._body)
 
     def close(self) -> None:
@@ -131,7 +130,11 @@ class SweepPictures(pn.viewable.Viewer):
         if self.cells is None:
             return
         self._draw()
-        if ended or self.cells.errors[self.chosen] == "":
+        begun = self.cells.missing < self.cells.plan.cells
+        self._rest.visible = self._cell_card.visible = begun
+        if not begun:
+            return
+        if ended or (self.cells.errors[self.chosen] == "" and self.cells.plan.keys[self.chosen] not in self._runs):
             self._draw_cell()
         if ended:
             self._draw_own()
@@ -277,7 +280,10 @@ class SweepPictures(pn.viewable.Viewer):
                 told.append(
                     f'<div title="{escape(declared.doc)}"><b>{said}</b><span>{escape(declared.label)}</span></div>'
                 )
-        said = f'<div class="strip">{"".join(told)}</div>' if not why else f'<p class="bad">{escape(_first(why))}</p>'
+        wrong = "muted" if why == NOT_YET else "bad"
+        said = (
+            f'<div class="strip">{"".join(told)}</div>' if not why else f'<p class="{wrong}">{escape(_first(why))}</p>'
+        )
         self._cell_head.object = f"<h3>{escape(title)}</h3>{said}"
         self._open.label = "Open this run on the page" if not why else "Try it on the page"
         self._draw_row()
@@ -421,7 +427,8 @@ class SweepPictures(pn.viewable.Viewer):
             field("content", "Data", form["content"], contents, kind="segments"),
         ])  # fmt: skip
         if cells.missing:
-            self._copies.object = f'<p class="muted small">Files come when the sweep is complete: {cells.missing:,} cells are missing.</p>'
+            waits = f"Files come when the sweep is complete: {cells.missing:,} cells are missing."
+            self._copies.object = f'<p class="muted small">{waits}</p>'
             return
         command = sweeps.execute._command(cells.plan)
         self._copies.object = (

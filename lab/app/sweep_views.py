@@ -20,13 +20,8 @@ _MOST = 7  # values that a suggested range has
 _log = logging.getLogger("lab.app")
 
 _PICTURE = ":host { min-width: 0; min-height: 220px; }"
-_SMALL = """
-:host { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 10px 12px 6px;
-  box-sizing: border-box; min-width: 0; }
-"""
-_ROW = """
-:host { display: grid !important; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
-"""
+_SMALL = theme.asset("sweep_card.css")
+_ROW = theme.asset("sweep_row.css")
 
 
 class Stage:

@@ -236,7 +236,7 @@ def _make_room(figure: "Figure") -> None:
             frame, page = axes.get_window_extent(), figure.bbox.x1
             if _is_equal(axes) or not axes.texts:
                 continue
-            reach = max(t.get_window_extent().x1 for t in axes.texts if t.get_text())
+            reach = max((t.get_window_extent().x1 for t in axes.texts if t.get_text().strip()), default=0.0)
             over = min(reach - page + 2, 0.4 * frame.width)
             if over > 0:
                 transform = axes.transScale + axes.transLimits

@@ -48,7 +48,7 @@ class View:
 def sweep_picture(study: type[Study], view: View) -> Picture:
     """The picture that draws this view of a sweep's result."""
     declared = {result.name: result for result in study.results}
-    over = " and ".join(name for name in (view.x, view.y) if name)
+    over = " and ".join(symbol(study.parameters()[name]) for name in (view.x, view.y) if name)
     label = declared[view.value].label
     return Picture(
         f"sweep-{view.value}", f"{label[:1].upper()}{label[1:]} over {over}", caption(study, view),
@@ -153,6 +153,8 @@ def _map(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[str
     names = [[value_text(v) for v in result[name].values.tolist()] for name in dims]
     xlabel, ylabel = axis_label(study, view.x), axis_label(study, view.y) if view.y else ""
     finite = shown[np.isfinite(shown)]
+    if not finite.size:
+        shown = np.zeros_like(shown)  # the marks say why
     signed = bool(finite.size and finite.min() < 0 < finite.max()) and not log
     boxed = table.size <= _TIPS
     marks = [*_marks(result, view, dims, over, table, errors), _frame(result, view, chosen)]
@@ -165,7 +167,7 @@ def _map(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[str
         equal=False, height=380, marks=marks,
     )  # fmt: skip
     if boxed:  # each box tells more than the image under it
-        dress(next(iter(overlay)), bokeh={"tools": []})
+        dress(next(iter(overlay)), bokeh={"tools": [], "hover_tooltips": None})
     return overlay
 
 
@@ -231,7 +233,8 @@ def _boxes(names: Sequence[Sequence[str]], table: np.ndarray, errors: np.ndarray
     """A box for each cell, which tells on hover what is in it."""
     i, j = (index.ravel() for index in np.indices(table.shape))
     told = [error or f"{value:.6g}" for value, error in zip(table.ravel(), errors.ravel(), strict=True)]
-    columns = (j - 0.5, i - 0.5, j + 0.5, i + 0.5, [names[0][k] for k in i], [names[1][k] for k in j], told)
+    half = 0.495  # clear of its neighbours, of which a pointer would else find two
+    columns = (j - half, i - half, j + half, i + half, [names[0][k] for k in i], [names[1][k] for k in j], told)
     edge = current().line
     return dress(
         hv.Rectangles(columns, ["x", "y", "x1", "y1"], ["row", "column", "told"]),
@@ -254,7 +257,7 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
     note = ""
     if view.y:
         each = result[view.y].values.tolist()
-        places = np.unique(np.linspace(0, len(each) - 1, min(_LINES, len(each))).round().astype(int)).tolist()
+        places = sorted({round(at) for at in np.linspace(0, len(each) - 1, min(_LINES, len(each)))})
         sign = symbol(parameters[view.y])
         series = [(f"{sign} = {value_text(each[p])}", numbers.isel({view.y: p})) for p in places]
         note = f"{len(places)} of {len(each)} values of {sign}" if len(places) < len(each) else ""
@@ -279,7 +282,7 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
         if isinstance(layer, hv.Scatter):
             layer.opts(backend="bokeh", clone=False, tools=["hover"], hover_tooltips=tips)
         elif isinstance(layer, hv.Curve):
-            layer.opts(backend="bokeh", clone=False, tools=[])
+            layer.opts(backend="bokeh", clone=False, tools=[], hover_tooltips=None)
     return overlay
 
 
