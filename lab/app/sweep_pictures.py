@@ -138,7 +138,7 @@ class SweepPictures(pn.viewable.Viewer):
             self._draw_cell()
         if ended:
             self._draw_own()
-        whole = not self.cells.missing
+        whole = not self.cells.missing and len(self.cells.failed) < self.cells.plan.cells
         self._figure.offer(whole)
         self._data.offer(whole)
         self._draw_files()

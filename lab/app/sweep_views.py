@@ -19,7 +19,7 @@ from .cards import swapping
 _MOST = 7  # values that a suggested range has
 _log = logging.getLogger("lab.app")
 
-_PICTURE = ":host { min-width: 0; min-height: 220px; }"
+_PICTURE = ":host { min-width: 0; }"
 _SMALL = theme.asset("sweep_card.css")
 _ROW = theme.asset("sweep_row.css")
 

@@ -164,7 +164,7 @@ def _map(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[str
     overlay = draw.heatmap(
         shown, names[0] if view.y else [""], names[-1], xlabel=xlabel, ylabel=ylabel,
         clabel=f"log₁₀ {label}" if log else label, clim=None if signed else _ends(finite), signed=signed, outline=False,
-        equal=False, height=380, marks=marks,
+        equal=False, height=440, marks=marks,
     )  # fmt: skip
     if boxed:  # each box tells more than the image under it
         dress(next(iter(overlay)), bokeh={"tools": [], "hover_tooltips": None})
@@ -276,7 +276,7 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
     ticks = [(float(at), value_text(value)) for at, value in zip(x, values.tolist(), strict=True)] if few else None
     empty = int(np.isnan(numbers.values).sum())
     note = "; ".join(filter(None, [note, f"{empty} of {numbers.size} cells are empty" if empty else ""]))
-    overlay = draw.plot(*layers, xlabel=xlabel, ylabel=label, logx=logx, logy=log, xticks=ticks, note=note, height=380)
+    overlay = draw.plot(*layers, xlabel=xlabel, ylabel=label, logx=logx, logy=log, xticks=ticks, note=note, height=440)
     tips = [(xlabel, "@x{0.[0000]a}"), (label, "@y{0.[0000]a}")]
     for layer in overlay if current().backend in ("", "bokeh") else []:
         if isinstance(layer, hv.Scatter):
