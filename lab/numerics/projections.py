@@ -6,6 +6,7 @@ $$ P_b(v) = \operatorname*{argmin}_{t \ge 0,\; 1^\top t = b} \|t - v\|^2 = [v - 
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from lab.numerics.select import among_ties, largest
@@ -52,12 +53,12 @@ def simplex(
 
 
 def sparse_simplex(
-    v: Float[Array, "m n"], b: Float[Array, " n"], k: Int[Array, ""]
+    v: Float[Array, "m n"], b: Float[Array, " n"], k: Int[Array, ""], within: ArrayLike = 0.0
 ) -> tuple[Float[Array, "m n"], Float[Array, " n"]]:
     r"""Project each column on the k-sparse part of the simplex of total $b_j$ (Kyrillidis et al., ICML 2013).
 
-    The plain projection of the k largest entries; ties go to the smallest index. A column whose plain
-    projection has at most k nonzeros needs no selection.
+    The plain projection of the k largest entries; among those equal ``within`` an amount the smallest index wins. A
+    column whose plain projection has at most k nonzeros needs no selection.
 
     Args:
         v: (m, n) columns.
@@ -67,22 +68,22 @@ def sparse_simplex(
     Returns:
         The projections (m, n), with at most k nonzeros in each column, and the thresholds theta (n,).
     """
-    return jax.lax.cond(k <= _FEW, _sparse_by_peeling, _sparse_by_selection, v, b, k)
+    return jax.lax.cond(k <= _FEW, _sparse_by_peeling, _sparse_by_selection, v, b, k, within)
 
 
-def _sparse_by_selection(v: Array, b: Array, k: Array) -> tuple[Array, Array]:
+def _sparse_by_selection(v: Array, b: Array, k: Array, within: ArrayLike) -> tuple[Array, Array]:
     """Time: the passes of two projections and a selection."""
     t, theta = simplex(v, b)
     crowded = (t > 0).sum(axis=0, dtype=jnp.int32) > k
 
     def select(_):
         # a column with room enough keeps all its rows
-        return simplex(v, b, largest(v, k, crowded) | ~crowded[None, :])
+        return simplex(v, b, largest(v, k, crowded, within) | ~crowded[None, :])
 
     return jax.lax.cond(crowded.any(), select, lambda _: (t, theta), None)
 
 
-def _sparse_by_peeling(v: Array, b: Array, k: Array) -> tuple[Array, Array]:
+def _sparse_by_peeling(v: Array, b: Array, k: Array, within: ArrayLike) -> tuple[Array, Array]:
     r"""A pass for each nonzero: $\theta$ is the largest of $\left(\sum_{i \le j} v_{(i)} - b\right) / j$ over $j \le k$."""
     # Equality is exact only between the same computed numbers: XLA may compute a cheap operand twice, rounded otherwise.
     v = jax.lax.optimization_barrier(v)
@@ -91,18 +92,18 @@ def _sparse_by_peeling(v: Array, b: Array, k: Array) -> tuple[Array, Array]:
 
     def peel(carry):
         level, total, count, theta, _ = carry
-        within = jnp.minimum((u >= level[None, :]).sum(axis=0, dtype=jnp.int32), k)
-        total = total + jnp.where(within > count, (within - count) * level, 0.0)
-        theta = jnp.maximum(theta, (total - b) / within)
-        below = jnp.where(u < level[None, :], u, -jnp.inf).max(axis=0)
-        open_ = (within < k) & (below > theta)
-        return jnp.where(open_, below, level), total, within, theta, open_
+        reached = jnp.minimum((u >= (level - within)[None, :]).sum(axis=0, dtype=jnp.int32), k)
+        total = total + jnp.where(reached > count, (reached - count) * level, 0.0)
+        theta = jnp.maximum(theta, (total - b) / reached)
+        below = jnp.where(u < (level - within)[None, :], u, -jnp.inf).max(axis=0)
+        open_ = (reached < k) & (below > theta)
+        return jnp.where(open_, below, level), total, reached, theta, open_
 
     zero, none = jnp.zeros_like(top), jnp.zeros(top.shape, jnp.int32)
     start = zero, zero, none, -b, jnp.ones(top.shape, bool)
     bounded = jnp.minimum(k, _FEW)  # under vmap both ways are gone for every k
     level, _, _, theta, _ = jax.lax.while_loop(lambda carry: (carry[4] & (carry[2] < bounded)).any(), peel, start)
-    chosen = among_ties(u, level, k)
+    chosen = among_ties(u, level, k, within=within)
     t = jnp.where(chosen, jnp.maximum(u - theta[None, :], 0.0), 0.0)
     return t * (b / t.sum(axis=0))[None, :], theta + top
 

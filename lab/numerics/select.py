@@ -7,6 +7,7 @@ Reductions run over the first axis, which XLA vectorises across the columns.
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -42,14 +43,17 @@ def kth_largest(
 
 
 def largest(
-    values: Float[Array, "m n"], k: Int[Array, ""], needed: Bool[Array, " n"] | None = None
+    values: Float[Array, "m n"],
+    k: Int[Array, ""],
+    needed: Bool[Array, " n"] | None = None,
+    within: ArrayLike = 0.0,
 ) -> Bool[Array, "m n"]:
-    """True at the k largest entries of each column; among equal values the smallest row index wins.
+    """True at the k largest entries of each column; among values equal ``within`` an amount the smallest row index wins.
 
     Exactly k entries of each column are chosen; of a column that is not ``needed`` none in particular.
     """
     values = jax.lax.optimization_barrier(values)  # computed once, or it need not equal its own threshold
-    return among_ties(values, kth_largest(values, k, needed), k, needed)
+    return among_ties(values, kth_largest(values, k, needed), k, needed, within)
 
 
 def among_ties(
@@ -57,11 +61,12 @@ def among_ties(
     threshold: Float[Array, " n"],
     k: Int[Array, ""],
     needed: Bool[Array, " n"] | None = None,
+    within: ArrayLike = 0.0,
 ) -> Bool[Array, "m n"]:
     """True at the entries above the threshold of their column, and at as many equal to it, the first ones, as make k."""
     m = values.shape[0]
-    above = values > threshold[None, :]
-    tied = values == threshold[None, :]
+    above = values > (threshold + within)[None, :]
+    tied = ~above & (values >= (threshold - within)[None, :])
     places = k - above.sum(axis=0, dtype=jnp.int32)
     rows = jnp.arange(m, dtype=jnp.int32)[:, None]
 

@@ -27,14 +27,17 @@ class Evaluation(NamedTuple):
     beta: Float[Array, " n"]
 
 
-def semi_dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"]) -> Evaluation:
+def semi_dual(
+    problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], within: ArrayLike = 0.0
+) -> Evaluation:
     r"""$D(\alpha)$, its plan, whose columns sum to b, and the column potentials.
 
+    Where some entries must be chosen, scores that differ by at most ``within`` count as equal, and the first ones win.
     Time O(m n) times the passes of the threshold searches; memory O(m n).
     """
     s = alpha[:, None] - problem.cost
     fixed_s, fixed_b, fixed_regularizer = jax.lax.stop_gradient((s, problem.b, regularizer))
-    plan, beta = jax.lax.stop_gradient(fixed_regularizer.column_maximizer(fixed_s, fixed_b))
+    plan, beta = jax.lax.stop_gradient(fixed_regularizer.column_maximizer(fixed_s, fixed_b, within))
     conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan) - beta * (problem.b - fixed_b)
     return Evaluation(alpha @ problem.a - conjugate.sum(), plan, jnp.asarray(beta))
 

@@ -35,7 +35,7 @@ class Entropic(NamedTuple):
     def maximizer(self, s):
         return jnp.exp(s / self.gamma - 1)
 
-    def column_maximizer(self, s, b):
+    def column_maximizer(self, s, b, within=0.0):
         z = s / self.gamma
         log_sum = jax.nn.logsumexp(z, axis=0)
         t = b[None, :] * jnp.exp(z - log_sum[None, :])
@@ -62,7 +62,7 @@ class Quadratic(NamedTuple):
     def maximizer(self, s):
         return jnp.maximum(s, 0.0) / self.gamma
 
-    def column_maximizer(self, s, b):
+    def column_maximizer(self, s, b, within=0.0):
         t, theta = simplex(s / self.gamma, b)
         return t, jnp.negative(self.gamma) * theta
 
@@ -96,8 +96,8 @@ class KSparse(NamedTuple):
         chosen = largest(s, k, crowded) | ~crowded[None, :]
         return jnp.where(chosen, jnp.maximum(s, 0.0), 0.0) / self.gamma
 
-    def column_maximizer(self, s, b):
-        t, theta = sparse_simplex(s / self.gamma, b, jnp.asarray(self.k, jnp.int32))
+    def column_maximizer(self, s, b, within=0.0):
+        t, theta = sparse_simplex(s / self.gamma, b, jnp.asarray(self.k, jnp.int32), within / self.gamma)
         return t, jnp.negative(self.gamma) * theta
 
     def rescaled(self, cost_scale, mass):
@@ -109,6 +109,7 @@ Regularizer = Entropic | Quadratic | KSparse
 
 - ``penalty(t)`` (n,): Omega of each column; ``relaxed_penalty(t)``: its biconjugate on t >= 0, all that the dual knows;
 - ``maximizer(s)`` (m, n): the gradient of the conjugate on t >= 0, the plan of the dual;
-- ``column_maximizer(s, b)``: the gradient of the conjugate on the simplex of total b, and the potential of each column;
+- ``column_maximizer(s, b, within)``: the gradient of the conjugate on the simplex of total b, and the potential of each
+  column; scores that differ by at most ``within`` count as equal where some must be chosen;
 - ``rescaled(cost_scale, mass)``: the regularizer with which cost / cost_scale and plan / mass solve the same problem.
 """
