@@ -1,12 +1,19 @@
 """Optimal transport: regularized problems, their duals, and how to solve them."""
 
+from lab.ot.geometry import Cloud, cloud
 from lab.ot.operators import Evaluation, dual, semi_dual
 from lab.ot.problem import Problem, from_points, problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
+from lab.ot.sinkhorn import Sinkhorn
+from lab.ot.sinkhorn_newton import Absolute, Adaptive, Density, SinkhornNewton
 from lab.ot.solution import Ell, Solution
 from lab.ot.solve import solve
 
 __all__ = [
+    "Absolute",
+    "Adaptive",
+    "Cloud",
+    "Density",
     "Ell",
     "Entropic",
     "Evaluation",
@@ -14,7 +21,10 @@ __all__ = [
     "Problem",
     "Quadratic",
     "Regularizer",
+    "Sinkhorn",
+    "SinkhornNewton",
     "Solution",
+    "cloud",
     "dual",
     "from_points",
     "problem",

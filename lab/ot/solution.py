@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Reason
+from lab.ot.geometry import Cloud
 from lab.ot.operators import dual, semi_dual
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Regularizer
@@ -30,11 +31,13 @@ class Solution(eqx.Module):
     iterations: Int[Array, "*batch"] | int
     reason: Int[Array, "*batch"] | int  # a Reason
     trace: dict[str, Float[ArrayLike, "*batch rows"]]  # value, row_error, residual of each iteration
-    problem: Problem
+    problem: Problem | Cloud
     regularizer: Regularizer
     state: object  # of the method, for a warm start
     formulation: str = eqx.field(static=True)
     axis: str = eqx.field(static=True)
+    method: str = eqx.field(static=True, default="")  # what ran
+    why: str = eqx.field(static=True, default="")  # why it was chosen
 
     @property
     def converged(self) -> ArrayLike:
@@ -55,21 +58,41 @@ class Solution(eqx.Module):
 
         return relaxed_plan(self)
 
+    def apply(self, values: Float[Array, "n *rest"]) -> Float[Array, "m *rest"]:
+        """T V. For a ``Cloud`` the plan is never formed: time O(m n (d + rest)), memory as its own."""
+        if isinstance(self.problem, Cloud):
+            return _apply(self.problem, self.regularizer, self.alpha, self.beta, values)
+        return jnp.tensordot(self.plan(), values, axes=1)
+
+    def apply_transposed(self, values: Float[Array, "m *rest"]) -> Float[Array, "n *rest"]:
+        """T' V, as ``apply``."""
+        if isinstance(self.problem, Cloud):
+            return _apply(self.problem.T, self.regularizer, self.beta, self.alpha, values)
+        return jnp.tensordot(self.plan().T, values, axes=1)
+
     def ell(self) -> "Ell":
         """The plan in ELL form, on the host: width is the largest number of nonzeros in a column."""
         return Ell.pack(np.asarray(self.plan()))
 
 
 def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Array, formulation: str):
-    return (
-        semi_dual(problem, regularizer, alpha)
-        if formulation == "semi-dual"
-        else dual(problem, regularizer, alpha, beta)
-    )
+    if formulation == "dual":
+        return dual(problem, regularizer, alpha, beta)
+    # what rounding tells apart is tied: every program, which rounds in its own way, then chooses the same entries
+    rounding = 16 * jnp.finfo(alpha.dtype).eps * (jnp.abs(alpha).max() + jnp.abs(problem.cost).max())
+    return semi_dual(problem, regularizer, alpha, rounding)
+
+
+@jax.jit
+def _apply(cloud: Cloud, regularizer: Regularizer, alpha: Array, beta: Array, values: Array) -> Array:
+    epsilon = jnp.asarray(regularizer.gamma, alpha.dtype)
+    return cloud.apply(alpha / epsilon, beta / epsilon - 1, epsilon, values)
 
 
 @jax.jit
 def _plan(solution: Solution) -> Array:
+    if isinstance(solution.problem, Cloud):
+        return _plan(eqx.tree_at(lambda s: s.problem, solution, solution.problem.dense()))
     problem, alpha, beta = solution.problem, solution.alpha, solution.beta
     if solution.axis == "rows":
         return evaluate(problem.T, solution.regularizer, beta, alpha, solution.formulation).plan.T

@@ -11,26 +11,29 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.numerics import Loop, Run, pure
-from lab.ot import first_order, newton, sinkhorn_newton
+from lab.ot import entropic, first_order, newton, sinkhorn, sinkhorn_newton
+from lab.ot.geometry import Cloud, from_ott
 from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
 from lab.ot.rounding import round_plan
+from lab.ot.sinkhorn import Sinkhorn
+from lab.ot.sinkhorn_newton import SinkhornNewton
 from lab.ot.solution import Solution, evaluate
 from lab.ot.work import Work
 
-METHODS = ("auto", "newton", "ladder", "lbfgs", "adam")
+METHODS = ("auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam")
 FORMULATIONS = ("semi-dual", "dual")
 AXES = ("columns", "rows")
 _LIMITS = {"newton": 1000, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
 
 
 def solve(
-    problem: Problem,
-    regularizer: Regularizer,
+    problem: Problem | Cloud | Any,
+    regularizer: Regularizer | None = None,
     *,
     formulation: Literal["semi-dual", "dual"] = "semi-dual",
-    method: Literal["auto", "newton", "ladder", "lbfgs", "adam"] = "auto",
+    method: Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | Sinkhorn | SinkhornNewton = "auto",
     axis: Literal["columns", "rows"] = "columns",
     tolerance: ArrayLike = 1e-6,
     max_iterations: int | None = None,
@@ -47,18 +50,24 @@ def solve(
     no column is tied (``n_ties``).
 
     Args:
-        problem: see ``lab.ot.problem``; may carry a batch only under ``vmap``.
-        regularizer: ``Entropic(gamma)``, ``Quadratic(gamma)`` or ``KSparse(gamma, k)``; its numbers are traced.
+        problem: see ``lab.ot.problem``; may carry a batch only under ``vmap``. For ``Entropic`` also a ``Cloud``, whose
+            matrix of costs is never formed, and an ``ott`` geometry or linear problem, as it is.
+        regularizer: ``Entropic(gamma)``, ``Quadratic(gamma)`` or ``KSparse(gamma, k)``; its numbers are traced. Of an
+            ``ott`` problem its own epsilon when omitted.
         formulation: the semi-dual has m unknowns and exact column sums at every iterate. The dual has m + n unknowns,
             and is there to be compared.
         method: ``newton`` (default of the semi-dual) finds the optimum to high accuracy for every k, in time
             O(m^2 n + m^3) and memory O(m n + m^2) an iteration. ``ladder`` (default of the dual), ``lbfgs`` and ``adam``
-            take O(m n) an iteration and stall at kinks for small k.
+            take O(m n) an iteration and stall at kinks for small k. For ``Entropic``, ``newton`` is
+            ``SinkhornNewton()`` and ``sinkhorn`` is ``Sinkhorn()``, which may be given with other settings; ``auto``
+            takes the latter for clouds and where gamma is at least 0.05 of the mean cost, else the former, with a
+            backend by size and device. ``Solution.method`` and ``.why`` say what ran.
         axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
         tolerance: relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
-        max_iterations: static; 1000 for newton, 15000 for ladder, 500 for lbfgs, 2000 for adam when omitted.
+        max_iterations: static; 1000 for newton, 20000 for sinkhorn, 15000 for ladder, 500 for lbfgs, 2000 for adam when
+            omitted.
         init: row potentials (m,), or column potentials (n,) with ``axis="rows"``, or the ``Solution`` of a neighbouring
             problem of the same shape.
         loop: ``lab.numerics.pure`` (works under ``jit`` and ``vmap``) or a ``lab.numerics.Chunked``.
@@ -72,11 +81,26 @@ def solve(
 
     Source: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
     """
+    if type(problem).__module__.split(".")[0] == "ott":
+        problem, epsilon = from_ott(problem)
+        regularizer = Entropic(epsilon) if regularizer is None else regularizer
+    if regularizer is None:
+        raise TypeError("no regularizer was given: take Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)")
     chosen = _check_choices(formulation, method, axis, regularizer)
     side = problem if axis == "columns" else problem.T
     _check(side, regularizer, axis, tolerance, max_iterations)
-    dtype = side.cost.dtype
-    regularizer = jax.tree.map(jnp.asarray, _cast(regularizer, dtype))
+    dtype = side.a.dtype
+    regularizer = _cast(regularizer, dtype)
+    assert regularizer is not None
+    if isinstance(regularizer, Entropic) and chosen not in ("ladder", "lbfgs", "adam"):
+        asked = chosen if method != "auto" else "auto"
+        choice = entropic.choose(side, regularizer, asked)
+        start = _start(init, side, axis)
+        return entropic.run(
+            problem, regularizer, choice, jnp.asarray(tolerance, dtype), start, max_iterations, loop, axis
+        )
+    if isinstance(problem, Cloud):
+        raise ValueError("a cloud has no matrix of costs, which this method needs: use Cloud.dense()")
     rule = _rule(regularizer, chosen, formulation)
     prepared = _prepare(side, regularizer, jnp.asarray(tolerance, dtype), _start(init, side, axis), formulation, chosen)
     run = loop(rule, prepared, max_iterations=_LIMITS[chosen] if max_iterations is None else max_iterations)
@@ -85,7 +109,7 @@ def solve(
 
 def _rule(regularizer: Regularizer, method: str, formulation: str):
     if method == "newton":
-        return sinkhorn_newton.SINKHORN_NEWTON if isinstance(regularizer, Entropic) else newton.NEWTON
+        return newton.NEWTON
     if method == "ladder":
         return (first_order.LADDER if isinstance(regularizer, KSparse) else first_order.LBFGS)[formulation]
     return {"lbfgs": first_order.LBFGS, "adam": first_order.ADAM}[method][formulation]
@@ -104,17 +128,18 @@ def _units(problem: Problem) -> tuple[Array, Array]:
     return jnp.where(spread > 0, spread, 1.0), problem.a.sum()
 
 
-def _start(init: Solution | ArrayLike | None, side: Problem, axis: str):
+def _start(init: Solution | ArrayLike | None, side: Problem | Cloud, axis: str):
     """Row potentials to start from, when there are some."""
-    m, n = side.cost.shape
+    m, n = side.a.shape[0], side.b.shape[0]
     if init is None:
         return None
     if isinstance(init, Solution):
         alpha = init.alpha if axis == "columns" else init.beta
-        if init.problem.cost.shape != (m, n)[:: 1 if axis == "columns" else -1] or init.axis != axis:
+        if (init.alpha.shape[0], init.beta.shape[0])[:: 1 if axis == "columns" else -1] != (m, n) or init.axis != axis:
             raise ValueError("init is the solution of a problem of another shape or axis: leave it out")
+        alpha = jnp.where(jnp.isfinite(alpha), alpha, 0.0)  # without mass it is infinite
         return alpha - alpha.mean()
-    alpha = jnp.asarray(init, side.cost.dtype)
+    alpha = jnp.asarray(init, side.a.dtype)
     if alpha.shape != (m,):
         raise ValueError(f"init has shape {alpha.shape}, but {m} potentials are needed, shape ({m},)")
     return alpha - alpha.mean()
@@ -160,11 +185,13 @@ def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulatio
     if axis == "rows":
         alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
     level = alpha.mean()
-    return alpha - level, beta + level, value, row_error, column_error, ties
+    # numbers that are there, or what is fused with them rounds otherwise, and breaks ties otherwise
+    alpha, beta = jax.lax.optimization_barrier((alpha - level, beta + level))
+    return alpha, beta, value, row_error, column_error, ties
 
 
 def _point(state) -> Array:
-    return state.best if isinstance(state, newton.State | sinkhorn_newton.State) else first_order.point(state)
+    return state.best if isinstance(state, newton.State) else first_order.point(state)
 
 
 _finish_jit = jax.jit(_finish_traced, static_argnums=(3, 4))
@@ -198,7 +225,7 @@ def _scales(problem: Problem, regularizer: Regularizer) -> tuple[Array, Array, A
 
 def relaxed_plan(solution: Solution) -> Float[Array, "m n"]:
     """A feasible plan of the relaxation; see ``Solution.relaxed_plan``."""
-    if not isinstance(solution.state, newton.State | sinkhorn_newton.State):
+    if not isinstance(solution.state, newton.State | sinkhorn.State | sinkhorn_newton.State):
         problem, regularizer, axis = solution.problem, solution.regularizer, solution.axis
         alpha = solution.alpha if axis == "columns" else solution.beta
         solution = solve(problem, regularizer, axis=axis, init=alpha, tolerance=_finest(problem.cost.dtype))  # type: ignore[arg-type]
@@ -218,10 +245,11 @@ def _finest(dtype) -> float:
     return 1e-9 if dtype == jnp.float64 else 1e-5
 
 
-def _check_choices(formulation: str, method: str, axis: str, regularizer: Any) -> str:
+def _check_choices(formulation: str, method: Any, axis: str, regularizer: Any) -> Any:
+    configured = isinstance(method, Sinkhorn | SinkhornNewton)
     for name, value, allowed in (
         ("formulation", formulation, FORMULATIONS),
-        ("method", method, METHODS),
+        ("method", "auto" if configured else method, METHODS),
         ("axis", axis, AXES),
     ):
         if value not in allowed:
@@ -230,19 +258,54 @@ def _check_choices(formulation: str, method: str, axis: str, regularizer: Any) -
         raise TypeError(
             f"the regularizer is {regularizer!r}: give Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)"
         )
-    if method == "newton" and formulation == "dual":
-        raise ValueError("newton maximises the semi-dual: take formulation='semi-dual', or 'lbfgs', 'adam' or 'ladder'")
+    if (configured or method == "sinkhorn") and not isinstance(regularizer, Entropic):
+        raise ValueError(f"{method!r} solves Entropic(gamma) only, not {type(regularizer).__name__}")
+    if configured:
+        return _checked(method)
+    if method in ("newton", "sinkhorn") and formulation == "dual":
+        raise ValueError(
+            f"{method} maximises the semi-dual: take formulation='semi-dual', or 'lbfgs', 'adam' or 'ladder'"
+        )
     if method == "auto":
         return "newton" if formulation == "semi-dual" else "ladder"
     return method
 
 
-def _check(problem: Problem, regularizer: Any, axis: str, tolerance: Any, max_iterations: Any) -> None:
-    if problem.cost.ndim != 2:
+def _checked(method: Sinkhorn | SinkhornNewton) -> Sinkhorn | SinkhornNewton:
+    def within(name, value, fine, allowed):
+        if not _traced(value) and not fine(value):
+            raise ValueError(f"{name} = {value!r}, but it must be {allowed}")
+
+    def one_of(*names):
+        return lambda value: value in names
+
+    if isinstance(method, Sinkhorn):
+        omega, memory = method.relaxation, method.memory
+        within("domain", method.domain, one_of("auto", "log", "kernel"), "'auto', 'log' or 'kernel'")
+        within(
+            "memory", memory, lambda k: isinstance(k, numbers.Integral) and int(k) >= 0, "a whole number, 0 for none"
+        )
+        if not _traced(omega):
+            within("relaxation", omega, lambda w: w == "auto" or 1 <= float(w) < 2, "in [1, 2) or 'auto'")
+            if memory and omega != 1:
+                raise ValueError(f"relaxation = {omega!r} with memory = {memory}: over-relaxation needs memory=0")
+        return method
+    within("backend", method.backend, one_of("auto", "dense", "ell", "host"), "'auto', 'dense', 'ell' or 'host'")
+    within(
+        "width", method.width, lambda w: isinstance(w, numbers.Integral) and int(w) >= 1, "a whole number of at least 1"
+    )
+    within("sweeps", method.sweeps, lambda w: int(w) >= 0, "at least 0")
+    for number in method.threshold:
+        within("threshold", number, lambda x: float(x) >= 0, "of numbers that are not negative")
+    return method
+
+
+def _check(problem: Problem | Cloud, regularizer: Any, axis: str, tolerance: Any, max_iterations: Any) -> None:
+    if isinstance(problem, Problem) and problem.cost.ndim != 2:
         raise ValueError(
             f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
         )
-    m = problem.cost.shape[0]
+    m, dtype = problem.a.shape[0], problem.a.dtype
     if isinstance(regularizer, KSparse):
         k = regularizer.k
         if isinstance(k, bool) or not (isinstance(k, numbers.Integral) or _is_integer_array(k)):
@@ -256,9 +319,9 @@ def _check(problem: Problem, regularizer: Any, axis: str, tolerance: Any, max_it
     if not _traced(tolerance):
         if not float(np.asarray(tolerance)) > 0:
             raise ValueError(f"tolerance = {float(np.asarray(tolerance))}, but it must be positive")
-        if problem.cost.dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99e-5:
+        if dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99e-5:
             raise ValueError(
-                f"tolerance = {float(np.asarray(tolerance)):g} with {problem.cost.dtype} costs, which resolve 1e-5 at best: "
+                f"tolerance = {float(np.asarray(tolerance)):g} with {dtype} costs, which resolve 1e-5 at best: "
                 "give the cost in float64 (with jax_enable_x64), or a tolerance of at least 1e-5"
             )
     if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and int(max_iterations) >= 1):

@@ -1,0 +1,246 @@
+r"""Costs as the entropic solvers see them: a matrix, or two clouds of points whose matrix is never formed.
+
+All that a solver needs are the log-sums over one side,
+
+$$ \mathrm{rows}(v)_i = \log \sum_j e^{v_j - c_{ij}/\varepsilon}, \qquad
+   \mathrm{columns}(u)_j = \log \sum_i e^{u_i - c_{ij}/\varepsilon} . $$
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from lab.ot.problem import Problem, problem
+
+_BYTES = 8 << 20  # of a block of the cost matrix: what a cache holds is fastest
+_SAMPLE = 512  # points of each side from which the mean cost is estimated
+
+
+class Matrix(NamedTuple):
+    """A cost matrix at hand. Time and memory O(m n) for each log-sum."""
+
+    cost: Float[Array, "m n"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.cost.shape[-2], self.cost.shape[-1]
+
+    @property
+    def T(self) -> "Matrix":
+        return Matrix(self.cost.T)
+
+    def rows(self, v: Float[Array, " n"], epsilon: Float[Array, ""]) -> Float[Array, " m"]:
+        return jax.nn.logsumexp(v[None, :] - self.cost / epsilon, axis=1)
+
+    def columns(self, u: Float[Array, " m"], epsilon: Float[Array, ""]) -> Float[Array, " n"]:
+        return jax.nn.logsumexp(u[:, None] - self.cost / epsilon, axis=0)
+
+    def mean(self) -> Float[Array, ""]:
+        """The mean of the costs, counted from the least."""
+        return self.cost.mean() - self.cost.min()
+
+
+class Cloud(eqx.Module):
+    r"""The transport problem between two clouds of points, with the cost $c_{ij} = s\,\|x_i - y_j\|_q^p$.
+
+    It stands where a ``Problem`` stands, in ``solve`` with ``Entropic``; the matrix of costs is never formed, so that
+    50,000 points a side fit: memory O((m + n) d) and ``block_bytes`` of working space. Build it with ``cloud``.
+    """
+
+    x: Float[Array, "m d"]
+    y: Float[Array, "n d"]
+    a: Float[Array, " m"]
+    b: Float[Array, " n"]
+    scale: Float[Array, ""]
+    power: float = eqx.field(static=True, default=2.0)
+    norm: float = eqx.field(static=True, default=2.0)
+    block_bytes: int = eqx.field(static=True, default=_BYTES)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.x.shape[0], self.y.shape[0]
+
+    @property
+    def dtype(self):
+        return self.x.dtype
+
+    @property
+    def T(self) -> "Cloud":
+        """The same problem with sources and targets exchanged."""
+        return Cloud(self.y, self.x, self.b, self.a, self.scale, self.power, self.norm, self.block_bytes)
+
+    def dense(self) -> Problem:
+        """The same problem with its matrix of costs. Memory O(m n)."""
+        return Problem(jax.vmap(lambda x: _cost(x, self.y, self.power, self.norm))(self.x) * self.scale, self.a, self.b)
+
+    def rows(self, v: Float[Array, " n"], epsilon: Float[Array, ""]) -> Float[Array, " m"]:
+        """Time O(m n d), in blocks of rows; differentiable in the points, in the same memory."""
+        x, y, unit = self.x, self.y, self.scale / epsilon
+        return self._by_block(lambda p: jax.nn.logsumexp(v - unit * _cost(p, y, self.power, self.norm)), x)
+
+    def columns(self, u: Float[Array, " m"], epsilon: Float[Array, ""]) -> Float[Array, " n"]:
+        return self.T.rows(u, epsilon)
+
+    def apply(self, u: Array, v: Array, epsilon: Array, values: Float[Array, "n *rest"]) -> Float[Array, "m *rest"]:
+        r"""$T V$ for the plan $T_{ij} = e^{u_i + v_j - c_{ij}/\varepsilon}$, without the plan. Time O(m n (d + rest))."""
+        y, unit = self.y, self.scale / epsilon
+
+        def row(each):
+            p, level = each
+            return jnp.tensordot(jnp.exp(level + v - unit * _cost(p, y, self.power, self.norm)), values, axes=1)
+
+        return self._by_block(row, (self.x, u))
+
+    def mean(self) -> Float[Array, ""]:
+        """The mean of the costs, from at most 512 points of each side, evenly taken."""
+        x, y = (z[:: -(-z.shape[0] // _SAMPLE)] for z in (self.x, self.y))
+        return self.scale * jax.vmap(lambda p: _cost(p, y, self.power, self.norm))(x).mean()
+
+    def _by_block(self, row, each):
+        size = max(1, min(self.x.shape[0], self.block_bytes // (self.y.shape[0] * self.x.dtype.itemsize)))
+        # the checkpoint keeps reverse mode from storing a matrix
+        return jax.lax.map(jax.checkpoint(row), each, batch_size=size)
+
+
+Geometry = Matrix | Cloud
+
+
+def _cost(point: Float[Array, " d"], others: Float[Array, "n d"], power: float, norm: float) -> Float[Array, " n"]:
+    """The cost to one point, from differences: exact zeros, and no cancellation, unlike the expansion of the square."""
+    d = others.shape[1]
+    # coordinate by coordinate the compiler fuses the sum with what follows, and nothing of size (n, d) is written
+    apart = [others[:, k] - point[k] for k in range(d)] if d <= 32 else None
+    if norm == 2:
+        total = sum(z * z for z in apart) if apart is not None else ((others - point[None, :]) ** 2).sum(axis=1)
+    else:
+        parts = apart if apart is not None else list((others - point[None, :]).T)
+        total = sum(jnp.abs(z) if norm == 1 else _power(jnp.abs(z), norm) for z in parts)
+    return _power(jnp.asarray(total), power / norm)
+
+
+def _power(t: Array, exponent: float) -> Array:
+    """t^exponent, whose derivative at 0 is 0 where it does not exist."""
+    if exponent == 1:
+        return t
+    if exponent == 2:
+        return t * t
+    zero = t == 0
+    return jnp.where(zero, 0.0, jnp.where(zero, 1.0, t) ** exponent)
+
+
+def cloud(
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    *,
+    p: float = 2.0,
+    norm: float = 2.0,
+    scale: ArrayLike = 1.0,
+    block_bytes: int = _BYTES,
+) -> Cloud:
+    r"""Check and build a ``Cloud``: cost $s\,\|x_i - y_j\|_q^p$, never a matrix.
+
+    Args:
+        x: (m, d) sources.
+        y: (n, d) targets.
+        a, b: masses, as in ``problem``; zeros are allowed.
+        p: positive power of the distance.
+        norm: q >= 1 of the norm; 2 is Euclidean.
+        scale: positive factor s of the cost.
+        block_bytes: of working space for a block of rows of the matrix.
+
+    Raises:
+        ValueError: tables that do not fit or are not finite, or masses as in ``problem``.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in (*x.shape, *y.shape):
+        raise ValueError(
+            f"the points have shapes {x.shape} and {y.shape}, but two tables (points, dimension) of one dimension are needed"
+        )
+    for name, points in (("x", x), ("y", y)):
+        if points.dtype.kind not in "fiu" or not np.isfinite(points).all():
+            raise ValueError(f"the points {name} must be finite real numbers")
+    if not p > 0:
+        raise ValueError(f"p = {p}, but the power of the distance must be positive")
+    if not 1 <= norm < np.inf:
+        raise ValueError(f"norm = {norm}, but it must be at least 1 and finite")
+    if not float(np.asarray(scale)) > 0:
+        raise ValueError(f"scale = {float(np.asarray(scale))}, but the factor of the cost must be positive")
+    dtype = np.result_type(x, y)
+    if not np.issubdtype(dtype, np.floating):
+        dtype = jnp.zeros(()).dtype
+    a, b = masses(a, b, (len(x), len(y)), dtype)
+    arrays = (jnp.asarray(z, dtype) for z in (x, y, a, b, scale))
+    return Cloud(*arrays, power=float(p), norm=float(norm), block_bytes=int(block_bytes))
+
+
+def masses(a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Masses checked as ``problem`` checks them, but zeros are allowed; ``b`` gets the total of ``a``."""
+    total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
+    both: list[np.ndarray] = []
+    for name, given, size in zip("ab", (a, b), shape, strict=True):
+        mass = np.full(size, total / size) if given is None else np.asarray(given)
+        if mass.shape != (size,):
+            raise ValueError(
+                f"{name} has shape {mass.shape}, but there are {size} points: {name} must have shape ({size},)"
+            )
+        if mass.dtype.kind not in "fiu" or not np.isfinite(mass).all():
+            raise ValueError(f"{name} must be finite real numbers")
+        if (mass < 0).any():
+            i = int(np.argmax(mass < 0))
+            raise ValueError(f"{name}[{i}] = {mass[i]:.6g}, but no mass may be negative")
+        if not (mass > 0).any():
+            raise ValueError(f"{name} is zero throughout: at least one mass must be positive")
+        both.append(mass.astype(dtype))
+    total_a, total_b = (float(mass.sum()) for mass in both)
+    if abs(total_a - total_b) > 1e-6 * total_a:
+        raise ValueError(
+            f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree"
+        )
+    return both[0], both[1] * np.asarray(total_a / total_b, dtype)
+
+
+def from_ott(given: Any) -> tuple[Problem | Cloud, float]:
+    """The problem of an ``ott`` geometry or linear problem, and the epsilon that it carries.
+
+    A point cloud with squared Euclidean or p-norm cost becomes a ``Cloud``; of any other the cost matrix is taken.
+
+    Raises:
+        ValueError: an unbalanced problem.
+        TypeError: what is neither a geometry nor a linear problem.
+    """
+    import ott.geometry.costs as costs
+    import ott.geometry.geometry as geometries
+    import ott.geometry.pointcloud as pointclouds
+
+    geometry = getattr(given, "geom", given)
+    if not isinstance(geometry, geometries.Geometry):
+        raise TypeError(f"{type(given).__name__} is not supported: give an ott Geometry or LinearProblem")
+    if getattr(given, "tau_a", 1.0) != 1.0 or getattr(given, "tau_b", 1.0) != 1.0:
+        raise ValueError(
+            "tau_a and tau_b must be 1: this solver is for balanced problems; see lab.ot for unbalanced ones"
+        )
+    a, b = getattr(given, "_a", None), getattr(given, "_b", None)
+    epsilon = float(geometry.epsilon)
+    if isinstance(geometry, pointclouds.PointCloud):
+        cost, unit = geometry.cost_fn, float(geometry.inv_scale_cost)
+        kinds: dict[type, Any] = {
+            costs.SqEuclidean: lambda c: (2.0, 2.0, 1.0),
+            costs.Euclidean: lambda c: (1.0, 2.0, 1.0),
+            costs.PNormP: lambda c: (c.p, c.p, 1 / c.p),
+            costs.EuclideanP: lambda c: (c.p, 2.0, 1.0),
+            costs.SqPNorm: lambda c: (2.0, c.p, 0.5),
+        }
+        if type(cost) in kinds:
+            p, norm, scale = kinds[type(cost)](cost)
+            return cloud(geometry.x, geometry.y, a, b, p=float(p), norm=float(norm), scale=scale * unit), epsilon
+    matrix = np.asarray(geometry.cost_matrix)
+    a, b = masses(a, b, (matrix.shape[0], matrix.shape[1]), matrix.dtype)
+    checked = problem(matrix)  # of its cost only
+    return Problem(checked.cost, jnp.asarray(a), jnp.asarray(b)), epsilon
