@@ -68,8 +68,7 @@ def solve(
     Array([3.33333333e-01, 3.33333333e-01, 0.00000000e+00], dtype=float64)
     """
     unbalanced.check(problem, regularizer, method, tolerance, max_iterations)
-    if not isinstance(rho, Tracer) and not (np.ndim(rho) == 0 and 0 < float(np.asarray(rho)) <= 1):
-        raise ValueError(f"rho = {rho}, but the transported share of the mass must lie in (0, 1]")
+    check(rho)
     dtype, n = problem.cost.dtype, problem.b.shape[0]
     rho, gamma = jnp.asarray(rho, dtype), jnp.asarray(regularizer.gamma, dtype)
     if isinstance(init, Relaxed):
@@ -78,6 +77,12 @@ def solve(
     terms = unbalanced.Terms(virtual(problem, rho), gamma, jnp.zeros_like(problem.a), inverse)
     found = unbalanced.run(terms, init, method, tolerance, max_iterations, loop)
     return replace(found, problem=problem, beta=found.beta[:-1], slack=found.beta[-1])
+
+
+def check(rho: Any) -> None:
+    """Refuse a share of the mass that is none."""
+    if not isinstance(rho, Tracer) and not (np.ndim(rho) == 0 and 0 < float(np.asarray(rho)) <= 1):
+        raise ValueError(f"rho = {rho}, but the transported share of the mass must lie in (0, 1]")
 
 
 def virtual(problem: Problem, rho: Array) -> Problem:

@@ -328,7 +328,7 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
 def _prepare(terms: Terms, start: Array | None, tolerance: Array) -> Work:
     terms, start = jax.lax.stop_gradient((terms, start))
     g = jnp.zeros_like(terms.problem.b) if start is None else jnp.where(terms.problem.b > 0, start, 0)
-    return Work(terms, g, jnp.asarray(start is None), tolerance * terms.problem.a.sum())
+    return Work(terms, g, (g == 0).all(), tolerance * terms.problem.a.sum())
 
 
 @jax.jit

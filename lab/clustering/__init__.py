@@ -1,0 +1,7 @@
+"""Clustering without labels by optimal transport, when the classes are of very different sizes."""
+
+from lab.clustering.semantic import Similarity, similarity
+from lab.clustering.semantic import solve as sp2ot
+from lab.clustering.training import METHODS, Schedule, Settings, Training, train
+
+__all__ = ["METHODS", "Schedule", "Settings", "Similarity", "Training", "similarity", "sp2ot", "train"]

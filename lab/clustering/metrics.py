@@ -1,0 +1,62 @@
+r"""How well clusters agree with classes that the clustering did not know.
+
+Clusters have no names: accuracy and F1 match each cluster with one class, so that most samples agree (Kuhn, Munkres).
+Both are means over classes, so that a rare class counts as much as a frequent one. With the table $n_{ck}$ of classes
+and clusters, $\mathrm{NMI} = 2\, I(c, k) / (H(c) + H(k))$ needs no matching.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+
+class Scores(NamedTuple):
+    """Agreement of clusters and classes; 1 is perfect."""
+
+    accuracy: Float[Array, ""]  # mean over classes of the recall, after matching
+    nmi: Float[Array, ""]  # normalized mutual information, arithmetic mean
+    f1: Float[Array, ""]  # mean over classes, after matching
+    recall: Float[Array, " classes"]  # of each class, after matching
+    match: Int[Array, " k"]  # class of each cluster
+
+
+def table(classes: Int[Array, " n"], clusters: Int[Array, " n"], k: int) -> Float[Array, "k k"]:
+    """How many samples of class c are in cluster j, (c, j)."""
+    return jnp.zeros((k, k)).at[classes, clusters].add(1)
+
+
+def match(counts: Float[Array, "k k"]) -> Int[Array, " k"]:
+    """The class of each cluster that makes most samples agree."""
+    rows, columns = optax.assignment.hungarian_algorithm(-counts)
+    return jnp.zeros(counts.shape[0], jnp.int32).at[columns].set(rows.astype(jnp.int32))
+
+
+def scores(classes: Int[Array, " n"], clusters: Int[Array, " n"], k: int) -> Scores:
+    """Score clusters 0 ... k - 1 of samples whose classes are 0 ... k - 1; a class without sample counts for nothing."""
+    counts = table(classes, clusters, k)
+    matched = match(counts)
+    ordered = jnp.zeros_like(counts).at[:, matched].set(counts)  # columns by the class that they stand for
+    hit, size, found = jnp.diag(ordered), ordered.sum(axis=1), ordered.sum(axis=0)
+    present = size > 0
+    recall = hit / jnp.maximum(size, 1)
+    f1 = 2 * hit / jnp.maximum(size + found, 1)
+    many = present.sum()
+    share = counts / counts.sum()
+    information = _entropy(share.sum(1)) + _entropy(share.sum(0)) - _entropy(share)
+    total = _entropy(share.sum(1)) + _entropy(share.sum(0))
+    nmi = jnp.where(total > 0, 2 * information / jnp.where(total > 0, total, 1), 1.0)
+    return Scores(recall.sum() / many, nmi, jnp.where(present, f1, 0).sum() / many, recall, matched)
+
+
+def _entropy(p: Array) -> Array:
+    return -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0).sum()
+
+
+def by_frequency(recall: Float[Array, " k"], sizes: Float[Array, " k"]) -> Float[Array, " 3"]:
+    """Mean recall of the head (30 % of the classes, the most frequent), the middle and the tail (last 30 %)."""
+    k = recall.shape[0]
+    ordered = recall[jnp.argsort(-sizes, stable=True)]
+    head, tail = round(0.3 * k), k - round(0.3 * k)
+    return jnp.stack([part.mean() for part in (ordered[:head], ordered[head:tail], ordered[tail:])])

@@ -1,0 +1,210 @@
+r"""Partial transport to clusters that draws similar samples to the same cluster (SP2OT).
+
+$$ \min_Q \; \langle Q, C\rangle - \mu \langle S, Q Q^\top\rangle + \lambda\, \mathrm{KL}(Q^\top 1 \mid \rho\, b)
+   + \varepsilon\, h([Q, \xi]), \qquad Q \ge 0, \quad \xi = a - Q1 \ge 0, \quad 1^\top Q 1 = \rho\, 1^\top a, $$
+
+by majorization and minimization: where $S + S^\top$ is positive semi-definite the similarity term is concave, lies below
+its tangent, and
+
+$$ Q_{t+1} = \text{the partial plan of the cost } C - \mu (S + S^\top) Q_t $$
+
+never raises the objective. A similarity without diagonal, like that of nearest neighbours, is indefinite, and the objective
+may rise: ``Solution.rise`` says by how much it did. $S + \delta I$ with $\delta = -\lambda_{\min}(S + S^\top)/2$ descends
+surely, for another objective. Rows of Q are about $\rho/n$, so $\mu/n$ compares across sizes.
+
+Source: Zhang, Ren, He, SP2OT: Semantic-Regularized Progressive Partial Optimal Transport for Imbalanced Clustering, 2024.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from lab.numerics import Loop, Method, Reason, pure
+from lab.ot import partial
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Entropic
+
+
+class Similarity(NamedTuple):
+    r"""A sparse S, with k entries in each row, plus $\delta I$. Not symmetric in general. Memory O(n k)."""
+
+    columns: Int[Array, "n k"]
+    values: Float[Array, "n k"]
+    shift: Float[Array, ""] | float = 0.0
+
+    def spread(self, q: Float[Array, "n c"]) -> Float[Array, "n c"]:
+        """(S + S') Q, in time O(n k c)."""
+        forth = jnp.einsum("ij,ijc->ic", self.values, q[self.columns])
+        back = jnp.zeros_like(q).at[self.columns].add(self.values[:, :, None] * q[:, None, :])
+        return forth + back + 2 * self.shift * q
+
+    def dense(self) -> Float[Array, "n n"]:
+        """S as a matrix, with the diagonal. Memory O(n^2)."""
+        n = self.values.shape[0]
+        s = jnp.zeros((n, n), self.values.dtype).at[jnp.arange(n)[:, None], self.columns].add(self.values)
+        return s + self.shift * jnp.eye(n, dtype=s.dtype)
+
+    def shifted(self) -> "Similarity":
+        """With the smallest diagonal, at least that at hand, that makes S + S' positive semi-definite. Time O(n^3)."""
+        s = self.dense()
+        least = jnp.linalg.eigvalsh(s + s.T)[0]
+        return self._replace(shift=self.shift + jnp.maximum(-least / 2, 0))
+
+
+def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -> Similarity:
+    r"""Gaussian similarity $e^{-\|h_i - h_j\|^2 / (2 c^2 d)}$ of each sample to its k nearest others, zero beyond.
+
+    Args:
+        features: of the samples, frozen.
+        k: neighbours, at most n - 1.
+        width: c.
+
+    Time and memory O(n^2).
+
+    Raises:
+        ValueError: k out of range.
+    """
+    n, d = features.shape
+    if not 1 <= k < n:
+        raise ValueError(f"k = {k} neighbours of {n} samples, but k must be between 1 and {n - 1}")
+    norms = (features * features).sum(axis=1)
+    squared = jnp.maximum(norms[:, None] + norms[None, :] - 2 * features @ features.T, 0)
+    squared = jnp.where(jnp.eye(n, dtype=bool), jnp.inf, squared)
+    near, columns = jax.lax.top_k(-squared, k)
+    return Similarity(columns, jnp.exp(near / (2 * width**2 * d)))
+
+
+class Work(NamedTuple):
+    """What is iterated on; everything is traced."""
+
+    problem: Problem
+    similarity: Similarity
+    epsilon: Float[Array, ""]
+    rho: Float[Array, ""]
+    lam: Float[Array, ""]
+    strength: Float[Array, ""]
+    start: Float[Array, "n c"]
+    potentials: Float[Array, " c_and_1"]
+    tolerance: Float[Array, ""]
+
+
+class State(NamedTuple):
+    """A plan, and how it came to be."""
+
+    plan: Float[Array, "n c"]
+    potentials: Float[Array, " c_and_1"]  # of the clusters and the virtual one, for a warm start
+    objective: Float[Array, ""]
+    change: Float[Array, ""]  # of the objective, in the last step
+    rise: Float[Array, ""]  # the largest in any step
+    settled: Array  # bool: every inner solve converged
+    inner: Int[Array, ""]  # steps of all inner solves
+    residual: Float[Array, ""]  # of the last inner solve: L1 error of cluster masses and of the mass
+
+
+class Solution(NamedTuple):
+    """What ``solve`` returns. It converged if the objective settled and every inner solve did."""
+
+    plan: Float[Array, "n c"]
+    potentials: Float[Array, " c_and_1"]
+    objective: Float[Array, ""]
+    rise: Float[Array, ""]  # the largest rise of the objective in one step: 0 up to rounding where S + S' is PSD
+    iterations: Int[Array, ""] | int
+    inner: Int[Array, ""]  # steps of all inner solves
+    residual: Float[Array, ""]
+    reason: Int[Array, ""] | int
+    trace: dict  # objective and change of each step
+
+    @property
+    def converged(self) -> ArrayLike:
+        return self.reason == Reason.CONVERGED
+
+
+def _init(work: Work) -> State:
+    infinite, zero = jnp.full_like(work.rho, jnp.inf), jnp.zeros_like(work.rho)
+    return State(work.start, work.potentials, infinite, infinite, zero, jnp.array(True), jnp.int32(0), zero)
+
+
+def _step(work: Work, state: State) -> State:
+    (cost, a, b), s = work.problem, work.similarity
+    pull = work.strength * s.spread(state.plan)
+    found = partial.solve(
+        Problem(cost - pull, a, b), Entropic(work.epsilon), rho=work.rho, lam=work.lam, init=state.potentials
+    )
+    plan = found.plan()
+    # the surrogate's value is exact at its optimum, so only the linear term must be exchanged
+    objective = found.value + (pull * plan).sum() - work.strength / 2 * (s.spread(plan) * plan).sum()
+    change = objective - state.objective
+    rise = jnp.maximum(state.rise, jnp.where(jnp.isfinite(change), change, 0))
+    potentials = jnp.append(found.beta, jnp.asarray(found.slack))
+    settled = state.settled & jnp.asarray(found.converged)
+    inner = state.inner + jnp.asarray(found.iterations, jnp.int32)
+    return State(plan, potentials, objective, change, rise, settled, inner, found.column_error)
+
+
+def _done(work: Work, state: State) -> Array:
+    begun = jnp.isfinite(state.objective)
+    still = begun & ((jnp.abs(state.change) <= work.tolerance) | (work.strength == 0))
+    reason = jnp.where(still, jnp.where(state.settled, Reason.CONVERGED, Reason.STALLED), Reason.RUNNING)
+    return jnp.where(jnp.isnan(state.objective), Reason.NOT_FINITE, reason).astype(jnp.int32)
+
+
+MM = Method(_init, _step, _done, lambda work, state: {"objective": state.objective, "change": state.change})
+
+
+def solve(
+    problem: Problem,
+    regularizer: Entropic,
+    similarity: Similarity,
+    *,
+    rho: ArrayLike,
+    lam: ArrayLike,
+    strength: ArrayLike,
+    tolerance: float = 1e-6,
+    max_iterations: int = 100,
+    init: Solution | None = None,
+    loop: Loop = pure,
+) -> Solution:
+    """Majorize and minimize from the uniform plan, or from the answer to a neighbouring problem.
+
+    Args:
+        problem, regularizer, rho, lam: as in ``lab.ot.partial.solve``.
+        similarity: of the samples.
+        strength: mu >= 0, the paper's lambda_1; 0 is partial transport, in one step. Traced.
+        tolerance: change of the objective, in its units, at which to stop.
+
+    A step takes one partial transport from the potentials of the last one, and O(n k c).
+
+    Raises:
+        ValueError: a similarity of another size or with negative entries, a negative strength, or what partial.solve
+            refuses.
+    """
+    n, c = problem.cost.shape
+    if similarity.values.shape[0] != n or similarity.columns.shape != similarity.values.shape:
+        raise ValueError(
+            f"the similarity has shape {similarity.values.shape}, but the problem has {n} samples: "
+            f"shape ({n}, neighbours) is needed"
+        )
+    if not isinstance(similarity.values, Tracer) and not (np.asarray(similarity.values) >= 0).all():
+        raise ValueError("the similarity has negative or undefined entries, but entries must be at least 0")
+    if not isinstance(strength, Tracer) and not 0 <= float(np.asarray(strength)) < np.inf:
+        raise ValueError(f"strength = {strength}, but it must be at least 0 and finite")
+    dtype = problem.cost.dtype
+    epsilon, share, weight, mu = (jnp.asarray(x, dtype) for x in (regularizer.gamma, rho, lam, strength))
+    partial.check(rho)
+    if init is None:
+        start = share * problem.a[:, None] * (problem.b / problem.b.sum())[None, :]
+        potentials = jnp.zeros(c + 1, dtype)
+    else:
+        start, potentials = init.plan, init.potentials
+    work = Work(problem, similarity, epsilon, share, weight, mu, start, potentials, jnp.asarray(tolerance, dtype))
+    run = loop(MM, work, max_iterations=max_iterations)
+    state = run.state
+    return Solution(
+        state.plan, state.potentials, state.objective, state.rise, run.iterations, state.inner, state.residual,
+        run.reason, dict(run.trace),
+    )  # fmt: skip
