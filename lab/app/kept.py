@@ -56,7 +56,7 @@ def write(path: Path, content: bytes) -> None:
 def _dtype() -> str:
     import jax
 
-    return str(jax.numpy.zeros(()).dtype)
+    return str(jax.dtypes.canonicalize_dtype(float))
 
 
 def _our_code() -> str:

@@ -372,7 +372,7 @@ class Study(param.Parameterized):
             "study_version": self.version,
             "parameters": {name: _plain(value) for name, value in self.values().items()},
             "data": origin,
-            "dtype": str(jax.numpy.zeros(()).dtype),
+            "dtype": str(jax.dtypes.canonicalize_dtype(float)),
             "device": device(),
             "versions": versions(),
             "command": self.as_command(),

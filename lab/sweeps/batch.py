@@ -174,24 +174,26 @@ def compute(
     data = study.load()
     inputs = study.inputs(data)
     parts = [points[at : at + size] for at in range(0, len(points), size)]
+    call = partial(_called, study, data, inputs, size=size)
     cells: list[xr.Dataset | str] = []
-    began = time.perf_counter()
-    called = _calls(partial(_called, study, inputs, size=size), parts, at_once if size == 1 else 1, stop)
-    seconds = (time.perf_counter() - began) / len(points)
-    for part, outputs in zip(parts, called, strict=True):
-        if outputs is None:  # one by one, each says what is wrong with it and spares the others
-            cells += [_alone(study.but(**point), stop) for point in part]
-            continue
-        for point, output in zip(part, outputs, strict=True):
-            cells.append(_guarded(partial(_labelled, study, point, output, data, inputs, seconds)))
+    for part, called in zip(parts, _calls(call, parts, at_once if size == 1 else 1, stop), strict=True):
+        # one by one, each says what is wrong with it and spares the others
+        cells += called or [_alone(study.but(**point), stop) for point in part]
     return cells
 
 
-def _called(study: Study, inputs: Any, part: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]] | None:
+def _called(study: Study, data: Any, inputs: Any, part: Sequence[Mapping[str, Any]], size: int) -> list[Any]:
+    """The labelled cells of one call, or none where it failed."""
+    began = time.perf_counter()
     try:
-        return program(study, inputs, part[0]).call(inputs, part, size)
+        outputs = program(study, inputs, part[0]).call(inputs, part, size)
     except Exception:
-        return None
+        return []
+    seconds = (time.perf_counter() - began) / len(part)
+    return [
+        _guarded(partial(_labelled, study, point, output, data, inputs, seconds))
+        for point, output in zip(part, outputs, strict=True)
+    ]
 
 
 def _calls(call: Callable[[Any], Any], parts: Sequence[Any], at_once: int, stop: Stop) -> list[Any]:

@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -115,7 +117,7 @@ class _Running:
         self.plan, self.report = plan, report
         self.there = {at for at, key in enumerate(plan.keys) if key in plan.held}
         self.errors: dict[int, str] = {}
-        self.loose: dict[int, xr.Dataset] = {}  # cells that no store holds
+        self.made: list[tuple[list[int], xr.Dataset]] = []  # the cells computed here, packed, and their places
         self.began = time.perf_counter()
         self.first = len(self.there)
         self.stopped = False
@@ -157,31 +159,37 @@ class _Running:
         """Compute the tasks; returns the places that somebody else is computing."""
         others: list[int] = []
         flying: dict[int, tuple[Task, ExitStack]] = {}
+        keeping: deque[tuple[Task, Future]] = deque()
         number = 0
-        try:
-            while waiting or flying:
-                while waiting and len(flying) < where.width:
-                    task, claimed, elsewhere, come = self._claim(waiting.pop(0))
-                    others += elsewhere
-                    if come and self.tell(come):
-                        raise Stopped
-                    if task.at:
-                        flying[number] = task, claimed
-                        where.submit(number, task)
-                        number += 1
-                if flying:
-                    for done, cells in where.finished(self.tell):
-                        task, claimed = flying.pop(done)
-                        with claimed:
-                            self._commit(task, cells)
+        with ThreadPoolExecutor(1) as keeper:  # a batch is written while the next one is computed
+            try:
+                while waiting or flying or keeping:
+                    while waiting and len(flying) < where.width:
+                        task, claimed, elsewhere, come = self._claim(waiting.pop(0))
+                        others += elsewhere
+                        if come and self.tell(come):
+                            raise Stopped
+                        if task.at:
+                            flying[number] = task, claimed
+                            where.submit(number, task)
+                            number += 1
+                    for done, cells in where.finished(self.tell) if flying else ():
+                        keeping.append((flying[done][0], keeper.submit(self._keep, *flying.pop(done), cells)))
+                    while keeping and (keeping[0][1].done() or len(keeping) > 1 or (not flying and not waiting)):
+                        task, kept = keeping.popleft()
+                        kept.result()
                         if self.tell(task.at):
                             raise Stopped
-        except Stopped:
-            self.stopped = True
-        finally:
-            for _, claimed in flying.values():
-                claimed.close()
+            except Stopped:
+                self.stopped = True
+            finally:
+                for _, claimed in flying.values():
+                    claimed.close()
         return others
+
+    def _keep(self, task: Task, claimed: ExitStack, cells: Cells) -> None:
+        with claimed:
+            self._commit(task, cells)
 
     def _claim(self, task: Task) -> tuple[Task, ExitStack, list[int], list[int]]:
         """The part of a task that is to be computed here, what others compute, and what has come meanwhile."""
@@ -201,12 +209,14 @@ class _Running:
         made = {at: cell for at, cell in zip(task.at, cells, strict=True) if isinstance(cell, xr.Dataset)}
         errors = {at: cell for at, cell in zip(task.at, cells, strict=True) if isinstance(cell, str)}
         self.errors |= errors
-        if self.plan.store is None:
-            self.loose |= made
-            return
         if made:
-            self.plan.store.commit([self.plan.keys[at] for at in made], pack(list(made.values())))
-        if errors:
+            packed = pack(list(made.values()))
+            if self.plan.store is not None:
+                self.plan.store.commit([self.plan.keys[at] for at in made], packed)
+            self.made.append(
+                (list(made), packed[[n for n in self.plan.keep if n in packed]] if self.plan.keep else packed)
+            )
+        if errors and self.plan.store is not None:
             points = dict(zip(task.at, task.points, strict=True))
             marks = [self._mark(task.study.but(**points[at]), text) for at, text in errors.items()]
             self.plan.store.commit([failed_key(self.plan.keys[at]) for at in errors], pack(marks))
@@ -251,27 +261,33 @@ class _Running:
     def _gathered(self) -> tuple[list[int], xr.Dataset | None]:
         """The places of the cells that are there, and the cells; raises _Lost where some turn out to be damaged."""
         plan = self.plan
-        if plan.store is None:
-            places = sorted(self.loose)
-            return places, pack([self.loose[at] for at in places]) if places else None
-        held = plan.store.held(plan.keys)
-        places = [at for at, key in enumerate(plan.keys) if key in held]
-        try:
-            packed = plan.store.read([plan.keys[at] for at in places], plan.keep or None) if places else None
-        except ValueError:
-            sound = plan.store.held(plan.keys)
-            lost = [at for at in places if plan.keys[at] not in sound]
-            if not lost:
-                raise
-            raise _Lost(lost) from None
-        gone = sorted(self.there - {*places} - {*self.errors})
-        if lost := {*gone} - self._failed(gone):
-            raise _Lost(sorted(lost))
-        for at in places:
-            self.errors.pop(at, None)
-        for at in self._failed([at for at in range(plan.cells) if at not in {*places} and at not in self.errors]):
-            self.errors[at] = plan.store.read([failed_key(plan.keys[at])]).attrs["error"]
-        return places, packed
+        parts = list(self.made)
+        here = {at for places, _ in parts for at in places}
+        if plan.store is not None:
+            held = plan.store.held(plan.keys)
+            places = [at for at, key in enumerate(plan.keys) if key in held and at not in here]
+            try:
+                if places:
+                    parts.append((places, plan.store.read([plan.keys[at] for at in places], plan.keep or None)))
+            except ValueError:
+                sound = plan.store.held(plan.keys)
+                lost = [at for at in places if plan.keys[at] not in sound]
+                if not lost:
+                    raise
+                raise _Lost(lost) from None
+            here.update(places)
+            gone = sorted(self.there - here - {*self.errors})
+            if lost := {*gone} - self._failed(gone):
+                raise _Lost(sorted(lost))
+            for at in here:
+                self.errors.pop(at, None)
+            for at in self._failed([at for at in range(plan.cells) if at not in here and at not in self.errors]):
+                self.errors[at] = plan.store.read([failed_key(plan.keys[at])]).attrs["error"]
+        if not parts:
+            return [], None
+        order = np.array([at for places, _ in parts for at in places])
+        packed = packing.joined([(part, range(len(places))) for places, part in parts])
+        return sorted(here), packed if (np.diff(order) > 0).all() else packed.isel(cell=np.argsort(order))
 
 
 class _Lost(Exception):

@@ -326,7 +326,7 @@ def _signature(study: Study, inputs: Any, traced: Sequence[str]) -> str:
     shapes = [(np.shape(leaf), str(jax.dtypes.result_type(leaf))) for leaf in jax.tree.leaves(inputs)]
     static = {n: v for n, v in study.values().items() if n not in ("data", "seed") and n not in traced}
     what = [study.slug, study.version, static, sorted(traced), shapes, versions(), device(), len(jax.devices())]
-    what += [_code(study), str(jax.numpy.zeros(()).dtype)]
+    what += [_code(study), str(jax.dtypes.canonicalize_dtype(float))]
     return sha256(json.dumps(what, default=str).encode()).hexdigest()[:24]
 
 

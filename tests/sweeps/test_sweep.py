@@ -170,11 +170,12 @@ def test_stop_keeps_what_is_there(store, monkeypatch):
         return filling.done >= 2
 
     part = sweep(Toy, report=report, store=store, power=[1, 2, 3, 4])
-    assert part.error.values.tolist() == ["", "", *["stopped before this cell"] * 2]
+    said = part.error.values.tolist()  # the third may have been on its way
+    assert said in (["", "", *["stopped before this cell"] * 2], ["", "", "", "stopped before this cell"])
     assert [at for filling in seen for at in filling.new] == [0, 1]
     done = []
     whole = sweep(Toy, report=lambda filling: done.append(filling.done), store=store, power=[1, 2, 3, 4])
-    assert done[0] == 2
+    assert done[0] == said.count("")
     assert "error" not in whole
     agree(whole, sweep(Toy, store=False, power=[1, 2, 3, 4]), exactly=True)
 
