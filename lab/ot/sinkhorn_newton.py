@@ -60,12 +60,14 @@ _FACTOR_LIMIT = 4096  # rows up to which the host factorizes where conjugate gra
 
 
 class Adaptive(NamedTuple):
-    """Leave out at most ``min(theta, error)`` of the mass."""
+    """Leave out at most ``min(theta, error)`` of the mass, or what still leads below the tolerance."""
 
     theta: ArrayLike = 1e-2
 
-    def cutoff(self, plan: Array, error: Array) -> Array:
-        return jnp.minimum(jnp.asarray(self.theta), error) * plan.sum() / plan.size
+    def cutoff(self, plan: Array, error: Array, tolerance: Array) -> Array:
+        # a step multiplies the error by about the mass that it leaves out
+        enough = jnp.maximum(error, 0.1 * tolerance / error)
+        return jnp.minimum(jnp.asarray(self.theta), enough) * plan.sum() / plan.size
 
 
 class Absolute(NamedTuple):
@@ -73,7 +75,7 @@ class Absolute(NamedTuple):
 
     rho: ArrayLike
 
-    def cutoff(self, plan: Array, error: Array) -> Array:
+    def cutoff(self, plan: Array, error: Array, tolerance: Array) -> Array:
         return jnp.asarray(self.rho) * plan.sum()
 
 
@@ -82,7 +84,7 @@ class Density(NamedTuple):
 
     density: ArrayLike
 
-    def cutoff(self, plan: Array, error: Array) -> Array:
+    def cutoff(self, plan: Array, error: Array, tolerance: Array) -> Array:
         k = jnp.clip(jnp.ceil(jnp.asarray(self.density) * plan.size).astype(jnp.int32), 1, plan.size)
         return kth_largest(plan.reshape(-1, 1), k)[0]
 
@@ -307,7 +309,7 @@ def _dense(task: Task, state: State, gradient: Array) -> Solved:
 
 def _ell(width: int, task: Task, state: State, gradient: Array) -> Solved:
     plan, m = state.plan, state.plan.shape[0]
-    cutoff = task.threshold.cutoff(plan, state.row_error)
+    cutoff = task.threshold.cutoff(plan, state.row_error, task.tolerance)
     # the selection in float32 is ten times faster, and only its order counts
     _, rows = jax.lax.top_k(plan.T.astype(jnp.float32), min(width, m))
     values = jnp.take_along_axis(plan.T, rows, axis=1)
@@ -364,7 +366,7 @@ def _conjugate_gradients(matvec, jacobi: Array, right: Array, within: Array) -> 
 
 
 def _host(task: Task, state: State, gradient: Array) -> Solved:
-    cutoff = task.threshold.cutoff(state.plan, state.row_error)
+    cutoff = task.threshold.cutoff(state.plan, state.row_error, task.tolerance)
     vector = jax.ShapeDtypeStruct(gradient.shape, gradient.dtype)
     scalar, count = jax.ShapeDtypeStruct((), gradient.dtype), jax.ShapeDtypeStruct((), jnp.int32)
     within = _forcing(task, state.row_error)

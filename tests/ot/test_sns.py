@@ -37,16 +37,12 @@ def numpy(problem):
 def sinkhorns(problem, epsilon):
     """POT's plan to machine precision, and its primal objective."""
     cost, a, b = numpy(problem)
-    plan = pot.sinkhorn(a, b, cost, epsilon, method="sinkhorn_log", stopThr=1e-15, numItermax=100_000)
+    plan = pot.sinkhorn(a, b, cost, epsilon, method="sinkhorn_log", stopThr=1e-14, numItermax=30_000)
     return plan, (plan * cost).sum() + epsilon * (plan * np.log(plan)).sum()
 
 
-def task(problem, epsilon, config=SinkhornNewton(), tolerance=1e-10):
-    choice = entropic.Choice(config, "", "")
-    prepared = entropic._prepare(
-        problem, ot.Entropic(jnp.asarray(epsilon)), tolerance, None, *entropic._split(choice.config)
-    )
-    return prepared
+def task(problem, epsilon, config, tolerance=1e-10):
+    return entropic._prepare(problem, ot.Entropic(jnp.asarray(epsilon)), tolerance, None, *entropic._split(config))
 
 
 def solved(problem, epsilon, config, tolerance=1e-10, limit=200):
@@ -93,7 +89,7 @@ def test_a_single_point_gets_everything(shape):
 
 def test_hessian_is_the_derivative_of_the_gradient_and_has_its_null_vector():
     problem, epsilon = random(9, 12, 3), 0.2
-    prepared = task(problem, epsilon)
+    prepared = task(problem, epsilon, SinkhornNewton())
     z = jnp.asarray(np.random.default_rng(4).normal(size=9))
 
     def gradient(z):
@@ -148,7 +144,8 @@ def test_what_is_dropped_is_less_than_asked(hard, config):
     trace = {name: np.asarray(x) for name, x in solved(problem, epsilon, config).trace.items()}
     newton = np.flatnonzero(trace["kept"] > 0)
     before = trace["residual"][newton - 1]
-    assert (trace["dropped"][newton] <= np.minimum(1e-2, before) + 1e-15).all()
+    allowed = np.minimum(1e-2, np.maximum(before, 0.1 * 1e-10 / before))
+    assert (trace["dropped"][newton] <= allowed + 1e-15).all()
     assert trace["kept"][newton].min() < 0.8 * 31 * 24  # and something is
 
 
@@ -257,7 +254,7 @@ def test_points_without_mass(backend):
 def test_a_batch_is_the_loop(backend):
     problems = [random(8, 7, seed) for seed in range(8)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *problems)
-    epsilons = jnp.geomspace(0.5, 0.01, 8)
+    epsilons = jnp.geomspace(0.5, 0.05, 8)
 
     def plan(p, e):
         return ot.solve(p, ot.Entropic(e), method=BACKENDS[backend], tolerance=1e-10).plan()
@@ -330,7 +327,6 @@ def test_the_door_says_what_it_chose():
         (SinkhornNewton(width=0), "width = 0"),
         (SinkhornNewton(sweeps=-1), "sweeps = -1"),
         (SinkhornNewton(threshold=Adaptive(-0.1)), "threshold = -0.1"),
-        ("sns", "method = 'sns'"),
     ],
 )
 def test_bad_settings_are_refused(method, says):
