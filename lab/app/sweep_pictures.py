@@ -13,7 +13,18 @@ import xarray as xr
 
 import lab.studies.draw as drawing
 from lab import figures, sweeps
-from lab.figures.sweep import MEAN, NOT_YET, View, draw_view, is_log, of_shape, sweep_picture, symbol, value_text
+from lab.figures.sweep import (
+    MEAN,
+    NOT_YET,
+    View,
+    draw_view,
+    is_log,
+    of_shape,
+    sweep_picture,
+    symbol,
+    titled,
+    value_text,
+)
 from lab.store import unpack
 from lab.studies import Picture, Study
 from lab.sweeps import Plan
@@ -235,7 +246,7 @@ class SweepPictures(pn.viewable.Viewer):
         assert cells is not None
         grid, study = cells.plan.grid, self.session.study_class
         parameters = study.parameters()
-        titles = {name: _title(parameters[name]) for name in grid}
+        titles = {name: titled(parameters[name]) for name in grid}
         numbers = [(r.name, r.label) for r in study.results if r.name in cells.numbers]
         fields = [field("value", "Show", view.value, numbers)]
         if len(grid) > 1:
@@ -306,7 +317,7 @@ class SweepPictures(pn.viewable.Viewer):
             f"{symbol(study.parameters()[n])} = {value_text(v)}" for n, v in point.items() if n != self.along
         )
         fields = [field("picture", "Picture", self.picture, [(p.name, p.title) for p in self._single])]
-        fields.append(field("along", "Along", self.along, [(n, _title(study.parameters()[n])) for n in grid]))
+        fields.append(field("along", "Along", self.along, [(n, titled(study.parameters()[n])) for n in grid]))
         self._row_choose.offer(fields)
         where = f" at {escape(rest)}" if rest else ""
         self._row_head.object = f"<h2>Runs along {escape(sign)}{where}</h2>"
@@ -474,11 +485,6 @@ class SweepPictures(pn.viewable.Viewer):
             return f"{plan.study.slug}-sweep.nc", buffer.getvalue()
 
         return work
-
-
-def _title(parameter: Any) -> str:
-    words = parameter.label or ""
-    return f"{symbol(parameter)}, {words}" if words and words != symbol(parameter) else symbol(parameter)
 
 
 def _first(error: Any) -> str:

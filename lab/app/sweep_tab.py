@@ -8,6 +8,7 @@ import panel as pn
 import param
 
 from lab import sweeps
+from lab.figures.sweep import titled
 from lab.studies import Study
 from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
@@ -342,8 +343,8 @@ class SweepForm(View):
         items: dict[str, list[dict[str, Any]]] = {"": [], "more": []}
         for name, parameter in sweepable(type(study)).items():
             doc = (parameter.doc or "").rstrip(".")
-            title = parameter.symbol or name.replace("_", " ")
-            item = {"name": name, "title": title, "brief": controls.brief(parameter.label or doc), "doc": doc}
+            title, _, words = titled(parameter).partition(", ")
+            item = {"name": name, "title": title, "brief": words, "doc": doc}
             item["idle"] = controls.idle(study, parameter)
             items["more" if parameter.group == "more" else ""].append(item)
         plan, running = tab.plan, tab.stage in ("running", "stopping")
@@ -353,7 +354,7 @@ class SweepForm(View):
             axes=items[""], more=items["more"], texts=tab.texts, ticked=tab.ticked or [], refused=tab._refused,
             counts=counts, syntax=sweeps.SYNTAX, says=tab.says(), wrong=tab.wrong, running=running,
             stopping=tab.stage == "stopping", ready=bool(todo) and not tab.stage,
-            run=f"Run {todo:,} cells" if todo and plan is not None and todo < plan.cells else "Run the sweep",
+            run=f"Run the other {todo:,} cells" if todo and plan is not None and todo < plan.cells else "Run the sweep",
             failed=0 if tab.cells is None else len(tab.cells.failed), part=tab.part(), progress=tab.progress(),
         )  # fmt: skip
 

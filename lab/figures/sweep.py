@@ -96,12 +96,16 @@ def value_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool | np.bool_) else "auto" if value is None else str(value)
 
 
+def titled(parameter: Any) -> str:
+    """``γ, strength``: how a parameter is written, and its label where that says more."""
+    sign, words = symbol(parameter), parameter.label or ""
+    return f"{sign}, {words}" if words and words.casefold() != sign.casefold() else sign
+
+
 def axis_label(study: type[Study], name: str) -> str:
     """``γ, strength (cost/mass)``."""
     parameter = study.parameters()[name]
-    words = parameter.label or ""
-    both = f"{symbol(parameter)}, {words}" if words and words not in (symbol(parameter), name) else symbol(parameter)
-    return draw.label(both, parameter.unit)
+    return draw.label(titled(parameter), parameter.unit)
 
 
 # ---- the numbers -----------------------------------------------------------------------------------------------

@@ -1,0 +1,450 @@
+"""The sweep tab: axes and their refusals, the plan, a map that fills, cells that fail, files that can be made again."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import holoviews as hv
+import numpy as np
+import pytest
+import xarray as xr
+from browsing import open_page, wait
+from gradual import Gradual
+from halving import Halving
+from scipy import stats
+
+import lab
+from lab import figures, studies
+from lab.app.session import Session
+from lab.app.study_page import StudyPage
+from lab.app.sweep_cells import SweepCells
+from lab.app.sweep_pictures import _spaced
+from lab.app.sweep_tab import SweepTab
+from lab.app.sweep_views import alike, suggested
+from lab.figures.sweep import MEAN, NOT_YET, View, draw_view, is_log, of_shape, spread, sweep_picture
+from lab.store import Store
+from lab.studies import Limit, draw
+from lab.studies.draw.look import backends
+from lab.sweeps import Plan
+
+backends()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    monkeypatch.setattr("lab.app.runner._CALM", 0.0)
+    monkeypatch.setattr("lab.studies.registry._scanned", True)
+    monkeypatch.setitem(studies.registry._found, "halving", Halving)
+    monkeypatch.setitem(studies.registry._found, "gradual", Gradual)
+
+
+def _session(kind=Halving, **values):
+    session = Session(kind(**values))
+    session.start()
+    wait(lambda: session.fresh)
+    return session
+
+
+def _tab(session=None, opened=None, **texts):
+    tab = SweepTab(session or _session(), (opened if opened is not None else []).append)
+    tab.active = True
+    if texts:
+        tab.set_axes(texts)
+    wait(lambda: not tab.stage)
+    return tab
+
+
+def _run(tab):
+    tab.run()
+    wait(lambda: not tab.stage)
+    return tab
+
+
+def _settled(tab):
+    wait(lambda: not tab.pictures._reader.busy and not tab.pictures._own_reader.busy)
+    return tab.pictures
+
+
+# ---- axes ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_two_parameters_are_ticked_with_values_worth_a_sweep():
+    tab = _tab()
+    assert tab.ticked == ["c", "steps"]
+    assert len(tab.plan.grid["c"]) == 7
+    assert all(0 < c <= 100 for c in tab.plan.grid["c"])  # an open end is no value
+    assert tab.says()[0] == "c × steps: 7 × 7 = 49 cells"
+    assert not Store().entries()  # nothing has run
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "text"),
+    [
+        ("k", Limit(1, 20, ""), "1,2,4,8,16"),
+        ("gamma", None, "0.01:100:log7"),
+        ("regularizer", None, "entropic,quadratic,k-sparse"),
+        ("rate", None, "0.1429:1:7"),
+        ("slow", None, "false,true"),
+        ("seed", None, "0:5"),
+    ],
+)
+def test_suggestions_follow_scale_bounds_and_data(name, limit, text):
+    parameter = Gradual.parameters()[name]
+    assert suggested(name, parameter, limit, parameter.default) == text
+    plan = Plan(Gradual, {name: text}, store=Store())
+    assert len(plan.grid[name]) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("8:1", "runs backwards"),
+        ("1,2,2", "twice"),
+        ("0:1:log5", "no logarithm"),
+        ("101,2", "it must be a number above 0 and up to 100"),
+        ("3", "one value is no sweep"),
+        ("a,b", "must be a number"),
+    ],
+)
+def test_a_refused_axis_says_why_beside_it_and_nothing_runs(text, why):
+    tab = _tab(c=text)
+    assert why in tab._refused["c"]
+    assert (tab.plan, tab.cells) == (None, None)
+    tab.run()
+    assert tab.stage == ""
+    tab.set_text("c", "1,2")
+    wait(lambda: not tab.stage)
+    assert tab._refused == {}
+    assert tab.plan.cells == 2
+
+
+def test_what_the_data_do_not_allow_is_refused_beside_its_axis():
+    tab = _tab(_session(Gradual), k="1,33")
+    assert "the data have 32 sources" in tab._refused["k"]
+    assert tab.plan is None
+
+
+def test_axes_of_a_link():
+    tab = _tab(c="1,4", nonsense="3")
+    assert tab.axes == {"c": "1,4"}
+    assert tab.plan.grid == {"c": [1.0, 4.0]}
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_fills_and_is_at_once_there_again():
+    tab = _run(_tab(c="1,4,9", steps="1,6,12"))
+    assert tab.cells.missing == 0
+    table = tab.cells.dataset().root
+    assert table.dims == ("c", "steps")
+    np.testing.assert_allclose(table.sel(steps=12), [1, 2, 3], rtol=1e-12)
+    np.testing.assert_allclose(table.sel(steps=1), [1, 2.5, 5], rtol=1e-12)  # (1 + c) / 2
+    assert "9 in the store" in tab.says()
+    again = _tab(c="1,4,9", steps="1,6,12")
+    assert again.cells.missing == 0
+    assert "Nothing is left to compute." in again.says()
+    more = _tab(c="1,4,9,16", steps="1,6,12")
+    assert more.cells.missing == 3
+
+
+def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
+    session = _session(Gradual)
+    tab = _tab(session, rate="0.01:0.05:9", slow="true,false")
+    tab.run()
+    wait(lambda: tab._filling is not None and tab._filling.seconds > 0.2)
+    began = time.monotonic()
+    tab.stop()
+    wait(lambda: not tab.stage)
+    assert time.monotonic() - began < 1.5
+    assert tab.cells.missing > 0
+    assert "Stopped" in tab.says()[-1]
+    left = tab.cells.missing
+    held = Store().held(tab.plan.keys)
+    assert len(held) == tab.plan.cells - left
+    session.close()
+    tab.close()
+
+
+def test_cells_that_fail_say_why_and_can_be_tried_again():
+    tab = _run(_tab(_session(Gradual), gamma="1,2", fail="false,true"))
+    assert tab.wrong == ""
+    errors = tab.cells.dataset().error
+    assert (errors.sel(fail=False) == "").all()
+    assert all("broken on purpose" in text for text in errors.sel(fail=True).values)
+    np.testing.assert_allclose(tab.cells.dataset().total.sel(fail=False), [1, 2], rtol=1e-5)
+    assert len(tab.cells.failed) == 2
+    tab.retry()
+    wait(lambda: not tab.stage)
+    assert tab.cells.missing == 2
+    tab.run()
+    wait(lambda: not tab.stage)
+    assert len(tab.cells.failed) == 2
+
+
+def test_the_plan_follows_the_page_but_not_what_is_swept():
+    session = _session(Gradual)
+    tab = _tab(session, gamma="1,2")
+    keys = tab.plan.keys
+    session.set(gamma=3.0)
+    wait(lambda: session.fresh and not tab.stage)
+    assert tab.plan.keys == keys
+    session.set(rate=0.25)
+    wait(lambda: session.fresh and not tab.stage)
+    assert tab.plan.study.rate == 0.25
+    assert set(tab.plan.keys).isdisjoint(keys)
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------
+
+
+def _table(numbers, errors=None, **grid):
+    errors = np.full(np.shape(numbers), "", object) if errors is None else errors
+    data = {"root": (tuple(grid), np.asarray(numbers, float)), "error": (tuple(grid), errors)}
+    return xr.Dataset(data, coords=grid)
+
+
+def test_the_map_has_each_number_in_its_place():
+    numbers = np.arange(6.0).reshape(2, 3)
+    table = _table(numbers, c=[1.0, 2.0], steps=[1, 2, 3])
+    with draw.theme("light", backend="bokeh"):
+        picture = draw_view(Halving, table, View("root", "steps", "c"), {"c": 2.0, "steps": 1})
+    image = next(layer for layer in picture if type(layer) is hv.Image)
+    np.testing.assert_array_equal(image.dimension_values("z", flat=False), numbers)
+    boxes = [layer for layer in picture if isinstance(layer, hv.Rectangles)]
+    told = dict(zip(map(tuple, boxes[-1].array(["column", "row"])), boxes[-1]["told"], strict=True))
+    assert told["3", "1"] == "2"
+    assert told["1", "2"] == "3"
+    frame = boxes[1].array([0, 1, 2, 3])
+    np.testing.assert_array_equal(frame, [[-0.5, 0.5, 0.5, 1.5]])
+
+
+def test_missing_and_failed_cells_are_told_apart():
+    errors = np.array([["", NOT_YET], ["ValueError: no", ""]], object)
+    table = _table([[1, np.nan], [np.nan, 4]], errors, c=[1.0, 2.0], steps=[1, 2])
+    picture = draw_view(Halving, table, View("root", "steps", "c"))
+    strokes, one, two = (layer for layer in picture if isinstance(layer, hv.Segments))
+    assert (strokes["x"].item(), strokes["y"].item()) == pytest.approx((0.7, -0.3))
+    assert np.all((one.array([0]) + one.array([2])) / 2 == 0)
+    assert np.all((two.array([1]) + two.array([3])) / 2 == 1)
+    boxes = [layer for layer in picture if isinstance(layer, hv.Rectangles)][-1]
+    assert {"ValueError: no", NOT_YET} <= set(boxes["told"])
+
+
+def test_bands_are_what_they_are_said_to_be():
+    runs = np.random.default_rng(0).normal(size=(4, 6))
+    mean, low, high = spread(runs, "range")
+    np.testing.assert_allclose([mean, low, high], [runs.mean(1), runs.min(1), runs.max(1)])
+    mean, low, high = spread(runs, "interval")
+    for row, m, a, b in zip(runs, mean, low, high, strict=True):
+        expected = stats.t.interval(0.95, 5, row.mean(), stats.sem(row))
+        assert (m, a, b) == pytest.approx((row.mean(), *expected))
+    mean, low, high = spread(np.array([[1.0, np.nan], [np.nan, np.nan]]), "interval")
+    assert mean[0] == 1.0
+    assert np.isnan([low[0], high[0], mean[1]]).all()
+
+
+def test_a_seed_is_averaged_over_and_other_parameters_have_a_value():
+    grid = {"c": [1.0, 2.0], "steps": [1, 2], "start": ["one", "c"], "seed": [0, 1, 2]}
+    view = of_shape(View("root", "c", "steps"), grid)
+    assert view.at == {"start": "one", "seed": MEAN}
+    assert of_shape(View("root", "gone", ""), {"seed": [0, 1], "c": [1.0, 2.0]}).x == "c"
+    numbers = np.random.default_rng(1).normal(size=(2, 2, 2, 3))
+    table = _table(numbers, **grid)
+    image = next(layer for layer in draw_view(Halving, table, view) if type(layer) is hv.Image)
+    np.testing.assert_allclose(image.dimension_values("z", flat=False), numbers[:, :, 0].mean(-1).T, rtol=1e-6)
+    lines = draw_view(Halving, table, of_shape(View("root", "c", "steps", kind="lines"), grid))
+    curves = [layer for layer in lines if type(layer) is hv.Curve]
+    areas = [layer for layer in lines if isinstance(layer, hv.Area)]
+    np.testing.assert_allclose(curves[1].dimension_values(1), numbers[:, 1, 0].mean(-1))
+    np.testing.assert_allclose(areas[1].dimension_values(2), numbers[:, 1, 0].max(-1))
+
+
+def test_scales_are_logarithmic_where_that_shows_more():
+    assert is_log([1e-3, 1.0], "auto")
+    assert not is_log([0.0, 1e-3, 1.0], "auto")
+    assert not is_log([1.0, 2.0], "auto")
+    assert is_log([1.0, 2.0], "log")
+    assert not is_log([-1.0, 0.0], "log")
+
+
+def test_a_click_chooses_the_cell_under_it_and_its_run_can_be_opened():
+    opened = []
+    tab = _run(_tab(opened=opened, c="1,4,9", steps="1,6,12"))
+    pictures = _settled(tab)
+    assert (pictures.view.x, pictures.view.y) == ("c", "steps")
+    pictures._tapped(2.2, 0.9)
+    _settled(tab)
+    assert tab.cells.point(pictures.chosen) == {"c": 9.0, "steps": 6}
+    assert "c = 9, n = 6" in pictures._cell_head.object
+    pictures._tapped(7.0, 0.0)  # beside the map
+    assert tab.cells.point(pictures.chosen) == {"c": 9.0, "steps": 6}
+    pictures.set("kind", "lines")
+    pictures._tapped(3.6, 2.4)
+    assert tab.cells.point(pictures.chosen) == {"c": 4.0, "steps": 1}  # 2.5, the others are near 2
+    pictures._open.param.trigger("clicks")
+    assert (opened[-1].c, opened[-1].steps) == (4.0, 1)
+
+
+def test_a_row_of_runs_goes_through_the_chosen_cell():
+    assert _spaced(7, 1) == [1, 2, 4, 6]
+    assert _spaced(3, 0) == [0, 1, 2]
+    tab = _run(_tab(c="1,4,9", steps="1,6,12"))
+    pictures = _settled(tab)
+    pictures.set("picture", "iterates")
+    pictures.set("along", "steps")
+    _settled(tab)
+    wait(lambda: len(pictures._row.view) == 3 and "n = 1<" in pictures._row._stages[0][0].object)
+    assert "n = 6<" in pictures._row._stages[1][0].object
+    assert "n = 12<" in pictures._row._stages[2][0].object
+
+
+def test_the_studys_own_sweep_picture_is_drawn_from_the_cells():
+    tab = _run(_tab(c="1,4,9", steps="1,6"))
+    pictures = _settled(tab)
+    wait(lambda: list(pictures._own_stages) == ["roots"])
+    roots, cells = Halving.pictures.roots, tab.cells
+    sweep = pictures._sweep_of(roots, cells, {"c": 4.0, "steps": 6}, tab.session.data)
+    assert dict(sweep.root.sizes) == {"c": 3}
+    np.testing.assert_allclose(sweep.root, [1, 2, 3], rtol=1e-3)
+    other = _run(_tab(steps="1,6"))
+    assert pictures._sweep_of(roots, other.cells, {"steps": 6}, tab.session.data) == "needs c"
+
+
+def test_pictures_side_by_side_have_the_same_ends():
+    one = draw.plot(draw.curve([0, 1], [0, 1]), xlabel="x", ylabel="y")
+    two = draw.plot(draw.curve([0, 1], [5, 9]), xlabel="x", ylabel="y")
+    other = draw.plot(draw.curve([0, 1], [5, 9]), xlabel="x", ylabel="z")
+    alike([one, two])
+    ends = [hv.Store.lookup_options("bokeh", each, "plot").kwargs["ylim"] for each in (one, two)]
+    assert ends[0] == ends[1]
+    assert ends[0][0] <= 0
+    assert ends[0][1] >= 9
+    alike([one, other])
+    assert hv.Store.lookup_options("bokeh", other, "plot").kwargs["ylim"] != ends[0]
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "format"), [("map", "pdf"), ("lines", "svg"), ("map", "png")])
+def test_a_figure_of_a_sweep_can_be_made_again_from_itself(tmp_path, kind, format):
+    tab = _run(_tab(c="1,4,9", steps="1,6"))
+    pictures = tab.pictures
+    pictures.set("kind", kind)
+    pictures._set_file("format", format)
+    name, content = pictures._prepare_figure()(None)
+    path = tmp_path / name
+    path.write_bytes(content)
+    recipe = figures.read_recipe(path)
+    assert recipe["figure"]["swept"] == {"c": [1.0, 4.0, 9.0], "steps": [1, 6]}
+    assert recipe["figure"]["view"]["kind"] == kind
+    again = figures.reproduce(path)
+    assert again.data_agrees, again.sentences
+    assert again.picture_agrees, again.sentences
+
+
+def test_a_figure_that_was_made_of_other_numbers_is_found_out(tmp_path):
+    view = View("root", "c", "")
+    made = lab.sweep(Halving, c=[1.0, 4.0])
+    made["root"] = made.root + 1e-3
+    path = tmp_path / "map.pdf"
+    figures.export_sweep(Halving, view, made, path)
+    again = figures.reproduce(path)
+    assert not again.data_agrees
+    assert not again.picture_agrees
+
+
+def test_a_sweep_with_failed_cells_can_be_made_again(tmp_path):
+    _run(_tab(_session(Gradual), gamma="1,2", fail="false,true"))
+    made = lab.sweep(Gradual, gamma=[1.0, 2.0], fail=[False, True], keep=["total"])
+    path = tmp_path / "map.png"
+    figures.export_sweep(Gradual, of_shape(View("total", "gamma", "fail"), {"gamma": [1.0, 2.0], "fail": [False, True]}),
+                         made, path)  # fmt: skip
+    assert figures.reproduce(path).data_agrees
+
+
+def test_the_numbers_and_the_whole_runs_as_files():
+    tab = _run(_tab(c="1,4", steps="1,6"))
+    read = xr.load_dataset(io.BytesIO(tab.pictures._prepare_data()(None)[1]), engine="h5netcdf")
+    assert set(read.data_vars) == {"root"}
+    np.testing.assert_allclose(read.root.sel(c=4, steps=1), 2.5)
+    assert json.loads(read.attrs["swept"]) == {"c": [1.0, 4.0], "steps": [1, 6]}
+    tab.pictures._set_file("content", "all")
+    whole = xr.load_dataset(io.BytesIO(tab.pictures._prepare_data()(None)[1]), engine="h5netcdf")
+    assert {"root", "history", "mass"} <= set(whole.data_vars)
+
+
+def test_a_picture_says_where_it_does_not_apply():
+    picture = sweep_picture(Halving, View("root", "c", "steps"))
+    with pytest.raises(ValueError, match="no sweep over"):
+        picture(_table([1.0, 2.0], c=[1.0, 2.0]))
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_a_held_run_is_read_when_it_is_opened_but_not_under_a_slider():
+    cold = Gradual(gamma=2.0).run()
+    session = _session(Gradual)
+    Store().fetch(json.loads(cold.attrs["recipe"]), lambda: cold)
+    session.open(Gradual(gamma=2.0))
+    wait(lambda: session.fresh)
+    assert session.from_store
+    assert session.kept == "kept"
+    xr.testing.assert_identical(session.result, cold)
+    session.set(gamma=2.5)
+    wait(lambda: session.fresh)
+    assert not session.from_store
+    assert session.kept == ""
+    session.set(gamma=2.0)  # takes less than reading it
+    wait(lambda: session.fresh)
+    assert session.result.attrs["run_seconds"] < 0.1
+    assert not session.from_store
+
+
+def test_cells_know_the_nearest_to_what_the_page_has():
+    cells = SweepCells(Plan(Gradual, {"gamma": [0.01, 1.0, 100.0], "rate": [0.1, 0.5]}, store=Store()))
+    assert cells.point(cells.nearest({"gamma": 20.0, "rate": 0.2})) == {"gamma": 100.0, "rate": 0.1}
+    assert cells.point(cells.nearest({"gamma": 0.2, "rate": 0.5})) == {"gamma": 1.0, "rate": 0.5}
+
+
+@pytest.mark.browser
+def test_the_tab_in_a_browser(tmp_path):
+    made = []
+
+    def app():
+        session = Session(Halving)
+        page = StudyPage(session, address=False)
+        made.append(page)
+        session.start()
+        return page.main
+
+    with open_page(app) as (page, log):
+        page.get_by_role("tab", name="Sweep").click()
+        page.locator("input[name=axis-c]").fill("1,4,9")
+        page.locator("input[name=axis-c]").press("Enter")
+        page.locator("input[name=axis-steps]").fill("8:1")
+        page.locator("input[name=axis-steps]").press("Enter")
+        page.get_by_text("runs backwards").wait_for()
+        page.locator("input[name=axis-steps]").fill("1,6")
+        page.locator("input[name=axis-steps]").press("Enter")
+        page.get_by_text("3 × 2 = 6 cells").wait_for()
+        page.get_by_role("button", name="Run the sweep").click()
+        page.get_by_text("Nothing is left to compute.").wait_for()
+        figure = page.locator(".bk-Figure >> visible=true").first
+        figure.wait_for()
+        box = figure.bounding_box()
+        page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
+        page.get_by_text("c = 9, n = 6").wait_for()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download the figure").click()
+        path = Path(tmp_path / "figure.pdf")
+        download.value.save_as(path)
+        assert figures.reproduce(path).picture_agrees
+        page.get_by_role("button", name="Open this run on the page").click()
+        wait(lambda: made[0].session.study.c == 9.0 and made[0].session.fresh)
+        assert log.outside == []
+        assert log.wrong == []
