@@ -183,6 +183,7 @@ def cloud(
 def masses(a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype) -> tuple[np.ndarray, np.ndarray]:
     """Masses checked as ``problem`` checks them, but zeros are allowed; ``b`` gets the total of ``a``."""
     total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
+    total = total if np.isfinite(total) else 1.0  # refused below, on its own side
     both: list[np.ndarray] = []
     for name, given, size in zip("ab", (a, b), shape, strict=True):
         mass = np.full(size, total / size) if given is None else np.asarray(given)
