@@ -3,6 +3,7 @@ r"""k-means: $\min_{c} \sum_i \min_k \|x_i - c_k\|^2$ by Lloyd's method from a k
 Source: Arthur, Vassilvitskii, k-means++: The Advantages of Careful Seeding, SODA 2007.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -55,6 +56,7 @@ def _done(work: Work, state: State) -> Array:
 LLOYD = Method(_init, _step, _done, lambda work, state: {"inertia": state.inertia})
 
 
+@partial(jax.jit, static_argnames="k")
 def start(key: PRNGKeyArray, x: Float[Array, "n d"], k: int) -> Float[Array, "k d"]:
     """k of the points, each drawn in proportion to its squared distance from those drawn before (k-means++)."""
 

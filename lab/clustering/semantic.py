@@ -15,6 +15,7 @@ surely, for another objective. Rows of Q are about $\rho/n$, so $\mu/n$ compares
 Source: Zhang, Ren, He, SP2OT: Semantic-Regularized Progressive Partial Optimal Transport for Imbalanced Clustering, 2024.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -25,7 +26,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Loop, Method, Reason, pure
-from lab.ot import partial
+from lab.ot import partial as partial_ot
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 
@@ -69,9 +70,15 @@ def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -
     Raises:
         ValueError: k out of range.
     """
-    n, d = features.shape
+    n = features.shape[0]
     if not 1 <= k < n:
         raise ValueError(f"k = {k} neighbours of {n} samples, but k must be between 1 and {n - 1}")
+    return _similarity(features, k, width)
+
+
+@partial(jax.jit, static_argnames="k")
+def _similarity(features: Array, k: int, width: float) -> Similarity:
+    n, d = features.shape
     norms = (features * features).sum(axis=1)
     squared = jnp.maximum(norms[:, None] + norms[None, :] - 2 * features @ features.T, 0)
     squared = jnp.where(jnp.eye(n, dtype=bool), jnp.inf, squared)
@@ -132,7 +139,7 @@ def _init(work: Work) -> State:
 def _step(work: Work, state: State) -> State:
     (cost, a, b), s = work.problem, work.similarity
     pull = work.strength * s.spread(state.plan)
-    found = partial.solve(
+    found = partial_ot.solve(
         Problem(cost - pull, a, b), Entropic(work.epsilon), rho=work.rho, lam=work.lam, init=state.potentials
     )
     plan = found.plan()
@@ -195,7 +202,7 @@ def solve(
         raise ValueError(f"strength = {strength}, but it must be at least 0 and finite")
     dtype = problem.cost.dtype
     epsilon, share, weight, mu = (jnp.asarray(x, dtype) for x in (regularizer.gamma, rho, lam, strength))
-    partial.check(rho)
+    partial_ot.check(rho)
     if init is None:
         start = share * problem.a[:, None] * (problem.b / problem.b.sum())[None, :]
         potentials = jnp.zeros(c + 1, dtype)
