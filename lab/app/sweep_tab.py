@@ -58,13 +58,15 @@ class SweepTab(pn.viewable.Viewer):
         self._told: Sequence[str] = ()
         self._said = ""  # of the last run
         self._filling: Filling | None = None
-        self._planned_for: Any = None
+        self._planned_for: Any = None  # what was asked for last, and what ``plan`` is of
+        self._plan_of: Any = None
         self._drawn = 0.0
         self._runner = Runner(session.post, SWEEP)
         self.form = SweepForm(self)
         self.pictures = SweepPictures(session, on_open)
         self._view = theme.column(self.form, self.pictures, css=_STACK)
         session.param.watch(self._follow, ["study", "data"])
+        session.param.watch(lambda event: self.form.refresh(), "busy")
         self.param.watch(self._follow, "active")
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.close())
@@ -167,22 +169,23 @@ class SweepTab(pn.viewable.Viewer):
         self._runner.submit(
             work,
             delay=wait if self.session.live else 0.0,
-            progress=self._known,
-            done=self._planned,
+            progress=lambda known: self._known(known, wanted),
+            done=lambda known: self._planned(known, wanted),
             failed=self._withdraw,
         )
 
-    def _known(self, known: Any) -> None:
+    def _known(self, known: Any, wanted: Any) -> None:
         new = self.plan is not known.plan
+        self._plan_of = wanted
         self.plan, self.cells = known.plan, known.cells
         self.form.refresh()
         if new:
             self.pictures.show(known.cells)
 
-    def _planned(self, known: _Known) -> None:
+    def _planned(self, known: _Known, wanted: Any) -> None:
         self._told = known.told
         self.stage = ""
-        self._known(known)
+        self._known(known, wanted)
 
     def _withdraw(self, sentence: str) -> None:
         first = sentence.split(" ", 1)[0]
@@ -199,7 +202,7 @@ class SweepTab(pn.viewable.Viewer):
     def run(self) -> None:
         """Compute what is missing."""
         plan, cells = self.plan, self.cells
-        if self.stage or plan is None or cells is None or not self._todo():
+        if not self.ready or plan is None or cells is None:
             return
         self._filling, self._said = None, ""
         self.param.update(stage="running", wrong="")
@@ -238,6 +241,12 @@ class SweepTab(pn.viewable.Viewer):
         if not self.stage:
             self._replan(0.0, retry=True)
 
+    @property
+    def ready(self) -> bool:
+        """There is something to run: the plan is that of the axes, be it measured or not."""
+        known = self.stage in ("", "planning") and self._plan_of == self._planned_for
+        return self.plan is not None and known and bool(self._todo())
+
     def _todo(self) -> int:
         return 0 if self.cells is None else self.cells.missing
 
@@ -271,7 +280,8 @@ class SweepTab(pn.viewable.Viewer):
         if self._refused:
             return ["One of the axes can't be swept so."]
         if plan is None or cells is None:
-            return ["Making the plan …"] if self.stage == "planning" else []
+            waits = "The plan comes after the run on the page …" if self.session.busy else "Making the plan …"
+            return [waits] if self.stage == "planning" else []
         sizes = " × ".join(str(len(values)) for values in plan.grid.values())
         names = " × ".join(plan.grid)
         head = f"{names}: {sizes} = {plan.cells:,} cells" if len(plan.grid) > 1 else f"{names}: {plan.cells:,} cells"
@@ -353,7 +363,7 @@ class SweepForm(View):
         self.draw(
             axes=items[""], more=items["more"], texts=tab.texts, ticked=tab.ticked or [], refused=tab._refused,
             counts=counts, syntax=sweeps.SYNTAX, says=tab.says(), wrong=tab.wrong, running=running,
-            stopping=tab.stage == "stopping", ready=bool(todo) and not tab.stage,
+            stopping=tab.stage == "stopping", ready=tab.ready,
             run=f"Run the other {todo:,} cells" if todo and plan is not None and todo < plan.cells else "Run the sweep",
             failed=0 if tab.cells is None else len(tab.cells.failed), part=tab.part(), progress=tab.progress(),
         )  # fmt: skip

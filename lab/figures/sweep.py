@@ -238,7 +238,15 @@ def _boxes(names: Sequence[Sequence[str]], table: np.ndarray, errors: np.ndarray
     i, j = (index.ravel() for index in np.indices(table.shape))
     told = [error or f"{value:.6g}" for value, error in zip(table.ravel(), errors.ravel(), strict=True)]
     half = 0.495  # clear of its neighbours, of which a pointer would else find two
-    columns = (j - half, i - half, j + half, i + half, [names[0][k] for k in i], [names[1][k] for k in j], told)
+    columns = (
+        j - half,
+        i - half,
+        j + half,
+        i + half,
+        [names[0][k] for k in i.tolist()],
+        [names[1][k] for k in j.tolist()],
+        told,
+    )
     edge = current().line
     return dress(
         hv.Rectangles(columns, ["x", "y", "x1", "y1"], ["row", "column", "told"]),
@@ -261,7 +269,7 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
     note = ""
     if view.y:
         each = result[view.y].values.tolist()
-        places = sorted({round(at) for at in np.linspace(0, len(each) - 1, min(_LINES, len(each)))})
+        places = sorted({int(at) for at in np.linspace(0, len(each) - 1, min(_LINES, len(each))).round()})
         sign = symbol(parameters[view.y])
         series = [(f"{sign} = {value_text(each[p])}", numbers.isel({view.y: p})) for p in places]
         note = f"{len(places)} of {len(each)} values of {sign}" if len(places) < len(each) else ""
