@@ -1,0 +1,83 @@
+"""Labelled samples of classes of very different sizes: real digits, and blobs whose classes are known to be separable.
+
+Arrays: ``x`` (n, d), centred features; ``classes`` (n,), 0 ... K - 1, the largest class first; ``x_2d`` (n, 2), the features on
+their first two principal axes.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from lab.clustering.training import long_tail
+from lab.datasets import packaged
+from lab.datasets.registry import register
+from lab.datasets.transport import planar
+
+_OPTIONS = {"ratio": (10, (1, 100)), "seed": (0, (0, 2**32 - 1))}
+
+
+def _labelled(x: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
+    x = x - x.mean(axis=0)
+    flat = planar(x, x)["x_2d"] if x.shape[1] > 2 else x
+    return {"x": x, "classes": classes.astype(np.int32), "x_2d": flat}
+
+
+def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    pixels, classes, notices = packaged.labelled_images(key)
+    kept = long_tail(classes.astype(int), ratio, seed, most)
+    return pixels[kept].astype(float), classes[kept], notices
+
+
+@register(
+    name="long-tailed-digits",
+    title="Handwritten digits, few of the last",
+    kind="labelled",
+    summary="8 x 8 images of digits; each next digit is rarer, the first by the ratio more frequent than the last.",
+    source=packaged.FILES["digits"].source,
+    licence=packaged.FILES["digits"].licence,
+    real=True,
+    options=_OPTIONS,
+    raw=packaged.hashes("digits"),
+)
+def digits(ratio: int, seed: int) -> dict[str, Any]:
+    x, classes, notices = _images("digits", 174, ratio, seed)
+    return {"arrays": _labelled(x / 16, classes), "notices": notices}
+
+
+@register(
+    name="long-tailed-mnist",
+    title="MNIST, few of the last",
+    kind="labelled",
+    summary="28 x 28 images of digits on their first 50 principal axes; each next digit is rarer.",
+    source=packaged.FILES["mnist"].source,
+    licence=packaged.FILES["mnist"].licence,
+    real=True,
+    options=_OPTIONS,
+    raw=packaged.hashes("mnist"),
+)
+def mnist(ratio: int, seed: int) -> dict[str, Any]:
+    x, classes, notices = _images("mnist", 250, ratio, seed)
+    centred = (x - x.mean(axis=0)) / 255
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-51:-1]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    # the content hash should not hang on the last bit of a linear algebra library
+    return {"arrays": _labelled(np.round(centred @ axes, 6), classes), "notices": notices}
+
+
+@register(
+    name="long-tailed-blobs",
+    title="Five Gaussian blobs, few of the last",
+    kind="labelled",
+    summary="Points round the corners of a pentagon; each next blob is rarer.",
+    source="synthetic",
+    licence="none needed",
+    real=False,
+    options=_OPTIONS,
+)
+def blobs(ratio: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    classes = np.repeat(np.arange(5), 200)
+    angle = 2 * np.pi * classes / 5
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.22 * rng.normal(size=(1000, 2))
+    kept = long_tail(classes, ratio, seed, 200)
+    return {"arrays": _labelled(x[kept], classes[kept]), "axes": {"x": ("x₁", "x₂")}}

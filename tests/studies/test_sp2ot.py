@@ -1,0 +1,166 @@
+"""The study of progressive partial transport beyond the contract that every study keeps."""
+
+import holoviews as hv
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+from lab import datasets
+from lab.clustering.metrics import scores
+from lab.datasets import Data
+from lab.ot import partial
+from lab.ot.problem import problem
+from lab.ot.regularizers import Entropic
+from lab.studies.sp2ot import SP2OT
+
+BLOBS = SP2OT(data="long-tailed-blobs")
+SHEET_NAMES = (
+    "plan row_weight cluster_mass potential objective iterations row_residual mass_residual macro_acc nmi f1 "
+    "precision_labelled recall_labelled"
+)
+
+
+class Runs(dict):
+    """Runs of the blobs by their parameters, made when first asked for."""
+
+    def __call__(self, **values) -> xr.Dataset:
+        key = tuple(sorted(values.items()))
+        if key not in self:
+            self[key] = BLOBS.but(**values).run()
+        return self[key]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return Runs()
+
+
+def test_variables_have_the_names_of_the_paper_sheet(runs):
+    for name in SHEET_NAMES.split():
+        assert name in runs(), name
+
+
+def test_sets_have_a_long_tail_and_known_classes():
+    for name, most in (("long-tailed-digits", 174), ("long-tailed-mnist", 250), ("long-tailed-blobs", 200)):
+        data = datasets.load(name)
+        sizes = np.bincount(data.arrays["classes"])
+        assert sizes[0] == most
+        assert sizes[-1] == most // 10
+        assert (np.diff(sizes) <= 0).all()
+        np.testing.assert_allclose(data.arrays["x"].mean(0), 0, atol=1e-5)
+        assert datasets.load(name, seed=1).sha256 != data.sha256
+        assert (np.bincount(datasets.load(name, ratio=1).arrays["classes"]) == most).all()
+
+
+@pytest.mark.parametrize("method", ["p2ot", "uot", "balanced"])
+def test_plan_is_the_solvers_in_the_order_of_the_classes(runs, method):
+    """Costs from the start of the training, written out here; the plan from them, columns permuted."""
+    from sklearn.cluster import KMeans
+
+    from lab.clustering import kmeans
+
+    run = runs(algorithm=method)
+    x = jnp.asarray(BLOBS.load().arrays["x"])
+    start = kmeans.start(jax.random.split(jax.random.key(0))[0], x, 5)
+    centres = KMeans(5, init=np.asarray(start), n_init=1, tol=0).fit(x).cluster_centers_
+    cosine = (x / np.linalg.norm(x, axis=1, keepdims=True)) @ (centres / np.linalg.norm(centres, axis=1)[:, None]).T
+    rho, lam = (0.3, 1.0) if method == "p2ot" else (1.0, 1.0 if method == "uot" else np.inf)
+    cost = -np.asarray(jax.nn.log_softmax(10 * cosine, axis=1))
+    found = partial.solve(problem(cost), Entropic(0.1), rho=rho, lam=lam)
+    order = np.argsort(np.abs(run.cluster_mass.values[:, None] - np.asarray(found.plan().sum(0))[None]).argmin(0))
+    n = len(x)
+    if method != "balanced":  # there all masses are equal
+        np.testing.assert_allclose(n * run.plan, n * np.asarray(found.plan())[:, order], atol=1e-7)
+    np.testing.assert_allclose(run.objective, found.value, atol=1e-9)
+    np.testing.assert_allclose(run.row_weight, n * found.plan().sum(1), atol=1e-7)
+    classes = run.true_class.values.astype(np.int32)
+    judged = scores(jnp.asarray(classes), jnp.asarray(cosine.argmax(1).astype(np.int32)), 5)
+    np.testing.assert_allclose([run.macro_acc, run.nmi, run.f1], judged[:3], atol=1e-12)
+
+
+def test_precision_and_recall_are_counted(runs):
+    run = runs(rho=0.5)
+    weight = run.row_weight.values
+    right = run.label.values == run.true_class.values  # the clusters are named by their classes
+    np.testing.assert_allclose(run.precision_labelled, weight[right].sum() / weight.sum(), atol=1e-9)
+    np.testing.assert_allclose(run.recall_labelled, (weight * right).mean(), atol=1e-9)
+    assert float(run.precision_labelled) > 0.9
+
+
+def test_semantic_term_rises_as_it_is_and_descends_with_the_shift(runs):
+    rising = runs(algorithm="sp2ot", rho=0.8, strength=2.0)
+    assert float(rising.rise) > 1e-4
+    assert "indefinite" in rising.attrs["advice"]
+    falling = runs(algorithm="sp2ot", rho=0.8, strength=2.0, psd_shift=True)
+    assert float(falling.rise) <= 1e-9
+    assert (np.diff(falling.history_objective) <= 1e-9).all()
+    none = runs(algorithm="sp2ot", strength=0.0)
+    np.testing.assert_allclose(none.plan, runs().plan, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_training_has_a_row_for_each_epoch_and_learns_its_labels(runs):
+    trained = runs(epochs=15, rho=1.0)
+    assert trained.sizes["epoch"] == 15
+    np.testing.assert_allclose(trained.curve_rho[0], 0.1 + 0.9 * np.exp(-5), atol=1e-12)
+    np.testing.assert_allclose(trained.curve_acc[-1], trained.macro_acc, atol=1e-12)
+    assert float(trained.curve_loss[-1]) < float(trained.curve_loss[0])
+    assert float(trained.macro_acc) > 0.8
+
+
+def test_own_data(runs):
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(3), [30, 12, 5])
+    angle = 2 * np.pi * classes / 3
+    x = np.c_[np.cos(angle), np.sin(angle)] + 0.05 * rng.normal(size=(47, 2))
+    arrays = {"x": x, "classes": classes, "x_2d": x}
+    run = SP2OT(data=Data("mine", "Mine", "labelled", arrays, "a test", "none"), rho=0.6).run()
+    assert run.plan.shape == (47, 3)
+    assert float(run.precision_labelled) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"rho": 0.0}, "rho = 0.0 is not allowed: it must be a number above 0 and up to 1"),
+        ({"rho": 1.5}, "rho = 1.5 is not allowed"),
+        ({"lam": 0.0}, "lam = 0.0 is not allowed: it must be a number greater than 0"),
+        ({"epsilon": -1.0}, "epsilon = -1.0 is not allowed"),
+        ({"strength": -1.0}, "strength = -1.0 is not allowed: it must be a number of at least 0"),
+        ({"algorithm": "kmeans"}, "algorithm = 'kmeans' is not allowed: it must be one of p2ot, sp2ot, uot, balanced"),
+        ({"epochs": -1}, "epochs = -1 is not allowed"),
+    ],
+)
+def test_bad_parameters_get_a_sentence(values, sentence):
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        SP2OT(**values)
+    assert str(refusal.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("name", [picture.name for picture in SP2OT.pictures])
+def test_pictures_are_drawn(runs, name):
+    picture = SP2OT.pictures[name]
+    study = BLOBS.but(algorithm="sp2ot", strength=2.0, rho=0.8) if name == "outer" else BLOBS
+    own = runs(epochs=3) if name == "curves" else runs()
+    result = own if picture.along is None else study.picture_result(picture)
+    assert picture.applies(result) == ""
+    for backend in ("bokeh", "matplotlib"):
+        hv.renderer(backend).get_plot(picture(result))
+
+
+def test_sizes_by_algorithm_are_those_of_the_runs(runs):
+    picture = SP2OT.pictures.sizes
+    drawn = picture(BLOBS.picture_result(picture)).traverse(lambda e: e, [hv.Curve])
+    curves = [np.asarray(e.dimension_values(1)) for e in drawn if type(e) is hv.Curve]
+    for values, algorithm in zip(curves, ("balanced", "uot", "p2ot"), strict=False):
+        mass = runs(algorithm=algorithm).cluster_mass.values
+        np.testing.assert_allclose(values, np.sort(mass / mass.sum())[::-1], atol=1e-9)
+
+
+def test_a_picture_that_does_not_apply_says_why(runs):
+    with pytest.raises(ValueError, match="nothing was trained: set epochs above 0"):
+        SP2OT.pictures.curves(runs())
+    with pytest.raises(ValueError, match="only sp2ot has outer steps"):
+        SP2OT.pictures.outer(runs())
