@@ -130,11 +130,12 @@ class CompareTab(pn.viewable.Viewer):
         self._show()
 
     def matching(self) -> list[Kept]:
-        """The runs that have every word of the filter in what they say; those that are chosen come first."""
+        """The runs that have every word of the filter in what they say; before them those chosen that have not."""
         words = self.words.casefold().replace(" = ", "=").split()
         found = [run for run in self.runs if all(word in self.described(run) for word in words)]
-        chosen = [run for key in self.chosen for run in self.runs if run.key == key]
-        return [*chosen, *(run for run in found if run.key not in self.chosen)]
+        listed = {run.key for run in found[:_SHOWN]}
+        others = [run for run in self.runs if run.key in self.chosen and run.key not in listed]
+        return [*others, *(run for run in found if run not in others)]
 
     def described(self, run: Kept) -> str:
         """What the filter looks through."""
@@ -271,7 +272,13 @@ def _plain(value: float) -> float | int:
 
 
 def _apart(gap: float) -> str:
-    return "" if gap != gap else "=" if gap == 0 else f"{'+' if gap > 0 else ''}{theme.number(_plain(gap), 3)}"
+    return (
+        ""
+        if gap != gap
+        else "="
+        if gap == 0
+        else f"{'+' if gap > 0 else ''}{theme.number(_plain(gap), 3)}".replace("-", "−")
+    )
 
 
 class RunList(View):

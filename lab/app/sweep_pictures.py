@@ -237,7 +237,7 @@ class SweepPictures(pn.viewable.Viewer):
         with drawing.theme(self._tone, backend="bokeh"):
             element = draw_view(study, cells.dataset(), view, cells.point(self.chosen))
         scale = is_log(cells.numbers[view.value], view.scale)
-        shape = (view.kind, view.x, view.y, tuple(map(str, cells.plan.grid[view.x])), scale and view.kind)
+        shape = (view.value, view.kind, view.x, view.y, tuple(map(str, cells.plan.grid[view.x])), scale and view.kind)
         shape += (tuple(map(str, cells.plan.grid[view.y])) if view.y else (),)
         self._stage.put(element, self.session.dark, shape)
 
@@ -496,9 +496,10 @@ def _first(error: Any) -> str:
 def _spaced(count: int, here: int) -> list[int]:
     """Up to ``_ABREAST`` places from first to last, ``here`` among them."""
     at = sorted({round(v) for v in np.linspace(0, count - 1, min(_ABREAST, count))})
-    if here not in at:
-        at[int(np.abs(np.array(at) - here).argmin())] = here
-    return sorted(at)
+    if here not in at:  # in the place of its neighbour, but not of an end
+        inner = np.array(at[1:-1])
+        at[1 + int(np.abs(inner - here).argmin())] = here
+    return at
 
 
 def _python(plan: Plan) -> str:

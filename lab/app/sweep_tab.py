@@ -147,6 +147,8 @@ class SweepTab(pn.viewable.Viewer):
             self.form.refresh()
             return
         self._runner.abandon()
+        if self._planned_for is not None:
+            self._said = ""  # that was of another sweep
         self._planned_for, self._told = wanted, ()
         if self._refused or not given:
             self._withdraw("" if self._refused else "Tick a parameter to sweep along.")
@@ -260,11 +262,10 @@ class SweepTab(pn.viewable.Viewer):
 
     def _ended(self, sentence: str) -> None:
         stopped = self.stage == "stopping"
-        cells, self._filling = self.cells, None
+        self._filling = None
         self._planned_for = None
-        there = 0 if cells is None else cells.plan.cells - cells.missing
-        if stopped and cells is not None:
-            self._said = f"Stopped: {there:,} of {cells.plan.cells:,} cells are kept, the rest goes on from there."
+        if stopped:
+            self._said = "Stopped. What was computed is kept, and the rest goes on from there."
         self.param.update(stage="", wrong=sentence)
         self.pictures.fill(ended=True)
         self._replan(0.0)
@@ -296,7 +297,7 @@ class SweepTab(pn.viewable.Viewer):
             lines.append("Measuring how long the rest takes …")
         else:
             lines += list(self._told)
-        return [*lines, self._said] if self._said and not self.stage else lines
+        return [*lines, self._said] if self._said and self.stage in ("", "planning") else lines
 
     def progress(self) -> str:
         """How far a sweep is that runs."""

@@ -206,7 +206,7 @@ def _marks(
     if "converged" in result:
         reached = _at(result["converged"].astype(float), view).transpose(*dims, *over).values
         ring = (reached.reshape(*table.shape, -1) == 0).any(-1) & ~empty
-    i, j = np.nonzero(missing)
+    i, j = (index[:: -(-index.size // _TIPS) or 1] for index in np.nonzero(missing))
     strokes = draw.segments(j - 0.3, i - 0.3, j + 0.3, i + 0.3, 1.0, color=current().line, width=0.5)
     i, j = np.nonzero(empty & ~missing)
     one, two = (

@@ -289,7 +289,8 @@ def test_a_click_chooses_the_cell_under_it_and_its_run_can_be_opened():
 
 
 def test_a_row_of_runs_goes_through_the_chosen_cell():
-    assert _spaced(7, 1) == [1, 2, 4, 6]
+    assert _spaced(7, 1) == [0, 1, 4, 6]
+    assert _spaced(9, 7) == [0, 3, 7, 8]
     assert _spaced(3, 0) == [0, 1, 2]
     tab = _run(_tab(c="1,4,9", steps="1,6,12"))
     pictures = _settled(tab)
