@@ -96,6 +96,12 @@ def absences(packed: xr.Dataset) -> dict[str, list[int]]:
     return lacking
 
 
+def chosen(packed: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """Only these variables, and the coordinates of their dimensions."""
+    some = packed[[name for name in names if name in packed.data_vars]]
+    return some.drop_vars([f"{dim}_size" for dim in {*packed.dims} - {*some.dims}], errors="ignore")
+
+
 def own_dims(packed: xr.Dataset) -> bool:
     """Whether cells have coordinates of their own, that are not the beginning of one for all."""
     return any(str(name).endswith("__cell") for name in packed.coords) or any(

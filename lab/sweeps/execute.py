@@ -1,11 +1,12 @@
 """Running a plan: claim, compute, commit, report; and the Dataset at the end."""
 
 import json
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ def sweep(
 
     Args:
         study: its class, or one with the other parameters set.
-        report: see ``Report``.
+        report: see ``Report``. Without one, a notebook shows a bar.
         store: where the cells are kept; None for the lab's own, False for nowhere.
         on: where to compute: None for this process, ``"local:4"`` for worker processes, the address of a Dask
             scheduler, or ``"slurm"``, ``"pbs"``, ``"lsf"``.
@@ -84,9 +85,31 @@ def sweep(
         ValueError, TypeError: one sentence, before anything runs; or every cell failed.
     """
     where = executor(on, jobs)
-    return run(
-        Plan(study, grid, store=_store(store), memory=memory, retry_failed=retry_failed, keep=keep), report, where
-    )
+    plan = Plan(study, grid, store=_store(store), memory=memory, retry_failed=retry_failed, keep=keep)
+    if report is None and _in_notebook():
+        with _bar(plan) as report:
+            return run(plan, report, where)
+    return run(plan, report, where)
+
+
+def _in_notebook() -> bool:
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+@contextmanager
+def _bar(plan: Plan) -> Iterator[Report]:
+    """Cells, rate and time left, as text: the widget of tqdm would need another package."""
+    from tqdm import tqdm
+
+    with tqdm(total=plan.cells, initial=len(plan.held), desc=plan.study.slug, unit=" cells") as bar:
+
+        def report(filling: Filling) -> None:
+            bar.update(filling.done - bar.n)
+            if filling.failed:
+                bar.set_postfix_str(f"{filling.failed} failed", refresh=False)
+
+        yield report
 
 
 def _store(store: Store | bool | None) -> Store | None:
@@ -213,13 +236,15 @@ class _Running:
             packed = pack(list(made.values()))
             if self.plan.store is not None:
                 self.plan.store.commit([self.plan.keys[at] for at in made], packed)
-            self.made.append(
-                (list(made), packed[[n for n in self.plan.keep if n in packed]] if self.plan.keep else packed)
-            )
+            self.made.append((list(made), self._kept(packed)))
         if errors and self.plan.store is not None:
             points = dict(zip(task.at, task.points, strict=True))
             marks = [self._mark(task.study.but(**points[at]), text) for at, text in errors.items()]
             self.plan.store.commit([failed_key(self.plan.keys[at]) for at in errors], pack(marks))
+
+    def _kept(self, packed: xr.Dataset) -> xr.Dataset:
+        """The variables to keep, with the coordinates that they have."""
+        return packing.chosen(packed, self.plan.keep) if self.plan.keep else packed
 
     def _mark(self, study: Study, error: str) -> xr.Dataset:
         return xr.Dataset({"failed": ((), True)}, attrs=study._recipe_attrs(study.load()) | {"error": error})
@@ -268,7 +293,8 @@ class _Running:
             places = [at for at, key in enumerate(plan.keys) if key in held and at not in here]
             try:
                 if places:
-                    parts.append((places, plan.store.read([plan.keys[at] for at in places], plan.keep or None)))
+                    read = plan.store.read([plan.keys[at] for at in places], plan.keep or None)
+                    parts.append((places, self._kept(read)))
             except ValueError:
                 sound = plan.store.held(plan.keys)
                 lost = [at for at in places if plan.keys[at] not in sound]

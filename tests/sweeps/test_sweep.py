@@ -94,6 +94,16 @@ def test_held_cells_are_not_computed(store, tmp_path):
     assert set(computed(tmp_path)[more:]) <= {"0.5 3", "0.5 1"}  # the first cell measures
 
 
+def test_what_is_kept_of_a_sweep_does_not_depend_on_where_it_was(store):
+    some = sweep(Toy, store=store, keep=["norm"], rate=RATES, steps=[5, 20])
+    again = sweep(Toy, store=store, keep=["norm"], rate=[*RATES, 0.95], steps=[5, 20])  # partly out of the store
+    assert set(some.variables) == set(again.variables) == {"norm", "rate", "steps"}
+    agree(again.isel(rate=slice(3)), some, exactly=True)
+    whole = sweep(Toy, store=store, rate=RATES, steps=[5, 20])
+    agree(sweep(Toy, store=False, rate=RATES, steps=[5, 20]), whole, exactly=True)
+    np.testing.assert_array_equal(whole.norm, some.norm)
+
+
 def test_damaged_cells_are_computed_again(store, caplog):
     before = sweep(Toy, store=store, rate=RATES, power=[1, 2])
     for file in (store.folder / "batches").iterdir():
