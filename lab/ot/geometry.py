@@ -17,7 +17,8 @@ from jaxtyping import Array, Float
 
 from lab.ot.problem import Problem, problem
 
-_BYTES = 8 << 20  # of a block of the cost matrix: what a cache holds is fastest
+# Of a block of the cost matrix. On a CPU what a core's cache holds is five times faster than 8 MiB; a GPU wants to be filled.
+_BYTES = {"cpu": 1 << 20, "gpu": 256 << 20}
 _SAMPLE = 512  # points of each side from which the mean cost is estimated
 
 
@@ -59,7 +60,7 @@ class Cloud(eqx.Module):
     scale: Float[Array, ""]
     power: float = eqx.field(static=True, default=2.0)
     norm: float = eqx.field(static=True, default=2.0)
-    block_bytes: int = eqx.field(static=True, default=_BYTES)
+    block_bytes: int = eqx.field(static=True, default=_BYTES["cpu"])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -142,7 +143,7 @@ def cloud(
     p: float = 2.0,
     norm: float = 2.0,
     scale: ArrayLike = 1.0,
-    block_bytes: int = _BYTES,
+    block_bytes: int | None = None,
 ) -> Cloud:
     r"""Check and build a ``Cloud``: cost $s\,\|x_i - y_j\|_q^p$, never a matrix.
 
@@ -153,7 +154,7 @@ def cloud(
         p: positive power of the distance.
         norm: q >= 1 of the norm; 2 is Euclidean.
         scale: positive factor s of the cost.
-        block_bytes: of working space for a block of rows of the matrix.
+        block_bytes: of working space for a block of rows of the matrix; 1 MiB on a CPU and 256 MiB on a GPU when omitted.
 
     Raises:
         ValueError: tables that do not fit or are not finite, or masses as in ``problem``.
@@ -177,7 +178,8 @@ def cloud(
         dtype = jnp.zeros(()).dtype
     a, b = masses(a, b, (len(x), len(y)), dtype)
     arrays = (jnp.asarray(z, dtype) for z in (x, y, a, b, scale))
-    return Cloud(*arrays, power=float(p), norm=float(norm), block_bytes=int(block_bytes))
+    size = _BYTES.get(jax.default_backend(), _BYTES["gpu"]) if block_bytes is None else int(block_bytes)
+    return Cloud(*arrays, power=float(p), norm=float(norm), block_bytes=size)
 
 
 def masses(a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype) -> tuple[np.ndarray, np.ndarray]:

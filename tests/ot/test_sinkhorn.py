@@ -122,6 +122,7 @@ def test_points_without_mass():
         assert np.isneginf(solution.alpha[a == 0]).all()
 
 
+@pytest.mark.slow
 def test_float32():
     problem = jax.tree.map(lambda x: x.astype(jnp.float32), random(6))
     for name in ("log", "Anderson"):
