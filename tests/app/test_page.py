@@ -123,6 +123,18 @@ class Visit:
             )
         )
 
+    def shape(self):
+        """Pixels of a unit across over those of a unit up, in the picture of the points: 1 where scales are equal."""
+        return self.page.evaluate(
+            """() => {
+              const all = (view) => [view, ...[...view.children()].flatMap(all)]
+              const fig = [...Bokeh.index].flatMap(all).map(v => v.model)
+                .find(m => m.type === "Figure" && m.below[0].axis_label === "x₁")
+              const unit = (pixels, range) => pixels / Math.abs(range.end - range.start)
+              return unit(fig.inner_width, fig.x_range) / unit(fig.inner_height, fig.y_range)
+            }"""
+        )
+
     def bars(self):
         return self.page.locator(".bar").all_inner_texts()
 
@@ -244,6 +256,17 @@ def test_presets_and_data_move_the_controls(visit):
 
     seen.until(at_the_end)
     assert strong.get_attribute("aria-pressed") == "false"
+
+
+def test_scales_stay_equal_while_values_change(visit):
+    seen = visit("/gradual?data=gaussians-2d").settled()
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 3)
+    for _ in range(2):
+        seen.until(lambda: abs(seen.shape() - 1) < 0.02)
+        seen.slider("gamma").focus()
+        seen.page.keyboard.press("ArrowRight")
+        seen.page.wait_for_timeout(1500)
+    assert abs(seen.shape() - 1) < 0.02
 
 
 def test_dragging_a_point_moves_the_plan(visit):

@@ -243,8 +243,10 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
             if isinstance(axis.ticker, BasicTicker):
                 axis.ticker.update(desired_num_ticks=5, min_interval=1 if whole[side] else 0)
         if "finished" in fig.tags:
+            if equal:  # HoloViews has just set the ranges back
+                fig.tags = [each + 1 if isinstance(each, int) else each for each in fig.tags]
             return
-        fig.tags = [*fig.tags, "finished"]
+        fig.tags = [*fig.tags, "finished", 0]
         fig.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
         fig.update(min_border_top=8, min_border_right=10)
         for axis in (*fig.xaxis, *fig.yaxis)[:2]:
@@ -260,6 +262,7 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
             again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None or bare else 0.0}, code=_EQUAL)
             fig.js_on_change("inner_width", again)
             fig.js_on_change("inner_height", again)
+            fig.js_on_change("tags", again)
             for each in (fig.x_range, fig.y_range):
                 each.js_on_change("reset_start", again)
                 each.js_on_change("reset_end", again)
