@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from toy import Slow, Toy, agree, computed
 
 from lab.store import Store
@@ -275,6 +276,34 @@ start()
 plan._TASK = 0.0
 sweep(Slow, store=Store(sys.argv[1]), power=range(1, 21))
 """
+
+
+ASKER = """
+import sys
+from toy import Slow
+from lab.home import start
+from lab.store import Store
+from lab.sweeps import plan, sweep
+start()
+plan._TASK = 0.0
+sweep(Slow, store=Store(sys.argv[1]), power=range(1, 31)).to_netcdf(sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_three_processes_compute_each_cell_once(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_SECONDS", "0.3")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    Plan(Slow, {"power": range(1, 31)}, store=store).way(0)  # measured once for all
+    before = len(computed(tmp_path))
+    files = [tmp_path / f"{i}.nc" for i in range(3)]
+    askers = [subprocess.Popen([sys.executable, "-c", ASKER, str(store.folder), str(file)]) for file in files]
+    assert [asker.wait(timeout=120) for asker in askers] == [0, 0, 0]
+    marks = computed(tmp_path)[before:]
+    assert sorted(marks) == sorted(f"0.5 {power}" for power in range(1, 31))
+    one, *others = map(xr.load_dataset, files)
+    for other in others:
+        agree(one, other, exactly=True)
 
 
 @pytest.mark.slow
