@@ -208,6 +208,7 @@ def solve(
         potentials = jnp.zeros(c + 1, dtype)
     else:
         start, potentials = init.plan, init.potentials
+    similarity = similarity._replace(shift=jnp.asarray(similarity.shift, dtype))  # a number would compile once more
     work = Work(problem, similarity, epsilon, share, weight, mu, start, potentials, jnp.asarray(tolerance, dtype))
     run = loop(MM, work, max_iterations=max_iterations)
     state = run.state

@@ -8,7 +8,7 @@ import pytest
 from lab.clustering import training
 from lab.clustering.metrics import scores
 from lab.clustering.training import METHODS, Schedule, Settings, long_tail, train
-from lab.numerics import Chunked, Reason
+from lab.numerics import Chunked, Reason, pure
 from lab.ot import partial
 from lab.ot.problem import problem
 from lab.ot.regularizers import Entropic
@@ -23,16 +23,9 @@ def uneven(seed: int = 0, sizes=(120, 24, 12), spread: float = 0.45):
     return jnp.asarray(x - x.mean(0)), jnp.asarray(classes.astype(np.int32))
 
 
-@pytest.fixture(scope="module")
-def trained():
-    x, classes = uneven()
-    run = jax.jit(lambda key, settings: train(key, x, classes, settings, k=3, neighbours=5, epochs=20))
-
-    def one(method: str, seed: int = 0):
-        settings = METHODS[method](Settings(strength=0.1 * len(classes)))
-        return run(jax.random.key(seed), jax.tree.map(jnp.asarray, settings))
-
-    return one
+def run(key, x, classes, settings, epochs: int, loop=None):
+    """In chunks, whose program is compiled once for every number of epochs."""
+    return train(key, x, classes, settings, k=3, neighbours=5, epochs=epochs, loop=loop or Chunked())
 
 
 def test_schedule_has_the_values_of_the_sheet():
@@ -57,8 +50,9 @@ def test_balanced_labels_split_the_large_class_and_flexible_ones_do_not():
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_plans_have_the_mass_that_the_schedule_says(trained, name):
-    found = trained(name)
+def test_plans_have_the_mass_that_the_schedule_says(name):
+    x, classes = uneven()
+    found = run(jax.random.key(0), x, classes, METHODS[name](Settings(strength=0.1 * len(classes))), 20)
     assert int(found.reason) == Reason.CONVERGED
     assert float(found.curves.residual.max()) < 1e-8
     curves = found.curves
@@ -72,7 +66,6 @@ def test_plans_have_the_mass_that_the_schedule_says(trained, name):
         np.testing.assert_allclose(found.plan.sum(0), 1 / 3, atol=1e-8)
     assert (curves.recall <= curves.precision * curves.rho + 1e-12).all()
     assert curves.accuracy.shape == (20,)
-    _, classes = uneven()
     judged = scores(classes, found.clusters, 3)
     np.testing.assert_allclose([curves.accuracy[-1], curves.nmi[-1], curves.f1[-1]], judged[:3], atol=1e-12)
 
@@ -100,7 +93,7 @@ def test_first_epoch_is_a_step_of_adam_on_the_loss():
         return -((q[1] * views[0]).sum() + (q[0] * views[1]).sum()) / len(x)
 
     value, slope = jax.value_and_grad(loss)(model)
-    found = train(key, x, classes, settings, k=3, neighbours=5, epochs=1)
+    found = run(key, x, classes, settings, 1)
     np.testing.assert_allclose(found.curves.loss[0], value / rho, rtol=1e-8)
     for after, before, g, rate in zip(found.model, model, slope, (5e-3, 2e-2), strict=True):
         np.testing.assert_allclose(after, before - rate * g / (jnp.abs(g) + 1e-8), atol=1e-6)
@@ -108,8 +101,7 @@ def test_first_epoch_is_a_step_of_adam_on_the_loss():
 
 def test_same_key_same_run_and_chunks_are_the_whole():
     x, classes = uneven(2)
-    whole = train(jax.random.key(1), x, classes, Settings(), k=3, epochs=3)
-    chunked = train(jax.random.key(1), x, classes, Settings(), k=3, epochs=3, loop=Chunked())
+    whole, chunked = (run(jax.random.key(1), x, classes, Settings(), 3, loop) for loop in (pure, Chunked()))
     np.testing.assert_array_equal(whole.model.layer, chunked.model.layer)
     assert chunked.curves.loss.shape == (3,)
 
