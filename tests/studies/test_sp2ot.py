@@ -106,18 +106,23 @@ def test_training_has_a_row_for_each_epoch_and_learns_its_labels(runs):
     assert trained.sizes["epoch"] == 15
     np.testing.assert_allclose(trained.curve_rho[0], 0.1 + 0.9 * np.exp(-5), atol=1e-12)
     np.testing.assert_allclose(trained.curve_acc[-1], trained.macro_acc, atol=1e-12)
-    assert float(trained.curve_loss[-1]) < float(trained.curve_loss[0])
-    assert float(trained.macro_acc) > 0.8
+    assert float(trained.macro_acc) > 0.9
+    # the loss alone need not fall, for the labels move and become more; what is minimized in turns is the objective
+    for algorithm in ("p2ot", "uot", "balanced"):
+        before, after = (runs(epochs=epochs, rho=1.0, algorithm=algorithm).objective for epochs in (0, 15))
+        assert float(after) < float(before) - 0.02
 
 
-def test_own_data(runs):
+def test_own_data():
+    """Of the shape of the blobs, whose programs are there."""
     rng = np.random.default_rng(0)
-    classes = np.repeat(np.arange(3), [30, 12, 5])
-    angle = 2 * np.pi * classes / 3
-    x = np.c_[np.cos(angle), np.sin(angle)] + 0.05 * rng.normal(size=(47, 2))
+    classes = np.repeat(np.arange(5), [230, 100, 50, 30, 20])
+    angle = 2 * np.pi * classes / 5
+    x = np.c_[np.cos(angle), np.sin(angle)] + 0.05 * rng.normal(size=(430, 2))
     arrays = {"x": x, "classes": classes, "x_2d": x}
     run = SP2OT(data=Data("mine", "Mine", "labelled", arrays, "a test", "none"), rho=0.6).run()
-    assert run.plan.shape == (47, 3)
+    np.testing.assert_array_equal(run.true_class, classes)
+    np.testing.assert_array_equal(run.position, x)
     assert float(run.precision_labelled) == pytest.approx(1)
 
 
