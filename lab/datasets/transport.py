@@ -195,6 +195,53 @@ _digits("digits", "8 x 8", 16, 174, ("digits-8x8", "digit-clouds"))
 _digits("mnist", "28 x 28", 255, 500, ("mnist-pair", "mnist-clouds"))
 
 
+_BACKGROUND = 0.01  # of the brightest pixel, everywhere: every mass is positive
+
+
+def _shrunk(image: np.ndarray, side: int) -> np.ndarray:
+    """A square image at a smaller side, each pixel the mean of the area that it covers, in whole grey levels."""
+    edges = np.linspace(0, len(image), side + 1)
+    pixel = np.arange(len(image))
+    cover = np.clip(np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel), 0, None)
+    return np.round(cover @ image @ cover.T / (edges[1] - edges[0]) ** 2)
+
+
+def _two_images(key: str, source: int, target: int, side: int, seed: int) -> Fields:
+    images, notices = zip(*(_drawn(key, digit, seed, s) for s, digit in enumerate((source, target))), strict=True)
+    whole = int(np.sqrt(images[0].shape[1]))
+    a, b = (_shrunk(drawn[0].reshape(whole, whole).astype(float), side) for drawn in images)
+    row, column = np.divmod(np.arange(side * side), side)
+    grid = np.stack([column, side - 1 - row], axis=1) / (side - 1)
+    a, b = ((ink + _BACKGROUND * ink.max()).ravel() for ink in (a, b))
+    return {
+        "arrays": points(grid, grid, a / a.sum(), b / b.sum()),
+        "axes": {"x": ("column", "row"), "unit": "image side"},
+        "title": f"A {source} to a {target}, all {side} x {side} pixels",
+        "notices": (*notices[0], f"every pixel has {_BACKGROUND:.0%} of the brightest one's mass more"),
+    }
+
+
+def _pixels(name: str, key: str, most: int, side: int) -> None:
+    file = packaged.FILES[key]
+
+    @register(
+        name=name,
+        title=f"Two handwritten digits with their background, {most} x {most} or smaller",
+        summary="Two images as distributions of ink over all pixels, a little everywhere; squared distances.",
+        source=file.source,
+        licence=file.licence,
+        real=True,
+        options={"source": (2, _DIGIT), "target": (7, _DIGIT), "side": (side, (2, most)), "seed": _SEED},
+        raw=packaged.hashes(key),
+    )
+    def build(source: int, target: int, side: int, seed: int) -> Fields:
+        return _two_images(key, source, target, side, seed)
+
+
+_pixels("mnist-pixels", "mnist", 28, 14)
+_pixels("digits-pixels", "digits", 8, 8)
+
+
 # -- synthetic, with known truth ---------------------------------------------------------------------------------------
 
 
@@ -301,6 +348,21 @@ def _random_assignment(n: int, seed: int) -> Fields:
     cost = np.random.default_rng(seed).random((n, n))
     mass = np.full(n, 1 / n)
     return {"arrays": {"cost": cost, "a": mass, "b": mass}, "truth": {"lp": _assignment_cost(cost)}}
+
+
+@register(
+    name="normal-clouds",
+    title="Two normal clouds",
+    summary="Equal masses drawn from N(0, I) and from 0.8 N(0, I) + 0.5 in any dimension.",
+    source="drawn by NumPy from the seed",
+    options={"n": (128, (2, 4096)), "dimension": (2, (1, 64)), "seed": _SEED},
+    **_OWN,
+)
+def _normal_clouds(n: int, dimension: int, seed: int) -> Fields:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n, dimension)), 0.8 * rng.normal(size=(n, dimension)) + 0.5
+    names = tuple(f"x{'₁₂₃'[k]}" for k in range(dimension)) if dimension <= 3 else ()
+    return {"arrays": points(x, y), "axes": {"x": names} if names else {}}
 
 
 @register(
