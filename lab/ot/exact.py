@@ -43,7 +43,7 @@ class K1(NamedTuple):
         return jnp.zeros((m, n), self.mass.dtype).at[self.index, jnp.arange(n)].set(self.mass)
 
 
-def linear_program(problem: Problem, solver: Solver = "auto") -> Exact:
+def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool = True) -> Exact:
     r"""Solve the transport problem without regularization.
 
     $$ \min_{T \in U(a, b)} \langle T, C \rangle
@@ -58,6 +58,7 @@ def linear_program(problem: Problem, solver: Solver = "auto") -> Exact:
         problem: without batch dimensions.
         solver: "assignment" (uniform masses on a square only), "network-simplex" (needs POT), "highs", or
             "auto": the first of these that can be used. Time at m = n = 256: 0.05 s, 0.03 s, 0.7 s of one core.
+        centred: False takes any optimal potentials, which saves O(m^3).
 
     Raises:
         ValueError: a solver that does not fit the problem, or a batch of problems.
@@ -77,7 +78,7 @@ def linear_program(problem: Problem, solver: Solver = "auto") -> Exact:
     # Shifted to [0, 1] and to mean mass 1, because the solvers' tolerances are absolute.
     low, scale, unit = cost.min(), np.ptp(cost) or 1.0, a.sum() / max(cost.shape)
     c, p, q = (cost - low) / scale, a / unit, b / unit
-    routes = [solver] if solver != "auto" else (["assignment"] if square else ["network-simplex", "highs"])
+    routes = [solver] if solver != "auto" else (["assignment"] if square and centred else ["network-simplex", "highs"])
     for route in routes:
         try:
             plan, alpha = _SOLVERS[route](c, p, q)
@@ -85,7 +86,9 @@ def linear_program(problem: Problem, solver: Solver = "auto") -> Exact:
             if solver != "auto":
                 raise ImportError("the network simplex needs the package POT: install it, or use 'highs'") from None
             continue
-        alpha, beta = _centred(c, plan, alpha)
+        if centred or alpha is None:
+            alpha = _centred(c, plan, alpha)
+        beta = (c - alpha[:, None]).min(0)
         if np.sum(plan * c) - alpha @ p - beta @ q <= 1e-7 * p.sum():
             break
     else:
@@ -163,8 +166,8 @@ def _highs(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, 
 _SOLVERS = {"assignment": _assignment, "network-simplex": _network_simplex, "highs": _highs}
 
 
-def _centred(cost: np.ndarray, plan: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    r"""Feasible potentials from an optimal plan: the mean of the extreme ones, of which there is one for each source.
+def _centred(cost: np.ndarray, plan: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    r"""Feasible row potentials from an optimal plan: the mean of the extreme ones, of which there is one for each source.
 
     With $l$ serving $j$, feasibility reads $\alpha_i - \alpha_l \le c_{ij} - c_{lj}$: a system of differences, whose
     extreme solutions are the lengths of shortest paths. Their mean is tight only where every solution is, which leaves
@@ -172,7 +175,7 @@ def _centred(cost: np.ndarray, plan: np.ndarray, alpha: np.ndarray | None) -> tu
     """
     m = len(cost)
     if alpha is not None and m > _CENTRE_LIMIT:
-        return alpha, (cost - alpha[:, None]).min(0)
+        return alpha
     start = np.zeros(m) if alpha is None else alpha
     served = [np.flatnonzero(row) for row in plan]
     reduced = cost - start[:, None]
@@ -184,5 +187,4 @@ def _centred(cost: np.ndarray, plan: np.ndarray, alpha: np.ndarray | None) -> tu
     for k in range(m):  # Floyd-Warshall
         np.add(length[:, k, None], length[k], out=through)
         np.minimum(length, through, out=length)
-    alpha = start + length.mean(0)
-    return alpha, (cost - alpha[:, None]).min(0)
+    return start + length.mean(0)

@@ -35,7 +35,7 @@ class Entropic(NamedTuple):
     def maximizer(self, s):
         return jnp.exp(s / self.gamma - 1)
 
-    def column_maximizer(self, s, b, within=0.0):
+    def column_maximizer(self, s, b, within: ArrayLike = 0.0):
         z = s / self.gamma
         log_sum = jax.nn.logsumexp(z, axis=0)
         t = b[None, :] * jnp.exp(z - log_sum[None, :])
@@ -62,7 +62,7 @@ class Quadratic(NamedTuple):
     def maximizer(self, s):
         return jnp.maximum(s, 0.0) / self.gamma
 
-    def column_maximizer(self, s, b, within=0.0):
+    def column_maximizer(self, s, b, within: ArrayLike = 0.0):
         t, theta = simplex(s / self.gamma, b)
         return t, jnp.negative(self.gamma) * theta
 
@@ -96,7 +96,7 @@ class KSparse(NamedTuple):
         chosen = largest(s, k, crowded) | ~crowded[None, :]
         return jnp.where(chosen, jnp.maximum(s, 0.0), 0.0) / self.gamma
 
-    def column_maximizer(self, s, b, within=0.0):
+    def column_maximizer(self, s, b, within: ArrayLike = 0.0):
         t, theta = sparse_simplex(s / self.gamma, b, jnp.asarray(self.k, jnp.int32), within / self.gamma)
         return t, jnp.negative(self.gamma) * theta
 

@@ -36,6 +36,13 @@ def test_plan_and_potentials_are_optimal(m, n, mass, solver):
     np.testing.assert_allclose(found.value, ot.emd2(np.asarray(p.a), np.asarray(p.b), np.asarray(p.cost)), rtol=1e-9)
 
 
+@pytest.mark.parametrize(("m", "n", "mass"), [*SHAPES, (7, 7, 1.0)])
+def test_potentials_need_not_be_centred(m, n, mass):
+    p = random_problem(m, n, mass)
+    p = p._replace(a=jnp.full(m, mass / m), b=jnp.full(n, mass / n)) if m == 7 else p  # an assignment
+    assert_optimal(p, linear_program(p, centred=False))
+
+
 def test_small_and_large_units_do_not_meet_a_solver_tolerance():
     p = random_problem(8, 11)
     reference = linear_program(p, "highs")

@@ -124,6 +124,19 @@ def test_k1_is_exact_transport():
         np.testing.assert_allclose(float(solution.value) - 0.15 * float(problem.b @ problem.b), expected, rtol=1e-5)
 
 
+def test_starting_from_the_linear_program_changes_only_the_way(bump):
+    for k, axis in ((1, "columns"), (2, "rows"), (8, "columns")):
+        cold = ot.solve(bump, ot.KSparse(0.1, k), axis=axis)
+        exact = ot.solve(bump, ot.KSparse(0.1, k), axis=axis, init="exact")
+        assert exact.converged
+        assert exact.iterations < cold.iterations
+        np.testing.assert_allclose(exact.value, cold.value, rtol=2e-6)
+    with pytest.raises(ValueError, match="init = 'none', but potentials, a Solution, or \"exact\" is needed"):
+        ot.solve(bump, ot.KSparse(0.1, 2), init="none")
+    with pytest.raises(ValueError, match="outside jit"):
+        jax.jit(lambda p: ot.solve(p, ot.KSparse(0.1, 2), init="exact").value)(bump)
+
+
 def test_quadratic_is_pots():
     problem = random(14, 11, 70)
     solution = ot.solve(problem, ot.Quadratic(0.5))
