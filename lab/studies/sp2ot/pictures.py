@@ -1,10 +1,12 @@
 """The pictures of progressive partial transport."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.stats import t as student
 
 from lab.datasets import Data
 from lab.studies import draw
@@ -13,6 +15,7 @@ from lab.studies.declare import Picture, Pictures
 
 _RHOS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 _METHODS = ("balanced", "uot", "p2ot", "sp2ot")
+_SCORES = ("macro_acc", "nmi", "f1")
 
 
 def _parameters(result: xr.Dataset) -> dict[str, Any]:
@@ -34,10 +37,25 @@ def _semantic(result: xr.Dataset) -> str:
 
 def _needs(*names: str):
     def applies(result: xr.Dataset) -> str:
-        missing = [name for name in names if name not in result.dims]
-        return f"it shows a sweep over {' and '.join(missing)}" if missing else ""
+        swept = [name for name in _parameters(result) if name in result.dims]
+        if set(names) - set(swept):
+            return f"it shows a sweep over {' and '.join(names)}"
+        more = [name for name in swept if name not in names]
+        return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
 
     return applies
+
+
+def _there(result: xr.Dataset) -> list[tuple[str, str]]:
+    """The algorithms of a sweep, each with its colour."""
+    given = result.algorithm.values.tolist()
+    tints = zip(_METHODS, draw.colours(len(_METHODS)), strict=True)
+    return [(method, tint) for method, tint in tints if method in given]
+
+
+def _legend(names: Sequence[tuple[str, str]], x: float, top: float) -> list[Any]:
+    """Words in the colours of what they name, one below the other."""
+    return [draw.text([x], [top - 0.07 * i], [name], color=tint, side="right") for i, (name, tint) in enumerate(names)]
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -104,14 +122,17 @@ def _over_methods(study: Study, data: Data) -> dict[str, list]:
 
 def _sizes(result: xr.Dataset) -> Any:
     lines = []
-    for method, tint in zip(_METHODS, draw.colours(len(_METHODS)), strict=True):
+    for method, tint in _there(result):
         mass = result.cluster_mass.sel(algorithm=method).values
         at = np.arange(1, mass.size + 1)
         lines.append(draw.curve(at, np.sort(mass / mass.sum())[::-1], method, color=tint, markers=True))
     truth = np.sort(result.class_share.isel(algorithm=0).values if "algorithm" in result.class_share.dims
                     else result.class_share.values)[::-1]  # fmt: skip
     lines.append(draw.curve(np.arange(1, truth.size + 1), truth, "classes", color=draw.INK, dash=True))
-    return draw.plot(*lines, xlabel="cluster, the largest first", ylabel="share of the mass", ylim=(0, None))
+    return draw.plot(
+        *lines, xlabel="cluster, the largest first", ylabel="share of the mass", ylim=(0, None),
+        xticks=range(1, truth.size + 1, 1 + truth.size // 16),
+    )  # fmt: skip
 
 
 def _over_trained(study: Study, data: Data) -> dict[str, list]:
@@ -119,14 +140,47 @@ def _over_trained(study: Study, data: Data) -> dict[str, list]:
 
 
 def _groups(result: xr.Dataset) -> Any:
-    layers = []
-    for i, (method, tint) in enumerate(zip(_METHODS, draw.colours(len(_METHODS)), strict=True)):
+    shown, layers = _there(result), []
+    for i, (method, tint) in enumerate(shown):
         heights = result.group_acc.sel(algorithm=method).isel(epochs=-1).values
-        layers.append(draw.bars(np.arange(3) + 0.2 * (i - 1.5), heights, width=0.18, color=tint))
-        layers.append(draw.text([2.5], [1.12 - 0.07 * i], [method], color=tint, side="right"))
+        at = np.arange(3) + 0.2 * (i - (len(shown) - 1) / 2)
+        layers.append(draw.bars(at, heights, width=0.18, color=tint))
     return draw.plot(
-        *layers, xlabel=f"classes by frequency, after {int(result.epochs[-1])} epochs", ylabel="accuracy",
-        xticks=[(0, "head"), (1, "middle"), (2, "tail")], ylim=(0, 1.2),
+        *layers, *_legend(shown, 2.5, 1.12), ylabel="accuracy", ylim=(0, 1.2),
+        xlabel=f"classes by frequency, after {int(result.epochs[-1])} epochs",
+        xticks=[(0, "head"), (1, "middle"), (2, "tail")],
+    )  # fmt: skip
+
+
+def _over_seeds(study: Study, data: Data) -> dict[str, list]:
+    return {"seed": list(range(5)), "algorithm": list(_METHODS), "epochs": [0, getattr(study, "epochs", 0) or 20]}
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The mean of independent values and the half-width of its 95 % interval, by Student's t."""
+    n = values.size
+    return float(values.mean()), float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+
+
+def _scores(result: xr.Dataset) -> Any:
+    of = [(method, tint, result.sel(algorithm=method).isel(epochs=-1)) for method, tint in _there(result)]
+    if 0 in result.epochs.values:  # where all algorithms begin
+        of = [("k-means", draw.MUTED, result.isel(algorithm=0).sel(epochs=0)), *of]
+    layers: list[Any] = []
+    for i, (_, tint, runs) in enumerate(of):
+        at = np.arange(3) + 0.16 * (i - (len(of) - 1) / 2)
+        values = np.stack([runs[name].values for name in _SCORES])
+        mean, half = np.array([interval(row) for row in values]).T
+        each = np.repeat(at - 0.045, values.shape[1])
+        layers += [
+            draw.points(each, values.ravel(), color=tint, size=0.35, alpha=0.45),
+            draw.segments(at, mean - half, at, mean + half, color=tint, width=1.2),
+            draw.points(at, mean, color=tint, size=1.3),
+        ]
+    return draw.plot(
+        *layers, *_legend([(name, tint) for name, tint, _ in of], 2.5, 1.14),
+        xlabel=f"after {int(result.epochs[-1])} epochs, {result.sizes['seed']} seeds", ylabel="score", ylim=(0, 1.2),
+        xticks=[(k, draw.label(result[name])) for k, name in enumerate(_SCORES)],
     )  # fmt: skip
 
 
@@ -140,7 +194,7 @@ def _quality(result: xr.Dataset) -> Any:
         draw.curve(rho, result.precision_labelled.values, "precision", markers=True),
         draw.curve(rho, result.recall_labelled.values, "recall", color=draw.TARGET, markers=True),
         draw.curve(rho, rho, "if all were right", color=draw.MUTED, dash=True),
-        xlabel=draw.label(result.rho), ylabel="share of the mass", ylim=(0, 1.02),
+        xlabel=draw.label(result.rho), ylabel="share labelled with its class", ylim=(0, 1.02),
     )  # fmt: skip
 
 
@@ -168,7 +222,7 @@ def _outer(result: xr.Dataset) -> Any:
         values = values[np.isfinite(values)]
         above = values - values.min() + 1e-4 * np.ptp(values)  # what goes round in circles comes back to its lowest
         lines.append(draw.curve(np.arange(1, values.size + 1), above, title, color=tint))
-    return draw.plot(*lines, xlabel="outer step", ylabel="objective above its lowest value [nat]", logy=True)
+    return draw.plot(*lines, xlabel="outer step", ylabel="above its lowest (nat)", logy=True)
 
 
 PICTURES = Pictures(
@@ -181,12 +235,15 @@ PICTURES = Pictures(
     Picture("convergence", "Convergence", "The residual of the optimality conditions, by iteration.", _convergence,
             _single),
     Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves, _trained),
-    Picture("quality", "Precision and recall of labels", "The confident samples are right more often: precision falls as the "
-            "labelled share grows.", _quality, _needs("rho"), _over_rho, ("precision_labelled", "recall_labelled")),
+    Picture("quality", "Precision and recall of labels", "Of what is labelled (precision) and of all samples (recall). The "
+            "confident ones are right more often: precision falls as the labelled share grows.", _quality, _needs("rho"),
+            _over_rho, ("precision_labelled", "recall_labelled")),
     Picture("sizes", "Sizes by algorithm", "Sorted sizes of clusters against those of the classes (dashed).", _sizes,
             _needs("algorithm"), _over_methods, ("cluster_mass", "class_share")),
     Picture("groups", "Frequent and rare classes", "Accuracy in the most frequent 30 % of the classes, the middle, and the "
             "rarest 30 %, after training.", _groups, _needs("algorithm", "epochs"), _over_trained, ("group_acc",)),
+    Picture("scores", "Scores over seeds", "The mean over seeds, its 95 % interval, and each seed (small), which has other "
+            "samples and another k-means to begin with.", _scores, _needs("seed", "algorithm", "epochs"), _over_seeds, _SCORES),
     Picture("steps", "Newton and scaling", "Iterations to the same residual: scaling slows down as the labelled share "
             "falls.", _steps, _needs("solver", "rho"), _over_solvers, ("iterations",)),
     Picture("outer", "Does it descend?", "The objective of the semantic term by outer step, with the authors' similarity and "
