@@ -132,13 +132,13 @@ class SinkhornNewtonSparse(Study):
     results = (
         Result("newton_steps", (), "Newton steps", "solves with the Hessian, on all levels of the ladder", headline=True),
         Result("iterations", (), "iterations", "Newton steps and sweeps of Sinkhorn-Newton-Sparse", headline=True),
-        Result("sinkhorn_sweeps", (), "Sinkhorn sweeps", "iterations of what it is compared with"),
+        Result("sinkhorn_sweeps", (), "Sinkhorn sweeps", "iterations of what it is compared with", headline=True),
         Result("sinkhorn_error", (), "Sinkhorn's error", "L1 error of both marginals where Sinkhorn ended"),
         Result("work_ratio", (), "work saved", "multiply-adds of Sinkhorn over those of Sinkhorn-Newton-Sparse, an "
                "exponential counted as 10; a lower bound where Sinkhorn met its limit"),
         Result("s2", (), "s₂", "second singular value of the plan scaled to rows and columns of mass 1: a sweep shrinks the "
-               "error by its square", headline=True, optional=True),
-        Result("spectral_gap", (), "1 − s₂²", "what a sweep takes off the error", optional=True),
+               "error by its square", optional=True),
+        Result("spectral_gap", (), "1 − s₂²", "what a sweep takes off the error", headline=True, optional=True),
         Result("sweeps_per_decade", (), "sweeps a decade, predicted", "ln 10 over −ln s₂²: plain sweeps for a tenth of the "
                "error", optional=True),
         Result("sweeps_per_decade_observed", (), "sweeps a decade, observed", "over the last decade of the error; NaN where "

@@ -123,14 +123,14 @@ def hessians(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def _hessian(result: xr.Dataset) -> Any:
     m, mass = result.sizes["row"], float(result.plan.sum()) / float(result.a.sum())
     panels = []
-    for name, matrix in zip(("whole", "as solved"), hessians(result), strict=True):
+    for name, matrix in zip(("whole", "sparse"), hessians(result), strict=True):
         block = matrix[:m, m:]
         missed = 1 - block.sum() / mass
         shown = draw.pooled(matrix, _PIXELS)
         with np.errstate(divide="ignore"):
             depth = np.clip(1 + np.log10(shown / matrix.max()) / _DECADES, 0, 1)
-        without = f", without {missed:.1g} of the mass" if missed > 1e-15 else ""
-        panels.append((f"{name}: {np.count_nonzero(block) / m:.3g} entries a row{without}", draw.shaded(depth)))
+        without = f", {missed:.1g} left out" if missed > 1e-15 else ""
+        panels.append((f"{name}: {np.count_nonzero(block) / m:.3g} a row{without}", draw.shaded(depth)))
     return draw.strip(panels, height=340)
 
 
@@ -141,7 +141,7 @@ def _steps(result: xr.Dataset) -> Any:
         draw.curve(step, result.nnz_row.values[at], "entries in a row", markers=True),
         draw.curve(step, np.maximum(result.cg_iters.values[at], 0.5), "CG iterations", color=draw.TARGET, markers=True),
         draw.hline(result.sizes["col"], "all entries"),
-        xlabel="Newton step", ylabel="number", logy=True,
+        xlabel="Newton step", ylabel="number", logy=True, ylim=(None, 2.5 * result.sizes["col"]),
     )  # fmt: skip
 
 
@@ -327,7 +327,7 @@ PICTURES = Pictures(
     Picture("plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to", _plan,
             _shows_plan),
     Picture("hessian", "The Hessian, whole and made sparse", "Entries over 20 decades, dark is large; sources, then targets. "
-            "What is dropped stays in the diagonal.", _hessian, _shows_plan),
+            "Above: entries in a row, and the mass left out.", _hessian, _shows_plan),
     Picture("steps", "What each step took", "Entries of the plan in the Hessian, and iterations of conjugate gradients.",
             _steps, _single),
     Picture("work", "Gap against work", "The same against multiply-adds, which do not depend on the machine.",
