@@ -162,7 +162,7 @@ class Mean(Study):
     ("words", "says"),
     [
         (["runn", "sparse-ot"], "did you mean run?"),
-        (["run", "sparse-tt"], "did you mean sparse-ot?"),
+        (["run", "sparse-tt"], "did you mean sparse-ot or"),
         (["run", "sparse-ot", "--k", "0"], "k = 0 is not allowed: it must be a whole number of at least 1"),
         (["run", "sparse-ot", "--k", "2.5"], "k = '2.5' is not allowed: it must be a whole number"),
         (["run", "sparse-ot", "--k", "100000"], "k = 100000 is not allowed"),

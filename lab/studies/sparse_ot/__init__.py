@@ -212,7 +212,7 @@ class SparseOT(Study):
             "beta": solution.beta,
             "a": problem.a,
             "b": problem.b,
-            "history": solution.trace["value"],
+            "history": _best_so_far(solution.trace["value"]),
             "history_error": solution.trace["row_error"],
             "reason": solution.reason,
             "warm": bare,
@@ -274,6 +274,12 @@ def _regularizer(p: Any) -> Any:
     if p.regularizer == "entropic":
         return ot.Entropic(p.gamma)
     return ot.Quadratic(p.gamma) if p.regularizer == "quadratic" else ot.KSparse(p.gamma, p.k)
+
+
+def _best_so_far(values: Any) -> Any:
+    if isinstance(values, np.ndarray):  # of a length of its own, which would be another program
+        return np.maximum.accumulate(values)
+    return jax.lax.cummax(values)
 
 
 @jax.jit
