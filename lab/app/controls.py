@@ -245,6 +245,8 @@ def words(session: Session) -> str:
     attrs = session.result.attrs
     if not session.fresh:
         return "The pictures show an earlier run"
+    if session.from_store:
+        return f"From the store; it took {theme.duration(attrs['run_seconds'])} when it was run"
     compiled = f" · compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else ""
     return f"Done in {theme.duration(attrs['run_seconds'])}{compiled}"
 
