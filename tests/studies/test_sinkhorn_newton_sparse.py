@@ -168,7 +168,7 @@ def test_work_is_counted(runs):
     ("values", "kept"),
     [
         ({"threshold": "entries", "per_row": 3.0}, lambda p: np.sort(p.ravel())[-3 * len(p)]),
-        ({"threshold": "absolute", "rho": 1e-4}, lambda p: 1e-4),
+        pytest.param({"threshold": "absolute", "rho": 1e-4}, lambda p: 1e-4, marks=pytest.mark.slow),  # compiles anew
     ],
     ids=["entries", "absolute"],
 )

@@ -338,8 +338,8 @@ PICTURES = Pictures(
             _single),
     Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, _has_plane,
             edits=("x", "y")),
-    Picture("rate", "Iterations against ε", "Sweeps for a tenth of the error: predicted from s₂, and seen; Newton steps to "
-            "the tolerance.", _counts, _has_spectrum, _over_epsilon,
+    Picture("rate", "Iterations against ε", "Sweeps for a tenth of the error, predicted from s₂ and seen (no dot: never near "
+            "enough); Newton steps to the tolerance.", _counts, _has_spectrum, _over_epsilon,
             ("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")),
     Picture("second", "Spectral gap against ε", "1 − s₂² of the plan at the optimum: the smaller, the slower is Sinkhorn.",
             _second, _has_spectrum, _over_epsilon,
