@@ -19,7 +19,7 @@ export function render({model, el}) {
       h("tbody", {}, state.rows.map((row) => h("tr", {class: row.on ? "on" : "", onclick: (event) => {
         if (event.target.tagName !== "INPUT") event.currentTarget.querySelector("input").click()
       }},
-        h("td", {}, tick(row)), h("td", {class: "what"}, row.parameters), h("td", {}, row.data),
+        h("td", {}, tick(row)), h("td", {class: "what"}, row.parameters), h("td", {class: "what"}, row.data),
         row.numbers.map((value) => h("td", {class: "number"}, value)), h("td", {class: "muted when"}, row.when)))))] : []))
     if (focused) el.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus()
   })
