@@ -167,5 +167,29 @@ def test_sizes_by_algorithm_are_those_of_the_runs(runs):
 def test_a_picture_that_does_not_apply_says_why(runs):
     with pytest.raises(ValueError, match="nothing was trained: set epochs above 0"):
         SP2OT.pictures.curves(runs())
-    with pytest.raises(ValueError, match="only sp2ot has outer steps"):
+    with pytest.raises(ValueError, match="only sp2ot has outer steps: choose sp2ot"):
         SP2OT.pictures.outer(runs())
+    with pytest.raises(ValueError, match="all samples are labelled: choose p2ot or sp2ot"):
+        SP2OT.pictures.quality(runs(algorithm="uot"))
+    with pytest.raises(ValueError, match="it shows a sweep over rho"):
+        SP2OT.pictures.quality(runs())
+    swept = BLOBS.along(rho=[0.3, 0.5], lam=[1.0, 2.0])
+    with pytest.raises(ValueError, match="the sweep is also over lam: choose one value"):
+        SP2OT.pictures.quality(swept)
+
+
+def test_scores_are_means_over_seeds_with_students_interval():
+    """Of a sweep that lacks some algorithms."""
+    from scipy import stats
+
+    from lab.studies.sp2ot.pictures import interval
+
+    values = np.array([0.61, 0.72, 0.58, 0.9])
+    mean, half = interval(values)
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    np.testing.assert_allclose([mean - half, mean + half], [low, high], rtol=1e-12)
+    swept = BLOBS.along(seed=[0, 1, 2], algorithm=["uot", "p2ot"], epochs=[0])
+    drawn = SP2OT.pictures.scores(swept)
+    middles = [e for e in drawn.traverse(lambda e: e, [hv.Points]) if len(e) == 3]
+    assert len(middles) == 3  # k-means and two algorithms
+    np.testing.assert_allclose(middles[-1].dimension_values(1)[0], swept.macro_acc.sel(algorithm="p2ot").mean())

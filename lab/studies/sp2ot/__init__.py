@@ -80,7 +80,7 @@ class SP2OT(Study):
         doc="how many times larger the largest class is than the smallest",
     )  # fmt: skip
     psd_shift = Switch(
-        False, label="make it descend", group="more", when={"algorithm": ("sp2ot",)},
+        False, label="make it descend", symbol="descent", group="more", when={"algorithm": ("sp2ot",)},
         doc="give the similarity the diagonal that makes it positive semi-definite, so that the objective never rises",
     )  # fmt: skip
     solver = Choice(
@@ -198,7 +198,7 @@ class SP2OT(Study):
             return ""
         return (
             f"The similarity is indefinite, and the objective rose by up to {float(result.rise):.2g} in a step. "
-            "Lower the pull of neighbours, or make it descend."
+            "Lower the pull of neighbours μ/n, or switch descent on (under more)."
         )
 
 

@@ -31,13 +31,14 @@ def _trained(result: xr.Dataset) -> str:
     return _single(result) or ("" if "curve_loss" in result else "nothing was trained: set epochs above 0")
 
 
-def _semantic(result: xr.Dataset) -> str:
-    return "" if _parameters(result)["algorithm"] == "sp2ot" else "only sp2ot has outer steps: choose that algorithm"
+def _needs(*names: str, of: tuple[str, ...] = _METHODS, why: str = ""):
+    """A sweep over these parameters and no other, of algorithms to which they matter."""
 
-
-def _needs(*names: str):
     def applies(result: xr.Dataset) -> str:
-        swept = [name for name in _parameters(result) if name in result.dims]
+        given = _parameters(result)
+        swept = [name for name in given if name in result.dims]
+        if "algorithm" not in swept and given["algorithm"] not in of:
+            return f"{why}: choose {' or '.join(of)}"
         if set(names) - set(swept):
             return f"it shows a sweep over {' and '.join(names)}"
         more = [name for name in swept if name not in names]
@@ -53,9 +54,12 @@ def _there(result: xr.Dataset) -> list[tuple[str, str]]:
     return [(method, tint) for method, tint in tints if method in given]
 
 
-def _legend(names: Sequence[tuple[str, str]], x: float, top: float) -> list[Any]:
-    """Words in the colours of what they name, one below the other."""
-    return [draw.text([x], [top - 0.07 * i], [name], color=tint, side="right") for i, (name, tint) in enumerate(names)]
+def _legend(names: Sequence[tuple[str, str]], low: float = 0.0) -> list[Any]:
+    """Words in the colours of what they name, one below the other, right of three groups with scores from ``low`` to 1."""
+    ends = 1 - (1.05 - low) * 0.065 * np.arange(len(names))
+    return [
+        draw.text([3.1], [y], [name], color=tint, side="right") for (name, tint), y in zip(names, ends, strict=True)
+    ]
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -78,7 +82,8 @@ def _masses(result: xr.Dataset) -> Any:
     at = np.arange(len(order))
     return draw.plot(
         draw.bars(at, share[order], width=0.8),
-        draw.curve(at, result.class_share.values[order], "classes", color=draw.TARGET, markers=True),
+        draw.curve(at, result.class_share.values[order], color=draw.TARGET, markers=True),
+        draw.text([at[-1] + 0.55], [result.class_share.values[order[-1]]], "classes", color=draw.TARGET),
         draw.hline(1 / len(order), "prior"),
         xlabel="cluster, the largest class first", ylabel="share of the mass",
         xticks=[(int(i), str(k)) for i, k in enumerate(order)], ylim=(0, None),
@@ -109,7 +114,7 @@ def _curves(result: xr.Dataset) -> Any:
             for (name, title), tint in zip(shown, draw.colours(len(shown)), strict=True)
         ),
         draw.curve(epoch, result.curve_rho.values, "ρ", color=draw.MUTED, dash=True),
-        xlabel="epoch", ylabel="score", ylim=(0, 1.02),
+        xlabel="epoch", ylabel="score", ylim=(0, 1.06),
     )  # fmt: skip
 
 
@@ -146,7 +151,7 @@ def _groups(result: xr.Dataset) -> Any:
         at = np.arange(3) + 0.2 * (i - (len(shown) - 1) / 2)
         layers.append(draw.bars(at, heights, width=0.18, color=tint))
     return draw.plot(
-        *layers, *_legend(shown, 2.5, 1.12), ylabel="accuracy", ylim=(0, 1.2),
+        *layers, *_legend(shown), ylabel="accuracy", ylim=(0, 1.05),
         xlabel=f"classes by frequency, after {int(result.epochs[-1])} epochs",
         xticks=[(0, "head"), (1, "middle"), (2, "tail")],
     )  # fmt: skip
@@ -166,20 +171,21 @@ def _scores(result: xr.Dataset) -> Any:
     of = [(method, tint, result.sel(algorithm=method).isel(epochs=-1)) for method, tint in _there(result)]
     if 0 in result.epochs.values:  # where all algorithms begin
         of = [("k-means", draw.MUTED, result.isel(algorithm=0).sel(epochs=0)), *of]
+    values = np.array([[runs[name].values for name in _SCORES] for *_, runs in of])
+    low = max(0.0, np.floor(10 * np.nanmin(values) - 1) / 10)
     layers: list[Any] = []
-    for i, (_, tint, runs) in enumerate(of):
+    for i, (_, tint, _) in enumerate(of):
         at = np.arange(3) + 0.16 * (i - (len(of) - 1) / 2)
-        values = np.stack([runs[name].values for name in _SCORES])
-        mean, half = np.array([interval(row) for row in values]).T
-        each = np.repeat(at - 0.045, values.shape[1])
+        mean, half = np.array([interval(row) for row in values[i]]).T
+        each = np.repeat(at - 0.045, values.shape[2])
         layers += [
-            draw.points(each, values.ravel(), color=tint, size=0.35, alpha=0.45),
+            draw.points(each, values[i].ravel(), color=tint, size=0.35, alpha=0.45),
             draw.segments(at, mean - half, at, mean + half, color=tint, width=1.2),
             draw.points(at, mean, color=tint, size=1.3),
         ]
     return draw.plot(
-        *layers, *_legend([(name, tint) for name, tint, _ in of], 2.5, 1.14),
-        xlabel=f"after {int(result.epochs[-1])} epochs, {result.sizes['seed']} seeds", ylabel="score", ylim=(0, 1.2),
+        *layers, *_legend([(name, tint) for name, tint, _ in of], low),
+        xlabel=f"after {int(result.epochs[-1])} epochs, {result.sizes['seed']} seeds", ylabel="score", ylim=(low, 1.05),
         xticks=[(k, draw.label(result[name])) for k, name in enumerate(_SCORES)],
     )  # fmt: skip
 
@@ -194,7 +200,8 @@ def _quality(result: xr.Dataset) -> Any:
         draw.curve(rho, result.precision_labelled.values, "precision", markers=True),
         draw.curve(rho, result.recall_labelled.values, "recall", color=draw.TARGET, markers=True),
         draw.curve(rho, rho, "if all were right", color=draw.MUTED, dash=True),
-        xlabel=draw.label(result.rho), ylabel="share labelled with its class", ylim=(0, 1.02),
+        xlabel=draw.label(result.rho), ylabel="share labelled with its class", ylim=(0, 1.06),
+        xticks=(0.25, 0.5, 0.75, 1.0),
     )  # fmt: skip
 
 
@@ -236,8 +243,9 @@ PICTURES = Pictures(
             _single),
     Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves, _trained),
     Picture("quality", "Precision and recall of labels", "Of what is labelled (precision) and of all samples (recall). The "
-            "confident ones are right more often: precision falls as the labelled share grows.", _quality, _needs("rho"),
-            _over_rho, ("precision_labelled", "recall_labelled")),
+            "confident ones are right more often: precision falls as the labelled share grows.", _quality,
+            _needs("rho", of=("p2ot", "sp2ot"), why="all samples are labelled"), _over_rho,
+            ("precision_labelled", "recall_labelled")),
     Picture("sizes", "Sizes by algorithm", "Sorted sizes of clusters against those of the classes (dashed).", _sizes,
             _needs("algorithm"), _over_methods, ("cluster_mass", "class_share")),
     Picture("groups", "Frequent and rare classes", "Accuracy in the most frequent 30 % of the classes, the middle, and the "
@@ -245,8 +253,10 @@ PICTURES = Pictures(
     Picture("scores", "Scores over seeds", "The mean over seeds, its 95 % interval, and each seed (small), which has other "
             "samples and another k-means to begin with.", _scores, _needs("seed", "algorithm", "epochs"), _over_seeds, _SCORES),
     Picture("steps", "Newton and scaling", "Iterations to the same residual: scaling slows down as the labelled share "
-            "falls.", _steps, _needs("solver", "rho"), _over_solvers, ("iterations",)),
+            "falls.", _steps,
+            _needs("solver", "rho", of=("p2ot",), why="only p2ot has a share and a choice of solver"),
+            _over_solvers, ("iterations",)),
     Picture("outer", "Does it descend?", "The objective of the semantic term by outer step, with the authors' similarity and "
             "with its diagonal raised.", _outer,
-            lambda result: _semantic(result) or _needs("psd_shift")(result), _over_shift, ("history_objective",)),
+            _needs("psd_shift", of=("sp2ot",), why="only sp2ot has outer steps"), _over_shift, ("history_objective",)),
 )  # fmt: skip
