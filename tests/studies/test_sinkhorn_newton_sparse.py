@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from lab import datasets
+from lab.cli import main
 from lab.datasets import Data
 from lab.studies.sinkhorn_newton_sparse import COUNT, SinkhornNewtonSparse
 from lab.studies.sinkhorn_newton_sparse.pictures import hessians
@@ -289,3 +290,10 @@ def test_the_paper_cases_are_presets():
         assert len(study.load().arrays["a"]) == m
         assert 1 / study.values()["epsilon"] == pytest.approx(eta)
         assert study.values()["cost_unit"] == "largest"
+
+
+def test_the_command_draws_a_figure(tmp_path):
+    target = tmp_path / "steps.svg"
+    words = ["--data", "digits-pixels", "--side", "6", "--max-sweeps", "2000", "--width", "column", "-o", str(target)]
+    assert main(["figure", "sinkhorn-newton-sparse:steps", *words]) == 0
+    assert "CG iterations" in target.read_text().replace("\u00a0", " ")

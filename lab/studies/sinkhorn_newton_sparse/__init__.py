@@ -95,7 +95,7 @@ class SinkhornNewtonSparse(Study):
         doc="host: compressed rows, conjugate gradients in SciPy; ell: as many entries of each column, compiled; dense: "
         "factorized whole, exact Newton",
     )  # fmt: skip
-    width = Whole(
+    per_column = Whole(
         32, bounds=(1, 4096), soft=(8, 64), scale="log", label="entries in a column", group="more", traced=False,
         when={"backend": ("ell",)}, doc="most entries of a column that ell keeps; where they hold too little, it takes all",
     )  # fmt: skip
@@ -214,7 +214,7 @@ class SinkhornNewtonSparse(Study):
             "entries": lambda: ot.Density(p.per_row / n),
             "absolute": lambda: ot.Absolute(p.rho),
         }[p.threshold]()
-        newton = ot.SinkhornNewton(p.backend, threshold, p.sweeps, p.ladder, p.width)
+        newton = ot.SinkhornNewton(p.backend, threshold, p.sweeps, p.ladder, p.per_column)
         sinkhorn = {
             "plain": ot.Sinkhorn("kernel", 1.0, memory=0, ladder=False),
             "relaxed": ot.Sinkhorn("kernel", "auto", memory=0, ladder=False),
