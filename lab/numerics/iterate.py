@@ -200,7 +200,7 @@ class Chunked:
             parts.append({name: np.asarray(rows)[:count] for name, rows in trace.items()})
             if done > first:  # the first chunk may have compiled
                 elapsed += spent
-                size = int(np.clip(size * self.seconds / max(spent, 1e-6), 1, 4 * size))
+                size = int(np.clip(size * self.seconds / max(spent, 1e-6), 1, min(4 * size, _BUFFER)))
                 if self.pause is not None:
                     left = (self.pause - elapsed) * count / max(spent, 1e-6)
                     size = max(1, min(size, int(left))) if left > 0 else size

@@ -76,6 +76,12 @@ def register(study: type[Study]) -> type[Study]:
     return study
 
 
+_OPTIONS = {
+    "again", "cores", "dry_run", "from", "height", "job_memory", "keep", "memory", "on", "output", "preset", "queue",
+    "retry_failed", "style", "walltime", "width", "workers",
+}  # fmt: skip
+
+
 def flaw(study: type[Study]) -> str:
     """What is missing in a declaration, in a sentence; "" when nothing is."""
     for attribute in ("slug", "title", "field", "about", "kind"):
@@ -92,6 +98,8 @@ def flaw(study: type[Study]) -> str:
             return f"{name} is set to a plain value, which hides the parameter: declare it again, with its default"
         if not parameter.doc:
             return f"the parameter {name} has no doc"
+        if name in _OPTIONS:
+            return f"the parameter {name} has the name of an option of the command line: choose another"
     for preset in study.presets:
         unknown = set(preset.values) - set(study.parameters())
         if unknown:

@@ -59,3 +59,14 @@ def test_a_stop_is_no_pause():
     loop = Chunked(lambda progress: True, pause=0.0)
     assert int(loop(ROOT, 2e6, max_iterations=100).reason) == Reason.STOPPED
     assert not loop.paused
+
+
+def test_many_quick_steps():
+    count = Method(
+        init=lambda n: jnp.zeros((), jnp.int32),
+        step=lambda n, x: x + 1,
+        done=lambda n, x: jnp.where(x >= n, Reason.CONVERGED, Reason.RUNNING),
+        measure=lambda n, x: {"x": 1.0 * x},
+    )
+    run = Chunked(seconds=10.0)(count, 40_000, max_iterations=50_000)
+    assert (int(run.state), int(run.iterations), run.trace["x"][-1]) == (40_000, 40_000, 40_000)
