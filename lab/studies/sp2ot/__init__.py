@@ -51,8 +51,8 @@ class SP2OT(Study):
     data = DataSource("long-tailed-digits", doc="a named set of labelled samples; the classes are used for scores only")
     algorithm = Choice(
         ["p2ot", "sp2ot", "uot", "balanced"], label="algorithm",
-        doc="p2ot: a share of the samples, flexible sizes; sp2ot: and neighbours agree; uot: all samples, flexible sizes; "
-        "balanced: all samples, equal sizes",
+        doc="which samples are labelled, and how; p2ot: a share of them, flexible sizes; sp2ot: and neighbours agree; "
+        "uot: all of them, flexible sizes; balanced: all of them, equal sizes",
     )  # fmt: skip
     rho = Real(
         0.3, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="labelled share", symbol="ρ",
@@ -85,7 +85,8 @@ class SP2OT(Study):
     )  # fmt: skip
     solver = Choice(
         ["newton", "scaling"], label="solver", group="more", when={"algorithm": ("p2ot", "uot", "balanced")},
-        doc="newton: some 5 steps on the semi-dual; scaling: the generalized Sinkhorn iteration, hundreds or more",
+        doc="how the plan is found; newton: some 5 steps on the semi-dual; scaling: the generalized Sinkhorn iteration, "
+        "hundreds or more",
     )  # fmt: skip
     neighbours = Whole(
         10, bounds=(1, None), soft=(1, 50), label="neighbours", group="more", traced=False, when={"algorithm": ("sp2ot",)},
