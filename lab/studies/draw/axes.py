@@ -188,7 +188,7 @@ def _direct_labels(
         levels[0] = max(levels[0], y0 + gap / 2)  # clear of the axis
         for k in range(1, levels.size):
             levels[k] = max(levels[k], levels[k - 1] + gap)
-        levels[-1] = min(levels[-1], y1)
+        levels[-1] = min(levels[-1], y1 - gap / 4)  # and not cut at the top
         for k in range(levels.size - 2, -1, -1):
             levels[k] = min(levels[k], levels[k + 1] - gap)
         for k, level in zip(order, levels, strict=True):
