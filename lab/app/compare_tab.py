@@ -160,13 +160,19 @@ class CompareTab(pn.viewable.Viewer):
         self.chosen = [*rest, key] if on else rest
         self._show()
 
+    def _hint(self) -> str:
+        """An example in the words of the study."""
+        study = self.session.study_class
+        names = [name for name, parameter in study.parameters().items() if parameter.sweepable and name != "seed"]
+        return " ".join(f"{name}={getattr(study(), name)}" for name in names[:2])
+
     # ---- side by side --------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
         self.list.refresh()
         fields = []
         if len(self.runs) > 6:
-            fields.append(field("words", "Find", self.words, kind="text", hint="k=2 gamma=0.1 photographs"))
+            fields.append(field("words", "Find", self.words, kind="text", hint=self._hint()))
         if self.chosen and self._pictures:
             options = [(picture.name, picture.title) for picture in self._pictures]
             fields.append(field("picture", "Picture", self.picture, options))

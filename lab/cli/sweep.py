@@ -44,7 +44,13 @@ def sweep(name: str, words: list[str]) -> int:
     if options.dry_run:
         return 0
     with _progress(plan) as (report, stopped):
-        result = sweeps.run(plan, report, where)
+        try:
+            result = sweeps.run(plan, report, where)
+        except ValueError as problem:
+            if not stopped():
+                raise
+            print(problem)
+            return 130
     empty = int((result["error"] != "").sum()) if "error" in result else 0
     if stopped():
         there = plan.cells - empty

@@ -82,6 +82,12 @@ class Picture:
         why = self.applies(result)
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
+        missing = [name for name in self.keep if name not in result]
+        if missing:
+            raise ValueError(
+                f"the picture {self.name} needs {', '.join(missing)}, which this result was kept without: keep all "
+                "variables, or these too (keep, --keep)"
+            )
         return self.draw(result)
 
 

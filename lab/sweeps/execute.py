@@ -259,7 +259,7 @@ class _Running:
         }
         if packed is None:
             raise ValueError(
-                f"no cell of the sweep was computed: {next(iter(errors.values()))}"
+                "the sweep was stopped before its first cell was there: the same sweep begins again"
                 if self.stopped
                 else f"all {plan.cells} cells failed; the first one: {errors[min(errors)]}"
             )

@@ -13,7 +13,7 @@ import xarray as xr
 from toy import Slow, Toy, agree, computed
 
 from lab.store import Store
-from lab.studies import SparseOT
+from lab.studies import Picture, SparseOT
 from lab.sweeps import Plan, batch, run, sweep
 from lab.sweeps import plan as planning
 from lab.sweeps.batch import Way
@@ -329,3 +329,17 @@ def test_kill_and_resume(store, tmp_path, monkeypatch):
     assert len(marks) == 20 - len(held)
     monkeypatch.setenv("TOY_SECONDS", "0")
     agree(swept, sweep(Slow, store=Store(tmp_path / "other"), power=range(1, 21)), exactly=True)
+
+
+def test_a_picture_says_what_a_sweep_was_kept_without(store):
+    picture = Picture(
+        "both", "Both", "both", lambda result: None, along=lambda s, d: {"rate": RATES}, keep=("norm", "x")
+    )
+    kept = sweep(Toy, store=store, rate=RATES, keep=["norm"])
+    with pytest.raises(ValueError, match="the picture both needs x, which this result was kept without"):
+        picture(kept)
+
+
+def test_stopped_before_the_first_cell(store):
+    with pytest.raises(ValueError, match="stopped before its first cell was there"):
+        sweep(Toy, store=store, report=lambda filling: True, rate=RATES)
