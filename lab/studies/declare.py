@@ -82,13 +82,16 @@ class Picture:
         why = self.applies(result)
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
-        missing = [name for name in self.keep if name not in result]
-        if missing:
+        try:
+            return self.draw(result)
+        except (AttributeError, KeyError) as problem:
+            missing = [name for name in self.keep if name not in result]
+            if not missing:
+                raise
             raise ValueError(
                 f"the picture {self.name} needs {', '.join(missing)}, which this result was kept without: keep all "
                 "variables, or these too (keep, --keep)"
-            )
-        return self.draw(result)
+            ) from problem
 
 
 class Pictures:
