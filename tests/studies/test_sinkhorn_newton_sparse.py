@@ -297,3 +297,10 @@ def test_the_command_draws_a_figure(tmp_path):
     words = ["--data", "digits-pixels", "--side", "6", "--max-sweeps", "2000", "--width", "column", "-o", str(target)]
     assert main(["figure", "sinkhorn-newton-sparse:steps", *words]) == 0
     assert "CG iterations" in target.read_text().replace("\u00a0", " ")
+
+
+def test_an_unfinished_run_knows_no_spectrum_of_the_optimal_plan():
+    run = SinkhornNewtonSparse(max_iterations=2).run()
+    assert run.attrs["reason"] == "max_iterations"
+    assert np.isnan(run.spectral_gap)
+    assert np.isnan(run.s2)

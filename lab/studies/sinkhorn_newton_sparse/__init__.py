@@ -354,7 +354,8 @@ def _describe(solution: ot.Solution, epsilon, tolerance, threshold, traces, coun
         "b": problem.b,
     }
     if min(m, n) <= _SPECTRAL:
-        output |= _spectrum(share)
+        # of the optimal plan, which an unfinished run does not have
+        output |= {name: jnp.where(solution.converged, value, jnp.nan) for name, value in _spectrum(share).items()}
     if m * n <= _DENSE:
         output["plan"] = plan
     return output
