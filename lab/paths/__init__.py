@@ -1,0 +1,1 @@
+"""Probability paths from a source to data: schedules, exact fields, sampling, likelihood, training."""
