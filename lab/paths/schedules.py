@@ -140,7 +140,7 @@ class Trigonometric(eqx.Module):
 
     def __init__(self, latent: Latent | None = None):
         self.latent = latent
-        if latent is not None and _known(latent):
+        if latent is not None and known(latent):
             largest = float(jnp.max(latent(jnp.linspace(0.0, 1.0, 129))[0]))
             if largest >= 1:
                 raise ValueError(
@@ -232,7 +232,7 @@ class EncoderDecoder(eqx.Module):
 
     def __init__(self, latent: Latent | None = None):
         self.latent = SineSquared() if latent is None else latent
-        if _known(self.latent) and not float(self.latent(jnp.asarray(0.5))[0]) > 0:
+        if known(self.latent) and not float(self.latent(jnp.asarray(0.5))[0]) > 0:
             raise ValueError("gamma is zero at t = 1/2, where the encoder-decoder schedule has no other term: raise it")
 
     def __call__(self, t: ArrayLike) -> Coefficients:
@@ -294,12 +294,12 @@ class Custom(eqx.Module):
         for name, function in functions.items():
             if function is not None and not callable(function):
                 raise TypeError(f"{name} is a {type(function).__name__}, but a function of the time is needed")
-        self.alpha, self.beta = _as_pytree(alpha), _as_pytree(beta)
-        self.gamma_squared = None if gamma_squared is None else _as_pytree(gamma_squared)
+        self.alpha, self.beta = as_pytree(alpha), as_pytree(beta)
+        self.gamma_squared = None if gamma_squared is None else as_pytree(gamma_squared)
         ends = {"alpha": (1.0, 0.0), "beta": (0.0, 1.0), "gamma_squared": (0.0, 0.0)}
         for name, values in ends.items():
             function = getattr(self, name)
-            if function is None or not _known(function):
+            if function is None or not known(function):
                 continue
             given = np.asarray(_elementwise(function)(jnp.linspace(0.0, 1.0, 65)))
             for time, got, wanted in ((0, given[0], values[0]), (1, given[-1], values[1])):
@@ -411,19 +411,19 @@ def _elementwise(function: Callable) -> Callable:
     return lambda t: jnp.broadcast_to(jnp.asarray(function(t), t.dtype), t.shape)
 
 
-def _as_pytree(function: Callable) -> Callable:
+def as_pytree(function: Callable) -> Callable:
     """A plain function is no pytree; a Partial of it is one, without leaves."""
     if isinstance(function, (eqx.Module, jax.tree_util.Partial)):
-        return function
+        return function  # type: ignore[return-value]
     return jax.tree_util.Partial(function)
 
 
-def _known(tree) -> bool:
+def known(tree) -> bool:
     """Whether its numbers are there to be checked, not traced."""
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def _positive(name: str, value: ArrayLike) -> Number:
-    if _known(value) and not (np.isfinite(value).all() and (np.asarray(value) > 0).all()):
+    if known(value) and not (np.isfinite(value).all() and (np.asarray(value) > 0).all()):
         raise ValueError(f"{name} = {value}, but it must be positive and finite")
     return value if isinstance(value, float | Array) else jnp.asarray(value, jnp.result_type(float))
