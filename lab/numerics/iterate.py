@@ -16,6 +16,7 @@ Both return a ``Run`` and both give bitwise the same iterates.
 
 import enum
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 type Tree = Any
 _BUFFER = 64  # rows of the trace buffer of one chunk; a chunk never runs more iterations
@@ -59,6 +61,10 @@ _ADVICE = {
 }
 
 
+class NotConverged(UserWarning):
+    """An answer that is not the one asked for: the sentence says how far it got and what to do."""
+
+
 class Method(NamedTuple):
     """Four module-level pure functions. Everything that varies is in the problem or the state."""
 
@@ -88,6 +94,13 @@ class Progress(NamedTuple):
     trace: Mapping[str, np.ndarray]  # the whole trace so far
     state: Tree
     seconds: float  # since the loop began, without compilation of the first chunk
+
+
+def tell(what: str, reason: Any, iterations: Any) -> None:
+    """Warn of a run that ended without converging; inside ``jit`` and ``vmap``, where that is not known, do nothing."""
+    if not isinstance(reason, Tracer) and not Reason(int(reason)).converged:
+        advice = Reason(int(reason)).advice
+        warnings.warn(f"{what} did not converge in {int(iterations)} iterations: {advice}", NotConverged, stacklevel=3)
 
 
 type Report = Callable[[Progress], bool | None]

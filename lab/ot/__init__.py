@@ -1,6 +1,7 @@
 """Optimal transport: regularized problems, their duals, and how to solve them."""
 
 from lab.ot.geometry import Cloud, cloud
+from lab.ot.marginals import Partial, Unbalanced
 from lab.ot.operators import Evaluation, dual, semi_dual
 from lab.ot.problem import Problem, from_points, problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
@@ -18,12 +19,14 @@ __all__ = [
     "Entropic",
     "Evaluation",
     "KSparse",
+    "Partial",
     "Problem",
     "Quadratic",
     "Regularizer",
     "Sinkhorn",
     "SinkhornNewton",
     "Solution",
+    "Unbalanced",
     "cloud",
     "dual",
     "from_points",

@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.ot.marginals import Unbalanced
 from lab.ot.problem import Problem, problem
 
 # Of a block of the cost matrix. On a CPU what a core's cache holds is five times faster than 8 MiB; a GPU wants to be filled.
@@ -182,8 +183,10 @@ def cloud(
     return Cloud(*arrays, power=float(p), norm=float(norm), block_bytes=size)
 
 
-def masses(a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Masses checked as ``problem`` checks them, but zeros are allowed; ``b`` gets the total of ``a``."""
+def masses(
+    a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype, balanced: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masses checked as ``problem`` checks them, but zeros are allowed; where balanced, ``b`` gets the total of ``a``."""
     total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
     total = total if np.isfinite(total) else 1.0  # refused below, on its own side
     both: list[np.ndarray] = []
@@ -201,6 +204,8 @@ def masses(a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dty
         if not (mass > 0).any():
             raise ValueError(f"{name} is zero throughout: at least one mass must be positive")
         both.append(mass.astype(dtype))
+    if not balanced:
+        return both[0], both[1]
     total_a, total_b = (float(mass.sum()) for mass in both)
     if abs(total_a - total_b) > 1e-6 * total_a:
         raise ValueError(
@@ -209,13 +214,12 @@ def masses(a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dty
     return both[0], both[1] * np.asarray(total_a / total_b, dtype)
 
 
-def from_ott(given: Any) -> tuple[Problem | Cloud, float]:
-    """The problem of an ``ott`` geometry or linear problem, and the epsilon that it carries.
+def from_ott(given: Any) -> tuple[Problem | Cloud, float, Unbalanced | None]:
+    """The problem of an ``ott`` geometry or linear problem, and the epsilon and relaxed marginals that it carries.
 
     A point cloud with squared Euclidean or p-norm cost becomes a ``Cloud``; of any other the cost matrix is taken.
 
     Raises:
-        ValueError: an unbalanced problem.
         TypeError: what is neither a geometry nor a linear problem.
     """
     import ott.geometry.costs as costs
@@ -225,12 +229,14 @@ def from_ott(given: Any) -> tuple[Problem | Cloud, float]:
     geometry = getattr(given, "geom", given)
     if not isinstance(geometry, geometries.Geometry):
         raise TypeError(f"{type(given).__name__} is not supported: give an ott Geometry or LinearProblem")
-    if getattr(given, "tau_a", 1.0) != 1.0 or getattr(given, "tau_b", 1.0) != 1.0:
-        raise ValueError(
-            "tau_a and tau_b must be 1: this solver is for balanced problems; see lab.ot for unbalanced ones"
-        )
+    tau = float(getattr(given, "tau_a", 1.0)), float(getattr(given, "tau_b", 1.0))
     a, b = getattr(given, "_a", None), getattr(given, "_b", None)
     epsilon = float(geometry.epsilon)
+    if tau != (1.0, 1.0):
+        matrix = np.asarray(geometry.cost_matrix)
+        a, b = masses(a, b, (matrix.shape[0], matrix.shape[1]), matrix.dtype, balanced=False)
+        weights = (epsilon * t / (1 - t) if t < 1 else np.inf for t in tau)
+        return Problem(problem(matrix).cost, jnp.asarray(a), jnp.asarray(b)), epsilon, Unbalanced(*weights)
     if isinstance(geometry, pointclouds.PointCloud):
         cost, unit = geometry.cost_fn, float(geometry.inv_scale_cost)
         kinds: dict[type, Any] = {
@@ -242,8 +248,8 @@ def from_ott(given: Any) -> tuple[Problem | Cloud, float]:
         }
         if type(cost) in kinds:
             p, norm, scale = kinds[type(cost)](cost)
-            return cloud(geometry.x, geometry.y, a, b, p=float(p), norm=float(norm), scale=scale * unit), epsilon
+            return cloud(geometry.x, geometry.y, a, b, p=float(p), norm=float(norm), scale=scale * unit), epsilon, None
     matrix = np.asarray(geometry.cost_matrix)
     a, b = masses(a, b, (matrix.shape[0], matrix.shape[1]), matrix.dtype)
     checked = problem(matrix)  # of its cost only
-    return Problem(checked.cost, jnp.asarray(a), jnp.asarray(b)), epsilon
+    return Problem(checked.cost, jnp.asarray(a), jnp.asarray(b)), epsilon, None

@@ -1,6 +1,7 @@
 """The one entry point: problem, regularizer and method in, ``Solution`` out."""
 
 import numbers
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -10,10 +11,11 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from lab.numerics import Loop, Run, pure
-from lab.ot import entropic, first_order, newton, sinkhorn, sinkhorn_newton
+from lab.numerics import Loop, Run, pure, tell
+from lab.ot import entropic, first_order, marginals, newton, partial, sinkhorn, sinkhorn_newton, unbalanced
 from lab.ot.exact import linear_program
 from lab.ot.geometry import Cloud, from_ott
+from lab.ot.marginals import Partial, Unbalanced
 from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
@@ -24,6 +26,8 @@ from lab.ot.solution import Solution, evaluate
 from lab.ot.work import Work
 
 METHODS = ("auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam")
+RELAXED = ("auto", *unbalanced.METHODS)
+type Method = Literal["auto", "newton", "sinkhorn", "scaling", "ladder", "lbfgs", "adam"] | Sinkhorn | SinkhornNewton
 FORMULATIONS = ("semi-dual", "dual")
 AXES = ("columns", "rows")
 _LIMITS = {"newton": 1000, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
@@ -33,15 +37,16 @@ def solve(
     problem: Problem | Cloud | Any,
     regularizer: Regularizer | None = None,
     *,
+    marginals: Unbalanced | Partial | None = None,
     formulation: Literal["semi-dual", "dual"] = "semi-dual",
-    method: Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | Sinkhorn | SinkhornNewton = "auto",
+    method: Method = "auto",
     axis: Literal["columns", "rows"] = "columns",
-    tolerance: ArrayLike = 1e-6,
+    tolerance: ArrayLike | None = None,
     max_iterations: int | None = None,
     init: Solution | ArrayLike | str | None = None,
     loop: Loop = pure,
 ) -> Solution:
-    r"""Solve regularized optimal transport through its dual.
+    r"""Solve regularized optimal transport through its dual: balanced, unbalanced or partial.
 
     $$ \max_\alpha \alpha^\top a - \sum_j \Omega^*_{b_j}(\alpha - c_j)
        \;=\; \min_{T \in U(a,b)} \langle T, C \rangle + \sum_j \Omega^{**}(t_j) . $$
@@ -55,6 +60,10 @@ def solve(
             matrix of costs is never formed, and an ``ott`` geometry or linear problem, as it is.
         regularizer: ``Entropic(gamma)``, ``Quadratic(gamma)`` or ``KSparse(gamma, k)``; its numbers are traced. Of an
             ``ott`` problem its own epsilon when omitted.
+        marginals: what they may do beside hold, for ``Entropic``: ``Unbalanced(rows, columns)`` misses them at a price,
+            ``Partial(rho, lam)`` moves a share of the mass. ``method`` is then "auto", "newton" or "scaling", ``init``
+            the answer to a neighbouring problem, and the answer a ``lab.ot.unbalanced.Relaxed``. Masses of
+            different totals, which ``Unbalanced`` serves, come from ``problem(..., balanced=False)``.
         formulation: the semi-dual has m unknowns and exact column sums at every iterate. The dual has m + n unknowns,
             and is there to be compared.
         method: ``newton`` (default of the semi-dual) finds the optimum to high accuracy for every k, in time
@@ -64,7 +73,8 @@ def solve(
             takes the latter for clouds and where gamma is at least 0.05 of the mean cost, else the former, with a
             backend by size and device. ``Solution.method`` and ``.why`` say what ran.
         axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
-        tolerance: relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
+        tolerance: 1e-6 when omitted (of relaxed marginals 1e-10, in float32 1e-5).
+            It is relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
         max_iterations: static; 1000 for newton, 20000 for sinkhorn, 15000 for ladder, 500 for lbfgs, 2000 for adam when
@@ -81,13 +91,51 @@ def solve(
     Raises:
         ValueError, TypeError: an argument outside what is allowed.
 
+    Warns:
+        NotConverged: the answer is not the one asked for. Inside ``jit`` and ``vmap``, and where ``loop`` is a
+            ``Chunked``, look at ``Solution.converged``.
+
     Source: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
     """
     if type(problem).__module__.split(".")[0] == "ott":
-        problem, epsilon = from_ott(problem)
+        problem, epsilon, relaxed = from_ott(problem)
+        marginals = relaxed if marginals is None else marginals
         regularizer = Entropic(epsilon) if regularizer is None else regularizer
     if regularizer is None:
         raise TypeError("no regularizer was given: take Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)")
+    if marginals is not None:
+        found = _relax(
+            problem, regularizer, marginals, formulation, method, axis, tolerance, max_iterations, init, loop
+        )
+    else:
+        found = _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop)
+    if loop is pure:
+        tell("lab.ot.solve", found.reason, found.iterations)
+    return found
+
+
+def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:
+    if not isinstance(asked, Unbalanced | Partial):
+        raise TypeError(f"marginals = {asked!r}, but Unbalanced(rows, columns), Partial(rho, lam) or None is needed")
+    if isinstance(problem, Cloud):
+        raise ValueError("a cloud has no matrix of costs, which relaxed marginals need: use Cloud.dense()")
+    if formulation != "semi-dual" or axis != "columns":
+        raise ValueError("relaxed marginals are solved in the semi-dual, by columns: leave out formulation and axis")
+    if method not in RELAXED:
+        raise ValueError(
+            f"method = {method!r} with relaxed marginals, but it must be one of {', '.join(map(repr, RELAXED))}"
+        )
+    name, why = marginals.choose(problem.b.shape[-1]) if method == "auto" else (method, "asked for")
+    door: Any = unbalanced if isinstance(asked, Unbalanced) else partial
+    found = door.solve(
+        problem, regularizer, **asked._asdict(), method=name, tolerance=tolerance, max_iterations=max_iterations,
+        init=init, loop=loop,
+    )  # fmt: skip
+    return replace(found, why=why)
+
+
+def _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:
+    tolerance = 1e-6 if tolerance is None else tolerance
     chosen = _check_choices(formulation, method, axis, regularizer)
     side = problem if axis == "columns" else problem.T
     _check(side, regularizer, axis, tolerance, max_iterations)

@@ -119,9 +119,10 @@ def test_otts_point_clouds_become_clouds():
     x, y, a, b = points(7)
     for cost in (SqEuclidean(), Euclidean(), PNormP(1.5), EuclideanP(3.0), SqPNorm(1.5)):
         theirs = PointCloud(jnp.asarray(x), jnp.asarray(y), cost_fn=cost, epsilon=0.4)
-        ours, epsilon = geometry.from_ott(LinearProblem(theirs, jnp.asarray(a), jnp.asarray(b)))
+        ours, epsilon, relaxed = geometry.from_ott(LinearProblem(theirs, jnp.asarray(a), jnp.asarray(b)))
         assert isinstance(ours, Cloud)
         assert epsilon == pytest.approx(0.4)
+        assert relaxed is None
         np.testing.assert_allclose(ours.dense().cost, theirs.cost_matrix, rtol=1e-10)
         np.testing.assert_allclose(ours.a, a)
     scaled = PointCloud(jnp.asarray(x), jnp.asarray(y), scale_cost="mean")

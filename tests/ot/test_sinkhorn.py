@@ -174,8 +174,6 @@ def test_it_is_otts():
             np.testing.assert_allclose(ours.alpha, theirs.f - theirs.f.mean(), atol=1e-8)
         else:
             np.testing.assert_allclose(ours.problem.a, np.full(20, 1 / 20))
-    with pytest.raises(ValueError, match="tau_a"):
-        ot.solve(LinearProblem(Geometry(problem.cost), tau_a=0.5), ot.Entropic(0.1))
     with pytest.raises(TypeError, match="give an ott Geometry"):
         ot.solve(Otts(), ot.Entropic(0.1))
 
