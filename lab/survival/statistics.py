@@ -1,0 +1,143 @@
+r"""Statistics of censored times: the C-index, Kaplan-Meier curves, the log-rank test.
+
+Bag i was seen until time $t_i$; $e_i = 1$ where the event came then, 0 where it had not come yet (censored). Bags that are
+not ``present`` do not count. All of them are pure and work under ``jit`` and ``vmap``.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import erfc
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float
+
+_EQUAL = 1e-8  # risks this close are tied
+_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+
+
+def cindex(
+    risk: Float[Array, " n"], time: Float[Array, " n"], event: Array, present: Bool[Array, " n"] | None = None
+) -> Float[Array, ""]:
+    """Harrell's C-index: the share of comparable pairs that the risk puts in the right order.
+
+    A pair (i, j) is comparable where $e_i = 1$ and i's event came first: $t_i < t_j$, or $t_i = t_j$ with $e_j = 0$, for j
+    then outlived i. It is right where $r_i > r_j$, and half right where the two differ by at most 1e-8. NaN where no pair
+    is comparable. Time O(n^2), memory O(n).
+
+    Source: Harrell et al., Evaluating the Yield of Medical Tests, JAMA 1982.
+
+    >>> cindex(jnp.array([2.0, 1.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0]))
+    Array(1., dtype=float64)
+    """
+    present = jnp.ones(risk.shape, bool) if present is None else present
+    event = jnp.asarray(event).astype(bool) & present
+
+    def row(i):
+        outlived = (time[i] < time) | ((time[i] == time) & ~event)
+        pair = event[i] & outlived & present
+        ahead = risk[i] - risk
+        score = jnp.where(jnp.abs(ahead) <= _EQUAL, 0.5, (ahead > 0).astype(risk.dtype))
+        return jnp.where(pair, score, 0).sum(), pair.sum()
+
+    right, pairs = jax.lax.map(row, jnp.arange(risk.shape[0]), batch_size=min(256, risk.shape[0]))
+    return jnp.where(pairs.sum() > 0, right.sum() / jnp.maximum(pairs.sum(), 1), jnp.nan)
+
+
+class Survival(NamedTuple):
+    """A Kaplan-Meier curve at given times."""
+
+    survival: Float[Array, " times"]
+    variance: Float[Array, " times"]  # Greenwood's
+    low: Float[Array, " times"]  # of the 95 % band
+    high: Float[Array, " times"]
+
+
+def kaplan_meier(
+    time: Float[Array, " n"],
+    event: Array,
+    at: Float[Array, " times"],
+    present: Bool[Array, " n"] | None = None,
+) -> Survival:
+    r"""The product-limit estimate of the probability to live beyond each time, with its pointwise 95 % band.
+
+    $$ S(t) = \prod_{u \le t} \Big(1 - \frac{d_u}{n_u}\Big), \qquad
+       \mathrm{Var}\, S(t) = S(t)^2 V(t), \quad V(t) = \sum_{u \le t} \frac{d_u}{n_u (n_u - d_u)} $$
+
+    with $d_u$ events among $n_u$ bags still seen at time u (Greenwood). The band is the log-log one (exponential Greenwood),
+    $S^{\exp(\pm 1.96 \sqrt{V} / \log S)}$, which stays in [0, 1]; it has no width before the first event, and is NaN where
+    no bag is left, S = 0. Time O(n log n).
+
+    Source: Kaplan, Meier, JASA 1958; Kalbfleisch, Prentice, The Statistical Analysis of Failure Time Data, 2002, section 1.4.
+    """
+    ordered, died, first, last, n = _by_time(time, event, present)
+    at_risk = jnp.maximum(n - first, 1).astype(time.dtype)
+    d = _once(died, first, last)
+    left = at_risk - d
+    s = jnp.cumprod(left / at_risk)
+    v = jnp.cumsum(jnp.where(d > 0, d / (at_risk * jnp.where(left > 0, left, jnp.inf)), 0))
+    upto = jnp.searchsorted(ordered, at, side="right")
+    s, v = (jnp.concatenate([jnp.full(1, before, time.dtype), values])[upto] for before, values in ((1, s), (0, v)))
+    inside = (s < 1) & (s > 0)
+    spread = jnp.where(inside, _Z * jnp.sqrt(v) / jnp.log(jnp.where(inside, s, 0.5)), 0)
+    low, high = (jnp.where(inside, s ** jnp.exp(sign * spread), jnp.where(s > 0, s, jnp.nan)) for sign in (-1, 1))
+    return Survival(s, s * s * v, low, high)
+
+
+class LogRank(NamedTuple):
+    chi2: Float[Array, ""]
+    p: Float[Array, ""]
+
+
+def log_rank(
+    time: Float[Array, " n"], event: Array, group: Bool[Array, " n"], present: Bool[Array, " n"] | None = None
+) -> LogRank:
+    r"""Whether two groups have the same survival: Mantel's test, 1 degree of freedom.
+
+    $$ \chi^2 = \frac{\big(\sum_u d_{1u} - d_u \frac{n_{1u}}{n_u}\big)^2}
+       {\sum_u d_u \frac{n_{1u}}{n_u}\big(1 - \frac{n_{1u}}{n_u}\big)\frac{n_u - d_u}{n_u - 1}} $$
+
+    over the times u of events: $d_u$ events among $n_u$ bags still seen, $d_{1u}$ and $n_{1u}$ of them in the group. 0, with
+    p = 1, where a group is empty. Time O(n log n).
+
+    Source: Mantel, Cancer Chemotherapy Reports 1966; Peto and Peto, JRSS A 1972.
+    """
+    here = jnp.ones(time.shape, bool) if present is None else present
+    _, died, first, last, n = _by_time(time, event, here)
+    order = jnp.argsort(jnp.where(here, time, jnp.inf))
+    ours = (group & here)[order].astype(time.dtype)
+    d, d1 = _once(died, first, last), _once(died * ours, first, last)
+    left = (n - first).astype(time.dtype)
+    left1 = (ours.sum() - (jnp.cumsum(ours) - ours))[first]
+    share = left1 / jnp.maximum(left, 1)
+    variance = (d * share * (1 - share) * (left - d) / jnp.maximum(left - 1, 1)).sum()
+    chi2 = jnp.where(variance > 0, (d1 - d * share).sum() ** 2 / jnp.where(variance > 0, variance, 1), 0)
+    return LogRank(chi2, chi2_tail(chi2))
+
+
+def chi2_tail(chi2: ArrayLike) -> Float[Array, ""]:
+    """The probability that a chi-squared variable of 1 degree of freedom is larger."""
+    return erfc(jnp.sqrt(jnp.asarray(chi2) / 2))
+
+
+def above_median(risk: Float[Array, " n"], present: Bool[Array, " n"] | None = None) -> Bool[Array, " n"]:
+    """The group of high risk: above the median of those present."""
+    here = jnp.ones(risk.shape, bool) if present is None else present
+    return here & (risk > jnp.nanmedian(jnp.where(here, risk, jnp.nan)))
+
+
+def _by_time(time: Array, event: Array, present: Array | None) -> tuple[Array, Array, Array, Array, Array]:
+    """Times in ascending order, whether each ends in an event, the first and last place of its time, how many there are."""
+    here = jnp.ones(time.shape, bool) if present is None else present
+    shown = jnp.where(here, time, jnp.inf)
+    order = jnp.argsort(shown)
+    ordered = shown[order]
+    died = (jnp.asarray(event).astype(bool) & here)[order].astype(time.dtype)
+    first, end = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
+    return ordered, died, first, end - 1, here.sum()
+
+
+def _once(counted: Array, first: Array, last: Array) -> Array:
+    """How many at each time, told at the first place of the time and 0 at its others."""
+    total = jnp.cumsum(counted)
+    return jnp.where(first == jnp.arange(first.size), total[last] - (total - counted)[first], 0)
