@@ -37,7 +37,7 @@ __all__ = [
     "product", "standard",
 ]  # fmt: skip
 
-_BYTES = {"cpu": 8 << 20, "gpu": 256 << 20}  # of a block of logits
+_BYTES = {"cpu": 16 << 20, "gpu": 256 << 20}  # of a block of logits
 _BY_COORDINATE = 16  # up to this dimension, distances are summed coordinate by coordinate: exact zeros, fused
 
 
@@ -59,7 +59,7 @@ class Empirical(eqx.Module):
     Args:
         points: (n, d).
         weights: (n,), of sum one; uniform when omitted.
-        block_bytes: working memory of a block of logits; 8 MiB on a CPU and 256 MiB on a GPU when omitted.
+        block_bytes: working memory of a block of logits; 16 MiB on a CPU and 256 MiB on a GPU when omitted.
 
     Raises:
         ValueError: no points, values that are not finite, or weights that do not sum to one.

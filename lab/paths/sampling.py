@@ -1,0 +1,346 @@
+r"""Particles along a path: fixed grids, adaptive steps, and noise added and taken away again.
+
+All of these have the same law at each time, for exact fields and any $\epsilon(t) \ge 0$:
+
+$$ dX = b\,dt, \qquad dX = (b + \epsilon s)\,dt + \sqrt{2\epsilon}\,dW, \qquad
+   dX = (b - \epsilon s)\,dt + \sqrt{2\epsilon}\,d\bar W \ \text{ run from } t = 1 \text{ down.} $$
+
+Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025), theorem 2.11 and section 6.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from lab.numerics import Reason
+from lab.paths.fields import Exact, Field
+
+type Solver = Literal["euler", "midpoint", "heun", "rk4"]
+type Adaptive = Literal["tsit5", "dopri5", "dopri8"]
+type Scheme = Literal["euler", "heun", "noise-first"]
+
+
+class Tableau(NamedTuple):
+    """An explicit Runge-Kutta method."""
+
+    nodes: tuple[float, ...]
+    stages: tuple[tuple[float, ...], ...]  # strictly lower rows
+    weights: tuple[float, ...]
+    order: int
+
+
+SOLVERS: dict[str, Tableau] = {
+    "euler": Tableau((0,), ((),), (1,), 1),
+    "midpoint": Tableau((0, 1 / 2), ((), (1 / 2,)), (0, 1), 2),
+    "heun": Tableau((0, 1), ((), (1,)), (1 / 2, 1 / 2), 2),
+    "rk4": Tableau((0, 1 / 2, 1 / 2, 1), ((), (1 / 2,), (0, 1 / 2), (0, 0, 1)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4),
+}
+SCHEMES = ("euler", "heun", "noise-first")
+_STAGES = {
+    "tsit5": 6,
+    "dopri5": 6,
+    "dopri8": 13,
+}  # evaluations of an attempted step; the last stage of the first two is reused
+
+
+class Path(NamedTuple):
+    """Particles at the times of a grid. Of ``keep=False`` the first and the last time only."""
+
+    t: Float[Array, " times"]
+    x: Float[Array, "times n d"]
+    velocity: Float[Array, "times n d"]  # of ``sde`` the drift; NaN at a last time where the field has no value
+    nfe: Int[Array, ""]  # evaluations of the velocity that the solver needed, for all particles at once
+    reason: Int[Array, ""]  # a Reason: CONVERGED, or why the numbers should not be trusted
+
+    @property
+    def end(self) -> Float[Array, "n d"]:
+        return self.x[-1]
+
+
+def ode(
+    velocity: Callable | Exact,
+    x: Float[Array, "n d"],
+    steps: int = 100,
+    *,
+    grid: Any = None,
+    interval: tuple[float, float] | None = None,
+    solver: Solver = "rk4",
+    reverse: bool = False,
+    keep: bool = True,
+) -> Path:
+    r"""Integrate $dX = b(t, X)\,dt$ on a fixed grid.
+
+    Args:
+        velocity: called at (t, x) it returns (n, d) or a ``Field``; an ``Exact`` field, a network, a function of your own.
+        x: (n, d), where the particles begin.
+        steps: number of equal steps.
+        grid: times (K + 1,) to use instead; decreasing ones integrate backward.
+        interval: first and last time of the equal steps; that of an ``Exact`` field, else (0, 1).
+        solver: "euler" (1 evaluation a step), "midpoint", "heun" (2), "rk4" (4).
+        reverse: from the last time to the first.
+        keep: the whole path, or its ends only.
+
+    Raises:
+        ValueError: an unknown solver, fewer steps than 1, a grid that is not monotone, or one that asks an exact field where
+            it has no value (Euler from 0 to 1 doesn't).
+
+    Time ``nfe`` evaluations, memory O(K n d) of the path, and O(n d) without it. The velocity at the last time is one
+    evaluation more, which nfe does not count.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(SOLVERS)}")
+    times = _grid(velocity, x, steps, grid, interval, reverse)
+    tableau = SOLVERS[solver]
+    end = _checked(velocity, times, max(tableau.nodes))
+    return _ode(_traced(velocity), x, times, solver, keep, end)
+
+
+@eqx.filter_jit
+def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, end: bool) -> Path:
+    tableau = SOLVERS[solver]
+
+    def step(x, span):
+        now, later = span
+        h = later - now
+        slopes: list[Array] = []
+        for node, row in zip(tableau.nodes, tableau.stages, strict=True):
+            moved = x + sum((h * a * k for a, k in zip(row, slopes, strict=True) if a), jnp.zeros_like(x))
+            slopes.append(_velocity(velocity, now + node * h, moved))
+        x = x + sum((h * w * k for w, k in zip(tableau.weights, slopes, strict=True) if w), jnp.zeros_like(x))
+        return x, (x, slopes[0]) if keep else None
+
+    return _walk(step, x, times, len(tableau.nodes), lambda t, x: _velocity(velocity, t, x), keep, end, None)
+
+
+def adaptive(
+    velocity: Callable | Exact,
+    x: Float[Array, "n d"],
+    times: Any = None,
+    *,
+    solver: Adaptive = "dopri5",
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    max_steps: int = 4096,
+) -> Path:
+    r"""Integrate $dX = b(t, X)\,dt$ with steps that the error of the whole cloud decides, by diffrax.
+
+    Args:
+        velocity, x: as in ``ode``.
+        times: (K,) at which the path is kept, monotone; the ends of an ``Exact`` field's interval, else (0, 1).
+        solver: "tsit5", "dopri5" or "dopri8".
+        rtol, atol: tolerances of the error of a step, root mean square over all coordinates of all particles.
+        max_steps: static limit of steps, accepted or not.
+
+    Raises:
+        ValueError: an unknown solver, times that are not monotone, or where an exact field has no value.
+
+    ``nfe`` counts the evaluations of every attempted step and of the choice of the first.
+    """
+    if solver not in _STAGES:
+        raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(_STAGES)}")
+    low, high = _interval(velocity)
+    times = _grid(velocity, x, 1, (low, high) if times is None else times, None, False)
+    _checked(velocity, times, 1.0)
+    tolerances = jnp.asarray(rtol, x.dtype), jnp.asarray(atol, x.dtype)
+    return _adaptive(_traced(velocity), x, times, solver, tolerances, max_steps)
+
+
+@eqx.filter_jit
+def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerances: tuple, max_steps: int) -> Path:
+    import diffrax  # here: it takes a second that most users of this module do not need
+
+    chosen = {"tsit5": diffrax.Tsit5, "dopri5": diffrax.Dopri5, "dopri8": diffrax.Dopri8}[solver]()
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, x, _: _velocity(velocity, t, x)),
+        chosen,
+        times[0],
+        times[-1],
+        None,
+        x,
+        saveat=diffrax.SaveAt(ts=times),
+        stepsize_controller=diffrax.PIDController(*tolerances),
+        max_steps=max_steps,
+        throw=False,
+    )
+    xs = solution.ys
+    assert xs is not None
+    velocities = jax.lax.map(lambda each: _velocity(velocity, *each), (times, xs))
+    # two evaluations choose the first step, and one starts a solver that reuses its last stage
+    count = _STAGES[solver] * solution.stats["num_steps"] + (2 if solver == "dopri8" else 3)
+    ended = solution.result == diffrax.RESULTS.successful
+    reason = jnp.where(ended, _reason(xs[-1]), Reason.MAX_ITERATIONS)
+    return Path(times, xs, velocities, count.astype(jnp.int32), reason.astype(jnp.int32))
+
+
+def sde(
+    field: Callable | Exact | tuple[Callable, Callable],
+    x: Float[Array, "n d"],
+    key: PRNGKeyArray,
+    epsilon: Any = 1.0,
+    steps: int = 200,
+    *,
+    grid: Any = None,
+    interval: tuple[float, float] | None = None,
+    scheme: Scheme = "heun",
+    reverse: bool = False,
+    keep: bool = True,
+) -> Path:
+    r"""The diffusion with the marginals of the path: $dX = (b \pm \epsilon s)\,dt + \sqrt{2\epsilon}\,dW$, + forward in time.
+
+    Args:
+        field: called at (t, x) it returns a ``Field``, or two functions (velocity, score).
+        x: (n, d), at the first time, or at the last one if ``reverse``.
+        key: of the noise; a step's is ``fold_in(key, step)``.
+        epsilon: >= 0, a number or a function of the time; 0 is the ODE. Proportional to gamma^2 it keeps the drift bounded at
+            both ends.
+        steps, grid, interval: as in ``ode``.
+        scheme: "euler" (Euler-Maruyama, 1 evaluation), "heun" (trapezoidal, 2, weak order 2 for a constant epsilon),
+            "noise-first" (2; the stochastic Heun of the paper's code, which adds the noise first and evaluates twice at
+            the end of the step; weak order 1).
+        reverse: from the last time to the first, with the drift $b - \epsilon s$.
+        keep: the whole path, or its ends only.
+
+    Raises:
+        ValueError: an unknown scheme, a negative epsilon, or what ``ode`` refuses.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme = {scheme!r}, but it must be one of {', '.join(SCHEMES)}")
+    times = _grid(field, x, steps, grid, interval, reverse)
+    end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)
+    level = _at(epsilon, times) if callable(epsilon) else jnp.broadcast_to(jnp.asarray(epsilon, x.dtype), times.shape)
+    if not isinstance(level, Tracer) and not (np.asarray(level) >= 0).all():
+        raise ValueError(f"epsilon = {float(level.min()):.6g}, but the noise level must not be negative")
+    return _sde(_traced(field), x, key, level.astype(x.dtype), times, scheme, keep, end)
+
+
+@eqx.filter_jit
+def _sde(field: Any, x: Array, key: Array, level: Array, times: Array, scheme: str, keep: bool, end: bool) -> Path:
+    def drift(t, x, epsilon, sign):
+        velocity, score = _both(field, t, x)
+        return velocity + sign * epsilon * score
+
+    def step(x, span):
+        now, later, before, after, k = span
+        h = later - now
+        sign = jnp.sign(h)
+        noise = jnp.sqrt(2 * before * jnp.abs(h)) * jax.random.normal(jax.random.fold_in(key, k), x.shape, x.dtype)
+        if scheme == "noise-first":
+            noised = x + noise
+            first = drift(later, noised, after, sign)
+            second = drift(later, noised + h * first, after, sign)
+            x = noised + h * (first + second) / 2
+        else:
+            first = drift(now, x, before, sign)
+            x_euler = x + h * first + noise
+            x = x_euler if scheme == "euler" else x + h * (first + drift(later, x_euler, after, sign)) / 2 + noise
+        return x, (x, first) if keep else None
+
+    toward = jnp.sign(times[-1] - times[0])
+    extra = level[:-1], level[1:], jnp.arange(times.shape[0] - 1)
+    levels = {"first": level[0], "last": level[-1]}
+
+    def at_end(t, x):
+        return drift(t, x, jnp.where(t == times[0], levels["first"], levels["last"]), toward)
+
+    return _walk(step, x, times, 1 if scheme == "euler" else 2, at_end, keep, end, extra)
+
+
+def _walk(
+    step: Callable, x: Array, times: Array, cost: int, slope: Callable, keep: bool, end: bool, extra: Any
+) -> Path:
+    """Scan the steps over the grid; ``extra`` are further rows for each step."""
+    spans = (times[:-1], times[1:], *(extra or ()))
+    new, kept = jax.lax.scan(step, x, spans)
+    last = slope(times[-1], new) if end else jnp.full_like(x, jnp.nan)
+    if keep:
+        xs = jnp.concatenate([x[None], kept[0]])
+        slopes = jnp.concatenate([kept[1], last[None]])
+        at = times
+    else:
+        xs, slopes, at = jnp.stack([x, new]), jnp.stack([slope(times[0], x), last]), jnp.stack([times[0], times[-1]])
+    return Path(at, xs, slopes, jnp.int32(cost * (times.shape[0] - 1)), _reason(new))
+
+
+def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: bool) -> Array:
+    if not isinstance(x, Tracer) and (x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating)):
+        raise ValueError(f"x has shape {x.shape} and type {x.dtype}, but points (n, d) of real numbers are needed")
+    if grid is None:
+        if not (isinstance(steps, int | np.integer) and steps >= 1):
+            raise ValueError(f"steps = {steps}, but a whole number of at least 1 is needed")
+        low, high = _interval(field) if interval is None else interval
+        grid = np.linspace(low, high, steps + 1)
+    elif interval is not None:
+        raise ValueError("give either a grid or an interval: the grid says where to begin and end")
+    if not isinstance(grid, Tracer):
+        given = np.asarray(grid, float)
+        if given.ndim != 1 or len(given) < 2 or not ((np.diff(given) > 0).all() or (np.diff(given) < 0).all()):
+            raise ValueError("the grid must be at least two times, all increasing or all decreasing")
+        if not ((given >= 0) & (given <= 1)).all():
+            raise ValueError(f"the times go from {given.min():.6g} to {given.max():.6g}, but they must be in [0, 1]")
+        grid = given
+    times = jnp.asarray(grid, x.dtype)
+    return times[::-1] if reverse else times
+
+
+def _interval(field: Any) -> tuple[float, float]:
+    return field.interval if isinstance(field, Exact) else (0.0, 1.0)
+
+
+def _checked(field: Any, times: Array, last: float) -> bool:
+    """Whether the field has a value at the last time; ``last`` is the latest node of a step.
+
+    Raises:
+        ValueError: where a step would ask for a value that the field hasn't.
+    """
+    if not isinstance(field, Exact) or isinstance(times, Tracer):
+        return True
+    given, (low, high) = np.asarray(times), field.interval
+
+    def missing(t):
+        return (t == 0 and low > 0) or (t == 1 and high < 1)
+
+    for t in (given[0], *((given[-1],) if last == 1 else ())):
+        if missing(t):
+            raise ValueError(
+                f"points without spread have no velocity at t = {t:g}: end the grid at {low if t == 0 else high:g}, "
+                "or take the Euler solver, which never asks at the last time"
+            )
+    return not missing(given[-1])
+
+
+def _velocity(field: Callable, t: Array, x: Array) -> Array:
+    out = field(t, x)
+    out = out.velocity if isinstance(out, Field) else out
+    if out.shape != x.shape:
+        raise ValueError(f"the velocity has shape {out.shape} at points of shape {x.shape}: they must agree")
+    return out
+
+
+def _both(field: Any, t: Array, x: Array) -> tuple[Array, Array]:
+    if isinstance(field, tuple) and not isinstance(field, Field):
+        return field[0](t, x), field[1](t, x)
+    out = field(t, x)
+    if not isinstance(out, Field):
+        raise TypeError(
+            "the field must return velocity and score: give an Exact field, or two functions (velocity, score)"
+        )
+    return out.velocity, out.score
+
+
+def _at(function: Callable, times: Array) -> Array:
+    return jax.vmap(lambda t: jnp.asarray(function(t), times.dtype))(times)
+
+
+def _traced(tree: Any) -> Any:
+    """Its Python numbers become arrays, so that a new value compiles nothing."""
+    return jax.tree.map(lambda z: jnp.asarray(z) if isinstance(z, float) else z, tree)
+
+
+def _reason(x: Array) -> Array:
+    return jnp.where(jnp.isfinite(x).all(), Reason.CONVERGED, Reason.NOT_FINITE).astype(jnp.int32)
