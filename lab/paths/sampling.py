@@ -140,7 +140,7 @@ def adaptive(
     Raises:
         ValueError: an unknown solver, times that are not monotone, or where an exact field has no value.
 
-    ``nfe`` counts the evaluations of every attempted step and of the choice of the first.
+    ``nfe`` counts the evaluations of every attempted step, accepted or not, and the very first.
     """
     if solver not in _STAGES:
         raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(_STAGES)}")
@@ -157,7 +157,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
 
     chosen = {"tsit5": diffrax.Tsit5, "dopri5": diffrax.Dopri5, "dopri8": diffrax.Dopri8}[solver]()
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, x, _: _velocity(velocity, t, x)),
+        diffrax.ODETerm(lambda t, x, _: _velocity(velocity, jnp.asarray(t), x)),
         chosen,
         times[0],
         times[-1],
@@ -171,8 +171,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
     xs = solution.ys
     assert xs is not None
     velocities = jax.lax.map(lambda each: _velocity(velocity, *each), (times, xs))
-    # two evaluations choose the first step, and one starts a solver that reuses its last stage
-    count = _STAGES[solver] * solution.stats["num_steps"] + (2 if solver == "dopri8" else 3)
+    count = _STAGES[solver] * solution.stats["num_steps"] + 1  # all of them reuse their last stage
     ended = solution.result == diffrax.RESULTS.successful
     reason = jnp.where(ended, _reason(xs[-1]), Reason.MAX_ITERATIONS)
     return Path(times, xs, velocities, count.astype(jnp.int32), reason.astype(jnp.int32))
@@ -213,10 +212,7 @@ def sde(
         raise ValueError(f"scheme = {scheme!r}, but it must be one of {', '.join(SCHEMES)}")
     times = _grid(field, x, steps, grid, interval, reverse)
     end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)
-    level = _at(epsilon, times) if callable(epsilon) else jnp.broadcast_to(jnp.asarray(epsilon, x.dtype), times.shape)
-    if not isinstance(level, Tracer) and not (np.asarray(level) >= 0).all():
-        raise ValueError(f"epsilon = {float(level.min()):.6g}, but the noise level must not be negative")
-    return _sde(_traced(field), x, key, level.astype(x.dtype), times, scheme, keep, end)
+    return _sde(_traced(field), x, key, _levels(epsilon, times), times, scheme, keep, end)
 
 
 @eqx.filter_jit
@@ -323,8 +319,9 @@ def _velocity(field: Callable, t: Array, x: Array) -> Array:
 
 
 def _both(field: Any, t: Array, x: Array) -> tuple[Array, Array]:
-    if isinstance(field, tuple) and not isinstance(field, Field):
-        return field[0](t, x), field[1](t, x)
+    if isinstance(field, tuple):
+        velocity, score = field
+        return velocity(t, x), score(t, x)
     out = field(t, x)
     if not isinstance(out, Field):
         raise TypeError(
@@ -333,8 +330,13 @@ def _both(field: Any, t: Array, x: Array) -> tuple[Array, Array]:
     return out.velocity, out.score
 
 
-def _at(function: Callable, times: Array) -> Array:
-    return jax.vmap(lambda t: jnp.asarray(function(t), times.dtype))(times)
+def _levels(epsilon: Any, times: Array) -> Array:
+    """The noise level at each time."""
+    given = jax.vmap(epsilon)(times) if callable(epsilon) else epsilon
+    level = jnp.broadcast_to(jnp.asarray(given, times.dtype), times.shape)
+    if not isinstance(level, Tracer) and not (np.asarray(level) >= 0).all():
+        raise ValueError(f"epsilon = {float(level.min()):.6g}, but the noise level must not be negative")
+    return level
 
 
 def _traced(tree: Any) -> Any:
