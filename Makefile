@@ -38,13 +38,13 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not browser and not notebook"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not browser and not notebook"
 
 test: $(READY) chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 # The pages are tested in a real browser, which is no Python package.
 chromium:

@@ -14,4 +14,20 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["lab.ot", "lab.numerics"], "beartype.beartype")
+install_import_hook(["lab.ot", "lab.numerics", "lab.paths", "lab.survival"], "beartype.beartype")
+
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """For ``--dist loadgroup``: a file stays with one worker, save the notebooks, which are long and go first."""
+
+    def alone(item):
+        return item.get_closest_marker("notebook") is not None
+
+    items.sort(key=lambda item: not alone(item))
+    for item in items:
+        item.add_marker(
+            pytest.mark.xdist_group(item.nodeid if alone(item) else f"{item.path.parent.name}/{item.path.name}")
+        )
