@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product, squared_distances
@@ -147,7 +148,7 @@ class Exact(eqx.Module):
     schedule: Schedule
     law: Any
 
-    def __call__(self, t: Any, x: Float[Array, "n d"]) -> Field:
+    def __call__(self, t: Any, x: ArrayLike) -> Field:
         x = jnp.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.law.dimension:
             raise ValueError(f"x has shape {x.shape}, but points (n, {self.law.dimension}) are needed")
@@ -155,7 +156,7 @@ class Exact(eqx.Module):
             time = float(t)
             if not 0 <= time <= 1:
                 raise ValueError(f"t = {time:.6g}, but a time in [0, 1] is needed")
-            low, high = self.interval
+            low, high = self.interval if time in (0, 1) else (0.0, 1.0)
             if (time == 0 and low > 0) or (time == 1 and high < 1):
                 raise ValueError(
                     f"points without spread have no score or velocity at t = {time:g}: use t {'>' if time == 0 else '<'} "
@@ -163,13 +164,13 @@ class Exact(eqx.Module):
                 )
         return _evaluate(self.schedule, self.law, jnp.asarray(t), x)
 
-    def velocity(self, t: Any, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def velocity(self, t: Any, x: ArrayLike) -> Float[Array, "n d"]:
         return self(t, x).velocity
 
-    def score(self, t: Any, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def score(self, t: Any, x: ArrayLike) -> Float[Array, "n d"]:
         return self(t, x).score
 
-    def log_density(self, t: Any, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    def log_density(self, t: Any, x: ArrayLike) -> Float[Array, " n"]:
         return self(t, x).log_density
 
     @property

@@ -21,14 +21,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.paths.fields import Exact
+from lab.paths.metrics import Estimate
 from lab.paths.sampling import Solver, _both, _checked, _grid, _levels, _traced, _velocity, ode
-
-
-class Estimate(NamedTuple):
-    """A number for each point, with its standard error (0 where nothing was drawn at random)."""
-
-    value: Float[Array, " n"]
-    error: Float[Array, " n"]
 
 
 class Likelihood(NamedTuple):

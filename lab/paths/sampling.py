@@ -65,7 +65,7 @@ class Path(NamedTuple):
 
 def ode(
     velocity: Callable | Exact,
-    x: Float[Array, "n d"],
+    x: Array,
     steps: int = 100,
     *,
     grid: Any = None,
@@ -120,7 +120,7 @@ def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, en
 
 def adaptive(
     velocity: Callable | Exact,
-    x: Float[Array, "n d"],
+    x: Array,
     times: Any = None,
     *,
     solver: Adaptive = "dopri5",
@@ -179,7 +179,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
 
 def sde(
     field: Callable | Exact | tuple[Callable, Callable],
-    x: Float[Array, "n d"],
+    x: Array,
     key: PRNGKeyArray,
     epsilon: Any = 1.0,
     steps: int = 200,

@@ -15,7 +15,7 @@ Sources: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (202
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -287,9 +287,7 @@ class Custom(eqx.Module):
     beta: Callable
     gamma_squared: Callable | None
 
-    def __init__(
-        self, alpha: Callable, beta: Callable, gamma_squared: Callable | None = None, *, tolerance: float = 1e-6
-    ):
+    def __init__(self, alpha: Any, beta: Any, gamma_squared: Any = None, *, tolerance: float = 1e-6):
         functions = {"alpha": alpha, "beta": beta, "gamma_squared": gamma_squared}
         for name, function in functions.items():
             if function is not None and not callable(function):
@@ -346,7 +344,11 @@ def inside(schedule: Schedule, t: ArrayLike) -> Coefficients:
 
 
 def interpolate(
-    schedule: Schedule, t: Array, x0: Float[Array, "n d"], x1: Float[Array, "n d"], z: Float[Array, "n d"] | None = None
+    schedule: Schedule,
+    t: ArrayLike,
+    x0: Float[Array, "n d"],
+    x1: Float[Array, "n d"],
+    z: Float[Array, "n d"] | None = None,
 ) -> Float[Array, "n d"]:
     r"""$x_t = \alpha x_0 + \beta x_1 + \gamma z$ for a time () or a time of each row (n,)."""
     c = _rows(schedule(t), x0)
@@ -355,7 +357,11 @@ def interpolate(
 
 
 def conditional_velocity(
-    schedule: Schedule, t: Array, x0: Float[Array, "n d"], x1: Float[Array, "n d"], z: Float[Array, "n d"] | None = None
+    schedule: Schedule,
+    t: ArrayLike,
+    x0: Float[Array, "n d"],
+    x1: Float[Array, "n d"],
+    z: Float[Array, "n d"] | None = None,
 ) -> Float[Array, "n d"]:
     r"""$\alpha' x_0 + \beta' x_1 + \gamma' z$, what a network for the velocity regresses on. Times inside (0, 1)."""
     c = _rows(inside(schedule, t), x0)
