@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 type Ties = Literal["breslow", "efron"]
@@ -59,20 +60,21 @@ def cox(
     return -(e * (r - at_risk)).sum() / jnp.maximum(1, e.sum())
 
 
-def cuts(time: np.ndarray, event: np.ndarray, bins: int = 4) -> np.ndarray:
-    """Inner ends of ``bins`` bins of time with equally many events in each, (bins - 1,), on the host.
+def cuts(time: Float[Array, " n"], event: Array, bins: int = 4) -> Float[Array, " bins_less_1"]:
+    """Inner ends of bins of time with equally many events in each; inside ``jit`` the values are not checked.
 
     Raises:
-        ValueError: fewer than 2 bins, no event, or so few different times that two ends coincide.
+        ValueError: fewer than 2 bins, no event, or so few different times of events that two ends coincide.
     """
     if bins < 2:
         raise ValueError(f"bins = {bins}, but at least 2 bins of time are needed")
-    seen = np.asarray(time)[np.asarray(event) > 0]
-    if not seen.size:
-        raise ValueError("all bags are censored, so that there are no times of events to cut into bins")
-    ends = np.quantile(seen, np.arange(1, bins) / bins)
-    if (np.diff(ends) <= 0).any():
-        raise ValueError(f"the events have too few different times for {bins} bins: take fewer")
+    seen = jnp.where(jnp.asarray(event) > 0, time, jnp.nan)
+    ends = jnp.nanquantile(seen, jnp.arange(1, bins) / bins)
+    if not isinstance(ends, Tracer):
+        if np.isnan(ends).any():
+            raise ValueError("all bags are censored: without an event there are no times to cut into bins")
+        if (np.diff(ends) <= 0).any():
+            raise ValueError(f"the events have too few different times for {bins} bins: take fewer")
     return ends
 
 

@@ -100,7 +100,7 @@ class Model(eqx.Module):
 def model(
     key: PRNGKeyArray, d: int, *, pooling: Name = "ot", k: int = 16, width: int = 256, out: int = 1, dtype: Any = None
 ) -> Model:
-    """A model at its start: linear layers uniform in $\\pm 1/\\sqrt{\\text{inputs}}$, prototypes N(0, I).
+    """A model at its start: linear layers uniform in ± 1 / sqrt(inputs), prototypes N(0, I).
 
     Args:
         d: features of a patch.
@@ -298,7 +298,7 @@ def train(
     time, event = bags.time[which], bags.event[which]
     if not isinstance(event, Tracer) and not np.asarray(event).any():
         raise ValueError("all bags to learn from are censored: without an event there is nothing to learn")
-    ends = _ends(time, event) if loss == "nll" else jnp.zeros(0, dtype)
+    ends = losses.cuts(time, event, _BINS) if loss == "nll" else jnp.zeros(0, dtype)
     first, later = jax.random.split(key)
     begin = model(
         first, bags.x.shape[1], pooling=pooling, k=k, width=width, out=_BINS if loss == "nll" else 1, dtype=dtype
@@ -315,11 +315,6 @@ def train(
     return Training(run.state.model, Curves(**run.trace), run.iterations, work.steps_per_epoch, ends, run.reason)
 
 
-def _ends(time: Array, event: Array) -> Array:
-    """Quantiles of the times of events, as ``losses.cuts``, of values that may be traced."""
-    return jnp.nanquantile(jnp.where(event > 0, time, jnp.nan), jnp.arange(1, _BINS) / _BINS)
-
-
 class Scores(NamedTuple):
     """What a model says of every bag, without dropout."""
 
@@ -330,13 +325,18 @@ class Scores(NamedTuple):
     residual: Float[Array, " n"]
 
 
-@eqx.filter_jit
 def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) -> Scores:
     """Pool and judge all bags, ``chunk`` at a time. Memory O(chunk (largest bag) (width + k)).
 
     ``row_mass`` is $n_i \\rho \\sum_k A_{ik}$: in [0, 1] for ``ot``, with mean rho. It and ``main`` are padded to the largest
     bag, with 0 and -1.
     """
+    transport = jax.tree.map(lambda number: jnp.asarray(number, bags.x.dtype), transport)
+    return _score(model, bags, transport, min(chunk, bags.count))
+
+
+@eqx.filter_jit
+def _score(model: Model, bags: Bags, transport: Transport, chunk: int) -> Scores:
     wide = bags.widths[-1]
 
     def one(index):
@@ -348,4 +348,4 @@ def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) ->
         main = jnp.where(here[0], pooled.weights.argmax(axis=1), -1).astype(jnp.int32)
         return Scores(risk, pooled.weights.sum(axis=0), row, main, pooled.residual)
 
-    return jax.lax.map(one, jnp.arange(bags.count), batch_size=min(chunk, bags.count))
+    return jax.lax.map(one, jnp.arange(bags.count), batch_size=chunk)

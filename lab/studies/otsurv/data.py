@@ -1,0 +1,241 @@
+"""Bags of patches with the time that each was seen: synthetic ones with known risk, stained tissue, and a user's.
+
+Arrays: ``x`` (patches, d), features; ``bag`` (patches,), the bag 0 ... n - 1 of each; ``time`` (n,) and ``event`` (n,), 1 where
+the event came at that time and 0 where it had not come yet; ``fold`` (n,), the part that each bag is tested in. Where they are
+known: ``true_risk`` (n,), the log risk that the times were drawn with; ``kind`` (patches,), what each patch is, with its names
+in ``axes["kinds"]``; ``position`` (patches, 2), row and column in a picture of patches; ``image`` (h, w, 3), that picture.
+"""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab.datasets import Data, formats, packaged
+from lab.datasets.registry import register
+from lab.survival.bags import check
+
+KIND = "bags"
+WANTED = ("x", "bag", "time", "event", "fold", "true_risk", "kind", "position")
+"""What is read of a user's ``.npz``; the first four are needed."""
+
+_FOLDS = 3
+_SHARES = 12 * np.array([0.45, 0.25, 0.15, 0.08, 0.05, 0.02])
+_SEED = (0, (0, 2**32 - 1))
+_OPTIONS = {"n": (240, (12, 4000)), "patches": (100, (4, 4000)), "seed": _SEED}
+_KINDS = tuple(f"kind {k}" for k in range(1, 7))
+_SHEET = "simulated: known log risk, exponential times and censoring"
+
+packaged.FILES.setdefault(
+    "ihc",
+    packaged.File(
+        "skimage", "data/ihc.png", "f8dd1aa387ddd1f49d8ad13b50921b237df8e9b262606d258770687b0ef93cef",
+        "Center for Microscopy And Molecular Imaging, colonic glands stained for FHL2, in scikit-image",
+        "no known copyright restrictions",
+    ),
+)  # fmt: skip
+
+
+def standard(values: np.ndarray) -> np.ndarray:
+    """With mean 0 and standard deviation 1."""
+    return (values - values.mean()) / values.std()
+
+
+def times(risk: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    r"""Exponential times of rate $e^{r}$, seen until an exponential time of mean 1.5."""
+    event_at, censored_at = rng.exponential(np.exp(-risk)), rng.exponential(1.5, risk.size)
+    return {
+        "time": np.minimum(event_at, censored_at), "event": (event_at <= censored_at).astype(np.int8), "true_risk": risk,
+    }  # fmt: skip
+
+
+def _morphologies(n: int, patches: int, seed: int, artefacts: bool) -> dict[str, np.ndarray]:
+    """Patches of six kinds round their centres; the risk is in the shares of the two rarest."""
+    rng = np.random.default_rng(seed)
+    centres = 2 * rng.normal(size=(6, 16))
+    x, kind, shares = [], [], []
+    for _ in range(n):
+        kinds = rng.choice(6, patches, p=rng.dirichlet(_SHARES))
+        features = centres[kinds] + 1.5 * rng.normal(size=(patches, 16))
+        if artefacts:
+            spoilt = rng.permutation(patches)[: round(rng.uniform(0.3, 0.6) * patches)]
+            kinds[spoilt], features[spoilt] = 6, 6 * rng.normal(size=(spoilt.size, 16))
+        tissue = kinds[kinds < 6]
+        shares.append(np.bincount(tissue, minlength=6) / tissue.size)
+        x.append(features)
+        kind.append(kinds)
+    rare = np.array(shares)[:, 4:]
+    risk = 1.2 * standard(rare[:, 0]) + 1.2 * standard(rare[:, 1])
+    return times(risk, rng) | {
+        "x": np.concatenate(x), "kind": np.concatenate(kind).astype(np.int8), "bag": np.repeat(np.arange(n), patches),
+        "fold": _FOLDS - 1 - np.arange(n) * _FOLDS // n,
+    }  # fmt: skip
+
+
+@register(
+    name="morphology-bags",
+    title="Bags of six morphologies",
+    kind=KIND,
+    summary="Patches of six Gaussian kinds; the log risk of a bag is linear in the shares of the two rarest.",
+    source=_SHEET,
+    licence="none needed",
+    real=False,
+    options=_OPTIONS,
+)
+def morphologies(n: int, patches: int, seed: int) -> dict[str, Any]:
+    return {"arrays": _morphologies(n, patches, seed, False), "axes": {"kinds": _KINDS}}
+
+
+@register(
+    name="artefact-bags",
+    title="Bags with artefacts",
+    kind=KIND,
+    summary="The same six kinds, but 30 to 60 % of the patches of each bag are broad noise that says nothing of the risk.",
+    source=_SHEET,
+    licence="none needed",
+    real=False,
+    options=_OPTIONS,
+)
+def artefacts(n: int, patches: int, seed: int) -> dict[str, Any]:
+    return {"arrays": _morphologies(n, patches, seed, True), "axes": {"kinds": (*_KINDS, "artefact")}}
+
+
+@register(
+    name="stained-tissue",
+    title="Stained tissue",
+    kind=KIND,
+    summary="Windows of a photograph of stained tissue, cut into patches of 8 x 8 pixels with their colour and texture; the "
+    "times are simulated, with more risk where more of a window is brown.",
+    source=packaged.FILES["ihc"].source + "; times simulated",
+    licence=packaged.FILES["ihc"].licence,
+    real=True,
+    options={"seed": _SEED},
+    raw=packaged.hashes("ihc"),
+)
+def tissue(seed: int) -> dict[str, Any]:
+    from PIL import Image
+    from skimage.color import rgb2hed
+
+    payload, notices = packaged.content("ihc")
+    image = np.asarray(Image.open(BytesIO(payload)).convert("RGB"))
+    side, window = 8, 4  # pixels of a patch; patches of a window
+    rows = image.shape[0] // side
+    channels = np.concatenate([image / 255.0, rgb2hed(image)[..., [0, 2]]], axis=2)
+    cut = channels.reshape(rows, side, rows, side, 5).transpose(0, 2, 1, 3, 4).reshape(rows * rows, side * side, 5)
+    features = np.concatenate([cut.mean(axis=1), cut.std(axis=1)], axis=1)
+    # rounded, so that the content hash does not hang on the last bit of a mathematics library
+    features = np.round((features - features.mean(axis=0)) / features.std(axis=0), 6)
+    position = np.stack(np.divmod(np.arange(rows * rows), rows), axis=1)
+    bag = position[:, 0] // window * (rows // window) + position[:, 1] // window
+    order = np.argsort(bag, kind="stable")
+    stain = features[:, 4]  # mean of the brown one (diaminobenzidine)
+    brown = np.bincount(bag, stain > np.quantile(stain, 0.75)) / window**2
+    rng = np.random.default_rng(seed)
+    small = image.reshape(rows, side, rows, side, 3)[:, ::2, :, ::2].reshape(rows * side // 2, rows * side // 2, 3)
+    arrays = times(1.5 * standard(brown), rng) | {
+        "x": features[order], "bag": bag[order], "position": position[order].astype(np.int32), "image": small,
+        "fold": rng.permutation(np.arange(brown.size) % _FOLDS),
+    }  # fmt: skip
+    return {"arrays": arrays, "notices": notices}
+
+
+def read(path: str | PathLike, *, seed: int = 0) -> Data:
+    """A user's bags in an ``.npz``: ``x`` (patches, d), ``bag`` (patches,), ``time`` (n,), ``event`` (n,); see ``from_arrays``.
+
+    Raises:
+        ValueError: a file that cannot be read, or arrays that are no bags.
+    """
+    place = Path(path).expanduser()
+    try:
+        payload = place.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{place} cannot be read: {(error.strerror or 'unknown reason').lower()}") from None
+    return read_bytes(place.name, payload, seed=seed)
+
+
+def read_bytes(name: str, payload: bytes, *, seed: int = 0) -> Data:
+    """The same of an upload."""
+    if formats.format_of(name, payload) != "npz":
+        raise ValueError(f"{name} is no .npz, but bags of patches are read from one with x, bag, time and event")
+    arrays, ignored, _ = formats.npz(name, payload, WANTED)
+    return from_arrays(name, arrays, ignored, seed=seed)
+
+
+def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (), *, seed: int = 0) -> Data:
+    """Bags out of what a user brings.
+
+    Args:
+        name: what sentences call it.
+        arrays: ``x`` (patches, d), ``bag`` (patches,) whole numbers 0 ... n - 1, ``time`` (n,), ``event`` (n,). Optional
+            ``fold`` (n,), whole numbers from 0 without a gap, ``true_risk`` (n,), ``kind`` (patches,) and ``position``
+            (patches, 2).
+        seed: of the folds where there is no ``fold``: three, events spread evenly.
+
+    Raises:
+        ValueError: arrays that are no bags; the sentence says where.
+    """
+    given = {key: np.asarray(arrays[key]) for key in WANTED if key in arrays}
+    missing = [key for key in WANTED[:4] if key not in given]
+    if missing:
+        raise ValueError(
+            f"{name} has no {' and no '.join(missing)}, but x (patches, d), bag (patches,), time (bags,) and event (bags,) "
+            "are needed"
+        )
+    notices = [f"{', '.join(ignored)} in {name} ignored"] if ignored else []
+    check(name, given)
+    _check_more(name, given)
+    given["bag"] = given["bag"].astype(np.int64)
+    order = np.argsort(given["bag"], kind="stable")
+    for key in ("x", "bag", "kind", "position"):
+        if key in given:
+            given[key] = given[key][order]
+    if given["x"].dtype not in (np.float32, np.float64):
+        given["x"] = given["x"].astype(np.float64)
+    given["time"], given["event"] = given["time"].astype(np.float64), given["event"].astype(np.int8)
+    if "fold" not in given:
+        given["fold"] = _spread(given["event"], seed)
+        notices.append(f"{name} has no fold: its bags were dealt into {_FOLDS} folds with equally many events")
+    given["fold"] = given["fold"].astype(np.int64)
+    _check_folds(name, given["fold"], given["event"])
+    axes = {"kinds": tuple(f"kind {k}" for k in range(int(given["kind"].max()) + 1))} if "kind" in given else {}
+    return Data(name, name, KIND, given, "brought by the user", "the user's", axes, tuple(notices))
+
+
+def _check_more(name: str, given: Mapping[str, np.ndarray]) -> None:
+    patches, n = len(given["x"]), given["time"].size
+    wanted = {"fold": (n,), "true_risk": (n,), "kind": (patches,), "position": (patches, 2)}
+    for key, shape in wanted.items():
+        if key not in given:
+            continue
+        array = given[key]
+        if array.shape != shape or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(f"{key} of {name} has shape {array.shape}, but finite numbers of shape {shape} are needed")
+        if key in ("fold", "kind") and ((array != np.floor(array)) | (array < 0) | (array > 1000)).any():
+            raise ValueError(f"{key} of {name} must hold whole numbers from 0 to 1000")
+
+
+def _check_folds(name: str, fold: np.ndarray, event: np.ndarray) -> None:
+    counts = np.bincount(fold)
+    if counts.size < 2 or not counts.all():
+        raise ValueError(
+            f"the folds of {name} have {counts.tolist()} bags, but two folds or more are needed, none empty"
+        )
+    for k in range(counts.size):
+        for part, where in (("to learn from", fold != k), ("to test on", fold == k)):
+            if not event[where].any():
+                raise ValueError(
+                    f"all bags of {name} {part} in fold {k} are censored: without an event nothing can be learnt or judged"
+                )
+
+
+def _spread(event: np.ndarray, seed: int) -> np.ndarray:
+    """Folds by turns, first through the events and then through the others, each in random order."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(event.size)
+    order = order[np.argsort(-event[order], kind="stable")]
+    fold = np.empty(event.size, np.int64)
+    fold[order] = np.arange(event.size) % min(_FOLDS, event.size)
+    return fold
