@@ -18,7 +18,7 @@ the others are left where they are and weigh nothing.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import equinox as eqx
 import jax
@@ -31,8 +31,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab import ot
 
-type Cost = Literal["norm", "half-squared"] | Callable[[Array, Array], Array]
-"""$|x - y|$, $|x - y|^2 / 2$, or a function of two points (d,) that gives a scalar."""
+type Cost = str | Callable[[Array, Array], Array]
+""""norm" $|x - y|$, "half-squared" $|x - y|^2 / 2$, or a function of two points (d,) that gives a scalar."""
 
 
 class Pairs(NamedTuple):
@@ -116,7 +116,7 @@ class Entropic(eqx.Module):
     tolerance: float = eqx.field(static=True, default=1e-3)
 
     def __check_init__(self):
-        _positive("epsilon", self.epsilon)
+        positive("epsilon", self.epsilon)
 
     def __call__(self, key, x0, x1, live=None) -> Pairs:
         _check(x0, x1)
@@ -147,7 +147,7 @@ class Weighted(eqx.Module):
     cost: Cost = eqx.field(static=True, default="norm")
 
     def __check_init__(self):
-        _positive("epsilon", self.epsilon)
+        positive("epsilon", self.epsilon)
 
     def __call__(self, key, x0, x1, live=None) -> Pairs:
         _check(x0, x1)
@@ -164,7 +164,7 @@ class Resampled(eqx.Module):
     cost: Cost = eqx.field(static=True, default="norm")
 
     def __check_init__(self):
-        _positive("epsilon", self.epsilon)
+        positive("epsilon", self.epsilon)
 
     def __call__(self, key, x0, x1, live=None) -> Pairs:
         _check(x0, x1)
@@ -219,7 +219,7 @@ def assignment(costs: Float[Array, "*batch n n"]) -> Int[Array, "*batch n"]:
     return jax.pure_callback(_assign, shape, jax.lax.stop_gradient(costs), vmap_method="broadcast_all")
 
 
-def _assign(costs: np.ndarray) -> np.ndarray:
+def _assign(costs: ArrayLike) -> np.ndarray:
     costs = np.asarray(costs, np.float64)
     columns = np.empty(costs.shape[:-1], np.int32)
     for index in np.ndindex(costs.shape[:-2]):
@@ -235,7 +235,7 @@ def cost_matrix(x: Float[Array, "n d"], y: Float[Array, "m d"], cost: Cost = "ha
     middle = y.mean(axis=0, keepdims=True)  # distances do not change, their rounding does
     x, y = x - middle, y - middle
     squared = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2 * x @ y.T
-    return _of_squared(squared, cost)
+    return cost_of_squared(squared, cost)
 
 
 def cost_between(x: Float[Array, "n d"], y: Float[Array, "n d"], cost: Cost = "norm") -> Float[Array, " n"]:
@@ -243,10 +243,11 @@ def cost_between(x: Float[Array, "n d"], y: Float[Array, "n d"], cost: Cost = "n
     if callable(cost):
         return jax.vmap(cost)(x, y)
     _named(cost)
-    return _of_squared(((x - y) ** 2).sum(axis=-1), cost)
+    return cost_of_squared(((x - y) ** 2).sum(axis=-1), cost)
 
 
-def _of_squared(squared: Array, cost: str) -> Array:
+def cost_of_squared(squared: Array, cost: str) -> Array:
+    """A named cost from squared distances."""
     squared = jnp.maximum(squared, 0.0)
     if cost == "half-squared":
         return squared / 2
@@ -286,6 +287,7 @@ def _named(cost: str) -> None:
         raise ValueError(f"cost = {cost!r}, but 'norm', 'half-squared' or a function of two points is needed")
 
 
-def _positive(name: str, value: ArrayLike) -> None:
+def positive(name: str, value: ArrayLike) -> None:
+    """Refuse a number that is known and not positive."""
     if not isinstance(value, Tracer) and not (jnp.asarray(value) > 0).all():
         raise ValueError(f"{name} = {value}, but it must be positive")

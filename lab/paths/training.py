@@ -236,7 +236,7 @@ def train(
     if getattr(coupling, "paired", False) and data is not None:
         source, data = Pairs(source, data), None
     source, data = _sampler(source), None if data is None else _sampler(data)
-    if data is None and not isinstance(source, Joint | _Rows) or isinstance(data, Joint):
+    if (data is None and not isinstance(source, Joint | _Rows)) or isinstance(data, Joint):
         raise TypeError("without data the source must be a joint law, Pairs or Joint, and a joint law must come alone")
     dimensions = [getattr(law, "dimension", None) for law in (source, source if data is None else data)]
     if None not in dimensions and dimensions[0] != dimensions[1]:
@@ -249,20 +249,9 @@ def train(
     coupling = coupling if isinstance(coupling, eqx.Module) else jax.tree_util.Partial(coupling)
     schedule = schedule if isinstance(schedule, eqx.Module) else jax.tree_util.Partial(schedule)
     work = Work(
-        key,
-        model,
-        source,
-        data,
-        schedule,
-        coupling,
-        settings,
-        times,
-        jnp.int32(steps),
-        batch,
-        target,
-        latent,
-        optimizer,
-    )
+        key, model, source, data, schedule, coupling, settings, times, jnp.int32(steps),
+        batch, target, latent, optimizer,
+    )  # fmt: skip
     run = loop(STEPS, work, state, max_iterations=steps)
     if loop is pure:
         tell("lab.paths.train", run.reason, run.iterations)
@@ -296,10 +285,11 @@ def _sampler(given: Any) -> Sampler:
 
 
 def _has_latent(schedule: Schedule) -> bool:
-    given = [getattr(schedule, name) for name in ("latent", "gamma_squared") if hasattr(schedule, name)]
-    if given or isinstance(schedule, eqx.Module):
-        return any(each is not None for each in given)
-    gamma = schedule(jnp.asarray(0.5)).gamma
+    for name in ("latent", "gamma_squared"):
+        if hasattr(schedule, name):
+            return getattr(schedule, name) is not None
+    with jax.ensure_compile_time_eval():
+        gamma = schedule(jnp.asarray(0.5)).gamma
     if isinstance(gamma, Tracer):
         raise TypeError("whether this schedule has latent noise cannot be seen inside jit: say latent=True or False")
     return bool(gamma > 0)
