@@ -416,7 +416,8 @@ def _from_numpyro(given: Any) -> Mixture | Boxes:
 
     if isinstance(given, npd.Independent) and isinstance(given.base_dist, npd.Uniform):
         base: Any = given.base_dist
-        return Boxes(base.low[None], base.high[None])
+        low, high = jnp.broadcast_arrays(*floats(base.low, base.high))
+        return Boxes(low[None], high[None])
     if isinstance(given, npd.MixtureSameFamily):
         means, covariances = parts(given.component_distribution)
         return Mixture(given.mixing_distribution.probs, means, covariances)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Reason
@@ -65,7 +66,7 @@ class Path(NamedTuple):
 
 def ode(
     velocity: Callable | Exact,
-    x: Array,
+    x: ArrayLike,
     steps: int = 100,
     *,
     grid: Any = None,
@@ -95,6 +96,7 @@ def ode(
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(SOLVERS)}")
+    x = jnp.asarray(x)
     times = _grid(velocity, x, steps, grid, interval, reverse)
     tableau = SOLVERS[solver]
     end = _checked(velocity, times, max(tableau.nodes))
@@ -120,7 +122,7 @@ def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, en
 
 def adaptive(
     velocity: Callable | Exact,
-    x: Array,
+    x: ArrayLike,
     times: Any = None,
     *,
     solver: Adaptive = "dopri5",
@@ -144,6 +146,7 @@ def adaptive(
     """
     if solver not in _STAGES:
         raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(_STAGES)}")
+    x = jnp.asarray(x)
     low, high = _interval(velocity)
     times = _grid(velocity, x, 1, (low, high) if times is None else times, None, False)
     _checked(velocity, times, 1.0)
@@ -179,7 +182,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
 
 def sde(
     field: Callable | Exact | tuple[Callable, Callable],
-    x: Array,
+    x: ArrayLike,
     key: PRNGKeyArray,
     epsilon: Any = 1.0,
     steps: int = 200,
@@ -210,6 +213,7 @@ def sde(
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme = {scheme!r}, but it must be one of {', '.join(SCHEMES)}")
+    x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, reverse)
     end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)
     return _sde(_traced(field), x, key, _levels(epsilon, times), times, scheme, keep, end)
