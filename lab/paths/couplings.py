@@ -18,7 +18,7 @@ the others are left where they are and weigh nothing.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -43,6 +43,7 @@ class Pairs(NamedTuple):
     log_weights: Float[Array, " n"]  # of mean weight 1 over the rows that count, -inf at the others
 
 
+@runtime_checkable
 class Coupling(Protocol):
     """What a user's own coupling must be: a pytree, or a plain function, with this call.
 
@@ -289,5 +290,5 @@ def _named(cost: str) -> None:
 
 def positive(name: str, value: ArrayLike) -> None:
     """Refuse a number that is known and not positive."""
-    if not isinstance(value, Tracer) and not (jnp.asarray(value) > 0).all():
+    if not isinstance(value, Tracer) and not (np.asarray(value) > 0).all():
         raise ValueError(f"{name} = {value}, but it must be positive")

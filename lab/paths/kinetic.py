@@ -17,7 +17,7 @@ Only paths of this family are compared: $W_2^2(N(0, I), q) \le d\, E^*$. Source:
 Optimal Probability Paths for Generative Models*, ICML 2023.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -36,6 +36,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 # --- the data separation curve ---
 
 
+@runtime_checkable
 class Law(Protocol):
     """What ``of_law`` asks for: any of ``lab.paths.laws``."""
 
@@ -84,7 +85,7 @@ class Normalized(NamedTuple):
     scale: Float[Array, ""]
 
 
-def normalize(x: Float[Array, "n d"], weights: Float[Array, " n"] | None = None) -> Normalized:
+def normalize(x: Float[Array, "n d"], weights: Float[Array, " masses"] | None = None) -> Normalized:
     """Centre, and divide by one scale: not by one of each feature, which would change what is separated.
 
     Raises:
@@ -106,7 +107,7 @@ def of_points(
     key: PRNGKeyArray,
     x: Float[Array, "n d"],
     theta: Float[Array, " inner"] | None = None,
-    weights: Float[Array, " n"] | None = None,
+    weights: Float[Array, " masses"] | None = None,
     draws: int | None = None,
 ) -> Separation:
     r"""The separation of a finite set of points, normalized first; Monte Carlo over the noise only.
@@ -239,12 +240,11 @@ def of_gaussian(eigenvalues: Float[Array, " d"], theta: Float[Array, " inner"] |
     """
     eigenvalues = jnp.asarray(eigenvalues)
     if not isinstance(eigenvalues, Tracer):
-        if not (eigenvalues >= 0).all():
-            raise ValueError(f"the eigenvalues are {eigenvalues}, but a covariance has none below 0")
-        if not abs(float(eigenvalues.mean()) - 1) <= 1e-6:
-            raise ValueError(
-                f"the eigenvalues have mean {float(eigenvalues.mean()):.6g}, but 1 is needed: rescale the data"
-            )
+        known = np.asarray(eigenvalues)
+        if not (known >= 0).all():
+            raise ValueError(f"the eigenvalues are {known}, but a covariance has none below 0")
+        if not abs(known.mean() - 1) <= 1e-6:
+            raise ValueError(f"the eigenvalues have mean {known.mean():.6g}, but 1 is needed: rescale the data")
     theta = _angles(theta, eigenvalues.dtype)
     e = eigenvalues[None, :]
     cos2, sin2 = jnp.cos(theta)[:, None] ** 2, jnp.sin(theta)[:, None] ** 2
@@ -437,10 +437,10 @@ def _angles(theta: Array | None, dtype) -> Array:
     if theta is None:
         return jnp.linspace(0, jnp.pi / 2, 202, dtype=dtype)[1:-1]
     theta = jnp.asarray(theta, dtype)
-    if not isinstance(theta, Tracer) and not (
-        (theta > 0).all() and (theta < jnp.pi / 2).all() and (jnp.diff(theta) > 0).all()
-    ):
-        raise ValueError("the angles theta must increase and lie inside (0, pi/2)")
+    if not isinstance(theta, Tracer):
+        edges = np.r_[0.0, np.asarray(theta), np.pi / 2]
+        if not (np.diff(edges) > 0).all():
+            raise ValueError("the angles theta must increase and lie inside (0, pi/2)")
     return theta
 
 
@@ -451,6 +451,6 @@ def _masses(x: Array, weights: Array | None) -> Array:
     weights = jnp.asarray(weights, x.dtype)
     if weights.shape != (n,):
         raise ValueError(f"the weights have shape {weights.shape}, but {n} points need shape ({n},)")
-    if not isinstance(weights, Tracer) and not ((weights >= 0).all() and weights.sum() > 0):
+    if not isinstance(weights, Tracer) and not ((np.asarray(weights) >= 0).all() and np.asarray(weights).sum() > 0):
         raise ValueError("the weights must not be negative, and not all zero")
     return weights / weights.sum()

@@ -15,7 +15,7 @@ Pairs are drawn anew at every step. Everything in ``Settings`` is traced: ``vmap
 with one compiled program, and a run stops, reports and resumes as any method of ``lab.numerics`` does, bit for bit.
 """
 
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -36,6 +36,7 @@ type Network = Any
 """A pytree of arrays, called with times (n,) and points (n, d): see ``lab.paths.network``."""
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Whatever can be drawn from: the laws of ``lab.paths.laws``, or a user's own. A joint law draws pairs."""
 
