@@ -7,7 +7,7 @@ Sources: Cox, Regression Models and Life-Tables, JRSS B 1972; Breslow 1974 and E
 in Cross-Entropy-Based Training of Deep Survival Networks, PAMI 2020, for the discrete likelihood.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,16 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-type Ties = Literal["breslow", "efron"]
 TIES = ("breslow", "efron")
 
 
 def cox(
     risk: Float[Array, " n"],
-    time: Float[Array, " n"],
+    time: Array,
     event: Array,
-    present: Bool[Array, " n"] | None = None,
+    present: Bool[Array, "..."] | None = None,
     *,
-    ties: Ties = "breslow",
+    ties: str = "breslow",
 ) -> Float[Array, ""]:
     r"""Minus the mean log partial likelihood of Cox, for each event.
 
@@ -37,7 +36,7 @@ def cox(
 
     Args:
         risk: log risks r.
-        time: times t.
+        time: (n,) times t.
         event: (n,) 1 or True where the event came, 0 where censored.
         ties: ``breslow`` or ``efron``; equal where no two events have one time.
 
@@ -95,9 +94,9 @@ def _log_survival(logits: Array) -> Array:
 
 def nll(
     logits: Float[Array, "n bins"],
-    bin: Int[Array, " n"],
+    bin: Int[Array, "..."],
     event: Array,
-    present: Bool[Array, " n"] | None = None,
+    present: Bool[Array, "..."] | None = None,
     *,
     alpha: float = 0.5,
 ) -> Float[Array, ""]:
@@ -138,7 +137,7 @@ def risk_of(logits: Float[Array, "n bins"]) -> Float[Array, " n"]:
 
 
 def ranking(
-    risk: Float[Array, " n"], time: Float[Array, " n"], event: Array, present: Bool[Array, " n"] | None = None
+    risk: Float[Array, " n"], time: Array, event: Array, present: Bool[Array, "..."] | None = None
 ) -> Float[Array, ""]:
     r"""Minus the mean of $\mathrm{sigmoid}(r_i - r_j)$ over pairs with $t_i < t_j$ and $e_i = 1$: a smooth C-index.
 

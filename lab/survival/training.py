@@ -20,7 +20,7 @@ Source: Ren, Wang, Fang, Ling, You, OTSurv, MICCAI 2025.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -36,9 +36,7 @@ from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
 
-type Name = Literal["ot", "mean", "attention"]
 POOLINGS = ("ot", "mean", "attention")
-type Loss = Literal["cox", "efron", "nll", "ranking"]
 LOSSES = ("cox", "efron", "nll", "ranking")
 _BINS = 4  # of the discrete likelihood
 _TOLERANCE = 1e-5  # L1, of the plans of a training step; the loss is then right to 1e-7
@@ -57,7 +55,7 @@ class Settings(NamedTuple):
     decay: ArrayLike = 1e-5
     dropout: ArrayLike = 0.0
 
-    def share(self, epochs: ArrayLike) -> Float[Array, ""]:
+    def share(self, epochs: ArrayLike) -> Array:
         """rho after so many epochs."""
         ramp = jnp.asarray(self.ramp)
         u = jnp.where(ramp > 0, jnp.minimum(epochs / jnp.where(ramp > 0, ramp, 1), 1), 1)
@@ -98,7 +96,7 @@ class Model(eqx.Module):
 
 
 def model(
-    key: PRNGKeyArray, d: int, *, pooling: Name = "ot", k: int = 16, width: int = 256, out: int = 1, dtype: Any = None
+    key: PRNGKeyArray, d: int, *, pooling: str = "ot", k: int = 16, width: int = 256, out: int = 1, dtype: Any = None
 ) -> Model:
     """A model at its start: linear layers uniform in ± 1 / sqrt(inputs), prototypes N(0, I).
 
@@ -262,10 +260,10 @@ def train(
     settings: Settings,
     *,
     which: Int[Array, " t"] | Sequence[int] | None = None,
-    pooling: Name = "ot",
+    pooling: str = "ot",
     k: int = 16,
     width: int = 256,
-    loss: Loss = "cox",
+    loss: str = "cox",
     epochs: int = 50,
     batch: int = 16,
     loop: Loop = pure,

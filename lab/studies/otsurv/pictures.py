@@ -63,6 +63,11 @@ def _size(result: xr.Dataset, slide: int) -> int:
 # ---- one run -----------------------------------------------------------------------------------------------------
 
 
+def _room(values: np.ndarray) -> tuple[None, float]:
+    """An axis with room for a note above the values."""
+    return None, float(np.nanmax(values) + 0.15 * np.ptp(values[np.isfinite(values)]))
+
+
 def _stairs(time: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A curve that jumps at each time to the value there."""
     return np.repeat(time, 2)[1:], np.repeat(values, 2)[:-1]
@@ -86,13 +91,13 @@ def _km(result: xr.Dataset) -> Any:
     )  # fmt: skip
 
 
-def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:
+def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, columns, and which patches (bag, place) stand there: of the whole picture, or of the shown bag."""
     slide = int(_parameters(result)["slide"])
     if "image" in result:
         which = np.argwhere(result.main.values >= 0)
         rows, columns = result.position.values[which[:, 0], which[:, 1]].T
-        return rows, columns, which, []
+        return rows, columns, which
     n = _size(result, slide)
     if "position" in result:
         rows, columns = result.position.values[slide, :n].T
@@ -103,7 +108,7 @@ def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, lis
             np.argsort(result.patch_kind.values[slide, :n], kind="stable") if "patch_kind" in result else np.arange(n)
         )
         rows, columns = np.divmod(np.arange(n), int(np.ceil(np.sqrt(n))))
-    return rows, columns, np.stack([np.full(n, slide), order], axis=1), []
+    return rows, columns, np.stack([np.full(n, slide), order], axis=1)
 
 
 def _rgb(tint: str) -> np.ndarray:
@@ -119,7 +124,7 @@ def _painted(rows: np.ndarray, columns: np.ndarray, tints: np.ndarray) -> np.nda
 
 
 def _slide(result: xr.Dataset) -> Any:
-    rows, columns, which, _ = _mosaic(result)
+    rows, columns, which = _mosaic(result)
     main = result.main.values[which[:, 0], which[:, 1]]
     weight = np.clip(result.row_mass.values[which[:, 0], which[:, 1]], 0, 1)[:, None]
     card = _rgb(draw.look.current().card)
@@ -146,11 +151,12 @@ def _plan(result: xr.Dataset) -> Any:
     plan, left = n * result.plan.values[:n], n * result.slack.values[:n]
     order = np.lexsort([-left, plan.argmax(axis=1)])
     gap = np.full((n, 1), np.nan)
-    whole = np.c_[result.cost.values[:n], gap, plan, left[:, None]][order]
+    largest = plan.max() or 1.0  # the entropy spreads a patch over many prototypes, each share is small
+    whole = np.c_[result.cost.values[:n], gap, plan / largest, gap, left[:, None]][order]
     return draw.heatmap(
-        whole, xlabel="cost to each prototype        |        plan, left out last", ylabel="patch, by main prototype",
-        cols=[*(str(j + 1) for j in range(k)), "", *(str(j + 1) for j in range(k)), "out"],
-        clabel="cost; share of the patch", clim=(0, 1), equal=False, outline=False, height=420,
+        whole, xlabel="cost to prototypes  |  plan  |  left out", ylabel="patch, by main prototype",
+        cols=[*(str(j + 1) for j in range(k)), "", *(str(j + 1) for j in range(k)), "", "out"],
+        clabel=f"cost; plan over {largest:.2f}; share left out", clim=(0, 1), equal=False, outline=False, height=420,
     )  # fmt: skip
 
 
@@ -162,7 +168,7 @@ def _kinds(result: xr.Dataset) -> Any:
         draw.bars(at, result.kind_mass.values, width=0.7), level,
         ylabel="pooled share of the patches" if ot else "weight over that of the mean", xlabel="kind of patch",
         xticks=[(int(i), str(name).removeprefix("kind ")) for i, name in zip(at, result.kind.values, strict=True)],
-        ylim=(0, None),
+        ylim=(0, None), xlim=(-0.6, at.size - 0.4),
     )  # fmt: skip
 
 
@@ -171,7 +177,7 @@ def _truth(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.points(true[~tested], risk[~tested], color=draw.MUTED, size=0.5, alpha=0.5),
         draw.points(true[tested], risk[tested], color=draw.SOURCE),
-        xlabel="true log risk", ylabel="log risk of the model",
+        xlabel="true log risk", ylabel="log risk of the model", ylim=_room(risk),
         note=f"test bags: C-index {float(result.cindex):.3f}, of the truth {float(result.cindex_oracle):.3f}; grey: training",
     )  # fmt: skip
 
@@ -179,8 +185,9 @@ def _truth(result: xr.Dataset) -> Any:
 def _training(result: xr.Dataset) -> Any:
     epoch = 1 + result.epoch.values
     return draw.plot(
-        draw.curve(epoch, result.loss.values, "loss", markers=True),
-        xlabel="epoch", ylabel="mean loss of the batches", note=f"test C-index {float(result.cindex):.3f}",
+        draw.curve(epoch, result.loss.values, markers=True),
+        xlabel="epoch", ylabel="mean loss of the batches", ylim=_room(result.loss.values),
+        note=f"test C-index {float(result.cindex):.3f}",
     )  # fmt: skip
 
 
@@ -206,7 +213,7 @@ def _tail(result: xr.Dataset) -> Any:
         ordered = -np.sort(-result.mass.sel(lam=lam).values, axis=1)
         layers.append(draw.curve(at, ordered.mean(axis=0), f"λ = {lam:g}", color=tint, markers=True))
     return draw.plot(
-        *layers, draw.hline(1 / at.size, "equal"), xlabel="prototype of a bag, the most used first",
+        *layers, draw.hline(1 / at.size), xlabel="prototype of a bag, the most used first",
         ylabel="share of the pooled mass", ylim=(0, None), xticks=[int(i) for i in at[:: 1 + at.size // 16]],
     )  # fmt: skip
 
@@ -256,7 +263,7 @@ PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
             "risk, with log-log 95 % bands.", _km, _single),
     Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
-            "beside it what it is.", _slide, _single),
+            "beside it what it is, the rarer kinds darker.", _slide, _single),
     Picture("truth", "Risk against the truth", "Each bag; a model that orders them like the truth rises from left to right.",
             _truth, _with("true_risk", "the true risk of these data is not known")),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "
@@ -267,7 +274,7 @@ PICTURES = Pictures(
     Picture("schedule", "Growth of the pooled share", "ρ at the beginning of each epoch: first only the patches that fit.",
             _schedule, lambda result: _trained(result) or ("" if "plan" in result else _NO_PLAN)),
     Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "
-            "prototypes take most.", _tail, _needs("lam", ot=True), _over_lambda, ("mass",)),
+            "prototypes take most; dashed: all alike.", _tail, _needs("lam", ot=True), _over_lambda, ("mass",)),
     Picture("folds", "C-index by fold", "Each point is a fold that the model was not trained on; box: quartiles. Differences "
             "smaller than the spread mean nothing.", _folds, _needs("pooling", "fold"), _over_folds,
             ("cindex", "cindex_oracle")),
