@@ -31,7 +31,7 @@ FORMS = ("denoiser", "noise", "score", "velocity", "v")
 
 
 def convert(
-    schedule: Schedule, t: Any, x: Float[Array, "n d"], value: Float[Array, "n d"], have: Form, want: Form
+    schedule: Schedule, t: Any, x: Float[Array, "n d"], value: Float[Array, "n d"], have: Form | str, want: Form | str
 ) -> Float[Array, "n d"]:
     r"""Say a field in another form.
 

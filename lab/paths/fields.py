@@ -186,6 +186,7 @@ class Exact(eqx.Module):
 @eqx.filter_jit
 def _evaluate(schedule: Schedule, law: Any, t: Array, x: Array) -> Field:
     c = Coefficients(*(z.astype(x.dtype) for z in inside(schedule, t)))
+    law = jax.tree.map(lambda z: z.astype(x.dtype) if eqx.is_inexact_array(z) else z, law)
     x0, x1, score, log_density = law.posterior(c, x)
     x0 = x1 if isinstance(schedule, Mirror) else x0  # which are one there
     velocity = c.d_alpha * x0 + c.d_beta * x1

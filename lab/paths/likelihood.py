@@ -61,8 +61,8 @@ def log_density(
     steps: int = 100,
     *,
     grid: Any = None,
-    interval: tuple[float, float] | None = None,
-    solver: Solver = "rk4",
+    interval: Any = None,
+    solver: Solver | str = "rk4",
     key: PRNGKeyArray | None = None,
     probes: int = 16,
 ) -> Likelihood:
@@ -101,7 +101,7 @@ def feynman_kac(
     steps: int = 100,
     *,
     grid: Any = None,
-    interval: tuple[float, float] | None = None,
+    interval: Any = None,
 ) -> Likelihood:
     r"""The log-density at the end of a diffusion with noise level epsilon, by rollouts that run down from the points.
 

@@ -37,10 +37,12 @@ class Tableau(NamedTuple):
 
 
 SOLVERS: dict[str, Tableau] = {
-    "euler": Tableau((0,), ((),), (1,), 1),
-    "midpoint": Tableau((0, 1 / 2), ((), (1 / 2,)), (0, 1), 2),
-    "heun": Tableau((0, 1), ((), (1,)), (1 / 2, 1 / 2), 2),
-    "rk4": Tableau((0, 1 / 2, 1 / 2, 1), ((), (1 / 2,), (0, 1 / 2), (0, 0, 1)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4),
+    "euler": Tableau((0.0,), ((),), (1.0,), 1),
+    "midpoint": Tableau((0.0, 1 / 2), ((), (1 / 2,)), (0.0, 1.0), 2),
+    "heun": Tableau((0.0, 1.0), ((), (1.0,)), (1 / 2, 1 / 2), 2),
+    "rk4": Tableau(
+        (0.0, 1 / 2, 1 / 2, 1.0), ((), (1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4
+    ),
 }
 SCHEMES = ("euler", "heun", "noise-first")
 _STAGES = {
@@ -70,8 +72,8 @@ def ode(
     steps: int = 100,
     *,
     grid: Any = None,
-    interval: tuple[float, float] | None = None,
-    solver: Solver = "rk4",
+    interval: Any = None,
+    solver: Solver | str = "rk4",
     reverse: bool = False,
     keep: bool = True,
 ) -> Path:
@@ -125,7 +127,7 @@ def adaptive(
     x: ArrayLike,
     times: Any = None,
     *,
-    solver: Adaptive = "dopri5",
+    solver: Adaptive | str = "dopri5",
     rtol: float = 1e-5,
     atol: float = 1e-5,
     max_steps: int = 4096,
@@ -188,8 +190,8 @@ def sde(
     steps: int = 200,
     *,
     grid: Any = None,
-    interval: tuple[float, float] | None = None,
-    scheme: Scheme = "heun",
+    interval: Any = None,
+    scheme: Scheme | str = "heun",
     reverse: bool = False,
     keep: bool = True,
 ) -> Path:
@@ -314,23 +316,21 @@ def _checked(field: Any, times: Array, last: float) -> bool:
     return not missing(given[-1])
 
 
-def _velocity(field: Callable, t: Array, x: Array) -> Array:
+def _velocity(field: Callable, t: Any, x: Array) -> Array:
     out = field(t, x)
     out = out.velocity if isinstance(out, Field) else out
     if out.shape != x.shape:
         raise ValueError(f"the velocity has shape {out.shape} at points of shape {x.shape}: they must agree")
-    return out
+    return out.astype(x.dtype)
 
 
 def _both(field: Any, t: Array, x: Array) -> tuple[Array, Array]:
     if isinstance(field, tuple):
         velocity, score = field
-        return velocity(t, x), score(t, x)
+        return velocity(t, x).astype(x.dtype), score(t, x).astype(x.dtype)
     out = field(t, x)
     if not isinstance(out, Field):
-        raise TypeError(
-            "the field must return velocity and score: give an Exact field, or two functions (velocity, score)"
-        )
+        raise TypeError("the field gives no score: give an Exact field, or two functions (velocity, score)")
     return out.velocity, out.score
 
 
