@@ -21,6 +21,7 @@ The exact field of a path from a Gaussian source to points under such weights is
 Source: Calvo-Ordonez et al., *Weighted Conditional Flow Matching*, arXiv 2507.22270, 2025.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -179,8 +180,14 @@ def tilt(
     Time O(n m d), memory O(n m).
     """
     positive("epsilon", epsilon)
-    n, m = x.shape[0], y.shape[0]
+    m = y.shape[0]
     log_nu = jnp.full(m, -jnp.log(m * 1.0), y.dtype) if weights is None else jnp.log(jnp.asarray(weights, y.dtype))
+    return _tilt(x, y, epsilon, cost, log_nu)
+
+
+@partial(jax.jit, static_argnames="cost")
+def _tilt(x: Array, y: Array, epsilon: ArrayLike, cost: Cost, log_nu: Array) -> Tilt:
+    n = x.shape[0]
     costs = cost_matrix(x, y, cost)
     log_w = -costs / epsilon
     log_pairs = log_w + log_nu[None, :] - jnp.log(jnp.asarray(n, y.dtype))
