@@ -224,7 +224,7 @@ def _step(work: Work, state: State) -> State:
 
     (value, (potentials, residual)), slope = _at_width(bags, index, loss_at)
     direction, moments = _ADAM.update(slope, state.moments)
-    warm = jnp.minimum((state.step + 1) / per_epoch, 1)
+    warm = jnp.minimum(done + 1 / per_epoch, 1)
     fade = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - 1) / jnp.maximum(work.epochs - 1, 1), 0, 1)))
     rate = settings.rate * warm * fade
     learned = jax.tree.map(lambda at, by: at - rate * (by + settings.decay * at), state.model, direction)

@@ -80,8 +80,8 @@ class OTSurv(Study):
         doc="how a bag becomes one vector; ot: by a plan to prototypes; mean: all patches alike; attention: a learned mean",
     )  # fmt: skip
     rho = Real(
-        1.0, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="pooled share", symbol="ρ", when=_OT,
-        doc="share of the patches' mass that is pooled once trained; the rest, what fits no prototype, is left out",
+        0.9, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="pooled share", symbol="ρ", when=_OT,
+        doc="share of the patches' mass that is pooled once trained, published: 1; what fits no prototype is left out",
     )  # fmt: skip
     ramp = Whole(
         5, bounds=(0, 1000), soft=(0, 40), label="growth", symbol="T", unit="epochs", when=_OT,
@@ -304,7 +304,7 @@ def _shown(model: Model, bags: Bags, index: Any, transport: Transport) -> dict[s
     h = model.features(x)
     weights = transport.rho * model.pooling(h, here, transport).weights
     costs = cost(h, model.pooling.prototypes, here)
-    left = 1 / bags.size[index] - weights.sum(axis=1)
+    left = 1 / here.sum().astype(x.dtype) - weights.sum(axis=1)
     return {
         "cost": jnp.where(here[:, None], costs, jnp.nan),
         "plan": jnp.where(here[:, None], weights, jnp.nan),

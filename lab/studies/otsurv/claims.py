@@ -57,7 +57,7 @@ def _scaled(runs: Runs) -> float:
 
 
 def _as_mean(runs: Runs) -> float:
-    ot, mean = runs(k=1, ramp=0, **_SHORT), runs(pooling="mean", **_SHORT)
+    ot, mean = runs(k=1, rho=1.0, ramp=0, **_SHORT), runs(pooling="mean", **_SHORT)
     return float(np.abs(ot.risk - mean.risk).max())
 
 
@@ -68,7 +68,7 @@ def _artefacts_last(runs: Runs) -> float:
 
 
 def _share(epoch: int):
-    return lambda runs: float(runs(epochs=10, ramp=10).pooled_share[epoch])
+    return lambda runs: float(runs(epochs=10, ramp=10, rho=1.0).pooled_share[epoch])
 
 
 def _tail(runs: Runs) -> float:
@@ -112,5 +112,6 @@ CLAIMS = (
     Claim("table-mean", "Mean C-index of mean pooling over 3 seeds.", _table("mean"), 0.783, "an independent training", "==",
           0.03, quick=False),
     Claim("table-attention", "Mean C-index of attention pooling over 3 seeds.", _table("attention"), 0.791,
-          "an independent training", "==", 0.03, quick=False),
+          "an independent training", "==", 0.05, quick=False,
+          note="of the three poolings this one hangs most on the start: C-indices of one data set differ by 0.1"),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from lab.studies.declare import Preset
 
-TABLE = {"epochs": 40, "ramp": 10, "rate": 4e-3}  # the length of training of the synthetic table
+TABLE = {"rho": 1.0, "epochs": 40, "ramp": 10, "rate": 4e-3}  # the length of training of the synthetic table
 
 PRESETS = (
     Preset(
@@ -24,7 +24,8 @@ PRESETS = (
     ),
     Preset(
         "schedule", "A slow growth of the mass",
-        "The share grows over all of the training, as over the first ten of the published fifty epochs.", {"ramp": 15},
+        "The pooled share grows from a tenth to all over the whole training; published: over ten of fifty epochs.",
+        {"rho": 1.0, "ramp": 15},
     ),
     Preset(
         "long-tail", "A long tail of prototypes",
