@@ -19,6 +19,7 @@ from lab.numerics import Progress
 from lab.studies import Picture
 
 from . import theme
+from .player import Reel
 from .session import Session
 from .view import View, source
 
@@ -71,7 +72,9 @@ class Card:
         self._hand = Hand(session, picture.edits) if picture.edits else None
         self.head = Head(lambda message: self._sweep(0.0))
         self._picture = theme.column(css=_PICTURE)
-        self.view = theme.column(self.head, self._picture, css=_CARD, css_classes=["card"])
+        self._reel = Reel(picture, session.post) if picture.plays else None
+        under = [self._reel.player] if self._reel else []
+        self.view = theme.column(self.head, self._picture, *under, css=_CARD, css_classes=["card"])
         self.head.param.watch(lambda event: self.refresh(), "seen")
         self._say(note=_WAITS if picture.along else "")
 
@@ -130,12 +133,14 @@ class Card:
             why = self.picture.applies(result)
             if not why:
                 with drawing.theme(self._theme, backend="bokeh"):
-                    element = self.picture.draw(result)
+                    element = self.picture.shown(result, self.picture.frame(result))
         except Exception as exception:
             _log.exception("the picture %s failed", self.picture.name)
             why = f"it could not be drawn ({type(exception).__name__}: {exception})"
         if element is not None:
             self._put(element)
+            if self._reel is not None:
+                self._reel.fill(result, self._theme)
         if why != self.why:
             self.why, self.view.visible = why, not why
             self._on_fold()
@@ -149,6 +154,9 @@ class Card:
         layers = tuple(type(layer) for layer in element)
         if self._hand is not None:
             element = self._hand.keep(element)
+        if self._reel is not None:
+            hooks = hv.Store.lookup_options("bokeh", element, "plot").kwargs.get("hooks", [])
+            element.opts(backend="bokeh", clone=False, hooks=[*hooks, self._reel.hook])
         if layers == self._layers:
             with swapping(), self._hand.away() if self._hand is not None else nullcontext():
                 self._pipe.send(element)

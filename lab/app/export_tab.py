@@ -21,7 +21,7 @@ from .view import View, source
 
 _CSS = theme.asset("export.css")
 _DELAY = 0.25  # seconds of quiet before a new preview is drawn
-_ASKED = ("picture", "format", "width", "width_inches", "height_inches", "style")
+_ASKED = ("picture", "format", "at", "frames", "width", "width_inches", "height_inches", "style")
 _SHARP = 2  # preview pixels for each CSS pixel, of which an inch has 96
 
 
@@ -44,7 +44,9 @@ class ExportTab(pn.viewable.Viewer):
 
     active = param.Boolean(False, doc="the tab is in view")
     picture = param.Selector(objects=[""], doc="name of the picture")
-    format = param.Selector(default="pdf", objects=["pdf", "svg", "png"])
+    format = param.Selector(default="pdf", objects=[*figures.FORMATS, *figures.MOVING])
+    at = param.String("", doc="of a picture that moves: the place of the frame, empty for the last")
+    frames = param.String("", doc="of a picture that moves: so many frames side by side, empty for one")
     width = param.Selector(default="column", objects=["column", "text", "inches"])
     width_inches = param.String("5", doc="the width where ``width`` is inches")
     height_inches = param.String("", doc="empty for what suits the picture")
@@ -124,18 +126,19 @@ class ExportTab(pn.viewable.Viewer):
         width = self.width_inches if self.width == "inches" else self.width
         setting = {"width": width, "height": self.height_inches.strip() or None, "style": self.style}
         figures.check(**setting)
-        return setting | {"format": self.format}
+        picture = self._session.study_class.pictures[self.picture]
+        at, frames = (None, None) if not picture.plays else (_number(self.at, float), _number(self.frames, int))
+        figures.check_motion(picture, self.format, at, frames)
+        return setting | {"format": self.format, "at": at, "frames": frames}
 
-    def _make(
-        self, study: Study, picture: Picture, result: xr.Dataset, setting: dict[str, Any], report: Report
-    ) -> _Made:
+    def _make(self, study: Study, picture: Picture, result: xr.Dataset, setting: Any, report: Report) -> _Made:
         """The file of a picture; called in a thread."""
         shown = self._from_the_start(study, picture, result, report)
         why = picture.applies(shown)
         if why:
             raise ValueError(why)
         file, screen = io.BytesIO(), io.BytesIO()
-        figures.export_picture(picture, shown, file, **setting)
+        figures.export_picture(picture, shown, file, report=report, **setting)
         if setting["format"] == "png":
             screen = file
         else:
@@ -157,7 +160,13 @@ class ExportTab(pn.viewable.Viewer):
     def _offer(self, made: _Made) -> None:
         self._made = made
         wide, high = made.inches
-        kind = {"pdf": "vector, fonts embedded", "svg": "vector, type as outlines", "png": "pixels"}[self.format]
+        kind = {
+            "pdf": "vector, fonts embedded",
+            "svg": "vector, type as outlines",
+            "png": "pixels",
+            "gif": "a film",
+            "mp4": "a film",
+        }[self.format]
         self._say(f"{wide:.3g} × {high:.3g} in · {self.format.upper()}, {kind} · {_size(len(made.file))}")
         uri = f"data:image/png;base64,{base64.b64encode(made.preview).decode()}"
         self._paper.object = (
@@ -198,6 +207,9 @@ class ExportTab(pn.viewable.Viewer):
             words += ["--height", self.height_inches.strip()]
         if self.style != "paper":
             words += ["--style", self.style]
+        if study.pictures[self.picture].plays:
+            words += [word for name in ("at", "frames") if (value := getattr(self, name).strip())
+                      for word in (f"--{name}", value)]  # fmt: skip
         return shlex.join([*words, "-o", file])
 
     def file(self) -> tuple[str, bytes]:
@@ -234,16 +246,30 @@ class ExportForm(View):
         tab = self._tab
         widths = [(name, f"{name} {size:g}″") for name, size in figures.WIDTHS.items()]
         styles = [(style.name, f"{style.name}: {style.doc.partition(':')[0]}") for style in figures.STYLES.values()]
+        plays = any(picture.plays for picture in tab.pictures if picture.name == tab.picture)
+        kinds = [*figures.FORMATS, *(figures.MOVING if plays else ())]
         fields = [
             _field("picture", "Picture", "select", options=[(p.name, p.title) for p in tab.pictures]),
-            _field("format", "Format", "segments", options=[("pdf", "PDF"), ("svg", "SVG"), ("png", "PNG")]),
+            _field("format", "Format", "segments", options=[(kind, kind.upper()) for kind in kinds]),
+            _field("at", "Frame", "text", hint="where; empty for the last"),
+            _field("frames", "Side by side", "text", hint="so many frames, 2 to 12"),
             _field("width", "Width", "segments", options=[*widths, ("inches", "other")]),
             _field("width_inches", "", "text", hint="inches, 1 to 20"),
             _field("height_inches", "Height", "text", hint="what suits the picture, or inches"),
             _field("style", "Style", "select", options=styles),
         ]
         hidden = [] if tab.width == "inches" else ["width_inches"]
+        if not plays or tab.format in figures.MOVING:
+            hidden += ["at", "frames"]
         self.draw(fields=fields, values={name: getattr(tab, name) for name in _ASKED}, hidden=hidden)
+
+
+def _number(words: str, kind: type) -> Any:
+    try:
+        return kind(words) if words.strip() else None
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{words!r} is no frame: give {what}, or leave it empty") from None
 
 
 def _field(name: str, title: str, kind: str, options: Any = (), hint: str = "") -> dict[str, Any]:

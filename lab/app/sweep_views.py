@@ -107,7 +107,7 @@ def draw(picture: Picture, run: xr.Dataset, dark: bool) -> hv.Overlay | str:
         if why:
             return f"{picture.title}: {why}"
         with drawing.theme("dark" if dark else "light", backend="bokeh"):
-            return picture.draw(run)
+            return picture.shown(run, picture.frame(run))
     except Exception as exception:
         _log.exception("the picture %s failed", picture.name)
         return f"{picture.title} could not be drawn ({type(exception).__name__}: {exception})"

@@ -21,7 +21,7 @@ from lab.studies import Study, Verdict, bounds_of, kind_of
 
 from . import COMMANDS, Parser, Refusal
 
-FORMATS = {".pdf", ".svg", ".png"}
+FORMATS = {".pdf", ".svg", ".png", ".gif", ".mp4"}
 
 
 def list_studies(arguments: argparse.Namespace) -> int:
@@ -156,11 +156,15 @@ def figure(name: str, words: list[str]) -> int:
         raise Refusal(f"name the picture: lab figure {name}:PICTURE, where PICTURE is one of {listed}")
 
     def options_of(parser: Parser) -> None:
-        _output_option(".pdf, .svg or .png")(parser)
+        _output_option(".pdf, .svg, .png, or of a picture that moves .gif, .mp4")(parser)
         parser.add_argument("--from", dest="source", metavar="FILE.nc", help="draw a kept result instead of computing")
         parser.add_argument("--width", default="column", help="column (3.25 in), text (6.75 in), or inches")
         parser.add_argument("--height", help="inches; the picture's own when left out")
         parser.add_argument("--style", default="paper", help="a style by name")
+        parser.add_argument(
+            "--at", type=float, help="of a picture that moves: the place of the frame, else the last one"
+        )
+        parser.add_argument("--frames", type=int, help="of a picture that moves: so many frames side by side")
 
     study, options = _study("figure", slug, words, options_of)
     target = _target(options.output, FORMATS)
@@ -170,7 +174,9 @@ def figure(name: str, words: list[str]) -> int:
     start()
     from lab import figures
 
-    figures.check(width=options.width, height=options.height, style=options.style)  # refuse before computing
+    # refuse before computing
+    figures.check(width=options.width, height=options.height, style=options.style)
+    figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:
         if options.source:
             result = read(options.source, study.slug)
@@ -178,7 +184,9 @@ def figure(name: str, words: list[str]) -> int:
             result = study.picture_result(picture, result, report)
         else:
             result = study.picture_result(picture, report=report)
-    figures.export_picture(picture, result, target, width=options.width, height=options.height, style=options.style)
+    setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
+    with _terminal_report() as report:
+        figures.export_picture(picture, result, target, report=report, **setting)
     if result.attrs["advice"]:
         print(result.attrs["advice"])
     print(f"drawn to {target}")

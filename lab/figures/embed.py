@@ -5,12 +5,14 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 FORMATS = ("pdf", "svg", "png")
+MOVING = ("gif", "mp4")
+_UUID = b"transport-lab\0\0\0"  # of a box of an MP4 that players pass over
 _NAME = "recipe.json"
 _KEY = "lab-recipe"
 _LIMIT = 64 << 20  # bytes that a recipe may unpack to
@@ -41,8 +43,12 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         read = _from_png
     elif b"<svg" in figure[:4096]:
         read = _from_svg
+    elif figure.startswith(b"GIF8"):
+        read = _from_gif
+    elif figure[4:8] == b"ftyp":
+        read = _from_mp4
     else:
-        raise ValueError(f"{path} is not a figure that holds a recipe: it must be a PDF, SVG or PNG file")
+        raise ValueError(f"{path} is not a figure that holds a recipe: it must be a PDF, SVG, PNG, GIF or MP4 file")
     try:
         text = read(figure)
         recipe = None if text is None else json.loads(text)
@@ -51,6 +57,54 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} holds no recipe: only figures that the lab has exported can be made again")
     return recipe
+
+
+def moving(images: Sequence[Any], kind: str, recipe: Mapping[str, Any], seconds: float) -> bytes:
+    """A film of PIL images of one size, ``seconds`` long and a quarter more of rest, with the recipe inside."""
+    text = json.dumps(recipe, ensure_ascii=False, allow_nan=False).encode()
+    if kind == "gif":
+        out, each = io.BytesIO(), 1000 * seconds / len(images)
+        images[0].save(
+            out, "GIF", save_all=True, append_images=images[1:], loop=0, comment=text,
+            duration=[*[each] * (len(images) - 1), each + 250 * seconds],
+        )  # fmt: skip
+        return out.getvalue()
+    try:
+        import imageio.v3 as iio
+        import imageio_ffmpeg  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "an MP4 needs the extra animation: pip install 'transport-lab[animation]', or take a GIF"
+        ) from None
+    import numpy as np
+
+    rate = len(images) / seconds
+    frames = [np.asarray(image) for image in images]
+    frames += [frames[-1]] * round(rate * seconds / 4)
+    film = iio.imwrite(
+        "<bytes>", frames, extension=".mp4", plugin="FFMPEG", fps=rate, codec="libx264", quality=8, macro_block_size=2
+    )
+    assert isinstance(film, bytes)
+    return film + struct.pack(">I", 24 + len(text)) + b"uuid" + _UUID + text
+
+
+def _from_gif(figure: bytes) -> str | None:
+    from PIL import Image
+
+    comment = Image.open(io.BytesIO(figure)).info.get("comment")
+    return comment.decode() if comment and comment.startswith(b"{") else None
+
+
+def _from_mp4(figure: bytes) -> str | None:
+    at = 0
+    while at + 8 <= len(figure):
+        (length,) = struct.unpack(">I", figure[at : at + 4])
+        if figure[at + 4 : at + 24] == b"uuid" + _UUID:
+            return figure[at + 24 : at + length].decode()
+        if length < 8:  # to the end of the file, or longer than four bytes can say
+            return None
+        at += length
+    return None
 
 
 # ---- PDF -------------------------------------------------------------------------------------------------------

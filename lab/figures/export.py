@@ -1,15 +1,17 @@
 """Pictures for print: drawn by Matplotlib at the size and in the type of a page, with their recipe inside."""
 
 import io
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import lab
+from lab.numerics import Progress
 from lab.studies.draw import theme
 
-from .embed import FORMATS, embed
+from .embed import FORMATS, MOVING, embed, moving
 from .provenance import fingerprint, recipe_of
 from .styles import Style, find_style, inches
 
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from lab.numerics import Report
     from lab.studies import Picture, Study
 
     from .sweep import View
 
 _PAD = 0.03  # inches of air round a figure
+_SECONDS = 4.0  # of a film
+_LISTED = ", ".join(FORMATS)
 drawing = RLock()  # HoloViews draws by pyplot, whose state is one for all threads
 
 
@@ -56,6 +61,8 @@ def export(
     setting = find_style(style)
     size = inches(width), None if height is None else inches(height, "height")
     kind = _format(target, format)
+    if kind in MOVING:
+        raise ValueError(f"a single picture does not move: it is written as {_LISTED}")
     with theme(tone):
         drawn = picture() if callable(picture) and not hasattr(picture, "opts") else picture
         figure = _render(drawn, kind, *size, setting)
@@ -63,14 +70,18 @@ def export(
     set_as = {"width": width, "height": height, "style": style, "format": kind}
     recipe["figure"] = {**recipe.get("figure", {}), **set_as, "fingerprint": fingerprint(drawn)}
     figure = embed(figure, kind, recipe)
-    if isinstance(target, str | Path):
-        path = Path(target).expanduser()
-        try:
-            path.write_bytes(figure)
-        except OSError as error:
-            raise ValueError(f"{path} can't be written: {error.strerror or error}") from None
-    else:
-        target.write(figure)
+    _write(target, figure)
+
+
+def _write(target: str | Path | BinaryIO, content: bytes) -> None:
+    if not isinstance(target, str | Path):
+        target.write(content)
+        return
+    path = Path(target).expanduser()
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ValueError(f"{path} can't be written: {error.strerror or error}") from None
 
 
 def export_picture(
@@ -82,12 +93,79 @@ def export_picture(
     width: str | float = "column",
     height: str | float | None = None,
     style: str = "paper",
+    at: float | None = None,
+    frames: int | None = None,
+    report: "Report | None" = None,
 ) -> None:
-    """Write a study's picture of a result, with all that ``reproduce`` needs to make it again from the file alone."""
-    export(
-        lambda: picture(result), target, format=format, width=width, height=height, style=style,
-        recipe=recipe_of(picture, result),
-    )  # fmt: skip
+    """Write a study's picture of a result, with all that ``reproduce`` needs to make it again from the file alone.
+
+    Args:
+        at: the place of the frame, of a picture that moves; the last one when omitted.
+        frames: so many frames side by side instead, at least 2.
+        format: as for ``export``, and of a picture that moves also ``"gif"`` and ``"mp4"``: all its frames, one after the
+            other. The latter needs the extra ``animation``.
+        report: called between the frames of these; True ends it with a ValueError.
+    """
+    kind = _format(target, format)
+    check_motion(picture, kind, at, frames)
+    recipe = recipe_of(picture, result)
+    setting: dict[str, Any] = {"width": width, "height": height, "style": style}
+    if kind in MOVING:
+        film(picture, result, target, kind, recipe=recipe, report=report, **setting)
+        return
+    recipe["figure"] |= {name: value for name, value in (("at", at), ("frames", frames)) if value is not None}
+    export(lambda: drawn(picture, result, recipe["figure"]), target, format=kind, recipe=recipe, **setting)
+
+
+def check_motion(picture: "Picture", kind: str, at: float | None, frames: int | None) -> None:
+    """Refuse frames of a picture that has none, more than one kind of them, and a strip of too few or too many."""
+    if (kind in MOVING or at is not None or frames is not None) and not picture.plays:
+        raise ValueError(f"the picture {picture.name} does not move: it has no frames, and is written as {_LISTED}")
+    if (at is not None) + (frames is not None) + (kind in MOVING) > 1:
+        raise ValueError("one frame, a strip of frames or a film: give only one of at, frames and a moving format")
+    if frames is not None and not 2 <= frames <= 12:
+        raise ValueError(f"frames = {frames}, but a strip has from 2 to 12 of them")
+
+
+def drawn(picture: "Picture", result: "xr.Dataset", figure: Mapping[str, Any]) -> Any:
+    """What a figure shows: a picture, one frame of it, or some side by side, as its recipe says."""
+    if figure.get("frames"):
+        return picture.strip(result, figure["frames"])
+    return picture(result, figure.get("at"))
+
+
+def film(
+    picture: "Picture",
+    result: "xr.Dataset",
+    target: str | Path | BinaryIO,
+    kind: str,
+    *,
+    width: str | float,
+    height: str | float | None,
+    style: str,
+    recipe: Mapping[str, Any],
+    report: "Report | None" = None,
+) -> None:
+    """Write all frames of a picture as a GIF or MP4 of about four seconds, which rests on its last frame."""
+    from PIL import Image
+
+    setting, places = find_style(style), picture.frames(result)
+    size = inches(width), None if height is None else inches(height, "height")
+    dpi, images, began = setting.dpi / 2, [], time.monotonic()
+    for number in range(len(places)):
+        with theme("print"):
+            shown = picture(result, float(places[number]))
+            image = Image.open(io.BytesIO(_render(shown, "png", *size, setting, dpi)))
+        white = Image.new("RGB", (image.width // 2 * 2, image.height // 2 * 2), "white")  # MP4 wants even sizes
+        white.paste(image, mask=image.getchannel("A"))
+        images.append(white)
+        size = size[0], image.height / dpi  # the same for all
+        if report and report(Progress(number + 1, len(places), {}, None, time.monotonic() - began)):
+            raise ValueError("stopped: the film was not written")
+    told = {**recipe, "figure": {**recipe["figure"], "width": width, "height": height, "style": style, "format": kind}}
+    with theme("print"):
+        told["figure"]["fingerprint"] = fingerprint(picture(result))
+    _write(target, moving(images, kind, told, seconds=_SECONDS))
 
 
 def export_sweep(
@@ -115,15 +193,16 @@ def export_sweep(
 def _format(target: Any, given: str | None) -> str:
     ending = Path(target).suffix.removeprefix(".") if isinstance(target, str | Path) else ""
     kind = (given or ending).lower()
-    if kind not in FORMATS:
+    if kind not in (*FORMATS, *MOVING):
         what = f"format = {given!r}" if given else f"{target}" if ending else "a figure without a format"
-        raise ValueError(f"{what} is not allowed: a figure is written as {', '.join(FORMATS)}")
+        raise ValueError(f"{what} is not allowed: a figure is written as {_LISTED}, a film as {', '.join(MOVING)}")
     return kind
 
 
-def _render(drawn: Any, kind: str, width: float, height: float | None, style: Style) -> bytes:
+def _render(drawn: Any, kind: str, width: float, height: float | None, style: Style, dpi: float | None = None) -> bytes:
     import holoviews as hv
     import matplotlib
+    from matplotlib.collections import PathCollection
 
     from lab.studies.draw.look import backends
 
@@ -133,13 +212,25 @@ def _render(drawn: Any, kind: str, width: float, height: float | None, style: St
         figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state
         try:
             _set(figure, style)
-            if len(figure.axes) == 1:  # HoloViews places the parts of a layout itself
+            in_row = isinstance(drawn, hv.Layout) and len(set(_rows(figure))) == 1
+            if in_row:  # on a grid that Matplotlib can lay out
+                grid = figure.add_gridspec(1, len(figure.axes))
+                for number, axes in enumerate(figure.axes):
+                    axes.set_subplotspec(grid[number])
+                    for marks in axes.findobj(PathCollection):  # as large to their axes as they were
+                        marks.set_sizes(marks.get_sizes() / len(figure.axes))
+            if len(figure.axes) == 1 or in_row:  # HoloViews places the parts of another layout itself
                 figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
             figure.set_size_inches(width, height or _height(figure, width))
             _make_room(figure)
             _fit_titles(figure)
             figure.savefig(
-                out, format=kind, dpi=style.dpi, transparent=True, bbox_inches=None, metadata=_plain_metadata(kind)
+                out,
+                format=kind,
+                dpi=dpi or style.dpi,
+                transparent=True,
+                bbox_inches=None,
+                metadata=_plain_metadata(kind),
             )
         finally:
             _close(figure)
@@ -197,17 +288,31 @@ def _as_list(widths: Any) -> list[float]:
 
 def _height(figure: "Figure", width: float) -> float:
     """What suits the picture: its own shape where scales are equal, else an oblong that is flatter when wide."""
-    if len(figure.axes) != 1:
+    if len(set(_rows(figure))) > 1:
         return min(20.0, 0.75 * width)
-    axes = figure.axes[0]
+    axes, parts = figure.axes[0], len(figure.axes)
     if not _is_equal(axes):
-        return (0.7 if width <= 4 else 0.5) * width
+        return (0.7 if width / parts <= 4 else 0.5) * width / parts
+    if parts > 1:  # as high as what is drawn
+        figure.set_size_inches(width, width)
+        for _ in range(2):
+            figure.draw_without_rendering()
+            boxes = [box for each in figure.axes if (box := each.get_tightbbox()) is not None]
+            needed = (max(b.y1 for b in boxes) - min(b.y0 for b in boxes)) / figure.dpi + 2 * _PAD
+            figure.set_size_inches(width, needed)
+        return float(min(20.0, max(0.5, needed)))
     figure.set_size_inches(width, width)
     figure.draw_without_rendering()
     frame, outer = axes.get_window_extent(), axes.get_tightbbox()
     assert outer is not None  # it is drawn
     beside, below = ((o - f) / figure.dpi + 2 * _PAD for o, f in zip(outer.size, frame.size, strict=True))
     return float(min(20.0, max(0.5, below + (width - beside) * frame.height / frame.width)))
+
+
+def _rows(figure: "Figure") -> list[int]:
+    """The row of each part of a layout; all 0 where there is one."""
+    specs = [axes.get_subplotspec() for axes in figure.axes]
+    return [0 if spec is None else spec.rowspan.start for spec in specs]
 
 
 def _is_equal(axes: Any) -> bool:

@@ -198,6 +198,8 @@ def reproduce(path: str | Path, report: "Report | None" = None) -> Comparison:
     from lab import studies
     from lab.studies.draw import theme
 
+    from .export import drawn
+
     recipe = read_recipe(path)
     figure = recipe.get("figure") or {}
     if "study" not in recipe or "picture" not in figure:
@@ -208,8 +210,8 @@ def reproduce(path: str | Path, report: "Report | None" = None) -> Comparison:
     else:
         picture, result = _of_study(study, figure, report)
     with theme("print"):
-        drawn = picture(result)
-    return compare(recipe, result, drawn)
+        shown = drawn(picture, result, figure)
+    return compare(recipe, result, shown)
 
 
 def _of_study(study: "Study", figure: Mapping[str, Any], report: "Report | None") -> tuple["Picture", "xr.Dataset"]:

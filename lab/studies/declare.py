@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+import numpy as np
 import xarray as xr
 
 if TYPE_CHECKING:
@@ -66,24 +67,52 @@ class Picture:
             The result that ``draw`` gets then has one dimension more for each.
         keep: the variables of that sweep which it draws; all when empty.
         edits: arrays of the data whose points may be dragged in this picture.
+        plays: the dimension of the result along which the picture moves. ``draw`` then takes the result and the number
+            of a frame. All frames are built of the same layers, and their axes have fixed ranges.
     """
 
     name: str
     title: str
     caption: str
-    draw: Callable[[xr.Dataset], Any] = field(compare=False)
+    draw: Callable[..., Any] = field(compare=False)
     applies: Callable[[xr.Dataset], str] = field(default=lambda result: "", compare=False)
     along: "Callable[[Study, Data], Mapping[str, Sequence[Any]]] | None" = field(default=None, compare=False)
     keep: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
+    plays: str = ""
 
-    def __call__(self, result: xr.Dataset) -> Any:
-        """The picture of ``result``; raises ValueError where it does not apply."""
+    def frames(self, result: xr.Dataset) -> np.ndarray:
+        """Where along ``plays`` each frame is."""
+        return result[self.plays].values
+
+    def frame(self, result: xr.Dataset, at: float | None = None) -> int | None:
+        """The number of the frame nearest to ``at``, the last one when omitted; None where nothing moves.
+
+        Raises:
+            ValueError: ``at`` is given and nothing moves, or it is no number.
+        """
+        if not self.plays:
+            if at is not None:
+                raise ValueError(f"the picture {self.name} does not move: leave out the place of a frame")
+            return None
+        places = self.frames(result)
+        if at is None:
+            return len(places) - 1
+        if not np.isfinite(at):
+            raise ValueError(f"at = {at}, but the place of a frame must be a number")
+        return int(np.abs(places - at).argmin())
+
+    def __call__(self, result: xr.Dataset, at: float | None = None) -> Any:
+        """The picture of ``result``; raises ValueError where it does not apply.
+
+        Args:
+            at: the place of the frame, of a picture that moves: the nearest one is drawn, the last when omitted.
+        """
         why = self.applies(result)
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
         try:
-            return self.draw(result)
+            return self.shown(result, self.frame(result, at))
         except (AttributeError, KeyError) as problem:
             missing = [name for name in self.keep if name not in result]
             if not missing:
@@ -92,6 +121,26 @@ class Picture:
                 f"the picture {self.name} needs {', '.join(missing)}, which this result was kept without: keep all "
                 "variables, or these too (keep, --keep)"
             ) from problem
+
+    def movie(self, result: xr.Dataset) -> Any:
+        """All frames, by their place: a HoloMap, which a notebook shows with a slider and a page without a server plays."""
+        import holoviews as hv
+
+        places = self.frames(result)
+        return hv.HoloMap({float(at): self(result, float(at)) for at in places}, kdims=self.plays)
+
+    def strip(self, result: xr.Dataset, count: int) -> Any:
+        """So many frames side by side, at even distances from the first to the last."""
+        import holoviews as hv
+
+        places = self.frames(result)
+        chosen = np.linspace(0, len(places) - 1, count).round().astype(int)
+        parts = [self(result, float(places[frame])) for frame in chosen]
+        return hv.Layout(parts).cols(count).opts(hv.opts.Layout(sublabel_format="", backend="matplotlib"))
+
+    def shown(self, result: xr.Dataset, frame: int | None) -> Any:
+        """``draw``, of this frame where the picture moves."""
+        return self.draw(result) if frame is None else self.draw(result, frame)
 
 
 class Pictures:

@@ -77,8 +77,8 @@ def register(study: type[Study]) -> type[Study]:
 
 
 _OPTIONS = {
-    "again", "cores", "dry_run", "from", "height", "job_memory", "keep", "memory", "on", "output", "preset", "queue",
-    "retry_failed", "style", "walltime", "width", "workers",
+    "again", "at", "cores", "dry_run", "frames", "from", "height", "job_memory", "keep", "memory", "on", "output", "preset",
+    "queue", "retry_failed", "style", "walltime", "width", "workers",
 }  # fmt: skip
 
 

@@ -399,3 +399,24 @@ def test_scales_stay_equal_in_the_browser_and_nothing_is_fetched(tmp_path):
         browser.close()
     assert not outside
     assert not errors
+
+
+def test_particles_side_by_side_keep_their_place_and_their_kind_from_frame_to_frame():
+    rng = np.random.default_rng(3)
+    paths = rng.normal(size=(4, 12, 2))
+
+    def frame(k):
+        panel = draw.Panel(paths[k], paths[: k + 1], np.ones((3, 5)), goal=paths[-1])
+        return draw.particles({"one": panel, "two": panel}, (-3, 3), (-2, 2))
+
+    first, last = frame(0), frame(3)
+    assert [type(layer) for layer in first] == [type(layer) for layer in last]
+    dots = [layer for layer in last if isinstance(layer, hv.Points)][-2:]
+    np.testing.assert_allclose(dots[0].dimension_values("x"), paths[3, :, 0], rtol=1e-6)
+    np.testing.assert_allclose(dots[1].dimension_values("x") - dots[0].dimension_values("x"), 6 * 1.08, rtol=1e-6)
+    tails = next(layer for layer in last if isinstance(layer, hv.Segments))
+    assert len(tails) == 3 * 12
+    assert next(layer for layer in last if isinstance(layer, hv.Image)).bounds.lbrt() == (-3, -2, 3, 2)
+    alone = draw.particles({"one": draw.Panel(paths[0])}, (-3, 3), (-2, 2), note="t = 0")
+    said = [str(text) for layer in alone if isinstance(layer, hv.Labels) for text in layer.dimension_values("text")]
+    assert any("t\u00a0=\u00a00" in text for text in said)

@@ -1,0 +1,117 @@
+"""Play and a slider for a picture that moves: the frames are sent once and swapped in the browser."""
+
+from collections.abc import Callable
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import param
+import xarray as xr
+from holoviews.streams import Pipe
+
+import lab.studies.draw as drawing
+from lab.studies import Picture
+
+from . import theme
+from .view import View, source
+
+
+class Player(View):
+    """The controls. ``frame`` is the number of the frame on show."""
+
+    frame = param.Integer(-1, doc="set by the browser; -1 before it has shown one")
+
+    _esm = source("player.js")
+    css = theme.asset("player.css")
+
+
+class Reel:
+    """All frames of a picture, drawn one at a time so that the page stays alive, and handed to the figure on the page.
+
+    A frame is what differs from frame to frame in the sources of the figure's glyphs. It travels as a tag of the
+    source; the browser swaps it in, without a word to the server.
+
+    Args:
+        post: runs a function in a turn of its own.
+    """
+
+    def __init__(self, picture: Picture, post: Callable[[Callable[[], None]], None]):
+        self.picture, self.player = picture, Player()
+        self.player.draw(places=[], ids=[], name="")
+        self.figure: Any = None  # of the page
+        self._post = post
+        self._turn = 0
+
+    def hook(self, plot: Any, element: Any) -> None:
+        """For the options of the picture on the page: tells which figure it is."""
+        self.figure = plot.state
+
+    def fill(self, result: xr.Dataset, tone: str) -> None:
+        """Draw all frames of ``result``; an older filling is given up."""
+        self._turn += 1
+        turn, places = self._turn, self.picture.frames(result)
+        pipe: Any = None
+        off: Any = None
+        rows: list[list[dict[str, np.ndarray]]] = []
+
+        def draw() -> None:
+            nonlocal pipe, off
+            if turn != self._turn:
+                return
+            with drawing.theme(tone, backend="bokeh"):
+                element = self.picture.shown(result, len(rows))
+            if off is None:
+                pipe = Pipe(data=element)
+                off = drawing.bokeh_renderer(tone).get_plot(hv.DynamicMap(lambda data: data, streams=[pipe]))
+            else:
+                pipe.send(element)
+            rows.append([_columns(renderer.data_source) for renderer in off.state.renderers])
+            if len(rows) < len(places):
+                self._post(draw)
+            else:
+                self._hand_over(rows, places, result[self.picture.plays])
+
+        self._post(draw)
+
+    def _hand_over(self, rows: list[list[dict[str, np.ndarray]]], places: np.ndarray, axis: xr.DataArray) -> None:
+        if self.figure is None or len(self.figure.renderers) != len(rows[0]):
+            return
+        ids = []
+        for number, renderer in enumerate(self.figure.renderers):
+            frames = [row[number] for row in rows]
+            moving = [name for name in frames[0] if not all(_same(frames[0][name], each.get(name)) for each in frames)]
+            if moving:
+                ids.append(renderer.data_source.id)
+                kept = [tag for tag in renderer.data_source.tags if not (isinstance(tag, dict) and "frames" in tag)]
+                longest = max(len(each[name]) for each in frames for name in moving)
+                reel = [{name: _padded(each[name], longest) for name in moving} for each in frames]
+                renderer.data_source.tags = [*kept, {"frames": reel}]
+        label = drawing.label(axis)
+        self.player.draw(places=[float(place) for place in places], ids=ids, name=label, turn=self._turn)
+
+
+def _columns(source: Any) -> dict[str, Any]:
+    """A copy of a source's columns, numbers in single precision."""
+    return {name: _plain(values) for name, values in source.data.items()}
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, list | tuple) and values and isinstance(values[0], np.ndarray):
+        return [_plain(each) for each in values]  # images
+    array = np.array(values)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array if array.dtype.kind in "iub" else list(values)
+
+
+def _padded(values: Any, length: int) -> Any:
+    """Glyphs that are nowhere at the end: Bokeh does not take fewer of them than it has just drawn."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.ndim != 1:
+        return values
+    return np.concatenate([values, np.full(length - len(values), np.nan, values.dtype)])
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        return one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        return all(_same(a, b) if isinstance(a, np.ndarray) else a == b for a, b in zip(one, two, strict=True))
+    return False

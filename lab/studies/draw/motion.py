@@ -1,0 +1,88 @@
+"""Pictures of particles on their way: one frame each, for ``Picture.plays``."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import holoviews as hv
+import numpy as np
+
+from .axes import frame, plot
+from .layers import Words, points, segments, words
+from .look import MUTED, SOURCE, TARGET, current, dress, sequential
+
+_GAP = 0.08  # between panels, in widths of one
+
+
+class Panel(NamedTuple):
+    """What one panel of ``particles`` shows; all panels, and all frames, show the same kinds of things."""
+
+    points: Any  # (n, 2) the particles now
+    tails: Any = None  # (steps, m, 2) where some of them have been, the oldest first, now last
+    density: Any = None  # (h, w) underneath, row 0 at the bottom; its darkest shade is ``peak``
+    goal: Any = None  # (k, 2) the data, faint
+    color: Any = SOURCE  # one for all particles, or one for each
+
+
+def particles(
+    panels: Mapping[str, Panel],
+    xlim: tuple[float, float],
+    ylim: tuple[float, float],
+    *,
+    peak: float | None = None,
+    size: float | None = None,
+    note: str = "",
+    xlabel: str = "x₁",
+    ylabel: str = "x₂",
+    height: int = 380,
+) -> hv.Overlay:
+    """Clouds of particles side by side, each under its title, with the way they came.
+
+    Args:
+        panels: by title. One alone has axes; several have none, and share their limits.
+        xlim, ylim: the same for every frame, or the picture jumps.
+        peak: the density that is darkest; the same for every frame. The largest in sight when omitted.
+        size: relative area of a particle; by their number when omitted.
+        note: a quiet line of text at the top left, such as the time.
+    """
+    most = max((len(panel.points) for panel in panels.values()), default=1)
+    size = size or float(np.clip(400 / max(most, 1), 0.12, 0.6))
+    wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
+    under, tails, dots, texts = [], [], [], []
+    shades = [np.asarray(p.density, float) for p in panels.values() if p.density is not None]
+    peak = peak or max((float(np.nanmax(shade, initial=0.0)) for shade in shades), default=1.0) or 1.0
+    for number, (title, panel) in enumerate(panels.items()):
+        left = number * wide * (1 + _GAP)
+        if panel.density is not None:
+            bounds = (xlim[0] + left, ylim[0], xlim[1] + left, ylim[1])
+            under.append(_shade(np.asarray(panel.density, np.float32), bounds, peak))
+        if panel.goal is not None:
+            goal = np.asarray(panel.goal, np.float32)
+            under.append(_rimless(points(goal[:, 0] + left, goal[:, 1], color=TARGET, size=size, alpha=0.35)))
+        if panel.tails is not None:
+            way = np.asarray(panel.tails, np.float32)
+            ends = (way[:-1, :, 0] + left, way[:-1, :, 1], way[1:, :, 0] + left, way[1:, :, 1])
+            age = np.broadcast_to(np.arange(1, len(way))[:, None], ends[0].shape)
+            tails.append(segments(*ends, age, color=MUTED, width=0.8))
+        now = np.asarray(panel.points, np.float32)
+        dots.append(_rimless(points(now[:, 0] + left, now[:, 1], color=panel.color, size=size, alpha=0.8)))
+        texts.append(Words(xlim[0] + left, ylim[1] + 0.02 * high, title, current().ink, up="bottom"))
+    layers = [*under, *tails, *dots]
+    if len(panels) == 1:
+        return plot(*layers, xlim=xlim, ylim=ylim, xlabel=xlabel, ylabel=ylabel, equal=True, note=note, height=height)
+    span = (xlim[0], xlim[0] + len(panels) * wide * (1 + _GAP) - _GAP * wide)
+    texts.append(Words(xlim[0], ylim[0] - 0.02 * high, note, current().muted, up="top"))
+    return frame(
+        [*layers, *words(texts)], span, (ylim[0] - 0.09 * high, ylim[1] + 0.1 * high), equal=True, bare=True,
+        height=height, bounds=(span, tuple(ylim)),
+    )  # fmt: skip
+
+
+def _rimless(dots: hv.Points) -> hv.Points:
+    return dress(dots, bokeh={"line_color": None}, mpl={"edgecolors": "none"})
+
+
+def _shade(density: np.ndarray, bounds: tuple[float, float, float, float], peak: float) -> hv.Image:
+    image = hv.Image(density[::-1], ["x", "y"], "density", bounds=bounds)
+    return dress(
+        image, both={"cmap": sequential(), "clim": (0.0, peak), "alpha": 0.6}, mpl={"interpolation": "bilinear"}
+    )
