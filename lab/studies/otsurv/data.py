@@ -69,8 +69,9 @@ def _morphologies(n: int, patches: int, seed: int, artefacts: bool) -> dict[str,
         kind.append(kinds)
     rare = np.array(shares)[:, 4:]
     risk = 1.2 * standard(rare[:, 0]) + 1.2 * standard(rare[:, 1])
+    features = (np.round(64 * np.concatenate(x)) / 64).astype(np.float32)  # short enough to travel in a recipe
     return times(risk, rng) | {
-        "x": (np.round(64 * np.concatenate(x)) / 64).astype(np.float32), "kind": np.concatenate(kind).astype(np.int8), "bag": np.repeat(np.arange(n), patches),
+        "x": features, "kind": np.concatenate(kind).astype(np.int8), "bag": np.repeat(np.arange(n), patches),
         "fold": _FOLDS - 1 - np.arange(n) * _FOLDS // n,
     }  # fmt: skip
 

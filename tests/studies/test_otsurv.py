@@ -1,0 +1,270 @@
+"""The study of survival from bags beyond the contract that every study keeps."""
+
+import re
+
+import holoviews as hv
+import numpy as np
+import pytest
+import xarray as xr
+
+from lab import datasets
+from lab.studies.otsurv import OTSurv
+from lab.studies.otsurv import data as sets
+
+SHEET_NAMES = "cindex risk mass row_mass loss km chi2 p"
+SHORT = OTSurv(epochs=2)  # its programs serve every number of epochs
+
+
+class Runs(dict):
+    """Runs by their parameters, made when first asked for."""
+
+    def __call__(self, **values) -> xr.Dataset:
+        key = tuple(sorted(values.items()))
+        if key not in self:
+            self[key] = SHORT.but(**values).run()
+        return self[key]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return Runs()
+
+
+def arrays(run: xr.Dataset, *names: str) -> list[np.ndarray]:
+    return [run[name].values for name in names]
+
+
+def test_variables_have_the_names_of_the_paper_sheet(runs):
+    for name in SHEET_NAMES.split():
+        assert name in runs(), name
+
+
+def test_synthetic_bags_are_those_of_the_sheet():
+    """C-index of the true risk on the last third, and the share of events, as they were measured independently."""
+    from lifelines.utils import concordance_index
+
+    for seed, expected in enumerate((0.835, 0.803, 0.792)):
+        bags = datasets.load("morphology-bags", seed=seed).arrays
+        test = bags["fold"] == 0
+        assert (np.flatnonzero(test) == np.arange(160, 240)).all()
+        found = concordance_index(bags["time"][test], -bags["true_risk"][test], bags["event"][test])
+        assert found == pytest.approx(expected, abs=6e-4)
+    assert datasets.load("morphology-bags").arrays["event"].mean() == pytest.approx(0.48, abs=0.005)
+    shares = np.array([np.bincount(k, minlength=6) / 100 for k in bags["kind"].reshape(240, 100)])
+    standard = (shares - shares.mean(0)) / shares.std(0)
+    np.testing.assert_allclose(bags["true_risk"], 1.2 * standard[:, 4] + 1.2 * standard[:, 5], atol=1e-12)
+
+
+def test_artefacts_and_tissue():
+    spoilt = datasets.load("artefact-bags").arrays
+    share = (spoilt["kind"] == 6).reshape(240, 100).mean(1)
+    assert 0.3 <= share.min() < 0.35 < 0.55 < share.max() <= 0.6
+    assert spoilt["x"][spoilt["kind"] == 6].std() > 1.5 * spoilt["x"][spoilt["kind"] < 6].std()
+    tissue = datasets.load("stained-tissue").arrays
+    assert not datasets.load("stained-tissue").notices  # it is the picture that the lab was tested with
+    assert tissue["x"].shape == (4096, 10)
+    np.testing.assert_allclose(tissue["x"].std(0), 1, atol=1e-6)
+    image, (row, column) = tissue["image"] / 255, tissue["position"][1234]
+    patch = image[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]  # the shown picture has every other pixel
+    level = tissue["x"][:, :3]
+    others = [image[4 * r : 4 * r + 4, 4 * c : 4 * c + 4].mean((0, 1)) for r, c in tissue["position"]]
+    assert np.corrcoef(np.array(others)[:, 0], level[:, 0])[0, 1] > 0.98
+    assert patch.shape == (4, 4, 3)
+    brown = np.array([tissue["true_risk"][b] for b in tissue["bag"]])
+    assert np.corrcoef(brown, tissue["x"][:, 4])[0, 1] > 0.3  # more of the brown stain, more risk
+
+
+def test_result_agrees_with_lifelines(runs):
+    """Of the risks that it holds: the C-index, the log-rank test and the curves of its test bags."""
+    from lifelines import KaplanMeierFitter
+    from lifelines.statistics import logrank_test
+    from lifelines.utils import concordance_index
+
+    run = runs()
+    risk, time, event, tested = arrays(run, "risk", "time", "event", "tested")
+    assert (np.flatnonzero(tested) == np.arange(160, 240)).all()
+    r, t, e = (v[tested] for v in (risk, time, event))
+    assert float(run.cindex) == pytest.approx(concordance_index(t, -r, e), abs=1e-12)
+    learnt = concordance_index(time[~tested], -risk[~tested], event[~tested])
+    assert float(run.cindex_train) == pytest.approx(learnt, abs=1e-12)
+    high = r > np.median(r)
+    theirs = logrank_test(t[high], t[~high], e[high], e[~high])
+    np.testing.assert_allclose([run.chi2, run.p], [theirs.test_statistic, theirs.p_value], rtol=1e-8)
+    for group, which in (("high", high), ("low", ~high)):
+        fit = KaplanMeierFitter().fit(t[which], e[which])
+        expected = fit.survival_function_at_times(run.km_time.values).values
+        np.testing.assert_allclose(run.km.sel(group=group), expected, atol=1e-10)
+        last = fit.confidence_interval_.iloc[-2].to_numpy()
+        place = int(np.searchsorted(run.km_time.values, fit.confidence_interval_.index[-2], side="right")) - 1
+        np.testing.assert_allclose(
+            [run.km_low.sel(group=group)[place], run.km_high.sel(group=group)[place]], last, atol=1e-8
+        )
+
+
+def test_shown_plan_is_that_of_its_cost(runs):
+    from lab import ot
+    from lab.ot import partial
+
+    run = runs(slide=7, share=0.3)
+    cost, plan, slack = arrays(run, "cost", "plan", "slack")
+    found = partial.solve(ot.problem(cost), ot.Entropic(0.1), rho=0.3, lam=1.0).plan()
+    np.testing.assert_allclose(plan, found, atol=1e-9)
+    np.testing.assert_allclose(plan.sum(1) + slack, 0.01, atol=1e-12)
+    np.testing.assert_allclose(run.row_mass[7], 100 * plan.sum(1), atol=1e-7)
+    np.testing.assert_array_equal(run.main[7], plan.argmax(1))
+    np.testing.assert_allclose(run.row_mass.mean("patch"), 0.3, atol=1e-8)
+    np.testing.assert_allclose(run.mass.sum("prototype"), 1, atol=1e-8)
+    assert cost.min() >= 0
+    assert cost.max() == 1
+    kind, row = run.patch_kind.values, run.row_mass.values
+    np.testing.assert_allclose(run.kind_mass, [row[kind == k].mean() for k in range(6)], atol=1e-12)
+
+
+def test_neighbours_that_train_alike_share_the_training(runs):
+    """The shown bag and share reuse it, with the very result of a run from the start; other values train anew."""
+    first = SHORT.execute()
+    again = SHORT.but(slide=7, share=0.3).execute(warm=first.warm)
+    assert again.result.attrs["run_seconds"] < 0.5 * first.result.attrs["run_seconds"] + 0.1
+    xr.testing.assert_equal(again.result, runs(slide=7, share=0.3))
+    other = SHORT.but(rate=2e-3).execute(warm=first.warm)
+    assert float(abs(other.result.risk - first.result.risk).max()) > 1e-3
+    moved = OTSurv(epochs=2, data=datasets.load("morphology-bags", seed=5)).execute(warm=first.warm)
+    assert float(abs(moved.result.loss - first.result.loss).max()) > 1e-3
+
+
+def test_share_grows_to_rho_and_epochs_have_their_loss(runs):
+    run = runs(epochs=6, ramp=4, rho=0.6)
+    expected = np.minimum(0.6, 0.1 + np.exp(-5 * (1 - np.minimum(np.arange(6) / 4, 1)) ** 2))
+    np.testing.assert_allclose(run.pooled_share, expected, atol=1e-12)
+    assert run.sizes["epoch"] == 6
+    assert int(run.iterations) == 60
+    assert float(run.loss[-1]) < float(run.loss[0])
+
+
+def test_an_unfinished_training_says_so():
+    stopped = SHORT.but(epochs=4).run(lambda progress: True)
+    assert stopped.attrs["reason"] == "stopped"
+    assert "The training ended in epoch 1 of 4" in stopped.attrs["advice"]
+    assert np.isnan(stopped.loss[1:]).all()
+    assert np.isfinite(stopped.risk).all()
+    untrained = SHORT.but(epochs=0).run()
+    assert untrained.attrs["reason"] == "converged"
+    assert "Nothing was trained" in untrained.attrs["advice"]
+    assert untrained.sizes["epoch"] == 0
+
+
+def test_mean_pooling_weighs_all_alike(runs):
+    mean = runs(pooling="mean")
+    np.testing.assert_allclose(mean.row_mass, 1, atol=1e-12)
+    assert mean.sizes["prototype"] == 1
+    assert "plan" not in mean
+
+
+@pytest.mark.slow
+def test_artefacts_are_left_out_for_every_seed():
+    for seed in range(3):
+        run = OTSurv(data="artefact-bags", rho=0.5, share=0.4, seed=seed).run()
+        assert float(run.kind_mass[-1]) < 0.75 * float(run.kind_mass[:-1].mean())
+
+
+def mine(n: int = 12, **change) -> dict:
+    """A user's bags of different sizes, patches in random order."""
+    rng = np.random.default_rng(3)
+    bag = rng.permutation(np.repeat(np.arange(n), rng.integers(3, 30, n)))
+    made = {"x": rng.normal(size=(bag.size, 3)), "bag": bag, "time": rng.exponential(1, n), "event": np.arange(n) % 2}
+    return made | change
+
+
+def test_own_bags(tmp_path):
+    np.savez(tmp_path / "mine.npz", **mine(), note=np.zeros(2))
+    data = sets.read(tmp_path / "mine.npz")
+    assert data.kind == "bags"
+    assert "note in mine.npz ignored" in data.notices[0]
+    assert [data.arrays["event"][data.arrays["fold"] == k].sum() for k in range(3)] == [2, 2, 2]
+    given = mine()
+    for i in (0, 5):
+        np.testing.assert_array_equal(data.arrays["x"][data.arrays["bag"] == i], given["x"][given["bag"] == i])
+    run = OTSurv(data=data, pooling="mean", epochs=1, batch=4).run()
+    assert "true_risk" not in run
+    assert np.isfinite(run.risk).all()
+    sizes = np.bincount(given["bag"])
+    np.testing.assert_array_equal((run.main.values >= 0).sum(1), sizes)
+    for name in ("km", "slide", "training"):
+        hv.renderer("matplotlib").get_plot(OTSurv.pictures[name](run))
+    with pytest.raises(ValueError, match="the true risk of these data is not known"):
+        OTSurv.pictures.truth(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"time": None},
+            "mine has no time, but x (patches, d), bag (patches,), time (bags,) and event (bags,) are needed",
+        ),
+        ({"bag": np.zeros(200, int)}, "bag of mine has shape (200,), but there are "),
+        ({"event": np.full(12, 2)}, "event of mine is 2 for bag 0, but it must be 1 (it came) or 0 (censored)"),
+        ({"event": np.zeros(12)}, "all bags of mine to learn from in fold 0 are censored"),
+        ({"time": -np.ones(12)}, "time of mine is -1.0 for bag 0, but it must be finite and not negative"),
+        ({"fold": np.zeros(12, int)}, "the folds of mine have [12] bags, but two folds or more are needed"),
+        ({"fold": np.arange(11)}, "fold of mine has shape (11,), but finite numbers of shape (12,) are needed"),
+        ({"kind": np.full(12, -1)}, "kind of mine has shape (12,)"),
+    ],
+)
+def test_bags_that_are_none_get_a_sentence(change, sentence):
+    given = {key: value for key, value in mine(**change).items() if value is not None}
+    with pytest.raises(ValueError, match="^" + re.escape(sentence)):
+        sets.from_arrays("mine", given)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"k": 0}, "k = 0 is not allowed: it must be a whole number from 1 to 256"),
+        ({"rho": 0.0}, "rho = 0.0 is not allowed: it must be a number above 0 and up to 1"),
+        ({"share": 1.5}, "share = 1.5 is not allowed"),
+        ({"epsilon": 0.0}, "epsilon = 0.0 is not allowed"),
+        ({"pooling": "max"}, "pooling = 'max' is not allowed: it must be one of ot, mean, attention"),
+        ({"objective": "mse"}, "objective = 'mse' is not allowed"),
+    ],
+)
+def test_bad_parameters_get_a_sentence(values, sentence):
+    with pytest.raises(ValueError, match="^" + re.escape(sentence)):
+        OTSurv(**values)
+
+
+@pytest.mark.parametrize("name", [picture.name for picture in OTSurv.pictures])
+def test_pictures_are_drawn(runs, name):
+    picture = OTSurv.pictures[name]
+    result = runs() if picture.along is None else SHORT.picture_result(picture)
+    assert picture.applies(result) == ""
+    for backend in ("bokeh", "matplotlib"):
+        hv.renderer(backend).get_plot(picture(result))
+
+
+def test_pictures_show_the_numbers_of_the_result(runs):
+    run = runs()
+    curves = [e for e in OTSurv.pictures.km(run).traverse(lambda e: e, [hv.Curve]) if type(e) is hv.Curve]
+    for curve, group in zip(curves, ("high", "low"), strict=True):
+        x, y = (np.asarray(curve.dimension_values(i)) for i in (0, 1))
+        for at in (0.05, 0.4, 1.1):  # a curve of stairs, from the right
+            expected = run.km.sel(group=group)[int((run.km_time <= at).sum()) - 1]
+            assert y[np.flatnonzero(x <= at)[-1]] == pytest.approx(float(expected))
+    drawn = OTSurv.pictures.kinds(run).traverse(lambda e: e, [hv.Rectangles])[0]
+    np.testing.assert_allclose(drawn.dimension_values(3), run.kind_mass, rtol=1e-6)
+
+
+def test_a_picture_that_does_not_apply_says_why(runs):
+    mean = runs(pooling="mean")
+    for name in ("plan", "schedule"):
+        with pytest.raises(ValueError, match="mean and attention have no plan: choose ot"):
+            OTSurv.pictures[name](mean)
+    with pytest.raises(ValueError, match="it shows a sweep over lam"):
+        OTSurv.pictures.tail(runs())
+    with pytest.raises(ValueError, match="it shows a sweep over pooling and fold"):
+        OTSurv.pictures.folds(runs())
+    with pytest.raises(ValueError, match="nothing was trained: set epochs above 0"):
+        OTSurv.pictures.training(runs(epochs=0))
+    swept = SHORT.along(rho=[0.5, 0.9], keep=["cindex", "cindex_train"], seed=[0, 1])
+    with pytest.raises(ValueError, match="the sweep is also over seed: choose one value"):
+        OTSurv.pictures.shares(swept)
