@@ -115,7 +115,8 @@ class _Product(eqx.Module):
                 top, total, sums = carry
                 *values, log_density = component(part[0], part[1], part[2], x)
                 new = jnp.maximum(top, log_density)
-                kept, w = jnp.exp(top - new), jnp.exp(log_density - new)
+                shift = jnp.where(jnp.isfinite(new), new, 0)  # of components without weight
+                kept, w = jnp.exp(top - shift), jnp.exp(log_density - shift)
                 sums = tuple(s * kept[:, None] + w[:, None] * v for s, v in zip(sums, values, strict=True))
                 return (new, total * kept + w, sums), None
 

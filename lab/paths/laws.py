@@ -38,6 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BYTES = {"cpu": 16 << 20, "gpu": 256 << 20}  # of a block of logits
+_EXACT = jax.lax.Precision.HIGHEST  # a GPU would multiply with 10 bits
 _BY_COORDINATE = 16  # up to this dimension, distances are summed coordinate by coordinate: exact zeros, fused
 
 
@@ -92,7 +93,7 @@ class Empirical(eqx.Module):
         return self.points.shape[-1]
 
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
-        return self.points[jax.random.categorical(key, self.log_weights, shape=(n,))]
+        return self.points[_draw(key, self.weights, n)]
 
     def moments(self) -> Moments:
         mean = self.weights @ self.points
@@ -357,7 +358,7 @@ class Pairs(eqx.Module):
         return self.x0.shape[-1]
 
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-        chosen = jax.random.categorical(key, jnp.log(self.weights), shape=(n,))
+        chosen = _draw(key, self.weights, n)
         return self.x0[chosen], self.x1[chosen]
 
     def posterior(self, c: Coefficients, x: Float[Array, "n d"]) -> Posterior:
@@ -467,7 +468,7 @@ def softmax_mean(
         shift = jnp.where(jnp.isfinite(new), new, 0)
         kept, w = jnp.exp(top - shift), jnp.exp(logits - shift[:, None])
         each = atoms if values is None else cut(values)
-        return new, total * kept + w.sum(axis=1), mean * kept[:, None] + w @ each
+        return new, total * kept + w.sum(axis=1), mean * kept[:, None] + jnp.matmul(w, each, precision=_EXACT)
 
     width = d if values is None else values.shape[1]
     start = jnp.full(b, -jnp.inf, y.dtype), jnp.zeros(b, y.dtype), jnp.zeros((b, width), y.dtype)
@@ -481,8 +482,15 @@ def squared_distances(x: Float[Array, "b d"], y: Float[Array, "c d"]) -> Float[A
     d = x.shape[1]
     if d <= _BY_COORDINATE:
         return sum(((x[:, None, k] - y[None, :, k]) ** 2 for k in range(d)), jnp.zeros((), x.dtype))
-    inner = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    inner = jnp.matmul(x, y.T, precision=_EXACT)
     return jnp.maximum((x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)[None, :] - 2 * inner, 0)
+
+
+def _draw(key: Array, weights: Array, n: int) -> Array:
+    """n indices, by the inverse of the distribution function: memory O(n) beside the weights."""
+    total = jnp.cumsum(weights)
+    u = jax.random.uniform(key, (n,), weights.dtype) * total[-1]
+    return jnp.minimum(jnp.searchsorted(total, u, side="right"), weights.shape[0] - 1)
 
 
 def _whitening(covariance: Array, d: int) -> tuple[Callable[[Array], Array], Array]:

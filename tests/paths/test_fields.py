@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import logsumexp, softmax
-from scipy.stats import norm
+from scipy.stats import chisquare, norm
 
 from lab.paths import fields, laws
 from lab.paths.laws import Boxes, Empirical, Joint, Mixture, Pairs, checkerboard, gaussian, standard
@@ -320,6 +320,20 @@ def test_joint_samples_have_the_cross_covariance():
     between = jnp.einsum("k,ka,kb->ab", COUPLED.weights, COUPLED.source - mean0[None], COUPLED.target - mean1[None])
     expected = jnp.einsum("k,kab->ab", COUPLED.weights, COUPLED.cross) + between
     assert bool((jnp.abs(products.mean(0) - expected) < 4 * products.std(0) / 20_000**0.5).all())
+
+
+def test_points_are_drawn_by_weight_and_those_without_weight_never():
+    weights = np.asarray([0.0, 0.5, 0.2, 0.3, 0.0])
+    law = Empirical(np.arange(5.0)[:, None], weights)
+    counts = np.bincount(np.asarray(law.sample(jax.random.key(0), 20_000))[:, 0].astype(int), minlength=5)
+    assert counts[0] == counts[4] == 0
+    assert chisquare(counts[1:4], 20_000 * weights[1:4]).pvalue > 0.01
+    x = jnp.asarray([[0.5], [2.0]])
+    field = fields.exact(Linear(Brownian()), law, [[1.0], [2.0]])
+    without = fields.exact(Linear(Brownian()), Empirical(np.arange(1.0, 4)[:, None], weights[1:4]), [[1.0], [2.0]])
+    np.testing.assert_allclose(field.velocity(0.5, x), without.velocity(0.5, x), atol=1e-13)
+    times = jax.vmap(lambda t: field.log_density(t, x))(jnp.asarray([0.3, 0.5]))  # a picture of space and time
+    np.testing.assert_allclose(times[1], field.log_density(0.5, x), rtol=1e-13)
 
 
 def test_refusals_say_what_to_do():
