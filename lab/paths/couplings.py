@@ -195,19 +195,22 @@ class Nearest(eqx.Module):
 
     def __call__(self, key, x0, x1, live=None) -> Pairs:
         _check(x0, x1)
+        return Pairs(_nearest(key, x0, x1, jnp.asarray(self.k, jnp.int32)), x1, _even(x0, live))
 
-        def score(noise):  # |noise - x1|^2 - |x1|^2
-            return (noise * (noise - 2 * x1)).sum(axis=1)
 
-        def better(j, best):
-            noise, lowest = best
-            fresh = jax.random.normal(jax.random.fold_in(key, j), x0.shape, x0.dtype)
-            found = score(fresh)
-            wins = found < lowest
-            return jnp.where(wins[:, None], fresh, noise), jnp.where(wins, found, lowest)
+@jax.jit
+def _nearest(key: Array, x0: Array, x1: Array, k: Array) -> Array:
+    def score(noise):  # |noise - x1|^2 - |x1|^2
+        return (noise * (noise - 2 * x1)).sum(axis=1)
 
-        chosen, _ = jax.lax.fori_loop(1, jnp.asarray(self.k, jnp.int32), better, (x0, score(x0)))
-        return Pairs(chosen, x1, _even(x0, live))
+    def better(j, best):
+        noise, lowest = best
+        fresh = jax.random.normal(jax.random.fold_in(key, j), x0.shape, x0.dtype)
+        found = score(fresh)
+        wins = found < lowest
+        return jnp.where(wins[:, None], fresh, noise), jnp.where(wins, found, lowest)
+
+    return jax.lax.fori_loop(1, k, better, (x0, score(x0)))[0]
 
 
 def assignment(costs: Float[Array, "*batch n n"]) -> Int[Array, "*batch n"]:

@@ -17,6 +17,7 @@ Sources: Li et al., *Improved Immiscible Diffusion*, arXiv 2505.18521, 2025; *Im
 are derived in the lab.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ from lab.paths.metrics import Estimate, mean
 
 _TERMS = 400  # of the series, around half the noncentrality
 _SERIES = 200  # degrees of freedom up to which the series is used
+_UNROLL = 4  # terms that are added in one pass over the memory
 _WIDE = 600.0  # noncentrality from which on the terms no longer cover the Poisson law
 _CELLS = 500_000  # of a block of posteriors: 4 MB
 
@@ -42,6 +44,7 @@ _CELLS = 500_000  # of a block of posteriors: 4 MB
 # --- the noncentral chi-square law ---
 
 
+@partial(jax.jit, static_argnums=1)
 def log_survival(r: ArrayLike, d: int, noncentrality: ArrayLike) -> Array:
     r"""$\log P(X > r)$ of the noncentral $\chi^2$ law with d degrees of freedom.
 
@@ -114,12 +117,11 @@ def _log_sum(start: Array, x: Array, factors: Array) -> Array:
         term = term * (x * factors[i])
         total = total + term
         scale = jnp.where(total > big, 1 / big, 1.0)
-        return term * scale, total * scale, jnp.where(total > big, log_scale + np.log(big), log_scale)
+        return term * scale, total * scale, jnp.where(total > big, log_scale + math.log(big), log_scale)
 
     one = jnp.ones_like(x)
-    start = one, one, start + jnp.zeros_like(x)
-    # unrolled, so that many terms are added in one pass over the memory
-    _, total, log_scale = jax.lax.fori_loop(0, factors.shape[0], add, start, unroll=16)
+    first = one, one, start + jnp.zeros_like(x)
+    _, total, log_scale = jax.lax.fori_loop(0, factors.shape[0], add, first, unroll=_UNROLL)
     return log_scale + jnp.log(total)
 
 
@@ -142,10 +144,10 @@ def _log_gammaincc(a: Array, x: Array) -> Array:
         c = b + by / c
         return b, c, d, h * d * c
 
-    total = jax.lax.fori_loop(1, 129, add, (jnp.ones_like(x), jnp.ones_like(x)), unroll=16)[1]
+    total = jax.lax.fori_loop(1, 129, add, (jnp.ones_like(x), jnp.ones_like(x)), unroll=_UNROLL)[1]
     near = jnp.log1p(-jnp.minimum(jnp.exp(a * jnp.log(below) - below - gammaln(a + 1)) * total, 1 - tiny))
     b = beyond + 1 - a
-    h = jax.lax.fori_loop(1, 129, turn, (b, jnp.full_like(b, 1 / tiny), 1 / b, 1 / b), unroll=8)[3]
+    h = jax.lax.fori_loop(1, 129, turn, (b, jnp.full_like(b, 1 / tiny), 1 / b, 1 / b), unroll=_UNROLL)[3]
     return jnp.where(far, a * jnp.log(beyond) - beyond - gammaln(a) + jnp.log(h), near)
 
 
@@ -179,7 +181,7 @@ def largest_of(k: ArrayLike) -> Array:
         z = step * i - 10
         return total + z * k * jnp.exp(-z * z / 2 + (k - 1) * log_ndtr(z))
 
-    return jax.lax.fori_loop(0, 2201, add, jnp.zeros_like(k)) * step / np.sqrt(2 * np.pi)
+    return jax.lax.fori_loop(0, 2201, add, jnp.zeros_like(k)) * step / math.sqrt(2 * math.pi)
 
 
 class Prediction(NamedTuple):
@@ -302,7 +304,7 @@ class NoiseStatistics(NamedTuple):
 
 
 def noise_statistics(
-    x: Float[Array, "n d"], chosen: Float[Array, "n d"], drawn: Float[Array, "n d"]
+    x: Float[Array, "n d"], chosen: Float[Array, "m d"], drawn: Float[Array, "k d"]
 ) -> NoiseStatistics:
     """What a rule did: data, the noise it chose for each, and independent noise.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
@@ -51,7 +52,7 @@ class Perceptron(eqx.Module):
         )
         self.frequencies, self.activation = frequencies, activation
 
-    def __call__(self, t: Float[Array, "*n"], x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def __call__(self, t: ArrayLike, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
         h = jnp.concatenate([x, time_features(_rows(t, x), self.frequencies)], axis=1)
         for layer in self.layers[:-1]:
             h = self.activation(_affine(layer, h))
@@ -93,14 +94,14 @@ class Residual(eqx.Module):
         self.last = eqx.nn.Linear(width, dimension, dtype=dtype, key=end)
         self.frequencies, self.activation = frequencies, activation
 
-    def __call__(self, t: Float[Array, "*n"], x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def __call__(self, t: ArrayLike, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
         features, h = time_features(_rows(t, x), self.frequencies), _affine(self.first, x)
         for inner, time, outer in self.blocks:
             h = h + _affine(outer, self.activation(_affine(inner, self.activation(h)) + _affine(time, features)))
         return _affine(self.last, self.activation(h))
 
 
-def _rows(t: Array, x: Array) -> Array:
+def _rows(t: ArrayLike, x: Array) -> Array:
     """The time of each row, in the dtype of the points."""
     return jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
 

@@ -15,7 +15,7 @@ Pairs are drawn anew at every step. Everything in ``Settings`` is traced: ``vmap
 with one compiled program, and a run stops, reports and resumes as any method of ``lab.numerics`` does, bit for bit.
 """
 
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -31,7 +31,6 @@ from lab.paths.laws import Empirical, Joint, Pairs, law
 from lab.paths.metrics import effective_sample_size
 from lab.paths.schedules import Linear, Schedule, conditional_velocity, interpolate
 
-type Target = Literal["velocity", "denoiser", "noise", "latent"]
 type Network = Any
 """A pytree of arrays, called with times (n,) and points (n, d): see ``lab.paths.network``."""
 
@@ -69,7 +68,7 @@ class Work(eqx.Module):
     times: Float[Array, " times"] | None
     steps: Int[Array, ""]
     batch: int = eqx.field(static=True)
-    target: Target = eqx.field(static=True)
+    target: str = eqx.field(static=True)
     latent: bool = eqx.field(static=True)
     optimizer: optax.GradientTransformation = eqx.field(static=True)
 
@@ -193,7 +192,7 @@ def train(
     coupling: Coupling | None = None,
     settings: Settings = Settings(),  # noqa: B008  # immutable
     *,
-    target: Target = "velocity",
+    target: str = "velocity",
     steps: int = 2000,
     batch: int = 256,
     times: Float[Array, " times"] | None = None,
@@ -230,6 +229,34 @@ def train(
 
     Memory O(size of the network + batch (d + width)).
     """
+    work = prepare(
+        key, model, source, data, schedule, coupling, settings, target=target, steps=steps, batch=batch, times=times,
+        latent=latent, optimizer=optimizer,
+    )  # fmt: skip
+    run = loop(STEPS, work, state, max_iterations=steps)
+    if loop is pure:
+        tell("lab.paths.train", run.reason, run.iterations)
+    last = run.state
+    return Training(last.model, last.average, run.trace["loss"], run.trace["ess"], run.iterations, run.reason, last)
+
+
+def prepare(
+    key: PRNGKeyArray,
+    model: Network,
+    source: Any,
+    data: Any = None,
+    schedule: Schedule | None = None,
+    coupling: Coupling | None = None,
+    settings: Settings = Settings(),  # noqa: B008  # immutable
+    *,
+    target: str = "velocity",
+    steps: int = 2000,
+    batch: int = 256,
+    times: Float[Array, " times"] | None = None,
+    latent: bool | None = None,
+    optimizer: optax.GradientTransformation = ADAM,
+) -> Work:
+    """What ``train`` hands to the loop, checked: for ``draw``, ``loss`` or a loop of one's own. Arguments as there."""
     schedule = Linear() if schedule is None else schedule
     coupling = Independent() if coupling is None else coupling
     if target not in ("velocity", "denoiser", "noise", "latent"):
@@ -237,7 +264,8 @@ def train(
     if getattr(coupling, "paired", False) and data is not None:
         source, data = Pairs(source, data), None
     source, data = _sampler(source), None if data is None else _sampler(data)
-    if (data is None and not isinstance(source, Joint | _Rows)) or isinstance(data, Joint):
+    joint = [isinstance(each, Joint) or (isinstance(each, _Rows) and len(each.tables) == 2) for each in (source, data)]
+    if joint[1] or joint[0] != (data is None):
         raise TypeError("without data the source must be a joint law, Pairs or Joint, and a joint law must come alone")
     dimensions = [getattr(law, "dimension", None) for law in (source, source if data is None else data)]
     if None not in dimensions and dimensions[0] != dimensions[1]:
@@ -249,15 +277,10 @@ def train(
     # a plain function is no pytree; a Partial of it is one without leaves
     coupling = coupling if isinstance(coupling, eqx.Module) else jax.tree_util.Partial(coupling)
     schedule = schedule if isinstance(schedule, eqx.Module) else jax.tree_util.Partial(schedule)
-    work = Work(
+    return Work(
         key, model, source, data, schedule, coupling, settings, times, jnp.int32(steps),
         batch, target, latent, optimizer,
     )  # fmt: skip
-    run = loop(STEPS, work, state, max_iterations=steps)
-    if loop is pure:
-        tell("lab.paths.train", run.reason, run.iterations)
-    last = run.state
-    return Training(last.model, last.average, run.trace["loss"], run.trace["ess"], run.iterations, run.reason, last)
 
 
 class _Rows(eqx.Module):
