@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 
+from lab import datasets
 from lab.studies import Study
 
 from . import theme
@@ -148,8 +149,9 @@ class StudyPage(pn.viewable.Viewer):
 
     def _inputs(self, address: bool) -> list[Any]:
         session = self.session
+        brought = [Upload(session)] if datasets.can_read(session.study_class.kind) else []
         return [
-            theme.column(DataCard(session), Upload(session), css=":host { gap: 8px; }"),
+            theme.column(DataCard(session), *brought, css=":host { gap: 8px; }"),
             Presets(session),
             Controls(session),
             RunState(session, address=address),

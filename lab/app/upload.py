@@ -85,5 +85,5 @@ class Upload(View):
             most=_MOST,
             too_many=f"An upload may have {_MOST} files at most.",
             too_large=f"but an upload may have at most {_LIMIT}.",
-            formats=f".npz, .npy, .csv, .parquet, .nc, one or two pictures; up to {_LIMIT}. Nothing in them is run.",
+            formats=f"{datasets.reader_of(self._session.study_class.kind).takes}; up to {_LIMIT}. Nothing in them is run.",
         )

@@ -7,10 +7,12 @@
 Listing is cheap; what a set needs is imported when it is loaded. Nothing is unpickled, downloaded or executed.
 """
 
-from . import transport as transport  # registers its sets
+from . import samples as samples  # registers its sets
+from . import transport as transport
 from .data import Data
 from .files import pack, read, read_bytes, resolve, unpack
 from .formats import UPLOAD_LIMIT
+from .readers import Reader, add_reader, array_file, can_read, reader_of
 from .registry import Entry, catalogue, entry_of, load
 from .transport_files import from_arrays
 
@@ -18,6 +20,10 @@ __all__ = [
     "UPLOAD_LIMIT",
     "Data",
     "Entry",
+    "Reader",
+    "add_reader",
+    "array_file",
+    "can_read",
     "catalogue",
     "entry_of",
     "from_arrays",
@@ -25,6 +31,7 @@ __all__ = [
     "pack",
     "read",
     "read_bytes",
+    "reader_of",
     "resolve",
     "unpack",
 ]

@@ -7,15 +7,16 @@ from os.path import exists, expanduser
 from pathlib import Path
 from typing import Any
 
-from . import formats, transport_files
+from . import formats
 from .data import Data
+from .readers import can_read, reader_of
 from .registry import entry_of, load, suggestions
 
 
 def read(
     path: str | PathLike | Sequence[str | PathLike], *, kind: str = "transport", n: int | None = None, seed: int = 0
 ) -> Data:
-    """A user's file, two files that make a pair, or a folder with two pictures.
+    """A user's file, some files that belong together, or a folder of pictures, as the kind's ``Reader`` takes them.
 
     For ``kind="transport"``:
 
@@ -40,14 +41,22 @@ def read(
     if len(places) == 1 and places[0].is_dir():
         (place,) = places
         if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
-            _known(kind)
-            return transport_files.from_arrays(place.name, *formats.zarr(place, transport_files.WANTED))
+            reader = reader_of(kind)
+            return reader.from_arrays(place.name, *formats.zarr(place, reader.wanted))
         try:
             places = sorted(each for each in place.iterdir() if formats.is_picture(each) and each.name[0] != ".")
         except OSError as error:
             raise ValueError(_unreadable(place, error)) from None
-        if len(places) != 2:
-            raise ValueError(f"the folder {place.name} holds {len(places)} pictures, but exactly two are needed")
+        low, high = reader_of(kind).pictures
+        if not low <= len(places) <= high or not places:
+            needed = (
+                "no folder is read"
+                if not high
+                else "exactly two are needed"
+                if low == high == 2
+                else f"{low} to {high} are needed"
+            )
+            raise ValueError(f"the folder {place.name} holds {len(places)} pictures, but {needed}")
     return _assemble([(place.name, _content(place)) for place in places], kind, n, seed)
 
 
@@ -119,15 +128,10 @@ def _unreadable(place: Path, error: OSError) -> str:
 
 
 def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed: int) -> Data:
-    _known(kind)
+    reader = reader_of(kind)
     if len(files) == 1 and formats.format_of(*files[0]) == "npz" and formats.npz(*files[0], wanted=())[2]:
         return unpack(files[0][1])
-    return transport_files.from_files(files, n, seed)
-
-
-def _known(kind: str) -> None:
-    if kind != "transport":
-        raise ValueError(f"files are read as data of kind transport, not {kind}")
+    return reader.from_files(files, n, seed)
 
 
 def pack(data: Data) -> bytes:
@@ -153,8 +157,8 @@ def unpack(payload: bytes) -> Data:
             raise TypeError
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise ValueError("the packed data do not say what they are: pack them again") from None
-    if data.kind == "transport":
-        transport_files.check(data.name, data.arrays)
+    if can_read(data.kind):
+        reader_of(data.kind).check(data.name, data.arrays)
     return data
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from . import formats
 from .colours import palette
 from .data import Data
+from .readers import Reader, add_reader
 from .transport import colour_transfer, points
 
 WANTED = ("cost", "a", "b", "x", "y")
@@ -275,3 +276,11 @@ def _totals(name: str, given: Mapping[str, np.ndarray]) -> None:
             f"the masses in {name} differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; "
             "rescale one so that they agree"
         )
+
+
+add_reader(
+    "transport",
+    Reader(
+        WANTED, from_arrays, from_files, check, ".npz, .npy, .csv, .parquet, .nc, one or two pictures", pictures=(2, 2)
+    ),
+)

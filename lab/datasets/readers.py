@@ -1,0 +1,73 @@
+"""How a user's files become data of one kind: an entry for each kind, added by whoever defines it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from . import formats
+from .data import Data
+
+type Files = Sequence[tuple[str, bytes]]  # names and contents
+
+
+class Reader(NamedTuple):
+    """A kind of data as it comes in.
+
+    Attributes:
+        wanted: the arrays of a ``.npz``, ``.nc`` or ``.zarr`` that are read; others are ignored with a notice.
+        from_arrays: makes data of ``(name, arrays, ignored)``.
+        from_files: makes data of ``(files, n, seed)``; ``array_file`` serves where only arrays are read.
+        check: ``(name, arrays)``; refuses arrays that are none, whole as ``Data`` holds them.
+        takes: what may be brought, in a few words.
+        pictures: how many a folder may hold, at least and at most; (0, 0) where pictures are not read.
+    """
+
+    wanted: tuple[str, ...]
+    from_arrays: Callable[..., Data]
+    from_files: Callable[[Files, int | None, int], Data]
+    check: Callable[[str, Mapping[str, np.ndarray]], None]
+    takes: str
+    pictures: tuple[int, int] = (0, 0)
+
+
+_readers: dict[str, Reader] = {}
+
+
+def add_reader(kind: str, reader: Reader) -> None:
+    """Let files be read as data of this kind."""
+    _readers[kind] = reader
+
+
+def can_read(kind: str) -> bool:
+    """Whether files can be brought as data of this kind."""
+    return kind in _readers
+
+
+def reader_of(kind: str) -> Reader:
+    """The reader of a kind.
+
+    Raises:
+        ValueError: files are not read as data of that kind.
+    """
+    if kind not in _readers:
+        raise ValueError(f"files are read as data of kind {', '.join(_readers)}, not {kind}")
+    return _readers[kind]
+
+
+def array_file(reader: Reader, files: Files) -> Data:
+    """The data of one ``.npz`` or netCDF file.
+
+    Raises:
+        ValueError: any other file, or more than one.
+    """
+    if len(files) != 1:
+        raise ValueError(f"{len(files)} files were given, but {reader.takes} is needed")
+    ((name, payload),) = files
+    form = formats.format_of(name, payload)
+    if form == "npz":
+        arrays, ignored, _ = formats.npz(name, payload, reader.wanted)
+        return reader.from_arrays(name, arrays, ignored)
+    if form == "netcdf":
+        return reader.from_arrays(name, *formats.netcdf(name, payload, reader.wanted))
+    raise ValueError(f"{name} can't be read as such data: bring {reader.takes}")

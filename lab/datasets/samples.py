@@ -1,0 +1,309 @@
+"""The named sets of kind ``samples``, points that a path leads to, and such points out of a user's files.
+
+Arrays: ``x`` (n, d), the data. Where they are known, the law that the data were drawn from: a Gaussian mixture with
+``weights`` (k,), ``centres`` (k, d) and ``variances`` (k,), one for all directions; or boxes ``low`` and ``high`` (k, d), each
+of probability ``weights``. Where the path does not begin at N(0, I): ``x0`` (m, d), samples of its source, and
+``source_weights``, ``source_centres`` and ``source_variances``. Images come with ``axes["image"]``, their (height, width), and
+``classes`` (n,) where these are known. ``x_2d`` (n, 2): points of more than two dimensions on their principal axes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import formats, packaged
+from .data import Data
+from .readers import Files, Reader, add_reader, array_file
+from .registry import register
+from .transport import planar
+
+KIND = "samples"
+LIMIT = 200_000_000
+"""The most numbers that the points of a file may have."""
+
+_SEED = (0, (0, 2**32 - 1))
+_N = (1000, (2, 100_000))
+_SIDE = 16  # pixels of a side that pictures of a folder are brought to
+
+
+def _points(x: np.ndarray, **law: Any) -> dict[str, np.ndarray]:
+    flat = planar(x, x).get("x_2d") if x.shape[1] > 2 else None
+    return {"x": x, **law} | ({} if flat is None else {"x_2d": flat})
+
+
+def _mixture(
+    rng: np.random.Generator, n: int, centres: np.ndarray, variances: Any, weights: Any = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    k = len(centres)
+    weights = np.full(k, 1 / k) if weights is None else np.asarray(weights, float)
+    variances = np.broadcast_to(np.asarray(variances, float), (k,)).copy()
+    which = rng.choice(k, n, p=weights)
+    x = centres[which] + np.sqrt(variances[which])[:, None] * rng.normal(size=(n, centres.shape[1]))
+    return x, {"weights": weights, "centres": np.asarray(centres, float), "variances": variances}
+
+
+def _ring(k: int, radius: float) -> np.ndarray:
+    angle = 2 * np.pi * np.arange(k) / k
+    return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def _synthetic(name: str, title: str, summary: str, n: int = _N[0], source: str = "synthetic", **options: Any):
+    return register(
+        name=name, title=title, kind=KIND, summary=summary, source=source, licence="none needed", real=False,
+        options={"n": (n, _N[1]), "seed": _SEED} | options,
+    )  # fmt: skip
+
+
+@_synthetic(
+    "checkerboard",
+    "Checkerboard",
+    "Uniform on eight unit squares of a 4 x 4 board, scaled to mean square 1; the law is known.",
+)
+def checkerboard(n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    corners = np.array([(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0], float) - 2
+    scale = np.sqrt(3 / 4)  # the mean square of a coordinate uniform on [-2, 2] is 4/3
+    which = rng.integers(8, size=n)
+    x = scale * (corners[which] + rng.random((n, 2)))
+    law = {"low": scale * corners, "high": scale * (corners + 1), "weights": np.full(8, 1 / 8)}
+    return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
+
+
+@_synthetic(
+    "eight-gaussians", "Eight Gaussians", "Eight narrow Gaussians on a ring of radius 5; the law is known.",
+    radius=(5, (1, 20)),
+)  # fmt: skip
+def eight_gaussians(n: int, seed: int, radius: int) -> dict[str, Any]:
+    x, law = _mixture(np.random.default_rng(seed), n, _ring(8, float(radius)), np.sqrt(0.1))
+    return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
+
+
+@_synthetic(
+    "two-moons",
+    "Two moons",
+    "Two interleaved half circles with a little noise, scaled by 3 and shifted by -1, as is usual.",
+)
+def two_moons(n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    angle, upper = np.pi * rng.random(n), rng.random(n) < 0.5
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x[~upper] = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)[~upper]
+    return {"arrays": _points(3 * (x + 0.05 * rng.normal(size=(n, 2))) - 1), "axes": {"x": ("x₁", "x₂")}}
+
+
+@_synthetic(
+    "two-mode-pair", "Two modes to two modes",
+    "From two Gaussians at (0, ±3) to two at (5, ±3), of standard deviation a half; both laws are known.",
+)  # fmt: skip
+def two_mode_pair(n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    x, law = _mixture(rng, n, np.array([[5.0, 3.0], [5.0, -3.0]]), 0.25)
+    x0, source = _mixture(rng, n, np.array([[0.0, 3.0], [0.0, -3.0]]), 0.25)
+    return {
+        "arrays": _points(x, **law) | {"x0": x0} | {f"source_{key}": value for key, value in source.items()},
+        "axes": {"x": ("x₁", "x₂")},
+    }
+
+
+@_synthetic(
+    "modes-1d", "Modes on a line", "From two modes at -3 and 3 to three at -6, 0 and 6, on a line; both laws are known."
+)
+def modes_1d(n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    x, law = _mixture(rng, n, np.array([[-6.0], [0.0], [6.0]]), [0.5, 0.33, 0.5])
+    x0, source = _mixture(rng, n, np.array([[-3.0], [3.0]]), 0.25)
+    return {"arrays": {"x": x, **law, "x0": x0} | {f"source_{key}": value for key, value in source.items()}}
+
+
+@_synthetic(
+    "three-gaussians", "Three Gaussians", "Three Gaussians of unlike size and weight in the plane; the law is known."
+)
+def three_gaussians(n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    centres = np.array([[-3.0, -1.0], [2.5, 2.5], [3.0, -3.0]])
+    x, law = _mixture(rng, n, centres, [0.5, 1.0, 0.25], [0.5, 0.3, 0.2])
+    return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
+
+
+@_synthetic("two-points", "Two points", "The points -1 and 1 on a line: much is known in closed form.", n=2)
+def two_points(n: int, seed: int) -> dict[str, Any]:
+    return {"arrays": {"x": np.where(np.arange(n) % 2, 1.0, -1.0)[:, None]}}
+
+
+@_synthetic(
+    "gaussian-points", "A few Gaussian points", "Points drawn once from N(0, I) and kept: a small data set of any dimension.",
+    n=50, dimension=(2, (1, 4096)),
+)  # fmt: skip
+def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
+    return {"arrays": _points(np.random.default_rng(seed).normal(size=(n, dimension)))}
+
+
+@register(
+    name="digit-samples",
+    title="Handwritten digits",
+    kind=KIND,
+    summary="1797 images of 8 x 8 pixels between -1 and 1; fewer where n is smaller.",
+    source=packaged.FILES["digits"].source,
+    licence=packaged.FILES["digits"].licence,
+    real=True,
+    options={"n": (1797, (2, 1797)), "seed": _SEED},
+    raw=packaged.hashes("digits"),
+)
+def digit_samples(n: int, seed: int) -> dict[str, Any]:
+    return _images("digits", 16, 8, 1, n, seed)
+
+
+@register(
+    name="mnist-samples",
+    title="MNIST",
+    kind=KIND,
+    summary="5000 images of digits, 28 x 28 pixels between -1 and 1, or pooled to 14 or 7; fewer where n is smaller.",
+    source=packaged.FILES["mnist"].source,
+    licence=packaged.FILES["mnist"].licence,
+    real=True,
+    options={"n": (5000, (2, 5000)), "side": ("28", ("7", "14", "28")), "seed": _SEED},
+    raw=packaged.hashes("mnist"),
+)
+def mnist_samples(n: int, side: str, seed: int) -> dict[str, Any]:
+    return _images("mnist", 255, 28, 28 // int(side), n, seed)
+
+
+def _images(key: str, white: int, side: int, pool: int, n: int, seed: int) -> dict[str, Any]:
+    pixels, classes, notices = packaged.labelled_images(key)
+    kept = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:n])
+    small = side // pool
+    x = pixels[kept].astype(float).reshape(-1, small, pool, small, pool).mean(axis=(2, 4)).reshape(len(kept), -1)
+    arrays = _points(2 * x / white - 1) | {"classes": classes[kept].astype(np.int32)}
+    return {"arrays": arrays, "axes": {"image": (small, small)}, "notices": notices}
+
+
+# -- what a user brings ------------------------------------------------------------------------------------------------
+
+_WANTED = (
+    "x", "x0", "classes", "weights", "centres", "variances", "low", "high", "source_weights", "source_centres",
+    "source_variances",
+)  # fmt: skip
+
+
+def from_arrays(
+    name: str,
+    arrays: Mapping[str, Any],
+    ignored: Sequence[str] = (),
+    axes: Mapping[str, Any] | None = None,
+    notices: Sequence[str] = (),
+) -> Data:
+    """Samples out of ``x`` (n, d), or images (n, height, width) or (n, height, width, channels), and what else is known.
+
+    Raises:
+        ValueError: arrays that are no samples; the sentence says where.
+    """
+    given = {key: np.asarray(arrays[key]) for key in _WANTED if key in arrays}
+    axes, notices = dict(axes or {}), [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    if "x" not in given:
+        raise ValueError(
+            f"{name} has {', '.join([*given, *ignored]) or 'nothing'}, but x, the samples (n, d), is needed"
+        )
+    for key in given:
+        given[key] = _numbers(f"{key} in {name}", given[key])
+    shape = given["x"].shape
+    if len(shape) in (3, 4) and 0 not in shape:
+        axes.setdefault("image", tuple(int(size) for size in shape[1:]))
+    for key in ("x", "x0"):
+        if key in given and given[key].ndim != 2 and given[key].ndim in (1, 3, 4):
+            given[key] = given[key].reshape(len(given[key]), -1)
+    check(name, given)
+    if "classes" in given:
+        given["classes"] = given["classes"].astype(np.int32)
+    return Data(
+        name, name, KIND, _points(given.pop("x"), **given), "brought by the user", "the user's", axes, tuple(notices)
+    )
+
+
+def from_files(files: Files, n: int | None, seed: int) -> Data:
+    """Samples from one file of arrays, a table with a point in each row, or pictures, brought to one small size."""
+    found = [formats.format_of(name, payload) for name, payload in files]
+    if set(found) == {"image"}:
+        return _from_pictures(files)
+    if len(files) == 1 and found[0] == "npy":
+        return from_arrays(files[0][0], {"x": formats.npy(*files[0])})
+    if len(files) == 1 and found[0] in ("table", "parquet"):
+        name, payload = files[0]
+        table, notes = formats.csv(name, payload) if found[0] == "table" else (formats.parquet(name, payload), ())
+        columns = {key: np.asarray(column) for key, column in table.items() if key and not key.startswith("Unnamed:")}
+        for key, column in columns.items():
+            if column.dtype.kind not in "fiu":
+                raise ValueError(f"the column {key!r} of {name} does not hold numbers: leave it out")
+        if not columns:
+            raise ValueError(f"{name} has no column of coordinates")
+        x = np.stack([column.astype(float) for column in columns.values()], axis=1)
+        return from_arrays(name, {"x": x}, axes={"x": tuple(columns)}, notices=notes)
+    return array_file(READER, files)
+
+
+def _from_pictures(files: Files) -> Data:
+    from PIL import Image
+
+    x, notices, shapes = [], [], set()
+    for name, payload in files:
+        pixels, notes = formats.picture(name, payload)
+        notices += notes
+        shapes.add(pixels.shape[:2])
+        grey = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        x.append(np.asarray(grey, float).ravel() / 127.5 - 1)
+    sizes = ", ".join(f"{w} x {h}" for h, w in sorted(shapes)[:3]) + (" ..." if len(shapes) > 3 else "")
+    notices.append(
+        f"{len(files)} pictures of {sizes} pixels were brought to {_SIDE} x {_SIDE} in grey, between -1 and 1"
+    )
+    name = files[0][0] if len(files) == 1 else f"{len(files)} pictures"
+    return from_arrays(name, {"x": np.array(x)}, axes={"image": (_SIDE, _SIDE)}, notices=notices)
+
+
+def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no samples."""
+    x = arrays.get("x")
+    if x is None or x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"x in {name} has shape {None if x is None else x.shape}, but samples (n, d) are needed")
+    if x.size > LIMIT:
+        raise ValueError(f"x in {name} has {x.size:,} numbers, but at most {LIMIT:,} are taken: keep fewer samples")
+    n, d = x.shape
+    for key, array in arrays.items():
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise ValueError(f"{key} in {name} holds what is no finite number: every entry must be finite")
+    if "x0" in arrays and (arrays["x0"].ndim != 2 or arrays["x0"].shape[1] != d or not len(arrays["x0"])):
+        raise ValueError(f"x0 in {name} has shape {arrays['x0'].shape}, but samples (m, {d}) are needed, as x has")
+    if "classes" in arrays and arrays["classes"].shape != (n,):
+        raise ValueError(f"classes in {name} has shape {arrays['classes'].shape}, but there are {n} samples")
+    for prefix in ("", "source_"):
+        weights = arrays.get(f"{prefix}weights")
+        if weights is None:
+            continue
+        k = weights.size
+        if weights.ndim != 1 or not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
+            raise ValueError(f"{prefix}weights in {name} must be positive and sum to 1")
+        for key, shape in (("centres", (k, d)), ("variances", (k,)), ("low", (k, d)), ("high", (k, d))):
+            array = arrays.get(prefix + key)
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{prefix}{key} in {name} has shape {array.shape}, but {shape} is needed")
+        if f"{prefix}variances" in arrays and not (arrays[f"{prefix}variances"] > 0).all():
+            raise ValueError(f"{prefix}variances in {name} must be positive")
+
+
+def _numbers(what: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "O":
+        raise ValueError(f"{what} holds Python objects, which are never loaded: save plain numbers")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{what} has the type {array.dtype}, but real numbers are needed")
+    kept = array.dtype.itemsize if array.dtype.kind == "f" else 0
+    return array.astype(np.dtype(f"=f{kept}") if kept in (4, 8) else np.float64, copy=False)
+
+
+READER = Reader(
+    _WANTED,
+    from_arrays,
+    from_files,
+    check,
+    ".npz, .npy, .csv, .parquet, .nc with a sample in each row, or pictures",
+    pictures=(1, 20_000),
+)
+add_reader(KIND, READER)
