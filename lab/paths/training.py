@@ -15,6 +15,7 @@ Pairs are drawn anew at every step. Everything in ``Settings`` is traced: ``vmap
 with one compiled program, and a run stops, reports and resumes as any method of ``lab.numerics`` does, bit for bit.
 """
 
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -27,7 +28,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, Method, Reason, pure, tell
 from lab.paths.couplings import Coupling, Independent
-from lab.paths.laws import Empirical, Joint, Pairs, law
+from lab.paths.laws import Pairs, law
 from lab.paths.metrics import effective_sample_size
 from lab.paths.schedules import Linear, Schedule, conditional_velocity, interpolate
 
@@ -264,12 +265,12 @@ def prepare(
     if getattr(coupling, "paired", False) and data is not None:
         source, data = Pairs(source, data), None
     source, data = _sampler(source), None if data is None else _sampler(data)
-    joint = [isinstance(each, Joint) or (isinstance(each, _Rows) and len(each.tables) == 2) for each in (source, data)]
-    if joint[1] or joint[0] != (data is None):
+    drawn = [jax.eval_shape(partial(each.sample, n=2), key) for each in (source, data) if each is not None]
+    if any(isinstance(each, tuple) for each in drawn) != (data is None):
         raise TypeError("without data the source must be a joint law, Pairs or Joint, and a joint law must come alone")
-    dimensions = [getattr(law, "dimension", None) for law in (source, source if data is None else data)]
-    if None not in dimensions and dimensions[0] != dimensions[1]:
-        raise ValueError(f"the source has dimension {dimensions[0]} and the data {dimensions[1]}: they must agree")
+    shapes = [each.shape for each in jax.tree.leaves(drawn)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the source has dimension {shapes[0][1]} and the data {shapes[1][1]}: they must agree")
     latent = _has_latent(schedule) if latent is None else latent
     if target == "latent" and not latent:
         raise ValueError("target = 'latent', but the schedule has no latent noise: give it one, or take 'noise'")
@@ -283,29 +284,9 @@ def prepare(
     )  # fmt: skip
 
 
-class _Rows(eqx.Module):
-    """Rows of tables by their masses, at a cost that does not grow with the tables."""
-
-    tables: tuple[Float[Array, "n d"], ...]
-    heights: Float[Array, " n"]  # cumulative masses
-    dimension: int = eqx.field(static=True)
-
-    def __init__(self, tables: tuple[Array, ...], weights: Array):
-        self.tables, self.heights, self.dimension = tables, jnp.cumsum(weights), tables[0].shape[1]
-
-    def sample(self, key: PRNGKeyArray, n: int) -> Any:
-        at = jax.random.uniform(key, (n,), self.heights.dtype) * self.heights[-1]
-        rows = jnp.minimum(jnp.searchsorted(self.heights, at, side="right"), self.heights.shape[0] - 1)
-        drawn = tuple(table[rows] for table in self.tables)
-        return drawn[0] if len(drawn) == 1 else drawn
-
-
 def _sampler(given: Any) -> Sampler:
     numpyro = type(given).__module__.partition(".")[0] == "numpyro"
-    found = given if hasattr(given, "sample") and not numpyro else law(given)
-    if isinstance(found, Empirical):
-        return _Rows((found.points,), found.weights)
-    return _Rows((found.x0, found.x1), found.weights) if isinstance(found, Pairs) else found
+    return given if hasattr(given, "sample") and not numpyro else law(given)
 
 
 def _has_latent(schedule: Schedule) -> bool:
