@@ -1,4 +1,4 @@
-"""What the studies of probability paths share: the laws that samples come with, schedules by name, and the window of a cloud."""
+"""What the studies of probability paths share: the laws that samples come with, and the window of a cloud."""
 
 from collections.abc import Mapping
 from typing import Any
