@@ -265,7 +265,10 @@ def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ..
         raise ValueError(f"{name} has lines with more fields than its header")
     headless = all(is_number(field) for field in fields)
     with _decoding(f"{name} is no table: its lines have different numbers of fields"):
-        frame = pd.read_csv(StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True)
+        frame = pd.read_csv(
+            StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True,
+            float_precision="round_trip",
+        )  # fmt: skip
     if headless:
         frame.columns = [f"column {i}" for i in range(1, frame.shape[1] + 1)]
     notices = (f"{name} has no header: its first line of numbers is a point like the others",) if headless else ()
