@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.paths.fields import Exact
@@ -37,7 +38,7 @@ class Likelihood(NamedTuple):
 def divergence(
     velocity: Callable | Exact,
     t: Any,
-    x: Float[Array, "n d"],
+    x: ArrayLike,
     key: PRNGKeyArray | None = None,
     probes: int = 16,
 ) -> Estimate:
@@ -50,13 +51,14 @@ def divergence(
 
     Time d directional derivatives, or ``probes``; memory O(n d).
     """
+    x = jnp.asarray(x)
     traces = _traces(lambda x: _velocity(velocity, t, x), x, _directions(x, key, probes))
     return _estimate(traces) if key is not None else Estimate(traces.sum(axis=0), jnp.zeros_like(x[:, 0]))
 
 
 def log_density(
     velocity: Callable | Exact,
-    x: Float[Array, "n d"],
+    x: ArrayLike,
     source: Any,
     steps: int = 100,
     *,
@@ -79,6 +81,7 @@ def log_density(
     Returns:
         Log-densities. Their standard error is over the probes; the error of the grid is not in it.
     """
+    x = jnp.asarray(x)
     times = _grid(velocity, x, steps, grid, interval, True)
     _checked(velocity, times, 1.0)
     both = _WithDivergence(velocity, _directions(x, key, probes), key is None)
@@ -93,7 +96,7 @@ def log_density(
 
 def feynman_kac(
     field: Callable | Exact | tuple[Callable, Callable],
-    x: Float[Array, "n d"],
+    x: ArrayLike,
     source: Any,
     key: PRNGKeyArray,
     epsilon: Any = 0.1,
@@ -122,6 +125,7 @@ def feynman_kac(
     """
     if rollouts < 2:
         raise ValueError(f"rollouts = {rollouts}, but a standard error needs at least 2")
+    x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, True)
     _checked(field, times, 1.0)
     level = _levels(epsilon, times)

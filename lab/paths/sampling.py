@@ -82,9 +82,10 @@ def ode(
     Args:
         velocity: called at (t, x) it returns (n, d) or a ``Field``; an ``Exact`` field, a network, a function of your own.
         x: (n, d), where the particles begin.
-        steps: number of equal steps.
+        steps: number of steps. From 0 to 1 they are equal; where an end of an ``Exact`` field is points, they stop 1e-4 short
+            of it (1e-3 in float32) and are ``graded``.
         grid: times (K + 1,) to use instead; decreasing ones integrate backward.
-        interval: first and last time of the equal steps; that of an ``Exact`` field, else (0, 1).
+        interval: first and last time of equal steps, instead.
         solver: "euler" (1 evaluation a step), "midpoint", "heun" (2), "rk4" (4).
         reverse: from the last time to the first.
         keep: the whole path, or its ends only.
@@ -275,8 +276,11 @@ def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: b
     if grid is None:
         if not (isinstance(steps, int | np.integer) and steps >= 1):
             raise ValueError(f"steps = {steps}, but a whole number of at least 1 is needed")
-        low, high = _interval(field) if interval is None else interval
-        grid = np.linspace(low, high, steps + 1)
+        if interval is None:
+            grid = graded(steps, *_interval(field))
+        else:
+            low, high = interval
+            grid = np.linspace(low, high, steps + 1)
     elif interval is not None:
         raise ValueError("give either a grid or an interval: the grid says where to begin and end")
     if not isinstance(grid, Tracer):
@@ -288,6 +292,26 @@ def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: b
         grid = given
     times = jnp.asarray(grid, x.dtype)
     return times[::-1] if reverse else times
+
+
+def graded(steps: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    r"""Times (steps + 1,) from low to high that crowd at an end short of 0 or 1, where a field grows like $1/(1-t)$.
+
+    About half of the steps are equal, the others a constant fraction of what is left to the end: down to points without
+    spread equal steps would be far longer than that at last. From 0 to 1 all are equal.
+    """
+    first, last = low > 0, high < 1
+    nodes = [np.linspace(low, high, 1025)]
+    nodes += [np.geomspace(low, 1, 1025)] if first else []
+    nodes += [1 - np.geomspace(1 - high, 1, 1025)] if last else []
+    t = np.unique(np.clip(np.concatenate(nodes), low, high))
+    # of each part the same number of steps: equal ones, and equal fractions of the time to an end
+    count = (t - low) / (high - low)
+    count = count + (np.log(t / low) / np.log(high / low) if first else 0)
+    count = count + (np.log((1 - low) / (1 - t)) / np.log((1 - low) / (1 - high)) if last else 0)
+    times = np.interp(np.linspace(0, count[-1], steps + 1), count, t)
+    times[0], times[-1] = low, high
+    return times
 
 
 def _interval(field: Any) -> tuple[float, float]:

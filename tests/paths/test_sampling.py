@@ -114,8 +114,7 @@ def test_flow_to_points():
     one = sampling.ode(field, start, 1, interval=(0, 1), solver="euler")
     np.testing.assert_allclose(one.end, np.broadcast_to(points.mean(0), (1600, 2)), atol=1e-14)
     assert jnp.isnan(one.velocity[-1]).all()  # at t = 1 there is none
-    grid = 1 - np.geomspace(1, 1e-4, 60)
-    end = np.asarray(sampling.ode(field, start, grid=grid, keep=False).end)
+    end = np.asarray(sampling.ode(field, start, 60, keep=False).end)  # to 1 - 1e-4, graded
     apart = np.sqrt(((end[:, None] - points[None]) ** 2).sum(2))
     assert np.quantile(apart.min(1), 0.99) < 1e-3
     assert chisquare(np.bincount(apart.argmin(1), minlength=8)).pvalue > 0.01
@@ -264,6 +263,19 @@ def test_keys_dtypes_and_batches():
     np.testing.assert_allclose(ends[:, 0, 0], np.exp([-0.5, -1.0]), rtol=1e-8)
     slope = jax.grad(lambda s: sampling.ode(lambda t, x: -s * x, ONE, 50, keep=False).end[0, 0])(0.5)
     np.testing.assert_allclose(slope, -np.exp(-0.5), rtol=1e-7)
+
+
+def test_graded_times():
+    np.testing.assert_allclose(sampling.graded(5), np.linspace(0, 1, 6), atol=1e-15)
+    both = sampling.graded(40, 1e-4, 1 - 1e-4)
+    np.testing.assert_allclose(both + both[::-1], 1, atol=1e-12)
+    late = sampling.graded(40, 0.0, 1 - 1e-3)
+    assert (np.diff(late) > 0).all()
+    left = np.diff(late) / (1 - late[:-1])
+    assert left.max() < 0.3
+    assert left[-1] / left[-5] < 1.05  # a constant fraction of what is left
+    path = sampling.ode(fields.exact(Linear(), standard(1), ONE), ONE, 3)
+    np.testing.assert_allclose(path.t, sampling.graded(3, 0.0, 1 - 1e-4), atol=1e-15)
 
 
 def test_a_field_that_blows_up_says_so():
