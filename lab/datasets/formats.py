@@ -264,10 +264,10 @@ def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ..
     if len(_fields(second, separator)) > len(fields):  # pandas would take the first column for an index
         raise ValueError(f"{name} has lines with more fields than its header")
     headless = all(is_number(field) for field in fields)
+    precision: Any = "round_trip"  # which the stubs of pandas do not know
     with _decoding(f"{name} is no table: its lines have different numbers of fields"):
         frame = pd.read_csv(
-            StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True,
-            float_precision="round_trip",
+            StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True, float_precision=precision
         )  # fmt: skip
     if headless:
         frame.columns = [f"column {i}" for i in range(1, frame.shape[1] + 1)]

@@ -1,7 +1,7 @@
 """How a user's files become data of one kind: an entry for each kind, added by whoever defines it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,3 +71,18 @@ def array_file(reader: Reader, files: Files) -> Data:
     if form == "netcdf":
         return reader.from_arrays(name, *formats.netcdf(name, payload, reader.wanted))
     raise ValueError(f"{name} can't be read as such data: bring {reader.takes}")
+
+
+def real_numbers(what: str, array: Any) -> np.ndarray:
+    """An array of real numbers: float32 and float64 as they are, others as float64.
+
+    Raises:
+        ValueError: objects, or what is no real number.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind == "O":
+        raise ValueError(f"{what} holds Python objects, which are never loaded: save plain numbers")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{what} has the type {array.dtype}, but real numbers are needed")
+    kept = array.dtype.itemsize if array.dtype.kind == "f" else 0
+    return array.astype(np.dtype(f"=f{kept}") if kept in (4, 8) else np.float64, copy=False)

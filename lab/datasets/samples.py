@@ -14,7 +14,7 @@ import numpy as np
 
 from . import formats, packaged
 from .data import Data
-from .readers import Files, Reader, add_reader, array_file
+from .readers import Files, Reader, add_reader, array_file, real_numbers
 from .registry import register
 from .transport import planar
 
@@ -205,7 +205,7 @@ def from_arrays(
             f"{name} has {', '.join([*given, *ignored]) or 'nothing'}, but x, the samples (n, d), is needed"
         )
     for key in given:
-        given[key] = _numbers(f"{key} in {name}", given[key])
+        given[key] = real_numbers(f"{key} in {name}", given[key])
     shape = given["x"].shape
     if len(shape) in (3, 4) and 0 not in shape:
         axes.setdefault("image", tuple(int(size) for size in shape[1:]))
@@ -287,15 +287,6 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
                 raise ValueError(f"{prefix}{key} in {name} has shape {array.shape}, but {shape} is needed")
         if f"{prefix}variances" in arrays and not (arrays[f"{prefix}variances"] > 0).all():
             raise ValueError(f"{prefix}variances in {name} must be positive")
-
-
-def _numbers(what: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "O":
-        raise ValueError(f"{what} holds Python objects, which are never loaded: save plain numbers")
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{what} has the type {array.dtype}, but real numbers are needed")
-    kept = array.dtype.itemsize if array.dtype.kind == "f" else 0
-    return array.astype(np.dtype(f"=f{kept}") if kept in (4, 8) else np.float64, copy=False)
 
 
 READER = Reader(

@@ -9,7 +9,7 @@ import numpy as np
 from . import formats
 from .colours import palette
 from .data import Data
-from .readers import Reader, add_reader
+from .readers import Reader, add_reader, real_numbers
 from .transport import colour_transfer, points
 
 WANTED = ("cost", "a", "b", "x", "y")
@@ -36,7 +36,7 @@ def from_arrays(
     Raises:
         ValueError: arrays that are no transport problem; the sentence says where.
     """
-    given = {key: _numbers(f"{key} in {name}", np.asarray(value)) for key, value in arrays.items()}
+    given = {key: real_numbers(f"{key} in {name}", value) for key, value in arrays.items()}
     notices = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
     for key in ("x", "y"):
         if key in given and given[key].ndim == 1:
@@ -60,7 +60,7 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse arrays that are no transport problem, whole as ``Data`` holds them."""
     if not {"a", "b"} <= set(arrays) or ("cost" not in arrays and not {"x", "y"} <= set(arrays)):
         raise ValueError(f"{name} has {', '.join(arrays)}, but a and b and either cost, or x and y are needed")
-    given = {key: _numbers(f"{key} in {name}", arrays[key]) for key in WANTED if key in arrays}
+    given = {key: real_numbers(f"{key} in {name}", arrays[key]) for key in WANTED if key in arrays}
     _shapes(name, given)
     _values(name, given)
     _totals(name, given)
@@ -209,15 +209,6 @@ def _data(
 
 
 # -- checks ------------------------------------------------------------------------------------------------------------
-
-
-def _numbers(what: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "O":
-        raise ValueError(f"{what} holds Python objects, which are never loaded: save plain numbers")
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{what} has the type {array.dtype}, but real numbers are needed")
-    kept = array.dtype.itemsize if array.dtype.kind == "f" else 0
-    return array.astype(np.dtype(f"=f{kept}") if kept in (4, 8) else np.float64, copy=False)
 
 
 def _shapes(name: str, given: Mapping[str, np.ndarray]) -> None:

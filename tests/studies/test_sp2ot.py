@@ -193,3 +193,23 @@ def test_scores_are_means_over_seeds_with_students_interval():
     middles = [e for e in drawn.traverse(lambda e: e, [hv.Points]) if len(e) == 3]
     assert len(middles) == 3  # k-means and two algorithms
     np.testing.assert_allclose(middles[-1].dimension_values(1)[0], swept.macro_acc.sel(algorithm="p2ot").mean())
+
+
+def test_labelled_samples_of_ones_own(tmp_path):
+    rng = np.random.default_rng(4)
+    classes = np.repeat([7, 3, 5], [10, 40, 20])
+    x = rng.normal(size=(70, 4)) + 6 * np.eye(4)[classes % 4]
+    np.savez(tmp_path / "mine.npz", x=x, classes=classes)
+    data = datasets.read(tmp_path / "mine.npz", kind="labelled")
+    np.testing.assert_array_equal(np.bincount(data.arrays["classes"]), [40, 20, 10])  # the largest first
+    np.testing.assert_allclose(data.arrays["x"], x - x.mean(axis=0))
+    found = SP2OT(data=str(tmp_path / "mine.npz"), algorithm="p2ot").run()
+    assert float(found.converged)
+    for bad, message in (
+        ({"x": x}, "no classes"),
+        ({"x": x, "classes": classes[1:]}, "shapes"),
+        ({"x": x, "classes": 0 * classes}, "1 classes"),
+    ):
+        np.savez(tmp_path / "bad.npz", **bad)
+        with pytest.raises(ValueError, match=message):
+            datasets.read(tmp_path / "bad.npz", kind="labelled")

@@ -4,12 +4,14 @@ Arrays: ``x`` (n, d), centred features; ``classes`` (n,), 0 ... K - 1, the large
 their first two principal axes.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lab.clustering.training import long_tail
-from lab.datasets import packaged
+from lab.datasets import Data, Reader, add_reader, array_file, packaged
+from lab.datasets.readers import Files, real_numbers
 from lab.datasets.registry import register
 from lab.datasets.transport import planar
 
@@ -81,3 +83,51 @@ def blobs(ratio: int, seed: int) -> dict[str, Any]:
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.22 * rng.normal(size=(1000, 2))
     kept = long_tail(classes, ratio, seed, 200)
     return {"arrays": _labelled(x[kept], classes[kept]), "axes": {"x": ("x₁", "x₂")}}
+
+
+# -- what a user brings ------------------------------------------------------------------------------------------------
+
+
+def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = ()) -> Data:
+    """Labelled samples out of ``x`` (n, d), or images, and ``classes`` (n,), any whole numbers; the largest becomes 0.
+
+    Raises:
+        ValueError: arrays that are no labelled samples; the sentence says where.
+    """
+    missing = [key for key in ("x", "classes") if key not in arrays]
+    if missing:
+        raise ValueError(
+            f"{name} has no {' and no '.join(missing)}, but x (samples, d) and classes (samples,) are needed"
+        )
+    x, classes = (real_numbers(f"{key} in {name}", arrays[key]) for key in ("x", "classes"))
+    if x.ndim < 2 or 0 in x.shape or classes.shape != x.shape[:1]:
+        raise ValueError(
+            f"x and classes in {name} have shapes {x.shape} and {classes.shape}, but (n, d) and (n,) are needed"
+        )
+    if not np.isfinite(x).all() or not np.isfinite(classes).all() or (classes != np.round(classes)).any():
+        raise ValueError(f"x in {name} must be finite, and classes whole numbers")
+    known, which, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    if not 2 <= known.size < len(x):
+        raise ValueError(
+            f"{name} has {known.size} classes of {len(x)} samples, but at least 2, and fewer than samples, are needed"
+        )
+    place = np.argsort(np.argsort(-counts, kind="stable"))
+    made = _labelled(x.reshape(len(x), -1), place[which])
+    notices = [f"{', '.join(ignored)} in {name} ignored"] if ignored else []
+    return Data(name, name, "labelled", made, "brought by the user", "the user's", {}, tuple(notices))
+
+
+def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no labelled samples."""
+    from_arrays(name, arrays)
+
+
+def from_files(files: Files, n: int | None, seed: int) -> Data:
+    """Labelled samples from one file of arrays."""
+    return array_file(READER, files)
+
+
+READER = Reader(
+    ("x", "classes"), from_arrays, from_files, check, ".npz or .nc with x (samples, d) and classes (samples,)"
+)
+add_reader("labelled", READER)
