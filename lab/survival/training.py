@@ -320,6 +320,7 @@ class Scores(NamedTuple):
     mass: Float[Array, "n k"]  # of each prototype, of sum 1
     row_mass: Float[Array, "n width"]  # share of each patch that is pooled, times what it would get if all were alike
     main: Int[Array, "n width"]  # prototype that gets most of the patch
+    potentials: Float[Array, "n k_and_1"]  # of each bag's plan
     residual: Float[Array, " n"]
 
 
@@ -344,6 +345,6 @@ def _score(model: Model, bags: Bags, transport: Transport, chunk: int) -> Scores
         share = transport.rho if isinstance(model.pooling, OTPooling) else 1.0
         row = bags.size[index] * share * pooled.weights.sum(axis=1)
         main = jnp.where(here[0], pooled.weights.argmax(axis=1), -1).astype(jnp.int32)
-        return Scores(risk, pooled.weights.sum(axis=0), row, main, pooled.residual)
+        return Scores(risk, pooled.weights.sum(axis=0), row, main, pooled.potentials, pooled.residual)
 
     return jax.lax.map(one, jnp.arange(bags.count), batch_size=chunk)

@@ -128,6 +128,9 @@ def test_neighbours_that_train_alike_share_the_training(runs):
     xr.testing.assert_equal(again.result, runs(slide=7, share=0.3))
     other = SHORT.but(rate=2e-3).execute(warm=first.warm)
     assert float(abs(other.result.risk - first.result.risk).max()) > 1e-3
+    stopped = SHORT.execute(lambda progress: True)
+    finished = SHORT.execute(warm=stopped.warm)
+    xr.testing.assert_equal(finished.result, first.result)
     moved = OTSurv(epochs=2, data=datasets.load("morphology-bags", seed=5)).execute(warm=first.warm)
     assert float(abs(moved.result.loss - first.result.loss).max()) > 1e-3
 
@@ -177,14 +180,15 @@ def mine(n: int = 12, **change) -> dict:
 
 def test_own_bags(tmp_path):
     np.savez(tmp_path / "mine.npz", **mine(), note=np.zeros(2))
-    data = sets.read(tmp_path / "mine.npz")
+    own = OTSurv(data=str(tmp_path / "mine.npz"), pooling="mean", epochs=1, batch=4)
+    data = own.load()
     assert data.kind == "bags"
     assert "note in mine.npz ignored" in data.notices[0]
     assert [data.arrays["event"][data.arrays["fold"] == k].sum() for k in range(3)] == [2, 2, 2]
     given = mine()
     for i in (0, 5):
         np.testing.assert_array_equal(data.arrays["x"][data.arrays["bag"] == i], given["x"][given["bag"] == i])
-    run = OTSurv(data=data, pooling="mean", epochs=1, batch=4).run()
+    run = own.run()
     assert "true_risk" not in run
     assert np.isfinite(run.risk).all()
     sizes = np.bincount(given["bag"])
@@ -193,6 +197,13 @@ def test_own_bags(tmp_path):
         hv.renderer("matplotlib").get_plot(OTSurv.pictures[name](run))
     with pytest.raises(ValueError, match="the true risk of these data is not known"):
         OTSurv.pictures.truth(run)
+    assert datasets.unpack(datasets.pack(data)).sha256 == data.sha256
+    assert own.but(seed=1).load().sha256 != data.sha256  # other folds
+    np.save(tmp_path / "mine.npy", given["x"])
+    with pytest.raises(
+        ValueError, match=re.escape("mine.npy can't be read as such data: bring .npz or .nc with x, bag, time")
+    ):
+        own.but(data=str(tmp_path / "mine.npy")).load()
 
 
 @pytest.mark.parametrize(

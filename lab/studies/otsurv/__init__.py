@@ -228,7 +228,12 @@ class OTSurv(Study):
         """Train, unless the neighbour's training is this very one; then judge all bags."""
         learn, test = inputs.split(p.fold)
         values = tuple(getattr(p, name) for name in _TRAINED_BY)
-        if warm is not None and warm.inputs is inputs and warm.values == values:
+        if (
+            warm is not None
+            and warm.inputs is inputs
+            and warm.values == values
+            and warm.trained.reason != Reason.STOPPED
+        ):
             trained = warm.trained
         else:
             settings = Settings(p.rho, p.rho0, p.ramp, p.epsilon, p.lam, p.rate, dropout=p.dropout)
@@ -249,7 +254,9 @@ class OTSurv(Study):
             shown = plan._replace(rho=p.share)
             at_share = score(trained.model, inputs.bags, shown)
             output |= {"row_mass": at_share.row_mass, "main": at_share.main}
-            output |= _shown(trained.model, inputs.bags, jnp.asarray(p.slide), jax.tree.map(jnp.asarray, shown))
+            output |= _shown(
+                trained.model, inputs.bags, jnp.asarray(p.slide), at_share.potentials, jax.tree.map(jnp.asarray, shown)
+            )
             residual = jnp.maximum(residual, at_share.residual.max())
         output |= _statistics(inputs, judged.risk, test) | inputs.known
         if inputs.kinds:
@@ -297,19 +304,15 @@ def _by_kind(kind: Any, values: Any, kinds: int) -> jax.Array:
 
 
 @jax.jit
-def _shown(model: Model, bags: Bags, index: Any, transport: Transport) -> dict[str, Any]:
-    """Costs, plan and slack of one bag; NaN beyond its patches."""
+def _shown(model: Model, bags: Bags, index: Any, potentials: Any, transport: Transport) -> dict[str, Any]:
+    """Costs, plan and slack of one bag, from the potentials of its plan; NaN beyond its patches."""
     assert isinstance(model.pooling, OTPooling)
     (x,), (here,) = bags.take(index[None], bags.widths[-1])
-    h = model.features(x)
-    weights = transport.rho * model.pooling(h, here, transport).weights
-    costs = cost(h, model.pooling.prototypes, here)
-    left = 1 / here.sum().astype(x.dtype) - weights.sum(axis=1)
-    return {
-        "cost": jnp.where(here[:, None], costs, jnp.nan),
-        "plan": jnp.where(here[:, None], weights, jnp.nan),
-        "slack": jnp.where(here, jnp.maximum(left, 0), jnp.nan),
-    }
+    costs = cost(model.features(x), model.pooling.prototypes, here)
+    g, slack = potentials[index, :-1], jnp.where(jnp.asarray(transport.rho) < 1, potentials[index, -1], -jnp.inf)
+    scores = jnp.c_[g[None, :] - costs, jnp.full(x.shape[0], slack)] / transport.epsilon
+    whole = jnp.where(here[:, None], jax.nn.softmax(scores, axis=1) / here.sum().astype(x.dtype), jnp.nan)
+    return {"cost": jnp.where(here[:, None], costs, jnp.nan), "plan": whole[:, :-1], "slack": whole[:, -1]}
 
 
 @jax.jit

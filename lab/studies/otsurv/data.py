@@ -7,20 +7,20 @@ in ``axes["kinds"]``; ``position`` (patches, 2), row and column in a picture of 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from io import BytesIO
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lab.datasets import Data, formats, packaged
+from lab.datasets import Data, packaged
+from lab.datasets.readers import Files, Reader, add_reader, array_file
 from lab.datasets.registry import register
 from lab.survival.bags import check
 
 KIND = "bags"
 WANTED = ("x", "bag", "time", "event", "fold", "true_risk", "kind", "position")
-"""What is read of a user's ``.npz``; the first four are needed."""
+"""What is read of a user's file; the first four are needed."""
 
 _FOLDS = 3
 _SHARES = 12 * np.array([0.45, 0.25, 0.15, 0.08, 0.05, 0.02])
@@ -143,28 +143,6 @@ def tissue(seed: int) -> dict[str, Any]:
     return {"arrays": arrays, "notices": notices}
 
 
-def read(path: str | PathLike, *, seed: int = 0) -> Data:
-    """A user's bags in an ``.npz``: ``x`` (patches, d), ``bag`` (patches,), ``time`` (n,), ``event`` (n,); see ``from_arrays``.
-
-    Raises:
-        ValueError: a file that cannot be read, or arrays that are no bags.
-    """
-    place = Path(path).expanduser()
-    try:
-        payload = place.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{place} cannot be read: {(error.strerror or 'unknown reason').lower()}") from None
-    return read_bytes(place.name, payload, seed=seed)
-
-
-def read_bytes(name: str, payload: bytes, *, seed: int = 0) -> Data:
-    """The same of an upload."""
-    if formats.format_of(name, payload) != "npz":
-        raise ValueError(f"{name} is no .npz, but bags of patches are read from one with x, bag, time and event")
-    arrays, ignored, _ = formats.npz(name, payload, WANTED)
-    return from_arrays(name, arrays, ignored, seed=seed)
-
-
 def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (), *, seed: int = 0) -> Data:
     """Bags out of what a user brings.
 
@@ -205,6 +183,24 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
     return Data(name, name, KIND, given, "brought by the user", "the user's", axes, tuple(notices))
 
 
+def whole(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no bags, whole as ``Data`` holds them."""
+    missing = [key for key in WANTED[:5] if key not in arrays]
+    if missing:
+        raise ValueError(f"{name} has no {' and no '.join(missing)}, but bags need {', '.join(WANTED[:5])}")
+    check(name, arrays)
+    _check_more(name, arrays)
+    _check_folds(name, arrays["fold"], arrays["event"])
+
+
+def _from_files(files: Files, n: int | None, seed: int) -> Data:
+    return array_file(_READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
+
+
+_READER = Reader(WANTED, from_arrays, _from_files, whole, ".npz or .nc with x, bag, time and event")
+add_reader(KIND, _READER)
+
+
 def _check_more(name: str, given: Mapping[str, np.ndarray]) -> None:
     patches, n = len(given["x"]), given["time"].size
     wanted = {"fold": (n,), "true_risk": (n,), "kind": (patches,), "position": (patches, 2)}
@@ -219,7 +215,7 @@ def _check_more(name: str, given: Mapping[str, np.ndarray]) -> None:
 
 
 def _check_folds(name: str, fold: np.ndarray, event: np.ndarray) -> None:
-    counts = np.bincount(fold)
+    counts = np.bincount(fold.astype(np.int64))
     if counts.size < 2 or not counts.all():
         raise ValueError(
             f"the folds of {name} have {counts.tolist()} bags, but two folds or more are needed, none empty"
