@@ -82,7 +82,7 @@ def real_numbers(what: str, array: Any) -> np.ndarray:
     array = np.asarray(array)
     if array.dtype.kind == "O":
         raise ValueError(f"{what} holds Python objects, which are never loaded: save plain numbers")
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiu":
         raise ValueError(f"{what} has the type {array.dtype}, but real numbers are needed")
     kept = array.dtype.itemsize if array.dtype.kind == "f" else 0
     return array.astype(np.dtype(f"=f{kept}") if kept in (4, 8) else np.float64, copy=False)
