@@ -92,14 +92,17 @@ class Empirical(eqx.Module):
     def dimension(self) -> int:
         return self.points.shape[-1]
 
+    @eqx.filter_jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         return self.points[_draw(key, self.weights, n)]
 
+    @eqx.filter_jit
     def moments(self) -> Moments:
         mean = self.weights @ self.points
         apart = self.points - mean[None, :]
         return Moments(mean, (apart * self.weights[:, None]).T @ apart)
 
+    @eqx.filter_jit
     def denoise(
         self, y: Float[Array, "b d"], scale: Any, covariance: Any, extra: Callable | None = None
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"]]:
@@ -152,17 +155,20 @@ class Boxes(eqx.Module):
     def dimension(self) -> int:
         return self.low.shape[-1]
 
+    @eqx.filter_jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         first, second = jax.random.split(key)
         chosen = jax.random.categorical(first, jnp.log(self.weights), shape=(n,))
         low, high = self.low[chosen], self.high[chosen]
         return low + (high - low) * jax.random.uniform(second, low.shape, low.dtype)
 
+    @eqx.filter_jit
     def log_prob(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         inside = ((x[:, None] >= self.low[None]) & (x[:, None] <= self.high[None])).all(axis=2)
         each = jnp.log(self.weights) - jnp.log(self.high - self.low).sum(axis=1)
         return jax.nn.logsumexp(jnp.where(inside, each[None], -jnp.inf), axis=1)
 
+    @eqx.filter_jit
     def moments(self) -> Moments:
         centre, width = (self.low + self.high) / 2, self.high - self.low
         mean = self.weights @ centre
@@ -170,6 +176,7 @@ class Boxes(eqx.Module):
         within = jnp.diag(self.weights @ (width**2 / 12))
         return Moments(mean, within + jnp.einsum("k,ka,kb->ab", self.weights, apart, apart))
 
+    @eqx.filter_jit
     def denoise(
         self, y: Float[Array, "n d"], scale: Any, covariance: Any, extra: None = None
     ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
@@ -262,6 +269,7 @@ class Joint(eqx.Module):
     def dimension(self) -> int:
         return self.source.shape[-1]
 
+    @eqx.filter_jit
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         first, second = jax.random.split(key)
         d = self.dimension
@@ -357,6 +365,7 @@ class Pairs(eqx.Module):
     def dimension(self) -> int:
         return self.x0.shape[-1]
 
+    @eqx.filter_jit
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         chosen = _draw(key, self.weights, n)
         return self.x0[chosen], self.x1[chosen]
