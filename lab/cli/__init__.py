@@ -111,7 +111,7 @@ def _plain_parser(command: str) -> Parser:
 
         runs.runs_options(parser) if command == "runs" else runs.open_options(parser)
     if command == "reproduce":
-        parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg or .png made by the lab")
+        parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .gif or .mp4 made by the lab")
         parser.add_argument("--study", metavar="FILE.py", help="the file of a study that is not installed")
     if command == "serve":
         parser.add_argument("files", metavar="FILE.py", nargs="*", help="studies of yours, beside the built-in ones")

@@ -16,7 +16,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Built-in studies by class name: ``from lab.studies import SparseOT``."""
+    """Built-in studies by class name: ``from lab.studies import SparseOT``; and what would import the whole of paths."""
+    if name == "path_study":
+        from .own_path import path_study
+
+        return path_study
     if name[:1].isupper():
         for study in catalogue():
             if study.__name__ == name and study.__module__.startswith(__name__):

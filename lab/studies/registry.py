@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .base import Study
 
-_HOUSE = ("base", "clock", "declare", "draw", "look", "parameters", "path_parts", "registry", "verify")
+_HOUSE = ("base", "clock", "declare", "draw", "look", "own_path", "parameters", "path_parts", "registry", "verify")
 _found: dict[str, type[Study]] = {}
 _scanned = False
 
