@@ -262,7 +262,9 @@ class OTSurv(Study):
         if inputs.kinds:
             output["kind_mass"] = _by_kind(inputs.known["patch_kind"], output["row_mass"], inputs.kinds)
         reason = jnp.asarray(trained.reason)
-        settled = jnp.where(residual <= 1e-6, Reason.CONVERGED, Reason.STALLED)
+        settled = jnp.where(
+            residual <= (1e-6 if residual.dtype == jnp.float64 else 1e-4), Reason.CONVERGED, Reason.STALLED
+        )
         output |= {"plan_residual": residual, "reason": jnp.where(reason == Reason.CONVERGED, settled, reason)}
         return output | {"warm": Warm(inputs, values, trained)}
 

@@ -163,12 +163,12 @@ def _plan(result: xr.Dataset) -> Any:
 def _kinds(result: xr.Dataset) -> Any:
     at = np.arange(result.sizes["kind"])
     ot = _parameters(result)["pooling"] == "ot"
-    level = draw.hline(float(_parameters(result)["share"]) if ot else 1.0, "all kinds alike")
+    level = draw.hline(float(_parameters(result)["share"]) if ot else 1.0)
     return draw.plot(
         draw.bars(at, result.kind_mass.values, width=0.7), level,
         ylabel="pooled share of the patches" if ot else "weight over that of the mean", xlabel="kind of patch",
         xticks=[(int(i), str(name).removeprefix("kind ")) for i, name in zip(at, result.kind.values, strict=True)],
-        ylim=(0, None), xlim=(-0.6, at.size - 0.4),
+        ylim=(0, 1.15 * float(result.kind_mass.max())), xlim=(-0.6, at.size - 0.4), note="dashed: were all kinds alike",
     )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _truth(result: xr.Dataset) -> Any:
         draw.points(true[~tested], risk[~tested], color=draw.MUTED, size=0.5, alpha=0.5),
         draw.points(true[tested], risk[tested], color=draw.SOURCE),
         xlabel="true log risk", ylabel="log risk of the model", ylim=_room(risk),
-        note=f"test bags: C-index {float(result.cindex):.3f}, of the truth {float(result.cindex_oracle):.3f}; grey: training",
+        note=f"test C-index {float(result.cindex):.3f}, of the truth {float(result.cindex_oracle):.3f}",
     )  # fmt: skip
 
 
@@ -264,8 +264,8 @@ PICTURES = Pictures(
             "risk, with log-log 95 % bands.", _km, _single),
     Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
             "beside it what it is, the rarer kinds darker.", _slide, _single),
-    Picture("truth", "Risk against the truth", "Each bag; a model that orders them like the truth rises from left to right.",
-            _truth, _with("true_risk", "the true risk of these data is not known")),
+    Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
+            "the points rise.", _truth, _with("true_risk", "the true risk of these data is not known")),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "
             "or is left out.", _plan, _with("plan", _NO_PLAN)),
     Picture("kinds", "What is left out", "Which share of the patches of each kind is pooled at the shown share.", _kinds,

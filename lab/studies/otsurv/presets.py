@@ -34,7 +34,7 @@ PRESETS = (
     Preset(
         "tissue", "Stained tissue",
         "Windows of a photograph, their times simulated: which patches share a prototype, and what is left out.",
-        {"data": "stained-tissue", "k": 4, "epsilon": 0.03, "share": 0.6},
+        {"data": "stained-tissue", "k": 4, "epsilon": 0.05, "lam": 0.2, "rho": 0.6, "share": 0.6},
     ),
     Preset(
         "bins", "Hazards in bins of time", "The discrete likelihood in place of Cox's.", {"objective": "nll"},
