@@ -39,6 +39,7 @@ __all__ = [
 
 _BYTES = {"cpu": 16 << 20, "gpu": 256 << 20}  # of a block of logits
 _EXACT = jax.lax.Precision.HIGHEST  # a GPU would multiply with 10 bits
+_ROWS = 16  # of a block, at least
 _BY_COORDINATE = 16  # up to this dimension, distances are summed coordinate by coordinate: exact zeros, fused
 
 
@@ -106,7 +107,7 @@ class Empirical(eqx.Module):
     def denoise(
         self, y: Float[Array, "b d"], scale: Any, covariance: Any, extra: Callable | None = None
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"]]:
-        r"""The mean of the points given $y = s\,a_j + N(0, C)$, and the log-density of y, by a streaming softmax
+        r"""The mean of the points given $y = s\,a_j + N(0, C)$, and the log-density of y, by a softmax
 
         $$ w_j \propto w_j\, e^{-\frac12 (y - s a_j)^\top C^{-1} (y - s a_j) + \ell_j(y)} . $$
 
@@ -114,9 +115,9 @@ class Empirical(eqx.Module):
             y: (b, d).
             scale: s.
             covariance: a variance (), a diagonal (d,) or a matrix (d, d), positive.
-            extra: further log-weights, called with the indices (c,) and the points (c, d) of a block, returns (b, c).
+            extra: further log-weights, called with a block of y (c, d) and the points (n, d), returns (c, n).
 
-        Time O(b n d), memory O(b d) and a block of logits of ``block_bytes``, but of at least 256 points.
+        Time O(b n d), memory O(b d) and a block of logits of ``block_bytes``, but of at least 16 of the y.
         """
         return softmax_mean(y, self.points, self.log_weights, None, scale, covariance, extra, self.block_bytes)
 
@@ -450,40 +451,44 @@ def softmax_mean(
 ) -> tuple[Float[Array, "b v"], Float[Array, " b"]]:
     """The mean of the values (the points when None) under the softmax of ``Empirical.denoise``, and the log-density of y.
 
-    A block of points at a time, with a running maximum; in reverse mode blocks are computed again, not stored.
+    A block of y at a time, against all points; in reverse mode blocks are computed again, not stored.
     """
     n, d = points.shape
     b = y.shape[0]
     scale, covariance = jnp.asarray(scale, y.dtype), jnp.asarray(covariance, y.dtype)
     whiten, log_det = _whitening(covariance, d)
-    white = whiten(y)
-    known = _BYTES.get(jax.default_backend(), _BYTES["gpu"]) if block_bytes is None else block_bytes
-    size = min(n, max(256, known // (max(b, 1) * y.dtype.itemsize)))
+    small = d <= _BY_COORDINATE
+    # in many dimensions the points are used as they are: a scaled copy would double the memory
+    near = scale * whiten(points) if small else points
+    squares = ((scale * whiten(points)) ** 2).sum(axis=1)[None, :]
 
     @jax.checkpoint
-    def step(k, carry):
-        top, total, mean = carry
-        begin = jnp.minimum(k * size, n - size)  # the last block begins early, and masks what was seen before
-
-        def cut(z):
-            return jax.lax.dynamic_slice_in_dim(z, begin, size)
-
-        atoms, index = cut(points), begin + jnp.arange(size)
-        logits = cut(log_weights)[None, :] - squared_distances(white, scale * whiten(atoms)) / 2
+    def block(y):
+        white = whiten(y)
+        if small:
+            squared = squared_distances(white, near)
+        else:
+            inner = jnp.matmul(scale * whiten(white, True), near.T, precision=_EXACT)
+            squared = jnp.maximum((white**2).sum(axis=1)[:, None] + squares - 2 * inner, 0)
+        logits = log_weights[None, :] - squared / 2
         if extra is not None:
-            logits = logits + extra(index, atoms)
-        logits = jnp.where((index >= k * size)[None, :], logits, -jnp.inf)
-        new = jnp.maximum(top, jax.lax.stop_gradient(logits.max(axis=1)))
-        shift = jnp.where(jnp.isfinite(new), new, 0)
-        kept, w = jnp.exp(top - shift), jnp.exp(logits - shift[:, None])
-        each = atoms if values is None else cut(values)
-        return new, total * kept + w.sum(axis=1), mean * kept[:, None] + jnp.matmul(w, each, precision=_EXACT)
+            logits = logits + extra(y, points)
+        top = jax.lax.stop_gradient(logits.max(axis=1, keepdims=True))
+        w = jnp.exp(logits - top)
+        total = w.sum(axis=1)
+        mean = jnp.matmul(w, points if values is None else values, precision=_EXACT) / total[:, None]
+        return mean, top[:, 0] + jnp.log(total)
 
-    width = d if values is None else values.shape[1]
-    start = jnp.full(b, -jnp.inf, y.dtype), jnp.zeros(b, y.dtype), jnp.zeros((b, width), y.dtype)
-    blocks = -(-n // size)
-    top, total, mean = step(0, start) if blocks == 1 else jax.lax.fori_loop(0, blocks, step, start)
-    return mean / total[:, None], top + jnp.log(total) - (log_det + d * jnp.log(2 * jnp.pi)) / 2
+    known = _BYTES.get(jax.default_backend(), _BYTES["gpu"]) if block_bytes is None else block_bytes
+    blocks = -(-b // max(_ROWS, known // (n * y.dtype.itemsize)))
+    if blocks <= 1:
+        mean, log_total = block(y)
+    else:
+        rows = -(-b // blocks)
+        padded = jnp.concatenate([y, jnp.zeros((blocks * rows - b, d), y.dtype)]).reshape(blocks, rows, d)
+        mean, log_total = jax.lax.map(block, padded)
+        mean, log_total = mean.reshape(blocks * rows, -1)[:b], log_total.ravel()[:b]
+    return mean, log_total - (log_det + d * jnp.log(2 * jnp.pi)) / 2
 
 
 def squared_distances(x: Float[Array, "b d"], y: Float[Array, "c d"]) -> Float[Array, "b c"]:
@@ -502,15 +507,19 @@ def _draw(key: Array, weights: Array, n: int) -> Array:
     return jnp.minimum(jnp.searchsorted(total, u, side="right"), weights.shape[0] - 1)
 
 
-def _whitening(covariance: Array, d: int) -> tuple[Callable[[Array], Array], Array]:
-    """The map that makes noise of this covariance standard, and the log-determinant of the covariance."""
+def _whitening(covariance: Array, d: int) -> tuple[Callable[..., Array], Array]:
+    """The root of the inverse of a covariance, as a map of rows (True: its transpose), and the log-determinant."""
     if covariance.ndim < 2:
-        unit = 1 / jnp.sqrt(covariance)
+        unit = jnp.reshape(1 / jnp.sqrt(covariance), (1, -1))
         log_det = d * jnp.log(covariance) if covariance.ndim == 0 else jnp.log(covariance).sum()
-        return lambda x: x * jnp.reshape(unit, (1, -1)), log_det
+        return lambda x, transposed=False: x * unit, log_det
     root = jnp.linalg.cholesky(covariance)
     log_det = 2 * jnp.log(jnp.diagonal(root)).sum()
-    return lambda x: jax.scipy.linalg.solve_triangular(root, x.T, lower=True).T, log_det
+
+    def whiten(x, transposed=False):
+        return jax.scipy.linalg.solve_triangular(root, x.T, lower=True, trans=int(transposed)).T
+
+    return whiten, log_det
 
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)

@@ -141,9 +141,11 @@ def test_coupled_gaussians_by_conditioning_written_out():
 
 @pytest.mark.parametrize("d", [3, 40])  # distances by coordinates, and by a product of matrices
 def test_points_in_blocks_equal_all_at_once(d):
-    a, y = RNG.normal(size=(700, d)), RNG.normal(size=(5, d))
-    points, weights, x = jnp.asarray(a), softmax(RNG.normal(size=700)), jnp.asarray(y)
-    blocks = fields.exact(Linear(), standard(d), Empirical(points, weights, block_bytes=1))  # of 256 points, the least
+    a, y = RNG.normal(size=(300, d)), RNG.normal(size=(35, d))
+    points, weights, x = jnp.asarray(a), softmax(RNG.normal(size=300)), jnp.asarray(y)
+    blocks = fields.exact(
+        Linear(), standard(d), Empirical(points, weights, block_bytes=1)
+    )  # of 12 rows, one of them filled up
     t = 0.8
     logits = np.log(weights)[None] - ((y[:, None] - t * a[None]) ** 2).sum(2) / (2 * (1 - t) ** 2)
     found = blocks(t, x)
