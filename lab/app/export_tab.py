@@ -11,7 +11,7 @@ import param
 import xarray as xr
 
 from lab import figures
-from lab.numerics import Report
+from lab.numerics import Progress, Report
 from lab.studies import Picture, Study
 
 from . import buttons, theme
@@ -138,7 +138,13 @@ class ExportTab(pn.viewable.Viewer):
         if why:
             raise ValueError(why)
         file, screen = io.BytesIO(), io.BytesIO()
-        figures.export_picture(picture, shown, file, report=report, **setting)
+
+        def told(progress: Progress) -> bool | None:
+            words = f"Drawing frame {progress.iteration} of {progress.max_iterations} …"
+            self._session.post(lambda: None if self.ready else self._say(words))
+            return report(progress)
+
+        figures.export_picture(picture, shown, file, report=told, **setting)
         if setting["format"] == "png":
             screen = file
         else:
