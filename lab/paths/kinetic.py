@@ -205,9 +205,14 @@ def of_law(
 
     Time: 2 calls of the denoiser an angle.
     """
+    dtype = jax.eval_shape(lambda key: law.sample(key, 1), key).dtype
+    return _of_law(key, law, _angles(theta, dtype), n, end)
+
+
+@eqx.filter_jit
+def _of_law(key: Array, law: Law, theta: Array, n: int, end: ArrayLike) -> Separation:
     first, second = jax.random.split(key)
     x = law.sample(first, n)
-    theta = _angles(theta, x.dtype)
     d = x.shape[1]
     z = jax.random.normal(second, x.shape, x.dtype)
     z *= jnp.sqrt(z.size / (z * z).sum())
@@ -332,7 +337,13 @@ def energy(
     Differentiable in the schedule. The conditional energy of VP diffusions diverges at t = 1: stop before it, and say where.
     """
     dtype = separation.theta.dtype
-    edges = jnp.linspace(jnp.asarray(start, dtype), jnp.asarray(stop, dtype), panels + 1)
+    return _energy(schedule, separation, jnp.asarray(start, dtype), jnp.asarray(stop, dtype), panels)
+
+
+@eqx.filter_jit
+def _energy(schedule: Schedule, separation: Separation, start: Array, stop: Array, panels: int) -> Energy:
+    dtype = separation.theta.dtype
+    edges = jnp.linspace(start, stop, panels + 1)
     half = jnp.diff(edges)[:, None] / 2
     t = (edges[:-1, None] + half * (1 + jnp.asarray(_NODES, dtype)[None, :])).ravel()
     weights = (half * jnp.asarray(_WEIGHTS, dtype)[None, :]).ravel()
