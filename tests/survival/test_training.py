@@ -69,32 +69,32 @@ def test_score_is_the_model_bag_by_bag(small):
 
 
 def test_first_batch_is_a_step_of_adamw_on_the_cox_loss(small):
-    """By hand: the batch's bags one by one, Breslow's loss, Adam's first step with decay, the warm-up's rate."""
-    made, _ = small
-    key = jax.random.key(0)
-    first, later = jax.random.split(key)
-    begin = model(first, D0, k=K, width=D)
+    """By hand, of mean pooling: the batch's bags one by one, Breslow's loss, Adam's first step, decay, the warm-up's rate."""
+    made, (x, bag) = small
+    first, later = jax.random.split(jax.random.key(0))
+    begin = model(first, D0, pooling="mean", width=D)
     index = np.asarray(jax.random.permutation(jax.random.fold_in(later, 0), 10))[:4]
-    rho = 0.1 + np.exp(-5)
-    x4, here = made.take(jnp.asarray(index), 30)
 
     @jax.jit
     @jax.value_and_grad
     def loss(net):
-        risk = jax.vmap(lambda x, here: net(x, here, Transport(rho, tolerance=1e-10))[0][0])(x4, here)
-        return losses.cox(risk, made.time[index], made.event[index])
+        def risk(x):
+            h = jnp.maximum(x @ net.encoder.weight.T + net.encoder.bias[None], 0).mean(axis=0)
+            return (net.mix.weight[0, 0] * h + net.mix.bias[0]) @ net.head.weight[0] + net.head.bias[0]
+
+        return losses.cox(jnp.stack([risk(x[bag == i]) for i in index]), made.time[index], made.event[index])
 
     value, slope = loss(begin)
     settings = Settings(rate=0.1, decay=0.01)
-    run = fit(made, 1, settings, lambda *given, max_iterations: Chunked()(*given, max_iterations=1))
+    run = fit(made, 1, settings, lambda *given, max_iterations: Chunked()(*given, max_iterations=1), pooling="mean")
     assert int(run.reason) == Reason.MAX_ITERATIONS
-    np.testing.assert_allclose(run.curves.loss, [value], atol=1e-6)
-    np.testing.assert_allclose(run.curves.rho, [rho], atol=1e-12)
+    np.testing.assert_allclose(run.curves.loss, [value], rtol=1e-12)
+    np.testing.assert_allclose(run.curves.rho, [0.1 + np.exp(-5)], atol=1e-12)
     rate = 0.1 / 3  # a third of the first epoch
     for after, before, g in zip(*(jax.tree.leaves(v) for v in (run.model, begin, slope)), strict=True):
-        sure = np.abs(g) > 1e-3  # where the tolerance of the plan can't turn the sign
+        sure = (np.abs(g) > 1e-9) | (g == 0)  # the sign of what rounds to nothing is no one's
         step = before - rate * (g / (jnp.abs(g) + 1e-8) + 0.01 * before)
-        np.testing.assert_allclose(after[sure], step[sure], atol=1e-4)
+        np.testing.assert_allclose(after[sure], step[sure], atol=1e-8)
 
 
 def test_training_learns_converges_and_is_one_computation_in_pieces(small):
@@ -124,16 +124,16 @@ def test_training_learns_converges_and_is_one_computation_in_pieces(small):
 
 
 def test_seeds_train_side_by_side(small):
-    """Under vmap, of mean pooling, which is quick to compile: each as alone; another key is another run."""
+    """Under vmap in one loop: each as alone in chunks; another key is another run."""
     made, _ = small
-    keys = jax.random.split(jax.random.key(7), 3)
+    settings = Settings(dropout=0.2)
 
-    def risk(key):
-        found = train(key, made, Settings(dropout=0.2), pooling="mean", width=D, batch=4, epochs=2)
-        return score(found.model, made, Transport()).risk
+    def trained(key):
+        return train(key, made, settings, pooling="mean", width=D, batch=4, epochs=2).model.encoder.weight
 
-    together = jax.jit(jax.vmap(risk))(keys)
-    np.testing.assert_allclose(together[1], risk(keys[1]), atol=1e-9)
+    together = jax.jit(jax.vmap(trained))(jax.vmap(jax.random.key)(jnp.arange(3)))
+    alone = fit(made, 2, settings, key=1, pooling="mean").model.encoder.weight
+    np.testing.assert_allclose(together[1], alone, atol=1e-9)
     assert float(jnp.abs(together[0] - together[1]).max()) > 1e-3
 
 
