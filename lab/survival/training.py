@@ -54,6 +54,8 @@ class Settings(NamedTuple):
     rate: ArrayLike = 2e-3
     decay: ArrayLike = 1e-5
     dropout: ArrayLike = 0.0
+    patience: ArrayLike = 5.0  # epochs without a better loss of the bags to check, which end the training
+    settle: ArrayLike = 10.0  # epochs before which the check does not count
 
     def share(self, epochs: ArrayLike) -> Array:
         """rho after so many epochs."""
@@ -130,15 +132,17 @@ class Curves(NamedTuple):
     loss: Float[Array, " steps"]
     rho: Float[Array, " steps"]
     residual: Float[Array, " steps"]  # largest L1 error of the batch's plans
+    check: Float[Array, " steps"]  # loss of the bags to check, at the end of each epoch; NaN elsewhere
 
 
 class Training(NamedTuple):
-    """A trained model. It converged if it came to its last epoch with every plan solved."""
+    """A trained model. It converged if it came to its last epoch, or lost patience, with every plan solved."""
 
     model: Model
     curves: Curves
     steps: Any  # batches that were seen
     steps_per_epoch: int
+    batches: int  # of these, to learn from; the others are to check
     ends: Float[Array, " bins_less_1"]  # of the bins of time; empty but for the discrete likelihood
     reason: Any
 
@@ -148,6 +152,7 @@ class Work(eqx.Module):
 
     bags: Bags
     train: Int[Array, " t"]  # the bags to learn from
+    check: Int[Array, " v"]  # the bags to check after each epoch; may be none
     ends: Float[Array, " bins_less_1"]
     settings: Settings
     epochs: Float[Array, ""]
@@ -157,8 +162,21 @@ class Work(eqx.Module):
     loss: str = eqx.field(static=True)
 
     @property
-    def steps_per_epoch(self) -> int:
+    def batches(self) -> int:
         return -(-self.train.shape[0] // self.batch)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.batches - (-self.check.shape[0] // self.batch)
+
+
+class Best(eqx.Module):
+    """The model that did best on the bags to check."""
+
+    model: Model
+    loss: Float[Array, ""]  # inf before the first
+    waited: Int[Array, ""]  # epochs since
+    said: Float[Array, "n out"]  # of each bag, when it was last seen
 
 
 class State(eqx.Module):
@@ -167,6 +185,7 @@ class State(eqx.Module):
     step: Int[Array, ""]
     potentials: Float[Array, "n k_and_1"]  # of each bag's last plan
     settled: Bool[Array, ""]
+    best: Best | None  # where there are bags to check
     measured: dict[str, Array]
 
 
@@ -177,7 +196,11 @@ def _init(work: Work) -> State:
     zero = jnp.zeros((), work.bags.x.dtype)
     potentials = jnp.zeros((work.bags.count, work.start.pooling.k + 1), zero.dtype)
     measured = dict.fromkeys(Curves._fields, zero)
-    return State(work.start, _ADAM.init(work.start), jnp.int32(0), potentials, jnp.array(True), measured)  # type: ignore[arg-type]
+    best = None
+    if work.check.shape[0]:
+        said = jnp.zeros((work.bags.count, work.start.head.weight.shape[0]), zero.dtype)
+        best = Best(work.start, zero + jnp.inf, jnp.int32(0), said)
+    return State(work.start, _ADAM.init(work.start), jnp.int32(0), potentials, jnp.array(True), best, measured)  # type: ignore[arg-type]
 
 
 def batch_loss(
@@ -197,17 +220,23 @@ def batch_loss(
 
 
 def _step(work: Work, state: State) -> State:
-    """One batch."""
-    settings, bags, per_epoch = work.settings, work.bags, work.steps_per_epoch
+    """One batch: of the bags to learn from, or at the end of an epoch of those to check, which leave the model as it is."""
+    settings, bags, per_epoch = work.settings, work.bags, work.batches
     dtype, count = bags.x.dtype, work.train.shape[0]
-    epoch, turn = state.step // per_epoch, state.step % per_epoch
+    epoch, turn = state.step // work.steps_per_epoch, state.step % work.steps_per_epoch
     shuffled = jax.random.permutation(jax.random.fold_in(work.key, epoch), count)
     place = turn * work.batch + jnp.arange(work.batch)
     present = place < count  # the last batch of an epoch may be smaller
     index = work.train[shuffled[jnp.minimum(place, count - 1)]]
     keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(work.key, 1 << 30), state.step), work.batch)
-    done = state.step.astype(dtype) / per_epoch
-    rho = settings.share(done)
+    done = epoch + jnp.minimum(turn, per_epoch).astype(dtype) / per_epoch
+    rho, dropout, learns = settings.share(done), settings.dropout, jnp.array(True)
+    if state.best is not None:
+        learns, place = turn < per_epoch, place - per_epoch * work.batch
+        checked = work.check[jnp.clip(place, 0, work.check.shape[0] - 1)]
+        present = jnp.where(learns, present, place < work.check.shape[0])
+        index = jnp.where(learns, index, checked)
+        rho, dropout = jnp.where(learns, rho, settings.rho), jnp.where(learns, dropout, 0)
     transport = Transport(rho, settings.epsilon, settings.lam, _TOLERANCE)
     starts = state.potentials[index]
 
@@ -215,26 +244,48 @@ def _step(work: Work, state: State) -> State:
         x, here = bags.take(index, width)
 
         def loss(model):
-            run = jax.vmap(lambda x, here, start, key: model(x, here, transport, start, settings.dropout, key))
+            run = jax.vmap(lambda x, here, start, key: model(x, here, transport, start, dropout, key))
             said, pooled = run(x, here, starts, keys)
             value = batch_loss(work.loss, said, bags.time[index], bags.event[index], work.ends, present)
-            return value, (pooled.potentials, pooled.residual)
+            return value, (said, pooled.potentials, pooled.residual)
 
         return jax.value_and_grad(loss, has_aux=True)(state.model)
 
-    (value, (potentials, residual)), slope = _at_width(bags, index, loss_at)
+    (value, (said, potentials, residual)), slope = _at_width(bags, index, loss_at)
     direction, moments = _ADAM.update(slope, state.moments)
     warm = jnp.minimum(done + 1 / per_epoch, 1)
     fade = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - 1) / jnp.maximum(work.epochs - 1, 1), 0, 1)))
     rate = settings.rate * warm * fade
     learned = jax.tree.map(lambda at, by: at - rate * (by + settings.decay * at), state.model, direction)
     residual = jnp.where(present, residual, 0).max()
-    kept = jnp.where(present[:, None], potentials, starts)
-    measured = {"loss": value, "rho": rho, "residual": residual}
+    whose = jnp.where(present, index, bags.count)  # what is absent is written nowhere
+    measured = {"loss": value, "rho": rho, "residual": residual, "check": jnp.nan}
+    best = state.best
+    if best is not None:
+        learned, moments = (
+            jax.tree.map(lambda new, old: jnp.where(learns, new, old), *pair)
+            for pair in ((learned, state.model), (moments, state.moments))
+        )
+        best, measured["check"] = _check(work, state, learned, best.said.at[whose].set(said, mode="drop"))
+        measured["loss"] = jnp.where(learns, value, state.measured["loss"])
     return State(
-        learned, moments, state.step + 1, state.potentials.at[index].set(kept),
-        state.settled & (residual <= _SETTLED), {name: jnp.asarray(number, dtype) for name, number in measured.items()},
+        learned, moments, state.step + 1, state.potentials.at[whose].set(potentials, mode="drop"),
+        state.settled & (residual <= _SETTLED), best,
+        {name: jnp.asarray(number, dtype) for name, number in measured.items()},
     )  # fmt: skip
+
+
+def _check(work: Work, state: State, learned: Model, said: Array) -> tuple[Best, Array]:
+    """At the end of an epoch, whether this model is the best on the bags to check, and its loss there."""
+    best, bags, which = state.best, work.bags, work.check
+    assert best is not None
+    ends = (state.step + 1) % work.steps_per_epoch == 0
+    loss = batch_loss(work.loss, said[which], bags.time[which], bags.event[which], work.ends)
+    counts = ends & ((state.step + 1) // work.steps_per_epoch > work.settings.settle)
+    better = counts & (loss < best.loss)
+    kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), learned, best.model)
+    waited = jnp.where(better, 0, best.waited + counts).astype(jnp.int32)
+    return Best(kept, jnp.where(better, loss, best.loss), waited, said), jnp.where(ends, loss, jnp.nan)
 
 
 def _at_width(bags: Bags, index: Array, compute: Any) -> Any:
@@ -247,6 +298,8 @@ def _at_width(bags: Bags, index: Array, compute: Any) -> Any:
 
 def _done(work: Work, state: State) -> Array:
     over = state.step >= work.epochs * work.steps_per_epoch
+    if state.best is not None:
+        over |= state.best.waited >= work.settings.patience
     reason = jnp.where(over, jnp.where(state.settled, Reason.CONVERGED, Reason.STALLED), Reason.RUNNING)
     return jnp.where(jnp.isfinite(state.measured["loss"]), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
@@ -260,6 +313,7 @@ def train(
     settings: Settings,
     *,
     which: Int[Array, " t"] | Sequence[int] | None = None,
+    check: Int[Array, " v"] | Sequence[int] = (),
     pooling: str = "ot",
     k: int = 16,
     width: int = 256,
@@ -275,6 +329,8 @@ def train(
         bags: their dtype decides that of the work.
         settings: traced.
         which: the bags to learn from; all when omitted.
+        check: other bags whose loss is taken after each epoch: where it has not been lower for ``patience`` epochs the
+            training ends, and the model is the one that did best on them. Before ``settle`` epochs it does not count.
         pooling, k, width: of the model, static as loss, epochs and batch are.
         loss: ``cox`` (Breslow's ties), ``efron``, ``nll`` (4 bins of time with equally many events) or ``ranking``.
         epochs: at least 0, which leaves the model as it starts.
@@ -302,7 +358,10 @@ def train(
         first, bags.x.shape[1], pooling=pooling, k=k, width=width, out=_BINS if loss == "nll" else 1, dtype=dtype
     )
     settings = jax.tree.map(lambda number: jnp.asarray(number, dtype), settings)
-    work = Work(bags, which, ends, settings, jnp.asarray(epochs, dtype), later, begin, min(batch, which.shape[0]), loss)
+    check = jnp.asarray(check, jnp.int32)
+    work = Work(
+        bags, which, check, ends, settings, jnp.asarray(epochs, dtype), later, begin, min(batch, which.shape[0]), loss
+    )
     steps = epochs * work.steps_per_epoch
     if steps:
         run = loop(BATCHES, work, max_iterations=steps)
@@ -310,7 +369,12 @@ def train(
         run = Run(
             _init(work), jnp.int32(0), jnp.int32(Reason.CONVERGED), dict.fromkeys(Curves._fields, jnp.zeros(0, dtype))
         )
-    return Training(run.state.model, Curves(**run.trace), run.iterations, work.steps_per_epoch, ends, run.reason)
+    found, best = run.state.model, run.state.best
+    if best is not None:  # inf: the training was too short for a check to count
+        found = jax.tree.map(lambda last, kept: jnp.where(jnp.isfinite(best.loss), kept, last), found, best.model)
+    return Training(
+        found, Curves(**run.trace), run.iterations, work.steps_per_epoch, work.batches, ends, run.reason
+    )  # fmt: skip
 
 
 class Scores(NamedTuple):

@@ -137,6 +137,32 @@ def test_seeds_train_side_by_side(small):
     assert float(jnp.abs(together[0] - together[1]).max()) > 1e-3
 
 
+def test_bags_to_check_end_the_training_and_choose_the_model(small):
+    """The loss after each epoch is that of the model then, and the one returned is the best after the first two."""
+    made, _ = small
+    settings, check = Settings(rate=0.5, patience=3, settle=2, dropout=0.1), jnp.array([1, 3, 5, 6, 9])
+    options = {"pooling": "mean", "which": jnp.array([0, 2, 4, 7, 8]), "check": check}
+    found = fit(made, 40, settings, **options)
+    assert int(found.reason) == Reason.CONVERGED
+    assert (found.batches, found.steps_per_epoch) == (2, 4)
+    epochs, rest = divmod(int(found.steps), 4)
+    assert rest == 0
+    losses_ = np.asarray(found.curves.check).reshape(epochs, 4)
+    assert np.isnan(losses_[:, :3]).all()
+    counted = losses_[2:, 3]
+    best = int(counted.argmin())
+    assert epochs == 2 + best + 1 + 3 < 40  # it waited for three epochs
+
+    def loss_of(net):
+        risk = score(net, made, Transport()).risk[check]
+        return losses.cox(risk, made.time[check], made.event[check])
+
+    np.testing.assert_allclose(loss_of(found.model), counted[best], rtol=1e-10)
+    short = fit(made, 40, settings, lambda *given, max_iterations: Chunked()(*given, max_iterations=4), **options)
+    np.testing.assert_allclose(loss_of(short.model), losses_[0, 3], rtol=1e-10)  # none counts yet: the last one
+    np.testing.assert_array_equal(short.curves.loss[1], short.curves.loss[3])
+
+
 @pytest.mark.parametrize("loss", ["efron", "nll", "ranking"])
 def test_other_losses_fall(small, loss):
     made, _ = small
