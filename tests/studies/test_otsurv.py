@@ -150,10 +150,27 @@ def test_an_unfinished_training_says_so():
     assert "The training ended in epoch 1 of 4" in stopped.attrs["advice"]
     assert np.isnan(stopped.loss[1:]).all()
     assert np.isfinite(stopped.risk).all()
+    for name in ("training", "schedule", "km"):
+        hv.renderer("matplotlib").get_plot(OTSurv.pictures[name](stopped))
     untrained = SHORT.but(epochs=0).run()
     assert untrained.attrs["reason"] == "converged"
     assert "Nothing was trained" in untrained.attrs["advice"]
     assert untrained.sizes["epoch"] == 0
+
+
+def test_patience_ends_the_training_on_the_next_fold(runs):
+    run = SHORT.but(pooling="mean", epochs=30, patience=2, rate=0.2).run()
+    checked = run.loss_check.values[np.isfinite(run.loss_check.values)]
+    assert run.attrs["reason"] == "converged"
+    assert run.attrs["advice"] == "" or "lower the epochs" in run.attrs["advice"]
+    assert checked.size == 10 + int(checked[10:].argmin()) + 1 + 2 < 30
+    assert int(run.iterations) == checked.size * 10  # five batches to learn from and five to check
+    for name in ("training", "schedule"):
+        if not OTSurv.pictures[name].applies(run):
+            hv.renderer("bokeh").get_plot(OTSurv.pictures[name](run))
+    two = sets.from_arrays("two folds", mine(fold=np.arange(12) // 2 % 2))
+    with pytest.raises(ValueError, match=r"patience = 1 is not allowed.*for with two folds none is left to check"):
+        OTSurv(data=two, patience=1).run()
 
 
 def test_mean_pooling_weighs_all_alike(runs):

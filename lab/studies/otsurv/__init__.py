@@ -1,6 +1,7 @@
 """Survival prediction from bags of patches by heterogeneity-aware transport (Ren et al., MICCAI 2025) as a study."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -27,7 +28,7 @@ from .text import ABOUT, MATHEMATICS
 
 _TRAINED_BY = (
     "pooling", "rho", "ramp", "rho0", "epsilon", "lam", "k", "objective", "epochs", "fold", "rate", "dropout", "dimension",
-    "batch", "seed",
+    "batch", "patience", "seed",
 )  # fmt: skip
 _OT = {"pooling": ("ot",)}
 
@@ -41,11 +42,13 @@ class Inputs(eqx.Module):
     folds: tuple[int, ...] = eqx.field(static=True)  # their sizes
     kinds: int = eqx.field(static=True)
 
-    def split(self, fold: int) -> tuple[Any, Any]:
-        """The bags to learn from and those to test on."""
-        first = sum(self.folds[:fold])
-        test = self.by_fold[first : first + self.folds[fold]]
-        return jnp.concatenate([self.by_fold[:first], self.by_fold[first + self.folds[fold] :]]), test
+    def split(self, fold: int, check: bool) -> tuple[Any, Any, Any]:
+        """The bags to learn from, those to check (the next fold, if asked for), and those to test on."""
+        ends = np.cumsum(self.folds)
+        parts = [self.by_fold[end - size : end] for end, size in zip(ends, self.folds, strict=True)]
+        test, following = fold, (fold + 1) % len(parts)
+        others = [part for k, part in enumerate(parts) if k != test and not (check and k == following)]
+        return jnp.concatenate(others), parts[following] if check else (), parts[test]
 
 
 class Warm(NamedTuple):
@@ -132,6 +135,11 @@ class OTSurv(Study):
         0.0, bounds=(0, 0.95), soft=(0, 0.5), label="dropout", group="more",
         doc="share of the encoded features that is dropped while training",
     )  # fmt: skip
+    patience = Whole(
+        0, bounds=(0, 1000), soft=(0, 20), label="patience", unit="epochs", group="more", traced=False,
+        doc="epochs without progress on the fold after the test fold, kept for that, which end the training, from the 11th on; "
+        "0: it goes to its last epoch, and learns from that fold too",
+    )  # fmt: skip
     dimension = Whole(
         32, bounds=(2, 1024), soft=(8, 256), scale="log", label="encoded features", symbol="D", group="more", traced=False,
         doc="width of the patch encoder",
@@ -172,6 +180,7 @@ class OTSurv(Study):
         Result("event", ("bag",), "event", "1 where the event came at that time, 0 where censored"),
         Result("tested", ("bag",), "tested", "whether the bag was kept for the test"),
         Result("loss", ("epoch",), "loss", "mean over the batches of the epoch"),
+        Result("loss_check", ("epoch",), "loss, checked", "of the fold that decides when the training ends", optional=True),
         Result("pooled_share", ("epoch",), "pooled share", "ρ at the beginning of the epoch"),
         Result("mass", ("bag", "prototype"), "mass", "share of each prototype in the pooled mass of a bag"),
         Result("row_mass", ("bag", "patch"), "pooled share of the patch", "at the shown share ρ′; of attention, the weight "
@@ -218,15 +227,17 @@ class OTSurv(Study):
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """There are so many bags, and so many folds."""
-        return {
+        folds = int(data.arrays["fold"].max()) + 1
+        few = {"patience": Limit(0, 0, "for with two folds none is left to check")} if folds < 3 else {}
+        return few | {
             "slide": Limit(0, data.arrays["time"].size - 1, "for there are so many bags, counted from 0"),
-            "fold": Limit(0, int(data.arrays["fold"].max()), "for there are so many folds, counted from 0"),
+            "fold": Limit(0, folds - 1, "for there are so many folds, counted from 0"),
         }
 
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train, unless the neighbour's training is this very one; then judge all bags."""
-        learn, test = inputs.split(p.fold)
+        learn, check, test = inputs.split(p.fold, p.patience > 0)
         values = tuple(getattr(p, name) for name in _TRAINED_BY)
         if (
             warm is not None
@@ -236,19 +247,22 @@ class OTSurv(Study):
         ):
             trained = warm.trained
         else:
-            settings = Settings(p.rho, p.rho0, p.ramp, p.epsilon, p.lam, p.rate, dropout=p.dropout)
+            settings = Settings(p.rho, p.rho0, p.ramp, p.epsilon, p.lam, p.rate, dropout=p.dropout, patience=p.patience)
             trained = train(
-                jax.random.key(p.seed), inputs.bags, settings, which=learn, pooling=p.pooling, k=p.k, width=p.dimension,
-                loss=p.objective, epochs=p.epochs, batch=p.batch, loop=loop,
+                jax.random.key(p.seed), inputs.bags, settings, which=learn, check=check, pooling=p.pooling, k=p.k,
+                width=p.dimension, loss=p.objective, epochs=p.epochs, batch=p.batch, loop=loop,
             )  # fmt: skip
         plan = Transport(p.rho, p.epsilon, p.lam)
         judged = score(trained.model, inputs.bags, plan)
+        by_epoch = partial(_by_epoch, per_epoch=trained.steps_per_epoch, epochs=p.epochs)
         output = {
             "iterations": trained.steps,
-            "loss": _by_epoch(trained.curves.loss, trained.steps_per_epoch, p.epochs).mean(axis=1),
-            "pooled_share": _by_epoch(trained.curves.rho, trained.steps_per_epoch, p.epochs)[:, 0],
+            "loss": by_epoch(trained.curves.loss)[:, : trained.batches].mean(axis=1),
+            "pooled_share": by_epoch(trained.curves.rho)[:, 0],
             "mass": judged.mass, "row_mass": judged.row_mass, "main": judged.main, "risk": judged.risk,
         }  # fmt: skip
+        if p.patience:
+            output["loss_check"] = by_epoch(trained.curves.check)[:, -1]
         residual = judged.residual.max()
         if p.pooling == "ot":
             shown = plan._replace(rho=p.share)
@@ -277,7 +291,7 @@ class OTSurv(Study):
     def advice(cls, result: xr.Dataset) -> str:
         """What a training that did not come to its end, or that learnt its bags by heart, means."""
         made = int(np.isfinite(result.loss).sum())
-        if result.sizes["epoch"] and made < result.sizes["epoch"]:
+        if result.attrs["reason"] == "stopped":
             return (
                 f"The training ended in epoch {made + 1} of {result.sizes['epoch']}, so the C-index is that of an unfinished "
                 "model: run it to its end, or lower the epochs."

@@ -63,9 +63,10 @@ def _size(result: xr.Dataset, slide: int) -> int:
 # ---- one run -----------------------------------------------------------------------------------------------------
 
 
-def _room(values: np.ndarray) -> tuple[None, float]:
+def _room(values: np.ndarray) -> tuple[None, float | None]:
     """An axis with room for a note above the values."""
-    return None, float(np.nanmax(values) + 0.15 * np.ptp(values[np.isfinite(values)]))
+    values = values[np.isfinite(values)]
+    return None, float(values.max() + 0.15 * np.ptp(values)) if values.size else None
 
 
 def _stairs(time: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,10 +184,12 @@ def _truth(result: xr.Dataset) -> Any:
 
 
 def _training(result: xr.Dataset) -> Any:
-    epoch = 1 + result.epoch.values
+    epoch, loss = 1 + result.epoch.values, result.loss.values
+    checked = result.loss_check.values if "loss_check" in result else np.full(loss.size, np.nan)
     return draw.plot(
-        draw.curve(epoch, result.loss.values, markers=True),
-        xlabel="epoch", ylabel="mean loss of the batches", ylim=_room(result.loss.values),
+        draw.curve(epoch, loss, "batches", markers=True),
+        draw.curve(epoch, checked, "checked" if np.isfinite(checked).any() else "", color=draw.TARGET),
+        xlabel="epoch", ylabel="loss", ylim=_room(np.append(loss, checked)),
         note=f"test C-index {float(result.cindex):.3f}",
     )  # fmt: skip
 
@@ -270,7 +273,8 @@ PICTURES = Pictures(
             "or is left out.", _plan, _with("plan", _NO_PLAN)),
     Picture("kinds", "What is left out", "Which share of the patches of each kind is pooled at the shown share.", _kinds,
             _with("kind_mass", "the kinds of these patches are not known")),
-    Picture("training", "Training", "The loss after each epoch.", _training, _trained),
+    Picture("training", "Training", "The mean loss of the batches of each epoch, and the loss of the fold that is checked, if "
+            "any.", _training, _trained),
     Picture("schedule", "Growth of the pooled share", "ρ at the beginning of each epoch: first only the patches that fit.",
             _schedule, lambda result: _trained(result) or ("" if "plan" in result else _NO_PLAN)),
     Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "

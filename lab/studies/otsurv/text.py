@@ -44,6 +44,9 @@ $$ \mathrm{Cox} = -\frac{1}{\sum e}\sum_{i: e_i = 1}\Big(r_i - \log\sum_{j: t_j 
 with Breslow's or Efron's form for equal times; the likelihood of hazards in four bins of time; or a smooth C-index.
 They are taken over batches of bags, so a risk set is that of the batch.
 
+With *patience* above 0 the fold after the test fold is kept out of the training and checked after every epoch, from the
+11th on. Where its loss has not fallen for so many epochs the training ends, and the model that did best there is taken.
+
 ### The statistics
 
 The *C-index* (Harrell) counts the comparable pairs ($e_i = 1$, $t_i < t_j$, or $t_i = t_j$ with $e_j = 0$) with $r_i
