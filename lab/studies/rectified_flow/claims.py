@@ -132,7 +132,7 @@ CLAIMS = (
     Claim("crossed-cost", "Its cost, 0.9194, is above the optimum, 0.8582.", lambda runs: _linear_cost(_fitted(runs)),
           lambda runs: _optimal_cost() + 0.06, "Bures distance", ">="),
     Claim("crossed-straight", "It is straight: its lines do not cross, as T has no negative eigenvalue.",
-          lambda runs: float(np.linalg.eigvals(_fitted(runs)).real.min()), 0.0, "straight couplings", ">="),
+          lambda runs: float(np.real(np.linalg.eigvals(_fitted(runs))).min()), 0.0, "straight couplings", ">="),
     Claim("diffusion-bends", "The probability flow of VP bends more than the linear one.",
           _number("S", schedule="vp"), _number("S"), "section 3.3", ">="),
     Claim("eight-reflow", "One reflow takes W2 squared of one Euler step from 25.7 to below 2.",

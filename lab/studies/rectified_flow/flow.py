@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from lab import paths
 from lab.numerics import Method, Reason
+from lab.paths.laws import squared_distances
 from lab.paths.sampling import graded
 
 ROUNDS = 4
@@ -232,7 +233,7 @@ def at_frames(state: State, frames: Float[Array, " f"]) -> Float[Array, "f n d"]
 
 def effective_pairs(pairs: Pairs, bandwidth: Any, x: Float[Array, "n d"]) -> Float[Array, ""]:
     r"""How many pairs the Nadaraya-Watson mean sees half way, $1 / \sum_i w_i^2$, on average over the points x."""
-    logits = -paths.laws.squared_distances(x, (pairs.x0 + pairs.x1) / 2) / (2 * bandwidth**2)
+    logits = -squared_distances(x, (pairs.x0 + pairs.x1) / 2) / (2 * bandwidth**2)
     return (1 / (jax.nn.softmax(logits, axis=1) ** 2).sum(axis=1)).mean()
 
 
@@ -251,6 +252,19 @@ class Coupled(eqx.Module):
             jnp.where(self.given, self.pairs.x0[rows], self.source.sample(first, n)),
             jnp.where(self.given, self.pairs.x1[rows], self.target.sample(second, n)),
         )
+
+
+class OneOf(eqx.Module):
+    """One of some schedules, by a number that may be traced."""
+
+    schedules: tuple
+    number: Any
+
+    def __init__(self, schedules: tuple, number: Any):
+        self.schedules, self.number = schedules, jnp.asarray(number)
+
+    def __call__(self, t: Any) -> paths.Coefficients:
+        return jax.tree.map(lambda *each: jnp.stack(each)[self.number], *(schedule(t) for schedule in self.schedules))
 
 
 class Switched(eqx.Module):

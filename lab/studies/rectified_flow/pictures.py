@@ -11,6 +11,7 @@ from lab.datasets import Data
 from lab.studies import draw, path_parts
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
+from lab.studies.draw.axes import frame
 
 _DRAWN = 600  # particles of a panel that moves
 _TAILS, _AGE = 50, 9  # particles with tails, and frames that a tail is long
@@ -81,7 +82,7 @@ def _window(result: xr.Dataset, *ways: np.ndarray) -> tuple[tuple[float, float],
     return path_parts.window(*ways, result.goal.values if ways[0].shape[2] == result.goal.shape[1] else ways[0])
 
 
-def _tints(way: np.ndarray, first: int = 1) -> list[str]:
+def _tints(way: np.ndarray) -> list[str]:
     """A colour by where a particle starts: two of the lab's, told apart at a glance."""
     up = way[0, :, -1] > np.median(way[0, :, -1])
     return [draw.SOURCE if high else draw.TARGET for high in up]
@@ -101,29 +102,29 @@ def _titles(result: xr.Dataset) -> tuple[str, str, str]:
     )
 
 
-def _moving(result: xr.Dataset, frame: int, parts: Sequence[tuple[str, str]]) -> Any:
+def _moving(result: xr.Dataset, at: int, parts: Sequence[tuple[str, str]]) -> Any:
     ways = [_plane(result[name])[:, :_DRAWN] for name, _ in parts]
     xlim, ylim = _window(result, *ways)
-    seen = np.maximum(frame + np.arange(1 - _AGE, 1), 0)  # at first the oldest is repeated
-    density = result.density.values[frame] if "density" in result else None
+    seen = np.maximum(at + np.arange(1 - _AGE, 1), 0)  # at first the oldest is repeated
+    density = result.density.values[at] if "density" in result else None
     panels = {
         title: draw.Panel(
-            way[frame], way[seen, :_TAILS], density, _goal(result, way)[:_DRAWN],
+            way[at], way[seen, :_TAILS], density, _goal(result, way)[:_DRAWN],
         )
         for way, (_, title) in zip(ways, parts, strict=True)
     }  # fmt: skip
-    peak = float(result.density.max()) if "density" in result else None
+    peak = 0.4 * float(result.density.max()) if "density" in result else None
     return draw.particles(
-        panels, xlim, ylim, peak=peak, note=f"t = {float(result.t[frame]):.2f}; faint orange: data", height=300
+        panels, xlim, ylim, peak=peak, note=f"t = {float(result.t[at]):.2f}; faint orange: data", height=300
     )
 
 
-def _motion(result: xr.Dataset, frame: int) -> Any:
-    return _moving(result, frame, list(zip(("lines", "paths", "euler"), _titles(result), strict=True)))
+def _motion(result: xr.Dataset, at: int) -> Any:
+    return _moving(result, at, list(zip(("lines", "paths", "euler"), _titles(result), strict=True)))
 
 
-def _network(result: xr.Dataset, frame: int) -> Any:
-    return _moving(result, frame, [("paths", _titles(result)[1]), ("net", "network")])
+def _network(result: xr.Dataset, at: int) -> Any:
+    return _moving(result, at, [("paths", _titles(result)[1]), ("net", "network")])
 
 
 def _costs(result: xr.Dataset) -> Any:
@@ -131,7 +132,7 @@ def _costs(result: xr.Dataset) -> Any:
     share = result.cost.values / result.cost_before.values
     return draw.plot(
         draw.bars(at, share, width=0.6),
-        draw.text(at, share + 0.05, [f"{b:.4g} → {a:.4g}" for b, a in zip(result.cost_before.values, result.cost.values)],
+        draw.text(at, share + 0.05, [f"{b:.4g} → {a:.4g}" for b, a in zip(result.cost_before.values, result.cost.values, strict=True)],
                   side="center"),
         draw.hline(1.0, "before"),
         xlabel="convex cost", ylabel="cost after / before", ylim=(0, 1.15), xlim=(-0.6, len(at) - 0.4),
@@ -155,7 +156,7 @@ def _optimal(result: xr.Dataset) -> Any:
         layers.append(draw.curve(*result.ellipse.values[number].T, color=tint))
     return draw.plot(
         *layers, xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, height=380,
-        note=f"blue: the flow; green: optimal, {float(result.above_optimal):.2%} cheaper",
+        note=f"blue: the flow; green: optimal, {float(result.above_optimal):.1%} less",
     )  # fmt: skip
 
 
@@ -206,7 +207,7 @@ def _strands(way: np.ndarray, left: float, tints: list[str], marks: Sequence[int
     return layers
 
 
-def _panels(ways: dict[str, np.ndarray], marks: Sequence[int] = (), note: str = "") -> Any:
+def _panels(ways: dict[str, np.ndarray], marks: Sequence[int] = ()) -> Any:
     """Trajectories side by side, on one pair of axes."""
     xlim, ylim = path_parts.window(*ways.values())
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
@@ -215,10 +216,8 @@ def _panels(ways: dict[str, np.ndarray], marks: Sequence[int] = (), note: str = 
         left = number * 1.1 * wide
         layers += _strands(way, left, _tints(way), marks)
         layers.append(draw.text([xlim[0] + left], [ylim[1] + 0.05 * high], title, color=draw.INK))
-    return draw.plot(
-        *layers, xlim=(xlim[0], xlim[0] + (1.1 * len(ways) - 0.1) * wide), ylim=(ylim[0], ylim[1] + 0.12 * high),
-        equal=True, height=260, xticks=[], yticks=[], note=note,
-    )  # fmt: skip
+    right = xlim[0] + (1.1 * len(ways) - 0.1) * wide
+    return frame(layers, (xlim[0], right), (ylim[0], ylim[1] + 0.12 * high), equal=True, bare=True, height=280)
 
 
 def _over_rewiring(study: Study, data: Data) -> dict[str, list]:
@@ -251,13 +250,13 @@ def _ledger(result: xr.Dataset) -> Any:
         draw.bars(at, cost, width=0.6, color=draw.MUTED),
         draw.bars(at, cost + S, width=0.6, base=cost),
         draw.bars(at, cost + S + V, width=0.6, base=cost + S, color=draw.TARGET),
-        draw.text([0.0], [start * 1.03], "random pairs", side="center"),
-        draw.text(at, (cost + S + V) + 0.03 * start, [f"S {s:.2g}, V {v:.2g}" for s, v in zip(S, V, strict=True)],
+        draw.text(at, cost + S / 2, [f"S {s:.3g}" if s > 0.04 * start else "" for s in S], color="#ffffff", side="center"),
+        draw.text(at, cost + S + V / 2, [f"V {v:.3g}" if v > 0.04 * start else "" for v in V], color="#ffffff",
                   side="center"),
     ]  # fmt: skip
     return draw.plot(
         *layers, xlabel=draw.label(result.k), ylabel="E|Z₁ - Z₀|²", ylim=(0, 1.12 * start), xlim=(-0.5, at[-1] + 0.6),
-        xticks=[0, *rounds],
+        xticks=[(0, "random"), *((k, str(k)) for k in rounds)],
     )  # fmt: skip
 
 
@@ -271,7 +270,7 @@ def _steps(result: xr.Dataset) -> Any:
     lines = [
         draw.curve(few, result.w2sq_steps.sel(k=k).values, f"k = {k}", color=tint, markers=True)
         for k, tint in zip(rounds, draw.colours(len(rounds)), strict=True)
-    ]
+    ][::-1]  # where later flows agree, the first of them is seen
     floor = float(result.w2sq_floor.mean())
     return draw.plot(
         *lines, draw.hline(floor, "two samples of the data"), logx=True, logy=True, xlabel="Euler steps K",
@@ -281,10 +280,12 @@ def _steps(result: xr.Dataset) -> Any:
 
 def _bending(result: xr.Dataset) -> Any:
     rounds = [int(k) for k in result.k.values if k > 0]
-    lines = [
-        draw.curve(result.t.values, np.maximum(result.curvature.sel(k=k).values, 1e-6), f"k = {k}", color=tint)
-        for k, tint in zip(rounds, draw.colours(len(rounds)), strict=True)
-    ]
+    least = 1e-6 * float(result.curvature.max())
+    lines = []
+    for k, tint in zip(rounds, draw.colours(len(rounds)), strict=True):
+        values = result.curvature.sel(k=k).values
+        name = f"k = {k}" + (" (none)" if values.max() < least else "")
+        lines.append(draw.curve(result.t.values, np.maximum(values, least), name, color=tint))
     return draw.plot(*lines, logy=True, xlabel="time t", ylabel=draw.label(result.curvature))
 
 
@@ -317,16 +318,16 @@ PICTURES = Pictures(
     Picture("rewired", "Rewiring", "Lines between random pairs cross; the flow turns off instead; its own pairs cross no more, "
             "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired, _needs("k"),
             _over_rewiring, ("paths", "lines")),
-    Picture("ledger", "Where the cost went", "Grey: the cost of the coupling. Each round takes from it what bends (S, blue) and "
+    Picture("ledger", "Where the cost went", "Grey: the cost of the coupling. Each round takes off what bends (S, blue) and "
             "what crossed (V, orange).", _ledger, _needs("k"), _over_rounds, ("square_cost", "S", "V_before", "cost_before")),
     Picture("steps", "How many steps are enough", "Distance from the data after K Euler steps: a straight flow needs one.",
             _steps, _needs("k"), _over_flows, ("w2sq_steps", "w2sq_floor")),
-    Picture("bending", "Where the flow bends", "Mean squared acceleration over time, by round: an Euler step of size h errs by "
-            "h²|Z″|/2.", _bending, _needs("k"), _over_flows, ("curvature",)),
-    Picture("speeds", "Straight and curved schedules", "Some particles, with a dot at each eighth of the time: diffusions bend, "
-            "and do all their way in a short time.", _speeds, _needs("schedule"), _over_schedules, ("paths",)),
-    Picture("optimal", "Straight is not optimal", "From each start, where the flow goes and where the optimal coupling of the "
-            "same ends would.", _optimal, _in_the_plane),
+    Picture("bending", "Where the flow bends", "Mean squared acceleration over time, by round: an Euler step of size h errs "
+            "by h²|Z″|/2.", _bending, _needs("k"), _over_flows, ("curvature",)),
+    Picture("speeds", "Straight and curved schedules", "Some particles, with a dot at each eighth of the time: diffusions "
+            "bend, and do all their way in a short time.", _speeds, _needs("schedule"), _over_schedules, ("paths",)),
+    Picture("optimal", "Straight is not optimal", "From each start, where the flow goes and where the optimal coupling of "
+            "the same ends would.", _optimal, _in_the_plane),
     Picture("costs", "Every convex cost falls", "The cost after this round as a share of that before, for four powers.",
             _costs, _single),
     Picture("blur", "Bandwidth", "Of the 2-rectified flow: too wide a kernel blurs the data, too narrow a one repeats pairs.",

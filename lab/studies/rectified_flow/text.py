@@ -61,8 +61,8 @@ that of the *first* flow; later ones rectify its pairs along straight lines, whi
 
 ### Small print
 
-Particles are carried in 96 steps, of order 4 along fields in closed form and of order 2 along kernel means. $W_2^2$ is exact, of
-at most 1000 particles and as many fresh points of the data. Two samples of one law are not at distance 0: compare with the
+Particles are carried in 96 steps, of order 4 along fields in closed form and of order 2 along kernel means. $W_2^2$ is exact,
+of at most 1000 particles and as many fresh points of the data. Two samples of one law are not at distance 0: compare with the
 *floor*, the distance of the data's own samples. $k$ counts rectifications, as in the paper: $k = 1$ is what others call flow
 matching.
 """
