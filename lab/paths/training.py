@@ -265,7 +265,7 @@ def prepare(
     if getattr(coupling, "paired", False) and data is not None:
         source, data = Pairs(source, data), None
     source, data = _sampler(source), None if data is None else _sampler(data)
-    drawn = [jax.eval_shape(partial(each.sample, n=2), key) for each in (source, data) if each is not None]
+    drawn = [jax.eval_shape(partial(_two, each), key) for each in (source, data) if each is not None]
     if any(isinstance(each, tuple) for each in drawn) != (data is None):
         raise TypeError("without data the source must be a joint law, Pairs or Joint, and a joint law must come alone")
     shapes = [each.shape for each in jax.tree.leaves(drawn)]
@@ -282,6 +282,10 @@ def prepare(
         key, model, source, data, schedule, coupling, settings, times, jnp.int32(steps),
         batch, target, latent, optimizer,
     )  # fmt: skip
+
+
+def _two(law: Sampler, key: Array) -> Any:
+    return law.sample(key, 2)
 
 
 def _sampler(given: Any) -> Sampler:
