@@ -121,28 +121,42 @@ def _curve(inputs: Inputs, p: Any, loop: Loop) -> tuple[kinetic.Separation, Any]
     if kept in _curves:
         return _curves[kept], Reason.CONVERGED
     dtype = inputs.plane.dtype
-    theta = jnp.linspace(0, jnp.pi / 2, _CHUNKS * _ANGLES + 2, dtype=dtype)
+    theta = np.linspace(0, np.pi / 2, _CHUNKS * _ANGLES + 2).astype(dtype)
     # each chunk spans all angles, so that what a stop leaves out can be interpolated
-    work = Angles(jax.random.fold_in(jax.random.key(p.seed), 1), inputs.target, theta[1:-1].reshape(_ANGLES, -1).T, pairs)
+    work = Angles(
+        jax.random.fold_in(jax.random.key(p.seed), 1),
+        inputs.target,
+        jnp.asarray(theta[1:-1].reshape(_ANGLES, -1).T),
+        pairs,
+    )
     run = loop(CURVE, work, max_iterations=_CHUNKS)
     end = 1.0 if isinstance(inputs.target, paths.Empirical) else 0.0
-    ends = jnp.asarray([0.0, end], dtype), jnp.zeros(2, dtype)
-    gamma, error = (
-        jnp.concatenate([each[:1], values.T.ravel(), each[1:]])
-        for each, values in zip(ends, (run.state.gamma, run.state.error), strict=True)
-    )
-    curve = kinetic.Separation(theta, gamma, error)
+    curve = _assembled(jnp.asarray(theta), run.state.gamma, run.state.error, end)
     if kept is None:
         return curve, run.reason
     if run.reason != Reason.CONVERGED:
         known = np.r_[True, np.arange(_CHUNKS * _ANGLES) % _CHUNKS < int(run.state.step), True]
-        at = np.asarray(theta)
-        gamma, error = (jnp.asarray(np.interp(at, at[known], np.asarray(v)[known])) for v in (gamma, error))
-        return kinetic.Separation(theta, gamma, error), run.reason
+        gamma, error = (
+            jnp.asarray(np.interp(theta, theta[known], np.asarray(values)[known]), dtype)
+            for values in (curve.gamma, curve.error)
+        )
+        return kinetic.Separation(curve.theta, gamma, error), run.reason
     _curves[kept] = curve
     while len(_curves) > 16:
         _curves.popitem(last=False)
     return curve, run.reason
+
+
+@jax.jit
+def _assembled(theta: Any, gamma: Any, error: Any, end: Any) -> kinetic.Separation:
+    """From chunks of angles, and the ends where it is known."""
+    first, last = jnp.zeros(1, theta.dtype), jnp.asarray(end, theta.dtype)[None]
+    return kinetic.Separation(
+        theta, jnp.concatenate([first, gamma.T.ravel(), last]), jnp.concatenate([first, error.T.ravel(), first])
+    )
+
+
+_optimal = eqx.filter_jit(kinetic.KineticOptimal)
 
 
 # --- Euler steps ----------------------------------------------------------------------------------------------------------
@@ -311,7 +325,8 @@ class KineticOptimalPaths(Study):
         Result("limit", (), "half side", "of the window that holds them"),
         Result("marginal", ("panel", "moment", "v", "u"), "density", "exact, of the path, where the law is known in the plane",
                optional=True),
-        Result("sample_image", ("schedule", "image", "row", "column"), "picture", "that the first particles end as", optional=True),
+        Result("sample_image", ("schedule", "image", "row", "column"), "picture", "that the first particles end as",
+               optional=True),
         Result("loss", ("panel", "step"), "loss", "of the network, by training step", optional=True),
         Result("loss_least", ("panel",), "least loss", "d (energy of pairs - energy), that of the exact velocity",
                optional=True),
@@ -346,7 +361,7 @@ class KineticOptimalPaths(Study):
         plane = _plane(np.asarray(x)).astype(dtype)
         every = max(1, x.shape[0] // 500)
         shown = np.asarray(x[::every][:500] @ plane)
-        limit = max(3.2, 1.12 * float(np.quantile(np.abs(shown), 0.998)))
+        limit = max(2.8, 1.12 * float(np.quantile(np.abs(shown), 0.998)))
         shape = data.axes.get("image", ())
         sha = np.frombuffer(bytes.fromhex(data.sha256), np.uint8)
         image = np.zeros(shape if len(shape) == 2 else (0, 0), np.int8)
@@ -356,7 +371,7 @@ class KineticOptimalPaths(Study):
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """The curve, the schedules and their energies, then particles by Euler steps."""
         curve, curved = _curve(inputs, p, loop)
-        optimal = kinetic.KineticOptimal(curve)
+        optimal = _optimal(curve)
         weight = jnp.asarray(p.weight, curve.theta.dtype)
         noise, fresh, other, trained = jax.random.split(jax.random.fold_in(jax.random.key(p.seed), 2), 4)
         draw = _drawn(inputs.target, noise, fresh, other, p.particles)
@@ -406,11 +421,8 @@ def _plane(x: np.ndarray) -> np.ndarray:
     d = x.shape[1]
     if d <= 2:
         return np.eye(d)
-    if x.shape[0] < d:
-        axes = np.linalg.svd(x, full_matrices=False)[2][:2].T
-    else:
-        axes = np.linalg.eigh(x.T @ x)[1][:, :-3:-1]
-    axes = np.c_[axes, np.zeros((d, 2 - axes.shape[1]))]
+    few = x.shape[0] < d
+    axes = np.linalg.svd(x, full_matrices=False)[2][:2].T if few else np.linalg.eigh(x.T @ x)[1][:, :-3:-1]
     return axes * np.where(axes[np.abs(axes).argmax(0), [0, 1]] < 0, -1.0, 1.0)[None, :]
 
 
@@ -453,9 +465,9 @@ def _described(curve: kinetic.Separation, velocity: Exact) -> dict[str, Any]:
         density = kinetic.energy_density(schedule, curve, inner)
         stop = jnp.where(number == SCHEDULES.index("VP"), 1 - _CUT, 1.0)
         steep = (number == 0) | (number == SCHEDULES.index("between")) & (velocity.weight < 1)
-        whole = kinetic.energy(schedule, curve, 0.0, stop).marginal
-        pairs = kinetic.energy(schedule, curve, jnp.where(steep, _CUT, 0.0), stop).conditional
-        return c.beta, c.alpha, density.marginal, density.conditional, whole, pairs
+        starts = jnp.stack([jnp.zeros((), dtype), jnp.where(steep, _CUT, 0.0).astype(dtype)])
+        energy = jax.vmap(lambda start: kinetic.energy(schedule, curve, start, stop))(starts)
+        return c.beta, c.alpha, density.marginal, density.conditional, energy.marginal[0], energy.conditional[1]
 
     names = "a", "m", "density", "density_conditional", "energy", "energy_conditional"
     root = jnp.sqrt(jnp.maximum(curve.gamma, 1e-12))

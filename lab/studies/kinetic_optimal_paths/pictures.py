@@ -17,7 +17,7 @@ from .data import SPECTRA
 
 _STEPS = (1, 2, 4, 6, 10, 16, 40)
 _TAIL, _TAILED = 9, 60  # moments, particles
-_SHORT = {"kinetic optimal": "kinetic opt."}  # where the label stands beside others
+_SHORT = {"kinetic optimal": "optimal", "trigonometric": "trigon."}  # where there is little room
 
 
 def _parameters(result: xr.Dataset) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _particles(result: xr.Dataset, moment: int) -> Any:
     panels = {}
     for k, name in enumerate(names):
         position = result.position.sel(schedule=name).values
-        panels[f"{name} · W₂² {float(result.w2sq.sel(schedule=name)):.3f}"] = draw.Panel(
+        panels[f"{_SHORT.get(name, name)}: {float(result.w2sq.sel(schedule=name)):.3g}"] = draw.Panel(
             position[moment], position[before][:, :_TAILED], goal=None if "marginal" in result else result.data_position,
             density=result.marginal.values[k, moment] if "marginal" in result else None,
         )  # fmt: skip
@@ -75,8 +75,8 @@ def _particles(result: xr.Dataset, moment: int) -> Any:
     steps = int(_parameters(result)["nfe"])
     return draw.particles(
         panels, (-limit, limit), (-limit, limit), peak=peak,
-        note=f"t = {float(result.moment[moment]):.3f}, {steps} Euler step{'s' if steps > 1 else ''}"
-        + (" · across: where each began, up: where it is" if line else ""),
+        note=f"t = {float(result.moment[moment]):.3f}, {steps} Euler step{'s' if steps > 1 else ''}; numbers: W₂² at the end"
+        + ("; across: where each began" if line else ""),
     )  # fmt: skip
 
 
@@ -138,12 +138,12 @@ def _chord(result: xr.Dataset) -> Any:
     middle = total / 2
     layers += [
         draw.text([0.13 * np.cos(middle)], [0.13 * np.sin(middle)], "Φ"),
-        draw.text([1.02], [0.0], "noise", color=draw.SOURCE),
-        draw.text([1.02 * np.cos(total)], [1.02 * np.sin(total) + 0.02], "data", color=draw.TARGET, up="bottom"),
-        *_key(_shown(result), tints, 0.02, -0.08, 0.075),
+        draw.text([1.02], [0.02], "noise", color=draw.SOURCE),
+        draw.text([1.03 * np.cos(total)], [1.03 * np.sin(total)], "data", color=draw.TARGET),
+        *_key(_shown(result), tints, 0.84, 1.0, 0.07),
     ]
     return draw.plot(
-        *layers, xlabel="r cos φ", ylabel="r sin φ", equal=True, height=380, xlim=(0, 1.15), ylim=(-0.28, 1.05),
+        *layers, xlabel="r cos φ", ylabel="r sin φ", equal=True, height=380, xlim=(0, 1.3), ylim=(0, 1.06),
         xticks=(0, 0.5, 1), yticks=(0, 0.5, 1),
     )  # fmt: skip
 
@@ -159,7 +159,8 @@ def _integrand(result: xr.Dataset) -> Any:
     ends = result.density_conditional.sel(schedule=_shown(result)).values[:, 10:-10]
     top = min(1.15 * float(ends.max()), 6.0)
     return draw.plot(
-        *lines, draw.text([1.03], [0.93 * top], "dashed: of single pairs"), draw.text([1.03], [0.85 * top], "full: what is left"),
+        *lines, draw.text([1.03], [0.93 * top], "dashed: of single pairs"),
+        draw.text([1.03], [0.85 * top], "full: what is left"),
         *_key(_shown(result), tints, 1.03, 0.6 * top, 0.08 * top),
         xlabel="time t", ylabel="energy per time", xlim=(0, 1.45), ylim=(0, top), xticks=(0, 0.25, 0.5, 0.75, 1),
     )  # fmt: skip
@@ -171,20 +172,22 @@ def _energies(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.bars(at - 0.19, result.energy_conditional.values, width=0.36, color=draw.MUTED),
         draw.bars(at + 0.19, result.energy.values, width=0.36),
-        draw.hline(float(result.least), "least, E*", color=draw.GOOD),
+        draw.hline(float(result.least), color=draw.GOOD),
         xticks=[(int(k), _SHORT.get(name, name)) for k, name in enumerate(names)], xlabel="schedule",
         ylabel="energy, per dimension", xlim=(-0.6, len(names) - 0.4), ylim=(0, None),
+        note=f"dashed: the least, E* = {float(result.least):.4g}",
     )  # fmt: skip
 
 
 def _images(result: xr.Dataset) -> Any:
     shown, low, high = _shown(result), -1.0, 1.0
     pixels = result.sample_image.sel(schedule=shown).values
+    pixels = np.pad(np.clip((pixels - low) / (high - low), 0, 1), ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
     count = pixels.shape[1] // 4 * 4
-    titles = [f"{name} · W₂² {float(result.w2sq.sel(schedule=name)):.1f}" for name in shown]
+    titles = [f"{_SHORT.get(name, name)}: {float(result.w2sq.sel(schedule=name)):.3g}" for name in shown]
     mosaics = [
         np.concatenate([np.concatenate(list(row), axis=1) for row in each[:count].reshape(-1, 4, *each.shape[1:])])
-        for each in np.clip((pixels - low) / (high - low), 0, 1)
+        for each in pixels
     ]
     return draw.strip(list(zip(titles, mosaics, strict=True)), height=300)
 
@@ -197,7 +200,9 @@ def _training(result: xr.Dataset) -> Any:
     for k, name in enumerate(names):
         loss = result.loss.values[k, : at.size * width].reshape(-1, width).mean(axis=1)
         layers += [
-            draw.curve(at, loss, f"{_SHORT.get(name, name)}, W₂² {float(result.w2sq_network[k]):.3f}", color=tints[name]),
+            draw.curve(
+                at, loss, f"{_SHORT.get(name, name)}, W₂² {float(result.w2sq_network[k]):.3f}", color=tints[name]
+            ),
             draw.curve([0, steps], 2 * [float(result.loss_least[k])], color=tints[name], dash=True),
         ]
     return draw.plot(
@@ -275,8 +280,6 @@ def _curves(result: xr.Dataset) -> Any:
     tints = draw.colours(len(values), ordered=name != "spectrum")
     rows = result.lam.transpose(name, "theta").values
     total = np.broadcast_to(result.phi_total.values, len(values))
-    # named at a height where they part
-    middle = [int(np.argmin(np.abs(theta - 0.42)))] * len(values)
     return draw.plot(
         draw.band(theta, 0 * theta, np.sin(theta) ** 2, color=draw.MUTED),
         *(draw.curve(theta, row, color=tint) for row, tint in zip(rows, tints, strict=True)),
@@ -285,7 +288,6 @@ def _curves(result: xr.Dataset) -> Any:
             for k, (value, phi, tint) in enumerate(zip(values, total, tints, strict=True))
         ),
         xlabel="angle θ, tan θ = a/m (rad)", ylabel=draw.label(result.lam), xlim=(0, 2.5), ylim=(0, 1.05), xticks=_ANGLES,
-        note="" if middle else "",
     )  # fmt: skip
 
 
@@ -302,13 +304,13 @@ PICTURES = Pictures(
             "marginal velocity (full). The kinetic optimal one is level.", _integrand, _single),
     Picture("energies", "Energy by schedule", "Grey: of single pairs; blue: of the marginal velocity. None is below E*.",
             _energies, _single),
-    Picture("images", "The samples", "What the first particles end as.", _images,
+    Picture("images", "The samples", "What the first particles end as; the numbers are W₂² of all.", _images,
             _with("sample_image", "the data are no grey images: choose digits or MNIST")),
-    Picture("training", "Networks", "Loss of a network for each schedule, and the least that the exact velocity leaves (dashed). "
+    Picture("training", "Networks", "Loss of a network for each schedule, and the least, of the exact velocity (dashed). "
             "W₂² is that of particles moved by the network.", _training,
             _with("loss", "nothing was trained: set training steps above 0")),
-    Picture("steps", "W₂² by the number of steps", "Mean over three seeds, each seed small. The dashed level is the distance of "
-            "two sets of fresh samples.", _steps, _needs("nfe", "seed"), _over_steps, ("w2sq", "w2sq_floor")),
+    Picture("steps", "W₂² by the number of steps", "Mean over three seeds, each seed small. The dashed level is the distance "
+            "of two sets of fresh samples.", _steps, _needs("nfe", "seed"), _over_steps, ("w2sq", "w2sq_floor")),
     Picture("weight", "From kinetic optimal to linear", "Energy and distance of the schedules between.", _weight,
             _needs("weight"), _over_weight, ("energy", "w2sq")),
     Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: "

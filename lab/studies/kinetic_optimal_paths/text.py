@@ -46,8 +46,8 @@ noise for $s > 3$.
 - $\lambda \ge \sin^2\theta$ for every data set, with equality for $N(0, I)$, where nothing has to move: $E^* = 0$.
 - $\lambda \to 1$, few points in many dimensions: $\Phi \to \pi/2$, the chord is $a = t,\ m = 1 - t$, and straight lines are
   best. For $n$ points $\int_0^\infty (1 - \lambda)\, ds \le 3n/\sqrt d$.
-- $N(0, \Sigma)$ with two distinct eigenvalues: the path is that of optimal transport, $E^* = 2 - 2\,\mathrm{mean}\sqrt{e}$. With
-  three or more it is not, since only Gaussian paths are compared.
+- $N(0, \Sigma)$ with two distinct eigenvalues: the path is that of optimal transport,
+  $E^* = 2 - 2\,\mathrm{mean}\sqrt{e}$. With three or more it is not, since only Gaussian paths are compared.
 - Where the covariance is not the identity, $a_t \sim \sqrt t$ at first: $a'$ and the energy of single pairs are infinite there,
   while the velocity is not. Energies of single pairs are taken from $t = 0.001$ on for such schedules.
 - VP is not at pure noise at $t = 0$ ($a_0 = 0.0066$) and $m'$ is infinite at $t = 1$: its energies end at $t = 0.999$.
@@ -55,8 +55,8 @@ noise for $s > 3$.
 ### How samples are judged
 
 Equal Euler steps from $t = 0$ to 1; the last lands where the velocity before it says. $W_2^2$ is exact optimal transport to as
-many fresh samples of the data, and two sets of fresh samples are at a distance too: the *floor*, below which nothing can be told
-apart. Low energy makes a path easy to follow in few steps; it says nothing of a trained network's errors.
+many fresh samples of the data, and two sets of fresh samples are at a distance too: the *floor*, below which nothing can be
+told apart. Low energy makes a path easy to follow in few steps; it says nothing of a trained network's errors.
 
 ### With a network
 
