@@ -1,0 +1,516 @@
+"""Stochastic interpolants (Albergo, Boffi, Vanden-Eijnden, JMLR 2025) as a study."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from lab import paths
+from lab.datasets import Data
+from lab.numerics import Loop, Reason
+from lab.paths import metrics, training
+from lab.paths.network import Perceptron
+from lab.paths.sampling import graded
+from lab.studies.base import Study
+from lab.studies.declare import Limit, Paper, Result
+from lab.studies.parameters import Choice, DataSource, Real, Whole
+from lab.studies.path_parts import is_known, source_of, target_of, window
+
+from . import data as _sets  # noqa: F401  registers them
+from . import fields
+from .claims import CLAIMS
+from .fields import EARLIEST, LATENTS, NODES, ONE_SIDED, SCHEDULES, WEIGHTS, Missed, Used, Way
+from .pictures import PICTURES
+from .presets import PRESETS
+from .text import ABOUT, MATHEMATICS
+
+_FRAMES = 41
+_STRANDS = 48
+_SHOWN = 8  # particles that are kept in all dimensions at all times
+_MATCHED = 400  # samples of which the squared distance is taken
+_FINE = 200  # steps for the divergence, whatever those of the samplers
+_REACHED = {"brownian": 4.0, "quadratic": 4.0, "sine-squared": 1.0}  # the a where gamma reaches 1
+_TWO_SIDED = tuple(name for name in SCHEDULES if name not in ONE_SIDED)
+
+
+class StochasticInterpolants(Study):
+    """A path between any two laws, made smooth by latent noise, and samplers with any noise level along it."""
+
+    slug = "stochastic-interpolants"
+    title = "Stochastic interpolants"
+    field = "Probability paths"
+    paper = Paper(
+        "Albergo, Boffi, Vanden-Eijnden",
+        "Stochastic Interpolants: A Unifying Framework for Flows and Diffusions",
+        "JMLR 26(209)",
+        2025,
+        "https://arxiv.org/abs/2303.08797",
+    )
+    about = ABOUT
+    mathematics = MATHEMATICS
+    kind = "samples"
+
+    data = DataSource(
+        "modes-1d", doc="a named set of samples, or yours: what the path ends in, and begins in if they say so"
+    )
+    schedule = Choice(
+        list(SCHEDULES), label="schedule",
+        doc="how source and data are mixed over time; one-sided ones begin at N(0, I), mirror begins at the data themselves",
+    )  # fmt: skip
+    latent = Choice(
+        list(LATENTS), label="latent noise", symbol="γ kind", when={"schedule": _TWO_SIDED},
+        doc="shape of gamma over time; brownian: root of a t(1-t); quadratic: a t(1-t); sine-squared: a sin^2(pi t); "
+        "bump: a plateau; none: no latent noise",
+    )  # fmt: skip
+    a = Real(
+        2.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.05, 20), scale="log", label="size of latent",
+        symbol="a", when={"schedule": _TWO_SIDED, "latent": ("brownian", "quadratic", "sine-squared")},
+        doc="how much latent noise there is in the middle of the path",
+    )  # fmt: skip
+    epsilon = Real(
+        1.0, bounds=(0, None), soft=(0, 5), label="noise level", symbol="ε",
+        doc="how much noise the sampler adds and its drift takes away again; 0 makes it the ODE",
+    )  # fmt: skip
+    misfit_b = Real(
+        0.0, bounds=(0, None), soft=(0, 1), label="misfit of velocity", symbol="|b̂ − b|",
+        doc="by how much the velocity in use misses the exact one, as a learned one would: a shift along (1, ..., 1)",
+    )  # fmt: skip
+    misfit_s = Real(
+        0.0, bounds=(0, None), soft=(0, 1), label="misfit of score", symbol="|ŝ − s|",
+        doc="by how much the score in use misses the exact one; it matters where the noise level is not 0",
+    )  # fmt: skip
+    steps = Whole(
+        120, bounds=(1, 10_000), soft=(4, 512), scale="log", label="steps", traced=False,
+        doc="steps of the integrators from source to data",
+    )  # fmt: skip
+    particles = Whole(
+        500, bounds=(2, None), soft=(50, 2000), scale="log", label="particles", traced=False, group="more",
+        doc="particles that are moved by each sampler",
+    )  # fmt: skip
+    solver = Choice(
+        ["rk4", "heun", "midpoint", "euler"], label="integrator of the ODE", group="more",
+        doc="of orders 4, 2, 2 and 1, with as many evaluations a step",
+    )  # fmt: skip
+    scheme = Choice(
+        ["heun", "euler", "noise-first"], label="integrator of the SDE", group="more",
+        doc="heun: of weak order 2; euler: Euler-Maruyama; noise-first: the stochastic Heun of the authors' code",
+    )  # fmt: skip
+    profile = Choice(
+        ["auto", "constant", "fading"], label="noise over time", symbol="ε(t)", group="more",
+        doc="constant; fading: like the square of gamma (of alpha where there is none), with the noise level as its largest "
+        "value; auto: fading where an end has no smooth density, constant else",
+    )  # fmt: skip
+    training = Whole(
+        0, bounds=(0, 100_000), soft=(0, 4000), label="training steps", traced=False, group="more",
+        doc="train networks for velocity and latent noise and sample with them; 0: the exact fields",
+    )  # fmt: skip
+
+    dims: ClassVar = {
+        "t": ("time t", ""),
+        "sampler": ("sampler", ""),
+        "particle": ("particle", ""),
+        "coordinate": ("coordinate", ""),
+        "axis": ("axis", ""),
+        "strand": ("trajectory", ""),
+        "shown": ("particle shown whole", ""),
+        "position": ("x", ""),
+        "row": ("x₂", ""),
+        "column": ("x₁", ""),
+        "kind": ("schedule", ""),
+        "step": ("training step", ""),
+    }
+    results = (
+        Result("w2sq", (), "W₂² of the SDE", "squared Wasserstein distance of the samples at the noise level from as many "
+               "fresh data (the first 400)", headline=True),
+        Result("w2sq_ode", (), "W₂² of the ODE", "the same of the samples of the ODE", headline=True),
+        Result("w2sq_floor", (), "W₂² of data", "the same of data from data: what no sampler can beat", headline=True),
+        Result("kl", (), "KL of the SDE", "divergence of the exact law from that of the samplers' fields, at the noise level",
+               unit="nat", headline=True, optional=True),
+        Result("kl_error", (), "standard error", "of the divergence; 0 on a line, where nothing is sampled", unit="nat",
+               optional=True),
+        Result("kl_ode", (), "KL of the ODE", "divergence of the exact law from that of the velocity alone", unit="nat",
+               headline=True, optional=True),
+        Result("kl_ode_error", (), "standard error", "of the divergence of the ODE", unit="nat", optional=True),
+        Result("kl_bound", (), "bound on KL", "half the mean square misfit of the velocity over epsilon, and half of that of "
+               "the score times epsilon; infinite for the ODE", unit="nat", headline=True, optional=True),
+        Result("kl_bound_quoted", (), "bound as quoted", "half of the bound: with the losses' half squares it is wrong",
+               unit="nat", optional=True),
+        Result("kl_girsanov", (), "bound of Girsanov", "mean square misfit of the forward drift over 4 epsilon: sharper",
+               unit="nat", optional=True),
+        Result("epsilon_star", (), "best ε", "the noise level of the least bound: root of the ratio of both excesses",
+               headline=True, optional=True),
+        Result("excess_b", (), "excess of velocity", "half the mean square misfit of the velocity"),
+        Result("excess_s", (), "excess of score", "half the mean square misfit of the score"),
+        Result("drift_energy", (), "drift energy", "integral of E|b + ε s|²: the bridge of Schrödinger has the least",
+               headline=True, optional=True),
+        Result("path_energy", (), "path energy", "integral of E|b|²", optional=True),
+        Result("score_energy", (), "score energy", "integral of E|s|²", optional=True),
+        Result("bridge_a", (), "a of the bridge", "the size of a Brownian latent with which a linear path between two "
+               "Gaussians on a line is the bridge of Schrödinger", optional=True),
+        Result("transport_residual", (), "transport equation", "largest relative residual at 320 places", optional=True),
+        Result("identity_residual", (), "identity of means", "largest |α η₀ + β η₁ + γ η_z − x| there", optional=True),
+        Result("nfe", (), "evaluations", "of the velocity for a trajectory of the ODE", headline=True),
+        Result("converged", (), "finite", "whether all numbers are finite and a training came to its end",
+               judge=lambda value, result: "good" if value else "warn"),
+        Result("samples", ("sampler", "particle", "coordinate"), "sample", "where the particles end"),
+        Result("paths", ("t", "sampler", "particle", "axis"), "position", "of the particles over time, on the first two axes"),
+        Result("bundle", ("t", "strand", "axis"), "position", "of trajectories of the SDE from one start"),
+        Result("walk", ("t", "sampler", "shown", "coordinate"), "value", "a few particles in all dimensions", optional=True),
+        Result("target", ("particle", "axis"), "data", "fresh data on the same axes"),
+        Result("log_likelihood", ("sampler", "particle"), "log-likelihood", "of the samples under the ODE, by the integral of "
+               "its divergence", unit="nat", optional=True),
+        Result("log_target", ("sampler", "particle"), "exact log-density", "of the samples", unit="nat", optional=True),
+        Result("logrho", ("t", "position"), "log-density", "of the path, on a line", unit="nat", optional=True),
+        Result("modes", ("t",), "modes", "local maxima of the density of the path, on a line", optional=True),
+        Result("plain_logrho", ("t", "position"), "log-density", "of the path without latent noise", unit="nat", optional=True),
+        Result("plain_paths", ("t", "strand"), "position", "of the ODE without latent noise", optional=True),
+        Result("density", ("t", "row", "column"), "density", "of the path, in the plane", optional=True),
+        Result("variance", ("t",), "variance", "of the path, mean over coordinates; exact"),
+        Result("variance_sampled", ("t", "sampler"), "variance", "of the particles"),
+        Result("table_alpha", ("kind", "t"), "α", "coefficient of the source, of each schedule with this latent"),
+        Result("table_beta", ("kind", "t"), "β", "coefficient of the data"),
+        Result("table_gamma", ("kind", "t"), "γ", "coefficient of the latent noise"),
+        Result("loss_b", ("step",), "loss of velocity", "mean square error of the network for the velocity", optional=True),
+        Result("loss_eta", ("step",), "loss of noise", "of the network for the noise", optional=True),
+        Result("floor_b", (), "least loss of velocity", "that of the exact velocity on 64 of these batches", optional=True),
+        Result("floor_eta", (), "least loss of noise", "that of the exact noise", optional=True),
+    )  # fmt: skip
+    pictures = PICTURES
+    presets = PRESETS
+    claims = CLAIMS
+
+    @classmethod
+    def prepare(cls, data: Data) -> dict[str, Any]:
+        """The arrays of the data, two axes to look along, and where to look."""
+        x = np.asarray(data.arrays["x"], float)
+        d = x.shape[1]
+        kept = {name: v for name, v in data.arrays.items() if name not in ("x_2d", "classes")}
+        made: dict[str, Any] = {name: jnp.asarray(v, jnp.zeros(()).dtype) for name, v in kept.items()}
+        ends = x, np.asarray(data.arrays.get("x0", np.random.default_rng(0).normal(size=(1000, d))))
+        if d == 1:
+            (low, high), _ = window(*(np.repeat(end, 2, axis=1) for end in ends), air=0.12)
+            made["position"] = jnp.linspace(low, high, 161)
+        elif d == 2:
+            (left, right), (bottom, top) = window(*ends, air=0.1)
+            # cells, by their middles
+            made |= {"column": _middles(left, right), "row": _middles(bottom, top)}
+        else:
+            vectors = np.linalg.svd(x[:4000] - x[:4000].mean(axis=0), full_matrices=False)[2][:2]
+            vectors *= np.sign(vectors[[0, 1], np.abs(vectors).argmax(axis=1)])[:, None]
+            made["look"] = jnp.asarray(vectors.T)
+        return made
+
+    @classmethod
+    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+        """Times, names, and the places of the densities."""
+        image = data.axes.get("image")
+        shape = {"height": int(image[0]), "width": int(np.prod(image[1:]))} if image else {}
+        places = {name: np.asarray(inputs[name]) for name in ("position", "row", "column") if name in inputs}
+        return places | {
+            "t": np.linspace(0, 1, _FRAMES),
+            "sampler": ["ODE", "SDE"],
+            "kind": list(SCHEDULES),
+            "coordinate": ("coordinate", np.arange(inputs["x"].shape[1]), shape),
+        }
+
+    def limits(self, data: Data) -> Mapping[str, Limit]:
+        """Gamma stays below 1 in the trigonometric schedule, and paths fit into memory."""
+        most = int(5e7 / (self.steps * data.arrays["x"].shape[1]))
+        found = {"particles": Limit(2, max(most, 2), "so that their paths fit into memory")}
+        if self.schedule == "trigonometric" and self.latent in _REACHED:
+            most = 0.99 * _REACHED[self.latent]
+            found["a"] = Limit(0, most, "as gamma must stay below 1 in the trigonometric schedule")
+        return found
+
+    def check(self, data: Data) -> None:
+        """Refuse combinations that have no path, or no score."""
+        super().check(data)
+        if self.latent == "none" and self.schedule in ("encoder-decoder", "mirror"):
+            why = (
+                "its particles all meet in one point at t = 1/2"
+                if self.schedule == "encoder-decoder"
+                else "nothing moves"
+            )
+            raise ValueError(
+                f"latent = 'none' is not allowed: without latent noise {why} in the {self.schedule} schedule"
+            )
+        given = data.arrays
+        bare = "x0" in given and "source_centres" not in given and not is_known(given)
+        if self.latent == "none" and self.schedule in _TWO_SIDED and (bare or self.training):
+            why = "points to points have no velocity" if bare else "no network can learn the score"
+            raise ValueError(f"latent = 'none' is not allowed: without latent noise {why}; choose brownian")
+
+    @staticmethod
+    def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+        """Train if asked to, then everything in one program."""
+        case = _Case(p.schedule, p.latent, p.profile, p.training > 0)
+        key = jax.random.key(p.seed)
+        networks, output, reason = None, {}, Reason.CONVERGED
+        if p.training:
+            networks, output, reason = _train(inputs, p, case, key, loop)
+        values = {name: jnp.asarray(getattr(p, name), jnp.zeros(()).dtype) for name in _TRACED}
+        given = inputs, values, networks, key
+        moved = _moved(*given, case, _Mover(p.steps, p.solver, p.scheme, p.particles))
+        output |= moved | _costs(*given, case) | _described(inputs, values, key, case)
+        output |= _likelihoods(*given, moved["samples"], case, p.steps, p.solver)
+        return output | {"reason": jnp.where(jnp.asarray(reason) == Reason.CONVERGED, output.pop("ended"), reason)}
+
+    @classmethod
+    def advice(cls, result: xr.Dataset) -> str:
+        """What a law that is not that of the data comes from."""
+        if not bool(np.isfinite(result.samples).all()):
+            return "The particles left all bounds: take more steps, a smaller ε, or let the noise fade (under more)."
+        floor = float(result.w2sq_floor)
+        far = {
+            name: float(result[key]) for name, key in (("ODE", "w2sq_ode"), ("SDE", "w2sq")) if result[key] > 8 * floor
+        }
+        if not far or floor <= 0:
+            return ""
+        worse = max(far, key=lambda name: far[name])
+        missed = float(result.excess_b) + float(result.excess_s) > 0
+        what = "the fields miss, and the samples with them" if missed else "its steps are too long: take more of them"
+        return f"The samples of the {worse} are {far[worse] / floor:.2g} times as far from the data as fresh data are: {what}."
+
+
+_TRACED = ("a", "epsilon", "misfit_b", "misfit_s")
+
+
+class _Case(NamedTuple):
+    """What the program is compiled for."""
+
+    schedule: str
+    latent: str
+    profile: str
+    learned: bool
+
+
+class _Mover(NamedTuple):
+    """How particles are moved."""
+
+    steps: int
+    solver: str
+    scheme: str
+    particles: int
+
+
+def _middles(low: float, high: float, n: int = 48) -> Any:
+    return low + (high - low) * (jnp.arange(n) + 0.5) / n
+
+
+def _way(inputs: Any, case: _Case, a: Any) -> Way:
+    path = fields.way(case.schedule, case.latent, a, source_of(inputs), target_of(inputs))
+    if case.learned:
+        path = path._replace(low=max(path.low, EARLIEST), high=min(path.high, 1 - EARLIEST))
+    return path
+
+
+def _train(inputs: Any, p: Any, case: _Case, key: Any, loop: Loop) -> tuple[Any, dict[str, Any], Any]:
+    """Networks for the velocity and the noise, their losses beside those of the exact fields."""
+    path = _way(inputs, case, p.a)
+    d = inputs["x"].shape[1]
+    target = "noise" if case.schedule in ONE_SIDED else "latent"
+    settings = training.Settings(2e-3, warmup=100, anneal=1.0, earliest=EARLIEST, latest=1 - EARLIEST)
+    networks, output, reasons = [], {}, []
+    for number, (name, wanted) in enumerate((("b", "velocity"), ("eta", target))):
+        first, second = jax.random.split(jax.random.fold_in(key, 100 + number))
+        model = Perceptron(first, d, 64 if d <= 2 else 256, frequencies=4, dtype=inputs["x"].dtype)
+        given = second, model, path.source, path.target, path.schedule
+        done = training.train(*given, settings=settings, target=wanted, steps=p.training, loop=loop)
+        work = training.prepare(*given, settings=settings, target=wanted, steps=p.training)
+        networks.append(done.average)
+        reasons.append(jnp.asarray(done.reason, jnp.int32))
+        missing = jnp.full(p.training - len(done.loss), jnp.nan)
+        output[f"loss_{name}"] = jnp.concatenate([jnp.asarray(done.loss), missing])
+        output[f"floor_{name}"] = _floor(work, path.field, wanted)
+    first, second = reasons
+    return tuple(networks), output, jnp.where(first == Reason.CONVERGED, second, first)
+
+
+@partial(jax.jit, static_argnames="wanted")
+def _floor(work: training.Work, field: paths.Exact, wanted: str) -> Any:
+    """The loss of the exact field on 64 of the training's batches."""
+
+    def model(t, x):  # each row has its own time
+        def one(t, x):
+            at = field(t, x[None])
+            return {"velocity": at.velocity, "noise": at.x0, "latent": at.z}[wanted][0]
+
+        return jax.vmap(one)(t, x)
+
+    losses = jax.lax.map(lambda step: training.loss(model, work, training.draw(work, step)), jnp.arange(64))  # type: ignore[arg-type]
+    return losses.mean()
+
+
+def _fields_of(inputs: Any, p: Any, networks: Any, case: _Case) -> tuple[Way, Used]:
+    path = _way(inputs, case, p["a"])
+    return path, Used(path.field, Missed(p["misfit_b"], p["misfit_s"], networks))
+
+
+@partial(jax.jit, static_argnames=("case", "mover"))
+def _moved(inputs: Any, p: Any, networks: Any, key: Any, case: _Case, mover: _Mover) -> dict[str, Any]:
+    """The particles of all samplers, and how far they end from the data."""
+    path, used = _fields_of(inputs, p, networks, case)
+    d, keys, n = path.target.dimension, jax.random.split(key, 5), mover.particles
+    times = jnp.asarray(graded(mover.steps, path.low, path.high))
+    frames = jnp.linspace(0.0, 1.0, _FRAMES)
+    x0, x1 = path.draw(keys[0], n)
+    start = paths.interpolate(path.schedule, path.low, x0, x1, jax.random.normal(keys[1], x1.shape, x1.dtype))
+    ode = paths.ode(used, start, grid=times, solver=mover.solver)
+    one = jnp.broadcast_to(start[:1], (_STRANDS, d))
+    level = _level(path, case, p["epsilon"], times)
+    sde = paths.sde(used, jnp.concatenate([start, one]), keys[2], level, grid=times, scheme=mover.scheme)
+    noised, ends = _at(times, sde.x, frames), sde.end[:n]
+    whole = jnp.stack([_at(times, ode.x, frames), noised[:, :n]], axis=1)
+    target, fresh = path.target.sample(keys[3], n), path.target.sample(keys[4], n)[:_MATCHED]
+    output = {
+        "w2sq": metrics.squared_wasserstein(ends[:_MATCHED], fresh),
+        "w2sq_ode": metrics.squared_wasserstein(ode.end[:_MATCHED], fresh),
+        "w2sq_floor": metrics.squared_wasserstein(target[:_MATCHED], fresh),
+        "nfe": ode.nfe,
+        "samples": jnp.stack([ode.end, ends]),
+        "paths": _seen(inputs, whole),
+        "bundle": _seen(inputs, noised[:, n:]),
+        "target": _seen(inputs, target),
+        "variance_sampled": whole.var(axis=2).mean(axis=2),
+        "ended": jnp.maximum(ode.reason, sde.reason),
+    }
+    return output | ({"walk": whole[:, :, :_SHOWN]} if d > 2 else {})
+
+
+@partial(jax.jit, static_argnames=("case", "steps", "solver"))
+def _likelihoods(
+    inputs: Any, p: Any, networks: Any, key: Any, samples: Any, case: _Case, steps: int, solver: str
+) -> dict[str, Any]:
+    """Of the samples, by the flow and exactly."""
+    path, used = _fields_of(inputs, p, networks, case)
+    if (
+        path.target.dimension > 8
+        or not isinstance(path.source, paths.Mixture)
+        or isinstance(path.target, paths.Empirical)
+    ):
+        return {}
+    times, ends = jnp.asarray(graded(steps, path.low, path.high)), samples.reshape(-1, samples.shape[2])
+    found = paths.log_density(used, ends, path.source, grid=times, solver=solver).log_density
+    exact = path.field.log_density(path.high, ends)
+    return {"log_likelihood": found.reshape(2, -1), "log_target": exact.reshape(2, -1)}
+
+
+@partial(jax.jit, static_argnames="case")
+def _described(inputs: Any, p: Any, key: Any, case: _Case) -> dict[str, Any]:
+    """The path itself: its coefficients, variance and density, and whether its field solves its equations."""
+    path = _way(inputs, case, p["a"])
+    d, frames = path.target.dimension, jnp.linspace(0.0, 1.0, _FRAMES)
+    output = {"variance": jax.vmap(lambda t: jnp.trace(path.moments(t)[1]) / d)(frames)}
+    table = [fields.schedule_of(name, _latent_of(name, case.latent), p["a"])(frames) for name in SCHEDULES]
+    output |= {f"table_{name}": jnp.stack([getattr(c, name) for c in table]) for name in ("alpha", "beta", "gamma")}
+    output |= _densities(inputs, path, case, frames, key)
+    if d <= 3:
+        output["transport_residual"], output["identity_residual"] = fields.residuals(path, key)
+    return output
+
+
+def _latent_of(name: str, latent: str) -> str:
+    """Of the row of the table: these two have none without latent noise."""
+    return "sine-squared" if latent == "none" and name in ("encoder-decoder", "mirror") else latent
+
+
+def _fades(path: Way, case: _Case) -> bool:
+    """Whether the noise level goes to 0 at both ends."""
+    smooth = all(isinstance(end, paths.Mixture) for end in (path.source, path.target))
+    return case.profile == "fading" or (case.profile == "auto" and not smooth)
+
+
+def _level(path: Way, case: _Case, epsilon: Any, t: Any) -> Any:
+    """The noise level over time."""
+
+    def square(t):
+        c = path.schedule(t)
+        return jnp.where(c.gamma > 0, c.gamma, c.alpha if case.schedule in ONE_SIDED else c.alpha * c.beta) ** 2
+
+    if not _fades(path, case):
+        return jnp.broadcast_to(epsilon, jnp.shape(t))
+    return epsilon * square(t) / square(jnp.linspace(0.0, 1.0, 129)).max()
+
+
+@partial(jax.jit, static_argnames="case")
+def _costs(inputs: Any, p: Any, networks: Any, key: Any, case: _Case) -> dict[str, Any]:
+    """Energies of the path, and what the misfit costs."""
+    path, used = _fields_of(inputs, p, networks, case)
+    first, second, third = jax.random.split(key, 3)
+    epsilon, weights = p["epsilon"], jnp.asarray(WEIGHTS)
+    level = _level(path, case, epsilon, jnp.asarray(NODES))
+    of = fields.energies(path, used, level, fields.nodes(path, first, 1000))
+    total = {name: weights @ values for name, values in of.items()}
+    output = {"excess_b": total["missed_b"] / 2, "excess_s": total["missed_s"] / 2}
+    d, source, target = path.target.dimension, path.source, path.target
+    if isinstance(source, paths.Mixture) and isinstance(target, paths.Mixture):
+        output |= {name: total[name] for name in ("path_energy", "drift_energy", "score_energy")}
+        if d == 1 and source.weights.size == target.weights.size == 1:
+            output["bridge_a"] = 2 * jnp.sqrt(source.covariances[0] * target.covariances[0] + epsilon**2)
+    if d > 3 or isinstance(target, paths.Empirical) or not isinstance(source, paths.Mixture):
+        return output
+    times = jnp.asarray(graded(_FINE if d == 1 else _FINE // 2, path.low, path.high))
+    noise, none = _level(path, case, epsilon, times), jnp.zeros_like(times)
+    if d == 1:
+        at = jnp.stack([noise, none])
+        values = jax.vmap(lambda level: fields.divergence_on_line(path, used, times, level))(at)
+        kl, ode = (metrics.Estimate(value, jnp.zeros_like(value)) for value in values)
+    else:
+        kl = fields.divergence_by_rollouts(path, used, times, noise, second)
+        ode = fields.divergence_by_rollouts(path, used, times, none, third, n=1000, rollouts=2)
+
+    def over(values):
+        """The integral of values over epsilon(t): not finite where that fades, if the velocity is missed."""
+        finite = (level > 0) & ~((total["missed_b"] > 0) & _fades(path, case))
+        each = jnp.where(finite, values / jnp.where(level > 0, level, 1), jnp.inf)
+        return weights @ jnp.where(values > 0, each, 0)
+
+    bound = (over(of["missed_b"]) + weights @ (level * of["missed_s"])) / 2
+    return output | {
+        "kl": kl.value, "kl_error": kl.error, "kl_ode": ode.value, "kl_ode_error": ode.error,
+        "kl_bound": bound, "kl_bound_quoted": bound / 2, "kl_girsanov": over(of["missed_drift"]) / 4,
+        "epsilon_star": jnp.sqrt(total["missed_b"] / total["missed_s"]),
+    }  # fmt: skip
+
+
+def _densities(inputs: Any, path: Way, case: _Case, frames: Any, key: Any) -> dict[str, Any]:
+    """The density of the path over time where it can be seen, and the path without latent noise."""
+    inner = jnp.clip(frames, path.low, path.high)
+    if "column" in inputs:
+        row, column = jnp.meshgrid(inputs["row"], inputs["column"], indexing="ij")
+        at = jnp.stack([column.ravel(), row.ravel()], axis=1)
+        return {"density": jnp.exp(_over_time(path, inner, at)).reshape(_FRAMES, *row.shape)}
+    if "position" not in inputs:
+        return {}
+    at = inputs["position"][:, None]
+    logrho = _over_time(path, inner, at)
+    output = {"logrho": logrho, "modes": fields.modes(logrho)}
+    both = all(isinstance(end, paths.Mixture) for end in (path.source, path.target))
+    if both and case.schedule in ("linear", "trigonometric") and case.latent != "none":
+        plain = fields.way(case.schedule, "none", 1.0, path.source, path.target)
+        output["plain_logrho"] = _over_time(plain, inner, at)
+        times = jnp.linspace(0.0, 1.0, 2 * (_FRAMES - 1) + 1)
+        flow = paths.ode(plain.field, path.draw(key, _STRANDS)[0], grid=times)
+        output["plain_paths"] = _at(times, flow.x, frames)[..., 0]
+    return output
+
+
+def _over_time(path: Way, times: Any, at: Any) -> Any:
+    return jax.lax.map(lambda t: path.field.log_density(t, at), times)
+
+
+def _at(times: Any, x: Any, wanted: Any) -> Any:
+    """The path at other times, linear between those it has."""
+    wanted = jnp.clip(wanted, times[0], times[-1])
+    k = jnp.clip(jnp.searchsorted(times, wanted, side="right") - 1, 0, times.size - 2)
+    share = ((wanted - times[k]) / (times[k + 1] - times[k])).reshape(-1, *[1] * (x.ndim - 1))
+    return (1 - share) * x[k] + share * x[k + 1]
+
+
+def _seen(inputs: Any, x: Any) -> Any:
+    """On the axes that one looks along."""
+    return x @ inputs["look"] if "look" in inputs else x

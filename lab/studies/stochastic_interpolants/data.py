@@ -1,0 +1,31 @@
+"""The pair of laws of which nearly everything is known in closed form: one Gaussian to another, on a line."""
+
+from typing import Any
+
+import numpy as np
+
+from lab.datasets.registry import register
+from lab.datasets.samples import KIND
+
+
+def gaussians(
+    start: tuple[float, float], end: tuple[float, float], n: int = 1000, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Samples of two Gaussians, given by mean and variance, with their laws."""
+    rng = np.random.default_rng(seed)
+    laws = {}
+    for prefix, points, (mean, variance) in (("", "x", end), ("source_", "x0", start)):
+        laws[points] = mean + np.sqrt(variance) * rng.normal(size=(n, 1))
+        laws |= {f"{prefix}weights": np.ones(1), f"{prefix}centres": np.array([[mean]])}
+        laws |= {f"{prefix}variances": np.array([variance])}
+    return laws
+
+
+@register(
+    name="two-gaussians", title="Gaussian to Gaussian", kind=KIND,
+    summary="From N(0, 1) to N(2, 1/4), on a line: the bridge and the divergences are known in closed form.",
+    source="synthetic", licence="none needed", real=False,
+    options={"n": (1000, (2, 100_000)), "seed": (0, (0, 2**32 - 1))},
+)  # fmt: skip
+def two_gaussians(n: int, seed: int) -> dict[str, Any]:
+    return {"arrays": gaussians((0.0, 1.0), (2.0, 0.25), n, seed)}
