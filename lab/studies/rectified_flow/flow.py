@@ -25,8 +25,7 @@ from lab.paths.sampling import graded
 ROUNDS = 4
 """The most rectifications."""
 STEPS = 96
-"""Steps from 0 to 1: of order 4 along a field in closed form, of order 2 along a kernel's, which errs by more than they do.
-New pairs take half as many."""
+"""Steps from 0 to 1: of order 4 along a field in closed form, of order 2 along a kernel's, which errs by more than they do."""
 
 
 class Pairs(NamedTuple):
@@ -80,12 +79,12 @@ def begin(key: Array, source: Any, target: Any, schedule: Any, k: Any, bandwidth
     first = None if points else paths.exact(schedule, source, target)
     lines = None if points else paths.exact(paths.Linear(), source, target)
     low, high = first.interval if first is not None else (0.0, 1.0)
-    keys = jax.random.split(key, 5)
-    drawn = [Pairs(source.sample(a, m), target.sample(b, m)) for a, b, m in ((*keys[:2], n), (*keys[2:4], pairs))]
+    keys = jax.random.split(key, 3)
+    x0, x1 = source.sample(keys[0], n + pairs), target.sample(keys[1], n + pairs)
     times = jnp.asarray(graded(STEPS, low, high))
     return Work(
-        keys[4], jnp.asarray(k), jnp.asarray(bandwidth), drawn[0], drawn[1], source, schedule, first, lines, times,
-        high < 1,
+        keys[2], jnp.asarray(k), jnp.asarray(bandwidth), Pairs(x0[:n], x1[:n]), Pairs(x0[n:], x1[n:]), source, schedule,
+        first, lines, times, high < 1,
     )  # fmt: skip
 
 
@@ -95,10 +94,10 @@ def smoothed(pairs: Pairs, bandwidth: Any) -> paths.Exact:
 
 
 def carry(
-    field: Any, x: Float[Array, "n d"], times: Float[Array, " times"], solver: str, finish: bool, keep: bool = True
+    field: Any, x: Float[Array, "n d"], times: Float[Array, " times"], solver: str, finish: bool
 ) -> tuple[Array, Array]:
     """The positions and velocities of particles along a field; at the last time, where ``finish``, its denoiser."""
-    path = paths.ode(field, x, grid=times, solver=solver, keep=keep)
+    path = paths.ode(field, x, grid=times, solver=solver)
     moved = path.x.at[-1].set(field(times[-1], path.end).x1) if finish else path.x
     return moved, path.velocity
 
@@ -143,20 +142,22 @@ def _step(work: Work, state: State) -> State:
     fresh = work.source.sample(jax.random.fold_in(work.key, state.round), work.pairs.x0.shape[0])
     even = jnp.linspace(0.0, 1.0, STEPS + 1, dtype=x0.dtype)
 
-    def along(field, times, solver, finish):
-        ends = carry(field, fresh, times[::2], solver, finish, keep=False)[0][-1]
-        return times, *carry(field, x0, times, solver, finish), ends
+    starts, n = jnp.concatenate([x0, fresh]), x0.shape[0]  # one program for both
 
     def kernel(_):
-        return along(smoothed(state.pairs, work.bandwidth), even, "heun", False)
+        return even, *carry(smoothed(state.pairs, work.bandwidth), starts, even, "heun", False)
 
     if work.first is None:
-        times, x, velocity, ends = kernel(None)
+        times, x, velocity = kernel(None)
     else:
         first = work.first
-        times, x, velocity, ends = jax.lax.cond(
-            state.round == 0, lambda _: along(first, work.times, "rk4", work.finish), kernel, None
+        times, x, velocity = jax.lax.cond(
+            state.round == 0,
+            lambda _: (work.times, *carry(first, starts, work.times, "rk4", work.finish)),
+            kernel,
+            None,
         )
+    x, velocity, ends = x[:, :n], velocity[:, :n], x[-1, n:]
     pairs = Pairs(fresh, ends)
     each = crossing(smoothed(pairs, work.bandwidth), Pairs(x0, x[-1]), even[::2])
     return State(state.round + 1, state.pairs, pairs, state.x[-1], times, x, velocity, state.crossing, each)

@@ -94,12 +94,8 @@ def _tints(way: np.ndarray) -> list[str]:
 def _titles(result: xr.Dataset) -> tuple[str, str, str]:
     given = _parameters(result)
     k, steps = given["k"], given["euler_steps"]
-    origin = "random pairs" if k <= 1 else f"pairs of the {k - 1}-rectified flow"
-    return (
-        f"lines between {origin}",
-        f"{k}-rectified flow" if k else "the same",
-        f"{steps} Euler step{'s' if steps > 1 else ''}",
-    )
+    lines = "random pairs" if k <= 1 else f"pairs of k = {k - 1}"
+    return lines, f"{k}-rectified" if k else "the same", f"{steps} Euler step{'s' if steps > 1 else ''}"
 
 
 def _moving(result: xr.Dataset, at: int, parts: Sequence[tuple[str, str]]) -> Any:
@@ -114,9 +110,7 @@ def _moving(result: xr.Dataset, at: int, parts: Sequence[tuple[str, str]]) -> An
         for way, (_, title) in zip(ways, parts, strict=True)
     }  # fmt: skip
     peak = 0.4 * float(result.density.max()) if "density" in result else None
-    return draw.particles(
-        panels, xlim, ylim, peak=peak, note=f"t = {float(result.t[at]):.2f}; faint orange: data", height=300
-    )
+    return draw.particles(panels, xlim, ylim, peak=peak, note=f"t = {float(result.t[at]):.2f}", height=300)
 
 
 def _motion(result: xr.Dataset, at: int) -> Any:
@@ -130,10 +124,10 @@ def _network(result: xr.Dataset, at: int) -> Any:
 def _costs(result: xr.Dataset) -> Any:
     at = np.arange(result.sizes["p"])
     share = result.cost.values / result.cost_before.values
+    pairs = zip(result.cost_before.values, result.cost.values, strict=True)
     return draw.plot(
         draw.bars(at, share, width=0.6),
-        draw.text(at, share + 0.05, [f"{b:.4g} → {a:.4g}" for b, a in zip(result.cost_before.values, result.cost.values, strict=True)],
-                  side="center"),
+        draw.text(at, share + 0.05, [f"{b:.4g} → {a:.4g}" for b, a in pairs], side="center"),
         draw.hline(1.0, "before"),
         xlabel="convex cost", ylabel="cost after / before", ylim=(0, 1.15), xlim=(-0.6, len(at) - 0.4),
         xticks=[(int(i), f"E|Z₁ - Z₀|^{p:g}") for i, p in zip(at, result.p.values, strict=True)],
@@ -167,7 +161,7 @@ def _training(result: xr.Dataset) -> Any:
     one = _parameters(result)["learns"] == "one step"
     layers = [draw.curve((np.arange(len(kept)) + 0.5) * every, kept, "network")]
     if not one:
-        layers.append(draw.hline(float(result.V_before), "V, the least that is possible", color=draw.TARGET))
+        layers.append(draw.hline(float(result.V_before), "V", color=draw.TARGET))
     return draw.plot(*layers, xlabel="training step", ylabel="loss", ylim=(0, None) if not one else None, logy=one)
 
 
@@ -313,8 +307,9 @@ def _blur(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("motion", "Lines, flow and Euler steps", "Left: particles on the lines that are averaged; middle: on the flow that "
-            "they give, with the same law (shaded) at each time; right: in K steps. Play it.", _motion, _single, plays="t"),
+    Picture("motion", "Lines, flow and Euler steps", "Left: on the lines that are averaged; middle: on the flow that "
+            "they give, with the same law (shaded) at each time; right: in K steps. Orange: data. Play it.", _motion,
+            _single, plays="t"),
     Picture("rewired", "Rewiring", "Lines between random pairs cross; the flow turns off instead; its own pairs cross no more, "
             "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired, _needs("k"),
             _over_rewiring, ("paths", "lines")),
