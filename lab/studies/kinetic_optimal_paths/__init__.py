@@ -109,6 +109,10 @@ def _pairs(draws: int | None, target: Any) -> int:
     return int(min(wanted, max(500, 1e10 / (n * d))))
 
 
+def _theta(dtype: Any) -> np.ndarray:
+    return np.linspace(0, np.pi / 2, _CHUNKS * _ANGLES + 2).astype(dtype)
+
+
 _curves: OrderedDict[Any, kinetic.Separation] = OrderedDict()
 
 
@@ -121,7 +125,7 @@ def _curve(inputs: Inputs, p: Any, loop: Loop) -> tuple[kinetic.Separation, Any]
     if kept in _curves:
         return _curves[kept], Reason.CONVERGED
     dtype = inputs.plane.dtype
-    theta = np.linspace(0, np.pi / 2, _CHUNKS * _ANGLES + 2).astype(dtype)
+    theta = _theta(dtype)
     # each chunk spans all angles, so that what a stop leaves out can be interpolated
     work = Angles(
         jax.random.fold_in(jax.random.key(p.seed), 1),
@@ -347,7 +351,7 @@ class KineticOptimalPaths(Study):
             e = jnp.asarray(arrays["eigenvalues"], dtype)
             target: Any = paths.Mixture(jnp.ones(1, dtype), jnp.zeros((1, e.size), dtype), e[None])
             centre, scale = jnp.zeros(e.size, dtype), jnp.ones((), dtype)
-            curve = kinetic.of_gaussian(e)
+            curve = kinetic.of_gaussian(e, jnp.asarray(_theta(dtype)[1:-1]))
         elif is_known(arrays):
             law = target_of(arrays)
             mean, covariance = law.moments()
@@ -380,7 +384,7 @@ class KineticOptimalPaths(Study):
         x0 = jnp.broadcast_to(draw["x0"], (len(SCHEDULES), *draw["x0"].shape))
         walk = loop(EULER, Walk(velocity, x0, inputs.plane, steps), max_iterations=MOST)
         shown = jnp.asarray([0, 1, SCHEDULES.index(p.beside)])
-        output = _described(curve, velocity) | _judged(walk.state, draw, steps, inputs.plane)
+        output = _described(curve, optimal, weight) | _judged(walk.state, draw, steps, inputs.plane)
         output |= {
             "scale": inputs.scale, "data_position": _two(inputs.shown, -inputs.limit), "limit": inputs.limit,
             "reason": _first(curved, walk.reason),
@@ -397,11 +401,10 @@ class KineticOptimalPaths(Study):
     @classmethod
     def coords(cls, data: Data, inputs: Inputs) -> Mapping[str, Any]:
         """Angles, times and the window in numbers, schedules by name."""
-        theta = np.linspace(0, np.pi / 2, _CHUNKS * _ANGLES + 2) if inputs.curve is None else inputs.curve.theta
         side = np.linspace(-inputs.limit, inputs.limit, _GRID)
         plane = not isinstance(inputs.target, paths.Empirical) and inputs.target.dimension == 2
         return {
-            "schedule": list(SCHEDULES), "theta": np.asarray(theta), "t": np.linspace(0, 1, _TIMES),
+            "schedule": list(SCHEDULES), "theta": _theta(float), "t": np.linspace(0, 1, _TIMES),
             "moment": np.linspace(0, 1, _MOMENTS),
         } | ({"u": side, "v": side} if plane else {})  # fmt: skip
 
@@ -453,25 +456,25 @@ def _drawn(target: Any, noise: Any, fresh: Any, other: Any, n: int) -> dict[str,
 
 
 @jax.jit
-def _described(curve: kinetic.Separation, velocity: Exact) -> dict[str, Any]:
+def _described(curve: kinetic.Separation, optimal: kinetic.KineticOptimal, weight: Any) -> dict[str, Any]:
     """The curve, the schedules, and their energies."""
     dtype = curve.theta.dtype
     t = jnp.linspace(0, 1, _TIMES, dtype=dtype)
     inner = jnp.clip(t, _CUT, 1 - _CUT)  # a derivative may be infinite at the ends
 
     def of(number):
-        schedule = Family(velocity.optimal, velocity.weight, number)
+        schedule = Family(optimal, weight, number)
         c = jax.vmap(schedule)(t)
         density = kinetic.energy_density(schedule, curve, inner)
         stop = jnp.where(number == SCHEDULES.index("VP"), 1 - _CUT, 1.0)
-        steep = (number == 0) | (number == SCHEDULES.index("between")) & (velocity.weight < 1)
+        steep = (number == 0) | (number == SCHEDULES.index("between")) & (weight < 1)
         starts = jnp.stack([jnp.zeros((), dtype), jnp.where(steep, _CUT, 0.0).astype(dtype)])
         energy = jax.vmap(lambda start: kinetic.energy(schedule, curve, start, stop))(starts)
         return c.beta, c.alpha, density.marginal, density.conditional, energy.marginal[0], energy.conditional[1]
 
     names = "a", "m", "density", "density_conditional", "energy", "energy_conditional"
     root = jnp.sqrt(jnp.maximum(curve.gamma, 1e-12))
-    return dict(zip(names, jax.vmap(of)(velocity.numbers), strict=True)) | {
+    return dict(zip(names, jax.vmap(of)(jnp.arange(len(SCHEDULES))), strict=True)) | {
         "phi_total": curve.total, "least": curve.least, "deficit": curve.deficit, "gamma": curve.gamma,
         "phi_error": jnp.trapezoid(jnp.minimum(curve.error / (2 * root), jnp.sqrt(curve.error)), curve.theta),
         "gamma_error": curve.error, "lam": curve.lam,
