@@ -235,15 +235,14 @@ class RectifiedFlow(Study):
         run = loop(flow.RECTIFY, work, max_iterations=flow.ROUNDS)
         state, reason = run.state, run.reason
         seen = {name: inputs[name] for name in ("centre", "axes", "gx", "gy") if name in inputs}
-        output, ends = _describe(work, state, target, p.euler_steps, seen)
+        output, ends = _describe(work, state, jnp.asarray(p.euler_steps), seen)
         for name in ("S", "V", "cost"):
             output[f"history_{name}"] = run.trace[name]
         if p.train_steps and not (isinstance(reason, int) and reason == Reason.STOPPED):
-            trained = _train(work, state, target, p, loop)
-            output |= _describe_network(work, state, trained.average, output.pop("fresh"), seen, p.learns == "one step")
+            trained = _train(work, state, p, loop)
+            output |= _describe_network(work, state, trained.average, seen, p.learns == "one step")
             output["curve_loss"] = trained.loss
             reason = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, trained.reason, reason)
-        output.pop("fresh", None)
         if "image" in inputs:
             output["images"] = ends.reshape(*ends.shape[:2], *inputs["image"])
         if "ellipse" in inputs:
@@ -292,19 +291,15 @@ def _fit(value: float, result: xr.Dataset) -> Mood:
 
 
 @eqx.filter_jit
-def _describe(work: flow.Work, state: flow.State, target: Any, steps: Any, seen: dict) -> tuple[dict[str, Any], Any]:
+def _describe(work: flow.Work, state: flow.State, steps: Any, seen: dict) -> tuple[dict[str, Any], Any]:
     """Everything that is measured and drawn, and the ends of some particles by each sampler."""
     x0, x1, n = state.x[0], state.x[-1], state.x.shape[1]
-    keys = jax.random.split(jax.random.fold_in(work.key, 1 << 20), 6)
     near = min(n, _NEAR)
 
     def shown(z):
         return (z - seen["centre"].reshape((1,) * (z.ndim - 1) + (-1,))) @ seen["axes"]
 
-    def apart(z, y):
-        return metrics.squared_wasserstein(z[:near], y[:near])
-
-    fresh = jax.vmap(lambda key: target.sample(key, n))(keys[:4])  # one program
+    fresh = work.fresh
     later = state.round > 1
     slope = lambda t, x: flow.velocity(work, state, t, x)  # noqa: E731
 
@@ -318,6 +313,8 @@ def _describe(work: flow.Work, state: flow.State, target: Any, steps: Any, seen:
     kernel = flow.smoothed(state.pairs, work.bandwidth)
     distilled = x0 + kernel(0.0, x0).velocity
 
+    compared = jnp.concatenate([jnp.stack([last, x1, distilled]), few, fresh[1:]])[:, :near]
+    w2sq = jax.lax.map(lambda z: metrics.squared_wasserstein(z, fresh[0, :near]), compared)
     before, now = flow.squared(state.before, x0), flow.squared(x1, x0)
     bend = flow.bend(state)
     gap = metrics.mean(jnp.where(state.round > 0, before - now - bend - state.crossing_before, 0.0))
@@ -330,10 +327,9 @@ def _describe(work: flow.Work, state: flow.State, target: Any, steps: Any, seen:
     output = {
         "square_cost": now.mean(), "S": S.value, "V": V.value, "S_error": S.error, "V_error": V.error,
         "V_before": state.crossing_before.mean(),
-        "w2sq": apart(last, fresh[0]), "w2sq_fine": apart(x1, fresh[0]), "w2sq_distilled": apart(distilled, fresh[0]),
-        "w2sq_floor": jnp.stack([apart(other, fresh[0]) for other in fresh[1:]]).mean(),
-        "w2sq_steps": jax.lax.map(lambda ends: apart(ends, fresh[0]), few),
-        "sliced_w2sq": metrics.sliced_wasserstein(keys[4], last, fresh[0], 64).value,
+        "w2sq": w2sq[0], "w2sq_fine": w2sq[1], "w2sq_distilled": w2sq[2], "w2sq_steps": w2sq[3 : 3 + len(FEW)],
+        "w2sq_floor": w2sq[3 + len(FEW) :].mean(),
+        "sliced_w2sq": metrics.sliced_wasserstein(work.key, last, fresh[0], 64).value,
         "above_optimal": now[:near].mean() / least - 1,
         "identity_gap": gap.value, "identity_error": gap.error,
         "cost": (now[None, :] ** powers).mean(axis=1), "cost_before": (before[None, :] ** powers).mean(axis=1),
@@ -344,7 +340,6 @@ def _describe(work: flow.Work, state: flow.State, target: Any, steps: Any, seen:
         "paths": shown(flow.at_frames(state, FRAMES)),
         "lines": shown(alpha * x0[None] + beta * state.before[None]),
         "euler": polygons[-1], "goal": shown(fresh[0]), "optimal_end": shown(x1[:near][order][:_SHOWN]),
-        "fresh": fresh[0],
     }  # fmt: skip
     if "gx" in seen:
         gx, gy = jnp.meshgrid(seen["gx"], seen["gy"])
@@ -355,13 +350,13 @@ def _describe(work: flow.Work, state: flow.State, target: Any, steps: Any, seen:
     return output, ends
 
 
-def _train(work: flow.Work, state: flow.State, target: Any, p: Any, loop: Loop) -> training.Training:
+def _train(work: flow.Work, state: flow.State, p: Any, loop: Loop) -> training.Training:
     """Of a network, for the flow that made the coupling, or for the coupling in one step."""
     one = p.learns == "one step"
     later = jnp.asarray(True) if one else state.round > 1
     pairs = state.pairs if one else state.fitted
     points = work.first is None
-    coupled = flow.Coupled(jnp.asarray(points) | later, pairs, work.source, target)
+    coupled = flow.Coupled(jnp.asarray(points) | later, pairs, work.source, work.target)
     x0 = work.particles.x0
     init, draws = jax.random.split(jax.random.fold_in(work.key, 1 << 21))
     return training.train(
@@ -372,7 +367,7 @@ def _train(work: flow.Work, state: flow.State, target: Any, p: Any, loop: Loop) 
 
 
 @eqx.filter_jit
-def _describe_network(work: flow.Work, state: flow.State, network: Any, fresh: Any, seen: dict, one: bool) -> dict:
+def _describe_network(work: flow.Work, state: flow.State, network: Any, seen: dict, one: bool) -> dict:
     x0, near = state.x[0], min(state.x.shape[1], _NEAR)
     if one:
         path = x0[None] + FRAMES[:, None, None] * network(0.0, x0)[None]
@@ -380,5 +375,5 @@ def _describe_network(work: flow.Work, state: flow.State, network: Any, fresh: A
         path = paths.ode(network, x0, steps=2 * (len(FRAMES) - 1)).x[::2]
     return {
         "net": (path - seen["centre"][None, None]) @ seen["axes"],
-        "net_w2sq": metrics.squared_wasserstein(path[-1, :near], fresh[:near]),
+        "net_w2sq": metrics.squared_wasserstein(path[-1, :near], work.fresh[0, :near]),
     }

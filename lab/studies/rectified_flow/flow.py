@@ -24,6 +24,8 @@ from lab.paths.sampling import graded
 
 ROUNDS = 4
 """The most rectifications."""
+FRESH = 4
+"""Samples of the data to compare with: one, and three others to know the distance of two samples."""
 STEPS = 96
 """Steps from 0 to 1: of order 4 along a field in closed form, of order 2 along a kernel's, which errs by more than they do."""
 
@@ -43,7 +45,10 @@ class Work(eqx.Module):
     bandwidth: Any  # h of the Nadaraya-Watson mean, in units of the data
     particles: Pairs  # drawn independently: the coupling of round 0
     pairs: Pairs  # likewise, those that fields are fitted to
-    source: Any  # where new pairs start
+    starts: Float[Array, "rounds pairs d"]  # where new pairs begin, fresh in each round
+    fresh: Float[Array, "samples n d"]  # further points of the data, to compare with
+    source: Any
+    target: Any
     schedule: Any  # of the first flow
     first: paths.Exact | None  # its field, where it is known in closed form
     lines: paths.Exact | None  # that of straight lines between independent points
@@ -76,14 +81,19 @@ def begin(key: Array, source: Any, target: Any, schedule: Any, k: Any, bandwidth
         n, pairs: number of particles, and of pairs.
     """
     points = isinstance(source, paths.Empirical) and isinstance(target, paths.Empirical)
-    first = None if points else paths.exact(schedule, source, target)
-    lines = None if points else paths.exact(paths.Linear(), source, target)
-    low, high = first.interval if first is not None else (0.0, 1.0)
+    with jax.ensure_compile_time_eval():  # the laws are known, also where k is traced
+        first = None if points else paths.exact(schedule, source, target)
+        lines = None if points else paths.exact(paths.Linear(), source, target)
+        low, high = first.interval if first is not None else (0.0, 1.0)
     keys = jax.random.split(key, 3)
-    x0, x1 = source.sample(keys[0], n + pairs), target.sample(keys[1], n + pairs)
+    # all at once: random numbers take longer to compile than all else
+    x0 = source.sample(keys[0], n + (1 + ROUNDS) * pairs)
+    x1 = target.sample(keys[1], (1 + FRESH) * n + pairs)
     times = jnp.asarray(graded(STEPS, low, high))
+    d = x0.shape[1]
     return Work(
-        keys[2], jnp.asarray(k), jnp.asarray(bandwidth), Pairs(x0[:n], x1[:n]), Pairs(x0[n:], x1[n:]), source, schedule,
+        keys[2], jnp.asarray(k), jnp.asarray(bandwidth), Pairs(x0[:n], x1[:n]), Pairs(x0[n : n + pairs], x1[n : n + pairs]),
+        x0[n + pairs :].reshape(ROUNDS, pairs, d), x1[n + pairs :].reshape(FRESH, n, d), source, target, schedule,
         first, lines, times, high < 1,
     )  # fmt: skip
 
@@ -139,7 +149,7 @@ def _init(work: Work) -> State:
 
 def _step(work: Work, state: State) -> State:
     x0 = work.particles.x0
-    fresh = work.source.sample(jax.random.fold_in(work.key, state.round), work.pairs.x0.shape[0])
+    fresh = work.starts[state.round]
     even = jnp.linspace(0.0, 1.0, STEPS + 1, dtype=x0.dtype)
 
     starts, n = jnp.concatenate([x0, fresh]), x0.shape[0]  # one program for both
