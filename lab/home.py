@@ -24,6 +24,8 @@ def start() -> None:
 
     jax.config.update("jax_enable_x64", True)
     _calm_blas()
+    if jax.config.jax_compilation_cache_dir:  # the user has one, by JAX_COMPILATION_CACHE_DIR
+        return
     try:
         folder = cache() / "xla"
         folder.mkdir(exist_ok=True)

@@ -223,9 +223,14 @@ def verdicts() -> dict[tuple[str, str], Verdict]:
 def _neighbour(study: type[Study], name: str, steps: int = 1):
     """Another allowed value, near the default."""
     value, parameter = getattr(study(), name), study.parameters()[name]
-    if isinstance(parameter, Whole):
-        return value + steps
-    return value * 1.1**steps if parameter.scale == "log" else value + 1e-3 * steps
+    high = (parameter.bounds or (None, None))[1]
+
+    def moved(steps: int):
+        if isinstance(parameter, Whole):
+            return value + steps
+        return value * 1.1**steps if parameter.scale == "log" else value + 1e-3 * steps
+
+    return moved(-steps if high is not None and moved(2) > high else steps)  # downward from the upper end
 
 
 def _outside(bound: float | None, side: int):

@@ -83,8 +83,8 @@ class OTSurv(Study):
         doc="how a bag becomes one vector; ot: by a plan to prototypes; mean: all patches alike; attention: a learned mean",
     )  # fmt: skip
     rho = Real(
-        0.9, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="pooled share", symbol="ρ", when=_OT,
-        doc="share of the patches' mass that is pooled once trained, published: 1; what fits no prototype is left out",
+        1.0, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="pooled share", symbol="ρ", when=_OT,
+        doc="share of the patches' mass that is pooled once trained; below 1, what fits no prototype is left out",
     )  # fmt: skip
     ramp = Whole(
         5, bounds=(0, 1000), soft=(0, 40), label="growth", symbol="T", unit="epochs", when=_OT,

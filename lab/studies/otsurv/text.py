@@ -33,7 +33,7 @@ number of steps. Patches that pad a bag have no mass: padding, permuting the pat
 changes nothing.
 
 While the model trains, $\rho_t = \min(\rho, \rho_0 + e^{-5(1 - \min(t/T, 1))^2})$. With the published $\rho_0 = 0.1$,
-$\rho = 1$ it begins at 0.1067 and is 1 from $t/T = 0.855$ on. Tests use $\rho$: published 1, here 0.9 unless set.
+$\rho = 1$ it begins at 0.1067 and is 1 from $t/T = 0.855$ on. Tests use $\rho$.
 
 ### The losses
 
