@@ -10,12 +10,12 @@ from lab.paths import Linear, Trigonometric, kinetic
 from lab.studies.declare import Claim, Runs
 
 _TWO: dict[str, Any] = {"data": "two-points", "particles": 100}
-_GAUSSIAN: dict[str, Any] = {"data": "stretched-gaussian", "particles": 100}
+_GAUSSIAN: dict[str, Any] = {"data": "stretched-gaussian"}
 _THREE: dict[str, Any] = _GAUSSIAN | {"spectrum": "2, 0.9, 0.1"}
 _FEW: dict[str, Any] = {"data": "gaussian-points", "particles": 50}
 _LIKE: dict[str, Any] = _FEW | {"draws": 2000}
 _DIGITS: dict[str, Any] = {"data": "digit-samples", "draws": 4 * 1797, "particles": 50}
-_BOARD: dict[str, Any] = {"draws": 6000, "particles": 50}
+_BOARD: dict[str, Any] = {"draws": 6000}
 _MNIST: dict[str, Any] = {"data": "mnist-samples", "n": 500, "draws": 1000, "particles": 50}
 
 _TABLE = {  # of the sheet: mean of 3 seeds, 1500 particles

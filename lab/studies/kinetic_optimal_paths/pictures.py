@@ -206,7 +206,7 @@ def _training(result: xr.Dataset) -> Any:
             draw.curve([0, steps], 2 * [float(result.loss_least[k])], color=tints[name], dash=True),
         ]
     return draw.plot(
-        *layers, xlabel="training step", ylabel=f"loss, mean of {width} steps", logy=True,
+        *layers, xlabel="training step", ylabel=f"loss, mean of {width} steps", ylim=(0, None),
     )  # fmt: skip
 
 
@@ -226,7 +226,7 @@ def _steps(result: xr.Dataset) -> Any:
             draw.curve(nfe, each.mean(axis=0), name, color=tints[name]),
         ]
     return draw.plot(
-        *layers, draw.hline(float(result.w2sq_floor.mean()), "fresh samples"), xlabel="Euler steps", ylabel="W₂²",
+        *layers, draw.hline(float(result.w2sq_floor.mean())), xlabel="Euler steps", ylabel="W₂²",
         logx=True, logy=True, xticks=(1, 2, 4, 10, 20, 40), height=360,
     )  # fmt: skip
 
@@ -278,16 +278,18 @@ def _curves(result: xr.Dataset) -> Any:
     theta = theta if theta.ndim == 1 else theta[0]
     sign = {"dimension": "d", "side": "side", "spectrum": "e", "n": "n", "draws": "draws"}[name]
     tints = draw.colours(len(values), ordered=name != "spectrum")
-    rows = result.lam.transpose(name, "theta").values
+    shown = result.gamma if name == "draws" else result.lam  # where λ is not seen to differ
+    rows = shown.transpose(name, "theta").values
     total = np.broadcast_to(result.phi_total.values, len(values))
+    top = 1.1 * rows.max() if name == "draws" else 1.0
     return draw.plot(
-        draw.band(theta, 0 * theta, np.sin(theta) ** 2, color=draw.MUTED),
+        draw.band(theta, 0 * theta, np.sin(theta) ** 2 * (name != "draws"), color=draw.MUTED),
         *(draw.curve(theta, row, color=tint) for row, tint in zip(rows, tints, strict=True)),
         *(
-            draw.text([1.62], [0.95 - 0.085 * k], [f"{sign} = {value}: Φ = {phi:.3f}"], color=tint)
+            draw.text([1.62], [(0.95 - 0.085 * k) * top], [f"{sign} = {value}: Φ = {phi:.3f}"], color=tint)
             for k, (value, phi, tint) in enumerate(zip(values, total, tints, strict=True))
         ),
-        xlabel="angle θ, tan θ = a/m (rad)", ylabel=draw.label(result.lam), xlim=(0, 2.5), ylim=(0, 1.05), xticks=_ANGLES,
+        xlabel="angle θ, tan θ = a/m (rad)", ylabel=draw.label(shown), xlim=(0, 2.5), ylim=(0, 1.05 * top), xticks=_ANGLES,
     )  # fmt: skip
 
 
@@ -313,7 +315,7 @@ PICTURES = Pictures(
             "of two sets of fresh samples.", _steps, _needs("nfe", "seed"), _over_steps, ("w2sq", "w2sq_floor")),
     Picture("weight", "From kinetic optimal to linear", "Energy and distance of the schedules between.", _weight,
             _needs("weight"), _over_weight, ("energy", "w2sq")),
-    Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: "
+    Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: γ "
             "by the number of draws). At Φ = π/2 = 1.571 straight lines are best.", _curves, _one_axis, _axis,
-            ("lam", "phi_total")),
+            ("lam", "gamma", "phi_total")),
 )  # fmt: skip
