@@ -158,7 +158,7 @@ def _motion(result: xr.Dataset, frame: int) -> Any:
         title: draw.Panel(way[frame], way[trail][:, :40], under, goal, draw.SOURCE if under is None else draw.TARGET)
         for title, way in clouds.items()
     }
-    return draw.particles(panels, x, y, peak=peak, note=f"t = {t:.3f}")
+    return draw.particles(panels, x, y, peak=peak, size=0.25, note=f"t = {t:.3f}")
 
 
 def _ends(values: np.ndarray) -> tuple[float, float, float]:
@@ -188,16 +188,12 @@ def _samples(result: xr.Dataset) -> Any:
         level = result.log_likelihood.values
         low, high = np.nanquantile(level, [0.02, 0.98])
         ramp = draw.colours(32, ordered=True, color=draw.TARGET)
-        place = np.clip(31 * (level - low) / max(high - low, 1e-12), 0, 31)
+        place = np.clip(31 * (level - low) / max(high - low, 1.0), 0, 31)  # nothing is made of less than a nat
         tints = [[ramp[int(k)] for k in np.nan_to_num(row)] for row in place]
         note = f"from light, log-likelihood {low:.1f}, to dark, {high:.1f}"
     else:
         note = "where an end is points there is no likelihood"
-    if "density" in result:
-        (dx, left, right), (dy, bottom, top) = (_ends(result[name].values) for name in ("column", "row"))
-        x, y = (left - dx / 2, right + dx / 2), (bottom - dy / 2, top + dy / 2)
-    else:
-        x, y = window(position, result.target.values)
+    x, y = window(position, result.target.values)
     goal = None if "density" in result else result.target.values
     panels = {name: draw.Panel(position[k], goal=goal, color=tints[k]) for k, name in enumerate(names)}
     return draw.particles(panels, x, y, note=note)
@@ -226,12 +222,18 @@ def _schedules(result: xr.Dataset) -> Any:
     return draw.plot(
         line("table_alpha", "α", draw.SOURCE), line("table_beta", "β", draw.TARGET), line("table_gamma", "γ", draw.GOOD),
         *(
-            draw.text([1.3 * k], [1.08 if k % 2 else 1.18], name, color=draw.INK if k == chosen else draw.MUTED)
-            for k, name in enumerate(kinds)
+            draw.text([1.3 * k], [1.08 if k % 2 else 1.18], _SHORT[kind], color=draw.INK if k == chosen else draw.MUTED)
+            for k, kind in enumerate(kinds)
         ),
         xlabel="time t, from 0 to 1 in each", ylabel="coefficient", ylim=(0, 1.25),
         xticks=[(0, "0"), (1, "1")],
     )  # fmt: skip
+
+
+_SHORT = {
+    "linear": "linear", "trigonometric": "trig", "encoder-decoder": "enc-dec", "one-sided-linear": "one-sided",
+    "one-sided-trigonometric": "1-sided trig", "sbdm": "SBDM", "mirror": "mirror",
+}  # fmt: skip
 
 
 def _images(result: xr.Dataset) -> Any:
@@ -369,7 +371,7 @@ PICTURES = Pictures(
             _over("a", "logrho", _LINE), _over_sizes, ("logrho", "paths")),
     Picture("kl", "Divergence by noise level", "What a misfit of velocity and score costs. Below: the exact divergence of the "
             "data from the samples; above: the bound, least at ε*; dashed: half of it, as often quoted, which fails.", _kl,
-            _over("epsilon", "kl", "the divergence needs a source and data with densities, in at most 3 dimensions"),
+            _over("epsilon", "kl", "the divergence needs ends that are mixtures of Gaussians, in at most 3 dimensions"),
             _over_noise, ("kl", "kl_error", "kl_ode", "kl_bound", "epsilon_star")),
     Picture("drift", "In search of the bridge", "The drift energy by the size of the latent noise: its minimum (dot) is the "
             "nearest to the bridge of Schrödinger; between Gaussians it is the bridge (dashed: the closed form).", _drift,

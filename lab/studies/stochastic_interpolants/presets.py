@@ -31,7 +31,7 @@ PRESETS = (
     ),
     Preset(
         "mirror", "Mirror", "From the data to the data: the ODE brings each particle back to its place, the SDE to another.",
-        {"data": "eight-gaussians", "schedule": "mirror", "a": 8.0},
+        {"data": "eight-gaussians", "schedule": "mirror", "a": 4.0},
     ),
     Preset(
         "digits", "Digits from noise, without training", "The exact field of 1797 digits: it returns these digits.",
