@@ -131,7 +131,7 @@ class RectifiedFlow(Study):
         Result("square_cost", (), "E|Z₁ - Z₀|²", "mean squared distance that the coupling moves a particle", headline=True),
         Result("S", (), "S, bending", "straightness of the flow: 0 where particles go straight at constant speed",
                headline=True, judge=lambda value, result: "good" if value < 1e-3 * float(result.square_cost) else ""),
-        Result("V", (), "V, crossing", "of the lines of this coupling: 0 where none cross; least loss of the next flow",
+        Result("V", (), "V, crossing", "of the lines of this coupling: 0 where none cross; by its kernel mean from k = 1 on",
                headline=True),
         Result("w2sq", (), "W₂² after K Euler steps", "squared distance from fresh data, exact", headline=True,
                judge=lambda value, result: _fit(value, result)),
@@ -154,7 +154,7 @@ class RectifiedFlow(Study):
         Result("w2sq_distilled", (), "W₂² distilled", "of the kernel mean of this coupling's pairs at t = 0: one step"),
         Result("sliced_w2sq", (), "sliced W₂²", "after K Euler steps, over 64 random directions"),
         Result("w2sq_steps", ("few",), "W₂²", "after a few Euler steps"),
-        Result("neighbours", (), "pairs in sight", "pairs that the kernel mean sees at a point half way; from k = 2 on"),
+        Result("neighbours", (), "pairs in sight", "pairs of this coupling that the kernel mean sees at a point half way"),
         Result("nfe", (), "evaluations", "of the velocity by the fine integration, for all particles at once"),
         Result("iterations", (), "rectifications", "rounds that were run"),
         Result("converged", (), "converged", "whether all rounds, and the training, were run to their end"),
@@ -261,19 +261,21 @@ class RectifiedFlow(Study):
         if "ellipse" in inputs:
             made["end"] = ["source", "data"]
         if "image" in inputs:
-            made["sampler"] = ["one Euler step", "K Euler steps", "the flow", "distilled"]
+            made["sampler"] = ["one Euler step", "K Euler steps", "the flow"]
         return made
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
         """Where samples miss the data, and what helps."""
         fine, coarse, floor = (float(result[name]) for name in ("w2sq_fine", "w2sq", "w2sq_floor"))
-        if float(result.neighbours) < 2:
+        reflowed, alone = int(result.iterations) > 1, float(result.neighbours) < 2
+        sees = f"sees {float(result.neighbours):.1f} pairs at a time"
+        if reflowed and alone:
             return (
-                f"The kernel sees {float(result.neighbours):.1f} pairs at a time, so that the flow repeats single pairs: "
-                "raise the bandwidth or the number of pairs, or train a network."
+                f"The kernel {sees}, so that the reflow repeats single pairs: raise the bandwidth or the number of pairs, or "
+                "train a network."
             )
-        if np.isfinite(float(result.neighbours)) and fine > 3 * floor and fine > 0.01 * float(result.square_cost):
+        if reflowed and fine > 3 * floor and fine > 0.01 * float(result.square_cost):
             return (
                 f"The reflow misses the data: W₂² = {fine:.3g}, and {floor:.3g} is the floor. Lower the bandwidth, take more "
                 "pairs, or rectify less often."
@@ -283,6 +285,8 @@ class RectifiedFlow(Study):
                 f"Euler's steps leave W₂² = {coarse:.3g}, the flow itself {fine:.3g}: raise K, or straighten the flow by "
                 "raising k."
             )
+        if alone and int(result.iterations):
+            return f"The kernel {sees}, so V is not to be trusted: raise the bandwidth or the number of pairs."
         return ""
 
 
@@ -321,7 +325,7 @@ def _describe(work: flow.Work, state: flow.State, steps: Any, seen: dict) -> tup
     S, V = metrics.mean(bend), metrics.mean(state.crossing)
     order = assignment(cost_matrix(x0[:near], x1[:near]))
     least = flow.squared(x1[:near][order], x0[:near]).mean()
-    middle = flow.effective_pairs(state.fitted, work.bandwidth, flow.at_frames(state, jnp.full(1, 0.5))[0])
+    sight = flow.effective_pairs(state.pairs, work.bandwidth, (x0 + x1) / 2)
     powers = jnp.asarray(POWERS)[:, None] / 2
     alpha, beta = (z[:, None, None] for z in flow.Switched(later, work.schedule)(FRAMES)[:2])
     output = {
@@ -334,7 +338,7 @@ def _describe(work: flow.Work, state: flow.State, steps: Any, seen: dict) -> tup
         "identity_gap": gap.value, "identity_error": gap.error,
         "cost": (now[None, :] ** powers).mean(axis=1), "cost_before": (before[None, :] ** powers).mean(axis=1),
         "energy": flow.over_time((state.velocity**2).sum(axis=2), state.times).mean(),
-        "neighbours": jnp.where(later | (work.first is None), middle, jnp.nan),
+        "neighbours": sight,
         "nfe": jnp.where(later | (work.first is None), 2, 4) * flow.STEPS,
         "curvature": jnp.interp(FRAMES, state.times, metrics.curvature(state.velocity, state.times).value),
         "paths": shown(flow.at_frames(state, FRAMES)),
@@ -346,7 +350,7 @@ def _describe(work: flow.Work, state: flow.State, steps: Any, seen: dict) -> tup
         grid = jnp.stack([gx.ravel(), gy.ravel()], axis=1)
         logs = jax.lax.map(lambda t: flow.log_density(work, state, t, grid), FRAMES)
         output["density"] = jnp.exp(logs).reshape(len(FRAMES), *gx.shape)
-    ends = jnp.stack([z[: min(n, 8)] for z in (few[0], last, x1, distilled)])
+    ends = jnp.stack([z[: min(n, 8)] for z in (few[0], last, x1)])
     return output, ends
 
 

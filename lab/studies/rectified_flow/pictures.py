@@ -174,7 +174,7 @@ def _images(result: xr.Dataset) -> Any:
         padded = np.pad(pixels[sampler], ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
         rows.append(np.concatenate(list(padded[:, :-1]), axis=1)[:, :-1])
     steps = _parameters(result)["euler_steps"]
-    names = ("one Euler step", f"{steps} Euler steps", "the flow", "distilled")
+    names = ("one Euler step", f"{steps} Euler step{'s' if steps > 1 else ''}", "the flow")
     # two rows of four images for each sampler
     half = shown.shape[1] // 2 * (shown.shape[3] + 1)
     square = {
@@ -327,7 +327,7 @@ PICTURES = Pictures(
             _costs, _single),
     Picture("blur", "Bandwidth", "Of the 2-rectified flow: too wide a kernel blurs the data, too narrow a one repeats pairs.",
             _blur, _needs("bandwidth", "k"), _over_bandwidth, ("w2sq_fine", "w2sq_steps", "w2sq_floor")),
-    Picture("images", "What became of noise", "The same noise by four samplers.", _images, _of_images),
+    Picture("images", "What became of noise", "The same noise by three samplers.", _images, _of_images),
     Picture("network", "Network beside exact field", "The same particles on both.", _network, _trained, plays="t"),
     Picture("training", "Training", "The loss of the network comes down to V, which no network passes.", _training, _trained),
 )  # fmt: skip
