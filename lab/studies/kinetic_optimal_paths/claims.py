@@ -24,6 +24,8 @@ _TABLE = {  # of the sheet: mean of 3 seeds, 1500 particles
     "kinetic optimal": {2: 0.043, 4: 0.019, 6: 0.017, 10: 0.017, 16: 0.017, 40: 0.018},
 }
 
+_SPREAD = 0.013  # twice the error of a difference of two means of 3 seeds, each seed's deviation being 0.008
+
 
 def _number(runs: Runs, name: str, schedule: str = "", **parameters: Any) -> float:
     run = runs(**parameters)
@@ -154,7 +156,7 @@ CLAIMS = (
     *(
         Claim(f"board-{name.split()[0]}-{nfe}", f"At {nfe} Euler steps the {name} schedule has squared W2 {value}.",
               lambda runs, name=name, nfe=nfe: _mean(runs, name, nfe), value,
-              "independent numerical check; both are means of 3 seeds", tolerance=0.007 + 0.06 * value, quick=False)
+              "independent numerical check; both are means of 3 seeds", tolerance=_SPREAD + 0.03 * value, quick=False)
         for name, row in _TABLE.items() for nfe, value in row.items()
     ),
     Claim("network", "With trained networks, too, two steps of the kinetic optimal schedule end nearer than of straight lines.",
