@@ -48,7 +48,7 @@ PRESETS = (
     ),
     Preset(
         "bridge", "The bridge of Schrödinger", "At this a the linear path between two Gaussians is the bridge at ε = 0.3.",
-        {"data": "two-gaussians", "a": 1.1661903789690602, "epsilon": 0.3},
+        {"data": "two-gaussians", "a": 1.16619038, "epsilon": 0.3},
     ),
     Preset(
         "learned", "Learned fields", "Networks for velocity and noise, 2000 steps: what they miss, and what that costs.",
