@@ -8,7 +8,19 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PARTS = ("app", "clustering", "datasets", "figures", "numerics", "ot", "paths", "store", "studies", "survival", "sweeps")
+_PARTS = (
+    "app",
+    "clustering",
+    "datasets",
+    "figures",
+    "numerics",
+    "ot",
+    "paths",
+    "store",
+    "studies",
+    "survival",
+    "sweeps",
+)
 
 
 def __getattr__(name: str) -> Any:
