@@ -14,14 +14,14 @@ from lab.datasets import Data
 from lab.numerics import Loop, Reason
 from lab.paths import metrics, training
 from lab.paths.network import Perceptron
-from lab.paths.sampling import graded
+from lab.paths.sampling import SOLVERS, graded
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Whole
 from lab.studies.path_parts import is_known, source_of, target_of, window
 
 from . import data as _sets  # noqa: F401  registers them
-from . import fields
+from . import fields, moving
 from .claims import CLAIMS
 from .fields import EARLIEST, LATENTS, NODES, ONE_SIDED, SCHEDULES, WEIGHTS, Missed, Used, Way
 from .pictures import PICTURES
@@ -246,7 +246,7 @@ class StochasticInterpolants(Study):
 
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
-        """Train if asked to, then everything in one program."""
+        """Train if asked to, move the particles, then look at everything."""
         case = _Case(p.schedule, p.latent, p.profile, p.training > 0)
         key = jax.random.key(p.seed)
         networks, output, reason = None, {}, Reason.CONVERGED
@@ -254,10 +254,12 @@ class StochasticInterpolants(Study):
             networks, output, reason = _train(inputs, p, case, key, loop)
         values = {name: jnp.asarray(getattr(p, name), jnp.zeros(()).dtype) for name in _TRACED}
         given = inputs, values, networks, key
-        moved = _moved(*given, case, _Mover(p.steps, p.solver, p.scheme, p.particles))
+        mover = _Mover(p.steps, p.solver, p.scheme, p.particles)
+        run = loop(moving.STEPS, _walk(*given, case, mover), max_iterations=p.steps)
+        moved = _moved(inputs, values, run.state, key, case, mover)
         output |= moved | _costs(*given, case) | _described(inputs, values, key, case)
         output |= _likelihoods(*given, moved["samples"], case, p.steps, p.solver)
-        return output | {"reason": jnp.where(jnp.asarray(reason) == Reason.CONVERGED, output.pop("ended"), reason)}
+        return output | {"reason": jnp.where(jnp.asarray(reason) == Reason.CONVERGED, run.reason, reason)}
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
@@ -351,34 +353,40 @@ def _fields_of(inputs: Any, p: Any, networks: Any, case: _Case) -> tuple[Way, Us
 
 
 @partial(jax.jit, static_argnames=("case", "mover"))
-def _moved(inputs: Any, p: Any, networks: Any, key: Any, case: _Case, mover: _Mover) -> dict[str, Any]:
-    """The particles of all samplers, and how far they end from the data."""
+def _walk(inputs: Any, p: Any, networks: Any, key: Any, case: _Case, mover: _Mover) -> moving.Walk:
+    """Particles at the start: those of the ODE, the same for the SDE, and one start for all strands."""
     path, used = _fields_of(inputs, p, networks, case)
-    d, keys, n = path.target.dimension, jax.random.split(key, 5), mover.particles
-    times = jnp.asarray(graded(mover.steps, path.low, path.high))
-    frames = jnp.linspace(0.0, 1.0, _FRAMES)
-    x0, x1 = path.draw(keys[0], n)
+    keys, times = jax.random.split(key, 3), jnp.asarray(graded(mover.steps, path.low, path.high))
+    x0, x1 = path.draw(keys[0], mover.particles)
     start = paths.interpolate(path.schedule, path.low, x0, x1, jax.random.normal(keys[1], x1.shape, x1.dtype))
-    ode = paths.ode(used, start, grid=times, solver=mover.solver)
-    one = jnp.broadcast_to(start[:1], (_STRANDS, d))
+    whole = jnp.concatenate([start, start, jnp.broadcast_to(start[:1], (_STRANDS, start.shape[1]))])
     level = _level(path, case, p["epsilon"], times)
-    sde = paths.sde(used, jnp.concatenate([start, one]), keys[2], level, grid=times, scheme=mover.scheme)
-    noised, ends = _at(times, sde.x, frames), sde.end[:n]
-    whole = jnp.stack([_at(times, ode.x, frames), noised[:, :n]], axis=1)
-    target, fresh = path.target.sample(keys[3], n), path.target.sample(keys[4], n)[:_MATCHED]
+    return moving.Walk(used, whole, times, level, keys[2], mover.particles, mover.solver, mover.scheme)
+
+
+@partial(jax.jit, static_argnames=("case", "mover"))
+def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: _Case, mover: _Mover) -> dict[str, Any]:
+    """The ways of the particles, and how far they end from the data."""
+    path, n = _way(inputs, case, p["a"]), mover.particles
+    times, frames = jnp.asarray(graded(mover.steps, path.low, path.high)), jnp.linspace(0.0, 1.0, _FRAMES)
+    state: moving.State = walked
+    x = jnp.where((jnp.arange(times.size) <= state.steps)[:, None, None], state.x, state.x[state.steps])
+    seen, end = _at(times, x, frames), x[-1]
+    whole = jnp.stack([seen[:, :n], seen[:, n : 2 * n]], axis=1)
+    keys = jax.random.split(jax.random.fold_in(key, 1))
+    target, fresh = path.target.sample(keys[0], n), path.target.sample(keys[1], n)[:_MATCHED]
     output = {
-        "w2sq": metrics.squared_wasserstein(ends[:_MATCHED], fresh),
-        "w2sq_ode": metrics.squared_wasserstein(ode.end[:_MATCHED], fresh),
+        "w2sq": metrics.squared_wasserstein(end[n : 2 * n][:_MATCHED], fresh),
+        "w2sq_ode": metrics.squared_wasserstein(end[:n][:_MATCHED], fresh),
         "w2sq_floor": metrics.squared_wasserstein(target[:_MATCHED], fresh),
-        "nfe": ode.nfe,
-        "samples": jnp.stack([ode.end, ends]),
+        "nfe": state.steps * len(SOLVERS[mover.solver].nodes),
+        "samples": end[: 2 * n].reshape(2, n, -1),
         "paths": _seen(inputs, whole),
-        "bundle": _seen(inputs, noised[:, n:]),
+        "bundle": _seen(inputs, seen[:, 2 * n :]),
         "target": _seen(inputs, target),
         "variance_sampled": whole.var(axis=2).mean(axis=2),
-        "ended": jnp.maximum(ode.reason, sde.reason),
     }
-    return output | ({"walk": whole[:, :, :_SHOWN]} if d > 2 else {})
+    return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {})
 
 
 @partial(jax.jit, static_argnames=("case", "steps", "solver"))

@@ -200,7 +200,7 @@ def divergence_on_line(path: Way, used: Used, times: Any, level: Any) -> Estimat
     interpolated by cubics, exact where the laws are Gaussian. The error is by how much the mass of the ratio misses 1: without
     noise particles part ever more sharply between modes, and the grid can't follow them.
     """
-    y = jnp.linspace(-4.5, 4.5, 1024)
+    y = jnp.linspace(-6.0, 6.0, 1280)
     noise, log_weight = jnp.array([-(3**0.5), 0.0, 3**0.5]), jnp.log(jnp.array([1 / 6, 2 / 3, 1 / 6]))
 
     def place(t):
