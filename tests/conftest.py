@@ -25,13 +25,16 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """For ``--dist loadgroup``: a file stays with one worker, save the notebooks, which are long and go first."""
+    """For ``--dist loadgroup``: a file stays with one worker. What is long goes first, and in parts: each notebook, and the
+    contract of each study."""
 
-    def alone(item):
-        return item.get_closest_marker("notebook") is not None
+    def group(item):
+        if item.get_closest_marker("notebook"):
+            return 0, item.nodeid
+        if item.path.name == "test_contract.py" and hasattr(item, "callspec"):
+            return 1, f"contract of {item.callspec.params['study'].slug}"
+        return 2, f"{item.path.parent.name}/{item.path.name}"
 
-    items.sort(key=lambda item: not alone(item))
+    items.sort(key=lambda item: group(item)[0])
     for item in items:
-        item.add_marker(
-            pytest.mark.xdist_group(item.nodeid if alone(item) else f"{item.path.parent.name}/{item.path.name}")
-        )
+        item.add_marker(pytest.mark.xdist_group(group(item)[1]))

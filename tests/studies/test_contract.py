@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from functools import cache
 from types import SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
 
@@ -209,15 +210,16 @@ def test_applicable_pictures_are_drawn(study, result, backend):
 
 
 @pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{s.slug}-{c.name}" for s, c in CLAIMS])
-def test_quick_claims_hold(study, claim, verdicts):
-    verdict: Verdict = verdicts[study.slug, claim.name]
+def test_quick_claims_hold(study, claim):
+    verdict = verdicts(study)[claim.name]
     assert not verdict.error, verdict.error
     assert verdict.holds or not claim.should_hold, f"measured {verdict.measured}, expected {verdict.expected}"
 
 
-@pytest.fixture(scope="session")
-def verdicts() -> dict[tuple[str, str], Verdict]:
-    return {(s.slug, v.claim.name): v for s in STUDIES for v in studies.verify(s, quick=True)}
+@cache
+def verdicts(study: type[Study]) -> dict[str, Verdict]:
+    """By the name of the claim; runs that claims share are made once."""
+    return {verdict.claim.name: verdict for verdict in studies.verify(study, quick=True)}
 
 
 def _neighbour(study: type[Study], name: str, steps: int = 1):
