@@ -22,6 +22,18 @@ install_import_hook(["lab.ot", "lab.numerics", "lab.paths", "lab.survival"], "be
 
 import pytest
 
+# Studies whose programs take minutes to compile: their notebooks, and what their contract computes again and again, are run by
+# `make test-all` only, until they are cheaper. Their own tests, and the rest of the contract, are run always.
+_LONG = ("kinetic-optimal-paths", "rectified-flow", "stochastic-interpolants")
+_DEEP = ("test_compute_is_pure", "test_traced_parameters_compile_nothing", "test_quick_claims_hold")
+
+
+def _is_long(item):
+    given = getattr(item, "callspec", None)
+    if item.get_closest_marker("notebook"):
+        return given.params["path"].stem.replace("_", "-") in _LONG
+    return item.path.name == "test_contract.py" and item.originalname in _DEEP and given.params["study"].slug in _LONG
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
@@ -37,4 +49,6 @@ def pytest_collection_modifyitems(items):
 
     items.sort(key=lambda item: group(item)[0])
     for item in items:
+        if _is_long(item):
+            item.add_marker(pytest.mark.long)
         item.add_marker(pytest.mark.xdist_group(group(item)[1]))
