@@ -2,14 +2,10 @@
 
 import os
 import tempfile
-from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["LAB_HOME"] = os.environ.get("LAB_TEST_HOME") or tempfile.mkdtemp(prefix="lab-tests-")
 os.environ["LAB_TEST_HOME"] = os.environ["LAB_HOME"]  # workers of one run share it
-# compiled programs are shared by the workers, the processes that they start, and the next run
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "xla"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax
 
@@ -52,3 +48,10 @@ def pytest_collection_modifyitems(items):
         if _is_long(item):
             item.add_marker(pytest.mark.long)
         item.add_marker(pytest.mark.xdist_group(group(item)[1]))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Each compiled program holds memory maps, of which a process may have some 65,000: drop those of the file before."""
+    yield
+    jax.clear_caches()
