@@ -22,12 +22,15 @@ def ours(without: tuple[str, ...]) -> str:
 
 @cache
 def of_user(study: type) -> str:
-    """A hash over the file of a study that is not the lab's own; "" for ours."""
+    """A hash over the file, or the notebook's cell, of a study that is not the lab's own; "" for ours.
+
+    A class that a function has made has no text of its own: its ``definition`` says what it is.
+    """
     if study.__module__.startswith("lab."):
         return ""
     file = getattr(sys.modules.get(study.__module__), "__file__", None)
     try:
         source = Path(file).read_bytes() if file else inspect.getsource(study).encode()
     except (OSError, TypeError):
-        return ""
-    return sha256(source).hexdigest()
+        source = b""
+    return sha256(source + getattr(study, "definition", "").encode()).hexdigest()

@@ -101,10 +101,8 @@ class Mixture(eqx.Module):
     @eqx.filter_jit
     def moments(self) -> Moments:
         """Mean and covariance of the whole mixture."""
-        mean = self.weights @ self.means
-        apart = self.means - mean[None, :]
         within = jnp.einsum("k,kab->ab", self.weights, widened(self.covariances, 3, self.dimension))
-        return Moments(mean, within + jnp.einsum("k,ka,kb->ab", self.weights, apart, apart))
+        return mixed(self.weights, self.means, within)
 
     @eqx.filter_jit
     def denoise(
@@ -197,6 +195,13 @@ def widened(covariances: Array, form: int, d: int) -> Array:
     if covariances.ndim < 3 <= form:
         covariances = covariances[:, :, None] * jnp.eye(d, dtype=covariances.dtype)[None]
     return covariances
+
+
+def mixed(weights: Array, means: Array, within: Array) -> Moments:
+    """Mean and covariance of a mixture, of the means of its parts (k, d) and the mean of their covariances (d, d)."""
+    mean = weights @ means
+    apart = means - mean[None, :]
+    return Moments(mean, within + jnp.einsum("k,ka,kb->ab", weights, apart, apart))
 
 
 def alike(first: Array, second: Array, d: int) -> tuple[Array, Array]:

@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product, squared_distances
-from lab.paths.schedules import Coefficients, Mirror, Schedule, as_pytree, inside, known
+from lab.paths.schedules import Coefficients, Mirror, Schedule, as_pytree, has_latent, inside, known
 
 
 class Field(NamedTuple):
@@ -184,8 +184,18 @@ class Exact(eqx.Module):
         if not hasattr(self.law, "singular") or not known((self.schedule, self.law)):
             return 0.0, 1.0
         margin = 1e-4 if np.finfo(_dtype(self.law)).eps < 1e-10 else 1e-3
-        first, last = (self.law.singular(self.schedule(t)) for t in (0.0, 1.0))
+        with jax.ensure_compile_time_eval():
+            first, last = (self.law.singular(self.schedule(t)) for t in (0.0, 1.0))
         return margin if first else 0.0, 1 - margin if last else 1.0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether an end is points, toward which particles go the faster the nearer it is in time."""
+        law = self.law
+        if not isinstance(law, _Product):
+            return isinstance(law, Pairs)
+        of_points = isinstance(law.other, Empirical)
+        return of_points or (known(law.covariances) and not float(jnp.max(law.covariances)) > 0)
 
 
 @eqx.filter_jit
@@ -244,7 +254,7 @@ def exact(schedule: Schedule, source: Any, target: Any = None, *, tilt: Tilt | N
         raise ValueError(
             f"source and target have dimensions {source.dimension} and {target.dimension}: they must agree"
         )
-    latent = not known(schedule) or float(schedule(0.5).gamma) > 0
+    latent = not known(schedule) or has_latent(schedule)
     if tilt is not None:
         if not (isinstance(source, Mixture) and isinstance(target, Empirical)):
             raise ValueError("a tilt has a closed form from a Mixture source to an Empirical target only")

@@ -26,6 +26,7 @@ from lab.numerics.mixtures import (
     floats,
     gaussian,
     log_joint,
+    mixed,
     standard,
     times,
     widened,
@@ -172,10 +173,7 @@ class Boxes(eqx.Module):
     @eqx.filter_jit
     def moments(self) -> Moments:
         centre, width = (self.low + self.high) / 2, self.high - self.low
-        mean = self.weights @ centre
-        apart = centre - mean[None, :]
-        within = jnp.diag(self.weights @ (width**2 / 12))
-        return Moments(mean, within + jnp.einsum("k,ka,kb->ab", self.weights, apart, apart))
+        return mixed(self.weights, centre, jnp.diag(self.weights @ (width**2 / 12)))
 
     @eqx.filter_jit
     def denoise(

@@ -82,8 +82,8 @@ def ode(
     Args:
         velocity: called at (t, x) it returns (n, d) or a ``Field``; an ``Exact`` field, a network, a function of your own.
         x: (n, d), where the particles begin.
-        steps: number of steps. From 0 to 1 they are equal; where an end of an ``Exact`` field is points, they stop 1e-4 short
-            of it (1e-3 in float32) and are ``graded``.
+        steps: number of steps. From 0 to 1 they are equal. Where an ``Exact`` field has no value at an end they stop 1e-4 short
+            of it (1e-3 in float32), and where that end is points they are ``graded``.
         grid: times (K + 1,) to use instead; decreasing ones integrate backward.
         interval: first and last time of equal steps, instead.
         solver: "euler" (1 evaluation a step), "midpoint", "heun" (2), "rk4" (4).
@@ -276,11 +276,9 @@ def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: b
     if grid is None:
         if not (isinstance(steps, int | np.integer) and steps >= 1):
             raise ValueError(f"steps = {steps}, but a whole number of at least 1 is needed")
-        if interval is None:
-            grid = graded(steps, *_interval(field))
-        else:
-            low, high = interval
-            grid = np.linspace(low, high, steps + 1)
+        low, high = _interval(field) if interval is None else interval
+        crowded = interval is None and isinstance(field, Exact) and field.crowded
+        grid = graded(steps, low, high) if crowded else np.linspace(low, high, steps + 1)
     elif interval is not None:
         raise ValueError("give either a grid or an interval: the grid says where to begin and end")
     if not isinstance(grid, Tracer):

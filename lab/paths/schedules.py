@@ -14,6 +14,7 @@ Sources: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (202
 *Flow straight and fast*, ICLR 2023; Song et al., *Score-based generative modeling through SDEs*, ICLR 2021.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -52,8 +53,8 @@ class Schedule(Protocol):
 class Latent(eqx.Module):
     r"""The latent noise of a schedule: called at t it gives $(\gamma, \gamma\gamma')$."""
 
-    def __call__(self, t: Array) -> tuple[Array, Array]:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, t: Array) -> tuple[Array, Array]: ...
 
 
 class Brownian(Latent):
@@ -427,6 +428,22 @@ def as_pytree(function: Callable) -> Callable:
 def known(tree) -> bool:
     """Whether its numbers are there to be checked, not traced."""
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def has_latent(schedule: Schedule) -> bool:
+    """Whether gamma is not 0 throughout; looked up at once, also inside ``jit``.
+
+    Raises:
+        TypeError: it hangs on a traced number.
+    """
+    for name in ("latent", "gamma_squared"):
+        if hasattr(schedule, name):
+            return getattr(schedule, name) is not None
+    with jax.ensure_compile_time_eval():
+        gamma = schedule(jnp.asarray(0.5)).gamma
+    if isinstance(gamma, Tracer):
+        raise TypeError("whether this schedule has latent noise cannot be seen inside jit: say latent=True or False")
+    return bool(gamma > 0)
 
 
 def _positive(name: str, value: ArrayLike) -> Number:

@@ -30,7 +30,7 @@ from lab.numerics import Loop, Method, Reason, pure, tell
 from lab.paths.couplings import Coupling, Independent
 from lab.paths.laws import Pairs, law
 from lab.paths.metrics import effective_sample_size
-from lab.paths.schedules import Linear, Schedule, conditional_velocity, interpolate
+from lab.paths.schedules import Linear, Schedule, conditional_velocity, has_latent, interpolate
 
 type Network = Any
 """A pytree of arrays, called with times (n,) and points (n, d): see ``lab.paths.network``."""
@@ -271,7 +271,7 @@ def prepare(
     shapes = [each.shape for each in jax.tree.leaves(drawn)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the source has dimension {shapes[0][1]} and the data {shapes[1][1]}: they must agree")
-    latent = _has_latent(schedule) if latent is None else latent
+    latent = has_latent(schedule) if latent is None else latent
     if target == "latent" and not latent:
         raise ValueError("target = 'latent', but the schedule has no latent noise: give it one, or take 'noise'")
     _check(settings, steps, batch)
@@ -291,17 +291,6 @@ def _two(law: Sampler, key: Array) -> Any:
 def _sampler(given: Any) -> Sampler:
     numpyro = type(given).__module__.partition(".")[0] == "numpyro"
     return given if hasattr(given, "sample") and not numpyro else law(given)
-
-
-def _has_latent(schedule: Schedule) -> bool:
-    for name in ("latent", "gamma_squared"):
-        if hasattr(schedule, name):
-            return getattr(schedule, name) is not None
-    with jax.ensure_compile_time_eval():
-        gamma = schedule(jnp.asarray(0.5)).gamma
-    if isinstance(gamma, Tracer):
-        raise TypeError("whether this schedule has latent noise cannot be seen inside jit: say latent=True or False")
-    return bool(gamma > 0)
 
 
 def _check(settings: Settings, steps: int, batch: int) -> None:

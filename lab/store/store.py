@@ -87,7 +87,7 @@ class Store:
         device and the versions that matter for a number; not on names, titles and the command.
         """
         what = {
-            "study": [recipe["study"], recipe["study_version"], _code_of(recipe["study"])],
+            "study": [recipe["study"], recipe["study_version"], recipe.get("code", "")],
             "parameters": {name: _canonical(v) for name, v in recipe["parameters"].items() if name != "data"},
             "data": recipe["data"]["sha256"],
             "dtype": recipe["dtype"],
@@ -412,16 +412,6 @@ def _canonical(value: Any) -> Any:
     """One form for equal values: 1, 1.0 and numpy's 1.0 ask for the same run."""
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _code_of(slug: str) -> str:
-    """A hash over the file of a study that is not the lab's own; "" for ours."""
-    from lab import studies
-
-    try:
-        return code.of_user(studies.find(slug))
-    except ValueError:  # made in a test or a notebook, and not registered
-        return ""
 
 
 def _summary(packed: xr.Dataset) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import param
 import xarray as xr
 
 import lab
-from lab import datasets
+from lab import code, datasets
 from lab.datasets import Data
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
 
@@ -370,6 +370,7 @@ class Study(param.Parameterized):
             "format": RECIPE_FORMAT,
             "study": self.slug,
             "study_version": self.version,
+            "code": code.of_user(type(self)),
             "parameters": {name: _plain(value) for name, value in self.values().items()},
             "data": origin,
             "dtype": str(jax.dtypes.canonicalize_dtype(float)),

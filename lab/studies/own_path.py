@@ -1,10 +1,12 @@
 """A study of a probability path of one's own: a schedule or a coupling in, every picture and measure out."""
 
+import inspect
 import re
 import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,16 +69,32 @@ def path_study(
     slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     if not slug:
         raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    chosen = paths.Linear() if schedule is None else schedule
     body = {
         "slug": slug,
+        "definition": _definition(chosen, tilt),
         "title": title,
         "about": about
         or f"{title}: particles on an exact probability path. Move the number of steps. Look where they bend.",
-        "schedule": paths.Linear() if schedule is None else schedule,
+        "schedule": chosen,
         "tilt": staticmethod(tilt) if tilt is not None else None,
         "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
     }
     return register(type(re.sub(r"\W+", "", title.title()) or "OwnPath", (_OwnPath,), body))
+
+
+def _definition(schedule: Schedule, tilt: Tilt | None) -> str:
+    """What tells two paths apart: the coefficients by time, and of a coupling its code and its numbers."""
+    told = [np.asarray(column).tobytes().hex() for column in jax.vmap(schedule)(jnp.asarray(_MOMENTS))]
+    if tilt is not None:
+        made = tilt if inspect.isroutine(tilt) else type(tilt)
+        try:
+            told.append(inspect.getsource(made))
+        except (OSError, TypeError):
+            told.append(repr(made))
+        told += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(tilt) if eqx.is_array_like(leaf)]
+        told.append(repr(tilt) if isinstance(tilt, eqx.Module) else "")
+    return " ".join(told)
 
 
 class _OwnPath(Study):

@@ -12,7 +12,7 @@ from scipy.stats import chisquare, kstest
 
 from lab.numerics import Reason
 from lab.paths import fields, sampling
-from lab.paths.laws import Empirical, Mixture, gaussian, standard
+from lab.paths.laws import Empirical, Mixture, checkerboard, gaussian, standard
 from lab.paths.schedules import VP, Brownian, ConstantSpeedVP, Custom, Linear, Mirror
 
 ONE = jnp.asarray([[1.0], [-2.0]])
@@ -276,6 +276,21 @@ def test_graded_times():
     assert left[-1] / left[-5] < 1.05  # a constant fraction of what is left
     path = sampling.ode(fields.exact(Linear(), standard(1), ONE), ONE, 3)
     np.testing.assert_allclose(path.t, sampling.graded(3, 0.0, 1 - 1e-4), atol=1e-15)
+
+
+def test_steps_to_boxes_are_equal():
+    board = checkerboard()
+    path = sampling.ode(fields.exact(Linear(), standard(2), board), jnp.asarray([[0.3, -0.4]]), 2, solver="euler")
+    np.testing.assert_allclose(path.t, [0, 0.5, 1], atol=1e-4)  # two steps of the paper
+    halves = fields.exact(Linear(), standard(2), board)
+    np.testing.assert_allclose(path.x[1], path.x[0] + path.t[1] * halves.velocity(0.0, path.x[0]), rtol=1e-12)
+
+
+def test_a_field_made_inside_jit_is_the_same():
+    def end(x):
+        return sampling.ode(fields.exact(Linear(), standard(1), THREE), x, 4).end
+
+    np.testing.assert_allclose(jax.jit(end)(ONE), end(ONE), rtol=1e-12)
 
 
 def test_a_field_that_blows_up_says_so():

@@ -85,8 +85,7 @@ def way(name: str, latent: str, a: Any, source: Any, target: Any) -> Way:
         source = target
     elif name in ONE_SIDED:
         source = paths.standard(target.dimension)
-    with jax.ensure_compile_time_eval():  # inside jit, ``exact`` looks at schedules that have no number
-        field = paths.exact(schedule, source) if name == "mirror" else paths.exact(schedule, source, target)
+    field = paths.exact(schedule, source) if name == "mirror" else paths.exact(schedule, source, target)
     low, high = (0.0 if isinstance(end, paths.Mixture) else margin for end in (source, target))
     return Way(schedule, source, target, field, low, 1 - high)
 
