@@ -21,6 +21,7 @@ class Reader(NamedTuple):
         check: ``(name, arrays)``; refuses arrays that are none, whole as ``Data`` holds them.
         takes: what may be brought, in a few words.
         pictures: how many a folder may hold, at least and at most; (0, 0) where pictures are not read.
+        clouds: how many clouds of points in the plane, a ``.csv`` each, are such data: what one can draw by hand.
     """
 
     wanted: tuple[str, ...]
@@ -29,6 +30,7 @@ class Reader(NamedTuple):
     check: Callable[[str, Mapping[str, np.ndarray]], None]
     takes: str
     pictures: tuple[int, int] = (0, 0)
+    clouds: int = 0
 
 
 _readers: dict[str, Reader] = {}

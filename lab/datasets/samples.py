@@ -1,8 +1,8 @@
 """The named sets of kind ``samples``, points that a path leads to, and such points out of a user's files.
 
 Arrays: ``x`` (n, d), the data. Where they are known, the law that the data were drawn from: a Gaussian mixture with
-``weights`` (k,), ``centres`` (k, d) and ``variances`` (k,), one for all directions; or boxes ``low`` and ``high`` (k, d), each
-of probability ``weights``. Where the path does not begin at N(0, I): ``x0`` (m, d), samples of its source, and
+``weights`` (k,), ``centres`` (k, d) and ``variances``, (k,) one for all directions, (k, d) diagonals or (k, d, d); or boxes
+``low`` and ``high`` (k, d), each of probability ``weights``. Where the path does not begin at N(0, I): ``x0`` (m, d), samples of its source, and
 ``source_weights``, ``source_centres`` and ``source_variances``. Images come with ``axes["image"]``, their (height, width), and
 ``classes`` (n,) where these are known. ``x_2d`` (n, 2): points of more than two dimensions on their principal axes.
 """
@@ -281,12 +281,22 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
         k = weights.size
         if weights.ndim != 1 or not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
             raise ValueError(f"{prefix}weights in {name} must be positive and sum to 1")
-        for key, shape in (("centres", (k, d)), ("variances", (k,)), ("low", (k, d)), ("high", (k, d))):
+        for key in ("centres", "low", "high"):
             array = arrays.get(prefix + key)
-            if array is not None and array.shape != shape:
-                raise ValueError(f"{prefix}{key} in {name} has shape {array.shape}, but {shape} is needed")
-        if f"{prefix}variances" in arrays and not (arrays[f"{prefix}variances"] > 0).all():
-            raise ValueError(f"{prefix}variances in {name} must be positive")
+            if array is not None and array.shape != (k, d):
+                raise ValueError(f"{prefix}{key} in {name} has shape {array.shape}, but {(k, d)} is needed")
+        spread = arrays.get(f"{prefix}variances")
+        if spread is None:
+            continue
+        if spread.shape not in ((k,), (k, d), (k, d, d)):
+            raise ValueError(
+                f"{prefix}variances in {name} has shape {spread.shape}, but {(k,)}, {(k, d)} or {(k, d, d)} is needed"
+            )
+        whole = spread.ndim == 3
+        if whole and not np.allclose(spread, spread.swapaxes(1, 2)):
+            raise ValueError(f"{prefix}variances in {name} must be symmetric matrices")
+        if not ((np.linalg.eigvalsh(spread) if whole else spread) > 0).all():
+            raise ValueError(f"{prefix}variances in {name} must be positive{' definite' if whole else ''}")
 
 
 READER = Reader(
@@ -296,5 +306,6 @@ READER = Reader(
     check,
     ".npz, .npy, .csv, .parquet, .nc with a sample in each row, or pictures",
     pictures=(1, 20_000),
+    clouds=1,
 )
 add_reader(KIND, READER)

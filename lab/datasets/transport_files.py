@@ -272,6 +272,12 @@ def _totals(name: str, given: Mapping[str, np.ndarray]) -> None:
 add_reader(
     "transport",
     Reader(
-        WANTED, from_arrays, from_files, check, ".npz, .npy, .csv, .parquet, .nc, one or two pictures", pictures=(2, 2)
-    ),
+        WANTED,
+        from_arrays,
+        from_files,
+        check,
+        ".npz, .npy, .csv, .parquet, .nc, one or two pictures",
+        pictures=(2, 2),
+        clouds=2,
+    ),  # fmt: skip
 )

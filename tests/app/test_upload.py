@@ -163,6 +163,22 @@ def test_in_the_browser(tmp_path, monkeypatch):
         chooser.set_input_files([{"name": "mine.npz", "mimeType": "application/octet-stream", "buffer": many}])
         page.get_by_text("Took mine.npz").wait_for(timeout=30_000)
         assert session.data.arrays["x"].shape == (300_000, 2)
+        page.get_by_text("Draw points").click()
+        use = page.get_by_role("button", name="Use these points")
+        for cloud, along in (("source", 0.25), ("target", 0.75)):  # a vertical stroke left, one right
+            page.get_by_label("cloud that is drawn").select_option(cloud)
+            assert use.is_disabled()
+            box = page.locator("canvas").bounding_box()
+            page.mouse.move(box["x"] + along * box["width"], box["y"] + 0.3 * box["height"])
+            page.mouse.down()
+            page.mouse.move(box["x"] + along * box["width"], box["y"] + 0.5 * box["height"], steps=20)
+            page.mouse.up()
+        use.click()
+        page.get_by_text("Took drawn source.csv and drawn target.csv.").wait_for()
+        x, y = session.data.arrays["x"], session.data.arrays["y"]
+        assert len(x) == len(y) == 63
+        np.testing.assert_allclose([x[:, 0].mean(), y[:, 0].mean()], [-2, 2], atol=0.1)
+        np.testing.assert_allclose(y[:, 1].max(), 1.6, atol=0.5)
         chooser.set_input_files([{"name": "bad.npy", "mimeType": "text/plain", "buffer": _objects()}])
         page.locator(".says.wrong").wait_for()
         assert "never loaded" in page.locator(".says").inner_text()

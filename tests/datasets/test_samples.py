@@ -64,6 +64,8 @@ def test_a_users_samples():
     np.testing.assert_array_equal(table.arrays["x"], [[1, 2], [3, 4.5]])
     assert table.axes["x"] == ("u", "v")
     assert datasets.unpack(datasets.pack(images)).sha256 == images.sha256
+    law = {"weights": [1.0], "centres": np.zeros((1, 3)), "variances": np.eye(3)[None] + 0.5}
+    assert read("m.npz", npz(x=x, **law)).arrays["variances"].shape == (1, 3, 3)
 
 
 def test_a_folder_of_pictures(tmp_path):
@@ -83,6 +85,9 @@ def test_a_folder_of_pictures(tmp_path):
         ({"x": np.zeros((3, 2)), "x0": np.zeros((3, 4))}, r"samples \(m, 2\) are needed"),
         ({"x": np.zeros((3, 2)), "weights": [0.5, 0.6], "centres": np.zeros((2, 2))}, "sum to 1"),
         ({"x": np.zeros((3, 2)), "weights": [0.5, 0.5], "centres": np.zeros((2, 3))}, "centres in"),
+        ({"x": np.zeros((3, 2)), "weights": [1.0], "variances": [[[1, 2], [2, 1]]]}, "positive definite"),
+        ({"x": np.zeros((3, 2)), "weights": [1.0], "variances": [[[1, 0.5], [0, 1]]]}, "symmetric"),
+        ({"x": np.zeros((3, 2)), "weights": [1.0], "variances": [[1, 1, 1]]}, r"\(1, 2\) or \(1, 2, 2\) is needed"),
         ({"x": np.zeros((3, 2)), "classes": [0, 1]}, "there are 3 samples"),
         ({"x": np.array(["a", "b"])}, "real numbers are needed"),
     ],

@@ -46,6 +46,62 @@ export function render({model, el}) {
   zone.addEventListener("drop", (event) => { over(false)(event); take([...event.dataTransfer.files]) })
   el.append(zone, input, says)
   const formats = h("div", {class: "formats muted"})
-  el.append(formats)
-  follow(model, (state) => { formats.textContent = state.formats; say(state.says, state.wrong) })
+  const pad = drawing(take)
+  el.append(formats, pad)
+  follow(model, (state) => {
+    formats.textContent = state.formats
+    pad.clouds(state.clouds)
+    say(state.says, state.wrong)
+  })
+}
+
+// A pad to draw clouds of points on, by strokes of a spray; each goes its way as a table of two columns.
+const HALF = 4, SPREAD = 0.12, EACH = 3, MOST = 2000, NAMES = ["source", "target"]
+function drawing(take) {
+  let clouds = [[]], at = 0
+  const canvas = h("canvas", {width: 512, height: 512, role: "img", "aria-label": `a square from -${HALF} to ${HALF}: draw points in it`})
+  const told = h("span", {class: "muted small"})
+  const which = h("select", {"aria-label": "cloud that is drawn", onchange: () => { at = which.selectedIndex }})
+  const use = h("button", {type: "button", onclick: () => take(clouds.map((points, k) => new File(
+    ["x1,x2\n" + points.map((point) => point.map((v) => v.toFixed(4)).join(",")).join("\n")],
+    clouds.length > 1 ? `drawn ${NAMES[k]}.csv` : "drawing.csv")))}, "Use these points")
+  const clear = h("button", {type: "button", onclick: () => { clouds = clouds.map(() => []); paint() }}, "Clear")
+  const paint = () => {
+    const pen = canvas.getContext("2d"), colour = (name) => getComputedStyle(canvas).getPropertyValue(name)
+    const place = (v) => (v + HALF) / (2 * HALF) * canvas.width
+    pen.clearRect(0, 0, canvas.width, canvas.height)
+    pen.fillStyle = colour("--line")
+    for (let v = 1 - HALF; v < HALF; v++) {
+      pen.fillRect(place(v), 0, v ? 1 : 3, canvas.height)
+      pen.fillRect(0, place(v), canvas.width, v ? 1 : 3)
+    }
+    clouds.forEach((points, k) => {
+      pen.fillStyle = colour(k ? "--second" : "--accent")
+      for (const [x, y] of points) { pen.beginPath(); pen.arc(place(x), place(-y), 3.5, 0, 7); pen.fill() }
+    })
+    use.disabled = clouds.some((points) => points.length < 2)
+    told.textContent = clouds.map((points) => points.length).join(" and ") + " points"
+  }
+  const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random())
+  const spray = (event) => {
+    if (!event.buttons || clouds[at].length >= MOST / clouds.length ** 2) return
+    const box = canvas.getBoundingClientRect()
+    const x = ((event.clientX - box.left) / box.width - 0.5) * 2 * HALF
+    const y = (0.5 - (event.clientY - box.top) / box.height) * 2 * HALF
+    for (let k = 0; k < EACH; k++) clouds[at].push([x + SPREAD * normal(), y + SPREAD * normal()])
+    paint()
+  }
+  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); spray(event) })
+  canvas.addEventListener("pointermove", spray)
+  const pad = h("details", {class: "pad", ontoggle: () => paint()}, h("summary", {}, "Draw points"), canvas,
+    h("div", {class: "row"}, which, use, clear), told)
+  pad.clouds = (count) => {
+    pad.hidden = !count
+    which.hidden = count < 2
+    if (count === clouds.length) return
+    clouds = Array.from({length: count}, (_, k) => clouds[k] ?? [])
+    which.replaceChildren(...NAMES.slice(0, count).map((name) => h("option", {}, name)))
+    paint()
+  }
+  return pad
 }

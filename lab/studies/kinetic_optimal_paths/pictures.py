@@ -105,8 +105,8 @@ def _schedules(result: xr.Dataset) -> Any:
             draw.curve(t, at.m.values, color=tints[name], dash=True),
         ]
     return draw.plot(
-        *lines, *_key(_shown(result), tints, 1.03, 0.62, 0.09), draw.text([1.03], [0.99], "a, of the data"),
-        draw.text([1.03], [0.02], "m, of the noise (dashed)"),
+        *lines, *_key(_shown(result), tints, 1.03, 0.62, 0.09), draw.text([1.03], [0.99], "a, of data"),
+        draw.text([1.03], [0.02], "m, of noise (dashed)"),
         xlabel="time t", ylabel="a and m", xlim=(0, 1.45), ylim=(0, 1.05), xticks=(0, 0.25, 0.5, 0.75, 1),
     )  # fmt: skip
 
@@ -174,7 +174,8 @@ def _energies(result: xr.Dataset) -> Any:
         draw.bars(at + 0.19, result.energy.values, width=0.36),
         draw.hline(float(result.least), color=draw.GOOD),
         xticks=[(int(k), _SHORT.get(name, name)) for k, name in enumerate(names)], xlabel="schedule",
-        ylabel="energy, per dimension", xlim=(-0.6, len(names) - 0.4), ylim=(0, None),
+        ylabel="energy, per dimension", xlim=(-0.6, len(names) - 0.4),
+        ylim=(0, 1.15 * float(np.nanmax([result.energy_conditional.values, result.energy.values]))),
         note=f"dashed: the least, E* = {float(result.least):.4g}",
     )  # fmt: skip
 
