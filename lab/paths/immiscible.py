@@ -9,6 +9,9 @@ so that from points $x_i$ with $x_t = \alpha n + \beta x_i$ the posterior of the
 
 $$ w_i \propto e^{-|n_i|^2/2}\, [1 - F_{x_i}(|n_i - x_i|^2)]^{k - 1}, \qquad n_i = (x_t - \beta x_i)/\alpha . $$
 
+Where the noises of a batch are assigned to its data instead (``couplings.Assignment``), one noise more would go to the datum of
+least cost plus price, and the chance of that over batches, ``assigned``, takes the place of the power: exact for any batch.
+
 The field of the path is ``fields.exact(schedule, laws.standard(d), points, tilt=NearestNoise(k))``; the denoisers are its
 means ``x0`` (of the noise) and ``x1``. The law of the data is kept, that of the noise is tilted: smaller, and drawn towards
 the mean of the data, while samplers start from N(0, I).
@@ -28,8 +31,9 @@ import numpy as np
 from jax.core import Tracer
 from jax.scipy.special import gammaln, log_ndtr
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from lab.paths.couplings import assignment
 from lab.paths.fields import Pairing
 from lab.paths.laws import squared_distances
 from lab.paths.metrics import Estimate, mean
@@ -289,6 +293,79 @@ def miscibility(
     return Miscibility(
         mean(entropy / jnp.log(m * 1.0)), mean((w**2).sum(axis=1)), mean(((found - noise) ** 2).sum(axis=1) / d)
     )
+
+
+# --- linear assignment within a batch ---
+
+
+def prices(costs: Float[Array, "b b"]) -> Float[Array, " b"]:
+    r"""What each datum of a batch costs, beside its distance, the noise that is assigned last.
+
+    $V_j$ is the least total cost of the other b - 1 noises on the data without j, less the least over j. So whatever the
+    first noise n is, the assignment of least total cost gives it the datum $\arg\min_j c(x_j, n) + V_j$: for n the data are
+    cut into cells as in semi-discrete transport, of which this is the finite form.
+
+    Args:
+        costs: (data, noises); the column of the first noise is not read.
+
+    By one assignment, and shortest paths (Bellman and Ford) of alternating exchanges, on the host: O(b^3), works under
+    ``jit`` and ``vmap``; not differentiable.
+    """
+    free = costs.at[:, 0].set(0.0)
+    order = assignment(free)
+    shape = jax.ShapeDtypeStruct(costs.shape[:1], costs.dtype)
+    return jax.pure_callback(_exchanges, shape, free, order, vmap_method="broadcast_all")
+
+
+def _exchanges(costs: ArrayLike, order: ArrayLike) -> np.ndarray:
+    costs, order = np.asarray(costs), np.asarray(order)
+    found = np.empty(order.shape, costs.dtype)
+    for index in np.ndindex(order.shape[:-1]):
+        c, noise = costs[index], order[index]
+        # [j, i]: the noise on j moves to i
+        moved = c[:, noise].T - c[np.arange(len(noise)), noise][:, None]
+        price = np.where(noise == 0, 0.0, np.inf)
+        for _ in range(len(noise)):
+            shorter = np.minimum(price, (moved + price[None, :]).min(axis=1))
+            if (shorter >= price - 1e-13).all():
+                break
+            price = shorter
+        found[index] = price
+    return found
+
+
+def prices_of_points(price: Float[Array, " b"], index: Int[Array, " b"], count: int) -> Float[Array, " count"]:
+    """Of each datum of a set the least price that it has in a batch, which holds ``index``; infinite where it is absent."""
+    return jnp.full(count, jnp.inf, price.dtype).at[index].min(price)
+
+
+def assigned(
+    costs: Float[Array, "n m m"], price: Float[Array, "r m"], own: Int[Array, " n"] | None = None
+) -> Float[Array, "n m"]:
+    r"""$p(x_i | n_i)$, the chance over batches that the assignment gives the noise n_i to point i, for each point.
+
+    Args:
+        costs: $c(x_j, n_i)$ at [q, i, j], of the noise that query q would have if it came from point i.
+        price: of the points, in r independent batches.
+        own: the batch that each query was drawn from, which is left out.
+
+    Returns:
+        the share of batches, with one imaginary batch more that gives every point alike, so that none is 0. Its standard
+        error is $\sqrt{p (1 - p) / r}$.
+
+    Time O(r n m^2), memory O(n m^2).
+    """
+    r, m = price.shape
+    mine = jnp.diagonal(costs, axis1=1, axis2=2)
+
+    def add(at, total):
+        best = (costs + price[at][None, None, :]).min(axis=2)
+        wins = mine + price[at][None, :] <= best
+        wins = wins & jnp.isfinite(best)
+        return total + (wins if own is None else wins & (own != at)[:, None])
+
+    total = jax.lax.fori_loop(0, r, add, jnp.zeros(mine.shape, mine.dtype))
+    return (total + 1 / m) / (r + (1 if own is None else 0))
 
 
 # --- the noise that a rule gives ---

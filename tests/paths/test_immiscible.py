@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 
 from lab.paths import immiscible
@@ -157,6 +158,45 @@ def test_miscibility_of_three_points():
     losses = [at(k, 0.3).noise_error for k in (1, 4, 8)]
     for more, less in itertools.pairwise(losses):
         assert less.value < more.value + 3 * np.hypot(less.error, more.error)
+
+
+def test_prices_are_those_of_assignment():
+    """Whatever the first noise is, datum and price choose for it as the whole assignment does; against brute force too."""
+    rng = np.random.default_rng(0)
+    for b in (1, 2, 7, 16):
+        costs = rng.random((b, b))
+        price = np.asarray(immiscible.prices(jnp.asarray(costs)))
+        for _ in range(10):
+            costs[:, 0] = rng.random(b)
+            rows, columns = scipy.optimize.linear_sum_assignment(costs)
+            assert (costs[:, 0] + price).argmin() == rows[columns == 0][0]
+        rest = [
+            scipy.optimize.linear_sum_assignment(np.delete(costs[:, 1:], j, axis=0)) for j in range(b)
+        ]  # without datum j
+        total = [np.delete(costs[:, 1:], j, axis=0)[found].sum() for j, found in enumerate(rest)]
+        np.testing.assert_allclose(price, np.asarray(total) - min(total), atol=1e-12)
+    ties = immiscible.prices(jnp.ones((5, 5)))
+    np.testing.assert_allclose(ties, 0, atol=1e-12)
+
+
+def test_assigned_is_the_share_of_batches():
+    """Prices of a point are the least of its copies in a batch; the share counts what the whole assignment does."""
+    rng, b, r = np.random.default_rng(1), 8, 40
+    index, noise = rng.integers(3, size=(r, b)), rng.normal(size=(r, b, 2))
+    corners, first = np.asarray(CORNERS), rng.normal(size=2)
+    noise[:, 0] = first
+    costs = np.linalg.norm(corners[index][:, :, None] - noise[:, None], axis=3)
+    each = jax.vmap(immiscible.prices)(jnp.asarray(costs))
+    price = jax.vmap(immiscible.prices_of_points, (0, 0, None))(each, jnp.asarray(index), 3)
+    wanted = np.zeros(3)
+    for at in range(r):
+        rows, columns = scipy.optimize.linear_sum_assignment(costs[at])
+        wanted[index[at, rows[columns == 0][0]]] += 1
+    far = jnp.asarray(np.broadcast_to(np.linalg.norm(corners - first, axis=1), (1, 3, 3)))
+    np.testing.assert_allclose(immiscible.assigned(far, price), (wanted + 1 / 3)[None] / (r + 1), atol=1e-12)
+    left = immiscible.assigned(far, price, jnp.asarray([0]))
+    lost = index[0, scipy.optimize.linear_sum_assignment(costs[0])[1].tolist().index(0)]
+    np.testing.assert_allclose(left, (wanted - (np.arange(3) == lost) + 1 / 3)[None] / r, atol=1e-12)
 
 
 def test_scaled_images_are_another_noise_level():
