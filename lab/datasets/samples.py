@@ -1,10 +1,11 @@
 """The named sets of kind ``samples``, points that a path leads to, and such points out of a user's files.
 
 Arrays: ``x`` (n, d), the data. Where they are known, the law that the data were drawn from: a Gaussian mixture with
-``weights`` (k,), ``centres`` (k, d) and ``variances``, (k,) one for all directions, (k, d) diagonals or (k, d, d); or boxes
-``low`` and ``high`` (k, d), each of probability ``weights``. Where the path does not begin at N(0, I): ``x0`` (m, d), samples of its source, and
-``source_weights``, ``source_centres`` and ``source_variances``. Images come with ``axes["image"]``, their (height, width), and
-``classes`` (n,) where these are known. ``x_2d`` (n, 2): points of more than two dimensions on their principal axes.
+``weights`` (k,), ``centres`` (k, d) and ``variances``, (k,) one for all directions, (k, d) diagonals or (k, d, d); or
+boxes ``low`` and ``high`` (k, d), each of probability ``weights``. Where the path does not begin at N(0, I): ``x0`` (m, d),
+samples of its source, and ``source_weights``, ``source_centres`` and ``source_variances``. Images come with
+``axes["image"]``, their (height, width), and ``classes`` (n,) where these are known. ``x_2d`` (n, 2): points of more
+than two dimensions on their principal axes.
 """
 
 from collections.abc import Mapping, Sequence

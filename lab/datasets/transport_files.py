@@ -279,5 +279,5 @@ add_reader(
         ".npz, .npy, .csv, .parquet, .nc, one or two pictures",
         pictures=(2, 2),
         clouds=2,
-    ),  # fmt: skip
+    ),
 )
