@@ -27,10 +27,13 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from lab import ot
+from lab.numerics import Loop, Reason, pure
 from lab.paths.couplings import Cost, cost_matrix, cost_of_squared, positive
 from lab.paths.fields import Pairing
 from lab.paths.metrics import Estimate
@@ -64,7 +67,8 @@ class Entropic(eqx.Module):
 
     $$ f(x) = -\varepsilon \log \sum_j \nu_j e^{(g_j - c(x, y_j))/\varepsilon} $$
 
-    Made by ``entropic``. Time O(n m^2 d) for n particles and m points: for up to some 500 points.
+    Made by ``entropic``. Time O(n m^2 d) for n particles and m points: for up to some 500 points, beyond which see
+    ``tabulated``.
     """
 
     epsilon: ArrayLike
@@ -72,6 +76,7 @@ class Entropic(eqx.Module):
     weights: Float[Array, " m"]
     g: Float[Array, " m"]
     cost: Cost = eqx.field(static=True, default="norm")
+    reason: Int[Array, ""] | int = Reason.CONVERGED  # why the search for g ended; what did not converge is biased
 
     def potential(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         """f, at any points of the source."""
@@ -89,6 +94,62 @@ class Entropic(eqx.Module):
         return (f + self.g[pair.index][None, :] - _cost(pair, self.cost)) / self.epsilon
 
 
+class Tabulated(eqx.Module):
+    """``Entropic`` whose f is interpolated, linearly, between places on a line or a grid in the plane: time O(n m).
+
+    Beyond the table f is that of its edge, where a source that the table covers has no mass. Made by ``tabulated``.
+    """
+
+    exact: Entropic
+    low: Float[Array, " d"]
+    spacing: Float[Array, " d"]
+    cells: Array  # (cells, ..., 2^d): f at the corners of each cell, one gather for all
+
+    def potential(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """f, at any points of the source."""
+        return self._at([x[:, axis] for axis in range(x.shape[1])])
+
+    def _at(self, x: list[Array]) -> Array:
+        """f at the points with these coordinates, of any one shape."""
+        count = self.cells.shape[0]
+        at = [jnp.clip((z - self.low[k]) / self.spacing[k], 0, count) for k, z in enumerate(x)]
+        cell = [jnp.minimum(z.astype(jnp.int32), count - 1) for z in at]
+        index = jnp.zeros_like(cell[0])
+        for one in cell:
+            index = index * count + one
+        # without the barriers XLA gathers anew for each use of f, ten times slower
+        corners = self.cells.reshape(-1, 2 ** len(x))[jax.lax.optimization_barrier(index)]
+        total = jnp.zeros_like(at[0])
+        for number, corner in enumerate(np.ndindex(*(2,) * len(x))):
+            weight = jnp.ones_like(total)
+            for axis, step in enumerate(corner):
+                share = at[axis] - cell[axis]
+                weight = weight * (share if step else 1 - share)
+            total = total + weight * corners[..., number]
+        return jax.lax.optimization_barrier(total)
+
+    def __call__(self, pair: Pairing) -> Float[Array, "b c"]:
+        exact = self.exact
+        x0 = [(pair.x[:, None, k] - pair.beta * pair.atoms[None, :, k]) / pair.alpha for k in range(pair.x.shape[1])]
+        return (self._at(x0) + exact.g[pair.index][None, :] - _cost(pair, exact.cost)) / exact.epsilon
+
+
+def tabulated(exact: Entropic, low: Float[Array, " d"], high: Float[Array, " d"], size: int) -> Tabulated:
+    """``exact`` with f from a table of ``size`` places a side, from corner to corner. On a line or in the plane.
+
+    Time O(size^d m). The error of f is that of linear interpolation, at most spacing^2 / 8 times its second derivative, which
+    is at most that of the cost and grows like 1 / epsilon where cells of the points meet.
+    """
+    d = exact.points.shape[1]
+    if d > 2:
+        raise ValueError(f"the points have {d} dimensions, but a table serves 1 or 2: take the exact potentials")
+    axes = jnp.meshgrid(*(jnp.linspace(low[k], high[k], size) for k in range(d)), indexing="ij")
+    f = exact.potential(jnp.stack([axis.ravel() for axis in axes], axis=1)).reshape((size,) * d)
+    inner = (slice(None, -1), slice(1, None))
+    cells = jnp.stack([f[tuple(inner[step] for step in corner)] for corner in np.ndindex(*(2,) * d)], axis=-1)
+    return Tabulated(exact, low, (high - low) / (size - 1), cells)
+
+
 def entropic(
     source: Float[Array, "n d"],
     points: Float[Array, "m d"],
@@ -96,6 +157,9 @@ def entropic(
     cost: Cost = "norm",
     weights: Float[Array, " m"] | None = None,
     tolerance: float = 1e-8,
+    *,
+    max_iterations: int | None = None,
+    loop: Loop = pure,
 ) -> Entropic:
     r"""The potentials of entropic transport from a law, known by a sample, to points: $\min \langle C, P \rangle +
     \varepsilon\, \mathrm{KL}(P | \mu \times \nu)$.
@@ -105,8 +169,9 @@ def entropic(
         points, weights: of the target; the masses are equal when omitted.
         epsilon, cost: as in ``Gibbs``.
         tolerance: of the marginals of the sample.
+        max_iterations, loop: as in ``ot.solve``; the answer says in ``reason`` how it ended.
 
-    Time O(n m) a sweep of Sinkhorn or Newton, memory O(n m).
+    Time O(n m) a sweep of Sinkhorn, memory O(n m).
     """
     positive("epsilon", epsilon)
     n, m = source.shape[0], points.shape[0]
@@ -116,11 +181,11 @@ def entropic(
     costs = cost_matrix(source, points, cost)
     found = ot.solve(
         ot.Problem(costs, jnp.full(n, 1 / n, points.dtype), weights), ot.Entropic(epsilon), method="sinkhorn",
-        tolerance=tolerance,
+        tolerance=tolerance, max_iterations=max_iterations, loop=loop,
     )  # fmt: skip
     # the plan is exp((alpha_i - c_ij) / eps) of column sums weights
     g = -epsilon * jax.nn.logsumexp((found.alpha[:, None] - costs) / epsilon, axis=0)
-    return Entropic(epsilon, points, weights, g - weights @ g, cost)
+    return Entropic(epsilon, points, weights, g - weights @ g, cost, found.reason)
 
 
 class Uniform(eqx.Module):
@@ -178,8 +243,17 @@ def tilt(
     the norm, with $\kappa$ at the elbow of the variances.
 
     Time O(n m d), memory O(n m).
+
+    Raises:
+        ValueError: epsilon not positive, or a cost of one's own that is negative or not finite somewhere.
     """
     positive("epsilon", epsilon)
+    if callable(cost) and not any(isinstance(each, Tracer) for each in (x, y)):
+        costs = np.asarray(cost_matrix(x, y, cost))
+        if not (costs >= 0).all() or not np.isfinite(costs).all():
+            raise ValueError(
+                f"the cost is {np.nanmin(costs):.6g} somewhere, or not a number: it must be finite and not negative"
+            )
     m = y.shape[0]
     log_nu = jnp.full(m, -jnp.log(m * 1.0), y.dtype) if weights is None else jnp.log(jnp.asarray(weights, y.dtype))
     return _tilt(x, y, epsilon, cost, log_nu)

@@ -1,0 +1,265 @@
+"""The study of weighted flow matching beyond the contract that every study keeps."""
+
+from typing import Any
+
+import holoviews as hv
+import jax
+import jax.numpy as jnp
+import numpy as np
+import ot
+import pytest
+import xarray as xr
+from scipy.stats import norm
+
+from lab import paths
+from lab.datasets import Data, load
+from lab.paths import couplings, training
+from lab.paths.network import Perceptron
+from lab.paths.weighted import gaussian_tilt, tilt
+from lab.studies.weighted_cfm import METHODS, WeightedCFM, flow
+from lab.studies.weighted_cfm.claims import TAU
+
+SHEET_NAMES = "fit_w2sq npe ess tilt_var tau paths plan"
+ATOMS = WeightedCFM(data="four-atoms", cost="half-squared", epsilon=1.0, particles=1000, pairs=64, batch=16)
+
+
+class Runs(dict):
+    """Runs of the default data by their parameters, made when first asked for."""
+
+    def __call__(self, **values) -> xr.Dataset:
+        key = tuple(sorted(values.items()))
+        if key not in self:
+            self[key] = WeightedCFM(**values).run()
+        return self[key]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return Runs()
+
+
+@pytest.fixture(scope="module")
+def swept() -> xr.Dataset:
+    return WeightedCFM().along(epsilon=[0.5, 1.0, 2.0, 8.0, 1e8])
+
+
+def mine(**arrays: Any) -> Data:
+    return Data("mine", "Mine", "samples", {k: np.asarray(a, float) for k, a in arrays.items()}, "a test", "none")
+
+
+def test_variables_have_the_names_of_the_paper_sheet(runs):
+    for name in SHEET_NAMES.split():
+        assert name in runs(), name
+    assert runs().coupling.values.tolist() == list(METHODS)
+
+
+def test_eight_gaussians_gain_and_moons_are_the_trap(runs):
+    run, moons = runs(), runs(data="noisy-moons", epsilon=4.0)
+    assert float(run.npe_weighted) < 0.15 * float(run.npe_independent)
+    assert float(run.w2sq) < float(run.w2sq_independent)
+    assert run.attrs["advice"] == ""
+    assert float(moons.npe_weighted) < 0.1 * float(moons.npe_independent)
+    assert float(moons.w2sq) > 2.5 * float(moons.w2sq_independent)
+    assert "W-CFM misses the data: W₂² = " in moons.attrs["advice"]
+    assert "low energy is a trap" in moons.attrs["advice"]
+    for name in ("EOT-CFM", "OT-CFM"):  # which keep the marginals
+        assert float(moons.fit_w2sq.sel(coupling=name)) < 1.3 * float(moons.w2sq_independent)
+
+
+def test_what_epsilon_does(swept, runs):
+    """Costs and energies rise with it, tilts fall, and at last W-CFM is I-CFM."""
+    assert (np.diff(swept.transport_weighted) > 0).all()
+    assert (np.diff(swept.ess) > 0).all()
+    assert (np.diff(swept.tilt_var, axis=0) < 0).all()
+    assert (np.diff(swept.kl_entropic[1:]) < 0).all()
+    assert (swept.pair_cost.sel(coupling="W-CFM") <= swept.pair_cost.sel(coupling="I-CFM") + 1e-9).all()
+    last = swept.isel(epsilon=-1)
+    for name in ("W-CFM", "EOT-CFM"):
+        np.testing.assert_allclose(last.paths.sel(coupling=name), last.paths.sel(coupling="I-CFM"), atol=1e-5)
+    assert float(last.kl_entropic) < 1e-6
+    assert float(last.tilt_var.max()) < 1e-12
+    np.testing.assert_allclose(last.tau, 1, atol=1e-6)
+    np.testing.assert_allclose(runs().pe.sel(coupling="I-CFM"), last.pe.sel(coupling="I-CFM"), rtol=1e-12)
+
+
+def test_couplings_that_are_shown(runs):
+    """Each sums to one; the weighted one is entropic transport of its own marginals, the last a permutation."""
+    plan = runs().plan
+    np.testing.assert_allclose(plan.sum(["i", "j"]), 1, rtol=1e-12)
+    shown = plan.sel(coupling="W-CFM").values
+    again = ot.sinkhorn(shown.sum(1), shown.sum(0), -2.0 * np.log(shown), 2.0, stopThr=1e-14, numItermax=10_000)
+    np.testing.assert_allclose(shown, again, atol=1e-10)
+    assert (plan.sel(coupling="OT-CFM") > 0).sum() == plan.sizes["i"]
+
+
+def test_energy_is_near_that_of_the_continuous_law(runs):
+    np.testing.assert_allclose(runs().pe.sel(coupling="I-CFM"), 17.83, rtol=0.03)
+    np.testing.assert_allclose(runs().npe, abs(runs().pe - runs().w2sq_laws) / runs().w2sq_laws, rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def atoms() -> dict[str, xr.Dataset]:
+    """By where W-CFM starts."""
+    return {"source": ATOMS.run(), "tilted source": ATOMS.but(start="tilted source", compare=False).run()}
+
+
+def test_four_points_get_their_masses(atoms):
+    """From the source, and from the tilted one: of the weights; of entropic transport all are equal."""
+    source, tilted = atoms["source"], atoms["tilted source"]
+    np.testing.assert_allclose(source.mass_weighted, TAU, atol=1e-3)
+    np.testing.assert_allclose(tilted.mass.sel(coupling="W-CFM"), TAU, atol=2e-3)
+    np.testing.assert_allclose(source.mass.sel(coupling="W-CFM"), [0.174, 0.4045, 0.3625, 0.059], atol=2e-3)
+    for name in ("I-CFM", "EOT-CFM"):
+        np.testing.assert_allclose(source.mass.sel(coupling=name), 0.25, atol=4e-3)
+    costs = [2 * float(run.transport.sel(coupling="W-CFM")) for run in (source, tilted)]
+    np.testing.assert_allclose(costs, [0.2763, 0.2675], atol=2e-3)
+    np.testing.assert_allclose(2 * source.transport.sel(coupling=["I-CFM", "EOT-CFM"]), 1.1413, atol=6e-3)
+    assert float(tilted.w2sq_own) < 0.2 * float(source.w2sq_own) + 2e-3
+
+
+def test_gaussian_off_the_origin_is_tilted_as_in_closed_form():
+    """Of 1000 points of its own quantiles, so that nothing is left to chance."""
+    y = norm.ppf((np.arange(1000) + 0.5) / 1000, 2.0, 0.5)
+    run = WeightedCFM(data=mine(x=y[:, None]), cost="half-squared", epsilon=1.0, particles=100, compare=False).run()
+    closed = gaussian_tilt(2.0, 0.5, 1.0)
+    found = [run.ess, np.exp(run.log_z), (run.tau * run.points[:, 0]).mean(), run.transport_weighted]
+    (mx, my), c = closed.mean, closed.covariance
+    cost = (c[0, 0] + c[1, 1] - 2 * c[0, 1] + (my - mx) ** 2) / 2
+    np.testing.assert_allclose(found, [closed.ess, closed.z, my, cost], rtol=6e-3)
+    ends = run.paths.sel(coupling="W-CFM").isel(t=-1).values
+    # started from mu, a linear flow in the limit: it takes mean 0 and variance 1 along the closed-form velocity
+    start = paths.ode(
+        lambda t, x: closed.velocity(t, x), jnp.asarray(run.paths.sel(coupling="W-CFM").values[0]), 100
+    ).end
+    np.testing.assert_allclose(ends, start, atol=0.02)
+
+
+def test_data_of_constant_norm_are_not_tilted():
+    """Off the origin they are, until they are centred."""
+    off = load("circle-points").arrays["x"] + 1.0
+    source = jnp.asarray(np.random.default_rng(0).normal(size=(500, 2)))
+    assert float(tilt(source, jnp.asarray(off), 1.0).target_variance) > 0.1
+    run = WeightedCFM(data=mine(x=off), epsilon=1.0, particles=800, compare=False, centred=True).run()
+    np.testing.assert_allclose(run.tau, 1, atol=0.03)
+    np.testing.assert_allclose(run.mass[:2], 1 / 8, atol=5e-3)
+    np.testing.assert_allclose(run.points.mean("sample"), 0, atol=1e-12)
+
+
+def test_batches_are_optimal_plans():
+    """Against POT, with rows that fill no batch, a batch of one, and sizes under vmap."""
+    x0, x1 = jax.random.normal(jax.random.key(0), (2, 50, 2))
+
+    def of(size):
+        return flow.by_batches(x0, x1, size)
+
+    order, weights = jax.jit(of)(16)
+    assert sorted(order.tolist()) == list(range(50))
+    np.testing.assert_allclose(weights, np.r_[np.full(48, 1 / 48), 0, 0])
+    for first in (0, 16, 32):
+        rows = slice(first, first + 16)
+        costs = np.asarray(((x1[rows, None] - x0[None, rows]) ** 2).sum(2))
+        plan = ot.emd(np.full(16, 1 / 16), np.full(16, 1 / 16), costs)
+        np.testing.assert_allclose(((x1[rows] - x0[order[rows]]) ** 2).sum(1).mean(), (plan * costs).sum(), rtol=1e-10)
+    orders, _ = jax.jit(jax.vmap(of))(jnp.asarray([1, 16, 50]))
+    np.testing.assert_array_equal(orders[0], np.arange(50))
+    np.testing.assert_array_equal(orders[1], order)
+    mean = [float(((x1 - x0[order]) ** 2).sum(1).mean()) for order in orders]
+    assert mean[0] > mean[1] > mean[2]
+
+
+def test_points_that_stand_for_a_law():
+    """Even points have the moments of the law nearly; shares of components are exact."""
+    x = np.asarray(flow.spread(paths.gaussian(np.ones(2), 4.0), jax.random.key(3), 800))
+    np.testing.assert_allclose(x.mean(0), 1, atol=0.02)
+    np.testing.assert_allclose(np.cov(x.T), 4 * np.eye(2), atol=0.08)
+    law = paths.Mixture([0.25, 0.75], [[-9.0, 0], [9.0, 0]], [[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0], [0, 1.0]]])
+    for x in (flow.spread(law, jax.random.key(0), 800), *flow.fresh(law, jax.random.key(1), 800, 2)):
+        left = np.asarray(x)[np.asarray(x)[:, 0] < 0]
+        assert abs(len(left) - 200) <= 1
+        np.testing.assert_allclose(np.cov(left.T), [[1, 0.5], [0.5, 1]], atol=0.3)
+
+
+def test_normalised_and_raw_weights_have_parallel_gradients():
+    x = jax.random.normal(jax.random.key(0), (300, 2)) * 2
+    model = Perceptron(jax.random.key(1), 2, 8, 1, dtype=x.dtype)
+    work = training.prepare(jax.random.key(2), model, paths.standard(2), x, coupling=couplings.Weighted(1.0), batch=128)
+    batch = training.draw(work, jnp.int32(0))
+
+    def raw(model):
+        z = (1 - batch.t)[:, None] * batch.x0 + batch.t[:, None] * batch.x1
+        each = ((model(batch.t, z) - (batch.x1 - batch.x0)) ** 2).sum(1)
+        return (jnp.exp(-jnp.linalg.norm(batch.x0 - batch.x1, axis=1)) * each).mean()
+
+    a, b = (
+        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(jax.grad(f)(model))])
+        for f in (raw, lambda model: training.loss(model, work, batch))
+    )
+    assert a @ b / (jnp.linalg.norm(a) * jnp.linalg.norm(b)) > 1 - 1e-6
+
+
+def test_tiny_epsilon_is_finite_and_all_that_is_wrong_is_said():
+    """Entropic transport would need more sweeps than are made, and the weights leave next to nothing."""
+    run = ATOMS.but(epsilon=1e-5).run()
+    assert np.isfinite(run.w2sq)
+    assert np.isfinite(run.tau).all()
+    assert not run.converged
+    for words in ("Not converged", "Weights degenerate", "Raise ε"):
+        assert words in run.attrs["advice"]
+
+
+def test_images_and_a_stopped_run():
+    """Digits in 64 dimensions: the two exact flows only."""
+    study = WeightedCFM(data="digit-samples", n=40, particles=24, epsilon=5.0, centred=True, steps=16)
+    run = study.run()
+    np.testing.assert_array_equal(np.isfinite(run.fit_w2sq), [True, True, False, False])
+    assert np.isfinite(run.plan).all()  # the potentials are known in any dimension
+    far = np.linalg.norm(run.paths.values[-1, :2, :, None] - run.points.values[None, None], axis=-1)
+    assert far.min(-1).max() < 1e-2
+    seen = []
+    stopped = study.run(lambda progress: seen.append(progress) or True)
+    assert stopped.attrs["reason"] == "stopped"
+    assert np.isfinite(stopped.paths[:, :2]).all()
+
+
+def test_network(runs):
+    run = runs(train_steps=40, units=8)
+    assert run.sizes["train_step"] == 40
+    assert 0.4 < float(run.curve_ess.mean()) < 0.9
+    assert np.isfinite(run.net_w2sq)
+    for name in ("network", "training"):
+        hv.renderer("matplotlib").get_plot(WeightedCFM.pictures[name](run))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"epsilon": 0.0}, "epsilon = 0.0 is not allowed: it must be a number greater than 0"),
+        ({"cost": "squared"}, "cost = 'squared' is not allowed: it must be one of norm, half-squared"),
+        ({"batch": 0}, "batch = 0 is not allowed: it must be a whole number from 1"),
+        ({"batch": 4000}, "batch = 4000 is not allowed: it must be a whole number from 1 to 2048, the number of pairs"),
+        ({"data": mine(x=np.eye(3), x0=np.eye(3))}, "the source of mine is known by points only"),
+    ],
+)
+def test_bad_parameters_get_a_sentence(values, sentence):
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        WeightedCFM(**values).run()
+    assert str(refusal.value).startswith(sentence)
+
+
+def test_pictures_of_sweeps_and_frames(runs, swept, atoms):
+    batches = WeightedCFM().along(batch=[1, 64])
+    for name, result in {"trap": swept, "tradeoff": swept, "trajectories": swept, "batches": batches}.items():
+        for backend in ("bokeh", "matplotlib"):
+            hv.renderer(backend).get_plot(WeightedCFM.pictures[name](result))
+    for name in ("motion", "reweighted", "masses"):
+        hv.renderer("matplotlib").get_plot(WeightedCFM.pictures[name](atoms["source"]))
+    kinds = [[type(layer) for layer in WeightedCFM.pictures.motion(runs(), at=at)] for at in (0.0, 0.4, 1.0)]
+    assert kinds[0] == kinds[1] == kinds[2]
+    costs = batches.pair_cost.sel(coupling="OT-CFM").values
+    assert costs[0] > 1.1 * costs[1]
+    with pytest.raises(ValueError, match="no network was trained: set the training steps above 0"):
+        WeightedCFM.pictures.training(runs())
+    with pytest.raises(ValueError, match="it shows a sweep over epsilon"):
+        WeightedCFM.pictures.trap(runs())
+    with pytest.raises(ValueError, match="choose data of at most 64"):
+        WeightedCFM.pictures.masses(runs())
