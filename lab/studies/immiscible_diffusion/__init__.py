@@ -66,31 +66,31 @@ class ImmiscibleDiffusion(Study):
     data = DataSource("three-points", doc="a named set of samples, or yours: x, of at least two points")
     k = Whole(
         4, bounds=(1, 4096), soft=(1, 64), scale="log", label="noises to choose from", symbol="k",
-        doc="of which the nearest to the image is taken (nearest); 1 is the usual diffusion",
+        doc="noises drawn for each image, of which the nearest is taken (nearest); 1 is the usual diffusion",
     )  # fmt: skip
     batch = Whole(
         32, bounds=(1, 4096), soft=(1, 1024), scale="log", label="batch", symbol="B", traced=False,
-        doc="images and noises that are assigned to each other (assignment); time grows with its cube",
+        doc="images and noises of a batch, assigned to each other (assignment); time grows with its cube",
     )  # fmt: skip
     alpha_bar = Real(
         0.1, bounds=(0, 1), inclusive_bounds=(True, False), soft=(0, 0.98), label="share of the data", symbol="ᾱ",
-        doc="in the variance of a noisy image, at which it is looked at closely: 0 is pure noise",
+        doc="share of the data in a noisy image, where it is looked at closely: 0 is pure noise",
     )  # fmt: skip
     scaling = Real(
         1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.5, 4), scale="log", label="image scaling", symbol="c",
-        doc="factor of the images, while the noise stays: c above 1 moves them apart, under every rule",
+        doc="factor of the images: above 1 moves them apart, while the noise stays; under every rule",
     )  # fmt: skip
     euler_steps = Whole(
         8, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
-        doc="from N(0, I) to images, by the exact velocity under each rule",
+        doc="steps from N(0, I) to images, by the exact velocity under each rule",
     )  # fmt: skip
     n = Whole(
         None, bounds=(2, 100_000), soft=(2, 2000), scale="log", label="images", symbol="N", traced=False, allow_None=True,
-        doc=f"of the data set, where it can be chosen; auto: all. Denoisers under assignment are computed up to {FEW}",
+        doc=f"how many of the data set, where it can be chosen; auto: all. Assignment has its denoiser up to {FEW}",
     )  # fmt: skip
     draws = Whole(
         500, bounds=(2, 100_000), soft=(50, 2000), scale="log", label="batches", traced=False,
-        doc="that are drawn; each gives a query to the denoisers, and a start to the samplers",
+        doc="how many are drawn; each gives a query to the denoisers, and a start to the samplers",
     )  # fmt: skip
     cost = Choice(
         ["norm", "half-squared"], label="cost of assignment",

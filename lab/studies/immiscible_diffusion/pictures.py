@@ -378,7 +378,7 @@ def _scales(result: xr.Dataset) -> Any:
     c = run.scaling.values
     layers = [
         draw.curve(c, run[f"H_{rule}"].values, rule, color=_TINTS[rule], markers=True)
-        for rule in run.rule.values.tolist()
+        for rule in _TINTS
         if np.isfinite(run[f"H_{rule}"].values).any()
     ]
     return draw.plot(
