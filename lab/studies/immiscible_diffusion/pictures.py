@@ -302,13 +302,13 @@ def _bargain(result: xr.Dataset) -> Any:
     near = run.sel(rule="nearest")
     layers = [
         draw.curve(k, near.reduction.values, "nearer", markers=True),
-        draw.curve(k, -near.norm_drift.values, "lost |n|²", color=draw.TARGET, markers=True),
+        draw.curve(k, near.norm_drift.values, "drift of |n|²", color=draw.TARGET, markers=True),
         draw.curve(k, 100 * near.share_error.values, "misplaced", color=draw.GOOD, markers=True),
     ]
-    if int(run.image_at.sizes["image"]) and float(run.norm_drift_predicted.min()) > -60:  # its expansion holds
+    if float(run.norm_drift_predicted.min()) > -60:  # its expansion holds
         layers += [
             draw.curve(k, run.reduction_predicted.values, color=draw.SOURCE, dash=True),
-            draw.curve(k, -run.norm_drift_predicted.values, color=draw.TARGET, dash=True),
+            draw.curve(k, run.norm_drift_predicted.values, color=draw.TARGET, dash=True),
         ]
     level = float(run.reduction.sel(rule="assignment").mean())
     return draw.plot(
@@ -415,14 +415,15 @@ def _sizes(result: xr.Dataset) -> Any:
     if name != "n":
         layers.append(draw.curve(at, run.reduction_predicted.values, color=draw.SOURCE, dash=True))
     layers.append(
-        draw.curve(at, -run.norm_drift.sel(rule="nearest").values, "lost |n|²", color=draw.GOOD, markers=True)
+        draw.curve(at, run.norm_drift.sel(rule="nearest").values, "drift of |n|²", color=draw.GOOD, markers=True)
     )
     return draw.plot(
         *layers, xlabel={"side": "dimension d, by pooling", "dimension": "dimension d", "n": "images N"}[name], ylabel="%",
-        logx=True, xticks=at, ylim=(0, None),
+        logx=True, xticks=at,
     )  # fmt: skip
 
 
+_KEPT = "H", "reduction", "norm_drift", "share_error", "reduction_predicted", "norm_drift_predicted"
 _NO_IMAGES = "the data are no grey images: choose digits or MNIST"
 PICTURES = Pictures(
     Picture("territories", "Whose noise is it? Nearest of k", "The image that a noise most likely belongs to; the stronger the "
@@ -450,10 +451,10 @@ PICTURES = Pictures(
     Picture("learnt", "Samples of the networks", "Distance from the data after so many steps.", _learnt,
             _with("loss", "nothing was trained: set training steps above 0")),
     Picture("curves", "Miscibility by k", "From light, k = 1, to dark, k = 64: the more noises to choose from, the less images "
-            "mix.", _curves, _over("k"), _over_k, ("H",)),
+            "mix.", _curves, _over("k"), _over_k, _KEPT),
     Picture("bargain", "Benefit and bias", "Nearer noise is the benefit; noise of another law than the sampler's, and so "
             "samples at the wrong image, the price. Dashed: predicted for many dimensions.", _bargain, _over("k"), _over_k,
-            ("reduction", "norm_drift", "share_error", "reduction_predicted", "norm_drift_predicted", "image_at")),
+            _KEPT),
     Picture("features", "Pure noise, denoised", "Left: images whose noise was chosen; then what the denoiser makes of that "
             "noise alone: the grey mean for k = 1, something of the image for large k.", _features,
             _over("k", "denoised", _NO_IMAGES), _over_k_at_noise, ("denoised", "clean")),
@@ -463,7 +464,7 @@ PICTURES = Pictures(
             _times, _over("batch", "time_ms", "no time was measured: set it"), _over_time, ("time_ms",)),
     Picture("scales", "Image scaling", "Miscibility at the same ᾱ where the images are multiplied by c.", _scales,
             _over("scaling"), _over_scaling, ("H_independent", "H_assignment", "H_nearest")),
-    Picture("sizes", "By dimension or number of images", "How much nearer each rule brings the noise, and what nearest loses "
-            "of its length. Dashed: predicted for many dimensions.", _sizes, _one_size, _over_size,
+    Picture("sizes", "By dimension or number of images", "How much nearer each rule brings the noise, and what nearest does "
+            "to its length. Dashed: predicted for many dimensions.", _sizes, _one_size, _over_size,
             ("reduction", "norm_drift", "reduction_predicted")),
 )  # fmt: skip
