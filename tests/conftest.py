@@ -15,7 +15,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["lab.ot", "lab.numerics", "lab.paths", "lab.survival"], "beartype.beartype")
+install_import_hook(["lab.ot", "lab.numerics", "lab.paths", "lab.survival", "lab.denoise"], "beartype.beartype")
 
 import pytest
 

@@ -1,0 +1,26 @@
+r"""Denoisers, where they look, and samples from them.
+
+A denoiser is called as ``D(x, sigma)``: see ``lab.denoise.base`` for coordinates, score, velocity and sensitivity.
+
+    >>> import jax.numpy as jnp
+    >>> from lab.denoise import Images, Optimal
+    >>> D = Optimal(Images(jnp.asarray([-1.0, 1.0]).reshape(2, 1, 1, 1)))
+    >>> D(jnp.asarray([[0.5]]), 1.0).item() == jnp.tanh(0.5).item()
+    True
+"""
+
+from lab.denoise.base import Curve, Denoiser, Given, denoiser
+from lab.denoise.composites import FlexComposite, SquareComposite, flex_crops
+from lab.denoise.images import Images, Spectrum, spectrum
+from lab.denoise.locality import Masked, PCALocality
+from lab.denoise.metrics import Estimate, estimate, mse, r2
+from lab.denoise.patches import ELS, ES, LS
+from lab.denoise.posterior import Nearest, Optimal, Posterior, Wiener
+from lab.denoise.sampling import Samples, edm_levels, geometric_levels, released_levels, sample, start
+from lab.denoise.streaming import Streamed, stream
+
+__all__ = [
+    "ELS", "ES", "LS", "Curve", "Denoiser", "Estimate", "FlexComposite", "Given", "Images", "Masked", "Nearest", "Optimal",
+    "PCALocality", "Posterior", "Samples", "Spectrum", "SquareComposite", "Streamed", "Wiener", "denoiser", "edm_levels",
+    "estimate", "flex_crops", "geometric_levels", "mse", "r2", "released_levels", "sample", "spectrum", "start", "stream",
+]  # fmt: skip

@@ -1,0 +1,46 @@
+"""How well one estimate follows another, with intervals."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Estimate(NamedTuple):
+    """A mean over images with its standard error and a 95 % interval (Student's t; NaN of a single image)."""
+
+    mean: float
+    error: float
+    low: float
+    high: float
+
+
+def r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
+    r"""$1 - \sum_j (a_j - b_j)^2 / (n\,\mathrm{Var}\,b)$ for each image, the variance over its pixels with divisor n - 1.
+
+    Not symmetric: b is the reference. It may be negative; an image b without variance counts as one of variance 1.
+
+    Args:
+        a, b: (B, n), or (B, C, H, W).
+    """
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    n = b.shape[1]
+    variance = b.var(axis=1, ddof=1)
+    return 1 - ((a - b) ** 2).sum(axis=1) / (n * jnp.where(variance == 0, 1.0, variance))
+
+
+def mse(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
+    """The mean squared difference of each image."""
+    return ((a - b) ** 2).reshape(len(a), -1).mean(axis=1)
+
+
+def estimate(values: Any, level: float = 0.95) -> Estimate:
+    """The mean of one number an image, with its interval."""
+    from scipy.stats import t
+
+    values = np.asarray(values, float).ravel()
+    mean, count = float(values.mean()), len(values)
+    error = float(values.std(ddof=1) / count**0.5) if count > 1 else float("nan")
+    half = float(t.ppf((1 + level) / 2, count - 1)) * error if count > 1 else float("nan")
+    return Estimate(mean, error, mean - half, mean + half)

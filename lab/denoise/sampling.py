@@ -1,0 +1,163 @@
+r"""Samples from a denoiser, in VE coordinates.
+
+DDIM is Euler's method for $dx / d\sigma = (x - D(x, \sigma)) / \sigma$, and Heun's is of second order.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from lab.denoise.base import Denoiser
+from lab.numerics import Loop, Method, Reason, pure, tell
+
+
+class Samples(NamedTuple):
+    """Images, and how they came about."""
+
+    x: Array  # the last estimate of the clean image, in the shape of the start
+    path: Array | None  # (levels, ...), the estimate at each level, where it was kept
+    reason: Any
+    steps: Any
+
+
+def released_levels(steps: int = 10) -> Float[Array, " levels"]:
+    r"""The noise levels of the paper's runs: $\beta$ from 1e-4 to 0.02 in 1000 steps, at t = 900, 800, ..., 0 for 10, and 0.
+
+    Raises:
+        ValueError: fewer than 1 or more than 1000 steps.
+    """
+    if not 1 <= steps <= 1000:
+        raise ValueError(f"steps = {steps}, but it must be from 1 to 1000")
+    abar = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
+    times = (np.arange(steps) * (1000 // steps))[::-1]
+    return jnp.asarray(np.append(np.sqrt((1 - abar[times]) / abar[times]), 0.0))
+
+
+def edm_levels(steps: int = 18, low: float = 0.002, high: float = 80.0, rho: float = 7.0) -> Float[Array, " levels"]:
+    r"""$(\sigma_+^{1/\rho} + \frac{i}{N - 1}(\sigma_-^{1/\rho} - \sigma_+^{1/\rho}))^\rho$ and 0 (Karras et al., 2022)."""
+    if steps < 1 or not 0 < low <= high:
+        raise ValueError(f"steps = {steps} from {high} to {low}, but at least 1 step and 0 < low <= high are needed")
+    ends = high ** (1 / rho), low ** (1 / rho)
+    return jnp.asarray(np.append(np.linspace(*ends, steps) ** rho, 0.0))
+
+
+def geometric_levels(steps: int, low: float, high: float) -> Float[Array, " levels"]:
+    """From high to low by equal ratios, and 0."""
+    if steps < 1 or not 0 < low <= high:
+        raise ValueError(f"steps = {steps} from {high} to {low}, but at least 1 step and 0 < low <= high are needed")
+    return jnp.asarray(np.append(np.geomspace(high, low, steps), 0.0))
+
+
+def start(
+    key: PRNGKeyArray, count: int, n: int, sigma: Any, dtype: Any = float, vp: bool = True
+) -> Float[Array, "count n"]:
+    r"""Where a path begins: $\sqrt{1 + \sigma^2}\,\varepsilon$, which is N(0, I) in VP coordinates, or $\sigma\varepsilon$."""
+    noise = jax.random.normal(key, (count, n), dtype)
+    sigma = jnp.asarray(sigma, dtype)
+    return noise * (jnp.sqrt(1 + sigma**2) if vp else sigma)
+
+
+class _Walk(eqx.Module):
+    denoiser: Denoiser
+    x: Float[Array, "b n"]
+    levels: Float[Array, " levels"]
+    clip: bool = eqx.field(static=True)
+    heun: bool = eqx.field(static=True)
+    keep: bool = eqx.field(static=True)
+
+
+class _State(NamedTuple):
+    x: Float[Array, "b n"]
+    x0: Float[Array, "b n"]
+    path: Float[Array, "levels b n"] | None
+    step: Int[Array, ""]
+
+
+def _init(walk: _Walk) -> _State:
+    nothing = jnp.zeros_like(walk.x)
+    path = jnp.zeros((len(walk.levels) - 1, *walk.x.shape), walk.x.dtype) if walk.keep else None
+    return _State(walk.x, nothing, path, jnp.int32(0))
+
+
+def _step(walk: _Walk, state: _State) -> _State:
+    x, now, then = state.x, walk.levels[state.step], walk.levels[state.step + 1]
+    found = walk.denoiser.denoise(x, now)
+    eps, x0 = (x - found) / now, jnp.clip(found, -1, 1) if walk.clip else found
+    after = x0 + then * eps  # to level 0: the estimate itself
+    if walk.heun:
+        level = jnp.where(then > 0, then, now)  # the last step has no second half
+        again = walk.denoiser.denoise(after, level)
+        second = (after - again) / level
+        after = jnp.where(then > 0, x + (then - now) * (eps + second) / 2, after)
+    path = None if state.path is None else state.path.at[state.step].set(x0)
+    return _State(after, x0, path, state.step + 1)
+
+
+def _done(walk: _Walk, state: _State) -> Array:
+    over = jnp.where(state.step >= len(walk.levels) - 1, Reason.CONVERGED, Reason.RUNNING)
+    return jnp.where(jnp.isfinite(state.x).all(), over, Reason.NOT_FINITE).astype(jnp.int32)
+
+
+def _measure(walk: _Walk, state: _State) -> dict[str, Array]:
+    return {"sigma": walk.levels[state.step], "distance": jnp.sqrt(((state.x - state.x0) ** 2).mean())}
+
+
+_WALK = Method(_init, _step, _done, _measure, lambda state: state.step)  # each step may take long: report after each
+
+
+def sample(
+    denoiser: Denoiser,
+    x: Any,
+    levels: Float[Array, " levels"],
+    *,
+    solver: str = "ddim",
+    clip: bool = False,
+    keep: bool = False,
+    loop: Loop = pure,
+) -> Samples:
+    r"""Follow a denoiser from noise to images.
+
+    DDIM: $x \leftarrow \hat x_0 + \sigma' (x - D) / \sigma$ with $\hat x_0 = D$, or D clipped to [-1, 1], where the noise is
+    still that of the unclipped D, as in ``diffusers``. Heun: the same step and its correction by the trapezoidal rule (Karras
+    et al., 2022).
+
+    Args:
+        denoiser: whose ``sigma_range`` must hold all levels.
+        x: the start, (B, n) or (B, C, H, W), at the first level; ``start`` makes it.
+        levels: falling, the last one may be 0: ``released_levels``, ``edm_levels``, ``geometric_levels``.
+        solver: "ddim" or "heun", which asks the denoiser twice a step.
+        clip: the estimates to [-1, 1], for "ddim".
+        keep: the estimate at each level.
+        loop: ``pure``, or a ``Chunked`` that reports after each step, and stops.
+
+    Raises:
+        ValueError: levels that do not fall or that the denoiser does not know, an unknown solver, clipping with "heun".
+
+    Warns:
+        NotConverged: stopped, or a pixel became infinite or NaN.
+    """
+    if solver not in ("ddim", "heun"):
+        raise ValueError(f"solver = {solver!r}, but it must be 'ddim' or 'heun'")
+    if clip and solver == "heun":
+        raise ValueError("clip goes with solver = 'ddim': Heun's step has no clipped form")
+    levels = jnp.asarray(levels)
+    if levels.ndim != 1 or len(levels) < 2:
+        raise ValueError(f"the levels have shape {levels.shape}, but at least two in a row are needed")
+    if not isinstance(levels, Tracer):
+        given = np.asarray(levels)
+        if not (np.isfinite(given).all() and (np.diff(given) < 0).all() and given[-1] >= 0):
+            raise ValueError("the levels must fall from step to step, and not below 0")
+        for level in (given[0], given[-2]):
+            denoiser._given(jnp.zeros(denoiser.n), float(level))
+    x, rows, _ = denoiser._given(x, 1.0 if isinstance(levels, Tracer) else float(np.asarray(levels)[0]))
+    walk = _Walk(denoiser, rows, levels.astype(rows.dtype), clip, solver == "heun", keep)
+    run = loop(_WALK, walk, max_iterations=len(levels) - 1)
+    tell("lab.denoise.sample", run.reason, run.iterations)
+    state = run.state
+    path = None if state.path is None else state.path.reshape(-1, *x.shape)
+    return Samples(state.x0.reshape(x.shape), path, run.reason, run.iterations)
