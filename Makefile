@@ -39,16 +39,16 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not browser and not notebook and not long"
+	$(BIN)/pytest -n 2 -m "not slow and not browser and not notebook and not long"
 
 test: $(READY) chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not long"
+	$(BIN)/pytest -n 2 -m "not long"
 
 test-all: $(READY) chromium
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 # The pages are tested in a real browser, which is no Python package.
 chromium:

@@ -2,11 +2,16 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["LAB_HOME"] = os.environ.get("LAB_TEST_HOME") or tempfile.mkdtemp(prefix="lab-tests-")
 os.environ["LAB_TEST_HOME"] = os.environ["LAB_HOME"]  # workers of one run share it
+# Most of the time of a test is compilation, of programs that run once: less of it, and each program once for all processes.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.environ["LAB_HOME"] + "/programs")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax
 
@@ -15,7 +20,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["lab.ot", "lab.numerics", "lab.paths", "lab.survival", "lab.denoise"], "beartype.beartype")
+install_import_hook(
+    ["lab.ot", "lab.numerics", "lab.paths", "lab.survival", "lab.denoise", "lab.sampling"], "beartype.beartype"
+)
 
 import pytest
 
@@ -32,29 +39,42 @@ def _is_long(item):
     return item.path.name == "test_contract.py" and item.originalname in _DEEP and given.params["study"].slug in _LONG
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """For ``--dist loadgroup``: a file stays with one worker. What is long goes first, and in parts: each notebook, and the
-    contract of each study."""
-
-    def group(item):
-        if item.get_closest_marker("notebook"):
-            return 0, item.nodeid
-        if item.path.name == "test_contract.py" and hasattr(item, "callspec"):
-            return 1, f"contract of {item.callspec.params['study'].slug}"
-        return 2, f"{item.path.parent.name}/{item.path.name}"
-
-    items.sort(key=lambda item: group(item)[0])
+    """What is long goes first: the contract of each study, then the notebooks."""
     for item in items:
         if _is_long(item):
             item.add_marker(pytest.mark.long)
-        item.add_marker(pytest.mark.xdist_group(group(item)[1]))
+    items.sort(key=lambda item: ("test_contract.py", "test_notebooks.py", item.path.name).index(item.path.name))
 
 
-@pytest.fixture(autouse=True, scope="module")
+_SLUGS = sorted(
+    (path.stem for path in (Path(__file__).parent.parent / "dashboards").glob("*.py")), key=len, reverse=True
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A worker takes a file whole, since its tests share what was computed and compiled, but the contract by studies and the
+    notebooks one by one. (The ``loadgroup`` of xdist 3.8 has no effect under pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Parts(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, test = nodeid.partition("::")
+            if file.endswith("test_notebooks.py"):
+                return nodeid
+            of = test.partition("[")[2]
+            return f"{file} {next((s for s in _SLUGS if of.startswith(s)), '')}" if "test_contract" in file else file
+
+    config.option.loadscopereorder = False
+    return Parts(config, log)
+
+
+@pytest.fixture(autouse=True)
 def _few_programs():
     """Each compiled program holds memory maps, of which Linux gives a process 65,530: drop them in time."""
+    start = time.monotonic()
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 30_000:
+    if time.monotonic() - start > 1 and maps.exists() and len(maps.read_bytes().splitlines()) > 30_000:
         jax.clear_caches()
