@@ -12,10 +12,10 @@ import xarray as xr
 from scipy.stats import norm
 
 from lab import paths
-from lab.datasets import Data, load
+from lab.datasets import Data
 from lab.paths import couplings, training
 from lab.paths.network import Perceptron
-from lab.paths.weighted import gaussian_tilt, tilt
+from lab.paths.weighted import gaussian_tilt
 from lab.studies.weighted_cfm import METHODS, WeightedCFM, flow
 from lab.studies.weighted_cfm.claims import TAU
 
@@ -94,13 +94,14 @@ def test_couplings_that_are_shown(runs):
 
 def test_energy_is_near_that_of_the_continuous_law(runs):
     np.testing.assert_allclose(runs().pe.sel(coupling="I-CFM"), 17.83, rtol=0.03)
-    np.testing.assert_allclose(runs().npe, abs(runs().pe - runs().w2sq_laws) / runs().w2sq_laws, rtol=1e-12)
+    away = abs(runs().pe.values - float(runs().w2sq_laws))
+    np.testing.assert_allclose(runs().npe, away / float(runs().w2sq_laws), rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
 def atoms() -> dict[str, xr.Dataset]:
     """By where W-CFM starts."""
-    return {"source": ATOMS.run(), "tilted source": ATOMS.but(start="tilted source", compare=False).run()}
+    return {"source": ATOMS.run(), "tilted source": ATOMS.but(start="tilted source").run()}
 
 
 def test_four_points_get_their_masses(atoms):
@@ -125,24 +126,25 @@ def test_gaussian_off_the_origin_is_tilted_as_in_closed_form():
     found = [run.ess, np.exp(run.log_z), (run.tau * run.points[:, 0]).mean(), run.transport_weighted]
     (mx, my), c = closed.mean, closed.covariance
     cost = (c[0, 0] + c[1, 1] - 2 * c[0, 1] + (my - mx) ** 2) / 2
-    np.testing.assert_allclose(found, [closed.ess, closed.z, my, cost], rtol=6e-3)
-    ends = run.paths.sel(coupling="W-CFM").isel(t=-1).values
-    # started from mu, a linear flow in the limit: it takes mean 0 and variance 1 along the closed-form velocity
-    start = paths.ode(
-        lambda t, x: closed.velocity(t, x), jnp.asarray(run.paths.sel(coupling="W-CFM").values[0]), 100
-    ).end
-    np.testing.assert_allclose(ends, start, atol=0.02)
+    np.testing.assert_allclose(found, [closed.ess, closed.z, my, cost], rtol=2e-3)
+    way = run.paths.sel(coupling="W-CFM").values
+    ends = np.asarray(paths.ode(lambda t, x: closed.velocity(t, x), jnp.asarray(way[0]), 50).end)
+    inside = ends > 0.8  # farther out there are few data to end in
+    np.testing.assert_allclose(way[-1][inside], ends[inside], atol=0.02)
 
 
 def test_data_of_constant_norm_are_not_tilted():
-    """Off the origin they are, until they are centred."""
-    off = load("circle-points").arrays["x"] + 1.0
-    source = jnp.asarray(np.random.default_rng(0).normal(size=(500, 2)))
-    assert float(tilt(source, jnp.asarray(off), 1.0).target_variance) > 0.1
-    run = WeightedCFM(data=mine(x=off), epsilon=1.0, particles=800, compare=False, centred=True).run()
-    np.testing.assert_allclose(run.tau, 1, atol=0.03)
-    np.testing.assert_allclose(run.mass[:2], 1 / 8, atol=5e-3)
-    np.testing.assert_allclose(run.points.mean("sample"), 0, atol=1e-12)
+    """A ring, off the origin, until it is centred; sizes as by default, for the same programs."""
+    angle = 2 * np.pi * np.arange(500) / 500
+    ring = np.c_[3 * np.cos(angle) + 1, 3 * np.sin(angle) + 1]
+    study = WeightedCFM(data=mine(x=ring), epsilon=1.0)
+    assert float(study.run().tilt_data) > 0.1
+    centred = study.but(centred=True).run()
+    np.testing.assert_allclose(centred.tau, 1, atol=0.03)
+    np.testing.assert_allclose(centred.points.mean("sample"), 0, atol=1e-12)
+    end = centred.paths.sel(coupling="W-CFM").values[-1]
+    quarters = np.histogram(np.arctan2(end[:, 1], end[:, 0]), 4, (-np.pi, np.pi))[0]
+    assert abs(quarters - 100).max() <= 2
 
 
 def test_batches_are_optimal_plans():
@@ -209,10 +211,9 @@ def test_tiny_epsilon_is_finite_and_all_that_is_wrong_is_said():
 
 def test_images_and_a_stopped_run():
     """Digits in 64 dimensions: the two exact flows only."""
-    study = WeightedCFM(data="digit-samples", n=40, particles=24, epsilon=5.0, centred=True, steps=16)
+    study = WeightedCFM(data="digit-samples", n=40, particles=24, epsilon=5.0, centred=True, steps=16, compare=False)
     run = study.run()
     np.testing.assert_array_equal(np.isfinite(run.fit_w2sq), [True, True, False, False])
-    assert np.isfinite(run.plan).all()  # the potentials are known in any dimension
     far = np.linalg.norm(run.paths.values[-1, :2, :, None] - run.points.values[None, None], axis=-1)
     assert far.min(-1).max() < 1e-2
     seen = []

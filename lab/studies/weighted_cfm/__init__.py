@@ -236,10 +236,15 @@ class WeightedCFM(Study):
         """Draw, find the potentials of entropic transport, carry the particles of all methods along, look at everything."""
         key = jax.random.key(p.seed)
         methods = _methods(inputs, p)
-        case = _Case(methods, p.cost, p.start, p.centred, p.particles, p.pairs, p.steps)
+        case = _Case(methods, p.cost, p.steps)
         values = {name: jnp.asarray(getattr(p, name), jnp.zeros(()).dtype) for name in ("epsilon", "bandwidth")}
         values |= {"batch": jnp.asarray(p.batch), "scale": jnp.asarray(inputs["scale"])}
-        drawn = _draw({name: inputs[name] for name in ("points", "source", "target")}, values, key, case)
+        drawn = _draw(
+            {name: inputs[name] for name in ("points", "source", "target")},
+            values,
+            key,
+            _Start(p.start, p.centred, p.cost, p.particles, p.pairs),
+        )
         potentials, reasons = None, []
         if p.compare and inputs["points"].shape[0] <= _MOST:
             potentials = weighted.entropic(
@@ -314,11 +319,17 @@ class _Case(NamedTuple):
 
     methods: tuple[str, ...]
     cost: str
+    steps: int
+
+
+class _Start(NamedTuple):
+    """What the program that draws is compiled for: a smaller one."""
+
     start: str
     centred: bool
+    cost: str
     particles: int
     pairs: int
-    steps: int
 
 
 class _Drawn(NamedTuple):
@@ -351,7 +362,7 @@ def _shift(inputs: Any, centred: bool) -> Any:
 
 
 @partial(jax.jit, static_argnames="case")
-def _draw(inputs: Any, p: Any, key: Any, case: _Case) -> _Drawn:
+def _draw(inputs: Any, p: Any, key: Any, case: _Start) -> _Drawn:
     source, n, m = inputs["source"], case.particles, inputs["points"].shape[0]
     points, near = inputs["points"] - _shift(inputs, case.centred)[None], min(n, _NEAR)
     draws = int(np.clip(2e7 // m, 100, 1000))
