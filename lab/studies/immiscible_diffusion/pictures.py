@@ -251,7 +251,10 @@ def _training(result: xr.Dataset) -> Any:
         loss = result.loss.sel(rule=rule).values[: at.size * width].reshape(-1, width).mean(axis=1)
         layers.append(draw.curve(at, loss, rule, color=_TINTS[rule]))
     return draw.plot(
-        *layers, xlabel="training step", ylabel=f"loss of the velocity, mean of {width} steps", ylim=(0, None)
+        *layers,
+        xlabel="training step",
+        ylabel="loss of the velocity" + (f", mean of {width} steps" if width > 1 else ""),
+        ylim=(0, None),
     )
 
 
@@ -312,7 +315,8 @@ def _bargain(result: xr.Dataset) -> Any:
         ]
     level = float(run.reduction.sel(rule="assignment").mean())
     return draw.plot(
-        *layers, draw.hline(level, f"assignment, B = {_parameters(result)['batch']}"),
+        *layers, draw.hline(level),
+        draw.text([float(k[0])], [level], f"assignment, B = {_parameters(result)['batch']}", up="bottom"),
         xlabel="noises to choose from, k", ylabel="%", logx=True, xticks=list(k),
     )  # fmt: skip
 
