@@ -7,6 +7,7 @@ import ot
 import pytest
 import scipy.stats
 
+from lab.numerics import NotConverged, Reason
 from lab.paths import weighted
 from lab.paths.couplings import cost_matrix
 from lab.paths.fields import exact
@@ -206,6 +207,28 @@ def test_targets_of_constant_norm_are_not_tilted():
     np.testing.assert_array_equal(np.bincount(nearest, minlength=5), 80)
 
 
+def test_tabulated_potentials_are_those_of_the_points(potentials):
+    """On a line and in the plane, within the error of linear interpolation, and in the field; outside as at the edge."""
+    plane = Entropic(2.0, jnp.concatenate([ATOMS, -ATOMS[::-1]], axis=1), jnp.full(4, 0.25), potentials.g)
+    for exact_, size, d in ((potentials, 801, 1), (plane, 97, 2)):
+        table = weighted.tabulated(exact_, -6 * jnp.ones(d), 6 * jnp.ones(d), size)
+        x = jax.random.normal(jax.random.key(0), (200, d))
+        np.testing.assert_allclose(table.potential(x), exact_.potential(x), atol=2e-2 if d == 2 else 2e-4)
+        corner = 6 * jnp.ones((1, d))
+        np.testing.assert_allclose(table.potential(3 * corner), exact_.potential(corner), rtol=1e-9)
+        a, b = (exact(Linear(), standard(d), exact_.points, tilt=each)(0.4, x).velocity for each in (table, exact_))
+        np.testing.assert_allclose(a, b, atol=1e-3 if d == 1 else 2e-2)
+    with pytest.raises(ValueError, match="the points have 3 dimensions"):
+        weighted.tabulated(Entropic(1.0, jnp.ones((4, 3)), jnp.full(4, 0.25), potentials.g), 0 * x[0], x[0], 5)
+
+
+def test_potentials_say_how_they_were_found(potentials):
+    assert int(potentials.reason) == Reason.CONVERGED
+    with pytest.warns(NotConverged):
+        few = weighted.entropic(SOURCE, ATOMS, 1e-3, "half-squared", max_iterations=5)
+    assert int(few.reason) == Reason.MAX_ITERATIONS
+
+
 def test_refusals(potentials):
     assert isinstance(potentials, Entropic)
     for make, sentence in (
@@ -213,6 +236,8 @@ def test_refusals(potentials):
         (lambda: tilt(SOURCE, ATOMS, -1.0), "epsilon = -1.0"),
         (lambda: gaussian_tilt(1.0, 1.0, 0.0), "epsilon = 0.0"),
         (lambda: weighted.entropic(SOURCE, ATOMS, 0.0), "epsilon = 0.0"),
+        (lambda: tilt(ATOMS, ATOMS, 1.0, lambda x, y: (x - y).sum()), "the cost is -5 somewhere"),
+        (lambda: tilt(ATOMS, ATOMS, 1.0, lambda x, y: jnp.log(x - y).sum()), "or not a number"),
     ):
         with pytest.raises(ValueError, match=sentence):
             make()
