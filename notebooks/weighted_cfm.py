@@ -107,7 +107,7 @@ pictures.reweighted(result)
 # %% [markdown]
 # ## The trap: noisy moons
 #
-# On moons at $\varepsilon = 4$ the NPE is lower still, and the samples are three times as far from the data as I-CFM's. The
+# On moons at $\varepsilon = 4$ the NPE is lower still, and the samples are nearly three times as far from fresh data. The
 # energy fell because mass went to where noise and data meet. An energy *below* $W_2^2$ of source and data proves it; one
 # just above proves nothing.
 

@@ -85,8 +85,8 @@ CLAIMS = (
           "the sheet's table, .304 against .290", "<=", 0.1),
     Claim("eight-bound", "Its energy keeps the bound: it is not below W2 squared of source and data.", _number("energy_ratio"),
           1.0, "Benamou and Brenier", ">=", 0.02),
-    Claim("moons-fit", "On noisy moons at ε = 4 its samples are at least three times as far as I-CFM's.",
-          _number("w2sq", **_MOONS, epsilon=4.0), _times(3, _number("w2sq_independent", **_MOONS, epsilon=4.0)),
+    Claim("moons-fit", "On noisy moons at ε = 4 its samples are at least twice as far from fresh data as I-CFM's.",
+          _number("w2sq", **_MOONS, epsilon=4.0), _times(2, _number("w2sq_independent", **_MOONS, epsilon=4.0)),
           "the sheet's table, .409 against .096", ">="),
     Claim("moons-npe", "And yet its NPE is below a third of I-CFM's: a low energy proves nothing.",
           _number("npe_weighted", **_MOONS, epsilon=4.0), _times(1 / 3, _number("npe_independent", **_MOONS, epsilon=4.0)),
@@ -132,21 +132,23 @@ CLAIMS = (
           float(gaussian_tilt(2.0, 0.5, 1.0).mean[1]), "closed form", "==", 0.03, quick=False),
     *(
         Claim(f"{data}-{cost}-{epsilon:g}-{name}", f"{title}, {cost} cost, ε = {epsilon:g}: {what} is {value:g}.",
-              _measure(name, **_TABLE, data=data, cost=cost, epsilon=epsilon), value, "computed independently for the sheet",
-              "==", tolerance, quick=False)
+              _measure(name, **_TABLE, data=data, cost=cost, epsilon=epsilon), value, source, "==", tolerance,
+              quick=False)
         for data, title, rows in (
             ("eight-gaussians", "Eight Gaussians", (
-                ("norm", 8.0, 17.31, 0.98), ("norm", 4.0, 16.49, 0.93), ("norm", 2.0, 14.95, 0.74), ("norm", 1.0, 12.28, 0.34),
-                ("half-squared", 20.0, 16.54, 0.93), ("half-squared", 5.0, 13.23, 0.48),
+                ("norm", 8.0, 17.31, 0.980), ("norm", 4.0, 16.49, 0.923), ("norm", 2.0, 14.95, 0.729),
+                ("norm", 1.0, 12.28, 0.289),
+                ("half-squared", 20.0, 16.54, 0.931), ("half-squared", 5.0, 13.23, 0.484),
             )),
             ("noisy-moons", "Noisy moons", (
-                ("norm", 8.0, 4.72, 0.97), ("norm", 4.0, 3.79, 0.89), ("norm", 2.0, 2.42, 0.68), ("norm", 1.0, 1.03, 0.36),
+                ("norm", 8.0, 4.72, 0.968), ("norm", 4.0, 3.79, 0.888), ("norm", 2.0, 2.42, 0.679), ("norm", 1.0, 1.03, 0.358),
             )),
         )
         for cost, epsilon, energy, share in rows
-        for name, what, value, tolerance in (
-            ("energy", "the path energy of W-CFM", energy, 0.4 if energy > 10 else 0.25),
-            ("ess", "the effective share", share, 0.03),
+        for name, what, value, tolerance, source in (
+            ("energy", "the path energy of W-CFM", energy, 0.4 if energy > 10 else 0.25,
+             "computed independently for the sheet"),
+            ("ess", "the effective share", share, 0.02, "Monte Carlo, millions of pairs"),
         )
     ),
     *(

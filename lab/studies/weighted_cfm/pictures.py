@@ -151,10 +151,13 @@ def _reweighted(result: xr.Dataset) -> Any:
         layers.append(rectangles((*box, counts[0]), "", current().target, alpha=0.45))
         steps, levels = np.repeat(edges, 2)[1:-1], np.repeat(foot + scale * counts[1], 2)
         layers.append(draw.curve(*((steps, levels) if axis == 0 else (levels, steps)), color=draw.INK))
-    note = f"orange: loses mass, {tau.min():.2f} at most; blue: gains, {tau.max():.2f}. Bars: data; line: with weights"
+    corner = [right + 0.06 * wide], [high + 0.22 * tall], [high + 0.14 * tall]
+    said = [
+        draw.text(corner[0], corner[1], f"× {tau.max():.2f} at most", color=draw.SOURCE, up="top"),
+        draw.text(corner[0], corner[2], f"× {tau.min():.2f} at least", color=draw.TARGET, up="top"),
+    ]
     return frame(
-        [*layers, draw.text([left], [low - 0.03 * tall], note, up="top")],
-        (left, right + 0.25 * wide), (low - 0.1 * tall, high + 0.25 * tall),
+        [*layers, *said], (left, right + 0.4 * wide), (low, high + 0.25 * tall),
         xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, bounds=(xlim, ylim), height=380,
     )  # fmt: skip
 
@@ -194,11 +197,11 @@ def _plans(result: xr.Dataset) -> Any:
 def _table(result: xr.Dataset) -> Any:
     names = _followed(result)
     rows = {
-        "method": names,
+        "coupling": names,
         **{
             head: [float(result[key].sel(coupling=name)) for name in names]
             for head, key in (
-                ("W₂² to the data", "fit_w2sq"), ("path energy", "pe"), ("NPE", "npe"), ("bending", "straightness"),
+                ("W₂² to data", "fit_w2sq"), ("path energy", "pe"), ("NPE", "npe"), ("bending", "straightness"),
                 ("cost of pairs", "pair_cost"), ("cost of the flow", "transport"),
             )
         },
@@ -242,8 +245,8 @@ def _fid(result: xr.Dataset) -> Any:
     """As published: nothing of it is computed here."""
     return draw.plot(
         draw.curve(FID["epsilon"], FID["W-CFM"], "W-CFM", markers=True),
-        draw.hline(FID["I-CFM"], f"I-CFM {FID['I-CFM']}", color=draw.MUTED),
-        draw.hline(FID["OT-CFM"], f"OT-CFM {FID['OT-CFM']:.2f}", color=draw.TARGET),
+        draw.hline(FID["I-CFM"], color=draw.MUTED),
+        draw.hline(FID["OT-CFM"], f"I-CFM {FID['I-CFM']:.2f}, OT-CFM {FID['OT-CFM']:.2f}", color=draw.TARGET),
         xlabel="ε", ylabel="FID, CIFAR-10", logx=True, logy=True, xticks=list(FID["epsilon"]), yticks=[7, 8, 10, 12, 14],
         ylim=(6.8, 15), note="published, not computed here",
     )  # fmt: skip
@@ -359,12 +362,13 @@ _MEASURES = ("fit_w2sq", "w2sq", "w2sq_floor", "w2sq_laws", "pe", "npe", "npe_we
 PICTURES = Pictures(
     Picture("motion", "Flows of all couplings", "The same noise (the tilted one too, if chosen) on the flow of each coupling; "
             "orange: fresh data. Play it, and look for data that stay empty.", _motion, _single, plays="t"),
-    Picture("reweighted", "Which data are under-weighted", "What the weights multiply the mass of each data point by. Only "
-            "data of constant distance from the source's centre keep theirs.", _reweighted, _single),
+    Picture("reweighted", "Which data are under-weighted", "Blue gains mass by the weights, orange loses it, grey keeps "
+            "it: only data of constant distance from the source's centre do. Bars: data; line: with weights.",
+            _reweighted, _single),
     Picture("trap", "Fit against energy", "W-CFM as ε falls, from the right to the left: what stays level is a gain. What "
             "rises is the trap: lower energy, but other data.", _trap, _needs("epsilon"), _over_epsilon, _MEASURES),
     Picture("tradeoff", "Fit, energy and weights by ε", "Dashed: I-CFM and OT-CFM. NPE touches 0 where the energy falls below "
-            "W₂²: left of there marginals are missed. It counts only where the blue line is as low as its dashed one.",
+            "W₂²: left of there marginals are missed. It counts where the blue line is as low as its dashed one.",
             _tradeoff, _needs("epsilon"), _over_epsilon, _MEASURES),
     Picture("trajectories", "Trajectories by ε", "Small ε: short and straight, and to where source and data meet. Large: "
             "those of independent pairs.", _trajectories, _needs("epsilon"), _over_more, ("paths", "goals", "w2sq")),

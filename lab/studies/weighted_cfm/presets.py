@@ -8,7 +8,7 @@ PRESETS = (
     ),
     Preset(
         "moons", "Noisy moons: the trap",
-        "At ε = 4 the NPE is lower still, and wrong: mass went to the origin, and W₂² is four times that of I-CFM.",
+        "At ε = 4 the NPE is lower still, and wrong: mass went to the origin, and W₂² is near three times that of I-CFM.",
         {"data": "noisy-moons", "epsilon": 4.0},
     ),
     Preset(
