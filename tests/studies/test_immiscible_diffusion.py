@@ -234,6 +234,7 @@ def digits() -> xr.Dataset:
     ).run()
 
 
+@pytest.mark.slow
 def test_many_images_and_networks(digits):
     """More than 64 images have no denoiser under assignment, and say so by NaN; all else is there."""
     assert np.isnan(digits.H.sel(rule="assignment")).all()
@@ -248,11 +249,11 @@ def test_many_images_and_networks(digits):
     np.testing.assert_allclose(digits.reduction.sel(rule="nearest"), digits.reduction_predicted, rtol=0.2)
 
 
-@pytest.mark.parametrize("backend", ["bokeh", "matplotlib"])
-def test_pictures_of_images_and_networks(digits, backend):
+@pytest.mark.slow
+def test_pictures_of_images_and_networks(digits):
     for name in ("denoised", "training", "learnt", "trajectories", "posterior", "sampling"):
         with draw.theme("dark"):
-            hv.renderer(backend).get_plot(ImmiscibleDiffusion.pictures[name](digits))
+            hv.renderer("bokeh").get_plot(ImmiscibleDiffusion.pictures[name](digits))
     with pytest.raises(ValueError, match="at most 64 images"):
         ImmiscibleDiffusion.pictures.territories(digits)
 
@@ -297,6 +298,7 @@ def test_refusals():
             ImmiscibleDiffusion(**made).run()
 
 
+@pytest.mark.slow
 def test_a_line_and_a_stop():
     line = Data("line", "Line", "samples", {"x": np.array([[-1.0], [1.0]])}, "a test", "none")
     run = ImmiscibleDiffusion(data=line, draws=20, batch=4).run()
