@@ -1,0 +1,78 @@
+r"""Points that repel each other: determinantal point processes, volume sampling, and least squares on few points.
+
+>>> import jax
+>>> from lab import sampling
+>>> basis = sampling.legendre(10)
+>>> rule = sampling.Repeated(sampling.Projection(), 3)
+>>> designs = sampling.sample(jax.random.key(0), rule, basis, size=100)
+>>> designs.points.shape, designs.weights.shape
+((100, 30, 1), (100, 30))
+
+What one names often is here; the rest is in ``bases``, ``projection``, ``ensembles``, ``chains``, ``rules``,
+``least_squares``, ``subsets`` and ``distributions`` (numpyro).
+"""
+
+from lab.sampling.approximate import Approximation, design
+from lab.sampling.bases import Basis, Finite, Product, finite, fourier, haar, hermite, legendre, product
+from lab.sampling.ensembles import Spectrum, cholesky, k_dpp, l_ensemble, spectrum, spectrum_of_features, volume
+from lab.sampling.least_squares import Fit, Truth, fit, truth
+from lab.sampling.projection import conditional_densities, linear_statistic, subset
+from lab.sampling.rules import (
+    Boosted,
+    Conditioned,
+    Design,
+    Independent,
+    Projection,
+    Repeated,
+    Rule,
+    Thinned,
+    Volume,
+    named,
+    sample,
+    thin,
+    weight,
+)
+from lab.sampling.subsets import Subset, diverse
+
+__all__ = [
+    "Approximation",
+    "Basis",
+    "Boosted",
+    "Conditioned",
+    "Design",
+    "Finite",
+    "Fit",
+    "Independent",
+    "Product",
+    "Projection",
+    "Repeated",
+    "Rule",
+    "Spectrum",
+    "Subset",
+    "Thinned",
+    "Truth",
+    "Volume",
+    "cholesky",
+    "conditional_densities",
+    "design",
+    "diverse",
+    "finite",
+    "fit",
+    "fourier",
+    "haar",
+    "hermite",
+    "k_dpp",
+    "l_ensemble",
+    "legendre",
+    "linear_statistic",
+    "named",
+    "product",
+    "sample",
+    "spectrum",
+    "spectrum_of_features",
+    "subset",
+    "thin",
+    "truth",
+    "volume",
+    "weight",
+]

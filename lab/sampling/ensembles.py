@@ -1,0 +1,326 @@
+r"""Subsets of N items: L-ensembles, k-DPPs, any marginal kernel, and volume sampling of rows.
+
+$$ P(S) = \frac{\det L_S}{\det(I + L)} \quad\text{(L-ensemble)}, \qquad
+   P(S) = \frac{\det L_S}{e_k(\lambda)}, \; |S| = k \quad\text{(k-DPP)}, \qquad P(A \subseteq S) = \det K_A, $$
+
+with $K = L (I + L)^{-1}$, $\lambda$ the eigenvalues of L and $e_k$ their elementary symmetric polynomial, all of whose sums are
+taken of logarithms: k = 100 neither over- nor underflows.
+
+L is given by its ``Spectrum``, made by ``spectrum(L)`` or, for $L = F F^T$, by ``spectrum_of_features(F)`` in O(N r^2).
+
+Sources: Kulesza and Taskar, *Determinantal point processes for machine learning*, 2012; Launay, Galerne and Desolneux, *Exact
+sampling of determinantal point processes without eigendecomposition*, 2020; Derezinski and Warmuth, *Reverse iterative volume
+sampling for linear regression*, 2018.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
+
+from lab.sampling.bases import finite
+from lab.sampling.projection import chain, many, permutation
+
+_NEGATIVE = 1e-8  # of the largest eigenvalue: what rounding of a kernel may leave below zero
+
+
+class Spectrum(NamedTuple):
+    r"""$L = V \mathrm{diag}(\lambda) V^T$, largest first, without eigenvalues that are rounding."""
+
+    values: Float[Array, " r"]
+    vectors: Float[Array, "N r"]
+
+    @property
+    def rank(self) -> int:
+        return self.values.shape[0]
+
+
+def spectrum(kernel: ArrayLike) -> Spectrum:
+    """Of a symmetric positive semi-definite L, (N, N). Eigenvalues below N eps times the largest are zero. O(N^3).
+
+    Raises:
+        ValueError: L that is not square, finite, symmetric or positive semi-definite, or is zero.
+    """
+    l = symmetric(kernel, "L")
+    values, vectors = jnp.linalg.eigh(l)
+    if isinstance(values, Tracer):
+        return Spectrum(jnp.maximum(values[::-1], 0.0), vectors[:, ::-1])
+    largest, least = float(values[-1]), float(values[0])
+    if least < -_NEGATIVE * max(largest, 0.0):
+        raise ValueError(
+            f"L is not positive semi-definite: its eigenvalues go from {least:.3g} to {largest:.3g}; "
+            "take a kernel such as the Gaussian, or add a multiple of the identity"
+        )
+    return _cut(values[::-1], vectors[:, ::-1])
+
+
+def spectrum_of_features(features: ArrayLike) -> Spectrum:
+    """Of $L = F F^T$, F (N, r). O(N r min(N, r)): no N x N matrix is formed, and small eigenvalues are twice as precise."""
+    f = jnp.asarray(features, float)
+    if f.ndim != 2:
+        raise ValueError(f"features have shape {f.shape}, but must be (N, r): one row an item")
+    if not isinstance(f, Tracer) and not bool(jnp.isfinite(f).all()):
+        raise ValueError("features hold NaN or infinity: leave these items out, or fill them in")
+    u, s, _ = jnp.linalg.svd(f, full_matrices=False)
+    return Spectrum(s**2, u) if isinstance(s, Tracer) else _cut(s**2, u, s)
+
+
+def _cut(values: Array, vectors: Array, sizes: Array | None = None) -> Spectrum:
+    sizes = values if sizes is None else sizes  # singular values, where they are known
+    rank = int((sizes > max(vectors.shape) * jnp.finfo(values.dtype).eps * sizes[0]).sum())
+    if rank == 0:
+        raise ValueError("L is zero, so that only the empty subset is possible: scale it up, or choose another kernel")
+    return Spectrum(values[:rank], vectors[:, :rank])
+
+
+def symmetric(kernel: ArrayLike, name: str) -> Array:
+    """A kernel matrix that is square, finite and symmetric, in float64."""
+    l = jnp.asarray(kernel)
+    if l.ndim != 2 or l.shape[0] != l.shape[1] or l.shape[0] < 1:
+        raise ValueError(f"{name} has shape {l.shape}, but must be square, (N, N): one row and column an item")
+    if l.dtype == jnp.float32:
+        raise ValueError(f"{name} is float32, in which determinants lose their sign: give float64")
+    if not isinstance(l, Tracer):
+        if not bool(jnp.isfinite(l).all()):
+            raise ValueError(f"{name} holds NaN or infinity: mend the kernel, or leave these items out")
+        if float(jnp.abs(l - l.T).max()) > 1e-10 * float(jnp.abs(l).max()):
+            raise ValueError(f"{name} is not symmetric: give ({name} + {name}.T) / 2 if that is what is meant")
+    return (l + l.T) / 2
+
+
+# --- elementary symmetric polynomials ---
+
+
+def log_elementary_table(values: Float[Array, " n"], k: int) -> Float[Array, "j l"]:
+    r"""$\log e_l(\lambda_1, ..., \lambda_j)$ at [j, l], j = 0 .. n, l = 0 .. k, by $e_l \leftarrow e_l + \lambda_j e_{l-1}$."""
+    logs = jnp.where(values > 0, jnp.log(jnp.where(values > 0, values, 1.0)), -jnp.inf)
+    start = jnp.full(k + 1, -jnp.inf, values.dtype).at[0].set(0.0)
+
+    def add(row, log_value):
+        row = row.at[1:].set(jnp.logaddexp(row[1:], log_value + row[:-1]))
+        return row, row
+
+    return jnp.concatenate([start[None], jax.lax.scan(add, start, logs)[1]])
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def log_elementary(values: Float[Array, " n"], k: int) -> Float[Array, ""]:
+    r"""$\log e_k(\lambda)$, of eigenvalues that are at least 0 (below: taken as 0); -inf where fewer than k are positive.
+
+    Differentiable, at zeros as well: $\partial_n \log e_k = e_{k-1}(\lambda_{-n}) / e_k(\lambda)$.
+    """
+    return log_elementary_table(values, k)[-1, k]
+
+
+@log_elementary.defjvp
+def _log_elementary_jvp(k, primals, tangents):
+    (values,), (change,) = primals, tangents
+    forward = log_elementary_table(values, k)
+    total = forward[-1, k]
+    if k == 0:
+        return total, jnp.zeros_like(total)
+    backward = log_elementary_table(values[::-1], k)[::-1]
+    without = jax.nn.logsumexp(forward[:-1, :k] + backward[1:, :k][:, ::-1], axis=1)  # e_{k-1} of the others
+    slope = jnp.where(jnp.isfinite(total), jnp.exp(without - total), 0.0)
+    return total, slope @ change
+
+
+def eigenvector_probabilities(values: Float[Array, " r"], k: int) -> Float[Array, " r"]:
+    r"""$\lambda_n e_{k-1}(\lambda_{-n}) / e_k$: how probably each eigenvector takes part in a k-DPP; they sum to k."""
+    return values * jax.grad(log_elementary)(values, k)
+
+
+def marginals(given: Spectrum, k: int | None = None) -> Float[Array, " N"]:
+    """P(i in S) of each item, in the k-DPP, or in the L-ensemble if k is not given. O(N r)."""
+    if k is not None:
+        _check_k(given, k)
+    weights = given.values / (1 + given.values) if k is None else eigenvector_probabilities(given.values, k)
+    return (given.vectors**2) @ weights
+
+
+def marginal_kernel(given: Spectrum) -> Float[Array, "N N"]:
+    """$K = L (I + L)^{-1}$ of the L-ensemble."""
+    return (given.vectors * (given.values / (1 + given.values))[None, :]) @ given.vectors.T
+
+
+# --- exact samplers ---
+
+
+def l_ensemble(key: Array, given: Spectrum, size: int | None = None) -> Bool[Array, "*size N"]:
+    """Subsets of the L-ensemble, as masks, of random sizes. Exact; works under ``jit`` and ``vmap``.
+
+    Each eigenvector is kept with probability lambda / (1 + lambda); then the projection DPP of those that are (Hough et al.).
+
+    Args:
+        size: how many independent draws; one without the axis if not given.
+
+    Time O(|S| r (N + r)) a draw, memory O(N + r^2).
+    """
+    return _l_ensemble(key, given, size)
+
+
+@partial(jax.jit, static_argnames="size")
+def _l_ensemble(key: Array, given: Spectrum, size: int | None) -> Array:
+    n, r = given.vectors.shape
+
+    def sample(key):
+        first, second = jax.random.split(key)
+        keep = jax.random.uniform(first, (r,)) * (1 + given.values) < given.values
+        return chain(second, given.vectors, keep, r).mask
+
+    return many(sample, key, size, n + r * r)
+
+
+def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[Array, "*size k"]:
+    """Subsets of k items of the k-DPP, as indices in exchangeable order. Exact; works under ``jit`` and ``vmap``.
+
+    Args:
+        k: from 1 to the rank of L; static.
+        size: how many independent draws; one without the axis if not given.
+
+    Raises:
+        ValueError: k above the rank, so that no subset has a determinant.
+
+    Time O(r k) once and O(N k^2) a draw, memory O(r k + N k) .
+    """
+    _check_k(given, k)
+    return _k_dpp(key, given, k, size)
+
+
+@partial(jax.jit, static_argnames=("k", "size"))
+def _k_dpp(key: Array, given: Spectrum, k: int, size: int | None) -> Array:
+    n, r = given.vectors.shape
+    table = log_elementary_table(given.values, k)
+    logs = jnp.log(given.values)
+
+    def sample(key):
+        first, second = jax.random.split(key)
+
+        def decide(left, step):
+            j, level = step  # eigenvectors 0 .. j are still open
+            chance = jnp.exp(logs[j] + table[j, jnp.maximum(left - 1, 0)] - table[j + 1, left])
+            keep = (left > 0) & (level < chance)
+            return left - keep, keep
+
+        levels = jax.random.uniform(first, (r,))
+        _, keep = jax.lax.scan(decide, jnp.asarray(k), (jnp.arange(r), levels), reverse=True)
+        columns = jnp.nonzero(keep, size=k)[0]
+        return chain(second, given.vectors[:, columns], jnp.ones(k, bool), k).order
+
+    return many(sample, key, size, n * k)
+
+
+def _check_k(given: Spectrum, k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k = {k}, but a k-DPP has subsets of at least one item: give k >= 1")
+    if k > given.rank:
+        raise ValueError(
+            f"k = {k}, but L has rank {given.rank} (to rounding), so that every subset of {k} items has determinant 0: "
+            f"take k <= {given.rank}, a shorter length-scale, or add a small multiple of the identity to L"
+        )
+
+
+def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[Array, "*size N"]:
+    r"""Subsets of the DPP of a marginal kernel K, symmetric or not, as masks: item by item, without eigenvectors. Exact.
+
+    Item j is in with probability the pivot $K_{jj}$; then $K \leftarrow K - K_{:j} K_{j:} / p$ with p the pivot if it is in,
+    and the pivot less 1 if it is out.
+
+    Args:
+        marginal: K (N, N); that of an L-ensemble is ``marginal_kernel``.
+        size: how many independent draws; one without the axis if not given.
+
+    Raises:
+        ValueError: a symmetric K with eigenvalues outside [0, 1], or a diagonal outside.
+
+    Time O(N^3) a draw, memory O(N^2).
+    """
+    k = jnp.asarray(marginal)
+    if k.ndim != 2 or k.shape[0] != k.shape[1]:
+        raise ValueError(f"K has shape {k.shape}, but must be square, (N, N): one row and column an item")
+    if k.dtype == jnp.float32:
+        raise ValueError("K is float32, in which its pivots lose their sign: give float64")
+    if not isinstance(k, Tracer):
+        if not bool(jnp.isfinite(k).all()):
+            raise ValueError("K holds NaN or infinity: mend the kernel, or leave these items out")
+        even = float(jnp.abs(k - k.T).max()) <= 1e-12
+        bounds = jnp.linalg.eigvalsh(k) if even else jnp.diagonal(k)
+        if float(bounds.min()) < -_NEGATIVE or float(bounds.max()) > 1 + _NEGATIVE:
+            what = "eigenvalues" if even else "diagonal entries"
+            raise ValueError(
+                f"K has {what} from {float(bounds.min()):.3g} to {float(bounds.max()):.3g}, but they are probabilities: "
+                "if this is an L, take marginal_kernel(spectrum(L))"
+            )
+    return _cholesky(key, k, size)
+
+
+@partial(jax.jit, static_argnames="size")
+def _cholesky(key: Array, k: Array, size: int | None) -> Array:
+    n = k.shape[0]
+    tiny = jnp.finfo(k.dtype).tiny
+
+    def sample(key):
+        levels = jax.random.uniform(key, (n,))
+
+        def decide(a, j):
+            keep = levels[j] < a[j, j]
+            pivot = jnp.where(keep, a[j, j], a[j, j] - 1)
+            pivot = jnp.where(jnp.abs(pivot) < tiny, tiny, pivot)  # K_jj = 1 exactly and out: has probability 0
+            return a - jnp.outer(a[:, j], a[j, :]) / pivot, keep
+
+        return jax.lax.scan(decide, k, jnp.arange(n))[1]
+
+    return many(sample, key, size, n * n)
+
+
+# --- volume sampling of rows ---
+
+
+def volume(key: Array, rows: ArrayLike, s: int, size: int | None = None) -> Int[Array, "*size s"]:
+    r"""s of N rows with $P(S) = \det(X_S^T X_S) / [\binom{N-d}{s-d} \det(X^T X)]$, as indices in exchangeable order. Exact.
+
+    A projection DPP of d rows, and s - d of the other rows at random (Cauchy and Binet). Least squares on them is unbiased,
+    $E (X_S^T X_S)^{-1} = \frac{N-d+1}{s-d+1} (X^T X)^{-1}$, and at s = d the loss on all rows is d + 1 times the least.
+
+    Args:
+        rows: X (N, d) of full column rank.
+        s: from d to N; static.
+        size: how many independent draws; one without the axis if not given.
+
+    Raises:
+        ValueError: s outside [d, N]; dependent columns.
+    """
+    basis = finite(rows)
+    n, d = basis.rows.shape
+    if not d <= s <= n:
+        raise ValueError(
+            f"s = {s}, but volume sampling of rows takes at least d = {d} (the columns) and at most N = {n} (the rows)"
+        )
+    return _volume(key, basis.rows, s, size)
+
+
+@partial(jax.jit, static_argnames=("s", "size"))
+def _volume(key: Array, rows: Array, s: int, size: int | None) -> Array:
+    n, d = rows.shape
+
+    def sample(key):
+        first, second, third = jax.random.split(key, 3)
+        found = chain(first, rows, jnp.ones(d, bool), d)
+        order = jnp.argsort(jnp.where(found.mask, jnp.inf, jax.random.uniform(second, (n,))))
+        return jnp.concatenate([found.order, order[: s - d]])[permutation(third, s)]
+
+    return many(sample, key, size, n + d * d)
+
+
+def log_volume(rows: Float[Array, "N d"], subset: Int[Array, " s"]) -> Float[Array, ""]:
+    """The logarithm of that probability, of a set of distinct indices."""
+    n, d = rows.shape
+    s = subset.shape[0]
+    count = sum(np.log(n - d - i) - np.log(i + 1) for i in range(s - d))
+    part, whole = (jnp.linalg.slogdet(x.T @ x)[1] for x in (rows[subset], rows))
+    return part - whole - count

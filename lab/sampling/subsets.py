@@ -1,0 +1,160 @@
+r"""A diverse subset of rows: a coreset that covers the data, with weights that make sums unbiased.
+
+The k-DPP of a kernel of similarity takes rows that differ. A row has probability $\pi_i = P(i \in S)$, and with weights
+$1/\pi_i$ sums over the subset are unbiased for sums over all rows, of less variance than of k rows at random where the
+function is smooth for the kernel.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from lab.sampling import ensembles
+from lab.sampling.ensembles import Spectrum
+
+KERNELS: dict[str, Callable[[Array], Array]] = {
+    "gaussian": lambda r: jnp.exp(-r * r / 2),
+    "matern": lambda r: (1 + jnp.sqrt(3.0) * r) * jnp.exp(-jnp.sqrt(3.0) * r),  # of smoothness 3/2
+    "laplace": lambda r: jnp.exp(-r),
+}
+_DENSE = 2000  # rows up to which the whole kernel is decomposed
+
+
+class Subset(NamedTuple):
+    """Rows that were chosen."""
+
+    indices: Int[Array, "*size k"]
+    weights: Float[Array, "*size k"]  # 1 / P(row in S)
+    probabilities: Float[Array, " N"]  # P(row in S); they sum to k
+
+
+def kernel_matrix(a: Float[Array, "n d"], b: Float[Array, "m d"], kernel: str, length_scale: float | Array) -> Array:
+    """Similarities of rows, 1 at distance 0. One of ``KERNELS``, at distance over length-scale."""
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
+    return KERNELS[kernel](jnp.sqrt(jnp.maximum(squared, 0.0)) / length_scale)
+
+
+def median_distance(rows: ArrayLike, most: int = 1000) -> Float[Array, ""]:
+    """Between rows, over ``most`` of them, evenly spread: a length-scale to begin with."""
+    rows = _rows(rows)
+    some = rows[jnp.linspace(0, rows.shape[0] - 1, min(most, rows.shape[0])).astype(int)]
+    squared = (some**2).sum(axis=1)
+    apart = squared[:, None] + squared[None, :] - 2 * some @ some.T
+    return jnp.sqrt(jnp.median(jnp.maximum(apart[jnp.triu_indices(some.shape[0], 1)], 0.0)))
+
+
+class LowRank(NamedTuple):
+    """$L \\approx F F^T$, and the rows that were its pivots, most different first: also the greedy choice of most volume."""
+
+    features: Float[Array, "N rank"]
+    pivots: Int[Array, " rank"]
+    remainder: Float[Array, ""]  # trace of what is left of L, over the trace of L
+
+
+def low_rank(
+    rows: ArrayLike, rank: int, kernel: str = "gaussian", length_scale: float | Array | None = None
+) -> LowRank:
+    """Pivoted Cholesky decomposition of the kernel of rows (N, d), which is never formed. Time O(N rank (rank + d)).
+
+    Pivots repeat row 0 once nothing is left of L, to rounding.
+    """
+    rows = _rows(rows)
+    _check_kernel(kernel)
+    length = median_distance(rows) if length_scale is None else _length(length_scale)
+    return _low_rank(rows, length, rank, kernel)
+
+
+@partial(jax.jit, static_argnames=("rank", "kernel"))
+def _low_rank(rows: Array, length: float | Array, rank: int, kernel: str) -> LowRank:
+    n = rows.shape[0]
+
+    def step(j, state):
+        f, left, pivots = state
+        i = jnp.argmax(left)
+        column = kernel_matrix(rows, rows[i][None], kernel, length)[:, 0] - f[:, i] @ f
+        real = left[i] > 4 * n * jnp.finfo(left.dtype).eps
+        column = jnp.where(real, column / jnp.sqrt(jnp.where(real, left[i], 1.0)), 0.0)
+        left = jnp.where(jnp.arange(n) == i, 0.0, jnp.maximum(left - column**2, 0.0))
+        return f.at[j].set(column), left, pivots.at[j].set(jnp.where(real, i, 0))
+
+    start = jnp.zeros((rank, n)), jnp.ones(n), jnp.zeros(rank, int)
+    f, left, pivots = jax.lax.fori_loop(0, rank, step, start)
+    return LowRank(f.T, pivots, left.mean())
+
+
+def decompose(rows: ArrayLike, k: int, kernel: str = "gaussian", length_scale: float | Array | None = None) -> Spectrum:
+    """The spectrum of the kernel of rows: whole up to 2,000 rows, of rank min(N, max(5 k, 300)) beyond."""
+    rows = _rows(rows)
+    _check_kernel(kernel)
+    length = median_distance(rows) if length_scale is None else _length(length_scale)
+    n = rows.shape[0]
+    if n <= _DENSE:
+        return ensembles.spectrum(kernel_matrix(rows, rows, kernel, length))
+    return ensembles.spectrum_of_features(low_rank(rows, min(n, max(5 * k, 300)), kernel, length).features)
+
+
+def diverse(
+    key: Array,
+    rows: ArrayLike,
+    k: int,
+    kernel: str = "gaussian",
+    length_scale: float | Array | None = None,
+    size: int | None = None,
+) -> Subset:
+    """k rows of a data set that differ from each other, by a k-DPP.
+
+    Args:
+        rows: (N, d), of comparable columns: standardise them first where units differ.
+        k: how many rows.
+        kernel: one of ``KERNELS``.
+        length_scale: distance at which rows count as alike; the median distance if not given. Short: like chance; long: the
+            extremes of the data.
+        size: how many independent subsets; one without the axis if not given.
+
+    Raises:
+        ValueError: rows that are not finite, an unknown kernel, or k above the rank of the kernel.
+
+    Time O(N^3) up to 2,000 rows, O(N (5 k)^2) beyond, where the kernel is approximated by its pivoted Cholesky factor.
+    """
+    return from_spectrum(key, decompose(rows, k, kernel, length_scale), k, size)
+
+
+def from_spectrum(key: Array, given: Spectrum, k: int, size: int | None = None) -> Subset:
+    """As ``diverse``, from a kernel that is decomposed already: many k, many draws."""
+    indices = ensembles.k_dpp(key, given, k, size)
+    chance = ensembles.marginals(given, k)
+    return Subset(indices, 1 / chance[indices], chance)
+
+
+def coverage(rows: ArrayLike, indices: Int[Array, " k"]) -> Float[Array, " N"]:
+    """Distance of each row to the nearest row that was chosen: its mean and maximum say how well a subset covers."""
+    rows = _rows(rows)
+    chosen = rows[indices]
+    squared = (rows**2).sum(axis=1)[:, None] + (chosen**2).sum(axis=1)[None, :] - 2 * rows @ chosen.T
+    return jnp.sqrt(jnp.maximum(squared.min(axis=1), 0.0)).at[indices].set(0.0)
+
+
+def _rows(rows: ArrayLike) -> Array:
+    rows = jnp.asarray(rows, float)
+    if rows.ndim != 2 or rows.shape[0] < 1:
+        raise ValueError(f"rows have shape {rows.shape}, but must be (N, d): one row an item")
+    if not isinstance(rows, Tracer) and not bool(jnp.isfinite(rows).all()):
+        raise ValueError("rows hold NaN or infinity: leave these rows out, or fill them in")
+    return rows
+
+
+def _check_kernel(kernel: str) -> None:
+    if kernel not in KERNELS:
+        raise ValueError(f"the kernel {kernel!r} is unknown: choose one of {', '.join(KERNELS)}")
+
+
+def _length(length_scale: float | Array) -> float | Array:
+    if not isinstance(length_scale, Tracer) and not float(length_scale) > 0:
+        raise ValueError(f"length_scale = {length_scale}, but it must be positive")
+    return length_scale
