@@ -217,6 +217,7 @@ def test_images_and_a_stopped_run():
     far = np.linalg.norm(run.paths.values[-1, :2, :, None] - run.points.values[None, None], axis=-1)
     assert far.min(-1).max() < 1e-2
     seen = []
+    assert "24 particles are too few" in run.attrs["advice"]
     stopped = study.run(lambda progress: seen.append(progress) or True)
     assert stopped.attrs["reason"] == "stopped"
     assert np.isfinite(stopped.paths[:, :2]).all()

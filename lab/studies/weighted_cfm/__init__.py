@@ -282,6 +282,8 @@ class WeightedCFM(Study):
             return (
                 f"Weights degenerate: {ess:.2g} of the pairs count, so that a training would learn from few. Raise ε."
             )
+        if result.sizes["goal"] < 50:
+            return f"{result.sizes['goal']} particles are too few: W₂² is mostly that of chance. Take more."
         if _misses(result):
             fit, plain = float(result.w2sq), float(result.w2sq_independent)
             said = f"W-CFM misses the data: W₂² = {fit:.3g}, where independent pairs leave {plain:.3g} (floor {floor:.3g}). "

@@ -152,8 +152,10 @@ CLAIMS = (
         )
     ),
     *(
-        Claim(f"{data}-{epsilon:g}-excess", f"{title}, ε = {epsilon:g}: W2 squared is {value:g} above I-CFM's.",
-              _excess(**_TABLE, data=data, epsilon=epsilon), value, "computed independently for the sheet", "==",
+        Claim(f"{data}-{epsilon:g}-excess",
+              f"{title}, ε = {epsilon:g}: above I-CFM's, W2 squared is {'at most ' if value < 0.1 else ''}{value:g}.",
+              _excess(**_TABLE, data=data, epsilon=epsilon), value, "computed independently for the sheet",
+              "<=" if value < 0.1 else "==",
               0.08 + 0.15 * value, quick=False)
         for data, title, rows in (
             ("eight-gaussians", "Eight Gaussians", ((4.0, 0.006), (2.0, 0.014), (1.0, 0.158), (0.5, 0.938))),
