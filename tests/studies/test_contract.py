@@ -119,11 +119,11 @@ def test_python_gives_the_same_study(study):
 
 
 def test_traced_parameters_compile_nothing(study, result):
-    for name, parameter in study.parameters().items():
-        if not parameter.traced or not isinstance(parameter, Real | Whole):
-            continue
-        value = _neighbour(study, name)
-        study(**{name: value}).run()  # programs of the small host side may compile once
+    traced = [n for n, p in study.parameters().items() if p.traced and isinstance(p, Real | Whole)]
+    study(
+        **{name: _neighbour(study, name) for name in traced}
+    ).run()  # programs of the small host side may compile once
+    for name in traced:
         assert study(**{name: _neighbour(study, name, 2)}).run().attrs["programs_compiled"] == 0, name
 
 

@@ -265,6 +265,7 @@ CLAIMS = (
     Claim(
         "routing-twice", "With twice the capacity no token is left, against 1.6 % by gate alone.",
         _uncovered_plan(64), 0.0, f"{_PAPER}, routing, scaled down; independent implementation", relation="<=",
+        quick=False,
     ),
     Claim(
         "more-k-less-error", "Between the colours of two photographs, k = 8 misses the rows by less than k = 1.",
