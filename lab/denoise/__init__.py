@@ -14,13 +14,15 @@ from lab.denoise.composites import FlexComposite, SquareComposite, flex_crops
 from lab.denoise.images import Images, Spectrum, spectrum
 from lab.denoise.locality import Masked, PCALocality
 from lab.denoise.metrics import Estimate, estimate, mse, r2
+from lab.denoise.networks import Learned, Network, learn, network_of
 from lab.denoise.patches import ELS, ES, LS
 from lab.denoise.posterior import Nearest, Optimal, Posterior, Wiener
 from lab.denoise.sampling import Samples, edm_levels, geometric_levels, released_levels, sample, start
 from lab.denoise.streaming import Streamed, stream
 
 __all__ = [
-    "ELS", "ES", "LS", "Curve", "Denoiser", "Estimate", "FlexComposite", "Given", "Images", "Masked", "Nearest", "Optimal",
-    "PCALocality", "Posterior", "Samples", "Spectrum", "SquareComposite", "Streamed", "Wiener", "denoiser", "edm_levels",
-    "estimate", "flex_crops", "geometric_levels", "mse", "r2", "released_levels", "sample", "spectrum", "start", "stream",
+    "ELS", "ES", "LS", "Curve", "Denoiser", "Estimate", "FlexComposite", "Given", "Images", "Learned", "Masked",
+    "Nearest", "Network", "Optimal", "PCALocality", "Posterior", "Samples", "Spectrum", "SquareComposite", "Streamed",
+    "Wiener", "denoiser", "edm_levels", "estimate", "flex_crops", "geometric_levels", "learn", "mse", "network_of",
+    "r2", "released_levels", "sample", "spectrum", "start", "stream",
 ]  # fmt: skip

@@ -274,9 +274,10 @@ def denoiser(given: Any, shape: Shape) -> Denoiser:
         if given.shape != tuple(shape):
             raise ValueError(f"the denoiser {given.name!r} is of images {given.shape}, but {tuple(shape)} is needed")
         return given
-    if hasattr(given, "denoise") or not callable(given):
-        return Posterior(law=law(given), shape=shape)
-    return Given(function=given, shape=shape)
+    if callable(given) and not hasattr(given, "denoise"):
+        function: Any = given
+        return Given(function=function, shape=shape)
+    return Posterior(law=law(given), shape=shape)
 
 
 _all = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.denoise(x, sigma))

@@ -176,7 +176,7 @@ def _done(work: _Work, state: _State) -> Array:
     return jnp.where(state.step >= last, Reason.CONVERGED, Reason.RUNNING).astype(jnp.int32)
 
 
-_CHUNKS = Method(_init, _step, _done, lambda work, state: {"chunks": state.step})
+_CHUNKS = Method(_init, _step, _done, lambda work, state: {"chunks": state.step.astype(work.x.dtype)})
 _setup = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.setup(x, sigma))
 _finish = eqx.filter_jit(lambda denoiser, known, sums: denoiser.finish(known, sums))
 
