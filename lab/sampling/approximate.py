@@ -1,6 +1,6 @@
 """A design, a fit and an error estimate for a function of one's own: response surface and quadrature in one call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -34,7 +34,7 @@ class Approximation(NamedTuple):
         """The root of the squared error: an L2 error in the units of f."""
         return jnp.sqrt(self.squared_error.value)
 
-    def __call__(self, x: ArrayLike) -> Float[Array, " N"]:
+    def __call__(self, x: ArrayLike | Sequence) -> Float[Array, " N"]:
         x = jnp.asarray(x, float)
         if x.ndim != 2 or x.shape[1] != self.center.shape[0]:
             raise ValueError(f"x has shape {x.shape}, but must be (N, {self.center.shape[0]}): one row a point")
@@ -45,7 +45,7 @@ def design(
     f: Callable,
     basis: Basis | None = None,
     *,
-    bounds: ArrayLike | None = None,
+    bounds: ArrayLike | Sequence | None = None,
     degree: int = 9,
     space: str = "total-degree",
     rule: rules.Rule | None = None,
@@ -123,7 +123,7 @@ def _dimension(basis: Basis) -> int:
     return jax.eval_shape(lambda key: basis.draw(key, 1), jax.random.key(0)).shape[1]
 
 
-def _box(bounds: ArrayLike | None) -> tuple[Array, Array]:
+def _box(bounds: ArrayLike | Sequence | None) -> tuple[Array, Array]:
     box = np.asarray([[-1.0, 1.0]] if bounds is None else bounds, float)
     box = box[None] if box.ndim == 1 else box
     if box.ndim != 2 or box.shape[1] != 2 or not np.isfinite(box).all() or not (box[:, 0] < box[:, 1]).all():

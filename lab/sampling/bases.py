@@ -427,9 +427,9 @@ class Finite(Basis):
 
 
 def finite(
-    features: ArrayLike | Callable,
-    masses: ArrayLike | None = None,
-    nodes: ArrayLike | None = None,
+    features: ArrayLike | Sequence | Callable,
+    masses: ArrayLike | Sequence | None = None,
+    nodes: ArrayLike | Sequence | None = None,
     check: bool = False,
 ) -> Finite:
     r"""Any features, orthonormal in a law on finitely many points: data, quadrature nodes, or a large sample.
@@ -450,7 +450,7 @@ def finite(
     if function is not None and nodes is None:
         raise ValueError("features is a function, but there are no nodes to evaluate it at: give nodes (N, e) as well")
     nodes = None if nodes is None else jnp.asarray(nodes, float)
-    values = jnp.asarray(function(nodes) if function is not None else features, float)
+    values = jnp.asarray(features if function is None else function(nodes), float)
     if values.ndim != 2 or values.shape[1] < 1 or values.shape[0] < values.shape[1]:
         raise ValueError(f"features have shape {values.shape}, but must be (N, m) with 1 <= m <= N: one row a point")
     n, m = values.shape
@@ -553,7 +553,7 @@ def index_set(degrees: Sequence[int] | np.ndarray, d: int, degree: int, space: s
                 continue
             yield from ((j, *tail) for tail in rest)
 
-    found = grow(d, degree if space == "total-degree" else degree + 1)
+    found = grow(d, float(degree if space == "total-degree" else degree + 1))
     return tuple(sorted(found, key=lambda a: (sum(degrees[i] for i in a), a)))
 
 

@@ -11,7 +11,7 @@ so that a step reads k entries of L and costs O(k^2), whatever N is; M is comput
 Source: Li, Jegelka and Sra, *Fast mixing Markov chains for strongly Rayleigh measures, DPPs, and constrained sampling*, 2016.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -71,7 +71,7 @@ class _Dense:
         return cls(*children)
 
 
-def exchange(key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike, states: int, thin: int | None = None):
+def exchange(key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike | Sequence, states: int, thin: int | None = None):
     """The k-DPP by swaps, from a set of k items with a determinant.
 
     Args:
@@ -93,7 +93,7 @@ def exchange(key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike, s
 
 
 def add_delete(
-    key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike, states: int, limit: int, thin: int | None = None
+    key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike | Sequence, states: int, limit: int, thin: int | None = None
 ):
     """The L-ensemble by adding and deleting, from a set with a determinant, which may be empty.
 
@@ -113,7 +113,7 @@ def add_delete(
     return _run(key, kernel, items, n, states, thin or max(limit, 1), True)
 
 
-def _start(start: ArrayLike, n: int) -> Array:
+def _start(start: ArrayLike | Sequence, n: int) -> Array:
     items = jnp.asarray(start, int)
     if items.ndim != 1 or len(set(items.tolist())) < items.shape[0] or bool(((items < 0) | (items >= n)).any()):
         raise ValueError(f"start must be distinct indices from 0 to {n - 1}, (k,)")

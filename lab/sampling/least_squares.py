@@ -161,7 +161,7 @@ def chernoff_rate(delta: float | Array) -> Array:
     return delta + (1 - delta) * jnp.log1p(-delta)
 
 
-def failure_bound(m: int, n: int | Array, delta: float | Array, k: float | Array | None = None) -> Array:
+def failure_bound(m: int, n: int | Array, delta: float | Array, k: float | int | Array | None = None) -> Array:
     r"""Matrix Chernoff, for independent points: $P(\lambda_{\min}(G) < 1 - \delta) \le m \exp(-n c_\delta / K)$.
 
     Args:
@@ -170,12 +170,12 @@ def failure_bound(m: int, n: int | Array, delta: float | Array, k: float | Array
     return jnp.minimum(1.0, m * jnp.exp(-n * chernoff_rate(delta) / (m if k is None else k)))
 
 
-def points_needed(m: int, delta: float, eta: float, k: float | None = None) -> int:
+def points_needed(m: int, delta: float, eta: float, k: float | int | None = None) -> int:
     """How many independent points make that bound at most eta."""
     return math.ceil((m if k is None else k) * math.log(m / eta) / float(chernoff_rate(delta)))
 
 
-def expected_ratio(n: int, delta: float, probability: float, k: float | None = None) -> Array:
+def expected_ratio(n: int, delta: float, probability: float, k: float | int | None = None) -> Array:
     r"""Bounds of $E[\|f - \hat f\|^2 \mid \lambda_{\min} \ge 1 - \delta] / \|f - P f\|^2$.
 
     For independent points, with K given, $1 + (1-\delta)^{-2} K / (n P)$; for any design whose marginals average to dmu / w,

@@ -348,7 +348,7 @@ def _check_reached(rule: Rule | None, basis: Basis, found: Design) -> None:
         delta = float(rule.delta)
         chance = f"about {kept / total:.2g}" if kept else f"below {1 / total:.2g}"
         raise RuntimeError(
-            f"lambda_min >= {1 - delta:g} was not reached in {rule.tries} tries (by {missed} of {found.lambda_min.size} designs; "
-            f"a try has probability {chance}) with n = {rule.size(basis)} points: raise n, of which "
+            f"lambda_min >= {1 - delta:g} was not reached in {rule.tries} tries by {missed} of {found.lambda_min.size} "
+            f"designs of n = {rule.size(basis)} points (a try reaches it with probability {chance}): raise n, of which "
             f"{points_needed(basis.m, delta, 0.5)} surely suffice for independent optimal ones, or raise delta or tries"
         )
