@@ -4,10 +4,12 @@
     >>> datasets.load("bump-to-bump").arrays["cost"].shape
     (32, 32)
 
-Listing is cheap; what a set needs is imported when it is loaded. Nothing is unpickled, downloaded or executed.
+Listing is cheap; what a set needs is imported when it is loaded. Nothing is unpickled or executed. What two sets of images
+need is downloaded when they are asked for by name, and checked by its hash; nothing else is.
 """
 
-from . import samples as samples  # registers its sets
+from . import images as images  # registers its sets
+from . import samples as samples
 from . import transport as transport
 from .data import Data
 from .files import pack, read, read_bytes, resolve, unpack

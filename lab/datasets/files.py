@@ -129,7 +129,8 @@ def _unreadable(place: Path, error: OSError) -> str:
 
 def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed: int) -> Data:
     reader = reader_of(kind)
-    if len(files) == 1 and formats.format_of(*files[0]) == "npz" and formats.npz(*files[0], wanted=())[2]:
+    packed = len(files) == 1 and formats.format_of(*files[0]) == "npz" and not formats.holds_pictures(files[0][1])
+    if packed and formats.npz(*files[0], wanted=())[2]:
         return unpack(files[0][1])
     return reader.from_files(files, n, seed)
 

@@ -155,6 +155,42 @@ def npz(
     return arrays, [key for key in keys if key not in chosen], described
 
 
+def holds_pictures(payload: bytes) -> bool:
+    """Whether the bytes are a zip archive of pictures, without arrays."""
+    try:
+        with zipfile.ZipFile(BytesIO(payload)) as archive:
+            names = archive.namelist()
+    except Exception:
+        return False
+    return any(is_picture(Path(name)) for name in names) and not any(name.endswith(".npy") for name in names)
+
+
+def zipped_pictures(name: str, payload: bytes) -> list[tuple[str, bytes]]:
+    """The pictures of a zip archive, read in memory; hidden files and what is no picture are left out.
+
+    Raises:
+        ValueError: a member that would leave the folder, a damaged or encrypted archive, or one that unpacks to too much.
+    """
+    damaged = f"{name} is a damaged or encrypted archive: pack it again"
+    with _decoding(damaged):
+        archive = zipfile.ZipFile(BytesIO(payload))
+    with archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        for info in members:
+            parts = info.filename.replace("\\", "/").split("/")
+            if ".." in parts or parts[0] == "" or ":" in parts[0]:
+                raise ValueError(f"{name} holds {info.filename!r}, a path that leaves its folder: pack it again")
+        chosen = [
+            info
+            for info in sorted(members, key=lambda info: info.filename)
+            if is_picture(Path(info.filename))
+            and not any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
+        ]
+        _unpacked(name, sum(info.file_size for info in chosen))  # no more than these are read, whatever comes out
+        with _decoding(damaged):
+            return [(info.filename, archive.read(info)) for info in chosen]
+
+
 _ABOUT = "lab.json"
 
 

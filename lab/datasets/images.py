@@ -1,0 +1,375 @@
+"""The named sets of kind ``images``, and images out of a user's files.
+
+A kind beside ``samples``, whose points may be of any dimension: what takes images needs channels, keeps them as bytes (50,000
+of 3 x 32 x 32 are 154 MB, not 1.2 GB), and needs a part that no training sees. Arrays:
+
+- ``pixels`` (N, C, H, W): uint8, which stands for v / 127.5 - 1, or float32, usually between -1 and 1;
+- ``held_out`` (N,) bool: the fifth that is for tests;
+- ``classes`` (N,) int32, where they are known;
+- ``pattern`` (C, H, W), where one was planted.
+"""
+
+import gzip
+import tarfile
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from . import downloads, formats, packaged, samples  # noqa: F401  # whose sets come first in the list of all
+from .data import Data
+from .readers import Files, Reader, add_reader, array_file, real_numbers
+from .registry import register
+
+KIND = "images"
+LIMIT = 200_000_000
+"""The most numbers that the images of a set may have."""
+
+_SEED = (0, (0, 2**32 - 1))
+_PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
+_SIDE = 32  # pixels that pictures of unlike or large sizes are brought to
+_KEPT = 64  # pixels up to which pictures of one size keep it
+_LEAST = 3  # images: two to train on, one to test
+
+
+def _split(count: int) -> np.ndarray:
+    """The last fifth, at least one."""
+    return np.arange(count) >= count - max(1, count // 5)
+
+
+def _labelled(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
+    pixels, classes, notices = packaged.labelled_images(key)
+    chosen = np.random.default_rng(seed).permutation(len(pixels))[:n]
+    arrays = {"pixels": pixels[chosen].reshape(-1, 1, side, side), "held_out": _split(len(chosen))}
+    return {"arrays": arrays | {"classes": classes[chosen].astype(np.int32)}, "notices": notices}
+
+
+@register(
+    name="mnist-images",
+    title="MNIST",
+    kind=KIND,
+    summary="5000 handwritten digits of 28 x 28 pixels in a random order, 1000 of them held out; fewer where n is smaller.",
+    source=packaged.FILES["mnist"].source,
+    licence=packaged.FILES["mnist"].licence,
+    real=True,
+    options={"n": (5000, (10, 5000)), "seed": _SEED},
+    raw=packaged.hashes("mnist"),
+)
+def mnist_images(n: int, seed: int) -> dict[str, Any]:
+    return _labelled("mnist", 28, n, seed)
+
+
+@register(
+    name="digit-images",
+    title="Handwritten digits",
+    kind=KIND,
+    summary="1797 images of 8 x 8 pixels in a random order, a fifth held out: everything takes seconds.",
+    source=packaged.FILES["digits"].source,
+    licence=packaged.FILES["digits"].licence,
+    real=True,
+    options={"n": (1797, (10, 1797)), "seed": _SEED},
+    raw=packaged.hashes("digits"),
+)
+def digit_images(n: int, seed: int) -> dict[str, Any]:
+    fields = _labelled("digits", 8, n, seed)
+    fields["arrays"]["pixels"] = fields["arrays"]["pixels"].astype(np.float32) / 8 - 1  # from 0 to 16
+    return fields
+
+
+@register(
+    name="natural-patches",
+    title="Patches of photographs",
+    kind=KIND,
+    summary="Squares cut from six photographs at half their size; the held out ones come from a strip that no other touches.",
+    source="; ".join(packaged.FILES[key].source for key in _PHOTOGRAPHS),
+    licence="public domain, CC0 and CC BY 2.0",
+    real=True,
+    options={
+        "n": (2500, (10, 60_000)),
+        "side": ("16", ("8", "16", "32")),
+        "colour": ("grey", ("grey", "colour")),
+        "seed": _SEED,
+    },
+    raw=packaged.hashes(*_PHOTOGRAPHS),
+)
+def natural_patches(n: int, side: str, colour: str, seed: int) -> dict[str, Any]:
+    pixels, classes, held_out, notices = _patches(n, int(side), colour == "colour", seed)
+    arrays = {"pixels": pixels, "held_out": held_out, "classes": classes}
+    return {"arrays": arrays, "axes": {"classes": _PHOTOGRAPHS}, "notices": notices}
+
+
+def _patches(n: int, side: int, colour: bool, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Places drawn uniformly, each at most once; the right fifth of each photograph is for tests."""
+    from PIL import Image
+
+    rng, notices = np.random.default_rng(seed), ()
+    pictures, places = [], []
+    for index, key in enumerate(_PHOTOGRAPHS):
+        payload, more = packaged.content(key)
+        notices += more
+        whole = Image.fromarray(formats.picture(key, payload)[0])
+        small = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.BOX)
+        pictures.append(np.asarray(small if colour else small.convert("L")).reshape(small.height, small.width, -1))
+        border = small.width - small.width // 5
+        left = np.r_[0 : border - side + 1, border : small.width - side + 1]
+        top, left = (each.ravel() for each in np.meshgrid(np.arange(small.height - side + 1), left, indexing="ij"))
+        places.append(np.stack([np.full(len(top), index), top, left, left >= border], axis=1))
+    every = np.concatenate(places)
+    tested = every[:, 3] == 1
+    held = max(1, n // 5)
+    chosen = [
+        every[group][rng.permutation(int(group.sum()))[:count]]
+        for group, count in ((~tested, n - held), (tested, held))
+    ]
+    cut = np.concatenate(chosen)
+    if len(cut) < n:
+        notices += (f"the photographs have only {len(cut)} places for squares of {side} pixels, fewer than n = {n}",)
+    pixels = np.stack([pictures[k][i : i + side, j : j + side] for k, i, j, _ in cut]).transpose(0, 3, 1, 2)
+    return pixels, cut[:, 0].astype(np.int32), cut[:, 3] == 1, notices
+
+
+@register(
+    name="planted-pattern",
+    title="A planted pattern",
+    kind=KIND,
+    summary="Images with the same letter W added, each with a random strength: it appears in where every denoiser looks.",
+    source=f"{packaged.FILES['mnist'].source}, or the photographs of natural-patches, and a formula",
+    licence=packaged.FILES["mnist"].licence,
+    real=False,
+    options={
+        "images": ("mnist", ("mnist", "patches")),
+        "n": (5000, (10, 60_000)),
+        "strength": (5, (0, 100)),
+        "seed": _SEED,
+    },
+    raw=packaged.hashes("mnist", *_PHOTOGRAPHS),
+)
+def planted_pattern(images: str, n: int, strength: int, seed: int) -> dict[str, Any]:
+    from lab.denoise.planted import letter
+
+    fields = _labelled("mnist", 28, min(n, 5000), seed) if images == "mnist" else natural_patches(n, "16", "grey", seed)
+    pixels = fields["arrays"]["pixels"]
+    pattern = letter(pixels.shape[1:])
+    g = np.random.default_rng([seed, 1]).standard_normal((len(pixels), 1, 1, 1))
+    planted = (pixels / 127.5 - 1 + strength * g * pattern).astype(np.float32)
+    fields["arrays"] |= {"pixels": planted, "pattern": pattern}
+    fields["truth"] = {"strength": float(strength)}
+    return fields
+
+
+# -- downloaded --------------------------------------------------------------------------------------------------------
+
+
+@register(
+    name="cifar-10",
+    title="CIFAR-10",
+    kind=KIND,
+    summary="Colour photographs of 32 x 32 pixels in ten classes; held out are images of its test set. Downloads 170 MB once.",
+    source="A. Krizhevsky, Learning multiple layers of features from tiny images, 2009",
+    licence="none stated; from the Tiny Images collection",
+    real=True,
+    options={"n": (5000, (10, 60_000)), "seed": _SEED},
+)
+def cifar_10(n: int, seed: int) -> dict[str, Any]:
+    train, test = _cifar(downloads.content("cifar-10"))
+    return {"arrays": _drawn(train, test, n, seed)}
+
+
+def _cifar(payload: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The records of training and test, (count, 3073): a class and an image. Members are read by name, nothing is unpacked."""
+    record = 1 + 3 * 32 * 32
+    names = [f"cifar-10-batches-bin/{name}.bin" for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")]
+    with tarfile.open(fileobj=BytesIO(payload), mode="r:gz") as archive:
+        found = {member.name: archive.extractfile(member) for member in archive if member.name in names}
+        parts = [
+            np.frombuffer(file.read(), np.uint8).reshape(-1, record) for name in names if (file := found.get(name))
+        ]
+    return np.concatenate(parts[:-1]), parts[-1]
+
+
+def _drawn(train: np.ndarray, test: np.ndarray, n: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    held = min(max(1, n // 5), len(test))
+    kept = min(n - held, len(train))
+    records = np.concatenate([train[rng.permutation(len(train))[:kept]], test[rng.permutation(len(test))[:held]]])
+    return {
+        "pixels": records[:, 1:].reshape(-1, 3, 32, 32),
+        "held_out": np.arange(len(records)) >= kept,
+        "classes": records[:, 0].astype(np.int32),
+    }
+
+
+@register(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    kind=KIND,
+    summary="Articles of clothing, 28 x 28 pixels in grey, ten classes; a fifth is held out. Downloads 26 MB once.",
+    source="H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST, 2017",
+    licence="MIT",
+    real=True,
+    options={"n": (5000, (10, 60_000)), "seed": _SEED},
+)
+def fashion_mnist(n: int, seed: int) -> dict[str, Any]:
+    pixels = _idx(downloads.content("fashion-mnist images"))
+    classes = _idx(downloads.content("fashion-mnist labels"))
+    chosen = np.random.default_rng(seed).permutation(len(pixels))[:n]
+    arrays = {"pixels": pixels[chosen][:, None], "held_out": _split(len(chosen))}
+    return {"arrays": arrays | {"classes": classes[chosen].astype(np.int32)}}
+
+
+def _idx(payload: bytes) -> np.ndarray:
+    """The array of a gzipped IDX file of bytes, whose hash was checked."""
+    raw = gzip.decompress(payload)
+    shape = np.frombuffer(raw, ">i4", raw[3], offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+
+
+# -- what a user brings ------------------------------------------------------------------------------------------------
+
+_WANTED = ("pixels", "images", "x", "classes", "held_out", "pattern")
+
+
+def from_arrays(
+    name: str,
+    arrays: Mapping[str, Any],
+    ignored: Sequence[str] = (),
+    axes: Mapping[str, Any] | None = None,
+    notices: Sequence[str] = (),
+    seed: int = 0,
+) -> Data:
+    """Images out of ``pixels`` (or ``images``, or ``x``): (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3.
+
+    Bytes are kept. Other numbers are taken as they are between -1 and 1, and brought there from 0 to 1 or 0 to 255, with a
+    notice. Without ``held_out`` a random fifth is.
+
+    Raises:
+        ValueError: arrays that are no images; the sentence says where.
+    """
+    notices = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    key = next((key for key in ("pixels", "images", "x") if key in arrays), None)
+    if key is None:
+        raise ValueError(f"{name} has {', '.join([*arrays, *ignored]) or 'nothing'}, but pixels, the images, is needed")
+    pixels = np.asarray(arrays[key])
+    if pixels.dtype != np.uint8:
+        pixels = real_numbers(f"{key} in {name}", pixels)
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    elif pixels.ndim == 4 and pixels.shape[3] in (1, 3) and pixels.shape[1] not in (1, 3):
+        pixels = pixels.transpose(0, 3, 1, 2)
+    if pixels.dtype != np.uint8:
+        pixels, more = _scaled(name, pixels)
+        notices += more
+    count = len(pixels) if pixels.ndim else 0
+    made = {"pixels": pixels}
+    if "held_out" in arrays:
+        made["held_out"] = np.asarray(arrays["held_out"]).astype(bool)
+    else:
+        made["held_out"] = np.zeros(count, bool)
+        made["held_out"][np.random.default_rng(seed).permutation(count)[: max(1, count // 5)]] = True
+    if "classes" in arrays:
+        made["classes"] = real_numbers(f"classes in {name}", arrays["classes"]).astype(np.int32)
+    if "pattern" in arrays:
+        made["pattern"] = real_numbers(f"pattern in {name}", arrays["pattern"])
+    check(name, made)
+    return Data(name, name, KIND, made, "brought by the user", "the user's", dict(axes or {}), tuple(notices))
+
+
+def _scaled(name: str, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    if not np.isfinite(pixels).all():
+        image = int(np.argwhere(~np.isfinite(pixels))[0][0])
+        raise ValueError(f"image {image} in {name} has pixels that are not finite: fill them in, or leave it out")
+    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
+    if low < 0 and max(-low, high) <= 1 + 1e-6:
+        return pixels.astype(np.float32), []
+    if low >= 0 and high <= 1:
+        return (2 * pixels - 1).astype(np.float32), [f"the pixels in {name} were brought from [0, 1] to [-1, 1]"]
+    if low >= 0 and high <= 255:
+        return (pixels / 127.5 - 1).astype(np.float32), [f"the pixels in {name} were brought from [0, 255] to [-1, 1]"]
+    raise ValueError(
+        f"the pixels in {name} go from {low:.4g} to {high:.4g}, but bytes, or numbers in [-1, 1], [0, 1] or [0, 255] are needed"
+    )
+
+
+def from_files(files: Files, n: int | None, seed: int) -> Data:
+    """Images from pictures, from a zip archive of pictures, or from one file of arrays; a random n of the pictures.
+
+    Pictures of one size up to 64 pixels keep it; others are cut to their middle square and brought to 32 x 32, with a notice.
+    They are grey where all of them are.
+    """
+    found = [formats.format_of(name, payload) for name, payload in files]
+    if len(files) == 1 and found == ["npz"] and formats.holds_pictures(files[0][1]):
+        return _from_pictures(files[0][0], formats.zipped_pictures(*files[0]), n, seed)
+    if set(found) == {"image"}:
+        name = files[0][0] if len(files) == 1 else f"{len(files)} pictures"
+        return _from_pictures(name, files, n, seed)
+    if len(files) == 1 and found == ["npy"]:
+        return from_arrays(files[0][0], {"pixels": formats.npy(*files[0])}, seed=seed)
+    return array_file(READER, files)
+
+
+def _from_pictures(name: str, files: Files, n: int | None, seed: int) -> Data:
+    from PIL import Image, ImageOps
+
+    if len(files) < _LEAST:
+        raise ValueError(f"{name}: {len(files)} picture was given, but a data set needs at least {_LEAST}")
+    notices, whole, small, shapes = [], [], [], set()
+    if n is not None and n < len(files):
+        kept = np.sort(np.random.default_rng(seed).permutation(len(files))[: max(n, _LEAST)])
+        notices.append(f"{len(kept)} of the {len(files)} pictures in {name} were drawn")
+        files = [files[i] for i in kept]
+    for each, payload in files:
+        pixels, notes = formats.picture(each, payload)
+        notices += notes
+        shapes.add(pixels.shape[:2])
+        if len(shapes) == 1 and max(pixels.shape[:2]) <= _KEPT:
+            whole.append(pixels)
+        fitted = ImageOps.fit(Image.fromarray(pixels), (_SIDE, _SIDE), Image.Resampling.BOX)
+        small.append(np.asarray(fitted))
+    if len(whole) < len(files):
+        sizes = ", ".join(f"{w} x {h}" for h, w in sorted(shapes)[:3]) + (" ..." if len(shapes) > 3 else "")
+        notices.append(
+            f"{len(files)} pictures of {sizes} pixels were cut to their middle and brought to {_SIDE} x {_SIDE}"
+        )
+    every = np.stack(whole if len(whole) == len(files) else small)
+    if (every == every[..., :1]).all():
+        every = every[..., :1]
+    return from_arrays(name, {"pixels": every.transpose(0, 3, 1, 2)}, notices=notices, seed=seed)
+
+
+def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no images."""
+    pixels = arrays.get("pixels")
+    if pixels is None or pixels.ndim != 4 or 0 in pixels.shape or pixels.shape[1] not in (1, 3):
+        shape = None if pixels is None else pixels.shape
+        raise ValueError(f"pixels in {name} has shape {shape}, but images (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3, "
+                         "are needed")  # fmt: skip
+    if pixels.size > LIMIT:
+        raise ValueError(
+            f"pixels in {name} has {pixels.size:,} numbers, but at most {LIMIT:,} are taken: keep fewer images"
+        )
+    if pixels.dtype not in (np.uint8, np.float32) or not np.isfinite(pixels).all():
+        raise ValueError(f"pixels in {name} must be bytes, or finite numbers in float32")
+    count = len(pixels)
+    if count < _LEAST:
+        raise ValueError(f"{name} has {count} image{'s' * (count != 1)}, but a data set needs at least {_LEAST}")
+    held = arrays.get("held_out")
+    if held is None or held.shape != (count,) or held.dtype != bool or not held.any() or (~held).sum() < 2:
+        raise ValueError(
+            f"held_out in {name} must say of each of {count} images whether it is for tests: some are, two are not"
+        )
+    if "classes" in arrays and arrays["classes"].shape != (count,):
+        raise ValueError(f"classes in {name} has shape {arrays['classes'].shape}, but there are {count} images")
+    if "pattern" in arrays and arrays["pattern"].shape != pixels.shape[1:]:
+        raise ValueError(f"pattern in {name} has shape {arrays['pattern'].shape}, but {pixels.shape[1:]} is needed")
+
+
+READER = Reader(
+    _WANTED,
+    from_arrays,
+    from_files,
+    check,
+    ".npz, .npy, .nc with images, pictures, or a .zip of pictures",
+    pictures=(_LEAST, 60_000),
+)
+add_reader(KIND, READER)
