@@ -20,6 +20,7 @@ from lab.denoise import (
     PCALocality,
     SquareComposite,
     Wiener,
+    planted,
 )
 from lab.numerics import Chunked, NotConverged, Reason
 from lab.numerics.mixtures import Mixture, gaussian
@@ -317,14 +318,20 @@ def test_the_spectrum_of_the_wiener_filter():
 
 
 def test_a_planted_pattern_appears_in_every_row():
-    pattern = RNG.normal(size=n)
-    pattern /= np.linalg.norm(pattern)
-    S, c = np.cov(FLAT.T), 2.0
-    planted = S + c**2 * np.outer(pattern, pattern)
-    inverse = np.linalg.inv(S + SIGMA**2 * np.eye(n))
-    change = planted @ np.linalg.inv(planted + SIGMA**2 * np.eye(n)) - S @ inverse
-    u = inverse @ pattern
-    close(change, SIGMA**2 * c**2 * np.outer(u, u) / (1 + c**2 * pattern @ u), 1e-12)
+    pattern, c, S = planted.letter((2, 5, 8)), 2.0, np.cov(FLAT.T)
+    np.testing.assert_allclose(np.linalg.norm(pattern), 1, rtol=1e-12)
+    np.testing.assert_array_equal(pattern[0], pattern[1])
+    p = RNG.normal(size=n)
+    p /= np.linalg.norm(p)
+    u = planted.seen(SPECTRUM, p, SIGMA)
+    close(u, np.linalg.solve(S + SIGMA**2 * np.eye(n), p))
+    both = S + c**2 * np.outer(p, p)
+    change = both @ np.linalg.inv(both + SIGMA**2 * np.eye(n)) - SPECTRUM.wiener(SIGMA)
+    close(change, SIGMA**2 * c**2 * np.outer(u, u) / (1 + c**2 * p @ u), 1e-11)
+    g = (planted.plant(jax.random.key(0), jnp.zeros((4000, n)), p, c) @ p) / c
+    assert abs(float(g.std()) - 1) < 0.05
+    with pytest.raises(ValueError, match="5 a side"):
+        planted.letter((1, 4, 9))
 
 
 # -------------------------------------------------------------------------------------------------------- derivatives
