@@ -1,5 +1,6 @@
 """A design, a fit and an error estimate for a function of one's own: response surface and quadrature in one call."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -61,8 +62,8 @@ def design(
         bounds: (d, 2), the box of a polynomial basis, lower and upper of each coordinate; (2,) on the line. [-1, 1] if not
             given. With a basis of one's own the points are those of its law.
         degree, space: of the polynomials, as in ``product``.
-        rule: how points are drawn. If not given, repeated projection DPPs of 3 m points, conditioned on lambda_min >= 1/2; for
-            m = 1 and failing that, more repetitions are the remedy that the error names.
+        rule: how points are drawn. If not given, repeated projection DPPs of 3 m points, conditioned on lambda_min >= 1/2, or
+            of 4, 6, 8 or 12 m where a hundred tries do not reach that.
         key: of the randomness; ``jax.random.key(0)`` if not given.
 
     Returns:
@@ -90,8 +91,7 @@ def design(
         d = basis.nodes.shape[1] if isinstance(basis, Finite) else _dimension(basis)
         center, scale = jnp.zeros(d), jnp.ones(d)
     key = jax.random.key(0) if key is None else key
-    rule = rules.Conditioned(rules.Repeated(rules.Projection(), 3)) if rule is None else rule
-    found = rules.sample(key, rule, basis)
+    rule, found = _shortest(key, basis) if rule is None else (rule, rules.sample(key, rule, basis))
     points = center[None, :] + scale[None, :] * basis.coordinates(found.points)
     values = _evaluate(f, points, np.asarray(found.used), vectorized)
     phi = basis(found.points)
@@ -113,6 +113,15 @@ def design(
         center=center,
         scale=scale,
     )
+
+
+def _shortest(key: Array, basis: Basis) -> tuple[rules.Rule, rules.Design]:
+    for r in (3, 4, 6, 8):
+        rule = rules.Conditioned(rules.Repeated(rules.Projection(), r))
+        with contextlib.suppress(RuntimeError):
+            return rule, rules.sample(key, rule, basis)
+    rule = rules.Conditioned(rules.Repeated(rules.Projection(), 12))
+    return rule, rules.sample(key, rule, basis)
 
 
 def _size(basis: Basis) -> int:

@@ -71,7 +71,9 @@ class _Dense:
         return cls(*children)
 
 
-def exchange(key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike | Sequence, states: int, thin: int | None = None):
+def exchange(
+    key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike | Sequence, states: int, thin: int | None = None
+) -> Trajectory:
     """The k-DPP by swaps, from a set of k items with a determinant.
 
     Args:
@@ -93,8 +95,14 @@ def exchange(key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike | 
 
 
 def add_delete(
-    key: Array, kernel: Kernel | ArrayLike, n: int, start: ArrayLike | Sequence, states: int, limit: int, thin: int | None = None
-):
+    key: Array,
+    kernel: Kernel | ArrayLike,
+    n: int,
+    start: ArrayLike | Sequence,
+    states: int,
+    limit: int,
+    thin: int | None = None,
+) -> Trajectory:
     """The L-ensemble by adding and deleting, from a set with a determinant, which may be empty.
 
     Args:

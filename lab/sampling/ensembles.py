@@ -48,8 +48,9 @@ def spectrum(kernel: ArrayLike) -> Spectrum:
     """
     l = symmetric(kernel, "L")
     values, vectors = jnp.linalg.eigh(l)
-    if isinstance(values, Tracer):
-        return Spectrum(jnp.maximum(values[::-1], 0.0), vectors[:, ::-1])
+    if isinstance(values, Tracer):  # of fixed shape: what would be cut is 0
+        real = values > values.shape[0] * jnp.finfo(values.dtype).eps * values[-1]
+        return Spectrum(jnp.where(real, values, 0.0)[::-1], vectors[:, ::-1])
     largest, least = float(values[-1]), float(values[0])
     if least < -_NEGATIVE * max(largest, 0.0):
         raise ValueError(
@@ -179,6 +180,8 @@ def _l_ensemble(key: Array, given: Spectrum, size: int | None) -> Array:
 def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[Array, "*size k"]:
     """Subsets of k items of the k-DPP, as indices in exchangeable order. Exact; works under ``jit`` and ``vmap``.
 
+    Of a spectrum that was made inside ``jit``, whose rank is not known, indices are N where k is above the rank.
+
     Args:
         k: from 1 to the rank of L; static.
         size: how many independent draws; one without the axis if not given.
@@ -210,7 +213,8 @@ def _k_dpp(key: Array, given: Spectrum, k: int, size: int | None) -> Array:
         levels = jax.random.uniform(first, (r,))
         _, keep = jax.lax.scan(decide, jnp.asarray(k), (jnp.arange(r), levels), reverse=True)
         columns = jnp.nonzero(keep, size=k)[0]
-        return chain(second, given.vectors[:, columns], jnp.ones(k, bool), k).order
+        order = chain(second, given.vectors[:, columns], jnp.ones(k, bool), k).order
+        return jnp.where(jnp.isfinite(table[-1, k]), order, n)
 
     return many(sample, key, size, n * k)
 
