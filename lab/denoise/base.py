@@ -237,13 +237,23 @@ class Given(Denoiser):
     Args:
         function: ``(x, sigma)``, images (B, C, H, W) and their levels (B,), to images.
         shape: (C, H, W).
+        name: what a legend says.
         levels: the (smallest, largest) sigma that it knows.
     """
 
     function: Callable[[Array, Array], Array]
     shape: Shape = eqx.field(static=True)
-    name: str = eqx.field(static=True, default="yours")
-    levels: tuple[float, float] = eqx.field(static=True, default=(0.0, float("inf")))
+    name: str = eqx.field(static=True)
+    levels: tuple[float, float] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        function: Callable[[Array, Array], Array],
+        shape: Shape,
+        name: str = "yours",
+        levels: tuple[float, float] = (0.0, float("inf")),
+    ):
+        self.function, self.shape, self.name, self.levels = function, shape, name, levels
 
     def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
         return self.denoise_each(x, jnp.full(len(x), sigma))
@@ -276,8 +286,8 @@ def denoiser(given: Any, shape: Shape) -> Denoiser:
         return given
     if callable(given) and not hasattr(given, "denoise"):
         function: Any = given
-        return Given(function=function, shape=shape)
-    return Posterior(law=law(given), shape=shape)
+        return Given(function, shape)
+    return Posterior(law(given), shape)
 
 
 _all = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.denoise(x, sigma))

@@ -267,19 +267,18 @@ class PCALocality(PixelSoftmax):
         return (mask != 0).sum(axis=0).astype(float)
 
     def at(self, sigma: float) -> Masked:
-        known = not any(isinstance(each, Tracer) for each in jax.tree.leaves(self))
-        if not known:
+        if any(isinstance(each, Tracer) for each in jax.tree.leaves(self)):
             return self._masked(self.mask(sigma))
         key = (sigma, float(self.theta), self.normalize, self.orientation, id(self.spectrum.vectors))
         kept = self.memo.kept
         if key not in kept:
-            mask = _mask(self, jnp.asarray(sigma, float))
-            kept[key] = (self._masked(mask), self.spectrum.vectors)  # which keeps the id its own
-            while len(kept) > max(1, _KEPT // mask.nbytes):
+            with jax.ensure_compile_time_eval():  # what is remembered must not belong to a trace
+                found = self._masked(_mask(self, jnp.asarray(sigma, float)))
+            kept[key] = found, self.spectrum.vectors  # which keeps the id its own
+            while len(kept) > max(1, _KEPT // found.mask.nbytes):
                 kept.popitem(last=False)
         kept.move_to_end(key)
-        found = kept[key][0]
-        return eqx.tree_at(lambda each: (each.images, each.tau), found, (self.images, self.tau))
+        return eqx.tree_at(lambda each: (each.images, each.tau), kept[key][0], (self.images, self.tau))
 
     def _masked(self, mask: Array) -> Masked:
         return Masked(self.images, mask, self.tau, self.chunk, self.budget, self.name)

@@ -30,6 +30,16 @@ def r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
     return 1 - ((a - b) ** 2).sum(axis=1) / (n * jnp.where(variance == 0, 1.0, variance))
 
 
+def pooled_r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, ""]:
+    r"""$1 - \sum |a - b|^2 / \sum n\,\mathrm{Var}\,b$, sums over all images.
+
+    Where some images are almost constant, as patches of a sky, these alone decide the mean of ``r2``; here they count for
+    little.
+    """
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    return 1 - ((a - b) ** 2).sum() / (b.shape[1] * b.var(axis=1, ddof=1).sum())
+
+
 def mse(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
     """The mean squared difference of each image."""
     return ((a - b) ** 2).reshape(len(a), -1).mean(axis=1)

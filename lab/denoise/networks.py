@@ -49,7 +49,10 @@ class Network(Denoiser):
     core: Any
     sigma_data: Float[Array, ""]
     shape: Shape = eqx.field(static=True)
-    name: str = eqx.field(static=True, default="network")
+    name: str = eqx.field(static=True)
+
+    def __init__(self, core: Any, sigma_data: ArrayLike, shape: Shape, name: str = "network"):
+        self.core, self.sigma_data, self.shape, self.name = core, jnp.asarray(sigma_data), shape, name
 
     def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
         return self.denoise_each(x, jnp.full(len(x), sigma))
@@ -326,4 +329,4 @@ def learn(
 
 def network_of(state: State, shape: Shape, name: str = "network") -> Network:
     """The denoiser of the averaged weights of a training, also half way."""
-    return Network(core=state.average.core, sigma_data=state.average.sigma_data, shape=shape, name=name)
+    return Network(state.average.core, state.average.sigma_data, shape, name)

@@ -15,6 +15,7 @@ from lab.denoise.images import Images, Spectrum
 from lab.denoise.streaming import Softmax, Streaming, budget_of, left_out, scan
 from lab.paths.laws import Empirical, softmax_mean, squared_distances
 
+_MANY = 1 << 26  # numbers above which the images are kept in float32
 _SMALL = 0.05  # below it, float32 distances by one product of matrices lose the digits that count
 
 
@@ -28,7 +29,10 @@ class Posterior(Denoiser):
 
     law: Any
     shape: Shape = eqx.field(static=True)
-    name: str = eqx.field(static=True, default="exact posterior")
+    name: str = eqx.field(static=True)
+
+    def __init__(self, law: Any, shape: Shape, name: str = "exact posterior"):
+        self.law, self.shape, self.name = law, shape, name
 
     def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
         return self.law.denoise(x, 1.0, sigma**2)[0]
@@ -63,7 +67,8 @@ class Optimal(Denoiser):
     name: str = eqx.field(static=True)
 
     def __init__(self, images: Images, tau: ArrayLike = 1.0, budget: int | None = None, name: str = "optimal"):
-        numbers = images.numbers(dtype=jnp.float32 if images.pixels.dtype == jnp.float32 else float)
+        narrow = images.pixels.dtype == jnp.float32 or images.pixels.size > _MANY
+        numbers = images.numbers(dtype=jnp.float32 if narrow else float)
         self.centre = numbers.mean(axis=0)
         self.law = Empirical(numbers - self.centre[None, :], block_bytes=budget_of(budget))
         self.tau, self.shape, self.name = positive("tau", tau), images.shape, name
@@ -139,12 +144,20 @@ class Wiener(Denoiser):
         spectrum: of the training images.
         shape: (C, H, W).
 
+    Raises:
+        ValueError: a spectrum of other images.
+
     Time O(B n r).
     """
 
     spectrum: Spectrum
     shape: Shape = eqx.field(static=True)
-    name: str = eqx.field(static=True, default="Wiener")
+    name: str = eqx.field(static=True)
+
+    def __init__(self, spectrum: Spectrum, shape: Shape, name: str = "Wiener"):
+        if spectrum.mean.shape != (int(np.prod(shape)),):
+            raise ValueError(f"the spectrum is of {spectrum.mean.shape[0]} pixels, but the images are {shape}")
+        self.spectrum, self.shape, self.name = spectrum, shape, name
 
     def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
         return self.denoise_each(x, jnp.full(len(x), sigma))

@@ -84,7 +84,7 @@ def test_a_network_comes_close_to_the_best_denoiser(learned):
     errors = [each.mse_curve(clean, [1.0, 2.5], jax.random.key(2)).mean for each in (best, done.denoiser, early)]
     assert (errors[1] < 2 * errors[0]).all()
     assert (errors[1] < 0.7 * errors[2]).all()
-    assert float(done.loss[-50:].mean()) < 0.2 * float(done.loss[:5].mean())
+    assert float(done.loss[-50:].mean()) < 0.5 * float(done.loss[:5].mean())
 
 
 def test_its_sensitivity_is_a_row_of_its_jacobian(learned):

@@ -405,6 +405,29 @@ def test_traced_parameters_are_those_given():
     close(jax.jit(lambda s: SquareComposite(IMAGES, s)(X, SIGMA))(3), FOUND["square"])
 
 
+def test_masks_that_are_remembered_belong_to_no_trace():
+    fresh = PCALocality(IMAGES, SPECTRUM)
+    close(jax.jit(lambda x: fresh(x, SIGMA))(X), FOUND["pca"])
+    assert fresh.at(SIGMA).mask is fresh.at(SIGMA).mask
+    close(fresh(X, SIGMA), FOUND["pca"])
+    copied = denoise.locality.eqx.tree_at(lambda each: each.theta, fresh, jnp.asarray(0.5))
+    assert float(copied.mask_size(SIGMA).mean()) < float(fresh.mask_size(SIGMA).mean())
+
+
+def test_a_patch_size_for_each_level():
+    reference = denoise.ByLevel([LS(IMAGES, 3), LS(IMAGES, 7)], [0.7])
+    clean = jnp.asarray(FLAT[:3])
+    made = denoise.calibrated(lambda p: LS(IMAGES, p), [1, 3, 7], reference, clean, [2.0, 0.3], jax.random.key(0))
+    assert made.values == [3, 7]
+    assert made.errors.shape == (2, 3)
+    for sigma, p in ((0.3, 3), (0.76, 3), (0.8, 7), (2.0, 7)):  # the edge is the root of 0.6
+        wanted = LS(IMAGES, p)(X, sigma)
+        close(made.denoiser(X, sigma), wanted)
+        close(jax.jit(lambda x, s: made.denoiser(x, s))(X, sigma), wanted)
+    with pytest.raises(ValueError, match="2 denoisers need 1"):
+        denoise.ByLevel([LS(IMAGES, 1)] * 2, [1.0, 2.0])
+
+
 def test_constant_pixels_and_constant_images():
     pixels = PIXELS.copy()
     pixels[:, 0, 0, 0] = -1
@@ -470,6 +493,8 @@ def test_agreement():
     close(denoise.r2(a, b), wanted, 1e-12)
     assert np.abs(denoise.r2(a, b) - denoise.r2(b, a)).max() > 0.01
     assert np.isfinite(denoise.r2(a, jnp.ones((5, n)))).all()
+    total = 1 - ((a - b) ** 2).sum() / (n * np.var(b, axis=1, ddof=1).sum())
+    close(denoise.pooled_r2(a, b), total, 1e-12)
     close(denoise.mse(a, b), ((a - b) ** 2).mean(1), 1e-12)
     draws = np.random.default_rng(1).normal(size=(2000, 5))
     inside = [low <= 0 <= high for _, _, low, high in map(denoise.estimate, draws)]
