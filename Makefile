@@ -8,12 +8,11 @@ BIN := .venv/bin
 READY := .venv/.ready
 PORT ?= 5006
 
-.PHONY: help setup serve notebook test test-all check bench lock clean chromium
+.PHONY: help setup serve notebook test check bench lock clean chromium
 help:
 	@echo "make serve     open the lab in the browser        (PORT=5006)"
 	@echo "make notebook  open the notebooks in JupyterLab"
 	@echo "make test      all tests, as in CI                (under 20 minutes on two cores)"
-	@echo "make test-all  and those that compile for minutes"
 	@echo "make check     lint, types and the quick tests    (under 4 minutes)"
 	@echo "make bench     side-by-side measurements against peers"
 	@echo "make setup     only make the environment .venv"
@@ -39,15 +38,12 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 -m "not slow and not browser and not notebook and not long"
+	$(BIN)/pytest -n 2 -m "not slow and not browser and not notebook"
 
 test: $(READY) chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 -m "not long"
-
-test-all: $(READY) chromium
 	$(BIN)/pytest -n 2
 
 # The pages are tested in a real browser, which is no Python package.

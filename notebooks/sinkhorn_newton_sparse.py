@@ -169,7 +169,8 @@ fixed = knee.picture_result(pictures.tails)
 pictures.tails(fixed)
 
 # %%
-pictures.dropped(knee.run())
+key = knee.run()
+pictures.dropped(key)
 
 # %% [markdown]
 # ## Why a ladder
@@ -274,7 +275,6 @@ counted["published"] = {"sweeps": 20, "Newton steps": 9}
 pd.DataFrame(counted).T
 
 # %%
-key = knee.run()
 pictures.gap(key)
 
 # %%

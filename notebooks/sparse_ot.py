@@ -297,7 +297,7 @@ def solve(problem, k):  # k is traced: one program for each size
 
 
 rows = []
-for name, n in (("bump-to-bump", 32), ("one-bump-to-two", 64), ("photographs", 64)):
+for name, n in (("bump-to-bump", 32), ("photographs", 64)):
     data = datasets.load(name, n=n).arrays
     masses = data["a"], data["b"]
     here = ot.problem(data["cost"], *masses) if "cost" in data else ot.from_points(data["x"], data["y"], *masses)

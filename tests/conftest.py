@@ -26,24 +26,9 @@ install_import_hook(
 
 import pytest
 
-# Studies whose programs take minutes to compile: their notebooks, and what their contract computes again and again, are run by
-# `make test-all` only, until they are cheaper. Their own tests, and the rest of the contract, are run always.
-_LONG = ("kinetic-optimal-paths", "rectified-flow", "stochastic-interpolants")
-_DEEP = ("test_compute_is_pure", "test_traced_parameters_compile_nothing", "test_quick_claims_hold")
-
-
-def _is_long(item):
-    given = getattr(item, "callspec", None)
-    if item.get_closest_marker("notebook"):
-        return given.params["path"].stem.replace("_", "-") in _LONG
-    return item.path.name == "test_contract.py" and item.originalname in _DEEP and given.params["study"].slug in _LONG
-
 
 def pytest_collection_modifyitems(items):
     """What is long goes first: the contract of each study, then the notebooks."""
-    for item in items:
-        if _is_long(item):
-            item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: ("test_contract.py", "test_notebooks.py", item.path.name).index(item.path.name))
 
 
