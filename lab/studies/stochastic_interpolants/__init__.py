@@ -466,7 +466,10 @@ def _costs(inputs: Any, p: Any, networks: Any, key: Any, case: _Case) -> dict[st
     if d == 1:
         at = jnp.stack([noise, none])
         found = jax.vmap(lambda level: fields.divergence_on_line(path, used, times, level))(at)
-        kl, ode = (metrics.Estimate(value, error) for value, error in zip(*found, strict=True))
+        kl, ode = (
+            metrics.Estimate(jnp.where(jnp.abs(value) < 1e-14, 0, value), error)
+            for value, error in zip(*found, strict=True)
+        )
     else:
         kl = fields.divergence_by_rollouts(path, used, times, noise, second)
         ode = fields.divergence_by_rollouts(path, used, times, none, third, n=1000, rollouts=2)

@@ -201,8 +201,8 @@ def _table(result: xr.Dataset) -> Any:
         **{
             head: [float(result[key].sel(coupling=name)) for name in names]
             for head, key in (
-                ("W₂² to data", "fit_w2sq"), ("path energy", "pe"), ("NPE", "npe"), ("bending", "straightness"),
-                ("cost of pairs", "pair_cost"), ("cost of the flow", "transport"),
+                ("W₂²", "fit_w2sq"), ("energy", "pe"), ("NPE", "npe"), ("bending", "straightness"),
+                ("pairs cost", "pair_cost"), ("flow costs", "transport"),
             )
         },
     }  # fmt: skip
