@@ -176,6 +176,27 @@ class Denoiser(eqx.Module):
         found = _sensitivity(self._at(sigma), rows, sigma, q)
         return found.reshape(q.shape + x.shape)
 
+    def pullback(self, x: Any, sigma: ArrayLike, v: Any) -> Array:
+        r"""$\partial \langle v, D \rangle / \partial x$: where the part of the output along v looks, a planted pattern say.
+
+        Args:
+            x: (..., n) or (..., C, H, W).
+            sigma: one level.
+            v: (n,) or (C, H, W).
+
+        Returns:
+            as x.
+
+        Raises:
+            ValueError: the denoiser has no derivative.
+        """
+        if not self.differentiable:
+            raise ValueError(f"the denoiser {self.name!r} is piecewise constant: it has no sensitivity")
+        x, rows, sigma = self._given(x, sigma)
+        if sigma.ndim:
+            raise ValueError(f"sigma has shape {sigma.shape}, but a sensitivity needs one level")
+        return _pullback(self._at(sigma), rows, sigma, jnp.asarray(v, x.dtype).reshape(self.n)).reshape(x.shape)
+
     def mse_curve(self, images: Any, sigmas: Any, key: PRNGKeyArray) -> Curve:
         r"""$\frac1n |D(x + \sigma\varepsilon, \sigma) - x|^2$ of each clean image at each level, one noise for all levels.
 
@@ -298,6 +319,11 @@ _density = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.density(x, sigma))
 @eqx.filter_jit
 def _sensitivity(denoiser: Denoiser, x: Array, sigma: Array, q: Array) -> Array:
     return jax.lax.map(lambda each: denoiser.row(x, sigma, each), q) if q.ndim else denoiser.row(x, sigma, q)
+
+
+@eqx.filter_jit
+def _pullback(denoiser: Denoiser, x: Array, sigma: Array, v: Array) -> Array:
+    return jax.grad(lambda y: (denoiser.denoise(y, sigma) @ v).sum())(x)
 
 
 def _real(x: Any) -> Array:

@@ -29,7 +29,7 @@ def test_preconditioning():
     each = eqx.tree_at(lambda e: e.core, each, Residual(KEY, 64, width=8, depth=1))
     x, s = jnp.asarray(RNG.normal(size=(2, 64))), 0.7
     root = (s**2 + 0.25) ** 0.5
-    F = each.core(jnp.full(2, np.log(s) / 4), x / root)
+    F = eqx.filter_jit(each.core)(jnp.full(2, np.log(s) / 4), x / root)
     np.testing.assert_allclose(each(x, s), 0.25 / root**2 * x + s * 0.5 / root * F, atol=1e-12)
     low, high = each.sigma_range
     assert low < 0.01
@@ -44,15 +44,15 @@ def test_the_loss_of_the_loop_is_the_weighted_loss_of_edm():
     core = eqx.tree_at(lambda e: e.last.weight, core, 0.1 * jnp.ones_like(core.last.weight))
     flow, data = networks.Flow(core, jnp.asarray(s)), Empirical(jnp.asarray(IMAGES.numbers()) / s)
     work = prepare(KEY, flow, standard(64), data, Trigonometric(), steps=1, batch=16, latent=False)
-    batch = draw(work, jnp.int32(0))
+    batch = jax.jit(draw)(work, jnp.int32(0))
     theta = np.pi / 2 * (1 - np.asarray(batch.t))
     sigma, clean = s * np.tan(theta), s * np.asarray(batch.x1)
     D = Network(core=core, sigma_data=jnp.asarray(s), shape=SHAPE)
     x = clean + sigma[:, None] * np.asarray(batch.x0)
-    found = D.denoise_each(jnp.asarray(x), jnp.asarray(sigma))
+    found = eqx.filter_jit(D.denoise_each)(jnp.asarray(x), jnp.asarray(sigma))
     weight = (sigma**2 + s**2) / (sigma * s) ** 2
     wanted = (weight * ((np.asarray(found) - clean) ** 2).sum(1)).mean() * np.pi**2 / 4
-    np.testing.assert_allclose(loss(flow, work, batch), wanted, rtol=1e-9)
+    np.testing.assert_allclose(jax.jit(loss)(flow, work, batch), wanted, rtol=1e-9)
 
 
 def test_a_convolution_is_one():
@@ -100,9 +100,10 @@ def test_architectures(kind):
     core = networks.core(kind, KEY, SHAPE)
     x = jnp.asarray(RNG.normal(size=(3, 64)), jnp.float32)
     core = jax.tree.map(lambda leaf: leaf + 0.02, core)  # the last layer begins at 0
-    before = core(jnp.zeros(3, jnp.float32), x)
+    run = eqx.filter_jit(core)
+    before = run(jnp.zeros(3, jnp.float32), x)
     assert before.shape == x.shape
-    changed = core(jnp.zeros(3, jnp.float32), x.at[1].add(1))  # images do not see each other
+    changed = run(jnp.zeros(3, jnp.float32), x.at[1].add(1))  # images do not see each other
     np.testing.assert_array_equal(before[0], changed[0])
     flow = networks.Flow(core, jnp.asarray(0.5, jnp.float32))
     work = prepare(KEY, flow, standard(64, jnp.float32), Empirical(IMAGES.numbers(dtype=jnp.float32)), Trigonometric(),

@@ -354,8 +354,11 @@ def test_jacobians_in_closed_form():
     close(ALL["wiener"].sensitivity(X[0], SIGMA, jnp.arange(n)), SPECTRUM.wiener(SIGMA), 1e-12)
     image = ALL["wiener"].sensitivity(X[0].reshape(SHAPE), SIGMA, 3)
     close(image, SPECTRUM.wiener(SIGMA)[3].reshape(SHAPE), 1e-12)
-    with pytest.raises(ValueError, match="piecewise constant"):
-        ALL["nearest"].sensitivity(X, SIGMA, 0)
+    v = jnp.asarray(RNG.normal(size=n))
+    close(ALL["optimal"].pullback(X[0], SIGMA, v), J.T @ v, 1e-9)
+    for call in (lambda: ALL["nearest"].sensitivity(X, SIGMA, 0), lambda: ALL["nearest"].pullback(X, SIGMA, v)):
+        with pytest.raises(ValueError, match="piecewise constant"):
+            call()
 
 
 # ----------------------------------------------------------------------------------------- coordinates, levels, dtypes

@@ -29,8 +29,7 @@ def test_masks_grow_with_the_noise(mnist):
     images, basis, _, _ = mnist
     row = PCALocality(images, basis, 0.005, normalize="row")
     sizes = [float(row.mask_size(sigma).mean()) for sigma in (0.1, 0.3, 1.0, 3.0, 10.0)]
-    np.testing.assert_allclose(sizes, [3, 14, 50, 203, 318], rtol=0.12)
-    np.testing.assert_allclose(sizes[1:], [14, 50, 203, 318], rtol=0.03)
+    np.testing.assert_allclose(sizes, [3, 14, 50, 203, 318], atol=0.4)  # rounded in the table
     w, mask = np.asarray(basis.wiener(1.0)), np.asarray(row.mask(1.0))
     M = np.abs(w / np.where(np.diag(w) < 1e-6, 1, np.diag(w))[:, None])
     varies = np.diag(w) >= 1e-6
