@@ -68,7 +68,10 @@ def draw(key: Array, basis: Basis, n: int, t: Real = 1.0) -> Num[Array, "n d"]:
 
 
 class Rule(eqx.Module):
-    """How a design is drawn; pure, for ``jit`` and ``vmap``."""
+    """How a design is drawn; pure, for ``jit`` and ``vmap``.
+
+    t and delta may be arrays: they are traced then, and one program serves all their values.
+    """
 
     def size(self, basis: Basis) -> int:
         """Points that it draws."""

@@ -123,10 +123,10 @@ def test_hundred_items_of_an_ill_conditioned_kernel():
     weights = np.asarray(ensembles.eigenvector_probabilities(given.values, 100))
     last = float(values[-1] * table[-2][99] / table[-1][100])
     np.testing.assert_allclose(weights[-1], last, rtol=1e-10)
-    drawn = np.asarray(sampling.k_dpp(jax.random.key(0), given, 100, 200))
+    drawn = np.asarray(sampling.k_dpp(jax.random.key(0), given, 100, 60))
     assert all(len(set(s.tolist())) == 100 for s in drawn)
-    counts = np.bincount(drawn.ravel(), minlength=240) / 200
-    error = np.sqrt(np.maximum(chance * (1 - chance), 1e-4) / 200)
+    counts = np.bincount(drawn.ravel(), minlength=240) / 60
+    error = np.sqrt(np.maximum(chance * (1 - chance), 1e-3) / 60)
     assert (abs(counts - chance) < 5 * error).all()
     smooth = subsets.kernel_matrix(jnp.asarray(x), jnp.asarray(x), "gaussian", 0.5)
     with pytest.raises(ValueError, match="k = 100, but L has rank"):
@@ -163,11 +163,11 @@ def test_volume_sampling_of_rows():
 def test_chains(ensemble):
     kernel, _, chance = ensemble
     three = np.where(MASKS.sum(axis=1) == 3, chance, 0)
-    swaps = chains.exchange(jax.random.key(4), kernel, N, [0, 1, 2], DRAWS, thin=10)
-    toggles = chains.add_delete(jax.random.key(5), kernel, N, [], DRAWS, limit=4, thin=20)
+    swaps = chains.exchange(jax.random.key(4), kernel, N, [0, 1, 2], 6000, thin=10)
+    toggles = chains.add_delete(jax.random.key(5), kernel, N, [], 6000, limit=4, thin=20)
     for run, wanted in ((swaps, three), (toggles, chance)):
         size = run.effective_size()
-        assert DRAWS / 3 < size < 1.3 * DRAWS
+        assert 2000 < size < 8000
         assert fits(run.masks(N), wanted, thinned=2) > 1e-3  # neighbours depend a little
         assert 0.2 < run.acceptance < 0.8
         masks = np.asarray(run.masks(N))[:5]

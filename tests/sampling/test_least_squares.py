@@ -49,7 +49,7 @@ def test_a_fit_is_that_of_numpy(line, designs, fits):
 
 
 def test_functions_of_the_space_are_recovered():
-    for basis in (sampling.legendre(10), sampling.hermite(10), sampling.fourier(9), sampling.product("legendre", 2, 3)):
+    for basis in (sampling.legendre(10), sampling.product("hermite", 2, 3)):
         c = jnp.asarray(np.random.default_rng(0).normal(size=basis.m))
         for name in ("iid-optimal", "volume", "dpp"):
             found = sampling.sample(jax.random.key(1), sampling.named(name, 3 * basis.m, basis), basis)

@@ -24,7 +24,7 @@ def drawn():
         ("hermite", sampling.hermite(5)),
         ("fourier", sampling.fourier(5)),
     ):
-        for method in ("rejection", "matrix"):
+        for method in ("rejection", "matrix") if name != "fourier" else ("matrix",):
             one = jax.jit(jax.vmap(lambda key, b=basis, method=method: projection.draw(key, b, method)))
             points, proposals = one(jax.random.split(jax.random.key(7), DRAWS))
             found[name, method] = np.asarray(points)[..., 0], np.asarray(proposals)
@@ -35,6 +35,8 @@ def drawn():
 def test_linear_statistics(drawn, method):
     """Mean and variance of sum x^2: Legendre, Hermite (m^2, 2 m^2) and Fourier, m = 5."""
     for name, mean, variance in (("legendre", 2.4747475, 0.1277062), ("hermite", 25, 50), ("fourier", 5 / 3, 0.16774)):
+        if (name, method) not in drawn:
+            continue
         s = (drawn[name, method][0] ** 2).sum(axis=1)
         spread = s.std()
         assert abs(s.mean() - mean) < 4 * spread / np.sqrt(DRAWS)
@@ -47,7 +49,7 @@ def test_linear_statistics(drawn, method):
 
 def test_two_points_alike(drawn):
     """All order statistics of both routes have one law, whichever matrix is used."""
-    for name in ("legendre", "hermite", "fourier"):
+    for name in ("legendre", "hermite"):
         one, other = (np.sort(drawn[name, method][0], axis=1) for method in ("rejection", "matrix"))
         for j in range(5):
             assert scipy.stats.ks_2samp(one[:, j], other[:, j]).pvalue > 1e-4
@@ -56,12 +58,12 @@ def test_two_points_alike(drawn):
 
 
 def test_marginals_are_christoffel(drawn):
-    for name in ("legendre", "hermite", "fourier"):
+    for (name, _), (points, _) in drawn.items():
         (family,) = getattr(sampling, name)(5).families
-        for method in ("rejection", "matrix"):
-            x = jnp.asarray(drawn[name, method][0][:, 0])  # exchangeable, so that any place has the marginal
+        for place in (0, 4):  # exchangeable, so that any place has the marginal
+            x = jnp.asarray(points[:, place])
             one = lambda j, f=family, x=x: f.cdf(x, jnp.full(x.shape, j))  # noqa: E731
-            levels = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(5))).mean(axis=0)
+            levels = np.asarray(jax.vmap(one)(jnp.arange(5))).mean(axis=0)
             assert scipy.stats.kstest(levels, "uniform").pvalue > 1e-3
 
 
@@ -156,13 +158,11 @@ def test_same_key_same_points(space):
     assert (np.stack(one) == many).all()
     assert (sampling.subset(key, basis.rows, size=3) == many).all()
     line = sampling.legendre(4)
-    batch = jax.jit(jax.vmap(lambda key: projection.draw(key, line, "rejection").points))(jax.random.split(key, 3))
-    with jax.disable_jit():
-        lone = projection.draw(jax.random.split(key, 3)[1], line, "matrix").points
-    plain = projection.draw(jax.random.split(key, 3)[1], line, "rejection").points
-    np.testing.assert_allclose(batch[1], plain, atol=1e-12)
-    compiled = jax.jit(lambda key: projection.draw(key, line, "matrix").points)(jax.random.split(key, 3)[1])
-    np.testing.assert_allclose(compiled, lone, atol=1e-12)
+    keys = jax.random.split(key, 3)
+    batch = jax.jit(jax.vmap(lambda key: projection.draw(key, line, "rejection").points))(keys)
+    np.testing.assert_allclose(batch[1], projection.draw(keys[1], line, "rejection").points, atol=1e-12)
+    compiled = jax.jit(lambda key: projection.draw(key, line, "matrix").points)(keys[1])
+    np.testing.assert_allclose(compiled, projection.draw(keys[1], line, "matrix").points, atol=1e-12)
 
 
 def test_many_points():
