@@ -353,5 +353,6 @@ def _check_reached(rule: Rule | None, basis: Basis, found: Design) -> None:
         raise RuntimeError(
             f"lambda_min >= {1 - delta:g} was not reached in {rule.tries} tries by {missed} of {found.lambda_min.size} "
             f"designs of n = {rule.size(basis)} points (a try reaches it with probability {chance}): raise n, of which "
-            f"{points_needed(basis.m, delta, 0.5)} surely suffice for independent optimal ones, or raise delta or tries"
+            f"{points_needed(basis.m, delta, 0.5)} do for at least every second try of independent optimal ones, "
+            "or raise delta or tries"
         )

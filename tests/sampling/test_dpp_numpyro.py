@@ -45,7 +45,7 @@ def test_gradients():
         lambda l: KDPP((l + l.T) / 2, 3).log_prob(triple),
         lambda l: ProjectionDPP(l[:, :3]).log_prob(triple),
     ):
-        slope = jax.grad(function)(start)
+        slope = jax.jit(jax.grad(function))(start)
         compiled = jax.jit(function)
         for i, j in ((0, 0), (1, 2), (4, 1)):
             step = jnp.zeros((6, 6)).at[i, j].set(1e-6)
@@ -99,7 +99,7 @@ def test_a_length_scale_is_inferred():
         with numpyro.plate("subsets", len(observed)):
             numpyro.sample("S", LEnsemble(kernel(length)), obs=observed)
 
-    nuts = numpyro.infer.MCMC(numpyro.infer.NUTS(model), num_warmup=100, num_samples=200, progress_bar=False)
+    nuts = numpyro.infer.MCMC(numpyro.infer.NUTS(model), num_warmup=80, num_samples=150, progress_bar=False)
     nuts.run(jax.random.key(1), observed)
     length = np.asarray(nuts.get_samples()["length"])
     assert abs(length.mean() - 0.8) < 4 * length.std()
