@@ -210,7 +210,7 @@ def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
 
 def test_a_fault_leaves_the_last_picture_and_says_so(visit):
     seen = visit().settled()
-    seen.page.locator("summary").click()
+    seen.page.locator("summary", has_text="More").click()
     seen.page.get_by_role("switch", name="fail").click()
     seen.until(lambda: seen.bars())
     assert seen.bars() == ["Something went wrong in the computation: RuntimeError: broken on purpose."]

@@ -297,9 +297,9 @@ def test_a_row_of_runs_goes_through_the_chosen_cell():
     pictures.set("picture", "iterates")
     pictures.set("along", "steps")
     _settled(tab)
-    wait(lambda: len(pictures._row.view) == 3 and "n = 1<" in pictures._row._stages[0][0].object)
-    assert "n = 6<" in pictures._row._stages[1][0].object
-    assert "n = 12<" in pictures._row._stages[2][0].object
+    expected = ["n = 1<", "n = 6<", "n = 12<"]
+    wait(lambda: len(pictures._row._stages) == 3)
+    wait(lambda: all(n in stage[0].object for n, stage in zip(expected, pictures._row._stages, strict=True)))
 
 
 def test_the_studys_own_sweep_picture_is_drawn_from_the_cells():

@@ -106,7 +106,7 @@ def test_nearest_of_one_is_the_batch_and_of_k_the_nearest():
     for i, k in enumerate((1, 3, 8)):
         noise = np.stack(candidates[:k])
         best = np.linalg.norm(noise - np.asarray(X1), axis=2).argmin(0)
-        np.testing.assert_array_equal(many.x0[i], noise[best, np.arange(12)])
+        np.testing.assert_allclose(many.x0[i], noise[best, np.arange(12)], rtol=1e-14)
         np.testing.assert_array_equal(many.x1[i], X1)
     x = jnp.asarray([[0.5, -0.3]])
     assert distances(Nearest(20_000)(KEY, jnp.zeros((1, 2)) + 2, x).x0, x)[0, 0] < 0.05

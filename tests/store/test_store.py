@@ -90,14 +90,15 @@ class Mine(Study):
 
 
 def test_key_follows_the_code_of_a_users_file(tmp_path, monkeypatch):
+    from lab.code import of_user
     from lab.studies import registry
 
     monkeypatch.setattr(registry, "_found", dict(registry._found))
     keys = []
     for name, code in (("one", USERS_STUDY), ("two", USERS_STUDY), ("one", USERS_STUDY.replace("1.0", "2.0"))):
         (tmp_path / f"{name}.py").write_text(code)
-        registry.load_file(tmp_path / f"{name}.py")
-        keys.append(Store.key(recipe(study="stored-mine")))
+        (mine,) = registry.load_file(tmp_path / f"{name}.py")
+        keys.append(Store.key(recipe() | {"code": of_user(mine)}))
     assert keys[0] == keys[1] != keys[2]
 
 

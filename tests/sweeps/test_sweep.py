@@ -1,12 +1,14 @@
 """Sweeps: the values of single runs in the shape of ``along``, nothing computed twice, nothing lost."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -65,8 +67,17 @@ def test_coordinates_that_differ_are_joined(store):
     agree(sweep(Placed, store=store, steps=[5, 20], rate=RATES), Placed().along(steps=[5, 20], rate=RATES))
 
 
+@pytest.fixture
+def optimized():
+    """Compile as users do: without optimization, iterations end elsewhere in a batch, and the planner refuses it."""
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
+
+
 @pytest.mark.slow
-def test_sparse_ot_in_a_batch(store, eager):
+def test_sparse_ot_in_a_batch(store, eager, optimized):
     plan = Plan(SparseOT(n=12), {"k": [1, 2, 4], "gamma": "1e-2:1:log3"}, store=store)
     swept = run(plan)
     assert plan.way(0).size == 8
