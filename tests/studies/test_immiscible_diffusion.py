@@ -181,7 +181,7 @@ def test_scaling_is_another_noise_level(runs):
 
 
 def test_noise_comes_to_the_image_as_k_grows(runs):
-    run = runs(k=4096)
+    run = runs(k=512)
     apart = np.linalg.norm(run.pair_noise[2] - run.pair_image[2], axis=1)
     assert np.median(apart) < 0.15
     assert float(run.H_nearest) < 1e-6
