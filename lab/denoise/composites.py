@@ -8,6 +8,7 @@ Niedoba, Zwartsenberg, Murphy, Wood, *Towards a mechanistic explanation of diffu
 2411.19339).
 """
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -28,13 +29,13 @@ class _Composite(Streaming):
     tau: eqx.AbstractVar[Array]
     passes: ClassVar[int] = 2
 
+    @abstractmethod
     def gathered(self, known: Any, values: Float[Array, "b k n"]) -> Float[Array, "b k Q"]:
         """The sum over each crop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spread(self, known: Any, values: Float[Array, "b k Q"]) -> Float[Array, "b k n"]:
         """The sum over the crops that contain each pixel."""
-        raise NotImplementedError
 
     def valid(self, known: Any, q: int, dtype: Any) -> Float[Array, " Q"]:
         """1 for a crop, 0 for none."""

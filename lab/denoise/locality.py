@@ -3,6 +3,7 @@ r"""A softmax for each pixel that looks through a mask, and the mask that the co
 Lukoianov, Yuan, Solomon, Sitzmann, *Locality in image diffusion models emerges from data statistics*, NeurIPS 2025.
 """
 
+from abc import abstractmethod
 from collections import OrderedDict
 from typing import Any
 
@@ -30,13 +31,13 @@ class PixelSoftmax(Streaming):
     tau: eqx.AbstractVar[Array]
     chunk: eqx.AbstractVar[int | None]
 
+    @abstractmethod
     def summed(self, known: Any, squared: Float[Array, "b k n"]) -> Float[Array, "b k Q"]:
         """The squared differences seen by each softmax."""
-        raise NotImplementedError
 
+    @abstractmethod
     def seen(self, x: Array, sigma: Array, q: Array) -> Float[Array, " n"]:
         """The weights of the input pixels for output pixel q, a column of B."""
-        raise NotImplementedError
 
     def numbers(self) -> int:
         return 3 * self.images.n
