@@ -50,11 +50,8 @@ def _labelled(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
     title="MNIST",
     kind=KIND,
     summary="5000 handwritten digits of 28 x 28 pixels in a random order, 1000 of them held out; fewer where n is smaller.",
-    source=packaged.FILES["mnist"].source,
-    licence=packaged.FILES["mnist"].licence,
-    real=True,
     options={"n": (5000, (10, 5000)), "seed": _SEED},
-    raw=packaged.hashes("mnist"),
+    **packaged.facts("mnist"),
 )
 def mnist_images(n: int, seed: int) -> dict[str, Any]:
     return _labelled("mnist", 28, n, seed)
@@ -65,11 +62,8 @@ def mnist_images(n: int, seed: int) -> dict[str, Any]:
     title="Handwritten digits",
     kind=KIND,
     summary="1797 images of 8 x 8 pixels in a random order, a fifth held out: everything takes seconds.",
-    source=packaged.FILES["digits"].source,
-    licence=packaged.FILES["digits"].licence,
-    real=True,
     options={"n": (1797, (10, 1797)), "seed": _SEED},
-    raw=packaged.hashes("digits"),
+    **packaged.facts("digits"),
 )
 def digit_images(n: int, seed: int) -> dict[str, Any]:
     fields = _labelled("digits", 8, n, seed)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,6 +83,12 @@ FILES = {
 def hashes(*keys: str) -> dict[str, str]:
     """The recorded SHA-256 of each file, by ``package/path``."""
     return {f"{FILES[key].package}/{FILES[key].path}": FILES[key].sha256 for key in keys}
+
+
+def facts(key: str) -> dict[str, Any]:
+    """What ``register`` is told of a set made from one file."""
+    file = FILES[key]
+    return {"source": file.source, "licence": file.licence, "real": True, "raw": hashes(key)}
 
 
 def content(key: str) -> tuple[bytes, tuple[str, ...]]:

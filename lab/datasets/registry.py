@@ -42,15 +42,16 @@ def register(
     name: str,
     title: str,
     summary: str,
-    source: str,
-    licence: str,
-    real: bool,
-    options: Mapping[str, tuple[Any, tuple]],
+    source: str = "synthetic",
+    licence: str = "none needed",
+    real: bool = False,
+    options: Mapping[str, tuple[Any, tuple]] | None = None,
     kind: str = "transport",
     raw: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., dict[str, Any]]], Callable[..., dict[str, Any]]]:
     """Add a set: decorates the function that builds it.
 
+    What is made and not brought states no ``source``; ``packaged.facts`` states it for what packages carry.
     ``options`` maps a name to its default and what is allowed: ``{"n": (64, (2, 1024))}`` for integers,
     ``{"source": ("coffee", ("coffee", "rocket"))}`` for words. The function takes them by keyword and returns
     ``arrays`` and any other field of ``Data``; what it leaves out comes from here.
@@ -65,8 +66,8 @@ def register(
             source=source,
             licence=licence,
             real=real,
-            options={key: default for key, (default, _) in options.items()},
-            allowed={key: allowed for key, (_, allowed) in options.items()},
+            options={key: default for key, (default, _) in (options or {}).items()},
+            allowed={key: allowed for key, (_, allowed) in (options or {}).items()},
             raw=dict(raw or {}),
             build=build,
         )
@@ -100,7 +101,7 @@ def load(name: str, *, strict: bool = True, **options: Any) -> Data:
         has = f"its options are {', '.join(entry.options)}" if entry.options else "it has no options"
         raise ValueError(f"the data set {name!r} has no option {unknown[0]!r}; {has}")
     chosen = dict(entry.options)
-    for key, value in options.items():
+    for key, value in (options or {}).items():
         if key in chosen and value is not None:
             chosen[key] = _checked(entry, key, value)
     return _load(name, tuple(chosen.items()))

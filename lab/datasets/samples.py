@@ -49,11 +49,9 @@ def _ring(k: int, radius: float) -> np.ndarray:
     return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def _synthetic(name: str, title: str, summary: str, n: int = _N[0], source: str = "synthetic", **options: Any):
-    return register(
-        name=name, title=title, kind=KIND, summary=summary, source=source, licence="none needed", real=False,
-        options={"n": (n, _N[1]), "seed": _SEED} | options,
-    )  # fmt: skip
+def _synthetic(name: str, title: str, summary: str, n: int = _N[0], **options: Any):
+    options = {"n": (n, _N[1]), "seed": _SEED} | options
+    return register(name=name, title=title, kind=KIND, summary=summary, options=options)
 
 
 @_synthetic(
@@ -145,11 +143,8 @@ def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
     title="Handwritten digits",
     kind=KIND,
     summary="1797 images of 8 x 8 pixels between -1 and 1; fewer where n is smaller.",
-    source=packaged.FILES["digits"].source,
-    licence=packaged.FILES["digits"].licence,
-    real=True,
     options={"n": (1797, (2, 1797)), "seed": _SEED},
-    raw=packaged.hashes("digits"),
+    **packaged.facts("digits"),
 )
 def digit_samples(n: int, seed: int) -> dict[str, Any]:
     return _images("digits", 16, 8, 1, n, seed)
@@ -160,11 +155,8 @@ def digit_samples(n: int, seed: int) -> dict[str, Any]:
     title="MNIST",
     kind=KIND,
     summary="5000 images of digits, 28 x 28 pixels between -1 and 1, or pooled to 14 or 7; fewer where n is smaller.",
-    source=packaged.FILES["mnist"].source,
-    licence=packaged.FILES["mnist"].licence,
-    real=True,
     options={"n": (5000, (2, 5000)), "side": ("28", ("7", "14", "28")), "seed": _SEED},
-    raw=packaged.hashes("mnist"),
+    **packaged.facts("mnist"),
 )
 def mnist_samples(n: int, side: str, seed: int) -> dict[str, Any]:
     return _images("mnist", 255, 28, 28 // int(side), n, seed)

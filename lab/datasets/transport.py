@@ -166,8 +166,7 @@ _HISTOGRAMS = "Two images as distributions of ink over the pixels; squared dista
 
 
 def _digits(key: str, small: str, top: int, most: int, names: tuple[str, str]) -> None:
-    file = packaged.FILES[key]
-    origin = {"source": file.source, "licence": file.licence, "real": True, "raw": packaged.hashes(key)}
+    origin = packaged.facts(key)
 
     def histograms(source: int, target: int, seed: int) -> Fields:
         return _two_histograms(key, source, target, seed)
@@ -222,17 +221,12 @@ def _two_images(key: str, source: int, target: int, side: int, seed: int) -> Fie
 
 
 def _pixels(name: str, key: str, most: int, side: int) -> None:
-    file = packaged.FILES[key]
-
     @register(
         name=name,
         title=f"Two handwritten digits with their background, {most} x {most} or smaller",
         summary="Two images as distributions of ink over all pixels, a little everywhere; squared distances.",
-        source=file.source,
-        licence=file.licence,
-        real=True,
         options={"source": (2, _DIGIT), "target": (7, _DIGIT), "side": (side, (2, most)), "seed": _SEED},
-        raw=packaged.hashes(key),
+        **packaged.facts(key),
     )
     def build(source: int, target: int, side: int, seed: int) -> Fields:
         return _two_images(key, source, target, side, seed)

@@ -14,10 +14,6 @@ POINTS = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
     title="Three points",
     kind="samples",
     summary="Three points in the plane, each standing for an image: what noise belongs to which can be seen.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
-    options={},
 )
 def three_points() -> dict[str, Any]:
     return {"arrays": {"x": POINTS.copy()}, "axes": {"x": ("x₁", "x₂")}}

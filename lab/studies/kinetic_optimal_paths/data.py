@@ -19,9 +19,6 @@ SPECTRA = {
     title="A stretched Gaussian",
     kind="samples",
     summary="A Gaussian with the eigenvalues chosen: with two distinct ones the best path is that of optimal transport.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
     options={"n": (1000, (2, 100_000)), "spectrum": ("1.6, 0.4", tuple(SPECTRA)), "seed": (0, (0, 2**32 - 1))},
 )
 def stretched_gaussian(n: int, spectrum: str, seed: int) -> dict[str, Any]:

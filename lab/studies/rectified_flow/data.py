@@ -30,9 +30,6 @@ def _gaussians(n: int, seed: int, mean: np.ndarray, source: np.ndarray, target: 
     title="Two Gaussians that do not commute",
     kind=samples.KIND,
     summary="Centred Gaussians whose covariances have other axes: the straight flow between them is not the optimal one.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
     options=_OPTIONS,
 )
 def crossed_gaussians(n: int, seed: int) -> dict[str, Any]:
@@ -44,9 +41,6 @@ def crossed_gaussians(n: int, seed: int) -> dict[str, Any]:
     title="A Gaussian that narrows",
     kind=samples.KIND,
     summary="From N(0, 1) to N(2, 0.09) on a line: every quantity has a closed form.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
     options=_OPTIONS,
 )
 def gaussians_1d(n: int, seed: int) -> dict[str, Any]:

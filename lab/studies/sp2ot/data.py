@@ -35,11 +35,8 @@ def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.
     title="Handwritten digits, few of the last",
     kind="labelled",
     summary="8 x 8 images of digits; each next digit is rarer, the first by the ratio more frequent than the last.",
-    source=packaged.FILES["digits"].source,
-    licence=packaged.FILES["digits"].licence,
-    real=True,
     options=_OPTIONS,
-    raw=packaged.hashes("digits"),
+    **packaged.facts("digits"),
 )
 def digits(ratio: int, seed: int) -> dict[str, Any]:
     x, classes, notices = _images("digits", 174, ratio, seed)
@@ -51,11 +48,8 @@ def digits(ratio: int, seed: int) -> dict[str, Any]:
     title="MNIST, few of the last",
     kind="labelled",
     summary="28 x 28 images of digits on their first 50 principal axes; each next digit is rarer.",
-    source=packaged.FILES["mnist"].source,
-    licence=packaged.FILES["mnist"].licence,
-    real=True,
     options=_OPTIONS,
-    raw=packaged.hashes("mnist"),
+    **packaged.facts("mnist"),
 )
 def mnist(ratio: int, seed: int) -> dict[str, Any]:
     x, classes, notices = _images("mnist", 250, ratio, seed)
@@ -71,9 +65,6 @@ def mnist(ratio: int, seed: int) -> dict[str, Any]:
     title="Five Gaussian blobs, few of the last",
     kind="labelled",
     summary="Points round the corners of a pentagon; each next blob is rarer.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
     options=_OPTIONS,
 )
 def blobs(ratio: int, seed: int) -> dict[str, Any]:

@@ -24,7 +24,6 @@ def gaussians(
 @register(
     name="two-gaussians", title="Gaussian to Gaussian", kind=KIND,
     summary="From N(0, 1) to N(2, 1/4), on a line: the bridge and the divergences are known in closed form.",
-    source="synthetic", licence="none needed", real=False,
     options={"n": (1000, (2, 100_000)), "seed": (0, (0, 2**32 - 1))},
 )  # fmt: skip
 def two_gaussians(n: int, seed: int) -> dict[str, Any]:

@@ -18,9 +18,6 @@ _ARC = 128  # Gaussians of a moon
     title="Two noisy moons",
     kind=samples.KIND,
     summary="scikit-learn's moons with noise 0.2, then three times as large and less 1, as is usual; the law is known.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
     options={"n": (1000, (2, 100_000)), "seed": _SEED},
 )
 def noisy_moons(n: int, seed: int) -> dict[str, Any]:
@@ -44,10 +41,6 @@ def noisy_moons(n: int, seed: int) -> dict[str, Any]:
     title="Four points on a line",
     kind=samples.KIND,
     summary="The points -2, -0.5, 1 and 3 of equal mass: where each method carries how much is known.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
-    options={},
 )
 def four_atoms() -> dict[str, Any]:
     return {"arrays": {"x": ATOMS}}
@@ -58,10 +51,6 @@ def four_atoms() -> dict[str, Any]:
     title="Points on a circle",
     kind=samples.KIND,
     summary="Eight points at equal distance from the origin: data of constant norm, which the weights do not tilt.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
-    options={},
 )
 def circle_points() -> dict[str, Any]:
     angle = 2 * np.pi * np.arange(8) / 8
@@ -73,9 +62,6 @@ def circle_points() -> dict[str, Any]:
     title="A Gaussian off the origin",
     kind=samples.KIND,
     summary="From N(0, 1) to N(2, 1/4) on a line: the weighted coupling is Gaussian, and all of it is known.",
-    source="synthetic",
-    licence="none needed",
-    real=False,
     options={"n": (1000, (2, 100_000)), "seed": _SEED},
 )
 def gaussian_1d(n: int, seed: int) -> dict[str, Any]:
