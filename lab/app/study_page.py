@@ -33,6 +33,7 @@ _TOLD = """
 .strip { display: flex; flex-wrap: wrap; gap: 10px 26px; padding: 4px 0 2px; }
 .strip b { display: block; font-size: 15px; font-weight: 600; line-height: 1.4; }
 .strip span { font-size: 12px; color: var(--muted); }
+.first { padding: 4px 0 2px; }
 .good b { color: var(--good); }
 .warn b { color: var(--second); }
 .stale { opacity: .4; transition: opacity .2s .25s; }
@@ -43,6 +44,7 @@ _TOLD = """
 .error { border-left-color: var(--stop); }
 .error b { color: var(--stop); font-weight: 600; }
 """
+_FIRST = "Computing. A first run compiles its programs, which can take half a minute; then the pictures come."
 _STACK = ":host { gap: 14px; }"
 _COLUMN = ":host { gap: 22px; }"
 
@@ -205,14 +207,14 @@ class StudyPage(pn.viewable.Viewer):
         session = self.session
         result = session.result
         stale, stored = "" if session.fresh else " stale", session.from_store
-        told = (
-            []
-            if result is None
-            else [f'<div class="strip{stale}">{"".join(headline(session.study, result, session.rough, stored))}</div>']
-        )
-        told += (
-            [f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>'] if session.error else []
-        )
+        told = []
+        if result is not None:
+            cells = "".join(headline(session.study, result, session.rough, stored))
+            told.append(f'<div class="strip{stale}">{cells}</div>')
+        elif not session.error:
+            told.append(f'<p class="muted first" role="status">{_FIRST}</p>')
+        if session.error:
+            told.append(f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>')
         told += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
         if result is not None and not session.rough:
             self._advice = result.attrs["advice"]

@@ -343,7 +343,7 @@ def _accuracy(result: xr.Dataset) -> Any:
         draw.curve(steps, run.w2sq_ode.values, "ODE", markers=True),
         draw.curve(steps, run.w2sq.values, "SDE", color=draw.TARGET, markers=True),
         draw.curve(steps, run.w2sq_floor.values, "data", color=draw.MUTED, dash=True),
-        xlabel="steps", ylabel="W₂² from fresh data", logx=True, logy=True,
+        xlabel="steps", ylabel="W₂² from fresh data", logx=True, logy=True, xticks=list(steps),
     )  # fmt: skip
 
 

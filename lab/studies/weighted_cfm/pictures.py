@@ -277,19 +277,30 @@ def _level(result: xr.Dataset, name: str, coupling: str) -> float:
 
 
 def _tradeoff(result: xr.Dataset) -> Any:
-    at, fit, npe = result.epsilon.values, result.w2sq.values, result.npe_weighted.values
+    at, fit, npe, share = result.epsilon.values, result.w2sq.values, result.npe_weighted.values, result.ess.values
     layers = [
-        draw.curve(at, result.ess.values, "effective share", color=draw.GOOD, markers=True),
-        draw.curve(at, npe, "NPE", color=draw.TARGET, markers=True),
-        draw.curve(at, fit, "W₂² to the data", markers=True),
+        draw.curve(at, share, color=draw.GOOD, markers=True),
+        draw.curve(at, npe, color=draw.TARGET, markers=True),
+        draw.curve(at, fit, markers=True),
     ]
-    for key, tint, what in (("fit_w2sq", draw.SOURCE, "W₂²"), ("npe", draw.TARGET, "NPE")):
-        levels = {name: _level(result, key, name) for name in ("I-CFM", "OT-CFM") if name in _followed(result)}
-        close = len(levels) == 2 and abs(np.log(levels["OT-CFM"] / levels["I-CFM"])) < 0.35
-        for number, (name, level) in enumerate(levels.items()):
-            label = f"{' and '.join(levels)}: {what}" if close else f"{name}: {what}"
-            layers.append(draw.hline(level, "" if close and number else label, color=tint))
-    return draw.plot(*layers, logx=True, logy=True, xlabel="ε", ylabel="W₂², NPE, share", xticks=list(at))
+    key, shown = [("effective share", draw.GOOD)], [share, npe, fit]
+    for name, of, tint in (("W₂² to the data", "fit_w2sq", draw.SOURCE), ("NPE", "npe", draw.TARGET)):
+        key.append((name, tint))
+        for other in ("I-CFM", "OT-CFM"):
+            if other in _followed(result):
+                level = _level(result, of, other)
+                layers.append(draw.hline(level, color=tint))
+                key.append((f"  {other}: {level:.2g}", tint))
+                shown.append(np.array([level]))
+    values = np.concatenate(shown)
+    low, high = (float(np.log(f(values[values > 0]))) for f in (np.min, np.max))
+    for row, (words, tint) in enumerate(key):  # beside the curves, which end close to each other
+        y = np.exp(high - 0.09 * row * (high - low))
+        layers.append(draw.text([1.25 * at[-1]], [y], words, color=tint))
+    return draw.plot(
+        *layers, logx=True, logy=True, xlabel="ε", ylabel="W₂², NPE, share", xticks=list(at),
+        xlim=(None, at[-1] * (at[-1] / at[0]) ** 0.5),
+    )  # fmt: skip
 
 
 def _trap(result: xr.Dataset) -> Any:
@@ -306,13 +317,15 @@ def _trap(result: xr.Dataset) -> Any:
         if x - last > 0.06 * span:  # the others would overlap
             layers.append(draw.text([x], [y], f"ε = {e:g} ", color=draw.SOURCE, up="top", side="right"))
             last = x
-    for name in _followed(result):
-        if name != "W-CFM":
-            x, y = _level(result, "pe", name) / laws, _level(result, "fit_w2sq", name)
-            layers += [
-                draw.points([x], [y], color=_tint(name)),
-                draw.text([x], [y], f" {name}", color=_tint(name), up="bottom"),
-            ]
+    others = {name: _level(result, "pe", name) / laws for name in _followed(result) if name != "W-CFM"}
+    for name, x in others.items():
+        y = _level(result, "fit_w2sq", name)
+        crowded = any(0 < other - x < 0.3 * span for other in others.values())  # by one to its right
+        words = f"{name} " if crowded else f" {name}"
+        layers += [
+            draw.points([x], [y], color=_tint(name)),
+            draw.text([x], [y], words, color=_tint(name), up="bottom", side="right" if crowded else "left"),
+        ]
     return draw.plot(*layers, logy=True, xlabel="path energy / W₂² of source and data", ylabel="W₂² to the data")
 
 
