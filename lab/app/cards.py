@@ -95,7 +95,22 @@ class Card:
         if drawn is not None:
             self._show(drawn)
 
+    def click(self, x: float, y: float) -> None:
+        """Set what the picture says a click at this place sets."""
+        if self.picture.clicks is not None and self._drawn is not None:
+            values = self.picture.clicks(self._drawn, x, y)
+            if values:
+                self.session.set(**values)
+
     # ---- inside --------------------------------------------------------------------------------------------------
+
+    def _listen(self, plot: Any, element: Any) -> None:
+        from bokeh.events import Tap
+
+        figure = plot.state
+        if "clicks" not in figure.tags:
+            figure.tags = [*figure.tags, "clicks"]
+            figure.on_event(Tap, lambda event: self.click(event.x, event.y))
 
     def _sweep(self, wait: float) -> None:
         try:
@@ -154,9 +169,11 @@ class Card:
         layers = tuple(type(layer) for layer in element)
         if self._hand is not None:
             element = self._hand.keep(element)
-        if self._reel is not None:
+        more = [self._reel.hook] if self._reel is not None else []
+        more += [self._listen] if self.picture.clicks is not None else []
+        if more:
             hooks = hv.Store.lookup_options("bokeh", element, "plot").kwargs.get("hooks", [])
-            element.opts(backend="bokeh", clone=False, hooks=[*hooks, self._reel.hook])
+            element.opts(backend="bokeh", clone=False, hooks=[*hooks, *more])
         if layers == self._layers:
             with swapping(), self._hand.away() if self._hand is not None else nullcontext():
                 self._pipe.send(element)

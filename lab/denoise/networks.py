@@ -82,11 +82,8 @@ class UNet(eqx.Module):
 
     Args:
         key: of the initial weights.
-        shape: (C, H, W), height and width multiples of 4.
+        shape: (C, H, W); inside, the last row and column are repeated until both sides are multiples of 4.
         width: channels at half the size; twice as many at a quarter.
-
-    Raises:
-        ValueError: a size that is no multiple of 4.
     """
 
     enter: Array
@@ -95,9 +92,7 @@ class UNet(eqx.Module):
     shape: Shape = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, shape: Shape, width: int = 32, dtype: Any = jnp.float32):
-        c, h, w = shape
-        if h % 4 or w % 4:
-            raise ValueError(f"images of {h} x {w} pixels were given, but the U-Net needs multiples of 4")
+        c = shape[0]
         keys = jax.random.split(key, 7)
         sizes = ((width, width), (width, 2 * width), (2 * width, 2 * width), (2 * width, 2 * width), (3 * width, width))
         self.enter = _weights(keys[0], 9 * 4 * c, width, dtype)
@@ -106,10 +101,16 @@ class UNet(eqx.Module):
         self.shape = shape
 
     def __call__(self, noise: ArrayLike, x: Float[Array, "b n"]) -> Float[Array, "b n"]:
-        c, h, w = self.shape
+        c, rows, columns = self.shape
+        h, w = -(-rows // 4) * 4, -(-columns // 4) * 4
         noise = jnp.broadcast_to(jnp.asarray(noise, x.dtype), x.shape[:1])
         features = time_features(noise, _FREQUENCIES)
-        pixels = x.reshape(-1, c, h // 2, 2, w // 2, 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, h // 2, w // 2, 4 * c)
+        padded = x.reshape(-1, c, rows, columns)
+        if (h, w) != (rows, columns):
+            padded = jnp.pad(padded, ((0, 0), (0, 0), (0, h - rows), (0, w - columns)), mode="edge")
+        pixels = (
+            padded.reshape(-1, c, h // 2, 2, w // 2, 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, h // 2, w // 2, 4 * c)
+        )
         first, down, middle, low, last = self.blocks
         beside = first(features, _convolved(pixels, self.enter))
         b, high, wide, channels = beside.shape
@@ -118,7 +119,8 @@ class UNet(eqx.Module):
         large = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
         found = last(features, jnp.concatenate([large, beside], axis=3))
         out = _convolved(jax.nn.silu(_normalised(found)), self.leave)
-        return out.reshape(b, h // 2, w // 2, c, 2, 2).transpose(0, 3, 1, 4, 2, 5).reshape(b, -1)
+        out = out.reshape(b, h // 2, w // 2, c, 2, 2).transpose(0, 3, 1, 4, 2, 5).reshape(b, c, h, w)
+        return out[:, :, :rows, :columns].reshape(b, -1)
 
 
 class _Block(eqx.Module):

@@ -67,6 +67,8 @@ class Picture:
             The result that ``draw`` gets then has one dimension more for each.
         keep: the variables of that sweep which it draws; all when empty.
         edits: arrays of the data whose points may be dragged in this picture.
+        clicks: what a click at (x, y), in units of the axes, sets: maps the result that is drawn and the place to values of
+            parameters by name; none where there is nothing to choose. The controls can do all that a click can.
         plays: the dimension of the result along which the picture moves. ``draw`` then takes the result and the number
             of a frame. All frames are built of the same layers, and their axes have fixed ranges.
     """
@@ -79,6 +81,7 @@ class Picture:
     along: "Callable[[Study, Data], Mapping[str, Sequence[Any]]] | None" = field(default=None, compare=False)
     keep: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
+    clicks: Callable[[xr.Dataset, float, float], Mapping[str, Any]] | None = field(default=None, compare=False)
     plays: str = ""
 
     def frames(self, result: xr.Dataset) -> np.ndarray:

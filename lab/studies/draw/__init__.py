@@ -13,12 +13,13 @@ from .axes import plot
 from .layers import band, bars, colours, curve, hline, label, points, segments, text, vline
 from .look import GOOD, INK, MUTED, SOURCE, TARGET, WARN, bokeh_renderer, current, theme
 from .matrices import heatmap, plan, pooled, shaded
+from .mosaic import mosaic, signed, tile_at
 from .motion import Panel, particles
 from .pictures import cells, convergence, links, strip, table
 
 __all__ = [
     "GOOD", "INK", "MUTED", "SOURCE", "TARGET", "WARN", "Panel", "band", "bars", "bokeh_renderer", "cells", "colours",
     "convergence", "current",
-    "curve", "heatmap", "hline", "label", "links", "particles", "plan", "plot", "points", "pooled", "segments",
-    "shaded", "strip", "table", "text", "theme", "vline",
+    "curve", "heatmap", "hline", "label", "links", "mosaic", "particles", "plan", "plot", "points", "pooled", "segments",
+    "shaded", "signed", "strip", "table", "text", "theme", "tile_at", "vline",
 ]  # fmt: skip

@@ -1,0 +1,98 @@
+"""Small images in rows and columns, and what was clicked among them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+
+from .axes import frame
+from .layers import text
+from .look import INK, MUTED, current, diverging, dress
+
+_GAP = 0.1  # between images, in widths of one
+_LETTER = 0.016  # width of a letter of the row labels, as a share of the picture
+
+
+def mosaic(
+    tiles: Any,
+    rows: Sequence[str] = (),
+    cols: Sequence[str] = (),
+    *,
+    marks: Sequence[tuple[int, int]] = (),
+    note: str = "",
+    height: int | None = None,
+) -> hv.Overlay:
+    """Images in R rows and K columns, with labels left and above.
+
+    Args:
+        tiles: (R, K, H, W) greys or (R, K, H, W, 3) colours from -1 to 1; row 0 of an image is its top. Images that are not
+            finite are left out. ``signed`` ones, (R, K, H, W), are each on their own scale, blue below and orange above zero.
+        rows, cols: labels.
+        marks: (row, column) of pixels that are framed in every image.
+        note: a quiet line of text below.
+        height: least height on a page, in pixels.
+    """
+    tiles = np.asarray(tiles, float)
+    if tiles.ndim not in (4, 5) or 0 in tiles.shape or (tiles.ndim == 5 and tiles.shape[4] != 3):
+        raise ValueError(f"a mosaic needs images of shape (rows, columns, height, width), not {tiles.shape}")
+    r, k, h, w = tiles.shape[:4]
+    down, across = _steps(h, w)
+    tall, wide = (r - 1) * down + h, (k - 1) * across + w
+    canvas = np.zeros((tall, wide, 4), np.uint8)
+    shown = np.isfinite(tiles.reshape(r, k, -1)).all(axis=2)
+    coloured = np.round(127.5 * (np.clip(np.nan_to_num(tiles), -1, 1) + 1)).astype(np.uint8)
+    if tiles.ndim == 4:
+        coloured = np.repeat(coloured[..., None], 3, axis=4)
+    boxes = []
+    for i, j in np.argwhere(shown):
+        top, left = i * down, j * across
+        canvas[top : top + h, left : left + w, :3] = coloured[i, j]
+        canvas[top : top + h, left : left + w, 3] = 255
+        boxes += [(left + c, tall - top - a - 1, left + c + 1, tall - top - a) for a, c in marks]
+    image = hv.RGB(canvas, ["x", "y"], ["R", "G", "B", "A"], bounds=(0, 0, wide, tall))
+    dress(image, mpl={"interpolation": "nearest"})
+    lines = hv.Rectangles(tuple(np.asarray(boxes, np.float32).reshape(-1, 4).T), ["x", "y", "x1", "y1"])
+    tint = current().good
+    dress(
+        lines,
+        bokeh={"fill_color": None, "line_color": tint, "line_width": 1.5},
+        mpl={"facecolor": "none", "edgecolor": tint, "linewidth": 0.8},
+    )
+    middle = [tall - i * down - h / 2 for i in range(r)]
+    longest = max(map(len, rows), default=0)
+    room = wide * _LETTER * longest / max(1 - _LETTER * longest, 0.3)
+    named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
+    headed = text([j * across for j in range(len(cols))], [tall + 0.08 * h] * len(cols), cols, color=INK, up="bottom")
+    said = text([0.0], [-0.08 * h], [note], color=MUTED, up="top")
+    above, below = (0.06 * tall + 0.1 * h if cols else 0.0), (0.06 * tall + 0.1 * h if note else 0.0)
+    return frame(
+        [image, lines, named, headed, said], (-room, wide), (-below, tall + above), equal=True, bare=True,
+        bounds=((0, wide), (0, tall)), height=height or int(np.clip(600 * tall / (wide + room), 200, 620)),
+    )  # fmt: skip
+
+
+def tile_at(x: float, y: float, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
+    """Row and column of the image in a ``mosaic`` of shape (R, K, H, W), and of the pixel in it; None beside them."""
+    r, k, h, w = shape
+    down, across = _steps(h, w)
+    i, a = divmod((r - 1) * down + h - y, down)
+    j, c = divmod(x, across)
+    if 0 <= i < r and 0 <= j < k and a < h and c < w:
+        return int(i), int(j), int(a), int(c)
+    return None
+
+
+def _steps(h: int, w: int) -> tuple[int, int]:
+    """From one image to the next, in pixels."""
+    return h + max(1, round(_GAP * h)), w + max(1, round(_GAP * w))
+
+
+def signed(tiles: Any) -> np.ndarray:
+    """Colours (..., H, W, 3) for a ``mosaic`` of (..., H, W), each on its own scale: blue below and orange above zero."""
+    tiles = np.asarray(tiles, float)
+    peak = np.abs(np.nan_to_num(tiles)).max(axis=(-2, -1), keepdims=True)
+    share = np.nan_to_num(tiles) / np.where(peak > 0, peak, 1.0)
+    palette = np.array([[int(tint[i : i + 2], 16) for i in (1, 3, 5)] for tint in diverging()]) / 127.5 - 1
+    found = palette[np.round((share + 1) / 2 * (len(palette) - 1)).astype(int)]
+    return np.where(np.isfinite(tiles)[..., None], found, np.nan)

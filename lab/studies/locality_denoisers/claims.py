@@ -1,0 +1,163 @@
+"""What the paper and mathematics say, and this study can show."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lab import datasets
+from lab.studies.declare import Claim, Runs
+
+from .presets import FULL
+
+_LOCAL, _WIENER, _OPTIMAL = "PCA locality", "Wiener", "optimal"
+_TABLE = {**FULL, "networks": "U-Net", "train_steps": 1200, "tests": 32}
+_ROW = {"normalize": "row", "theta": 0.005}
+_SIZES = {**FULL, **_ROW, "tests": 2, "samples": 1}
+_ALL = {"data": "digit-images", "pool": 1, "train": 1400, "networks": "all", "row": 4, "column": 4, "samples": 1}
+
+
+def _number(name: str, **parameters: Any) -> Callable[[Runs], float]:
+    return lambda runs: float(runs(**parameters)[name])
+
+
+def _error(result: xr.Dataset, name: str) -> xr.DataArray:
+    return result.mse_clean.sel(denoiser=name).mean("test")
+
+
+def _training(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the default's training images, pooled by NumPy."""
+    data = datasets.load("mnist-images").arrays
+    pixels = data["pixels"][~data["held_out"]][:1000].astype(float) / 127.5 - 1
+    x = pixels.reshape(1000, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(1000, 196)
+    return x.mean(axis=0), np.cov(x.T)
+
+
+def _wiener_by_hand(runs: Runs) -> float:
+    """The largest error of the Wiener estimate, against a linear solve."""
+    run = runs()
+    mean, S = _training(run)
+    apart = run.noisy.values.ravel() - mean
+    wanted = mean + S @ np.linalg.solve(S + 0.7**2 * np.eye(196), apart)
+    return float(np.abs(run.estimate_here.sel(denoiser=_WIENER).values.ravel() - wanted).max())
+
+
+def _field_by_hand(runs: Runs) -> float:
+    """The largest error of its field, against the row of S (S + s^2 I)^-1."""
+    run = runs()
+    _, S = _training(run)
+    row = np.linalg.solve(S + 0.7**2 * np.eye(196), S)[7 * 14 + 7]
+    return float(np.abs(run.field.sel(denoiser=_WIENER).values.ravel() - row).max())
+
+
+def _slope(runs: Runs) -> float:
+    """The largest error of the field of PCA locality along a direction, against a central difference of two runs' estimates."""
+    run = runs()
+    data = datasets.load("mnist-images").arrays
+    pixels = data["pixels"][~data["held_out"]][:1000].astype(float) / 127.5 - 1
+    x = pixels.reshape(1000, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(1000, 196)
+    mask = run.mask_here.values.ravel()
+    y, way = run.noisy.values.ravel(), np.random.default_rng(5).standard_normal(196)
+
+    def pixel(y: np.ndarray) -> float:
+        logits = -((y - x) ** 2) @ mask / (2 * 0.7**2)
+        w = np.exp(logits - logits.max())
+        return float(w @ x[:, 7 * 14 + 7] / w.sum())
+
+    step = 1e-5
+    slope = (pixel(y + step * way) - pixel(y - step * way)) / (2 * step)
+    return abs(float(run.field.sel(denoiser=_LOCAL).values.ravel() @ way) - slope)
+
+
+def _gap(levels: tuple[float, ...], **parameters: Any) -> Callable[[Runs], float]:
+    """The largest excess of the error of PCA locality over Wiener's at these levels."""
+
+    def measure(runs: Runs) -> float:
+        run = runs(**parameters)
+        apart = _error(run, _LOCAL) - _error(run, _WIENER)
+        return float(apart.sel(level=list(levels), method="nearest").max())
+
+    return measure
+
+
+def _memorised(runs: Runs) -> float:
+    """At the lowest level, how far the optimal denoiser's errors are from the distances to the nearest training image."""
+    run = runs()
+    error = run.mse_clean.sel(denoiser=_OPTIMAL).sel(level=0.01, method="nearest")
+    return float(np.abs(error - run.test_distance.values**2).max())
+
+
+def _ahead(sigma: float) -> Callable[[Runs], float]:
+    """Mean r^2 of PCA locality less Wiener's at a level."""
+
+    def measure(runs: Runs) -> float:
+        r2 = runs(**_TABLE, **_ROW).r2_net.sel(level=sigma, method="nearest").mean("test")
+        return float(r2.sel(denoiser=_LOCAL) - r2.sel(denoiser=_WIENER))
+
+    return measure
+
+
+def _growth(name: str) -> Callable[[Runs], float]:
+    """The least step of a number from a level between .3 and 4 to the next."""
+    return lambda runs: float(np.diff(runs().sortby("level")[name].sel(level=slice(0.3, 4)).values).min())
+
+
+CLAIMS = (
+    Claim("wiener", "The Wiener estimate solves the linear system of mean and covariance.", _wiener_by_hand, 0.0,
+          "closed form, numpy.linalg.solve", "==", 1e-9),
+    Claim("wiener-field", "Its field is the row of S (S + σ²I)⁻¹.", _field_by_hand, 0.0, "numpy.linalg.solve", "==", 1e-9),
+    Claim("locality-field", "The field of PCA locality is the derivative of its pixel.", _slope, 0.0,
+          "central difference of an independent implementation", "==", 1e-5),
+    Claim("memorises", "At σ = 0.01 the optimal denoiser gives the nearest training image.", _memorised, 0.0,
+          "the limit of low noise", "==", 1e-4),
+    Claim("locality-wins", "At σ of .34 and .72 the error of PCA locality is below Wiener's.", _gap((0.342, 0.724)), 0.0,
+          "the sheet's table of errors", "<="),
+    Claim("copies", "Samples of the optimal denoiser are training images.",
+          lambda runs: float(runs().nearest_distance.sel(denoiser=_OPTIMAL).max()), 0.01, "the paper, section 3", "<="),
+    Claim("no-copies", "Those of PCA locality are none: at least as far as a tenth of a test image.",
+          lambda runs: float(runs().nearest_distance.sel(denoiser=_LOCAL).min()),
+          lambda runs: 0.1 * float(runs().test_distance.mean()), "the paper, qualitatively", ">="),
+    Claim("masks-grow", "Masks grow with the noise.", _growth("mask_size"), 0.0, "the sheet, invariant 11", ">="),
+    Claim("whole-patch", "With patches of the whole image LS is the optimal denoiser.",
+          lambda runs: float(np.abs(runs(radius=13).estimate.sel(denoiser="LS")
+                                    - runs(radius=13).estimate.sel(denoiser=_OPTIMAL)).max()),
+          0.0, "equal softmaxes", "==", 1e-8),
+    Claim("spectrum", "On 4000 images of MNIST the largest eigenvalue of the covariance is 20.5.",
+          lambda runs: float(runs(**_SIZES).eigenvalue[0]), 20.5, "computed independently for the sheet", "==", 0.06,
+          quick=False),
+    Claim("directions", "And 644 of 784 are above 1e-10.", lambda runs: float((runs(**_SIZES).eigenvalue > 1e-10).sum()), 644,
+          "computed independently for the sheet", quick=False),
+    *(
+        Claim(f"mask-{sigma:g}", f"The released mask has {size} pixels on average at σ = {sigma:g}.",
+              _number("mask_pixels", **_SIZES, sigma=sigma), size, "computed independently for the sheet", "==", 0.5,
+              quick=False)
+        for sigma, size in ((0.1, 3), (0.3, 14), (1.0, 50), (3.0, 203), (10.0, 318))
+    ),
+    Claim("pitfall", "With θ = 0.02 most released masks are empty at σ = 0.01: r² of at most 0.5 with any good denoiser.",
+          lambda runs: float(runs(**{**_SIZES, "theta": 0.02}).mask_size.sel(level=0.01, method="nearest")), 0.5,
+          "the sheet, section 2.7", "<=", quick=False),
+    Claim("agreement-released", "MNIST, mean r² of the paper's mask with a U-Net: at least .92.",
+          _number("r2_locality", **_TABLE, **_ROW), 0.92, "the sheet, measured independently", ">=", quick=False),
+    Claim("agreement-symmetric", "Of the symmetric mask: at least .93.", _number("r2_locality", **_TABLE), 0.93,
+          "the sheet, measured independently", ">=", quick=False),
+    Claim("agreement-wiener", "Of the Wiener filter: at least .90.", _number("r2_wiener", **_TABLE), 0.90,
+          "the sheet, measured independently", ">=", quick=False),
+    Claim("agreement-optimal", "Of the optimal denoiser: at most .83.", _number("r2_optimal", **_TABLE), 0.83,
+          "the sheet, measured independently", "<=", quick=False),
+    *(
+        Claim(f"ahead-{sigma:g}", f"The paper's mask is ahead of Wiener by .03 at σ = {sigma:g}.", _ahead(sigma), 0.03,
+              "the sheet, measured independently", ">=", quick=False)
+        for sigma in (0.724, 1.24, 2.04)
+    ),
+    *(
+        Claim(f"planted-{name.lower()}", f"A planted pattern is what a {name} looks for: correlation above .9.",
+              lambda runs, name=name: float(runs(**_ALL, plant=True, sigma=2.0).pattern_match.sel(denoiser=name)), 0.9,
+              "the paper, figure on planted patterns", ">=", quick=False)
+        for name in ("Wiener", "U-Net", "perceptron", "transformer")
+    ),
+    Claim("width", "On patches of photographs the Wiener filter sees at least 2.5 times more pixels at σ = 0.6 than at 0.2.",
+          _number("field_pixels", data="natural-patches", pool=1, row=8, column=8, train=400, sigma=0.6),
+          lambda runs: 2.5 * float(runs(data="natural-patches", pool=1, row=8, column=8, train=400, sigma=0.2).field_pixels),
+          "widths grow with σ where power falls as 1/f²", ">=", quick=False),
+)  # fmt: skip
