@@ -1,0 +1,279 @@
+r"""Which learning rates a minimum can hold: exact critical ones, growth rates, and the scalar bounds.
+
+Write $T = \mathrm{Id} - 2 \eta C + \eta^2 D$ with $C(M) = (H M + M H) / 2$ and
+$D(M) = (1 - c) H M H + c \frac1n \sum_i H_i M H_i$. Then $\rho \le 1$ iff $\eta D \le 2 C$, so
+
+$$ \eta^* = 2 / \lambda_{\max}(C^{-1} D) . $$
+
+In the eigenbasis of H, C multiplies entry (i, j) by $(h_i + h_j) / 2$; the symmetric operator $C^{-1/2} D C^{-1/2}$ is applied
+in O(n r^2) without being formed, and Lanczos finds its largest eigenvalue. By Perron and Frobenius that is attained at a
+positive semidefinite matrix, which the identity, whence Lanczos starts, cannot be orthogonal to.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
+
+from lab.numerics import NotConverged, Reason
+from lab.stability.gradients import Sizes
+from lab.stability.lanczos import eigenpairs
+from lab.stability.moments import Modes, average, in_modes, positive
+
+
+class Threshold(NamedTuple):
+    """An eigenvalue of the second-moment operator, or a step size made of it."""
+
+    value: Float[Array, "..."]
+    error: Float[Array, "..."]  # relative bound on the eigenvalue by its residual; usually far too large
+    iterations: Int[Array, "..."]  # applications of the operator
+    converged: Bool[Array, "..."]
+
+
+class _Ratio(eqx.Module):
+    """C^{-1/2} D C^{-1/2} on matrices, as vectors."""
+
+    basis: Modes
+    c: Array
+
+    def __call__(self, v: Array) -> Array:
+        h = self.basis.values
+        half = (h[:, None] + h[None, :]) / 2
+        root = jnp.where(half > 0, 1 / jnp.sqrt(jnp.where(half > 0, half, 1)), 0)
+        m = root * v.reshape(h.size, h.size)
+        d = (1 - self.c) * h[:, None] * m * h[None, :] + self.c * average(self.basis.rows, m)
+        return (root * d).ravel()
+
+
+class _Map(eqx.Module):
+    """T on matrices, as vectors."""
+
+    basis: Modes
+    eta: Array
+    c: Array
+
+    def __call__(self, v: Array) -> Array:
+        r = self.basis.values.size
+        return in_modes(self.basis, v.reshape(r, r), self.eta, self.c).ravel()
+
+
+def critical(
+    basis: Modes, c: ArrayLike, beta: ArrayLike | None = None, *, steps: int = 100, tolerance: float = 1e-7
+) -> Threshold:
+    r"""The largest stable learning rate $\eta^*$, elementwise in c; inf where H = 0.
+
+    Args:
+        basis: the gradients, from ``modes`` or ``modes_of``.
+        c: ``noise(n, batch, replacement)``, of any shape; traced.
+        beta: momentum; the first crossing of rho = 1 is then found by bisection.
+        steps: of Lanczos at most, static.
+        tolerance: of the residual relative to the eigenvalue, whose error is about its square.
+
+    Time O(steps n k r^2) for each c; memory O(steps r^2).
+    """
+    _double(basis)
+    c = jnp.asarray(c, basis.values.dtype)
+    if beta is None:
+        one = partial(_critical, basis, steps=steps, tolerance=tolerance)
+    else:
+        one = partial(_critical_momentum, basis, beta=_momentum(beta, c.dtype))
+    found = jax.lax.map(one, c.ravel())
+    return jax.tree.map(lambda leaf: leaf.reshape(c.shape), found)
+
+
+def _critical(basis: Modes, c: Array, *, steps: int, tolerance: float) -> Threshold:
+    h = basis.values
+    start = jnp.diag(jnp.sqrt(h))
+    value, error, count, good = _lanczos(_Ratio(basis, c), start, steps, tolerance)
+    nothing = h[-1] <= 0
+    value, error = jnp.where(nothing, 0, value), jnp.where(nothing, 0, error)
+    return Threshold(2 / value, error / jnp.where(nothing, 1, value), count, good | nothing)
+
+
+def growth(
+    basis: Modes,
+    eta: ArrayLike,
+    c: ArrayLike,
+    beta: ArrayLike | None = None,
+    *,
+    steps: int = 100,
+    tolerance: float = 1e-7,
+) -> Threshold:
+    r"""$\rho(\eta, c)$, by which $E|\delta|^2$ grows in a step in the long run; ``eta`` and ``c`` broadcast against each other.
+
+    With momentum the operator is not self-adjoint and has many eigenvalues of nearly the same size, on which power iteration
+    is slow; rho is then found by bisection, with the feedback of the noise (``_feedback``).
+    """
+    _double(basis)
+    positive(eta=eta)
+    eta, c = jnp.broadcast_arrays(*(jnp.asarray(each, basis.values.dtype) for each in (eta, c)))
+    within = jnp.diag((basis.values > 0).astype(basis.values.dtype))
+
+    def one(pair):
+        eta, c = pair
+        if beta is None:
+            value, error, count, good = _lanczos(_Map(basis, eta, c), within, steps, tolerance)
+            value = jnp.where(basis.values[-1] > 0, value, 1)
+            return Threshold(value, error / value, count, good | (basis.values[-1] <= 0))
+        return _growth_momentum(basis, eta, c, _momentum(beta, eta.dtype))
+
+    found = jax.lax.map(one, (eta.ravel(), c.ravel()))
+    return jax.tree.map(lambda leaf: leaf.reshape(eta.shape), found)
+
+
+def _lanczos(operator: eqx.Module, start: Array, steps: int, tolerance: float) -> tuple[Array, ...]:
+    with warnings.catch_warnings():  # what did not converge is in the answer
+        warnings.simplefilter("ignore", NotConverged)
+        found = eigenpairs(operator, start.ravel(), steps=steps, tolerance=tolerance)  # type: ignore[arg-type]
+    reason = jnp.asarray(found.reason)
+    return found.values[0], found.residuals[0], jnp.asarray(found.iterations), reason == Reason.CONVERGED
+
+
+def _momentum(beta: ArrayLike, dtype) -> Array:
+    if not isinstance(beta, Tracer) and not 0 <= beta < 1:  # type: ignore[operator]
+        raise ValueError(f"momentum beta = {beta}, but it must be at least 0 and below 1")
+    return jnp.asarray(beta, dtype)
+
+
+def _feedback(basis: Modes, eta: Array, c: Array, beta: Array, rho: Array) -> Threshold:
+    r"""How much noise the noise makes, where moments are discounted by rho per step: rho is the growth rate iff this is 1.
+
+    The mean moves mode i by $J_i$. Discounted and summed over all later times, the answer to a kick N of the velocity is
+    $g \circ N$, and it kicks again; T - rho is singular iff the map
+
+    $$ N \mapsto g \circ \eta^2 c\, [\textstyle\frac1n \sum_i H_i N H_i - H N H], \quad
+       g_{ij} = [(\rho I - J_i \otimes J_j)^{-1} \mathbf 1 ]_{\delta\delta}, \quad
+       J_i = \begin{pmatrix} 1 - \eta h_i & \beta \\ -\eta h_i & \beta \end{pmatrix} $$
+
+    has the eigenvalue 1. It keeps positive semidefinite matrices so, and its spectral radius falls as rho rises above the
+    growth rate of the mean.
+    """
+    h = basis.values
+    inside = (h > 0)[:, None] & (h > 0)[None, :]
+    j = _mean_maps(h, eta, beta)
+    pairs = jnp.einsum("iab,jcd->ijacbd", j, j).reshape(h.size, h.size, 4, 4)
+    one = jnp.broadcast_to(jnp.eye(4, dtype=h.dtype), pairs.shape)
+    gap = jnp.where(inside[:, :, None, None], rho * one - pairs, one)
+    gain = jnp.linalg.solve(gap, jnp.ones((h.size, h.size, 4, 1), h.dtype))[:, :, 0, 0]
+
+    def step(m):
+        m = gain * eta**2 * c * (average(basis.rows, m) - h[:, None] * m * h[None, :])
+        return jnp.where(inside, m, 0)
+
+    return _power(step, jnp.diag((h > 0).astype(h.dtype)))
+
+
+def _mean_maps(h: Array, eta: Array, beta: Array) -> Float[Array, "r 2 2"]:
+    momentum = jnp.full_like(h, beta)
+    return jnp.stack([jnp.stack([1 - eta * h, momentum], -1), jnp.stack([-eta * h, momentum], -1)], 1)
+
+
+def _power(step: Callable[[Array], Array], start: Array, limit: int = 5000, tolerance: float = 1e-11) -> Threshold:
+    """The spectral radius of a map that keeps positive semidefinite matrices so, by plain iteration from the identity.
+
+    Successive values approach it like a geometric series, of which the rest is added (Aitken).
+    """
+
+    def body(carry):
+        m, old, last, _, count = carry
+        new = step(m)
+        size = jnp.linalg.norm(new)
+        change = size - old
+        ratio = jnp.clip(jnp.where(last != 0, change / jnp.where(last != 0, last, 1), 0), 0, 0.9999)
+        rest = jnp.where(count < 2, jnp.inf, change * ratio / (1 - ratio))
+        return new / jnp.where(size > 0, size, 1), size, change, rest, count + 1
+
+    def go(carry):
+        _, size, change, rest, count = carry
+        wrong = jnp.maximum(jnp.abs(rest) ** 2 / size, jnp.abs(change))  # of the sum, to second order
+        return (count < 3) | ((wrong > tolerance * size) & (count < limit))
+
+    start = start / jnp.maximum(jnp.linalg.norm(start), 1e-300)
+    zero = jnp.zeros((), start.dtype)
+    _, size, change, rest, count = jax.lax.while_loop(go, body, (start, zero, zero, zero, jnp.int32(0)))
+    return Threshold(size + rest, jnp.abs(rest), count, jnp.abs(change) <= tolerance * size)
+
+
+def _bisect(below: Callable[[Array], Threshold], low: Array, high: Array, above_is_one: bool, halvings: int = 60):
+    """Where the feedback crosses 1 between ``low`` and ``high``. ``above_is_one``: whether it exceeds 1 at the upper end."""
+
+    def halve(_, carry):
+        low, high, good, count = carry
+        middle = (low + high) / 2
+        found = below(middle)
+        up = (found.value < 1) == above_is_one
+        low, high = jnp.where(up, middle, low), jnp.where(up, high, middle)
+        return low, high, good & found.converged, count + found.iterations
+
+    low, high, good, count = jax.lax.fori_loop(0, halvings, halve, (low, high, jnp.asarray(True), jnp.int32(0)))
+    return Threshold((low + high) / 2, (high - low) / high, count, good)
+
+
+def _critical_momentum(basis: Modes, c: Array, beta: Array) -> Threshold:
+    """The mean decays iff eta h_max < 2 (1 + beta); below that, T is stable iff the feedback at rho = 1 is below 1."""
+    h = basis.values
+    nothing = h[-1] <= 0
+    limit = 2 * (1 + beta) / jnp.where(nothing, 1, h[-1])
+    one = jnp.ones((), h.dtype)
+    found = _bisect(lambda eta: _feedback(basis, eta, c, beta, one), jnp.zeros_like(limit), limit, True)
+    still = nothing | (c <= 0)
+    value = jnp.where(nothing, jnp.inf, jnp.where(c > 0, found.value, limit))
+    return Threshold(value, jnp.where(still, 0, found.error), found.iterations, found.converged | still)
+
+
+def _growth_momentum(basis: Modes, eta: Array, c: Array, beta: Array) -> Threshold:
+    h = basis.values
+    j = _mean_maps(h, eta, beta)
+    half, product = (j[:, 0, 0] + j[:, 1, 1]) / 2, jnp.full_like(h, beta)  # trace / 2 and determinant
+    under = half**2 - product
+    each = jnp.where(under < 0, product, (jnp.abs(half) + jnp.sqrt(jnp.maximum(under, 0))) ** 2)
+    mean = jnp.where(h > 0, each, 0).max()
+    norms = jnp.where(h > 0, (j**2).sum(axis=(1, 2)), 0).max()
+    fourth = (jnp.einsum("nkr,nlr->nkl", basis.rows, basis.rows) ** 2).sum() / basis.n
+    high = norms + 2 * eta**2 * c * fourth  # |T| in the trace norm
+    found = _bisect(lambda rho: _feedback(basis, eta, c, beta, rho), mean, high, False)
+    still, nothing = (h[-1] <= 0) | (c <= 0), h[-1] <= 0
+    value = jnp.where(nothing, 1, jnp.where(c > 0, found.value, mean))
+    return Threshold(value, jnp.where(still, 0, found.error), found.iterations, found.converged | still)
+
+
+class Bounds(NamedTuple):
+    """Learning rates above which a minimum cannot be stable, from scalars alone; each is at least the exact one."""
+
+    moments: Float[Array, "..."]  # 2 tr / ((1 - c) |G|_F^2 + c E tr H_i^2), the sharpest
+    trace: Float[Array, "..."]  # 2 tr / ((1 - c) |G|_F^2 + c tr^2 / k); for B = 1, k = 1 it is 2 / tr
+    descent: Float[Array, "..."]  # 2 / lambda_max: of gradient descent, and of the mean of SGD
+
+
+def bounds(of: Sizes, c: ArrayLike, outputs: int = 1) -> Bounds:
+    r"""Necessary conditions, from $\langle I, T(I) \rangle \le \langle I, I \rangle$; elementwise in c.
+
+    For B > 1 tr(G) <= 2 / eta is not implied: with replacement it is tr(G) <= 2 B / eta.
+    """
+    c = jnp.asarray(c, of.trace.dtype)
+    square = (1 - c) * of.frobenius**2
+    return Bounds(
+        2 * of.trace / (square + c * of.fourth),
+        2 * of.trace / (square + c * of.trace**2 / outputs),
+        jnp.broadcast_to(2 / of.lambda_max, c.shape),
+    )
+
+
+def loss_bound(frobenius: ArrayLike, batch: ArrayLike, mu: ArrayLike) -> Float[Array, "..."]:
+    r"""$\sqrt{B / \mu} / \|G\|_F$: above it the loss grows where the alignment stays at least $\mu$."""
+    return jnp.sqrt(jnp.asarray(batch) / jnp.asarray(mu)) / jnp.asarray(frobenius)
+
+
+def _double(basis: Modes) -> None:
+    if basis.values.dtype != jnp.float64:
+        raise ValueError(
+            f"the gradients are {basis.values.dtype}, but thresholds need float64: near rho = 1 single precision "
+            "cannot tell stable from unstable; turn on jax_enable_x64 and cast the weights and data"
+        )
