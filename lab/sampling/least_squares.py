@@ -86,7 +86,8 @@ def stability(
     phi: Float[Array, "n m"], weights: Float[Array, " n"], used: Bool[Array, " n"] | None = None
 ) -> Float[Array, ""]:
     r"""$\lambda_{\min}(G)$, to about 1e-16 of the largest eigenvalue."""
-    return jnp.maximum(jnp.linalg.eigvalsh(gram(phi, weights, used))[0], 0.0)
+    # singular values: LAPACK's eigenvalues of 30 rows and more wait for its threads
+    return jnp.linalg.svd(gram(phi, weights, used), compute_uv=False)[-1]
 
 
 class Truth(NamedTuple):
@@ -142,7 +143,7 @@ def cross_validation(
     q = q.reshape(parts, n // parts, -1)
     left = jnp.eye(n // parts)[None] - q @ q.transpose(0, 2, 1)
     scaled = (root * found.residuals).reshape(parts, -1)
-    singular = jnp.linalg.eigvalsh(left)[:, 0] < 1e-12
+    singular = jnp.linalg.svd(left, compute_uv=False)[:, -1] < 1e-12  # left is positive semi-definite
     left = jnp.where(singular[:, None, None], jnp.eye(n // parts)[None], left)
     part = (jnp.linalg.solve(left, scaled[:, :, None])[:, :, 0] ** 2).sum(axis=1)
     counts = jnp.asarray(parts, phi.dtype) if used is None else used.sum() * (parts / n)

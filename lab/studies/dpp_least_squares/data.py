@@ -1,0 +1,161 @@
+"""What is approximated: named functions, which are known everywhere, and tables of points with the values there.
+
+Arrays of kind ``response``: either ``formula``, the name of one of ``FUNCTIONS`` as bytes; or ``x`` (N, d), points, and ``y``
+(N,), values. ``axes["x"]`` names the columns.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from lab.datasets import Data, formats, packaged
+from lab.datasets.readers import Files, Reader, add_reader, array_file, real_numbers
+from lab.datasets.registry import register
+
+KIND = "response"
+ROWS, COLUMNS = 20_000, 200
+"""The most that a table may have."""
+
+packaged.FILES.update(
+    {
+        "diabetes": packaged.File(
+            "sklearn", "datasets/data/diabetes_data_raw.csv.gz",
+            "86badf50b4f9436ddd1e497dc0ae1b93166f8120221ee7dca4634fe849f3be7c",
+            "B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, Least Angle Regression (2004), in scikit-learn",
+            "not stated by its authors; scikit-learn is BSD 3-clause",
+        ),
+        "diabetes-target": packaged.File(
+            "sklearn", "datasets/data/diabetes_target.csv.gz",
+            "244713a551f62a291a354212d8a048adec6cb1244b2bc44e66a0698f5006d26d",
+            "B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, Least Angle Regression (2004), in scikit-learn",
+            "not stated by its authors; scikit-learn is BSD 3-clause",
+        ),
+    }
+)  # fmt: skip
+
+
+def _squared(x: Array) -> Array:
+    return (x**2).sum(axis=1)
+
+
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "runge": lambda x: 1 / (1 + 25 * _squared(x)),
+    "distance": lambda x: jnp.sqrt(_squared(x)),
+    "bell": lambda x: 1 / (1 + _squared(x)),
+    "waves": lambda x: jnp.exp(jnp.sin(2 * jnp.pi * x).sum(axis=1)),
+    "jump": lambda x: jnp.where(x.sum(axis=1) > 0.3, 1.0, 0.0),
+    "ridge": lambda x: jnp.tanh(3 * x.sum(axis=1)),
+    "cubic": lambda x: (x**3 - x).sum(axis=1),
+}
+"""From coordinates (N, d) to values (N,)."""
+
+
+def _function(name: str, title: str, summary: str) -> None:
+    def build() -> dict[str, Any]:
+        return {"arrays": {"formula": np.frombuffer(name.encode(), np.uint8)}}
+
+    register(name=name, title=title, kind=KIND, summary=summary)(build)
+
+
+_function("runge", "Runge's function", "1 / (1 + 25 |x|²): smooth, but hard for polynomials.")
+_function("distance", "Distance from the origin", "|x|: continuous, with a corner.")
+_function("bell", "A broad bell", "1 / (1 + |x|²), for the whole line.")
+_function("waves", "Waves", "exp Σ sin 2πxᵢ: smooth and of period 1, for Fourier functions.")
+_function("jump", "A jump", "1 where the coordinates sum to more than 0.3, else 0.")
+_function("ridge", "A ridge", "tanh 3 Σ xᵢ: varies along one direction.")
+_function("cubic", "A cubic polynomial", "Σ xᵢ³ - xᵢ: lies in the space from 4 polynomials of one variable on.")
+
+
+@register(
+    name="diabetes-progression",
+    title="Progression of diabetes",
+    kind=KIND,
+    summary="442 patients with ten measurements each, and how far their disease had gone a year later.",
+    source=packaged.FILES["diabetes"].source,
+    licence=packaged.FILES["diabetes"].licence,
+    real=True,
+    raw=packaged.hashes("diabetes", "diabetes-target"),
+)
+def diabetes() -> dict[str, Any]:
+    (x, one), (y, two) = (packaged.content(key) for key in ("diabetes", "diabetes-target"))
+    names = ("age", "sex", "body mass index", "blood pressure", *(f"serum {k}" for k in range(1, 7)))
+    arrays = {"x": np.array(x.split(), float).reshape(-1, 10), "y": np.array(y.split(), float)}
+    return {"arrays": arrays, "axes": {"x": names, "y": "progression"}, "notices": one + two}
+
+
+def function_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """The name of the function, "" for a table."""
+    return bytes(np.asarray(arrays["formula"], np.uint8)).decode() if "formula" in arrays else ""
+
+
+def from_arrays(
+    name: str,
+    arrays: Mapping[str, Any],
+    ignored: Sequence[str] = (),
+    axes: Mapping[str, Any] | None = None,
+    notices: Sequence[str] = (),
+) -> Data:
+    """A table out of ``x`` (N, d) and ``y`` (N,).
+
+    Raises:
+        ValueError: arrays that are none; the sentence says where.
+    """
+    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in ("x", "y") if key in arrays}
+    if set(given) != {"x", "y"}:
+        raise ValueError(f"{name} has {', '.join([*given, *ignored]) or 'nothing'}, but x (N, d) and y (N,) are needed")
+    if given["x"].ndim == 1:
+        given["x"] = given["x"][:, None]
+    check(name, given)
+    notes = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    return Data(name, name, KIND, given, "brought by the user", "the user's", dict(axes or {}), tuple(notes))
+
+
+def from_files(files: Files, n: int | None, seed: int) -> Data:
+    """One file of arrays, or a table: a column ``y`` (or the last one) holds the values, all others coordinates."""
+    if len(files) == 1 and formats.format_of(*files[0]) in ("table", "parquet"):
+        name, payload = files[0]
+        text = formats.format_of(name, payload) == "table"
+        table, notes = formats.csv(name, payload) if text else (formats.parquet(name, payload), ())
+        columns = {key: np.asarray(column) for key, column in table.items() if key and not key.startswith("Unnamed:")}
+        if len(columns) < 2:
+            raise ValueError(
+                f"{name} has {len(columns)} column{'s' * (len(columns) != 1)}, but coordinates and a value need at least two"
+            )
+        for key, column in columns.items():
+            if column.dtype.kind not in "fiu":
+                raise ValueError(f"the column {key!r} of {name} does not hold numbers: leave it out")
+        last = "y" if "y" in columns else list(columns)[-1]
+        y = columns.pop(last).astype(float)
+        x = np.stack([column.astype(float) for column in columns.values()], axis=1)
+        notes = (*notes, f"the values are those of the column {last!r}")
+        return from_arrays(name, {"x": x, "y": y}, axes={"x": tuple(columns), "y": last}, notices=notes)
+    return array_file(READER, files)
+
+
+def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no such data."""
+    if "formula" in arrays:
+        if arrays["formula"].dtype != np.uint8 or function_of(arrays) not in FUNCTIONS:
+            raise ValueError(f"{name} names no function that is known: choose one of {', '.join(FUNCTIONS)}")
+        return
+    x, y = arrays.get("x"), arrays.get("y")
+    if x is None or y is None or x.ndim != 2 or 0 in x.shape or y.shape != (len(x),):
+        shapes = f"{None if x is None else x.shape} and y {None if y is None else y.shape}"
+        raise ValueError(f"x in {name} has shape {shapes}, but (N, d) and (N,) are needed: a value for each row")
+    if len(x) < 2 or len(x) > ROWS or x.shape[1] > COLUMNS:
+        raise ValueError(
+            f"{name} has {len(x)} rows of {x.shape[1]} columns, but 2 to {ROWS:,} rows of at most {COLUMNS} columns are taken"
+        )
+    for key, array in (("x", x), ("y", y)):
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(f"{key} in {name} holds what is no finite number: leave these rows out, or fill them in")
+
+
+READER = Reader(
+    ("x", "y"), from_arrays, from_files, check,
+    ".csv or .parquet with coordinates and, last, a value in each row, or .npz, .nc with x and y",
+)  # fmt: skip
+add_reader(KIND, READER)
