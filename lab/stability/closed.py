@@ -1,7 +1,7 @@
 r"""Closed forms: Gaussian features, the diagonal network, the two-layer ReLU network.
 
-They tell what stability costs in the norm of the function: a minimum that SGD with B = 1 holds has $\mathrm{tr}\, G \le 2 / \eta$,
-one that gradient descent holds only $\lambda_{\max}(G) \le 2 / \eta$.
+They tell what stability costs in the norm of the function: a minimum that SGD with B = 1 holds has
+$\mathrm{tr}\, G \le 2 / \eta$, one that gradient descent holds only $\lambda_{\max}(G) \le 2 / \eta$.
 """
 
 from typing import NamedTuple
@@ -73,18 +73,10 @@ def two_layer_population_trace(model: TwoLayer) -> Float[Array, ""]:
     return ((model.w**2).sum() + model.w.shape[1] * (model.a**2).sum()) / 2
 
 
-class Largest(NamedTuple):
-    """The largest norm of a function that a stable minimum can have."""
-
-    sgd: Float[Array, ""]  # B = 1
-    descent: Float[Array, ""]
-
-
-def diagonal_limit(eta: ArrayLike, second: ArrayLike = 1.0) -> Largest:
-    r"""$\|\beta\|_1 \le 1 / (s \eta)$ for SGD with B = 1, $\|\beta\|_\infty \le 1 / (s \eta)$ for gradient descent."""
+def diagonal_limit(eta: ArrayLike, second: ArrayLike = 1.0) -> Float[Array, ""]:
+    r"""$1 / (s \eta)$, which bounds $\|\beta\|_1$ under SGD with B = 1, under gradient descent $\|\beta\|_\infty$ only."""
     positive(eta=eta)
-    value = 1 / (jnp.asarray(second) * jnp.asarray(eta))
-    return Largest(value, value)
+    return 1 / (jnp.asarray(second) * jnp.asarray(eta))
 
 
 def two_layer_limit(eta: ArrayLike, d: int) -> Float[Array, ""]:

@@ -39,8 +39,8 @@ class Diagonal(eqx.Module):
 
 def diagonal(key: PRNGKeyArray, d: int = 1000, scale: ArrayLike = 1.0, dtype=None) -> Diagonal:
     """a and b from N(0, scale^2)."""
-    a, b = scale * jax.random.normal(key, (2, d), dtype)
-    return Diagonal(a, b)
+    drawn = jnp.asarray(scale) * jax.random.normal(key, (2, d), dtype)
+    return Diagonal(drawn[0], drawn[1])
 
 
 class TwoLayer(eqx.Module):

@@ -1,0 +1,479 @@
+r"""Gradient descent and SGD on square loss, as one scanned program, with what stability is about recorded on the way.
+
+$$ L(\theta) = \frac1{2n} \sum_i |f(\theta; x_i) - y_i|^2, \qquad v \leftarrow \beta v - \eta \nabla L_S(\theta), \quad
+   \theta \leftarrow \theta + v $$
+
+A step of the loop is a scan of ``every`` steps of training, after which these are recorded:
+
+| name | |
+|---|---|
+| loss | L on the training set, half the mean squared error |
+| tr, fro, lmax | trace, Frobenius norm and top eigenvalue of the Gauss-Newton matrix G, from the Gram matrix |
+| mu | alignment of the noise with G |
+| norm | what the trace controls: the model's own ``norm()``, l1 or path norm |
+| test_error | mean squared error on the test set |
+| batch_sharpness | $g_S^T H_S g_S / |g_S|^2$, mean over a few batches as the steps draw them |
+| sharpness | $\lambda_{\max}$ of the Hessian itself, by Lanczos; only when asked for |
+
+The batch of a step is a function of the key and the step: a run that was stopped goes on bit for bit, and all learning rates
+of a sweep see the same batches. Learning rate, batch size, momentum and key are traced; the trace is in the state.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from lab.numerics import Loop, Method, Reason, pure
+from lab.stability.gradients import Predict, Tree, alignment, call, gram, join, part, residuals
+from lab.stability.lanczos import as_tree, ritz, tridiagonal
+from lab.stability.models import Data
+from lab.stability.moments import positive
+
+SAMPLINGS = ("replacement", "without", "reshuffle", "full")
+TRACKED = ("loss", "tr", "fro", "lmax", "mu", "norm", "test_error", "batch_sharpness")
+_SHARP = 4  # batches of which the sharpness is averaged
+_LANCZOS = 24
+
+
+class Settings(NamedTuple):
+    """Everything that may be swept; traced, but for what is None."""
+
+    learning_rate: ArrayLike = 0.01
+    batch_size: ArrayLike = 1
+    momentum: ArrayLike | None = None
+    clip: ArrayLike | None = None  # largest norm of a gradient; it hides an instability
+    interpolation: ArrayLike = 1e-3  # loss below which a run counts as interpolating
+
+
+class Work(eqx.Module):
+    """A training, as the loop sees it."""
+
+    key: PRNGKeyArray
+    free: Tree
+    fixed: Tree
+    rest: tuple = eqx.field(static=True)
+    predict: Any
+    data: Data
+    settings: Settings
+    steps: int = eqx.field(static=True)
+    every: int = eqx.field(static=True)
+    batch: int = eqx.field(static=True)
+    sampling: str = eqx.field(static=True)
+    track: tuple[str, ...] = eqx.field(static=True)
+    measured: int = eqx.field(static=True)
+
+    @property
+    def n(self) -> int:
+        return self.data.x.shape[0]
+
+
+class State(NamedTuple):
+    """Whence a training goes on."""
+
+    free: Tree
+    velocity: Tree
+    step: Int[Array, ""]
+    trace: dict[str, Float[Array, " records"]]  # NaN where not yet recorded
+
+
+class Training(NamedTuple):
+    """A training that came to its end, was stopped, or diverged. Records are at steps 0, every, 2 every, ..."""
+
+    params: Tree
+    trace: dict[str, Float[Array, "*runs records"]]
+    steps: Int[Array, " records"]
+    diverged: Bool[Array, "*runs"]  # the loss became infinite or NaN
+    interpolated: Bool[Array, "*runs"]  # the last loss is below settings.interpolation: only then thresholds bind
+    measured: int  # samples that G was measured on
+    iterations: Int[Array, ""] | int
+    reason: Int[Array, ""] | int
+    state: Any
+
+
+# --- batches ---
+
+
+def batches(work: Work, first: Int[Array, ""], count: int, stream: int = 0) -> tuple[Array, Array]:
+    """Indices (count, batch) of ``count`` steps from ``first`` on, and which of them count.
+
+    Without replacement by Floyd's algorithm, O(batch^2) and no sorting. An epoch of "reshuffle" ends with a smaller batch where
+    the batch size does not divide n.
+    """
+    n, width, key = work.n, work.batch, jax.random.fold_in(work.key, stream)
+    size, slots = jnp.asarray(work.settings.batch_size, jnp.int32), jnp.arange(work.batch, dtype=jnp.int32)
+    steps = first + jnp.arange(count, dtype=jnp.int32)
+    live = jnp.broadcast_to(slots[None, :] < size, (count, width))
+    if work.sampling == "reshuffle":
+        length = (n + size - 1) // size
+        epoch, place = steps // length, steps % length
+        shortest = -(-n // width)
+        drawn = jax.vmap(lambda e: jax.random.permutation(jax.random.fold_in(key, e), n))(
+            epoch[0] + jnp.arange(count // shortest + 2)
+        )
+        at = place[:, None] * size + slots[None, :]
+        chosen = drawn[(epoch - epoch[0])[:, None], jnp.minimum(at, n - 1)]
+        return chosen.astype(jnp.int32), live & (at < n)
+    keys = jax.vmap(partial(jax.random.fold_in, key))(steps)
+    if work.sampling == "replacement":
+        return jax.vmap(lambda k: jax.random.randint(k, (width,), 0, n))(keys).astype(jnp.int32), live
+    top = jnp.clip(
+        n - size + slots, 0, n - 1
+    )  # Floyd: the i-th draw is among the first n - B + i + 1, or is the last of them
+    drawn = jax.vmap(lambda k: jax.random.randint(k, (width,), 0, top + 1))(keys).astype(jnp.int32)
+
+    def put(i, chosen):
+        taken = (chosen == drawn[:, i][:, None]).any(axis=1)
+        return chosen.at[:, i].set(jnp.where(taken, top[i], drawn[:, i]))
+
+    return jax.lax.fori_loop(0, width, put, jnp.full((count, width), -1, jnp.int32)), live
+
+
+def _dense(work: Work) -> bool:
+    """Whether a batch is taken as weights on all samples: one matrix product, shared by all learning rates of a sweep."""
+    return work.sampling == "full" or 3 * work.batch >= work.n
+
+
+def _batch_loss(work: Work, free: Tree, chosen: Array | None, live: Array | None) -> Float[Array, ""]:
+    """Half the mean squared error of a batch."""
+    x, y = work.data.x, work.data.y
+    if chosen is None or live is None:
+        weights = jnp.full(work.n, 1 / work.n, x.dtype)
+    else:
+        share = live.astype(x.dtype) / live.sum().astype(x.dtype)
+        if _dense(work):
+            weights = jnp.zeros(work.n, x.dtype).at[chosen].add(share)
+        else:
+            x, y, weights = x[chosen], y[chosen], share
+    params = join(free, work.fixed, work.rest)
+    if weights.size == 1:  # one sample: no axis of length 1 stands in the way of fusion
+        return ((work.predict(params, x[0]) - y[0]) ** 2).sum() / 2
+    error = jax.vmap(lambda a, b: ((work.predict(params, a) - b) ** 2).sum())(x, y)
+    return jnp.vdot(weights, error) / 2
+
+
+# --- what is recorded ---
+
+
+def _record(work: Work, free: Tree, step: Array) -> dict[str, Array]:
+    params, data, asked = join(free, work.fixed, work.rest), work.data, set(work.track)
+    found: dict[str, Array] = {}
+    error = residuals(work.predict, params, data.x, data.y)
+    found["loss"] = (error**2).sum() / work.n / 2
+    if asked & {"tr", "fro", "lmax", "mu"}:
+        n, outputs = work.measured, error.shape[1]
+        k = gram(work.predict, params, data.x[:n])
+        found["tr"], found["fro"] = jnp.trace(k) / n, jnp.linalg.norm(k) / n
+        if "lmax" in asked:
+            start = jax.random.normal(jax.random.key(0), (n * outputs,), k.dtype)
+            found["lmax"] = _top(lambda v: k @ v, start) / n
+        if "mu" in asked:
+            found["mu"] = alignment(k, error[:n])
+    if "norm" in asked:
+        found["norm"] = params.norm()
+    if "test_error" in asked:
+        found["test_error"] = (residuals(work.predict, params, data.x_test, data.y_test) ** 2).sum(axis=1).mean()  # type: ignore[arg-type]
+    if "batch_sharpness" in asked:
+        found["batch_sharpness"] = _batch_sharpness(work, free, step)
+    if "sharpness" in asked:
+        vector, unravel = ravel_pytree(free)
+        slope = jax.grad(lambda v: _batch_loss(work, unravel(v), None, None))
+        start = jax.random.normal(jax.random.key(0), vector.shape, vector.dtype)
+        found["sharpness"] = _top(lambda v: jax.jvp(slope, (vector,), (v,))[1], start)
+    return {name: found[name].astype(error.dtype) for name in work.track}
+
+
+def _top(product: Callable[[Array], Array], start: Array) -> Array:
+    found = ritz(tridiagonal(product, start, min(_LANCZOS, start.size)))
+    return jnp.where(found.valid, found.values, -jnp.inf).max()
+
+
+def _batch_sharpness(work: Work, free: Tree, step: Array) -> Array:
+    """Batches without a gradient say nothing and are left out."""
+    vector, unravel = ravel_pytree(free)
+
+    def one(pair):
+        slope = jax.grad(lambda v: _batch_loss(work, unravel(v), *pair))
+        g = slope(vector)
+        square = jnp.vdot(g, g)
+        tiny = jnp.finfo(g.dtype).tiny
+        unit = g / jnp.sqrt(jnp.maximum(square, tiny))
+        return jnp.vdot(unit, jax.jvp(slope, (vector,), (unit,))[1]), square > tiny
+
+    if work.sampling == "full":
+        value, real = one((None, None))
+        return jnp.where(real, value, jnp.nan)
+    values, real = jax.lax.map(one, batches(work, step, _SHARP, stream=1))
+    return jnp.where(real, values, 0).sum() / jnp.where(real.any(), real.sum(), jnp.nan)
+
+
+# --- the loop ---
+
+
+def _init(work: Work) -> State:
+    start = _record(work, work.free, jnp.int32(0))
+    empty = {name: jnp.full(work.steps // work.every + 1, jnp.nan, value.dtype) for name, value in start.items()}
+    trace = {name: empty[name].at[0].set(value) for name, value in start.items()}
+    velocity = None if work.settings.momentum is None else jax.tree.map(jnp.zeros_like, work.free)
+    return State(work.free, velocity, jnp.int32(0), trace)
+
+
+def _step(work: Work, state: State) -> State:
+    settings = work.settings
+
+    def move(carry, drawn):
+        free, velocity = carry
+        slope = jax.grad(lambda free: _batch_loss(work, free, *drawn))(free)
+        rate = settings.learning_rate
+        if settings.clip is not None:
+            norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(slope)))
+            rate = rate * jnp.minimum(1, settings.clip / jnp.maximum(norm, 1e-30))
+        if settings.momentum is None:
+            return (jax.tree.map(lambda t, g: t - (rate * g).astype(t.dtype), free, slope), None), None
+        beta = settings.momentum
+        velocity = jax.tree.map(lambda v, g: (beta * v - rate * g).astype(v.dtype), velocity, slope)
+        return (jax.tree.map(jnp.add, free, velocity), velocity), None
+
+    start = (state.free, state.velocity)
+    if work.sampling == "full":
+        (free, velocity), _ = jax.lax.scan(lambda carry, _: move(carry, (None, None)), start, None, work.every)
+    else:
+        (free, velocity), _ = jax.lax.scan(move, start, batches(work, state.step, work.every))
+    step = state.step + work.every
+    found = _record(work, free, step)
+    at = step // work.every
+    return State(free, velocity, step, {name: rows.at[at].set(found[name]) for name, rows in state.trace.items()})
+
+
+def _last(work: Work, state: State) -> dict[str, Array]:
+    return {name: rows[state.step // work.every] for name, rows in state.trace.items()}
+
+
+def _done(work: Work, state: State) -> Array:
+    reason = jnp.where(state.step >= work.steps, Reason.CONVERGED, Reason.RUNNING)
+    return jnp.where(jnp.isfinite(_last(work, state)["loss"]), reason, Reason.NOT_FINITE).astype(jnp.int32)
+
+
+STEPS = Method(_init, _step, _done, _last)
+
+
+def train(
+    key: PRNGKeyArray,
+    params: Tree,
+    data: Data,
+    settings: Settings = Settings(),  # noqa: B008  # immutable
+    *,
+    predict: Predict = call,
+    sampling: str = "replacement",
+    steps: int = 10_000,
+    every: int = 100,
+    batch: int | None = None,
+    track: Sequence[str] | None = None,
+    measured: int | None = None,
+    state: State | None = None,
+    loop: Loop = pure,
+) -> Training:
+    """Train one model. It works under ``vmap`` with ``pure``; for many runs at once see ``sweep``.
+
+    Args:
+        key: of the batches.
+        params: a model, or any pytree for which ``predict`` is given.
+        data: training and test samples.
+        settings: what may be swept.
+        predict: from parameters and one sample to its output; calls the model when omitted.
+        sampling: of a batch: "replacement", "without" (each batch anew), "reshuffle" (without within an epoch), or "full",
+            which is gradient descent and reads no batch size.
+        steps, every: length, a multiple of ``every``, and how often things are recorded, which is how often a run can stop.
+        batch: rows drawn at a step, static; needed where ``settings.batch_size`` is traced, at most which may then count.
+        track: names of the table above; all that the model and data allow when omitted, but "sharpness".
+        measured: samples that G is measured on, from the first; when omitted all, or as many as make 2000 outputs.
+        state: where to go on, from the result of a run with the same arguments.
+        loop: ``pure``, or a ``Chunked`` that reports: its ``Progress.state.trace`` has what was recorded so far.
+
+    Raises:
+        ValueError: an argument outside what is allowed.
+
+    Memory O(parameters + every * batch), at a record O(measured * parameters).
+    """
+    work = prepare(key, params, data, settings, predict, sampling, steps, every, batch, track, measured)
+    run = loop(STEPS, work, state, max_iterations=steps // every)
+    return _told(work, run, join(run.state.free, work.fixed, work.rest), run.state.trace, settings)
+
+
+def _told(work: Work, run, params: Tree, trace: dict[str, Array], settings: Settings) -> Training:
+    loss, count = jnp.asarray(trace["loss"]), jnp.asarray(run.iterations)
+    state = run.state[0] if type(run.state) is tuple else run.state  # of a sweep, whose runs are all at the same step
+    at = state.step.ravel()[0] // work.every
+    reached = (jnp.arange(loss.shape[-1]) <= at).reshape(*(1,) * (loss.ndim - 1), -1)
+    diverged = (reached & ~jnp.isfinite(loss)).any(axis=-1)
+    last = jnp.take(loss, at, axis=-1)
+    steps = work.every * jnp.arange(loss.shape[-1])
+    return Training(
+        params, trace, steps, diverged, last < settings.interpolation, work.measured, count, run.reason, run.state
+    )
+
+
+def prepare(
+    key, params, data: Data, settings: Settings, predict, sampling, steps, every, batch, track, measured
+) -> Work:
+    """What ``train`` hands to the loop, checked. Arguments as there."""
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling = {sampling!r}, but one of {', '.join(SAMPLINGS)} is needed")
+    if steps < 1 or every < 1 or steps % every:
+        raise ValueError(f"steps = {steps} and every = {every}, but steps must be a positive multiple of every")
+    positive(learning_rate=settings.learning_rate)
+    n, size = data.x.shape[0], settings.batch_size
+    if sampling == "full":
+        batch = n
+    else:
+        if batch is None:
+            if isinstance(size, Tracer):
+                raise ValueError("the batch size is traced: say with batch= how many rows are drawn at most")
+            batch = int(np.max(np.asarray(size)))
+        if not isinstance(size, Tracer) and not 1 <= int(size) <= batch:  # type: ignore[arg-type]
+            raise ValueError(f"batch_size = {size}, but it must be between 1 and batch = {batch}")
+        if sampling != "replacement" and batch > n:
+            raise ValueError(f"batch_size = {batch}, but without replacement it must be at most n = {n}")
+    for name, value in (("momentum", settings.momentum), ("clip", settings.clip)):
+        low = name == "momentum"
+        if value is None or isinstance(value, Tracer):
+            continue
+        if (low and not 0 <= value < 1) or (not low and not value > 0):  # type: ignore[operator]
+            raise ValueError(f"{name} = {value}, but it must be {'at least 0 and below 1' if low else 'positive'}")
+    parts = part(params)
+    predict = as_tree(predict)
+    shape = jax.eval_shape(lambda: predict(join(parts.free, parts.fixed, parts.rest), data.x[0])).shape
+    if data.y.shape != (n, *shape):
+        raise ValueError(f"y has shape {data.y.shape}, but the model gives {shape} at each of {n} samples")
+    outputs = int(np.prod(shape))
+    able = [
+        name
+        for name in TRACKED
+        if (name != "norm" or hasattr(params, "norm")) and (name != "test_error" or data.x_test is not None)
+    ]
+    wanted = tuple(able if track is None else track)
+    unknown = [name for name in wanted if name not in (*able, "sharpness")]
+    if unknown:
+        raise ValueError(f"cannot track {', '.join(unknown)} here; there are {', '.join((*able, 'sharpness'))}")
+    if "loss" not in wanted:
+        wanted = ("loss", *wanted)
+    measured = min(n, max(1, 2000 // outputs) if measured is None else measured)
+    return Work(
+        key, parts.free, parts.fixed, parts.rest, predict, data, settings, steps, every, batch, sampling, wanted, measured
+    )  # fmt: skip
+
+
+# --- many runs ---
+
+
+class Sweeping(eqx.Module):
+    """Runs over seeds and learning rates, as the loop sees them: for each batch size a ``Work`` with axes in front."""
+
+    groups: tuple[Work, ...]
+
+
+def _over(function: Callable, work: Work, *states: State) -> Any:
+    """Over seeds, then over learning rates, which share data and batches."""
+    seeds, rates = Work(**_axes(work, 0, None)), Work(**_axes(work, None, 0))
+    inner = jax.vmap(function, in_axes=(rates, *[0] * len(states)))
+    return jax.vmap(inner, in_axes=(seeds, *[0] * len(states)))(work, *states)
+
+
+def _axes(work: Work, seed: int | None, rate: int | None) -> dict[str, Any]:
+    static = ("rest", "steps", "every", "batch", "sampling", "track", "measured")
+    return {
+        **{name: getattr(work, name) for name in static},
+        **dict.fromkeys(("key", "free", "fixed", "data"), seed),
+        "predict": None,
+        "settings": Settings(rate, None, None, None, None),  # type: ignore[arg-type]
+    }
+
+
+def _sweep_init(work: Sweeping) -> tuple[State, ...]:
+    return tuple(_over(_init, group) for group in work.groups)
+
+
+def _sweep_step(work: Sweeping, states: tuple[State, ...]) -> tuple[State, ...]:
+    return tuple(_over(_step, group, state) for group, state in zip(work.groups, states, strict=True))
+
+
+def _sweep_done(work: Sweeping, states: tuple[State, ...]) -> Array:
+    each = jnp.stack([_over(_done, g, s) for g, s in zip(work.groups, states, strict=True)])
+    over = jnp.where((each == Reason.NOT_FINITE).all(), Reason.NOT_FINITE, Reason.CONVERGED)
+    return jnp.where((each == Reason.RUNNING).any(), Reason.RUNNING, over).astype(jnp.int32)
+
+
+def _sweep_measure(work: Sweeping, states: tuple[State, ...]) -> dict[str, Array]:
+    rows = [_over(_last, g, s) for g, s in zip(work.groups, states, strict=True)]
+    found = {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
+    middle = {name: jnp.nanmedian(values) for name, values in found.items()}
+    return {**middle, "finite": jnp.isfinite(found["loss"]).mean(dtype=found["loss"].dtype)}
+
+
+SWEEP = Method(_sweep_init, _sweep_step, _sweep_done, _sweep_measure)
+
+
+def sweep(
+    keys: PRNGKeyArray,
+    make: Callable[[Any], tuple[Tree, Data]],
+    learning_rates: Float[Array, " rates"],
+    batch_sizes: Sequence[int] = (1,),
+    settings: Settings = Settings(),  # noqa: B008  # immutable
+    *,
+    predict: Predict = call,
+    sampling: str = "replacement",
+    steps: int = 10_000,
+    every: int = 100,
+    track: Sequence[str] | None = None,
+    measured: int | None = None,
+    state: tuple[State, ...] | None = None,
+    loop: Loop = pure,
+) -> Training:
+    """Train over batch sizes, seeds and learning rates in one program; results have axes (batch size, seed, rate) in front.
+
+    Args:
+        keys: one for each seed.
+        make: from a key to initial parameters and data.
+        learning_rates: traced. All see the same data and batches at the same seed.
+        batch_sizes: static: each is a program of its own in one, and costs what it draws.
+        settings: what is shared.
+        loop: ``pure``, or a ``Chunked`` that reports medians over the runs, and in ``Progress.state`` the traces of all,
+            a tuple over batch sizes.
+
+    Other arguments, errors and results as of ``train``; ``state`` resumes all runs. A run that diverges ends no other.
+    """
+    positive(learning_rates=learning_rates)
+    params, data = jax.vmap(make)(keys)
+    one, first = jax.tree.map(lambda leaf: leaf[0], (params, data))
+    parts = part(params)
+    groups = []
+    for size in (1,) if sampling == "full" else batch_sizes:
+        own = settings._replace(learning_rate=learning_rates[0], batch_size=size)
+        work = prepare(keys[0], one, first, own, predict, sampling, steps, every, None, track, measured)
+        own = own._replace(learning_rate=learning_rates)
+        groups.append(
+            Work(
+                keys, parts.free, parts.fixed, work.rest, work.predict, data, own,
+                work.steps, work.every, work.batch, work.sampling, work.track, work.measured,
+            )
+        )  # fmt: skip
+    work = Sweeping(tuple(groups))
+    run = loop(SWEEP, work, state, max_iterations=steps // every)
+    states = run.state
+    trace = {name: jnp.stack([s.trace[name] for s in states]) for name in states[0].trace}
+    trained = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[s.free for s in states])
+    fixed = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(
+            leaf[None, :, None], (len(states), leaf.shape[0], learning_rates.size, *leaf.shape[1:])
+        ),
+        parts.fixed,
+    )
+    return _told(groups[0], run, join(trained, fixed, parts.rest), trace, settings)
