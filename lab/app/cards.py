@@ -97,10 +97,9 @@ class Card:
 
     def click(self, x: float, y: float) -> None:
         """Set what the picture says a click at this place sets."""
-        if self.picture.clicks is not None and self._drawn is not None:
-            values = self.picture.clicks(self._drawn, x, y)
-            if values:
-                self.session.set(**values)
+        values = {} if self._drawn is None else self.picture.clicked(self._drawn, x, y)
+        if values:
+            self.session.set(**values)
 
     # ---- inside --------------------------------------------------------------------------------------------------
 

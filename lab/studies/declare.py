@@ -125,6 +125,10 @@ class Picture:
                 "variables, or these too (keep, --keep)"
             ) from problem
 
+    def clicked(self, result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
+        """The parameters that a click at (x, y) sets."""
+        return {} if self.clicks is None else self.clicks(result, x, y)
+
     def movie(self, result: xr.Dataset) -> Any:
         """All frames, by their place: a HoloMap, which a notebook shows with a slider and a page without a server plays."""
         import holoviews as hv

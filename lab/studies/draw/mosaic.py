@@ -11,6 +11,7 @@ from .layers import text
 from .look import INK, MUTED, current, diverging, dress
 
 _GAP = 0.1  # between images, in widths of one
+_LINE = 0.045  # height of a line of text, as a share of the width of the picture
 _LETTER = 0.016  # width of a letter of the row labels, as a share of the picture
 
 
@@ -65,10 +66,11 @@ def mosaic(
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
     headed = text([j * across for j in range(len(cols))], [tall + 0.08 * h] * len(cols), cols, color=INK, up="bottom")
     said = text([0.0], [-0.08 * h], [note], color=MUTED, up="top")
-    above, below = (0.06 * tall + 0.1 * h if cols else 0.0), (0.06 * tall + 0.1 * h if note else 0.0)
+    line = _LINE * (wide + room)
+    above, below = (line + 0.08 * h if cols else 0.0), (line + 0.08 * h if note else 0.0)
     return frame(
         [image, lines, named, headed, said], (-room, wide), (-below, tall + above), equal=True, bare=True,
-        bounds=((0, wide), (0, tall)), height=height or int(np.clip(600 * tall / (wide + room), 200, 620)),
+        bounds=((0, wide), (0, tall)), height=height or int(np.clip(560 * (tall + above + below) / (wide + room), 200, 620)),
     )  # fmt: skip
 
 

@@ -29,8 +29,8 @@ def _error(result: xr.Dataset, name: str) -> xr.DataArray:
 def _training(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of the default's training images, pooled by NumPy."""
     data = datasets.load("mnist-images").arrays
-    pixels = data["pixels"][~data["held_out"]][:1000].astype(float) / 127.5 - 1
-    x = pixels.reshape(1000, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(1000, 196)
+    pixels = data["pixels"][~data["held_out"]][:500].astype(float) / 127.5 - 1
+    x = pixels.reshape(500, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(500, 196)
     return x.mean(axis=0), np.cov(x.T)
 
 
@@ -39,7 +39,7 @@ def _wiener_by_hand(runs: Runs) -> float:
     run = runs()
     mean, S = _training(run)
     apart = run.noisy.values.ravel() - mean
-    wanted = mean + S @ np.linalg.solve(S + 0.7**2 * np.eye(196), apart)
+    wanted = mean + S @ np.linalg.solve(S + 0.5**2 * np.eye(196), apart)
     return float(np.abs(run.estimate_here.sel(denoiser=_WIENER).values.ravel() - wanted).max())
 
 
@@ -47,7 +47,7 @@ def _field_by_hand(runs: Runs) -> float:
     """The largest error of its field, against the row of S (S + s^2 I)^-1."""
     run = runs()
     _, S = _training(run)
-    row = np.linalg.solve(S + 0.7**2 * np.eye(196), S)[7 * 14 + 7]
+    row = np.linalg.solve(S + 0.5**2 * np.eye(196), S)[7 * 14 + 7]
     return float(np.abs(run.field.sel(denoiser=_WIENER).values.ravel() - row).max())
 
 
@@ -55,13 +55,13 @@ def _slope(runs: Runs) -> float:
     """The largest error of the field of PCA locality along a direction, against a central difference of two runs' estimates."""
     run = runs()
     data = datasets.load("mnist-images").arrays
-    pixels = data["pixels"][~data["held_out"]][:1000].astype(float) / 127.5 - 1
-    x = pixels.reshape(1000, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(1000, 196)
+    pixels = data["pixels"][~data["held_out"]][:500].astype(float) / 127.5 - 1
+    x = pixels.reshape(500, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(500, 196)
     mask = run.mask_here.values.ravel()
     y, way = run.noisy.values.ravel(), np.random.default_rng(5).standard_normal(196)
 
     def pixel(y: np.ndarray) -> float:
-        logits = -((y - x) ** 2) @ mask / (2 * 0.7**2)
+        logits = -((y - x) ** 2) @ mask / (2 * 0.5**2)
         w = np.exp(logits - logits.max())
         return float(w @ x[:, 7 * 14 + 7] / w.sum())
 
@@ -109,8 +109,8 @@ CLAIMS = (
     Claim("wiener-field", "Its field is the row of S (S + σ²I)⁻¹.", _field_by_hand, 0.0, "numpy.linalg.solve", "==", 1e-9),
     Claim("locality-field", "The field of PCA locality is the derivative of its pixel.", _slope, 0.0,
           "central difference of an independent implementation", "==", 1e-5),
-    Claim("memorises", "At σ = 0.01 the optimal denoiser gives the nearest training image.", _memorised, 0.0,
-          "the limit of low noise", "==", 1e-4),
+    Claim("memorises", "At σ = 0.01 the optimal denoiser gives the nearest training image, or one as near up to the noise.",
+          _memorised, 0.0, "the limit of low noise", "==", 2e-3),
     Claim("locality-wins", "At σ of .34 and .72 the error of PCA locality is below Wiener's.", _gap((0.342, 0.724)), 0.0,
           "the sheet's table of errors", "<="),
     Claim("copies", "Samples of the optimal denoiser are training images.",
@@ -156,8 +156,8 @@ CLAIMS = (
               "the paper, figure on planted patterns", ">=", quick=False)
         for name in ("Wiener", "U-Net", "perceptron", "transformer")
     ),
-    Claim("width", "On patches of photographs the Wiener filter sees at least 2.5 times more pixels at σ = 0.6 than at 0.2.",
-          _number("field_pixels", data="natural-patches", pool=1, row=8, column=8, train=400, sigma=0.6),
-          lambda runs: 2.5 * float(runs(data="natural-patches", pool=1, row=8, column=8, train=400, sigma=0.2).field_pixels),
+    Claim("width", "On patches of photographs the Wiener filter sees at least three times more pixels at σ = 0.6 than at 0.2.",
+          _number("field_pixels", data="natural-patches", pool=1, row=8, column=8, train=2000, sigma=0.6),
+          lambda runs: 3 * float(runs(data="natural-patches", pool=1, row=8, column=8, train=2000, sigma=0.2).field_pixels),
           "widths grow with σ where power falls as 1/f²", ">=", quick=False),
 )  # fmt: skip

@@ -82,8 +82,8 @@ def fields(
 
     levels = jnp.asarray(LEVELS[list(FIELDS)], dtype)
     everywhere = jax.lax.map(at, (masks.astype(here.dtype), levels))
-    weights = data.spectrum.wiener(sigma)[place]
-    pixels = jnp.abs(weights).sum() ** 2 / jnp.maximum((weights**2).sum(), 1e-300)
+    weights = data.spectrum.wiener(sigma)[place] ** 2
+    pixels = weights.sum() ** 2 / jnp.maximum((weights**2).sum(), 1e-300)
 
     def column(mask: Array) -> Array:
         return jnp.take(mask, q, axis=-1).mean(axis=-1).reshape(*mask.shape[:-2], c, h * w).sum(axis=-2)

@@ -138,8 +138,8 @@ def _sensitivity(result: xr.Dataset) -> Any:
     fields = result.sensitivity.sel(denoiser=names).transpose("denoiser", "field_level", "y", "x").values[:, order]
     mask = result["mask"].transpose("field_level", "y", "x").values[None, order]
     tiles = draw.signed(np.concatenate([fields, mask]))
-    heads = [_level(value) for value in result.field_level.values[order]]
-    return draw.mosaic(tiles, [*names, "mask"], heads, marks=_pixel(result))
+    heads = [f"{value:.2g}" for value in result.field_level.values[order]]
+    return draw.mosaic(tiles, [*names, "mask"], heads, marks=_pixel(result), note="noise level σ above")
 
 
 def _click_sensitivity(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
@@ -188,7 +188,13 @@ def _errors(result: xr.Dataset) -> Any:
     lines = [draw.curve(result.level.values, mean.sel(denoiser=n).values, n, color=_tint(n)) for n in _known(mean)]
     here = draw.vline(_parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True)
     return draw.plot(
-        *lines, here, logx=True, logy=True, xlabel="noise level σ", ylabel="mean squared error to the clean image"
+        *lines,
+        here,
+        logx=True,
+        logy=True,
+        xlabel="noise level σ",
+        ylabel="mean squared error to the clean image",
+        ylim=(None, 4 * float(np.nanmax(mean.values))),
     )
 
 
@@ -439,7 +445,8 @@ PICTURES = Pictures(
         "directions", "Largest directions", "eigenvectors of the covariance; click one to set σ where half of it passes",
         _directions, _single, clicks=_click_direction,
     ),
-    Picture("table", "Numbers", "r² with the network (pooled: over all images at once), or the error where there is none", _table, _single),
+    Picture("table", "Numbers", "r² with the network (pooled: of all images at once), or the error without one", _table,
+            _single),
     Picture(
         "pattern", "Where the planted pattern is looked for", "Jᵀ P of each denoiser at σ, each on its own scale", _pattern,
         _with_pattern,

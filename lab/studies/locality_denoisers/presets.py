@@ -30,7 +30,7 @@ PRESETS = (
     ),
     Preset(
         "patches", "Patches of photographs", "Shift invariant data: fields are round, and their width grows with σ.",
-        {"data": "natural-patches", "pool": 1, "train": 800, "row": 8, "column": 8, "sigma": 0.3},
+        {"data": "natural-patches", "pool": 1, "train": 2000, "row": 8, "column": 8, "sigma": 0.3},
     ),
     Preset(
         "planted", "A planted pattern", "The same letter in every image: every denoiser looks for it, wherever the pixel is.",

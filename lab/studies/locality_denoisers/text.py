@@ -65,9 +65,9 @@ itself. $\theta = 0$ keeps the numbers $M$ themselves.
 
 Up to $10^8$ products for an image and a level the work is in float64, beyond that in float32 (the spectrum never). The softmax
 is over all training images; the released code averages softmaxes of chunks, which "chunk_mean" repeats. The effective number
-of pixels of a field is $(\sum|w|)^2 / \sum w^2$. Fields at fixed levels are signed means over at most eight test images.
-Networks: EDM preconditioning, Adam at $2\cdot 10^{-3}$ with a cosine, batches of 64, averaged weights. A perceptron learns little from a
-few thousand images: a weak reference reverses the order of the denoisers.
+of pixels of a field is $(\sum w^2)^2 / \sum w^4$. Fields at fixed levels are signed means over at most eight test images.
+Networks: EDM preconditioning, Adam at $2\cdot 10^{-3}$ with a cosine, batches of 64, averaged weights. A perceptron
+learns little from a few thousand images: a weak reference reverses the order of the denoisers.
 
 Kamb and Ganguli, *An analytic theory of creativity in convolutional diffusion models*, 2024 (LS, ELS). Niedoba et al., *Towards
 a mechanistic explanation of diffusion model generalization*, 2024 (PSPC).
