@@ -203,7 +203,7 @@ class Chunked:
     def _loop(self, method: Method, problem: Tree, state: Tree, done: int, trace: Mapping, max_iterations: int) -> Run:
         reason = _check(method, problem, state)
         parts, first = [dict(trace)], done
-        size, elapsed = 4, 0.0
+        size, elapsed = 1, 0.0  # of the first steps nobody knows how long they take
         while int(reason) == Reason.RUNNING and done < max_iterations:
             limit = min(size, _BUFFER, max_iterations - done)
             began = time.perf_counter()

@@ -21,6 +21,7 @@ are derived in the lab.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -63,7 +64,8 @@ def log_survival(r: ArrayLike, d: int, noncentrality: ArrayLike) -> Array:
     Args:
         r: any shape.
         d: static.
-        noncentrality: broadcast to r. Time 400 multiplications an element of r, memory 400 numbers an element of this.
+        noncentrality: broadcast to r. Time up to 400 multiplications an element of r, memory 400 numbers an element
+            of this.
     """
     r = jnp.asarray(r)
     noncentrality = jnp.asarray(noncentrality, r.dtype)
@@ -79,13 +81,16 @@ def log_survival(r: ArrayLike, d: int, noncentrality: ArrayLike) -> Array:
 def _series(r: Array, d: int, noncentrality: Array) -> Array:
     x, l, first, index = _window(r, noncentrality)
     a = d / 2 + first
-    poisson = jnp.exp(jax.scipy.special.xlogy(index, l[None]) - l[None] - gammaln(index + 1))
+    ratio = jnp.log(l)[None] - jnp.log(index[1:])  # of one probability to the one before
+    none = first[None] == 0  # P(J = 0), also where l = 0
+    begin = jnp.where(none, -l[None], jax.scipy.special.xlogy(first, l)[None] - l[None] - gammaln(first + 1)[None])
+    poisson = jnp.exp(jnp.cumsum(jnp.concatenate([begin, ratio]), axis=0))
     above = jnp.cumsum(poisson[::-1], axis=0)[::-1]  # P(J >= index)
     above, after = above[1:-1], above[2:]
     floor = jnp.finfo(x.dtype).tiny * 1e10
     factors = jnp.where(above > floor, after / jnp.maximum(above, floor), 0.0) / (d / 2 + index[1:-1])
     start = a * jnp.log(x) - x - gammaln(a + 1) + jnp.log(jnp.maximum(above[0], floor))
-    return jnp.minimum(jnp.logaddexp(_log_gammaincc(a + jnp.zeros_like(x), x), _log_sum(start, x, factors)), 0.0)
+    return jnp.minimum(jnp.logaddexp(_log_gammaincc(a, x), _log_sum(start, x, factors)), 0.0)
 
 
 @_series.defjvp
@@ -102,7 +107,8 @@ def _log_density(r: Array, d: int, noncentrality: Array) -> Array:
     x, l, first, index = _window(r, noncentrality)
     a = d / 2 + first
     start = jax.scipy.special.xlogy(first, l) - l - gammaln(first + 1) + (a - 1) * jnp.log(x) - x - gammaln(a)
-    return _log_sum(start, x, l[None] / ((index[:-2] + 1) * (d / 2 + index[:-2]))) - jnp.log(2.0)
+    factors = l[None] / ((index[:-2] + 1) * (d / 2 + index[:-2]))
+    return _log_sum(start, x, factors, whole=True) - jnp.log(2.0)
 
 
 def _window(r: Array, noncentrality: Array) -> tuple[Array, Array, Array, Array]:
@@ -112,21 +118,41 @@ def _window(r: Array, noncentrality: Array) -> tuple[Array, Array, Array, Array]
     return x, l, first, first[None] + jnp.arange(_TERMS + 1, dtype=r.dtype).reshape((-1,) + (1,) * l.ndim)
 
 
-def _log_sum(start: Array, x: Array, factors: Array) -> Array:
-    """log of the sum of terms of which the first is e^start, and the next is factors[i] x times the last."""
+def _log_sum(start: Array, x: Array, factors: Array, whole: bool = False) -> Array:
+    """log of the sum of terms of which the first is e^start, and the next is factors[i] x times the last.
+
+    ``whole``: every term, by a loop that can be differentiated backwards.
+    """
     big = 1e15
 
-    def add(i, carry):
+    def add(at, carry):
         term, total, log_scale = carry
-        term = term * (x * factors[i])
-        total = total + term
+        for i in range(_UNROLL):
+            term = term * (x * factors[at * _UNROLL + i])
+            total = total + term
         scale = jnp.where(total > big, 1 / big, 1.0)
         return term * scale, total * scale, jnp.where(total > big, log_scale + math.log(big), log_scale)
 
     one = jnp.ones_like(x)
     first = one, one, start + jnp.zeros_like(x)
-    _, total, log_scale = jax.lax.fori_loop(0, factors.shape[0], add, first, unroll=_UNROLL)
+    loop = jax.lax.fori_loop if whole else _while_large
+    _, total, log_scale = loop(0, factors.shape[0] // _UNROLL, add, first)
     return log_scale + jnp.log(total)
+
+
+def _while_large(start: int, stop: int, add: Callable, carry: tuple) -> tuple:
+    """``fori_loop`` until nothing is added that counts; carry = (what was added last, the sum, ...), and once it falls what is
+    added does not grow again."""
+
+    def counts(state):
+        at, (term, total, *_) = state
+        return (at < stop) & (jnp.abs(term) > 2 * jnp.finfo(term.dtype).eps * jnp.abs(total)).any()
+
+    def more(state):
+        at, carry = state
+        return at + 4, jax.lax.fori_loop(0, 4, lambda i, carry: add(at + i, carry), carry, unroll=True)
+
+    return jax.lax.while_loop(counts, more, (jnp.int32(start), carry))[1]
 
 
 def _log_gammaincc(a: Array, x: Array) -> Array:
@@ -141,17 +167,17 @@ def _log_gammaincc(a: Array, x: Array) -> Array:
         return term, total + term
 
     def turn(i, carry):
-        b, c, d, h = carry
+        _, h, b, c, d = carry
         b = b + 2
         by = -i * (i - a)
         d = 1 / (by * d + b)
         c = b + by / c
-        return b, c, d, h * d * c
+        return h * (d * c - 1), h * d * c, b, c, d
 
-    total = jax.lax.fori_loop(1, 129, add, (jnp.ones_like(x), jnp.ones_like(x)), unroll=_UNROLL)[1]
+    total = _while_large(1, 129, add, (jnp.ones_like(x), jnp.ones_like(x)))[1]
     near = jnp.log1p(-jnp.minimum(jnp.exp(a * jnp.log(below) - below - gammaln(a + 1)) * total, 1 - tiny))
     b = beyond + 1 - a
-    h = jax.lax.fori_loop(1, 129, turn, (b, jnp.full_like(b, 1 / tiny), 1 / b, 1 / b), unroll=_UNROLL)[3]
+    h = _while_large(1, 129, turn, (1 / b, 1 / b, b, jnp.full_like(b, 1 / tiny), 1 / b))[1]
     return jnp.where(far, a * jnp.log(beyond) - beyond - gammaln(a) + jnp.log(h), near)
 
 

@@ -29,6 +29,7 @@ from .rules import FEW, KEPT, LEVELS, MOST, RULES
 from .text import ABOUT, MATHEMATICS
 
 _NUMBERS = 50_000_000  # that the noises of all batches may have
+_WEIGHED = 10_000_000  # that all queries may have of points
 _GRID = 48  # of the plane of noise
 _BINS = 40
 _MOMENTS, _IMAGES, _CHECKS = 33, 8, 5
@@ -232,12 +233,15 @@ class ImmiscibleDiffusion(Study):
         super().check(data)
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
-        """So that all noises fit into the memory."""
-        most = max(2, _NUMBERS // (self.batch * data.arrays["x"].shape[1]))
+        """So that all noises fit into the memory, and that all points are weighed for all queries in a minute."""
+        n, d = data.arrays["x"].shape
+        noises, weighed = _NUMBERS // (self.batch * d), _WEIGHED // n
+        most = max(2, min(noises, weighed))
         if most >= 100_000:
             return {}
-        why = f"which fit into the memory at batch = {self.batch} and d = {data.arrays['x'].shape[1]}"
-        return {"draws": Limit(2, most, why)}
+        if weighed < noises:
+            return {"draws": Limit(2, most, f"as each is weighed against {n:,} points")}
+        return {"draws": Limit(2, most, f"which fit into the memory at batch = {self.batch} and d = {d}")}
 
     @staticmethod
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:

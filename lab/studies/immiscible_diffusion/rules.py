@@ -19,6 +19,7 @@ RULES = ("independent", "assignment", "nearest")
 FEW = 64  # points up to which the denoiser under assignment is computed: memory O(draws points^2)
 LEVELS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95)
 MOST = 64  # Euler steps
+_BLOCK = 64  # points of which survivals are computed at once: they stay in the cache
 KEPT = 24  # queries of which the posterior is kept
 
 
@@ -209,9 +210,12 @@ class Rules(eqx.Module):
         """
         squared = jax.vmap(lambda y: squared_distances(y, data * self.x))(z) / share**2
         logs = -squared / 2
-        length = (self.x**2).sum(axis=1)[None, :]
+        length = (self.x**2).sum(axis=1)
         reach = squared_distances(z[2], (data + share) * self.x) / share**2
-        survival = immiscible.log_survival(reach, self.x.shape[1], length)
+        d = self.x.shape[1]
+        survival = jax.lax.map(
+            lambda point: immiscible.log_survival(point[0], d, point[1]), (reach.T, length), batch_size=_BLOCK
+        ).T
         nearest = logs[2] + (self.k - 1) * survival
         if not self.few:
             moved = jnp.full_like(nearest, jnp.nan)

@@ -106,7 +106,9 @@ def _pairs(draws: int | None, target: Any) -> int:
         return 2000
     n, d = target.points.shape
     wanted = max(4, round(min(200_000, 2_000_000 / n) / n)) * n
-    return int(min(wanted, max(500, 1e10 / (n * d))))
+    return int(
+        min(wanted, max(500, min(1e10 / (n * d), 3.5e7 / n)))
+    )  # products count in many dimensions, exponentials in few
 
 
 def _theta(dtype: Any) -> np.ndarray:
