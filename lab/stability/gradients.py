@@ -41,7 +41,7 @@ class Parts(NamedTuple):
     rest: tuple[tuple[Hashable, ...], Any]  # everything else, functions say; hashable
 
 
-def part(params: Tree, chosen: Tree | None = None) -> Parts:
+def part(params: Tree, chosen: Any = None) -> Parts:
     """Take parameters apart. ``chosen``: a pytree of bools, False where an array is to stay fixed."""
     arrays, rest = eqx.partition(params, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
     free, fixed = eqx.partition(arrays, lambda leaf: jnp.issubdtype(leaf.dtype, jnp.floating))
@@ -66,6 +66,7 @@ def flat(params: Tree) -> tuple[Float[Array, " p"], Callable[[Array], Tree]]:
     return vector, lambda v: join(unravel(v), parts.fixed, parts.rest)
 
 
+@eqx.filter_jit
 def outputs(predict: Predict, params: Tree, x: Array, chunk: int | None = None) -> Float[Array, "n k"]:
     """The outputs at all samples x (n, ...); a model of one output has k = 1."""
     return jax.lax.map(lambda each: jnp.atleast_1d(predict(params, each)), x, batch_size=chunk or x.shape[0])
@@ -79,6 +80,7 @@ def residuals(predict: Predict, params: Tree, x: Array, y: Array, chunk: int | N
     return found - y.reshape(found.shape)
 
 
+@eqx.filter_jit
 def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None) -> Float[Array, "n k p"]:
     """The gradient of each output at each sample.
 
@@ -95,6 +97,7 @@ def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None)
     return jax.lax.map(lambda each: rows(vector, each), x, batch_size=chunk or x.shape[0])
 
 
+@eqx.filter_jit
 def gram(
     predict: Predict, params: Tree, x: Array, chunk: int | None = None, entries: int = _ENTRIES
 ) -> Float[Array, "nk nk"]:

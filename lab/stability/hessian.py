@@ -59,7 +59,7 @@ def _name(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _chosen(params: Tree, only: str | Sequence[str] | None) -> Tree | None:
+def _chosen(params: Tree, only: str | Sequence[str] | None) -> Any:
     if only is None:
         return None
     patterns = [only] if isinstance(only, str) else list(only)
@@ -129,14 +129,17 @@ class Hessian(_Curvature):
     def _loss(self, free: Tree, data: tuple) -> Array:
         return self.function(join(free, self.fixed, self.rest), *data)
 
+    @eqx.filter_jit
     def loss(self, vector: Float[Array, " p"] | None = None) -> Float[Array, ""]:
         """The function here, or at other parameters."""
         free = self.free if vector is None else ravel_pytree(self.free)[1](vector)
         return self._mean(lambda data: self._loss(free, data))
 
+    @eqx.filter_jit
     def gradient(self) -> Float[Array, " p"]:
         return self._mean(lambda data: ravel_pytree(jax.grad(self._loss)(self.free, data))[0])
 
+    @eqx.filter_jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         tangent = ravel_pytree(self.free)[1](v)
 
@@ -170,7 +173,7 @@ def hessian(
     """
     parts = part(params, _chosen(params, only))
     made = Hessian(as_tree(loss), parts.free, parts.fixed, parts.rest, data, chunk)
-    shape = jax.eval_shape(made.loss)
+    shape = jax.eval_shape(lambda: loss(params, *data))
     if shape.shape != ():
         raise ValueError(f"the loss has shape {shape.shape}, but a scalar is needed: take its mean")
     return made
@@ -181,6 +184,7 @@ class GaussNewton(_Curvature):
 
     predict: Any
 
+    @eqx.filter_jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         tangent = ravel_pytree(self.free)[1](v)
 
@@ -203,6 +207,7 @@ class Fisher(_Curvature):
 
     predict: Any
 
+    @eqx.filter_jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         tangent = ravel_pytree(self.free)[1](v)
 
@@ -233,6 +238,7 @@ class Difference(eqx.Module):
     def dtype(self):
         return self.left.dtype
 
+    @eqx.filter_jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         return self.left(v) - self.right(v)
 
@@ -300,6 +306,7 @@ def full(operator: Any, *, limit: int = FULL, chunk: int = 64) -> Float[Array, "
     return (rows + rows.T) / 2
 
 
+@eqx.filter_jit
 def pooled(operator: Any, cuts: Sequence[int]) -> Float[Array, "b b"]:
     """The mean entry of each block of rows and columns between ``cuts`` = (0, ..., p): exact, one product for each block.
 
@@ -326,6 +333,7 @@ class BlockNorms(NamedTuple):
     error: Float[Array, "b b"]  # standard error
 
 
+@eqx.filter_jit
 def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: int = 8) -> BlockNorms:
     r"""The mean square entry of each block, estimated: $E |(H z)_a|^2 = \|H_{ab}\|_F^2$ for random signs z on block b.
 
@@ -356,6 +364,7 @@ class Landscape(NamedTuple):
     quadratic: Float[Array, "..."]  # what gradient and Hessian predict
 
 
+@eqx.filter_jit
 def landscape(
     operator: Hessian, directions: Float[Array, "d p"], offsets: Float[Array, " s"], chunk: int = 1
 ) -> Landscape:

@@ -39,7 +39,7 @@ class Diagonal(eqx.Module):
 
 def diagonal(key: PRNGKeyArray, d: int = 1000, scale: ArrayLike = 1.0, dtype=None) -> Diagonal:
     """a and b from N(0, scale^2)."""
-    drawn = jnp.asarray(scale) * jax.random.normal(key, (2, d), dtype)
+    drawn = scale * jax.random.normal(key, (2, d), dtype)
     return Diagonal(drawn[0], drawn[1])
 
 
@@ -59,6 +59,7 @@ class TwoLayer(eqx.Module):
 def two_layer(key: PRNGKeyArray, d: int = 100, m: int = 100, scale: ArrayLike = 1.0, dtype=None) -> TwoLayer:
     r"""a from N(0, scale^2), w from N(0, scale^2 I / sqrt(d)): large, the path norm is about 0.8 m d^(1/4)."""
     one, two = jax.random.split(key)
+    scale = jnp.asarray(scale)
     return TwoLayer(
         scale * jax.random.normal(one, (m, d), dtype) / d**0.25, scale * jax.random.normal(two, (m,), dtype)
     )

@@ -130,8 +130,8 @@ def in_modes(basis: Modes, m: Float[Array, "r r"], eta: ArrayLike, c: ArrayLike)
 
 
 def momentum_moment(
-    basis: Modes, m: Float[Array, "2r 2r"], eta: ArrayLike, c: ArrayLike, beta: ArrayLike
-) -> Float[Array, "2r 2r"]:
+    basis: Modes, m: Float[Array, "two_r two_r"], eta: ArrayLike, c: ArrayLike, beta: ArrayLike
+) -> Float[Array, "two_r two_r"]:
     r"""The second moment of $(\delta, v)$ after $v \leftarrow \beta v - \eta H_S \delta$, $\delta \leftarrow \delta + v$.
 
     Not self-adjoint, but it keeps positive semidefinite matrices so.
@@ -170,6 +170,11 @@ def reshuffled(
     """
     positive(eta=eta)
     noise(basis.n, batch, False)
+    return _reshuffled(key, basis, jnp.asarray(eta, basis.values.dtype), batch, permutations, iterations)
+
+
+@partial(jax.jit, static_argnames=("batch", "permutations", "iterations"))
+def _reshuffled(key: PRNGKeyArray, basis: Modes, eta: Array, batch: int, permutations: int, iterations: int) -> Epochs:
     n, _, r = basis.rows.shape
     count = -(-n // batch)
     product = partial(jnp.matmul, precision="highest")

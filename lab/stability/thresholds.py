@@ -12,8 +12,7 @@ positive semidefinite matrix, which the identity, whence Lanczos starts, cannot 
 
 import warnings
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -81,20 +80,25 @@ def critical(
     _double(basis)
     c = jnp.asarray(c, basis.values.dtype)
     if beta is None:
-        one = partial(_critical, basis, steps=steps, tolerance=tolerance)
+        one = _Critical(basis, steps, tolerance)
     else:
-        one = partial(_critical_momentum, basis, beta=_momentum(beta, c.dtype))
-    found = jax.lax.map(one, c.ravel())
+        one = jax.tree_util.Partial(_critical_momentum, basis, beta=_momentum(beta, c.dtype))
+    found = _each(one, c.ravel())
     return jax.tree.map(lambda leaf: leaf.reshape(c.shape), found)
 
 
-def _critical(basis: Modes, c: Array, *, steps: int, tolerance: float) -> Threshold:
-    h = basis.values
-    start = jnp.diag(jnp.sqrt(h))
-    value, error, count, good = _lanczos(_Ratio(basis, c), start, steps, tolerance)
-    nothing = h[-1] <= 0
-    value, error = jnp.where(nothing, 0, value), jnp.where(nothing, 0, error)
-    return Threshold(2 / value, error / jnp.where(nothing, 1, value), count, good | nothing)
+class _Critical(eqx.Module):
+    basis: Modes
+    steps: int = eqx.field(static=True)
+    tolerance: float = eqx.field(static=True)
+
+    def __call__(self, c: Array) -> Threshold:
+        h = self.basis.values
+        start = jnp.diag(jnp.sqrt(h))
+        value, error, count, good = _lanczos(_Ratio(self.basis, c), start, self.steps, self.tolerance)
+        nothing = h[-1] <= 0
+        value, error = jnp.where(nothing, 0, value), jnp.where(nothing, 0, error)
+        return Threshold(2 / value, error / jnp.where(nothing, 1, value), count, good | nothing)
 
 
 def growth(
@@ -114,18 +118,31 @@ def growth(
     _double(basis)
     positive(eta=eta)
     eta, c = jnp.broadcast_arrays(*(jnp.asarray(each, basis.values.dtype) for each in (eta, c)))
-    within = jnp.diag((basis.values > 0).astype(basis.values.dtype))
-
-    def one(pair):
-        eta, c = pair
-        if beta is None:
-            value, error, count, good = _lanczos(_Map(basis, eta, c), within, steps, tolerance)
-            value = jnp.where(basis.values[-1] > 0, value, 1)
-            return Threshold(value, error / value, count, good | (basis.values[-1] <= 0))
-        return _growth_momentum(basis, eta, c, _momentum(beta, eta.dtype))
-
-    found = jax.lax.map(one, (eta.ravel(), c.ravel()))
+    beta = None if beta is None else _momentum(beta, eta.dtype)
+    found = _each(_Growth(basis, beta, steps, tolerance), (eta.ravel(), c.ravel()))
     return jax.tree.map(lambda leaf: leaf.reshape(eta.shape), found)
+
+
+@eqx.filter_jit
+def _each(function: Callable, over: Any) -> Threshold:
+    return jax.lax.map(function, over)
+
+
+class _Growth(eqx.Module):
+    basis: Modes
+    beta: Array | None
+    steps: int = eqx.field(static=True)
+    tolerance: float = eqx.field(static=True)
+
+    def __call__(self, pair: tuple[Array, Array]) -> Threshold:
+        (eta, c), basis = pair, self.basis
+        if self.beta is not None:
+            return _growth_momentum(basis, eta, c, self.beta)
+        within = jnp.diag((basis.values > 0).astype(basis.values.dtype))
+        value, error, count, good = _lanczos(_Map(basis, eta, c), within, self.steps, self.tolerance)
+        nothing = basis.values[-1] <= 0
+        value = jnp.where(nothing, 1, value)
+        return Threshold(value, error / value, count, good | nothing)
 
 
 def _lanczos(operator: eqx.Module, start: Array, steps: int, tolerance: float) -> tuple[Array, ...]:
@@ -216,7 +233,7 @@ def _bisect(below: Callable[[Array], Threshold], low: Array, high: Array, above_
     return Threshold((low + high) / 2, (high - low) / high, count, good)
 
 
-def _critical_momentum(basis: Modes, c: Array, beta: Array) -> Threshold:
+def _critical_momentum(basis: Modes, c: Array, *, beta: Array) -> Threshold:
     """The mean decays iff eta h_max < 2 (1 + beta); below that, T is stable iff the feedback at rho = 1 is below 1."""
     h = basis.values
     nothing = h[-1] <= 0
