@@ -55,15 +55,15 @@ class Settings(NamedTuple):
 
 
 class Work(eqx.Module):
-    """A training, as the loop sees it."""
+    """A training, as the loop sees it. Its arrays have axes in front where many run at once."""
 
-    key: PRNGKeyArray
+    key: Any
     free: Tree
     fixed: Tree
     rest: tuple = eqx.field(static=True)
     predict: Any
-    data: Data
-    settings: Settings
+    data: Any  # Data
+    settings: Any  # Settings
     steps: int = eqx.field(static=True)
     every: int = eqx.field(static=True)
     batch: int = eqx.field(static=True)
@@ -422,7 +422,7 @@ SWEEP = Method(_sweep_init, _sweep_step, _sweep_done, _sweep_measure)
 
 
 def sweep(
-    keys: PRNGKeyArray,
+    keys: Array,
     make: Callable[[Any], tuple[Tree, Data]],
     learning_rates: Float[Array, " rates"],
     batch_sizes: Sequence[int] = (1,),
