@@ -45,7 +45,7 @@ pictures = LocalityDenoisers.pictures
 
 # %%
 study = LocalityDenoisers(
-    data="digit-images", pool=1, train=1000, networks="U-Net", train_steps=250, row=4, column=3, sigma=0.6, samples=4
+    data="digit-images", train=1000, networks="U-Net", train_steps=250, row=4, column=3, sigma=0.6, samples=4
 )
 result = study.run()
 print(result.attrs["advice"])

@@ -17,7 +17,7 @@ from lab.studies.locality_denoisers import FIELDS, LEVELS, METHODS, LocalityDeno
 from lab.studies.locality_denoisers.trained import trained
 
 SHEET_NAMES = "mse_clean sensitivity mask_size ess trace_W eigenvalue"
-DIGITS = LocalityDenoisers(data="digit-images", pool=1, train=60, tests=3, samples=2, row=3, column=4, others=True)
+DIGITS = LocalityDenoisers(data="digit-images", train=60, tests=3, samples=2, row=3, column=4, others=True)
 RNG = np.random.default_rng(0)
 
 
@@ -157,7 +157,7 @@ def test_networks_are_trained_once_and_compared_with(monkeypatch, tmp_path):
 
 def test_pooled_colour_images(first):
     pixels = RNG.uniform(-1, 1, size=(8, 3, 11, 13))
-    run = LocalityDenoisers(data=mine(pixels), train=6, tests=2, samples=1, row=0, column=5).run()
+    run = LocalityDenoisers(data=mine(pixels), train=6, pool=2, tests=2, samples=1, row=0, column=5).run()
     assert run.clean.shape == (3, 5, 6)
     wanted = pixels[6, :, :10, :12].reshape(3, 5, 2, 6, 2).mean(axis=(2, 4))
     np.testing.assert_allclose(run.clean, wanted, atol=1e-6)
@@ -215,7 +215,7 @@ def test_mosaics():
         ({"example": 8}, "example = 8 is not allowed: it must be a whole number from 0 to 7"),
         (
             {"pool": 6},
-            "pool = 6 is not allowed: it must be a whole number from 1 to 5, so that 5 pixels a side are left",
+            "pool = 6 is not allowed: at most 5 leaves 5 pixels a side of these images",
         ),
         ({"data": mine(np.zeros((5, 1, 100, 90))), "pool": 1}, "images of 1 x 100 x 90 have 9000 numbers"),
     ],
@@ -227,7 +227,9 @@ def test_bad_parameters_get_a_sentence(values, sentence):
 
 
 def test_constant_images_are_no_error():
-    run = LocalityDenoisers(data=mine(np.full((8, 3, 11, 13), 0.3)), train=6, tests=2, samples=1, row=0, column=5).run()
+    run = LocalityDenoisers(
+        data=mine(np.full((8, 3, 11, 13), 0.3)), train=6, pool=2, tests=2, samples=1, row=0, column=5
+    ).run()
     np.testing.assert_allclose(
         run.estimate_here.sel(denoiser=["Wiener", "optimal", "PCA locality", "LS"]), 0.3, atol=1e-6
     )

@@ -2,8 +2,8 @@
 
 Two kinds of function. *Layers* (``curve``, ``band``, ``points``, ``bars``, ``segments``, ``vline``, ``hline``,
 ``text``) return one HoloViews element each. *Pictures* return one ``hv.Overlay`` that is whole: ``plot`` sets layers on
-a pair of axes, and ``plan``, ``heatmap``, ``links``, ``convergence``, ``cells``, ``particles``, ``strip`` and ``table``
-are the usual ones.
+a pair of axes, and ``plan``, ``heatmap``, ``links``, ``convergence``, ``cells``, ``particles``, ``strip``, ``mosaic`` and
+``table`` are the usual ones.
 
 Every picture is a single pair of axes whose layers are the same in number and type for every value, so that a
 ``hv.DynamicMap`` swaps data without rebuilding anything; Bokeh draws it live and Matplotlib for print.

@@ -15,7 +15,7 @@ _LOCAL, _WIENER, _OPTIMAL = "PCA locality", "Wiener", "optimal"
 _TABLE = {**FULL, "networks": "U-Net", "train_steps": 1200, "tests": 32}
 _ROW = {"normalize": "row", "theta": 0.005}
 _SIZES = {**FULL, **_ROW, "tests": 2, "samples": 1}
-_ALL = {"data": "digit-images", "pool": 1, "train": 1400, "networks": "all", "row": 4, "column": 4, "samples": 1}
+_ALL = {"data": "digit-images", "train": 1400, "networks": "all", "row": 4, "column": 4, "samples": 1}
 
 
 def _number(name: str, **parameters: Any) -> Callable[[Runs], float]:
@@ -157,7 +157,7 @@ CLAIMS = (
         for name in ("Wiener", "U-Net", "perceptron", "transformer")
     ),
     Claim("width", "On patches of photographs the Wiener filter sees at least three times more pixels at σ = 0.6 than at 0.2.",
-          _number("field_pixels", data="natural-patches", pool=1, row=8, column=8, train=2000, sigma=0.6),
-          lambda runs: 3 * float(runs(data="natural-patches", pool=1, row=8, column=8, train=2000, sigma=0.2).field_pixels),
+          _number("field_pixels", data="natural-patches", row=8, column=8, train=2000, sigma=0.6),
+          lambda runs: 3 * float(runs(data="natural-patches", row=8, column=8, train=2000, sigma=0.2).field_pixels),
           "widths grow with σ where power falls as 1/f²", ">=", quick=False),
 )  # fmt: skip

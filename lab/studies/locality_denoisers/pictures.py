@@ -194,7 +194,7 @@ def _errors(result: xr.Dataset) -> Any:
         logy=True,
         xlabel="noise level σ",
         ylabel="mean squared error to the clean image",
-        ylim=(None, 4 * float(np.nanmax(mean.values))),
+        ylim=(None, 12 * float(np.nanmax(mean.values))),
     )
 
 
@@ -314,8 +314,8 @@ def _training(result: xr.Dataset) -> Any:
 
 
 def _modest(study: Any, data: Data) -> None:
-    c, h, w = data.arrays["pixels"].shape[1:]
-    n = c * (h // study.pool) * (w // study.pool)
+    limits = study.limits(data)
+    n = data.arrays["pixels"].shape[1] * (limits["row"].high + 1) * (limits["column"].high + 1)
     work = min(study.train, len(data.arrays["pixels"])) * n**2 * (study.tests + study.samples)
     if work > _LARGE:
         raise ValueError(

@@ -26,11 +26,11 @@ PRESETS = (
     Preset(
         "architectures", "Digits and three architectures",
         "U-Net, perceptron and transformer look at the same places: 8 x 8 images, half a minute of training.",
-        {"data": "digit-images", "pool": 1, "train": 1400, "networks": "all", "row": 4, "column": 4, "sigma": 0.6},
+        {"data": "digit-images", "train": 1400, "networks": "all", "row": 4, "column": 4, "sigma": 0.6},
     ),
     Preset(
         "patches", "Patches of photographs", "Shift invariant data: fields are round, and their width grows with σ.",
-        {"data": "natural-patches", "pool": 1, "train": 2000, "row": 8, "column": 8, "sigma": 0.3},
+        {"data": "natural-patches", "train": 2000, "row": 8, "column": 8, "sigma": 0.3},
     ),
     Preset(
         "planted", "A planted pattern", "The same letter in every image: every denoiser looks for it, wherever the pixel is.",
@@ -38,7 +38,7 @@ PRESETS = (
     ),
     Preset(
         "planted-networks", "A planted pattern and networks", "Convolutional or not, the networks look for the letter too.",
-        {"data": "digit-images", "pool": 1, "train": 1400, "networks": "all", "plant": True, "row": 4, "column": 4,
+        {"data": "digit-images", "train": 1400, "networks": "all", "plant": True, "row": 4, "column": 4,
          "sigma": 2.0},
     ),
     Preset(
