@@ -45,7 +45,7 @@ pictures = LocalityDenoisers.pictures
 
 # %%
 study = LocalityDenoisers(
-    data="digit-images", train=1000, networks="U-Net", train_steps=250, row=4, column=3, sigma=0.6, samples=4
+    data="digit-images", train=1000, networks="U-Net", train_steps=200, row=4, column=3, sigma=0.6, samples=4
 )
 result = study.run()
 print(result.attrs["advice"])
@@ -135,7 +135,7 @@ pictures.memory(result)
 # denoiser looks for it, near or far, convolutional or not.
 
 # %%
-planted = study.but(plant=True, networks="none", sigma=2.0, row=0, column=0).run()
+planted = study.but(plant=True, sigma=2.0, row=0, column=0).run()
 print(planted.pattern_match.dropna("denoiser").to_pandas().round(3).to_string())
 pictures.pattern(planted)
 

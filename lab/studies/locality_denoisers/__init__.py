@@ -336,9 +336,10 @@ class LocalityDenoisers(Study):
             reference = _reference(result)
             error = result.mse_clean.sel(level=slice(4, 0.3)).mean(["test", "level"])
             if float(error.sel(denoiser=reference)) > float(error.sel(denoiser=LOCAL)):
+                other = "" if reference == "U-Net" else ", or take the U-Net"
                 return (
                     f"The {reference} denoises worse than PCA locality between σ = 0.3 and 4: it has not learnt enough to be "
-                    "the reference. Train it for more steps, on more images, or take the U-Net."
+                    f"the reference. Train it for more steps, or on more images{other}."
                 )
         return ""
 
