@@ -1,8 +1,8 @@
 """The sweep of the diagonal network against a loop of single runs, and Hessian tools against PyHessian.
 
 Sweep: 6 learning rates x 4 batch sizes x 5 seeds, n = 300, d = 1000, 80,000 steps each, in float32. Both ways are measured on a
-fraction of the steps and scaled to all of them. The record at the
-start is scaled with them, so both come out too long; ``--whole`` runs the whole sweep. The loop is over ``stability.train``, jitted,
+fraction of the steps and scaled to all of them. The record at the start is scaled with them, so both come out too long;
+``--whole`` runs the whole sweep. The loop is over ``stability.train``, jitted,
 with the learning rate traced, on the same data and batches, compiled once for each batch size; it runs a fraction of the runs.
 
 Hessians: PyHessian needs PyTorch, so it runs by another interpreter on the same network, weights and data, and clocks itself;
