@@ -321,7 +321,7 @@ def _places(basis: Any, plane: Any) -> _Places:
     edge = 2 * max(f.size for f in basis.families) ** 0.5 + 1
     low, high = max(low, -edge), min(high, edge)  # of a normal law only where the functions live
     if basis.d == 1:
-        grid = jnp.linspace(low, high, _LINE)[:, None]
+        grid = ((jnp.arange(_LINE) + 0.5) / _LINE * (high - low) + low)[:, None]
         return _Places(grid, grid, grid[None], jnp.ones(1))
     middle = (jnp.arange(_SIDE) + 0.5) / _SIDE * (high - low) + low
     grid = jnp.stack(jnp.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
