@@ -11,7 +11,7 @@ os.environ["LAB_TEST_HOME"] = os.environ["LAB_HOME"]  # workers of one run share
 # Most of the time of a test is compilation, of programs that run once: less of it, and each program once for all processes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.environ["LAB_HOME"] + "/programs")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import jax
 
