@@ -103,8 +103,9 @@ def _plain_parser(command: str) -> Parser:
         parser.add_argument("--json", action="store_true", help="machine-readable")
     if command == "show":
         parser.add_argument("study", metavar="STUDY", help="its name, or a .py file")
-    if command == "verify":
+    if command in ("verify", "doctor"):
         parser.add_argument("study", metavar="STUDY", nargs="?", help="all studies when left out")
+    if command == "verify":
         parser.add_argument("--quick", action="store_true", help="only the claims that take seconds")
     if command in ("runs", "open"):
         from . import runs

@@ -208,9 +208,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     start()
-    chosen = [studies.find(arguments.study)] if arguments.study else studies.catalogue()
     verdicts: dict[str, list[Verdict]] = {}
-    for study in chosen:
+    for study in _chosen(arguments):
         verdicts[study.slug] = []
         if not arguments.json:
             print(f"{study.title} ({study.slug})")
@@ -231,6 +230,10 @@ def verify(arguments: argparse.Namespace) -> int:
     return 1 if surprising else 0
 
 
+def _chosen(arguments: argparse.Namespace) -> list[type[Study]]:
+    return [studies.find(arguments.study)] if arguments.study else studies.catalogue()
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     start()
     import jax
@@ -245,7 +248,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     wide = jax.numpy.ones(()).dtype == np.float64
     rows.append(("precision", "float64" if wide else "float32: the lab needs float64"))
     sound = bool(wide)
-    for study in studies.catalogue():
+    for study in _chosen(arguments):
         try:
             with clocked() as clock:
                 result = study().run()

@@ -12,7 +12,7 @@ from lab.app import controls
 from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner
 from lab.app.session import Session
 from lab.numerics import Progress
-from lab.studies import find, load_file
+from lab.studies import Whole, find, load_file
 
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
@@ -290,6 +290,7 @@ def test_the_text_of_a_control_is_read_back(value):
     name = {float: "gamma", int: "k", bool: "slow", str: "regularizer"}[type(value)]
     read = Gradual.parameters()[name].parse(controls.text(value))
     assert read == pytest.approx(value, rel=1e-11) if isinstance(value, float) else read == value
+    assert Whole(None, allow_None=True).parse(controls.text(None)) is None
 
 
 def test_long_docs_are_cut_at_the_first_clause():
