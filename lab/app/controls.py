@@ -117,6 +117,8 @@ def idle(study: Study, parameter: Parameter) -> str:
 
 def text(value: Any) -> str:
     """The text that stands for a value in a control; ``Parameter.parse`` reads it back."""
+    if value is None:
+        return "auto"
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.12g}" if isinstance(value, float) else str(getattr(value, "name", value))

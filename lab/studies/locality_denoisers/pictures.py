@@ -14,7 +14,7 @@ from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.look import current
 
 _SHORT = {"PCA locality": "local", "perceptron": "MLP", "transformer": "transf."}
-_MANY = 5  # columns with a name, above which the names are short
+_MANY = 4  # columns with a name, above which the names are short
 _SHOWN = (2, 4, 5, 6, 7, 8)  # levels of curves against something else
 _LARGE = 2e10  # products of a level, above which a picture does not sweep by itself
 _THETAS = np.geomspace(0.005, 0.5, 7).round(4).tolist()
@@ -222,7 +222,7 @@ def _agreement(result: xr.Dataset) -> Any:
     low = float(table.sel(denoiser=names).mean("test").min())
     return draw.plot(
         *lines, draw.vline(_parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True), logx=True,
-        xlabel="noise level σ", ylabel=f"r² with the {reference}", ylim=(max(low - 0.05, -0.5), 1.01),
+        xlabel="noise level σ", ylabel=f"r² with the {reference}", ylim=(max(low - 0.05, -0.5), 1.1),
         note=f"mean over {result.sizes['test']} images, two standard errors",
     )  # fmt: skip
 
