@@ -127,14 +127,22 @@ def _rows(result: xr.Dataset) -> Any:
 
 def _shares(variable: str, xlabel: str):
     def drawn(result: xr.Dataset) -> Any:
-        lines = []
+        layers, every = [], []
         for way in ("k-DPP", "random"):
             values = np.sort(result[variable].sel(way=way).values)
-            lines.append(draw.curve(values, (np.arange(len(values)) + 1) / len(values), way, color=_tint(way)))
+            layers.append(draw.curve(values, (np.arange(len(values)) + 1) / len(values), color=_tint(way)))
+            every.append(values)
         one = float(result[variable].sel(way="greedy").values[0])
+        every = np.append(np.concatenate(every), one)
+        low, high = float(np.nanmin(every)), float(np.nanmax(every))
+        wide = (high - low) or 1.0
+        key = [
+            draw.text([high + 0.06 * wide], [1.0 - 0.1 * row], way, color=_tint(way))
+            for row, way in enumerate(("k-DPP", "random", "greedy"))
+        ]
         return draw.plot(
-            *lines, draw.vline(one, "greedy", color=draw.GOOD, dash=True), xlabel=xlabel, ylabel="share of draws",
-            ylim=(0, 1.1),
+            *layers, *key, draw.vline(one, color=draw.GOOD, dash=True), xlabel=xlabel, ylabel="share of draws",
+            ylim=(0, 1.1), xlim=(low - 0.04 * wide, high + 0.32 * wide),
         )  # fmt: skip
 
     return drawn

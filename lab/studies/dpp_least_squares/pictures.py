@@ -106,8 +106,9 @@ def _chain(result: xr.Dataset, frame: int) -> Any:
             size = np.where(np.arange(m) == frame - 1, 2.0, 0.9)
             layers.append(draw.points(seen, np.full(m, y), color=tint, size=size))
             words.append(draw.text([x[-1] + 0.02 * np.ptp(x)], [y], name, color=tint))
+        words.append(draw.text([x[-1] + 0.02 * np.ptp(x)], [0.97 * top], note, up="top"))
         return draw.plot(
-            *layers, *words, xlabel="x", ylabel="density of the next point", note=note, ylim=(-0.24 * top, top),
+            *layers, *words, xlabel="x", ylabel="density of the next point",  ylim=(-0.24 * top, top),
             xlim=(x[0] - 0.02 * np.ptp(x), x[-1] + 0.22 * np.ptp(x)), height=380,
         )  # fmt: skip
     xlim, ylim = _window(grid)
