@@ -164,8 +164,9 @@ def _direct_labels(
     ends: list[int] = []
     for layer in layers:
         text, tint = layer.cdims.get(SAYS, ""), layer.cdims.get(TINT, current().ink)
-        if not text:
-            continue
+        line = isinstance(layer, hv.VLine | hv.HLine)
+        if not text or (line and float(layer.data) <= 0 and (logx if isinstance(layer, hv.VLine) else logy)):
+            continue  # a logarithmic axis has no place for it
         if isinstance(layer, hv.VLine):
             labels.append(Words(float(layer.data), y[1], f" {text}", tint, up="top"))
         elif isinstance(layer, hv.HLine):
