@@ -13,7 +13,7 @@ PRESETS = (
            {"data": "two-moons", "length": 1.0, "k": 12}),
     Preset("gaussian", "A cloud", "Where rows are few they are chosen more often, and weigh less.",
            {"data": "gaussian-points", "n": 500, "length": 0.5}),
-    Preset("eight", "Eight Gaussians, eight points", "One of each, nearly always.",
+    Preset("eight", "Eight Gaussians, eight points", "They meet some six of the eight, random ones five.",
            {"data": "eight-gaussians", "k": 8, "length": 0.3}),
     Preset("all-digits", "Fifty of all 1,797 digits", "A coreset to label first.", {"n": 1797, "k": 50, "draws": 50}),
 )  # fmt: skip
