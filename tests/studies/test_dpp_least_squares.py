@@ -95,7 +95,7 @@ def test_the_ranking_of_the_paper(run):
 def test_the_chain_is_a_density_that_shuns_the_points(run):
     """Every conditional density has mass 1, and vanishes at the points so far."""
     x, chain = run.grid.values[:, 0], run.conditional.values
-    np.testing.assert_allclose(np.trapezoid(chain, x, axis=1), 1.0, atol=0.02)
+    np.testing.assert_allclose(chain.sum(axis=1) * (x[1] - x[0]), 1.0, atol=2e-3)  # midpoints
     np.testing.assert_allclose(chain[0], run.christoffel, rtol=1e-12)
     points = run.points.isel(kept=0).sel(design="dpp").values[:10]
     at = sampling.conditional_densities(sampling.legendre(10), jnp.asarray(points), jnp.asarray(points))
