@@ -14,6 +14,7 @@ from lab.studies.clock import clocked
 
 
 def random(m, n, seed, mass=1.0):
+    """A problem; few sizes, since each is compiled anew."""
     rng = np.random.default_rng(seed)
     cost = ((rng.normal(size=(m, 1, 2)) - rng.normal(size=(1, n, 2))) ** 2).sum(-1)
     a, b = rng.uniform(0.5, 1.5, m), rng.uniform(0.5, 1.5, n)
@@ -64,7 +65,7 @@ def bump():
     return ot.problem(arrays["cost"], arrays["a"], arrays["b"])
 
 
-@pytest.mark.parametrize(("m", "n", "seed", "gamma"), [(6, 8, 1, 1.0), (9, 5, 2, 0.1), (7, 7, 3, 5.0)])
+@pytest.mark.parametrize(("m", "n", "seed", "gamma"), [(6, 8, 1, 1.0), (9, 5, 2, 0.1), (9, 5, 3, 5.0)])
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 def test_value_is_the_conic_optimum(m, n, seed, gamma, k):
     problem = random(m, n, seed)
@@ -82,7 +83,7 @@ def test_value_is_the_conic_optimum(m, n, seed, gamma, k):
 
 @pytest.mark.parametrize("k", [1, 2, 4, 32])
 def test_plan_keeps_its_promises(bump, k):
-    for problem in (bump, random(23, 17, 40, mass=3.0)):
+    for problem in (bump, random(9, 5, 40, mass=3.0)):
         k_here = min(k, problem.cost.shape[0])
         solution = ot.solve(problem, ot.KSparse(0.7, k_here))
         plan = np.asarray(solution.plan())
@@ -117,7 +118,7 @@ def test_value_falls_with_k_between_its_bounds(bump):
 
 
 def test_k1_is_exact_transport():
-    for seed, (m, n) in enumerate([(12, 12), (15, 9)]):
+    for seed, (m, n) in enumerate([(9, 5), (6, 8)]):
         problem = random(m, n, 60 + seed)
         solution = ot.solve(problem, ot.KSparse(0.3, 1))
         expected = pot.emd2(np.asarray(problem.a), np.asarray(problem.b), np.asarray(problem.cost))
@@ -138,7 +139,7 @@ def test_starting_from_the_linear_program_changes_only_the_way(bump):
 
 
 def test_quadratic_is_pots():
-    problem = random(14, 11, 70)
+    problem = random(9, 5, 70)
     solution = ot.solve(problem, ot.Quadratic(0.5))
     plan = pot.smooth.smooth_ot_semi_dual(
         np.asarray(problem.a),
@@ -151,7 +152,7 @@ def test_quadratic_is_pots():
     )
     np.testing.assert_allclose(solution.plan(), plan, atol=1e-5)
     assert float(solution.row_error) <= 1e-6
-    np.testing.assert_allclose(solution.value, ot.solve(problem, ot.KSparse(0.5, 14)).value, rtol=1e-9)
+    np.testing.assert_allclose(solution.value, ot.solve(problem, ot.KSparse(0.5, 9)).value, rtol=1e-9)
 
 
 @pytest.mark.parametrize("formulation", ["semi-dual", "dual"])
@@ -188,19 +189,19 @@ def test_gradient_is_the_row_error(bump):
 
 
 def test_symmetries():
-    problem, regularizer = random(11, 9, 73), ot.KSparse(0.5, 9)
+    problem, regularizer = random(9, 5, 73), ot.KSparse(0.5, 9)
     plan = np.asarray(ot.solve(problem, regularizer, tolerance=1e-9).plan())
-    rows, columns = np.random.default_rng(1).permutation(11), np.random.default_rng(2).permutation(9)
+    rows, columns = np.random.default_rng(1).permutation(9), np.random.default_rng(2).permutation(5)
     moved = ot.Problem(problem.cost[rows][:, columns], problem.a[rows], problem.b[columns])
     np.testing.assert_allclose(ot.solve(moved, regularizer, tolerance=1e-9).plan(), plan[rows][:, columns], atol=1e-7)
     scaled = problem._replace(cost=7 * problem.cost)
     np.testing.assert_allclose(ot.solve(scaled, ot.KSparse(3.5, 9), tolerance=1e-9).plan(), plan, atol=1e-7)
-    shifted = problem._replace(cost=problem.cost + jnp.arange(11.0)[:, None] - jnp.arange(9.0)[None, :])
+    shifted = problem._replace(cost=problem.cost + jnp.arange(9.0)[:, None] - jnp.arange(5.0)[None, :])
     np.testing.assert_allclose(ot.solve(shifted, regularizer, tolerance=1e-9).plan(), plan, atol=1e-6)
 
 
 def test_rows_are_the_columns_of_the_transposed_problem():
-    problem = random(9, 12, 74)
+    problem = random(6, 8, 74)
     solution = ot.solve(problem, ot.KSparse(0.5, 3), axis="rows")
     other = ot.solve(problem.T, ot.KSparse(0.5, 3))
     np.testing.assert_allclose(solution.plan(), other.plan().T, atol=1e-12)
@@ -222,7 +223,7 @@ def test_ladder_comes_close(name, gamma):
 
 
 def test_batch_is_the_loop():
-    problems = [random(8, 7, seed) for seed in range(4)]
+    problems = [random(9, 5, seed) for seed in range(4)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *problems)
     solve = jax.jit(jax.vmap(lambda p: ot.solve(p, ot.KSparse(0.5, 3)).value))
     alone = [float(ot.solve(p, ot.KSparse(0.5, 3)).value) for p in problems]
@@ -230,7 +231,7 @@ def test_batch_is_the_loop():
 
 
 def test_another_k_or_gamma_compiles_nothing():
-    problem = random(10, 10, 75)
+    problem = random(9, 5, 75)
     for loop in (numerics.pure, numerics.Chunked()):
         ot.solve(problem, ot.KSparse(1.0, 2), loop=loop).value.block_until_ready()
         with clocked() as clock:
@@ -248,7 +249,7 @@ def test_a_tie_is_told(bump):
 
 
 def test_float32_stays_float32():
-    problem = jax.tree.map(lambda x: x.astype(jnp.float32), random(9, 8, 76))
+    problem = jax.tree.map(lambda x: x.astype(jnp.float32), random(9, 5, 76))
     solution = ot.solve(problem, ot.KSparse(1.0, 4), tolerance=1e-4)
     assert solution.value.dtype == solution.plan().dtype == jnp.float32
     with pytest.raises(ValueError, match="float32"):
