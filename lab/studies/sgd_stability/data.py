@@ -1,0 +1,162 @@
+"""Training sets: synthetic ones with a known answer, digits, and a user's table.
+
+Arrays: ``x`` (n, d) or images (n, h, w), ``y`` (n,) or (n, k), and ``x_test``, ``y_test`` where there is a test set.
+``axes["model"]`` names the model that suits them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lab.datasets import Data, formats, packaged
+from lab.datasets.readers import Files, Reader, add_reader, array_file, real_numbers
+from lab.datasets.registry import register
+
+KIND = "training"
+DIAGONAL, TWO_LAYER, PERCEPTRON, CONVOLUTIONAL = MODELS = ("diagonal", "two-layer ReLU", "perceptron", "convolutional")
+ROWS, COLUMNS, OUTPUTS = 5000, 4000, 20
+"""The most that are taken."""
+
+_TEST = 500  # samples of a test set
+_SEED = (0, (0, 2**32 - 1))
+_SIZES = {"n": (40, (2, ROWS)), "d": (100, (1, COLUMNS)), "seed": _SEED}
+
+
+@register(
+    name="sparse-regression",
+    title="Sparse linear regression",
+    kind=KIND,
+    summary="x uniform on [-1, 1]^d, y the sum of its first three coordinates; fewer samples than coordinates.",
+    options=_SIZES,
+)
+def sparse(n: int, d: int, seed: int) -> dict[str, Any]:
+    x = np.random.default_rng(seed).uniform(-1, 1, (n + _TEST, d))
+    return _split(x, x[:, :3].sum(axis=1), n, DIAGONAL)
+
+
+@register(
+    name="relu-teacher",
+    title="A sum of ten ReLUs",
+    kind=KIND,
+    summary="x uniform on the sphere of radius √d, y the sum of relu(v·x) over ten random unit vectors v.",
+    options=_SIZES,
+)
+def relu_teacher(n: int, d: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    v, x = rng.standard_normal((10, d)), rng.standard_normal((n + _TEST, d))
+    v /= np.linalg.norm(v, axis=1)[:, None]
+    x *= d**0.5 / np.linalg.norm(x, axis=1)[:, None]
+    return _split(x, np.maximum(x @ v.T, 0).sum(axis=1), n, TWO_LAYER)
+
+
+def _split(x: np.ndarray, y: np.ndarray, n: int, model: str, **more: Any) -> dict[str, Any]:
+    return {"arrays": {"x": x[:n], "y": y[:n], "x_test": x[n:], "y_test": y[n:]}, "axes": {"model": model}, **more}
+
+
+def _digits(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
+    images, classes, notices = packaged.labelled_images(key)
+    order = np.random.default_rng(seed).permutation(len(images))[: n + _TEST]
+    x = images[order].reshape(-1, side, side).astype(float)
+    x = x / (16 if side == 8 else 255) - 0.5
+    return _split(x, np.eye(10)[classes[order]], n, PERCEPTRON, notices=notices)
+
+
+@register(
+    name="digit-training",
+    title="Handwritten digits",
+    kind=KIND,
+    summary="Images of 8 x 8 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere.",
+    options={"n": (40, (2, 1200)), "seed": _SEED},
+    **packaged.facts("digits"),
+)
+def digits(n: int, seed: int) -> dict[str, Any]:
+    return _digits("digits", 8, n, seed)
+
+
+@register(
+    name="mnist-training",
+    title="MNIST",
+    kind=KIND,
+    summary="Images of 28 x 28 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere.",
+    options={"n": (40, (2, 4000)), "seed": _SEED},
+    **packaged.facts("mnist"),
+)
+def mnist(n: int, seed: int) -> dict[str, Any]:
+    return _digits("mnist", 28, n, seed)
+
+
+def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no such data."""
+    if "x" not in arrays or "y" not in arrays or ("x_test" in arrays) != ("y_test" in arrays):
+        raise ValueError(f"{name} has {', '.join(arrays) or 'nothing'}, but x and y are needed, and x_test with y_test")
+    for end in ("", "_test"):
+        if f"x{end}" not in arrays:
+            continue
+        x, y = arrays[f"x{end}"], arrays[f"y{end}"]
+        if x.ndim not in (2, 3) or y.ndim not in (1, 2) or len(x) != len(y) or 0 in x.shape or 0 in y.shape:
+            raise ValueError(
+                f"x{end} in {name} has shape {x.shape} and y{end} {y.shape}, but (n, d) or (n, h, w) and (n,) or (n, k) are "
+                "needed: an output for each sample"
+            )
+        if x.shape[1:] != arrays["x"].shape[1:] or y.shape[1:] != arrays["y"].shape[1:]:
+            raise ValueError(f"the test samples of {name} have other shapes than the training samples")
+        for key, array in ((f"x{end}", x), (f"y{end}", y)):
+            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+                raise ValueError(
+                    f"{key} in {name} holds what is no finite number: leave these samples out, or fill them in"
+                )
+    x, y = arrays["x"], arrays["y"]
+    inputs, outputs = int(np.prod(x.shape[1:])), int(np.prod(y.shape[1:]))
+    if not 2 <= len(x) <= ROWS or inputs > COLUMNS or outputs > OUTPUTS:
+        raise ValueError(
+            f"{name} has {len(x)} samples of {inputs} inputs and {outputs} outputs, but 2 to {ROWS:,} samples of at most "
+            f"{COLUMNS:,} inputs and {OUTPUTS} outputs are taken"
+        )
+
+
+def from_arrays(
+    name: str,
+    arrays: Mapping[str, Any],
+    ignored: Sequence[str] = (),
+    notices: Sequence[str] = (),
+) -> Data:
+    """Training samples out of ``x``, ``y`` and, optionally, ``x_test`` and ``y_test``.
+
+    Raises:
+        ValueError: arrays that are none; the sentence says where.
+    """
+    wanted = ("x", "y", "x_test", "y_test")
+    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in wanted if key in arrays}
+    for key in ("x", "x_test"):
+        if key in given and given[key].ndim == 1:
+            given[key] = given[key][:, None]
+    check(name, given)
+    notes = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    model = PERCEPTRON if given["x"].ndim == 3 or given["y"].ndim == 2 else DIAGONAL
+    return Data(name, name, KIND, given, "brought by the user", "the user's", {"model": model}, tuple(notes))
+
+
+def from_files(files: Files, n: int | None, seed: int) -> Data:
+    """One file of arrays, or a table whose column ``y`` (or last one) is learnt from the others."""
+    if len(files) != 1 or formats.format_of(*files[0]) not in ("table", "parquet"):
+        return array_file(READER, files)
+    name, payload = files[0]
+    text = formats.format_of(name, payload) == "table"
+    columns, notes = formats.csv(name, payload) if text else (formats.parquet(name, payload), ())
+    if len(columns) < 2:
+        raise ValueError(f"{name} has 1 column, but inputs and an output need at least two")
+    for key, column in columns.items():
+        if column.dtype.kind not in "fiu":
+            raise ValueError(f"the column {key!r} of {name} does not hold numbers: leave it out")
+    last = "y" if "y" in columns else list(columns)[-1]
+    x = np.stack([np.asarray(column, float) for key, column in columns.items() if key != last], axis=1)
+    notes = (*notes, f"the outputs are those of the column {last!r}")
+    return from_arrays(name, {"x": x, "y": np.asarray(columns[last], float)}, notices=notes)
+
+
+READER = Reader(
+    ("x", "y", "x_test", "y_test"), from_arrays, from_files, check,
+    ".csv or .parquet with inputs and, last, an output in each row, or .npz, .nc with x and y",
+)  # fmt: skip
+add_reader(KIND, READER)
