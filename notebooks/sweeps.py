@@ -46,7 +46,7 @@ store = Store(scratch / "store")  # of this notebook alone; leave ``store=`` out
 # Transport between the colours of two photographs, where each target may receive from at most $k$ sources.
 
 # %%
-study = SparseOT(n=48, gamma=0.1)
+study = SparseOT(n=24, gamma=0.1)
 small = lab.sweep(study, k=[1, 2, 8], store=store)
 small
 
@@ -103,11 +103,11 @@ curves = [
 hv.Overlay(curves).collate().opts(logx=True, logy=True, frame_width=420, frame_height=260, legend_position="right")
 
 # %% [markdown]
-# Whatever one asks of the grid is a line of xarray: where does a plan with two sources first miss the rows by 5 %?
+# Whatever one asks of the grid is a line of xarray: where does a plan with two sources first miss the rows by 11 %?
 
 # %%
 misses = grid.row_error_l1.sel(k=2)
-misses.gamma.where(misses > 0.05 * float(grid.a.isel(k=0, gamma=0).sum())).min().item()
+misses.gamma.where(misses > 0.11 * float(grid.a.isel(k=0, gamma=0).sum())).min().item()
 
 # %% [markdown]
 # ## Stop, and go on
