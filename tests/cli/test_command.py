@@ -210,7 +210,7 @@ def test_bad_files_are_one_sentence(capsys, tmp_path):
 
 
 def test_verify_prints_expected_against_measured():
-    done = lab("verify", "sparse-ot", "--quick", "--json")
+    done = lab("verify", "otsurv", "--quick", "--json")
     rows = json.loads(done.stdout)
     assert done.returncode == 0, [row for row in rows if not row["holds"]]
     assert all({"expected", "measured", "tolerance", "source", "holds"} <= set(row) for row in rows)

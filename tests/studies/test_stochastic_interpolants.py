@@ -13,6 +13,7 @@ from scipy import integrate, optimize
 from lab import paths
 from lab.datasets import Data
 from lab.paths.sampling import graded
+from lab.studies import stochastic_interpolants
 from lab.studies.path_parts import source_of, target_of
 from lab.studies.stochastic_interpolants import StochasticInterpolants, fields
 from lab.studies.stochastic_interpolants.data import gaussians
@@ -300,7 +301,8 @@ def test_frames_move_particles_and_nothing_else(runs):
 
 
 @pytest.mark.slow
-def test_training_learns_the_fields_and_stops_when_asked():
+def test_training_learns_the_fields_and_stops_when_asked(monkeypatch):
+    monkeypatch.setattr(stochastic_interpolants, "_FINE", 60)  # networks are slow
     study = StochasticInterpolants(data="two-gaussians", a=1.0, training=300)
     run = study.run(lambda progress: False)  # by the programs that stop, too
     assert run.sizes["step"] == 300
