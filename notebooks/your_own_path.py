@@ -58,9 +58,8 @@ Swift.pictures.coefficients(result) + Swift.pictures.speed(result)
 # How many steps does it need? A study can be swept along any of its parameters.
 
 # %%
-study = Swift(n=300)
 fit = Swift.pictures.fit
-fit(study.picture_result(fit))
+fit(Swift(n=300).along(steps=[1, 4, 16], keep=fit.keep))
 
 # %% [markdown]
 # ## Latent noise
@@ -71,7 +70,7 @@ fit(study.picture_result(fit))
 # %%
 bridge = paths.Custom(lambda t: 1 - t, lambda t: t, gamma_squared=lambda t: t * (1 - t))
 Bridge = studies.path_study("Bridge", bridge)
-noisy = Bridge(data="modes-1d", n=300, steps=24).run()
+noisy = Bridge(data="modes-1d", n=300, steps=16).run()
 Bridge.pictures.particles(noisy, at=0.5)
 
 # %% [markdown]
@@ -82,7 +81,7 @@ Bridge.pictures.particles(noisy, at=0.5)
 
 # %%
 Near = studies.path_study("Near pairs", tilt=weighted.Gibbs(jnp.asarray(4.0), "norm"))
-near = Near(data="two-moons", n=300, steps=24).run()
+near = Near(data="two-moons", n=300, steps=16).run()
 near[["own_fit", "straight_fit", "floor", "own_energy", "straight_energy"]]
 
 # %%

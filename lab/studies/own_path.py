@@ -156,22 +156,8 @@ class _OwnPath(Study):
         ours = paths.ode(own, start, p.steps, solver=p.solver)
         lines = paths.ode(paths.exact(paths.Linear(), source, target), start, grid=ours.t, solver=p.solver)
         fresh, more = target.sample(second, p.n), target.sample(third, p.n)
-        both = (ours, lines)
-        energy = [metrics.path_energy(path.x, path.t) for path in both]
-        bent = [metrics.straightness(path.x, path.t) for path in both]
-        fit = [metrics.squared_wasserstein(path.end, fresh) for path in both]
-        c = jax.vmap(cls.schedule)(jnp.asarray(_MOMENTS))
-        return {
-            "own_fit": fit[0], "straight_fit": fit[1], "floor": metrics.squared_wasserstein(more, fresh),
-            "own_energy": energy[0].value, "straight_energy": energy[1].value, "nfe": ours.nfe,
-            "w2sq": jnp.stack(fit),
-            "energy": jnp.stack([e.value for e in energy]), "energy_error": jnp.stack([e.error for e in energy]),
-            "straightness": jnp.stack([b.value for b in bent]), "straightness_error": jnp.stack([b.error for b in bent]),
-            "speed": jnp.stack([(_known(path) ** 2).sum(axis=2).mean(axis=1) for path in both]),
-            "paths": jnp.stack([path.x @ inputs["axes"] for path in both]), "x": inputs["x"] @ inputs["axes"],
-            "times": ours.t, "alpha": c.alpha, "beta": c.beta, "gamma": c.gamma,
-            "reason": jnp.where(ours.reason == Reason.CONVERGED, lines.reason, ours.reason),
-        }  # fmt: skip
+        reason = jnp.where(ours.reason == Reason.CONVERGED, lines.reason, ours.reason)
+        return _measured(cls.schedule, ours, lines, fresh, more, inputs) | {"reason": reason}
 
     def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
         times = np.asarray(output.pop("times"))
@@ -180,6 +166,28 @@ class _OwnPath(Study):
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
         return {"path": [cls.title, "straight"], "moment": _MOMENTS}
+
+
+@eqx.filter_jit
+def _measured(
+    schedule: Any, ours: paths.Path, lines: paths.Path, fresh: jax.Array, more: jax.Array, inputs: dict[str, jax.Array]
+) -> dict[str, Any]:
+    """Everything that is measured and drawn, in one program."""
+    both = (ours, lines)
+    energy = [metrics.path_energy(path.x, path.t) for path in both]
+    bent = [metrics.straightness(path.x, path.t) for path in both]
+    fit = [metrics.squared_wasserstein(path.end, fresh) for path in both]
+    c = jax.vmap(schedule)(jnp.asarray(_MOMENTS))
+    return {
+        "own_fit": fit[0], "straight_fit": fit[1], "floor": metrics.squared_wasserstein(more, fresh),
+        "own_energy": energy[0].value, "straight_energy": energy[1].value, "nfe": ours.nfe,
+        "w2sq": jnp.stack(fit),
+        "energy": jnp.stack([e.value for e in energy]), "energy_error": jnp.stack([e.error for e in energy]),
+        "straightness": jnp.stack([b.value for b in bent]), "straightness_error": jnp.stack([b.error for b in bent]),
+        "speed": jnp.stack([(_known(path) ** 2).sum(axis=2).mean(axis=1) for path in both]),
+        "paths": jnp.stack([path.x @ inputs["axes"] for path in both]), "x": inputs["x"] @ inputs["axes"],
+        "times": ours.t, "alpha": c.alpha, "beta": c.beta, "gamma": c.gamma,
+    }  # fmt: skip
 
 
 def _known(path: paths.Path) -> jax.Array:
