@@ -106,7 +106,7 @@ by_scipy = k * norm.pdf(grid).prod(1) * ncx2.sf(squared, 2, x @ x) ** (k - 1) * 
 by_lab = np.exp(immiscible.log_density(jnp.asarray(grid), jnp.asarray(x), k)) * cell
 keys = jax.random.split(jax.random.key(0))
 noise = jax.random.normal(keys[0], (100_000, 2))
-drawn = np.asarray(Nearest(k)(keys[1], noise, jnp.broadcast_to(jnp.asarray(x), noise.shape)).x0)
+drawn = np.asarray(Nearest(k)(keys[1], noise, np.broadcast_to(x, noise.shape)).x0)
 
 
 def moments(p):
@@ -130,7 +130,7 @@ rng = np.random.default_rng(0)
 images, noises = POINTS[rng.integers(3, size=64)], rng.normal(size=(64, 2))
 pairs = Assignment("norm")(keys[0], jnp.asarray(noises), jnp.asarray(images))
 costs = np.linalg.norm(images[:, None] - noises[None], axis=2)
-print("lab  ", float(jnp.linalg.norm(pairs.x1 - pairs.x0, axis=1).sum()))
+print("lab  ", np.linalg.norm(np.asarray(pairs.x1) - np.asarray(pairs.x0), axis=1).sum())
 print("SciPy", costs[linear_sum_assignment(costs)].sum())
 print("POT  ", 64 * pot.emd2([], [], costs))
 print("the same noises:", np.array_equal(np.sort(pairs.x0, axis=0), np.sort(noises, axis=0)))
@@ -145,7 +145,8 @@ agree = 0
 for _ in range(500):
     costs[:, 0] = np.linalg.norm(images - rng.normal(size=2), axis=1)
     rows, columns = linear_sum_assignment(costs)
-    agree += rows[columns == 0][0] == (costs[:, 0] + price).argmin()
+    given, least = rows[columns == 0][0], (costs[:, 0] + price).argmin()
+    agree += (images[given] == images[least]).all()  # several images of the batch are the same point
 print(agree, "of 500 agree")
 
 # %% [markdown]
@@ -155,7 +156,7 @@ print(agree, "of 500 agree")
 # start: too many samples end at some images. Assignment keeps the law.
 
 # %%
-over_k = study.picture_result(pictures.curves)
+over_k = study.along(k=[1, 2, 4, 16, 64], keep=sorted({*pictures.curves.keep, *pictures.bargain.keep}))
 pictures.curves(over_k)
 
 # %%
@@ -174,12 +175,12 @@ pictures.sampling.strip(ImmiscibleDiffusion(k=16).run(), 2).cols(1)
 # $\bar\alpha' = c^2\bar\alpha/(1 - \bar\alpha + c^2\bar\alpha)$.
 
 # %%
-double = study.but(scaling=2.0).run()
-same = study.but(alpha_bar=float(immiscible.scaled(0.1, 2.0))).run()
-print(float(double.H_independent), float(same.H_independent))
+over_c = study.along(scaling=[0.5, 1.0, 2.0, 4.0], keep=sorted({*pictures.scales.keep, "H_independent"}))
+same = study.but(alpha_bar=4 * 0.1 / (1 - 0.1 + 4 * 0.1)).run()
+print(float(over_c.H_independent.sel(scaling=2.0)), float(same.H_independent))
 
 # %%
-pictures.scales(study.picture_result(pictures.scales))
+pictures.scales(over_c)
 
 # %% [markdown]
 # ## Digits
@@ -189,7 +190,7 @@ pictures.scales(study.picture_result(pictures.scales))
 
 # %%
 digits = ImmiscibleDiffusion(data="digit-samples", n=40, k=8, draws=40, batch=32, euler_steps=2)
-features = digits.picture_result(pictures.features)
+features = digits.along(k=[1, 8, 64], alpha_bar=[0.0], keep=pictures.features.keep)
 pictures.features(features)
 
 # %% [markdown]
@@ -210,7 +211,7 @@ pd.DataFrame(
 
 # %%
 folder = Path(tempfile.mkdtemp())
-for name, shown in {"trajectories": result, "curves": over_k, "bargain": over_k, "features": features}.items():
+for name, shown in {"trajectories": result, "bargain": over_k}.items():
     figures.export_picture(pictures[name], shown, folder / f"{name}.pdf", width="column")
 sorted(path.name for path in folder.iterdir())
 
