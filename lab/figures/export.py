@@ -208,7 +208,8 @@ def _render(drawn: Any, kind: str, width: float, height: float | None, style: St
 
     backends()
     out = io.BytesIO()
-    with drawing, matplotlib.rc_context(style.rc):
+    apart = {"image.composite_image": False}  # images side by side in one have dark rims
+    with drawing, matplotlib.rc_context(style.rc | apart):
         figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state
         try:
             _set(figure, style)
@@ -222,8 +223,9 @@ def _render(drawn: Any, kind: str, width: float, height: float | None, style: St
             if len(figure.axes) == 1 or in_row:  # HoloViews places the parts of another layout itself
                 figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
             figure.set_size_inches(width, height or _height(figure, width))
+            _break_labels(figure)
             _make_room(figure)
-            _fit_titles(figure)
+            _fit_words(figure)
             figure.savefig(
                 out,
                 format=kind,
@@ -319,17 +321,43 @@ def _is_equal(axes: Any) -> bool:
     return axes.get_aspect() in ("equal", 1.0)
 
 
-def _fit_titles(figure: "Figure") -> None:
-    """Shrink the titles of images that stand side by side until none runs into the next."""
+def _fit_words(figure: "Figure") -> None:
+    """Shrink words of pictures without axes, such as titles side by side and the columns of a table, until none runs into
+    the next or out of the page: those of one colour and anchor alike."""
     for axes in figure.axes:
-        words = [text for text in axes.texts if text.get_text()]
-        if axes.axison or len({text.get_position()[1] for text in words}) > 1:
-            continue
-        boxes = sorted((text.get_window_extent() for text in words), key=lambda box: box.x0)
-        limits = [*(box.x0 for box in boxes[1:]), figure.bbox.x1]
-        share = min(((end - box.x0) / (box.width + 3) for box, end in zip(boxes, limits, strict=False)), default=1.0)
-        for text in words:
-            text.set_fontsize(float(text.get_fontsize()) * min(1.0, max(share, 0.5)))
+        kinds: dict[tuple, list[Any]] = {}
+        for text in axes.texts if not axes.axison else ():
+            if text.get_text().strip():
+                kinds.setdefault(
+                    (text.get_color(), text.get_horizontalalignment(), text.get_verticalalignment()), []
+                ).append(text)
+        for (_, anchor, _), kind in kinds.items():
+            share = 1.0
+            for level in {text.get_position()[1] for text in kind}:
+                row = (text.get_window_extent() for text in kind if text.get_position()[1] == level)
+                boxes = sorted(row, key=lambda box: box.x0)
+                if anchor == "right":
+                    before = [figure.bbox.x0, *(box.x1 for box in boxes)]
+                    rooms = [box.x1 - end for box, end in zip(boxes, before, strict=False)]
+                else:
+                    after = [*(box.x0 for box in boxes[1:]), figure.bbox.x1]
+                    rooms = [end - box.x0 for box, end in zip(boxes, after, strict=True)]
+                share = min([share, *(room / (box.width + 3) for room, box in zip(rooms, boxes, strict=True))])
+            for text in kind:
+                text.set_fontsize(float(text.get_fontsize()) * max(share, 0.5))
+
+
+def _break_labels(figure: "Figure") -> None:
+    """Set the label of an axis that does not fit on the page in two lines."""
+    for _ in range(2):  # two lines below leave less height for the label of the other axis
+        figure.draw_without_rendering()
+        for axes in [*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)]:
+            for side, axis in enumerate((axes.xaxis, axes.yaxis)):
+                box, words = axis.label.get_window_extent(), axis.label.get_text()
+                gaps = [place for place, letter in enumerate(words) if letter == " " and "\n" not in words]
+                if gaps and (box.min[side] < figure.bbox.min[side] or box.max[side] > figure.bbox.max[side]):
+                    middle = min(gaps, key=lambda place: abs(place - len(words) / 2))
+                    axis.label.set_text(f"{words[:middle]}\n{words[middle + 1 :]}")
 
 
 def _make_room(figure: "Figure") -> None:

@@ -239,6 +239,55 @@ def test_titles_side_by_side_do_not_touch(monkeypatch):
     assert boxes[-1].x1 <= drawn[0].bbox.x1
 
 
+@pytest.mark.parametrize("kind", ["mosaic", "table", "curve"])
+def test_words_stay_on_the_page_and_apart(kind, monkeypatch):
+    from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    picture = {
+        "mosaic": lambda: draw.mosaic(
+            np.zeros((2, 5, 9, 9)),
+            ["a rather long name", "short"],
+            ["of nine letters"] * 5,
+            note="a note of as many letters as can be read on a page of this width",
+        ),
+        "table": lambda: draw.table(
+            {"NAME": ["MMMMMMMMMMMM"], "WIDE": ["1.23e+03"], "HEADS MMMM": ["WWWWWWWW"], "W": ["W"]}
+        ),
+        "curve": lambda: draw.plot(
+            draw.curve([0, 1], [0, 1]),
+            xlabel="much said of what is measured along this axis",
+            ylabel="as much of the other one",
+        ),
+    }[kind]
+    drawn = []
+    monkeypatch.setattr(import_module("lab.figures.export"), "_close", drawn.append)
+    exported(picture, "png", width=3.25 if kind == "mosaic" else 2.2)
+    (figure,) = drawn
+    measure, axes = FigureCanvasAgg(figure).get_renderer(), figure.axes[0]
+    figure.draw_without_rendering()  # places the labels of axes
+    texts = [*axes.texts, *([axes.xaxis.label, axes.yaxis.label] if axes.axison else [])]
+    boxes = [text.get_window_extent(measure) for text in texts if text.get_text().strip()]
+    pyplot.close(figure)
+    assert len(boxes) >= 2
+    page = figure.bbox
+    assert all(
+        page.x0 <= b.x0 and b.x1 <= page.x1 + 0.5 and page.y0 - 0.5 <= b.y0 and b.y1 <= page.y1 + 0.5 for b in boxes
+    )
+    assert not any(one.overlaps(two) for k, one in enumerate(boxes) for two in boxes[:k])
+
+
+def test_nothing_between_images_is_dark():
+    """What is transparent becomes black in Matplotlib, and shows as rims where a printer smooths."""
+    for picture in (
+        lambda: draw.mosaic(np.ones((1, 2, 4, 4))),
+        lambda: draw.strip({k: np.ones((8, 8, 3)) for k in "ab"}),
+    ):
+        images = PdfReader(io.BytesIO(exported(picture, "pdf"))).pages[0].images
+        assert len(images) >= 1
+        assert all(np.asarray(each.image.convert("RGB")).min() == 255 for each in images)
+
+
 def test_print_is_black_on_nothing():
     svg = exported(curve, "svg").decode()
     assert "#1b2430" not in svg  # the ink of the screen

@@ -41,6 +41,8 @@ def mosaic(
     down, across = _steps(h, w)
     tall, wide = (r - 1) * down + h, (k - 1) * across + w
     canvas = np.zeros((tall, wide, 4), np.uint8)
+    if current().name == "print":  # Matplotlib makes what is transparent black, which leaves dark rims on paper
+        canvas[:] = 255
     shown = np.isfinite(tiles.reshape(r, k, -1)).all(axis=2)
     coloured = np.round(127.5 * (np.clip(np.nan_to_num(tiles), -1, 1) + 1)).astype(np.uint8)
     if tiles.ndim == 4:
@@ -62,7 +64,7 @@ def mosaic(
     )
     middle = [tall - i * down - h / 2 for i in range(r)]
     longest = max(map(len, rows), default=0)
-    room = wide * _LETTER * longest / max(1 - _LETTER * longest, 0.3)
+    room = wide * _LETTER * longest / max(1 - _LETTER * longest, 0.3) + (0.15 * w if rows else 0.0)
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
     headed = text([j * across for j in range(len(cols))], [tall + 0.08 * h] * len(cols), cols, color=INK, up="bottom")
     said = text([0.0], [-0.08 * h], [note], color=MUTED, up="top")

@@ -21,6 +21,7 @@ class Panel(NamedTuple):
     density: Any = None  # (h, w) underneath, row 0 at the bottom; its darkest shade is ``peak``
     goal: Any = None  # (k, 2) the data, faint
     color: Any = SOURCE  # one for all particles, or one for each
+    under: str = TARGET  # the colour of the goal
 
 
 def particles(
@@ -57,7 +58,7 @@ def particles(
             under.append(_shade(np.asarray(panel.density, np.float32), bounds, peak))
         if panel.goal is not None:
             goal = np.asarray(panel.goal, np.float32)
-            under.append(_rimless(points(goal[:, 0] + left, goal[:, 1], color=TARGET, size=size, alpha=0.35)))
+            under.append(_rimless(points(goal[:, 0] + left, goal[:, 1], color=panel.under, size=size, alpha=0.35)))
         if panel.tails is not None:
             way = np.asarray(panel.tails, np.float32)
             ends = (way[:-1, :, 0] + left, way[:-1, :, 1], way[1:, :, 0] + left, way[1:, :, 1])
