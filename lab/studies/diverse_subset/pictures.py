@@ -43,6 +43,16 @@ def _some(count: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, _SHOWN)).astype(int)
 
 
+def _limits(result: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Of the rows but for a few outliers, all that were chosen, and a line of text at the top."""
+    at = result.position.values
+    (left, right), (low, high) = window(at)
+    chosen = at[result.indices.values.ravel()]
+    air = 0.03 * np.array([right - left, high - low])
+    (x0, y0), (x1, y1) = chosen.min(axis=0) - air, chosen.max(axis=0) + air
+    return (min(left, x0), max(right, x1)), (min(low, y0), max(high, y1) + 2 * air[1])
+
+
 def _names(result: xr.Dataset) -> dict[str, Any]:
     x, y = (str(name) for name in result.axis.values)
     return {"xlabel": x, "ylabel": y}
@@ -57,7 +67,7 @@ def _choice(result: xr.Dataset, frame: int) -> Any:
     order = result.indices.sel(way="k-DPP").values
     seen = np.where(np.arange(k)[:, None] < frame, at[order], np.nan)
     size = np.where(np.arange(k) == frame - 1, 3.0, 1.6)
-    xlim, ylim = window(at)
+    xlim, ylim = _limits(result)
     left = float(result.residual.values[frame].mean())
     return draw.plot(
         draw.points(*at[some].T, color=[shades[i] for i in level], size=0.6),
@@ -69,12 +79,14 @@ def _choice(result: xr.Dataset, frame: int) -> Any:
 
 def _beside(result: xr.Dataset) -> Any:
     at = result.position.values
-    xlim, ylim = window(at)
+    xlim, ylim = _limits(result)
+    seen = at[_some(len(at))][:: max(1, len(at) // 400)]
+    seen = seen[((seen >= (xlim[0], ylim[0])) & (seen <= (xlim[1], ylim[1]))).all(axis=1)]
     panels = {}
     for way in result.way.values.tolist():
         chosen = at[result.indices.sel(way=way).values]
-        panels[way] = draw.Panel(chosen, goal=at[_some(len(at))][:: max(1, len(at) // 400)], color=draw.INK)
-    return draw.particles(panels, xlim, ylim, size=0.7, height=280, note="orange: all rows")
+        panels[way] = draw.Panel(chosen, goal=seen, color=_tint(way), under=blend(draw.MUTED, 0.6))
+    return draw.particles(panels, xlim, ylim, size=0.7, height=280, note="grey: all rows")
 
 
 def _images(result: xr.Dataset) -> str:
@@ -152,7 +164,7 @@ def _probabilities(result: xr.Dataset) -> Any:
     at = result.position.values
     some = _some(len(at))
     relative = result.probability.values[some] * len(at) / result.sizes["chosen"]
-    xlim, ylim = window(at)
+    xlim, ylim = _limits(result)
     return draw.plot(
         draw.points(*at[some].T, size=0.5 * relative, alpha=0.7), xlim=xlim, ylim=ylim, equal=True, height=400,
         note=f"{relative.min():.2g} to {relative.max():.2g} times k/N", **_names(result),
@@ -186,7 +198,8 @@ def _tradeoff(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("choice", "Row by row", "Dark rows would still add much: each chosen row (orange) lightens its neighbours.",
+    Picture("choice", "Row by row", "Strong blue rows would still add much: each chosen row (orange) makes its neighbours "
+            "fade.",
             _choice, _single, plays="step"),
     Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside,
             _single),

@@ -130,7 +130,7 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
         last = "y" if "y" in columns else list(columns)[-1]
         y = columns.pop(last).astype(float)
         x = np.stack([column.astype(float) for column in columns.values()], axis=1)
-        notes = (*notes, f"the values are those of the column {last!r}")
+        notes = (*notes, f"The values are those of the column {last!r}")
         return from_arrays(name, {"x": x, "y": y}, axes={"x": tuple(columns), "y": last}, notices=notes)
     return array_file(READER, files)
 
@@ -147,7 +147,8 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"x in {name} has shape {shapes}, but (N, d) and (N,) are needed: a value for each row")
     if len(x) < 2 or len(x) > ROWS or x.shape[1] > COLUMNS:
         raise ValueError(
-            f"{name} has {len(x)} rows of {x.shape[1]} columns, but 2 to {ROWS:,} rows of at most {COLUMNS} columns are taken"
+            f"{name} has {len(x):,} row{'s' * (len(x) != 1)} of {x.shape[1]} columns, but 2 to {ROWS:,} "
+            f"rows of at most {COLUMNS} columns are taken"
         )
     for key, array in (("x", x), ("y", y)):
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():

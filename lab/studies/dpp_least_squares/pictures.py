@@ -227,7 +227,7 @@ def _fit(result: xr.Dataset) -> Any:
             draw.curve(x, f, "f", color=draw.INK), draw.curve(x, best, "best", color=draw.MUTED, dash=True),
             draw.curve(x, fit, "fit", color=tint), draw.points(points[:, 0], values, color=tint, size=size),
             xlabel="x", ylabel="f(x)", ylim=(f.min() - 0.5 * span, f.max() + 0.5 * span), height=340,
-            note=f"{TITLES[name]}, n = {len(points)}; larger points weigh more",
+            note=f"{TITLES[name]}, n = {len(points)}",
         )  # fmt: skip
     (x0, x1), (y0, y1) = _window(result.grid.values)
     side = round(len(result.grid) ** 0.5)

@@ -250,9 +250,13 @@ def _memory(result: xr.Dataset) -> Any:
 def _sizes(result: xr.Dataset) -> Any:
     result = result.sortby("level")
     level = result.level.values
+
+    def at_least(values: np.ndarray) -> np.ndarray:
+        return np.where(values >= 0.5, values, np.nan)  # a curve has its name where it leaves the picture
+
     return draw.plot(
-        draw.curve(level, np.maximum(result.mask_size.values, 1e-3), "pixels in the mask"),
-        draw.curve(level, np.maximum(result.trace_W.values, 1e-3), "tr W", color=draw.TARGET),
+        draw.curve(level, at_least(result.mask_size.values), "pixels in the mask"),
+        draw.curve(level, at_least(result.trace_W.values), "directions, tr W", color=draw.TARGET),
         draw.curve(level, result.ess.values, "images averaged", color=draw.GOOD),
         draw.vline(_parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True),
         logx=True, logy=True, xlabel="noise level σ", ylabel="number", ylim=(0.5, None),
@@ -281,12 +285,13 @@ def _table(result: xr.Dataset) -> Any:
     against = "r2_net" in result
     values = (result.r2_net if against else result.mse_clean).mean("test").transpose("denoiser", "level")
     names = [name for name in _known(values) if not against or name != _reference(result)]
+    heads = _named(names)
     columns: dict[str, list[str]] = {"σ": [f"{value:.3g}" for value in result.level.values] + ["mean"]}
     columns["σ"] += ["pooled"] if against else []
-    for name in names:
+    for head, name in zip(heads, names, strict=True):
         row = values.sel(denoiser=name).values
         pooled = [float(result.r2_pooled.sel(denoiser=name).mean())] if against else []
-        columns[_SHORT.get(name, name)] = [f"{value:.3f}" for value in [*row, row.mean(), *pooled]]
+        columns[head] = [f"{value:.3f}" for value in [*row, row.mean(), *pooled]]
     return draw.table(columns)
 
 
@@ -294,7 +299,7 @@ def _pattern(result: xr.Dataset) -> Any:
     names = _known(result.pattern_field)
     tiles = draw.signed(np.concatenate([result.pattern.values[None], result.pattern_field.sel(denoiser=names).values]))
     match = result.pattern_match.sel(denoiser=names).values
-    said = ", ".join(f"{_SHORT.get(name, name)} {value:.2f}" for name, value in zip(names, match, strict=True))
+    said = ", ".join(f"{name} {value:.2f}" for name, value in zip(_named(names), match, strict=True))
     return draw.mosaic(tiles[None], [], ["pattern P", *_named(names)], note=f"correlation with P: {said}", height=230)
 
 
