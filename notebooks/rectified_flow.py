@@ -31,16 +31,15 @@ from pathlib import Path
 
 import holoviews as hv
 import jax
-import jax.numpy as jnp
 import numpy as np
 import ot as pot
 import pandas as pd
 from scipy.stats import norm
 
 from lab import figures, paths
-from lab.numerics import pure
+from lab.numerics import Chunked
 from lab.studies import RectifiedFlow, draw
-from lab.studies.rectified_flow import flow
+from lab.studies.rectified_flow import SCHEDULES, flow
 from lab.studies.rectified_flow.data import S0, S1
 
 hv.output(size=100)
@@ -79,11 +78,15 @@ target = paths.Mixture([0.5, 0.5], [[5.0, 3.0], [5.0, -3.0]], [0.25, 0.25])
 field = paths.exact(paths.Linear(), source, target)
 
 keys = jax.random.split(jax.random.key(1))
-x0, x1 = source.sample(keys[0], 1_000_000), target.sample(keys[1], 1_000_000)
-t, at = 0.4, jnp.array([2.0, 1.0])
-through = jnp.linalg.norm((1 - t) * x0 + t * x1 - at, axis=1) < 0.05
+x0, x1 = np.asarray(source.sample(keys[0], 1_000_000)), np.asarray(target.sample(keys[1], 1_000_000))
+t, at = 0.4, np.array([2.0, 1.0])
+through = np.linalg.norm((1 - t) * x0 + t * x1 - at, axis=1) < 0.05
 pd.DataFrame(
-    [field.velocity(t, at[None])[0], (x1 - x0)[through].mean(0), (x1 - x0)[through].std(0) / through.sum() ** 0.5],
+    [
+        np.asarray(field.velocity(t, at[None]))[0],
+        (x1 - x0)[through].mean(0),
+        (x1 - x0)[through].std(0) / through.sum() ** 0.5,
+    ],
     index=["exact", "mean of lines", "its standard error"],
     columns=["first", "second"],
 )
@@ -135,11 +138,11 @@ print(f"flow {((z1 - z0) ** 2).sum(1).mean():.6f}, optimal by POT {optimal:.6f}"
 # with a kernel of bandwidth $h$. Its flow is straight, and one Euler step is exact.
 
 # %%
-rewired = study.picture_result(pictures.rewired)
-pictures.rewired(rewired)
+drawn_below = {name for picture in (pictures.rewired, pictures.ledger, pictures.steps) for name in picture.keep}
+rounds = study.along(k=[0, 1, 2, 3], keep=sorted(drawn_below))
+pictures.rewired(rounds)
 
 # %%
-rounds = study.picture_result(pictures.ledger)
 pictures.ledger(rounds)
 
 # %% [markdown]
@@ -148,9 +151,13 @@ pictures.ledger(rounds)
 
 
 # %%
+laws = RectifiedFlow.inputs(study.load())  # the two above
+
+
 def rectified(k):
-    work = flow.begin(jax.random.key(0), source, target, paths.Linear(), k, bandwidth=0.2, n=300, pairs=300)
-    return work, pure(flow.RECTIFY, work, max_iterations=flow.ROUNDS)
+    first = flow.OneOf(tuple(SCHEDULES.values()), 0)  # straight lines, of the schedules that one program serves
+    work = flow.begin(jax.random.key(0), laws["source"], laws["target"], first, k, bandwidth=0.2, n=400, pairs=400)
+    return work, Chunked()(flow.RECTIFY, work, max_iterations=flow.ROUNDS)
 
 
 work, run = rectified(3)
@@ -172,7 +179,7 @@ fields = {1: work.first, 2: flow.smoothed(rectified(2)[1].state.fitted, work.ban
 # On eight Gaussians the kernel matters: too wide, it blurs the pairs and the data shrink; too narrow, it repeats single pairs.
 
 # %%
-blur = noise.picture_result(pictures.blur)
+blur = noise.along(bandwidth=[0.05, 0.1, 0.2, 0.8], k=[2], keep=pictures.blur.keep)
 pictures.blur(blur)
 
 # %% [markdown]
@@ -182,14 +189,21 @@ pictures.blur(blur)
 # its eigenvalues are positive and so no lines cross, but it is not symmetric, hence not the gradient of a convex function.
 
 # %%
-crossed = RectifiedFlow.preset("not-optimal").run()
-way = crossed.paths.values
-linear = np.linalg.lstsq(way[0], way[-1], rcond=None)[0].T
+gaussians = [paths.Mixture(np.ones(1), np.zeros((1, 2)), covariance[None]) for covariance in (S0, S1)]
+crossed = paths.exact(paths.Linear(), *gaussians)
+start = np.random.default_rng(0).multivariate_normal(np.zeros(2), S0, 200)
+end = np.asarray(paths.ode(crossed, start).end)
+linear = np.linalg.lstsq(start, end, rcond=None)[0].T
 bures = pot.gaussian.bures_wasserstein_distance(np.zeros(2), np.zeros(2), S0, S1) ** 2
+best, _ = pot.gaussian.bures_wasserstein_mapping(np.zeros(2), np.zeros(2), S0, S1)
 print("T =", linear.round(6).tolist(), "eigenvalues", np.linalg.eigvals(linear).round(4))
 print("T S0 T' less S1:", abs(linear @ S0 @ linear.T - S1).max())
 print(f"cost {np.trace((linear - np.eye(2)) @ S0 @ (linear - np.eye(2)).T):.6f}, optimal by POT {float(bures):.6f}")
-pictures.optimal(crossed)
+draw.plot(
+    draw.segments(*end.T, *(start @ best).T, color=draw.MUTED),
+    draw.points(*end.T, size=0.6), draw.points(*(start @ best).T, color=draw.TARGET, size=0.6),
+    xlabel="x₁", ylabel="x₂", equal=True, note="blue: ends of the flow, orange: optimal ends of the same starts",
+)  # fmt: skip
 
 # %% [markdown]
 # On a line straight and optimal are one: the first rectification is the monotone map.
@@ -235,8 +249,7 @@ pictures.training(trained)
 # Distance from the data by the number of Euler steps, for one, two and three rectifications:
 
 # %%
-steps = study.picture_result(pictures.steps)
-pictures.steps(steps)
+pictures.steps(rounds)
 
 # %% [markdown]
 # Exported figures are vector graphics at the width of a journal's column, and carry their recipe: `lab reproduce FILE`
@@ -244,7 +257,7 @@ pictures.steps(steps)
 
 # %%
 folder = Path(tempfile.mkdtemp())
-for name, drawn in {"rewired": rewired, "ledger": rounds, "steps": steps, "optimal": crossed}.items():
+for name, drawn in {"rewired": rounds, "steps": rounds}.items():
     figures.export_picture(pictures[name], drawn, folder / f"{name}.pdf", width="column")
 sorted(path.name for path in folder.iterdir())
 
