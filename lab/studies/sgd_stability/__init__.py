@@ -16,7 +16,7 @@ from lab.studies.declare import Limit, Mood, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Switch, Whole
 
 from . import looking
-from .analysis import analyze
+from .analysis import ANALYSIS, analyze
 from .claims import CLAIMS
 from .data import CONVOLUTIONAL, DIAGONAL, MODELS, PERCEPTRON, TWO_LAYER, check
 from .family import GD, SGD, TRAIN, WAYS, Case, Inputs, arrays_of, case_of, initial, samples, work
@@ -24,7 +24,7 @@ from .pictures import PICTURES
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
 
-__all__ = ["SGDStability", "analyze"]
+__all__ = ["ANALYSIS", "SGDStability", "analyze"]
 
 _PARAMETERS = 60_000
 
@@ -280,6 +280,8 @@ class SGDStability(Study):
                 continue
             if not np.isfinite(loss):
                 said.append(f"{way} diverged at this learning rate: lower η, or clip the gradient.")
+            elif loss > 10 * float(result.loss.sel(way=way)[0]):
+                said.append(f"{way} is diverging, its training loss grew to {loss:.2g}: lower η, or clip the gradient.")
             elif good == 0:
                 said.append(
                     f"{way} did not interpolate: its training loss is {loss:.2g}, so that thresholds do not bind and η tr / 2 "

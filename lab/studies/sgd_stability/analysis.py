@@ -65,6 +65,7 @@ def analyze(
     }
     coords: dict[str, Any] = {"bin": np.asarray(found.density.grid), "array": names, "other": names}
     if found.matrix is not None:
+        made |= {"trace": ((), np.trace(found.matrix), "tr H"), "trace_error": ((), 0.0, "standard error of tr H")}
         matrix = draw.pooled(np.asarray(found.matrix), _CELLS)
         made["hessian"] = (("row", "column"), matrix, "Hessian")
         every = -(-size // len(matrix))

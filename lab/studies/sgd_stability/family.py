@@ -26,6 +26,7 @@ from .data import CONVOLUTIONAL, DIAGONAL, PERCEPTRON, TWO_LAYER
 WAYS = SGD, GD = ("SGD", "GD")
 TRACK = ("loss", "tr", "fro", "lmax", "mu", "norm", "test_error")
 _RECORDS, _FRAMES = 40, 24  # at least so many records; at most so many frames
+_GROWN = 1e6  # times the loss at the start: a run that diverged
 _SEGMENT = 0.25  # seconds of training between two records, so that Stop is felt
 _FLOPS, _STEP = 2e9, 1e-5  # operations a second, and seconds that a step takes beside them
 
@@ -202,7 +203,8 @@ def last(work: Work, run: training.State) -> Mapping[str, Float[Array, " rates"]
 def _done(work: Work, state: State) -> Array:
     """Runs that diverge end no other; that the one asked for did is told at the end."""
     found = jnp.asarray(training.SWEEP.done(work.sweeping, state.runs))
-    finite = jnp.stack([jnp.isfinite(last(work, run)["loss"][0]) for run in state.runs]).all()
+    # a gradient that is too long for its norm is clipped to nothing, so that a loss may stay finite for ever
+    finite = jnp.stack([last(work, run)["loss"][0] <= _GROWN * run.trace["loss"][0, 0, 0] for run in state.runs]).all()
     return jnp.where((found == Reason.CONVERGED) & ~finite, Reason.NOT_FINITE, found).astype(jnp.int32)
 
 

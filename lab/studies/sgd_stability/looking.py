@@ -32,6 +32,7 @@ _CELL = 14  # of Lanczos for a cell of the diagram, which is a picture
 _ETAS = 24  # columns of the diagram
 _POOLED = 80  # cells a side of a Hessian that is pooled
 _GRID = 256
+_PROBES = 5
 _UNITS = 400
 _GRAM = 2000  # outputs of which the Gram matrix is made at the end
 
@@ -44,7 +45,7 @@ def batches(n: int) -> list[int]:
 def moments(case: Case) -> tuple[int, ...]:
     """Frames whose spectra are looked at: as many as a second or so allows, the first and the last among them."""
     product = 5e-5 + 10 * case.n * case.size / 2e9
-    count = int(np.clip(2.0 / (product * 90 * len(case.ways)), 2, 9))
+    count = int(np.clip(2.0 / (product * _PROBES * _STEPS * len(case.ways)), 2, 9))
     return tuple(sorted({round(at) for at in np.linspace(0, case.frames, count)}))
 
 
@@ -196,13 +197,13 @@ def _spectra(work: Work, data: Data, kept: Float[Array, "w f p"], key: Array) ->
 
     def one(v):
         operator = stability.hessian(_loss, rebuild(v), data.x, data.y)
-        found = stability.quadrature(key, operator, probes=3, steps=steps)
+        found = stability.quadrature(key, operator, probes=_PROBES, steps=steps)
         return found.nodes, found.weights
 
     nodes, weights = jax.lax.map(one, jnp.where(good[..., None], chosen, 0).reshape(-1, size))
     real = weights > 0
     low, high = jnp.where(real, nodes, 0.0).min(), jnp.where(real, nodes, 0.0).max()
-    width = 0.008 * jnp.maximum(high - low, 1e-12)
+    width = 0.015 * jnp.maximum(high - low, 1e-12)
     grid = jnp.linspace(low - 4 * width, high + 4 * width, _GRID)
 
     def smooth(pair):

@@ -72,6 +72,7 @@ def _sweep(result: xr.Dataset) -> Any:
         *_sweep_layers(result, "final_tr", "tr"),
         *_sweep_layers(result, "final_lmax", "λmax", dash=True),
         logx=True, logy=True, xlabel="learning rate η", ylabel="tr and λmax of G at the end", note=_rates_note(result),
+        ylim=(None, 8 / eta[0]),
         height=360,
     )  # fmt: skip
 
@@ -89,9 +90,11 @@ def _norms(result: xr.Dataset) -> Any:
     limit = draw.curve(eta, 3 / eta, "3 / η", color=draw.INK)
     diagonal = result.attrs["model"] == "diagonal"
     layers = _sweep_layers(result, "final_path_norm", "")
+    high = np.nanmax([3 / eta[0] * diagonal, *np.ravel(result.final_path_norm.values)])
     return draw.plot(
         *([limit] if diagonal else []), *layers, logx=True, logy=True, xlabel="learning rate η",
-        ylabel="|a∘b|₁ at the end" if diagonal else "path norm at the end", note=_rates_note(result),
+        ylabel="|a∘b|₁ at the end" if diagonal else "path norm at the end",
+        ylim=(None, 8 * float(high)), note=_rates_note(result),
     )  # fmt: skip
 
 
@@ -127,7 +130,10 @@ def _losses(result: xr.Dataset) -> Any:
                 draw.curve(result.step.values, result.test_error.sel(way=way).values, f"test {way}", color=_TINT[way],
                            dash=True)
             )  # fmt: skip
-    return draw.plot(*lines, logy=True, xlabel="step", ylabel="training loss and test error", note=_marked(result))
+    high = max(float(result[name].max()) for name in ("loss", "test_error") if name in result)
+    return draw.plot(
+        *lines, logy=True, xlabel="step", ylabel="training loss and test error", note=_marked(result), ylim=(None, 100 * high)
+    )  # fmt: skip
 
 
 def _alignment(result: xr.Dataset) -> Any:
@@ -162,7 +168,7 @@ def _diagram(result: xr.Dataset) -> Any:
         row = np.interp(np.log(size), np.log(batch), rows)
         lines.append(draw.points(inside(np.array([eta])), [row], color=draw.INK, size=2.0))
     return draw.heatmap(
-        np.clip(rho - 1, -0.2, 0.2), [str(size) for size in batch], [float(f"{eta:.2g}") for eta in etas],
+        np.clip(rho - 1, -0.2, 0.2), [str(size) for size in batch], [f"{eta:.{1 + (eta >= 0.1)}g}" for eta in etas],
         xlabel="learning rate η", ylabel="batch size B", clabel="ρ - 1, cut at ± 0.2", signed=True, clim=(-0.2, 0.2),
         outline=False, marks=lines, equal=False,
     )  # fmt: skip
@@ -177,8 +183,8 @@ def _click_diagram(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
 
 
 def _spectrum(result: xr.Dataset, at: int) -> Any:
-    low = 1e-6 * float(result.density.max())
-    high = 3 * float(result.density.max())
+    low = 1e-5 * float(result.density.max())
+    high = 8 * float(result.density.max())
     x = result.eigenvalue.values
     now = result.isel(moment=at)
     layers: list[Any] = []
@@ -189,7 +195,12 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
             draw.curve(x, np.maximum(mean, low), "", color=_TINT[way]),
             draw.points([float(now.sharpness.sel(way=way))], [3 * low], color=_TINT[way], size=2.0),
         ]
-    layers.append(draw.vline(2 / _parameters(result)["eta"], "2 / η", color=draw.INK, dash=True))
+    limit = 2 / _parameters(result)["eta"]
+    limit = limit if limit < x[-1] else np.nan  # beyond the spectrum; a picture keeps its layers
+    layers += [
+        draw.curve([limit, limit], [low, high], color=draw.INK, dash=True),
+        draw.text([limit], [high / 4], " 2 / η", color=draw.INK),
+    ]
     names = ", ".join(f"{way} {'blue' if way == 'SGD' else 'orange'}" for way in _ways(result))
     return draw.plot(
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", xlim=(float(x[0]), float(x[-1])),
@@ -222,14 +233,16 @@ def _thresholds(result: xr.Dataset) -> Any:
     ]
     lmax, trace = float(held.lmax_end), float(held.tr_end)
     return draw.plot(
-        *lines, draw.hline(2 / lmax, "2 / λmax"), draw.hline(2 / trace, "2 / tr"), logx=True, logy=True,
-        xlabel="batch size B", ylabel="critical learning rate η*", note=f"of the minimum where {way} ended",
+        *lines, draw.hline(2 / lmax), draw.hline(2 / trace), logx=True, logy=True,
+        xlabel="batch size B", ylabel="critical learning rate η*", 
+        note=f"of the minimum where {way} ended; dashed: 2 / λmax above, 2 / tr below",
+        ylim=(None, 5 / lmax),
     )  # fmt: skip
 
 
 def _balance(result: xr.Dataset, at: int) -> Any:
     pairs = result.pair.transpose("way", "frame", "unit", "side").values
-    peak = float(np.nanmax(pairs)) or 1.0
+    peak = float(np.nan_to_num(pairs).max()) or 1.0
     floor = peak * 1e-4
     layers: list[Any] = [draw.curve([floor, peak], [floor, peak], color=draw.MUTED)]
     for way in ("GD", "SGD"):
@@ -248,7 +261,7 @@ def _balance(result: xr.Dataset, at: int) -> Any:
 def _hessian(result: xr.Dataset) -> Any:
     matrix, edges = result.hessian.values, result.layer_edge.values
     inner = edges[1:-1] - 0.5
-    largest = float(np.nanquantile(np.abs(matrix), 0.99)) or 1.0
+    largest = float(np.nanquantile(np.abs(matrix), 0.95)) or 1.0
     names = result.attrs["arrays"].split(", ")
     middles = [(low + high - 1) / 2 for low, high in pairwise(edges)]
     top = len(matrix) - 0.5
@@ -258,10 +271,10 @@ def _hessian(result: xr.Dataset) -> Any:
     marks.append(
         draw.text([middles[k] for k in wide], [top] * len(wide), [names[k] for k in wide], color=draw.INK, up="bottom")
     )
+    whole = result.attrs["cells"] == "entries"
+    side = "parameter" if whole else "block of parameters"
     return draw.heatmap(
-        matrix, xlabel="parameter" if result.attrs["cells"] == "entries" else "block of parameters",
-        ylabel="parameter" if result.attrs["cells"] == "entries" else "block of parameters",
-        clabel="entry" if result.attrs["cells"] == "entries" else "mean entry", signed=True, clim=(-largest, largest),
+        matrix, xlabel=side, ylabel=side, clabel="entry" if whole else "mean entry", signed=True, clim=(-largest, largest),
         outline=False, marks=marks, room=(0.0, 0.08), height=420,
     )  # fmt: skip
 
@@ -317,7 +330,7 @@ PICTURES = Pictures(
         plays="frame",
     ),
     Picture(
-        "hessian", "The Hessian", "at the end, with the borders of the layers; blue below, orange above zero", _hessian,
+        "hessian", "The Hessian", "with the borders of the layers; blue below, orange above zero; the largest 5 % are alike", _hessian,
         _single,
     ),
     Picture("norms", "Norm of the function", "what the trace controls. Click a point to set η", _norms, _family,
