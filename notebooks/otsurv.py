@@ -263,7 +263,7 @@ for name, changed in {
     "transport, ρ = 1": spoilt.but(rho=1.0),
     "mean": spoilt.but(pooling="mean"),
 }.items():
-    runs = [changed.but(seed=seed).run() for seed in range(2)]
+    runs = [left if changed is spoilt else changed.run(), changed.but(seed=1).run()]
     rows[name] = {f"seed {seed}": float(run.cindex) for seed, run in enumerate(runs)}
 rows["truth"] = {f"seed {seed}": float(run.cindex_oracle) for seed, run in enumerate(runs)}
 artefacts = pd.DataFrame(rows).T
@@ -277,7 +277,7 @@ artefacts.round(3)
 # alike, as with balanced transport.
 
 # %%
-pictures.tail(study.along(lam=[0.01, 0.3, 10.0], keep=pictures.tail.keep))
+pictures.tail(study.along(lam=[0.01, 10.0], keep=pictures.tail.keep))
 
 # %% [markdown]
 # ## Tissue
