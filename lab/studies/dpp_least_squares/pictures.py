@@ -106,10 +106,10 @@ def _chain(result: xr.Dataset, frame: int) -> Any:
             size = np.where(np.arange(m) == frame - 1, 2.0, 0.9)
             layers.append(draw.points(seen, np.full(m, y), color=tint, size=size))
             words.append(draw.text([x[-1] + 0.02 * np.ptp(x)], [y], name, color=tint))
-        words.append(draw.text([x[-1] + 0.02 * np.ptp(x)], [0.97 * top], note, up="top"))
+        words.append(draw.text([x[-1] + 0.36 * np.ptp(x)], [0.97 * top], note, up="top", side="right"))
         return draw.plot(
             *layers, *words, xlabel="x", ylabel="density of the next point",  ylim=(-0.24 * top, top),
-            xlim=(x[0] - 0.02 * np.ptp(x), x[-1] + 0.22 * np.ptp(x)), height=380,
+            xlim=(x[0] - 0.02 * np.ptp(x), x[-1] + 0.36 * np.ptp(x)), height=380,
         )  # fmt: skip
     xlim, ylim = _window(grid)
     peak = float(np.quantile(chain.max(axis=0), 0.97))
@@ -150,7 +150,8 @@ def _stability(result: xr.Dataset) -> Any:
     ]
     return draw.plot(
         *lines, draw.vline(_here(result), "here", color=draw.MUTED, dash=True),
-        xlabel="n/m", ylabel=f"P(λmin ≥ {1 - delta:.3g})", ylim=(-0.02, 1.08),
+        xlabel="n/m", ylabel=f"P(λmin ≥ {1 - delta:.3g})", ylim=(-0.02, 1.16),
+        yticks=[0, 0.25, 0.5, 0.75, 1],
     )  # fmt: skip
 
 
@@ -183,18 +184,18 @@ def _errors(result: xr.Dataset) -> Any:
         at = np.arange(len(_BOXES)) + (k - (len(names) - 1) / 2) * wide
         tint, half = _tint(name), 0.4 * wide
         layers += [
-            draw.segments(at, q[:, 0], at, q[:, 4], color=tint),
+            draw.segments(at, q[:, 0], at, q[:, 4], color=tint, width=0.5),
             rectangles((at - half, q[:, 1], at + half, q[:, 3], q[:, 3] - q[:, 1]), "", tint, alpha=0.55),
             draw.segments(at - half, q[:, 2], at + half, q[:, 2], color=draw.INK),
         ]
     top = min(top, 1e4)
     words = [
-        draw.text([len(_BOXES) - 2.3], [top ** (0.97 - 0.08 * k)], TITLES[name], color=_tint(name))
+        draw.text([len(_BOXES) - 0.4], [top ** (0.97 - 0.08 * k)], TITLES[name], color=_tint(name))
         for k, name in enumerate(names)
     ]
     return draw.plot(
         *layers, *words, draw.hline(1.0, color=draw.MUTED), logy=True, xlabel="n/m", ylabel="squared error / best",
-        xticks=[(k, str(r)) for k, r in enumerate(_BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(_BOXES) - 0.4), height=340,
+        xticks=[(k, str(r)) for k, r in enumerate(_BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(_BOXES) + 1.6), height=340,
     )  # fmt: skip
 
 

@@ -404,7 +404,7 @@ def _recovered(result: xr.Dataset) -> Any:
     here = _parameters(result)["strength"]
     return draw.plot(
         *lines, draw.vline(here, "c here", color=draw.MUTED, dash=True), xlabel="strength c of the pattern",
-        ylabel="⟨P, J P⟩, the share that passes", ylim=(0, None),
+        ylabel="gain ⟨P, J P⟩", ylim=(0, None),
     )  # fmt: skip
 
 
@@ -472,7 +472,8 @@ PICTURES = Pictures(
         _needs("train"), along=_over_train, keep=("mse_clean",),
     ),
     Picture(
-        "recovered", "A pattern of rising strength", "how much of a planted pattern passes each denoiser at σ", _recovered,
+        "recovered", "A pattern of rising strength", "how much of a planted pattern passes each denoiser at σ; above 1 where "
+        "the optimal one jumps between images", _recovered,
         _needs("strength"), along=_over_strength, keep=("pattern_gain",),
     ),
 )  # fmt: skip
