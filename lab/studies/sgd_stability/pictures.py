@@ -115,9 +115,10 @@ def _edge(result: xr.Dataset) -> Any:
                 draw.curve(result.step.values, eta * result[name].sel(way=way).values / 2, f"{label} {way}",
                            color=_TINT[way], dash=dash)
             )  # fmt: skip
+    high = eta * float(result.tr.where(np.isfinite(result.tr)).max()) / 2
     return draw.plot(
         *lines, draw.hline(1.0, color=draw.INK), logy=True, xlabel="step", ylabel="η tr(G) / 2 and η λmax(G) / 2",
-        note=_marked(result), height=360,
+        note=_marked(result), ylim=(None, 3 * max(high, 1)), height=360,
     )  # fmt: skip
 
 
@@ -330,7 +331,7 @@ PICTURES = Pictures(
         plays="frame",
     ),
     Picture(
-        "hessian", "The Hessian", "with the borders of the layers; blue below, orange above zero; the largest 5 % are alike", _hessian,
+        "hessian", "The Hessian", "with the borders of the layers; blue below, orange above zero", _hessian,
         _single,
     ),
     Picture("norms", "Norm of the function", "what the trace controls. Click a point to set η", _norms, _family,

@@ -37,15 +37,16 @@ PRESETS = (
     ),
     Preset(
         "relu", "A small two-layer network", "Ten ReLUs learnt by twenty, with gradient descent beside SGD.",
-        {"data": "relu-teacher", "n": 50, "d": 20, "m": 20, "eta": 0.004, "steps": 20_000, "clip": 100.0,
-         "lowest": 1e-3, "highest": 0.016, "rates": 4},
+        {"data": "relu-teacher", "n": 50, "d": 20, "m": 20, "eta": 0.02, "steps": 20_000, "clip": 100.0,
+         "lowest": 2e-3, "highest": 0.025, "rates": 4},
     ),
     Preset(
         "edge", "Edge of stability", "Gradient descent on digits: the top eigenvalue climbs to 2 / η and stays there.",
-        {**_DIGITS, "model": PERCEPTRON, "optimizer": "GD", "n": 60, "eta": 0.4, "steps": 4000},
+        {**_DIGITS, "model": PERCEPTRON, "optimizer": "GD", "n": 60, "eta": 0.16, "steps": 4000},
     ),
     Preset(
-        "convolutional", "A convolutional network on digits", "SGD with batches of 8; see its Hessian by layers.",
+        "convolutional", "A convolutional network on digits",
+        "SGD with batches of 8: it has not interpolated yet, and is marked. See its Hessian by layers.",
         {**_DIGITS, "model": CONVOLUTIONAL, "m": 4, "B": 8, "eta": 0.1, "steps": 2000, "optimizer": "SGD"},
     ),
 )  # fmt: skip
