@@ -313,7 +313,7 @@ PICTURES = Pictures(
     ),
     Picture(
         "diagram", "Stability diagram",
-        "ρ of the minimum that was found: blue stable, orange not; black η*, grey the bounds by tr (dashed) and λmax. Click to "
+        "ρ of the minimum that was found: blue stable, orange not; line η*, grey the bounds by tr (dashed) and λmax. Click to "
         "set η and B", _diagram, _needs("rho_map", _FEW), clicks=_click_diagram,
     ),
     Picture(
