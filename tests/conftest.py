@@ -21,7 +21,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["lab.ot", "lab.numerics", "lab.paths", "lab.survival", "lab.denoise", "lab.sampling", "lab.stability"], "beartype.beartype"
+    ["lab.ot", "lab.numerics", "lab.paths", "lab.survival", "lab.denoise", "lab.sampling", "lab.stability"],
+    "beartype.beartype",
 )
 
 import pytest
