@@ -115,7 +115,7 @@ def test_shown_plan_is_that_of_its_cost(runs):
     np.testing.assert_allclose(run.row_mass.mean("patch"), 0.3, atol=1e-8)
     np.testing.assert_allclose(run.mass.sum("prototype"), 1, atol=1e-8)
     assert cost.min() >= 0
-    assert cost.max() == 1
+    assert cost.max() == pytest.approx(1, abs=1e-15)  # each machine rounds its own way
     kind, row = run.patch_kind.values, run.row_mass.values
     np.testing.assert_allclose(run.kind_mass, [row[kind == k].mean() for k in range(6)], atol=1e-12)
 
