@@ -22,6 +22,7 @@ Source: Nouy and Michel, arXiv 2312.14057, 2023; Derezinski, Warmuth and Hsu, *L
 composition.
 """
 
+from abc import abstractmethod
 from typing import NamedTuple
 
 import equinox as eqx
@@ -73,12 +74,12 @@ class Rule(eqx.Module):
     t and delta may be arrays: they are traced then, and one program serves all their values.
     """
 
+    @abstractmethod
     def size(self, basis: Basis) -> int:
         """Points that it draws."""
-        raise NotImplementedError
 
-    def __call__(self, key: Array, basis: Basis) -> Design:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, key: Array, basis: Basis) -> Design: ...
 
     @property
     def parts(self) -> int:
