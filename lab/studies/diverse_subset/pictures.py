@@ -1,6 +1,5 @@
 """The pictures of diverse subsets."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.look import blend
@@ -18,17 +17,8 @@ _SHOWN = 3000  # rows that are drawn
 _LENGTHS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in _parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _over_length(result: xr.Dataset) -> str:
-    swept = [name for name in _parameters(result) if name in result.dims]
+    swept = [name for name in sweeping.parameters(result) if name in result.dims]
     if "length" not in swept:
         return "it shows a sweep over length"
     more = [name for name in swept if name != "length"]
@@ -90,12 +80,12 @@ def _beside(result: xr.Dataset) -> Any:
 
 
 def _images(result: xr.Dataset) -> str:
-    return _single(result) or ("" if _pixels(result) is not None else "the rows are no pictures")
+    return sweeping.single(result) or ("" if _pixels(result) is not None else "the rows are no pictures")
 
 
 def _pixels(result: xr.Dataset) -> np.ndarray | None:
     """The chosen rows as pictures, of a named set."""
-    given = _parameters(result)
+    given = sweeping.parameters(result)
     name = result.attrs["data_name"]
     if datasets.entry_of(name) is None:
         return None
@@ -200,21 +190,21 @@ def _tradeoff(result: xr.Dataset) -> Any:
 PICTURES = Pictures(
     Picture("choice", "Row by row", "Strong blue rows would still add much: each chosen row (orange) makes its neighbours "
             "fade.",
-            _choice, _single, plays="step"),
+            _choice, sweeping.single, plays="step"),
     Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside,
-            _single),
+            sweeping.single),
     Picture("gallery", "As pictures", "What each of them chooses.", _gallery, _images),
     Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws: left is better.",
-            _shares("coverage", "mean distance (median distance)"), _single),
+            _shares("coverage", "mean distance (median distance)"), sweeping.single),
     Picture("errors", "How well they stand for all", "Error of sums with the best weights, at once for all functions smooth "
-            "for the kernel: left is better.", _shares("mmd_best", "error of sums (MMD), best weights"), _single),
+            "for the kernel: left is better.", _shares("mmd_best", "error of sums (MMD), best weights"), sweeping.single),
     Picture("unbiased", "With unbiased weights", "The same with weights 1 / P(row in S), whose sums are right on average.",
-            _shares("mmd", "error of sums (MMD), unbiased weights"), _single),
-    Picture("rows", "The chosen rows", "Twelve of them, by number from 0, with their weights.", _rows, _single),
+            _shares("mmd", "error of sums (MMD), unbiased weights"), sweeping.single),
+    Picture("rows", "The chosen rows", "Twelve of them, by number from 0, with their weights.", _rows, sweeping.single),
     Picture("probabilities", "Who is likely", "Areas follow P(row in S): lonely rows are chosen more often, weigh less.",
-            _probabilities, _single),
+            _probabilities, sweeping.single),
     Picture("spectrum", "Spectrum", "The k-DPP mixes over eigenvectors: those of large eigenvalues take part nearly always.",
-            _spectrum, _single),
+            _spectrum, sweeping.single),
     Picture("tradeoff", "Which length-scale", "Against random rows, 1: a short one is chance.", _tradeoff,
             _over_length, along=_lengths, keep=("cover", "cover_random", "error", "error_random")),
 )  # fmt: skip

@@ -1,6 +1,5 @@
 """The pictures of least squares on repelling points."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.layers import rectangles
@@ -21,21 +20,8 @@ _BOXES = (1, 2, 3, 5, 8, 12)
 _SIZES = (2, 5, 10, 15, 20, 30, 40)
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _swept(result: xr.Dataset) -> list[str]:
-    return [name for name in _parameters(result) if name in result.dims]
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = _swept(result)
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _over_m(result: xr.Dataset) -> str:
-    swept = _swept(result)
+    swept = sweeping.swept(result)
     if "m" not in swept:
         return "it shows a sweep over m"
     more = [name for name in swept if name != "m"]
@@ -58,7 +44,7 @@ def _tabled(result: xr.Dataset) -> bool:
 
 
 def _here(result: xr.Dataset) -> int:
-    return int(_parameters(result)["oversampling"])
+    return int(sweeping.parameters(result)["oversampling"])
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -143,7 +129,7 @@ def _chain_rows(result: xr.Dataset, frame: int, note: str) -> Any:
 
 def _stability(result: xr.Dataset) -> Any:
     at = result.n_over_m.values
-    delta = _parameters(result)["delta"]
+    delta = sweeping.parameters(result)["delta"]
     lines = [
         draw.curve(at, result.probability.sel(design=name).values, TITLES[name], color=_tint(name), markers=True)
         for name in result.design.values.tolist()
@@ -166,7 +152,7 @@ def _threshold(result: xr.Dataset) -> Any:
         lines.append(draw.curve(levels, share, color=_tint(name)))
     names = result.design.values.tolist()
     key = [draw.text([1.03], [1.0 - 0.09 * k], TITLES[name], color=_tint(name)) for k, name in enumerate(names[::-1])]
-    delta = _parameters(result)["delta"]
+    delta = sweeping.parameters(result)["delta"]
     return draw.plot(
         *lines, *key, draw.vline(1 - delta, "1 - δ", color=draw.MUTED, dash=True), xlabel="threshold s",
         ylabel="P(λmin ≥ s)", xlim=(0, 1.45), ylim=(-0.02, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], note=f"n = {_here(result)} m",
@@ -201,7 +187,7 @@ def _errors(result: xr.Dataset) -> Any:
 
 def _shown(result: xr.Dataset) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
     """The design on show: its name, and points, relative weights and values of its first draw at n/m here."""
-    name = _parameters(result)["sampler"]
+    name = sweeping.parameters(result)["sampler"]
     one = result.isel(kept=0).sel(design=name)
     n = _here(result) * result.sizes["step"]
     weights = one.weights.values[:n]
@@ -242,7 +228,7 @@ def _fit(result: xr.Dataset) -> Any:
 
 
 def _in_plane(result: xr.Dataset) -> str:
-    return _single(result) or (
+    return sweeping.single(result) or (
         ""
         if _variables(result) == 2 and not _tabled(result)
         else "it shows designs in the plane: raise the number of variables"
@@ -345,7 +331,7 @@ def _thinning(result: xr.Dataset) -> Any:
 def _was_thinned(result: xr.Dataset) -> str:
     if "n_used" not in result:
         return "no design was thinned: set how many"
-    return _single(result) or (
+    return sweeping.single(result) or (
         "" if np.isfinite(result.n_used).any() else "no design was stable, so that none was thinned"
     )
 
@@ -366,7 +352,7 @@ def _sizes(study: Study, data: Data) -> dict[str, list]:
 
 
 def _heat(result: xr.Dataset) -> Any:
-    name = _parameters(result)["sampler"]
+    name = sweeping.parameters(result)["sampler"]
     values = result.lambda_median.sel(design=name).transpose("m", "n_over_m").values
     return draw.heatmap(
         values, result.m.values.astype(str), result.n_over_m.values, xlabel="n/m", ylabel="m", clim=(0, 1),
@@ -390,7 +376,9 @@ def _decay(result: xr.Dataset) -> Any:
 _KEEP = ("lambda_median", "probability", "ratio_quantile", "err2_best")
 
 
-def _picture(name: str, title: str, caption: str, draw: Callable, applies: Callable = _single, **rest: Any) -> Picture:
+def _picture(
+    name: str, title: str, caption: str, draw: Callable, applies: Callable = sweeping.single, **rest: Any
+) -> Picture:
     return Picture(name, title, caption, draw=draw, applies=applies, **rest)
 
 

@@ -1,6 +1,5 @@
 """The pictures of immiscible diffusion."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.axes import frame
@@ -24,32 +23,19 @@ _BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 _SCALES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _swept(result: xr.Dataset) -> list[str]:
-    return [name for name in _parameters(result) if name in result.dims]
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = _swept(result)
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _with(name: str, why: str) -> Callable[[xr.Dataset], str]:
-    return lambda result: _single(result) or ("" if name in result else why)
+    return lambda result: sweeping.single(result) or ("" if name in result else why)
 
 
 def _over(name: str, variable: str = "", why: str = "") -> Callable[[xr.Dataset], str]:
     """A sweep over this parameter, and of others one value."""
 
     def applies(result: xr.Dataset) -> str:
-        if name not in _swept(result):
+        if name not in sweeping.swept(result):
             return f"it shows a sweep over {name}"
         if variable and variable not in result:
             return why
-        more = [other for other in _swept(result) if other != name and result.sizes[other] > 1]
+        more = [other for other in sweeping.swept(result) if other != name and result.sizes[other] > 1]
         return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
 
     return applies
@@ -57,11 +43,11 @@ def _over(name: str, variable: str = "", why: str = "") -> Callable[[xr.Dataset]
 
 def _flat(result: xr.Dataset, *kept: str) -> xr.Dataset:
     """Without the dimensions of parameters that have one value."""
-    return result.isel({name: 0 for name in _swept(result) if name not in kept})
+    return result.isel({name: 0 for name in sweeping.swept(result) if name not in kept})
 
 
 def _titles(result: xr.Dataset) -> dict[str, str]:
-    given = _parameters(result)
+    given = sweeping.parameters(result)
     return {"independent": "independent", "assignment": f"B = {given['batch']}", "nearest": f"k = {given['k']}"}
 
 
@@ -156,7 +142,7 @@ def _sampling(result: xr.Dataset, moment: int) -> Any:
             some[moment], some[before][:, :_TAILED], goal=goal[:500], color=tints
         )
     xlim, ylim = window(way[np.isfinite(way).all(axis=-1)], goal)
-    steps = _parameters(result)["euler_steps"]
+    steps = sweeping.parameters(result)["euler_steps"]
     return draw.particles(
         panels, xlim, ylim,
         note=f"t = {float(result.moment[moment]):.2f}, {steps} Euler step{'s' if steps > 1 else ''}; %: misplaced "
@@ -177,7 +163,7 @@ def _by_level(name: str) -> Callable[[xr.Dataset], Any]:
                 draw.band(at, value - error, value + error, color=_TINTS[rule]),
                 draw.curve(at, value, titles[rule], color=_TINTS[rule], markers=True),
             ]
-        here = float(_parameters(result)["alpha_bar"])
+        here = float(sweeping.parameters(result)["alpha_bar"])
         return draw.plot(
             *layers, draw.vline(here, "ᾱ", color=draw.MUTED, dash=True), xlabel=draw.label(result.t),
             ylabel="H, 1: nothing is known of the image" if name == "H" else "ε-MSE, least loss of training",
@@ -316,7 +302,7 @@ def _bargain(result: xr.Dataset) -> Any:
     level = float(run.reduction.sel(rule="assignment").mean())
     return draw.plot(
         *layers, draw.hline(level),
-        draw.text([float(k[0])], [level], f"assignment, B = {_parameters(result)['batch']}", up="bottom"),
+        draw.text([float(k[0])], [level], f"assignment, B = {sweeping.parameters(result)['batch']}", up="bottom"),
         xlabel="noises to choose from, k", ylabel="%", logx=True, xticks=list(k),
     )  # fmt: skip
 
@@ -351,7 +337,7 @@ def _batches(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.band(b, value - 2 * error, value + 2 * error, color=draw.TARGET),
         draw.curve(b, value, "assignment", color=draw.TARGET, markers=True),
-        draw.hline(level, f"nearest, k = {_parameters(result)['k']}", color=draw.SOURCE),
+        draw.hline(level, f"nearest, k = {sweeping.parameters(result)['k']}", color=draw.SOURCE),
         xlabel="batch B", ylabel="nearer by (%)", logx=True, xticks=list(b), ylim=(0, None),
     )  # fmt: skip
 
@@ -369,7 +355,7 @@ def _times(result: xr.Dataset) -> Any:
             for rule in run.rule.values.tolist()
         ),
         xlabel="batch B", ylabel="time of a batch (ms)", logx=True, logy=True, xticks=list(b),
-        note=f"k = {_parameters(result)['k']}, on {result.attrs['device']}",
+        note=f"k = {sweeping.parameters(result)['k']}, on {result.attrs['device']}",
     )  # fmt: skip
 
 
@@ -386,7 +372,7 @@ def _scales(result: xr.Dataset) -> Any:
         if np.isfinite(run[f"H_{rule}"].values).any()
     ]
     return draw.plot(
-        *layers, xlabel="image scaling c", ylabel=f"H at ᾱ = {_parameters(result)['alpha_bar']:.3g}", logx=True,
+        *layers, xlabel="image scaling c", ylabel=f"H at ᾱ = {sweeping.parameters(result)['alpha_bar']:.3g}", logx=True,
         xticks=list(c), ylim=(0, 1.05),
     )  # fmt: skip
 
@@ -401,14 +387,14 @@ def _over_size(study: Study, data: Data) -> dict[str, list]:
 
 
 def _one_size(result: xr.Dataset) -> str:
-    swept = [name for name in _swept(result) if result.sizes[name] > 1]
+    swept = [name for name in sweeping.swept(result) if result.sizes[name] > 1]
     if swept in (["side"], ["dimension"], ["n"]):
         return ""
     return "it shows a sweep over one of side (of MNIST), dimension (of Gaussian points) and n (of digits)"
 
 
 def _sizes(result: xr.Dataset) -> Any:
-    (name,) = (each for each in _swept(result) if result.sizes[each] > 1)
+    (name,) = (each for each in sweeping.swept(result) if result.sizes[each] > 1)
     run = _flat(result, name)
     values = [int(v) for v in run[name].values]
     at = [v * v for v in values] if name == "side" else values
@@ -436,18 +422,18 @@ PICTURES = Pictures(
     Picture("assigned", "Whose noise is it? Assignment", "The same where the noises of a batch are assigned to its images: a "
             "larger batch has sharper borders.", _territory("assignment"), _has_territory("assignment")),
     Picture("trajectories", "Which noise goes with which image", "Pairs of each rule, coloured by their image. Where lines of "
-            "two colours cross, the denoiser can but average.", _trajectories, _single),
+            "two colours cross, the denoiser can but average.", _trajectories, sweeping.single),
     Picture("sampling", "Sampling from N(0, I)", "The same noise moved by the exact velocity of each rule, coloured by where "
             "it ends. %: samples too many at some image. Nearest was trained on another law of noise.", _sampling,
-            _single, plays="moment"),
+            sweeping.single, plays="moment"),
     Picture("miscibility", "Miscibility by noise level", "How little a noisy image tells of which one it was: from pure noise "
-            "(left) to nearly clean. Bands: two standard errors.", _by_level("H"), _single),
+            "(left) to nearly clean. Bands: two standard errors.", _by_level("H"), sweeping.single),
     Picture("loss", "What no network can learn", "The least loss of training at each level of noise: what is left where images "
-            "mix.", _by_level("eps_mse"), _single),
+            "mix.", _by_level("eps_mse"), sweeping.single),
     Picture("posterior", "The posterior of some queries", "Rows: noisy images at ᾱ, in order of where they come from; columns: "
-            "images, of many the likeliest; dark: sure.", _posterior, _single),
+            "images, of many the likeliest; dark: sure.", _posterior, sweeping.single),
     Picture("radius", "The law of the noise", "Squared length of the noise: shaded N(0, I), which assignment keeps and nearest "
-            "does not. p: of Kolmogorov's test.", _radius, _single),
+            "does not. p: of Kolmogorov's test.", _radius, sweeping.single),
     Picture("denoised", "What the denoiser sees", "At ᾱ, image above, what is made of its noisy form below.", _denoised,
             _with("denoised", _NO_IMAGES)),
     Picture("training", "Loss of networks", "Under each rule, of the same first weights.", _training,

@@ -1,6 +1,5 @@
 """The pictures of kinetic-optimal probability paths."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 
@@ -20,22 +19,9 @@ _TAIL, _TAILED = 9, 60  # moments, particles
 _SHORT = {"kinetic optimal": "optimal", "trigonometric": "trigon."}  # where there is little room
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _swept(result: xr.Dataset) -> list[str]:
-    return [name for name in _parameters(result) if name in result.dims]
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = _swept(result)
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _needs(*names: str) -> Callable[[xr.Dataset], str]:
     def applies(result: xr.Dataset) -> str:
-        swept = _swept(result)
+        swept = sweeping.swept(result)
         if set(names) - set(swept):
             return f"it shows a sweep over {' and '.join(names)}"
         more = [name for name in swept if name not in names]
@@ -45,12 +31,12 @@ def _needs(*names: str) -> Callable[[xr.Dataset], str]:
 
 
 def _with(name: str, why: str) -> Callable[[xr.Dataset], str]:
-    return lambda result: _single(result) or ("" if name in result else why)
+    return lambda result: sweeping.single(result) or ("" if name in result else why)
 
 
 def _shown(result: xr.Dataset) -> list[str]:
     """The three schedules that are looked at."""
-    return ["kinetic optimal", "linear", _parameters(result)["beside"]]
+    return ["kinetic optimal", "linear", sweeping.parameters(result)["beside"]]
 
 
 def _tints(result: xr.Dataset) -> dict[str, str]:
@@ -72,7 +58,7 @@ def _particles(result: xr.Dataset, moment: int) -> Any:
             density=result.marginal.values[k, moment] if "marginal" in result else None,
         )  # fmt: skip
     peak = 1.2 * float(np.median(result.marginal.values[:, -1].max(axis=(1, 2)))) if "marginal" in result else None
-    steps = int(_parameters(result)["nfe"])
+    steps = int(sweeping.parameters(result)["nfe"])
     return draw.particles(
         panels, (-limit, limit), (-limit, limit), peak=peak,
         note=f"t = {float(result.moment[moment]):.3f}, {steps} Euler step{'s' if steps > 1 else ''}; numbers: W₂² at the end"
@@ -238,7 +224,7 @@ def _over_weight(study: Study, data: Data) -> dict[str, list]:
 
 def _weight(result: xr.Dataset) -> Any:
     between, weight = result.sel(schedule="between"), result.weight.values
-    steps = int(_parameters(result)["nfe"])
+    steps = int(sweeping.parameters(result)["nfe"])
     return draw.plot(
         draw.curve(weight, between.energy.values, "energy E", markers=True),
         draw.curve(weight, between.w2sq.values, f"W₂², K = {steps}", color=draw.TARGET, markers=True),
@@ -266,14 +252,14 @@ _AXES = ("dimension", "side", "spectrum", "n", "draws")
 
 
 def _one_axis(result: xr.Dataset) -> str:
-    swept = _swept(result)
+    swept = sweeping.swept(result)
     if len(swept) == 1 and swept[0] in _AXES:
         return ""
     return f"it shows a sweep over one of {', '.join(_AXES)}"
 
 
 def _curves(result: xr.Dataset) -> Any:
-    (name,) = _swept(result)
+    (name,) = sweeping.swept(result)
     values = result[name].values.tolist()
     theta = result.theta.values
     theta = theta if theta.ndim == 1 else theta[0]
@@ -296,17 +282,17 @@ def _curves(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("particles", "Particles of three schedules", "The same noise moved by the exact velocity in equally many Euler "
-            "steps; underneath the exact density, or in orange the data.", _particles, _single, plays="moment"),
+            "steps; underneath the exact density, or in orange the data.", _particles, sweeping.single, plays="moment"),
     Picture("separation", "The curve of the data", "How well noisy data tell where they came from (λ) and how much better than "
-            "a linear guess (γ). The grey region lies below every data set.", _separation, _single),
+            "a linear guess (γ). The grey region lies below every data set.", _separation, sweeping.single),
     Picture("schedules", "The schedules", "How much data (full) and noise (dashed) there is at each time.", _schedules,
-            _single),
+            sweeping.single),
     Picture("chord", "Why it is the best", "With the angle φ = ∫√γ dθ, energy is length squared over time: a dot each tenth "
-            "of the time. The best path is the straight chord, at even speed.", _chord, _single),
+            "of the time. The best path is the straight chord, at even speed.", _chord, sweeping.single),
     Picture("integrand", "Where energy cancels", "Energy at each time: of single pairs (dashed), and what is left of it in the "
-            "marginal velocity (full). The kinetic optimal one is level.", _integrand, _single),
+            "marginal velocity (full). The kinetic optimal one is level.", _integrand, sweeping.single),
     Picture("energies", "Energy by schedule", "Grey: of single pairs; blue: of the marginal velocity. None is below E*.",
-            _energies, _single),
+            _energies, sweeping.single),
     Picture("images", "The samples", "What the first particles end as; the numbers are W₂² of all.", _images,
             _with("sample_image", "the data are no grey images: choose digits or MNIST")),
     Picture("training", "Networks", "Loss of a network for each schedule, and the least, of the exact velocity (dashed). "

@@ -1,6 +1,5 @@
 """The pictures of the locality of denoisers, and what clicks in them choose."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.look import current
@@ -25,20 +24,11 @@ _STRENGTHS = (0.0, 1.0, 2.0, 4.0, 8.0)
 # ---- what a result is --------------------------------------------------------------------------------------------
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in _parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _needs(name: str) -> Callable[[xr.Dataset], str]:
     """A sweep over this parameter, and no other of more than one value."""
 
     def applies(result: xr.Dataset) -> str:
-        swept = [each for each in _parameters(result) if each in result.dims]
+        swept = [each for each in sweeping.parameters(result) if each in result.dims]
         if name not in swept:
             return f"it shows a sweep over {name}"
         more = [each for each in swept if each != name and result.sizes[each] > 1]
@@ -48,11 +38,13 @@ def _needs(name: str) -> Callable[[xr.Dataset], str]:
 
 
 def _with_network(result: xr.Dataset) -> str:
-    return _single(result) or ("" if "r2_net" in result else "no network was trained: choose one under “networks”")
+    return sweeping.single(result) or (
+        "" if "r2_net" in result else "no network was trained: choose one under “networks”"
+    )
 
 
 def _with_pattern(result: xr.Dataset) -> str:
-    return _single(result) or ("" if "pattern_field" in result else "no pattern is planted: switch it on")
+    return sweeping.single(result) or ("" if "pattern_field" in result else "no pattern is planted: switch it on")
 
 
 def _known(values: xr.DataArray) -> list[str]:
@@ -88,7 +80,7 @@ def _named(names: Sequence[str]) -> list[str]:
 
 
 def _pixel(result: xr.Dataset) -> list[tuple[int, int]]:
-    given = _parameters(result)
+    given = sweeping.parameters(result)
     return [(given["row"], given["column"])]
 
 
@@ -164,7 +156,7 @@ def _click_estimates(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any
 
 def _spectrum(result: xr.Dataset) -> Any:
     values = result.eigenvalue.values
-    variance = _parameters(result)["sigma"] ** 2
+    variance = sweeping.parameters(result)["sigma"] ** 2
     shown = values[values > 1e-6 * values[0]] if values[0] > 0 else values[:0]
     at = np.arange(1, len(shown) + 1)
     count = int((shown > variance).sum())
@@ -186,7 +178,7 @@ def _errors(result: xr.Dataset) -> Any:
     result = result.sortby("level")  # a curve has its name at its end
     mean = result.mse_clean.mean("test").transpose("denoiser", "level")
     lines = [draw.curve(result.level.values, mean.sel(denoiser=n).values, n, color=_tint(n)) for n in _known(mean)]
-    here = draw.vline(_parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True)
+    here = draw.vline(sweeping.parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True)
     return draw.plot(
         *lines,
         here,
@@ -221,7 +213,7 @@ def _agreement(result: xr.Dataset) -> Any:
         ]
     low = float(table.sel(denoiser=names).mean("test").min())
     return draw.plot(
-        *lines, draw.vline(_parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True), logx=True,
+        *lines, draw.vline(sweeping.parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True), logx=True,
         xlabel="noise level σ", ylabel=f"r² with the {reference}", ylim=(max(low - 0.05, -0.5), 1.1),
         note=f"mean over {result.sizes['test']} images, two standard errors",
     )  # fmt: skip
@@ -258,13 +250,13 @@ def _sizes(result: xr.Dataset) -> Any:
         draw.curve(level, at_least(result.mask_size.values), "pixels in the mask"),
         draw.curve(level, at_least(result.trace_W.values), "directions, tr W", color=draw.TARGET),
         draw.curve(level, result.ess.values, "images averaged", color=draw.GOOD),
-        draw.vline(_parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True),
+        draw.vline(sweeping.parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True),
         logx=True, logy=True, xlabel="noise level σ", ylabel="number", ylim=(0.5, None),
     )  # fmt: skip
 
 
 def _directions(result: xr.Dataset) -> Any:
-    values, variance = result.eigenvalue.values, _parameters(result)["sigma"] ** 2
+    values, variance = result.eigenvalue.values, sweeping.parameters(result)["sigma"] ** 2
     shown = result.eigenvector.sum("channel").transpose("direction", "y", "x").values
     shown = shown[: len(shown) // 2 * 2]
     half = len(shown) // 2
@@ -356,7 +348,7 @@ def _over_strength(study: Study, data: Data) -> dict[str, Any]:
 
 def _flat(result: xr.Dataset, name: str) -> xr.Dataset:
     """Without the parameters that the sweep only holds at one value."""
-    given = _parameters(result)
+    given = sweeping.parameters(result)
     return result.isel({each: 0 for each in result.dims if each in given and each != name})
 
 
@@ -401,7 +393,7 @@ def _recovered(result: xr.Dataset) -> Any:
         draw.curve(flat.strength.values, gain.sel(denoiser=n).values, n, color=_tint(n), markers=True)
         for n in _known(gain)
     ]
-    here = _parameters(result)["strength"]
+    here = sweeping.parameters(result)["strength"]
     return draw.plot(
         *lines, draw.vline(here, "c here", color=draw.MUTED, dash=True), xlabel="strength c of the pattern",
         ylabel="gain ⟨P, J P⟩", ylim=(0, None),
@@ -412,19 +404,19 @@ PICTURES = Pictures(
     Picture(
         "look", "Click a pixel",
         "above what each denoiser makes of the noisy image, below where it looks for the framed pixel: click another",
-        _look, _single, clicks=_click_look,
+        _look, sweeping.single, clicks=_click_look,
     ),
     Picture(
         "spectrum", "What the data allow", "directions with λ above σ² pass the Wiener filter; click a height to put σ² there",
-        _spectrum, _single, clicks=_click_spectrum,
+        _spectrum, sweeping.single, clicks=_click_spectrum,
     ),
     Picture(
         "sensitivity", "Where it looks, by noise level",
         "mean over test images, each on its own scale, orange above zero, blue below; click a pixel, which also sets σ",
-        _sensitivity, _single, clicks=_click_sensitivity,
+        _sensitivity, sweeping.single, clicks=_click_sensitivity,
     ),
     Picture(
-        "errors", "Error by noise level", "to the clean image, mean over test images; click to set σ", _errors, _single,
+        "errors", "Error by noise level", "to the clean image, mean over test images; click to set σ", _errors, sweeping.single,
         clicks=_click_level,
     ),
     Picture(
@@ -433,25 +425,25 @@ PICTURES = Pictures(
     ),
     Picture(
         "estimates", "Estimates by noise level", "of the same image; rows are denoisers; click a column to set σ", _estimates,
-        _single, clicks=_click_estimates,
+        sweeping.single, clicks=_click_estimates,
     ),
     Picture(
-        "samples", "Samples", "ten steps of DDIM from the same noise in each column; rows are denoisers", _samples, _single,
-        plays="step",
+        "samples", "Samples", "ten steps of DDIM from the same noise in each column; rows are denoisers", _samples,
+        sweeping.single, plays="step",
     ),
     Picture(
-        "memory", "Copies", "how far samples are from the nearest training image: 0 is a copy", _memory, _single,
+        "memory", "Copies", "how far samples are from the nearest training image: 0 is a copy", _memory, sweeping.single,
     ),
     Picture(
         "sizes", "How much is looked at", "pixels of the mask, directions of the Wiener filter, images of the optimal denoiser",
-        _sizes, _single, clicks=_click_level,
+        _sizes, sweeping.single, clicks=_click_level,
     ),
     Picture(
         "directions", "Largest directions", "eigenvectors of the covariance; click one to set σ where half of it passes",
-        _directions, _single, clicks=_click_direction,
+        _directions, sweeping.single, clicks=_click_direction,
     ),
     Picture("table", "Numbers", "r² with the network (pooled: of all images at once), or the error without one", _table,
-            _single),
+            sweeping.single),
     Picture(
         "pattern", "Where the planted pattern is looked for", "Jᵀ P of each denoiser at σ, each on its own scale", _pattern,
         _with_pattern,

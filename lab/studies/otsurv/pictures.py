@@ -1,6 +1,5 @@
 """The pictures of survival from bags by transport."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.look import blend
@@ -17,29 +16,20 @@ _POOLINGS = ("ot", "mean", "attention")
 _LAMBDAS = (0.01, 0.1, 1.0, 10.0)
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in _parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _with(name: str, why: str) -> Callable[[xr.Dataset], str]:
     """One run, whose result has a variable."""
-    return lambda result: _single(result) or ("" if name in result else why)
+    return lambda result: sweeping.single(result) or ("" if name in result else why)
 
 
 def _trained(result: xr.Dataset) -> str:
-    return _single(result) or ("" if result.sizes.get("epoch") else "nothing was trained: set epochs above 0")
+    return sweeping.single(result) or ("" if result.sizes.get("epoch") else "nothing was trained: set epochs above 0")
 
 
 def _needs(*names: str, ot: bool = False) -> Callable[[xr.Dataset], str]:
     """A sweep over these parameters and no other."""
 
     def applies(result: xr.Dataset) -> str:
-        given = _parameters(result)
+        given = sweeping.parameters(result)
         swept = [name for name in given if name in result.dims]
         if ot and given["pooling"] != "ot":
             return "mean and attention have no plan: choose ot"
@@ -94,7 +84,7 @@ def _km(result: xr.Dataset) -> Any:
 
 def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, columns, and which patches (bag, place) stand there: of the whole picture, or of the shown bag."""
-    slide = int(_parameters(result)["slide"])
+    slide = int(sweeping.parameters(result)["slide"])
     if "image" in result:
         which = np.argwhere(result.main.values >= 0)
         rows, columns = result.position.values[which[:, 0], which[:, 1]].T
@@ -130,7 +120,7 @@ def _slide(result: xr.Dataset) -> Any:
     weight = np.clip(result.row_mass.values[which[:, 0], which[:, 1]], 0, 1)[:, None]
     card = _rgb(draw.look.current().card)
     tints = np.array([_rgb(tint) for tint in _tints(result)])[main]
-    given = _parameters(result)
+    given = sweeping.parameters(result)
     share = f", {given['share']:.0%} pooled" if given["pooling"] == "ot" else ""
     shown = {f"main prototype{share}": _painted(rows, columns, weight * tints + (1 - weight) * card)}
     if "image" in result:
@@ -148,7 +138,7 @@ def _kind_tints(n: int) -> list[str]:
 
 
 def _plan(result: xr.Dataset) -> Any:
-    n, k = _size(result, int(_parameters(result)["slide"])), result.sizes["prototype"]
+    n, k = _size(result, int(sweeping.parameters(result)["slide"])), result.sizes["prototype"]
     plan, left = n * result.plan.values[:n], n * result.slack.values[:n]
     order = np.lexsort([-left, plan.argmax(axis=1)])
     gap = np.full((n, 1), np.nan)
@@ -163,8 +153,8 @@ def _plan(result: xr.Dataset) -> Any:
 
 def _kinds(result: xr.Dataset) -> Any:
     at = np.arange(result.sizes["kind"])
-    ot = _parameters(result)["pooling"] == "ot"
-    level = draw.hline(float(_parameters(result)["share"]) if ot else 1.0)
+    ot = sweeping.parameters(result)["pooling"] == "ot"
+    level = draw.hline(float(sweeping.parameters(result)["share"]) if ot else 1.0)
     return draw.plot(
         draw.bars(at, result.kind_mass.values, width=0.7), level,
         ylabel="pooled share of the patches" if ot else "weight over that of the mean", xlabel="kind of patch",
@@ -197,7 +187,7 @@ def _training(result: xr.Dataset) -> Any:
 def _schedule(result: xr.Dataset) -> Any:
     epoch = result.epoch.values
     return draw.plot(
-        draw.curve(epoch, result.pooled_share.values, markers=True), draw.hline(_parameters(result)["rho"], "ρ"),
+        draw.curve(epoch, result.pooled_share.values, markers=True), draw.hline(sweeping.parameters(result)["rho"], "ρ"),
         xlabel="epochs done", ylabel="pooled share", ylim=(0, 1.12), yticks=(0, 0.25, 0.5, 0.75, 1),
     )  # fmt: skip
 
@@ -264,9 +254,9 @@ _NO_PLAN = "mean and attention have no plan: choose ot"
 
 PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
-            "risk, with log-log 95 % bands.", _km, _single),
+            "risk, with log-log 95 % bands.", _km, sweeping.single),
     Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
-            "beside it what it is, the rarer kinds darker.", _slide, _single),
+            "beside it what it is, the rarer kinds darker.", _slide, sweeping.single),
     Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
             "the points rise.", _truth, _with("true_risk", "the true risk of these data is not known")),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "

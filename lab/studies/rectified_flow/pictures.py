@@ -1,6 +1,5 @@
 """The pictures of rectified flow."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw, path_parts
+from lab.studies import draw, path_parts, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.axes import frame
@@ -19,20 +18,11 @@ _LINES = 48  # trajectories of a panel that stands still
 _ROUNDS = (0, 1, 2, 3, 4)
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in _parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _needs(*names: str) -> Callable[[xr.Dataset], str]:
     """A sweep over these parameters and no other."""
 
     def applies(result: xr.Dataset) -> str:
-        swept = [name for name in _parameters(result) if name in result.dims]
+        swept = [name for name in sweeping.parameters(result) if name in result.dims]
         if set(names) - set(swept):
             return f"it shows a sweep over {' and '.join(names)}"
         more = [name for name in swept if name not in names]
@@ -42,18 +32,18 @@ def _needs(*names: str) -> Callable[[xr.Dataset], str]:
 
 
 def _trained(result: xr.Dataset) -> str:
-    return _single(result) or (
+    return sweeping.single(result) or (
         "" if "curve_loss" in result else "no network was trained: set the training steps above 0"
     )
 
 
 def _of_images(result: xr.Dataset) -> str:
-    return _single(result) or ("" if "images" in result else "the data are no images: choose digits")
+    return sweeping.single(result) or ("" if "images" in result else "the data are no images: choose digits")
 
 
 def _in_the_plane(result: xr.Dataset) -> str:
-    if _single(result):
-        return _single(result)
+    if sweeping.single(result):
+        return sweeping.single(result)
     return "" if result.sizes["axis"] == 2 else "on a line straight couplings are optimal: choose data in the plane"
 
 
@@ -92,7 +82,7 @@ def _tints(way: np.ndarray) -> list[str]:
 
 
 def _titles(result: xr.Dataset) -> tuple[str, str, str]:
-    given = _parameters(result)
+    given = sweeping.parameters(result)
     k, steps = given["k"], given["euler_steps"]
     lines = "random pairs" if k <= 1 else f"pairs of k = {k - 1}"
     return lines, f"{k}-rectified" if k else "the same", f"{steps} Euler step{'s' if steps > 1 else ''}"
@@ -158,7 +148,7 @@ def _training(result: xr.Dataset) -> Any:
     loss = result.curve_loss.values
     every = max(1, len(loss) // 200)
     kept = loss[: len(loss) // every * every].reshape(-1, every).mean(axis=1)
-    one = _parameters(result)["learns"] == "one step"
+    one = sweeping.parameters(result)["learns"] == "one step"
     layers = [draw.curve((np.arange(len(kept)) + 0.5) * every, kept, "network")]
     if not one:
         layers.append(draw.hline(float(result.V_before), "V", color=draw.TARGET))
@@ -173,7 +163,7 @@ def _images(result: xr.Dataset) -> Any:
     for sampler in range(len(pixels)):
         padded = np.pad(pixels[sampler], ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
         rows.append(np.concatenate(list(padded[:, :-1]), axis=1)[:, :-1])
-    steps = _parameters(result)["euler_steps"]
+    steps = sweeping.parameters(result)["euler_steps"]
     names = ("one Euler step", f"{steps} Euler step{'s' if steps > 1 else ''}", "the flow")
     # two rows of four images for each sampler
     half = shown.shape[1] // 2 * (shown.shape[3] + 1)
@@ -309,7 +299,7 @@ def _blur(result: xr.Dataset) -> Any:
 PICTURES = Pictures(
     Picture("motion", "Lines, flow and Euler steps", "Left: on the lines that are averaged; middle: on the flow that "
             "they give, with the same law (shaded) at each time; right: in K steps. Orange: data. Play it.", _motion,
-            _single, plays="t"),
+            sweeping.single, plays="t"),
     Picture("rewired", "Rewiring", "Lines between random pairs cross; the flow turns off instead; its own pairs cross no more, "
             "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired, _needs("k"),
             _over_rewiring, ("paths", "lines")),
@@ -324,7 +314,7 @@ PICTURES = Pictures(
     Picture("optimal", "Straight is not optimal", "From each start, where the flow goes and where the optimal coupling of "
             "the same ends would.", _optimal, _in_the_plane),
     Picture("costs", "Every convex cost falls", "The cost after this round as a share of that before, for four powers.",
-            _costs, _single),
+            _costs, sweeping.single),
     Picture("blur", "Bandwidth", "Of the 2-rectified flow: too wide a kernel blurs the data, too narrow a one repeats pairs.",
             _blur, _needs("bandwidth", "k"), _over_bandwidth, ("w2sq_fine", "w2sq_steps", "w2sq_floor")),
     Picture("images", "What became of noise", "The same noise by three samplers.", _images, _of_images),

@@ -1,6 +1,5 @@
 """The pictures of progressive partial transport."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import xarray as xr
 from scipy.stats import t as student
 
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 
@@ -18,24 +17,15 @@ _METHODS = ("balanced", "uot", "p2ot", "sp2ot")
 _SCORES = ("macro_acc", "nmi", "f1")
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in _parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _trained(result: xr.Dataset) -> str:
-    return _single(result) or ("" if "curve_loss" in result else "nothing was trained: set epochs above 0")
+    return sweeping.single(result) or ("" if "curve_loss" in result else "nothing was trained: set epochs above 0")
 
 
 def _needs(*names: str, of: tuple[str, ...] = _METHODS, why: str = ""):
     """A sweep over these parameters and no other, of algorithms to which they matter."""
 
     def applies(result: xr.Dataset) -> str:
-        given = _parameters(result)
+        given = sweeping.parameters(result)
         swept = [name for name in given if name in result.dims]
         if "algorithm" not in swept and given["algorithm"] not in of:
             return f"{why}: choose {' or '.join(of)}"
@@ -234,13 +224,13 @@ def _outer(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("curriculum", "Who is labelled", "Colour: the pseudo-label; size: how much of the sample is labelled.",
-            _curriculum, _single),
+            _curriculum, sweeping.single),
     Picture("masses", "Sizes of clusters", "Bars: what each cluster gets; line: the size of the class that it matches.",
-            _masses, _single),
+            _masses, sweeping.single),
     Picture("plan", "Pseudo-labels", "Each row is a sample, sorted by class; the last column is what is not labelled.",
-            _plan, _single),
+            _plan, sweeping.single),
     Picture("convergence", "Convergence", "The residual of the optimality conditions, by iteration.", _convergence,
-            _single),
+            sweeping.single),
     Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves, _trained),
     Picture("quality", "Precision and recall of labels", "Of what is labelled (precision) and of all samples (recall). The "
             "confident ones are right more often: precision falls as the labelled share grows.", _quality,

@@ -1,6 +1,5 @@
 """The pictures of stochastic interpolants."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.path_parts import window
@@ -21,24 +20,11 @@ _SIZES = tuple(np.round(np.geomspace(0.05, 20, 13), 4).tolist())
 _PANELS = (0.05, 1.0, 4.0, 12.0)
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _swept(result: xr.Dataset) -> list[str]:
-    return [name for name in _parameters(result) if name in result.dims]
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = _swept(result)
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _has(name: str, why: str):
     """One run that has this variable."""
 
     def applies(result: xr.Dataset) -> str:
-        return _single(result) or ("" if name in result else why)
+        return sweeping.single(result) or ("" if name in result else why)
 
     return applies
 
@@ -51,7 +37,7 @@ def _over(name: str, needs: str = "", why: str = "", also: tuple[str, ...] = ())
             return f"it shows a sweep over {name}"
         if needs and needs not in result:
             return why
-        more = [other for other in _swept(result) if other not in (name, *also) and result.sizes[other] > 1]
+        more = [other for other in sweeping.swept(result) if other not in (name, *also) and result.sizes[other] > 1]
         return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
 
     return applies
@@ -59,7 +45,7 @@ def _over(name: str, needs: str = "", why: str = "", also: tuple[str, ...] = ())
 
 def _flat(result: xr.Dataset, *kept: str) -> xr.Dataset:
     """Without the dimensions of parameters that have one value."""
-    return result.isel({name: 0 for name in _swept(result) if name not in kept})
+    return result.isel({name: 0 for name in sweeping.swept(result) if name not in kept})
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -97,7 +83,7 @@ def _spacetime(result: xr.Dataset) -> Any:
 
 
 def _noise(result: xr.Dataset) -> float:
-    return float(_parameters(result)["epsilon"])
+    return float(sweeping.parameters(result)["epsilon"])
 
 
 def _square(result: xr.Dataset) -> tuple[float, tuple[float, float]]:
@@ -211,7 +197,7 @@ def _moments(result: xr.Dataset) -> Any:
 
 def _schedules(result: xr.Dataset) -> Any:
     t, kinds = result.t.values, [str(kind) for kind in result.kind.values]
-    chosen = kinds.index(_parameters(result)["schedule"])
+    chosen = kinds.index(sweeping.parameters(result)["schedule"])
     at = np.concatenate([np.append(t + 1.3 * k, np.nan) for k in range(len(kinds))])
 
     def line(name, label, color):
@@ -352,18 +338,19 @@ PICTURES = Pictures(
     Picture("spacetime", "Density over time", "Shade: the log-density of the path at each time. Lines: particles of the ODE "
             "and of the SDE, which have this same density at every time.", _spacetime, _has("logrho", _LINE)),
     Picture("motion", "On the way", "Particles of the ODE, of the SDE at its noise level, and of the SDE all from one start: "
-            "they stay together without noise, and spread over the data as it grows.", _motion, _single, plays="t"),
+            "they stay together without noise, and spread over the data as it grows.", _motion, sweeping.single, plays="t"),
     Picture("smoothing", "What the latent noise does", "Time from left to right, x upward, lines of the ODE. Without latent "
             "noise every pair of modes has its own ridge: there are more of them half way than at the ends.", _smoothing,
             _has("plain_logrho", "it compares linear and trigonometric paths on a line with those without latent noise")),
     Picture("samples", "Where they end", "Samples of both samplers, by their log-likelihood under the ODE; on a line, the "
-            "exact log-density is drawn too.", _samples, _single),
+            "exact log-density is drawn too.", _samples, sweeping.single),
     Picture("moments", "Variance over time", "Mean variance of a coordinate: the exact one, and that of the particles.",
-            _moments, _single),
+            _moments, sweeping.single),
     Picture("schedules", "Schedules", "How much of the source (α), the data (β) and the latent noise (γ) there is at each "
-            "time, by schedule; the mirror and the encoder need the latent noise.", _schedules, _single),
+            "time, by schedule; the mirror and the encoder need the latent noise.", _schedules, sweeping.single),
     Picture("images", "Samples as images", "Rows: particles; time goes to the right.", _images,
-            lambda result: _single(result) or ("" if "height" in result.coordinate.attrs else "the data are no images")),
+            lambda result: sweeping.single(result)
+            or ("" if "height" in result.coordinate.attrs else "the data are no images")),
     Picture("training", "Training", "Loss of both networks, and (dashed) that of the exact fields, which none can beat.",
             _training, _has("loss_b", "nothing was trained: set training steps above 0")),
     Picture("gammas", "By size of the latent noise", "Time from left to right, x upward, lines of the ODE: with more and more "

@@ -1,6 +1,5 @@
 """The pictures of weighted conditional flow matching."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw, path_parts
+from lab.studies import draw, path_parts, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 from lab.studies.draw.axes import frame
@@ -25,20 +24,11 @@ FID = {
 """Published for CIFAR-10, dopri5."""
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in _parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _needs(name: str) -> Callable[[xr.Dataset], str]:
     """A sweep over this parameter and no other."""
 
     def applies(result: xr.Dataset) -> str:
-        swept = [each for each in _parameters(result) if each in result.dims]
+        swept = [each for each in sweeping.parameters(result) if each in result.dims]
         if name not in swept:
             return f"it shows a sweep over {name}"
         more = [each for each in swept if each != name]
@@ -48,13 +38,13 @@ def _needs(name: str) -> Callable[[xr.Dataset], str]:
 
 
 def _trained(result: xr.Dataset) -> str:
-    return _single(result) or (
+    return sweeping.single(result) or (
         "" if "curve_loss" in result else "no network was trained: set the training steps above 0"
     )
 
 
 def _few_points(result: xr.Dataset) -> str:
-    return _single(result) or (
+    return sweeping.single(result) or (
         "" if "mass" in result else "it counts particles at each of a few data points: choose data of at most 64"
     )
 
@@ -107,7 +97,7 @@ def _motion(result: xr.Dataset, at: int) -> Any:
 
 
 def _network(result: xr.Dataset, at: int) -> Any:
-    learns = _parameters(result)["learns"]
+    learns = sweeping.parameters(result)["learns"]
     known = learns if learns in _followed(result) else "W-CFM"
     return _moving(
         result,
@@ -164,7 +154,7 @@ def _reweighted(result: xr.Dataset) -> Any:
 
 def _elbow(result: xr.Dataset) -> Any:
     kappa = result.kappa.values
-    given = _parameters(result)
+    given = sweeping.parameters(result)
     d = int(result.dimension)
     here = given["epsilon"] / (d if given["cost"] == "half-squared" else d**0.5)
     tilt = np.maximum(result.tilt_kappa.transpose("end", "kappa").values, 1e-6)
@@ -374,10 +364,10 @@ def _batches(result: xr.Dataset) -> Any:
 _MEASURES = ("fit_w2sq", "w2sq", "w2sq_floor", "w2sq_laws", "pe", "npe", "npe_weighted", "ess")
 PICTURES = Pictures(
     Picture("motion", "Flows of all couplings", "The same noise (the tilted one too, if chosen) on the flow of each coupling; "
-            "orange: fresh data. Play it, and look for data that stay empty.", _motion, _single, plays="t"),
+            "orange: fresh data. Play it, and look for data that stay empty.", _motion, sweeping.single, plays="t"),
     Picture("reweighted", "Which data are under-weighted", "Blue gains mass by the weights, orange loses it, grey keeps "
             "it: only data of constant distance from the source's centre do. Bars: data; line: with weights.",
-            _reweighted, _single),
+            _reweighted, sweeping.single),
     Picture("trap", "Fit against energy", "W-CFM as ε falls, from the right to the left: what stays level is a gain. What "
             "rises is the trap: lower energy, but other data.", _trap, _needs("epsilon"), _over_epsilon, _MEASURES),
     Picture("tradeoff", "Fit, energy and weights by ε", "Dashed: I-CFM and OT-CFM. NPE touches 0 where the energy falls below "
@@ -386,11 +376,11 @@ PICTURES = Pictures(
     Picture("trajectories", "Trajectories by ε", "Small ε: short and straight, and to where source and data meet. Large: "
             "those of independent pairs.", _trajectories, _needs("epsilon"), _over_more, ("paths", "goals", "w2sq")),
     Picture("elbow", "How far the weights tilt", "Choose ε right of the elbow: where the tilt R of the data has become small, "
-            "and the effective share large.", _elbow, _single),
+            "and the effective share large.", _elbow, sweeping.single),
     Picture("plans", "Couplings", "Who is paired with whom: source in rows, from the bottom, data in columns, both sorted by "
-            "the first coordinate.", _plans, _single),
+            "the first coordinate.", _plans, sweeping.single),
     Picture("table", "In numbers", "Each flow: its distance from fresh data, its energy, how it bends, and what pairs cost.",
-            _table, _single),
+            _table, sweeping.single),
     Picture("masses", "Where particles end", "From the source, W-CFM ends near the masses of the weights (dots), the others at "
             "those of the data.", _masses, _few_points),
     Picture("batches", "Batches of OT-CFM", "Small batches are all but independent; with large ones pairs cost as little as in "
