@@ -172,7 +172,7 @@ class ClaimsTab(pn.viewable.Viewer):
             numbers = ["", "", "", ""]
         else:
             relation = _RELATIONS[claim.relation]
-            numbers = [f"{relation} {_figure(verdict.expected)}", _figure(verdict.measured)]
+            numbers = [f"{relation} {_figure(verdict.expected)}", _measured(verdict)]
             numbers += [_tolerance(verdict), theme.duration(verdict.seconds)]
         cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
         return f'<tr class="{kind}"><td class="mark">{mark}</td><td>{text}</td>{cells}</tr>'
@@ -183,9 +183,11 @@ def _mark(verdict: Verdict | None, checking: bool, quick: bool) -> tuple[str, st
     if verdict is None:
         return ("checking", "… checking") if checking else ("unknown", "not checked" if quick else "long, not checked")
     if verdict.holds:
-        return "holds", "✓ holds"
+        return "holds", "✓ holds, a tie" if verdict.tie else "✓ holds"
     if verdict.error:
         return "fails", "✗ no answer"
+    if verdict.tie:
+        return "fails" if verdict.claim.should_hold else "known", "✗ fails, a tie"
     return ("fails", "✗ fails") if verdict.claim.should_hold else ("known", "✗ fails, as known")
 
 
@@ -195,6 +197,14 @@ def _figure(value: float) -> str:
         return "–"
     small = value and not 1e-4 <= abs(value) < 1e7
     return theme.number(value, 2) if small else f"{value:.8g}".replace("-", "−")
+
+
+def _measured(verdict: Verdict) -> str:
+    """The number, with its interval where it has one."""
+    if verdict.interval is None:
+        return _figure(verdict.measured)
+    ends = f"{' to '.join(theme.number(end, 3) for end in verdict.interval)}"
+    return f'{theme.number(verdict.measured, 4)}<div class="source">95 %: {ends}</div>'
 
 
 def _tolerance(verdict: Verdict) -> str:

@@ -99,7 +99,7 @@ def _parse(content: bytes | None) -> dict[str, dict[str, Any]]:
         return {}
 
 
-_FIELDS = {"expected", "measured", "tolerance", "holds", "error", "seconds"}
+_FIELDS = {"expected", "measured", "interval", "tolerance", "holds", "error", "seconds"}
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:
@@ -113,4 +113,5 @@ def _number(value: float) -> float | str:
 
 def _verdict(claim: Claim, fields: dict[str, Any]) -> Verdict:
     numbers = {name: float(fields[name]) for name in ("expected", "measured", "tolerance", "seconds")}
-    return Verdict(claim, holds=bool(fields["holds"]), error=str(fields["error"]), **numbers)
+    interval = fields["interval"] and (float(fields["interval"][0]), float(fields["interval"][1]))
+    return Verdict(claim, holds=bool(fields["holds"]), error=str(fields["error"]), interval=interval, **numbers)

@@ -17,7 +17,7 @@ from rich.table import Table
 from lab import datasets, studies
 from lab.home import start
 from lab.numerics import Progress, Report
-from lab.studies import Study, Verdict, bounds_of, kind_of
+from lab.studies import Claim, Study, Verdict, bounds_of, kind_of
 
 from . import COMMANDS, Parser, Refusal
 
@@ -213,10 +213,13 @@ def verify(arguments: argparse.Namespace) -> int:
         verdicts[study.slug] = []
         if not arguments.json:
             print(f"{study.title} ({study.slug})")
-        for verdict in studies.verify(study, quick=arguments.quick):
-            verdicts[study.slug].append(verdict)
-            if not arguments.json:
-                print(_verdict_line(verdict), flush=True)
+        place = _Place([claim for claim in study.claims if claim.quick or not arguments.quick])
+        with _terminal_report(place) as report:
+            for verdict in studies.verify(study, quick=arguments.quick, report=report, begin=place.begin):
+                verdicts[study.slug].append(verdict)
+                if not arguments.json:
+                    _clear_line()
+                    print(_verdict_line(verdict), flush=True)
     flat = [verdict for group in verdicts.values() for verdict in group]
     surprising = [verdict for verdict in flat if verdict.surprising]
     if arguments.json:
@@ -228,6 +231,19 @@ def verify(arguments: argparse.Namespace) -> int:
             + (f"; {len(surprising)} should but do not" if surprising else "")
         )
     return 1 if surprising else 0
+
+
+class _Place:
+    """Which of some claims is being measured, in words."""
+
+    def __init__(self, claims: list[Claim]):
+        self._claims, self._now = claims, claims[:1]
+
+    def begin(self, claim: Claim) -> None:
+        self._now = [claim]
+
+    def __call__(self) -> str:
+        return "".join(f"claim {self._claims.index(claim) + 1} of {len(self._claims)}: " for claim in self._now)
 
 
 def _chosen(arguments: argparse.Namespace) -> list[type[Study]]:
@@ -364,23 +380,30 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _terminal_report() -> Iterator[Report]:
-    """Progress on a terminal; the first Ctrl-C ends the run and keeps what it has, the second one abandons it."""
+def _terminal_report(place: Callable[[], str] = str) -> Iterator[Report]:
+    """Progress on a terminal, after what ``place`` says.
+
+    The first Ctrl-C ends the run and keeps what it has, the second one abandons it.
+    """
     shown = sys.stderr.isatty()
     with interruptible() as asked:
 
         def report(progress: Progress) -> bool:
             if shown:
-                print(
-                    f"\r{progress.iteration} of at most {progress.max_iterations}", end="", file=sys.stderr, flush=True
-                )
+                told = f"{place()}{progress.iteration} of at most {progress.max_iterations}"
+                print(f"\r\033[K{told}", end="", file=sys.stderr, flush=True)
             return asked()
 
         try:
             yield report
         finally:
-            if shown:
-                print("\r\033[K", end="", file=sys.stderr)
+            _clear_line()
+
+
+def _clear_line() -> None:
+    """Take away the progress that stands on the terminal."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _print_scalars(study: Study, result: xr.Dataset) -> None:
@@ -402,7 +425,9 @@ def _number(value: Any) -> str:
 def _verdict_line(verdict: Verdict) -> str:
     mark = "holds" if verdict.holds else "FAILS" if verdict.claim.should_hold else "fails, as known"
     expected = f"{verdict.claim.relation} {verdict.expected:.9g} ± {verdict.tolerance:.2g}"
-    numbers = f"measured {verdict.measured:.9g}, expected {expected}"
+    interval = " (95 %: {:.4g} to {:.4g})".format(*verdict.interval) if verdict.interval else ""
+    tie = ", a tie with the bound" if verdict.tie else ""
+    numbers = f"measured {verdict.measured:.9g}{interval}, expected {expected}{tie}"
     note = f" [{verdict.claim.note}]" if verdict.claim.note and not verdict.holds else ""
     return f"  {mark:<6} {verdict.claim.statement}\n         {verdict.error or numbers}; {verdict.claim.source}{note}"
 

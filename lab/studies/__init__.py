@@ -3,24 +3,28 @@
 from typing import Any
 
 from .base import Outcome, Study, edited
-from .declare import Claim, Limit, Paper, Picture, Pictures, Preset, Result, Verdict
+from .declare import Claim, Limit, Measured, Paper, Picture, Pictures, Preset, Result, Verdict
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
 from .registry import catalogue, find, load_file, register
 from .verify import verify
 
 __all__ = [
-    "Choice", "Claim", "DataSource", "Limit", "Outcome", "Paper", "Parameter", "Picture", "Pictures", "Preset", "Real",
-    "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "kind_of", "load_file",
+    "Choice", "Claim", "DataSource", "Limit", "Measured", "Outcome", "Paper", "Parameter", "Picture", "Pictures", "Preset",
+    "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "kind_of", "load_file",
     "register", "verify",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Built-in studies by class name: ``from lab.studies import SparseOT``; and what would import the whole of paths."""
+    """Built-in studies by class name: ``from lab.studies import SparseOT``; and what makes a study of one's own."""
     if name == "path_study":
         from .own_path import path_study
 
         return path_study
+    if name == "model_study":
+        from .sgd_stability.own import model_study
+
+        return model_study
     if name[:1].isupper():
         for study in catalogue():
             if study.__name__ == name and study.__module__.startswith(__name__):

@@ -1,5 +1,6 @@
 """What a study declares besides its parameters: paper, results, pictures, presets, claims."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -200,13 +201,21 @@ class Runs(Protocol):
     def __call__(self, **parameters: Any) -> xr.Dataset: ...
 
 
+class Measured(NamedTuple):
+    """A number that is an estimate, with the interval that holds the true one in 95 of 100 such measurements."""
+
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Claim:
     """What the paper or mathematics says, and this study can show.
 
     Attributes:
         statement: one sentence.
-        measure: computes the quantity from runs of the study.
+        measure: computes the quantity from runs of the study; with its interval, as ``Measured``, where it is an estimate.
         expected: the number, or a function of the same runs that gives it.
         relation: how measured stands to expected: ``"=="``, ``"<="`` or ``">="``.
         tolerance: allowed deviation; relative to the expected value when ``relative``.
@@ -217,7 +226,7 @@ class Claim:
 
     name: str
     statement: str
-    measure: Callable[[Runs], float] = field(compare=False)
+    measure: Callable[[Runs], float | Measured] = field(compare=False)
     expected: float | Callable[[Runs], float] = field(compare=False)
     source: str
     relation: Literal["==", "<=", ">="] = "=="
@@ -239,6 +248,13 @@ class Verdict:
     holds: bool
     seconds: float
     error: str = ""
+    interval: tuple[float, float] | None = None  # of what was measured, where it is an estimate
+
+    @property
+    def tie(self) -> bool:
+        """A bound inside the interval of what was measured: more data could turn the verdict round."""
+        low, high = self.interval or (math.nan, math.nan)
+        return self.claim.relation != "==" and low <= self.expected <= high
 
     @property
     def surprising(self) -> bool:
@@ -254,6 +270,8 @@ class Verdict:
             "expected": self.expected,
             "relation": claim.relation,
             "measured": self.measured,
+            "interval": self.interval,
+            "tie": self.tie,
             "tolerance": self.tolerance,
             "source": claim.source,
             "holds": self.holds,

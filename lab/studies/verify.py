@@ -2,27 +2,45 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import xarray as xr
 
+from lab.numerics import Report
+
 from .base import Study
-from .declare import Claim, Verdict
+from .declare import Claim, Measured, Verdict
 
 
-def verify(study: type[Study], *, quick: bool = False) -> Iterator[Verdict]:
-    """Run the claims of a study, one verdict after the other; ``quick`` leaves out the long ones."""
+def verify(
+    study: type[Study],
+    *,
+    quick: bool = False,
+    report: Report | None = None,
+    begin: Callable[[Claim], None] | None = None,
+) -> Iterator[Verdict]:
+    """Run the claims of a study, one verdict after the other; ``quick`` leaves out the long ones.
+
+    Args:
+        report: of each run; a run that it ends is no ground for a verdict, and ends them all (KeyboardInterrupt).
+        begin: called with each claim before it is measured.
+    """
     known: dict[str, xr.Dataset] = {}
 
     def runs(**parameters: Any) -> xr.Dataset:
         key = repr(sorted(parameters.items(), key=lambda item: item[0]))
         if key not in known:
-            known[key] = study(**parameters).run()
+            result = study(**parameters).run(report)
+            if result.attrs["reason"] == "stopped":
+                raise KeyboardInterrupt
+            known[key] = result
         return known[key]
 
     for claim in study.claims:
         if claim.quick or not quick:
+            if begin:
+                begin(claim)
             yield judge(claim, runs)
 
 
@@ -30,10 +48,14 @@ def judge(claim: Claim, runs: Any) -> Verdict:
     """Measure one claim; an error in it is a verdict, not an exception."""
     began = time.perf_counter()
     expected = measured = tolerance = math.nan
+    interval = None
     error = ""
     try:
         expected = float(claim.expected(runs) if callable(claim.expected) else claim.expected)
-        measured = float(claim.measure(runs))
+        found = claim.measure(runs)
+        if isinstance(found, Measured):
+            found, interval = found.value, (float(found.low), float(found.high))
+        measured = float(found)
         tolerance = claim.tolerance * (abs(expected) if claim.relative else 1.0)
     except Exception as exception:
         error = f"{type(exception).__name__}: {exception}"
@@ -41,4 +63,4 @@ def judge(claim: Claim, runs: Any) -> Verdict:
     holds = {"==": abs(distance) <= tolerance, "<=": distance <= tolerance, ">=": distance >= -tolerance}[
         claim.relation
     ]
-    return Verdict(claim, expected, measured, tolerance, bool(holds), time.perf_counter() - began, error)
+    return Verdict(claim, expected, measured, tolerance, bool(holds), time.perf_counter() - began, error, interval)

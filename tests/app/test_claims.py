@@ -4,6 +4,7 @@ import json
 import math
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from browsing import wait
@@ -13,7 +14,8 @@ from lab.app import kept, verdicts
 from lab.app.claims_tab import ClaimsTab
 from lab.app.gallery import Gallery
 from lab.app.session import Session
-from lab.studies import Claim
+from lab.numerics import Reason
+from lab.studies import Claim, Measured, verify
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +79,24 @@ def test_a_claim_that_should_hold_and_does_not_is_shown_as_failing(monkeypatch):
     card = Gallery([Halving]).cards[Halving].pane.object
     assert 'class="mark second"' in card
     assert "✗ 1 / 2" in card
+
+
+@pytest.mark.parametrize(("bound", "says"), [(1.40, "✓ holds, a tie"), (1.43, "✗ fails, a tie"), (1.0, "✓ holds<")])
+def test_an_estimate_has_an_interval_and_a_bound_inside_it_is_a_tie(monkeypatch, bound, says):
+    claim = Claim("mean", "At least.", lambda runs: Measured(1.41, 1.38, 1.44), bound, "a sample", relation=">=")
+    _claims(monkeypatch, claim)
+    for tab in (_opened(), _opened()):  # measured, and from what was kept
+        assert says in _rows(tab)[0]
+        assert "95 %: 1.38 to 1.44" in _rows(tab)[0]
+
+
+def test_a_run_that_is_stopped_ends_all_verdicts(monkeypatch):
+    made: Any = Halving.compute
+    monkeypatch.setattr(Halving, "compute", staticmethod(lambda *a, **k: made(*a, **k) | {"reason": Reason.STOPPED}))
+    begun = []
+    with pytest.raises(KeyboardInterrupt):
+        list(verify(Halving, begin=begun.append))
+    assert [claim.name for claim in begun] == ["two"]
 
 
 def test_a_claim_that_can_not_be_measured_gives_its_error_and_is_kept(monkeypatch):
