@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from html import escape
 from typing import Any
@@ -174,6 +174,9 @@ class Card:
             hooks = hv.Store.lookup_options("bokeh", element, "plot").kwargs.get("hooks", [])
             element.opts(backend="bokeh", clone=False, hooks=[*hooks, *more])
         if layers == self._layers:
+            if self._reel is None:
+                held = (hv.Points,) if self._hand is not None else ()  # the browser may have moved them
+                keep_unchanged(self._pipe.data, element, held)
             with swapping(), self._hand.away() if self._hand is not None else nullcontext():
                 self._pipe.send(element)
             return
@@ -186,6 +189,31 @@ class Card:
                 sizing_mode="stretch_width", margin=0, linked_axes=False,
             )
         ]  # fmt: skip
+
+
+def keep_unchanged(old: hv.Overlay, new: hv.Overlay, but: tuple[type, ...] = ()) -> None:
+    """Tell HoloViews which layers of ``new`` are as in ``old``, so that their data are not sent again."""
+    for before, after in zip(old, new, strict=True):
+        if not isinstance(after, but) and _same(before, after):
+            after._plot_id = before._plot_id
+
+
+def _same(old: Any, new: Any) -> bool:
+    looks = [repr(hv.Store.lookup_options("bokeh", layer, "style").kwargs) for layer in (old, new)]
+    frames = [str(getattr(layer, "bounds", None)) for layer in (old, new)]
+    return looks[0] == looks[1] and frames[0] == frames[1] and _equal(old.data, new.data)
+
+
+def _equal(old: Any, new: Any) -> bool:
+    if type(old) is not type(new):
+        return False
+    if isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_equal(old[name], value) for name, value in new.items())
+    if isinstance(new, list | tuple):
+        return len(old) == len(new) and all(map(_equal, old, new))
+    if isinstance(new, np.ndarray):
+        return old.dtype == new.dtype and np.array_equal(old, new, equal_nan=new.dtype.kind in "fc")
+    return old.equals(new) if hasattr(new, "equals") else bool(np.all(old == new))
 
 
 @contextmanager

@@ -104,6 +104,7 @@ def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None =
         websocket_origin=sorted(origins) if port else None,
         liveness=True,
         websocket_max_message_size=_MESSAGE,
+        websocket_compression_level=1,
     )
     if warm:
         threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()

@@ -233,7 +233,10 @@ def headline(study: Study, result: Any, rough: bool = False, from_store: bool = 
         if declared.headline and declared.name in result and not result[declared.name].dims:
             value = result[declared.name].item()
             mood = declared.judge(value, result) if declared.judge else ""
-            cells.append(_cell(theme.number(value), theme_label(declared), mood, declared.doc))
+            text = theme.number(value)
+            if declared.half in result:
+                text += f" ± {theme.number(result[declared.half].item(), 2)}"
+            cells.append(_cell(text, theme_label(declared), mood, declared.doc))
     attrs = result.attrs
     after = f"after {theme.number(int(result.iterations))} iterations" if "iterations" in result else "by its own rule"
     if rough:

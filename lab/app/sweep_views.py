@@ -123,15 +123,17 @@ def alike(pictures: Sequence[hv.Overlay]) -> None:
             shared = min(low for low, _ in ends), max(high for _, high in ends)
             for picture in pictures:
                 picture.opts(backend="bokeh", clone=False, **{f"{side}lim": shared})
-    images = [[layer for layer in picture if type(layer) is hv.Image] for picture in pictures]
-    if len(images) > 1 and len({len(each) for each in images}) == 1:
-        for layers in zip(*images, strict=True):
-            known = (hv.Store.lookup_options("bokeh", layer, "plot").kwargs.get("clim") for layer in layers)
-            scales = [ends for ends in known if ends]
-            if len(scales) == len(layers):
-                shared = min(low for low, _ in scales), max(high for _, high in scales)
-                for layer in layers:
-                    layer.opts(backend="bokeh", clone=False, clim=shared)
+    scales = [[(layer, ends) for layer in picture if (ends := _scale(layer)) is not None] for picture in pictures]
+    if len(scales) > 1 and len({tuple(type(layer) for layer, _ in each) for each in scales}) == 1:
+        for layers in zip(*scales, strict=True):
+            shared = min(low for _, (low, _) in layers), max(high for _, (_, high) in layers)
+            for layer, _ in layers:
+                layer.opts(backend="bokeh", clone=False, clim=shared)
+
+
+def _scale(layer: Any) -> tuple[float, float] | None:
+    """The ends of a layer's colours, where it has any."""
+    return hv.Store.lookup_options("bokeh", layer, "plot").kwargs.get("clim")
 
 
 # ---- the axes that a study offers --------------------------------------------------------------------------------

@@ -201,6 +201,21 @@ def test_ranges_follow_the_data_unless_held():
     assert plot.state.y_range.end < 2
 
 
+def test_a_plan_of_few_entries_travels_as_these_alone():
+    matrix = np.zeros((128, 256))
+    matrix[[3, 127], [200, 0]] = 0.25, 0.75
+    with draw.theme("light", backend="bokeh"):
+        picture = draw.plan(matrix, matrix.sum(1), matrix.sum(0))
+        full = draw.plan(matrix + 1, matrix.sum(1) + 256, matrix.sum(0) + 128)
+    assert [type(layer) for layer in picture] == [type(layer) for layer in full]
+    boxes = next(layer for layer in picture if isinstance(layer, hv.Rectangles) and layer.vdims == ["z"])
+    found = np.stack([boxes.dimension_values(name) for name in ("x", "y", "x1", "y1", "z")], 1)
+    np.testing.assert_allclose(found, [[199.5, 2.5, 200.5, 3.5, 0.25], [-0.5, 126.5, 0.5, 127.5, 0.75]])
+    source = hv.renderer("bokeh").get_plot(picture).state
+    sent = sum(np.asarray(column).nbytes for each in source.renderers for column in each.data_source.data.values())
+    assert sent < matrix.size * 4 / 4
+
+
 def test_row_zero_is_at_the_bottom_and_cells_are_where_they_belong():
     matrix = np.zeros((3, 5))
     matrix[0, 4] = 1.0

@@ -12,6 +12,7 @@ from .look import SOURCE, TARGET, current, diverging, dress, ramp, sequential
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
 OUTLINED = 64  # cells a side that can be seen one by one
+_FEW = 0.1  # share of entries that take fewer bytes as boxes
 
 
 def heatmap(
@@ -48,7 +49,7 @@ def heatmap(
     bar = room == (0.0, 0.0)
     right, top = x.high + room[0] * x.span, y.high + room[1] * y.span
     return frame(
-        [grid.image(xlabel, ylabel, clabel, bar=bar), grid.outline(outline), *marks,
+        [*grid.cells(xlabel, ylabel, clabel, bar=bar), grid.outline(outline), *marks,
          *words([grid.note])],
         (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
         equal=grid.square if equal is None else equal, height=height, bounds=((x.low, x.high), (y.low, y.high)),
@@ -99,7 +100,7 @@ def plan(
     ]
     top, right = y.high + 0.23 * y.span, x.high + 0.23 * x.span
     return frame(
-        [grid.image(xlabel, ylabel, clabel, bar=False), grid.outline(outline), *sides[0], *sides[1],
+        [*grid.cells(xlabel, ylabel, clabel, bar=False), grid.outline(outline), *sides[0], *sides[1],
          *words([grid.note])],
         (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
         equal=grid.square, height=height, bounds=((x.low, x.high), (y.low, y.high)), whole=(x.whole, y.whole),
@@ -154,19 +155,48 @@ class _Grid:
         self.palette = diverging() if signed else sequential()
         self.square = 1 / 3 <= (m / max(n, 1)) <= 3 and self.x.step == self.y.step
 
-    def image(self, xlabel: str, ylabel: str, clabel: str, bar: bool) -> hv.Image:
-        x, y = self.x, self.y
-        right = x.low + self.shown.shape[1] * max(1, -(-x.n // self.limit)) * x.step
-        top = y.low + self.shown.shape[0] * max(1, -(-y.n // self.limit)) * y.step
-        bounds = (x.low, y.low, right, top)
-        image = hv.Image(self.shown[::-1].astype(np.float32), ["x", "y"], "z", bounds=bounds)
+    def cells(self, xlabel: str, ylabel: str, clabel: str, bar: bool) -> list[Any]:
+        """The entries as an image. On a live page where few are not zero, these alone as boxes on a ground: less to send."""
+        x, y, sparse = self.x, self.y, self._sparse()
+        wide, tall = (max(1, -(-side.n // self.limit)) * side.step for side in (x, y))
+        rows, cols = self.shown.shape
+        bounds = (x.low, y.low, x.low + cols * wide, y.low + rows * tall)
+        drawn = np.zeros((1, 1)) if sparse else self.shown[::-1]
+        at = (
+            (x.low, y.low, x.low + 1e-6 * x.span, y.low + 1e-6 * y.span) if sparse else bounds
+        )  # a speck holds its place
+        image = hv.Image(drawn.astype(np.float32), ["x", "y"], "z", bounds=at)
         tips = [(xlabel, "$x{0.[000]}"), (ylabel, "$y{0.[000]}"), (clabel, "@image{0.0000a}")]
-        return dress(
+        scale = {"cmap": self.palette, "clim": self.clim, "colorbar": False}
+        dress(
             image,
-            both={"cmap": self.palette, "clim": self.clim, "colorbar": False},
+            both=scale,
             bokeh={"colorbar": bar, "clabel": clabel, "tools": ["hover"], "hover_tooltips": tips},
             mpl={"interpolation": "nearest"},
         )
+        if current().backend != "bokeh":
+            return [image]
+        i, j = np.nonzero(self.shown) if sparse else (np.zeros(0, int), np.zeros(0, int))
+        box = (x.low + j * wide, y.low + i * tall, x.low + (j + 1) * wide, y.low + (i + 1) * tall, self.shown[i, j])
+        boxes = hv.Rectangles(tuple(np.asarray(side, np.float32) for side in box), ["x", "y", "x1", "y1"], "z")
+        tips = [*tips[:2], (clabel, "@z{0.0000a}")]
+        own = {"fill_color": "z", "line_color": None, "tools": ["hover"], "hover_tooltips": tips}
+        zero = (0 - self.clim[0]) / (self.clim[1] - self.clim[0]) * (len(self.palette) - 1)
+        tint = self.palette[int(np.clip(np.round(zero), 0, len(self.palette) - 1))]
+        faint = (
+            0 if bar else 0.35 * (self.clim[1] - self.clim[0])
+        )  # the least entry is seen, where no bar says otherwise
+        ground = hv.Rectangles([bounds] if sparse else [], ["x", "y", "x1", "y1"])
+        return [
+            dress(ground, bokeh={"fill_color": tint, "line_color": None}),
+            image,
+            dress(boxes, bokeh=scale | own | {"clim": (self.clim[0] - faint, self.clim[1])}),
+        ]
+
+    def _sparse(self) -> bool:
+        filled = np.count_nonzero(self.shown)  # NaN counts
+        few = OUTLINED**2 < self.shown.size and filled < _FEW * self.shown.size
+        return current().backend == "bokeh" and bool(few and np.isfinite(self.shown).all())
 
     def outline(self, wanted: bool | None) -> hv.Rectangles:
         n, m = self.matrix.shape
