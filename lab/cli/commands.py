@@ -17,7 +17,7 @@ from rich.table import Table
 from lab import datasets, studies
 from lab.home import start
 from lab.numerics import Progress, Report
-from lab.studies import Claim, Study, Verdict, bounds_of, kind_of
+from lab.studies import Claim, Result, Study, Verdict, bounds_of, kind_of
 
 from . import COMMANDS, Parser, Refusal
 
@@ -408,12 +408,17 @@ def _clear_line() -> None:
 
 def _print_scalars(study: Study, result: xr.Dataset) -> None:
     rows = [
-        (declared.label, _number(result[declared.name].item()), declared.unit)
+        (declared.label, _with_interval(declared, result), declared.unit)
         for declared in study.results
         if declared.headline and declared.name in result and not declared.dims
     ]
     times = f"{result.attrs['run_seconds']:.3g} s, compiled in {result.attrs['compile_seconds']:.3g} s"
     _print_table((study.title, result.attrs["data_title"], ""), [*rows, ("time", times, "")])
+
+
+def _with_interval(declared: Result, result: xr.Dataset) -> str:
+    half = f" ± {result[declared.half].item():.2g}" if declared.half in result else ""
+    return _number(result[declared.name].item()) + half
 
 
 def _number(value: Any) -> str:

@@ -44,6 +44,7 @@ class Result:
         headline: shown in the strip of scalars and in the table of ``lab run``.
         judge: what a value means: ``"good"``, ``"warn"`` or nothing; sees the value and the whole result.
         optional: absent from some results (of other sizes, other data).
+        half: the result that holds half the width of its 95 % interval, which is shown beside it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Result:
     headline: bool = False
     judge: Callable[[float, xr.Dataset], Mood] | None = field(default=None, compare=False)
     optional: bool = False
+    half: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import holoviews as hv
 import numpy as np
 
 from .axes import frame, plot
-from .layers import Words, colours, curve, figure, hline, points, segments, vector, words
-from .look import SOURCE, TARGET, blend, current, dress
+from .layers import Words, colours, curve, figure, hline, points, segments, text, vector, words
+from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress
 from .matrices import PRINT, SCREEN
 
 LINKS = 4000  # segments that are drawn; the heaviest ones
@@ -141,17 +141,22 @@ def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) ->
     """A small table, numbers with four significant digits."""
     texts_of = {head: [figure(v) for v in values] for head, values in columns.items()}
     depth = max((len(v) for v in texts_of.values()), default=0)
-    texts, at = [], 0.0
+    heads, cells, at = [], [], 0.0
     for head, values in texts_of.items():
-        texts.append(Words(at, 0.0, head, current().muted))
-        texts += [Words(at, -1.0 - row, value, current().ink) for row, value in enumerate(values)]
+        heads.append((at, 0.0, head))
+        cells += [(at, -1.0 - row, value) for row, value in enumerate(values)]
         at += max(map(len, [head, *values])) + 3
     if not depth:
-        texts.append(Words(0.0, -1.0, "nothing to show: the table has no rows", current().muted))
+        heads.append((0.0, -1.0, "nothing to show: the table has no rows"))
+    # a layer for each colour, not for each cell: a page draws and sends a layer at a time
+    texts = [
+        text([x for x, _, _ in each], [y for _, y, _ in each], [what for _, _, what in each], color=color)
+        for each, color in ((heads, MUTED), (cells or [(np.nan, np.nan, "")], INK))
+    ]
     rule = hv.Segments(([0.0], [-0.5], [max(at - 3, 1.0)], [-0.5]), ["x", "y", "x1", "y1"])
     dress(rule, both={"color": current().line}, mpl={"linewidth": 0.6})
     return frame(
-        [rule, *words(texts)],
+        [rule, *texts],
         (0, max(at, 1.0)),
         (-max(depth, 5) - 0.7, 0.7),
         bare=True,
