@@ -5,6 +5,7 @@ import sys
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import lab
 
@@ -34,3 +35,11 @@ def of_user(study: type) -> str:
     except (OSError, TypeError):
         source = b""
     return sha256(source + getattr(study, "definition", "").encode()).hexdigest()
+
+
+def text_of(made: Any) -> str:
+    """The source of a function, or of the class of an object; where there is none, what it is printed as."""
+    try:
+        return inspect.getsource(made if inspect.isroutine(made) or isinstance(made, type) else type(made))
+    except (OSError, TypeError):
+        return repr(made)

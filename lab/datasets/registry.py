@@ -71,6 +71,7 @@ def register(
             raw=dict(raw or {}),
             build=build,
         )
+        _load.cache_clear()  # a user's set may be another one under the same name
         return build
 
     return add

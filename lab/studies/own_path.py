@@ -1,6 +1,5 @@
 """A study of a probability path of one's own: a schedule or a coupling in, every picture and measure out."""
 
-import inspect
 import re
 import sys
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab import paths
+from lab import code, paths
 from lab.datasets import Data
 from lab.numerics import Reason
 from lab.paths import metrics
@@ -87,11 +86,7 @@ def _definition(schedule: Schedule, tilt: Tilt | None) -> str:
     """What tells two paths apart: the coefficients by time, and of a coupling its code and its numbers."""
     told = [np.asarray(column).tobytes().hex() for column in jax.vmap(schedule)(jnp.asarray(_MOMENTS))]
     if tilt is not None:
-        made = tilt if inspect.isroutine(tilt) else type(tilt)
-        try:
-            told.append(inspect.getsource(made))
-        except (OSError, TypeError):
-            told.append(repr(made))
+        told.append(code.text_of(tilt))
         told += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(tilt) if eqx.is_array_like(leaf)]
         told.append(repr(tilt) if isinstance(tilt, eqx.Module) else "")
     return " ".join(told)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import datasets, stability
+from lab import datasets, stability, studies
 from lab.datasets import Data
 from lab.studies.sgd_stability import SGDStability, looking
 from lab.studies.sgd_stability.analysis import ANALYSIS, analyze
@@ -89,6 +89,38 @@ def test_thresholds_are_those_of_enumerated_batches(run, ends):
     eta = float(run.eta_grid[column])
     total = sum(np.kron(np.eye(8) - eta * (p + q) / 2, np.eye(8) - eta * (p + q) / 2) / 64 for p in each for q in each)
     np.testing.assert_allclose(run.rho_map[row, column], np.abs(np.linalg.eigvals(total)).max(), rtol=5e-3)
+
+
+@pytest.mark.slow
+def test_the_labs_own_network_as_a_users_gives_the_same_numbers(run, monkeypatch):
+    monkeypatch.setattr(studies.registry, "_found", dict(studies.registry._found))
+    monkeypatch.setattr(datasets.registry, "_entries", dict(datasets.registry._entries))
+    start = stability.diagonal(jax.random.split(jax.random.key(0), 3)[0], 12, 1.0)
+    arrays = SMALL.load().arrays
+    predict = lambda p, x: (p["a"] * p["b"]) @ x  # noqa: E731
+    mine = studies.model_study("Mine", {"a": start.a, "b": start.b}, arrays, predict=predict)
+    found = mine(steps=400, rates=1, eta=0.1, lowest=0.05, B=2).run()
+    for name in (
+        "loss",
+        "tr",
+        "lmax",
+        "test_error",
+        "eta_star",
+        "rho",
+        "eta_star_B",
+        "density",
+        "hessian",
+        "sharpness",
+    ):
+        np.testing.assert_allclose(found[name], run[name], rtol=1e-6, atol=1e-9, err_msg=name)
+    assert "path_norm" not in found
+    assert "pair" not in found
+    names = {picture.name for picture in mine.pictures}
+    assert {"balance", "norms"}.isdisjoint(names)
+    assert {"sweep", "diagram", "spectrum", "thresholds", "hessian", "edge"} <= names
+    for picture in mine.pictures:
+        assert not picture.applies(found)
+        hv.render(picture(found), backend="matplotlib")
 
 
 def test_density_integrates_to_one_and_ends_at_the_largest_eigenvalue(run):

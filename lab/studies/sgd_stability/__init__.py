@@ -1,5 +1,6 @@
 """Dynamical stability of SGD (Wu and Su, 2023) as a study: which minima SGD holds, at which learning rate and batch size."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from . import looking
 from .analysis import ANALYSIS, analyze
 from .claims import CLAIMS
 from .data import CONVOLUTIONAL, DIAGONAL, MODELS, PERCEPTRON, TWO_LAYER, check
-from .family import GD, SGD, TRAIN, WAYS, Case, Inputs, arrays_of, case_of, initial, samples, work
+from .family import GD, SGD, TRAIN, WAYS, Case, Inputs, Maker, case_of, initial, samples, work
 from .pictures import PICTURES
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
@@ -54,6 +55,8 @@ class SGDStability(Study):
     mathematics = MATHEMATICS
     kind = "training"
     data_options = ("n", "d", "seed")
+    own: ClassVar[Maker | None] = None
+    """A model that is not among those to choose from; see ``model_study``."""
 
     data = DataSource("sparse-regression", doc="a named training set, or a table of yours whose last column is learnt")
     model = Choice(["auto", *MODELS], doc="auto: the one that suits the data; the convolutional network takes images")
@@ -146,7 +149,8 @@ class SGDStability(Study):
         Result("fro", ("way", "step"), "|G|_F", "its Frobenius norm"),
         Result("lmax", ("way", "step"), "λmax(G)", "its largest eigenvalue"),
         Result("mu", ("way", "step"), "alignment μ", "tr(Σ G) / (2 L |G|²_F)"),
-        Result("path_norm", ("way", "step"), "norm", "|a∘b|₁ of the diagonal network, else the path norm"),
+        Result("path_norm", ("way", "step"), "norm", "|a∘b|₁ of the diagonal network, else the path norm",
+               optional=True),
         Result("test_error", ("way", "step"), "test error", "mean squared error on the test set", optional=True),
         Result("rates", ("rate",), "learning rates", "that were trained: η, then the others"),
         Result("final_loss", ("way", "rate"), "loss L", "at the end"),
@@ -154,7 +158,7 @@ class SGDStability(Study):
         Result("final_fro", ("way", "rate"), "|G|_F", "at the end"),
         Result("final_lmax", ("way", "rate"), "λmax(G)", "at the end"),
         Result("final_mu", ("way", "rate"), "alignment μ", "at the end"),
-        Result("final_path_norm", ("way", "rate"), "norm", "at the end"),
+        Result("final_path_norm", ("way", "rate"), "norm", "at the end", optional=True),
         Result("final_test_error", ("way", "rate"), "test error", "at the end", optional=True),
         Result("interpolated", ("way", "rate"), "interpolates", "1 where the loss is below a thousandth of that of f = 0"),
         Result("tr_end", ("way",), "tr G", "at the end, at η, of all samples"),
@@ -195,7 +199,8 @@ class SGDStability(Study):
         return Inputs(x, y, x_test, y_test, tested, data.axes.get("model", PERCEPTRON))
 
     def _case(self, data: Data) -> Case:
-        return case_of(data.arrays["x"].shape, data.arrays["y"].shape, data.axes.get("model", PERCEPTRON), self)
+        x, y = (data.arrays[name].shape for name in ("x", "y"))
+        return case_of(x, y, data.axes.get("model", PERCEPTRON), self, self.own)
 
     def check(self, data: Data) -> None:
         """The model takes these data, and is not too large."""
@@ -207,7 +212,7 @@ class SGDStability(Study):
             )
         if case.size > _PARAMETERS:
             raise ValueError(
-                f"the model has {case.size:,} parameters, but at most {_PARAMETERS:,} are taken: lower the width, or use "
+                f"the model has {case.size:,} parameters, but at most {_PARAMETERS:,} are taken: make it narrower, or use "
                 "lab.stability, which has no such limit"
             )
         if self.lowest > self.highest:
@@ -219,17 +224,18 @@ class SGDStability(Study):
         n = len(data.arrays["x"])
         return {"B": Limit(1, n, f"since there are {n} samples")}
 
-    @staticmethod
-    def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+    @classmethod
+    def compute(cls, inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train at all learning rates, then look at where the first one ended."""
-        case = case_of(inputs.x.shape, inputs.y.shape, inputs.suits, p)
+        case = case_of(inputs.x.shape, inputs.y.shape, inputs.suits, p, cls.own)
         eta, scale, beta, clip, low, high = (
             jnp.asarray(getattr(p, name), inputs.x.dtype)
             for name in ("eta", "scale", "beta", "clip", "lowest", "highest")
         )
         keys = jax.random.split(jax.random.key(p.seed), 3)
         data = samples(inputs, case)
-        model = initial(keys[0], scale, case.model, data.x.shape[1:], p.m, case.outputs)
+        width = 0 if cls.own else p.m
+        model = initial(keys[0], scale, case, data.x.shape[1:], width, inputs.y.shape[1:])
         rates = jnp.concatenate([eta[None], low * (high / low) ** jnp.linspace(0, 1, p.rates)])
         settings = stability.Settings(eta, p.B, beta if p.momentum else None, clip)
         problem = work(keys[1], model, data, settings, rates, case)
@@ -259,8 +265,8 @@ class SGDStability(Study):
             if dim in result.dims:
                 result = result.assign_coords({dim: (dim, values, result[dim].attrs)})
         whole = case.size <= looking.CELLS
-        names = arrays_of(case.model)
-        return result.assign_attrs(model=case.model, arrays=", ".join(names), cells="entries" if whole else "means")
+        names = json.dumps([name for name, _ in case.arrays])
+        return result.assign_attrs(model=str(case.model), arrays=names, cells="entries" if whole else "means")
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:

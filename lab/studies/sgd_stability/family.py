@@ -5,7 +5,7 @@ weights are kept along the way.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -31,10 +31,18 @@ _SEGMENT = 0.25  # seconds of training between two records, so that Stop is felt
 _FLOPS, _STEP = 2e9, 1e-5  # operations a second, and seconds that a step takes beside them
 
 
+class Maker:
+    """A model that is not among ``MODELS``; compared by identity, since a program is compiled for it."""
+
+    def __call__(self, key: Array, scale: Any, shape: tuple[int, ...]) -> Any:
+        """The model, called with a sample, with outputs of this shape; its weights times ``scale``."""
+        raise NotImplementedError
+
+
 class Case(NamedTuple):
     """What the programs are compiled for."""
 
-    model: str
+    model: str | Maker
     ways: tuple[str, ...]
     sampling: str
     batch: int
@@ -45,9 +53,15 @@ class Case(NamedTuple):
     measured: int  # samples that G is measured on along the way
     n: int
     outputs: int
-    size: int  # parameters
+    arrays: tuple[tuple[str, int], ...]  # of parameters: name, size
+    normed: bool  # there is a norm that is followed
     momentum: bool
     rates: int
+
+    @property
+    def size(self) -> int:
+        """Parameters."""
+        return sum(size for _, size in self.arrays)
 
 
 class Inputs(eqx.Module):
@@ -61,14 +75,13 @@ class Inputs(eqx.Module):
     suits: str = eqx.field(static=True)  # the model that suits them
 
 
-def case_of(x: tuple[int, ...], y: tuple[int, ...], suits: str, p: Any) -> Case:
+def case_of(x: tuple[int, ...], y: tuple[int, ...], suits: str, p: Any, own: Maker | None = None) -> Case:
     """How long the segments are between records, and all else that the shapes of x and y and the parameters decide."""
-    model = suits if p.model == "auto" else p.model
+    model = own or (suits if p.model == "auto" else p.model)
     ways = WAYS if p.optimizer == "SGD and GD" else (p.optimizer,)
-    n, outputs, inputs = x[0], int(np.prod(y[1:])), int(np.prod(x[1:]))
-    tree = jax.eval_shape(partial(_initial, model=model, shape=x[1:], width=p.m, outputs=outputs), jax.random.key(0))
-    size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
-    places = inputs if model == CONVOLUTIONAL else 1  # a convolution uses its weights at every pixel
+    n, outputs = x[0], int(np.prod(y[1:]))
+    arrays, places, normed = _shaped(model, x[1:], 0 if own else p.m, y[1:])
+    size = sum(size for _, size in arrays)
     rates = 1 + p.rates
     each = 6.0 * size * places * rates / _FLOPS  # of a sample
     step = len(ways) * _STEP + each * ((p.B if SGD in ways else 0) + (n if GD in ways else 0))
@@ -79,28 +92,54 @@ def case_of(x: tuple[int, ...], y: tuple[int, ...], suits: str, p: Any) -> Case:
     most = (_SEGMENT * _FLOPS / (2.0 * size * outputs**2 * rates * len(ways))) ** 0.5
     measured = int(np.clip(most, min(n, 20), n))
     return Case(
-        model, ways, p.sampling, p.B, records * every, every, stride, records // stride, measured, n, outputs, size,
-        p.momentum, rates,
+        model, ways, p.sampling, p.B, records * every, every, stride, records // stride, measured, n, outputs, arrays,
+        normed, p.momentum, rates,
     )  # fmt: skip
 
 
-def _initial(key: Array, scale: Any = 1.0, *, model: str, shape: tuple[int, ...], width: int, outputs: int) -> Any:
-    d = int(np.prod(shape))
+@lru_cache(maxsize=64)
+def _shaped(
+    model: str | Maker, shape: tuple[int, ...], width: int, outputs: tuple[int, ...]
+) -> tuple[tuple[tuple[str, int], ...], float, bool]:
+    """Names and sizes of the arrays of parameters; how often a weight is used for a sample; whether there is a norm."""
+    make = partial(_initial, model=model, shape=shape, width=width, outputs=outputs)
+    tree = eqx.filter_eval_shape(make, jax.random.key(0))
+    real = eqx.filter(tree, lambda leaf: jnp.issubdtype(getattr(leaf, "dtype", int), jnp.floating))
+    paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(real)[0], strict=True)
+    places = float(np.prod(shape)) if model == CONVOLUTIONAL else 1.0  # a convolution uses its own at every pixel
+    if isinstance(model, str):
+        two = {DIAGONAL: ("a", "b"), TWO_LAYER: ("w", "a")}
+        names = two.get(model, ("W₁", "b₁", "W₂", "b₂", "W₃", "b₃"))
+    else:
+        names = [jax.tree_util.keystr(path, simple=True, separator="/").removeprefix("params/") for path in paths]
+        arrays, rest = eqx.partition(tree, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+        program = jax.jit(lambda arrays, x: eqx.combine(arrays, rest)(x))
+        told = program.lower(arrays, jax.ShapeDtypeStruct(shape, float)).cost_analysis() or {}
+        places = max(1.0, told.get("flops", 0.0) / (2 * sum(leaf.size for leaf in leaves)))
+    return tuple((name, leaf.size) for name, leaf in zip(names, leaves, strict=True)), places, hasattr(tree, "norm")
+
+
+def _initial(
+    key: Array, scale: Any = 1.0, *, model: str | Maker, shape: tuple[int, ...], width: int, outputs: tuple[int, ...]
+) -> Any:
+    d, k = int(np.prod(shape)), int(np.prod(outputs))
+    if isinstance(model, Maker):
+        return model(key, scale, outputs)
     if model == DIAGONAL:
         return stability.diagonal(key, d, scale)
     if model == TWO_LAYER:
         return stability.two_layer(key, d, width, scale)
     if model == PERCEPTRON:
-        return stability.perceptron(key, (d, width, width, outputs), "tanh", scale)
+        return stability.perceptron(key, (d, width, width, k), "tanh", scale)
     if len(shape) != 2:
         raise ValueError(f"samples of shape {shape} were given, but a convolutional network takes images (h, w)")
-    return stability.convolutional(key, (shape[0], shape[1]), width, outputs, "relu", scale)
+    return stability.convolutional(key, (shape[0], shape[1]), width, k, "relu", scale)
 
 
-@partial(jax.jit, static_argnames=("model", "shape", "width", "outputs"))
-def initial(key: Array, scale: Array, model: str, shape: tuple[int, ...], width: int, outputs: int) -> Any:
+@eqx.filter_jit
+def initial(key: Array, scale: Array, case: Case, shape: tuple[int, ...], width: int, outputs: tuple[int, ...]) -> Any:
     """The weights that all begin with."""
-    return _initial(key, scale, model=model, shape=shape, width=width, outputs=outputs)
+    return _initial(key, scale, model=case.model, shape=shape, width=width, outputs=outputs)
 
 
 def samples(inputs: Inputs, case: Case) -> Data:
@@ -112,13 +151,9 @@ def samples(inputs: Inputs, case: Case) -> Data:
     def told(y: Array) -> Array:
         return y.reshape(len(y)) if case.outputs == 1 else y
 
+    if isinstance(case.model, Maker):
+        return Data(inputs.x, inputs.y, inputs.x_test, inputs.y_test)
     return Data(seen(inputs.x), told(inputs.y), seen(inputs.x_test), told(inputs.y_test))
-
-
-def arrays_of(model: str) -> tuple[str, ...]:
-    """Names of the arrays of parameters, in the order of the vector."""
-    two = {DIAGONAL: ("a", "b"), TWO_LAYER: ("w", "a")}
-    return two.get(model, ("W₁", "b₁", "W₂", "b₂", "W₃", "b₃"))
 
 
 class Work(eqx.Module):
@@ -141,6 +176,7 @@ def work(
     """All runs, as the loop takes them."""
     groups = []
     front = partial(jax.tree.map, lambda leaf: leaf[None])
+    track = tuple(name for name in TRACK if name != "norm" or case.normed)
     for way in case.ways:
         sampling = "full" if way == GD else case.sampling
         made = training.prepare(
@@ -153,7 +189,7 @@ def work(
             case.steps,
             case.every,
             case.batch,
-            TRACK,
+            track,
             case.measured,
         )
         groups.append(

@@ -51,8 +51,7 @@ def moments(case: Case) -> tuple[int, ...]:
 
 def edges(work: Work) -> tuple[int, ...]:
     """Of the arrays of parameters, as places in the vector."""
-    free = jax.tree.map(lambda leaf: leaf[0], work.sweeping.groups[0].free)
-    return (0, *np.cumsum([leaf.size for leaf in jax.tree.leaves(free)]).tolist())
+    return (0, *np.cumsum([size for _, size in work.case.arrays]).tolist())
 
 
 def cuts(arrays: tuple[int, ...]) -> tuple[int, ...]:

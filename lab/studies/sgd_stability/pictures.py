@@ -263,7 +263,7 @@ def _hessian(result: xr.Dataset) -> Any:
     matrix, edges = result.hessian.values, result.layer_edge.values
     inner = edges[1:-1] - 0.5
     largest = float(np.nanquantile(np.abs(matrix), 0.95)) or 1.0
-    names = result.attrs["arrays"].split(", ")
+    names = json.loads(result.attrs["arrays"])
     middles = [(low + high - 1) / 2 for low, high in pairwise(edges)]
     top = len(matrix) - 0.5
     marks: list[Any] = [draw.hline(at, color=draw.MUTED, dash=False) for at in inner]
@@ -289,7 +289,8 @@ def _table(result: xr.Dataset) -> Any:
         late = ["" if ok == 1 else " *" for ok in result.interpolated.sel(way=way).values[order]]
         half = rates * result.final_tr.sel(way=way).values[order] / 2
         columns[f"{way} η tr/2"] = [f"{value:.3g}{mark}" for value, mark in zip(half, late, strict=True)]
-        columns[f"{way} norm"] = [f"{value:.3g}" for value in result.final_path_norm.sel(way=way).values[order]]
+        if "final_path_norm" in result:
+            columns[f"{way} norm"] = [f"{value:.3g}" for value in result.final_path_norm.sel(way=way).values[order]]
         if "final_test_error" in result:
             columns[f"{way} test"] = [f"{value:.2g}" for value in result.final_test_error.sel(way=way).values[order]]
     return draw.table(columns)
