@@ -6,13 +6,14 @@ study then says what every control shows, so a preset or a link moves the contro
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lab import datasets
 from lab.numerics import Progress
-from lab.studies import Choice, DataSource, Parameter, Real, Study, Switch, Whole
+from lab.studies import Choice, DataSource, Live, Parameter, Real, Study, Switch, Whole
 
 from . import theme
 from .session import Session
@@ -21,7 +22,7 @@ from .view import View, source
 _HEADINGS = {"parameters": "Parameters", "more": "More"}
 _SEGMENTS, _LETTERS = 4, 32  # options, and letters in all, that fit side by side
 _LIVE = 0.4  # seconds; a run that takes longer follows the slider only when it is let go
-_POINTS = 80  # of the error curve while it runs
+_POINTS = 80  # of a curve while it runs
 
 
 class Controls(View):
@@ -212,14 +213,11 @@ class RunState(View):
         session, study = self._session, self._session.study
         progress = session.progress
         link = study.as_link()
-        measure, curve, last = error_curve(progress)
         self.draw(
             busy=session.busy,
             text=words(session),
             part=progress.iteration / max(progress.max_iterations, 1) if progress else None,
-            measure=measure,
-            curve=curve,
-            last=last,
+            curves=curves(study.live, progress),
             address=self._address,
             path=f"/{study.slug}",
             query=link.partition("?")[1] + link.partition("?")[2],
@@ -260,16 +258,42 @@ def eta(progress: Progress) -> float:
     return progress.seconds / progress.iteration * (progress.max_iterations - progress.iteration)
 
 
-def error_curve(progress: Progress | None) -> tuple[str, list[float], str]:
-    """Name, heights in [0, 1] on a logarithmic scale, and last value of the first measure of the trace."""
-    if progress is None or not progress.trace:
-        return "", [], ""
-    name, values = next(iter(progress.trace.items()))
+def curves(live: Sequence[Live], progress: Progress | None) -> list[dict[str, Any]]:
+    """What to draw of the trace: for each quantity its lines, with heights in [0, 1] on one logarithmic scale, None for a gap.
+
+    Without a declaration the first measure is followed.
+    """
+    trace = progress.trace if progress else {}
+    if not live and trace:
+        first = next(iter(trace))
+        live = (Live(first.replace("_", " "), {"": first}),)
+    found = []
+    for quantity in live:
+        lines = {name: _logs(trace[measure]) for name, measure in quantity.lines.items() if measure in trace}
+        seen = np.concatenate([np.zeros(0), *lines.values()])
+        seen = seen[np.isfinite(seen)]
+        if seen.size < 2:
+            continue
+        level = [] if quantity.level is None else [np.log10(quantity.level)]
+        low, high = min([seen.min(), *level]), max([seen.max(), *level])
+        scaled = lambda at, low=low, span=high - low: round(float((at - low) / span), 3) if span > 0 else 0.5  # noqa: E731
+        found.append({
+            "measure": quantity.label,
+            "lines": [[scaled(at) if np.isfinite(at) else None for at in logs] for logs in lines.values()],
+            "level": scaled(level[0]) if level else None,
+            "last": [f"{name} {_last(trace[quantity.lines[name]])}".strip() for name in lines],
+        })  # fmt: skip
+    return found
+
+
+def _logs(values: Any) -> np.ndarray:
+    """Of at most so many as a small curve needs, NaN where there is none."""
     values = np.abs(np.asarray(values, float))
-    values = values[np.isfinite(values) & (values > 0)]
-    if values.size < 2:
-        return name, [], ""
-    logs = np.log10(values[np.linspace(0, values.size - 1, min(_POINTS, values.size)).astype(int)])
-    extent = np.ptp(logs)
-    heights = (logs - logs.min()) / extent if extent > 0 else np.full(logs.size, 0.5)
-    return name.replace("_", " "), [round(float(v), 3) for v in heights], theme.number(float(values[-1]), 2)
+    if values.size > _POINTS:
+        values = values[np.linspace(0, values.size - 1, _POINTS).astype(int)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isfinite(values) & (values > 0), np.log10(values), np.nan)
+
+
+def _last(values: Any) -> str:
+    return theme.number(float(np.abs(np.asarray(values, float)[-1])), 2)

@@ -30,7 +30,7 @@ from lab.datasets import Data
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
 
 from .clock import Clock, clocked
-from .declare import Claim, Limit, Paper, Picture, Pictures, Preset, Result
+from .declare import Claim, Limit, Live, Paper, Picture, Pictures, Preset, Result
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole
 
 RECIPE_FORMAT = 1
@@ -55,6 +55,7 @@ class Study(param.Parameterized):
         mathematics: Markdown with LaTeX between dollars.
         results: the variables of a result.
         dims: for each dimension a label and a unit.
+        live: what a page follows while a run goes on; the first measure of its method when empty.
         data_options: parameters that are handed to a named data set, where it has an option of that name.
     """
 
@@ -71,6 +72,7 @@ class Study(param.Parameterized):
     pictures: ClassVar[Pictures] = Pictures()
     presets: ClassVar[tuple[Preset, ...]] = ()
     claims: ClassVar[tuple[Claim, ...]] = ()
+    live: ClassVar[tuple[Live, ...]] = ()
     data_options: ClassVar[tuple[str, ...]] = ("seed",)
 
     data = DataSource(doc="a named data set, or the path of a file of yours")

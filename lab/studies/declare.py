@@ -179,6 +179,20 @@ class Pictures:
         return list(self._items)
 
 
+class Live(NamedTuple):
+    """Curves on one scale that a page draws while a run goes on, and writes the last values of.
+
+    Attributes:
+        label: what they are.
+        lines: their names, each with the measure of the run's method that it follows; those that are absent are left out.
+        level: a value to compare them with.
+    """
+
+    label: str
+    lines: Mapping[str, str]
+    level: float | None = None
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named set of parameter values: a figure of the paper, or a phenomenon worth seeing."""

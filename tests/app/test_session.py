@@ -12,7 +12,7 @@ from lab.app import controls
 from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner
 from lab.app.session import Session
 from lab.numerics import Progress
-from lab.studies import Whole, find, load_file
+from lab.studies import Live, Whole, find, load_file
 
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
@@ -358,3 +358,24 @@ def test_a_sketch_of_an_earlier_request_is_not_shown(session):
     assert session.result is result
     assert not session.rough
     session.busy = False
+
+
+def test_curves_of_a_run_are_those_that_the_study_declares():
+    trace = {
+        "loss of SGD": np.array([1.0, 0.1, 0.01]),
+        "loss of GD": np.array([1.0, np.nan, 100.0]),
+        "half": np.array([4.0, 2.0, 1.0]),
+    }
+    progress = Progress(3, 10, trace, None, 1.0)
+    first, half = controls.curves(
+        (Live("loss", {"SGD": "loss of SGD", "GD": "loss of GD", "none": "absent"}), Live("half", {"": "half"}, 0.5)),
+        progress,
+    )
+    assert first["lines"] == [[0.5, 0.25, 0.0], [0.5, None, 1.0]]
+    assert first["last"] == ["SGD 0.01", "GD 100"]
+    assert first["level"] is None
+    assert half["lines"] == [[1.0, 0.667, 0.333]]
+    assert half["level"] == 0.0
+    assert [curve["measure"] for curve in controls.curves((), progress)] == ["loss of SGD"]
+    assert controls.curves((), None) == []
+    assert controls.curves((Live("nothing", {"": "absent"}),), progress) == []

@@ -1,16 +1,21 @@
 // What runs, how far, how long still, Stop; and how to take this state along.
-const spark = (values) => {
+const spark = ({lines, level}) => {
   const w = 268, tall = 34
-  const points = values.map((v, i) => `${(w * i / Math.max(values.length - 1, 1)).toFixed(1)},${(2 + (tall - 4) * (1 - v)).toFixed(1)}`)
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg")
-  svg.setAttribute("viewBox", `0 0 ${w} ${tall}`)
-  svg.setAttribute("class", "spark")
-  svg.setAttribute("role", "img")
-  svg.setAttribute("preserveAspectRatio", "none")
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline")
-  line.setAttribute("points", points.join(" "))
-  line.setAttribute("vector-effect", "non-scaling-stroke")
-  svg.append(line)
+  const height = (v) => (2 + (tall - 4) * (1 - v)).toFixed(1)
+  const make = (name, attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name)
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
+    return element
+  }
+  const svg = make("svg", {viewBox: `0 0 ${w} ${tall}`, class: "spark", role: "img", preserveAspectRatio: "none"})
+  if (level != null) svg.append(make("line", {x1: 0, x2: w, y1: height(level), y2: height(level), "vector-effect": "non-scaling-stroke"}))
+  lines.forEach((values, k) => {
+    const at = (v, i) => `${(w * i / Math.max(values.length - 1, 1)).toFixed(1)},${height(v)}`
+    const pieces = [[]]  // a gap begins another one
+    values.forEach((v, i) => v == null ? pieces.push([]) : pieces.at(-1).push(at(v, i)))
+    for (const piece of pieces) if (piece.length > 1)
+      svg.append(make("polyline", {points: piece.join(" "), class: `line${k}`, "vector-effect": "non-scaling-stroke"}))
+  })
   return svg
 }
 
@@ -43,8 +48,8 @@ export function render({model, el}) {
     stop.disabled = !state.busy
     track.classList.toggle("unknown", state.busy && state.part == null)
     bar.style.width = state.part == null ? "" : `${100 * state.part}%`
-    curve.replaceChildren(...(state.curve.length > 1
-      ? [spark(state.curve), h("div", {class: "muted axis"}, h("span", {}, state.measure), h("span", {}, state.last))] : []))
+    curve.replaceChildren(...state.curves.flatMap((one) => [spark(one), h("div", {class: "muted axis"}, h("span", {}, one.measure),
+      h("span", {}, one.last.map((text, k) => h("span", {class: one.last.length > 1 ? `line${k}` : ""}, text))))]))
     if (state.address && location.pathname.endsWith(state.path)) {
       const next = location.pathname + state.query + location.hash
       if (next !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", next)

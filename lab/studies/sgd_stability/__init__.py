@@ -13,7 +13,7 @@ from lab import stability
 from lab.datasets import Data
 from lab.numerics import Loop
 from lab.studies.base import Study
-from lab.studies.declare import Limit, Mood, Paper, Result
+from lab.studies.declare import Limit, Live, Mood, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Switch, Whole
 
 from . import looking
@@ -185,6 +185,11 @@ class SGDStability(Study):
         Result("iterations", (), "records", "that were made"),
         Result("converged", (), "finished", "whether training came to its end"),
     )  # fmt: skip
+    live = (
+        Live("loss", {way: f"loss of {way}" for way in WAYS}),
+        Live("η tr / 2, against 1", {way: f"half tr of {way}" for way in WAYS}, 1.0),
+        Live("η λmax / 2, against 1", {way: f"half lmax of {way}" for way in WAYS}, 1.0),
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS

@@ -245,12 +245,13 @@ def _done(work: Work, state: State) -> Array:
 
 
 def _measure(work: Work, state: State) -> dict[str, Array]:
-    """The loss first, which a page follows."""
-    found = {way: last(work, run) for way, run in zip(work.case.ways, state.runs, strict=True)}
+    """What a page follows."""
     eta = work.sweeping.groups[0].settings.learning_rate[0]  # type: ignore[index]
-    told = {f"loss of {way}": each["loss"][0] for way, each in found.items()}
-    for way, each in found.items():
-        told |= {f"η tr / 2 of {way}": eta * each["tr"][0] / 2, f"η λmax / 2 of {way}": eta * each["lmax"][0] / 2}
+    told = {}
+    for way, run in zip(work.case.ways, state.runs, strict=True):
+        found = last(work, run)
+        told |= {f"loss of {way}": found["loss"][0], f"half tr of {way}": eta * found["tr"][0] / 2}
+        told |= {f"half lmax of {way}": eta * found["lmax"][0] / 2}
     return told
 
 
