@@ -19,6 +19,7 @@ The batch of a step is a function of the key and the step: a run that was stoppe
 of a sweep see the same batches. Learning rate, batch size, momentum and key are traced; the trace is in the state.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -142,17 +143,21 @@ def _dense(work: Work) -> bool:
     return work.sampling == "full" or 3 * work.batch >= work.n
 
 
-def _batch_loss(work: Work, free: Tree, chosen: Array | None, live: Array | None) -> Float[Array, ""]:
-    """Half the mean squared error of a batch."""
+def _rows(work: Work, chosen: Array | None, live: Array | None) -> tuple[Array, Array, Array]:
+    """Samples of a batch, x and y, and their weights, which sum to 1."""
     x, y = work.data.x, work.data.y
     if chosen is None or live is None:
-        weights = jnp.full(work.n, 1 / work.n, x.dtype)
-    else:
-        share = live.astype(x.dtype) / live.sum().astype(x.dtype)
-        if _dense(work):
-            weights = jnp.zeros(work.n, x.dtype).at[chosen].add(share)
-        else:
-            x, y, weights = x[chosen], y[chosen], share
+        return x, y, jnp.full(work.n, 1 / work.n, x.dtype)
+    share = live.astype(x.dtype) / live.sum().astype(x.dtype)
+    if _dense(work):
+        return x, y, jnp.zeros(work.n, x.dtype).at[chosen].add(share)
+    # XLA would fuse the gather with what comes before and after, and look its index up again for every number
+    chosen = jax.lax.optimization_barrier(chosen)
+    return *jax.lax.optimization_barrier((x[chosen], y[chosen])), share
+
+
+def _batch_loss(work: Work, free: Tree, x: Array, y: Array, weights: Array) -> Float[Array, ""]:
+    """Half the weighted mean squared error."""
     params = join(free, work.fixed, work.rest)
     if weights.size == 1:  # one sample: no axis of length 1 stands in the way of fusion
         return ((work.predict(params, x[0]) - y[0]) ** 2).sum() / 2
@@ -185,7 +190,7 @@ def _record(work: Work, free: Tree, step: Array) -> dict[str, Array]:
         found["batch_sharpness"] = _batch_sharpness(work, free, step)
     if "sharpness" in asked:
         vector, unravel = ravel_pytree(free)
-        slope = jax.grad(lambda v: _batch_loss(work, unravel(v), None, None))
+        slope = jax.grad(lambda v: _batch_loss(work, unravel(v), *_rows(work, None, None)))
         start = jax.random.normal(jax.random.key(0), vector.shape, vector.dtype)
         found["sharpness"] = _top(lambda v: jax.jvp(slope, (vector,), (v,))[1], start)
     return {name: found[name].astype(error.dtype) for name in work.track}
@@ -201,7 +206,8 @@ def _batch_sharpness(work: Work, free: Tree, step: Array) -> Array:
     vector, unravel = ravel_pytree(free)
 
     def one(pair):
-        slope = jax.grad(lambda v: _batch_loss(work, unravel(v), *pair))
+        rows = _rows(work, *pair)
+        slope = jax.grad(lambda v: _batch_loss(work, unravel(v), *rows))
         g = slope(vector)
         square = jnp.vdot(g, g)
         tiny = jnp.finfo(g.dtype).tiny
@@ -231,7 +237,8 @@ def _step(work: Work, state: State) -> State:
 
     def move(carry, drawn):
         free, velocity = carry
-        slope = jax.grad(lambda free: _batch_loss(work, free, *drawn))(free)
+        rows = _rows(work, *drawn)
+        slope = jax.grad(lambda free: _batch_loss(work, free, *rows))(free)
         rate = settings.learning_rate
         if settings.clip is not None:
             norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(slope)))
@@ -381,20 +388,21 @@ class Sweeping(eqx.Module):
 
 
 def _over(function: Callable, work: Work, *states: State) -> Any:
-    """Over seeds, then over learning rates, which share data and batches."""
-    seeds, rates = Work(**_axes(work, 0, None)), Work(**_axes(work, None, 0))
-    inner = jax.vmap(function, in_axes=(rates, *[0] * len(states)))
-    return jax.vmap(inner, in_axes=(seeds, *[0] * len(states)))(work, *states)
+    """Over learning rates at once, which share data and batches; over seeds in turn, so that what is at work stays in cache."""
+    own = ("key", "free", "fixed", "data")
 
+    def seed(each):
+        one, states = dataclasses.replace(work, **each[0]), each[1]
+        at = [
+            state._replace(step=state.step[0]) for state in states
+        ]  # all are at the same step, whence the same batches
 
-def _axes(work: Work, seed: int | None, rate: int | None) -> dict[str, Any]:
-    static = ("rest", "steps", "every", "batch", "sampling", "track", "measured")
-    return {
-        **{name: getattr(work, name) for name in static},
-        **dict.fromkeys(("key", "free", "fixed", "data"), seed),
-        "predict": None,
-        "settings": Settings(rate, None, None, None, None),  # type: ignore[arg-type]
-    }
+        def rate(eta, *states):
+            return function(dataclasses.replace(one, settings=one.settings._replace(learning_rate=eta)), *states)
+
+        return jax.vmap(rate, in_axes=(0, *[State(0, 0, None, 0)] * len(at)))(one.settings.learning_rate, *at)  # type: ignore[arg-type]
+
+    return jax.lax.map(seed, ({name: getattr(work, name) for name in own}, states))
 
 
 def _sweep_init(work: Sweeping) -> tuple[State, ...]:
