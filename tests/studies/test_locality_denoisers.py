@@ -67,10 +67,15 @@ def test_everything_is_what_the_denoisers_themselves_give(first, training):
         there = each(clean + sigma * noise, sigma)
         error = run.mse_clean.sel(denoiser=name).isel(level=level)
         np.testing.assert_allclose(error, ((there - clean) ** 2).mean(axis=1), atol=1e-9, err_msg=name)
+        error = run.table_mse.sel(denoiser=name, table_level=0.3)
+        wanted = denoise.mse(each(clean + 0.3 * noise, 0.3), clean)
+        np.testing.assert_allclose(error, wanted, atol=1e-9, err_msg=name)
         if name != "nearest":
             field = each.sensitivity(clean + sigma * noise, sigma, q).mean(axis=0)
             found = run.sensitivity.sel(denoiser=name).isel(field_level=FIELDS.index(level))
             np.testing.assert_allclose(found.values.ravel(), field, atol=1e-8, err_msg=name)
+    size = (made["PCA locality"].mask(0.3) != 0).sum(axis=0).mean()
+    np.testing.assert_allclose(run.table_mask_size.sel(table_level=0.3), size)
     mask = made["PCA locality"].mask(0.5)
     np.testing.assert_array_equal(run.mask_here.values.ravel(), mask[:, q])
     np.testing.assert_allclose(run.mask_pixels, (mask != 0).sum(axis=0).mean())
@@ -127,6 +132,17 @@ def test_a_planted_pattern_is_looked_for(first):
     np.testing.assert_allclose(run.pattern_gain.sel(denoiser="Wiener"), P @ back, atol=1e-9)
     np.testing.assert_allclose(run.pattern_match.sel(denoiser="Wiener"), np.corrcoef(P, back)[0, 1], atol=1e-9)
     assert (run.pattern_match.sel(denoiser=["Wiener", "PCA locality"]) > 0.9).all()
+    fields = np.linalg.solve(S + 4.0 * np.eye(64), S)
+    strong = np.argsort(-P)[: (P.max() / 2 <= P).sum()]
+    wanted = sorted(np.corrcoef(fields[q], P)[0, 1] for q in strong)
+    found = run.pattern_rows.sel(denoiser="Wiener").dropna("stroke")
+    np.testing.assert_allclose(sorted(found.values), wanted, atol=1e-9)
+    single = run.pattern_pixel.sel(denoiser="Wiener")
+    np.testing.assert_allclose(single, np.corrcoef(fields[1], P)[0, 1], atol=1e-9)
+    assert (run.pattern_rows.sel(denoiser="LS").max() < found.min()).all()  # it sees its patch only
+    pattern = LocalityDenoisers.pictures["pattern"]
+    assert pattern.clicked(run, 1 * 9 + 5.5, 2 * 9 - 1 - 1.5) == {"row": 1, "column": 5}
+    hv.renderer("matplotlib").get_plot(LocalityDenoisers.pictures["pattern_table"](run))
     assert "pattern_field" not in first.result
 
 
@@ -140,6 +156,11 @@ def test_networks_are_trained_once_and_compared_with(monkeypatch, tmp_path):
     assert run.attrs["converged"]
     np.testing.assert_allclose(run.r2_net.sel(denoiser="perceptron"), 1, rtol=1e-12)
     assert "worse than PCA locality" in run.attrs["advice"]
+    each = denoise.estimate(run.r2_net.sel(denoiser="Wiener").mean("level"))
+    np.testing.assert_allclose(run.r2_wiener, each.mean)
+    np.testing.assert_allclose(run.r2_wiener_half, each.high - each.mean)
+    at = denoise.estimate(run.r2_net.sel(denoiser="LS").isel(level=3))
+    np.testing.assert_allclose(run.r2_half.sel(denoiser="LS").isel(level=3), at.high - at.mean)
     assert run.curve_loss.sel(network="perceptron").shape == (30,)
     assert float(run.curve_loss.sel(network="perceptron")[-5:].mean()) < 1
     steps.clear()
@@ -233,3 +254,4 @@ def test_constant_images_are_no_error():
     np.testing.assert_allclose(
         run.estimate_here.sel(denoiser=["Wiener", "optimal", "PCA locality", "LS"]), 0.3, atol=1e-6
     )
+    assert run.attrs["advice"].startswith("All training images are equal")

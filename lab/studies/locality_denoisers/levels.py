@@ -19,6 +19,8 @@ METHODS = (*ANALYTIC, *NETWORKS)
 LEVELS = np.asarray(denoise.released_levels(10))[:-1]
 FIELDS = (2, 4, 5, 6, 7, 8)
 """Levels at which sensitivity fields are looked at, by number: 12, 3.4, 2.0, 1.2, .72 and .34."""
+TABLE = np.array([0.1, 0.3, 1.0, 3.0, 10.0])
+"""Levels of the table of errors."""
 ELS_IMAGES = 100  # whose patches compete: the cost grows with the square of the pixels
 _NOTHING = 1e-11  # of the largest eigenvalue: rounding
 
@@ -142,7 +144,7 @@ def _step(walk: Walk, state: State) -> State:
         x0.append(found[tests:])
         after.append(found[tests:] + then * (state.x[k] - found[tests:]) / now)
     slot = jnp.asarray([FIELDS.index(level) if level in FIELDS else len(FIELDS) for level in range(len(LEVELS))])[at]
-    ess = 1 / (denoise.Optimal(walk.data.images, walk.data.tau)._weights(noisy, now) ** 2).sum(axis=1)
+    ess = averaged(walk.data, noisy, now)
     return State(
         jnp.stack(after),
         state.single.at[at].set(jnp.stack(single)),
@@ -163,4 +165,51 @@ def _measure(walk: Walk, state: State) -> dict[str, Array]:
     return {"sigma": walk.levels[jnp.maximum(state.step - 1, 0)]}
 
 
+class Tabled(NamedTuple):
+    """The errors at the levels of the table."""
+
+    errors: Float[Array, "T M B"]  # mean squared a pixel, to the clean image
+    sizes: Float[Array, " T"]
+    ess: Float[Array, "T B"]
+    step: Int[Array, ""]
+
+
+def _table_init(walk: Walk) -> Tabled:
+    wide, tests = walk.levels.dtype, len(walk.clean)
+    none = jnp.full((len(TABLE), walk.count, tests), jnp.nan, wide)
+    return Tabled(none, none[:, 0, 0], none[:, 0], jnp.int32(0))
+
+
+def _table_step(walk: Walk, state: Tabled) -> Tabled:
+    """One level: all methods on the noisy images."""
+    at, wide = state.step, walk.levels.dtype
+    level = jnp.asarray(TABLE, wide)[at]
+    noisy = walk.clean + level.astype(walk.clean.dtype) * walk.noise
+    mask = walk.data.coupling().mask(level)
+    found = jnp.stack([each.denoise(noisy, level.astype(noisy.dtype)) for each in walk.data.denoisers(mask)])
+    errors = ((found.astype(wide) - walk.clean.astype(wide)[None]) ** 2).mean(axis=2)
+    return Tabled(
+        state.errors.at[at].set(errors),
+        state.sizes.at[at].set((mask != 0).sum(axis=0).mean()),
+        state.ess.at[at].set(averaged(walk.data, noisy, level).astype(wide)),
+        at + 1,
+    )
+
+
+def _table_done(walk: Walk, state: Tabled) -> Array:
+    return jnp.where(state.step >= len(TABLE), Reason.CONVERGED, Reason.RUNNING).astype(jnp.int32)
+
+
+def averaged(data: Set, noisy: Float[Array, "B n"], level: Array) -> Float[Array, " B"]:
+    """How many training images the optimal denoiser averages."""
+    return 1 / (denoise.Optimal(data.images, data.tau)._weights(noisy, level.astype(noisy.dtype)) ** 2).sum(axis=1)
+
+
+TABLED = Method(
+    _table_init,
+    _table_step,
+    _table_done,
+    lambda walk, state: {"sigma": jnp.asarray(TABLE, walk.levels.dtype)[jnp.maximum(state.step - 1, 0)]},
+    lambda state: state.step,
+)
 WALK = Method(_init, _step, _done, _measure, lambda state: state.step)  # a level may take long: report after each

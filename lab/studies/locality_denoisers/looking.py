@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from lab import denoise
 from lab.denoise import Denoiser
 
-from .levels import FIELDS, LEVELS, Set
+from .levels import FIELDS, LEVELS, Set, averaged
 
 _TESTS = 8  # images, at most, over which a field is averaged
+_STROKE = 24  # pixels, at most, where a pattern is strongest, whose fields are compared with it
 _PULLED = 8  # images, at most, at which a pattern is pulled back: that takes three passes through all training images
 
 
@@ -48,7 +48,7 @@ def look(
     noisy = clean[image] + level * noise[image]
     mask = data.coupling().mask(sigma)
     found = [each.denoise(noisy[None], level)[0] for each in data.denoisers(mask)]
-    ess = 1 / (denoise.Optimal(data.images, data.tau)._weights(noisy[None], level) ** 2).sum()
+    ess = averaged(data, noisy[None], level)[0]
     return Here(noisy, jnp.stack(found), mask, (mask != 0).sum(axis=0).mean(), ess, data.spectrum.gains(sigma).sum())
 
 
@@ -67,11 +67,7 @@ def fields(
     c, h, w = data.case.shape
     dtype = clean.dtype
     q = place + h * w * jnp.arange(c)  # in all channels
-
-    def rows(mask: Array, x: Array, level: Array) -> Array:
-        found = [_row(each, x, level, q) for each in data.denoisers(mask)]
-        return jnp.stack(found).reshape(len(found), len(x), c, h * w).sum(axis=2)
-
+    rows = partial(_rows, data, place)
     x = clean[image] + sigma.astype(dtype) * noise[image]
     here_rows = rows(here, x[None], sigma.astype(dtype))[:, 0]
     some, its = clean[:_TESTS], noise[:_TESTS]
@@ -91,6 +87,14 @@ def fields(
     return Fields(here_rows, everywhere.transpose(1, 0, 2), column(masks), column(here), pixels)
 
 
+def _rows(data: Set, place: Array, mask: Array, x: Float[Array, "B n"], level: Array) -> Float[Array, "M B p"]:
+    """The fields of the pixel at that place in the plane, of all denoisers and images."""
+    c, h, w = data.case.shape
+    q = place + h * w * jnp.arange(c)  # in all channels
+    found = [_row(each, x, level, q) for each in data.denoisers(mask)]
+    return jnp.stack(found).reshape(len(found), len(x), c, h * w).sum(axis=2)
+
+
 def _row(each: Denoiser, x: Array, level: Array, q: Array) -> Array:
     """The mean over channels of the rows of q."""
     if not each.differentiable:
@@ -104,6 +108,7 @@ class Pulled(NamedTuple):
     gain: Float[Array, " M"]  # <P, J P>, 1 where the pattern passes whole
     field: Float[Array, "M p"]  # J^T P
     match: Float[Array, " M"]  # correlation of the two
+    rows: Float[Array, "M q"]  # correlation with P of single pixels' fields, NaN where P is below half its largest
 
 
 @eqx.filter_jit
@@ -119,7 +124,15 @@ def pulled(data: Set, here: Array, clean: Array, noise: Array, sigma: Array, pat
         else:
             found.append(jnp.full(len(p), jnp.nan, p.dtype))
     back = jnp.stack(found)
-    apart, own = back - back.mean(axis=1, keepdims=True), p - p.mean()
-    norms = jnp.sqrt((apart**2).sum(axis=1) * (own**2).sum())
-    match = apart @ own / jnp.where(norms > 0, norms, 1.0)
-    return Pulled(back @ p, back.reshape(len(found), c, h * w).sum(axis=1), match)
+    plane = p.reshape(c, h * w).sum(axis=0)
+    height, stroke = jax.lax.top_k(plane, min(_STROKE, h * w))
+    fields = jax.lax.map(lambda place: _rows(data, place, here, x, level).mean(axis=1), stroke)  # (q, M, p)
+    rows = jnp.where(height >= height[0] / 2, correlation(fields.transpose(1, 0, 2), plane), jnp.nan)
+    return Pulled(back @ p, back.reshape(len(found), c, h * w).sum(axis=1), correlation(back, p), rows)
+
+
+def correlation(fields: Float[Array, "*batch n"], pattern: Float[Array, " n"]) -> Float[Array, "*batch"]:
+    """Of each field with the pattern over the pixels, 0 where one of them is constant."""
+    apart, own = fields - fields.mean(axis=-1, keepdims=True), pattern - pattern.mean()
+    norms = jnp.sqrt((apart**2).sum(axis=-1) * (own**2).sum())
+    return apart @ own / jnp.where(norms > 0, norms, 1.0)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
+from lab.denoise import estimate
 from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
@@ -202,20 +203,19 @@ def _agreement(result: xr.Dataset) -> Any:
     result = result.sortby("level")
     reference = _reference(result)
     names = [name for name in _known(result.r2_net) if name != reference]
-    table = result.r2_net.transpose("denoiser", "level", "test")
+    table = result.r2_net.mean("test").transpose("denoiser", "level")
     lines: list[Any] = []
     for name in names:
-        each = table.sel(denoiser=name)
-        mean, error = each.mean("test").values, each.std("test", ddof=1).values / each.sizes["test"] ** 0.5
+        mean, half = table.sel(denoiser=name).values, result.r2_half.sel(denoiser=name).values
         lines += [
-            draw.band(result.level.values, mean - 2 * error, mean + 2 * error, color=_tint(name)),
+            draw.band(result.level.values, mean - half, mean + half, color=_tint(name)),
             draw.curve(result.level.values, mean, name, color=_tint(name)),
         ]
-    low = float(table.sel(denoiser=names).mean("test").min())
+    low = float(table.sel(denoiser=names).min())
     return draw.plot(
         *lines, draw.vline(sweeping.parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True), logx=True,
         xlabel="noise level σ", ylabel=f"r² with the {reference}", ylim=(max(low - 0.05, -0.5), 1.1),
-        note=f"mean over {result.sizes['test']} images, two standard errors",
+        note=f"mean over {result.sizes['test']} images with its 95 % interval",
     )  # fmt: skip
 
 
@@ -279,20 +279,64 @@ def _table(result: xr.Dataset) -> Any:
     names = [name for name in _known(values) if not against or name != _reference(result)]
     heads = _named(names)
     columns: dict[str, list[str]] = {"σ": [f"{value:.3g}" for value in result.level.values] + ["mean"]}
-    columns["σ"] += ["pooled"] if against else []
+    columns["σ"] += ["± 95 %", "pooled"] if against else []
     for head, name in zip(heads, names, strict=True):
         row = values.sel(denoiser=name).values
-        pooled = [float(result.r2_pooled.sel(denoiser=name).mean())] if against else []
-        columns[head] = [f"{value:.3f}" for value in [*row, row.mean(), *pooled]]
+        more = [result.r2_mean_half, result.r2_pooled.mean("level")] if against else []
+        columns[head] = [f"{value:.3f}" for value in [*row, row.mean(), *(float(m.sel(denoiser=name)) for m in more)]]
     return draw.table(columns)
 
 
+def _error_table(result: xr.Dataset) -> Any:
+    values = result.table_mse.transpose("denoiser", "table_level", "test")
+    names = _known(values)
+    columns = {"σ": [f"{value:g}" for value in result.table_level.values]}
+    for head, name in zip([_SHORT.get(name, name) for name in names], names, strict=True):
+        each = [estimate(row) for row in values.sel(denoiser=name).values]
+        columns[head] = [_with_half(one.mean, one.high - one.mean) for one in each]
+    columns["mask"] = [f"{value:.0f}" for value in result.table_mask_size.values]
+    columns["averaged"] = [f"{value:.3g}" for value in result.table_ess.values]
+    return draw.table(columns)
+
+
+def _with_half(value: float, half: float) -> str:
+    """A mean with half of its interval, to the digits that the interval allows: .0216 ± .0012."""
+    if not half > 0:
+        return f"{value:.2g}"
+    places = int(np.clip(1 - np.floor(np.log10(half)), 2, 6))
+    return f"{value:.{places}f} ± {half:.{places}f}".replace("0.", ".")
+
+
+def _pattern_names(result: xr.Dataset) -> list[str]:
+    return _known(result.pattern_field)
+
+
 def _pattern(result: xr.Dataset) -> Any:
-    names = _known(result.pattern_field)
-    tiles = draw.signed(np.concatenate([result.pattern.values[None], result.pattern_field.sel(denoiser=names).values]))
-    match = result.pattern_match.sel(denoiser=names).values
-    said = ", ".join(f"{name} {value:.2f}" for name, value in zip(_named(names), match, strict=True))
-    return draw.mosaic(tiles[None], [], ["pattern P", *_named(names)], note=f"correlation with P: {said}", height=230)
+    names = _pattern_names(result)
+    P = result.pattern.values[None]
+    rows = [np.concatenate([P, v.sel(denoiser=names).values]) for v in (result.field, result.pattern_field)]
+    return draw.mosaic(
+        draw.signed(np.stack(rows)), ["one pixel", "Jᵀ P"], ["pattern P", *_named(names)], marks=_pixel(result),
+        note="click a pixel on the letter, and one beside it", height=330,
+    )  # fmt: skip
+
+
+def _click_pattern(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
+    found = _at(result, x, y, 2, 1 + len(_pattern_names(result)))
+    return {"row": found[2], "column": found[3]} if found else {}
+
+
+def _pattern_table(result: xr.Dataset) -> Any:
+    names = _pattern_names(result)
+    rows = result.pattern_rows.sel(denoiser=names).transpose("denoiser", "stroke").values
+    single = {"this pixel": result.pattern_pixel, "Jᵀ P": result.pattern_match}
+    count = int(np.isfinite(rows[0]).sum())
+    columns = {"field of": [*single, f"{count} pixels, median", "least", "gain ⟨P, J P⟩"]}
+    for head, name, row in zip(_named(names), names, rows, strict=True):
+        own = [float(values.sel(denoiser=name)) for values in single.values()]
+        told = [*own, np.nanmedian(row), np.nanmin(row), float(result.pattern_gain.sel(denoiser=name))]
+        columns[head] = [f"{value:.3f}" for value in told]
+    return draw.table(columns)
 
 
 def _training(result: xr.Dataset) -> Any:
@@ -388,15 +432,15 @@ def _training_size(result: xr.Dataset) -> Any:
 
 def _recovered(result: xr.Dataset) -> Any:
     flat = _flat(result, "strength")
-    gain = flat.pattern_gain.transpose("denoiser", "strength")
+    match = flat.pattern_rows.median("stroke").transpose("denoiser", "strength")
     lines = [
-        draw.curve(flat.strength.values, gain.sel(denoiser=n).values, n, color=_tint(n), markers=True)
-        for n in _known(gain)
+        draw.curve(flat.strength.values, match.sel(denoiser=n).values, n, color=_tint(n), markers=True)
+        for n in _known(match)
     ]
     here = sweeping.parameters(result)["strength"]
     return draw.plot(
         *lines, draw.vline(here, "c here", color=draw.MUTED, dash=True), xlabel="strength c of the pattern",
-        ylabel="gain ⟨P, J P⟩", ylim=(0, None),
+        ylabel="correlation of single-pixel fields with P", ylim=(min(0.0, float(match.min())), 1.1),
     )  # fmt: skip
 
 
@@ -444,9 +488,16 @@ PICTURES = Pictures(
     ),
     Picture("table", "Numbers", "r² with the network (pooled: of all images at once), or the error without one", _table,
             sweeping.single),
+    Picture("error_table", "Errors", "to the clean image, mean over test images with its 95 % interval; pixels in the mask; "
+            "images that the optimal denoiser averages", _error_table, sweeping.single),
     Picture(
-        "pattern", "Where the planted pattern is looked for", "Jᵀ P of each denoiser at σ, each on its own scale", _pattern,
-        _with_pattern,
+        "pattern", "What a planted pattern does", "above the field of the framed pixel: on the letter it is the letter; below "
+        "Jᵀ P, where the whole pattern is looked for; each on its own scale; click a pixel", _pattern, _with_pattern,
+        clicks=_click_pattern,
+    ),
+    Picture(
+        "pattern_table", "Does the field show the pattern?", "correlation with P: of the framed pixel's field in this image, "
+        "of Jᵀ P, and of single pixels where P is strongest, mean over images", _pattern_table, _with_pattern,
     ),
     Picture("training", "Training", "loss of the networks, about 1 before it", _training,
             lambda result: _with_network(result)),
@@ -464,8 +515,7 @@ PICTURES = Pictures(
         _needs("train"), along=_over_train, keep=("mse_clean",),
     ),
     Picture(
-        "recovered", "A pattern of rising strength", "how much of a planted pattern passes each denoiser at σ; above 1 where "
-        "the optimal one jumps between images", _recovered,
-        _needs("strength"), along=_over_strength, keep=("pattern_gain",),
+        "recovered", "A pattern of rising strength", "how well fields of single pixels on the pattern show it at σ, median; "
+        "without it they show their neighbours", _recovered, _needs("strength"), along=_over_strength, keep=("pattern_rows",),
     ),
 )  # fmt: skip

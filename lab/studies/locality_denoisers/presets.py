@@ -3,6 +3,8 @@
 from lab.studies.declare import Preset
 
 FULL = {"pool": 1, "train": 4000, "row": 14, "column": 14}
+LETTER = {"sigma": 4.0, "strength": 8.0}
+"""Noise and strength at which the pattern is far above all else that passes: c > σ > √λ."""
 
 PRESETS = (
     Preset("mnist", "MNIST at half size", "Everything in a second: move σ, click pixels.", {}),
@@ -33,13 +35,12 @@ PRESETS = (
         {"data": "natural-patches", "train": 2000, "row": 8, "column": 8, "sigma": 0.3},
     ),
     Preset(
-        "planted", "A planted pattern", "The same letter in every image: every denoiser looks for it, wherever the pixel is.",
-        {"plant": True, "sigma": 2.0},
+        "planted", "A planted pattern", "The same letter in every image: a pixel on it looks at all of it, near and far.",
+        {"plant": True, **LETTER, "row": 7, "column": 5},
     ),
     Preset(
         "planted-networks", "A planted pattern and networks", "Convolutional or not, the networks look for the letter too.",
-        {"data": "digit-images", "train": 1400, "networks": "all", "plant": True, "row": 4, "column": 4,
-         "sigma": 2.0},
+        {"data": "digit-images", "train": 1400, "networks": "all", "plant": True, **LETTER, "row": 3, "column": 6},
     ),
     Preset(
         "memory", "Few images, large masks", "With 50 images and masks of the whole image, samples are copies.",

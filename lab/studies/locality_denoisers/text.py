@@ -51,15 +51,19 @@ itself. $\theta = 0$ keeps the numbers $M$ themselves.
 
 ### What is measured
 
+- **Intervals** are 95 % intervals of a mean over test images, by Student's t: each image has noise of its own, the same at all
+  levels, so that for means over levels an image counts once. They do not hold the luck of the network's training.
 - **Agreement** of an estimate $a$ with a network's $b$: $r^2 = 1 - |a - b|^2 / (n \mathrm{Var}\,b)$, for each image. It is not
   symmetric and may be negative. Where images are nearly constant, such as patches of a sky, these alone decide its mean: look
   at the pooled $r^2 = 1 - \sum |a-b|^2 / \sum n \mathrm{Var}\,b$ instead, the last row of the table.
 - All denoisers see the *same* noisy test images. Samples follow each denoiser's own path: ten steps of DDIM at the noise
   levels of the released runs, from the same noise.
 - **Planted pattern**: $x' = x + c\,g\,P$ with $g \sim N(0, 1)$ for each image. Then $S' = S + c^2 P P^\top$ and
-  $W' - W = \frac{\sigma^2 c^2}{1 + c^2 P^\top u} u u^\top$ with $u = (S + \sigma^2 I)^{-1} P$: every pixel now looks at
-  the same image $u$, near or far. The page shows $J^\top P$, where a denoiser looks for the pattern, and how much of it
-  passes, $\langle P, J P\rangle$.
+  $W' - W = \frac{\sigma^2 c^2}{1 + c^2 P^\top u} u u^\top$ with $u = (S + \sigma^2 I)^{-1} P$: every pixel $q$ now looks at
+  the same image $u$ too, near or far, in proportion to $u_q$. Where $\sigma^2$ is far above the other $\lambda$, $u$ is $P$
+  itself, and the field of a pixel on the pattern is the pattern. The page shows fields of single pixels and their correlation
+  with $P$; also $J^\top P$, where a denoiser looks for the whole pattern, and how much of it passes,
+  $\langle P, J P\rangle$. LS cannot: it sees nothing beyond its patch.
 
 ### Small print
 
