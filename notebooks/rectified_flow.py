@@ -157,11 +157,11 @@ laws = RectifiedFlow.inputs(study.load())  # the two above
 def rectified(k):
     first = flow.OneOf(tuple(SCHEDULES.values()), 0)  # straight lines, of the schedules that one program serves
     work = flow.begin(jax.random.key(0), laws["source"], laws["target"], first, k, bandwidth=0.2, n=400, pairs=400)
-    return work, Chunked()(flow.RECTIFY, work, max_iterations=flow.ROUNDS)
+    return work, Chunked()(flow.RECTIFY, work, max_iterations=work.steps(k))
 
 
 work, run = rectified(3)
-pd.DataFrame({name: np.asarray(rows)[: int(run.iterations)] for name, rows in run.trace.items()}, index=[1, 2, 3])
+pd.DataFrame({name: np.asarray(rows)[:3] for name, rows in run.state.history.items()}, index=[1, 2, 3])
 
 # %% [markdown]
 # ## Evaluations of an adaptive solver

@@ -1,12 +1,16 @@
-"""What the studies of probability paths share: the laws that samples come with, and the window of a cloud."""
+"""What the studies of probability paths share: the laws that samples come with, long work in pieces, the window of a cloud."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lab import paths
+from lab.numerics import Loop, Method, Reason
+from lab.paths import metrics
 
 
 def target_of(arrays: Mapping[str, Any]) -> paths.Mixture | paths.Boxes | paths.Empirical:
@@ -31,6 +35,58 @@ def source_of(arrays: Mapping[str, Any]) -> paths.Mixture | paths.Empirical:
 def is_known(arrays: Mapping[str, Any]) -> bool:
     """Whether the law of the data is known, and not only samples of it."""
     return "centres" in arrays or "low" in arrays
+
+
+class _Items(NamedTuple):
+    work: Callable
+    items: Any  # rows along the first axes
+
+
+class _Found(NamedTuple):
+    values: Any  # NaN where not known yet
+    count: Any
+
+
+def _nothing(task: _Items) -> _Found:
+    length = jax.tree.leaves(task.items)[0].shape[0]
+    one = jax.eval_shape(task.work, jax.tree.map(lambda rows: rows[0], task.items))
+    return _Found(jax.tree.map(lambda z: jnp.full((length, *z.shape), jnp.nan, z.dtype), one), jnp.int32(0))
+
+
+def _next(task: _Items, found: _Found) -> _Found:
+    value = task.work(jax.tree.map(lambda rows: rows[found.count], task.items))
+    return _Found(jax.tree.map(lambda all, one: all.at[found.count].set(one), found.values, value), found.count + 1)
+
+
+def _all(task: _Items, found: _Found) -> Any:
+    length = jax.tree.leaves(task.items)[0].shape[0]
+    return jnp.where(found.count >= length, Reason.CONVERGED, Reason.RUNNING).astype(jnp.int32)
+
+
+_EACH = Method(_nothing, _next, _all, lambda task, found: {"pieces": jnp.asarray(found.count, jnp.float32)})
+
+
+def each(loop: Loop, work: Callable, items: Any) -> tuple[Any, Any]:
+    """``jax.lax.map(work, items)`` by the loop, item by item, so that it is reported and can be stopped.
+
+    Args:
+        work: a pytree that is called with a row of the items, such as an ``eqx.Module``; gives real numbers.
+        items: arrays whose first axes have one length.
+
+    Returns:
+        the values, NaN of those that a stop left out, and the reason.
+    """
+    run = loop(_EACH, _Items(work, items), max_iterations=jax.tree.leaves(items)[0].shape[0])
+    return run.state.values, run.reason
+
+
+class Distance(eqx.Module):
+    """The exact W2 squared of two clouds of one size, (2, n, d); NaN where one is not known."""
+
+    def __call__(self, clouds: Any) -> Any:
+        known = jnp.isfinite(clouds).all()
+        x, y = jnp.where(known, clouds, 0)
+        return jnp.where(known, metrics.squared_wasserstein(x, y), jnp.nan)
 
 
 def window(*clouds: Any, air: float = 0.06) -> tuple[tuple[float, float], tuple[float, float]]:

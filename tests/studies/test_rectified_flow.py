@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from lab import paths
 from lab.datasets import Data
+from lab.numerics import Chunked, Reason
 from lab.studies.rectified_flow import FRAMES, SCHEDULES, RectifiedFlow, flow
 
 SHEET_NAMES = "paths S V cost w2sq curvature"
@@ -106,7 +107,7 @@ def test_first_flow_on_a_line_is_the_quantile_map():
     target = paths.Mixture([0.3, 0.7], [[-2.0], [1.0]], [0.25, 0.64])
     q = np.array([0.05, 0.25, 0.3, 0.5, 0.9])
     work = flow.begin(jax.random.key(0), source, target, paths.Linear(), 1, 0.1, 5, 5)
-    ends = flow.carry(work.first, jnp.asarray(norm.ppf(q))[:, None], work.times, "rk4", False)[0][-1]
+    ends = paths.ode(work.first, jnp.asarray(norm.ppf(q))[:, None], grid=work.times).end
 
     def gap(z, q):
         return 0.3 * norm.cdf(z, -2, 0.5) + 0.7 * norm.cdf(z, 1, 0.8) - q
@@ -159,7 +160,7 @@ def test_reparametrised_lines_give_the_same_curves():
     x = a.particles.x0
     times = jnp.linspace(0, 1, flow.STEPS + 1)
     by_square = paths.ode(a.first, x, grid=times**2).x
-    np.testing.assert_allclose(flow.carry(slow, x, times, "rk4", False)[0], by_square, atol=1e-3)
+    np.testing.assert_allclose(paths.ode(slow, x, grid=times).x, by_square, atol=1e-3)
 
 
 def test_rounds_are_bookkept(runs):
@@ -177,6 +178,38 @@ def test_rounds_are_bookkept(runs):
     move = np.linalg.norm(one.paths.values[-1] - one.paths.values[0], axis=1)
     np.testing.assert_allclose(one.cost, [(move**p).mean() for p in one.p.values], rtol=1e-9)
     np.testing.assert_array_equal(runs(euler_steps=4).w2sq, one.w2sq_steps.sel(few=4))
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_parts_of_a_round_make_the_round(points, monkeypatch):
+    """In blocks of 16 points, step by step, two rounds and Euler's polygons are what they are at once; a stop keeps a round."""
+    rng = np.random.default_rng(0)
+    target = (
+        paths.Empirical(rng.normal(size=(9, 2)))
+        if points
+        else paths.Mixture([0.5, 0.5], [[2.0, 0], [-1.0, 1]], [0.3, 0.2])
+    )
+    found = []
+    for short in (flow.SHORT, 0):
+        monkeypatch.setattr(flow, "SHORT", short)
+        monkeypatch.setattr(flow, "PART", 10_000_000 if short else 1)
+        work = flow.begin(jax.random.key(0), paths.standard(2), target, paths.Linear(), 2, 0.3, 25, 30)
+        assert work.whole == bool(short)
+        assert work.rows == (55 if short else 16)
+        run = Chunked()(flow.RECTIFY, work, max_iterations=work.steps(2))
+        task = flow.Polygons(
+            work, run.state, jnp.array([3, 1]), jnp.linspace(0, 1, 5), flow.View(jnp.zeros(2), jnp.eye(2))
+        )
+        drawn = Chunked()(flow.EULER, task, max_iterations=4 * task.blocks)
+        assert (run.reason, drawn.reason) == (Reason.CONVERGED, Reason.CONVERGED)
+        found.append((run.state._replace(made=None), drawn.state.ends, drawn.state.seen))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), *found)
+    half = Chunked(lambda progress: progress.trace["rounds"][-1] > 1.2)(
+        flow.RECTIFY, work, max_iterations=work.steps(2)
+    )
+    assert half.reason == Reason.STOPPED
+    assert int(half.state.round) == 1
+    np.testing.assert_array_equal(half.state.pairs.x1, run.state.fitted.x1)
 
 
 def test_reflow_makes_one_step_enough(runs):
@@ -235,7 +268,7 @@ def test_training_reports_and_stops():
     study, seen = LINE.but(train_steps=5000, units=4), []
 
     def report(progress):
-        seen.append(progress.iteration)
+        seen.extend(["loss"] if "loss" in progress.trace else [])
         return len(seen) > 3
 
     run = study.run(report)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.core import Tracer
 
 from lab import paths
 from lab.datasets import Data
@@ -32,6 +33,7 @@ POWERS = (1.0, 1.5, 2.0, 4.0)
 FEW = (1, 2, 4, 8, 16, 32)
 _NEAR = 1000  # particles that exact distances take, whose time grows with the cube
 _SHOWN = 60
+_MOST_STEPS = 1024  # of Euler's method
 _GRID = 40
 
 SCHEDULES = {
@@ -68,7 +70,7 @@ class RectifiedFlow(Study):
         doc="how often the flow is fitted to its own pairs; 0: lines between random pairs, 1: flow matching, 2: one reflow",
     )  # fmt: skip
     euler_steps = Whole(
-        1, bounds=(1, 1024), soft=(1, 128), scale="log", label="Euler steps", symbol="K",
+        1, bounds=(1, _MOST_STEPS), soft=(1, 128), scale="log", label="Euler steps", symbol="K",
         doc="steps of Euler's method from noise to data; one is enough where paths are straight",
     )  # fmt: skip
     bandwidth = Real(
@@ -232,22 +234,27 @@ class RectifiedFlow(Study):
             p.particles,
             p.pairs,
         )
-        run = loop(flow.RECTIFY, work, max_iterations=flow.ROUNDS)
+        k, most = (flow.ROUNDS, _MOST_STEPS) if isinstance(work.k + p.euler_steps, Tracer) else (p.k, p.euler_steps)
+        run = loop(flow.RECTIFY, work, max_iterations=max(work.steps(k), 1))
         state, reason = run.state, run.reason
-        seen = {name: inputs[name] for name in ("centre", "axes", "gx", "gy") if name in inputs}
-        output, ends = _describe(work, state, jnp.asarray(p.euler_steps), seen)
-        for name in ("S", "V", "cost"):
-            output[f"history_{name}"] = run.trace[name]
-        if p.train_steps and not (isinstance(reason, int) and reason == Reason.STOPPED):
+        seen = {name: inputs[name] for name in ("gx", "gy") if name in inputs}
+        view = flow.View(inputs["centre"], inputs["axes"])
+        task = flow.Polygons(work, state, jnp.append(jnp.asarray(p.euler_steps), jnp.asarray(FEW)), FRAMES, view)
+        drawn = loop(flow.EULER, task, max_iterations=task.blocks * (sum(FEW) + most))
+        w2sq, compared = path_parts.each(loop, path_parts.Distance(), _clouds(task, drawn.state))
+        output, ends = _describe(task, drawn.state, w2sq, seen)
+        for later in (drawn.reason, compared):
+            reason = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, jnp.asarray(later), jnp.asarray(reason))
+        if p.train_steps and not (isinstance(run.reason, int) and int(reason) == Reason.STOPPED):
             trained = _train(work, state, p, loop)
-            output |= _describe_network(work, state, trained.average, seen, p.learns == "one step")
+            output |= _describe_network(task, trained.average, p.learns == "one step")
             output["curve_loss"] = trained.loss
             reason = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, trained.reason, reason)
         if "image" in inputs:
             output["images"] = ends.reshape(*ends.shape[:2], *inputs["image"])
         if "ellipse" in inputs:
             output["ellipse"] = inputs["ellipse"]
-        return output | {"iterations": run.iterations, "reason": reason}
+        return output | {"iterations": state.round, "reason": reason}
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
@@ -291,34 +298,41 @@ class RectifiedFlow(Study):
 
 
 def _fit(value: float, result: xr.Dataset) -> Mood:
+    if not np.isfinite(value):
+        return ""  # of a run that was stopped
     return "warn" if value > 4 * float(result.w2sq_floor) else "good"
 
 
 @eqx.filter_jit
-def _describe(work: flow.Work, state: flow.State, steps: Any, seen: dict) -> tuple[dict[str, Any], Any]:
-    """Everything that is measured and drawn, and the ends of some particles by each sampler."""
+def _ends(task: flow.Polygons, drawn: flow.Drawn) -> tuple[Any, Any]:
+    """Where Euler's method ends, in K steps and in few, and the polygons; lines between random pairs are not a flow."""
+    state, lines = task.state, task.state.round == 0
+    ends = jnp.where(lines, state.x[-1][None], drawn.ends)
+    return ends, jnp.where(lines, task.view(flow.at_frames(state, FRAMES)), drawn.seen)
+
+
+@eqx.filter_jit
+def _clouds(task: flow.Polygons, drawn: flow.Drawn) -> Any:
+    """Pairs of clouds to compare, (pairs, 2, n, d): the finely integrated first, the floor last."""
+    state, fresh = task.state, task.work.fresh
+    kernel = flow.smoothed(state.pairs, task.work.bandwidth)
+    near = min(state.x.shape[1], _NEAR)
+    x0 = state.x[0][:near]
+    distilled = x0 + kernel(0.0, x0).velocity
+    few, fresh = _ends(task, drawn)[0][:, :near], fresh[:, :near]
+    compared = jnp.concatenate([state.x[-1][None, :near], few, distilled[None], fresh[1:]])
+    return jnp.stack([compared, jnp.broadcast_to(fresh[:1], compared.shape)], axis=1)
+
+
+@eqx.filter_jit
+def _describe(task: flow.Polygons, drawn: flow.Drawn, w2sq: Any, seen: dict) -> tuple[dict[str, Any], Any]:
+    """Everything else that is measured and drawn, and the ends of some particles by each sampler."""
+    work, state, shown = task.work, task.state, task.view
     x0, x1, n = state.x[0], state.x[-1], state.x.shape[1]
     near = min(n, _NEAR)
-
-    def shown(z):
-        return (z - seen["centre"].reshape((1,) * (z.ndim - 1) + (-1,))) @ seen["axes"]
-
     fresh = work.fresh
     later = state.round > 1
-    slope = lambda t, x: flow.velocity(work, state, t, x)  # noqa: E731
-
-    def by_euler(steps):
-        polygon = flow.euler(slope, x0, steps, FRAMES)
-        polygon = jnp.where(state.round == 0, flow.at_frames(state, FRAMES), polygon)  # lines are not a flow
-        return shown(polygon), polygon[-1]
-
-    polygons, ends = jax.lax.map(by_euler, jnp.append(jnp.asarray(FEW), steps))
-    few, last = ends[:-1], ends[-1]
-    kernel = flow.smoothed(state.pairs, work.bandwidth)
-    distilled = x0 + kernel(0.0, x0).velocity
-
-    compared = jnp.concatenate([jnp.stack([last, x1, distilled]), few, fresh[1:]])[:, :near]
-    w2sq = jax.lax.map(lambda z: metrics.squared_wasserstein(z, fresh[0, :near]), compared)
+    (last, *few), polygon = _ends(task, drawn)
     before, now = flow.squared(state.before, x0), flow.squared(x1, x0)
     bend = flow.bend(state)
     gap = metrics.mean(jnp.where(state.round > 0, before - now - bend - state.crossing_before, 0.0))
@@ -331,7 +345,7 @@ def _describe(work: flow.Work, state: flow.State, steps: Any, seen: dict) -> tup
     output = {
         "square_cost": now.mean(), "S": S.value, "V": V.value, "S_error": S.error, "V_error": V.error,
         "V_before": state.crossing_before.mean(),
-        "w2sq": w2sq[0], "w2sq_fine": w2sq[1], "w2sq_distilled": w2sq[2], "w2sq_steps": w2sq[3 : 3 + len(FEW)],
+        "w2sq_fine": w2sq[0], "w2sq": w2sq[1], "w2sq_steps": w2sq[2 : 2 + len(FEW)], "w2sq_distilled": w2sq[2 + len(FEW)],
         "w2sq_floor": w2sq[3 + len(FEW) :].mean(),
         "sliced_w2sq": metrics.sliced_wasserstein(work.key, last, fresh[0], 64).value,
         "above_optimal": now[:near].mean() / least - 1,
@@ -343,8 +357,9 @@ def _describe(work: flow.Work, state: flow.State, steps: Any, seen: dict) -> tup
         "curvature": jnp.interp(FRAMES, state.times, metrics.curvature(state.velocity, state.times).value),
         "paths": shown(flow.at_frames(state, FRAMES)),
         "lines": shown(alpha * x0[None] + beta * state.before[None]),
-        "euler": polygons[-1], "goal": shown(fresh[0]), "optimal_end": shown(x1[:near][order][:_SHOWN]),
+        "euler": polygon, "goal": shown(fresh[0]), "optimal_end": shown(x1[:near][order][:_SHOWN]),
     }  # fmt: skip
+    output |= {f"history_{name}": values for name, values in state.history.items()}
     if "gx" in seen:
         gx, gy = jnp.meshgrid(seen["gx"], seen["gy"])
         grid = jnp.stack([gx.ravel(), gy.ravel()], axis=1)
@@ -371,13 +386,13 @@ def _train(work: flow.Work, state: flow.State, p: Any, loop: Loop) -> training.T
 
 
 @eqx.filter_jit
-def _describe_network(work: flow.Work, state: flow.State, network: Any, seen: dict, one: bool) -> dict:
-    x0, near = state.x[0], min(state.x.shape[1], _NEAR)
+def _describe_network(task: flow.Polygons, network: Any, one: bool) -> dict:
+    x0, near = task.state.x[0], min(task.state.x.shape[1], _NEAR)
     if one:
         path = x0[None] + FRAMES[:, None, None] * network(0.0, x0)[None]
     else:
         path = paths.ode(network, x0, steps=2 * (len(FRAMES) - 1)).x[::2]
     return {
-        "net": (path - seen["centre"][None, None]) @ seen["axes"],
-        "net_w2sq": metrics.squared_wasserstein(path[-1, :near], work.fresh[0, :near]),
+        "net": task.view(path),
+        "net_w2sq": metrics.squared_wasserstein(path[-1, :near], task.work.fresh[0, :near]),
     }

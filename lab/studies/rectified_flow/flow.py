@@ -8,7 +8,7 @@ in closed form for the independent coupling of two known laws, and by the Nadara
 Each round starts new pairs from fresh points of the source, and carries particles, which no field was fitted to, along.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,6 +28,10 @@ FRESH = 4
 """Samples of the data to compare with: one, and three others to know the distance of two samples."""
 STEPS = 96
 """Steps from 0 to 1: of order 4 along a field in closed form, of order 2 along a kernel's, which errs by more than they do."""
+PART = 10_000_000
+"""Terms of softmaxes in an evaluation of the velocity: a step takes up to 4, so that it reports some times a second."""
+SHORT = 500_000_000
+"""The same of a round that is done at once, about a second: its parts would cost more than they spare."""
 
 
 class Pairs(NamedTuple):
@@ -54,6 +58,31 @@ class Work(eqx.Module):
     lines: paths.Exact | None  # that of straight lines between independent points
     times: Float[Array, " times"]  # grid of the first flow
     finish: bool = eqx.field(static=True)  # the grid stops short of points, where the denoiser ends it
+    rows: int = eqx.field(static=True)  # points in one part of the work
+    whole: bool = eqx.field(static=True)  # a round is short, and done in one step
+
+    @property
+    def parts(self) -> tuple[int, int]:
+        """Of a round: those that carry the starts along, and those that measure how lines cross."""
+        n = self.particles.x0.shape[0]
+        starts = n + self.starts.shape[1]
+        return -(-starts // self.rows) * (STEPS + 1), -(-n // self.rows) * len(range(0, STEPS + 1, 2))
+
+    def steps(self, k: int = ROUNDS) -> int:
+        """Of the loop, for k rounds."""
+        carried, crossed = self.parts
+        return k if self.whole else k * (carried + crossed) + crossed
+
+
+class Made(NamedTuple):
+    """The next coupling, as far as it is made. Of ``parts`` equal parts of work, ``at`` are done."""
+
+    at: Int[Array, ""]
+    round: Int[Array, ""]
+    z: Float[Array, "starts d"]  # where particles and new pairs are
+    x: Float[Array, "times n d"]
+    velocity: Float[Array, "times n d"]
+    crossing: Float[Array, " n"]
 
 
 class State(NamedTuple):
@@ -67,7 +96,9 @@ class State(NamedTuple):
     x: Float[Array, "times n d"]  # the particles
     velocity: Float[Array, "times n d"]
     crossing_before: Float[Array, " n"]  # of each particle's line one round earlier
-    crossing: Float[Array, " n"]
+    crossing: Float[Array, " n"]  # NaN until the lines of round 0 are looked at
+    history: dict[str, Float[Array, " rounds"]]  # S, V and cost by round
+    made: Made
 
 
 def begin(key: Array, source: Any, target: Any, schedule: Any, k: Any, bandwidth: Any, n: int, pairs: int) -> Work:
@@ -91,35 +122,24 @@ def begin(key: Array, source: Any, target: Any, schedule: Any, k: Any, bandwidth
     x1 = target.sample(keys[1], (1 + FRESH) * n + pairs)
     times = jnp.asarray(graded(STEPS, low, high))
     d = x0.shape[1]
+    # terms of one evaluation at one point: of all parts of the laws, or of all pairs
+    terms = max(pairs, 1 if points else _parts(source) * _parts(target)) * max(1, d // 8)
+    rows = min(n + pairs, max(16, PART // terms))
     return Work(
         keys[2], jnp.asarray(k), jnp.asarray(bandwidth), Pairs(x0[:n], x1[:n]), Pairs(x0[n : n + pairs], x1[n : n + pairs]),
         x0[n + pairs :].reshape(ROUNDS, pairs, d), x1[n + pairs :].reshape(FRESH, n, d), source, target, schedule,
-        first, lines, times, high < 1,
+        first, lines, times, high < 1, rows, 6 * STEPS * (n + pairs) * terms <= SHORT,
     )  # fmt: skip
+
+
+def _parts(law: Any) -> int:
+    """How many components or points a law has."""
+    return max(leaf.shape[0] for leaf in jax.tree.leaves(law) if leaf.ndim)
 
 
 def smoothed(pairs: Pairs, bandwidth: Any) -> paths.Exact:
     """The Nadaraya-Watson field of straight lines between pairs."""
     return paths.exact(paths.Linear(), paths.Pairs(pairs.x0, pairs.x1, bandwidth))
-
-
-def carry(
-    field: Any, x: Float[Array, "n d"], times: Float[Array, " times"], solver: str, finish: bool
-) -> tuple[Array, Array]:
-    """The positions and velocities of particles along a field; at the last time, where ``finish``, its denoiser."""
-    path = paths.ode(field, x, grid=times, solver=solver)
-    moved = path.x.at[-1].set(field(times[-1], path.end).x1) if finish else path.x
-    return moved, path.velocity
-
-
-def crossing(field: Any, pairs: Pairs, times: Float[Array, " times"]) -> Float[Array, " n"]:
-    """The integral over time of |(x1 - x0) - v(x_t, t)|^2, of each line; its mean is V."""
-    chord = pairs.x1 - pairs.x0
-
-    def at(t):
-        return ((chord - field(t, (1 - t) * pairs.x0 + t * pairs.x1).velocity) ** 2).sum(axis=1)
-
-    return over_time(jax.lax.map(at, times), times)
 
 
 def bend(state: State) -> Float[Array, " n"]:
@@ -139,54 +159,144 @@ def squared(x: Float[Array, "n d"], y: Float[Array, "n d"]) -> Float[Array, " n"
 
 def _init(work: Work) -> State:
     x0, x1 = work.particles
-    even = jnp.linspace(0.0, 1.0, STEPS + 1, dtype=x0.dtype)
+    even = _even(x0)
     lines = (1 - even)[:, None, None] * x0[None] + even[:, None, None] * x1[None]
-    field = smoothed(work.pairs, work.bandwidth) if work.lines is None else work.lines
-    each = crossing(field, work.particles, work.times[::2])
     chords = jnp.broadcast_to((x1 - x0)[None], lines.shape)
-    return State(jnp.int32(0), work.pairs, work.pairs, x1, even, lines, chords, jnp.zeros_like(each), each)
+    unknown = jnp.full(x0.shape[0], jnp.nan, x0.dtype)
+    history = {name: jnp.full(ROUNDS, jnp.nan, x0.dtype) for name in ("S", "V", "cost")}
+    first = jnp.int32(work.parts[0])  # of random pairs, only how they cross is to be found
+    made = Made(first, jnp.int32(0), jnp.concatenate([x0, work.starts[0]]), lines, chords, jnp.zeros_like(unknown))
+    state = State(
+        jnp.int32(0), work.pairs, work.pairs, x1, even, lines, chords, jnp.zeros_like(unknown), unknown, history, made
+    )  # fmt: skip
+    return _finished(work, _parts_done(work, state, work.parts[0], sum(work.parts))) if work.whole else state
 
 
 def _step(work: Work, state: State) -> State:
-    x0 = work.particles.x0
-    fresh = work.starts[state.round]
-    even = jnp.linspace(0.0, 1.0, STEPS + 1, dtype=x0.dtype)
+    """One part of a round, or a whole one where that is short."""
+    total = sum(work.parts)
+    if work.whole:  # the parts are counted from 0, so that under vmap each is of one kind
+        return _finished(work, _parts_done(work, state, 0, total))
+    state = _part(work, state, state.made.at)
+    return jax.lax.cond(state.made.at == total, partial(_finished, work), lambda state: state, state)
 
-    starts, n = jnp.concatenate([x0, fresh]), x0.shape[0]  # one program for both
 
-    def kernel(_):
-        return even, *carry(smoothed(state.pairs, work.bandwidth), starts, even, "heun", False)
+def _parts_done(work: Work, state: State, first: int, last: int) -> State:
+    return jax.lax.fori_loop(first, last, lambda at, state: _part(work, state, at), state)
 
-    if work.first is None:
-        times, x, velocity = kernel(None)
-    else:
-        first = work.first
-        times, x, velocity = jax.lax.cond(
-            state.round == 0,
-            lambda _: (work.times, *carry(first, starts, work.times, "rk4", work.finish)),
-            kernel,
-            None,
+
+def _part(work: Work, state: State, at: Any) -> State:
+    carried, _ = work.parts
+    made = jax.lax.cond(at < carried, partial(_carry, work), partial(_cross, work), state, at)
+    return state._replace(made=made._replace(at=jnp.int32(at + 1)))
+
+
+def _block(work: Work, at: Any, times: int) -> tuple[Array, Array]:
+    """Which points a part is about, and which of so many times: block by block, each over all times."""
+    return at // times * work.rows + jnp.arange(work.rows), at % times
+
+
+def _carry(work: Work, state: State, at: Any) -> Made:
+    """A step of some starts along the flow; the last one only has the velocity there, and takes particles to points."""
+    made, even = state.made, _even(state.x)
+    rows, i = _block(work, at, STEPS + 1)
+    later = jnp.minimum(i + 1, STEPS)
+    z = made.z.at[rows].get(mode="clip")
+
+    def along(field: Any, times: Array, solver: str) -> tuple[Array, Array]:
+        path = paths.ode(field, z, grid=jnp.stack([times[i], times[later]]), solver=solver)
+        return path.end, path.velocity[0]
+
+    def kernel() -> tuple[Array, Array]:
+        return along(smoothed(state.pairs, work.bandwidth), even, "heun")
+
+    def first(field: paths.Exact) -> tuple[Array, Array]:
+        end, slope = along(field, work.times, "rk4")
+        if work.finish:
+            end = jax.lax.cond(i == STEPS, lambda: field(work.times[-1], z).x1, lambda: end)
+        return end, slope
+
+    known = work.first
+    end, slope = kernel() if known is None else jax.lax.cond(made.round == 1, lambda: first(known), kernel)
+    return made._replace(
+        z=made.z.at[rows].set(end, mode="drop"),
+        x=made.x.at[later, rows].set(end, mode="drop"),  # rows from n on are those of new pairs
+        velocity=made.velocity.at[i, rows].set(slope, mode="drop"),
+    )
+
+
+def _cross(work: Work, state: State, at: Any) -> Made:
+    """Of some lines of the new coupling |(x1 - x0) - v(x_t, t)|^2 at one time, by the trapezoid rule; its mean is V."""
+    made, n = state.made, state.x.shape[1]
+    even = _even(state.x)[::2]
+    rows, i = _block(work, at - work.parts[0], even.shape[0])
+    x0 = work.particles.x0.at[rows].get(mode="clip")
+    x1 = jnp.where(made.round == 0, work.particles.x1, made.z[:n]).at[rows].get(mode="clip")
+
+    def of(field: Any, times: Array) -> Array:
+        t, gap = times[i], jnp.diff(times, prepend=times[:1], append=times[-1:])
+        missed = x1 - x0 - field(t, (1 - t) * x0 + t * x1).velocity
+        return (gap[i] + gap[i + 1]) / 2 * (missed**2).sum(axis=1)
+
+    def kernel() -> Array:
+        pairs = _new_pairs(work, made)
+        pairs = jax.tree.map(lambda a, b: jnp.where(made.round == 0, a, b), work.pairs, pairs)
+        return of(smoothed(pairs, work.bandwidth), even)
+
+    lines = work.lines
+    each = kernel() if lines is None else jax.lax.cond(made.round == 0, lambda: of(lines, work.times[::2]), kernel)
+    return made._replace(crossing=made.crossing.at[rows].add(each, mode="drop"))
+
+
+def _new_pairs(work: Work, made: Made) -> Pairs:
+    return Pairs(work.starts[made.round - 1], made.z[work.particles.x0.shape[0] :])
+
+
+def _finished(work: Work, state: State) -> State:
+    """The new coupling takes the place of the old one, and the next round begins."""
+    made, old = state.made, state
+
+    def entered(state: State) -> State:
+        first = jnp.asarray(False) if work.first is None else made.round == 1
+        state = state._replace(
+            round=made.round, fitted=old.pairs, pairs=_new_pairs(work, made), before=old.x[-1],
+            times=jnp.where(first, work.times, _even(old.x)), x=made.x, velocity=made.velocity,
+            crossing_before=old.crossing, crossing=made.crossing,
+        )  # fmt: skip
+        now = {"S": bend(state).mean(), "V": made.crossing.mean(), "cost": squared(state.x[-1], state.x[0]).mean()}
+        row = made.round - 1
+        return state._replace(history={name: old.history[name].at[row].set(value) for name, value in now.items()})
+
+    state = jax.lax.cond(made.round == 0, lambda state: state._replace(crossing=made.crossing), entered, state)
+    following = jnp.minimum(made.round, ROUNDS - 1)
+    return state._replace(
+        made=Made(
+            jnp.int32(0), made.round + 1, jnp.concatenate([work.particles.x0, work.starts[following]]),
+            made.x.at[0].set(work.particles.x0), made.velocity, jnp.zeros_like(made.crossing),
         )
-    x, velocity, ends = x[:, :n], velocity[:, :n], x[-1, n:]
-    pairs = Pairs(fresh, ends)
-    each = crossing(smoothed(pairs, work.bandwidth), Pairs(x0, x[-1]), even[::2])
-    return State(state.round + 1, state.pairs, pairs, state.x[-1], times, x, velocity, state.crossing, each)
+    )  # fmt: skip
+
+
+def _even(like: Array) -> Float[Array, " times"]:
+    return jnp.linspace(0.0, 1.0, STEPS + 1, dtype=like.dtype)
 
 
 def _done(work: Work, state: State) -> Array:
-    reason = jnp.where(state.round >= work.k, Reason.CONVERGED, Reason.RUNNING)
-    return jnp.where(jnp.isfinite(state.x[-1]).all(), reason, Reason.NOT_FINITE).astype(jnp.int32)
+    reason = jnp.where(state.made.round > work.k, Reason.CONVERGED, Reason.RUNNING)
+    return jnp.where(jnp.isfinite(state.made.z).all(), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
 
 def _measure(work: Work, state: State) -> dict[str, Array]:
-    return {
-        "S": bend(state).mean(),
-        "V": state.crossing.mean(),
-        "cost": squared(state.x[-1], state.x[0]).mean(),
-    }
+    """How many rounds are made, in parts of one."""
+    return {"rounds": state.made.round - 1 + state.made.at / sum(work.parts)}
 
 
-RECTIFY = Method(_init, _step, _done, _measure, lambda state: state.round)  # one round in a chunk
+def _kind(state: State) -> Array:
+    """Rounds differ in their fields, and in each carrying differs from measuring."""
+    return state.made.round
+
+
+RECTIFY = Method(_init, _step, _done, _measure, _kind)
 
 
 def velocity(work: Work, state: State, t: Any, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
@@ -214,21 +324,86 @@ def log_density(work: Work, state: State, t: Any, x: Float[Array, "n d"]) -> Flo
     return jax.lax.cond(state.round <= 1, lambda x: first(inside, x).log_density, kernel, x)
 
 
-def euler(slope: Callable, x: Float[Array, "n d"], steps: Any, frames: Float[Array, " f"]) -> Float[Array, "f n d"]:
-    """The polygon of Euler's method from 0 to 1 at the times of the frames; the number of steps is traced."""
-    h = 1 / jnp.asarray(steps, x.dtype)
-    frames = frames.astype(x.dtype)
+class View(eqx.Module):
+    """What is seen of points: the plane through a centre along some axes."""
 
-    def step(carry):
-        i, x, seen = carry
-        t = i * h
-        v = slope(t, x)
+    centre: Float[Array, " d"]
+    axes: Float[Array, "d e"]
+
+    def __call__(self, z: Float[Array, "... d"]) -> Float[Array, "... e"]:
+        return (z - self.centre.reshape((1,) * (z.ndim - 1) + (-1,))) @ self.axes
+
+
+class Polygons(eqx.Module):
+    """Euler's method from 0 to 1 from the particles' starts, with several numbers of steps."""
+
+    work: Work
+    state: State
+    counts: Int[Array, " polygons"]  # of steps; traced
+    frames: Float[Array, " frames"]  # times at which the first one is looked at
+    view: View
+
+    @property
+    def blocks(self) -> int:
+        """Of particles."""
+        return -(-self.state.x.shape[1] // self.work.rows)
+
+
+class Drawn(NamedTuple):
+    """Polygon by polygon, in each block by block of particles, the steps ``at`` are done."""
+
+    polygon: Int[Array, ""]
+    block: Int[Array, ""]
+    at: Int[Array, ""]
+    x: Float[Array, "rows d"]
+    ends: Float[Array, "polygons n d"]  # NaN of those that are not drawn yet
+    seen: Float[Array, "frames n e"]  # of the first polygon
+
+
+def _draw_none(task: Polygons) -> Drawn:
+    x0 = task.state.x[0]
+    ends = jnp.full((task.counts.shape[0], *x0.shape), jnp.nan, x0.dtype)
+    seen = jnp.broadcast_to(task.view(x0)[None], (task.frames.shape[0], *task.view(x0).shape))
+    zero = jnp.int32(0)
+    return Drawn(zero, zero, zero, x0.at[jnp.arange(task.work.rows)].get(mode="clip"), ends, seen * jnp.nan)
+
+
+def _draw_step(task: Polygons, drawn: Drawn) -> Drawn:
+    x0, width = task.state.x[0], task.work.rows
+    n, count = x0.shape[0], task.counts[drawn.polygon]
+    frames = task.frames.astype(x0.dtype)
+    h = 1 / count.astype(x0.dtype)
+    t, rows = drawn.at * h, drawn.block * width + jnp.arange(width)
+    slope = velocity(task.work, task.state, t, drawn.x)
+    x = drawn.x + h * slope
+
+    def look(seen):
         later = frames[:, None, None] - t
-        seen = jnp.where((later > -1e-9) & (later <= h + 1e-9), x[None] + later * v[None], seen)
-        return i + 1, x + h * v, seen
+        new = task.view(drawn.x[None] + later * slope[None])
+        old = seen.at[:, rows].get(mode="clip")
+        return seen.at[:, rows].set(jnp.where((later > -1e-9) & (later <= h + 1e-9), new, old), mode="drop")
 
-    start = jnp.int32(0), x, jnp.broadcast_to(x[None], (frames.shape[0], *x.shape))
-    return jax.lax.while_loop(lambda carry: carry[0] < steps, step, start)[2]
+    seen = jax.lax.cond(drawn.polygon == 0, look, lambda seen: seen, drawn.seen)
+    at = drawn.at + 1
+    ended = at >= count
+    block = jnp.where(ended, drawn.block + 1, drawn.block)
+    polygon = jnp.where(block * width >= n, drawn.polygon + 1, drawn.polygon)
+    block = jnp.where(block * width >= n, 0, block)
+    where = jnp.where(ended, rows, n)  # beyond the last row nothing is kept
+    fresh = x0.at[block * width + jnp.arange(width)].get(mode="clip")
+    return Drawn(
+        polygon, block, jnp.where(ended, 0, at), jnp.where(ended, fresh, x),
+        drawn.ends.at[drawn.polygon, where].set(x, mode="drop"), seen,
+    )  # fmt: skip
+
+
+def _all_drawn(task: Polygons, drawn: Drawn) -> Array:
+    return jnp.where(drawn.polygon >= task.counts.shape[0], Reason.CONVERGED, Reason.RUNNING).astype(jnp.int32)
+
+
+EULER = Method(
+    _draw_none, _draw_step, _all_drawn, lambda task, drawn: {"polygon": jnp.asarray(drawn.polygon, jnp.float32)}
+)
 
 
 def at_frames(state: State, frames: Float[Array, " f"]) -> Float[Array, "f n d"]:
@@ -243,7 +418,8 @@ def at_frames(state: State, frames: Float[Array, " f"]) -> Float[Array, "f n d"]
 
 
 def effective_pairs(pairs: Pairs, bandwidth: Any, x: Float[Array, "n d"]) -> Float[Array, ""]:
-    r"""How many pairs the Nadaraya-Watson mean sees half way, $1 / \sum_i w_i^2$, on average over the points x."""
+    r"""How many pairs the Nadaraya-Watson mean sees half way, $1 / \sum_i w_i^2$, on average over up to 400 of the points x."""
+    x = x[:: max(1, x.shape[0] // 400)]
     logits = -squared_distances(x, (pairs.x0 + pairs.x1) / 2) / (2 * bandwidth**2)
     return (1 / (jax.nn.softmax(logits, axis=1) ** 2).sum(axis=1)).mean()
 
