@@ -11,7 +11,7 @@ from .view import View, source
 class Choose(View):
     """Selects, segments and texts side by side; ``on_choice`` is called with the name and the value, a text."""
 
-    _esm = source("choose.js")
+    _esm = source("fields.js", "choose.js")
     css = theme.asset("controls.css") + theme.asset("choose.css")
 
     def __init__(self, on_choice: Callable[[str, str], None], **params: Any):

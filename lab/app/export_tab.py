@@ -234,7 +234,7 @@ class ExportTab(pn.viewable.Viewer):
 class ExportForm(View):
     """The fields of the export."""
 
-    _esm = source("export.js")
+    _esm = source("fields.js", "export.js")
     css = theme.asset("controls.css") + _CSS
 
     def __init__(self, tab: ExportTab):

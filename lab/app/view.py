@@ -35,6 +35,6 @@ class View(pn.custom.JSComponent):
             self._on_message(data)
 
 
-def source(name: str) -> str:
-    """The script of that name with the helpers that all share."""
-    return theme.asset("dom.js") + theme.asset(name)
+def source(*names: str) -> str:
+    """The scripts of these names in one, with the helpers that all share."""
+    return "".join(theme.asset(name) for name in ("dom.js", *names))

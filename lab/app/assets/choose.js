@@ -1,35 +1,4 @@
 // A line of choices: [{name, title, kind: "select" | "segments" | "text", options: [[value, title]], value, hint}], and buttons.
-const segments = (field, send) => {
-  const buttons = field.options.map(([value, title]) =>
-    h("button", {type: "button", role: "radio", name: field.name, onclick: () => send(field.name, value)}, title))
-  const step = (event) => {
-    const way = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key]
-    if (!way) return
-    event.preventDefault()
-    const next = buttons[(buttons.indexOf(event.target) + way + buttons.length) % buttons.length]
-    next.focus(); next.click()
-  }
-  const element = h("div", {class: "segments", role: "radiogroup", "aria-label": field.title, onkeydown: step}, buttons)
-  return {element, show: (value) => buttons.forEach((button, i) => {
-    const on = field.options[i][0] === value
-    button.setAttribute("aria-checked", on); button.tabIndex = on ? 0 : -1
-  })}
-}
-
-const select = (field, send) => {
-  const element = h("select", {name: field.name, "aria-label": field.title, onchange: () => send(field.name, element.value)},
-    field.options.map(([value, title]) => h("option", {value}, title)))
-  return {element, show: (value) => { element.value = value }}
-}
-
-const text = (field, send) => {
-  const element = h("input", {type: "text", class: "field", name: field.name, "aria-label": field.title, placeholder: field.hint,
-    spellcheck: "false", autocomplete: "off", onchange: () => send(field.name, element.value.trim())})
-  return {element, show: (value) => { if (element.getRootNode().activeElement !== element) element.value = value }}
-}
-
-const KINDS = {segments, select, text}
-
 export function render({model, el}) {
   const send = (name, value) => model.send_msg({name, value})
   let drawn = "", parts = []
