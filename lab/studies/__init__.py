@@ -10,8 +10,8 @@ from .verify import verify
 
 __all__ = [
     "Choice", "Claim", "DataSource", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture", "Pictures",
-    "Preset", "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "kind_of", "load_file",
-    "register", "verify",
+    "Preset", "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "kind_of",
+    "load_file", "register", "verify",
 ]  # fmt: skip
 
 

@@ -55,6 +55,7 @@ class Study(param.Parameterized):
         mathematics: Markdown with LaTeX between dollars.
         results: the variables of a result.
         dims: for each dimension a label and a unit.
+        ends: what to say of a run that ended for a reason, where the reason's own advice does not fit; "" for nothing.
         live: what a page follows while a run goes on; the first measure of its method when empty.
         data_options: parameters that are handed to a named data set, where it has an option of that name.
     """
@@ -73,6 +74,7 @@ class Study(param.Parameterized):
     presets: ClassVar[tuple[Preset, ...]] = ()
     claims: ClassVar[tuple[Claim, ...]] = ()
     live: ClassVar[tuple[Live, ...]] = ()
+    ends: ClassVar[Mapping[Reason, str]] = {}
     data_options: ClassVar[tuple[str, ...]] = ("seed",)
 
     data = DataSource(doc="a named data set, or the path of a file of yours")
@@ -334,7 +336,7 @@ class Study(param.Parameterized):
             label, unit = self.dims.get(dim, (dim, ""))
             result[dim].attrs = {"long_name": label, "units": unit} | result[dim].attrs
         result.attrs = self._recipe_attrs(data) | {"converged": int(reason.converged), "reason": reason.name.lower()}
-        said = [] if reason.converged else [f"Not converged: {reason.advice}."]
+        said = [] if reason.converged else [self.ends.get(reason, f"Not converged: {reason.advice}.")]
         result.attrs["advice"] = " ".join(filter(None, [*said, self.advice(result)]))
         return result
 

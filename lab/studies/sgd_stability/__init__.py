@@ -11,7 +11,7 @@ import xarray as xr
 
 from lab import stability
 from lab.datasets import Data
-from lab.numerics import Loop
+from lab.numerics import Loop, Reason
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Live, Mood, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Switch, Whole
@@ -190,6 +190,7 @@ class SGDStability(Study):
         Live("η tr / 2, against 1", {way: f"half tr of {way}" for way in WAYS}, 1.0),
         Live("η λmax / 2, against 1", {way: f"half lmax of {way}" for way in WAYS}, 1.0),
     )
+    ends: ClassVar = {Reason.NOT_FINITE: ""}  # a run that diverges is a result, of which the advice speaks
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -284,18 +285,26 @@ class SGDStability(Study):
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
         """Runs that diverged or did not interpolate, of which thresholds say nothing."""
-        said = []
+        if not np.isfinite(result.loss.isel(step=0)).any():
+            return "The loss of the initial weights is no finite number: look at the model and at the data."
+        gone, late = [], {}
         for way in WAYS:
             loss, good = (float(result[name].sel(way=way)[0]) for name in ("final_loss", "interpolated"))
             if np.isnan(good):
                 continue
-            if not np.isfinite(loss):
-                said.append(f"{way} diverged at this learning rate: lower η, or clip the gradient.")
-            elif loss > 10 * float(result.loss.sel(way=way)[0]):
-                said.append(f"{way} is diverging, its training loss grew to {loss:.2g}: lower η, or clip the gradient.")
+            if not loss <= 10 * float(result.loss.sel(way=way)[0]):
+                gone.append(way)
             elif good == 0:
-                said.append(
-                    f"{way} did not interpolate: its training loss is {loss:.2g}, so that thresholds do not bind and η tr / 2 "
-                    "may exceed 1. Train for more steps."
-                )
+                late[way] = f"{loss:.2g}"
+        said = []
+        if gone:
+            eta = json.loads(result.attrs["parameters"])["eta"]
+            said.append(
+                f"{' and '.join(gone)} diverged: no minimum on the way can hold η = {eta:g}. Lower it to see what can."
+            )
+        if late:
+            said.append(
+                f"{' and '.join(late)} did not interpolate: the training loss is {' and '.join(late.values())}, so that "
+                "thresholds do not bind and η tr / 2 may exceed 1. Train for more steps."
+            )
         return " ".join(said)

@@ -35,10 +35,19 @@ def _ways(result: xr.Dataset) -> list[str]:
     return [str(way) for way in result.way.values if bool(np.isfinite(result.interpolated.sel(way=way)).any())]
 
 
-def _marked(result: xr.Dataset) -> str:
+def _late(result: xr.Dataset) -> list[str]:
     """Which of the runs at η did not interpolate."""
-    late = [way for way in _ways(result) if float(result.interpolated.sel(way=way)[0]) == 0]
-    return f"{' and '.join(late)} did not interpolate: the bound does not apply" if late else ""
+    return [way for way in _ways(result) if float(result.interpolated.sel(way=way)[0]) == 0]
+
+
+def _marked(result: xr.Dataset, *said: str) -> str:
+    """A note that says of which runs the bounds say nothing; short, since a column of print has room for 45 letters."""
+    late = _late(result)
+    return "; ".join([*said, *([f"{' and '.join(late)} did not interpolate"] if late else [])])
+
+
+def _starred(result: xr.Dataset, way: str) -> str:
+    return f"{way}*" if way in _late(result) else way
 
 
 def _along(result: xr.Dataset, name: str, way: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,9 +88,10 @@ def _sweep(result: xr.Dataset) -> Any:
 
 def _error(result: xr.Dataset) -> Any:
     here = draw.vline(_parameters(result)["eta"], "η", color=draw.MUTED, dash=True)
+    high = 8 * float(result.final_test_error.where(np.isfinite(result.final_test_error)).max())
     return draw.plot(
         *_sweep_layers(result, "final_test_error", ""), here, logx=True, logy=True, xlabel="learning rate η",
-        ylabel="test error at the end",
+        ylabel="test error at the end", note=_rates_note(result), ylim=(None, high),
     )  # fmt: skip
 
 
@@ -141,7 +151,7 @@ def _alignment(result: xr.Dataset) -> Any:
     lines = [
         draw.curve(result.step.values, result.mu.sel(way=way).values, way, color=_TINT[way]) for way in _ways(result)
     ]
-    return draw.plot(*lines, logy=True, xlabel="step", ylabel="alignment μ of the noise with G")
+    return draw.plot(*lines, logy=True, xlabel="step", ylabel="alignment μ of the noise with G", note=_marked(result))
 
 
 def _at(values: np.ndarray, etas: np.ndarray) -> np.ndarray:
@@ -165,9 +175,12 @@ def _diagram(result: xr.Dataset) -> Any:
         draw.curve(inside(held.bound_descent.values), rows, color=draw.MUTED),
     ]
     eta, size = parameters["eta"], parameters["B"] if way == "SGD" else batch[-1]
+    row, column = np.interp(np.log(size), np.log(batch), rows), inside(np.array([eta]))
+    late = way in _late(result)
     if etas[0] <= eta <= etas[-1]:
-        row = np.interp(np.log(size), np.log(batch), rows)
-        lines.append(draw.points(inside(np.array([eta])), [row], color=draw.INK, size=2.0))
+        lines.append(draw.points(column, [row], color=draw.MUTED if late else draw.INK, size=2.0))
+    words, side = f"  {way} did not interpolate  " if late else "", "right" if column[0] > len(etas) / 2 else "left"
+    lines.append(draw.text(column, [row], words, color=draw.INK, side=side, up="bottom"))
     return draw.heatmap(
         np.clip(rho - 1, -0.2, 0.2), [str(size) for size in batch], [f"{eta:.{1 + (eta >= 0.1)}g}" for eta in etas],
         xlabel="learning rate η", ylabel="batch size B", clabel="ρ - 1, cut at ± 0.2", signed=True, clim=(-0.2, 0.2),
@@ -202,10 +215,10 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
         draw.curve([limit, limit], [low, high], color=draw.INK, dash=True),
         draw.text([limit], [high / 4], " 2 / η", color=draw.INK),
     ]
-    names = ", ".join(f"{way} {'blue' if way == 'SGD' else 'orange'}" for way in _ways(result))
     return draw.plot(
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", xlim=(float(x[0]), float(x[-1])),
-        ylim=(low, high), note=f"step {int(result.moment[at]):,}; {names}; dots: largest eigenvalue", height=340,
+        ylim=(low, high), height=340,
+        note=_marked(result, f"step {int(result.moment[at]):,}"),
     )  # fmt: skip
 
 
@@ -216,29 +229,51 @@ def _before_after(result: xr.Dataset) -> Any:
     first = np.maximum(result.density.sel(way=ways[0]).isel(moment=0).values, low)
     layers = [draw.curve(x, first, "before", color=draw.MUTED)]
     layers += [
-        draw.curve(x, np.maximum(result.density.sel(way=way).isel(moment=-1).values, low), way, color=_TINT[way])
+        draw.curve(
+            x,
+            np.maximum(result.density.sel(way=way).isel(moment=-1).values, low),
+            _starred(result, way),
+            color=_TINT[way],
+        )
         for way in ways
     ]
     return draw.plot(
-        *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", ylim=(low, None),
-        note="before training, and at the end",
+        *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", ylim=(low, 8 * float(result.density.max())),
+        note=_marked(result),
     )  # fmt: skip
 
 
 def _thresholds(result: xr.Dataset) -> Any:
     way = _ways(result)[0]
     held, batch = result.sel(way=way), result.batch.values
+    late = way in _late(result)
+    top, bottom = 2 / float(held.lmax_end), 2 / float(held.tr_end)
+    tints = {"with replacement": draw.SOURCE, "without": draw.GOOD}
     lines = [
-        draw.curve(batch, held.eta_star_B.sel(drawn=drawn).values, drawn, color=color, markers=True)
-        for drawn, color in (("with replacement", draw.SOURCE), ("without", draw.GOOD))
+        draw.curve(batch, held.eta_star_B.sel(drawn=drawn).values, color=color, dash=late, markers=True)
+        for drawn, color in tints.items()
+    ]  # fmt: skip
+    # both end near the line of λmax: one name stands above it, the other half-way down, where nothing else is
+    middle = (bottom * float(held.eta_star_B.sel(drawn="with replacement")[-1])) ** 0.5
+    names = [
+        draw.text([batch[-1]], [1.08 * top], "without", color=draw.GOOD, side="right", up="bottom"),
+        draw.text([batch[-1]], [middle], "with replacement", color=draw.SOURCE, side="right"),
+        draw.text([batch[0]], [1.08 * top], "2 / λmax", up="bottom"),
+        draw.text([batch[-1]], [1.08 * bottom], "2 / tr", side="right", up="bottom"),
     ]
-    lmax, trace = float(held.lmax_end), float(held.tr_end)
+    where = f"where {way} ended, which did not interpolate" if late else f"of the minimum where {way} ended"
     return draw.plot(
-        *lines, draw.hline(2 / lmax), draw.hline(2 / trace), logx=True, logy=True,
-        xlabel="batch size B", ylabel="critical learning rate η*", 
-        note=f"of the minimum where {way} ended; dashed: 2 / λmax above, 2 / tr below",
-        ylim=(None, 5 / lmax),
-    )  # fmt: skip
+        *lines,
+        draw.hline(top),
+        draw.hline(bottom),
+        *names,
+        logx=True,
+        logy=True,
+        xlabel="batch size B",
+        ylabel="critical learning rate η*",
+        note=where,
+        ylim=(0.6 * bottom, 3 * top),
+    )
 
 
 def _balance(result: xr.Dataset, at: int) -> Any:
@@ -251,11 +286,11 @@ def _balance(result: xr.Dataset, at: int) -> Any:
             now = np.maximum(result.pair.sel(way=way).isel(frame=at).values, floor)
             layers.append(draw.points(now[:, 0], now[:, 1], color=_TINT[way], size=0.6, alpha=0.8))
     diagonal = result.attrs["model"] == "diagonal"
-    said = ", ".join(f"{way} {float(result.imbalance.sel(way=way)[at]):.2f}" for way in _ways(result))
+    said = ", ".join(f"{_starred(result, way)} {float(result.imbalance.sel(way=way)[at]):.2f}" for way in _ways(result))
     return draw.plot(
         *layers, logx=True, logy=True, xlim=(0.7 * floor, 1.5 * peak), ylim=(0.7 * floor, 1.5 * peak), height=380,
         xlabel="a²" if diagonal else "d a²", ylabel="b²" if diagonal else "|w|²",
-        note=f"step {int(result.frame[at]):,}; imbalance: {said}",
+        note=f"step {int(result.frame[at]):,}; imbalance {said}",
     )  # fmt: skip
 
 
@@ -272,11 +307,14 @@ def _hessian(result: xr.Dataset) -> Any:
     marks.append(
         draw.text([middles[k] for k in wide], [top] * len(wide), [names[k] for k in wide], color=draw.INK, up="bottom")
     )
+    way = _ways(result)[0]
+    told = f"{way} did not interpolate: this is not G" if way in _late(result) else f"at the end of {way}"
+    marks.append(draw.text([-0.5], [top + 0.08 * len(matrix)], told, up="bottom"))
     whole = result.attrs["cells"] == "entries"
     side = "parameter" if whole else "block of parameters"
     return draw.heatmap(
         matrix, xlabel=side, ylabel=side, clabel="entry" if whole else "mean entry", signed=True, clim=(-largest, largest),
-        outline=False, marks=marks, room=(0.0, 0.08), height=420,
+        outline=False, marks=marks, room=(0.0, 0.16), height=440,
     )  # fmt: skip
 
 
@@ -318,7 +356,9 @@ PICTURES = Pictures(
         "set η and B", _diagram, _needs("rho_map", _FEW), clicks=_click_diagram,
     ),
     Picture(
-        "spectrum", "Spectrum of the Hessian", "density of eigenvalues over training, two standard errors", _spectrum,
+        "spectrum", "Spectrum of the Hessian",
+        "density over training, two standard errors; blue SGD, orange GD, dots their largest eigenvalue",
+        _spectrum,
         _single, plays="moment",
     ),
     Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, _single),
@@ -327,7 +367,9 @@ PICTURES = Pictures(
         _needs("eta_star_B", _FEW),
     ),
     Picture(
-        "balance", "Balancing", "SGD (blue) brings the two layers together, to the diagonal; GD (orange) leaves them apart",
+        "balance", "Balancing",
+        "SGD (blue) brings the two layers together, to the diagonal; GD (orange) leaves them apart; "
+        "* did not interpolate",
         _balance, _needs("pair", "only the diagonal and the two-layer network have pairs of layers to compare"),
         plays="frame",
     ),
