@@ -117,8 +117,7 @@ def test_energies_are_those_of_gaussians():
         @jax.jit
         def found(path):
             used = fields.Used(path.field, fields.Missed(0.3, 0.2))
-            at = fields.nodes(path, jax.random.key(0), 2000)
-            return fields.energies(path, used, jnp.full(NODES.shape, 0.6), at)
+            return fields.over_time(path, used, 0.6, jax.random.key(0), 2000)
 
         var = (1 - NODES) ** 2 * 0.49 + NODES**2 * 2.56 + 1.5 * NODES * (1 - NODES)
         half = -(1 - NODES) * 0.49 + NODES * 2.56 + 0.75 * (1 - 2 * NODES)
@@ -140,10 +139,7 @@ def test_bridge_is_where_the_drift_energy_is_least(s0, s1, epsilon, best):
     def energy(a):
         path = line(s0, s1, a=a)
         used = fields.Used(path.field, fields.Missed(0.0, 0.0))
-        return (
-            WEIGHTS
-            @ fields.energies(path, used, jnp.full(NODES.shape, epsilon), fields.nodes(path, None, 0))["drift_energy"]
-        )
+        return WEIGHTS @ fields.over_time(path, used, epsilon, jax.random.key(0), 0)["drift_energy"]
 
     closed = 2 * np.sqrt(s0**2 * s1**2 + epsilon**2)
     assert best is None or closed == pytest.approx(best, abs=1e-6)

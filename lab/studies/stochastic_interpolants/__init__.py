@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from lab.numerics import Loop, Reason
 from lab.paths import metrics, training
 from lab.paths.network import Perceptron
 from lab.paths.sampling import SOLVERS, graded
+from lab.studies import path_parts
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Whole
@@ -256,10 +258,20 @@ class StochasticInterpolants(Study):
         given = inputs, values, networks, key
         mover = _Mover(p.steps, p.solver, p.scheme, p.particles)
         run = loop(moving.STEPS, _walk(*given, case, mover), max_iterations=p.steps)
-        moved = _moved(inputs, values, run.state, key, case, mover)
-        output |= moved | _costs(*given, case) | _described(inputs, values, key, case)
+        moved, clouds = _moved(inputs, values, run.state, key, case, mover)
+        distances, compared = path_parts.each(loop, path_parts.Distance(), clouds)
+        output |= moved | dict(zip(("w2sq", "w2sq_ode", "w2sq_floor"), distances, strict=True))
+        energies, weighed = path_parts.each(loop, _Energies(*given[:3], case), _nodes(inputs, values, key, case))
+        density, looked = None, Reason.CONVERGED
+        if "position" in inputs or "column" in inputs:
+            density, looked = path_parts.each(loop, _LogDensity(inputs, values, case), jnp.linspace(0.0, 1.0, _FRAMES))
+            if isinstance(looked, int) and looked == Reason.STOPPED:
+                density = None  # half of it is no picture
+        output |= _costs(*given, energies, case) | _described(inputs, values, key, density, case)
         output |= _likelihoods(*given, moved["samples"], case, p.steps, p.solver)
-        return output | {"reason": jnp.where(jnp.asarray(reason) == Reason.CONVERGED, run.reason, reason)}
+        for later in (run.reason, compared, weighed, looked):  # the first that did not converge
+            reason = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, jnp.asarray(later, jnp.int32), reason)
+        return output | {"reason": reason}
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
@@ -327,24 +339,28 @@ def _train(inputs: Any, p: Any, case: _Case, key: Any, loop: Loop) -> tuple[Any,
         reasons.append(jnp.asarray(done.reason, jnp.int32))
         missing = jnp.full(p.training - len(done.loss), jnp.nan)
         output[f"loss_{name}"] = jnp.concatenate([jnp.asarray(done.loss), missing])
-        output[f"floor_{name}"] = _floor(work, path.field, wanted)
+        losses, _ = path_parts.each(loop, _Loss(work, path.field, wanted), jnp.arange(64))
+        output[f"floor_{name}"] = losses.mean()
     first, second = reasons
     return tuple(networks), output, jnp.where(first == Reason.CONVERGED, second, first)
 
 
-@partial(jax.jit, static_argnames="wanted")
-def _floor(work: training.Work, field: paths.Exact, wanted: str) -> Any:
-    """The loss of the exact field on 64 of the training's batches."""
+class _Loss(eqx.Module):
+    """Of the exact field on a batch of the training."""
 
-    def model(t, x):  # each row has its own time
-        def one(t, x):
-            at = field(t, x[None])
-            return {"velocity": at.velocity, "noise": at.x0, "latent": at.z}[wanted][0]
+    work: training.Work
+    field: paths.Exact
+    wanted: str = eqx.field(static=True)
 
-        return jax.vmap(one)(t, x)
+    def __call__(self, step: Any) -> Any:
+        def model(t, x):  # each row has its own time
+            def one(t, x):
+                at = self.field(t, x[None])
+                return {"velocity": at.velocity, "noise": at.x0, "latent": at.z}[self.wanted][0]
 
-    losses = jax.lax.map(lambda step: training.loss(model, work, training.draw(work, step)), jnp.arange(64))  # type: ignore[arg-type]
-    return losses.mean()
+            return jax.vmap(one)(t, x)
+
+        return training.loss(model, self.work, training.draw(self.work, step))  # type: ignore[arg-type]
 
 
 def _fields_of(inputs: Any, p: Any, networks: Any, case: _Case) -> tuple[Way, Used]:
@@ -365,8 +381,8 @@ def _walk(inputs: Any, p: Any, networks: Any, key: Any, case: _Case, mover: _Mov
 
 
 @partial(jax.jit, static_argnames=("case", "mover"))
-def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: _Case, mover: _Mover) -> dict[str, Any]:
-    """The ways of the particles, and how far they end from the data."""
+def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: _Case, mover: _Mover) -> tuple[dict[str, Any], Any]:
+    """The ways of the particles, and clouds (3, 2, n, d): ends of the SDE, of the ODE and data, beside fresh data."""
     path, n = _way(inputs, case, p["a"]), mover.particles
     times, frames = jnp.asarray(graded(mover.steps, path.low, path.high)), jnp.linspace(0.0, 1.0, _FRAMES)
     state: moving.State = walked
@@ -376,9 +392,6 @@ def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: _Case, mover: _Move
     keys = jax.random.split(jax.random.fold_in(key, 1))
     target, fresh = path.target.sample(keys[0], n), path.target.sample(keys[1], n)[:_MATCHED]
     output = {
-        "w2sq": metrics.squared_wasserstein(end[n : 2 * n][:_MATCHED], fresh),
-        "w2sq_ode": metrics.squared_wasserstein(end[:n][:_MATCHED], fresh),
-        "w2sq_floor": metrics.squared_wasserstein(target[:_MATCHED], fresh),
         "nfe": state.steps * len(SOLVERS[mover.solver].nodes),
         "samples": end[: 2 * n].reshape(2, n, -1),
         "paths": _seen(inputs, whole),
@@ -386,7 +399,8 @@ def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: _Case, mover: _Move
         "target": _seen(inputs, target),
         "variance_sampled": whole.var(axis=2).mean(axis=2),
     }
-    return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {})
+    clouds = jnp.stack([jnp.stack([z[:_MATCHED], fresh]) for z in (end[n : 2 * n], end[:n], target)])
+    return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {}), clouds
 
 
 @partial(jax.jit, static_argnames=("case", "steps", "solver"))
@@ -408,14 +422,15 @@ def _likelihoods(
 
 
 @partial(jax.jit, static_argnames="case")
-def _described(inputs: Any, p: Any, key: Any, case: _Case) -> dict[str, Any]:
+def _described(inputs: Any, p: Any, key: Any, logrho: Any, case: _Case) -> dict[str, Any]:
     """The path itself: its coefficients, variance and density, and whether its field solves its equations."""
     path = _way(inputs, case, p["a"])
     d, frames = path.target.dimension, jnp.linspace(0.0, 1.0, _FRAMES)
     output = {"variance": jax.vmap(lambda t: jnp.trace(path.moments(t)[1]) / d)(frames)}
     table = [fields.schedule_of(name, _latent_of(name, case.latent), p["a"])(frames) for name in SCHEDULES]
     output |= {f"table_{name}": jnp.stack([getattr(c, name) for c in table]) for name in ("alpha", "beta", "gamma")}
-    output |= _densities(inputs, path, case, frames, key)
+    if logrho is not None:
+        output |= _densities(inputs, path, case, frames, logrho, key)
     if d <= 3:
         output["transport_residual"], output["identity_residual"] = fields.residuals(path, key)
     return output
@@ -444,14 +459,33 @@ def _level(path: Way, case: _Case, epsilon: Any, t: Any) -> Any:
     return epsilon * square(t) / square(jnp.linspace(0.0, 1.0, 129)).max()
 
 
+class _Energies(eqx.Module):
+    """Of the path at one of the times ``NODES``: see ``fields.energies``."""
+
+    inputs: Any
+    values: Any
+    networks: Any
+    case: _Case = eqx.field(static=True)
+
+    def __call__(self, node: tuple) -> Any:
+        path, used = _fields_of(self.inputs, self.values, self.networks, self.case)
+        t, level, key = node
+        return fields.energies(path, used, t, level, *fields.node(path, t, key, 1000))
+
+
 @partial(jax.jit, static_argnames="case")
-def _costs(inputs: Any, p: Any, networks: Any, key: Any, case: _Case) -> dict[str, Any]:
+def _nodes(inputs: Any, p: Any, key: Any, case: _Case) -> tuple:
+    level = _level(_way(inputs, case, p["a"]), case, p["epsilon"], jnp.asarray(NODES))
+    return jnp.asarray(NODES), level, jax.random.split(jax.random.split(key, 3)[0], len(NODES))
+
+
+@partial(jax.jit, static_argnames="case")
+def _costs(inputs: Any, p: Any, networks: Any, key: Any, of: Any, case: _Case) -> dict[str, Any]:
     """Energies of the path, and what the misfit costs."""
     path, used = _fields_of(inputs, p, networks, case)
-    first, second, third = jax.random.split(key, 3)
+    _, second, third = jax.random.split(key, 3)
     epsilon, weights = p["epsilon"], jnp.asarray(WEIGHTS)
     level = _level(path, case, epsilon, jnp.asarray(NODES))
-    of = fields.energies(path, used, level, fields.nodes(path, first, 1000))
     total = {name: weights @ values for name, values in of.items()}
     output = {"excess_b": total["missed_b"] / 2, "excess_s": total["missed_s"] / 2}
     d, source, target = path.target.dimension, path.source, path.target
@@ -488,30 +522,40 @@ def _costs(inputs: Any, p: Any, networks: Any, key: Any, case: _Case) -> dict[st
     }  # fmt: skip
 
 
-def _densities(inputs: Any, path: Way, case: _Case, frames: Any, key: Any) -> dict[str, Any]:
+class _LogDensity(eqx.Module):
+    """Of the path at a time, at the places that are looked at."""
+
+    inputs: Any
+    values: Any
+    case: _Case = eqx.field(static=True)
+
+    def __call__(self, t: Any) -> Any:
+        path = _way(self.inputs, self.case, self.values["a"])
+        return path.field.log_density(jnp.clip(t, path.low, path.high), _places(self.inputs))
+
+
+def _places(inputs: Any) -> Any:
+    """(places, d): of the plane row by row."""
+    if "position" in inputs:
+        return inputs["position"][:, None]
+    row, column = jnp.meshgrid(inputs["row"], inputs["column"], indexing="ij")
+    return jnp.stack([column.ravel(), row.ravel()], axis=1)
+
+
+def _densities(inputs: Any, path: Way, case: _Case, frames: Any, logrho: Any, key: Any) -> dict[str, Any]:
     """The density of the path over time where it can be seen, and the path without latent noise."""
-    inner = jnp.clip(frames, path.low, path.high)
     if "column" in inputs:
-        row, column = jnp.meshgrid(inputs["row"], inputs["column"], indexing="ij")
-        at = jnp.stack([column.ravel(), row.ravel()], axis=1)
-        return {"density": jnp.exp(_over_time(path, inner, at)).reshape(_FRAMES, *row.shape)}
-    if "position" not in inputs:
-        return {}
-    at = inputs["position"][:, None]
-    logrho = _over_time(path, inner, at)
+        return {"density": jnp.exp(logrho).reshape(_FRAMES, inputs["row"].size, inputs["column"].size)}
+    inner, at = jnp.clip(frames, path.low, path.high), _places(inputs)
     output = {"logrho": logrho, "modes": fields.modes(logrho)}
     both = all(isinstance(end, paths.Mixture) for end in (path.source, path.target))
     if both and case.schedule in ("linear", "trigonometric") and case.latent != "none":
         plain = fields.way(case.schedule, "none", 1.0, path.source, path.target)
-        output["plain_logrho"] = _over_time(plain, inner, at)
+        output["plain_logrho"] = jax.lax.map(lambda t: plain.field.log_density(t, at), inner)
         times = jnp.linspace(0.0, 1.0, 2 * (_FRAMES - 1) + 1)
         flow = paths.ode(plain.field, path.draw(key, _STRANDS)[0], grid=times)
         output["plain_paths"] = _at(times, flow.x, frames)[..., 0]
     return output
-
-
-def _over_time(path: Way, times: Any, at: Any) -> Any:
-    return jax.lax.map(lambda t: path.field.log_density(t, at), times)
 
 
 def _at(times: Any, x: Any, wanted: Any) -> Any:

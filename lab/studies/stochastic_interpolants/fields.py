@@ -120,46 +120,42 @@ class Used(eqx.Module):
         return field._replace(velocity=field.velocity + velocity, score=field.score + score)
 
 
-def nodes(path: Way, key: Any, n: int) -> tuple[Any, Any]:
-    """Points (times, n, d) and weights (times, n) for expectations at the Gauss-Legendre times ``NODES``.
-
-    On a line a grid of 512 points, else n draws with both signs of the latent noise.
-    """
+def node(path: Way, t: Any, key: Any, n: int) -> tuple[Any, Any]:
+    """Points (n, d) and weights (n,) for expectations at a time: on a line a grid of 512 points, else draws with both signs
+    of the latent noise."""
     if path.target.dimension == 1:
-
-        def grid(t):
-            mean, covariance = path.moments(t)
-            y = jnp.linspace(-6.0, 6.0, 512)
-            x = (mean + jnp.sqrt(covariance[0, 0]) * y)[:, None]
-            density = jnp.exp(path.field.log_density(t, x))
-            return x, density / density.sum()
-
-        return jax.lax.map(grid, jnp.asarray(NODES))
-
-    def drawn(t, key):
-        first, second = jax.random.split(key)
-        x0, x1 = path.draw(first, (n + 1) // 2)
-        z = jax.random.normal(second, x1.shape, x1.dtype)
-        both = [paths.interpolate(path.schedule, t, x0, x1, sign * z) for sign in (1, -1)]
-        x = jnp.concatenate(both)
-        return x, jnp.full(x.shape[0], 1 / x.shape[0])
-
-    return jax.lax.map(lambda each: drawn(*each), (jnp.asarray(NODES), jax.random.split(key, len(NODES))))
+        mean, covariance = path.moments(t)
+        y = jnp.linspace(-6.0, 6.0, 512)
+        x = (mean + jnp.sqrt(covariance[0, 0]) * y)[:, None]
+        density = jnp.exp(path.field.log_density(t, x))
+        return x, density / density.sum()
+    first, second = jax.random.split(key)
+    x0, x1 = path.draw(first, (n + 1) // 2)
+    z = jax.random.normal(second, x1.shape, x1.dtype)
+    x = jnp.concatenate([paths.interpolate(path.schedule, t, x0, x1, sign * z) for sign in (1, -1)])
+    return x, jnp.full(x.shape[0], 1 / x.shape[0])
 
 
-def energies(path: Way, used: Used, epsilon: Any, at: tuple[Any, Any]) -> dict[str, Any]:
-    """At the times ``NODES`` E|b|^2, E|b_F|^2 and E|s|^2, and those of what ``used`` misses of b, s and b_F."""
+def energies(path: Way, used: Used, t: Any, level: Any, x: Any, weights: Any) -> dict[str, Any]:
+    """At a time E|b|^2, E|b_F|^2 and E|s|^2, and those of what ``used`` misses of b, s and b_F."""
+    exact = path.field(t, x)
+    velocity, score = used.missed(path.schedule, t, x, exact)
+    drift = exact.velocity + level * exact.score
+    values = {
+        "path_energy": exact.velocity, "drift_energy": drift, "score_energy": exact.score,
+        "missed_b": velocity, "missed_s": score, "missed_drift": velocity + level * score,
+    }  # fmt: skip
+    return {name: weights @ (v**2).sum(axis=1) for name, v in values.items()}
 
-    def one(each):
-        t, level, x, weights = each
-        exact = path.field(t, x)
-        velocity, score = used.missed(path.schedule, t, x, exact)
-        drift = exact.velocity + level * exact.score
-        values = exact.velocity, drift, exact.score, velocity, score, velocity + level * score
-        return jnp.stack([weights @ (v**2).sum(axis=1) for v in values])
 
-    names = ("path_energy", "drift_energy", "score_energy", "missed_b", "missed_s", "missed_drift")
-    return dict(zip(names, jax.lax.map(one, (jnp.asarray(NODES), epsilon, *at)).T, strict=True))
+def over_time(path: Way, used: Used, level: Any, key: Any, n: int) -> dict[str, Any]:
+    """``energies`` at all times ``NODES``, of one noise level."""
+
+    def at(each):
+        t, key = each
+        return energies(path, used, t, level, *node(path, t, key, n))
+
+    return jax.lax.map(at, (jnp.asarray(NODES), jax.random.split(key, len(NODES))))
 
 
 def _drifts(path: Way, used: Used, level: Any, t: Any, y: Any) -> tuple[Any, Any]:
