@@ -186,6 +186,8 @@ def test_a_run_that_diverges_is_a_result(run):
     for picture in SGDStability.pictures:
         if not picture.applies(lost):
             hv.render(picture(nothing), backend="matplotlib")
+    flat = run.assign(lmax_end=0 * run.lmax_end)
+    assert "Hessian is 0" in SGDStability.pictures.thresholds.applies(flat)
 
 
 def mine(x: Any, y: Any) -> Data:
@@ -198,7 +200,10 @@ def test_what_is_refused(tmp_path):
     for match, study in (
         ("B = 9 .* 6 samples", SGDStability(data=mine(x, x[:, 0]), B=9)),
         ("no finite number", SGDStability(data=mine(x * np.nan, x[:, 0]))),
-        ("2 to 5,000 samples", SGDStability(data=mine(x[:1], x[:1, 0]))),
+        ("a single sample, but 2 to 5,000 samples", SGDStability(data=mine(x[:1], x[:1, 0]))),
+        ("30 outputs, but", SGDStability(data=mine(x, np.ones((6, 30))))),
+        ("outputs y in mine are all 0", SGDStability(data=mine(x, 0 * x[:, 0]))),
+        ("y in mine .* first in sample 3", SGDStability(data=mine(x, np.where(np.arange(6) == 2, np.nan, x[:, 0])))),
         ("takes images", SGDStability(data=mine(x, x[:, 0]), model="convolutional")),
         ("gives one number", SGDStability(data=mine(x, x), model="diagonal")),
         ("parameters, but at most", SGDStability(data=mine(x, x), m=1000)),
@@ -211,6 +216,9 @@ def test_what_is_refused(tmp_path):
     data = SGDStability(data=str(path)).load()
     assert data.arrays["x"].shape == (4, 2)
     np.testing.assert_array_equal(data.arrays["y"], [3, 1, 2, 5])
+    path.write_text("a,b,y\n1,2,cat\n2,0,dog\n")
+    with pytest.raises(ValueError, match="'y' of .* does not hold numbers: write a number for each class"):
+        SGDStability(data=str(path)).load()
 
 
 def test_analysis_of_a_users_own_function():

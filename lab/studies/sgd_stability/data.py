@@ -94,7 +94,7 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
         if f"x{end}" not in arrays:
             continue
         x, y = arrays[f"x{end}"], arrays[f"y{end}"]
-        if x.ndim not in (2, 3) or y.ndim not in (1, 2) or len(x) != len(y) or 0 in x.shape or 0 in y.shape:
+        if not 2 <= x.ndim <= 4 or y.ndim not in (1, 2) or len(x) != len(y) or 0 in x.shape or 0 in y.shape:
             raise ValueError(
                 f"x{end} in {name} has shape {x.shape} and y{end} {y.shape}, but (n, d) or (n, h, w) and (n,) or (n, k) are "
                 "needed: an output for each sample"
@@ -102,17 +102,22 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
         if x.shape[1:] != arrays["x"].shape[1:] or y.shape[1:] != arrays["y"].shape[1:]:
             raise ValueError(f"the test samples of {name} have other shapes than the training samples")
         for key, array in ((f"x{end}", x), (f"y{end}", y)):
-            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            bad = array.dtype.kind not in "fiu" or ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            if np.any(bad):
+                where = f", first in sample {int(np.argmax(bad)) + 1}" if np.ndim(bad) else ""
                 raise ValueError(
-                    f"{key} in {name} holds what is no finite number: leave these samples out, or fill them in"
+                    f"{key} in {name} holds what is no finite number{where}: leave such samples out, or fill them in"
                 )
     x, y = arrays["x"], arrays["y"]
-    inputs, outputs = int(np.prod(x.shape[1:])), int(np.prod(y.shape[1:]))
-    if not 2 <= len(x) <= ROWS or inputs > COLUMNS or outputs > OUTPUTS:
-        raise ValueError(
-            f"{name} has {len(x)} samples of {inputs} inputs and {outputs} outputs, but 2 to {ROWS:,} samples of at most "
-            f"{COLUMNS:,} inputs and {OUTPUTS} outputs are taken"
-        )
+    for what, count, low, high in (
+        ("samples", len(x), 2, ROWS), ("inputs", int(np.prod(x.shape[1:])), 1, COLUMNS),
+        ("outputs", int(np.prod(y.shape[1:])), 1, OUTPUTS),
+    ):  # fmt: skip
+        if not low <= count <= high:
+            found = f"{count:,} {what}" if count > 1 else f"a single {what[:-1]}"
+            raise ValueError(f"{name} has {found}, but {low} to {high:,} {what} are taken")
+    if not np.any(y):
+        raise ValueError(f"the outputs y in {name} are all 0: there is nothing to learn")
 
 
 def from_arrays(
@@ -146,10 +151,11 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
     columns, notes = formats.csv(name, payload) if text else (formats.parquet(name, payload), ())
     if len(columns) < 2:
         raise ValueError(f"{name} has 1 column, but inputs and an output need at least two")
+    last = "y" if "y" in columns else list(columns)[-1]
     for key, column in columns.items():
         if column.dtype.kind not in "fiu":
-            raise ValueError(f"the column {key!r} of {name} does not hold numbers: leave it out")
-    last = "y" if "y" in columns else list(columns)[-1]
+            what = "write a number for each class" if key == last else "leave it out"
+            raise ValueError(f"the column {key!r} of {name} does not hold numbers: {what}")
     x = np.stack([np.asarray(column, float) for key, column in columns.items() if key != last], axis=1)
     notes = (*notes, f"the outputs are those of the column {last!r}")
     return from_arrays(name, {"x": x, "y": np.asarray(columns[last], float)}, notices=notes)

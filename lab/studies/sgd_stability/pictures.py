@@ -26,6 +26,13 @@ def _needs(name: str, why: str) -> Callable[[xr.Dataset], str]:
     return lambda result: _single(result) or ("" if name in result else why)
 
 
+def _critical(name: str) -> Callable[[xr.Dataset], str]:
+    """Whether there is a learning rate to draw."""
+    present = _needs(name, "thresholds for all batch sizes need at most 64 samples times outputs, and no momentum")
+    flat = "every learning rate is stable where the Hessian is 0"
+    return lambda result: present(result) or (flat if float(result.lmax_end.max()) == 0 else "")
+
+
 def _family(result: xr.Dataset) -> str:
     few = result.sizes.get("rate", 0) < 2
     return _single(result) or ("it needs other learning rates: raise their number under More" if few else "")
@@ -334,8 +341,6 @@ def _table(result: xr.Dataset) -> Any:
     return draw.table(columns)
 
 
-_FEW = "thresholds for all batch sizes need at most 64 samples times outputs, and no momentum"
-
 PICTURES = Pictures(
     Picture(
         "sweep", "What each learning rate holds",
@@ -353,7 +358,7 @@ PICTURES = Pictures(
     Picture(
         "diagram", "Stability diagram",
         "ρ of the minimum that was found: blue stable, orange not; line η*, grey the bounds by tr (dashed) and λmax. Click to "
-        "set η and B", _diagram, _needs("rho_map", _FEW), clicks=_click_diagram,
+        "set η and B", _diagram, _critical("rho_map"), clicks=_click_diagram,
     ),
     Picture(
         "spectrum", "Spectrum of the Hessian",
@@ -364,7 +369,7 @@ PICTURES = Pictures(
     Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, _single),
     Picture(
         "thresholds", "Critical learning rate by batch size", "it rises from about 2 / tr to 2 / λmax", _thresholds,
-        _needs("eta_star_B", _FEW),
+        _critical("eta_star_B"),
     ),
     Picture(
         "balance", "Balancing",
