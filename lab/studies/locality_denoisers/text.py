@@ -70,8 +70,11 @@ itself. $\theta = 0$ keeps the numbers $M$ themselves.
 Up to $10^8$ products for an image and a level the work is in float64, beyond that in float32 (the spectrum never). The softmax
 is over all training images; the released code averages softmaxes of chunks, which "chunk_mean" repeats. The effective number
 of pixels of a field is $(\sum w^2)^2 / \sum w^4$. Fields at fixed levels are signed means over at most eight test images.
-Networks: EDM preconditioning, Adam at $2\cdot 10^{-3}$ with a cosine, batches of 64, averaged weights. A perceptron
-learns little from a few thousand images: a weak reference reverses the order of the denoisers.
+Networks: EDM preconditioning, Adam at $2\cdot 10^{-3}$ with a cosine, batches of 64, averaged weights. On MNIST at full size
+a U-Net of 1000 steps leaves the symmetric mask below its bar ($r^2$ of .929, and .93 is asked for); 1200 steps bring both masks
+to theirs, as a tie: over 64 test images the released mask has .923 (95 %: .918 to .927, bar .92) and the symmetric one
+.931 (.927 to .935, bar .93). 
+A perceptron learns little from a few thousand images: a weak reference reverses the order of the denoisers.
 
 Kamb and Ganguli, *An analytic theory of creativity in convolutional diffusion models*, 2024 (LS, ELS). Niedoba et al., *Towards
 a mechanistic explanation of diffusion model generalization*, 2024 (PSPC).
