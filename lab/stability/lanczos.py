@@ -122,11 +122,12 @@ class Work(eqx.Module):
     which: str = eqx.field(static=True)
 
 
+# LAPACK's eigenvalues of more rows than a few wait for its threads and take longer than a product: look there seldom
+_FEW, _BETWEEN = 24, 8
 _ORDER = {"largest": lambda v: v, "smallest": lambda v: -v, "magnitude": jnp.abs}
 
 
-def _best(work: Work, state: Tridiagonal) -> tuple[Array, Array, Array]:
-    """Values, residuals and small eigenvectors of the wanted pairs."""
+def _among(work: Work, state: Tridiagonal) -> tuple[Array, Array, Array]:
     found = ritz(state)
     order = jnp.argsort(jnp.where(found.valid, _ORDER[work.which](found.values), -jnp.inf), descending=True)
     order = order[: work.count]
@@ -138,8 +139,33 @@ def _best(work: Work, state: Tridiagonal) -> tuple[Array, Array, Array]:
     )
 
 
+def _best(work: Work, state: Tridiagonal) -> tuple[Array, Array, Array]:
+    """Values, residuals and small eigenvectors of the wanted pairs."""
+    few = max(_FEW, work.count)
+    if work.steps <= few:
+        return _among(work, state)
+
+    def first():
+        *known, small = _among(work, state._replace(alpha=state.alpha[:few], beta=state.beta[:few]))
+        return *known, jnp.pad(small, ((0, 0), (0, work.steps - few)))
+
+    return jax.lax.cond(state.count <= few, first, lambda: _among(work, state))
+
+
+def _followed(work: Work, state: Tridiagonal) -> tuple[Array, Array]:
+    """Values and residuals along the way: after more than ``_FEW`` products only now and then, NaN and inf between."""
+
+    def unknown():
+        nothing = jnp.full(work.count, jnp.nan, state.alpha.dtype)
+        return nothing, jnp.full_like(nothing, jnp.inf)
+
+    few = state.count <= max(_FEW, work.count)
+    due = few | (state.count % _BETWEEN == 0) | (state.count == work.steps) | state.exhausted
+    return jax.lax.cond(due, lambda: _best(work, state)[:2], unknown)
+
+
 def _done(work: Work, state: Tridiagonal) -> Array:
-    _, errors, _ = _best(work, state)
+    _, errors = _followed(work, state)
     scale = jnp.maximum(jnp.abs(state.alpha).max(), state.beta.max())
     # a value is wrong by residual^2 / gap at most, which the residual itself bounds safely
     good = jnp.all(errors <= work.tolerance * scale) & (state.count > 0)
@@ -149,7 +175,7 @@ def _done(work: Work, state: Tridiagonal) -> Array:
 
 
 def _measure(work: Work, state: Tridiagonal) -> dict[str, Array]:
-    values, errors, _ = _best(work, state)
+    values, errors = _followed(work, state)
     return {"value": values[0], "residual": jnp.nanmax(errors)}
 
 
