@@ -10,8 +10,8 @@ $$ x_t = \alpha(t)\, x_0 + \beta(t)\, x_1 + \gamma(t)\, z, \qquad x_0 \sim \text
 >>> paths.ode(field, particles, steps=20).x.shape
 (21, 500, 2)
 
-What one names often is here; the rest is in ``convert``, ``couplings``, ``immiscible``, ``kinetic``, ``likelihood``,
-``metrics``, ``network``, ``training`` and ``weighted``.
+What one names often is here; the rest is in ``bridge``, ``convert``, ``couplings``, ``immiscible``, ``kinetic``,
+``likelihood``, ``metrics``, ``network``, ``training`` and ``weighted``.
 """
 
 from lab.paths.fields import Exact, Field, Pairing, exact
@@ -38,6 +38,7 @@ from lab.paths.schedules import (
     ConstantSpeedVP,
     Custom,
     EncoderDecoder,
+    ExpPolynomial,
     Linear,
     Mirror,
     Quadratic,
@@ -61,6 +62,7 @@ __all__ = [
     "Empirical",
     "EncoderDecoder",
     "Exact",
+    "ExpPolynomial",
     "Field",
     "Joint",
     "Linear",

@@ -69,6 +69,33 @@ class Brownian(Latent):
         return _root(self.a * t * (1 - t)), self.a * (1 - 2 * t) / 2
 
 
+class ExpPolynomial(Latent):
+    r"""$\gamma^2 = t(1-t)\,e^{p(t)}$ with $p(t) = \sum_k c_k (2t - 1)^k$: a Brownian bridge whose variance is bent.
+
+    Args:
+        coefficients: (m,), of real numbers; ``[log(a)]`` is ``Brownian(a)``. See ``lab.paths.bridge`` for the best ones.
+    """
+
+    coefficients: Float[Array, " m"]
+
+    def __init__(self, coefficients: ArrayLike):
+        self.coefficients = jnp.asarray(coefficients)
+        if self.coefficients.ndim != 1 or self.coefficients.shape[0] == 0:
+            raise ValueError(
+                f"the coefficients have shape {self.coefficients.shape}, but a row of at least one is needed"
+            )
+
+    def __call__(self, t: Array) -> tuple[Array, Array]:
+        s = 2 * t - 1
+        power, slope, log_scale = jnp.ones_like(t), jnp.zeros_like(t), jnp.zeros_like(t)
+        for k, c in enumerate(self.coefficients.astype(t.dtype)):
+            log_scale = log_scale + c * power
+            slope = slope + (2 * k * c * s ** (k - 1) if k else 0)
+            power = power * s
+        scale = jnp.exp(log_scale)
+        return _root(scale * t * (1 - t)), scale * (1 - 2 * t + t * (1 - t) * slope) / 2
+
+
 class Quadratic(Latent):
     r"""$\gamma = a\,t(1-t)$."""
 

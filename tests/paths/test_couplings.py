@@ -10,12 +10,14 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
+from lab import paths
 from lab.paths.couplings import (
     Assignment,
     Entropic,
     Given,
     Independent,
     Nearest,
+    Rectified,
     Resampled,
     Weighted,
     assignment,
@@ -184,3 +186,17 @@ def test_refusals():
     ):
         with pytest.raises(ValueError, match=sentence):
             make()
+
+
+def test_rectified_pairs_are_those_of_the_closed_form():
+    """Between Gaussians on a line the monotone map m + s x; to points, the points; under jit as well."""
+    field = paths.exact(paths.Linear(), paths.standard(1), paths.gaussian(jnp.array([2.0]), jnp.array([[0.25]])))
+    pairs = jax.jit(lambda coupling: coupling(KEY, X0[:, :1], X1[:, :1], LIVE))(Rectified(field))
+    np.testing.assert_array_equal(pairs.x0, X0[:, :1])
+    np.testing.assert_allclose(pairs.x1, 2 + X0[:, :1] / 2, atol=1e-5)
+    np.testing.assert_array_equal(pairs.log_weights, np.where(LIVE, 0, -np.inf))
+    to_points = Rectified(paths.exact(paths.Linear(), paths.standard(3), paths.Empirical(X1)))
+    ends = np.asarray(jax.jit(lambda coupling: coupling(KEY, X0, X1))(to_points).x1)
+    assert distances(ends, X1).min(axis=1).max() < 1e-3
+    with pytest.raises(ValueError, match="steps = 0, but a whole number of at least 1"):
+        Rectified(field, 0)

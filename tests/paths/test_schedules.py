@@ -14,6 +14,7 @@ from lab.paths.schedules import (
     ConstantSpeedVP,
     Custom,
     EncoderDecoder,
+    ExpPolynomial,
     Linear,
     Mirror,
     Quadratic,
@@ -25,6 +26,7 @@ from lab.paths.schedules import (
 ALL = {
     "linear": Linear(),
     "linear brownian": Linear(Brownian(2.0)),
+    "linear polynomial": Linear(ExpPolynomial(np.array([0.3, -0.5, 0.2]))),
     "trigonometric": Trigonometric(),
     "trigonometric brownian": Trigonometric(Brownian(0.7)),
     "trigonometric quadratic": Trigonometric(Quadratic(3.0)),
