@@ -80,31 +80,51 @@ pictures.thresholds(result)
 # %% [markdown]
 # ## Your own model
 #
-# `analyze` takes any function of a pytree: an equinox module, a dictionary of flax or optax. Thresholds are computed where
-# `predict` tells the outputs.
+# Weights, a function from one sample to its output, and data make a study: with every picture above, sweeps over learning
+# rate and batch size, and a page. The weights may be any pytree: a dictionary as here or of flax, an equinox module; or a
+# function that makes them from a key, so that another seed is another start. Put these lines into a file, and
+# `lab serve my_model.py` opens its page, `lab run my_model.py --eta 0.2 --B 4` computes, `lab sweep my_model.py --eta
+# 0.01:1:log8 --B 1,2,4` sweeps.
 
 # %%
+from lab import studies
+
 x = jax.random.normal(jax.random.key(3), (24, 5))
 y = jnp.tanh(x[:, 0] - x[:, 1])
-params = {"w": 0.5 * jax.random.normal(jax.random.key(4), (10, 5)), "v": jnp.zeros(10)}
-predict = lambda p, x: p["v"] @ jnp.tanh(p["w"] @ x)  # noqa: E731
-loss = lambda p, x, y: ((jax.vmap(lambda each: predict(p, each))(x) - y) ** 2).mean() / 2  # noqa: E731
 
 
-@jax.jit
-def trained(p):
-    step = lambda p, _: (jax.tree.map(lambda a, g: a - 0.5 * g, p, jax.grad(loss)(p, x, y)), None)  # noqa: E731
-    return jax.lax.scan(step, p, None, 20_000)[0]
+def make(key):
+    w, v = jax.random.split(key)
+    return {"w": 0.5 * jax.random.normal(w, (10, 5)), "v": 0.1 * jax.random.normal(v, (10,))}
 
 
-found = analyze(loss, trained(params), x, y, predict=predict, batch_sizes=(1, 2, 4, 8, 24))
-found[["loss", "trace", "tr", "lmax", "eta_star"]]
+def predict(params, x):
+    return params["v"] @ jnp.tanh(params["w"] @ x)
 
-# %%
-(ANALYSIS.spectrum(found) + ANALYSIS.hessian(found)).cols(1)
+
+Mine = studies.model_study("My model", make, (x, y), predict=predict, eta=0.5, steps=20_000, rates=0)
+mine = Mine().run()
+mine[["half_tr_sgd", "half_lmax_gd", "loss_sgd", "eta_star"]]
 
 # %%
-ANALYSIS.thresholds(found)
+(Mine.pictures.diagram(mine) + Mine.pictures.hessian(mine)).cols(1)
+
+# %% [markdown]
+# What does not fit together is refused in a sentence that says what was found:
+
+# %%
+try:
+    studies.model_study("Too many outputs", make, (x, y), predict=lambda params, x: params["w"] @ x)
+except ValueError as problem:
+    print(problem)
+
+# %% [markdown]
+# `analyze` looks at one point of any loss, square or not. Thresholds are computed where `predict` tells the outputs.
+
+# %%
+loss = lambda p, x, y: jnp.abs(jax.vmap(lambda each: predict(p, each))(x) - y).mean()  # noqa: E731
+found = analyze(loss, make(jax.random.key(0)), x, y)
+ANALYSIS.spectrum(found)
 
 # %% [markdown]
 # PyHessian and curvlinops compute spectra of PyTorch models at one point too; Lanczos without a test for an exhausted Krylov

@@ -217,7 +217,7 @@ def test_what_is_refused(tmp_path):
     assert data.arrays["x"].shape == (4, 2)
     np.testing.assert_array_equal(data.arrays["y"], [3, 1, 2, 5])
     path.write_text("a,b,y\n1,2,cat\n2,0,dog\n")
-    with pytest.raises(ValueError, match="'y' of .* does not hold numbers: write a number for each class"):
+    with pytest.raises(ValueError, match=r"'y' of .* does not hold numbers: write a number for each class"):
         SGDStability(data=str(path)).load()
 
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -97,7 +98,7 @@ def model_study(
     normed = hasattr(maker.start(), "norm")
     left_out = {"balance"} | (set() if normed else {"norms"})
     few = min(len(given.arrays["x"]), defaults.get("n", ROWS)) * _outputs(given) <= looking.ALL
-    body = {
+    body: dict[str, Any] = {
         "slug": slug,
         "title": title,
         "paper": Paper("you", "a model of your own", "unpublished", 2026),
@@ -115,14 +116,16 @@ def model_study(
     if unknown:
         there = ", ".join(_OwnStudy.parameters())
         raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
+    n = len(given.arrays["x"])
+    for name, value in ({"n": n} | defaults | {"data": data if named else f"{slug}-data"}).items():
+        body[name] = parameter = copy(_OwnStudy.param[name])
+        if name == "n" and not named:
+            parameter.bounds = parameter.soft = (2, n)
+        parameter._validate(value)
+        parameter.default = value
     made: Any = type(re.sub(r"\W+", "", title.title()) or "OwnModel", (_OwnStudy,), body)
     if not named:
         _offer(slug, title, given)
-    values = {"n": len(given.arrays["x"])} | defaults | {"data": data if named else f"{slug}-data"}
-    for name, value in values.items():
-        setattr(made, name, value)  # a class takes it as the default of a parameter of its own
-    if not named:
-        made.param["n"].bounds = made.param["n"].soft = (2, len(given.arrays["x"]))
     register(made)
     return made
 
