@@ -135,6 +135,15 @@ def test_odd_values_are_drawn_and_nothing_says_why(name):
     assert bokeh_plot(picture).state
 
 
+def test_an_axis_may_have_no_ticks():
+    picture = draw.plot(draw.curve(np.arange(4.0), np.arange(4.0)), xticks=[], yticks=[1, 2])
+    bokeh, mpl = (hv.renderer(backend).get_plot(picture) for backend in ("bokeh", "matplotlib"))
+    assert list(bokeh.state.xaxis[0].ticker.ticks) == []
+    assert list(bokeh.state.yaxis[0].ticker.ticks) == [1, 2]
+    assert list(mpl.handles["axis"].get_xticks()) == []
+    assert list(mpl.handles["axis"].get_yticks()) == [1, 2]
+
+
 def test_the_reason_is_told():
     assert "the run has no trace" in text_of(EMPTY["empty curve"]())
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import holoviews as hv
 import numpy as np
+from bokeh.models import FixedTicker
 
 from .layers import SAYS, TINT, Words, figure, vector, words
 from .look import current, dress, finish_bokeh, finish_mpl
@@ -28,7 +29,7 @@ def plot(
 
     Args:
         xlim, ylim: pin the ends of an axis; None follows the data.
-        xticks, yticks: positions, or (position, text) pairs.
+        xticks, yticks: positions, or (position, text) pairs; an empty list: none.
         equal: one unit is as long on both axes.
         note: a quiet line of text at the top left; says why when there is nothing to show.
         height: least height on a page, in pixels.
@@ -90,23 +91,26 @@ def frame(
     }  # fmt: skip
     # Matplotlib refuses a logarithmic axis where nothing is positive
     linear = {"logx": False, "logy": False} if empty else {}
-    ticks = {"xticks": _named(xticks), "yticks": _named(yticks)}
+    ticks = {name: _named(value) for name, value in (("xticks", xticks), ("yticks", yticks)) if value is not None}
+    none = [name for name, value in ticks.items() if not value]  # which HoloViews does not take as a list
     return dress(
         hv.Overlay(list(layers)),
-        both=common | {name: value for name, value in ticks.items() if value is not None},
+        both=common | {name: value for name, value in ticks.items() if value},
         bokeh={
             "responsive": True, "min_height": height, "toolbar": "above", "autohide_toolbar": True, "active_tools": [],
             "default_tools": ["pan", "wheel_zoom", "box_zoom", "reset", "save"],
             "hooks": [finish_bokeh(look, equal, bare, bounds, whole)],
+            **{name: FixedTicker(ticks=[]) for name in none},
         },
-        mpl={"hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)], **linear},
+        mpl={
+            "hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)], **linear,
+            **dict.fromkeys(none, 0),
+        },
     )  # fmt: skip
 
 
 def _named(ticks: Any) -> Any:
     """Ticks as (position, text) pairs: a logarithmic axis would write bare positions as powers of ten."""
-    if ticks is None:
-        return None
     return [tick if isinstance(tick, tuple) else (tick, figure(tick)) for tick in ticks]
 
 
