@@ -3,11 +3,13 @@
 from functools import cache
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
 from lab.datasets import Data, load
 from lab.datasets.samples import KIND
+from lab.paths import bridge
 from lab.studies.declare import Claim, Runs
 from lab.studies.path_parts import source_of, target_of
 
@@ -55,6 +57,15 @@ def _bridge(runs: Runs) -> float:
     return vertex(
         list(sizes), [_number(runs, "drift_energy", data="two-gaussians", a=float(a), epsilon=0.3) for a in sizes]
     )[0]
+
+
+def _fitted_a(runs: Runs) -> float:
+    """The a at the time where a fitted polynomial is farthest from that of the bridge."""
+    arrays = load("two-gaussians").arrays
+    latent = bridge.fit(source_of(arrays), target_of(arrays), 0.3).latent
+    t = np.linspace(0.02, 0.98, 25)
+    sizes = np.asarray(latent(jnp.asarray(t))[0]) ** 2 / (t * (1 - t))
+    return float(sizes[np.abs(sizes - _C).argmax()])
 
 
 def _bridge_variance(runs: Runs) -> float:
@@ -150,6 +161,9 @@ CLAIMS = (
     Claim("bridge-variance", "At that a the variance is the bridge's at all times (0.7 to 1.6, ε = 1: a = 3.0029319).",
           _bridge_variance, 0.0, "closed form of the Gaussian bridge", "<=", 1e-6),
     Claim("bridge-energy", "Its drift energy is that of the bridge.", _least_energy, 1.0, "closed form", tolerance=1e-6),
+    Claim("bridge-polynomial", "Of latents γ² = t(1-t) exp(polynomial) that of least energy is the bridge's: a = 1.16619.",
+          _fitted_a,
+          float(_C), "closed form, by Newton's method", tolerance=1e-4, quick=False),
     Claim("transport", "Density and velocity solve the transport equation.",
           lambda runs: _number(runs, "transport_residual", **_MODES), 0.0, "theorem 2.6", "<=", 1e-9),
     Claim("identity", "α η₀ + β η₁ + γ η_z = x.", lambda runs: _number(runs, "identity_residual", **_MODES), 0.0, "section 4",
