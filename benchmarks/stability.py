@@ -122,7 +122,7 @@ def asked(python: str, script: str, **arrays):
         return json.loads(Path(folder, "found.json").read_text())
 
 
-def sweep(whole: bool, torch: str, share: int = 50) -> None:
+def sweep(whole: bool, torch: str, share: int = 20) -> None:
     keys, rates = jax.random.split(jax.random.key(0), 5), jnp.asarray(RATES, jnp.float32)
     settings, steps = stability.Settings(clip=50.0), STEPS if whole else STEPS // share
     run = partial(stability.sweep, keys, make, rates, BATCHES, settings, steps=steps, every=EVERY)
@@ -131,12 +131,12 @@ def sweep(whole: bool, torch: str, share: int = 50) -> None:
     compiled = time.perf_counter() - began
     began, used = time.perf_counter(), time.process_time()
     found = run(loop=Chunked())
-    ours, work = (
+    ours, busy = (
         (now - then) * STEPS / steps for now, then in ((time.perf_counter(), began), (time.process_time(), used))
     )
     told = "measured whole" if whole else f"measured on 1/{share} of the steps and scaled"
     print(
-        f"sweep of 120 runs: {ours:.0f} s, of processors {work:.0f} s, {told}; compilation and first records {compiled:.0f} s"
+        f"sweep of 120 runs: {ours:.0f} s, of processors {busy:.0f} s, {told}; compilation and first records {compiled:.0f} s"
     )
     print(
         f"diverged {int(found.diverged.sum())}, interpolating {int(found.interpolated.sum())} of 120 after {steps} steps"
@@ -179,7 +179,7 @@ def sweep(whole: bool, torch: str, share: int = 50) -> None:
         if clock:
             print(
                 f"{name}: {clock:.0f} s ({clock / ours:.1f} times the sweep), of processors {used:.0f} s "
-                f"({used / work:.1f} times)"
+                f"({used / busy:.1f} times)"
             )
 
 

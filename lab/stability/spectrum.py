@@ -6,6 +6,12 @@ values, weights the squared first components of the eigenvectors of T. Recurrenc
 
 Traces: Hutchinson, Hutch++ (Meyer, Musco, Musco and Woodruff, 2021), XTrace (Epperly, Tropp and Webber, 2024). All errors are
 standard errors, over the probes.
+
+matfree (0.6.3) has Lanczos, quadrature, Hutchinson and XTrace, as fast and as accurate as these (``benchmarks/stability.py``
+measures both), and would save some sixty lines. It is not used, since its recurrence allocates and runs a fixed number of
+products and does not end where the Krylov space does, which here is a state that stops, reports between products and goes on;
+its standard errors divide by m, not m - 1; XTrace takes a matrix as rank-deficient by an absolute threshold on R, which a
+Hessian of another scale passes or fails by its units; and all probes are taken at once, where these are taken in chunks.
 """
 
 from collections.abc import Callable
