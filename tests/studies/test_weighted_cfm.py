@@ -209,6 +209,14 @@ def test_tiny_epsilon_is_finite_and_all_that_is_wrong_is_said():
         assert words in run.attrs["advice"]
 
 
+@pytest.mark.parametrize("count", [1, 50])
+def test_data_in_one_place_are_said_to_be(count):
+    data = Data("mine", "Mine", "samples", {"x": np.full((count, 2), 2.0)}, "a test", "none")
+    run = WeightedCFM(data=data, particles=60, pairs=64, batch=16, steps=12).run()
+    assert run.attrs["advice"].startswith("All data are one point")
+    assert float(run.w2sq) == 0
+
+
 def test_images_and_a_stopped_run():
     """Digits in 64 dimensions: the two exact flows only."""
     study = WeightedCFM(data="digit-samples", n=40, particles=24, epsilon=5.0, centred=True, steps=16, compare=False)

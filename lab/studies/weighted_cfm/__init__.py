@@ -254,8 +254,17 @@ class WeightedCFM(Study):
         work, coupled = _begin(inputs["source"], values, drawn, potentials, case)
         run = loop(flow.MOVE, work, max_iterations=p.steps + 1)
         reasons.append(run.reason)
-        output = _describe(inputs["plane"], values, drawn, potentials, work, coupled, run.state, key, case)
-        if p.train_steps and not (isinstance(run.reason, int) and run.reason == Reason.STOPPED):
+        clouds = _clouds(values, drawn, work, run.state, key, case)
+        w2sq, compared = path_parts.each(loop, path_parts.Distance(), clouds)
+        d = drawn.points.shape[1]
+        widths = jnp.asarray(KAPPAS * (d if p.cost == "half-squared" else d**0.5))
+        tilts, tilted = path_parts.each(loop, _Tilt(drawn.sample, drawn.points, p.cost), widths)
+        reasons += [compared, tilted]
+        output = _describe(
+            inputs["plane"], values, drawn, potentials, work, coupled, run.state, (w2sq, tilts), key, case
+        )
+        stopped = [isinstance(each, int) and each == Reason.STOPPED for each in reasons]
+        if p.train_steps and not any(stopped):
             trained = _train(inputs["source"], p, drawn, key, loop)
             output |= _describe_network(inputs["plane"], drawn, trained.average, output["w2sq_laws"], p.steps)
             output |= {"curve_loss": trained.loss, "curve_ess": trained.ess}
@@ -278,6 +287,11 @@ class WeightedCFM(Study):
     def advice(cls, result: xr.Dataset) -> str:
         """What must not be overlooked: weights of too few pairs, and a low energy that is bought with missed marginals."""
         ess, floor = float(result.ess), float(result.w2sq_floor)
+        if result.sizes["sample"] == 1 or not float(np.ptp(result.points.values, axis=0).max()) > 0:
+            return (
+                "All data are one point, so that every pair has it as its end and no coupling differs from another: give data "
+                "of at least two places."
+            )
         if ess < DEGENERATE:
             return (
                 f"Weights degenerate: {ess:.2g} of the pairs count, so that a training would learn from few. Raise ε."
@@ -404,6 +418,31 @@ def _begin(source: paths.Mixture, p: Any, drawn: _Drawn, potentials: Any, case: 
 
 
 @partial(jax.jit, static_argnames="case")
+def _clouds(p: Any, drawn: _Drawn, work: flow.Work, state: flow.State, key: Any, case: _Case) -> Any:
+    """Pairs of clouds to compare, (pairs, 2, n, d): all methods with two samples of the data, W-CFM with the data as its
+    weights have them, samples with each other, and the source with the data."""
+    ends, points, fresh = flow.whole(work, state)[-1], drawn.points, drawn.fresh
+    near, count = fresh.shape[1], len(case.methods)
+    found = weighted.tilt(drawn.sample, points, p["epsilon"], case.cost)
+    own = points[flow.drawn(jax.random.fold_in(key, 7), found.target, near)]
+    x0 = drawn.x0[:near]
+    first = jnp.concatenate([ends[:, :near], ends[:, :near], fresh[1:], jnp.stack([x0] * _FRESH), ends[1:2, :near]])
+    second = [fresh[0]] * count + [fresh[1]] * count + [fresh[0]] * (_FRESH - 1) + list(fresh) + [own]
+    return jnp.stack([first, jnp.stack(second)], axis=1)
+
+
+class _Tilt(eqx.Module):
+    """Effective share and tilt R of both ends, at an epsilon."""
+
+    sample: Any
+    points: Any
+    cost: str = eqx.field(static=True)
+
+    def __call__(self, epsilon: Any) -> Any:
+        return weighted.tilt(self.sample, self.points, epsilon, self.cost)[4:7]
+
+
+@partial(jax.jit, static_argnames="case")
 def _describe(
     plane: Any,
     p: Any,
@@ -412,20 +451,15 @@ def _describe(
     work: flow.Work,
     coupled: Any,
     state: flow.State,
+    found_before: tuple,
     key: Any,
     case: _Case,
 ) -> dict[str, Any]:
-    """Everything that is measured and drawn."""
+    """Everything else that is measured and drawn."""
     path, times, points = flow.whole(work, state), work.times, drawn.points
     m, d = points.shape
-    near, ends = drawn.fresh.shape[1], path[-1]
+    ends, count, (w2sq, grid) = path[-1], len(case.methods), found_before
     found = weighted.tilt(drawn.sample, points, p["epsilon"], case.cost)
-
-    own = points[flow.drawn(jax.random.fold_in(key, 7), found.target, near)]
-    count, fresh, x0 = len(case.methods), drawn.fresh, drawn.x0[:near]
-    first = jnp.concatenate([ends[:, :near], ends[:, :near], fresh[1:], jnp.stack([x0] * _FRESH), ends[1:2, :near]])
-    second = [fresh[0]] * count + [fresh[1]] * count + [fresh[0]] * (_FRESH - 1) + list(fresh) + [own]
-    w2sq = jax.lax.map(lambda pair: metrics.squared_wasserstein(*pair), (first, jnp.stack(second)))
     fit, floor = w2sq[: 2 * count].reshape(2, count).mean(axis=0), w2sq[2 * count : 2 * count + _FRESH - 1].mean()
     laws = w2sq[2 * count + _FRESH - 1 : -1].mean()
 
@@ -437,8 +471,6 @@ def _describe(
     if coupled is not None:
         pair_cost[MINIBATCH] = coupled.weights @ couplings.cost_between(coupled.x0, coupled.x1, case.cost)
 
-    scale = jnp.asarray(d if case.cost == "half-squared" else d**0.5)
-    grid = jax.lax.map(lambda e: weighted.tilt(drawn.sample, points, e, case.cost)[4:7], jnp.asarray(KAPPAS) * scale)
     output = {
         "w2sq": fit[1], "w2sq_independent": fit[0], "w2sq_floor": floor, "energy_ratio": energy.value[1] / laws,
         "npe_weighted": npe[1], "npe_independent": npe[0], "ess": found.ess, "tilt_data": found.target_variance,
@@ -447,7 +479,7 @@ def _describe(
         "tilt_var": jnp.stack([found.source_variance, found.target_variance]),
         "ess_kappa": grid[0], "tilt_kappa": jnp.stack(grid[1:]), "tau": found.target, "tau_source": found.source,
         "points": points @ plane, "sources": drawn.sample @ plane,
-        "goals": fresh[0, :_SHOWN] @ plane,
+        "goals": drawn.fresh[0, :_SHOWN] @ plane,
     }  # fmt: skip
     plans = _plans(drawn, potentials, p["epsilon"], case.cost, plane)
     if potentials is not None:
