@@ -144,6 +144,9 @@ def test_clicks_choose_a_learning_rate_and_a_batch_size(run):
 
 def test_runs_that_do_not_interpolate_are_marked(run):
     early = SMALL.but(eta=1e-4, lowest=1e-5).run()
+    of_trace = next(each.judge for each in SGDStability.results if each.name == "half_tr_sgd")
+    assert of_trace is not None
+    assert [of_trace(value, run) for value in (1.9, 2.1)] == ["good", "warn"]  # B = 2, one output
     assert "did not interpolate" in early.attrs["advice"]
     assert (early.interpolated.isel(rate=0) == 0).all()
     judges = {each.name: each.judge for each in SGDStability.results}

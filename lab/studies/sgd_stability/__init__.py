@@ -34,6 +34,12 @@ def _below(value: float, result: xr.Dataset) -> Mood:
     return "good" if value <= 1 else "warn"
 
 
+def _holds(value: float, result: xr.Dataset) -> Mood:
+    """tr H_i^2 >= (tr H_i)^2 / k with k outputs, and c >= 1 / B where drawn with replacement: tr <= 2 k B / η."""
+    size = json.loads(result.attrs["parameters"])["B"]
+    return "good" if value <= size * result.attrs["outputs"] else "warn"
+
+
 def _interpolates(way: str) -> Any:
     def judge(value: float, result: xr.Dataset) -> Mood:
         return "good" if float(result.interpolated.sel(way=way)[0]) == 1 else "warn"
@@ -134,8 +140,8 @@ class SGDStability(Study):
         "side": ("layer", ""),
     }
     results = (
-        Result("half_tr_sgd", (), "η tr / 2 of SGD", "at most 1 at a minimum that SGD with B = 1 holds", headline=True,
-               judge=_below, optional=True),
+        Result("half_tr_sgd", (), "η tr / 2 of SGD", "at most 1 at a minimum that SGD with B = 1 holds; B times as much in "
+               "batches, k times with k outputs", headline=True, judge=_holds, optional=True),
         Result("half_tr_gd", (), "η tr / 2 of GD", "gradient descent has no such limit", headline=True, optional=True),
         Result("half_lmax_gd", (), "η λmax / 2 of GD", "at most 1 at a minimum that gradient descent holds", headline=True,
                judge=_below, optional=True),
@@ -272,7 +278,9 @@ class SGDStability(Study):
                 result = result.assign_coords({dim: (dim, values, result[dim].attrs)})
         whole = case.size <= looking.CELLS
         names = json.dumps([name for name, _ in case.arrays])
-        return result.assign_attrs(model=str(case.model), arrays=names, cells="entries" if whole else "means")
+        return result.assign_attrs(
+            model=str(case.model), outputs=case.outputs, arrays=names, cells="entries" if whole else "means"
+        )
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:

@@ -78,7 +78,8 @@ def digits(n: int, seed: int) -> dict[str, Any]:
     name="mnist-training",
     title="MNIST",
     kind=KIND,
-    summary="Images of 28 x 28 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere.",
+    summary="Images of 28 x 28 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere. "
+    "Minutes with other learning rates beside η: set their number to 0.",
     options={"n": (40, (2, 4000)), "seed": _SEED},
     **packaged.facts("mnist"),
 )

@@ -88,7 +88,7 @@ def _sweep(result: xr.Dataset) -> Any:
         *_sweep_layers(result, "final_tr", "tr"),
         *_sweep_layers(result, "final_lmax", "λmax", dash=True),
         logx=True, logy=True, xlabel="learning rate η", ylabel="tr and λmax of G at the end", note=_rates_note(result),
-        ylim=(None, 8 / eta[0]),
+        ylim=(None, 4 * max(2 / eta[0], float(result.final_tr.where(np.isfinite(result.final_tr)).max()))),
         height=360,
     )  # fmt: skip
 

@@ -33,6 +33,8 @@ $$ \text{gradient descent: } \lambda_{\max}(H) \le \frac2\eta, \qquad
    \text{SGD, } B = 1: \; \mathrm{tr}(H) \le \frac2\eta, \qquad
    \text{any } B: \; c\, \mathrm{tr}(H)^2 + (1 - c) \|H\|_F^2 \le \frac2\eta \mathrm{tr}(H) . $$
 
+With k outputs $\mathrm{tr}(H_i^2) \ge \mathrm{tr}(H_i)^2 / k$ only, and the bounds on the trace are k times as large.
+
 The trace bounds norms of the function, the top eigenvalue does not:
 
 - **Diagonal network** $f = \langle a \circ b, x \rangle$, x uniform on $[-1, 1]^d$: $\mathrm{tr} = \frac13 \sum_j (a_j^2 +
