@@ -9,7 +9,8 @@ and the bridge of $\sqrt{2\epsilon}\,W$ is the least over all paths. With $\gamm
 be found, here by Newton's method on the exact fields. Between Gaussians on a line it is the bridge itself, with
 $e^p = 2\sqrt{\sigma_0^2\sigma_1^2 + \epsilon^2}$ at all times; else the energy is an upper bound.
 
-Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025), section 3.4.
+Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025), on the
+Schroedinger bridge by optimising the interpolant.
 """
 
 from functools import partial

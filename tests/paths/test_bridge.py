@@ -30,8 +30,9 @@ def test_between_gaussians_on_a_line_the_fit_is_the_bridge(s0, s1, epsilon):
     np.testing.assert_allclose(found.energy, energy_of_the_bridge(s0, s1, 2.0, epsilon), rtol=1e-6)
 
 
-def test_more_freedom_costs_less_energy_and_never_less_than_transport():
-    """Two modes to three: a polynomial beats the Brownian latent, and E|x1 - x0|^2 of the monotone map is a bound."""
+@pytest.mark.slow
+def test_more_freedom_costs_less_energy():
+    """Two modes to three: a polynomial beats the Brownian latent."""
     source = paths.Mixture([0.5, 0.5], [[-3.0], [3.0]], [0.25, 0.25])
     target = paths.Mixture([1 / 3] * 3, [[-6.0], [0.0], [6.0]], [0.5, 0.33, 0.5])
     brownian, bent = (bridge.fit(source, target, 0.05, degree) for degree in (0, 2))
