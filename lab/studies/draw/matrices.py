@@ -195,7 +195,7 @@ class _Grid:
 
     def _sparse(self) -> bool:
         filled = np.count_nonzero(self.shown)  # NaN counts
-        few = OUTLINED**2 < self.shown.size and filled < _FEW * self.shown.size
+        few = self.shown.size > OUTLINED**2 and filled < _FEW * self.shown.size
         return current().backend == "bokeh" and bool(few and np.isfinite(self.shown).all())
 
     def outline(self, wanted: bool | None) -> hv.Rectangles:
