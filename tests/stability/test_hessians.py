@@ -146,7 +146,7 @@ def test_traces_of_spectra_that_decay(decay, limits):
 def test_accuracies_of_the_sheet():
     """Invariant 14, on 910 parameters and 300 digits: errors of traces and density at most three times those of the sheet.
 
-    Its weights are not known, and Lanczos depends on the gap: at these it misses the sheet's 5e-5 after 5 steps, so a bound is taken.
+    Its weights are not known, and Lanczos depends on the gap: here it misses the sheet's 5e-5 after 5 steps; a bound is taken.
     """
     from sklearn.datasets import load_digits
 
