@@ -9,7 +9,7 @@ from scipy import stats
 
 from lab.datasets import Data, load
 from lab.datasets.samples import KIND
-from lab.paths import bridge
+from lab.paths import Mixture, bridge
 from lab.studies.declare import Claim, Runs
 from lab.studies.path_parts import source_of, target_of
 
@@ -62,7 +62,10 @@ def _bridge(runs: Runs) -> float:
 def _fitted_a(runs: Runs) -> float:
     """The a at the time where a fitted polynomial is farthest from that of the bridge."""
     arrays = load("two-gaussians").arrays
-    latent = bridge.fit(source_of(arrays), target_of(arrays), 0.3).latent
+    source, target = source_of(arrays), target_of(arrays)
+    assert isinstance(source, Mixture)
+    assert isinstance(target, Mixture)
+    latent = bridge.fit(source, target, 0.3).latent
     t = np.linspace(0.02, 0.98, 25)
     sizes = np.asarray(latent(jnp.asarray(t))[0]) ** 2 / (t * (1 - t))
     return float(sizes[np.abs(sizes - _C).argmax()])
