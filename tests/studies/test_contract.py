@@ -20,6 +20,16 @@ from lab.studies.registry import flaw
 
 STUDIES = [study for study in studies.catalogue() if not study.__module__.startswith("lab_user_")]  # of no test
 CLAIMS = [(study, claim) for study in STUDIES for claim in study.claims if claim.quick]
+FIRST = "sparse-ot"  # `make check` runs this one; the others are only looked at there
+
+
+def _marked(study: type[Study]) -> list[pytest.MarkDecorator]:
+    return [] if study.slug == FIRST else [pytest.mark.slow]
+
+
+running = pytest.mark.parametrize(
+    "study", [pytest.param(study, marks=_marked(study), id=study.slug) for study in STUDIES], scope="module"
+)
 
 
 @pytest.fixture(scope="module", params=STUDIES, ids=lambda study: study.slug)
@@ -53,6 +63,7 @@ def test_description_is_json_with_the_promised_keys(study):
     assert {"name", "dims", "unit", "doc"} == set(told["results"][0])
 
 
+@running
 def test_result_is_labelled(study, result):
     for declared in study.results:
         if declared.name not in result:
@@ -68,6 +79,7 @@ def test_result_is_labelled(study, result):
     assert result.attrs["converged"] == int(result["converged"])
 
 
+@running
 def test_result_survives_a_file(study, result, tmp_path):
     commands.save(result, tmp_path / "run.nc")
     with xr.open_dataset(tmp_path / "run.nc") as opened:
@@ -77,6 +89,7 @@ def test_result_survives_a_file(study, result, tmp_path):
         xr.testing.assert_equal(opened.load(), result)
 
 
+@running
 def test_recipe_gives_the_same_numbers(study, result):
     again = study.from_recipe(json.loads(result.attrs["recipe"])).run()
     xr.testing.assert_equal(again, result)  # bitwise: a run is deterministic
@@ -118,6 +131,7 @@ def test_python_gives_the_same_study(study):
     assert space["study"].values() == made.values()
 
 
+@running
 def test_traced_parameters_compile_nothing(study, result):
     traced = [n for n, p in study.parameters().items() if p.traced and isinstance(p, Real | Whole)]
     study(
@@ -127,6 +141,7 @@ def test_traced_parameters_compile_nothing(study, result):
         assert study(**{name: _neighbour(study, name, 2)}).run().attrs["programs_compiled"] == 0, name
 
 
+@running
 def test_compute_is_pure(study, result):
     """Under jit and vmap, with every traced parameter a tracer, the scalars are those of the run."""
     made = study()
@@ -144,6 +159,7 @@ def test_compute_is_pure(study, result):
             np.testing.assert_allclose(values[0], result[name], rtol=1e-6, atol=1e-9, err_msg=name)
 
 
+@running
 def test_stop_keeps_what_there_is_and_says_so(study):
     reports = []
 
@@ -158,6 +174,7 @@ def test_stop_keeps_what_there_is_and_says_so(study):
         assert "stopped" in stopped.attrs["advice"]
 
 
+@running
 def test_an_exception_in_the_report_abandons_the_run(study):
     class Abandoned(Exception): ...
 
@@ -189,6 +206,7 @@ def test_limits_of_the_data_are_enforced(study):
             made.but(**{name: type(limit.high)(limit.high + 1)}).run()
 
 
+@running
 def test_sweep_is_the_run_with_one_dimension_more(study, result):
     name = next(n for n, p in study.parameters().items() if p.traced and p.sweepable and isinstance(p, Real | Whole))
     values = [getattr(study(), name), _neighbour(study, name)]
@@ -200,6 +218,7 @@ def test_sweep_is_the_run_with_one_dimension_more(study, result):
 
 
 @pytest.mark.parametrize("backend", ["bokeh", "matplotlib"])
+@running
 def test_applicable_pictures_are_drawn(study, result, backend):
     drawn = 0
     for picture in study.pictures:
@@ -209,7 +228,9 @@ def test_applicable_pictures_are_drawn(study, result, backend):
     assert drawn >= 1
 
 
-@pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{s.slug}-{c.name}" for s, c in CLAIMS])
+@pytest.mark.parametrize(
+    ("study", "claim"), [pytest.param(s, c, marks=_marked(s), id=f"{s.slug}-{c.name}") for s, c in CLAIMS]
+)
 def test_quick_claims_hold(study, claim):
     verdict = verdicts(study)[claim.name]
     assert not verdict.error, verdict.error
