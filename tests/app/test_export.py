@@ -47,6 +47,7 @@ def _saved(tab, folder: Path) -> Path:
     return folder / name
 
 
+@pytest.mark.slow
 def test_a_pdf_of_a_column_with_its_recipe_inside(tmp_path):
     tab = _tab(_session(c=9.0))
     path = _saved(tab, tmp_path)
@@ -62,6 +63,7 @@ def test_a_pdf_of_a_column_with_its_recipe_inside(tmp_path):
     assert "3.25 × " in tab._says.object
 
 
+@pytest.mark.slow
 def test_the_file_can_be_made_again_from_itself(tmp_path):
     path = _saved(_tab(_session(c=7.0), format="svg", width="text"), tmp_path)
     again = figures.reproduce(path)
@@ -104,6 +106,7 @@ def test_a_picture_that_does_not_apply_says_why():
     assert not tab.ready
 
 
+@pytest.mark.slow
 def test_a_result_that_began_from_its_neighbour_is_computed_again(monkeypatch):
     session = _session()
     wrong = session.result.copy(deep=True)
@@ -115,6 +118,7 @@ def test_a_result_that_began_from_its_neighbour_is_computed_again(monkeypatch):
     assert float(tab._made.shown.history[-1]) == pytest.approx(2**0.5)
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_sweep_gets_its_sweep():
     tab = _tab(picture="roots")
     tab.picture = "roots"
@@ -122,6 +126,7 @@ def test_a_picture_of_a_sweep_gets_its_sweep():
     np.testing.assert_allclose(tab._made.shown.root, np.sqrt([1.0, 2.0, 4.0]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_numbers_come_as_netcdf(tmp_path):
     tab = _tab(_session(c=5.0))
     name, content = tab.numbers()
@@ -151,6 +156,7 @@ def test_nothing_is_drawn_out_of_sight(monkeypatch):
     assert tab._made is None
 
 
+@pytest.mark.slow
 def test_a_new_result_withdraws_the_old_file():
     session = _session()
     tab = _tab(session)

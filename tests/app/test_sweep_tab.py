@@ -135,6 +135,7 @@ def test_axes_of_a_link():
 # ---- running ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_fills_and_is_at_once_there_again():
     tab = _run(_tab(c="1,4,9", steps="1,6,12"))
     assert tab.cells.missing == 0
@@ -168,6 +169,7 @@ def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
     tab.close()
 
 
+@pytest.mark.slow
 def test_cells_that_fail_say_why_and_can_be_tried_again():
     tab = _run(_tab(_session(Gradual), gamma="1,2", fail="false,true"))
     assert tab.wrong == ""
@@ -270,6 +272,7 @@ def test_scales_are_logarithmic_where_that_shows_more():
     assert not is_log([-1.0, 0.0], "log")
 
 
+@pytest.mark.slow
 def test_a_click_chooses_the_cell_under_it_and_its_run_can_be_opened():
     opened = []
     tab = _run(_tab(opened=opened, c="1,4,9", steps="1,6,12"))
@@ -330,6 +333,7 @@ def test_pictures_side_by_side_have_the_same_ends():
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "format"), [("map", "pdf"), ("lines", "svg"), ("map", "png")])
 def test_a_figure_of_a_sweep_can_be_made_again_from_itself(tmp_path, kind, format):
     tab = _run(_tab(c="1,4,9", steps="1,6"))
@@ -358,6 +362,7 @@ def test_a_figure_that_was_made_of_other_numbers_is_found_out(tmp_path):
     assert not again.picture_agrees
 
 
+@pytest.mark.slow
 def test_a_sweep_with_failed_cells_can_be_made_again(tmp_path):
     _run(_tab(_session(Gradual), gamma="1,2", fail="false,true"))
     made = lab.sweep(Gradual, gamma=[1.0, 2.0], fail=[False, True], keep=["total"])

@@ -49,6 +49,7 @@ def test_help_is_quick():
     assert "numpy" not in modules
 
 
+@pytest.mark.slow
 def test_list_and_show_are_json():
     rows = json.loads(lab("list", "--json").stdout)
     assert {"name", "title", "field", "paper"} == set(rows[0])
@@ -63,6 +64,7 @@ def test_list_and_show_are_json():
     assert {r["name"] for r in told["results"]} >= set(promised.split())
 
 
+@pytest.mark.slow
 def test_run_keeps_a_file_that_opens_anywhere(mine, tmp_path):
     target = tmp_path / "run.nc"
     done = lab("run", "sparse-ot", "--k", "2", "--gamma", "1", "--data", str(mine), "-o", str(target))
@@ -78,6 +80,7 @@ def test_run_keeps_a_file_that_opens_anywhere(mine, tmp_path):
     assert "value" in done.stdout
 
 
+@pytest.mark.slow
 def test_figure_reproduces_from_its_own_file(mine, tmp_path):
     figure = tmp_path / "plan.pdf"
     drawn = lab("figure", "sparse-ot:plan", "--data", str(mine), "--k", "3", "--width", "text", "-o", str(figure))
@@ -87,6 +90,7 @@ def test_figure_reproduces_from_its_own_file(mine, tmp_path):
     assert mine_gone.returncode == 0, mine_gone.stdout + mine_gone.stderr
 
 
+@pytest.mark.slow
 def test_figure_from_a_kept_result(mine, tmp_path):
     assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.nc")]) == 0
     words = ["figure", "sparse-ot:plan", "--from", str(tmp_path / "run.nc"), "-o", str(tmp_path / "plan.svg")]
@@ -94,6 +98,7 @@ def test_figure_from_a_kept_result(mine, tmp_path):
     assert "<svg" in (tmp_path / "plan.svg").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
 def test_one_point_is_a_problem_too(shape, tmp_path):
     np.savez(tmp_path / "one.npz", cost=np.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape))
@@ -124,6 +129,7 @@ def test_zarr(mine, tmp_path):
         assert result.attrs["study"] == "sparse-ot"
 
 
+@pytest.mark.slow
 def test_a_run_that_did_not_converge_says_so(mine, capsys):
     words = ["run", "sparse-ot", "--data", str(mine), "--solver", "adam", "--k", "1", "--max-iterations", "3"]
     assert main(words) == 0
@@ -209,6 +215,7 @@ def test_bad_files_are_one_sentence(capsys, tmp_path):
     refused(capsys, "run", "sparse-ot", "--data", str(tmp_path / "text.npz"))
 
 
+@pytest.mark.slow
 def test_verify_prints_expected_against_measured():
     done = lab("verify", "otsurv", "--quick", "--json")
     rows = json.loads(done.stdout)
@@ -217,6 +224,7 @@ def test_verify_prints_expected_against_measured():
     assert len(rows) >= 10
 
 
+@pytest.mark.slow
 def test_doctor_finds_the_lab_sound():
     done = lab("doctor", "sparse-ot")
     assert done.returncode == 0, done.stdout

@@ -92,6 +92,7 @@ def test_other_bytes_under_the_same_name_are_another_run(mine, said, counted, tm
     assert len(counted) == 2
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_computed_again(mine, said, monkeypatch):
     run = SparseOT.run
     monkeypatch.setattr(SparseOT, "run", lambda self, report=None: run(self, lambda progress: True))

@@ -22,6 +22,7 @@ def labels(k: int, n: int = 120, seed: int = 0, agree: float = 0.6):
     return classes.astype(np.int32), clusters.astype(np.int32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [2, 4, 6])
 @pytest.mark.parametrize("agree", [0.1, 0.7])
 def test_scores_are_scikit_learns_of_the_best_matching(k, agree):
@@ -37,6 +38,7 @@ def test_scores_are_scikit_learns_of_the_best_matching(k, agree):
     np.testing.assert_allclose(found.recall, recall_score(classes, named, average=None), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_renamed_classes_are_perfect_and_one_cluster_knows_nothing():
     classes, _ = labels(5)
     for found in (metrics.scores(classes, jnp.asarray(np.array([3, 1, 4, 0, 2])[classes]), 5),):

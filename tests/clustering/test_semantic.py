@@ -30,6 +30,7 @@ def objective(p: Problem, s: np.ndarray, q: np.ndarray, epsilon, rho, lam, stren
     return (q * np.asarray(p.cost)).sum() - strength * (s * (q @ q.T)).sum() + lam * penalty + epsilon * entropy
 
 
+@pytest.mark.slow
 def test_similarity_is_that_of_the_definition():
     x, _, s = blobs()
     n, d = x.shape
@@ -54,6 +55,7 @@ def solve(p, s, strength, **options):
     return semantic.solve(p, Entropic(0.1), s, rho=0.8, lam=1.0, strength=strength, max_iterations=500, **options)
 
 
+@pytest.mark.slow
 def test_objective_is_the_one_written_down_and_falls_where_the_similarity_is_positive():
     _, p, s = blobs()
     for strength in (12.0, 60.0):
@@ -67,6 +69,7 @@ def test_objective_is_the_one_written_down_and_falls_where_the_similarity_is_pos
         assert changes.min() < -1e-4
 
 
+@pytest.mark.slow
 def test_a_stationary_plan_solves_its_own_linearized_problem():
     _, p, s = blobs(seed=1)
     found = solve(p, s.shifted(), 30.0, tolerance=1e-13)
@@ -75,6 +78,7 @@ def test_a_stationary_plan_solves_its_own_linearized_problem():
     np.testing.assert_allclose(again.plan(), found.plan, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_an_indefinite_similarity_need_not_descend_and_says_so():
     """Two samples that pull each other's plan round: the surrogate is no majorizer, and the objective rises."""
     s = Similarity(jnp.asarray([[1], [0]]), jnp.ones((2, 1)))
@@ -114,6 +118,7 @@ def test_similar_samples_are_drawn_together():
     assert agreement(found.plan) > agreement(plain) + 0.2
 
 
+@pytest.mark.slow
 def test_chunks_are_the_whole_and_one_program_serves_a_batch():
     _, p, s = blobs(seed=4)
     whole = solve(p, s, 20.0)

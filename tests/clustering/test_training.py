@@ -35,6 +35,7 @@ def test_schedule_has_the_values_of_the_sheet():
     np.testing.assert_allclose(Schedule(linear=True)(at), 0.1 + 0.9 * at, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_balanced_labels_split_the_large_class_and_flexible_ones_do_not():
     """Of the distances from the true centres, pseudo-labels of clusters of equal size call most of the head a tail."""
     x, classes = uneven(spread=0.2)
@@ -49,6 +50,7 @@ def test_balanced_labels_split_the_large_class_and_flexible_ones_do_not():
     assert accuracy["uot"] > 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_plans_have_the_mass_that_the_schedule_says(name):
     x, classes = uneven()
@@ -70,6 +72,7 @@ def test_plans_have_the_mass_that_the_schedule_says(name):
     np.testing.assert_allclose([curves.accuracy[-1], curves.nmi[-1], curves.f1[-1]], judged[:3], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_first_epoch_is_a_step_of_adam_on_the_loss():
     """One epoch by hand: plans of the two views, the cross-entropy of each with the other's, Adam's first step."""
     x, classes = uneven(1)
@@ -99,6 +102,7 @@ def test_first_epoch_is_a_step_of_adam_on_the_loss():
         np.testing.assert_allclose(after, before - rate * g / (jnp.abs(g) + 1e-8), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_same_key_same_run_and_chunks_are_the_whole():
     x, classes = uneven(2)
     whole, chunked = (run(jax.random.key(1), x, classes, Settings(), 3, loop) for loop in (pure, Chunked()))

@@ -69,6 +69,7 @@ def test_the_seed_chooses_the_content(name):
     assert one.sha256 == datasets.load(name, seed=1).sha256
 
 
+@pytest.mark.slow
 def test_two_processes_on_other_numbers_of_threads_agree_on_every_bit():
     code = (
         "import json; from lab import datasets as d;"

@@ -24,6 +24,7 @@ PIXELS = 0.3 * (RNG.normal(size=(300, 1, 1, 1)) + RNG.normal(size=(300, 1, 1, 1)
 IMAGES = Images(jnp.asarray(np.broadcast_to(PIXELS, (300, *SHAPE)), jnp.float32))
 
 
+@pytest.mark.slow
 def test_preconditioning():
     each = Network(core=lambda noise, x: jnp.tanh(x) + noise[:, None], sigma_data=jnp.asarray(0.5), shape=SHAPE)
     each = eqx.tree_at(lambda e: e.core, each, Residual(KEY, 64, width=8, depth=1))
@@ -38,6 +39,7 @@ def test_preconditioning():
         each(x, 1000.0)
 
 
+@pytest.mark.slow
 def test_the_loss_of_the_loop_is_the_weighted_loss_of_edm():
     s = 0.5
     core = Residual(KEY, 64, width=8, depth=1)
@@ -75,6 +77,7 @@ def learned():
     return core, denoise.learn(jax.random.key(1), core, IMAGES, steps=600, batch=64, loop=Chunked(report)), seen[0]
 
 
+@pytest.mark.slow
 def test_a_network_comes_close_to_the_best_denoiser(learned):
     """The images are Gaussian, so that the Wiener filter is the best denoiser."""
     _, done, early = learned
@@ -87,6 +90,7 @@ def test_a_network_comes_close_to_the_best_denoiser(learned):
     assert float(done.loss[-50:].mean()) < 0.5 * float(done.loss[:5].mean())
 
 
+@pytest.mark.slow
 def test_its_sensitivity_is_a_row_of_its_jacobian(learned):
     each, x = learned[1].denoiser, IMAGES.numbers(dtype=jnp.float32)[:1]
     step = 1e-2 * jnp.zeros_like(x).at[0, 20].set(1)
@@ -95,6 +99,7 @@ def test_its_sensitivity_is_a_row_of_its_jacobian(learned):
     assert each(x, jnp.asarray([0.5])).dtype == jnp.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["U-Net", "transformer"])
 def test_architectures(kind):
     core = networks.core(kind, KEY, SHAPE)
@@ -114,6 +119,7 @@ def test_architectures(kind):
     assert jax.tree.map(lambda leaf: leaf.dtype, slope) == jax.tree.map(lambda leaf: leaf.dtype, flow)
 
 
+@pytest.mark.slow
 def test_the_unet_takes_any_size():
     core = jax.tree.map(lambda leaf: leaf + 0.02, networks.UNet(KEY, (3, 6, 9), width=4))
     x = jnp.asarray(RNG.normal(size=(2, 3, 6, 9)), jnp.float32)

@@ -59,6 +59,7 @@ def test_the_order_of_both_solvers():
         assert 2**order * 0.9 < ratio < 2**order * 1.15
 
 
+@pytest.mark.slow
 def test_patches_end_where_the_theorem_says():
     """Black and white images: each pixel of a sample has the majority colour of its 3 x 3 window."""
     images = Images(np.stack([np.full((1, 8, 8), -1.0), np.full((1, 8, 8), 1.0)]))
@@ -79,6 +80,7 @@ def test_the_optimal_denoiser_memorises():
     assert distance.max() < 1e-3
 
 
+@pytest.mark.slow
 def test_clipping_reports_and_stops():
     far = denoiser(gaussian(jnp.asarray([3.0, 0.0]), 0.01), (1, 1, 2))
     x = denoise.start(jax.random.key(0), 3, 2, 60.8)

@@ -76,6 +76,7 @@ def patches(x, p, mode):
     return np.array([padded[:, i : i + p, j : j + p].ravel() for i in range(H) for j in range(W)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boundary", ["zero", "circular", "reflect", "edge"])
 def test_ls_is_a_softmax_over_patches_at_the_same_place(boundary):
     x, wanted = np.asarray(X[0]), np.empty((C, H * W))
@@ -159,6 +160,7 @@ def test_nearest_is_the_nearest():
     close(FOUND["nearest"], FLAT[((np.asarray(X)[:, None] - FLAT) ** 2).sum(2).argmin(1)], 0)
 
 
+@pytest.mark.slow
 def test_the_list_of_neighbours_is_the_mask():
     mask = np.eye(n)
     few = Masked(IMAGES, mask)
@@ -172,6 +174,7 @@ def test_the_list_of_neighbours_is_the_mask():
 # ------------------------------------------------------------------------------------------------------- closed forms
 
 
+@pytest.mark.slow
 def test_wiener_is_the_posterior_mean_of_a_gaussian():
     mean, S = FLAT.mean(0), np.cov(FLAT.T)
     wanted = mean + np.linalg.solve(S + SIGMA**2 * np.eye(n), (np.asarray(X) - mean).T).T @ S
@@ -189,6 +192,7 @@ def test_the_optimal_denoiser_at_both_ends():
     close(ALL["optimal"](X, 1e4), np.tile(FLAT.mean(0), (3, 1)), 1e-4)
 
 
+@pytest.mark.slow
 def test_scores_are_gradients_of_log_densities():
     def density(x):
         logits = -((x[None] - FLAT) ** 2).sum(1) / (2 * SIGMA**2)
@@ -220,6 +224,7 @@ def test_laws_are_denoisers():
 # --------------------------------------------------------------------------------------------------------------- laws
 
 
+@pytest.mark.slow
 def test_special_cases_are_the_optimal_denoiser():
     square = Images(PIXELS[:, :, :4])
     x, optimal = X.reshape(3, *SHAPE)[:, :, :4], Optimal(square)
@@ -252,6 +257,7 @@ def test_copies_of_training_images_do_not_matter(name):
     close(BUILD[name](Images(np.repeat(PIXELS, 2, axis=0)))(X, SIGMA), FOUND[name], 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STREAMS)
 def test_chunks_do_not_matter(name):
     each = ALL[name]
@@ -262,6 +268,7 @@ def test_chunks_do_not_matter(name):
     close(other(X, SIGMA), FOUND[name], 1e-10)
 
 
+@pytest.mark.slow
 def test_many_rows_are_taken_in_blocks():
     many = jnp.tile(X, (40, 1)) + 0.01 * jnp.arange(120)[:, None]
     small = PCALocality(IMAGES, SPECTRUM, budget=20_000)
@@ -269,6 +276,7 @@ def test_many_rows_are_taken_in_blocks():
     close(Optimal(IMAGES, budget=4000)(many, SIGMA), ALL["optimal"](many, SIGMA), 1e-10)
 
 
+@pytest.mark.slow
 def test_means_of_chunks_are_as_released():
     def released(chunk):
         return PCALocality(IMAGES, SPECTRUM, accumulate="chunk_mean", chunk=chunk)
@@ -337,6 +345,7 @@ def test_a_planted_pattern_appears_in_every_row():
 # -------------------------------------------------------------------------------------------------------- derivatives
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ALL if name != "nearest"])
 def test_sensitivities_are_rows_of_the_jacobian(name):
     jacobian = jax.jit(jax.jacfwd(lambda x: ALL[name].denoise(x[None], jnp.asarray(SIGMA))[0]))(X[0])
@@ -378,6 +387,7 @@ def test_vp_and_flow_coordinates_are_changes_of_units(name):
     close(each.score(X, sigma), -each.eps(z, abar) / sigma, 1e-11)
 
 
+@pytest.mark.slow
 def test_a_level_for_each_image_and_any_batch():
     levels = jnp.asarray([0.2, 0.7, 1.5])
     for name in ("optimal", "wiener", "pca"):
@@ -388,6 +398,7 @@ def test_a_level_for_each_image_and_any_batch():
         close(jax.jit(lambda s, each=each: each(X, s))(SIGMA), FOUND[name])
 
 
+@pytest.mark.slow
 def test_float32_is_safe_at_low_noise():
     x = jnp.asarray(FLAT[:3] + 0.01 * RNG.normal(size=(3, n)), jnp.float32)
     for name in ("optimal", "wiener", "ls", "pca", "square"):
@@ -417,6 +428,7 @@ def test_masks_that_are_remembered_belong_to_no_trace():
     assert float(copied.mask_size(SIGMA).mean()) < float(fresh.mask_size(SIGMA).mean())
 
 
+@pytest.mark.slow
 def test_a_patch_size_for_each_level():
     reference = denoise.ByLevel([LS(IMAGES, 3), LS(IMAGES, 7)], [0.7])
     clean = jnp.asarray(FLAT[:3])
@@ -431,6 +443,7 @@ def test_a_patch_size_for_each_level():
         denoise.ByLevel([LS(IMAGES, 1)] * 2, [1.0, 2.0])
 
 
+@pytest.mark.slow
 def test_constant_pixels_and_constant_images():
     pixels = PIXELS.copy()
     pixels[:, 0, 0, 0] = -1

@@ -25,6 +25,7 @@ def test_the_spectrum(mnist):
     assert int((found.values > 1e-10).sum()) == 644
 
 
+@pytest.mark.slow
 def test_masks_grow_with_the_noise(mnist):
     images, basis, _, _ = mnist
     row = PCALocality(images, basis, 0.005, normalize="row")
@@ -48,6 +49,7 @@ def test_the_table_of_errors(mnist, sigma, optimal, wiener):
     np.testing.assert_allclose(mse(Wiener(basis, images.shape)(x, sigma), clean).mean(), wiener, rtol=0.04)
 
 
+@pytest.mark.slow
 def test_locality_wins_at_low_noise(mnist):
     images, basis, clean, noise = mnist
     x = clean[:4] + 0.1 * noise[:4]

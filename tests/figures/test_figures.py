@@ -63,6 +63,7 @@ def test_a_page_is_exactly_as_wide_as_asked(width, points):
     assert float(page.width) == pytest.approx(points, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_height_is_kept_and_else_suits_the_picture():
     def size(picture, **options):
         return np.array(PdfReader(io.BytesIO(exported(picture, "pdf", **options))).pages[0].mediabox[2:], float)
@@ -108,6 +109,7 @@ def test_fonts_are_embedded_as_truetype(style):
     assert {kind for kind, _ in found} <= {"/TrueType", "/CIDFontType2"}  # Type 42, never Type 3
 
 
+@pytest.mark.slow
 def test_only_the_mesh_is_an_image():
     page = PdfReader(io.BytesIO(exported(plan(), "pdf"))).pages[0]
     assert len(page.images) == 1
@@ -115,6 +117,7 @@ def test_only_the_mesh_is_an_image():
     assert not PdfReader(io.BytesIO(exported(curve(), "pdf"))).pages[0].images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", figures.FORMATS)
 @pytest.mark.parametrize("length", [0, 200_000])
 def test_the_recipe_comes_back(format, length, tmp_path):
@@ -147,6 +150,7 @@ def test_png_and_svg_are_whole_files():
     assert ElementTree.fromstring(exported(curve(), "svg", recipe=STORY)).tag.endswith("svg")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", figures.FORMATS)
 def test_equal_pictures_are_equal_bytes(format):
     picture = curve if format == "png" else plan
@@ -193,6 +197,7 @@ def test_a_compressed_recipe_can_not_fill_the_memory(tmp_path, monkeypatch):
         figures.read_recipe(path)
 
 
+@pytest.mark.slow
 def test_threads_export_at_once_and_leave_no_trace():
     import matplotlib
     from matplotlib import pyplot
@@ -219,6 +224,7 @@ def test_threads_export_at_once_and_leave_no_trace():
     assert not pyplot.get_fignums()
 
 
+@pytest.mark.slow
 def test_a_picture_can_be_any_holoviews_object():
     layout = hv.Curve([1, 2, 3]) + hv.Image(np.eye(3))
     assert exported(layout, "pdf", width="text").startswith(b"%PDF")
@@ -277,6 +283,7 @@ def test_words_stay_on_the_page_and_apart(kind, monkeypatch):
     assert not any(one.overlaps(two) for k, one in enumerate(boxes) for two in boxes[:k])
 
 
+@pytest.mark.slow
 def test_nothing_between_images_is_dark():
     """What is transparent becomes black in Matplotlib, and shows as rims where a printer smooths."""
     for picture in (

@@ -19,6 +19,7 @@ def drifting():
     return study, study(particles=30).run()
 
 
+@pytest.mark.slow
 def test_a_frame_is_the_nearest_and_the_last_when_none_is_named(drifting):
     study, result = drifting
     picture = study.pictures.cloud
@@ -32,6 +33,7 @@ def test_a_frame_is_the_nearest_and_the_last_when_none_is_named(drifting):
         picture(result, float("nan"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"at": 0.5}, {"frames": 3}, {"format": "gif"}])
 def test_what_is_written_is_made_again_from_the_file(drifting, how, tmp_path):
     study, result = drifting
@@ -46,6 +48,7 @@ def test_what_is_written_is_made_again_from_the_file(drifting, how, tmp_path):
             assert np.ptp(np.asarray(film.convert("L"))) > 100  # something is drawn, on white
 
 
+@pytest.mark.slow
 def test_a_frame_elsewhere_is_another_picture(drifting, tmp_path):
     study, result = drifting
     one, two = tmp_path / "one.svg", tmp_path / "two.svg"

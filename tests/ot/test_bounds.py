@@ -49,6 +49,7 @@ def test_k_support_norm_is_dual_to_the_norm_of_the_k_largest():
         np.testing.assert_allclose([s @ t, dual_norm(s, k)], [norm**2, norm], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_special_cases_and_traced_k():
     rng = np.random.default_rng(1)
     t = jnp.asarray(rng.normal(size=9))
@@ -137,6 +138,7 @@ def test_lower_bound_is_reached_when_the_regularization_dominates():
     np.testing.assert_allclose(bounds(p, 0.0, 1.0, 6).lower, jnp.sum(projection**2) / 2, rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "n", "mass"), CASES)
 def test_weak_duality(m, n, mass):
     """The optimum is below the primal of every feasible k-sparse plan, and of every rounded plan."""

@@ -84,6 +84,7 @@ def case(request):
     return problem, regularizer, optimum, *((x[::2] - x[1::2]) / (2 * step) for x in (plans, values))
 
 
+@pytest.mark.slow
 def test_tangent_against_differences(case):
     problem, regularizer, optimum, plans, _ = case
 
@@ -147,6 +148,7 @@ def sheet_cotangents(problem: Problem, gamma: float, t: np.ndarray, g: np.ndarra
     return -spread(rest), w, (rest * mask).sum(0) / s, -(rest * centred).sum() / gamma
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quadratic", "k-sparse"])
 @pytest.mark.parametrize("dense", [True, False])
 def test_cotangents_against_the_pseudo_inverse(name, dense, monkeypatch):
@@ -177,6 +179,7 @@ def test_conjugate_gradients_equal_the_dense_solve(case, monkeypatch):
         np.testing.assert_allclose(one, other, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_disconnected_support_keeps_the_mass_of_each_component():
     """Two problems far apart: the derivative of both together is that of each, and of minimal norm between them."""
     regularizer = REGULARIZERS["quadratic"]
@@ -231,6 +234,7 @@ def test_rows_and_vmap_through_the_solver():
         np.testing.assert_allclose(columns.cost[i], alone.cost, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_value_at_ties_has_the_relaxed_plan_as_its_derivative():
     """Every plan of two equal sources is optimal in part: V is even in a cost between them, the selection is not."""
     p = Problem(jnp.zeros((2, 1)), jnp.asarray([0.5, 0.5]), jnp.asarray([1.0]))

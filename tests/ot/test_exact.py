@@ -85,6 +85,7 @@ def test_k1_value(m, n, mass, gamma):
     np.testing.assert_allclose(np.maximum(s, 0) / gamma, b, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_k1_plan_has_one_source_for_each_target():
     p = random_problem(6, 17)
     one = k1(p, 0.5)

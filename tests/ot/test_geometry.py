@@ -30,6 +30,7 @@ def largest(jaxpr) -> int:
     return size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "norm"), [(2.0, 2.0), (1.0, 2.0), (1.0, 1.0), (3.0, 2.0), (1.5, 1.5)])
 def test_costs_and_sums_are_the_matrix_ones(p, norm):
     x, y, a, b = points(1)
@@ -56,6 +57,7 @@ def test_a_point_onto_itself_costs_nothing_and_has_a_derivative():
     assert np.isfinite(slope.x).all()
 
 
+@pytest.mark.slow
 def test_it_is_the_problem_with_the_matrix():
     x, y, a, b = points(3)
     given = cloud(x, y, 2 * a, 2 * b, block_bytes=4 * N * 8)
@@ -74,6 +76,7 @@ def test_it_is_the_problem_with_the_matrix():
     assert float(one.row_error) <= 2e-11
 
 
+@pytest.mark.slow
 def test_the_value_is_differentiable_in_the_points_and_masses():
     x, y, a, b = points(4)
     given = cloud(x, y, a, b, p=1.5)

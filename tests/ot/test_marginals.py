@@ -20,6 +20,7 @@ def problem():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [(0.9, 0.8), (1.0, 0.7), (0.95, 1.0)])
 def test_an_unbalanced_ott_problem_as_it_is(problem, tau):
     from ott.geometry.geometry import Geometry
@@ -34,6 +35,7 @@ def test_an_unbalanced_ott_problem_as_it_is(problem, tau):
     np.testing.assert_allclose(ot.solve(given).plan(), expected, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_door_says_what_ran_and_why(problem):
     entropy = ot.Entropic(0.05)
     found = ot.solve(problem, entropy, marginals=ot.Partial(0.4, lam=2.0))
@@ -48,12 +50,14 @@ def test_the_door_says_what_ran_and_why(problem):
     assert ot.marginals.choose(5000)[0] == "scaling"
 
 
+@pytest.mark.slow
 def test_large_weights_are_balanced_transport(problem):
     found = ot.solve(problem, ot.Entropic(0.05), marginals=ot.Unbalanced(1e9, 1e9))
     balanced = ot.solve(problem, ot.Entropic(0.05), tolerance=1e-11)
     np.testing.assert_allclose(found.plan(), balanced.plan(), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_an_answer_that_did_not_converge_warns_unless_the_caller_looks_himself(problem):
     for marginals in (None, ot.Partial(0.5)):
         with pytest.warns(NotConverged, match="did not converge in 1 iterations: the iteration limit"):

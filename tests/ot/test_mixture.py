@@ -45,6 +45,7 @@ def test_transport_covers_and_balances(histories):
     assert np.abs(histories["sparse-ot"].load - 0.25).max() < 0.01
 
 
+@pytest.mark.slow
 def test_untaken_tokens_keep_their_residual():
     settings = Settings(router="top-k", width=6)
     model = Mixture(5, 3, 4, 6, jnp.float64, jax.random.key(0))
@@ -58,6 +59,7 @@ def test_untaken_tokens_keep_their_residual():
     assert (np.abs(logits - h @ model.head[0]).max(1)[~uncovered] > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_tokens_may_choose():
     gates = jax.nn.softmax(3 * jax.random.normal(jax.random.key(2), (32, 4)))
     for name in ROUTERS:

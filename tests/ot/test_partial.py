@@ -19,6 +19,7 @@ def clusters(n: int = 12, k: int = 4, seed: int = 0, scale: float = 2.0, prior=N
     return ot.problem(-np.asarray(jax.nn.log_softmax(jnp.asarray(logits), axis=1)), b=prior)
 
 
+@pytest.mark.slow
 def test_invariants_over_a_grid():
     """Mass, inequalities, the column law, the soft threshold, no duality gap, few steps."""
     n, k = 12, 4
@@ -50,6 +51,7 @@ def objective(p, plan, rho, lam, epsilon):
     return (plan * np.asarray(p.cost)).sum() + lam * (s * np.log(s / prior) - s + prior).sum() + epsilon * entropy
 
 
+@pytest.mark.slow
 def test_optimum_is_that_of_a_general_optimizer():
     p, rho, lam, epsilon = clusters(5, 3, scale=1.0), 0.4, 0.8, 0.2
     found = partial.solve(p, Entropic(epsilon), rho=rho, lam=lam)
@@ -77,6 +79,7 @@ def test_scaling_finds_the_same_in_hundreds_of_steps(rho, epsilon):
     assert int(scaling.iterations) > 100
 
 
+@pytest.mark.slow
 def test_whole_mass_is_pots_unbalanced_and_with_large_weight_balanced():
     p = clusters(seed=3)
     cost, a, b = map(np.asarray, p)
@@ -140,6 +143,7 @@ def sheet_cotangent(p, found, rho, lam, epsilon, g):
     return (whole * (v[None, :] - n * (whole @ v)[:, None]) / epsilon - moved)[:, :k]
 
 
+@pytest.mark.slow
 def test_gradient_is_the_sheets_formula_and_the_finite_difference():
     p, rho, lam, epsilon = clusters(seed=7), 0.35, 1.5, 0.15
     rng = np.random.default_rng(7)
@@ -165,6 +169,7 @@ def test_gradient_is_the_sheets_formula_and_the_finite_difference():
         np.testing.assert_allclose((slope[i] * direction).sum(), numerical, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_implicit_gradient_is_that_of_unrolled_scaling():
     p, rho, lam, epsilon = clusters(8, 3, seed=8), 0.5, 0.5, 0.3
     g = jnp.asarray(np.random.default_rng(8).standard_normal((8, 3)))
@@ -188,6 +193,7 @@ def test_implicit_gradient_is_that_of_unrolled_scaling():
     np.testing.assert_allclose(jax.grad(implicit)(p.cost), jax.jit(jax.grad(unrolled))(p.cost), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_gradient_lives_at_whole_mass_and_at_balance():
     """No NaN where the virtual column is absent and the weights are infinite, and the finite difference."""
     p = clusters(seed=9)
@@ -202,6 +208,7 @@ def test_gradient_lives_at_whole_mass_and_at_balance():
         np.testing.assert_allclose(slope(0.0, lam), (along(1e-5, lam) - along(-1e-5, lam)) / 2e-5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_program_serves_bags_of_any_size_and_every_rho():
     """Padded rows and prototypes carry nothing, get no gradient, and change nothing; rho = 1 beside rho < 1."""
     sizes, rhos = [(5, 3), (5, 3), (12, 4)], [0.2, 1.0, 0.7]
@@ -233,6 +240,7 @@ def eqx_array(x) -> bool:
     return hasattr(x, "ndim") and x.ndim > 0
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     p = clusters(seed=11)
     small = Problem(*(x.astype(jnp.float32) for x in p))

@@ -28,6 +28,7 @@ def test_feasible_plan_is_left_alone():
     np.testing.assert_allclose(rounded, plan, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_vmap_and_grad():
     rng = np.random.default_rng(4)
     plans, a, b = rng.random((3, 5, 6)), rng.dirichlet(np.ones(5), 3), rng.dirichlet(np.ones(6), 3)

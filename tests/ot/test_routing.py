@@ -15,6 +15,7 @@ def crowded_gates(rng: np.random.Generator, tokens: int = 256, experts: int = 8,
     return jax.nn.softmax(jnp.asarray(z @ w / np.sqrt(dimension)), axis=-1)
 
 
+@pytest.mark.slow
 def test_sheet_table():
     gates = crowded_gates(np.random.default_rng(0))
     assert capacity(256, 8) == 32
@@ -49,6 +50,7 @@ def test_top_k_is_numpy_top_k():
         np.testing.assert_array_equal(found, np.asarray(gates) >= threshold)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", ROUTERS)
 @pytest.mark.parametrize("choice", ["experts", "tokens"])
 def test_cardinality_vmap_and_gradient(router, choice):
@@ -66,6 +68,7 @@ def test_cardinality_vmap_and_gradient(router, choice):
     np.testing.assert_allclose(slope, 2 * np.where(together.dispatch[0], groups[0], 0))
 
 
+@pytest.mark.slow
 def test_tokens_choose_and_transport_balances_the_load():
     gates = crowded_gates(np.random.default_rng(6), 200, 5)
     plain = statistics(gates, top_k_routing(gates, 1, choice="tokens")).load
@@ -95,6 +98,7 @@ def test_sinkhorn_is_balanced_at_convergence():
     )
 
 
+@pytest.mark.slow
 def test_converged_route():
     gates = crowded_gates(np.random.default_rng(7), 48, 4)
     k = capacity(48, 4)

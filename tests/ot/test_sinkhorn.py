@@ -43,6 +43,7 @@ def case():
     return problem, 0.05, pots(problem, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_finds_pots_plan(case, variant):
     problem, epsilon, plan = case
@@ -66,6 +67,7 @@ def test_its_rate_is_the_squared_second_singular_value(case):
     np.testing.assert_allclose(np.log(measured), np.log(second), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_the_trace_has_the_error_of_the_plan():
     """Stopped anywhere, also relaxed: what the trace says is what the potentials give."""
     problem = random(2)
@@ -93,6 +95,7 @@ def test_acceleration_accelerates_and_never_descends():
     assert (np.diff(final) >= -1e-12 * np.abs(final[:-1])).all()
 
 
+@pytest.mark.slow
 def test_absorption_reaches_an_epsilon_where_the_kernel_underflows():
     """exp(-C / epsilon) is 0 almost everywhere: max C / epsilon is some 15,000."""
     problem = random(4)
@@ -132,6 +135,7 @@ def test_float32():
         np.testing.assert_allclose(solution.plan(), pots(random(6), 0.1), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_chunks_are_the_whole(case):
     problem, epsilon, _ = case
     for name in ("log", "Anderson"):
@@ -158,6 +162,7 @@ def test_a_batch_is_the_loop():
             np.testing.assert_allclose(got, pots(p, float(e)), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_it_is_otts():
     from ott.geometry.geometry import Geometry
     from ott.problems.linear.linear_problem import LinearProblem
@@ -192,6 +197,7 @@ def test_bad_settings_are_refused(method, says):
         ot.solve(random(1), ot.Entropic(0.1), method=method)
 
 
+@pytest.mark.slow
 def test_unrolled_is_differentiable_in_everything():
     problem = random(13, (5, 4))
 

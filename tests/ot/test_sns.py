@@ -60,6 +60,7 @@ def hard():
     return problem, 0.02, *sinkhorns(problem, 0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_it_is_pots_plan_and_duality_is_strong(hard, backend):
     problem, epsilon, plan, primal = hard
@@ -152,6 +153,7 @@ def test_what_is_dropped_is_less_than_asked(hard, config):
     assert trace["kept"][newton].min() < 0.8 * 20 * 18  # and something is
 
 
+@pytest.mark.slow
 def test_density_keeps_the_largest_entries(hard):
     problem, epsilon, plan, _ = hard
     config = SinkhornNewton("host", threshold=Density(4 / 18), sweeps=20, ladder=False)
@@ -178,6 +180,7 @@ def test_dense_newton_is_quadratic_and_climbs(hard):
     assert np.isfinite(trace["residual"]).all()
 
 
+@pytest.mark.slow
 def test_random_assignment_in_few_steps():
     """The paper's instance, at its size: at most 15 Newton steps to 1e-10, and 12 entries of each row at the end."""
     cost = np.random.default_rng(100).random((500, 500))
@@ -272,6 +275,7 @@ def test_a_batch_is_the_loop(backend):
         np.testing.assert_allclose(got, sinkhorns(p, float(e))[0], atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", SLOWER)
 def test_float32_stays_float32_and_converges(backend):
     problem = jax.tree.map(lambda x: x.astype(jnp.float32), random(11))
@@ -349,6 +353,7 @@ def test_other_regularizers_refuse_it():
         ot.solve(random(16))
 
 
+@pytest.mark.slow
 def test_derivatives_agree_with_each_other_and_with_differences():
     problem, epsilon = random(17, 7, 6), 0.15
     change = jnp.asarray(np.random.default_rng(1).normal(size=(7, 6)))

@@ -65,6 +65,7 @@ def bump():
     return ot.problem(arrays["cost"], arrays["a"], arrays["b"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "n", "seed", "gamma"), [(6, 8, 1, 1.0), (9, 5, 2, 0.1), (9, 5, 3, 5.0)])
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 def test_value_is_the_conic_optimum(m, n, seed, gamma, k):
@@ -81,6 +82,7 @@ def test_value_is_the_conic_optimum(m, n, seed, gamma, k):
     np.testing.assert_allclose(primal, reference, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 4, 32])
 def test_plan_keeps_its_promises(bump, k):
     for problem in (bump, random(9, 5, 40, mass=3.0)):
@@ -155,6 +157,7 @@ def test_quadratic_is_pots():
     np.testing.assert_allclose(solution.value, ot.solve(problem, ot.KSparse(0.5, 9)).value, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formulation", ["semi-dual", "dual"])
 def test_entropic_is_sinkhorns(formulation):
     problem = random(10, 13, 71)
@@ -171,6 +174,7 @@ def test_entropic_is_sinkhorns(formulation):
     np.testing.assert_allclose(solution.plan(), plan, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_is_the_row_error(bump):
     problem = random(8, 9, 72)
     alpha = jnp.asarray(np.random.default_rng(3).normal(size=8))
@@ -200,6 +204,7 @@ def test_symmetries():
     np.testing.assert_allclose(ot.solve(shifted, regularizer, tolerance=1e-9).plan(), plan, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_are_the_columns_of_the_transposed_problem():
     problem = random(6, 8, 74)
     solution = ot.solve(problem, ot.KSparse(0.5, 3), axis="rows")
@@ -222,6 +227,7 @@ def test_ladder_comes_close(name, gamma):
         assert float(ladder.value) >= best * (1 - gap)
 
 
+@pytest.mark.slow
 def test_batch_is_the_loop():
     problems = [random(9, 5, seed) for seed in range(4)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *problems)
@@ -230,6 +236,7 @@ def test_batch_is_the_loop():
     np.testing.assert_allclose(solve(stacked), alone, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_another_k_or_gamma_compiles_nothing():
     problem = random(9, 5, 75)
     for loop in (numerics.pure, numerics.Chunked()):
@@ -248,6 +255,7 @@ def test_a_tie_is_told(bump):
     assert float(smooth.row_error) < 1e-4
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     problem = jax.tree.map(lambda x: x.astype(jnp.float32), random(9, 5, 76))
     solution = ot.solve(problem, ot.KSparse(1.0, 4), tolerance=1e-4)

@@ -64,6 +64,7 @@ def test_value_is_the_objective_of_the_plan(weights, epsilon):
     np.testing.assert_allclose(found.value, primal(p, epsilon, np.asarray(found.plan()), **weights), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_optimum_is_that_of_a_general_optimizer():
     p = random(2, (3, 3))
     found = unbalanced.solve(p, Entropic(0.2), **BOTH)
@@ -183,6 +184,7 @@ def test_absent_rows_and_columns_change_nothing(method):
             assert not slope.b[n:].any()
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     p = random(10)
     found = unbalanced.solve(Problem(*(x.astype(jnp.float32) for x in p)), Entropic(0.1), **BOTH)
@@ -191,6 +193,7 @@ def test_float32_stays_float32():
     np.testing.assert_allclose(found.plan(), unbalanced.solve(p, Entropic(0.1), **BOTH).plan(), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_chunks_are_the_whole_and_a_warm_start_takes_fewer_steps():
     p = random(11)
     whole = unbalanced.solve(p, Entropic(0.02), **ONE)

@@ -20,6 +20,7 @@ def energy_of_the_bridge(s0: float, s1: float, m: float, epsilon: float) -> floa
     return float(m**2 + w @ ((slope / 2 - epsilon) ** 2 / var))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("s0", "s1", "epsilon"), [(1.0, 0.5, 0.3), (0.7, 1.6, 1.0)])
 def test_between_gaussians_on_a_line_the_fit_is_the_bridge(s0, s1, epsilon):
     source, target = (paths.gaussian(jnp.array([m]), jnp.array([[s**2]])) for m, s in ((0.0, s0), (2.0, s1)))

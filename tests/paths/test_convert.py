@@ -65,6 +65,7 @@ def test_coordinates_of_another_schedule(schedule):
         np.testing.assert_allclose(y, X, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_field_taken_along_samples_the_same_map():
     field = fields.exact(VP(), standard(2), TARGET)
     straight = sampling.ode(convert.as_seen(field, VP(), Linear()), X, 60, interval=(0.01, 1 - 1e-6), keep=False).end

@@ -35,6 +35,7 @@ def distances(x, y):
     return np.sqrt(((np.asarray(x)[:, None] - np.asarray(y)[None]) ** 2).sum(-1))
 
 
+@pytest.mark.slow
 def test_costs_are_those_named():
     d = distances(X0, X1)
     np.testing.assert_allclose(cost_matrix(X0, X1, "norm"), d, rtol=1e-12)
@@ -80,6 +81,7 @@ def test_assignment_in_a_batch_of_traced_size_and_under_vmap():
         np.testing.assert_array_equal(columns, scipy.optimize.linear_sum_assignment(each)[1])
 
 
+@pytest.mark.slow
 def test_pair_cost_falls_with_the_batch_and_replacement_keeps_the_mean():
     x0, x1 = jax.random.normal(jax.random.key(8), (2, 64, 40, 2))
     cost = {}
@@ -114,6 +116,7 @@ def test_nearest_of_one_is_the_batch_and_of_k_the_nearest():
     assert distances(Nearest(20_000)(KEY, jnp.zeros((1, 2)) + 2, x).x0, x)[0, 0] < 0.05
 
 
+@pytest.mark.slow
 def test_assignment_keeps_the_law_of_the_noise_and_nearest_does_not():
     noise, x = jax.random.normal(jax.random.key(5), (2, 1024, 64)) * jnp.asarray([1.0, 0.8])[:, None, None]
     law = scipy.stats.chi2(64).cdf
@@ -149,6 +152,7 @@ def frequencies(coupling, live=None, draws: int = 3000) -> np.ndarray:
     return counts / counts.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("live", [None, LIVE], ids=["whole", "part"])
 def test_pairs_are_drawn_as_often_as_the_plan_says(live):
     """Gibbs weights, and the entropic plan of POT."""
@@ -188,6 +192,7 @@ def test_refusals():
             make()
 
 
+@pytest.mark.slow
 def test_rectified_pairs_are_those_of_the_closed_form():
     """Between Gaussians on a line the monotone map m + s x; to points, the points; under jit as well."""
     field = paths.exact(paths.Linear(), paths.standard(1), paths.gaussian(jnp.array([2.0]), jnp.array([[0.25]])))

@@ -57,6 +57,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_transport_equation_score_and_sum_of_means(name):
     """d_t p + div(b p) = 0 over p, the score as the gradient of log p, alpha x0 + beta x1 + gamma z = x."""
@@ -80,6 +81,7 @@ def test_transport_equation_score_and_sum_of_means(name):
         np.testing.assert_allclose(z, -float(c.gamma) * score, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_ends_have_the_given_laws():
     field = fields.exact(Trigonometric(Brownian(2.0)), TWO, THREE)
     x = jnp.asarray(A[:5] * 2)
@@ -189,6 +191,7 @@ def test_boxes_by_quadrature(y, scale, spread):
     np.testing.assert_allclose(mean[0, 0], integral(1) / total, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_boxes_far_outside_and_their_gradient():
     boxes = checkerboard()
     mean, log_density = boxes.denoise(jnp.asarray([[60.0, -55.0], [0.1, 0.2]]), 1.0, 0.04)
@@ -222,6 +225,7 @@ def test_a_tilt_is_the_weighted_coupling_of_the_sheet():
     np.testing.assert_allclose(found.score[:, 0], slope, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_tilt_sees_true_pairs():
     """With a source that is not centred, in one dimension less trivial: x0, x1 and the squares agree with each other."""
     seen = {}
@@ -262,6 +266,7 @@ def test_mirror_has_no_velocity_but_that_of_the_noise():
     np.testing.assert_allclose(found.score, widened.score(x), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradient_in_the_schedule_and_a_sweep_of_it():
     x = jnp.asarray(A[:3])
 
@@ -297,6 +302,7 @@ def test_the_transport_of_a_law_of_your_own():
     assert line.compiled == 1  # one program serves every number of a schedule
 
 
+@pytest.mark.slow
 def test_numpyro_distributions_are_laws():
     npd = pytest.importorskip("numpyro.distributions")
     mixing = npd.Categorical(jnp.asarray(THREE.weights))

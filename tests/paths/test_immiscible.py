@@ -19,6 +19,7 @@ from lab.paths.schedules import ConstantSpeedVP, Linear
 CORNERS = jnp.asarray([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
 
 
+@pytest.mark.slow
 def test_survival_is_that_of_scipy():
     for d in (2, 3, 64, 200):
         for nc in (0.0, 1.7, 46.0, 300.0, 590.0):
@@ -38,6 +39,7 @@ def test_survival_is_that_of_scipy():
     np.testing.assert_allclose(low, scipy.stats.ncx2.logsf([40, 90], 64, 12), rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_survival_has_its_derivatives():
     value = lambda r, nc: log_survival(r, 5, nc)  # noqa: E731
     slope = jax.jit(jax.grad(value, (0, 1)))
@@ -50,6 +52,7 @@ def test_survival_has_its_derivatives():
         np.testing.assert_allclose(slope(r, nc), wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_density_of_the_chosen_noise():
     """Integrates to 1, and has the moments of the sheet; the coupling draws from it."""
     x, k = jnp.asarray([1.2, -0.5]), 4
@@ -68,6 +71,7 @@ def test_density_of_the_chosen_noise():
         assert abs(sample.mean() - wanted) < 4 * sample.std() / np.sqrt(n)
 
 
+@pytest.mark.slow
 def test_predictions_for_many_dimensions():
     m = [0.5642, 1.0294, 1.4236, 1.7660, 2.0697, 2.3437]
     np.testing.assert_allclose(immiscible.largest_of(jnp.asarray([2, 4, 8, 16, 32, 64])), m, atol=5e-5)
@@ -92,6 +96,7 @@ def test_predictions_for_many_dimensions():
     np.testing.assert_allclose(still.norm_drift.value, (noise[0, :64] ** 2).mean() - 1, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_denoiser_is_the_mean_of_what_was_drawn():
     """Queries drawn by the coupling, binned in the plane: the mean noise of a bin is the mean of the exact one."""
     n, k, ab = 30_000, 4, 0.1
@@ -123,6 +128,7 @@ def test_denoiser_is_the_mean_of_what_was_drawn():
         np.testing.assert_allclose(field(0.3, some).score[:, axis], wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_noise_is_the_standard_denoiser():
     x = jax.random.normal(jax.random.key(0), (6, 2))
     plain = exact(Linear(), standard(2), CORNERS)(0.3, x)
@@ -134,6 +140,7 @@ def test_one_noise_is_the_standard_denoiser():
     np.testing.assert_allclose(posterior(x, CORNERS, ab), w, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_miscibility_of_three_points():
     """H = 1, .848, .472, .139, .0004 at pure noise for k = 1, 2, 4, 8, 32; less noise and more choice mix less."""
     n = 8000
@@ -199,6 +206,7 @@ def test_assigned_is_the_share_of_batches():
     np.testing.assert_allclose(left, (wanted - (np.arange(3) == lost) + 1 / 3)[None] / r, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_scaled_images_are_another_noise_level():
     x = jax.random.normal(jax.random.key(0), (5, 2))
     ab, c = 0.2, 3.0

@@ -50,6 +50,7 @@ def points():
     return x, theta, kinetic.of_points(jax.random.key(0), x, theta, draws=500)
 
 
+@pytest.mark.slow
 def test_numbers_of_the_sheet():
     np.testing.assert_allclose(TWO.total, 0.691264, atol=1e-6)
     np.testing.assert_allclose(TWO.least, 0.459119, atol=1e-6)
@@ -67,6 +68,7 @@ def test_numbers_of_the_sheet():
     np.testing.assert_allclose(two.deficit, np.pi / 2 * np.sqrt([1.6, 0.4]).mean(), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_two_eigenvalues_give_the_path_of_optimal_transport():
     e = np.sqrt([1.6, 0.4])
     t = np.r_[0, 1e-6, np.linspace(0.001, 0.999, 40), 1]
@@ -82,6 +84,7 @@ def test_two_eigenvalues_give_the_path_of_optimal_transport():
     assert (c.d_beta[0], c.d_alpha[-1]) == (np.inf, -np.inf)
 
 
+@pytest.mark.slow
 def test_particles_go_straight_along_it():
     """Two eigenvalues: one Euler step of the exact field is the map of optimal transport; of Cond-OT it is far from it."""
     e = jnp.asarray([1.6, 0.4])
@@ -94,6 +97,7 @@ def test_particles_go_straight_along_it():
     assert missed["KO"] < 0.01 < 1 < missed["Cond-OT"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CURVES)
 def test_the_schedule_is_the_chord_and_its_derivatives_are_exact(name):
     curve = CURVES[name]
@@ -121,6 +125,7 @@ def test_the_schedule_is_the_chord_and_its_derivatives_are_exact(name):
     np.testing.assert_allclose([half.beta, half.d_beta], [c.beta[12], c.d_beta[12]], rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_no_schedule_has_less_energy():
     """Fifty random monotone angles and radii, Cond-OT, trigonometric, VP; never above the conditional energy."""
 
@@ -138,6 +143,7 @@ def test_no_schedule_has_less_energy():
     assert TWO.least < diffusion.marginal < diffusion.conditional
 
 
+@pytest.mark.slow
 def test_energy_is_differentiable_in_the_schedule():
     def value(p):
         return energy(Polar(jnp.asarray([1 - p, p]), 0.2 * p), TWO, panels=64).marginal
@@ -147,6 +153,7 @@ def test_energy_is_differentiable_in_the_schedule():
     np.testing.assert_allclose(slope, (value(0.3 + step) - value(0.3 - step)) / (2 * step), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_no_separation_and_all_of_it():
     still = kinetic.of_gaussian(jnp.ones(3))
     np.testing.assert_allclose(still.gamma, 0, atol=1e-12)
@@ -165,6 +172,7 @@ def test_no_separation_and_all_of_it():
     np.testing.assert_allclose(apart.deficit, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_points_by_monte_carlo_agree_with_quadrature():
     theta = jnp.asarray([0.05, jnp.pi / 4, 1.2, 1.5])
     exact = kinetic.of_two_points(theta)
@@ -183,6 +191,7 @@ def test_points_by_monte_carlo_agree_with_quadrature():
     np.testing.assert_allclose(alone.gamma, exact.gamma, rtol=0.1, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_law_by_monte_carlo_agrees_with_the_closed_form():
     e = jnp.asarray([1.6, 0.4])
     theta = jnp.asarray([0.1, 0.8, 1.4])
@@ -192,6 +201,7 @@ def test_law_by_monte_carlo_agrees_with_the_closed_form():
     assert (found.error[1:-1] < 0.05 * found.gamma[1:-1]).all()
 
 
+@pytest.mark.slow
 def test_checkerboard_has_the_energies_of_the_sheet():
     """Phi = 0.331, E* = 0.1085, E_trig = 0.168. (Cond-OT has 0.536: no data give it less than 0.429, its radial part.)"""
     theta = jnp.linspace(0, jnp.pi / 2, 62)[1:-1]
@@ -202,6 +212,7 @@ def test_checkerboard_has_the_energies_of_the_sheet():
     np.testing.assert_allclose(energy(Linear(), curve).marginal, 0.536, atol=0.004)
 
 
+@pytest.mark.slow
 def test_curve_of_points(points):
     x, theta, curve = points
     assert (curve.gamma >= 0).all()
@@ -216,6 +227,7 @@ def test_curve_of_points(points):
     assert (jnp.abs(turned.gamma - curve.gamma) <= 4 * jnp.hypot(turned.error, curve.error) + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_energy_is_that_of_the_velocity(points):
     """The integrand equals (1/d) E|u_t(x_t)|^2 by Monte Carlo with the denoiser written out, and lambda its definition."""
     x = points[0]

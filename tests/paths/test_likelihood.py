@@ -16,6 +16,7 @@ FIELD = fields.exact(Linear(Brownian(0.5)), SOURCE, TARGET)
 X = TARGET.sample(jax.random.key(0), 24)
 
 
+@pytest.mark.slow
 def test_divergence_by_finite_differences_and_by_random_signs():
     exact = likelihood.divergence(FIELD, 0.4, X)
     h = 1e-5
@@ -27,6 +28,7 @@ def test_divergence_by_finite_differences_and_by_random_signs():
     assert (drawn.error > 0).all()
 
 
+@pytest.mark.slow
 def test_log_density_of_an_exact_flow():
     found = likelihood.log_density(FIELD, X, SOURCE, 50)
     np.testing.assert_allclose(found.log_density, TARGET.log_prob(X), atol=1e-5)
@@ -38,6 +40,7 @@ def test_log_density_of_an_exact_flow():
     np.testing.assert_allclose(rough.start, found.start, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.1, 0.5])
 def test_feynman_kac_covers_the_density(epsilon):
     x = X[1:9]
@@ -61,6 +64,7 @@ def test_density_of_an_inexact_field():
     np.testing.assert_allclose(shift**2 / (2 * 0.25), 0.086482, atol=1e-5)  # the divergence that the sheet tells
 
 
+@pytest.mark.slow
 def test_many_dimensions_and_float32():
     d = 20
     field = fields.exact(Linear(), standard(d), gaussian(jnp.zeros(d), jnp.linspace(0.5, 2, d)))
@@ -71,6 +75,7 @@ def test_many_dimensions_and_float32():
     np.testing.assert_allclose(found.log_density, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_refusals():
     with pytest.raises(ValueError, match="probes = 1"):
         likelihood.divergence(FIELD, 0.4, X, jax.random.key(0), probes=1)

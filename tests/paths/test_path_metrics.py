@@ -14,6 +14,7 @@ KEY = jax.random.key(0)
 X, Y = jax.random.normal(KEY, (2, 30, 3)) * jnp.asarray([1.0, 1.5])[:, None, None]
 
 
+@pytest.mark.slow
 def test_wasserstein_is_that_of_pot_and_differentiable():
     costs = ((np.asarray(X)[:, None] - np.asarray(Y)[None]) ** 2).sum(-1)
     even = np.ones(30) / 30
@@ -30,6 +31,7 @@ def test_wasserstein_is_that_of_pot_and_differentiable():
         metrics.squared_wasserstein(X, Y[:, :2])
 
 
+@pytest.mark.slow
 def test_sliced_wasserstein():
     line_x, line_y = X[:, :1], Y[:21, :1]
     on_line = metrics.sliced_wasserstein(KEY, line_x, line_y, 4)
@@ -43,6 +45,7 @@ def test_sliced_wasserstein():
     np.testing.assert_allclose(moved.error, exact * np.sqrt(2 * 2 / 5 / 4000), rtol=0.1)
 
 
+@pytest.mark.slow
 def test_energy_distance_and_its_error():
     d = lambda x, y: np.linalg.norm(np.asarray(x)[:, None] - np.asarray(y)[None], axis=-1)  # noqa: E731
     found = metrics.energy_distance(X, Y[:20])
@@ -82,6 +85,7 @@ def test_divergences_of_gaussians():
     assert weighted.error < 0.05
 
 
+@pytest.mark.slow
 def test_straightness_and_crossing_of_gaussians_on_the_line():
     """N(0, s0^2) -> N(m, s1^2): V = (pi/2) s0 s1, S = (2 - pi/2) s0 s1, and their sum is what the cost falls by."""
     s0, s1, m, n = 1.2, 0.5, 1.5, 8_000
@@ -127,6 +131,7 @@ def test_curvature_of_a_parabola_is_exact_on_any_grid():
     np.testing.assert_allclose(metrics.curvature(quadratic, times).value, 4 * times**2, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_weights_and_modes():
     log_w = jnp.asarray([0.0, 1.0, -2.0, -jnp.inf])
     w = np.exp(np.asarray(log_w[:3]))

@@ -35,6 +35,7 @@ def same(a, b) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+@pytest.mark.slow
 def test_it_learns_the_exact_velocity(trained):
     assert trained.reason == Reason.CONVERGED
     assert trained.loss.shape == trained.ess.shape == (1500,)
@@ -54,6 +55,7 @@ def test_it_learns_the_exact_velocity(trained):
     np.testing.assert_allclose(trained.ess, 1, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_end(trained):
     seen = []
 
@@ -71,6 +73,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(trained):
     np.testing.assert_array_equal(np.r_[first.loss, rest.loss], trained.loss)
 
 
+@pytest.mark.slow
 def test_learning_rate_batch_size_and_seed_are_swept_by_vmap():
     rates, sizes, keys = jnp.asarray([1e-3, 1e-2, 3e-3]), jnp.asarray([16, 64, 40]), jax.random.split(KEY, 3)
 
@@ -87,6 +90,7 @@ def test_learning_rate_batch_size_and_seed_are_swept_by_vmap():
     assert len({float(each[-1]) for each in found.loss}) == 3
 
 
+@pytest.mark.slow
 def test_settings_by_hand():
     """Three steps of plain gradient descent with warm-up, annealing, clipping and the moving average, in NumPy's words."""
     settings = Settings(0.1, batch_size=20, decay=0.15, warmup=2.0, anneal=1.0, clip=3.0)
@@ -139,6 +143,7 @@ def test_the_exact_field_is_the_minimum_of_every_loss(target):
     np.testing.assert_allclose(loss(aside, work, batch) - loss(best, work, batch), spread, rtol=0.04)
 
 
+@pytest.mark.slow
 def test_weights_enter_the_loss_and_its_gradient():
     options = {"settings": Settings(batch_size=50), "batch": 64}
     work = prepare(KEY, NETWORK, SOURCE, DATA, coupling=Weighted(1.5), **options)
@@ -162,6 +167,7 @@ def test_weights_enter_the_loss_and_its_gradient():
     np.testing.assert_allclose(got.sum(), (up - down) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_pairs_that_belong_together_stay_so():
     x0 = jax.random.normal(KEY, (40, 2))
     x1 = 3 * x0 + 1
@@ -196,6 +202,7 @@ def test_rows_come_as_often_as_their_masses():
     assert counts[1] == 0
 
 
+@pytest.mark.slow
 def test_networks():
     t, x = jnp.asarray([0.0, 0.25, 1.0]), jax.random.normal(KEY, (3, 2))
     np.testing.assert_allclose(
@@ -216,6 +223,7 @@ def test_networks():
     np.testing.assert_allclose(flat(t, x), h @ c.T + d[None], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     x = jax.random.normal(KEY, (50, 2), jnp.float32)
     network = Perceptron(KEY, 2, width=8, depth=1, dtype=jnp.float32)
@@ -235,6 +243,7 @@ def test_float32_stays_float32():
     assert found.loss.dtype == found.ess.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_refusals_and_a_loss_that_explodes():
     x = jnp.ones((3, 2))
     for change, kind, sentence in (

@@ -36,6 +36,7 @@ def between(t: float) -> Mixture:
     return Mixture(weights, means, spread.ravel())
 
 
+@pytest.mark.slow
 def test_euler_table_of_the_sheet():
     expected = {1: 0.0, 2: 0.08257, 4: 0.17725, 8: 0.23473, 32: 0.28245}
     for steps, std in expected.items():
@@ -75,6 +76,7 @@ def test_path_keeps_the_points_and_their_velocities():
     np.testing.assert_allclose(ends.velocity, path.velocity[jnp.array([0, -1])], atol=1e-14)
 
 
+@pytest.mark.slow
 def test_one_dimensional_flow_is_the_quantile_map():
     field = fields.exact(Linear(), standard(1), Mixture([0.3, 0.7], [[-2.0], [1.0]], [0.25, 0.64]))
     quantiles = np.asarray([0.05, 0.25, 0.3, 0.5, 0.9])
@@ -107,6 +109,7 @@ def test_straight_is_not_optimal():
     np.testing.assert_allclose(np.trace((t - np.eye(2)) @ s0 @ (t - np.eye(2)).T), 0.919361, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_flow_to_points():
     points = np.random.default_rng(2).normal(size=(8, 2)) * 2
     field = fields.exact(Linear(), standard(2), points)
@@ -142,6 +145,7 @@ def walks():
     return quarters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["ode", "ode back", "forward, weak", "forward, strong", "backward", "euler", "noise-first"]
 )
@@ -156,6 +160,7 @@ def test_the_noise_level_does_not_change_the_marginals(walks, name):
             assert abs(centred.mean() - moments.covariance[0, 0]) < 4 * centred.std() / MANY**0.5
 
 
+@pytest.mark.slow
 def test_weak_order_of_the_schemes():
     """On Gaussians mean and variance obey a recursion: the Heun scheme's bias falls by 4 as the step halves, Euler's by 2."""
     field = fields.exact(Linear(Brownian(1.0)), standard(1), gaussian([0.0], 0.25))
@@ -192,6 +197,7 @@ def test_weak_order_of_the_schemes():
         assert abs(float(end.var()) / variance(scheme, 10) - 1) < 4 * (2 / 40_000) ** 0.5
 
 
+@pytest.mark.slow
 def test_mirror_flow_is_the_identity_and_its_diffusion_is_not():
     field = fields.exact(Mirror(Brownian(0.5)), Mixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], [0.2, 0.4]))
     x = jax.random.normal(jax.random.key(0), (20, 2))
@@ -201,6 +207,7 @@ def test_mirror_flow_is_the_identity_and_its_diffusion_is_not():
     assert jnp.abs(moved).mean() > 0.1
 
 
+@pytest.mark.slow
 def test_another_speed_along_the_same_curves():
     """alpha = 1 - t^2, beta = t^2 is the linear path at t^2."""
     target = Mixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 1.0]], [0.2, 0.4])
@@ -211,6 +218,7 @@ def test_another_speed_along_the_same_curves():
     np.testing.assert_allclose(slow.x, even.x, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["tsit5", "dopri5", "dopri8"])
 def test_adaptive_steps_and_their_count(solver):
     pytest.importorskip("diffrax")
@@ -231,6 +239,7 @@ def test_adaptive_steps_and_their_count(solver):
         assert short.reason == Reason.MAX_ITERATIONS
 
 
+@pytest.mark.slow
 def test_adaptive_agrees_with_scipy():
     pytest.importorskip("diffrax")
     field = fields.exact(VP(), standard(1), TWO)
@@ -250,6 +259,7 @@ def test_adaptive_agrees_with_scipy():
     np.testing.assert_allclose(path.end[:, 0], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_keys_dtypes_and_batches():
     x = TWO.sample(jax.random.key(0), 50)
     again = [sampling.sde(NOISY, x, jax.random.key(k), 0.5, 20, keep=False).end for k in (1, 1, 2)]
@@ -278,6 +288,7 @@ def test_graded_times():
     np.testing.assert_allclose(path.t, sampling.graded(3, 0.0, 1 - 1e-4), atol=1e-15)
 
 
+@pytest.mark.slow
 def test_steps_to_boxes_are_equal():
     board = checkerboard()
     path = sampling.ode(fields.exact(Linear(), standard(2), board), jnp.asarray([[0.3, -0.4]]), 2, solver="euler")

@@ -107,6 +107,7 @@ def test_a_custom_schedule_equals_the_built_in_one():
     np.testing.assert_allclose(compiled(own, t), built_in(t).gg, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_numbers_are_traced_and_differentiable_up_to_the_ends():
     def total(a, t):
         c = Trigonometric(Brownian(a))(t)

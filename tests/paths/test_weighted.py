@@ -79,6 +79,7 @@ def test_gaussian_tilt_has_the_numbers_of_the_sheet():
     np.testing.assert_allclose(jnp.mean(sample.target * y[2::4, 0]), found.mean[1], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_tilt_of_a_sample_within_its_error():
     z = jax.random.normal(jax.random.key(0), (2, 100, 400, 1))
     found = jax.jit(jax.vmap(lambda x, y: tilt(x, 2 + 0.5 * y, 1.0, "half-squared")))(z[0], z[1])
@@ -87,6 +88,7 @@ def test_tilt_of_a_sample_within_its_error():
     np.testing.assert_allclose(found.z.error.mean(), scatter, rtol=0.25)
 
 
+@pytest.mark.slow
 def test_exact_field_is_that_of_gaussians():
     """A target of 4001 points on a grid, with the masses of N(2, 1/4)."""
     y = jnp.linspace(2 - 4.5, 2 + 4.5, 4001)
@@ -100,6 +102,7 @@ def test_exact_field_is_that_of_gaussians():
             np.testing.assert_allclose(field(t, x).velocity, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_costs_of_the_tilt_written_out():
     """The softmax of the sheet by hand, with a named cost, a cost of one's own, and a uniform source."""
     y = jax.random.normal(jax.random.key(1), (6, 2))
@@ -127,6 +130,7 @@ def test_costs_of_the_tilt_written_out():
     np.testing.assert_allclose(both(t, x).velocity, wanted, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_four_atoms(potentials, ends):
     """The tilted masses, the masses that each field carries there from each source, and the cost of transport."""
     index, x = ends
@@ -154,6 +158,7 @@ def test_four_atoms(potentials, ends):
         np.testing.assert_allclose(cost, wanted, atol=4e-3)
 
 
+@pytest.mark.slow
 def test_weighted_coupling_is_entropic_transport_of_its_own_marginals():
     rng = np.random.default_rng(0)
     x, y = jnp.asarray(rng.normal(size=(9, 2))), jnp.asarray(rng.normal(size=(7, 2)) + 1)
@@ -176,6 +181,7 @@ def test_weighted_coupling_is_entropic_transport_of_its_own_marginals():
         np.testing.assert_allclose(weighted.divergence_from_entropic(x, y, epsilon, cost), wanted, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_what_falls_with_epsilon():
     x, y = jax.random.normal(jax.random.key(4), (2, 60, 2)) + jnp.asarray([0.0, 1.0])[:, None, None]
     epsilons = jnp.asarray([0.05, 0.3, 1.0, 5.0, 1e3])
@@ -194,6 +200,7 @@ def test_what_falls_with_epsilon():
     assert sharp.ess < 0.01
 
 
+@pytest.mark.slow
 def test_targets_of_constant_norm_are_not_tilted():
     angle = 2 * jnp.pi * jnp.arange(5) / 5
     circle = 2 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
@@ -207,6 +214,7 @@ def test_targets_of_constant_norm_are_not_tilted():
     np.testing.assert_array_equal(np.bincount(nearest, minlength=5), 80)
 
 
+@pytest.mark.slow
 def test_tabulated_potentials_are_those_of_the_points(potentials):
     """On a line and in the plane, within the error of linear interpolation, and in the field; outside as at the edge."""
     plane = Entropic(2.0, jnp.concatenate([ATOMS, -ATOMS[::-1]], axis=1), jnp.full(4, 0.25), potentials.g)
@@ -222,6 +230,7 @@ def test_tabulated_potentials_are_those_of_the_points(potentials):
         weighted.tabulated(Entropic(1.0, jnp.ones((4, 3)), jnp.full(4, 0.25), potentials.g), 0 * x[0], x[0], 5)
 
 
+@pytest.mark.slow
 def test_potentials_say_how_they_were_found(potentials):
     assert int(potentials.reason) == Reason.CONVERGED
     with pytest.warns(NotConverged):

@@ -16,6 +16,7 @@ from lab.sampling import bases
 WHOLE = [sampling.legendre(40), sampling.hermite(40), sampling.fourier(39), sampling.haar(32)]
 
 
+@pytest.mark.slow
 def test_orthonormal():
     others = [
         sampling.product("legendre", 2, 6),
@@ -49,6 +50,7 @@ def cdfs(family, x):
     return jax.jit(jax.vmap(one))(jnp.arange(family.size))
 
 
+@pytest.mark.slow
 def test_distribution_functions():
     """Against Gauss quadrature from the left end, and 1 at the right end."""
     nodes, masses = scipy.special.roots_legendre(400)
@@ -66,6 +68,7 @@ def test_distribution_functions():
         np.testing.assert_allclose(wanted[-1], np.ones(family.size), atol=1e-11)
 
 
+@pytest.mark.slow
 def test_draws_follow_the_christoffel_density():
     for basis in WHOLE:
         (family,) = basis.families
@@ -100,6 +103,7 @@ def test_index_sets():
     assert sampling.product("hermite", 8, 4).m == math.comb(12, 4)
 
 
+@pytest.mark.slow
 def test_features_on_points():
     rng = np.random.default_rng(0)
     nodes, masses = rng.normal(size=(60, 2)), rng.uniform(0.1, 1, size=60)

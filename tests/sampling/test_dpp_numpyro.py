@@ -22,6 +22,7 @@ def kernel(length):
     return 1.5 * jnp.exp(-(apart**2) / 2) + 1e-4 * jnp.eye(6)
 
 
+@pytest.mark.slow
 def test_they_sum_to_one():
     features = np.random.default_rng(0).normal(size=(6, 3))
     for law, values in (
@@ -36,6 +37,7 @@ def test_they_sum_to_one():
     )
 
 
+@pytest.mark.slow
 def test_gradients():
     """With respect to the whole kernel, against central differences."""
     start = kernel(0.8)
@@ -53,6 +55,7 @@ def test_gradients():
             np.testing.assert_allclose(slope[i, j], wanted, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_impossible():
     low = np.outer(X, X) + 1.0  # rank 2
     law = LEnsemble(low)
@@ -72,6 +75,7 @@ def test_what_is_impossible():
         LEnsemble(np.ones((2, 3)))
 
 
+@pytest.mark.slow
 def test_samples():
     key = jax.random.key(0)
     law = KDPP(kernel(0.8), 3)
@@ -90,6 +94,7 @@ def test_samples():
     np.testing.assert_allclose(law.log_prob(points)[1], wanted, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_length_scale_is_inferred():
     """From 80 subsets, by NUTS: the posterior holds the truth, and is that of a grid."""
     observed = LEnsemble(kernel(0.8)).sample(jax.random.key(2), (80,))

@@ -42,6 +42,7 @@ def ensemble():
     return kernel, sampling.spectrum(kernel), minors / np.linalg.det(np.eye(N) + kernel)
 
 
+@pytest.mark.slow
 def test_spectral_and_cholesky_samplers(ensemble):
     kernel, given, chance = ensemble
     assert given.rank == 4
@@ -66,6 +67,7 @@ def test_kernel_that_is_not_symmetric():
     assert fits(sampling.cholesky(jax.random.key(1), marginal, DRAWS), chance) > 1e-3
 
 
+@pytest.mark.slow
 def test_k_dpp(ensemble):
     _, given, chance = ensemble
     three = np.where(MASKS.sum(axis=1) == 3, chance, 0)
@@ -80,6 +82,7 @@ def test_k_dpp(ensemble):
     assert (np.stack(lone) == sampling.k_dpp(key, given, 3, 4)).all()
 
 
+@pytest.mark.slow
 def test_elementary_polynomials():
     """Against 60 digits, over 40 orders of magnitude; derivatives at zeros too, against one removed."""
     decimal.getcontext().prec = 60
@@ -102,6 +105,7 @@ def test_elementary_polynomials():
     assert log_elementary(jnp.asarray(values), 38) == -jnp.inf
 
 
+@pytest.mark.slow
 def test_hundred_items_of_an_ill_conditioned_kernel():
     """Eigenvalues over 16 orders: the marginals are right, and draws follow them."""
     x = np.linspace(0, 1, 240)[:, None]
@@ -133,6 +137,7 @@ def test_hundred_items_of_an_ill_conditioned_kernel():
         sampling.k_dpp(jax.random.key(0), sampling.spectrum(smooth), 100)
 
 
+@pytest.mark.slow
 def test_volume_sampling_of_rows():
     """Its identities by enumeration, and its sampler."""
     rng = np.random.default_rng(4)
@@ -160,6 +165,7 @@ def test_volume_sampling_of_rows():
             sampling.volume(jax.random.key(0), x, bad)
 
 
+@pytest.mark.slow
 def test_chains(ensemble):
     kernel, _, chance = ensemble
     three = np.where(MASKS.sum(axis=1) == 3, chance, 0)
@@ -208,6 +214,7 @@ def test_bad_kernels():
         sampling.k_dpp(jax.random.key(0), sampling.spectrum(np.diag([1.0, 1.0, 0.0])), 3)
 
 
+@pytest.mark.slow
 def test_diverse_rows():
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(180, 3)) * 0.3, rng.normal(size=(20, 3)) + 4])

@@ -28,6 +28,7 @@ def fits(line, designs):
     return jax.jit(jax.vmap(lambda x, w: least_squares.fit(line(x), w, runge(x))))(designs.points, designs.weights)
 
 
+@pytest.mark.slow
 def test_a_fit_is_that_of_numpy(line, designs, fits):
     x, w = designs.points[0], np.asarray(designs.weights[0])
     phi, y = np.asarray(line(x)), np.asarray(runge(x))
@@ -48,6 +49,7 @@ def test_a_fit_is_that_of_numpy(line, designs, fits):
     np.testing.assert_allclose(part.lambda_min, whole.lambda_min, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_functions_of_the_space_are_recovered():
     for basis in (sampling.legendre(10), sampling.product("hermite", 2, 3)):
         c = jnp.asarray(np.random.default_rng(0).normal(size=basis.m))
@@ -85,6 +87,7 @@ def test_bounds():
     np.testing.assert_allclose(least_squares.expected_ratio(100, 0.5, 0.8), 1 + 2 / 0.8)
 
 
+@pytest.mark.slow
 def test_cross_validation(line, designs, fits):
     """Against fits without each part; over many designs unbiased for the error of the fit without one part."""
     x, w = designs.points[1], designs.weights[1]
@@ -121,6 +124,7 @@ def test_cross_validation(line, designs, fits):
 # --- a function of one's own ---
 
 
+@pytest.mark.slow
 def test_design_of_a_function():
     f = lambda x: np.exp(x[:, 0] * x[:, 1])  # noqa: E731
     found = sampling.design(f, bounds=[[0, 1], [0, 2]], degree=4)
@@ -139,6 +143,7 @@ def test_design_of_a_function():
     assert exact.error < 1e-10
 
 
+@pytest.mark.slow
 def test_design_on_rows_and_one_by_one():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(300, 2))
@@ -156,6 +161,7 @@ def test_design_on_rows_and_one_by_one():
     assert seen[0] < 20
 
 
+@pytest.mark.slow
 def test_bad_functions():
     for f, bounds, message in (
         (lambda x: x, [0, 1], "vectorized=False"),

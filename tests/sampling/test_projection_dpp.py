@@ -31,6 +31,7 @@ def drawn():
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rejection", "matrix"])
 def test_linear_statistics(drawn, method):
     """Mean and variance of sum x^2: Legendre, Hermite (m^2, 2 m^2) and Fourier, m = 5."""
@@ -57,6 +58,7 @@ def test_two_points_alike(drawn):
         assert scipy.stats.ks_2samp(*gaps).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_marginals_are_christoffel(drawn):
     for (name, _), (points, _) in drawn.items():
         (family,) = getattr(sampling, name)(5).families
@@ -73,6 +75,7 @@ def test_number_of_proposals(drawn):
     assert abs(proposals.mean() - 5 * sum(1 / i for i in range(1, 6))) < 4 * proposals.std() / np.sqrt(DRAWS)
 
 
+@pytest.mark.slow
 def test_haar_is_stratified():
     basis = sampling.haar(8)
     for method in ("rejection", "matrix"):
@@ -124,6 +127,7 @@ def test_enumeration(space):
     np.testing.assert_allclose(inside, (np.asarray(basis.rows) ** 2).sum(axis=1), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_samplers_against_enumeration(space):
     basis, subsets, chance = space
     code = {tuple(s): i for i, s in enumerate(subsets)}
@@ -137,6 +141,7 @@ def test_samplers_against_enumeration(space):
         assert scipy.stats.chisquare(first, np.asarray((rows**2).sum(axis=1)) / 3 * 20_000).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_chain_rule(space):
     """The conditional densities integrate to 1, and their product is det^2 / m!."""
     basis = sampling.legendre(6)
@@ -150,6 +155,7 @@ def test_chain_rule(space):
     np.testing.assert_allclose(np.tril(at, -1), 0, atol=1e-10)  # none where there is a point
 
 
+@pytest.mark.slow
 def test_same_key_same_points(space):
     basis, _, _ = space
     key = jax.random.key(11)
@@ -165,6 +171,7 @@ def test_same_key_same_points(space):
     np.testing.assert_allclose(compiled, projection.draw(keys[1], line, "matrix").points, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_many_points():
     """m = 60 of 2,000 Gauss nodes: distinct, and of the mean that the kernel says."""
     basis = sampling.legendre(60)

@@ -61,6 +61,7 @@ def test_density_composition_and_unbiasedness(space, t):
         np.testing.assert_allclose(marginal, M / n * optimal + (n - M) / n * nu, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_sampler_draws_that_law(space):
     for t in (0.0, 0.5):
         *_, chance = law(space, 3, t)
@@ -87,6 +88,7 @@ def designs(line):
     }
 
 
+@pytest.mark.slow
 def test_stability_grows_with_repulsion(designs):
     means = [float(found.lambda_min.mean()) for found in designs.values()]
     assert means[0] < means[1] - 0.03
@@ -104,6 +106,7 @@ def test_gram_averages_to_the_identity(line, designs):
     np.testing.assert_allclose(designs["dpp"].weights * (phi**2).sum(axis=2), 10, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_conditioning_and_boosting(line, designs):
     rule = Conditioned(Repeated(Projection(), 3), 0.5)
     found = sampling.sample(jax.random.key(0), rule, line, 100)
@@ -118,6 +121,7 @@ def test_conditioning_and_boosting(line, designs):
         sampling.sample(jax.random.key(0), Conditioned(Projection(), 0.01, 3), line)
 
 
+@pytest.mark.slow
 def test_thinning(line):
     """Against the greedy choice by brute force."""
     rule = Conditioned(Repeated(Projection(), 3), 0.5)
@@ -141,6 +145,7 @@ def test_thinning(line):
                                    found.lambda_min[i], rtol=1e-9)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_same_key_same_design(line):
     rule = Volume(15)
     many = sampling.sample(jax.random.key(8), rule, line, 3)

@@ -45,6 +45,7 @@ def test_batches(sampling):
         assert abs(together - 6 * 5 / (20 * 19)) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampling", "batch"), [("replacement", 3), ("without", 12), ("full", 1)])
 def test_steps_are_those_of_a_loop_by_hand(sampling, batch):
     settings = stability.Settings(0.05, batch, momentum=0.5, clip=0.7)
@@ -76,6 +77,7 @@ def swept():
     return keys, rates, run, run(track=(*training.TRACKED, "sharpness"))
 
 
+@pytest.mark.slow
 def test_a_sweep_is_the_runs_one_by_one(swept):
     keys, rates, _, many = swept
     assert many.trace["loss"].shape == (2, 2, 3, 7)
@@ -106,6 +108,7 @@ def test_a_sweep_is_the_runs_one_by_one(swept):
     assert rates[1] * last["tr"] / 2 < 1.05
 
 
+@pytest.mark.slow
 def test_stop_and_resume_bit_for_bit(swept):
     _, _, run, _ = swept
     whole, seen = run(track=("tr",), loop=Chunked()), []
@@ -124,6 +127,7 @@ def test_stop_and_resume_bit_for_bit(swept):
     np.testing.assert_array_equal(rest.params.a, whole.params.a)
 
 
+@pytest.mark.slow
 def test_networks_and_refusals():
     x = jax.random.normal(jax.random.key(0), (6, 8, 8))
     net = stability.convolutional(jax.random.key(1), (8, 8), 2, 3)

@@ -42,6 +42,7 @@ def net():
     return model, x, y, operator, np.asarray(stability.full(operator))
 
 
+@pytest.mark.slow
 def test_products_blocks_and_chunks(net):
     model, x, y, operator, dense = net
     v = jax.random.normal(jax.random.key(3), (operator.size,))
@@ -66,6 +67,7 @@ def test_products_blocks_and_chunks(net):
         stability.hessian(lambda m, x: jax.vmap(m)(x), model, x)
 
 
+@pytest.mark.slow
 def test_gauss_newton_and_fisher(net):
     model, x, y, _, dense = net
     parts = stability.split(stability.call, model, x, y, chunk=25)
@@ -81,6 +83,7 @@ def test_gauss_newton_and_fisher(net):
     np.testing.assert_allclose(stability.full(at_rest), newton, atol=1e-8 * np.abs(newton).max())
 
 
+@pytest.mark.slow
 def test_cross_entropy_by_autodiff():
     key = jax.random.key(2)
     model, x = stability.perceptron(key, (3, 4, 3)), jax.random.normal(key, (10, 3))
@@ -92,6 +95,7 @@ def test_cross_entropy_by_autodiff():
     np.testing.assert_allclose(found, jnp.einsum("nki,nkl,nlj->ij", a, inner, a) / 10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_eigenpairs_and_breakdown(net):
     _, _, _, operator, dense = net
     values = np.linalg.eigvalsh(dense)
@@ -126,6 +130,7 @@ def accuracy(operator, method, count, products=60):
     return np.sqrt((off**2).mean()), np.sqrt(np.mean([each.error**2 for each in found]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("decay", "limits"),
     [
@@ -174,6 +179,7 @@ def test_accuracies_of_the_sheet():
     assert abs(square.value / (values**2).sum() - 1) < 3 * 0.047
 
 
+@pytest.mark.slow
 def test_traces(net):
     _, _, _, operator, dense = net
     rank = Low(jax.random.normal(jax.random.key(1), (10, 200)))
@@ -187,6 +193,7 @@ def test_traces(net):
         stability.trace(jax.random.key(0), rank, method="magic")
 
 
+@pytest.mark.slow
 def test_density(net):
     _, _, _, operator, dense = net
     values = np.linalg.eigvalsh(dense)
@@ -209,6 +216,7 @@ def test_density(net):
     np.testing.assert_allclose(whole.weights[0], (vectors.T @ v) ** 2 / (v @ v), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_they_stop_report_and_go_on(net):
     operator = net[3]
     seen = []
@@ -228,6 +236,7 @@ def test_they_stop_report_and_go_on(net):
     np.testing.assert_allclose(done.values, np.linalg.eigvalsh(net[4])[-1:], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_pooled_norms_and_landscape(net):
     _, _, _, operator, dense = net
     cuts = [0, *(block.stop for block in operator.blocks)]
@@ -246,6 +255,7 @@ def test_pooled_norms_and_landscape(net):
     np.testing.assert_allclose(bend, top.values[0], rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_ten_million_parameters_are_matrix_free():
     params = {"a": jnp.ones(10_000_000, jnp.float32), "b": jnp.ones(3, jnp.float32)}
     curved = stability.hessian(lambda p: (p["a"] ** 2).sum() / 2 + 2 * (p["b"] ** 4).sum(), params)
@@ -256,6 +266,7 @@ def test_ten_million_parameters_are_matrix_free():
     assert spectrum.hutchinson(jax.random.key(0), curved, 2).value == pytest.approx(10_000_072, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_analyze(net):
     model, x, _, operator, dense = net
     y = jax.vmap(model)(x)

@@ -46,6 +46,7 @@ def test_the_operator_is_the_average_over_all_batches(batch, replacement, k):
     np.testing.assert_allclose(outputs, flat @ found @ flat.T, atol=1e-10 * float(jnp.abs(outputs).max()))
 
 
+@pytest.mark.slow
 def test_self_adjoint_positive_and_the_same_in_every_basis():
     a, c = rows(3), stability.noise(6, 2)
     m, other = matrix(1, 8), matrix(2, 8) - 5 * jnp.eye(8)
@@ -62,6 +63,7 @@ def test_self_adjoint_positive_and_the_same_in_every_basis():
         np.testing.assert_allclose(one, two, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_reference_numbers_of_the_sheet():
     a = sheet()
     flat = a[:, 0]
@@ -73,6 +75,7 @@ def test_reference_numbers_of_the_sheet():
     assert found.converged.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_critical_steps_by_four_ways(seed):
     a = rows(seed, 6, 4)
@@ -120,6 +123,7 @@ def test_simulated_paths_grow_and_decay():
             assert ((logs[-1] - logs[7]) > 0) == (factor > 1)
 
 
+@pytest.mark.slow
 def test_limits_monotony_and_bounds():
     for seed, n, p, k in ((0, 6, 8, 1), (2, 5, 7, 2)):
         a = rows(seed, n, p, k)
@@ -150,6 +154,7 @@ def test_trace_may_exceed_the_line_with_batches():
     assert 2 / eta < 1.7**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.0, 0.6])
 def test_momentum_against_dense_matrices(beta):
     a, c = rows(6, 4, 2), 0.5
@@ -178,6 +183,7 @@ def test_momentum_against_dense_matrices(beta):
         np.testing.assert_allclose(eta, stability.critical(basis, c).value, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_reshuffled_epochs_against_all_permutations():
     from itertools import permutations
 
@@ -198,6 +204,7 @@ def test_reshuffled_epochs_against_all_permutations():
     np.testing.assert_allclose(whole.rho, (1 - eta * np.linalg.eigvalsh(h.mean(axis=0))[0]) ** 2, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_gaussian_features():
     lam = jnp.array([3, 1, 0.5, 0.2])
     found = jnp.stack([closed.gaussian(lam, batch) for batch in (1, 4)])
@@ -208,6 +215,7 @@ def test_gaussian_features():
     np.testing.assert_allclose(sampled, found[0], rtol=0.05)
 
 
+@pytest.mark.slow
 def test_closed_forms_of_the_networks():
     for seed in (0, 1):
         key, x = jax.random.key(seed), jax.random.normal(jax.random.key(seed + 9), (7, 5))
@@ -235,6 +243,7 @@ def test_closed_forms_of_the_networks():
     np.testing.assert_allclose(closed.two_layer_population_trace(balanced), 10 * balanced.norm(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_alignment_and_chunks_against_dense():
     key = jax.random.key(0)
     model = stability.perceptron(key, (3, 4, 2))
@@ -252,6 +261,7 @@ def test_alignment_and_chunks_against_dense():
     np.testing.assert_allclose(stability.sizes(k, 2).fourth, (blocks**2).sum() / 5, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_bad_input_and_edges():
     a = rows(0)
     for batch, way in ((0, True), (7, False)):

@@ -324,6 +324,7 @@ def test_a_missing_file(stored):
     assert_same(result(), stored.fetch(recipe(), result))
 
 
+@pytest.mark.slow
 def test_any_flipped_byte_is_harmless_or_seen(stored):
     """Thousands of places: what is read is what was written, or the file is set aside."""
     (path,) = files_of(stored)

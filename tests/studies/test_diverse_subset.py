@@ -27,6 +27,7 @@ def kernel(x: np.ndarray, length: float = 0.4) -> np.ndarray:
     return np.exp(-((apart / (length * np.median(apart[np.triu_indices(len(x), 1)] ** 2) ** 0.5)) ** 2) / 2)
 
 
+@pytest.mark.slow
 def test_everything_is_that_of_the_kernel(run):
     """Residuals, errors, distances and volumes of the first draw, by NumPy from the rows."""
     apart = np.linalg.norm(X[:, None] - X[None], axis=2)
@@ -86,6 +87,7 @@ def test_classes_are_counted():
     assert "classes_found" not in DiverseSubset(data=mine(), **MINE).run()
 
 
+@pytest.mark.slow
 def test_bad_input_is_told_in_a_sentence():
     for data, values, words in (
         (mine(X[:1]), {"k": 1}, "1 row, all the same"),

@@ -31,6 +31,7 @@ def rows() -> xr.Dataset:
     return DPPLeastSquares(data=table(), m=4, replicates=100).run()
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(run):
     for name in (*SHEET_NAMES.split(), "n_used"):
         assert name in run, name
@@ -113,12 +114,14 @@ def test_thinned_designs_stay_stable_and_their_estimates_mislead(run):
     assert "error estimate" in run.attrs["advice"]
 
 
+@pytest.mark.slow
 def test_a_draw_depends_on_seed_and_number_only(run):
     fewer = DPPLeastSquares(replicates=50, oversampling=5, delta=0.3).run()
     np.testing.assert_allclose(fewer.lambda_min, run.lambda_min.isel(draw=slice(50)), rtol=1e-9)
     np.testing.assert_array_equal(fewer.points.isel(kept=slice(10)), run.points.isel(kept=slice(10)))
 
 
+@pytest.mark.slow
 def test_a_table_is_fitted_as_by_least_squares_on_its_rows(rows):
     """Truth and best error against NumPy on all rows; points are rows."""
     low, high = TABLE.min(0), TABLE.max(0)

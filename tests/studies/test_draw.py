@@ -112,6 +112,7 @@ def text_of(picture) -> str:
     ).replace("\u00a0", " ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_picture_is_drawn_by_both_backends_in_all_themes(name):
     for tone in look.THEMES:
@@ -127,6 +128,7 @@ def test_every_picture_is_drawn_by_both_backends_in_all_themes(name):
             assert plot.state.toolbar.autohide
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*EMPTY, *CONSTANT])
 def test_odd_values_are_drawn_and_nothing_says_why(name):
     picture = {**EMPTY, **CONSTANT}[name]()

@@ -46,11 +46,13 @@ def small() -> tuple[rules.Batches, jax.Array, jax.Array]:
     return work, state.order, state.price
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     for name in SHEET_NAMES.split():
         assert name in runs(), name
 
 
+@pytest.mark.slow
 def test_one_noise_is_the_usual_diffusion(runs):
     """The noise bit for bit; and so is a batch of one."""
     run = runs(k=1)
@@ -63,6 +65,7 @@ def test_one_noise_is_the_usual_diffusion(runs):
     np.testing.assert_array_equal(drawn.noise[1], drawn.noise[0])
 
 
+@pytest.mark.slow
 def test_assignment_permutes_the_noise_at_least_cost(small):
     """Sorted noises unchanged; scipy's cost; no permutation tried is cheaper."""
     work, order, _ = small
@@ -99,6 +102,7 @@ def test_query_is_in_the_cell_of_its_prices(small):
     np.testing.assert_array_equal((apart + np.asarray(price)).argmin(axis=1), drawn.query_index[1])
 
 
+@pytest.mark.slow
 def test_denoiser_under_assignment_is_the_mean_of_what_was_drawn(small):
     """Of 2400 pairs at a level of noise, cell by cell of the plane: shares of the images against their posterior."""
     work, order, price = small
@@ -120,6 +124,7 @@ def test_denoiser_under_assignment_is_the_mean_of_what_was_drawn(small):
     assert checked > 8
 
 
+@pytest.mark.slow
 def test_denoisers_without_batches_are_the_exact_fields():
     x = jax.random.normal(jax.random.key(0), (6, 2))
     known = rules.Rules(jnp.asarray(POINTS), jnp.asarray(4.0), jnp.zeros((1, 3)), "norm")
@@ -131,6 +136,7 @@ def test_denoisers_without_batches_are_the_exact_fields():
         np.testing.assert_allclose((w[at] @ POINTS - x) / (1 - t), field.velocity(t, x), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_miscibility_falls_with_k_and_with_the_data(runs):
     """Within 3 standard errors; and nothing is left to tell at the end."""
     for name in ("H", "eps_mse"):
@@ -152,6 +158,7 @@ def test_error_of_the_denoiser_is_what_it_says(runs):
     assert abs(spread[0].mean() - float(run.eps_mse_here[0])) < 0.1
 
 
+@pytest.mark.slow
 def test_law_of_the_noise(runs):
     """Assignment keeps it to the last bit of a permutation; the nearest of 8 does not, also in 64 dimensions."""
     run = runs(k=8)
@@ -172,6 +179,7 @@ def test_law_of_the_noise(runs):
         assert (p > 0.01) == holds
 
 
+@pytest.mark.slow
 def test_scaling_is_another_noise_level(runs):
     """Under the independent rule, to rounding."""
     other = float(immiscible.scaled(0.1, 2.0))
@@ -180,6 +188,7 @@ def test_scaling_is_another_noise_level(runs):
     np.testing.assert_allclose(run.w[0], same.w[0], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_noise_comes_to_the_image_as_k_grows(runs):
     run = runs(k=512)
     apart = np.linalg.norm(run.pair_noise[2] - run.pair_image[2], axis=1)
@@ -187,6 +196,7 @@ def test_noise_comes_to_the_image_as_k_grows(runs):
     assert float(run.H_nearest) < 1e-6
 
 
+@pytest.mark.slow
 def test_clusters_are_those_of_the_paper_less_the_sampling():
     """With many noises each, the mean distance of three centres at equal distances is the root mean square."""
     corners = 3 * np.array([[1, 0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]])
@@ -203,6 +213,7 @@ def test_clusters_are_those_of_the_paper_less_the_sampling():
     assert np.mean(few) < 0.05 * 2 * 16 / 3
 
 
+@pytest.mark.slow
 def test_samples_end_at_images(runs):
     """Of the independent rule in fair shares; of the nearest not."""
     run = runs(k=64)
@@ -217,6 +228,7 @@ def _binomial(count: int, n: int) -> np.ndarray:
     return np.random.default_rng(0).binomial(count, 1 / n, 200_000)
 
 
+@pytest.mark.slow
 def test_euler_moves_along_the_exact_field(runs):
     """One step goes to what the denoiser makes of pure noise."""
     run = runs(euler_steps=1)

@@ -35,6 +35,7 @@ def digits() -> xr.Dataset:
     return DIGITS.run()
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(board):
     for name in SHEET_NAMES.split():
         assert name in board, name
@@ -59,6 +60,7 @@ def test_schedules_are_those_of_their_formulas(board):
     assert (np.diff(best.a / (best.a + best.m)) > 0).all()
 
 
+@pytest.mark.slow
 def test_euler_steps_by_hand(board):
     """Three steps of the linear and the trigonometric schedule with the denoiser of boxes by scipy."""
     run = BOARD.but(nfe=3).run()
@@ -106,6 +108,7 @@ def test_energy_is_that_of_the_particles(board):
     np.testing.assert_allclose(area, board.energy.sel(schedule="linear"), rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_gaussian_of_two_eigenvalues_is_optimal_transport_in_one_step(gaussian):
     e = np.sqrt([1.6, 0.4])
     np.testing.assert_allclose(gaussian.least, 2 - e.sum(), atol=1e-7)
@@ -128,6 +131,7 @@ def test_density_is_normalized_and_ends_as_the_data(board, gaussian):
         np.testing.assert_allclose(gaussian.marginal.values[k, 20], normal, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_images_come_back_in_their_own_scale(digits):
     """At the end of straight lines each particle is a weighted mean of the data."""
     assert digits.sample_image.dims == ("schedule", "image", "row", "column")
@@ -142,6 +146,7 @@ def test_images_come_back_in_their_own_scale(digits):
     assert float(digits.deficit) <= 3 * 40 / 8
 
 
+@pytest.mark.slow
 def test_networks_learn_toward_the_exact_velocity(board, trained):
     assert trained.loss.shape == (3, 200)
     assert trained.loss[1, -50:].mean() < 0.97 * trained.loss[1, :20].mean()  # 3.72 of 4.00; the least is 2.93
@@ -169,6 +174,7 @@ def test_shift_and_scale_of_the_data_do_not_matter(digits):
     assert (moved.lam >= np.sin(moved.theta) ** 2 - 1e-12).all()
 
 
+@pytest.mark.slow
 def test_a_stop_leaves_a_coarser_curve(board):
     stopped = BOARD.but(seed=1, nfe=2).run(lambda progress: True)
     assert stopped.attrs["reason"] == "stopped"
@@ -203,6 +209,7 @@ def test_data_without_variance_are_refused():
         KineticOptimalPaths(data=points(np.array([[0.0, 1.0], [np.nan, 2.0]]))).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [p.name for p in KineticOptimalPaths.pictures])
 def test_pictures_are_drawn(board, digits, trained, name):
     picture = KineticOptimalPaths.pictures[name]

@@ -39,12 +39,14 @@ def mine(pixels: Any, held: int = 2) -> Data:
     return Data("mine", "Mine", "images", arrays, "a test", "none")
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(first):
     for name in SHEET_NAMES.split():
         assert name in first.result, name
     np.testing.assert_allclose(first.result.level[[0, 1, 6, 9]], [60.8, 25.7, 1.24, 0.01], rtol=5e-3)
 
 
+@pytest.mark.slow
 def test_everything_is_what_the_denoisers_themselves_give(first, training):
     """Estimates, fields and masks, at the levels and at that of the slider, each made without the study."""
     run = first.result
@@ -119,6 +121,7 @@ def test_stopped_runs_say_so_and_are_not_remembered(first):
     assert np.isfinite(whole.mse_clean.sel(denoiser="Wiener")).all()
 
 
+@pytest.mark.slow
 def test_a_planted_pattern_is_looked_for(first):
     """Against the Wiener filter of images that NumPy has planted it in."""
     run = DIGITS.but(plant=True, strength=5.0, sigma=2.0, row=0, column=1, others=False).run()
@@ -146,6 +149,7 @@ def test_a_planted_pattern_is_looked_for(first):
     assert "pattern_field" not in first.result
 
 
+@pytest.mark.slow
 def test_networks_are_trained_once_and_compared_with(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     study = DIGITS.but(networks="perceptron", train_steps=30, others=False)
@@ -176,6 +180,7 @@ def test_networks_are_trained_once_and_compared_with(monkeypatch, tmp_path):
     assert [entry.study for entry in Store().entries()] == ["weights"]  # the half trained one is not kept
 
 
+@pytest.mark.slow
 def test_pooled_colour_images(first):
     pixels = RNG.uniform(-1, 1, size=(8, 3, 11, 13))
     run = LocalityDenoisers(data=mine(pixels), train=6, pool=2, tests=2, samples=1, row=0, column=5).run()

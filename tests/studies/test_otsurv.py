@@ -34,6 +34,7 @@ def arrays(run: xr.Dataset, *names: str) -> list[np.ndarray]:
     return [run[name].values for name in names]
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     for name in SHEET_NAMES.split():
         assert name in runs(), name
@@ -101,6 +102,7 @@ def test_result_agrees_with_lifelines(runs):
         )
 
 
+@pytest.mark.slow
 def test_shown_plan_is_that_of_its_cost(runs):
     from lab import ot
     from lab.ot import partial
@@ -120,6 +122,7 @@ def test_shown_plan_is_that_of_its_cost(runs):
     np.testing.assert_allclose(run.kind_mass, [row[kind == k].mean() for k in range(6)], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_neighbours_that_train_alike_share_the_training(runs):
     """The shown bag and share reuse it, with the very result of a run from the start; other values train anew."""
     first = SHORT.execute()
@@ -135,6 +138,7 @@ def test_neighbours_that_train_alike_share_the_training(runs):
     assert float(abs(moved.result.loss - first.result.loss).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_share_grows_to_rho_and_epochs_have_their_loss(runs):
     run = runs(epochs=6, ramp=4, rho=0.6)
     expected = np.minimum(0.6, 0.1 + np.exp(-5 * (1 - np.minimum(np.arange(6) / 4, 1)) ** 2))
@@ -144,6 +148,7 @@ def test_share_grows_to_rho_and_epochs_have_their_loss(runs):
     assert float(run.loss[-1]) < float(run.loss[0])
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_says_so():
     stopped = SHORT.but(epochs=4).run(lambda progress: True)
     assert stopped.attrs["reason"] == "stopped"
@@ -158,6 +163,7 @@ def test_an_unfinished_training_says_so():
     assert untrained.sizes["epoch"] == 0
 
 
+@pytest.mark.slow
 def test_patience_ends_the_training_on_the_next_fold(runs):
     run = SHORT.but(pooling="mean", epochs=30, patience=2, rate=0.2).run()
     checked = run.loss_check.values[np.isfinite(run.loss_check.values)]
@@ -195,6 +201,7 @@ def mine(n: int = 12, **change) -> dict:
     return made | change
 
 
+@pytest.mark.slow
 def test_own_bags(tmp_path):
     np.savez(tmp_path / "mine.npz", **mine(), note=np.zeros(2))
     own = OTSurv(data=str(tmp_path / "mine.npz"), pooling="mean", epochs=1, batch=4)
@@ -261,6 +268,7 @@ def test_bad_parameters_get_a_sentence(values, sentence):
         OTSurv(**values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [picture.name for picture in OTSurv.pictures])
 def test_pictures_are_drawn(runs, name):
     picture = OTSurv.pictures[name]
@@ -282,6 +290,7 @@ def test_pictures_show_the_numbers_of_the_result(runs):
     np.testing.assert_allclose(drawn.dimension_values(3), run.kind_mass, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why(runs):
     mean = runs(pooling="mean")
     for name in ("plan", "schedule"):

@@ -33,6 +33,7 @@ def registry(monkeypatch):
     monkeypatch.setattr(datasets.registry, "_entries", dict(datasets.registry._entries))
 
 
+@pytest.mark.slow
 def test_any_pytree_is_a_model():
     net = partial(eqx.nn.MLP, 3, 2, 5, 1, jax.nn.tanh)
     two = np.stack([Y, X[:, 2]], axis=1)
@@ -63,6 +64,7 @@ def test_any_pytree_is_a_model():
     assert "norms" in {picture.name for picture in weighted.pictures}
 
 
+@pytest.mark.slow
 def test_a_square_loss_tells_what_the_model_gives():
     made = studies.model_study("By loss", PARAMS, (X, Y), loss=loss)
     model = made.own(jax.random.key(0), 1.0, ())

@@ -13,6 +13,7 @@ def registry(monkeypatch):
     monkeypatch.setattr(studies.registry, "_found", dict(studies.registry._found))
 
 
+@pytest.mark.slow
 def test_a_straight_path_of_ones_own_is_the_straight_one(registry):
     mine = studies.path_study("Plain", paths.Custom(lambda t: 1 - t, lambda t: t))
     result = mine(data="three-gaussians", n=64, steps=6, solver="heun").run()
@@ -26,6 +27,7 @@ def test_a_straight_path_of_ones_own_is_the_straight_one(registry):
     assert studies.find("plain") is mine
 
 
+@pytest.mark.slow
 def test_a_faster_clock_leaves_the_curves_and_changes_the_times(registry):
     squared = studies.path_study("Late", paths.Custom(lambda t: 1 - t**2, lambda t: t**2))
     late = squared(data="two-mode-pair", n=32, steps=256, solver="rk4").run()
@@ -36,6 +38,7 @@ def test_a_faster_clock_leaves_the_curves_and_changes_the_times(registry):
     assert float(late.own_energy) > float(late.straight_energy)
 
 
+@pytest.mark.slow
 def test_a_coupling_of_ones_own(registry):
     tilted = studies.path_study("Gibbs", tilt=weighted.Gibbs(jnp.asarray(8.0), "norm"))
     result = tilted(data="eight-gaussians", n=48, steps=12).run()

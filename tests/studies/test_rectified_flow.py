@@ -52,11 +52,13 @@ def line() -> dict[str, xr.Dataset]:
     return {name: LINE.but(schedule=name).run() for name in ("linear", "vp")}
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     for name in SHEET_NAMES.split():
         assert name in runs(), name
 
 
+@pytest.mark.slow
 def test_gaussians_on_a_line_have_the_closed_forms(line):
     run, (s0, s1) = line["linear"], (0.7, 1.6)
     way = run.paths.values[..., 0]
@@ -101,6 +103,7 @@ def test_flow_and_lines_have_the_same_moments(runs):
             assert (abs(f(a).mean(axis=0) - f(b).mean(axis=0)) < 4 * error).all(), t
 
 
+@pytest.mark.slow
 def test_first_flow_on_a_line_is_the_quantile_map():
     """N(0, 1) to a mixture, at five quantiles of the source, against the inverse of the distribution function."""
     source = paths.standard(1)
@@ -119,6 +122,7 @@ def test_first_flow_on_a_line_is_the_quantile_map():
     np.testing.assert_allclose(back[:, 0], norm.ppf(q), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_straight_gaussian_coupling_is_a_fixed_point():
     """Of the exact reflow of (Z0, T Z0): the field of that joint Gaussian takes z to T z."""
     from lab.studies.rectified_flow.claims import T
@@ -152,6 +156,7 @@ def test_kernel_field_is_the_mean_over_pairs():
     )
 
 
+@pytest.mark.slow
 def test_reparametrised_lines_give_the_same_curves():
     """alpha = 1 - t^2, beta = t^2: the same particles at other times."""
     target = paths.Mixture([0.5, 0.5], [[2.0, 0], [-1.0, 1]], [0.3, 0.1])
@@ -163,6 +168,7 @@ def test_reparametrised_lines_give_the_same_curves():
     np.testing.assert_allclose(paths.ode(slow, x, grid=times).x, by_square, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_rounds_are_bookkept(runs):
     """S and V fall, the cost never rises, and a run of k rounds begins like one of fewer."""
     zero, one, three = runs(k=0), runs(), runs(k=3)
@@ -180,6 +186,7 @@ def test_rounds_are_bookkept(runs):
     np.testing.assert_array_equal(runs(euler_steps=4).w2sq, one.w2sq_steps.sel(few=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [False, True])
 def test_parts_of_a_round_make_the_round(points, monkeypatch):
     """In blocks of 16 points, step by step, two rounds and Euler's polygons are what they are at once; a stop keeps a round."""
@@ -212,6 +219,7 @@ def test_parts_of_a_round_make_the_round(points, monkeypatch):
     np.testing.assert_array_equal(half.state.pairs.x1, run.state.fitted.x1)
 
 
+@pytest.mark.slow
 def test_reflow_makes_one_step_enough(runs):
     assert float(runs().w2sq) > 8
     assert "raise K, or straighten" in runs().attrs["advice"]
@@ -226,6 +234,7 @@ def test_reflow_makes_one_step_enough(runs):
     assert "pairs at a time" in narrow.attrs["advice"]
 
 
+@pytest.mark.slow
 def test_points_are_reached_and_one_step_is_their_mean():
     """Of data known by points only: five points in the plane, reached in equal shares."""
     rng = np.random.default_rng(3)
@@ -239,6 +248,7 @@ def test_points_are_reached_and_one_step_is_their_mean():
     assert abs(float(run.identity_gap)) < 4 * float(run.identity_error) + 0.01 * float(run.square_cost)
 
 
+@pytest.mark.slow
 def test_from_points_to_points_there_are_lines_only():
     rng = np.random.default_rng(4)
     arrays = {"x": rng.normal(size=(60, 2)) + np.array([4, 0]), "x0": rng.normal(size=(50, 2))}
@@ -252,6 +262,7 @@ def test_from_points_to_points_there_are_lines_only():
         study.but(schedule="vp").run()
 
 
+@pytest.mark.slow
 def test_images_and_network(runs):
     """A few digits, a few steps of training; the curve is that of the loop."""
     run = RectifiedFlow(data="mnist-samples", particles=24, pairs=24, euler_steps=2, train_steps=60, units=16).run()
@@ -263,6 +274,7 @@ def test_images_and_network(runs):
         hv.renderer("matplotlib").get_plot(RectifiedFlow.pictures[name](run))
 
 
+@pytest.mark.slow
 def test_training_reports_and_stops():
     """The loss of a stopped training is as long as the training was."""
     study, seen = LINE.but(train_steps=5000, units=4), []
@@ -295,6 +307,7 @@ def test_bad_parameters_get_a_sentence(values, sentence):
     assert str(refusal.value).startswith(sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [p.name for p in RectifiedFlow.pictures if p.along is not None])
 def test_pictures_of_sweeps_are_drawn(name):
     picture = RectifiedFlow.pictures[name]

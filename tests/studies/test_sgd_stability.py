@@ -29,6 +29,7 @@ def ends(run):
     return np.asarray(arrays["x"]), np.asarray(arrays["y"])
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(run):
     for name in SHEET_NAMES.split():
         assert name in run, name
@@ -142,6 +143,7 @@ def test_clicks_choose_a_learning_rate_and_a_batch_size(run):
     assert SMALL.but(**found).values()["B"] == 4
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_interpolate_are_marked(run):
     early = SMALL.but(eta=1e-4, lowest=1e-5).run()
     of_trace = next(each.judge for each in SGDStability.results if each.name == "half_tr_sgd")
@@ -172,6 +174,7 @@ def words(result, name: str) -> str:
     ).replace("\u00a0", " ")
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_a_result(run):
     grown = run.assign(final_loss=run.final_loss + 1e9)
     assert SGDStability.advice(grown) == (
@@ -224,6 +227,7 @@ def test_what_is_refused(tmp_path):
         SGDStability(data=str(path)).load()
 
 
+@pytest.mark.slow
 def test_analysis_of_a_users_own_function():
     """A linear model, whose Hessian is known."""
     x = np.random.default_rng(1).standard_normal((5, 7))

@@ -76,6 +76,7 @@ def test_normal_clouds_are_those_of_the_sheet():
 # ---- results -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     run = runs()
     for name in SHEET_NAMES.split():
@@ -206,6 +207,7 @@ def test_backends_agree_and_dense_keeps_everything(runs):
     assert float(run.cutoff) == 0
 
 
+@pytest.mark.slow
 def test_own_cost_of_more_targets_than_sources_and_other_mass(runs):
     rng = np.random.default_rng(3)
     a, b = rng.uniform(0.5, 1, 9), rng.uniform(0.5, 1, 17)
@@ -220,6 +222,7 @@ def test_own_cost_of_more_targets_than_sources_and_other_mass(runs):
         SinkhornNewtonSparse(data=mine, ground="manhattan").run()
 
 
+@pytest.mark.slow
 def test_a_limit_that_was_met_is_told(runs):
     run = runs(max_sweeps=5)
     assert run["converged"]
@@ -250,6 +253,7 @@ def test_bad_parameters_get_a_sentence(values, sentence):
 # ---- pictures ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["bokeh", "matplotlib"])
 def test_pictures_are_drawn(runs, sweeps, backend):
     for picture in SinkhornNewtonSparse.pictures:
@@ -299,6 +303,7 @@ def test_the_command_draws_a_figure(tmp_path):
     assert "CG iterations" in target.read_text().replace("\u00a0", " ")
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_knows_no_spectrum_of_the_optimal_plan():
     run = SinkhornNewtonSparse(max_iterations=2).run()
     assert run.attrs["reason"] == "max_iterations"

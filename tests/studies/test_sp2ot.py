@@ -42,6 +42,7 @@ def test_variables_have_the_names_of_the_paper_sheet(runs):
         assert name in runs(), name
 
 
+@pytest.mark.slow
 def test_sets_have_a_long_tail_and_known_classes():
     for name, most in (("long-tailed-digits", 174), ("long-tailed-mnist", 250), ("long-tailed-blobs", 200)):
         data = datasets.load(name)
@@ -144,6 +145,7 @@ def test_bad_parameters_get_a_sentence(values, sentence):
     assert str(refusal.value).startswith(sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [picture.name for picture in SP2OT.pictures])
 def test_pictures_are_drawn(runs, name):
     picture = SP2OT.pictures[name]
@@ -195,6 +197,7 @@ def test_scores_are_means_over_seeds_with_students_interval():
     np.testing.assert_allclose(middles[-1].dimension_values(1)[0], swept.macro_acc.sel(algorithm="p2ot").mean())
 
 
+@pytest.mark.slow
 def test_labelled_samples_of_ones_own(tmp_path):
     rng = np.random.default_rng(4)
     classes = np.repeat([7, 3, 5], [10, 40, 20])

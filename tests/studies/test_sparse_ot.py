@@ -49,6 +49,7 @@ def sweeps(runs) -> dict[str, xr.Dataset]:
 # ---- results -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     for name in PAPER_NAMES.split():
         assert name in runs["figure-1d"]
@@ -98,6 +99,7 @@ def test_run_in_a_file_holds_the_recipe(runs, tmp_path):
     xr.testing.assert_equal(again, runs["figure-1d"])
 
 
+@pytest.mark.slow
 def test_own_data_with_a_cost_only_and_more_targets_than_sources():
     rng = np.random.default_rng(3)
     arrays = {"cost": rng.random((9, 17)), "a": np.full(9, 1 / 9), "b": np.full(17, 1 / 17)}
@@ -191,6 +193,7 @@ def test_advice_says_what_stopped_short():
 # ---- pictures ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["bokeh", "matplotlib"])
 def test_pictures_of_presets_are_drawn(runs, backend):
     drawn = set()
@@ -202,6 +205,7 @@ def test_pictures_of_presets_are_drawn(runs, backend):
     assert drawn == {picture.name for picture in SparseOT.pictures if picture.along is None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["bokeh", "matplotlib"])
 def test_pictures_of_sweeps_are_drawn(sweeps, backend):
     for name, result in sweeps.items():

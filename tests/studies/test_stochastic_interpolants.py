@@ -71,6 +71,7 @@ def divergence(path, epsilon, b, s, how="line"):
 # ---- the mathematics ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "epsilon", "b", "s"),
     [
@@ -84,6 +85,7 @@ def test_divergence_between_gaussians_is_that_of_their_means(path, epsilon, b, s
     assert float(divergence(path, epsilon, b, s)[0]) == pytest.approx(shifted_gaussian(path, epsilon, b, s), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_divergence_in_the_plane_is_within_its_error():
     """The shift goes along the diagonal, and the laws are isotropic: the same linear equation."""
     path = line(0.8, 0.6, d=2)
@@ -93,6 +95,7 @@ def test_divergence_in_the_plane_is_within_its_error():
     assert float(error) < 0.1 * expected
 
 
+@pytest.mark.slow
 def test_divergence_of_mixtures_agrees_with_likelihood_and_rollouts(runs):
     run = runs(a=1.0, misfit_b=0.2, misfit_s=0.3, epsilon=0.5)
     given = StochasticInterpolants().load().arrays
@@ -109,6 +112,7 @@ def test_divergence_of_mixtures_agrees_with_likelihood_and_rollouts(runs):
     assert float(run.kl) <= float(run.kl_girsanov) <= float(run.kl_bound) + 1e-12
 
 
+@pytest.mark.slow
 def test_energies_are_those_of_gaussians():
     """E|b|^2 = (m')^2 + (Var'/2)^2/Var, E|b_F|^2 with Var'/2 - epsilon, E|s|^2 = 1/Var, on the line and in the plane."""
     for d, tolerance in ((1, 1e-7), (2, 0.1)):
@@ -155,6 +159,7 @@ def test_vertex_of_a_parabola_in_the_logarithm():
     assert vertex(list(a), a)[0] == pytest.approx(0.1)  # at an end there is no parabola
 
 
+@pytest.mark.slow
 def test_one_sided_velocity_needs_one_field():
     target = paths.Mixture([0.3, 0.7], [[-1.0, 0.5], [2.0, 0.0]], [0.2, 0.6])
     x = jax.random.normal(jax.random.key(0), (20, 2))
@@ -177,6 +182,7 @@ def test_variables_have_the_names_of_the_paper_sheet(runs):
         assert name in runs(a=1.0, misfit_b=0.2, misfit_s=0.3, epsilon=0.5), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.1, 1.0])
 def test_samplers_have_the_moments_and_weights_of_the_data(runs, epsilon):
     """Of three modes that no setting was chosen on; 4 standard errors."""
@@ -196,6 +202,7 @@ def test_samplers_have_the_moments_and_weights_of_the_data(runs, epsilon):
         assert (np.abs(shares - weights) < 4 * np.sqrt(weights * (1 - weights) / n)).all()
 
 
+@pytest.mark.slow
 def test_without_noise_both_samplers_and_all_trajectories_of_one_start_are_one(runs):
     run = runs(a=1.0, epsilon=0.0)
     ode, sde = run.samples.values
@@ -205,6 +212,7 @@ def test_without_noise_both_samplers_and_all_trajectories_of_one_start_are_one(r
     assert np.ptp(runs(a=1.0, epsilon=2.0).bundle.values[-1]) > 3
 
 
+@pytest.mark.slow
 def test_points_to_points_through_latent_noise_and_images():
     """Sixteen pixels: no density, but images, and noise that fades."""
     rng = np.random.default_rng(2)
@@ -256,6 +264,7 @@ def test_bad_laws_get_a_sentence():
             fields.way("linear", "brownian", 1.0, source_of(arrays), target_of(arrays))
 
 
+@pytest.mark.slow
 def test_pictures_of_one_run_and_of_sweeps_are_drawn(runs):
     """Sweeps are small here; the grids themselves are looked at."""
     pictures = StochasticInterpolants.pictures

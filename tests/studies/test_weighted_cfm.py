@@ -47,12 +47,14 @@ def mine(**arrays: Any) -> Data:
     return Data("mine", "Mine", "samples", {k: np.asarray(a, float) for k, a in arrays.items()}, "a test", "none")
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     for name in SHEET_NAMES.split():
         assert name in runs(), name
     assert runs().coupling.values.tolist() == list(METHODS)
 
 
+@pytest.mark.slow
 def test_eight_gaussians_gain_and_moons_are_the_trap(runs):
     run, moons = runs(), runs(data="noisy-moons", epsilon=4.0)
     assert float(run.npe_weighted) < 0.15 * float(run.npe_independent)
@@ -66,6 +68,7 @@ def test_eight_gaussians_gain_and_moons_are_the_trap(runs):
         assert float(moons.fit_w2sq.sel(coupling=name)) < 1.3 * float(moons.w2sq_independent)
 
 
+@pytest.mark.slow
 def test_what_epsilon_does(swept, runs):
     """Costs and energies rise with it, tilts fall, and at last W-CFM is I-CFM."""
     assert (np.diff(swept.transport_weighted) > 0).all()
@@ -104,6 +107,7 @@ def atoms() -> dict[str, xr.Dataset]:
     return {"source": ATOMS.run(), "tilted source": ATOMS.but(start="tilted source").run()}
 
 
+@pytest.mark.slow
 def test_four_points_get_their_masses(atoms):
     """From the source, and from the tilted one: of the weights; of entropic transport all are equal."""
     source, tilted = atoms["source"], atoms["tilted source"]
@@ -118,6 +122,7 @@ def test_four_points_get_their_masses(atoms):
     assert float(tilted.w2sq_own) < 0.2 * float(source.w2sq_own) + 2e-3
 
 
+@pytest.mark.slow
 def test_gaussian_off_the_origin_is_tilted_as_in_closed_form():
     """Of 1000 points of its own quantiles, so that nothing is left to chance."""
     y = norm.ppf((np.arange(1000) + 0.5) / 1000, 2.0, 0.5)
@@ -133,6 +138,7 @@ def test_gaussian_off_the_origin_is_tilted_as_in_closed_form():
     np.testing.assert_allclose(way[-1][inside], ends[inside], atol=0.02)
 
 
+@pytest.mark.slow
 def test_data_of_constant_norm_are_not_tilted():
     """A ring, off the origin, until it is centred; sizes as by default, for the same programs."""
     angle = 2 * np.pi * np.arange(500) / 500
@@ -147,6 +153,7 @@ def test_data_of_constant_norm_are_not_tilted():
     assert abs(quarters - 100).max() <= 2
 
 
+@pytest.mark.slow
 def test_batches_are_optimal_plans():
     """Against POT, with rows that fill no batch, a batch of one, and sizes under vmap."""
     x0, x1 = jax.random.normal(jax.random.key(0), (2, 50, 2))
@@ -169,6 +176,7 @@ def test_batches_are_optimal_plans():
     assert mean[0] > mean[1] > mean[2]
 
 
+@pytest.mark.slow
 def test_points_that_stand_for_a_law():
     """Even points have the moments of the law nearly; shares of components are exact."""
     x = np.asarray(flow.spread(paths.gaussian(np.ones(2), 4.0), jax.random.key(3), 800))
@@ -181,6 +189,7 @@ def test_points_that_stand_for_a_law():
         np.testing.assert_allclose(np.cov(left.T), [[1, 0.5], [0.5, 1]], atol=0.3)
 
 
+@pytest.mark.slow
 def test_normalised_and_raw_weights_have_parallel_gradients():
     x = jax.random.normal(jax.random.key(0), (300, 2)) * 2
     model = Perceptron(jax.random.key(1), 2, 8, 1, dtype=x.dtype)
@@ -199,6 +208,7 @@ def test_normalised_and_raw_weights_have_parallel_gradients():
     assert a @ b / (jnp.linalg.norm(a) * jnp.linalg.norm(b)) > 1 - 1e-6
 
 
+@pytest.mark.slow
 def test_tiny_epsilon_is_finite_and_all_that_is_wrong_is_said():
     """Entropic transport would need more sweeps than are made, and the weights leave next to nothing."""
     run = ATOMS.but(epsilon=1e-5).run()
@@ -209,6 +219,7 @@ def test_tiny_epsilon_is_finite_and_all_that_is_wrong_is_said():
         assert words in run.attrs["advice"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 50])
 def test_data_in_one_place_are_said_to_be(count):
     data = Data("mine", "Mine", "samples", {"x": np.full((count, 2), 2.0)}, "a test", "none")
@@ -217,6 +228,7 @@ def test_data_in_one_place_are_said_to_be(count):
     assert float(run.w2sq) == 0
 
 
+@pytest.mark.slow
 def test_images_and_a_stopped_run():
     """Digits in 64 dimensions: the two exact flows only."""
     study = WeightedCFM(data="digit-samples", n=40, particles=24, epsilon=5.0, centred=True, steps=16, compare=False)
@@ -231,6 +243,7 @@ def test_images_and_a_stopped_run():
     assert np.isfinite(stopped.paths[:, :2]).all()
 
 
+@pytest.mark.slow
 def test_network(runs):
     run = runs(train_steps=40, units=8)
     assert run.sizes["train_step"] == 40
@@ -256,6 +269,7 @@ def test_bad_parameters_get_a_sentence(values, sentence):
     assert str(refusal.value).startswith(sentence)
 
 
+@pytest.mark.slow
 def test_pictures_of_sweeps_and_frames(runs, swept, atoms):
     batches = WeightedCFM().along(batch=[1, 64])
     for name, result in {"trap": swept, "tradeoff": swept, "trajectories": swept, "batches": batches}.items():

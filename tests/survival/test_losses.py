@@ -30,6 +30,7 @@ def partial_likelihood(risk, time, event, ties: str) -> float:
     return -total / max(1, event.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
 def test_cox_is_the_definition_with_ties_and_padding(ties):
     for seed in range(3):
@@ -46,6 +47,7 @@ def test_cox_is_the_definition_with_ties_and_padding(ties):
         assert np.isfinite(far)
 
 
+@pytest.mark.slow
 def test_cox_is_that_of_lifelines():
     """At their fitted coefficients: Efron's as the data are, Breslow's where no two events have one time."""
     from lifelines import CoxPHFitter
@@ -64,6 +66,7 @@ def test_cox_is_that_of_lifelines():
             np.testing.assert_allclose(found, -fit.log_likelihood_ / event.sum(), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_cox_does_not_feel_a_shift_and_its_gradient_sums_to_zero():
     risk, time, event = sample()
     for ties in losses.TIES:
@@ -76,6 +79,7 @@ def test_cox_does_not_feel_a_shift_and_its_gradient_sums_to_zero():
         np.testing.assert_allclose(slope @ direction, numerical, rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [losses.cox, losses.ranking])
 def test_nothing_to_compare_is_zero_without_nan(loss):
     risk, time, event = sample(5)
@@ -95,6 +99,7 @@ def test_ranking_is_the_mean_over_pairs():
     np.testing.assert_allclose(losses.ranking(*(jnp.asarray(v) for v in (risk, time, event))), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_discrete_likelihood_is_its_definition():
     rng = np.random.default_rng(0)
     logits, (_, time, event) = rng.normal(size=(30, 4)), sample(tied=False)

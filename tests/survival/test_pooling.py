@@ -40,6 +40,7 @@ def reference_cost(h, z) -> np.ndarray:
     return d / d.max()
 
 
+@pytest.mark.slow
 def test_cost_is_its_definition_and_absent_patches_do_not_count():
     rng = np.random.default_rng(0)
     h, z = rng.normal(size=(N, D)), rng.normal(size=(K, D))
@@ -53,6 +54,7 @@ def test_cost_is_its_definition_and_absent_patches_do_not_count():
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.3, 1.0])
 def test_plan_is_the_solvers_and_at_full_mass_pots(made, rho):
     net, run = made
@@ -75,6 +77,7 @@ def test_plan_is_the_solvers_and_at_full_mass_pots(made, rho):
         np.testing.assert_allclose(weights, theirs, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_one_prototype_at_full_mass_is_the_mean():
     h = jnp.asarray(np.random.default_rng(0).normal(size=(N, D)))
     one = OTPooling(1, D, jax.random.key(0))(h, ALL, Transport())
@@ -83,6 +86,7 @@ def test_one_prototype_at_full_mass_is_the_mean():
     np.testing.assert_allclose(mean.vectors, h.mean(0)[None], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_risk_does_not_feel_order_repetition_or_padding(made):
     net, run = made
     x, rho = bag(), 0.4
@@ -112,6 +116,7 @@ def test_attention_is_a_masked_softmax():
     np.testing.assert_allclose(found.weights[:, 0], weights / weights.sum(), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_differences(made):
     """In patches, prototypes, encoder, rho, epsilon and lam at once, along random directions; nothing in absent patches."""
     net, run = made
@@ -135,6 +140,7 @@ def test_gradients_are_those_of_differences(made):
         np.testing.assert_allclose(told, (ends[0] - ends[1]) / (2 * h), rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_implicit_gradient_is_that_of_unrolled_scaling(made):
     """500 steps of the authors' scaling algorithm, differentiated through."""
     net, run = made
@@ -163,6 +169,7 @@ def test_implicit_gradient_is_that_of_unrolled_scaling(made):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_more_mass_uses_more_patches_and_artefacts_come_last():
     rng = np.random.default_rng(0)
     pool = OTPooling(K, D, jax.random.key(5))
@@ -179,6 +186,7 @@ def test_more_mass_uses_more_patches_and_artefacts_come_last():
     assert used[-1] > used[0]
 
 
+@pytest.mark.slow
 def test_single_precision_stays(made):
     net, run = made
     small = jax.tree.map(lambda v: v.astype(jnp.float32), net)

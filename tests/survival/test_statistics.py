@@ -23,6 +23,7 @@ def padded(*arrays, more: int = 7):
     return (*made, jnp.asarray(np.insert(np.ones(len(arrays[0]), bool), 100, np.zeros(more, bool))))
 
 
+@pytest.mark.slow
 def test_cindex_is_that_of_lifelines(cohort):
     from lifelines.utils import concordance_index
 
@@ -35,6 +36,7 @@ def test_cindex_is_that_of_lifelines(cohort):
     np.testing.assert_allclose(statistics.cindex(jnp.exp(r / 3), t, e, here), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_cindex_of_known_orders():
     time, event = jnp.arange(1.0, 9), jnp.array([1, 0, 1, 1, 0, 1, 1, 0])
     assert float(statistics.cindex(-time, time, event)) == 1
@@ -48,6 +50,7 @@ def test_cindex_of_known_orders():
     assert np.isnan(statistics.cindex(jnp.array([1.0, 0]), two, jnp.array([1, 1])))
 
 
+@pytest.mark.slow
 def test_kaplan_meier_is_that_of_lifelines(cohort):
     from lifelines import KaplanMeierFitter
 
@@ -67,6 +70,7 @@ def test_kaplan_meier_is_that_of_lifelines(cohort):
     np.testing.assert_allclose(between.survival, found.survival)
 
 
+@pytest.mark.slow
 def test_greenwood_without_censoring_is_binomial():
     """Then the estimate is a share of n, of variance S (1 - S) / n; and at the end none is left."""
     time = jnp.asarray(np.random.default_rng(0).permutation(20) + 1.0)

@@ -55,6 +55,7 @@ def test_bags_keep_their_patches(small):
         np.testing.assert_array_equal(here[0], np.arange(30) < SIZES[i])
 
 
+@pytest.mark.slow
 def test_score_is_the_model_bag_by_bag(small):
     made, (x, bag) = small
     net = model(jax.random.key(3), D0, k=K, width=D)
@@ -68,6 +69,7 @@ def test_score_is_the_model_bag_by_bag(small):
     assert float(found.residual.max()) < 1e-9
 
 
+@pytest.mark.slow
 def test_first_batch_is_a_step_of_adamw_on_the_cox_loss(small):
     """By hand, of mean pooling: the batch's bags one by one, Breslow's loss, Adam's first step, decay, the warm-up's rate."""
     made, (x, bag) = small
@@ -97,6 +99,7 @@ def test_first_batch_is_a_step_of_adamw_on_the_cox_loss(small):
         np.testing.assert_allclose(after[sure], step[sure], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_training_learns_converges_and_is_one_computation_in_pieces(small):
     made, _ = small
     whole = fit(made, 12, Settings(rate=0.05, ramp=4))
@@ -123,6 +126,7 @@ def test_training_learns_converges_and_is_one_computation_in_pieces(small):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_seeds_train_side_by_side(small):
     """Under vmap in one loop: each as alone in chunks; another key is another run."""
     made, _ = small
@@ -137,6 +141,7 @@ def test_seeds_train_side_by_side(small):
     assert float(jnp.abs(together[0] - together[1]).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_bags_to_check_end_the_training_and_choose_the_model(small):
     """The loss after each epoch is that of the model then, and the one returned is the best after the first two."""
     made, _ = small
@@ -163,6 +168,7 @@ def test_bags_to_check_end_the_training_and_choose_the_model(small):
     np.testing.assert_array_equal(short.curves.loss[1], short.curves.loss[3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["efron", "nll", "ranking"])
 def test_other_losses_fall(small, loss):
     made, _ = small
