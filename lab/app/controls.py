@@ -28,7 +28,7 @@ _POINTS = 80  # of a curve while it runs
 class Controls(View):
     """A control for each parameter of the session's study."""
 
-    _esm = source("controls.js")
+    _esm = source("fields.js", "controls.js")
     css = theme.asset("controls.css")
 
     def __init__(self, session: Session):

@@ -80,31 +80,13 @@ const number = (item, send) => {
   }
 }
 
-const segmented = (item, send) => {
-  const buttons = item.options.map((option) =>
-    h("button", {type: "button", role: "radio", onclick: () => send(item.name, option)}, option))
-  const step = (event) => {
-    const way = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key]
-    if (!way) return
-    event.preventDefault()
-    const next = buttons[(buttons.indexOf(event.target) + way + buttons.length) % buttons.length]
-    next.focus(); next.click()
-  }
-  const group = h("div", {class: "segments", role: "radiogroup", "aria-label": item.title, onkeydown: step}, buttons)
-  const element = h("div", {class: "control"}, caption(item), group)
-  return {element, show: (text) => buttons.forEach((button, i) => {
-    const on = item.options[i] === text
-    button.setAttribute("aria-checked", on); button.tabIndex = on ? 0 : -1
-  })}
-}
-
 const caption = (item) => h("div", {class: "head"},
   h("label", {title: item.doc}, h("b", {}, item.title), h("span", {class: "muted"}, item.brief)))
 
-const select = (item, send) => {
-  const list = h("select", {"aria-label": item.title, name: item.name, onchange: () => send(item.name, list.value)},
-    item.options.map((option) => h("option", {value: option}, option)))
-  return {element: h("div", {class: "control"}, caption(item), list), show: (text) => { list.value = text }}
+// One of a few, side by side or in a list, under the parameter's own caption.
+const oneOf = (way) => (item, send) => {
+  const {element, show} = way({...item, options: item.options.map((option) => [option, option])}, send)
+  return {element: h("div", {class: "control"}, caption(item), element), show}
 }
 
 const toggle = (item, send) => {
@@ -114,7 +96,7 @@ const toggle = (item, send) => {
   return {element: h("div", {class: "control"}, row), show: (text) => { box.checked = text === "true" }}
 }
 
-const KINDS = {number, segmented, select, switch: toggle}
+const CONTROLS = {number, segmented: oneOf(segments), select: oneOf(select), switch: toggle}
 
 export function render({model, el}) {
   const send = (name, text) => model.send_msg({name, text})
@@ -129,7 +111,7 @@ export function render({model, el}) {
       const build = (item) => {
         const same = old[item.name]
         parts[item.name] = same && same.shape === JSON.stringify(item)
-          ? same : {...KINDS[item.kind](item, send), shape: JSON.stringify(item)}
+          ? same : {...CONTROLS[item.kind](item, send), shape: JSON.stringify(item)}
         return parts[item.name].element
       }
       el.replaceChildren(...state.groups.map((group) => group.folds

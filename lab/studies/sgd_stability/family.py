@@ -4,6 +4,7 @@ All learning rates of a method are one program and see the same batches. Of the 
 weights are kept along the way.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -31,12 +32,12 @@ _SEGMENT = 0.25  # seconds of training between two records, so that Stop is felt
 _FLOPS, _STEP = 2e9, 1e-5  # operations a second, and seconds that a step takes beside them
 
 
-class Maker:
+class Maker(ABC):
     """A model that is not among ``MODELS``; compared by identity, since a program is compiled for it."""
 
+    @abstractmethod
     def __call__(self, key: Array, scale: Any, shape: tuple[int, ...]) -> Any:
         """The model, called with a sample, with outputs of this shape; its weights times ``scale``."""
-        raise NotImplementedError
 
 
 class Case(NamedTuple):
