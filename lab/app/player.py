@@ -7,6 +7,7 @@ import holoviews as hv
 import numpy as np
 import param
 import xarray as xr
+from bokeh.document import Document
 from holoviews.streams import Pipe
 
 import lab.studies.draw as drawing
@@ -62,7 +63,9 @@ class Reel:
                 element = self.picture.shown(result, len(rows))
             if off is None:
                 pipe = Pipe(data=element)
-                off = drawing.bokeh_renderer(tone).get_plot(hv.DynamicMap(lambda data: data, streams=[pipe]))
+                frames = hv.DynamicMap(lambda data: data, streams=[pipe])
+                # not in the page's document: HoloViews puts off what it draws there until the browser is connected
+                off = drawing.bokeh_renderer(tone).get_plot(frames, doc=Document())
             else:
                 pipe.send(element)
             rows.append([_columns(renderer.data_source) for renderer in off.state.renderers])

@@ -1,15 +1,21 @@
 """A picture that moves, on its page: the frames are in the browser, and the server is not asked for them."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import panel as pn
 import pytest
+from bokeh.document import Document
+from bokeh.io.doc import patch_curdoc
 from browsing import open_page, wait
 from drifting import Drifting
+from panel.io.state import set_curdoc
 
+import lab.studies.draw as drawing
 from lab import studies
+from lab.app.player import Reel
 from lab.app.session import Session
 from lab.app.study_page import StudyPage
-
-pytestmark = pytest.mark.browser
 
 # the middles of the clouds, as they are drawn
 _MIDDLES = """() => {
@@ -36,6 +42,27 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setitem(studies.registry._found, "drifting", Drifting)
 
 
+def test_frames_are_drawn_before_the_browser_is_connected(monkeypatch):
+    """A result that comes before the page is open: HoloViews puts off what it draws in such a page."""
+    result = Drifting(particles=5).execute().result
+    page, turns = Document(), []
+    monkeypatch.setattr(type(pn.state), "_connected", {})
+    page._session_context = lambda: SimpleNamespace(session=object(), destroyed=False)
+    reel = Reel(Drifting.pictures["cloud"], turns.append)
+    with set_curdoc(page), patch_curdoc(page):
+        reel.figure = drawing.bokeh_renderer("light").get_plot(Drifting.pictures["cloud"].shown(result, -1)).state
+        reel.fill(result, "light")
+        while turns:
+            turns.pop(0)()
+    reels = [tag["frames"] for each in reel.figure.renderers for tag in each.data_source.tags]
+    clouds = [frames for frames in reels if len(frames[0].get("x", ())) == 5]
+    for frames, paths in zip(clouds, result.paths.values, strict=True):
+        drawn = np.array([np.c_[frame["x"], frame["y"]] for frame in frames])
+        drawn += paths[0] - drawn[0]  # panels are side by side
+        np.testing.assert_allclose(drawn, paths, atol=1e-6)
+
+
+@pytest.mark.browser
 def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
     made = []
 
