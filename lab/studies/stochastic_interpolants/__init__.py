@@ -34,6 +34,7 @@ _FRAMES = 41
 _STRANDS = 48
 _SHOWN = 8  # particles that are kept in all dimensions at all times
 _MATCHED = 400  # samples of which the squared distance is taken
+_BLOCKS = 16  # of the points at which divergences are sampled: so often can that be stopped
 _FINE = 200  # steps for the divergence, whatever those of the samplers
 _REACHED = {"brownian": 4.0, "quadratic": 4.0, "sine-squared": 1.0}  # the a where gamma reaches 1
 _TWO_SIDED = tuple(name for name in SCHEDULES if name not in ONE_SIDED)
@@ -262,14 +263,18 @@ class StochasticInterpolants(Study):
         distances, compared = path_parts.each(loop, path_parts.Distance(), clouds)
         output |= moved | dict(zip(("w2sq", "w2sq_ode", "w2sq_floor"), distances, strict=True))
         energies, weighed = path_parts.each(loop, _Energies(*given[:3], case), _nodes(inputs, values, key, case))
+        rolled, parted = None, Reason.CONVERGED
+        if _is_rolled(inputs, case):
+            keys = jax.random.split(jax.random.fold_in(key, 2), _BLOCKS)
+            rolled, parted = path_parts.each(loop, _Divergences(*given[:3], case), keys)
         density, looked = None, Reason.CONVERGED
         if "position" in inputs or "column" in inputs:
             density, looked = path_parts.each(loop, _LogDensity(inputs, values, case), jnp.linspace(0.0, 1.0, _FRAMES))
             if isinstance(looked, int) and looked == Reason.STOPPED:
                 density = None  # half of it is no picture
-        output |= _costs(*given, energies, case) | _described(inputs, values, key, density, case)
+        output |= _costs(*given[:3], energies, rolled, case) | _described(inputs, values, key, density, case)
         output |= _likelihoods(*given, moved["samples"], case, p.steps, p.solver)
-        for later in (run.reason, compared, weighed, looked):  # the first that did not converge
+        for later in (run.reason, compared, weighed, parted, looked):  # the first that did not converge
             reason = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, jnp.asarray(later, jnp.int32), reason)
         return output | {"reason": reason}
 
@@ -479,11 +484,39 @@ def _nodes(inputs: Any, p: Any, key: Any, case: _Case) -> tuple:
     return jnp.asarray(NODES), level, jax.random.split(jax.random.split(key, 3)[0], len(NODES))
 
 
+def _is_smooth(inputs: Any) -> bool:
+    """Whether source and data are mixtures of Gaussians."""
+    return all(isinstance(end, paths.Mixture) for end in (source_of(inputs), target_of(inputs)))
+
+
+def _is_rolled(inputs: Any, case: _Case) -> bool:
+    """Whether divergences are found by sampling; that of networks takes as many passes as there are dimensions."""
+    d = inputs["x"].shape[1]
+    return _is_smooth(inputs) and d > 1 and not (d > 3 and case.learned)
+
+
+class _Divergences(eqx.Module):
+    """Of the SDE and the ODE, point by point, of one of so many blocks."""
+
+    inputs: Any
+    values: Any
+    networks: Any
+    case: _Case = eqx.field(static=True)
+
+    def __call__(self, key: Any) -> Any:
+        path, used = _fields_of(self.inputs, self.values, self.networks, self.case)
+        times = jnp.asarray(graded(_FINE // 2, path.low, path.high))
+        noise = _level(path, self.case, self.values["epsilon"], times)
+        first, second = jax.random.split(key)
+        sde = fields.divergence_by_rollouts(path, used, times, noise, first, n=256 // _BLOCKS, rollouts=16)
+        ode = fields.divergence_by_rollouts(path, used, times, 0 * times, second, n=1008 // _BLOCKS, rollouts=2)
+        return sde, ode
+
+
 @partial(jax.jit, static_argnames="case")
-def _costs(inputs: Any, p: Any, networks: Any, key: Any, of: Any, case: _Case) -> dict[str, Any]:
+def _costs(inputs: Any, p: Any, networks: Any, of: Any, rolled: Any, case: _Case) -> dict[str, Any]:
     """Energies of the path, and what the misfit costs."""
     path, used = _fields_of(inputs, p, networks, case)
-    _, second, third = jax.random.split(key, 3)
     epsilon, weights = p["epsilon"], jnp.asarray(WEIGHTS)
     level = _level(path, case, epsilon, jnp.asarray(NODES))
     total = {name: weights @ values for name, values in of.items()}
@@ -493,20 +526,20 @@ def _costs(inputs: Any, p: Any, networks: Any, key: Any, of: Any, case: _Case) -
         output |= {name: total[name] for name in ("path_energy", "drift_energy", "score_energy")}
         if d == 1 and source.weights.size == target.weights.size == 1:
             output["bridge_a"] = 2 * jnp.sqrt(source.covariances[0] * target.covariances[0] + epsilon**2)
-    if d > 3 or not (isinstance(source, paths.Mixture) and isinstance(target, paths.Mixture)):
-        return output
-    times = jnp.asarray(graded(_FINE if d == 1 else _FINE // 2, path.low, path.high))
-    noise, none = _level(path, case, epsilon, times), jnp.zeros_like(times)
-    if d == 1:
-        at = jnp.stack([noise, none])
-        found = jax.vmap(lambda level: fields.divergence_on_line(path, used, times, level))(at)
+    if rolled is not None:
+        kl, ode = (metrics.mean(values.ravel()) for values in rolled)
+    elif d == 1 and _is_smooth(inputs):
+        times = jnp.asarray(graded(_FINE, path.low, path.high))
+        noise = _level(path, case, epsilon, times)
+        found = jax.vmap(lambda level: fields.divergence_on_line(path, used, times, level))(
+            jnp.stack([noise, 0 * noise])
+        )
         kl, ode = (
             metrics.Estimate(jnp.where(jnp.abs(value) < 1e-14, 0, value), error)
             for value, error in zip(*found, strict=True)
         )
     else:
-        kl = fields.divergence_by_rollouts(path, used, times, noise, second)
-        ode = fields.divergence_by_rollouts(path, used, times, none, third, n=1000, rollouts=2)
+        return output
 
     def over(values):
         """The integral of values over epsilon(t): not finite where that fades, if the velocity is missed."""

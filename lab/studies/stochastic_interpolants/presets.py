@@ -47,6 +47,11 @@ PRESETS = (
         {"data": "two-gaussians", "a": 1.0, "epsilon": 3.0, "misfit_b": 0.3, "misfit_s": 0.1},
     ),
     Preset(
+        "many-dimensions", "In 128 dimensions", "From one Gaussian to five, with fields that miss: noise heals here as on a "
+        "line. Takes half a minute.",
+        {"data": "many-dimensions", "a": 1.0, "epsilon": 3.0, "misfit_b": 0.3, "misfit_s": 0.1},
+    ),
+    Preset(
         "bridge", "The bridge of Schrödinger", "At this a the linear path between two Gaussians is the bridge at ε = 0.3.",
         {"data": "two-gaussians", "a": 1.16619038, "epsilon": 0.3},
     ),
