@@ -144,7 +144,11 @@ def npz(
         sizes = {info.filename: info.file_size for info in archive.infolist()}
         keys = [member.removesuffix(".npy") for member in sizes if member.endswith(".npy")]
         if not keys:
-            raise ValueError(f"{name} is a zip archive without arrays: save it with numpy.savez")
+            held = ", ".join(sorted(sizes)[:3]) + (" ..." if len(sizes) > 3 else "") if sizes else "nothing"
+            raise ValueError(
+                f"{name} is a zip archive without arrays or pictures, it holds {held}: save arrays with numpy.savez, or pack "
+                "the pictures themselves"
+            )
         chosen = keys if wanted is None else [key for key in keys if key in set(wanted)]
         about = [_ABOUT] if _ABOUT in sizes else []
         _unpacked(name, sum(sizes[member] for member in [f"{key}.npy" for key in chosen] + about))

@@ -211,6 +211,8 @@ def test_arrays_of_images():
         ("a.zip", zipped(PICTURES | {"a\\..\\..\\out.png": b"x"}), "leaves its folder"),
         ("a.zip", zipped(PICTURES | {"9.png": b"no picture"}), "9.png"),
         ("a.zip", zipped({"0.png": PICTURES["0.png"]}), "at least 3"),
+        ("a.zip", zipped({}), "it holds nothing"),
+        ("a.zip", zipped({"b.zip": zipped(PICTURES)}), r"it holds b\.zip: .* pack the pictures themselves"),
         ("one.png", PICTURES["0.png"], "1 picture was given"),
         ("a.npz", npz(pixels=np.full((5, 3, 3), np.nan)), "image 0 in a.npz has pixels that are not finite"),
         ("a.npz", npz(pixels=np.full((5, 3, 3), -700.0)), "go from -700"),
