@@ -40,8 +40,8 @@ _SLUGS = sorted(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A worker takes a file whole, since its tests share what was computed and compiled, but the contract by studies and the
-    notebooks one by one. (The ``loadgroup`` of xdist 3.8 has no effect under pytest 9.2.)"""
+    """A worker takes a file whole, since its tests share what was computed and compiled; the contract of a study goes with the
+    file of that study, and notebooks one by one. (The ``loadgroup`` of xdist 3.8 has no effect under pytest 9.2.)"""
     from xdist.scheduler import LoadScopeScheduling
 
     class Parts(LoadScopeScheduling):
@@ -49,8 +49,11 @@ def pytest_xdist_make_scheduler(config, log):
             file, _, test = nodeid.partition("::")
             if file.endswith("test_notebooks.py"):
                 return nodeid
+            if not file.endswith("test_contract.py"):
+                return file
             of = test.partition("[")[2]
-            return f"{file} {next((s for s in _SLUGS if of.startswith(s)), '')}" if "test_contract" in file else file
+            slug = next((slug for slug in _SLUGS if of.startswith(slug)), "")
+            return file.replace("contract", slug.replace("-", "_")) if slug else file
 
     config.option.loadscopereorder = False
     return Parts(config, log)
