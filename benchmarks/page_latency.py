@@ -66,6 +66,8 @@ def main() -> None:
     server = subprocess.Popen([sys.executable, "-c", SERVE, str(port)])
     try:
         while socket.socket().connect_ex(("127.0.0.1", port)):
+            if server.poll() is not None:
+                raise SystemExit("the server ended before it answered")
             time.sleep(0.1)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

@@ -347,8 +347,8 @@ class Cards:
         self._one_by_one(Card.retheme, self._session.result)
 
     def _one_by_one(self, draw: Callable[[Card], None], result: xr.Dataset | None) -> None:
-        """Draw the cards, those in sight first, each in a turn of its own: the first picture is sent before the second
-        is drawn, and what the user does meanwhile comes in between. A newer result begins anew. Of a sketch the first
+        """Draw the cards, those in sight first, the first now, each other in a turn of its own: the first picture is sent
+        before the second is drawn, and what the user does meanwhile comes in between. A newer result begins anew. Of a sketch the first
         picture is enough.
         """
         waiting = sorted(self.cards, key=lambda card: (card.picture.along is not None, not card.head.seen))
@@ -360,7 +360,7 @@ class Cards:
                 draw(waiting.pop(0))
                 self._session.post(turn)
 
-        self._session.post(turn)
+        turn()
 
     def _fold(self) -> None:
         lines = [f"{escape(card.picture.title)}: {escape(card.why)}" for card in self.cards if card.why]

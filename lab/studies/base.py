@@ -443,7 +443,7 @@ def _embedded(data: Data) -> str:
     return base64.b64encode(packed).decode() if len(packed) <= _EMBED else ""
 
 
-_SKETCH = 0.02  # seconds
+_SKETCH = 0.01  # seconds
 _KINDS = (Real, Whole, Choice, Switch, DataSource)
 _prepared: OrderedDict[Any, Any] = OrderedDict()
 _prepared_lock = Lock()

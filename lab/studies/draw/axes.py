@@ -81,10 +81,12 @@ def frame(
         empty: no layer has a value to show.
     """
     look = current()
+    tips = {"tools": ["hover"], "hover_tooltips": [(xlabel or "x", "$x"), (ylabel or "y", "$y")]}
     for layer in layers:
-        if isinstance(layer, hv.Curve | hv.Points | hv.Scatter) and bounds is None:
-            tips = [(xlabel or "x", "$x"), (ylabel or "y", "$y")]
-            dress(layer, bokeh={"tools": ["hover"], "hover_tooltips": tips})
+        hovered = isinstance(layer, hv.Curve | hv.Points | hv.Scatter) and bounds is None
+        # the ends are known; only of what is coloured by value HoloViews must look for the range
+        known = {"apply_ranges": False} if type(layer) in (hv.Curve, hv.Labels) else {}
+        dress(layer, bokeh={**known, **(tips if hovered else {})})
     common = {
         "xlabel": xlabel, "ylabel": ylabel, "xlim": x, "ylim": y, "logx": logx, "logy": logy, "show_legend": False,
         "show_title": False,

@@ -10,6 +10,7 @@ from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress, ramp
 
 SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour
+COLUMNS: dict[str, Any] = {"datatype": ["dictionary"]}  # of a layer's data: bare arrays are drawn sooner than a table
 
 
 def label(what: Any, unit: str = "") -> str:
@@ -40,7 +41,7 @@ def curve(x: Any, y: Any, label: str = "", *, color: str = SOURCE, dash: bool = 
     )
     if not markers:
         return line
-    dots = hv.Scatter((vector(x), vector(y)), "x", "y")
+    dots = hv.Scatter((vector(x), vector(y)), "x", "y", **COLUMNS)
     dress(dots, both={"color": tint}, bokeh={"size": 6, "line_color": None}, mpl={"s": 6, "linewidth": 0})
     return line * dots
 
@@ -84,7 +85,7 @@ def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: st
     columns = [np.asarray(v[order], np.float32) for v in (*ends, weight)]
     if not weight.size:  # Matplotlib can't vary the opacity of no lines
         columns = [np.full(1, value, np.float32) for value in (np.nan, np.nan, np.nan, np.nan, 0)]
-    lines = hv.Segments(tuple(columns), ["x", "y", "x1", "y1"], "weight")
+    lines = hv.Segments(tuple(columns), ["x", "y", "x1", "y1"], "weight", **COLUMNS)
     share = 0.1 + 0.9 * hv.dim("weight")
     return dress(
         lines,
@@ -148,7 +149,7 @@ def _rule(kind: Any, at: float, text: str, color: str, dash: bool) -> Any:
 
 
 def _layer(kind: Any, data: Any, text: str, tint: str, vdims: Any = "y", kdims: Any = "x") -> Any:
-    return kind(data, kdims, vdims, cdims={SAYS: text, TINT: tint})
+    return kind(data, kdims, vdims, cdims={SAYS: text, TINT: tint}, **COLUMNS)
 
 
 def text(x: Any, y: Any, what: str | Sequence[str], *, color: str = MUTED, up: str = "center", side: str = "left"):
@@ -184,7 +185,7 @@ def _text(x: Any, y: Any, what: Sequence[str], tint: str, up: str, side: str) ->
     kept = [text.replace(" ", "\u00a0") for text in what]  # spaces at the ends keep their width
     baseline = "middle" if up == "center" else up
     return dress(
-        hv.Labels((x, y, kept), ["x", "y"], "text"),
+        hv.Labels((x, y, kept), ["x", "y"], "text", **COLUMNS),
         bokeh={"text_color": tint, "text_font_size": "12px", "text_align": side, "text_baseline": baseline},
         mpl={"color": tint, "size": 7, "horizontalalignment": side, "verticalalignment": up},
     )

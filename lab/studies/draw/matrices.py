@@ -7,7 +7,7 @@ import holoviews as hv
 import numpy as np
 
 from .axes import frame
-from .layers import Words, figure, rectangles, vector, words
+from .layers import COLUMNS, Words, figure, rectangles, vector, words
 from .look import SOURCE, TARGET, current, diverging, dress, ramp, sequential
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
@@ -178,7 +178,9 @@ class _Grid:
             return [image]
         i, j = np.nonzero(self.shown) if sparse else (np.zeros(0, int), np.zeros(0, int))
         box = (x.low + j * wide, y.low + i * tall, x.low + (j + 1) * wide, y.low + (i + 1) * tall, self.shown[i, j])
-        boxes = hv.Rectangles(tuple(np.asarray(side, np.float32) for side in box), ["x", "y", "x1", "y1"], "z")
+        boxes = hv.Rectangles(
+            tuple(np.asarray(side, np.float32) for side in box), ["x", "y", "x1", "y1"], "z", **COLUMNS
+        )
         tips = [*tips[:2], (clabel, "@z{0.0000a}")]
         own = {"fill_color": "z", "line_color": None, "tools": ["hover"], "hover_tooltips": tips}
         zero = (0 - self.clim[0]) / (self.clim[1] - self.clim[0]) * (len(self.palette) - 1)
@@ -186,7 +188,7 @@ class _Grid:
         faint = (
             0 if bar else 0.35 * (self.clim[1] - self.clim[0])
         )  # the least entry is seen, where no bar says otherwise
-        ground = hv.Rectangles([bounds] if sparse else [], ["x", "y", "x1", "y1"])
+        ground = hv.Rectangles([bounds] if sparse else [], ["x", "y", "x1", "y1"], **COLUMNS)
         return [
             dress(ground, bokeh={"fill_color": tint, "line_color": None}),
             image,
@@ -208,7 +210,7 @@ class _Grid:
                 boxes = np.stack([x, y, x + self.x.step, y + self.y.step], 1).astype(np.float32)
         line = {"alpha": 0.75}
         return dress(
-            hv.Rectangles(tuple(boxes.T), ["x", "y", "x1", "y1"]),
+            hv.Rectangles(tuple(boxes.T), ["x", "y", "x1", "y1"], **COLUMNS),
             bokeh={"fill_color": None, "line_color": current().muted, "line_width": 1, "line_alpha": line["alpha"]},
             mpl={"facecolor": "none", "edgecolor": current().muted, "linewidth": 0.4},
         )
@@ -260,6 +262,6 @@ def _side(
     tint = current().colour(color) if isinstance(color, str) else current().ink
     bars = rectangles((*box, tall), "", tint, edge=along.n <= OUTLINED, alpha=1.0 if own else 0.75, own=own)
     steps, levels = np.repeat(edges, 2)[1:-1], np.repeat(foot + scale * sums, 2)
-    line = hv.Curve((steps, levels) if upright else (levels, steps), "x", "y")
+    line = hv.Curve((steps, levels) if upright else (levels, steps), "x", "y", **COLUMNS)
     dress(line, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": 0.5})
     return [bars, line]
