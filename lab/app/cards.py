@@ -348,8 +348,8 @@ class Cards:
 
     def _one_by_one(self, draw: Callable[[Card], None], result: xr.Dataset | None) -> None:
         """Draw the cards, those in sight first, the first now, each other in a turn of its own: the first picture is sent
-        before the second is drawn, and what the user does meanwhile comes in between. A newer result begins anew. Of a sketch the first
-        picture is enough.
+        before the second is drawn, and what the user does meanwhile comes in between. A newer result begins anew. Of a
+        sketch the first picture is enough.
         """
         waiting = sorted(self.cards, key=lambda card: (card.picture.along is not None, not card.head.seen))
         if self._session.rough:
