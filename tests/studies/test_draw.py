@@ -446,3 +446,12 @@ def test_particles_side_by_side_keep_their_place_and_their_kind_from_frame_to_fr
     alone = draw.particles({"one": draw.Panel(paths[0])}, (-3, 3), (-2, 2), note="t = 0")
     said = [str(text) for layer in alone if isinstance(layer, hv.Labels) for text in layer.dimension_values("text")]
     assert any("t\u00a0=\u00a00" in text for text in said)
+
+
+def test_the_label_of_a_level_line_is_inside_the_picture():
+    """Above its line, but under it where that is at the top."""
+    for level, side in ((0.5, "above"), (0.97, "under")):
+        picture = draw.plot(draw.curve([0, 1], [0, 1]), draw.hline(level, "the most"), ylim=(0, 1))
+        label = next(layer for layer in picture if isinstance(layer, hv.Labels) and "most" in str(layer["text"]))
+        at = float(label["y"][0])
+        assert (level < at < 0.95) if side == "above" else (0.9 < at < level)

@@ -176,8 +176,10 @@ def _direct_labels(
         if isinstance(layer, hv.VLine):
             labels.append(Words(float(layer.data), y[1], f" {text}", tint, up="top"))
         elif isinstance(layer, hv.HLine):
-            above = back_y(to_y(float(layer.data)) + 0.03 * (y1 - y0))  # clear of its line
-            labels.append(Words(np.nan, above, f"{text} ", tint, up="bottom", side="right"))
+            level = to_y(float(layer.data))
+            under = level + 0.1 * (y1 - y0) > y1 >= level  # no room above the line
+            clear = back_y(level + (-0.03 if under else 0.03) * (y1 - y0))
+            labels.append(Words(np.nan, clear, f"{text} ", tint, up="top" if under else "bottom", side="right"))
         else:
             px, py = _spread(layer, 0), _spread(layer, 1)[-layer.dimension_values(0).size :]
             px = px[-py.size :]
