@@ -314,15 +314,19 @@ def save(result: xr.Dataset, target: Path) -> None:
         made.replace(target)
 
 
+def presets_told(study: type[Study]) -> str:
+    """What the help says of ``--preset``."""
+    names = ", ".join(preset.name for preset in study.presets)
+    return f"start from one of {names}" if names else "this study has none"
+
+
 def _study(
     command: str, name: str, words: list[str], more: Callable[[Parser], None]
 ) -> tuple[Study, argparse.Namespace]:
     """The study that the words of a command line describe, and the command's own options."""
     study = studies.find(name)
     parser = Parser(f"{command} {name}", description=f"{COMMANDS[command]}: {study.title}")
-    parser.add_argument(
-        "--preset", metavar="NAME", help=f"start from one of {', '.join(p.name for p in study.presets) or 'none'}"
-    )
+    parser.add_argument("--preset", metavar="NAME", help=presets_told(study))
     more(parser)
     for parameter, declared in study.parameters().items():
         flags = {f"--{parameter.replace('_', '-')}", f"--{parameter}"}

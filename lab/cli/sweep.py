@@ -14,7 +14,7 @@ from lab.store import Store
 from lab.studies import kind_of
 
 from . import COMMANDS, Parser, Refusal
-from .commands import _output_option, _target, interruptible, save
+from .commands import _output_option, _target, interruptible, presets_told, save
 
 _JOBS = ("queue", "workers", "walltime", "cores", "job-memory")
 
@@ -71,8 +71,7 @@ def _parser(study: type[studies.Study]) -> Parser:
     parser = Parser(
         f"sweep {study.slug}", description=f"{COMMANDS['sweep']}: {study.title}", epilog=f"VALUES: {sweeps.SYNTAX}"
     )
-    names = ", ".join(p.name for p in study.presets) or "none"
-    parser.add_argument("--preset", metavar="NAME", help=f"start from one of {names}")
+    parser.add_argument("--preset", metavar="NAME", help=presets_told(study))
     _output_option(".nc or .zarr")(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be computed, and stop")
     parser.add_argument(
