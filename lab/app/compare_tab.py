@@ -37,6 +37,7 @@ class Kept(NamedTuple):
     data: str
     parameters: Mapping[str, Any]
     numbers: Mapping[str, float]
+    converged: bool
 
 
 class _Read(NamedTuple):
@@ -63,10 +64,12 @@ def kept_runs(store: Store, study: type[Study], most: int = _LISTED) -> tuple[li
             packed = store.read(keys, names)
         except ValueError:  # removed or set aside this moment
             continue
-        told = zip(keys, cell_attrs(packed, "parameters"), cell_attrs(packed, "data_title"), strict=True)
-        for row, (key, parameters, data) in enumerate(told):
+        told = zip(keys, *(cell_attrs(packed, name) for name in ("parameters", "data_title", "converged")), strict=True)
+        for row, (key, parameters, data, converged) in enumerate(told):
             numbers = {name: float(packed[name].values[row]) for name in names if name in packed}
-            found.append(Kept(key, entry.created, str(data or ""), json.loads(parameters or "{}"), numbers))
+            found.append(
+                Kept(key, entry.created, str(data or ""), json.loads(parameters or "{}"), numbers, bool(converged))
+            )
     return list({run.key: run for run in found}.values()), total
 
 
@@ -307,7 +310,7 @@ class RunList(View):
         rows = [
             {
                 "key": run.key, "on": run.key in tab.chosen, "when": _when(run.created), "data": run.data,
-                "parameters": _changed(kind, run.parameters),
+                "parameters": _changed(kind, run.parameters) + " · did not converge" * (not run.converged),
                 "numbers": [theme.number(_plain(run.numbers.get(r.name, float("nan")))) for r in headline],
             }
             for run in found[:_SHOWN]

@@ -175,6 +175,11 @@ def figure(name: str, words: list[str]) -> int:
     from lab import figures
 
     # refuse before computing
+    named = [f"--{name.removeprefix('parameter ')}" for name, text in vars(options).items()
+             if text is not None and (name.startswith("parameter ") or name == "preset")]  # fmt: skip
+    if options.source and named:
+        raise Refusal(f"--from draws {options.source} as it was computed: leave out {' and '.join(named)}, or compute another "
+                      "by leaving out --from")  # fmt: skip
     figures.check(width=options.width, height=options.height, style=options.style)
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:

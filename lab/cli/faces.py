@@ -1,6 +1,7 @@
 """The commands that open a page."""
 
 import argparse
+import errno
 import os
 import shutil
 import subprocess
@@ -25,8 +26,15 @@ def serve(arguments: argparse.Namespace) -> int:
     start()
     from lab import app
 
-    app.serve(arguments.files, port=arguments.port, host=arguments.host, show=arguments.open)
-    return 0
+    try:
+        app.serve(arguments.files, port=arguments.port, host=arguments.host, show=arguments.open)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        why = f"port {arguments.port} is in use: end what is served there, or give another with --port"
+        raise Refusal(why) from None
+    sys.stdout.flush()
+    os._exit(0)  # nobody waits for what still runs; what the store has committed is whole
 
 
 def notebook(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ class Problem(NamedTuple):
 def problem(
     cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, balanced: bool = True
 ) -> Problem:
-    r"""Check and build a ``Problem``.
+    r"""Check and build a ``Problem``, of arrays with values: under ``jit`` and ``grad`` build ``Problem(cost, a, b)`` itself.
 
     Args:
         cost: (m, n), finite.

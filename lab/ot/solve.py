@@ -101,6 +101,10 @@ def solve(
         problem, epsilon, relaxed = from_ott(problem)
         marginals = relaxed if marginals is None else marginals
         regularizer = Entropic(epsilon) if regularizer is None else regularizer
+    if not isinstance(problem, Problem | Cloud):
+        raise TypeError(
+            f"a problem is needed, but {type(problem).__name__} was given: make one by ot.problem(cost, a, b)"
+        )
     if regularizer is None:
         raise TypeError("no regularizer was given: take Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)")
     if marginals is not None:

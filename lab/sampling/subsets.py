@@ -49,6 +49,16 @@ def median_distance(rows: ArrayLike, most: int = 1000) -> Float[Array, ""]:
     return jnp.sqrt(jnp.median(jnp.maximum(apart[jnp.triu_indices(some.shape[0], 1)], 0.0)))
 
 
+def _length_of(rows: Array, length_scale: float | Array | None) -> float | Array:
+    if length_scale is not None:
+        return _length(length_scale)
+    length = median_distance(rows)
+    if rows.shape[0] > 1 and not isinstance(length, Tracer) and not float(length) > 0:
+        raise ValueError("at least half of the pairs of rows are equal, so that there is no length to compare with: leave "
+                         "repeated rows out, or give length_scale")  # fmt: skip
+    return length
+
+
 class LowRank(NamedTuple):
     """$L \\approx F F^T$, and the rows that were its pivots, most different first: also the greedy choice of most volume."""
 
@@ -66,7 +76,7 @@ def low_rank(
     """
     rows = _rows(rows)
     _check_kernel(kernel)
-    length = median_distance(rows) if length_scale is None else _length(length_scale)
+    length = _length_of(rows, length_scale)
     return _low_rank(rows, length, rank, kernel)
 
 
@@ -96,7 +106,7 @@ def decompose(rows: ArrayLike, k: int, kernel: str = "gaussian", length_scale: f
     """
     rows = _rows(rows)
     _check_kernel(kernel)
-    length = median_distance(rows) if length_scale is None else _length(length_scale)
+    length = _length_of(rows, length_scale)
     n = rows.shape[0]
     if n <= _DENSE:
         return ensembles.spectrum(kernel_matrix(rows, rows, kernel, length))

@@ -1,6 +1,7 @@
 """The command line as a process, and its refusals."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -185,6 +186,8 @@ class Mean(Study):
         (["figure", "sparse-ot:nothing", "-o", "x.pdf"], "there is no picture 'nothing'"),
         (["figure", "sparse-ot:plan"], "say where the figure goes"),
         (["figure", "sparse-ot:plan", "--width", "huge", "-o", "x.pdf"], "huge"),
+        (["figure", "sparse-ot:plan", "--from", "run.nc", "--k", "2", "-o", "x.pdf"], "as it was computed: leave out --k, or"),
+        (["figure", "sparse-ot:plan", "--from", "run.nc", "--preset", "ties", "-o", "x.pdf"], "leave out --preset"),
         (["reproduce", "missing.pdf"], "missing.pdf"),
         (["serve", "missing.py"], "missing.py"),
         (["serve", "--port", "99999"], "--port 99999 is not allowed"),
@@ -194,6 +197,14 @@ class Mean(Study):
 def test_bad_input_is_one_sentence(words, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert says in refused(capsys, *words)
+
+
+def test_a_port_in_use_is_told(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"port {port} is in use" in refused(capsys, "serve", "--port", str(port))
 
 
 def test_bad_files_are_one_sentence(capsys, tmp_path):

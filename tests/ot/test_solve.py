@@ -295,3 +295,8 @@ def test_bad_problems_are_refused(change, says):
     good = {"cost": [[0.0, 1.0], [1.0, 0.0]], "a": [0.5, 0.5], "b": [0.5, 0.5]}
     with pytest.raises(ValueError, match=says):
         ot.problem(**{name: np.array(values) for name, values in (good | change).items()})
+
+
+def test_what_is_no_problem_is_refused():
+    with pytest.raises(TypeError, match=r"a problem is needed, but ndarray was given: make one by ot\.problem"):
+        ot.solve(np.ones((3, 4)), ot.Entropic(0.1))

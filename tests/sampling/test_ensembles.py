@@ -133,6 +133,8 @@ def test_hundred_items_of_an_ill_conditioned_kernel():
     error = np.sqrt(np.maximum(chance * (1 - chance), 1e-3) / 60)
     assert (abs(counts - chance) < 5 * error).all()
     smooth = subsets.kernel_matrix(jnp.asarray(x), jnp.asarray(x), "gaussian", 0.5)
+    with pytest.raises(ValueError, match="at least half of the pairs of rows are equal"):
+        sampling.diverse(jax.random.key(0), np.ones((20, 2)), 5)
     with pytest.raises(ValueError, match="k = 100, but L has rank"):
         sampling.k_dpp(jax.random.key(0), sampling.spectrum(smooth), 100)
 
