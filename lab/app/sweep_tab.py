@@ -266,9 +266,10 @@ class SweepTab(pn.viewable.Viewer):
         self._planned_for = None
         if stopped:
             self._said = "Stopped. What was computed is kept, and the rest goes on from there."
-        self.param.update(stage="", wrong=sentence)
         self.pictures.fill(ended=True)
-        self._replan(0.0)
+        self._replan(0.0)  # not by way of "", at which others might begin
+        if self.stage in ("running", "stopping"):
+            self.stage = ""
         if sentence:
             self.wrong = sentence
             self.form.refresh()

@@ -153,7 +153,7 @@ def _least_p_of_modes(runs: Runs) -> float:
     centre (the mean of as many as there are dimensions, so normal).
     """
     arrays, values = load("many-dimensions").arrays, []
-    for x in runs(**_MANY, particles=2000, steps=200).samples.values:
+    for x in runs(**_MANY, particles=1500, steps=200).samples.values:
         apart = ((x[:, None] - arrays["centres"]) ** 2).sum(axis=2)
         of = apart.argmin(axis=1)
         values.append(stats.chisquare(np.bincount(of, minlength=5)).pvalue)
