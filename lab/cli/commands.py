@@ -175,11 +175,11 @@ def figure(name: str, words: list[str]) -> int:
     from lab import figures
 
     # refuse before computing
-    named = [f"--{name.removeprefix('parameter ')}" for name, text in vars(options).items()
-             if text is not None and (name.startswith("parameter ") or name == "preset")]  # fmt: skip
-    if options.source and named:
-        raise Refusal(f"--from draws {options.source} as it was computed: leave out {' and '.join(named)}, or compute another "
-                      "by leaving out --from")  # fmt: skip
+    if options.source and options.given:
+        raise Refusal(
+            f"--from draws {options.source} as it was computed: leave out {' and '.join(options.given)}, or compute another by "
+            "leaving out --from"
+        )
     figures.check(width=options.width, height=options.height, style=options.style)
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:
@@ -328,7 +328,8 @@ def presets_told(study: type[Study]) -> str:
 def _study(
     command: str, name: str, words: list[str], more: Callable[[Parser], None]
 ) -> tuple[Study, argparse.Namespace]:
-    """The study that the words of a command line describe, and the command's own options."""
+    """The study that the words of a command line describe, and the command's own options; ``given`` of them names the words
+    that describe the study."""
     study = studies.find(name)
     parser = Parser(f"{command} {name}", description=f"{COMMANDS[command]}: {study.title}")
     parser.add_argument("--preset", metavar="NAME", help=presets_told(study))
@@ -348,6 +349,7 @@ def _study(
         for key, text in vars(options).items()
         if key.startswith("parameter ") and text is not None
     }
+    options.given = [f"--{key}" for key in given] + ["--preset"] * bool(options.preset)
     parsed = {key: study.parameters()[key].parse(text) for key, text in given.items()}
     return study(**(dict(values) | parsed)), options
 

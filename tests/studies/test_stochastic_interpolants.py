@@ -14,9 +14,8 @@ from lab import paths
 from lab.datasets import Data
 from lab.paths import metrics
 from lab.paths.sampling import graded
-from lab.studies import stochastic_interpolants
 from lab.studies.path_parts import source_of, target_of
-from lab.studies.stochastic_interpolants import StochasticInterpolants, fields
+from lab.studies.stochastic_interpolants import StochasticInterpolants, costs, fields
 from lab.studies.stochastic_interpolants.data import gaussians
 from lab.studies.stochastic_interpolants.pictures import vertex
 
@@ -95,6 +94,15 @@ def test_divergence_in_more_dimensions_is_within_its_error(d):
     expected = shifted_gaussian(path, 0.5, 0.3, 0.6)
     assert abs(float(value) - expected) < 4 * float(error)
     assert float(error) < 0.1 * expected
+
+
+def test_points_that_a_one_sided_path_leaves_out_do_not_hide_its_divergence():
+    """It begins at N(0, I), whatever the data say of a source."""
+    given = StochasticInterpolants(data="three-gaussians").load()
+    kept = {name: v for name, v in given.arrays.items() if not name.startswith("source_")}
+    inputs = StochasticInterpolants.prepare(Data("mine", "Mine", given.kind, kept | {"x0": kept["x"]}, "me", "mine"))
+    for schedule, found in (("one-sided-linear", True), ("mirror", True), ("linear", False)):
+        assert costs.is_rolled(inputs, costs.Case(schedule, "brownian", "auto", learned=False)) is found
 
 
 @pytest.mark.slow
@@ -309,7 +317,7 @@ def test_frames_move_particles_and_nothing_else(runs):
 
 @pytest.mark.slow
 def test_training_learns_the_fields_and_stops_when_asked(monkeypatch):
-    monkeypatch.setattr(stochastic_interpolants, "_FINE", 60)  # networks are slow
+    monkeypatch.setattr(costs, "_FINE", 60)  # networks are slow
     study = StochasticInterpolants(data="two-gaussians", a=1.0, training=300)
     run = study.run(lambda progress: False)  # by the programs that stop, too
     assert run.sizes["step"] == 300

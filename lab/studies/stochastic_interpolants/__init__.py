@@ -13,19 +13,20 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
-from lab.paths import metrics, training
+from lab.paths import training
 from lab.paths.network import Perceptron
 from lab.paths.sampling import SOLVERS, graded
 from lab.studies import path_parts
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Whole
-from lab.studies.path_parts import is_known, source_of, target_of, window
+from lab.studies.path_parts import is_known, window
 
+from . import costs, fields, moving
 from . import data as _sets  # noqa: F401  registers them
-from . import fields, moving
 from .claims import CLAIMS
-from .fields import EARLIEST, LATENTS, NODES, ONE_SIDED, SCHEDULES, WEIGHTS, Missed, Used, Way
+from .costs import Case, fields_of, way_of
+from .fields import EARLIEST, LATENTS, ONE_SIDED, SCHEDULES, Way
 from .pictures import PICTURES
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
@@ -34,8 +35,6 @@ _FRAMES = 41
 _STRANDS = 48
 _SHOWN = 8  # particles that are kept in all dimensions at all times
 _MATCHED = 400  # samples of which the squared distance is taken
-_BLOCKS = 16  # of the points at which divergences are sampled: so often can that be stopped
-_FINE = 200  # steps for the divergence, whatever those of the samplers
 _REACHED = {"brownian": 4.0, "quadratic": 4.0, "sine-squared": 1.0}  # the a where gamma reaches 1
 _TWO_SIDED = tuple(name for name in SCHEDULES if name not in ONE_SIDED)
 
@@ -250,7 +249,7 @@ class StochasticInterpolants(Study):
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train if asked to, move the particles, then look at everything."""
-        case = _Case(p.schedule, p.latent, p.profile, p.training > 0)
+        case = Case(p.schedule, p.latent, p.profile, p.training > 0)
         key = jax.random.key(p.seed)
         networks, output, reason = None, {}, Reason.CONVERGED
         if p.training:
@@ -262,17 +261,18 @@ class StochasticInterpolants(Study):
         moved, clouds = _moved(inputs, values, run.state, key, case, mover)
         distances, compared = path_parts.each(loop, path_parts.Distance(), clouds)
         output |= moved | dict(zip(("w2sq", "w2sq_ode", "w2sq_floor"), distances, strict=True))
-        energies, weighed = path_parts.each(loop, _Energies(*given[:3], case), _nodes(inputs, values, key, case))
+        energies, weighed = path_parts.each(
+            loop, costs.Energies(*given[:3], case), costs.nodes(inputs, values, key, case)
+        )
         rolled, parted = None, Reason.CONVERGED
-        if _is_rolled(inputs, case):
-            keys = jax.random.split(jax.random.fold_in(key, 2), _BLOCKS)
-            rolled, parted = path_parts.each(loop, _Divergences(*given[:3], case), keys)
+        if costs.is_rolled(inputs, case):
+            rolled, parted = path_parts.each(loop, costs.Divergences(*given[:3], case), costs.blocks(key))
         density, looked = None, Reason.CONVERGED
         if "position" in inputs or "column" in inputs:
             density, looked = path_parts.each(loop, _LogDensity(inputs, values, case), jnp.linspace(0.0, 1.0, _FRAMES))
             if isinstance(looked, int) and looked == Reason.STOPPED:
                 density = None  # half of it is no picture
-        output |= _costs(*given[:3], energies, rolled, case) | _described(inputs, values, key, density, case)
+        output |= costs.summary(*given[:3], energies, rolled, case) | _described(inputs, values, key, density, case)
         output |= _likelihoods(*given, moved["samples"], case, p.steps, p.solver)
         for later in (run.reason, compared, weighed, parted, looked):  # the first that did not converge
             reason = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, jnp.asarray(later, jnp.int32), reason)
@@ -298,15 +298,6 @@ class StochasticInterpolants(Study):
 _TRACED = ("a", "epsilon", "misfit_b", "misfit_s")
 
 
-class _Case(NamedTuple):
-    """What the program is compiled for."""
-
-    schedule: str
-    latent: str
-    profile: str
-    learned: bool
-
-
 class _Mover(NamedTuple):
     """How particles are moved."""
 
@@ -320,16 +311,9 @@ def _middles(low: float, high: float, n: int = 48) -> Any:
     return low + (high - low) * (jnp.arange(n) + 0.5) / n
 
 
-def _way(inputs: Any, case: _Case, a: Any) -> Way:
-    path = fields.way(case.schedule, case.latent, a, source_of(inputs), target_of(inputs))
-    if case.learned:
-        path = path._replace(low=max(path.low, EARLIEST), high=min(path.high, 1 - EARLIEST))
-    return path
-
-
-def _train(inputs: Any, p: Any, case: _Case, key: Any, loop: Loop) -> tuple[Any, dict[str, Any], Any]:
+def _train(inputs: Any, p: Any, case: Case, key: Any, loop: Loop) -> tuple[Any, dict[str, Any], Any]:
     """Networks for the velocity and the noise, their losses beside those of the exact fields."""
-    path = _way(inputs, case, p.a)
+    path = way_of(inputs, case, p.a)
     d = inputs["x"].shape[1]
     target = "noise" if case.schedule in ONE_SIDED else "latent"
     settings = training.Settings(2e-3, warmup=100, anneal=1.0, earliest=EARLIEST, latest=1 - EARLIEST)
@@ -368,27 +352,22 @@ class _Loss(eqx.Module):
         return training.loss(model, self.work, training.draw(self.work, step))  # type: ignore[arg-type]
 
 
-def _fields_of(inputs: Any, p: Any, networks: Any, case: _Case) -> tuple[Way, Used]:
-    path = _way(inputs, case, p["a"])
-    return path, Used(path.field, Missed(p["misfit_b"], p["misfit_s"], networks))
-
-
 @partial(jax.jit, static_argnames=("case", "mover"))
-def _walk(inputs: Any, p: Any, networks: Any, key: Any, case: _Case, mover: _Mover) -> moving.Walk:
+def _walk(inputs: Any, p: Any, networks: Any, key: Any, case: Case, mover: _Mover) -> moving.Walk:
     """Particles at the start: those of the ODE, the same for the SDE, and one start for all strands."""
-    path, used = _fields_of(inputs, p, networks, case)
+    path, used = fields_of(inputs, p, networks, case)
     keys, times = jax.random.split(key, 3), jnp.asarray(graded(mover.steps, path.low, path.high))
     x0, x1 = path.draw(keys[0], mover.particles)
     start = paths.interpolate(path.schedule, path.low, x0, x1, jax.random.normal(keys[1], x1.shape, x1.dtype))
     whole = jnp.concatenate([start, start, jnp.broadcast_to(start[:1], (_STRANDS, start.shape[1]))])
-    level = _level(path, case, p["epsilon"], times)
+    level = costs.noise_level(path, case, p["epsilon"], times)
     return moving.Walk(used, whole, times, level, keys[2], mover.particles, mover.solver, mover.scheme)
 
 
 @partial(jax.jit, static_argnames=("case", "mover"))
-def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: _Case, mover: _Mover) -> tuple[dict[str, Any], Any]:
+def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: Case, mover: _Mover) -> tuple[dict[str, Any], Any]:
     """The ways of the particles, and clouds (3, 2, n, d): ends of the SDE, of the ODE and data, beside fresh data."""
-    path, n = _way(inputs, case, p["a"]), mover.particles
+    path, n = way_of(inputs, case, p["a"]), mover.particles
     times, frames = jnp.asarray(graded(mover.steps, path.low, path.high)), jnp.linspace(0.0, 1.0, _FRAMES)
     state: moving.State = walked
     x = jnp.where((jnp.arange(times.size) <= state.steps)[:, None, None], state.x, state.x[state.steps])
@@ -410,10 +389,10 @@ def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: _Case, mover: _Move
 
 @partial(jax.jit, static_argnames=("case", "steps", "solver"))
 def _likelihoods(
-    inputs: Any, p: Any, networks: Any, key: Any, samples: Any, case: _Case, steps: int, solver: str
+    inputs: Any, p: Any, networks: Any, key: Any, samples: Any, case: Case, steps: int, solver: str
 ) -> dict[str, Any]:
     """Of the samples, by the flow and exactly."""
-    path, used = _fields_of(inputs, p, networks, case)
+    path, used = fields_of(inputs, p, networks, case)
     if (
         path.target.dimension > 8
         or not isinstance(path.source, paths.Mixture)
@@ -427,9 +406,9 @@ def _likelihoods(
 
 
 @partial(jax.jit, static_argnames="case")
-def _described(inputs: Any, p: Any, key: Any, logrho: Any, case: _Case) -> dict[str, Any]:
+def _described(inputs: Any, p: Any, key: Any, logrho: Any, case: Case) -> dict[str, Any]:
     """The path itself: its coefficients, variance and density, and whether its field solves its equations."""
-    path = _way(inputs, case, p["a"])
+    path = way_of(inputs, case, p["a"])
     d, frames = path.target.dimension, jnp.linspace(0.0, 1.0, _FRAMES)
     output = {"variance": jax.vmap(lambda t: jnp.trace(path.moments(t)[1]) / d)(frames)}
     table = [fields.schedule_of(name, _latent_of(name, case.latent), p["a"])(frames) for name in SCHEDULES]
@@ -446,124 +425,15 @@ def _latent_of(name: str, latent: str) -> str:
     return "sine-squared" if latent == "none" and name in ("encoder-decoder", "mirror") else latent
 
 
-def _fades(path: Way, case: _Case) -> bool:
-    """Whether the noise level goes to 0 at both ends."""
-    smooth = all(isinstance(end, paths.Mixture) for end in (path.source, path.target))
-    return case.profile == "fading" or (case.profile == "auto" and not smooth)
-
-
-def _level(path: Way, case: _Case, epsilon: Any, t: Any) -> Any:
-    """The noise level over time."""
-
-    def square(t):
-        c = path.schedule(t)
-        return jnp.where(c.gamma > 0, c.gamma, c.alpha if case.schedule in ONE_SIDED else c.alpha * c.beta) ** 2
-
-    if not _fades(path, case):
-        return jnp.broadcast_to(epsilon, jnp.shape(t))
-    return epsilon * square(t) / square(jnp.linspace(0.0, 1.0, 129)).max()
-
-
-class _Energies(eqx.Module):
-    """Of the path at one of the times ``NODES``: see ``fields.energies``."""
-
-    inputs: Any
-    values: Any
-    networks: Any
-    case: _Case = eqx.field(static=True)
-
-    def __call__(self, node: tuple) -> Any:
-        path, used = _fields_of(self.inputs, self.values, self.networks, self.case)
-        t, level, key = node
-        return fields.energies(path, used, t, level, *fields.node(path, t, key, 1000))
-
-
-@partial(jax.jit, static_argnames="case")
-def _nodes(inputs: Any, p: Any, key: Any, case: _Case) -> tuple:
-    level = _level(_way(inputs, case, p["a"]), case, p["epsilon"], jnp.asarray(NODES))
-    return jnp.asarray(NODES), level, jax.random.split(jax.random.split(key, 3)[0], len(NODES))
-
-
-def _is_smooth(inputs: Any) -> bool:
-    """Whether source and data are mixtures of Gaussians."""
-    return all(isinstance(end, paths.Mixture) for end in (source_of(inputs), target_of(inputs)))
-
-
-def _is_rolled(inputs: Any, case: _Case) -> bool:
-    """Whether divergences are found by sampling; that of networks takes as many passes as there are dimensions."""
-    d = inputs["x"].shape[1]
-    return _is_smooth(inputs) and d > 1 and not (d > 3 and case.learned)
-
-
-class _Divergences(eqx.Module):
-    """Of the SDE and the ODE, point by point, of one of so many blocks."""
-
-    inputs: Any
-    values: Any
-    networks: Any
-    case: _Case = eqx.field(static=True)
-
-    def __call__(self, key: Any) -> Any:
-        path, used = _fields_of(self.inputs, self.values, self.networks, self.case)
-        times = jnp.asarray(graded(_FINE // 2, path.low, path.high))
-        noise = _level(path, self.case, self.values["epsilon"], times)
-        first, second = jax.random.split(key)
-        sde = fields.divergence_by_rollouts(path, used, times, noise, first, n=256 // _BLOCKS, rollouts=16)
-        ode = fields.divergence_by_rollouts(path, used, times, 0 * times, second, n=1008 // _BLOCKS, rollouts=2)
-        return sde, ode
-
-
-@partial(jax.jit, static_argnames="case")
-def _costs(inputs: Any, p: Any, networks: Any, of: Any, rolled: Any, case: _Case) -> dict[str, Any]:
-    """Energies of the path, and what the misfit costs."""
-    path, used = _fields_of(inputs, p, networks, case)
-    epsilon, weights = p["epsilon"], jnp.asarray(WEIGHTS)
-    level = _level(path, case, epsilon, jnp.asarray(NODES))
-    total = {name: weights @ values for name, values in of.items()}
-    output = {"excess_b": total["missed_b"] / 2, "excess_s": total["missed_s"] / 2}
-    d, source, target = path.target.dimension, path.source, path.target
-    if isinstance(source, paths.Mixture) and isinstance(target, paths.Mixture):
-        output |= {name: total[name] for name in ("path_energy", "drift_energy", "score_energy")}
-        if d == 1 and source.weights.size == target.weights.size == 1:
-            output["bridge_a"] = 2 * jnp.sqrt(source.covariances[0] * target.covariances[0] + epsilon**2)
-    if rolled is not None:
-        kl, ode = (metrics.mean(values.ravel()) for values in rolled)
-    elif d == 1 and _is_smooth(inputs):
-        times = jnp.asarray(graded(_FINE, path.low, path.high))
-        noise = _level(path, case, epsilon, times)
-        found = jax.vmap(lambda level: fields.divergence_on_line(path, used, times, level))(
-            jnp.stack([noise, 0 * noise])
-        )
-        kl, ode = (
-            metrics.Estimate(jnp.where(jnp.abs(value) < 1e-14, 0, value), error)
-            for value, error in zip(*found, strict=True)
-        )
-    else:
-        return output
-
-    def over(values):
-        """The integral of values over epsilon(t): not finite where that fades, if the velocity is missed."""
-        finite = (level > 0) & ~((total["missed_b"] > 0) & _fades(path, case))
-        each = jnp.where(finite, values / jnp.where(level > 0, level, 1), jnp.inf)
-        return weights @ jnp.where(values > 0, each, 0)
-
-    bound = (over(of["missed_b"]) + weights @ (level * of["missed_s"])) / 2
-    return output | {
-        "kl": kl.value, "kl_error": kl.error, "kl_ode": ode.value, "kl_ode_error": ode.error,
-        "kl_bound": bound, "kl_bound_quoted": bound / 2, "kl_girsanov": over(of["missed_drift"]) / 4,
-        "epsilon_star": jnp.sqrt(total["missed_b"] / total["missed_s"]),
-    }  # fmt: skip
-
-
 class _LogDensity(eqx.Module):
     """Of the path at a time, at the places that are looked at."""
 
     inputs: Any
     values: Any
-    case: _Case = eqx.field(static=True)
+    case: Case = eqx.field(static=True)
 
     def __call__(self, t: Any) -> Any:
-        path = _way(self.inputs, self.case, self.values["a"])
+        path = way_of(self.inputs, self.case, self.values["a"])
         return path.field.log_density(jnp.clip(t, path.low, path.high), _places(self.inputs))
 
 
@@ -575,14 +445,13 @@ def _places(inputs: Any) -> Any:
     return jnp.stack([column.ravel(), row.ravel()], axis=1)
 
 
-def _densities(inputs: Any, path: Way, case: _Case, frames: Any, logrho: Any, key: Any) -> dict[str, Any]:
+def _densities(inputs: Any, path: Way, case: Case, frames: Any, logrho: Any, key: Any) -> dict[str, Any]:
     """The density of the path over time where it can be seen, and the path without latent noise."""
     if "column" in inputs:
         return {"density": jnp.exp(logrho).reshape(_FRAMES, inputs["row"].size, inputs["column"].size)}
     inner, at = jnp.clip(frames, path.low, path.high), _places(inputs)
     output = {"logrho": logrho, "modes": fields.modes(logrho)}
-    both = all(isinstance(end, paths.Mixture) for end in (path.source, path.target))
-    if both and case.schedule in ("linear", "trigonometric") and case.latent != "none":
+    if path.smooth and case.schedule in ("linear", "trigonometric") and case.latent != "none":
         plain = fields.way(case.schedule, "none", 1.0, path.source, path.target)
         output["plain_logrho"] = jax.lax.map(lambda t: plain.field.log_density(t, at), inner)
         times = jnp.linspace(0.0, 1.0, 2 * (_FRAMES - 1) + 1)

@@ -63,6 +63,11 @@ class Way(NamedTuple):
     low: float
     high: float
 
+    @property
+    def smooth(self) -> bool:
+        """Whether both ends are mixtures of Gaussians."""
+        return are_smooth(self.source, self.target)
+
     def draw(self, key: Any, n: int) -> tuple[Any, Any]:
         """Pairs of ends."""
         first, second = jax.random.split(key)
@@ -77,14 +82,23 @@ class Way(NamedTuple):
         return c.alpha * source.mean + c.beta * target.mean, covariance
 
 
+def are_smooth(*ends: Any) -> bool:
+    """Whether all are mixtures of Gaussians."""
+    return all(isinstance(end, paths.Mixture) for end in ends)
+
+
+def start_of(name: str, source: Any, target: Any) -> Any:
+    """What the path begins in: of a one-sided schedule N(0, I), of a mirror the data, else the source."""
+    if name == "mirror":
+        return target
+    return paths.standard(target.dimension) if name in ONE_SIDED else source
+
+
 def way(name: str, latent: str, a: Any, source: Any, target: Any) -> Way:
-    """The path between two laws; of a one-sided schedule from N(0, I), of a mirror from the data."""
+    """The path between two laws; see ``start_of``."""
     schedule = schedule_of(name, latent, a)
     margin = 1e-4 if jnp.zeros(()).dtype == jnp.float64 else 1e-3
-    if name == "mirror":
-        source = target
-    elif name in ONE_SIDED:
-        source = paths.standard(target.dimension)
+    source = start_of(name, source, target)
     field = paths.exact(schedule, source) if name == "mirror" else paths.exact(schedule, source, target)
     low, high = (0.0 if isinstance(end, paths.Mixture) else margin for end in (source, target))
     return Way(schedule, source, target, field, low, 1 - high)
