@@ -261,11 +261,11 @@ def eta(progress: Progress) -> float:
 def curves(live: Sequence[Live], progress: Progress | None) -> list[dict[str, Any]]:
     """What to draw of the trace: for each quantity its lines, with heights in [0, 1] on one logarithmic scale, None for a gap.
 
-    Without a declaration the first measure is followed.
+    Without a declaration a training's loss is followed, of other methods the first measure.
     """
     trace = progress.trace if progress else {}
     if not live and trace:
-        first = next(iter(trace))
+        first = "loss" if "loss" in trace else next(iter(trace))
         live = (Live(first.replace("_", " "), {"": first}),)
     found = []
     for quantity in live:

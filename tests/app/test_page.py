@@ -320,6 +320,19 @@ def test_two_visitors_do_not_disturb_each_other(visit):
     assert quick.scalar("total") == "3"
 
 
+def test_on_a_narrow_screen_what_runs_and_stop_are_in_sight(visit):
+    seen = visit("/gradual?rate=0.001&slow=true&tolerance=1e-9", width=800)
+    seen.until(lambda: "Running" in seen.says())
+    assert not seen.page.locator("aside").is_visible()
+    stop = seen.page.get_by_role("button", name="Stop")
+    box = stop.bounding_box()
+    assert box["x"] > 600
+    assert box["y"] > 700
+    stop.click()
+    seen.until(lambda: "Done in" in seen.says())
+    seen.until(lambda: not stop.is_visible())
+
+
 def test_on_a_narrow_screen_the_column_is_behind_a_button(visit):
     seen = visit(width=800).settled()
     assert not seen.page.locator("aside").is_visible()

@@ -378,4 +378,6 @@ def test_curves_of_a_run_are_those_that_the_study_declares():
     assert half["level"] == 0.0
     assert [curve["measure"] for curve in controls.curves((), progress)] == ["loss of SGD"]
     assert controls.curves((), None) == []
+    trained = progress._replace(trace={"ess": np.ones(3), "loss": np.array([4.0, 2.0, 1.0])})
+    assert [(curve["measure"], curve["last"]) for curve in controls.curves((), trained)] == [("loss", ["1"])]
     assert controls.curves((Live("nothing", {"": "absent"}),), progress) == []
