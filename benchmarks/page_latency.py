@@ -2,9 +2,9 @@
 
     python benchmarks/page_latency.py [--presses 20]
 
-For each case one slider is moved to and fro by one step. The clock starts at the event of the key press and stops when
-the canvas of the first picture has other pixels, looked at once per animation frame. Bytes are all that came over the
-socket until the page was quiet again.
+For each case one slider is moved to and fro by one step, or one pixel after the other is clicked in the first picture. The
+clock starts at the event and stops when the canvas of that picture has other pixels, looked at once per animation frame.
+Bytes are all that came over the socket until the page was quiet again.
 """
 
 import argparse
@@ -15,6 +15,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 SERVE = (
     "import sys; from lab.home import start; start(); from lab import app; "
@@ -27,8 +30,9 @@ CASES = (
     ("k, n = 256, colours of photographs", "/sparse-ot?n=256&k=2", "k"),
     ("gamma, n = 256, colours of photographs", "/sparse-ot?n=256&k=2", "gamma"),
 )
-# Presses the key from inside the page, so that the driver's round trip is not in the number.
-PRESS = """([name, step]) => new Promise((resolve) => {
+CLICKED = ("a pixel, MNIST at half size", "/locality-denoisers")
+# Finds an element inside shadow roots too.
+DEEP = """
   const deep = (root, sought) => {
     for (const element of root.querySelectorAll("*")) {
       if (element.matches(sought)) return element
@@ -36,6 +40,12 @@ PRESS = """([name, step]) => new Promise((resolve) => {
       if (inner) return inner
     }
   }
+"""
+# Presses the key from inside the page, so that the driver's round trip is not in the number.
+PRESS = (
+    "([name, step]) => new Promise((resolve) => {"
+    + DEEP
+    + """
   const slider = deep(document, `input[type=range][name=${name}]`)
   const canvas = deep(deep(document, ".bk-Figure").shadowRoot ?? deep(document, ".bk-Figure"), "canvas")
   const before = canvas.toDataURL(), began = performance.now()
@@ -49,6 +59,29 @@ PRESS = """([name, step]) => new Promise((resolve) => {
   }
   requestAnimationFrame(look)
 })"""
+)
+
+# The same for a click, of which the driver sends the events: the clock starts when the button goes up.
+ARM = (
+    "() => {"
+    + DEEP
+    + """
+  const figure = deep(document, ".bk-Figure"), canvas = deep(figure.shadowRoot ?? figure, "canvas")
+  const before = canvas.toDataURL()
+  window.spent = null
+  document.addEventListener("pointerup", () => {
+    const began = performance.now()
+    const look = () => {
+      const spent = performance.now() - began
+      if (canvas.toDataURL() !== before || spent > 10000) window.spent = spent
+      else requestAnimationFrame(look)
+    }
+    requestAnimationFrame(look)
+  }, {capture: true, once: true})
+  const box = canvas.getBoundingClientRect()
+  return [box.x, box.y, box.width, box.height]
+}"""
+)
 
 
 def main() -> None:
@@ -73,13 +106,32 @@ def main() -> None:
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             print(f"{'case':40} {'p50 ms':>8} {'p90 ms':>8} {'solve ms':>9} {'kB':>7}")
             for title, path, slider in CASES:
-                print(measure(browser, f"http://127.0.0.1:{port}{path}", title, slider, presses), flush=True)
+                press = partial(slide, slider)
+                print(measure(browser, f"http://127.0.0.1:{port}{path}", title, press, presses), flush=True)
+            title, path = CLICKED
+            print(measure(browser, f"http://127.0.0.1:{port}{path}", title, click, presses), flush=True)
             browser.close()
     finally:
         server.kill()
 
 
-def measure(browser, address: str, title: str, slider: str, presses: int) -> str:
+def slide(slider: str, page, press: int) -> float:
+    """Milliseconds from a step of the slider, to and fro."""
+    return page.evaluate(PRESS, [slider, 1 if press % 2 == 0 else -1])
+
+
+def click(page, press: int) -> float:
+    """Milliseconds from a click on a pixel of the first image: other ones in turn."""
+    x, y, width, height = page.evaluate(ARM)
+    page.mouse.move(x + width * (0.285 + 0.02 * (press % 5)), y + height * (0.5 + 0.05 * (press % 4)))
+    page.wait_for_timeout(300)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_function("window.spent !== null", timeout=15_000)
+    return page.evaluate("window.spent")
+
+
+def measure(browser, address: str, title: str, act: Callable[[Any, int], float], presses: int) -> str:
     """One line of the table."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page, received = context.new_page(), []
@@ -105,7 +157,7 @@ def measure(browser, address: str, title: str, slider: str, presses: int) -> str
     spent, sizes, solves = [], [], []
     for press in range(presses):
         before = len(received)
-        spent.append(page.evaluate(PRESS, [slider, 1 if press % 2 == 0 else -1]))
+        spent.append(act(page, press))
         page.wait_for_timeout(100)
         settle()
         sizes.append(sum(received[before:]))
