@@ -1,7 +1,8 @@
 """Work off the event loop: the latest request wins, one device does one thing at a time, and Stop is felt at once.
 
 All pages of a process share one ``Lane``. A job holds it for a chunk of work and offers it at every report, so that a
-long run on one page costs the others a chunk of waiting and no more; sweeps stand behind runs.
+long run on one page costs the others a chunk of waiting and no more. Sweeps and claims stand behind runs, which overtake
+them: a run begins at once, what stands behind goes on to its next report beside it and waits there.
 """
 
 import bisect
@@ -31,7 +32,7 @@ class Abandoned(BaseException):
 
 
 class Lane:
-    """A lock that is handed on in the order of (priority, arrival).
+    """A lock that is handed on in the order of (priority, arrival), and that runs take even from what stands behind them.
 
     What stands behind runs also waits until none has run for a moment: what a run brings is being drawn then.
     """
@@ -40,7 +41,7 @@ class Lane:
         self._condition = threading.Condition()
         self._waiting: list[tuple[int, int]] = []
         self._arrivals = count()
-        self._taken = False
+        self._runs = self._behind = False  # who is in the lane
         self._calm = 0.0  # from when on
 
     def enter(self, priority: int, wanted: Callable[[], bool]) -> None:
@@ -49,31 +50,36 @@ class Lane:
             ticket = (priority, next(self._arrivals))
             bisect.insort(self._waiting, ticket)
             try:
-                while self._taken or self._waiting[0] != ticket or self._too_early(priority):
+                while self._waiting[0] != ticket or self._closed(priority):
                     if not wanted():
                         raise Abandoned
                     self._condition.wait(0.05)
-                self._taken = True
                 if priority <= RUN:
-                    self._calm = math.inf
+                    self._runs, self._calm = True, math.inf
+                else:
+                    self._behind = True
             finally:
                 self._waiting.remove(ticket)
                 self._condition.notify_all()
 
-    def leave(self) -> None:
+    def leave(self, priority: int) -> None:
         with self._condition:
-            self._taken = False
-            if self._calm == math.inf:
-                self._calm = time.monotonic() + _CALM
+            if priority <= RUN:
+                self._runs, self._calm = False, time.monotonic() + _CALM
+            else:
+                self._behind = False
             self._condition.notify_all()
 
     def offered(self, priority: int) -> bool:
-        """Someone of this or a smaller priority waits."""
+        """Someone of this or a smaller priority waits, or has overtaken."""
         with self._condition:
-            return bool(self._waiting) and self._waiting[0][0] <= priority
+            overtaken = priority > RUN and self._runs
+            return overtaken or (bool(self._waiting) and self._waiting[0][0] <= priority)
 
-    def _too_early(self, priority: int) -> bool:
-        return priority > RUN and time.monotonic() < self._calm
+    def _closed(self, priority: int) -> bool:
+        if priority <= RUN:
+            return self._runs
+        return self._runs or self._behind or time.monotonic() < self._calm
 
 
 _device = Lane()
@@ -146,7 +152,7 @@ class Runner:
             if not job.wanted:
                 raise Abandoned
             if _device.offered(self._priority):
-                _device.leave()
+                _device.leave(self._priority)
                 try:
                     _device.enter(self._priority, lambda: job.wanted)
                 except Abandoned:
@@ -177,7 +183,7 @@ class Runner:
             self._finish(job, lambda: job.failed(sentence))
         finally:
             if held:
-                _device.leave()
+                _device.leave(self._priority)
 
     def _tell(self, job: Job, call: Callable[[], None]) -> None:
         def in_page() -> None:

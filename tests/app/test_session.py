@@ -212,12 +212,12 @@ def test_the_lane_serves_by_priority_then_arrival():
         def work(name=name, priority=priority):
             lane.enter(priority, lambda: True)
             order.append(name)
-            lane.leave()
+            lane.leave(priority)
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
         time.sleep(0.05)
-    lane.leave()
+    lane.leave(RUN)
     for thread in threads:
         thread.join(2)
     assert order == ["first", "second", "sweep"]
@@ -228,9 +228,34 @@ def test_who_is_no_longer_wanted_leaves_the_queue():
     lane.enter(RUN, lambda: True)
     with pytest.raises(Abandoned):
         lane.enter(RUN, lambda: False)
-    lane.leave()
+    lane.leave(RUN)
     lane.enter(RUN, lambda: True)  # the lane is free again
-    lane.leave()
+    lane.leave(RUN)
+
+
+def test_a_run_overtakes_what_stands_behind_runs():
+    behind, one = Runner(lambda call: call(), SWEEP), Runner(lambda call: call())
+    began, go, finished = threading.Event(), threading.Event(), threading.Event()
+    reports = []
+
+    def sweep(report):
+        began.set()
+        assert go.wait(5)  # no report for long, as while it compiles
+        report(Progress(1, 2, {}, None, 0.0))
+        reports.append(finished.is_set())
+
+    def run(report):
+        go.set()
+        time.sleep(0.2)  # the sweep has come to its report
+        finished.set()
+
+    behind.submit(sweep)
+    assert began.wait(5)
+    one.submit(run)
+    until = time.monotonic() + 5
+    while not reports and time.monotonic() < until:
+        time.sleep(0.005)
+    assert reports == [True]
 
 
 def test_a_long_run_of_one_page_lets_another_page_through():
