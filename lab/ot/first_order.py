@@ -89,24 +89,20 @@ def _weak_wolfe(objective, state: LBFGSState, d: Array):
     slope = d @ state.gradient
 
     def trial(carry):
-        low, high, size, *_, count = carry
-        value, gradient = objective(state.x + size * d)
-        rises = jnp.isfinite(value) & (value >= state.value + 1e-4 * size * slope)
-        flat = gradient @ d <= 0.9 * slope
-        found = rises & flat
+        low, high, size, at_low, *_, count = carry
+        at = objective(state.x + size * d)
+        rises = jnp.isfinite(at.value) & (at.value >= state.value + 1e-4 * size * slope)
+        found = rises & (at.gradient @ d <= 0.9 * slope)
         low, high = jnp.where(rises, size, low), jnp.where(rises, high, size)
+        at_low = jax.tree.map(lambda new, old: jnp.where(rises, new, old), at, at_low)
         new = jnp.where(found, size, jnp.where(jnp.isfinite(high), (low + high) / 2, 2 * low))
-        return low, high, new, value, gradient, found, count + 1
+        return low, high, new, at_low, found, count + 1
 
     zero = jnp.zeros_like(state.value)
-    start = (zero, zero + jnp.inf, zero + 1, state.value, state.gradient, jnp.array(False), jnp.int32(0))
-    low, _, size, value, gradient, found, _ = jax.lax.while_loop(
-        lambda carry: ~carry[5] & (carry[6] < _TRIALS), trial, start
-    )
+    start = (zero, zero + jnp.inf, zero + 1, Objective(state.value, state.gradient), jnp.array(False), jnp.int32(0))
+    low, _, _, at, found, _ = jax.lax.while_loop(lambda carry: ~carry[4] & (carry[5] < _TRIALS), trial, start)
     # an ascent without curvature condition is still an ascent
-    size = jnp.where(found, size, low)
-    value, gradient = jax.lax.cond(found, lambda: (value, gradient), lambda: tuple(objective(state.x + low * d)))
-    return size, value, gradient, found | ((low > 0) & (value > state.value))
+    return low, at.value, at.gradient, found | ((low > 0) & (at.value > state.value))
 
 
 class AdamState(NamedTuple):
