@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 from rich.console import Console
 from rich.table import Table
@@ -17,9 +18,12 @@ from rich.table import Table
 from lab import datasets, studies
 from lab.home import start
 from lab.numerics import Progress, Report
-from lab.studies import Claim, Result, Study, Verdict, bounds_of, kind_of
+from lab.studies import Claim, Picture, Result, Study, Verdict, bounds_of, kind_of, sweeping
 
 from . import COMMANDS, Parser, Refusal
+
+if TYPE_CHECKING:
+    from lab.store import Store
 
 FORMATS = {".pdf", ".svg", ".png", ".gif", ".mp4"}
 
@@ -123,18 +127,9 @@ def run(name: str, words: list[str]) -> int:
     start()
     from lab.store import Store
 
-    store, recipe, computed = Store(), study.recipe(), False
+    store, recipe = Store(), study.recipe()
     with _terminal_report() as report:
-
-        def make() -> xr.Dataset:
-            nonlocal computed
-            computed = True
-            return study.run(report)
-
-        def wanted() -> bool:
-            return not report(Progress(0, 0, {}, None, 0.0))
-
-        result = store.fetch(recipe, make, wanted=wanted, again=options.again)
+        result, computed = _fetched(store, study, recipe, report, options.again)
     if target:
         save(result, target)
     _print_scalars(study, result)
@@ -149,6 +144,23 @@ def run(name: str, words: list[str]) -> int:
     return 0
 
 
+def _fetched(
+    store: "Store", study: Study, recipe: Mapping[str, Any], report: Report, again: bool = False
+) -> tuple[xr.Dataset, bool]:
+    """The run of that recipe, and whether it had to be computed."""
+    computed = False
+
+    def make() -> xr.Dataset:
+        nonlocal computed
+        computed = True
+        return study.run(report)
+
+    def wanted() -> bool:
+        return not report(Progress(0, 0, {}, None, 0.0))
+
+    return store.fetch(recipe, make, wanted=wanted, again=again), computed
+
+
 def figure(name: str, words: list[str]) -> int:
     slug, _, picture_name = name.rpartition(":")
     if not slug:
@@ -157,7 +169,10 @@ def figure(name: str, words: list[str]) -> int:
 
     def options_of(parser: Parser) -> None:
         _output_option(".pdf, .svg, .png, or of a picture that moves .gif, .mp4")(parser)
-        parser.add_argument("--from", dest="source", metavar="FILE.nc", help="draw a kept result instead of computing")
+        parser.add_argument(
+            "--from", dest="source", metavar="FILE.nc",
+            help="draw a kept result instead of computing; of a sweep, a cell: give its swept parameters",
+        )  # fmt: skip
         parser.add_argument("--width", default="column", help="column (3.25 in), text (6.75 in), or inches")
         parser.add_argument("--height", help="inches; the picture's own when left out")
         parser.add_argument("--style", default="paper", help="a style by name")
@@ -175,20 +190,16 @@ def figure(name: str, words: list[str]) -> int:
     from lab import figures
 
     # refuse before computing
-    if options.source and options.given:
-        raise Refusal(
-            f"--from draws {options.source} as it was computed: leave out {' and '.join(options.given)}, or compute another by "
-            "leaving out --from"
-        )
+    kept = read(options.source, study.slug) if options.source else None
+    cell = {} if kept is None else _chosen_cell(kept, picture, options)
     figures.check(width=options.width, height=options.height, style=options.style)
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:
-        if options.source:
-            result = read(options.source, study.slug)
-            study = type(study).from_recipe(json.loads(result.attrs["recipe"])) if picture.along else study
-            result = study.picture_result(picture, result, report)
-        else:
-            result = study.picture_result(picture, report=report)
+        if kept is not None and (cell or picture.along):
+            study = type(study).from_recipe(json.loads(kept.attrs["recipe"])).but(**cell)
+        if cell:
+            kept = _cell_run(kept, study, cell, options.source, report)
+        result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
     with _terminal_report() as report:
         figures.export_picture(picture, result, target, report=report, **setting)
@@ -196,6 +207,58 @@ def figure(name: str, words: list[str]) -> int:
         print(result.attrs["advice"])
     print(f"drawn to {target}")
     return 0
+
+
+def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace) -> dict[str, Any]:
+    """The cell that the options choose from a kept sweep, by its swept parameters; none from a run, or where the picture
+    shows the sweep."""
+    source, given = options.source, options.given
+    swept: dict[str, list[Any]] = json.loads(kept.attrs.get("swept", "{}"))
+    others = [_flag(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
+    if others:
+        raise Refusal(
+            f"--from draws {source} as it was computed: leave out {' and '.join(others)}, or compute another by "
+            "leaving out --from"
+        )
+    there = {name: sweeping.values_text(values) for name, values in swept.items()}
+    if swept and not given and (picture.along or not picture.applies(kept)):
+        return {}
+    if set(given) != set(swept):
+        listed = "; ".join(f"{_flag(name)} {values}" for name, values in there.items())
+        raise Refusal(f"{source} holds a sweep: say which of its cells to draw, with a value for each of {listed}")
+    cell = {}
+    for name, value in given.items():
+        alike = [v for v in swept[name] if sweeping.value_text(v) == sweeping.value_text(value)]
+        if not alike:
+            text = sweeping.value_text(value)
+            raise Refusal(f"{_flag(name)} {text} is not in the sweep of {source}: give one of {there[name]}")
+        cell[name] = value if value in alike else alike[0]
+    return cell
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: str, report: Report) -> xr.Dataset:
+    """The whole run of a sweep's cell: a file may have been kept without the arrays that a picture needs, and has them padded
+    to the largest cell, so the run is taken from the store, or computed again, and checked against the file."""
+    from lab.store import Store
+
+    swept = json.loads(kept.attrs["swept"])
+    here = kept.isel({name: swept[name].index(value) for name, value in cell.items()})
+    if "error" in here and here["error"].item():
+        raise Refusal(f"the cell {sweeping.cell_text(cell)} of {source} is empty: {here['error'].item()}")
+    result, computed = _fetched(Store(), study, study.recipe(), report)
+    _clear_line()
+    if computed:
+        print(f"{sweeping.cell_text(cell)} is not in the store: it was computed again")
+    for declared in study.results:
+        if not declared.dims and declared.name in here and declared.name in result:
+            before, now = here[declared.name].item(), result[declared.name].item()
+            if not np.isclose(before, now, rtol=1e-6, atol=1e-9, equal_nan=True):
+                print(f"{declared.name} was {before} in {source}, made by another version or machine, and is {now} now")
+    return result
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
@@ -328,8 +391,8 @@ def presets_told(study: type[Study]) -> str:
 def _study(
     command: str, name: str, words: list[str], more: Callable[[Parser], None]
 ) -> tuple[Study, argparse.Namespace]:
-    """The study that the words of a command line describe, and the command's own options; ``given`` of them names the words
-    that describe the study."""
+    """The study that the words of a command line describe, and the command's own options; ``given`` of them are the
+    parameters among the words."""
     study = studies.find(name)
     parser = Parser(f"{command} {name}", description=f"{COMMANDS[command]}: {study.title}")
     parser.add_argument("--preset", metavar="NAME", help=presets_told(study))
@@ -349,9 +412,8 @@ def _study(
         for key, text in vars(options).items()
         if key.startswith("parameter ") and text is not None
     }
-    options.given = [f"--{key}" for key in given] + ["--preset"] * bool(options.preset)
-    parsed = {key: study.parameters()[key].parse(text) for key, text in given.items()}
-    return study(**(dict(values) | parsed)), options
+    options.given = {key: study.parameters()[key].parse(text) for key, text in given.items()}
+    return study(**(dict(values) | options.given)), options
 
 
 def _output_option(formats: str) -> Callable[[Parser], None]:

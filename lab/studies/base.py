@@ -29,6 +29,7 @@ from lab import code, datasets
 from lab.datasets import Data
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
 
+from . import sweeping
 from .clock import Clock, clocked
 from .declare import Claim, Limit, Live, Paper, Picture, Pictures, Preset, Result
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole
@@ -295,7 +296,7 @@ class Study(param.Parameterized):
         for key in ("compile_seconds", "run_seconds", "programs_compiled"):
             merged.attrs[key] = sum(cell.attrs[key] for cell in cells)
         merged.attrs["converged"] = min(cell.attrs["converged"] for cell in cells)
-        merged.attrs["advice"] = next((cell.attrs["advice"] for cell in cells if cell.attrs["advice"]), "")
+        merged.attrs["advice"] = sweeping.advice({at: c.attrs["advice"] for at, c in enumerate(cells)}, grid)
         return merged
 
     def picture_result(

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from lab.store import Claim, Store, pack, packing, unpack
-from lab.studies import Study
+from lab.studies import Study, sweeping
 from lab.studies.base import _plain, _text
 
 from . import table
@@ -277,7 +277,8 @@ class _Running:
         for key in ("compile_seconds", "run_seconds", "programs_compiled"):
             merged.attrs[key] = sum(packing.cell_attrs(packed, key))
         merged.attrs["converged"] = 0 if errors else min(packing.cell_attrs(packed, "converged"))
-        merged.attrs["advice"] = next(filter(None, packing.cell_attrs(packed, "advice")), "")
+        said = dict(zip(places, packing.cell_attrs(packed, "advice"), strict=True))
+        merged.attrs["advice"] = sweeping.advice(said, plan.grid)
         if errors:
             missing = f"{len(errors)} of {plan.cells} cells are empty: the variable error says why."
             merged.attrs["advice"] = " ".join(filter(None, [missing, merged.attrs["advice"]]))

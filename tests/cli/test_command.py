@@ -186,11 +186,7 @@ class Mean(Study):
         (["figure", "sparse-ot:nothing", "-o", "x.pdf"], "there is no picture 'nothing'"),
         (["figure", "sparse-ot:plan"], "say where the figure goes"),
         (["figure", "sparse-ot:plan", "--width", "huge", "-o", "x.pdf"], "huge"),
-        (
-            ["figure", "sparse-ot:plan", "--from", "run.nc", "--k", "2", "-o", "x.pdf"],
-            "as it was computed: leave out --k, or",
-        ),
-        (["figure", "sparse-ot:plan", "--from", "run.nc", "--preset", "ties", "-o", "x.pdf"], "leave out --preset"),
+        (["figure", "sparse-ot:plan", "--from", "run.nc", "-o", "x.pdf"], "there is no file run.nc"),
         (["reproduce", "missing.pdf"], "missing.pdf"),
         (["serve", "missing.py"], "missing.py"),
         (["serve", "--port", "99999"], "--port 99999 is not allowed"),

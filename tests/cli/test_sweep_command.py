@@ -11,6 +11,8 @@ import xarray as xr
 import lab
 from lab import studies, sweeps
 from lab.cli import main
+from lab.figures.embed import read_recipe
+from lab.studies import Picture, Pictures, sweeping
 
 TOY = Path(__file__).parents[1] / "sweeps" / "toy.py"
 
@@ -100,6 +102,83 @@ def test_refusals(capsys, words, says, monkeypatch):
     assert says in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_advice_names_its_cell(capsys):
+    assert main(["sweep", "toy", "--power", "1,3", "--rate", "0.01,1", "--steps", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "At rate = 0.01, power = 1 (the first of 2 cells with advice): Not converged" in said
+    assert "At rate = 0.01: Not converged" in studies.find("toy")(steps=5).along(rate=[1.0, 0.01]).attrs["advice"]
+
+
+@pytest.fixture
+def transport(tmp_path, capsys):
+    """The file of a sweep that was kept without its plans, of data that are gone."""
+    rng = np.random.default_rng(7)
+    np.savez(tmp_path / "mine.npz", cost=rng.uniform(size=(9, 6)))
+    words = ["--data", str(tmp_path / "mine.npz"), "--keep", "value,nnz", "-o", str(tmp_path / "sweep.nc")]
+    assert main(["sweep", "sparse-ot", "--k", "1,2", "--gamma", "0.1:1:log3", "--seed", "0,4", *words]) == 0
+    (tmp_path / "mine.npz").unlink()
+    capsys.readouterr()
+    return tmp_path / "sweep.nc"
+
+
+def test_a_figure_of_one_cell(transport, tmp_path, monkeypatch, capsys):
+    figure = ["figure", "sparse-ot:plan", "--from", str(transport), "-o", str(tmp_path / "plan.pdf")]
+    with monkeypatch.context() as there:
+        there.setattr(studies.Study, "run", lambda *_: pytest.fail("it ran"))
+        assert main([*figure, "--k", "2", "--gamma", "0.316228", "--seed", "4"]) == 0
+    recipe = read_recipe(tmp_path / "plan.pdf")
+    there = {name: recipe["parameters"][name] for name in ("k", "gamma", "seed")}
+    assert there == {"k": 2, "gamma": 10**-0.5, "seed": 4}
+    assert recipe["figure"]["swept"] is None
+    assert "computed again" not in capsys.readouterr().out
+    assert main(["reproduce", str(tmp_path / "plan.pdf")]) == 0
+    assert main(["runs", "--remove", "--all"]) == 0
+    assert main([*figure, "--k", "2", "--gamma", "1", "--seed", "0"]) == 0
+    assert "k = 2, gamma = 1, seed = 0 is not in the store: it was computed again\n" in capsys.readouterr().out
+    with xr.open_dataset(transport, engine="h5netcdf") as kept:
+        kept.load()["value"][:] += 1
+    kept.to_netcdf(transport, engine="h5netcdf")
+    assert main([*figure, "--k", "2", "--gamma", "1", "--seed", "0"]) == 0
+    assert "made by another version or machine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("", "a value for each of --k 1, 2; --gamma 0.1, 0.316228, 1; --seed 0, 4"),
+        ("--k 2 --seed 0", "a value for each of --k 1, 2; --gamma 0.1, 0.316228, 1; --seed 0, 4"),
+        ("--k 3 --gamma 1 --seed 0", "--k 3 is not in the sweep of"),
+        ("--k 2 --gamma 0.31 --seed 0", "give one of 0.1, 0.316228, 1"),
+        ("--k 2 --gamma 1 --seed 0 --max-iterations 9", "leave out --max-iterations"),
+    ],
+)
+def test_a_figure_of_no_cell(transport, tmp_path, capsys, words, says):
+    figure = ["figure", "sparse-ot:plan", "--from", str(transport), "-o", str(tmp_path / "plan.pdf")]
+    assert main([*figure, *words.split()]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("words", ["--k 2", "--preset ties", "--max-iterations 3"])
+def test_a_run_has_no_cells(tmp_path, capsys, words):
+    assert main(["run", "sparse-ot", "-o", str(tmp_path / "run.nc")]) == 0
+    capsys.readouterr()
+    figure = ["figure", "sparse-ot:plan", "--from", str(tmp_path / "run.nc"), "-o", str(tmp_path / "plan.pdf")]
+    assert main([*figure, *words.split()]) == 2
+    assert f"run.nc as it was computed: leave out {words.split()[0]}, or" in capsys.readouterr().err
+
+
+def test_a_figure_of_a_failed_cell(tmp_path, capsys, monkeypatch):
+    toy = studies.find("toy")
+    monkeypatch.setattr(toy, "pictures", Pictures(Picture("x", "x", "x", lambda result: None, sweeping.single)))
+    main(["sweep", "toy", "--spoiled", "false,true", "-o", str(tmp_path / "sweep.nc")])
+    figure = ["figure", "toy:x", "--from", str(tmp_path / "sweep.nc"), "-o", str(tmp_path / "x.pdf")]
+    assert main([*figure, "--spoiled", "true"]) == 2
+    assert "the cell spoiled = true of" in capsys.readouterr().err
 
 
 def test_help(capsys):
