@@ -5,11 +5,14 @@ import threading
 from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import jax
 import panel as pn
 import param
+from jinja2 import Environment
 from panel.io.server import Server, get_server
+from tornado.web import RequestHandler
 
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
@@ -105,6 +108,7 @@ def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None =
         liveness=True,
         websocket_max_message_size=_MESSAGE,
         websocket_compression_level=1,
+        default_handler_class=_Missing,
     )
     if warm:
         threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()
@@ -112,6 +116,20 @@ def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None =
 
 
 _MESSAGE = 20 * 2**20  # bytes; larger uploads travel in parts
+
+
+class _Missing(RequestHandler):
+    """What stands at an address that is no page."""
+
+    def prepare(self) -> None:
+        self.set_status(404)
+        page = Environment(autoescape=True).from_string(theme.asset("missing.html"))
+        css = theme.root_css() + theme.asset("page.css")
+        self.finish(page.render(name=_NAME, css=css, favicon=_favicon(), path=unquote(self.request.path)))
+
+
+def _favicon() -> str:
+    return "data:image/svg+xml;base64," + b64encode(theme.asset("mark.svg").encode()).decode()
 
 
 def _route(study: type[Study]):
@@ -157,9 +175,7 @@ def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tu
         template.add_variable(name, value)
     template.add_variable("column", column is not None)
     template.add_variable("search", search is not None)
-    template.add_variable(
-        "favicon", "data:image/svg+xml;base64," + b64encode(theme.asset("mark.svg").encode()).decode()
-    )
+    template.add_variable("favicon", _favicon())
     if pn.state.curdoc is not None:
         pn.state.curdoc.title = title
     return template

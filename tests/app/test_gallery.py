@@ -3,8 +3,9 @@
 import pytest
 from browsing import open_page, wait
 from halving import Halving
+from tornado.httpclient import AsyncHTTPClient
 
-from lab.app import thumbnails
+from lab.app import make_server, thumbnails
 from lab.app.gallery import Gallery
 from lab.studies import Paper
 
@@ -80,6 +81,23 @@ def test_cards_are_there_before_their_pictures(monkeypatch):
     wait(lambda: not any(card.waiting for card in gallery.cards.values()))
     assert "no picture of thirds applies" in gallery.cards[Thirds].pane.object
     assert gallery.cards[Halving].pane.object.count("data:image/png;base64,") == 2
+
+
+@pytest.mark.parametrize("path", ["/nope", "/sparse-ot/nope", "/%3Cb%3Enope"])
+def test_an_address_that_is_no_page(path):
+    server = make_server(port=0, warm=False)
+    try:
+        found = server.io_loop.run_sync(
+            lambda: AsyncHTTPClient().fetch(f"http://127.0.0.1:{server.port}{path}", raise_error=False)
+        )
+        assert found.code == 404
+        page = found.body.decode()
+        assert "There is no page at /" in page
+        assert '<a href="/">the gallery</a>' in page
+        assert "--accent" in page
+        assert "<b>nope" not in page
+    finally:
+        server.stop()
 
 
 def test_an_empty_gallery_says_so():
