@@ -155,7 +155,7 @@ class DataCard(View):
             ],
             summary=entry.summary if entry else "",
             facts=facts(data, entry),
-            origin=f"{data.source} · {data.licence}" if data and data.source else "",
+            origin=f"source: {data.source} · licence: {data.licence or 'not stated'}" if data and data.source else "",
             back=origin if entry is None and datasets.entry_of(origin) else "",
             refused=self._session.error,
         )

@@ -26,14 +26,28 @@ class Refusal(Exception):
     """Bad input: its text is the one sentence that the user sees."""
 
 
+_KINDS = {"int": "a whole number", "float": "a number"}
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence."""
+    """An argument parser whose errors are one sentence: what was given, what is allowed, what to do."""
 
     def __init__(self, command: str, **settings: Any):
         super().__init__(prog=f"lab {command}", allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
-        raise Refusal(f"{message}; see {self.prog} --help")
+        help = f"see {self.prog} --help"
+        if unknown := re.fullmatch("unrecognized arguments: (.*)", message):
+            from difflib import get_close_matches
+
+            word = unknown[1].split()[0].partition("=")[0]
+            close = get_close_matches(word, self._option_string_actions, n=1, cutoff=0.75)
+            hint = f"did you mean {close[0]}?" if close else help
+            raise Refusal(f"{word} is no option of {self.prog}: {hint}")
+        if wrong := re.fullmatch(r"argument (\S+): invalid (\w+) value: '(.*)'", message):
+            option, kind, text = wrong.groups()
+            raise Refusal(f"{option} {text} is not allowed: it must be {_KINDS.get(kind, kind)}; {help}")
+        raise Refusal(f"{message}; {help}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -136,7 +136,9 @@ def run(name: str, words: list[str]) -> int:
     entry = None if computed else store.entry(store.key(recipe))
     if entry:
         when = entry.created.astimezone().strftime("%Y-%m-%d %H:%M")
-        print(f"from the store, computed on {when} in {result.attrs['run_seconds']:.3g} s; --again computes it anew")
+        print(
+            f"from the store, computed on {when} in {_seconds(result.attrs['run_seconds'])}; --again computes it anew"
+        )
     if result.attrs["advice"]:
         print(result.attrs["advice"])
     if target:
@@ -337,7 +339,7 @@ def doctor(arguments: argparse.Namespace) -> int:
             with clocked() as clock:
                 result = study().run()
             state = "converged" if result.attrs["converged"] else "did not converge"
-            rows.append((study.slug, f"default run {state} in {clock.run:.2f} s, compiled in {clock.compile:.2f} s"))
+            rows.append((study.slug, f"default run {state} in {_times(clock.run, clock.compile)}"))
         except Exception as problem:
             sound = False
             rows.append((study.slug, f"default run failed: {problem}"))
@@ -360,7 +362,10 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
         with xr.open_dataset(path, engine="zarr" if path.suffix == ".zarr" else "h5netcdf") as opened:
             result = opened.load()
     except Exception as problem:
-        raise Refusal(f"{path} is no result: it can't be opened as {path.suffix or 'netCDF'}") from problem
+        raise Refusal(
+            f"{path} can't be read as a result: give a .nc or .zarr that lab run, lab sweep or lab open wrote; your data go in "
+            "with --data"
+        ) from problem
     if result.attrs.get("study") != slug:
         raise Refusal(f"{path} holds a result of {result.attrs.get('study', 'no study')}, not of {slug}")
     return result
@@ -485,8 +490,17 @@ def _print_scalars(study: Study, result: xr.Dataset) -> None:
         for declared in study.results
         if declared.headline and declared.name in result and not declared.dims
     ]
-    times = f"{result.attrs['run_seconds']:.3g} s, compiled in {result.attrs['compile_seconds']:.3g} s"
+    times = _times(result.attrs["run_seconds"], result.attrs["compile_seconds"])
     _print_table((study.title, result.attrs["data_title"], ""), [*rows, ("time", times, "")])
+
+
+def _times(run: float, compile: float) -> str:
+    compiled = f", after {compile:.2g} s of compiling" if compile >= 0.01 else ""
+    return f"{_seconds(run)}{compiled}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 0.001 else "under 0.001 s"
 
 
 def _with_interval(declared: Result, result: xr.Dataset) -> str:

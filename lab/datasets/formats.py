@@ -192,7 +192,7 @@ def zipped_pictures(name: str, payload: bytes) -> list[tuple[str, bytes]]:
         ]
         _unpacked(name, sum(info.file_size for info in chosen))  # no more than these are read, whatever comes out
         with _decoding(damaged):
-            return [(info.filename, archive.read(info)) for info in chosen]
+            return [(f"{info.filename} in {name}", archive.read(info)) for info in chosen]
 
 
 _ABOUT = "lab.json"

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 FORMATS = ("pdf", "svg", "png")
 MOVING = ("gif", "mp4")
+_TAKEN = "PDF, SVG, PNG, GIF or MP4 file"
 _UUID = b"transport-lab\0\0\0"  # of a box of an MP4 that players pass over
 _NAME = "recipe.json"
 _KEY = "lab-recipe"
@@ -36,7 +37,10 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     try:
         figure = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror or error}") from None
+        why = f"{path} can't be read"
+        if not path.is_file():
+            why = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        raise ValueError(f"{why}: give a {_TAKEN} that the lab has exported") from error
     if figure.startswith(b"%PDF"):
         read = _from_pdf
     elif figure.startswith(_PNG):
@@ -48,7 +52,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     elif figure[4:8] == b"ftyp":
         read = _from_mp4
     else:
-        raise ValueError(f"{path} is not a figure that holds a recipe: it must be a PDF, SVG, PNG, GIF or MP4 file")
+        raise ValueError(f"{path} is not a figure that holds a recipe: it must be a {_TAKEN}")
     try:
         text = read(figure)
         recipe = None if text is None else json.loads(text)

@@ -1,5 +1,6 @@
 """The state of a page, without a browser: what is set, refused, moved into range, abandoned, stopped."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -411,3 +412,11 @@ def test_curves_of_a_run_are_those_that_the_study_declares():
     trained = progress._replace(trace={"ess": np.ones(3), "loss": np.array([4.0, 2.0, 1.0])})
     assert [(curve["measure"], curve["last"]) for curve in controls.curves((), trained)] == [("loss", ["1"])]
     assert controls.curves((Live("nothing", {"": "absent"}),), progress) == []
+
+
+def test_the_data_say_where_they_are_from_and_under_which_licence():
+    made = Session(Gradual)
+    made.start()
+    told = json.loads(controls.DataCard(settled(made)).state)["origin"]
+    assert told == f"source: {made.data.source} · licence: {made.data.licence}"
+    made.close()

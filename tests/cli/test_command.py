@@ -1,16 +1,19 @@
 """The command line as a process, and its refusals."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from lab.cli import main
+from lab.cli.commands import _times
 
 LAB = [sys.executable, "-c", "import sys; from lab.cli import main; sys.exit(main())"]
 
@@ -187,7 +190,22 @@ class Mean(Study):
         (["figure", "sparse-ot:plan"], "say where the figure goes"),
         (["figure", "sparse-ot:plan", "--width", "huge", "-o", "x.pdf"], "huge"),
         (["figure", "sparse-ot:plan", "--from", "run.nc", "-o", "x.pdf"], "there is no file run.nc"),
-        (["reproduce", "missing.pdf"], "missing.pdf"),
+        (
+            ["figure", "sparse-ot:plan", "--from", "mine.npz", "-o", "x.pdf"],
+            "can't be read as a result: give a .nc or .zarr",
+        ),
+        (["reproduce", "missing.pdf"], "there is no file missing.pdf: give a PDF"),
+        (["reproduce", "."], ". is a folder: give a PDF"),
+        (
+            ["run", "locality-denoisers", "--data", "broken.zip"],
+            "0.png in broken.zip is a damaged picture: save it again",
+        ),
+        (
+            ["run", "sparse-ot", "--port", "abc"],
+            "--port is no option of lab run sparse-ot: see lab run sparse-ot --help",
+        ),
+        (["figure", "sparse-ot:plan", "--frames", "x"], "--frames x is not allowed: it must be a whole number"),
+        (["serve", "--port", "abc"], "--port abc is not allowed: it must be a whole number"),
         (["serve", "missing.py"], "missing.py"),
         (["serve", "--port", "99999"], "--port 99999 is not allowed"),
     ],
@@ -195,7 +213,18 @@ class Mean(Study):
 )
 def test_bad_input_is_one_sentence(words, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    np.savez("mine.npz", cost=np.ones((2, 2)))
+    with zipfile.ZipFile("broken.zip", "w") as archive:
+        for name in "0123456789":
+            archive.writestr(f"{name}.png", b"\x89PNG\r\n\x1a\n and no more")
     assert says in refused(capsys, *words)
+
+
+def test_times_are_told_apart(capsys, mine):
+    assert main(["run", "sparse-ot", "--data", str(mine), "--again"]) == 0
+    assert re.search(r"time +[\d.]+ s(, after [\d.]+ s of compiling)? *\n", capsys.readouterr().out)
+    assert _times(0.0, 11.04) == "under 0.001 s, after 11 s of compiling"
+    assert _times(0.0213, 0.0) == "0.0213 s"
 
 
 def test_a_port_in_use_is_told(capsys):

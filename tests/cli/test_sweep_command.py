@@ -85,7 +85,7 @@ def test_interrupted(monkeypatch, capsys):
     [
         (["--power", "8:1"], "power = 8:1 runs backwards"),
         (["--rate", "0:1:log5"], "which has no logarithm"),
-        (["--rat", "1,2"], "unrecognized arguments: --rat"),
+        (["--rat", "1,2"], "--rat is no option of lab sweep toy: did you mean --rate?"),
         (["--rate", "0.5,2"], "rate = 2.0 is not allowed"),
         (["--rate", ""], "rate has an empty list"),
         (["--rate", "0.5"], "needs a parameter with several values"),
