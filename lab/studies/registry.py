@@ -68,12 +68,23 @@ def load_file(path: str | Path) -> list[type[Study]]:
 
 
 def register(study: type[Study]) -> type[Study]:
-    """Add a study, after checking that its declaration is whole."""
+    """Add a study, after checking that its declaration is whole and its name none of the lab's own studies."""
     problem = flaw(study)
     if problem:
         raise ValueError(f"the study {study.slug or study.__name__} is not complete: {problem}")
+    if not _is_ours(study):
+        _scan()
+        there = _found.get(study.slug)
+        if there is not None and _is_ours(there):
+            raise ValueError(
+                f"the name {study.slug} is taken by the lab's own study {there.title!r}: give yours another slug or title"
+            )
     _found[study.slug] = study
     return study
+
+
+def _is_ours(study: type[Study]) -> bool:
+    return study.__module__.startswith("lab.")
 
 
 _OPTIONS = {

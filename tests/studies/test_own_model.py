@@ -1,5 +1,6 @@
 """A model of one's own as a study."""
 
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -143,3 +144,21 @@ def test_a_file_of_ten_lines_is_a_study_on_the_command_line(tmp_path, capsys):
     assert '"name": "m"' not in told
     assert main(["run", str(path), "--eta", "-3"]) == 2
     assert "eta = -3" in capsys.readouterr().err
+
+
+def test_a_name_of_the_labs_own():
+    for title, slug in (("Sparse OT", ""), ("Mine", "sparse-ot")):
+        with pytest.raises(ValueError, match=r"sparse-ot is taken by the lab's own study .* another slug"):
+            studies.model_study(title, PARAMS, (X, Y), predict=predict, slug=slug)
+    assert studies.find("sparse-ot") is studies.SparseOT
+    first, again = (studies.model_study("Mine", PARAMS, (X, Y), predict=predict) for _ in range(2))
+    assert studies.find("mine") is again is not first  # a cell of a notebook is run twice
+
+
+def test_float64_is_asked_for_before_anything_is_cut():
+    with jax.enable_x64(False), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"needs float64, which is off: begin with lab\.notebook"):
+            studies.model_study("Narrow", PARAMS, (X, Y), predict=predict)
+        with pytest.raises(ValueError, match=r"begin with lab\.notebook"):
+            studies.find("sgd-stability")().run()

@@ -17,6 +17,7 @@ from jaxtyping import Array
 from lab import code, datasets, stability
 from lab.datasets import Data
 from lab.datasets.registry import register as offer
+from lab.home import need_float64
 from lab.studies.declare import Paper, Pictures
 from lab.studies.registry import register
 
@@ -57,8 +58,8 @@ def model_study(
 ) -> type[SGDStability]:
     r"""A study of a model: SGD and gradient descent from its weights, their thresholds, spectra and Hessians.
 
-    Trained is the square loss $L = \frac1{2n} \sum_i |f(\theta; x_i) - y_i|^2$, of which thresholds speak, in float64. The
-    study is known to every face of this process; in a file of one's own it serves ``lab serve my_model.py`` and
+    Trained is the square loss $L = \frac1{2n} \sum_i |f(\theta; x_i) - y_i|^2$, of which thresholds speak, in float64, which
+    ``lab.notebook()`` turns on. The study is known to every face of this process; in a file of one's own it serves ``lab serve my_model.py`` and
     ``lab run my_model.py`` too.
 
     Args:
@@ -86,6 +87,7 @@ def model_study(
     >>> Line = studies.model_study("A line", params, (x, x[:, 0]), predict=lambda p, x: p["w"] @ x + p["b"])
     >>> result = Line(steps=200, rates=0).run()
     """
+    need_float64("the stability of SGD")
     slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     if not slug:
         raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
@@ -124,9 +126,9 @@ def model_study(
         parameter._validate(value)
         parameter.default = value
     made: Any = type(re.sub(r"\W+", "", title.title()) or "OwnModel", (_OwnStudy,), body)
+    register(made)
     if not named:
         _offer(slug, title, given)
-    register(made)
     return made
 
 
