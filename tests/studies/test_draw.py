@@ -189,6 +189,29 @@ def test_a_live_picture_swaps_data_and_rebuilds_nothing(name):
     assert changed
 
 
+def test_a_glyph_refers_to_no_column_that_is_gone():
+    def picture(v: int) -> hv.Overlay:
+        n, many = (9, v % 2 == 0) if v < 3 else (5, v == 4)
+        x, tints = np.arange(float(n)), ["#ff0000", "#00ff00", "#0000ff"] * 3
+        matrix, color = np.eye(n), tints[:n] if many else draw.SOURCE
+        weight = x if many else 1.0
+        return draw.plot(
+            draw.points(x, x, color=color, size=weight), draw.segments(x, x, x + 1, x, weight), draw.bars(x, x),
+            *draw.plan(matrix, *marginals(matrix), a_color=color, b_color=color),
+        )  # fmt: skip
+
+    plot, change = live(picture)
+    for v in (1, 3, 4, 2, 3, 0):
+        change(v)
+        for each in plot.state.select({"type": GlyphRenderer}):
+            glyphs = [each.glyph, each.selection_glyph, each.nonselection_glyph, each.hover_glyph, each.muted_glyph]
+            for glyph in (glyph for glyph in glyphs if glyph not in (None, "auto")):
+                named = [getattr(glyph, spec) for spec in glyph.dataspecs()]
+                fields = {spec.field for spec in named if hasattr(spec, "field")}
+                fields |= {spec["field"] for spec in named if isinstance(spec, dict) and "field" in spec}
+                assert fields <= set(each.data_source.data)
+
+
 @pytest.mark.parametrize(
     ("n", "k", "limit"), [(64, 2, 60_000), (64, 16, 60_000), (256, 8, 300_000), (1000, 8, 300_000)]
 )

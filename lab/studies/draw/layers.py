@@ -67,13 +67,16 @@ def points(
     tint = current().ink if own else current().colour(color)
     data, names = ((x, y, size, list(color)), ["size", "own"]) if own else ((x, y, size), ["size"])
     dots = _layer(hv.Points, data, label, tint, names, kdims=["x", "y"])
-    rim = current().card
+    rim, fill = current().card, hv.dim("own") if own else tint
     return dress(
         dots,
-        both={"color": hv.dim("own") if own else tint, "alpha": alpha},
-        bokeh={"size": hv.dim("size") * 7, "line_color": rim, "line_width": 0.75, "line_alpha": alpha},
-        mpl={"s": hv.dim("size") ** 2 * 14, "edgecolors": rim, "linewidth": 0.4},
-    )
+        both={"alpha": alpha},
+        # not color, by which Bokeh colours the hatch too, where HoloViews forgets it when the points have one colour again
+        bokeh={
+            "fill_color": fill, "size": hv.dim("size") * 7, "line_color": rim, "line_width": 0.75, "line_alpha": alpha,
+        },
+        mpl={"color": fill, "s": hv.dim("size") ** 2 * 14, "edgecolors": rim, "linewidth": 0.4},
+    )  # fmt: skip
 
 
 def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: str = INK, width: float = 1.0):

@@ -59,8 +59,8 @@ def model_study(
     r"""A study of a model: SGD and gradient descent from its weights, their thresholds, spectra and Hessians.
 
     Trained is the square loss $L = \frac1{2n} \sum_i |f(\theta; x_i) - y_i|^2$, of which thresholds speak, in float64, which
-    ``lab.notebook()`` turns on. The study is known to every face of this process; in a file of one's own it serves ``lab serve my_model.py`` and
-    ``lab run my_model.py`` too.
+    ``lab.notebook()`` turns on. The study is known to every face of this process; in a file of one's own it serves
+    ``lab serve my_model.py`` and ``lab run my_model.py`` too.
 
     Args:
         title: what headings say.
