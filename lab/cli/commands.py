@@ -199,8 +199,7 @@ def figure(name: str, words: list[str]) -> int:
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
             study = type(study).from_recipe(json.loads(kept.attrs["recipe"])).but(**cell)
-        if cell:
-            kept = _cell_run(kept, study, cell, options.source, report)
+            kept = _cell_run(kept, study, cell, options.source, report) if cell else kept
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
     with _terminal_report() as report:
