@@ -283,6 +283,12 @@ class Joint(eqx.Module):
         both = jnp.take_along_axis(spread, chosen[:, None, None], axis=1)[:, 0]
         return self.source[chosen] + both[:, :d], self.target[chosen] + both[:, d:]
 
+    @eqx.filter_jit
+    def cross_covariance(self) -> Float[Array, "d d"]:
+        """Of source (rows) and target (columns), over all components."""
+        between = _cross_covariance(self.weights, self.source, self.target)
+        return between if self.cross is None else between + jnp.einsum("k,kab->ab", self.weights, self.cross)
+
     def posterior(self, c: Coefficients, x: Float[Array, "n d"]) -> Posterior:
         r"""With $C = \alpha^2 C_0 + \beta^2 C_1 + \alpha\beta(X + X^\top) + \gamma^2 I$ and $k = C^{-1}(x - m)$, in each
         component $E[x_0|x] = m_0 + (\alpha C_0 + \beta X) k$ and $E[x_1|x] = m_1 + (\beta C_1 + \alpha X^\top) k$.
@@ -369,11 +375,15 @@ class Pairs(eqx.Module):
         chosen = _draw(key, self.weights, n)
         return self.x0[chosen], self.x1[chosen]
 
+    @eqx.filter_jit
+    def cross_covariance(self) -> Float[Array, "d d"]:
+        """Of source (rows) and target (columns), without the smoothing."""
+        return _cross_covariance(self.weights, self.x0, self.x1)
+
     def posterior(self, c: Coefficients, x: Float[Array, "n d"]) -> Posterior:
         variance = self.bandwidth**2 + c.gamma**2
         both = jnp.concatenate([self.x0, self.x1], axis=1)
         between = c.alpha * self.x0 + c.beta * self.x1
-        both = jnp.concatenate([self.x0, self.x1], axis=1)
         means, log_density = softmax_mean(x, between, jnp.log(self.weights), both, 1.0, variance)
         x0, x1 = means[:, : self.dimension], means[:, self.dimension :]
         return Posterior(x0, x1, (c.alpha * x0 + c.beta * x1 - x) / variance, log_density)
@@ -496,6 +506,10 @@ def squared_distances(x: Float[Array, "b d"], y: Float[Array, "c d"]) -> Float[A
         return sum(((x[:, None, k] - y[None, :, k]) ** 2 for k in range(d)), jnp.zeros((), x.dtype))
     inner = jnp.matmul(x, y.T, precision=_EXACT)
     return jnp.maximum((x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)[None, :] - 2 * inner, 0)
+
+
+def _cross_covariance(weights: Array, x: Array, y: Array) -> Array:
+    return ((x - (weights @ x)[None]) * weights[:, None]).T @ (y - (weights @ y)[None])
 
 
 def _draw(key: Array, weights: Array, n: int) -> Array:

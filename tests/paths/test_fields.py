@@ -34,6 +34,15 @@ DIAGONAL = Mixture([0.4, 0.6], [[-1.0, 0.3], [1.0, 0.5]], [[0.6, 0.4], [0.8, 0.9
 COUPLED = Joint([0.3, 0.5, 0.2], THREE.means, THREE.means + 1, FULL, FULL, RNG.normal(size=(3, 2, 2)) * 0.1)
 NOISY = Linear(Brownian(0.7))
 
+
+def test_cross_covariance_of_both_ends_counts_what_is_between_components_too():
+    x, y, w = (np.asarray(z) for z in (COUPLED.source, COUPLED.target, COUPLED.weights))
+    product = np.einsum("k,kab->ab", w, np.asarray(COUPLED.cross) + x[:, :, None] * y[:, None, :])
+    np.testing.assert_allclose(COUPLED.cross_covariance(), product - np.outer(w @ x, w @ y), atol=1e-14)
+    pairs = Pairs(A[:30], B)
+    np.testing.assert_allclose(pairs.cross_covariance(), np.cov(A[:30].T, B.T, bias=True)[:2, 2:], atol=1e-14)
+
+
 CASES = {
     "isotropic mixtures": (NOISY, TWO, TWO),
     "isotropic and full": (Trigonometric(Quadratic()), TWO, THREE),
