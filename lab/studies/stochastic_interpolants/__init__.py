@@ -13,20 +13,20 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
-from lab.paths import training
+from lab.paths import bridge, training
 from lab.paths.network import Perceptron
 from lab.paths.sampling import SOLVERS, graded
 from lab.studies import path_parts
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Whole
-from lab.studies.path_parts import is_known, window
+from lab.studies.path_parts import is_known, source_of, target_of, window
 
 from . import costs, fields, moving
 from . import data as _sets  # noqa: F401  registers them
 from .claims import CLAIMS
 from .costs import Case, fields_of, way_of
-from .fields import EARLIEST, LATENTS, ONE_SIDED, SCHEDULES, Way
+from .fields import EARLIEST, LATENTS, MIXING, ONE_SIDED, SCHEDULES, Way
 from .pictures import PICTURES
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
@@ -66,7 +66,11 @@ class StochasticInterpolants(Study):
     latent = Choice(
         list(LATENTS), label="latent noise", symbol="γ kind", when={"schedule": _TWO_SIDED},
         doc="shape of gamma over time; brownian: root of a t(1-t); quadratic: a t(1-t); sine-squared: a sin^2(pi t); "
-        "bump: a plateau; none: no latent noise",
+        "bump: a plateau; bridge: root of t(1-t) exp(polynomial), of least drift energy; none: no latent noise",
+    )  # fmt: skip
+    coupling = Choice(
+        ["independent", "rectified"], label="coupling", symbol="ν",
+        doc="which source goes with which data; rectified: each with where the flow of independent ends takes it",
     )  # fmt: skip
     a = Real(
         2.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.05, 20), scale="log", label="size of latent",
@@ -153,6 +157,11 @@ class StochasticInterpolants(Study):
         Result("score_energy", (), "score energy", "integral of E|s|²", optional=True),
         Result("bridge_a", (), "a of the bridge", "the size of a Brownian latent with which a linear path between two "
                "Gaussians on a line is the bridge of Schrödinger", optional=True),
+        Result("map_gap", (), "change of the map", "root mean square distance of where the ODE takes a particle from where the "
+               "flow of independent ends takes it", headline=True, optional=True),
+        Result("map_before", ("particle", "axis"), "position", "where the flow of independent ends takes the particles",
+               optional=True),
+        Result("variance_before", ("t",), "variance", "of the path of independent ends; exact", optional=True),
         Result("transport_residual", (), "transport equation", "largest relative residual at 320 places", optional=True),
         Result("identity_residual", (), "identity of means", "largest |α η₀ + β η₁ + γ η_z − x| there", optional=True),
         Result("nfe", (), "evaluations", "of the velocity for a trajectory of the ODE", headline=True),
@@ -245,16 +254,49 @@ class StochasticInterpolants(Study):
         if self.latent == "none" and self.schedule in _TWO_SIDED and (bare or self.training):
             why = "points to points have no velocity" if bare else "no network can learn the score"
             raise ValueError(f"latent = 'none' is not allowed: without latent noise {why}; choose brownian")
+        if self.coupling == "rectified":
+            self._check_rectified(given)
+        if self.latent == "bridge" and self.schedule in _TWO_SIDED:
+            self._check_bridge(given)
+
+    def _check_rectified(self, given: Mapping[str, Any]) -> None:
+        if self.schedule not in MIXING:
+            why = {"mirror": "its ends are one already", "encoder-decoder": "source and data never meet in it"}
+            why = why.get(self.schedule, "its source is the latent noise itself, independent of the data")
+            raise ValueError(
+                f"coupling = 'rectified' is not allowed: of the {self.schedule} schedule {why}; choose linear"
+            )
+        if self.latent == "none" and not fields.are_gaussians(source_of(given), target_of(given)):
+            raise ValueError(
+                "latent = 'none' is not allowed: without latent noise the pairs of a flow have no velocity, unless both ends "
+                "are single Gaussians; choose brownian"
+            )
+
+    def _check_bridge(self, given: Mapping[str, Any]) -> None:
+        why = (
+            "the bridge is sought among linear paths" if self.schedule != "linear"
+            else "the bridge is sought among paths of independent ends" if self.coupling != "independent"
+            else "it needs ends that are mixtures of Gaussians" if not fields.are_smooth(source_of(given), target_of(given))
+            else "without noise (epsilon = 0) there is no bridge" if self.epsilon == 0
+            else ""
+        )  # fmt: skip
+        if why:
+            raise ValueError(f"latent = 'bridge' is not allowed: {why}; choose brownian")
 
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train if asked to, move the particles, then look at everything."""
-        case = Case(p.schedule, p.latent, p.profile, p.training > 0)
+        unseen = p.latent == "bridge" and p.schedule in ONE_SIDED  # which have no latent, and nothing is fitted to
+        case = Case(p.schedule, "none" if unseen else p.latent, p.profile, p.training > 0)
         key = jax.random.key(p.seed)
-        networks, output, reason = None, {}, Reason.CONVERGED
-        if p.training:
-            networks, output, reason = _train(inputs, p, case, key, loop)
         values = {name: jnp.asarray(getattr(p, name), jnp.zeros(()).dtype) for name in _TRACED}
+        networks, output, reason, found = None, {}, Reason.CONVERGED, Reason.CONVERGED
+        if case.latent == "bridge":
+            values["a"], found = _fitted(inputs, values["epsilon"], key, loop)
+        if p.coupling == "rectified":
+            inputs, found = _rectified(inputs, values, key, case, loop)
+        if p.training:
+            networks, output, reason = _train(inputs, values["a"], case, key, p.training, loop)
         given = inputs, values, networks, key
         mover = _Mover(p.steps, p.solver, p.scheme, p.particles)
         run = loop(moving.STEPS, _walk(*given, case, mover), max_iterations=p.steps)
@@ -274,7 +316,7 @@ class StochasticInterpolants(Study):
                 density = None  # half of it is no picture
         output |= costs.summary(*given[:3], energies, rolled, case) | _described(inputs, values, key, density, case)
         output |= _likelihoods(*given, moved["samples"], case, p.steps, p.solver)
-        for later in (run.reason, compared, weighed, parted, looked):  # the first that did not converge
+        for later in (found, run.reason, compared, weighed, parted, looked):  # the first that did not converge
             reason = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, jnp.asarray(later, jnp.int32), reason)
         return output | {"reason": reason}
 
@@ -311,9 +353,36 @@ def _middles(low: float, high: float, n: int = 48) -> Any:
     return low + (high - low) * (jnp.arange(n) + 0.5) / n
 
 
-def _train(inputs: Any, p: Any, case: Case, key: Any, loop: Loop) -> tuple[Any, dict[str, Any], Any]:
+def _fitted(inputs: Any, epsilon: Any, key: Any, loop: Loop) -> tuple[Any, Any]:
+    """The coefficients of the latent noise of least drift energy, which stand where its size a does, and the reason."""
+    source, target = source_of(inputs), target_of(inputs)
+    assert isinstance(source, paths.Mixture)
+    assert isinstance(target, paths.Mixture)
+    found = bridge.fit(source, target, epsilon, key=jax.random.fold_in(key, 3), loop=loop)
+    return found.latent.coefficients, found.reason
+
+
+def _rectified(inputs: Any, p: Any, key: Any, case: Case, loop: Loop) -> tuple[Any, Any]:
+    """The inputs with the joint law of both ends of the exact flow of independent ends, and the reason."""
+    run = loop(moving.STEPS, _carried(inputs, p, key, case), max_iterations=costs.FINE)
+    state = run.state
+    joint = fields.rectified(source_of(inputs), target_of(inputs), state.x[0], state.x[state.steps])
+    return inputs | {"joint": joint}, run.reason
+
+
+@partial(jax.jit, static_argnames="case")
+def _carried(inputs: Any, p: Any, key: Any, case: Case) -> moving.Walk:
+    """The starts of the coupling, to be moved by the ODE alone."""
+    path = way_of(inputs, case._replace(learned=False), p["a"])
+    start = fields.starts(path.source, path.target, jax.random.fold_in(key, 4))
+    times = jnp.asarray(graded(costs.FINE, path.low, path.high))
+    used = fields.Used(path.field, fields.Missed(0.0, 0.0))
+    return moving.Walk(used, start, times, 0 * times, key, start.shape[0], "rk4", "euler")
+
+
+def _train(inputs: Any, a: Any, case: Case, key: Any, steps: int, loop: Loop) -> tuple[Any, dict[str, Any], Any]:
     """Networks for the velocity and the noise, their losses beside those of the exact fields."""
-    path = way_of(inputs, case, p.a)
+    path = way_of(inputs, case, a)
     d = inputs["x"].shape[1]
     target = "noise" if case.schedule in ONE_SIDED else "latent"
     settings = training.Settings(2e-3, warmup=100, anneal=1.0, earliest=EARLIEST, latest=1 - EARLIEST)
@@ -321,12 +390,13 @@ def _train(inputs: Any, p: Any, case: Case, key: Any, loop: Loop) -> tuple[Any, 
     for number, (name, wanted) in enumerate((("b", "velocity"), ("eta", target))):
         first, second = jax.random.split(jax.random.fold_in(key, 100 + number))
         model = Perceptron(first, d, 64 if d <= 2 else 256, frequencies=4, dtype=inputs["x"].dtype)
-        given = second, model, path.source, path.target, path.schedule
-        done = training.train(*given, settings=settings, target=wanted, steps=p.training, loop=loop)
-        work = training.prepare(*given, settings=settings, target=wanted, steps=p.training)
+        source, data = (path.source, path.target) if path.joint is None else (path.joint, None)
+        given = second, model, source, data, path.schedule
+        done = training.train(*given, settings=settings, target=wanted, steps=steps, loop=loop)
+        work = training.prepare(*given, settings=settings, target=wanted, steps=steps)
         networks.append(done.average)
         reasons.append(jnp.asarray(done.reason, jnp.int32))
-        missing = jnp.full(p.training - len(done.loss), jnp.nan)
+        missing = jnp.full(steps - len(done.loss), jnp.nan)
         output[f"loss_{name}"] = jnp.concatenate([jnp.asarray(done.loss), missing])
         losses, _ = path_parts.each(loop, _Loss(work, path.field, wanted), jnp.arange(64))
         output[f"floor_{name}"] = losses.mean()
@@ -383,6 +453,12 @@ def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: Case, mover: _Mover
         "target": _seen(inputs, target),
         "variance_sampled": whole.var(axis=2).mean(axis=2),
     }
+    if path.joint is not None:  # of the same particles as in ``_walk``
+        before = path.draw(jax.random.split(key, 3)[0], n)[1]
+        output |= {
+            "map_before": _seen(inputs, before),
+            "map_gap": jnp.sqrt(((end[:n] - before) ** 2).sum(axis=1).mean()),
+        }
     clouds = jnp.stack([jnp.stack([z[:_MATCHED], fresh]) for z in (end[n : 2 * n], end[:n], target)])
     return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {}), clouds
 
@@ -397,6 +473,7 @@ def _likelihoods(
         path.target.dimension > 8
         or not isinstance(path.source, paths.Mixture)
         or isinstance(path.target, paths.Empirical)
+        or isinstance(path.joint, paths.Pairs)
     ):
         return {}
     times, ends = jnp.asarray(graded(steps, path.low, path.high)), samples.reshape(-1, samples.shape[2])
@@ -410,7 +487,13 @@ def _described(inputs: Any, p: Any, key: Any, logrho: Any, case: Case) -> dict[s
     """The path itself: its coefficients, variance and density, and whether its field solves its equations."""
     path = way_of(inputs, case, p["a"])
     d, frames = path.target.dimension, jnp.linspace(0.0, 1.0, _FRAMES)
-    output = {"variance": jax.vmap(lambda t: jnp.trace(path.moments(t)[1]) / d)(frames)}
+
+    def variance(path):
+        return jax.vmap(lambda t: jnp.trace(path.moments(t)[1]) / d)(frames)
+
+    output = {"variance": variance(path)}
+    if path.joint is not None:
+        output["variance_before"] = variance(path._replace(joint=None))
     table = [fields.schedule_of(name, _latent_of(name, case.latent), p["a"])(frames) for name in SCHEDULES]
     output |= {f"table_{name}": jnp.stack([getattr(c, name) for c in table]) for name in ("alpha", "beta", "gamma")}
     if logrho is not None:
@@ -452,7 +535,7 @@ def _densities(inputs: Any, path: Way, case: Case, frames: Any, logrho: Any, key
     inner, at = jnp.clip(frames, path.low, path.high), _places(inputs)
     output = {"logrho": logrho, "modes": fields.modes(logrho)}
     if path.smooth and case.schedule in ("linear", "trigonometric") and case.latent != "none":
-        plain = fields.way(case.schedule, "none", 1.0, path.source, path.target)
+        plain = fields.way(case.schedule, "none", 1.0, path.source, path.target, path.joint)
         output["plain_logrho"] = jax.lax.map(lambda t: plain.field.log_density(t, at), inner)
         times = jnp.linspace(0.0, 1.0, 2 * (_FRAMES - 1) + 1)
         flow = paths.ode(plain.field, path.draw(key, _STRANDS)[0], grid=times)

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from lab import paths
 from lab.paths import metrics
 from lab.paths.sampling import graded
 from lab.studies.path_parts import source_of, target_of
@@ -15,7 +16,7 @@ from . import fields
 from .fields import EARLIEST, NODES, ONE_SIDED, WEIGHTS, Missed, Used, Way
 
 _BLOCKS = 16  # of the points at which divergences are sampled: so often can that be stopped
-_FINE = 200  # steps for the divergence, whatever those of the samplers
+FINE = 200  # steps for the divergence, whatever those of the samplers
 
 
 class Case(NamedTuple):
@@ -29,7 +30,7 @@ class Case(NamedTuple):
 
 def way_of(inputs: Any, case: Case, a: Any) -> Way:
     """The path; that of networks within the times they were trained at."""
-    path = fields.way(case.schedule, case.latent, a, source_of(inputs), target_of(inputs))
+    path = fields.way(case.schedule, case.latent, a, source_of(inputs), target_of(inputs), inputs.get("joint"))
     if case.learned:
         path = path._replace(low=max(path.low, EARLIEST), high=min(path.high, 1 - EARLIEST))
     return path
@@ -90,6 +91,7 @@ def is_rolled(inputs: Any, case: Case) -> bool:
     """Whether divergences are found by sampling; that of networks takes as many passes as there are dimensions."""
     source, target = source_of(inputs), target_of(inputs)
     smooth = fields.are_smooth(fields.start_of(case.schedule, source, target), target)
+    smooth = smooth and not isinstance(inputs.get("joint"), paths.Pairs)
     return smooth and target.dimension > 1 and not (target.dimension > 3 and case.learned)
 
 
@@ -103,7 +105,7 @@ class Divergences(_Part):
 
     def __call__(self, key: Any) -> Any:
         path, used = self.fields()
-        times = jnp.asarray(graded(_FINE // 2, path.low, path.high))
+        times = jnp.asarray(graded(FINE // 2, path.low, path.high))
         noise = noise_level(path, self.case, self.values["epsilon"], times)
         first, second = jax.random.split(key)
         sde = fields.divergence_by_rollouts(path, used, times, noise, first, n=256 // _BLOCKS, rollouts=16)
@@ -122,12 +124,13 @@ def summary(inputs: Any, p: Any, networks: Any, of: Any, rolled: Any, case: Case
     d, source, target = path.target.dimension, path.source, path.target
     if path.smooth:
         output |= {name: total[name] for name in ("path_energy", "drift_energy", "score_energy")}
-        if d == 1 and source.weights.size == target.weights.size == 1:
-            output["bridge_a"] = 2 * jnp.sqrt(source.covariances[0] * target.covariances[0] + epsilon**2)
+        if d == 1 and fields.are_gaussians(source, target):
+            root = jnp.sqrt(source.covariances[0] * target.covariances[0] + epsilon**2)
+            output["bridge_a"] = 2 * (root - (0 if path.joint is None else path.joint.cross_covariance()[0, 0]))
     if rolled is not None:
         kl, ode = (metrics.mean(values.ravel()) for values in rolled)
     elif d == 1 and path.smooth:
-        times = jnp.asarray(graded(_FINE, path.low, path.high))
+        times = jnp.asarray(graded(FINE, path.low, path.high))
         noise = noise_level(path, case, epsilon, times)
         found = jax.vmap(lambda level: fields.divergence_on_line(path, used, times, level))(
             jnp.stack([noise, 0 * noise])

@@ -29,7 +29,9 @@ from lab.paths.metrics import Estimate
 SCHEDULES = (
     "linear", "trigonometric", "encoder-decoder", "one-sided-linear", "one-sided-trigonometric", "sbdm", "mirror",
 )  # fmt: skip
-LATENTS = ("brownian", "quadratic", "sine-squared", "bump", "none")
+LATENTS = ("brownian", "quadratic", "sine-squared", "bump", "bridge", "none")
+MIXING = ("linear", "trigonometric")  # schedules in which source and data are there at once, beside a latent noise
+PAIRS = 1000  # that stand for the coupling of a flow without a closed form
 ONE_SIDED = ("one-sided-linear", "one-sided-trigonometric", "sbdm")
 EARLIEST = (
     1e-3  # networks are neither trained nor used before it, nor after 1 - it: the score of a latent is eta / gamma
@@ -39,7 +41,7 @@ NODES = NODES + 0.5
 
 
 def schedule_of(name: str, latent: str, a: Any) -> paths.Schedule:
-    """The schedule that the parameters name; ``a`` may be traced."""
+    """The schedule that the parameters name; ``a`` may be traced, and of "bridge" it is the coefficients (m,)."""
     if name in ONE_SIDED:
         return {"one-sided-linear": paths.Linear, "sbdm": paths.ConstantSpeedVP}.get(name, paths.Trigonometric)()
     noise = {
@@ -47,6 +49,7 @@ def schedule_of(name: str, latent: str, a: Any) -> paths.Schedule:
         "quadratic": lambda: paths.Quadratic(a),
         "sine-squared": lambda: paths.SineSquared(a),
         "bump": paths.Bump,
+        "bridge": lambda: paths.ExpPolynomial(a),
         "none": lambda: None,
     }[latent]()
     kinds = {"linear": paths.Linear, "trigonometric": paths.Trigonometric, "mirror": paths.Mirror}
@@ -54,7 +57,8 @@ def schedule_of(name: str, latent: str, a: Any) -> paths.Schedule:
 
 
 class Way(NamedTuple):
-    """A path: its schedule, its ends, its exact field, and between which times that has values."""
+    """A path: its schedule, its ends, its exact field, between which times that has values, and the law of both ends where
+    they are not independent."""
 
     schedule: paths.Schedule
     source: Any
@@ -62,14 +66,17 @@ class Way(NamedTuple):
     field: paths.Exact
     low: float
     high: float
+    joint: paths.Joint | paths.Pairs | None = None
 
     @property
     def smooth(self) -> bool:
-        """Whether both ends are mixtures of Gaussians."""
-        return are_smooth(self.source, self.target)
+        """Whether both ends are mixtures of Gaussians, and no pairs of points."""
+        return are_smooth(self.source, self.target) and not isinstance(self.joint, paths.Pairs)
 
     def draw(self, key: Any, n: int) -> tuple[Any, Any]:
         """Pairs of ends."""
+        if self.joint is not None:
+            return self.joint.sample(key, n)
         first, second = jax.random.split(key)
         x1 = self.target.sample(second, n)
         return x1 if isinstance(self.schedule, paths.Mirror) else self.source.sample(first, n), x1
@@ -79,6 +86,9 @@ class Way(NamedTuple):
         c, source, target = self.schedule(t), self.source.moments(), self.target.moments()
         noise = c.gamma**2 * jnp.eye(self.target.dimension)
         covariance = c.alpha**2 * source.covariance + c.beta**2 * target.covariance + noise
+        if self.joint is not None:
+            cross = self.joint.cross_covariance()
+            covariance = covariance + c.alpha * c.beta * (cross + cross.T)
         return c.alpha * source.mean + c.beta * target.mean, covariance
 
 
@@ -94,14 +104,45 @@ def start_of(name: str, source: Any, target: Any) -> Any:
     return paths.standard(target.dimension) if name in ONE_SIDED else source
 
 
-def way(name: str, latent: str, a: Any, source: Any, target: Any) -> Way:
-    """The path between two laws; see ``start_of``."""
+def are_gaussians(*ends: Any) -> bool:
+    """Whether all are single Gaussians."""
+    return are_smooth(*ends) and all(end.weights.size == 1 for end in ends)
+
+
+def starts(source: Any, target: Any, key: Any) -> Any:
+    """Points (n, d) that say all of a flow from source to target when it has carried them: between two Gaussians, where it
+    is affine, the mean and one unit from it along each axis; else ``PAIRS`` draws of the source."""
+    if are_gaussians(source, target):
+        return source.means + jnp.eye(target.dimension + 1, target.dimension, k=-1)
+    return source.sample(key, PAIRS)
+
+
+def rectified(source: Any, target: Any, x0: Any, x1: Any) -> paths.Joint | paths.Pairs:
+    r"""The law of $(X_0, T(X_0))$ for the map T of a flow that has carried the ``starts`` x0 to x1.
+
+    Between two Gaussians $T(x) = T(m_0) + A(x - m_0)$, so that the covariance of both ends is $C_0 A^\top$, and of the last
+    one $A C_0 A^\top$; else the pairs.
+    """
+    if not are_gaussians(source, target):
+        return paths.Pairs(x0, x1)
+    slope = (x1[1:] - x1[:1]).T  # A
+    first = source.moments().covariance
+    cross = first @ slope.T
+    return paths.Joint(jnp.ones(1), x0[:1], x1[:1], first[None], (slope @ cross)[None], cross[None])
+
+
+def way(name: str, latent: str, a: Any, source: Any, target: Any, joint: Any = None) -> Way:
+    """The path between two laws, independent unless a joint law of both is given; see ``start_of``."""
     schedule = schedule_of(name, latent, a)
     margin = 1e-4 if jnp.zeros(()).dtype == jnp.float64 else 1e-3
     source = start_of(name, source, target)
-    field = paths.exact(schedule, source) if name == "mirror" else paths.exact(schedule, source, target)
-    low, high = (0.0 if isinstance(end, paths.Mixture) else margin for end in (source, target))
-    return Way(schedule, source, target, field, low, 1 - high)
+    if joint is not None:
+        field = paths.exact(schedule, joint)
+    else:
+        field = paths.exact(schedule, source) if name == "mirror" else paths.exact(schedule, source, target)
+    points = isinstance(joint, paths.Pairs)
+    low, high = (margin if points or not isinstance(end, paths.Mixture) else 0.0 for end in (source, target))
+    return Way(schedule, source, target, field, low, 1 - high, joint)
 
 
 class Missed(NamedTuple):

@@ -189,9 +189,23 @@ def _moments(result: xr.Dataset) -> Any:
     t, sampled = result.t.values, result.variance_sampled.values
     return draw.plot(
         draw.curve(t, result.variance.values, "exact", color=draw.INK),
+        *(
+            [draw.curve(t, result.variance_before.values, "independent ends", color=draw.MUTED, dash=True)]
+            if "variance_before" in result else []
+        ),
         draw.points(t, sampled[:, 0], "ODE", color=draw.SOURCE, size=0.5),
         draw.points(t, sampled[:, 1], "SDE", color=draw.TARGET, size=0.5),
         xlabel="time t", ylabel="variance, mean over coordinates", ylim=(0, None),
+    )  # fmt: skip
+
+
+def _map(result: xr.Dataset) -> Any:
+    before, after = result.map_before.values[:, 0], result.paths.values[-1, 0, :, 0]
+    ends = [float(np.nanmin(before)), float(np.nanmax(before))]
+    return draw.plot(
+        draw.curve(ends, ends, color=draw.MUTED, dash=True),
+        draw.points(before, after, color=draw.SOURCE, size=0.6, alpha=0.6),
+        xlabel="end by the flow of independent ends", ylabel="end by the flow of this path",
     )  # fmt: skip
 
 
@@ -306,6 +320,26 @@ def _drift(result: xr.Dataset) -> Any:
     )
 
 
+def _over_kinds(study: Study, data: Data) -> dict[str, list]:
+    kinds = ["brownian", "quadratic", "bridge"]
+    return {
+        "schedule": ["linear"],
+        "coupling": ["independent"],
+        "latent": kinds,
+        "epsilon": [getattr(study, "epsilon", 0) or 1.0],
+    }
+
+
+def _latents(result: xr.Dataset) -> Any:
+    run, schedule = _flat(result, "latent"), sweeping.parameters(result)["schedule"]
+    layers = []
+    for kind, tint in zip(run.latent.values, draw.colours(run.sizes["latent"]), strict=False):
+        one = run.sel(latent=kind)
+        label = f"{kind}, energy {float(one.drift_energy):.5g}"
+        layers.append(draw.curve(run.t.values, one.table_gamma.sel(kind=schedule).values, label, color=tint))
+    return draw.plot(*layers, xlabel="time t", ylabel="latent noise γ", ylim=(0, None))
+
+
 def vertex(a: Sequence[float], energy: Any) -> tuple[float, float]:
     """The minimum of the parabola in log a through the least value and its neighbours."""
     energy = np.asarray(energy, float)
@@ -344,8 +378,11 @@ PICTURES = Pictures(
             _has("plain_logrho", "it compares linear and trigonometric paths on a line with those without latent noise")),
     Picture("samples", "Where they end", "Samples of both samplers, by their log-likelihood under the ODE; on a line, the "
             "exact log-density is drawn too.", _samples, sweeping.single),
-    Picture("moments", "Variance over time", "Mean variance of a coordinate: the exact one, and that of the particles.",
-            _moments, sweeping.single),
+    Picture("moments", "Variance over time", "Mean variance of a coordinate: the exact one, and that of the particles; dashed, "
+            "where ends are coupled, that of independent ends.", _moments, sweeping.single),
+    Picture("map", "The map, rectified", "Each particle: where the ODE of this path takes it (first axis) over where that of "
+            "independent ends does, to which its coupling belongs. On the dashed line nothing has changed.", _map,
+            _has("map_before", "the ends are independent: choose the coupling rectified")),
     Picture("schedules", "Schedules", "How much of the source (α), the data (β) and the latent noise (γ) there is at each "
             "time, by schedule; the mirror and the encoder need the latent noise.", _schedules, sweeping.single),
     Picture("images", "Samples as images", "Rows: particles; time goes to the right.", _images,
@@ -364,6 +401,10 @@ PICTURES = Pictures(
             "nearest to the bridge of Schrödinger; between Gaussians it is the bridge (dashed: the closed form).", _drift,
             _over("a", "drift_energy", "it needs ends that are mixtures of Gaussians", ("epsilon",)), _over_latent,
             ("drift_energy", "bridge_a")),
+    Picture("latents", "Latent noise, fitted", "The polynomial of least drift energy beside latents of this size a, of a "
+            "linear path: between single Gaussians it is the Brownian one at the a of the bridge.", _latents,
+            _over("latent", "drift_energy", "it needs ends that are mixtures of Gaussians", ("epsilon",)), _over_kinds,
+            ("drift_energy", "table_gamma")),
     Picture("accuracy", "By number of steps", "Distance of the samples from fresh data, until only the sampling is left.",
             _accuracy, _over("steps"), _over_steps, ("w2sq", "w2sq_ode", "w2sq_floor")),
 )  # fmt: skip

@@ -56,6 +56,16 @@ PRESETS = (
         {"data": "two-gaussians", "a": 1.16619038, "epsilon": 0.3},
     ),
     Preset(
+        "fitted-bridge", "As near as a polynomial comes", "From two modes to three no size of a Brownian latent is the bridge: "
+        "the fitted latent noise has less drift energy than any.",
+        {"latent": "bridge"},
+    ),
+    Preset(
+        "rectified", "The same map, another way", "Ends coupled by the flow of independent ones: the new flow has the same "
+        "map, and another variance on the way.",
+        {"data": "two-gaussians", "coupling": "rectified", "latent": "none"},
+    ),
+    Preset(
         "learned", "Learned fields", "Networks for velocity and noise, 2000 steps: what they miss, and what that costs.",
         {"a": 1.0, "training": 2000},
     ),

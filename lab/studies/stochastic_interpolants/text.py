@@ -53,7 +53,19 @@ Between $N(m_0, \sigma_0^2)$ and $N(m_1, \sigma_1^2)$ the linear path with $\gam
 $$ a^* = 2\sqrt{\sigma_0^2\sigma_1^2 + \epsilon^2}, \qquad
    \mathrm{Var}_t = (1-t)^2\sigma_0^2 + t^2\sigma_1^2 + a^*\,t(1-t), $$
 
-although its ends are independent. For other laws the minimum over a is only the nearest of this family.
+although its ends are independent; with the covariance $\kappa$ of coupled ends at $a^* = 2\sqrt{\sigma_0^2\sigma_1^2 +
+\epsilon^2} - 2\kappa$. For other laws the minimum over a is only the nearest of this family. The latent noise *bridge* is
+$\gamma^2 = t(1-t)\,e^{p(t)}$ with the polynomial p, of degree 2, of least drift energy, found by Newton's method.
+
+### Rectification
+
+The flow of independent ends has a map T, and *rectified* ends are $(x_0, T(x_0))$. Without latent noise, and where
+$\alpha I + \beta\nabla T$ is invertible at all times (lines do not cross), the new flow follows the lines
+$\alpha x_0 + \beta T(x_0)$: **its map is T again, and only $\rho(t)$ inside has changed.** On a line that is so with any latent
+noise, as a flow keeps the order of points. In more dimensions latent noise moves the map.
+
+Between two Gaussians T is affine, of slope A, and all is in closed form with the covariance $C_0 A^\top$ of both ends. Else the
+field is the exact one of 1000 pairs that the flow has carried, which needs the latent noise.
 
 ### Likelihood
 
