@@ -18,7 +18,8 @@
 # A path between any two laws mixes a sample of each with latent noise, $x_t = \alpha x_0 + \beta x_1 + \gamma z$. Between
 # Gaussian mixtures its velocity and score are known in closed form, so that one sees what the *path* does, without a
 # network. This notebook builds the field and checks it against a library for diffusions, samples the path with and
-# without noise, measures what a misfit of the fields costs, and finds the bridge of Schrödinger, which POT confirms.
+# without noise, measures what a misfit of the fields costs, finds the bridge of Schrödinger, which Sinkhorn's algorithm
+# confirms, and rectifies the path.
 
 # %%
 import lab
@@ -32,6 +33,7 @@ import numpy as np
 import ot as pot
 import pandas as pd
 
+from lab import ot as transport
 from lab import paths
 from lab.studies import StochasticInterpolants
 
@@ -203,20 +205,80 @@ bridge = StochasticInterpolants(data="two-gaussians").along(
 pictures.drift(bridge)
 
 # %% [markdown]
-# POT knows nothing of paths, but the entropic plan of the same two Gaussians, with cost $|x - y|^2/2$ and
-# regularization $2\epsilon$, is the joint law of the ends of the bridge. Its covariance is $a^*/2 - \epsilon$:
+# The whole latent noise can be sought, not only its size: $\gamma^2 = t(1-t)\,e^{p(t)}$ with the polynomial p of least drift
+# energy (the choice *bridge* of the study). Newton's method finds the constant $p = \log a^*$:
 
 # %%
 epsilon = 0.3
-x, y = np.linspace(-5, 5, 300), np.linspace(-0.5, 4.5, 300)
+closed = 2 * np.sqrt(1 * 0.25 + epsilon**2)
+fitted = paths.bridge.fit(paths.gaussian([0.0], 1.0), paths.gaussian([2.0], 0.25), epsilon, degree=2)
+[*np.asarray(fitted.latent.coefficients), np.log(closed)]
+
+# %% [markdown]
+# Sinkhorn's algorithm knows nothing of paths, but the entropic plan of the same two Gaussians, with cost $|x - y|^2/2$ and
+# regularization $2\epsilon$, is the joint law of the ends of the bridge. Its covariance is $a^*/2 - \epsilon$. In the domain of
+# logarithms, by the lab and by POT:
+
+# %%
+x, y = np.linspace(-6, 6, 300), np.linspace(-1, 5, 300)
 p, q = np.exp(-(x**2) / 2), np.exp(-2 * (y - 2) ** 2)
-plan = pot.sinkhorn(
-    p / p.sum(), q / q.sum(), (x[:, None] - y[None, :]) ** 2 / 2, 2 * epsilon, method="sinkhorn_log", stopThr=1e-10,
-    numItermax=5000,
+p, q, cost = p / p.sum(), q / q.sum(), (x[:, None] - y[None, :]) ** 2 / 2
+solved = transport.solve(
+    transport.Problem(jnp.asarray(cost), jnp.asarray(p), jnp.asarray(q)), transport.Entropic(2 * epsilon),
+    method=transport.Sinkhorn(domain="log"), tolerance=1e-10,
 )  # fmt: skip
-covariance = x @ plan @ y - (plan.sum(1) @ x) * (plan.sum(0) @ y)
-best = float(bridge.bridge_a.sel(epsilon=epsilon).values.flat[0])
-pd.Series({"POT": covariance, "closed form": best / 2 - epsilon})
+plans = {
+    "lab.ot": np.asarray(solved.plan()),
+    "POT": pot.sinkhorn(p, q, cost, 2 * epsilon, method="sinkhorn_log", stopThr=1e-10, numItermax=5000),
+}
+covariances = {name: x @ plan @ y - (plan.sum(1) @ x) * (plan.sum(0) @ y) for name, plan in plans.items()}
+size = float(np.exp(fitted.latent.coefficients[0]))
+pd.Series(covariances | {"fitted path": size / 2 - epsilon, "closed form": closed / 2 - epsilon})
+
+# %% [markdown]
+# Between other laws no latent noise makes independent ends the bridge, but the fitted one comes nearer than a = 1, above:
+
+# %%
+nearest = paths.bridge.fit(source, target, 1.0, degree=2)
+pd.Series(
+    {"a = 1": float(result.drift_energy), "fitted": float(nearest.energy)}, name="drift energy, two modes to three"
+)
+
+# %% [markdown]
+# ## Rectification
+#
+# The flow of independent ends has a map T. Take $(x_0, T(x_0))$ as the ends instead (the coupling *rectified* of the study):
+# without latent noise, and where the lines $\alpha x_0 + \beta T(x_0)$ do not cross, the new flow goes along them, and **its
+# map is T again**; only $\rho(t)$ inside has changed. Between Gaussians the flow is affine, $T(x) = T(0) + Ax$, and all is
+# known from where it takes the origin and the unit vectors:
+
+
+# %%
+def carry(path, *ends):
+    """Where the flow takes the origin, its slope there half way, and at the end."""
+    corners = np.concatenate([np.zeros((1, 2)), np.eye(2)])
+    middle, end = np.asarray(paths.ode(paths.exact(path, *ends), corners, steps=100).x[50::50])
+    return end[:1], (middle[1:] - middle[0]).T, (end[1:] - end[0]).T
+
+
+axes = {
+    "the same axes": (np.diag([1.2, 1.0]), np.diag([0.4, 0.6])),
+    "turned axes": (np.array([[1.2, 0.9], [0.9, 1.0]]), np.array([[0.4, -0.3], [-0.3, 0.6]])),
+}
+rows = {}
+for kind, (first, last) in axes.items():
+    start, stop = paths.gaussian([0.0, 0.0], first), paths.gaussian([2.0, 0.0], last)
+    for name, latent in {"no latent noise": None, "a = 1": paths.Brownian(1.0)}.items():
+        path = paths.Linear(latent)
+        end, half, slope = carry(path, start, stop)
+        both = paths.Joint([1.0], [[0.0, 0.0]], end, [first], [slope @ first @ slope.T], [first @ slope.T])
+        _, half_again, again = carry(path, both)
+        rows[kind, name] = [np.trace(A @ first @ A.T) / 2 for A in (half, half_again)] + [np.abs(again - slope).max()]
+pd.DataFrame(rows, index=["variance half way", "rectified", "change of the map"]).T
+
+# %% [markdown]
+# Where the axes turn on the way, latent noise blurs the lines and moves the map; on a line, or along axes that stay, it does
+# not.
 
 # %% [markdown]
 # ## Other schedules
