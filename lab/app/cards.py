@@ -19,6 +19,7 @@ from lab.numerics import Progress
 from lab.studies import Picture
 
 from . import theme
+from .hooks import add_hooks
 from .player import Reel
 from .session import Session
 from .view import View, source
@@ -171,8 +172,7 @@ class Card:
         more = [self._reel.hook] if self._reel is not None else []
         more += [self._listen] if self.picture.clicks is not None else []
         if more:
-            hooks = hv.Store.lookup_options("bokeh", element, "plot").kwargs.get("hooks", [])
-            element.opts(backend="bokeh", clone=False, hooks=[*hooks, *more])
+            add_hooks(element, *more)
         if layers == self._layers:
             if self._reel is None:
                 held = (hv.Points,) if self._hand is not None else ()  # the browser may have moved them
@@ -261,19 +261,15 @@ class Hand:
 
     def keep(self, element: Any) -> Any:
         """The picture with its hook; while something is dragged, with the points and axes that are on show."""
-        options = hv.Store.lookup_options("bokeh", element, "plot").kwargs
         if self._last is not None and time.monotonic() - self._moved < _HAND:
             dots = iter([layer for layer in self._last if isinstance(layer, hv.Points)])
             layers = [next(dots, layer) if isinstance(layer, hv.Points) else layer for layer in element]
-            held = hv.Store.lookup_options("bokeh", self._last, "plot").kwargs
+            options, held = (hv.Store.lookup_options("bokeh", e, "plot").kwargs for e in (element, self._last))
             options = options | {name: held[name] for name in ("xlim", "ylim") if name in held}
-            kept = hv.Overlay(layers)
-        else:
-            kept = element
-        hooks = [hook for hook in options.get("hooks", []) if hook != self._hook]
-        kept.opts(backend="bokeh", clone=False, **(options | {"hooks": [*hooks, self._hook]}))
-        self._last = kept
-        return kept
+            element = hv.Overlay(layers).opts(backend="bokeh", clone=False, **options)
+        add_hooks(element, self._hook)
+        self._last = element
+        return element
 
     def away(self) -> "Hand":
         """A block in which changes of the points are ours."""

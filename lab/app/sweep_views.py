@@ -15,6 +15,7 @@ from lab.studies import Choice, Limit, Parameter, Picture, Real, Study, Switch, 
 
 from . import controls, theme
 from .cards import swapping
+from .hooks import add_hooks
 
 _MOST = 7  # values that a suggested range has
 _log = logging.getLogger("lab.app")
@@ -41,8 +42,7 @@ class Stage:
         """Show a picture; it is built anew where its layers, the theme or ``shape`` are others than before."""
         shape = (tuple(type(layer) for layer in element), dark, shape)
         if self._tapped is not None:
-            hooks = hv.Store.lookup_options("bokeh", element, "plot").kwargs.get("hooks", [])
-            element.opts(backend="bokeh", clone=False, hooks=[*hooks, self._listen])
+            add_hooks(element, self._listen)
         if shape == self._shape:
             with swapping():
                 self._pipe.send(element)
