@@ -19,26 +19,41 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 SERVE = """
-import sys
+import gc, sys, threading
 from lab.home import start
 start()
 from lab import app, studies
-studies.load_file(sys.argv[1])
+for file in sys.argv[1:-1]:
+    studies.load_file(file)
 from lab.app import thumbnails
 make = thumbnails.make
 thumbnails.make = lambda study, report: make(studies.find("gradual"), report)  # others take long
-app.make_server(port=int(sys.argv[2]), warm=False).run_until_shutdown()
+server = app.make_server(port=int(sys.argv[-1]), warm=False)
+
+async def count():  # the pages that are held, without those that no browser looks at: Bokeh waits half a minute for one
+    for context in server._tornado._applications.values():
+        await context._cleanup_sessions(0)
+    gc.collect()
+    print(sum(type(thing) is app.Session for thing in gc.get_objects()), flush=True)
+
+def listen():
+    for _ in sys.stdin:
+        server.io_loop.add_callback(count)
+
+threading.Thread(target=listen, daemon=True).start()
+server.run_until_shutdown()
 """
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def process(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"LAB_HOME": str(tmp_path_factory.mktemp("home"))}
-    command = [sys.executable, "-c", SERVE, str(HERE / "gradual.py"), str(port)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", SERVE, *(str(HERE / f"{name}.py") for name in ("gradual", "drifting")), str(port)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, env=environment, text=True, **pipes)
     until = time.monotonic() + 60
     while True:
         with socket.socket() as probe:
@@ -47,9 +62,14 @@ def server(tmp_path_factory):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < until, "the server did not come up"
         time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
+    yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(process):
+    return f"http://127.0.0.1:{process.args[-1]}"
 
 
 @pytest.fixture(scope="module")
@@ -358,3 +378,23 @@ def test_the_gallery_leads_to_the_page(visit):
     seen.settled()
     seen.page.locator(".mark").click()
     seen.page.wait_for_url(re.compile(r":\d+/$"))
+
+
+@pytest.mark.parametrize("path", ["/gradual?data=gaussians-2d", "/drifting"])
+def test_a_page_that_was_closed_is_let_go_of(visit, process, path):
+    seen = visit(path).settled()
+    assert held(process) >= 1
+    for tab in ("Sweep", "Compare", "Export"):
+        seen.page.get_by_role("tab", name=tab).click()
+    seen.context.close()
+    until = time.monotonic() + 10
+    while held(process) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert held(process) == 0
+
+
+def held(process):
+    """How many pages are in the memory of the server."""
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
