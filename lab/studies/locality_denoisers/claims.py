@@ -130,11 +130,12 @@ def _ahead(sigma: float | None, **parameters: Any) -> Callable[[Runs], Measured]
 
 
 def _off_the_table(name: str) -> Callable[[Runs], float]:
-    """The largest relative deviation of a denoiser's errors from the sheet's."""
+    """The largest deviation of a denoiser's errors from the sheet's, in standard errors over images: its noise is unknown."""
 
     def measure(runs: Runs) -> float:
-        found = runs(**_SIZES).table_mse.sel(denoiser=name).mean("test").values
-        return float(np.abs(found / np.array(_ERRORS[name]) - 1).max())
+        found = runs(**_SIZES).table_mse.sel(denoiser=name)
+        error = found.std("test", ddof=1) / found.sizes["test"] ** 0.5
+        return float((np.abs(found.mean("test") - np.array(_ERRORS[name])) / error).max())
 
     return measure
 
@@ -185,8 +186,8 @@ CLAIMS = (
           "the sheet, section 2.7", "<=", quick=False),
     *(
         Claim(f"errors-{name.split()[-1].lower()}", f"MNIST, errors of {name} at σ = .1, .3, 1, 3 and 10 are those of the "
-              "sheet, up to 4 %.", _off_the_table(name), 0.0, "the sheet, section 5, computed independently", "==",
-              0.04, quick=False)
+              "sheet, within two standard errors of 16 images.", _off_the_table(name), 2.0,
+              "the sheet, section 5, computed independently with other noise", "<=", quick=False)
         for name in _ERRORS
     ),
     Claim("agreement-released", "MNIST, mean r² of the paper's mask with a U-Net, 64 images: at least .92.",
