@@ -9,7 +9,7 @@ import param
 
 from lab import sweeps
 from lab.figures.sweep import titled
-from lab.studies import Study
+from lab.studies import Real, Study, Whole
 from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
 
@@ -125,13 +125,14 @@ class SweepTab(pn.viewable.Viewer):
         if not self.active or self.session.data is None or self.stage in ("running", "stopping"):
             return
         if self.ticked is None:
-            study, texts = self.session.study, self.texts
+            study, texts, known = self.session.study, self.texts, sweepable(self.session.study_class)
             good = [
                 name
-                for name, parameter in sweepable(type(study)).items()
+                for name, parameter in known.items()
                 if not controls.idle(study, parameter) and ("," in texts[name] or ":" in texts[name])
             ]
-            self.ticked = good[:2]
+            numbers = [name for name in good if isinstance(known[name], Real | Whole)]  # not all choices go together
+            self.ticked = [name for name in good if name in (numbers if len(numbers) > 1 else good)][:2]
         self._replan(_QUIET if self._planned_for is not None else 0.0)
 
     def _replan(self, wait: float, retry: bool = False) -> None:

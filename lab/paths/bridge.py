@@ -141,7 +141,7 @@ def fit(
         degree: of the polynomial; static.
         key: of the draws; needed beyond the line.
         draws: pairs with both signs of the noise that stand for the expectation, beyond the line.
-        tolerance: of the gradient, relative to the energy.
+        tolerance: of the gradient, relative to the energy; at least what the precision of the mixtures allows.
 
     Raises:
         ValueError: epsilon or degree out of range, or no key where one is needed.
@@ -167,6 +167,7 @@ def fit(
     # that of Gaussians of the same spread
     spread = [jnp.trace(law.moments().covariance) / d for law in (source, target)]
     start = jnp.zeros(degree + 1, dtype).at[0].set(jnp.log(2 * jnp.sqrt(spread[0] * spread[1] + epsilon**2)))
+    tolerance = max(tolerance, 30 * float(jnp.finfo(dtype).eps))
     work = Work(source, target, epsilon, jnp.asarray(tolerance, dtype), x0, x1, z, start)
     run = loop(NEWTON, work, max_iterations=max_iterations)
     return Bridge(

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, optimize, stats
 
-from lab import paths
+from lab import datasets, paths, studies
 from lab.datasets import Data
 from lab.paths import couplings, metrics
 from lab.paths.sampling import graded
@@ -400,3 +400,18 @@ def test_training_learns_the_fields_and_stops_when_asked(monkeypatch):
     stopped = study.run(lambda progress: True)
     assert stopped.attrs["reason"] == "stopped"
     assert np.isfinite(stopped.samples).all()
+
+
+def test_two_gaussians_on_a_line_however_they_are_given_and_pairs_on_a_line_are_drawn():
+    studies.find("rectified-flow")  # whose set it is
+    run = StochasticInterpolants(data="gaussians-1d", epsilon=0.3, particles=40, steps=8).run()
+    arrays = datasets.load("gaussians-1d").arrays
+    first, second = (arrays[f"{name}variances"][0, 0, 0] for name in ("source_", ""))
+    assert float(run.bridge_a) == pytest.approx(2 * np.sqrt(first * second + 0.3**2))
+    StochasticInterpolants.pictures.samples(run)
+    bare = run.drop_vars("log_likelihood")  # as of ends that are pairs
+    shares = StochasticInterpolants.pictures.samples(bare)
+    curves = [layer for layer in shares if isinstance(layer, hv.Curve)]
+    assert len(curves) == 3
+    for cloud, curve in zip([*run.samples.values[..., 0], run.target.values[:, 0]], curves, strict=True):
+        np.testing.assert_array_equal(curve.dimension_values(0), np.sort(cloud))

@@ -72,8 +72,11 @@ def particles(
         return plot(*layers, xlim=xlim, ylim=ylim, xlabel=xlabel, ylabel=ylabel, equal=True, note=note, height=height)
     span = (xlim[0], xlim[0] + len(panels) * wide * (1 + _GAP) - _GAP * wide)
     texts.append(Words(xlim[0], ylim[0] - 0.02 * high, note, current().muted, up="top"))
+    whole = span[1] - span[0]
+    line = 0.045 * whole  # of text, where the picture is as narrow as a column of print
     return frame(
-        [*layers, *words(texts)], span, (ylim[0] - 0.09 * high, ylim[1] + 0.1 * high), equal=True, bare=True,
+        [*layers, *words(texts)], (span[0] - 0.01 * whole, span[1] + 0.01 * whole),
+        (ylim[0] - max(0.09 * high, line if note else 0.0), ylim[1] + max(0.1 * high, line)), equal=True, bare=True,
         height=height, bounds=(span, tuple(ylim)),
     )  # fmt: skip
 

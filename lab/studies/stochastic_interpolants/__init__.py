@@ -133,7 +133,7 @@ class StochasticInterpolants(Study):
         Result("w2sq", (), "W₂² of the SDE", "squared Wasserstein distance of the samples at the noise level from as many "
                "fresh data (the first 400)", headline=True),
         Result("w2sq_ode", (), "W₂² of the ODE", "the same of the samples of the ODE", headline=True),
-        Result("w2sq_floor", (), "W₂² of data", "the same of data from data: what no sampler can beat", headline=True),
+        Result("w2sq_floor", (), "W₂² of data", "the same of data from other data: what an exact sampler has", headline=True),
         Result("kl", (), "KL of the SDE", "divergence of the exact law from that of the samplers' fields, at the noise level",
                unit="nat", headline=True, optional=True),
         Result("kl_error", (), "error of KL", "of the divergence; on a line, where nothing is sampled, the error of its grid",

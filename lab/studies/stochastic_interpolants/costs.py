@@ -125,7 +125,8 @@ def summary(inputs: Any, p: Any, networks: Any, of: Any, rolled: Any, case: Case
     if path.smooth:
         output |= {name: total[name] for name in ("path_energy", "drift_energy", "score_energy")}
         if d == 1 and fields.are_gaussians(source, target):
-            root = jnp.sqrt(source.covariances[0] * target.covariances[0] + epsilon**2)
+            spread = source.moments().covariance[0, 0] * target.moments().covariance[0, 0]
+            root = jnp.sqrt(spread + epsilon**2)
             output["bridge_a"] = 2 * (root - (0 if path.joint is None else path.joint.cross_covariance()[0, 0]))
     if rolled is not None:
         kl, ode = (metrics.mean(values.ravel()) for values in rolled)

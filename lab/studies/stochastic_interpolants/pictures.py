@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.interpolate import CubicSpline
 
 from lab.datasets import Data
 from lab.studies import draw, sweeping
@@ -15,7 +16,7 @@ from lab.studies.path_parts import window
 _DEPTH = 5.0  # nats below the highest density that are shaded
 _TAIL = 8  # frames
 _LINES = 16  # trajectories that are drawn one by one
-_EPSILONS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_EPSILONS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SIZES = tuple(np.round(np.geomspace(0.05, 20, 13), 4).tolist())
 _PANELS = (0.05, 1.0, 4.0, 12.0)
 
@@ -77,7 +78,7 @@ def _spacetime(result: xr.Dataset) -> Any:
             draw.curve(*_strands(t, ways[:, 1]), color=draw.TARGET),
             draw.curve(*_strands(t, ways[:, 0]), color=draw.INK),
             draw.text([0.02], [high - 0.02 * (high - low)], "ODE", color=draw.INK, up="top"),
-            draw.text([0.12], [high - 0.02 * (high - low)], f"SDE, ε = {_noise(result):.3g}", color=draw.TARGET, up="top"),
+            draw.text([0.02], [high - 0.09 * (high - low)], f"SDE, ε = {_noise(result):.3g}", color=draw.TARGET, up="top"),
         ],
     )  # fmt: skip
 
@@ -168,6 +169,8 @@ def _samples(result: xr.Dataset) -> Any:
             ),
             xlabel="sample", ylabel="log-likelihood (nat)", ylim=(low, top + 2 * step),
         )  # fmt: skip
+    if "position" in result.dims:
+        return _shares(result, names)
     position = result.paths.values[-1]
     tints: list[Any] = [draw.SOURCE, draw.SOURCE]
     if "log_likelihood" in result:
@@ -183,6 +186,16 @@ def _samples(result: xr.Dataset) -> Any:
     goal = None if "density" in result else result.target.values
     panels = {name: draw.Panel(position[k], goal=goal, color=tints[k]) for k, name in enumerate(names)}
     return draw.particles(panels, x, y, note=note)
+
+
+def _shares(result: xr.Dataset, names: list[str]) -> Any:
+    """On a line, where there is no likelihood: how much of the samples is below each place."""
+    clouds = [*result.samples.values[:, :, 0], result.target.values[:, 0]]
+    layers = []
+    for cloud, name, color in zip(clouds, [*names, "data"], (draw.SOURCE, draw.TARGET, draw.INK), strict=True):
+        share = (np.arange(cloud.size) + 0.5) / cloud.size
+        layers.append(draw.curve(np.sort(cloud), share, name, color=color, dash=name == "data"))
+    return draw.plot(*layers, xlabel="sample", ylabel="share below")
 
 
 def _moments(result: xr.Dataset) -> Any:
@@ -213,6 +226,7 @@ def _schedules(result: xr.Dataset) -> Any:
     t, kinds = result.t.values, [str(kind) for kind in result.kind.values]
     chosen = kinds.index(sweeping.parameters(result)["schedule"])
     at = np.concatenate([np.append(t + 1.3 * k, np.nan) for k in range(len(kinds))])
+    top = max(1.0, *(float(np.nanmax(result[f"table_{name}"])) for name in ("alpha", "beta", "gamma")))
 
     def line(name, label, color):
         return draw.curve(
@@ -222,10 +236,10 @@ def _schedules(result: xr.Dataset) -> Any:
     return draw.plot(
         line("table_alpha", "α", draw.SOURCE), line("table_beta", "β", draw.TARGET), line("table_gamma", "γ", draw.GOOD),
         *(
-            draw.text([1.3 * k], [1.08 if k % 2 else 1.18], _SHORT[kind], color=draw.INK if k == chosen else draw.MUTED)
+            draw.text([1.3 * k], [top * (1.08 if k % 2 else 1.18)], _SHORT[kind], color=draw.INK if k == chosen else draw.MUTED)
             for k, kind in enumerate(kinds)
         ),
-        xlabel="time t, from 0 to 1 in each", ylabel="coefficient", ylim=(0, 1.25),
+        xlabel="time t, from 0 to 1 in each", ylabel="coefficient", ylim=(0, 1.25 * top),
         xticks=[(0, "0"), (1, "1")],
     )  # fmt: skip
 
@@ -279,11 +293,9 @@ def _over_noise(study: Study, data: Data) -> dict[str, list]:
 
 def _kl(result: xr.Dataset) -> Any:
     run = _flat(result, "epsilon")
-    positive = run.epsilon.values > 0
-    epsilon, kl = run.epsilon.values[positive], run.kl.values[positive]
-    error = 2 * run.kl_error.values[positive]
-    shown = run.kl_bound.values[positive]
-    shown = np.where(np.isfinite(shown), shown, np.nan)
+    run = run.isel(epsilon=run.epsilon.values > 0)  # a sweep of one's own may have 0
+    epsilon, kl, error = run.epsilon.values, run.kl.values, 2 * run.kl_error.values
+    shown = np.where(np.isfinite(run.kl_bound), run.kl_bound, np.nan)
     best, ode = float(run.epsilon_star.values[-1]), float(run.kl_ode.values[-1])
     seen = np.isfinite(best) and epsilon[0] <= best <= epsilon[-1]
     return draw.plot(
@@ -309,10 +321,9 @@ def _drift(result: xr.Dataset) -> Any:
         energy = run.drift_energy.sel(epsilon=epsilon).values
         level = energy / np.nanmin(energy)
         at, least = vertex(a, level)
-        layers += [
-            draw.curve(a, level, f"ε = {float(epsilon):.3g}", color=tint),
-            draw.points([at], [least], color=tint, size=1.6),
-        ]
+        layers.append(draw.curve(a, level, f"ε = {float(epsilon):.3g}", color=tint))
+        if 1.001 * a[0] < at < a[-1] / 1.001:  # else it is beyond the sizes that were tried
+            layers.append(draw.points([at], [least], color=tint, size=1.6))
         if "bridge_a" in run:
             layers.append(draw.vline(float(run.bridge_a.sel(epsilon=epsilon).values.flat[0]), color=tint, dash=True))
     return draw.plot(
@@ -324,7 +335,6 @@ def _over_kinds(study: Study, data: Data) -> dict[str, list]:
     kinds = ["brownian", "quadratic", "bridge"]
     return {
         "schedule": ["linear"],
-        "coupling": ["independent"],
         "latent": kinds,
         "epsilon": [getattr(study, "epsilon", 0) or 1.0],
     }
@@ -337,19 +347,18 @@ def _latents(result: xr.Dataset) -> Any:
         one = run.sel(latent=kind)
         label = f"{kind}, energy {float(one.drift_energy):.5g}"
         layers.append(draw.curve(run.t.values, one.table_gamma.sel(kind=schedule).values, label, color=tint))
-    return draw.plot(*layers, xlabel="time t", ylabel="latent noise γ", ylim=(0, None))
+    return draw.plot(*layers, xlabel="time t", ylabel="latent noise γ", ylim=(0, None), xticks=[0, 0.5, 1])
 
 
 def vertex(a: Sequence[float], energy: Any) -> tuple[float, float]:
-    """The minimum of the parabola in log a through the least value and its neighbours."""
+    """The minimum of the cubic spline in log a; at an end of the sizes, that end."""
     energy = np.asarray(energy, float)
-    k = int(np.clip(np.nanargmin(energy), 1, len(energy) - 2))
-    if k != np.nanargmin(energy):
-        return float(a[int(np.nanargmin(energy))]), float(np.nanmin(energy))
-    x = np.log(np.asarray(a, float)[k - 1 : k + 2])
-    curve = np.polyfit(x - x[1], energy[k - 1 : k + 2], 2)
-    at = -curve[1] / (2 * curve[0])
-    return float(np.exp(x[1] + at)), float(np.polyval(curve, at))
+    known = np.isfinite(energy)
+    x = np.log(np.asarray(a, float)[known])
+    spline = CubicSpline(x, energy[known])
+    turns = [float(at) for at in spline.derivative().roots(extrapolate=False) if np.isfinite(at)]
+    at = min([*x[[0, -1]].tolist(), *turns], key=lambda place: float(spline(place)))
+    return float(np.exp(at)), float(spline(at))
 
 
 def _over_steps(study: Study, data: Data) -> dict[str, list]:
@@ -377,7 +386,8 @@ PICTURES = Pictures(
             "noise every pair of modes has its own ridge: there are more of them half way than at the ends.", _smoothing,
             _has("plain_logrho", "it compares linear and trigonometric paths on a line with those without latent noise")),
     Picture("samples", "Where they end", "Samples of both samplers, by their log-likelihood under the ODE; on a line, the "
-            "exact log-density is drawn too.", _samples, sweeping.single),
+            "exact log-density is drawn too, or, without a likelihood, the share of the samples below each place.", _samples,
+            sweeping.single),
     Picture("moments", "Variance over time", "Mean variance of a coordinate: the exact one, and that of the particles; dashed, "
             "where ends are coupled, that of independent ends.", _moments, sweeping.single),
     Picture("map", "The map, rectified", "Each particle: where the ODE of this path takes it (first axis) over where that of "
