@@ -126,6 +126,7 @@ def test_one_point_is_a_problem_too(shape, tmp_path):
         np.testing.assert_allclose(result["value"], value, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_zarr(mine, tmp_path):
     assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.zarr")]) == 0
     assert main(["run", "sparse-ot", "--data", str(mine), "-o", str(tmp_path / "run.zarr")]) == 0  # again, over it

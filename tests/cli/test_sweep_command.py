@@ -123,6 +123,7 @@ def transport(tmp_path, capsys):
     return tmp_path / "sweep.nc"
 
 
+@pytest.mark.slow
 def test_a_figure_of_one_cell(transport, tmp_path, monkeypatch, capsys):
     figure = ["figure", "sparse-ot:plan", "--from", str(transport), "-o", str(tmp_path / "plan.pdf")]
     with monkeypatch.context() as there:

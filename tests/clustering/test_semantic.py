@@ -96,6 +96,7 @@ def test_an_indefinite_similarity_need_not_descend_and_says_so():
     assert float(calm.rise) <= 1e-12
 
 
+@pytest.mark.slow
 def test_no_similarity_is_partial_transport_in_one_step():
     _, p, s = blobs(seed=2)
     found = solve(p, s, 0.0)

@@ -40,6 +40,7 @@ def test_digits_are_learned_with_every_router(histories, name):
     np.testing.assert_allclose(history.load.sum(-1), 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_transport_covers_and_balances(histories):
     assert (histories["sparse-ot"].uncovered.mean(1) < 0.5 * histories["top-k"].uncovered.mean(1)).all()
     assert np.abs(histories["sparse-ot"].load - 0.25).max() < 0.01

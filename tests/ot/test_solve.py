@@ -102,6 +102,7 @@ def test_plan_keeps_its_promises(bump, k):
         np.testing.assert_allclose(again.value, solution.value, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_values_of_the_sheet(bump):
     for k, value in ((1, 0.0663317), (32, 0.0457701)):
         np.testing.assert_allclose(ot.solve(bump, ot.KSparse(1.0, k)).value, value, rtol=3e-6)
@@ -119,6 +120,7 @@ def test_value_falls_with_k_between_its_bounds(bump):
         np.testing.assert_allclose(values[0], lp + gamma / 2 * (b @ b), rtol=2e-6)  # k = 1 is the linear program
 
 
+@pytest.mark.slow
 def test_k1_is_exact_transport():
     for seed, (m, n) in enumerate([(9, 5), (6, 8)]):
         problem = random(m, n, 60 + seed)

@@ -114,7 +114,8 @@ def test_heavier_weights_bring_the_columns_nearer():
     assert (np.diff(far) < 0).all()
 
 
-@pytest.mark.parametrize("weights", [BOTH, pytest.param(ONE, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", [BOTH, ONE])
 def test_derivatives_are_finite_differences(weights):
     """Of a function of the plan, the value and the potentials, in cost, masses, strength and weights; twice."""
     p = random(7)
@@ -156,7 +157,8 @@ def test_value_has_the_plan_as_its_derivative():
     np.testing.assert_allclose(slope.cost, found.plan(), atol=1e-10)
 
 
-@pytest.mark.parametrize("method", ["newton", pytest.param("scaling", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["newton", "scaling"])
 def test_absent_rows_and_columns_change_nothing(method):
     """Padding, even of cost NaN, has no mass and no gradient, under vmap with a problem that has none."""
     p, full = random(9, (5, 3)), random(9)

@@ -48,6 +48,7 @@ def test_linear_statistics(drawn, method):
         np.testing.assert_allclose(exact, [mean, variance], rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_two_points_alike(drawn):
     """All order statistics of both routes have one law, whichever matrix is used."""
     for name in ("legendre", "hermite"):

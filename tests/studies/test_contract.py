@@ -141,6 +141,7 @@ def test_traced_parameters_compile_nothing(study, result):
         assert study(**{name: _neighbour(study, name, 2)}).run().attrs["programs_compiled"] == 0, name
 
 
+@pytest.mark.slow
 @running
 def test_compute_is_pure(study, result):
     """Under jit and vmap, with every traced parameter a tracer, the scalars are those of the run."""
@@ -228,9 +229,8 @@ def test_applicable_pictures_are_drawn(study, result, backend):
     assert drawn >= 1
 
 
-@pytest.mark.parametrize(
-    ("study", "claim"), [pytest.param(s, c, marks=_marked(s), id=f"{s.slug}-{c.name}") for s, c in CLAIMS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{study.slug}-{claim.name}" for study, claim in CLAIMS])
 def test_quick_claims_hold(study, claim):
     verdict = verdicts(study)[claim.name]
     assert not verdict.error, verdict.error

@@ -55,6 +55,7 @@ def test_everything_is_that_of_the_kernel(run):
     assert float(run.probability.sum()) == pytest.approx(6, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_greedy_takes_the_row_that_adds_most(run):
     l, chosen = kernel(X), []
     for _ in range(6):

@@ -39,6 +39,7 @@ def test_variables_have_the_names_of_the_paper_sheet(run):
     assert run.points.dims == ("design", "kept", "point", "coord")
 
 
+@pytest.mark.slow
 def test_a_fit_is_that_of_numpy_at_every_size(run):
     """Coefficients, condition, λmin and error of a kept draw, from its points and weights alone."""
     basis = sampling.legendre(10)

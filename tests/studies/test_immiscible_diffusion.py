@@ -150,6 +150,7 @@ def test_miscibility_falls_with_k_and_with_the_data(runs):
     assert (runs().collision.isel(t=-1) > 1 - 1e-6).all()
 
 
+@pytest.mark.slow
 def test_error_of_the_denoiser_is_what_it_says(runs):
     """The e-MSE again, from the posterior: half the mean variance of the noise under it."""
     run = runs()

@@ -43,6 +43,7 @@ def test_variables_have_the_names_of_the_paper_sheet(board):
     assert board.schedule.values.tolist() == list(SCHEDULES)
 
 
+@pytest.mark.slow
 def test_schedules_are_those_of_their_formulas(board):
     t = board.t.values
     linear, trigonometric, vp, between = (board.sel(schedule=name) for name in SCHEDULES[1:])
@@ -119,6 +120,7 @@ def test_gaussian_of_two_eigenvalues_is_optimal_transport_in_one_step(gaussian):
     assert float(gaussian.w2sq[0]) < 3 * float(gaussian.w2sq_floor)
 
 
+@pytest.mark.slow
 def test_density_is_normalized_and_ends_as_the_data(board, gaussian):
     side = np.diff(board.u.values)[0]
     mass = board.marginal.values.sum(axis=(2, 3)) * side**2
@@ -162,6 +164,7 @@ def points(x: np.ndarray) -> Data:
     return Data("mine", "Mine", "samples", {"x": x}, "a test", "none")
 
 
+@pytest.mark.slow
 def test_shift_and_scale_of_the_data_do_not_matter(digits):
     x = datasets.load("digit-samples", n=40).arrays["x"]
     moved = DIGITS.but(data=points(3 * x - 7)).run()

@@ -85,6 +85,7 @@ def test_everything_is_what_the_denoisers_themselves_give(first, training):
     assert set(run.denoiser.values[np.isnan(run.error_here)]) == {"ELS", *levels.NETWORKS} <= set(METHODS)
 
 
+@pytest.mark.slow
 def test_samples_are_those_of_the_sampler(first, training):
     start = np.random.default_rng([0, 1]).standard_normal((2, 64)) * np.sqrt(1 + LEVELS[0] ** 2)
     each = denoise.Wiener(denoise.spectrum(training), training.shape)
@@ -252,6 +253,7 @@ def test_bad_parameters_get_a_sentence(values, sentence):
     assert str(refusal.value).startswith(sentence)
 
 
+@pytest.mark.slow
 def test_constant_images_are_no_error():
     run = LocalityDenoisers(
         data=mine(np.full((8, 3, 11, 13), 0.3)), train=6, pool=2, tests=2, samples=1, row=0, column=5

@@ -75,6 +75,7 @@ def test_artefacts_and_tissue():
     assert np.corrcoef(brown, tissue["x"][:, 4])[0, 1] > 0.3  # more of the brown stain, more risk
 
 
+@pytest.mark.slow
 def test_result_agrees_with_lifelines(runs):
     """Of the risks that it holds: the C-index, the log-rank test and the curves of its test bags."""
     from lifelines import KaplanMeierFitter

@@ -74,6 +74,7 @@ def test_gaussians_on_a_line_have_the_closed_forms(line):
     assert float(run.above_optimal) < 1e-12  # on a line
 
 
+@pytest.mark.slow
 def test_euler_of_a_gaussian_is_the_product_over_its_steps(line):
     """The field is affine in x, with slope sigma' / sigma."""
     s0, s1 = 0.7, 1.6
@@ -93,6 +94,7 @@ def test_any_schedule_keeps_the_marginals(line):
     assert float(line["vp"].S) > float(line["linear"].S)
 
 
+@pytest.mark.slow
 def test_flow_and_lines_have_the_same_moments(runs):
     """Mean and covariance within 4 standard errors, at three times, of particles that are not the lines' own."""
     run, other = runs(), runs(seed=1)

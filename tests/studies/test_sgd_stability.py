@@ -39,6 +39,7 @@ def test_variables_have_the_names_of_the_paper_sheet(run):
     assert float(run.rates[0]) == 0.1
 
 
+@pytest.mark.slow
 def test_gradient_descent_is_that_of_a_loop_by_hand(run, ends):
     x, y = ends
     keys = jax.random.split(jax.random.key(0), 3)

@@ -221,6 +221,7 @@ def test_a_picture_that_does_not_apply_says_why(runs):
             SparseOT.pictures[name](runs["figure-1d"])
 
 
+@pytest.mark.slow
 def test_value_against_k_draws_what_the_runs_say(sweeps):
     sweep = sweeps["value"]
     drawn = SparseOT.pictures.value(sweep)

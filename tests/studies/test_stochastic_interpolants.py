@@ -174,6 +174,7 @@ def carried(path):
     return start, paths.ode(path.field, start, steps=200, keep=False).end
 
 
+@pytest.mark.slow
 def test_rectified_path_between_gaussians_has_the_map_of_the_first():
     """Of covariances that do not commute. On the lines of the map, that is without latent noise: with it the map moves."""
     source = paths.gaussian([0.5, -1.0], [[1.2, 0.9], [0.9, 1.0]])
@@ -402,6 +403,7 @@ def test_training_learns_the_fields_and_stops_when_asked(monkeypatch):
     assert np.isfinite(stopped.samples).all()
 
 
+@pytest.mark.slow
 def test_two_gaussians_on_a_line_however_they_are_given_and_pairs_on_a_line_are_drawn():
     studies.find("rectified-flow")  # whose set it is
     run = StochasticInterpolants(data="gaussians-1d", epsilon=0.3, particles=40, steps=8).run()

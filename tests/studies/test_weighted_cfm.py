@@ -85,6 +85,7 @@ def test_what_epsilon_does(swept, runs):
     np.testing.assert_allclose(runs().pe.sel(coupling="I-CFM"), last.pe.sel(coupling="I-CFM"), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_couplings_that_are_shown(runs):
     """Each sums to one; the weighted one is entropic transport of its own marginals, the last a permutation."""
     plan = runs().plan
