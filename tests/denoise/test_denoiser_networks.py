@@ -134,6 +134,7 @@ def test_the_unet_takes_any_size():
     np.testing.assert_allclose(eqx.filter_jit(core)(0.3, x.reshape(2, -1)), wanted.reshape(2, -1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_are_kept_by_recipe(learned, tmp_path):
     core, done, _ = learned
     store, made, recipe = Store(tmp_path), [], {"title": "U-Net", "seed": 0}

@@ -97,6 +97,7 @@ def test_tangent_against_differences(case):
         np.testing.assert_allclose(change.plan, numeric, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_cotangents_are_the_transpose(case):
     problem, regularizer, optimum, plans, _ = case
     weight = jnp.asarray(np.random.default_rng(3).standard_normal(SHAPE))

@@ -63,6 +63,7 @@ def test_functions_of_the_space_are_recovered():
                 raise AssertionError("repelling and optimal designs of 3 m points are well conditioned")
 
 
+@pytest.mark.slow
 def test_error_identity(line, fits):
     """|f - fhat|^2 by quadrature is that of the coefficients; the best error is the sheet's."""
     known = least_squares.truth(line, runge, 400)

@@ -99,6 +99,7 @@ def test_stability_grows_with_repulsion(designs):
     assert (designs["dpp"].n == 30).all()
 
 
+@pytest.mark.slow
 def test_gram_averages_to_the_identity(line, designs):
     phi = jax.vmap(line)(designs["dpp"].points)
     mean = jnp.einsum("sia,sib,si->ab", phi, phi, designs["dpp"].weights) / (500 * 30)

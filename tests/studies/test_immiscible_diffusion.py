@@ -84,6 +84,7 @@ def test_assignment_permutes_the_noise_at_least_cost(small):
         assert (np.linalg.norm(x - near, axis=1) <= np.linalg.norm(x - base, axis=1)).all()
 
 
+@pytest.mark.slow
 def test_assignment_is_that_of_pot(small):
     import ot
 
@@ -271,6 +272,7 @@ def test_pictures_of_images_and_networks(digits):
         ImmiscibleDiffusion.pictures.territories(digits)
 
 
+@pytest.mark.slow
 def test_sweep_pictures(runs):
     study = ImmiscibleDiffusion()
     table = xr.concat([runs(k=k) for k in (1, 2, 4, 8)], "k", coords="different", compat="equals", join="outer")

@@ -85,6 +85,7 @@ def test_variables_have_the_names_of_the_paper_sheet(runs):
     assert list(run.solver.values) == ["Sinkhorn-Newton-Sparse", "Sinkhorn"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ground", ["given", "manhattan"])
 def test_plan_cost_and_errors_are_pots(runs, ground):
     run = runs(ground=ground, tolerance=1e-10, max_sweeps=1)

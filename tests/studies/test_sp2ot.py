@@ -90,6 +90,7 @@ def test_precision_and_recall_are_counted(runs):
     assert float(run.precision_labelled) > 0.9
 
 
+@pytest.mark.slow
 def test_semantic_term_rises_as_it_is_and_descends_with_the_shift(runs):
     rising = runs(algorithm="sp2ot", rho=0.8, strength=2.0)
     assert float(rising.rise) > 1e-4

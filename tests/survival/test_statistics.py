@@ -82,6 +82,7 @@ def test_greenwood_without_censoring_is_binomial():
     assert float(found.low[0]) == float(found.high[0]) == 1
 
 
+@pytest.mark.slow
 def test_log_rank_is_that_of_lifelines(cohort):
     from lifelines.statistics import logrank_test
 
