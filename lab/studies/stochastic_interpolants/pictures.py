@@ -195,11 +195,12 @@ def _shares(result: xr.Dataset, names: list[str]) -> Any:
     for cloud, name, color in zip(clouds, [*names, "data"], (draw.SOURCE, draw.TARGET, draw.INK), strict=True):
         share = (np.arange(cloud.size) + 0.5) / cloud.size
         layers.append(draw.curve(np.sort(cloud), share, name, color=color, dash=name == "data"))
-    return draw.plot(*layers, xlabel="sample", ylabel="share below")
+    return draw.plot(*layers, xlabel="sample", ylabel="share below", ylim=(0, 1.1))
 
 
 def _moments(result: xr.Dataset) -> Any:
     t, sampled = result.t.values, result.variance_sampled.values
+    top = 1.2 * max(float(np.nanmax(sampled)), float(result.variance.max()))  # four names may stand above each other
     return draw.plot(
         draw.curve(t, result.variance.values, "exact", color=draw.INK),
         *(
@@ -208,7 +209,7 @@ def _moments(result: xr.Dataset) -> Any:
         ),
         draw.points(t, sampled[:, 0], "ODE", color=draw.SOURCE, size=0.5),
         draw.points(t, sampled[:, 1], "SDE", color=draw.TARGET, size=0.5),
-        xlabel="time t", ylabel="variance, mean over coordinates", ylim=(0, None),
+        xlabel="time t", ylabel="variance, mean over coordinates", ylim=(0, top),
     )  # fmt: skip
 
 
