@@ -14,6 +14,7 @@ import numpy as np
 from lab import datasets
 from lab.numerics import Progress
 from lab.studies import Choice, DataSource, Live, Parameter, Real, Study, Switch, Whole
+from lab.studies.parameters import as_text
 
 from . import theme
 from .session import Session
@@ -42,7 +43,7 @@ class Controls(View):
         live = result is None or result.attrs["run_seconds"] + result.attrs["compile_seconds"] < _LIVE
         self.draw(
             groups=groups(study, self._session.data),
-            values={name: text(getattr(study, name)) for name in study.parameters()},
+            values={name: as_text(getattr(study, name)) for name in study.parameters()},
             off={name: why for name, p in study.parameters().items() if (why := idle(study, p))},
             live=live,
             refused=self._session.error,  # a refused text is put back
@@ -111,18 +112,9 @@ def idle(study: Study, parameter: Parameter) -> str:
     """Why a parameter has no effect now, in a sentence; "" when it has."""
     for name, values in (parameter.when or {}).items():
         if getattr(study, name) not in (values if isinstance(values, tuple | list | set) else (values,)):
-            allowed = " or ".join(text(v) for v in (values if isinstance(values, tuple | list | set) else (values,)))
+            allowed = " or ".join(as_text(v) for v in (values if isinstance(values, tuple | list | set) else (values,)))
             return f"has an effect only when {name} is {allowed}"
     return ""
-
-
-def text(value: Any) -> str:
-    """The text that stands for a value in a control; ``Parameter.parse`` reads it back."""
-    if value is None:
-        return "auto"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.12g}" if isinstance(value, float) else str(getattr(value, "name", value))
 
 
 class DataCard(View):

@@ -9,7 +9,7 @@ import param
 
 from lab import sweeps
 from lab.figures.sweep import titled
-from lab.studies import Real, Study, Whole
+from lab.studies import Study
 from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
 
@@ -18,7 +18,7 @@ from .runner import SWEEP, Abandoned, Runner
 from .session import Session
 from .sweep_cells import SweepCells, scalars
 from .sweep_pictures import SweepPictures
-from .sweep_views import suggested, sweepable
+from .sweep_views import first_axes, suggested, sweepable
 from .view import View, source
 
 _QUIET = 0.6  # seconds without a change before a plan is made
@@ -125,14 +125,7 @@ class SweepTab(pn.viewable.Viewer):
         if not self.active or self.session.data is None or self.stage in ("running", "stopping"):
             return
         if self.ticked is None:
-            study, texts, known = self.session.study, self.texts, sweepable(self.session.study_class)
-            good = [
-                name
-                for name, parameter in known.items()
-                if not controls.idle(study, parameter) and ("," in texts[name] or ":" in texts[name])
-            ]
-            numbers = [name for name in good if isinstance(known[name], Real | Whole)]  # not all choices go together
-            self.ticked = [name for name in good if name in (numbers if len(numbers) > 1 else good)][:2]
+            self.ticked = first_axes(self.session.study, self.texts)
         self._replan(_QUIET if self._planned_for is not None else 0.0)
 
     def _replan(self, wait: float, retry: bool = False) -> None:

@@ -187,3 +187,14 @@ def _real(low: float, high: float, parameter: Real) -> str:
 def sweepable(study: type[Study]) -> Mapping[str, Parameter]:
     """The parameters that a sweep may run along, in order."""
     return {name: parameter for name, parameter in study.parameters().items() if parameter.sweepable}
+
+
+def first_axes(study: Study, texts: Mapping[str, str]) -> list[str]:
+    """The parameters of a first sweep: two of those that have an effect now and several values to suggest; numbers where there
+    are two, since not all choices go together."""
+    known = sweepable(type(study))
+    good = [
+        name for name, text in texts.items() if not controls.idle(study, known[name]) and ("," in text or ":" in text)
+    ]
+    numbers = [name for name in good if isinstance(known[name], Real | Whole) and name != "seed"]
+    return (numbers if len(numbers) > 1 else good)[:2]

@@ -19,6 +19,7 @@ from lab import datasets, studies
 from lab.home import start
 from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, bounds_of, kind_of, sweeping
+from lab.studies.parameters import as_text, option
 
 from . import COMMANDS, Parser, Refusal
 
@@ -51,7 +52,7 @@ def show(arguments: argparse.Namespace) -> int:
         ("parameter", "default", "allowed", "meaning"),
         [
             (
-                f"--{p['name'].replace('_', '-')}",
+                option(p["name"]),
                 f"{p['default']}",
                 studies.find(study.slug).parameters()[p["name"]].allowed().removeprefix("it must be "),
                 f"{p['doc']}{' [' + p['unit'] + ']' if p['unit'] else ''}",
@@ -215,7 +216,7 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
     shows the sweep."""
     source, given = options.source, options.given
     swept: dict[str, list[Any]] = json.loads(kept.attrs.get("swept", "{}"))
-    others = [_flag(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
+    others = [option(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
     if others:
         raise Refusal(
             f"--from draws {source} as it was computed: leave out {' and '.join(others)}, or compute another by "
@@ -225,20 +226,16 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
     if swept and not given and (picture.along or not picture.applies(kept)):
         return {}
     if set(given) != set(swept):
-        listed = "; ".join(f"{_flag(name)} {values}" for name, values in there.items())
+        listed = "; ".join(f"{option(name)} {values}" for name, values in there.items())
         raise Refusal(f"{source} holds a sweep: say which of its cells to draw, with a value for each of {listed}")
     cell = {}
     for name, value in given.items():
-        alike = [v for v in swept[name] if sweeping.value_text(v) == sweeping.value_text(value)]
+        alike = [v for v in swept[name] if as_text(v) == as_text(value)]
         if not alike:
-            text = sweeping.value_text(value)
-            raise Refusal(f"{_flag(name)} {text} is not in the sweep of {source}: give one of {there[name]}")
+            text = as_text(value)
+            raise Refusal(f"{option(name)} {text} is not in the sweep of {source}: give one of {there[name]}")
         cell[name] = value if value in alike else alike[0]
     return cell
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: str, report: Report) -> xr.Dataset:
@@ -402,7 +399,7 @@ def _study(
     parser.add_argument("--preset", metavar="NAME", help=presets_told(study))
     more(parser)
     for parameter, declared in study.parameters().items():
-        flags = {f"--{parameter.replace('_', '-')}", f"--{parameter}"}
+        flags = {option(parameter), f"--{parameter}"}
         parser.add_argument(
             *sorted(flags),
             dest=f"parameter {parameter}",

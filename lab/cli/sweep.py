@@ -12,6 +12,7 @@ from lab import studies, sweeps
 from lab.home import start
 from lab.store import Store
 from lab.studies import kind_of
+from lab.studies.parameters import option
 
 from . import COMMANDS, Parser, Refusal
 from .commands import _output_option, _target, interruptible, presets_told, save
@@ -84,11 +85,11 @@ def _parser(study: type[studies.Study]) -> Parser:
     parser.add_argument(
         "--on", metavar="WHERE", help="local:N worker processes, tcp://HOST:PORT of Dask, slurm, pbs or lsf"
     )
-    for option in _JOBS:
-        parser.add_argument(f"--{option}", metavar="VALUE", help="for slurm, pbs or lsf")
+    for name in _JOBS:
+        parser.add_argument(f"--{name}", metavar="VALUE", help="for slurm, pbs or lsf")
     for parameter, declared in study.parameters().items():
         parser.add_argument(
-            *sorted({f"--{parameter.replace('_', '-')}", f"--{parameter}"}),
+            *sorted({option(parameter), f"--{parameter}"}),
             dest=f"parameter {parameter}",
             metavar="NAME|PATH" if kind_of(declared) == "data" else "VALUES" if declared.sweepable else "VALUE",
             help=f"{declared.doc} (default {declared.default}; {declared.allowed()})".replace("%", "%%"),

@@ -32,7 +32,7 @@ from lab.numerics import Chunked, Loop, Progress, Reason, Report
 from . import sweeping
 from .clock import Clock, clocked
 from .declare import Claim, Limit, Live, Paper, Picture, Pictures, Preset, Result
-from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, option
 
 RECIPE_FORMAT = 1
 _EMBED = 1 << 20  # bytes of packed data that travel inside a recipe
@@ -423,12 +423,12 @@ class Study(param.Parameterized):
         """The shell command that gives this very run."""
         words = ["lab", "run", self.slug]
         for name, value in self.changed().items():
-            words += [f"--{name.replace('_', '-')}", _text(value)]
+            words += [option(name), as_text(value)]
         return shlex.join(words)
 
     def as_link(self) -> str:
         """The address of this state on a lab server, from its root."""
-        values = {name: _text(value) for name, value in self.changed().items() if not isinstance(value, Data)}
+        values = {name: as_text(value) for name, value in self.changed().items() if not isinstance(value, Data)}
         return f"/{self.slug}" + (f"?{urlencode(values)}" if values else "")
 
     def panel(self) -> Any:
@@ -484,17 +484,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Data):
         return value.name
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _text(value: Any) -> str:
-    """As a command line or a link writes it."""
-    if value is None:
-        return "auto"
-    if isinstance(value, Data):
-        return value.name
-    return (
-        f"{value:.12g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
 
 
 def _shapes(data: Data) -> tuple:

@@ -220,3 +220,17 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return not isinstance(value, str)
+
+
+def as_text(value: Any) -> str:
+    """A value as a command line, a link and a control write it; ``parse`` reads it back."""
+    if value is None:
+        return "auto"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(getattr(value, "name", value))  # data have a name
+
+
+def option(name: str) -> str:
+    """A parameter's option on the command line: ``--batch-size``."""
+    return f"--{name.replace('_', '-')}"

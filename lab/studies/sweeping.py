@@ -7,6 +7,8 @@ from typing import Any
 
 import xarray as xr
 
+from .parameters import as_text
+
 
 def parameters(result: xr.Dataset) -> dict[str, Any]:
     """The values that the run, or the first cell of a sweep, was made with."""
@@ -24,16 +26,9 @@ def single(result: xr.Dataset) -> str:
     return f"it shows one run, and this is a sweep over {', '.join(names)}: choose one value" if names else ""
 
 
-def value_text(value: Any) -> str:
-    """A value of a swept parameter, as one writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "auto" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
 def cell_text(cell: Mapping[str, Any]) -> str:
     """Which cell of a sweep: ``k = 2, gamma = 0.1``."""
-    return ", ".join(f"{name} = {value_text(value)}" for name, value in cell.items())
+    return ", ".join(f"{name} = {as_text(value)}" for name, value in cell.items())
 
 
 def advice(said: Mapping[int, str], grid: Mapping[str, Sequence[Any]]) -> str:
@@ -53,5 +48,5 @@ def advice(said: Mapping[int, str], grid: Mapping[str, Sequence[Any]]) -> str:
 
 def values_text(values: Sequence[Any]) -> str:
     """All values of a swept parameter; of many, the ends and how many there are."""
-    told = [value_text(value) for value in values]
+    told = [as_text(value) for value in values]
     return ", ".join(told) if len(told) <= 20 else f"{', '.join(told[:3])}, ..., {told[-1]} ({len(told)} values)"

@@ -14,7 +14,8 @@ import xarray as xr
 
 from lab.store import Claim, Store, pack, packing, unpack
 from lab.studies import Study, sweeping
-from lab.studies.base import _plain, _text
+from lab.studies.base import _plain
+from lab.studies.parameters import as_text
 
 from . import table
 from .batch import Stopped
@@ -332,4 +333,4 @@ def _command(plan: Plan) -> str:
 
 
 def _exact(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else _text(value)
+    return repr(value) if isinstance(value, float) else as_text(value)

@@ -14,6 +14,7 @@ from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner
 from lab.app.session import Session
 from lab.numerics import Progress
 from lab.studies import Live, Whole, find, load_file
+from lab.studies.parameters import as_text
 
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
@@ -319,9 +320,9 @@ def test_the_data_narrow_the_sliders(session):
 @pytest.mark.parametrize("value", [0.1 + 0.2, 1e-7, 5, True, "k-sparse"])
 def test_the_text_of_a_control_is_read_back(value):
     name = {float: "gamma", int: "k", bool: "slow", str: "regularizer"}[type(value)]
-    read = Gradual.parameters()[name].parse(controls.text(value))
+    read = Gradual.parameters()[name].parse(as_text(value))
     assert read == pytest.approx(value, rel=1e-11) if isinstance(value, float) else read == value
-    assert Whole(None, allow_None=True).parse(controls.text(None)) is None
+    assert Whole(None, allow_None=True).parse(as_text(None)) is None
 
 
 def test_long_docs_are_cut_at_the_first_clause():

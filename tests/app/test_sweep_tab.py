@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from itertools import product
 from pathlib import Path
 
 import holoviews as hv
@@ -21,12 +22,13 @@ from lab.app.study_page import StudyPage
 from lab.app.sweep_cells import SweepCells
 from lab.app.sweep_pictures import _spaced
 from lab.app.sweep_tab import SweepTab
-from lab.app.sweep_views import alike, suggested
+from lab.app.sweep_views import alike, first_axes, suggested, sweepable
 from lab.figures.sweep import MEAN, NOT_YET, View, draw_view, is_log, of_shape, spread, sweep_picture
 from lab.store import Store
-from lab.studies import Limit, draw
+from lab.studies import Limit, catalogue, draw
 from lab.studies.draw.look import backends
 from lab.sweeps import Plan
+from lab.sweeps import grid as grids
 
 backends()
 
@@ -77,6 +79,19 @@ def test_the_first_two_parameters_are_ticked_with_values_worth_a_sweep():
     assert all(0 < c <= 100 for c in tab.plan.grid["c"])  # an open end is no value
     assert tab.says()[0] == "c × steps: 7 × 7 = 49 cells"
     assert not Store().entries()  # nothing has run
+
+
+@pytest.mark.parametrize("study", catalogue(), ids=lambda study: study.slug)
+def test_the_first_sweep_of_every_study_is_allowed(study):
+    made = study()
+    data = made.load()
+    limits = made.limits(data)
+    texts = {name: suggested(name, of, limits.get(name), getattr(made, name)) for name, of in sweepable(study).items()}
+    fixed, grid = grids.split(study, {name: texts[name] for name in first_axes(made, texts)})
+    assert not fixed
+    assert len(grid) == 2
+    for values in product(*grid.values()):
+        made.but(**dict(zip(grid, values, strict=True))).check(data)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_figure_of_one_cell(transport, tmp_path, monkeypatch, capsys):
     figure = ["figure", "sparse-ot:plan", "--from", str(transport), "-o", str(tmp_path / "plan.pdf")]
     with monkeypatch.context() as there:
         there.setattr(studies.Study, "run", lambda *_: pytest.fail("it ran"))
-        assert main([*figure, "--k", "2", "--gamma", "0.316228", "--seed", "4"]) == 0
+        assert main([*figure, "--k", "2", "--gamma", "0.316227766017", "--seed", "4"]) == 0
     recipe = read_recipe(tmp_path / "plan.pdf")
     there = {name: recipe["parameters"][name] for name in ("k", "gamma", "seed")}
     assert there == {"k": 2, "gamma": 10**-0.5, "seed": 4}
@@ -148,10 +148,11 @@ def test_a_figure_of_one_cell(transport, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("", "a value for each of --k 1, 2; --gamma 0.1, 0.316228, 1; --seed 0, 4"),
-        ("--k 2 --seed 0", "a value for each of --k 1, 2; --gamma 0.1, 0.316228, 1; --seed 0, 4"),
+        ("", "a value for each of --k 1, 2; --gamma 0.1, 0.316227766017, 1; --seed 0, 4"),
+        ("--k 2 --seed 0", "a value for each of --k 1, 2; --gamma 0.1, 0.316227766017, 1; --seed 0, 4"),
         ("--k 3 --gamma 1 --seed 0", "--k 3 is not in the sweep of"),
-        ("--k 2 --gamma 0.31 --seed 0", "give one of 0.1, 0.316228, 1"),
+        ("--k 2 --gamma 0.31 --seed 0", "give one of 0.1, 0.316227766017, 1"),
+        ("--k 2 --gamma 1.0000001 --seed 0", "--gamma 1.0000001 is not in the sweep of"),
         ("--k 2 --gamma 1 --seed 0 --max-iterations 9", "leave out --max-iterations"),
     ],
 )
