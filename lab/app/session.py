@@ -363,7 +363,8 @@ def _fitted(study: Study, data: Data, but: Collection[str] = ()) -> tuple[Study,
     """The study with every parameter moved into what ``data`` allow, except those in ``but``; and what was moved."""
     notices: list[str] = []
     for name, limit in study.limits(data).items():
-        value, notice = _into(name, getattr(study, name), limit.low, limit.high, "the data allow")
+        high = limit.high if np.isfinite(limit.high) else None
+        value, notice = _into(name, getattr(study, name), limit.low, high, "the data allow")
         if notice and name not in but:
             study, notices = study.but(**{name: value}), [*notices, *notice]
     return study, notices

@@ -54,6 +54,7 @@ class SweepTab(pn.viewable.Viewer):
         self.cells: SweepCells | None = None
         self._typed: dict[str, str] = {}
         self.ticked: list[str] | None = None  # None before the defaults are chosen
+        self._offers: list[list[str]] = []  # what to tick next if what was ticked for the user is refused
         self._refused: dict[str, str] = {}
         self._told: Sequence[str] = ()
         self._said = ""  # of the last run
@@ -95,6 +96,7 @@ class SweepTab(pn.viewable.Viewer):
         """Sweep along a parameter, or no longer."""
         if self.stage in ("running", "stopping") or name not in sweepable(self.session.study_class):
             return
+        self._offers = []
         rest = [each for each in self.ticked or () if each != name]
         order = list(sweepable(self.session.study_class))
         self.ticked = sorted([*rest, name] if on else rest, key=order.index)
@@ -105,7 +107,7 @@ class SweepTab(pn.viewable.Viewer):
         known = sweepable(self.session.study_class)
         wanted = {name: text.strip() for name, text in texts.items() if name in known and text.strip()}
         if wanted and self.stage not in ("running", "stopping"):
-            self._typed |= wanted
+            self._offers, self._typed = [], self._typed | wanted
             self.ticked = [name for name in known if name in wanted]
             self._replan(0.0)
 
@@ -113,7 +115,7 @@ class SweepTab(pn.viewable.Viewer):
         """Set the values of an axis; an empty text brings the suggestion back."""
         if self.stage in ("running", "stopping") or name not in sweepable(self.session.study_class):
             return
-        self._typed[name] = text.strip()
+        self._offers, self._typed[name] = [], text.strip()
         if text.strip() and name not in (self.ticked or ()):
             self.tick(name, True)
         else:
@@ -125,7 +127,7 @@ class SweepTab(pn.viewable.Viewer):
         if not self.active or self.session.data is None or self.stage in ("running", "stopping"):
             return
         if self.ticked is None:
-            self.ticked = first_axes(self.session.study, self.texts)
+            self.ticked, *self._offers = first_axes(self.session.study, self.texts)
         self._replan(_QUIET if self._planned_for is not None else 0.0)
 
     def _replan(self, wait: float, retry: bool = False) -> None:
@@ -167,10 +169,11 @@ class SweepTab(pn.viewable.Viewer):
             delay=wait if self.session.live else 0.0,
             progress=lambda known: self._known(known, wanted),
             done=lambda known: self._planned(known, wanted),
-            failed=self._withdraw,
+            failed=self._not_planned,
         )
 
     def _known(self, known: Any, wanted: Any) -> None:
+        self._offers = []
         new = self.plan is not known.plan
         self._plan_of = wanted
         self.plan, self.cells = known.plan, known.cells
@@ -182,6 +185,13 @@ class SweepTab(pn.viewable.Viewer):
         self._told = known.told
         self.stage = ""
         self._known(known, wanted)
+
+    def _not_planned(self, sentence: str) -> None:
+        if self._offers:
+            self.ticked = self._offers.pop(0)
+            self._replan(0.0)
+        else:
+            self._withdraw(sentence)
 
     def _withdraw(self, sentence: str) -> None:
         first = sentence.split(" ", 1)[0]

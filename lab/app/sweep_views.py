@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from itertools import combinations
 from typing import Any
 
 import holoviews as hv
@@ -189,12 +190,12 @@ def sweepable(study: type[Study]) -> Mapping[str, Parameter]:
     return {name: parameter for name, parameter in study.parameters().items() if parameter.sweepable}
 
 
-def first_axes(study: Study, texts: Mapping[str, str]) -> list[str]:
-    """The parameters of a first sweep: two of those that have an effect now and several values to suggest; numbers where there
-    are two, since not all choices go together."""
+def first_axes(study: Study, texts: Mapping[str, str]) -> list[list[str]]:
+    """What to sweep along first, and what next where that is refused: two of the parameters that have an effect now and several
+    values to suggest; numbers before choices, which do not all go together, and the seed last."""
     known = sweepable(type(study))
     good = [
         name for name, text in texts.items() if not controls.idle(study, known[name]) and ("," in text or ":" in text)
     ]
-    numbers = [name for name in good if isinstance(known[name], Real | Whole) and name != "seed"]
-    return (numbers if len(numbers) > 1 else good)[:2]
+    good.sort(key=lambda name: (name == "seed", not isinstance(known[name], Real | Whole)))
+    return [sorted(pair, key=list(known).index) for pair in combinations(good, 2)] or [good]

@@ -256,7 +256,8 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse arrays that are no samples."""
     x = arrays.get("x")
     if x is None or x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"x in {name} has shape {None if x is None else x.shape}, but samples (n, d) are needed")
+        shape = None if x is None else x.shape
+        raise ValueError(f"x in {name} has shape {shape}, but samples (n, d), at least one, are needed")
     if x.size > LIMIT:
         raise ValueError(f"x in {name} has {x.size:,} numbers, but at most {LIMIT:,} are taken: keep fewer samples")
     n, d = x.shape

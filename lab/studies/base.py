@@ -6,6 +6,7 @@ no particular method.
 
 import base64
 import json
+import math
 import platform
 import shlex
 from collections import OrderedDict
@@ -165,7 +166,9 @@ class Study(param.Parameterized):
             if not limit.low <= getattr(self, name) <= limit.high:
                 parameter = self.parameters()[name]
                 kind = "a whole number" if isinstance(parameter, Whole) else "a number"
-                allowed = f"it must be {kind} from {limit.low:g} to {limit.high:g}, {limit.why}"
+                least = f"of at least {limit.low:g}"
+                span = f"from {limit.low:g} to {limit.high:g}" if math.isfinite(limit.high) else least
+                allowed = f"it must be {kind} {span}, {limit.why}"
                 raise ValueError(parameter.refuse(getattr(self, name), allowed))
 
     @classmethod

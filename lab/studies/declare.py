@@ -207,7 +207,7 @@ class Limit(NamedTuple):
     """The range of a parameter that the data at hand allow, and why."""
 
     low: float
-    high: float
+    high: float  # infinite where there is none
     why: str
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 import time
-from itertools import product
 from pathlib import Path
 
 import holoviews as hv
@@ -22,13 +21,12 @@ from lab.app.study_page import StudyPage
 from lab.app.sweep_cells import SweepCells
 from lab.app.sweep_pictures import _spaced
 from lab.app.sweep_tab import SweepTab
-from lab.app.sweep_views import alike, first_axes, suggested, sweepable
+from lab.app.sweep_views import alike, suggested
 from lab.figures.sweep import MEAN, NOT_YET, View, draw_view, is_log, of_shape, spread, sweep_picture
 from lab.store import Store
-from lab.studies import Limit, catalogue, draw
+from lab.studies import Limit, draw
 from lab.studies.draw.look import backends
 from lab.sweeps import Plan
-from lab.sweeps import grid as grids
 
 backends()
 
@@ -81,17 +79,25 @@ def test_the_first_two_parameters_are_ticked_with_values_worth_a_sweep():
     assert not Store().entries()  # nothing has run
 
 
-@pytest.mark.parametrize("study", catalogue(), ids=lambda study: study.slug)
-def test_the_first_sweep_of_every_study_is_allowed(study):
-    made = study()
-    data = made.load()
-    limits = made.limits(data)
-    texts = {name: suggested(name, of, limits.get(name), getattr(made, name)) for name, of in sweepable(study).items()}
-    fixed, grid = grids.split(study, {name: texts[name] for name in first_axes(made, texts)})
-    assert not fixed
-    assert len(grid) == 2
-    for values in product(*grid.values()):
-        made.but(**dict(zip(grid, values, strict=True))).check(data)
+class Choosy(Halving):
+    slug = "choosy"
+
+    def check(self, data):
+        super().check(data)
+        if self.steps > 6:
+            raise ValueError("steps and c do not go together: leave one of them")
+
+
+def test_a_first_sweep_that_is_refused_makes_room_for_the_next(monkeypatch):
+    monkeypatch.setitem(studies.registry._found, "choosy", Choosy)
+    tab = _tab(_session(Choosy))
+    assert "steps" not in tab.ticked
+    assert len(tab.plan.grid) == 2
+    tab.tick("steps", True)  # what a user asks for is answered, not changed
+    wait(lambda: not tab.stage)
+    assert "steps" in tab.ticked
+    assert tab.plan is None
+    assert tab.wrong.startswith("steps and c do not go together")
 
 
 @pytest.mark.parametrize(

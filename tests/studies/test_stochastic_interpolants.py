@@ -316,7 +316,10 @@ def test_points_to_points_through_latent_noise_and_images():
         ({"latent": "bridge", "schedule": "trigonometric"}, "latent = 'bridge' is not allowed: .* among linear paths"),
         ({"latent": "bridge", "coupling": "rectified"}, "latent = 'bridge' is not allowed: .* of independent ends; "),
         ({"latent": "bridge", "data": "checkerboard"}, "latent = 'bridge' .* it needs ends that are mixtures"),
-        ({"latent": "bridge", "epsilon": 0.0}, "latent = 'bridge' is not allowed: without noise .* there is no bridge"),
+        (
+            {"latent": "bridge", "epsilon": 0.0},
+            "epsilon = 0.0 is not allowed: .* a number of at least 0.001, as the bridge .* needs noise",
+        ),
         ({"particles": 10**9}, "particles = 1000000000 is not allowed: .* fit into memory"),
     ],
 )

@@ -235,6 +235,8 @@ class StochasticInterpolants(Study):
         if self.schedule == "trigonometric" and self.latent in _REACHED:
             most = 0.99 * _REACHED[self.latent]
             found["a"] = Limit(0, most, "as gamma must stay below 1 in the trigonometric schedule")
+        if self.latent == "bridge" and self.schedule in _TWO_SIDED:
+            found["epsilon"] = Limit(1e-3, np.inf, "as the bridge of Schroedinger needs noise")
         return found
 
     def check(self, data: Data) -> None:
@@ -277,7 +279,6 @@ class StochasticInterpolants(Study):
             "the bridge is sought among linear paths" if self.schedule != "linear"
             else "the bridge is sought among paths of independent ends" if self.coupling != "independent"
             else "it needs ends that are mixtures of Gaussians" if not fields.are_smooth(source_of(given), target_of(given))
-            else "without noise (epsilon = 0) there is no bridge" if self.epsilon == 0
             else ""
         )  # fmt: skip
         if why:

@@ -181,7 +181,7 @@ def _samples(result: xr.Dataset) -> Any:
         tints = [[ramp[int(k)] for k in np.nan_to_num(row)] for row in place]
         note = f"from light, log-likelihood {low:.1f}, to dark, {high:.1f}"
     else:
-        note = "no likelihood: an end is points, or there are more than 8 dimensions"
+        note = "no likelihood: an end or the coupling is points, or there are more than 8 dimensions"
     x, y = window(position, result.target.values)
     goal = None if "density" in result else result.target.values
     panels = {name: draw.Panel(position[k], goal=goal, color=tints[k]) for k, name in enumerate(names)}
