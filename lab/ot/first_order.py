@@ -18,7 +18,7 @@ from lab.ot.regularizers import KSparse
 from lab.ot.work import Best, Work, better, first, verdict
 
 _MEMORY = 10
-_TRIALS = 20  # of the line search
+_TRIALS = 12  # of the line search
 _RUNG_STEPS = 500
 _POLISH_STEPS = 2000
 _LADDER = (8, 4, 3, 2, 1)
@@ -85,17 +85,23 @@ def _lbfgs(objective):
 
 
 def _weak_wolfe(objective, state: LBFGSState, d: Array):
-    """Bisection for the weak Wolfe conditions, which also ends on kinks (Lewis and Overton, 2013)."""
+    """Bisection for the weak Wolfe conditions, which also ends on kinks (Lewis and Overton, 2013).
+
+    A first trial that is too long is followed by the secant step, since a direction without curvature may be far too long.
+    """
     slope = d @ state.gradient
 
     def trial(carry):
         low, high, size, at_low, *_, count = carry
         at = objective(state.x + size * d)
         rises = jnp.isfinite(at.value) & (at.value >= state.value + 1e-4 * size * slope)
-        found = rises & (at.gradient @ d <= 0.9 * slope)
+        slope_at = at.gradient @ d
+        found = rises & (slope_at <= 0.9 * slope)
         low, high = jnp.where(rises, size, low), jnp.where(rises, high, size)
         at_low = jax.tree.map(lambda new, old: jnp.where(rises, new, old), at, at_low)
-        new = jnp.where(found, size, jnp.where(jnp.isfinite(high), (low + high) / 2, 2 * low))
+        half, secant = (low + high) / 2, size * slope / (slope - slope_at)
+        half = jnp.where((count == 0) & (secant < half), secant, half)
+        new = jnp.where(found, size, jnp.where(jnp.isfinite(high), half, 2 * low))
         return low, high, new, at_low, found, count + 1
 
     zero = jnp.zeros_like(state.value)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float, Int
 
@@ -46,6 +47,20 @@ class Program(NamedTuple):
     def collect(self, x: Float[Array, "p n"]) -> Float[Array, " m"]:
         """Sums over rows."""
         return x.sum(axis=1) if self.rows is None else jnp.zeros_like(self.a).at[self.rows].add(x)
+
+    def coupled(self, x: Float[Array, "p n"], y: Float[Array, "p n"]) -> tuple[Float[Array, "m m"], Float[Array, " m"]]:
+        """Of the matrix sum_j (x_j x_j' + y_j y_j') without its diagonal: the lower triangle, and the sums of its rows."""
+        m = self.a.shape[0]
+        if self.rows is None:
+            both = jnp.concatenate([x, y], axis=1)
+            whole = (both @ both.T) * (1 - jnp.eye(m, dtype=x.dtype))
+            return jnp.tril(whole), whole.sum(axis=1)
+        i, j = np.triu_indices(x.shape[0], 1)
+        one, two = self.rows[i], self.rows[j]
+        place = jnp.maximum(one, two) * m + jnp.minimum(one, two)
+        flat = jnp.zeros(m * m, x.dtype).at[place].add(x[i] * x[j] + y[i] * y[j], mode="promise_in_bounds")
+        lower = flat.reshape(m, m)
+        return lower, lower.sum(axis=1) + lower.sum(axis=0)
 
     def dense(self, x: Float[Array, "p n"]) -> Float[Array, "m n"]:
         if self.rows is None:
@@ -121,7 +136,7 @@ def mean_product(program: Program, p: Point) -> Float[Array, ""]:
 
 
 def step(program: Program, p: Point) -> Point:
-    """One predictor-corrector step. Time O(m^2 n + m^3), memory O(p n + m n + m^2)."""
+    """One predictor-corrector step. Time O(m^2 n + m^3), on p entries of each column O(p^2 n + m^3); memory O(p^2 n + m^2)."""
     cost, a, b, gamma, k, _ = program
     m = a.shape[0]
     t, eta, det, y, det_z, rho, lam, nu, alpha, beta = p
@@ -164,16 +179,11 @@ def step(program: Program, p: Point) -> Point:
     k11, k12, k22 = s22 / det_s, -s12 / det_s, s11 / det_s
     l11 = jnp.sqrt(k11)
     l21, l22 = k12 / l11, jax.lax.rsqrt(s22)
-    both = jnp.concatenate(
-        [program.dense(n12 * l11[None, :] + r2 * l21[None, :]), program.dense(r2 * l22[None, :])], axis=1
-    )
     # The constant vector is in the kernel: the diagonal is minus the rest of its row, again without cancellation.
-    eye = jnp.eye(m, dtype=cost.dtype)
-    rest = (both @ both.T) * (1 - eye)
-    diagonal = rest.sum(axis=1)
+    rest, diagonal = program.coupled(n12 * l11[None, :] + r2 * l21[None, :], r2 * l22[None, :])
     level = n22.sum() / m
-    schur = jnp.diag(diagonal + 10 * jnp.finfo(cost.dtype).eps * level) - rest
-    factor = cho_factor(schur + level / m, lower=True)
+    lower = jnp.diag(diagonal + 10 * jnp.finfo(cost.dtype).eps * level) - rest
+    factor = cho_factor(lower + level / m, lower=True)  # which reads no more of it
 
     def direction(target, second) -> Direction:
         """Towards products equal to ``target``, with the second-order terms of another direction."""

@@ -49,8 +49,7 @@ def heatmap(
     bar = room == (0.0, 0.0)
     right, top = x.high + room[0] * x.span, y.high + room[1] * y.span
     return frame(
-        [*grid.cells(xlabel, ylabel, clabel, bar=bar), grid.outline(outline), *marks,
-         *words([grid.note])],
+        [*grid.cells(xlabel, ylabel, clabel, bar=bar), *grid.outline(outline), *marks, *grid.words()],
         (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
         equal=grid.square if equal is None else equal, height=height, bounds=((x.low, x.high), (y.low, y.high)),
         whole=(x.whole, y.whole), clabel=clabel if bar else None,
@@ -94,14 +93,13 @@ def plan(
     """
     grid = _Grid(matrix, rows, cols, clim, signed=False)
     x, y = grid.x, grid.y
-    sides = [
-        _side(b, grid.sums(0), x, y, upright=True, color=b_color),
-        _side(a, grid.sums(1), y, x, upright=False, color=a_color),
-    ]
+    asked_b, got_b = _side(b, grid.sums(0), x, y, upright=True, color=b_color)
+    asked_a, got_a = _side(a, grid.sums(1), y, x, upright=False, color=a_color)
+    got = hv.Curve(tuple(np.hstack([got_b, np.full((2, 1), np.nan), got_a])), "x", "y", **COLUMNS)  # one layer, broken
+    dress(got, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": 0.5})
     top, right = y.high + 0.23 * y.span, x.high + 0.23 * x.span
     return frame(
-        [*grid.cells(xlabel, ylabel, clabel, bar=False), grid.outline(outline), *sides[0], *sides[1],
-         *words([grid.note])],
+        [*grid.cells(xlabel, ylabel, clabel, bar=False), *grid.outline(outline), asked_b, asked_a, got, *grid.words()],
         (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
         equal=grid.square, height=height, bounds=((x.low, x.high), (y.low, y.high)), whole=(x.whole, y.whole),
     )  # fmt: skip
@@ -148,8 +146,7 @@ class _Grid:
         if not finite.size:
             self.shown = np.zeros_like(self.shown)
         why = "it has no entries" if self.empty else "" if finite.size else "it has no finite entries"
-        note = f" nothing to show: {why}" if why else ""
-        self.note = Words(self.x.low, self.y.high, note, current().muted, up="top")
+        self.note = f" nothing to show: {why}" if why else ""
         peak = float(np.abs(finite).max(initial=0)) or 1.0
         self.clim = clim or ((-peak, peak) if signed else (min(0.0, float(finite.min(initial=0))), peak))
         self.palette = diverging() if signed else sequential()
@@ -200,20 +197,29 @@ class _Grid:
         few = self.shown.size > OUTLINED**2 and filled < _FEW * self.shown.size
         return current().backend == "bokeh" and bool(few and np.isfinite(self.shown).all())
 
-    def outline(self, wanted: bool | None) -> hv.Rectangles:
+    # A layer costs some milliseconds at each redraw of a page, so those with nothing in them are left out, unless they
+    # come and go while something is moved.
+
+    def outline(self, wanted: bool | None) -> list[hv.Rectangles]:
         n, m = self.matrix.shape
+        if max(n, m) > OUTLINED or wanted is False:
+            return []
         boxes = np.zeros((0, 4), np.float32)
-        if not self.empty and max(n, m) <= OUTLINED and wanted is not False:
+        if not self.empty:
             i, j = np.nonzero(np.nan_to_num(self.shown))
             if wanted or i.size <= n * m / 2:
                 x, y = self.x.low + j * self.x.step, self.y.low + i * self.y.step
                 boxes = np.stack([x, y, x + self.x.step, y + self.y.step], 1).astype(np.float32)
-        line = {"alpha": 0.75}
-        return dress(
+        line = dress(
             hv.Rectangles(tuple(boxes.T), ["x", "y", "x1", "y1"], **COLUMNS),
-            bokeh={"fill_color": None, "line_color": current().muted, "line_width": 1, "line_alpha": line["alpha"]},
+            bokeh={"fill_color": None, "line_color": current().muted, "line_width": 1, "line_alpha": 0.75},
             mpl={"facecolor": "none", "edgecolor": current().muted, "linewidth": 0.4},
         )
+        return [line]
+
+    def words(self) -> list[hv.Labels]:
+        """Why there is nothing to see, where that is so."""
+        return words([Words(self.x.low, self.y.high, self.note, current().muted, up="top")]) if self.note else []
 
     def sums(self, axis: int) -> np.ndarray:
         """Row sums (1) or column sums (0)."""
@@ -244,8 +250,8 @@ def pooled(matrix: Any, limit: int = SCREEN) -> np.ndarray:
 
 def _side(
     asked: Any, got: np.ndarray, along: _Span, across: _Span, upright: bool, color: str | Sequence[str]
-) -> list[Any]:
-    """Bars of a marginal outside the plan, and on them the line of what the plan sums to."""
+) -> tuple[Any, np.ndarray]:
+    """Bars of a marginal outside the plan, and the line (x, y) on them of what the plan sums to."""
     asked = np.nan_to_num(vector(asked))
     if asked.size != along.n or got.size != along.n:
         asked, got = np.zeros(along.n), np.zeros(along.n)
@@ -262,6 +268,4 @@ def _side(
     tint = current().colour(color) if isinstance(color, str) else current().ink
     bars = rectangles((*box, tall), "", tint, edge=along.n <= OUTLINED, alpha=1.0 if own else 0.75, own=own)
     steps, levels = np.repeat(edges, 2)[1:-1], np.repeat(foot + scale * sums, 2)
-    line = hv.Curve((steps, levels) if upright else (levels, steps), "x", "y", **COLUMNS)
-    dress(line, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": 0.5})
-    return [bars, line]
+    return bars, np.stack([steps, levels] if upright else [levels, steps])
