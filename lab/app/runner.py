@@ -76,6 +76,11 @@ class Lane:
             overtaken = priority > RUN and self._runs
             return overtaken or (bool(self._waiting) and self._waiting[0][0] <= priority)
 
+    def quiet_for(self, seconds: float) -> bool:
+        """Nothing is in the lane, and no run has been for so long."""
+        with self._condition:
+            return not self._behind and time.monotonic() - (self._calm - _CALM) > seconds
+
     def _closed(self, priority: int) -> bool:
         if priority <= RUN:
             return self._runs
@@ -83,6 +88,7 @@ class Lane:
 
 
 _device = Lane()
+quiet_for = _device.quiet_for
 
 
 @dataclass
@@ -145,7 +151,7 @@ class Runner:
             _device.enter(self._priority, lambda: job.wanted)
         except Abandoned:
             return
-        last = 0.0
+        last = time.monotonic()  # of a run that is over sooner nothing is told: telling costs the page a repaint
 
         def report(progress: Progress) -> bool:
             nonlocal last
@@ -158,12 +164,10 @@ class Runner:
                 except Abandoned:
                     raise _LeftTheLane from None
             now = time.monotonic()
-            if not job.reported:
-                job.reported = True
-                self._tell(job, lambda: job.stage("running"))
+            job.reported = True
             if now - last >= 1 / _HERTZ:
                 last = now
-                self._tell(job, lambda: job.progress(progress))
+                self._tell(job, lambda: (job.stage("running"), job.progress(progress)))
             return job.ending
 
         held = True

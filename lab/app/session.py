@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from threading import Event
+from time import sleep
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -21,6 +22,7 @@ from .runner import SWEEP, Runner, poster
 
 _SWEEPS_KEPT = 12
 _DRAWING = 0.3  # seconds that a run waits for its sketch
+_PAINTING = 0.03  # and then for the browser, which may share the processor
 _READING = 0.1  # seconds; a run that takes less is computed sooner than it is read from the store
 
 
@@ -303,7 +305,8 @@ class Session(param.Parameterized):
             def sketch(result: xr.Dataset) -> None:
                 drawn = Event()
                 self._post(lambda: self._sketched(study, result, drawn))
-                drawn.wait(_DRAWING)  # drawing and computing would hold each other up
+                if drawn.wait(_DRAWING):  # drawing and computing would hold each other up
+                    sleep(_PAINTING)
 
             outcome = study.execute(report, warm, sketch)
             return _Answer(outcome, held=bool(self.store.held([key])), read=False)

@@ -1,5 +1,6 @@
 """What stands around a page: the top bar, the column beside it, the theme; and the server of all pages."""
 
+import gc
 import logging
 import threading
 from base64 import b64encode
@@ -12,12 +13,14 @@ import panel as pn
 import param
 from jinja2 import Environment
 from panel.io.server import Server, get_server
+from tornado.ioloop import PeriodicCallback
 from tornado.web import RequestHandler
 
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
 from . import theme
+from .runner import quiet_for
 from .session import Session
 from .study_page import StudyPage
 from .view import View, source
@@ -68,6 +71,7 @@ def serve(
     host: str = "127.0.0.1",
     show: bool = False,
     address: str | None = None,
+    warm: bool = True,
 ) -> None:
     """Serve the gallery and a page for each study, until interrupted.
 
@@ -77,14 +81,21 @@ def serve(
         host: the interface to listen on; only this machine by default.
         show: open a browser.
         address: the ``host:port`` that browsers see where it is another, behind a proxy say.
+        warm: as for ``make_server``.
     """
     for file in files:
         load_file(file)
-    server = make_server(port=port, host=host, address=address)
+    server = make_server(port=port, host=host, address=address, warm=warm)
     seen = address or f"{'localhost' if host in ('0.0.0.0', '::', '') else host}:{server.port}"
     print(f"{_NAME} is at http://{seen}", flush=True)
     if show:
         server.io_loop.add_callback(server.show, "/")
+    # To look through all objects for garbage stops every page for 0.1 to 0.4 s, in the middle of a redraw if Python chooses
+    # the moment. What is there now stays for good and is left out; the rest is looked through while nothing runs.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], 200)
+    server.io_loop.add_callback(PeriodicCallback(_tidy, 1000).start)
     server.run_until_shutdown()
 
 
@@ -115,6 +126,12 @@ def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None =
     return server
 
 
+def _tidy() -> None:
+    if quiet_for(_QUIET) and gc.get_count()[2]:
+        gc.collect()
+
+
+_QUIET = 3.0  # seconds
 _MESSAGE = 20 * 2**20  # bytes; larger uploads travel in parts
 
 

@@ -192,17 +192,14 @@ class Chunked:
             self._runs[call:] = [run]  # what followed was computed from less
             return run
         state = _start(method, problem) if state is None else state
-        measured = jax.eval_shape(method.measure, problem, state)
-        # a start that is already done still has a trace, of no rows
-        none = {name: np.empty(0, shape.dtype) for name, shape in measured.items()}
-        run = self._loop(method, problem, state, 0, none, max_iterations)
+        run = self._loop(method, problem, state, 0, {}, max_iterations)
         if self.pause is not None:
             self._runs.append(run)
         return run
 
     def _loop(self, method: Method, problem: Tree, state: Tree, done: int, trace: Mapping, max_iterations: int) -> Run:
         reason = _check(method, problem, state)
-        parts, first = [dict(trace)], done
+        parts, first = [dict(trace)] if trace else [], done
         size, elapsed = 1, 0.0  # of the first steps nobody knows how long they take
         while int(reason) == Reason.RUNNING and done < max_iterations:
             limit = min(size, _BUFFER, max_iterations - done)
@@ -211,7 +208,7 @@ class Chunked:
             count = int(count)  # waits for the device
             spent = time.perf_counter() - began
             parts.append({name: np.asarray(rows)[:count] for name, rows in trace.items()})
-            if done > first:  # the first chunk may have compiled
+            if done > first or spent < self.seconds:  # a first chunk that takes longer may have compiled
                 elapsed += spent
                 size = int(np.clip(size * self.seconds / max(spent, 1e-6), 1, min(4 * size, _BUFFER)))
                 if self.pause is not None:
@@ -227,6 +224,9 @@ class Chunked:
                     reason = Reason.STOPPED
         if int(reason) == Reason.RUNNING:
             reason = Reason.MAX_ITERATIONS
+        if not parts:  # a start that is already done still has a trace, of no rows
+            measured = jax.eval_shape(method.measure, problem, state)
+            parts = [{name: np.empty(0, shape.dtype) for name, shape in measured.items()}]
         return Run(state, done, int(reason), _joined(parts))
 
 

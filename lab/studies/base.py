@@ -447,7 +447,7 @@ def _embedded(data: Data) -> str:
     return base64.b64encode(packed).decode() if len(packed) <= _EMBED else ""
 
 
-_SKETCH = 0.01  # seconds
+_SKETCH = 0.003  # seconds
 _KINDS = (Real, Whole, Choice, Switch, DataSource)
 _prepared: OrderedDict[Any, Any] = OrderedDict()
 _prepared_lock = Lock()

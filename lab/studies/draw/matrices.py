@@ -260,7 +260,9 @@ def _side(
     width = np.diff(np.append(index, along.n))
     tall, sums = np.add.reduceat(asked, index) / width, np.add.reduceat(got, index) / width
     foot = across.high + 0.025 * across.span
-    scale = 0.19 * across.span / (max(tall.max(initial=0), sums.max(initial=0)) or 1.0)
+    most, over = tall.max(initial=0), sums.max(initial=0)
+    most = over if over > (1 + 1e-9) * most else most  # or rounding would move all bars at each redraw
+    scale = 0.19 * across.span / (most or 1.0)
     low, high = edges[:-1], edges[1:]
     flat = np.full_like(low, foot)
     box = (low, flat, high, foot + scale * tall) if upright else (flat, low, foot + scale * tall, high)
