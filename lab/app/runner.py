@@ -167,7 +167,7 @@ class Runner:
             job.reported = True
             if now - last >= 1 / _HERTZ:
                 last = now
-                self._tell(job, lambda: (job.stage("running"), job.progress(progress)))
+                self._tell(job, lambda: _show(job, progress))
             return job.ending
 
         held = True
@@ -204,6 +204,11 @@ class Runner:
                 call()
 
         self._post(in_page)
+
+
+def _show(job: Job, progress: Progress) -> None:
+    job.stage("running")
+    job.progress(progress)
 
 
 class _LeftTheLane(Abandoned):
