@@ -28,6 +28,9 @@ from jaxtyping import Array, Float, Int
 
 _HALF = 0.5**0.5
 _TO_BOUNDARY = 0.99
+_SCATTER = (
+    8  # rows for each entry of a column from which products of the entries are added up sooner than whole columns
+)
 
 
 class Program(NamedTuple):
@@ -51,8 +54,8 @@ class Program(NamedTuple):
     def coupled(self, x: Float[Array, "p n"], y: Float[Array, "p n"]) -> tuple[Float[Array, "m m"], Float[Array, " m"]]:
         """Of the matrix sum_j (x_j x_j' + y_j y_j') without its diagonal: the lower triangle, and the sums of its rows."""
         m = self.a.shape[0]
-        if self.rows is None:
-            both = jnp.concatenate([x, y], axis=1)
+        if self.rows is None or m < _SCATTER * x.shape[0]:
+            both = jnp.concatenate([self.dense(x), self.dense(y)], axis=1)
             whole = (both @ both.T) * (1 - jnp.eye(m, dtype=x.dtype))
             return jnp.tril(whole), whole.sum(axis=1)
         i, j = np.triu_indices(x.shape[0], 1)
