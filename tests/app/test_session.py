@@ -235,6 +235,19 @@ def test_who_is_no_longer_wanted_leaves_the_queue():
     lane.leave(RUN)
 
 
+def test_the_lane_knows_when_it_is_quiet():
+    lane = Lane()
+    assert lane.quiet_for(1.0)
+    for priority in (RUN, SWEEP):
+        lane.enter(priority, lambda: True)
+        assert not lane.quiet_for(0.0)
+        lane.leave(priority)
+        assert lane.quiet_for(0.0)
+    lane.enter(RUN, lambda: True)
+    lane.leave(RUN)
+    assert not lane.quiet_for(60.0)
+
+
 def test_a_run_overtakes_what_stands_behind_runs():
     behind, one = Runner(lambda call: call(), SWEEP), Runner(lambda call: call())
     began, go, finished = threading.Event(), threading.Event(), threading.Event()

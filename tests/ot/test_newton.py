@@ -6,7 +6,7 @@ import pytest
 
 from lab import ot
 from lab.numerics import Reason
-from lab.ot import newton
+from lab.ot import interior, newton
 
 pytestmark = pytest.mark.slow  # each shape compiles
 
@@ -58,6 +58,33 @@ def test_the_gap_is_small(k, gamma):
     assert -1e-12 < gap(cost, a, b, gamma, k, solution) < 2e-6
     plan = np.asarray(solution.plan())
     assert ((plan > 0).sum(0) <= k).all()
+
+
+@pytest.mark.parametrize("m", [40, 300])  # whole columns are multiplied, and the products of their entries added up
+def test_what_columns_add_to_the_equations_of_the_rows(m):
+    draws = np.random.default_rng(m)
+    p, n = 4, 30
+    rows = np.stack([draws.choice(m, p, replace=False) for _ in range(n)], axis=1)
+    x, y = draws.standard_normal((2, p, n))
+    whole = np.zeros((m, m))
+    for j in range(n):
+        for column in (x, y):
+            wide = np.zeros(m)
+            wide[rows[:, j]] = column[:, j]
+            whole += np.outer(wide, wide)
+    np.fill_diagonal(whole, 0)
+    program = interior.Program(jnp.zeros((p, n)), jnp.zeros(m), jnp.zeros(n), 1.0, 2.0, jnp.asarray(rows, jnp.int32))
+    lower, sums = program.coupled(jnp.asarray(x), jnp.asarray(y))
+    np.testing.assert_allclose(lower, np.tril(whole), atol=1e-14)
+    np.testing.assert_allclose(sums, whole.sum(1), atol=1e-13)
+
+
+def test_the_gap_is_small_on_many_rows():
+    cost, a, b = cloud(300, 60, 9)
+    solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(0.5, 3))
+    assert int(solution.reason) == Reason.CONVERGED
+    assert int(solution.state.choices) >= 1  # it has come to the entries that can carry mass
+    assert -1e-12 < gap(cost, a, b, 0.5, 3, solution) < 2e-6
 
 
 def test_what_a_choice_of_entries_misses_is_found(monkeypatch):

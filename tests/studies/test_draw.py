@@ -250,6 +250,17 @@ def test_a_plan_of_few_entries_travels_as_these_alone():
     assert sent < matrix.size * 4 / 4
 
 
+def test_a_small_entry_of_a_large_plan_is_seen_in_print():
+    matrix = np.zeros((200, 200))
+    matrix[[3, 100], [4, 50]] = 1.0, 0.01
+    figure = hv.renderer("matplotlib").get_plot(draw.plan(matrix, *marginals(matrix))).state
+    pyplot.close(figure)
+    (image,) = figure.axes[0].images
+    none, least, most = (np.array(image.cmap(image.norm(value))) for value in (0.0, 0.01, 1.0))
+    assert np.abs(least - none).max() > 0.2
+    assert np.abs(most - least).max() > 0.2
+
+
 def test_row_zero_is_at_the_bottom_and_cells_are_where_they_belong():
     matrix = np.zeros((3, 5))
     matrix[0, 4] = 1.0

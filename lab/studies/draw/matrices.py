@@ -8,7 +8,7 @@ import numpy as np
 
 from .axes import frame
 from .layers import COLUMNS, Words, figure, rectangles, vector, words
-from .look import SOURCE, TARGET, current, diverging, dress, ramp, sequential
+from .look import SOURCE, TARGET, blend, current, diverging, dress, ramp, sequential
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
 OUTLINED = 64  # cells a side that can be seen one by one
@@ -96,7 +96,8 @@ def plan(
     asked_b, got_b = _side(b, grid.sums(0), x, y, upright=True, color=b_color)
     asked_a, got_a = _side(a, grid.sums(1), y, x, upright=False, color=a_color)
     got = hv.Curve(tuple(np.hstack([got_b, np.full((2, 1), np.nan), got_a])), "x", "y", **COLUMNS)  # one layer, broken
-    dress(got, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": 0.5})
+    thin = 0.5 if max(x.n, y.n) <= OUTLINED else 0.25  # or it covers the bars
+    dress(got, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": thin})
     top, right = y.high + 0.23 * y.span, x.high + 0.23 * x.span
     return frame(
         [*grid.cells(xlabel, ylabel, clabel, bar=False), *grid.outline(outline), asked_b, asked_a, got, *grid.words()],
@@ -150,11 +151,14 @@ class _Grid:
         peak = float(np.abs(finite).max(initial=0)) or 1.0
         self.clim = clim or ((-peak, peak) if signed else (min(0.0, float(finite.min(initial=0))), peak))
         self.palette = diverging() if signed else sequential()
+        filled = np.count_nonzero(self.shown)  # NaN counts
+        few = self.shown.size > OUTLINED**2 and filled < _FEW * self.shown.size
+        self.few = bool(few and np.isfinite(self.shown).all())
         self.square = 1 / 3 <= (m / max(n, 1)) <= 3 and self.x.step == self.y.step
 
     def cells(self, xlabel: str, ylabel: str, clabel: str, bar: bool) -> list[Any]:
         """The entries as an image. On a live page where few are not zero, these alone as boxes on a ground: less to send."""
-        x, y, sparse = self.x, self.y, self._sparse()
+        x, y, sparse = self.x, self.y, self.few and current().backend == "bokeh"
         wide, tall = (max(1, -(-side.n // self.limit)) * side.step for side in (x, y))
         rows, cols = self.shown.shape
         bounds = (x.low, y.low, x.low + cols * wide, y.low + rows * tall)
@@ -165,11 +169,14 @@ class _Grid:
         image = hv.Image(drawn.astype(np.float32), ["x", "y"], "z", bounds=at)
         tips = [(xlabel, "$x{0.[000]}"), (ylabel, "$y{0.[000]}"), (clabel, "@image{0.0000a}")]
         scale = {"cmap": self.palette, "clim": self.clim, "colorbar": False}
+        printed: dict[str, Any] = {"interpolation": "nearest"}
+        if self.few and self.clim[0] == 0 and not bar:  # an entry is less than a point wide, and is to be seen
+            printed["cmap"] = [current().card, *ramp((blend(SOURCE, 0.5), current().source), 1023)]
         dress(
             image,
             both=scale,
             bokeh={"colorbar": bar, "clabel": clabel, "tools": ["hover"], "hover_tooltips": tips},
-            mpl={"interpolation": "nearest"},
+            mpl=printed,
         )
         if current().backend != "bokeh":
             return [image]
@@ -191,11 +198,6 @@ class _Grid:
             image,
             dress(boxes, bokeh=scale | own | {"clim": (self.clim[0] - faint, self.clim[1])}),
         ]
-
-    def _sparse(self) -> bool:
-        filled = np.count_nonzero(self.shown)  # NaN counts
-        few = self.shown.size > OUTLINED**2 and filled < _FEW * self.shown.size
-        return current().backend == "bokeh" and bool(few and np.isfinite(self.shown).all())
 
     # A layer costs some milliseconds at each redraw of a page, so those with nothing in them are left out, unless they
     # come and go while something is moved.
