@@ -44,7 +44,7 @@ class Controls(View):
         self.draw(
             groups=groups(study, self._session.data),
             values={name: as_text(getattr(study, name)) for name in study.parameters()},
-            off={name: why for name, p in study.parameters().items() if (why := idle(study, p))},
+            off={name: why for name in study.parameters() if (why := study.idle(name))},
             live=live,
             refused=self._session.error,  # a refused text is put back
         )
@@ -106,15 +106,6 @@ def span(parameter: Real | Whole, limit: Any) -> tuple[float | None, float | Non
     whole = isinstance(parameter, Whole)
     low, high = (int(v) if whole and v is not None else v for v in finite)
     return low, high
-
-
-def idle(study: Study, parameter: Parameter) -> str:
-    """Why a parameter has no effect now, in a sentence; "" when it has."""
-    for name, values in (parameter.when or {}).items():
-        if getattr(study, name) not in (values if isinstance(values, tuple | list | set) else (values,)):
-            allowed = " or ".join(as_text(v) for v in (values if isinstance(values, tuple | list | set) else (values,)))
-            return f"has an effect only when {name} is {allowed}"
-    return ""
 
 
 class DataCard(View):

@@ -13,7 +13,7 @@ from lab.studies import Study
 from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
 
-from . import controls, theme
+from . import theme
 from .runner import SWEEP, Abandoned, Runner
 from .session import Session
 from .sweep_cells import SweepCells, scalars
@@ -361,7 +361,7 @@ class SweepForm(View):
             doc = (parameter.doc or "").rstrip(".")
             title, _, words = titled(parameter).partition(", ")
             item = {"name": name, "title": title, "brief": words, "doc": doc}
-            item["idle"] = controls.idle(study, parameter)
+            item["idle"] = study.idle(name)
             items["more" if parameter.group == "more" else ""].append(item)
         plan, running = tab.plan, tab.stage in ("running", "stopping")
         counts = {} if plan is None else {n: f"{len(v)} values" for n, v in plan.grid.items()}

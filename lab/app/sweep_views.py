@@ -194,8 +194,6 @@ def first_axes(study: Study, texts: Mapping[str, str]) -> list[list[str]]:
     """What to sweep along first, and what next where that is refused: two of the parameters that have an effect now and several
     values to suggest; numbers before choices, which do not all go together, and the seed last."""
     known = sweepable(type(study))
-    good = [
-        name for name, text in texts.items() if not controls.idle(study, known[name]) and ("," in text or ":" in text)
-    ]
+    good = [name for name, text in texts.items() if not study.idle(name) and ("," in text or ":" in text)]
     good.sort(key=lambda name: (name == "seed", not isinstance(known[name], Real | Whole)))
     return [sorted(pair, key=list(known).index) for pair in combinations(good, 2)] or [good]

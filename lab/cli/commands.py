@@ -134,6 +134,9 @@ def run(name: str, words: list[str]) -> int:
     if target:
         save(result, target)
     _print_scalars(study, result)
+    for given, value in options.given.items():
+        if why := study.idle(given):
+            print(f"{option(given)} {as_text(value)} changed nothing: it {why}")
     entry = None if computed else store.entry(store.key(recipe))
     if entry:
         when = entry.created.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -507,6 +510,8 @@ def _with_interval(declared: Result, result: xr.Dataset) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value != value:
+        return "–"  # as on the pages
     return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 

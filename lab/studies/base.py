@@ -141,6 +141,14 @@ class Study(param.Parameterized):
         """Every parameter's value by name."""
         return {name: getattr(self, name) for name in self.parameters()}
 
+    def idle(self, name: str) -> str:
+        """Why a parameter has no effect now, as the end of a sentence that begins with it; "" when it has."""
+        for other, values in (self.parameters()[name].when or {}).items():
+            allowed = values if isinstance(values, tuple | list | set) else (values,)
+            if getattr(self, other) not in allowed:
+                return f"has an effect only when {other} is {' or '.join(map(as_text, allowed))}"
+        return ""
+
     def but(self, **values: Any) -> "Study":
         """A copy with other values."""
         return type(self)(**(self.values() | values))

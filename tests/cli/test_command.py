@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from lab.cli import main
-from lab.cli.commands import _times
+from lab.cli.commands import _number, _times
 
 LAB = [sys.executable, "-c", "import sys; from lab.cli import main; sys.exit(main())"]
 
@@ -226,6 +226,18 @@ def test_times_are_told_apart(capsys, mine):
     assert re.search(r"time +[\d.]+ s(, after [\d.]+ s of compiling)? *\n", capsys.readouterr().out)
     assert _times(0.0, 11.04) == "under 0.001 s, after 11 s of compiling"
     assert _times(0.0213, 0.0) == "0.0213 s"
+
+
+def test_an_option_without_effect_is_told(capsys, mine):
+    words = ["run", "sparse-ot", "--data", str(mine), "--regularizer", "quadratic"]
+    assert main([*words, "--gamma", "0.5"]) == 0
+    assert "changed nothing" not in capsys.readouterr().out
+    assert main([*words, "--k", "3"]) == 0
+    assert "--k 3 changed nothing: it has an effect only when regularizer is k-sparse" in capsys.readouterr().out
+
+
+def test_no_value_is_a_dash():
+    assert [_number(value) for value in (float("nan"), 0.25, 3, True)] == ["–", "0.25", "3", "yes"]
 
 
 def test_a_port_in_use_is_told(capsys):
