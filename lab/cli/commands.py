@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -510,9 +511,9 @@ def _with_interval(declared: Result, result: xr.Dataset) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value != value:
-        return "–"  # as on the pages
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.7g}"  # as on the pages
+    return str(value)
 
 
 def _verdict_line(verdict: Verdict) -> str:

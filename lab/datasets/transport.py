@@ -272,7 +272,8 @@ _OWN = {"licence": "no data, only a formula", "real": False}
 @register(
     name="bump-to-bump",
     title="One bump to another, on a line",
-    summary="Gaussian histograms N(10, 4) and N(16, 5) on 32 bins; squared distances over the squared length.",
+    summary="Gaussian histograms N(10, 4) and N(16, 5) on 32 bins, or scaled to n of them; squared distances over the "
+    "squared length.",
     source=f"{_SHEET}, 1-D figure",
     options=_BINS,
     **_OWN,
@@ -288,7 +289,7 @@ def _bump_to_bump(n: int) -> Fields:
 @register(
     name="one-bump-to-two",
     title="One bump to two, on a line",
-    summary="Gaussian histograms N(16, 5) and half N(8, 5), half N(24, 5) on 32 bins.",
+    summary="Gaussian histograms N(16, 5) and half N(8, 5), half N(24, 5) on 32 bins, or scaled to n of them.",
     source=f"{_SHEET}, 1-D figure",
     options=_BINS,
     **_OWN,

@@ -28,9 +28,7 @@ from jaxtyping import Array, Float, Int
 
 _HALF = 0.5**0.5
 _TO_BOUNDARY = 0.99
-_SCATTER = (
-    8  # rows for each entry of a column from which products of the entries are added up sooner than whole columns
-)
+_SCATTER = 8  # rows for each entry of a column, from which on adding up products of entries is the faster way
 
 
 class Program(NamedTuple):

@@ -240,7 +240,7 @@ def _interior_step(work: Work, state: State, program: interior.Program, before: 
 def _settled(work: Work, state: State) -> State:
     """After the interior steps: where columns are tied the semi-dual has a kink, and nothing is to be polished."""
     dtype = work.problem.a.dtype
-    ties = tied_columns(work.problem, work.regularizer, state.alpha, state.plan, 10 * nearness(dtype))
+    ties = tied_columns(work.problem, work.regularizer, state.alpha, state.plan, nearness(dtype))
     phase = jnp.where(ties > 0, _DONE, _POLISH).astype(jnp.int32)
     return state._replace(phase=phase, waited=jnp.int32(0), tries=jnp.int32(0))
 

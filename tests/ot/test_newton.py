@@ -98,6 +98,17 @@ def test_what_a_choice_of_entries_misses_is_found(monkeypatch):
     assert -1e-12 < gap(cost, a, b, 1.0, 2, solution) < 2e-6
 
 
+def test_scores_that_nearly_tie_are_no_ties():
+    # costs in whole numbers: scores come within 1e-5 of each other on the way, and are apart in the end
+    draws = np.random.default_rng(0)
+    cost = np.round(20 * draws.uniform(size=(90, 75)))
+    a, b = draws.dirichlet(np.ones(90)), draws.dirichlet(np.ones(75))
+    solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(0.01, 10))
+    assert int(solution.reason) == Reason.CONVERGED
+    assert int(solution.n_ties) == 0
+    assert float(solution.row_error) < 1e-9
+
+
 def test_rows_that_hardly_any_column_wants_are_served():
     cost, a, b = cloud(70, 80, 7)
     cost[:9] += 3.0  # far from everything, yet their mass must go

@@ -254,15 +254,20 @@ class SparseOT(Study):
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
-        """What ties do to the plan, and what to do about them."""
+        """Why the plan misses a marginal, and what to do about it."""
         p = json.loads(result.attrs["parameters"])
         columns = p["constraint"] == "columns"
         error = float(result.row_error_l1 if columns else result.column_error_l1)
         ties = int(result.n_ties)
         sparse = p["regularizer"] == "k-sparse" and p["plan"] == "k-sparse"
-        if not sparse or not ties or not result.attrs["converged"] or _holds(error, result) == "good":
+        if not sparse or not result.attrs["converged"] or _holds(error, result) == "good":
             return ""
         counted, missed = ("column", "source") if columns else ("row", "target")
+        if not ties:
+            return (
+                f"The value is optimal to the tolerance, yet this plan misses the {missed} marginal by {error:.3g}. "
+                "Lower the tolerance, or show the relaxed plan."
+            )
         who = f"{ties} {counted}s tie" if ties > 1 else f"One {counted} ties"
         return (
             f"{who} at the optimum, so this plan misses the {missed} marginal by {error:.3g}. "
