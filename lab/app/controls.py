@@ -231,7 +231,8 @@ def words(session: Session) -> str:
     if session.from_store:
         return f"From the store; it took {theme.duration(attrs['run_seconds'])} when it was run"
     compiled = f" · compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else ""
-    return f"Done in {theme.duration(attrs['run_seconds'])}{compiled}"
+    ended = "Stopped after" if attrs["reason"] == "stopped" else "Done in"
+    return f"{ended} {theme.duration(attrs['run_seconds'])}{compiled}"
 
 
 def eta(progress: Progress) -> float:

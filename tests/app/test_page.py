@@ -225,7 +225,7 @@ def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
     seen.until(lambda: seen.page.locator("svg.spark").count())
     began = time.monotonic()
     seen.page.get_by_role("button", name="Stop").click()
-    seen.until(lambda: "Done in" in seen.says())
+    seen.until(lambda: "Stopped after" in seen.says())
     assert time.monotonic() - began < 0.3 + 0.5  # and one round trip through the driver
     seen.until(lambda: "stopped" in seen.page.locator(".strip .warn b").all_inner_texts())  # another part of the page
     assert "stopped on request" in seen.bars()[-1]
@@ -336,7 +336,7 @@ def test_two_visitors_do_not_disturb_each_other(visit):
     assert quick.scalar("total") == "3"
     assert "Running" in slow.says()
     slow.page.get_by_role("button", name="Stop").click()
-    slow.until(lambda: "Done in" in slow.says())
+    slow.until(lambda: "Stopped after" in slow.says())
     assert quick.scalar("total") == "3"
 
 
@@ -349,7 +349,7 @@ def test_on_a_narrow_screen_what_runs_and_stop_are_in_sight(visit):
     assert box["x"] > 600
     assert box["y"] > 700
     stop.click()
-    seen.until(lambda: "Done in" in seen.says())
+    seen.until(lambda: "Stopped after" in seen.says())
     seen.until(lambda: not stop.is_visible())
 
 
