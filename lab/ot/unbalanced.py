@@ -38,15 +38,18 @@ from jaxtyping import Array, Bool, Float, Int
 from lab.numerics import Loop, Method, Reason, pure
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
+from lab.ot.sinkhorn import log_mass
 from lab.ot.solution import Solution
 
 type Name = Literal["newton", "scaling"]
 METHODS = ("newton", "scaling")
 _LIMITS = {"newton": 200, "scaling": 20_000}
-_START = 0.02  # of the spread of costs: the strength at which a cold start begins
+_FIRST = 0.1  # of the mean cost: the strength at which a cold start begins
 _FACTOR = 0.25
-_LOOSE = 0.5  # relative error of every column at which the strength falls
-_PATIENCE = {"newton": 15, "scaling": 200}  # steps without progress
+_LOOSE = 0.05  # error at which the strength falls
+_LOST = 1.0  # error of a start that is no better than none
+_TRIALS = 40  # of a line search
+_PATIENCE = {"newton": 30, "scaling": 200}  # steps without progress
 
 
 class Terms(NamedTuple):
@@ -92,17 +95,18 @@ def _price(mass: Array, potential: Array, inverse: Array) -> Array:
 
 
 def hessian(terms: Terms, at: Evaluation) -> Float[Array, "n n"]:
-    """Minus the Hessian of G, positive definite: a shift of rounding size where all weights are infinite.
+    """Minus the Hessian of G, positive definite: each column is shifted by rounding of its own mass.
 
     A Laplacian and a positive diagonal, so that no digits cancel. Time O(m n^2), memory O(m n + n^2).
     """
     free = terms.epsilon * terms.rows / (1 + terms.epsilon * terms.rows)  # 1 - f
     rate = jnp.where(at.mass > 0, (1 - free) / jnp.where(at.mass > 0, at.mass, 1), 0)
-    n = at.wanted.shape[0]
-    joint = (at.plan * rate[:, None]).T @ at.plan * (1 - jnp.eye(n, dtype=at.plan.dtype))
-    diagonal = (joint.sum(axis=1) + free @ at.plan) / terms.epsilon + at.wanted * terms.columns
-    shift = 10 * jnp.finfo(diagonal.dtype).eps * jax.lax.stop_gradient(diagonal.mean())
-    return jnp.diag(jnp.where(terms.problem.b > 0, diagonal + shift, 1)) - joint / terms.epsilon
+    n, dtype = at.wanted.shape[0], at.plan.dtype
+    joint = (at.plan * rate[:, None]).T @ at.plan * (1 - jnp.eye(n, dtype=dtype))
+    # a column that whole rows serve has no curvature left but this, and its gradient is rounding
+    shift = jax.lax.stop_gradient(10 * jnp.finfo(dtype).eps * at.plan.sum(axis=0) + jnp.finfo(dtype).tiny)
+    diagonal = (joint.sum(axis=1) + free @ at.plan + shift) / terms.epsilon + at.wanted * terms.columns
+    return jnp.diag(jnp.where(terms.problem.b > 0, diagonal, 1)) - joint / terms.epsilon
 
 
 @jax.custom_jvp
@@ -158,7 +162,7 @@ class Work(NamedTuple):
     terms: Terms
     start: Float[Array, " n"]
     cold: Bool[Array, ""]  # whether the start is a mere guess
-    tolerance: Float[Array, ""]  # L1, in units of mass
+    tolerance: Float[Array, ""]  # L1, of the mass
 
 
 class State(NamedTuple):
@@ -171,6 +175,11 @@ class State(NamedTuple):
     least: Float[Array, ""]  # the smallest one at this strength
     waited: Int[Array, ""]  # steps since
 
+    @property
+    def error(self) -> Array:
+        """The residual as a part of the mass, of the plan or of what is asked for, whichever is more."""
+        return self.residual / jnp.maximum(self.at.mass.sum(), self.at.wanted.sum())
+
 
 def _begin(work: Work, epsilon: Array) -> State:
     at = semi_dual(work.terms._replace(epsilon=epsilon), work.start)
@@ -179,43 +188,95 @@ def _begin(work: Work, epsilon: Array) -> State:
 
 
 def _newton_init(work: Work) -> State:
-    (cost, a, b), epsilon = work.terms.problem, work.terms.epsilon
+    """At the strength asked for from a start that is near, else at a large one."""
+    epsilon = work.terms.epsilon
+    warm = _begin(work, epsilon)
+    first = jnp.maximum(epsilon, _FIRST * _spread(work.terms.problem)[0])
+    return jax.tree.map(partial(jnp.where, work.cold | ~(warm.error < _LOST)), _begin(work, first), warm)
+
+
+def _spread(problem: Problem) -> tuple[Array, Array]:
+    """The mean and the greatest cost, counted from the least, where there is mass."""
+    cost, a, b = problem
     present = (a > 0)[:, None] & (b > 0)[None, :]
-    spread = jnp.where(present, cost, -jnp.inf).max() - jnp.where(present, cost, jnp.inf).min()
-    return _begin(work, jnp.where(work.cold, jnp.maximum(epsilon, _START * spread), epsilon))
+    least = jnp.where(present, cost, jnp.inf).min()
+    above = jnp.where(present, cost - least, 0)
+    return above.sum() / present.sum(), above.max()
 
 
 def _newton_step(work: Work, state: State) -> State:
-    """A scaling step, which never goes down and serves columns of small weight, then Newton's with a line search."""
+    """Scale the columns, shift them all, which both never go down, then Newton's step, shortened."""
     terms = work.terms._replace(epsilon=state.epsilon)
     b, dtype = terms.problem.b, state.g.dtype
     columns = jnp.maximum(state.at.plan.sum(axis=0), jnp.finfo(dtype).tiny)
     move = state.epsilon * jnp.log(jnp.where(b > 0, b / columns, 1))
     g = jnp.where(b > 0, (state.g + move) / (1 + state.epsilon * terms.columns), 0)
+    g = _shifted(terms, g, semi_dual(terms, g))
     at = semi_dual(terms, g)
-
     d = cho_solve(cho_factor(hessian(terms, at), lower=True), at.gradient)
-    slope = d @ at.gradient
-    slack = 10 * jnp.finfo(dtype).eps * jnp.maximum(jnp.abs(at.value), state.epsilon * at.mass.sum())
+    d = jnp.where(jnp.isfinite(d).all(), d, 0)
+    size, at = _search(terms, g, at, d)
+    g = g + size * d
 
-    def shorter(carry):
-        size, *_, count = carry
-        size = jnp.where(count == 0, 1, size / 4)
-        trial = semi_dual(terms, g + size * d)
-        return size, trial, trial.value >= at.value + 1e-4 * size * slope - slack, count + 1
-
-    begun = jnp.ones_like(slope), at, jnp.array(False), jnp.int32(0)
-    size, trial, rises, _ = jax.lax.while_loop(lambda c: ~c[2] & (c[3] < 6), shorter, begun)
-    g = jnp.where(rises, g + size * d, g)
-    at = jax.tree.map(partial(jnp.where, rises), trial, at)
-
-    # of each column: a lower strength sharpens the plan, and what is far off then no longer feels its gradient
-    off = jnp.abs(at.gradient) <= _LOOSE * jnp.maximum(at.wanted, at.wanted - at.gradient)
-    lower = (state.epsilon > work.terms.epsilon) & off.all()
+    residual = jnp.abs(at.gradient).sum()
+    loose = residual <= _LOOSE * jnp.maximum(at.mass.sum(), at.wanted.sum())
+    lower = (state.epsilon > work.terms.epsilon) & loose
     epsilon = jnp.where(lower, jnp.maximum(state.epsilon * _FACTOR, work.terms.epsilon), state.epsilon)
-    rose = at.value > state.at.value + 10 * slack
+    noise = 100 * jnp.finfo(dtype).eps * jnp.maximum(jnp.abs(at.value), state.epsilon * at.mass.sum())
+    rose = at.value > state.at.value + noise
     at = jax.lax.cond(lower, lambda: semi_dual(terms._replace(epsilon=epsilon), g), lambda: at)
     return _next(state, g, epsilon, at, lower, rose, 0.9)
+
+
+def _shifted(terms: Terms, g: Array, at: Evaluation) -> Array:
+    """The best of g + constant: where weights are large the mass follows it slowly, and g has far to go.
+
+    Both masses are then equal. The log of their ratio rises with the constant, linearly where weights are alike; what
+    Newton's method finds is taken only if it is better. Where all weights are infinite any constant is as good.
+    """
+    here = terms.problem.b > 0
+    up, down = terms.rows / (1 + terms.epsilon * terms.rows), jnp.where(here, terms.columns, 0)
+    plan, wanted = log_mass(at.mass), log_mass(at.wanted)
+
+    def ratio(shift):
+        x, y = plan + shift * up, wanted - shift * down
+        slope = jax.nn.softmax(x) @ up + jax.nn.softmax(y) @ down
+        return jax.nn.logsumexp(x) - jax.nn.logsumexp(y), slope
+
+    def improve(_, shift):
+        off, slope = ratio(shift)
+        return shift - jnp.where(slope > 0, off / jnp.where(slope > 0, slope, 1), 0)
+
+    zero = jnp.zeros_like(terms.epsilon)
+    shift = jax.lax.fori_loop(0, 8, improve, zero)
+    nearer = jnp.abs(ratio(shift)[0]) < jnp.abs(ratio(zero)[0])
+    return g + jnp.where(here & nearer, shift, 0)
+
+
+def _search(terms: Terms, g: Array, at: Evaluation, d: Array) -> tuple[Array, Evaluation]:
+    """How far to go along d: to where the slope has fallen, and is not yet that of a way down.
+
+    The slope of a concave function falls all the way, and says near the optimum what a value drowned in rounding no
+    longer says. At a small strength it falls at once, at the edge of a flat piece, which bisection finds.
+    """
+    slope = d @ at.gradient
+    # along a direction without curvature Newton's step is far too long: potentials differ by the spread of costs
+    spread = _spread(terms.problem)[1] + terms.epsilon
+    longest = jnp.minimum(1, spread / jnp.maximum(jnp.abs(d).max(), jnp.finfo(d.dtype).tiny))
+
+    def trial(carry):
+        low, high, size, best, _, count = carry
+        tried = semi_dual(terms, g + size * d)
+        slope_there = d @ tried.gradient
+        rises = jnp.isfinite(tried.value) & (slope_there >= -0.1 * slope)
+        best = jax.tree.map(partial(jnp.where, rises), tried, best)
+        low, high = jnp.where(rises, size, low), jnp.where(rises, high, size)
+        over = rises & ((slope_there <= 0.7 * slope) | (size == longest)) | (low > 0) & (count >= 5)
+        return low, high, jnp.where(low > 0, (low + high) / 2, size / 4), best, over, count + 1
+
+    begun = jnp.zeros_like(slope), longest, longest, at, slope <= 0, jnp.int32(0)
+    low, *_, best, _, _ = jax.lax.while_loop(lambda c: ~c[4] & (c[5] < _TRIALS), trial, begun)
+    return low, best
 
 
 def _scaling_step(work: Work, state: State) -> State:
@@ -242,7 +303,7 @@ def _next(state: State, g: Array, epsilon: Array, at: Evaluation, fresh: Array, 
 def _done(patience: int, work: Work, state: State) -> Array:
     final = state.epsilon <= work.terms.epsilon
     reason = jnp.where(state.waited >= patience, Reason.STALLED, Reason.RUNNING)
-    reason = jnp.where(final & (state.residual <= work.tolerance), Reason.CONVERGED, reason)
+    reason = jnp.where(final & (state.error <= work.tolerance), Reason.CONVERGED, reason)
     return jnp.where(jnp.isfinite(state.at.value), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
 
@@ -279,7 +340,8 @@ def solve(
             (n,), in units of cost; ``inf`` makes the marginal hold.
         method: ``newton`` takes O(m n^2 + n^3) a step, and few; put the smaller side in the columns (``problem.T``).
             ``scaling`` (Sinkhorn's, in the log domain) takes O(m n), and hundreds or thousands. Memory O(m n + n^2).
-        tolerance: of the marginals, L1, relative to the total mass; 1e-10 for float64 and 1e-5 for float32 when omitted.
+        tolerance: of the marginals, L1, relative to the mass of the plan or that asked for, whichever is more; 1e-10 for
+            float64 and 1e-5 for float32 when omitted.
         max_iterations: static; 200 for newton, 20000 for scaling when omitted.
         init: column potentials (n,), or the answer to a neighbouring problem.
         loop: ``lab.numerics.pure`` or a ``lab.numerics.Chunked``.
@@ -328,7 +390,7 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
 def _prepare(terms: Terms, start: Array | None, tolerance: Array) -> Work:
     terms, start = jax.lax.stop_gradient((terms, start))
     g = jnp.zeros_like(terms.problem.b) if start is None else jnp.where(terms.problem.b > 0, start, 0)
-    return Work(terms, g, (g == 0).all(), tolerance * terms.problem.a.sum())
+    return Work(terms, g, (g == 0).all(), tolerance)
 
 
 @jax.jit

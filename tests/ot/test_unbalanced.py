@@ -249,3 +249,20 @@ def test_choices_are_checked_where_types_are_not():
 def test_balanced_problems_still_need_equal_totals():
     with pytest.raises(ValueError, match="the masses differ"):
         ot.problem(np.zeros((2, 2)), np.array([0.5, 0.5]), np.array([1.0, 1.0]))
+
+
+def test_mass_that_must_grow_a_hundredfold_at_a_large_weight():
+    """Potentials a hundred spreads of cost away: the shift of them all."""
+    p = ot.problem(np.random.default_rng(0).random((30, 20)), np.full(30, 1e-3), balanced=False)
+    p = p._replace(b=jnp.full(20, 0.15))
+    found = unbalanced.solve(p, Entropic(0.005), rows=30.0)
+    assert found.converged
+    assert int(found.iterations) < 30
+    np.testing.assert_allclose(found.plan().sum(0), p.b, atol=1e-9)
+
+
+def test_the_tolerance_is_of_the_mass_that_is_moved():
+    p = ot.problem(np.random.default_rng(0).random((6, 5)), np.full(6, 1.0), np.full(5, 1e-9), balanced=False)
+    found = unbalanced.solve(p, Entropic(0.05), rows=0.1, tolerance=1e-6)
+    assert found.converged
+    np.testing.assert_allclose(found.plan().sum(0), p.b, rtol=1e-5)
