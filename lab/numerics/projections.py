@@ -30,15 +30,16 @@ def simplex(
     Returns:
         The projections (m, n) and the thresholds theta (n,).
     """
-    low = jnp.full_like(v, -jnp.inf) if among is None else jnp.where(among, v, -jnp.inf)
-    v_in = v if among is None else low
-    start = v_in.max(axis=0) - b
+    v_in = v if among is None else jnp.where(among, v, -jnp.inf)
+    top = v_in.max(axis=0)
+    v_in = v_in - top[None, :]  # a total far below the rounding of v leaves the largest alone
+    start = jnp.negative(b)
 
     def improve(carry):
         theta, _ = carry
         active = v_in > theta[None, :]
         size = active.sum(axis=0, dtype=v.dtype)
-        # relative to theta: exact when nothing changes, and no cancellation of large sums
+        # relative to theta: exact when nothing changes
         excess = jnp.where(active, v_in - theta[None, :], 0.0).sum(axis=0) - b
         new = theta + excess / jnp.maximum(size, 1)
         return jnp.maximum(new, theta), theta
@@ -49,7 +50,7 @@ def simplex(
         (start, jnp.full_like(start, -jnp.inf)),
     )
     t = jnp.maximum(v_in - theta[None, :], 0.0)
-    return t * (b / t.sum(axis=0))[None, :], theta
+    return t * (b / t.sum(axis=0))[None, :], theta + top
 
 
 def sparse_simplex(

@@ -43,6 +43,7 @@ _COLUMNS = 12  # and at least these of each row
 _CHOICES = 4  # of entries, before all are taken
 _CHECKED = 4  # every so many interior steps the point is tested, and whenever it is near
 _PATIENCE = 15, 40  # interior steps without progress, narrow and wide
+_LAST = 4  # when the residual is small enough, and the rows of the plan are not
 _SMOOTH_STEPS, _SMOOTH_PATIENCE, _CUTS = 40, 6, 14
 _CLIMBING, _SMOOTH_FIRST, _NARROW, _WIDE, _POLISH, _DONE = range(6)
 _climb = first_order.LBFGS["semi-dual"]
@@ -219,7 +220,10 @@ def _interior_step(work: Work, state: State, program: interior.Program, before: 
     )
     higher, finer = tested.value > state.value, tested.residual < state.residual
     # far from the end the residual may rest while the gap of the central path falls
-    progress = finite & ((tested.residual < 0.9 * state.residual) | ((gap > 0.1 * bound) & (mu < 0.9 * mu_before)))
+    # and after it, until the rows of the semi-dual's plan hold too
+    after = state.residual <= work.tolerance
+    falls = ((gap > 0.1 * bound) | after) & (mu < 0.9 * mu_before)
+    progress = finite & ((tested.residual < 0.9 * state.residual) | falls)
     waited = jnp.where(progress, 0, state.waited + 1)
     error = jnp.abs(tested.plan.sum(axis=1) - work.problem.a).sum()
     state = state._replace(
@@ -233,15 +237,23 @@ def _interior_step(work: Work, state: State, program: interior.Program, before: 
         waited=waited,
         tries=tries,
     )
-    exhausted = ~finite | (waited >= patience)
+    exhausted = ~finite | (waited >= jnp.where(after, _LAST, patience))
     return state, point, finite, finite & (gap <= 0.1 * bound), exhausted
+
+
+def _tied(work: Work, state: State) -> Array:
+    near = nearness(work.problem.a.dtype)
+    return tied_columns(work.problem, work.regularizer, state.alpha, state.plan, near) > 0
+
+
+def _enough(work: Work, state: State) -> Array:
+    """The relaxed plan is optimal, and that of the semi-dual has rows that hold where no column is tied."""
+    return (state.residual <= work.tolerance) & ((state.best_error <= work.tolerance) | _tied(work, state))
 
 
 def _settled(work: Work, state: State) -> State:
     """After the interior steps: where columns are tied the semi-dual has a kink, and nothing is to be polished."""
-    dtype = work.problem.a.dtype
-    ties = tied_columns(work.problem, work.regularizer, state.alpha, state.plan, nearness(dtype))
-    phase = jnp.where(ties > 0, _DONE, _POLISH).astype(jnp.int32)
+    phase = jnp.where(_tied(work, state), _DONE, _POLISH).astype(jnp.int32)
     return state._replace(phase=phase, waited=jnp.int32(0), tries=jnp.int32(0))
 
 
@@ -264,8 +276,8 @@ def _narrow_step(work: Work, state: State) -> State:
 
         return jax.lax.cond(at_end | (state.choices >= _CHOICES), lambda s: _choose(work, s, start), climb, state)
 
-    converged = state.residual <= work.tolerance
-    where = jnp.where(converged, 1, jnp.where(at_end | exhausted, 2, 0))
+    converged = _enough(work, state) | (exhausted & (state.residual <= work.tolerance))
+    where = jnp.where(converged, 1, jnp.where((at_end & (state.residual > work.tolerance)) | exhausted, 2, 0))
     return jax.lax.switch(where, (lambda s: s, lambda s: _settled(work, s), again), state)
 
 
@@ -273,7 +285,7 @@ def _wide_step(work: Work, state: State) -> State:
     program = _program(work)
     state, point, finite, _, exhausted = _interior_step(work, state, program, state.wide, _PATIENCE[1])
     # a start that led nowhere is given up
-    restart = exhausted & state.retry
+    restart = exhausted & state.retry & (state.residual > work.tolerance)
     fresh = interior.cold(program, jnp.zeros_like(work.problem.a))
     point = jax.tree.map(lambda x, y, z: jnp.where(restart, y, jnp.where(finite, x, z)), point, fresh, state.wide)
     state = state._replace(
@@ -282,7 +294,7 @@ def _wide_step(work: Work, state: State) -> State:
         residual=jnp.where(restart, jnp.inf, state.residual),
         waited=jnp.where(restart, 0, state.waited),
     )
-    over = (state.residual <= work.tolerance) | (exhausted & ~restart)
+    over = _enough(work, state) | (exhausted & ~restart)
     return jax.lax.cond(over, lambda s: _settled(work, s), lambda s: s, state)
 
 

@@ -205,7 +205,7 @@ def test_what_is_refused(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((6, 3))
     for match, study in (
-        ("B = 9 .* 6 samples", SGDStability(data=mine(x, x[:, 0]), B=9)),
+        ("B = 9 .* 6 samples", SGDStability(data=mine(x, x[:, 0]), B=9, sampling="without")),
         ("no finite number", SGDStability(data=mine(x * np.nan, x[:, 0]))),
         ("a single sample, but 2 to 5,000 samples", SGDStability(data=mine(x[:1], x[:1, 0]))),
         ("30 outputs, but", SGDStability(data=mine(x, np.ones((6, 30))))),
