@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, Method, Reason, pure
@@ -76,6 +77,13 @@ def kmeans(
     """Centres (k, d) and the cluster of each point (n,), one of the local optima: the key decides which.
 
     Time O(n k d) and memory O(n (k + d)) an iteration.
+
+    Raises:
+        ValueError: k below 1 or above n, or points that are not finite.
     """
+    if x.ndim != 2 or not 1 <= k <= x.shape[0]:
+        raise ValueError(f"k = {k} clusters of points {x.shape}, but a table (n, d) with 1 <= k <= n is needed")
+    if not isinstance(x, Tracer) and not bool(jnp.isfinite(x).all()):
+        raise ValueError("the points have values that are not finite: leave these points out, or fill them in")
     state = loop(LLOYD, Work(x, start(key, x, k)), max_iterations=max_iterations).state
     return state.centres, state.labels

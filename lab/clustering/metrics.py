@@ -8,7 +8,9 @@ and clusters, $\mathrm{NMI} = 2\, I(c, k) / (H(c) + H(k))$ needs no matching.
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 
@@ -23,7 +25,25 @@ class Scores(NamedTuple):
 
 
 def table(classes: Int[Array, " n"], clusters: Int[Array, " n"], k: int) -> Float[Array, "k k"]:
-    """How many samples of class c are in cluster j, (c, j)."""
+    """How many samples of class c are in cluster j, (c, j).
+
+    Raises:
+        ValueError: shapes that differ, no samples, or labels that are not 0 ... k - 1; inside ``jit`` these are not known.
+    """
+    classes, clusters = jnp.asarray(classes), jnp.asarray(clusters)
+    if classes.ndim != 1 or classes.shape != clusters.shape or not classes.size:
+        raise ValueError(
+            f"classes and clusters have shapes {classes.shape} and {clusters.shape}, but one label for each sample is needed"
+        )
+    for name, labels in (("classes", classes), ("clusters", clusters)):
+        if isinstance(labels, Tracer):
+            continue
+        given = np.asarray(labels)
+        if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= k:
+            raise ValueError(
+                f"the {name} go from {given.min()} to {given.max()}, but whole numbers from 0 to {k - 1} are needed: number "
+                f"them anew with np.unique(..., return_inverse=True), or raise k = {k}"
+            )
     return jnp.zeros((k, k)).at[classes, clusters].add(1)
 
 
@@ -34,7 +54,11 @@ def match(counts: Float[Array, "k k"]) -> Int[Array, " k"]:
 
 
 def scores(classes: Int[Array, " n"], clusters: Int[Array, " n"], k: int) -> Scores:
-    """Score clusters 0 ... k - 1 of samples whose classes are 0 ... k - 1; a class without sample counts for nothing."""
+    """Score clusters 0 ... k - 1 of samples whose classes are 0 ... k - 1; a class without sample counts for nothing.
+
+    Raises:
+        ValueError: as ``table``.
+    """
     counts = table(classes, clusters, k)
     matched = match(counts)
     ordered = jnp.zeros_like(counts).at[:, matched].set(counts)  # columns by the class that they stand for

@@ -23,8 +23,11 @@ def r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
 
     Args:
         a, b: (B, n), or (B, C, H, W).
+
+    Raises:
+        ValueError: shapes that differ, as of all here.
     """
-    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    a, b = _rows(a, b)
     n = b.shape[1]
     variance = b.var(axis=1, ddof=1)
     return 1 - ((a - b) ** 2).sum(axis=1) / (n * jnp.where(variance == 0, 1.0, variance))
@@ -36,18 +39,32 @@ def pooled_r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, ""
     Where some images are almost constant, as patches of a sky, these alone decide the mean of ``r2``; here they count for
     little.
     """
-    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    a, b = _rows(a, b)
     return 1 - ((a - b) ** 2).sum() / (b.shape[1] * b.var(axis=1, ddof=1).sum())
 
 
 def mse(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
     """The mean squared difference of each image."""
-    return ((a - b) ** 2).reshape(len(a), -1).mean(axis=1)
+    a, b = _rows(a, b)
+    return ((a - b) ** 2).mean(axis=1)
+
+
+def _rows(a: Array, b: Array) -> tuple[Array, Array]:
+    if len(a) != len(b) or a.size != b.size:
+        raise ValueError(f"the images have shapes {a.shape} and {b.shape}: both must agree")
+    return a.reshape(len(a), -1), b.reshape(len(b), -1)
 
 
 def estimate(values: Any, level: float = 0.95) -> Estimate:
-    """The mean of one number an image, with its interval."""
+    """The mean of one number an image, with its interval.
+
+    Raises:
+        ValueError: a level outside (0, 1), or no values.
+    """
     from scipy.stats import t
+
+    if not 0 < level < 1 or not np.size(values):
+        raise ValueError(f"{np.size(values)} values at level = {level}, but at least one and a level between 0 and 1 are needed")
 
     values = np.asarray(values, float).ravel()
     mean, count = float(values.mean()), len(values)

@@ -30,7 +30,8 @@ def simplex(
     Returns:
         The projections (m, n) and the thresholds theta (n,).
     """
-    v_in = v if among is None else jnp.where(among, v, -jnp.inf)
+    # the largest is exactly 0 only between the same computed numbers: XLA may compute a cheap operand twice
+    v_in = jax.lax.optimization_barrier(v if among is None else jnp.where(among, v, -jnp.inf))
     top = v_in.max(axis=0)
     v_in = v_in - top[None, :]  # a total far below the rounding of v leaves the largest alone
     start = jnp.negative(b)

@@ -218,14 +218,17 @@ def _interior_step(work: Work, state: State, program: interior.Program, before: 
         lambda: _tested(work, program, point),
         lambda: _Test(jnp.full_like(mu, -jnp.inf), state.plan, state.relaxed, jnp.full_like(mu, jnp.inf)),
     )
-    higher, finer = tested.value > state.value, tested.residual < state.residual
+    error = jnp.abs(tested.plan.sum(axis=1) - work.problem.a).sum()
+    # values that rounding makes equal do not tell which point is closer, rows do
+    slack = 16 * jnp.finfo(mu.dtype).eps * (1 + jnp.abs(point.alpha) @ work.problem.a)
+    equal = (tested.value >= state.value - slack) & (error < state.best_error)
+    higher, finer = (tested.value > state.value + slack) | equal, tested.residual < state.residual
     # far from the end the residual may rest while the gap of the central path falls
     # and after it, until the rows of the semi-dual's plan hold too
     after = state.residual <= work.tolerance
     falls = ((gap > 0.1 * bound) | after) & (mu < 0.9 * mu_before)
     progress = finite & ((tested.residual < 0.9 * state.residual) | falls)
     waited = jnp.where(progress, 0, state.waited + 1)
-    error = jnp.abs(tested.plan.sum(axis=1) - work.problem.a).sum()
     state = state._replace(
         alpha=jnp.where(jnp.isfinite(tested.value), point.alpha, state.alpha),
         plan=tested.plan,

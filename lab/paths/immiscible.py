@@ -202,8 +202,47 @@ def log_density(noise: Float[Array, "n d"], x: Float[Array, " d"], k: ArrayLike)
     return jnp.log(jnp.asarray(k, x.dtype)) + gaussian + (k - 1) * log_survival(squared, d, x @ x)
 
 
+class Neighbours(NamedTuple):
+    """The k nearest noises of each datum, the nearest first."""
+
+    index: Int[Array, "n k"]
+    distance: Float[Array, "n k"]
+
+
+def nearest(x: Float[Array, "n d"], noise: Float[Array, "..."], k: int = 1) -> Neighbours:
+    """Among given noises the k nearest to each datum; among equally near ones those that come first.
+
+    ``couplings.Nearest`` draws the noises itself, and needs no memory for them.
+
+    Args:
+        noise: (m, d), the same for all data, or (n, m, d), of each datum its own.
+        k: from 1 to m; static.
+
+    Raises:
+        ValueError: shapes that do not fit, or k outside.
+
+    Time O(n m (d + log k)), memory O(n k) and a block of distances.
+    """
+    if x.ndim != 2 or noise.ndim not in (2, 3) or noise.shape[-1] != x.shape[1] or noise.shape[:-2] not in ((), x.shape[:1]):
+        raise ValueError(
+            f"data and noises have shapes {x.shape} and {noise.shape}, but (n, d) with (m, d) or (n, m, d) are needed"
+        )
+    m = noise.shape[-2]
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= m:
+        raise ValueError(f"k = {k}, but of {m} noises a whole number from 1 to {m} can be the nearest")
+    own = noise.ndim == 3
+
+    def of_one(each):
+        point, among = each if own else (each, noise)
+        squared, index = jax.lax.top_k(-((among - point[None, :]) ** 2).sum(axis=1), k)
+        return Neighbours(index, jnp.sqrt(jnp.maximum(-squared, 0)))
+
+    return jax.lax.map(of_one, (x, noise) if own else x, batch_size=max(1, _CELLS // (m * x.shape[1])))
+
+
 def largest_of(k: ArrayLike) -> Array:
     r"""$m_k = E \max$ of k standard normals, $\int z\, k\, \phi(z)\, \Phi(z)^{k - 1} dz$: 0.5642 at 2, 1.4236 at 8."""
+    _number(k)
     k = jnp.asarray(k, float)
     step = 0.01
 
@@ -449,8 +488,10 @@ def scaled(alpha_bar: ArrayLike, c: ArrayLike) -> Array:
     $\sqrt{1 - \bar\alpha + c^2 \bar\alpha}$.
 
     Raises:
-        ValueError: c that is not positive.
+        ValueError: c that is not positive, or alpha_bar outside [0, 1].
     """
+    if not isinstance(alpha_bar, Tracer) and not ((np.asarray(alpha_bar) >= 0) & (np.asarray(alpha_bar) <= 1)).all():
+        raise ValueError(f"alpha_bar = {alpha_bar}, but it is a share, from 0 to 1")
     if not isinstance(c, Tracer) and not (np.asarray(c) > 0).all():
         raise ValueError(f"c = {c}, but data can be scaled by a positive factor only")
     alpha_bar, squared = jnp.asarray(alpha_bar), jnp.square(jnp.asarray(c))

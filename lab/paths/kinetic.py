@@ -27,7 +27,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.paths.schedules import Coefficients, Schedule
+from lab.paths.schedules import Coefficients, Schedule, has_latent, known
 
 _CELLS = 1_000_000  # of a block of logits: 8 MB, near the cache
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -203,10 +203,37 @@ def of_law(
         n: antithetic pairs of noise, shared by the angles as in ``of_points``; static.
         end: $\gamma$ at $\pi/2$: 0 for a law with a density, 1 for a discrete one.
 
+    Raises:
+        ValueError: a law of another mean or mean square, by its ``moments()``, or, without these, by six standard errors of
+            the draws; ``end`` outside [0, 1].
+
     Time: 2 calls of the denoiser an angle.
     """
+    if not isinstance(end, Tracer) and not 0 <= float(end) <= 1:
+        raise ValueError(f"end = {end}, but gamma at pi/2 is from 0 (a density) to 1 (points)")
+    if known((key, law)):
+        _check_normalized(key, law, n)
     dtype = jax.eval_shape(lambda key: law.sample(key, 1), key).dtype
     return _of_law(key, law, _angles(theta, dtype), n, end)
+
+
+def _check_normalized(key: Array, law: Law, n: int) -> None:
+    if hasattr(law, "moments"):
+        mean, covariance = law.moments()  # type: ignore[attr-defined]
+        d, apart = mean.shape[0], 1e-4
+        square = float(mean @ mean + jnp.trace(jnp.atleast_2d(covariance))) / d
+        shift = float(jnp.sqrt(mean @ mean / d))
+        wrong = shift > apart or abs(square - 1) > apart
+    else:
+        x = np.asarray(law.sample(jax.random.split(key)[0], n), float)
+        each = (x * x).mean(axis=1)
+        square, shift = each.mean(), float(np.sqrt((x.mean(axis=0) ** 2).mean()))
+        wrong = abs(square - 1) > 6 * each.std() / n**0.5 + 1e-4 or shift > 6 * (square / n) ** 0.5 + 1e-4
+    if wrong:
+        raise ValueError(
+            f"the law has mean {shift:.4g} (root mean square) and mean square {square:.4g} per dimension, but 0 and 1 are "
+            "needed: centre it, and divide it by one scale"
+        )
 
 
 @eqx.filter_jit
@@ -319,8 +346,18 @@ class Energy(NamedTuple):
     conditional: Float[Array, "*batch"]  # of single pairs, int alpha'^2 + beta'^2: never smaller
 
 
+def _without_latent(schedule: Schedule) -> None:
+    if known(schedule) and has_latent(schedule):
+        raise ValueError("the schedule has latent noise, but the separation is of paths without: leave gamma out of it")
+
+
 def energy_density(schedule: Schedule, separation: Separation, t: Float[Array, " times"]) -> Energy:
-    r"""The integrands, $\dot r^2 + r^2 \dot\theta^2 \gamma(\theta)$ and $\alpha'^2 + \beta'^2$, at times inside (0, 1)."""
+    r"""The integrands, $\dot r^2 + r^2 \dot\theta^2 \gamma(\theta)$ and $\alpha'^2 + \beta'^2$, at times inside (0, 1).
+
+    Raises:
+        ValueError: a schedule with latent noise, of which the separation says nothing.
+    """
+    _without_latent(schedule)
     c = jax.vmap(schedule)(t)
     squared = c.alpha**2 + c.beta**2
     radial = (c.alpha * c.d_alpha + c.beta * c.d_beta) ** 2 / squared
@@ -335,7 +372,13 @@ def energy(
     r"""The kinetic energy of a schedule without latent between two times, by Gauss-Legendre quadrature.
 
     Differentiable in the schedule. The conditional energy of VP diffusions diverges at t = 1: stop before it, and say where.
+
+    Raises:
+        ValueError: a schedule with latent noise, or times that do not go forward within [0, 1].
     """
+    if known((start, stop)) and not 0 <= float(start) <= float(stop) <= 1:
+        raise ValueError(f"the times go from {start} to {stop}, but 0 <= start <= stop <= 1 is needed")
+    _without_latent(schedule)
     dtype = separation.theta.dtype
     return _energy(schedule, separation, jnp.asarray(start, dtype), jnp.asarray(stop, dtype), panels)
 

@@ -1,7 +1,7 @@
 r"""How good samples and paths are. Whatever is estimated comes with its standard error.
 
-Paths are stored as ``positions`` and ``velocities`` (times, particles, d) on an increasing grid ``times`` (times,); the
-error of integrals over this grid is not part of the standard error.
+Paths are stored as ``positions`` and ``velocities`` (times, particles, d) on a grid ``times`` (times,), increasing or
+decreasing; the error of integrals over this grid is not part of the standard error.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -54,13 +55,17 @@ def squared_wasserstein(
     Raises:
         ValueError: points of different dimension, or masses that do not fit.
     """
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but (n, d) and (m, d) are needed")
+    _alike(x, y)
     if a is None and b is None and x.shape[0] == y.shape[0]:
         order = assignment(cost_matrix(x, y))
         return ((x - y[order]) ** 2).sum(axis=1).mean()
     problem = from_points(np.asarray(x), np.asarray(y), a, b)
     return linear_program(problem, centred=False).value / problem.a.sum()
+
+
+def _alike(x: Array, y: Array) -> None:
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but (n, d) and (m, d) are needed")
 
 
 def sliced_wasserstein(
@@ -71,6 +76,7 @@ def sliced_wasserstein(
     The error is that of the random directions, for these samples. Time O(projections (n + m) (d + log)), memory
     O(projections (n + m)); n and m may differ.
     """
+    _alike(x, y)
     directions = jax.random.normal(key, (projections, x.shape[1]), x.dtype)
     directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
     i, j, share = _quantiles(x.shape[0], y.shape[0])
@@ -90,6 +96,7 @@ def energy_distance(x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Estimate:
 
     Its error is that of the linear term of the U-statistic, of both samples. Time O((n + m)^2 d), in blocks.
     """
+    _alike(x, y)
     if min(x.shape[0], y.shape[0]) < 2:
         raise ValueError(f"{x.shape[0]} and {y.shape[0]} points, but at least 2 of each are needed")
     n, m = x.shape[0], y.shape[0]
@@ -134,8 +141,18 @@ def kl_monte_carlo(
 # --- paths ---
 
 
+def _spans(times: Float[Array, " times"]) -> Float[Array, " spans"]:
+    """How long each step takes, forward or backward."""
+    spans = jnp.diff(jnp.asarray(times))
+    if not isinstance(spans, Tracer):
+        given = np.asarray(spans)
+        if given.size == 0 or not ((given > 0).all() or (given < 0).all()):
+            raise ValueError("the times of a path must be at least two, all increasing or all decreasing")
+    return jnp.abs(spans)
+
+
 def _over_time(values: Float[Array, "times n"], times: Float[Array, " times"]) -> Float[Array, " n"]:
-    return (jnp.diff(times)[:, None] * (values[1:] + values[:-1])).sum(axis=0) / 2
+    return (_spans(times)[:, None] * (values[1:] + values[:-1])).sum(axis=0) / 2
 
 
 def path_energy(positions: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
@@ -149,7 +166,7 @@ def path_energy(positions: Float[Array, "times n d"], times: Float[Array, " time
 
 def _squared_speed(positions: Array, times: Array) -> Array:
     steps = jnp.diff(positions, axis=0)
-    return ((steps**2).sum(axis=2) / jnp.diff(times)[:, None]).sum(axis=0)
+    return ((steps**2).sum(axis=2) / _spans(times)[:, None]).sum(axis=0)
 
 
 def normalized_path_energy(energy: Estimate, squared_wasserstein: ArrayLike) -> Estimate:
@@ -169,7 +186,7 @@ def straightness(positions: Float[Array, "times n d"], times: Float[Array, " tim
     Of polygons, as ``path_energy``, so that the energy is $E|Z_1 - Z_0|^2 + S$ without error. The chord is taken between the
     first and the last time, per unit of time.
     """
-    length = times[-1] - times[0]
+    length = jnp.abs(times[-1] - times[0])
     return mean(_squared_speed(positions, times) - ((positions[-1] - positions[0]) ** 2).sum(axis=1) / length)
 
 
@@ -200,7 +217,7 @@ def crossing(
 
 def curvature(velocities: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
     r"""$E|\ddot Z_t|^2$ at every time, by differences of second order: an Euler step of size h errs by $h^2 |\ddot Z| / 2$."""
-    gap = jnp.diff(times)[:, None, None]
+    gap = jnp.sign(times[-1] - times[0]) * _spans(times)[:, None, None]
     slope = jnp.diff(velocities, axis=0) / gap
     middle = (gap[1:] * slope[:-1] + gap[:-1] * slope[1:]) / (gap[1:] + gap[:-1])
     first, last = 2 * slope[0] - middle[0], 2 * slope[-1] - middle[-1]
@@ -227,6 +244,8 @@ class Modes(NamedTuple):
 
 def modes(x: Float[Array, "n d"], centres: Float[Array, "modes d"]) -> Modes:
     """How many samples belong to each centre, and how far from it they are."""
+
+    _alike(x, centres)
 
     def of_one(point):
         squared = ((centres - point[None, :]) ** 2).sum(axis=1)

@@ -83,7 +83,8 @@ def ode(
         velocity: called at (t, x) it returns (n, d) or a ``Field``; an ``Exact`` field, a network, a function of your own.
         x: (n, d), where the particles begin.
         steps: number of steps. From 0 to 1 they are equal. Where an ``Exact`` field has no value at an end they stop 1e-4 short
-            of it (1e-3 in float32), and where that end is points they are ``graded``.
+            of it (1e-3 in float32), and where that end is points they are ``graded``. A solver that never asks at the last
+            time ("euler", "midpoint") goes to it: Euler's last step is onto the denoiser.
         grid: times (K + 1,) to use instead; decreasing ones integrate backward.
         interval: first and last time of equal steps, instead.
         solver: "euler" (1 evaluation a step), "midpoint", "heun" (2), "rk4" (4).
@@ -100,8 +101,8 @@ def ode(
     if solver not in SOLVERS:
         raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(SOLVERS)}")
     x = jnp.asarray(x)
-    times = _grid(velocity, x, steps, grid, interval, reverse)
     tableau = SOLVERS[solver]
+    times = _grid(velocity, x, steps, grid, interval, reverse, max(tableau.nodes))
     end = _checked(velocity, times, max(tableau.nodes))
     return _ode(_traced(velocity), x, times, solver, keep, end)
 
@@ -270,7 +271,8 @@ def _walk(
     return Path(at, xs, slopes, jnp.int32(cost * (times.shape[0] - 1)), _reason(new))
 
 
-def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: bool) -> Array:
+def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: bool, last: float = 1.0) -> Array:
+    """The times of all steps; ``last`` is the latest node of a step."""
     if not isinstance(x, Tracer) and (x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating)):
         raise ValueError(f"x has shape {x.shape} and type {x.dtype}, but points (n, d) of real numbers are needed")
     if grid is None:
@@ -279,6 +281,8 @@ def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: b
         low, high = _interval(field) if interval is None else interval
         crowded = interval is None and isinstance(field, Exact) and field.crowded
         grid = graded(steps, low, high) if crowded else np.linspace(low, high, steps + 1)
+        if interval is None and last < 1:
+            grid[0 if reverse else -1] = 0.0 if reverse else 1.0
     elif interval is not None:
         raise ValueError("give either a grid or an interval: the grid says where to begin and end")
     if not isinstance(grid, Tracer):

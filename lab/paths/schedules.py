@@ -160,8 +160,11 @@ class Trigonometric(eqx.Module):
     r"""$\alpha = \sqrt{1-\gamma^2}\cos\tfrac{\pi t}{2},\ \beta = \sqrt{1-\gamma^2}\sin\tfrac{\pi t}{2}$: keeps the variance
     where source and target are standardised.
 
+    Where gamma touches 1, at t = 1/2 (a = 1 in sin^2, a = 4 in the others), nothing is left but noise, $\sqrt{1-\gamma^2}$ has
+    a corner, and $\alpha', \beta'$ jump; at the corner itself they are the means of both sides. Let a step end there.
+
     Raises:
-        ValueError: a latent whose gamma reaches 1.
+        ValueError: a latent whose gamma exceeds 1.
     """
 
     latent: Latent | None
@@ -170,10 +173,10 @@ class Trigonometric(eqx.Module):
         self.latent = latent
         if latent is not None and known(latent):
             largest = float(jnp.max(latent(jnp.linspace(0.0, 1.0, 129))[0]))
-            if largest >= 1:
+            if largest > 1 + 4 * jnp.finfo(jnp.zeros(()).dtype).eps:
                 raise ValueError(
-                    f"gamma reaches {largest:.4g}, but it must stay below 1 in the trigonometric schedule: "
-                    "lower a (below 4 in a t(1-t) and in t(1-t), below 1 in sin^2)"
+                    f"gamma reaches {largest:.4g}, but it must not exceed 1 in the trigonometric schedule: "
+                    "lower a (to 4 at most in a t(1-t) and its root, to 1 in sin^2)"
                 )
 
     def __call__(self, t: ArrayLike) -> Coefficients:
@@ -184,8 +187,9 @@ class Trigonometric(eqx.Module):
             zero = jnp.zeros_like(t)
             return Coefficients(cos, sin, zero, -rate * sin, rate * cos, zero)
         gamma, gg = self.latent(t)
-        r = jnp.sqrt(1 - gamma * gamma)
-        return Coefficients(r * cos, r * sin, gamma, -gg * cos / r - rate * r * sin, -gg * sin / r + rate * r * cos, gg)
+        r = _root(1 - gamma * gamma)
+        slope = jnp.where(r > 0, -gg / jnp.where(r > 0, r, 1), 0)
+        return Coefficients(r * cos, r * sin, gamma, slope * cos - rate * r * sin, slope * sin + rate * r * cos, gg)
 
 
 class ConstantSpeedVP(eqx.Module):
@@ -240,6 +244,8 @@ class VE(eqx.Module):
 
     def __init__(self, sigma_min: ArrayLike = 0.01, sigma_max: ArrayLike = 50.0):
         self.sigma_min, self.sigma_max = _positive("sigma_min", sigma_min), _positive("sigma_max", sigma_max)
+        if known((sigma_min, sigma_max)) and not float(sigma_min) < float(sigma_max):
+            raise ValueError(f"sigma_min = {sigma_min} and sigma_max = {sigma_max}, but the noise must fall to the data")
 
     def __call__(self, t: ArrayLike) -> Coefficients:
         t = _time(t)

@@ -34,9 +34,11 @@ from jaxtyping import Array, Float, Int
 
 from lab import ot
 from lab.numerics import Loop, Reason, pure
+from lab.numerics.mixtures import checked_weights
 from lab.paths.couplings import Cost, cost_matrix, cost_of_squared, positive
 from lab.paths.fields import Pairing
 from lab.paths.metrics import Estimate
+from lab.paths.schedules import known
 
 _CELLS = 4_000_000  # of a block of costs: 32 MB
 
@@ -143,6 +145,9 @@ def tabulated(exact: Entropic, low: Float[Array, " d"], high: Float[Array, " d"]
     d = exact.points.shape[1]
     if d > 2:
         raise ValueError(f"the points have {d} dimensions, but a table serves 1 or 2: take the exact potentials")
+    if size < 2:
+        raise ValueError(f"size = {size}, but a table has at least 2 places a side")
+    _corners(low, high)
     axes = jnp.meshgrid(*(jnp.linspace(low[k], high[k], size) for k in range(d)), indexing="ij")
     f = exact.potential(jnp.stack([axis.ravel() for axis in axes], axis=1)).reshape((size,) * d)
     inner = (slice(None, -1), slice(1, None))
@@ -174,8 +179,7 @@ def entropic(
     Time O(n m) a sweep of Sinkhorn, memory O(n m).
     """
     positive("epsilon", epsilon)
-    n, m = source.shape[0], points.shape[0]
-    weights = jnp.full(m, 1 / m, points.dtype) if weights is None else jnp.asarray(weights, points.dtype)
+    n, weights = source.shape[0], _masses(points, weights)
     epsilon = jnp.asarray(epsilon, points.dtype)
     # exact sums on the side of the points
     costs = cost_matrix(source, points, cost)
@@ -198,10 +202,18 @@ class Uniform(eqx.Module):
     low: Float[Array, " d"]
     high: Float[Array, " d"]
 
+    def __check_init__(self):
+        _corners(self.low, self.high)
+
     def __call__(self, pair: Pairing) -> Float[Array, "b c"]:
         x0 = pair.x0
         inside = ((x0 >= self.low[None, None]) & (x0 <= self.high[None, None])).all(axis=-1)
         return jnp.where(inside, pair.squared_x0 / 2, -jnp.inf)
+
+
+def _corners(low: Array, high: Array) -> None:
+    if known((low, high)) and not (np.asarray(low) < np.asarray(high)).all():
+        raise ValueError(f"the corners are {low} and {high}, but low < high is needed in each coordinate")
 
 
 def _cost(pair: Pairing, cost: Cost) -> Array:
@@ -245,7 +257,8 @@ def tilt(
     Time O(n m d), memory O(n m).
 
     Raises:
-        ValueError: epsilon not positive, or a cost of one's own that is negative or not finite somewhere.
+        ValueError: epsilon not positive, weights that are negative or not of sum 1, or a cost of one's own that is negative or
+            not finite somewhere.
     """
     positive("epsilon", epsilon)
     if callable(cost) and not any(isinstance(each, Tracer) for each in (x, y)):
@@ -254,9 +267,14 @@ def tilt(
             raise ValueError(
                 f"the cost is {np.nanmin(costs):.6g} somewhere, or not a number: it must be finite and not negative"
             )
-    m = y.shape[0]
-    log_nu = jnp.full(m, -jnp.log(m * 1.0), y.dtype) if weights is None else jnp.log(jnp.asarray(weights, y.dtype))
-    return _tilt(x, y, epsilon, cost, log_nu)
+    return _tilt(x, y, epsilon, cost, jnp.log(_masses(y, weights)))
+
+
+def _masses(points: Float[Array, "m d"], weights: ArrayLike | None) -> Float[Array, " m"]:
+    m = points.shape[0]
+    if weights is None:
+        return jnp.full(m, 1 / m, points.dtype)
+    return checked_weights(jnp.asarray(weights, points.dtype), m)
 
 
 @partial(jax.jit, static_argnames="cost")

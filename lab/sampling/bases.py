@@ -118,6 +118,10 @@ class Product(Basis):
         """Of the law, for Lebesgue measure."""
         return jnp.stack([family.density(points[:, i]) for i, family in enumerate(self.families)]).prod(axis=0)
 
+    def log_density(self, points: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """Its logarithm, -inf where it is 0."""
+        return jnp.stack([family.log_density(points[:, i]) for i, family in enumerate(self.families)]).sum(axis=0)
+
     def draw(self, key, n):
         keys = jax.random.split(key, self.d)
         return jnp.stack([family.draw(keys[i], n) for i, family in enumerate(self.families)], axis=1)

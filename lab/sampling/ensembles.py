@@ -51,13 +51,26 @@ def spectrum(kernel: ArrayLike) -> Spectrum:
     if isinstance(values, Tracer):  # of fixed shape: what would be cut is 0
         real = values > values.shape[0] * jnp.finfo(values.dtype).eps * values[-1]
         return Spectrum(jnp.where(real, values, 0.0)[::-1], vectors[:, ::-1])
-    largest, least = float(values[-1]), float(values[0])
-    if least < -_NEGATIVE * max(largest, 0.0):
+    check_semidefinite(values)
+    return _cut(values[::-1], vectors[:, ::-1])
+
+
+def is_semidefinite(values: Float[Array, " N"]) -> Bool[Array, ""]:
+    """Of eigenvalues, smallest first: whether none is below 0 but for rounding."""
+    return values[0] >= -_NEGATIVE * jnp.maximum(values[-1], 0.0)
+
+
+def check_semidefinite(values: Float[Array, " N"]) -> None:
+    """Of eigenvalues, smallest first.
+
+    Raises:
+        ValueError: one is below 0.
+    """
+    if not bool(is_semidefinite(values)):
         raise ValueError(
-            f"L is not positive semi-definite: its eigenvalues go from {least:.3g} to {largest:.3g}; "
+            f"L is not positive semi-definite: its eigenvalues go from {float(values[0]):.3g} to {float(values[-1]):.3g}; "
             "take a kernel such as the Gaussian, or add a multiple of the identity"
         )
-    return _cut(values[::-1], vectors[:, ::-1])
 
 
 def spectrum_of_features(features: ArrayLike) -> Spectrum:
@@ -139,7 +152,7 @@ def eigenvector_probabilities(values: Float[Array, " r"], k: int) -> Float[Array
 def marginals(given: Spectrum, k: int | None = None) -> Float[Array, " N"]:
     """P(i in S) of each item, in the k-DPP, or in the L-ensemble if k is not given. O(N r)."""
     if k is not None:
-        _check_k(given, k)
+        check_k(given, k)
     weights = given.values / (1 + given.values) if k is None else eigenvector_probabilities(given.values, k)
     return (given.vectors**2) @ weights
 
@@ -191,7 +204,7 @@ def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[A
 
     Time O(r k) once and O(N k^2) a draw, memory O(r k + N k) .
     """
-    _check_k(given, k)
+    check_k(given, k)
     return _k_dpp(key, given, k, size)
 
 
@@ -219,7 +232,7 @@ def _k_dpp(key: Array, given: Spectrum, k: int, size: int | None) -> Array:
     return many(sample, key, size, n * k)
 
 
-def _check_k(given: Spectrum, k: int) -> None:
+def check_k(given: Spectrum, k: int) -> None:
     if k < 1:
         raise ValueError(f"k = {k}, but a k-DPP has subsets of at least one item: give k >= 1")
     if k > given.rank:
@@ -322,9 +335,17 @@ def _volume(key: Array, rows: Array, s: int, size: int | None) -> Array:
 
 
 def log_volume(rows: Float[Array, "N d"], subset: Int[Array, " s"]) -> Float[Array, ""]:
-    """The logarithm of that probability, of a set of distinct indices."""
+    """The logarithm of that probability; -inf where an index repeats or lies outside.
+
+    Raises:
+        ValueError: fewer indices than columns, or more than rows.
+    """
     n, d = rows.shape
     s = subset.shape[0]
+    if not d <= s <= n:
+        raise ValueError(f"the subset has {s} rows, but volume sampling takes from d = {d} (the columns) to N = {n}")
+    order = jnp.sort(subset)
+    allowed = (order[1:] > order[:-1]).all() & (order[0] >= 0) & (order[-1] < n)
     count = sum(np.log(n - d - i) - np.log(i + 1) for i in range(s - d))
     part, whole = (jnp.linalg.slogdet(x.T @ x)[1] for x in (rows[subset], rows))
-    return part - whole - count
+    return jnp.where(allowed, part - whole - count, -jnp.inf)

@@ -50,6 +50,16 @@ class Family(eqx.Module):
         low, high = self.bracket
         return jnp.where((x >= low) & (x <= high), 1 / (high - low), 0.0)
 
+    def log_density(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Its logarithm, -inf where it is 0."""
+        low, high = self.bracket
+        return jnp.where((x >= low) & (x <= high), -math.log(high - low), -jnp.inf)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Between which ends the law has mass."""
+        return self.bracket
+
     @property
     @abstractmethod
     def bracket(self) -> tuple[float, float]:
@@ -153,6 +163,13 @@ class Hermite(Family):
 
     def density(self, x):
         return jnp.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+    def log_density(self, x):
+        return -x * x / 2 - math.log(2 * math.pi) / 2
+
+    @property
+    def support(self):
+        return -math.inf, math.inf
 
     def gauss(self, n):
         x, w = scipy.special.roots_hermitenorm(max(n, self.size))

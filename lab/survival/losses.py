@@ -7,13 +7,13 @@ Sources: Cox, Regression Models and Life-Tables, JRSS B 1972; Breslow 1974 and E
 in Cross-Entropy-Based Training of Deep Survival Networks, PAMI 2020, for the discrete likelihood.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
+
+from lab.survival.censored import censored, check, real
 
 TIES = ("breslow", "efron")
 
@@ -41,9 +41,11 @@ def cox(
         ties: ``breslow`` or ``efron``; equal where no two events have one time.
 
     Raises:
-        ValueError: shapes that differ, or another word for ties.
+        ValueError: shapes that differ, an event that is not 0 or 1, or another word for ties.
     """
-    event, present = _checked(risk, time, event, present)
+    risk = real(risk)
+    time, event, present = censored(time, event, present, risk)
+    event = event.astype(risk.dtype)
     if ties not in TIES:
         raise ValueError(f"ties = {ties!r}, but it must be one of {', '.join(map(repr, TIES))}")
     later = -jnp.where(present, time, -jnp.inf)  # ascending from the latest; what is absent comes last, in no risk set
@@ -63,11 +65,12 @@ def cuts(time: Float[Array, " n"], event: Array, bins: int = 4) -> Float[Array, 
     """Inner ends of bins of time with equally many events in each; inside ``jit`` the values are not checked.
 
     Raises:
-        ValueError: fewer than 2 bins, no event, or so few different times of events that two ends coincide.
+        ValueError: an event that is not 0 or 1, fewer than 2 bins, no event, or so few different times of events that two ends coincide.
     """
     if bins < 2:
         raise ValueError(f"bins = {bins}, but at least 2 bins of time are needed")
-    seen = jnp.where(jnp.asarray(event) > 0, time, jnp.nan)
+    time, event, _ = censored(time, event)
+    seen = jnp.where(event, time, jnp.nan)
     ends = jnp.nanquantile(seen, jnp.arange(1, bins) / bins)
     if not isinstance(ends, Tracer):
         if np.isnan(ends).any():
@@ -78,7 +81,14 @@ def cuts(time: Float[Array, " n"], event: Array, bins: int = 4) -> Float[Array, 
 
 
 def bin_of(time: Float[Array, " n"], ends: Float[Array, " bins_less_1"]) -> Int[Array, " n"]:
-    """The bin of each time; a bin holds its left end, the first and the last are open."""
+    """The bin of each time; a bin holds its left end, the first and the last are open.
+
+    Raises:
+        ValueError: ends that do not rise.
+    """
+    ends, time = real(ends), real(time)
+    if not isinstance(ends, Tracer) and not (np.diff(ends) > 0).all():
+        raise ValueError(f"the ends of the bins are {np.asarray(ends).tolist()}, but each must lie above the one before")
     return jnp.searchsorted(ends, time, side="right").astype(jnp.int32)
 
 
@@ -116,12 +126,18 @@ def nll(
         alpha: weight that is taken off the censored bags.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ, a bin that is not among those of the logits, alpha outside [0, 1].
     """
-    event, present = _checked(logits[:, 0], bin, event, present)
+    logits, bins = real(logits), logits.shape[1]
+    number, event, present = censored(bin, event, present, logits[:, 0])
+    event = event.astype(logits.dtype)
+    check("bin", (number >= 0) & (number < bins) & (number % 1 == 0), bin, present, f"a whole number from 0 to {bins - 1}")
+    bin = jnp.where(present, number, 0).astype(jnp.int32)
+    if not isinstance(alpha, Tracer) and not 0 <= alpha <= 1:
+        raise ValueError(f"alpha = {alpha}, but it is a share, from 0 to 1")
     floor = np.log(1e-7)
     log_s = jnp.pad(_log_survival(jnp.where(present[:, None], logits, 0)), ((0, 0), (1, 0)))  # from S(-1) = 1 on
-    pick = lambda table, at: jnp.take_along_axis(table, at[:, None].astype(jnp.int32), axis=1)[:, 0]  # noqa: E731
+    pick = lambda table, at: jnp.take_along_axis(table, at[:, None], axis=1)[:, 0]  # noqa: E731
     log_h = -jax.nn.softplus(-jnp.where(present[:, None], logits, 0))
     before, here, hazard = (
         jnp.maximum(pick(table, at), floor) for table, at in ((log_s, bin), (log_s, bin + 1), (log_h, bin))
@@ -144,20 +160,11 @@ def ranking(
     Time and memory O(n^2).
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ, an event that is not 0 or 1.
     """
-    event, present = _checked(risk, time, event, present)
-    pair = (event[:, None] > 0) & (time[:, None] < time[None, :]) & present[:, None] & present[None, :]
+    risk = real(risk)
+    time, event, present = censored(time, event, present, risk)
+    pair = event[:, None] & (time[:, None] < time[None, :]) & present[:, None] & present[None, :]
     right = jnp.where(pair, jax.nn.sigmoid(jnp.where(pair, risk[:, None] - risk[None, :], 0)), 0)
     return -right.sum() / jnp.maximum(1, pair.sum())
 
-
-def _checked(risk: Any, time: Any, event: Any, present: Any) -> tuple[Array, Array]:
-    """Events as numbers, 0 where absent, and who is present."""
-    shapes = {jnp.shape(v) for v in (risk, time, event) if v is not None} | {
-        jnp.shape(v) for v in (present,) if v is not None
-    }
-    if len(shapes) != 1 or len(jnp.shape(risk)) != 1:
-        raise ValueError(f"one number for each bag is needed in all arguments, but their shapes are {sorted(shapes)}")
-    here = jnp.ones(jnp.shape(risk), bool) if present is None else jnp.asarray(present)
-    return jnp.where(here, jnp.asarray(event).astype(risk.dtype), 0), here

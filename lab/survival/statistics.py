@@ -1,7 +1,8 @@
 r"""Statistics of censored times: the C-index, Kaplan-Meier curves, the log-rank test.
 
 Bag i was seen until time $t_i$; $e_i = 1$ where the event came then, 0 where it had not come yet (censored). Bags that are
-not ``present`` do not count. All of them are pure and work under ``jit`` and ``vmap``.
+not ``present`` do not count. All of them are pure and work under ``jit`` and ``vmap``; outside, what is no event, group or
+time is refused.
 """
 
 from typing import NamedTuple
@@ -12,13 +13,13 @@ from jax.scipy.special import erfc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from lab.survival.censored import censored, check, real, zero_or_one
+
 _EQUAL = 1e-8  # risks this close are tied
 _Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
 
-def cindex(
-    risk: Float[Array, " n"], time: Float[Array, " n"], event: Array, present: Bool[Array, " n"] | None = None
-) -> Float[Array, ""]:
+def cindex(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLike | None = None) -> Float[Array, ""]:
     """Harrell's C-index: the share of comparable pairs that the risk puts in the right order.
 
     A pair (i, j) is comparable where $e_i = 1$ and i's event came first: $t_i < t_j$, or $t_i = t_j$ with $e_j = 0$, for j
@@ -30,8 +31,9 @@ def cindex(
     >>> cindex(jnp.array([2.0, 1.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0]))
     Array(1., dtype=float64)
     """
-    present = jnp.ones(risk.shape, bool) if present is None else present
-    event = jnp.asarray(event).astype(bool) & present
+    risk = real(risk)
+    time, event, present = censored(time, event, present, risk)
+    check("risk", ~jnp.isnan(risk), risk, present, "a number")
 
     def row(i):
         outlived = (time[i] < time) | ((time[i] == time) & ~event)
@@ -54,10 +56,10 @@ class Survival(NamedTuple):
 
 
 def kaplan_meier(
-    time: Float[Array, " n"],
-    event: Array,
-    at: Float[Array, " times"],
-    present: Bool[Array, " n"] | None = None,
+    time: ArrayLike,
+    event: ArrayLike,
+    at: ArrayLike,
+    present: ArrayLike | None = None,
 ) -> Survival:
     r"""The product-limit estimate of the probability to live beyond each time, with its pointwise 95 % band.
 
@@ -70,13 +72,14 @@ def kaplan_meier(
 
     Source: Kaplan, Meier, JASA 1958; Kalbfleisch, Prentice, The Statistical Analysis of Failure Time Data, 2002, section 1.4.
     """
+    time, event, present = censored(time, event, present)
     ordered, died, first, last, n = _by_time(time, event, present)
     at_risk = jnp.maximum(n - first, 1).astype(time.dtype)
     d = _once(died, first, last)
     left = at_risk - d
     s = jnp.cumprod(left / at_risk)
     v = jnp.cumsum(jnp.where(d > 0, d / (at_risk * jnp.where(left > 0, left, jnp.inf)), 0))
-    upto = jnp.searchsorted(ordered, at, side="right")
+    upto = jnp.searchsorted(ordered, real(at), side="right")
     s, v = (jnp.concatenate([jnp.full(1, before, time.dtype), values])[upto] for before, values in ((1, s), (0, v)))
     inside = (s < 1) & (s > 0)
     spread = jnp.where(inside, _Z * jnp.sqrt(v) / jnp.log(jnp.where(inside, s, 0.5)), 0)
@@ -89,23 +92,22 @@ class LogRank(NamedTuple):
     p: Float[Array, ""]
 
 
-def log_rank(
-    time: Float[Array, " n"], event: Array, group: Bool[Array, " n"], present: Bool[Array, " n"] | None = None
-) -> LogRank:
+def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike, present: ArrayLike | None = None) -> LogRank:
     r"""Whether two groups have the same survival: Mantel's test, 1 degree of freedom.
 
     $$ \chi^2 = \frac{\big(\sum_u d_{1u} - d_u \frac{n_{1u}}{n_u}\big)^2}
        {\sum_u d_u \frac{n_{1u}}{n_u}\big(1 - \frac{n_{1u}}{n_u}\big)\frac{n_u - d_u}{n_u - 1}} $$
 
-    over the times u of events: $d_u$ events among $n_u$ bags still seen, $d_{1u}$ and $n_{1u}$ of them in the group. 0, with
-    p = 1, where a group is empty. Time O(n log n).
+    over the times u of events: $d_u$ events among $n_u$ bags still seen, $d_{1u}$ and $n_{1u}$ of them in the group, whose bags
+    have 1 or True. 0, with p = 1, where a group is empty. Time O(n log n).
 
     Source: Mantel, Cancer Chemotherapy Reports 1966; Peto and Peto, JRSS A 1972.
     """
-    here = jnp.ones(time.shape, bool) if present is None else present
+    time, event, here = censored(time, event, present, group)
+    group = zero_or_one("group", group, here)
     _, died, first, last, n = _by_time(time, event, here)
     order = jnp.argsort(jnp.where(here, time, jnp.inf))
-    ours = (group & here)[order].astype(time.dtype)
+    ours = group[order].astype(time.dtype)
     d, d1 = _once(died, first, last), _once(died * ours, first, last)
     left = (n - first).astype(time.dtype)
     left1 = (ours.sum() - (jnp.cumsum(ours) - ours))[first]
@@ -120,19 +122,19 @@ def chi2_tail(chi2: ArrayLike) -> Float[Array, ""]:
     return erfc(jnp.sqrt(jnp.asarray(chi2) / 2))
 
 
-def above_median(risk: Float[Array, " n"], present: Bool[Array, " n"] | None = None) -> Bool[Array, " n"]:
+def above_median(risk: ArrayLike, present: ArrayLike | None = None) -> Bool[Array, " n"]:
     """The group of high risk: above the median of those present."""
-    here = jnp.ones(risk.shape, bool) if present is None else present
+    risk = real(risk)
+    here = jnp.ones(risk.shape, bool) if present is None else jnp.asarray(present).astype(bool)
     return here & (risk > jnp.nanmedian(jnp.where(here, risk, jnp.nan)))
 
 
-def _by_time(time: Array, event: Array, present: Array | None) -> tuple[Array, Array, Array, Array, Array]:
+def _by_time(time: Array, event: Array, here: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Times in ascending order, whether each ends in an event, the first and last place of its time, how many there are."""
-    here = jnp.ones(time.shape, bool) if present is None else present
     shown = jnp.where(here, time, jnp.inf)
     order = jnp.argsort(shown)
     ordered = shown[order]
-    died = (jnp.asarray(event).astype(bool) & here)[order].astype(time.dtype)
+    died = event[order].astype(time.dtype)
     first, end = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
     return ordered, died, first, end - 1, here.sum()
 
