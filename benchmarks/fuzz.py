@@ -152,7 +152,13 @@ def main(problems: int = 10_000, seed: int = 0, doors=DOORS, show: int = 8) -> d
     """Solve, check and print; returns what was counted by door."""
     counted = {}
     for door in doors:
-        began, reasons, helped, wrong, failed = time.process_time(), collections.Counter(), collections.Counter(), [], []
+        began, reasons, helped, wrong, failed = (
+            time.process_time(),
+            collections.Counter(),
+            collections.Counter(),
+            [],
+            [],
+        )
         double = [0, 0]
         each = problems // len(doors)
         for number in range(seed, seed + each):

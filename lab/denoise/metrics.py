@@ -64,7 +64,9 @@ def estimate(values: Any, level: float = 0.95) -> Estimate:
     from scipy.stats import t
 
     if not 0 < level < 1 or not np.size(values):
-        raise ValueError(f"{np.size(values)} values at level = {level}, but at least one and a level between 0 and 1 are needed")
+        raise ValueError(
+            f"{np.size(values)} values at level = {level}, but at least one and a level between 0 and 1 are needed"
+        )
 
     values = np.asarray(values, float).ravel()
     mean, count = float(values.mean()), len(values)

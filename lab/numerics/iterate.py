@@ -53,7 +53,7 @@ _ADVICE = {
     Reason.RUNNING: "still running",
     Reason.CONVERGED: "the stopping rule was met",
     Reason.STALLED: "no further progress was possible at this precision: loosen the tolerance, "
-    "or strengthen the regularization",
+    "use float64, or strengthen the regularization",
     Reason.MAX_ITERATIONS: "the iteration limit was reached: raise max_iterations or loosen the tolerance",
     Reason.STOPPED: "stopped on request: this is the best answer so far, run again to finish it",
     Reason.NOT_FINITE: "a value became infinite or NaN: strengthen the regularization, rescale the cost, "

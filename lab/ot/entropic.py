@@ -15,7 +15,7 @@ from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.sinkhorn import Sinkhorn, log_mass
 from lab.ot.sinkhorn_newton import SinkhornNewton
-from lab.ot.solution import Solution
+from lab.ot.solution import Solution, judged
 
 LARGE = 0.05  # of the mean cost: an epsilon from which on Sinkhorn needs few sweeps
 FACTORIZE = {"cpu": 512, "gpu": 8192}  # rows up to which a dense factor is the fastest
@@ -106,6 +106,7 @@ def run(
     found = loop(method, task, max_iterations=limit if max_iterations is None else max_iterations)
     state = found.state._replace(reference=None) if isinstance(found.state, sinkhorn.State) else found.state
     alpha, beta, value, row_error, column_error = _finish(side, regularizer, state)
+    reason = _judged(found.reason, value, row_error + column_error, task.tolerance, side.a)
     if axis == "rows":
         alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
     mass, level = _units(side, regularizer)
@@ -114,9 +115,14 @@ def run(
         mass, level = np.asarray(mass), np.asarray(level)
     trace |= {"value": trace["value"] * mass + level, "row_error": trace["row_error"] * mass}
     return Solution(
-        alpha, beta, value, row_error, column_error, jnp.int32(0), found.iterations, found.reason, trace, problem,
+        alpha, beta, value, row_error, column_error, jnp.int32(0), found.iterations, reason, trace, problem,
         regularizer, state, "semi-dual", axis, choice.name, choice.why,
     )  # fmt: skip
+
+
+@jax.jit
+def _judged(reason, value: Array, error: Array, tolerance: Array, a: Array) -> Array:
+    return judged(jnp.asarray(reason), value, error, tolerance * a.sum())
 
 
 def _newton(config: SinkhornNewton) -> Method:

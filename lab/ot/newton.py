@@ -188,6 +188,7 @@ def _choose(work: Work, state: State, alpha: Array) -> State:
 class _Test(NamedTuple):
     """What an interior point is worth on the whole problem."""
 
+    alpha: Array
     value: Array
     plan: Array  # of the semi-dual
     relaxed: Array
@@ -196,13 +197,17 @@ class _Test(NamedTuple):
 
 def _tested(work: Work, program: interior.Program, point: interior.Point) -> _Test:
     cost, a, b = work.problem
-    value, plan, _ = semi_dual(work.problem, work.regularizer, point.alpha)
+    value, plan, beta = semi_dual(work.problem, work.regularizer, point.alpha)
+    # the steps let rows of next to no mass drift below all columns: up to where the first would take them the plan is
+    # the same, and the value rises
+    alpha = jnp.maximum(point.alpha, (cost - beta[None, :]).min(axis=1))
+    value = value + a @ (alpha - point.alpha)
     t = point.t * (b / point.t.sum(axis=0))[None, :]
     error = jnp.abs(program.collect(t) - a).sum()
-    primal = ((program.cost - program.spread(point.alpha)) * t).sum(axis=0) + work.regularizer.relaxed_penalty(t)
-    conjugate = ((cost - point.alpha[:, None]) * plan).sum(axis=0) + work.regularizer.penalty(plan)
+    primal = ((program.cost - program.spread(alpha)) * t).sum(axis=0) + work.regularizer.relaxed_penalty(t)
+    conjugate = ((cost - alpha[:, None]) * plan).sum(axis=0) + work.regularizer.penalty(plan)
     young = jnp.maximum(primal - conjugate, 0.0).sum()  # by columns, where it cannot be negative
-    return _Test(value, plan, program.dense(t), _residual(value, error, young))
+    return _Test(alpha, value, plan, program.dense(t), _residual(value, error, young))
 
 
 def _interior_step(work: Work, state: State, program: interior.Program, before: interior.Point, patience: int):
@@ -216,11 +221,11 @@ def _interior_step(work: Work, state: State, program: interior.Program, before: 
     tested = jax.lax.cond(
         finite & ((gap <= 3 * bound) | (tries % _CHECKED == 0)),
         lambda: _tested(work, program, point),
-        lambda: _Test(jnp.full_like(mu, -jnp.inf), state.plan, state.relaxed, jnp.full_like(mu, jnp.inf)),
+        lambda: _Test(point.alpha, jnp.full_like(mu, -jnp.inf), state.plan, state.relaxed, jnp.full_like(mu, jnp.inf)),
     )
     error = jnp.abs(tested.plan.sum(axis=1) - work.problem.a).sum()
     # values that rounding makes equal do not tell which point is closer, rows do
-    slack = 16 * jnp.finfo(mu.dtype).eps * (1 + jnp.abs(point.alpha) @ work.problem.a)
+    slack = 16 * jnp.finfo(mu.dtype).eps * (1 + jnp.abs(tested.alpha) @ work.problem.a)
     equal = (tested.value >= state.value - slack) & (error < state.best_error)
     higher, finer = (tested.value > state.value + slack) | equal, tested.residual < state.residual
     # far from the end the residual may rest while the gap of the central path falls
@@ -230,9 +235,9 @@ def _interior_step(work: Work, state: State, program: interior.Program, before: 
     progress = finite & ((tested.residual < 0.9 * state.residual) | falls)
     waited = jnp.where(progress, 0, state.waited + 1)
     state = state._replace(
-        alpha=jnp.where(jnp.isfinite(tested.value), point.alpha, state.alpha),
+        alpha=jnp.where(jnp.isfinite(tested.value), tested.alpha, state.alpha),
         plan=tested.plan,
-        best=jnp.where(higher, point.alpha, state.best),
+        best=jnp.where(higher, tested.alpha, state.best),
         best_error=jnp.where(higher, error, state.best_error),
         value=jnp.where(higher, tested.value, state.value),
         relaxed=jnp.where(finer, tested.relaxed, state.relaxed),

@@ -83,6 +83,16 @@ def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Arr
     return semi_dual(problem, regularizer, alpha, rounding)
 
 
+def judged(reason: Array, value: Array, error: Array, most: Array) -> Array:
+    """What an iteration says of itself, against what is handed out: its value, and the marginals of its plan.
+
+    A plan that is the exponential of potentials, or a multiple of them as large as 1 / gamma, may miss what the iterate
+    kept; so may one of the semi-dual where only the relaxed plan is optimal.
+    """
+    reason = jnp.where((reason == Reason.CONVERGED) & ~(error <= 1.01 * most), Reason.STALLED, reason)
+    return jnp.where(jnp.isfinite(value), reason, Reason.NOT_FINITE).astype(jnp.int32)
+
+
 @jax.jit
 def _apply(cloud: Cloud, regularizer: Regularizer, alpha: Array, beta: Array, values: Array) -> Array:
     epsilon = jnp.asarray(regularizer.gamma, alpha.dtype)

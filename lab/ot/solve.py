@@ -22,7 +22,7 @@ from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
 from lab.ot.rounding import round_plan
 from lab.ot.sinkhorn import Sinkhorn
 from lab.ot.sinkhorn_newton import SinkhornNewton
-from lab.ot.solution import Solution, evaluate
+from lab.ot.solution import Solution, evaluate, judged
 from lab.ot.work import Work
 
 METHODS = ("auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam")
@@ -158,7 +158,7 @@ def _balance(problem, regularizer, formulation, method, axis, tolerance, max_ite
     rule = _rule(regularizer, chosen, formulation)
     prepared = _prepare(side, regularizer, jnp.asarray(tolerance, dtype), _start(init, side, axis), formulation, chosen)
     run = loop(rule, prepared, max_iterations=_LIMITS[chosen] if max_iterations is None else max_iterations)
-    return _finish(problem, regularizer, run, formulation, axis)
+    return _finish(problem, regularizer, run, prepared.tolerance, formulation, axis)
 
 
 def _rule(regularizer: Regularizer, method: str, formulation: str):
@@ -225,7 +225,7 @@ def _prepare_traced(problem, regularizer, tolerance, start, formulation, method)
 _prepare = jax.jit(_prepare_traced, static_argnums=(4, 5))
 
 
-def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulation: str, axis: str):
+def _finish_traced(problem: Problem, regularizer: Regularizer, state, reason, tolerance, formulation: str, axis: str):
     side = problem if axis == "columns" else problem.T
     fixed, fixed_regularizer, state = jax.lax.stop_gradient((side, regularizer, state))
     m = side.a.shape[0]
@@ -243,26 +243,33 @@ def _finish_traced(problem: Problem, regularizer: Regularizer, state, formulatio
     row_error = jnp.abs(plan.sum(axis=1) - fixed.a).sum()
     column_error = jnp.abs(plan.sum(axis=0) - fixed.b).sum()
     ties = tied_columns(fixed, fixed_regularizer, alpha, plan, nearness(fixed.cost.dtype) * spread)
+    # where columns are tied it is the relaxed plan that holds
+    error = jnp.where(ties > 0, 0, row_error + column_error)
+    reason = judged(reason, value, error, tolerance * mass)
     if axis == "rows":
         alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
     level = alpha.mean()
     # numbers that are there, or what is fused with them rounds otherwise, and breaks ties otherwise
     alpha, beta = jax.lax.optimization_barrier((alpha - level, beta + level))
-    return alpha, beta, value, row_error, column_error, ties
+    return alpha, beta, value, row_error, column_error, ties, reason
 
 
 def _point(state) -> Array:
     return state.best if isinstance(state, newton.State) else first_order.point(state)
 
 
-_finish_jit = jax.jit(_finish_traced, static_argnums=(3, 4))
+_finish_jit = jax.jit(_finish_traced, static_argnums=(5, 6))
 
 
-def _finish(problem: Problem, regularizer: Regularizer, run: Run, formulation: Any, axis: Any) -> Solution:
-    alpha, beta, value, row_error, column_error, ties = _finish_jit(problem, regularizer, run.state, formulation, axis)
+def _finish(
+    problem: Problem, regularizer: Regularizer, run: Run, tolerance: Array, formulation: Any, axis: Any
+) -> Solution:
+    alpha, beta, value, row_error, column_error, ties, reason = _finish_jit(
+        problem, regularizer, run.state, run.reason, tolerance, formulation, axis
+    )
     trace = _in_units(problem, regularizer, run)
     return Solution(
-        alpha, beta, value, row_error, column_error, ties, run.iterations, run.reason, trace,
+        alpha, beta, value, row_error, column_error, ties, run.iterations, reason, trace,
         problem, regularizer, run.state, formulation, axis,
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ from lab.numerics import Loop, Method, Reason, pure
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.sinkhorn import log_mass
-from lab.ot.solution import Solution
+from lab.ot.solution import Solution, judged
 
 type Name = Literal["newton", "scaling"]
 METHODS = ("newton", "scaling")
@@ -379,9 +379,9 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
         NEWTON if method == "newton" else SCALING, work,
         max_iterations=_LIMITS[method] if max_iterations is None else max_iterations,
     )  # fmt: skip
-    alpha, beta, value, error = _finish(terms, ran.state.g)
+    alpha, beta, value, row_error, column_error, reason = _finish(terms, ran.state.g, ran.reason, work.tolerance)
     return Relaxed(
-        alpha, beta, value, jnp.zeros_like(error), error, jnp.zeros_like(error, jnp.int32), ran.iterations, ran.reason,
+        alpha, beta, value, row_error, column_error, jnp.zeros_like(value, jnp.int32), ran.iterations, reason,
         dict(ran.trace), terms.problem, Entropic(terms.epsilon), None, "dual", "columns", method,
     )  # fmt: skip
 
@@ -394,10 +394,16 @@ def _prepare(terms: Terms, start: Array | None, tolerance: Array) -> Work:
 
 
 @jax.jit
-def _finish(terms: Terms, g: Array) -> tuple[Array, Array, Array, Array]:
+def _finish(terms: Terms, g: Array, reason: Array | int, tolerance: Array):
     g = implicit(terms, jax.lax.stop_gradient(g))
     at = semi_dual(terms, g)
-    return at.phi + terms.epsilon, g, at.value, jnp.abs(at.gradient).sum()
+    alpha = at.phi + terms.epsilon
+    plan = _plan(terms.problem, terms.epsilon, alpha, g)
+    row_error = jnp.abs(plan.sum(axis=1) - at.mass).sum()
+    column_error = jnp.abs(plan.sum(axis=0) - at.wanted).sum()
+    most = tolerance * jnp.maximum(at.mass.sum(), at.wanted.sum())
+    reason = judged(jnp.asarray(reason), at.value, row_error + column_error, most)
+    return alpha, g, at.value, row_error, column_error, reason
 
 
 def check(problem: Any, regularizer: Any, method: str, tolerance: Any, max_iterations: Any) -> None:

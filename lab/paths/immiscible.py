@@ -223,7 +223,12 @@ def nearest(x: Float[Array, "n d"], noise: Float[Array, "..."], k: int = 1) -> N
 
     Time O(n m (d + log k)), memory O(n k) and a block of distances.
     """
-    if x.ndim != 2 or noise.ndim not in (2, 3) or noise.shape[-1] != x.shape[1] or noise.shape[:-2] not in ((), x.shape[:1]):
+    if (
+        x.ndim != 2
+        or noise.ndim not in (2, 3)
+        or noise.shape[-1] != x.shape[1]
+        or noise.shape[:-2] not in ((), x.shape[:1])
+    ):
         raise ValueError(
             f"data and noises have shapes {x.shape} and {noise.shape}, but (n, d) with (m, d) or (n, m, d) are needed"
         )

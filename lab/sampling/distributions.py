@@ -153,7 +153,9 @@ def _vectorize(function, law: Distribution, value: ArrayLike) -> Array:
     value, event = jnp.asarray(value), len(law.event_shape)
     lead = value.shape[: value.ndim - event]
     if value.shape[len(lead) :] != law.event_shape:
-        raise ValueError(f"the value has shape {value.shape}, but draws of shape (..., {str(law.event_shape)[1:]} are needed")
+        raise ValueError(
+            f"the value has shape {value.shape}, but draws of shape (..., {str(law.event_shape)[1:]} are needed"
+        )
     flat = value.reshape((-1, *value.shape[value.ndim - event :]))
     return jax.lax.map(function, flat, batch_size=256).reshape(lead) if lead else function(value)
 

@@ -88,7 +88,9 @@ def bin_of(time: Float[Array, " n"], ends: Float[Array, " bins_less_1"]) -> Int[
     """
     ends, time = real(ends), real(time)
     if not isinstance(ends, Tracer) and not (np.diff(ends) > 0).all():
-        raise ValueError(f"the ends of the bins are {np.asarray(ends).tolist()}, but each must lie above the one before")
+        raise ValueError(
+            f"the ends of the bins are {np.asarray(ends).tolist()}, but each must lie above the one before"
+        )
     return jnp.searchsorted(ends, time, side="right").astype(jnp.int32)
 
 
@@ -131,7 +133,9 @@ def nll(
     logits, bins = real(logits), logits.shape[1]
     number, event, present = censored(bin, event, present, logits[:, 0])
     event = event.astype(logits.dtype)
-    check("bin", (number >= 0) & (number < bins) & (number % 1 == 0), bin, present, f"a whole number from 0 to {bins - 1}")
+    check(
+        "bin", (number >= 0) & (number < bins) & (number % 1 == 0), bin, present, f"a whole number from 0 to {bins - 1}"
+    )
     bin = jnp.where(present, number, 0).astype(jnp.int32)
     if not isinstance(alpha, Tracer) and not 0 <= alpha <= 1:
         raise ValueError(f"alpha = {alpha}, but it is a share, from 0 to 1")
@@ -167,4 +171,3 @@ def ranking(
     pair = event[:, None] & (time[:, None] < time[None, :]) & present[:, None] & present[None, :]
     right = jnp.where(pair, jax.nn.sigmoid(jnp.where(pair, risk[:, None] - risk[None, :], 0)), 0)
     return -right.sum() / jnp.maximum(1, pair.sum())
-
