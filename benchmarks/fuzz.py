@@ -18,7 +18,6 @@ import time
 import warnings
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -119,7 +118,8 @@ def off(case: Case, found: ot.Solution) -> float:
         rho, lam = case.marginals
         b = rho * b * np.exp(-np.asarray(found.beta, np.float64) / lam)
         a = np.minimum(rows, a)
-    return float((np.abs(rows - a).sum() + np.abs(columns - b).sum()) / max(a.sum(), b.sum(), plan.sum()))
+    whole = np.asarray(case.problem.a).sum() if case.door == "partial" else max(a.sum(), b.sum(), plan.sum())
+    return float((np.abs(rows - a).sum() + np.abs(columns - b).sum()) / whole)
 
 
 def allowed(case: Case) -> float:
@@ -137,11 +137,12 @@ def followed(case: Case, found: ot.Solution) -> str | None:
         b = wider.problem.b
         wider = wider._replace(problem=wider.problem._replace(b=b * (wider.problem.a.sum() / b.sum())))
     stronger = case._replace(regularizer=case.regularizer._replace(gamma=10 * case.regularizer.gamma))
+    loosen = "loosen", case, {"tolerance": 100 * tolerance}
     tries = {
-        Reason.STALLED: (("loosen", case, {"tolerance": 100 * tolerance}), ("float64", wider, {}), ("strengthen", stronger, {})),
-        Reason.MAX_ITERATIONS: (("raise", case, {"max_iterations": 20_000}), ("loosen", case, {"tolerance": 100 * tolerance})),
+        Reason.STALLED: (loosen, ("float64", wider, {}), ("strengthen", stronger, {})),
+        Reason.MAX_ITERATIONS: (("raise", case, {"max_iterations": 20_000}), loosen),
         Reason.NOT_FINITE: (("strengthen", stronger, {}), ("float64", wider, {})),
-    }  # fmt: skip
+    }
     for name, again, options in tries[Reason(int(found.reason))]:
         if solve(again, **options).converged:
             return name

@@ -53,6 +53,7 @@ _LOOSE = 0.05  # error at which epsilon falls
 _FACTOR = 0.25
 _SWEEPS = 1  # at the start of a level
 _FAR = 1e-2  # error above which a sweep follows every step
+_SHORT = 0.3  # size of a step below which one does: rows of little mass are far off, and do not show in the error
 _HALVINGS = 12
 _RISE = 1e-4
 _WAIT = 30  # steps without less error: stalled
@@ -215,7 +216,8 @@ def _newton(solve, task: Task, state: State) -> State:
         lambda c: ~c[2] & (c[1] < jnp.where(slope > 0, _HALVINGS, 0)), shorter, carry
     )
     refused = jnp.where(accepted, 0, state.refused + 1)
-    due = jnp.where(accepted, jnp.where(error > _FAR, 1, 0), jnp.where(refused >= 3, 50, 5))
+    unsure = (error > _FAR) | (size < _SHORT)
+    due = jnp.where(accepted, jnp.where(unsure, 1, 0), jnp.where(refused >= 3, 50, 5))
     return state._replace(
         z=jnp.where(accepted & alive, state.z + size * direction, state.z),
         log_scale=jnp.where(accepted, log_scale, state.log_scale),
