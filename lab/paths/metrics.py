@@ -69,7 +69,7 @@ def _alike(x: Array, y: Array) -> None:
 
 
 def sliced_wasserstein(
-    key: PRNGKeyArray, x: Float[Array, "n d"], y: Float[Array, "m d"], projections: int = 256
+    key: PRNGKeyArray, x: Float[Array, "n d"], y: Float[Array, "m e"], projections: int = 256
 ) -> Estimate:
     r"""$E_\theta W_2^2(\theta \cdot x, \theta \cdot y)$ for $\theta$ uniform on the sphere: at most $W_2^2 / d$ for a shift.
 
@@ -91,7 +91,7 @@ def _quantiles(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return edges[:-1] // m, edges[:-1] // n, np.diff(edges) / (n * m)
 
 
-def energy_distance(x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Estimate:
+def energy_distance(x: Float[Array, "n d"], y: Float[Array, "m e"]) -> Estimate:
     r"""$2 E|x - y| - E|x - x'| - E|y - y'|$, unbiased: it can be negative where the laws are equal.
 
     Its error is that of the linear term of the U-statistic, of both samples. Time O((n + m)^2 d), in blocks.
@@ -242,7 +242,7 @@ class Modes(NamedTuple):
     nearest: Int[Array, " n"]
 
 
-def modes(x: Float[Array, "n d"], centres: Float[Array, "modes d"]) -> Modes:
+def modes(x: Float[Array, "n d"], centres: Float[Array, "modes e"]) -> Modes:
     """How many samples belong to each centre, and how far from it they are."""
 
     _alike(x, centres)

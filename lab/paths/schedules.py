@@ -478,7 +478,7 @@ def has_latent(schedule: Schedule) -> bool:
         gamma = schedule(jnp.asarray(0.5)).gamma
     if isinstance(gamma, Tracer):
         raise TypeError("whether this schedule has latent noise cannot be seen inside jit: say latent=True or False")
-    return bool(gamma > 0)
+    return float(gamma) > 0
 
 
 def _positive(name: str, value: ArrayLike) -> Number:

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
 
 from lab.survival.censored import censored, check, real
 
@@ -19,10 +20,10 @@ TIES = ("breslow", "efron")
 
 
 def cox(
-    risk: Float[Array, " n"],
-    time: Array,
-    event: Array,
-    present: Bool[Array, "..."] | None = None,
+    risk: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    present: ArrayLike | None = None,
     *,
     ties: str = "breslow",
 ) -> Float[Array, ""]:
@@ -61,11 +62,12 @@ def cox(
     return -(e * (r - at_risk)).sum() / jnp.maximum(1, e.sum())
 
 
-def cuts(time: Float[Array, " n"], event: Array, bins: int = 4) -> Float[Array, " bins_less_1"]:
+def cuts(time: ArrayLike, event: ArrayLike, bins: int = 4) -> Float[Array, " bins_less_1"]:
     """Inner ends of bins of time with equally many events in each; inside ``jit`` the values are not checked.
 
     Raises:
-        ValueError: an event that is not 0 or 1, fewer than 2 bins, no event, or so few different times of events that two ends coincide.
+        ValueError: an event that is not 0 or 1, fewer than 2 bins, no event, or so few different times of events that two
+            ends coincide.
     """
     if bins < 2:
         raise ValueError(f"bins = {bins}, but at least 2 bins of time are needed")
@@ -80,7 +82,7 @@ def cuts(time: Float[Array, " n"], event: Array, bins: int = 4) -> Float[Array, 
     return ends
 
 
-def bin_of(time: Float[Array, " n"], ends: Float[Array, " bins_less_1"]) -> Int[Array, " n"]:
+def bin_of(time: ArrayLike, ends: ArrayLike) -> Int[Array, " n"]:
     """The bin of each time; a bin holds its left end, the first and the last are open.
 
     Raises:
@@ -106,9 +108,9 @@ def _log_survival(logits: Array) -> Array:
 
 def nll(
     logits: Float[Array, "n bins"],
-    bin: Int[Array, "..."],
-    event: Array,
-    present: Bool[Array, "..."] | None = None,
+    bin: ArrayLike,
+    event: ArrayLike,
+    present: ArrayLike | None = None,
     *,
     alpha: float = 0.5,
 ) -> Float[Array, ""]:
@@ -146,8 +148,8 @@ def nll(
     before, here, hazard = (
         jnp.maximum(pick(table, at), floor) for table, at in ((log_s, bin), (log_s, bin + 1), (log_h, bin))
     )
-    seen, censored = -event * (before + hazard), -(1 - event) * here
-    each = jnp.where(present, (1 - alpha) * (seen + censored) + alpha * seen, 0)
+    seen, unseen = -event * (before + hazard), -(1 - event) * here
+    each = jnp.where(present, (1 - alpha) * (seen + unseen) + alpha * seen, 0)
     return each.sum() / jnp.maximum(1, present.sum())
 
 
@@ -156,9 +158,7 @@ def risk_of(logits: Float[Array, "n bins"]) -> Float[Array, " n"]:
     return -survival(logits).sum(axis=1)
 
 
-def ranking(
-    risk: Float[Array, " n"], time: Array, event: Array, present: Bool[Array, "..."] | None = None
-) -> Float[Array, ""]:
+def ranking(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLike | None = None) -> Float[Array, ""]:
     r"""Minus the mean of $\mathrm{sigmoid}(r_i - r_j)$ over pairs with $t_i < t_j$ and $e_i = 1$: a smooth C-index.
 
     Time and memory O(n^2).

@@ -64,3 +64,21 @@ def test_kmeans_is_scikit_learns_from_the_same_start():
     reference = KMeans(3, init=np.asarray(start), n_init=1, tol=0, max_iter=300).fit(x)
     np.testing.assert_allclose(centres, reference.cluster_centers_, atol=1e-12)
     np.testing.assert_array_equal(clusters, reference.labels_)
+
+
+def test_labels_outside_are_refused():
+    """They would be dropped, and the others scored 1."""
+    right = np.array([0, 1, 2, 1])
+    for classes, clusters, sentence in (
+        (right, right + 1, "the clusters go from 1 to 3, but whole numbers from 0 to 2"),
+        (right - 1, right, "the classes go from -1 to 1"),
+        (right.astype(float), right, "whole numbers"),
+        (right, right[:3], "one label for each sample"),
+        (right[:0], right[:0], "one label for each sample"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            metrics.scores(classes, clusters, 3)
+    x = jnp.asarray([[0.0], [1.0]])
+    for k in (0, 3):
+        with pytest.raises(ValueError, match=f"k = {k} clusters"):
+            kmeans.kmeans(jax.random.key(0), x, k)

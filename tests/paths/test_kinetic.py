@@ -12,7 +12,7 @@ from lab.paths.fields import exact
 from lab.paths.kinetic import KineticOptimal, Separation, energy, energy_density
 from lab.paths.laws import checkerboard
 from lab.paths.sampling import ode
-from lab.paths.schedules import VP, Coefficients, Linear, Trigonometric
+from lab.paths.schedules import VP, Brownian, Coefficients, Linear, Trigonometric
 
 TWO = kinetic.of_two_points()
 CURVES = {
@@ -263,3 +263,35 @@ def test_refusals():
     ):
         with pytest.raises(ValueError, match=sentence):
             make()
+
+
+class Plain:
+    """A law of one's own, without ``moments``."""
+
+    def __init__(self, law, scale):
+        self.law, self.scale = law, scale
+
+    def sample(self, key, n):
+        return self.scale * self.law.sample(key, n)
+
+    def denoise(self, y, scale, covariance):
+        return self.law.denoise(y, scale, covariance)
+
+
+def test_outside_the_domain():
+    """Latent noise, laws that are not normalised, times that run backward."""
+    for latent in (Linear(Brownian(0.5)), Trigonometric(Brownian(0.5))):
+        for call in (lambda s: energy(s, TWO), lambda s: energy_density(s, TWO, jnp.asarray([0.5]))):
+            with pytest.raises(ValueError, match="the schedule has latent noise"):
+                call(latent)
+    key = jax.random.key(0)
+    for law in (gaussian(jnp.zeros(2), 4.0), gaussian(jnp.ones(2), 1.0), Plain(standard(2), 2.0)):
+        with pytest.raises(ValueError, match=r"0 and 1 are needed: centre it"):
+            kinetic.of_law(key, law, n=500)
+    with pytest.raises(ValueError, match=r"end = 2, but gamma at pi/2"):
+        kinetic.of_law(key, standard(2), end=2)
+    for start, stop in ((0.9, 0.1), (0.0, 1.5)):
+        with pytest.raises(ValueError, match="0 <= start <= stop <= 1"):
+            energy(Linear(), TWO, start, stop)
+    found = kinetic.of_law(key, Plain(standard(2), 1.0), jnp.asarray([0.5]), n=500)
+    assert abs(found.gamma[1]) < 1e-12

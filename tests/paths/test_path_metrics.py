@@ -150,3 +150,33 @@ def test_weights_and_modes():
     np.testing.assert_array_equal(found.counts, [1, 2, 0])
     np.testing.assert_array_equal(found.nearest, [0, 1, 1])
     np.testing.assert_allclose(found.distance, [0.1, 1, 1])
+
+
+def test_a_reversed_path_costs_the_same():
+    """Of parabolas on an uneven grid; times that turn back are refused."""
+    times = jnp.linspace(0, 1, 9) ** 1.5
+    path = jnp.stack([X[:, :2] * t**2 + t for t in times])
+    speed = jnp.stack([2 * t * X[:, :2] + 1 for t in times])
+    for call in (metrics.path_energy, metrics.straightness):
+        one, two = call(path, times), call(path[::-1], times[::-1])
+        np.testing.assert_allclose(two, one, rtol=1e-12)
+        assert one.value > 0
+        with pytest.raises(ValueError, match="all increasing or all decreasing"):
+            call(path, times.at[3].set(0.9))
+    np.testing.assert_allclose(
+        metrics.curvature(speed[::-1], times[::-1]).value[::-1], metrics.curvature(speed, times).value, rtol=1e-10
+    )
+    field = lambda t, x: 0 * x  # noqa: E731
+    one, two = (metrics.crossing(field, X[:, :2], Y[:, :2], each) for each in (times, times[::-1]))
+    np.testing.assert_allclose(two, one, rtol=1e-12)
+
+
+def test_points_of_other_dimensions_are_refused():
+    """A single column would broadcast over three."""
+    for call in (
+        lambda: metrics.energy_distance(X[:, :1], Y),
+        lambda: metrics.modes(X, Y[:, :1]),
+        lambda: metrics.sliced_wasserstein(KEY, X[:, :1], Y),
+    ):
+        with pytest.raises(ValueError, match="but \\(n, d\\) and \\(m, d\\) are needed"):
+            call()

@@ -335,3 +335,21 @@ def test_refusals():
         sampling.ode(lambda t, x: x[:1], ONE)
     with pytest.raises(ValueError, match="solver = 'euler'"):
         sampling.adaptive(points, ONE, solver="euler")
+
+
+def test_one_step_to_points_is_the_denoiser():
+    """Euler from t = 0 ends at t = 1 in the mean of the points, forward and, from points, backward; more steps end on them."""
+    points = jnp.asarray([[1.0], [4.0], [-2.0]])
+    field = fields.exact(Linear(), standard(1), points)
+    path = sampling.ode(field, ONE, steps=1, solver="euler")
+    assert path.t[-1] == 1
+    np.testing.assert_allclose(path.end, jnp.full_like(ONE, points.mean()), atol=1e-12)
+    assert np.isnan(path.velocity[-1]).all()
+    back = sampling.ode(fields.exact(Linear(), points, standard(1)), ONE, 1, solver="euler", reverse=True)
+    assert back.t[-1] == 0
+    np.testing.assert_allclose(back.end, jnp.full_like(ONE, points.mean()), atol=1e-12)
+    for solver, t in (("euler", 1), ("midpoint", 1), ("heun", 1 - 1e-4), ("rk4", 1 - 1e-4)):
+        path = sampling.ode(field, ONE, steps=60, solver=solver)
+        assert path.t[-1] == t
+        assert path.nfe == 60 * max(1, {"midpoint": 2, "heun": 2, "rk4": 4}.get(solver, 1))
+        assert jnp.abs(path.end - points.T).min(axis=1).max() < 1e-3

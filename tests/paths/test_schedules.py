@@ -142,8 +142,8 @@ def test_refusals_say_what_is_wrong():
         Custom(lambda t: 1 - t, lambda t: t * (2 * t - 1))
     with pytest.raises(TypeError, match="a function of the time"):
         Custom(lambda t: 1 - t, 2.0)
-    with pytest.raises(ValueError, match="stay below 1"):
-        Trigonometric(Brownian(4.0))
+    with pytest.raises(ValueError, match="must not exceed 1"):
+        Trigonometric(Brownian(4.1))
     with pytest.raises(ValueError, match="positive"):
         Brownian(-1.0)
     with pytest.raises(ValueError, match="positive"):
@@ -155,3 +155,25 @@ def test_refusals_say_what_is_wrong():
 
     with pytest.raises(ValueError, match="encoder-decoder"):
         EncoderDecoder(Nothing())
+
+
+@pytest.mark.parametrize("latent", [SineSquared(1.0), Quadratic(4.0), Brownian(4.0)])
+def test_a_latent_may_touch_one(latent):
+    """In the middle only noise is left; the derivatives on both sides are those of the values, and means in the corner."""
+    schedule = Trigonometric(latent)
+    c = schedule(jnp.asarray([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(c.gamma, [0, 1, 0], atol=1e-15)
+    np.testing.assert_allclose(c.alpha, [1, 0, 0], atol=1e-15)
+    np.testing.assert_allclose(c.beta, [0, 0, 1], atol=1e-15)
+    assert all(np.isfinite(each).all() for each in c)
+    t, h = jnp.asarray([0.2, 0.49, 0.5 - 1e-3, 0.5 + 1e-3, 0.7]), 1e-6
+    up, down = schedule(t + h), schedule(t - h)
+    np.testing.assert_allclose(schedule(t).d_alpha, (up.alpha - down.alpha) / (2 * h), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(schedule(t).d_beta, (up.beta - down.beta) / (2 * h), rtol=1e-6, atol=1e-6)
+    near = schedule(jnp.asarray([0.5 - 1e-6, 0.5 + 1e-6]))
+    np.testing.assert_allclose(near.d_alpha.mean(), c.d_alpha[1], atol=1e-4)
+
+
+def test_variance_exploding_noise_falls():
+    with pytest.raises(ValueError, match="must fall to the data"):
+        VE(50.0, 0.01)

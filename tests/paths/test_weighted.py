@@ -250,3 +250,13 @@ def test_refusals(potentials):
     ):
         with pytest.raises(ValueError, match=sentence):
             make()
+
+
+def test_masses_and_corners_outside_the_domain():
+    for call in (tilt, weighted.entropic, weighted.divergence_from_entropic):
+        with pytest.raises(ValueError, match="the weights sum to 4"):
+            call(SOURCE[:50], ATOMS, 1.0, weights=jnp.ones(4))
+        with pytest.raises(ValueError, match="finite and not negative"):
+            call(SOURCE[:50], ATOMS, 1.0, weights=jnp.asarray([-0.5, 0.5, 0.5, 0.5]))
+    with pytest.raises(ValueError, match="low < high"):
+        Uniform(jnp.ones(2), jnp.zeros(2))

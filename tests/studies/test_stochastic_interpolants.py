@@ -299,7 +299,7 @@ def test_points_to_points_through_latent_noise_and_images():
         ({"schedule": "cubic"}, "schedule = 'cubic' is not allowed: it must be one of linear, trigonometric"),
         ({"steps": 0}, "steps = 0 is not allowed: it must be a whole number from 1"),
         ({"misfit_b": -1.0}, "misfit_b = -1.0 is not allowed"),
-        ({"schedule": "trigonometric", "a": 4.0}, "a = 4.0 is not allowed: .* gamma must stay below 1"),
+        ({"schedule": "trigonometric", "a": 4.1}, "a = 4.1 is not allowed: .* gamma must not exceed 1"),
         ({"schedule": "trigonometric", "latent": "sine-squared", "a": 1.5}, "a = 1.5 is not allowed: .* 0.99"),
         ({"schedule": "encoder-decoder", "latent": "none"}, "latent = 'none' .* all meet in one point at t = 1/2"),
         (

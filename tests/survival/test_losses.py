@@ -141,3 +141,30 @@ def test_refusals():
         losses.cuts(jnp.ones(4), jnp.ones(4))
     with pytest.raises(ValueError, match="bins = 1"):
         losses.cuts(time, event, 1)
+
+
+def test_whole_numbers_and_what_is_no_event_or_bin():
+    risk, time, event = [1, 2, 0], [3, 1, 2], [1, 0, 1]
+    real = [jnp.asarray(each, float) for each in (risk, time, event)]
+    for ties in losses.TIES:
+        np.testing.assert_allclose(
+            losses.cox(np.asarray(risk), np.asarray(time), event, ties=ties), losses.cox(*real, ties=ties)
+        )
+    np.testing.assert_allclose(losses.ranking(np.asarray(risk), time, event), losses.ranking(*real))
+    logits = jnp.zeros((3, 4))
+    for call, sentence in (
+        (lambda: losses.cox(real[0], real[1], jnp.asarray([1, 2, 0])), "event is 2 for bag 1"),
+        (lambda: losses.ranking(real[0], real[1], jnp.asarray([1, 2, 0])), "event is 2 for bag 1"),
+        (lambda: losses.cuts(real[1], jnp.asarray([1, 3, 0]), 2), "event is 3 for bag 1"),
+        (
+            lambda: losses.nll(logits, jnp.asarray([0, 4, 1]), jnp.asarray(event)),
+            "bin is 4 for bag 1, but .* from 0 to 3",
+        ),
+        (lambda: losses.nll(logits, jnp.asarray([0, -1, 1]), jnp.asarray(event)), "bin is -1 for bag 1"),
+        (lambda: losses.nll(logits, jnp.asarray([0, 1, 1]), jnp.asarray(event), alpha=2.0), "alpha = 2.0"),
+        (lambda: losses.bin_of(real[1], jnp.asarray([2.0, 1.0])), "must lie above the one before"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            call()
+    absent = losses.nll(logits, jnp.asarray([0, 9, 1]), jnp.asarray([1, 5, 1]), jnp.asarray([True, False, True]))
+    np.testing.assert_allclose(absent, losses.nll(logits[:2], jnp.asarray([0, 1]), jnp.asarray([1, 1])))

@@ -119,3 +119,36 @@ def test_half_of_the_bags_is_above_the_median_of_those_present():
     here = jnp.arange(21) < 16
     assert int(statistics.above_median(risk, here).sum()) == 8
     assert not statistics.above_median(risk, here)[16:].any()
+
+
+def test_plain_arrays_and_whole_numbers():
+    """NumPy, whole times, events as booleans or 0 and 1: one answer."""
+    time, event, risk, group = [5, 3, 8, 1], [1, 0, 1, 1], [2, 1, 0, 3], [0, 1, 1, 0]
+    given = jnp.asarray(time, float), jnp.asarray(event, bool), jnp.asarray(risk, float), jnp.asarray(group, bool)
+    for as_given in (np.asarray, jnp.asarray):
+        t, e, r, g = (as_given(each) for each in (time, event, risk, group))
+        assert statistics.cindex(r, t, e) == statistics.cindex(given[2], given[0], given[1]) == 1
+        np.testing.assert_allclose(statistics.log_rank(t, e, g), statistics.log_rank(given[0], given[1], given[3]))
+        np.testing.assert_allclose(
+            statistics.kaplan_meier(t, e, np.array([0, 4, 9])),
+            statistics.kaplan_meier(*given[:2], jnp.asarray([0.0, 4, 9])),
+        )
+        np.testing.assert_array_equal(statistics.above_median(r), [True, False, False, True])
+        assert statistics.log_rank(t, e, g).p < 1
+
+
+def test_what_is_no_event_or_group():
+    t, a = np.array([1.0, 2.0, 3.0]), np.array
+    for call, sentence in (
+        (lambda: statistics.cindex(t, t, a([1, 2, 0])), "event is 2 for bag 1, but it must be 1 or 0"),
+        (lambda: statistics.kaplan_meier(t, a([1, 0, -1]), t), "event is -1 for bag 2"),
+        (lambda: statistics.log_rank(t, a([1, 1, 0]), a([0, 2, 2])), "group is 2 for bag 1, but it must be 1 or 0"),
+        (lambda: statistics.log_rank(t, a([1, 1, 0]), a([0, 1])), "one number for each bag"),
+        (lambda: statistics.cindex(t, a([1.0, np.nan, 2.0]), a([1, 1, 0])), "time is nan for bag 1"),
+        (lambda: statistics.cindex(a([1.0, np.nan, 2.0]), t, a([1, 1, 0])), "risk is nan for bag 1"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            call()
+    # who is absent may hold anything
+    given = [2.0, np.nan, 1.0], [1.0, np.nan, 2.0], [1, 7, 0], [True, False, True]
+    assert statistics.cindex(*map(np.array, given)) == 1

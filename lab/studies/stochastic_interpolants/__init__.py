@@ -35,7 +35,7 @@ _FRAMES = 41
 _STRANDS = 48
 _SHOWN = 8  # particles that are kept in all dimensions at all times
 _MATCHED = 400  # samples of which the squared distance is taken
-_REACHED = {"brownian": 4.0, "quadratic": 4.0, "sine-squared": 1.0}  # the a where gamma reaches 1
+_REACHED = {"brownian": 4.0, "quadratic": 4.0, "sine-squared": 1.0}  # the a where gamma touches 1
 _TWO_SIDED = tuple(name for name in SCHEDULES if name not in ONE_SIDED)
 
 
@@ -82,12 +82,20 @@ class StochasticInterpolants(Study):
         doc="how much noise the sampler adds and its drift takes away again; 0 makes it the ODE",
     )  # fmt: skip
     misfit_b = Real(
-        0.0, bounds=(0, None), soft=(0, 1), label="misfit of velocity", symbol="|b̂ − b|",
+        0.0, bounds=(None, None), soft=(-1, 1), label="misfit of velocity", symbol="b̂ − b",
         doc="by how much the velocity in use misses the exact one, as a learned one would: a shift along (1, ..., 1)",
     )  # fmt: skip
     misfit_s = Real(
-        0.0, bounds=(0, None), soft=(0, 1), label="misfit of score", symbol="|ŝ − s|",
+        0.0, bounds=(None, None), soft=(-1, 1), label="misfit of score", symbol="ŝ − s",
         doc="by how much the score in use misses the exact one; it matters where the noise level is not 0",
+    )  # fmt: skip
+    slope_b = Real(
+        0.0, bounds=(None, None), soft=(-1, 1), label="slope of the misfit of velocity", symbol="∂(b̂ − b)", group="more",
+        doc="times x: what the velocity in use misses beside its shift, so that the misfit is affine",
+    )  # fmt: skip
+    slope_s = Real(
+        0.0, bounds=(None, None), soft=(-1, 1), label="slope of the misfit of score", symbol="∂(ŝ − s)", group="more",
+        doc="times x: what the score in use misses beside its shift; -1 is the score of a law that is too narrow",
     )  # fmt: skip
     steps = Whole(
         120, bounds=(1, 10_000), soft=(4, 512), scale="log", label="steps", traced=False,
@@ -233,8 +241,7 @@ class StochasticInterpolants(Study):
         most = int(5e7 / (self.steps * data.arrays["x"].shape[1]))
         found = {"particles": Limit(2, max(most, 2), "so that their paths fit into memory")}
         if self.schedule == "trigonometric" and self.latent in _REACHED:
-            most = 0.99 * _REACHED[self.latent]
-            found["a"] = Limit(0, most, "as gamma must stay below 1 in the trigonometric schedule")
+            found["a"] = Limit(0, _REACHED[self.latent], "as gamma must not exceed 1 in the trigonometric schedule")
         if self.latent == "bridge" and self.schedule in _TWO_SIDED:
             found["epsilon"] = Limit(1e-3, np.inf, "as the bridge of Schroedinger needs noise")
         return found
@@ -338,7 +345,7 @@ class StochasticInterpolants(Study):
         return f"The samples of the {worse} are {far[worse] / floor:.2g} times as far from the data as fresh data are: {what}."
 
 
-_TRACED = ("a", "epsilon", "misfit_b", "misfit_s")
+_TRACED = ("a", "epsilon", "misfit_b", "misfit_s", "slope_b", "slope_s")
 
 
 class _Mover(NamedTuple):

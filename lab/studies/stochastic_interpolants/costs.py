@@ -39,7 +39,7 @@ def way_of(inputs: Any, case: Case, a: Any) -> Way:
 def fields_of(inputs: Any, p: Any, networks: Any, case: Case) -> tuple[Way, Used]:
     """The path, and the field that samplers use in place of the exact one."""
     path = way_of(inputs, case, p["a"])
-    return path, Used(path.field, Missed(p["misfit_b"], p["misfit_s"], networks))
+    return path, Used(path.field, Missed(p["misfit_b"], p["misfit_s"], p["slope_b"], p["slope_s"], networks))
 
 
 def _fades(path: Way, case: Case) -> bool:

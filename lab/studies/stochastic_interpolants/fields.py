@@ -146,15 +146,19 @@ def way(name: str, latent: str, a: Any, source: Any, target: Any, joint: Any = N
 
 
 class Missed(NamedTuple):
-    """By how much the fields in use miss: fixed shifts along (1, ..., 1), and networks for velocity and noise if trained."""
+    """By how much the fields in use miss: shifts along (1, ..., 1) and multiples of x, and networks for velocity and noise if
+    trained."""
 
     velocity: Any
     score: Any
+    velocity_slope: Any = 0.0
+    score_slope: Any = 0.0
     networks: Any = None
 
     def __call__(self, schedule: paths.Schedule, t: Any, x: Any, exact: Field) -> tuple[Any, Any]:
         along = jnp.ones_like(x) / x.shape[1] ** 0.5
-        velocity, score = self.velocity * along, self.score * along
+        velocity = self.velocity * along + self.velocity_slope * x
+        score = self.score * along + self.score_slope * x
         if self.networks is not None:
             c = schedule(t)
             noise = jnp.where(c.gamma > 0, c.gamma, c.alpha)
@@ -221,9 +225,10 @@ def _drifts(path: Way, used: Used, level: Any, t: Any, y: Any) -> tuple[Any, Any
         velocity, score = used.missed(path.schedule, t, y, exact)
         return velocity + level * score, (exact.velocity - level * exact.score, exact.score)
 
-    if used.missed.networks is None:  # a shift has no divergence
+    missed = used.missed
+    if missed.networks is None:  # what is affine has one divergence everywhere
         delta, (drift, score) = at(y)
-        spread = jnp.zeros_like(y[:, 0])
+        spread = jnp.full_like(y[:, 0], y.shape[1] * (missed.velocity_slope + level * missed.score_slope))
     else:
         directions = jnp.broadcast_to(jnp.eye(y.shape[1])[:, None], (y.shape[1], *y.shape))
         one = jax.vmap(lambda v: jax.jvp(at, (y,), (v,), has_aux=True), out_axes=(None, 0, None))

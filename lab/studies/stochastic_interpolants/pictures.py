@@ -288,7 +288,8 @@ def _over_sizes(study: Study, data: Data) -> dict[str, list]:
 
 def _over_noise(study: Study, data: Data) -> dict[str, list]:
     given = [getattr(study, name) for name in ("misfit_b", "misfit_s")]
-    missed = given if any(given) or getattr(study, "training", 0) else [0.3, 0.6]
+    sloped = any(getattr(study, name) for name in ("slope_b", "slope_s"))
+    missed = given if any(given) or sloped or getattr(study, "training", 0) else [0.3, 0.6]
     return {"epsilon": list(_EPSILONS), "misfit_b": [missed[0]], "misfit_s": [missed[1]]}
 
 
