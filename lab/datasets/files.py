@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from os.path import exists, expanduser, isdir
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import inputs
 from lab.inputs import cut, mebibytes, reading, shown
@@ -14,6 +14,9 @@ from . import formats
 from .data import Data
 from .readers import can_read, reader_of
 from .registry import entry_of, load, suggestions
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def read(
@@ -71,13 +74,32 @@ def read(
         return _assemble(files, kind, n, seed)
 
 
-def _zarr_files(folder: Path, wanted: Sequence[str]) -> dict[str, bytes]:
-    """What is needed of a zarr folder: the descriptions of its arrays, and the chunks of those wanted."""
+def kept(path: Path) -> "xr.Dataset":
+    """A result that the lab wrote to a ``.nc`` or ``.zarr``, whole.
+
+    Raises:
+        ValueError: no such file, or one that has more than is read.
+    """
+    import xarray as xr
+
+    with reading(path.name):
+        if path.suffix == ".zarr":
+            files = _zarr_files(path, None)
+            return formats.whole_zarr(cut(path.name), files)
+        with inputs.opened(path, 8 * inputs.LIMIT) as file:
+            formats.check_kept(cut(path.name), file)
+            file.seek(0)
+            with xr.open_dataset(file, engine="h5netcdf") as found:
+                return found.load()
+
+
+def _zarr_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, bytes]:
+    """What is needed of a zarr folder: the descriptions of its arrays, and the chunks of those wanted (None: of all)."""
     files, size = {}, 0
     for place in inputs.members(folder, formats.MEMBERS, deep=True):
         inside = place.relative_to(folder)
         described = len(inside.parts) <= 2 and inside.name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")
-        if not isdir(place) and (described or inside.parts[0] in wanted):
+        if not isdir(place) and (described or wanted is None or inside.parts[0] in wanted):
             files[inside.as_posix()] = inputs.content(place, inputs.LIMIT - size)
             size += len(files[inside.as_posix()])
     return files

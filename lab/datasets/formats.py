@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.inputs import Exceeded, Stream, cut, fits, listed, mebibytes, parsed, shown, spend
+from lab.inputs import LIMIT, Exceeded, Stream, cut, fits, listed, mebibytes, parsed, shown, spend
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -410,6 +410,26 @@ def _inflates(what: str, packed: bytes, size: int, window: int = zlib.MAX_WBITS)
         raise Exceeded(f"{what} unpacks to more than it says: save it again")
 
 
+def check_kept(name: str, file: Any) -> None:
+    """Refuse an open HDF5 file whose parts unpack to more than is read, or lie elsewhere."""
+    import h5py
+
+    with h5py.File(file, "r") as opened:
+        variables = check_hdf5(name, opened)
+        if sum(part.nbytes for part in variables.values()) > 8 * LIMIT:
+            raise Exceeded(f"{name} unpacks to more than the {mebibytes(8 * LIMIT)} that are read")
+        size = file.seek(0, 2)
+        for part in variables.values():
+            if not h5py.check_string_dtype(part.dtype) or part.dtype.kind != "O":
+                continue
+            came, step = 0, max(1, LIMIT // size)  # texts may share their bytes: a few at a time can't fill the memory
+            flat = part
+            for at in range(0, flat.shape[0] if flat.ndim else 0, step):
+                spend()
+                came += sum(len(text) for text in np.ravel(flat[at : at + step]))
+                fits(name, came)
+
+
 def zarr(name: str, files: dict[str, bytes], wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The wanted variables of a zarr folder, given as its files by their paths inside; and the names of the others."""
     import xarray as xr
@@ -440,6 +460,19 @@ def zarr(name: str, files: dict[str, bytes], wanted: Iterable[str]) -> tuple[dic
         fits(name, sum(dataset[key].nbytes for key in chosen))
         with _decoding(damaged):
             return {key: dataset[key].to_numpy() for key in chosen}, _others(others)
+
+
+def whole_zarr(name: str, files: dict[str, bytes]) -> Any:
+    """The Dataset of a zarr folder that the lab wrote."""
+    import xarray as xr
+
+    for path in files:
+        if len(Path(path).parts) == 2 and Path(path).name in ("zarr.json", ".zarray"):
+            _check_zarr(f"{cut(Path(path).parent, 40)} in {name}", files, Path(path).parent.as_posix())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with xr.open_zarr(_in_memory(files), consolidated=False) as found:
+            return found.load()
 
 
 def _in_memory(files: dict[str, bytes]) -> Any:

@@ -58,7 +58,7 @@ STYLES = {
 def find_style(name: str) -> Style:
     """The style of that name; raises ValueError with the names there are."""
     if name not in STYLES:
-        raise ValueError(f"there is no figure style {name!r}; the styles are {', '.join(STYLES)}")
+        raise ValueError(f"there is no figure style {shown(name)}; the styles are {', '.join(STYLES)}")
     return STYLES[name]
 
 
