@@ -48,7 +48,9 @@ class Parser(argparse.ArgumentParser):
             raise Refusal(f"{cut(word)} is no option of {self.prog}: {hint}")
         if wrong := re.fullmatch(r"argument (\S+): invalid (\w+) value: '(.*)'", message, re.DOTALL):
             option, kind, text = wrong.groups()
-            raise Refusal(f"{option} {cut(text) or shown(text)} is not allowed: it must be {_KINDS.get(kind, kind)}; {help}")
+            raise Refusal(
+                f"{option} {cut(text) or shown(text)} is not allowed: it must be {_KINDS.get(kind, kind)}; {help}"
+            )
         raise Refusal(f"{cut(message, 200)}; {help}")
 
 

@@ -207,7 +207,7 @@ def figure(name: str, words: list[str]) -> int:
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
             study = type(study).from_recipe(json.loads(kept.attrs["recipe"])).but(**cell)
-            kept = _cell_run(kept, study, cell, options.source, report) if cell else kept
+            kept = _cell_run(kept, study, cell, str(options.source), report) if cell else kept
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
     with _terminal_report() as report:
@@ -367,8 +367,8 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
         raise
     except Exception as problem:
         raise Refusal(
-            f"{cut(path)} can't be read as a result: give a .nc or .zarr that lab run, lab sweep or lab open wrote; your data go "
-            "in with --data"
+            f"{cut(path)} can't be read as a result: give a .nc or .zarr that lab run, lab sweep or lab open wrote; your data "
+            "go in with --data"
         ) from problem
     if result.attrs.get("study") != slug:
         raise Refusal(f"{cut(path)} holds a result of {cut(result.attrs.get('study', 'no study'), 40)}, not of {slug}")
@@ -439,7 +439,9 @@ def _target(output: str | None, formats: set[str]) -> Path | None:
     if output.endswith(SEPARATORS):
         raise Refusal(f"-o {cut(output)} ends like a folder: leave out the {output[-1]}")
     if target.suffix.lower() not in formats:
-        raise Refusal(f"-o {cut(output) or shown(output)} has no known format: end it with {', '.join(sorted(formats))}")
+        raise Refusal(
+            f"-o {cut(output) or shown(output)} has no known format: end it with {', '.join(sorted(formats))}"
+        )
     if not isdir(target.parent):
         raise Refusal(f"-o {cut(output)}: there is no folder {cut(target.parent)}")
     return target

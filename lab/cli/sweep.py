@@ -32,7 +32,11 @@ def sweep(name: str, words: list[str]) -> int:
     }
     start()
     base = study.preset(options.preset) if options.preset is not None else study()
-    jobs = {key.removeprefix("job-"): value for key in _JOBS if (value := getattr(options, key.replace("-", "_"))) is not None}
+    jobs = {
+        key.removeprefix("job-"): value
+        for key in _JOBS
+        if (value := getattr(options, key.replace("-", "_"))) is not None
+    }
     if jobs and options.on not in ("slurm", "pbs", "lsf"):
         raise Refusal(f"--{next(iter(jobs))} is for --on slurm, pbs or lsf")
     if options.on in ("slurm", "pbs", "lsf"):
@@ -72,7 +76,7 @@ def sweep(name: str, words: list[str]) -> int:
 
 
 def _count(option: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) and len(text) < 7):
+    if not (text.isascii() and text.isdigit() and int(text[:9]) > 0 and len(text) < 7):
         raise Refusal(f"--{option} {shown(text)} is not allowed: it must be a whole number from 1 to 999999")
     return int(text)
 

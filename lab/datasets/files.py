@@ -98,8 +98,9 @@ def _zarr_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, bytes]:
     files, size = {}, 0
     for place in inputs.members(folder, formats.MEMBERS, deep=True):
         inside = place.relative_to(folder)
+        root = inside.as_posix().partition("/")[0]
         described = len(inside.parts) <= 2 and inside.name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")
-        if not isdir(place) and (described or wanted is None or inside.parts[0] in wanted):
+        if not isdir(place) and (described or wanted is None or root in wanted):
             files[inside.as_posix()] = inputs.content(place, inputs.LIMIT - size)
             size += len(files[inside.as_posix()])
     return files

@@ -56,7 +56,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         else:
             raise ValueError(f"{cut(path)} is not a figure that holds a recipe: it must be a {_TAKEN}")
         if read not in (_from_gif, _from_mp4) and len(figure) > _LIMIT:
-            raise ValueError(f"{cut(path)} has {mebibytes(len(figure))}, but at most {mebibytes(_LIMIT)} are read of a figure")
+            raise ValueError(
+                f"{cut(path)} has {mebibytes(len(figure))}, but at most {mebibytes(_LIMIT)} are read of a figure"
+            )
         try:
             text = read(figure)
             recipe = None if text is None else parsed(text)

@@ -8,6 +8,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import lab
+from lab.inputs import cut, shown
 from lab.numerics import Progress
 from lab.studies.draw import theme
 

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from lab.inputs import shown
+
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
 _ALLOWED = (1.0, 20.0)
 

@@ -62,7 +62,8 @@ def load_file(path: str | Path) -> list[type[Study]]:
         spec.loader.exec_module(module)
     except Exception as exception:
         del sys.modules[module_name]
-        raise ValueError(f"{cut(path.name)} can't be imported: {type(exception).__name__}: {cut(exception, 160)}") from exception
+        why = f"{type(exception).__name__}: {cut(exception, 160)}"
+        raise ValueError(f"{cut(path.name)} can't be imported: {why}") from exception
     loaded = _studies_in(module)
     if not loaded:
         raise ValueError(f"{path.name} defines no study: a class derived from lab.studies.Study with a slug")

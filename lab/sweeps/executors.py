@@ -18,6 +18,7 @@ import jax
 import xarray as xr
 
 from lab import studies
+from lab.inputs import cut
 
 from . import batch
 from .batch import _POLL, Stop, Stopped

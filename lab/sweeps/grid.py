@@ -59,7 +59,9 @@ def _from_text(parameter: Parameter, text: str) -> list[Any]:
     values: list[Any] = []
     for part in (part.strip() for part in text.split(",")):
         if not part:
-            raise ValueError(f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them")
+            raise ValueError(
+                f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them"
+            )
         values += _span(parameter, part) if ":" in part else [parameter.parse(part)]
     return values
 
