@@ -20,7 +20,8 @@ _TAKEN = "PDF, SVG, PNG, GIF or MP4 file"
 _UUID = b"transport-lab\0\0\0"  # of a box of an MP4 that players pass over
 _NAME = "recipe.json"
 _KEY = "lab-recipe"
-_LIMIT = 64 << 20  # bytes of a figure that does not move, and that a recipe may unpack to
+_LIMIT = 64 << 20  # bytes that a recipe may unpack to
+_FIGURE = 64 << 20  # bytes of a figure that does not move
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SVG = "http://www.w3.org/2000/svg"
 
@@ -55,9 +56,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             read = _from_mp4
         else:
             raise ValueError(f"{cut(path)} is not a figure that holds a recipe: it must be a {_TAKEN}")
-        if read not in (_from_gif, _from_mp4) and len(figure) > _LIMIT:
+        if read not in (_from_gif, _from_mp4) and len(figure) > _FIGURE:
             raise ValueError(
-                f"{cut(path)} has {mebibytes(len(figure))}, but at most {mebibytes(_LIMIT)} are read of a figure"
+                f"{cut(path)} has {mebibytes(len(figure))}, but at most {mebibytes(_FIGURE)} are read of a figure"
             )
         try:
             text = read(figure)

@@ -1,5 +1,6 @@
 """Grids: the values that each swept parameter takes, from texts or sequences, checked before anything runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Integral
@@ -57,11 +58,10 @@ def _many(parameter: Parameter, value: Any) -> bool:
 
 def _from_text(parameter: Parameter, text: str) -> list[Any]:
     values: list[Any] = []
-    for part in (part.strip() for part in text.split(",")):
-        if not part:
-            raise ValueError(
-                f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them"
-            )
+    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]  # "2," is a list of one value
+    if any(parts) and not all(parts):
+        raise ValueError(f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them")
+    for part in filter(None, parts):
         values += _span(parameter, part) if ":" in part else [parameter.parse(part)]
     return values
 
@@ -99,12 +99,15 @@ def _span(parameter: Parameter, text: str) -> list[Any]:
 
 
 def _number(parameter: Parameter, text: str) -> float:
-    """An end of a range, which must itself be a value that the parameter may have."""
-    value = parameter.parse(text.strip())
-    parameter._validate(value)
-    if value is None or isinstance(value, bool | str):
-        raise ValueError(parameter.refuse(text, "a range has numbers at its ends"))
-    return value
+    try:
+        value = int(text) if isinstance(parameter, Whole) else float(text)
+        if not math.isfinite(value):  # an OverflowError where a whole number has hundreds of digits
+            raise ValueError
+        return value
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{parameter.name}: {shown(text)} is no {'whole ' * isinstance(parameter, Whole)}number that a range may end at"
+        ) from None
 
 
 def _check(parameter: Parameter, values: list[Any]) -> None:
