@@ -382,16 +382,16 @@ def _check_chunks(what: str, part: Any) -> None:
     """Refuse chunks that unpack to more than they should: the library would unpack them to the end."""
     layout = part.id.get_create_plist()
     filters = [layout.get_filter(i)[0] for i in range(layout.get_nfilters())]
-    if not part.chunks or not filters:
+    if not part.chunks:
         return
+    count = prod(ceil(n / c) for n, c in zip(part.shape, part.chunks, strict=True))  # those that are not there are read too
+    if count > _CHUNKS:
+        raise Exceeded(f"{what} has {count:,} chunks, but at most {_CHUNKS:,} are read: save it in larger ones")
     deflate, shuffle, fletcher, lzf = 1, 2, 3, 32000
     if not set(filters) <= {deflate, shuffle, fletcher, lzf} or len(set(filters)) < len(filters):
         raise Exceeded(f"{what} is compressed in a way that is not read: save it with zlib or without")
-    count = part.id.get_num_chunks()
-    if count > _CHUNKS:
-        raise Exceeded(f"{what} has {count:,} chunks, but at most {_CHUNKS:,} are read: save it in larger ones")
     size = prod(part.chunks) * part.dtype.itemsize
-    for i in range(count):
+    for i in range(part.id.get_num_chunks() if filters else 0):
         spend()
         chunk = part.id.get_chunk_info(i)
         if deflate in filters and not chunk.filter_mask:
