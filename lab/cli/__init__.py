@@ -6,6 +6,8 @@ import re
 import sys
 from typing import Any, NoReturn
 
+from lab.inputs import SENTENCE, cut, sentence, shown
+
 COMMANDS = {
     "list": "the studies there are",
     "show": "a study's parameters, data, presets, pictures, claims and results",
@@ -37,17 +39,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         help = f"see {self.prog} --help"
-        if unknown := re.fullmatch("unrecognized arguments: (.*)", message):
+        if unknown := re.fullmatch("unrecognized arguments: (.*)", message, re.DOTALL):
             from difflib import get_close_matches
 
-            word = unknown[1].split()[0].partition("=")[0]
-            close = get_close_matches(word, self._option_string_actions, n=1, cutoff=0.75)
+            word = (unknown[1].split() or [shown("")])[0].partition("=")[0]
+            close = get_close_matches(word[:80], self._option_string_actions, n=1, cutoff=0.75)
             hint = f"did you mean {close[0]}?" if close else help
-            raise Refusal(f"{word} is no option of {self.prog}: {hint}")
-        if wrong := re.fullmatch(r"argument (\S+): invalid (\w+) value: '(.*)'", message):
+            raise Refusal(f"{cut(word)} is no option of {self.prog}: {hint}")
+        if wrong := re.fullmatch(r"argument (\S+): invalid (\w+) value: '(.*)'", message, re.DOTALL):
             option, kind, text = wrong.groups()
-            raise Refusal(f"{option} {text} is not allowed: it must be {_KINDS.get(kind, kind)}; {help}")
-        raise Refusal(f"{message}; {help}")
+            raise Refusal(
+                f"{option} {cut(text) or shown(text)} is not allowed: it must be {_KINDS.get(kind, kind)}; {help}"
+            )
+        raise Refusal(f"{cut(message, 200)}; {help}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,15 +70,15 @@ def main(argv: list[str] | None = None) -> int:
         if command not in COMMANDS:
             from difflib import get_close_matches
 
-            close = get_close_matches(command, COMMANDS, n=1)
+            close = get_close_matches(command[:80], COMMANDS, n=1)
             raise Refusal(
-                f"there is no command {command!r}; " + (f"did you mean {close[0]}?" if close else "see lab --help")
+                f"there is no command {shown(command)}; " + (f"did you mean {close[0]}?" if close else "see lab --help")
             )
         return _dispatch(command, rest)
     except (Refusal, ValueError, TypeError, OSError) as problem:
         if os.environ.get("LAB_DEBUG"):
             raise
-        print(f"lab {command}: {' '.join(str(problem).split())}", file=sys.stderr)
+        print(cut(f"lab {cut(command, 20)}: {sentence(problem)}", SENTENCE), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"lab {command}: stopped", file=sys.stderr)
@@ -89,7 +93,7 @@ def _dispatch(command: str, rest: list[str]) -> int:
             print(f"A study's own options: lab {command} sparse-ot --help. The studies: lab list.")
             return 0
         if rest[0].startswith("-"):
-            raise Refusal(f"the study comes first: lab {command} STUDY {' '.join(rest)}")
+            raise Refusal(f"the study comes first: lab {command} STUDY {cut(' '.join(rest))}")
     else:
         arguments = _plain_parser(command).parse_args(rest)
     if any(word.endswith(".py") for word in rest):  # a user's file may make arrays as it is read

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from os.path import exists, expanduser, isdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from lab import datasets, studies
 from lab.home import start
+from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, bounds_of, kind_of, sweeping
 from lab.studies.parameters import as_text, option
@@ -27,6 +29,7 @@ from . import COMMANDS, Parser, Refusal
 if TYPE_CHECKING:
     from lab.store import Store
 
+SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 FORMATS = {".pdf", ".svg", ".png", ".gif", ".mp4"}
 
 
@@ -197,14 +200,14 @@ def figure(name: str, words: list[str]) -> int:
     from lab import figures
 
     # refuse before computing
-    kept = read(options.source, study.slug) if options.source else None
+    kept = read(options.source, study.slug) if options.source is not None else None
     cell = {} if kept is None else _chosen_cell(kept, picture, options)
     figures.check(width=options.width, height=options.height, style=options.style)
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
             study = type(study).from_recipe(json.loads(kept.attrs["recipe"])).but(**cell)
-            kept = _cell_run(kept, study, cell, options.source, report) if cell else kept
+            kept = _cell_run(kept, study, cell, str(options.source), report) if cell else kept
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
     with _terminal_report() as report:
@@ -223,7 +226,7 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
     others = [option(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
     if others:
         raise Refusal(
-            f"--from draws {source} as it was computed: leave out {' and '.join(others)}, or compute another by "
+            f"--from draws {cut(source)} as it was computed: leave out {' and '.join(others)}, or compute another by "
             "leaving out --from"
         )
     there = {name: sweeping.values_text(values) for name, values in swept.items()}
@@ -231,13 +234,13 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
         return {}
     if set(given) != set(swept):
         listed = "; ".join(f"{option(name)} {values}" for name, values in there.items())
-        raise Refusal(f"{source} holds a sweep: say which of its cells to draw, with a value for each of {listed}")
+        raise Refusal(f"{cut(source)} holds a sweep: say which of its cells to draw, with a value for each of {listed}")
     cell = {}
     for name, value in given.items():
         alike = [v for v in swept[name] if as_text(v) == as_text(value)]
         if not alike:
             text = as_text(value)
-            raise Refusal(f"{option(name)} {text} is not in the sweep of {source}: give one of {there[name]}")
+            raise Refusal(f"{option(name)} {text} is not in the sweep of {cut(source)}: give one of {there[name]}")
         cell[name] = value if value in alike else alike[0]
     return cell
 
@@ -264,7 +267,7 @@ def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: s
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
-    if arguments.study:
+    if arguments.study is not None:
         studies.load_file(arguments.study)
     start()
     from lab import figures
@@ -317,7 +320,7 @@ class _Place:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[type[Study]]:
-    return [studies.find(arguments.study)] if arguments.study else studies.catalogue()
+    return [studies.find(arguments.study)] if arguments.study is not None else studies.catalogue()
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -355,19 +358,20 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def read(path: str | Path, slug: str) -> xr.Dataset:
     """A kept result, loaded whole; raises ValueError when the file is no result of that study."""
-    path = Path(path)
-    if not path.exists():
-        raise Refusal(f"there is no file {path}")
+    path = Path(expanduser(path))
+    if not exists(path):
+        raise Refusal(f"there is no file {cut(path)}")
     try:
-        with xr.open_dataset(path, engine="zarr" if path.suffix == ".zarr" else "h5netcdf") as opened:
-            result = opened.load()
+        result = datasets.kept(path)
+    except Exceeded:
+        raise
     except Exception as problem:
         raise Refusal(
-            f"{path} can't be read as a result: give a .nc or .zarr that lab run, lab sweep or lab open wrote; your data go in "
-            "with --data"
+            f"{cut(path)} can't be read as a result: give a .nc or .zarr that lab run, lab sweep or lab open wrote; your data "
+            "go in with --data"
         ) from problem
     if result.attrs.get("study") != slug:
-        raise Refusal(f"{path} holds a result of {result.attrs.get('study', 'no study')}, not of {slug}")
+        raise Refusal(f"{cut(path)} holds a result of {cut(result.attrs.get('study', 'no study'), 40)}, not of {slug}")
     return result
 
 
@@ -411,7 +415,7 @@ def _study(
             help=f"{declared.doc} (default {declared.default}; {declared.allowed()})".replace("%", "%%"),
         )
     options = parser.parse_args(words)
-    values: Mapping[str, Any] = study.preset(options.preset).values() if options.preset else {}
+    values: Mapping[str, Any] = study.preset(options.preset).values() if options.preset is not None else {}
     given = {
         key.removeprefix("parameter "): text
         for key, text in vars(options).items()
@@ -431,11 +435,15 @@ def _output_option(formats: str) -> Callable[[Parser], None]:
 def _target(output: str | None, formats: set[str]) -> Path | None:
     if output is None:
         return None
-    target = Path(output).expanduser()
+    target = Path(expanduser(output))
+    if output.endswith(SEPARATORS):
+        raise Refusal(f"-o {cut(output)} ends like a folder: leave out the {output[-1]}")
     if target.suffix.lower() not in formats:
-        raise Refusal(f"-o {output} has no known format: end it with {', '.join(sorted(formats))}")
-    if not target.parent.is_dir():
-        raise Refusal(f"-o {output}: there is no folder {target.parent}")
+        raise Refusal(
+            f"-o {cut(output) or shown(output)} has no known format: end it with {', '.join(sorted(formats))}"
+        )
+    if not isdir(target.parent):
+        raise Refusal(f"-o {cut(output)}: there is no folder {cut(target.parent)}")
     return target
 
 

@@ -8,15 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab.inputs import cut, shown
+
 from . import Refusal
 
 
 def serve(arguments: argparse.Namespace) -> int:
     for file in arguments.files:
         if not Path(file).is_file() or not file.endswith(".py"):
-            raise Refusal(f"{file} is no Python file: give the file of a study")
-    if not 0 <= arguments.port <= 65535:
-        raise Refusal(f"--port {arguments.port} is not allowed: it must be from 0 to 65535")
+            raise Refusal(f"{cut(file) or shown(file)} is no Python file: give the file of a study")
+    _port(arguments.port)
     try:
         import panel  # noqa: F401
     except ModuleNotFoundError:
@@ -38,6 +39,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def notebook(arguments: argparse.Namespace) -> int:
+    _port(arguments.port)
     try:
         import jupytext
     except ModuleNotFoundError:
@@ -59,6 +61,11 @@ def notebook(arguments: argparse.Namespace) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     return subprocess.call(command)
+
+
+def _port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise Refusal(f"--port {shown(port)} is not allowed: it must be from 0 to 65535")
 
 
 def notebooks() -> Path:

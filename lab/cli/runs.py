@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab import studies
+from lab.inputs import cut, listed, shown
 from lab.store import Entry, Store, unpack
 
 from . import Parser, Refusal
@@ -39,14 +40,14 @@ def runs(arguments: argparse.Namespace) -> int:
     """List what is held, newest first, or remove it."""
     store = Store()
     filters = (arguments.study, arguments.older_than, arguments.larger_than)
-    if arguments.remove and not arguments.all and not any(filters):
+    if arguments.remove and not arguments.all and all(given is None for given in filters):
         raise Refusal("say what to remove: --study, --older-than, --larger-than, or --all for everything")
     if arguments.all and not arguments.remove:
         raise Refusal("--all goes with --remove; without them everything is listed")
     chosen = _chosen(store.entries(), *filters)
     if arguments.remove:
         store.remove(chosen)
-        if arguments.all and not any(filters):
+        if arguments.all and all(given is None for given in filters):
             for path in store.damaged():
                 path.unlink(missing_ok=True)
     if arguments.json:
@@ -72,8 +73,8 @@ def open_run(arguments: argparse.Namespace) -> int:
     store = Store()
     keys = store.matching(arguments.key)
     if len(keys) != 1:
-        several = f"{len(keys)} keys begin with {arguments.key!r} ({', '.join(keys[:3])}, ...): write more of it"
-        raise Refusal(several if keys else f"no key begins with {arguments.key!r}: lab runs --json lists them all")
+        several = f"{len(keys)} keys begin with {shown(arguments.key)} ({', '.join(keys[:3])}, ...): write more of it"
+        raise Refusal(several if keys else f"no key begins with {shown(arguments.key)}: lab runs --json lists them all")
     save(unpack(store.read(keys), 0), target)
     print(f"kept in {target}")
     return 0
@@ -86,20 +87,20 @@ def size(number: float) -> str:
 
 
 def _chosen(entries: list[Entry], study: str | None, older: str | None, larger: str | None) -> list[Entry]:
-    if study:
+    if study is not None:
         held = sorted({entry.study for entry in entries})
         if study not in held:
             raise Refusal(
-                f"the store holds no run of {study!r}" + (f"; it holds runs of {', '.join(held)}" if held else "")
+                f"the store holds no run of {shown(study)}" + (f"; it holds runs of {listed(held)}" if held else "")
             )
         entries = [entry for entry in entries if entry.study == study]
-    if older:
+    if older is not None:
         try:
             before = datetime.now(UTC) - timedelta(seconds=_amount("--older-than", older, _SPANS, "30d"))
         except OverflowError:
-            raise Refusal(f"--older-than {older}: nothing is that old") from None
+            raise Refusal(f"--older-than {cut(older)}: nothing is that old") from None
         entries = [entry for entry in entries if entry.created < before]
-    if larger:
+    if larger is not None:
         limit = _amount("--larger-than", larger, _SIZES, "10MB")
         entries = [entry for entry in entries if entry.bytes > limit]
     return entries
@@ -109,7 +110,7 @@ def _amount(option: str, text: str, units: Mapping[str, float], example: str) ->
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([a-z]+)", text, re.IGNORECASE)
     factors = {unit.lower(): factor for unit, factor in units.items()}
     if not match or match[2].lower() not in factors:
-        raise Refusal(f"{option} {text} is not allowed: write a number and {', '.join(units)}, as in {example}")
+        raise Refusal(f"{option} {shown(text)} is not allowed: write a number and {', '.join(units)}, as in {example}")
     return float(match[1]) * factors[match[2].lower()]
 
 

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lab import studies, sweeps
 from lab.home import start
+from lab.inputs import shown
 from lab.store import Store
 from lab.studies import kind_of
 from lab.studies.parameters import option
@@ -30,16 +31,22 @@ def sweep(name: str, words: list[str]) -> int:
         if key.startswith("parameter ") and text is not None
     }
     start()
-    base = study.preset(options.preset) if options.preset else study()
-    jobs = {key.removeprefix("job-"): value for key in _JOBS if (value := getattr(options, key.replace("-", "_")))}
+    base = study.preset(options.preset) if options.preset is not None else study()
+    jobs = {
+        key.removeprefix("job-"): value
+        for key in _JOBS
+        if (value := getattr(options, key.replace("-", "_"))) is not None
+    }
     if jobs and options.on not in ("slurm", "pbs", "lsf"):
         raise Refusal(f"--{next(iter(jobs))} is for --on slurm, pbs or lsf")
     if options.on in ("slurm", "pbs", "lsf"):
-        jobs |= {key: int(jobs[key]) for key in ("workers", "cores") if key in jobs}
+        jobs |= {key: _count(key, jobs[key]) for key in ("workers", "cores") if key in jobs}
+        if empty := next((key for key, value in jobs.items() if value == ""), None):
+            raise Refusal(f"--{empty} is empty: give it a value or leave it out")
     where = sweeps.executor(options.on, jobs)
     plan = sweeps.Plan(
         base, given, store=Store(), memory=options.memory, retry_failed=options.retry_failed,
-        keep=[word for word in (options.keep or "").split(",") if word],
+        keep=[] if options.keep is None else [word.strip() for word in options.keep.split(",")],
     )  # fmt: skip
     print(plan, flush=True)
     if options.dry_run:
@@ -66,6 +73,12 @@ def sweep(name: str, words: list[str]) -> int:
         + (f" kept in {target}" if target else " are in the store: -o FILE.nc takes them out")
     )
     return 1 if empty else 0
+
+
+def _count(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:9]) > 0 and len(text) < 7):
+        raise Refusal(f"--{option} {shown(text)} is not allowed: it must be a whole number from 1 to 999999")
+    return int(text)
 
 
 def _parser(study: type[studies.Study]) -> Parser:

@@ -12,7 +12,7 @@ from . import images as images  # registers its sets
 from . import samples as samples
 from . import transport as transport
 from .data import Data
-from .files import pack, read, read_bytes, resolve, unpack
+from .files import kept, pack, read, read_bytes, resolve, unpack
 from .formats import UPLOAD_LIMIT
 from .readers import Reader, add_reader, array_file, can_read, reader_of
 from .registry import Entry, catalogue, entry_of, load
@@ -29,6 +29,7 @@ __all__ = [
     "catalogue",
     "entry_of",
     "from_arrays",
+    "kept",
     "load",
     "pack",
     "read",

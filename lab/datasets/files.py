@@ -3,14 +3,20 @@
 import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from os.path import exists, expanduser
+from os.path import exists, expanduser, isdir
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from lab import inputs
+from lab.inputs import cut, mebibytes, reading, shown
 
 from . import formats
 from .data import Data
 from .readers import can_read, reader_of
 from .registry import entry_of, load, suggestions
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def read(
@@ -38,26 +44,66 @@ def read(
     """
     paths = [path] if isinstance(path, str | PathLike) else list(path)
     places = [_place(each) for each in paths]
-    if len(places) == 1 and places[0].is_dir():
-        (place,) = places
-        if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
-            reader = reader_of(kind)
-            return reader.from_arrays(place.name, *formats.zarr(place, reader.wanted))
-        try:
-            places = sorted(each for each in place.iterdir() if formats.is_picture(each) and each.name[0] != ".")
-        except OSError as error:
-            raise ValueError(_unreadable(place, error)) from None
-        low, high = reader_of(kind).pictures
-        if not low <= len(places) <= high or not places:
-            needed = (
-                "no folder is read"
-                if not high
-                else "exactly two are needed"
-                if low == high == 2
-                else f"{low} to {high} are needed"
-            )
-            raise ValueError(f"the folder {place.name} holds {len(places)} pictures, but {needed}")
-    return _assemble([(place.name, _content(place)) for place in places], kind, n, seed)
+    with reading(" and ".join(cut(place.name) for place in places[:2])):
+        if len(places) == 1 and isdir(places[0]):
+            (place,) = places
+            if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+                reader = reader_of(kind)
+                files = _zarr_files(place, reader.wanted)
+                return reader.from_arrays(cut(place.name), *formats.zarr(cut(place.name), files, reader.wanted))
+            within = inputs.members(place, formats.MEMBERS)
+            places = [each for each in within if formats.is_picture(each) and each.name[0] != "."]
+            low, high = reader_of(kind).pictures
+            if not low <= len(places) <= high or not places:
+                needed = (
+                    "no folder is read"
+                    if not high
+                    else "exactly two are needed"
+                    if low == high == 2
+                    else f"{low} to {high} are needed"
+                )
+                raise ValueError(f"the folder {cut(place.name)} holds {len(places)} pictures, but {needed}")
+        files, size = [], 0
+        for place in places:
+            files.append((cut(place.name), inputs.content(place)))
+            size += len(files[-1][1])
+            if size > inputs.LIMIT:
+                raise ValueError(
+                    f"{len(places)} files have more than the {mebibytes(inputs.LIMIT)} that are read together"
+                )
+        return _assemble(files, kind, n, seed)
+
+
+def kept(path: Path) -> "xr.Dataset":
+    """A result that the lab wrote to a ``.nc`` or ``.zarr``, whole.
+
+    Raises:
+        ValueError: no such file, or one that has more than is read.
+    """
+    import xarray as xr
+
+    with reading(path.name):
+        if path.suffix == ".zarr":
+            files = _zarr_files(path, None)
+            return formats.whole_zarr(cut(path.name), files)
+        with inputs.opened(path, 8 * inputs.LIMIT) as file:
+            formats.check_kept(cut(path.name), file)
+            file.seek(0)
+            with xr.open_dataset(file, engine="h5netcdf") as found:
+                return found.load()
+
+
+def _zarr_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, bytes]:
+    """What is needed of a zarr folder: the descriptions of its arrays, and the chunks of those wanted (None: of all)."""
+    files, size = {}, 0
+    for place in inputs.members(folder, formats.MEMBERS, deep=True):
+        inside = place.relative_to(folder)
+        root = inside.as_posix().partition("/")[0]
+        described = len(inside.parts) <= 2 and inside.name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+        if not isdir(place) and (described or wanted is None or root in wanted):
+            files[inside.as_posix()] = inputs.content(place, inputs.LIMIT - size)
+            size += len(files[inside.as_posix()])
+    return files
 
 
 def read_bytes(
@@ -71,9 +117,10 @@ def read_bytes(
     files = dict(payload) if isinstance(payload, Mapping) else {name: payload}
     size = sum(len(content) for content in files.values())
     if size > formats.UPLOAD_LIMIT:
-        limit = formats.mebibytes(formats.UPLOAD_LIMIT)
-        raise ValueError(f"{name} has {formats.mebibytes(size)}, but an upload may have at most {limit}")
-    return _assemble([(each, bytes(content)) for each, content in files.items()], kind, n, seed)
+        limit = mebibytes(formats.UPLOAD_LIMIT)
+        raise ValueError(f"{cut(name)} has {mebibytes(size)}, but an upload may have at most {limit}")
+    with reading(name):
+        return _assemble([(cut(each), bytes(content)) for each, content in files.items()], kind, n, seed)
 
 
 def resolve(spec: "Data | str | PathLike", kind: str | None = None, **options: Any) -> Data:
@@ -93,7 +140,7 @@ def resolve(spec: "Data | str | PathLike", kind: str | None = None, **options: A
         chosen = {key: options[key] for key in ("n", "seed") if options.get(key) is not None}
         data = read(paths, kind=kind or "transport", **chosen)
     if kind and data.kind != kind:
-        raise ValueError(f"the data {data.name} are of kind {data.kind}, but {kind} is needed here")
+        raise ValueError(f"the data {cut(data.name)} are of kind {data.kind}, but {kind} is needed here")
     return data
 
 
@@ -105,26 +152,11 @@ def _existing(spec: str | PathLike) -> list[Path]:
             str(part).strip() and exists(place) for part, place in zip(parts, places, strict=True)
         ):
             return places
-    raise ValueError(f"there is no data set and no file {str(spec)!r}; {suggestions(str(spec))}")
+    raise ValueError(f"there is no data set and no file {shown(str(spec))}; {suggestions(str(spec))}")
 
 
 def _place(path: str | PathLike) -> Path:
     return Path(expanduser(path))  # unlike Path.expanduser it does not raise on an unknown user
-
-
-def _content(place: Path) -> bytes:
-    try:
-        size = place.stat().st_size
-        if size > formats.UNPACKED_LIMIT:
-            limit = formats.mebibytes(formats.UNPACKED_LIMIT)
-            raise ValueError(f"{place.name} has {formats.mebibytes(size)}, but at most {limit} are read")
-        return place.read_bytes()
-    except OSError as error:
-        raise ValueError(_unreadable(place, error)) from None
-
-
-def _unreadable(place: Path, error: OSError) -> str:
-    return f"{place} cannot be read: {(error.strerror or 'unknown reason').lower()}"
 
 
 def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed: int) -> Data:
@@ -148,19 +180,22 @@ def unpack(payload: bytes) -> Data:
     Raises:
         ValueError: bytes that ``pack`` did not make.
     """
-    arrays, _, about = formats.npz("the packed data", payload)
-    try:
-        fields = {key: _tuples(value) for key, value in json.loads(about).items()}
-        fields["truth"] = {key: float(value) for key, value in fields["truth"].items()}
-        data = Data(arrays=arrays, **fields)
-        texts = (data.name, data.title, data.kind, data.source, data.licence, *data.notices)
-        if not all(isinstance(text, str) for text in texts) or any(a.dtype.kind not in "biuf" for a in arrays.values()):
-            raise TypeError
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        raise ValueError("the packed data do not say what they are: pack them again") from None
-    if can_read(data.kind):
-        reader_of(data.kind).check(data.name, data.arrays)
-    return data
+    with reading("the packed data"):
+        arrays, _, about = formats.npz("the packed data", payload)
+        try:
+            fields = {key: _tuples(value) for key, value in inputs.parsed(about).items()}
+            fields["truth"] = {key: float(value) for key, value in fields["truth"].items()}
+            data = Data(arrays=arrays, **fields)
+            texts = (data.name, data.title, data.kind, data.source, data.licence, *data.notices)
+            if not all(isinstance(text, str) for text in texts) or any(
+                a.dtype.kind not in "biuf" for a in arrays.values()
+            ):
+                raise TypeError
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            raise ValueError("the packed data do not say what they are: pack them again") from None
+        if can_read(data.kind):
+            reader_of(data.kind).check(cut(data.name), data.arrays)
+        return data
 
 
 def _tuples(value: Any) -> Any:

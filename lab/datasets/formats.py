@@ -1,31 +1,43 @@
 """Bytes into arrays, tables and pictures: what a file is follows from its content, and nothing in it is executed.
 
-Each function takes the name that sentences call the file by. All raise ValueError with one sentence.
+Each function takes the name that sentences call the file by. All raise ValueError with one sentence. Nothing is believed that
+a file says of its own size: what is unpacked is counted while it comes, or found out from the pieces before a library that
+can't be stopped gets them.
 """
 
-import json
+import codecs
+import csv as comma_separated
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from csv import reader
-from io import BytesIO, StringIO
-from itertools import islice
+from io import BytesIO
+from math import ceil, prod, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab.inputs import LIMIT, Exceeded, Stream, cut, fits, listed, mebibytes, parsed, shown, spend
+
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
 
 UPLOAD_LIMIT = 64 * 2**20
 """The most bytes that an upload may have, all its files together."""
 
-UNPACKED_LIMIT = 512 * 2**20
-"""The most bytes that a file may unpack to."""
+MEMBERS = 100_000
+"""The most members of an archive or folder."""
 
-_PIXELS = 50_000_000
+_TEXT = 128 * 2**20  # bytes of a table as text; as objects in memory it is several times larger
+_COLUMNS = 10_000
+_HEADER = 2**20  # bytes of a table's first line
+_ABOUT_LIMIT = 4 * 2**20  # bytes of lab.json
+_CHUNKS = 100_000  # of a chunked array
+_PIXELS = 50_000_000  # that are decoded
+_KEPT_PIXELS = 4_000_000  # that are kept of them
+_PIECE = 2**20
 _SUFFIXES = {
     "npy": (".npy",),
     "npz": (".npz",),
@@ -93,23 +105,17 @@ def _sniff(name: str, payload: bytes) -> str:
 
 
 def _is_text(payload: bytes) -> bool:
-    if b"\0" in payload:
+    if b"\0" in payload[:_PIECE]:  # soon, where it is no text
         return False
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
-        payload.decode("utf-8-sig")
+        for at in range(0, len(payload), _PIECE):  # a text as a whole takes four times its bytes
+            if "\0" in decoder.decode(payload[at : at + _PIECE]):
+                return False
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
-
-
-def mebibytes(size: int) -> str:
-    """A number of bytes as sentences write it."""
-    return f"{size / 2**20:.3g} MiB"
-
-
-def _unpacked(name: str, size: int) -> None:
-    if size > UNPACKED_LIMIT:
-        raise ValueError(f"{name} unpacks to {mebibytes(size)}, but at most {mebibytes(UNPACKED_LIMIT)} are read")
 
 
 # -- arrays ------------------------------------------------------------------------------------------------------------
@@ -120,17 +126,62 @@ def _decoding(failure: str) -> Iterator[None]:
     """Decoders raise a dozen things on damaged files; the user gets one sentence."""
     try:
         yield
+    except Exceeded:
+        raise
     except Exception:
         raise ValueError(failure) from None
 
 
 def npy(name: str, payload: bytes) -> np.ndarray:
-    """The array of a ``.npy`` file; one of Python objects is refused by its header, unread."""
-    try:
-        return np.lib.format.read_array(BytesIO(payload), allow_pickle=False)
-    except Exception as error:
-        why = _OBJECTS if "Object arrays" in str(error) else "is a damaged NumPy array: save it again"
-        raise ValueError(f"{name} {why}") from None
+    """The array of a ``.npy`` file, read-only, where its bytes lie; one of Python objects is refused by its header, unread."""
+    header = BytesIO(payload)
+    with _decoding(f"{name} is a damaged NumPy array: save it again"):
+        version = np.lib.format.read_magic(header)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(header)
+    if dtype.hasobject:
+        raise ValueError(f"{name} {_OBJECTS}")
+    there = len(payload) - header.tell()
+    if min(shape, default=1) < 0 or prod(shape) * dtype.itemsize > there:
+        raise ValueError(f"{name} is a damaged NumPy array, it has fewer numbers than it says: save it again")
+    with _decoding(f"{name} is a damaged NumPy array: save it again"):
+        count = prod(shape)
+        flat = np.frombuffer(payload, dtype, count, header.tell()) if count else np.empty(0, dtype)
+        return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+@contextmanager
+def _archive(name: str, payload: bytes, failure: str) -> Iterator[zipfile.ZipFile]:
+    if payload.count(b"PK\x01\x02") > MEMBERS:  # before an object is made for each
+        raise ValueError(f"{name} holds more than the {MEMBERS:,} members that are read")
+    with _decoding(failure):
+        archive = zipfile.ZipFile(Stream(name, payload))
+    with archive:
+        names = archive.namelist()
+        if len(set(names)) < len(names):
+            seen: set[str] = set()
+            twice = next(each for each in names if each in seen or seen.add(each))
+            raise ValueError(f"{name} holds {shown(twice)} twice: pack it again")
+        yield archive
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo | str) -> bytes:
+    """The content of a member, unpacked piece by piece and no further than the size that it states."""
+    info = archive.getinfo(member) if isinstance(member, str) else member
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack a piece to any size
+        raise ValueError
+    pieces = []
+    with archive.open(info) as file:
+        while piece := file.read(_PIECE):
+            spend()
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _others(names: Iterable[str], most: int = 8) -> list[str]:
+    """Names as sentences list them: those of no use are many in some files, and long in others."""
+    every = [cut(name, 40) for name in names]
+    return every if len(every) <= most else [*every[: most - 1], f"{len(every) - most + 1:,} more"]
 
 
 def npz(
@@ -138,33 +189,34 @@ def npz(
 ) -> tuple[dict[str, np.ndarray], list[str], bytes]:
     """The wanted arrays of a ``.npz`` file (None: all), the names of the others, and the member ``lab.json``."""
     damaged = f"{name} is a damaged or encrypted archive: save it again with numpy.savez"
-    with _decoding(damaged):
-        archive = zipfile.ZipFile(BytesIO(payload))
-    with archive:
+    with _archive(name, payload, damaged) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
         keys = [member.removesuffix(".npy") for member in sizes if member.endswith(".npy")]
         if not keys:
-            held = ", ".join(sorted(sizes)[:3]) + (" ..." if len(sizes) > 3 else "") if sizes else "nothing"
             raise ValueError(
-                f"{name} is a zip archive without arrays or pictures, it holds {held}: save arrays with numpy.savez, or pack "
-                "the pictures themselves"
+                f"{name} is a zip archive without arrays or pictures, it holds {listed(sorted(sizes), 60) or 'nothing'}: "
+                "save arrays with numpy.savez, or pack the pictures themselves"
             )
-        chosen = keys if wanted is None else [key for key in keys if key in set(wanted)]
+        among = None if wanted is None else set(wanted)
+        chosen = [key for key in keys if among is None or key in among]
         about = [_ABOUT] if _ABOUT in sizes else []
-        _unpacked(name, sum(sizes[member] for member in [f"{key}.npy" for key in chosen] + about))
+        if about and sizes[_ABOUT] > _ABOUT_LIMIT:
+            size, most = mebibytes(sizes[_ABOUT]), mebibytes(_ABOUT_LIMIT)
+            raise ValueError(f"lab.json in {name} has {size}, but at most {most} are read")
+        fits(name, sum(sizes[member] for member in [f"{key}.npy" for key in chosen] + about))
         with _decoding(damaged):
-            content = {key: archive.read(f"{key}.npy") for key in chosen}
-            described = archive.read(_ABOUT) if about else b""
-    arrays = {key: npy(f"{key} in {name}", member) for key, member in content.items()}
-    return arrays, [key for key in keys if key not in chosen], described
+            content = {key: _member(archive, f"{key}.npy") for key in chosen}
+            described = _member(archive, _ABOUT) if about else b""
+    arrays = {key: npy(f"{cut(key, 40)} in {name}", member) for key, member in content.items()}
+    return arrays, _others(key for key in keys if among is not None and key not in among), described
 
 
 def holds_pictures(payload: bytes) -> bool:
     """Whether the bytes are a zip archive of pictures, without arrays."""
     try:
-        with zipfile.ZipFile(BytesIO(payload)) as archive:
+        with _archive("", payload, "") as archive:
             names = archive.namelist()
-    except Exception:
+    except ValueError:
         return False
     return any(is_picture(Path(name)) for name in names) and not any(name.endswith(".npy") for name in names)
 
@@ -176,23 +228,21 @@ def zipped_pictures(name: str, payload: bytes) -> list[tuple[str, bytes]]:
         ValueError: a member that would leave the folder, a damaged or encrypted archive, or one that unpacks to too much.
     """
     damaged = f"{name} is a damaged or encrypted archive: pack it again"
-    with _decoding(damaged):
-        archive = zipfile.ZipFile(BytesIO(payload))
-    with archive:
+    with _archive(name, payload, damaged) as archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
         for info in members:
             parts = info.filename.replace("\\", "/").split("/")
             if ".." in parts or parts[0] == "" or ":" in parts[0]:
-                raise ValueError(f"{name} holds {info.filename!r}, a path that leaves its folder: pack it again")
+                raise ValueError(f"{name} holds {shown(info.filename)}, a path that leaves its folder: pack it again")
         chosen = [
             info
             for info in sorted(members, key=lambda info: info.filename)
             if is_picture(Path(info.filename))
             and not any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
         ]
-        _unpacked(name, sum(info.file_size for info in chosen))  # no more than these are read, whatever comes out
+        fits(name, sum(info.file_size for info in chosen))  # no more than these are read, whatever comes out
         with _decoding(damaged):
-            return [(f"{info.filename} in {name}", archive.read(info)) for info in chosen]
+            return [(f"{cut(info.filename, 60)} in {name}", _member(archive, info)) for info in chosen]
 
 
 _ABOUT = "lab.json"
@@ -216,74 +266,276 @@ def _stamped(member: str) -> zipfile.ZipInfo:
     return info
 
 
+# -- arrays with dimensions --------------------------------------------------------------------------------------------
+
+_DECODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "dtype")
+"""The attributes that change what the numbers of a variable are; no other is read."""
+
+
 def netcdf(name: str, payload: bytes, wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The wanted variables of a netCDF file (3, or 4 as HDF5), and the names of the others."""
-    import xarray as xr
+    damaged = f"{name} is a damaged netCDF file, or none that xarray opens: save it again"
+    if payload.startswith(b"\x89HDF"):
+        return _hdf5(name, payload, wanted, damaged)
+    from scipy.io import netcdf_file
 
-    hdf5 = payload.startswith(b"\x89HDF")
-    if hdf5:
-        _only_inside(name, payload)
-    with _decoding(f"{name} is a damaged netCDF file, or none that xarray opens: save it again"):
-        dataset = xr.open_dataset(BytesIO(payload), engine="h5netcdf" if hdf5 else "scipy", decode_times=False)
-    with dataset:
-        return _variables(name, dataset, wanted)
+    with _decoding(damaged):  # its variables may share their bytes: the stream counts what it gives
+        file = netcdf_file(Stream(name, payload), "r", mmap=False)
+    keys = [str(key) for key in file.variables]
+    chosen = [key for key in keys if key in set(wanted)]
+    found = {}
+    with _decoding(damaged):
+        for key in chosen:
+            variable = file.variables[key]
+            array = np.asarray(variable.data)
+            attributes = {at: _scalar(value) for at in _DECODED if (value := getattr(variable, at, None)) is not None}
+            found[key] = (array.astype(array.dtype.newbyteorder("=")), attributes)
+    return _decoded(name, found, damaged), _others(key for key in keys if key not in found)
 
 
-def _only_inside(name: str, payload: bytes) -> None:
-    """Refuse an HDF5 file with parts that lie in other files: an upload must not read the disk of the server."""
+def _hdf5(name: str, payload: bytes, wanted: Iterable[str], damaged: str) -> tuple[dict[str, np.ndarray], list[str]]:
     import h5py
 
-    outside = []
+    found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
+    with _decoding(damaged):
+        file = h5py.File(Stream(name, payload), "r")
+    with file:
+        variables = check_hdf5(name, file)
+        chosen = [key for key in variables if key in set(wanted)]
+        for key in chosen:
+            if variables[key].dtype.kind in "OV":
+                raise ValueError(f"{key} in {name} holds no plain numbers")
+        fits(name, sum(variables[key].nbytes for key in chosen))
+        with _decoding(damaged):
+            for key in chosen:
+                spend()
+                part = variables[key]
+                attributes = {at: part.attrs[at] for at in _DECODED if at in part.attrs}
+                found[key] = (part[()], {at: _scalar(value) for at, value in attributes.items()})
+    return _decoded(name, found, damaged), _others(key for key in variables if key not in found)
 
-    def look(key: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            outside.append(key)
-        elif isinstance(link, h5py.HardLink) and isinstance(part := file[key], h5py.Dataset):
-            outside.extend([key] if part.external or part.is_virtual else [])
 
-    with _decoding(f"{name} is a damaged netCDF file: save it again"), h5py.File(BytesIO(payload), "r") as file:
-        file.visititems_links(look)
-    if outside:
-        raise ValueError(f"{outside[0]} in {name} lies in another file: save the numbers themselves")
+def _scalar(value: Any) -> Any:
+    value = np.asarray(value).reshape(-1)[0]
+    return value.decode() if isinstance(value, bytes) else value
 
 
-def zarr(path: Path, wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The wanted variables of a zarr folder, and the names of the others."""
+def _decoded(name: str, found: dict[str, tuple[np.ndarray, dict]], damaged: str) -> dict[str, np.ndarray]:
+    """The numbers that are meant: with fill values, scale and offset as the conventions of netCDF have them."""
     import xarray as xr
 
-    for place in path.rglob("*"):
-        if place.name in (".zarray", ".zgroup", ".zmetadata", "zarr.json") and _names_pickle(place):
-            raise ValueError(f"{path.name} {_OBJECTS}")  # a pickle codec would execute the chunks
-    with _decoding(f"{path.name} is a damaged zarr folder, or none that xarray opens: save it again"):
-        dataset = xr.open_zarr(path, decode_times=False, consolidated=False)
-    with dataset:
-        return _variables(path.name, dataset, wanted)
+    for key, (array, _) in found.items():
+        if array.dtype.kind not in "fiubc":
+            raise ValueError(f"{key} in {name} holds no plain numbers")
+    fits(name, sum(8 * array.size for array, _ in found.values()))
+    with _decoding(damaged):
+        dims = {key: [f"{key} {i}" for i in range(array.ndim)] for key, (array, _) in found.items()}
+        plain = xr.Dataset({key: (dims[key], *pair) for key, pair in found.items()})
+        meant = xr.decode_cf(plain, decode_times=False)
+        return {key: meant[key].to_numpy() for key in found}
 
 
-def _names_pickle(place: Path) -> bool:
-    def within(part: Any) -> bool:
-        if isinstance(part, dict):
-            return any(within(value) for value in part.values())
-        if isinstance(part, list):
-            return any(within(value) for value in part)
-        return isinstance(part, str) and "pickle" in part.lower()
+def check_hdf5(name: str, file: Any) -> dict[str, Any]:
+    """The variables at the root of an open HDF5 file, after a look at every part of it.
 
-    try:
-        return within(json.loads(place.read_bytes()))
-    except (OSError, ValueError, RecursionError):
-        return True  # what cannot be looked into is not opened
+    Raises:
+        ValueError: parts that lie in other files (an upload must not read the disk of the server), too many of them, or
+            chunks that unpack to more than they should.
+    """
+    import h5py
+
+    parts: list[tuple[str, Any]] = []
+    outside: list[str] = []
+
+    def look(key: str, link: Any) -> bool | None:
+        spend()
+        if isinstance(link, h5py.ExternalLink):
+            outside.append(key)
+        elif isinstance(link, h5py.HardLink):
+            part = file[key]
+            parts.append((key, part))
+            if isinstance(part, h5py.Dataset) and (part.external or part.is_virtual):
+                outside.append(key)
+        return True if outside or len(parts) > MEMBERS // 10 else None
+
+    damaged = f"{name} is a damaged netCDF file: save it again"
+    with _decoding(damaged):
+        file.visititems_links(look)
+        sets = {key: part for key, part in parts if isinstance(part, h5py.Dataset)}
+    if outside:
+        raise ValueError(f"{cut(outside[0], 40)} in {name} lies in another file: save the numbers themselves")
+    if len(parts) > MEMBERS // 10:
+        raise ValueError(f"{name} holds more than the {MEMBERS // 10:,} variables and groups that are read")
+    for key, part in sets.items():
+        with _decoding(damaged):
+            _check_chunks(f"{cut(key, 40)} in {name}", part)
+    with _decoding(damaged):
+        return {key: part for key, part in sets.items() if "/" not in key and not _only_dimension(part)}
 
 
-def _variables(name: str, dataset: "xr.Dataset", wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    keys = [str(key) for key in dataset.variables]
+def _only_dimension(part: Any) -> bool:
+    name = part.attrs.get("NAME", b"") if "CLASS" in part.attrs else b""
+    return bytes(str(name), "utf-8").removeprefix(b"b'").startswith(b"This is a netCDF dimension but not")
+
+
+def _check_chunks(what: str, part: Any) -> None:
+    """Refuse chunks that unpack to more than they should: the library would unpack them to the end."""
+    layout = part.id.get_create_plist()
+    filters = [layout.get_filter(i)[0] for i in range(layout.get_nfilters())]
+    if not part.chunks:
+        return
+    count = prod(ceil(n / c) for n, c in zip(part.shape, part.chunks, strict=True))  # those that are not there are read too
+    if count > _CHUNKS:
+        raise Exceeded(f"{what} has {count:,} chunks, but at most {_CHUNKS:,} are read: save it in larger ones")
+    deflate, shuffle, fletcher, lzf = 1, 2, 3, 32000
+    if not set(filters) <= {deflate, shuffle, fletcher, lzf} or len(set(filters)) < len(filters):
+        raise Exceeded(f"{what} is compressed in a way that is not read: save it with zlib or without")
+    size = prod(part.chunks) * part.dtype.itemsize
+    for i in range(part.id.get_num_chunks() if filters else 0):
+        spend()
+        chunk = part.id.get_chunk_info(i)
+        if deflate in filters and not chunk.filter_mask:
+            _inflates(what, part.id.read_direct_chunk(chunk.chunk_offset)[1], size + 4)
+        elif lzf in filters:
+            fits(what, 90 * chunk.size)  # it repeats 264 bytes by 3
+
+
+def _inflates(what: str, packed: bytes, size: int, window: int = zlib.MAX_WBITS) -> None:
+    unpack = zlib.decompressobj(window)
+    came = 0
+    while came <= size and not unpack.eof and (packed := packed if came == 0 else unpack.unconsumed_tail):
+        spend()
+        came += len(unpack.decompress(packed, min(_PIECE, size + 1 - came)))
+    if came > size:
+        raise Exceeded(f"{what} unpacks to more than it says: save it again")
+
+
+def check_kept(name: str, file: Any) -> None:
+    """Refuse an open HDF5 file whose parts unpack to more than is read, or lie elsewhere."""
+    import h5py
+
+    with h5py.File(file, "r") as opened:
+        variables = check_hdf5(name, opened)
+        if sum(part.nbytes for part in variables.values()) > 8 * LIMIT:
+            raise Exceeded(f"{name} unpacks to more than the {mebibytes(8 * LIMIT)} that are read")
+        size = file.seek(0, 2)
+        for part in variables.values():
+            if not h5py.check_string_dtype(part.dtype) or part.dtype.kind != "O":
+                continue
+            came, step = 0, max(1, LIMIT // size)  # texts may share their bytes: a few at a time can't fill the memory
+            flat = part
+            for at in range(0, flat.shape[0] if flat.ndim else 0, step):
+                spend()
+                came += sum(len(text) for text in np.ravel(flat[at : at + step]))
+                fits(name, came)
+
+
+def zarr(name: str, files: dict[str, bytes], wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The wanted variables of a zarr folder, given as its files by their paths inside; and the names of the others."""
+    import xarray as xr
+
+    damaged = f"{name} is a damaged zarr folder: save it again"
+    for path, content in files.items():
+        if Path(path).name in (".zarray", ".zgroup", ".zmetadata", "zarr.json"):
+            try:
+                told = parsed(content)
+            except ValueError:
+                raise ValueError(f"{cut(path, 60)} in {name} is no JSON: save it again") from None
+            if _names_pickle(told):
+                raise ValueError(f"{name} {_OBJECTS}")  # a pickle codec would execute the chunks
+    heads = [Path(path) for path in files if Path(path).name in (".zarray", "zarr.json")]
+    keys = sorted(head.parent.as_posix() for head in heads if len(head.parts) == 2)
     chosen = [key for key in keys if key in set(wanted)]
     for key in chosen:
-        if dataset[key].dtype.kind == "O":
-            raise ValueError(f"{key} in {name} holds no plain numbers")
-    _unpacked(name, sum(dataset[key].nbytes for key in chosen))
-    with _decoding(f"{name} is damaged: save it again"):
-        arrays = {key: dataset[key].to_numpy() for key in chosen}
-    return arrays, [key for key in keys if key not in chosen]
+        with _decoding(damaged):
+            _check_zarr(f"{key} in {name}", files, key)
+    others = [key for key in keys if key not in chosen]
+    with _decoding(damaged), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = xr.open_zarr(_in_memory(files), decode_times=False, consolidated=False, drop_variables=others)
+    with dataset:
+        for key in chosen:
+            if dataset[key].dtype.kind not in "fiubc":
+                raise ValueError(f"{key} in {name} holds no plain numbers")
+        fits(name, sum(dataset[key].nbytes for key in chosen))
+        with _decoding(damaged):
+            return {key: dataset[key].to_numpy() for key in chosen}, _others(others)
+
+
+def whole_zarr(name: str, files: dict[str, bytes]) -> Any:
+    """The Dataset of a zarr folder that the lab wrote."""
+    import xarray as xr
+
+    for path in files:
+        if len(Path(path).parts) == 2 and Path(path).name in ("zarr.json", ".zarray"):
+            _check_zarr(f"{cut(Path(path).parent, 40)} in {name}", files, Path(path).parent.as_posix())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with xr.open_zarr(_in_memory(files), consolidated=False) as found:
+            return found.load()
+
+
+def _in_memory(files: dict[str, bytes]) -> Any:
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.storage import MemoryStore
+
+    make = default_buffer_prototype().buffer.from_bytes
+    return MemoryStore({path: make(content) for path, content in files.items()}, read_only=True)
+
+
+def _check_zarr(what: str, files: dict[str, bytes], key: str) -> None:
+    """Refuse an array whose size, chunks or ways of packing are not those that are read."""
+    three = f"{key}/zarr.json" in files
+    told = parsed(files[f"{key}/zarr.json" if three else f"{key}/.zarray"])
+    if three:
+        shape, chunks = told["shape"], told["chunk_grid"]["configuration"]["chunk_shape"]
+        codecs = [codec["name"].removeprefix("numcodecs.") for codec in told["codecs"]]
+        dtype = told["data_type"]
+    else:
+        shape, chunks, dtype = told["shape"], told["chunks"], told["dtype"]
+        codecs = [part["id"] for part in [*(told.get("filters") or []), told.get("compressor")] if part]
+    try:
+        itemsize = np.dtype(dtype).itemsize
+    except TypeError:
+        raise Exceeded(f"{what} holds no plain numbers") from None
+    fits(what, prod(shape) * itemsize)
+    fits(what, prod(chunks) * itemsize)
+    count = prod(ceil(n / c) for n, c in zip(shape, chunks, strict=True))
+    if count > _CHUNKS:
+        raise Exceeded(f"{what} has {count:,} chunks, but at most {_CHUNKS:,} are read: save it in larger ones")
+    packings = [codec for codec in codecs if codec not in ("bytes", "transpose", "crc32c", "shuffle")]
+    if len(packings) > 1 or not set(packings) <= {"gzip", "zlib", "zstd", "blosc"}:
+        raise Exceeded(f"{what} is packed by {listed(packings, 60)}, but gzip, zlib, zstd or blosc is needed")
+    for path, content in files.items() if packings else ():
+        if path.startswith(f"{key}/") and Path(path).name not in ("zarr.json", ".zarray", ".zattrs"):
+            spend()
+            _check_chunk(what, packings[0], content, prod(chunks) * itemsize)
+
+
+def _check_chunk(what: str, packing: str, content: bytes, size: int) -> None:
+    if packing in ("gzip", "zlib"):
+        _inflates(what, content, size, zlib.MAX_WBITS | 32)
+        return
+    states = int.from_bytes(content[4:8], "little") if packing == "blosc" else _zstd_size(content)
+    if states != size:
+        raise Exceeded(f"{what} unpacks to another size than it says: save it again")
+
+
+def _zstd_size(frame: bytes) -> int:
+    """What a Zstandard frame says that it unpacks to (RFC 8878, 3.1.1.1); -1 where it does not say."""
+    if frame[:4] != b"\x28\xb5\x2f\xfd":
+        return -1
+    flag, single, dictionary = frame[4] >> 6, frame[4] >> 5 & 1, frame[4] & 3
+    at, width = 5 + (not single) + (0, 1, 2, 4)[dictionary], (single, 2, 4, 8)[flag]
+    return int.from_bytes(frame[at : at + width], "little") + 256 * (width == 2) if width else -1
+
+
+def _names_pickle(part: Any) -> bool:
+    if isinstance(part, dict):
+        return any(_names_pickle(value) for value in part.values())
+    if isinstance(part, list):
+        return any(_names_pickle(value) for value in part)
+    return isinstance(part, str) and "pickle" in part.lower()
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -296,18 +548,26 @@ def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ..
     """
     import pandas as pd
 
-    text = payload.decode("utf-8-sig").lstrip()
-    first, second = (*islice(filter(str.strip, StringIO(text)), 2), "")[:2]
+    if len(payload) > _TEXT:
+        size = f"{mebibytes(len(payload))} of text, but at most {mebibytes(_TEXT)} are read"
+        raise ValueError(f"{name} has {size}: save it as .npz")
+    text = payload.removeprefix(codecs.BOM_UTF8).lstrip()
+    first, second = _lines(name, text)
     separator = max(",;\t", key=first.count)
     separator = separator if separator in first else r"\s+"
-    fields = _fields(first, separator)
-    if len(_fields(second, separator)) > len(fields):  # pandas would take the first column for an index
+    fields = _fields(name, first, separator)
+    if len(fields) > _COLUMNS:
+        raise ValueError(f"{name} has {len(fields):,} columns, but at most {_COLUMNS:,} are read: save it as .npz")
+    if len(_fields(name, second, separator)) > len(fields):  # pandas would take the first column for an index
         raise ValueError(f"{name} has lines with more fields than its header")
     headless = all(is_number(field) for field in fields)
+    if not headless:
+        _distinct(name, fields)  # pandas would rename the second
     precision: Any = "round_trip"  # which the stubs of pandas do not know
     with _decoding(f"{name} is no table: its lines have different numbers of fields"):
         frame = pd.read_csv(
-            StringIO(text), sep=separator, header=None if headless else 0, skipinitialspace=True, float_precision=precision
+            Stream(name, text), sep=separator, header=None if headless else 0, skipinitialspace=True,
+            float_precision=precision, low_memory=False,
         )  # fmt: skip
     if headless:
         frame.columns = [f"column {i}" for i in range(1, frame.shape[1] + 1)]
@@ -315,31 +575,75 @@ def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ..
     return _columns(name, frame), notices
 
 
+def _lines(name: str, text: bytes) -> tuple[str, str]:
+    """The first two lines that are not empty, whatever ends a line."""
+    head = text[: 2 * _HEADER].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = [line for line in head.decode(errors="replace").split("\n") if line.strip()]
+    if len(lines[0]) > _HEADER:
+        raise ValueError(f"{name} is no table: its first line has more than {_HEADER:,} characters")
+    return lines[0], lines[1] if len(lines) > 1 else ""
+
+
 def parquet(name: str, payload: bytes) -> dict[str, np.ndarray]:
     """The columns of a Parquet table."""
+    import pandas as pd
+    from pyarrow import types
     from pyarrow.parquet import ParquetFile
 
     damaged = f"{name} is a damaged Parquet table: save it again"
     with _decoding(damaged):
-        file = ParquetFile(BytesIO(payload))
-    _unpacked(name, 8 * file.metadata.num_rows * file.metadata.num_columns)
+        file = ParquetFile(Stream(name, payload), thrift_string_size_limit=10**7, thrift_container_size_limit=10**6)
+        about, schema = file.metadata, file.schema_arrow
+        groups = [about.row_group(i) for i in range(about.num_row_groups)]
+    if about.num_columns > _COLUMNS:
+        raise ValueError(
+            f"{name} has {about.num_columns:,} columns, but at most {_COLUMNS:,} are read: save it as .npz"
+        )
+    _distinct(name, schema.names)
+    fits(name, max(8 * about.num_rows * about.num_columns, sum(group.total_byte_size for group in groups)))
+    nested = [field.name for field in schema if types.is_nested(field.type)]
+    if nested:
+        raise ValueError(f"the column {shown(nested[0])} of {name} holds lists, but one number in each row is needed")
+    # a text that many rows share is kept once
+    texts = [
+        f.name for f in schema if types.is_string(f.type) or types.is_large_string(f.type) or types.is_binary(f.type)
+    ]
     with _decoding(damaged):
-        frame = file.read().to_pandas()
+        file = ParquetFile(Stream(name, payload), read_dictionary=texts)
+        held, frames = 0, []
+        for batch in file.iter_batches(batch_size=2**16):
+            spend()
+            fits(name, batch.nbytes)
+            held += sum((c.indices if types.is_dictionary(c.type) else c).nbytes for c in batch.columns)
+            fits(name, held)
+            frames.append(batch.to_pandas())
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=schema.names)
+        for text in texts:
+            frame[text] = frame[text].astype(object)
     return _columns(name, frame)
+
+
+def _distinct(name: str, labels: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for label in filter(None, (label.strip() for label in labels)):
+        if label in seen:
+            raise ValueError(f"{name} has two columns called {shown(label)}: rename one")
+        seen.add(label)
 
 
 def _columns(name: str, frame: "pd.DataFrame") -> dict[str, np.ndarray]:
     labels = [str(column).strip() for column in frame.columns]
-    if len(set(labels)) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise ValueError(f"{name} has two columns called {twice!r}: rename one")
+    _distinct(name, labels)
     if frame.empty:
         raise ValueError(f"{name} has no rows of data")
     return {label: frame.iloc[:, i].to_numpy() for i, label in enumerate(labels)}
 
 
-def _fields(line: str, separator: str) -> list[str]:
-    return line.split() if separator == r"\s+" else next(reader([line], delimiter=separator), [])
+def _fields(name: str, line: str, separator: str) -> list[str]:
+    if separator == r"\s+":
+        return line.split()
+    with _decoding(f"{name} is no table: a field has more than {comma_separated.field_size_limit():,} characters"):
+        return next(comma_separated.reader([line], delimiter=separator), [])
 
 
 def is_number(field: str) -> bool:
@@ -358,17 +662,29 @@ def picture(name: str, payload: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     """(height, width, 3) uint8, and what was done to the picture to get there."""
     from PIL import Image, ImageOps
 
+    spend()
     damaged = f"{name} is a damaged picture: save it again"
-    with _decoding(f"{damaged}, with fewer pixels if it has very many"):  # Pillow refuses to open bombs
-        image = Image.open(BytesIO(payload), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
+    with _decoding(f"{damaged}, with fewer pixels if it has very many"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow refuses to open bombs, and warns of half a bomb
+        image = Image.open(Stream(name, payload), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
     if image.width * image.height > _PIXELS:
         raise ValueError(f"{name} has {image.width} x {image.height} pixels: scale it down to {_PIXELS:,} or fewer")
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"{name} has more than 8 bits a channel: save it with 8")
-    with _decoding(damaged):
+    notices = []
+    with _decoding(damaged), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         image = ImageOps.exif_transpose(image)
+        if image.width * image.height > _KEPT_PIXELS:
+            width, height = image.size
+            clear = image.has_transparency_data
+            image = image.convert("RGBA" if clear else "RGB").reduce(ceil(sqrt(width * height / _KEPT_PIXELS)))
+            notices.append(
+                f"{name} has {width} x {height} pixels, and was scaled down to {image.width} x {image.height}"
+            )
         clear = image.has_transparency_data
         if clear:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+            notices.append(f"{name} has transparent parts, which are laid on white")
         pixels = np.asarray(image.convert("RGB"))
-    return pixels, (f"{name} has transparent parts, which are laid on white",) if clear else ()
+    return pixels, tuple(notices)

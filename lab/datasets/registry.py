@@ -7,6 +7,8 @@ from functools import lru_cache
 from numbers import Integral
 from typing import Any
 
+from lab.inputs import shown
+
 from .data import Data
 
 
@@ -95,12 +97,12 @@ def load(name: str, *, strict: bool = True, **options: Any) -> Data:
         TypeError: a value of the wrong type.
     """
     if name not in _entries:
-        raise ValueError(f"there is no data set {name!r}; {suggestions(name)}")
+        raise ValueError(f"there is no data set {shown(name)}; {suggestions(name)}")
     entry = _entries[name]
     unknown = [key for key in options if key not in entry.options]
     if unknown and strict:
         has = f"its options are {', '.join(entry.options)}" if entry.options else "it has no options"
-        raise ValueError(f"the data set {name!r} has no option {unknown[0]!r}; {has}")
+        raise ValueError(f"the data set {name!r} has no option {shown(unknown[0])}; {has}")
     chosen = dict(entry.options)
     for key, value in (options or {}).items():
         if key in chosen and value is not None:
@@ -111,7 +113,7 @@ def load(name: str, *, strict: bool = True, **options: Any) -> Data:
 def suggestions(name: str, kind: str | None = None) -> str:
     """The end of a sentence: names close to the one given, or all names."""
     names = [entry.name for entry in catalogue(kind)]
-    close = get_close_matches(name, names, n=3, cutoff=0.5)
+    close = get_close_matches(name[:80], names, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"the data sets are {', '.join(names)}"
 
 
@@ -131,11 +133,11 @@ def _checked(entry: Entry, key: str, value: Any) -> Any:
     allowed = entry.allowed[key]
     if isinstance(entry.options[key], str):
         if value not in allowed:
-            raise ValueError(f"{key} = {value!r}, but the data set {entry.name!r} has only {', '.join(allowed)}")
+            raise ValueError(f"{key} = {shown(value)}, but the data set {entry.name!r} has only {', '.join(allowed)}")
         return value
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{key} = {value!r}, but the data set {entry.name!r} needs an integer there")
+        raise TypeError(f"{key} = {shown(value)}, but the data set {entry.name!r} needs an integer there")
     low, high = allowed
     if not low <= value <= high:
-        raise ValueError(f"{key} = {value}, but the data set {entry.name!r} allows {low} to {high}")
+        raise ValueError(f"{key} = {shown(value)}, but the data set {entry.name!r} allows {low} to {high}")
     return int(value)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lab.inputs import shown
+
 from . import formats, packaged
 from .data import Data
 from .readers import Files, Reader, add_reader, array_file, real_numbers
@@ -226,7 +228,7 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
         columns = {key: np.asarray(column) for key, column in table.items() if key and not key.startswith("Unnamed:")}
         for key, column in columns.items():
             if column.dtype.kind not in "fiu":
-                raise ValueError(f"the column {key!r} of {name} does not hold numbers: leave it out")
+                raise ValueError(f"the column {shown(key)} of {name} does not hold numbers: leave it out")
         if not columns:
             raise ValueError(f"{name} has no column of coordinates")
         x = np.stack([column.astype(float) for column in columns.values()], axis=1)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lab.inputs import cut, listed, shown
+
 from . import formats
 from .colours import palette
 from .data import Data
@@ -127,7 +129,7 @@ def _from_table(name: str, table: Table) -> Data:
     arrays = {"x": every.values[first], "y": every.values[~first]}
     if every.mass is not None:
         arrays |= {"a": every.mass[first], "b": every.mass[~first]}
-    notice = f"sources have {column} = {values[0]}, targets {column} = {values[1]}"
+    notice = f"sources have {column} = {cut(values[0], 40)}, targets {column} = {cut(values[1], 40)}"
     return from_arrays(name, arrays, every.ignored, {"x": every.labels}, [notice])
 
 
@@ -136,8 +138,8 @@ def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -
     x, y = (_points(name, table) for (name, _), (table, _) in zip(files, tables, strict=True))
     if set(x.labels) != set(y.labels):
         raise ValueError(
-            f"the points have different columns: {', '.join(x.labels)} in {files[0][0]}, "
-            f"but {', '.join(y.labels)} in {files[1][0]}"
+            f"the points have different columns: {listed(x.labels, 60)} in {files[0][0]}, "
+            f"but {listed(y.labels, 60)} in {files[1][0]}"
         )
     arrays = {"x": x.values, "y": y.values[:, [y.labels.index(label) for label in x.labels]]}
     arrays |= {key: side.mass for key, side in (("a", x), ("b", y)) if side.mass is not None}
@@ -153,16 +155,16 @@ def _points(name: str, table: Table) -> _Points:
     table = {label: array for label, array in table.items() if label not in ignored}
     for label, array in table.items():
         if array.dtype.kind not in "fiu":
-            example = next(
-                (repr(str(v)[:40]) for v in array.tolist() if not formats.is_number(str(v))), "no plain numbers"
-            )
+            example = next((shown(str(v)) for v in array.tolist() if not formats.is_number(str(v))), "no plain numbers")
             raise ValueError(
-                f"the column {label!r} of {name} holds {example}, but numbers are needed: "
+                f"the column {shown(label)} of {name} holds {example}, but numbers are needed: "
                 "remove it, or call it 'side' if it tells sources from targets"
             )
         if not np.isfinite(array).all():
             row = int(np.argmin(np.isfinite(array)))
-            raise ValueError(f"the column {label!r} of {name} is {array[row]} in row {row + 1}: give a finite number")
+            raise ValueError(
+                f"the column {shown(label)} of {name} is {array[row]} in row {row + 1}: give a finite number"
+            )
     weight = _column(name, table, _WEIGHTS)
     labels = tuple(label for label in table if label != weight)
     if not labels:
@@ -186,7 +188,7 @@ def from_pictures(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) 
     low, high = _COLOURS
     n = 64 if n is None else n
     if isinstance(n, bool) or not isinstance(n, Integral) or not low <= n <= high:
-        raise ValueError(f"n = {n!r}, but the number of colours must be a whole number from {low} to {high}")
+        raise ValueError(f"n = {shown(n)}, but the number of colours must be a whole number from {low} to {high}")
     found, notices = [], []
     for name, payload in files:
         image, notes = formats.picture(name, payload)

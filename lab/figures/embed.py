@@ -6,9 +6,13 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.parsers import expat
+
+from lab.inputs import Stream, content, cut, mebibytes, parsed, reading, spend
 
 FORMATS = ("pdf", "svg", "png")
 MOVING = ("gif", "mp4")
@@ -17,6 +21,7 @@ _UUID = b"transport-lab\0\0\0"  # of a box of an MP4 that players pass over
 _NAME = "recipe.json"
 _KEY = "lab-recipe"
 _LIMIT = 64 << 20  # bytes that a recipe may unpack to
+_FIGURE = 64 << 20  # bytes of a figure that does not move
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SVG = "http://www.w3.org/2000/svg"
 
@@ -33,34 +38,36 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: there is no such file, it is no PDF, SVG or PNG, it holds no recipe, or one that can't be read.
     """
-    path = Path(path).expanduser()
-    try:
-        figure = path.read_bytes()
-    except OSError as error:
-        why = f"{path} can't be read"
-        if not path.is_file():
-            why = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
-        raise ValueError(f"{why}: give a {_TAKEN} that the lab has exported") from error
-    if figure.startswith(b"%PDF"):
-        read = _from_pdf
-    elif figure.startswith(_PNG):
-        read = _from_png
-    elif b"<svg" in figure[:4096]:
-        read = _from_svg
-    elif figure.startswith(b"GIF8"):
-        read = _from_gif
-    elif figure[4:8] == b"ftyp":
-        read = _from_mp4
-    else:
-        raise ValueError(f"{path} is not a figure that holds a recipe: it must be a {_TAKEN}")
-    try:
-        text = read(figure)
-        recipe = None if text is None else json.loads(text)
-    except Exception as error:  # whatever a broken file makes its parser say
-        raise ValueError(f"{path} is damaged, its recipe can't be read: {error}") from None
-    if not isinstance(recipe, dict):
-        raise ValueError(f"{path} holds no recipe: only figures that the lab has exported can be made again")
-    return recipe
+    path = Path(expanduser(path))
+    if not path.is_file():
+        why = f"{cut(path)} is a folder" if path.is_dir() else f"there is no file {cut(path)}"
+        raise ValueError(f"{why}: give a {_TAKEN} that the lab has exported")
+    with reading(path.name):
+        figure = content(path)
+        if figure.startswith(b"%PDF"):
+            read = _from_pdf
+        elif figure.startswith(_PNG):
+            read = _from_png
+        elif b"<svg" in figure[:4096]:
+            read = _from_svg
+        elif figure.startswith(b"GIF8"):
+            read = _from_gif
+        elif figure[4:8] == b"ftyp":
+            read = _from_mp4
+        else:
+            raise ValueError(f"{cut(path)} is not a figure that holds a recipe: it must be a {_TAKEN}")
+        if read not in (_from_gif, _from_mp4) and len(figure) > _FIGURE:
+            raise ValueError(
+                f"{cut(path)} has {mebibytes(len(figure))}, but at most {mebibytes(_FIGURE)} are read of a figure"
+            )
+        try:
+            text = read(figure)
+            recipe = None if text is None else parsed(text)
+        except Exception as error:  # whatever a broken file makes its parser say
+            raise ValueError(f"{cut(path)} is damaged, its recipe can't be read: {cut(error)}") from None
+        if not isinstance(recipe, dict):
+            raise ValueError(f"{cut(path)} holds no recipe: only figures that the lab has exported can be made again")
+        return recipe
 
 
 def moving(images: Sequence[Any], kind: str, recipe: Mapping[str, Any], seconds: float) -> bytes:
@@ -95,7 +102,7 @@ def moving(images: Sequence[Any], kind: str, recipe: Mapping[str, Any], seconds:
 def _from_gif(figure: bytes) -> str | None:
     from PIL import Image
 
-    comment = Image.open(io.BytesIO(figure)).info.get("comment")
+    comment = Image.open(Stream("it", figure), formats=("GIF",)).info.get("comment")
     return comment.decode() if comment and comment.startswith(b"{") else None
 
 
@@ -105,6 +112,7 @@ def _from_mp4(figure: bytes) -> str | None:
         (length,) = struct.unpack(">I", figure[at : at + 4])
         if figure[at + 4 : at + 24] == b"uuid" + _UUID:
             return figure[at + 24 : at + length].decode()
+        spend()
         if length < 8:  # to the end of the file, or longer than four bytes can say
             return None
         at += length
@@ -144,7 +152,7 @@ def _into_pdf(figure: bytes, text: str) -> bytes:
 def _from_pdf(figure: bytes) -> str | None:
     from pypdf import PdfReader
 
-    reader = PdfReader(io.BytesIO(figure))
+    reader = PdfReader(Stream("it", figure))
     attached = reader.attachments.get(_NAME) if _NAME in reader.attachments else None
     if attached:
         return attached[0].decode()
@@ -164,13 +172,27 @@ def _into_svg(figure: bytes, text: str) -> bytes:
 
 
 def _from_svg(figure: bytes) -> str | None:
-    if b"<!ENTITY" in figure:
+    found: list[str] = []
+    inside = False
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        nonlocal inside
+        spend()
+        inside = name == f"{_SVG} metadata" and attributes.get("id") == _KEY
+
+    def end(name: str) -> None:
+        if inside:
+            raise StopIteration
+
+    def refuse(*_: Any) -> None:
         raise ValueError("it defines entities")
-    root = ElementTree.fromstring(figure)
-    for element in root.iter(f"{{{_SVG}}}metadata"):
-        if element.get("id") == _KEY:
-            return element.text
-    return None
+
+    parser = expat.ParserCreate(namespace_separator=" ")  # no tree, which takes forty times the memory of the file
+    parser.StartElementHandler, parser.EndElementHandler, parser.EntityDeclHandler = begin, end, refuse
+    parser.CharacterDataHandler = lambda text: found.append(text) if inside else None
+    with suppress(StopIteration):
+        parser.Parse(figure, True)
+    return "".join(found) if found else None
 
 
 # ---- PNG -------------------------------------------------------------------------------------------------------
@@ -188,9 +210,10 @@ def _from_png(figure: bytes) -> str | None:
     at = len(_PNG)
     while at + 12 <= len(figure):
         (length,) = struct.unpack(">I", figure[at : at + 4])
-        kind, body = figure[at + 4 : at + 8], figure[at + 8 : at + 8 + length]
-        keyword, _, rest = body.partition(b"\0")
-        if kind == b"iTXt" and keyword == _KEY.encode():
+        spend()
+        keyword = _KEY.encode() + b"\0"
+        if figure[at + 4 : at + 8] == b"iTXt" and figure[at + 8 : at + 8 + len(keyword)] == keyword:
+            rest = figure[at + 8 + len(keyword) : at + 8 + length]
             text = rest[2:].split(b"\0", 2)[2]
             if not rest[0]:
                 return text.decode()

@@ -8,6 +8,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import lab
+from lab.inputs import cut, shown
 from lab.numerics import Progress
 from lab.studies.draw import theme
 
@@ -194,7 +195,7 @@ def _format(target: Any, given: str | None) -> str:
     ending = Path(target).suffix.removeprefix(".") if isinstance(target, str | Path) else ""
     kind = (given or ending).lower()
     if kind not in (*FORMATS, *MOVING):
-        what = f"format = {given!r}" if given else f"{target}" if ending else "a figure without a format"
+        what = f"format = {shown(given)}" if given else cut(target) if ending else "a figure without a format"
         raise ValueError(f"{what} is not allowed: a figure is written as {_LISTED}, a film as {', '.join(MOVING)}")
     return kind
 

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from lab.inputs import shown
+
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
 _ALLOWED = (1.0, 20.0)
 
@@ -58,7 +60,7 @@ STYLES = {
 def find_style(name: str) -> Style:
     """The style of that name; raises ValueError with the names there are."""
     if name not in STYLES:
-        raise ValueError(f"there is no figure style {name!r}; the styles are {', '.join(STYLES)}")
+        raise ValueError(f"there is no figure style {shown(name)}; the styles are {', '.join(STYLES)}")
     return STYLES[name]
 
 

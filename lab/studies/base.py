@@ -28,6 +28,7 @@ import xarray as xr
 import lab
 from lab import code, datasets
 from lab.datasets import Data
+from lab.inputs import listed, shown
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
 
 from . import sweeping
@@ -86,9 +87,9 @@ class Study(param.Parameterized):
         known = self.parameters()
         for name in values:
             if name not in known:
-                close = get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"its parameters are {', '.join(known)}"
-                raise ValueError(f"{self.slug} has no parameter {name!r}; {hint}")
+                close = get_close_matches(name[:80], known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"its parameters are {listed(known)}"
+                raise ValueError(f"{self.slug} has no parameter {shown(name)}; {hint}")
         super().__init__(**values)
 
     # ---- what a study writes ---------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ class Study(param.Parameterized):
             if preset.name == name:
                 return cls(**preset.values)
         raise ValueError(
-            f"{cls.slug} has no preset {name!r}; its presets are {', '.join(p.name for p in cls.presets) or 'none'}"
+            f"{cls.slug} has no preset {shown(name)}; its presets are {listed(p.name for p in cls.presets) or 'none'}"
         )
 
     def load(self) -> Data:

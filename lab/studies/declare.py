@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import xarray as xr
 
+from lab.inputs import listed, shown
+
 if TYPE_CHECKING:
     from lab.datasets import Data
     from lab.studies.base import Study
@@ -167,12 +169,12 @@ class Pictures:
 
     def __getitem__(self, name: str) -> Picture:
         if name not in self._items:
-            raise ValueError(f"there is no picture {name!r}; there are {', '.join(self._items)}")
+            raise ValueError(f"there is no picture {shown(name)}; there are {listed(self._items)}")
         return self._items[name]
 
     def __getattr__(self, name: str) -> Picture:
         if name.startswith("_") or name not in self._items:
-            raise AttributeError(f"there is no picture {name!r}; there are {', '.join(self._items)}")
+            raise AttributeError(f"there is no picture {shown(name)}; there are {listed(self._items)}")
         return self._items[name]
 
     def __dir__(self) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import param
 from param.parameterized import Undefined
 
+from lab.inputs import listed, shown
+
 _EXTRA = {
     "symbol": "",  # how it is written in mathematics, plain Unicode: "γ"
     "unit": "",
@@ -38,7 +40,7 @@ class _Described:
 
     def refuse(self, value: Any, why: str = "") -> str:
         """The sentence: the name, the value given, what is allowed."""
-        given = "auto" if value is None else repr(value) if isinstance(value, str) else f"{value}"
+        given = "auto" if value is None else shown(value)
         return f"{self.name} = {given} is not allowed: {why or self.allowed()}"
 
 
@@ -78,7 +80,7 @@ class Real(_Described, param.Number):
 
     def parse(self, text: str) -> float:
         try:
-            return float(text)
+            return float(_digits(text))
         except ValueError:
             raise TypeError(self.refuse(text)) from None
 
@@ -109,7 +111,7 @@ class Whole(_Described, param.Integer):
         if text == "auto" and self.allow_None:
             return None
         try:
-            return int(text)
+            return int(_digits(text))
         except ValueError:
             raise TypeError(self.refuse(text)) from None
 
@@ -130,10 +132,10 @@ class Choice(_Described, param.Selector):
         )
 
     def allowed(self) -> str:
-        return f"it must be one of {', '.join(self.objects)}"
+        return f"it must be one of {listed(self.objects, 160)}"
 
     def _validate(self, val: Any) -> None:
-        if val not in list(self.objects):
+        if not isinstance(val, str) or val not in self.objects:
             raise ValueError(self.refuse(val))
 
     def parse(self, text: str) -> str:
@@ -217,9 +219,16 @@ def bounds_of(parameter: Parameter) -> list[Any] | None:
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
-    return not isinstance(value, str)
+    return not isinstance(value, str | bytes) and getattr(value, "ndim", 0) == 0
+
+
+def _digits(text: str) -> str:
+    """The text of a number, where Python would also take ``1_000`` and digits of other scripts."""
+    if "_" in text or not text.isascii():
+        raise ValueError
+    return text
 
 
 def as_text(value: Any) -> str:

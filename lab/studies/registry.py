@@ -7,7 +7,10 @@ from difflib import get_close_matches
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import entry_points
+from os.path import expanduser
 from pathlib import Path
+
+from lab.inputs import cut, listed, shown
 
 from .base import Study
 
@@ -37,17 +40,18 @@ def find(name: str) -> type[Study]:
         return loaded[0]
     _scan()
     if name not in _found:
-        close = get_close_matches(name, _found, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"the studies are {', '.join(sorted(_found))}"
-        raise ValueError(f"there is no study {name!r}; {hint}")
+        close = get_close_matches(name[:80], _found, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"the studies are {listed(sorted(_found), 180)}"
+        raise ValueError(f"there is no study {shown(name)}; {hint}")
     return _found[name]
 
 
 def load_file(path: str | Path) -> list[type[Study]]:
     """Import a user's file and add the studies it defines."""
-    path = Path(path).expanduser().resolve()
+    path = Path(expanduser(path)).absolute()
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(f"there is no file {cut(path)}")
+    path = path.resolve()
     module_name = f"lab_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None  # a .py path always has a loader
@@ -58,7 +62,8 @@ def load_file(path: str | Path) -> list[type[Study]]:
         spec.loader.exec_module(module)
     except Exception as exception:
         del sys.modules[module_name]
-        raise ValueError(f"{path.name} can't be imported: {type(exception).__name__}: {exception}") from exception
+        why = f"{type(exception).__name__}: {cut(exception, 160)}"
+        raise ValueError(f"{cut(path.name)} can't be imported: {why}") from exception
     loaded = _studies_in(module)
     if not loaded:
         raise ValueError(f"{path.name} defines no study: a class derived from lab.studies.Study with a slug")

@@ -18,6 +18,7 @@ import jax
 import xarray as xr
 
 from lab import studies
+from lab.inputs import cut
 
 from . import batch
 from .batch import _POLL, Stop, Stopped
@@ -255,7 +256,7 @@ def _client(address: str) -> Any:
     try:
         return _distributed().Client(address, timeout=10, set_as_default=False)
     except (OSError, TimeoutError) as problem:
-        raise ValueError(f"there is no Dask scheduler at {address}: start one, or take local:N") from problem
+        raise ValueError(f"there is no Dask scheduler at {cut(address)}: start one, or take local:N") from problem
 
 
 def _queue(kind: str, jobs: dict[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """Grids: the values that each swept parameter takes, from texts or sequences, checked before anything runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Integral
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lab.inputs import cut, listed, shown
 from lab.studies import Parameter, Study, Whole
 
 MOST = 1_000_000  # values of a parameter, and cells of a sweep
@@ -35,8 +37,8 @@ def split(study: type[Study], given: Mapping[str, Any]) -> tuple[dict[str, Any],
     for name, value in given.items():
         if name not in known:
             close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"its parameters are {', '.join(known)}"
-            raise ValueError(f"{study.slug} has no parameter {name!r}; {hint}")
+            hint = f"did you mean {close[0]}?" if close else f"its parameters are {listed(known)}"
+            raise ValueError(f"{study.slug} has no parameter {shown(name)}; {hint}")
         parameter = known[name]
         if not _many(parameter, value):
             fixed[name] = parameter.parse(value) if isinstance(value, str) else value
@@ -56,17 +58,20 @@ def _many(parameter: Parameter, value: Any) -> bool:
 
 def _from_text(parameter: Parameter, text: str) -> list[Any]:
     values: list[Any] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]  # "2," is a list of one value
+    if any(parts) and not all(parts):
+        raise ValueError(f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them")
+    for part in filter(None, parts):
         values += _span(parameter, part) if ":" in part else [parameter.parse(part)]
     return values
 
 
 def _span(parameter: Parameter, text: str) -> list[Any]:
     name, whole = parameter.name, isinstance(parameter, Whole)
-    ends = text.split(":")
+    ends, text = text.split(":"), cut(text)
     if len(ends) > 3:
         raise ValueError(f"{name} = {text} has too many colons: write first:last, first:last:count or first:last:log12")
-    low, high = (_number(parameter, end, text) for end in ends[:2])
+    low, high = (_number(parameter, end) for end in ends[:2])
     if not low < high:
         raise ValueError(f"{name} = {text} runs backwards: the number before the colon must be below the one behind it")
     if len(ends) == 2:
@@ -80,7 +85,7 @@ def _span(parameter: Parameter, text: str) -> list[Any]:
         count = int(ends[2].removeprefix("log"))
     except ValueError:
         raise ValueError(
-            f"{name} = {text}: behind the second colon goes how many values, as in {ends[0]}:{ends[1]}:log12"
+            f"{name} = {text}: behind the second colon goes how many values, as in {low:g}:{high:g}:log12"
         ) from None
     if count < 2:
         raise ValueError(f"{name} = {text} asks for {count} values: a range has at least 2")
@@ -93,12 +98,15 @@ def _span(parameter: Parameter, text: str) -> list[Any]:
     return [float(value) for value in values]
 
 
-def _number(parameter: Parameter, text: str, whole_text: str) -> float:
+def _number(parameter: Parameter, text: str) -> float:
     try:
-        return int(text) if isinstance(parameter, Whole) else float(text)
-    except ValueError:
+        value = int(text) if isinstance(parameter, Whole) else float(text)
+        if not math.isfinite(value):  # an OverflowError where a whole number has hundreds of digits
+            raise ValueError
+        return value
+    except (ValueError, OverflowError):
         raise ValueError(
-            f"{parameter.name} = {whole_text}: {text!r} is no {'whole ' * isinstance(parameter, Whole)}number"
+            f"{parameter.name}: {shown(text)} is no {'whole ' * isinstance(parameter, Whole)}number that a range may end at"
         ) from None
 
 
@@ -106,13 +114,13 @@ def _check(parameter: Parameter, values: list[Any]) -> None:
     name = parameter.name
     if not values:
         raise ValueError(f"{name} has an empty list: a sweep needs at least one value of each parameter")
-    _count(name, f"{values[0]}, ...", len(values))
+    _count(name, f"{cut(values[0])}, ...", len(values))
     for value in values:
         parameter._validate(value)  # param has no public way to test a value without setting it
     seen: set[Any] = set()
     twice = next((value for value in values if value in seen or seen.add(value)), None)
     if twice is not None:
-        raise ValueError(f"{name} has the value {twice} twice: give each value once")
+        raise ValueError(f"{name} has the value {cut(twice)} twice: give each value once")
 
 
 def _count(name: str, text: str, count: int) -> None:

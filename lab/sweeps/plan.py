@@ -19,6 +19,7 @@ import xarray as xr
 import lab
 from lab import home
 from lab.datasets import Data
+from lab.inputs import shown
 from lab.store import Store
 from lab.studies import Limit, Study
 from lab.studies.base import device, versions
@@ -79,7 +80,9 @@ class Plan:
         self.study, self.store, self.keep = base.but(**fixed), store, tuple(keep)
         unknown = [name for name in self.keep if name not in {declared.name for declared in base.results}]
         if unknown:
-            raise ValueError(f"keep names {unknown[0]!r}, which is no result of {base.slug}")
+            raise ValueError(f"keep names {shown(unknown[0])}, which is no result of {base.slug}")
+        if memory is not None and not 0 < memory < math.inf:
+            raise ValueError(f"memory = {shown(memory)} is not allowed: it must be a number of GiB above 0")
         self.budget = _budget() if memory is None else int(memory * _GiB)
         self.cells = math.prod(len(values) for values in self.grid.values())
         if self.cells > grid.MOST:

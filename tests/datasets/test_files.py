@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from lab import datasets
+from lab import datasets, inputs
 from lab.datasets import formats
 
 COST = np.arange(6.0).reshape(2, 3)
@@ -435,7 +435,7 @@ def test_what_unpacks_to_too_much_is_not_unpacked(monkeypatch):
     stream = io.BytesIO()
     np.savez_compressed(stream, cost=np.zeros((2000, 2000)), huge=np.zeros(10**6))
     assert datasets.read_bytes("bomb.npz", stream.getvalue()).notices  # what is ignored is not unpacked
-    monkeypatch.setattr(formats, "UNPACKED_LIMIT", 2**20)
+    monkeypatch.setattr(inputs, "LIMIT", 2**20)
     with pytest.raises(ValueError, match=r"bomb.npz unpacks to 30.5 MiB, but at most 1 MiB"):
         datasets.read_bytes("bomb.npz", stream.getvalue())
     table = io.BytesIO()

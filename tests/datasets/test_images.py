@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab import datasets
+from lab import datasets, inputs
 from lab.datasets import downloads, formats, images, packaged
 
 RNG = np.random.default_rng(5)
@@ -232,6 +232,6 @@ def test_a_picture_of_100_megapixels_and_a_bomb_are_refused(monkeypatch):
     Image.new("1", (10_000, 10_000)).save(stream, "PNG")
     with pytest.raises(ValueError, match=r"scale it down|fewer pixels"):
         read("a.zip", zipped(PICTURES | {"big.png": stream.getvalue()}))
-    monkeypatch.setattr(formats, "UNPACKED_LIMIT", 300)
+    monkeypatch.setattr(inputs, "LIMIT", 300)
     with pytest.raises(ValueError, match="unpacks to"):
         read("a.zip", zipped(PICTURES))

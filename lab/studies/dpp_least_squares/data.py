@@ -14,6 +14,7 @@ from jaxtyping import Array
 from lab.datasets import Data, formats, packaged
 from lab.datasets.readers import Files, Reader, add_reader, array_file, real_numbers
 from lab.datasets.registry import register
+from lab.inputs import shown
 
 KIND = "response"
 ROWS, COLUMNS = 20_000, 200
@@ -126,11 +127,11 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
             )
         for key, column in columns.items():
             if column.dtype.kind not in "fiu":
-                raise ValueError(f"the column {key!r} of {name} does not hold numbers: leave it out")
+                raise ValueError(f"the column {shown(key)} of {name} does not hold numbers: leave it out")
         last = "y" if "y" in columns else list(columns)[-1]
         y = columns.pop(last).astype(float)
         x = np.stack([column.astype(float) for column in columns.values()], axis=1)
-        notes = (*notes, f"The values are those of the column {last!r}")
+        notes = (*notes, f"The values are those of the column {shown(last)}")
         return from_arrays(name, {"x": x, "y": y}, axes={"x": tuple(columns), "y": last}, notices=notes)
     return array_file(READER, files)
 
