@@ -20,7 +20,7 @@ from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
 from . import theme
-from .runner import quiet_for
+from .runner import BACKGROUND, Runner, quiet_for
 from .session import Session
 from .study_page import StudyPage
 from .view import View, source
@@ -157,12 +157,20 @@ def _route(study: type[Study]):
 
 
 def _warm(studies: Sequence[type[Study]]) -> None:
-    """Compile what the default of each study needs before the first visitor does."""
+    """Compile what the default of each study needs before the first visitor does, behind all that visitors ask for."""
+    runner = Runner(lambda call: call(), BACKGROUND)
     for study in studies:
+        over, wrong = threading.Event(), []
         try:
-            study().execute(lambda progress: None)
-        except Exception:
-            _log.exception("the default of %s can't be run", study.slug)
+            default = study()
+            programs = default.programs(default.load())
+            runner.submit(default.execute, programs=programs, done=lambda _: over.set(), failed=wrong.append)
+            while not (over.wait(0.1) or wrong):
+                pass
+        except (ValueError, TypeError, OSError) as refusal:
+            wrong.append(str(refusal))
+        if wrong:
+            _log.error("the default of %s can't be run: %s", study.slug, wrong[0])
 
 
 def _begin() -> None:
