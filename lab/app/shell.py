@@ -158,19 +158,22 @@ def _route(study: type[Study]):
 
 def _warm(studies: Sequence[type[Study]]) -> None:
     """Compile what the default of each study needs before the first visitor does, behind all that visitors ask for."""
-    runner = Runner(lambda call: call(), BACKGROUND)
+    runner, ended = Runner(lambda call: call(), BACKGROUND), threading.Event()
     for study in studies:
-        over, wrong = threading.Event(), []
+        ended.clear()
         try:
             default = study()
             programs = default.programs(default.load())
-            runner.submit(default.execute, programs=programs, done=lambda _: over.set(), failed=wrong.append)
-            while not (over.wait(0.1) or wrong):
-                pass
         except (ValueError, TypeError, OSError) as refusal:
-            wrong.append(str(refusal))
-        if wrong:
-            _log.error("the default of %s can't be run: %s", study.slug, wrong[0])
+            _log.error("the default of %s can't be run: %s", study.slug, refusal)
+            continue
+
+        def failed(sentence: str, slug: str = study.slug) -> None:
+            _log.error("the default of %s can't be run: %s", slug, sentence)
+            ended.set()
+
+        runner.submit(default.execute, programs=programs, done=lambda outcome: ended.set(), failed=failed)
+        ended.wait()
 
 
 def _begin() -> None:
