@@ -238,7 +238,6 @@ def plotted(drawn: Any, settings: Any = None) -> "Iterator[Figure]":
     """The Matplotlib figure of a HoloViews object, under these settings of Matplotlib; one thread at a time has one."""
     import holoviews as hv
     import matplotlib
-    from matplotlib import pyplot
 
     backends()
     with _press, matplotlib.rc_context(settings):
@@ -247,7 +246,13 @@ def plotted(drawn: Any, settings: Any = None) -> "Iterator[Figure]":
         try:
             yield figure
         finally:
-            pyplot.close(figure)
+            _close(figure)
+
+
+def _close(figure: "Figure") -> None:
+    from matplotlib import pyplot
+
+    pyplot.close(figure)
 
 
 def _plain_metadata(kind: str) -> dict[str, Any]:

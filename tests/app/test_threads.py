@@ -79,14 +79,11 @@ def test_pages_wait_for_a_figure_only_while_holoviews_draws_it(result):
 def test_who_has_holoviews_draw_holds_its_pen(result, monkeypatch):
     watched, held = _Watched(), []
     for module in ("lab.studies.draw.look", "lab.studies.draw", "lab.app.live", "lab.figures.export"):
-        monkeypatch.setattr(f"{module}.pen", watched)
+        monkeypatch.setattr(sys.modules[module], "pen", watched)
     kind = type(Stream.registry)
-    items, register, opts = kind.items, kind.register, hv.Curve.opts.__class__.__call__
+    items, register = kind.items, kind.register
     monkeypatch.setattr(kind, "items", lambda self: held.append(watched.depth > 0) or items(self))
     monkeypatch.setattr(kind, "register", lambda *given: held.append(watched.depth > 0) or register(*given))
-    monkeypatch.setattr(
-        hv.Curve.opts.__class__, "__call__", lambda *a, **k: held.append(watched.depth > 0) or opts(*a, **k)
-    )
     picture = thumbnails.first_picture(Halving(), result)
     figures.export_picture(picture, result, io.BytesIO(), format="svg")
     thumbnails.draw(picture, result, "light")
