@@ -2,17 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from html import escape
 from typing import Any
 
 import holoviews as hv
 import numpy as np
-import panel as pn
 import param
 import xarray as xr
-from holoviews.streams import Pipe
 
 import lab.studies.draw as drawing
 from lab.numerics import Progress
@@ -20,6 +18,7 @@ from lab.studies import Picture
 
 from . import theme
 from .hooks import add_hooks
+from .live import Live
 from .player import Reel
 from .session import Session
 from .view import View, source
@@ -69,7 +68,7 @@ class Card:
         self._on_fold = on_fold
         self._drawn: xr.Dataset | None = None
         self._layers: tuple[type, ...] = ()
-        self._pipe: Any = None
+        self._live: Any = None
         self._hand = Hand(session, picture.edits) if picture.edits else None
         self.head = Head(lambda message: self._sweep(0.0))
         self._picture = theme.column(css=_PICTURE)
@@ -176,19 +175,13 @@ class Card:
         if layers == self._layers:
             if self._reel is None:
                 held = (hv.Points,) if self._hand is not None else ()  # the browser may have moved them
-                keep_unchanged(self._pipe.data, element, held)
-            with swapping(), self._hand.away() if self._hand is not None else nullcontext():
-                self._pipe.send(element)
+                keep_unchanged(self._live.element, element, held)
+            with self._hand.away() if self._hand is not None else nullcontext():
+                self._live.send(element)
             return
         self._layers = layers
-        self._pipe = Pipe(data=element)
-        renderer = drawing.bokeh_renderer(self._theme)
-        self._picture[:] = [
-            pn.pane.HoloViews(
-                hv.DynamicMap(lambda data: data, streams=[self._pipe]), renderer=renderer, theme=renderer.theme,
-                sizing_mode="stretch_width", margin=0, linked_axes=False,
-            )
-        ]  # fmt: skip
+        self._live = Live(element, self.session.dark)
+        self._picture[:] = [self._live.pane]
 
 
 def keep_unchanged(old: hv.Overlay, new: hv.Overlay, but: tuple[type, ...] = ()) -> None:
@@ -216,34 +209,6 @@ def _equal(old: Any, new: Any) -> bool:
     return old.equals(new) if hasattr(new, "equals") else bool(np.all(old == new))
 
 
-@contextmanager
-def swapping() -> Iterator[None]:
-    """A block in which HoloViews swaps data: the models of the page are counted again only if one came or went.
-
-    HoloViews freezes the page's set of models for each plot, and Bokeh walks the whole page when it thaws, needed or
-    not: a third of the time of a redraw. Bokeh has no public way to ask whether there was a reason.
-    """
-    models = pn.state.curdoc.models if pn.state.curdoc is not None else None
-    if models is None or not hasattr(models, "_freeze_count"):
-        yield
-        return
-    asked = False
-
-    def invalidate() -> None:
-        nonlocal asked
-        asked = True
-
-    models._freeze_count += 1
-    models.invalidate = invalidate
-    try:
-        yield
-    finally:
-        del models.invalidate
-        models._freeze_count -= 1
-        if asked:
-            models.invalidate()
-
-
 class Hand:
     """Points that may be dragged: the layers of points, in order, are the arrays of the data that ``arrays`` names.
 
@@ -266,7 +231,8 @@ class Hand:
             layers = [next(dots, layer) if isinstance(layer, hv.Points) else layer for layer in element]
             options, held = (hv.Store.lookup_options("bokeh", e, "plot").kwargs for e in (element, self._last))
             options = options | {name: held[name] for name in ("xlim", "ylim") if name in held}
-            element = hv.Overlay(layers).opts(backend="bokeh", clone=False, **options)
+            element = hv.Overlay(layers)
+            drawing.set_options(element, "bokeh", **options)
         add_hooks(element, self._hook)
         self._last = element
         return element

@@ -217,8 +217,12 @@ def words(session: Session) -> str:
             return "Loading the data"
         if session.stage == "stopping":
             return "Stopping"
+        if session.stage == "queued":
+            return "Waiting to compile: others go first"
+        if session.stage == "compiling":
+            return "Compiling: the first run of its kind or size takes longer"
         if progress is None:
-            return "Compiling" if session.result is None else "Running"
+            return "Running"
         left = eta(progress)
         return f"Running · iteration {progress.iteration} of at most {progress.max_iterations}" + (
             f" · at most {theme.duration(left)} left" if left > 0.5 else ""

@@ -12,9 +12,8 @@ from panel import ui
 from lab.studies import Real, Study, Whole, catalogue
 
 from . import theme, thumbnails, verdicts
-from .runner import Runner, poster
+from .runner import BACKGROUND, Runner, poster
 
-_BACKGROUND = 2  # behind every run and sweep
 _CSS = theme.asset("gallery.css")
 _SEARCH = {
     "& .MuiInputBase-root": {"background": "var(--card)"},
@@ -63,7 +62,7 @@ class Gallery(pn.viewable.Viewer):
             *top, *(group for group, _ in self._groups), self._nothing, css=_CSS, css_classes=["gallery"]
         )
         post, live = poster()
-        self._runner = Runner(post, _BACKGROUND)
+        self._runner = Runner(post, BACKGROUND)
         if live:
             pn.state.onload(self.draw_missing)
             pn.state.on_session_destroyed(lambda context: self._runner.abandon())

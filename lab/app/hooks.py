@@ -7,6 +7,8 @@ from weakref import WeakMethod
 
 import holoviews as hv
 
+from lab.studies.draw import set_options
+
 
 def add_hooks(element: Any, *methods: Callable[[Any, Any], None]) -> None:
     """Have Bokeh's drawing of ``element`` call bound methods, each once and for as long as its owner lives.
@@ -17,7 +19,7 @@ def add_hooks(element: Any, *methods: Callable[[Any, Any], None]) -> None:
     hooks = hv.Store.lookup_options("bokeh", element, "plot").kwargs.get("hooks", [])
     more = [_Hook(WeakMethod(method)) for method in methods]
     hooks = [*(hook for hook in hooks if hook not in more), *more]
-    element.opts(backend="bokeh", clone=False, hooks=hooks)
+    set_options(element, "bokeh", hooks=hooks)
 
 
 @dataclass(frozen=True)

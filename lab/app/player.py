@@ -61,13 +61,14 @@ class Reel:
                 return
             with drawing.theme(tone, backend="bokeh"):
                 element = self.picture.shown(result, len(rows))
-            if off is None:
-                pipe = Pipe(data=element)
-                frames = hv.DynamicMap(lambda data: data, streams=[pipe])
-                # not in the page's document: HoloViews puts off what it draws there until the browser is connected
-                off = drawing.bokeh_renderer(tone).get_plot(frames, doc=Document())
-            else:
-                pipe.send(element)
+            with drawing.pen:
+                if off is None:
+                    pipe = Pipe(data=element)
+                    frames = hv.DynamicMap(lambda data: data, streams=[pipe])
+                    # not in the page's document: HoloViews puts off what it draws there until the browser is connected
+                    off = drawing.bokeh_renderer(tone).get_plot(frames, doc=Document())
+                else:
+                    pipe.send(element)
             rows.append([_columns(renderer.data_source) for renderer in off.state.renderers])
             if len(rows) < len(places):
                 self._post(draw)

@@ -1,16 +1,19 @@
-"""Work off the event loop: the latest request wins, one device does one thing at a time, and Stop is felt at once.
+"""Work off the event loop: the latest request wins, nobody waits long for somebody else, and Stop is felt at once.
 
-All pages of a process share one ``Lane``. A job holds it for a chunk of work and offers it at every report, so that a
-long run on one page costs the others a chunk of waiting and no more. Sweeps and claims stand behind runs, which overtake
-them: a run begins at once, what stands behind goes on to its next report beside it and waits there.
+All pages of a process share one ``Lane``. Whoever has the turn in it offers it at every report, so that a long run on one
+page costs the others a chunk of waiting and no more. Where no report comes for a moment, as while XLA compiles, the turn
+is taken from it: it goes on beside the others and waits for another turn at its next report. Runs that are known to
+compile begin beside, few at a time. Sweeps and claims stand behind runs, and give way to them in the same manner.
 """
 
 import bisect
 import logging
-import math
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,75 +23,169 @@ import panel as pn
 
 from lab.numerics import Progress, Report
 
-RUN, SWEEP = 0, 1  # priorities; the smaller goes first
+RUN, SWEEP, BACKGROUND = 0, 1, 2  # priorities; the smaller goes first
 _HERTZ = 10.0
 _CALM = 0.5  # seconds
+_PATIENCE = 0.3  # seconds without a report after which the turn may be taken
+_BESIDE = {True: 8, False: 2}  # runs, and others, that may go on without the turn
+_COMPILE = 2  # runs that compile at the same time
+_OWN = 2  # jobs of one runner that are under way: one that nobody wants any more, and the one that is wanted
+_PROGRAMS = 4096  # remembered
 _log = logging.getLogger("lab.app")
-_pool = ThreadPoolExecutor(32, thread_name_prefix="lab")  # waiting costs a thread; the lane does the rationing
+
+
+def _give_way() -> None:
+    """Let others have the processor first: on Linux a thread, and those that it starts, can be nicer than its process."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+_NICE = 5
+# Waiting costs a thread; the lane does the rationing. What waits behind runs shall not take their threads.
+_runs = ThreadPoolExecutor(64, thread_name_prefix="lab-run")
+_others = ThreadPoolExecutor(256, thread_name_prefix="lab-behind", initializer=_give_way)
 
 
 class Abandoned(BaseException):
     """The work is no longer wanted. Not an ``Exception``, so that no study takes it for an error of its own."""
 
 
-class Lane:
-    """A lock that is handed on in the order of (priority, arrival), and that runs take even from what stands behind them.
+@dataclass(eq=False)
+class Turn:
+    """One job in the lane.
 
-    What stands behind runs also waits until none has run for a moment: what a run brings is being drawn then.
+    Attributes:
+        owner: who asks; of one owner few jobs are under way.
+        programs: what it compiles before its first report, None where that has been compiled.
+    """
+
+    priority: int = RUN
+    owner: Any = None
+    programs: Hashable = None
+    arrival: int = 0
+    since: float = 0.0  # the turn was given or the last report came
+
+    @property
+    def run(self) -> bool:
+        return self.priority <= RUN
+
+
+class Lane:
+    """Gives out one turn to runs and one to what stands behind them, in the order of (priority, arrival).
+
+    What stands behind runs also waits until none has had the turn for a moment: what a run brings is being drawn then.
     """
 
     def __init__(self):
         self._condition = threading.Condition()
-        self._waiting: list[tuple[int, int]] = []
+        self._waiting: list[Turn] = []
         self._arrivals = count()
-        self._runs = self._behind = False  # who is in the lane
+        self._has: dict[bool, Turn | None] = {True: None, False: None}  # of runs, and of what stands behind them
+        self._beside: list[Turn] = []
+        self._compiling: list[Turn] = []
+        self._known: OrderedDict[Hashable, None] = OrderedDict()  # programs
         self._calm = 0.0  # from when on
 
-    def enter(self, priority: int, wanted: Callable[[], bool]) -> None:
-        """Wait for the lane; raises ``Abandoned`` when ``wanted`` turns false meanwhile."""
+    def enter(self, turn: Turn, wanted: Callable[[], bool], waits: Callable[[], None] = lambda: None) -> None:
+        """Wait for a turn; raises ``Abandoned`` when ``wanted`` turns false meanwhile.
+
+        Args:
+            waits: called once, if others compile and this one has to wait until they have done so.
+        """
         with self._condition:
-            ticket = (priority, next(self._arrivals))
-            bisect.insort(self._waiting, ticket)
+            turn.arrival, told = next(self._arrivals), False
+            bisect.insort(self._waiting, turn, key=lambda each: (each.priority, each.arrival))
+            began = time.monotonic()
             try:
-                while self._waiting[0] != ticket or self._closed(priority):
+                while not self._is_next(turn):
                     if not wanted():
                         raise Abandoned
-                    self._condition.wait(0.05)
-                if priority <= RUN:
-                    self._runs, self._calm = True, math.inf
+                    if not told and self._compiles(turn) and time.monotonic() - began > _PATIENCE:
+                        told = True
+                        waits()
+                    self._condition.wait(0.05 if turn.run else 0.2)
+                turn.since = time.monotonic()
+                if self._compiles(turn):
+                    self._compiling.append(turn)
                 else:
-                    self._behind = True
+                    if (overtaken := self._has[turn.run]) is not None:
+                        self._beside.append(overtaken)
+                    self._has[turn.run] = turn
             finally:
-                self._waiting.remove(ticket)
+                self._waiting.remove(turn)
                 self._condition.notify_all()
 
-    def leave(self, priority: int) -> None:
+    def leave(self, turn: Turn) -> None:
+        """Go, from wherever one is; a second time changes nothing."""
         with self._condition:
-            if priority <= RUN:
-                self._runs, self._calm = False, time.monotonic() + _CALM
+            if turn in self._compiling:
+                self._compiling.remove(turn)
+                self._learn(turn.programs)
+            elif turn in self._beside:
+                self._beside.remove(turn)
+            elif self._has[turn.run] is turn:
+                self._has[turn.run] = None
             else:
-                self._behind = False
+                return
+            if turn.run:
+                self._calm = time.monotonic() + _CALM
             self._condition.notify_all()
 
-    def offered(self, priority: int) -> bool:
-        """Someone of this or a smaller priority waits, or has overtaken."""
+    def offer(self, turn: Turn, wanted: Callable[[], bool]) -> None:
+        """A report: go on, or let others go first. Raises ``Abandoned`` as ``enter`` does, and one has then left."""
         with self._condition:
-            overtaken = priority > RUN and self._runs
-            return overtaken or (bool(self._waiting) and self._waiting[0][0] <= priority)
+            turn.since = time.monotonic()
+            asked = any(each.priority <= turn.priority and not self._compiles(each) for each in self._waiting)
+            overtaken = not turn.run and self._has[True] is not None
+            if self._has[turn.run] is turn and not asked and not overtaken:
+                return
+        self.leave(turn)
+        self.enter(turn, wanted)
 
     def quiet_for(self, seconds: float) -> bool:
-        """Nothing is in the lane, and no run has been for so long."""
+        """Nothing is under way, and no run has been for so long."""
         with self._condition:
-            return not self._behind and time.monotonic() - (self._calm - _CALM) > seconds
+            return not self._under_way() and time.monotonic() - (self._calm - _CALM) > seconds
 
-    def _closed(self, priority: int) -> bool:
-        if priority <= RUN:
-            return self._runs
-        return self._runs or self._behind or time.monotonic() < self._calm
+    def knows(self, programs: Hashable) -> bool:
+        """They have been compiled."""
+        with self._condition:
+            return programs in self._known
+
+    # ---- inside, with the condition held -----------------------------------------------------------------------
+
+    def _compiles(self, turn: Turn) -> bool:
+        return turn.programs is not None and turn.programs not in self._known
+
+    def _learn(self, programs: Hashable) -> None:
+        self._known[programs] = None
+        while len(self._known) > _PROGRAMS:
+            self._known.popitem(last=False)
+
+    def _under_way(self) -> list[Turn]:
+        return [*filter(None, self._has.values()), *self._beside, *self._compiling]
+
+    def _is_next(self, turn: Turn) -> bool:
+        return self._may(turn) and next(each for each in self._waiting if self._may(each)) is turn
+
+    def _may(self, turn: Turn) -> bool:
+        """It could begin now, if it were the first in the queue."""
+        if turn.owner is not None and sum(each.owner is turn.owner for each in self._under_way()) >= _OWN:
+            return False
+        if self._compiles(turn):
+            same = any(each.owner is turn.owner or each.programs == turn.programs for each in self._compiling)
+            return not same and len(self._compiling) < _COMPILE
+        if not turn.run and (self._has[True] is not None or time.monotonic() < self._calm):
+            return False
+        ahead = self._has[turn.run]
+        if ahead is None:
+            return True
+        late = time.monotonic() - ahead.since > _PATIENCE
+        return late and sum(each.run == turn.run for each in self._beside) < _BESIDE[turn.run]
 
 
 _device = Lane()
-quiet_for = _device.quiet_for
+quiet_for, knows = _device.quiet_for, _device.knows
 
 
 @dataclass
@@ -100,6 +197,8 @@ class Job:
     progress: Callable[[Progress], None] = lambda progress: None
     done: Callable[[Any], None] = lambda answer: None
     failed: Callable[[str], None] = lambda sentence: None
+    ready: Callable[[], Any] = lambda: None  # an answer for which nothing is computed, where there is one
+    programs: Hashable = None  # what it compiles first, where that may be new
     delay: float = 0.0  # seconds of quiet before it begins
     wanted: bool = field(default=True, init=False)
     ending: bool = field(default=False, init=False)  # asked to end with what it has
@@ -126,7 +225,8 @@ class Runner:
         """Run ``work(report)`` in a thread and hand its answer to ``done``; ``report`` raises when it is abandoned."""
         self.abandon()
         self._job = job = Job(work, **calls)
-        _pool.submit(self._run, job)
+        compiles = job.programs is not None and not knows(job.programs)
+        (_others if compiles or self._priority > RUN else _runs).submit(self._run, job)
         return job
 
     def abandon(self) -> None:
@@ -147,22 +247,15 @@ class Runner:
         until = time.monotonic() + job.delay
         while job.wanted and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
-        try:
-            _device.enter(self._priority, lambda: job.wanted)
-        except Abandoned:
-            return
+        turn = Turn(self._priority, self, job.programs)
+        compiles = job.programs is not None and not knows(job.programs)
         last = time.monotonic()  # of a run that is over sooner nothing is told: telling costs the page a repaint
 
         def report(progress: Progress) -> bool:
             nonlocal last
             if not job.wanted:
                 raise Abandoned
-            if _device.offered(self._priority):
-                _device.leave(self._priority)
-                try:
-                    _device.enter(self._priority, lambda: job.wanted)
-                except Abandoned:
-                    raise _LeftTheLane from None
+            _device.offer(turn, lambda: job.wanted)
             now = time.monotonic()
             job.reported = True
             if now - last >= 1 / _HERTZ:
@@ -170,13 +263,21 @@ class Runner:
                 self._tell(job, lambda: _show(job, progress))
             return job.ending
 
-        held = True
+        def waits() -> None:
+            self._tell(job, lambda: job.stage("queued"))
+
         try:
-            if job.wanted:
+            if not job.wanted:
+                return
+            answer = job.ready()
+            if answer is None:
+                _device.enter(turn, lambda: job.wanted, waits)
+                if compiles:
+                    stage = "running" if knows(job.programs) else "compiling"  # another page may have done it
+                    self._tell(job, lambda: job.stage(stage))
+                last = time.monotonic()
                 answer = job.work(report)
-                self._finish(job, lambda: job.done(answer))
-        except _LeftTheLane:
-            held = False
+            self._finish(job, lambda: job.done(answer))
         except Abandoned:
             pass
         except Exception as exception:
@@ -186,8 +287,7 @@ class Runner:
                 sentence = f"something went wrong in the computation: {type(exception).__name__}: {exception}"
             self._finish(job, lambda: job.failed(sentence))
         finally:
-            if held:
-                _device.leave(self._priority)
+            _device.leave(turn)
 
     def _tell(self, job: Job, call: Callable[[], None]) -> None:
         def in_page() -> None:
@@ -209,10 +309,6 @@ class Runner:
 def _show(job: Job, progress: Progress) -> None:
     job.stage("running")
     job.progress(progress)
-
-
-class _LeftTheLane(Abandoned):
-    """Abandoned while another job had the lane."""
 
 
 def poster() -> tuple[Callable[[Callable[[], None]], object], bool]:

@@ -18,7 +18,7 @@ from lab.numerics import Report
 from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 
-from .runner import SWEEP, Runner, poster
+from .runner import SWEEP, Runner, knows, poster
 
 _SWEEPS_KEPT = 12
 _DRAWING = 0.3  # seconds that a run waits for its sketch
@@ -43,7 +43,7 @@ class Session(param.Parameterized):
     fresh = param.Boolean(False, doc="the result belongs to the present study")
     rough = param.Boolean(False, doc="it is a sketch, of a run that goes on")
     busy = param.Boolean(False)
-    stage = param.Selector(objects=["", "loading", "compiling", "running", "stopping"], default="")
+    stage = param.Selector(objects=["", "loading", "queued", "compiling", "running", "stopping"], default="")
     progress = param.Parameter(doc="lab.numerics.Progress of the run, None without one")
     error = param.String("", doc="why the last request was refused or its run failed, in a sentence")
     notices = param.List([], doc="what was changed on the user's behalf, one sentence each")
@@ -282,8 +282,8 @@ class Session(param.Parameterized):
         self._next = None
         study, moved = _fitted(study, data)
         state = {"study": study, "data": data, "notices": [*notices, *moved, *data.notices]}
-        state |= {"error": "", "preset": self._preset_of(study), "fresh": False, "busy": True, "stage": "compiling"}
-        state["kept"] = ""
+        state |= {"error": "", "preset": self._preset_of(study), "fresh": False, "busy": True, "kept": ""}
+        state["stage"] = self._stage(study, data)
         if self.live:  # answers come in a later turn: all this is drawn while it computes
             self._run(study, data)
             self.param.update(**state, progress=None)
@@ -296,12 +296,11 @@ class Session(param.Parameterized):
         look = self._look or last is None or last.attrs["run_seconds"] + last.attrs["compile_seconds"] > _READING
         self._look = False
 
-        def work(report: Report) -> _Answer:
-            key = Store.key(study.recipe(data))
-            known = self._read(key) if look else None
-            if known is not None:
-                return _Answer(Outcome(known, warm), held=True, read=True)
+        def stored() -> _Answer | None:
+            known = self._read(Store.key(study.recipe(data))) if look else None
+            return None if known is None else _Answer(Outcome(known, warm), held=True, read=True)
 
+        def work(report: Report) -> _Answer:
             def sketch(result: xr.Dataset) -> None:
                 drawn = Event()
                 self._post(lambda: self._sketched(study, result, drawn))
@@ -309,15 +308,20 @@ class Session(param.Parameterized):
                     sleep(_PAINTING)
 
             outcome = study.execute(report, warm, sketch)
-            return _Answer(outcome, held=bool(self.store.held([key])), read=False)
+            return _Answer(outcome, held=bool(self.store.held([Store.key(study.recipe(data))])), read=False)
 
         self._runner.submit(
             work,
+            ready=stored,
+            programs=study.programs(data, warm),
             stage=lambda stage: self.param.update(stage=stage),
             progress=lambda progress: self.param.update(progress=progress),
             done=self._done,
             failed=self._refuse,
         )
+
+    def _stage(self, study: Study, data: Data) -> str:
+        return "running" if knows(study.programs(data, self._warm)) else "compiling"
 
     def _read(self, key: str) -> xr.Dataset | None:
         try:
@@ -340,7 +344,7 @@ class Session(param.Parameterized):
         self._next = None
         self._refuse(sentence)
         if self.data is not None and not self.fresh:
-            self.param.update(busy=True, stage="compiling", progress=None)
+            self.param.update(busy=True, stage=self._stage(self.study, self.data), progress=None)
             self._run(self.study, self.data)  # the run that the request had abandoned
 
     def _refuse(self, sentence: str) -> None:

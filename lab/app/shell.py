@@ -20,7 +20,7 @@ from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
 from . import theme
-from .runner import quiet_for
+from .runner import BACKGROUND, Runner, quiet_for
 from .session import Session
 from .study_page import StudyPage
 from .view import View, source
@@ -157,12 +157,23 @@ def _route(study: type[Study]):
 
 
 def _warm(studies: Sequence[type[Study]]) -> None:
-    """Compile what the default of each study needs before the first visitor does."""
+    """Compile what the default of each study needs before the first visitor does, behind all that visitors ask for."""
+    runner, ended = Runner(lambda call: call(), BACKGROUND), threading.Event()
     for study in studies:
+        ended.clear()
         try:
-            study().execute(lambda progress: None)
-        except Exception:
-            _log.exception("the default of %s can't be run", study.slug)
+            default = study()
+            programs = default.programs(default.load())
+        except (ValueError, TypeError, OSError) as refusal:
+            _log.error("the default of %s can't be run: %s", study.slug, refusal)
+            continue
+
+        def failed(sentence: str, slug: str = study.slug) -> None:
+            _log.error("the default of %s can't be run: %s", slug, sentence)
+            ended.set()
+
+        runner.submit(default.execute, programs=programs, done=lambda outcome: ended.set(), failed=failed)
+        ended.wait()
 
 
 def _begin() -> None:

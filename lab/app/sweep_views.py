@@ -9,14 +9,13 @@ from typing import Any
 import holoviews as hv
 import panel as pn
 import xarray as xr
-from holoviews.streams import Pipe
 
 import lab.studies.draw as drawing
 from lab.studies import Choice, Limit, Parameter, Picture, Real, Study, Switch, Whole
 
 from . import controls, theme
-from .cards import swapping
 from .hooks import add_hooks
+from .live import Live
 
 _MOST = 7  # values that a suggested range has
 _log = logging.getLogger("lab.app")
@@ -37,7 +36,7 @@ class Stage:
         self.view = theme.column(css=_PICTURE)
         self._tapped = tapped
         self._shape: Any = None
-        self._pipe: Any = None
+        self._live: Any = None
 
     def put(self, element: hv.Overlay, dark: bool, shape: Any = None) -> None:
         """Show a picture; it is built anew where its layers, the theme or ``shape`` are others than before."""
@@ -45,17 +44,10 @@ class Stage:
         if self._tapped is not None:
             add_hooks(element, self._listen)
         if shape == self._shape:
-            with swapping():
-                self._pipe.send(element)
+            self._live.send(element)
             return
-        self._shape, self._pipe = shape, Pipe(data=element)
-        renderer = drawing.bokeh_renderer("dark" if dark else "light")
-        self.view[:] = [
-            pn.pane.HoloViews(
-                hv.DynamicMap(lambda data: data, streams=[self._pipe]), renderer=renderer, theme=renderer.theme,
-                sizing_mode="stretch_width", margin=0, linked_axes=False,
-            )
-        ]  # fmt: skip
+        self._shape, self._live = shape, Live(element, dark)
+        self.view[:] = [self._live.pane]
 
     def clear(self) -> None:
         self._shape = None
@@ -92,7 +84,7 @@ class Row:
             if wrong:
                 stage.clear()
             else:
-                element.opts(backend="bokeh", clone=False, min_height=230)
+                drawing.set_options(element, "bokeh", min_height=230)
                 stage.put(element, dark, picture.name)
         if list(self.view) != [view for *_, view in kept]:
             self.view[:] = [view for *_, view in kept]
@@ -123,13 +115,13 @@ def alike(pictures: Sequence[hv.Overlay]) -> None:
         if 1 < len(ends) == len(pictures) and len(meant) == 1:
             shared = min(low for low, _ in ends), max(high for _, high in ends)
             for picture in pictures:
-                picture.opts(backend="bokeh", clone=False, **{f"{side}lim": shared})
+                drawing.set_options(picture, "bokeh", **{f"{side}lim": shared})
     scales = [[(layer, ends) for layer in picture if (ends := _scale(layer)) is not None] for picture in pictures]
     if len(scales) > 1 and len({tuple(type(layer) for layer, _ in each) for each in scales}) == 1:
         for layers in zip(*scales, strict=True):
             shared = min(low for _, (low, _) in layers), max(high for _, (_, high) in layers)
             for layer, _ in layers:
-                layer.opts(backend="bokeh", clone=False, clim=shared)
+                drawing.set_options(layer, "bokeh", clim=shared)
 
 
 def _scale(layer: Any) -> tuple[float, float] | None:

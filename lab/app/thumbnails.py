@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lab.figures import drawing
+from lab.figures import plotted
 from lab.numerics import Report
 from lab.studies import Picture, Study
 from lab.studies.draw import theme
@@ -55,28 +55,21 @@ def first_picture(study: Study, result: xr.Dataset) -> Picture:
 
 def draw(picture: Picture, result: xr.Dataset, tone: str) -> bytes:
     """A PNG with a transparent ground: the marks and the axes of the picture, without their text."""
-    import holoviews as hv
-    from matplotlib import pyplot
-
-    with drawing, theme(tone):
-        figure = hv.renderer("matplotlib").get_plot(picture(result)).state
-        try:
-            figure.set_size_inches(_INCHES)
-            for axes in figure.axes:
-                if axes.get_label() == "<colorbar>":
-                    axes.remove()
-                    continue
-                for axis in (axes.xaxis, axes.yaxis):
-                    axis.label.set_visible(False)
-                    axis.set_tick_params(which="both", length=0, labelleft=False, labelright=False, labelbottom=False)
-                for words in axes.texts:
-                    words.set_visible(False)
-                for marks in axes.collections:
-                    marks.set_linewidth([_FINE * width for width in np.atleast_1d(marks.get_linewidth())])
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.02)
-        finally:
-            pyplot.close(figure)
+    with theme(tone), plotted(picture(result)) as figure:
+        figure.set_size_inches(_INCHES)
+        for axes in figure.axes:
+            if axes.get_label() == "<colorbar>":
+                axes.remove()
+                continue
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.label.set_visible(False)
+                axis.set_tick_params(which="both", length=0, labelleft=False, labelright=False, labelbottom=False)
+            for words in axes.texts:
+                words.set_visible(False)
+            for marks in axes.collections:
+                marks.set_linewidth([_FINE * width for width in np.atleast_1d(marks.get_linewidth())])
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.02)
     return buffer.getvalue()
 
 

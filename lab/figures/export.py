@@ -2,7 +2,8 @@
 
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import lab
 from lab.inputs import cut, shown
 from lab.numerics import Progress
-from lab.studies.draw import theme
+from lab.studies.draw import pen, theme
+from lab.studies.draw.look import backends
 
 from .embed import FORMATS, MOVING, embed, moving
 from .provenance import fingerprint, recipe_of
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 _PAD = 0.03  # inches of air round a figure
 _SECONDS = 4.0  # of a film
 _LISTED = ", ".join(FORMATS)
-drawing = RLock()  # HoloViews draws by pyplot, whose state is one for all threads
+_press = RLock()  # pyplot's figures and Matplotlib's settings are one for all threads
 
 
 def export(
@@ -202,42 +204,50 @@ def _format(target: Any, given: str | None) -> str:
 
 def _render(drawn: Any, kind: str, width: float, height: float | None, style: Style, dpi: float | None = None) -> bytes:
     import holoviews as hv
-    import matplotlib
     from matplotlib.collections import PathCollection
 
-    from lab.studies.draw.look import backends
-
-    backends()
     out = io.BytesIO()
     apart = {"image.composite_image": False}  # images side by side in one have dark rims
-    with drawing, matplotlib.rc_context(style.rc | apart):
-        figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state
+    with plotted(drawn, style.rc | apart) as figure:
+        _set(figure, style)
+        in_row = isinstance(drawn, hv.Layout) and len(set(_rows(figure))) == 1
+        if in_row:  # on a grid that Matplotlib can lay out
+            grid = figure.add_gridspec(1, len(figure.axes))
+            for number, axes in enumerate(figure.axes):
+                axes.set_subplotspec(grid[number])
+                for marks in axes.findobj(PathCollection):  # as large to their axes as they were
+                    marks.set_sizes(marks.get_sizes() / len(figure.axes))
+        if len(figure.axes) == 1 or in_row:  # HoloViews places the parts of another layout itself
+            figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
+        figure.set_size_inches(width, height or _height(figure, width))
+        _break_labels(figure)
+        _make_room(figure)
+        _fit_words(figure)
+        figure.savefig(
+            out,
+            format=kind,
+            dpi=dpi or style.dpi,
+            transparent=True,
+            bbox_inches=None,
+            metadata=_plain_metadata(kind),
+        )
+    return out.getvalue()
+
+
+@contextmanager
+def plotted(drawn: Any, settings: Any = None) -> "Iterator[Figure]":
+    """The Matplotlib figure of a HoloViews object, under these settings of Matplotlib; one thread at a time has one."""
+    import holoviews as hv
+    import matplotlib
+
+    backends()
+    with _press, matplotlib.rc_context(settings):
+        with pen:  # not for longer: the pages draw with it too
+            figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state
         try:
-            _set(figure, style)
-            in_row = isinstance(drawn, hv.Layout) and len(set(_rows(figure))) == 1
-            if in_row:  # on a grid that Matplotlib can lay out
-                grid = figure.add_gridspec(1, len(figure.axes))
-                for number, axes in enumerate(figure.axes):
-                    axes.set_subplotspec(grid[number])
-                    for marks in axes.findobj(PathCollection):  # as large to their axes as they were
-                        marks.set_sizes(marks.get_sizes() / len(figure.axes))
-            if len(figure.axes) == 1 or in_row:  # HoloViews places the parts of another layout itself
-                figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
-            figure.set_size_inches(width, height or _height(figure, width))
-            _break_labels(figure)
-            _make_room(figure)
-            _fit_words(figure)
-            figure.savefig(
-                out,
-                format=kind,
-                dpi=dpi or style.dpi,
-                transparent=True,
-                bbox_inches=None,
-                metadata=_plain_metadata(kind),
-            )
+            yield figure
         finally:
             _close(figure)
-    return out.getvalue()
 
 
 def _close(figure: "Figure") -> None:

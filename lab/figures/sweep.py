@@ -81,7 +81,8 @@ def draw_view(
             failed from those that were never computed.
         chosen: a cell to frame in a map, as the values of its parameters.
     """
-    return (_map if view.kind == "map" else _lines)(study, result, view, chosen or {})
+    with draw.pen:
+        return (_map if view.kind == "map" else _lines)(study, result, view, chosen or {})
 
 
 def symbol(parameter: Any) -> str:
@@ -292,9 +293,9 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
     tips = [(xlabel, "@x{0.[0000]a}"), (label, "@y{0.[0000]a}")]
     for layer in overlay if current().backend in ("", "bokeh") else []:
         if isinstance(layer, hv.Scatter):
-            layer.opts(backend="bokeh", clone=False, tools=["hover"], hover_tooltips=tips)
+            draw.set_options(layer, "bokeh", tools=["hover"], hover_tooltips=tips)
         elif isinstance(layer, hv.Curve):
-            layer.opts(backend="bokeh", clone=False, tools=[], hover_tooltips=None)
+            draw.set_options(layer, "bokeh", tools=[], hover_tooltips=None)
     return overlay
 
 

@@ -10,7 +10,7 @@ import math
 import platform
 import shlex
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, lru_cache
@@ -168,6 +168,17 @@ class Study(param.Parameterized):
         """The data at hand; raises ValueError with a sentence where they can't be had."""
         options = {name: getattr(self, name) for name in self.data_options}
         return datasets.resolve(self.data, kind=self.kind, **options)
+
+    def programs(self, data: Data, warm: Any = None) -> Hashable:
+        """What decides which programs a run compiles, as far as the declarations tell: two runs for which it is equal
+        need the same ones. ``warm`` as for ``execute``.
+        """
+        static = [
+            getattr(self, name)
+            for name, parameter in self.parameters().items()
+            if name not in ("data", "seed") and (not parameter.traced or isinstance(parameter, Choice | Switch))
+        ]
+        return type(self), *static, _shapes(data), warm is not None and warm[0] == _shapes(data)
 
     def check(self, data: Data) -> None:
         """Refuse parameters that these data do not allow."""

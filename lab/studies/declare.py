@@ -138,21 +138,30 @@ class Picture:
         """All frames, by their place: a HoloMap, which a notebook shows with a slider and a page without a server plays."""
         import holoviews as hv
 
+        from .draw import pen
+
         places = self.frames(result)
-        return hv.HoloMap({float(at): self(result, float(at)) for at in places}, kdims=self.plays)
+        with pen:
+            return hv.HoloMap({float(at): self(result, float(at)) for at in places}, kdims=self.plays)
 
     def strip(self, result: xr.Dataset, count: int) -> Any:
         """So many frames side by side, at even distances from the first to the last."""
         import holoviews as hv
 
+        from .draw import pen
+
         places = self.frames(result)
         chosen = np.linspace(0, len(places) - 1, count).round().astype(int)
-        parts = [self(result, float(places[frame])) for frame in chosen]
-        return hv.Layout(parts).cols(count).opts(hv.opts.Layout(sublabel_format="", backend="matplotlib"))
+        with pen:
+            parts = [self(result, float(places[frame])) for frame in chosen]
+            return hv.Layout(parts).cols(count).opts(hv.opts.Layout(sublabel_format="", backend="matplotlib"))
 
     def shown(self, result: xr.Dataset, frame: int | None) -> Any:
         """``draw``, of this frame where the picture moves."""
-        return self.draw(result) if frame is None else self.draw(result, frame)
+        from .draw import pen
+
+        with pen:
+            return self.draw(result) if frame is None else self.draw(result, frame)
 
 
 class Pictures:

@@ -11,7 +11,7 @@ Every picture is a single pair of axes whose layers are the same in number and t
 
 from .axes import plot
 from .layers import band, bars, colours, curve, hline, label, points, segments, text, vline
-from .look import GOOD, INK, MUTED, SOURCE, TARGET, WARN, bokeh_renderer, current, theme
+from .look import GOOD, INK, MUTED, SOURCE, TARGET, WARN, bokeh_renderer, current, pen, set_options, theme
 from .matrices import heatmap, plan, pooled, shaded
 from .mosaic import mosaic, signed, tile_at
 from .motion import Panel, particles
@@ -20,6 +20,6 @@ from .pictures import cells, convergence, links, strip, table
 __all__ = [
     "GOOD", "INK", "MUTED", "SOURCE", "TARGET", "WARN", "Panel", "band", "bars", "bokeh_renderer", "cells", "colours",
     "convergence", "current",
-    "curve", "heatmap", "hline", "label", "links", "mosaic", "particles", "plan", "plot", "points", "pooled", "segments",
-    "shaded", "signed", "strip", "table", "text", "theme", "tile_at", "vline",
+    "curve", "heatmap", "hline", "label", "links", "mosaic", "particles", "pen", "plan", "plot", "points", "pooled",
+    "segments", "set_options", "shaded", "signed", "strip", "table", "text", "theme", "tile_at", "vline",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,15 @@ def backends() -> tuple[str, ...]:
     return tuple(found)
 
 
-_options = Lock()  # HoloViews numbers its option trees without one
+pen = RLock()
+"""Who has HoloViews make, dress, plot or forget a picture holds it: the tables of options and streams that it keeps are
+one for all threads of the process, and it changes them without a lock."""
+
+
+def set_options(element: Any, backend: str, **options: Any) -> None:
+    """Set options of an element for one backend, in place."""
+    with pen:
+        element.opts(backend=backend, clone=False, **options)
 
 
 def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, mpl: dict | None = None) -> Any:
@@ -190,8 +198,7 @@ def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, 
         own = bokeh if backend == "bokeh" else mpl
         options = {**(both or {}), **(own or {})}
         if options:
-            with _options:
-                element.opts(backend=backend, clone=False, **options)
+            set_options(element, backend, **options)
     return element
 
 
