@@ -90,6 +90,7 @@ class Own(eqx.Module):
         return jax.vmap(lambda image, s: self.mlp(jnp.append(image.ravel(), s)))(x, sigma).reshape(x.shape)
 
 
+@jax.numpy_rank_promotion("allow")
 def test_samples_from_denoisers_of_ones_own():
     """A plain function, the same through ``denoiser``, a network, and a network as a core; each in both loops."""
     mean, spread = jnp.asarray([0.5, -0.25]).reshape(1, 1, 2), SPREAD.reshape(1, 1, 2)
@@ -113,6 +114,7 @@ def test_samples_from_denoisers_of_ones_own():
     np.testing.assert_allclose(one, LAW(x, 0.7), atol=1e-12)
 
 
+@jax.numpy_rank_promotion("allow")
 def test_a_level_meets_its_own_image_only():
     """Three images of 3 x 3, each with its level, by a function that lets a level broadcast over columns."""
     x, sigma = jax.random.normal(jax.random.key(0), (3, 1, 3, 3)), jnp.asarray([0.5, 1.0, 2.0])
