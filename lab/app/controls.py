@@ -262,7 +262,10 @@ def curves(live: Sequence[Live], progress: Progress | None) -> list[dict[str, An
         seen = seen[np.isfinite(seen)]
         if seen.size < 2:
             continue
-        level = [] if quantity.level is None else [np.log10(quantity.level)]
+        level = quantity.level
+        if isinstance(level, str):
+            level = float(trace[level][-1]) if level in trace else None
+        level = [] if level is None else [np.log10(level)]
         low, high = min([seen.min(), *level]), max([seen.max(), *level])
         scaled = lambda at, low=low, span=high - low: round(float((at - low) / span), 3) if span > 0 else 0.5  # noqa: E731
         found.append({

@@ -22,6 +22,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.paths.schedules import as_pytree
+
 type Shape = tuple[int, int, int]
 
 
@@ -256,10 +258,15 @@ class Given(Denoiser):
     """A function of one's own as a denoiser.
 
     Args:
-        function: ``(x, sigma)``, images (B, C, H, W) and their levels (B,), to images.
+        function: ``(x, sigma)``, images (B, C, H, W) and their levels (B,), to images. It is called with B = 1, under ``vmap``:
+            a level can meet no other image, nor the columns of its own, however the function lets it broadcast.
         shape: (C, H, W).
         name: what a legend says.
         levels: the (smallest, largest) sigma that it knows.
+
+    Raises:
+        TypeError: something that cannot be called.
+        ValueError: levels that do not rise or are negative.
     """
 
     function: Callable[[Array, Array], Array]
@@ -274,17 +281,25 @@ class Given(Denoiser):
         name: str = "yours",
         levels: tuple[float, float] = (0.0, float("inf")),
     ):
-        self.function, self.shape, self.name, self.levels = function, shape, name, levels
+        if not callable(function):
+            raise TypeError(f"function is a {type(function).__name__}, but a function of images and levels is needed")
+        low, high = (float(level) for level in levels)
+        if not 0 <= low < high:
+            raise ValueError(f"levels = {levels}, but the smallest sigma and then the largest are needed, from 0 on")
+        self.function, self.shape, self.name, self.levels = as_pytree(function), tuple(shape), name, (low, high)
 
     def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
         return self.denoise_each(x, jnp.full(len(x), sigma))
 
     def denoise_each(self, x: Float[Array, "b n"], sigma: Float[Array, " b"]) -> Float[Array, "b n"]:
-        images = x.reshape(-1, *self.shape)
-        found = self.function(images, sigma)
-        if found.shape not in (images.shape, x.shape):
-            raise ValueError(f"the denoiser {self.name!r} made {found.shape} of {images.shape}: both must agree")
-        return found.reshape(x.shape).astype(x.dtype)
+        def one(row, level):
+            image = row.reshape(1, *self.shape)
+            found = self.function(image, level[None])
+            if found.shape not in (image.shape, (1, self.n)):
+                raise ValueError(f"the denoiser {self.name!r} made {found.shape} of {image.shape}: both must agree")
+            return found.reshape(self.n).astype(row.dtype)
+
+        return jax.vmap(one)(x, sigma)
 
     @property
     def sigma_range(self) -> tuple[float, float]:

@@ -28,8 +28,8 @@ from lab.numerics import Loop, pure
 from lab.numerics.mixtures import standard
 from lab.paths.laws import Empirical
 from lab.paths.network import Residual, time_features
-from lab.paths.schedules import Trigonometric
-from lab.paths.training import Settings, State, train
+from lab.paths.schedules import Trigonometric, as_pytree
+from lab.paths.training import Settings, State, train, whole
 
 MEAN, SPREAD = -0.4, 1.4
 """Of the logarithm of the noise level, in training."""
@@ -52,7 +52,7 @@ class Network(Denoiser):
     name: str = eqx.field(static=True)
 
     def __init__(self, core: Any, sigma_data: ArrayLike, shape: Shape, name: str = "network"):
-        self.core, self.sigma_data, self.shape, self.name = core, jnp.asarray(sigma_data), shape, name
+        self.core, self.sigma_data, self.shape, self.name = as_pytree(core), jnp.asarray(sigma_data), shape, name
 
     def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
         return self.denoise_each(x, jnp.full(len(x), sigma))
@@ -60,7 +60,8 @@ class Network(Denoiser):
     def denoise_each(self, x: Float[Array, "b n"], sigma: Float[Array, " b"]) -> Float[Array, "b n"]:
         s = self.sigma_data.astype(x.dtype)
         root = jnp.sqrt(sigma**2 + s**2)[:, None]
-        own = jax.tree.leaves(eqx.filter(self.core, eqx.is_inexact_array))[0].dtype  # of the weights
+        weights = jax.tree.leaves(eqx.filter(self.core, eqx.is_inexact_array))
+        own = weights[0].dtype if weights else x.dtype
         found = self.core((jnp.log(sigma) / 4).astype(own), (x / root).astype(own)).astype(x.dtype)
         return (s / root) ** 2 * x + sigma[:, None] * s / root * found
 
@@ -331,4 +332,5 @@ def learn(
 
 def network_of(state: State, shape: Shape, name: str = "network") -> Network:
     """The denoiser of the averaged weights of a training, also half way."""
-    return Network(state.average.core, state.average.sigma_data, shape, name)
+    flow = whole(state.average)
+    return Network(flow.core, flow.sigma_data, shape, name)

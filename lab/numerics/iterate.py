@@ -1,6 +1,6 @@
 r"""The iteration loop, written once.
 
-A method is data: four pure functions over a problem $p$ and a state $s$ (any pytrees),
+A method is data: four pure functions over a problem $p$ and a state $s$ (any pytrees; functions may be leaves of p),
 
 $$ s_0 = \mathrm{init}(p), \qquad s_{t+1} = \mathrm{step}(p, s_t), \qquad
    \mathrm{done}(p, s_t) \in \{\text{go on}, \text{reason to end}\}, $$
@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,7 +119,7 @@ def _advance(method: Method, rows: int, problem: Tree, state: Tree, reason: jax.
     """Run at most ``limit <= rows`` steps, only ``alike`` ones; returns state, steps, reason and the trace of these steps."""
     kind = method.kind if alike and method.kind is not None else lambda state: jnp.int32(0)
     first = kind(state)
-    shapes = jax.eval_shape(method.measure, problem, state)
+    shapes = jax.eval_shape(partial(method.measure, problem), state)
     buffers = {name: jnp.full((rows,), jnp.nan, shape.dtype) for name, shape in shapes.items()}
 
     def keep_going(carry):
@@ -141,11 +142,24 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
     Works under ``jit`` and ``vmap``. ``max_iterations`` is static: it sizes the trace. Under ``vmap``
     a member that is done keeps its state unchanged while the others go on.
     """
-    return _pure(method, problem, state, max_iterations)
+    numbers, rest = _split(problem)
+    return _pure(method, rest, max_iterations, numbers, state)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def _pure(method: Method, problem: Tree, state: Tree, max_iterations: int) -> Run:
+def _split(tree: Tree) -> tuple[list, tuple]:
+    """The numbers of a pytree, which are traced, and the rest, which is compiled in: a network's activation, one's own denoiser."""
+    leaves, shape = jax.tree.flatten(tree)
+    numbers, rest = eqx.partition(leaves, eqx.is_array_like)
+    return numbers, (tuple(rest), shape)
+
+
+def _whole(numbers: list, rest: tuple) -> Tree:
+    return jax.tree.unflatten(rest[1], eqx.combine(numbers, list(rest[0])))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _pure(method: Method, rest: tuple, max_iterations: int, numbers: list, state: Tree) -> Run:
+    problem = _whole(numbers, rest)
     state = method.init(problem) if state is None else state
     start = jnp.asarray(method.done(problem, state), jnp.int32)
     state, count, reason, trace = _advance(
@@ -154,9 +168,19 @@ def _pure(method: Method, problem: Tree, state: Tree, max_iterations: int) -> Ru
     return Run(state, count, jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason), trace)
 
 
-_chunk = jax.jit(partial(_advance, alike=True), static_argnums=(0, 1))
-_start = jax.jit(lambda method, problem: method.init(problem), static_argnums=0)
-_check = jax.jit(lambda method, problem, state: jnp.asarray(method.done(problem, state), jnp.int32), static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
+def _chunk(method: Method, rest: tuple, numbers: list, state: Tree, reason: jax.Array, limit: jax.Array):
+    return _advance(method, _BUFFER, _whole(numbers, rest), state, reason, limit, True)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _start(method: Method, rest: tuple, numbers: list) -> Tree:
+    return method.init(_whole(numbers, rest))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _check(method: Method, rest: tuple, numbers: list, state: Tree) -> jax.Array:
+    return jnp.asarray(method.done(_whole(numbers, rest), state), jnp.int32)
 
 
 class Chunked:
@@ -191,20 +215,23 @@ class Chunked:
             run = self._loop(method, problem, before.state, before.iterations, before.trace, max_iterations)
             self._runs[call:] = [run]  # what followed was computed from less
             return run
-        state = _start(method, problem) if state is None else state
+        if state is None:
+            numbers, rest = _split(problem)
+            state = _start(method, rest, numbers)
         run = self._loop(method, problem, state, 0, {}, max_iterations)
         if self.pause is not None:
             self._runs.append(run)
         return run
 
     def _loop(self, method: Method, problem: Tree, state: Tree, done: int, trace: Mapping, max_iterations: int) -> Run:
-        reason = _check(method, problem, state)
+        numbers, rest = _split(problem)
+        reason = _check(method, rest, numbers, state)
         parts, first = [dict(trace)] if trace else [], done
         size, elapsed = 1, 0.0  # of the first steps nobody knows how long they take
         while int(reason) == Reason.RUNNING and done < max_iterations:
             limit = min(size, _BUFFER, max_iterations - done)
             began = time.perf_counter()
-            state, count, reason, trace = _chunk(method, _BUFFER, problem, state, reason, jnp.int32(limit))
+            state, count, reason, trace = _chunk(method, rest, numbers, state, reason, jnp.int32(limit))
             count = int(count)  # waits for the device
             spent = time.perf_counter() - began
             parts.append({name: np.asarray(rows)[:count] for name, rows in trace.items()})
@@ -225,7 +252,7 @@ class Chunked:
         if int(reason) == Reason.RUNNING:
             reason = Reason.MAX_ITERATIONS
         if not parts:  # a start that is already done still has a trace, of no rows
-            measured = jax.eval_shape(method.measure, problem, state)
+            measured = jax.eval_shape(partial(method.measure, problem), state)
             parts = [{name: np.empty(0, shape.dtype) for name, shape in measured.items()}]
         return Run(state, done, int(reason), _joined(parts))
 

@@ -1,7 +1,7 @@
 r"""Small networks of a time and a point, for velocities, denoisers and noise: multilayer perceptrons only.
 
-A network is a pytree of arrays, called as ``network(t, x)`` with a time () or a time of each row (n,) and points (n, d), and
-answers (n, d). Any other such pytree can be trained in their place.
+A network is a pytree, called as ``network(t, x)`` with a time () or a time of each row (n,) and points (n, d), and answers
+(n, d). Any other such pytree can be trained in their place, equinox's own among them.
 """
 
 from collections.abc import Callable
@@ -109,3 +109,22 @@ def _rows(t: ArrayLike, x: Array) -> Array:
 def _affine(layer: eqx.nn.Linear, x: Array) -> Array:
     y = x @ layer.weight.T
     return y if layer.bias is None else y + layer.bias[None, :]
+
+
+def row_by_row(network: Callable, dimension: int, dtype=None) -> None:
+    """Check that a network takes a time of each row: ``t`` of as many rows as there are columns would pass unseen.
+
+    Raises:
+        ValueError: it fails, or answers with another shape, where rows and columns differ in number.
+    """
+    n = dimension + 1
+    t, x = (jax.ShapeDtypeStruct(shape, dtype or jnp.zeros(()).dtype) for shape in ((n,), (n, dimension)))
+    try:
+        shape = eqx.filter_eval_shape(network, t, x).shape
+    except (TypeError, ValueError) as problem:
+        raise ValueError(
+            f"the network fails on times ({n},) and points ({n}, {dimension}), so that it must take a time of each row, as "
+            f"t[:, None] does: {str(problem).splitlines()[0]}"
+        ) from problem
+    if shape != (n, dimension):
+        raise ValueError(f"the network gives {shape} at times ({n},) and points ({n}, {dimension}): it must agree with them")

@@ -30,10 +30,40 @@ from lab.numerics import Loop, Method, Reason, pure, tell
 from lab.paths.couplings import Coupling, Independent
 from lab.paths.laws import Pairs, law
 from lab.paths.metrics import effective_sample_size
+from lab.paths.network import row_by_row
 from lab.paths.schedules import Linear, Schedule, conditional_velocity, has_latent, interpolate
 
 type Network = Any
-"""A pytree of arrays, called with times (n,) and points (n, d): see ``lab.paths.network``."""
+"""A pytree, called with times (n,) and points (n, d): see ``lab.paths.network``. Its arrays of real numbers are trained."""
+
+
+class Parts(eqx.Module):
+    """A network that holds more than weights, functions say, so that the loop sees its weights alone."""
+
+    weights: Any
+    rest: tuple = eqx.field(static=True)
+
+    def __call__(self, t: ArrayLike, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return whole(self)(t, x)
+
+
+def parts(network: Network) -> Network:
+    """The network as the loop takes it: itself where all its leaves are weights."""
+    leaves, shape = jax.tree.flatten(network)
+    if all(eqx.is_inexact_array_like(leaf) for leaf in leaves):
+        return network
+    weights, rest = eqx.partition(leaves, eqx.is_inexact_array_like)
+    if any(hasattr(leaf, "shape") for leaf in rest):
+        raise ValueError("the network holds arrays that are not of real numbers: make them static, or write them into it")
+    return Parts(weights, (tuple(rest), shape))
+
+
+def whole(network: Network) -> Network:
+    """The network itself, of what ``parts`` made."""
+    if not isinstance(network, Parts):
+        return network
+    rest, shape = network.rest
+    return jax.tree.unflatten(shape, eqx.combine(network.weights, list(rest)))
 
 
 @runtime_checkable
@@ -238,7 +268,7 @@ def train(
     if loop is pure:
         tell("lab.paths.train", run.reason, run.iterations)
     last = run.state
-    return Training(last.model, last.average, run.trace["loss"], run.trace["ess"], run.iterations, run.reason, last)
+    return Training(whole(last.model), whole(last.average), run.trace["loss"], run.trace["ess"], run.iterations, run.reason, last)
 
 
 def prepare(
@@ -278,6 +308,8 @@ def prepare(
     # a plain function is no pytree; a Partial of it is one without leaves
     coupling = coupling if isinstance(coupling, eqx.Module) else jax.tree_util.Partial(coupling)
     schedule = schedule if isinstance(schedule, eqx.Module) else jax.tree_util.Partial(schedule)
+    model = parts(model)
+    row_by_row(model, shapes[0][1])
     return Work(
         key, model, source, data, schedule, coupling, settings, times, jnp.int32(steps),
         batch, target, latent, optimizer,

@@ -47,7 +47,7 @@ from lab.stability.models import (
 )
 from lab.stability.moments import Epochs, Modes, modes, modes_of, noise, reshuffled
 from lab.stability.spectrum import Density, Estimate, Quadrature, density, quadrature, trace
-from lab.stability.thresholds import Bounds, Threshold, bounds, critical, growth, loss_bound
+from lab.stability.thresholds import Bounds, Limits, Threshold, bounds, critical, growth, limits, loss_bound
 from lab.stability.training import Settings, Training, sweep, train
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Estimate",
     "Hessian",
     "Landscape",
+    "Limits",
     "Modes",
     "Perceptron",
     "Quadrature",
@@ -91,6 +92,7 @@ __all__ = [
     "hessian",
     "jacobian",
     "landscape",
+    "limits",
     "loss_bound",
     "modes",
     "modes_of",

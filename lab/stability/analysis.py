@@ -69,7 +69,7 @@ def stability(
         predict: from parameters and one sample to its output.
         params: at the minimum; in float64.
         x, y: the training samples.
-        batch_sizes: 1, 2, 4, ... up to n when omitted.
+        batch_sizes: 1, 2, 4, ... up to n when omitted; above n with replacement only, without it is NaN.
         chunk: samples at once.
 
     Raises:
@@ -88,14 +88,17 @@ def stability(
         batch_sizes = [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
     k = gram(predict, params, x, chunk)
     basis, measured = modes(k, outputs), sizes(k, outputs)
-    c = jnp.stack([noise(n, jnp.asarray(batch_sizes), way) for way in (True, False)])
+    batch = jnp.asarray(batch_sizes)
+    c = jnp.stack([noise(n, batch, True), noise(n, jnp.minimum(batch, n), False)])
+    fits = jnp.stack([batch > 0, batch <= n])
+    eta, found = critical(basis, c), bounds(measured, c, outputs)
     return Stability(
         measured,
         jnp.linalg.norm(error),
         alignment(k, error),
-        jnp.asarray(batch_sizes, k.dtype),
-        critical(basis, c),
-        bounds(measured, c, outputs),
+        jnp.asarray(batch, k.dtype),
+        eta._replace(value=jnp.where(fits, eta.value, jnp.nan)),
+        Bounds(*(jnp.where(fits, each, jnp.nan) for each in found)),
     )
 
 

@@ -283,6 +283,25 @@ def bounds(of: Sizes, c: ArrayLike, outputs: int = 1) -> Bounds:
     )
 
 
+class Limits(NamedTuple):
+    """What a stable minimum may have, in units of 2 / eta."""
+
+    trace: Float[Array, "..."]  # eta tr(G) / 2 is at most this; inf where there is no such limit
+    descent: Float[Array, "..."]  # eta lambda_max / 2 is at most this
+
+
+def limits(c: ArrayLike, outputs: int = 1, beta: ArrayLike = 0.0) -> Limits:
+    r"""The bounds that need nothing of G, elementwise in c: $\eta\, \mathrm{tr}(G) / 2 \le k / c$ and
+    $\eta \lambda_{\max} / 2 \le 1 + \beta$.
+
+    With replacement k / c is k B, so that only single samples and one output have tr(G) <= 2 / eta; gradient descent, c = 0,
+    has no limit on the trace, and with momentum none is known.
+    """
+    c, beta = jnp.broadcast_arrays(jnp.asarray(c, float), jnp.asarray(beta, float))
+    none = (c <= 0) | (beta > 0)
+    return Limits(jnp.where(none, jnp.inf, outputs / jnp.where(none, 1, c)), 1 + beta)
+
+
 def loss_bound(frobenius: ArrayLike, batch: ArrayLike, mu: ArrayLike) -> Float[Array, "..."]:
     r"""$\sqrt{B / \mu} / \|G\|_F$: above it the loss grows where the alignment stays at least $\mu$."""
     return jnp.sqrt(jnp.asarray(batch) / jnp.asarray(mu)) / jnp.asarray(frobenius)

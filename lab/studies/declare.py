@@ -196,12 +196,12 @@ class Live(NamedTuple):
     Attributes:
         label: what they are.
         lines: their names, each with the measure of the run's method that it follows; those that are absent are left out.
-        level: a value to compare them with.
+        level: a value to compare them with, or the measure that says it.
     """
 
     label: str
     lines: Mapping[str, str]
-    level: float | None = None
+    level: float | str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Samples from denoisers: the levels of the paper, both solvers, the fixed points of patch machines."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lab import denoise
-from lab.denoise import ELS, Images, Optimal, denoiser, sample
-from lab.numerics import Chunked, NotConverged, Reason
+from lab.denoise import ELS, Given, Images, Network, Optimal, denoiser, sample
+from lab.numerics import Chunked, NotConverged, Reason, pure
 from lab.numerics.mixtures import gaussian
 
 LAW = denoiser(gaussian(jnp.asarray([0.5, -0.25]), jnp.asarray([0.3, 0.05])), (1, 1, 2))
@@ -80,6 +81,47 @@ def test_the_optimal_denoiser_memorises():
     assert distance.max() < 1e-3
 
 
+class Own(eqx.Module):
+    """A network as users write them: a function is among its leaves."""
+
+    mlp: eqx.nn.MLP
+
+    def __call__(self, x, sigma):
+        return jax.vmap(lambda image, s: self.mlp(jnp.append(image.ravel(), s)))(x, sigma).reshape(x.shape)
+
+
+@jax.numpy_rank_promotion("allow")
+def test_samples_from_denoisers_of_ones_own():
+    """A plain function, the same through ``denoiser``, a network, and a network as a core; each in both loops."""
+    mean, spread = jnp.asarray([0.5, -0.25]).reshape(1, 1, 2), SPREAD.reshape(1, 1, 2)
+
+    def best(x, sigma):  # the level divides, as one writes it first
+        return (mean * sigma**2 + spread * x) / (spread + sigma**2)
+
+    x, levels = denoise.start(jax.random.key(0), 2, 2, 5.0), denoise.geometric_levels(4, 0.1, 5.0)  # as many as columns
+    wanted = sample(LAW, x, levels).x
+    net = Own(eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(1)))
+    core = lambda t, x: jnp.zeros_like(x)  # noqa: E731
+    for each in (Given(best, (1, 1, 2)), denoiser(best, (1, 1, 2)), Given(net, (1, 1, 2)), Network(core, 1.0, (1, 1, 2))):
+        found = [sample(each, x, levels, solver=solver, loop=loop).x for solver, loop in
+                 (("ddim", pure), ("heun", pure), ("ddim", Chunked()))]  # fmt: skip
+        np.testing.assert_array_equal(found[0], found[2])
+        assert np.isfinite(found[1]).all()
+        if each.name == "yours" and not isinstance(each.function, Own):
+            np.testing.assert_allclose(found[0], wanted, atol=1e-12)
+            jax.jit(lambda d, x: d(x, 1.0))(each, x)  # a pytree of numbers
+    one = jax.vmap(lambda z: Given(best, (1, 1, 2))(z, 0.7))(x)
+    np.testing.assert_allclose(one, LAW(x, 0.7), atol=1e-12)
+
+
+@jax.numpy_rank_promotion("allow")
+def test_a_level_meets_its_own_image_only():
+    """Three images of 3 x 3, each with its level, by a function that lets a level broadcast over columns."""
+    x, sigma = jax.random.normal(jax.random.key(0), (3, 1, 3, 3)), jnp.asarray([0.5, 1.0, 2.0])
+    found = Given(lambda x, s: x / (1 + s**2), (1, 3, 3))(x, sigma)
+    np.testing.assert_allclose(found, x / (1 + sigma**2)[:, None, None, None], rtol=1e-12)
+
+
 @pytest.mark.slow
 def test_clipping_reports_and_stops():
     far = denoiser(gaussian(jnp.asarray([3.0, 0.0]), 0.01), (1, 1, 2))
@@ -106,6 +148,8 @@ def test_clipping_reports_and_stops():
         (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), solver="heun", clip=True), "goes with"),
         (lambda: denoise.released_levels(0), "from 1 to 1000"),
         (lambda: denoise.edm_levels(5, 2.0, 1.0), "low <= high"),
+        (lambda: Given(lambda x, s: x, (1, 1, 2), levels=(10.0, 0.1)), "the smallest sigma and then the largest"),
+        (lambda: Given(lambda x, s: x, (1, 1, 2), levels=(float("nan"), 1.0)), "the smallest sigma and then"),
     ],
 )
 def test_bad_input_gets_one_sentence(call, sentence):

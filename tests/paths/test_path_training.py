@@ -1,5 +1,6 @@
 """The training loop: what it learns, that it resumes bit for bit, and that every setting does what it says."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ from lab.paths.couplings import Assignment, Given, Independent, Pairs, Weighted,
 from lab.paths.fields import exact
 from lab.paths.laws import Joint
 from lab.paths.network import Perceptron, Residual, time_features
+from lab.paths.sampling import ode
 from lab.paths.schedules import Brownian, Linear, Trigonometric
 from lab.paths.training import Settings, draw, loss, prepare, train
 
@@ -53,6 +55,29 @@ def test_it_learns_the_exact_velocity(trained):
     last = trained.loss[-300:]
     assert abs(last.mean() - floor / 5) < 0.15 * floor / 5
     np.testing.assert_allclose(trained.ess, 1, rtol=1e-14)
+
+
+class Own(eqx.Module):
+    """A network as users write them: equinox's, whose activation is a leaf."""
+
+    mlp: eqx.nn.MLP
+
+    def __call__(self, t, x):
+        t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
+        return jax.vmap(self.mlp)(jnp.concatenate([x, t[:, None]], axis=1))
+
+
+def test_a_network_of_ones_own_is_trained():
+    net = Own(eqx.nn.MLP(3, 2, 8, 1, key=jax.random.key(2)))
+    first = train(KEY, net, SOURCE, DATA, settings=SETTINGS, steps=20, batch=16, loop=Chunked())
+    assert isinstance(first.average, Own)
+    assert first.average.mlp.activation is net.mlp.activation
+    assert ode(first.average, SOURCE.sample(KEY, 4), steps=2).end.shape == (4, 2)
+    half = train(KEY, net, SOURCE, DATA, settings=SETTINGS, steps=20, batch=16,
+                 loop=Chunked(lambda p: p.iteration >= 5))  # fmt: skip
+    assert half.reason in (Reason.STOPPED, Reason.CONVERGED)
+    rest = train(KEY, net, SOURCE, DATA, settings=SETTINGS, steps=20, batch=16, state=half.state, loop=Chunked())
+    assert same(eqx.filter(rest.average, eqx.is_array), eqx.filter(first.average, eqx.is_array))
 
 
 @pytest.mark.slow

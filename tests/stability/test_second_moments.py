@@ -154,6 +154,38 @@ def test_trace_may_exceed_the_line_with_batches():
     assert 2 / eta < 1.7**2
 
 
+def test_limits_hold_and_are_reached():
+    """No minimum is stable above them; and equal gradients of single samples, in as many outputs, come to within a part."""
+    for k, batch in ((1, 3), (2, 1), (2, 9)):  # 9 of 5 samples: with replacement
+        a = rows(2, 5, 7, k)
+        size = stability.sizes(a.reshape(5 * k, 7) @ a.reshape(5 * k, 7).T, k)
+        c = stability.noise(5, batch)
+        eta, limit = stability.critical(stability.modes_of(a), c).value, stability.limits(c, k)
+        assert limit.trace == k * batch
+        assert eta * size.trace / 2 <= limit.trace
+        assert eta * size.lambda_max / 2 <= limit.descent == 1
+    equal = jnp.asarray([[[3.0, 0.0], [0.0, 3.0]]] * 4)  # two outputs, H_i = H: gradient descent
+    eta = stability.critical(stability.modes_of(equal), 1.0).value
+    np.testing.assert_allclose(eta * 18 / 2, stability.limits(1.0, 2).trace)
+    momentum = stability.limits(jnp.asarray([0.0, 1.0]), 1, 0.5)
+    np.testing.assert_array_equal(momentum.trace, [np.inf, np.inf])
+    np.testing.assert_array_equal(momentum.descent, [1.5, 1.5])
+    a = rows(2, 5, 7, 1)
+    eta = stability.critical(stability.modes_of(a), 0.0, 0.5).value
+    top = stability.sizes(a[:, 0] @ a[:, 0].T).lambda_max
+    np.testing.assert_allclose(eta * top / 2, 1.5, rtol=1e-6)
+
+
+def test_batches_above_n():
+    """With replacement there is no end to them; without, no such batch."""
+    x, w = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3))), jnp.ones(3)
+    found = stability.stability(lambda w, x: w @ x, w, x, x @ w, batch_sizes=(2, 4, 9))
+    basis = stability.modes_of(x[:, None])
+    np.testing.assert_allclose(found.eta.value[0, 2], stability.critical(basis, 1 / 9).value, rtol=1e-9)
+    for each in (found.eta.value, *found.bounds):
+        np.testing.assert_array_equal(np.isnan(each), [[False] * 3, [False, False, True]])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.0, 0.6])
 def test_momentum_against_dense_matrices(beta):

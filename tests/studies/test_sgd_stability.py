@@ -144,6 +144,41 @@ def test_clicks_choose_a_learning_rate_and_a_batch_size(run):
     assert SMALL.but(**found).values()["B"] == 4
 
 
+def levels(result, name):
+    """The level lines of a picture."""
+    return sorted(each.data for each in SGDStability.pictures[name](result).traverse(lambda e: e, [hv.HLine]))
+
+
+@pytest.mark.slow
+def test_lines_are_the_limits_by_which_headlines_are_judged(run):
+    """Of batches, of batches without replacement and of more than there are samples, of several outputs, with momentum."""
+    judges = {each.name: each.judge for each in SGDStability.results}
+    several = run.assign_attrs(outputs=3)
+    for result, trace, descent in (
+        (run, 2, 1),
+        (several, 6, 1),
+        (SMALL.but(sampling="without").run(), 2 * 7 / 6, 1),
+        (SMALL.but(B=20, steps=40).run(), 20, 1),
+        (SMALL.but(momentum=True, beta=0.5, steps=40).run(), np.inf, 1.5),
+    ):
+        for name, limit in (("half_tr_sgd", trace), ("half_lmax_gd", descent)):
+            told = [judges[name](limit * factor, result) for factor in (0.99, 1.01)]
+            assert told == (["good", "warn"] if np.isfinite(limit) else ["", ""])
+        np.testing.assert_allclose(levels(result, "edge"), [each for each in (descent, trace) if np.isfinite(each)])
+        eta = np.sort(result.rates.values)
+        curves = SGDStability.pictures["sweep"](result).traverse(lambda e: e, [hv.Curve])[:2]
+        wanted = [2 * trace / eta if np.isfinite(trace) else eta * np.nan, 2 * descent / eta]
+        for curve, line in zip(curves, wanted, strict=True):
+            np.testing.assert_allclose(curve.dimension_values(1), line, rtol=1e-6)
+    top, bottom = 2 / float(run.lmax_end.sel(way="SGD")), 2 / float(run.tr_end.sel(way="SGD"))
+    np.testing.assert_allclose(levels(run, "thresholds"), sorted([top, bottom]))
+    np.testing.assert_allclose(levels(several, "thresholds"), sorted([top, 3 * bottom]))
+    seen = []
+    SMALL.but(momentum=True, beta=0.5, steps=40).run(report=lambda p: seen.append(p.trace))
+    assert "limit of tr" not in seen[-1]
+    np.testing.assert_allclose(seen[-1]["limit of lmax"], 1.5)
+
+
 @pytest.mark.slow
 def test_runs_that_do_not_interpolate_are_marked(run):
     early = SMALL.but(eta=1e-4, lowest=1e-5).run()

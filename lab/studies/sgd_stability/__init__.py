@@ -22,7 +22,7 @@ from .analysis import ANALYSIS, analyze
 from .claims import CLAIMS
 from .data import CONVOLUTIONAL, DIAGONAL, MODELS, PERCEPTRON, TWO_LAYER, check
 from .family import GD, SGD, TRAIN, WAYS, Case, Inputs, Maker, case_of, initial, samples, work
-from .pictures import PICTURES
+from .pictures import PICTURES, limits
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
 
@@ -32,13 +32,12 @@ _PARAMETERS = 60_000
 
 
 def _below(value: float, result: xr.Dataset) -> Mood:
-    return "good" if value <= 1 else "warn"
+    return "good" if value <= limits(result).descent else "warn"
 
 
 def _holds(value: float, result: xr.Dataset) -> Mood:
-    """tr H_i^2 >= (tr H_i)^2 / k with k outputs, and c >= 1 / B where drawn with replacement: tr <= 2 k B / η."""
-    size = json.loads(result.attrs["parameters"])["B"]
-    return "good" if value <= size * result.attrs["outputs"] else "warn"
+    limit = limits(result).trace
+    return "" if limit == np.inf else "good" if value <= limit else "warn"
 
 
 def _interpolates(way: str) -> Any:
@@ -141,10 +140,11 @@ class SGDStability(Study):
         "side": ("layer", ""),
     }
     results = (
-        Result("half_tr_sgd", (), "η tr / 2 of SGD", "at most 1 at a minimum that SGD with B = 1 holds; B times as much in "
-               "batches, k times with k outputs", headline=True, judge=_holds, optional=True),
+        Result("half_tr_sgd", (), "η tr / 2 of SGD", "at most 1 at a minimum that SGD with B = 1 holds; with k outputs "
+               "and batches k / c, which is k B with replacement", headline=True, judge=_holds, optional=True),
         Result("half_tr_gd", (), "η tr / 2 of GD", "gradient descent has no such limit", headline=True, optional=True),
-        Result("half_lmax_gd", (), "η λmax / 2 of GD", "at most 1 at a minimum that gradient descent holds", headline=True,
+        Result("half_lmax_gd", (), "η λmax / 2 of GD", "at most 1, with momentum 1 + β, at a minimum that gradient descent "
+               "holds", headline=True,
                judge=_below, optional=True),
         Result("test_sgd", (), "test error of SGD", "mean squared error at the end", headline=True, optional=True),
         Result("test_gd", (), "test error of GD", "mean squared error at the end", headline=True, optional=True),
@@ -194,8 +194,8 @@ class SGDStability(Study):
     )  # fmt: skip
     live = (
         Live("loss", {way: f"loss of {way}" for way in WAYS}),
-        Live("η tr / 2, against 1", {way: f"half tr of {way}" for way in WAYS}, 1.0),
-        Live("η λmax / 2, against 1", {way: f"half lmax of {way}" for way in WAYS}, 1.0),
+        Live("η tr / 2, against what SGD holds", {way: f"half tr of {way}" for way in WAYS}, "limit of tr"),
+        Live("η λmax / 2, against what both hold", {way: f"half lmax of {way}" for way in WAYS}, "limit of lmax"),
     )
     ends: ClassVar = {Reason.NOT_FINITE: ""}  # a run that diverges is a result, of which the advice speaks
     pictures = PICTURES
@@ -235,6 +235,8 @@ class SGDStability(Study):
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """A batch without replacement is no larger than the data."""
+        if self.sampling == "replacement":
+            return {}
         n = len(data.arrays["x"])
         return {"B": Limit(1, n, f"since there are {n} samples")}
 
@@ -281,7 +283,7 @@ class SGDStability(Study):
         whole = case.size <= looking.CELLS
         names = json.dumps([name for name, _ in case.arrays])
         return result.assign_attrs(
-            model=str(case.model), outputs=case.outputs, arrays=names, cells="entries" if whole else "means"
+            model=str(case.model), outputs=case.outputs, samples=case.n, arrays=names, cells="entries" if whole else "means"
         )
 
     @classmethod

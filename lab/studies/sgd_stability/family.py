@@ -245,6 +245,17 @@ def _done(work: Work, state: State) -> Array:
     return jnp.where((found == Reason.CONVERGED) & ~finite, Reason.NOT_FINITE, found).astype(jnp.int32)
 
 
+def share(n: int, batch: int, replacement: bool) -> float:
+    """c, known when the program is compiled."""
+    with jax.ensure_compile_time_eval():
+        return float(stability.noise(n, batch, replacement))
+
+
+def noise_of(case: Case, way: str) -> float:
+    """c of the batches that a way draws; of reshuffled ones, as if drawn anew at every step."""
+    return 0.0 if way == GD else share(case.n, case.batch, case.sampling == "replacement")
+
+
 def _measure(work: Work, state: State) -> dict[str, Array]:
     """What a page follows."""
     eta = work.sweeping.groups[0].settings.learning_rate[0]  # type: ignore[index]
@@ -253,6 +264,12 @@ def _measure(work: Work, state: State) -> dict[str, Array]:
         found = last(work, run)
         told |= {f"loss of {way}": found["loss"][0], f"half tr of {way}": eta * found["tr"][0] / 2}
         told |= {f"half lmax of {way}": eta * found["lmax"][0] / 2}
+    beta = work.sweeping.groups[0].settings.momentum
+    noise = max(noise_of(work.case, way) for way in work.case.ways)
+    limits = stability.limits(noise, work.case.outputs, 0.0 if beta is None else jnp.ravel(jnp.asarray(beta))[0])
+    told["limit of lmax"] = limits.descent.astype(eta.dtype)
+    if noise > 0 and beta is None:
+        told["limit of tr"] = limits.trace.astype(eta.dtype)
     return told
 
 

@@ -18,7 +18,7 @@ from lab.stability.moments import in_modes
 from lab.stability.spectrum import Quadrature
 
 from .data import DIAGONAL, TWO_LAYER
-from .family import GD, WAYS, Case, State, Work, last, rebuilder, vector
+from .family import WAYS, Case, State, Work, last, noise_of, rebuilder, share, vector
 
 ALL = 64
 """n k up to which thresholds are found for all batch sizes."""
@@ -124,7 +124,7 @@ def _thresholds(work: Work, data: Data, ends: Float[Array, "w p"], eta: Array, b
     }  # fmt: skip
     if case.n * case.outputs > ONE:
         return told
-    own = jnp.asarray([_noise(case, way) for way in case.ways])
+    own = jnp.asarray([noise_of(case, way) for way in case.ways])
     momentum = beta if case.momentum else None
 
     def here(pair):
@@ -138,7 +138,7 @@ def _thresholds(work: Work, data: Data, ends: Float[Array, "w p"], eta: Array, b
     told["stable"] = jnp.where(jnp.isfinite(told["eta_star"]), (eta <= told["eta_star"]).astype(rho.dtype), jnp.nan)
     if case.n * case.outputs > ALL or case.momentum:
         return told
-    c = jnp.asarray([[_share(case.n, batch, drawn) for batch in batches(case.n)] for drawn in (True, False)])
+    c = jnp.asarray([[share(case.n, batch, drawn) for batch in batches(case.n)] for drawn in (True, False)])
 
     def curve(one):
         found = stability.critical(stability.modes(one, case.outputs), c, steps=_STEPS, tolerance=1e-5).value
@@ -148,17 +148,6 @@ def _thresholds(work: Work, data: Data, ends: Float[Array, "w p"], eta: Array, b
     told["eta_star_B"] = _rows(case, known(star))
     told |= {f"bound_{name}": _rows(case, known(getattr(bounds, name))) for name in bounds._fields}
     return told | _diagram(case, k[0], good[0], star[0], c)
-
-
-def _share(n: int, batch: int, replacement: bool) -> float:
-    """c, known when the program is compiled."""
-    with jax.ensure_compile_time_eval():
-        return float(stability.noise(n, batch, replacement))
-
-
-def _noise(case: Case, way: str) -> float:
-    """c of the batches that a way draws; of reshuffled ones, as if drawn anew at every step."""
-    return 0.0 if way == GD else _share(case.n, case.batch, case.sampling == "replacement")
 
 
 def _diagram(case: Case, k: Array, good: Array, star: Array, c: Array) -> dict[str, Array]:

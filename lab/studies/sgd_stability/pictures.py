@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lab import stability
 from lab.studies import draw
 from lab.studies.declare import Picture, Pictures
 
@@ -16,6 +17,19 @@ _TINT = {"SGD": draw.SOURCE, "GD": draw.TARGET}
 
 def _parameters(result: xr.Dataset) -> dict[str, Any]:
     return json.loads(result.attrs["parameters"])
+
+
+def limits(result: xr.Dataset) -> stability.Limits:
+    """What stable SGD may have, in units of 2 / η: one for the headline and for all lines."""
+    told, c = _parameters(result), 0.0
+    if "SGD" in _ways(result):
+        c = stability.noise(result.attrs["samples"], told["B"], told["sampling"] == "replacement")
+    trace, descent = stability.limits(c, result.attrs["outputs"], told["beta"] if told["momentum"] else 0.0)
+    return stability.Limits(float(trace), float(descent))
+
+
+def _over_eta(times: float) -> str:
+    return f"{times:.3g} / η" if np.isfinite(times) else ""
 
 
 def _single(result: xr.Dataset) -> str:
@@ -82,13 +96,17 @@ def _rates_note(result: xr.Dataset) -> str:
 
 
 def _sweep(result: xr.Dataset) -> Any:
-    eta = np.sort(result.rates.values)
+    eta, (trace, descent) = np.sort(result.rates.values), limits(result)
+    trace = trace if np.isfinite(trace) else np.nan
+    second = descent if descent != trace else np.nan  # a picture keeps its layers
+    high = 2 * np.nanmax([trace, descent]) / eta[0]
     return draw.plot(
-        draw.curve(eta, 2 / eta, "2 / η", color=draw.INK),
+        draw.curve(eta, 2 * trace / eta, _over_eta(2 * trace), color=draw.INK),
+        draw.curve(eta, 2 * second / eta, _over_eta(2 * second), color=draw.INK, dash=True),
         *_sweep_layers(result, "final_tr", "tr"),
         *_sweep_layers(result, "final_lmax", "λmax", dash=True),
         logx=True, logy=True, xlabel="learning rate η", ylabel="tr and λmax of G at the end", note=_rates_note(result),
-        ylim=(None, 4 * max(2 / eta[0], float(result.final_tr.where(np.isfinite(result.final_tr)).max()))),
+        ylim=(None, 4 * max(high, float(result.final_tr.where(np.isfinite(result.final_tr)).max()))),
         height=360,
     )  # fmt: skip
 
@@ -103,11 +121,12 @@ def _error(result: xr.Dataset) -> Any:
 
 
 def _norms(result: xr.Dataset) -> Any:
-    eta = np.sort(result.rates.values)
-    limit = draw.curve(eta, 3 / eta, "3 / η", color=draw.INK)
+    eta, trace = np.sort(result.rates.values), limits(result).trace
+    trace = trace if np.isfinite(trace) else np.nan
+    limit = draw.curve(eta, 3 * trace / eta, _over_eta(3 * trace), color=draw.INK)
     diagonal = result.attrs["model"] == "diagonal"
     layers = _sweep_layers(result, "final_path_norm", "")
-    high = np.nanmax([3 / eta[0] * diagonal, *np.ravel(result.final_path_norm.values)])
+    high = np.nanmax([3 * trace / eta[0] * diagonal, *np.ravel(result.final_path_norm.values)])
     return draw.plot(
         *([limit] if diagonal else []), *layers, logx=True, logy=True, xlabel="learning rate η",
         ylabel="|a∘b|₁ at the end" if diagonal else "path norm at the end",
@@ -124,7 +143,9 @@ def _click_eta(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
 
 
 def _edge(result: xr.Dataset) -> Any:
-    eta = _parameters(result)["eta"]
+    eta, (trace, descent) = _parameters(result)["eta"], limits(result)
+    levels = [draw.hline(descent, color=draw.INK)] if descent != trace else []
+    levels += [draw.hline(trace, color=draw.INK, dash=False)] if np.isfinite(trace) else []
     lines: list[Any] = []
     for way in _ways(result):
         for name, label, dash in (("tr", "η tr / 2", False), ("lmax", "η λmax / 2", True)):
@@ -134,8 +155,8 @@ def _edge(result: xr.Dataset) -> Any:
             )  # fmt: skip
     high = eta * float(result.tr.where(np.isfinite(result.tr)).max()) / 2
     return draw.plot(
-        *lines, draw.hline(1.0, color=draw.INK), logy=True, xlabel="step", ylabel="η tr(G) / 2 and η λmax(G) / 2",
-        note=_marked(result), ylim=(None, 3 * max(high, 1)), height=360,
+        *lines, *levels, logy=True, xlabel="step", ylabel="η tr(G) / 2 and η λmax(G) / 2",
+        note=_marked(result), ylim=(None, 3 * max(high, descent, trace if np.isfinite(trace) else 1)), height=360,
     )  # fmt: skip
 
 
@@ -184,7 +205,7 @@ def _diagram(result: xr.Dataset) -> Any:
     eta, size = parameters["eta"], parameters["B"] if way == "SGD" else batch[-1]
     row, column = np.interp(np.log(size), np.log(batch), rows), inside(np.array([eta]))
     late = way in _late(result)
-    if etas[0] <= eta <= etas[-1]:
+    if etas[0] <= eta <= etas[-1] and size <= batch[-1]:
         lines.append(draw.points(column, [row], color=draw.MUTED if late else draw.INK, size=2.0))
     words, side = f"  {way} did not interpolate  " if late else "", "right" if column[0] > len(etas) / 2 else "left"
     lines.append(draw.text(column, [row], words, color=draw.INK, side=side, up="bottom"))
@@ -216,11 +237,12 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
             draw.curve(x, np.maximum(mean, low), "", color=_TINT[way]),
             draw.points([float(now.sharpness.sel(way=way))], [3 * low], color=_TINT[way], size=2.0),
         ]
-    limit = 2 / _parameters(result)["eta"]
+    times = 2 * limits(result).descent
+    limit = times / _parameters(result)["eta"]
     limit = limit if limit < x[-1] else np.nan  # beyond the spectrum; a picture keeps its layers
     layers += [
         draw.curve([limit, limit], [low, high], color=draw.INK, dash=True),
-        draw.text([limit], [high / 4], " 2 / η", color=draw.INK),
+        draw.text([limit], [high / 4], f" {_over_eta(times)}", color=draw.INK),
     ]
     return draw.plot(
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", xlim=(float(x[0]), float(x[-1])),
@@ -254,19 +276,22 @@ def _thresholds(result: xr.Dataset) -> Any:
     way = _ways(result)[0]
     held, batch = result.sel(way=way), result.batch.values
     late = way in _late(result)
-    top, bottom = 2 / float(held.lmax_end), 2 / float(held.tr_end)
+    outputs = result.attrs["outputs"]
+    # of single samples c is 1
+    top, bottom = 2 / float(held.lmax_end), 2 * float(stability.limits(1.0, outputs).trace) / float(held.tr_end)
+    low = min(bottom, float(held.eta_star_B.min()))
     tints = {"with replacement": draw.SOURCE, "without": draw.GOOD}
     lines = [
         draw.curve(batch, held.eta_star_B.sel(drawn=drawn).values, color=color, dash=late, markers=True)
         for drawn, color in tints.items()
     ]  # fmt: skip
     # both end near the line of λmax: one name stands above it, the other half-way down, where nothing else is
-    middle = (bottom * float(held.eta_star_B.sel(drawn="with replacement")[-1])) ** 0.5
+    middle = (low * float(held.eta_star_B.sel(drawn="with replacement")[-1])) ** 0.5
     names = [
         draw.text([batch[-1]], [1.08 * top], "without", color=draw.GOOD, side="right", up="bottom"),
         draw.text([batch[-1]], [middle], "with replacement", color=draw.SOURCE, side="right"),
         draw.text([batch[0]], [1.08 * top], "2 / λmax", up="bottom"),
-        draw.text([batch[-1]], [1.08 * bottom], "2 / tr", side="right", up="bottom"),
+        draw.text([batch[-1]], [1.08 * bottom], f"{2 * outputs} / tr", side="right", up="bottom"),
     ]
     where = f"where {way} ended, which did not interpolate" if late else f"of the minimum where {way} ended"
     return draw.plot(
@@ -279,7 +304,7 @@ def _thresholds(result: xr.Dataset) -> Any:
         xlabel="batch size B",
         ylabel="critical learning rate η*",
         note=where,
-        ylim=(0.6 * bottom, 3 * top),
+        ylim=(0.6 * low, 3 * max(top, bottom)),
     )
 
 
@@ -344,11 +369,11 @@ def _table(result: xr.Dataset) -> Any:
 PICTURES = Pictures(
     Picture(
         "sweep", "What each learning rate holds",
-        "tr of SGD falls below the line 2 / η, that of GD does not; λmax (dashed) does for both. Click a point to set η",
+        "tr of SGD falls below its line, that of GD does not; λmax (dashed) is below 2 / η for both. Click a point to set η",
         _sweep, _family, clicks=_click_eta,
     ),
     Picture(
-        "edge", "Along training", "η tr / 2 and η λmax / 2 (dashed); stable SGD ends below 1", _edge, _single,
+        "edge", "Along training", "η tr / 2 and η λmax / 2 (dashed); stable SGD ends below the line", _edge, _single,
     ),
     Picture(
         "error", "Test error", "what a bounded trace is good for; grey: not interpolating. Click a point to set η", _error,
@@ -368,7 +393,7 @@ PICTURES = Pictures(
     ),
     Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, _single),
     Picture(
-        "thresholds", "Critical learning rate by batch size", "it rises from about 2 / tr to 2 / λmax", _thresholds,
+        "thresholds", "Critical learning rate by batch size", "it rises from about 2 / tr, k times that of k outputs, to 2 / λmax", _thresholds,
         _critical("eta_star_B"),
     ),
     Picture(
