@@ -25,6 +25,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from lab.choices import chosen
 from lab.numerics import Loop, pure
 from lab.ot import unbalanced
 from lab.ot.problem import Problem
@@ -32,6 +33,7 @@ from lab.ot.regularizers import Entropic
 from lab.ot.unbalanced import Relaxed
 
 
+@chosen
 def solve(
     problem: Problem,
     regularizer: Entropic,

@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.choices import check_choice, check_choices, chosen
 from lab.numerics import Loop, Run, pure, tell
 from lab.ot import entropic, first_order, marginals, newton, partial, sinkhorn, sinkhorn_newton, unbalanced
 from lab.ot.exact import linear_program
@@ -25,14 +26,13 @@ from lab.ot.sinkhorn_newton import SinkhornNewton
 from lab.ot.solution import Solution, evaluate
 from lab.ot.work import Work
 
-METHODS = ("auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam")
-RELAXED = ("auto", *unbalanced.METHODS)
-type Method = Literal["auto", "newton", "sinkhorn", "scaling", "ladder", "lbfgs", "adam"] | Sinkhorn | SinkhornNewton
-FORMULATIONS = ("semi-dual", "dual")
-AXES = ("columns", "rows")
+type Balanced = Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | Sinkhorn | SinkhornNewton
+type Relaxing = Literal["auto"] | unbalanced.Name
+type Method = Balanced | Relaxing
 _LIMITS = {"newton": 1000, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
 
 
+@chosen
 def solve(
     problem: Problem | Cloud | Any,
     regularizer: Regularizer | None = None,
@@ -43,7 +43,7 @@ def solve(
     axis: Literal["columns", "rows"] = "columns",
     tolerance: ArrayLike | None = None,
     max_iterations: int | None = None,
-    init: Solution | ArrayLike | str | None = None,
+    init: Solution | ArrayLike | Literal["exact"] | None = None,
     loop: Loop = pure,
 ) -> Solution:
     r"""Solve regularized optimal transport through its dual: balanced, unbalanced or partial.
@@ -125,10 +125,7 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
         raise ValueError("a cloud has no matrix of costs, which relaxed marginals need: use Cloud.dense()")
     if formulation != "semi-dual" or axis != "columns":
         raise ValueError("relaxed marginals are solved in the semi-dual, by columns: leave out formulation and axis")
-    if method not in RELAXED:
-        raise ValueError(
-            f"method = {method!r} with relaxed marginals, but it must be one of {', '.join(map(repr, RELAXED))}"
-        )
+    check_choice("method", method, Relaxing, " with relaxed marginals")
     name, why = marginals.choose(problem.b.shape[-1]) if method == "auto" else (method, "asked for")
     door: Any = unbalanced if isinstance(asked, Unbalanced) else partial
     found = door.solve(
@@ -308,13 +305,7 @@ def _finest(dtype) -> float:
 
 def _check_choices(formulation: str, method: Any, axis: str, regularizer: Any) -> Any:
     configured = isinstance(method, Sinkhorn | SinkhornNewton)
-    for name, value, allowed in (
-        ("formulation", formulation, FORMULATIONS),
-        ("method", "auto" if configured else method, METHODS),
-        ("axis", axis, AXES),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} = {value!r}, but it must be one of {', '.join(map(repr, allowed))}")
+    check_choice("method", method, Balanced)
     if not isinstance(regularizer, Entropic | Quadratic | KSparse):
         raise TypeError(
             f"the regularizer is {regularizer!r}: give Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)"
@@ -337,12 +328,9 @@ def _checked(method: Sinkhorn | SinkhornNewton) -> Sinkhorn | SinkhornNewton:
         if not _traced(value) and not fine(value):
             raise ValueError(f"{name} = {value!r}, but it must be {allowed}")
 
-    def one_of(*names):
-        return lambda value: value in names
-
     if isinstance(method, Sinkhorn):
         omega, memory = method.relaxation, method.memory
-        within("domain", method.domain, one_of("auto", "log", "kernel"), "'auto', 'log' or 'kernel'")
+        check_choices(method)
         within(
             "memory", memory, lambda k: isinstance(k, numbers.Integral) and int(k) >= 0, "a whole number, 0 for none"
         )
@@ -351,7 +339,7 @@ def _checked(method: Sinkhorn | SinkhornNewton) -> Sinkhorn | SinkhornNewton:
             if memory and omega != 1:
                 raise ValueError(f"relaxation = {omega!r} with memory = {memory}: over-relaxation needs memory=0")
         return method
-    within("backend", method.backend, one_of("auto", "dense", "ell", "host"), "'auto', 'dense', 'ell' or 'host'")
+    check_choices(method)
     within(
         "width", method.width, lambda w: isinstance(w, numbers.Integral) and int(w) >= 1, "a whole number of at least 1"
     )

@@ -35,13 +35,13 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.solution import Solution
 
 type Name = Literal["newton", "scaling"]
-METHODS = ("newton", "scaling")
 _LIMITS = {"newton": 200, "scaling": 20_000}
 _START = 0.02  # of the spread of costs: the strength at which a cold start begins
 _FACTOR = 0.25
@@ -256,6 +256,7 @@ SCALING = Method(
 )
 
 
+@chosen
 def solve(
     problem: Problem,
     regularizer: Entropic,
@@ -348,8 +349,6 @@ def check(problem: Any, regularizer: Any, method: str, tolerance: Any, max_itera
         raise ValueError(
             f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
         )
-    if method not in METHODS:
-        raise ValueError(f"method = {method!r}, but it must be one of {', '.join(map(repr, METHODS))}")
     for name, value in (("epsilon", regularizer.gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
         if not isinstance(value, Tracer) and not (np.ndim(value) == 0 and 0 < float(np.asarray(value)) < np.inf):
             raise ValueError(f"{name} = {value}, but it must be one positive finite number")

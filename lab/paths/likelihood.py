@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.paths.fields import Exact
 from lab.paths.metrics import Estimate
 from lab.paths.sampling import Solver, _both, _checked, _grid, _levels, _traced, _velocity, ode
@@ -56,6 +57,7 @@ def divergence(
     return _estimate(traces) if key is not None else Estimate(traces.sum(axis=0), jnp.zeros_like(x[:, 0]))
 
 
+@chosen
 def log_density(
     velocity: Callable | Exact,
     x: ArrayLike,
@@ -64,7 +66,7 @@ def log_density(
     *,
     grid: Any = None,
     interval: Any = None,
-    solver: Solver | str = "rk4",
+    solver: Solver = "rk4",
     key: PRNGKeyArray | None = None,
     probes: int = 16,
 ) -> Likelihood:

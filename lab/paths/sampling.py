@@ -19,6 +19,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Reason
 from lab.paths.fields import Exact, Field
 
@@ -44,7 +45,6 @@ SOLVERS: dict[str, Tableau] = {
         (0.0, 1 / 2, 1 / 2, 1.0), ((), (1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4
     ),
 }
-SCHEMES = ("euler", "heun", "noise-first")
 _STAGES = {
     "tsit5": 6,
     "dopri5": 6,
@@ -66,6 +66,7 @@ class Path(NamedTuple):
         return self.x[-1]
 
 
+@chosen
 def ode(
     velocity: Callable | Exact,
     x: ArrayLike,
@@ -73,7 +74,7 @@ def ode(
     *,
     grid: Any = None,
     interval: Any = None,
-    solver: Solver | str = "rk4",
+    solver: Solver = "rk4",
     reverse: bool = False,
     keep: bool = True,
 ) -> Path:
@@ -97,8 +98,6 @@ def ode(
     Time ``nfe`` evaluations, memory O(K n d) of the path, and O(n d) without it. The velocity at the last time is one
     evaluation more, which nfe does not count.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(SOLVERS)}")
     x = jnp.asarray(x)
     times = _grid(velocity, x, steps, grid, interval, reverse)
     tableau = SOLVERS[solver]
@@ -123,12 +122,13 @@ def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, en
     return _walk(step, x, times, len(tableau.nodes), lambda t, x: _velocity(velocity, t, x), keep, end, None)
 
 
+@chosen
 def adaptive(
     velocity: Callable | Exact,
     x: ArrayLike,
     times: Any = None,
     *,
-    solver: Adaptive | str = "dopri5",
+    solver: Adaptive = "dopri5",
     rtol: float = 1e-5,
     atol: float = 1e-5,
     max_steps: int = 4096,
@@ -147,8 +147,6 @@ def adaptive(
 
     ``nfe`` counts the evaluations of every attempted step, accepted or not, and the very first.
     """
-    if solver not in _STAGES:
-        raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(_STAGES)}")
     x = jnp.asarray(x)
     low, high = _interval(velocity)
     times = _grid(velocity, x, 1, (low, high) if times is None else times, None, False)
@@ -183,6 +181,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
     return Path(times, xs, velocities, count.astype(jnp.int32), reason.astype(jnp.int32))
 
 
+@chosen
 def sde(
     field: Callable | Exact | tuple[Callable, Callable],
     x: ArrayLike,
@@ -192,7 +191,7 @@ def sde(
     *,
     grid: Any = None,
     interval: Any = None,
-    scheme: Scheme | str = "heun",
+    scheme: Scheme = "heun",
     reverse: bool = False,
     keep: bool = True,
 ) -> Path:
@@ -214,8 +213,6 @@ def sde(
     Raises:
         ValueError: an unknown scheme, a negative epsilon, or what ``ode`` refuses.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme = {scheme!r}, but it must be one of {', '.join(SCHEMES)}")
     x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, reverse)
     end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)

@@ -16,7 +16,7 @@ with one compiled program, and a run stops, reports and resumes as any method of
 """
 
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -26,12 +26,14 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
 from lab.paths.couplings import Coupling, Independent
 from lab.paths.laws import Pairs, law
 from lab.paths.metrics import effective_sample_size
 from lab.paths.schedules import Linear, Schedule, conditional_velocity, has_latent, interpolate
 
+type Target = Literal["velocity", "denoiser", "noise", "latent"]
 type Network = Any
 """A pytree of arrays, called with times (n,) and points (n, d): see ``lab.paths.network``."""
 
@@ -184,6 +186,7 @@ STEPS = Method(_init, _step, _done, lambda work, state: {"loss": state.loss, "es
 ADAM = optax.scale_by_adam()
 
 
+@chosen
 def train(
     key: PRNGKeyArray,
     model: Network,
@@ -193,7 +196,7 @@ def train(
     coupling: Coupling | None = None,
     settings: Settings = Settings(),  # noqa: B008  # immutable
     *,
-    target: str = "velocity",
+    target: Target = "velocity",
     steps: int = 2000,
     batch: int = 256,
     times: Float[Array, " times"] | None = None,
@@ -241,6 +244,7 @@ def train(
     return Training(last.model, last.average, run.trace["loss"], run.trace["ess"], run.iterations, run.reason, last)
 
 
+@chosen
 def prepare(
     key: PRNGKeyArray,
     model: Network,
@@ -250,7 +254,7 @@ def prepare(
     coupling: Coupling | None = None,
     settings: Settings = Settings(),  # noqa: B008  # immutable
     *,
-    target: str = "velocity",
+    target: Target = "velocity",
     steps: int = 2000,
     batch: int = 256,
     times: Float[Array, " times"] | None = None,
@@ -260,8 +264,6 @@ def prepare(
     """What ``train`` hands to the loop, checked: for ``draw``, ``loss`` or a loop of one's own. Arguments as there."""
     schedule = Linear() if schedule is None else schedule
     coupling = Independent() if coupling is None else coupling
-    if target not in ("velocity", "denoiser", "noise", "latent"):
-        raise ValueError(f"target = {target!r}, but 'velocity', 'denoiser', 'noise' or 'latent' is needed")
     if getattr(coupling, "paired", False) and data is not None:
         source, data = Pairs(source, data), None
     source, data = _sampler(source), None if data is None else _sampler(data)

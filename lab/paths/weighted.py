@@ -33,6 +33,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab import ot
+from lab.choices import chosen
 from lab.numerics import Loop, Reason, pure
 from lab.paths.couplings import Cost, cost_matrix, cost_of_squared, positive
 from lab.paths.fields import Pairing
@@ -44,6 +45,7 @@ _CELLS = 4_000_000  # of a block of costs: 32 MB
 # --- exact fields ---
 
 
+@chosen
 class Gibbs(eqx.Module):
     r"""The tilt $-c(x_0, x_1) / \varepsilon$: the exact field of W-CFM. At $\varepsilon \to \infty$ that of I-CFM.
 
@@ -62,6 +64,7 @@ class Gibbs(eqx.Module):
         return _cost(pair, self.cost) / -jnp.asarray(self.epsilon)
 
 
+@chosen
 class Entropic(eqx.Module):
     r"""The tilt $(f(x_0) + g_j - c(x_0, y_j)) / \varepsilon$ with potentials: the exact field of EOT-CFM, without bias.
 
@@ -150,6 +153,7 @@ def tabulated(exact: Entropic, low: Float[Array, " d"], high: Float[Array, " d"]
     return Tabulated(exact, low, (high - low) / (size - 1), cells)
 
 
+@chosen
 def entropic(
     source: Float[Array, "n d"],
     points: Float[Array, "m d"],
@@ -227,6 +231,7 @@ class Tilt(NamedTuple):
     divergence: Float[Array, ""]  # KL(pi_w | mu x nu)
 
 
+@chosen
 def tilt(
     x: Float[Array, "n d"],
     y: Float[Array, "m d"],
@@ -281,6 +286,7 @@ def _tilt(x: Array, y: Array, epsilon: ArrayLike, cost: Cost, log_nu: Array) -> 
     )  # fmt: skip
 
 
+@chosen
 def divergence_from_entropic(
     x: Float[Array, "n d"],
     y: Float[Array, "m d"],

@@ -11,6 +11,7 @@ Source: the recursions of the distribution functions are derived in the lab.
 
 import math
 from abc import abstractmethod
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -252,7 +253,8 @@ class Haar(Family):
         return (jnp.arange(self.size) + jax.random.uniform(key, (self.size,))) / self.size
 
 
-FAMILIES: dict[str, type[Family]] = {"legendre": Legendre, "hermite": Hermite, "fourier": Fourier, "haar": Haar}
+type Name = Literal["legendre", "hermite", "fourier", "haar"]
+FAMILIES: dict[Name, type[Family]] = {"legendre": Legendre, "hermite": Hermite, "fourier": Fourier, "haar": Haar}
 
 
 def invert(family: Family, j: Array, level: Array) -> Array:

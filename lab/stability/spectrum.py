@@ -15,7 +15,7 @@ Hessian of another scale passes or fails by its units; and all probes are taken 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
 
@@ -246,16 +247,18 @@ def _enough(products: int, least: int) -> None:
         raise ValueError(f"products = {products}, but at least {least} are needed")
 
 
-TRACES: dict[str, Callable[..., Estimate]] = {"hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": xtrace}
+type Estimator = Literal["hutchinson", "hutch++", "xtrace"]
+TRACES: dict[Estimator, Callable[..., Estimate]] = {"hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": xtrace}
 
 
-def trace(key: PRNGKeyArray, operator: Any, products: int = 90, method: str = "xtrace", chunk: int = 1) -> Estimate:
+@chosen
+def trace(
+    key: PRNGKeyArray, operator: Any, products: int = 90, method: Estimator = "xtrace", chunk: int = 1
+) -> Estimate:
     """The trace, with its standard error.
 
     Args:
         method: "xtrace", "hutch++" or "hutchinson", the only one that holds no more than a few vectors.
         chunk: products at once.
     """
-    if method not in TRACES:
-        raise ValueError(f"method = {method!r}, but one of {', '.join(TRACES)} is needed")
     return TRACES[method](key, operator, products, chunk)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import xarray as xr
 
+from lab.choices import chosen
+
 if TYPE_CHECKING:
     from lab.datasets import Data
     from lab.studies.base import Study
@@ -225,6 +227,7 @@ class Measured(NamedTuple):
     high: float
 
 
+@chosen
 @dataclass(frozen=True)
 class Claim:
     """What the paper or mathematics says, and this study can show.

@@ -7,7 +7,7 @@ Sources: Cox, Regression Models and Life-Tables, JRSS B 1972; Breslow 1974 and E
 in Cross-Entropy-Based Training of Deep Survival Networks, PAMI 2020, for the discrete likelihood.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +15,20 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-TIES = ("breslow", "efron")
+from lab.choices import choices, chosen
+
+type Ties = Literal["breslow", "efron"]
+TIES = choices(Ties)
 
 
+@chosen
 def cox(
     risk: Float[Array, " n"],
     time: Array,
     event: Array,
     present: Bool[Array, "..."] | None = None,
     *,
-    ties: str = "breslow",
+    ties: Ties = "breslow",
 ) -> Float[Array, ""]:
     r"""Minus the mean log partial likelihood of Cox, for each event.
 
@@ -44,8 +48,6 @@ def cox(
         ValueError: shapes that differ, or another word for ties.
     """
     event, present = _checked(risk, time, event, present)
-    if ties not in TIES:
-        raise ValueError(f"ties = {ties!r}, but it must be one of {', '.join(map(repr, TIES))}")
     later = -jnp.where(present, time, -jnp.inf)  # ascending from the latest; what is absent comes last, in no risk set
     order = jnp.argsort(later)
     later, r, e = later[order], jnp.where(present, risk, 0)[order], event[order]
