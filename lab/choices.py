@@ -1,6 +1,7 @@
 """Choices by a word: the ``Literal`` of an annotation is the one list of what may be given, and the check of it.
 
-``@chosen`` before a function or a class refuses a word that is not among them, before anything else is looked at.
+``@chosen`` before a function or a class refuses a word that is not among them, before anything else is looked at. (``| str``
+in such an annotation is for type checkers: a word that is a variable may be given; it widens nothing.)
 """
 
 import inspect
@@ -22,7 +23,8 @@ def check_choice(name: str, value: Any, annotation: Any, where: str = "") -> Non
     Raises:
         ValueError: the name, the value given, what is allowed.
     """
-    allowed, others = choices(annotation), [part for part in _parts(annotation) if get_origin(part) is not Literal]
+    others = [part for part in _parts(annotation) if get_origin(part) is not Literal and part is not str]
+    allowed = choices(annotation)
     known = value in allowed if isinstance(value, str) or not others else True
     if allowed and not known:
         beside = "".join(f" or {kind}" for kind in dict.fromkeys(map(_said, others)))
@@ -37,11 +39,13 @@ def check_choices(made: Any) -> None:
 
 def chosen[T: Callable](what: T) -> T:
     """Check the words that a function is called with, or a class is made with, by the annotations."""
-    if isinstance(what, type):
-        maker = "__new__" if hasattr(what, "_fields") else "__init__"
-        setattr(what, maker, _checked(getattr(what, maker), _words(inspect.signature(what)), skip=1))
-        return what
-    return _checked(what, _words(inspect.signature(what)))
+    made: Any = what
+    words = _words(inspect.signature(made))
+    if not isinstance(made, type):
+        return _checked(made, words)
+    maker = "__new__" if hasattr(made, "_fields") else "__init__"
+    setattr(made, maker, _checked(getattr(made, maker), words, skip=1))
+    return what
 
 
 def _words(signature: inspect.Signature) -> dict[str, tuple[int | None, Any]]:

@@ -232,7 +232,7 @@ def _weights(key: Array, have: int, want: int, dtype: Any) -> Array:
     return jax.random.normal(key, (have, want), dtype) / have**0.5
 
 
-type Kind = Literal["U-Net", "perceptron", "transformer"]
+type Kind = Literal["U-Net", "perceptron", "transformer"] | str
 CORES = choices(Kind)
 
 

@@ -19,7 +19,7 @@ from lab.denoise.locality import PixelSoftmax, checked_chunk
 from lab.denoise.posterior import positive
 from lab.denoise.streaming import Softmax, Streaming, budget_of, scan
 
-type Boundary = Literal["zero", "circular", "reflect", "edge"]
+type Boundary = Literal["zero", "circular", "reflect", "edge"] | str
 BOUNDARIES = choices(Boundary)
 
 

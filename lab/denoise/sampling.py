@@ -117,7 +117,7 @@ def sample(
     x: Any,
     levels: Float[Array, " levels"],
     *,
-    solver: Literal["ddim", "heun"] = "ddim",
+    solver: Literal["ddim", "heun"] | str = "ddim",
     clip: bool = False,
     keep: bool = False,
     loop: Loop = pure,

@@ -31,7 +31,7 @@ class View:
         value: the scalar result.
         x: the parameter along the axis.
         y: the parameter upwards in a map, one curve for each of its values in lines; "" for none.
-        kind: ``"map"`` or ``"lines"``.
+        kind: ``"map"`` or ``"lines"``; "" where none is chosen yet.
         at: a value for every other swept parameter, or ``"mean"`` for the mean over it.
         band: about a mean, ``"range"`` from least to largest, or ``"interval"``, the 95 % interval of the mean.
         scale: of the numbers: ``"linear"``, ``"log"``, or ``"auto"`` for logarithmic where all are positive and span
@@ -41,7 +41,7 @@ class View:
     value: str
     x: str
     y: str = ""
-    kind: Literal["map", "lines"] = "map"
+    kind: Literal["map", "lines", ""] = "map"
     at: Mapping[str, Any] = field(default_factory=dict)
     band: Band = "range"
     scale: Scale = "auto"

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from lab.choices import chosen
 from lab.ot.problem import Problem
 
-type Solver = Literal["auto", "assignment", "network-simplex", "highs"]
+type Solver = Literal["auto", "assignment", "network-simplex", "highs"] | str
 
 _CENTRE_LIMIT = 1024  # rows up to which the potentials are centred: m^3 operations, about a second
 _TIE = 1e-9  # of the range of the cost; the potentials of a vertex are known to about 1e-12 of it

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from lab.choices import check_choices, chosen
 from lab.ot import routing
 
-type Router = Literal["top-k", "sinkhorn", "sparse-ot"]
+type Router = Literal["top-k", "sinkhorn", "sparse-ot"] | str
 
 ROUTERS = {
     "top-k": routing.top_k_routing,

@@ -28,7 +28,7 @@ from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic, KSparse
 from lab.ot.solve import solve
 
-type Choice = Literal["experts", "tokens"]
+type Choice = Literal["experts", "tokens"] | str
 type Count = int | np.integer | Int[Array, ""]
 type Scalar = float | int | Float[Array, ""]
 type Gates = Float[Array, "tokens experts"]

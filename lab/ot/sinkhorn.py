@@ -73,8 +73,8 @@ class Sinkhorn(NamedTuple):
         ladder: start at a large epsilon.
     """
 
-    domain: Literal["auto", "log", "kernel"] = "auto"
-    relaxation: float | Literal["auto"] = 1.0
+    domain: Literal["auto", "log", "kernel"] | str = "auto"
+    relaxation: float | Literal["auto"] | str = 1.0
     memory: int = 5
     ladder: bool = True
 

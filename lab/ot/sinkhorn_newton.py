@@ -102,7 +102,7 @@ class SinkhornNewton(NamedTuple):
         width: entries of each column that ``ell`` keeps.
     """
 
-    backend: Literal["auto", "dense", "ell", "host"] = "auto"
+    backend: Literal["auto", "dense", "ell", "host"] | str = "auto"
     threshold: Adaptive | Absolute | Density = Adaptive()
     sweeps: int = _SWEEPS
     ladder: bool = True

@@ -26,8 +26,8 @@ from lab.ot.sinkhorn_newton import SinkhornNewton
 from lab.ot.solution import Solution, evaluate
 from lab.ot.work import Work
 
-type Balanced = Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | Sinkhorn | SinkhornNewton
-type Relaxing = Literal["auto"] | unbalanced.Name
+type Balanced = Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | str | Sinkhorn | SinkhornNewton
+type Relaxing = Literal["auto"] | str | unbalanced.Name
 type Method = Balanced | Relaxing
 _LIMITS = {"newton": 1000, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
 
@@ -38,9 +38,9 @@ def solve(
     regularizer: Regularizer | None = None,
     *,
     marginals: Unbalanced | Partial | None = None,
-    formulation: Literal["semi-dual", "dual"] = "semi-dual",
+    formulation: Literal["semi-dual", "dual"] | str = "semi-dual",
     method: Method = "auto",
-    axis: Literal["columns", "rows"] = "columns",
+    axis: Literal["columns", "rows"] | str = "columns",
     tolerance: ArrayLike | None = None,
     max_iterations: int | None = None,
     init: Solution | ArrayLike | Literal["exact"] | None = None,

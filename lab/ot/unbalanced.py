@@ -41,7 +41,7 @@ from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.solution import Solution
 
-type Name = Literal["newton", "scaling"]
+type Name = Literal["newton", "scaling"] | str
 _LIMITS = {"newton": 200, "scaling": 20_000}
 _START = 0.02  # of the spread of costs: the strength at which a cold start begins
 _FACTOR = 0.25

@@ -27,7 +27,7 @@ from lab.choices import choices, chosen
 from lab.paths.fields import Field
 from lab.paths.schedules import Coefficients, Schedule, inside, known
 
-type Form = Literal["denoiser", "noise", "score", "velocity", "v"]
+type Form = Literal["denoiser", "noise", "score", "velocity", "v"] | str
 FORMS = choices(Form)
 
 

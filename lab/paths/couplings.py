@@ -35,7 +35,7 @@ from lab.choices import chosen
 from lab.paths.fields import Exact
 from lab.paths.sampling import Solver, graded, ode
 
-type Cost = Literal["norm", "half-squared"] | Callable[[Array, Array], Array]
+type Cost = Literal["norm", "half-squared"] | str | Callable[[Array, Array], Array]
 """"norm" $|x - y|$, "half-squared" $|x - y|^2 / 2$, or a function of two points (d,) that gives a scalar."""
 
 

@@ -23,9 +23,9 @@ from lab.choices import chosen
 from lab.numerics import Reason
 from lab.paths.fields import Exact, Field
 
-type Solver = Literal["euler", "midpoint", "heun", "rk4"]
-type Adaptive = Literal["tsit5", "dopri5", "dopri8"]
-type Scheme = Literal["euler", "heun", "noise-first"]
+type Solver = Literal["euler", "midpoint", "heun", "rk4"] | str
+type Adaptive = Literal["tsit5", "dopri5", "dopri8"] | str
+type Scheme = Literal["euler", "heun", "noise-first"] | str
 
 
 class Tableau(NamedTuple):

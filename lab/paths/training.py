@@ -33,7 +33,7 @@ from lab.paths.laws import Pairs, law
 from lab.paths.metrics import effective_sample_size
 from lab.paths.schedules import Linear, Schedule, conditional_velocity, has_latent, interpolate
 
-type Target = Literal["velocity", "denoiser", "noise", "latent"]
+type Target = Literal["velocity", "denoiser", "noise", "latent"] | str
 type Network = Any
 """A pytree of arrays, called with times (n,) and points (n, d): see ``lab.paths.network``."""
 

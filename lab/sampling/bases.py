@@ -30,7 +30,7 @@ from jaxtyping import Array, Float, Num
 from lab.choices import choices, chosen
 from lab.sampling.families import FAMILIES, Family, Fourier, Haar, Hermite, Legendre, Name, invert, need_x64, uniform
 
-type Space = Literal["total-degree", "hyperbolic-cross", "box"]
+type Space = Literal["total-degree", "hyperbolic-cross", "box"] | str
 SPACES = choices(Space)
 
 

@@ -253,7 +253,7 @@ class Haar(Family):
         return (jnp.arange(self.size) + jax.random.uniform(key, (self.size,))) / self.size
 
 
-type Name = Literal["legendre", "hermite", "fourier", "haar"]
+type Name = Literal["legendre", "hermite", "fourier", "haar"] | str
 FAMILIES: dict[Name, type[Family]] = {"legendre": Legendre, "hermite": Hermite, "fourier": Fourier, "haar": Haar}
 
 

@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from lab.choices import chosen
 from lab.sampling.bases import Basis, finite
 
-type Method = Literal["auto", "rejection", "matrix"]
+type Method = Literal["auto", "rejection", "matrix"] | str
 _CELLS = 1 << 18  # numbers that the draws of one block hold: 2 MB, so that they stay in the cache
 
 
@@ -142,7 +142,7 @@ def linear_statistic(basis: Basis, f: Callable, n: int = 200) -> Linear:
 
 @chosen
 def subset(
-    key: Array, rows: ArrayLike, method: Literal["chain", "rejection"] = "chain", size: int | None = None
+    key: Array, rows: ArrayLike, method: Literal["chain", "rejection"] | str = "chain", size: int | None = None
 ) -> Int[Array, "*size m"]:
     r"""m of N items with $P(S) = \det(B_S)^2$, B (N, m) with orthonormal columns; indices in exchangeable order.
 

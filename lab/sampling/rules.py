@@ -306,7 +306,7 @@ def thin(design: Design, basis: Basis, delta: Real) -> Design:
     return design._replace(used=used, lambda_min=least)
 
 
-type Name = Literal["iid", "iid-optimal", "volume", "volume-optimal", "dpp"]
+type Name = Literal["iid", "iid-optimal", "volume", "volume-optimal", "dpp"] | str
 NAMES = choices(Name)
 
 

@@ -19,7 +19,7 @@ from lab.choices import chosen
 from lab.sampling import ensembles
 from lab.sampling.ensembles import Spectrum
 
-type Kernel = Literal["gaussian", "matern", "laplace"]
+type Kernel = Literal["gaussian", "matern", "laplace"] | str
 KERNELS: dict[Kernel, Callable[[Array], Array]] = {
     "gaussian": lambda r: jnp.exp(-r * r / 2),
     "matern": lambda r: (1 + jnp.sqrt(3.0) * r) * jnp.exp(-jnp.sqrt(3.0) * r),  # of smoothness 3/2

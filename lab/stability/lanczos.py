@@ -125,7 +125,7 @@ class Work(eqx.Module):
 
 # LAPACK's eigenvalues of more rows than a few wait for its threads and take longer than a product: look there seldom
 _FEW, _BETWEEN = 24, 8
-type Which = Literal["largest", "smallest", "magnitude"]
+type Which = Literal["largest", "smallest", "magnitude"] | str
 _ORDER: dict[Which, Callable[[Array], Array]] = {"largest": lambda v: v, "smallest": lambda v: -v, "magnitude": jnp.abs}
 
 

@@ -83,7 +83,7 @@ def _layer(key: PRNGKeyArray, inputs: int, outputs: int, gain: ArrayLike, dtype)
     return Layer(weight, jnp.zeros(outputs, weight.dtype))
 
 
-type Activation = Literal["tanh", "relu"]
+type Activation = Literal["tanh", "relu"] | str
 ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 

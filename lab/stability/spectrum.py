@@ -247,7 +247,7 @@ def _enough(products: int, least: int) -> None:
         raise ValueError(f"products = {products}, but at least {least} are needed")
 
 
-type Estimator = Literal["hutchinson", "hutch++", "xtrace"]
+type Estimator = Literal["hutchinson", "hutch++", "xtrace"] | str
 TRACES: dict[Estimator, Callable[..., Estimate]] = {"hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": xtrace}
 
 

@@ -40,7 +40,7 @@ from lab.stability.lanczos import as_tree, ritz, tridiagonal
 from lab.stability.models import Data
 from lab.stability.moments import positive
 
-type Sampling = Literal["replacement", "without", "reshuffle", "full"]
+type Sampling = Literal["replacement", "without", "reshuffle", "full"] | str
 TRACKED = ("loss", "tr", "fro", "lmax", "mu", "norm", "test_error", "batch_sharpness")
 _SHARP = 4  # batches of which the sharpness is averaged
 _LANCZOS = 24

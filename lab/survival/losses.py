@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import choices, chosen
 
-type Ties = Literal["breslow", "efron"]
+type Ties = Literal["breslow", "efron"] | str
 TIES = choices(Ties)
 
 

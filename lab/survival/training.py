@@ -37,8 +37,8 @@ from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
 
-type Pool = Literal["ot", "mean", "attention"]
-type Loss = Literal["cox", "efron", "nll", "ranking"]
+type Pool = Literal["ot", "mean", "attention"] | str
+type Loss = Literal["cox", "efron", "nll", "ranking"] | str
 POOLINGS, LOSSES = choices(Pool), choices(Loss)
 _BINS = 4  # of the discrete likelihood
 _TOLERANCE = 1e-5  # L1, of the plans of a training step; the loss is then right to 1e-7
