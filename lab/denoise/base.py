@@ -22,6 +22,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab import precision
+
 type Shape = tuple[int, int, int]
 
 
@@ -327,6 +329,7 @@ def _pullback(denoiser: Denoiser, x: Array, sigma: Array, v: Array) -> Array:
 
 
 def _real(x: Any) -> Array:
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
 

@@ -15,6 +15,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab import precision
+
 
 class Moments(NamedTuple):
     mean: Float[Array, " d"]
@@ -215,6 +217,8 @@ def alike(first: Array, second: Array, d: int) -> tuple[Array, Array]:
 
 def floats(*given: Any) -> list[Array]:
     """As arrays of one floating dtype, which arrays decide and lists follow."""
+    for each in given:
+        precision.uncut(**{"an array of points, weights or covariances": each})
     told = [each.dtype for each in given if hasattr(each, "dtype")]
     dtype = jnp.result_type(*told) if told else jnp.zeros(()).dtype
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.zeros(()).dtype

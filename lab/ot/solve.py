@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab import precision
 from lab.choices import check_choice, check_choices, chosen
 from lab.numerics import Loop, Run, pure, tell
 from lab.ot import entropic, first_order, marginals, newton, partial, sinkhorn, sinkhorn_newton, unbalanced
@@ -73,7 +74,7 @@ def solve(
             takes the latter for clouds and where gamma is at least 0.05 of the mean cost, else the former, with a
             backend by size and device. ``Solution.method`` and ``.why`` say what ran.
         axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
-        tolerance: 1e-6 when omitted (of relaxed marginals 1e-10, in float32 1e-5).
+        tolerance: 1e-6 when omitted, of relaxed marginals 1e-10, in float32 1e-5.
             It is relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
@@ -136,7 +137,7 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
 
 
 def _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:
-    tolerance = 1e-6 if tolerance is None else tolerance
+    tolerance = precision.reachable(1e-6, problem.a.dtype) if tolerance is None else tolerance
     chosen = _check_choices(formulation, method, axis, regularizer)
     side = problem if axis == "columns" else problem.T
     _check(side, regularizer, axis, tolerance, max_iterations)
@@ -300,7 +301,7 @@ def _relaxed(solution: Solution) -> Array:
 
 
 def _finest(dtype) -> float:
-    return 1e-9 if dtype == jnp.float64 else 1e-5
+    return precision.reachable(1e-9, dtype)
 
 
 def _check_choices(formulation: str, method: Any, axis: str, regularizer: Any) -> Any:
@@ -368,10 +369,10 @@ def _check(problem: Problem | Cloud, regularizer: Any, axis: str, tolerance: Any
     if not _traced(tolerance):
         if not float(np.asarray(tolerance)) > 0:
             raise ValueError(f"tolerance = {float(np.asarray(tolerance))}, but it must be positive")
-        if dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99e-5:
+        if dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99 * precision.REACH:
             raise ValueError(
-                f"tolerance = {float(np.asarray(tolerance)):g} with {dtype} costs, which resolve 1e-5 at best: "
-                "give the cost in float64 (with jax_enable_x64), or a tolerance of at least 1e-5"
+                f"tolerance = {float(np.asarray(tolerance)):g} with {dtype} costs, which resolve {precision.REACH:g} at best: "
+                f"{precision.advice()}, or a tolerance of at least {precision.REACH:g}"
             )
     if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and int(max_iterations) >= 1):
         raise ValueError(f"max_iterations = {max_iterations!r}, but it must be a whole number of at least 1")

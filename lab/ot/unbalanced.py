@@ -35,6 +35,7 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab import precision
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.ot.problem import Problem
@@ -312,7 +313,7 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     if start is not None and jnp.shape(start) != (n,):
         raise ValueError(f"init has shape {jnp.shape(start)}, but {n} column potentials are needed, shape ({n},)")
     if tolerance is None:
-        tolerance = 1e-10 if dtype == jnp.float64 else 1e-5
+        tolerance = precision.reachable(1e-10, dtype)
     work = _prepare(terms, None if start is None else jnp.asarray(start, dtype), jnp.asarray(tolerance, dtype))
     ran = loop(
         NEWTON if method == "newton" else SCALING, work,

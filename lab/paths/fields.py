@@ -20,6 +20,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab import precision
 from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product, squared_distances
 from lab.paths.schedules import Coefficients, Mirror, Schedule, as_pytree, has_latent, inside, known
 
@@ -154,6 +155,7 @@ class Exact(eqx.Module):
     law: Any
 
     def __call__(self, t: Any, x: ArrayLike) -> Field:
+        precision.uncut(x=x)
         x = jnp.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.law.dimension:
             raise ValueError(f"x has shape {x.shape}, but points (n, {self.law.dimension}) are needed")

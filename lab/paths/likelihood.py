@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab import precision
 from lab.choices import chosen
 from lab.paths.fields import Exact
 from lab.paths.metrics import Estimate
@@ -52,6 +53,7 @@ def divergence(
 
     Time d directional derivatives, or ``probes``; memory O(n d).
     """
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     traces = _traces(lambda x: _velocity(velocity, t, x), x, _directions(x, key, probes))
     return _estimate(traces) if key is not None else Estimate(traces.sum(axis=0), jnp.zeros_like(x[:, 0]))
@@ -83,6 +85,7 @@ def log_density(
     Returns:
         Log-densities. Their standard error is over the probes; the error of the grid is not in it.
     """
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     times = _grid(velocity, x, steps, grid, interval, True)
     _checked(velocity, times, 1.0)
@@ -127,6 +130,7 @@ def feynman_kac(
     """
     if rollouts < 2:
         raise ValueError(f"rollouts = {rollouts}, but a standard error needs at least 2")
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, True)
     _checked(field, times, 1.0)

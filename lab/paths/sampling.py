@@ -19,6 +19,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab import precision
 from lab.choices import chosen
 from lab.numerics import Reason
 from lab.paths.fields import Exact, Field
@@ -98,6 +99,7 @@ def ode(
     Time ``nfe`` evaluations, memory O(K n d) of the path, and O(n d) without it. The velocity at the last time is one
     evaluation more, which nfe does not count.
     """
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     times = _grid(velocity, x, steps, grid, interval, reverse)
     tableau = SOLVERS[solver]
@@ -147,6 +149,7 @@ def adaptive(
 
     ``nfe`` counts the evaluations of every attempted step, accepted or not, and the very first.
     """
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     low, high = _interval(velocity)
     times = _grid(velocity, x, 1, (low, high) if times is None else times, None, False)
@@ -213,6 +216,7 @@ def sde(
     Raises:
         ValueError: an unknown scheme, a negative epsilon, or what ``ode`` refuses.
     """
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, reverse)
     end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)

@@ -28,7 +28,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 from lab.choices import choices, chosen
-from lab.sampling.families import FAMILIES, Family, Fourier, Haar, Hermite, Legendre, Name, invert, need_x64, uniform
+from lab.precision import need_float64
+from lab.sampling.families import FAMILIES, Family, Fourier, Haar, Hermite, Legendre, Name, invert, uniform
 
 type Space = Literal["total-degree", "hyperbolic-cross", "box"] | str
 SPACES = choices(Space)
@@ -207,7 +208,7 @@ def finite(
     Raises:
         ValueError: shapes, masses, features that are dependent or, with check, not orthonormal.
     """
-    need_x64()
+    need_float64("a projection DPP")
     function = features if callable(features) else None
     if function is not None and nodes is None:
         raise ValueError("features is a function, but there are no nodes to evaluate it at: give nodes (N, e) as well")

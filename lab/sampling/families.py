@@ -20,6 +20,8 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float, Num
 
+from lab.precision import need_float64
+
 _BISECTIONS = 54  # of a bracket, to the last bit of float64
 
 
@@ -29,7 +31,7 @@ class Family(eqx.Module):
     size: int = eqx.field(static=True)
 
     def __check_init__(self):
-        need_x64()
+        need_float64("a projection DPP")
         if self.size < 1:
             raise ValueError(f"m = {self.size}, but a basis has at least one function: give m >= 1")
 
@@ -300,11 +302,3 @@ def _tridiagonal(diagonal: Array, beside: Array) -> Array:
     shift = reach.max()  # Gershgorin
     matrix = jnp.diag(diagonal + shift) + jnp.diag(beside, 1) + jnp.diag(beside, -1)
     return jnp.linalg.svd(matrix, compute_uv=False) - shift
-
-
-def need_x64() -> None:
-    if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
-        raise ValueError(
-            "repelling points need float64, where float32 loses their orthogonality: "
-            'call jax.config.update("jax_enable_x64", True) first'
-        )

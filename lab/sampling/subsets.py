@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.precision import need_float64
 from lab.sampling import ensembles
 from lab.sampling.ensembles import Spectrum
 
@@ -161,6 +162,7 @@ def coverage(rows: ArrayLike, indices: Int[Array, " k"]) -> Float[Array, " N"]:
 
 
 def _rows(rows: ArrayLike) -> Array:
+    need_float64("a determinantal point process")
     rows = jnp.asarray(rows, float)
     if rows.ndim != 2 or rows.shape[0] < 1:
         raise ValueError(f"rows have shape {rows.shape}, but must be (N, d): one row an item")

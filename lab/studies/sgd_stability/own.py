@@ -17,7 +17,7 @@ from jaxtyping import Array
 from lab import code, datasets, stability
 from lab.datasets import Data
 from lab.datasets.registry import register as offer
-from lab.home import need_float64
+from lab.precision import need_float64
 from lab.studies.declare import Paper, Pictures
 from lab.studies.registry import register
 
