@@ -289,6 +289,7 @@ def solve(
     Raises:
         ValueError, TypeError: an argument outside what is allowed.
 
+    >>> from lab.ot import problem
     >>> p = problem([[0.0, 1.0], [1.0, 0.0]], [0.3, 0.7], [0.6, 0.6], balanced=False)
     >>> solve(p, Entropic(0.1), columns=2.0).plan().sum(axis=1)  # the rows hold
     Array([0.3, 0.7], dtype=float64)
