@@ -18,6 +18,7 @@ from lab.choices import chosen
 from lab.denoise.images import Images, Spectrum
 from lab.denoise.posterior import positive
 from lab.denoise.streaming import Softmax, Streaming, budget_of, left_out, scan
+from lab.numerics.jit import jit
 
 _KEPT = 256 << 20  # bytes of masks that are remembered
 _NEIGHBOURS = 32  # times fewer neighbours than pixels, or the product of matrices is faster
@@ -289,7 +290,7 @@ class PCALocality(PixelSoftmax):
         return jnp.take(self.mask(sigma.astype(float)), q, axis=1)
 
 
-_mask = eqx.filter_jit(lambda denoiser, sigma: denoiser.mask(sigma))
+_mask = jit(lambda denoiser, sigma: denoiser.mask(sigma))
 
 
 def checked_chunk(chunk: int | None) -> int | None:

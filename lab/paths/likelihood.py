@@ -23,9 +23,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab import precision
 from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.paths.fields import Exact
 from lab.paths.metrics import Estimate
-from lab.paths.sampling import Solver, _both, _checked, _grid, _levels, _traced, _velocity, ode
+from lab.paths.sampling import Solver, _both, _checked, _grid, _levels, _velocity, ode
 
 
 class Likelihood(NamedTuple):
@@ -135,7 +136,7 @@ def feynman_kac(
     times = _grid(field, x, steps, grid, interval, True)
     _checked(field, times, 1.0)
     level = _levels(epsilon, times)
-    starts, changes = _rolled(_traced(field), jnp.repeat(x, rollouts, axis=0), key, level, times)
+    starts, changes = _rolled(field, jnp.repeat(x, rollouts, axis=0), key, level, times)
     logs = (_log_prob(source, starts) + changes).reshape(x.shape[0], rollouts)
     mean = jax.nn.logsumexp(logs, axis=1) - jnp.log(rollouts)
     relative = jnp.exp(logs - mean[:, None]).std(axis=1, ddof=1) / rollouts**0.5
@@ -143,7 +144,7 @@ def feynman_kac(
     return Likelihood(mean, relative, starts.reshape(x.shape[0], rollouts, -1).mean(axis=1), nfe)
 
 
-@eqx.filter_jit
+@jit
 def _rolled(field: Any, y: Array, key: Array, level: Array, times: Array) -> tuple[Array, Array]:
     directions = _directions(y, None, 0)
 

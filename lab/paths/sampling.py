@@ -11,7 +11,6 @@ Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +21,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from lab import precision
 from lab.choices import chosen
 from lab.numerics import Reason
+from lab.numerics.jit import jit
 from lab.paths.fields import Exact, Field
 
 type Solver = Literal["euler", "midpoint", "heun", "rk4"] | str
@@ -104,10 +104,10 @@ def ode(
     times = _grid(velocity, x, steps, grid, interval, reverse)
     tableau = SOLVERS[solver]
     end = _checked(velocity, times, max(tableau.nodes))
-    return _ode(_traced(velocity), x, times, solver, keep, end)
+    return _ode(velocity, x, times, solver, keep, end)
 
 
-@eqx.filter_jit
+@jit
 def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, end: bool) -> Path:
     tableau = SOLVERS[solver]
 
@@ -155,10 +155,10 @@ def adaptive(
     times = _grid(velocity, x, 1, (low, high) if times is None else times, None, False)
     _checked(velocity, times, 1.0)
     tolerances = jnp.asarray(rtol, x.dtype), jnp.asarray(atol, x.dtype)
-    return _adaptive(_traced(velocity), x, times, solver, tolerances, max_steps)
+    return _adaptive(velocity, x, times, solver, tolerances, max_steps)
 
 
-@eqx.filter_jit
+@jit
 def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerances: tuple, max_steps: int) -> Path:
     import diffrax  # here: it takes a second that most users of this module do not need
 
@@ -220,10 +220,10 @@ def sde(
     x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, reverse)
     end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)
-    return _sde(_traced(field), x, key, _levels(epsilon, times), times, scheme, keep, end)
+    return _sde(field, x, key, _levels(epsilon, times), times, scheme, keep, end)
 
 
-@eqx.filter_jit
+@jit
 def _sde(field: Any, x: Array, key: Array, level: Array, times: Array, scheme: str, keep: bool, end: bool) -> Path:
     def drift(t, x, epsilon, sign):
         velocity, score = _both(field, t, x)
@@ -364,11 +364,6 @@ def _levels(epsilon: Any, times: Array) -> Array:
     if not isinstance(level, Tracer) and not (np.asarray(level) >= 0).all():
         raise ValueError(f"epsilon = {float(level.min()):.6g}, but the noise level must not be negative")
     return level
-
-
-def _traced(tree: Any) -> Any:
-    """Its Python numbers become arrays, so that a new value compiles nothing."""
-    return jax.tree.map(lambda z: jnp.asarray(z) if isinstance(z, float) else z, tree)
 
 
 def _reason(x: Array) -> Array:

@@ -18,13 +18,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.sampling.bases import Basis, finite
 
 type Method = Literal["auto", "rejection", "matrix"] | str
@@ -168,7 +168,7 @@ def _subset_chain(key: Array, rows: Array, size: int | None) -> Array:
     return many(lambda key: chain(key, rows, active, m).order, key, size, n + m * m)
 
 
-@partial(eqx.filter_jit)
+@jit
 def _subset_rejection(key: Array, basis: Basis, size: int | None) -> Array:
     return many(lambda key: _rejection(key, basis).points[:, 0], key, size, 4 * basis.m**2)
 

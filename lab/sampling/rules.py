@@ -32,6 +32,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from lab.choices import choices, chosen
+from lab.numerics.jit import jit
 from lab.sampling import projection
 from lab.sampling.bases import Basis
 from lab.sampling.least_squares import gram, points_needed, stability
@@ -337,7 +338,7 @@ def sample(key: Array, rule: Rule, basis: Basis, size: int | None = None) -> Des
     return found
 
 
-@eqx.filter_jit
+@jit
 def _sample(key: Array, rule: Rule, basis: Basis, size: int | None) -> Design:
     if size is None:
         return rule(key, basis)

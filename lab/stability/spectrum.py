@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
 
 
@@ -170,7 +171,7 @@ def density(
     return Density(grid, mean, jnp.sqrt(spread / (count - 1) / count), width)
 
 
-@eqx.filter_jit
+@jit
 def hutchinson(key: PRNGKeyArray, operator: Any, products: int = 100, chunk: int = 1) -> Estimate:
     r"""The mean of $z^T H z$ over random signs z. Error $\sqrt{2 \sum_{i \ne j} H_{ij}^2 / m}$."""
     _enough(products, 2)
@@ -184,7 +185,7 @@ def hutchinson(key: PRNGKeyArray, operator: Any, products: int = 100, chunk: int
     return Estimate(each.mean(), each.std(ddof=1) / jnp.sqrt(products), products)
 
 
-@eqx.filter_jit
+@jit
 def hutch_pp(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 1) -> Estimate:
     """A third of the products finds the range, a third takes the trace there, a third estimates the rest.
 
@@ -208,7 +209,7 @@ def hutch_pp(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 
     return Estimate(inside + each.mean(), each.std(ddof=1) / jnp.sqrt(m), 3 * m)
 
 
-@eqx.filter_jit
+@jit
 def xtrace(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 1) -> Estimate:
     r"""Half of the products finds the range; every probe is then left out of it once, to estimate the rest.
 

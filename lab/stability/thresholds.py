@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab import precision
 from lab.numerics import NotConverged, Reason
+from lab.numerics.jit import jit
 from lab.stability.gradients import Sizes
 from lab.stability.lanczos import eigenpairs
 from lab.stability.moments import Modes, average, in_modes, positive
@@ -124,7 +125,7 @@ def growth(
     return jax.tree.map(lambda leaf: leaf.reshape(eta.shape), found)
 
 
-@eqx.filter_jit
+@jit
 def _each(function: Callable, over: Any) -> Threshold:
     return jax.lax.map(function, over)
 

@@ -33,6 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure
+from lab.numerics.jit import jit
 from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
@@ -399,7 +400,7 @@ def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) ->
     return _score(model, bags, transport, min(chunk, bags.count))
 
 
-@eqx.filter_jit
+@jit
 def _score(model: Model, bags: Bags, transport: Transport, chunk: int) -> Scores:
     wide = bags.widths[-1]
 
