@@ -97,6 +97,7 @@ def symmetric(kernel: ArrayLike, name: str) -> Array:
 # --- elementary symmetric polynomials ---
 
 
+@partial(jax.jit, static_argnames="k")
 def log_elementary_table(values: Float[Array, " n"], k: int) -> Float[Array, "j l"]:
     r"""$\log e_l(\lambda_1, ..., \lambda_j)$ at [j, l], j = 0 .. n, l = 0 .. k, by $e_l \leftarrow e_l + \lambda_j e_{l-1}$."""
     logs = jnp.where(values > 0, jnp.log(jnp.where(values > 0, values, 1.0)), -jnp.inf)

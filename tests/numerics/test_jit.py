@@ -7,6 +7,7 @@ import pytest
 
 from lab import clustering, denoise, ot, paths, sampling, stability, survival
 from lab.numerics.jit import jit
+from lab.ot import routing
 from lab.paths import couplings, immiscible, laws, schedules, weighted
 from lab.sampling import rules
 from lab.studies.clock import clocked
@@ -44,7 +45,7 @@ CASES = {
     "ot.Sinkhorn": lambda v: ot.solve(PROBLEM, ot.Entropic(1.0), method=ot.Sinkhorn(relaxation=v, memory=0)).value,
     "ot.Partial": lambda v: ot.solve(PROBLEM, ot.Entropic(v), marginals=ot.Partial(v / 2, 2 * v)).value,
     "ot.Unbalanced": lambda v: ot.solve(PROBLEM, ot.Entropic(v), marginals=ot.Unbalanced(v, 2 * v)).value,
-    "ot.routing": lambda v: ot.routing.sparse_ot_routing(jax.nn.softmax(X), 2, gamma=v, learning_rate=v / 100).combine,
+    "ot.routing": lambda v: routing.sparse_ot_routing(jax.nn.softmax(X), 2, gamma=v, learning_rate=v / 100).combine,
     "latent Brownian": lambda v: field(schedules.Linear(schedules.Brownian(v))),
     "latent Quadratic": lambda v: field(schedules.Trigonometric(schedules.Quadratic(v))),
     "latent SineSquared": lambda v: field(schedules.EncoderDecoder(schedules.SineSquared(v))),
@@ -77,7 +78,7 @@ CASES = {
     "diverse": lambda v: sampling.diverse(KEY, X, 2, length_scale=v).weights,
     "stability.critical": lambda v: stability.critical(MODES, v).value,
     "stability.growth": lambda v: stability.growth(MODES, v, 0.1).value,
-    "clustering": lambda v: clustering.sp2ot(PROBLEM, clustering.similarity(X, 2), ot.Entropic(v), rho=v / 2, lam=v, strength=v).plan,
+    "clustering": lambda v: clustering.sp2ot(PROBLEM, ot.Entropic(v), clustering.similarity(X, 2), rho=v / 2, lam=v, strength=v).plan,
     "survival": lambda v: survival.OTPooling(2, 2, KEY)(X, jnp.ones(5, bool), survival.Transport(v / 2, v, v)).vectors,
 }  # fmt: skip
 
