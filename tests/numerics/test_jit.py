@@ -24,6 +24,7 @@ IMAGES = denoise.Images(RANDOM.uniform(-1, 1, (6, 1, 4, 4)))
 NOISY = RANDOM.normal(size=(2, 16))
 BASIS = sampling.legendre(3)
 MODES = stability.modes(stability.gram(lambda w, x: w @ x, jnp.ones(2), X))
+ALIKE = clustering.similarity(X, 2)
 PLAIN = schedules.Linear()
 
 
@@ -78,7 +79,7 @@ CASES = {
     "diverse": lambda v: sampling.diverse(KEY, X, 2, length_scale=v).weights,
     "stability.critical": lambda v: stability.critical(MODES, v).value,
     "stability.growth": lambda v: stability.growth(MODES, v, 0.1).value,
-    "clustering": lambda v: clustering.sp2ot(PROBLEM, ot.Entropic(v), clustering.similarity(X, 2), rho=v / 2, lam=v, strength=v).plan,
+    "clustering": lambda v: clustering.sp2ot(PROBLEM, ot.Entropic(v), ALIKE, rho=v / 2, lam=v, strength=v).plan,
     "survival": lambda v: survival.OTPooling(2, 2, KEY)(X, jnp.ones(5, bool), survival.Transport(v / 2, v, v)).vectors,
 }  # fmt: skip
 
