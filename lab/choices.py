@@ -88,7 +88,7 @@ def _said(kind: Any) -> str:
     origin = get_origin(kind) or kind
     if origin is Callable:
         return "a function"
-    if isinstance(origin, type) and issubclass(origin, int | float | complex):
-        return "a number"
     name = getattr(origin, "__name__", str(origin))
+    if name in ("bool", "bool_", "number", "int", "float", "complex"):
+        return "a number"
     return "an array" if "array" in name.lower() else f"a {name}"

@@ -69,7 +69,7 @@ def solve(
     >>> solve(p, Entropic(0.01), rho=2 / 3).plan().sum(axis=1).round(5)  # the third source is left out
     Array([0.33333, 0.33333, 0.     ], dtype=float64)
     """
-    unbalanced.check(problem, regularizer, method, tolerance, max_iterations)
+    unbalanced.check(problem, regularizer, tolerance, max_iterations)
     check(rho)
     dtype, n = problem.cost.dtype, problem.b.shape[0]
     rho, gamma = jnp.asarray(rho, dtype), jnp.asarray(regularizer.gamma, dtype)

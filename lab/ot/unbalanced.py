@@ -294,7 +294,7 @@ def solve(
     >>> solve(p, Entropic(0.1), columns=2.0).plan().sum(axis=1)  # the rows hold
     Array([0.3, 0.7], dtype=float64)
     """
-    check(problem, regularizer, method, tolerance, max_iterations)
+    check(problem, regularizer, tolerance, max_iterations)
     m, n = problem.cost.shape
     weights = inverse("rows", rows, m, problem.cost.dtype), inverse("columns", columns, n, problem.cost.dtype)
     if not any(isinstance(x, Tracer) for x in (*problem, *weights)) and not (weights[0].any() or weights[1].any()):
@@ -341,7 +341,7 @@ def _finish(terms: Terms, g: Array) -> tuple[Array, Array, Array, Array]:
     return at.phi + terms.epsilon, g, at.value, jnp.abs(at.gradient).sum()
 
 
-def check(problem: Any, regularizer: Any, method: str, tolerance: Any, max_iterations: Any) -> None:
+def check(problem: Any, regularizer: Any, tolerance: Any, max_iterations: Any) -> None:
     """Refuse what the solvers of this family can't take; inside ``jit`` the values are not known, and not checked."""
     if not isinstance(regularizer, Entropic):
         raise TypeError(f"the regularizer is {regularizer!r}, but relaxed marginals need Entropic(epsilon)")
