@@ -186,11 +186,8 @@ def _start(init: Solution | ArrayLike | str | None, side: Problem | Cloud, axis:
     if init is None:
         return None
     if isinstance(init, str):
-        if init != "exact" or isinstance(side, Cloud) or isinstance(side.cost, Tracer):
-            raise ValueError(
-                f'init = {init!r}, but potentials, a Solution, or "exact" is needed; the latter takes a matrix of costs, '
-                "outside jit"
-            )
+        if isinstance(side, Cloud) or isinstance(side.cost, Tracer):
+            raise ValueError("init = 'exact' takes a matrix of costs, outside jit: give potentials or a Solution")
         init = linear_program(side, centred=False).alpha
     if isinstance(init, Solution):
         alpha = init.alpha if axis == "columns" else init.beta
