@@ -37,8 +37,9 @@ def sweep(name: str, words: list[str]) -> int:
     if options.on in ("slurm", "pbs", "lsf"):
         jobs |= {key: int(jobs[key]) for key in ("workers", "cores") if key in jobs}
     where = sweeps.executor(options.on, jobs)
+    store = Store()
     plan = sweeps.Plan(
-        base, given, store=Store(), memory=options.memory, retry_failed=options.retry_failed,
+        base, given, store=store, memory=options.memory, retry_failed=options.retry_failed,
         keep=[word for word in (options.keep or "").split(",") if word],
     )  # fmt: skip
     print(plan, flush=True)
@@ -46,7 +47,7 @@ def sweep(name: str, words: list[str]) -> int:
         return 0
     with _progress(plan) as (report, stopped):
         try:
-            result = sweeps.run(plan, report, where)
+            result = sweeps.run(plan, report, where, must_keep=target is None)
         except ValueError as problem:
             if not stopped():
                 raise
@@ -54,7 +55,7 @@ def sweep(name: str, words: list[str]) -> int:
             return 130
     empty = int((result["error"] != "").sum()) if "error" in result else 0
     if stopped():
-        there = plan.cells - empty
+        there = len(store.held(plan.keys))
         print(f"stopped: {there:,} of {plan.cells:,} cells are kept; the same command goes on from there")
         return 130
     if target:

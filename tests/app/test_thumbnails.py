@@ -9,6 +9,7 @@ from halving import Halving
 from PIL import Image
 
 from lab.app import kept, thumbnails
+from lab.disk import cache
 from lab.studies import Pictures
 
 
@@ -78,13 +79,13 @@ def test_no_picture_that_applies_is_said(monkeypatch):
 def test_a_reader_sees_all_or_nothing_of_what_many_write(tmp_path):
     path = tmp_path / "shared"
     contents = [bytes([k]) * 200_000 for k in range(6)]
-    kept.write(path, contents[0])
+    cache.write(path, contents[0])
     torn = []
 
     def write(content):
         for _ in range(20):
-            kept.write(path, content)
-            seen = kept.read(path)
+            cache.write(path, content)
+            seen = cache.read(path)
             if seen not in contents:
                 torn.append(seen)
 
