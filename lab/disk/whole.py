@@ -68,19 +68,24 @@ def check(target: str | Path, replaces: Callable[[Path], bool] = Path.is_file) -
         found = None
     except OSError as problem:
         raise _sentence(target, problem.strerror or str(problem), problem.errno) from problem
-    if place.parent.is_dir() and not os.access(place.parent, os.W_OK | os.X_OK):
+    if place.parent.is_dir() and not writable(place.parent):
         raise _sentence(target, f"the folder {place.parent} is not yours to write to", errno.EACCES)
     if found is None:
         return place
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise _sentence(target, "it is a pipe, a device or a broken link; give the name of a file", errno.EEXIST)
-    if not os.access(place, os.W_OK):
+    if not writable(place):
         raise _sentence(target, "it is there and protected from writing; give another name", errno.EACCES)
     if (stat.S_ISDIR(found.st_mode) or found.st_size) and not replaces(place):
         what = "folder" if stat.S_ISDIR(found.st_mode) else "file"
         advice = "give another name, or remove it yourself"
         raise _sentence(target, f"a {what} of that name is there which is no result of the lab; {advice}", errno.EEXIST)
     return place
+
+
+def writable(path: Path) -> bool:
+    """Whether this process may write to a file, or into a folder."""
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _sentence(target: str | Path, why: str, code: int | None) -> OSError:

@@ -16,6 +16,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lab.disk import writable
+
 from . import files
 
 log = logging.getLogger("lab.store")
@@ -206,7 +208,7 @@ class Index:
     def _unwritable(self, code: int) -> bool:
         """Whether SQLite can't write for want of a right or of room, and not because of what it found in the file."""
         if code & 0xFF == sqlite3.SQLITE_READONLY:
-            return not (os.access(self._path, os.W_OK) and os.access(self.folder, os.W_OK))
+            return not (writable(self._path) and writable(self.folder))
         return code & 0xFF in _UNWRITABLE and code != sqlite3.SQLITE_IOERR_SHORT_READ
 
     def _set_aside(self, number: int | None, why: object) -> None:
