@@ -35,7 +35,7 @@ def write(
         durable: forced to the disk, so that a power cut spares the old or the new too; not for what can be made again.
 
     Raises:
-        OSError: one sentence, with the ``errno`` and ``strerror`` of the cause; what was there is there still.
+        Unwritten: an OSError with the ``errno`` of its cause; what was there is there still.
     """
     place = check(target, replaces)
     part = place.with_name(f"{_PART}{processes.me()}-{uuid4().hex}")
@@ -54,32 +54,32 @@ def write(
             with suppress(OSError):  # not every file system can, and the file is there
                 _sync(place.parent)
     except OSError as problem:
-        raise _sentence(target, problem.strerror or str(problem), problem.errno) from problem
+        raise Unwritten(target, _reason(problem), problem.errno) from problem
     finally:
         _remove(part)
 
 
 def check(target: str | Path, replaces: Callable[[Path], bool] = Path.is_file) -> Path:
-    """Where ``write`` would put it, links followed; raises the OSError that it would before anything is made."""
+    """Where ``write`` would put it, links followed; raises what it would, before anything is made."""
     place = Path(os.path.realpath(Path(target).expanduser()))
     try:
         found = place.lstat()
     except FileNotFoundError:
         found = None
     except OSError as problem:
-        raise _sentence(target, problem.strerror or str(problem), problem.errno) from problem
+        raise Unwritten(target, _reason(problem), problem.errno) from problem
     if place.parent.is_dir() and not writable(place.parent):
-        raise _sentence(target, f"the folder {place.parent} is not yours to write to", errno.EACCES)
+        raise Unwritten(target, f"the folder {place.parent} is not yours to write to", errno.EACCES)
     if found is None:
         return place
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-        raise _sentence(target, "it is a pipe, a device or a broken link; give the name of a file", errno.EEXIST)
+        raise Unwritten(target, "it is a pipe, a device or a broken link; give the name of a file", errno.EEXIST)
     if not writable(place):
-        raise _sentence(target, "it is there and protected from writing; give another name", errno.EACCES)
+        raise Unwritten(target, "it is there and protected from writing; give another name", errno.EACCES)
     if (stat.S_ISDIR(found.st_mode) or found.st_size) and not replaces(place):
         what = "folder" if stat.S_ISDIR(found.st_mode) else "file"
         advice = "give another name, or remove it yourself"
-        raise _sentence(target, f"a {what} of that name is there which is no result of the lab; {advice}", errno.EEXIST)
+        raise Unwritten(target, f"a {what} of that name is there which is no result of the lab; {advice}", errno.EEXIST)
     return place
 
 
@@ -88,11 +88,18 @@ def writable(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _sentence(target: str | Path, why: str, code: int | None) -> OSError:
-    advice = "; free space there, or write elsewhere" if code in (errno.ENOSPC, errno.EDQUOT) else ""
-    told = OSError(f"{target} can't be written: {why}{advice}")
-    told.errno, told.strerror = code, why
-    return told
+class Unwritten(OSError):
+    """One sentence; ``why`` is its reason alone."""
+
+    def __init__(self, target: str | Path, why: str, code: int | None):
+        advice = "; free space there, or write elsewhere" if code in (errno.ENOSPC, errno.EDQUOT) else ""
+        super().__init__(f"{target} can't be written: {why}{advice}")
+        self.errno, self.why = code, why
+
+
+def _reason(problem: OSError) -> str:
+    """Of the system, not the page that HDF5 makes of it."""
+    return os.strerror(problem.errno) if problem.errno else str(problem)
 
 
 def _put(part: Path, place: Path) -> None:

@@ -238,7 +238,7 @@ class Store:
         except OSError as problem:
             sentence = OSError(
                 f"The result ({packed.nbytes / 1e6:.3g} MB) can't be kept in {self.folder}: "
-                f"{problem.strerror or problem}; free space there (lab runs lists what it holds), "
+                f"{getattr(problem, 'why', problem.strerror)}; free space there (lab runs lists what it holds), "
                 "or set LAB_HOME to another folder."
             )
             sentence.errno = problem.errno
