@@ -365,13 +365,17 @@ def _among(db: Connection, query: str, keys: Collection[str]) -> list[tuple]:
 
 
 def _held(db: Connection, keys: Collection[str]) -> set[str]:
-    return {key for (key,) in _among(db, "select key from cells where key in", keys)}
+    return set(_places(db, keys))
 
 
 def _places(db: Connection, keys: Collection[str]) -> dict[str, tuple[str, int]]:
     """Key -> batch and row, of the newest commit."""
-    query = "select key, created, batch, row from cells join batches using (batch) where key in"
-    return {key: (batch, row) for key, _, batch, row in sorted(_among(db, query, keys))}
+    query = "select key, created, cells.batch, row from cells left join batches using (batch) where key in"
+    found = _among(db, query, keys)
+    for key, created, batch, _ in found:
+        if created is None:
+            raise Contradiction(f"{key} is said to be in {batch}, which is not there")
+    return {key: (batch, row) for key, _, batch, row in sorted(found)}
 
 
 def _superseded(db: Connection, batch: str, created: str, keys: Collection[str]) -> list[str]:
