@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ class Killed(Study):
 '''
 
 _ACTIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "sqlite3.connect"}
+_WARM = (  # imported before the fork; none of them starts a thread
+    "lab.figures", "lab.cli.commands", "lab.cli.sweep", "h5netcdf", "zarr", "scipy.linalg", "threadpoolctl", "pypdf", "PIL.Image",
+    "holoviews.plotting.mpl", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg", "xarray.backends.zarr",
+)  # fmt: skip
 _KINDS = ("run.nc", "run.zarr", "sweep.nc", "sweep.zarr", "figure.pdf", "figure.png", "figure.svg")
 _SWEPT = 6  # cells of a sweep
 
@@ -66,7 +71,8 @@ def main(options: argparse.Namespace) -> int:
     for fault in faults:
         print(f"FAULT {fault}")
     seconds = time.perf_counter() - began
-    print(f"{options.count} processes, {sum(met.values()) - met['', 'whole']} checked, {len(faults)} faults, {seconds:.0f} s")
+    killed = sum(count for (_, end), count in met.items() if end.startswith("killed"))
+    print(f"{options.count} processes, {killed} killed, {len(faults)} faults, {seconds:.0f} s")
     return len(faults)
 
 
@@ -146,10 +152,10 @@ class _Nursery:
         os.environ["LAB_HOME"] = str(self._folder / "home")
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         os.chdir(self._folder)
-        import lab.figures
-        import lab.store
         from lab import cli
-        from lab.cli import commands, sweep  # noqa: F401
+
+        for module in _WARM:
+            import_module(module)
 
         asked, told = os.fdopen(down), os.fdopen(up, "w")
         for line in asked:
@@ -198,22 +204,22 @@ class _Bench:
 
     def __init__(self, folder: Path):
         from lab import studies
-        from lab.store import Store
+        from lab.store import Store, unpack
 
-        self.folder = folder
+        self.folder, self._unpack = folder, unpack
         (self.study,) = studies.load_file(folder / "killed.py")
         self.store = Store(folder / "home" / "store")
         self._held: set[str] = set()
         self._checked: set[str] = set()
         self._next = 1
-        self._at: dict[str, tuple[int, int]] = {}  # kind -> the k of its earlier file, and of the one being written
+        self._earlier: dict[str, int] = {}  # kind -> the k of its file
+        self._now: dict[str, int] = {}  # kind -> the k of that which is being written
 
     def words(self, kind: str) -> list[str]:
         """A command that computes what the store does not hold, and writes it over the earlier file."""
         k = self._next
         self._next += _SWEPT
-        earlier, late = self._at.get(kind, (k, k))
-        self._at[kind] = (self.seen.get(kind, earlier) if hasattr(self, "seen") else earlier), k
+        self._now[kind] = k
         verb = kind.partition(".")[0]
         what = "killed.py:x" if verb == "figure" else "killed.py"
         value = f"{k}:{k + _SWEPT - 1}" if verb == "sweep" else f"{k}"
@@ -222,12 +228,13 @@ class _Bench:
     def look(self, kind: str, new: bool = False) -> list[str]:
         """The faults: a file or a cell that is gone or is not what it was."""
         faults = []
-        earlier, now = self._at[kind]
+        now = self._now[kind]
+        earlier = now if new else self._earlier.get(kind, now)
         try:
             k = self._k_of(kind)
-            if k not in ((now,) if new else (earlier, now)):
+            if k not in (earlier, now):
                 faults.append(f"{kind} is of k = {k}, not of {earlier} or {now}")
-            self.seen = {**getattr(self, "seen", {}), kind: k}
+            self._earlier[kind] = k
         except Exception as problem:
             faults.append(f"{kind} is not whole: {type(problem).__name__}: {problem}")
         held = {key for entry in self.store.entries() for key in entry.keys}
@@ -235,9 +242,7 @@ class _Bench:
             faults.append(f"{len(lost)} cells are lost")
         self._held = held
         for key in held - self._checked:
-            from lab.store import unpack
-
-            run = unpack(self.store.read([key]), 0)
+            run = self._unpack(self.store.read([key]), 0)
             if not np.array_equal(run.x, _numbers(json.loads(run.attrs["parameters"])["k"])):
                 faults.append(f"the cell {key} has other bits")
         self._checked = held

@@ -243,7 +243,14 @@ class Store:
             )
             sentence.errno = problem.errno
             raise sentence from problem
-        for old in self._index.ask(lambda db: _superseded(db, batch, created, keys)):
+
+        def superseded(db: Connection) -> list[str]:
+            lost = set(keys) - _held(db, keys)
+            if lost and db.execute("select 1 from batches where batch = ?", [batch]).fetchone():  # not removed meanwhile
+                raise Contradiction(f"it can't find {min(lost)}, which is in {batch}")
+            return _superseded(db, batch, created, keys)
+
+        for old in self._index.ask(superseded):
             self._path(old).unlink(missing_ok=True)
 
     @contextmanager

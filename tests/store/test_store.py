@@ -8,6 +8,7 @@ import resource
 import sqlite3
 import threading
 import time
+from contextlib import closing, suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -384,6 +385,43 @@ def test_a_broken_index_is_made_again(stored, how):
         assert_same(result(), store.fetch(recipe(), lambda: pytest.fail("computed again")))
         with store.claim(["a"]) as claim:
             assert claim.mine == {"a"}
+
+
+def test_one_changed_value_of_the_index_is_mended(stored, caplog):
+    """Whatever it is: what is held stays held, what is listed stays listed, and it is said at most once."""
+    stored.fetch(recipe(5), lambda: result(5))
+    path, listed = stored.folder / "index.sqlite", [e.keys for e in stored.entries()]
+    columns = {"cells": ("key", "batch", "row"), "batches": ("batch", "created", "bytes", "header")}
+    said = 0
+    for table, column in [(table, column) for table in columns for column in columns[table]]:
+        for value in ("nonsense", b"\xff", None, -1, "other"):
+            index._told.clear()
+            caplog.clear()
+            with suppress(sqlite3.IntegrityError), closing(sqlite3.connect(path)) as db, db:
+                if value == "other":
+                    (value,) = db.execute(f"select {column} from {table} limit 1 offset 1").fetchone()
+                db.execute(f"update {table} set {column} = ? where rowid = 1" if table == "batches" else
+                           f"update {table} set {column} = ? where key = (select key from cells limit 1)", [value])
+            store = Store(stored.folder)
+            assert [e.keys for e in store.entries()] == listed, (table, column, value)
+            for k in (2, 5):
+                store.fetch(recipe(k), lambda: pytest.fail("computed again"))
+            said += len(caplog.records)
+            assert len(caplog.records) <= 1
+    assert said > 20
+    for value in ("nonsense", listed[0][0]):  # asked for before it is listed
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("update cells set batch = ? where key = ?", [value, listed[1][0]])
+        for _ in range(2):
+            assert_same(result(2), Store(stored.folder).fetch(recipe(2), lambda: pytest.fail("computed again")))
+
+
+def test_an_index_of_the_layout_before(stored, caplog):
+    with closing(sqlite3.connect(stored.folder / "index.sqlite")) as db, db:
+        db.execute("pragma user_version = 1")
+        db.execute("update batches set header = json_remove(header, '$.check')")
+    assert len(Store(stored.folder).entries()) == 1
+    assert caplog.text == ""
 
 
 # ---- no room, no right ---------------------------------------------------------------------------------------------
