@@ -21,6 +21,7 @@ from lab.disk import cache
 from lab.store import Store, index, pack, unpack
 
 _BATCHES, _CELLS = 6, 4
+_SHARES = {"index, bit": 0.3, "index, value": 0.3, "index, cut": 0.05, "batch": 0.25, "cache": 0.1}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +50,11 @@ def flips(folder: Path, count: int, seed: int) -> tuple[Counter, list[str]]:
     try:
         bench = _Bench(folder)
         for number in range(count):
-            what = str(rng.choice(["index, bit", "index, value", "index, cut", "batch", "cache"], p=[0.3, 0.3, 0.05, 0.25, 0.1]))
+            what = str(
+                rng.choice(
+                    ["index, bit", "index, value", "index, cut", "batch", "cache"], p=[0.3, 0.3, 0.05, 0.25, 0.1]
+                )
+            )
             done = bench.flip(what, rng)
             index._told.clear()  # each is a process of its own
             try:
@@ -107,12 +112,16 @@ class _Bench:
             ("cells", "batch"), ("cells", "key"), ("cells", "row"), ("batches", "batch"), ("batches", "created"),
             ("batches", "bytes"), ("batches", "header"),
         ][rng.integers(7)]  # fmt: skip
-        value: Any = [None, -1, 10**18, "nonsense", "", b"\xff\xfe", 0.5, f"{rng.integers(10**9)}", "another"][rng.integers(9)]
+        value: Any = [None, -1, 10**18, "nonsense", "", b"\xff\xfe", 0.5, f"{rng.integers(10**9)}", "another"][
+            rng.integers(9)
+        ]
         with closing(sqlite3.connect(path)) as db, db:
             (rows,) = db.execute(f"select count(*) from {table}").fetchone()
             place = int(rng.integers(rows))
             if value == "another":
-                (value,) = db.execute(f"select {column} from {table} limit 1 offset ?", [int(rng.integers(rows))]).fetchone()
+                (value,) = db.execute(
+                    f"select {column} from {table} limit 1 offset ?", [int(rng.integers(rows))]
+                ).fetchone()
             key = "(key, batch)" if table == "cells" else "batch"
             chosen = f"select {key.strip('()')} from {table} limit 1 offset {place}"
             try:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-STUDY = '''
+STUDY = """
 import holoviews as hv
 import numpy as np
 from lab.datasets import Data
@@ -46,12 +46,13 @@ class Killed(Study):
     def compute(inputs, p, loop, warm=None):
         x = np.random.default_rng(p.k).normal(size=4000)
         return {"x": x, "mean": x.mean()}
-'''
+"""
 
 _ACTIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "sqlite3.connect"}
 _WARM = (  # imported before the fork; none of them starts a thread
-    "lab.figures", "lab.cli.commands", "lab.cli.sweep", "h5netcdf", "zarr", "scipy.linalg", "threadpoolctl", "pypdf", "PIL.Image",
-    "holoviews.plotting.mpl", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg", "xarray.backends.zarr",
+    "lab.figures", "lab.cli.commands", "lab.cli.sweep", "h5netcdf", "zarr", "scipy.linalg", "threadpoolctl",
+    "pypdf", "PIL.Image", "holoviews.plotting.mpl", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg",
+    "xarray.backends.zarr",
 )  # fmt: skip
 _KINDS = ("run.nc", "run.zarr", "sweep.nc", "sweep.zarr", "figure.pdf", "figure.png", "figure.svg")
 _SWEPT = 6  # cells of a sweep

@@ -31,7 +31,7 @@ def write(
 
     Args:
         content: the bytes of a file, or a function that writes a file or a folder at the path it is given.
-        replaces: whether what is there may go; an empty file may. By default any file, but no folder.
+        replaces: whether what is there may go; what is empty may. By default any file, but no folder.
         durable: forced to the disk, so that a power cut spares the old or the new too; not for what can be made again.
 
     Raises:
@@ -76,8 +76,8 @@ def check(target: str | Path, replaces: Callable[[Path], bool] = Path.is_file) -
         raise Unwritten(target, "it is a pipe, a device or a broken link; give the name of a file", errno.EEXIST)
     if not writable(place):
         raise Unwritten(target, "it is there and protected from writing; give another name", errno.EACCES)
-    if (stat.S_ISDIR(found.st_mode) or found.st_size) and not replaces(place):
-        what = "folder" if stat.S_ISDIR(found.st_mode) else "file"
+    what, full = ("folder", any(place.iterdir())) if stat.S_ISDIR(found.st_mode) else ("file", found.st_size)
+    if full and not replaces(place):
         advice = "give another name, or remove it yourself"
         raise Unwritten(target, f"a {what} of that name is there which is no result of the lab; {advice}", errno.EEXIST)
     return place

@@ -46,6 +46,7 @@ def killed(work, at: int) -> bool:
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.filterwarnings("ignore:.*fork")  # of a process with threads: the child takes none of their locks
 @pytest.mark.parametrize("kind", ["file", "folder", "folder by two names"])
 def test_killed_at_every_step(tmp_path, kind, monkeypatch):
     if kind == "folder by two names":  # of a system that can't swap
@@ -77,7 +78,9 @@ def test_a_failure_leaves_the_old(tmp_path):
         part.write_bytes(b"ne")
         raise OSError(errno.ENOSPC, "a page of HDF5\nand more")
 
-    with pytest.raises(OSError, match="^.*out.nc can't be written: No space left on device; free space there") as caught:
+    with pytest.raises(
+        OSError, match=r"^.*out\.nc can't be written: No space left on device; free space there"
+    ) as caught:
         disk.write(target, full)
     assert caught.value.errno == errno.ENOSPC
     with pytest.raises(ValueError, match="no number"):
@@ -115,7 +118,9 @@ def test_modes_and_links(tmp_path):
         assert (tmp_path / "sub" / "there").read_bytes() == content
 
 
-@pytest.mark.parametrize("what", ["fifo", "device", "loop", "folder", "foreign file", "foreign folder", "protected", "nowhere"])
+@pytest.mark.parametrize(
+    "what", ["fifo", "device", "loop", "folder", "foreign file", "foreign folder", "protected", "nowhere"]
+)
 def test_what_is_refused(tmp_path, what):
     target, replaces, says = tmp_path / "x", Path.is_file, "a pipe, a device or a broken link"
     if what == "fifo":

@@ -1,5 +1,6 @@
 """Sweeps: the values of single runs in the shape of ``along``, nothing computed twice, nothing lost."""
 
+import errno
 import json
 import os
 import subprocess
@@ -370,6 +371,6 @@ def test_a_sweep_that_cannot_be_stored_is_whole_all_the_same(store, monkeypatch,
     assert caplog.text.count("No space left on device") == 1
     assert "in its result only" in caplog.text
     with pytest.raises(OSError, match="can't be kept"):
-        run_plan(Plan(Toy, grid, store=store), must_keep=True)
+        run(Plan(Toy, grid, store=store), must_keep=True)
     monkeypatch.undo()
     assert store.held(Plan(Toy, grid, store=None).keys) == set()
