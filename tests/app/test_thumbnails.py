@@ -65,7 +65,7 @@ def test_without_a_place_to_keep_it_it_is_still_shown(monkeypatch, home):
     def full(*args):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(kept.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     assert thumbnails.make(Halving)["dark"]
     assert list((home / "cache" / "thumbnails").iterdir()) == []  # and nothing half written stays
 
