@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["flips", "--count", "60"], ["kills", "--count", "7"]])
+@pytest.mark.parametrize(
+    "words", [["flips", "--count", "60"], ["kills", "--count", "3", "--kinds", "sweep.nc", "run.zarr", "figure.pdf"]]
+)
 def test_soak(words):
     command = [sys.executable, "-m", "benchmarks.soak", *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)

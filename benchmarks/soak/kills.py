@@ -61,12 +61,13 @@ _SWEPT = 6  # cells of a sweep
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=_KINDS, help="what the processes are at")
 
 
 def main(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        met, faults = kills(Path(folder), options.count, options.seed)
+        met, faults = kills(Path(folder), options.count, options.seed, tuple(options.kinds))
     for (kind, end), count in sorted(met.items()):
         print(f"{kind:12} {end:34} {count:6}")
     for fault in faults:
@@ -77,7 +78,7 @@ def main(options: argparse.Namespace) -> int:
     return len(faults)
 
 
-def kills(folder: Path, count: int, seed: int = 0, kinds: tuple[str, ...] = _KINDS) -> tuple[Counter, list[str]]:
+def kills(folder: Path, count: int, seed: int, kinds: tuple[str, ...] = _KINDS) -> tuple[Counter, list[str]]:
     """How the processes ended, by what they were at; and the faults in words."""
     rng = np.random.default_rng(seed)
     (folder / "killed.py").write_text(STUDY)
@@ -267,9 +268,12 @@ class _Bench:
 
                 Image.open(io.BytesIO(content)).load()
             return int(read_recipe(path)["parameters"]["k"])
-        engine: Any = "zarr" if path.suffix == ".zarr" else "h5netcdf"
-        options = {"consolidated": False} if path.suffix == ".zarr" else {}
-        with xr.open_dataset(path, engine=engine, **options) as opened:
+        kept = (
+            xr.open_zarr(path, consolidated=False)
+            if path.suffix == ".zarr"
+            else xr.open_dataset(path, engine="h5netcdf")
+        )
+        with kept as opened:
             result = opened.load()
         ks = result.k.values if "k" in result.dims else [json.loads(result.attrs["parameters"])["k"]]
         rows = result.x.transpose("k", ...).values if "k" in result.dims else [result.x.values]

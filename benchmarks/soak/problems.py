@@ -1,6 +1,7 @@
 """Random transport problems, solved and judged by what their plans say of themselves; see ``benchmarks.fuzz``."""
 
 import argparse
+from importlib import import_module
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -9,6 +10,4 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    from benchmarks import fuzz
-
-    return fuzz.main(options.count, options.seed)
+    return import_module("benchmarks.fuzz").main(options.count, options.seed)
