@@ -253,7 +253,9 @@ class Store:
             return _superseded(db, batch, created, keys)
 
         for old in self._index.ask(superseded):
-            self._path(old).unlink(missing_ok=True)
+            with suppress(OSError, files.Damaged):
+                if set(files.read_header(self._path(old))["keys"]) <= set(keys):  # not by the word of a cache
+                    self._path(old).unlink()
 
     @contextmanager
     def claim(self, keys: Sequence[str]) -> Iterator[Claim]:
