@@ -246,9 +246,8 @@ class Store:
 
         def superseded(db: Connection) -> list[str]:
             lost = set(keys) - _held(db, keys)
-            if (
-                lost and db.execute("select 1 from batches where batch = ?", [batch]).fetchone()
-            ):  # not removed meanwhile
+            there = db.execute("select 1 from batches where batch = ?", [batch]).fetchone()  # not removed meanwhile
+            if lost and there:
                 raise Contradiction(f"it can't find {min(lost)}, which is in {batch}")
             return _superseded(db, batch, created, keys)
 
