@@ -22,7 +22,7 @@ from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, bounds_of, kind_of, sweeping
 from lab.studies.parameters import as_text, option
 
-from . import COMMANDS, Parser, Refusal
+from . import COMMANDS, Parser, Refusal, printable
 
 if TYPE_CHECKING:
     from lab.store import Store
@@ -264,15 +264,14 @@ def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: s
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
-    if arguments.study:
-        studies.load_file(arguments.study)
+    study = studies.find(arguments.study) if arguments.study else None
     start()
     from lab import figures
 
     with _terminal_report() as report:
-        comparison = figures.reproduce(arguments.file, report=report)
+        comparison = figures.reproduce(arguments.file, report, study=study, data=arguments.data)
     for sentence in comparison.sentences:
-        print(sentence)
+        print(printable(sentence))
     return 0 if comparison.data_agrees and comparison.picture_agrees else 1
 
 
@@ -533,7 +532,7 @@ def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
+        table.add_row(*(printable(str(cell)).replace("[", "\\[") for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     console.print()
