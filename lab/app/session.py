@@ -17,6 +17,7 @@ from lab.datasets import Data
 from lab.numerics import Report
 from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
+from lab.studies.parameters import brief
 
 from .runner import SWEEP, Runner, poster
 
@@ -196,7 +197,7 @@ class Session(param.Parameterized):
                     value, notice = _into(name, value, *ends, "the method allows")
                     notices += notice
                 if isinstance(parameter, DataSource) and datasets.entry_of(str(value)) is None:
-                    raise ValueError(f"the link names the data {value!r}, which this page does not have")
+                    raise ValueError(f"the link names the data {brief(value)}, which this page does not have")
                 self.study_class(**{name: value})
                 values[name] = value
             except (ValueError, TypeError) as refusal:
@@ -383,4 +384,5 @@ def _into(name: str, value: Any, low: float | None, high: float | None, who: str
         span = f"at least {low:g}" if high is None else f"at most {high:g}"
     else:
         span = f"{low:g} to {high:g}"
-    return moved, [f"{name} was {value:g}, {who} {span}: set to {moved:g}"]
+    was = f"{value:g}" if isinstance(value, float) else brief(value)
+    return moved, [f"{name} was {was}, {who} {span}: set to {moved:g}"]

@@ -203,7 +203,7 @@ def figure(name: str, words: list[str]) -> int:
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
-            study = type(study).from_recipe(json.loads(kept.attrs["recipe"])).but(**cell)
+            study = type(study).from_recipe(json.loads(kept.attrs["recipe"]), options.given.get("data")).but(**cell)
             kept = _cell_run(kept, study, cell, options.source, report) if cell else kept
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
@@ -220,6 +220,7 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
     shows the sweep."""
     source, given = options.source, options.given
     swept: dict[str, list[Any]] = json.loads(kept.attrs.get("swept", "{}"))
+    given = {name: value for name, value in given.items() if name != "data"}  # what the file can't hold of its data
     others = [option(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
     if others:
         raise Refusal(
@@ -264,12 +265,12 @@ def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: s
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
-    study = studies.find(arguments.study) if arguments.study else None
+    given = studies.load_file(arguments.study) if arguments.study else ()
     start()
     from lab import figures
 
     with _terminal_report() as report:
-        comparison = figures.reproduce(arguments.file, report, study=study, data=arguments.data)
+        comparison = figures.reproduce(arguments.file, report, given=given, data=arguments.data)
     for sentence in comparison.sentences:
         print(printable(sentence))
     return 0 if comparison.data_agrees and comparison.picture_agrees else 1
@@ -357,6 +358,7 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
     path = Path(path)
     if not path.exists():
         raise Refusal(f"there is no file {path}")
+    datasets.inside(path)
     try:
         with xr.open_dataset(path, engine="zarr" if path.suffix == ".zarr" else "h5netcdf") as opened:
             result = opened.load()
@@ -367,7 +369,17 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
         ) from problem
     if result.attrs.get("study") != slug:
         raise Refusal(f"{path} holds a result of {result.attrs.get('study', 'no study')}, not of {slug}")
+    if not _is_object(result.attrs.get("recipe")) or not _is_object(result.attrs.get("swept", "{}")):
+        raise Refusal(f"{path} holds no recipe that can be read: give a file as lab run, lab sweep or lab open wrote it")
     return result
+
+
+def _is_object(text: Any) -> bool:
+    """A text that is a JSON object."""
+    try:
+        return isinstance(text, str) and isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def save(result: xr.Dataset, target: Path) -> None:

@@ -13,7 +13,7 @@ from . import samples as samples
 from . import transport as transport
 from .data import Data
 from .files import pack, read, read_bytes, resolve, unpack
-from .formats import UPLOAD_LIMIT
+from .formats import UPLOAD_LIMIT, inside
 from .readers import Reader, add_reader, array_file, can_read, reader_of
 from .registry import Entry, catalogue, entry_of, load
 from .transport_files import from_arrays
@@ -29,6 +29,7 @@ __all__ = [
     "catalogue",
     "entry_of",
     "from_arrays",
+    "inside",
     "load",
     "pack",
     "read",

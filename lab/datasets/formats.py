@@ -11,7 +11,7 @@ from csv import reader
 from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -222,14 +222,24 @@ def netcdf(name: str, payload: bytes, wanted: Iterable[str]) -> tuple[dict[str, 
 
     hdf5 = payload.startswith(b"\x89HDF")
     if hdf5:
-        _only_inside(name, payload)
+        _only_inside(name, BytesIO(payload))
     with _decoding(f"{name} is a damaged netCDF file, or none that xarray opens: save it again"):
         dataset = xr.open_dataset(BytesIO(payload), engine="h5netcdf" if hdf5 else "scipy", decode_times=False)
     with dataset:
         return _variables(name, dataset, wanted)
 
 
-def _only_inside(name: str, payload: bytes) -> None:
+def inside(path: Path) -> None:
+    """Refuse a zarr folder or HDF5 file that would have its reader execute a pickle or open other files."""
+    if path.is_dir():
+        _no_pickles(path)
+    elif path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) == b"\x89HDF":
+                _only_inside(path.name, file)
+
+
+def _only_inside(name: str, source: IO[bytes]) -> None:
     """Refuse an HDF5 file with parts that lie in other files: an upload must not read the disk of the server."""
     import h5py
 
@@ -241,7 +251,7 @@ def _only_inside(name: str, payload: bytes) -> None:
         elif isinstance(link, h5py.HardLink) and isinstance(part := file[key], h5py.Dataset):
             outside.extend([key] if part.external or part.is_virtual else [])
 
-    with _decoding(f"{name} is a damaged netCDF file: save it again"), h5py.File(BytesIO(payload), "r") as file:
+    with _decoding(f"{name} is a damaged netCDF file: save it again"), h5py.File(source, "r") as file:
         file.visititems_links(look)
     if outside:
         raise ValueError(f"{outside[0]} in {name} lies in another file: save the numbers themselves")
@@ -251,13 +261,17 @@ def zarr(path: Path, wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list
     """The wanted variables of a zarr folder, and the names of the others."""
     import xarray as xr
 
-    for place in path.rglob("*"):
-        if place.name in (".zarray", ".zgroup", ".zmetadata", "zarr.json") and _names_pickle(place):
-            raise ValueError(f"{path.name} {_OBJECTS}")  # a pickle codec would execute the chunks
+    _no_pickles(path)
     with _decoding(f"{path.name} is a damaged zarr folder, or none that xarray opens: save it again"):
         dataset = xr.open_zarr(path, decode_times=False, consolidated=False)
     with dataset:
         return _variables(path.name, dataset, wanted)
+
+
+def _no_pickles(path: Path) -> None:
+    for place in path.rglob("*"):
+        if place.name in (".zarray", ".zgroup", ".zmetadata", "zarr.json") and _names_pickle(place):
+            raise ValueError(f"{path.name} {_OBJECTS}")  # a pickle codec would execute the chunks
 
 
 def _names_pickle(place: Path) -> bool:

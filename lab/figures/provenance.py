@@ -8,7 +8,7 @@ sketches give the distance of the arrays without either being at hand (Johnson a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -191,7 +191,7 @@ def reproduce(
     path: str | Path,
     report: "Report | None" = None,
     *,
-    study: "type[Study] | None" = None,
+    given: "Sequence[type[Study]]" = (),
     data: "Data | str | None" = None,
 ) -> Comparison:
     """Compute and draw a figure again from the file alone, and say whether data and picture agree.
@@ -200,7 +200,7 @@ def reproduce(
 
     Args:
         report: called with the progress; True stops, and the comparison is then of what there is.
-        study: the one of the figure, where that is no installed one; its code must be that of the recipe.
+        given: studies of the file of which the figure's is one, where that is not installed; its code must be the recipe's.
         data: those of the figure, where it neither holds nor names them; their hash must be that of the recipe.
 
     Raises:
@@ -212,7 +212,7 @@ def reproduce(
 
     recipe = _read(path)
     figure = recipe["figure"]
-    made = _study(path, recipe, study).from_recipe(recipe, data)
+    made = _study(path, recipe, given).from_recipe(recipe, data)
     try:
         if figure.get("view"):
             picture, result = _swept(made, figure, report)
@@ -238,27 +238,27 @@ def _read(path: str | Path) -> dict[str, Any]:
     return recipe
 
 
-def _study(path: str | Path, recipe: Mapping[str, Any], given: "type[Study] | None") -> "type[Study]":
+def _study(path: str | Path, recipe: Mapping[str, Any], given: "Sequence[type[Study]]") -> "type[Study]":
     """The study of a recipe: an installed one, or that which the person at hand gives, if it is the recipe's."""
     from lab import code, studies
 
     name, made_by = recipe["study"], recipe.get("code", "")
-    if given is not None:
-        if given.slug != name:
-            raise ValueError(f"{path} was made by the study {str(name)[:60]!r}, and {given.slug} is another: give its file")
-        if code.of_user(given) != made_by:
+    told = repr(str(name)[:60])
+    if given:
+        study = next((study for study in given if study.slug == name), None)
+        if study is None:
+            raise ValueError(f"{path} was made by the study {told}, which is not in the file given: give the file that has it")
+        if code.of_user(study) != made_by:
             raise ValueError(
-                f"the code of {given.slug} is not that which made {path}: give the file as it was then, or draw the figure anew"
+                f"the file given for {told} is not that which made {path}: give it as it was then, or draw the figure anew"
             )
-        return given
+        return study
     try:
         return studies.named(name)
     except ValueError:
         if not made_by:
             raise
-        raise ValueError(
-            f"{path} was made by the study {str(name)[:60]!r}, which is not installed: give its file with --study"
-        ) from None
+        raise ValueError(f"{path} was made by the study {told}, which is not installed: give its file with --study") from None
 
 
 def _grid(study: "Study", figure: Mapping[str, Any]) -> dict[str, list[Any]]:

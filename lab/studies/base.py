@@ -34,7 +34,7 @@ from lab.numerics import Chunked, Loop, Progress, Reason, Report
 from . import sweeping
 from .clock import Clock, clocked
 from .declare import Claim, Limit, Live, Paper, Picture, Pictures, Preset, Result
-from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, option
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, brief, option
 
 RECIPE_FORMAT = 1
 _EMBED = 1 << 20  # bytes of packed data that travel inside a recipe
@@ -409,7 +409,7 @@ class Study(param.Parameterized):
             ValueError, TypeError: it is of another study, is not whole, or its data can't be had; in a sentence.
         """
         if recipe.get("study") != cls.slug:
-            raise ValueError(f"the recipe is of the study {_brief(recipe.get('study'))}, not of {cls.slug}")
+            raise ValueError(f"the recipe is of the study {brief(recipe.get('study'))}, not of {cls.slug}")
         origin, parameters = recipe.get("data"), recipe.get("parameters")
         if not (isinstance(origin, Mapping) and isinstance(parameters, Mapping) and isinstance(origin.get("sha256"), str)):
             raise ValueError("the recipe is damaged: it does not say its parameters and the SHA-256 of its data")
@@ -421,14 +421,14 @@ class Study(param.Parameterized):
                 raise ValueError("the recipe is damaged: the data inside are not what the lab packs") from None
         elif data is None and not (isinstance(name, str) and datasets.entry_of(name)):
             raise ValueError(
-                f"the data {_brief(name)} of the recipe have no name here and are not inside: give their file with --data"
+                f"the data {brief(name)} of the recipe have no name here and are not inside: give their file with --data"
             )
         made = cls(**{**parameters, "data": name if data is None else data})
         found = made.load().sha256
         if found != origin["sha256"]:
             raise ValueError(
-                f"the data {_brief(origin.get('name'))} are not those of the recipe: "
-                f"their SHA-256 is {found[:12]}, it names {_brief(origin['sha256'][:12])}"
+                f"the data {brief(origin.get('name'))} are not those of the recipe: "
+                f"their SHA-256 is {found[:12]}, it names {origin['sha256'][:12]}"
             )
         return made
 
@@ -514,12 +514,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Data):
         return value.name
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _brief(value: Any) -> str:
-    """What a file says, as it may stand in a sentence."""
-    told = repr(value)
-    return told if len(told) <= 60 else f"{told[:57]}..."
 
 
 def _shapes(data: Data) -> tuple:

@@ -38,7 +38,7 @@ class _Described:
 
     def refuse(self, value: Any, why: str = "") -> str:
         """The sentence: the name, the value given, what is allowed."""
-        given = "auto" if value is None else repr(value) if isinstance(value, str) else f"{value}"
+        given = "auto" if value is None else brief(value)
         return f"{self.name} = {given} is not allowed: {why or self.allowed()}"
 
 
@@ -217,9 +217,18 @@ def bounds_of(parameter: Parameter) -> list[Any] | None:
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a whole number of 400 digits is no float
         return False
     return not isinstance(value, str)
+
+
+def brief(value: Any, most: int = 60) -> str:
+    """A value that somebody gave, as it may stand in a sentence."""
+    try:
+        told = repr(value) if isinstance(value, str) else f"{value}"
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        told = "a whole number of thousands of digits"
+    return told if len(told) <= most else f"{told[: most - 20]}... ({len(told)} characters)"
 
 
 def as_text(value: Any) -> str:
