@@ -20,6 +20,8 @@ import panel as pn
 
 from lab.numerics import Progress, Report
 
+from . import faults, limits
+
 RUN, SWEEP = 0, 1  # priorities; the smaller goes first
 _HERTZ = 10.0
 _CALM = 0.5  # seconds
@@ -116,6 +118,7 @@ class Runner:
     def __init__(self, post: Callable[[Callable[[], None]], object], priority: int = RUN):
         self._post = post
         self._priority = priority
+        self._visitor = limits.visitor()
         self._job: Job | None = None
 
     @property
@@ -125,7 +128,7 @@ class Runner:
     def submit(self, work: Callable[[Report], Any], **calls: Any) -> Job:
         """Run ``work(report)`` in a thread and hand its answer to ``done``; ``report`` raises when it is abandoned."""
         self.abandon()
-        self._job = job = Job(work, **calls)
+        self._job = job = Job(limits.metered(work, self._visitor), **calls)
         _pool.submit(self._run, job)
         return job
 
@@ -226,7 +229,7 @@ def poster() -> tuple[Callable[[Callable[[], None]], object], bool]:
 
         def next_tick(call: Callable[[], None]) -> None:
             try:
-                document.add_next_tick_callback(call)
+                document.add_next_tick_callback(faults.guarded(call, document))
             except (RuntimeError, AttributeError):  # the session has ended
                 _log.debug("a page was gone before its answer came")
 

@@ -19,6 +19,7 @@ from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 from lab.studies.parameters import brief
 
+from . import limits
 from .runner import SWEEP, Runner, poster
 
 _SWEEPS_KEPT = 12
@@ -254,6 +255,9 @@ class Session(param.Parameterized):
 
     def _adopt(self, study: Study, notices: list[str]) -> None:
         """Make ``study`` the present one as soon as its data are at hand."""
+        if why := limits.too_large(study):
+            self.error = why
+            return
         self._loader.abandon()
         self._next = None
         if not self._started:
@@ -265,7 +269,7 @@ class Session(param.Parameterized):
             try:
                 data = study.load()
             except (ValueError, TypeError, OSError) as refusal:
-                self._refuse(str(refusal))
+                self.refuse(str(refusal))
                 return
             self._settle(study, data, notices)
         else:
@@ -317,7 +321,7 @@ class Session(param.Parameterized):
             stage=lambda stage: self.param.update(stage=stage),
             progress=lambda progress: self.param.update(progress=progress),
             done=self._done,
-            failed=self._refuse,
+            failed=self.refuse,
         )
 
     def _read(self, key: str) -> xr.Dataset | None:
@@ -339,12 +343,13 @@ class Session(param.Parameterized):
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None
-        self._refuse(sentence)
+        self.refuse(sentence)
         if self.data is not None and not self.fresh:
             self.param.update(busy=True, stage="compiling", progress=None)
             self._run(self.study, self.data)  # the run that the request had abandoned
 
-    def _refuse(self, sentence: str) -> None:
+    def refuse(self, sentence: str) -> None:
+        """Say why there is no answer, and wait for none."""
         self.param.update(busy=False, stage="", progress=None, error=sentence)
 
     def _preset_of(self, study: Study) -> str:
