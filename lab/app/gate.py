@@ -108,7 +108,7 @@ class Gate(Router):
         return self._application.find_handler(request, **kwargs)
 
     def _refusal(self, request: HTTPServerRequest) -> tuple[int, str, bool]:
-        if _host(request.host) not in self.access.names:
+        if host_of(request.host) not in self.access.names:
             return 403, "This server is not known by that name: start it with --address and the name you use.", False
         if request.path.rstrip("/").endswith("/autoload.js"):
             return 404, "These pages are not put into others by a script.", False
@@ -174,7 +174,7 @@ def stand_before(server: BaseServer, access: Access) -> Gate:
 
 def is_public(host: str, addresses: Iterable[str] = ()) -> bool:
     """Whether others than this machine's users are served."""
-    return any(not _loopback(name) for name in (host, *map(_host, addresses)))
+    return any(not _loopback(name) for name in (host, *map(host_of, addresses)))
 
 
 def own_names() -> set[str]:
@@ -217,7 +217,7 @@ def _loopback(name: str) -> bool:
         return False
 
 
-def _host(place: str) -> str:
+def host_of(place: str) -> str:
     """The name in ``name:port``, without brackets."""
     found = re.fullmatch(r"\[?(.*?)\]?(:\d+)?", place if place.count(":") <= 1 or "[" in place else f"[{place}]")
     return found[1].lower().rstrip(".") if found else ""

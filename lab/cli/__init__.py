@@ -138,6 +138,9 @@ def _plain_parser(command: str) -> Parser:
         parser.add_argument("--port", type=int, default=5006, help="default 5006; 0 takes a free one")
         parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine only")
         parser.add_argument("--open", action="store_true", help="open the browser")
+        from . import serving
+
+        serving.options(parser)
     if command == "notebook":
         parser.add_argument("--port", type=int, default=8888)
         parser.add_argument("--build-only", action="store_true", help="write the .ipynb files and stop")
