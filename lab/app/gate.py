@@ -23,12 +23,12 @@ from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import Router
 from tornado.web import OutputTransform, RequestHandler
 
-from . import limits, theme
+from . import buttons, limits, theme
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _TRIES, _WITHIN = 10, 60.0  # wrong tokens of an address, and seconds
 _OPEN = ("/liveness",)  # what a proxy asks to know whether the server lives
-_SCRIPT = re.compile(rb"<script\b([^>]*)>(.*?)</script>", re.DOTALL | re.IGNORECASE)
+_SCRIPT = re.compile(rb"<script\b([^>]*>.*?</script>)", re.DOTALL | re.IGNORECASE)
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -39,7 +39,7 @@ _HEADERS = {
 
 
 def policy(scripts: Iterable[str] = ()) -> str:
-    """The content-security policy: nothing from elsewhere, and of the scripts in a page only those of these hashes.
+    """The content-security policy: nothing from elsewhere, and of the scripts in a page only those that it was sent with.
 
     BokehJS makes functions of texts ('unsafe-eval') and Panel loads our components from blobs; styles stand in elements.
     A handler in an element, as injected HTML has it, is not run.
@@ -47,7 +47,7 @@ def policy(scripts: Iterable[str] = ()) -> str:
     return "; ".join((
         "default-src 'self'", f"script-src {' '.join(["'self'", "'unsafe-eval'", "blob:", *scripts])}",
         "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "font-src 'self' data:", "media-src 'self' blob:",
-        "connect-src 'self'", "worker-src 'self' blob:", "object-src 'none'", "base-uri 'self'", "form-action 'self'",
+        "connect-src 'self' blob:", "worker-src 'self' blob:", "object-src 'none'", "base-uri 'self'", "form-action 'self'",
         "frame-ancestors 'self'",
     ))  # fmt: skip
 
@@ -65,14 +65,23 @@ class Headers(OutputTransform):
             headers[name] = value
         for name in [name for name in headers if name.startswith("Access-Control-")]:
             del headers[name]
-        page = finishing and headers.get("Content-Type", "").startswith("text/html")
-        inline = [code for about, code in _SCRIPT.findall(chunk) if b"src=" not in about] if page else ()
-        headers["Content-Security-Policy"] = policy(dict.fromkeys(map(_hashed, inline)))
+        scripts: list[str] = []
+        if finishing and headers.get("Content-Type", "").startswith("text/html"):
+            nonce = token_urlsafe(16)
+            chunk = _SCRIPT.sub(rb'<script nonce="%b"\1' % nonce.encode(), chunk)
+            scripts = [f"'nonce-{nonce}'", "'unsafe-hashes'", *_HANDLERS]
+            headers["Cache-Control"] = "no-store"  # its nonce is for once
+            if "Content-Length" in headers:
+                headers["Content-Length"] = str(len(chunk))
+        headers["Content-Security-Policy"] = policy(scripts)
         return status_code, headers, chunk
 
 
 def _hashed(code: bytes) -> str:
-    return f"'sha256-{b64encode(sha256(code.replace(b'\r\n', b'\n')).digest()).decode()}'"
+    return f"'sha256-{b64encode(sha256(code).digest()).decode()}'"
+
+
+_HANDLERS = [_hashed(code.encode()) for code in buttons.HANDLERS]
 
 
 @dataclass
