@@ -8,7 +8,9 @@ from weakref import WeakKeyDictionary, WeakMethod
 import panel as pn
 
 _log = logging.getLogger("lab.app")
-_tellers: WeakKeyDictionary[Any, WeakMethod] = WeakKeyDictionary()  # weak on both sides: a session leads to its document
+_tellers: WeakKeyDictionary[Any, WeakMethod] = (
+    WeakKeyDictionary()
+)  # weak on both sides: a session leads to its document
 
 
 def attach(tell: Callable[[str], None]) -> None:

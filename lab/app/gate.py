@@ -7,9 +7,11 @@ import hmac
 import ipaddress
 import re
 import socket
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
@@ -110,7 +112,9 @@ class Gate(Router):
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
         status, sentence, form = self._refusal(request)
         if status == 302:
-            return self._application.get_handler_delegate(request, _Enter, {"access": self.access, "port": self._server.port})
+            return self._application.get_handler_delegate(
+                request, _Enter, {"access": self.access, "port": self._server.port}
+            )
         if status:
             told = {"status": status, "sentence": sentence, "form": form}
             return self._application.get_handler_delegate(request, _Refused, told)
@@ -164,10 +168,14 @@ class Gate(Router):
         if context is None or (socket_ and _session_of(request) in context._sessions):
             return 0, "", False
         there = [held for each in contexts.values() for held in each._session_contexts.values()]
-        own = sum(getattr(held.request, "remote_ip", None) == request.remote_ip for held in there)
+        own = sum(getattr(getattr(held, "request", None), "remote_ip", None) == request.remote_ip for held in there)
         count = len(there) + sum(len(each._pending_sessions) for each in contexts.values())
         if own >= limits.present.pages:
-            return 429, f"You have {own} pages open, and this server gives a visitor {limits.present.pages:g}: close one.", False
+            return (
+                429,
+                f"You have {own} pages open, and this server gives a visitor {limits.present.pages:g}: close one.",
+                False,
+            )
         if count >= limits.present.pages_all:
             return 503, f"All {limits.present.pages_all:g} pages of this server are open: try again in a while.", False
         return 0, "", False
@@ -189,17 +197,12 @@ def is_public(host: str, addresses: Iterable[str] = ()) -> bool:
 def own_names() -> set[str]:
     """The names and addresses by which other machines may call this one."""
     names = {socket.gethostname(), socket.getfqdn()}
-    try:
+    with suppress(OSError):
         names |= {str(found[4][0]) for found in socket.getaddrinfo(socket.gethostname(), None)}
-    except OSError:
-        pass
     for family, outside in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:  # no packet is sent
-                probe.connect((outside, 9))
-                names.add(probe.getsockname()[0])
-        except OSError:
-            pass
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:  # no packet is sent
+            probe.connect((outside, 9))
+            names.add(probe.getsockname()[0])
     return {name.lower().partition("%")[0] for name in names if name}
 
 
@@ -234,8 +237,6 @@ def host_of(place: str) -> str:
 
 def _loaded(path: str) -> bool:
     """Whether a part that a page asks for is of a module at hand: Panel would import any that the address names."""
-    import sys
-
     return path.split("/")[2] in sys.modules
 
 
@@ -296,7 +297,7 @@ def page(sentence: str, form: bool = False) -> str:
     )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>TransportLab</title><style>'
-        f"{theme.root_css()}{theme.asset('page.css')}</style></head><body><header><a class=\"mark\" href=\"/\">Transport"
+        f'{theme.root_css()}{theme.asset("page.css")}</style></head><body><header><a class="mark" href="/">Transport'
         f'<span>Lab</span></a></header><div class="without-column frame"><main><p>{escape(sentence)}</p>'
         f"{field if form else ''}</main></div></body></html>"
     )

@@ -70,7 +70,7 @@ def visitor() -> str:
     """Who the page that is being built is for; "" where there is no server."""
     document = pn.state.curdoc
     context = None if document is None else document.session_context
-    request = None if context is None else context.request
+    request = getattr(context, "request", None)
     return str(pn.state.user or getattr(request, "remote_ip", "")) if request is not None else ""
 
 
@@ -171,7 +171,10 @@ def no_room(who: str, more: int) -> str:
     """Why no more bytes can be taken for a visitor; "" when they can."""
     held: Iterable[tuple[str, int]] = [(holder.visitor, holder.held()) for holder in list(_holders)]
     own, shared = sum(size for name, size in held if name == who), sum(size for _, size in held)
-    for size, limit, whose in ((own, present.uploads, "your pages hold"), (shared, present.uploads_all, "all pages hold")):
+    for size, limit, whose in (
+        (own, present.uploads, "your pages hold"),
+        (shared, present.uploads_all, "all pages hold"),
+    ):
         if size + more > limit * 2**20:
             return (
                 f"There is no room for this file: {whose} {size / 2**20:.3g} of at most {limit:g} MiB of data on this "

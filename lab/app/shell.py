@@ -100,7 +100,9 @@ def serve(
     token = server._tornado.settings["lab_gate"].access.token
     places = [address] if isinstance(address, str) else list(address or ())
     wide = host in ("0.0.0.0", "::", "")
-    seen = places[0] if places else f"{(socket.gethostname() if token else 'localhost') if wide else host}:{server.port}"
+    seen = (
+        places[0] if places else f"{(socket.gethostname() if token else 'localhost') if wide else host}:{server.port}"
+    )
     seen = seen if "://" in seen else f"http://{seen}"
     print(f"{_NAME} is at {seen}{f'/?token={token}' if token else ''}", flush=True)
     if is_public(host, places) and not token and not auth:

@@ -370,7 +370,9 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
     if result.attrs.get("study") != slug:
         raise Refusal(f"{path} holds a result of {result.attrs.get('study', 'no study')}, not of {slug}")
     if not _is_object(result.attrs.get("recipe")) or not _is_object(result.attrs.get("swept", "{}")):
-        raise Refusal(f"{path} holds no recipe that can be read: give a file as lab run, lab sweep or lab open wrote it")
+        raise Refusal(
+            f"{path} holds no recipe that can be read: give a file as lab run, lab sweep or lab open wrote it"
+        )
     return result
 
 

@@ -30,7 +30,11 @@ def serve(arguments: argparse.Namespace) -> int:
 
     try:
         app.serve(
-            arguments.files, port=arguments.port, host=arguments.host, show=arguments.open, **serving.settings(arguments)
+            arguments.files,
+            port=arguments.port,
+            host=arguments.host,
+            show=arguments.open,
+            **serving.settings(arguments),
         )
     except OSError as error:
         if error.errno != errno.EADDRINUSE:

@@ -16,18 +16,25 @@ _LOGIN = ("basic_auth", "oauth_provider", "oauth_key", "oauth_secret", "oauth_re
 def options(parser: Parser) -> None:
     """What ``lab serve`` takes beside files, host and port."""
     parser.add_argument(
-        "--address", metavar="HOST[:PORT]", action="append", help="as browsers see it, behind a proxy say; may be repeated"
+        "--address",
+        metavar="HOST[:PORT]",
+        action="append",
+        help="as browsers see it, behind a proxy say; may be repeated",
     )
     parser.add_argument("--token", help="what a visitor must show; made for a public host (also: LAB_TOKEN)")
     parser.add_argument("--no-token", action="store_true", help="let anyone in")
-    parser.add_argument("--basic-auth", metavar="PASSWORD|FILE", help="a password, or a JSON file of users, as in Panel")
+    parser.add_argument(
+        "--basic-auth", metavar="PASSWORD|FILE", help="a password, or a JSON file of users, as in Panel"
+    )
     for name in (*_LOGIN[1:], "oauth_extra_params", "cookie_secret"):
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help="as in Panel")
     parser.add_argument("--behind-proxy", action="store_true", help="take visitors' addresses from the proxy's headers")
     for name, what in _LIMITS.items():
         parser.add_argument(f"--{name}", type=float, metavar="N", help=f"{what} of a visitor")
         parser.add_argument(f"--{name}-all", type=float, metavar="N", help=f"{what} of all together")
-    parser.add_argument("--size", type=float, metavar="N", help="size of a run, in times beyond the ends of the sliders")
+    parser.add_argument(
+        "--size", type=float, metavar="N", help="size of a run, in times beyond the ends of the sliders"
+    )
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -221,7 +221,13 @@ def reproduce(
         with theme("print"):
             shown = drawn(picture, result, figure)
         return compare(recipe, result, shown)
-    except (KeyError, IndexError, AttributeError, TypeError, OverflowError) as problem:  # of a shape that the lab does not write
+    except (
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        OverflowError,
+    ) as problem:  # of a shape that the lab does not write
         raise ValueError(f"{path} can't be made again: its recipe is not as the lab writes it") from problem
 
 
@@ -231,10 +237,19 @@ def _read(path: str | Path) -> dict[str, Any]:
     figure = recipe.get("figure") or {}
     if "study" not in recipe or not isinstance(figure, Mapping) or "picture" not in figure:
         raise ValueError(f"the recipe in {path} does not say which study and picture it is of")
-    forms = {"swept": Mapping, "view": Mapping, "results": Mapping, "fingerprint": Mapping, "kept": list, "picture": str}
+    forms = {
+        "swept": Mapping,
+        "view": Mapping,
+        "results": Mapping,
+        "fingerprint": Mapping,
+        "kept": list,
+        "picture": str,
+    }
     wrong = [name for name, form in forms.items() if figure.get(name) and not isinstance(figure[name], form)]
     if wrong or not all(isinstance(name, str) for name in figure.get("kept") or ()):
-        raise ValueError(f"the recipe in {path} is damaged: {wrong[0] if wrong else 'kept'} is not as the lab writes it")
+        raise ValueError(
+            f"the recipe in {path} is damaged: {wrong[0] if wrong else 'kept'} is not as the lab writes it"
+        )
     return recipe
 
 
@@ -247,7 +262,9 @@ def _study(path: str | Path, recipe: Mapping[str, Any], given: "Sequence[type[St
     if given:
         study = next((study for study in given if study.slug == name), None)
         if study is None:
-            raise ValueError(f"{path} was made by the study {told}, which is not in the file given: give the file that has it")
+            raise ValueError(
+                f"{path} was made by the study {told}, which is not in the file given: give the file that has it"
+            )
         if code.of_user(study) != made_by:
             raise ValueError(
                 f"the file given for {told} is not that which made {path}: give it as it was then, or draw the figure anew"
@@ -258,7 +275,9 @@ def _study(path: str | Path, recipe: Mapping[str, Any], given: "Sequence[type[St
     except ValueError:
         if not made_by:
             raise
-        raise ValueError(f"{path} was made by the study {told}, which is not installed: give its file with --study") from None
+        raise ValueError(
+            f"{path} was made by the study {told}, which is not installed: give its file with --study"
+        ) from None
 
 
 def _grid(study: "Study", figure: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -266,7 +285,9 @@ def _grid(study: "Study", figure: Mapping[str, Any]) -> dict[str, list[Any]]:
     declared = study.parameters()
     for name, values in figure["swept"].items():
         if name not in declared or not declared[name].sweepable or not isinstance(values, list) or not values:
-            raise ValueError(f"the recipe sweeps {name[:60]!r}, which is no parameter that {study.slug} can be swept along")
+            raise ValueError(
+                f"the recipe sweeps {name[:60]!r}, which is no parameter that {study.slug} can be swept along"
+            )
     return dict(figure["swept"])
 
 
@@ -292,7 +313,7 @@ def _swept(study: "Study", figure: Mapping[str, Any], report: "Report | None") -
     def told(filling: sweeps.Filling) -> bool | None:
         return report and report(Progress(filling.done, filling.cells, {}, None, filling.seconds))
 
-    return picture, sweeps.sweep(study, store=False, keep=keep, report=told, **_grid(study, figure))
+    return picture, sweeps.run(sweeps.Plan(study, _grid(study, figure), store=None, keep=keep), told)
 
 
 def _circumstances(recipe: Mapping[str, Any], result: "xr.Dataset") -> list[str]:

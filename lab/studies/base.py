@@ -411,7 +411,9 @@ class Study(param.Parameterized):
         if recipe.get("study") != cls.slug:
             raise ValueError(f"the recipe is of the study {brief(recipe.get('study'))}, not of {cls.slug}")
         origin, parameters = recipe.get("data"), recipe.get("parameters")
-        if not (isinstance(origin, Mapping) and isinstance(parameters, Mapping) and isinstance(origin.get("sha256"), str)):
+        if not (
+            isinstance(origin, Mapping) and isinstance(parameters, Mapping) and isinstance(origin.get("sha256"), str)
+        ):
             raise ValueError("the recipe is damaged: it does not say its parameters and the SHA-256 of its data")
         embedded, name = origin.get("embedded"), parameters.get("data")
         if data is None and embedded:

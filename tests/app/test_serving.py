@@ -100,7 +100,14 @@ def test_every_answer_has_the_headers(port):
 
 @pytest.mark.slow
 def test_the_token_lets_in_and_nothing_else_does(port):
-    for path in ("/", "/sparse-ot", "/static/js/bokeh.min.js", "/sparse-ot/ws", "/components/this/a/b/c", "/sparse-ot/metadata"):
+    for path in (
+        "/",
+        "/sparse-ot",
+        "/static/js/bokeh.min.js",
+        "/sparse-ot/ws",
+        "/components/this/a/b/c",
+        "/sparse-ot/metadata",
+    ):
         assert ask(port, path).status == 401
     for cookie in ("", TOKEN, f"{gate.cookie_name(port)}={TOKEN}", f"{gate.cookie_name(port)}=é"):
         assert ask(port, "/", Cookie=cookie.encode()).status == 401
@@ -135,7 +142,11 @@ def test_asking_computes_nothing_and_pages_are_counted():
     """A GET is no open page; what it names is only looked at, however large."""
     with serving("") as port:
         nines = "9" * 400
-        for query in ("n=1024&tolerance=1e-12", f"k={nines}&n={nines}&gamma={nines}", "data=../../etc/passwd&gamma=nan"):
+        for query in (
+            "n=1024&tolerance=1e-12",
+            f"k={nines}&n={nines}&gamma={nines}",
+            "data=../../etc/passwd&gamma=nan",
+        ):
             assert ask(port, f"/sparse-ot?{query}").status == 200
         answer = ask(port, "/sparse-ot")
         assert answer.status == 429
@@ -185,14 +196,15 @@ def few():
 def test_seconds_are_counted_by_visitor_and_in_all(few):
     done = limits.metered(lambda report: report(Progress(0, 1, {}, None, 0.0)), "ann")
     assert done(lambda progress: False) is False
-    with pytest.raises(ValueError, match="of a visitor, 0.05 s in an hour"):
+    with pytest.raises(ValueError, match=r"of a visitor, 0\.05 s in an hour"):
         limits.spend("ann", 0.1)
     with pytest.raises(ValueError, match="is used up"):
         done(lambda progress: False)
     limits.spend("bob", 0.01)
-    with pytest.raises(ValueError, match="of all visitors together, 0.2 s"):
-        for name in ("bob", "cem", "dan", "eve"):
-            limits.spend(name, 0.04)
+    for name in ("bob", "cem"):
+        limits._take(name, 0.04)
+    with pytest.raises(ValueError, match=r"of all visitors together, 0\.2 s"):
+        limits.spend("dan", 0.04)
 
 
 def test_presets_and_sliders_are_never_too_large(few):
@@ -200,11 +212,17 @@ def test_presets_and_sliders_are_never_too_large(few):
     assert limits.too_large(SparseOT(k=10**400)).startswith("this run is too large for this server")
 
 
+class Holder:
+    def __init__(self, visitor):
+        self.visitor = visitor
+
+    def held(self):
+        return 2**20
+
+
 def test_uploads_are_counted_by_visitor_and_in_all(few):
-    holders = [SimpleNamespace(visitor=name, held=lambda: 2**20) for name in ("ann", "bob")]
-    holders = [type("Holder", (), vars(holder))() for holder in holders]
+    holders = [Holder(name) for name in ("ann", "bob")]
     for holder in holders:
-        type(holder).held = staticmethod(lambda: 2**20)
         limits.hold(holder)
     assert "your pages hold 1 of at most 1 MiB" in limits.no_room("ann", 1)
     assert "all pages hold 2 of at most 2 MiB" in limits.no_room("cem", 1)

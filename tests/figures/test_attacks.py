@@ -100,7 +100,7 @@ def test_a_sweep_in_a_figure_does_not_say_where_it_is_computed(recipe, tmp_path,
     view = {"value": "value", "x": "gamma"}
     for swept in (
         {"gamma": [0.1, 1.0], "on": "tcp://evil:8786"}, {"gamma": [0.1, 1.0], "on": ["slurm"], "jobs": [{}]},
-        {"gamma": "1e-3:1:log100000000"}, {"gamma": []}, {"data": ["/etc/passwd"]}, {"report": [1]}, {"self": [1]}, {"keep": [1]},
+        {"gamma": "1e-3:1:log100000000"}, {"gamma": []}, {"data": ["/etc/passwd"]}, {"report": [1]}, {"self": [1]},
     ):  # fmt: skip
         for figure in ({"view": view}, {}):
             figure = recipe["figure"] | figure | {"swept": swept}
@@ -117,7 +117,13 @@ def test_a_recipe_of_other_types_is_one_sentence(recipe, tmp_path, capsys, monke
     monkeypatch.setattr(figures.provenance, "_of_study", lambda *given: pytest.fail("it was computed"))
     monkeypatch.setattr(figures.provenance, "_swept", lambda *given: pytest.fail("it was computed"))
     places = [("study",), ("parameters",), ("data",), ("figure",), ("data", "sha256"), ("data", "embedded")]
-    places += [("parameters", "data"), ("parameters", "k"), ("parameters", "gamma"), ("figure", "swept"), ("figure", "kept")]
+    places += [
+        ("parameters", "data"),
+        ("parameters", "k"),
+        ("parameters", "gamma"),
+        ("figure", "swept"),
+        ("figure", "kept"),
+    ]
     for place in places:
         for value in WRONG:
             changed = json.loads(json.dumps(recipe))
@@ -126,14 +132,21 @@ def test_a_recipe_of_other_types_is_one_sentence(recipe, tmp_path, capsys, monke
                 at = at[name]
             at[place[-1]] = value
             path = written(tmp_path, changed)
-            try:
-                figures.reproduce(path)
-            except (ValueError, TypeError) as refusal:
-                assert "\n" not in str(refusal)
-                assert len(str(refusal)) < 700
-            except pytest.fail.Exception:
-                assert place[0] in ("parameters", "figure", "data")  # an allowed value, or one that says nothing
+            said = sentence_of(path)
+            assert "\n" not in said
+            assert len(said) < 700
+            assert said or place[0] in ("parameters", "figure", "data")  # an allowed value, or one that says nothing
     capsys.readouterr()
+
+
+def sentence_of(path: Path) -> str:
+    try:
+        figures.reproduce(path)
+    except (ValueError, TypeError) as refusal:
+        return str(refusal)
+    except pytest.fail.Exception:
+        return ""
+    return "it agrees"
 
 
 def test_what_a_file_says_does_not_steer_the_terminal(recipe, tmp_path, capsys):
