@@ -49,7 +49,7 @@ class Limits:
 
 
 LOCAL = Limits(200, 1000, 4096, 16384, math.inf, math.inf, math.inf)
-PUBLIC = Limits(20, 200, 256, 2048, 900, 7200, 4)
+PUBLIC = Limits(20, 200, 256, 2048, 900, 7200, 16)  # every preset of the lab is within
 NAMES = tuple(field.name for field in fields(Limits))
 
 present = LOCAL
