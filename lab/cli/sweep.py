@@ -41,7 +41,7 @@ def sweep(name: str, words: list[str]) -> int:
         base, given, store=Store(), memory=options.memory, retry_failed=options.retry_failed,
         keep=[word for word in (options.keep or "").split(",") if word],
     )  # fmt: skip
-    print(plan, flush=True)
+    print(*filter(None, (plan, base.load().said)), sep="\n", flush=True)
     if options.dry_run:
         return 0
     with _progress(plan) as (report, stopped):

@@ -200,7 +200,6 @@ def from_arrays(
         raise ValueError(
             f"{name} has {', '.join([*given, *ignored]) or 'nothing'}, but x, the samples (n, d), is needed"
         )
-    notices += _drop_idle(name, given)
     for key in given:
         given[key] = real_numbers(f"{key} in {name}", given[key])
     shape = given["x"].shape
@@ -210,6 +209,7 @@ def from_arrays(
         if key in given and given[key].ndim != 2 and given[key].ndim in (1, 3, 4):
             given[key] = given[key].reshape(len(given[key]), -1)
     check(name, given)
+    notices += _drop_idle(name, given)
     if "classes" in given:
         given["classes"] = given["classes"].astype(np.int32)
     return Data(

@@ -130,7 +130,8 @@ class Choice(_Described, param.Selector):
         )
 
     def allowed(self) -> str:
-        return f"it must be one of {', '.join(self.objects)}"
+        mark = "; " if any("," in option for option in self.objects) else ", "  # several numbers are one option
+        return f"it must be one of {mark.join(self.objects)}"
 
     def _validate(self, val: Any) -> None:
         if val not in list(self.objects):

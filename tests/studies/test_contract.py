@@ -229,6 +229,18 @@ def test_applicable_pictures_are_drawn(study, result, backend):
     assert drawn >= 1
 
 
+def test_a_sweep_kept_without_variables_gets_a_sentence(study):
+    made = study()
+    name = next(n for n, p in study.parameters().items() if p.sweepable and isinstance(p, Real | Whole))
+    value = getattr(made, name)
+    attrs = {"study": study.slug, "parameters": json.dumps(made.values()), "swept": json.dumps({name: [value, value]})}
+    for swept in ({}, {name: [value, value]}):
+        bare = xr.Dataset(coords=swept, attrs=attrs)
+        for picture in study.pictures:
+            with pytest.raises(ValueError, match=rf"^the picture {picture.name} can't be drawn: "):
+                picture(bare)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{study.slug}-{claim.name}" for study, claim in CLAIMS])
 def test_quick_claims_hold(study, claim):
