@@ -241,8 +241,8 @@ def from_arrays(
     Raises:
         ValueError: arrays that are no images; the sentence says where.
     """
-    key, *others = [key for key in _PIXELS if key in arrays] or [None]
-    if key is None:
+    key, *others = [key for key in _PIXELS if key in arrays] or [""]
+    if not key:
         raise ValueError(f"{name} has {', '.join([*arrays, *ignored]) or 'nothing'}, but pixels, the images, is needed")
     lacking = set(_WANTED) - set(_PIXELS) - set(arrays)
     notices = [*notices, *unread(name, [*others, *ignored], lacking)]

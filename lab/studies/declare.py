@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -95,7 +96,7 @@ class Picture:
         def applies(result: xr.Dataset) -> str:
             try:
                 return asked(result)
-            except (AttributeError, KeyError) as problem:
+            except (AttributeError, KeyError, ValueError) as problem:
                 if not (missing := _absent(problem)):
                     raise
                 return _kept_without(missing)
@@ -134,7 +135,7 @@ class Picture:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
         try:
             return self.shown(result, self.frame(result, at))
-        except (AttributeError, KeyError) as problem:
+        except (AttributeError, KeyError, ValueError) as problem:
             missing = ", ".join(name for name in self.keep if name not in result) or _absent(problem)
             if not missing:
                 raise
@@ -165,12 +166,15 @@ class Picture:
         return self.draw(result) if frame is None else self.draw(result, frame)
 
 
-def _absent(problem: AttributeError | KeyError) -> str:
-    """The variable that a Dataset was asked for in vain; "" where the error is of another kind."""
-    if isinstance(problem, KeyError):
-        found = re.match(r"No variable named '(\w+)'", str(problem.args[0]) if problem.args else "")
-        return found[1] if found else ""
-    return str(problem.name) if isinstance(problem.obj, xr.Dataset) else ""
+def _absent(problem: AttributeError | KeyError | ValueError) -> str:
+    """The variable or dimension that a Dataset was asked for in vain; "" where xarray did not raise the error."""
+    frame = [frame for frame, _ in walk_tb(problem.__traceback__)][-1]
+    if not frame.f_globals.get("__name__", "").startswith("xarray."):
+        return ""
+    if isinstance(problem, AttributeError):
+        return str(problem.name)
+    found = re.match(r"(?:No variable named|Dimensions) \W*(\w+)", str(problem.args[0]))
+    return found[1] if found else str(problem.args[0]) if isinstance(problem, KeyError) else ""
 
 
 def _kept_without(missing: str) -> str:
