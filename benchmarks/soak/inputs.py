@@ -185,7 +185,9 @@ def cases(folder: Path, quick: bool) -> Iterator[Case]:
         label = " ".join(word if len(word) < 40 else f"{word[:20]}...({len(word)})" for word in words)
         yield Case("command", label, lambda words=words: command(*words))
     for key, value in odd_values():
-        yield Case("notebook", f"{key} = {str(type(value))}", lambda k=key, v=value: notebook(lambda: _study(**{k: v}).run()))
+        yield Case(
+            "notebook", f"{key} = {type(value)!s}", lambda k=key, v=value: notebook(lambda: _study(**{k: v}).run())
+        )
     for key in ("gamma", "k", "n", "seed", "regularizer", "data"):
         for text in _TEXTS:
             yield Case("link", f"{key}={text[:20]}", lambda key=key, text=text: link({key: text}))
@@ -203,7 +205,23 @@ def _study(**values: Any) -> Any:
     return SparseOT(**values)
 
 
-_TEXTS = ("", " ", "nan", "inf", "-1e999", "9" * 400, "x" * 10_000, "1_000", "１", "\x1b[31m", "None", "[1]", "0x10", "1;2", "{}")
+_TEXTS = (
+    "",
+    " ",
+    "nan",
+    "inf",
+    "-1e999",
+    "9" * 400,
+    "x" * 10_000,
+    "1_000",
+    "１",
+    "\x1b[31m",
+    "None",
+    "[1]",
+    "0x10",
+    "1;2",
+    "{}",
+)
 
 
 def npz(**arrays: Any) -> bytes:
@@ -412,14 +430,27 @@ def _places(folder: Path) -> Iterator[Case]:
     def asked(name: str) -> Iterator[Case]:
         yield Case("command", name, lambda: command("run", "sparse-ot", "--data", name))
         yield Case("notebook", name, lambda: notebook(lambda: _read(name)))
-        yield Case("command", f"--from {name}", lambda: command("figure", "sparse-ot:plan", "--from", name, "-o", "x.pdf"))
+        yield Case(
+            "command", f"--from {name}", lambda: command("figure", "sparse-ot:plan", "--from", name, "-o", "x.pdf")
+        )
         yield Case("command", f"reproduce {name}", lambda: command("reproduce", name))
 
     os.mkfifo(folder / "pipe.npz")
     os.mkfifo(folder / "pipe.nc")
     (folder / "bare").mkdir()
     (folder / "locked.npz").symlink_to("locked.npz")
-    for name in ("pipe.npz", "pipe.nc", "/dev/zero", "bare", "locked.npz", "missing.nc", "a" * 5000, "\0", "~nobody/x", "/etc/"):
+    for name in (
+        "pipe.npz",
+        "pipe.nc",
+        "/dev/zero",
+        "bare",
+        "locked.npz",
+        "missing.nc",
+        "a" * 5000,
+        "\0",
+        "~nobody/x",
+        "/etc/",
+    ):
         yield from asked(name)
     dataset = xr.Dataset({"cost": (("i", "j"), np.ones((4, 4)))})
     damages: dict[str, Callable[[Path], Any]] = {
@@ -470,10 +501,16 @@ def figures(quick: bool) -> Iterator[tuple[str, bytes]]:
         yield f"{name}.png", png[:33] + chunk + png[33:]
         if name != "bomb":
             inside = text.decode()
-            yield f"{name}.svg", (
-                f'<svg xmlns="http://www.w3.org/2000/svg"><metadata id="lab-recipe">{inside}</metadata></svg>'.encode()
+            yield (
+                f"{name}.svg",
+                (
+                    f'<svg xmlns="http://www.w3.org/2000/svg"><metadata id="lab-recipe">{inside}</metadata></svg>'.encode()
+                ),
             )
-            yield f"{name}.mp4", b"\0\0\0\x10ftypisomisom" + struct.pack(">I", 24 + len(text)) + b"uuidtransport-lab\0\0\0" + text
+            yield (
+                f"{name}.mp4",
+                b"\0\0\0\x10ftypisomisom" + struct.pack(">I", 24 + len(text)) + b"uuidtransport-lab\0\0\0" + text,
+            )
     laughs = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
     yield "laughs.svg", f'<!DOCTYPE svg [<!ENTITY a0 "ha">{laughs}]><svg>&a11;</svg>'.encode()
     yield "laughs16.svg", f"<!DOCTYPE svg [{laughs}]><svg>&a11;</svg><!--\u733c\u6776-->".encode("utf-16")
@@ -484,12 +521,15 @@ def figures(quick: bool) -> Iterator[tuple[str, bytes]]:
     yield "plain.gif", picture("gif")
     yield "head.pdf", b"%PDF-1.7\n" + b"1 0 obj\n" * 1000
     stream = zlib.compress(b"1 0 " * (many // 4))
-    yield "objects.pdf", (
-        b"%PDF-1.7\n1 0 obj\n<</Type/ObjStm/N 9999999/First 9/Filter/FlateDecode/Length "
-        + str(len(stream)).encode()
-        + b">>\nstream\n"
-        + stream
-        + b"\nendstream\nendobj\ntrailer\n<</Root 2 0 R/Size 3>>\nstartxref\n0\n%%EOF"
+    yield (
+        "objects.pdf",
+        (
+            b"%PDF-1.7\n1 0 obj\n<</Type/ObjStm/N 9999999/First 9/Filter/FlateDecode/Length "
+            + str(len(stream)).encode()
+            + b">>\nstream\n"
+            + stream
+            + b"\nendstream\nendobj\ntrailer\n<</Root 2 0 R/Size 3>>\nstartxref\n0\n%%EOF"
+        ),
     )
 
 

@@ -54,7 +54,9 @@ def parts(network: Network) -> Network:
         return network
     weights, rest = eqx.partition(leaves, eqx.is_inexact_array_like)
     if any(hasattr(leaf, "shape") for leaf in rest):
-        raise ValueError("the network holds arrays that are not of real numbers: make them static, or write them into it")
+        raise ValueError(
+            "the network holds arrays that are not of real numbers: make them static, or write them into it"
+        )
     return Parts(weights, (tuple(rest), shape))
 
 
@@ -268,7 +270,9 @@ def train(
     if loop is pure:
         tell("lab.paths.train", run.reason, run.iterations)
     last = run.state
-    return Training(whole(last.model), whole(last.average), run.trace["loss"], run.trace["ess"], run.iterations, run.reason, last)
+    return Training(
+        whole(last.model), whole(last.average), run.trace["loss"], run.trace["ess"], run.iterations, run.reason, last
+    )
 
 
 def prepare(

@@ -102,7 +102,12 @@ def test_samples_from_denoisers_of_ones_own():
     wanted = sample(LAW, x, levels).x
     net = Own(eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(1)))
     core = lambda t, x: jnp.zeros_like(x)  # noqa: E731
-    for each in (Given(best, (1, 1, 2)), denoiser(best, (1, 1, 2)), Given(net, (1, 1, 2)), Network(core, 1.0, (1, 1, 2))):
+    for each in (
+        Given(best, (1, 1, 2)),
+        denoiser(best, (1, 1, 2)),
+        Given(net, (1, 1, 2)),
+        Network(core, 1.0, (1, 1, 2)),
+    ):
         found = [sample(each, x, levels, solver=solver, loop=loop).x for solver, loop in
                  (("ddim", pure), ("heun", pure), ("ddim", Chunked()))]  # fmt: skip
         np.testing.assert_array_equal(found[0], found[2])

@@ -283,7 +283,11 @@ class SGDStability(Study):
         whole = case.size <= looking.CELLS
         names = json.dumps([name for name, _ in case.arrays])
         return result.assign_attrs(
-            model=str(case.model), outputs=case.outputs, samples=case.n, arrays=names, cells="entries" if whole else "means"
+            model=str(case.model),
+            outputs=case.outputs,
+            samples=case.n,
+            arrays=names,
+            cells="entries" if whole else "means",
         )
 
     @classmethod
