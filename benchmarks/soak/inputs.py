@@ -2,7 +2,7 @@
 
 Each must be refused in one sentence of at most 300 characters (a link: moved into range with a notice of that length), without a
 traceback, within seconds and without filling the memory. Prints a line for each fault, then the figures.
-"""
+"""  # noqa: E501
 
 import argparse
 import contextlib
@@ -541,12 +541,12 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
             if (option, text) not in (("--data", " "),):
                 yield *run, option, text
     sweep = ("sweep", "sparse-ot", "--dry-run", "--k", "1,2")
-    for values in ("1,,2", ",1,2", "1:", ":2", ":", "1:2:log", "0.1:inf:4", "0:1:log3", "1:1e400:3", "2:1:3", "1:2:9" + "9" * 99,
+    for values in ("1,,2", ",1,2", "1:", ":2", ":", "1:2:log", "0.1:inf:4", "0:1:log3", "1:1e400:3", "2:1:3", "1:2:9" + "9" * 99,  # noqa: E501
                    "1:" + "9" * 400 + ":3", "1," * 5000 + "x", "1:2:3:4", "nan:1:3", "1_0,2_0"):  # fmt: skip
         yield "sweep", "sparse-ot", "--dry-run", "--gamma", values
     for option, text in (
         ("--memory", "-1"), ("--memory", "nan"), ("--memory", "0"), ("--memory", "inf"), ("--memory", "x"), ("--keep", ""),
-        ("--keep", ","), ("--keep", "x" * 10_000), ("--on", ""), ("--on", "local:x"), ("--on", "local:-1"), ("--on", "y" * 5000),
+        ("--keep", ","), ("--keep", "x" * 10_000), ("--on", ""), ("--on", "local:x"), ("--on", "local:-1"), ("--on", "y" * 5000),  # noqa: E501
         ("--workers", ""), ("--workers", "2"), ("--preset", ""), ("-o", "x.nc/"), ("-o", ""), ("-o", "x" * 10_000),
         ("-o", "no/such/x.nc"),
     ):  # fmt: skip
@@ -575,7 +575,7 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
             yield (word,)
     yield "open", "0", "-o", "x.nc/"
     for option, text in (
-        ("--study", ""), ("--study", "x" * 9999), ("--older-than", ""), ("--older-than", "9" * 400 + "d"), ("--older-than", "x"),
+        ("--study", ""), ("--study", "x" * 9999), ("--older-than", ""), ("--older-than", "9" * 400 + "d"), ("--older-than", "x"),  # noqa: E501
         ("--larger-than", ""), ("--larger-than", "-1MB"), ("--larger-than", "y" * 9999),
     ):  # fmt: skip
         yield "runs", option, text
@@ -591,7 +591,7 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
 def odd_values() -> Iterator[tuple[str, Any]]:
     """Values of other types than a parameter has."""
     for key in ("gamma", "k", "n", "seed", "regularizer", "data"):
-        for value in (10**400, -(10**400), float("nan"), [1] * 10**5, np.ones(3), np.ones((1, 1)), {"a": 1}, b"1" * 9999, object(),
+        for value in (10**400, -(10**400), float("nan"), [1] * 10**5, np.ones(3), np.ones((1, 1)), {"a": 1}, b"1" * 9999, object(),  # noqa: E501
                       "x" * 10_000, lambda: 1, 1j, Path("x")):  # fmt: skip
             yield key, value
     yield "x" * 10_000, 1
