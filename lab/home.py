@@ -31,6 +31,7 @@ def start() -> None:
         folder.mkdir(exist_ok=True)
     except OSError:  # a read-only home costs compile time, nothing else
         return
+    _keep_programs_whole()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
@@ -41,6 +42,30 @@ def need_float64(what: str) -> None:
 
     if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise ValueError(f"{what} needs float64, which is off: begin with lab.notebook(), in a script as in a notebook")
+
+
+def _keep_programs_whole() -> None:
+    """Compiled programs are kept as the lab's other caches are. JAX's own files are torn by a kill, and then never made
+    again but warned of at each start; with zstd, a changed bit in one would be run."""
+    from lab.disk import cache
+
+    class Programs:
+        def __init__(self, folder: str):
+            self._path = Path(folder)
+
+        def get(self, key: str) -> bytes | None:
+            return cache.read(self._path / f"{key}.program")
+
+        def put(self, key: str, value: bytes) -> None:
+            cache.write(self._path / f"{key}.program", value)
+
+    try:
+        from jax._src import compilation_cache
+
+        _ = compilation_cache.get_file_cache
+        compilation_cache.get_file_cache = lambda path: (Programs(path), path)  # pyright: ignore
+    except (ImportError, AttributeError):  # of another version: its own files will do
+        return
 
 
 def _calm_blas() -> None:

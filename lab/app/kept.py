@@ -1,14 +1,12 @@
 """What can be made again but takes a while, thumbnails and verdicts, is kept between visits.
 
-A name says which code, data and machine made the thing, so that nothing stale is ever shown. Writing is atomic and
-reading tolerates a missing or broken file: two servers may share the folder.
+A name says which code, data and machine made the thing, so that nothing stale is ever shown; ``lab.disk.cache`` reads and
+writes it, so that nothing spoilt is.
 """
 
 import json
-import os
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
 
 from lab import code, datasets, home
 from lab.studies import Study
@@ -33,24 +31,6 @@ def folder(name: str) -> Path:
     made = home.cache() / name
     made.mkdir(parents=True, exist_ok=True)
     return made
-
-
-def read(path: Path) -> bytes | None:
-    """The bytes of a kept file, None where there is none."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write all or nothing; a folder that can't be written to costs only the time to make the thing again."""
-    part = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
 
 
 def _dtype() -> str:

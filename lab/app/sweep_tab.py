@@ -225,7 +225,7 @@ class SweepTab(pn.viewable.Viewer):
                     return True
 
             try:
-                sweeps.run(plan, told)
+                sweeps.run(plan, told, must_keep=True)  # the page reads the cells from the store
             except ValueError:
                 if self.stage != "stopping" and not gone:
                     raise

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from lab.disk import cache
 from lab.figures import plotted
 from lab.numerics import Report
 from lab.studies import Picture, Study
@@ -22,7 +23,7 @@ _FINE = 0.6  # of the outlines' width
 def find(study: type[Study]) -> dict[str, bytes] | None:
     """The kept PNG for each tone, None when they have yet to be made."""
     name = kept.identity(study)
-    found = {tone: kept.read(_path(study, name, tone)) for tone in TONES}
+    found = {tone: cache.read(_path(study, name, tone)) for tone in TONES}
     return {tone: png for tone, png in found.items() if png} if all(found.values()) else None
 
 
@@ -41,7 +42,7 @@ def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
     picture = first_picture(default, result)
     images = {tone: draw(picture, result, tone) for tone in TONES}
     for tone, png in images.items():
-        kept.write(_path(study, name, tone), png)
+        cache.write(_path(study, name, tone), png)
     return images
 
 

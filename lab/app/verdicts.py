@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
+from lab.disk import cache
 from lab.numerics import Report
 from lab.studies import Claim, Study, Verdict
 from lab.studies.verify import judge
@@ -42,7 +43,7 @@ def load(study: type[Study]) -> dict[str, Verdict]:
 def save(study: type[Study], verdicts: Iterable[Verdict]) -> None:
     """Keep them beside those that are already kept."""
     merged = _stored(study) | {verdict.claim.name: _plain(verdict) for verdict in verdicts}
-    kept.write(_path(study), json.dumps(merged, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    cache.write(_path(study), json.dumps(merged, indent=1, ensure_ascii=False, allow_nan=False).encode())
 
 
 def usual_seconds(study: type[Study]) -> dict[str, float]:
@@ -50,7 +51,7 @@ def usual_seconds(study: type[Study]) -> dict[str, float]:
     files = sorted(kept.folder("verdicts").glob(f"{study.slug}-????????????????????.json"), key=_age)
     known: dict[str, float] = {}
     for path in files:
-        known |= {name: fields["seconds"] for name, fields in _parse(kept.read(path)).items()}
+        known |= {name: fields["seconds"] for name, fields in _parse(cache.read(path)).items()}
     return known
 
 
@@ -86,7 +87,7 @@ def _age(path: Path) -> float:
 
 def _stored(study: type[Study]) -> dict[str, dict[str, Any]]:
     try:
-        return _parse(kept.read(_path(study)))
+        return _parse(cache.read(_path(study)))
     except (ValueError, TypeError):  # the default data can't be had: nothing can be known of the study
         return {}
 

@@ -4,10 +4,11 @@ import argparse
 import json
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os.path import exists, expanduser, isdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from lab import datasets, studies
+from lab import datasets, disk, studies
 from lab.home import start
 from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
@@ -376,19 +377,30 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
 
 
 def save(result: xr.Dataset, target: Path) -> None:
-    """Write whole or not at all."""
-    import shutil
-    import tempfile
+    """Write whole or not at all, over nothing but an earlier result."""
 
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        made = Path(folder, target.name)
-        if target.suffix == ".zarr":
-            result.to_zarr(made, consolidated=False)
-            if target.exists():
-                shutil.rmtree(target)
+    def make(part: Path) -> None:
+        if target.suffix.lower() == ".zarr":
+            result.to_zarr(part, consolidated=False)
         else:
-            result.to_netcdf(made, engine="h5netcdf")
-        made.replace(target)
+            result.to_netcdf(part, engine="h5netcdf")
+
+    disk.write(target, make, replaces=_is_result)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether the lab wrote that file, or that folder and all in it, as the result of a run or a sweep."""
+    import h5py
+
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if path.is_file():
+            with h5py.File(path) as file:
+                return "study" in file.attrs
+        arrays = re.compile(r"([^/]+/)?zarr\.json|[^/]+/c(/\d+)*")
+        within = [(each, each.relative_to(path).as_posix()) for each in path.rglob("*")]
+        if all(arrays.fullmatch(name) and not each.is_symlink() for each, name in within if not each.is_dir()):
+            return "study" in json.loads((path / "zarr.json").read_text())["attributes"]
+    return False
 
 
 def presets_told(study: type[Study]) -> str:
@@ -444,7 +456,14 @@ def _target(output: str | None, formats: set[str]) -> Path | None:
         )
     if not isdir(target.parent):
         raise Refusal(f"-o {cut(output)}: there is no folder {cut(target.parent)}")
+    disk.check(target, _is_figure if target.suffix.lower() in FORMATS else _is_result)  # refuse before computing
     return target
+
+
+def _is_figure(path: Path) -> bool:
+    from lab.figures.export import is_figure
+
+    return is_figure(path)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 import argparse
 import errno
+import itertools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from lab import disk
 from lab.inputs import cut, shown
 
 from . import Refusal
@@ -45,13 +46,12 @@ def notebook(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         raise Refusal('the notebooks need JupyterLab: pip install "transport-lab[notebook]"') from None
     folder = notebooks()
-    for script in sorted(folder.glob("*.py")):
+    for script in sorted(path for path in folder.glob("*.py") if path.suffixes == [".py"]):  # none that was kept apart
         built = script.with_suffix(".ipynb")
         if built.exists() and built.stat().st_mtime >= script.stat().st_mtime:
             continue  # yours may be in it
-        if built.exists():
-            shutil.copy2(built, built.with_suffix(".before.ipynb"))
-        jupytext.write(jupytext.read(script), built)
+        _keep_apart(built)
+        disk.write(built, jupytext.writes(jupytext.read(script), fmt="ipynb").encode())
         print(f"built {built}")
     if arguments.build_only:
         return 0
@@ -82,5 +82,13 @@ def notebooks() -> Path:
     for script in (package / "notebooks").glob("*.py"):
         copy = folder / script.name
         if not copy.exists() or copy.stat().st_mtime < script.stat().st_mtime:
-            shutil.copy2(script, copy)
+            _keep_apart(copy)
+            disk.write(copy, script.read_bytes())
     return folder
+
+
+def _keep_apart(path: Path) -> None:
+    """What you may have written into a notebook that is to be replaced stays beside it, under a name that is free."""
+    if path.exists():
+        names = (path.with_suffix(f".before{count or ''}{path.suffix}") for count in itertools.count())
+        disk.write(next(name for name in names if not name.exists()), path.read_bytes())

@@ -44,8 +44,9 @@ def sweep(name: str, words: list[str]) -> int:
         if empty := next((key for key, value in jobs.items() if value == ""), None):
             raise Refusal(f"--{empty} is empty: give it a value or leave it out")
     where = sweeps.executor(options.on, jobs)
+    store = Store()
     plan = sweeps.Plan(
-        base, given, store=Store(), memory=options.memory, retry_failed=options.retry_failed,
+        base, given, store=store, memory=options.memory, retry_failed=options.retry_failed,
         keep=[] if options.keep is None else [word.strip() for word in options.keep.split(",")],
     )  # fmt: skip
     print(plan, flush=True)
@@ -53,7 +54,7 @@ def sweep(name: str, words: list[str]) -> int:
         return 0
     with _progress(plan) as (report, stopped):
         try:
-            result = sweeps.run(plan, report, where)
+            result = sweeps.run(plan, report, where, must_keep=target is None)
         except ValueError as problem:
             if not stopped():
                 raise
@@ -61,7 +62,7 @@ def sweep(name: str, words: list[str]) -> int:
             return 130
     empty = int((result["error"] != "").sum()) if "error" in result else 0
     if stopped():
-        there = plan.cells - empty
+        there = len(store.held(plan.keys))
         print(f"stopped: {there:,} of {plan.cells:,} cells are kept; the same command goes on from there")
         return 130
     if target:

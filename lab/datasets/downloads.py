@@ -1,12 +1,12 @@
 """Files that are downloaded when a set that needs them is asked for: checked by SHA-256 and kept in ``LAB_HOME``."""
 
-import os
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
-from uuid import uuid4
 
+from lab.disk import write
 from lab.home import home
 
 _PATIENCE = 20.0  # seconds without an answer
@@ -66,13 +66,9 @@ def content(key: str) -> bytes:
     if sha256(payload).hexdigest() == remote.sha256:
         return payload
     payload = _fetched(remote, place)
-    part = place.with_name(f"{place.name}.{uuid4().hex}.part")
-    try:
+    with suppress(OSError):  # a read-only home: the next start downloads again
         place.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(payload)
-        os.replace(part, place)
-    except OSError:  # a read-only home: the next start downloads again
-        part.unlink(missing_ok=True)
+        write(place, payload, durable=False)
     return payload
 
 

@@ -9,12 +9,13 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import lab
+from lab.disk import write
 from lab.inputs import cut, shown
 from lab.numerics import Progress
 from lab.studies.draw import pen, theme
 from lab.studies.draw.look import backends
 
-from .embed import FORMATS, MOVING, embed, moving
+from .embed import FORMATS, MOVING, embed, moving, read_recipe
 from .provenance import fingerprint, recipe_of
 from .styles import Style, find_style, inches
 
@@ -80,11 +81,18 @@ def _write(target: str | Path | BinaryIO, content: bytes) -> None:
     if not isinstance(target, str | Path):
         target.write(content)
         return
-    path = Path(target).expanduser()
     try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise ValueError(f"{path} can't be written: {error.strerror or error}") from None
+        write(target, content, replaces=is_figure)
+    except OSError as problem:
+        raise ValueError(str(problem)) from None
+
+
+def is_figure(path: Path) -> bool:
+    """Whether the lab drew that file: only such a one is ever replaced."""
+    try:
+        return path.is_file() and bool(read_recipe(path))
+    except ValueError:
+        return False
 
 
 def export_picture(

@@ -1,7 +1,8 @@
 """Where each key is, and who computes what: an SQLite file beside the batches.
 
-It is only a cache. What it says of the batches is compared with their folder before every question, and made again
-from their headers when it is missing or broken. A folder that can't be written to gets an index in memory.
+It is only a cache. What it says of the batches is compared with their folder before every question, and it is made again
+from their headers when it is missing, broken, or contradicts them. A folder that can't be written to gets an index in
+memory.
 """
 
 import json
@@ -9,15 +10,19 @@ import logging
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from lab.disk import writable
 
 from . import files
 
 log = logging.getLogger("lab.store")
 
-_LAYOUT = 1
+_LAYOUT = 2
 _TABLES = """
 create table batches (batch text primary key, created text, bytes integer, header text);
 create table cells (key text, batch text, row integer, primary key (key, batch)) without rowid;
@@ -26,12 +31,7 @@ create table owners (owner text primary key, process text, beat real);
 create table claims (key text primary key, owner text) without rowid;
 create index claims_of_owner on claims (owner);
 """
-_BROKEN = {
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_ERROR,  # tables of another layout
-    sqlite3.SQLITE_IOERR_SHORT_READ,
-}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT}
 _UNWRITABLE = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN,
@@ -48,6 +48,10 @@ def say_once(topic: str, sentence: str) -> None:
     if topic not in _told:
         _told.add(topic)
         log.warning(sentence)
+
+
+class Contradiction(Exception):
+    """The index says what the batches do not; the text says what."""
 
 
 @contextmanager
@@ -71,6 +75,7 @@ class Index:
         self.batches = folder / "batches"
         self.damaged = folder / "damaged"
         self._path = folder / "index.sqlite"
+        self._usable = True  # else it contradicts the batches, and can't be moved
         self._lost: set[str] = set()  # damaged, in a folder that can't be written to
         self._seen: tuple[int, int] | None = None  # the folder's time of change and the index that knew it all
 
@@ -80,8 +85,9 @@ class Index:
         Raises:
             OSError: another process has kept the index locked for a minute.
         """
-        broken = False
-        while True:
+        repaired = False
+        while self._usable:
+            number = None
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # not WAL: that fails on file systems that several hosts share, and in a folder that is read-only
@@ -90,27 +96,34 @@ class Index:
                     db.execute("pragma synchronous = off")  # what a power cut spoils here is made again
                     self._prepare(db)
                     self._compare(db, number)
-                    return question(db)
+                    return _asked(question, db)
             except OSError as problem:
                 reason = problem.strerror or str(problem)
-            except sqlite3.DatabaseError as problem:
+            except (sqlite3.DatabaseError, Contradiction) as problem:
                 code = getattr(problem, "sqlite_errorcode", 0)
-                if {code, code & 0xFF} & _BROKEN and not broken:
-                    broken = True
-                    self._set_index_aside(number, problem)
-                    continue
-                if code & 0xFF not in _UNWRITABLE:
+                if code & 0xFF in _BUSY or (repaired and code & 0xFF not in _UNWRITABLE):
                     raise OSError(f"the index {self._path} can't be used: {problem}") from problem
+                if not repaired and not self._unwritable(code):
+                    repaired = True
+                    self._set_aside(number, problem)
+                    continue
                 reason = str(problem)
             say_once(
                 f"unwritable {self.folder}",
                 f"The store {self.folder} can't be written to ({reason}): results are computed but not kept; "
                 "set the variable LAB_HOME to a folder of yours.",
             )
-            with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-                self._prepare(db)
-                self._compare(db, None)
-                return question(db)
+            break
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+            self._prepare(db)
+            self._compare(db, None)
+            return _asked(question, db)
+
+    def make_again(self, why: str) -> None:
+        """The index contradicts a batch that is as it was written: the next question is asked of a new one."""
+        self._seen = None
+        with suppress(OSError):
+            self._set_aside(self._path.stat().st_ino, why)
 
     def set_aside(self, batch: str, why: object) -> None:
         """Move a damaged batch out of the store and say so; the next question no longer finds its keys."""
@@ -132,26 +145,21 @@ class Index:
             self.damaged,
         )
 
-    def forget(self, batch: str) -> None:
-        """Read that batch's header again before the next question."""
-
-        def drop(db: sqlite3.Connection) -> None:
-            with transaction(db):
-                _drop(db, batch)
-
-        self._seen = None
-        self.ask(drop)
-        self._seen = None
-
     def _prepare(self, db: sqlite3.Connection) -> None:
         if db.execute("pragma user_version").fetchone()[0] == _LAYOUT:
             return
         with transaction(db):
-            if db.execute("pragma user_version").fetchone()[0] != _LAYOUT:  # nobody was faster
+            layout = db.execute("pragma user_version").fetchone()[0]
+            if layout == _LAYOUT:  # another was faster
+                return
+            if layout == 1:  # the same tables, without a check
+                db.execute("delete from batches")
+                db.execute("delete from cells")
+            else:
                 for statement in filter(str.strip, _TABLES.split(";")):
                     db.execute(statement)
-                db.execute(f"pragma user_version = {_LAYOUT}")
-                self._match(db)
+            db.execute(f"pragma user_version = {_LAYOUT}")
+            self._match(db)
 
     def _compare(self, db: sqlite3.Connection, number: int | None) -> None:
         """Take in batches that others added, forget those that are gone; one look at a clock when nothing changed."""
@@ -184,6 +192,7 @@ class Index:
                 self.set_aside(batch, problem)
                 continue
             size = getattr(status, "st_blocks", 0) * 512 or status.st_size
+            header["check"] = check_of(batch, created, size, header, keys)
             db.execute("insert into batches values (?, ?, ?, ?)", [batch, created, size, json.dumps(header)])
             rows = ((key, batch, row) for row, key in enumerate(keys))
             db.executemany("insert or replace into cells values (?, ?, ?)", rows)
@@ -196,13 +205,39 @@ class Index:
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return set()
 
-    def _set_index_aside(self, number: int, why: object) -> None:
-        log.warning("The store's index %s is broken (%s): it is made again from the runs.", self._path, why)
-        with suppress(OSError):
+    def _unwritable(self, code: int) -> bool:
+        """Whether SQLite can't write for want of a right or of room, and not because of what it found in the file."""
+        if code & 0xFF == sqlite3.SQLITE_READONLY:
+            return not (writable(self._path) and writable(self.folder))
+        return code & 0xFF in _UNWRITABLE and code != sqlite3.SQLITE_IOERR_SHORT_READ
+
+    def _set_aside(self, number: int | None, why: object) -> None:
+        """Move the index away, if it is still the file of that number; where it can't be moved, it is asked no more."""
+        sentence = f"The store's index {self._path} is broken ({why}): it is made again from the runs."
+        try:
             if self._path.stat().st_ino == number:  # else another process has made it again already
                 self.damaged.mkdir(exist_ok=True)
                 self._path.with_name("index.sqlite-journal").unlink(missing_ok=True)  # it belongs to the broken one
                 os.replace(self._path, self.damaged / "index.sqlite")
+                log.warning(sentence)
+        except FileNotFoundError:  # it is being made again
+            pass
+        except OSError:
+            self._usable = False
+            say_once(f"broken {self._path}", sentence)
+
+
+def check_of(batch: str, created: str, size: int, header: dict[str, Any], keys: list[str]) -> int:
+    """Of all that the index says of a batch: a changed value of a row is seen by it."""
+    return zlib.crc32(json.dumps([batch, created, size, header, keys]).encode())
+
+
+def _asked[T](question: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
+    """The answer; values that the question can't take are none that the lab has written."""
+    try:
+        return question(db)
+    except (ValueError, TypeError, LookupError, AttributeError) as problem:
+        raise Contradiction(f"{type(problem).__name__}: {problem}") from problem
 
 
 def _drop(db: sqlite3.Connection, batch: str) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,13 +18,15 @@ import numpy as np
 import xarray as xr
 
 from lab import code
+from lab.disk import processes, write
 from lab.home import home
 
-from . import files, packing, processes
-from .index import Index, log, say_once, transaction
+from . import files, packing
+from .index import Contradiction, Index, check_of, say_once, transaction
 
 _MATTER = ("lab", "jax", "jaxlib", "numpy")
-_NUMBERLESS = ("app", "cli", "figures", "store")  # floors that can't change a number
+_NUMBERLESS = ("app", "cli", "disk", "figures", "store")  # floors that can't change a number
+_watch = processes.Watch()  # over those who have claims
 
 
 class Claim(NamedTuple):
@@ -74,7 +75,6 @@ class Store:
 
     def __init__(self, folder: Path | None = None):
         self.folder = home() / "store" if folder is None else Path(folder)
-        self._parts = self.folder / "parts"
         self._index = Index(self.folder)
 
     # ---- keys ------------------------------------------------------------------------------------------------
@@ -176,6 +176,7 @@ class Store:
         Raises:
             ValueError: a key is not held, or its batch turned out to be damaged; the batch is then set aside.
         """
+        absent: set[str] = set()
         for _ in range(len(keys) + 9):  # each break below leaves one obstacle less
             places = self._index.ask(lambda db: _places(db, keys))
             missing = [key for key in keys if key not in places]
@@ -189,14 +190,18 @@ class Store:
             for batch, positions in order.items():
                 try:
                     cells, header = files.read(self._path(batch), names)
-                except FileNotFoundError:  # removed this moment; the next look at the index knows
+                except FileNotFoundError:  # removed this moment, which the next look at the index knows, or never there
+                    if batch in absent:
+                        self._index.make_again(f"a run is said to be in {batch}, which is not there")
+                    absent.add(batch)
                     break
                 except files.Damaged as problem:
                     self._index.set_aside(batch, problem)
                     break
-                rows = [places[keys[at]][1] for at in positions]
-                if [header["keys"][row : row + 1] for row in rows] != [[keys[at]] for at in positions]:
-                    self._index.forget(batch)  # the file is sound, what the index says of it is not
+                row_of = {key: row for row, key in enumerate(header["keys"])}
+                rows = [row_of.get(keys[at], -1) for at in positions]
+                if rows != [places[keys[at]][1] for at in positions]:  # the file is sound
+                    self._index.make_again(f"of {batch} it says what is not in the file")
                     break
                 parts.append((cells, rows))
             else:
@@ -226,26 +231,30 @@ class Store:
         created = datetime.now(UTC).isoformat(timespec="microseconds")
         header = {"layout": 1, "keys": list(keys), "created": created} | _summary(packed)
         batch = uuid4().hex
-        part = self._parts / f"{processes.me()}-{batch}"
         try:
-            self._parts.mkdir(parents=True, exist_ok=True)
-            self._index.batches.mkdir(exist_ok=True)
-            self._clear_parts()
-            files.write(part, packed, header)
-            os.replace(part, self._path(batch))
+            self._index.batches.mkdir(parents=True, exist_ok=True)
+            # not forced to the disk: see files.write
+            write(self._path(batch), lambda part: files.write(part, packed, header), durable=False)
         except OSError as problem:
             sentence = OSError(
                 f"The result ({packed.nbytes / 1e6:.3g} MB) can't be kept in {self.folder}: "
-                f"{problem.strerror or problem}; free space there (lab runs lists what it holds), "
+                f"{getattr(problem, 'why', problem.strerror)}; free space there (lab runs lists what it holds), "
                 "or set LAB_HOME to another folder."
             )
             sentence.errno = problem.errno
             raise sentence from problem
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-        for old in self._index.ask(lambda db: _superseded(db, batch, created, keys)):
-            self._path(old).unlink(missing_ok=True)
+
+        def superseded(db: Connection) -> list[str]:
+            lost = set(keys) - _held(db, keys)
+            there = db.execute("select 1 from batches where batch = ?", [batch]).fetchone()  # not removed meanwhile
+            if lost and there:
+                raise Contradiction(f"it can't find {min(lost)}, which is in {batch}")
+            return _superseded(db, batch, created, keys)
+
+        for old in self._index.ask(superseded):
+            with suppress(OSError, files.Damaged):
+                if set(files.read_header(self._path(old))["keys"]) <= set(keys):  # not by the word of a cache
+                    self._path(old).unlink()
 
     @contextmanager
     def claim(self, keys: Sequence[str]) -> Iterator[Claim]:
@@ -257,7 +266,7 @@ class Store:
 
         def take(db: Connection) -> Claim:
             with transaction(db):
-                for dead in [o for o, *sign in db.execute("select * from owners") if not processes.alive(*sign)]:
+                for dead in [sign[0] for sign in db.execute("select * from owners") if not _watch.alive(*sign)]:
                     _release(db, dead)
                 asked = set(keys) - _held(db, keys)
                 others = asked & {key for (key,) in _among(db, "select key from claims where key in", asked)}
@@ -302,7 +311,7 @@ class Store:
             rest = set(keys) - held
             owners = {owner for (owner,) in _among(db, "select owner from claims where key in", rest)}
             known = {owner: (process, beat) for owner, process, beat in db.execute("select * from owners")}
-            return held, any(owner in known and processes.alive(*known[owner]) for owner in owners)
+            return held, any(owner in known and _watch.alive(owner, *known[owner]) for owner in owners)
 
         began, pause = time.monotonic(), 0.02
         while True:
@@ -323,9 +332,14 @@ class Store:
                 keys.setdefault(batch, []).append(key)
             found = []
             for batch, created, size, text in db.execute("select * from batches order by created desc, batch desc"):
+                mine = keys.pop(batch, [])
                 told = json.loads(text)
+                if told.pop("check") != check_of(batch, created, size, told, mine):
+                    raise Contradiction(f"of {batch} it says what was not in the file")
                 about = (told["study"], told["title"], told["data"], told["parameters"])
-                found.append(Entry(batch, tuple(keys.get(batch, ())), *about, datetime.fromisoformat(created), size))
+                found.append(Entry(batch, tuple(mine), *about, datetime.fromisoformat(created), size))
+            if keys:
+                raise Contradiction(f"runs are said to be in {next(iter(keys))}, which is not there")
             return found
 
         return self._index.ask(rows)
@@ -352,14 +366,6 @@ class Store:
     def _path(self, batch: str) -> Path:
         return self._index.batches / (batch + files.SUFFIX)
 
-    def _clear_parts(self) -> None:
-        """Delete what killed processes left half-written."""
-        for part in self._parts.iterdir():
-            with suppress(OSError, ValueError):
-                if not processes.alive(part.name.rpartition("-")[0], part.stat().st_mtime + 3600):
-                    part.unlink()
-                    log.info("deleted %s, which a process that is gone left half-written", part.name)
-
 
 # ---- what is asked of the index --------------------------------------------------------------------------------
 
@@ -369,13 +375,17 @@ def _among(db: Connection, query: str, keys: Collection[str]) -> list[tuple]:
 
 
 def _held(db: Connection, keys: Collection[str]) -> set[str]:
-    return {key for (key,) in _among(db, "select key from cells where key in", keys)}
+    return set(_places(db, keys))
 
 
 def _places(db: Connection, keys: Collection[str]) -> dict[str, tuple[str, int]]:
     """Key -> batch and row, of the newest commit."""
-    query = "select key, created, batch, row from cells join batches using (batch) where key in"
-    return {key: (batch, row) for key, _, batch, row in sorted(_among(db, query, keys))}
+    query = "select key, created, cells.batch, row from cells left join batches using (batch) where key in"
+    found = _among(db, query, keys)
+    for key, created, batch, _ in found:
+        if created is None:
+            raise Contradiction(f"{key} is said to be in {batch}, which is not there")
+    return {key: (batch, row) for key, _, batch, row in sorted(found)}
 
 
 def _superseded(db: Connection, batch: str, created: str, keys: Collection[str]) -> list[str]:

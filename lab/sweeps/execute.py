@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from lab.store import Claim, Store, pack, packing, unpack
+from lab.store.index import say_once
 from lab.studies import Study, sweeping
 from lab.studies.base import _plain
 from lab.studies.parameters import as_text
@@ -64,7 +65,8 @@ def sweep(
     """Run a study over a grid of parameter values.
 
     What the store holds is not computed again, and what is computed is in the store before it is reported: a sweep that
-    was stopped or killed goes on where it was when it is asked for again.
+    was stopped or killed goes on where it was when it is asked for again. Where the store has no room, a sentence says so and
+    the result has all cells all the same.
 
     Args:
         study: its class, or one with the other parameters set.
@@ -117,9 +119,15 @@ def _store(store: Store | bool | None) -> Store | None:
     return Store() if store is None or store is True else store or None
 
 
-def run(plan: Plan, report: Report | None = None, where: Executor | None = None) -> xr.Dataset:
-    """Compute what a plan says; see ``sweep``."""
-    running = _Running(plan, report)
+def run(
+    plan: Plan, report: Report | None = None, where: Executor | None = None, *, must_keep: bool = False
+) -> xr.Dataset:
+    """Compute what a plan says; see ``sweep``.
+
+    Args:
+        must_keep: end with an OSError where the store can't keep a batch, since nobody wants the Dataset alone.
+    """
+    running = _Running(plan, report, must_keep)
     where = where or executor()
     lost: list[int] | None = None
     while True:
@@ -137,8 +145,8 @@ def run(plan: Plan, report: Report | None = None, where: Executor | None = None)
 
 
 class _Running:
-    def __init__(self, plan: Plan, report: Report | None):
-        self.plan, self.report = plan, report
+    def __init__(self, plan: Plan, report: Report | None, must_keep: bool):
+        self.plan, self.report, self.must_keep = plan, report, must_keep
         self.there = {at for at, key in enumerate(plan.keys) if key in plan.held}
         self.errors: dict[int, str] = {}
         self.made: list[tuple[list[int], xr.Dataset]] = []  # the cells computed here, packed, and their places
@@ -235,13 +243,25 @@ class _Running:
         self.errors |= errors
         if made:
             packed = pack(list(made.values()))
-            if self.plan.store is not None:
-                self.plan.store.commit([self.plan.keys[at] for at in made], packed)
+            self._store([self.plan.keys[at] for at in made], packed)
             self.made.append((list(made), self._kept(packed)))
         if errors and self.plan.store is not None:
             points = dict(zip(task.at, task.points, strict=True))
             marks = [self._mark(task.study.but(**points[at]), text) for at, text in errors.items()]
-            self.plan.store.commit([failed_key(self.plan.keys[at]) for at in errors], pack(marks))
+            self._store([failed_key(self.plan.keys[at]) for at in errors], pack(marks))
+
+    def _store(self, keys: list[str], packed: xr.Dataset) -> None:
+        """Commit; what there is no room for is in the result all the same."""
+        if self.plan.store is None:
+            return
+        try:
+            self.plan.store.commit(keys, packed)
+        except OSError as problem:
+            if self.must_keep:
+                raise
+            say_once(
+                f"unkept {self.plan.store.folder}", f"{problem} The sweep goes on; its cells are in its result only."
+            )
 
     def _kept(self, packed: xr.Dataset) -> xr.Dataset:
         """The variables to keep, with the coordinates that they have."""

@@ -10,7 +10,6 @@ from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import jax
 import numpy as np
@@ -19,6 +18,7 @@ import xarray as xr
 import lab
 from lab import home
 from lab.datasets import Data
+from lab.disk import cache
 from lab.inputs import shown
 from lab.store import Store
 from lab.studies import Limit, Study
@@ -341,23 +341,25 @@ def _code(study: Study) -> str:
 
 def _recall(name: str) -> tuple[Way, int] | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
-        told = json.loads((home.cache() / "ways" / f"{name}.json").read_text())
+        told = json.loads(cache.read(_ways() / f"{name}.json") or "")
         return Way(int(told["size"]), float(told["seconds"]), int(told["bytes"])), int(told["cells"])
     return None
 
 
 def _remember(name: str, way: Way, cells: int) -> Way:
     """Keep a way; where another process was first, or on a larger sweep, its way holds."""
+    known = _recall(name)
+    if known is not None and known[0].size:
+        return known[0]
     with suppress(OSError):
-        folder = home.cache() / "ways"
-        folder.mkdir(exist_ok=True)
-        known = _recall(name)
-        if known is not None and known[0].size:
-            return known[0]
-        part = folder / f".{uuid4().hex}"
-        part.write_text(json.dumps(way._asdict() | {"cells": cells}))
-        os.replace(part, folder / f"{name}.json")
+        cache.write(_ways() / f"{name}.json", json.dumps(way._asdict() | {"cells": cells}).encode())
     return way
+
+
+def _ways() -> Path:
+    folder = home.cache() / "ways"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _budget() -> int:

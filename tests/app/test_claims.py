@@ -14,6 +14,7 @@ from lab.app import kept, verdicts
 from lab.app.claims_tab import ClaimsTab
 from lab.app.gallery import Gallery
 from lab.app.session import Session
+from lab.disk import cache
 from lab.numerics import Reason
 from lab.studies import Claim, Measured, verify
 
@@ -108,7 +109,7 @@ def test_a_claim_that_can_not_be_measured_gives_its_error_and_is_kept(monkeypatc
     again = verdicts.load(Halving)["broken"]
     assert math.isnan(again.measured)
     assert again.surprising
-    json.loads(next(kept.folder("verdicts").iterdir()).read_text(), parse_constant=pytest.fail)  # strict JSON
+    json.loads(cache.read(next(kept.folder("verdicts").iterdir())), parse_constant=pytest.fail)  # strict JSON
 
 
 def test_kept_verdicts_are_shown_without_measuring(monkeypatch):
@@ -146,7 +147,7 @@ def test_a_broken_file_is_as_good_as_none():
     path = next(kept.folder("verdicts").iterdir())
     path.write_text('{"two": 3')
     assert verdicts.load(Halving) == {}
-    path.write_text('{"two": {"holds": true}}')
+    cache.write(path, b'{"two": {"holds": true}}')
     assert verdicts.load(Halving) == {}
 
 

@@ -9,6 +9,7 @@ from halving import Halving
 from PIL import Image
 
 from lab.app import kept, thumbnails
+from lab.disk import cache
 from lab.studies import Pictures
 
 
@@ -64,7 +65,7 @@ def test_without_a_place_to_keep_it_it_is_still_shown(monkeypatch, home):
     def full(*args):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(kept.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     assert thumbnails.make(Halving)["dark"]
     assert list((home / "cache" / "thumbnails").iterdir()) == []  # and nothing half written stays
 
@@ -78,13 +79,13 @@ def test_no_picture_that_applies_is_said(monkeypatch):
 def test_a_reader_sees_all_or_nothing_of_what_many_write(tmp_path):
     path = tmp_path / "shared"
     contents = [bytes([k]) * 200_000 for k in range(6)]
-    kept.write(path, contents[0])
+    cache.write(path, contents[0])
     torn = []
 
     def write(content):
         for _ in range(20):
-            kept.write(path, content)
-            seen = kept.read(path)
+            cache.write(path, content)
+            seen = cache.read(path)
             if seen not in contents:
                 torn.append(seen)
 

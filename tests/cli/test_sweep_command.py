@@ -1,5 +1,7 @@
 """``lab sweep`` as a user types it."""
 
+import errno
+import os
 import signal
 import threading
 from pathlib import Path
@@ -192,3 +194,50 @@ def test_help(capsys):
 def test_from_python():
     swept = lab.sweep(studies.find("toy"), power=[1, 2], rate="0.1:1:log3", store=False)
     assert dict(swept.norm.sizes) == {"power": 2, "rate": 3}
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_only_results_are_replaced(tmp_path, capsys, suffix):
+    target = tmp_path / f"x.{suffix}"
+    words = ["sweep", "toy", "--rate", "0.5,0.6", "-o", str(target)]
+    mine = target / "mine.txt" if suffix == "zarr" else target
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("years of work")
+    assert main(words) == 2  # before anything is computed
+    told = capsys.readouterr()
+    assert "is no result of the lab; give another name" in told.err
+    assert told.out == ""
+    assert mine.read_text() == "years of work"
+    mine.unlink()
+    for _ in range(2):
+        assert main(words) == 0
+    if suffix == "zarr":
+        for name in ("mine.txt", "x/mine.txt", "x/c/mine"):  # beside, and within, what was written
+            (target / name).write_text("years of work")
+            assert main(words) == 2
+            (target / name).unlink()
+    assert main(words) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {target.name, "home"}
+
+
+def test_a_figure_of_somebody_else_stays(tmp_path, capsys):
+    (tmp_path / "thesis.pdf").write_bytes(b"%PDF-1.4 mine")
+    assert main(["figure", "sparse-ot:plan", "-o", str(tmp_path / "thesis.pdf")]) == 2
+    assert "is no result of the lab" in capsys.readouterr().err
+    assert (tmp_path / "thesis.pdf").read_bytes() == b"%PDF-1.4 mine"
+
+
+def test_a_full_store_still_gives_the_file(tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lab.store.files.write", full)
+    words = ["sweep", "toy", "--rate", "0.71,0.72"]
+    assert main([*words, "-o", str(tmp_path / "x.nc")]) == 0
+    assert xr.open_dataset(tmp_path / "x.nc", engine="h5netcdf").norm.shape == (2,)
+    assert main(words) == 2
+    assert "can't be kept" in capsys.readouterr().err
+    monkeypatch.setattr("xarray.Dataset.to_netcdf", full)
+    assert main([*words, "-o", str(tmp_path / "x.nc")]) == 2
+    assert "x.nc can't be written: No space left on device; free space there" in capsys.readouterr().err
+    assert xr.open_dataset(tmp_path / "x.nc", engine="h5netcdf").norm.shape == (2,)

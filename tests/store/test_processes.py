@@ -31,7 +31,7 @@ def sound():
     for number in done[-3:]:
         assert store.read(keys(number)).drop_vars("cell_attrs").identical(cells(number)), f"{number} differs"
     for path in (folder / "batches").glob("*"):
-        assert path.name.endswith(".zarr.zip")
+        assert path.name.endswith(".zarr.zip") or path.name.startswith(".lab-")
     assert not (folder / "damaged").exists()
     return store, len(done)
 
@@ -63,7 +63,7 @@ store, done = sound()
 for number in range(1, done + 1):
     store.read(keys(number))
 store.commit(["f" * 32], cells(0).isel(cell=[0]))
-assert not list((folder / "parts").iterdir()), "what the killed ones left half-written is still there"
+assert not list((folder / "batches").glob(".lab-*")), "what the killed ones left half-written is still there"
 with store.claim(["e" * 32]) as claim:
     assert claim.mine
 print(done)

@@ -1,5 +1,6 @@
 """Sweeps: the values of single runs in the shape of ``along``, nothing computed twice, nothing lost."""
 
+import errno
 import json
 import os
 import subprocess
@@ -354,3 +355,22 @@ def test_a_picture_says_what_a_sweep_was_kept_without(store):
 def test_stopped_before_the_first_cell(store):
     with pytest.raises(ValueError, match="stopped before its first cell was there"):
         sweep(Toy, store=store, report=lambda filling: True, rate=RATES)
+
+
+@pytest.mark.parametrize("keep", [(), ("norm",)])
+def test_a_sweep_that_cannot_be_stored_is_whole_all_the_same(store, monkeypatch, caplog, keep):
+    grid = {"rate": [0.5, 0.6], "power": [1, 2], "spoiled": [False, True]}
+    right = sweep(Toy, store=False, keep=keep, **grid)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lab.store.files.write", full)
+    monkeypatch.setattr("lab.store.index._told", set())
+    agree(sweep(Toy, store=store, keep=keep, **grid), right, exactly=True)
+    assert caplog.text.count("No space left on device") == 1
+    assert "in its result only" in caplog.text
+    with pytest.raises(OSError, match="can't be kept"):
+        run(Plan(Toy, grid, store=store), must_keep=True)
+    monkeypatch.undo()
+    assert store.held(Plan(Toy, grid, store=None).keys) == set()

@@ -1,4 +1,4 @@
-"""Which process is which, and whether it still lives: a claim must not outlive a process that was killed."""
+"""Which process is which, and whether it still lives: what it claimed or left half-written must not outlive it."""
 
 import os
 import platform
@@ -15,11 +15,37 @@ def me() -> str:
     return f"{_host()}-{os.getpid()}-{_birth(os.getpid())}"
 
 
-def alive(process: str, beat: float) -> bool:
-    """Whether that process lives: seen at once on this host, by its last ``beat`` (seconds since 1970) elsewhere."""
+def lives(process: str) -> bool | None:
+    """Whether that process of this host lives; None of another host's, where there is no way to see.
+
+    Raises:
+        ValueError: that is no name of a process.
+    """
     host, pid, birth = process.split("-")
     here = _birth(int(pid)) if host == _host() else None
-    return time.time() - beat < _SILENCE if here is None else here == birth
+    return None if here is None else here == birth
+
+
+class Watch:
+    """Whether processes live: of this host at once, elsewhere by their beats, as this watch saw them change.
+
+    Only its own clock counts, and one that nobody sets: that of a host that died may have been ahead by years.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[float, float]] = {}  # owner -> its last beat, and when that was first seen
+
+    def alive(self, owner: str, process: str, beat: float) -> bool:
+        """Whether ``owner``, of that process, lives."""
+        here = lives(process)
+        if here is not None:
+            return here
+        now = time.monotonic()
+        known, since = self._seen.get(owner, (None, now))
+        if known != beat:
+            since = now
+        self._seen[owner] = beat, since
+        return now - since < _SILENCE
 
 
 def _host() -> str:

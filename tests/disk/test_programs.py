@@ -1,0 +1,35 @@
+"""Compiled programs are kept whole."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import warnings
+warnings.simplefilter("error")
+from lab.home import start
+start()
+import jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+print(float(jax.jit(lambda x: (x * x).sum())(jax.numpy.arange(5.0))))
+"""
+
+
+@pytest.mark.slow
+def test_a_spoilt_program_is_compiled_again_without_a_word(tmp_path):
+    """JAX itself would warn of it at each start."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    env |= {"LAB_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    contents = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, timeout=120)
+        assert (done.stdout, done.returncode) == ("30.0\n", 0), done.stderr
+        (program, *_) = sorted((tmp_path / "cache" / "xla").glob("*jit__lambda*.program"))
+        contents.append(program.read_bytes())
+        if len(contents) == 1:
+            program.write_bytes(contents[0][:100] + b"x" + contents[0][101:])
+    assert len(contents[1]) == len(contents[0])
+    assert contents[1][100:101] != b"x"
+    assert contents[2] == contents[1]  # and read, not made, the third time
