@@ -42,10 +42,13 @@ def bures(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covaria
     Raises:
         ValueError: shapes that do not fit.
 
-    >>> bures([0.0], [[1.0]], [3.0], [[4.0]]).squared  # 3^2 + (2 - 1)^2
+    >>> one = jnp.ones((1, 1))
+    >>> bures(jnp.zeros(1), one, jnp.asarray([3.0]), 4 * one).squared  # 3^2 + (2 - 1)^2
     Array(10., dtype=float64)
     """
-    m, n, s, t = (jnp.asarray(x, jnp.result_type(float)) for x in (mean_a, mean_b, covariance_a, covariance_b))
+    given = mean_a, mean_b, covariance_a, covariance_b
+    dtype = jnp.promote_types(jnp.result_type(*given), jnp.float32)  # whole numbers become real ones
+    m, n, s, t = (jnp.asarray(x, dtype) for x in given)
     d = m.size
     if m.shape != (d,) or n.shape != (d,) or s.shape != (d, d) or t.shape != (d, d):
         raise ValueError(
