@@ -65,10 +65,10 @@ def masses(rng: np.random.Generator, size: int) -> tuple[str, np.ndarray]:
     return kind, mass / mass.sum()
 
 
-def draw(seed: int, door: str) -> Case:
-    """The problem of a number."""
+def draw(seed: int, door: str, shapes=SHAPES, single: float = 0.2) -> Case:
+    """The problem of a number; ``single`` is the share in float32."""
     rng = np.random.default_rng([seed, DOORS.index(door)])
-    m, n = SHAPES[rng.integers(len(SHAPES))]
+    m, n = shapes[rng.integers(len(shapes))]
     of_cost, cost = costs(rng, m, n)
     (of_a, a), (_, b) = masses(rng, m), masses(rng, n)
     total = 10 ** rng.uniform(-8, 8) if rng.random() < 0.3 else 1.0
@@ -89,7 +89,7 @@ def draw(seed: int, door: str) -> Case:
     if door == "partial":
         lam = np.inf if rng.random() < 0.5 else mean * 10 ** rng.uniform(-2, 2)
         marginals = ot.Partial(rng.uniform(0.01, 1), lam)
-    dtype = np.float32 if rng.random() < 0.2 else np.float64
+    dtype = np.float32 if rng.random() < single else np.float64
     cost, a, b = cost.astype(dtype), a.astype(dtype), b.astype(dtype)
     problem = ot.Problem(*map(jnp.asarray, ot.problem(cost, a, b, balanced=door != "unbalanced")))
     regularizer: Any = ot.Entropic(strength)
@@ -149,7 +149,9 @@ def followed(case: Case, found: ot.Solution) -> str | None:
     return None
 
 
-def main(problems: int = 10_000, seed: int = 0, doors=DOORS, show: int = 8) -> dict[str, Any]:
+def main(
+    problems: int = 10_000, seed: int = 0, doors=DOORS, show: int = 8, shapes=SHAPES, single: float = 0.2
+) -> dict[str, Any]:
     """Solve, check and print; returns what was counted by door."""
     counted = {}
     for door in doors:
@@ -163,7 +165,7 @@ def main(problems: int = 10_000, seed: int = 0, doors=DOORS, show: int = 8) -> d
         double = [0, 0]
         each = problems // len(doors)
         for number in range(seed, seed + each):
-            case = draw(number, door)
+            case = draw(number, door, shapes, single)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotConverged)
                 found = solve(case)

@@ -1,7 +1,18 @@
 """Clustering without labels by optimal transport, when the classes are of very different sizes."""
 
 from lab.clustering.semantic import Similarity, similarity
+from lab.clustering.semantic import objective as sp2ot_objective
 from lab.clustering.semantic import solve as sp2ot
 from lab.clustering.training import METHODS, Schedule, Settings, Training, train
 
-__all__ = ["METHODS", "Schedule", "Settings", "Similarity", "Training", "similarity", "sp2ot", "train"]
+__all__ = [
+    "METHODS",
+    "Schedule",
+    "Settings",
+    "Similarity",
+    "Training",
+    "similarity",
+    "sp2ot",
+    "sp2ot_objective",
+    "train",
+]

@@ -1,5 +1,8 @@
 """Optimal transport: regularized problems, their duals, and how to solve them."""
 
+from lab.ot.bounds import second_singular_value, vertex_bound
+from lab.ot.exact import vertex_gap
+from lab.ot.gaussian import Bures, bures
 from lab.ot.geometry import Cloud, cloud
 from lab.ot.marginals import Partial, Unbalanced
 from lab.ot.operators import Evaluation, dual, semi_dual
@@ -13,6 +16,7 @@ from lab.ot.solve import solve
 __all__ = [
     "Absolute",
     "Adaptive",
+    "Bures",
     "Cloud",
     "Density",
     "Ell",
@@ -27,10 +31,14 @@ __all__ = [
     "SinkhornNewton",
     "Solution",
     "Unbalanced",
+    "bures",
     "cloud",
     "dual",
     "from_points",
     "problem",
+    "second_singular_value",
     "semi_dual",
     "solve",
+    "vertex_bound",
+    "vertex_gap",
 ]

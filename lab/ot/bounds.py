@@ -103,6 +103,44 @@ def duality_gap(
     return relaxed_primal(feasible, problem.cost, gamma, k) - value
 
 
+def vertex_bound(problem: Problem, gap: Scalar, epsilon: Scalar) -> Float[Array, ""]:
+    r"""How far the entropic plan can be from the optimal vertex, in L1, when epsilon is small against the vertex gap.
+
+    $$ \|T_\varepsilon - T^*\|_1 \le 6\, n^2 M e^{-\Delta / (M \varepsilon)} \quad \text{where} \quad
+       \varepsilon < \frac{\Delta / M}{1 + 2 \log n}, $$
+
+    n the larger side and M the total mass, for equal masses and a unique optimum; infinite where epsilon is larger. It is
+    very loose: a curve to look at, not a rule for a threshold.
+
+    Args:
+        gap: of ``vertex_gap``, in units of cost times mass.
+
+    References: Tang et al., Accelerating Sinkhorn algorithm with sparse Newton iterations, ICLR 2024, its theorem at
+        infinitely many sweeps.
+    """
+    n, mass = max(problem.cost.shape[-2:]), problem.a.sum()
+    relative = gap / mass / jnp.asarray(epsilon)
+    return jnp.where(relative > 1 + 2 * np.log(n), 6 * n**2 * mass * jnp.exp(-relative), jnp.inf)
+
+
+def second_singular_value(plan: Float[Array, "m n"]) -> Float[Array, ""]:
+    r"""$s_2$ of $\mathrm{diag}(T1)^{-1/2}\, T\, \mathrm{diag}(T^\top 1)^{-1/2}$, in [0, 1]; its largest is 1.
+
+    Near the optimum a Sinkhorn sweep multiplies the error by $s_2^2$: $\ln 10 / (-2 \ln s_2)$ sweeps a decade. It is the
+    maximal correlation of a row and a column drawn from the plan: 0 for the product of the marginals (and where a side
+    has one point), 1 where the plan falls into parts. Rows and columns without mass are left out. Time
+    O(m n l + l^3) with l the smaller side; works under ``jit`` and ``vmap``.
+
+    References: Knight, The Sinkhorn-Knopp algorithm: convergence and applications, SIMAX 2008.
+    """
+    plan = plan if plan.shape[0] <= plan.shape[1] else plan.T
+    if plan.shape[0] == 1:
+        return jnp.zeros((), plan.dtype)
+    rows, columns = (jnp.where(mass > 0, mass, jnp.inf) for mass in (plan.sum(axis=1), plan.sum(axis=0)))
+    scaled = plan / jnp.sqrt(rows)[:, None] / jnp.sqrt(columns)[None, :]
+    return jnp.sqrt(jnp.clip(jnp.linalg.eigvalsh(scaled @ scaled.T)[-2], 0, 1))
+
+
 def effective_strength(problem: Problem, linear_program: Scalar, gamma: Scalar) -> Float[Array, ""]:
     r"""The strength of the regularization without units, $\gamma \|b\|_2^2 / \mathrm{LP}$.
 

@@ -197,11 +197,11 @@ class _Test(NamedTuple):
 
 def _tested(work: Work, program: interior.Program, point: interior.Point) -> _Test:
     cost, a, b = work.problem
-    value, plan, beta = semi_dual(work.problem, work.regularizer, point.alpha)
-    # the steps let rows of next to no mass drift below all columns: up to where the first would take them the plan is
-    # the same, and the value rises
-    alpha = jnp.maximum(point.alpha, (cost - beta[None, :]).min(axis=1))
-    value = value + a @ (alpha - point.alpha)
+    # the steps let rows of next to no mass drift far below all columns, where values lose their digits: up to near where
+    # the first column would take them the plan is the same, and the value rises
+    beta = semi_dual(work.problem, work.regularizer, point.alpha).beta
+    alpha = jnp.maximum(point.alpha, (cost - beta[None, :]).min(axis=1) - 1.0)  # costs span 1
+    value, plan, _ = semi_dual(work.problem, work.regularizer, alpha)
     t = point.t * (b / point.t.sum(axis=0))[None, :]
     error = jnp.abs(program.collect(t) - a).sum()
     primal = ((program.cost - program.spread(alpha)) * t).sum(axis=0) + work.regularizer.relaxed_penalty(t)

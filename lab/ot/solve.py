@@ -107,6 +107,8 @@ def solve(
         )
     if regularizer is None:
         raise TypeError("no regularizer was given: take Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)")
+    if isinstance(problem, Problem):
+        _check_strength(problem, regularizer)
     if marginals is not None:
         found = _relax(
             problem, regularizer, marginals, formulation, method, axis, tolerance, max_iterations, init, loop
@@ -394,6 +396,22 @@ def _check(problem: Problem | Cloud, regularizer: Any, axis: str, tolerance: Any
             )
     if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and int(max_iterations) >= 1):
         raise ValueError(f"max_iterations = {max_iterations!r}, but it must be a whole number of at least 1")
+
+
+def _check_strength(problem: Problem, regularizer: Any) -> None:
+    """Refuse a strength that costs round away: no potentials of this precision have a plan, and values may overflow."""
+    gamma = getattr(regularizer, "gamma", None)
+    if gamma is None or np.ndim(gamma) or _traced(gamma) or any(map(_traced, problem)):
+        return
+    largest = float(np.abs(np.asarray(problem.cost)).max())
+    mass = 1.0 if isinstance(regularizer, Entropic) else float(np.asarray(problem.a).sum())
+    strength = float(np.asarray(gamma)) * mass
+    if 0 < strength < float(jnp.finfo(problem.cost.dtype).eps) * largest:
+        what = "gamma" if isinstance(regularizer, Entropic) else "gamma times the mass"
+        raise ValueError(
+            f"{what} = {strength:.3g} with costs up to {largest:.3g}, whose rounding in {problem.cost.dtype} is more: divide "
+            "the costs by their mean, or give a larger gamma"
+        )
 
 
 def _traced(x: Any) -> bool:

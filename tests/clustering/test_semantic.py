@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lab import clustering
 from lab.clustering import semantic
 from lab.clustering.semantic import Similarity, similarity
 from lab.numerics import Chunked
@@ -67,6 +68,15 @@ def test_objective_is_the_one_written_down_and_falls_where_the_similarity_is_pos
         changes = np.asarray(found.trace["change"])[1 : int(found.iterations)]
         assert changes.max() <= 1e-9
         assert changes.min() < -1e-4
+
+
+def test_objective_of_a_given_plan_is_the_one_written_down():
+    _, p, s = blobs()
+    q = np.random.default_rng(0).dirichlet(np.ones(4), 60) * 0.7 * np.asarray(p.a)[:, None]
+    for lam in (1.5, np.inf):
+        found = clustering.sp2ot_objective(p, Entropic(0.1), s, jnp.asarray(q), rho=0.7, lam=lam, strength=2.0)
+        expected = objective(p, np.asarray(s.dense()), q, 0.1, 0.7, 0.0 if lam == np.inf else lam, 2.0)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.slow
