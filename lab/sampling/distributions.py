@@ -186,7 +186,7 @@ class ProjectionDPP(Distribution):
             finite(self.features)
         super().__init__((), (self.features.shape[1],), validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    @constraints.dependent_property(is_discrete=True, event_dim=1)  # pyright: ignore[reportArgumentType]
     def support(self):
         return Distinct(self.features.shape[0])
 
@@ -230,7 +230,7 @@ class KDPP(Distribution):
             ensembles.check_k(ensembles.spectrum(self.kernel), k)
         super().__init__((), (k,), validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    @constraints.dependent_property(is_discrete=True, event_dim=1)  # pyright: ignore[reportArgumentType]
     def support(self):
         return Distinct(self.kernel.shape[0])
 
@@ -308,7 +308,7 @@ class ContinuousDPP(Distribution):
         self.basis: Product = basis
         super().__init__((), (basis.m, basis.d), validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=2)
+    @constraints.dependent_property(is_discrete=False, event_dim=2)  # pyright: ignore[reportArgumentType]
     def support(self):
         return constraints.independent(Box(tuple(family.support for family in self.basis.families)), 2)
 
