@@ -80,7 +80,7 @@ class Box(constraints.Constraint):
 class BoxTransform(transforms.Transform):
     """From all numbers to a ``Box``: the logistic function between finite ends, else the number itself."""
 
-    domain = constraints.real
+    domain = constraints.real  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, ends: tuple[tuple[float, float], ...]):
         self.ends = ends
