@@ -393,8 +393,8 @@ PICTURES = Pictures(
     ),
     Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, _single),
     Picture(
-        "thresholds", "Critical learning rate by batch size", "from about 2 / tr, k times that of k outputs, to 2 / λmax", _thresholds,
-        _critical("eta_star_B"),
+        "thresholds", "Critical learning rate by batch size", "from about 2 / tr, k times that of k outputs, to 2 / λmax",
+        _thresholds, _critical("eta_star_B"),
     ),
     Picture(
         "balance", "Balancing",
