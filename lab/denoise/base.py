@@ -286,7 +286,8 @@ class Given(Denoiser):
         low, high = (float(level) for level in levels)
         if not 0 <= low < high:
             raise ValueError(f"levels = {levels}, but the smallest sigma and then the largest are needed, from 0 on")
-        self.function, self.shape, self.name, self.levels = as_pytree(function), tuple(shape), name, (low, high)
+        c, h, w = shape
+        self.function, self.shape, self.name, self.levels = as_pytree(function), (c, h, w), name, (low, high)
 
     def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
         return self.denoise_each(x, jnp.full(len(x), sigma))

@@ -54,7 +54,7 @@ _ADVICE = {
     Reason.RUNNING: "still running",
     Reason.CONVERGED: "the stopping rule was met",
     Reason.STALLED: "no further progress was possible at this precision: loosen the tolerance, "
-    "use float64, or strengthen the regularization",
+    "or strengthen the regularization",
     Reason.MAX_ITERATIONS: "the iteration limit was reached: raise max_iterations or loosen the tolerance",
     Reason.STOPPED: "stopped on request: this is the best answer so far, run again to finish it",
     Reason.NOT_FINITE: "a value became infinite or NaN: strengthen the regularization, rescale the cost, "
@@ -147,7 +147,7 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
 
 
 def _split(tree: Tree) -> tuple[list, tuple]:
-    """The numbers of a pytree, which are traced, and the rest, which is compiled in: a network's activation, one's own denoiser."""  # noqa: E501
+    """The numbers of a pytree, which are traced, and the rest, such as a network's activation, which is compiled in."""
     leaves, shape = jax.tree.flatten(tree)
     numbers, rest = eqx.partition(leaves, eqx.is_array_like)
     return numbers, (tuple(rest), shape)

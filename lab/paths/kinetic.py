@@ -209,7 +209,7 @@ def of_law(
 
     Time: 2 calls of the denoiser an angle.
     """
-    if not isinstance(end, Tracer) and not 0 <= float(end) <= 1:
+    if not isinstance(end, Tracer) and not 0 <= end <= 1:  # type: ignore[operator]
         raise ValueError(f"end = {end}, but gamma at pi/2 is from 0 (a density) to 1 (points)")
     if known((key, law)):
         _check_normalized(key, law, n)
@@ -376,7 +376,7 @@ def energy(
     Raises:
         ValueError: a schedule with latent noise, or times that do not go forward within [0, 1].
     """
-    if known((start, stop)) and not 0 <= float(start) <= float(stop) <= 1:
+    if known((start, stop)) and not 0 <= start <= stop <= 1:  # type: ignore[operator]
         raise ValueError(f"the times go from {start} to {stop}, but 0 <= start <= stop <= 1 is needed")
     _without_latent(schedule)
     dtype = separation.theta.dtype

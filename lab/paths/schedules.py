@@ -244,7 +244,10 @@ class VE(eqx.Module):
 
     def __init__(self, sigma_min: ArrayLike = 0.01, sigma_max: ArrayLike = 50.0):
         self.sigma_min, self.sigma_max = _positive("sigma_min", sigma_min), _positive("sigma_max", sigma_max)
-        if known((sigma_min, sigma_max)) and not float(sigma_min) < float(sigma_max):
+        if (
+            known((self.sigma_min, self.sigma_max))
+            and not (np.asarray(self.sigma_min) < np.asarray(self.sigma_max)).all()
+        ):
             raise ValueError(
                 f"sigma_min = {sigma_min} and sigma_max = {sigma_max}, but the noise must fall to the data"
             )

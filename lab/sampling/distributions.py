@@ -80,7 +80,7 @@ class Box(constraints.Constraint):
 class BoxTransform(transforms.Transform):
     """From all numbers to a ``Box``: the logistic function between finite ends, else the number itself."""
 
-    domain = constraints.real
+    domain = constraints.real  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, ends: tuple[tuple[float, float], ...]):
         self.ends = ends
@@ -186,7 +186,7 @@ class ProjectionDPP(Distribution):
             finite(self.features)
         super().__init__((), (self.features.shape[1],), validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    @constraints.dependent_property(is_discrete=True, event_dim=1)  # pyright: ignore[reportArgumentType]
     def support(self):
         return Distinct(self.features.shape[0])
 
@@ -230,7 +230,7 @@ class KDPP(Distribution):
             ensembles.check_k(ensembles.spectrum(self.kernel), k)
         super().__init__((), (k,), validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    @constraints.dependent_property(is_discrete=True, event_dim=1)  # pyright: ignore[reportArgumentType]
     def support(self):
         return Distinct(self.kernel.shape[0])
 
@@ -308,7 +308,7 @@ class ContinuousDPP(Distribution):
         self.basis: Product = basis
         super().__init__((), (basis.m, basis.d), validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=2)
+    @constraints.dependent_property(is_discrete=False, event_dim=2)  # pyright: ignore[reportArgumentType]
     def support(self):
         return constraints.independent(Box(tuple(family.support for family in self.basis.families)), 2)
 

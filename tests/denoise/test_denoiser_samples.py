@@ -90,6 +90,7 @@ class Own(eqx.Module):
         return jax.vmap(lambda image, s: self.mlp(jnp.append(image.ravel(), s)))(x, sigma).reshape(x.shape)
 
 
+@pytest.mark.slow
 @jax.numpy_rank_promotion("allow")
 def test_samples_from_denoisers_of_ones_own():
     """A plain function, the same through ``denoiser``, a network, and a network as a core; each in both loops."""

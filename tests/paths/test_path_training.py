@@ -67,6 +67,7 @@ class Own(eqx.Module):
         return jax.vmap(self.mlp)(jnp.concatenate([x, t[:, None]], axis=1))
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_trained():
     net = Own(eqx.nn.MLP(3, 2, 8, 1, key=jax.random.key(2)))
     first = train(KEY, net, SOURCE, DATA, settings=SETTINGS, steps=20, batch=16, loop=Chunked())

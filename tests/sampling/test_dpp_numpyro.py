@@ -76,6 +76,7 @@ def test_what_is_impossible():
         LEnsemble(np.ones((2, 3)))
 
 
+@pytest.mark.slow
 def test_what_is_refused_and_never_nan():
     """L that is indefinite or of too low a rank, known or traced; values of another size; bases without a density."""
     low, wrong = np.outer(X, X) + 1.0, kernel(0.8) - 0.5 * jnp.eye(6)
@@ -110,6 +111,7 @@ def test_what_is_refused_and_never_nan():
         ensembles.log_volume(rows, jnp.asarray([0, 1]))
 
 
+@pytest.mark.slow
 def test_a_continuous_one_is_a_density():
     """For Lebesgue measure: its integral over the square is 1, on the line, on an interval and on the circle."""
     for law, (low, high) in (

@@ -154,6 +154,7 @@ def test_trace_may_exceed_the_line_with_batches():
     assert 2 / eta < 1.7**2
 
 
+@pytest.mark.slow
 def test_limits_hold_and_are_reached():
     """No minimum is stable above them; and equal gradients of single samples, in as many outputs, come to within a part."""
     for k, batch in ((1, 3), (2, 1), (2, 9)):  # 9 of 5 samples: with replacement

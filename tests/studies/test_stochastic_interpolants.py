@@ -44,25 +44,25 @@ def line(s0, s1, schedule="linear", latent="brownian", a=1.0, shift=2.0, d=1):
     return fields.way(schedule, latent, a, paths.gaussian(np.zeros(d), s0**2), paths.gaussian(mean, s1**2))
 
 
-def affine_gaussian(path, epsilon, b, s, slope_b, slope_s):
-    """KL by the linear equations of mean and variance of the diffusion whose drift misses by an affine function."""
-    mean, variance = (
-        (lambda t: float(path.moments(jnp.asarray(t))[0][0])),
-        (lambda t: float(path.moments(jnp.asarray(t))[1][0, 0])),
-    )
+def affine_gaussian(epsilon, b, s, slope_b, slope_s):
+    """KL from N(0, 1) to N(2, 1/4) along the Brownian linear path, by the linear equations of mean and variance of the
+    diffusion whose drift misses by an affine function."""
+
+    def variance(t):
+        return (1 - t) ** 2 + t**2 / 4 + t * (1 - t)
 
     def slope(t, state):
-        low, high = max(t - 1e-5, 0), min(t + 1e-5, 1)
-        own = ((variance(high) - variance(low)) / (high - low) / 2 - epsilon) / variance(t)
+        own = ((-1 + t / 2) / 2 - epsilon) / variance(t)
         more = slope_b + epsilon * slope_s
-        move = (mean(high) - mean(low)) / (high - low) + own * (state[0] - mean(t)) + b + epsilon * s + more * state[0]
+        move = 2 + own * (state[0] - 2 * t) + b + epsilon * s + more * state[0]
         return [move, 2 * (own + more) * state[1] + 2 * epsilon]
 
-    at, spread = integrate.solve_ivp(slope, (0, 1), [mean(0.0), variance(0.0)], rtol=1e-9, atol=1e-11).y[:, -1]
+    at, spread = integrate.solve_ivp(slope, (0, 1), [0.0, 1.0], rtol=1e-9, atol=1e-11).y[:, -1]
     ratio = variance(1.0) / spread
-    return (ratio - 1 - np.log(ratio) + (mean(1.0) - at) ** 2 / spread) / 2
+    return (ratio - 1 - np.log(ratio) + (2 - at) ** 2 / spread) / 2
 
 
+@pytest.mark.slow
 def test_misfits_of_either_sign_and_affine_ones():
     """On a line against the moments of the Gaussian that they lead to; by rollouts the same."""
     path = line(1.0, 0.5)
@@ -75,10 +75,10 @@ def test_misfits_of_either_sign_and_affine_ones():
         return fields.divergence_on_line(path, used, times, level).value, metrics.mean(rolled)
 
     for missed, epsilon in (
-        ((-0.3, 0.0, 0.0, 0.0), 0.5), ((0.3, -0.6, 0.0, 0.0), 0.5), ((0.0, 0.0, 0.4, 0.0), 0.5), ((0.2, 0.1, -0.3, -0.5), 1.0),
+        ((-0.3, 0.0, 0.0, 0.0), 0.5), ((0.3, -0.2, 0.0, 0.0), 0.5), ((0.0, 0.0, 0.4, 0.0), 0.5), ((0.2, 0.1, -0.3, -0.5), 1.0),
     ):  # fmt: skip
         kl, rolled = found(missed, epsilon)
-        wanted = affine_gaussian(path, epsilon, *missed)
+        wanted = affine_gaussian(epsilon, *missed)
         np.testing.assert_allclose(kl, wanted, rtol=2e-3, atol=2e-5)
         assert abs(rolled.value - wanted) < 5 * rolled.error + 0.03 * wanted
     assert "misfit_b" in StochasticInterpolants(misfit_b=-0.5, slope_s=-0.2).values()
@@ -339,7 +339,10 @@ def test_points_to_points_through_latent_noise_and_images():
         ({"schedule": "cubic"}, "schedule = 'cubic' is not allowed: it must be one of linear, trigonometric"),
         ({"steps": 0}, "steps = 0 is not allowed: it must be a whole number from 1"),
         ({"schedule": "trigonometric", "a": 4.1}, "a = 4.1 is not allowed: .* gamma must not exceed 1"),
-        ({"schedule": "trigonometric", "latent": "sine-squared", "a": 1.5}, "a = 1.5 is not allowed: .* 0.99"),
+        (
+            {"schedule": "trigonometric", "latent": "sine-squared", "a": 1.5},
+            "a = 1.5 is not allowed: .* from 0 to 1, as",
+        ),
         ({"schedule": "encoder-decoder", "latent": "none"}, "latent = 'none' .* all meet in one point at t = 1/2"),
         (
             {"schedule": "mirror", "latent": "none"},

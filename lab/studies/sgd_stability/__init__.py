@@ -32,11 +32,11 @@ _PARAMETERS = 60_000
 
 
 def _below(value: float, result: xr.Dataset) -> Mood:
-    return "good" if value <= limits(result).descent else "warn"
+    return "good" if value <= limits(result)[1] else "warn"
 
 
 def _holds(value: float, result: xr.Dataset) -> Mood:
-    limit = limits(result).trace
+    limit = limits(result)[0]
     return "" if limit == np.inf else "good" if value <= limit else "warn"
 
 

@@ -19,13 +19,13 @@ def _parameters(result: xr.Dataset) -> dict[str, Any]:
     return json.loads(result.attrs["parameters"])
 
 
-def limits(result: xr.Dataset) -> stability.Limits:
-    """What stable SGD may have, in units of 2 / η: one for the headline and for all lines."""
+def limits(result: xr.Dataset) -> tuple[float, float]:
+    """What stable SGD may have of tr, and either method of λmax, in units of 2 / η: for the headline and for all lines."""
     told, c = _parameters(result), 0.0
     if "SGD" in _ways(result):
         c = stability.noise(result.attrs["samples"], told["B"], told["sampling"] == "replacement")
     trace, descent = stability.limits(c, result.attrs["outputs"], told["beta"] if told["momentum"] else 0.0)
-    return stability.Limits(float(trace), float(descent))
+    return float(trace), float(descent)
 
 
 def _over_eta(times: float) -> str:
@@ -121,7 +121,7 @@ def _error(result: xr.Dataset) -> Any:
 
 
 def _norms(result: xr.Dataset) -> Any:
-    eta, trace = np.sort(result.rates.values), limits(result).trace
+    eta, trace = np.sort(result.rates.values), limits(result)[0]
     trace = trace if np.isfinite(trace) else np.nan
     limit = draw.curve(eta, 3 * trace / eta, _over_eta(3 * trace), color=draw.INK)
     diagonal = result.attrs["model"] == "diagonal"
@@ -237,7 +237,7 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
             draw.curve(x, np.maximum(mean, low), "", color=_TINT[way]),
             draw.points([float(now.sharpness.sel(way=way))], [3 * low], color=_TINT[way], size=2.0),
         ]
-    times = 2 * limits(result).descent
+    times = 2 * limits(result)[1]
     limit = times / _parameters(result)["eta"]
     limit = limit if limit < x[-1] else np.nan  # beyond the spectrum; a picture keeps its layers
     layers += [
@@ -369,7 +369,7 @@ def _table(result: xr.Dataset) -> Any:
 PICTURES = Pictures(
     Picture(
         "sweep", "What each learning rate holds",
-        "tr of SGD falls below its line, that of GD does not; λmax (dashed) is below 2 / η for both. Click a point to set η",
+        "tr of SGD falls below its line, that of GD does not; λmax (dashed) is below 2 / η. Click a point to set η",
         _sweep, _family, clicks=_click_eta,
     ),
     Picture(
@@ -393,8 +393,8 @@ PICTURES = Pictures(
     ),
     Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, _single),
     Picture(
-        "thresholds", "Critical learning rate by batch size", "it rises from about 2 / tr, k times that of k outputs, to 2 / λmax", _thresholds,  # noqa: E501
-        _critical("eta_star_B"),
+        "thresholds", "Critical learning rate by batch size", "from about 2 / tr, k times that of k outputs, to 2 / λmax",
+        _thresholds, _critical("eta_star_B"),
     ),
     Picture(
         "balance", "Balancing",
