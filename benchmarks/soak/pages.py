@@ -40,7 +40,8 @@ class Page:
     def __init__(self, socket: Any):
         self._socket = socket
         self.views: dict[str, str] = {}  # name of a part -> the id of its model
-        self.pictures = self.patches = 0
+        self.pictures = 0
+        self.says = ""  # of its run
         self._came = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -79,9 +80,11 @@ class Page:
 
     async def drawn(self) -> None:
         """Wait for the first picture."""
-        async with asyncio.timeout(_LOST):
-            while not self.pictures or "Controls" not in self.views:
-                await asyncio.sleep(0.05)
+        until = time.monotonic() + _LOST
+        while not self.pictures or "Controls" not in self.views:
+            if time.monotonic() > until or self._reader.done():
+                raise SystemExit(f"a page did not come in {_LOST:g} s; it says: {self.says}")
+            await asyncio.sleep(0.05)
 
     async def _send(self, kind: str, content: Any) -> None:
         header = {"msgid": f"{id(self)}-{time.perf_counter_ns()}", "msgtype": kind}
@@ -96,7 +99,9 @@ class Page:
             for model in _models(content):
                 if "class_name" in model["attributes"]:
                     self.views[model["attributes"]["class_name"]] = model["id"]
-            self.patches += 1
+            for event in content.get("events", ()):
+                if event.get("attr") == "state" and '"part":' in event["new"]:
+                    self.says = json.loads(event["new"]).get("text", self.says)
             if any(map(_is_picture, content.get("events", [content]))):
                 self.pictures += 1
                 self._came.set()
