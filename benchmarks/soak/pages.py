@@ -51,7 +51,10 @@ class Page:
         token = re.search(r'"token":\s*"([^"]+)"', answer.body.decode())
         assert token is not None, "the page has no token"
         address = f"ws://127.0.0.1:{port}/{path.partition('?')[0]}/ws"
-        page = cls(await websocket_connect(address, subprotocols=["bokeh", token[1]], max_message_size=2**28))
+        socket = await websocket_connect(address, subprotocols=["bokeh", token[1]], max_message_size=2**28)
+        for _ in range(3):  # the server says that it is ready
+            await socket.read_message()
+        page = cls(socket)
         await page._send("PULL-DOC-REQ", {})
         return page
 
@@ -82,7 +85,10 @@ class Page:
         """Wait for the first picture."""
         until = time.monotonic() + _LOST
         while not self.pictures or "Controls" not in self.views:
-            if time.monotonic() > until or self._reader.done():
+            if self._reader.done():
+                self._reader.result()
+                raise SystemExit("the server closed a page")
+            if time.monotonic() > until:
                 raise SystemExit(f"a page did not come in {_LOST:g} s; it says: {self.says}")
             await asyncio.sleep(0.05)
 

@@ -27,21 +27,21 @@ def test_a_page_that_draws_does_not_break_a_figure(result, monkeypatch):
     picture = thumbnails.first_picture(Halving(), result)
     sources = [hv.Curve([]) for _ in range(3)]
     streams = [Pipe(source=source) for source in sources]
-    reads, drawn = threading.Event(), threading.Event()
+    reads, drawn, shown = threading.Event(), threading.Event(), picture(result)
     printing = threading.get_ident()
 
     def items(registry):
         found = []
         for source, refs in WeakKeyDictionary.items(registry):
-            if threading.get_ident() == printing:  # HoloViews reads its table: the page has all the time to change it
-                reads.set()
-                drawn.wait(0.2)
+            if threading.get_ident() == printing and not reads.is_set():
+                reads.set()  # HoloViews reads its table: a page that is not kept from it changes it now
+                drawn.wait(1.0)
             found.append((source, registry._alive(refs)))
         return found
 
     def page():
         reads.wait(10)
-        Live(picture(result), dark=False)
+        Live(shown, dark=False)
         drawn.set()
 
     monkeypatch.setattr(type(Stream.registry), "items", items)
