@@ -23,17 +23,17 @@ def result():
     return Halving(steps=6, c=50.0).run()
 
 
-def test_a_page_that_draws_does_not_break_a_figure(result, monkeypatch):
+def test_a_page_that_draws_does_not_break_the_picture_of_another(result, monkeypatch):
     picture = thumbnails.first_picture(Halving(), result)
     sources = [hv.Curve([]) for _ in range(3)]
     streams = [Pipe(source=source) for source in sources]
     reads, drawn, shown = threading.Event(), threading.Event(), picture(result)
-    printing = threading.get_ident()
+    here = threading.get_ident()
 
     def items(registry):
         found = []
         for source, refs in WeakKeyDictionary.items(registry):
-            if threading.get_ident() == printing and not reads.is_set():
+            if threading.get_ident() == here and not reads.is_set():
                 reads.set()  # HoloViews reads its table: a page that is not kept from it changes it now
                 drawn.wait(1.0)
             found.append((source, registry._alive(refs)))
@@ -48,7 +48,7 @@ def test_a_page_that_draws_does_not_break_a_figure(result, monkeypatch):
     thread = threading.Thread(target=page)
     thread.start()
     try:
-        thumbnails.draw(picture, result, "dark")
+        Live(shown, dark=True).pane.get_root(Document())
     finally:
         thread.join(10)
     assert drawn.is_set()
