@@ -27,8 +27,11 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import websocket_connect
 
-SERVE = "import sys; from lab.home import start; start(); from lab import app; app.serve(port=int(sys.argv[1]))"
+SERVE = (
+    "import sys; from lab.home import start; start(); from lab import app; app.serve(port=int(sys.argv[1]), warm=False)"
+)
 SLIDERS = (("sparse-ot?data=one-bump-to-two&k=2", "k", "2", "3"), ("sparse-ot?k=4", "gamma", "0.1", "0.12"))
+_SLIDE = 5  # visitors who move a slider
 _THINKS = 0.5  # seconds between two moves of a slider
 _LOST = 120.0  # seconds after which a redraw is given up
 _ENDS = 60.0  # seconds in which a server forgets the pages that were closed
@@ -40,7 +43,8 @@ class Page:
     def __init__(self, socket: Any):
         self._socket = socket
         self.views: dict[str, str] = {}  # name of a part -> the id of its model
-        self.pictures = self.patches = 0
+        self.pictures = 0
+        self.says = ""  # of its run
         self._came = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -50,8 +54,12 @@ class Page:
         token = re.search(r'"token":\s*"([^"]+)"', answer.body.decode())
         assert token is not None, "the page has no token"
         address = f"ws://127.0.0.1:{port}/{path.partition('?')[0]}/ws"
-        page = cls(await websocket_connect(address, subprotocols=["bokeh", token[1]], max_message_size=2**28))
+        socket = await websocket_connect(address, subprotocols=["bokeh", token[1]], max_message_size=2**28)
+        for _ in range(3):  # the server says that it is ready
+            await socket.read_message()
+        page = cls(socket)
         await page._send("PULL-DOC-REQ", {})
+        await page._event("document_ready", {})  # HoloViews swaps no data before
         return page
 
     async def close(self) -> None:
@@ -61,10 +69,7 @@ class Page:
     async def tell(self, view: str, **message: Any) -> None:
         """What the script of a part sends."""
         data = {"type": "map", "entries": list(map(list, message.items()))}
-        values = {"type": "map", "entries": [["model", {"id": self.views[view]}], ["data", data]]}
-        event = {"type": "event", "name": "data_event", "values": values}
-        sent = {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}
-        await self._send("PATCH-DOC", {"events": [sent]})
+        await self._event("data_event", {"model": {"id": self.views[view]}, "data": data})
 
     async def redraw(self, name: str, text: str) -> float:
         """Seconds from the move of a slider to the next picture; infinite if none comes."""
@@ -79,9 +84,19 @@ class Page:
 
     async def drawn(self) -> None:
         """Wait for the first picture."""
-        async with asyncio.timeout(_LOST):
-            while not self.pictures or "Controls" not in self.views:
-                await asyncio.sleep(0.05)
+        until = time.monotonic() + _LOST
+        while not self.pictures or "Controls" not in self.views:
+            if self._reader.done():
+                self._reader.result()
+                raise SystemExit("the server closed a page")
+            if time.monotonic() > until:
+                raise SystemExit(f"a page did not come in {_LOST:g} s; it says: {self.says}")
+            await asyncio.sleep(0.05)
+
+    async def _event(self, name: str, values: dict[str, Any]) -> None:
+        event = {"type": "event", "name": name, "values": {"type": "map", "entries": list(map(list, values.items()))}}
+        sent = {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}
+        await self._send("PATCH-DOC", {"events": [sent]})
 
     async def _send(self, kind: str, content: Any) -> None:
         header = {"msgid": f"{id(self)}-{time.perf_counter_ns()}", "msgtype": kind}
@@ -96,7 +111,9 @@ class Page:
             for model in _models(content):
                 if "class_name" in model["attributes"]:
                     self.views[model["attributes"]["class_name"]] = model["id"]
-            self.patches += 1
+            for event in content.get("events", ()):
+                if event.get("attr") == "state" and '"part":' in event["new"]:
+                    self.says = json.loads(event["new"]).get("text", self.says)
             if any(map(_is_picture, content.get("events", [content]))):
                 self.pictures += 1
                 self._came.set()
@@ -123,32 +140,26 @@ def _models(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _models(value)
 
 
-async def _slide(port: int, number: int, until: float, spent: list[float]) -> None:
-    path, name, *texts = SLIDERS[number % len(SLIDERS)]
-    page = await Page.open(port, path)
-    await page.drawn()
+async def _slide(page: Page, number: int, until: float, spent: list[float]) -> None:
+    _, name, *texts = SLIDERS[number % len(SLIDERS)]
     for turn in count():
+        await asyncio.sleep(_THINKS)
         if time.monotonic() > until:
             return
-        await asyncio.sleep(_THINKS)
         spent.append(await page.redraw(name, texts[(turn + 1) % 2]))
 
 
-async def _compile(port: int, until: float, spent: list[float]) -> None:
+async def _compile(page: Page, until: float, spent: list[float]) -> None:
     """Sizes that nobody had before, one after the other."""
-    page = await Page.open(port, "sparse-ot")
-    await page.drawn()
     for n in count(33):
+        await asyncio.sleep(_THINKS)
         if time.monotonic() > until:
             return
-        await asyncio.sleep(_THINKS)
         spent.append(await page.redraw("n", str(n)))
 
 
-async def _sweep(port: int, until: float) -> None:
+async def _sweep(page: Page, until: float) -> None:
     """Other values each time, so that the store holds none of them."""
-    page = await Page.open(port, "sparse-ot?data=one-bump-to-two")
-    await page.drawn()
     await page.tell("Tabs", tab="sweep")
     for turn in count():
         await asyncio.sleep(4.0)
@@ -168,16 +179,20 @@ def _memory(process: int) -> float:
 
 async def _soak(port: int, process: int, minutes: float, pages: int) -> None:
     memory = {"before": _memory(process)}
-    opened = [await Page.open(port, "sparse-ot?data=one-bump-to-two&k=2") for _ in range(pages)]
+    paths = [SLIDERS[number % len(SLIDERS)][0] for number in range(_SLIDE)] + [
+        "sparse-ot?data=one-bump-to-two",
+        "sparse-ot",
+    ]
+    opened = [await Page.open(port, path) for path in [*paths, *[paths[0]] * (pages - len(paths))]]
     for page in opened:
         await page.drawn()
     memory["all open"] = _memory(process)
     until = time.monotonic() + 60 * minutes
     spent: list[float] = []
     compiled: list[float] = []
-    work = [_slide(port, number, until, spent) for number in range(5)]
-    others = [_sweep(port, until), _compile(port, until, compiled)]
-    tasks = [asyncio.create_task(each) for each in (*work, *others)]
+    work = [_slide(page, number, until, spent) for number, page in enumerate(opened[:_SLIDE])]
+    work += [_sweep(opened[_SLIDE], until), _compile(opened[_SLIDE + 1], until, compiled)]
+    tasks = [asyncio.create_task(each) for each in work]
     while not all(task.done() for task in tasks):
         await asyncio.wait(tasks, timeout=5.0)
         memory["most"] = max(memory.get("most", 0.0), _memory(process))
@@ -186,7 +201,7 @@ async def _soak(port: int, process: int, minutes: float, pages: int) -> None:
     for page in opened:
         await page.close()
     print(f"{pages} pages open, {minutes:g} minutes")
-    print(_told("redraw of five sliders", spent))
+    print(_told("redraw", spent))
     print(_told("first picture of a new size", compiled))
     await asyncio.sleep(_ENDS)
     memory["after"] = _memory(process)

@@ -8,8 +8,6 @@ compile begin beside, few at a time. Sweeps and claims stand behind runs, and gi
 
 import bisect
 import logging
-import os
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -32,18 +30,9 @@ _COMPILE = 2  # runs that compile at the same time
 _OWN = 2  # jobs of one runner that are under way: one that nobody wants any more, and the one that is wanted
 _PROGRAMS = 4096  # remembered
 _log = logging.getLogger("lab.app")
-
-
-def _give_way() -> None:
-    """Let others have the processor first: on Linux a thread, and those that it starts, can be nicer than its process."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-
-
-_NICE = 5
 # Waiting costs a thread; the lane does the rationing. What waits behind runs shall not take their threads.
 _runs = ThreadPoolExecutor(64, thread_name_prefix="lab-run")
-_others = ThreadPoolExecutor(256, thread_name_prefix="lab-behind", initializer=_give_way)
+_others = ThreadPoolExecutor(256, thread_name_prefix="lab-behind")
 
 
 class Abandoned(BaseException):
