@@ -35,14 +35,6 @@ def start() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def need_float64(what: str) -> None:
-    """Refuse what can't do without float64, where no entry point has turned it on: no library call does that by itself."""
-    import jax
-
-    if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
-        raise ValueError(f"{what} needs float64, which is off: begin with lab.notebook(), in a script as in a notebook")
-
-
 def _calm_blas() -> None:
     """Leave the cores to XLA: a factorization calls SciPy's BLAS, whose threads spin between the calls.
 

@@ -2,7 +2,7 @@
 
 Each must be refused in one sentence of at most 300 characters (a link: moved into range with a notice of that length), without a
 traceback, within seconds and without filling the memory. Prints a line for each fault, then the figures.
-"""
+"""  # noqa: E501
 
 import argparse
 import contextlib
@@ -185,7 +185,9 @@ def cases(folder: Path, quick: bool) -> Iterator[Case]:
         label = " ".join(word if len(word) < 40 else f"{word[:20]}...({len(word)})" for word in words)
         yield Case("command", label, lambda words=words: command(*words))
     for key, value in odd_values():
-        yield Case("notebook", f"{key} = {str(type(value))}", lambda k=key, v=value: notebook(lambda: _study(**{k: v}).run()))
+        yield Case(
+            "notebook", f"{key} = {type(value)!s}", lambda k=key, v=value: notebook(lambda: _study(**{k: v}).run())
+        )
     for key in ("gamma", "k", "n", "seed", "regularizer", "data"):
         for text in _TEXTS:
             yield Case("link", f"{key}={text[:20]}", lambda key=key, text=text: link({key: text}))
@@ -203,7 +205,23 @@ def _study(**values: Any) -> Any:
     return SparseOT(**values)
 
 
-_TEXTS = ("", " ", "nan", "inf", "-1e999", "9" * 400, "x" * 10_000, "1_000", "１", "\x1b[31m", "None", "[1]", "0x10", "1;2", "{}")
+_TEXTS = (
+    "",
+    " ",
+    "nan",
+    "inf",
+    "-1e999",
+    "9" * 400,
+    "x" * 10_000,
+    "1_000",
+    "１",
+    "\x1b[31m",
+    "None",
+    "[1]",
+    "0x10",
+    "1;2",
+    "{}",
+)
 
 
 def npz(**arrays: Any) -> bytes:
@@ -412,14 +430,27 @@ def _places(folder: Path) -> Iterator[Case]:
     def asked(name: str) -> Iterator[Case]:
         yield Case("command", name, lambda: command("run", "sparse-ot", "--data", name))
         yield Case("notebook", name, lambda: notebook(lambda: _read(name)))
-        yield Case("command", f"--from {name}", lambda: command("figure", "sparse-ot:plan", "--from", name, "-o", "x.pdf"))
+        yield Case(
+            "command", f"--from {name}", lambda: command("figure", "sparse-ot:plan", "--from", name, "-o", "x.pdf")
+        )
         yield Case("command", f"reproduce {name}", lambda: command("reproduce", name))
 
     os.mkfifo(folder / "pipe.npz")
     os.mkfifo(folder / "pipe.nc")
     (folder / "bare").mkdir()
     (folder / "locked.npz").symlink_to("locked.npz")
-    for name in ("pipe.npz", "pipe.nc", "/dev/zero", "bare", "locked.npz", "missing.nc", "a" * 5000, "\0", "~nobody/x", "/etc/"):
+    for name in (
+        "pipe.npz",
+        "pipe.nc",
+        "/dev/zero",
+        "bare",
+        "locked.npz",
+        "missing.nc",
+        "a" * 5000,
+        "\0",
+        "~nobody/x",
+        "/etc/",
+    ):
         yield from asked(name)
     dataset = xr.Dataset({"cost": (("i", "j"), np.ones((4, 4)))})
     damages: dict[str, Callable[[Path], Any]] = {
@@ -470,10 +501,16 @@ def figures(quick: bool) -> Iterator[tuple[str, bytes]]:
         yield f"{name}.png", png[:33] + chunk + png[33:]
         if name != "bomb":
             inside = text.decode()
-            yield f"{name}.svg", (
-                f'<svg xmlns="http://www.w3.org/2000/svg"><metadata id="lab-recipe">{inside}</metadata></svg>'.encode()
+            yield (
+                f"{name}.svg",
+                (
+                    f'<svg xmlns="http://www.w3.org/2000/svg"><metadata id="lab-recipe">{inside}</metadata></svg>'.encode()
+                ),
             )
-            yield f"{name}.mp4", b"\0\0\0\x10ftypisomisom" + struct.pack(">I", 24 + len(text)) + b"uuidtransport-lab\0\0\0" + text
+            yield (
+                f"{name}.mp4",
+                b"\0\0\0\x10ftypisomisom" + struct.pack(">I", 24 + len(text)) + b"uuidtransport-lab\0\0\0" + text,
+            )
     laughs = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
     yield "laughs.svg", f'<!DOCTYPE svg [<!ENTITY a0 "ha">{laughs}]><svg>&a11;</svg>'.encode()
     yield "laughs16.svg", f"<!DOCTYPE svg [{laughs}]><svg>&a11;</svg><!--\u733c\u6776-->".encode("utf-16")
@@ -484,12 +521,15 @@ def figures(quick: bool) -> Iterator[tuple[str, bytes]]:
     yield "plain.gif", picture("gif")
     yield "head.pdf", b"%PDF-1.7\n" + b"1 0 obj\n" * 1000
     stream = zlib.compress(b"1 0 " * (many // 4))
-    yield "objects.pdf", (
-        b"%PDF-1.7\n1 0 obj\n<</Type/ObjStm/N 9999999/First 9/Filter/FlateDecode/Length "
-        + str(len(stream)).encode()
-        + b">>\nstream\n"
-        + stream
-        + b"\nendstream\nendobj\ntrailer\n<</Root 2 0 R/Size 3>>\nstartxref\n0\n%%EOF"
+    yield (
+        "objects.pdf",
+        (
+            b"%PDF-1.7\n1 0 obj\n<</Type/ObjStm/N 9999999/First 9/Filter/FlateDecode/Length "
+            + str(len(stream)).encode()
+            + b">>\nstream\n"
+            + stream
+            + b"\nendstream\nendobj\ntrailer\n<</Root 2 0 R/Size 3>>\nstartxref\n0\n%%EOF"
+        ),
     )
 
 
@@ -501,12 +541,12 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
             if (option, text) not in (("--data", " "),):
                 yield *run, option, text
     sweep = ("sweep", "sparse-ot", "--dry-run", "--k", "1,2")
-    for values in ("1,,2", ",1,2", "1:", ":2", ":", "1:2:log", "0.1:inf:4", "0:1:log3", "1:1e400:3", "2:1:3", "1:2:9" + "9" * 99,
+    for values in ("1,,2", ",1,2", "1:", ":2", ":", "1:2:log", "0.1:inf:4", "0:1:log3", "1:1e400:3", "2:1:3", "1:2:9" + "9" * 99,  # noqa: E501
                    "1:" + "9" * 400 + ":3", "1," * 5000 + "x", "1:2:3:4", "nan:1:3", "1_0,2_0"):  # fmt: skip
         yield "sweep", "sparse-ot", "--dry-run", "--gamma", values
     for option, text in (
         ("--memory", "-1"), ("--memory", "nan"), ("--memory", "0"), ("--memory", "inf"), ("--memory", "x"), ("--keep", ""),
-        ("--keep", ","), ("--keep", "x" * 10_000), ("--on", ""), ("--on", "local:x"), ("--on", "local:-1"), ("--on", "y" * 5000),
+        ("--keep", ","), ("--keep", "x" * 10_000), ("--on", ""), ("--on", "local:x"), ("--on", "local:-1"), ("--on", "y" * 5000),  # noqa: E501
         ("--workers", ""), ("--workers", "2"), ("--preset", ""), ("-o", "x.nc/"), ("-o", ""), ("-o", "x" * 10_000),
         ("-o", "no/such/x.nc"),
     ):  # fmt: skip
@@ -535,7 +575,7 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
             yield (word,)
     yield "open", "0", "-o", "x.nc/"
     for option, text in (
-        ("--study", ""), ("--study", "x" * 9999), ("--older-than", ""), ("--older-than", "9" * 400 + "d"), ("--older-than", "x"),
+        ("--study", ""), ("--study", "x" * 9999), ("--older-than", ""), ("--older-than", "9" * 400 + "d"), ("--older-than", "x"),  # noqa: E501
         ("--larger-than", ""), ("--larger-than", "-1MB"), ("--larger-than", "y" * 9999),
     ):  # fmt: skip
         yield "runs", option, text
@@ -551,7 +591,7 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
 def odd_values() -> Iterator[tuple[str, Any]]:
     """Values of other types than a parameter has."""
     for key in ("gamma", "k", "n", "seed", "regularizer", "data"):
-        for value in (10**400, -(10**400), float("nan"), [1] * 10**5, np.ones(3), np.ones((1, 1)), {"a": 1}, b"1" * 9999, object(),
+        for value in (10**400, -(10**400), float("nan"), [1] * 10**5, np.ones(3), np.ones((1, 1)), {"a": 1}, b"1" * 9999, object(),  # noqa: E501
                       "x" * 10_000, lambda: 1, 1j, Path("x")):  # fmt: skip
             yield key, value
     yield "x" * 10_000, 1

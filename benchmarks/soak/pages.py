@@ -97,7 +97,7 @@ class Page:
                 if "class_name" in model["attributes"]:
                     self.views[model["attributes"]["class_name"]] = model["id"]
             self.patches += 1
-            if any(_is_picture(event) for event in content.get("events", ())):
+            if any(map(_is_picture, content.get("events", [content]))):
                 self.pictures += 1
                 self._came.set()
 

@@ -384,7 +384,9 @@ def _check_chunks(what: str, part: Any) -> None:
     filters = [layout.get_filter(i)[0] for i in range(layout.get_nfilters())]
     if not part.chunks:
         return
-    count = prod(ceil(n / c) for n, c in zip(part.shape, part.chunks, strict=True))  # those that are not there are read too
+    count = prod(
+        ceil(n / c) for n, c in zip(part.shape, part.chunks, strict=True)
+    )  # those that are not there are read too
     if count > _CHUNKS:
         raise Exceeded(f"{what} has {count:,} chunks, but at most {_CHUNKS:,} are read: save it in larger ones")
     deflate, shuffle, fletcher, lzf = 1, 2, 3, 32000

@@ -147,7 +147,7 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
 
 
 def _split(tree: Tree) -> tuple[list, tuple]:
-    """The numbers of a pytree, which are traced, and the rest, which is compiled in: a network's activation, one's own denoiser."""
+    """The numbers of a pytree, which are traced, and the rest, which is compiled in: a network's activation, one's own denoiser."""  # noqa: E501
     leaves, shape = jax.tree.flatten(tree)
     numbers, rest = eqx.partition(leaves, eqx.is_array_like)
     return numbers, (tuple(rest), shape)

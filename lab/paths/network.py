@@ -127,4 +127,6 @@ def row_by_row(network: Callable, dimension: int, dtype=None) -> None:
             f"t[:, None] does: {str(problem).splitlines()[0]}"
         ) from problem
     if shape != (n, dimension):
-        raise ValueError(f"the network gives {shape} at times ({n},) and points ({n}, {dimension}): it must agree with them")
+        raise ValueError(
+            f"the network gives {shape} at times ({n},) and points ({n}, {dimension}): it must agree with them"
+        )

@@ -60,7 +60,9 @@ def _from_text(parameter: Parameter, text: str) -> list[Any]:
     values: list[Any] = []
     parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]  # "2," is a list of one value
     if any(parts) and not all(parts):
-        raise ValueError(f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them")
+        raise ValueError(
+            f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them"
+        )
     for part in filter(None, parts):
         values += _span(parameter, part) if ":" in part else [parameter.parse(part)]
     return values

@@ -102,7 +102,12 @@ def test_samples_from_denoisers_of_ones_own():
     wanted = sample(LAW, x, levels).x
     net = Own(eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(1)))
     core = lambda t, x: jnp.zeros_like(x)  # noqa: E731
-    for each in (Given(best, (1, 1, 2)), denoiser(best, (1, 1, 2)), Given(net, (1, 1, 2)), Network(core, 1.0, (1, 1, 2))):
+    for each in (
+        Given(best, (1, 1, 2)),
+        denoiser(best, (1, 1, 2)),
+        Given(net, (1, 1, 2)),
+        Network(core, 1.0, (1, 1, 2)),
+    ):
         found = [sample(each, x, levels, solver=solver, loop=loop).x for solver, loop in
                  (("ddim", pure), ("heun", pure), ("ddim", Chunked()))]  # fmt: skip
         np.testing.assert_array_equal(found[0], found[2])
@@ -144,7 +149,7 @@ def test_clipping_reports_and_stops():
     [
         (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 2.0])), "must fall"),
         (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0])), "at least two"),
-        (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), solver="euler"), "'ddim' or 'heun'"),
+        (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), solver="euler"), "'ddim', 'heun'"),
         (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), solver="heun", clip=True), "goes with"),
         (lambda: denoise.released_levels(0), "from 1 to 1000"),
         (lambda: denoise.edm_levels(5, 2.0, 1.0), "low <= high"),

@@ -393,7 +393,7 @@ PICTURES = Pictures(
     ),
     Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, _single),
     Picture(
-        "thresholds", "Critical learning rate by batch size", "it rises from about 2 / tr, k times that of k outputs, to 2 / λmax", _thresholds,
+        "thresholds", "Critical learning rate by batch size", "it rises from about 2 / tr, k times that of k outputs, to 2 / λmax", _thresholds,  # noqa: E501
         _critical("eta_star_B"),
     ),
     Picture(
