@@ -36,14 +36,6 @@ def start() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def need_float64(what: str) -> None:
-    """Refuse what can't do without float64, where no entry point has turned it on: no library call does that by itself."""
-    import jax
-
-    if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
-        raise ValueError(f"{what} needs float64, which is off: begin with lab.notebook(), in a script as in a notebook")
-
-
 def _keep_programs_whole() -> None:
     """Compiled programs are kept as the lab's other caches are. JAX's own files are torn by a kill, and then never made
     again but warned of at each start; with zstd, a changed bit in one would be run."""

@@ -22,6 +22,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab import precision
+from lab.numerics.jit import jit
 from lab.paths.schedules import as_pytree
 
 type Shape = tuple[int, int, int]
@@ -327,22 +329,23 @@ def denoiser(given: Any, shape: Shape) -> Denoiser:
     return Posterior(law(given), shape)
 
 
-_all = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.denoise(x, sigma))
-_each = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.denoise_each(x, sigma))
-_density = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.density(x, sigma))
+_all = jit(lambda denoiser, x, sigma: denoiser.denoise(x, sigma))
+_each = jit(lambda denoiser, x, sigma: denoiser.denoise_each(x, sigma))
+_density = jit(lambda denoiser, x, sigma: denoiser.density(x, sigma))
 
 
-@eqx.filter_jit
+@jit
 def _sensitivity(denoiser: Denoiser, x: Array, sigma: Array, q: Array) -> Array:
     return jax.lax.map(lambda each: denoiser.row(x, sigma, each), q) if q.ndim else denoiser.row(x, sigma, q)
 
 
-@eqx.filter_jit
+@jit
 def _pullback(denoiser: Denoiser, x: Array, sigma: Array, v: Array) -> Array:
     return jax.grad(lambda y: (denoiser.denoise(y, sigma) @ v).sum())(x)
 
 
 def _real(x: Any) -> Array:
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
 

@@ -10,6 +10,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab import precision
+
 _DENSE = 4096  # up to this many pixels the covariance is formed
 _RANK = 1000  # of the basis above it
 _BYTES = 64 << 20  # of a block of images in float64
@@ -32,6 +34,7 @@ class Images(eqx.Module):
     shape: tuple[int, int, int] = eqx.field(static=True)
 
     def __init__(self, pixels: Any, shape: tuple[int, int, int] | None = None):
+        precision.uncut(pixels=pixels)
         pixels = jnp.asarray(pixels)
         sizes = [int(size) for size in (pixels.shape[1:] if shape is None else shape)]
         if len(sizes) != 3 or 0 in pixels.shape or pixels.shape[1:] not in (tuple(sizes), (int(np.prod(sizes)),)):

@@ -5,7 +5,7 @@ Lukoianov, Yuan, Solomon, Sitzmann, *Locality in image diffusion models emerges 
 
 from abc import abstractmethod
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -14,9 +14,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
 from lab.denoise.images import Images, Spectrum
 from lab.denoise.posterior import positive
 from lab.denoise.streaming import Softmax, Streaming, budget_of, left_out, scan
+from lab.numerics.jit import jit
 
 _KEPT = 256 << 20  # bytes of masks that are remembered
 _NEIGHBOURS = 32  # times fewer neighbours than pixels, or the product of matrices is faster
@@ -172,6 +174,7 @@ class _Memo:
         return hash(_Memo)
 
 
+@chosen
 class PCALocality(PixelSoftmax):
     r"""The paper's denoiser: each pixel looks at those that the Wiener filter of the level couples it with.
 
@@ -217,20 +220,13 @@ class PCALocality(PixelSoftmax):
         theta: Any = 0.1,
         tau: Any = 1.0,
         *,
-        normalize: str = "symmetric",
-        orientation: str = "column",
-        accumulate: str = "exact",
+        normalize: Literal["row", "symmetric"] | str = "symmetric",
+        orientation: Literal["column", "row"] | str = "column",
+        accumulate: Literal["exact", "chunk_mean"] | str = "exact",
         chunk: int | None = None,
         budget: int | None = None,
         name: str = "PCA locality",
     ):
-        for what, value, allowed in (
-            ("normalize", normalize, ("row", "symmetric")),
-            ("orientation", orientation, ("column", "row")),
-            ("accumulate", accumulate, ("exact", "chunk_mean")),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{what} = {value!r}, but {' or '.join(map(repr, allowed))} is needed")
         if not isinstance(theta, Tracer) and not 0 <= float(theta) <= 1:
             raise ValueError(f"theta = {theta}, but it must be from 0 to 1")
         if accumulate == "chunk_mean" and chunk is None:
@@ -294,7 +290,7 @@ class PCALocality(PixelSoftmax):
         return jnp.take(self.mask(sigma.astype(float)), q, axis=1)
 
 
-_mask = eqx.filter_jit(lambda denoiser, sigma: denoiser.mask(sigma))
+_mask = jit(lambda denoiser, sigma: denoiser.mask(sigma))
 
 
 def checked_chunk(chunk: int | None) -> int | None:

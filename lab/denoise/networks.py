@@ -13,7 +13,7 @@ can be cores too. All is products of matrices: XLA's convolutions are slow insid
 3 x 3 convolution is nine shifted copies and one product.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,6 +22,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.choices import choices, chosen
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.images import Images
 from lab.numerics import Loop, pure
@@ -232,10 +233,12 @@ def _weights(key: Array, have: int, want: int, dtype: Any) -> Array:
     return jax.random.normal(key, (have, want), dtype) / have**0.5
 
 
-CORES = ("U-Net", "perceptron", "transformer")
+type Kind = Literal["U-Net", "perceptron", "transformer"] | str
+CORES = choices(Kind)
 
 
-def core(kind: str, key: PRNGKeyArray, shape: Shape) -> Any:
+@chosen
+def core(kind: Kind, key: PRNGKeyArray, shape: Shape) -> Any:
     """A core by its name, with its usual size, in float32.
 
     Raises:
@@ -246,10 +249,8 @@ def core(kind: str, key: PRNGKeyArray, shape: Shape) -> Any:
     if kind == "perceptron":
         c, h, w = shape
         return Residual(key, c * h * w, width=512, depth=3, frequencies=_FREQUENCIES, dtype=jnp.float32)
-    if kind == "transformer":
-        sides = [p for p in (4, 2, 1) if shape[1] % p == 0 and shape[2] % p == 0 and shape[1] * shape[2] >= 16 * p * p]
-        return Transformer(key, shape, patch=(sides or [1])[0])
-    raise ValueError(f"kind = {kind!r}, but it must be one of {', '.join(CORES)}")
+    sides = [p for p in (4, 2, 1) if shape[1] % p == 0 and shape[2] % p == 0 and shape[1] * shape[2] >= 16 * p * p]
+    return Transformer(key, shape, patch=(sides or [1])[0])
 
 
 # ------------------------------------------------------------------------------------------------------------ training

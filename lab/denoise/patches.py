@@ -4,7 +4,7 @@ Kamb, Ganguli, *An analytic theory of creativity in convolutional diffusion mode
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,14 +13,17 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from lab.choices import choices, chosen
 from lab.denoise.images import Images
 from lab.denoise.locality import PixelSoftmax, checked_chunk
 from lab.denoise.posterior import positive
 from lab.denoise.streaming import Softmax, Streaming, budget_of, scan
 
-BOUNDARIES = ("zero", "circular", "reflect", "edge")
+type Boundary = Literal["zero", "circular", "reflect", "edge"] | str
+BOUNDARIES = choices(Boundary)
 
 
+@chosen
 class LS(PixelSoftmax):
     r"""The local score machine: a softmax for each position q over the patches at the same place of all images,
 
@@ -55,13 +58,11 @@ class LS(PixelSoftmax):
         self,
         images: Images,
         patch: Any,
-        boundary: str = "zero",
+        boundary: Boundary = "zero",
         tau: Any = 1.0,
         budget: int | None = None,
         name: str = "LS",
     ):
-        if boundary not in BOUNDARIES:
-            raise ValueError(f"boundary = {boundary!r}, but it must be one of {', '.join(BOUNDARIES)}")
         self.images, self.patch, self.tau = images, jnp.asarray(checked_patch(patch, images)), positive("tau", tau)
         self.boundary, self.chunk, self.budget, self.name = boundary, checked_chunk(None), budget_of(budget), name
 
@@ -94,7 +95,8 @@ def checked_patch(patch: Any, images: Images) -> Any:
     return patch if isinstance(patch, Tracer) else int(patch)
 
 
-def windows(side: int, longest: int, patch: Array, boundary: str, dtype: Any) -> Float[Array, "side side"]:
+@chosen
+def windows(side: int, longest: int, patch: Array, boundary: Boundary, dtype: Any) -> Float[Array, "side side"]:
     """Row i counts how often the window of ``patch`` pixels about pixel i meets each pixel, p traced."""
     offsets = jnp.arange(1 - longest, longest)
     inside = (jnp.abs(offsets) <= patch // 2).astype(dtype)
@@ -129,6 +131,7 @@ class _Group(NamedTuple):
     candidates: np.ndarray  # (G, m)
 
 
+@chosen
 class ELS(Streaming):
     r"""The equivariant local score machine: patches from all positions r of all images compete for every position q,
 
@@ -160,13 +163,11 @@ class ELS(Streaming):
         self,
         images: Images,
         patch: int,
-        boundary: str = "circular",
+        boundary: Boundary | Literal["broken"] = "circular",
         tau: Any = 1.0,
         budget: int | None = None,
         name: str = "ELS",
     ):
-        if boundary not in (*BOUNDARIES, "broken"):
-            raise ValueError(f"boundary = {boundary!r}, but it must be one of {', '.join((*BOUNDARIES, 'broken'))}")
         self.images, self.patch, self.tau = images, int(checked_patch(patch, images)), positive("tau", tau)  # type: ignore[arg-type]
         self.boundary, self.budget, self.name = boundary, budget_of(budget), name
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.images import Images, Spectrum
 from lab.denoise.streaming import Softmax, Streaming, budget_of, left_out, scan
+from lab.numerics.jit import jit
 from lab.paths.laws import Empirical, softmax_mean, squared_distances
 
 _MANY = 1 << 26  # numbers above which the images are kept in float32
@@ -129,7 +130,7 @@ class Optimal(Denoiser):
         return jax.nn.softmax(-squared_distances(y, points) / (2 * variance), axis=1).astype(x.dtype)
 
 
-_weights = eqx.filter_jit(lambda denoiser, x, sigma: denoiser._weights(x, sigma))
+_weights = jit(lambda denoiser, x, sigma: denoiser._weights(x, sigma))
 
 
 class Wiener(Denoiser):

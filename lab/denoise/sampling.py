@@ -3,7 +3,7 @@ r"""Samples from a denoiser, in VE coordinates.
 DDIM is Euler's method for $dx / d\sigma = (x - D(x, \sigma)) / \sigma$, and Heun's is of second order.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.denoise.base import Denoiser
 from lab.numerics import Loop, Method, Reason, pure, tell
 
@@ -110,12 +111,13 @@ def _measure(walk: _Walk, state: _State) -> dict[str, Array]:
 _WALK = Method(_init, _step, _done, _measure, lambda state: state.step)  # each step may take long: report after each
 
 
+@chosen
 def sample(
     denoiser: Denoiser,
     x: Any,
     levels: Float[Array, " levels"],
     *,
-    solver: str = "ddim",
+    solver: Literal["ddim", "heun"] | str = "ddim",
     clip: bool = False,
     keep: bool = False,
     loop: Loop = pure,
@@ -141,8 +143,6 @@ def sample(
     Warns:
         NotConverged: stopped, or a pixel became infinite or NaN.
     """
-    if solver not in ("ddim", "heun"):
-        raise ValueError(f"solver = {solver!r}, but it must be 'ddim' or 'heun'")
     if clip and solver == "heun":
         raise ValueError("clip goes with solver = 'ddim': Heun's step has no clipped form")
     levels = jnp.asarray(levels)

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.images import Images
 from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics.jit import jit
 
 _BYTES = {"cpu": 16 << 20, "gpu": 1 << 30}
 _LEAST = 8  # images of a chunk, at least, where the rows allow it
@@ -177,8 +178,8 @@ def _done(work: _Work, state: _State) -> Array:
 
 
 _CHUNKS = Method(_init, _step, _done, lambda work, state: {"chunks": state.step.astype(work.x.dtype)})
-_setup = eqx.filter_jit(lambda denoiser, x, sigma: denoiser.setup(x, sigma))
-_finish = eqx.filter_jit(lambda denoiser, known, sums: denoiser.finish(known, sums))
+_setup = jit(lambda denoiser, x, sigma: denoiser.setup(x, sigma))
+_finish = jit(lambda denoiser, known, sums: denoiser.finish(known, sums))
 
 
 class Streamed(NamedTuple):

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
 
+from lab.choices import chosen
 from lab.studies import Picture, Study, Whole, draw
 from lab.studies.draw.look import current, dress
 
@@ -17,6 +18,11 @@ _TIPS = 4096  # cells up to which each has its own box
 _DECADES = 100.0  # from this ratio on, a scale that nobody chose is logarithmic
 
 
+type Band = Literal["range", "interval"]
+type Scale = Literal["auto", "linear", "log"]
+
+
+@chosen
 @dataclass(frozen=True)
 class View:
     """What is drawn of a sweep.
@@ -25,7 +31,7 @@ class View:
         value: the scalar result.
         x: the parameter along the axis.
         y: the parameter upwards in a map, one curve for each of its values in lines; "" for none.
-        kind: ``"map"`` or ``"lines"``.
+        kind: ``"map"`` or ``"lines"``; "" where none is chosen yet.
         at: a value for every other swept parameter, or ``"mean"`` for the mean over it.
         band: about a mean, ``"range"`` from least to largest, or ``"interval"``, the 95 % interval of the mean.
         scale: of the numbers: ``"linear"``, ``"log"``, or ``"auto"`` for logarithmic where all are positive and span
@@ -35,10 +41,10 @@ class View:
     value: str
     x: str
     y: str = ""
-    kind: str = "map"
+    kind: Literal["map", "lines", ""] = "map"
     at: Mapping[str, Any] = field(default_factory=dict)
-    band: str = "range"
-    scale: str = "auto"
+    band: Band = "range"
+    scale: Scale = "auto"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON; ``View(**...)`` reads it."""
@@ -130,7 +136,8 @@ def _numbers(study: type[Study], result: xr.Dataset, view: View) -> tuple[xr.Dat
     return _at(result[view.value].astype(float), view), draw.label(declared.label, declared.unit)
 
 
-def is_log(numbers: Any, scale: str) -> bool:
+@chosen
+def is_log(numbers: Any, scale: Scale) -> bool:
     """Whether these numbers are shown on a logarithmic scale."""
     numbers = np.asarray(numbers, float)
     finite = numbers[np.isfinite(numbers)]
@@ -299,7 +306,8 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
     return overlay
 
 
-def spread(runs: np.ndarray, band: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@chosen
+def spread(runs: np.ndarray, band: Band) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, and the ends of the band, of the runs (n, r) at each of n places; NaN runs are left out.
 
     ``band`` is ``"range"``, least and largest, or ``"interval"``: mean ± t s / √r with the 97.5 % quantile t of

@@ -15,6 +15,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab import precision
+from lab.numerics.jit import jit
+
 
 class Moments(NamedTuple):
     mean: Float[Array, " d"]
@@ -71,7 +74,7 @@ class Mixture(eqx.Module):
     def dimension(self) -> int:
         return self.means.shape[-1]
 
-    @eqx.filter_jit
+    @jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """n independent draws. Memory O(n K d)."""
         first, second = jax.random.split(key)
@@ -83,28 +86,28 @@ class Mixture(eqx.Module):
         spread = jnp.einsum("kab,nb->nka", jnp.linalg.cholesky(c), noise)
         return self.means[chosen] + jnp.take_along_axis(spread, chosen[:, None, None], axis=1)[:, 0]
 
-    @eqx.filter_jit
+    @jit
     def log_prob(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         return jax.nn.logsumexp(log_joint(self.weights, self.covariances, self._apart(x))[0], axis=1)
 
-    @eqx.filter_jit
+    @jit
     def score(self, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
         r"""$\nabla \log p(x)$."""
         logits, k = log_joint(self.weights, self.covariances, self._apart(x))
         return -jnp.einsum("nk,nkd->nd", jax.nn.softmax(logits, axis=1), k)
 
-    @eqx.filter_jit
+    @jit
     def responsibilities(self, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
         """The probability of each component given the point."""
         return jax.nn.softmax(log_joint(self.weights, self.covariances, self._apart(x))[0], axis=1)
 
-    @eqx.filter_jit
+    @jit
     def moments(self) -> Moments:
         """Mean and covariance of the whole mixture."""
         within = jnp.einsum("k,kab->ab", self.weights, widened(self.covariances, 3, self.dimension))
         return mixed(self.weights, self.means, within)
 
-    @eqx.filter_jit
+    @jit
     def denoise(
         self, y: Float[Array, "n d"], scale: Any, covariance: Any, extra: None = None
     ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
@@ -122,7 +125,7 @@ class Mixture(eqx.Module):
         mean = w @ self.means + scale * jnp.einsum("nk,nkd->nd", w, times(own, k))
         return mean, jax.nn.logsumexp(logits, axis=1)
 
-    @eqx.filter_jit
+    @jit
     def observe(self, operator: Float[Array, "m d"], y: Float[Array, " m"], noise: Float[Array, "m m"]) -> "Mixture":
         r"""The law of x given $y = A x + N(0, R)$: again a mixture.
 
@@ -215,6 +218,8 @@ def alike(first: Array, second: Array, d: int) -> tuple[Array, Array]:
 
 def floats(*given: Any) -> list[Array]:
     """As arrays of one floating dtype, which arrays decide and lists follow."""
+    for each in given:
+        precision.uncut(**{"an array of points, weights or covariances": each})
     told = [each.dtype for each in given if hasattr(each, "dtype")]
     dtype = jnp.result_type(*told) if told else jnp.zeros(()).dtype
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.zeros(()).dtype

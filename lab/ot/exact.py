@@ -8,9 +8,10 @@ import scipy.optimize
 import scipy.sparse
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
 from lab.ot.problem import Problem
 
-type Solver = Literal["auto", "assignment", "network-simplex", "highs"]
+type Solver = Literal["auto", "assignment", "network-simplex", "highs"] | str
 
 _CENTRE_LIMIT = 1024  # rows up to which the potentials are centred: m^3 operations, about a second
 _TIE = 1e-9  # of the range of the cost; the potentials of a vertex are known to about 1e-12 of it
@@ -43,6 +44,7 @@ class K1(NamedTuple):
         return jnp.zeros((m, n), self.mass.dtype).at[self.index, jnp.arange(n)].set(self.mass)
 
 
+@chosen
 def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool = True) -> Exact:
     r"""Solve the transport problem without regularization.
 
@@ -72,8 +74,6 @@ def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool =
     square = cost.shape[0] == cost.shape[1] and np.ptp(a) <= 1e-12 * a[0] and np.ptp(b) <= 1e-12 * b[0]
     if solver == "assignment" and not square:
         raise ValueError("the assignment solver needs as many sources as targets, all of equal mass: use 'auto'")
-    if solver not in ("auto", "assignment", "network-simplex", "highs"):
-        raise ValueError(f"solver = {solver!r}, but 'auto', 'assignment', 'network-simplex' or 'highs' is needed")
 
     # Shifted to [0, 1] and to mean mass 1, because the solvers' tolerances are absolute.
     low, scale, unit = cost.min(), np.ptp(cost) or 1.0, a.sum() / max(cost.shape)

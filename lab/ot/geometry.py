@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab import precision
 from lab.ot.marginals import Unbalanced
 from lab.ot.problem import Problem, problem
 
@@ -160,6 +161,7 @@ def cloud(
     Raises:
         ValueError: tables that do not fit or are not finite, or masses as in ``problem``.
     """
+    precision.uncut(x=x, y=y, a=a, b=b)
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in (*x.shape, *y.shape):
         raise ValueError(

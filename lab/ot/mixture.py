@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import check_choices, chosen
 from lab.ot import routing
 
-type Router = Literal["top-k", "sinkhorn", "sparse-ot"]
+type Router = Literal["top-k", "sinkhorn", "sparse-ot"] | str
 
 ROUTERS = {
     "top-k": routing.top_k_routing,
@@ -29,6 +30,7 @@ ROUTERS = {
 }
 
 
+@chosen
 class Settings(NamedTuple):
     """What fixes the shapes and the length of a training; hashable, static under ``jit``."""
 
@@ -96,6 +98,7 @@ class Mixture(eqx.Module):
 def route(gates: Float[Array, "tokens experts"], settings: Settings) -> routing.Routing:
     """Route a group of tokens as the settings say."""
     tokens, experts = gates.shape
+    check_choices(settings)
     by_expert = settings.choice == "experts"
     k = routing.capacity(tokens, experts, settings.factor) if by_expert else settings.experts_per_token
     return ROUTERS[settings.router](gates, k, choice=settings.choice)

@@ -7,6 +7,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab import precision
+
 
 class Problem(NamedTuple):
     r"""Move the mass ``a`` of m sources to the mass ``b`` of n targets at a given cost.
@@ -42,6 +44,7 @@ def problem(
         ValueError: a shape that does not fit, a value that is not finite, a mass that is not positive, or, of balanced
             masses, totals that differ by more than 1e-6 relative. ``b`` is rescaled by what remains.
     """
+    precision.uncut(cost=cost, a=a, b=b)
     cost = np.asarray(cost)
     if cost.dtype.kind not in "fiu":
         raise ValueError(f"the cost has type {cost.dtype}, but real numbers are needed")
@@ -85,6 +88,7 @@ def from_points(
         a, b, balanced: masses, as in ``problem``.
         p: positive power of the Euclidean distance.
     """
+    precision.uncut(x=x, y=y)
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(

@@ -21,13 +21,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.choices import chosen
 from lab.numerics.select import largest
 from lab.ot.operators import semi_dual
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic, KSparse
 from lab.ot.solve import solve
 
-type Choice = Literal["experts", "tokens"]
+type Choice = Literal["experts", "tokens"] | str
 type Count = int | np.integer | Int[Array, ""]
 type Scalar = float | int | Float[Array, ""]
 type Gates = Float[Array, "tokens experts"]
@@ -62,6 +63,7 @@ def capacity(tokens: int, experts: int, factor: float | int = 1.0) -> int:
     return min(4 * math.ceil(math.ceil(tokens * factor / experts) / 4), tokens)
 
 
+@chosen
 def top_k_routing(gates: Gates, k: Count, *, choice: Choice = "experts", limit: Count | None = None) -> Routing:
     """The baseline: every expert (or token) takes its k largest gates.
 
@@ -73,6 +75,7 @@ def top_k_routing(gates: Gates, k: Count, *, choice: Choice = "experts", limit: 
     return _routing(gates, _select(jax.lax.stop_gradient(gates), k, choice), limit)
 
 
+@chosen
 def sinkhorn_routing(
     gates: Gates,
     k: Count,
@@ -91,6 +94,7 @@ def sinkhorn_routing(
     return _routing(gates, _select(plan, k, choice), limit)
 
 
+@chosen
 def sparse_ot_routing(
     gates: Gates,
     k: Count,
@@ -164,7 +168,6 @@ def _sinkhorn(problem: Problem, regularizer: Entropic, iterations: Count) -> Arr
 
 
 def _problem(similarity: Gates, choice: Choice) -> Problem:
-    _check(choice)
     tokens, experts = similarity.shape
     each, share = jnp.ones(tokens, similarity.dtype), jnp.full(experts, tokens / experts, similarity.dtype)
     problem = Problem(-similarity, each, share)
@@ -173,14 +176,8 @@ def _problem(similarity: Gates, choice: Choice) -> Problem:
 
 @partial(jax.jit, static_argnames="choice")
 def _select(scores: Gates, k: Count, choice: Choice) -> Bool[Array, "tokens experts"]:
-    _check(choice)
     k = jnp.asarray(k, jnp.int32)
     return largest(scores, k) if choice == "experts" else largest(scores.T, k).T
-
-
-def _check(choice: str) -> None:
-    if choice not in ("experts", "tokens"):
-        raise ValueError(f"choice = {choice!r}, but either 'experts' or 'tokens' choose")
 
 
 def _routing(gates: Gates, dispatch: Bool[Array, "tokens experts"], limit: Count | None) -> Routing:

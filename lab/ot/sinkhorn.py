@@ -47,6 +47,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.ot.geometry import Cloud, Geometry, Matrix
 from lab.ot.problem import Problem
@@ -61,6 +62,7 @@ _MOST = 1.99  # over-relaxation
 _PATIENCE = 5000  # sweeps without a tenth less error: stalled
 
 
+@chosen
 class Sinkhorn(NamedTuple):
     """How to run Sinkhorn's algorithm; a ``method`` of ``solve``.
 
@@ -71,8 +73,8 @@ class Sinkhorn(NamedTuple):
         ladder: start at a large epsilon.
     """
 
-    domain: Literal["auto", "log", "kernel"] = "auto"
-    relaxation: float | Literal["auto"] = 1.0
+    domain: Literal["auto", "log", "kernel"] | str = "auto"
+    relaxation: float | Literal["auto"] | str = 1.0
     memory: int = 5
     ladder: bool = True
 

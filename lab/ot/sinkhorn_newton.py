@@ -44,6 +44,7 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.numerics.select import kth_largest
 from lab.ot.sinkhorn import log_mass, normal_exp
@@ -90,6 +91,7 @@ class Density(NamedTuple):
         return kth_largest(plan.reshape(-1, 1), k)[0]
 
 
+@chosen
 class SinkhornNewton(NamedTuple):
     """How to run Sinkhorn-Newton-Sparse; a ``method`` of ``solve``.
 
@@ -101,7 +103,7 @@ class SinkhornNewton(NamedTuple):
         width: entries of each column that ``ell`` keeps.
     """
 
-    backend: Literal["auto", "dense", "ell", "host"] = "auto"
+    backend: Literal["auto", "dense", "ell", "host"] | str = "auto"
     threshold: Adaptive | Absolute | Density = Adaptive()
     sweeps: int = _SWEEPS
     ladder: bool = True

@@ -11,6 +11,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab import precision
+from lab.choices import check_choice, check_choices, chosen
 from lab.numerics import Loop, Run, pure, tell
 from lab.ot import entropic, first_order, marginals, newton, partial, sinkhorn, sinkhorn_newton, unbalanced
 from lab.ot.exact import linear_program
@@ -25,25 +27,24 @@ from lab.ot.sinkhorn_newton import SinkhornNewton
 from lab.ot.solution import Solution, evaluate, judged
 from lab.ot.work import Work
 
-METHODS = ("auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam")
-RELAXED = ("auto", *unbalanced.METHODS)
-type Method = Literal["auto", "newton", "sinkhorn", "scaling", "ladder", "lbfgs", "adam"] | Sinkhorn | SinkhornNewton
-FORMULATIONS = ("semi-dual", "dual")
-AXES = ("columns", "rows")
+type Balanced = Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | str | Sinkhorn | SinkhornNewton
+type Relaxing = Literal["auto"] | str | unbalanced.Name
+type Method = Balanced | Relaxing
 _LIMITS = {"newton": 1000, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
 
 
+@chosen
 def solve(
     problem: Problem | Cloud | Any,
     regularizer: Regularizer | None = None,
     *,
     marginals: Unbalanced | Partial | None = None,
-    formulation: Literal["semi-dual", "dual"] = "semi-dual",
+    formulation: Literal["semi-dual", "dual"] | str = "semi-dual",
     method: Method = "auto",
-    axis: Literal["columns", "rows"] = "columns",
+    axis: Literal["columns", "rows"] | str = "columns",
     tolerance: ArrayLike | None = None,
     max_iterations: int | None = None,
-    init: Solution | ArrayLike | str | None = None,
+    init: Solution | ArrayLike | Literal["exact"] | None = None,
     loop: Loop = pure,
 ) -> Solution:
     r"""Solve regularized optimal transport through its dual: balanced, unbalanced or partial.
@@ -73,7 +74,7 @@ def solve(
             takes the latter for clouds and where gamma is at least 0.05 of the mean cost, else the former, with a
             backend by size and device. ``Solution.method`` and ``.why`` say what ran.
         axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
-        tolerance: 1e-6 when omitted (of relaxed marginals 1e-10, in float32 1e-5).
+        tolerance: 1e-6 when omitted, of relaxed marginals 1e-10, in float32 1e-5.
             It is relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
@@ -127,10 +128,7 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
         raise ValueError("a cloud has no matrix of costs, which relaxed marginals need: use Cloud.dense()")
     if formulation != "semi-dual" or axis != "columns":
         raise ValueError("relaxed marginals are solved in the semi-dual, by columns: leave out formulation and axis")
-    if method not in RELAXED:
-        raise ValueError(
-            f"method = {method!r} with relaxed marginals, but it must be one of {', '.join(map(repr, RELAXED))}"
-        )
+    check_choice("method", method, Relaxing, " with relaxed marginals")
     name, why = marginals.choose(problem.b.shape[-1]) if method == "auto" else (method, "asked for")
     door: Any = unbalanced if isinstance(asked, Unbalanced) else partial
     found = door.solve(
@@ -141,7 +139,7 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
 
 
 def _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:
-    tolerance = 1e-6 if tolerance is None else tolerance
+    tolerance = precision.reachable(1e-6, problem.a.dtype) if tolerance is None else tolerance
     chosen = _check_choices(formulation, method, axis, regularizer)
     side = problem if axis == "columns" else problem.T
     _check(side, regularizer, axis, tolerance, max_iterations)
@@ -190,11 +188,8 @@ def _start(init: Solution | ArrayLike | str | None, side: Problem | Cloud, axis:
     if init is None:
         return None
     if isinstance(init, str):
-        if init != "exact" or isinstance(side, Cloud) or isinstance(side.cost, Tracer):
-            raise ValueError(
-                f'init = {init!r}, but potentials, a Solution, or "exact" is needed; the latter takes a matrix of costs, '
-                "outside jit"
-            )
+        if isinstance(side, Cloud) or isinstance(side.cost, Tracer):
+            raise ValueError("init = 'exact' takes a matrix of costs, outside jit: give potentials or a Solution")
         init = linear_program(side, centred=False).alpha
     if isinstance(init, Solution):
         alpha = init.alpha if axis == "columns" else init.beta
@@ -312,18 +307,12 @@ def _relaxed(solution: Solution) -> Array:
 
 
 def _finest(dtype) -> float:
-    return 1e-9 if dtype == jnp.float64 else 1e-5
+    return precision.reachable(1e-9, dtype)
 
 
 def _check_choices(formulation: str, method: Any, axis: str, regularizer: Any) -> Any:
     configured = isinstance(method, Sinkhorn | SinkhornNewton)
-    for name, value, allowed in (
-        ("formulation", formulation, FORMULATIONS),
-        ("method", "auto" if configured else method, METHODS),
-        ("axis", axis, AXES),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} = {value!r}, but it must be one of {', '.join(map(repr, allowed))}")
+    check_choice("method", method, Balanced)
     if not isinstance(regularizer, Entropic | Quadratic | KSparse):
         raise TypeError(
             f"the regularizer is {regularizer!r}: give Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)"
@@ -346,12 +335,9 @@ def _checked(method: Sinkhorn | SinkhornNewton) -> Sinkhorn | SinkhornNewton:
         if not _traced(value) and not fine(value):
             raise ValueError(f"{name} = {value!r}, but it must be {allowed}")
 
-    def one_of(*names):
-        return lambda value: value in names
-
     if isinstance(method, Sinkhorn):
         omega, memory = method.relaxation, method.memory
-        within("domain", method.domain, one_of("auto", "log", "kernel"), "'auto', 'log' or 'kernel'")
+        check_choices(method)
         within(
             "memory", memory, lambda k: isinstance(k, numbers.Integral) and int(k) >= 0, "a whole number, 0 for none"
         )
@@ -360,7 +346,7 @@ def _checked(method: Sinkhorn | SinkhornNewton) -> Sinkhorn | SinkhornNewton:
             if memory and omega != 1:
                 raise ValueError(f"relaxation = {omega!r} with memory = {memory}: over-relaxation needs memory=0")
         return method
-    within("backend", method.backend, one_of("auto", "dense", "ell", "host"), "'auto', 'dense', 'ell' or 'host'")
+    check_choices(method)
     within(
         "width", method.width, lambda w: isinstance(w, numbers.Integral) and int(w) >= 1, "a whole number of at least 1"
     )
@@ -389,10 +375,10 @@ def _check(problem: Problem | Cloud, regularizer: Any, axis: str, tolerance: Any
     if not _traced(tolerance):
         if not float(np.asarray(tolerance)) > 0:
             raise ValueError(f"tolerance = {float(np.asarray(tolerance))}, but it must be positive")
-        if dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99e-5:
+        if dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99 * precision.REACH:
             raise ValueError(
-                f"tolerance = {float(np.asarray(tolerance)):g} with {dtype} costs, which resolve 1e-5 at best: "
-                "give the cost in float64 (with jax_enable_x64), or a tolerance of at least 1e-5"
+                f"tolerance = {float(np.asarray(tolerance)):g} with {dtype} costs, which resolve {precision.REACH:g} at best: "
+                f"{precision.advice()}, or a tolerance of at least {precision.REACH:g}"
             )
     if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and int(max_iterations) >= 1):
         raise ValueError(f"max_iterations = {max_iterations!r}, but it must be a whole number of at least 1")

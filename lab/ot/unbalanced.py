@@ -35,14 +35,15 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab import precision
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.sinkhorn import log_mass
 from lab.ot.solution import Solution, judged
 
-type Name = Literal["newton", "scaling"]
-METHODS = ("newton", "scaling")
+type Name = Literal["newton", "scaling"] | str
 _LIMITS = {"newton": 200, "scaling": 20_000}
 _FIRST = 0.1  # of the mean cost: the strength at which a cold start begins
 _FACTOR = 0.25
@@ -317,6 +318,7 @@ SCALING = Method(
 )
 
 
+@chosen
 def solve(
     problem: Problem,
     regularizer: Entropic,
@@ -349,11 +351,12 @@ def solve(
     Raises:
         ValueError, TypeError: an argument outside what is allowed.
 
+    >>> from lab.ot import problem
     >>> p = problem([[0.0, 1.0], [1.0, 0.0]], [0.3, 0.7], [0.6, 0.6], balanced=False)
     >>> solve(p, Entropic(0.1), columns=2.0).plan().sum(axis=1)  # the rows hold
     Array([0.3, 0.7], dtype=float64)
     """
-    check(problem, regularizer, method, tolerance, max_iterations)
+    check(problem, regularizer, tolerance, max_iterations)
     m, n = problem.cost.shape
     weights = inverse("rows", rows, m, problem.cost.dtype), inverse("columns", columns, n, problem.cost.dtype)
     if not any(isinstance(x, Tracer) for x in (*problem, *weights)) and not (weights[0].any() or weights[1].any()):
@@ -373,7 +376,7 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     if start is not None and jnp.shape(start) != (n,):
         raise ValueError(f"init has shape {jnp.shape(start)}, but {n} column potentials are needed, shape ({n},)")
     if tolerance is None:
-        tolerance = 1e-10 if dtype == jnp.float64 else 1e-5
+        tolerance = precision.reachable(1e-10, dtype)
     work = _prepare(terms, None if start is None else jnp.asarray(start, dtype), jnp.asarray(tolerance, dtype))
     ran = loop(
         NEWTON if method == "newton" else SCALING, work,
@@ -406,7 +409,7 @@ def _finish(terms: Terms, g: Array, reason: Array | int, tolerance: Array):
     return alpha, g, at.value, row_error, column_error, reason
 
 
-def check(problem: Any, regularizer: Any, method: str, tolerance: Any, max_iterations: Any) -> None:
+def check(problem: Any, regularizer: Any, tolerance: Any, max_iterations: Any) -> None:
     """Refuse what the solvers of this family can't take; inside ``jit`` the values are not known, and not checked."""
     if not isinstance(regularizer, Entropic):
         raise TypeError(f"the regularizer is {regularizer!r}, but relaxed marginals need Entropic(epsilon)")
@@ -416,8 +419,6 @@ def check(problem: Any, regularizer: Any, method: str, tolerance: Any, max_itera
         raise ValueError(
             f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
         )
-    if method not in METHODS:
-        raise ValueError(f"method = {method!r}, but it must be one of {', '.join(map(repr, METHODS))}")
     for name, value in (("epsilon", regularizer.gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
         if not isinstance(value, Tracer) and not (np.ndim(value) == 0 and 0 < float(np.asarray(value)) < np.inf):
             raise ValueError(f"{name} = {value}, but it must be one positive finite number")

@@ -23,15 +23,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lab.choices import choices, chosen
 from lab.paths.fields import Field
 from lab.paths.schedules import Coefficients, Schedule, inside, known
 
-type Form = Literal["denoiser", "noise", "score", "velocity", "v"]
-FORMS = ("denoiser", "noise", "score", "velocity", "v")
+type Form = Literal["denoiser", "noise", "score", "velocity", "v"] | str
+FORMS = choices(Form)
 
 
+@chosen
 def convert(
-    schedule: Schedule, t: Any, x: Float[Array, "n d"], value: Float[Array, "n d"], have: Form | str, want: Form | str
+    schedule: Schedule, t: Any, x: Float[Array, "n d"], value: Float[Array, "n d"], have: Form, want: Form
 ) -> Float[Array, "n d"]:
     r"""Say a field in another form.
 
@@ -46,9 +48,6 @@ def convert(
         ValueError: an unknown form, a schedule with latent noise, or a form that says nothing of the other at this time: the
             noise and the score of the data where $\beta = 0$, the denoiser of the noise where $\alpha = 0$.
     """
-    for name, form in (("have", have), ("want", want)):
-        if form not in FORMS:
-            raise ValueError(f"{name} = {form!r}, but it must be one of {', '.join(FORMS)}")
     if have == want:
         return value
     c = Coefficients(*(z.astype(x.dtype) for z in inside(schedule, t)))

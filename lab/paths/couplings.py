@@ -19,7 +19,7 @@ the others are left where they are and weigh nothing.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -31,10 +31,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab import ot
+from lab.choices import chosen
 from lab.paths.fields import Exact
-from lab.paths.sampling import graded, ode
+from lab.paths.sampling import Solver, graded, ode
 
-type Cost = str | Callable[[Array, Array], Array]
+type Cost = Literal["norm", "half-squared"] | str | Callable[[Array, Array], Array]
 """"norm" $|x - y|$, "half-squared" $|x - y|^2 / 2$, or a function of two points (d,) that gives a scalar."""
 
 
@@ -76,6 +77,7 @@ class Given(eqx.Module):
         return Pairs(x0, x1, _even(x0, live))
 
 
+@chosen
 class Assignment(eqx.Module):
     r"""Minibatch optimal transport: the permutation of the noise that costs least.
 
@@ -104,6 +106,7 @@ class Assignment(eqx.Module):
         return Pairs(x0[order[rows]], x1[rows], _even(x0, live))
 
 
+@chosen
 class Entropic(eqx.Module):
     r"""Minibatch entropic transport: the noise of each data point is drawn from its column of the plan
 
@@ -137,6 +140,7 @@ class Entropic(eqx.Module):
         return Pairs(x0[rows], x1, _even(x0, live))
 
 
+@chosen
 class Weighted(eqx.Module):
     r"""Independent pairs with Gibbs weights, $w \propto e^{-c(x_0, x_1) / \varepsilon}$ (Calvo-Ordonez et al., 2025).
 
@@ -158,6 +162,7 @@ class Weighted(eqx.Module):
         return Pairs(x0, x1, normalized(-cost_between(x0, x1, self.cost) / self.epsilon, live))
 
 
+@chosen
 class Resampled(eqx.Module):
     r"""The same coupling as ``Weighted`` by drawing: n pairs (i, j) of the batch with probability $\propto w_{ij}$.
 
@@ -201,6 +206,7 @@ class Nearest(eqx.Module):
         return Pairs(_nearest(key, x0, x1, jnp.asarray(self.k, jnp.int32)), x1, _even(x0, live))
 
 
+@chosen
 class Rectified(eqx.Module):
     r"""Each noise with where a flow takes it: $(x_0, X_1)$ for $\dot X = v(t, X)$, $X_0 = x_0$ (Liu, Gong, Liu, ICLR 2023).
 
@@ -221,7 +227,7 @@ class Rectified(eqx.Module):
     solver: str = eqx.field(static=True)
     finish: bool = eqx.field(static=True)
 
-    def __init__(self, velocity: Any, steps: int = 32, solver: str = "rk4"):
+    def __init__(self, velocity: Any, steps: int = 32, solver: Solver = "rk4"):
         low, high = velocity.interval if isinstance(velocity, Exact) else (0.0, 1.0)
         crowded = isinstance(velocity, Exact) and velocity.crowded
         if not (isinstance(steps, int | np.integer) and steps >= 1):
@@ -270,22 +276,22 @@ def _assign(costs: ArrayLike) -> np.ndarray:
     return columns
 
 
+@chosen
 def cost_matrix(x: Float[Array, "n d"], y: Float[Array, "m d"], cost: Cost = "half-squared") -> Float[Array, "n m"]:
     """c(x_i, y_j). Matmul-bound for the named costs: memory O(n m)."""
     if callable(cost):
         return jax.vmap(jax.vmap(cost, (None, 0)), (0, None))(x, y)
-    _named(cost)
     middle = y.mean(axis=0, keepdims=True)  # distances do not change, their rounding does
     x, y = x - middle, y - middle
     squared = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2 * x @ y.T
     return cost_of_squared(squared, cost)
 
 
+@chosen
 def cost_between(x: Float[Array, "n d"], y: Float[Array, "n d"], cost: Cost = "norm") -> Float[Array, " n"]:
     """c(x_i, y_i)."""
     if callable(cost):
         return jax.vmap(cost)(x, y)
-    _named(cost)
     return cost_of_squared(((x - y) ** 2).sum(axis=-1), cost)
 
 
@@ -323,11 +329,6 @@ def _check(x0: Array, x1: Array) -> None:
         )
     if x0.shape[0] == 0:
         raise ValueError("the batch is empty: give at least one pair")
-
-
-def _named(cost: str) -> None:
-    if cost not in ("norm", "half-squared"):
-        raise ValueError(f"cost = {cost!r}, but 'norm', 'half-squared' or a function of two points is needed")
 
 
 def positive(name: str, value: ArrayLike) -> None:

@@ -20,6 +20,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab import precision
+from lab.numerics.jit import jit
 from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product, squared_distances
 from lab.paths.schedules import Coefficients, Mirror, Schedule, as_pytree, has_latent, inside, known
 
@@ -154,6 +156,7 @@ class Exact(eqx.Module):
     law: Any
 
     def __call__(self, t: Any, x: ArrayLike) -> Field:
+        precision.uncut(x=x)
         x = jnp.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.law.dimension:
             raise ValueError(f"x has shape {x.shape}, but points (n, {self.law.dimension}) are needed")
@@ -198,7 +201,7 @@ class Exact(eqx.Module):
         return of_points or (known(law.covariances) and not float(jnp.max(law.covariances)) > 0)
 
 
-@eqx.filter_jit
+@jit
 def _evaluate(schedule: Schedule, law: Any, t: Array, x: Array) -> Field:
     c = Coefficients(*(z.astype(x.dtype) for z in inside(schedule, t)))
     law = jax.tree.map(lambda z: z.astype(x.dtype) if eqx.is_inexact_array(z) else z, law)
@@ -228,9 +231,6 @@ def exact(schedule: Schedule, source: Any, target: Any = None, *, tilt: Tilt | N
     Time a call: K0 K1 components O(n K d^2), or O(n K d) if isotropic; m points O(n m d), in blocks, so that
     50,000 x 784 fit; two empirical laws O(n m0 m1 d).
     """
-    schedule = jax.tree.map(
-        lambda z: jnp.asarray(z) if isinstance(z, float) else z, schedule
-    )  # traced, not compiled in
     if isinstance(schedule, Mirror) and target is None and not isinstance(source, Joint | Pairs):
         target = source = law(source)
         if isinstance(target, Mixture):

@@ -27,6 +27,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics.jit import jit
 from lab.paths.schedules import Coefficients, Schedule, has_latent, known
 
 _CELLS = 1_000_000  # of a block of logits: 8 MB, near the cache
@@ -137,7 +138,7 @@ def of_points(
     return _of_points(key, x, weights, _angles(theta, x.dtype), draws)
 
 
-@eqx.filter_jit
+@jit
 def _of_points(key, x, weights, theta, draws: int) -> Separation:
     n, d = x.shape
     rows = n * draws
@@ -236,7 +237,7 @@ def _check_normalized(key: Array, law: Law, n: int) -> None:
         )
 
 
-@eqx.filter_jit
+@jit
 def _of_law(key: Array, law: Law, theta: Array, n: int, end: ArrayLike) -> Separation:
     first, second = jax.random.split(key)
     x = law.sample(first, n)
@@ -383,7 +384,7 @@ def energy(
     return _energy(schedule, separation, jnp.asarray(start, dtype), jnp.asarray(stop, dtype), panels)
 
 
-@eqx.filter_jit
+@jit
 def _energy(schedule: Schedule, separation: Separation, start: Array, stop: Array, panels: int) -> Energy:
     dtype = separation.theta.dtype
     edges = jnp.linspace(start, stop, panels + 1)

@@ -17,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics.jit import jit
 from lab.numerics.mixtures import (
     Mixture,
     Moments,
@@ -94,17 +95,17 @@ class Empirical(eqx.Module):
     def dimension(self) -> int:
         return self.points.shape[-1]
 
-    @eqx.filter_jit
+    @jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         return self.points[_draw(key, self.weights, n)]
 
-    @eqx.filter_jit
+    @jit
     def moments(self) -> Moments:
         mean = self.weights @ self.points
         apart = self.points - mean[None, :]
         return Moments(mean, (apart * self.weights[:, None]).T @ apart)
 
-    @eqx.filter_jit
+    @jit
     def denoise(
         self, y: Float[Array, "b d"], scale: Any, covariance: Any, extra: Callable | None = None
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"]]:
@@ -157,25 +158,25 @@ class Boxes(eqx.Module):
     def dimension(self) -> int:
         return self.low.shape[-1]
 
-    @eqx.filter_jit
+    @jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         first, second = jax.random.split(key)
         chosen = jax.random.categorical(first, jnp.log(self.weights), shape=(n,))
         low, high = self.low[chosen], self.high[chosen]
         return low + (high - low) * jax.random.uniform(second, low.shape, low.dtype)
 
-    @eqx.filter_jit
+    @jit
     def log_prob(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         inside = ((x[:, None] >= self.low[None]) & (x[:, None] <= self.high[None])).all(axis=2)
         each = jnp.log(self.weights) - jnp.log(self.high - self.low).sum(axis=1)
         return jax.nn.logsumexp(jnp.where(inside, each[None], -jnp.inf), axis=1)
 
-    @eqx.filter_jit
+    @jit
     def moments(self) -> Moments:
         centre, width = (self.low + self.high) / 2, self.high - self.low
         return mixed(self.weights, centre, jnp.diag(self.weights @ (width**2 / 12)))
 
-    @eqx.filter_jit
+    @jit
     def denoise(
         self, y: Float[Array, "n d"], scale: Any, covariance: Any, extra: None = None
     ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
@@ -268,7 +269,7 @@ class Joint(eqx.Module):
     def dimension(self) -> int:
         return self.source.shape[-1]
 
-    @eqx.filter_jit
+    @jit
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         first, second = jax.random.split(key)
         d = self.dimension
@@ -283,7 +284,7 @@ class Joint(eqx.Module):
         both = jnp.take_along_axis(spread, chosen[:, None, None], axis=1)[:, 0]
         return self.source[chosen] + both[:, :d], self.target[chosen] + both[:, d:]
 
-    @eqx.filter_jit
+    @jit
     def cross_covariance(self) -> Float[Array, "d d"]:
         """Of source (rows) and target (columns), over all components."""
         between = _cross_covariance(self.weights, self.source, self.target)
@@ -370,12 +371,12 @@ class Pairs(eqx.Module):
     def dimension(self) -> int:
         return self.x0.shape[-1]
 
-    @eqx.filter_jit
+    @jit
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         chosen = _draw(key, self.weights, n)
         return self.x0[chosen], self.x1[chosen]
 
-    @eqx.filter_jit
+    @jit
     def cross_covariance(self) -> Float[Array, "d d"]:
         """Of source (rows) and target (columns), without the smoothing."""
         return _cross_covariance(self.weights, self.x0, self.x1)

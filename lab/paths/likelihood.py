@@ -21,9 +21,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab import precision
+from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.paths.fields import Exact
 from lab.paths.metrics import Estimate
-from lab.paths.sampling import Solver, _both, _checked, _grid, _levels, _traced, _velocity, ode
+from lab.paths.sampling import Solver, _both, _checked, _grid, _levels, _velocity, ode
 
 
 class Likelihood(NamedTuple):
@@ -51,11 +54,13 @@ def divergence(
 
     Time d directional derivatives, or ``probes``; memory O(n d).
     """
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     traces = _traces(lambda x: _velocity(velocity, t, x), x, _directions(x, key, probes))
     return _estimate(traces) if key is not None else Estimate(traces.sum(axis=0), jnp.zeros_like(x[:, 0]))
 
 
+@chosen
 def log_density(
     velocity: Callable | Exact,
     x: ArrayLike,
@@ -64,7 +69,7 @@ def log_density(
     *,
     grid: Any = None,
     interval: Any = None,
-    solver: Solver | str = "rk4",
+    solver: Solver = "rk4",
     key: PRNGKeyArray | None = None,
     probes: int = 16,
 ) -> Likelihood:
@@ -81,6 +86,7 @@ def log_density(
     Returns:
         Log-densities. Their standard error is over the probes; the error of the grid is not in it.
     """
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     times = _grid(velocity, x, steps, grid, interval, True)
     _checked(velocity, times, 1.0)
@@ -125,11 +131,12 @@ def feynman_kac(
     """
     if rollouts < 2:
         raise ValueError(f"rollouts = {rollouts}, but a standard error needs at least 2")
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, True)
     _checked(field, times, 1.0)
     level = _levels(epsilon, times)
-    starts, changes = _rolled(_traced(field), jnp.repeat(x, rollouts, axis=0), key, level, times)
+    starts, changes = _rolled(field, jnp.repeat(x, rollouts, axis=0), key, level, times)
     logs = (_log_prob(source, starts) + changes).reshape(x.shape[0], rollouts)
     mean = jax.nn.logsumexp(logs, axis=1) - jnp.log(rollouts)
     relative = jnp.exp(logs - mean[:, None]).std(axis=1, ddof=1) / rollouts**0.5
@@ -137,7 +144,7 @@ def feynman_kac(
     return Likelihood(mean, relative, starts.reshape(x.shape[0], rollouts, -1).mean(axis=1), nfe)
 
 
-@eqx.filter_jit
+@jit
 def _rolled(field: Any, y: Array, key: Array, level: Array, times: Array) -> tuple[Array, Array]:
     directions = _directions(y, None, 0)
 

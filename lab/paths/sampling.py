@@ -11,7 +11,6 @@ Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,12 +18,15 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab import precision
+from lab.choices import chosen
 from lab.numerics import Reason
+from lab.numerics.jit import jit
 from lab.paths.fields import Exact, Field
 
-type Solver = Literal["euler", "midpoint", "heun", "rk4"]
-type Adaptive = Literal["tsit5", "dopri5", "dopri8"]
-type Scheme = Literal["euler", "heun", "noise-first"]
+type Solver = Literal["euler", "midpoint", "heun", "rk4"] | str
+type Adaptive = Literal["tsit5", "dopri5", "dopri8"] | str
+type Scheme = Literal["euler", "heun", "noise-first"] | str
 
 
 class Tableau(NamedTuple):
@@ -44,7 +46,6 @@ SOLVERS: dict[str, Tableau] = {
         (0.0, 1 / 2, 1 / 2, 1.0), ((), (1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4
     ),
 }
-SCHEMES = ("euler", "heun", "noise-first")
 _STAGES = {
     "tsit5": 6,
     "dopri5": 6,
@@ -66,6 +67,7 @@ class Path(NamedTuple):
         return self.x[-1]
 
 
+@chosen
 def ode(
     velocity: Callable | Exact,
     x: ArrayLike,
@@ -73,7 +75,7 @@ def ode(
     *,
     grid: Any = None,
     interval: Any = None,
-    solver: Solver | str = "rk4",
+    solver: Solver = "rk4",
     reverse: bool = False,
     keep: bool = True,
 ) -> Path:
@@ -98,16 +100,15 @@ def ode(
     Time ``nfe`` evaluations, memory O(K n d) of the path, and O(n d) without it. The velocity at the last time is one
     evaluation more, which nfe does not count.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(SOLVERS)}")
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     tableau = SOLVERS[solver]
     times = _grid(velocity, x, steps, grid, interval, reverse, max(tableau.nodes))
     end = _checked(velocity, times, max(tableau.nodes))
-    return _ode(_traced(velocity), x, times, solver, keep, end)
+    return _ode(velocity, x, times, solver, keep, end)
 
 
-@eqx.filter_jit
+@jit
 def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, end: bool) -> Path:
     tableau = SOLVERS[solver]
 
@@ -124,12 +125,13 @@ def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, en
     return _walk(step, x, times, len(tableau.nodes), lambda t, x: _velocity(velocity, t, x), keep, end, None)
 
 
+@chosen
 def adaptive(
     velocity: Callable | Exact,
     x: ArrayLike,
     times: Any = None,
     *,
-    solver: Adaptive | str = "dopri5",
+    solver: Adaptive = "dopri5",
     rtol: float = 1e-5,
     atol: float = 1e-5,
     max_steps: int = 4096,
@@ -148,17 +150,16 @@ def adaptive(
 
     ``nfe`` counts the evaluations of every attempted step, accepted or not, and the very first.
     """
-    if solver not in _STAGES:
-        raise ValueError(f"solver = {solver!r}, but it must be one of {', '.join(_STAGES)}")
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     low, high = _interval(velocity)
     times = _grid(velocity, x, 1, (low, high) if times is None else times, None, False)
     _checked(velocity, times, 1.0)
     tolerances = jnp.asarray(rtol, x.dtype), jnp.asarray(atol, x.dtype)
-    return _adaptive(_traced(velocity), x, times, solver, tolerances, max_steps)
+    return _adaptive(velocity, x, times, solver, tolerances, max_steps)
 
 
-@eqx.filter_jit
+@jit
 def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerances: tuple, max_steps: int) -> Path:
     import diffrax  # here: it takes a second that most users of this module do not need
 
@@ -184,6 +185,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
     return Path(times, xs, velocities, count.astype(jnp.int32), reason.astype(jnp.int32))
 
 
+@chosen
 def sde(
     field: Callable | Exact | tuple[Callable, Callable],
     x: ArrayLike,
@@ -193,7 +195,7 @@ def sde(
     *,
     grid: Any = None,
     interval: Any = None,
-    scheme: Scheme | str = "heun",
+    scheme: Scheme = "heun",
     reverse: bool = False,
     keep: bool = True,
 ) -> Path:
@@ -215,15 +217,14 @@ def sde(
     Raises:
         ValueError: an unknown scheme, a negative epsilon, or what ``ode`` refuses.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme = {scheme!r}, but it must be one of {', '.join(SCHEMES)}")
+    precision.uncut(x=x)
     x = jnp.asarray(x)
     times = _grid(field, x, steps, grid, interval, reverse)
     end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)
-    return _sde(_traced(field), x, key, _levels(epsilon, times), times, scheme, keep, end)
+    return _sde(field, x, key, _levels(epsilon, times), times, scheme, keep, end)
 
 
-@eqx.filter_jit
+@jit
 def _sde(field: Any, x: Array, key: Array, level: Array, times: Array, scheme: str, keep: bool, end: bool) -> Path:
     def drift(t, x, epsilon, sign):
         velocity, score = _both(field, t, x)
@@ -367,11 +368,6 @@ def _levels(epsilon: Any, times: Array) -> Array:
     if not isinstance(level, Tracer) and not (np.asarray(level) >= 0).all():
         raise ValueError(f"epsilon = {float(level.min()):.6g}, but the noise level must not be negative")
     return level
-
-
-def _traced(tree: Any) -> Any:
-    """Its Python numbers become arrays, so that a new value compiles nothing."""
-    return jax.tree.map(lambda z: jnp.asarray(z) if isinstance(z, float) else z, tree)
 
 
 def _reason(x: Array) -> Array:

@@ -16,7 +16,7 @@ with one compiled program, and a run stops, reports and resumes as any method of
 """
 
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -26,6 +26,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
 from lab.paths.couplings import Coupling, Independent
 from lab.paths.laws import Pairs, law
@@ -33,6 +34,7 @@ from lab.paths.metrics import effective_sample_size
 from lab.paths.network import row_by_row
 from lab.paths.schedules import Linear, Schedule, conditional_velocity, has_latent, interpolate
 
+type Target = Literal["velocity", "denoiser", "noise", "latent"] | str
 type Network = Any
 """A pytree, called with times (n,) and points (n, d): see ``lab.paths.network``. Its arrays of real numbers are trained."""
 
@@ -216,6 +218,7 @@ STEPS = Method(_init, _step, _done, lambda work, state: {"loss": state.loss, "es
 ADAM = optax.scale_by_adam()
 
 
+@chosen
 def train(
     key: PRNGKeyArray,
     model: Network,
@@ -225,7 +228,7 @@ def train(
     coupling: Coupling | None = None,
     settings: Settings = Settings(),  # noqa: B008  # immutable
     *,
-    target: str = "velocity",
+    target: Target = "velocity",
     steps: int = 2000,
     batch: int = 256,
     times: Float[Array, " times"] | None = None,
@@ -275,6 +278,7 @@ def train(
     )
 
 
+@chosen
 def prepare(
     key: PRNGKeyArray,
     model: Network,
@@ -284,7 +288,7 @@ def prepare(
     coupling: Coupling | None = None,
     settings: Settings = Settings(),  # noqa: B008  # immutable
     *,
-    target: str = "velocity",
+    target: Target = "velocity",
     steps: int = 2000,
     batch: int = 256,
     times: Float[Array, " times"] | None = None,
@@ -294,8 +298,6 @@ def prepare(
     """What ``train`` hands to the loop, checked: for ``draw``, ``loss`` or a loop of one's own. Arguments as there."""
     schedule = Linear() if schedule is None else schedule
     coupling = Independent() if coupling is None else coupling
-    if target not in ("velocity", "denoiser", "noise", "latent"):
-        raise ValueError(f"target = {target!r}, but 'velocity', 'denoiser', 'noise' or 'latent' is needed")
     if getattr(coupling, "paired", False) and data is not None:
         source, data = Pairs(source, data), None
     source, data = _sampler(source), None if data is None else _sampler(data)

@@ -32,7 +32,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from lab import ot
+from lab import ot, precision
+from lab.choices import chosen
 from lab.numerics import Loop, Reason, pure
 from lab.numerics.mixtures import checked_weights
 from lab.paths.couplings import Cost, cost_matrix, cost_of_squared, positive
@@ -46,6 +47,7 @@ _CELLS = 4_000_000  # of a block of costs: 32 MB
 # --- exact fields ---
 
 
+@chosen
 class Gibbs(eqx.Module):
     r"""The tilt $-c(x_0, x_1) / \varepsilon$: the exact field of W-CFM. At $\varepsilon \to \infty$ that of I-CFM.
 
@@ -64,6 +66,7 @@ class Gibbs(eqx.Module):
         return _cost(pair, self.cost) / -jnp.asarray(self.epsilon)
 
 
+@chosen
 class Entropic(eqx.Module):
     r"""The tilt $(f(x_0) + g_j - c(x_0, y_j)) / \varepsilon$ with potentials: the exact field of EOT-CFM, without bias.
 
@@ -155,13 +158,14 @@ def tabulated(exact: Entropic, low: Float[Array, " d"], high: Float[Array, " d"]
     return Tabulated(exact, low, (high - low) / (size - 1), cells)
 
 
+@chosen
 def entropic(
     source: Float[Array, "n d"],
     points: Float[Array, "m d"],
     epsilon: ArrayLike,
     cost: Cost = "norm",
     weights: Float[Array, " m"] | None = None,
-    tolerance: float = 1e-8,
+    tolerance: float | None = None,
     *,
     max_iterations: int | None = None,
     loop: Loop = pure,
@@ -173,12 +177,13 @@ def entropic(
         source: a sample of the source; the larger, the nearer g is to that of the law, at the rate of Monte Carlo.
         points, weights: of the target; the masses are equal when omitted.
         epsilon, cost: as in ``Gibbs``.
-        tolerance: of the marginals of the sample.
+        tolerance: of the marginals of the sample; 1e-8 when omitted, in float32 1e-5.
         max_iterations, loop: as in ``ot.solve``; the answer says in ``reason`` how it ended.
 
     Time O(n m) a sweep of Sinkhorn, memory O(n m).
     """
     positive("epsilon", epsilon)
+    tolerance = precision.reachable(1e-8, points.dtype) if tolerance is None else tolerance
     n, weights = source.shape[0], _masses(points, weights)
     epsilon = jnp.asarray(epsilon, points.dtype)
     # exact sums on the side of the points
@@ -239,6 +244,7 @@ class Tilt(NamedTuple):
     divergence: Float[Array, ""]  # KL(pi_w | mu x nu)
 
 
+@chosen
 def tilt(
     x: Float[Array, "n d"],
     y: Float[Array, "m d"],
@@ -299,13 +305,14 @@ def _tilt(x: Array, y: Array, epsilon: ArrayLike, cost: Cost, log_nu: Array) -> 
     )  # fmt: skip
 
 
+@chosen
 def divergence_from_entropic(
     x: Float[Array, "n d"],
     y: Float[Array, "m d"],
     epsilon: ArrayLike,
     cost: Cost = "norm",
     weights: Float[Array, " m"] | None = None,
-    tolerance: float = 1e-8,
+    tolerance: float | None = None,
 ) -> Float[Array, ""]:
     r"""$\mathrm{KL}(\pi_w | \pi_\varepsilon)$ of the weighted coupling from entropic transport of the sample and the points.
 

@@ -10,8 +10,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.choices import chosen
 from lab.sampling import least_squares, rules
-from lab.sampling.bases import Basis, Finite, Product, product
+from lab.sampling.bases import Basis, Finite, Product, Space, product
 from lab.sampling.least_squares import Estimate, Fit
 
 
@@ -42,13 +43,14 @@ class Approximation(NamedTuple):
         return self.basis.evaluate((x - self.center[None, :]) / self.scale[None, :]) @ self.fit.coefficients
 
 
+@chosen
 def design(
     f: Callable,
     basis: Basis | None = None,
     *,
     bounds: ArrayLike | Sequence | None = None,
     degree: int = 9,
-    space: str = "total-degree",
+    space: Space = "total-degree",
     rule: rules.Rule | None = None,
     key: Array | None = None,
     vectorized: bool = True,

@@ -17,7 +17,7 @@ Source: Nouy and Michel, arXiv 2312.14057, 2023.
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,9 +27,12 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
-from lab.sampling.families import FAMILIES, Family, Fourier, Haar, Hermite, Legendre, invert, need_x64, uniform
+from lab.choices import choices, chosen
+from lab.precision import need_float64
+from lab.sampling.families import FAMILIES, Family, Fourier, Haar, Hermite, Legendre, Name, invert, uniform
 
-SPACES = ("total-degree", "hyperbolic-cross", "box")
+type Space = Literal["total-degree", "hyperbolic-cross", "box"] | str
+SPACES = choices(Space)
 
 
 class Quadrature(NamedTuple):
@@ -209,7 +212,7 @@ def finite(
     Raises:
         ValueError: shapes, masses, features that are dependent or, with check, not orthonormal.
     """
-    need_x64()
+    need_float64("a projection DPP")
     function = features if callable(features) else None
     if function is not None and nodes is None:
         raise ValueError("features is a function, but there are no nodes to evaluate it at: give nodes (N, e) as well")
@@ -276,7 +279,8 @@ def haar(m: int) -> Product:
     return _whole(Haar(m))
 
 
-def product(family: str, d: int, degree: int, space: str = "total-degree") -> Product:
+@chosen
+def product(family: Name, d: int, degree: int, space: Space = "total-degree") -> Product:
     r"""Products of d functions of one family, over an index set. With $|a_i|$ the degree, frequency or level:
 
     - ``total-degree``: $\sum_i |a_i| \le p$;
@@ -289,17 +293,14 @@ def product(family: str, d: int, degree: int, space: str = "total-degree") -> Pr
         degree: p, from 0.
         space: one of ``SPACES``.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"the family {family!r} is unknown: choose one of {', '.join(FAMILIES)}")
-    if space not in SPACES:
-        raise ValueError(f"the space {space!r} is unknown: choose one of {', '.join(SPACES)}")
     if d < 1 or degree < 0:
         raise ValueError(f"d = {d} and degree = {degree}, but d must be at least 1 and the degree at least 0")
     one = FAMILIES[family].up_to(degree)
     return Product((one,) * d, index_set(one.degrees, d, degree, space))
 
 
-def index_set(degrees: Sequence[int] | np.ndarray, d: int, degree: int, space: str) -> tuple[tuple[int, ...], ...]:
+@chosen
+def index_set(degrees: Sequence[int] | np.ndarray, d: int, degree: int, space: Space) -> tuple[tuple[int, ...], ...]:
     """The index vectors of ``product``, sorted by total degree. ``degrees`` are those of the functions of each coordinate."""
     degrees = [int(i) for i in degrees]
 

@@ -23,6 +23,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.precision import need_float64
 from lab.sampling.bases import finite
 from lab.sampling.projection import chain, many, permutation
 
@@ -97,8 +98,7 @@ def symmetric(kernel: ArrayLike, name: str) -> Array:
     l = jnp.asarray(kernel)
     if l.ndim != 2 or l.shape[0] != l.shape[1] or l.shape[0] < 1:
         raise ValueError(f"{name} has shape {l.shape}, but must be square, (N, N): one row and column an item")
-    if l.dtype == jnp.float32:
-        raise ValueError(f"{name} is float32, in which determinants lose their sign: give float64")
+    need_float64("the sign of a determinant", **{name: l})
     if not isinstance(l, Tracer):
         if not bool(jnp.isfinite(l).all()):
             raise ValueError(f"{name} holds NaN or infinity: mend the kernel, or leave these items out")
@@ -110,6 +110,7 @@ def symmetric(kernel: ArrayLike, name: str) -> Array:
 # --- elementary symmetric polynomials ---
 
 
+@partial(jax.jit, static_argnames="k")
 def log_elementary_table(values: Float[Array, " n"], k: int) -> Float[Array, "j l"]:
     r"""$\log e_l(\lambda_1, ..., \lambda_j)$ at [j, l], j = 0 .. n, l = 0 .. k, by $e_l \leftarrow e_l + \lambda_j e_{l-1}$."""
     logs = jnp.where(values > 0, jnp.log(jnp.where(values > 0, values, 1.0)), -jnp.inf)
@@ -260,8 +261,7 @@ def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[A
     k = jnp.asarray(marginal)
     if k.ndim != 2 or k.shape[0] != k.shape[1]:
         raise ValueError(f"K has shape {k.shape}, but must be square, (N, N): one row and column an item")
-    if k.dtype == jnp.float32:
-        raise ValueError("K is float32, in which its pivots lose their sign: give float64")
+    need_float64("the sign of a pivot", K=k)
     if not isinstance(k, Tracer):
         if not bool(jnp.isfinite(k).all()):
             raise ValueError("K holds NaN or infinity: mend the kernel, or leave these items out")

@@ -11,6 +11,7 @@ Source: the recursions of the distribution functions are derived in the lab.
 
 import math
 from abc import abstractmethod
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -18,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from jaxtyping import Array, Float, Num
+
+from lab.precision import need_float64
 
 _BISECTIONS = 54  # of a bracket, to the last bit of float64
 
@@ -28,7 +31,7 @@ class Family(eqx.Module):
     size: int = eqx.field(static=True)
 
     def __check_init__(self):
-        need_x64()
+        need_float64("a projection DPP")
         if self.size < 1:
             raise ValueError(f"m = {self.size}, but a basis has at least one function: give m >= 1")
 
@@ -269,7 +272,8 @@ class Haar(Family):
         return (jnp.arange(self.size) + jax.random.uniform(key, (self.size,))) / self.size
 
 
-FAMILIES: dict[str, type[Family]] = {"legendre": Legendre, "hermite": Hermite, "fourier": Fourier, "haar": Haar}
+type Name = Literal["legendre", "hermite", "fourier", "haar"] | str
+FAMILIES: dict[Name, type[Family]] = {"legendre": Legendre, "hermite": Hermite, "fourier": Fourier, "haar": Haar}
 
 
 def invert(family: Family, j: Array, level: Array) -> Array:
@@ -315,11 +319,3 @@ def _tridiagonal(diagonal: Array, beside: Array) -> Array:
     shift = reach.max()  # Gershgorin
     matrix = jnp.diag(diagonal + shift) + jnp.diag(beside, 1) + jnp.diag(beside, -1)
     return jnp.linalg.svd(matrix, compute_uv=False) - shift
-
-
-def need_x64() -> None:
-    if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
-        raise ValueError(
-            "repelling points need float64, where float32 loses their orthogonality: "
-            'call jax.config.update("jax_enable_x64", True) first'
-        )

@@ -16,17 +16,18 @@ arXiv 2312.14057, 2023. That proposals of all steps come from one law, so that o
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Num
 
+from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.sampling.bases import Basis, finite
 
-METHODS = ("auto", "rejection", "matrix")
+type Method = Literal["auto", "rejection", "matrix"] | str
 _CELLS = 1 << 18  # numbers that the draws of one block hold: 2 MB, so that they stay in the cache
 
 
@@ -37,7 +38,8 @@ class Draw(NamedTuple):
     proposals: Int[Array, ""]  # that were drawn; m by a random matrix
 
 
-def draw(key: Array, basis: Basis, method: str = "auto") -> Draw:
+@chosen
+def draw(key: Array, basis: Basis, method: Method = "auto") -> Draw:
     r"""One exact draw of the projection DPP of a basis. Works under ``jit`` and ``vmap``.
 
     Args:
@@ -51,8 +53,6 @@ def draw(key: Array, basis: Basis, method: str = "auto") -> Draw:
     Raises:
         ValueError: an unknown method, or a matrix where there is none.
     """
-    if method not in METHODS:
-        raise ValueError(f"the method {method!r} is unknown: choose one of {', '.join(METHODS)}")
     if method != "rejection":
         first, second = jax.random.split(key)
         points = basis.eigenvalues(first)
@@ -140,7 +140,10 @@ def linear_statistic(basis: Basis, f: Callable, n: int = 200) -> Linear:
 # --- finite ground sets ---
 
 
-def subset(key: Array, rows: ArrayLike, method: str = "chain", size: int | None = None) -> Int[Array, "*size m"]:
+@chosen
+def subset(
+    key: Array, rows: ArrayLike, method: Literal["chain", "rejection"] | str = "chain", size: int | None = None
+) -> Int[Array, "*size m"]:
     r"""m of N items with $P(S) = \det(B_S)^2$, B (N, m) with orthonormal columns; indices in exchangeable order.
 
     Args:
@@ -152,8 +155,6 @@ def subset(key: Array, rows: ArrayLike, method: str = "chain", size: int | None 
     Raises:
         ValueError: features that are dependent.
     """
-    if method not in ("chain", "rejection"):
-        raise ValueError(f"the method {method!r} is unknown: choose chain or rejection")
     basis = finite(rows)
     if method == "rejection":
         return _subset_rejection(key, basis, size)
@@ -167,7 +168,7 @@ def _subset_chain(key: Array, rows: Array, size: int | None) -> Array:
     return many(lambda key: chain(key, rows, active, m).order, key, size, n + m * m)
 
 
-@partial(eqx.filter_jit)
+@jit
 def _subset_rejection(key: Array, basis: Basis, size: int | None) -> Array:
     return many(lambda key: _rejection(key, basis).points[:, 0], key, size, 4 * basis.m**2)
 

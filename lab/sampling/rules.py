@@ -23,7 +23,7 @@ composition.
 """
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -31,6 +31,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Num
 
+from lab.choices import choices, chosen
+from lab.numerics.jit import jit
 from lab.sampling import projection
 from lab.sampling.bases import Basis
 from lab.sampling.least_squares import gram, points_needed, stability
@@ -122,8 +124,9 @@ class Independent(Rule):
         return _design(basis, draw(key, basis, self.n, self.t), self.t, self.n)
 
 
+@chosen
 class Projection(Rule):
-    method: str = eqx.field(static=True, default="auto")  # of projection.draw
+    method: projection.Method = eqx.field(static=True, default="auto")  # of projection.draw
 
     def size(self, basis):
         return basis.m
@@ -133,10 +136,11 @@ class Projection(Rule):
         return _design(basis, found.points, 1.0, found.proposals)
 
 
+@chosen
 class Volume(Rule):
     n: int = eqx.field(static=True)
     t: Real = 1.0
-    method: str = eqx.field(static=True, default="auto")
+    method: projection.Method = eqx.field(static=True, default="auto")
 
     def __check_init__(self):
         _check_t(self.t)
@@ -303,13 +307,13 @@ def thin(design: Design, basis: Basis, delta: Real) -> Design:
     return design._replace(used=used, lambda_min=least)
 
 
-NAMES = ("iid", "iid-optimal", "volume", "volume-optimal", "dpp")
+type Name = Literal["iid", "iid-optimal", "volume", "volume-optimal", "dpp"] | str
+NAMES = choices(Name)
 
 
-def named(name: str, n: int, basis: Basis) -> Rule:
+@chosen
+def named(name: Name, n: int, basis: Basis) -> Rule:
     """The rules that are compared: independent and volume-rescaled for mu and nu_m, and repeated projection DPPs."""
-    if name not in NAMES:
-        raise ValueError(f"the design {name!r} is unknown: choose one of {', '.join(NAMES)}")
     if name == "dpp":
         return Repeated.to(n, basis)
     rule = (Independent if name.startswith("iid") else Volume)(n, 1.0 if name.endswith("optimal") else 0.0)
@@ -334,7 +338,7 @@ def sample(key: Array, rule: Rule, basis: Basis, size: int | None = None) -> Des
     return found
 
 
-@eqx.filter_jit
+@jit
 def _sample(key: Array, rule: Rule, basis: Basis, size: int | None) -> Design:
     if size is None:
         return rule(key, basis)

@@ -7,7 +7,7 @@ function is smooth for the kernel.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,13 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
+from lab.precision import need_float64
 from lab.sampling import ensembles
 from lab.sampling.ensembles import Spectrum
 
-KERNELS: dict[str, Callable[[Array], Array]] = {
+type Kernel = Literal["gaussian", "matern", "laplace"] | str
+KERNELS: dict[Kernel, Callable[[Array], Array]] = {
     "gaussian": lambda r: jnp.exp(-r * r / 2),
     "matern": lambda r: (1 + jnp.sqrt(3.0) * r) * jnp.exp(-jnp.sqrt(3.0) * r),  # of smoothness 3/2
     "laplace": lambda r: jnp.exp(-r),
@@ -34,7 +37,8 @@ class Subset(NamedTuple):
     probabilities: Float[Array, " N"]  # P(row in S); they sum to k
 
 
-def kernel_matrix(a: Float[Array, "n d"], b: Float[Array, "m d"], kernel: str, length_scale: float | Array) -> Array:
+@chosen
+def kernel_matrix(a: Float[Array, "n d"], b: Float[Array, "m d"], kernel: Kernel, length_scale: float | Array) -> Array:
     """Similarities of rows, 1 at distance 0. One of ``KERNELS``, at distance over length-scale."""
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
     return KERNELS[kernel](jnp.sqrt(jnp.maximum(squared, 0.0)) / length_scale)
@@ -67,21 +71,21 @@ class LowRank(NamedTuple):
     remainder: Float[Array, ""]  # trace of what is left of L, over the trace of L
 
 
+@chosen
 def low_rank(
-    rows: ArrayLike, rank: int, kernel: str = "gaussian", length_scale: float | Array | None = None
+    rows: ArrayLike, rank: int, kernel: Kernel = "gaussian", length_scale: float | Array | None = None
 ) -> LowRank:
     """Pivoted Cholesky decomposition of the kernel of rows (N, d), which is never formed. Time O(N rank (rank + d)).
 
     Pivots repeat row 0 once nothing is left of L, to rounding.
     """
     rows = _rows(rows)
-    _check_kernel(kernel)
     length = _length_of(rows, length_scale)
     return _low_rank(rows, length, rank, kernel)
 
 
 @partial(jax.jit, static_argnames=("rank", "kernel"))
-def _low_rank(rows: Array, length: float | Array, rank: int, kernel: str) -> LowRank:
+def _low_rank(rows: Array, length: float | Array, rank: int, kernel: Kernel) -> LowRank:
     n = rows.shape[0]
 
     def step(j, state):
@@ -98,14 +102,16 @@ def _low_rank(rows: Array, length: float | Array, rank: int, kernel: str) -> Low
     return LowRank(f.T, pivots, left.mean())
 
 
-def decompose(rows: ArrayLike, k: int, kernel: str = "gaussian", length_scale: float | Array | None = None) -> Spectrum:
+@chosen
+def decompose(
+    rows: ArrayLike, k: int, kernel: Kernel = "gaussian", length_scale: float | Array | None = None
+) -> Spectrum:
     """The spectrum of the kernel of rows: whole up to 2,000 rows, of rank min(N, max(10 k, 600)) beyond.
 
     What is cut makes subsets somewhat less even than they would be: on the 1,797 digits with k = 50, where the marginals differ
     from equal ones by 5.1 rows of 50, those at rank 600 differ from the true ones by 1.4, at 300 by 2.5.
     """
     rows = _rows(rows)
-    _check_kernel(kernel)
     length = _length_of(rows, length_scale)
     n = rows.shape[0]
     if n <= _DENSE:
@@ -113,11 +119,12 @@ def decompose(rows: ArrayLike, k: int, kernel: str = "gaussian", length_scale: f
     return ensembles.spectrum_of_features(low_rank(rows, min(n, max(10 * k, 600)), kernel, length).features)
 
 
+@chosen
 def diverse(
     key: Array,
     rows: ArrayLike,
     k: int,
-    kernel: str = "gaussian",
+    kernel: Kernel = "gaussian",
     length_scale: float | Array | None = None,
     size: int | None = None,
 ) -> Subset:
@@ -155,17 +162,13 @@ def coverage(rows: ArrayLike, indices: Int[Array, " k"]) -> Float[Array, " N"]:
 
 
 def _rows(rows: ArrayLike) -> Array:
+    need_float64("a determinantal point process")
     rows = jnp.asarray(rows, float)
     if rows.ndim != 2 or rows.shape[0] < 1:
         raise ValueError(f"rows have shape {rows.shape}, but must be (N, d): one row an item")
     if not isinstance(rows, Tracer) and not bool(jnp.isfinite(rows).all()):
         raise ValueError("rows hold NaN or infinity: leave these rows out, or fill them in")
     return rows
-
-
-def _check_kernel(kernel: str) -> None:
-    if kernel not in KERNELS:
-        raise ValueError(f"the kernel {kernel!r} is unknown: choose one of {', '.join(KERNELS)}")
 
 
 def _length(length_scale: float | Array) -> float | Array:

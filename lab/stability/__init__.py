@@ -1,13 +1,16 @@
 r"""Which minima SGD can hold, and the Hessian of anything.
 
 >>> import jax
+>>> import jax.numpy as jnp
 >>> from lab import stability
->>> basis = stability.modes(stability.gram(stability.call, model, x))
->>> stability.critical(basis, stability.noise(len(x), batch=4)).value  # the largest stable learning rate
-
->>> operator = stability.hessian(loss, params, x, y)
->>> stability.eigenpairs(operator, jax.random.key(0), 2).values
->>> stability.density(stability.quadrature(jax.random.key(1), operator))
+>>> x = jnp.eye(3)
+>>> params = jnp.ones(3)
+>>> basis = stability.modes(stability.gram(lambda w, x: w @ x, params, x))
+>>> f"{stability.critical(basis, stability.noise(len(x), batch=1)).value:.3f}"  # the largest stable learning rate
+'2.000'
+>>> operator = stability.hessian(lambda w, x, y: ((x @ w - y) ** 2).mean(), params, x, x[0])
+>>> stability.eigenpairs(operator, jax.random.key(0), 1).values.round(3)
+Array([0.667], dtype=float64)
 
 What one names often is here; the rest is in ``closed``, ``gradients``, ``hessian``, ``lanczos``, ``models``, ``moments``,
 ``spectrum``, ``thresholds`` and ``training``.

@@ -21,6 +21,8 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from lab.numerics.jit import jit
+
 type Tree = Any
 type Predict = Callable[[Any, Any], Array]
 """From parameters and one sample to its output, () or (k,)."""
@@ -66,7 +68,7 @@ def flat(params: Tree) -> tuple[Float[Array, " p"], Callable[[Array], Tree]]:
     return vector, lambda v: join(unravel(v), parts.fixed, parts.rest)
 
 
-@eqx.filter_jit
+@jit
 def outputs(predict: Predict, params: Tree, x: Array, chunk: int | None = None) -> Float[Array, "n k"]:
     """The outputs at all samples x (n, ...); a model of one output has k = 1."""
     return jax.lax.map(lambda each: jnp.atleast_1d(predict(params, each)), x, batch_size=chunk or x.shape[0])
@@ -80,7 +82,7 @@ def residuals(predict: Predict, params: Tree, x: Array, y: Array, chunk: int | N
     return found - y.reshape(found.shape)
 
 
-@eqx.filter_jit
+@jit
 def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None) -> Float[Array, "n k p"]:
     """The gradient of each output at each sample.
 
@@ -97,7 +99,7 @@ def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None)
     return jax.lax.map(lambda each: rows(vector, each), x, batch_size=chunk or x.shape[0])
 
 
-@eqx.filter_jit
+@jit
 def gram(
     predict: Predict, params: Tree, x: Array, chunk: int | None = None, entries: int = _ENTRIES
 ) -> Float[Array, "nk nk"]:

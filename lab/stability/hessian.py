@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics.jit import jit
 from lab.stability.gradients import Tree, join, part
 from lab.stability.lanczos import Operator, as_tree
 
@@ -129,17 +130,17 @@ class Hessian(_Curvature):
     def _loss(self, free: Tree, data: tuple) -> Array:
         return self.function(join(free, self.fixed, self.rest), *data)
 
-    @eqx.filter_jit
+    @jit
     def loss(self, vector: Float[Array, " p"] | None = None) -> Float[Array, ""]:
         """The function here, or at other parameters."""
         free = self.free if vector is None else ravel_pytree(self.free)[1](vector)
         return self._mean(lambda data: self._loss(free, data))
 
-    @eqx.filter_jit
+    @jit
     def gradient(self) -> Float[Array, " p"]:
         return self._mean(lambda data: ravel_pytree(jax.grad(self._loss)(self.free, data))[0])
 
-    @eqx.filter_jit
+    @jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         tangent = ravel_pytree(self.free)[1](v)
 
@@ -184,7 +185,7 @@ class GaussNewton(_Curvature):
 
     predict: Any
 
-    @eqx.filter_jit
+    @jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         tangent = ravel_pytree(self.free)[1](v)
 
@@ -207,7 +208,7 @@ class Fisher(_Curvature):
 
     predict: Any
 
-    @eqx.filter_jit
+    @jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         tangent = ravel_pytree(self.free)[1](v)
 
@@ -238,7 +239,7 @@ class Difference(eqx.Module):
     def dtype(self):
         return self.left.dtype
 
-    @eqx.filter_jit
+    @jit
     def __call__(self, v: Float[Array, " p"]) -> Float[Array, " p"]:
         return self.left(v) - self.right(v)
 
@@ -306,7 +307,7 @@ def full(operator: Any, *, limit: int = FULL, chunk: int = 64) -> Float[Array, "
     return (rows + rows.T) / 2
 
 
-@eqx.filter_jit
+@jit
 def pooled(operator: Any, cuts: Sequence[int]) -> Float[Array, "b b"]:
     """The mean entry of each block of rows and columns between ``cuts`` = (0, ..., p): exact, one product for each block.
 
@@ -333,7 +334,7 @@ class BlockNorms(NamedTuple):
     error: Float[Array, "b b"]  # standard error
 
 
-@eqx.filter_jit
+@jit
 def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: int = 8) -> BlockNorms:
     r"""The mean square entry of each block, estimated: $E |(H z)_a|^2 = \|H_{ab}\|_F^2$ for random signs z on block b.
 
@@ -364,7 +365,7 @@ class Landscape(NamedTuple):
     quadratic: Float[Array, "..."]  # what gradient and Hessian predict
 
 
-@eqx.filter_jit
+@jit
 def landscape(
     operator: Hessian, directions: Float[Array, "d p"], offsets: Float[Array, " s"], chunk: int = 1
 ) -> Landscape:

@@ -11,13 +11,14 @@ far beyond the largest eigenvalue.) From one start a repeated eigenvalue is seen
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
 
 type Operator = Callable[[Array], Array]
@@ -124,7 +125,8 @@ class Work(eqx.Module):
 
 # LAPACK's eigenvalues of more rows than a few wait for its threads and take longer than a product: look there seldom
 _FEW, _BETWEEN = 24, 8
-_ORDER = {"largest": lambda v: v, "smallest": lambda v: -v, "magnitude": jnp.abs}
+type Which = Literal["largest", "smallest", "magnitude"] | str
+_ORDER: dict[Which, Callable[[Array], Array]] = {"largest": lambda v: v, "smallest": lambda v: -v, "magnitude": jnp.abs}
 
 
 def _among(work: Work, state: Tridiagonal) -> tuple[Array, Array, Array]:
@@ -187,13 +189,14 @@ EIGEN = Method(
 )
 
 
+@chosen
 def eigenpairs(
     operator: Operator,
     start: Float[Array, " p"] | PRNGKeyArray,
     count: int = 1,
     *,
     steps: int = 40,
-    which: str = "largest",
+    which: Which = "largest",
     tolerance: float = 1e-6,
     state: Tridiagonal | None = None,
     loop: Loop = pure,
@@ -218,8 +221,6 @@ def eigenpairs(
 
     Time: ``steps`` products and O(steps^2 p). Memory O(steps p): 40 steps at p = 10^7 are 1.6 GB in float32.
     """
-    if which not in _ORDER:
-        raise ValueError(f"which = {which!r}, but 'largest', 'smallest' or 'magnitude' is needed")
     if jnp.issubdtype(start.dtype, jax.dtypes.prng_key):
         start = jax.random.normal(start, (operator.size,), operator.dtype)  # type: ignore[attr-defined]
     steps = min(steps, start.size)

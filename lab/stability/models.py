@@ -11,13 +11,15 @@ Any other pytree, an equinox module say, can be trained in their place; one with
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from lab.choices import chosen
 
 
 class Diagonal(eqx.Module):
@@ -81,20 +83,20 @@ def _layer(key: PRNGKeyArray, inputs: int, outputs: int, gain: ArrayLike, dtype)
     return Layer(weight, jnp.zeros(outputs, weight.dtype))
 
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+type Activation = Literal["tanh", "relu"] | str
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
-def _gain(activation: str, scale: ArrayLike) -> Array:
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation = {activation!r}, but one of {', '.join(ACTIVATIONS)} is needed")
+def _gain(activation: Activation, scale: ArrayLike) -> Array:
     return jnp.asarray(scale) * (2**0.5 if activation == "relu" else 1.0)
 
 
+@chosen
 class Perceptron(eqx.Module):
     """Layers; a last one of width 1 gives a scalar."""
 
     layers: tuple[Layer, ...]
-    activation: str = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, "*k"]:
         for layer in self.layers[:-1]:
@@ -109,8 +111,9 @@ class Perceptron(eqx.Module):
         return h.sum()
 
 
+@chosen
 def perceptron(
-    key: PRNGKeyArray, sizes: Sequence[int], activation: str = "tanh", scale: ArrayLike = 1.0, dtype=None
+    key: PRNGKeyArray, sizes: Sequence[int], activation: Activation = "tanh", scale: ArrayLike = 1.0, dtype=None
 ) -> Perceptron:
     """Weights from N(0, scale^2 / inputs), twice the variance with relu; biases 0. ``sizes``: inputs, widths, outputs."""
     if len(sizes) < 2 or min(sizes) < 1:
@@ -121,6 +124,7 @@ def perceptron(
     return Perceptron(layers, activation)
 
 
+@chosen
 class Convolutional(eqx.Module):
     """A small convolutional network on one-channel images (h, w), h and w multiples of 4.
 
@@ -130,7 +134,7 @@ class Convolutional(eqx.Module):
     first: Layer
     second: Layer
     last: Layer
-    activation: str = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "h w"]) -> Float[Array, "*k"]:
         h = x[:, :, None]
@@ -158,12 +162,13 @@ def _pool(x: Float[Array, "h w c"]) -> Float[Array, "h2 w2 c"]:
     return x.reshape(h // 2, 2, w // 2, 2, c).mean(axis=(1, 3))
 
 
+@chosen
 def convolutional(
     key: PRNGKeyArray,
     shape: tuple[int, int],
     channels: int = 8,
     outputs: int = 10,
-    activation: str = "relu",
+    activation: Activation = "relu",
     scale: ArrayLike = 1.0,
     dtype=None,
 ) -> Convolutional:

@@ -15,7 +15,7 @@ Hessian of another scale passes or fails by its units; and all probes are taken 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,7 +23,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
 
 
@@ -169,7 +171,7 @@ def density(
     return Density(grid, mean, jnp.sqrt(spread / (count - 1) / count), width)
 
 
-@eqx.filter_jit
+@jit
 def hutchinson(key: PRNGKeyArray, operator: Any, products: int = 100, chunk: int = 1) -> Estimate:
     r"""The mean of $z^T H z$ over random signs z. Error $\sqrt{2 \sum_{i \ne j} H_{ij}^2 / m}$."""
     _enough(products, 2)
@@ -183,7 +185,7 @@ def hutchinson(key: PRNGKeyArray, operator: Any, products: int = 100, chunk: int
     return Estimate(each.mean(), each.std(ddof=1) / jnp.sqrt(products), products)
 
 
-@eqx.filter_jit
+@jit
 def hutch_pp(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 1) -> Estimate:
     """A third of the products finds the range, a third takes the trace there, a third estimates the rest.
 
@@ -207,7 +209,7 @@ def hutch_pp(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 
     return Estimate(inside + each.mean(), each.std(ddof=1) / jnp.sqrt(m), 3 * m)
 
 
-@eqx.filter_jit
+@jit
 def xtrace(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 1) -> Estimate:
     r"""Half of the products finds the range; every probe is then left out of it once, to estimate the rest.
 
@@ -246,16 +248,18 @@ def _enough(products: int, least: int) -> None:
         raise ValueError(f"products = {products}, but at least {least} are needed")
 
 
-TRACES: dict[str, Callable[..., Estimate]] = {"hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": xtrace}
+type Estimator = Literal["hutchinson", "hutch++", "xtrace"] | str
+TRACES: dict[Estimator, Callable[..., Estimate]] = {"hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": xtrace}
 
 
-def trace(key: PRNGKeyArray, operator: Any, products: int = 90, method: str = "xtrace", chunk: int = 1) -> Estimate:
+@chosen
+def trace(
+    key: PRNGKeyArray, operator: Any, products: int = 90, method: Estimator = "xtrace", chunk: int = 1
+) -> Estimate:
     """The trace, with its standard error.
 
     Args:
         method: "xtrace", "hutch++" or "hutchinson", the only one that holds no more than a few vectors.
         chunk: products at once.
     """
-    if method not in TRACES:
-        raise ValueError(f"method = {method!r}, but one of {', '.join(TRACES)} is needed")
     return TRACES[method](key, operator, products, chunk)

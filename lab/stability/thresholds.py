@@ -21,7 +21,9 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab import precision
 from lab.numerics import NotConverged, Reason
+from lab.numerics.jit import jit
 from lab.stability.gradients import Sizes
 from lab.stability.lanczos import eigenpairs
 from lab.stability.moments import Modes, average, in_modes, positive
@@ -123,7 +125,7 @@ def growth(
     return jax.tree.map(lambda leaf: leaf.reshape(eta.shape), found)
 
 
-@eqx.filter_jit
+@jit
 def _each(function: Callable, over: Any) -> Threshold:
     return jax.lax.map(function, over)
 
@@ -308,8 +310,5 @@ def loss_bound(frobenius: ArrayLike, batch: ArrayLike, mu: ArrayLike) -> Float[A
 
 
 def _double(basis: Modes) -> None:
-    if basis.values.dtype != jnp.float64:
-        raise ValueError(
-            f"the gradients are {basis.values.dtype}, but thresholds need float64: near rho = 1 single precision "
-            "cannot tell stable from unstable; turn on jax_enable_x64 and cast the weights and data"
-        )
+    # near rho = 1 single precision cannot tell stable from unstable
+    precision.need_float64("a threshold", **{"the gradient (of weights and data)": basis.values})

@@ -22,7 +22,7 @@ of a sweep see the same batches. Learning rate, batch size, momentum and key are
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,13 +33,14 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.stability.gradients import Predict, Tree, alignment, call, gram, join, part, residuals
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
 from lab.stability.models import Data
 from lab.stability.moments import positive
 
-SAMPLINGS = ("replacement", "without", "reshuffle", "full")
+type Sampling = Literal["replacement", "without", "reshuffle", "full"] | str
 TRACKED = ("loss", "tr", "fro", "lmax", "mu", "norm", "test_error", "batch_sharpness")
 _SHARP = 4  # batches of which the sharpness is averaged
 _LANCZOS = 24
@@ -272,6 +273,7 @@ def _done(work: Work, state: State) -> Array:
 STEPS = Method(_init, _step, _done, _last)
 
 
+@chosen
 def train(
     key: PRNGKeyArray,
     params: Tree,
@@ -279,7 +281,7 @@ def train(
     settings: Settings = Settings(),  # noqa: B008  # immutable
     *,
     predict: Predict = call,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     steps: int = 10_000,
     every: int = 100,
     batch: int | None = None,
@@ -332,8 +334,6 @@ def prepare(
     key, params, data: Data, settings: Settings, predict, sampling, steps, every, batch, track, measured
 ) -> Work:
     """What ``train`` hands to the loop, checked. Arguments as there."""
-    if sampling not in SAMPLINGS:
-        raise ValueError(f"sampling = {sampling!r}, but one of {', '.join(SAMPLINGS)} is needed")
     if steps < 1 or every < 1 or steps % every:
         raise ValueError(f"steps = {steps} and every = {every}, but steps must be a positive multiple of every")
     positive(learning_rate=settings.learning_rate)
@@ -429,6 +429,7 @@ def _sweep_measure(work: Sweeping, states: tuple[State, ...]) -> dict[str, Array
 SWEEP = Method(_sweep_init, _sweep_step, _sweep_done, _sweep_measure)
 
 
+@chosen
 def sweep(
     keys: Array,
     make: Callable[[Any], tuple[Tree, Data]],
@@ -437,7 +438,7 @@ def sweep(
     settings: Settings = Settings(),  # noqa: B008  # immutable
     *,
     predict: Predict = call,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     steps: int = 10_000,
     every: int = 100,
     track: Sequence[str] | None = None,

@@ -26,7 +26,7 @@ import param
 import xarray as xr
 
 import lab
-from lab import code, datasets
+from lab import code, datasets, precision
 from lab.datasets import Data
 from lab.inputs import listed, shown
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
@@ -231,6 +231,7 @@ class Study(param.Parameterized):
             sketch: called with what there is after ``_SKETCH`` seconds of a run that started warm and takes longer; its
                 ``reason`` is ``stopped``. The run then goes on from there and ends as it would have.
         """
+        precision.need_float64(f"the study {self.slug}")
         data = self.load()
         self.check(data)
         if warm is not None and warm[0] != _shapes(data):

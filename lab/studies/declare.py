@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import xarray as xr
 
+from lab.choices import chosen
 from lab.inputs import listed, shown
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ class Measured(NamedTuple):
     high: float
 
 
+@chosen
 @dataclass(frozen=True)
 class Claim:
     """What the paper or mathematics says, and this study can show.

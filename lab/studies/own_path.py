@@ -14,6 +14,7 @@ import xarray as xr
 from lab import code, paths
 from lab.datasets import Data
 from lab.numerics import Reason
+from lab.numerics.jit import jit
 from lab.paths import metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
@@ -163,7 +164,7 @@ class _OwnPath(Study):
         return {"path": [cls.title, "straight"], "moment": _MOMENTS}
 
 
-@eqx.filter_jit
+@jit
 def _measured(
     schedule: Any, ours: paths.Path, lines: paths.Path, fresh: jax.Array, more: jax.Array, inputs: dict[str, jax.Array]
 ) -> dict[str, Any]:

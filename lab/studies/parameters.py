@@ -6,11 +6,12 @@ Every face reads the same declaration, so bounds are enforced everywhere with th
 import math
 from collections.abc import Callable, Mapping
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import param
 from param.parameterized import Undefined
 
+from lab.choices import check_choice
 from lab.inputs import listed, shown
 
 _EXTRA = {
@@ -31,6 +32,7 @@ class _Described:
     __slots__ = ()
 
     def _describe(self, extra: Mapping[str, Any]) -> None:
+        check_choice("scale", extra.get("scale", "linear"), Literal["linear", "log"])
         for slot in _EXTRA:
             setattr(self, slot, extra.get(slot, Undefined))
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from lab import precision
+
 
 class Bags(eqx.Module):
     """n bags: the patches of each lie side by side, and its time says how long it was seen.
@@ -45,6 +47,7 @@ def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) ->
     Raises:
         ValueError: shapes that do not fit, an empty bag, NaN or infinity, a negative time, another event.
     """
+    precision.uncut(x=x)
     arrays = {name: np.asarray(value) for name, value in (("x", x), ("bag", bag), ("time", time), ("event", event))}
     check("the bags", arrays)
     order = np.argsort(arrays["bag"], kind="stable")

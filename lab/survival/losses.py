@@ -7,6 +7,8 @@ Sources: Cox, Regression Models and Life-Tables, JRSS B 1972; Breslow 1974 and E
 in Cross-Entropy-Based Training of Deep Survival Networks, PAMI 2020, for the discrete likelihood.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,18 +16,21 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.choices import choices, chosen
 from lab.survival.censored import censored, check, real
 
-TIES = ("breslow", "efron")
+type Ties = Literal["breslow", "efron"] | str
+TIES = choices(Ties)
 
 
+@chosen
 def cox(
     risk: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,
     present: ArrayLike | None = None,
     *,
-    ties: str = "breslow",
+    ties: Ties = "breslow",
 ) -> Float[Array, ""]:
     r"""Minus the mean log partial likelihood of Cox, for each event.
 
@@ -47,8 +52,6 @@ def cox(
     risk = real(risk)
     time, event, present = censored(time, event, present, risk)
     event = event.astype(risk.dtype)
-    if ties not in TIES:
-        raise ValueError(f"ties = {ties!r}, but it must be one of {', '.join(map(repr, TIES))}")
     later = -jnp.where(present, time, -jnp.inf)  # ascending from the latest; what is absent comes last, in no risk set
     order = jnp.argsort(later)
     later, r, e = later[order], jnp.where(present, risk, 0)[order], event[order]

@@ -20,7 +20,7 @@ Source: Ren, Wang, Fang, Ling, You, OTSurv, MICCAI 2025.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -31,13 +31,16 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure
+from lab.numerics.jit import jit
 from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
 
-POOLINGS = ("ot", "mean", "attention")
-LOSSES = ("cox", "efron", "nll", "ranking")
+type Pool = Literal["ot", "mean", "attention"] | str
+type Loss = Literal["cox", "efron", "nll", "ranking"] | str
+POOLINGS, LOSSES = choices(Pool), choices(Loss)
 _BINS = 4  # of the discrete likelihood
 _TOLERANCE = 1e-5  # L1, of the plans of a training step; the loss is then right to 1e-7
 _SETTLED = 1e-4  # L1 error of a plan that still makes a step
@@ -97,8 +100,9 @@ class Model(eqx.Module):
         return self.head(jax.vmap(self.mix)(pooled.vectors.T)[:, 0]), pooled
 
 
+@chosen
 def model(
-    key: PRNGKeyArray, d: int, *, pooling: str = "ot", k: int = 16, width: int = 256, out: int = 1, dtype: Any = None
+    key: PRNGKeyArray, d: int, *, pooling: Pool = "ot", k: int = 16, width: int = 256, out: int = 1, dtype: Any = None
 ) -> Model:
     """A model at its start: linear layers uniform in ± 1 / sqrt(inputs), prototypes N(0, I).
 
@@ -114,8 +118,6 @@ def model(
     """
     dtype = dtype or jnp.zeros(()).dtype
     encode, pool, blend, head = jax.random.split(key, 4)
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling = {pooling!r}, but it must be one of {', '.join(map(repr, POOLINGS))}")
     if pooling == "ot":
         made: Pooling = OTPooling(k, width, pool, dtype)
     else:
@@ -203,8 +205,9 @@ def _init(work: Work) -> State:
     return State(work.start, _ADAM.init(work.start), jnp.int32(0), potentials, jnp.array(True), best, measured)  # type: ignore[arg-type]
 
 
+@chosen
 def batch_loss(
-    loss: str,
+    loss: Loss,
     said: Float[Array, "b out"],
     time: Float[Array, " b"],
     event: Float[Array, " b"],
@@ -307,6 +310,7 @@ def _done(work: Work, state: State) -> Array:
 BATCHES = Method(_init, _step, _done, lambda work, state: state.measured)
 
 
+@chosen
 def train(
     key: PRNGKeyArray,
     bags: Bags,
@@ -314,10 +318,10 @@ def train(
     *,
     which: Int[Array, " t"] | Sequence[int] | None = None,
     check: Int[Array, " v"] | Sequence[int] = (),
-    pooling: str = "ot",
+    pooling: Pool = "ot",
     k: int = 16,
     width: int = 256,
-    loss: str = "cox",
+    loss: Loss = "cox",
     epochs: int = 50,
     batch: int = 16,
     loop: Loop = pure,
@@ -341,8 +345,6 @@ def train(
     Raises:
         ValueError: a word or number outside what is allowed, or no bag to learn from that is not censored.
     """
-    if loss not in LOSSES:
-        raise ValueError(f"loss = {loss!r}, but it must be one of {', '.join(map(repr, LOSSES))}")
     if batch < 2:
         raise ValueError(f"batch = {batch}, but a loss that compares bags needs at least 2 of them")
     if epochs < 0:
@@ -398,7 +400,7 @@ def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) ->
     return _score(model, bags, transport, min(chunk, bags.count))
 
 
-@eqx.filter_jit
+@jit
 def _score(model: Model, bags: Bags, transport: Transport, chunk: int) -> Scores:
     wide = bags.widths[-1]
 

@@ -150,7 +150,7 @@ def test_clipping_reports_and_stops():
     [
         (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 2.0])), "must fall"),
         (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0])), "at least two"),
-        (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), solver="euler"), "'ddim' or 'heun'"),
+        (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), solver="euler"), "'ddim', 'heun'"),
         (lambda: sample(LAW, jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), solver="heun", clip=True), "goes with"),
         (lambda: denoise.released_levels(0), "from 1 to 1000"),
         (lambda: denoise.edm_levels(5, 2.0, 1.0), "low <= high"),

@@ -186,7 +186,7 @@ def test_it_is_otts():
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        (Sinkhorn(domain="fast"), "domain = 'fast'"),  # type: ignore[arg-type]
+        (Sinkhorn()._replace(domain="fast"), "domain = 'fast'"),  # type: ignore[arg-type]
         (Sinkhorn(relaxation=2.0, memory=0), "relaxation = 2.0"),
         (Sinkhorn(relaxation=1.5), "needs memory=0"),
         (Sinkhorn(memory=-1), "memory = -1"),

@@ -335,7 +335,7 @@ def test_the_door_says_what_it_chose():
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        (SinkhornNewton("cuda"), "backend = 'cuda'"),  # type: ignore[arg-type]
+        (SinkhornNewton()._replace(backend="cuda"), "backend = 'cuda'"),  # type: ignore[arg-type]
         (SinkhornNewton(width=0), "width = 0"),
         (SinkhornNewton(sweeps=-1), "sweeps = -1"),
         (SinkhornNewton(threshold=Adaptive(-0.1)), "threshold = -0.1"),

@@ -136,7 +136,9 @@ def test_starting_from_the_linear_program_changes_only_the_way(bump):
         assert exact.converged
         assert exact.iterations < cold.iterations
         np.testing.assert_allclose(exact.value, cold.value, rtol=2e-6)
-    with pytest.raises(ValueError, match="init = 'none', but potentials, a Solution, or \"exact\" is needed"):
+    with pytest.raises(
+        ValueError, match="init = 'none', but it must be one of 'exact' or a Solution or an array or a number or None"
+    ):
         ot.solve(bump, ot.KSparse(0.1, 2), init="none")
     with pytest.raises(ValueError, match="outside jit"):
         jax.jit(lambda p: ot.solve(p, ot.KSparse(0.1, 2), init="exact").value)(bump)

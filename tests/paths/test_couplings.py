@@ -186,7 +186,7 @@ def test_refusals():
         (lambda: Nearest(2.5), r"k = 2.5"),
         (lambda: Independent()(KEY, X0, X1[:5]), r"shapes \(12, 3\) and \(5, 3\)"),
         (lambda: Assignment()(KEY, X0[:0], X1[:0]), r"the batch is empty"),
-        (lambda: Weighted(1.0, "squared")(KEY, X0, X1), r"cost = 'squared', but 'norm'"),
+        (lambda: Weighted(1.0, "squared")(KEY, X0, X1), r"cost = 'squared', but it must be one of 'norm'"),
     ):
         with pytest.raises(ValueError, match=sentence):
             make()

@@ -167,7 +167,7 @@ def test_bad_rules(line):
         (lambda: Conditioned(Projection(), 1.0), "delta = 1.0, but must lie strictly between"),
         (lambda: Thinned(Projection(), 0.0), "delta = 0.0"),
         (lambda: Boosted(Projection(), 0), "tries = 0"),
-        (lambda: sampling.named("sobol", 10, line), "unknown"),
+        (lambda: sampling.named("sobol", 10, line), "must be one of"),
         (lambda: sampling.named("volume", 5, line), "needs at least m = 10"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -14,6 +14,7 @@ from jax.core import Tracer
 from lab.datasets import Data
 from lab.datasets.samples import check
 from lab.numerics import Loop, Method, Reason
+from lab.numerics.jit import jit
 from lab.sampling import ensembles, subsets
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Paper, Result
@@ -280,7 +281,7 @@ def _done(work: Work, state: Drawn) -> Any:
 DRAW = Method(_init, _step, _done, lambda work, state: {"draws": (state.done * work.batch).astype(float)})
 
 
-@eqx.filter_jit
+@jit
 def _describe(work: Work, drawn: Drawn) -> dict[str, Any]:
     cover, far, mmd, best, volume, hit = drawn.judged[..., : work.total]
     error = jnp.sqrt(jnp.nanmean(best**2, axis=1))

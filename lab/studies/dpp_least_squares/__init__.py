@@ -13,6 +13,7 @@ from lab import sampling
 from lab.datasets import Data
 from lab.datasets.transport import planar
 from lab.numerics import Loop
+from lab.numerics.jit import jit
 from lab.sampling.bases import SPACES, Product
 from lab.sampling.families import FAMILIES
 from lab.studies.base import Study
@@ -253,10 +254,10 @@ def _setting(inputs: Inputs, p: Any) -> designs.Setting:
     return designs.Setting(designs.table_basis(inputs.x, p.m), inputs.y)
 
 
-_truth = eqx.filter_jit(designs.truth_of)
+_truth = jit(designs.truth_of)
 
 
-@eqx.filter_jit
+@jit
 def _describe(work: designs.Work, drawn: designs.Drawn, r: Any, delta: Any) -> dict[str, Any]:
     """What the replicates say together."""
     m, best = work.setting.basis.m, work.truth.best
@@ -277,7 +278,7 @@ def _describe(work: designs.Work, drawn: designs.Drawn, r: Any, delta: Any) -> d
     }  # fmt: skip
 
 
-@eqx.filter_jit
+@jit
 def _looked(work: designs.Work, drawn: designs.Drawn, plane: Any, r: Any) -> dict[str, Any]:
     """A few draws with their points, and the first of them in pictures."""
     setting, basis = work.setting, work.setting.basis
@@ -356,7 +357,7 @@ def _chain(basis: Any, first: Any, places: _Places) -> tuple[Any, Any, Any]:
     return chain * law[None, :], chain[0] * law, law
 
 
-@eqx.filter_jit
+@jit
 def _thin(work: designs.Work, lambda_min: Any, number: Any, r: Any, delta: Any, count: int) -> dict[str, Any]:
     found = designs.thinned(work, lambda_min[number, r - 1], number, r, delta, count)
     best = work.truth.best

@@ -1,16 +1,21 @@
 """Layers: what a picture is made of, one HoloViews element each."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import holoviews as hv
 import numpy as np
+
+from lab.choices import chosen
 
 from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress, ramp
 
 SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour
 COLUMNS: dict[str, Any] = {"datatype": ["dictionary"]}  # of a layer's data: bare arrays are drawn sooner than a table
+
+type Up = Literal["center", "top", "bottom"]
+type Side = Literal["left", "center", "right"]
 
 
 def label(what: Any, unit: str = "") -> str:
@@ -155,7 +160,8 @@ def _layer(kind: Any, data: Any, text: str, tint: str, vdims: Any = "y", kdims: 
     return kind(data, kdims, vdims, cdims={SAYS: text, TINT: tint}, **COLUMNS)
 
 
-def text(x: Any, y: Any, what: str | Sequence[str], *, color: str = MUTED, up: str = "center", side: str = "left"):
+@chosen
+def text(x: Any, y: Any, what: str | Sequence[str], *, color: str = MUTED, up: Up = "center", side: Side = "left"):
     """A few words at one point, or at each of some; ``side`` and ``up`` say which of their corners is there."""
     what = [what] if isinstance(what, str) else list(what)
     return _text(vector(x), vector(y), what, current().colour(color), up, side)
@@ -165,6 +171,7 @@ def vector(values: Any) -> np.ndarray:
     return np.asarray(values, float).ravel()
 
 
+@chosen
 class Words(NamedTuple):
     """A piece of text in a picture: where, what, in which colour, and which of its corners is there."""
 
@@ -172,8 +179,8 @@ class Words(NamedTuple):
     y: float
     text: str
     tint: str
-    up: str = "center"  # or "top", "bottom"
-    side: str = "left"  # or "right"
+    up: Up = "center"
+    side: Side = "left"
 
 
 def words(pieces: Sequence[Words]) -> list[hv.Labels]:

@@ -15,6 +15,7 @@ from lab import paths
 from lab.datasets import Data
 from lab.datasets.samples import check
 from lab.numerics import Loop, Reason, pure
+from lab.numerics.jit import jit
 from lab.paths import couplings, immiscible, metrics, network, training
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Mood, Paper, Result
@@ -315,7 +316,7 @@ def _first(*reasons: Any) -> Any:
     return found
 
 
-@eqx.filter_jit
+@jit
 def _describe(work: rules.Batches, order: Any, k: Any, inputs: Inputs) -> tuple[rules.Drawn, dict[str, Any]]:
     drawn = rules.draw(work, order, k)
     found = rules.describe(work, drawn, inputs.edges)
@@ -423,7 +424,7 @@ def _times(key: Any, x: Any, p: Any) -> np.ndarray:
     return np.array(found)
 
 
-@eqx.filter_jit
+@jit
 def _noises(key: Any, coupling: Any, data: Any) -> Any:
     first, second = jax.random.split(key)
     return coupling(second, jax.random.normal(first, data.shape, data.dtype), data).x0
@@ -464,7 +465,7 @@ def _trained(key: Any, x: Any, k: Any, p: Any, before: Any, loop: Loop) -> dict[
     }  # fmt: skip
 
 
-@eqx.filter_jit
+@jit
 def _sliced(key: Any, net: Any, z: Any, x: Any) -> Any:
     ends = paths.ode(net, z, steps=20, solver="midpoint").end
     return metrics.sliced_wasserstein(key, ends, x, 64).value

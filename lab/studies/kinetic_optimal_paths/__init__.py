@@ -13,6 +13,7 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 from lab.paths import kinetic, metrics, network, training
 from lab.studies.base import Study
 from lab.studies.declare import Paper, Result
@@ -162,7 +163,7 @@ def _assembled(theta: Any, gamma: Any, error: Any, end: Any) -> kinetic.Separati
     )
 
 
-_optimal = eqx.filter_jit(kinetic.KineticOptimal)
+_optimal = jit(kinetic.KineticOptimal)
 
 
 # --- Euler steps ----------------------------------------------------------------------------------------------------------
@@ -450,7 +451,7 @@ def _two(seen: Any, start: Any) -> Any:
     return seen if seen.shape[-1] == 2 else jnp.concatenate([jnp.broadcast_to(start, seen.shape), seen], axis=-1)
 
 
-@eqx.filter_jit
+@jit
 def _drawn(target: Any, noise: Any, fresh: Any, other: Any, n: int) -> dict[str, Any]:
     dtype = jax.tree.leaves(target)[0].dtype
     x0 = jax.random.normal(noise, (n, target.dimension), dtype)

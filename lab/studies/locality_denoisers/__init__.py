@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from lab import denoise
 from lab.datasets import Data
 from lab.denoise import planted
 from lab.numerics import Loop, Reason
+from lab.numerics.jit import jit
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Mood, Paper, Result
 from lab.studies.parameters import Choice, DataSource, Real, Switch, Whole
@@ -495,7 +495,7 @@ def _pooled(pixels: Array, pool: int) -> Array:
 # ---- what is told of them ----------------------------------------------------------------------------------------
 
 
-@eqx.filter_jit
+@jit
 def _numbers(data: Set, state: State, table: Tabled, clean: Array) -> dict[str, Array]:
     """What depends on neither pixel nor image nor level: errors, agreement, and distances from the training images."""
     wide = jnp.zeros(()).dtype
@@ -544,7 +544,7 @@ def _half(values: Float[Array, "*batch B"]) -> Float[Array, "*batch"]:
     return float(t.ppf(0.975, count - 1)) / count**0.5 * values.std(axis=-1, ddof=1)
 
 
-@eqx.filter_jit
+@jit
 def _described(
     data: Set, made: _Images, state: State, here: Any, seen: Any, image: Array, told: dict[str, Array]
 ) -> dict[str, Array]:

@@ -3,12 +3,12 @@
 from functools import partial
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from lab.denoise import Denoiser
+from lab.numerics.jit import jit
 
 from .levels import FIELDS, LEVELS, Set, averaged
 
@@ -38,7 +38,7 @@ class Fields(NamedTuple):
     pixels: Float[Array, ""]  # how many the Wiener filter looks at
 
 
-@eqx.filter_jit
+@jit
 def look(
     data: Set, clean: Float[Array, "B n"], noise: Float[Array, "B n"], image: Int[Array, ""], sigma: Array
 ) -> Here:
@@ -52,7 +52,7 @@ def look(
     return Here(noisy, jnp.stack(found), mask, (mask != 0).sum(axis=0).mean(), ess, data.spectrum.gains(sigma).sum())
 
 
-@eqx.filter_jit
+@jit
 def fields(
     data: Set,
     masks: Float[Array, "F n n"],
@@ -111,7 +111,7 @@ class Pulled(NamedTuple):
     rows: Float[Array, "M q"]  # correlation with P of single pixels' fields, NaN where P is below half its largest
 
 
-@eqx.filter_jit
+@jit
 def pulled(data: Set, here: Array, clean: Array, noise: Array, sigma: Array, pattern: Float[Array, " n"]) -> Pulled:
     """How much of a pattern passes the denoisers, and where they look for it."""
     c, h, w = data.case.shape

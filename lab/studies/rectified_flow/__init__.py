@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from jax.core import Tracer
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
+from lab.numerics.jit import jit
 from lab.paths import metrics, training
 from lab.paths.couplings import assignment, cost_matrix
 from lab.paths.network import Perceptron
@@ -303,7 +303,7 @@ def _fit(value: float, result: xr.Dataset) -> Mood:
     return "warn" if value > 4 * float(result.w2sq_floor) else "good"
 
 
-@eqx.filter_jit
+@jit
 def _ends(task: flow.Polygons, drawn: flow.Drawn) -> tuple[Any, Any]:
     """Where Euler's method ends, in K steps and in few, and the polygons; lines between random pairs are not a flow."""
     state, lines = task.state, task.state.round == 0
@@ -311,7 +311,7 @@ def _ends(task: flow.Polygons, drawn: flow.Drawn) -> tuple[Any, Any]:
     return ends, jnp.where(lines, task.view(flow.at_frames(state, FRAMES)), drawn.seen)
 
 
-@eqx.filter_jit
+@jit
 def _clouds(task: flow.Polygons, drawn: flow.Drawn) -> Any:
     """Pairs of clouds to compare, (pairs, 2, n, d): the finely integrated first, the floor last."""
     state, fresh = task.state, task.work.fresh
@@ -324,7 +324,7 @@ def _clouds(task: flow.Polygons, drawn: flow.Drawn) -> Any:
     return jnp.stack([compared, jnp.broadcast_to(fresh[:1], compared.shape)], axis=1)
 
 
-@eqx.filter_jit
+@jit
 def _describe(task: flow.Polygons, drawn: flow.Drawn, w2sq: Any, seen: dict) -> tuple[dict[str, Any], Any]:
     """Everything else that is measured and drawn, and the ends of some particles by each sampler."""
     work, state, shown = task.work, task.state, task.view
@@ -385,7 +385,7 @@ def _train(work: flow.Work, state: flow.State, p: Any, loop: Loop) -> training.T
     )  # fmt: skip
 
 
-@eqx.filter_jit
+@jit
 def _describe_network(task: flow.Polygons, network: Any, one: bool) -> dict:
     x0, near = task.state.x[0], min(task.state.x.shape[1], _NEAR)
     if one:

@@ -11,7 +11,6 @@ import xarray as xr
 
 from lab import stability
 from lab.datasets import Data
-from lab.home import need_float64
 from lab.numerics import Loop, Reason
 from lab.studies.base import Study
 from lab.studies.declare import Limit, Live, Mood, Paper, Result
@@ -217,7 +216,6 @@ class SGDStability(Study):
 
     def check(self, data: Data) -> None:
         """The model takes these data, and is not too large."""
-        need_float64("the stability of SGD")
         check(data.name, data.arrays)
         case = self._case(data)
         if case.model in (DIAGONAL, TWO_LAYER) and case.outputs > 1:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from lab import stability
 from lab.numerics import Method, Reason
+from lab.numerics.jit import jit
 from lab.stability import training
 from lab.stability.gradients import join
 from lab.stability.models import Data
@@ -137,7 +138,7 @@ def _initial(
     return stability.convolutional(key, (shape[0], shape[1]), width, k, "relu", scale)
 
 
-@eqx.filter_jit
+@jit
 def initial(key: Array, scale: Array, case: Case, shape: tuple[int, ...], width: int, outputs: tuple[int, ...]) -> Any:
     """The weights that all begin with."""
     return _initial(key, scale, model=case.model, shape=shape, width=width, outputs=outputs)

@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Array, Float
 
 from lab import stability
 from lab.numerics import Reason
+from lab.numerics.jit import jit
 from lab.stability import closed
 from lab.stability.lanczos import ritz, tridiagonal
 from lab.stability.models import Data
@@ -66,7 +66,7 @@ def cuts(arrays: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-@eqx.filter_jit
+@jit
 def look(work: Work, state: State, data: Data, eta: Array, beta: Array, key: Array) -> dict[str, Array]:
     """The results of a run, with a row for each of WAYS, NaN where there is none."""
     case = work.case

@@ -17,7 +17,8 @@ from jaxtyping import Array
 from lab import code, datasets, stability
 from lab.datasets import Data
 from lab.datasets.registry import register as offer
-from lab.home import need_float64
+from lab.numerics.jit import jit
+from lab.precision import need_float64
 from lab.studies.declare import Paper, Pictures
 from lab.studies.registry import register
 
@@ -224,7 +225,7 @@ class _Maker(Maker):
 
     def at_start(self, shape: tuple[int, ...]) -> Any:
         """The model of seed 0."""
-        return eqx.filter_jit(self.__call__)(jax.random.key(0), jnp.ones(()), shape)
+        return jit(self.__call__)(jax.random.key(0), jnp.ones(()), shape)
 
     def definition(self, data: Data) -> str:
         """What tells two models apart: their code, their weights, and, as code may read what is not in it, what they give."""

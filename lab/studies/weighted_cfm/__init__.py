@@ -13,6 +13,7 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
+from lab.numerics.jit import jit
 from lab.paths import couplings, metrics, training, weighted
 from lab.paths.couplings import cost_matrix
 from lab.paths.network import Perceptron
@@ -543,7 +544,7 @@ def _train(source: paths.Mixture, p: Any, drawn: _Drawn, key: Any, loop: Loop) -
     )  # fmt: skip
 
 
-@eqx.filter_jit
+@jit
 def _describe_network(plane: Any, drawn: _Drawn, network: Any, laws: Any, steps: int) -> dict[str, Any]:
     path = paths.ode(network, drawn.x0, steps=steps, solver="heun")
     near = drawn.fresh.shape[1]
