@@ -79,9 +79,7 @@ def test_a_failure_leaves_the_old(tmp_path):
         part.write_bytes(b"ne")
         raise OSError(errno.ENOSPC, "a page of HDF5\nand more")
 
-    with pytest.raises(
-        OSError, match=r"out\.nc can't be written: No space left on device; free space there"
-    ) as caught:
+    with pytest.raises(OSError, match=r"out\.nc can't be written: No space left on device; free space there") as caught:
         disk.write(target, full)
     assert caught.value.errno == errno.ENOSPC
     with pytest.raises(ValueError, match="no number"):
