@@ -45,6 +45,10 @@ else by_hand()
 """
 
 
+_PLACED = f"this.dataset.copy = location.origin + this.dataset.path;{_COPY}"
+HANDLERS = (_COPY, _PLACED)  # the code in elements that a page's content-security policy lets run
+
+
 def button(label: str, look: dict[str, Any] | None = None, **params: Any) -> ui.Button:
     """A button; ``look`` is ``STOP`` or nothing."""
     style: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (0, 8, 0, 0), "sx": _SX | (look or {})}
@@ -53,7 +57,7 @@ def button(label: str, look: dict[str, Any] | None = None, **params: Any) -> ui.
 
 def copy(label: str, text: str, prefix: str = "") -> str:
     """HTML of a button that copies a text; ``prefix="origin"`` puts the address of the server before it."""
-    code = f"this.dataset.copy = location.origin + this.dataset.path;{_COPY}" if prefix == "origin" else _COPY
+    code = _PLACED if prefix == "origin" else _COPY
     name = "path" if prefix == "origin" else "copy"
     return f'<button type="button" data-{name}="{escape(text)}" onclick="{escape(code)}">{escape(label)}</button>'
 

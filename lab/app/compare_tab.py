@@ -9,6 +9,7 @@ import panel as pn
 import param
 import xarray as xr
 
+from lab.datasets import Data
 from lab.figures.sweep import symbol, value_text
 from lab.store import Store, unpack
 from lab.store.packing import cell_attrs
@@ -185,10 +186,10 @@ class CompareTab(pn.viewable.Viewer):
             self._reader.abandon()
             self._side_by_side()
             return
-        store, kind = self.session.store, self.session.study_class
+        store, kind, data = self.session.store, self.session.study_class, self.session.data
 
         def work(report: Any) -> dict[str, _Read]:
-            return {key: _opened(kind, unpack(store.read([key]), 0)) for key in missing}
+            return {key: _opened(kind, unpack(store.read([key]), 0), data) for key in missing}
 
         def done(read: dict[str, _Read]) -> None:
             self.read |= read
@@ -230,9 +231,12 @@ class CompareTab(pn.viewable.Viewer):
         self._said.object = f'<p class="bad" role="alert">{theme.escape(sentence)}</p>' if sentence else ""
 
 
-def _opened(kind: type[Study], result: xr.Dataset) -> _Read:
+def _opened(kind: type[Study], result: xr.Dataset, data: Data | None) -> _Read:
+    """A kept run and its study, on the page's own data where they are those of the run."""
     try:
-        return _Read(result, kind.from_recipe(json.loads(result.attrs["recipe"])), "")
+        recipe = json.loads(result.attrs["recipe"])
+        own = data if data is not None and result.attrs.get("data_sha256") == data.sha256 else None
+        return _Read(result, kind.from_recipe(recipe, own), "")
     except (ValueError, TypeError, OSError, KeyError) as refusal:
         return _Read(result, None, str(refusal).rstrip("."))
 

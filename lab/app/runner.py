@@ -21,6 +21,8 @@ import panel as pn
 
 from lab.numerics import Progress, Report
 
+from . import faults, limits
+
 RUN, SWEEP, BACKGROUND = 0, 1, 2  # priorities; the smaller goes first
 _HERTZ = 10.0
 _CALM = 0.5  # seconds
@@ -204,6 +206,7 @@ class Runner:
     def __init__(self, post: Callable[[Callable[[], None]], object], priority: int = RUN):
         self._post = post
         self._priority = priority
+        self._visitor = limits.visitor()
         self._job: Job | None = None
 
     @property
@@ -213,7 +216,7 @@ class Runner:
     def submit(self, work: Callable[[Report], Any], **calls: Any) -> Job:
         """Run ``work(report)`` in a thread and hand its answer to ``done``; ``report`` raises when it is abandoned."""
         self.abandon()
-        self._job = job = Job(work, **calls)
+        self._job = job = Job(limits.metered(work, self._visitor), **calls)
         compiles = job.programs is not None and not knows(job.programs)
         (_others if compiles or self._priority > RUN else _runs).submit(self._run, job)
         return job
@@ -311,7 +314,7 @@ def poster() -> tuple[Callable[[Callable[[], None]], object], bool]:
 
         def next_tick(call: Callable[[], None]) -> None:
             try:
-                document.add_next_tick_callback(call)
+                document.add_next_tick_callback(faults.guarded(call, document))
             except (RuntimeError, AttributeError):  # the session has ended
                 _log.debug("a page was gone before its answer came")
 

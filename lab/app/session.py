@@ -14,10 +14,12 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
+from lab.inputs import shown
 from lab.numerics import Report
 from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 
+from . import limits
 from .runner import SWEEP, Runner, knows, poster
 
 _SWEEPS_KEPT = 12
@@ -196,7 +198,7 @@ class Session(param.Parameterized):
                     value, notice = _into(name, value, *ends, "the method allows")
                     notices += notice
                 if isinstance(parameter, DataSource) and datasets.entry_of(str(value)) is None:
-                    raise ValueError(f"the link names the data {value!r}, which this page does not have")
+                    raise ValueError(f"the link names the data {shown(value)}, which this page does not have")
                 self.study_class(**{name: value})
                 values[name] = value
             except (ValueError, TypeError) as refusal:
@@ -253,6 +255,9 @@ class Session(param.Parameterized):
 
     def _adopt(self, study: Study, notices: list[str]) -> None:
         """Make ``study`` the present one as soon as its data are at hand."""
+        if why := limits.too_large(study):
+            self.error = why
+            return
         self._loader.abandon()
         self._next = None
         if not self._started:
@@ -264,7 +269,7 @@ class Session(param.Parameterized):
             try:
                 data = study.load()
             except (ValueError, TypeError, OSError) as refusal:
-                self._refuse(str(refusal))
+                self.refuse(str(refusal))
                 return
             self._settle(study, data, notices)
         else:
@@ -317,7 +322,7 @@ class Session(param.Parameterized):
             stage=lambda stage: self.param.update(stage=stage),
             progress=lambda progress: self.param.update(progress=progress),
             done=self._done,
-            failed=self._refuse,
+            failed=self.refuse,
         )
 
     def _stage(self, study: Study, data: Data) -> str:
@@ -342,12 +347,13 @@ class Session(param.Parameterized):
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None
-        self._refuse(sentence)
+        self.refuse(sentence)
         if self.data is not None and not self.fresh:
             self.param.update(busy=True, stage=self._stage(self.study, self.data), progress=None)
             self._run(self.study, self.data)  # the run that the request had abandoned
 
-    def _refuse(self, sentence: str) -> None:
+    def refuse(self, sentence: str) -> None:
+        """Say why there is no answer, and wait for none."""
         self.param.update(busy=False, stage="", progress=None, error=sentence)
 
     def _preset_of(self, study: Study) -> str:
@@ -387,4 +393,5 @@ def _into(name: str, value: Any, low: float | None, high: float | None, who: str
         span = f"at least {low:g}" if high is None else f"at most {high:g}"
     else:
         span = f"{low:g} to {high:g}"
-    return moved, [f"{name} was {value:g}, {who} {span}: set to {moved:g}"]
+    was = f"{value:g}" if isinstance(value, float) else shown(value)
+    return moved, [f"{name} was {was}, {who} {span}: set to {moved:g}"]

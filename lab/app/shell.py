@@ -2,9 +2,12 @@
 
 import gc
 import logging
+import socket
 import threading
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from secrets import token_bytes, token_hex
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +22,9 @@ from tornado.web import RequestHandler
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
-from . import theme
+from . import faults, theme
+from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
+from .limits import LOCAL, PUBLIC, Limits, apply
 from .runner import BACKGROUND, Runner, quiet_for
 from .session import Session
 from .study_page import StudyPage
@@ -42,9 +47,10 @@ def study_page(study: type[Study] | str) -> pn.Template:
     _begin()
     study = find(study) if isinstance(study, str) else study
     session = Session(study, dark=_wants_dark())
+    faults.attach(session.refuse)
     page = StudyPage(session, address=True)
-    session.from_query(_query())
-    session.start()
+    faults.guarded(session.from_query)(_query())
+    pn.state.onload(session.start)  # nothing is computed for who asks for the page and does not open it
     return _shell(page.main, column=page.column, crumbs=(study.field, study.title), title=study.title, owner=session)
 
 
@@ -70,8 +76,12 @@ def serve(
     port: int = 5006,
     host: str = "127.0.0.1",
     show: bool = False,
-    address: str | None = None,
+    address: str | Sequence[str] | None = None,
     warm: bool = True,
+    token: str | None = None,
+    limits: Limits | None = None,
+    auth: Mapping[str, Any] | None = None,
+    proxy: bool = False,
 ) -> None:
     """Serve the gallery and a page for each study, until interrupted.
 
@@ -80,14 +90,23 @@ def serve(
         port: 0 takes a free one.
         host: the interface to listen on; only this machine by default.
         show: open a browser.
-        address: the ``host:port`` that browsers see where it is another, behind a proxy say.
-        warm: as for ``make_server``.
+        address, warm, token, limits, auth, proxy: as for ``make_server``.
     """
     for file in files:
         load_file(file)
-    server = make_server(port=port, host=host, address=address, warm=warm)
-    seen = address or f"{'localhost' if host in ('0.0.0.0', '::', '') else host}:{server.port}"
-    print(f"{_NAME} is at http://{seen}", flush=True)
+    server = make_server(
+        port=port, host=host, address=address, warm=warm, token=token, limits=limits, auth=auth, proxy=proxy
+    )
+    token = server._tornado.settings["lab_gate"].access.token
+    places = [address] if isinstance(address, str) else list(address or ())
+    wide = host in ("0.0.0.0", "::", "")
+    seen = (
+        places[0] if places else f"{(socket.gethostname() if token else 'localhost') if wide else host}:{server.port}"
+    )
+    seen = seen if "://" in seen else f"http://{seen}"
+    print(f"{_NAME} is at {seen}{f'/?token={token}' if token else ''}", flush=True)
+    if is_public(host, places) and not token and not auth:
+        print("Warning: whoever reaches this machine can compute on it and read what its store keeps.", flush=True)
     if show:
         server.io_loop.add_callback(server.show, "/")
     # To look through all objects for garbage stops every page for 0.1 to 0.4 s, in the middle of a redraw if Python chooses
@@ -99,31 +118,66 @@ def serve(
     server.run_until_shutdown()
 
 
-def make_server(port: int = 5006, host: str = "127.0.0.1", address: str | None = None, warm: bool = True) -> Server:
+def make_server(
+    port: int = 5006,
+    host: str = "127.0.0.1",
+    address: str | Sequence[str] | None = None,
+    warm: bool = True,
+    token: str | None = None,
+    limits: Limits | None = None,
+    auth: Mapping[str, Any] | None = None,
+    proxy: bool = False,
+) -> Server:
     """The server that ``serve`` runs, not yet started: for tests and for those who embed it.
 
     Args:
+        address: the ``host:port`` that browsers see, one or several, where it is another, behind a proxy say.
+        token: what a visitor must show once; made where others can reach the server and there is no ``auth``, unless it is
+            "".
+        limits: of each visitor; ``limits.LOCAL`` or, where others can reach the server, ``limits.PUBLIC`` when left out.
+        auth: how visitors log in, as Panel takes it: ``basic_auth``, ``oauth_provider``, ...
+        proxy: take the visitor's address and the protocol from the headers of a proxy; only safe behind one.
         warm: run the default of each study in the background, so that the first visitor does not wait for compilation.
     """
     _begin()
     studies = catalogue()
-    routes: dict[str, Any] = {"/": gallery_page} | {study.slug: _route(study) for study in studies}
-    origins = {address} if address else {f"{name}:{port}" for name in {host, "localhost", "127.0.0.1"}}
+    routes: dict[str, Any] = {"/": _spoken(gallery_page, _NAME)} | {study.slug: _route(study) for study in studies}
+    places = [checked_address(each) for each in ([address] if isinstance(address, str) else address or ())]
+    public = is_public(host, places)
     titles = {"/": _NAME} | {study.slug: study.title for study in studies}  # Panel would name the tab after itself
     server = get_server(
         routes,
         title=titles,
         port=port,
         address=host,
-        websocket_origin=sorted(origins) if port else None,
         liveness=True,
+        transforms=[Headers],
+        sign_sessions=True,
+        secret_key=token_bytes(32),
+        http_server_kwargs={"xheaders": proxy},
         websocket_max_message_size=_MESSAGE,
         websocket_compression_level=1,
         default_handler_class=_Missing,
+        **_login(auth),
     )
+    names = {host, "localhost", "127.0.0.1", "::1"} | (own_names() if public and not places else set())
+    names -= {"0.0.0.0", "::", ""}
+    bracketed = {f"[{name}]" if ":" in name else name for name in names}
+    server._tornado.websocket_origins.update(places, (f"{name}:{server.port}" for name in bracketed))
+    asked = token if token is not None else new_token() if public and not auth else ""
+    stand_before(server, Access({*names, *map(host_of, places)}, asked))
+    apply(limits or (PUBLIC if public else LOCAL))
     if warm:
         threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()
     return server
+
+
+def _login(auth: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Panel's settings for a login; its own page of that loads from elsewhere."""
+    if not auth:
+        return {}
+    page = str(theme.path("login.html"))
+    return {"cookie_secret": token_hex(32), "login_template": page} | dict(auth)
 
 
 def _tidy() -> None:
@@ -150,10 +204,20 @@ def _favicon() -> str:
 
 
 def _route(study: type[Study]):
-    def make() -> pn.Template:
-        return study_page(study)
+    return _spoken(lambda: study_page(study), study.title)
 
-    return make
+
+def _spoken(make: Callable[[], pn.Template], title: str) -> Callable[[], pn.Template]:
+    """The same page, or one that says why it can't be made: no page loads for ever."""
+
+    def made() -> pn.Template:
+        try:
+            return make()
+        except Exception as problem:
+            told = theme.html(f'<p role="alert">{theme.escape(faults.sentence(problem))}</p>', "")
+            return _shell(told, title=title, owner=SimpleNamespace(dark=_wants_dark()))
+
+    return made
 
 
 def _warm(studies: Sequence[type[Study]]) -> None:

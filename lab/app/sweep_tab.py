@@ -13,7 +13,7 @@ from lab.studies import Study
 from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
 
-from . import theme
+from . import limits, theme
 from .runner import SWEEP, Abandoned, Runner
 from .session import Session
 from .sweep_cells import SweepCells, scalars
@@ -381,4 +381,6 @@ def _refusal(study: Study, name: str, text: str) -> str:
         _, grid = grids.split(type(study), {name: text})
     except (ValueError, TypeError) as refusal:
         return str(refusal)
-    return "" if grid.get(name) else "one value is no sweep: give several, as in 1,2,4 or 0.1:1:4"
+    if not grid.get(name):
+        return "one value is no sweep: give several, as in 1,2,4 or 0.1:1:4"
+    return next(filter(None, (limits.too_large(study.but(**{name: value})) for value in grid[name])), "")

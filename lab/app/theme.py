@@ -37,6 +37,11 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
+def path(name: str) -> Path:
+    """A file in ``lab/app/assets``, for those who open it themselves."""
+    return _ASSETS / name
+
+
 def tokens(scheme: str) -> str:
     """The CSS declarations of ``"light"`` or ``"dark"``."""
     return "".join(f"--{name}:{value};" for name, value in TOKENS[scheme].items()) + f"color-scheme:{scheme};"

@@ -5,7 +5,7 @@ from typing import Any
 from lab import datasets
 from lab.datasets import Data
 
-from . import theme
+from . import limits, theme
 from .runner import Runner
 from .session import Session
 from .view import View, source
@@ -26,7 +26,15 @@ class Upload(View):
         self._runner = Runner(session.post)
         self._files: list[tuple[str, bytearray]] = []
         self._refused = ""
+        self.visitor = limits.visitor()
+        limits.hold(self)
         self._say("")
+
+    def held(self) -> int:
+        """Bytes that are being received, and of data of one's own on the page."""
+        data = self._session.study.data
+        arrays = data.arrays.values() if isinstance(data, Data) else ()
+        return sum(len(content) for _, content in self._files) + sum(array.nbytes for array in arrays)
 
     def take(self, files: dict[str, bytes]) -> None:
         """Read these files and make them the session's data, or say why not."""
@@ -71,6 +79,9 @@ class Upload(View):
             return
         if sum(len(held) for _, held in self._files) + len(content) > datasets.UPLOAD_LIMIT:
             self._refuse(f"{self._files[index][0]} is too large: an upload may have at most {_LIMIT}.")
+            return
+        if full := limits.no_room(self.visitor, len(content)):
+            self._refuse(full)
             return
         self._files[index][1].extend(content)
 

@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 import param
 
-from . import theme
+from . import faults, theme
 
 
 class View(pn.custom.JSComponent):
@@ -32,7 +32,7 @@ class View(pn.custom.JSComponent):
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
         if self._on_message is not None:
-            self._on_message(data)
+            faults.guarded(self._on_message)(data)
 
 
 def source(*names: str) -> str:

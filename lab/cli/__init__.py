@@ -135,17 +135,26 @@ def _plain_parser(command: str) -> Parser:
         runs.runs_options(parser) if command == "runs" else runs.open_options(parser)
     if command == "reproduce":
         parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .gif or .mp4 made by the lab")
-        parser.add_argument("--study", metavar="FILE.py", help="the file of a study that is not installed")
+        parser.add_argument("--study", metavar="FILE.py", help="the file of its study, where that is not installed")
+        parser.add_argument("--data", metavar="PATH", help="its data, where the figure neither names nor holds them")
     if command == "serve":
         parser.add_argument("files", metavar="FILE.py", nargs="*", help="studies of yours, beside the built-in ones")
         parser.add_argument("--port", type=int, default=5006, help="default 5006; 0 takes a free one")
         parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine only")
         parser.add_argument("--open", action="store_true", help="open the browser")
+        from . import serving
+
+        serving.options(parser)
     if command == "notebook":
         parser.add_argument("--port", type=int, default=8888)
         parser.add_argument("--build-only", action="store_true", help="write the .ipynb files and stop")
         parser.add_argument("--no-browser", action="store_true")
     return parser
+
+
+def printable(text: str) -> str:
+    """A text from a file as a terminal may print it: its control characters would be obeyed, so they are spelt out."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: ascii(found[0])[1:-1], text)
 
 
 def _overview() -> str:

@@ -25,7 +25,7 @@ from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, bounds_of, kind_of, sweeping
 from lab.studies.parameters import as_text, option
 
-from . import COMMANDS, Parser, Refusal
+from . import COMMANDS, Parser, Refusal, printable
 
 if TYPE_CHECKING:
     from lab.store import Store
@@ -207,7 +207,7 @@ def figure(name: str, words: list[str]) -> int:
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
-            study = type(study).from_recipe(json.loads(kept.attrs["recipe"])).but(**cell)
+            study = type(study).from_recipe(json.loads(kept.attrs["recipe"]), options.given.get("data")).but(**cell)
             kept = _cell_run(kept, study, cell, str(options.source), report) if cell else kept
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
@@ -224,6 +224,7 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
     shows the sweep."""
     source, given = options.source, options.given
     swept: dict[str, list[Any]] = json.loads(kept.attrs.get("swept", "{}"))
+    given = {name: value for name, value in given.items() if name != "data"}  # what the file can't hold of its data
     others = [option(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
     if others:
         raise Refusal(
@@ -268,15 +269,14 @@ def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: s
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
-    if arguments.study is not None:
-        studies.load_file(arguments.study)
+    given = studies.load_file(arguments.study) if arguments.study else ()
     start()
     from lab import figures
 
     with _terminal_report() as report:
-        comparison = figures.reproduce(arguments.file, report=report)
+        comparison = figures.reproduce(arguments.file, report, given=given, data=arguments.data)
     for sentence in comparison.sentences:
-        print(sentence)
+        print(printable(sentence))
     return 0 if comparison.data_agrees and comparison.picture_agrees else 1
 
 
@@ -373,7 +373,19 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
         ) from problem
     if result.attrs.get("study") != slug:
         raise Refusal(f"{cut(path)} holds a result of {cut(result.attrs.get('study', 'no study'), 40)}, not of {slug}")
+    if not _is_object(result.attrs.get("recipe")) or not _is_object(result.attrs.get("swept", "{}")):
+        raise Refusal(
+            f"{cut(path)} holds no recipe that can be read: give a file as lab run, lab sweep or lab open wrote it"
+        )
     return result
+
+
+def _is_object(text: Any) -> bool:
+    """A text that is a JSON object."""
+    try:
+        return isinstance(text, str) and isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def save(result: xr.Dataset, target: Path) -> None:
@@ -560,7 +572,7 @@ def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
+        table.add_row(*(printable(str(cell)).replace("[", "\\[") for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     console.print()

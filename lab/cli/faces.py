@@ -28,8 +28,16 @@ def serve(arguments: argparse.Namespace) -> int:
     start()
     from lab import app
 
+    from . import serving
+
     try:
-        app.serve(arguments.files, port=arguments.port, host=arguments.host, show=arguments.open)
+        app.serve(
+            arguments.files,
+            port=arguments.port,
+            host=arguments.host,
+            show=arguments.open,
+            **serving.settings(arguments),
+        )
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

@@ -123,7 +123,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def _changed(entry: Entry) -> dict[str, Any]:
     """The parameters that are not as the study has them; all of a study that is not at hand."""
     try:
-        defaults = {name: p.default for name, p in studies.find(entry.study).parameters().items()}
+        defaults = {name: p.default for name, p in studies.named(entry.study).parameters().items()}
     except ValueError:
         defaults = {}
     missing = object()

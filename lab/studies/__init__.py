@@ -5,13 +5,13 @@ from typing import Any
 from .base import Outcome, Study, edited
 from .declare import Claim, Limit, Live, Measured, Paper, Picture, Pictures, Preset, Result, Verdict
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
-from .registry import catalogue, find, load_file, register
+from .registry import catalogue, find, load_file, named, register
 from .verify import verify
 
 __all__ = [
     "Choice", "Claim", "DataSource", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture", "Pictures",
     "Preset", "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "kind_of",
-    "load_file", "register", "verify",
+    "load_file", "named", "register", "verify",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ no particular method.
 """
 
 import base64
+import binascii
 import json
 import math
 import platform
@@ -409,19 +410,39 @@ class Study(param.Parameterized):
         }
 
     @classmethod
-    def from_recipe(cls, recipe: Mapping[str, Any]) -> "Study":
-        """The study that a recipe describes, on the very data: embedded, or found again and checked by hash."""
+    def from_recipe(cls, recipe: Mapping[str, Any], data: "Data | str | None" = None) -> "Study":
+        """The study that a recipe describes, on the very data: embedded, or found by name, and checked by hash.
+
+        A recipe is what somebody wrote into a file: it opens no path and names no code.
+
+        Args:
+            data: those of a recipe that neither holds nor names them, as the person at hand points to them.
+
+        Raises:
+            ValueError, TypeError: it is of another study, is not whole, or its data can't be had; in a sentence.
+        """
         if recipe.get("study") != cls.slug:
-            raise ValueError(f"the recipe is of the study {recipe.get('study')!r}, not of {cls.slug}")
-        origin, parameters = recipe["data"], dict(recipe["parameters"])
-        if origin.get("embedded"):
-            data = datasets.unpack(base64.b64decode(origin["embedded"]))
-            parameters["data"] = data
-        made = cls(**parameters)
+            raise ValueError(f"the recipe is of the study {shown(recipe.get('study'))}, not of {cls.slug}")
+        origin, parameters = recipe.get("data"), recipe.get("parameters")
+        if not (
+            isinstance(origin, Mapping) and isinstance(parameters, Mapping) and isinstance(origin.get("sha256"), str)
+        ):
+            raise ValueError("the recipe is damaged: it does not say its parameters and the SHA-256 of its data")
+        embedded, name = origin.get("embedded"), parameters.get("data")
+        if data is None and embedded:
+            try:
+                data = datasets.unpack(base64.b64decode(embedded, validate=True))
+            except (TypeError, binascii.Error):
+                raise ValueError("the recipe is damaged: the data inside are not what the lab packs") from None
+        elif data is None and not (isinstance(name, str) and datasets.entry_of(name)):
+            raise ValueError(
+                f"the data {shown(name)} of the recipe have no name here and are not inside: give their file with --data"
+            )
+        made = cls(**{**parameters, "data": name if data is None else data})
         found = made.load().sha256
         if found != origin["sha256"]:
             raise ValueError(
-                f"the data {origin['name']!r} are not those of the recipe: "
+                f"the data {shown(origin.get('name'))} are not those of the recipe: "
                 f"their SHA-256 is {found[:12]}, it names {origin['sha256'][:12]}"
             )
         return made

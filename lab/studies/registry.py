@@ -26,7 +26,7 @@ def catalogue() -> list[type[Study]]:
 
 
 def find(name: str) -> type[Study]:
-    """The study of that name, or the one in that ``.py`` file.
+    """The study of that name, or the one in that ``.py`` file, which is executed: for what a person typed.
 
     Raises:
         ValueError: there is none; the sentence names close ones.
@@ -38,7 +38,18 @@ def find(name: str) -> type[Study]:
                 f"{name} holds {len(loaded)} studies ({', '.join(s.slug for s in loaded)}): name one of them"
             )
         return loaded[0]
+    return named(name)
+
+
+def named(name: str) -> type[Study]:
+    """The study of that name, among those at hand: for what was read from a file, which is never to name code.
+
+    Raises:
+        ValueError: there is none; the sentence names close ones.
+    """
     _scan()
+    if not isinstance(name, str) or len(name) > 200:
+        raise ValueError("what should name a study does not: it must be a text, as lab list shows them")
     if name not in _found:
         close = get_close_matches(name[:80], _found, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else f"the studies are {listed(sorted(_found), 180)}"

@@ -1,0 +1,50 @@
+"""What goes wrong on a page stands there in a sentence: nobody waits for an answer that will not come."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary, WeakMethod
+
+import panel as pn
+
+_log = logging.getLogger("lab.app")
+_tellers: WeakKeyDictionary[Any, WeakMethod] = (
+    WeakKeyDictionary()
+)  # weak on both sides: a session leads to its document
+
+
+def attach(tell: Callable[[str], None]) -> None:
+    """Have a bound method told of what goes wrong on the page that is being built."""
+    if pn.state.curdoc is not None:
+        _tellers[pn.state.curdoc] = WeakMethod(tell)
+
+
+def sentence(problem: Exception) -> str:
+    """A refusal as it is; a fault by its kind, its traceback in the log."""
+    told = str(problem)
+    if isinstance(problem, ValueError | TypeError) and told and "\n" not in told and len(told) <= 1000:
+        return told
+    _log.error("a page failed", exc_info=problem)
+    return f"something went wrong on this page: {type(problem).__name__}: {' '.join(told.split())[:300]}"
+
+
+def handle(problem: Exception, document: Any = None) -> None:
+    """Tell the page; raises what nobody can be told of, as in a notebook."""
+    document = pn.state.curdoc if document is None else document
+    teller = _tellers.get(document) if document is not None else None
+    tell = None if teller is None else teller()
+    if tell is None:
+        raise problem
+    tell(sentence(problem))
+
+
+def guarded[**P](call: Callable[P, object], document: Any = None) -> Callable[P, None]:
+    """The same call, that tells the page what goes wrong in it."""
+
+    def made(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            call(*args, **kwargs)
+        except Exception as problem:
+            handle(problem, document)
+
+    return made
