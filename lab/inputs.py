@@ -54,13 +54,13 @@ def shown(value: Any, room: int = 60) -> str:
         return f"a {type(value).__name__} that can't be printed"
 
 
-def listed(names: Iterable[Any], room: int = 120) -> str:
-    """Names with commas between, as many as there is room for, and how many more there are."""
+def listed(names: Iterable[Any], room: int = 120, mark: str = ", ") -> str:
+    """Names with commas between (or another ``mark``), as many as there is room for, and how many more there are."""
     every, said = list(names), []
-    while len(said) < len(every) and (not said or len(", ".join(said)) + len(str(every[len(said)])) <= room):
+    while len(said) < len(every) and (not said or len(mark.join(said)) + len(str(every[len(said)])) <= room):
         said.append(cut(every[len(said)], 40))
     rest = len(every) - len(said)
-    return ", ".join(said) + (f" and {rest:,} more" if rest else "")
+    return mark.join(said) + (f" and {rest:,} more" if rest else "")
 
 
 def why(error: OSError) -> str:

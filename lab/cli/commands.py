@@ -133,12 +133,16 @@ def run(name: str, words: list[str]) -> int:
     start()
     from lab.store import Store
 
-    store, recipe = Store(), study.recipe()
+    data = study.load()
+    store, recipe = Store(), study.recipe(data)
     with _terminal_report() as report:
         result, computed = _fetched(store, study, recipe, report, options.again)
+    result.attrs["data_notices"] = data.said  # a kept run may be of the same arrays in another file
     if target:
         save(result, target)
     _print_scalars(study, result)
+    if data.said:
+        print(data.said)
     for given, value in options.given.items():
         if why := study.idle(given):
             print(f"{option(given)} {as_text(value)} changed nothing: it {why}")
@@ -213,8 +217,8 @@ def figure(name: str, words: list[str]) -> int:
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
     with _terminal_report() as report:
         figures.export_picture(picture, result, target, report=report, **setting)
-    if result.attrs["advice"]:
-        print(result.attrs["advice"])
+    for said in filter(None, (result.attrs["data_notices"], result.attrs["advice"])):
+        print(said)
     print(f"drawn to {target}")
     return 0
 

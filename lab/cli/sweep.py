@@ -49,7 +49,7 @@ def sweep(name: str, words: list[str]) -> int:
         base, given, store=store, memory=options.memory, retry_failed=options.retry_failed,
         keep=[] if options.keep is None else [word.strip() for word in options.keep.split(",")],
     )  # fmt: skip
-    print(plan, flush=True)
+    print(*filter(None, (plan, base.load().said)), sep="\n", flush=True)
     if options.dry_run:
         return 0
     with _progress(plan) as (report, stopped):

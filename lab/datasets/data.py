@@ -70,6 +70,11 @@ class Data:
             digest.update(array.data)
         return digest.hexdigest()
 
+    @property
+    def said(self) -> str:
+        """The notices as sentences, one after the other."""
+        return " ".join(f"{notice.rstrip('.')}." for notice in self.notices)
+
     def __repr__(self) -> str:
         shapes = ", ".join(f"{key} {array.shape}" for key, array in self.arrays.items())
         return f"<Data {self.name!r} ({self.kind}): {shapes}>"

@@ -136,7 +136,7 @@ def resolve(spec: "Data | str | PathLike", kind: str | None = None, **options: A
     elif isinstance(spec, str) and entry_of(spec):
         data = load(spec, strict=False, **options)
     else:
-        paths = _existing(spec)
+        paths = _existing(spec, kind)
         chosen = {key: options[key] for key in ("n", "seed") if options.get(key) is not None}
         data = read(paths, kind=kind or "transport", **chosen)
     if kind and data.kind != kind:
@@ -144,7 +144,7 @@ def resolve(spec: "Data | str | PathLike", kind: str | None = None, **options: A
     return data
 
 
-def _existing(spec: str | PathLike) -> list[Path]:
+def _existing(spec: str | PathLike, kind: str | None) -> list[Path]:
     """The path, or the two paths that a comma joins."""
     for parts in ([spec], str(spec).split(",")):
         places = [_place(str(part).strip()) for part in parts]
@@ -152,7 +152,7 @@ def _existing(spec: str | PathLike) -> list[Path]:
             str(part).strip() and exists(place) for part, place in zip(parts, places, strict=True)
         ):
             return places
-    raise ValueError(f"there is no data set and no file {shown(str(spec))}; {suggestions(str(spec))}")
+    raise ValueError(f"there is no data set and no file {shown(str(spec))}; {suggestions(str(spec), kind)}")
 
 
 def _place(path: str | PathLike) -> Path:

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import downloads, formats, packaged, samples  # noqa: F401  # whose sets come first in the list of all
 from .data import Data
-from .readers import Files, Reader, add_reader, array_file, real_numbers
+from .readers import Files, Reader, add_reader, array_file, real_numbers, unread
 from .registry import register
 
 KIND = "images"
@@ -221,7 +221,8 @@ def _idx(payload: bytes) -> np.ndarray:
 
 # -- what a user brings ------------------------------------------------------------------------------------------------
 
-_WANTED = ("pixels", "images", "x", "classes", "held_out", "pattern")
+_PIXELS = ("pixels", "images", "x")  # the first that is there is read
+_WANTED = (*_PIXELS, "classes", "held_out", "pattern")
 
 
 def from_arrays(
@@ -240,10 +241,11 @@ def from_arrays(
     Raises:
         ValueError: arrays that are no images; the sentence says where.
     """
-    notices = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
-    key = next((key for key in ("pixels", "images", "x") if key in arrays), None)
-    if key is None:
+    key, *others = [key for key in _PIXELS if key in arrays] or [""]
+    if not key:
         raise ValueError(f"{name} has {', '.join([*arrays, *ignored]) or 'nothing'}, but pixels, the images, is needed")
+    lacking = set(_WANTED) - set(_PIXELS) - set(arrays)
+    notices = [*notices, *unread(name, [*others, *ignored], lacking)]
     pixels = np.asarray(arrays[key])
     if pixels.dtype != np.uint8:
         pixels = real_numbers(f"{key} in {name}", pixels)

@@ -1,6 +1,7 @@
 """How a user's files become data of one kind: an entry for each kind, added by whoever defines it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +74,23 @@ def array_file(reader: Reader, files: Files) -> Data:
     if form == "netcdf":
         return reader.from_arrays(name, *formats.netcdf(name, payload, reader.wanted))
     raise ValueError(f"{name} can't be read as such data: bring {reader.takes}")
+
+
+def unread(name: str, ignored: Iterable[str], lacking: Iterable[str]) -> list[str]:
+    """A sentence that names the arrays of a file which nothing reads; none where there are no such arrays.
+
+    Args:
+        lacking: keys that are read and that the file lacks: what a misspelt one may have meant.
+    """
+    ignored, lacking = list(ignored), sorted(lacking)
+    close = [word for key in ignored for word in get_close_matches(key.lower(), lacking, n=1, cutoff=0.75)]
+    meant = f": did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
+    return [f"{', '.join(ignored)} in {name} ignored{meant}"] if ignored else []
+
+
+def nameless(table: Iterable[str]) -> list[str]:
+    """The columns that nobody named, such as pandas' row numbers: no coordinates."""
+    return [label for label in table if not label or label.startswith("Unnamed:")]
 
 
 def real_numbers(what: str, array: Any) -> np.ndarray:

@@ -111,10 +111,11 @@ def load(name: str, *, strict: bool = True, **options: Any) -> Data:
 
 
 def suggestions(name: str, kind: str | None = None) -> str:
-    """The end of a sentence: names close to the one given, or all names."""
+    """The end of a sentence: names close to the one given, or all names; of one kind where it is known."""
     names = [entry.name for entry in catalogue(kind)]
     close = get_close_matches(name[:80], names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"the data sets are {', '.join(names)}"
+    of = f" of kind {kind}" if kind else ""
+    return f"did you mean {' or '.join(close)}?" if close else f"the data sets{of} are {', '.join(names)}"
 
 
 def entry_of(name: str) -> Entry | None:

@@ -17,7 +17,7 @@ from lab.inputs import shown
 
 from . import formats, packaged
 from .data import Data
-from .readers import Files, Reader, add_reader, array_file, real_numbers
+from .readers import Files, Reader, add_reader, array_file, nameless, real_numbers, unread
 from .registry import register
 from .transport import planar
 
@@ -175,10 +175,13 @@ def _images(key: str, white: int, side: int, pool: int, n: int, seed: int) -> di
 
 # -- what a user brings ------------------------------------------------------------------------------------------------
 
-_WANTED = (
-    "x", "x0", "classes", "weights", "centres", "variances", "low", "high", "source_weights", "source_centres",
-    "source_variances",
-)  # fmt: skip
+_LAWS = {
+    "x": (("centres", "weights", "variances"), ("low", "high", "weights")),
+    "the source": (("source_centres", "source_weights", "source_variances"),),
+}
+"""Of what a law may be known, and the arrays that say it: whole or not at all, the first that is whole."""
+_OF_LAWS = tuple(dict.fromkeys(key for laws in _LAWS.values() for law in laws for key in law))
+_WANTED = ("x", "x0", "classes", *_OF_LAWS)
 
 
 def from_arrays(
@@ -194,7 +197,7 @@ def from_arrays(
         ValueError: arrays that are no samples; the sentence says where.
     """
     given = {key: np.asarray(arrays[key]) for key in _WANTED if key in arrays}
-    axes, notices = dict(axes or {}), [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    axes, notices = dict(axes or {}), [*notices, *unread(name, ignored, set(_WANTED) - set(given))]
     if "x" not in given:
         raise ValueError(
             f"{name} has {', '.join([*given, *ignored]) or 'nothing'}, but x, the samples (n, d), is needed"
@@ -208,11 +211,27 @@ def from_arrays(
         if key in given and given[key].ndim != 2 and given[key].ndim in (1, 3, 4):
             given[key] = given[key].reshape(len(given[key]), -1)
     check(name, given)
+    notices += _drop_idle(name, given)
     if "classes" in given:
         given["classes"] = given["classes"].astype(np.int32)
     return Data(
         name, name, KIND, _points(given.pop("x"), **given), "brought by the user", "the user's", axes, tuple(notices)
     )
+
+
+def _drop_idle(name: str, given: dict[str, np.ndarray]) -> list[str]:
+    """Take out what is part of no whole law, and say so: ``weights`` alone are no masses of the samples."""
+    said = []
+    for of, laws in _LAWS.items():
+        whole = next((law for law in laws if given.keys() >= set(law)), ())
+        idle = list(dict.fromkeys(key for law in laws for key in law if key in given and key not in whole))
+        if idle:
+            needed = " or ".join(", ".join(law) for law in laws)
+            alike = "" if whole else "; without one the samples count alike"
+            said.append(f"{', '.join(idle)} in {name} ignored: a law of {of} is {needed}, all three of them{alike}")
+        for key in idle:
+            del given[key]
+    return said
 
 
 def from_files(files: Files, n: int | None, seed: int) -> Data:
@@ -225,14 +244,15 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
     if len(files) == 1 and found[0] in ("table", "parquet"):
         name, payload = files[0]
         table, notes = formats.csv(name, payload) if found[0] == "table" else (formats.parquet(name, payload), ())
-        columns = {key: np.asarray(column) for key, column in table.items() if key and not key.startswith("Unnamed:")}
+        ignored = nameless(table)
+        columns = {key: np.asarray(column) for key, column in table.items() if key not in ignored}
         for key, column in columns.items():
             if column.dtype.kind not in "fiu":
                 raise ValueError(f"the column {shown(key)} of {name} does not hold numbers: leave it out")
         if not columns:
             raise ValueError(f"{name} has no column of coordinates")
         x = np.stack([column.astype(float) for column in columns.values()], axis=1)
-        return from_arrays(name, {"x": x}, axes={"x": tuple(columns)}, notices=notes)
+        return from_arrays(name, {"x": x}, ignored, {"x": tuple(columns)}, notes)
     return array_file(READER, files)
 
 

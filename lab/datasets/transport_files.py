@@ -1,6 +1,7 @@
 """A transport problem out of what a user brings: arrays, a table or two, two pictures."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from lab.inputs import cut, listed, shown
 from . import formats
 from .colours import palette
 from .data import Data
-from .readers import Reader, add_reader, real_numbers
+from .readers import Reader, add_reader, nameless, real_numbers, unread
 from .transport import colour_transfer, points
 
 WANTED = ("cost", "a", "b", "x", "y")
@@ -39,7 +40,7 @@ def from_arrays(
         ValueError: arrays that are no transport problem; the sentence says where.
     """
     given = {key: real_numbers(f"{key} in {name}", value) for key, value in arrays.items()}
-    notices = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    notices = [*notices, *unread(name, ignored, set(WANTED) - set(given))]
     for key in ("x", "y"):
         if key in given and given[key].ndim == 1:
             given[key] = given[key][:, None]
@@ -130,7 +131,7 @@ def _from_table(name: str, table: Table) -> Data:
     if every.mass is not None:
         arrays |= {"a": every.mass[first], "b": every.mass[~first]}
     notice = f"sources have {column} = {cut(values[0], 40)}, targets {column} = {cut(values[1], 40)}"
-    return from_arrays(name, arrays, every.ignored, {"x": every.labels}, [notice])
+    return from_arrays(name, arrays, every.ignored, {"x": every.labels}, [notice, *_near_mass(name, every)])
 
 
 def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -> Data:
@@ -144,14 +145,13 @@ def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -
     arrays = {"x": x.values, "y": y.values[:, [y.labels.index(label) for label in x.labels]]}
     arrays |= {key: side.mass for key, side in (("a", x), ("b", y)) if side.mass is not None}
     name = " and ".join(name for name, _ in files)
-    return from_arrays(
-        name, arrays, list(dict.fromkeys(x.ignored + y.ignored)), {"x": x.labels}, tables[0][1] + tables[1][1]
-    )
+    notices = [*tables[0][1], *tables[1][1], *_near_mass(name, x)]
+    return from_arrays(name, arrays, list(dict.fromkeys(x.ignored + y.ignored)), {"x": x.labels}, notices)
 
 
 def _points(name: str, table: Table) -> _Points:
     """All columns are coordinates but the mass; ignored: a side that the files tell, pandas' row numbers, unnamed."""
-    ignored = [label for label in table if label == "" or label.startswith("Unnamed:") or label.lower() in _SIDES]
+    ignored = [*nameless(table), *(label for label in table if label.lower() in _SIDES)]
     table = {label: array for label, array in table.items() if label not in ignored}
     for label, array in table.items():
         if array.dtype.kind not in "fiu":
@@ -171,6 +171,13 @@ def _points(name: str, table: Table) -> _Points:
         raise ValueError(f"{name} has no column of coordinates")
     values = np.stack([table[label] for label in labels], axis=1)
     return _Points(values, table[weight] if weight else None, labels, ignored)
+
+
+def _near_mass(name: str, points: _Points) -> list[str]:
+    """What to say of coordinates that are called almost as masses are."""
+    near = [label for label in points.labels if get_close_matches(label.lower(), _WEIGHTS, n=1, cutoff=0.75)]
+    words = " or ".join(map(repr, _WEIGHTS))
+    return [f"the column {label!r} of {name} is taken as a coordinate: masses are called {words}" for label in near]
 
 
 def _column(name: str, table: Table, words: Sequence[str]) -> str | None:

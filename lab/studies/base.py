@@ -379,7 +379,7 @@ class Study(param.Parameterized):
             "data_sha256": data.sha256,
             "data_source": data.source,
             "data_licence": data.licence,
-            "data_notices": " ".join(data.notices),
+            "data_notices": data.said,
             "seed": self.seed,
             "dtype": recipe["dtype"],
             "device": recipe["device"],

@@ -1,8 +1,10 @@
 """What a study declares besides its parameters: paper, results, pictures, presets, claims."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -68,7 +70,8 @@ class Picture:
     Attributes:
         caption: one line that says how to read it.
         draw: takes a result, returns a HoloViews object made with ``lab.studies.draw``.
-        applies: says why the result can't be drawn this way, in a sentence; "" when it can.
+        applies: says why the result can't be drawn this way, in a sentence; "" when it can. Of a variable that it asks for
+            and that the result was kept without, it says so by itself.
         along: the sweep it needs: maps the study and its data to the values of each swept parameter.
             The result that ``draw`` gets then has one dimension more for each.
         keep: the variables of that sweep which it draws; all when empty.
@@ -89,6 +92,19 @@ class Picture:
     edits: tuple[str, ...] = ()
     clicks: Callable[[xr.Dataset, float, float], Mapping[str, Any]] | None = field(default=None, compare=False)
     plays: str = ""
+
+    def __post_init__(self):
+        asked = self.applies
+
+        def applies(result: xr.Dataset) -> str:
+            try:
+                return asked(result)
+            except (AttributeError, KeyError, ValueError) as problem:
+                if not (missing := _absent(problem)):
+                    raise
+                return _kept_without(missing)
+
+        object.__setattr__(self, "applies", applies)
 
     def frames(self, result: xr.Dataset) -> np.ndarray:
         """Where along ``plays`` each frame is."""
@@ -122,14 +138,11 @@ class Picture:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
         try:
             return self.shown(result, self.frame(result, at))
-        except (AttributeError, KeyError) as problem:
-            missing = [name for name in self.keep if name not in result]
+        except (AttributeError, KeyError, ValueError) as problem:
+            missing = ", ".join(name for name in self.keep if name not in result) or _absent(problem)
             if not missing:
                 raise
-            raise ValueError(
-                f"the picture {self.name} needs {', '.join(missing)}, which this result was kept without: keep all "
-                "variables, or these too (keep, --keep)"
-            ) from problem
+            raise ValueError(f"the picture {self.name} can't be drawn: {_kept_without(missing)}") from problem
 
     def clicked(self, result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
         """The parameters that a click at (x, y) sets."""
@@ -163,6 +176,21 @@ class Picture:
 
         with pen:
             return self.draw(result) if frame is None else self.draw(result, frame)
+
+
+def _absent(problem: AttributeError | KeyError | ValueError) -> str:
+    """The variable or dimension that a Dataset was asked for in vain; "" where xarray did not raise the error."""
+    frame = [frame for frame, _ in walk_tb(problem.__traceback__)][-1]
+    if not frame.f_globals.get("__name__", "").startswith("xarray."):
+        return ""
+    if isinstance(problem, AttributeError):
+        return str(problem.name)
+    found = re.match(r"(?:No variable named|Dimensions) \W*(\w+)", str(problem.args[0]))
+    return found[1] if found else str(problem.args[0]) if isinstance(problem, KeyError) else ""
+
+
+def _kept_without(missing: str) -> str:
+    return f"it needs {missing}, which this result was kept without: keep all variables, or these too (keep, --keep)"
 
 
 class Pictures:

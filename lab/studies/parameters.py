@@ -134,7 +134,8 @@ class Choice(_Described, param.Selector):
         )
 
     def allowed(self) -> str:
-        return f"it must be one of {listed(self.objects, 160)}"
+        mark = "; " if any("," in option for option in self.objects) else ", "  # several numbers are one option
+        return f"it must be one of {listed(self.objects, 160, mark)}"
 
     def _validate(self, val: Any) -> None:
         if not isinstance(val, str) or val not in self.objects:

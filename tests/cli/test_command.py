@@ -282,3 +282,21 @@ def test_doctor_finds_the_lab_sound():
     assert done.returncode == 0, done.stdout
     assert "float64" in done.stdout
     assert "default run converged" in done.stdout
+
+
+def test_an_array_that_nothing_reads_is_told_also_of_a_kept_run(tmp_path, capsys):
+    cost = np.arange(12.0).reshape(3, 4)
+    np.savez(tmp_path / "plain.npz", cost=cost)
+    np.savez(tmp_path / "spoilt.npz", cost=cost, Costs=cost)
+    words = ["-o", str(tmp_path / "run.nc")]
+    for file, told in (("plain", ""), ("spoilt", "Costs in spoilt.npz ignored.")):
+        assert main(["run", "sparse-ot", "--data", str(tmp_path / f"{file}.npz"), *words]) == 0
+        assert ("ignored" in capsys.readouterr().out) == bool(told)
+        with xr.open_dataset(tmp_path / "run.nc") as run:
+            assert run.attrs["data_notices"] == told
+
+
+def test_a_missing_file_lists_the_sets_of_its_kind_only(capsys):
+    told = refused(capsys, "run", "sparse-ot", "--data", "zzzz.npz")
+    assert "of kind transport are" in told
+    assert "checkerboard" not in told

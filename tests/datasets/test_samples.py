@@ -104,3 +104,29 @@ def test_nothing_is_unpickled_and_other_kinds_are_told():
         read("bad.csv", b"u,v\n1,a\n")
     with pytest.raises(ValueError, match="files are read as data of kind"):
         datasets.read_bytes("m.npz", npz(x=np.zeros((2, 2))), kind="weather")
+
+
+def test_arrays_that_nothing_reads_are_named():
+    x, k = np.ones((3, 2)), np.full(3, 1 / 3)
+    for given, said in (
+        ({"weights": k}, "weights in f.npz ignored: a law of x is centres, weights, variances or low, high, weights"),
+        ({"wieghts": k}, "wieghts in f.npz ignored: did you mean weights?"),
+        ({"centres": x, "variances": k}, "centres, variances in f.npz ignored"),
+        ({"source_centres": x}, "source_centres in f.npz ignored: a law of the source is"),
+        ({"centres": x, "variances": k, "weights": k, "low": x}, "low in f.npz ignored"),
+    ):
+        (notice,) = read("f.npz", npz(x=x, **given)).notices
+        assert notice.startswith(said)
+    assert read("f.npz", npz(x=x, centres=x, variances=k, weights=k)).notices == ()
+    assert read("f.csv", b",u,v\n0,1,2\n1,2,3\n").notices == ("Unnamed: 0 in f.csv ignored",)
+
+
+def test_readme_names_every_array_that_is_read():
+    from pathlib import Path
+
+    from lab import studies
+
+    studies.catalogue()  # the kinds of studies bring readers of their own
+    table = Path(__file__).parents[2].joinpath("README.md").read_text().split("## Your own data")[1].split("\n## ")[0]
+    for kind in {study.kind for study in studies.catalogue() if datasets.can_read(study.kind)}:
+        assert [key for key in datasets.reader_of(kind).wanted if f"`{key}`" not in table] == [], kind

@@ -15,7 +15,7 @@ import xarray as xr
 
 from lab import datasets, numerics, studies
 from lab.cli import commands
-from lab.studies import Real, Study, Verdict, Whole, bounds_of
+from lab.studies import Choice, Real, Study, Verdict, Whole, bounds_of
 from lab.studies.registry import flaw
 
 STUDIES = [study for study in studies.catalogue() if not study.__module__.startswith("lab_user_")]  # of no test
@@ -227,6 +227,28 @@ def test_applicable_pictures_are_drawn(study, result, backend):
             hv.renderer(backend).get_plot(picture(result))
             drawn += 1
     assert drawn >= 1
+
+
+def test_a_sweep_kept_without_variables_gets_a_sentence(study):
+    made = study()
+    name = next(n for n, p in study.parameters().items() if p.sweepable and isinstance(p, Real | Whole))
+    value = getattr(made, name)
+    attrs = made._recipe_attrs(made.load()) | {"swept": json.dumps({name: [value, value]})}
+    refused = []
+    for swept in ({}, {name: [value, value]}):
+        bare = xr.Dataset(coords=swept, attrs=attrs)
+        for picture in study.pictures:
+            try:
+                picture(bare)  # one that can do without variables is drawn
+            except ValueError as problem:
+                refused.append((f"the picture {picture.name} can't be drawn: ", str(problem)))
+    assert [told for begins, told in refused if not told.startswith(begins)] == []
+    assert len(refused) >= len(study.pictures)
+
+
+def test_options_that_hold_commas_are_told_apart():
+    assert Choice(["2", "2,10"]).allowed() == "it must be one of 2; 2,10"
+    assert Choice(["a", "b"]).allowed() == "it must be one of a, b"
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from lab.datasets import Data, formats, packaged
-from lab.datasets.readers import Files, Reader, add_reader, array_file, real_numbers
+from lab.datasets.readers import Files, Reader, add_reader, array_file, nameless, real_numbers, unread
 from lab.datasets.registry import register
 from lab.inputs import shown
 
@@ -110,7 +110,7 @@ def from_arrays(
     if given["x"].ndim == 1:
         given["x"] = given["x"][:, None]
     check(name, given)
-    notes = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    notes = [*notices, *unread(name, ignored, ())]
     return Data(name, name, KIND, given, "brought by the user", "the user's", dict(axes or {}), tuple(notes))
 
 
@@ -120,7 +120,8 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
         name, payload = files[0]
         text = formats.format_of(name, payload) == "table"
         table, notes = formats.csv(name, payload) if text else (formats.parquet(name, payload), ())
-        columns = {key: np.asarray(column) for key, column in table.items() if key and not key.startswith("Unnamed:")}
+        ignored = nameless(table)
+        columns = {key: np.asarray(column) for key, column in table.items() if key not in ignored}
         if len(columns) < 2:
             raise ValueError(
                 f"{name} has {len(columns)} column{'s' * (len(columns) != 1)}, but coordinates and a value need at least two"
@@ -132,7 +133,7 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
         y = columns.pop(last).astype(float)
         x = np.stack([column.astype(float) for column in columns.values()], axis=1)
         notes = (*notes, f"The values are those of the column {shown(last)}")
-        return from_arrays(name, {"x": x, "y": y}, axes={"x": tuple(columns), "y": last}, notices=notes)
+        return from_arrays(name, {"x": x, "y": y}, ignored, {"x": tuple(columns), "y": last}, notes)
     return array_file(READER, files)
 
 

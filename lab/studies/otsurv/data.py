@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lab.datasets import Data, packaged
-from lab.datasets.readers import Files, Reader, add_reader, array_file
+from lab.datasets.readers import Files, Reader, add_reader, array_file, unread
 from lab.datasets.registry import register
 from lab.survival.bags import check
 
@@ -163,7 +163,7 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
             f"{name} has no {' and no '.join(missing)}, but x (patches, d), bag (patches,), time (bags,) and event (bags,) "
             "are needed"
         )
-    notices = [f"{', '.join(ignored)} in {name} ignored"] if ignored else []
+    notices = unread(name, ignored, set(WANTED) - set(given))
     check(name, given)
     _check_more(name, given)
     given["bag"] = given["bag"].astype(np.int64)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lab.datasets import Data, formats, packaged
-from lab.datasets.readers import Files, Reader, add_reader, array_file, real_numbers
+from lab.datasets.readers import Files, Reader, add_reader, array_file, nameless, real_numbers, unread
 from lab.datasets.registry import register
 
 KIND = "training"
@@ -132,13 +132,12 @@ def from_arrays(
     Raises:
         ValueError: arrays that are none; the sentence says where.
     """
-    wanted = ("x", "y", "x_test", "y_test")
-    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in wanted if key in arrays}
+    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in READER.wanted if key in arrays}
     for key in ("x", "x_test"):
         if key in given and given[key].ndim == 1:
             given[key] = given[key][:, None]
     check(name, given)
-    notes = [*notices, *([f"{', '.join(ignored)} in {name} ignored"] if ignored else [])]
+    notes = [*notices, *unread(name, ignored, set(READER.wanted) - set(given))]
     model = PERCEPTRON if given["x"].ndim == 3 or given["y"].ndim == 2 else DIAGONAL
     return Data(name, name, KIND, given, "brought by the user", "the user's", {"model": model}, tuple(notes))
 
@@ -150,6 +149,8 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
     name, payload = files[0]
     text = formats.format_of(name, payload) == "table"
     columns, notes = formats.csv(name, payload) if text else (formats.parquet(name, payload), ())
+    ignored = nameless(columns)
+    columns = {key: column for key, column in columns.items() if key not in ignored}
     if len(columns) < 2:
         raise ValueError(f"{name} has 1 column, but inputs and an output need at least two")
     last = "y" if "y" in columns else list(columns)[-1]
@@ -159,7 +160,7 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
             raise ValueError(f"the column {key!r} of {name} does not hold numbers: {what}")
     x = np.stack([np.asarray(column, float) for key, column in columns.items() if key != last], axis=1)
     notes = (*notes, f"the outputs are those of the column {last!r}")
-    return from_arrays(name, {"x": x, "y": np.asarray(columns[last], float)}, notices=notes)
+    return from_arrays(name, {"x": x, "y": np.asarray(columns[last], float)}, ignored, notes)
 
 
 READER = Reader(

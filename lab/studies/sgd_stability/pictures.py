@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from lab import stability
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.declare import Picture, Pictures
 
 _TINT = {"SGD": draw.SOURCE, "GD": draw.TARGET}
@@ -32,12 +32,8 @@ def _over_eta(times: float) -> str:
     return f"{times:.3g} / η" if np.isfinite(times) else ""
 
 
-def _single(result: xr.Dataset) -> str:
-    return "it shows one run, not a sweep" if result.iterations.ndim else ""
-
-
 def _needs(name: str, why: str) -> Callable[[xr.Dataset], str]:
-    return lambda result: _single(result) or ("" if name in result else why)
+    return lambda result: sweeping.single(result) or ("" if name in result else why)
 
 
 def _critical(name: str) -> Callable[[xr.Dataset], str]:
@@ -49,7 +45,7 @@ def _critical(name: str) -> Callable[[xr.Dataset], str]:
 
 def _family(result: xr.Dataset) -> str:
     few = result.sizes.get("rate", 0) < 2
-    return _single(result) or ("it needs other learning rates: raise their number under More" if few else "")
+    return sweeping.single(result) or ("it needs other learning rates: raise their number under More" if few else "")
 
 
 def _ways(result: xr.Dataset) -> list[str]:
@@ -373,7 +369,7 @@ PICTURES = Pictures(
         _sweep, _family, clicks=_click_eta,
     ),
     Picture(
-        "edge", "Along training", "η tr / 2 and η λmax / 2 (dashed); stable SGD ends below the line", _edge, _single,
+        "edge", "Along training", "η tr / 2 and η λmax / 2 (dashed); stable SGD ends below the line", _edge, sweeping.single,
     ),
     Picture(
         "error", "Test error", "what a bounded trace is good for; grey: not interpolating. Click a point to set η", _error,
@@ -389,9 +385,9 @@ PICTURES = Pictures(
         "spectrum", "Spectrum of the Hessian",
         "density over training, two standard errors; blue SGD, orange GD, dots their largest eigenvalue",
         _spectrum,
-        _single, plays="moment",
+        sweeping.single, plays="moment",
     ),
-    Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, _single),
+    Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, sweeping.single),
     Picture(
         "thresholds", "Critical learning rate by batch size", "from about 2 / tr, k times that of k outputs, to 2 / λmax",
         _thresholds, _critical("eta_star_B"),
@@ -405,12 +401,12 @@ PICTURES = Pictures(
     ),
     Picture(
         "hessian", "The Hessian", "with the borders of the layers; blue below, orange above zero", _hessian,
-        _single,
+        sweeping.single,
     ),
     Picture("norms", "Norm of the function", "what the trace controls. Click a point to set η", _norms, _family,
             clicks=_click_eta),
-    Picture("losses", "Loss", "training loss, and test error (dashed)", _losses, _single),
+    Picture("losses", "Loss", "training loss, and test error (dashed)", _losses, sweeping.single),
     Picture("alignment", "Alignment", "of the noise with G: about 1 in practice, which bounds the loss's growth", _alignment,
-            _single),
-    Picture("table", "Numbers", "at the end; * did not interpolate, so that the bound does not apply", _table, _single),
+            sweeping.single),
+    Picture("table", "Numbers", "at the end; * did not interpolate, so that the bound does not apply", _table, sweeping.single),
 )  # fmt: skip

@@ -8,7 +8,7 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 
@@ -26,11 +26,6 @@ def parameters(result: xr.Dataset) -> dict[str, Any]:
     return json.loads(result.attrs["parameters"])
 
 
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
-
-
 def _needs(*names: str):
     def applies(result: xr.Dataset) -> str:
         missing = [name for name in names if name not in result.dims]
@@ -40,7 +35,7 @@ def _needs(*names: str):
 
 
 def _shows_plan(result: xr.Dataset) -> str:
-    return _single(result) or ("" if "plan" in result else "the plan is too large to be kept whole")
+    return sweeping.single(result) or ("" if "plan" in result else "the plan is too large to be kept whole")
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -323,19 +318,19 @@ def _ratio(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("gap", "Optimality gap", "The paper's key figure: Sinkhorn falls along a line, Newton drops once it is near.",
-            _key_figure, _single),
+            _key_figure, sweeping.single),
     Picture("plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to", _plan,
             _shows_plan),
     Picture("hessian", "The Hessian, whole and made sparse", "Entries over 20 decades, dark is large; sources, then targets. "
             "Above: entries in a row, and the mass left out.", _hessian, _shows_plan),
     Picture("steps", "What each step took", "Entries of the plan in the Hessian, and iterations of conjugate gradients.",
-            _steps, _single),
+            _steps, sweeping.single),
     Picture("work", "Gap against work", "The same against multiply-adds, which do not depend on the machine.",
-            _against_work, _single),
+            _against_work, sweeping.single),
     Picture("convergence", "Marginal error", "Each step of the ladder in ε throws the error up again.", _convergence,
-            _single),
+            sweeping.single),
     Picture("dropped", "Mass left out", "Where the mass left out shrinks with the error, steps are superlinear.", _dropped,
-            _single),
+            sweeping.single),
     Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, _has_plane,
             edits=("x", "y")),
     Picture("rate", "Iterations against ε", "Sweeps for a tenth of the error, predicted from s₂ and seen (no dot: never near "

@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.clustering.training import long_tail
 from lab.datasets import Data, Reader, add_reader, array_file, packaged
-from lab.datasets.readers import Files, real_numbers
+from lab.datasets.readers import Files, real_numbers, unread
 from lab.datasets.registry import register
 from lab.datasets.transport import planar
 
@@ -104,7 +104,7 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
         )
     place = np.argsort(np.argsort(-counts, kind="stable"))
     made = _labelled(x.reshape(len(x), -1), place[which])
-    notices = [f"{', '.join(ignored)} in {name} ignored"] if ignored else []
+    notices = unread(name, ignored, set(READER.wanted) - set(arrays))
     return Data(name, name, "labelled", made, "brought by the user", "the user's", {}, tuple(notices))
 
 

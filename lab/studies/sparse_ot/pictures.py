@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies import draw
+from lab.studies import draw, sweeping
 from lab.studies.base import Study
 from lab.studies.declare import Picture, Pictures
 
@@ -37,11 +37,6 @@ def entries(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return result.plan_row.values, result.plan_col.values, result.plan_value.values
     i, j = np.nonzero(result.plan.values)
     return i, j, result.plan.values[i, j]
-
-
-def _single(result: xr.Dataset) -> str:
-    swept = [name for name in parameters(result) if name in result.dims]
-    return f"it shows one run, and this is a sweep over {', '.join(swept)}: choose one value" if swept else ""
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------
@@ -74,7 +69,7 @@ def _paper_plans(result: xr.Dataset) -> Any:
 
 def _has_plane(result: xr.Dataset) -> str:
     if "x_plane" in result or ("x" in result and result.sizes["axis"] <= 2):
-        return _single(result)
+        return sweeping.single(result)
     return "these data have no points, only a cost"
 
 
@@ -117,8 +112,8 @@ def _hex(colours: xr.DataArray) -> list[str]:
 def _has_cells(result: xr.Dataset) -> str:
     if "x" not in result or result.sizes["axis"] != 2:
         return "cells need points in the plane"
-    if _single(result):
-        return _single(result)
+    if sweeping.single(result):
+        return sweeping.single(result)
     if parameters(result)["regularizer"] == "entropic":
         return "with entropy all sources share every place"
     i, j, mass = entries(result)
@@ -277,7 +272,7 @@ def _convergence(result: xr.Dataset) -> Any:
 
 
 def _has_gates(result: xr.Dataset) -> str:
-    return _single(result) if "gates" in result else "these data have no gates of tokens to experts"
+    return sweeping.single(result) if "gates" in result else "these data have no gates of tokens to experts"
 
 
 def _routing(result: xr.Dataset) -> Any:
@@ -345,7 +340,7 @@ _ALONG_K = ("value", "lower", "upper", "lp", "a", "b", "row_error_l1", "column_e
 PICTURES = Pictures(
     Picture(
         "plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to",
-        _plan, _single,
+        _plan, sweeping.single,
     ),
     Picture(
         "links", "Links", "opacity is mass; drag the points of a cloud in the plane",
