@@ -20,7 +20,7 @@ COMMANDS = {
     "verify": "what the papers claim, against what is measured here",
     "serve": "open the lab in the browser",
     "notebook": "open the notebooks in JupyterLab",
-    "doctor": "versions, devices, precision, a small solve, the place of the store",
+    "doctor": "versions, devices, precision, a default run, the place of the store",
 }
 
 
@@ -112,11 +112,15 @@ def _dispatch(command: str, rest: list[str]) -> int:
         from . import runs
 
         return runs.runs(arguments) if command == "runs" else runs.open_run(arguments)
+    if command in ("list", "show"):
+        from . import told
+
+        return told.list_studies(arguments) if command == "list" else told.show(arguments)
     from . import commands
 
     if command in ("run", "figure"):
         return getattr(commands, command)(rest[0], rest[1:])
-    return getattr(commands, "list_studies" if command == "list" else command)(arguments)
+    return getattr(commands, command)(arguments)
 
 
 def _plain_parser(command: str) -> Parser:
@@ -126,7 +130,10 @@ def _plain_parser(command: str) -> Parser:
     if command == "show":
         parser.add_argument("study", metavar="STUDY", help="its name, or a .py file")
     if command in ("verify", "doctor"):
-        parser.add_argument("study", metavar="STUDY", nargs="?", help="all studies when left out")
+        left_out = "all studies" if command == "verify" else "one study"
+        parser.add_argument("study", metavar="STUDY", nargs="?", help=f"{left_out} when left out")
+    if command == "doctor":
+        parser.add_argument("--whole", action="store_true", help="run the defaults of all studies: some minutes")
     if command == "verify":
         parser.add_argument("--quick", action="store_true", help="only the claims that take seconds")
     if command in ("runs", "open"):

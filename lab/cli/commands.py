@@ -15,112 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
-from rich.table import Table
 
 from lab import datasets, disk, studies
 from lab.home import start
 from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
-from lab.studies import Claim, Picture, Result, Study, Verdict, bounds_of, kind_of, sweeping
+from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of, sweeping
 from lab.studies.parameters import as_text, option
 
 from . import COMMANDS, Parser, Refusal, printable
+from .told import print_table
 
 if TYPE_CHECKING:
     from lab.store import Store
 
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 FORMATS = {".pdf", ".svg", ".png", ".gif", ".mp4"}
-
-
-def list_studies(arguments: argparse.Namespace) -> int:
-    rows = [
-        {"name": study.slug, "title": study.title, "field": study.field, "paper": study.paper.citation}
-        for study in studies.catalogue()
-    ]
-    if arguments.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-    else:
-        _print_table(("name", "title", "field", "paper"), [tuple(row.values()) for row in rows])
-    return 0
-
-
-def show(arguments: argparse.Namespace) -> int:
-    study = studies.find(arguments.study)
-    told = describe(study)
-    if arguments.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-        return 0
-    print(f"{study.title} ({study.slug})\n{study.paper.citation}\n\n{study.about}\n")
-    _print_table(
-        ("parameter", "default", "allowed", "meaning"),
-        [
-            (
-                option(p["name"]),
-                f"{p['default']}",
-                studies.find(study.slug).parameters()[p["name"]].allowed().removeprefix("it must be "),
-                f"{p['doc']}{' [' + p['unit'] + ']' if p['unit'] else ''}",
-            )
-            for p in told["parameters"]
-        ],
-    )
-    for heading, columns in (
-        ("data", ("name", "title", "licence")),
-        ("presets", ("name", "title")),
-        ("pictures", ("name", "caption")),
-        ("results", ("name", "dims", "doc")),
-        ("claims", ("name", "statement")),
-    ):
-        _print_table((heading, *columns[1:]), [tuple(_cell(row[c]) for c in columns) for row in told[heading]])
-    return 0
-
-
-def describe(study: type[Study]) -> dict[str, Any]:
-    """Everything that ``lab show --json`` says of a study."""
-    return {
-        "name": study.slug,
-        "title": study.title,
-        "field": study.field,
-        "paper": study.paper.citation,
-        "parameters": [
-            {
-                "name": name,
-                "type": kind_of(p),
-                "default": p.default,
-                "bounds": bounds_of(p),
-                "scale": p.scale,
-                "unit": p.unit,
-                "doc": p.doc,
-                "sweepable": p.sweepable,
-            }
-            for name, p in study.parameters().items()
-        ],
-        "data": [
-            {
-                "name": e.name,
-                "title": e.title,
-                "summary": e.summary,
-                "source": e.source,
-                "licence": e.licence,
-                "real": e.real,
-            }
-            for e in datasets.catalogue(study.kind)
-        ],
-        "presets": [{"name": p.name, "title": p.title, "doc": p.doc, "values": dict(p.values)} for p in study.presets],
-        "pictures": [{"name": p.name, "title": p.title, "caption": p.caption} for p in study.pictures],
-        "claims": [
-            {
-                "name": c.name,
-                "statement": c.statement,
-                "source": c.source,
-                "quick": c.quick,
-                "should_hold": c.should_hold,
-            }
-            for c in study.claims
-        ],
-        "results": [{"name": r.name, "dims": list(r.dims), "unit": r.unit, "doc": r.doc} for r in study.results],
-    }
 
 
 def run(name: str, words: list[str]) -> int:
@@ -337,15 +247,23 @@ def doctor(arguments: argparse.Namespace) -> int:
     from lab.studies.base import device, versions
     from lab.studies.clock import clocked
 
+    everything = studies.catalogue()
+    chosen = _chosen(arguments) if arguments.whole or arguments.study else everything[:1]
+    what = chosen[0].slug if len(chosen) == 1 else f"all {len(chosen)} studies, which takes minutes"
+    more = "" if arguments.whole or arguments.study else f"; --whole runs all {len(everything)}"
+    print(f"runs {what}, compilation included{more}", file=sys.stderr, flush=True)
     rows = [(name, version) for name, version in versions().items()]
     rows += [("device", device()), ("devices", ", ".join(map(str, jax.devices())))]
     wide = jax.numpy.ones(()).dtype == np.float64
     rows.append(("precision", "float64" if wide else "float32: the lab needs float64"))
     sound = bool(wide)
-    for study in _chosen(arguments):
+    for number, study in enumerate(chosen, 1):
+        place = f"{study.slug} ({number} of {len(chosen)}): "
+        if sys.stderr.isatty():
+            print(f"\r\033[K{place}compiling", end="", file=sys.stderr, flush=True)
         try:
-            with clocked() as clock:
-                result = study().run()
+            with clocked() as clock, _terminal_report(lambda place=place: place) as report:
+                result = study().run(report)
             state = "converged" if result.attrs["converged"] else "did not converge"
             rows.append((study.slug, f"default run {state} in {_times(clock.run, clock.compile)}"))
         except Exception as problem:
@@ -357,7 +275,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     except OSError as problem:
         sound = False
         rows.append(("LAB_HOME", f"can't be used: {problem}; set the variable LAB_HOME to a folder of yours"))
-    _print_table(("what", "state"), rows)
+    print_table(("what", "state"), rows)
     return 0 if sound else 1
 
 
@@ -534,7 +452,7 @@ def _print_scalars(study: Study, result: xr.Dataset) -> None:
         if declared.headline and declared.name in result and not declared.dims
     ]
     times = _times(result.attrs["run_seconds"], result.attrs["compile_seconds"])
-    _print_table((study.title, result.attrs["data_title"], ""), [*rows, ("time", times, "")])
+    print_table((study.title, result.attrs["data_title"], ""), [*rows, ("time", times, "")])
 
 
 def _times(run: float, compile: float) -> str:
@@ -567,23 +485,6 @@ def _verdict_line(verdict: Verdict) -> str:
     numbers = f"measured {verdict.measured:.9g}{interval}, expected {expected}{tie}"
     note = f" [{verdict.claim.note}]" if verdict.claim.note and not verdict.holds else ""
     return f"  {mark:<6} {verdict.claim.statement}\n         {verdict.error or numbers}; {verdict.claim.source}{note}"
-
-
-def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    if not rows:
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(printable(str(cell)).replace("[", "\\[") for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(table)
-    console.print()
-
-
-def _cell(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _finite(value: Any) -> Any:

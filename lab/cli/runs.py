@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lab import studies
 from lab.inputs import cut, listed, shown
 from lab.store import Entry, Store, unpack
 
 from . import Parser, Refusal
-from .commands import _print_table, _target, save
+from .told import catalogue, print_table
 
 _SPANS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 _SIZES = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
@@ -57,7 +56,8 @@ def runs(arguments: argparse.Namespace) -> int:
         print(f"removed {_count(chosen)}, {size(sum(entry.bytes for entry in chosen))}")
     else:
         columns = ("key", "study", "parameters", "data", "cells", "when", "size")
-        _print_table(columns, [_row(entry) for entry in chosen])
+        defaults = {told["name"]: {p["name"]: p["default"] for p in told["parameters"]} for told in catalogue()}
+        print_table(columns, [_row(entry, defaults.get(entry.study, {})) for entry in chosen])
     aside = len(store.damaged())
     print(
         f"{_count(store.entries())}, {size(store.bytes())} in {store.folder}"
@@ -68,6 +68,8 @@ def runs(arguments: argparse.Namespace) -> int:
 
 def open_run(arguments: argparse.Namespace) -> int:
     """Write a run to a file of its own."""
+    from .commands import _target, save
+
     target = _target(arguments.output, {".nc", ".zarr"})
     assert target is not None  # -o is required
     store = Store()
@@ -114,24 +116,16 @@ def _amount(option: str, text: str, units: Mapping[str, float], example: str) ->
     return float(match[1]) * factors[match[2].lower()]
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
-    changed = ", ".join(f"{name}={_values(value)}" for name, value in _changed(entry).items())
-    when = entry.created.astimezone().strftime("%Y-%m-%d %H:%M")
-    return entry.keys[0][:10], entry.study, changed, entry.data, str(entry.cells), when, size(entry.bytes)
-
-
-def _changed(entry: Entry) -> dict[str, Any]:
-    """The parameters that are not as the study has them; all of a study that is not at hand."""
-    try:
-        defaults = {name: p.default for name, p in studies.named(entry.study).parameters().items()}
-    except ValueError:
-        defaults = {}
+def _row(entry: Entry, defaults: Mapping[str, Any]) -> tuple[str, ...]:
+    """``defaults`` are the parameters that are not told; none of a study that is not at hand."""
     missing = object()
-    return {
-        name: value
+    changed = ", ".join(
+        f"{name}={_values(value)}"
         for name, value in entry.parameters.items()
         if name != "data" and value != defaults.get(name, missing)
-    }
+    )
+    when = entry.created.astimezone().strftime("%Y-%m-%d %H:%M")
+    return entry.keys[0][:10], entry.study, changed, entry.data, str(entry.cells), when, size(entry.bytes)
 
 
 def _values(value: Any) -> str:

@@ -9,10 +9,12 @@ import zipfile
 from collections.abc import Collection
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SUFFIX = ".zarr.zip"
 _HEADER = "lab_store"  # the attribute of the group that says what the file is
@@ -23,7 +25,7 @@ class Damaged(Exception):
     """The file is not as it was written; the text says what was found."""
 
 
-def write(path: Path, cells: xr.Dataset, header: dict[str, Any]) -> None:
+def write(path: Path, cells: "xr.Dataset", header: dict[str, Any]) -> None:
     """Write a packed Dataset to a new file. An OSError leaves a useless one behind.
 
     Not forced to the disk: that took seconds beside other writers, and a file that a power cut spoils is seen by its
@@ -61,13 +63,14 @@ def read_header(path: Path) -> dict[str, Any]:
         return json.loads(archive.read("zarr.json"))["attributes"][_HEADER]
 
 
-def read(path: Path, names: Collection[str] | None = None) -> tuple[xr.Dataset, dict[str, Any]]:
+def read(path: Path, names: Collection[str] | None = None) -> "tuple[xr.Dataset, dict[str, Any]]":
     """The packed Dataset and its header; with ``names``, only those of its data variables.
 
     Raises:
         Damaged: a checksum differs, or something is missing.
         FileNotFoundError: there is no such file.
     """
+    import xarray as xr
     import zarr
     from zarr.storage import ZipStore
 

@@ -13,10 +13,12 @@ A packed Dataset says what differs between its cells:
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import xarray as xr
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 CELL = "cell"
 _OWN = "cell_attrs"
@@ -44,7 +46,7 @@ class _Part(NamedTuple):
     own: list[dict[str, Any]]
 
 
-def pack(cells: Sequence[xr.Dataset]) -> xr.Dataset:
+def pack(cells: "Sequence[xr.Dataset]") -> "xr.Dataset":
     """The Datasets of several runs of one study as one, stacked along ``cell``; ``unpack`` gives each back.
 
     Raises:
@@ -55,12 +57,14 @@ def pack(cells: Sequence[xr.Dataset]) -> xr.Dataset:
     return _joined([_of_run(cell) for cell in cells])
 
 
-def unpack(packed: xr.Dataset, index: int) -> xr.Dataset:
+def unpack(packed: "xr.Dataset", index: int) -> "xr.Dataset":
     """The run at that place along ``cell``, as it was before ``pack``: values, dtypes, coordinates, attributes."""
+    import xarray as xr
+
     part = _of_packed(packed, [index])
     own = part.own[0]
 
-    def cut(name: str, variable: _Column) -> xr.Variable:
+    def cut(name: str, variable: _Column) -> "xr.Variable":
         per_cell = CELL in variable.dims
         dims = variable.dims[1:] if per_cell else variable.dims
         values = variable.values[:1] if per_cell else variable.values[None]
@@ -69,7 +73,7 @@ def unpack(packed: xr.Dataset, index: int) -> xr.Dataset:
         attrs = {**variable.attrs, **own.get("variables", {}).get(name, {})}
         return xr.Variable([CELL if dim == _CELL_OF_RUN else dim for dim in dims], values, attrs)
 
-    def all_of(columns: Mapping[str, _Column]) -> dict[str, xr.Variable]:
+    def all_of(columns: Mapping[str, _Column]) -> "dict[str, xr.Variable]":
         there = {name: column for name, column in columns.items() if name not in own.get("absent", ())}
         return {CELL if name == _CELL_OF_RUN else name: cut(name, column) for name, column in there.items()}
 
@@ -77,17 +81,17 @@ def unpack(packed: xr.Dataset, index: int) -> xr.Dataset:
     return xr.Dataset(all_of(part.data), all_of(part.coords), _in_order(attrs, part.order))
 
 
-def joined(batches: Sequence[tuple[xr.Dataset, Sequence[int]]]) -> xr.Dataset:
+def joined(batches: "Sequence[tuple[xr.Dataset, Sequence[int]]]") -> "xr.Dataset":
     """The given cells of packed Datasets as one packed Dataset, the same however the cells were batched."""
     return _joined([_of_packed(packed, rows) for packed, rows in batches])
 
 
-def cell_attrs(packed: xr.Dataset, name: str) -> list[Any]:
+def cell_attrs(packed: "xr.Dataset", name: str) -> list[Any]:
     """A Dataset attribute, for each cell; None where a cell has none."""
     return [own.get("attrs", {}).get(name, packed.attrs.get(name)) for own in _own(packed, slice(None))]
 
 
-def absences(packed: xr.Dataset) -> dict[str, list[int]]:
+def absences(packed: "xr.Dataset") -> dict[str, list[int]]:
     """By variable the cells that lack it."""
     lacking: dict[str, list[int]] = {}
     for at, own in enumerate(_own(packed, slice(None))):
@@ -96,24 +100,24 @@ def absences(packed: xr.Dataset) -> dict[str, list[int]]:
     return lacking
 
 
-def chosen(packed: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+def chosen(packed: "xr.Dataset", names: Sequence[str]) -> "xr.Dataset":
     """Only these variables, and the coordinates of their dimensions."""
     some = packed[[name for name in names if name in packed.data_vars]]
     return some.drop_vars([f"{dim}_size" for dim in {*packed.dims} - {*some.dims}], errors="ignore")
 
 
-def own_dims(packed: xr.Dataset) -> bool:
+def own_dims(packed: "xr.Dataset") -> bool:
     """Whether cells have coordinates of their own, that are not the beginning of one for all."""
     return any(str(name).endswith("__cell") for name in packed.coords) or any(
         CELL in packed.variables[name].dims for name in packed.coords if name != _OWN and not _size_of(packed, name)
     )
 
 
-def _size_of(packed: xr.Dataset, name: Any) -> bool:
+def _size_of(packed: "xr.Dataset", name: Any) -> bool:
     return str(name).removesuffix("_size") in packed.dims and str(name).endswith("_size")
 
 
-def _own(packed: xr.Dataset, rows: Any) -> list[dict[str, Any]]:
+def _own(packed: "xr.Dataset", rows: Any) -> list[dict[str, Any]]:
     """What ``cell_attrs`` says of each cell, decoded."""
     if _OWN not in packed.variables:
         return [{} for _ in np.arange(packed.sizes[CELL])[rows]]
@@ -123,7 +127,7 @@ def _own(packed: xr.Dataset, rows: Any) -> list[dict[str, Any]]:
 # ---- reading the two forms -----------------------------------------------------------------------------------------
 
 
-def _of_run(run: xr.Dataset) -> _Part:
+def _of_run(run: "xr.Dataset") -> _Part:
     taken = {_CELL_OF_RUN, _OWN} | {f"{dim}_size" for dim in run.dims}
     for name in (*run.variables, *run.dims):
         if name in taken or str(name).endswith("__cell"):
@@ -139,7 +143,7 @@ def _of_run(run: xr.Dataset) -> _Part:
     return _Part(1, sizes, data, coords, run.attrs, list(map(str, run.attrs)), [{}])
 
 
-def _of_packed(packed: xr.Dataset, rows: Sequence[int]) -> _Part:
+def _of_packed(packed: "xr.Dataset", rows: Sequence[int]) -> _Part:
     index = np.asarray(rows, int)
     sizes, kept = {}, {f"{dim}_size" for dim in packed.dims} | {_OWN}
     for dim, size in packed.sizes.items():
@@ -164,7 +168,9 @@ def _of_packed(packed: xr.Dataset, rows: Sequence[int]) -> _Part:
 # ---- joining -------------------------------------------------------------------------------------------------------
 
 
-def _joined(parts: list[_Part]) -> xr.Dataset:
+def _joined(parts: list[_Part]) -> "xr.Dataset":
+    import xarray as xr
+
     total = sum(part.count for part in parts)
     own: list[dict[str, Any]] = [
         {key: dict(value) if isinstance(value, dict) else list(value) for key, value in cell.items()}
@@ -203,7 +209,7 @@ def _joined(parts: list[_Part]) -> xr.Dataset:
                     cell.setdefault("dtypes", {}).setdefault(name, values.dtype.str)
         return _Column((CELL, *inner), out, {})
 
-    def attributed(name: str, variables: list[_Column | None], made: _Column) -> xr.Variable:
+    def attributed(name: str, variables: list[_Column | None], made: _Column) -> "xr.Variable":
         mine = [cell.get("variables", {}).pop(name, {}) for cell in own]
         here = [v is not None and name not in cell.get("absent", ()) for v, cell in _each(variables, parts, own)]
         shared, rest = _split([{} if v is None else v.attrs for v in variables], parts, mine, here)

@@ -11,11 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError
 from threading import Event, Thread
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
-import xarray as xr
 
 from lab import code
 from lab.disk import processes, write
@@ -23,6 +22,10 @@ from lab.home import home
 
 from . import files, packing
 from .index import Contradiction, Index, check_of, say_once, transaction
+
+if TYPE_CHECKING:
+    import xarray as xr
+
 
 _MATTER = ("lab", "jax", "jaxlib", "numpy")
 _NUMBERLESS = ("app", "cli", "disk", "figures", "store")  # floors that can't change a number
@@ -113,11 +116,11 @@ class Store:
     def fetch(
         self,
         recipe: Mapping[str, Any],
-        make: Callable[[], xr.Dataset],
+        make: "Callable[[], xr.Dataset]",
         *,
         wanted: Callable[[], bool] = lambda: True,
         again: bool = False,
-    ) -> xr.Dataset:
+    ) -> "xr.Dataset":
         """The run of that recipe: from the store, or made, kept and returned.
 
         Of equal requests at the same time, in whatever process, one makes the run and the others wait for it. A run
@@ -148,7 +151,7 @@ class Store:
                 unreadable += 1
         return make()
 
-    def _kept(self, key: str, made: xr.Dataset) -> xr.Dataset:
+    def _kept(self, key: str, made: "xr.Dataset") -> "xr.Dataset":
         recipe = made.attrs.get("recipe")
         meant = recipe is None or self.key(json.loads(recipe)) == key  # a file may change while it is asked for
         if meant and made.attrs.get("reason") != "stopped":
@@ -167,7 +170,7 @@ class Store:
         """Those of the keys that the store holds."""
         return self._index.ask(lambda db: _held(db, keys))
 
-    def read(self, keys: Sequence[str], names: Collection[str] | None = None) -> xr.Dataset:
+    def read(self, keys: Sequence[str], names: Collection[str] | None = None) -> "xr.Dataset":
         """The runs of these keys, stacked along ``cell`` in their order; ``unpack`` gives one of them.
 
         Args:
@@ -210,7 +213,7 @@ class Store:
                 return stacked if positions == sorted(positions) else stacked.isel(cell=np.argsort(positions))
         raise ValueError(f"the store {self.folder} can't be read: its index does not fit its files")
 
-    def commit(self, keys: Sequence[str], cells: xr.Dataset) -> None:
+    def commit(self, keys: Sequence[str], cells: "xr.Dataset") -> None:
         """Keep runs: on return they are there whole, before they are not there at all.
 
         Args:
@@ -424,7 +427,7 @@ def _canonical(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _summary(packed: xr.Dataset) -> dict[str, Any]:
+def _summary(packed: "xr.Dataset") -> dict[str, Any]:
     """What a list of runs shows of a batch."""
     told = {}
     for field, name in (("study", "study"), ("title", "title"), ("data", "data_name")):

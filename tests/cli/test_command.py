@@ -1,6 +1,7 @@
 """The command line as a process, and its refusals."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from lab import studies
 from lab.cli import main
+from lab.cli import told as telling
 from lab.cli.commands import _number, _times
 
 LAB = [sys.executable, "-c", "import sys; from lab.cli import main; sys.exit(main())"]
@@ -282,6 +285,7 @@ def test_doctor_finds_the_lab_sound():
     assert done.returncode == 0, done.stdout
     assert "float64" in done.stdout
     assert "default run converged" in done.stdout
+    assert done.stderr.startswith("runs sparse-ot, compilation included")
 
 
 def test_an_array_that_nothing_reads_is_told_also_of_a_kept_run(tmp_path, capsys):
@@ -300,3 +304,29 @@ def test_a_missing_file_lists_the_sets_of_its_kind_only(capsys):
     told = refused(capsys, "run", "sparse-ot", "--data", "zzzz.npz")
     assert "of kind transport are" in told
     assert "checkerboard" not in told
+
+
+def test_listings_need_neither_jax_nor_xarray(tmp_path):
+    script = (
+        "import sys\nfrom lab.cli import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "heavy = {'jax', 'xarray', 'holoviews', 'lab.studies'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    environment = {**os.environ, "LAB_HOME": str(tmp_path)}
+    assert lab("list", env=environment).returncode == 0  # it tells what is kept from then on
+    for words in (["list", "--json"], ["show", "sparse-ot"], ["runs"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words], capture_output=True, text=True, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_listing_that_is_kept_is_what_the_studies_say(monkeypatch, tmp_path):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    first = telling.catalogue()
+    assert [each["name"] for each in telling.catalogue()] == [study.slug for study in studies.catalogue()]
+    assert telling.found("sparse-ot") == json.loads(json.dumps(telling.describe(studies.find("sparse-ot"))))
+    monkeypatch.setattr("lab.code.ours", lambda without: "another state of the code")
+    monkeypatch.setattr(telling, "describe", lambda study: {"name": study.slug.upper()})
+    assert [each["name"] for each in telling.catalogue()] == [each["name"].upper() for each in first]
