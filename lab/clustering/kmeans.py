@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -83,7 +84,7 @@ def kmeans(
     """
     if x.ndim != 2 or not 1 <= k <= x.shape[0]:
         raise ValueError(f"k = {k} clusters of points {x.shape}, but a table (n, d) with 1 <= k <= n is needed")
-    if not isinstance(x, Tracer) and not bool(jnp.isfinite(x).all()):
+    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("the points have values that are not finite: leave these points out, or fill them in")
     state = loop(LLOYD, Work(x, start(key, x, k)), max_iterations=max_iterations).state
     return state.centres, state.labels

@@ -360,7 +360,9 @@ def done(work: Work, state: State) -> Array:
     reason = jnp.where(
         converged, Reason.CONVERGED, jnp.where(jnp.isfinite(state.residual), Reason.STALLED, Reason.NOT_FINITE)
     )
-    ready = (state.phase == _DONE) | (converged & (state.best_error <= work.tolerance))
+    # after interior steps a polish comes, which takes the rows from the tolerance to rounding
+    within = (state.phase == _NARROW) | (state.phase == _WIDE) | (state.phase == _POLISH)
+    ready = (state.phase == _DONE) | (converged & (state.best_error <= work.tolerance) & ~within)
     return jnp.where(ready, reason, Reason.RUNNING).astype(jnp.int32)
 
 

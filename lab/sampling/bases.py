@@ -227,9 +227,9 @@ def finite(
     mass = jnp.full(n, 1 / n) if masses is None else jnp.asarray(masses, float)
     if mass.shape != (n,):
         raise ValueError(f"masses have shape {mass.shape}, but must be ({n},): one for each point")
-    if not isinstance(values, Tracer) and not bool(jnp.isfinite(values).all()):
+    if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
         raise ValueError("features hold NaN or infinity: leave these rows out, or fill them in")
-    if not isinstance(mass, Tracer) and not bool(((mass > 0) & jnp.isfinite(mass)).all()):
+    if not isinstance(mass, Tracer) and not ((np.asarray(mass) > 0) & np.isfinite(mass)).all():
         raise ValueError("masses must be positive and finite: leave points without mass out")
     mass = mass / mass.sum()
     weighted = jnp.sqrt(mass)[:, None] * values

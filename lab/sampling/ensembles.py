@@ -79,7 +79,7 @@ def spectrum_of_features(features: ArrayLike) -> Spectrum:
     f = jnp.asarray(features, float)
     if f.ndim != 2:
         raise ValueError(f"features have shape {f.shape}, but must be (N, r): one row an item")
-    if not isinstance(f, Tracer) and not bool(jnp.isfinite(f).all()):
+    if not isinstance(f, Tracer) and not np.isfinite(np.asarray(f)).all():
         raise ValueError("features hold NaN or infinity: leave these items out, or fill them in")
     u, s, _ = jnp.linalg.svd(f, full_matrices=False)
     return Spectrum(s**2, u) if isinstance(s, Tracer) else _cut(s**2, u, s)
@@ -100,9 +100,10 @@ def symmetric(kernel: ArrayLike, name: str) -> Array:
         raise ValueError(f"{name} has shape {l.shape}, but must be square, (N, N): one row and column an item")
     need_float64("the sign of a determinant", **{name: l})
     if not isinstance(l, Tracer):
-        if not bool(jnp.isfinite(l).all()):
+        if not np.isfinite(np.asarray(l)).all():
             raise ValueError(f"{name} holds NaN or infinity: mend the kernel, or leave these items out")
-        if float(jnp.abs(l - l.T).max()) > 1e-10 * float(jnp.abs(l).max()):
+        known = np.asarray(l)  # under jit, JAX would trace what is known too
+        if np.abs(known - known.T).max() > 1e-10 * np.abs(known).max():
             raise ValueError(f"{name} is not symmetric: give ({name} + {name}.T) / 2 if that is what is meant")
     return (l + l.T) / 2
 
@@ -263,11 +264,12 @@ def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[A
         raise ValueError(f"K has shape {k.shape}, but must be square, (N, N): one row and column an item")
     need_float64("the sign of a pivot", K=k)
     if not isinstance(k, Tracer):
-        if not bool(jnp.isfinite(k).all()):
+        known = np.asarray(k)
+        if not np.isfinite(known).all():
             raise ValueError("K holds NaN or infinity: mend the kernel, or leave these items out")
-        even = float(jnp.abs(k - k.T).max()) <= 1e-12
-        bounds = jnp.linalg.eigvalsh(k) if even else jnp.diagonal(k)
-        if float(bounds.min()) < -_NEGATIVE or float(bounds.max()) > 1 + _NEGATIVE:
+        even = np.abs(known - known.T).max() <= 1e-12
+        bounds = np.linalg.eigvalsh(known) if even else np.diagonal(known)
+        if bounds.min() < -_NEGATIVE or bounds.max() > 1 + _NEGATIVE:
             what = "eigenvalues" if even else "diagonal entries"
             raise ValueError(
                 f"K has {what} from {float(bounds.min()):.3g} to {float(bounds.max()):.3g}, but they are probabilities: "

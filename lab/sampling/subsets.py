@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
@@ -166,7 +167,7 @@ def _rows(rows: ArrayLike) -> Array:
     rows = jnp.asarray(rows, float)
     if rows.ndim != 2 or rows.shape[0] < 1:
         raise ValueError(f"rows have shape {rows.shape}, but must be (N, d): one row an item")
-    if not isinstance(rows, Tracer) and not bool(jnp.isfinite(rows).all()):
+    if not isinstance(rows, Tracer) and not np.isfinite(np.asarray(rows)).all():
         raise ValueError("rows hold NaN or infinity: leave these rows out, or fill them in")
     return rows
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -31,9 +32,9 @@ def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Arra
         ValueError: batch below 1, or above n without replacement.
     """
     known = not isinstance(batch, Tracer) and not isinstance(replacement, Tracer)
-    if known and bool(jnp.any(jnp.asarray(batch) < 1)):
+    if known and (np.asarray(batch) < 1).any():
         raise ValueError(f"batch = {batch}, but it must be at least 1")
-    if known and bool(jnp.any(~jnp.asarray(replacement) & (jnp.asarray(batch) > n))):
+    if known and (~np.asarray(replacement) & (np.asarray(batch) > n)).any():
         raise ValueError(f"batch = {batch}, but without replacement it must be at most n = {n}")
     batch = jnp.asarray(batch, float)
     without = (n - batch) / (batch * max(n - 1, 1))
@@ -43,7 +44,7 @@ def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Arra
 def positive(**given: ArrayLike) -> None:
     """Raise where a number that is known is not positive and finite."""
     for name, value in given.items():
-        if not isinstance(value, Tracer) and not bool(jnp.all((jnp.asarray(value) > 0) & jnp.isfinite(value))):
+        if not isinstance(value, Tracer) and not ((np.asarray(value) > 0) & np.isfinite(value)).all():
             raise ValueError(f"{name} = {value}, but it must be positive and finite")
 
 

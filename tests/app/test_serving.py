@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import pytest
 
@@ -222,7 +223,8 @@ class Holder:
         return 2**20
 
 
-def test_uploads_are_counted_by_visitor_and_in_all(few):
+def test_uploads_are_counted_by_visitor_and_in_all(few, monkeypatch):
+    monkeypatch.setattr(limits, "_holders", WeakSet())  # pages of other tests may still be there
     holders = [Holder(name) for name in ("ann", "bob")]
     for holder in holders:
         limits.hold(holder)

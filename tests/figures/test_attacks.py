@@ -87,7 +87,7 @@ def test_the_link_of_a_figure_to_a_script_is_not_followed(recipe, canary, capsys
 def test_a_figure_opens_no_data(name, recipe, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "mine.npz", cost=np.eye(3))
-    monkeypatch.setattr(datasets.files, "_content", lambda place: pytest.fail(f"it opened {place}"))
+    monkeypatch.setattr(datasets, "resolve", lambda *what, **how: pytest.fail(f"it looked for {what}"))
     parameters = recipe["parameters"] | {"data": name}
     figure = written(tmp_path, recipe | {"parameters": parameters})
     assert "give their file with --data" in refused(["reproduce", str(figure)], capsys)
@@ -222,7 +222,7 @@ def test_a_result_that_would_have_its_reader_unpickle_or_open_is_not_read(tmp_pa
     told = json.loads((folder / "plan" / ".zarray").read_text())
     (folder / "plan" / ".zarray").write_text(json.dumps(told | {"dtype": "|O", "filters": [{"id": "pickle"}]}))
     words = ["figure", "sparse-ot:plan", "-o", str(tmp_path / "o.png"), "--from"]
-    assert "never loaded" in refused([*words, str(folder)], capsys)
+    assert "is packed by pickle" in refused([*words, str(folder)], capsys)
     (tmp_path / "secret").write_bytes(bytes(8))
     with h5py.File(tmp_path / "run.nc", "w") as file:
         file.create_dataset("plan", (1,), "f8", external=[(str(tmp_path / "secret"), 0, 8)])

@@ -273,7 +273,7 @@ def test_float32_stays_float32():
 def test_refusals_and_a_loss_that_explodes():
     x = jnp.ones((3, 2))
     for change, kind, sentence in (
-        ({"target": "speed"}, ValueError, "target = 'speed', but 'velocity'"),
+        ({"target": "speed"}, ValueError, "target = 'speed', but it must be one of 'velocity'"),
         ({"target": "latent"}, ValueError, "the schedule has no latent noise"),
         ({"steps": 0}, ValueError, "steps = 0"),
         ({"settings": Settings(-1.0)}, ValueError, "learning_rate = -1.0"),

@@ -186,11 +186,11 @@ def test_weak_order_of_the_schemes():
         half = (-(2 - 2 * t) + 0.5 * t + 1 - 2 * t) / 2
         return (half - epsilon) / var
 
-    bias = {scheme: [abs(variance(scheme, k) - 0.25) for k in (50, 100)] for scheme in sampling.SCHEMES}
+    bias = {scheme: [abs(variance(scheme, k) - 0.25) for k in (50, 100)] for scheme in ("euler", "heun", "noise-first")}
     assert 3.5 < bias["heun"][0] / bias["heun"][1] < 4.5
     for scheme in ("euler", "noise-first"):
         assert 1.7 < bias[scheme][0] / bias[scheme][1] < 2.3
-    for scheme in sampling.SCHEMES:  # and these recursions are what is run
+    for scheme in ("euler", "heun", "noise-first"):  # and these recursions are what is run
         start = jax.random.normal(jax.random.key(0), (40_000, 1))
         start = (start - start.mean()) / start.std()
         end = sampling.sde(field, start, jax.random.key(1), 0.4, 10, scheme=scheme, keep=False).end
