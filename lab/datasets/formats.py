@@ -363,9 +363,9 @@ def check_hdf5(name: str, file: Any) -> dict[str, Any]:
         file.visititems_links(look)
         sets = {key: part for key, part in parts if isinstance(part, h5py.Dataset)}
     if outside:
-        raise ValueError(f"{cut(outside[0], 40)} in {name} lies in another file: save the numbers themselves")
+        raise Exceeded(f"{cut(outside[0], 40)} in {name} lies in another file: save the numbers themselves")
     if len(parts) > MEMBERS // 10:
-        raise ValueError(f"{name} holds more than the {MEMBERS // 10:,} variables and groups that are read")
+        raise Exceeded(f"{name} holds more than the {MEMBERS // 10:,} variables and groups that are read")
     for key, part in sets.items():
         with _decoding(damaged):
             _check_chunks(f"{cut(key, 40)} in {name}", part)

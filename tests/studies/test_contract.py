@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from lab import datasets, numerics, studies
-from lab.cli import commands
+from lab.cli import commands, told
 from lab.studies import Choice, Real, Study, Verdict, Whole, bounds_of
 from lab.studies.registry import flaw
 
@@ -54,13 +54,13 @@ def test_declaration_is_whole(study):
 
 
 def test_description_is_json_with_the_promised_keys(study):
-    told = json.loads(json.dumps(commands.describe(study)))
-    promised = "name title field paper parameters data presets pictures claims results"
-    assert set(told) == set(promised.split())
-    for parameter in told["parameters"]:
-        assert set(parameter) == set("name type default bounds scale unit doc sweepable".split())
-    assert told["data"]
-    assert {"name", "dims", "unit", "doc"} == set(told["results"][0])
+    described = json.loads(json.dumps(told.describe(study)))
+    promised = "name title field paper about parameters data presets pictures claims results"
+    assert set(described) == set(promised.split())
+    for parameter in described["parameters"]:
+        assert set(parameter) == set("name type default bounds scale unit doc sweepable allowed".split())
+    assert described["data"]
+    assert {"name", "dims", "unit", "doc"} == set(described["results"][0])
 
 
 @running

@@ -348,7 +348,9 @@ def test_a_picture_says_what_a_sweep_was_kept_without(store):
         "both", "Both", "both", lambda result: result.x, along=lambda s, d: {"rate": RATES}, keep=("norm", "x")
     )
     kept = sweep(Toy, store=store, rate=RATES, keep=["norm"])
-    with pytest.raises(ValueError, match="the picture both can't be drawn: it needs x, which this result was kept without"):
+    with pytest.raises(
+        ValueError, match="the picture both can't be drawn: it needs x, which this result was kept without"
+    ):
         picture(kept)
 
 
