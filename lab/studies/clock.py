@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 
@@ -17,22 +17,28 @@ class Clock:
     """Wall seconds of a block: ``total``, the part spent tracing and compiling, and the number of programs compiled."""
 
     total: float = 0.0
-    compile: float = 0.0
     programs: int = 0
+    spans: list[tuple[float, float]] = field(default_factory=list)  # apart from each other, in order
+
+    @property
+    def compile(self) -> float:
+        return sum(end - begin for begin, end in self.spans)
 
     @property
     def run(self) -> float:
         return max(self.total - self.compile, 0.0)
 
 
-def _listen(event: str, duration_secs: float, **_: str | int) -> None:
+def _listen(event: str, begin: float, end: float, **_: str | int) -> None:
     clock = getattr(_local, "clock", None)
     if clock is not None and event.endswith(_EVENTS):
-        clock.compile += duration_secs
+        while clock.spans and clock.spans[-1][0] >= begin:  # a function traced within another is told first, on its own
+            clock.spans.pop()
+        clock.spans.append((begin, end))
         clock.programs += event.endswith("backend_compile_duration")
 
 
-jax.monitoring.register_event_duration_secs_listener(_listen)
+jax.monitoring.register_event_time_span_listener(_listen)
 
 
 @contextmanager
@@ -47,5 +53,5 @@ def clocked() -> Iterator[Clock]:
         clock.total = time.perf_counter() - began
         _local.clock = outer
         if outer is not None:
-            outer.compile += clock.compile
+            outer.spans += clock.spans
             outer.programs += clock.programs
