@@ -136,7 +136,7 @@ def suggested(name: str, parameter: Parameter, limit: Limit | None, here: Any) -
     """Values worth a first sweep, in the syntax of ``lab sweep``; ``here`` is the present value."""
     match parameter:
         case Choice():
-            return ",".join(map(str, parameter.objects))
+            return parameter.mark.join(map(str, parameter.objects))
         case Switch():
             return "false,true"
         case Real() | Whole():

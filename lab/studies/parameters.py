@@ -39,6 +39,7 @@ class _Described:
     name: str
     allowed: Callable[[], str]  # what may be given: "it must be ..."
     parse: Callable[[str], Any]  # the value that a text from a command line or a link stands for
+    mark: ClassVar[str] = ","  # between several values in one text
 
     def refuse(self, value: Any, why: str = "") -> str:
         """The sentence: the name, the value given, what is allowed."""
@@ -133,9 +134,12 @@ class Choice(_Described, param.Selector):
             **{k: v for k, v in settings.items() if k not in _EXTRA},
         )
 
+    @property
+    def mark(self) -> str:
+        return ";" if any("," in option for option in self.objects) else ","  # several numbers are one option
+
     def allowed(self) -> str:
-        mark = "; " if any("," in option for option in self.objects) else ", "  # several numbers are one option
-        return f"it must be one of {listed(self.objects, 160, mark)}"
+        return f"it must be one of {listed(self.objects, 160, f'{self.mark} ')}"
 
     def _validate(self, val: Any) -> None:
         if not isinstance(val, str) or val not in self.objects:

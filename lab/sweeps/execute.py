@@ -1,6 +1,7 @@
 """Running a plan: claim, compute, commit, report; and the Dataset at the end."""
 
 import json
+import shlex
 import sys
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from lab.store import Claim, Store, pack, packing, unpack
 from lab.store.index import say_once
 from lab.studies import Study, sweeping
 from lab.studies.base import _plain
-from lab.studies.parameters import as_text
+from lab.studies.parameters import as_text, option
 
 from . import table
 from .batch import Stopped
@@ -347,9 +348,13 @@ class _Lost(Exception):
 
 def _command(plan: Plan) -> str:
     """The shell command that gives this very sweep."""
-    words = plan.study.but(**{name: plan.study.parameters()[name].default for name in plan.grid}).as_command()
-    swept = " ".join(f"--{n.replace('_', '-')} {','.join(map(_exact, values))}" for n, values in plan.grid.items())
-    return f"{words.replace('lab run', 'lab sweep', 1)} {swept}"
+    parameters = plan.study.parameters()
+    words = plan.study.but(**{name: parameters[name].default for name in plan.grid}).as_command()
+    for name, values in plan.grid.items():
+        mark = parameters[name].mark
+        text = mark.join(map(_exact, values)) + mark * (len(values) == 1)
+        words += f" {option(name)} {shlex.quote(text)}"
+    return words.replace("lab run", "lab sweep", 1)
 
 
 def _exact(value: Any) -> str:

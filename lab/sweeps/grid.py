@@ -14,8 +14,9 @@ from lab.studies import Parameter, Study, Whole
 MOST = 1_000_000  # values of a parameter, and cells of a sweep
 
 SYNTAX = (
-    "A,B,C lists values. A:B counts through whole numbers, both ends included, save for a seed: 0:5 are the five seeds "
-    "0 to 4. A:B:N are N values at equal distances, A:B:logN at equal ratios, both ends included."
+    "A,B,C lists values, A;B;C where commas are part of them. A:B counts through whole numbers, both ends included, save "
+    "for a seed: 0:5 are the five seeds 0 to 4. A:B:N are N values at equal distances, A:B:logN at equal ratios, both ends "
+    "included."
 )
 
 
@@ -52,16 +53,17 @@ def split(study: type[Study], given: Mapping[str, Any]) -> tuple[dict[str, Any],
 
 def _many(parameter: Parameter, value: Any) -> bool:
     if isinstance(value, str):
-        return parameter.sweepable and ("," in value or ":" in value or not value.strip())
+        return parameter.sweepable and (parameter.mark in value or ":" in value or not value.strip())
     return isinstance(value, Sequence | np.ndarray | range) and np.ndim(value) > 0  # type: ignore[arg-type]
 
 
 def _from_text(parameter: Parameter, text: str) -> list[Any]:
     values: list[Any] = []
-    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]  # "2," is a list of one value
+    mark = parameter.mark
+    parts = [part.strip() for part in text.strip().removesuffix(mark).split(mark)]  # "2," is a list of one value
     if any(parts) and not all(parts):
         raise ValueError(
-            f"{parameter.name} = {shown(text)} has an empty place: give values with one comma between them"
+            f"{parameter.name} = {shown(text)} has an empty place: give values with one {mark} between them"
         )
     for part in filter(None, parts):
         values += _span(parameter, part) if ":" in part else [parameter.parse(part)]

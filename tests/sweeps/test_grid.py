@@ -1,9 +1,15 @@
 """Grids as texts and lists: what they mean, and one sentence for what is wrong with them."""
 
+import shlex
+
 import numpy as np
 import pytest
 from toy import Toy
 
+from lab import studies
+from lab.app.sweep_views import suggested
+from lab.sweeps import Plan
+from lab.sweeps.execute import _command
 from lab.sweeps.grid import split
 
 
@@ -39,6 +45,24 @@ def test_one_value_is_fixed():
     fixed, swept = split(Toy, {"rate": "0.25", "power": [1, 2], "steps": 7})
     assert fixed == {"rate": 0.25, "steps": 7}
     assert swept == {"power": [1, 2]}
+
+
+def test_options_with_commas_are_listed_by_semicolons():
+    kinetic = studies.find("kinetic-optimal-paths")
+    assert split(kinetic, {"spectrum": "2, 0.9, 0.1"}) == ({"spectrum": "2, 0.9, 0.1"}, {})
+    assert split(kinetic, {"spectrum": "1, 1; 2, 0.9, 0.1"}) == ({}, {"spectrum": ["1, 1", "2, 0.9, 0.1"]})
+    offered = suggested("spectrum", kinetic.parameters()["spectrum"], None, "1, 1")
+    assert split(kinetic, {"spectrum": offered})[1]["spectrum"] == list(kinetic.parameters()["spectrum"].objects)
+
+
+@pytest.mark.parametrize(
+    "grid", [{"spectrum": ["1, 1", "2, 0.9, 0.1"]}, {"spectrum": ["1, 1"], "draws": [8]}, {"seed": [3, 5]}]
+)
+def test_the_command_of_a_sweep_gives_its_grid(grid, store):
+    kinetic = studies.find("kinetic-optimal-paths")
+    words = shlex.split(_command(Plan(kinetic, grid, store=store)))
+    given = {words[i].removeprefix("--"): words[i + 1] for i in range(3, len(words), 2)}
+    assert split(kinetic, given)[1] == grid
 
 
 @pytest.mark.parametrize(
