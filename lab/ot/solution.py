@@ -7,6 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab import precision
 from lab.numerics import Reason
 from lab.ot.geometry import Cloud
 from lab.ot.operators import dual, semi_dual
@@ -81,6 +82,26 @@ def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Arr
     # what rounding tells apart is tied: every program, which rounds in its own way, then chooses the same entries
     rounding = 16 * jnp.finfo(alpha.dtype).eps * (jnp.abs(alpha).max() + jnp.abs(problem.cost).max())
     return semi_dual(problem, regularizer, alpha, rounding)
+
+
+def reachable(
+    tolerance: float, problem: Problem | Cloud, epsilon: ArrayLike, shift: ArrayLike = 0.0
+) -> Float[Array, "*batch"]:
+    r"""The default tolerance of marginals: the given one (in float32 1e-5), or what the rounding of scores leaves of a plan.
+
+    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of the machine epsilon u times $|\alpha| + |\beta| + |c|$ over
+    $\varepsilon$: at least $2 u (\max |c| + |shift|) / \varepsilon$ is allowed, but not above 1e-3.
+
+    Args:
+        shift: how far the potentials go beyond the costs.
+    """
+    if isinstance(problem, Cloud):
+        sides = jnp.maximum(problem.x.max(0) - problem.y.min(0), problem.y.max(0) - problem.x.min(0))
+        most = problem.scale * jnp.linalg.norm(sides, problem.norm) ** problem.power
+    else:
+        most = jnp.abs(problem.cost).max()
+    unit = jnp.finfo(most.dtype).eps
+    return jnp.clip(2 * unit * (most + jnp.abs(shift)) / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
 
 
 def judged(reason: Array, value: Array, error: Array, most: Array) -> Array:

@@ -24,7 +24,7 @@ from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
 from lab.ot.rounding import round_plan
 from lab.ot.sinkhorn import Sinkhorn
 from lab.ot.sinkhorn_newton import SinkhornNewton
-from lab.ot.solution import Solution, evaluate, judged
+from lab.ot.solution import Solution, evaluate, judged, reachable
 from lab.ot.work import Work
 
 type Balanced = Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | str | Sinkhorn | SinkhornNewton
@@ -74,7 +74,8 @@ def solve(
             takes the latter for clouds and where gamma is at least 0.05 of the mean cost, else the former, with a
             backend by size and device. ``Solution.method`` and ``.why`` say what ran.
         axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
-        tolerance: 1e-6 when omitted, of relaxed marginals 1e-10, in float32 1e-5.
+        tolerance: 1e-6 when omitted, of relaxed marginals 1e-10, in float32 1e-5; with ``Entropic`` what rounding leaves of a
+            plan where that is more, 2 u max|c| / gamma with u the machine epsilon, and at most 1e-3.
             It is relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
@@ -139,8 +140,11 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
 
 
 def _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:
-    tolerance = precision.reachable(1e-6, problem.a.dtype) if tolerance is None else tolerance
     chosen = _check_choices(formulation, method, axis, regularizer)
+    if tolerance is None and isinstance(regularizer, Entropic):
+        tolerance = reachable(1e-6, problem, regularizer.gamma)
+    elif tolerance is None:
+        tolerance = precision.reachable(1e-6, problem.a.dtype)
     side = problem if axis == "columns" else problem.T
     _check(side, regularizer, axis, tolerance, max_iterations)
     dtype = side.a.dtype

@@ -35,13 +35,12 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from lab import precision
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.sinkhorn import log_mass
-from lab.ot.solution import Solution, judged
+from lab.ot.solution import Solution, judged, reachable
 
 type Name = Literal["newton", "scaling"] | str
 _LIMITS = {"newton": 200, "scaling": 20_000}
@@ -208,10 +207,8 @@ def _spread(problem: Problem) -> tuple[Array, Array]:
 def _newton_step(work: Work, state: State) -> State:
     """Scale the columns, shift them all, which both never go down, then Newton's step, shortened."""
     terms = work.terms._replace(epsilon=state.epsilon)
-    b, dtype = terms.problem.b, state.g.dtype
-    columns = jnp.maximum(state.at.plan.sum(axis=0), jnp.finfo(dtype).tiny)
-    move = state.epsilon * jnp.log(jnp.where(b > 0, b / columns, 1))
-    g = jnp.where(b > 0, (state.g + move) / (1 + state.epsilon * terms.columns), 0)
+    dtype = state.g.dtype
+    g = _scaled(terms, state.at)
     g = _shifted(terms, g, semi_dual(terms, g))
     at = semi_dual(terms, g)
     d = cho_solve(cho_factor(hessian(terms, at), lower=True), at.gradient)
@@ -280,18 +277,20 @@ def _search(terms: Terms, g: Array, at: Evaluation, d: Array) -> tuple[Array, Ev
     return low, best
 
 
+def _scaled(terms: Terms, at: Evaluation) -> Array:
+    """The best column potentials for the row potentials, in the log domain: a column that nothing reaches may have no mass."""
+    (cost, a, b), epsilon = terms.problem, terms.epsilon
+    there, here = a > 0, b > 0
+    scores = jnp.where(there, at.phi, -jnp.inf)[:, None] - jnp.where(there[:, None], cost, 0)
+    level = jax.nn.logsumexp(scores / epsilon, axis=0)  # log s - g / epsilon
+    return jnp.where(here, epsilon * (jnp.log(jnp.where(here, b, 1)) - level) / (1 + epsilon * terms.columns), 0)
+
+
 def _scaling_step(work: Work, state: State) -> State:
-    """Columns, then rows, in the log domain."""
-    (cost, a, b), epsilon = work.terms.problem, work.terms.epsilon
-    at, here = state.at, b > 0
-    potential = jnp.where(a > 0, at.phi, -jnp.inf)[:, None]
-    level = jax.nn.logsumexp(
-        (potential - jnp.where((a > 0)[:, None], cost, 0)) / epsilon, axis=0
-    )  # log s - g / epsilon
-    g = epsilon * (jnp.log(jnp.where(here, b, 1)) - level) / (1 + epsilon * work.terms.columns)
-    g = jnp.where(here, g, 0)
+    """Columns, then rows."""
+    g = _scaled(work.terms, state.at)
     no = jnp.array(False)
-    return _next(state, g, epsilon, semi_dual(work.terms, g), no, no, 1.0)
+    return _next(state, g, state.epsilon, semi_dual(work.terms, g), no, no, 1.0)
 
 
 def _next(state: State, g: Array, epsilon: Array, at: Evaluation, fresh: Array, rose: Array, factor: float) -> State:
@@ -342,8 +341,9 @@ def solve(
             (n,), in units of cost; ``inf`` makes the marginal hold.
         method: ``newton`` takes O(m n^2 + n^3) a step, and few; put the smaller side in the columns (``problem.T``).
             ``scaling`` (Sinkhorn's, in the log domain) takes O(m n), and hundreds or thousands. Memory O(m n + n^2).
-        tolerance: of the marginals, L1, relative to the mass of the plan or that asked for, whichever is more; 1e-10 for
-            float64 and 1e-5 for float32 when omitted.
+        tolerance: of the marginals, L1, relative to the mass of the plan or that asked for, whichever is more; 1e-10
+            when omitted, in float32 1e-5; what rounding leaves of a plan where that is more, 2 u (max|c| + min(max kappa,
+            max lambda) |log(sum(a) / sum(b))|) / epsilon with u the machine epsilon, and at most 1e-3.
         max_iterations: static; 200 for newton, 20000 for scaling when omitted.
         init: column potentials (n,), or the answer to a neighbouring problem.
         loop: ``lab.numerics.pure`` or a ``lab.numerics.Chunked``.
@@ -376,7 +376,7 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     if start is not None and jnp.shape(start) != (n,):
         raise ValueError(f"init has shape {jnp.shape(start)}, but {n} column potentials are needed, shape ({n},)")
     if tolerance is None:
-        tolerance = precision.reachable(1e-10, dtype)
+        tolerance = reachable(1e-10, terms.problem, terms.epsilon, _shift(terms))
     work = _prepare(terms, None if start is None else jnp.asarray(start, dtype), jnp.asarray(tolerance, dtype))
     ran = loop(
         NEWTON if method == "newton" else SCALING, work,
@@ -387,6 +387,13 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
         alpha, beta, value, row_error, column_error, jnp.zeros_like(value, jnp.int32), ran.iterations, reason,
         dict(ran.trace), terms.problem, Entropic(terms.epsilon), None, "dual", "columns", method,
     )  # fmt: skip
+
+
+def _shift(terms: Terms) -> Array:
+    """At most so far does the difference of the masses take the potentials, against each other."""
+    (_, a, b), _, rows, columns = terms
+    stiff = jnp.maximum(jnp.where(a > 0, rows, jnp.inf).min(), jnp.where(b > 0, columns, jnp.inf).min())
+    return jnp.where(stiff > 0, (log_mass(a.sum()) - log_mass(b.sum())) / jnp.where(stiff > 0, stiff, 1), 0)
 
 
 @jax.jit

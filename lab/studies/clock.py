@@ -32,7 +32,9 @@ class Clock:
 def _listen(event: str, start_time: float, end_time: float, **kwargs: str | int) -> None:
     clock = getattr(_local, "clock", None)
     if clock is not None and event.endswith(_EVENTS):
-        while clock.spans and clock.spans[-1][0] >= start_time:  # a function traced within another is told first, on its own
+        while (
+            clock.spans and clock.spans[-1][0] >= start_time
+        ):  # a function traced within another is told first, on its own
             clock.spans.pop()
         clock.spans.append((start_time, end_time))
         clock.programs += event.endswith("backend_compile_duration")

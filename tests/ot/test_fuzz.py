@@ -22,6 +22,30 @@ def test_no_door_says_converged_of_marginals_that_are_off():
 
 
 @pytest.mark.slow
+def test_columns_that_nothing_reaches_do_not_overflow():
+    """Of weights over four decades, with masses over 1e5: the mass of a column underflowed, and what it was divided by."""
+    for number in (70112, 71494, 71543, 70321):
+        case = fuzz.draw(number, "unbalanced")
+        found = fuzz.solve(case)
+        assert found.converged
+        assert fuzz.off(case, found) <= fuzz.allowed(case)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::lab.numerics.NotConverged")
+@pytest.mark.parametrize(("door", "numbers"), [("balanced", (70058, 70142, 70172)), ("partial", (70026, 70077, 70148))])
+def test_float32_converges_to_what_its_rounding_leaves(door, numbers):
+    """Where no plan of float32 is right to 1e-5, the default asks for what it can hold."""
+    cases = [fuzz.draw(number, door) for number in numbers]
+    for case in cases:
+        assert case.problem.cost.dtype == jnp.float32
+        found = fuzz.solve(case)
+        assert found.converged
+        assert fuzz.off(case, found) <= fuzz.allowed(case) <= 2e-3
+    assert not all(fuzz.solve(case, tolerance=1e-5).converged for case in cases)
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::lab.numerics.NotConverged")
 def test_duplicate_rows_with_masses_over_twelve_decades():
     rng = np.random.default_rng(0)
