@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 import panel as pn
 
+from lab import sweeps
 from lab.numerics import Progress, Report
 from lab.studies import Study, Whole
 
@@ -30,6 +31,7 @@ class Limits:
         seconds: of computing in an hour.
         size: how many times the whole numbers of a run, as ``n`` and steps, may be beyond the ends of their sliders, all
             taken together.
+        cells: of a sweep.
     """
 
     pages: float
@@ -39,6 +41,7 @@ class Limits:
     seconds: float
     seconds_all: float
     size: float
+    cells: float
 
     def but(self, **given: float | None) -> "Limits":
         """With the values that were given; refused where they are no positive number."""
@@ -48,8 +51,8 @@ class Limits:
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
 
-LOCAL = Limits(200, 1000, 4096, 16384, math.inf, math.inf, math.inf)
-PUBLIC = Limits(20, 200, 256, 2048, 900, 7200, 16)  # every preset of the lab is within
+LOCAL = Limits(200, 1000, 4096, 16384, math.inf, math.inf, math.inf, sweeps.MOST)
+PUBLIC = Limits(20, 200, 256, 2048, 900, 7200, 16, 2500)  # every preset of the lab is within
 NAMES = tuple(field.name for field in fields(Limits))
 
 present = LOCAL

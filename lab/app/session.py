@@ -91,6 +91,7 @@ class Session(param.Parameterized):
         """Change parameters. A value that is not allowed leaves everything as it is and says so in ``error``."""
         notices: list[str] = []
         try:
+            self._check_named(values.get("data", self.study.data))
             study = (self._next or self.study).but(**values)
             if self.data is not None and self._same_data(study):
                 study, notices = _fitted(study, self.data, but=values)
@@ -197,13 +198,20 @@ class Session(param.Parameterized):
                     ends = low if closed[0] else None, high if closed[1] else None
                     value, notice = _into(name, value, *ends, "the method allows")
                     notices += notice
-                if isinstance(parameter, DataSource) and datasets.entry_of(str(value)) is None:
-                    raise ValueError(f"the link names the data {shown(value)}, which this page does not have")
+                if isinstance(parameter, DataSource):
+                    self._check_named(str(value))
                 self.study_class(**{name: value})
                 values[name] = value
             except (ValueError, TypeError) as refusal:
                 notices.append(f"{refusal}; left as it was")
         self._adopt(self.study_class(**values), notices)
+
+    def _check_named(self, data: str | Data) -> None:
+        """Refuse the path of a file: what a browser sends names data of the lab, or brings them."""
+        if isinstance(data, str) and data != self.study.data and datasets.entry_of(data) is None:
+            raise ValueError(
+                f"{shown(data)} is no data set that this page has: choose one of its list, or upload a file"
+            )
 
     # ---- sweeps --------------------------------------------------------------------------------------------------
 

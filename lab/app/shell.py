@@ -22,7 +22,7 @@ from tornado.web import RequestHandler
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
-from . import faults, theme
+from . import faults, theme, wire
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .limits import LOCAL, PUBLIC, Limits, apply
 from .runner import BACKGROUND, Runner, quiet_for
@@ -145,6 +145,7 @@ def make_server(
     places = [checked_address(each) for each in ([address] if isinstance(address, str) else address or ())]
     public = is_public(host, places)
     titles = {"/": _NAME} | {study.slug: study.title for study in studies}  # Panel would name the tab after itself
+    wire.install()
     server = get_server(
         routes,
         title=titles,
@@ -155,7 +156,7 @@ def make_server(
         sign_sessions=True,
         secret_key=token_bytes(32),
         http_server_kwargs={"xheaders": proxy},
-        websocket_max_message_size=_MESSAGE,
+        websocket_max_message_size=wire.MESSAGE,
         websocket_compression_level=1,
         default_handler_class=_Missing,
         **_login(auth),
@@ -186,7 +187,6 @@ def _tidy() -> None:
 
 
 _QUIET = 3.0  # seconds
-_MESSAGE = 20 * 2**20  # bytes; larger uploads travel in parts
 
 
 class _Missing(RequestHandler):

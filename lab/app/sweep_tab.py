@@ -154,7 +154,11 @@ class SweepTab(pn.viewable.Viewer):
         keep = scalars(type(study))
 
         def work(report: Any) -> _Known:
-            plan = Plan(study, given, store=self.session.store, keep=keep, retry_failed=retry)
+            plan = Plan(
+                study, given, store=self.session.store, keep=keep, retry_failed=retry, most=limits.present.cells
+            )
+            if why := limits.too_large(study.but(**{name: _largest(values) for name, values in plan.grid.items()})):
+                raise ValueError(why)
             cells = SweepCells(plan)
             cells.take([at for at, key in enumerate(plan.keys) if key in plan.held])
             report(_Known(plan, cells))
@@ -378,9 +382,14 @@ class SweepForm(View):
 def _refusal(study: Study, name: str, text: str) -> str:
     """Why these values can't be swept, "" where they can."""
     try:
-        _, grid = grids.split(type(study), {name: text})
+        _, grid = grids.split(type(study), {name: text}, limits.present.cells)
     except (ValueError, TypeError) as refusal:
         return str(refusal)
     if not grid.get(name):
         return "one value is no sweep: give several, as in 1,2,4 or 0.1:1:4"
-    return next(filter(None, (limits.too_large(study.but(**{name: value})) for value in grid[name])), "")
+    return limits.too_large(study.but(**{name: _largest(grid[name])}))
+
+
+def _largest(values: Sequence[Any]) -> Any:
+    """The value that makes the largest run; None and texts make none larger."""
+    return max((v for v in values if isinstance(v, int | float)), default=values[0])

@@ -35,6 +35,7 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--size", type=float, metavar="N", help="size of a run, in times beyond the ends of the sliders"
     )
+    parser.add_argument("--cells", type=float, metavar="N", help="cells of a sweep")
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from .execute import Filling, Report, run, sweep
 from .executors import executor
-from .grid import SYNTAX
+from .grid import MOST, SYNTAX
 from .plan import Plan
 
-__all__ = ["SYNTAX", "Filling", "Plan", "Report", "executor", "run", "sweep"]
+__all__ = ["MOST", "SYNTAX", "Filling", "Plan", "Report", "executor", "run", "sweep"]

@@ -20,11 +20,14 @@ SYNTAX = (
 )
 
 
-def split(study: type[Study], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+def split(
+    study: type[Study], given: Mapping[str, Any], most: float = MOST
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """What is fixed and what is swept.
 
     Args:
         given: by parameter a value, a sequence of values, or a text as in ``SYNTAX``.
+        most: values of a parameter.
 
     Returns:
         the single values, and the lists of the swept parameters, in the order given.
@@ -46,8 +49,8 @@ def split(study: type[Study], given: Mapping[str, Any]) -> tuple[dict[str, Any],
             continue
         if not parameter.sweepable:
             raise ValueError(f"{study.slug} can't be swept along {name!r}: give it one value")
-        grid[name] = _from_text(parameter, value) if isinstance(value, str) else [_plain(v) for v in value]
-        _check(parameter, grid[name])
+        grid[name] = _from_text(parameter, value, most) if isinstance(value, str) else [_plain(v) for v in value]
+        _check(parameter, grid[name], most)
     return fixed, grid
 
 
@@ -57,7 +60,7 @@ def _many(parameter: Parameter, value: Any) -> bool:
     return isinstance(value, Sequence | np.ndarray | range) and np.ndim(value) > 0  # type: ignore[arg-type]
 
 
-def _from_text(parameter: Parameter, text: str) -> list[Any]:
+def _from_text(parameter: Parameter, text: str, most: float) -> list[Any]:
     values: list[Any] = []
     mark = parameter.mark
     parts = [part.strip() for part in text.strip().removesuffix(mark).split(mark)]  # "2," is a list of one value
@@ -66,11 +69,11 @@ def _from_text(parameter: Parameter, text: str) -> list[Any]:
             f"{parameter.name} = {shown(text)} has an empty place: give values with one {mark} between them"
         )
     for part in filter(None, parts):
-        values += _span(parameter, part) if ":" in part else [parameter.parse(part)]
+        values += _span(parameter, part, most) if ":" in part else [parameter.parse(part)]
     return values
 
 
-def _span(parameter: Parameter, text: str) -> list[Any]:
+def _span(parameter: Parameter, text: str, most: float) -> list[Any]:
     name, whole = parameter.name, isinstance(parameter, Whole)
     ends, text = text.split(":"), cut(text)
     if len(ends) > 3:
@@ -82,7 +85,7 @@ def _span(parameter: Parameter, text: str) -> list[Any]:
         if not whole:
             raise ValueError(f"{name} = {text} has no end of numbers: say how many, {text}:9 or {text}:log9")
         last = int(high) + (name != "seed")
-        _count(name, text, last - int(low))
+        _count(name, text, last - int(low), most)
         return list(range(int(low), last))
     geometric = ends[2].startswith("log")
     try:
@@ -93,7 +96,7 @@ def _span(parameter: Parameter, text: str) -> list[Any]:
         ) from None
     if count < 2:
         raise ValueError(f"{name} = {text} asks for {count} values: a range has at least 2")
-    _count(name, text, count)
+    _count(name, text, count, most)
     if geometric and low <= 0:
         raise ValueError(f"{name} = {text} starts at {low:g}, which has no logarithm: start above 0, or leave out log")
     values = np.geomspace(low, high, count) if geometric else np.linspace(low, high, count)
@@ -114,11 +117,11 @@ def _number(parameter: Parameter, text: str) -> float:
         ) from None
 
 
-def _check(parameter: Parameter, values: list[Any]) -> None:
+def _check(parameter: Parameter, values: list[Any], most: float) -> None:
     name = parameter.name
     if not values:
         raise ValueError(f"{name} has an empty list: a sweep needs at least one value of each parameter")
-    _count(name, f"{cut(values[0])}, ...", len(values))
+    _count(name, f"{cut(values[0])}, ...", len(values), most)
     for value in values:
         parameter._validate(value)  # param has no public way to test a value without setting it
     seen: set[Any] = set()
@@ -127,9 +130,9 @@ def _check(parameter: Parameter, values: list[Any]) -> None:
         raise ValueError(f"{name} has the value {cut(twice)} twice: give each value once")
 
 
-def _count(name: str, text: str, count: int) -> None:
-    if count > MOST:
-        raise ValueError(f"{name} = {text} has {count:,} values: a sweep takes at most {MOST:,} of one parameter")
+def _count(name: str, text: str, count: int, most: float) -> None:
+    if count > most:
+        raise ValueError(f"{name} = {text} has {count:,} values: a sweep takes at most {most:,.0f} of one parameter")
 
 
 def _plain(value: Any) -> Any:

@@ -72,9 +72,10 @@ class Plan:
         memory: float | None = None,
         retry_failed: bool = False,
         keep: Sequence[str] = (),
+        most: float = grid.MOST,
     ):
         base = study() if isinstance(study, type) else study
-        fixed, self.grid = grid.split(type(base), given)
+        fixed, self.grid = grid.split(type(base), given, most)
         if not self.grid:
             raise ValueError("a sweep needs a parameter with several values, as k=[1, 2, 4] or --k 1,2,4")
         self.study, self.store, self.keep = base.but(**fixed), store, tuple(keep)
@@ -85,8 +86,8 @@ class Plan:
             raise ValueError(f"memory = {shown(memory)} is not allowed: it must be a number of GiB above 0")
         self.budget = _budget() if memory is None else int(memory * _GiB)
         self.cells = math.prod(len(values) for values in self.grid.values())
-        if self.cells > grid.MOST:
-            raise ValueError(f"the grid has {self.cells:,} cells: a sweep takes at most {grid.MOST:,}, so split it")
+        if self.cells > most:
+            raise ValueError(f"the grid has {self.cells:,} cells: a sweep takes at most {most:,.0f} here, so split it")
         parameters = base.parameters()
         self.traced = [n for n, values in self.grid.items() if parameters[n].traced and None not in values]
         self._sizes: list[tuple[int, Data, Any]] = []

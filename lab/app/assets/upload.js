@@ -1,5 +1,5 @@
 // A place to drop one or two files. They travel in pieces; nothing leaves the browser that is over the limit.
-const PIECE = 4 * 2 ** 20
+const PIECE = 2 ** 20
 
 export function render({model, el}) {
   let busy = false

@@ -1,0 +1,144 @@
+"""What a browser may send: what its page does, and nothing that would open a file, keep what it likes or starve others."""
+
+import asyncio
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource, Range1d
+from browsing import wait
+
+from lab.app import limits, wire
+from lab.app.controls import Controls, DataCard
+from lab.app.session import Session
+from lab.app.sweep_tab import SweepTab
+from lab.studies import SparseOT
+
+
+@pytest.fixture
+def page():
+    document = Document()
+    points, span = ColumnDataSource(data={"x": np.zeros(100), "y": np.zeros(100)}), Range1d(0, 1)
+    document.add_root(points)
+    document.add_root(span)
+    return SimpleNamespace(document=document, points=points, span=span)
+
+
+def changed(model, attr, new):
+    return {"kind": "ModelChanged", "model": {"id": model.id}, "attr": attr, "new": new}
+
+
+def columns(array):
+    return {"type": "map", "entries": [["x", array], ["y", array]]}
+
+
+def test_what_a_page_does_is_let_through(page):
+    array = {
+        "type": "ndarray",
+        "array": {"type": "bytes", "data": "p1"},
+        "shape": [100],
+        "dtype": "float64",
+        "order": "little",
+    }
+    for event in (
+        changed(page.span, "start", 0.25),
+        changed(page.points.selected, "indices", [3]),
+        changed(page.points, "data", columns([0.1234567890123] * 100)),
+        changed(page.points, "data", columns({**array, "array": {"type": "bytes", "data": {"id": "p1"}}})),
+        {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": {}},
+    ):
+        assert wire.allowed(page.document, event, {"p1": 800}), event
+
+
+def test_what_no_page_does_is_not(page):
+    deep = [1.5]
+    for _ in range(100_000):  # no recursion
+        deep = [deep]
+    array = {"type": "ndarray", "array": {"type": "bytes", "data": {"id": "p1"}}}
+    for event in (
+        changed(page.points, "tags", [0.5] * 3_000_000),
+        changed(page.points, "tags", ["a" * 5000]),
+        changed(page.points, "tags", [{"a" * 5000: 1}]),
+        changed(page.points, "tags", deep),
+        changed(page.points, "data", columns([0.5] * 100_000)),
+        changed(page.points, "data", columns(array)),
+        changed(SimpleNamespace(id="absent"), "tags", []),
+        {"kind": "ColumnsStreamed", "model": {"id": page.points.id}, "data": {"x": [1.0]}},
+        {"kind": "RootAdded", "model": {"type": "object", "name": "Range1d", "id": "x"}},
+        {"kind": "TitleChanged", "title": "x"},
+    ):
+        assert not wire.allowed(page.document, event, {"p1": 2**20}), str(event)[:80]
+
+
+def test_a_visitor_who_sends_much_waits_and_others_do_not(monkeypatch):
+    monkeypatch.setattr(limits, "present", limits.PUBLIC)
+    monkeypatch.setattr(wire, "_sent", {})
+    waits = [wire._owed("ann", wire.MESSAGE) for _ in range(16)]
+    assert waits[:8] == [0.0] * 8
+    assert 3.5 < waits[-1] <= 4.0
+    assert wire._owed("bob", wire.MESSAGE) == 0.0
+    monkeypatch.setattr(limits, "present", limits.LOCAL)
+    assert wire._owed("ann", wire.MESSAGE) == 0.0
+
+
+def test_the_socket_takes_no_document_and_leaves_out_what_it_refuses(page, monkeypatch):
+    handled, told = [], []
+
+    async def handle(self, message):
+        handled.append(message.content["events"])
+
+    monkeypatch.setattr(wire.WSHandler, "_handle", handle)
+    socket = object.__new__(wire.Socket)
+    socket.connection = SimpleNamespace(session=SimpleNamespace(document=page.document), ok=lambda message: "ok")
+    socket._protocol_error = told.append
+    good, bad = changed(page.span, "start", 0.25), changed(page.points, "tags", [0.5] * 10_000)
+    for kind, events in (("PATCH-DOC", [bad, good]), ("PATCH-DOC", [bad]), ("PUSH-DOC", [])):
+        message = SimpleNamespace(msgtype=kind, content={"events": events}, buffers=[])
+        asyncio.run(socket._handle(message))
+    assert handled == [[good]]
+    assert told == ["a page is made by the server"]
+
+
+@pytest.mark.parametrize("say", [
+    lambda session, name: DataCard(session)._handle_msg({"data": name}),
+    lambda session, name: Controls(session)._handle_msg({"name": "data", "text": name}),
+])  # fmt: skip
+def test_a_message_opens_no_file(say, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "mine.npz", cost=np.eye(3))
+    session = Session(SparseOT)
+    session.start()
+    before = session.study
+    for name in ("mine.npz", str(tmp_path / "mine.npz"), "mine.npz,mine.npz", "absent.npz", "/etc/passwd"):
+        say(session, name)
+        assert session.study is before
+        assert "is no data set that this page has" in session.error
+    say(session, "bump-to-bump")
+    assert session.study.data == "bump-to-bump"
+
+
+def test_a_study_on_a_file_of_its_owner_stays_on_it(tmp_path):
+    np.savez(tmp_path / "mine.npz", cost=np.random.default_rng(0).random((4, 4)))
+    session = Session(SparseOT(data=str(tmp_path / "mine.npz"), k=2))
+    session.start()
+    session.set(k=3)
+    assert session.error == ""
+    assert session.study.k == 3
+
+
+def test_a_sweep_is_as_large_as_the_server_has_it(monkeypatch):
+    monkeypatch.setattr(limits, "present", limits.PUBLIC)
+    session = Session(SparseOT)
+    session.start()
+    tab = SweepTab(session, lambda study: None)
+    tab.active = True
+    tab.set_axes({"gamma": "0.001:1:1000000"})
+    assert tab._refused == {
+        "gamma": "gamma = 0.001:1:1000000 has 1,000,000 values: a sweep takes at most 2,500 of one parameter"
+    }
+    tab.set_axes({"gamma": "0.001:1:100", "k": "1:50"})
+    wait(lambda: not tab.stage)
+    assert tab.wrong == "the grid has 5,000 cells: a sweep takes at most 2,500 here, so split it"
+    tab.set_axes({"max_iterations": "1000,100000000"})
+    assert "too large for this server" in tab._refused["max_iterations"]
