@@ -140,5 +140,9 @@ def test_a_sweep_is_as_large_as_the_server_has_it(monkeypatch):
     tab.set_axes({"gamma": "0.001:1:100", "k": "1:50"})
     wait(lambda: not tab.stage)
     assert tab.wrong == "the grid has 5,000 cells: a sweep takes at most 2,500 here, so split it"
-    tab.set_axes({"max_iterations": "1000,100000000"})
+    tab.set_axes({"max_iterations": "1000,1000000"})
     assert "too large for this server" in tab._refused["max_iterations"]
+    tab.set_axes({"max_iterations": "1000,100000", "n": "64,1024"})  # each alone is not
+    wait(lambda: not tab.stage)
+    assert tab._refused == {}
+    assert "too large for this server" in tab.wrong
