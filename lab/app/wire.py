@@ -41,9 +41,12 @@ class Socket(WSHandler):
             return None
         if message.msgtype == "PATCH-DOC":
             document, buffers = self.connection.session.document, {b.id: len(b.data) for b in message.buffers}
-            events = [event for event in message.content["events"] if allowed(document, event, buffers)]
-            if len(events) < len(message.content["events"]):
-                _log.warning("a change that no page makes was refused")
+            events = []
+            for event in message.content["events"]:
+                if allowed(document, event, buffers):
+                    events.append(event)
+                elif not _gone(document, event):
+                    _log.warning("a page does not do this: %.40s of %.40s", event.get("kind"), event.get("attr"))
             if not events:
                 return self.connection.ok(message)
             message.content["events"] = events
@@ -68,6 +71,11 @@ def allowed(document: Document, event: Mapping[str, Any], buffers: Mapping[str, 
     if isinstance(model, ColumnDataSource) and event["attr"] == "data":
         most += 32 * sum(map(len, model.data.values()))  # characters or bytes of a number
     return model is not None and _weight(event["new"], buffers, most) <= most
+
+
+def _gone(document: Document, event: Mapping[str, Any]) -> bool:
+    """Whether the browser tells of what the server has just taken off the page."""
+    return event.get("kind") == "ModelChanged" and document.get_model_by_id(event["model"]["id"]) is None
 
 
 def _weight(value: Any, buffers: Mapping[str, int], most: int) -> int:

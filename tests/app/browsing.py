@@ -1,5 +1,6 @@
 """A page of ours in headless Chromium, and everything it asked for or complained of."""
 
+import logging
 import shutil
 import socket
 import time
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import panel as pn
 
-from lab.app import theme
+from lab.app import theme, wire
 
 
 @dataclass
@@ -43,8 +44,11 @@ def open_page(app: Callable[[], Any], width: int = 1440, scheme: str = "light") 
     def made() -> Any:
         return theme.column(app(), css=theme.host_css(), css_classes=[scheme])
 
+    wire.install()
     server = pn.serve(made, port=port, address="127.0.0.1", show=False, threaded=True)
-    log = Log()
+    log, said = Log(), logging.Handler(logging.WARNING)
+    said.emit = lambda record: log.wrong.append(record.getMessage())
+    logging.getLogger("lab.app").addHandler(said)
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -58,6 +62,7 @@ def open_page(app: Callable[[], Any], width: int = 1440, scheme: str = "light") 
             yield page, log
             browser.close()
     finally:
+        logging.getLogger("lab.app").removeHandler(said)
         server.stop()
 
 
