@@ -169,7 +169,7 @@ def main(
             [],
         )
         double = [0, 0]
-        each = problems // len(doors)
+        each = max(problems // len(doors), 1)
         for number in range(seed, seed + each):
             case = draw(number, door, shapes, single)
             with warnings.catch_warnings():
@@ -192,7 +192,7 @@ def main(
         counted[door] = {"reasons": dict(reasons), "wrong": len(wrong), "helped": dict(helped), "double": double}
         print(
             f"{door}: {each} problems, {100 * reasons['CONVERGED'] / each:.2f} % converged (float64: "
-            f"{100 * double[1] / double[0]:.2f} %), {len(wrong)} of them not; "
+            f"{100 * double[1] / max(double[0], 1):.2f} %), {len(wrong)} of them not; "
             f"advice that helped: {dict(helped)}; {time.process_time() - began:.0f} s",
             flush=True,
         )

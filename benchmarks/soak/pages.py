@@ -215,11 +215,12 @@ def _told(what: str, spent: Sequence[float]) -> str:
     return f"{what}: {len(spent)}, p50 {statistics.median(spent):.3f} s, p90 {p90:.3f} s, most {max(spent):.3f} s"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak pages", description=__doc__.split("\n")[0])  # type: ignore[union-attr]
+def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--pages", type=int, default=100)
-    given = parser.parse_args(arguments)
+
+
+def main(given: argparse.Namespace) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -249,7 +250,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"errors in the log: {len(wrong)}")
         for line in sorted(set(wrong))[:10]:
             print(f"  {line[:200]}")
-
-
-if __name__ == "__main__":
-    main()
+    return len(wrong)
