@@ -122,7 +122,7 @@ def run(
 
 @jax.jit
 def _judged(reason, value: Array, error: Array, tolerance: Array, a: Array) -> Array:
-    return judged(jnp.asarray(reason), value, error, tolerance * a.sum())
+    return judged(jnp.asarray(reason), value, error, tolerance * a.sum(), sufficient=True)
 
 
 def _newton(config: SinkhornNewton) -> Method:

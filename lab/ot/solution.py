@@ -104,13 +104,19 @@ def reachable(
     return jnp.clip(2 * unit * (most + jnp.abs(shift)) / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
 
 
-def judged(reason: Array, value: Array, error: Array, most: Array) -> Array:
+def judged(reason: Array, value: Array, error: Array, most: Array, sufficient: bool = False) -> Array:
     """What an iteration says of itself, against what is handed out: its value, and the marginals of its plan.
 
     A plan that is the exponential of potentials, or a multiple of them as large as 1 / gamma, may miss what the iterate
     kept; so may one of the semi-dual where only the relaxed plan is optimal.
+
+    Args:
+        sufficient: an error within ``most`` is the condition of optimality, so that an iteration that stalled is there.
     """
     reason = jnp.where((reason == Reason.CONVERGED) & ~(error <= 1.01 * most), Reason.STALLED, reason)
+    if sufficient:
+        ended = (reason == Reason.STALLED) | (reason == Reason.MAX_ITERATIONS)
+        reason = jnp.where(ended & (error <= most), Reason.CONVERGED, reason)
     return jnp.where(jnp.isfinite(value), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
 

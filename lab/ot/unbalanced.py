@@ -412,7 +412,7 @@ def _finish(terms: Terms, g: Array, reason: Array | int, tolerance: Array):
     row_error = jnp.abs(plan.sum(axis=1) - at.mass).sum()
     column_error = jnp.abs(plan.sum(axis=0) - at.wanted).sum()
     most = tolerance * jnp.maximum(at.mass.sum(), at.wanted.sum())
-    reason = judged(jnp.asarray(reason), at.value, row_error + column_error, most)
+    reason = judged(jnp.asarray(reason), at.value, row_error + column_error, most, sufficient=True)
     return alpha, g, at.value, row_error, column_error, reason
 
 
