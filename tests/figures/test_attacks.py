@@ -222,7 +222,7 @@ def test_a_result_that_would_have_its_reader_unpickle_or_open_is_not_read(tmp_pa
     told = json.loads((folder / "plan" / ".zarray").read_text())
     (folder / "plan" / ".zarray").write_text(json.dumps(told | {"dtype": "|O", "filters": [{"id": "pickle"}]}))
     words = ["figure", "sparse-ot:plan", "-o", str(tmp_path / "o.png"), "--from"]
-    assert "is packed by pickle" in refused([*words, str(folder)], capsys)
+    assert "holds Python objects" in refused([*words, str(folder)], capsys)
     (tmp_path / "secret").write_bytes(bytes(8))
     with h5py.File(tmp_path / "run.nc", "w") as file:
         file.create_dataset("plan", (1,), "f8", external=[(str(tmp_path / "secret"), 0, 8)])
