@@ -465,7 +465,7 @@ def check_kept(name: str, file: Any) -> None:
             text = h5py.check_string_dtype(part.dtype) is not None
             if part.dtype.kind == "V" or (part.dtype.kind == "O" and not text):
                 raise Exceeded(f"{cut(key, 40)} in {name} holds neither numbers nor texts")
-            for piece in _pieces(part, max(1, LIMIT // size)) if part.dtype.kind == "O" else ():
+            for piece in _pieces(part, max(1, LIMIT // 4 // size)) if part.dtype.kind == "O" else ():
                 spend()
                 came += sum(_TEXT_ITEM + len(each) for each in np.ravel(piece))
                 fits(name, came)
