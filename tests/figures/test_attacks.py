@@ -206,6 +206,7 @@ def test_a_kept_result_opens_nothing_either(recipe, tmp_path, capsys):
     for attrs in ({"recipe": "[]"}, {"recipe": "[" * 100_000}, {"recipe": 3}, {"swept": "1"}):
         save(result.assign_attrs(attrs), path)
         assert "holds no recipe that can be read" in refused(words, capsys)
+        path.unlink()  # it is no result that may be replaced
     swept = json.dumps({"k": [1, 2]})
     told = json.dumps(recipe | {"parameters": recipe["parameters"] | {"data": "/etc/passwd"}})
     save(result.expand_dims(k=[1, 2]).assign_attrs(swept=swept, recipe=told), path)
