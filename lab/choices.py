@@ -10,6 +10,8 @@ from functools import wraps
 from types import NoneType
 from typing import Any, Literal, TypeAliasType, get_args, get_origin
 
+from lab.inputs import shown
+
 
 def choices(annotation: Any) -> tuple[Any, ...]:
     """The words of a ``Literal``, also where it has a name or is one of several types; () where there is none."""
@@ -28,7 +30,9 @@ def check_choice(name: str, value: Any, annotation: Any, where: str = "") -> Non
     known = value in allowed if isinstance(value, str) or not others else True
     if allowed and not known:
         beside = "".join(f" or {kind}" for kind in dict.fromkeys(map(_said, others)))
-        raise ValueError(f"{name} = {value!r}{where}, but it must be one of {', '.join(map(repr, allowed))}{beside}")
+        raise ValueError(
+            f"{name} = {shown(value)}{where}, but it must be one of {', '.join(map(repr, allowed))}{beside}"
+        )
 
 
 def check_choices(made: Any) -> None:

@@ -46,7 +46,8 @@ def _keep_programs_whole() -> None:
             self._path = Path(folder)
 
         def get(self, key: str) -> bytes | None:
-            return cache.read(self._path / f"{key}.program")
+            place = self._path / f"{key}.program"
+            return cache.read(place) if cache.own(place) else None  # it is machine code, and run
 
         def put(self, key: str, value: bytes) -> None:
             cache.write(self._path / f"{key}.program", value)

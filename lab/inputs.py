@@ -112,10 +112,10 @@ def spend() -> None:
         raise Exceeded(f"{until[1]} takes longer than {PATIENCE:g} s to read: give a smaller or simpler file")
 
 
-def fits(name: str, size: int) -> None:
-    """Raise ``Exceeded`` where a file unpacks to more than ``LIMIT`` bytes."""
-    if size > LIMIT:
-        raise Exceeded(f"{name} unpacks to {mebibytes(size)}, but at most {mebibytes(LIMIT)} are read")
+def fits(name: str, size: int, there: int = 0) -> None:
+    """Raise ``Exceeded`` where a file unpacks to more than ``LIMIT`` bytes, beyond those that are ``there``."""
+    if size > LIMIT + there:
+        raise Exceeded(f"{name} unpacks to {mebibytes(size)}, but at most {mebibytes(LIMIT + there)} are read")
 
 
 class Stream(BytesIO):

@@ -329,12 +329,18 @@ def _is_result(path: Path) -> bool:
     with suppress(OSError, ValueError, KeyError, TypeError):
         if path.is_file():
             with h5py.File(path) as file:
-                return "study" in file.attrs
+                return _tells_of_a_run(file.attrs)
         arrays = re.compile(r"([^/]+/)?zarr\.json|[^/]+/c(/\d+)*")
         within = [(each, each.relative_to(path).as_posix()) for each in path.rglob("*")]
         if all(arrays.fullmatch(name) and not each.is_symlink() for each, name in within if not each.is_dir()):
-            return "study" in json.loads((path / "zarr.json").read_text())["attributes"]
+            return _tells_of_a_run(json.loads((path / "zarr.json").read_text())["attributes"])
     return False
+
+
+def _tells_of_a_run(attrs: Mapping[str, Any]) -> bool:
+    """Attributes that only the lab writes: others have studies too."""
+    study, recipe = attrs["study"], attrs["recipe"]
+    return isinstance(study, str) and _is_object(recipe) and json.loads(recipe).get("study") == study
 
 
 def presets_told(study: type[Study]) -> str:

@@ -72,6 +72,8 @@ def open_run(arguments: argparse.Namespace) -> int:
 
     target = _target(arguments.output, {".nc", ".zarr"})
     assert target is not None  # -o is required
+    if not arguments.key:
+        raise Refusal("the key is empty: give one that lab runs shows, or its beginning")
     store = Store()
     keys = store.matching(arguments.key)
     if len(keys) != 1:
@@ -104,6 +106,8 @@ def _chosen(entries: list[Entry], study: str | None, older: str | None, larger: 
         entries = [entry for entry in entries if entry.created < before]
     if larger is not None:
         limit = _amount("--larger-than", larger, _SIZES, "10MB")
+        if limit >= 2**63:
+            raise Refusal(f"--larger-than {cut(larger)}: nothing is that large")
         entries = [entry for entry in entries if entry.bytes > limit]
     return entries
 

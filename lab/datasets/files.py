@@ -83,13 +83,15 @@ def kept(path: Path) -> "xr.Dataset":
     import xarray as xr
 
     with reading(path.name):
-        if path.suffix == ".zarr":
+        if path.suffix.lower() == ".zarr":
             files = _zarr_files(path, None)
             return formats.whole_zarr(cut(path.name), files)
         with inputs.opened(path, 8 * inputs.LIMIT) as file:
             formats.check_kept(cut(path.name), file)
+            size = file.seek(0, 2)
             file.seek(0)
             with xr.open_dataset(file, engine="h5netcdf") as found:
+                inputs.fits(cut(path.name), found.nbytes, size)  # scaled numbers are wider than those that are kept
                 return found.load()
 
 
@@ -99,7 +101,7 @@ def _zarr_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, bytes]:
     for place in inputs.members(folder, formats.MEMBERS, deep=True):
         inside = place.relative_to(folder)
         root = inside.as_posix().partition("/")[0]
-        described = len(inside.parts) <= 2 and inside.name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+        described = len(inside.parts) <= 2 and inside.name in formats.DESCRIBING
         if not isdir(place) and (described or wanted is None or root in wanted):
             files[inside.as_posix()] = inputs.content(place, inputs.LIMIT - size)
             size += len(files[inside.as_posix()])

@@ -7,10 +7,11 @@ can't be stopped gets them.
 
 import codecs
 import csv as comma_separated
+import json
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from math import ceil, prod, sqrt
@@ -23,6 +24,7 @@ from lab.inputs import LIMIT, Exceeded, Stream, cut, fits, listed, mebibytes, pa
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 UPLOAD_LIMIT = 64 * 2**20
 """The most bytes that an upload may have, all its files together."""
@@ -310,9 +312,30 @@ def _hdf5(name: str, payload: bytes, wanted: Iterable[str], damaged: str) -> tup
             for key in chosen:
                 spend()
                 part = variables[key]
-                attributes = {at: part.attrs[at] for at in _DECODED if at in part.attrs}
-                found[key] = (part[()], {at: _scalar(value) for at, value in attributes.items()})
+                found[key] = (part[()], {at: _attribute(part, at) for at in _DECODED if at in part.attrs})
     return _decoded(name, found, damaged), _others(key for key in variables if key not in found)
+
+
+def _attribute(part: Any, name: str) -> Any:
+    """The one value of an attribute: any number of texts may be the same text of the file."""
+    if _pointing(part, name) > 1:
+        raise ValueError
+    return _scalar(part.attrs[name])
+
+
+def _pointing(part: Any, name: str) -> int:
+    """How many values of an attribute are pointers to what lies elsewhere in the file, and of any size."""
+    import h5py
+
+    def among(dtype: np.dtype) -> int:
+        if dtype.subdtype:
+            return prod(dtype.subdtype[1]) * among(dtype.subdtype[0])
+        if dtype.names:
+            return sum(among(dtype[each]) for each in dtype.names)
+        return dtype.kind == "O" and h5py.check_ref_dtype(dtype) is None
+
+    found = part.attrs.get_id(name)
+    return prod(found.shape) * among(found.dtype)
 
 
 def _scalar(value: Any) -> Any:
@@ -374,8 +397,8 @@ def check_hdf5(name: str, file: Any) -> dict[str, Any]:
 
 
 def _only_dimension(part: Any) -> bool:
-    name = part.attrs.get("NAME", b"") if "CLASS" in part.attrs else b""
-    return bytes(str(name), "utf-8").removeprefix(b"b'").startswith(b"This is a netCDF dimension but not")
+    name = _attribute(part, "NAME") if "CLASS" in part.attrs and "NAME" in part.attrs else ""
+    return str(name).startswith("This is a netCDF dimension but not")
 
 
 def _check_chunks(what: str, part: Any) -> None:
@@ -389,137 +412,225 @@ def _check_chunks(what: str, part: Any) -> None:
     )  # those that are not there are read too
     if count > _CHUNKS:
         raise Exceeded(f"{what} has {count:,} chunks, but at most {_CHUNKS:,} are read: save it in larger ones")
-    deflate, shuffle, fletcher, lzf = 1, 2, 3, 32000
-    if not set(filters) <= {deflate, shuffle, fletcher, lzf} or len(set(filters)) < len(filters):
-        raise Exceeded(f"{what} is compressed in a way that is not read: save it with zlib or without")
     size = prod(part.chunks) * part.dtype.itemsize
-    for i in range(part.id.get_num_chunks() if filters else 0):
+    fits(what, size)  # whatever the shape
+    deflate, shuffle, fletcher, lzf = 1, 2, 3, 32000
+    packing = next((at for at, filter in enumerate(filters) if filter in (deflate, lzf)), len(filters))
+    # what is unpacked first must be what is checked here
+    if not {*filters[:packing]} <= {shuffle, fletcher} or filters[packing + 1 :] not in ([], [fletcher]):
+        raise Exceeded(f"{what} is compressed in a way that is not read: save it with zlib or without")
+    for i in range(part.id.get_num_chunks() if packing < len(filters) else 0):
         spend()
         chunk = part.id.get_chunk_info(i)
-        if deflate in filters and not chunk.filter_mask:
+        if chunk.filter_mask >> packing & 1:  # it was left out there
+            continue
+        if filters[packing] == deflate:
             _inflates(what, part.id.read_direct_chunk(chunk.chunk_offset)[1], size + 4)
-        elif lzf in filters:
+        else:
             fits(what, 90 * chunk.size)  # it repeats 264 bytes by 3
 
 
-def _inflates(what: str, packed: bytes, size: int, window: int = zlib.MAX_WBITS) -> None:
+def _inflates(what: str, packed: bytes, size: int, window: int = zlib.MAX_WBITS) -> bytes:
+    """What follows upon the stream, which unpacks to no more than ``size``."""
     unpack = zlib.decompressobj(window)
     came = 0
-    while came <= size and not unpack.eof and (packed := packed if came == 0 else unpack.unconsumed_tail):
+    while packed and came <= size and not unpack.eof:
         spend()
         came += len(unpack.decompress(packed, min(_PIECE, size + 1 - came)))
+        packed = unpack.unconsumed_tail
     if came > size:
         raise Exceeded(f"{what} unpacks to more than it says: save it again")
+    return unpack.unused_data
 
 
 def check_kept(name: str, file: Any) -> None:
     """Refuse an open HDF5 file whose parts unpack to more than is read, or lie elsewhere."""
     import h5py
 
-    with h5py.File(file, "r") as opened:
-        variables = check_hdf5(name, opened)
-        if sum(part.nbytes for part in variables.values()) > 8 * LIMIT:
-            raise Exceeded(f"{name} unpacks to more than the {mebibytes(8 * LIMIT)} that are read")
-        size = file.seek(0, 2)
-        for part in variables.values():
-            if not h5py.check_string_dtype(part.dtype) or part.dtype.kind != "O":
-                continue
-            came, step = 0, max(1, LIMIT // size)  # texts may share their bytes: a few at a time can't fill the memory
-            flat = part
-            for at in range(0, flat.shape[0] if flat.ndim else 0, step):
+    size = file.seek(0, 2)
+    with _decoding(f"{name} is a damaged netCDF file: save it again"), h5py.File(file, "r") as opened:
+        check_hdf5(name, opened)
+        if not all(isinstance(opened.get(key, getlink=True), h5py.HardLink) for key in opened):
+            raise Exceeded(f"{name} holds links in place of variables: save the numbers themselves")
+        few = max(32, LIMIT // size)  # texts may share their bytes: a few at a time can't fill the memory
+        for part in (opened, *opened.values()):
+            for at in part.attrs:
                 spend()
-                came += sum(len(text) for text in np.ravel(flat[at : at + step]))
+                if _pointing(part, at) > few:
+                    raise Exceeded(f"the attribute {cut(at, 40)} in {name} has more than {few} texts: leave it out")
+        sets = {key: part for key, part in opened.items() if isinstance(part, h5py.Dataset)}
+        fits(name, sum(part.nbytes for part in sets.values()), size)
+        came = 0
+        for key, part in sets.items():
+            text = h5py.check_string_dtype(part.dtype) is not None
+            if part.dtype.kind == "V" or (part.dtype.kind == "O" and not text):
+                raise Exceeded(f"{cut(key, 40)} in {name} holds neither numbers nor texts")
+            for piece in _pieces(part, max(1, LIMIT // 4 // size)) if part.dtype.kind == "O" else ():
+                spend()
+                came += sum(_TEXT_ITEM + len(each) for each in np.ravel(piece))
                 fits(name, came)
+
+
+def _pieces(part: Any, most: int, at: tuple[int, ...] = ()) -> Iterator[np.ndarray]:
+    """An HDF5 array of any number of dimensions, at most so many of its values at a time."""
+    if len(at) == part.ndim:
+        yield part[at]
+        return
+    length, inner = part.shape[len(at)], prod(part.shape[len(at) + 1 :])
+    if inner > most:
+        for i in range(length):
+            yield from _pieces(part, most, (*at, i))
+        return
+    step = most // max(inner, 1)
+    for i in range(0, length, step):
+        yield part[(*at, slice(i, i + step))]
+
+
+DESCRIBING = {".zarray": 2, ".zgroup": 2, ".zattrs": 2, ".zmetadata": 2, "zarr.json": 3}
+"""The files of a zarr folder that say what the others are, and of which format each is."""
+
+_PACKING = {f"{of}{packing}": packing for packing in ("gzip", "zlib", "zstd", "blosc") for of in ("", "numcodecs.")}
+_TEXT_ITEM = 64  # bytes that a short text takes as an object
 
 
 def zarr(name: str, files: dict[str, bytes], wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The wanted variables of a zarr folder, given as its files by their paths inside; and the names of the others."""
-    import xarray as xr
-
-    damaged = f"{name} is a damaged zarr folder: save it again"
-    for path, content in files.items():
-        if Path(path).name in (".zarray", ".zgroup", ".zmetadata", "zarr.json"):
-            try:
-                told = parsed(content)
-            except ValueError:
-                raise ValueError(f"{cut(path, 60)} in {name} is no JSON: save it again") from None
-            if _names_pickle(told):
-                raise ValueError(f"{name} {_OBJECTS}")  # a pickle codec would execute the chunks
-    heads = [Path(path) for path in files if Path(path).name in (".zarray", "zarr.json")]
-    keys = sorted(head.parent.as_posix() for head in heads if len(head.parts) == 2)
-    chosen = [key for key in keys if key in set(wanted)]
-    for key in chosen:
-        with _decoding(damaged):
-            _check_zarr(f"{key} in {name}", files, key)
-    others = [key for key in keys if key not in chosen]
-    with _decoding(damaged), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset = xr.open_zarr(_in_memory(files), decode_times=False, consolidated=False, drop_variables=others)
-    with dataset:
-        for key in chosen:
-            if dataset[key].dtype.kind not in "fiubc":
-                raise ValueError(f"{key} in {name} holds no plain numbers")
-        fits(name, sum(dataset[key].nbytes for key in chosen))
-        with _decoding(damaged):
-            return {key: dataset[key].to_numpy() for key in chosen}, _others(others)
+    dataset, others = _opened_zarr(name, files, set(wanted), decode_times=False)
+    for key, variable in dataset.variables.items():
+        if variable.dtype.kind not in "fiubc":
+            raise ValueError(f"{key} in {name} holds no plain numbers")
+    with _decoding(f"{name} is a damaged zarr folder: save it again"):
+        return {str(key): variable.to_numpy() for key, variable in dataset.variables.items()}, _others(others)
 
 
 def whole_zarr(name: str, files: dict[str, bytes]) -> Any:
     """The Dataset of a zarr folder that the lab wrote."""
+    return _opened_zarr(name, files, None)[0].load()
+
+
+def _opened_zarr(
+    name: str, files: dict[str, bytes], wanted: Collection[str] | None, **options: Any
+) -> "tuple[xr.Dataset, list[str]]":
+    """A Dataset of the wanted arrays (None: all), not loaded yet, and the names of the others.
+
+    What zarr is shown is nothing but the descriptions that were checked here, of one format, and the chunks that they speak
+    of: what a folder says twice, it could say in two ways.
+    """
     import xarray as xr
-
-    for path in files:
-        if len(Path(path).parts) == 2 and Path(path).name in ("zarr.json", ".zarray"):
-            _check_zarr(f"{cut(Path(path).parent, 40)} in {name}", files, Path(path).parent.as_posix())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with xr.open_zarr(_in_memory(files), consolidated=False) as found:
-            return found.load()
-
-
-def _in_memory(files: dict[str, bytes]) -> Any:
     from zarr.core.buffer import default_buffer_prototype
     from zarr.storage import MemoryStore
 
+    found = {DESCRIBING[base] for path in files if (base := path.rpartition("/")[2]) in DESCRIBING}
+    if len(found) > 1:
+        raise Exceeded(f"{name} is described both as zarr 2 and as zarr 3: save it again as one of them")
+    three = found == {3}
+    group, array = ("zarr.json", "zarr.json") if three else (".zgroup", ".zarray")
+    told, chunks, seen = {}, {}, {}
+    for path, content in files.items():
+        key, _, base = path.rpartition("/")
+        if base not in DESCRIBING:
+            chunks.setdefault(path.partition("/")[0], {})[path] = content
+        elif "/" not in key and base != ".zmetadata":
+            with _decoding(f"{cut(path, 60)} in {name} is no JSON: save it again"):
+                told[path], seen[path] = parsed(content), content
+    damaged = f"{name} is a damaged zarr folder: save it again"
+    with _decoding(damaged):
+        keys = [path.rpartition("/")[0] for path in sorted(told) if path.endswith(f"/{array}")]
+        keys = [key for key in keys if not three or told[f"{key}/{array}"]["node_type"] == "array"]
+        if three:  # without the copies of its members' descriptions
+            root = {"zarr_format": 3, "node_type": "group", "attributes": told[group].get("attributes", {})}
+            seen[group] = json.dumps(root).encode()
+    others = [key for key in keys if wanted is not None and key not in wanted]
+    kept, size = {path: seen[path] for path in (group, ".zattrs") if path in seen}, 0
+    for key in (key for key in keys if key not in others):
+        with _decoding(damaged):
+            described = told[f"{key}/{array}"]
+            size += _check_zarr(f"{cut(key, 40)} in {name}", described, chunks.get(key, {}).values(), three)
+        fits(name, size)
+        kept |= {path: seen[path] for path in (f"{key}/{array}", f"{key}/.zattrs") if path in seen}
+        kept |= chunks.get(key, {})
     make = default_buffer_prototype().buffer.from_bytes
-    return MemoryStore({path: make(content) for path, content in files.items()}, read_only=True)
+    store = MemoryStore({path: make(content) for path, content in kept.items()}, read_only=True)
+    with _decoding(damaged), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = xr.open_zarr(store, zarr_format=3 if three else 2, consolidated=False, chunks=None, **options)
+    fits(name, dataset.nbytes)  # scaled numbers are wider than those that are kept
+    return dataset, others
 
 
-def _check_zarr(what: str, files: dict[str, bytes], key: str) -> None:
-    """Refuse an array whose size, chunks or ways of packing are not those that are read."""
-    three = f"{key}/zarr.json" in files
-    told = parsed(files[f"{key}/zarr.json" if three else f"{key}/.zarray"])
+def _check_zarr(what: str, told: dict[str, Any], contents: Iterable[bytes], three: bool) -> int:
+    """The bytes that an array takes; refused where its size, chunks or ways of packing are not those that are read."""
     if three:
-        shape, chunks = told["shape"], told["chunk_grid"]["configuration"]["chunk_shape"]
-        codecs = [codec["name"].removeprefix("numcodecs.") for codec in told["codecs"]]
-        dtype = told["data_type"]
+        regular, shape, chunks = (
+            told["chunk_grid"]["name"] == "regular",
+            told["shape"],
+            told["chunk_grid"]["configuration"],
+        )
+        chunks, codecs = chunks["chunk_shape"], [codec["name"] for codec in told["codecs"]]
     else:
-        shape, chunks, dtype = told["shape"], told["chunks"], told["dtype"]
-        codecs = [part["id"] for part in [*(told.get("filters") or []), told.get("compressor")] if part]
-    try:
-        itemsize = np.dtype(dtype).itemsize
-    except TypeError:
-        raise Exceeded(f"{what} holds no plain numbers") from None
-    fits(what, prod(shape) * itemsize)
-    fits(what, prod(chunks) * itemsize)
+        regular, shape, chunks = True, told["shape"], told["chunks"]
+        codecs = [part["id"] for part in [*(told["filters"] or []), told["compressor"]] if part]
+    if not regular or told.get("storage_transformers") or min(shape, default=0) < 0 or min(chunks, default=1) < 1:
+        raise ValueError
+    if "pickle" in str(codecs).lower():
+        raise Exceeded(f"{what} {_OBJECTS}")  # that codec would execute the chunks
+    text = "vlen-utf8" in codecs
+    itemsize = _TEXT_ITEM if text else _itemsize(what, told["data_type" if three else "dtype"])
+    fits(what, size := prod(shape) * itemsize)
+    fits(what, chunk := prod(chunks) * itemsize)
     count = prod(ceil(n / c) for n, c in zip(shape, chunks, strict=True))
     if count > _CHUNKS:
         raise Exceeded(f"{what} has {count:,} chunks, but at most {_CHUNKS:,} are read: save it in larger ones")
-    packings = [codec for codec in codecs if codec not in ("bytes", "transpose", "crc32c", "shuffle")]
-    if len(packings) > 1 or not set(packings) <= {"gzip", "zlib", "zstd", "blosc"}:
-        raise Exceeded(f"{what} is packed by {listed(packings, 60)}, but gzip, zlib, zstd or blosc is needed")
-    for path, content in files.items() if packings else ():
-        if path.startswith(f"{key}/") and Path(path).name not in ("zarr.json", ".zarray", ".zattrs"):
-            spend()
-            _check_chunk(what, packings[0], content, prod(chunks) * itemsize)
+    # what is unpacked first must be what is checked here
+    tail = 4 if three and codecs[-1] == "crc32c" else 0
+    codecs = codecs[:-1] if tail else codecs
+    packing = _PACKING.get(codecs[-1], "") if codecs else ""
+    rest = [codec for codec in (codecs[:-1] if packing else codecs) if codec not in ("bytes", "transpose")]
+    if text and (rest != ["vlen-utf8"] or packing != "zstd" or told["fill_value"] not in ("", 0, None)):
+        raise Exceeded(f"{what} holds texts in a way that is not read: save it as the lab does, with zstd")
+    if not text and not set(rest) <= {"shuffle", "numcodecs.shuffle"}:
+        raise Exceeded(f"{what} is packed by {listed(codecs, 60)}, but one of gzip, zlib, zstd or blosc is needed")
+    for content in contents if packing else ():
+        spend()
+        content = content[: len(content) - tail]
+        if text:
+            fits(what, size := size + _check_texts(what, content, prod(chunks)))
+        else:
+            _check_chunk(what, packing, content, chunk)
+    return size
+
+
+def _itemsize(what: str, dtype: Any) -> int:
+    """Of numbers, and of texts of one length."""
+    if isinstance(dtype, dict) and dtype["name"] == "fixed_length_utf32":
+        return dtype["configuration"]["length_bytes"]
+    try:
+        found = np.dtype(dtype if isinstance(dtype, str) else object)
+    except TypeError:
+        found = np.dtype(object)
+    if found.kind not in "fiubcSU":
+        raise Exceeded(f"{what} holds no plain numbers")
+    return found.itemsize
+
+
+def _check_texts(what: str, content: bytes, most: int) -> int:
+    """The bytes that a packed chunk of texts unpacks to; how many these are, it says in its first four."""
+    from numcodecs import Zstd
+
+    size = _zstd_size(content)
+    fits(what, size)
+    if size < 4 or int.from_bytes(bytes(Zstd().decode(content))[:4], "little") > most:
+        raise Exceeded(f"{what} unpacks to another size than it says: save it again")
+    return size
 
 
 def _check_chunk(what: str, packing: str, content: bytes, size: int) -> None:
     if packing in ("gzip", "zlib"):
-        _inflates(what, content, size, zlib.MAX_WBITS | 32)
+        if _inflates(what, content, size, zlib.MAX_WBITS | 32):  # gzip would go on there
+            raise Exceeded(f"{what} unpacks to more than it says: save it again")
         return
     states = int.from_bytes(content[4:8], "little") if packing == "blosc" else _zstd_size(content)
-    if states != size:
+    if states != size or (packing == "blosc" and int.from_bytes(content[12:16], "little") != len(content)):
         raise Exceeded(f"{what} unpacks to another size than it says: save it again")
 
 
@@ -530,14 +641,6 @@ def _zstd_size(frame: bytes) -> int:
     flag, single, dictionary = frame[4] >> 6, frame[4] >> 5 & 1, frame[4] & 3
     at, width = 5 + (not single) + (0, 1, 2, 4)[dictionary], (single, 2, 4, 8)[flag]
     return int.from_bytes(frame[at : at + width], "little") + 256 * (width == 2) if width else -1
-
-
-def _names_pickle(part: Any) -> bool:
-    if isinstance(part, dict):
-        return any(_names_pickle(value) for value in part.values())
-    if isinstance(part, list):
-        return any(_names_pickle(value) for value in part)
-    return isinstance(part, str) and "pickle" in part.lower()
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

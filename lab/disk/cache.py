@@ -1,5 +1,10 @@
-"""What can be made again but takes a while: a file with its hash at its end, so that nothing spoilt is ever taken."""
+"""What can be made again but takes a while: a file with a hash of its name and content at its end, so that nothing spoilt
+and nothing of another name is ever taken.
 
+The hash is no signature: who may write into the folder may write anything there.
+"""
+
+import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +21,25 @@ def read(path: Path) -> bytes | None:
     except OSError:
         return None
     content, found = kept[:-_HASH], kept[-_HASH:]
-    return content if sha256(content).digest() == found else None
+    return content if _hash(path, content) == found else None
 
 
 def write(path: Path, content: bytes) -> None:
     """Keep it; a folder that can't be written to costs only the time to make the thing again."""
     with suppress(OSError):
-        _write(path, content + sha256(content).digest(), durable=False)
+        _write(path, content + _hash(path, content), durable=False)
+
+
+def own(path: Path) -> bool:
+    """Whether a file and its folder are this user's, and others can't write to them; where a system does not say, yes."""
+    if not hasattr(os, "geteuid"):
+        return True
+    try:
+        found = path.stat(), path.parent.stat()
+    except OSError:
+        return False
+    return all(each.st_uid == os.geteuid() and not each.st_mode & 0o002 for each in found)
+
+
+def _hash(path: Path, content: bytes) -> bytes:
+    return sha256(path.name.encode() + b"\0" + content).digest()

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from os.path import expanduser
+from os.path import exists, expanduser
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -40,7 +40,8 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """
     path = Path(expanduser(path))
     if not path.is_file():
-        why = f"{cut(path)} is a folder" if path.is_dir() else f"there is no file {cut(path)}"
+        there = "is a folder" if path.is_dir() else "is no regular file"
+        why = f"{cut(path)} {there}" if exists(path) else f"there is no file {cut(path)}"
         raise ValueError(f"{why}: give a {_TAKEN} that the lab has exported")
     with reading(path.name):
         figure = content(path)

@@ -135,7 +135,7 @@ def check_motion(picture: "Picture", kind: str, at: float | None, frames: int | 
     if (at is not None) + (frames is not None) + (kind in MOVING) > 1:
         raise ValueError("one frame, a strip of frames or a film: give only one of at, frames and a moving format")
     if frames is not None and not 2 <= frames <= 12:
-        raise ValueError(f"frames = {frames}, but a strip has from 2 to 12 of them")
+        raise ValueError(f"frames = {shown(frames)}, but a strip has from 2 to 12 of them")
 
 
 def drawn(picture: "Picture", result: "xr.Dataset", figure: Mapping[str, Any]) -> Any:

@@ -80,7 +80,7 @@ def inches(given: str | float, what: str = "width") -> float:
     except ValueError:
         value = math.nan
     if isinstance(given, bool) or not low <= value <= high:
-        raise ValueError(f"{what} = {given!r} is not allowed: {allowed}")
+        raise ValueError(f"{what} = {shown(given)} is not allowed: {allowed}")
     return value
 
 

@@ -99,7 +99,8 @@ def reachable(
         sides = jnp.maximum(problem.x.max(0) - problem.y.min(0), problem.y.max(0) - problem.x.min(0))
         most = problem.scale * jnp.linalg.norm(sides, problem.norm) ** problem.power
     else:
-        most = jnp.abs(problem.cost).max()
+        there = (problem.a > 0)[:, None] & (problem.b > 0)[None, :]
+        most = jnp.where(there, jnp.abs(problem.cost), 0).max()
     unit = jnp.finfo(most.dtype).eps
     return jnp.clip(2 * unit * (most + jnp.abs(shift)) / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
 

@@ -6,7 +6,7 @@ One file instead of a hundred: it appears and goes at once, and a cluster's file
 import json
 import warnings
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SUFFIX = ".zarr.zip"
 _HEADER = "lab_store"  # the attribute of the group that says what the file is
 _CHUNK = 8 << 20  # bytes
+_CODECS = {"bytes", "vlen-utf8", "zstd"}  # that write uses; others unpack to anything, and one executes what it reads
 
 
 class Damaged(Exception):
@@ -59,7 +60,7 @@ def write(path: Path, cells: "xr.Dataset", header: dict[str, Any]) -> None:
 
 def read_header(path: Path) -> dict[str, Any]:
     """What ``write`` was told of the batch."""
-    with _guarded(), zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         return json.loads(archive.read("zarr.json"))["attributes"][_HEADER]
 
 
@@ -74,17 +75,22 @@ def read(path: Path, names: Collection[str] | None = None) -> "tuple[xr.Dataset,
     import zarr
     from zarr.storage import ZipStore
 
-    with _guarded(), zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         members = set(archive.namelist())
     with _guarded(), warnings.catch_warnings(), ZipStore(path, mode="r") as store:
         warnings.simplefilter("ignore")
-        group = zarr.open_group(store, mode="r")
+        # copies of the arrays' descriptions, in that of the group, could say anything
+        group = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
         attrs = dict(group.attrs)
         header: Any = attrs.pop(_HEADER)
         wanted = [name for name in header["variables"] if names is None or name in names or name in header["coords"]]
         variables = {}
         for name in wanted:
             array: Any = group[name]
+            if {codec["name"] for codec in array.metadata.to_dict()["codecs"]} - _CODECS:
+                raise Damaged(f"{name} is packed in a way that is not the store's")
+            if array.nchunks > len(members):  # else there may be too many to name them
+                raise Damaged(f"{name} is not there as a whole")
             lost = {f"{name}/c{''.join(f'/{i}' for i in at)}" for at in np.ndindex(array.cdata_shape)} - members
             if lost and array.size:  # zarr would take a missing chunk for zeros
                 raise Damaged(f"{min(lost)} is missing")
@@ -93,6 +99,14 @@ def read(path: Path, names: Collection[str] | None = None) -> "tuple[xr.Dataset,
             variables[name] = xr.Variable(array.metadata.dimension_names or (), values, dict(array.attrs))
     coords = {name: variables.pop(name) for name in header["coords"]}
     return xr.Dataset(variables, coords, attrs), header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _guarded(), zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise Damaged("its members are packed")
+        yield archive
 
 
 @contextmanager

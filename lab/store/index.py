@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.disk import writable
+from lab.inputs import SENTENCE, cut
 
 from . import files
 
@@ -127,6 +128,7 @@ class Index:
 
     def set_aside(self, batch: str, why: object) -> None:
         """Move a damaged batch out of the store and say so; the next question no longer finds its keys."""
+        why = cut(why, SENTENCE)
         try:
             self.damaged.mkdir(exist_ok=True)
             os.replace(self.batches / (batch + files.SUFFIX), self.damaged / (batch + files.SUFFIX))
@@ -213,7 +215,7 @@ class Index:
 
     def _set_aside(self, number: int | None, why: object) -> None:
         """Move the index away, if it is still the file of that number; where it can't be moved, it is asked no more."""
-        sentence = f"The store's index {self._path} is broken ({why}): it is made again from the runs."
+        sentence = f"The store's index {self._path} is broken ({cut(why, SENTENCE)}): it is made again from the runs."
         try:
             if self._path.stat().st_ino == number:  # else another process has made it again already
                 self.damaged.mkdir(exist_ok=True)

@@ -61,7 +61,7 @@ def load_file(path: str | Path) -> list[type[Study]]:
     """Import a user's file and add the studies it defines."""
     path = Path(expanduser(path)).absolute()
     if not path.is_file():
-        raise ValueError(f"there is no file {cut(path)}")
+        raise ValueError(f"{cut(path)} is no regular file" if path.exists() else f"there is no file {cut(path)}")
     path = path.resolve()
     module_name = f"lab_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(module_name, path)

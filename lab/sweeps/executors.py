@@ -18,7 +18,7 @@ import jax
 import xarray as xr
 
 from lab import studies
-from lab.inputs import cut
+from lab.inputs import cut, shown
 
 from . import batch
 from .batch import _POLL, Stop, Stopped
@@ -61,7 +61,7 @@ def executor(on: str | None = None, jobs: Mapping[str, Any] | None = None) -> Ex
     if on in (None, "", "here"):
         return Here()
     kind, _, rest = on.partition(":")
-    if kind == "local" and rest.isdigit() and int(rest) >= 1:
+    if kind == "local" and rest.isascii() and rest.isdigit() and len(rest) < 7 and int(rest) >= 1:
         return Processes(int(rest))
     if "://" in on:
         _distributed()
@@ -70,7 +70,7 @@ def executor(on: str | None = None, jobs: Mapping[str, Any] | None = None) -> Ex
         _extra("dask_jobqueue", kind)
         return Dask(lambda: _queue(kind, dict(jobs or {})))
     raise ValueError(
-        f"on = {on!r} is no place to compute: it must be local:N (N worker processes), the address of a Dask scheduler "
+        f"on = {shown(on)} is no place to compute: it must be local:N (N worker processes), the address of a Dask scheduler "
         "(tcp://host:8786), slurm, pbs or lsf"
     )
 

@@ -193,6 +193,12 @@ class Mean(Study):
         (["figure", "sparse-ot:nothing", "-o", "x.pdf"], "there is no picture 'nothing'"),
         (["figure", "sparse-ot:plan"], "say where the figure goes"),
         (["figure", "sparse-ot:plan", "--width", "huge", "-o", "x.pdf"], "huge"),
+        (
+            ["figure", "sparse-ot:plan", "--width", "9" * 400, "-o", "x.pdf"],
+            "it must be column or text, or a number of inches from 1 to 20",
+        ),
+        (["sweep", "sparse-ot", "--on", "9" * 400], "is no place to compute: it must be local:N (N worker processes)"),
+        (["sweep", "sparse-ot", "--on", "local:" + "9" * 5000], "is no place to compute: it must be local:N"),
         (["figure", "sparse-ot:plan", "--from", "run.nc", "-o", "x.pdf"], "there is no file run.nc"),
         (
             ["figure", "sparse-ot:plan", "--from", "mine.npz", "-o", "x.pdf"],
@@ -200,6 +206,8 @@ class Mean(Study):
         ),
         (["reproduce", "missing.pdf"], "there is no file missing.pdf: give a PDF"),
         (["reproduce", "."], ". is a folder: give a PDF"),
+        (["reproduce", "pipe.pdf"], "pipe.pdf is no regular file: give a PDF"),
+        (["show", "pipe.py"], "pipe.py is no regular file"),
         (
             ["run", "locality-denoisers", "--data", "broken.zip"],
             "0.png in broken.zip is a damaged picture: save it again",
@@ -213,11 +221,13 @@ class Mean(Study):
         (["serve", "missing.py"], "missing.py"),
         (["serve", "--port", "99999"], "--port 99999 is not allowed"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+    ids=lambda value: " ".join(value)[:80] if isinstance(value, list) else None,
 )
 def test_bad_input_is_one_sentence(words, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("mine.npz", cost=np.ones((2, 2)))
+    for name in ("pipe.pdf", "pipe.py"):
+        os.mkfifo(name)
     with zipfile.ZipFile("broken.zip", "w") as archive:
         for name in "0123456789":
             archive.writestr(f"{name}.png", b"\x89PNG\r\n\x1a\n and no more")

@@ -185,13 +185,14 @@ def test_open_writes_the_run_as_it_was(kept, said, mine):
         (["runs", "--older-than", "soon"], "write a number and m, h, d, w, y, as in 30d"),
         (["runs", "--older-than", "99999999y"], "nothing is that old"),
         (["runs", "--larger-than", "10"], "write a number and B, kB, MB, GB, TB, as in 10MB"),
+        (["runs", "--larger-than", "9" * 400 + "TB"], "999TB: nothing is that large"),
         (["runs", "--study", "momentum"], "holds no run of 'momentum'; it holds runs of moment"),
-        (["open", "", "-o", "x.nc"], "3 keys begin with ''"),
+        (["open", "", "-o", "x.nc"], "the key is empty: give one that lab runs shows"),
         (["open", "zz", "-o", "x.nc"], "no key begins with 'zz'"),
         (["open", "0", "-o", "x.txt"], "end it with .nc, .zarr"),
         (["open", "0"], "-o"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value)[:80] if isinstance(value, list) else "",
 )
 def test_bad_input_is_one_sentence(kept, said, words, says):
     told = said(*words, code=2)

@@ -220,6 +220,20 @@ def test_only_results_are_replaced(tmp_path, capsys, suffix):
     assert {path.name for path in tmp_path.iterdir()} == {target.name, "home"}
 
 
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+@pytest.mark.parametrize("recipe", [None, "{}", '{"study": "toy"}', "[" * 10_000])
+def test_data_of_somebody_else_about_a_study_stay(tmp_path, capsys, suffix, recipe):
+    target = tmp_path / f"theirs.{suffix}"
+    told = {"study": "CLINICAL-TRIAL-7"} | ({} if recipe is None else {"recipe": recipe})
+    data = xr.Dataset({"patients": ("i", [1.0, 2.0])}, attrs=told)
+    data.to_zarr(target, consolidated=False) if suffix == "zarr" else data.to_netcdf(target, engine="h5netcdf")
+    files = [path for path in (target, *target.rglob("*")) if path.is_file()]
+    before = [path.read_bytes() for path in files]
+    assert main(["sweep", "toy", "--rate", "0.5,0.6", "-o", str(target)]) == 2
+    assert "is no result of the lab; give another name" in capsys.readouterr().err
+    assert [path.read_bytes() for path in files] == before
+
+
 def test_a_figure_of_somebody_else_stays(tmp_path, capsys):
     (tmp_path / "thesis.pdf").write_bytes(b"%PDF-1.4 mine")
     assert main(["figure", "sparse-ot:plan", "-o", str(tmp_path / "thesis.pdf")]) == 2

@@ -1,10 +1,12 @@
-"""Compiled programs are kept whole."""
+"""Compiled programs are kept whole, and taken from nobody else."""
 
 import os
 import subprocess
 import sys
 
 import pytest
+
+from lab.disk import cache
 
 CODE = """
 import warnings
@@ -33,3 +35,29 @@ def test_a_spoilt_program_is_compiled_again_without_a_word(tmp_path):
     assert len(contents[1]) == len(contents[0])
     assert contents[1][100:101] != b"x"
     assert contents[2] == contents[1]  # and read, not made, the third time
+
+
+def test_a_kept_file_under_another_name_is_not_taken(tmp_path):
+    """As the program of another function it would give a wrong number without a word."""
+    cache.write(tmp_path / "one.program", b"one")
+    cache.write(tmp_path / "two.program", b"two")
+    (tmp_path / "two.program").write_bytes((tmp_path / "one.program").read_bytes())
+    assert cache.read(tmp_path / "one.program") == b"one"
+    assert cache.read(tmp_path / "two.program") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="of POSIX")
+def test_programs_that_others_may_have_written_are_not_taken(tmp_path, monkeypatch):
+    kept = tmp_path / "one.program"
+    cache.write(kept, b"one")
+    tmp_path.chmod(0o755)
+    kept.chmod(0o644)
+    assert cache.own(kept)
+    assert not cache.own(tmp_path / "none.program")
+    for place, mode in ((kept, 0o666), (tmp_path, 0o777)):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        assert not cache.own(kept)
+        place.chmod(before)
+    monkeypatch.setattr(os, "geteuid", lambda: kept.stat().st_uid + 1)
+    assert not cache.own(kept)

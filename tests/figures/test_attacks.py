@@ -206,6 +206,7 @@ def test_a_kept_result_opens_nothing_either(recipe, tmp_path, capsys):
     for attrs in ({"recipe": "[]"}, {"recipe": "[" * 100_000}, {"recipe": 3}, {"swept": "1"}):
         save(result.assign_attrs(attrs), path)
         assert "holds no recipe that can be read" in refused(words, capsys)
+        path.unlink()  # it is no result that may be replaced
     swept = json.dumps({"k": [1, 2]})
     told = json.dumps(recipe | {"parameters": recipe["parameters"] | {"data": "/etc/passwd"}})
     save(result.expand_dims(k=[1, 2]).assign_attrs(swept=swept, recipe=told), path)
@@ -222,7 +223,7 @@ def test_a_result_that_would_have_its_reader_unpickle_or_open_is_not_read(tmp_pa
     told = json.loads((folder / "plan" / ".zarray").read_text())
     (folder / "plan" / ".zarray").write_text(json.dumps(told | {"dtype": "|O", "filters": [{"id": "pickle"}]}))
     words = ["figure", "sparse-ot:plan", "-o", str(tmp_path / "o.png"), "--from"]
-    assert "is packed by pickle" in refused([*words, str(folder)], capsys)
+    assert "holds Python objects" in refused([*words, str(folder)], capsys)
     (tmp_path / "secret").write_bytes(bytes(8))
     with h5py.File(tmp_path / "run.nc", "w") as file:
         file.create_dataset("plan", (1,), "f8", external=[(str(tmp_path / "secret"), 0, 8)])

@@ -8,6 +8,7 @@ import resource
 import sqlite3
 import threading
 import time
+import zipfile
 from contextlib import closing, suppress
 from types import SimpleNamespace
 
@@ -314,17 +315,65 @@ def test_a_file_of_something_else(stored, caplog):
     damaged(Store(stored.folder), caplog)
 
 
-def test_a_missing_member(stored, caplog):
-    from zipfile import ZipFile
-
-    (path,) = files_of(stored)
-    with ZipFile(path) as whole:
-        members = {name: whole.read(name) for name in whole.namelist()}
-    del members["plan/c/0/0/0"]
-    with ZipFile(path, "w") as less:
+def changed(path, change):
+    """Write a batch again after ``change`` of its members' contents by name."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
-            less.writestr(name, content)
+            archive.writestr(name, content)
+
+
+def test_a_missing_member(stored, caplog):
+    changed(files_of(stored)[0], lambda members: members.pop("plan/c/0/0/0"))
     damaged(stored, caplog)
+
+
+def test_a_batch_is_unpacked_as_the_store_packs_and_in_no_other_way(stored, caplog):
+    """What is executed by a codec of zarr 2 may stand in copies of the descriptions, which zarr would take for them."""
+
+    def copies(members):
+        root, own = json.loads(members["zarr.json"]), json.loads(members["cell_attrs/zarr.json"])
+        two = {"zarr_format": 2, "shape": own["shape"], "chunks": own["shape"], "dtype": "|O", "fill_value": ""}
+        two |= {"order": "C", "filters": [{"id": "vlen-utf8"}], "compressor": {"id": "pickle", "protocol": 4}}
+        root["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": {"cell_attrs": two}}
+        members["zarr.json"] = json.dumps(root).encode()
+
+    def packing(members):
+        told = json.loads(members["cell_attrs/zarr.json"])
+        told["codecs"].append({"name": "gzip", "configuration": {"level": 1}})
+        members["cell_attrs/zarr.json"] = json.dumps(told).encode()
+
+    def vast(members):
+        name = next(name for name in members if name.count("/") == 1 and b"float64" in members[name])
+        told = json.loads(members[name])
+        told["shape"][0] = 10**15
+        members[name] = json.dumps(told).encode()
+
+    key = Store.key(recipe())
+    changed(files_of(stored)[0], copies)
+    assert_same(unpack(stored.read([key]), 0), result())
+    assert not caplog.messages
+    for change, sentence in (
+        (packing, "is packed in a way that is not the store's"),
+        (vast, "is not there as a whole"),
+    ):
+        changed(files_of(stored)[0], change)
+        assert_same(stored.fetch(recipe(), result), result())
+        assert sentence in caplog.messages[-1]
+
+
+def test_the_reason_of_a_damage_is_short(stored, caplog):
+    def long(members):
+        told = json.loads(members["cell_attrs/zarr.json"])
+        told["codecs"][0]["name"] = "x" * 10_000
+        members["cell_attrs/zarr.json"] = json.dumps(told).encode()
+
+    changed(files_of(stored)[0], long)
+    stored.fetch(recipe(), result)
+    assert "are damaged" in caplog.messages[0]
+    assert len(caplog.messages[0]) < 1000
 
 
 def test_a_missing_file(stored):
