@@ -272,6 +272,9 @@ def bound_connections(server: BaseServer) -> None:
     handle = server._http.handle_stream
 
     def handle_stream(stream: IOStream, address: Any) -> None:
+        if len(held) > 10_000:
+            for name in [name for name, streams in held.items() if not streams]:
+                del held[name]
         streams = held[limits.place(address[0])]
         if sum(not each.closed() for each in streams) < _EACH * limits.present.pages:
             streams.add(stream)
