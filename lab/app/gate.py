@@ -5,31 +5,46 @@ See docs/serving.md for what this protects from, and what not.
 
 import hmac
 import ipaddress
+import math
 import re
 import socket
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from secrets import token_urlsafe
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode, urlsplit
+from weakref import WeakSet
 
+from bokeh.core.types import ID
 from bokeh.server.server import BaseServer
-from bokeh.util.token import get_session_id
+from bokeh.server.util import check_allowlist
+from bokeh.util.token import check_token_signature, get_session_id, get_token_payload
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
+from tornado.iostream import IOStream
 from tornado.routing import Router
 from tornado.web import OutputTransform, RequestHandler
 
 from . import buttons, limits, theme
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_TRIES, _WITHIN = 10, 60.0  # wrong tokens of an address, and seconds
+_TRIES, _WITHIN = 10, 60.0  # wrong tokens and passwords of an address, and the seconds in which they are forgotten
+_SOCKETS = 4  # to one page: a browser that comes back may be before the end of the connection that it lost
+_EACH = 10  # connections for each page that a visitor may have: six for its files, one for itself
+WRONG = "That is not the token of this server: it stands where the server was started."
+_UNUSED = 15.0  # seconds after which Bokeh gives up a page that no browser opened
 _OPEN = ("/liveness",)  # what a proxy asks to know whether the server lives
+HTTP = {  # no page is posted: what is uploaded comes by its websocket
+    "max_body_size": 16 * 2**10,
+    "body_timeout": 10.0,
+    "idle_connection_timeout": 30.0,  # the headers of a request are all there by then, too
+}
 _SCRIPT = re.compile(rb"<script\b([^>]*>.*?</script>)", re.DOTALL | re.IGNORECASE)
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -93,13 +108,26 @@ class Access:
     Attributes:
         names: the hosts that a request may name; any other, as of a page elsewhere that rebinds its name, is refused.
         token: what has to be shown; "" for nothing.
+        users: the passwords by user, or one for all; "" where there is no such login.
+        by_name: each visitor has a login of their own.
     """
 
     names: Collection[str] = _LOCAL
     token: str = ""
+    users: Mapping[str, str] | str = ""
+    by_name: bool = False
 
     def cookie(self) -> str:
         return sha256(f"lab {self.token}".encode()).hexdigest()
+
+
+class Refusal(NamedTuple):
+    """What is answered in place of what was asked for."""
+
+    status: int
+    sentence: str
+    form: bool = False  # with a field for the token
+    wait: float = 0.0  # seconds
 
 
 class Gate(Router):
@@ -107,78 +135,127 @@ class Gate(Router):
 
     def __init__(self, server: BaseServer, access: Access):
         self._server, self._application, self.access = server, server._tornado, access
-        self._wrong: dict[str, list[float]] = {}
+        self._tries = limits.Allowance(_TRIES, _WITHIN)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
-        status, sentence, form = self._refusal(request)
-        if status == 302:
+        limits.recognise(request, self.access.by_name)
+        refusal = self._refusal(request)
+        if refusal is None:
+            return self._application.find_handler(request, **kwargs)
+        if refusal.status == 302:
             return self._application.get_handler_delegate(
                 request, _Enter, {"access": self.access, "port": self._server.port}
             )
-        if status:
-            told = {"status": status, "sentence": sentence, "form": form}
-            return self._application.get_handler_delegate(request, _Refused, told)
-        return self._application.find_handler(request, **kwargs)
+        return self._application.get_handler_delegate(request, _Refused, {"refusal": refusal})
 
-    def _refusal(self, request: HTTPServerRequest) -> tuple[int, str, bool]:
+    def right(self, request: HTTPServerRequest) -> None:
+        """A try that was none: what was shown is right."""
+        self._tries.take(limits.place(str(request.remote_ip)), -1.0)
+
+    def _refusal(self, request: HTTPServerRequest) -> Refusal | None:
         if host_of(request.host) not in self.access.names:
-            return 403, "This server is not known by that name: start it with --address and the name you use.", False
+            return Refusal(403, "This server is not known by that name: start it with --address and the name you use.")
+        if self._foreign(request):
+            return Refusal(403, "Another site asked for this: it may have a link to these pages, and nothing more.")
         if request.path.rstrip("/").endswith("/autoload.js"):
-            return 404, "These pages are not put into others by a script.", False
-        if self.access.token and request.path not in _OPEN:
-            refusal = self._unknown(request)
-            if refusal[0]:
-                return refusal
+            return Refusal(404, "These pages are not put into others by a script.")
+        # Nothing but a login is posted. It counts now: many bodies may come after the headers of all.
+        if request.method == "POST" and (refusal := self._tried(request)):
+            return refusal
+        if self.access.token and request.path not in _OPEN and (refusal := self._unknown(request)):
+            return refusal
+        if request.path in _OPEN and request.query:
+            return Refusal(404, "There is no such question: Panel would make a whole page to answer it.")
         if request.path.startswith("/components/") and not _loaded(request.path):
-            return 404, "There is no such part.", False
-        return self._too_many(request)
+            return Refusal(404, "There is no such part.")
+        return self._no_page(request)
 
-    def _unknown(self, request: HTTPServerRequest) -> tuple[int, str, bool]:
+    def _foreign(self, request: HTTPServerRequest) -> bool:
+        """Whether a page elsewhere asks, by what browsers say of it; a link that was followed is the visitor's own asking."""
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if site in ("same-origin", "none"):
+            return False
+        if origin is not None:
+            with suppress(ValueError):
+                asks = urlsplit(origin).netloc.lower()
+                return asks != request.host.lower() and not check_allowlist(
+                    asks, list(self._application.websocket_origins)
+                )
+            return True
+        return site is not None and request.headers.get("Sec-Fetch-Dest") != "document"
+
+    def _tried(self, request: HTTPServerRequest) -> Refusal | None:
+        wait = self._tries.wait(limits.place(str(request.remote_ip)))
+        told = f"Too many wrong tokens or passwords from your address: wait {math.ceil(wait)} s."
+        return Refusal(429, told, wait=wait) if wait else None
+
+    def _unknown(self, request: HTTPServerRequest) -> Refusal | None:
         """Whether the visitor has shown the token: in a cookie, or now."""
         cookie = request.cookies.get(cookie_name(self._server.port))
         if cookie is not None and hmac.compare_digest(cookie.value.encode(), self.access.cookie().encode()):
-            return 0, "", False
+            return None
+        if request.path == "/login" and request.method == "POST":
+            return Refusal(302, "")  # its body has not been read yet: the handler compares
         given = request.arguments.get("token")
-        posted = request.path == "/login" and request.method == "POST"
-        if not given and not posted:
-            return 401, "This server asks for a token: it stands where the server was started.", True
-        who, now = str(request.remote_ip), time.monotonic()
-        if len(self._wrong) > 10_000:
-            self._wrong.clear()
-        tries = self._wrong[who] = [at for at in self._wrong.get(who, ()) if now - at < _WITHIN]
-        if len(tries) >= _TRIES:
-            return 429, "Too many wrong tokens: wait a minute.", False
-        if posted:  # its body has not been read yet: the handler compares
-            return 302, "", False
-        assert given is not None
+        if not given:
+            return Refusal(401, "This server asks for a token: it stands where the server was started.", form=True)
+        if request.method != "POST" and (refusal := self._tried(request)):
+            return refusal
         if hmac.compare_digest(given[-1], self.access.token.encode()):
-            return 302, "", False
-        tries.append(now)
-        return 401, "That is not the token of this server: it stands where the server was started.", True
+            self.right(request)
+            return Refusal(302, "")
+        return Refusal(401, WRONG, form=True)
 
-    def wrong(self, who: str) -> None:
-        self._wrong.setdefault(who, []).append(time.monotonic())
+    def _no_page(self, request: HTTPServerRequest) -> Refusal | None:
+        """Why a page is not made, or not connected to, where the request would have it so."""
+        page, to_socket = request.path.rstrip("/") or "/", request.path.endswith("/ws")
+        page = (page.removesuffix("/ws") or "/") if to_socket else page
+        context = self._application._applications.get(page)
+        if context is None or request.method != "GET":
+            return None
+        if {"bokeh-token", "bokeh-session-id"} & request.arguments.keys() or "Bokeh-Session-Id" in request.headers:
+            return Refusal(400, "A page has no other address than its own: leave out what names a session.")
+        if to_socket:
+            session = self._session_of(request)
+            if not session:
+                return Refusal(403, "This connection belongs to no page of this server: load the page again.")
+            if held := context._sessions.get(session):
+                if self.access.by_name and _visitor(context._session_contexts[session]) != limits.visitor_of(request):
+                    return Refusal(403, "This page is another user's.")
+                many = held.connection_count >= _SOCKETS
+                return Refusal(429, "This page has too many connections: load it again.") if many else None
+        return self._no_room(request)
 
-    def _too_many(self, request: HTTPServerRequest) -> tuple[int, str, bool]:
-        """Whether there is room for one more page, where the request would open one."""
-        contexts = self._application._applications
-        page, socket_ = request.path.rstrip("/") or "/", request.path.endswith("/ws")
-        page = (page.removesuffix("/ws") or "/") if socket_ else page
-        context = contexts.get(page)
-        if context is None or (socket_ and _session_of(request) in context._sessions):
-            return 0, "", False
-        there = [held for each in contexts.values() for held in each._session_contexts.values()]
-        own = sum(getattr(getattr(held, "request", None), "remote_ip", None) == request.remote_ip for held in there)
-        count = len(there) + sum(len(each._pending_sessions) for each in contexts.values())
+    def _session_of(self, request: HTTPServerRequest) -> ID | None:
+        """The session that a handshake shows a token for, which must be of this server and not too old."""
+        try:
+            bokeh, token = (part.strip() for part in request.headers["Sec-WebSocket-Protocol"].split(","))
+            signed = check_token_signature(token, secret_key=self._application.secret_key, signed=True)
+            live = signed and get_token_payload(token)["session_expiry"] > time.time()
+            return get_session_id(token) if bokeh == "bokeh" and live else None
+        except Exception:  # no token, or one that somebody made up
+            return None
+
+    def _no_room(self, request: HTTPServerRequest) -> Refusal | None:
+        """Why one more page is not made; takes it from what the visitor may have made."""
+        contexts, who = self._application._applications.values(), limits.visitor_of(request)
+        there = [held for each in contexts for held in each._session_contexts.values()]
+        own = sum(_visitor(held) == who for held in there)
+        count = len(there) + sum(len(each._pending_sessions) for each in contexts)
         if own >= limits.present.pages:
-            return (
-                429,
-                f"You have {own} pages open, and this server gives a visitor {limits.present.pages:g}: close one.",
-                False,
-            )
+            told = f"You have {own} pages open, and this server gives a visitor {limits.present.pages:g}: close one."
+            return Refusal(429, told, wait=_UNUSED)
         if count >= limits.present.pages_all:
-            return 503, f"All {limits.present.pages_all:g} pages of this server are open: try again in a while.", False
-        return 0, "", False
+            told = f"All {limits.present.pages_all:g} pages of this server are open: try again in a while."
+            return Refusal(503, told, wait=_UNUSED)
+        if wait := limits.made.wait(who):
+            told = f"You opened many pages within seconds, and each has to be made: wait {math.ceil(wait)} s."
+            return Refusal(429, told, wait=wait)
+        return None
+
+
+def _visitor(held: Any) -> str:
+    return limits.visitor_of(getattr(held, "request", None))
 
 
 def stand_before(server: BaseServer, access: Access) -> Gate:
@@ -187,6 +264,26 @@ def stand_before(server: BaseServer, access: Access) -> Gate:
     server._http.request_callback = gate
     server._tornado.settings["lab_gate"] = gate
     return gate
+
+
+def bound_connections(server: BaseServer) -> None:
+    """Refuse connections of an address that holds very many. Not behind a proxy: there all are of one."""
+    held: defaultdict[str, WeakSet[IOStream]] = defaultdict(WeakSet)
+    handle = server._http.handle_stream
+
+    def handle_stream(stream: IOStream, address: Any) -> None:
+        if len(held) > 10_000:
+            for name in [name for name, streams in held.items() if not streams]:
+                del held[name]
+        streams = held[limits.place(address[0])]
+        if sum(not each.closed() for each in streams) < _EACH * limits.present.pages:
+            streams.add(stream)
+            handle(stream, address)
+            return
+        told = stream.write(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nConnection: close\r\n\r\n")
+        told.add_done_callback(lambda _: stream.close())
+
+    server._http.handle_stream = handle_stream
 
 
 def is_public(host: str, addresses: Iterable[str] = ()) -> bool:
@@ -240,13 +337,6 @@ def _loaded(path: str) -> bool:
     return path.split("/")[2] in sys.modules
 
 
-def _session_of(request: HTTPServerRequest) -> str:
-    try:
-        return get_session_id(request.headers["Sec-WebSocket-Protocol"].split(",")[1].strip())
-    except Exception:  # no token, or one that somebody made up
-        return ""
-
-
 class _Enter(RequestHandler):
     """Takes the token for a cookie, and goes on without it in the address."""
 
@@ -260,11 +350,11 @@ class _Enter(RequestHandler):
 
     def post(self, *_: Any) -> None:
         if hmac.compare_digest(self.get_body_argument("token", "").encode(), self._access.token.encode()):
+            self.settings["lab_gate"].right(self.request)
             self._let_in("/")
             return
-        self.settings["lab_gate"].wrong(str(self.request.remote_ip))
         self.set_status(401)
-        self.finish(page("That is not the token of this server: it stands where the server was started.", form=True))
+        self.finish(page(WRONG, form=True))
 
     def _let_in(self, where: str) -> None:
         secure = self.request.protocol == "https"
@@ -279,14 +369,15 @@ class _Refused(RequestHandler):
 
     SUPPORTED_METHODS: ClassVar = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")  # type: ignore[assignment]
 
-    def initialize(self, status: int, sentence: str, form: bool) -> None:
-        self._told = status, sentence, form
+    def initialize(self, refusal: Refusal) -> None:
+        self._refusal = refusal
 
     def prepare(self) -> None:
-        status, sentence, form = self._told
-        self.set_status(status)
+        self.set_status(self._refusal.status)
         self.set_header("Cache-Control", "no-store")
-        self.finish(page(sentence, form))
+        if self._refusal.wait:
+            self.set_header("Retry-After", str(math.ceil(self._refusal.wait)))
+        self.finish(page(self._refusal.sentence, self._refusal.form))
 
 
 def page(sentence: str, form: bool = False) -> str:

@@ -1,9 +1,10 @@
 """How much a visitor may have of a server that serves others: pages, memory of uploads, seconds of computing, size of a run.
 
-A visitor is a user who has logged in, else the address that asks. A server that only this machine can reach has room for
-everything that one person does. What is refused is told in a sentence on the page.
+A visitor is a user with a login of their own, else the address that asks. A server that only this machine can reach has room
+for everything that one person does. What is refused is told in a sentence on the page.
 """
 
+import ipaddress
 import math
 import threading
 import time
@@ -13,6 +14,8 @@ from typing import Any
 from weakref import WeakSet
 
 import panel as pn
+from tornado.httputil import HTTPServerRequest
+from tornado.web import decode_signed_value
 
 from lab import sweeps
 from lab.numerics import Progress, Report
@@ -55,26 +58,95 @@ LOCAL = Limits(200, 1000, 4096, 16384, math.inf, math.inf, math.inf, sweeps.MOST
 PUBLIC = Limits(20, 200, 256, 2048, 900, 7200, 16, 2500)  # every preset of the lab is within
 NAMES = tuple(field.name for field in fields(Limits))
 
+
+class Allowance:
+    """So much that each may take at once; what was taken comes back at a steady rate.
+
+    Args:
+        most: what there is at first.
+        within: seconds in which all of it comes back.
+    """
+
+    def __init__(self, most: float, within: float):
+        self._most, self._within = most, within
+        self._lock = threading.Lock()
+        self._left: dict[str, tuple[float, float]] = {}  # and when that was so
+
+    def take(self, who: str, amount: float = 1.0) -> float:
+        """What is left after that: below 0 where there was not so much."""
+        if math.isinf(self._most):
+            return self._most
+        now = time.monotonic()
+        with self._lock:
+            if len(self._left) > 10_000:  # those that are full again say nothing
+                for name in [name for name in self._left if self._now(name, now) >= self._most]:
+                    del self._left[name]
+            left = min(self._most, self._now(who, now) - amount)
+            self._left[who] = left, now
+        return left
+
+    def wait(self, who: str) -> float:
+        """Take one where there is one: 0, else the seconds until there will be."""
+        left = self.take(who)
+        if left >= 0:
+            return 0.0
+        self.take(who, -1.0)
+        return -left * self._within / self._most
+
+    def _now(self, who: str, now: float) -> float:
+        left, at = self._left.get(who, (self._most, now))
+        return min(self._most, left + (now - at) / self._within * self._most)
+
+
+def _allowances(limits: Limits) -> tuple[Allowance, Allowance, Allowance]:
+    """Of seconds for one and for all, and of pages made: half of those that may be open, or ten, in 10 s."""
+    return (
+        Allowance(limits.seconds, _HOUR),
+        Allowance(limits.seconds_all, _HOUR),
+        Allowance(max(min(limits.pages, 10), limits.pages / 2), 10.0),
+    )
+
+
 present = LOCAL
-_lock = threading.Lock()
-_accounts: dict[str, tuple[float, float]] = {}  # seconds left, and when that was so
+_own, _shared, made = _allowances(present)
 _holders: WeakSet = WeakSet()
 
 
 def apply(limits: Limits) -> None:
     """Have these limits hold in this process, for all that is asked from now on."""
-    global present
+    global present, _own, _shared, made
     present = limits
-    with _lock:
-        _accounts.clear()
+    _own, _shared, made = _allowances(limits)
 
 
 def visitor() -> str:
     """Who the page that is being built is for; "" where there is no server."""
     document = pn.state.curdoc
-    context = None if document is None else document.session_context
-    request = getattr(context, "request", None)
-    return str(pn.state.user or getattr(request, "remote_ip", "")) if request is not None else ""
+    return visitor_of(getattr(None if document is None else document.session_context, "request", None))
+
+
+def visitor_of(request: Any) -> str:
+    """Who the gate found to be asking."""
+    return getattr(request, "lab_visitor", "") or place(str(getattr(request, "remote_ip", "")))
+
+
+def recognise(request: HTTPServerRequest, by_name: bool) -> None:
+    """Note who asks: a user with a login of their own, else an address. A name that goes with any password is no user."""
+    cookie, secret = request.cookies.get("user"), pn.config.cookie_secret
+    user = decode_signed_value(secret, "user", cookie.value) if by_name and cookie is not None and secret else None
+    found = place(str(request.remote_ip)) if user is None else f"user {user.decode()}"
+    setattr(request, "lab_visitor", found)  # noqa: B010  a request has no such field
+
+
+def place(address: str) -> str:
+    """The address, or the network of a machine with IPv6: such a machine can take 2^64 addresses."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 6 and found.ipv4_mapped is None:
+        return str(ipaddress.IPv6Network((int(found), 64), strict=False))
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 # ---- computing -------------------------------------------------------------------------------------------------------
@@ -122,19 +194,7 @@ def spend(who: str, seconds: float) -> None:
 
 
 def _take(who: str, seconds: float) -> tuple[float, float]:
-    now = time.monotonic()
-    left = []
-    with _lock:
-        if len(_accounts) > 10_000:  # those that are full again say nothing
-            for name, (amount, at) in list(_accounts.items()):
-                if name and amount + (now - at) / _HOUR * present.seconds >= present.seconds:
-                    del _accounts[name]
-        for name, limit in ((who, present.seconds), ("", present.seconds_all)):
-            amount, at = _accounts.get(name, (limit, now))
-            amount = limit if math.isinf(limit) else min(limit, amount + (now - at) / _HOUR * limit) - seconds
-            _accounts[name] = amount, now
-            left.append(amount)
-    return left[0], left[1]
+    return _own.take(who, seconds), _shared.take("", seconds)
 
 
 # ---- the size of a run -------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from tornado.web import RequestHandler
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
-from . import faults, theme, wire
+from . import faults, gate, login, theme, wire
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .limits import LOCAL, PUBLIC, Limits, apply
 from .runner import BACKGROUND, Runner, quiet_for
@@ -135,10 +135,13 @@ def make_server(
         token: what a visitor must show once; made where others can reach the server and there is no ``auth``, unless it is
             "".
         limits: of each visitor; ``limits.LOCAL`` or, where others can reach the server, ``limits.PUBLIC`` when left out.
-        auth: how visitors log in, as Panel takes it: ``basic_auth``, ``oauth_provider``, ...
+        auth: how visitors log in, as Panel takes it: ``basic_auth`` (a password, or a JSON file of users, which is read
+            now), ``oauth_provider``, ...
         proxy: take the visitor's address and the protocol from the headers of a proxy; only safe behind one.
         warm: run the default of each study in the background, so that the first visitor does not wait for compilation.
     """
+    auth = dict(auth or {})
+    users = login.users(auth.pop("basic_auth")) if "basic_auth" in auth else ""
     _begin()
     studies = catalogue()
     routes: dict[str, Any] = {"/": _spoken(gallery_page, _NAME)} | {study.slug: _route(study) for study in studies}
@@ -155,30 +158,38 @@ def make_server(
         transforms=[Headers],
         sign_sessions=True,
         secret_key=token_bytes(32),
-        http_server_kwargs={"xheaders": proxy},
+        http_server_kwargs={"xheaders": proxy, **gate.HTTP},
+        # The page can read the token of its session: no header and no cookie is in there but what builds the page, or, with
+        # OAuth, what Panel counts users by.
+        include_headers=[],
+        include_cookies=["lab-scheme", *(["user"] if auth.get("oauth_provider") else [])],
         websocket_max_message_size=wire.MESSAGE,
         websocket_compression_level=1,
         default_handler_class=_Missing,
-        **_login(auth),
+        **_login(auth, users),
     )
     names = {host, "localhost", "127.0.0.1", "::1"} | (own_names() if public and not places else set())
     names -= {"0.0.0.0", "::", ""}
     bracketed = {f"[{name}]" if ":" in name else name for name in names}
     server._tornado.websocket_origins.update(places, (f"{name}:{server.port}" for name in bracketed))
-    asked = token if token is not None else new_token() if public and not auth else ""
-    stand_before(server, Access({*names, *map(host_of, places)}, asked))
+    asked = token if token is not None else new_token() if public and not auth and not users else ""
+    by_name = bool(auth.get("oauth_provider")) or isinstance(users, dict)
+    stand_before(server, Access({*names, *map(host_of, places)}, asked, users, by_name))
+    if not proxy:
+        gate.bound_connections(server)
     apply(limits or (PUBLIC if public else LOCAL))
     if warm:
         threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()
     return server
 
 
-def _login(auth: Mapping[str, Any] | None) -> dict[str, Any]:
+def _login(auth: Mapping[str, Any], users: Mapping[str, str] | str) -> dict[str, Any]:
     """Panel's settings for a login; its own page of that loads from elsewhere."""
-    if not auth:
+    if not auth and not users:
         return {}
     page = str(theme.path("login.html"))
-    return {"cookie_secret": token_hex(32), "login_template": page} | dict(auth)
+    made = {"cookie_secret": token_hex(32), "login_template": page} | dict(auth)
+    return made | {"auth_provider": login.Provider(login_template=made["login_template"])} if users else made
 
 
 def _tidy() -> None:

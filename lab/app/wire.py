@@ -7,7 +7,6 @@ a page is used: messages, the ranges of a picture, the points that somebody drag
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,14 +22,17 @@ _SMALL = 4096  # characters and values of a change
 _BURST, _RATE = 16 * 2**20, 4 * 2**20  # bytes, and bytes a second, of one visitor of a server that others reach
 
 _log = logging.getLogger("lab.app")
-_sent: dict[str, tuple[float, float]] = {}  # by visitor: bytes above what the rate lets through, and when that was so
+_sent = limits.Allowance(_BURST, _BURST / _RATE)  # bytes, by address
 
 
 class Socket(WSHandler):
     """The end of a page's socket."""
 
     async def on_message(self, message: str | bytes) -> None:
-        if wait := _owed(str(self.request.remote_ip), len(message)):
+        if self.connection is None:  # Bokeh would write the whole message into the log
+            self._protocol_error("a message came before its session")
+            return
+        if wait := _owed(limits.place(str(self.request.remote_ip)), len(message)):
             await asyncio.sleep(wait)  # nothing more is read from this socket meanwhile
         await super().on_message(message)
 
@@ -98,11 +100,4 @@ def _owed(who: str, size: int) -> float:
     """Seconds that a visitor has to wait for having sent so much."""
     if math.isinf(limits.present.seconds):  # only this machine can reach the server
         return 0.0
-    now = time.monotonic()
-    if len(_sent) > 10_000:
-        for name in [name for name, (above, at) in _sent.items() if above <= _RATE * (now - at)]:
-            del _sent[name]
-    above, at = _sent.get(who, (0.0, now))
-    above = max(0.0, above - _RATE * (now - at)) + size
-    _sent[who] = above, now
-    return max(0.0, (above - _BURST) / _RATE)
+    return max(0.0, -_sent.take(who, size) / _RATE)

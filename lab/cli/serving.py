@@ -40,9 +40,11 @@ def options(parser: Parser) -> None:
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The same as arguments of ``lab.app.serve``."""
-    from lab.app import limits
+    from lab.app import limits, login
     from lab.app.gate import checked_address, is_public
 
+    if arguments.basic_auth is not None:
+        login.users(arguments.basic_auth)
     auth = {name: value for name in _LOGIN if (value := getattr(arguments, name))}
     if not auth.get("basic_auth") and not auth.get("oauth_provider"):
         if auth or arguments.oauth_extra_params:

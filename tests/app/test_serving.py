@@ -3,18 +3,24 @@
 import http.client
 import json
 import os
+import re
+import select
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from weakref import WeakSet
 
+import panel as pn
 import pytest
+from bokeh.util.token import get_token_payload
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.web import create_signed_value
 
 from lab import studies
-from lab.app import faults, gate, limits
+from lab.app import faults, gate, limits, login
 from lab.cli import main
 from lab.numerics import Progress
 from lab.studies import SparseOT
@@ -27,22 +33,24 @@ start()
 from lab import app
 from lab.app import limits, runner
 from lab.studies import base
-Limits = limits.PUBLIC.but(pages=3)
+given = json.loads(sys.argv[1])
+Limits = limits.PUBLIC.but(pages=given.pop("pages"))
 ran = []
 load = base.Study.load
 base.Study.load = lambda study: (ran.append(study.slug), load(study))[1]
 base.Study.execute = lambda *given: sys.exit("it computed")
-server = app.make_server(port=int(sys.argv[1]), warm=False, token=sys.argv[2], limits=Limits, **json.loads(sys.argv[3]))
+server = app.make_server(warm=False, limits=Limits, **given)
 server.run_until_shutdown()
 """
 
 
 @contextmanager
-def serving(token: str = TOKEN, **more):
+def serving(token: str | None = TOKEN, pages: int = 3, log=None, **more):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(port), token, json.dumps(more)], env=os.environ.copy())
+    given = json.dumps({"port": port, "token": token, "pages": pages, **more})
+    process = subprocess.Popen([sys.executable, "-c", SERVE, given], env=os.environ.copy(), stderr=log)
     try:
         until = time.monotonic() + 90
         while True:
@@ -64,8 +72,8 @@ def port():
         yield port
 
 
-def ask(port, path, method="GET", body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+def ask(port, path, method="GET", body=None, come_from="127.0.0.1", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(come_from, 0))
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     return SimpleNamespace(status=answer.status, headers=answer.headers, text=answer.read().decode(errors="replace"))
@@ -97,7 +105,7 @@ def test_every_answer_has_the_headers(port):
         assert "frame-ancestors 'self'" in told
         assert "'unsafe-inline'" not in told.partition("script-src")[2].partition(";")[0]
         assert answer.headers["Access-Control-Allow-Origin"] is None
-    assert [a.status for a in answers] == [200, 401, 404, 200, 200, 404, 200, 405, 403, 403, 401, 400, 302, 401]
+    assert [a.status for a in answers] == [200, 401, 404, 200, 200, 404, 200, 405, 403, 403, 401, 403, 302, 401]
 
 
 @pytest.mark.slow
@@ -131,15 +139,6 @@ def test_a_name_that_is_rebound_gets_nothing(port):
 
 
 @pytest.mark.slow
-def test_an_address_imports_no_module():
-    """Panel resolves /components/MODULE/... by importing MODULE, for anyone."""
-    with serving("") as port:
-        for name in ("antigravity", "this", "turtle", "idlelib.idle"):
-            assert ask(port, f"/components/{name}/x/css/y").status == 404
-        assert ask(port, "/sparse-ot/autoload.js?bokeh-autoload-element=x").status == 404
-
-
-@pytest.mark.slow
 def test_asking_computes_nothing_and_pages_are_counted():
     """A GET is no open page; what it names is only looked at, however large."""
     with serving("") as port:
@@ -156,6 +155,203 @@ def test_asking_computes_nothing_and_pages_are_counted():
         assert ask(port, "/liveness").status == 200  # and it lives: nothing ran
 
 
+# ---- many hands at the door ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory):
+    """A server without a token, and what it logs."""
+    path = tmp_path_factory.mktemp("door") / "log"
+    with path.open("wb") as log, serving("", log=log) as port:
+        yield port
+    assert "Traceback" not in path.read_text()
+
+
+FORM = {"Content_Type": "application/x-www-form-urlencoded"}
+
+
+def raw(port, text: str, come_from="127.0.0.1") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(come_from, 0))
+    connection.sendall(text.encode())
+    return connection
+
+
+def post(port, length: int) -> str:
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    return f"POST /login HTTP/1.1\r\nHost: localhost:{port}\r\n{kind}\r\nContent-Length: {length}\r\n\r\n"
+
+
+def session_token(text: str) -> str:
+    found = re.search(r'"token":\s*"([^"]+)"', text)
+    assert found is not None
+    return found[1]
+
+
+def opened(port, token: str, line: str) -> socket.socket:
+    """A handshake for the session of a token."""
+    told = (
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+        + "A" * 22
+        + "=="
+    )
+    told += f"\r\nSec-WebSocket-Protocol: bokeh, {token}\r\n{line}"
+    return raw(port, f"GET /sparse-ot/ws HTTP/1.1\r\nHost: localhost:{port}\r\n{told}\r\n\r\n")
+
+
+@pytest.mark.slow
+def test_an_address_imports_and_makes_nothing(door):
+    """Panel imports MODULE for /components/MODULE/... and makes a page for /liveness?endpoint=..., for anyone."""
+    for name in ("antigravity", "this", "turtle", "idlelib.idle"):
+        assert ask(door, f"/components/{name}/x/css/y").status == 404
+    assert ask(door, "/sparse-ot/autoload.js?bokeh-autoload-element=x").status == 404
+    assert ask(door, "/liveness?endpoint=/sparse-ot").status == 404
+    assert ask(door, "/liveness").status == 200
+
+
+@pytest.mark.slow
+def test_a_connection_belongs_to_a_page(door):
+    answer = ask(door, "/sparse-ot", Cookie="lab-scheme=dark; secret=hidden", User_Agent="hidden")
+    token = session_token(answer.text)
+    payload = get_token_payload(token)
+    assert payload["cookies"] == {"lab-scheme": "dark"}  # scripts can read it
+    assert "hidden" not in str(payload)
+    held = []
+
+    def shown(token: str, origin: str = f"http://localhost:{door}") -> str:
+        held.append(opened(door, token, f"Origin: {origin}"))
+        return held[-1].recv(12).decode()[-3:]
+
+    for made_up in ("x.y", "e30.AAAA", f"{token}x", token.partition(".")[0], "", f"{token}, more"):
+        assert shown(made_up) == "403", made_up
+    assert shown(token, "http://evil.com") == "403"
+    assert [shown(token) for _ in range(4)] == ["101"] * 4
+    until = time.monotonic() + 20
+    while shown(token) != "429":  # once the four are with their page
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    for query in ("bokeh-token=x", f"bokeh-token={token}", "bokeh-session-id=x"):
+        assert ask(door, f"/sparse-ot?{query}").status == 400
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.slow
+def test_other_sites_have_links_and_no_more(door):
+    own = f"localhost:{door}"
+    for told in ({"Origin": "http://evil.com"}, {"Origin": "null"}, {"Origin": "http://["},
+                 {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "image"}):  # fmt: skip
+        assert ask(door, "/", **told).status == 403
+    assert ask(door, "/absent", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="document").status == 404
+    assert ask(door, "/absent", Origin=f"http://{own}", Host=own).status == 404
+
+
+@pytest.mark.slow
+def test_a_request_is_small_and_soon_there(door):
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "WHATEVER"):
+        assert ask(door, "/sparse-ot", method).status == 405
+    for bomb in ("x: " + "a" * 70_000, "\r\n".join(f"x{n}: {n}" for n in range(9000)), "Cookie: " + 'a="\\;' * 17_000):
+        with suppress(ConnectionError):  # closed while the rest was sent
+            assert raw(door, f"GET / HTTP/1.1\r\nHost: localhost\r\n{bomb}\r\n\r\n").recv(9) == b""
+    assert raw(door, post(door, 95 * 2**20)).recv(12) == b"HTTP/1.1 400"
+    # Headers that never end, on more connections than an address may have with 3 pages; another one comes in.
+    slow = [raw(door, "GET / HTTP/1.1\r\n", "127.0.0.2") for _ in range(35)]
+    told = select.select(slow, [], [], 10)[0]
+    while len(told) < 5:
+        told = select.select(slow, [], [], 10)[0]
+    assert all(each.recv(12) == b"HTTP/1.1 429" for each in told)
+    assert ask(door, "/liveness").status == 200
+    for connection in slow:
+        connection.close()
+
+
+@pytest.mark.slow
+def test_tries_are_counted_before_their_bodies(port):
+    body = f"token={TOKEN}"
+    waiting = [raw(port, post(port, len(body)), "127.0.0.3") for _ in range(14)]
+    time.sleep(0.3)
+    answers = []
+    for connection in waiting:
+        connection.sendall(body.upper().encode())
+        answers.append(connection.recv(12).decode()[-3:])
+    assert sorted(answers) == ["401"] * 10 + ["429"] * 4
+    answer = ask(port, "/login", "POST", body, come_from="127.0.0.3", **FORM)
+    assert answer.status == ask(port, f"/?token={TOKEN}", come_from="127.0.0.3").status == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 6
+    assert [ask(port, "/login", "POST", body, **FORM).status for _ in range(12)] == [302] * 12  # right is no try
+
+
+@pytest.mark.slow
+def test_a_login_counts_tries_and_pages_by_user(tmp_path):
+    (tmp_path / "users.json").write_text('{"ann": "right", "bob": "right"}')
+    with serving(None, pages=2, auth={"basic_auth": str(tmp_path / "users.json")}) as port:
+        assert ask(port, "/sparse-ot/metadata").status == 302
+
+        def log_in(name: str, password: str) -> dict[str, str] | None:
+            answer = ask(port, "/login", "POST", f"username={name}&password={password}", **FORM)
+            cookies = [each.partition(";")[0] for each in answer.headers.get_all("Set-Cookie") or ()]
+            return (
+                None if answer.status == 429 else {"Cookie": "".join(each for each in cookies if each[:5] == "user=")}
+            )
+
+        names = [log_in(name, "right") for name in ("ann", "bob") * 6]
+        ann, bob = (each or {} for each in names[:2])
+        assert all(each and each["Cookie"] for each in names)
+        pages = [ask(port, "/sparse-ot", **ann) for _ in range(3)]
+        assert [each.status for each in pages] == [200, 200, 429]
+        for who, status in ((bob, "403"), (ann, "101")):
+            line = f"Cookie: {who['Cookie']}"
+            assert opened(port, session_token(pages[0].text), line).recv(12).decode()[-3:] == status
+        assert ask(port, "/sparse-ot", Cookie=f"{ann['Cookie']}; is_guest=1").status == 429  # as Panel would believe
+        assert ask(port, "/sparse-ot", **bob).status == 200
+        wrong = [log_in("ann", "wrong") for _ in range(12)]
+        assert wrong == [{"Cookie": ""}] * 10 + [None] * 2
+
+
+def test_one_password_makes_no_users(monkeypatch):
+    monkeypatch.setattr(type(pn.config), "cookie_secret", "secret")
+    cookie = create_signed_value("secret", "user", "ann").decode()
+    request = HTTPServerRequest(
+        start_line=RequestStartLine("GET", "/", "HTTP/1.1"),
+        headers=HTTPHeaders({"Host": "x", "Cookie": f"user={cookie}"}),
+    )
+    request.remote_ip = "192.168.0.7"
+    limits.recognise(request, by_name=False)
+    assert limits.visitor_of(request) == "192.168.0.7"
+    limits.recognise(request, by_name=True)
+    assert limits.visitor_of(request) == "user ann"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '"x"', '{"ann": ""}', '{"ann": 3}', '{"": "x"}', "[" * 100_000, "\x00"]
+)
+def test_a_file_of_users_has_users(text, tmp_path):
+    (tmp_path / "users").write_text(text)
+    with pytest.raises(ValueError, match="is no JSON file of users") as refusal:
+        login.users(str(tmp_path / "users"))
+    assert len(str(refusal.value)) <= 300
+    with pytest.raises(ValueError, match="--basic-auth is empty"):
+        login.users(" ")
+
+
+def test_an_allowance_comes_back(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    made = limits.Allowance(10, 10.0)
+    assert [made.wait("ann") for _ in range(12)] == [0.0] * 10 + [1.0] * 2
+    assert made.wait("bob") == 0
+    now[0] = 2.0
+    assert [made.wait("ann") for _ in range(3)] == [0.0, 0.0, 1.0]
+    made.take("ann", -100)
+    now[0] = 3.0
+    assert made.take("ann", 0) == 10
+
+
+def test_a_machine_is_one_visitor():
+    assert limits.place("192.168.0.7") == limits.place("::ffff:192.168.0.7") == "192.168.0.7"
+    assert limits.place("2001:db8:1:2::7") == limits.place("2001:db8:1:2:3:4:5:6") != limits.place("2001:db8:1:3::7")
+    assert limits.place("unix") == "unix"
+
+
 @pytest.mark.parametrize("text", ["*", "*:5006", "http://*", "a b", "evil.com/path", "x:123456", "ä.org", "\n"])
 def test_an_address_names_a_host(text):
     with pytest.raises(ValueError, match="--address"):
@@ -168,6 +364,8 @@ def test_an_address_names_a_host(text):
         ("--address *", "--address * is not allowed"),
         ("--token short", "--token is too short to be safe"),
         ("--basic-auth x --no-token", "are for a server without a login"),
+        ("--basic-auth absent/users", "absent/users is no JSON file of users"),
+        ("--basic-auth absent.json", "absent.json is no JSON file of users"),
         ("--oauth-key x", "goes with --oauth-provider"),
         ("--pages 0", "--pages 0 is not allowed"),
         ("--seconds nan", "--seconds nan is not allowed"),

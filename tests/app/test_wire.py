@@ -73,7 +73,7 @@ def test_what_no_page_does_is_not(page):
 
 def test_a_visitor_who_sends_much_waits_and_others_do_not(monkeypatch):
     monkeypatch.setattr(limits, "present", limits.PUBLIC)
-    monkeypatch.setattr(wire, "_sent", {})
+    monkeypatch.setattr(wire, "_sent", limits.Allowance(wire._BURST, wire._BURST / wire._RATE))
     waits = [wire._owed("ann", wire.MESSAGE) for _ in range(16)]
     assert waits[:8] == [0.0] * 8
     assert 3.5 < waits[-1] <= 4.0
