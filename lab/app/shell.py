@@ -19,6 +19,7 @@ from panel.io.server import Server, get_server
 from tornado.ioloop import PeriodicCallback
 from tornado.web import RequestHandler
 
+from lab import memory
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
@@ -193,11 +194,13 @@ def _login(auth: Mapping[str, Any], users: Mapping[str, str] | str) -> dict[str,
 
 
 def _tidy() -> None:
+    global _most
     if quiet_for(_QUIET) and gc.get_count()[2]:
-        gc.collect()
+        _most = max(_most, 3 * memory.release(_most) // 2)  # pages that are open may hold more than programs do
 
 
 _QUIET = 3.0  # seconds
+_most = 4 * 2**30  # bytes; above, compiled programs are let go of
 
 
 class _Missing(RequestHandler):

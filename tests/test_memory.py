@@ -1,0 +1,32 @@
+"""What compiling took is given back; programs only where too much stays."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lab import memory
+
+COMPILES = """
+import jax, jax.numpy as jnp
+from lab import memory
+from lab.studies.clock import clocked
+f = jax.jit(lambda x: jnp.linalg.eigh(x)[1] @ x)
+counts = []
+for most in (None, 2**40, 0):
+    if most is not None:
+        memory.release(most)
+    with clocked() as clock:
+        f(jnp.ones((5, 5)))
+    counts.append(clock.programs)
+print(*counts)
+"""
+
+
+@pytest.mark.skipif(not memory.resident(), reason="this system does not tell how much memory a process has")
+def test_programs_are_let_go_of_only_above_the_bound():
+    done = subprocess.run([sys.executable, "-c", COMPILES], capture_output=True, text=True, timeout=120, check=True)
+    first, kept, again = map(int, done.stdout.split())
+    assert first > 0
+    assert kept == 0
+    assert again > 0
