@@ -129,7 +129,7 @@ def test_a_link_names_no_files(tmp_path):
     made = Session(Gradual)
     made.from_query({"data": str(tmp_path / "mine.npz")})
     assert made.study.data == "bump-to-bump"
-    assert "which this page does not have" in made.notices[0]
+    assert "is no data set that this page has" in made.notices[0]
 
 
 def test_dragged_points_are_data_of_their_own(session):
