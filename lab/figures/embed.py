@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 import struct
 import zlib
@@ -153,6 +154,7 @@ def _into_pdf(figure: bytes, text: str) -> bytes:
 def _from_pdf(figure: bytes) -> str | None:
     from pypdf import PdfReader
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what is wrong with a file is told in one sentence, by us
     reader = PdfReader(Stream("it", figure))
     attached = reader.attachments.get(_NAME) if _NAME in reader.attachments else None
     if attached:

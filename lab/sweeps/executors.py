@@ -58,7 +58,7 @@ def executor(on: str | None = None, jobs: Mapping[str, Any] | None = None) -> Ex
     Raises:
         ValueError: no such executor, or the extra ``cluster`` is not installed.
     """
-    if on in (None, "", "here"):
+    if on in (None, "here"):
         return Here()
     kind, _, rest = on.partition(":")
     if kind == "local" and rest.isascii() and rest.isdigit() and len(rest) < 7 and int(rest) >= 1:
