@@ -87,36 +87,40 @@ class Allowance:
 
     def wait(self, who: str) -> float:
         """Take one where there is one: 0, else the seconds until there will be."""
-        left = self.take(who)
-        if left >= 0:
-            return 0.0
-        self.take(who, -1.0)
-        return -left * self._within / self._most
+        if seconds := self.owe(who, 1.0):
+            self.take(who, -1.0)
+        return seconds
+
+    def owe(self, who: str, amount: float) -> float:
+        """Take so much, be it there or not: the seconds until it would have been."""
+        return max(0.0, -self.take(who, amount) * self._within / self._most)
 
     def _now(self, who: str, now: float) -> float:
         left, at = self._left.get(who, (self._most, now))
         return min(self._most, left + (now - at) / self._within * self._most)
 
 
-def _allowances(limits: Limits) -> tuple[Allowance, Allowance, Allowance]:
-    """Of seconds for one and for all, and of pages made: half of those that may be open, or ten, in 10 s."""
+def _allowances(limits: Limits) -> tuple[Allowance, Allowance, Allowance, Allowance]:
+    """Of seconds for one and for all; of pages made, half of those that may be open, or ten, in 10 s; of bytes that browsers
+    send, a MiB for each of those in 5 s."""
     return (
         Allowance(limits.seconds, _HOUR),
         Allowance(limits.seconds_all, _HOUR),
         Allowance(max(min(limits.pages, 10), limits.pages / 2), 10.0),
+        Allowance(limits.pages * 2**20, 5.0),
     )
 
 
 present = LOCAL
-_own, _shared, made = _allowances(present)
+_own, _shared, made, sent = _allowances(present)
 _holders: WeakSet = WeakSet()
 
 
 def apply(limits: Limits) -> None:
     """Have these limits hold in this process, for all that is asked from now on."""
-    global present, _own, _shared, made
+    global present, _own, _shared, made, sent
     present = limits
-    _own, _shared, made = _allowances(limits)
+    _own, _shared, made, sent = _allowances(limits)
 
 
 def visitor() -> str:

@@ -6,8 +6,8 @@ a page is used: messages, the ranges of a picture, the points that somebody drag
 
 import asyncio
 import logging
-import math
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from bokeh.document import Document
@@ -18,11 +18,10 @@ from panel.io.server import WSHandler
 from . import limits
 
 MESSAGE = 2 * 2**20  # bytes; uploads travel in parts of half as much
-_SMALL = 4096  # characters and values of a change
-_BURST, _RATE = 16 * 2**20, 4 * 2**20  # bytes, and bytes a second, of one visitor of a server that others reach
+_SMALL = 4096  # characters, values and bytes of a change
+_ITEM = 32  # of those, for each value of a column
 
 _log = logging.getLogger("lab.app")
-_sent = limits.Allowance(_BURST, _BURST / _RATE)  # bytes, by address
 
 
 class Socket(WSHandler):
@@ -32,7 +31,7 @@ class Socket(WSHandler):
         if self.connection is None:  # Bokeh would write the whole message into the log
             self._protocol_error("a message came before its session")
             return
-        if wait := _owed(limits.place(str(self.request.remote_ip)), len(message)):
+        if wait := limits.sent.owe(limits.place(str(self.request.remote_ip)), len(message)):
             await asyncio.sleep(wait)  # nothing more is read from this socket meanwhile
         await super().on_message(message)
 
@@ -43,12 +42,11 @@ class Socket(WSHandler):
             return None
         if message.msgtype == "PATCH-DOC":
             document, buffers = self.connection.session.document, {b.id: len(b.data) for b in message.buffers}
-            events = []
-            for event in message.content["events"]:
-                if allowed(document, event, buffers):
-                    events.append(event)
-                elif not _gone(document, event):
-                    _log.warning("a page does not do this: %.40s of %.40s", event.get("kind"), event.get("attr"))
+            try:
+                events = [event for event in message.content["events"] if allowed(document, event, buffers)]
+            except (KeyError, TypeError, AttributeError, ValueError):
+                self._protocol_error("that is no change of a page")
+                return None
             if not events:
                 return self.connection.ok(message)
             message.content["events"] = events
@@ -64,24 +62,35 @@ def install() -> None:
 
 def allowed(document: Document, event: Mapping[str, Any], buffers: Mapping[str, int]) -> bool:
     """Whether a browser may make this change: of one property, small; or of the columns at hand, no longer than they are."""
-    if event.get("kind") == "MessageSent":
+    if event["kind"] == "MessageSent":
         return True
-    if event.get("kind") != "ModelChanged":
-        return False
-    model = document.get_model_by_id(event["model"]["id"])
-    most = _SMALL
-    if isinstance(model, ColumnDataSource) and event["attr"] == "data":
-        most += 32 * sum(map(len, model.data.values()))  # characters or bytes of a number
-    return model is not None and _weight(event["new"], buffers, most) <= most
+    if event["kind"] == "ModelChanged":
+        model, attr, new = document.get_model_by_id(event["model"]["id"]), event["attr"], event["new"]
+        if model is None:
+            return False  # what the server has just taken off the page
+        if isinstance(model, ColumnDataSource) and attr == "data":
+            columns = dict(new["entries"])
+            rows = {name: len(column) for name, column in model.data.items()}
+            small = _is_small(new, buffers, _SMALL + _ITEM * sum(rows.values()))
+            if small and columns.keys() <= rows.keys() and all(_rows(columns[name]) <= rows[name] for name in columns):
+                return True
+        elif _is_small(new, buffers, _SMALL):
+            return True
+    _log.warning("a page does not do this: %.40s of %.40s", event["kind"], event.get("attr"))
+    return False
 
 
-def _gone(document: Document, event: Mapping[str, Any]) -> bool:
-    """Whether the browser tells of what the server has just taken off the page."""
-    return event.get("kind") == "ModelChanged" and document.get_model_by_id(event["model"]["id"]) is None
+def _rows(column: Any) -> int:
+    """The length of a column of plain values, be it a list or an array."""
+    if isinstance(column, list):
+        if any(isinstance(item, list) for item in column):
+            raise ValueError
+        return len(column)
+    return prod(column["shape"])
 
 
-def _weight(value: Any, buffers: Mapping[str, int], most: int) -> int:
-    """Characters and values in what JSON became, bytes of what goes beside it; counting ends above ``most``."""
+def _is_small(value: Any, buffers: Mapping[str, int], most: int) -> bool:
+    """Whether what JSON became has no more than ``most`` characters and values, and bytes of what goes beside it."""
     total, left = 0, [value]
     while left and total <= most:
         part = left.pop()
@@ -91,13 +100,7 @@ def _weight(value: Any, buffers: Mapping[str, int], most: int) -> int:
         elif isinstance(part, Mapping):
             left += [*part.keys(), *part.values()]
         elif isinstance(part, list):
+            if len(part) > most:
+                return False
             left += part
-            total += max(0, len(part) - most)
-    return total
-
-
-def _owed(who: str, size: int) -> float:
-    """Seconds that a visitor has to wait for having sent so much."""
-    if math.isinf(limits.present.seconds):  # only this machine can reach the server
-        return 0.0
-    return max(0.0, -_sent.take(who, size) / _RATE)
+    return total <= most

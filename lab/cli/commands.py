@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from lab import datasets, disk, studies
+from lab import datasets, disk, memory, studies
 from lab.home import start
 from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
@@ -208,6 +208,7 @@ def verify(arguments: argparse.Namespace) -> int:
                 if not arguments.json:
                     _clear_line()
                     print(_verdict_line(verdict), flush=True)
+                memory.release(3 * 2**29)  # else the process holds all that a hundred runs compiled
     flat = [verdict for group in verdicts.values() for verdict in group]
     surprising = [verdict for verdict in flat if verdict.surprising]
     if arguments.json:

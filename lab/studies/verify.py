@@ -7,13 +7,10 @@ from typing import Any
 
 import xarray as xr
 
-from lab import memory
 from lab.numerics import Report
 
 from .base import Study
 from .declare import Claim, Measured, Verdict
-
-_MOST = 3 * 2**29  # bytes; above, programs are let go of between claims
 
 
 def verify(
@@ -45,7 +42,6 @@ def verify(
             if begin:
                 begin(claim)
             yield judge(claim, runs)
-            memory.release(_MOST)  # else what a hundred runs compiled
 
 
 def judge(claim: Claim, runs: Any) -> Verdict:

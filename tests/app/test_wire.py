@@ -71,15 +71,29 @@ def test_what_no_page_does_is_not(page):
         assert not wire.allowed(page.document, event, {"p1": 2**20}), str(event)[:80]
 
 
-def test_a_visitor_who_sends_much_waits_and_others_do_not(monkeypatch):
-    monkeypatch.setattr(limits, "present", limits.PUBLIC)
-    monkeypatch.setattr(wire, "_sent", limits.Allowance(wire._BURST, wire._BURST / wire._RATE))
-    waits = [wire._owed("ann", wire.MESSAGE) for _ in range(16)]
-    assert waits[:8] == [0.0] * 8
-    assert 3.5 < waits[-1] <= 4.0
-    assert wire._owed("bob", wire.MESSAGE) == 0.0
-    monkeypatch.setattr(limits, "present", limits.LOCAL)
-    assert wire._owed("ann", wire.MESSAGE) == 0.0
+def test_columns_never_grow(page):
+    """Not by a change after the other either: what a column may have is its rows, not its bytes."""
+    for column in (
+        [0] * 101,
+        [[0] * 50] * 100,
+        {"type": "ndarray", "array": {"type": "bytes", "data": "AA=="}, "shape": [800]},
+    ):
+        event = changed(page.points, "data", columns(column))
+        try:
+            assert not wire.allowed(page.document, event, {})
+        except ValueError:
+            assert isinstance(column[0], list)
+    assert not wire.allowed(page.document, changed(page.points, "data", {"type": "map", "entries": [["z", [0]]]}), {})
+
+
+def test_a_visitor_who_sends_much_waits_and_others_do_not():
+    limits.apply(limits.PUBLIC)
+    waits = [limits.sent.owe("ann", wire.MESSAGE) for _ in range(16)]
+    assert waits[:10] == [0.0] * 10
+    assert 2.5 < waits[-1] <= 3.0
+    assert limits.sent.owe("bob", wire.MESSAGE) == 0.0
+    limits.apply(limits.LOCAL)
+    assert limits.sent.owe("ann", 2**26) == 0.0  # a whole upload
 
 
 def test_the_socket_takes_no_document_and_leaves_out_what_it_refuses(page, monkeypatch):
@@ -96,8 +110,16 @@ def test_the_socket_takes_no_document_and_leaves_out_what_it_refuses(page, monke
     for kind, events in (("PATCH-DOC", [bad, good]), ("PATCH-DOC", [bad]), ("PUSH-DOC", [])):
         message = SimpleNamespace(msgtype=kind, content={"events": events}, buffers=[])
         asyncio.run(socket._handle(message))
+    for events in (
+        [{}],
+        [3],
+        ["x"],
+        [changed(page.span, "start", 0.2) | {"model": 3}],
+        [changed(page.points, "data", 3)],
+    ):
+        asyncio.run(socket._handle(SimpleNamespace(msgtype="PATCH-DOC", content={"events": events}, buffers=[])))
     assert handled == [[good]]
-    assert told == ["a page is made by the server"]
+    assert told == ["a page is made by the server", *["that is no change of a page"] * 5]
 
 
 @pytest.mark.parametrize("say", [
