@@ -387,7 +387,8 @@ def page(sentence: str, form: bool = False) -> str:
         'autocomplete="current-password"> <button>Open</button></form>'
     )
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>TransportLab</title><style>'
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
+        'initial-scale=1"><title>TransportLab</title><style>'
         f'{theme.root_css()}{theme.asset("page.css")}</style></head><body><header><a class="mark" href="/">Transport'
         f'<span>Lab</span></a></header><div class="without-column frame"><main><p>{escape(sentence)}</p>'
         f"{field if form else ''}</main></div></body></html>"

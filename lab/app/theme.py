@@ -48,9 +48,10 @@ def tokens(scheme: str) -> str:
 
 
 def root_css() -> str:
-    """The tokens of a whole page: light, and dark where ``<html data-theme="dark">``."""
-    fonts = f"--font:{FONT};--mono:{MONO};"
-    return f':root{{{fonts}{tokens("light")}}} :root[data-theme="dark"]{{{tokens("dark")}}}'
+    """The tokens of a whole page: light, and dark where ``<html data-theme="dark">``; where that is not set, the system's."""
+    fonts, dark = f"--font:{FONT};--mono:{MONO};", tokens("dark")
+    system = f"@media (prefers-color-scheme: dark){{:root:not([data-theme]){{{dark}}}}}"
+    return f':root{{{fonts}{tokens("light")}}} :root[data-theme="dark"]{{{dark}}} {system}'
 
 
 def host_css() -> str:
