@@ -79,7 +79,10 @@ def open_run(arguments: argparse.Namespace) -> int:
     if len(keys) != 1:
         several = f"{len(keys)} keys begin with {shown(arguments.key)} ({', '.join(keys[:3])}, ...): write more of it"
         raise Refusal(several if keys else f"no key begins with {shown(arguments.key)}: lab runs --json lists them all")
-    save(unpack(store.read(keys), 0), target)
+    kept = unpack(store.read(keys), 0)
+    # trained weights have none; what the lab wrote is known by it when it is written over
+    kept.attrs.setdefault("recipe", json.dumps({"study": kept.attrs["study"]}))
+    save(kept, target)
     print(f"kept in {target}")
     return 0
 

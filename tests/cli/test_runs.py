@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from lab.cli import main
-from lab.store import Store
+from lab.store import Store, weights
 from lab.store import store as module
 from lab.studies import SparseOT, Study, registry
 
@@ -162,6 +162,15 @@ def test_removing_all_clears_what_was_set_aside(kept, said):
     assert "1 of its files set aside as damaged" in said("runs")
     said("runs", "--remove", "--all")
     assert Store().damaged() == []
+
+
+def test_weights_are_opened_over_what_was_opened(said, mine):
+    weights.kept({"title": "a network", "seed": 3}, np.zeros(2), lambda: np.arange(2.0))
+    (entry,) = Store().entries()
+    for name in ("run.nc", "run.zarr") * 2:
+        said("open", entry.keys[0], "-o", name)
+    with xr.open_dataset("run.nc") as opened:
+        np.testing.assert_array_equal(opened.leaf_0, [0.0, 1.0])
 
 
 def test_open_writes_the_run_as_it_was(kept, said, mine):
