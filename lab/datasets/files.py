@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab import inputs
 from lab.inputs import cut, mebibytes, reading, shown
 
-from . import formats
+from . import containers, formats
 from .data import Data
 from .readers import can_read, reader_of
 from .registry import entry_of, load, suggestions
@@ -50,7 +50,7 @@ def read(
             if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
                 reader = reader_of(kind)
                 files = _zarr_files(place, reader.wanted)
-                return reader.from_arrays(cut(place.name), *formats.zarr(cut(place.name), files, reader.wanted))
+                return reader.from_arrays(cut(place.name), *containers.zarr(cut(place.name), files, reader.wanted))
             within = inputs.members(place, formats.MEMBERS)
             places = [each for each in within if formats.is_picture(each) and each.name[0] != "."]
             low, high = reader_of(kind).pictures
@@ -85,9 +85,9 @@ def kept(path: Path) -> "xr.Dataset":
     with reading(path.name):
         if path.suffix.lower() == ".zarr":
             files = _zarr_files(path, None)
-            return formats.whole_zarr(cut(path.name), files)
+            return containers.whole_zarr(cut(path.name), files)
         with inputs.opened(path, 8 * inputs.LIMIT) as file:
-            formats.check_kept(cut(path.name), file)
+            containers.check_kept(cut(path.name), file)
             size = file.seek(0, 2)
             file.seek(0)
             with xr.open_dataset(file, engine="h5netcdf") as found:
@@ -101,7 +101,7 @@ def _zarr_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, bytes]:
     for place in inputs.members(folder, formats.MEMBERS, deep=True):
         inside = place.relative_to(folder)
         root = inside.as_posix().partition("/")[0]
-        described = len(inside.parts) <= 2 and inside.name in formats.DESCRIBING
+        described = len(inside.parts) <= 2 and inside.name in containers.DESCRIBING
         if not isdir(place) and (described or wanted is None or root in wanted):
             files[inside.as_posix()] = inputs.content(place, inputs.LIMIT - size)
             size += len(files[inside.as_posix()])

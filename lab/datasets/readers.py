@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import formats
+from . import containers, formats
 from .data import Data
 
 type Files = Sequence[tuple[str, bytes]]  # names and contents
@@ -72,7 +72,7 @@ def array_file(reader: Reader, files: Files) -> Data:
         arrays, ignored, _ = formats.npz(name, payload, reader.wanted)
         return reader.from_arrays(name, arrays, ignored)
     if form == "netcdf":
-        return reader.from_arrays(name, *formats.netcdf(name, payload, reader.wanted))
+        return reader.from_arrays(name, *containers.netcdf(name, payload, reader.wanted))
     raise ValueError(f"{name} can't be read as such data: bring {reader.takes}")
 
 

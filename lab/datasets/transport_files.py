@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.inputs import cut, listed, shown
 
-from . import formats
+from . import containers, formats
 from .colours import palette
 from .data import Data
 from .readers import Reader, add_reader, nameless, real_numbers, unread
@@ -89,7 +89,7 @@ def from_files(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> 
     if kind == "npy":
         return from_arrays(name, {"cost": formats.npy(name, payload)})
     if kind == "netcdf":
-        return from_arrays(name, *formats.netcdf(name, payload, WANTED))
+        return from_arrays(name, *containers.netcdf(name, payload, WANTED))
     return _from_table(name, _table(name, payload, kind)[0])
 
 
