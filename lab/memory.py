@@ -20,16 +20,18 @@ def release(most: int) -> int:
     Compiling takes some 100 MiB for each new size of a problem, and half of it the C library keeps when it is over.
     Programs are read from the cache on disk when they are needed again.
     """
-    _trim()
+    collect()
     if resident() > most:
         import jax
 
         jax.clear_caches()
-        _trim()
+        collect()
     return resident()
 
 
-def _trim() -> None:
+def collect() -> None:
+    """Look through all objects, frozen ones too, and give back what is free."""
+    gc.unfreeze()
     gc.collect()
     with suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,6 +1,5 @@
 """What stands around a page: the top bar, the column beside it, the theme; and the server of all pages."""
 
-import gc
 import logging
 import socket
 import threading
@@ -16,17 +15,16 @@ import panel as pn
 import param
 from jinja2 import Environment
 from panel.io.server import Server, get_server
-from tornado.ioloop import PeriodicCallback
 from tornado.web import RequestHandler
 
-from lab import memory
 from lab.studies import Study, catalogue, find, load_file
 from lab.studies.base import device
 
 from . import faults, gate, login, theme, wire
+from .garbage import look_where_nothing_waits
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .limits import LOCAL, PUBLIC, Limits, apply
-from .runner import BACKGROUND, Runner, quiet_for
+from .runner import BACKGROUND, Runner
 from .session import Session
 from .study_page import StudyPage
 from .view import View, source
@@ -110,12 +108,7 @@ def serve(
         print("Warning: whoever reaches this machine can compute on it and read what its store keeps.", flush=True)
     if show:
         server.io_loop.add_callback(server.show, "/")
-    # To look through all objects for garbage stops every page for 0.1 to 0.4 s, in the middle of a redraw if Python chooses
-    # the moment. What is there now stays for good and is left out; the rest is looked through while nothing runs.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*gc.get_threshold()[:2], 200)
-    server.io_loop.add_callback(PeriodicCallback(_tidy, 1000).start)
+    look_where_nothing_waits(server)
     server.run_until_shutdown()
 
 
@@ -191,16 +184,6 @@ def _login(auth: Mapping[str, Any], users: Mapping[str, str] | str) -> dict[str,
     page = str(theme.path("login.html"))
     made = {"cookie_secret": token_hex(32), "login_template": page} | dict(auth)
     return made | {"auth_provider": login.Provider(login_template=made["login_template"])} if users else made
-
-
-def _tidy() -> None:
-    global _most
-    if quiet_for(_QUIET) and gc.get_count()[2]:
-        _most = max(_most, 3 * memory.release(_most) // 2)  # pages that are open may hold more than programs do
-
-
-_QUIET = 3.0  # seconds
-_most = 4 * 2**30  # bytes; above, compiled programs are let go of
 
 
 class _Missing(RequestHandler):

@@ -1,0 +1,50 @@
+"""Garbage is looked for where no page waits for it.
+
+To look through all objects stops every page: for a second where sixty are open, in the middle of a redraw if Python chooses
+the moment. So what a look through all of them found in use is left out of the next ones, until nothing runs.
+"""
+
+import gc
+from typing import Any
+
+import panel as pn
+from panel.io.server import Server
+from tornado.ioloop import PeriodicCallback
+
+from lab import memory
+
+from .runner import quiet_for
+
+_QUIET = 3.0  # seconds
+_CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
+_most = 4 * 2**30  # bytes; above, compiled programs are let go of
+_closed = 0
+
+
+def look_where_nothing_waits(server: Server) -> None:
+    """Have it so in this process, which serves."""
+    gc.callbacks.append(_leave_out)
+    gc.set_threshold(*gc.get_threshold()[:2], 200)
+    gc.collect()
+    pn.state.on_session_destroyed(_count)
+    server.io_loop.add_callback(PeriodicCallback(_tidy, 1000).start)
+
+
+def _leave_out(phase: str, told: dict[str, Any]) -> None:
+    if phase == "stop" and told["generation"] == 2:
+        gc.freeze()
+
+
+def _count(context: Any) -> None:
+    global _closed
+    _closed += 1
+
+
+def _tidy() -> None:
+    global _most, _closed
+    if quiet_for(_QUIET) and gc.get_count()[2]:
+        _closed = 0
+        _most = max(_most, 3 * memory.release(_most) // 2)  # pages that are open may hold more than programs do
+    elif _closed >= _CLOSED:
+        _closed = 0
+        memory.collect()

@@ -1,0 +1,50 @@
+"""What was looked through once is looked through again only where no page waits for it."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lab.app import garbage
+
+LOOKS = """
+import gc, weakref
+from types import SimpleNamespace
+from lab import memory
+from lab.app import garbage
+garbage.look_where_nothing_waits(SimpleNamespace(io_loop=SimpleNamespace(add_callback=lambda call: None)))
+
+class Page:
+    def __init__(self):
+        self.itself = self
+
+kept, gone = Page(), Page()
+seen = [weakref.ref(kept), weakref.ref(gone)]
+del gone
+gc.collect()  # what Python does in the middle of a redraw
+after = [each() is not None for each in seen]
+del kept
+gc.collect()
+left_out = seen[0]() is not None
+memory.collect()
+print(*after, left_out, seen[0]() is None, gc.get_freeze_count() > 1000)
+"""
+
+
+def test_what_is_in_use_is_looked_through_once_and_its_garbage_found_by_a_whole_look():
+    done = subprocess.run([sys.executable, "-c", LOOKS], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["True", "False", "True", "True", "True"]
+
+
+@pytest.mark.parametrize(("closed", "looks"), [(49, 0), (50, 1)])
+def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(closed, looks, monkeypatch):
+    looked = []
+    monkeypatch.setattr(garbage, "quiet_for", lambda seconds: False)
+    monkeypatch.setattr(garbage, "memory", SimpleNamespace(collect=lambda: looked.append(True)))
+    monkeypatch.setattr(garbage, "_closed", 0)
+    for _ in range(closed):
+        garbage._count(None)
+    garbage._tidy()
+    garbage._tidy()
+    assert len(looked) == looks
