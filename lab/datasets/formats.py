@@ -313,8 +313,12 @@ def _lines(name: str, text: bytes) -> tuple[str, str]:
 def parquet(name: str, payload: bytes) -> dict[str, np.ndarray]:
     """The columns of a Parquet table."""
     import pandas as pd
-    from pyarrow import types
-    from pyarrow.parquet import ParquetFile
+
+    try:
+        from pyarrow import types
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError:
+        raise ValueError(f'{name} is a Parquet table, which needs pyarrow: pip install "transport-lab[data]"') from None
 
     damaged = f"{name} is a damaged Parquet table: save it again"
     with decoding(damaged):

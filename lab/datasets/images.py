@@ -39,10 +39,10 @@ def _split(count: int) -> np.ndarray:
 
 
 def _labelled(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
-    pixels, classes, notices = packaged.labelled_images(key)
+    pixels, classes = packaged.labelled_images(key)
     chosen = np.random.default_rng(seed).permutation(len(pixels))[:n]
     arrays = {"pixels": pixels[chosen].reshape(-1, 1, side, side), "held_out": _split(len(chosen))}
-    return {"arrays": arrays | {"classes": classes[chosen].astype(np.int32)}, "notices": notices}
+    return {"arrays": arrays | {"classes": classes[chosen].astype(np.int32)}}
 
 
 @register(
@@ -97,12 +97,10 @@ def _patches(n: int, side: int, colour: bool, seed: int) -> tuple[np.ndarray, np
     """Places drawn uniformly, each at most once; the right fifth of each photograph is for tests."""
     from PIL import Image
 
-    rng, notices = np.random.default_rng(seed), ()
+    rng = np.random.default_rng(seed)
     pictures, places = [], []
     for index, key in enumerate(_PHOTOGRAPHS):
-        payload, more = packaged.content(key)
-        notices += more
-        whole = Image.fromarray(formats.picture(key, payload)[0])
+        whole = Image.fromarray(formats.picture(key, packaged.content(key))[0])
         small = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.BOX)
         pictures.append(np.asarray(small if colour else small.convert("L")).reshape(small.height, small.width, -1))
         border = small.width - small.width // 5
@@ -117,8 +115,9 @@ def _patches(n: int, side: int, colour: bool, seed: int) -> tuple[np.ndarray, np
         for group, count in ((~tested, n - held), (tested, held))
     ]
     cut = np.concatenate(chosen)
+    notices = ()
     if len(cut) < n:
-        notices += (f"the photographs have only {len(cut)} places for squares of {side} pixels, fewer than n = {n}",)
+        notices = (f"the photographs have only {len(cut)} places for squares of {side} pixels, fewer than n = {n}",)
     pixels = np.stack([pictures[k][i : i + side, j : j + side] for k, i, j, _ in cut]).transpose(0, 3, 1, 2)
     return pixels, cut[:, 0].astype(np.int32), cut[:, 3] == 1, notices
 

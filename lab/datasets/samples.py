@@ -165,12 +165,12 @@ def mnist_samples(n: int, side: str, seed: int) -> dict[str, Any]:
 
 
 def _images(key: str, white: int, side: int, pool: int, n: int, seed: int) -> dict[str, Any]:
-    pixels, classes, notices = packaged.labelled_images(key)
+    pixels, classes = packaged.labelled_images(key)
     kept = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:n])
     small = side // pool
     x = pixels[kept].astype(float).reshape(-1, small, pool, small, pool).mean(axis=(2, 4)).reshape(len(kept), -1)
     arrays = _points(2 * x / white - 1) | {"classes": classes[kept].astype(np.int32)}
-    return {"arrays": arrays, "axes": {"image": (small, small)}, "notices": notices}
+    return {"arrays": arrays, "axes": {"image": (small, small)}}
 
 
 # -- what a user brings ------------------------------------------------------------------------------------------------

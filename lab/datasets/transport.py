@@ -59,24 +59,21 @@ def colour_transfer(source: Palette, target: Palette) -> tuple[Fields, Fields]:
 
 
 @lru_cache(maxsize=32)
-def _palette_of(key: str, n: int, seed: int) -> tuple[Palette, tuple[str, ...]]:
+def _palette_of(key: str, n: int, seed: int) -> Palette:
     from PIL import Image
 
-    content, notices = packaged.content(key)
-    return palette(np.asarray(Image.open(BytesIO(content)).convert("RGB")), n, seed), notices
+    return palette(np.asarray(Image.open(BytesIO(packaged.content(key))).convert("RGB")), n, seed)
 
 
 def _photographs(source: str, target: str, n: int, seed: int) -> Fields:
-    (first, notices), (second, more) = _palette_of(source, n, seed), _palette_of(target, n, seed)
     files = [packaged.FILES[key] for key in dict.fromkeys((source, target))]
-    arrays, axes = colour_transfer(first, second)
+    arrays, axes = colour_transfer(_palette_of(source, n, seed), _palette_of(target, n, seed))
     return {
         "arrays": arrays,
         "axes": axes,
         "title": f"Colours of {source} to colours of {target}",
         "source": "; ".join(file.source for file in files),
         "licence": "; ".join(dict.fromkeys(file.licence for file in files)),
-        "notices": (*notices, *more),
     }
 
 
@@ -118,12 +115,12 @@ _pair("chelsea", "rocket")
 # -- digits ------------------------------------------------------------------------------------------------------------
 
 
-def _drawn(key: str, digit: int, seed: int, side: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def _drawn(key: str, digit: int, seed: int, side: int) -> np.ndarray:
     """The images of one class in the random order of one side (0 source, 1 target): (count, pixels) uint8."""
-    images, classes, notices = packaged.labelled_images(key)
+    images, classes = packaged.labelled_images(key)
     mine = images[classes == digit]
     order = np.random.default_rng([seed, digit]).permutation(len(mine))
-    return mine[order if side == 0 else order[::-1]], notices  # one class twice: disjoint as long as there are enough
+    return mine[order if side == 0 else order[::-1]]  # one class twice: disjoint as long as there are enough
 
 
 def _histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -135,21 +132,18 @@ def _histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _two_histograms(key: str, source: int, target: int, seed: int) -> Fields:
-    images, notices = zip(*(_drawn(key, digit, seed, side) for side, digit in enumerate((source, target))), strict=True)
+    images = [_drawn(key, digit, seed, side) for side, digit in enumerate((source, target))]
     (x, a, empty), (y, b, more) = (_histogram(drawn[0]) for drawn in images)
     return {
         "arrays": points(x, y, a, b),
         "axes": {"x": ("column", "row"), "unit": "image side"},
         "title": f"A {source} to a {target}, pixel by pixel",
-        "notices": (
-            *notices[0],
-            f"{empty} pixels of the source and {more} of the target have no mass and are left out",
-        ),
+        "notices": (f"{empty} pixels of the source and {more} of the target have no mass and are left out",),
     }
 
 
 def _two_clouds(key: str, source: int, target: int, n: int, seed: int, top: int) -> Fields:
-    images, notices = zip(*(_drawn(key, digit, seed, side) for side, digit in enumerate((source, target))), strict=True)
+    images = [_drawn(key, digit, seed, side) for side, digit in enumerate((source, target))]
     x, y = (drawn[:n] / top for drawn in images)
     side = int(np.sqrt(x.shape[1]))
     shared = max(0, 2 * n - len(images[0])) if source == target else 0
@@ -157,7 +151,7 @@ def _two_clouds(key: str, source: int, target: int, n: int, seed: int, top: int)
         "arrays": points(x, y),
         "axes": {"unit": "full ink", "image": (side, side)},
         "title": f"{n} images of {source} to {n} images of {target}",
-        "notices": (*notices[0], *([f"both sides share {shared} images"] if shared else [])),
+        "notices": (f"both sides share {shared} images",) if shared else (),
     }
 
 
@@ -206,7 +200,7 @@ def _shrunk(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _two_images(key: str, source: int, target: int, side: int, seed: int) -> Fields:
-    images, notices = zip(*(_drawn(key, digit, seed, s) for s, digit in enumerate((source, target))), strict=True)
+    images = [_drawn(key, digit, seed, s) for s, digit in enumerate((source, target))]
     whole = int(np.sqrt(images[0].shape[1]))
     a, b = (_shrunk(drawn[0].reshape(whole, whole).astype(float), side) for drawn in images)
     row, column = np.divmod(np.arange(side * side), side)
@@ -216,7 +210,7 @@ def _two_images(key: str, source: int, target: int, side: int, seed: int) -> Fie
         "arrays": points(grid, grid, a / a.sum(), b / b.sum()),
         "axes": {"x": ("column", "row"), "unit": "image side"},
         "title": f"A {source} to a {target}, all {side} x {side} pixels",
-        "notices": (*notices[0], f"every pixel has {_BACKGROUND:.0%} of the brightest one's mass more"),
+        "notices": (f"every pixel has {_BACKGROUND:.0%} of the brightest one's mass more",),
     }
 
 

@@ -49,7 +49,7 @@ PICTURES = {f"{i}.png": png(each) for i, each in enumerate(COLOURS)}
 
 def test_mnist_is_in_the_order_of_the_sheet():
     data = datasets.load("mnist-images")
-    raw, classes, _ = packaged.labelled_images("mnist")
+    raw, classes = packaged.labelled_images("mnist")
     order = np.random.default_rng(0).permutation(5000)
     np.testing.assert_array_equal(data.arrays["pixels"].reshape(5000, 784), raw[order])
     np.testing.assert_array_equal(data.arrays["classes"], classes[order])
@@ -71,7 +71,7 @@ def test_patches_are_of_the_photographs_and_tests_are_apart(side, colour):
     assert pixels.shape == (60, 3 if colour == "colour" else 1, int(side), int(side))
     assert held.sum() == 12
     for k, patch, test in zip(photograph[::9], pixels[::9], held[::9], strict=True):
-        whole = Image.fromarray(formats.picture("p", packaged.content(data.axes["classes"][k])[0])[0])
+        whole = Image.fromarray(formats.picture("p", packaged.content(data.axes["classes"][k]))[0])
         small = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.BOX)
         canvas = np.asarray(small if colour == "colour" else small.convert("L")).reshape(small.height, small.width, -1)
         windows = np.lib.stride_tricks.sliding_window_view(canvas, (int(side), int(side)), (0, 1))

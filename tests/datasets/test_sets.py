@@ -83,18 +83,46 @@ def test_two_processes_on_other_numbers_of_threads_agree_on_every_bit():
 def test_listing_imports_no_heavy_module():
     code = (
         "import sys; from lab import datasets as d; d.catalogue();"
-        "heavy = 'sklearn', 'skimage', 'mlxtend', 'scipy', 'pandas', 'jax', 'xarray', 'PIL';"
+        "heavy = 'sklearn', 'skimage', 'scipy', 'pandas', 'jax', 'xarray', 'PIL';"
         "print([m for m in heavy if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
 
-def test_the_installed_files_are_those_recorded():
+def test_the_files_that_ship_are_those_recorded():
     from lab.datasets import packaged
 
-    for key in packaged.FILES:
-        assert packaged.content(key)[1] == (), key
+    told = (packaged.folder() / "README.md").read_text()
+    for key, file in packaged.FILES.items():
+        assert packaged.content(key)
+        assert (packaged.folder() / file.name).stat().st_size < 2 * 2**20
+        assert f"`{file.name}`" in told
+    for licence in (packaged.folder() / "licences").iterdir():
+        assert f"(licences/{licence.name})" in told
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda payload: payload[:-9],
+        lambda payload: payload + b"x",
+        lambda payload: payload[:99] + bytes(20) + payload[119:],
+        lambda payload: b"",
+    ],
+)
+@pytest.mark.parametrize("key", ["rocket", "digits"])
+def test_a_damaged_file_of_the_lab_is_refused(key, spoil, tmp_path, monkeypatch):
+    from lab.datasets import packaged
+
+    name = packaged.FILES[key].name
+    payload = (packaged.folder() / name).read_bytes()
+    monkeypatch.setattr(packaged, "folder", lambda: tmp_path)
+    for present in (False, True):
+        if present:
+            (tmp_path / name).write_bytes(spoil(payload))
+        with pytest.raises(ValueError, match=rf"{name} is missing or damaged: install the lab again"):
+            packaged.content(key)
 
 
 def test_catalogue_states_defaults_within_what_is_allowed():

@@ -56,13 +56,20 @@ def test_synthetic_bags_are_those_of_the_sheet():
     np.testing.assert_allclose(bags["true_risk"], 1.2 * standard[:, 4] + 1.2 * standard[:, 5], atol=1e-12)
 
 
+def test_stains_are_those_of_scikit_image():
+    from skimage.color import rgb2hed
+
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    image[0, 0] = 0
+    np.testing.assert_allclose(sets.stains(image), rgb2hed(image), rtol=1e-12, atol=1e-12)
+
+
 def test_artefacts_and_tissue():
     spoilt = datasets.load("artefact-bags").arrays
     share = (spoilt["kind"] == 6).reshape(240, 100).mean(1)
     assert 0.3 <= share.min() < 0.35 < 0.55 < share.max() <= 0.6
     assert spoilt["x"][spoilt["kind"] == 6].std() > 1.5 * spoilt["x"][spoilt["kind"] < 6].std()
     tissue = datasets.load("stained-tissue").arrays
-    assert not datasets.load("stained-tissue").notices  # it is the picture that the lab was tested with
     assert tissue["x"].shape == (4096, 10)
     np.testing.assert_allclose(tissue["x"].std(0), 1, atol=1e-6)
     image, (row, column) = tissue["image"] / 255, tissue["position"][1234]

@@ -20,23 +20,6 @@ KIND = "response"
 ROWS, COLUMNS = 20_000, 200
 """The most that a table may have."""
 
-packaged.FILES.update(
-    {
-        "diabetes": packaged.File(
-            "sklearn", "datasets/data/diabetes_data_raw.csv.gz",
-            "86badf50b4f9436ddd1e497dc0ae1b93166f8120221ee7dca4634fe849f3be7c",
-            "B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, Least Angle Regression (2004), in scikit-learn",
-            "not stated by its authors; scikit-learn is BSD 3-clause",
-        ),
-        "diabetes-target": packaged.File(
-            "sklearn", "datasets/data/diabetes_target.csv.gz",
-            "244713a551f62a291a354212d8a048adec6cb1244b2bc44e66a0698f5006d26d",
-            "B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, Least Angle Regression (2004), in scikit-learn",
-            "not stated by its authors; scikit-learn is BSD 3-clause",
-        ),
-    }
-)  # fmt: skip
-
 
 def _squared(x: Array) -> Array:
     return (x**2).sum(axis=1)
@@ -81,10 +64,10 @@ _function("cubic", "A cubic polynomial", "Σ xᵢ³ - xᵢ: lies in the space fr
     raw=packaged.hashes("diabetes", "diabetes-target"),
 )
 def diabetes() -> dict[str, Any]:
-    (x, one), (y, two) = (packaged.content(key) for key in ("diabetes", "diabetes-target"))
+    x, y = (packaged.content(key) for key in ("diabetes", "diabetes-target"))
     names = ("age", "sex", "body mass index", "blood pressure", *(f"serum {k}" for k in range(1, 7)))
     arrays = {"x": np.array(x.split(), float).reshape(-1, 10), "y": np.array(y.split(), float)}
-    return {"arrays": arrays, "axes": {"x": names, "y": "progression"}, "notices": one + two}
+    return {"arrays": arrays, "axes": {"x": names, "y": "progression"}}
 
 
 def function_of(arrays: Mapping[str, np.ndarray]) -> str:

@@ -50,16 +50,16 @@ def relu_teacher(n: int, d: int, seed: int) -> dict[str, Any]:
     return _split(x, np.maximum(x @ v.T, 0).sum(axis=1), n, TWO_LAYER)
 
 
-def _split(x: np.ndarray, y: np.ndarray, n: int, model: str, **more: Any) -> dict[str, Any]:
-    return {"arrays": {"x": x[:n], "y": y[:n], "x_test": x[n:], "y_test": y[n:]}, "axes": {"model": model}, **more}
+def _split(x: np.ndarray, y: np.ndarray, n: int, model: str) -> dict[str, Any]:
+    return {"arrays": {"x": x[:n], "y": y[:n], "x_test": x[n:], "y_test": y[n:]}, "axes": {"model": model}}
 
 
 def _digits(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
-    images, classes, notices = packaged.labelled_images(key)
+    images, classes = packaged.labelled_images(key)
     order = np.random.default_rng(seed).permutation(len(images))[: n + _TEST]
     x = images[order].reshape(-1, side, side).astype(float)
     x = x / (16 if side == 8 else 255) - 0.5
-    return _split(x, np.eye(10)[classes[order]], n, PERCEPTRON, notices=notices)
+    return _split(x, np.eye(10)[classes[order]], n, PERCEPTRON)
 
 
 @register(

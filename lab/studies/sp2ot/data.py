@@ -24,10 +24,10 @@ def _labelled(x: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
     return {"x": x, "classes": classes.astype(np.int32), "x_2d": flat}
 
 
-def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    pixels, classes, notices = packaged.labelled_images(key)
+def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    pixels, classes = packaged.labelled_images(key)
     kept = long_tail(classes.astype(int), ratio, seed, most)
-    return pixels[kept].astype(float), classes[kept], notices
+    return pixels[kept].astype(float), classes[kept]
 
 
 @register(
@@ -39,8 +39,8 @@ def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.
     **packaged.facts("digits"),
 )
 def digits(ratio: int, seed: int) -> dict[str, Any]:
-    x, classes, notices = _images("digits", 174, ratio, seed)
-    return {"arrays": _labelled(x / 16, classes), "notices": notices}
+    x, classes = _images("digits", 174, ratio, seed)
+    return {"arrays": _labelled(x / 16, classes)}
 
 
 @register(
@@ -52,12 +52,12 @@ def digits(ratio: int, seed: int) -> dict[str, Any]:
     **packaged.facts("mnist"),
 )
 def mnist(ratio: int, seed: int) -> dict[str, Any]:
-    x, classes, notices = _images("mnist", 250, ratio, seed)
+    x, classes = _images("mnist", 250, ratio, seed)
     centred = (x - x.mean(axis=0)) / 255
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :-51:-1]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     # the content hash should not hang on the last bit of a linear algebra library
-    return {"arrays": _labelled(np.round(centred @ axes, 6), classes), "notices": notices}
+    return {"arrays": _labelled(np.round(centred @ axes, 6), classes)}
 
 
 @register(
