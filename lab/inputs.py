@@ -31,6 +31,10 @@ class Exceeded(ValueError):
     """Reading takes more time or memory than it may; the text is the sentence."""
 
 
+class LeftOut(UserWarning):
+    """Something from outside can't be used, and the lab goes on without it; the text is the sentence."""
+
+
 # -- words -------------------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from jinja2 import Environment
 from panel.io.server import Server, get_server
 from tornado.web import RequestHandler
 
-from lab.studies import Study, catalogue, find, load_file
+from lab.studies import Study, catalogue, find, load_files
 from lab.studies.base import device
 
 from . import faults, gate, login, theme, wire
@@ -85,14 +85,14 @@ def serve(
     """Serve the gallery and a page for each study, until interrupted.
 
     Args:
-        files: Python files with studies of the user's own.
+        files: Python files with studies of the user's own; one that can't be used is told (``LeftOut``), and all else
+            is served.
         port: 0 takes a free one.
         host: the interface to listen on; only this machine by default.
         show: open a browser.
         address, warm, token, limits, auth, proxy: as for ``make_server``.
     """
-    for file in files:
-        load_file(file)
+    load_files(files)
     server = make_server(
         port=port, host=host, address=address, warm=warm, token=token, limits=limits, auth=auth, proxy=proxy
     )
@@ -225,7 +225,7 @@ def _warm(studies: Sequence[type[Study]]) -> None:
         try:
             default = study()
             programs = default.programs(default.load())
-        except (ValueError, TypeError, OSError) as refusal:
+        except Exception as refusal:  # of anybody's study; the others are still to be warmed
             _log.error("the default of %s can't be run: %s", study.slug, refusal)
             continue
 

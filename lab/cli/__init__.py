@@ -4,9 +4,10 @@ import argparse
 import os
 import re
 import sys
+import warnings
 from typing import Any, NoReturn
 
-from lab.inputs import SENTENCE, cut, sentence, shown
+from lab.inputs import SENTENCE, LeftOut, cut, sentence, shown
 
 COMMANDS = {
     "list": "the studies there are",
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"transport-lab {__version__}")
         return 0
     command, rest = argv[0], _glued(argv[1:])
+    warnings.formatwarning = _warned
     try:
         if command not in COMMANDS:
             from difflib import get_close_matches
@@ -162,6 +164,14 @@ def _plain_parser(command: str) -> Parser:
 def printable(text: str) -> str:
     """A text from a file as a terminal may print it: its control characters would be obeyed, so they are spelt out."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: ascii(found[0])[1:-1], text)
+
+
+_as_python = warnings.formatwarning
+
+
+def _warned(message: Warning | str, category: type[Warning], *where: Any) -> str:
+    """A warning on the terminal: what was left out is told in its sentence, without the line of code that told it."""
+    return f"lab: {message}\n" if issubclass(category, LeftOut) else _as_python(message, category, *where)
 
 
 def _overview() -> str:

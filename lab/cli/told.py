@@ -4,6 +4,7 @@ neither the studies nor the libraries that these import."""
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import code, home
 from lab.disk import cache
+from lab.inputs import SENTENCE, LeftOut, cut
 
 from . import printable
 
@@ -67,7 +69,7 @@ def catalogue() -> list[dict[str, Any]]:
         return json.loads(kept)
     from lab import studies
 
-    told = json.dumps([describe(study) for study in studies.catalogue()], ensure_ascii=False)
+    told = json.dumps([each for study in studies.catalogue() if (each := _described(study))], ensure_ascii=False)
     if not others:
         with suppress(OSError):  # a home that can't be written to costs the seconds only
             for before in home.cache().glob("studies-*.json"):
@@ -84,6 +86,20 @@ def found(name: str) -> dict[str, Any]:
     from lab import studies
 
     return json.loads(json.dumps(describe(studies.find(name))))
+
+
+def _described(study: "type[Study]") -> dict[str, Any]:
+    """What is told of a study; nothing, and a warning, of one of another package that can't be told."""
+    try:
+        told = describe(study)
+        json.dumps(told)
+    except Exception as problem:
+        if study.__module__.startswith("lab."):
+            raise
+        of = f"the study {study.slug} of {study.__module__} is left out: {type(problem).__name__}: {problem}"
+        warnings.warn(cut(of, SENTENCE), LeftOut, stacklevel=2)
+        return {}
+    return told
 
 
 def describe(study: "type[Study]") -> dict[str, Any]:

@@ -5,13 +5,13 @@ from typing import Any
 from .base import Outcome, Study, edited
 from .declare import Claim, Limit, Live, Measured, Paper, Picture, Pictures, Preset, Result, Verdict
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
-from .registry import catalogue, find, load_file, named, register
+from .registry import catalogue, find, load_file, load_files, named, register
 from .verify import verify
 
 __all__ = [
     "Choice", "Claim", "DataSource", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture", "Pictures",
     "Preset", "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "kind_of",
-    "load_file", "named", "register", "verify",
+    "load_file", "load_files", "named", "register", "verify",
 ]  # fmt: skip
 
 
@@ -30,3 +30,8 @@ def __getattr__(name: str) -> Any:
             if study.__name__ == name and study.__module__.startswith(__name__):
                 return study
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    ours = [study.__name__ for study in catalogue() if study.__module__.startswith(__name__)]
+    return sorted({*globals(), *ours, "model_study", "path_study"})

@@ -3,16 +3,19 @@
 import importlib.util
 import pkgutil
 import sys
+import warnings
+from collections.abc import Sequence
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from os.path import expanduser
 from pathlib import Path
 
-from lab.inputs import cut, listed, shown
+from lab.inputs import SENTENCE, LeftOut, cut, listed, shown
 
 from .base import Study
+from .declare import Claim, Live, Paper, Picture, Pictures, Preset, Result
 
 _HOUSE = ("base", "clock", "declare", "draw", "look", "own_path", "parameters", "path_parts", "registry", "verify")
 _found: dict[str, type[Study]] = {}
@@ -59,6 +62,35 @@ def named(name: str) -> type[Study]:
 
 def load_file(path: str | Path) -> list[type[Study]]:
     """Import a user's file and add the studies it defines."""
+    return [register(study) for study in _defined(path)]
+
+
+def load_files(paths: Sequence[str | Path]) -> None:
+    """Import several files and add their studies. One that can't be used is told (``LeftOut``), and the others are added.
+
+    Raises:
+        ValueError: none of the files can be used.
+    """
+    refusals: list[ValueError] = []
+    names: dict[str, str] = {}
+    for path in paths:
+        try:
+            for study in _defined(path):
+                other = names.setdefault(study.slug, str(path))
+                if other != str(path):
+                    raise ValueError(
+                        f"{cut(path)} defines the study {study.slug}, as {cut(other)} does: give one another slug"
+                    )
+                register(study)
+        except ValueError as refusal:
+            refusals.append(refusal)
+    if refusals and len(refusals) == len(paths):
+        raise refusals[0]
+    for refusal in refusals:
+        warnings.warn(cut(refusal, SENTENCE), LeftOut, stacklevel=2)
+
+
+def _defined(path: str | Path) -> list[type[Study]]:
     path = Path(expanduser(path)).absolute()
     if not path.is_file():
         raise ValueError(f"{cut(path)} is no regular file" if path.exists() else f"there is no file {cut(path)}")
@@ -71,21 +103,22 @@ def load_file(path: str | Path) -> list[type[Study]]:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as exception:
+    except (Exception, SystemExit) as exception:
         del sys.modules[module_name]
         why = f"{type(exception).__name__}: {cut(exception, 160)}"
         raise ValueError(f"{cut(path.name)} can't be imported: {why}") from exception
     loaded = _studies_in(module)
     if not loaded:
         raise ValueError(f"{path.name} defines no study: a class derived from lab.studies.Study with a slug")
-    for study in loaded:
-        register(study)
     return loaded
 
 
 def register(study: type[Study]) -> type[Study]:
     """Add a study, after checking that its declaration is whole and its name none of the lab's own studies."""
-    problem = flaw(study)
+    try:
+        problem = flaw(study)
+    except Exception as exception:  # what a declaration may hold has no end
+        problem = f"{type(exception).__name__}: {cut(exception, 160)}"
     if problem:
         raise ValueError(f"the study {study.slug or study.__name__} is not complete: {problem}")
     if not _is_ours(study):
@@ -109,13 +142,28 @@ _OPTIONS = {
 }  # fmt: skip
 
 
+_HOLDS = {"results": Result, "presets": Preset, "claims": Claim, "live": Live, "pictures": Picture}
+
+
 def flaw(study: type[Study]) -> str:
-    """What is missing in a declaration, in a sentence; "" when nothing is."""
+    """What is missing in a declaration, or not what every face can count on, in a sentence; "" when nothing is."""
     for attribute in ("slug", "title", "field", "about", "kind"):
         if not getattr(study, attribute):
             return f"it has no {attribute}"
+        if not isinstance(getattr(study, attribute), str):
+            return f"its {attribute} is no text"
     if not hasattr(study, "paper"):
         return "it has no paper"
+    if not isinstance(study.paper, Paper):
+        return "its paper is no Paper(authors, title, venue, year)"
+    for name, kind in Paper.__annotations__.items():
+        if not isinstance(getattr(study.paper, name), kind):
+            return f"the {name} of its paper is {shown(getattr(study.paper, name))}, which is no {kind.__name__}"
+    if not isinstance(study.pictures, Pictures):
+        return "its pictures are no Pictures(...)"
+    for attribute, kind in _HOLDS.items():
+        if not all(isinstance(item, kind) for item in getattr(study, attribute)):
+            return f"its {attribute} hold what is no {kind.__name__}"
     if study.compute is Study.compute:
         return "it does not define compute"
     if not study.results:
@@ -144,8 +192,25 @@ def _scan() -> None:
         if module.name not in _HOUSE:
             for study in _studies_in(import_module(f"{package}.{module.name}")):
                 register(study)
-    for point in entry_points(group="lab.studies"):
-        register(point.load())
+    for point in sorted(entry_points(group="lab.studies"), key=lambda point: (point.name, point.value)):
+        _add(point)
+
+
+def _add(point: EntryPoint) -> None:
+    """Add the study of an installed package; one that can't be used is told, and the lab goes on without it."""
+    try:
+        study = point.load()
+        if not (isinstance(study, type) and issubclass(study, Study)):
+            raise ValueError(f"{point.value} is no class derived from lab.studies.Study")
+        there = _found.get(study.slug, study)
+        if there is not study and not _is_ours(there):
+            raise ValueError(f"the name {study.slug} is taken by {there.__module__}: one of them needs another slug")
+        register(study)
+    except (Exception, SystemExit) as problem:
+        why = str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"
+        of = f" of the package {point.dist.name}" if point.dist else ""
+        told = f"the study of the entry point {cut(point.name, 40)}{of} is left out: {why}"
+        warnings.warn(cut(told, SENTENCE), LeftOut, stacklevel=2)
 
 
 def _studies_in(module: object) -> list[type[Study]]:

@@ -73,7 +73,10 @@ def _tilted_mean(runs: Runs) -> float:
 
 def _own_plan(runs: Runs) -> float:
     """The largest error of entropic transport by POT between the marginals of the weighted plan that is shown, at its ε."""
-    import ot
+    try:
+        import ot
+    except ModuleNotFoundError:
+        raise ValueError('this check needs POT: pip install "transport-lab[oracle]"') from None
 
     plan = runs().plan.sel(coupling="W-CFM").values
     costs = -2.0 * np.log(plan)
