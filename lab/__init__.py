@@ -6,29 +6,35 @@ Importing this package is cheap: JAX, HoloViews and Panel are loaded by the part
 from importlib import import_module
 from typing import Any
 
+from lab.parts import parts
+
 __version__ = "0.1.0"
 
 _PARTS = (
     "app",
     "clustering",
     "datasets",
+    "denoise",
     "figures",
     "numerics",
     "ot",
     "paths",
+    "sampling",
+    "stability",
     "store",
     "studies",
     "survival",
     "sweeps",
 )
+_part, _listed = parts(__name__, _PARTS)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PARTS:
-        return import_module(f"lab.{name}")
-    if name == "sweep":
-        return import_module("lab.sweeps").sweep
-    raise AttributeError(f"module 'lab' has no attribute {name!r}")
+    return import_module("lab.sweeps").sweep if name == "sweep" else _part(name)
+
+
+def __dir__() -> list[str]:
+    return [*_listed(), "sweep"]
 
 
 def notebook() -> None:

@@ -4,6 +4,7 @@ from lab.clustering.semantic import Similarity, similarity
 from lab.clustering.semantic import objective as sp2ot_objective
 from lab.clustering.semantic import solve as sp2ot
 from lab.clustering.training import METHODS, Schedule, Settings, Training, train
+from lab.parts import parts
 
 __all__ = [
     "METHODS",
@@ -16,3 +17,5 @@ __all__ = [
     "sp2ot_objective",
     "train",
 ]
+
+__getattr__, __dir__ = parts(__name__)

@@ -20,6 +20,7 @@ from lab.denoise.patches import ELS, ES, LS
 from lab.denoise.posterior import Nearest, Optimal, Posterior, Wiener
 from lab.denoise.sampling import Samples, edm_levels, geometric_levels, released_levels, sample, start
 from lab.denoise.streaming import Streamed, stream
+from lab.parts import parts
 
 __all__ = [
     "ELS", "ES", "LS", "ByLevel", "Calibrated", "Curve", "Denoiser", "Estimate", "FlexComposite", "Given", "Images",
@@ -28,3 +29,5 @@ __all__ = [
     "geometric_levels", "learn", "mse", "network_of", "pooled_r2", "r2", "released_levels", "sample", "spectrum", "start",
     "stream",
 ]  # fmt: skip
+
+__getattr__, __dir__ = parts(__name__)

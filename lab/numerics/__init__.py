@@ -1,5 +1,8 @@
 """What several fields share: the iteration loop, selection, projections."""
 
 from lab.numerics.iterate import Chunked, Loop, Method, NotConverged, Progress, Reason, Report, Run, pure, tell
+from lab.parts import parts
 
 __all__ = ["Chunked", "Loop", "Method", "NotConverged", "Progress", "Reason", "Report", "Run", "pure", "tell"]
+
+__getattr__, __dir__ = parts(__name__)

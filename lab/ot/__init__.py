@@ -12,6 +12,7 @@ from lab.ot.sinkhorn import Sinkhorn
 from lab.ot.sinkhorn_newton import Absolute, Adaptive, Density, SinkhornNewton
 from lab.ot.solution import Ell, Solution
 from lab.ot.solve import solve
+from lab.parts import parts
 
 __all__ = [
     "Absolute",
@@ -42,3 +43,5 @@ __all__ = [
     "vertex_bound",
     "vertex_gap",
 ]
+
+__getattr__, __dir__ = parts(__name__)

@@ -84,7 +84,9 @@ def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool =
             plan, alpha = _SOLVERS[route](c, p, q)
         except ImportError:
             if solver != "auto":
-                raise ImportError("the network simplex needs the package POT: install it, or use 'highs'") from None
+                raise ImportError(
+                    "the network simplex needs POT: pip install \"transport-lab[oracle]\", or use 'highs'"
+                ) from None
             continue
         if centred or alpha is None:
             alpha = _centred(c, plan, alpha)

@@ -14,6 +14,7 @@ What one names often is here; the rest is in ``bridge``, ``convert``, ``coupling
 ``likelihood``, ``metrics``, ``network``, ``training`` and ``weighted``.
 """
 
+from lab.parts import parts
 from lab.paths.fields import Exact, Field, Pairing, exact
 from lab.paths.laws import (
     Boxes,
@@ -91,3 +92,5 @@ __all__ = [
     "sde",
     "standard",
 ]
+
+__getattr__, __dir__ = parts(__name__)

@@ -12,6 +12,7 @@ What one names often is here; the rest is in ``bases``, ``projection``, ``ensemb
 ``least_squares``, ``subsets`` and ``distributions`` (numpyro).
 """
 
+from lab.parts import parts
 from lab.sampling.approximate import Approximation, design
 from lab.sampling.bases import Basis, Finite, Product, finite, fourier, haar, hermite, legendre, product
 from lab.sampling.ensembles import Spectrum, cholesky, k_dpp, l_ensemble, spectrum, spectrum_of_features, volume
@@ -76,3 +77,5 @@ __all__ = [
     "volume",
     "weight",
 ]
+
+__getattr__, __dir__ = parts(__name__)

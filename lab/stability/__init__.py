@@ -16,6 +16,7 @@ What one names often is here; the rest is in ``closed``, ``gradients``, ``hessia
 ``spectrum``, ``thresholds`` and ``training``.
 """
 
+from lab.parts import parts
 from lab.stability.analysis import Analysis, Stability, analyze, stability
 from lab.stability.gradients import Sizes, alignment, call, gram, jacobian, residuals, sizes
 from lab.stability.hessian import (
@@ -118,3 +119,5 @@ __all__ = [
     "tridiagonal",
     "two_layer",
 ]
+
+__getattr__, __dir__ = parts(__name__)

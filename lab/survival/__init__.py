@@ -1,5 +1,6 @@
 """Survival prediction from bags of patches: pooling, losses, statistics of censored times, training."""
 
+from lab.parts import parts
 from lab.survival.bags import Bags, bags
 from lab.survival.losses import cox, nll, ranking
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooled, Transport
@@ -10,3 +11,5 @@ __all__ = [
     "LOSSES", "POOLINGS", "AttentionPooling", "Bags", "MeanPooling", "Model", "OTPooling", "Pooled", "Scores", "Settings",
     "Training", "Transport", "bags", "cindex", "cox", "kaplan_meier", "log_rank", "model", "nll", "ranking", "score", "train",
 ]  # fmt: skip
+
+__getattr__, __dir__ = parts(__name__)
