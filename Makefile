@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PORT ?= 5006
 
-.PHONY: help setup serve notebook test check bench lock clean chromium
+.PHONY: help setup serve notebook test check bench dist lock clean chromium
 help:
 	@echo "make serve     open the lab in the browser        (PORT=5006)"
 	@echo "make notebook  open the notebooks in JupyterLab"
@@ -16,6 +16,7 @@ help:
 	@echo "make check     lint, types and the quick tests    (under 4 minutes)"
 	@echo "make bench     side-by-side measurements against peers"
 	@echo "make setup     only make the environment .venv"
+	@echo "make dist      wheel and sdist, checked and installed in clean environments"
 	@echo "make lock      resolve the dependencies again     (needs uv)"
 
 setup: $(READY)
@@ -56,6 +57,9 @@ chromium:
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+dist: $(READY)
+	$(BIN)/python -m benchmarks.packages
 
 lock:
 	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.12 --extra test \
