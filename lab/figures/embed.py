@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from os.path import exists, expanduser
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,12 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         return recipe
 
 
+def check_film() -> None:
+    """Refuse an MP4 where what writes it is missing."""
+    if not all(map(find_spec, ("imageio", "imageio_ffmpeg"))):
+        raise ValueError('an MP4 needs imageio: pip install "transport-lab[animation]", or take a GIF')
+
+
 def moving(images: Sequence[Any], kind: str, recipe: Mapping[str, Any], seconds: float) -> bytes:
     """A film of PIL images of one size, ``seconds`` long and a quarter more of rest, with the recipe inside."""
     text = json.dumps(recipe, ensure_ascii=False, allow_nan=False).encode()
@@ -82,13 +89,8 @@ def moving(images: Sequence[Any], kind: str, recipe: Mapping[str, Any], seconds:
             duration=[*[each] * (len(images) - 1), each + 250 * seconds],
         )  # fmt: skip
         return out.getvalue()
-    try:
-        import imageio.v3 as iio
-        import imageio_ffmpeg  # noqa: F401
-    except ImportError:
-        raise ValueError(
-            "an MP4 needs the extra animation: pip install 'transport-lab[animation]', or take a GIF"
-        ) from None
+    check_film()
+    import imageio.v3 as iio
     import numpy as np
 
     rate = len(images) / seconds

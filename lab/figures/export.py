@@ -15,7 +15,7 @@ from lab.numerics import Progress
 from lab.studies.draw import pen, theme
 from lab.studies.draw.look import backends
 
-from .embed import FORMATS, MOVING, embed, moving, read_recipe
+from .embed import FORMATS, MOVING, check_film, embed, moving, read_recipe
 from .provenance import fingerprint, recipe_of
 from .styles import Style, find_style, inches
 
@@ -136,6 +136,8 @@ def check_motion(picture: "Picture", kind: str, at: float | None, frames: int | 
         raise ValueError("one frame, a strip of frames or a film: give only one of at, frames and a moving format")
     if frames is not None and not 2 <= frames <= 12:
         raise ValueError(f"frames = {shown(frames)}, but a strip has from 2 to 12 of them")
+    if kind == "mp4":
+        check_film()
 
 
 def drawn(picture: "Picture", result: "xr.Dataset", figure: Mapping[str, Any]) -> Any:

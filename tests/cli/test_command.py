@@ -282,11 +282,11 @@ def test_bad_files_are_one_sentence(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_verify_prints_expected_against_measured():
-    done = lab("verify", "otsurv", "--quick", "--json")
+    done = lab("verify", "diverse-subset", "--quick", "--json")
     rows = json.loads(done.stdout)
     assert done.returncode == 0, [row for row in rows if not row["holds"]]
     assert all({"expected", "measured", "tolerance", "source", "holds"} <= set(row) for row in rows)
-    assert len(rows) >= 10
+    assert len(rows) >= 6
 
 
 @pytest.mark.slow
