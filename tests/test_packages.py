@@ -10,7 +10,7 @@ import tarfile
 import venv
 import zipfile
 from collections.abc import Iterable
-from importlib.metadata import Distribution, PathDistribution, distribution
+from importlib.metadata import Distribution, PathDistribution, distribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,16 @@ def test_the_core_has_none_of_what_extras_bring(built):
 
 
 @pytest.mark.slow
+def test_what_notebooks_import_comes_with_their_extra(built):
+    there = {canonicalize_name(each.name) for each in needed(built[0], "notebook")}
+    of = packages_distributions()
+    for path in (ROOT / "notebooks").glob("*.py"):
+        imports = re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+        for module in {*imports} - {"lab", *sys.stdlib_module_names}:
+            assert {canonicalize_name(name) for name in of[module]} & there, f"{module} in {path.name}"
+
+
+@pytest.mark.slow
 def test_other_pythons_take_the_wheel(built, tmp_path):
     """Their libraries are not here: what needs none of them works."""
     for name, python in packages.found().items():
@@ -165,17 +175,20 @@ def test_what_is_missing_is_told_with_its_extra(name, words, extra, tmp_path, mo
     assert len(told) <= 300
 
 
-def test_exact_transport_names_the_extra_of_its_simplex(monkeypatch):
+def test_what_needs_pot_names_its_extra(monkeypatch):
     import numpy as np
 
     from lab import ot
     from lab.ot.exact import linear_program
+    from lab.studies.weighted_cfm.claims import _own_plan
 
     monkeypatch.setitem(sys.modules, "ot", None)
     problem = ot.problem(np.arange(6.0).reshape(2, 3))
     with pytest.raises(ImportError, match=r"transport-lab\[oracle\]"):
         linear_program(problem, "network-simplex")
     assert linear_program(problem).value >= 0  # another solver does it
+    with pytest.raises(ValueError, match=r"transport-lab\[oracle\]"):
+        _own_plan(lambda: None)
 
 
 def test_parts_are_listed_and_there():
