@@ -129,7 +129,7 @@ def allowed(case: Case) -> float:
     if case.door not in ENTROPIC:
         return 2 * least
     unit = np.finfo(np.float32 if single else np.float64).eps
-    return 2 * float(np.clip(2 * unit * most / float(case.regularizer.gamma), least, 1e-3))
+    return 2 * float(np.clip(4 * unit * most / float(case.regularizer.gamma), least, 1e-3))
 
 
 def followed(case: Case, found: ot.Solution) -> str | None:

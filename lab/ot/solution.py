@@ -90,8 +90,8 @@ def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Arr
 def reachable(tolerance: float, problem: Problem | Cloud, epsilon: ArrayLike) -> Float[Array, "*batch"]:
     r"""The default tolerance of marginals: the given one (in float32 1e-5), or what the rounding of scores leaves of a plan.
 
-    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of the machine epsilon u times $|\alpha| + |\beta| + |c|$ over
-    $\varepsilon$: at least $2 u \max |c| / \varepsilon$ is allowed, but not above 1e-3.
+    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of half the machine epsilon u times $|\alpha| + |\beta| + |c|$ and
+    what their sums round, over $\varepsilon$: for both marginals $4 u \max |c| / \varepsilon$ is allowed, but not above 1e-3.
     """
     if isinstance(problem, Cloud):
         sides = jnp.maximum(problem.x.max(0) - problem.y.min(0), problem.y.max(0) - problem.x.min(0))
@@ -100,7 +100,7 @@ def reachable(tolerance: float, problem: Problem | Cloud, epsilon: ArrayLike) ->
         there = (problem.a > 0)[:, None] & (problem.b > 0)[None, :]
         most = jnp.where(there, jnp.abs(problem.cost), 0).max()
     unit = jnp.finfo(most.dtype).eps
-    return jnp.clip(2 * unit * most / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
+    return jnp.clip(4 * unit * most / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
 
 
 def judged(reason: Array, value: Array, error: Array, most: Array, sufficient: bool = False) -> Array:

@@ -76,7 +76,7 @@ def solve(
             backend by size and device. ``Solution.method`` and ``.why`` say what ran.
         axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
         tolerance: 1e-6 when omitted, of relaxed marginals 1e-10, in float32 1e-5; with ``Entropic`` what rounding leaves of a
-            plan where that is more, 2 u max|c| / gamma with u the machine epsilon, and at most 1e-3.
+            plan where that is more, 4 u max|c| / gamma with u the machine epsilon, and at most 1e-3.
             It is relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.

@@ -348,7 +348,7 @@ def solve(
         method: ``newton`` takes O(m n^2 + n^3) a step, and few; put the smaller side in the columns (``problem.T``).
             ``scaling`` (Sinkhorn's, in the log domain) takes O(m n), and hundreds or thousands. Memory O(m n + n^2).
         tolerance: of the marginals, L1, relative to the mass of the plan or that asked for, whichever is more; 1e-10
-            when omitted, in float32 1e-5; what rounding leaves of a plan where that is more, 2 u max|c| / epsilon with u the
+            when omitted, in float32 1e-5; what rounding leaves of a plan where that is more, 4 u max|c| / epsilon with u the
             machine epsilon, and at most 1e-3.
         max_iterations: static; 200 for newton, 20000 for scaling when omitted.
         init: column potentials (n,), or the answer to a neighbouring problem.
