@@ -123,16 +123,13 @@ def off(case: Case, found: ot.Solution) -> float:
 
 def allowed(case: Case) -> float:
     """Twice the default tolerance, as ``ot.solve`` documents it: rounding of the potentials comes on top."""
-    cost, a, b = (np.asarray(x, np.float64) for x in case.problem)
+    cost = np.asarray(case.problem.cost, np.float64)
     single = case.problem.cost.dtype == jnp.float32
     least, most = max(1e-6 if case.marginals is None else 1e-10, 1e-5 * single), np.abs(cost).max()
     if case.door not in ENTROPIC:
         return 2 * least
-    if case.door == "unbalanced":
-        weight = min(np.max(w) for w in case.marginals)
-        most += weight * abs(np.log(a.sum() / b.sum())) if np.isfinite(weight) else 0
     unit = np.finfo(np.float32 if single else np.float64).eps
-    return 2 * float(np.clip(2 * unit * most / float(case.regularizer.gamma), least, 1e-3))
+    return 2 * float(np.clip(4 * unit * most / float(case.regularizer.gamma), least, 1e-3))
 
 
 def followed(case: Case, found: ot.Solution) -> str | None:

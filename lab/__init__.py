@@ -51,3 +51,15 @@ def notebook() -> None:
     else:
         pn.extension(inline=True)
     hv.extension("bokeh", "matplotlib", inline=True)
+    _show_results()
+
+
+def _show_results() -> None:
+    """Have a cell show what a result says above what xarray shows of it."""
+    import sys
+
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None:
+        from lab.cards import of_result
+
+        shell.display_formatter.formatters["text/html"].for_type_by_name("xarray.core.dataset", "Dataset", of_result)

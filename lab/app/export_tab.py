@@ -170,6 +170,7 @@ class ExportTab(pn.viewable.Viewer):
             "pdf": "vector, fonts embedded",
             "svg": "vector, type as outlines",
             "png": "pixels",
+            "eps": "vector, no transparency",
             "gif": "a film",
             "mp4": "a film",
         }[self.format]

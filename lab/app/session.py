@@ -208,7 +208,9 @@ class Session(param.Parameterized):
 
     def _check_named(self, data: str | Data) -> None:
         """Refuse the path of a file: what a browser sends names data of the lab, or brings them."""
-        if isinstance(data, str) and data != self.study.data and datasets.entry_of(data) is None:
+        if not isinstance(data, Data) and (
+            not isinstance(data, str) or (data != self.study.data and datasets.entry_of(data) is None)
+        ):
             raise ValueError(
                 f"{shown(data)} is no data set that this page has: choose one of its list, or upload a file"
             )

@@ -171,6 +171,8 @@ def make_server(
     stand_before(server, Access({*names, *map(host_of, places)}, asked, users, by_name))
     if not proxy:
         gate.bound_connections(server)
+    # Panel begins this by itself, at the first event of a page; in a page's thread it never gets there and tries for ever
+    server.io_loop.add_callback(pn.state._schedule_busy_cleanup)
     apply(limits or (PUBLIC if public else LOCAL))
     if warm:
         threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()

@@ -9,8 +9,7 @@ import xarray as xr
 
 from lab.figures.sweep import NOT_YET
 from lab.store.packing import cell_attrs
-from lab.studies import Study
-from lab.studies.base import _plain
+from lab.studies import Study, sweeping
 from lab.sweeps import Plan
 from lab.sweeps.plan import failed_key
 
@@ -110,10 +109,6 @@ class SweepCells:
         grid, parameters = self.plan.grid, self.plan.study.parameters()
         shape = tuple(len(values) for values in grid.values())
         data = {name: (tuple(grid), column.reshape(shape)) for name, column in self.numbers.items()}
-        coords = {}
-        for name, values in grid.items():
-            parameter = parameters[name]
-            attrs = {"long_name": parameter.label or name, "units": parameter.unit, "scale": parameter.scale}
-            coords[name] = (name, np.asarray(values, object if None in values else None), attrs)
-        swept = json.dumps({name: [_plain(v) for v in values] for name, values in grid.items()})
+        coords = {name: sweeping.coordinate(name, parameters[name], values) for name, values in grid.items()}
+        swept = json.dumps({name: sweeping.names(values) for name, values in grid.items()})
         return xr.Dataset(data | {"error": (tuple(grid), self.errors.reshape(shape))}, coords, {"swept": swept})

@@ -428,7 +428,7 @@ class SweepPictures(pn.viewable.Viewer):
     def _draw_files(self) -> None:
         cells, form = self.cells, self._form
         assert cells is not None
-        formats = [("pdf", "PDF"), ("svg", "SVG"), ("png", "PNG")]
+        formats = [(kind, kind.upper()) for kind in figures.FORMATS]
         widths = [(name, f"{name} {size:g}″") for name, size in figures.WIDTHS.items()]
         contents = [("numbers", "the numbers"), ("all", "whole runs")]
         self._file_choose.offer([

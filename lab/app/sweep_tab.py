@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import panel as pn
 import param
 
-from lab import sweeps
+from lab import datasets, sweeps
 from lab.figures.sweep import titled
-from lab.studies import Study
+from lab.inputs import shown
+from lab.studies import DataSource, Study
 from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
 
@@ -387,6 +388,13 @@ def _refusal(study: Study, name: str, text: str) -> str:
         return str(refusal)
     if not grid.get(name):
         return "one value is no sweep: give several, as in 1,2,4 or 0.1:1:4"
+    if isinstance(study.parameters()[name], DataSource):  # what a browser sends opens no file
+        unknown = next((data for data in grid[name] if datasets.entry_of(data) is None), None)
+        return (
+            ""
+            if unknown is None
+            else f"{shown(unknown)} is no data set: give names from the list, with a ; between them"
+        )
     return limits.too_large(study.but(**{name: _largest(grid[name])}))
 
 

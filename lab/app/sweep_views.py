@@ -11,7 +11,8 @@ import panel as pn
 import xarray as xr
 
 import lab.studies.draw as drawing
-from lab.studies import Choice, Limit, Parameter, Picture, Real, Study, Switch, Whole
+from lab import datasets
+from lab.studies import Choice, DataSource, Limit, Parameter, Picture, Real, Study, Switch, Whole
 
 from . import controls, theme
 from .hooks import add_hooks
@@ -144,6 +145,10 @@ def suggested(name: str, parameter: Parameter, limit: Limit | None, here: Any) -
                 return "0:5"
             low, high = _ends(parameter, limit, here)
             return _whole(low, high, parameter.scale) if isinstance(parameter, Whole) else _real(low, high, parameter)
+        case DataSource():
+            entry = datasets.entry_of(here) if isinstance(here, str) else None
+            others = [] if entry is None else [each.name for each in datasets.catalogue(entry.kind)]
+            return parameter.mark.join(list(dict.fromkeys([here, *others]))[:3]) if others else ""
         case _:
             return ""
 

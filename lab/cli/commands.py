@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lab.store import Store
 
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
-FORMATS = {".pdf", ".svg", ".png", ".gif", ".mp4"}
+FORMATS = {".pdf", ".svg", ".png", ".eps", ".pgf", ".gif", ".mp4"}
 
 
 def run(name: str, words: list[str]) -> int:
@@ -109,7 +109,7 @@ def figure(name: str, words: list[str]) -> int:
     study, options = _study("figure", slug, words, options_of)
     target = _target(options.output, FORMATS)
     if target is None:
-        raise Refusal("say where the figure goes: -o FILE.pdf, .svg or .png")
+        raise Refusal("say where the figure goes: -o FILE.pdf, .svg, .png, .eps or .pgf")
     picture = study.pictures[picture_name]
     start()
     from lab import figures
@@ -121,7 +121,8 @@ def figure(name: str, words: list[str]) -> int:
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
-            study = type(study).from_recipe(json.loads(kept.attrs["recipe"]), options.given.get("data")).but(**cell)
+            data = None if "data" in cell else options.given.get("data")
+            study = type(study).from_recipe(json.loads(kept.attrs["recipe"]), data).but(**cell)
             kept = _cell_run(kept, study, cell, str(options.source), report) if cell else kept
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
@@ -138,7 +139,9 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
     shows the sweep."""
     source, given = options.source, options.given
     swept: dict[str, list[Any]] = json.loads(kept.attrs.get("swept", "{}"))
-    given = {name: value for name, value in given.items() if name != "data"}  # what the file can't hold of its data
+    given = {
+        name: v for name, v in given.items() if name != "data" or name in swept
+    }  # what the file can't hold of its data
     others = [option(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
     if others:
         raise Refusal(

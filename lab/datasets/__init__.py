@@ -11,10 +11,11 @@ need is downloaded when they are asked for by name, and checked by its hash; not
 from . import images as images  # registers its sets
 from . import samples as samples
 from . import transport as transport
+from .at_hand import held
 from .data import Data
 from .files import kept, pack, read, read_bytes, resolve, unpack
 from .formats import UPLOAD_LIMIT
-from .readers import Reader, add_reader, array_file, can_read, reader_of
+from .readers import Reader, add_reader, can_read, one_file, reader_of
 from .registry import Entry, catalogue, entry_of, load
 from .transport_files import from_arrays
 
@@ -24,13 +25,14 @@ __all__ = [
     "Entry",
     "Reader",
     "add_reader",
-    "array_file",
     "can_read",
     "catalogue",
     "entry_of",
     "from_arrays",
+    "held",
     "kept",
     "load",
+    "one_file",
     "pack",
     "read",
     "read_bytes",

@@ -1,7 +1,7 @@
 """What a data set is: named arrays with their origin."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
@@ -14,9 +14,9 @@ import numpy as np
 class Data:
     r"""Arrays with a name, an origin and a content hash. Read-only: one object may serve many callers.
 
-    For ``kind="transport"`` the arrays are ``a`` (m,) and ``b`` (n,), the positive masses of sources and targets, of
-    one total, and points ``x`` (m, d) and ``y`` (n, d), or a ``cost`` (m, n), or both. Without ``cost`` the cost is
-    the squared Euclidean distance of the points. What pictures need comes along:
+    For ``kind="transport"`` the arrays are ``a`` (m,) and ``b`` (n,), the masses of sources and targets, of one total,
+    and points ``x`` (m, d) and ``y`` (n, d), or a ``cost`` (m, n), or both. Without ``cost`` the cost is the squared
+    Euclidean distance of the points. What pictures need comes along:
 
     - ``x_2d`` (m, 2), ``y_2d`` (n, 2): points of more than two dimensions on the first two principal axes of all;
     - ``source_image`` (h, w, 3) uint8 and ``source_label`` (h, w), the same for the target: a small picture and which
@@ -59,6 +59,10 @@ class Data:
         put(self, "axes", MappingProxyType(dict(self.axes)))
         put(self, "truth", MappingProxyType(dict(self.truth)))
         put(self, "notices", tuple(self.notices))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (getattr(self, each.name) for each in fields(self))
+        return type(self), tuple(dict(value) if isinstance(value, MappingProxyType) else value for value in values)
 
     @cached_property
     def sha256(self) -> str:

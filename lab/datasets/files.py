@@ -11,6 +11,7 @@ from lab import inputs
 from lab.inputs import cut, mebibytes, reading, shown
 
 from . import containers, formats
+from .at_hand import held
 from .data import Data
 from .readers import can_read, reader_of
 from .registry import entry_of, load, suggestions
@@ -28,8 +29,8 @@ def read(
 
     - ``.npz``, ``.nc``, ``.zarr`` with ``cost`` (m, n), or ``x`` (m, d) and ``y`` (n, d), and optional masses ``a`` and
       ``b`` (uniform when left out); other arrays are ignored with a notice. ``.npy`` with a cost matrix.
-    - ``.csv``, ``.parquet`` of points, one a row: a column ``side`` (or ``group``) with two values tells sources from
-      targets, or two files are given; an optional column ``weight`` (or ``mass``); all others are coordinates.
+    - ``.csv``, ``.parquet``, ``.feather`` of points, one a row: a column ``side`` (or ``group``) with two values tells
+      sources from targets, or two files are given; an optional column ``weight`` (or ``mass``); all others are coordinates.
     - two pictures, for colour transfer between ``n`` colours each.
 
     All points of a file are used, never a sample; more than 4096 x 4096 pairs are refused.
@@ -125,16 +126,16 @@ def read_bytes(
         return _assemble([(cut(each), bytes(content)) for each, content in files.items()], kind, n, seed)
 
 
-def resolve(spec: "Data | str | PathLike", kind: str | None = None, **options: Any) -> Data:
-    """The data that a study is pointed to: ``Data`` at hand, the name of a set, or a path as ``read`` takes it.
+def resolve(spec: Any, kind: str | None = None, **options: Any) -> Data:
+    """The data that a study is pointed to: the name of a set, a path as ``read`` takes it, or what ``held`` takes.
 
     Two paths are joined by a comma. Options that the data have no use for are ignored.
 
     Raises:
         ValueError: neither a set nor a file, or data of another kind.
     """
-    if isinstance(spec, Data):
-        data = spec
+    if not isinstance(spec, str | PathLike):
+        data = held(spec, kind or "transport")
     elif isinstance(spec, str) and entry_of(spec):
         data = load(spec, strict=False, **options)
     else:
@@ -166,7 +167,7 @@ def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed
     packed = len(files) == 1 and formats.format_of(*files[0]) == "npz" and not formats.holds_pictures(files[0][1])
     if packed and formats.npz(*files[0], wanted=())[2]:
         return unpack(files[0][1])
-    return reader.from_files(files, n, seed)
+    return reader.read(files, n, seed)
 
 
 def pack(data: Data) -> bytes:

@@ -6,7 +6,6 @@ can't be stopped gets them.
 """
 
 import codecs
-import csv as comma_separated
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -14,14 +13,10 @@ from contextlib import contextmanager
 from io import BytesIO
 from math import ceil, prod, sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lab.inputs import Exceeded, Stream, cut, fits, listed, mebibytes, shown, spend
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 UPLOAD_LIMIT = 64 * 2**20
 """The most bytes that an upload may have, all its files together."""
@@ -29,9 +24,6 @@ UPLOAD_LIMIT = 64 * 2**20
 MEMBERS = 100_000
 """The most members of an archive or folder."""
 
-_TEXT = 128 * 2**20  # bytes of a table as text; as objects in memory it is several times larger
-_COLUMNS = 10_000
-_HEADER = 2**20  # bytes of a table's first line
 _ABOUT_LIMIT = 4 * 2**20  # bytes of lab.json
 _PIXELS = 50_000_000  # that are decoded
 _KEPT_PIXELS = 4_000_000  # that are kept of them
@@ -40,6 +32,7 @@ _SUFFIXES = {
     "npy": (".npy",),
     "npz": (".npz",),
     "parquet": (".parquet", ".pq"),
+    "feather": (".feather", ".arrow", ".ipc"),
     "netcdf": (".nc", ".nc4", ".netcdf", ".h5", ".hdf5"),
     "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     "table": (".csv", ".tsv", ".txt"),
@@ -48,11 +41,12 @@ _NAMES = {
     "npy": "a NumPy array (.npy)",
     "npz": "a zip archive (.npz)",
     "parquet": "a Parquet table",
+    "feather": "a Feather table",
     "netcdf": "a netCDF file",
     "image": "a picture",
     "table": "text",
 }
-TAKEN = ".npz, .npy, .csv, .parquet, .nc, .zarr or pictures"
+TAKEN = ".npz, .npy, .csv, .parquet, .feather, .nc, .zarr or pictures"
 OBJECTS = "holds Python objects, which are never loaded: save plain numbers"
 
 
@@ -79,6 +73,8 @@ def _sniff(name: str, payload: bytes) -> str:
         b"PK\x03\x04": "npz",
         b"PK\x05\x06": "npz",
         b"PAR1": "parquet",
+        b"ARROW1\x00\x00": "feather",
+        b"FEA1": "feather",
         b"\x89HDF\r\n\x1a\n": "netcdf",
         b"CDF\x01": "netcdf",
         b"CDF\x02": "netcdf",
@@ -262,127 +258,6 @@ def _stamped(member: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0))
     info.compress_type = zipfile.ZIP_DEFLATED
     return info
-
-
-# -- tables ------------------------------------------------------------------------------------------------------------
-
-
-def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The columns of comma, semicolon, tab or space separated text, and a notice where it has no header.
-
-    The first line is a header unless all of it are numbers.
-    """
-    import pandas as pd
-
-    if len(payload) > _TEXT:
-        size = f"{mebibytes(len(payload))} of text, but at most {mebibytes(_TEXT)} are read"
-        raise ValueError(f"{name} has {size}: save it as .npz")
-    text = payload.removeprefix(codecs.BOM_UTF8).lstrip()
-    first, second = _lines(name, text)
-    separator = max(",;\t", key=first.count)
-    separator = separator if separator in first else r"\s+"
-    fields = _fields(name, first, separator)
-    if len(fields) > _COLUMNS:
-        raise ValueError(f"{name} has {len(fields):,} columns, but at most {_COLUMNS:,} are read: save it as .npz")
-    if len(_fields(name, second, separator)) > len(fields):  # pandas would take the first column for an index
-        raise ValueError(f"{name} has lines with more fields than its header")
-    headless = all(is_number(field) for field in fields)
-    if not headless:
-        _distinct(name, fields)  # pandas would rename the second
-    precision: Any = "round_trip"  # which the stubs of pandas do not know
-    with decoding(f"{name} is no table: its lines have different numbers of fields"):
-        frame = pd.read_csv(
-            Stream(name, text), sep=separator, header=None if headless else 0, skipinitialspace=True,
-            float_precision=precision, low_memory=False,
-        )  # fmt: skip
-    if headless:
-        frame.columns = [f"column {i}" for i in range(1, frame.shape[1] + 1)]
-    notices = (f"{name} has no header: its first line of numbers is a point like the others",) if headless else ()
-    return _columns(name, frame), notices
-
-
-def _lines(name: str, text: bytes) -> tuple[str, str]:
-    """The first two lines that are not empty, whatever ends a line."""
-    head = text[: 2 * _HEADER].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    lines = [line for line in head.decode(errors="replace").split("\n") if line.strip()]
-    if len(lines[0]) > _HEADER:
-        raise ValueError(f"{name} is no table: its first line has more than {_HEADER:,} characters")
-    return lines[0], lines[1] if len(lines) > 1 else ""
-
-
-def parquet(name: str, payload: bytes) -> dict[str, np.ndarray]:
-    """The columns of a Parquet table."""
-    import pandas as pd
-
-    try:
-        from pyarrow import types
-        from pyarrow.parquet import ParquetFile
-    except ModuleNotFoundError:
-        raise ValueError(f'{name} is a Parquet table, which needs pyarrow: pip install "transport-lab[data]"') from None
-
-    damaged = f"{name} is a damaged Parquet table: save it again"
-    with decoding(damaged):
-        file = ParquetFile(Stream(name, payload), thrift_string_size_limit=10**7, thrift_container_size_limit=10**6)
-        about, schema = file.metadata, file.schema_arrow
-        groups = [about.row_group(i) for i in range(about.num_row_groups)]
-    if about.num_columns > _COLUMNS:
-        raise ValueError(
-            f"{name} has {about.num_columns:,} columns, but at most {_COLUMNS:,} are read: save it as .npz"
-        )
-    _distinct(name, schema.names)
-    fits(name, max(8 * about.num_rows * about.num_columns, sum(group.total_byte_size for group in groups)))
-    nested = [field.name for field in schema if types.is_nested(field.type)]
-    if nested:
-        raise ValueError(f"the column {shown(nested[0])} of {name} holds lists, but one number in each row is needed")
-    # a text that many rows share is kept once
-    texts = [
-        f.name for f in schema if types.is_string(f.type) or types.is_large_string(f.type) or types.is_binary(f.type)
-    ]
-    with decoding(damaged):
-        file = ParquetFile(Stream(name, payload), read_dictionary=texts)
-        held, frames = 0, []
-        for batch in file.iter_batches(batch_size=2**16):
-            spend()
-            fits(name, batch.nbytes)
-            held += sum((c.indices if types.is_dictionary(c.type) else c).nbytes for c in batch.columns)
-            fits(name, held)
-            frames.append(batch.to_pandas())
-        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=schema.names)
-        for text in texts:
-            frame[text] = frame[text].astype(object)
-    return _columns(name, frame)
-
-
-def _distinct(name: str, labels: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for label in filter(None, (label.strip() for label in labels)):
-        if label in seen:
-            raise ValueError(f"{name} has two columns called {shown(label)}: rename one")
-        seen.add(label)
-
-
-def _columns(name: str, frame: "pd.DataFrame") -> dict[str, np.ndarray]:
-    labels = [str(column).strip() for column in frame.columns]
-    _distinct(name, labels)
-    if frame.empty:
-        raise ValueError(f"{name} has no rows of data")
-    return {label: frame.iloc[:, i].to_numpy() for i, label in enumerate(labels)}
-
-
-def _fields(name: str, line: str, separator: str) -> list[str]:
-    if separator == r"\s+":
-        return line.split()
-    with decoding(f"{name} is no table: a field has more than {comma_separated.field_size_limit():,} characters"):
-        return next(comma_separated.reader([line], delimiter=separator), [])
-
-
-def is_number(field: str) -> bool:
-    """Whether the text reads as a number."""
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------

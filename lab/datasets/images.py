@@ -12,6 +12,7 @@ of 3 x 32 x 32 are 154 MB, not 1.2 GB), and needs a part that no training sees. 
 import gzip
 import tarfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from . import downloads, formats, packaged, samples  # noqa: F401  # whose sets come first in the list of all
 from .data import Data
-from .readers import Files, Reader, add_reader, array_file, real_numbers, unread
+from .readers import Files, Reader, add_reader, one_file, real_numbers, unread
 from .registry import register
 
 KIND = "images"
@@ -298,9 +299,7 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
     if set(found) == {"image"}:
         name = files[0][0] if len(files) == 1 else f"{len(files)} pictures"
         return _from_pictures(name, files, n, seed)
-    if len(files) == 1 and found == ["npy"]:
-        return from_arrays(files[0][0], {"pixels": formats.npy(*files[0])}, seed=seed)
-    return array_file(READER, files)
+    return one_file(READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
 
 
 def _from_pictures(name: str, files: Files, n: int | None, seed: int) -> Data:
@@ -362,9 +361,10 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
 READER = Reader(
     _WANTED,
     from_arrays,
-    from_files,
     check,
     ".npz, .npy, .nc with images, pictures, or a .zip of pictures",
+    bare={1: ("pixels",), 2: ("pixels", "classes")},
+    from_files=from_files,
     pictures=(_LEAST, 60_000),
 )
 add_reader(KIND, READER)

@@ -1,13 +1,17 @@
-"""How a user's files become data of one kind: an entry for each kind, added by whoever defines it."""
+"""How what a user brings becomes data of one kind: an entry for each kind, added by whoever defines it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import containers, formats
+from lab.inputs import shown
+
+from . import containers, formats, tables
 from .data import Data
+from .tables import Table
 
 type Files = Sequence[tuple[str, bytes]]  # names and contents
 
@@ -16,22 +20,31 @@ class Reader(NamedTuple):
     """A kind of data as it comes in.
 
     Attributes:
-        wanted: the arrays of a ``.npz``, ``.nc`` or ``.zarr`` that are read; others are ignored with a notice.
+        wanted: the arrays of a ``.npz``, ``.nc`` or ``.zarr``, of a dict or Dataset, that are read; others are ignored with
+            a notice.
         from_arrays: makes data of ``(name, arrays, ignored)``.
-        from_files: makes data of ``(files, n, seed)``; ``array_file`` serves where only arrays are read.
         check: ``(name, arrays)``; refuses arrays that are none, whole as ``Data`` holds them.
         takes: what may be brought, in a few words.
+        from_table: makes data of ``(name, columns, notices)``, where tables are read.
+        bare: what arrays are that come without names, by how many there are: ``{1: ("cost",), 2: ("x", "y")}``.
+        from_files: makes data of ``(files, n, seed)``, where ``one_file`` does not do.
         pictures: how many a folder may hold, at least and at most; (0, 0) where pictures are not read.
         clouds: how many clouds of points in the plane, a ``.csv`` each, are such data: what one can draw by hand.
     """
 
     wanted: tuple[str, ...]
     from_arrays: Callable[..., Data]
-    from_files: Callable[[Files, int | None, int], Data]
     check: Callable[[str, Mapping[str, np.ndarray]], None]
     takes: str
+    from_table: Callable[[str, Table, Sequence[str]], Data] | None = None
+    bare: Mapping[int, tuple[str, ...]] = MappingProxyType({})
+    from_files: Callable[[Files, int | None, int], Data] | None = None
     pictures: tuple[int, int] = (0, 0)
     clouds: int = 0
+
+    def read(self, files: Files, n: int | None, seed: int) -> Data:
+        """The data of some files that belong together."""
+        return one_file(self, files) if self.from_files is None else self.from_files(files, n, seed)
 
 
 _readers: dict[str, Reader] = {}
@@ -58,8 +71,8 @@ def reader_of(kind: str) -> Reader:
     return _readers[kind]
 
 
-def array_file(reader: Reader, files: Files) -> Data:
-    """The data of one ``.npz`` or netCDF file.
+def one_file(reader: Reader, files: Files) -> Data:
+    """The data of one file of arrays, or of a table where the kind has them.
 
     Raises:
         ValueError: any other file, or more than one.
@@ -68,6 +81,11 @@ def array_file(reader: Reader, files: Files) -> Data:
         raise ValueError(f"{len(files)} files were given, but {reader.takes} is needed")
     ((name, payload),) = files
     form = formats.format_of(name, payload)
+    if form in tables.KINDS and reader.from_table:
+        return reader.from_table(name, *tables.read(name, payload, form))
+    if form == "npy" and 1 in reader.bare:
+        (key,) = reader.bare[1]
+        return reader.from_arrays(name, {key: formats.npy(name, payload)}, ())
     if form == "npz":
         arrays, ignored, _ = formats.npz(name, payload, reader.wanted)
         return reader.from_arrays(name, arrays, ignored)
@@ -86,6 +104,20 @@ def unread(name: str, ignored: Iterable[str], lacking: Iterable[str]) -> list[st
     close = [word for key in ignored for word in get_close_matches(key.lower(), lacking, n=1, cutoff=0.75)]
     meant = f": did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
     return [f"{', '.join(ignored)} in {name} ignored{meant}"] if ignored else []
+
+
+def number_columns(name: str, table: Table, advice: str = "leave it out") -> tuple[dict[str, np.ndarray], list[str]]:
+    """The columns of a table, all of numbers, and the names of those that nobody named, such as pandas' row numbers.
+
+    Raises:
+        ValueError: a column of anything else, with ``advice``.
+    """
+    ignored = nameless(table)
+    columns = {key: np.asarray(column) for key, column in table.items() if key not in ignored}
+    for key, column in columns.items():
+        if column.dtype.kind not in "fiu":
+            raise ValueError(f"the column {shown(key)} of {name} does not hold numbers: {advice}")
+    return {key: column.astype(float) for key, column in columns.items()}, ignored
 
 
 def nameless(table: Iterable[str]) -> list[str]:

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from lab.inputs import shown
-
 from . import formats, packaged
 from .data import Data
-from .readers import Files, Reader, add_reader, array_file, nameless, real_numbers, unread
+from .readers import Files, Reader, add_reader, number_columns, one_file, real_numbers, unread
 from .registry import register
+from .tables import Table
 from .transport import planar
 
 KIND = "samples"
@@ -234,26 +233,20 @@ def _drop_idle(name: str, given: dict[str, np.ndarray]) -> list[str]:
     return said
 
 
+def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
+    """Samples out of a table with a point in each row."""
+    columns, ignored = number_columns(name, table)
+    if not columns:
+        raise ValueError(f"{name} has no column of coordinates")
+    x = np.stack(list(columns.values()), axis=1)
+    return from_arrays(name, {"x": x}, ignored, {"x": tuple(columns)}, notices)
+
+
 def from_files(files: Files, n: int | None, seed: int) -> Data:
-    """Samples from one file of arrays, a table with a point in each row, or pictures, brought to one small size."""
-    found = [formats.format_of(name, payload) for name, payload in files]
-    if set(found) == {"image"}:
+    """Samples from one file of arrays or a table, or from pictures, brought to one small size."""
+    if {formats.format_of(name, payload) for name, payload in files} == {"image"}:
         return _from_pictures(files)
-    if len(files) == 1 and found[0] == "npy":
-        return from_arrays(files[0][0], {"x": formats.npy(*files[0])})
-    if len(files) == 1 and found[0] in ("table", "parquet"):
-        name, payload = files[0]
-        table, notes = formats.csv(name, payload) if found[0] == "table" else (formats.parquet(name, payload), ())
-        ignored = nameless(table)
-        columns = {key: np.asarray(column) for key, column in table.items() if key not in ignored}
-        for key, column in columns.items():
-            if column.dtype.kind not in "fiu":
-                raise ValueError(f"the column {shown(key)} of {name} does not hold numbers: leave it out")
-        if not columns:
-            raise ValueError(f"{name} has no column of coordinates")
-        x = np.stack([column.astype(float) for column in columns.values()], axis=1)
-        return from_arrays(name, {"x": x}, ignored, {"x": tuple(columns)}, notes)
-    return array_file(READER, files)
+    return one_file(READER, files)
 
 
 def _from_pictures(files: Files) -> Data:
@@ -318,9 +311,11 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
 READER = Reader(
     _WANTED,
     from_arrays,
-    from_files,
     check,
-    ".npz, .npy, .csv, .parquet, .nc with a sample in each row, or pictures",
+    ".npz, .npy, .csv, .parquet, .feather, .nc with a sample in each row, or pictures",
+    from_table=from_table,
+    bare={1: ("x",), 2: ("x", "x0")},
+    from_files=from_files,
     pictures=(1, 20_000),
     clouds=1,
 )

@@ -9,10 +9,11 @@ import numpy as np
 
 from lab.inputs import cut, listed, shown
 
-from . import containers, formats
+from . import formats, tables
 from .colours import palette
 from .data import Data
-from .readers import Reader, add_reader, nameless, real_numbers, unread
+from .readers import Reader, add_reader, nameless, one_file, real_numbers, unread
+from .tables import Table
 from .transport import colour_transfer, points
 
 WANTED = ("cost", "a", "b", "x", "y")
@@ -75,28 +76,17 @@ def from_files(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> 
     if len(files) == 2:
         if kinds == ["image", "image"]:
             return from_pictures(files, n, seed)
-        if set(kinds) <= {"table", "parquet"}:
+        if set(kinds) <= {*tables.KINDS}:
             return _from_two_tables(files, kinds)
         raise ValueError(f"{files[0][0]} and {files[1][0]} are no pair: give two pictures, or two tables of points")
     if len(files) != 1:
         raise ValueError(f"{len(files)} files were given, but one file, two pictures or two tables are needed")
-    ((name, payload),), (kind,) = files, kinds
-    if kind == "image":
-        raise ValueError(f"{name} is one picture, but colour transfer needs two: the source and the target")
-    if kind == "npz":
-        arrays, ignored, _ = formats.npz(name, payload, WANTED)
-        return from_arrays(name, arrays, ignored)
-    if kind == "npy":
-        return from_arrays(name, {"cost": formats.npy(name, payload)})
-    if kind == "netcdf":
-        return from_arrays(name, *containers.netcdf(name, payload, WANTED))
-    return _from_table(name, _table(name, payload, kind)[0])
+    if kinds == ["image"]:
+        raise ValueError(f"{files[0][0]} is one picture, but colour transfer needs two: the source and the target")
+    return one_file(READER, files)
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
-
-
-Table = dict[str, np.ndarray]
 
 
 class _Points(NamedTuple):
@@ -106,11 +96,8 @@ class _Points(NamedTuple):
     ignored: list[str]
 
 
-def _table(name: str, payload: bytes, kind: str) -> tuple[Table, tuple[str, ...]]:
-    return formats.csv(name, payload) if kind == "table" else (formats.parquet(name, payload), ())
-
-
-def _from_table(name: str, table: Table) -> Data:
+def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
+    """A transport problem out of a table of points, in which a column tells sources from targets."""
     column = _column(name, table, _SIDES)
     if column is None:
         raise ValueError(
@@ -131,12 +118,12 @@ def _from_table(name: str, table: Table) -> Data:
     if every.mass is not None:
         arrays |= {"a": every.mass[first], "b": every.mass[~first]}
     notice = f"sources have {column} = {cut(values[0], 40)}, targets {column} = {cut(values[1], 40)}"
-    return from_arrays(name, arrays, every.ignored, {"x": every.labels}, [notice, *_near_mass(name, every)])
+    return from_arrays(name, arrays, every.ignored, {"x": every.labels}, [*notices, notice, *_near_mass(name, every)])
 
 
 def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -> Data:
-    tables = [_table(name, payload, kind) for (name, payload), kind in zip(files, kinds, strict=True)]
-    x, y = (_points(name, table) for (name, _), (table, _) in zip(files, tables, strict=True))
+    found = [tables.read(name, payload, kind) for (name, payload), kind in zip(files, kinds, strict=True)]
+    x, y = (_points(name, table) for (name, _), (table, _) in zip(files, found, strict=True))
     if set(x.labels) != set(y.labels):
         raise ValueError(
             f"the points have different columns: {listed(x.labels, 60)} in {files[0][0]}, "
@@ -145,7 +132,7 @@ def _from_two_tables(files: Sequence[tuple[str, bytes]], kinds: Sequence[str]) -
     arrays = {"x": x.values, "y": y.values[:, [y.labels.index(label) for label in x.labels]]}
     arrays |= {key: side.mass for key, side in (("a", x), ("b", y)) if side.mass is not None}
     name = " and ".join(name for name, _ in files)
-    notices = [*tables[0][1], *tables[1][1], *_near_mass(name, x)]
+    notices = [*found[0][1], *found[1][1], *_near_mass(name, x)]
     return from_arrays(name, arrays, list(dict.fromkeys(x.ignored + y.ignored)), {"x": x.labels}, notices)
 
 
@@ -155,7 +142,7 @@ def _points(name: str, table: Table) -> _Points:
     table = {label: array for label, array in table.items() if label not in ignored}
     for label, array in table.items():
         if array.dtype.kind not in "fiu":
-            example = next((shown(str(v)) for v in array.tolist() if not formats.is_number(str(v))), "no plain numbers")
+            example = next((shown(str(v)) for v in array.tolist() if not tables.is_number(str(v))), "no plain numbers")
             raise ValueError(
                 f"the column {shown(label)} of {name} holds {example}, but numbers are needed: "
                 "remove it, or call it 'side' if it tells sources from targets"
@@ -260,13 +247,13 @@ def _values(name: str, given: Mapping[str, np.ndarray]) -> None:
             )
     for key in ("a", "b"):
         mass = given.get(key, np.ones(1))
-        bad = np.flatnonzero(~((mass > 0) & np.isfinite(mass)))
+        bad = np.flatnonzero(~((mass >= 0) & np.isfinite(mass)))
         if len(bad):
             entries = ", ".join(f"{key}[{i}] = {mass[i]:.6g}" for i in bad[:3])
             rest = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-            raise ValueError(
-                f"{entries}{rest} in {name}, but every mass must be positive: drop the entries without mass"
-            )
+            raise ValueError(f"{entries}{rest} in {name}, but every mass must be a finite number of at least 0")
+        if not mass.any():
+            raise ValueError(f"{key} in {name} is zero throughout, but at least one mass must be positive")
 
 
 def _totals(name: str, given: Mapping[str, np.ndarray]) -> None:
@@ -278,15 +265,15 @@ def _totals(name: str, given: Mapping[str, np.ndarray]) -> None:
         )
 
 
-add_reader(
-    "transport",
-    Reader(
-        WANTED,
-        from_arrays,
-        from_files,
-        check,
-        ".npz, .npy, .csv, .parquet, .nc, one or two pictures",
-        pictures=(2, 2),
-        clouds=2,
-    ),
+READER = Reader(
+    WANTED,
+    from_arrays,
+    check,
+    ".npz, .npy, .csv, .parquet, .feather, .nc, one or two pictures",
+    from_table=from_table,
+    bare={1: ("cost",), 2: ("x", "y"), 3: ("cost", "a", "b"), 4: ("x", "y", "a", "b")},
+    from_files=from_files,
+    pictures=(2, 2),
+    clouds=2,
 )
+add_reader("transport", READER)

@@ -1,5 +1,6 @@
-"""A recipe inside a figure: written to and read from PDF, SVG and PNG, so that the file alone is enough."""
+"""A recipe inside a figure: written to it and read from it, so that the file alone is enough."""
 
+import base64
 import io
 import json
 import logging
@@ -16,9 +17,11 @@ from xml.parsers import expat
 
 from lab.inputs import Stream, content, cut, mebibytes, parsed, reading, spend
 
-FORMATS = ("pdf", "svg", "png")
+FORMATS = ("pdf", "svg", "png", "eps")
 MOVING = ("gif", "mp4")
-_TAKEN = "PDF, SVG, PNG, GIF or MP4 file"
+FOLDED = ("pgf",)  # with images beside them
+_TAKEN = "PDF, SVG, PNG, EPS, PGF, GIF or MP4 file"
+_PGF = b"%% Creator: Matplotlib, PGF backend"
 _UUID = b"transport-lab\0\0\0"  # of a box of an MP4 that players pass over
 _NAME = "recipe.json"
 _KEY = "lab-recipe"
@@ -29,16 +32,17 @@ _SVG = "http://www.w3.org/2000/svg"
 
 
 def embed(figure: bytes, format: str, recipe: Mapping[str, Any]) -> bytes:
-    """The figure with the recipe inside: a PDF attachment, an SVG ``<metadata>``, a PNG ``iTXt`` chunk."""
+    """The figure with the recipe inside: a PDF attachment, an SVG ``<metadata>``, a PNG ``iTXt`` chunk, comments."""
     text = json.dumps(recipe, ensure_ascii=False, allow_nan=False)  # in order: that of swept parameters counts
-    return {"pdf": _into_pdf, "svg": _into_svg, "png": _into_png}[format](figure, text)
+    into = {"pdf": _into_pdf, "svg": _into_svg, "png": _into_png, "eps": _into_comments, "pgf": _into_comments}
+    return into[format](figure, text)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """The recipe that is embedded in a figure.
 
     Raises:
-        ValueError: there is no such file, it is no PDF, SVG or PNG, it holds no recipe, or one that can't be read.
+        ValueError: there is no such file, it is of another kind, it holds no recipe, or one that can't be read.
     """
     path = Path(expanduser(path))
     if not path.is_file():
@@ -53,6 +57,8 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             read = _from_png
         elif b"<svg" in figure[:4096]:
             read = _from_svg
+        elif figure.startswith((b"%!PS", _PGF)):
+            read = _from_comments
         elif figure.startswith(b"GIF8"):
             read = _from_gif
         elif figure[4:8] == b"ftyp":
@@ -222,10 +228,29 @@ def _from_png(figure: bytes) -> str | None:
             text = rest[2:].split(b"\0", 2)[2]
             if not rest[0]:
                 return text.decode()
-            unpack = zlib.decompressobj()
-            plain = unpack.decompress(text, _LIMIT)
-            if unpack.unconsumed_tail:
-                raise ValueError(f"it unpacks to more than {_LIMIT >> 20} MiB")
-            return plain.decode()
+            return _inflated(text).decode()
         at += 12 + length
     return None
+
+
+def _inflated(packed: bytes) -> bytes:
+    unpack = zlib.decompressobj()
+    plain = unpack.decompress(packed, _LIMIT)
+    if unpack.unconsumed_tail:
+        raise ValueError(f"it unpacks to more than {_LIMIT >> 20} MiB")
+    return plain
+
+
+# ---- EPS and PGF -----------------------------------------------------------------------------------------------
+
+
+def _into_comments(figure: bytes, text: str) -> bytes:
+    packed = base64.b64encode(zlib.compress(text.encode(), 9))
+    lines = b"".join(b"%" + _KEY.encode() + b" " + packed[at : at + 100] + b"\n" for at in range(0, len(packed), 100))
+    first, _, rest = figure.partition(b"\n")
+    return first + b"\n" + lines + rest
+
+
+def _from_comments(figure: bytes) -> str | None:
+    found = re.findall(rb"^%" + _KEY.encode() + rb" ([A-Za-z0-9+/=]+)$", figure, re.MULTILINE)
+    return _inflated(base64.b64decode(b"".join(found))).decode() if found else None

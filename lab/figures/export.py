@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -15,12 +15,14 @@ from lab.numerics import Progress
 from lab.studies.draw import pen, theme
 from lab.studies.draw.look import backends
 
-from .embed import FORMATS, MOVING, check_film, embed, moving, read_recipe
+from . import typeset
+from .embed import FOLDED, FORMATS, MOVING, check_film, embed, moving, read_recipe
 from .provenance import fingerprint, recipe_of
 from .styles import Style, find_style, inches
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from lab.numerics import Report
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 _PAD = 0.03  # inches of air round a figure
 _SECONDS = 4.0  # of a film
-_LISTED = ", ".join(FORMATS)
+_LISTED = ", ".join((*FORMATS, *FOLDED))
 _press = RLock()  # pyplot's figures and Matplotlib's settings are one for all threads
 
 
@@ -45,14 +47,15 @@ def export(
     recipe: Mapping[str, Any] | None = None,
     tone: str = "print",
 ) -> None:
-    """Write a picture as PDF, SVG or PNG, exactly as wide as asked for.
+    """Write a picture as PDF, SVG, PNG, EPS or PGF, exactly as wide as asked for.
 
-    Axes and text are vector; heat maps are embedded as images. Equal pictures give equal bytes: no date is written.
+    Axes and text are vector; heat maps are embedded as images, which a PGF has beside it, in files of their own. EPS has no
+    transparency: what is transparent is laid on white. Equal pictures give equal bytes: no date is written.
 
     Args:
         picture: a HoloViews object, or a function without arguments that draws one, which is then called in ``tone``.
         target: a path, or a binary file to write to.
-        format: ``"pdf"``, ``"svg"`` or ``"png"``; by the ending of the path when not given.
+        format: ``"pdf"``, ``"svg"``, ``"png"``, ``"eps"`` or ``"pgf"``; by the ending of the path when not given.
         width: ``"column"`` (3.25 in), ``"text"`` (6.75 in) or inches.
         height: inches; what suits the picture when not given.
         style: a name in ``lab.figures.STYLES``.
@@ -69,12 +72,17 @@ def export(
         raise ValueError(f"a single picture does not move: it is written as {_LISTED}")
     with theme(tone):
         drawn = picture() if callable(picture) and not hasattr(picture, "opts") else picture
-        figure = _render(drawn, kind, *size, setting)
+        stem = Path(target).stem if isinstance(target, str | Path) else "figure"
+        files = _render(drawn, kind, *size, setting, stem=stem)
     recipe = dict(recipe or {})
     set_as = {"width": width, "height": height, "style": style, "format": kind}
     recipe["figure"] = {**recipe.get("figure", {}), **set_as, "fingerprint": fingerprint(drawn)}
-    figure = embed(figure, kind, recipe)
-    _write(target, figure)
+    figure, *images = files.values()
+    if images and not isinstance(target, str | Path):
+        raise ValueError("a PGF of this picture has images beside it: give a path, or take PDF")
+    for name, image in list(files.items())[1:]:
+        _write(Path(target).with_name(name), embed(image, "png", {"beside": f"{stem}.pgf"}))  # type: ignore[arg-type]
+    _write(target, embed(figure, kind, recipe))
 
 
 def _write(target: str | Path | BinaryIO, content: bytes) -> None:
@@ -168,7 +176,7 @@ def film(
     for number in range(len(places)):
         with theme("print"):
             shown = picture(result, float(places[number]))
-            image = Image.open(io.BytesIO(_render(shown, "png", *size, setting, dpi)))
+            image = Image.open(io.BytesIO(_render(shown, "png", *size, setting, dpi)[""]))
         white = Image.new("RGB", (image.width // 2 * 2, image.height // 2 * 2), "white")  # MP4 wants even sizes
         white.paste(image, mask=image.getchannel("A"))
         images.append(white)
@@ -206,13 +214,22 @@ def export_sweep(
 def _format(target: Any, given: str | None) -> str:
     ending = Path(target).suffix.removeprefix(".") if isinstance(target, str | Path) else ""
     kind = (given or ending).lower()
-    if kind not in (*FORMATS, *MOVING):
+    if kind not in (*FORMATS, *FOLDED, *MOVING):
         what = f"format = {shown(given)}" if given else cut(target) if ending else "a figure without a format"
         raise ValueError(f"{what} is not allowed: a figure is written as {_LISTED}, a film as {', '.join(MOVING)}")
     return kind
 
 
-def _render(drawn: Any, kind: str, width: float, height: float | None, style: Style, dpi: float | None = None) -> bytes:
+def _render(
+    drawn: Any,
+    kind: str,
+    width: float,
+    height: float | None,
+    style: Style,
+    dpi: float | None = None,
+    stem: str = "",
+) -> dict[str, bytes]:
+    """The figure, and behind it the files that it reads, by their names."""
     import holoviews as hv
     from matplotlib.collections import PathCollection
 
@@ -233,15 +250,42 @@ def _render(drawn: Any, kind: str, width: float, height: float | None, style: St
         _break_labels(figure)
         _make_room(figure)
         _fit_words(figure)
-        figure.savefig(
-            out,
-            format=kind,
-            dpi=dpi or style.dpi,
-            transparent=True,
-            bbox_inches=None,
-            metadata=_plain_metadata(kind),
-        )
-    return out.getvalue()
+        setting: dict[str, Any] = {"dpi": dpi or style.dpi, "transparent": True, "bbox_inches": None}
+        if kind == "pgf":
+            files = typeset.pgf(figure, stem, **setting)
+            return {f"{stem}.pgf": files.pop(f"{stem}.pgf")} | files
+        if kind == "eps":
+            return {"": typeset.eps(figure, **setting)}
+        figure.savefig(out, format=kind, metadata=_plain_metadata(kind), **setting)
+    return {"": out.getvalue()}
+
+
+def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper", tone: str = "print") -> "Axes":
+    """Draw a picture into axes of one's own, in the type sizes and weights of a style; returns the axes.
+
+    Raises:
+        ValueError: a picture of several parts, which needs a figure: ``export`` makes one.
+    """
+    import holoviews as hv
+    import matplotlib
+
+    backends()
+    setting = find_style(style)
+    figure: Any = axes.get_figure(root=True)
+    size = figure.get_size_inches()
+    with theme(tone), _press, matplotlib.rc_context(setting.rc):
+        drawn = picture()
+        if isinstance(drawn, hv.Layout):
+            raise ValueError(
+                f"the picture has {len(drawn)} parts, and these are one pair of axes: export it as a figure"
+            )
+        renderer = hv.renderer("matplotlib")
+        with pen:
+            made = renderer.plotting_class(drawn)(drawn, fig=figure, axis=axes, renderer=renderer)
+            made.initialize_plot()
+        _dress([axes, *axes.child_axes], setting)
+    figure.set_size_inches(size)
+    return axes
 
 
 @contextmanager
@@ -278,10 +322,16 @@ def _plain_metadata(kind: str) -> dict[str, Any]:
 
 def _set(figure: "Figure", style: Style) -> None:
     """Type sizes by role, and the weight of lines and marks."""
+    _dress([*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)], style)
+    for words in figure.texts:
+        words.set_fontsize(style.points)
+
+
+def _dress(every: "Iterable[Any]", style: Style) -> None:
     from matplotlib.collections import Collection, PathCollection
     from matplotlib.text import Text
 
-    for axes in [*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)]:
+    for axes in every:
         for words in axes.findobj(Text):
             words.set_fontsize(style.points - 1)
             if not axes.axison:  # the pictures take all the width, their titles are fitted to it
@@ -301,8 +351,6 @@ def _set(figure: "Figure", style: Style) -> None:
                 marks.set_linewidth([style.weight * w for w in _as_list(marks.get_linewidth())])
                 if isinstance(marks, PathCollection):
                     marks.set_sizes(style.weight**2 * marks.get_sizes())
-    for words in figure.texts:
-        words.set_fontsize(style.points)
 
 
 def _as_list(widths: Any) -> list[float]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab.datasets import entry_of
+
 from .embed import read_recipe
 
 if TYPE_CHECKING:
@@ -282,11 +284,18 @@ def _study(path: str | Path, recipe: Mapping[str, Any], given: "Sequence[type[St
 
 def _grid(study: "Study", figure: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The swept parameters. A file says which, and nothing of where and how they are computed."""
+    from lab.studies import DataSource
+
     declared = study.parameters()
     for name, values in figure["swept"].items():
         if name not in declared or not declared[name].sweepable or not isinstance(values, list) or not values:
             raise ValueError(
                 f"the recipe sweeps {name[:60]!r}, which is no parameter that {study.slug} can be swept along"
+            )
+        if isinstance(declared[name], DataSource) and not all(isinstance(v, str) and entry_of(v) for v in values):
+            raise ValueError(
+                "the recipe sweeps over data that have no name here, and a recipe opens no file: draw the figure anew, with "
+                "the data at hand"
             )
     return dict(figure["swept"])
 

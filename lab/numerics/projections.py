@@ -24,7 +24,7 @@ def simplex(
 
     Args:
         v: (m, n) columns to project.
-        b: (n,) positive totals.
+        b: (n,) totals, none negative.
         among: (m, n) rows that may be used, at least one in each column; all when omitted.
 
     Returns:
@@ -51,7 +51,13 @@ def simplex(
         (start, jnp.full_like(start, -jnp.inf)),
     )
     t = jnp.maximum(v_in - theta[None, :], 0.0)
-    return t * (b / t.sum(axis=0))[None, :], theta + top
+    return _filled(t, b), theta + top
+
+
+def _filled(t: Array, b: Array) -> Array:
+    """Exactly the totals b."""
+    total = t.sum(axis=0)
+    return t * (b / jnp.where(total > 0, total, 1.0))[None, :]
 
 
 def sparse_simplex(
@@ -64,7 +70,7 @@ def sparse_simplex(
 
     Args:
         v: (m, n) columns.
-        b: (n,) positive totals.
+        b: (n,) totals, none negative.
         k: traced integer, ``1 <= k <= m``.
 
     Returns:
@@ -107,7 +113,7 @@ def _sparse_by_peeling(v: Array, b: Array, k: Array, within: ArrayLike) -> tuple
     level, _, _, theta, _ = jax.lax.while_loop(lambda carry: (carry[4] & (carry[2] < bounded)).any(), peel, start)
     chosen = among_ties(u, level, k, within=within)
     t = jnp.where(chosen, jnp.maximum(u - theta[None, :], 0.0), 0.0)
-    return t * (b / t.sum(axis=0))[None, :], theta + top
+    return _filled(t, b), theta + top
 
 
 def share(u: Float[Array, "m n"], k: Int[Array, ""], start: Float[Array, " n"] | None = None) -> Float[Array, " n"]:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from lab import precision
 from lab.ot.marginals import Unbalanced
-from lab.ot.problem import Problem, problem
+from lab.ot.problem import Problem, masses, problem
 
 # Of a block of the cost matrix. On a CPU what a core's cache holds is five times faster than 8 MiB; a GPU wants to be filled.
 _BYTES = {"cpu": 1 << 20, "gpu": 256 << 20}
@@ -185,47 +185,18 @@ def cloud(
     return Cloud(*arrays, power=float(p), norm=float(norm), block_bytes=size)
 
 
-def masses(
-    a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype, balanced: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """Masses checked as ``problem`` checks them, but zeros are allowed; where balanced, ``b`` gets the total of ``a``."""
-    total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
-    total = total if np.isfinite(total) else 1.0  # refused below, on its own side
-    both: list[np.ndarray] = []
-    for name, given, size in zip("ab", (a, b), shape, strict=True):
-        mass = np.full(size, total / size) if given is None else np.asarray(given)
-        if mass.shape != (size,):
-            raise ValueError(
-                f"{name} has shape {mass.shape}, but there are {size} points: {name} must have shape ({size},)"
-            )
-        if mass.dtype.kind not in "fiu" or not np.isfinite(mass).all():
-            raise ValueError(f"{name} must be finite real numbers")
-        if (mass < 0).any():
-            i = int(np.argmax(mass < 0))
-            raise ValueError(f"{name}[{i}] = {mass[i]:.6g}, but no mass may be negative")
-        if not (mass > 0).any():
-            raise ValueError(f"{name} is zero throughout: at least one mass must be positive")
-        both.append(mass.astype(dtype))
-    if not balanced:
-        return both[0], both[1]
-    total_a, total_b = (float(mass.sum()) for mass in both)
-    if abs(total_a - total_b) > 1e-6 * total_a:
-        raise ValueError(
-            f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree"
-        )
-    return both[0], both[1] * np.asarray(total_a / total_b, dtype)
-
-
 def from_ott(given: Any) -> tuple[Problem | Cloud, float, Unbalanced | None]:
     """The problem of an ``ott`` geometry or linear problem, and the epsilon and relaxed marginals that it carries.
 
-    A point cloud with squared Euclidean or p-norm cost becomes a ``Cloud``; of any other the cost matrix is taken.
+    A point cloud with squared Euclidean or p-norm cost becomes a ``Cloud``, as does a grid with the former; of any other the
+    cost matrix is taken.
 
     Raises:
         TypeError: what is neither a geometry nor a linear problem.
     """
     import ott.geometry.costs as costs
     import ott.geometry.geometry as geometries
+    import ott.geometry.grid as grids
     import ott.geometry.pointcloud as pointclouds
 
     geometry = getattr(given, "geom", given)
@@ -235,10 +206,8 @@ def from_ott(given: Any) -> tuple[Problem | Cloud, float, Unbalanced | None]:
     a, b = getattr(given, "_a", None), getattr(given, "_b", None)
     epsilon = float(geometry.epsilon)
     if tau != (1.0, 1.0):
-        matrix = np.asarray(geometry.cost_matrix)
-        a, b = masses(a, b, (matrix.shape[0], matrix.shape[1]), matrix.dtype, balanced=False)
         weights = (epsilon * t / (1 - t) if t < 1 else np.inf for t in tau)
-        return Problem(problem(matrix).cost, jnp.asarray(a), jnp.asarray(b)), epsilon, Unbalanced(*weights)
+        return problem(_matrix(geometry), a, b, balanced=False), epsilon, Unbalanced(*weights)
     if isinstance(geometry, pointclouds.PointCloud):
         cost, unit = geometry.cost_fn, float(geometry.inv_scale_cost)
         kinds: dict[type, Any] = {
@@ -251,7 +220,19 @@ def from_ott(given: Any) -> tuple[Problem | Cloud, float, Unbalanced | None]:
         if type(cost) in kinds:
             p, norm, scale = kinds[type(cost)](cost)
             return cloud(geometry.x, geometry.y, a, b, p=float(p), norm=float(norm), scale=scale * unit), epsilon, None
-    matrix = np.asarray(geometry.cost_matrix)
-    a, b = masses(a, b, (matrix.shape[0], matrix.shape[1]), matrix.dtype)
-    checked = problem(matrix)  # of its cost only
-    return Problem(checked.cost, jnp.asarray(a), jnp.asarray(b)), epsilon, None
+    if isinstance(geometry, grids.Grid) and all(type(cost) is costs.SqEuclidean for cost in geometry.cost_fns):
+        points = np.stack([axis.ravel() for axis in np.meshgrid(*geometry.x, indexing="ij")], axis=1)
+        return cloud(points, points, a, b), epsilon, None
+    return problem(_matrix(geometry), a, b), epsilon, None
+
+
+def _matrix(geometry: Any) -> np.ndarray:
+    """The costs, which ``ott`` does not add up over the axes of a grid."""
+    sizes = getattr(geometry, "grid_size", None)
+    if sizes is None:
+        return np.asarray(geometry.cost_matrix)
+    total = np.zeros((*sizes, *sizes), geometry.dtype)
+    for axis, line in enumerate(geometry.geometries):
+        along = [size if place == axis else 1 for place, size in enumerate(sizes)]
+        total += np.asarray(line.cost_matrix).reshape(*along, *along)
+    return total.reshape(geometry.shape)

@@ -78,7 +78,7 @@ def solve(
     inverse = jnp.append(unbalanced.inverse("lam", lam, n, dtype), jnp.zeros((), dtype))
     terms = unbalanced.Terms(virtual(problem, rho), gamma, jnp.zeros_like(problem.a), inverse)
     found = unbalanced.run(terms, init, method, tolerance, max_iterations, loop)
-    return replace(found, problem=problem, beta=found.beta[:-1], slack=found.beta[-1])
+    return replace(found, problem=problem, beta=found.beta[:-1], slack=found.beta[-1], near=None)
 
 
 def check(rho: Any) -> None:

@@ -36,12 +36,12 @@ def problem(
 
     Args:
         cost: (m, n), finite.
-        a: (m,) positive source masses; uniform of total mass 1 (or of the total of ``b``) when omitted.
-        b: (n,) positive target masses; likewise.
+        a: (m,) source masses, zeros among them allowed; uniform of total mass 1 (or of the total of ``b``) when omitted.
+        b: (n,) target masses; likewise.
         balanced: False leaves the masses as they are, for ``lab.ot.unbalanced``.
 
     Raises:
-        ValueError: a shape that does not fit, a value that is not finite, a mass that is not positive, or, of balanced
+        ValueError: a shape that does not fit, a value that is not finite, a negative mass, or, of balanced
             masses, totals that differ by more than 1e-6 relative. ``b`` is rescaled by what remains.
     """
     precision.uncut(cost=cost, a=a, b=b)
@@ -57,18 +57,7 @@ def problem(
     if not np.isfinite(cost).all():
         i, j = np.argwhere(~np.isfinite(cost))[0]
         raise ValueError(f"the cost is {cost[i, j]} at row {i}, column {j}: every entry must be finite")
-    m, n = cost.shape
-    total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
-    a = _mass("a", a, m, "rows", total, cost.dtype)
-    b = _mass("b", b, n, "columns", total, cost.dtype)
-    if not balanced:
-        return Problem(jnp.asarray(cost), jnp.asarray(a), jnp.asarray(b))
-    total_a, total_b = float(a.sum()), float(b.sum())
-    if abs(total_a - total_b) > 1e-6 * total_a:
-        raise ValueError(
-            f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree"
-        )
-    return Problem(jnp.asarray(cost), jnp.asarray(a), jnp.asarray(b * (total_a / total_b)))
+    return Problem(*map(jnp.asarray, (cost, *masses(a, b, cost.shape, cost.dtype, balanced))))
 
 
 def from_points(
@@ -104,20 +93,34 @@ def from_points(
     return problem(squared if p == 2 else squared ** (p / 2), a, b, balanced=balanced)
 
 
-def _mass(name: str, mass: ArrayLike | None, size: int, side: str, total: float, dtype: np.dtype) -> np.ndarray:
-    if mass is None:
-        return np.full(size, total / size, dtype)
-    mass = np.asarray(mass)
-    if mass.shape != (size,):
+def masses(
+    a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype, balanced: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masses of both sides, checked; where balanced, ``b`` gets the total of ``a``."""
+    total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
+    total = total if np.isfinite(total) else 1.0  # refused below, on its own side
+    both: list[np.ndarray] = []
+    for name, given, size in zip("ab", (a, b), shape, strict=True):
+        mass = np.full(size, total / size) if given is None else np.asarray(given)
+        if mass.shape != (size,):
+            side = "sources" if name == "a" else "targets"
+            raise ValueError(f"{name} has shape {mass.shape}, but there are {size} {side}: ({size},) is needed")
+        if mass.dtype.kind not in "fiu" or not np.isfinite(mass).all():
+            raise ValueError(f"{name} must be finite real numbers; entry {_first_bad(mass)} is not")
+        if (mass < 0).any():
+            i = int(np.argmax(mass < 0))
+            raise ValueError(f"{name}[{i}] = {mass[i]:.6g}, but no mass may be negative")
+        if not mass.any():
+            raise ValueError(f"{name} is zero throughout: at least one mass must be positive")
+        both.append(mass.astype(dtype))
+    if not balanced:
+        return both[0], both[1]
+    total_a, total_b = (float(mass.sum()) for mass in both)
+    if abs(total_a - total_b) > 1e-6 * total_a:
         raise ValueError(
-            f"{name} has shape {mass.shape}, but the cost has {size} {side}: {name} must have shape ({size},)"
+            f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree"
         )
-    if mass.dtype.kind not in "fiu" or not np.isfinite(mass).all():
-        raise ValueError(f"{name} must be finite real numbers; entry {_first_bad(mass)} is not")
-    if not (mass > 0).all():
-        i = int(np.argmax(~(mass > 0)))
-        raise ValueError(f"{name}[{i}] = {mass[i]:.6g}, but every mass must be positive: leave out points without mass")
-    return mass.astype(dtype)
+    return both[0], both[1] * np.asarray(total_a / total_b, dtype)
 
 
 def _first_bad(values: np.ndarray) -> int:

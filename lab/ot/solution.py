@@ -7,7 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from lab import precision
+from lab import cards, precision
 from lab.numerics import Reason
 from lab.ot.geometry import Cloud
 from lab.ot.operators import dual, semi_dual
@@ -71,6 +71,9 @@ class Solution(eqx.Module):
             return _apply(self.problem.T, self.regularizer, self.beta, self.alpha, values)
         return jnp.tensordot(self.plan().T, values, axes=1)
 
+    def _repr_html_(self) -> str:
+        return cards.of_solution(self)
+
     def ell(self) -> "Ell":
         """The plan in ELL form, on the host: width is the largest number of nonzeros in a column."""
         return Ell.pack(np.asarray(self.plan()))
@@ -84,16 +87,11 @@ def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Arr
     return semi_dual(problem, regularizer, alpha, rounding)
 
 
-def reachable(
-    tolerance: float, problem: Problem | Cloud, epsilon: ArrayLike, shift: ArrayLike = 0.0
-) -> Float[Array, "*batch"]:
+def reachable(tolerance: float, problem: Problem | Cloud, epsilon: ArrayLike) -> Float[Array, "*batch"]:
     r"""The default tolerance of marginals: the given one (in float32 1e-5), or what the rounding of scores leaves of a plan.
 
-    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of the machine epsilon u times $|\alpha| + |\beta| + |c|$ over
-    $\varepsilon$: at least $2 u (\max |c| + |shift|) / \varepsilon$ is allowed, but not above 1e-3.
-
-    Args:
-        shift: how far the potentials go beyond the costs.
+    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of half the machine epsilon u times $|\alpha| + |\beta| + |c|$ and
+    what their sums round, over $\varepsilon$: for both marginals $4 u \max |c| / \varepsilon$ is allowed, but not above 1e-3.
     """
     if isinstance(problem, Cloud):
         sides = jnp.maximum(problem.x.max(0) - problem.y.min(0), problem.y.max(0) - problem.x.min(0))
@@ -102,7 +100,7 @@ def reachable(
         there = (problem.a > 0)[:, None] & (problem.b > 0)[None, :]
         most = jnp.where(there, jnp.abs(problem.cost), 0).max()
     unit = jnp.finfo(most.dtype).eps
-    return jnp.clip(2 * unit * (most + jnp.abs(shift)) / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
+    return jnp.clip(4 * unit * most / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
 
 
 def judged(reason: Array, value: Array, error: Array, most: Array, sufficient: bool = False) -> Array:

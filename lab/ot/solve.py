@@ -15,6 +15,7 @@ from lab import precision
 from lab.choices import check_choice, check_choices, chosen
 from lab.numerics import Loop, Run, pure, tell
 from lab.ot import entropic, first_order, marginals, newton, partial, sinkhorn, sinkhorn_newton, unbalanced
+from lab.ot.absent import Part, Present, limited, restored
 from lab.ot.exact import linear_program
 from lab.ot.geometry import Cloud, from_ott
 from lab.ot.marginals import Partial, Unbalanced
@@ -75,7 +76,7 @@ def solve(
             backend by size and device. ``Solution.method`` and ``.why`` say what ran.
         axis: whose nonzeros k bounds. Rows: the transposed problem is solved, and its answer transposed.
         tolerance: 1e-6 when omitted, of relaxed marginals 1e-10, in float32 1e-5; with ``Entropic`` what rounding leaves of a
-            plan where that is more, 2 u max|c| / gamma with u the machine epsilon, and at most 1e-3.
+            plan where that is more, 4 u max|c| / gamma with u the machine epsilon, and at most 1e-3.
             It is relative to the total mass for marginals (L1), and to the value for the gap. ``newton`` tests the row
             error and the gap of the feasible relaxed plan to the dual value. The others test the marginal error of
             ``plan()``, which for tied columns never vanishes; they then end with ``Reason.STALLED``.
@@ -141,6 +142,13 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
 
 def _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:
     chosen = _check_choices(formulation, method, axis, regularizer)
+    takes_absent = isinstance(regularizer, Entropic) and chosen not in ("ladder", "lbfgs", "adam")
+    if not takes_absent and (present := Present.of(problem)):
+        part = present.part(problem)
+        given = limited(regularizer, part.cost.shape[0 if axis == "columns" else 1])
+        start = present.start(init, axis)
+        found = _balance(part, given, formulation, method, axis, tolerance, max_iterations, start, loop)
+        return restored(problem, regularizer, present, found)
     if tolerance is None and isinstance(regularizer, Entropic):
         tolerance = reachable(1e-6, problem, regularizer.gamma)
     elif tolerance is None:
@@ -294,6 +302,8 @@ def _scales(problem: Problem, regularizer: Regularizer) -> tuple[Array, Array, A
 
 def relaxed_plan(solution: Solution) -> Float[Array, "m n"]:
     """A feasible plan of the relaxation; see ``Solution.relaxed_plan``."""
+    if isinstance(solution.state, Part):
+        return solution.state.present.whole(relaxed_plan(solution.state.solution))
     if not isinstance(solution.state, newton.State | sinkhorn.State | sinkhorn_newton.State):
         problem, regularizer, axis = solution.problem, solution.regularizer, solution.axis
         alpha = solution.alpha if axis == "columns" else solution.beta

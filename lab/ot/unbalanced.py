@@ -49,6 +49,7 @@ _FACTOR = 0.25
 _LOOSE = 0.05  # error at which the strength falls
 _LOST = 1.0  # error of a start that is no better than none
 _TRIALS = 40  # of a line search
+_FAR = 20.0  # of a mass, in logarithms, from what is asked for: beyond it may not be there in float32
 _PATIENCE = {"newton": 30, "scaling": 200}  # steps without progress
 
 
@@ -138,10 +139,12 @@ class Relaxed(Solution):
     """
 
     slack: Float[Array, "*batch"] | None = None  # potential of the virtual column, of partial.solve
+    near: tuple[Float[Array, "*batch m"], Float[Array, "*batch n"]] | None = None  # potentials moved against each other
 
     def plan(self) -> Float[Array, "m n"]:
         """The plan, dense. Time and memory O(m n)."""
-        return _plan(self.problem, self.regularizer.gamma, self.alpha, self.beta)  # type: ignore[arg-type]
+        potentials = (self.alpha, self.beta) if self.near is None else self.near
+        return _plan(self.problem, self.regularizer.gamma, *potentials)  # type: ignore[arg-type]
 
     def relaxed_plan(self) -> Float[Array, "m n"]:
         """The plan: it is optimal as it is."""
@@ -234,21 +237,24 @@ def _shifted(terms: Terms, g: Array, at: Evaluation) -> Array:
     """
     here = terms.problem.b > 0
     up, down = terms.rows / (1 + terms.epsilon * terms.rows), jnp.where(here, terms.columns, 0)
-    plan, wanted = log_mass(at.mass), log_mass(at.wanted)
+    return g + jnp.where(here, _levelling(log_mass(at.mass), log_mass(at.wanted), up, down), 0)
 
-    def ratio(shift):
-        x, y = plan + shift * up, wanted - shift * down
-        slope = jax.nn.softmax(x) @ up + jax.nn.softmax(y) @ down
-        return jax.nn.logsumexp(x) - jax.nn.logsumexp(y), slope
 
-    def improve(_, shift):
-        off, slope = ratio(shift)
-        return shift - jnp.where(slope > 0, off / jnp.where(slope > 0, slope, 1), 0)
+def _levelling(one: Array, other: Array, up: Array, down: Array) -> Array:
+    """The x for which masses exp(one + x up) and exp(other - x down) have equal totals, or 0 if it is not found."""
 
-    zero = jnp.zeros_like(terms.epsilon)
-    shift = jax.lax.fori_loop(0, 8, improve, zero)
-    nearer = jnp.abs(ratio(shift)[0]) < jnp.abs(ratio(zero)[0])
-    return g + jnp.where(here & nearer, shift, 0)
+    def ratio(x):
+        first, second = one + x * up, other - x * down
+        slope = jax.nn.softmax(first) @ up + jax.nn.softmax(second) @ down
+        return jax.nn.logsumexp(first) - jax.nn.logsumexp(second), slope
+
+    def improve(_, x):
+        off, slope = ratio(x)
+        return x - jnp.where(slope > 0, off / jnp.where(slope > 0, slope, 1), 0)
+
+    zero = jnp.zeros_like(one[0])
+    found = jax.lax.fori_loop(0, 8, improve, zero)
+    return jnp.where(jnp.abs(ratio(found)[0]) < jnp.abs(ratio(zero)[0]), found, zero)
 
 
 def _search(terms: Terms, g: Array, at: Evaluation, d: Array) -> tuple[Array, Evaluation]:
@@ -342,8 +348,8 @@ def solve(
         method: ``newton`` takes O(m n^2 + n^3) a step, and few; put the smaller side in the columns (``problem.T``).
             ``scaling`` (Sinkhorn's, in the log domain) takes O(m n), and hundreds or thousands. Memory O(m n + n^2).
         tolerance: of the marginals, L1, relative to the mass of the plan or that asked for, whichever is more; 1e-10
-            when omitted, in float32 1e-5; what rounding leaves of a plan where that is more, 2 u (max|c| + min(max kappa,
-            max lambda) |log(sum(a) / sum(b))|) / epsilon with u the machine epsilon, and at most 1e-3.
+            when omitted, in float32 1e-5; what rounding leaves of a plan where that is more, 4 u max|c| / epsilon with u the
+            machine epsilon, and at most 1e-3.
         max_iterations: static; 200 for newton, 20000 for scaling when omitted.
         init: column potentials (n,), or the answer to a neighbouring problem.
         loop: ``lab.numerics.pure`` or a ``lab.numerics.Chunked``.
@@ -376,24 +382,40 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     if start is not None and jnp.shape(start) != (n,):
         raise ValueError(f"init has shape {jnp.shape(start)}, but {n} column potentials are needed, shape ({n},)")
     if tolerance is None:
-        tolerance = reachable(1e-10, terms.problem, terms.epsilon, _shift(terms))
-    work = _prepare(terms, None if start is None else jnp.asarray(start, dtype), jnp.asarray(tolerance, dtype))
+        tolerance = reachable(1e-10, terms.problem, terms.epsilon)
+    start = None if start is None else jnp.asarray(start, dtype)
+    level = _level(terms)
+    work = _prepare(_moved(terms, level), None if start is None else start - level, jnp.asarray(tolerance, dtype))
     ran = loop(
         NEWTON if method == "newton" else SCALING, work,
         max_iterations=_LIMITS[method] if max_iterations is None else max_iterations,
     )  # fmt: skip
-    alpha, beta, value, row_error, column_error, reason = _finish(terms, ran.state.g, ran.reason, work.tolerance)
+    near, value, row_error, column_error, reason = _finish(terms, level, ran.state.g, ran.reason, work.tolerance)
+    there, here = terms.problem.a > 0, terms.problem.b > 0
+    alpha, beta = near[0] - jnp.where(there, level, 0), near[1] + jnp.where(here, level, 0)
     return Relaxed(
-        alpha, beta, value, row_error, column_error, jnp.zeros_like(value, jnp.int32), ran.iterations, reason,
-        dict(ran.trace), terms.problem, Entropic(terms.epsilon), None, "dual", "columns", method,
+        alpha, beta, value, row_error, column_error, jnp.zeros_like(value, jnp.int32), ran.iterations,
+        reason, dict(ran.trace), terms.problem, Entropic(terms.epsilon), None, "dual", "columns", method, near=near,
     )  # fmt: skip
 
 
-def _shift(terms: Terms) -> Array:
-    """At most so far does the difference of the masses take the potentials, against each other."""
-    (_, a, b), _, rows, columns = terms
-    stiff = jnp.maximum(jnp.where(a > 0, rows, jnp.inf).min(), jnp.where(b > 0, columns, jnp.inf).min())
-    return jnp.where(stiff > 0, (log_mass(a.sum()) - log_mass(b.sum())) / jnp.where(stiff > 0, stiff, 1), 0)
+@jax.jit
+def _level(terms: Terms) -> Array:
+    r"""How far the difference of the masses takes the potentials against each other, which large weights let it do.
+
+    Potentials $\varphi - s$ and $g + s$ solve the problem where $\varphi$ and $g$ solve that of the masses
+    $a e^{s/\kappa}$ and $b e^{-s/\lambda}$, with the same plan. For the s at which their totals are equal the potentials are of
+    the size of the costs, and the plan, which knows only their sums, loses no digits to s.
+    """
+    (_, a, b), _, rows, columns = jax.lax.stop_gradient(terms)
+    rows, columns = jnp.where(a > 0, rows, 0), jnp.where(b > 0, columns, 0)
+    most = _FAR / jnp.maximum(jnp.maximum(rows.max(), columns.max()), jnp.finfo(a.dtype).tiny)
+    return jnp.clip(_levelling(log_mass(a), log_mass(b), rows, columns), -most, most)
+
+
+def _moved(terms: Terms, level: Array) -> Terms:
+    (cost, a, b), _, rows, columns = terms
+    return terms._replace(problem=Problem(cost, a * jnp.exp(level * rows), b * jnp.exp(-level * columns)))
 
 
 @jax.jit
@@ -404,16 +426,20 @@ def _prepare(terms: Terms, start: Array | None, tolerance: Array) -> Work:
 
 
 @jax.jit
-def _finish(terms: Terms, g: Array, reason: Array | int, tolerance: Array):
-    g = implicit(terms, jax.lax.stop_gradient(g))
-    at = semi_dual(terms, g)
-    alpha = at.phi + terms.epsilon
-    plan = _plan(terms.problem, terms.epsilon, alpha, g)
+def _finish(terms: Terms, level: Array, g: Array, reason: Array | int, tolerance: Array):
+    moved = _moved(terms, level)
+    g = implicit(moved, jax.lax.stop_gradient(g))
+    at = semi_dual(moved, g)
+    near = at.phi + terms.epsilon, g
+    (_, a, b), epsilon, rows, columns = terms
+    a, b = jnp.where(a > 0, a, 0), jnp.where(b > 0, b, 0)  # no derivative where there is nothing
+    value = _price(a, at.phi - level, rows) + _price(b, g + level, columns) + epsilon * (a - at.mass).sum()
+    plan = _plan(terms.problem, epsilon, *near)
     row_error = jnp.abs(plan.sum(axis=1) - at.mass).sum()
     column_error = jnp.abs(plan.sum(axis=0) - at.wanted).sum()
     most = tolerance * jnp.maximum(at.mass.sum(), at.wanted.sum())
-    reason = judged(jnp.asarray(reason), at.value, row_error + column_error, most, sufficient=True)
-    return alpha, g, at.value, row_error, column_error, reason
+    reason = judged(jnp.asarray(reason), value, row_error + column_error, most, sufficient=True)
+    return near, value, row_error, column_error, reason
 
 
 def check(problem: Any, regularizer: Any, tolerance: Any, max_iterations: Any) -> None:

@@ -28,6 +28,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
@@ -40,6 +41,7 @@ from lab.stability.lanczos import as_tree, ritz, tridiagonal
 from lab.stability.models import Data
 from lab.stability.moments import positive
 
+type Optimizer = optax.GradientTransformation | optax.GradientTransformationExtraArgs
 type Sampling = Literal["replacement", "without", "reshuffle", "full"] | str
 TRACKED = ("loss", "tr", "fro", "lmax", "mu", "norm", "test_error", "batch_sharpness")
 _SHARP = 4  # batches of which the sharpness is averaged
@@ -72,6 +74,7 @@ class Work(eqx.Module):
     sampling: str = eqx.field(static=True)
     track: tuple[str, ...] = eqx.field(static=True)
     measured: int = eqx.field(static=True)
+    optimizer: Any = eqx.field(static=True, default=None)  # of optax
 
     @property
     def n(self) -> int:
@@ -82,7 +85,7 @@ class State(NamedTuple):
     """Whence a training goes on."""
 
     free: Tree
-    velocity: Tree
+    velocity: Tree  # or the state of an optimizer
     step: Int[Array, ""]
     trace: dict[str, Float[Array, " records"]]  # NaN where not yet recorded
 
@@ -229,7 +232,11 @@ def _init(work: Work) -> State:
     start = _record(work, work.free, jnp.int32(0))
     empty = {name: jnp.full(work.steps // work.every + 1, jnp.nan, value.dtype) for name, value in start.items()}
     trace = {name: empty[name].at[0].set(value) for name, value in start.items()}
-    velocity = None if work.settings.momentum is None else jax.tree.map(jnp.zeros_like, work.free)
+    velocity: Tree = None
+    if work.optimizer is not None:
+        velocity = work.optimizer.init(work.free)
+    elif work.settings.momentum is not None:
+        velocity = jax.tree.map(jnp.zeros_like, work.free)
     return State(work.free, velocity, jnp.int32(0), trace)
 
 
@@ -243,9 +250,12 @@ def _step(work: Work, state: State) -> State:
         rate = settings.learning_rate
         if settings.clip is not None:
             norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(slope)))
-            rate = rate * jnp.minimum(1, settings.clip / jnp.maximum(norm, 1e-30))
+            share = jnp.minimum(1, settings.clip / jnp.maximum(norm, 1e-30))
+            slope = jax.tree.map(lambda g: (share * g).astype(g.dtype), slope)
+        if work.optimizer is not None:
+            slope, velocity = work.optimizer.update(slope, velocity, free)
         if settings.momentum is None:
-            return (jax.tree.map(lambda t, g: t - (rate * g).astype(t.dtype), free, slope), None), None
+            return (jax.tree.map(lambda t, g: t - (rate * g).astype(t.dtype), free, slope), velocity), None
         beta = settings.momentum
         velocity = jax.tree.map(lambda v, g: (beta * v - rate * g).astype(v.dtype), velocity, slope)
         return (jax.tree.map(jnp.add, free, velocity), velocity), None
@@ -287,6 +297,7 @@ def train(
     batch: int | None = None,
     track: Sequence[str] | None = None,
     measured: int | None = None,
+    optimizer: Optimizer | None = None,
     state: State | None = None,
     loop: Loop = pure,
 ) -> Training:
@@ -304,6 +315,8 @@ def train(
         batch: rows drawn at a step, static; needed where ``settings.batch_size`` is traced, at most which may then count.
         track: names of the table above; all that the model and data allow when omitted, but "sharpness".
         measured: samples that G is measured on, from the first; when omitted all, or as many as make 2000 outputs.
+        optimizer: an optax transformation without the learning rate, ``optax.scale_by_adam()``, in place of plain SGD:
+            theta <- theta - learning_rate * update. It excludes ``settings.momentum``. The known thresholds are those of SGD.
         state: where to go on, from the result of a run with the same arguments.
         loop: ``pure``, or a ``Chunked`` that reports: its ``Progress.state.trace`` has what was recorded so far.
 
@@ -312,7 +325,7 @@ def train(
 
     Memory O(parameters + every * batch), at a record O(measured * parameters).
     """
-    work = prepare(key, params, data, settings, predict, sampling, steps, every, batch, track, measured)
+    work = prepare(key, params, data, settings, predict, sampling, steps, every, batch, track, measured, optimizer)
     run = loop(STEPS, work, state, max_iterations=steps // every)
     return _told(work, run, join(run.state.free, work.fixed, work.rest), run.state.trace, settings)
 
@@ -331,7 +344,7 @@ def _told(work: Work, run, params: Tree, trace: dict[str, Array], settings: Sett
 
 
 def prepare(
-    key, params, data: Data, settings: Settings, predict, sampling, steps, every, batch, track, measured
+    key, params, data: Data, settings: Settings, predict, sampling, steps, every, batch, track, measured, optimizer=None
 ) -> Work:
     """What ``train`` hands to the loop, checked. Arguments as there."""
     if steps < 1 or every < 1 or steps % every:
@@ -356,6 +369,8 @@ def prepare(
         if (low and not 0 <= value < 1) or (not low and not value > 0):  # type: ignore[operator]
             raise ValueError(f"{name} = {value}, but it must be {'at least 0 and below 1' if low else 'positive'}")
     parts = part(params)
+    if optimizer is not None:
+        _check_optimizer(optimizer, parts.free, settings)
     predict = as_tree(predict)
     shape = jax.eval_shape(lambda: predict(join(parts.free, parts.fixed, parts.rest), data.x[0])).shape
     if data.y.shape != (n, *shape):
@@ -374,8 +389,25 @@ def prepare(
         wanted = ("loss", *wanted)
     measured = min(n, max(1, 2000 // outputs) if measured is None else measured)
     return Work(
-        key, parts.free, parts.fixed, parts.rest, predict, data, settings, steps, every, batch, sampling, wanted, measured
+        key, parts.free, parts.fixed, parts.rest, predict, data, settings, steps, every, batch, sampling, wanted, measured,
+        optimizer,
     )  # fmt: skip
+
+
+def _check_optimizer(optimizer: Optimizer, free: Tree, settings: Settings) -> None:
+    if settings.momentum is not None:
+        raise ValueError(
+            "settings.momentum and an optimizer were given, but one of them moves the parameters: leave out one"
+        )
+    with jax.ensure_compile_time_eval():
+        ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), free)
+        first, _ = optimizer.update(ones, optimizer.init(ones), ones)
+        uphill = sum(float(leaf.sum()) for leaf in jax.tree.leaves(first)) < 0
+    if uphill:
+        raise ValueError(
+            "the optimizer has a learning rate of its own, but settings has it here: give the part without, as "
+            "optax.scale_by_adam() for optax.adam"
+        )
 
 
 # --- many runs ---
@@ -443,6 +475,7 @@ def sweep(
     every: int = 100,
     track: Sequence[str] | None = None,
     measured: int | None = None,
+    optimizer: Optimizer | None = None,
     state: tuple[State, ...] | None = None,
     loop: Loop = pure,
 ) -> Training:
@@ -466,12 +499,12 @@ def sweep(
     groups = []
     for size in (1,) if sampling == "full" else batch_sizes:
         own = settings._replace(learning_rate=learning_rates[0], batch_size=size)
-        work = prepare(keys[0], one, first, own, predict, sampling, steps, every, None, track, measured)
+        work = prepare(keys[0], one, first, own, predict, sampling, steps, every, None, track, measured, optimizer)
         own = own._replace(learning_rate=learning_rates)
         groups.append(
             Work(
                 keys, parts.free, parts.fixed, work.rest, work.predict, data, own,
-                work.steps, work.every, work.batch, work.sampling, work.track, work.measured,
+                work.steps, work.every, work.batch, work.sampling, work.track, work.measured, work.optimizer,
             )
         )  # fmt: skip
     work = Sweeping(tuple(groups))

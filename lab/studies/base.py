@@ -27,7 +27,7 @@ import param
 import xarray as xr
 
 import lab
-from lab import code, datasets, precision
+from lab import cards, code, datasets, precision
 from lab.datasets import Data
 from lab.inputs import listed, shown
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
@@ -301,23 +301,14 @@ class Study(param.Parameterized):
             compat="equals",
             data_vars="all",
         )
-        for name, values in grid.items():
-            parameter = self.parameters()[name]
-            merged = merged.assign_coords(
-                {
-                    name: (
-                        name,
-                        np.asarray(values),
-                        {"long_name": parameter.label or name, "units": parameter.unit, "scale": parameter.scale},
-                    )
-                }
-            )
+        declared = self.parameters()
+        merged = merged.assign_coords({n: sweeping.coordinate(n, declared[n], values) for n, values in grid.items()})
         for name in merged.variables:
             if name in cells[0].variables:
                 merged[name].attrs = cells[0][name].attrs
         merged.attrs = dict(cells[0].attrs)
         merged.attrs |= self._recipe_attrs(self.load())
-        merged.attrs["swept"] = json.dumps({name: [_plain(v) for v in values] for name, values in grid.items()})
+        merged.attrs["swept"] = json.dumps({name: sweeping.names(values) for name, values in grid.items()})
         for key in ("compile_seconds", "run_seconds", "programs_compiled"):
             merged.attrs[key] = sum(cell.attrs[key] for cell in cells)
         merged.attrs["converged"] = min(cell.attrs["converged"] for cell in cells)
@@ -475,6 +466,9 @@ class Study(param.Parameterized):
         """The address of this state on a lab server, from its root."""
         values = {name: as_text(value) for name, value in self.changed().items() if not isinstance(value, Data)}
         return f"/{self.slug}" + (f"?{urlencode(values)}" if values else "")
+
+    def _repr_html_(self) -> str:
+        return cards.of_study(self)
 
     def panel(self) -> Any:
         """The live page, for a notebook cell."""

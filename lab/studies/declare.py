@@ -14,6 +14,8 @@ from lab.choices import chosen
 from lab.inputs import listed, shown
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from lab.datasets import Data
     from lab.studies.base import Study
 
@@ -127,12 +129,17 @@ class Picture:
             raise ValueError(f"at = {at}, but the place of a frame must be a number")
         return int(np.abs(places - at).argmin())
 
-    def __call__(self, result: xr.Dataset, at: float | None = None) -> Any:
+    def __call__(self, result: xr.Dataset, at: float | None = None, ax: "Axes | None" = None) -> Any:
         """The picture of ``result``; raises ValueError where it does not apply.
 
         Args:
             at: the place of the frame, of a picture that moves: the nearest one is drawn, the last when omitted.
+            ax: Matplotlib axes to draw it into, which are then returned in place of a HoloViews object.
         """
+        if ax is not None:
+            from lab.figures import draw_into
+
+            return draw_into(ax, lambda: self(result, at))
         why = self.applies(result)
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")

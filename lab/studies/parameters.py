@@ -4,6 +4,7 @@ Every face reads the same declaration, so bounds are enforced everywhere with th
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Literal
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import param
 from param.parameterized import Undefined
 
+from lab import datasets
 from lab.choices import check_choice
 from lab.inputs import listed, shown
 
@@ -184,22 +186,30 @@ class Switch(_Described, param.Boolean):
 
 
 class DataSource(_Described, param.Parameter):
-    """The name of a data set, the path of a file, or a ``lab.datasets.Data`` at hand."""
+    """The name of a data set, the path of a file, or what ``lab.datasets.held`` takes, which is then kept as ``Data``."""
 
     __slots__ = list(_EXTRA)
     _slot_defaults: ClassVar[dict[str, Any]] = {**param.Parameter._slot_defaults, **_EXTRA}
+    mark: ClassVar[str] = ";"  # a comma joins two files
 
     def __init__(self, default: str = "", **settings: Any):
-        settings.setdefault("traced", False)
-        settings.setdefault("sweepable", False)
-        self._describe(settings)
+        self._describe({"traced": False, "group": "more"} | settings)
         super().__init__(default, **{k: v for k, v in settings.items() if k not in _EXTRA})
 
     def allowed(self) -> str:
-        return "it must be the name of a data set, the path of a file, or a lab.datasets.Data"
+        return "it must be the name of a data set, the path of a file, arrays, or a lab.datasets.Data"
+
+    def __set__(self, obj: Any, val: Any) -> None:
+        super().__set__(obj, val if obj is None else self.taken(val, obj.kind))
+
+    def taken(self, value: Any, kind: str) -> Any:
+        """What is kept of a value for a study that takes this kind of data: a text, or ``Data``."""
+        if value is None or isinstance(value, str | bytes | int | float):
+            return value  # refused, where it is no text
+        return os.fspath(value) if isinstance(value, os.PathLike) else datasets.held(value, kind)
 
     def _validate(self, val: Any) -> None:
-        if not (isinstance(val, str) and val) and not hasattr(val, "sha256"):
+        if not (isinstance(val, str) and val) and not isinstance(val, datasets.Data):
             raise TypeError(self.refuse(val))
 
     def parse(self, text: str) -> str:

@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from itertools import islice, product
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from .parameters import as_text
+from lab.datasets import Data
+
+from .parameters import Parameter, as_text
 
 
 def parameters(result: xr.Dataset) -> dict[str, Any]:
@@ -18,6 +21,23 @@ def parameters(result: xr.Dataset) -> dict[str, Any]:
 def swept(result: xr.Dataset) -> list[str]:
     """The parameters that the result is a sweep over."""
     return [name for name in parameters(result) if name in result.dims]
+
+
+def coordinate(name: str, parameter: Parameter, values: Sequence[Any]) -> tuple[str, np.ndarray, dict[str, str]]:
+    """The coordinate of a swept parameter: dimension, values, attributes."""
+    attrs = {"long_name": parameter.label or name, "units": parameter.unit, "scale": parameter.scale}
+    told = names(values)
+    return name, np.asarray(told, object if None in told else None), attrs
+
+
+def names(values: Sequence[Any]) -> list[Any]:
+    """The values as plain JSON has them; data have a name, and a number where several have the same."""
+    told = [value.name if isinstance(value, Data) else value for value in values]
+    told = [value.item() if isinstance(value, np.generic) else value for value in told]
+    return [
+        f"{name} ({told[:at].count(name) + 1})" if isinstance(value, Data) and told.count(name) > 1 else name
+        for at, (name, value) in enumerate(zip(told, values, strict=True))
+    ]
 
 
 def single(result: xr.Dataset) -> str:

@@ -16,7 +16,6 @@ import xarray as xr
 from lab.store import Claim, Store, pack, packing, unpack
 from lab.store.index import say_once
 from lab.studies import Study, sweeping
-from lab.studies.base import _plain
 from lab.studies.parameters import as_text, option
 
 from . import table
@@ -294,7 +293,12 @@ class _Running:
             shape = [len(values) for values in plan.grid.values()]
             merged["error"] = (tuple(plan.grid), texts.reshape(shape), {"long_name": "why the cell is empty"})
         merged.attrs = unpack(packed, 0).attrs | plan.study._recipe_attrs(plan.study.load())
-        merged.attrs["swept"] = json.dumps({name: [_plain(v) for v in values] for name, values in plan.grid.items()})
+        if "data" in plan.grid:  # the recipe is that of the first, as for every swept parameter
+            every = [plan.study.but(data=value).load() for value in plan.grid["data"]]
+            merged.attrs["title"] = f"{plan.study.title}: {len(every)} data sets"
+            for key in ("title", "source", "licence"):
+                merged.attrs[f"data_{key}"] = "; ".join(dict.fromkeys(getattr(data, key) for data in every))
+        merged.attrs["swept"] = json.dumps({name: sweeping.names(values) for name, values in plan.grid.items()})
         merged.attrs["command"] = _command(plan)
         for key in ("compile_seconds", "run_seconds", "programs_compiled"):
             merged.attrs[key] = sum(packing.cell_attrs(packed, key))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lab.inputs import cut, listed, shown
-from lab.studies import Parameter, Study, Whole
+from lab.studies import DataSource, Parameter, Real, Study, Whole
 
 MOST = 1_000_000  # values of a parameter, and cells of a sweep
 
@@ -44,6 +44,8 @@ def split(
             hint = f"did you mean {close[0]}?" if close else f"its parameters are {listed(known)}"
             raise ValueError(f"{study.slug} has no parameter {shown(name)}; {hint}")
         parameter = known[name]
+        if isinstance(parameter, DataSource) and isinstance(value, list):
+            value = [parameter.taken(each, study.kind) for each in value]
         if not _many(parameter, value):
             fixed[name] = parameter.parse(value) if isinstance(value, str) else value
             continue
@@ -56,7 +58,10 @@ def split(
 
 def _many(parameter: Parameter, value: Any) -> bool:
     if isinstance(value, str):
-        return parameter.sweepable and (parameter.mark in value or ":" in value or not value.strip())
+        spans = isinstance(parameter, Real | Whole) and ":" in value
+        return parameter.sweepable and (parameter.mark in value or spans or not value.strip())
+    if isinstance(parameter, DataSource):
+        return isinstance(value, list)  # of data sets; a tuple holds the arrays of one
     return isinstance(value, Sequence | np.ndarray | range) and np.ndim(value) > 0  # type: ignore[arg-type]
 
 
@@ -69,7 +74,8 @@ def _from_text(parameter: Parameter, text: str, most: float) -> list[Any]:
             f"{parameter.name} = {shown(text)} has an empty place: give values with one {mark} between them"
         )
     for part in filter(None, parts):
-        values += _span(parameter, part, most) if ":" in part else [parameter.parse(part)]
+        spans = isinstance(parameter, Real | Whole) and ":" in part
+        values += _span(parameter, part, most) if spans else [parameter.parse(part)]
     return values
 
 

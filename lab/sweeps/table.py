@@ -8,7 +8,7 @@ import xarray as xr
 
 from lab.store import unpack
 from lab.store.packing import CELL, absences, own_dims
-from lab.studies import Parameter
+from lab.studies import Parameter, sweeping
 
 
 def merge(
@@ -22,11 +22,8 @@ def merge(
     shape, swept = tuple(len(values) for values in grid.values()), tuple(grid)
     table = _Table(packed, list(places), shape, swept)
     merged = table.joined() if own_dims(packed) else table.stacked()
-    for name, values in grid.items():
-        parameter = parameters[name]
-        attrs = {"long_name": parameter.label or name, "units": parameter.unit, "scale": parameter.scale}
-        merged = merged.assign_coords({name: (name, np.asarray(values), attrs)})
-    return merged
+    coords = {name: sweeping.coordinate(name, parameters[name], values) for name, values in grid.items()}
+    return merged.assign_coords(coords)
 
 
 class _Table:

@@ -398,3 +398,19 @@ def held(process):
     process.stdin.write("\n")
     process.stdin.flush()
     return int(process.stdout.readline())
+
+
+@pytest.mark.browser
+def test_an_open_page_that_nobody_touches_costs_nothing(browser, server, process):
+    import psutil
+
+    visit = Visit(browser, server, "/gradual").settled()
+    visit.page.wait_for_timeout(2000)
+    spent = []
+    for _ in range(5):  # Panel's own work is at an end in all of them but one
+        before = psutil.Process(process.pid).cpu_times()
+        visit.page.wait_for_timeout(400)
+        after = psutil.Process(process.pid).cpu_times()
+        spent.append(after.user + after.system - before.user - before.system)
+    assert sorted(spent)[2] < 0.1
+    visit.context.close()

@@ -164,3 +164,29 @@ def test_clouds_are_refused_where_a_matrix_is_needed():
     ):
         with pytest.raises(ValueError, match="dense"):
             ot.solve(given, regularizer, method=method)
+
+
+@pytest.mark.slow
+def test_otts_grids():
+    from ott.geometry.costs import PNormP, SqEuclidean
+    from ott.geometry.grid import Grid
+    from ott.problems.linear.linear_problem import LinearProblem
+    from ott.solvers.linear.sinkhorn import Sinkhorn
+
+    rng = np.random.default_rng(3)
+    a, b = rng.dirichlet(np.ones(12)), rng.dirichlet(np.ones(12))
+    axes = [jnp.array([0.0, 0.3, 1.0]), jnp.linspace(0, 2, 4)]
+    points = np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")], axis=1)
+    square, _epsilon, _ = geometry.from_ott(LinearProblem(Grid(x=axes, epsilon=0.2), jnp.asarray(a), jnp.asarray(b)))
+    assert isinstance(square, geometry.Cloud)
+    np.testing.assert_allclose(square.dense().cost, ((points[:, None] - points[None]) ** 2).sum(-1), atol=1e-12)
+    mixed = Grid(x=axes, cost_fns=[PNormP(1.5), SqEuclidean()], epsilon=0.2)
+    cost = np.abs(points[:, None, 0] - points[None, :, 0]) ** 1.5 / 1.5 + (points[:, None, 1] - points[None, :, 1]) ** 2
+    problem = LinearProblem(mixed, jnp.asarray(a), jnp.asarray(b))
+    np.testing.assert_allclose(geometry.from_ott(problem)[0].cost, cost, rtol=1e-10, atol=1e-12)
+    with jax.numpy_rank_promotion("allow"):  # ott's own code needs it
+        theirs = Sinkhorn(threshold=1e-10)(problem)
+        moved = mixed.apply_transport_from_potentials(theirs.f, theirs.g, points[:, 0], axis=1)
+    ours = ot.solve(problem)
+    np.testing.assert_allclose(ours.plan().sum(1), a, atol=1e-6)
+    np.testing.assert_allclose(ours.plan() @ points[:, 0], moved, atol=1e-5)

@@ -163,3 +163,56 @@ def test_networks_and_refusals():
     lost = train(settings=stability.Settings(1e3), steps=400, every=100, track=("loss",))
     assert lost.diverged
     assert lost.reason == Reason.NOT_FINITE
+
+
+@pytest.mark.slow
+def test_an_optimizer_of_optax_takes_the_steps_that_optax_takes():
+    import optax
+
+    found = stability.train(
+        jax.random.key(4), MODEL, DATA, stability.Settings(0.02), sampling="full", steps=8, every=4, track=("loss",),
+        optimizer=optax.scale_by_adam(),
+    )  # fmt: skip
+    adam, params = optax.adam(0.02), (MODEL.a, MODEL.b)
+    state = adam.init(params)
+    slope = jax.grad(lambda p: ((DATA.x @ (p[0] * p[1]) - DATA.y) ** 2).mean() / 2)
+    for _ in range(8):
+        updates, state = adam.update(slope(params), state, params)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(found.params.a, params[0], atol=1e-12)
+    np.testing.assert_allclose(found.params.b, params[1], atol=1e-12)
+
+
+@pytest.mark.slow
+def test_an_optimizer_goes_on_and_is_swept():
+    import optax
+
+    adam = optax.scale_by_adam()  # one object: another would be another program
+    train = lambda steps, **more: stability.train(  # noqa: E731
+        jax.random.key(4), MODEL, DATA, stability.Settings(0.02, 3), steps=8, every=4, track=("loss",), optimizer=adam,
+        **more,
+    )  # fmt: skip
+    whole = train(8)
+    half = train(8, loop=Chunked(lambda progress: progress.done >= 1))
+    assert half.reason == Reason.STOPPED
+    np.testing.assert_array_equal(train(8, state=half.state).params.a, whole.params.a)
+    keys = jax.random.split(jax.random.key(1), 2)
+    rates = jnp.array([0.01, 0.02])
+    many = stability.sweep(keys, make, rates, (1, 4), steps=8, every=4, track=("loss",), optimizer=adam)
+    model, data = make(keys[1])
+    one = stability.train(
+        keys[1], model, data, stability.Settings(0.02, 4), steps=8, every=4, track=("loss",), optimizer=adam
+    )
+    np.testing.assert_allclose(many.trace["loss"][1, 1, 1], one.trace["loss"], rtol=1e-9)
+
+
+def test_an_optimizer_with_a_rate_of_its_own_is_refused():
+    import optax
+
+    train = lambda settings, optimizer: stability.train(  # noqa: E731
+        jax.random.key(4), MODEL, DATA, settings, steps=4, every=4, optimizer=optimizer
+    )
+    with pytest.raises(ValueError, match="the optimizer has a learning rate of its own"):
+        train(stability.Settings(), optax.adam(1e-3))
+    with pytest.raises(ValueError, match=r"settings.momentum and an optimizer were given"):
+        train(stability.Settings(momentum=0.9), optax.scale_by_adam())

@@ -376,3 +376,34 @@ def test_a_sweep_that_cannot_be_stored_is_whole_all_the_same(store, monkeypatch,
         run(Plan(Toy, grid, store=store), must_keep=True)
     monkeypatch.undo()
     assert store.held(Plan(Toy, grid, store=None).keys) == set()
+
+
+@pytest.mark.slow
+def test_a_sweep_along_data(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("mine.npy", np.random.default_rng(0).random((5, 4)))
+    named = sweep(SparseOT(k=2), store=store, data="one-bump-to-two;mine.npy", gamma=[0.1, 1.0])
+    assert named.data.values.tolist() == ["one-bump-to-two", "mine.npy"]
+    assert named.value.dims == ("data", "gamma")
+    for at, data in enumerate(("one-bump-to-two", "mine.npy")):
+        run_alone = SparseOT(data=data, k=2, gamma=1.0).run()
+        np.testing.assert_allclose(named.value[at, 1], run_alone.value, rtol=1e-9)
+    assert "2 data sets" in named.attrs["title"]
+    assert "--data 'one-bump-to-two;mine.npy'" in named.attrs["command"]
+    # the same ones again, at hand, under names of their own: one is held already
+    at_hand = [{"cost": np.load("mine.npy")}, {"cost": np.eye(3)}]
+    again = sweep(SparseOT(k=2), store=store, data=at_hand, gamma=1.0)
+    assert again.data.values.tolist() == ["your dict", "your dict (2)"]
+    np.testing.assert_allclose(again.value[0], named.value[1, 1], rtol=1e-9)
+    assert json.loads(again.attrs["swept"]) == {"data": ["your dict", "your dict (2)"]}
+
+
+def test_data_travel_to_a_worker():
+    import pickle
+
+    from lab.datasets import held
+
+    data = held({"cost": np.eye(3)})
+    again = pickle.loads(pickle.dumps(data))
+    assert again.sha256 == data.sha256
+    assert not again.arrays["cost"].flags.writeable

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from lab.datasets import Data, formats, packaged
-from lab.datasets.readers import Files, Reader, add_reader, array_file, nameless, real_numbers, unread
+from lab.datasets import Data, packaged
+from lab.datasets.readers import Reader, add_reader, number_columns, real_numbers, unread
 from lab.datasets.registry import register
+from lab.datasets.tables import Table
 from lab.inputs import shown
 
 KIND = "response"
@@ -97,27 +98,18 @@ def from_arrays(
     return Data(name, name, KIND, given, "brought by the user", "the user's", dict(axes or {}), tuple(notes))
 
 
-def from_files(files: Files, n: int | None, seed: int) -> Data:
-    """One file of arrays, or a table: a column ``y`` (or the last one) holds the values, all others coordinates."""
-    if len(files) == 1 and formats.format_of(*files[0]) in ("table", "parquet"):
-        name, payload = files[0]
-        text = formats.format_of(name, payload) == "table"
-        table, notes = formats.csv(name, payload) if text else (formats.parquet(name, payload), ())
-        ignored = nameless(table)
-        columns = {key: np.asarray(column) for key, column in table.items() if key not in ignored}
-        if len(columns) < 2:
-            raise ValueError(
-                f"{name} has {len(columns)} column{'s' * (len(columns) != 1)}, but coordinates and a value need at least two"
-            )
-        for key, column in columns.items():
-            if column.dtype.kind not in "fiu":
-                raise ValueError(f"the column {shown(key)} of {name} does not hold numbers: leave it out")
-        last = "y" if "y" in columns else list(columns)[-1]
-        y = columns.pop(last).astype(float)
-        x = np.stack([column.astype(float) for column in columns.values()], axis=1)
-        notes = (*notes, f"The values are those of the column {shown(last)}")
-        return from_arrays(name, {"x": x, "y": y}, ignored, {"x": tuple(columns), "y": last}, notes)
-    return array_file(READER, files)
+def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
+    """A table: its column ``y`` (or the last one) holds the values, all others coordinates."""
+    columns, ignored = number_columns(name, table)
+    if len(columns) < 2:
+        raise ValueError(
+            f"{name} has {len(columns)} column{'s' * (len(columns) != 1)}, but coordinates and a value need at least two"
+        )
+    last = "y" if "y" in columns else list(columns)[-1]
+    y = columns.pop(last)
+    notes = (*notices, f"The values are those of the column {shown(last)}")
+    x = np.stack(list(columns.values()), axis=1)
+    return from_arrays(name, {"x": x, "y": y}, ignored, {"x": tuple(columns), "y": last}, notes)
 
 
 def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -141,7 +133,11 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 READER = Reader(
-    ("x", "y"), from_arrays, from_files, check,
-    ".csv or .parquet with coordinates and, last, a value in each row, or .npz, .nc with x and y",
-)  # fmt: skip
+    ("x", "y"),
+    from_arrays,
+    check,
+    ".csv, .parquet or .feather with coordinates and, last, a value in each row, or .npz, .nc with x and y",
+    from_table=from_table,
+    bare={2: ("x", "y")},
+)
 add_reader(KIND, READER)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lab.datasets import Data, packaged
-from lab.datasets.readers import Files, Reader, add_reader, array_file, unread
+from lab.datasets.readers import Files, Reader, add_reader, one_file, unread
 from lab.datasets.registry import register
 from lab.survival.bags import check
 
@@ -198,10 +198,10 @@ def whole(name: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _from_files(files: Files, n: int | None, seed: int) -> Data:
-    return array_file(_READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
+    return one_file(_READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
 
 
-_READER = Reader(WANTED, from_arrays, _from_files, whole, ".npz or .nc with x, bag, time and event")
+_READER = Reader(WANTED, from_arrays, whole, ".npz or .nc with x, bag, time and event", from_files=_from_files)
 add_reader(KIND, _READER)
 
 

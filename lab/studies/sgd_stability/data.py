@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lab.datasets import Data, formats, packaged
-from lab.datasets.readers import Files, Reader, add_reader, array_file, nameless, real_numbers, unread
+from lab.datasets import Data, packaged
+from lab.datasets.readers import Reader, add_reader, nameless, number_columns, real_numbers, unread
 from lab.datasets.registry import register
+from lab.datasets.tables import Table
 
 KIND = "training"
 DIAGONAL, TWO_LAYER, PERCEPTRON, CONVOLUTIONAL = MODELS = ("diagonal", "two-layer ReLU", "perceptron", "convolutional")
@@ -142,29 +143,25 @@ def from_arrays(
     return Data(name, name, KIND, given, "brought by the user", "the user's", {"model": model}, tuple(notes))
 
 
-def from_files(files: Files, n: int | None, seed: int) -> Data:
-    """One file of arrays, or a table whose column ``y`` (or last one) is learnt from the others."""
-    if len(files) != 1 or formats.format_of(*files[0]) not in ("table", "parquet"):
-        return array_file(READER, files)
-    name, payload = files[0]
-    text = formats.format_of(name, payload) == "table"
-    columns, notes = formats.csv(name, payload) if text else (formats.parquet(name, payload), ())
-    ignored = nameless(columns)
-    columns = {key: column for key, column in columns.items() if key not in ignored}
-    if len(columns) < 2:
+def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
+    """A table whose column ``y`` (or last one) is learnt from the others."""
+    named = [key for key in table if key not in nameless(table)]
+    if len(named) < 2:
         raise ValueError(f"{name} has 1 column, but inputs and an output need at least two")
-    last = "y" if "y" in columns else list(columns)[-1]
-    for key, column in columns.items():
-        if column.dtype.kind not in "fiu":
-            what = "write a number for each class" if key == last else "leave it out"
-            raise ValueError(f"the column {key!r} of {name} does not hold numbers: {what}")
-    x = np.stack([np.asarray(column, float) for key, column in columns.items() if key != last], axis=1)
-    notes = (*notes, f"the outputs are those of the column {last!r}")
-    return from_arrays(name, {"x": x, "y": np.asarray(columns[last], float)}, ignored, notes)
+    last = "y" if "y" in named else named[-1]
+    outputs = {key: column for key, column in table.items() if key == last}
+    inputs, ignored = number_columns(name, {key: column for key, column in table.items() if key != last})
+    y = number_columns(name, outputs, "write a number for each class")[0][last]
+    notes = (*notices, f"the outputs are those of the column {last!r}")
+    return from_arrays(name, {"x": np.stack(list(inputs.values()), axis=1), "y": y}, ignored, notes)
 
 
 READER = Reader(
-    ("x", "y", "x_test", "y_test"), from_arrays, from_files, check,
-    ".csv or .parquet with inputs and, last, an output in each row, or .npz, .nc with x and y",
-)  # fmt: skip
+    ("x", "y", "x_test", "y_test"),
+    from_arrays,
+    check,
+    ".csv, .parquet or .feather with inputs and, last, an output in each row, or .npz, .nc with x and y",
+    from_table=from_table,
+    bare={2: ("x", "y"), 4: ("x", "y", "x_test", "y_test")},
+)
 add_reader(KIND, READER)

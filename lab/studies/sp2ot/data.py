@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from lab.clustering.training import long_tail
-from lab.datasets import Data, Reader, add_reader, array_file, packaged
-from lab.datasets.readers import Files, real_numbers, unread
+from lab.datasets import Data, Reader, add_reader, packaged
+from lab.datasets.readers import number_columns, real_numbers, unread
 from lab.datasets.registry import register
+from lab.datasets.tables import Table
 from lab.datasets.transport import planar
+from lab.inputs import shown
 
 _OPTIONS = {"ratio": (10, (1, 100)), "seed": (0, (0, 2**32 - 1))}
 
@@ -79,7 +81,7 @@ def blobs(ratio: int, seed: int) -> dict[str, Any]:
 # -- what a user brings ------------------------------------------------------------------------------------------------
 
 
-def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = ()) -> Data:
+def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (), notices: Sequence[str] = ()) -> Data:
     """Labelled samples out of ``x`` (n, d), or images, and ``classes`` (n,), any whole numbers; the largest becomes 0.
 
     Raises:
@@ -104,8 +106,21 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
         )
     place = np.argsort(np.argsort(-counts, kind="stable"))
     made = _labelled(x.reshape(len(x), -1), place[which])
-    notices = unread(name, ignored, set(READER.wanted) - set(arrays))
+    notices = [*notices, *unread(name, ignored, set(READER.wanted) - set(arrays))]
     return Data(name, name, "labelled", made, "brought by the user", "the user's", {}, tuple(notices))
+
+
+def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
+    """Labelled samples out of a table: a column ``classes`` (or the last one) has whole numbers, the others are coordinates."""
+    columns, ignored = number_columns(name, table, "leave it out, or write a whole number for each class")
+    if len(columns) < 2:
+        raise ValueError(f"{name} has {len(columns)} columns, but coordinates and classes need at least two")
+    last = "classes" if "classes" in columns else list(columns)[-1]
+    classes = columns.pop(last)
+    notes = (*notices, f"the classes are those of the column {shown(last)}")
+    return from_arrays(
+        name, {"x": np.stack(list(columns.values()), axis=1), "classes": classes}, ignored, notices=notes
+    )
 
 
 def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -113,12 +128,12 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     from_arrays(name, arrays)
 
 
-def from_files(files: Files, n: int | None, seed: int) -> Data:
-    """Labelled samples from one file of arrays."""
-    return array_file(READER, files)
-
-
 READER = Reader(
-    ("x", "classes"), from_arrays, from_files, check, ".npz or .nc with x (samples, d) and classes (samples,)"
+    ("x", "classes"),
+    from_arrays,
+    check,
+    ".csv with numbers and, in its column classes or last, a class in each row, or .npz, .nc with x (samples, d) and classes",
+    from_table=from_table,
+    bare={2: ("x", "classes")},
 )
 add_reader("labelled", READER)

@@ -1,0 +1,84 @@
+"""Data out of what one has in Python: arrays, tables, a Dataset, a problem of ``ott``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import tables
+from .data import Data
+from .readers import Reader, reader_of
+
+
+def held(given: Any, kind: str = "transport") -> Data:
+    """Data of a kind out of objects at hand, checked as those of a file are; arrays are copied.
+
+    Args:
+        given: ``Data`` as it is; a dict or an xarray Dataset with the arrays by the names that files of this kind use; one
+            array, or a tuple of arrays in the order of ``Reader.bare``, as ``(x, y)``; a DataFrame of pandas, or what has
+            ``to_pandas``; an ``ott`` geometry or linear problem, as transport.
+
+    Raises:
+        ValueError: these are no such data, in a sentence.
+        TypeError: it is none of these.
+    """
+    if isinstance(given, Data):
+        return given
+    import pandas as pd
+    import xarray as xr
+
+    reader = reader_of(kind)
+    if type(given).__module__.partition(".")[0] == "ott" and kind == "transport":
+        return _of_ott(given, reader)
+    if isinstance(given, xr.DataArray):
+        given = given.values
+    elif isinstance(given, xr.Dataset):
+        return _named("your Dataset", {str(key): given[key].values for key in given.variables}, reader)
+    elif isinstance(given, Mapping):
+        return _named("your dict", given, reader)
+    elif not isinstance(given, pd.DataFrame) and hasattr(given, "to_pandas"):
+        given = given.to_pandas()
+    if isinstance(given, pd.DataFrame):
+        if reader.from_table is None:
+            raise ValueError(f"a table can't be read as such data: bring {reader.takes}")
+        return reader.from_table("your table", tables.columns("your table", given), ())
+    arrays = given if isinstance(given, tuple) else (given,)
+    if not all(hasattr(array, "__array__") or isinstance(array, list) for array in arrays):
+        raise TypeError(
+            f"data of the type {type(given).__name__} can't be taken: give the name of a data set, a path, arrays, a dict of "
+            "arrays, a DataFrame, a Dataset or a lab.datasets.Data"
+        )
+    if len(arrays) not in reader.bare:
+        ways = " or ".join(f"({', '.join(names)})" for names in reader.bare.values())
+        told = f"arrays without names are {ways} here" if ways else "arrays need their names here"
+        raise ValueError(
+            f"{len(arrays)} array{'s were' if len(arrays) > 1 else ' was'} given, but {told}; a dict may have "
+            f"{', '.join(reader.wanted)}"
+        )
+    return _named("your arrays", dict(zip(reader.bare[len(arrays)], arrays, strict=True)), reader)
+
+
+def _named(name: str, arrays: Mapping[str, Any], reader: Reader) -> Data:
+    wanted = {
+        key: np.array(arrays[key]) for key in arrays if key in reader.wanted
+    }  # what the user changes later is theirs
+    return reader.from_arrays(name, wanted, [str(key) for key in arrays if key not in reader.wanted])
+
+
+def _of_ott(given: Any, reader: Reader) -> Data:
+    from lab.ot import geometry
+
+    problem, epsilon, relaxed = geometry.from_ott(given)
+    if relaxed is not None:
+        raise ValueError("the ott problem relaxes its marginals (tau below 1): lab.ot.solve takes it, a study does not")
+    arrays = {"a": problem.a, "b": problem.b}
+    if isinstance(problem, geometry.Cloud):
+        arrays |= {"x": problem.x, "y": problem.y}
+        if (problem.power, problem.norm, float(problem.scale)) != (2.0, 2.0, 1.0):  # not what data without costs have
+            arrays["cost"] = problem.dense().cost
+    else:
+        arrays["cost"] = problem.cost
+    notice = f"the epsilon = {epsilon:.6g} of your ott problem is not taken: set what the study has"
+    return reader.from_arrays(
+        "your ott problem", {key: np.array(array) for key, array in arrays.items()}, notices=[notice]
+    )

@@ -1,0 +1,76 @@
+"""Points without mass, for methods that need a positive mass of each: they are left out, and put back into the answer."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool
+
+from lab.ot.problem import Problem
+from lab.ot.regularizers import KSparse, Regularizer
+from lab.ot.solution import Solution
+
+
+class Present(NamedTuple):
+    """Which points have mass."""
+
+    rows: Bool[np.ndarray, " m"]
+    columns: Bool[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, problem: Any) -> "Present | None":
+        """None where all have, or where nobody knows: inside ``jit`` and ``vmap``."""
+        if not isinstance(problem, Problem) or any(isinstance(x, Tracer) for x in problem) or problem.cost.ndim != 2:
+            return None
+        there = cls(np.asarray(problem.a) > 0, np.asarray(problem.b) > 0)
+        return None if there.rows.all() and there.columns.all() else there
+
+    def part(self, problem: Problem) -> Problem:
+        """The problem of those that have."""
+        return Problem(problem.cost[np.ix_(self.rows, self.columns)], problem.a[self.rows], problem.b[self.columns])
+
+    def start(self, init: Any, axis: str) -> Any:
+        """Potentials to start from, of these alone."""
+        own = self.rows if axis == "columns" else self.columns
+        if isinstance(init, Solution):
+            init = init.alpha if axis == "columns" else init.beta
+        return init if init is None or isinstance(init, str) or np.shape(init) != own.shape else jnp.asarray(init)[own]
+
+    def whole(self, array: Array) -> Array:
+        """A plan of those that have mass as one of all."""
+        return (
+            jnp.zeros((self.rows.size, self.columns.size), array.dtype).at[np.ix_(self.rows, self.columns)].set(array)
+        )
+
+
+class Part(NamedTuple):
+    """The state of an answer that was put together: that of the points with mass."""
+
+    present: Present
+    solution: Solution
+
+
+def limited(regularizer: Regularizer, side: int) -> Regularizer:
+    """k, where so many are left."""
+    return (
+        KSparse(regularizer.gamma, jnp.minimum(regularizer.k, side))
+        if isinstance(regularizer, KSparse)
+        else regularizer
+    )
+
+
+def restored(problem: Problem, regularizer: Regularizer, present: Present, found: Solution) -> Solution:
+    """The answer for all points: a potential of one without mass is so low that it gets none."""
+    cost, spread = problem.cost, problem.cost.max() - problem.cost.min()
+    alpha = jnp.zeros(cost.shape[0], cost.dtype).at[present.rows].set(found.alpha)
+    beta = jnp.zeros(cost.shape[1], cost.dtype).at[present.columns].set(found.beta)
+    rows, columns = jnp.asarray(present.rows), jnp.asarray(present.columns)
+    alpha = jnp.where(rows, alpha, jnp.where(columns[None, :], cost - beta[None, :], jnp.inf).min(1) - spread)
+    beta = jnp.where(columns, beta, (cost - alpha[:, None]).min(0) - spread)
+    level = alpha.mean()
+    return Solution(
+        alpha - level, beta + level, found.value, found.row_error, found.column_error, found.n_ties, found.iterations,
+        found.reason, found.trace, problem, regularizer, Part(present, found), found.formulation, found.axis, found.method,
+        found.why,
+    )  # fmt: skip

@@ -1,0 +1,40 @@
+"""Numbers and durations as one reads them."""
+
+import math
+from typing import Any
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number as one reads it: ``1024``, ``0.02525``, ``3.1·10⁻⁵``, ``yes``."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    if not isinstance(value, float):
+        return str(value)
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if -4 <= exponent < 6:
+        text = f"{value:.{max(digits - 1 - exponent, 0)}f}"
+        return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+    mantissa, power = f"{value:.1e}".split("e")
+    mantissa = mantissa.removesuffix(".0").replace("-", "−")
+    return f"{mantissa}·10{str(int(power)).translate(_SUPERSCRIPTS)}"
+
+
+def duration(seconds: float) -> str:
+    """``8 ms``, ``1.2 s``, ``3 min``."""
+    if seconds < 0.9995:
+        return f"{max(round(seconds * 1000), 1)} ms"
+    if seconds < 99.5:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min"
