@@ -167,6 +167,8 @@ def test_other_pythons_take_the_wheel(built, tmp_path):
 def test_what_is_missing_is_told_with_its_extra(name, words, extra, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, name, None)
+    for part in [module for module in sys.modules if module.startswith(f"{name}.")]:
+        monkeypatch.delitem(sys.modules, part)
     (tmp_path / "t.parquet").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
     assert main(words) == 2
     told = capsys.readouterr().err
