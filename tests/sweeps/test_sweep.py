@@ -393,9 +393,9 @@ def test_a_sweep_along_data(store, tmp_path, monkeypatch):
     # the same ones again, at hand, under names of their own: one is held already
     at_hand = [{"cost": np.load("mine.npy")}, {"cost": np.eye(3)}]
     again = sweep(SparseOT(k=2), store=store, data=at_hand, gamma=1.0)
-    assert again.data.values.tolist() == ["your dict", "your dict (2)"]
+    assert again.data.values.tolist() == ["your dict (1)", "your dict (2)"]
     np.testing.assert_allclose(again.value[0], named.value[1, 1], rtol=1e-9)
-    assert json.loads(again.attrs["swept"]) == {"data": ["your dict", "your dict (2)"]}
+    assert json.loads(again.attrs["swept"]) == {"data": ["your dict (1)", "your dict (2)"]}
 
 
 def test_data_travel_to_a_worker():
