@@ -90,8 +90,9 @@ def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Arr
 def reachable(tolerance: float, problem: Problem | Cloud, epsilon: ArrayLike) -> Float[Array, "*batch"]:
     r"""The default tolerance of marginals: the given one (in float32 1e-5), or what the rounding of scores leaves of a plan.
 
-    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of half the machine epsilon u times $|\alpha| + |\beta| + |c|$ and
-    what their sums round, over $\varepsilon$: for both marginals $4 u \max |c| / \varepsilon$ is allowed, but not above 1e-3.
+    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of half the machine epsilon u times
+    $|\alpha| + |\beta| + |c|$, and what their sums round, over $\varepsilon$: for both marginals
+    $4 u \max |c| / \varepsilon$ is allowed, but not above 1e-3.
     """
     if isinstance(problem, Cloud):
         sides = jnp.maximum(problem.x.max(0) - problem.y.min(0), problem.y.max(0) - problem.x.min(0))
