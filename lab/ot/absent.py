@@ -37,6 +37,18 @@ class Present(NamedTuple):
             init = init.alpha if axis == "columns" else init.beta
         return init if init is None or isinstance(init, str) or np.shape(init) != own.shape else jnp.asarray(init)[own]
 
+    def potentials(self, cost: Array, alpha: Array, beta: Array) -> tuple[Array, Array]:
+        """Potentials of all: those of a point without mass so low that it gets none."""
+        rows, columns = jnp.asarray(self.rows), jnp.asarray(self.columns)
+        spread = cost.max() - cost.min()
+        all_alpha = jnp.zeros(self.rows.size, cost.dtype).at[np.flatnonzero(self.rows)].set(alpha)
+        all_beta = jnp.zeros(self.columns.size, cost.dtype).at[np.flatnonzero(self.columns)].set(beta)
+        free = jnp.where(columns[None, :], cost - all_beta[None, :], jnp.inf).min(axis=1)
+        all_alpha = jnp.where(rows, all_alpha, free - spread)
+        all_beta = jnp.where(columns, all_beta, (cost - all_alpha[:, None]).min(axis=0) - spread)
+        level = all_alpha.mean()
+        return all_alpha - level, all_beta + level
+
     def whole(self, array: Array) -> Array:
         """A plan of those that have mass as one of all."""
         return (
@@ -62,15 +74,9 @@ def limited(regularizer: Regularizer, side: int) -> Regularizer:
 
 def restored(problem: Problem, regularizer: Regularizer, present: Present, found: Solution) -> Solution:
     """The answer for all points: a potential of one without mass is so low that it gets none."""
-    cost, spread = problem.cost, problem.cost.max() - problem.cost.min()
-    alpha = jnp.zeros(cost.shape[0], cost.dtype).at[present.rows].set(found.alpha)
-    beta = jnp.zeros(cost.shape[1], cost.dtype).at[present.columns].set(found.beta)
-    rows, columns = jnp.asarray(present.rows), jnp.asarray(present.columns)
-    alpha = jnp.where(rows, alpha, jnp.where(columns[None, :], cost - beta[None, :], jnp.inf).min(1) - spread)
-    beta = jnp.where(columns, beta, (cost - alpha[:, None]).min(0) - spread)
-    level = alpha.mean()
+    alpha, beta = present.potentials(problem.cost, found.alpha, found.beta)
     return Solution(
-        alpha - level, beta + level, found.value, found.row_error, found.column_error, found.n_ties, found.iterations,
+        alpha, beta, found.value, found.row_error, found.column_error, found.n_ties, found.iterations,
         found.reason, found.trace, problem, regularizer, Part(present, found), found.formulation, found.axis, found.method,
         found.why,
     )  # fmt: skip

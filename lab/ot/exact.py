@@ -9,6 +9,7 @@ import scipy.sparse
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.ot.absent import Present
 from lab.ot.problem import Problem
 
 type Solver = Literal["auto", "assignment", "network-simplex", "highs"] | str
@@ -70,6 +71,10 @@ def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool =
     cost, a, b = (np.asarray(x, np.float64) for x in problem)
     if cost.ndim != 2:
         raise ValueError(f"the cost has shape {cost.shape}, but the exact solver takes one problem (m, n) at a time")
+    if present := Present.of(problem):
+        found = linear_program(present.part(problem), solver, centred=centred)
+        potentials = present.potentials(problem.cost, found.alpha, found.beta)
+        return Exact(found.value, present.whole(found.plan), *potentials)
     b = b * (a.sum() / b.sum())
     square = cost.shape[0] == cost.shape[1] and np.ptp(a) <= 1e-12 * a[0] and np.ptp(b) <= 1e-12 * b[0]
     if solver == "assignment" and not square:

@@ -165,7 +165,7 @@ def test_equal_pictures_are_equal_bytes(format):
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "holds no recipe"),
         ("a.svg", b"<!DOCTYPE svg [<!ENTITY a 'b'>]><svg xmlns='http://www.w3.org/2000/svg'/>", "is damaged"),
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><metadata id='lab-recipe'>1</metadata></svg>", "no recipe"),
-        ("a.txt", b"words", "is not a figure that holds a recipe: it must be a PDF, SVG, PNG, GIF or MP4 file"),
+        ("a.txt", b"words", "is not a figure that holds a recipe: it must be a PDF, SVG, PNG, EPS, PGF, GIF or MP4 file"),
         ("a.bin", b"", "is not a figure"),
     ],
 )  # fmt: skip

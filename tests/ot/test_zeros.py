@@ -55,3 +55,26 @@ def test_masses_are_refused_only_where_there_can_be_no_plan():
         ot.problem(np.ones((2, 2)), np.ones(2), np.zeros(2))
     made = ot.problem(np.ones((2, 2)), np.array([1, 0]), np.array([0, 1]))
     assert isinstance(made.a, jnp.ndarray)
+
+
+@pytest.mark.slow
+def test_the_linear_program_and_the_studies_take_them():
+    from scipy.optimize import linprog
+
+    from lab.ot.exact import linear_program
+    from lab.studies import find
+
+    found = linear_program(ot.problem(COST, A, B))
+    rows, columns = np.kron(np.eye(9), np.ones(7)), np.kron(np.ones(9), np.eye(7))
+    expected = linprog(COST.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.append(A, B)).fun
+    np.testing.assert_allclose(float(found.value), expected, rtol=1e-9)
+    np.testing.assert_allclose(found.plan.sum(1), A, atol=1e-12)
+    assert (found.alpha[:, None] + found.beta[None, :] <= COST + 1e-12).all()
+    np.testing.assert_allclose(found.alpha @ A + found.beta @ B, expected, rtol=1e-9)
+    data = {"cost": COST, "a": A, "b": B}
+    for slug, options in (
+        ("sparse-ot", {"k": 2}), ("sparse-ot", {"regularizer": "entropic", "gamma": 0.1}), ("sinkhorn-newton-sparse", {})
+    ):  # fmt: skip
+        result = find(slug)(data=data, **options).run()
+        assert result.attrs["converged"], result.attrs["advice"]
+        assert all(np.isfinite(v).all() for v in result.data_vars.values() if v.dtype.kind == "f" and not v.dims)
