@@ -37,7 +37,7 @@ def card(
     image = f'<img src="{picture}" alt="{escape(title)}" style="width:{_INCHES}in;background:#fff">' if picture else ""
     told = f'<div style="border-left:3px solid {_WARN};padding:2px 10px;margin-top:6px">{escape(says)}</div>'
     return (
-        f'<div style="{_TEXT};display:flex;gap:28px;flex-wrap:wrap;align-items:flex-start"><div>'
+        f'<div style="{_TEXT};display:flex;gap:28px;flex-wrap:wrap;align-items:flex-start"><div style="max-width:34em">'
         f'<div style="font-weight:600">{escape(title)}</div><div style="{_SMALL}">{escape(under)}</div>'
         f'<table style="margin:6px 0 0;border-collapse:collapse;{_TEXT}">{cells}</table>{told if says else ""}'
         f"</div>{image}</div>{rest}"
@@ -66,6 +66,8 @@ def of_result(result: "xr.Dataset") -> str:
         return below
     rows = []
     for declared in study.results:
+        if declared.name == "converged":  # told in words below
+            continue
         if declared.headline and declared.name in result and not result[declared.name].dims:
             value = result[declared.name].item()
             mood = declared.judge(value, result) if declared.judge else ""

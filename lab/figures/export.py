@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
+from unittest.mock import patch
 
 import lab
 from lab.disk import write
@@ -268,6 +269,7 @@ def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper", to
     """
     import holoviews as hv
     import matplotlib
+    from holoviews.plotting.mpl.plot import MPLPlot
 
     backends()
     setting = find_style(style)
@@ -280,7 +282,7 @@ def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper", to
                 f"the picture has {len(drawn)} parts, and these are one pair of axes: export it as a figure"
             )
         renderer = hv.renderer("matplotlib")
-        with pen:
+        with pen, patch.object(MPLPlot, "_close_figures", False):  # it is not ours to close
             made = renderer.plotting_class(drawn)(drawn, fig=figure, axis=axes, renderer=renderer)
             made.initialize_plot()
         _dress([axes, *axes.child_axes], setting)

@@ -1,5 +1,6 @@
 """What a study declares besides its parameters: paper, results, pictures, presets, claims."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -149,7 +150,11 @@ class Picture:
             missing = ", ".join(name for name in self.keep if name not in result) or _absent(problem)
             if not missing:
                 raise
-            raise ValueError(f"the picture {self.name} can't be drawn: {_kept_without(missing)}") from problem
+            why = _kept_without(missing)
+            if self.along is not None and missing in json.loads(result.attrs.get("parameters", "{}")):
+                asked = f"study.picture_result(study.pictures.{self.name})"
+                why = f"it shows runs along {missing}, and this is one: give it {asked}"
+            raise ValueError(f"the picture {self.name} can't be drawn: {why}") from problem
 
     def clicked(self, result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
         """The parameters that a click at (x, y) sets."""
@@ -192,8 +197,10 @@ def _absent(problem: AttributeError | KeyError | ValueError) -> str:
         return ""
     if isinstance(problem, AttributeError):
         return str(problem.name)
-    found = re.match(r"(?:No variable named|Dimensions) \W*(\w+)", str(problem.args[0]))
-    return found[1] if found else str(problem.args[0]) if isinstance(problem, KeyError) else ""
+    found = re.match(
+        r"(?:No variable named|Dimensions) \W*(\w+)|'(\w+)' is not a valid dimension", str(problem.args[0])
+    )
+    return found[1] or found[2] if found else str(problem.args[0]) if isinstance(problem, KeyError) else ""
 
 
 def _kept_without(missing: str) -> str:
