@@ -84,6 +84,7 @@ def test_a_picture_is_drawn_into_axes_of_ones_own(result):
     assert len(right.lines) == 1
     assert len(figure.axes) == before
     assert tuple(figure.get_size_inches()) == (6, 3)
+    assert figure.patch.get_facecolor() == left.patch.get_facecolor() == (1, 1, 1, 1)
     assert pyplot.fignum_exists(figure.number)  # it is still there for a notebook to show
     figure.savefig(io.BytesIO(), format="png")
     with pytest.raises(ValueError, match="can't be drawn"):

@@ -274,7 +274,7 @@ def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper", to
     backends()
     setting = find_style(style)
     figure: Any = axes.get_figure(root=True)
-    size = figure.get_size_inches()
+    size, grounds = figure.get_size_inches(), [(each, each.patch.get_facecolor()) for each in (figure, axes)]
     with theme(tone), _press, matplotlib.rc_context(setting.rc):
         drawn = picture()
         if isinstance(drawn, hv.Layout):
@@ -287,6 +287,9 @@ def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper", to
             made.initialize_plot()
         _dress([axes, *axes.child_axes], setting)
     figure.set_size_inches(size)
+    for each, colour in grounds:
+        each.patch.set_alpha(None)
+        each.patch.set_facecolor(colour)
     return axes
 
 
