@@ -119,11 +119,17 @@ class Address:
         self._distributed = _extra("distributed", "a Dask cluster")
         self.name = f"the Dask scheduler at {cut(address)}"
         self._address = address
+        try:
+            self._distributed.comm.get_address_host(address)  # a client that finds it wrong never ends
+        except ValueError as problem:
+            raise ValueError(
+                f"{cut(address)} is no address of a Dask scheduler: it must be like tcp://host:8786 ({cut(problem, 100)})"
+            ) from None
 
     def open(self, stack: ExitStack) -> Any:
         try:
             client = self._distributed.Client(self._address, timeout=10, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as problem:
+        except (OSError, TimeoutError) as problem:
             raise ValueError(f"there is no Dask scheduler at {cut(self._address)}: start one, or take local:N") from problem
         return stack.enter_context(client)
 

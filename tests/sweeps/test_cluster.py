@@ -246,5 +246,7 @@ def test_a_scheduler_that_is_gone_is_told(store, scheduler, monkeypatch):
 
 
 def test_nobody_at_an_address():
-    for address in ("tcp://127.0.0.1:1", "tcp://nobody", "tcp://127.0.0.1:many", "gopher://x"):
-        said(lambda address=address: executor(address).__enter__())
+    assert "there is no Dask scheduler at tcp://127.0.0.1:1:" in said(lambda: executor("tcp://127.0.0.1:1").__enter__())
+    for address in ("tcp://nobody", "tcp://127.0.0.1:many", "gopher://x:1", "tcp://"):
+        refusal = said(lambda address=address: executor(address))
+        assert refusal.startswith(f"{address} is no address of a Dask scheduler: it must be like tcp://host:8786")
