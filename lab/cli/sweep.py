@@ -100,7 +100,9 @@ def _cluster_options(words: Sequence[str], jobs: dict[str, Any]) -> dict[str, li
                 "job_extra_directives=--gres=gpu:1"
             )
         if name in jobs:
-            raise Refusal(f"--cluster-option {name} says again what --{'job-' * (name == 'memory')}{name} says: give one")
+            raise Refusal(
+                f"--cluster-option {name} says again what --{'job-' * (name == 'memory')}{name} says: give one"
+            )
         options.setdefault(name, []).append(value)
     return options
 

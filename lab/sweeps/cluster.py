@@ -130,7 +130,9 @@ class Address:
         try:
             client = self._distributed.Client(self._address, timeout=10, set_as_default=False)
         except (OSError, TimeoutError) as problem:
-            raise ValueError(f"there is no Dask scheduler at {cut(self._address)}: start one, or take local:N") from problem
+            raise ValueError(
+                f"there is no Dask scheduler at {cut(self._address)}: start one, or take local:N"
+            ) from problem
         return stack.enter_context(client)
 
     def look(self, workers: int) -> str:
@@ -154,7 +156,9 @@ class Jobs:
         self._job = self._cluster.job_cls
         self._count = given.get("workers", 4)
         if type(self._count) is not int or self._count < 1:
-            raise ValueError(f"workers = {shown(self._count)} is not allowed: it must be a whole number of jobs, from 1")
+            raise ValueError(
+                f"workers = {shown(self._count)} is not allowed: it must be a whole number of jobs, from 1"
+            )
         self._settings = self._filled(_checked(kind, self._cluster, given))
         submits = shlex.split(self._job.submit_command)[0]
         if shutil.which(submits) is None:
@@ -376,7 +380,9 @@ class Dask:
                 _refuse(f"the worker at {address}", {name: at or "none" for name, at in packages.items()})
 
     def _gone(self) -> NoReturn:
-        raise ValueError(f"{self._place.name} is gone: what was computed is kept, and the same sweep goes on from there")
+        raise ValueError(
+            f"{self._place.name} is gone: what was computed is kept, and the same sweep goes on from there"
+        )
 
     def _look(self) -> None:
         """See who is there, once a second, and while nobody is, what is waited for."""

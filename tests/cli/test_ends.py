@@ -94,7 +94,11 @@ def test_jobs_end_with_their_sweep(sweeping, tmp_path):
 
 @pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_kernels_end_with_the_notebooks(kind, tmp_path):
-    env = {"LAB_HOME": str(tmp_path / "home"), "JUPYTER_TOKEN": "here", "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    env = {
+        "LAB_HOME": str(tmp_path / "home"),
+        "JUPYTER_TOKEN": "here",
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+    }
     with lab("notebook", "--no-browser", "--port", "0", **env) as (process, there):
         (place,) = until(lambda: [*(tmp_path / "runtime").glob("jpserver-*.json")], 60)
         until(place.read_text, 5)

@@ -62,7 +62,14 @@ def script(kind="slurm", **jobs):
 
 
 def test_the_users_configuration_wins_over_the_labs_defaults(slurm):
-    mine = {"cores": 8, "memory": "24GB", "walltime": "03:00:00", "processes": 2, "account": "ours", "job-script-prologue": ["hi"]}
+    mine = {
+        "cores": 8,
+        "memory": "24GB",
+        "walltime": "03:00:00",
+        "processes": 2,
+        "account": "ours",
+        "job-script-prologue": ["hi"],
+    }
     plain = script()
     assert "--cpus-per-task=1\n" in plain
     assert "--mem=4G\n" in plain
@@ -78,7 +85,9 @@ def test_the_users_configuration_wins_over_the_labs_defaults(slurm):
 
 
 def test_options_are_those_of_dask_jobqueue(slurm):
-    asked = script(job_extra_directives=["--gres=gpu:1", "--exclusive"], job_script_prologue="module load cuda", account="01e2")
+    asked = script(
+        job_extra_directives=["--gres=gpu:1", "--exclusive"], job_script_prologue="module load cuda", account="01e2"
+    )
     assert "#SBATCH --gres=gpu:1\n#SBATCH --exclusive\n" in asked
     assert "\nmodule load cuda\n" in asked
     assert "-A 01e2\n" in asked
@@ -97,7 +106,9 @@ def test_what_submits_is_looked_for_before_anything_is_started(kind, command, mo
 
 def test_what_is_no_number_of_jobs_and_what_has_none(slurm, monkeypatch):
     for workers in (0, -1, 1.5, "4", True):
-        assert f"workers = {workers!r} is not allowed" in said(lambda workers=workers: executor("slurm", {"workers": workers}))
+        assert f"workers = {workers!r} is not allowed" in said(
+            lambda workers=workers: executor("slurm", {"workers": workers})
+        )
     assert "is for on = slurm, pbs or lsf" in said(lambda: executor("local:2", {"queue": "gpu"}))
     for module, on in (("dask_jobqueue", "slurm"), ("distributed", "tcp://127.0.0.1:8786")):
         monkeypatch.setitem(sys.modules, module, None)

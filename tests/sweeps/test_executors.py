@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import distributed
 import pytest
 from toy import Slow, Toy, agree
 
@@ -21,10 +22,9 @@ def _small(monkeypatch, request):
 
 @pytest.fixture
 def dask(store, monkeypatch):
-    """The address of a real scheduler with three worker processes, and the cluster."""
-    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    """The address of a real scheduler with two worker processes, and the cluster."""
     with distributed.LocalCluster(
-        n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, worker_dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, worker_dashboard_address=None
     ) as cluster:
         yield cluster
 
