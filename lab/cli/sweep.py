@@ -109,7 +109,7 @@ def _cluster_options(words: Sequence[str], jobs: dict[str, Any]) -> dict[str, li
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a sweep as the second Ctrl-C does, with its workers and jobs; once, so that this is not cut off."""
+    """SIGTERM and SIGHUP end a sweep as the second Ctrl-C does, with its workers and jobs. Once: that is not cut off."""
     ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     ending = [number for number in ending if signal.getsignal(number) == signal.SIG_DFL]  # nohup lets a sweep go on
 

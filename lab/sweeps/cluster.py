@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -175,7 +175,7 @@ class Jobs:
 
     def _filled(self, given: dict[str, Any]) -> dict[str, Any]:
         """With what the lab sees to: one task at a time on a worker, since XLA uses all of its cores."""
-        import dask
+        import dask.config
 
         section = given.get("config_name") or self._job.default_config_name()
 

@@ -31,7 +31,7 @@ class Executor(Protocol):
     def submit(self, number: int, task: Task) -> None: ...
 
     def finished(self, stop: Stop) -> list[tuple[int, Cells]]:
-        """Numbers and cells of tasks that are done; waits for one, or for room for more. Raises Stopped when ``stop`` says so."""
+        """Numbers and cells of tasks that are done; waits for one or for room for more. Raises Stopped if ``stop`` says so."""
         ...
 
     def waiting(self) -> str:

@@ -14,8 +14,6 @@ from uuid import uuid4
 import pytest
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
-sys.path.insert(0, str(SWEEPS))
-from slurm import Slurm
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +78,10 @@ def test_worker_processes_end_with_their_sweep(kind, sweeping, tmp_path):
         process.send_signal(getattr(signal, kind))
 
 
-def test_jobs_end_with_their_sweep(sweeping, tmp_path):
+def test_jobs_end_with_their_sweep(sweeping, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SWEEPS)
+    from slurm import Slurm
+
     slurm = Slurm(tmp_path / "slurm")
     (slurm.folder / "hold").touch()
     words, env = sweeping
