@@ -8,12 +8,13 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from platform import python_version
 from typing import Any, NoReturn, Protocol
@@ -72,7 +73,7 @@ def _refuse(where: str, theirs: Mapping[str, str]) -> NoReturn:
     others = [
         f"{name} {theirs[name]} and not {here}" for name, here in versions().items() if theirs.get(name, here) != here
     ]
-    raise ValueError(f"{where} has {listed(others, 160)}: give it the environment of this process")
+    raise ValueError(f"{where} has {listed(others, 160)}: give it the environment here")
 
 
 def _work(parcel: Parcel, key: str, wanted: Mapping[str, str]) -> Cells | tuple[str, dict[str, str]]:
@@ -166,8 +167,11 @@ class Jobs:
                 f"on = {kind} submits jobs by {submits}, which is not on the PATH here: "
                 f"go to a machine that submits to {kind.upper()}, or take local:N"
             )
+        if self._settings.get("security") is True and find_spec("cryptography") is None:
+            raise ValueError("security=True needs the package cryptography: pip install cryptography")
+        mine = {name: value for name, value in self._settings.items() if name in _parameters(self._job)}
         try:
-            self.script = self._job(scheduler="SCHEDULER", name="NAME", **self._settings).job_script()
+            self.script = self._job(scheduler="SCHEDULER", name="NAME", **mine | {"security": None}).job_script()
         except (ValueError, TypeError, KeyError, OSError) as problem:
             raise ValueError(f"dask-jobqueue takes no such {kind} jobs: {cut(problem, 200)}") from problem
         self._submitted: list[str] = []
@@ -183,8 +187,12 @@ class Jobs:
             return dask.config.get(f"jobqueue.{section}.{name.replace('_', '-')}", None)
 
         fill = {name: value for name, value in _FILL.items() if name not in given and configured(name) is None}
-        extra = given.get("worker_extra_args", configured("worker_extra_args")) or []
-        return fill | given | {"worker_extra_args": ["--nthreads", "1", *extra]}
+        extra = given.get("worker_extra_args", configured("worker_extra_args")) or configured("extra") or []
+        options = given.get("scheduler_options", configured("scheduler_options")) or {}
+        return fill | given | {
+            "worker_extra_args": ["--nthreads", "1", *extra],
+            "scheduler_options": {"dashboard_address": ":0"} | options,  # where others have taken Dask's 8787
+        }  # fmt: skip
 
     def open(self, stack: ExitStack) -> Any:
         distributed = _extra("distributed", self._kind)
@@ -288,23 +296,28 @@ def _ended(cluster: Any) -> Iterator[Any]:
 
 def _checked(kind: str, cluster: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of jobs as dask-jobqueue takes them; ValueError for one that it does not take."""
-    allowed = {
-        name
-        for made in (*cluster.job_cls.__mro__, *cluster.__mro__)
-        if made.__module__.startswith("dask_jobqueue") and "__init__" in vars(made)
-        for name, parameter in inspect.signature(made.__init__).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD and parameter.kind is not parameter.VAR_POSITIONAL
-    } - {*_OURS}
+    allowed = (_parameters(cluster.job_cls) | _parameters(cluster)) - {*_OURS}
     settings = {}
     for name, value in given.items():
         if name == "workers":
             continue
         if name not in allowed:
-            close = get_close_matches(name[:80], allowed, n=1)
+            close = get_close_matches(name[:80], allowed, n=1, cutoff=0.75)
             hint = f"did you mean {close[0]}?" if close else f"there are {listed(sorted(allowed), 160)}"
             raise ValueError(f"{shown(name)} is no setting of a {kind} job: {hint}")
         settings[name] = _value(name, value)
     return settings
+
+
+def _parameters(made: type) -> set[str]:
+    """What a class of dask-jobqueue and those above it take by name."""
+    return {
+        name
+        for kind in made.__mro__
+        if kind.__module__.startswith("dask_jobqueue") and "__init__" in vars(kind)
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
 
 
 def _value(name: str, value: Any) -> Any:
@@ -340,9 +353,16 @@ class Dask:
         return 2 * max(1, self._workers)
 
     def submit(self, number: int, task: Task) -> None:
-        key = f"{self._name}-{number}"
-        future = self._client.submit(_work, Parcel.of(task), key, versions(), key=key, pure=False)
-        self._futures[future] = number, len(task.points)
+        self._tasks.append((number, Parcel.of(task)))
+
+    def _send(self) -> None:
+        """Hand over what was submitted: a worker without the lab would die of it before it can say so."""
+        for number, parcel in self._tasks if self._workers else ():
+            key = f"{self._name}-{number}"
+            future = self._client.submit(_work, parcel, key, versions(), key=key, pure=False)
+            self._futures[future] = number, len(parcel.points)
+        if self._workers:
+            self._tasks.clear()
 
     def finished(self, stop: Stop) -> list[tuple[int, Cells]]:
         width = self.width
@@ -350,6 +370,7 @@ class Dask:
             if stop():
                 raise Stopped
             self._look()
+            self._send()
             if done := [future for future in self._futures if future.done()]:
                 taken = [(future, *self._futures.pop(future)) for future in done]
                 return [(number, self._cells(future, count)) for future, number, count in taken]
@@ -367,17 +388,21 @@ class Dask:
         problem = future.exception()
         if type(problem).__name__ == "KilledWorker":
             return ["its worker died again and again: too little memory for it, or it was killed"] * count
-        self._compare()  # a worker that lacks a package, or has an older one, can't even read the task
         return [f"{type(problem).__name__}: {problem}"] * count
 
-    def _compare(self) -> None:
-        """Refuse workers that have other versions, by Dask's own account."""
-        told = self._client.get_versions(packages=[*versions()][1:])
-        for address, theirs in told["workers"].items():
-            packages = theirs["packages"] | {"python": ".".join(theirs["host"]["python"].split(".")[:2])}
-            packages["lab"] = versions()["lab"] if packages["lab"] == lab.__version__ else packages["lab"]
-            if any(packages[name] != here for name, here in versions().items()):
-                _refuse(f"the worker at {address}", {name: at or "none" for name, at in packages.items()})
+    def _compare(self, workers: Iterable[str]) -> None:
+        """Refuse workers that have other versions, or too little to tell theirs."""
+        for address, theirs in self._client.run(versions, workers=[*workers], on_error="return").items():
+            if isinstance(theirs, OSError):
+                continue  # it has gone
+            if isinstance(theirs, Exception):
+                here = ", ".join(f"{name} {at}" for name, at in versions().items())
+                why = f"{type(theirs).__name__}: {cut(theirs, 60)}"
+                raise ValueError(
+                    f"the worker at {address} can't run the lab ({why}): give it the environment here, {here}"
+                )
+            if theirs != versions():
+                _refuse(f"the worker at {address}", theirs)
 
     def _gone(self) -> NoReturn:
         raise ValueError(
@@ -391,9 +416,12 @@ class Dask:
             return
         self._next = now + _LOOK
         try:
-            self._workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            there = {*self._client.scheduler_info(n_workers=-1)["workers"]}
+            if there - self._checked:
+                self._compare(there - self._checked)
         except (OSError, TimeoutError):
             self._gone()
+        self._workers, self._checked = len(there), there
         self._told = self._place.look(self._workers)
         if self._workers:
             self._since = now
@@ -404,6 +432,8 @@ class Dask:
     def __enter__(self) -> "Dask":
         self._name = f"lab-{id(self)}-{time.time_ns()}"
         self._futures.clear()
+        self._tasks: list[tuple[int, Parcel]] = []
+        self._checked: set[str] = set()
         with ExitStack() as stack:
             self._client = self._place.open(stack)
             self._since, self._told, self._next = time.monotonic(), "", 0.0

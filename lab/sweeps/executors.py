@@ -5,6 +5,7 @@ An executor takes tasks and gives results back; it keeps nothing, so that a lost
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -139,6 +140,12 @@ class Processes:
         self._futures: dict[Future, int] = {}
 
     def submit(self, number: int, task: Task) -> None:
+        kind = type(task.study)
+        if kind.__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+            raise ValueError(
+                f"the class {kind.__name__} of a notebook's cell can't be given to worker processes: write it to a file, "
+                "my_study.py say, and import it from there"
+            )
         self._tasks[number], self._tries[number] = Parcel.of(task), 0
         self._feed()
 

@@ -91,6 +91,7 @@ def test_options_are_those_of_dask_jobqueue(slurm):
     assert "#SBATCH --gres=gpu:1\n#SBATCH --exclusive\n" in asked
     assert "\nmodule load cuda\n" in asked
     assert "-A 01e2\n" in asked
+    assert "\n#SBATCH -n 1\n" in script(scheduler_options="{'host': '127.0.0.1'}", security="False")
     assert said(lambda: script(acount="ours")) == "'acount' is no setting of a slurm job: did you mean account?"
     assert "is no setting of a slurm job: there are account, config_name, cores," in said(lambda: script(zzz=1))
     assert said(lambda: script(account=["a", "b"])) == "account was given 2 times: a job has one"
@@ -218,7 +219,7 @@ def test_workers_of_other_versions_are_refused(store, scheduler, tmp_path):
     finally:
         worker.kill()
         worker.wait()
-    assert f"has numpy 9.9.9 and not {versions()['numpy']}: give it the environment of this process" in refusal
+    assert f"has numpy 9.9.9 and not {versions()['numpy']}: give it the environment here" in refusal
     assert any(f"the Dask scheduler at {address} has none" in each for each in told)
 
 
@@ -233,7 +234,10 @@ def test_workers_without_the_lab_are_refused(store, scheduler, tmp_path):
     finally:
         worker.kill()
         worker.wait()
-    assert f"has lab none and not {versions()['lab']}" in refusal
+    assert "can't run the lab (" in refusal
+    assert "ModuleNotFoundError" in refusal
+    assert "): give it the environment here, python 3." in refusal
+    assert f"lab {versions()['lab']}, jax {versions()['jax']}" in refusal
 
 
 def test_a_scheduler_that_is_gone_is_told(store, scheduler, monkeypatch):
