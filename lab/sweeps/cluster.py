@@ -34,8 +34,8 @@ _LOOK = 1.0  # seconds between looks at who is there
 _PATIENCE = 10.0  # seconds between looks at the queue, which many share
 _FILL = {"cores": 1, "processes": 1, "memory": "4GB"}  # what neither the user nor jobqueue.yaml may have said
 _LISTS = ("job_extra_directives", "job_script_prologue", "job_directives_skip", "worker_extra_args")
-_VALUES = ("cores", "processes", "job_cpu", "ncpus", "mem", "death_timeout", "nanny", "use_stdin", "lsf_units",
-           "security", "scheduler_options")  # fmt: skip
+_NUMBERS = ("cores", "processes", "job_cpu", "ncpus", "mem", "death_timeout")
+_VALUES = (*_NUMBERS, "nanny", "use_stdin", "security", "scheduler_options")
 _OURS = ("self", "scheduler", "name", "loop", "asynchronous", "n_workers", "job_cls", "scheduler_cls", "silence_logs",
          "dashboard_address", "host", "project", "extra", "job_extra", "env_extra", "header_skip")  # fmt: skip
 """Arguments of dask-jobqueue that the lab gives itself, and those that it has other names for by now."""
@@ -172,7 +172,7 @@ class Jobs:
         mine = {name: value for name, value in self._settings.items() if name in _parameters(self._job)}
         try:
             self.script = self._job(scheduler="SCHEDULER", name="NAME", **mine | {"security": None}).job_script()
-        except (ValueError, TypeError, KeyError, OSError) as problem:
+        except Exception as problem:  # whatever its arithmetic makes of a wrong setting
             raise ValueError(f"dask-jobqueue takes no such {kind} jobs: {cut(problem, 200)}") from problem
         self._submitted: list[str] = []
         self._refused: list[Exception] = []
@@ -323,7 +323,9 @@ def _parameters(made: type) -> set[str]:
 def _value(name: str, value: Any) -> Any:
     """A setting in its type; a text is read as YAML has it, a list of texts is what an option was given."""
     if name in _LISTS:
-        return [value] if isinstance(value, str) else list(value)
+        if not isinstance(value, str | Sequence | Mapping):
+            raise ValueError(f"{name} = {shown(value)} is not allowed: it must be a list of texts")
+        return [value] if isinstance(value, str) else value if isinstance(value, Mapping) else list(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != 1:
             raise ValueError(f"{name} was given {len(value)} times: a job has one")
@@ -331,7 +333,11 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, str) and name in _VALUES:
         from dask.config import interpret_value
 
-        return interpret_value(value)
+        value = interpret_value(value)
+    if name in _NUMBERS and not (type(value) is int and value > 0):
+        raise ValueError(f"{name} = {shown(value)} is not allowed: it must be a whole number above 0")
+    if name == "scheduler_options" and not isinstance(value, Mapping):
+        raise ValueError(f"{name} = {shown(value)} is not allowed: it must be like {{'host': '10.0.0.1'}}")
     return value
 
 

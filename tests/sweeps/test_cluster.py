@@ -96,7 +96,13 @@ def test_options_are_those_of_dask_jobqueue(slurm):
     assert "is no setting of a slurm job: there are account, config_name, cores," in said(lambda: script(zzz=1))
     assert said(lambda: script(account=["a", "b"])) == "account was given 2 times: a job has one"
     assert "dask-jobqueue takes no such slurm jobs" in said(lambda: script(memory="much"))
-    assert "dask-jobqueue takes no such slurm jobs" in said(lambda: script(cores="many"))
+    for name, value in {
+        "cores": "many",
+        "processes": 0,
+        "job_extra_directives": 3,
+        "scheduler_options": "8787",
+    }.items():
+        assert f"{name} = {value!r} is not allowed" in said(lambda name=name, value=value: script(**{name: value}))
 
 
 @pytest.mark.parametrize(("kind", "command"), [("slurm", "sbatch"), ("pbs", "qsub"), ("lsf", "bsub")])
