@@ -100,7 +100,7 @@ def test_options_are_those_of_dask_jobqueue(slurm):
         "cores": "many",
         "processes": 0,
         "job_extra_directives": 3,
-        "scheduler_options": "8787",
+        "scheduler_options": "host",
     }.items():
         assert f"{name} = {value!r} is not allowed" in said(lambda name=name, value=value: script(**{name: value}))
 
