@@ -15,6 +15,7 @@ import panel as pn
 import param
 from jinja2 import Environment
 from panel.io.server import Server, get_server
+from tornado.process import task_id
 from tornado.web import RequestHandler
 
 from lab.studies import Study, catalogue, find, load_files
@@ -30,6 +31,10 @@ from .study_page import StudyPage
 from .view import View, source
 
 _NAME = "TransportLab"
+_FORKED = (
+    "These pages can't be served by several processes, since a page would come from one and its socket from another: "
+    "leave out --num-procs, for one process serves many pages at a time."
+)
 _log = logging.getLogger("lab.app")
 
 
@@ -45,6 +50,8 @@ def study_page(study: type[Study] | str) -> pn.Template:
     """The whole page of a study for a server: state from the address, theme from the browser."""
     _begin()
     study = find(study) if isinstance(study, str) else study
+    if task_id() is not None:
+        return _says(_FORKED, study.title)
     session = Session(study, dark=_wants_dark())
     faults.attach(session.refuse)
     page = StudyPage(session, address=True)
@@ -57,6 +64,8 @@ def gallery_page() -> pn.Template:
     """The gallery for a server."""
     from .gallery import Gallery
 
+    if task_id() is not None:
+        return _says(_FORKED, _NAME)
     gallery = Gallery(in_page=False, dark=_wants_dark())
     return _shell(gallery, search=gallery.search, title=_NAME, owner=gallery)
 
@@ -213,10 +222,14 @@ def _spoken(make: Callable[[], pn.Template], title: str) -> Callable[[], pn.Temp
         try:
             return make()
         except Exception as problem:
-            told = theme.html(f'<p role="alert">{theme.escape(faults.sentence(problem))}</p>', "")
-            return _shell(told, title=title, owner=SimpleNamespace(dark=_wants_dark()))
+            return _says(faults.sentence(problem), title)
 
     return made
+
+
+def _says(sentence: str, title: str) -> pn.Template:
+    told = theme.html(f'<p role="alert">{theme.escape(sentence)}</p>', "")
+    return _shell(told, title=title, owner=SimpleNamespace(dark=_wants_dark()))
 
 
 def _warm(studies: Sequence[type[Study]]) -> None:

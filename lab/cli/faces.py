@@ -68,7 +68,12 @@ def notebook(arguments: argparse.Namespace) -> int:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
-    return subprocess.call(command)
+    if not sys.stdin.isatty():  # nobody is there to be asked, as JupyterLab does after a Ctrl-C
+        command.append("-y")
+    if os.name == "nt":  # where a process can't become another
+        return subprocess.call(command)
+    sys.stdout.flush()
+    os.execv(command[0], command)  # one process: what ends it ends JupyterLab, which ends its kernels
 
 
 def _port(port: int) -> None:

@@ -1,8 +1,10 @@
 """``lab sweep``: a study over a grid of parameters."""
 
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +21,7 @@ from . import COMMANDS, Parser, Refusal
 from .commands import _output_option, _target, interruptible, presets_told, save
 
 _JOBS = ("queue", "workers", "walltime", "cores", "job-memory")
+_TOLD = 10.0  # seconds between two lines that say what is waited for
 
 
 def sweep(name: str, words: list[str]) -> int:
@@ -37,12 +40,13 @@ def sweep(name: str, words: list[str]) -> int:
         for key in _JOBS
         if (value := getattr(options, key.replace("-", "_"))) is not None
     }
-    if jobs and options.on not in ("slurm", "pbs", "lsf"):
-        raise Refusal(f"--{next(iter(jobs))} is for --on slurm, pbs or lsf")
+    if (jobs or options.cluster_option) and options.on not in ("slurm", "pbs", "lsf"):
+        raise Refusal(f"--{next(iter(jobs), 'cluster-option')} is for --on slurm, pbs or lsf")
     if options.on in ("slurm", "pbs", "lsf"):
         jobs |= {key: _count(key, jobs[key]) for key in ("workers", "cores") if key in jobs}
         if empty := next((key for key, value in jobs.items() if value == ""), None):
             raise Refusal(f"--{empty} is empty: give it a value or leave it out")
+        jobs |= _cluster_options(options.cluster_option or (), jobs)
     where = sweeps.executor(options.on, jobs)
     store = Store()
     plan = sweeps.Plan(
@@ -51,8 +55,10 @@ def sweep(name: str, words: list[str]) -> int:
     )  # fmt: skip
     print(*filter(None, (plan, base.load().said)), sep="\n", flush=True)
     if options.dry_run:
+        print(*filter(None, [getattr(where, "script", "").strip()]), sep="\n")
         return 0
-    with _progress(plan) as (report, stopped):
+    elsewhere = options.on is not None
+    with _ended_in_order() if elsewhere else nullcontext(), _progress(plan) as (report, stopped):
         try:
             result = sweeps.run(plan, report, where, must_keep=target is None)
         except ValueError as problem:
@@ -82,6 +88,45 @@ def _count(option: str, text: str) -> int:
     return int(text)
 
 
+def _cluster_options(words: Sequence[str], jobs: dict[str, Any]) -> dict[str, list[str]]:
+    """By name all that was given to it: only dask-jobqueue knows which may be given more than once."""
+    options: dict[str, list[str]] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        name = name.replace("-", "_")
+        if not name or not value:
+            raise Refusal(
+                f"--cluster-option {shown(word)} is not allowed: it must be NAME=VALUE, as account=ours or "
+                "job_extra_directives=--gres=gpu:1"
+            )
+        if name in jobs:
+            raise Refusal(
+                f"--cluster-option {name} says again what --{'job-' * (name == 'memory')}{name} says: give one"
+            )
+        options.setdefault(name, []).append(value)
+    return options
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a sweep as the second Ctrl-C does, with its workers and jobs. Once: that is not cut off."""
+    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ending = [number for number in ending if signal.getsignal(number) == signal.SIG_DFL]  # nohup lets a sweep go on
+
+    def end(number: int, _: Any) -> None:
+        for each in ending:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in ending:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _parser(study: type[studies.Study]) -> Parser:
     parser = Parser(
         f"sweep {study.slug}", description=f"{COMMANDS['sweep']}: {study.title}", epilog=f"VALUES: {sweeps.SYNTAX}"
@@ -100,7 +145,14 @@ def _parser(study: type[studies.Study]) -> Parser:
         "--on", metavar="WHERE", help="local:N worker processes, tcp://HOST:PORT of Dask, slurm, pbs or lsf"
     )
     for name in _JOBS:
-        parser.add_argument(f"--{name}", metavar="VALUE", help="for slurm, pbs or lsf")
+        parser.add_argument(f"--{name}", metavar="VALUE", help="for slurm, pbs or lsf; else as in jobqueue.yaml")
+    parser.add_argument(
+        "--cluster-option",
+        metavar="NAME=VALUE",
+        action="append",
+        help="what else dask-jobqueue takes, as account=ours, job_extra_directives=--gres=gpu:1, "
+        "job_script_prologue='module load cuda'; may be repeated",
+    )
     for parameter, declared in study.parameters().items():
         parser.add_argument(
             *sorted({option(parameter), f"--{parameter}"}),
@@ -118,7 +170,13 @@ def _progress(plan: sweeps.Plan) -> Iterator[Any]:
     bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty())
     task = bar.add_task(plan.study.slug, total=plan.cells, completed=len(plan.held), told="")
 
+    told = time.monotonic() - 0.8 * _TOLD  # not of what comes at once
+
     def report(filling: sweeps.Filling) -> bool:
+        nonlocal told
+        if filling.waiting and time.monotonic() - told >= _TOLD:
+            told = time.monotonic()
+            bar.console.print(filling.waiting, markup=False, highlight=False, soft_wrap=True)
         failed = f", {filling.failed} failed" if filling.failed else ""
         bar.update(task, completed=filling.done, told=f"{filling.rate:.3g}/s{failed}")
         return asked()

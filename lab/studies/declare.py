@@ -225,7 +225,9 @@ class Pictures:
         return self._items[name]
 
     def __getattr__(self, name: str) -> Picture:
-        if name.startswith("_") or name not in self._items:
+        if name.startswith("_"):  # before it is made, as one that travelled by pickle
+            raise AttributeError(name)
+        if name not in self._items:
             raise AttributeError(f"there is no picture {shown(name)}; there are {listed(self._items)}")
         return self._items[name]
 

@@ -31,6 +31,7 @@ class Filling(NamedTuple):
         done: cells that are there, those held from the beginning included.
         new: places in the grid, in the order of ``itertools.product``, that have come since the last report.
         left: seconds to the end at the rate so far, None before the first cell.
+        waiting: what is waited for while there is nothing that computes: a cluster whose jobs are in the queue; "" else.
     """
 
     done: int
@@ -39,6 +40,7 @@ class Filling(NamedTuple):
     new: tuple[int, ...]
     seconds: float
     left: float | None
+    waiting: str = ""
 
     @property
     def rate(self) -> float:
@@ -74,7 +76,9 @@ def sweep(
         store: where the cells are kept; None for the lab's own, False for nowhere.
         on: where to compute: None for this process, ``"local:4"`` for worker processes, the address of a Dask
             scheduler, or ``"slurm"``, ``"pbs"``, ``"lsf"``.
-        jobs: settings of a queue, ``{"queue": "gpu", "workers": 8, "walltime": "02:00:00"}``.
+        jobs: settings of a queue: ``workers``, the number of jobs, and what dask-jobqueue takes, as
+            ``{"queue": "gpu", "workers": 8, "walltime": "02:00:00", "job_extra_directives": ["--gres=gpu:1"]}``. What is left
+            out stands in the user's ``jobqueue.yaml``.
         keep: the variables of the result; all when empty. The store keeps whole runs.
         memory: GiB that the sweep may take; half of what is free when left out.
         retry_failed: compute again the cells that failed before.
@@ -109,8 +113,8 @@ def _bar(plan: Plan) -> Iterator[Report]:
 
         def report(filling: Filling) -> None:
             bar.update(filling.done - bar.n)
-            if filling.failed:
-                bar.set_postfix_str(f"{filling.failed} failed", refresh=False)
+            if filling.failed or filling.waiting:
+                bar.set_postfix_str(filling.waiting or f"{filling.failed} failed", refresh=bool(filling.waiting))
 
         yield report
 
@@ -153,13 +157,14 @@ class _Running:
         self.began = time.perf_counter()
         self.first = len(self.there)
         self.stopped = False
+        self.waiting: Callable[[], str] = str  # nothing, before an executor is there
 
     def tell(self, new: Sequence[int] = ()) -> bool:
         """Report, and whether to stop."""
         self.there.update(new)
         seconds, done = time.perf_counter() - self.began, len(self.there) - self.first
         left = seconds / done * (self.plan.cells - len(self.there)) if done else None
-        filling = Filling(len(self.there), self.plan.cells, len(self.errors), tuple(new), seconds, left)
+        filling = Filling(len(self.there), self.plan.cells, len(self.errors), tuple(new), seconds, left, self.waiting())
         if self.report is not None and self.report(filling):
             self.stopped = True
         return self.stopped
@@ -170,6 +175,7 @@ class _Running:
         if self.tell(sorted(self.there)):
             return
         waiting = self.plan.tasks(lost)
+        self.waiting = where.waiting
         self.began = time.perf_counter()
         while waiting and not self.stopped:
             others = self._round(where, waiting)

@@ -93,6 +93,13 @@ def test_interrupted(monkeypatch, capsys):
         (["--rate", "0.5"], "needs a parameter with several values"),
         (["--power", "1,2", "--on", "the-moon"], "is no place to compute"),
         (["--power", "1,2", "--queue", "gpu"], "--queue is for --on slurm, pbs or lsf"),
+        (["--power", "1,2", "--cluster-option", "account=a"], "--cluster-option is for --on slurm, pbs or lsf"),
+        (["--power", "1,2", "--on", "slurm", "--cluster-option", "account"], "it must be NAME=VALUE, as account=ours"),
+        (
+            ["--power", "1,2", "--on", "slurm", "--cores", "2", "--cluster-option", "cores=3"],
+            "says again what --cores says",
+        ),
+        (["--power", "1,2", "--on", "slurm", "--workers", "0"], "--workers '0' is not allowed"),
         (["--power", "1,2", "-o", "a.txt"], "has no known format"),
         (["--rate", "1e-6:1:1000", "--power", "1:40", "--steps", "10000", "--memory", "0.1"], "take fewer values"),
     ],

@@ -1,11 +1,15 @@
 """Workers: the same numbers as here, whatever is killed, and a stop that is felt."""
 
+import sys
 import time
 from pathlib import Path
 
+import cloudpickle
+import distributed
 import pytest
 from toy import Slow, Toy, agree
 
+from lab.studies import SparseOT
 from lab.sweeps import Plan, sweep
 from lab.sweeps import plan as planning
 from lab.sweeps.executors import executor
@@ -21,10 +25,9 @@ def _small(monkeypatch, request):
 
 @pytest.fixture
 def dask(store, monkeypatch):
-    """The address of a real scheduler with three worker processes, and the cluster."""
-    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    """The address of a real scheduler with two worker processes, and the cluster."""
     with distributed.LocalCluster(
-        n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, worker_dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, worker_dashboard_address=None
     ) as cluster:
         yield cluster
 
@@ -80,6 +83,17 @@ def test_stop_reaches_dask(store, tmp_path, monkeypatch, dask):
     assert (swept.error.values == "stopped before this cell").sum() >= 10
     again = sweep(Toy, store=store, on=dask.scheduler_address, power=range(1, 31))
     assert "error" not in again
+
+
+def test_a_study_of_a_cell_travels_by_value_or_is_refused(store, monkeypatch):
+    monkeypatch.setattr(Toy, "__module__", "__main__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    with pytest.raises(
+        ValueError, match="the class Toy of a notebook's cell can't be given to worker processes: write it"
+    ):
+        sweep(Toy, store=store, on="local:1", power=range(1, 4))
+    travelled = cloudpickle.loads(cloudpickle.dumps(SparseOT.pictures))
+    assert [picture.name for picture in travelled] == [picture.name for picture in SparseOT.pictures]
 
 
 @pytest.mark.parametrize("on", ["local", "local:0", "local:x", "somewhere", "slurm:3"])
