@@ -36,6 +36,7 @@ def notebook() -> None:
     import holoviews as hv
 
     from lab.home import start
+    from lab.offline import inline_styles
 
     start()
     try:
@@ -44,4 +45,5 @@ def notebook() -> None:
         pass
     else:
         pn.extension(inline=True)
+        inline_styles()
     hv.extension("bokeh", "matplotlib", inline=True)

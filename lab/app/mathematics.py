@@ -1,10 +1,20 @@
-"""A study's mathematics: Markdown with LaTeX between dollars, set by the MathJax that Bokeh's server brings along."""
+"""A study's mathematics: Markdown with LaTeX between dollars, set by the MathJax that Bokeh brings along."""
 
+from pathlib import Path
+from typing import Any
+
+import bokeh
 import panel as pn
 import panel.models.mathjax  # registers the model, so that the page asks this server for MathJax and no other
+import param
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from lab import watch
+
+from . import theme
+from .view import View, source
 
 _CSS = """
 :host { color: inherit; font-size: 13.5px; line-height: 1.6; max-width: 46em; }
@@ -34,8 +44,33 @@ def _one_line(token: Token) -> str:
 def mathematics(text: str) -> pn.viewable.Viewable:
     """The pane that shows it. Formulas are drawn as SVG outlines: they need no font and follow the theme's ink.
 
-    The page must have been begun with ``pn.extension("mathjax")`` where the pane is added after loading.
+    The page must have been begun with ``pn.extension("mathjax")`` where the pane is added after loading. To a notebook MathJax
+    is sent when the pane is first seen, or each notebook would hold its two megabytes.
     """
+    if watch.in_notebook():
+        return _Brought(text).view
+    return _pane(text)
+
+
+class _Brought:
+    """The pane, as soon as MathJax is there."""
+
+    def __init__(self, text: str):
+        self._text = text
+        code = (Path(bokeh.__file__).parent / "server/static/js/bokeh-mathjax.min.js").read_text("utf-8")
+        self.view = theme.column(_Script(self._there, code=code))
+
+    def _there(self, message: Any) -> None:
+        self.view[:] = [_pane(self._text)]
+
+
+class _Script(View):
+    code = param.String("")
+
+    _esm = source("script.js")
+
+
+def _pane(text: str) -> pn.viewable.Viewable:
     return pn.pane.LaTeX(
         to_html(text),
         renderer="mathjax",

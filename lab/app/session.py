@@ -87,6 +87,23 @@ class Session(param.Parameterized):
             self._started = True
             self._adopt(self.study, self.notices)
 
+    def begin(self, report: Report | None) -> None:
+        """Run for the first time at once, for somebody who waits for it; after ``start`` do nothing."""
+        if self._started:
+            return
+        self._started = True
+        try:
+            data = self.study.load()
+            study, moved = _fitted(self.study, data)
+            known = self._read(Store.key(study.recipe(data)))
+            outcome = study.execute(report) if known is None else Outcome(known, None)
+        except (ValueError, TypeError, OSError) as refusal:
+            self.refuse(str(refusal))
+            return
+        notices = [*self.notices, *moved, *data.notices]
+        self.param.update(study=study, data=data, notices=notices, preset=self._preset_of(study))
+        self._done(_Answer(outcome, held=known is not None, read=known is not None))
+
     def set(self, **values: Any) -> None:
         """Change parameters. A value that is not allowed leaves everything as it is and says so in ``error``."""
         notices: list[str] = []

@@ -108,7 +108,7 @@ class StudyPage(pn.viewable.Viewer):
         self._tell()
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return theme.column(
+        page = theme.column(
             pn.Row(
                 theme.column(self.column, css=":host { flex: 0 0 290px; width: 290px; }", width=290, sizing_mode=None),
                 self.main, sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 28px; }"],
@@ -116,6 +116,8 @@ class StudyPage(pn.viewable.Viewer):
             css=theme.host_css() + ":host { padding: 20px; border-radius: 10px; }",
             css_classes=["dark"] if self.session.dark else [],
         )  # fmt: skip
+        self.session.param.watch(lambda event: setattr(page, "css_classes", ["dark"] if event.new else []), "dark")
+        return page
 
     def open(self, tab: str) -> None:
         """Show a tab; it is built when it is first opened."""
