@@ -33,17 +33,8 @@ def __getattr__(name: str) -> Any:
 
 def notebook() -> None:
     """First cell of a notebook: float64, the cache of compiled programs, and pictures that need no network."""
-    import holoviews as hv
-
+    from lab import offline
     from lab.home import start
-    from lab.offline import inline_styles
 
     start()
-    try:
-        import panel as pn
-    except ModuleNotFoundError:  # pictures work without the app
-        pass
-    else:
-        pn.extension(inline=True)
-        inline_styles()
-    hv.extension("bokeh", "matplotlib", inline=True)
+    offline.load()
