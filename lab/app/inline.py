@@ -5,10 +5,15 @@ built the page (``msg_handler`` in panel/models/comm_manager.ts looks for a root
 before the channel is open is sent a tenth of a second late, after its successors (``push`` in panel/io/notebook.py). A page
 that computes meanwhile loses parts. So the page is put in when the browser says that it takes changes, and anew when it says so
 again: after a reload of the notebook, whose output is as it was saved.
+
+JupyterLab has what a browser sends handled in threads of their own, one for each channel (subshells, since 4.4 with ipykernel
+7). Panel sends a change in several messages, and keeps a list of what the browser knows already: two threads that send at once
+mix their messages and leave out what the other has not sent yet. So all that a browser sends waits for the thread of the page.
 """
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -56,6 +61,9 @@ class Inline(pn.Column):
             self.objects = [self._door, self._page]
             self.css_classes = ["lab-live"]
             self._session.start()
+
+    def _on_msg(self, ref: str, manager: Any, msg: Any) -> None:
+        self._session.post(partial(super()._on_msg, ref, manager, msg))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         if watch.in_notebook():

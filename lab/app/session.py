@@ -67,6 +67,7 @@ class Session(param.Parameterized):
         self._started = False
         self._sweeps: OrderedDict[Any, xr.Dataset] = OrderedDict()
         self._sweepers: dict[str, Runner] = {}
+        self._under_way: dict[str, Any] = {}  # what each of them was asked for last
         self.preset = self._preset_of(self.study)
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.close())
@@ -251,6 +252,9 @@ class Session(param.Parameterized):
             runner.abandon()
             self._sweeps.move_to_end(key)
             return self._here(self._sweeps[key])
+        if runner.busy and self._under_way[picture.name] == key:
+            return None  # a card that was scrolled out of sight and back
+        self._under_way[picture.name] = key
         done = calls["done"]
 
         def keep(swept: xr.Dataset) -> None:
