@@ -56,7 +56,10 @@ def server(folder, tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     home = tmp_path_factory.mktemp("jupyter")
-    own = {name: str(home / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    own = {
+        name: str(home / name)
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    }
     own |= {"LAB_HOME": str(home / "lab"), "PYTHONPATH": str(HERE.parent)}
     words = [
         "--no-browser", "--allow-root", f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
@@ -105,7 +108,7 @@ class Notebook:
             nbformat.write(made, self.path)
         self.page = browser.new_page(viewport={"width": 1440, "height": 1200})
         self.wrong, self.outside = [], []
-        self.page.on("console", lambda m: self.wrong.append(m.text) if m.type == "error" else None)
+        self.page.on("console", lambda m: self.wrong.append(m.text.split("\n")[0]) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", self._note)
         self._address = f"{server}/lab/workspaces/{name}/tree/{name}.ipynb"
@@ -142,7 +145,7 @@ class Notebook:
     def until(self, what, seconds=60.0):
         end = time.monotonic() + seconds
         while not (value := what()):
-            assert time.monotonic() < end, f"waited in vain; wrong: {self.wrong}"
+            assert time.monotonic() < end, f"waited in vain; wrong: {self.wrong[:5]}"
             self.page.wait_for_timeout(50)
         return value
 
@@ -245,7 +248,9 @@ def test_a_cell_shows_how_far_it_is_and_the_stop_button_keeps_what_there_is(open
     seen.command("notebook:run-all-cells")
     for unit in ("iterations", "cells"):
         bar = seen.page.locator(".jp-OutputArea-output pre", has_text=unit)
-        seen.until(lambda bar=bar: bar.count() and re.search(r"[1-9]\d*/\d+ \[00:\d\d<\d\d:\d\d", bar.last.inner_text()), 90)
+        seen.until(
+            lambda bar=bar: bar.count() and re.search(r"[1-9]\d*/\d+ \[00:\d\d<\d\d:\d\d", bar.last.inner_text()), 90
+        )
         seen.command("notebook:interrupt-kernel")
         seen.until(lambda bar=bar: "Stopped: this is what there is so far" in bar.last.inner_text())
     seen.until(seen.is_done)

@@ -57,13 +57,23 @@ class Inline(pn.Column):
     def _heard(self, message: Mapping[str, Any]) -> None:
         self._session.dark = bool(message["dark"])
         if message.get("open"):
-            self.objects = [self._door]  # without what another visit was sent
             self.objects = [self._door, self._page]
             self.css_classes = ["lab-live"]
             self._session.start()
 
     def _on_msg(self, ref: str, manager: Any, msg: Any) -> None:
         self._session.post(partial(super()._on_msg, ref, manager, msg))
+
+    def _render_mimebundle(self, model: Any, doc: Any, comm: Any, location: Any = None) -> Any:
+        bundle = super()._render_mimebundle(model, doc, comm, location)
+        _, browsers = self._comms[model.ref["id"]]
+        browsers._on_open = lambda _: self._session.post(partial(self._connect, comm))
+        return bundle
+
+    def _connect(self, comm: Any) -> None:
+        """Send what follows to a browser that knows nothing of the page yet, and shall hear nothing of it."""
+        self.objects = [self._door]
+        comm.init()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         if watch.in_notebook():

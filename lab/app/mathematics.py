@@ -1,7 +1,6 @@
 """A study's mathematics: Markdown with LaTeX between dollars, set by the MathJax that Bokeh brings along."""
 
 from pathlib import Path
-from typing import Any
 
 import bokeh
 import panel as pn
@@ -13,7 +12,6 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from lab import watch
 
-from . import theme
 from .view import View, source
 
 _CSS = """
@@ -41,36 +39,26 @@ def _one_line(token: Token) -> str:
     return " ".join(token.content.split())
 
 
+class Formulas(View):
+    """The same in a notebook. (A type whose name begins with an underscore Bokeh does not tell the browser of.)"""
+
+    code = param.String("")  # of MathJax
+
+    _esm = source("mathjax.js")
+    css = _CSS
+
+
 def mathematics(text: str) -> pn.viewable.Viewable:
     """The pane that shows it. Formulas are drawn as SVG outlines: they need no font and follow the theme's ink.
 
     The page must have been begun with ``pn.extension("mathjax")`` where the pane is added after loading. To a notebook MathJax
-    is sent when the pane is first seen, or each notebook would hold its two megabytes.
+    is sent with the pane, or each notebook would hold its two megabytes.
     """
     if watch.in_notebook():
-        return _Brought(text).view
-    return _pane(text)
-
-
-class _Brought:
-    """The pane, as soon as MathJax is there."""
-
-    def __init__(self, text: str):
-        self._text = text
         code = (Path(bokeh.__file__).parent / "server/static/js/bokeh-mathjax.min.js").read_text("utf-8")
-        self.view = theme.column(_Script(self._there, code=code))
-
-    def _there(self, message: Any) -> None:
-        self.view[:] = [_pane(self._text)]
-
-
-class _Script(View):
-    code = param.String("")
-
-    _esm = source("script.js")
-
-
-def _pane(text: str) -> pn.viewable.Viewable:
+        made = Formulas(code=code, css_classes=["mathematics"])
+        made.draw(text=to_html(text))
+        return made
     return pn.pane.LaTeX(
         to_html(text),
         renderer="mathjax",

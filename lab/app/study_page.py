@@ -17,6 +17,7 @@ from .claims_tab import ClaimsTab
 from .compare_tab import CompareTab, Keep
 from .controls import Controls, DataCard, Presets, RunState
 from .export_tab import ExportTab
+from .mathematics import mathematics
 from .recipe_tab import RecipeTab
 from .session import Session
 from .sweep_tab import SweepTab
@@ -174,8 +175,6 @@ class StudyPage(pn.viewable.Viewer):
         )
 
     def _mathematics(self) -> Any:
-        from .mathematics import mathematics
-
         return mathematics(self.session.study.mathematics)
 
     def _claims(self) -> Any:
