@@ -35,11 +35,12 @@ PICTURES = [
 ]
 SLOW = [
     BEGIN,
-    f"from lab import studies\nstudies.load_file({str(HERE / 'app' / 'gradual.py')!r})\n"
+    "from lab import studies, sweeps\nsweeps.plan._TASK = 0.0  # each cell is kept for itself\n"
+    f"studies.load_file({str(HERE / 'app' / 'gradual.py')!r})\n"
     "slow = studies.find('gradual')(rate=0.001, slow=True, tolerance=1e-9)",
     "result = slow.run()",
     "result.attrs['reason'], result.sizes['iteration'] > 0",
-    "grid = lab.sweep(slow, gamma=[1.0, 2.0, 3.0], store=False)",
+    "grid = lab.sweep(slow.but(rate=0.3), gamma=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], store=False)",
     "sorted(set(grid.error.values)), grid.attrs['advice']",
 ]
 
@@ -249,12 +250,12 @@ def test_a_cell_shows_how_far_it_is_and_the_stop_button_keeps_what_there_is(open
     for unit in ("iterations", "cells"):
         bar = seen.page.locator(".jp-OutputArea-output pre", has_text=unit)
         seen.until(
-            lambda bar=bar: bar.count() and re.search(r"[1-9]\d*/\d+ \[00:\d\d<\d\d:\d\d", bar.last.inner_text()), 90
+            lambda bar=bar: bar.count() and re.search(r"[1-9]\d*/\d+ \[00:\d\d<\d\d:\d\d", bar.first.inner_text()), 90
         )
         seen.command("notebook:interrupt-kernel")
-        seen.until(lambda bar=bar: "Stopped: this is what there is so far" in bar.last.inner_text())
+        seen.until(lambda bar=bar: "Stopped: this is what there is so far" in bar.first.inner_text())
     seen.until(seen.is_done)
-    told = [output["data"]["text/plain"] for output in seen.outputs() if "text/plain" in output.get("data", {})]
+    told = ["".join(output["data"]["text/plain"]) for output in seen.outputs() if "text/plain" in output.get("data", {})]
     assert told[-2] == "('stopped', True)"
     assert "stopped before this cell" in told[-1]
     assert (seen.wrong, seen.outside) == ([], [])

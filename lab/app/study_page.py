@@ -48,6 +48,10 @@ _TOLD = """
 _FIRST = "Computing. A first run compiles its programs, which can take half a minute; then the pictures come."
 _STACK = ":host { gap: 14px; }"
 _COLUMN = ":host { gap: 22px; }"
+_INLINE_COLUMN = """
+:host { flex: 0 0 290px; width: 290px; box-sizing: border-box; padding: 14px; background: var(--card);
+  border: 1px solid var(--line); border-radius: 10px; }
+"""
 
 
 class Tabs(View):
@@ -111,8 +115,8 @@ class StudyPage(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         page = theme.column(
             pn.Row(
-                theme.column(self.column, css=":host { flex: 0 0 290px; width: 290px; }", width=290, sizing_mode=None),
-                self.main, sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 28px; }"],
+                theme.column(self.column, css=_INLINE_COLUMN, width=290, sizing_mode=None),
+                self.main, sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 24px; }"],
             ),
             css=theme.host_css() + ":host { padding: 20px; border-radius: 10px; }",
             css_classes=["dark"] if self.session.dark else [],
