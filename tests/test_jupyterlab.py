@@ -255,7 +255,9 @@ def test_a_cell_shows_how_far_it_is_and_the_stop_button_keeps_what_there_is(open
         seen.command("notebook:interrupt-kernel")
         seen.until(lambda bar=bar: "Stopped: this is what there is so far" in bar.first.inner_text())
     seen.until(seen.is_done)
-    told = ["".join(output["data"]["text/plain"]) for output in seen.outputs() if "text/plain" in output.get("data", {})]
+    told = [
+        "".join(output["data"]["text/plain"]) for output in seen.outputs() if "text/plain" in output.get("data", {})
+    ]
     assert told[-2] == "('stopped', True)"
     assert "stopped before this cell" in told[-1]
     assert (seen.wrong, seen.outside) == ([], [])

@@ -79,7 +79,7 @@ class Inline(pn.Column):
         if watch.in_notebook():
             with watch.reporting(self._session.study.slug, "iterations", None) as report:
                 self._session.begin(report)
-        bundle = super()._repr_mimebundle_(include, exclude)
+        bundle: Any = super()._repr_mimebundle_(include, exclude)
         if isinstance(bundle, tuple) and "text/html" in bundle[0] and self._session.result is not None:
             bundle[0]["text/html"] += self._still()
         return bundle
