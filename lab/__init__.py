@@ -39,18 +39,11 @@ def __dir__() -> list[str]:
 
 def notebook() -> None:
     """First cell of a notebook: float64, the cache of compiled programs, and pictures that need no network."""
-    import holoviews as hv
-
+    from lab import offline
     from lab.home import start
 
     start()
-    try:
-        import panel as pn
-    except ModuleNotFoundError:  # pictures work without the app
-        pass
-    else:
-        pn.extension(inline=True)
-    hv.extension("bokeh", "matplotlib", inline=True)
+    offline.load()
     _show_results()
 
 

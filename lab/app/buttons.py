@@ -4,27 +4,10 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from panel import ui
+import param
 
 from . import theme
 from .view import View, source
-
-_SX = {
-    "font": "500 12px/18px var(--font)",
-    "letterSpacing": 0,
-    "textTransform": "none",
-    "whiteSpace": "nowrap",
-    "minWidth": 0,
-    "padding": "4px 11px !important",
-    "borderRadius": "6px",
-    "color": "var(--ink)",
-    "background": "var(--card)",
-    "borderColor": "var(--line)",
-    "boxShadow": "none",
-    "&:hover": {"borderColor": "var(--muted)", "background": "var(--card)", "boxShadow": "none"},
-    "&.Mui-disabled": {"color": "var(--muted)", "borderColor": "var(--line)"},
-}
-STOP = {"color": "var(--stop)", "borderColor": "var(--stop)"}
 
 # Outside https and localhost there is no clipboard interface; a selected text area serves there.
 _COPY = """
@@ -49,10 +32,21 @@ _PLACED = f"this.dataset.copy = location.origin + this.dataset.path;{_COPY}"
 HANDLERS = (_COPY, _PLACED)  # the code in elements that a page's content-security policy lets run
 
 
-def button(label: str, look: dict[str, Any] | None = None, **params: Any) -> ui.Button:
-    """A button; ``look`` is ``STOP`` or nothing."""
-    style: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (0, 8, 0, 0), "sx": _SX | (look or {})}
-    return ui.Button(label=label, **(style | params))
+class Button(View):
+    """A button; ``stop`` for one that ends something."""
+
+    label = param.String("")
+    clicks = param.Integer(0)
+
+    _esm = source("button.js")
+    css = theme.asset("download.css")
+
+    def __init__(self, label: str, stop: bool = False):
+        super().__init__(label=label, sizing_mode=None, margin=(0, 8, 0, 0), css_classes=["stop"] if stop else [])
+
+    def on_click(self, call: Callable[[Any], None]) -> None:
+        """Have each press call this with the event."""
+        self.param.watch(call, "clicks")
 
 
 def copy(label: str, text: str, prefix: str = "") -> str:

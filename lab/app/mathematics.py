@@ -1,10 +1,18 @@
-"""A study's mathematics: Markdown with LaTeX between dollars, set by the MathJax that Bokeh's server brings along."""
+"""A study's mathematics: Markdown with LaTeX between dollars, set by the MathJax that Bokeh brings along."""
 
+from pathlib import Path
+
+import bokeh
 import panel as pn
 import panel.models.mathjax  # registers the model, so that the page asks this server for MathJax and no other
+import param
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from lab import watch
+
+from .view import View, source
 
 _CSS = """
 :host { color: inherit; font-size: 13.5px; line-height: 1.6; max-width: 46em; }
@@ -31,11 +39,26 @@ def _one_line(token: Token) -> str:
     return " ".join(token.content.split())
 
 
+class Formulas(View):
+    """The same in a notebook. (A type whose name begins with an underscore Bokeh does not tell the browser of.)"""
+
+    code = param.String("")  # of MathJax
+
+    _esm = source("mathjax.js")
+    css = _CSS
+
+
 def mathematics(text: str) -> pn.viewable.Viewable:
     """The pane that shows it. Formulas are drawn as SVG outlines: they need no font and follow the theme's ink.
 
-    The page must have been begun with ``pn.extension("mathjax")`` where the pane is added after loading.
+    The page must have been begun with ``pn.extension("mathjax")`` where the pane is added after loading. To a notebook MathJax
+    is sent with the pane, or each notebook would hold its two megabytes.
     """
+    if watch.in_notebook():
+        code = (Path(bokeh.__file__).parent / "server/static/js/bokeh-mathjax.min.js").read_text("utf-8")
+        made = Formulas(code=code, css_classes=["mathematics"])
+        made.draw(text=to_html(text))
+        return made
     return pn.pane.LaTeX(
         to_html(text),
         renderer="mathjax",

@@ -67,6 +67,7 @@ class Session(param.Parameterized):
         self._started = False
         self._sweeps: OrderedDict[Any, xr.Dataset] = OrderedDict()
         self._sweepers: dict[str, Runner] = {}
+        self._under_way: dict[str, Any] = {}  # what each of them was asked for last
         self.preset = self._preset_of(self.study)
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.close())
@@ -86,6 +87,23 @@ class Session(param.Parameterized):
         if not self._started:
             self._started = True
             self._adopt(self.study, self.notices)
+
+    def begin(self, report: Report | None) -> None:
+        """Run for the first time at once, for somebody who waits for it; after ``start`` do nothing."""
+        if self._started:
+            return
+        self._started = True
+        try:
+            data = self.study.load()
+            study, moved = _fitted(self.study, data)
+            known = self._read(Store.key(study.recipe(data)))
+            outcome = study.execute(report) if known is None else Outcome(known, None)
+        except (ValueError, TypeError, OSError) as refusal:
+            self.refuse(str(refusal))
+            return
+        notices = [*self.notices, *moved, *data.notices]
+        self.param.update(study=study, data=data, notices=notices, preset=self._preset_of(study))
+        self._done(_Answer(outcome, held=known is not None, read=known is not None))
 
     def set(self, **values: Any) -> None:
         """Change parameters. A value that is not allowed leaves everything as it is and says so in ``error``."""
@@ -236,6 +254,9 @@ class Session(param.Parameterized):
             runner.abandon()
             self._sweeps.move_to_end(key)
             return self._here(self._sweeps[key])
+        if runner.busy and self._under_way[picture.name] == key:
+            return None  # a card that was scrolled out of sight and back
+        self._under_way[picture.name] = key
         done = calls["done"]
 
         def keep(swept: xr.Dataset) -> None:

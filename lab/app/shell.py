@@ -18,12 +18,14 @@ from panel.io.server import Server, get_server
 from tornado.process import task_id
 from tornado.web import RequestHandler
 
+from lab import watch
 from lab.studies import Study, catalogue, find, load_files
 from lab.studies.base import device
 
 from . import faults, gate, login, theme, wire
 from .garbage import look_where_nothing_waits
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
+from .inline import Inline
 from .limits import LOCAL, PUBLIC, Limits, apply
 from .runner import BACKGROUND, Runner
 from .session import Session
@@ -71,9 +73,11 @@ def gallery_page() -> pn.Template:
 
 
 def page(study: Study | type[Study]) -> pn.viewable.Viewable:
-    """The live page of a study without a shell, for a notebook cell."""
+    """The live page of a study without a shell, for a notebook cell or for who embeds it."""
     _begin()
     session = Session(study)
+    if watch.in_notebook():
+        return Inline(session)
     made = StudyPage(session)
     session.start()
     return made.__panel__()
@@ -146,6 +150,8 @@ def make_server(
     auth = dict(auth or {})
     users = login.users(auth.pop("basic_auth")) if "basic_auth" in auth else ""
     _begin()
+    from panel import ui  # noqa: F401  now, or the first visitor would wait for it
+
     studies = catalogue()
     routes: dict[str, Any] = {"/": _spoken(gallery_page, _NAME)} | {study.slug: _route(study) for study in studies}
     places = [checked_address(each) for each in ([address] if isinstance(address, str) else address or ())]
@@ -258,7 +264,9 @@ def _begin() -> None:
 
     backends()
     if pn.state.curdoc is not None:
-        pn.extension("mathjax")
+        from panel import ui  # not above: its import sets its design for all that a notebook shows
+
+        pn.extension("mathjax", design=ui.MaterialUIDesign)
 
 
 def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tuple[str, ...] = ()):

@@ -17,6 +17,7 @@ from .claims_tab import ClaimsTab
 from .compare_tab import CompareTab, Keep
 from .controls import Controls, DataCard, Presets, RunState
 from .export_tab import ExportTab
+from .mathematics import mathematics
 from .recipe_tab import RecipeTab
 from .session import Session
 from .sweep_tab import SweepTab
@@ -47,6 +48,10 @@ _TOLD = """
 _FIRST = "Computing. A first run compiles its programs, which can take half a minute; then the pictures come."
 _STACK = ":host { gap: 14px; }"
 _COLUMN = ":host { gap: 22px; }"
+_INLINE_COLUMN = """
+:host { flex: 0 0 290px; width: 290px; box-sizing: border-box; padding: 14px; background: var(--card);
+  border: 1px solid var(--line); border-radius: 10px; }
+"""
 
 
 class Tabs(View):
@@ -108,14 +113,16 @@ class StudyPage(pn.viewable.Viewer):
         self._tell()
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return theme.column(
+        page = theme.column(
             pn.Row(
-                theme.column(self.column, css=":host { flex: 0 0 290px; width: 290px; }", width=290, sizing_mode=None),
-                self.main, sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 28px; }"],
+                theme.column(self.column, css=_INLINE_COLUMN, width=290, sizing_mode=None),
+                self.main, sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 24px; }"],
             ),
             css=theme.host_css() + ":host { padding: 20px; border-radius: 10px; }",
             css_classes=["dark"] if self.session.dark else [],
         )  # fmt: skip
+        self.session.param.watch(lambda event: setattr(page, "css_classes", ["dark"] if event.new else []), "dark")
+        return page
 
     def open(self, tab: str) -> None:
         """Show a tab; it is built when it is first opened."""
@@ -172,8 +179,6 @@ class StudyPage(pn.viewable.Viewer):
         )
 
     def _mathematics(self) -> Any:
-        from .mathematics import mathematics
-
         return mathematics(self.session.study.mathematics)
 
     def _claims(self) -> Any:

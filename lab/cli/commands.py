@@ -5,7 +5,6 @@ import json
 import math
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of, sweeping
 from lab.studies.parameters import as_text, option
+from lab.watch import interruptible
 
 from . import COMMANDS, Parser, Refusal, printable
 from .told import print_table
@@ -408,24 +408,6 @@ def _is_figure(path: Path) -> bool:
     from lab.figures.export import is_figure
 
     return is_figure(path)
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; the second one ends the block at once."""
-    asked = False
-
-    def ask(*_: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from lab.inputs import shown
 from lab.store import Store
 from lab.studies import kind_of
 from lab.studies.parameters import option
+from lab.watch import interruptible
 
 from . import COMMANDS, Parser, Refusal
-from .commands import _output_option, _target, interruptible, presets_told, save
+from .commands import _output_option, _target, presets_told, save
 
 _JOBS = ("queue", "workers", "walltime", "cores", "job-memory")
 _TOLD = 10.0  # seconds between two lines that say what is waited for

@@ -27,7 +27,7 @@ import param
 import xarray as xr
 
 import lab
-from lab import cards, code, datasets, precision
+from lab import cards, code, datasets, precision, watch
 from lab.datasets import Data
 from lab.inputs import listed, shown
 from lab.numerics import Chunked, Loop, Progress, Reason, Report
@@ -211,7 +211,8 @@ class Study(param.Parameterized):
         """Compute the labelled result.
 
         Args:
-            report: called with ``lab.numerics.Progress`` between chunks; True ends the run with what it has.
+            report: called with ``lab.numerics.Progress`` between chunks; True ends the run with what it has. Without one, a
+                notebook shows a bar, and its stop button ends the run so.
 
         Returns:
             a Dataset whose attributes hold the whole recipe.
@@ -219,7 +220,8 @@ class Study(param.Parameterized):
         Raises:
             ValueError, TypeError: one sentence on what was given and what is allowed.
         """
-        return self.execute(report).result
+        with watch.reporting(self.slug, "iterations", report) as report:
+            return self.execute(report).result
 
     def execute(
         self, report: Report | None = None, warm: Any = None, sketch: Callable[[xr.Dataset], None] | None = None
@@ -266,6 +268,7 @@ class Study(param.Parameterized):
         """Run over a grid of parameter values, one after the other.
 
         Args:
+            report: as for ``run``, with the number of runs that are done.
             keep: the variables to keep; all when empty.
             grid: values by parameter, ``k=[1, 2, 4]``.
 
@@ -284,10 +287,11 @@ class Study(param.Parameterized):
         def inner(progress: Progress) -> bool | None:
             return report and report(Progress(len(cells), len(points), {}, None, elapsed + progress.seconds))
 
-        for point in points:
-            cell = self.but(**dict(zip(grid, point, strict=True))).run(inner)
-            elapsed += cell.attrs["run_seconds"]
-            cells.append(cell[[name for name in keep if name in cell]] if keep else cell)
+        with watch.reporting(self.slug, "runs", report) as report:
+            for point in points:
+                cell = self.but(**dict(zip(grid, point, strict=True))).run(inner)
+                elapsed += cell.attrs["run_seconds"]
+                cells.append(cell[[name for name in keep if name in cell]] if keep else cell)
         table = np.empty(len(points), object)
         for index, cell in enumerate(cells):  # an assignment at once would ask each Dataset for an array
             table[index] = cell

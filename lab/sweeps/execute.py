@@ -2,17 +2,17 @@
 
 import json
 import shlex
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from lab import watch
 from lab.store import Claim, Store, pack, packing, unpack
 from lab.store.index import say_once
 from lab.studies import Study, sweeping
@@ -72,7 +72,7 @@ def sweep(
 
     Args:
         study: its class, or one with the other parameters set.
-        report: see ``Report``. Without one, a notebook shows a bar.
+        report: see ``Report``. Without one, a notebook shows a bar, and its stop button ends the sweep with what there is.
         store: where the cells are kept; None for the lab's own, False for nowhere.
         on: where to compute: None for this process, ``"local:4"`` for worker processes, the address of a Dask
             scheduler, or ``"slurm"``, ``"pbs"``, ``"lsf"``.
@@ -93,30 +93,11 @@ def sweep(
     """
     where = executor(on, jobs)
     plan = Plan(study, grid, store=_store(store), memory=memory, retry_failed=retry_failed, keep=keep)
-    if report is None and _in_notebook():
-        with _bar(plan) as report:
-            return run(plan, report, where)
-    return run(plan, report, where)
-
-
-def _in_notebook() -> bool:
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
-
-
-@contextmanager
-def _bar(plan: Plan) -> Iterator[Report]:
-    """Cells, rate and time left, as text: the widget of tqdm would need another package."""
-    from tqdm import tqdm
-
-    with tqdm(total=plan.cells, initial=len(plan.held), desc=plan.study.slug, unit=" cells") as bar:
-
-        def report(filling: Filling) -> None:
-            bar.update(filling.done - bar.n)
-            if filling.failed or filling.waiting:
-                bar.set_postfix_str(filling.waiting or f"{filling.failed} failed", refresh=bool(filling.waiting))
-
-        yield report
+    if report is not None or not watch.in_notebook():
+        return run(plan, report, where)
+    with watch.bar(plan.study.slug, "cells", len(plan.held)) as tell:
+        said = lambda at: at.waiting or (f"{at.failed} failed" if at.failed else "")  # noqa: E731
+        return run(plan, lambda at: tell(at.done, at.cells, said(at)), where)
 
 
 def _store(store: Store | bool | None) -> Store | None:

@@ -197,14 +197,14 @@ class Plan:
         for point in points:
             first = group.study.but(**point)
             with suppress(Exception):  # its error is found again, and kept, when it is its turn
-                result = first.run()
+                result = first.execute().result  # `run` would draw a bar in a notebook
                 break
         else:
             return Way(0, _STEP, 0)
         self._refuse(result.nbytes, data)
         seconds = float(result.attrs["run_seconds"])
         if seconds < _STEP:
-            seconds, result = _timed(first.run)  # without what only a first run does
+            seconds, result = _timed(lambda: first.execute().result)  # without what only a first run does
             others = [self._seconds(group.study.but(**other)) for other in points if other is not point]
             seconds = float(np.mean([seconds, *filter(None, others)]))  # easy and hard ones
         way = Way(0, seconds, result.nbytes)
@@ -233,7 +233,7 @@ class Plan:
     @staticmethod
     def _seconds(study: Study) -> float | None:
         with suppress(Exception):
-            return _timed(study.run)[0]
+            return _timed(study.execute)[0]
         return None
 
     def _tried(self, program: batch.Program, inputs: Any, group: Group, size: int) -> float:

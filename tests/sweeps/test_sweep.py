@@ -253,13 +253,13 @@ def test_seeds_share_a_program(store, eager):
     ],
 )
 def test_refused_before_anything_runs(store, given, says, monkeypatch):
-    monkeypatch.setattr(Toy, "run", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(Toy, "execute", lambda *_: pytest.fail("it ran"))
     with pytest.raises(ValueError, match=says):
         sweep(Toy, store=store, **given)
 
 
 def test_too_large(store, monkeypatch):
-    monkeypatch.setattr(Toy, "run", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(Toy, "execute", lambda *_: pytest.fail("it ran"))
     with pytest.raises(ValueError, match=r"1,000 cells of 1\.\d+ kB are 1\.\d+ MB, more than the 1\.07 MB"):
         sweep(Toy, store=store, memory=1e-3, rate="1e-3:1:1000")
     with pytest.raises(ValueError, match="a single cell holds"):

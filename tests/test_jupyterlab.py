@@ -1,0 +1,263 @@
+"""What the lab shows in JupyterLab itself: one server and one browser for all."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.notebook]
+
+HERE = Path(__file__).parent
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+BEGIN = "import lab\nlab.notebook()"
+LIVE = [
+    BEGIN,
+    "from lab.studies import SparseOT",
+    'study = SparseOT(data="one-bump-to-two", k=2, gamma=0.1)\nstudy.panel()',
+]
+PICTURES = [
+    BEGIN,
+    "import lab.app\nfrom lab.studies import SparseOT, load_file",
+    f"load_file({str(HERE / 'app' / 'halving.py')!r})\nfrom lab import studies\nstudy = studies.find('halving')()\n"
+    "result = study.run()",
+    *["study.pictures.iterates(result)"] * 20,
+]
+SLOW = [
+    BEGIN,
+    "from lab import studies, sweeps\nsweeps.plan._TASK = 0.0  # each cell is kept for itself\n"
+    f"studies.load_file({str(HERE / 'app' / 'gradual.py')!r})\n"
+    "slow = studies.find('gradual')(rate=0.001, slow=True, tolerance=1e-9)",
+    "result = slow.run()",
+    "result.attrs['reason'], result.sizes['iteration'] > 0",
+    "grid = lab.sweep(slow.but(rate=0.3), gamma=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], store=False)",
+    "sorted(set(grid.error.values)), grid.attrs['advice']",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def server(folder, tmp_path_factory):
+    """The address of a JupyterLab that serves ``folder``."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = tmp_path_factory.mktemp("jupyter")
+    own = {
+        name: str(home / name)
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    }
+    own |= {"LAB_HOME": str(home / "lab"), "PYTHONPATH": str(HERE.parent)}
+    words = [
+        "--no-browser", "--allow-root", f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=", "--expose-app-in-browser",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None",
+    ]  # fmt: skip
+    with open(home / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *words], env=os.environ | own, stdout=log, stderr=log
+        )
+    address, until = f"http://127.0.0.1:{port}", time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/api/status", timeout=1).close()
+            break
+        except OSError:
+            assert process.poll() is None, (home / "log").read_text()
+            assert time.monotonic() < until, "JupyterLab did not come up"
+            time.sleep(0.2)
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.fail("there is no Chromium here: name one in the environment variable CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Notebook:
+    """A notebook that is open in JupyterLab, with all that the browser complained of or asked others for."""
+
+    def __init__(self, browser, server, folder, name, cells=None, theme="light"):
+        self.path = folder / f"{name}.ipynb"
+        if cells is not None:
+            import nbformat
+
+            made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+            made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            nbformat.write(made, self.path)
+        self.page = browser.new_page(viewport={"width": 1440, "height": 1200})
+        self.wrong, self.outside = [], []
+        self.page.on("console", lambda m: self.wrong.append(m.text.split("\n")[0]) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", self._note)
+        self._address = f"{server}/lab/workspaces/{name}/tree/{name}.ipynb"
+        self.open()
+
+    def open(self):
+        self.page.goto(self._address)
+        self.page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context?.isReady", timeout=60_000)
+        self.page.wait_for_function(
+            "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
+        )
+
+    def _note(self, request):
+        parts = urlsplit(request.url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+            self.outside.append(request.url)
+
+    def command(self, name, **arguments):
+        self.page.evaluate("([name, given]) => { jupyterapp.commands.execute(name, given) }", [name, arguments])
+
+    def run_all(self, seconds=120.0):
+        self.command("notebook:run-all-cells")
+        self.until(self.is_done, seconds)
+
+    def is_done(self):
+        return self.page.evaluate(
+            """() => {
+              const cells = [...jupyterapp.shell.currentWidget.content.model.cells]
+              return cells.every(cell => cell.type !== "code" || cell.executionCount != null)
+                && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === "idle"
+            }"""
+        )
+
+    def until(self, what, seconds=60.0):
+        end = time.monotonic() + seconds
+        while not (value := what()):
+            assert time.monotonic() < end, f"waited in vain; wrong: {self.wrong[:5]}"
+            self.page.wait_for_timeout(50)
+        return value
+
+    def save(self):
+        """Save, and give what is in the file."""
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        return json.loads(self.path.read_text())
+
+    def outputs(self):
+        return [output for cell in self.save()["cells"] for output in cell["outputs"]]
+
+    def cards(self):
+        """For each card of the live page how many colours its picture has; 0 without one."""
+        return self.page.evaluate(
+            """async () => {
+              const all = (node) => [node, ...[...(node.shadowRoot?.children ?? []), ...node.children].flatMap(all)]
+              const found = []
+              for (const card of document.querySelectorAll(".jp-OutputArea").values().flatMap(all)
+                  .filter(node => node.classList.contains("card") && node.checkVisibility())) {
+                card.scrollIntoView({block: "center"})
+                await new Promise(done => setTimeout(done, 100))
+                const canvas = all(card).find(node => node.tagName === "CANVAS")
+                if (!canvas?.width) { found.push(0); continue }
+                const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true})
+                copy.drawImage(canvas, 0, 0)
+                const {data} = copy.getImageData(0, 0, canvas.width, canvas.height)
+                found.push(new Set(new Uint32Array(data.buffer)).size)
+              }
+              return found
+            }"""
+        )
+
+    def inks(self):
+        """The colours of the axis labels of all pictures."""
+        return set(
+            self.page.evaluate(
+                """() => {
+                  const all = (view) => [view, ...[...view.children()].flatMap(all)]
+                  return [...Bokeh.index].flatMap(all).filter(v => v.model.type === "Figure")
+                    .flatMap(v => v.model.below.map(axis => axis.axis_label_text_color))
+                }"""
+            )
+        )
+
+    def says(self):
+        return self.page.locator(".row [role=status]").first.text_content()
+
+
+@pytest.fixture
+def open_notebook(browser, server, folder):
+    opened = []
+
+    def make(name, cells=None):
+        opened.append(Notebook(browser, server, folder, name, cells))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        each.page.close()
+
+
+def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
+    seen = open_notebook("live", LIVE)
+    seen.run_all()
+    seen.until(lambda: len(seen.cards()) == 6 and min(seen.cards()) > 3, 90)
+    slider = seen.page.locator("input[type=range][name=gamma]")
+    slider.focus()
+    seen.page.keyboard.press("ArrowRight")
+    moved = seen.page.locator("input.box[name=gamma]").input_value()
+    assert float(moved) > 0.1
+    seen.until(lambda: "Done in" in seen.says())
+    seen.command("apputils:change-theme", theme="JupyterLab Dark")
+    seen.until(lambda: seen.inks() == {"#e6eaf0"})
+    for tab in ("Mathematics", "Does it hold?", "Export", "Recipe", "Explore"):
+        seen.page.get_by_role("tab", name=tab).click()
+        seen.page.wait_for_timeout(300)
+    assert not seen.page.locator(".lab-still").is_visible()
+    assert 10_000 < len(json.dumps(seen.outputs()[-1])) < 200_000  # a still picture, and not the page
+    seen.open()
+    seen.until(lambda: len(seen.cards()) == 6 and min(seen.cards()) > 3, 90)
+    assert seen.page.locator("input.box[name=gamma]").input_value() == moved
+    seen.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    seen.page.reload()
+    seen.page.locator(".lab-still img").wait_for(state="visible")
+    assert (seen.wrong, seen.outside) == ([], [])
+
+
+def test_pictures_are_small_and_ask_for_nothing(open_notebook):
+    seen = open_notebook("pictures", PICTURES)
+    seen.run_all()
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() == 20)
+    seen.save()
+    assert seen.path.stat().st_size < 2_000_000
+    assert (seen.wrong, seen.outside) == ([], [])
+
+
+def test_a_cell_shows_how_far_it_is_and_the_stop_button_keeps_what_there_is(open_notebook):
+    seen = open_notebook("slow", SLOW)
+    seen.command("notebook:run-all-cells")
+    for unit in ("iterations", "cells"):
+        bar = seen.page.locator(".jp-OutputArea-output pre", has_text=unit)
+        seen.until(
+            lambda bar=bar: bar.count() and re.search(r"[1-9]\d*/\d+ \[00:\d\d<\d\d:\d\d", bar.first.inner_text()), 90
+        )
+        seen.command("notebook:interrupt-kernel")
+        seen.until(lambda bar=bar: "Stopped: this is what there is so far" in bar.first.inner_text())
+    seen.until(seen.is_done)
+    told = [
+        "".join(output["data"]["text/plain"]) for output in seen.outputs() if "text/plain" in output.get("data", {})
+    ]
+    assert told[-2] == "('stopped', True)"
+    assert "stopped before this cell" in told[-1]
+    assert (seen.wrong, seen.outside) == ([], [])
