@@ -32,7 +32,7 @@ _PLACED = f"this.dataset.copy = location.origin + this.dataset.path;{_COPY}"
 HANDLERS = (_COPY, _PLACED)  # the code in elements that a page's content-security policy lets run
 
 
-class Button(View):
+class Press(View):
     """A button; ``stop`` for one that ends something."""
 
     label = param.String("")

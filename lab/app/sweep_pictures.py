@@ -80,7 +80,7 @@ class SweepPictures(pn.viewable.Viewer):
         self._stage = Stage(self._tapped)
         self._cell_head = theme.html("", _WORDS)
         self._cell_stage = Stage()
-        self._open = buttons.Button("Open this run on the page")
+        self._open = buttons.Press("Open this run on the page")
         self._open.on_click(lambda event: on_open(self.cells.study(self.chosen)) if self.cells is not None else None)
         self._link = theme.html("", _WORDS)
         self._offers = pn.Row(self._open, margin=(8, 0, 4, 0))

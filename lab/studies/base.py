@@ -292,6 +292,8 @@ class Study(param.Parameterized):
                 cell = self.but(**dict(zip(grid, point, strict=True))).run(inner)
                 elapsed += cell.attrs["run_seconds"]
                 cells.append(cell[[name for name in keep if name in cell]] if keep else cell)
+            if report:
+                report(Progress(len(cells), len(points), {}, None, elapsed))
         table = np.empty(len(points), object)
         for index, cell in enumerate(cells):  # an assignment at once would ask each Dataset for an array
             table[index] = cell

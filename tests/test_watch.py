@@ -1,0 +1,72 @@
+"""What a cell of a notebook shows of a computation, and its stop button; without a notebook."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab import studies, sweeps, watch
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    """As in the cell of a notebook, whose stop button can be pressed."""
+    studies.load_file(HERE / "app" / "gradual.py")
+    monkeypatch.setattr(watch, "in_notebook", lambda: True)
+    monkeypatch.setattr(watch, "_PATIENCE", 0.0)
+    timers = []
+
+    def press(seconds):
+        timers.append(threading.Timer(seconds, lambda: signal.raise_signal(signal.SIGINT)))
+        timers[-1].start()
+
+    yield press
+    for timer in timers:
+        timer.cancel()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_in_a_cell_is_stopped_with_what_it_has(cell, capsys):
+    study = studies.find("gradual")(rate=0.001, slow=True, tolerance=1e-9)
+    study.but(rate=0.5).run()  # compiled
+    cell(1.0)
+    result = study.run()
+    assert result.attrs["reason"] == "stopped"
+    assert 0 < int(result.iterations) < 2000
+    said = capsys.readouterr().out
+    assert "/2000 [" in said
+    assert said.endswith("Stopped: this is what there is so far, and the result says so.\n")
+
+
+def test_a_sweep_in_a_cell_is_stopped_with_what_it_has(cell, capsys, monkeypatch):
+    monkeypatch.setattr(sweeps.plan, "_TASK", 0.0)
+    study = studies.find("gradual")(rate=0.3, slow=True)
+    study.run()
+    cell(6.0)
+    grid = sweeps.sweep(study, gamma=np.linspace(1, 2, 20).tolist(), store=False)
+    assert set(grid.error.values) == {"", "stopped before this cell"}
+    assert "of 20 cells are empty" in grid.attrs["advice"]
+    assert capsys.readouterr().out.endswith("and the result says so.\n")
+
+
+def test_a_run_to_the_end_says_so(cell, capsys):
+    study = studies.find("gradual")()
+    result = study.run()
+    assert f"{int(result.iterations)}/{int(result.iterations)}" in capsys.readouterr().out.rsplit("\r", 1)[-1]
+    assert study.along(gamma=[1.0, 2.0]).total.shape == (2,)
+    assert "2/2" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_pages_leave_the_design_of_pictures_alone():
+    said = subprocess.run(
+        [sys.executable, "-c", "import lab.app, panel; print(panel.config.design)"],
+        cwd=HERE.parent, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert said.stdout == "None\n"
