@@ -171,7 +171,8 @@ class Jobs:
             raise ValueError("security=True needs the package cryptography: pip install cryptography")
         mine = {name: value for name, value in self._settings.items() if name in _parameters(self._job)}
         try:
-            self.script = self._job(scheduler="SCHEDULER", name="NAME", **mine | {"security": None}).job_script()
+            job = self._job(scheduler="SCHEDULER", name="NAME", **mine | {"security": None})
+            self.script, self._logs = job.job_script(), Path(job.log_directory or "")
         except Exception as problem:  # whatever its arithmetic makes of a wrong setting
             raise ValueError(f"dask-jobqueue takes no such {kind} jobs: {cut(problem, 200)}") from problem
         self._submitted: list[str] = []
@@ -252,7 +253,7 @@ class Jobs:
 
     def _queued(self) -> list[str] | None:
         """The state of each job that is in the queue; None where that can't be told."""
-        if self._kind != "slurm":
+        if self._kind != "slurm":  # the others' tables differ from site to site
             return None
         command = ["squeue", "--noheader", "--format=%T %r", f"--jobs={','.join(self._submitted)}"]
         try:
@@ -269,11 +270,11 @@ class Jobs:
 
     def _log(self) -> str:
         """The end of what such a job wrote, where it stands where queues put it."""
-        folder = Path(self._settings.get("log_directory") or ".")
         with suppress(OSError):
-            for path in sorted(folder.glob(f"*{self._submitted[0]}*")):
-                if lines := path.read_text(errors="replace").split("\n\n")[-1].split("\n") if path.is_file() else []:
-                    return f"; {path} ends with: {cut(next((line for line in lines[::-1] if line.strip()), ''), 120)}"
+            for kind in ("err", "out"):
+                for path in self._logs.glob(f"*-{self._submitted[0]}.{kind}"):
+                    if text := path.read_bytes()[-4096:].decode(errors="replace").strip():
+                        return f"; {path} ends with: {cut(text.splitlines()[-1], 120)}"
         return "; its log says why"
 
 
@@ -321,7 +322,7 @@ def _parameters(made: type) -> set[str]:
 
 
 def _value(name: str, value: Any) -> Any:
-    """A setting in its type; a text is read as YAML has it, a list of texts is what an option was given."""
+    """A setting in its type; a text may be that of a number or a dict, and a list of texts is what an option was given."""
     if name in _LISTS:
         if not isinstance(value, str | Sequence | Mapping):
             raise ValueError(f"{name} = {shown(value)} is not allowed: it must be a list of texts")
