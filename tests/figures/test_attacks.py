@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lab import datasets, figures, store, studies, sweeps
+from lab import datasets, figures, store, studies
 from lab.cli import main
 from lab.cli.commands import save
 from lab.figures import embed
 from lab.studies import SparseOT
+from lab.sweeps import cluster
 
 FORMATS = ("pdf", "svg", "png")
 EVIL = """
@@ -95,8 +96,7 @@ def test_a_figure_opens_no_data(name, recipe, tmp_path, capsys, monkeypatch):
 
 def test_a_sweep_in_a_figure_does_not_say_where_it_is_computed(recipe, tmp_path, capsys, monkeypatch):
     """Its names were taken for options: a scheduler, whose answers are pickles, or a queue, whose settings are shell."""
-    monkeypatch.setattr(sweeps.executors, "_client", lambda address: pytest.fail(f"it connected to {address}"))
-    monkeypatch.setattr(sweeps.executors, "_queue", lambda *job: pytest.fail("it sent a job to a queue"))
+    monkeypatch.setattr(cluster.Dask, "__init__", lambda *given: pytest.fail(f"it asked for {given}"))
     view = {"value": "value", "x": "gamma"}
     for swept in (
         {"gamma": [0.1, 1.0], "on": "tcp://evil:8786"}, {"gamma": [0.1, 1.0], "on": ["slurm"], "jobs": [{}]},

@@ -289,7 +289,7 @@ def test_bad_strengths_are_refused(regularizer, error, says):
     [
         ({"cost": [[0.0, np.nan], [1, 2]]}, "row 0, column 1"),
         ({"a": [1.5, -0.5]}, r"a\[1\] = -0.5"),
-        ({"b": [1.0, 0.0]}, r"b\[1\] = 0"),
+        ({"b": [2.0, -1.0]}, r"b\[1\] = -1"),
         ({"b": [1.0, 1.0]}, r"sum\(a\) = 1 but sum\(b\) = 2"),
         ({"a": [1.0]}, r"shape \(1,\)"),
         ({"cost": [1.0, 2.0]}, r"shape \(2,\)"),
