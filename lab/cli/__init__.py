@@ -16,7 +16,7 @@ COMMANDS = {
     "sweep": "run over a grid of parameters; what is kept is not computed again",
     "runs": "what is kept: list it, filter it, remove it",
     "open": "write a kept run to a file, .nc or .zarr",
-    "figure": "draw a picture at a journal's size as .pdf, .svg or .png",
+    "figure": "draw a picture at a journal's size as .pdf, .svg, .png, .eps or .pgf",
     "reproduce": "compute a figure again from the recipe inside its file, and compare",
     "verify": "what the papers claim, against what is measured here",
     "serve": "open the lab in the browser",
@@ -143,7 +143,7 @@ def _plain_parser(command: str) -> Parser:
 
         runs.runs_options(parser) if command == "runs" else runs.open_options(parser)
     if command == "reproduce":
-        parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .gif or .mp4 made by the lab")
+        parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .eps, .pgf, .gif or .mp4 made by the lab")
         parser.add_argument("--study", metavar="FILE.py", help="the file of its study, where that is not installed")
         parser.add_argument("--data", metavar="PATH", help="its data, where the figure neither names nor holds them")
     if command == "serve":

@@ -93,7 +93,7 @@ def figure(name: str, words: list[str]) -> int:
         raise Refusal(f"name the picture: lab figure {name}:PICTURE, where PICTURE is one of {listed}")
 
     def options_of(parser: Parser) -> None:
-        _output_option(".pdf, .svg, .png, or of a picture that moves .gif, .mp4")(parser)
+        _output_option(".pdf, .svg, .png, .eps, .pgf, or of a picture that moves .gif, .mp4")(parser)
         parser.add_argument(
             "--from", dest="source", metavar="FILE.nc",
             help="draw a kept result instead of computing; of a sweep, a cell: give its swept parameters",
