@@ -143,7 +143,9 @@ def _plain_parser(command: str) -> Parser:
 
         runs.runs_options(parser) if command == "runs" else runs.open_options(parser)
     if command == "reproduce":
-        parser.add_argument("file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .eps, .pgf, .gif or .mp4 made by the lab")
+        parser.add_argument(
+            "file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .eps, .pgf, .gif or .mp4 made by the lab"
+        )
         parser.add_argument("--study", metavar="FILE.py", help="the file of its study, where that is not installed")
         parser.add_argument("--data", metavar="PATH", help="its data, where the figure neither names nor holds them")
     if command == "serve":

@@ -4,33 +4,30 @@ import argparse
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from os.path import exists, expanduser, isdir
+from contextlib import contextmanager
+from os.path import exists, expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from lab import datasets, disk, memory, studies
+from lab import datasets, memory, studies
 from lab.home import start
-from lab.inputs import Exceeded, cut, shown
+from lab.inputs import Exceeded, cut
 from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of, sweeping
 from lab.studies.parameters import as_text, option
 from lab.watch import interruptible
 
 from . import COMMANDS, Parser, Refusal, printable
+from .outputs import FORMATS, is_object, save, target_of
 from .told import print_table
 
 if TYPE_CHECKING:
     from lab.store import Store
-
-SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
-FORMATS = {".pdf", ".svg", ".png", ".eps", ".pgf", ".gif", ".mp4"}
 
 
 def run(name: str, words: list[str]) -> int:
@@ -39,7 +36,7 @@ def run(name: str, words: list[str]) -> int:
         parser.add_argument("--again", action="store_true", help="compute it even if the store holds it")
 
     study, options = _study("run", name, words, options_of)
-    target = _target(options.output, {".nc", ".zarr"})
+    target = target_of(options.output, {".nc", ".zarr"})
     start()
     from lab.store import Store
 
@@ -107,7 +104,7 @@ def figure(name: str, words: list[str]) -> int:
         parser.add_argument("--frames", type=int, help="of a picture that moves: so many frames side by side")
 
     study, options = _study("figure", slug, words, options_of)
-    target = _target(options.output, FORMATS)
+    target = target_of(options.output, FORMATS)
     if target is None:
         raise Refusal("say where the figure goes: -o FILE.pdf, .svg, .png, .eps or .pgf")
     picture = study.pictures[picture_name]
@@ -299,52 +296,11 @@ def read(path: str | Path, slug: str) -> xr.Dataset:
         ) from problem
     if result.attrs.get("study") != slug:
         raise Refusal(f"{cut(path)} holds a result of {cut(result.attrs.get('study', 'no study'), 40)}, not of {slug}")
-    if not _is_object(result.attrs.get("recipe")) or not _is_object(result.attrs.get("swept", "{}")):
+    if not is_object(result.attrs.get("recipe")) or not is_object(result.attrs.get("swept", "{}")):
         raise Refusal(
             f"{cut(path)} holds no recipe that can be read: give a file as lab run, lab sweep or lab open wrote it"
         )
     return result
-
-
-def _is_object(text: Any) -> bool:
-    """A text that is a JSON object."""
-    try:
-        return isinstance(text, str) and isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def save(result: xr.Dataset, target: Path) -> None:
-    """Write whole or not at all, over nothing but an earlier result."""
-
-    def make(part: Path) -> None:
-        if target.suffix.lower() == ".zarr":
-            result.to_zarr(part, consolidated=False)
-        else:
-            result.to_netcdf(part, engine="h5netcdf")
-
-    disk.write(target, make, replaces=_is_result)
-
-
-def _is_result(path: Path) -> bool:
-    """Whether the lab wrote that file, or that folder and all in it, as the result of a run or a sweep."""
-    import h5py
-
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        if path.is_file():
-            with h5py.File(path) as file:
-                return _tells_of_a_run(file.attrs)
-        arrays = re.compile(r"([^/]+/)?zarr\.json|[^/]+/c(/\d+)*")
-        within = [(each, each.relative_to(path).as_posix()) for each in path.rglob("*")]
-        if all(arrays.fullmatch(name) and not each.is_symlink() for each, name in within if not each.is_dir()):
-            return _tells_of_a_run(json.loads((path / "zarr.json").read_text())["attributes"])
-    return False
-
-
-def _tells_of_a_run(attrs: Mapping[str, Any]) -> bool:
-    """Attributes that only the lab writes: others have studies too."""
-    study, recipe = attrs["study"], attrs["recipe"]
-    return isinstance(study, str) and _is_object(recipe) and json.loads(recipe).get("study") == study
 
 
 def presets_told(study: type[Study]) -> str:
@@ -386,28 +342,6 @@ def _output_option(formats: str) -> Callable[[Parser], None]:
         parser.add_argument("-o", "--output", metavar="FILE", help=f"where to keep it, {formats}")
 
     return add
-
-
-def _target(output: str | None, formats: set[str]) -> Path | None:
-    if output is None:
-        return None
-    target = Path(expanduser(output))
-    if output.endswith(SEPARATORS):
-        raise Refusal(f"-o {cut(output)} ends like a folder: leave out the {output[-1]}")
-    if target.suffix.lower() not in formats:
-        raise Refusal(
-            f"-o {cut(output) or shown(output)} has no known format: end it with {', '.join(sorted(formats))}"
-        )
-    if not isdir(target.parent):
-        raise Refusal(f"-o {cut(output)}: there is no folder {cut(target.parent)}")
-    disk.check(target, _is_figure if target.suffix.lower() in FORMATS else _is_result)  # refuse before computing
-    return target
-
-
-def _is_figure(path: Path) -> bool:
-    from lab.figures.export import is_figure
-
-    return is_figure(path)
 
 
 @contextmanager

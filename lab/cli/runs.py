@@ -68,9 +68,9 @@ def runs(arguments: argparse.Namespace) -> int:
 
 def open_run(arguments: argparse.Namespace) -> int:
     """Write a run to a file of its own."""
-    from .commands import _target, save
+    from .outputs import save, target_of
 
-    target = _target(arguments.output, {".nc", ".zarr"})
+    target = target_of(arguments.output, {".nc", ".zarr"})
     assert target is not None  # -o is required
     if not arguments.key:
         raise Refusal("the key is empty: give one that lab runs shows, or its beginning")

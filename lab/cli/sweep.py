@@ -19,7 +19,8 @@ from lab.studies.parameters import option
 from lab.watch import interruptible
 
 from . import COMMANDS, Parser, Refusal
-from .commands import _output_option, _target, presets_told, save
+from .commands import _output_option, presets_told
+from .outputs import save, target_of
 
 _JOBS = ("queue", "workers", "walltime", "cores", "job-memory")
 _TOLD = 10.0  # seconds between two lines that say what is waited for
@@ -28,7 +29,7 @@ _TOLD = 10.0  # seconds between two lines that say what is waited for
 def sweep(name: str, words: list[str]) -> int:
     study = studies.find(name)
     options = _parser(study).parse_args(words)
-    target = _target(options.output, {".nc", ".zarr"})
+    target = target_of(options.output, {".nc", ".zarr"})
     given: dict[str, Any] = {
         key.removeprefix("parameter "): text
         for key, text in vars(options).items()

@@ -13,7 +13,7 @@ import xarray as xr
 
 from lab import datasets, figures, store, studies
 from lab.cli import main
-from lab.cli.commands import save
+from lab.cli.outputs import save
 from lab.figures import embed
 from lab.studies import SparseOT
 from lab.sweeps import cluster
