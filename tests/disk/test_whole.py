@@ -6,6 +6,7 @@ import signal
 import stat
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -117,9 +118,7 @@ def test_modes_and_links(tmp_path):
         assert (tmp_path / "sub" / "there").read_bytes() == content
 
 
-@pytest.mark.parametrize(
-    "what", ["fifo", "device", "loop", "folder", "foreign file", "foreign folder", "protected", "nowhere"]
-)
+@pytest.mark.parametrize("what", ["fifo", "device", "loop", "folder", "foreign file", "foreign folder", "nowhere"])
 def test_what_is_refused(tmp_path, what):
     target, replaces, says = tmp_path / "x", Path.is_file, "a pipe, a device or a broken link"
     if what == "fifo":
@@ -135,11 +134,6 @@ def test_what_is_refused(tmp_path, what):
     elif what == "foreign file":
         target.write_text("mine")
         says, replaces = "no result of the lab", lambda path: False
-    elif what == "protected":
-        if os.geteuid() == 0:
-            pytest.skip("nothing is protected from root")
-        target.touch(0o400)
-        says = "protected"
     else:
         target, says = tmp_path / "no" / "x", "No such file or directory"
     before = sorted(tmp_path.rglob("*"))
@@ -151,6 +145,40 @@ def test_what_is_refused(tmp_path, what):
     assert sorted(tmp_path.rglob("*")) == before
     if "folder" in what:
         assert (target / "mine").read_text() == "mine"
+
+
+def test_what_is_protected_is_refused():
+    with TemporaryDirectory() as folder:
+        target = Path(folder, "x")
+        target.touch(0o400)
+
+        def attempt():
+            with pytest.raises(OSError, match="protected") as caught:
+                disk.write(target, b"new", replaces=Path.is_file)
+            return str(caught.value)
+
+        if not os.geteuid():
+            os.chown(folder, 65534, 65534)
+        assert unprivileged(attempt).startswith(f"{cut(target)} can't be written: ")
+        assert os.listdir(folder) == ["x"]
+
+
+def unprivileged(attempt):
+    """What ``attempt`` returns where it is not root that makes it: from root nothing is protected."""
+    if os.geteuid():
+        return attempt()
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(writer, attempt().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as told:
+        return told.read()
 
 
 def test_an_empty_file_may_go(tmp_path):
