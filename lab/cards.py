@@ -72,12 +72,21 @@ def of_result(result: "xr.Dataset") -> str:
             value = result[declared.name].item()
             mood = declared.judge(value, result) if declared.judge else ""
             rows.append((declared.label, f"{number(value)} {declared.unit.removeprefix('1')}".strip(), mood))
-    ended = "converged" if result.attrs["converged"] else str(result.attrs.get("reason", "not converged"))
-    rows.append(("ended", ended.replace("_", " "), "good" if result.attrs["converged"] else "warn"))
-    rows.append(("run", duration(float(result.attrs.get("run_seconds", 0.0))), ""))
+    if swept := studies.sweeping.swept(result) if "parameters" in result.attrs else []:
+        rows.append(("sweep", " x ".join(f"{result.sizes[name]} {name}" for name in swept), ""))
+    converged = bool(result.attrs.get("converged", 0))
+    ended = "converged" if converged else str(result.attrs.get("reason", "not converged"))
+    rows.append(("ended", ended.replace("_", " "), "good" if converged else "warn"))
+    if isinstance(seconds := result.attrs.get("run_seconds"), int | float):
+        rows.append(("run", duration(float(seconds)), ""))
     under = str(result.attrs.get("command", ""))
     return card(
-        str(result.attrs["title"]), under, rows, str(result.attrs.get("advice", "")), _picture(study, result), below
+        str(result.attrs.get("title", study.title)),
+        under,
+        rows,
+        str(result.attrs.get("advice", "")),
+        _picture(study, result),
+        below,
     )
 
 
@@ -110,9 +119,12 @@ def image(png: bytes, width: float) -> str:
 def of_solution(solution: Any) -> str:
     """The value, the marginals and the end of a solution of ``lab.ot.solve``, with its plan."""
     import numpy as np
+    from jax.core import Tracer
 
     from lab.numerics import Reason
 
+    if isinstance(solution.value, Tracer):
+        return f"<pre>{escape(repr(type(solution)))}, traced</pre>"
     m, n = solution.problem.a.shape[-1], solution.problem.b.shape[-1]
     title, under = (
         "Transport plan",
@@ -122,8 +134,11 @@ def of_solution(solution: Any) -> str:
         rows = [("converged", f"{int(np.sum(solution.converged)):,} of {np.size(solution.value):,} problems", "")]
         return card(title, under, rows)
     reason, total = Reason(int(solution.reason)), float(np.sum(solution.problem.a))
+    moved = float(np.sum(solution.plan())) / total if hasattr(solution, "slack") and m * n <= 1 << 22 else 1.0
+    relaxed = [("mass moved", f"{number(moved)} of that of the sources", "")] if hasattr(solution, "slack") else []
     rows = [
         ("value", number(float(solution.value)), ""),
+        *relaxed,
         ("row error", f"{number(float(solution.row_error) / total)} of the mass", ""),
         ("column error", f"{number(float(solution.column_error) / total)} of the mass", ""),
         ("ended", f"{reason.name.lower().replace('_', ' ')} after {int(solution.iterations):,} iterations",

@@ -16,7 +16,7 @@ import xarray as xr
 
 from lab import datasets, memory, studies
 from lab.home import start
-from lab.inputs import Exceeded, cut
+from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of, sweeping
 from lab.studies.parameters import as_text, option
@@ -44,7 +44,8 @@ def run(name: str, words: list[str]) -> int:
     store, recipe = Store(), study.recipe(data)
     with _terminal_report() as report:
         result, computed = _fetched(store, study, recipe, report, options.again)
-    result.attrs["data_notices"] = data.said  # a kept run may be of the same arrays in another file
+    told = study._recipe_attrs(data)  # a kept run may be of the same arrays in another file
+    result.attrs |= {name: told[name] for name in ("title", "data_name", "data_title", "data_notices", "command")}
     if target:
         save(result, target)
     _print_scalars(study, result)
@@ -119,6 +120,7 @@ def figure(name: str, words: list[str]) -> int:
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
             data = None if "data" in cell else options.given.get("data")
+            _check_data(kept, cell, str(options.source), study.kind)
             study = type(study).from_recipe(json.loads(kept.attrs["recipe"]), data).but(**cell)
             kept = _cell_run(kept, study, cell, str(options.source), report) if cell else kept
         result = study.picture_result(picture, kept, report)
@@ -136,9 +138,8 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
     shows the sweep."""
     source, given = options.source, options.given
     swept: dict[str, list[Any]] = json.loads(kept.attrs.get("swept", "{}"))
-    given = {
-        name: v for name, v in given.items() if name != "data" or name in swept
-    }  # what the file can't hold of its data
+    # other data than those swept are what the file can't hold of its own
+    given = {name: value for name, value in given.items() if name != "data" or name in swept}
     others = [option(name) for name in given if name not in swept] + ["--preset"] * bool(options.preset)
     if others:
         raise Refusal(
@@ -159,6 +160,24 @@ def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace
             raise Refusal(f"{option(name)} {text} is not in the sweep of {cut(source)}: give one of {there[name]}")
         cell[name] = value if value in alike else alike[0]
     return cell
+
+
+def _check_data(kept: xr.Dataset, cell: Mapping[str, Any], source: str, kind: str) -> None:
+    """Refuse a cell of a sweep along data whose data are not at hand as they were."""
+    name, hashes = cell.get("data"), kept.attrs["data_sha256"].split("; ")
+    if name is None:
+        return
+    names = json.loads(kept.attrs["swept"])["data"]
+    try:
+        found = datasets.resolve(name, kind).sha256 if datasets.entry_of(name) is None else None
+    except ValueError as problem:
+        raise Refusal(
+            f"the data {shown(name)} of {cut(source)} are not at hand: {problem}; draw the cell where they are, in Python"
+        ) from None
+    if found is not None and len(hashes) == len(names) and hashes[names.index(name)] != found:
+        raise Refusal(
+            f"{cut(name)} is not the file that made {cut(source)}: give it as it was then, or run the sweep anew"
+        )
 
 
 def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: str, report: Report) -> xr.Dataset:

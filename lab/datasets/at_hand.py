@@ -59,10 +59,18 @@ def held(given: Any, kind: str = "transport") -> Data:
 
 
 def _named(name: str, arrays: Mapping[str, Any], reader: Reader) -> Data:
-    wanted = {
-        key: np.array(arrays[key]) for key in arrays if key in reader.wanted
-    }  # what the user changes later is theirs
+    wanted = {key: _copied(f"{key} in {name}", arrays[key]) for key in arrays if key in reader.wanted}
     return reader.from_arrays(name, wanted, [str(key) for key in arrays if key not in reader.wanted])
+
+
+def _copied(what: str, given: Any) -> np.ndarray:
+    """An array of its own: what the user changes later is theirs."""
+    if np.ma.is_masked(given):
+        raise ValueError(f"{what} has masked entries: fill them in, or leave them out")
+    try:
+        return np.array(given)
+    except (ValueError, TypeError):
+        raise ValueError(f"{what} is no array: its rows have unlike lengths, or it holds what is no number") from None
 
 
 def _of_ott(given: Any, reader: Reader) -> Data:

@@ -95,6 +95,8 @@ def _sniff(name: str, payload: bytes) -> str:
         raise ValueError(f"{name} is a Python pickle, which is never loaded: save plain numbers, for example as .npz")
     if _is_text(payload):
         return "table"
+    if Path(name).suffix.lower() in _SUFFIXES["table"]:
+        raise ValueError(f"{name} is no UTF-8 text: save it as such (in Excel: CSV UTF-8)")
     raise ValueError(f"{name} is of a kind that is not read: give {TAKEN}")
 
 

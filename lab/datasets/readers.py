@@ -122,7 +122,7 @@ def number_columns(name: str, table: Table, advice: str = "leave it out") -> tup
 
 def nameless(table: Iterable[str]) -> list[str]:
     """The columns that nobody named, such as pandas' row numbers: no coordinates."""
-    return [label for label in table if not label or label.startswith("Unnamed:")]
+    return [label for label in table if not label or label.startswith(("Unnamed:", "__index_level_"))]
 
 
 def real_numbers(what: str, array: Any) -> np.ndarray:

@@ -25,7 +25,7 @@ _TEXT = 128 * 2**20  # bytes of a table as text; as objects in memory it is seve
 _COLUMNS = 10_000
 _HEADER = 2**20  # bytes of a table's first line
 _COMMA = re.compile(rb"(?<![\d,])\d+,\d")  # numbers as 1,5
-_POINT = re.compile(rb"(?<![\w.])\d+\.\d")
+_POINT = re.compile(rb"(?<![\w.])\d+\.\d+(?![\d.])")  # no dates
 _MEASURE = re.compile(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")
 
 
@@ -105,7 +105,7 @@ def _decimal(name: str, text: bytes, separator: str) -> str:
     """The decimal mark; without a header the first line tells too."""
     if separator == "," or not (comma := _COMMA.search(text)):
         return "."
-    if point := _POINT.search(text):
+    if point := _POINT.search(text.partition(b"\n")[2]):  # what columns are called may have numbers
         both = f"{comma[0].decode()}... and {point[0].decode()}..."
         raise ValueError(f"{name} has numbers with a comma and with a point, {both}: write all of them one way")
     return ","
@@ -218,10 +218,11 @@ def _joined(name: str, schema: Any, batches: Iterable[Any]) -> "pd.DataFrame":
         fits(name, batch.nbytes)
         held += sum((c.indices if types.is_dictionary(c.type) else c).nbytes for c in batch.columns)
         fits(name, held)
-        frames.append(batch.to_pandas())
+        frames.append(batch.to_pandas(ignore_metadata=True))  # which hides columns as rows' names
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=schema.names)
     for label in frame.columns[[not isinstance(dtype, np.dtype) for dtype in frame.dtypes]]:
-        frame[label] = frame[label].astype(object)  # texts, kept once or not
+        kept = getattr(frame[label].dtype, "categories", frame[label]).dtype  # once for many rows, or not
+        frame[label] = frame[label].astype(kept if pd.api.types.is_numeric_dtype(kept) else object)
     return frame
 
 

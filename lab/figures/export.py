@@ -261,20 +261,28 @@ def _render(
     return {"": out.getvalue()}
 
 
-def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper", tone: str = "print") -> "Axes":
-    """Draw a picture into axes of one's own, in the type sizes and weights of a style; returns the axes.
+def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper") -> "Axes":
+    """Draw a picture into axes of one's own, in the type sizes and weights of a style, for their ground; returns the axes.
 
     Raises:
-        ValueError: a picture of several parts, which needs a figure: ``export`` makes one.
+        ValueError: a picture of several parts, which needs a figure: ``export`` makes one; or axes that can't hold it.
+        TypeError: no axes.
     """
     import holoviews as hv
     import matplotlib
     from holoviews.plotting.mpl.plot import MPLPlot
+    from matplotlib.axes import Axes
+    from matplotlib.colors import to_rgba
 
+    if not isinstance(axes, Axes) or axes.get_figure() is None:
+        raise TypeError(f"ax is {type(axes).__name__}, but one pair of Matplotlib axes that are in a figure is needed")
     backends()
     setting = find_style(style)
     figure: Any = axes.get_figure(root=True)
     size, grounds = figure.get_size_inches(), [(each, each.patch.get_facecolor()) for each in (figure, axes)]
+    own, behind = to_rgba(axes.patch.get_facecolor()), to_rgba(figure.patch.get_facecolor())
+    light = sum(own[3] * one + (1 - own[3]) * other for one, other in zip(own[:3], behind[:3], strict=True))
+    tone = "dark" if light < 1.5 and max(own[3], behind[3]) else "print"
     with theme(tone), _press, matplotlib.rc_context(setting.rc):
         drawn = picture()
         if isinstance(drawn, hv.Layout):
@@ -283,8 +291,13 @@ def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper", to
             )
         renderer = hv.renderer("matplotlib")
         with pen, patch.object(MPLPlot, "_close_figures", False):  # it is not ours to close
-            made = renderer.plotting_class(drawn)(drawn, fig=figure, axis=axes, renderer=renderer)
-            made.initialize_plot()
+            try:
+                made = renderer.plotting_class(drawn)(drawn, fig=figure, axis=axes, renderer=renderer)
+                made.initialize_plot()
+            except (RuntimeError, KeyError, AttributeError) as problem:  # of twins, of polar ones
+                raise ValueError(
+                    f"these axes can't hold the picture, plain ones of their own can: {cut(problem)}"
+                ) from problem
         _dress([axes, *axes.child_axes], setting)
     figure.set_size_inches(size)
     for each, colour in grounds:

@@ -18,7 +18,9 @@ _SIGNS = {
     "−": "-", "×": r"\times", "·": r"\cdot", "±": r"\pm", "≤": r"\leq", "≥": r"\geq", "≈": r"\approx", "≠": r"\neq",
     "∞": r"\infty", "√": r"\surd", "∇": r"\nabla", "∂": r"\partial", "‖": r"\Vert", "∈": r"\in", "→": r"\to", "←": r"\gets",
     "⟨": r"\langle", "⟩": r"\rangle", "∑": r"\sum", "Σ": r"\Sigma", "∫": r"\int", "ℓ": r"\ell", "°": r"^{\circ}",
-    "′": "'", "″": "''", "∗": "*", "⊤": r"\top", "∝": r"\propto", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
+    "′": "'", "″": "''", "∗": "*", "⊤": r"\top", "∝": r"\propto", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "∘": r"\circ",
+    "⊙": r"\odot", "⊗": r"\otimes", "∪": r"\cup", "∩": r"\cap", "⊂": r"\subset", "≪": r"\ll", "≫": r"\gg", "∼": r"\sim",
+    "↦": r"\mapsto", "⇒": r"\Rightarrow", "∀": r"\forall", "∃": r"\exists", "∅": r"\emptyset", "⟂": r"\perp", "⋯": r"\cdots",
 }  # fmt: skip
 _WORDS = {
     "\u00a0": "~",
@@ -67,6 +69,7 @@ def mathematics(words: str) -> str:
     if len(parts) % 2 == 0:  # a dollar that ends nothing
         return "".join(map(_sign, words))
     parts[::2] = ["".join(map(_sign, part)) for part in parts[::2]]
+    parts[1::2] = ["".join(sign if sign.isascii() else _sign(sign) for sign in part) for part in parts[1::2]]
     return "$".join(parts).replace(r"\mathdefault", "")
 
 
@@ -99,7 +102,6 @@ def eps(figure: "Figure", **settings: Any) -> bytes:
 
 
 def _lay_on_white(figure: "Figure") -> None:
-    from matplotlib.cm import ScalarMappable
     from matplotlib.collections import Collection
     from matplotlib.colors import to_rgba
     from matplotlib.image import AxesImage
@@ -114,19 +116,20 @@ def _lay_on_white(figure: "Figure") -> None:
         return 1 - share * (1 - red), 1 - share * (1 - green), 1 - share * (1 - blue), 1.0
 
     for artist in figure.findobj():
-        if isinstance(artist, ScalarMappable) and artist.get_array() is not None:
+        if isinstance(artist, AxesImage):
             colours = artist.get_cmap()
             bad = tuple(map(float, colours.get_bad()))
-            colours = colours.with_extremes(bad=solid(bad) if bad[3] else "white")
-            if isinstance(artist, AxesImage):
-                artist.set_cmap(colours)
-                if (array := np.ma.asarray(artist.get_array())).ndim == 3 and array.shape[2] == 4:
-                    part = array / 255.0 if array.dtype == np.uint8 else array
-                    artist.set_data(1 - part[..., 3:] * (1 - part[..., :3]))
+            artist.set_cmap(colours.with_extremes(bad=solid(bad) if bad[3] else "white"))
+            if (array := np.ma.asarray(artist.get_array())).ndim == 3 and array.shape[2] == 4:
+                part = array / 255.0 if array.dtype == np.uint8 else array
+                artist.set_data(1 - part[..., 3:] * (1 - part[..., :3]))
         elif isinstance(artist, Collection):
+            if artist.get_array() is not None:
+                artist.update_scalarmappable()
+                artist.set_array(None)
             artist.set_facecolor([solid(c) for c in artist.get_facecolor()])
             artist.set_edgecolor([solid(c) for c in artist.get_edgecolor()])
-            artist.set_alpha(None)
+            setattr(artist, "_alpha", None)  # noqa: B010  set_alpha can't compare one alpha for each with none
         elif isinstance(artist, Patch):
             face, edge = solid(artist.get_facecolor()), solid(artist.get_edgecolor())
             artist.set_alpha(None)

@@ -118,7 +118,8 @@ def masses(
     total_a, total_b = (float(mass.sum()) for mass in both)
     if abs(total_a - total_b) > 1e-6 * total_a:
         raise ValueError(
-            f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree"
+            f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree, or give "
+            "balanced=False for ot.Unbalanced"
         )
     return both[0], both[1] * np.asarray(total_a / total_b, dtype)
 

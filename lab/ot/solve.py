@@ -104,6 +104,8 @@ def solve(
         problem, epsilon, relaxed = from_ott(problem)
         marginals = relaxed if marginals is None else marginals
         regularizer = Entropic(epsilon) if regularizer is None else regularizer
+        if isinstance(problem, Cloud) and not isinstance(regularizer, Entropic):
+            problem = problem.dense()  # which these need
     if not isinstance(problem, Problem | Cloud):
         raise TypeError(
             f"a problem is needed, but {type(problem).__name__} was given: make one by ot.problem(cost, a, b)"

@@ -399,6 +399,10 @@ def _check_optimizer(optimizer: Optimizer, free: Tree, settings: Settings) -> No
         raise ValueError(
             "settings.momentum and an optimizer were given, but one of them moves the parameters: leave out one"
         )
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(
+            f"optimizer is {optimizer!r}, but a transformation of optax is needed, as optax.scale_by_adam()"
+        )
     with jax.ensure_compile_time_eval():
         ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), free)
         first, _ = optimizer.update(ones, optimizer.init(ones), ones)

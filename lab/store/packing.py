@@ -280,9 +280,8 @@ def _dtype(name: str, dtypes: list[np.dtype]) -> np.dtype:
     if any(dtype.kind == "O" for dtype in dtypes) and all(dtype.kind in "OU" for dtype in dtypes):
         return np.dtype(object)
     kinds = {dtype.kind for dtype in dtypes}
-    if len(kinds) > 1 and not kinds <= {
-        *"iuf"
-    }:  # numbers go together: runs on other data may count where these measure
+    if len(kinds) > 1 and not kinds <= set("iufU"):
+        # runs on other data may count, or name, where these measure
         raise ValueError(f"{name} is {' and '.join(sorted({str(d) for d in dtypes}))}: such runs can't be packed")
     return np.result_type(*dtypes)
 

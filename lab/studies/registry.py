@@ -192,8 +192,18 @@ def _scan() -> None:
         if module.name not in _HOUSE:
             for study in _studies_in(import_module(f"{package}.{module.name}")):
                 register(study)
-    for point in sorted(entry_points(group="lab.studies"), key=lambda point: (point.name, point.value)):
+    for point in sorted(plugins(), key=lambda point: (point.name, point.value)):
         _add(point)
+
+
+def plugins() -> list[EntryPoint]:
+    """The entry points of installed packages; where a package's list of them can't be read, none, with a warning."""
+    try:
+        return list(entry_points(group="lab.studies"))
+    except Exception as problem:
+        told = f"the studies of other packages are left out: the entry points of one can't be read: {problem}"
+        warnings.warn(cut(told, SENTENCE), LeftOut, stacklevel=2)
+        return []
 
 
 def _add(point: EntryPoint) -> None:

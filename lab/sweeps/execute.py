@@ -283,8 +283,9 @@ class _Running:
         if "data" in plan.grid:  # the recipe is that of the first, as for every swept parameter
             every = [plan.study.but(data=value).load() for value in plan.grid["data"]]
             merged.attrs["title"] = f"{plan.study.title}: {len(every)} data sets"
-            for key in ("title", "source", "licence"):
+            for key in ("name", "title", "source", "licence"):
                 merged.attrs[f"data_{key}"] = "; ".join(dict.fromkeys(getattr(data, key) for data in every))
+            merged.attrs["data_sha256"] = "; ".join(data.sha256 for data in every)
         merged.attrs["swept"] = json.dumps({name: sweeping.names(values) for name, values in plan.grid.items()})
         merged.attrs["command"] = _command(plan)
         for key in ("compile_seconds", "run_seconds", "programs_compiled"):

@@ -44,6 +44,8 @@ def split(
             hint = f"did you mean {close[0]}?" if close else f"its parameters are {listed(known)}"
             raise ValueError(f"{study.slug} has no parameter {shown(name)}; {hint}")
         parameter = known[name]
+        if isinstance(parameter, DataSource) and isinstance(value, tuple) and all(isinstance(v, str) for v in value):
+            value = list(value)
         if isinstance(parameter, DataSource) and isinstance(value, list):
             value = [parameter.taken(each, study.kind) for each in value]
         if not _many(parameter, value):

@@ -68,6 +68,7 @@ class _Table:
         empty = first.map(lambda v: xr.full_like(v, np.nan, float) if v.dtype.kind in "iubf" else xr.full_like(v, ""))
         cells = dict.fromkeys(range(self.cells), empty)
         cells |= {at: unpack(self.packed, row) for row, at in enumerate(self.places)}
+        cells = dict(zip(cells, _alike(list(cells.values())), strict=True))
         table = np.empty(self.cells, object)
         for at, cell in cells.items():  # an assignment at once would ask each Dataset for an array
             table[at] = cell
@@ -79,6 +80,24 @@ class _Table:
             if name in first.variables:
                 joined[name].attrs = first[name].attrs
         return joined.transpose(*self.swept, ...)
+
+
+def _alike(cells: list[xr.Dataset]) -> list[xr.Dataset]:
+    """The cells with the same dimensions, empty where one has none, and labels of one kind: those of runs on other data are
+    names here and numbers there."""
+    kinds: dict[str, set[str]] = {}
+    for cell in cells:
+        for dim in map(str, cell.dims):
+            kinds.setdefault(dim, set()).add("U" if cell[dim].dtype.kind in "OU" else "f")
+    texts = [dim for dim, found in kinds.items() if len(found) > 1]
+    made = []
+    for cell in cells:
+        told = {dim: cell[dim].astype(str) for dim in texts if dim in cell.dims}
+        lacking = {
+            dim: (dim, np.empty(0, "U1" if "U" in kinds[dim] else float)) for dim in kinds if dim not in cell.dims
+        }
+        made.append(cell.assign_coords(told | lacking) if told or lacking else cell)
+    return made
 
 
 def _nothing(dtype: np.dtype) -> Any:

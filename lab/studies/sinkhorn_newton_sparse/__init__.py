@@ -397,4 +397,4 @@ def _spectrum(share: Any) -> dict[str, Any]:
     s2 = ot.second_singular_value(share)
     second = s2**2
     rate = -jnp.log(jnp.maximum(second, jnp.finfo(share.dtype).tiny))
-    return {"s2": s2, "spectral_gap": 1 - second, "sweeps_per_decade": jnp.log(10.0) / rate}
+    return {"s2": s2, "spectral_gap": 1 - second, "sweeps_per_decade": jnp.log(10.0) / jnp.abs(rate)}
