@@ -86,6 +86,10 @@ def test_what_can_be_no_data_is_refused_in_a_sentence():
         held({"cost": A})
     with pytest.raises(ValueError, match="holds Python objects, which are never loaded"):
         held({"cost": np.array([[{}]])})
+    with pytest.raises(ValueError, match="cost in your arrays has masked entries"):
+        held(np.ma.array(COST, mask=COST > 1))
+    with pytest.raises(ValueError, match="x in your dict is no array: its rows have unlike lengths"):
+        held({"x": [[1, 2], [3]], "y": Y})
     with pytest.raises(ValueError, match="a table can't be read as such data"):
         held(pd.DataFrame({"u": [1.0]}), "images")
 

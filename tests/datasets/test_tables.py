@@ -104,3 +104,21 @@ def test_damaged_feathers_end_in_a_sentence(seed):
 def test_what_pandas_wrote_long_ago_is_told():
     with pytest.raises(ValueError, match="a Feather table of version 1"):
         feather("t.feather", b"FEA1" + bytes(40))
+
+
+@pytest.mark.parametrize("how", ["to_parquet", "to_feather"])
+def test_columns_of_pandas_own_types_and_those_that_are_its_index(how):
+    frame = FRAME.astype("Float64").assign(c=pd.Categorical([3.0, 4.0, 3.0]))
+    out = io.BytesIO()
+    getattr(frame if how == "to_feather" else frame.set_index("u"), how)(out)
+    table = (feather if how == "to_feather" else parquet)("t", out.getvalue())
+    assert set(table) == {"u", "v", "c"}
+    np.testing.assert_array_equal(table["u"], FRAME.u)
+    np.testing.assert_array_equal(table["c"], [3.0, 4.0, 3.0])
+
+
+def test_decimal_commas_beside_dates_and_in_another_encoding():
+    table, _ = csv("t.csv", b"u 0.5;day;v\n1,5;01.02.2020;2\n2,5;02.02.2020;3\n")
+    assert table["u 0.5"].tolist() == [1.5, 2.5]
+    with pytest.raises(ValueError, match=r"t.csv is no UTF-8 text: save it as such"):
+        read_bytes("t.csv", "ü;v\n1;2\n".encode("latin-1"))

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_figures import STORY, curve, plan
+from test_figures import STORY, curve, exported, plan
 
 from lab import figures
 from lab.figures.typeset import mathematics
+from lab.studies import draw
 
 
 @pytest.mark.parametrize("kind", ["eps", "pgf"])
@@ -34,6 +35,12 @@ def test_an_eps_is_as_wide_as_asked_for_and_opaque(tmp_path):
     assert box[2] - box[0] == pytest.approx(180, abs=1)
     assert told.startswith("%!PS-Adobe-3.0 EPSF-3.0")
     assert "CreationDate" not in told
+
+
+def test_links_each_of_an_opacity_of_its_own():
+    points = np.arange(6.0).reshape(3, 2)
+    picture = draw.links(points, points[::-1], [0, 1, 2], [2, 0, 1], [1.0, 0.5, 0.1])
+    assert exported(picture, "eps").startswith(b"%!PS")
 
 
 @pytest.mark.slow
@@ -90,6 +97,7 @@ def test_words_are_for_tex(tmp_path):
         (r"$\mathdefault{10^{-3}}$ of ε", r"${10^{-3}}$ of \ensuremath{\epsilon}"),
         ("x⁻²", r"x\ensuremath{^{-}}\ensuremath{^{2}}"),
         ("naïve", "naïve"),
+        ("${−2}$", r"${\ensuremath{-}2}$"),
     ],
 )
 def test_mathematics(words, expected):

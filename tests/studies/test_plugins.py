@@ -147,3 +147,12 @@ def test_files_of_which_none_can_be_used_are_refused(tmp_path):
 
 def test_the_studies_are_listed_among_the_names_of_their_module():
     assert {"SparseOT", "SGDStability", "path_study", "model_study", "Study"} <= set(dir(studies))
+
+
+def test_a_list_of_plugins_that_cannot_be_read_leaves_all_out(monkeypatch):
+    def garbled(**_):
+        raise TypeError("Pair.__new__() missing 1 required positional argument")
+
+    monkeypatch.setattr(registry, "entry_points", garbled)
+    with pytest.warns(LeftOut, match="the studies of other packages are left out"):
+        assert registry.plugins() == []

@@ -390,6 +390,12 @@ def test_a_sweep_along_data(store, tmp_path, monkeypatch):
         np.testing.assert_allclose(named.value[at, 1], run_alone.value, rtol=1e-9)
     assert "2 data sets" in named.attrs["title"]
     assert "--data 'one-bump-to-two;mine.npy'" in named.attrs["command"]
+    # those whose labels are words beside those whose labels are numbers
+    mixed = sweep(SparseOT(k=2, gamma=1.0, n=4), store=store, data=["gaussians-2d", "mine.npy"])
+    again = sweep(SparseOT(k=2, gamma=1.0, n=4), store=store, data=["gaussians-2d", "mine.npy"])
+    np.testing.assert_array_equal(mixed.value, again.value)
+    np.testing.assert_allclose(mixed.value[1], named.value[1, 1], rtol=1e-9)
+    mixed.to_netcdf(tmp_path / "mixed.nc", engine="h5netcdf")
     # the same ones again, at hand, under names of their own: one is held already
     at_hand = [{"cost": np.load("mine.npy")}, {"cost": np.eye(3)}]
     again = sweep(SparseOT(k=2), store=store, data=at_hand, gamma=1.0)
