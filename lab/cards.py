@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,9 @@ def of_result(result: "xr.Dataset") -> str:
             continue
         if declared.headline and declared.name in result and not result[declared.name].dims:
             value = result[declared.name].item()
-            mood = declared.judge(value, result) if declared.judge else ""
+            mood = ""
+            with suppress(AttributeError, KeyError):  # of a part of a result, which lacks what that looks at
+                mood = declared.judge(value, result) if declared.judge else ""
             rows.append((declared.label, f"{number(value)} {declared.unit.removeprefix('1')}".strip(), mood))
     if swept := studies.sweeping.swept(result) if "parameters" in result.attrs else []:
         rows.append(("sweep", " x ".join(f"{result.sizes[name]} {name}" for name in swept), ""))

@@ -48,6 +48,7 @@ def test_a_result_shows_its_scalars_its_verdict_and_a_picture(result):
     assert "converged" in head
     assert picture_of(head).width == round(2 * 96 * 2.6)
     assert len(head) < 200_000
+    assert "ended" in cards.of_result(result[["value", "row_error_l1"]])  # a part of it
     plain = xr.Dataset({"a": 1})
     assert cards.of_result(plain).startswith("<div>") or "xr-" in cards.of_result(plain)
 

@@ -20,7 +20,10 @@ def cell(monkeypatch):
     studies.load_file(HERE / "app" / "gradual.py")
     monkeypatch.setattr(watch, "in_notebook", lambda: True)
     monkeypatch.setattr(watch, "_PATIENCE", 0.0)
-    timers = []
+    before, timers = (
+        signal.signal(signal.SIGINT, signal.default_int_handler),
+        [],
+    )  # a server of another test has its own
 
     def press(seconds):
         timers.append(threading.Timer(seconds, lambda: signal.raise_signal(signal.SIGINT)))
@@ -29,7 +32,7 @@ def cell(monkeypatch):
     yield press
     for timer in timers:
         timer.cancel()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_a_run_in_a_cell_is_stopped_with_what_it_has(cell, capsys):

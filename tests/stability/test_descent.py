@@ -193,7 +193,7 @@ def test_an_optimizer_goes_on_and_is_swept():
         **more,
     )  # fmt: skip
     whole = train(8)
-    half = train(8, loop=Chunked(lambda progress: progress.done >= 1))
+    half = train(8, loop=Chunked(lambda progress: progress.iteration >= 1))
     assert half.reason == Reason.STOPPED
     np.testing.assert_array_equal(train(8, state=half.state).params.a, whole.params.a)
     keys = jax.random.split(jax.random.key(1), 2)

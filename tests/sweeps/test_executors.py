@@ -87,7 +87,7 @@ def test_stop_reaches_dask(store, tmp_path, monkeypatch, dask):
 
 def test_a_study_of_a_cell_travels_by_value_or_is_refused(store, monkeypatch):
     monkeypatch.setattr(Toy, "__module__", "__main__")
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     with pytest.raises(
         ValueError, match="the class Toy of a notebook's cell can't be given to worker processes: write it"
     ):
