@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Sequence
-from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -65,16 +64,10 @@ def of_result(result: "xr.Dataset") -> str:
         study = studies.find(str(result.attrs["study"]))
     except (KeyError, ValueError):
         return below
-    rows = []
-    for declared in study.results:
-        if declared.name == "converged":  # told in words below
-            continue
-        if declared.headline and declared.name in result and not result[declared.name].dims:
-            value = result[declared.name].item()
-            mood = ""
-            with suppress(AttributeError, KeyError):  # of a part of a result, which lacks what that looks at
-                mood = declared.judge(value, result) if declared.judge else ""
-            rows.append((declared.label, f"{number(value)} {declared.unit.removeprefix('1')}".strip(), mood))
+    rows = [
+        (declared.label, f"{number(value)} {declared.unit.removeprefix('1')}".strip(), mood)
+        for declared, value, mood in studies.headlines(study.results, result)
+    ]
     if swept := studies.sweeping.swept(result) if "parameters" in result.attrs else []:
         rows.append(("sweep", " x ".join(f"{result.sizes[name]} {name}" for name in swept), ""))
     converged = bool(result.attrs.get("converged", 0))

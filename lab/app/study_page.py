@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import panel as pn
 
 from lab import datasets
-from lab.studies import Study
+from lab.studies import Study, headlines
 
 from . import theme
 
@@ -232,16 +232,11 @@ class StudyPage(pn.viewable.Viewer):
 def headline(study: Study, result: Any, rough: bool = False, from_store: bool = False) -> list[str]:
     """The scalars that matter, each with what it is and whether it is as it should be; then convergence and time."""
     cells = []
-    for declared in study.results:
-        if declared.name == "converged":  # told in words below
-            continue
-        if declared.headline and declared.name in result and not result[declared.name].dims:
-            value = result[declared.name].item()
-            mood = declared.judge(value, result) if declared.judge else ""
-            text = theme.number(value)
-            if declared.half in result:
-                text += f" ± {theme.number(result[declared.half].item(), 2)}"
-            cells.append(_cell(text, theme_label(declared), mood, declared.doc))
+    for declared, value, mood in headlines(study.results, result):
+        text = theme.number(value)
+        if declared.half in result:
+            text += f" ± {theme.number(result[declared.half].item(), 2)}"
+        cells.append(_cell(text, theme_label(declared), mood, declared.doc))
     attrs = result.attrs
     after = f"after {theme.number(int(result.iterations))} iterations" if "iterations" in result else "by its own rule"
     if rough:

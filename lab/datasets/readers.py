@@ -120,6 +120,24 @@ def number_columns(name: str, table: Table, advice: str = "leave it out") -> tup
     return {key: column.astype(float) for key, column in columns.items()}, ignored
 
 
+def answered(
+    name: str, table: Table, word: str, needed: str, advice: str = "leave it out"
+) -> tuple[dict[str, np.ndarray], tuple[str, np.ndarray], list[str]]:
+    """A table in which one column answers to the others: these, that with its name, and what nobody named.
+
+    Args:
+        word: what the answer is called; the last column where none is.
+        needed: what takes two columns, for the sentence.
+        advice: where the answers are no numbers.
+    """
+    named = [key for key in table if key not in nameless(table)]
+    if len(named) < 2:
+        raise ValueError(f"{name} has {len(named)} column{'s' * (len(named) != 1)}, but {needed} need at least two")
+    last = word if word in named else named[-1]
+    columns, ignored = number_columns(name, {key: column for key, column in table.items() if key != last})
+    return columns, (last, number_columns(name, {last: table[last]}, advice)[0][last]), ignored
+
+
 def nameless(table: Iterable[str]) -> list[str]:
     """The columns that nobody named, such as pandas' row numbers: no coordinates."""
     return [label for label in table if not label or label.startswith(("Unnamed:", "__index_level_"))]

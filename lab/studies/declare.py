@@ -66,6 +66,25 @@ class Result:
     half: str = ""
 
 
+def headlines(results: Sequence[Result], result: xr.Dataset) -> "Iterator[tuple[Result, float, Mood]]":
+    """The scalars that matter and are there, each with its value and what it means; convergence is told in words instead.
+
+    A part of a result may lack what a judge looks at: it then means nothing.
+    """
+    for declared in results:
+        if not declared.headline or declared.name not in result or result[declared.name].dims:
+            continue
+        if declared.name == "converged":
+            continue
+        value, mood = result[declared.name].item(), ""
+        try:
+            mood = declared.judge(value, result) if declared.judge else ""
+        except (AttributeError, KeyError) as problem:
+            if not _absent(problem):
+                raise
+        yield declared, value, mood
+
+
 @dataclass(frozen=True)
 class Picture:
     """A way to look at a result.

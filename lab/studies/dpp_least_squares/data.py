@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from lab.datasets import Data, packaged
-from lab.datasets.readers import Reader, add_reader, number_columns, real_numbers, unread
+from lab.datasets.readers import Reader, add_reader, answered, real_numbers, unread
 from lab.datasets.registry import register
 from lab.datasets.tables import Table
 from lab.inputs import shown
@@ -100,13 +100,7 @@ def from_arrays(
 
 def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
     """A table: its column ``y`` (or the last one) holds the values, all others coordinates."""
-    columns, ignored = number_columns(name, table)
-    if len(columns) < 2:
-        raise ValueError(
-            f"{name} has {len(columns)} column{'s' * (len(columns) != 1)}, but coordinates and a value need at least two"
-        )
-    last = "y" if "y" in columns else list(columns)[-1]
-    y = columns.pop(last)
+    columns, (last, y), ignored = answered(name, table, "y", "coordinates and a value")
     notes = (*notices, f"The values are those of the column {shown(last)}")
     x = np.stack(list(columns.values()), axis=1)
     return from_arrays(name, {"x": x, "y": y}, ignored, {"x": tuple(columns), "y": last}, notes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lab.datasets import Data, packaged
-from lab.datasets.readers import Reader, add_reader, nameless, number_columns, real_numbers, unread
+from lab.datasets.readers import Reader, add_reader, answered, real_numbers, unread
 from lab.datasets.registry import register
 from lab.datasets.tables import Table
 
@@ -145,15 +145,9 @@ def from_arrays(
 
 def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
     """A table whose column ``y`` (or last one) is learnt from the others."""
-    named = [key for key in table if key not in nameless(table)]
-    if len(named) < 2:
-        raise ValueError(f"{name} has 1 column, but inputs and an output need at least two")
-    last = "y" if "y" in named else named[-1]
-    outputs = {key: column for key, column in table.items() if key == last}
-    inputs, ignored = number_columns(name, {key: column for key, column in table.items() if key != last})
-    y = number_columns(name, outputs, "write a number for each class")[0][last]
+    columns, (last, y), ignored = answered(name, table, "y", "inputs and an output", "write a number for each class")
     notes = (*notices, f"the outputs are those of the column {last!r}")
-    return from_arrays(name, {"x": np.stack(list(inputs.values()), axis=1), "y": y}, ignored, notes)
+    return from_arrays(name, {"x": np.stack(list(columns.values()), axis=1), "y": y}, ignored, notes)
 
 
 READER = Reader(

@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.clustering.training import long_tail
 from lab.datasets import Data, Reader, add_reader, packaged
-from lab.datasets.readers import number_columns, real_numbers, unread
+from lab.datasets.readers import answered, real_numbers, unread
 from lab.datasets.registry import register
 from lab.datasets.tables import Table
 from lab.datasets.transport import planar
@@ -112,15 +112,12 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
 
 def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
     """Labelled samples out of a table: a column ``classes`` (or the last one) has whole numbers, the others are coordinates."""
-    columns, ignored = number_columns(name, table, "leave it out, or write a whole number for each class")
-    if len(columns) < 2:
-        raise ValueError(f"{name} has {len(columns)} columns, but coordinates and classes need at least two")
-    last = "classes" if "classes" in columns else list(columns)[-1]
-    classes = columns.pop(last)
-    notes = (*notices, f"the classes are those of the column {shown(last)}")
-    return from_arrays(
-        name, {"x": np.stack(list(columns.values()), axis=1), "classes": classes}, ignored, notices=notes
+    columns, (last, classes), ignored = answered(
+        name, table, "classes", "coordinates and classes", "write a whole number for each class"
     )
+    notes = (*notices, f"the classes are those of the column {shown(last)}")
+    x = np.stack(list(columns.values()), axis=1)
+    return from_arrays(name, {"x": x, "classes": classes}, ignored, notices=notes)
 
 
 def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
