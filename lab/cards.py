@@ -89,27 +89,30 @@ def of_result(result: "xr.Dataset") -> str:
 def _picture(study: "type[Study]", result: "xr.Dataset") -> str:
     """The first picture that shows this result, as the address of an image; "" where none does."""
     from lab import figures
+    from lab.studies import first_picture
 
-    picture = next((each for each in study.pictures if each.along is None and not each.applies(result)), None)
-    if picture is None:
-        return ""
     out = io.BytesIO()
     try:
-        figures.export_picture(picture, result, out, format="png", width=_INCHES)
-    except ValueError:  # kept without what it draws
+        figures.export_picture(first_picture(study.pictures, result), result, out, format="png", width=_INCHES)
+    except ValueError:  # none, or it was kept without what that draws
         return ""
-    return image(out.getvalue(), 2 * 96 * _INCHES)
+    return as_uri(_shrunk(out.getvalue(), 2 * 96 * _INCHES))
 
 
-def image(png: bytes, width: float) -> str:
-    """The address of an image of so many pixels' width, with the image in it."""
+def _shrunk(png: bytes, width: float) -> bytes:
+    """A picture of so many pixels' width."""
     from PIL import Image
 
     drawn = Image.open(io.BytesIO(png))
     out = io.BytesIO()
     height = round(drawn.height * width / drawn.width)
     drawn.resize((round(width), height), Image.Resampling.LANCZOS).save(out, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return out.getvalue()
+
+
+def as_uri(png: bytes) -> str:
+    """The address of an image, with the image in it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def of_solution(solution: Any) -> str:
@@ -159,4 +162,4 @@ def _plan(solution: Any, m: int, n: int) -> str:
     out = io.BytesIO()
     scale = max(1, int(96 * _INCHES) // max(rows, columns))
     Image.fromarray(pixels).resize((scale * columns, scale * rows), Image.Resampling.NEAREST).save(out, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return as_uri(out.getvalue())

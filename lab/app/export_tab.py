@@ -1,6 +1,5 @@
 """Export: a picture as it will stand on the page of a paper, and the file with its recipe inside."""
 
-import base64
 import io
 import shlex
 from pathlib import Path
@@ -11,6 +10,7 @@ import param
 import xarray as xr
 
 from lab import figures
+from lab.cards import as_uri
 from lab.numerics import Progress, Report
 from lab.studies import Picture, Study
 
@@ -175,7 +175,7 @@ class ExportTab(pn.viewable.Viewer):
             "mp4": "a film",
         }[self.format]
         self._say(f"{wide:.3g} × {high:.3g} in · {self.format.upper()}, {kind} · {_size(len(made.file))}")
-        uri = f"data:image/png;base64,{base64.b64encode(made.preview).decode()}"
+        uri = as_uri(made.preview)
         self._paper.object = (
             f'<div class="page"><img src="{uri}" alt="the figure at print size" style="width:{wide}in"></div>'
         )

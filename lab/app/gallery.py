@@ -9,6 +9,7 @@ import panel as pn
 import param
 from panel import ui
 
+from lab.cards import as_uri
 from lab.studies import Real, Study, Whole, catalogue
 
 from . import theme, thumbnails, verdicts
@@ -138,7 +139,7 @@ class _Card:
         self.waiting = False
         what = theme.escape(f"a result of {self.study.title}")
         self._picture = "".join(
-            f'<img class="{tone}" src="{thumbnails.as_uri(png)}" alt="{what}">' for tone, png in images.items()
+            f'<img class="{tone}" src="{as_uri(png)}" alt="{what}">' for tone, png in images.items()
         )
         self._refresh()
 

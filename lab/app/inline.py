@@ -20,12 +20,13 @@ import panel as pn
 
 import lab.studies.draw as drawing
 from lab import watch
+from lab.cards import as_uri
 from lab.figures import plotted
+from lab.studies import first_picture
 
 from .session import Session
 from .study_page import StudyPage
 from .theme import escape
-from .thumbnails import as_uri, first_picture
 from .view import View, source
 
 _DPI = 96
@@ -87,7 +88,7 @@ class Inline(pn.Column):
     def _still(self) -> str:
         study, result = self._session.study, self._session.result
         try:
-            picture = first_picture(study, result)
+            picture = first_picture(study.pictures, result)
             with drawing.theme("light", backend="matplotlib"), plotted(picture(result)) as figure:
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight")

@@ -1,6 +1,5 @@
 """The small pictures of the gallery: a real result of each study, drawn once and kept."""
 
-import base64
 import io
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import xarray as xr
 from lab.disk import cache
 from lab.figures import plotted
 from lab.numerics import Report
-from lab.studies import Picture, Study
+from lab.studies import Picture, Study, first_picture
 from lab.studies.draw import theme
 
 from . import kept
@@ -39,19 +38,11 @@ def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
     name = kept.identity(study)
     default = study()
     result = default.run(report)
-    picture = first_picture(default, result)
+    picture = first_picture(study.pictures, result)
     images = {tone: draw(picture, result, tone) for tone in TONES}
     for tone, png in images.items():
         cache.write(_path(study, name, tone), png)
     return images
-
-
-def first_picture(study: Study, result: xr.Dataset) -> Picture:
-    """The first picture that this result can be drawn as without computing more."""
-    for picture in study.pictures:
-        if picture.along is None and not picture.applies(result):
-            return picture
-    raise ValueError(f"no picture of {study.slug} applies to its default result")
 
 
 def draw(picture: Picture, result: xr.Dataset, tone: str) -> bytes:
@@ -72,11 +63,6 @@ def draw(picture: Picture, result: xr.Dataset, tone: str) -> bytes:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.02)
     return buffer.getvalue()
-
-
-def as_uri(png: bytes) -> str:
-    """A data URI for an ``<img>``."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _path(study: type[Study], name: str, tone: str) -> Path:

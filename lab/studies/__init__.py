@@ -3,16 +3,28 @@
 from typing import Any
 
 from .base import Outcome, Study, edited
-from .declare import Claim, Limit, Live, Measured, Paper, Picture, Pictures, Preset, Result, Verdict, headlines
+from .declare import (
+    Claim,
+    Limit,
+    Live,
+    Measured,
+    Paper,
+    Picture,
+    Pictures,
+    Preset,
+    Result,
+    Verdict,
+    first_picture,
+    headlines,
+)
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
 from .registry import catalogue, find, load_file, load_files, named, register
 from .verify import verify
 
 __all__ = [
-    "Choice", "Claim", "DataSource", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture", "Pictures",
-    "Preset", "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited", "find", "headlines",
-    "kind_of",
-    "load_file", "load_files", "named", "register", "verify",
+    "Choice", "Claim", "DataSource", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture",
+    "Pictures", "Preset", "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited",
+    "find", "first_picture", "headlines", "kind_of", "load_file", "load_files", "named", "register", "verify",
 ]  # fmt: skip
 
 

@@ -254,6 +254,18 @@ class Pictures:
         return list(self._items)
 
 
+def first_picture(pictures: Pictures, result: xr.Dataset) -> Picture:
+    """The first one that this result can be drawn as without computing more.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for picture in pictures:
+        if picture.along is None and not picture.applies(result):
+            return picture
+    raise ValueError(f"no picture shows this result of {result.attrs.get('study', 'a study')} alone")
+
+
 class Live(NamedTuple):
     """Curves on one scale that a page draws while a run goes on, and writes the last values of.
 

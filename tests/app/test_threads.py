@@ -14,6 +14,7 @@ from holoviews.streams import Pipe, Stream
 from lab import figures
 from lab.app import thumbnails
 from lab.app.live import Live
+from lab.studies import first_picture
 from lab.studies.draw.look import backends
 
 
@@ -24,7 +25,7 @@ def result():
 
 
 def test_a_page_that_draws_does_not_break_the_picture_of_another(result, monkeypatch):
-    picture = thumbnails.first_picture(Halving(), result)
+    picture = first_picture(Halving.pictures, result)
     sources = [hv.Curve([]) for _ in range(3)]
     streams = [Pipe(source=source) for source in sources]
     reads, drawn, shown = threading.Event(), threading.Event(), picture(result)
@@ -56,7 +57,7 @@ def test_a_page_that_draws_does_not_break_the_picture_of_another(result, monkeyp
 
 
 def test_pages_wait_for_a_figure_only_while_holoviews_draws_it(result):
-    picture = thumbnails.first_picture(Halving(), result)
+    picture = first_picture(Halving.pictures, result)
     drawn = []
     with figures.plotted(picture(result)) as figure:
         page = threading.Thread(target=lambda: drawn.append(picture(result)))
@@ -74,7 +75,7 @@ def test_who_has_holoviews_draw_holds_its_pen(result, monkeypatch):
     items, register = kind.items, kind.register
     monkeypatch.setattr(kind, "items", lambda self: held.append(watched.depth > 0) or items(self))
     monkeypatch.setattr(kind, "register", lambda *given: held.append(watched.depth > 0) or register(*given))
-    picture = thumbnails.first_picture(Halving(), result)
+    picture = first_picture(Halving.pictures, result)
     figures.export_picture(picture, result, io.BytesIO(), format="svg")
     thumbnails.draw(picture, result, "light")
     live = Live(picture(result), dark=True)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lab.app import kept, thumbnails
 from lab.disk import cache
-from lab.studies import Pictures
+from lab.studies import Pictures, first_picture
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_each_tone_is_drawn_in_its_own_blue_on_no_ground(home):
 def test_the_picture_follows_the_result():
     whole = Halving(steps=6).run()
     other = Halving(steps=6, c=50.0).run()
-    picture = thumbnails.first_picture(Halving(), whole)
+    picture = first_picture(Halving.pictures, whole)
     assert picture.name == "iterates"  # the first one says that it does not apply
     assert thumbnails.draw(picture, whole, "light") != thumbnails.draw(picture, other, "light")
 
@@ -72,7 +72,7 @@ def test_without_a_place_to_keep_it_it_is_still_shown(monkeypatch, home):
 
 def test_no_picture_that_applies_is_said(monkeypatch):
     monkeypatch.setattr(Halving, "pictures", Pictures(Halving.pictures.never, Halving.pictures.roots))
-    with pytest.raises(ValueError, match="no picture of halving applies"):
+    with pytest.raises(ValueError, match="no picture shows this result of halving alone"):
         thumbnails.make(Halving)
 
 
