@@ -43,7 +43,7 @@ from lab import figures
 from lab.paths import immiscible
 from lab.paths.couplings import Assignment, Nearest
 from lab.studies import ImmiscibleDiffusion
-from lab.studies.immiscible_diffusion.data import POINTS
+from lab.studies.paths.immiscible_diffusion.data import POINTS
 
 hv.output(size=100)
 pictures = ImmiscibleDiffusion.pictures

@@ -39,8 +39,8 @@ from scipy.stats import norm
 from lab import figures, paths
 from lab.numerics import Chunked
 from lab.studies import RectifiedFlow, draw
-from lab.studies.rectified_flow import SCHEDULES, flow
-from lab.studies.rectified_flow.data import S0, S1
+from lab.studies.paths.rectified_flow import SCHEDULES, flow
+from lab.studies.paths.rectified_flow.data import S0, S1
 
 hv.output(size=100)
 pictures = RectifiedFlow.pictures

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from lab.studies import SGDStability
-from lab.studies.sgd_stability import ANALYSIS, analyze
+from lab.studies.stability.sgd_stability import ANALYSIS, analyze
 
 hv.output(size=100)
 pictures = SGDStability.pictures

@@ -42,7 +42,7 @@ from scipy.special import expit, logsumexp
 from lab import clustering, figures, ot
 from lab.ot import partial
 from lab.studies import SP2OT, draw
-from lab.studies.sp2ot.pictures import interval
+from lab.studies.clustering.sp2ot.pictures import interval
 
 hv.output(size=100)
 pictures = SP2OT.pictures

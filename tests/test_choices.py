@@ -45,7 +45,7 @@ def _parameters(member):
 CHOSEN = [
     pytest.param(member, one, id=f"{place}-{one.name}")
     for place, member in _members(
-        (*COMPUTE, "datasets", "figures", "sweeps", "store", "studies", "studies.draw")
+        (*COMPUTE, "datasets", "figures", "sweeps", "store", "studies.contract", "studies.draw")
     ).items()
     for one in _parameters(member)
     if choices(one.annotation)

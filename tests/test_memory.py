@@ -10,7 +10,7 @@ from lab import memory
 COMPILES = """
 import jax, jax.numpy as jnp
 from lab import memory
-from lab.studies.clock import clocked
+from lab.studies.contract.clock import clocked
 f = jax.jit(lambda x: jnp.linalg.eigh(x)[1] @ x)
 counts = []
 for most in (None, 2**40, 0):

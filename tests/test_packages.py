@@ -182,7 +182,7 @@ def test_what_needs_pot_names_its_extra(monkeypatch):
 
     from lab import ot
     from lab.ot.exact import linear_program
-    from lab.studies.weighted_cfm.claims import _own_plan
+    from lab.studies.paths.weighted_cfm.claims import _own_plan
 
     monkeypatch.setitem(sys.modules, "ot", None)
     problem = ot.problem(np.arange(6.0).reshape(2, 3))

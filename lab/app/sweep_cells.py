@@ -9,7 +9,8 @@ import xarray as xr
 
 from lab.figures.sweep import NOT_YET
 from lab.store.packing import cell_attrs
-from lab.studies import Study, sweeping
+from lab.studies import Study
+from lab.studies.contract import sweeping
 from lab.sweeps import Plan
 from lab.sweeps.plan import failed_key
 

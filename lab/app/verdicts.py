@@ -11,7 +11,7 @@ import xarray as xr
 from lab.disk import cache
 from lab.numerics import Report
 from lab.studies import Claim, Study, Verdict
-from lab.studies.verify import judge
+from lab.studies.contract.verify import judge
 
 from . import kept
 

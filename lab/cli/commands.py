@@ -18,8 +18,9 @@ from lab import datasets, memory, studies
 from lab.home import start
 from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
-from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of, sweeping
-from lab.studies.parameters import as_text, option
+from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of
+from lab.studies.contract import sweeping
+from lab.studies.contract.parameters import as_text, option
 from lab.watch import interruptible
 
 from . import COMMANDS, Parser, Refusal, printable
@@ -264,8 +265,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from lab import home
-    from lab.studies.base import device, versions
-    from lab.studies.clock import clocked
+    from lab.studies.contract.base import device, versions
+    from lab.studies.contract.clock import clocked
 
     everything = studies.catalogue()
     chosen = _chosen(arguments) if arguments.whole or arguments.study else everything[:1]

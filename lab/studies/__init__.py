@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .base import Outcome, Study, edited
-from .declare import (
+from .contract.base import Outcome, Study, edited
+from .contract.declare import (
     Claim,
     Limit,
     Live,
@@ -17,9 +17,9 @@ from .declare import (
     first_picture,
     headlines,
 )
-from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
-from .registry import catalogue, find, load_file, load_files, named, register
-from .verify import verify
+from .contract.parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
+from .contract.registry import catalogue, find, load_file, load_files, named, register
+from .contract.verify import verify
 
 __all__ = [
     "Choice", "Claim", "DataSource", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture",
@@ -31,11 +31,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Built-in studies by class name: ``from lab.studies import SparseOT``; and what makes a study of one's own."""
     if name == "path_study":
-        from .own_path import path_study
+        from .paths.own_path import path_study
 
         return path_study
     if name == "model_study":
-        from .sgd_stability.own import model_study
+        from .stability.sgd_stability.own import model_study
 
         return model_study
     if name[:1].isupper():

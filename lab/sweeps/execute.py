@@ -15,8 +15,9 @@ import xarray as xr
 from lab import watch
 from lab.store import Claim, Store, pack, packing, unpack
 from lab.store.index import say_once
-from lab.studies import Study, sweeping
-from lab.studies.parameters import as_text, option
+from lab.studies import Study
+from lab.studies.contract import sweeping
+from lab.studies.contract.parameters import as_text, option
 
 from . import table
 from .batch import Stopped

@@ -8,7 +8,8 @@ import xarray as xr
 
 from lab.store import unpack
 from lab.store.packing import CELL, absences, own_dims
-from lab.studies import Parameter, sweeping
+from lab.studies import Parameter
+from lab.studies.contract import sweeping
 
 
 def merge(

@@ -20,9 +20,9 @@ from lab.store import Store
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     monkeypatch.setattr("lab.app.runner._CALM", 0.0)
-    monkeypatch.setattr("lab.studies.registry._scanned", True)
-    monkeypatch.setitem(studies.registry._found, "halving", Halving)
-    monkeypatch.setitem(studies.registry._found, "gradual", Gradual)
+    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
+    monkeypatch.setitem(studies.contract.registry._found, "halving", Halving)
+    monkeypatch.setitem(studies.contract.registry._found, "gradual", Gradual)
 
 
 def _session(kind=Halving, **values):

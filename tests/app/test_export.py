@@ -22,8 +22,8 @@ from lab.app.session import Session
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
-    monkeypatch.setattr("lab.studies.registry._scanned", True)
-    monkeypatch.setitem(studies.registry._found, "halving", Halving)
+    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
+    monkeypatch.setitem(studies.contract.registry._found, "halving", Halving)
 
 
 def _session(**values):

@@ -38,8 +38,8 @@ def _shows(page, middle):
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
-    monkeypatch.setattr("lab.studies.registry._scanned", True)
-    monkeypatch.setitem(studies.registry._found, "drifting", Drifting)
+    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
+    monkeypatch.setitem(studies.contract.registry._found, "drifting", Drifting)
 
 
 def test_frames_are_drawn_before_the_browser_is_connected(monkeypatch):

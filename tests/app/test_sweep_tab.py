@@ -35,9 +35,9 @@ backends()
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     monkeypatch.setattr("lab.app.runner._CALM", 0.0)
-    monkeypatch.setattr("lab.studies.registry._scanned", True)
-    monkeypatch.setitem(studies.registry._found, "halving", Halving)
-    monkeypatch.setitem(studies.registry._found, "gradual", Gradual)
+    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
+    monkeypatch.setitem(studies.contract.registry._found, "halving", Halving)
+    monkeypatch.setitem(studies.contract.registry._found, "gradual", Gradual)
 
 
 def _session(kind=Halving, **values):
@@ -89,7 +89,7 @@ class Choosy(Halving):
 
 
 def test_a_first_sweep_that_is_refused_makes_room_for_the_next(monkeypatch):
-    monkeypatch.setitem(studies.registry._found, "choosy", Choosy)
+    monkeypatch.setitem(studies.contract.registry._found, "choosy", Choosy)
     tab = _tab(_session(Choosy))
     assert "steps" not in tab.ticked
     assert len(tab.plan.grid) == 2

@@ -10,7 +10,8 @@ import xarray as xr
 from lab.cli import main
 from lab.store import Store, weights
 from lab.store import store as module
-from lab.studies import SparseOT, Study, registry
+from lab.studies import SparseOT, Study
+from lab.studies.contract import registry
 
 QUICK = """
 import jax.numpy as jnp

@@ -14,7 +14,8 @@ import lab
 from lab import studies, sweeps
 from lab.cli import main
 from lab.figures.embed import read_recipe
-from lab.studies import Picture, Pictures, sweeping
+from lab.studies import Picture, Pictures
+from lab.studies.contract import sweeping
 
 TOY = Path(__file__).parents[1] / "sweeps" / "toy.py"
 

@@ -10,7 +10,7 @@ from lab.numerics.jit import jit
 from lab.ot import routing
 from lab.paths import couplings, immiscible, laws, schedules, weighted
 from lab.sampling import rules
-from lab.studies.clock import clocked
+from lab.studies.contract.clock import clocked
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from lab import numerics, ot
 from lab.numerics import Reason, pure
 from lab.ot import derivatives, entropic, sinkhorn, sinkhorn_newton
 from lab.ot.sinkhorn_newton import Absolute, Adaptive, Density, SinkhornNewton
-from lab.studies.clock import clocked
+from lab.studies.contract.clock import clocked
 
 BACKENDS = {
     "dense": SinkhornNewton("dense"),

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from lab import datasets, numerics, ot
 from lab.ot.bounds import relaxed_primal
 from lab.ot.exact import linear_program
-from lab.studies.clock import clocked
+from lab.studies.contract.clock import clocked
 
 
 def random(m, n, seed, mass=1.0):

@@ -95,7 +95,7 @@ class Mine(Study):
 
 def test_key_follows_the_code_of_a_users_file(tmp_path, monkeypatch):
     from lab.code import of_user
-    from lab.studies import registry
+    from lab.studies.contract import registry
 
     monkeypatch.setattr(registry, "_found", dict(registry._found))
     keys = []

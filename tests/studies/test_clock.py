@@ -5,7 +5,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from lab.studies.clock import clocked
+from lab.studies.contract.clock import clocked
 
 
 def nested(depth: int, pause: float):

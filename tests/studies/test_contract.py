@@ -16,7 +16,7 @@ import xarray as xr
 from lab import datasets, numerics, studies
 from lab.cli import commands, told
 from lab.studies import Choice, Real, Study, Verdict, Whole, bounds_of
-from lab.studies.registry import flaw
+from lab.studies.contract.registry import flaw
 
 STUDIES = [study for study in studies.catalogue() if not study.__module__.startswith("lab_user_")]  # of no test
 CLAIMS = [(study, claim) for study in STUDIES for claim in study.claims if claim.quick]

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from lab.datasets import Data
-from lab.studies.diverse_subset import DiverseSubset
+from lab.studies.sampling.diverse_subset import DiverseSubset
 
 X = np.random.default_rng(5).normal(size=(40, 3))
 MINE: dict[str, Any] = {"k": 6, "draws": 50, "length": 0.4}

@@ -9,8 +9,8 @@ from scipy import integrate, special
 
 from lab import datasets, sampling
 from lab.datasets import Data
-from lab.studies.dpp_least_squares import DPPLeastSquares, designs
-from lab.studies.dpp_least_squares.designs import DESIGNS, MOST
+from lab.studies.sampling.dpp_least_squares import DPPLeastSquares, designs
+from lab.studies.sampling.dpp_least_squares.designs import DESIGNS, MOST
 
 SHEET_NAMES = "lambda_min cond err2 err2_best ratio n_proposals points weights"
 TABLE = np.random.default_rng(0).normal(size=(60, 3))

@@ -16,8 +16,8 @@ from lab.paths.couplings import Nearest
 from lab.paths.fields import exact
 from lab.paths.immiscible import NearestNoise
 from lab.studies import draw
-from lab.studies.immiscible_diffusion import RULES, ImmiscibleDiffusion, _by_chance, rules
-from lab.studies.immiscible_diffusion.data import POINTS
+from lab.studies.paths.immiscible_diffusion import RULES, ImmiscibleDiffusion, _by_chance, rules
+from lab.studies.paths.immiscible_diffusion.data import POINTS
 
 SHEET_NAMES = "H eps_mse reduction norm_drift cluster_dist w"
 

@@ -8,7 +8,7 @@ from scipy.stats import truncnorm
 
 from lab import datasets
 from lab.datasets import Data
-from lab.studies.kinetic_optimal_paths import SCHEDULES, KineticOptimalPaths
+from lab.studies.paths.kinetic_optimal_paths import SCHEDULES, KineticOptimalPaths
 
 BOARD = KineticOptimalPaths(draws=500, particles=200)
 DIGITS = KineticOptimalPaths(data="digit-samples", n=40, draws=80, particles=200)

@@ -12,9 +12,9 @@ from lab.datasets import Data
 from lab.denoise import Images
 from lab.numerics import Chunked
 from lab.store import Store
+from lab.studies.denoise.locality_denoisers import FIELDS, LEVELS, METHODS, LocalityDenoisers, levels
+from lab.studies.denoise.locality_denoisers.trained import trained
 from lab.studies.draw import mosaic, signed, tile_at
-from lab.studies.locality_denoisers import FIELDS, LEVELS, METHODS, LocalityDenoisers, levels
-from lab.studies.locality_denoisers.trained import trained
 
 SHEET_NAMES = "mse_clean sensitivity mask_size ess trace_W eigenvalue"
 DIGITS = LocalityDenoisers(data="digit-images", train=60, tests=3, samples=2, row=3, column=4, others=True)

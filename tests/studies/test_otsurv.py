@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 
 from lab import datasets
-from lab.studies.otsurv import OTSurv
-from lab.studies.otsurv import data as sets
+from lab.studies.survival.otsurv import OTSurv
+from lab.studies.survival.otsurv import data as sets
 
 SHEET_NAMES = "cindex risk mass row_mass loss km chi2 p"
 SHORT = OTSurv(epochs=2)  # its programs serve every number of epochs

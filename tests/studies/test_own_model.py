@@ -30,7 +30,7 @@ def loss(params, x, y):
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
     studies.catalogue()  # what a first look brings in stays
-    monkeypatch.setattr(studies.registry, "_found", dict(studies.registry._found))
+    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
     monkeypatch.setattr(datasets.registry, "_entries", dict(datasets.registry._entries))
 
 

@@ -10,7 +10,7 @@ from lab.paths import weighted
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr(studies.registry, "_found", dict(studies.registry._found))
+    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from lab import studies
 from lab.cli import main
 from lab.inputs import LeftOut
-from lab.studies import registry
+from lab.studies.contract import registry
 
 STUDY = """
 import jax.numpy as jnp

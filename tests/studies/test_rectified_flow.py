@@ -12,7 +12,7 @@ from scipy.stats import norm
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Chunked, Reason
-from lab.studies.rectified_flow import FRAMES, SCHEDULES, RectifiedFlow, flow
+from lab.studies.paths.rectified_flow import FRAMES, SCHEDULES, RectifiedFlow, flow
 
 SHEET_NAMES = "paths S V cost w2sq curvature"
 
@@ -127,8 +127,8 @@ def test_first_flow_on_a_line_is_the_quantile_map():
 @pytest.mark.slow
 def test_straight_gaussian_coupling_is_a_fixed_point():
     """Of the exact reflow of (Z0, T Z0): the field of that joint Gaussian takes z to T z."""
-    from lab.studies.rectified_flow.claims import T
-    from lab.studies.rectified_flow.data import S0, S1
+    from lab.studies.paths.rectified_flow.claims import T
+    from lab.studies.paths.rectified_flow.data import S0, S1
 
     exact_map = paths.ode(
         paths.exact(paths.Linear(), paths.gaussian(jnp.zeros(2), S0), paths.gaussian(jnp.zeros(2), S1)), jnp.eye(2), 200

@@ -10,8 +10,8 @@ import pytest
 
 from lab import datasets, stability, studies
 from lab.datasets import Data
-from lab.studies.sgd_stability import SGDStability, looking
-from lab.studies.sgd_stability.analysis import ANALYSIS, analyze
+from lab.studies.stability.sgd_stability import SGDStability, looking
+from lab.studies.stability.sgd_stability.analysis import ANALYSIS, analyze
 
 SHEET_NAMES = "loss tr fro lmax mu path_norm rho test_error eta_star stable"
 SMALL = SGDStability(n=8, d=12, steps=400, rates=1, eta=0.1, lowest=0.05, B=2)
@@ -95,7 +95,7 @@ def test_thresholds_are_those_of_enumerated_batches(run, ends):
 
 @pytest.mark.slow
 def test_the_labs_own_network_as_a_users_gives_the_same_numbers(run, monkeypatch):
-    monkeypatch.setattr(studies.registry, "_found", dict(studies.registry._found))
+    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
     monkeypatch.setattr(datasets.registry, "_entries", dict(datasets.registry._entries))
     start = stability.diagonal(jax.random.split(jax.random.key(0), 3)[0], 12, 1.0)
     arrays = SMALL.load().arrays

@@ -9,8 +9,8 @@ import xarray as xr
 from lab import datasets
 from lab.cli import main
 from lab.datasets import Data
-from lab.studies.sinkhorn_newton_sparse import COUNT, SinkhornNewtonSparse
-from lab.studies.sinkhorn_newton_sparse.pictures import hessians
+from lab.studies.ot.sinkhorn_newton_sparse import COUNT, SinkhornNewtonSparse
+from lab.studies.ot.sinkhorn_newton_sparse.pictures import hessians
 
 SMALL = SinkhornNewtonSparse(data="digits-pixels", side=6, epsilon=0.02, max_sweeps=2000)
 SHEET_NAMES = "err f_gap newton_steps cg_iters nnz_row dropped_mass alpha s2 plan"

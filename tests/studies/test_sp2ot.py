@@ -13,7 +13,7 @@ from lab.datasets import Data
 from lab.ot import partial
 from lab.ot.problem import problem
 from lab.ot.regularizers import Entropic
-from lab.studies.sp2ot import SP2OT
+from lab.studies.clustering.sp2ot import SP2OT
 
 BLOBS = SP2OT(data="long-tailed-blobs")
 SHEET_NAMES = (
@@ -185,7 +185,7 @@ def test_scores_are_means_over_seeds_with_students_interval():
     """Of a sweep that lacks some algorithms."""
     from scipy import stats
 
-    from lab.studies.sp2ot.pictures import interval
+    from lab.studies.clustering.sp2ot.pictures import interval
 
     values = np.array([0.61, 0.72, 0.58, 0.9])
     mean, half = interval(values)

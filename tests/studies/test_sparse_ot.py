@@ -10,7 +10,7 @@ import xarray as xr
 from lab.cli import commands
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.sparse_ot import SparseOT
+from lab.studies.ot.sparse_ot import SparseOT
 
 PRESETS = [preset.name for preset in SparseOT.presets]
 OWN_PROGRAMS = {"digits", "rows", "figure-2d-entropic"}  # of shapes that no other preset has: seconds to compile
@@ -132,7 +132,7 @@ def test_warm_start_agrees_with_a_cold_one():
 def test_large_plans_are_kept_by_their_nonzeros(monkeypatch):
     study = SparseOT.preset("figure-1d")
     dense = study.run()
-    monkeypatch.setattr("lab.studies.sparse_ot._DENSE", 100)
+    monkeypatch.setattr("lab.studies.ot.sparse_ot._DENSE", 100)
     large = study.run()
     assert "plan" not in large
     plan = np.zeros((32, 32))

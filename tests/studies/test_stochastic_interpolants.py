@@ -14,10 +14,10 @@ from lab import datasets, paths, studies
 from lab.datasets import Data
 from lab.paths import couplings, metrics
 from lab.paths.sampling import graded
-from lab.studies.path_parts import source_of, target_of
-from lab.studies.stochastic_interpolants import StochasticInterpolants, costs, fields
-from lab.studies.stochastic_interpolants.data import gaussians
-from lab.studies.stochastic_interpolants.pictures import vertex
+from lab.studies.paths.path_parts import source_of, target_of
+from lab.studies.paths.stochastic_interpolants import StochasticInterpolants, costs, fields
+from lab.studies.paths.stochastic_interpolants.data import gaussians
+from lab.studies.paths.stochastic_interpolants.pictures import vertex
 
 SHEET_NAMES = "samples kl w2sq logrho drift_energy paths"
 KEY = jax.random.key(0)

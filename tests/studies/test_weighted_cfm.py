@@ -16,8 +16,8 @@ from lab.datasets import Data
 from lab.paths import couplings, training
 from lab.paths.network import Perceptron
 from lab.paths.weighted import gaussian_tilt
-from lab.studies.weighted_cfm import METHODS, WeightedCFM, flow
-from lab.studies.weighted_cfm.claims import TAU
+from lab.studies.paths.weighted_cfm import METHODS, WeightedCFM, flow
+from lab.studies.paths.weighted_cfm.claims import TAU
 
 SHEET_NAMES = "fit_w2sq npe ess tilt_var tau paths plan"
 ATOMS = WeightedCFM(data="four-atoms", cost="half-squared", epsilon=1.0, particles=1000, pairs=64, batch=16)

@@ -1,0 +1,270 @@
+"""Progressive partial transport for clusters of uneven size (Zhang, Ren, He, ICLR 2024 and 2024) as a study."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from lab.clustering import semantic
+from lab.clustering.kmeans import kmeans
+from lab.clustering.metrics import by_frequency, scores
+from lab.clustering.training import METHODS, Model, Settings, clusters_of, logits, match_labels, train
+from lab.datasets import Data
+from lab.numerics import Loop, Reason
+from lab.ot import partial
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Entropic
+from lab.studies.contract.base import Study
+from lab.studies.contract.declare import Limit, Paper, Result
+from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+
+from . import data as _sets  # noqa: F401  registers them
+from .claims import CLAIMS
+from .pictures import PICTURES
+from .presets import PRESETS
+from .text import ABOUT, MATHEMATICS
+
+_WHOLE = ("balanced", "uot")  # methods that label all samples
+
+
+class SP2OT(Study):
+    """Clustering by a plan that labels the confident samples first and leaves the sizes of clusters free."""
+
+    slug = "sp2ot"
+    title = "Progressive partial transport"
+    field = "Optimal transport"
+    paper = Paper(
+        "Zhang, Ren, He",
+        "SP2OT: Semantic-Regularized Progressive Partial Optimal Transport for Imbalanced Clustering",
+        "arXiv",
+        2024,
+        "https://arxiv.org/abs/2404.03446",
+    )
+    about = ABOUT
+    mathematics = MATHEMATICS
+    kind = "labelled"
+    data_options = ("ratio", "seed")
+
+    data = DataSource("long-tailed-digits", doc="a named set of labelled samples; the classes are used for scores only")
+    algorithm = Choice(
+        ["p2ot", "sp2ot", "uot", "balanced"], label="algorithm",
+        doc="which samples are labelled, and how; p2ot: a share of them, flexible sizes; sp2ot: and neighbours agree; "
+        "uot: all of them, flexible sizes; balanced: all of them, equal sizes",
+    )  # fmt: skip
+    rho = Real(
+        0.3, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="labelled share", symbol="ρ",
+        when={"algorithm": ("p2ot", "sp2ot")}, doc="share of the samples that the plan labels, the confident ones first",
+    )  # fmt: skip
+    lam = Real(
+        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 100), scale="log", label="price of sizes",
+        symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},
+        doc="weight of the KL that ties the sizes of clusters to the prior; large: equal sizes",
+    )  # fmt: skip
+    epsilon = Real(
+        0.1, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 1), scale="log", label="entropy", symbol="ε",
+        unit="nat", doc="strength of the entropy: large values blur the labels",
+    )  # fmt: skip
+    strength = Real(
+        0.1, bounds=(0, None), soft=(0, 1), label="pull of neighbours", symbol="μ/n", unit="nat",
+        when={"algorithm": ("sp2ot",)}, doc="weight of the semantic term, per sample, so that it compares across sizes",
+    )  # fmt: skip
+    epochs = Whole(
+        0, bounds=(0, 1000), soft=(0, 60), label="epochs", traced=False,
+        doc="training on pseudo-labels while their share grows from a tenth to all; 0: the clusters of k-means as they are",
+    )  # fmt: skip
+    ratio = Whole(
+        10, bounds=(1, 100), soft=(1, 100), scale="log", label="imbalance", symbol="r", traced=False,
+        doc="how many times larger the largest class is than the smallest",
+    )  # fmt: skip
+    psd_shift = Switch(
+        False, label="make it descend", symbol="descent", group="more", when={"algorithm": ("sp2ot",)},
+        doc="give the similarity the diagonal that makes it positive semi-definite, so that the objective never rises",
+    )  # fmt: skip
+    solver = Choice(
+        ["newton", "scaling"], label="solver", group="more", when={"algorithm": ("p2ot", "uot", "balanced")},
+        doc="how the plan is found; newton: some 5 steps on the semi-dual; scaling: the generalized Sinkhorn iteration, "
+        "hundreds or more",
+    )  # fmt: skip
+    neighbours = Whole(
+        10, bounds=(1, None), soft=(1, 50), label="neighbours", group="more", traced=False, when={"algorithm": ("sp2ot",)},
+        doc="how many other samples each sample is similar to",
+    )  # fmt: skip
+
+    dims: ClassVar = {
+        "sample": ("sample", ""),
+        "cluster": ("cluster, by the class that it matches", ""),
+        "iteration": ("iteration", ""),
+        "epoch": ("epoch", ""),
+        "axis": ("principal axis", ""),
+        "group": ("classes by frequency", ""),
+    }
+    results = (
+        Result("macro_acc", (), "accuracy", "mean over classes of the share found by the network's clusters", headline=True),
+        Result("nmi", (), "NMI", "normalized mutual information of the network's clusters and the classes", headline=True),
+        Result("f1", (), "F1", "mean over classes of the F1 of the network's clusters", headline=True),
+        Result("precision_labelled", (), "precision of labels", "share of the labelled mass that has its class",
+               headline=True),
+        Result("recall_labelled", (), "recall of labels", "share of all samples' mass that is labelled with its class",
+               headline=True),
+        Result("objective", (), "objective", "optimum of the transport problem, or where the semantic term settled",
+               unit="nat"),
+        Result("iterations", (), "iterations", "steps of the solver; of sp2ot, outer steps", headline=True),
+        Result("converged", (), "converged", "whether the plan's equations hold to 1e-10, and with sp2ot the objective rests",
+               headline=True, judge=lambda value, result: "good" if value else "warn"),
+        Result("row_residual", (), "row residual", "L1 excess of the rows of the plan over 1/n"),
+        Result("mass_residual", (), "mass residual", "distance of the plan's mass from rho"),
+        Result("size_kl", (), "KL of sizes", "KL divergence of the clusters' shares of the mass from the prior",
+               unit="nat"),
+        Result("rise", (), "largest rise", "how much the objective of sp2ot rose in a step: 0 where it descends",
+               unit="nat"),
+        Result("group_acc", ("group",), "accuracy", "mean over the head, middle and tail classes of the share found"),
+        Result("plan", ("sample", "cluster"), "mass", "the pseudo-labels: a transport plan"),
+        Result("row_weight", ("sample",), "weight", "share of a sample that is labelled, in [0, 1]"),
+        Result("label", ("sample",), "pseudo-label", "cluster that gets most of the sample"),
+        Result("true_class", ("sample",), "class", "true class, unknown to the method"),
+        Result("cluster_mass", ("cluster",), "mass", "mass of each cluster"),
+        Result("class_share", ("cluster",), "share", "share of the samples in the class that the cluster matches"),
+        Result("potential", ("cluster",), "potential", "dual potential of the cluster: negative above the prior",
+               unit="nat"),
+        Result("slack_potential", (), "slack potential", "of the virtual cluster: the level of confidence at which a sample "
+               "is labelled", unit="nat"),
+        Result("position", ("sample", "axis"), "position", "samples on two principal axes"),
+        Result("history_objective", ("iteration",), "objective", "by iteration", unit="nat"),
+        Result("history_residual", ("iteration",), "residual", "L1 error of the sizes; of sp2ot, change of the objective"),
+        Result("curve_loss", ("epoch",), "loss", "cross-entropy over rho, by epoch", unit="nat", optional=True),
+        Result("curve_rho", ("epoch",), "labelled share", "rho of the epoch", optional=True),
+        Result("curve_acc", ("epoch",), "accuracy", "macro accuracy after the epoch", optional=True),
+        Result("curve_nmi", ("epoch",), "NMI", "after the epoch", optional=True),
+        Result("curve_f1", ("epoch",), "F1", "after the epoch", optional=True),
+        Result("curve_precision", ("epoch",), "precision of labels", "of the epoch", optional=True),
+        Result("curve_recall", ("epoch",), "recall of labels", "of the epoch", optional=True),
+    )  # fmt: skip
+    pictures = PICTURES
+    presets = PRESETS
+    claims = CLAIMS
+
+    @classmethod
+    def prepare(cls, data: Data) -> dict[str, Any]:
+        """The samples in the lab's precision, and the sizes of the classes."""
+        classes = np.asarray(data.arrays["classes"], np.int32)
+        return {
+            "x": jnp.asarray(data.arrays["x"], jnp.zeros(()).dtype),
+            "x_2d": data.arrays["x_2d"],
+            "classes": jnp.asarray(classes),
+            "sizes": np.bincount(classes).astype(float),
+        }
+
+    def limits(self, data: Data) -> Mapping[str, Limit]:
+        """A sample has fewer neighbours than there are samples."""
+        return {"neighbours": Limit(1, len(data.arrays["classes"]) - 1, "the number of other samples")}
+
+    @staticmethod
+    def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+        """Train if asked to, then the plan of the network's costs."""
+        x, classes, sizes = inputs["x"], inputs["classes"], inputs["sizes"]
+        n, k = x.shape[0], len(sizes)
+        key = jax.random.key(p.seed)
+        settings = METHODS[p.algorithm](Settings(lam=p.lam, epsilon=p.epsilon, strength=p.strength * n))
+        output: dict[str, Any] = {}
+        reason: Any = Reason.CONVERGED
+        if p.epochs:
+            trained = train(
+                key, x, classes, settings, k=k, neighbours=p.neighbours, epochs=p.epochs, loop=loop
+            )  # fmt: skip
+            model, reason, curves = trained.model, trained.reason, trained.curves
+            names = {"accuracy": "acc"}
+            output = {f"curve_{names.get(name, name)}": rows for name, rows in curves._asdict().items()}
+            del output["curve_residual"]
+        else:
+            model = Model(jnp.eye(x.shape[1], dtype=x.dtype), kmeans(jax.random.split(key)[0], x, k)[0])
+        problem = _problem(model, x)
+        rho = 1.0 if p.algorithm in _WHOLE else p.rho
+        found = _label(problem, settings, rho, x, p, loop)
+        history, residual = found.pop("history")  # of another length in every run
+        output |= {"history_objective": history, "history_residual": residual}
+        return output | _describe(problem, model, inputs, rho, found, reason)
+
+    @classmethod
+    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+        """The groups by name."""
+        return {"group": ["head", "middle", "tail"]}
+
+    @classmethod
+    def advice(cls, result: xr.Dataset) -> str:
+        """What a rising objective means."""
+        if float(result.rise) <= 1e-9:
+            return ""
+        return (
+            f"The similarity is indefinite, and the objective rose by up to {float(result.rise):.2g} in a step. "
+            "Lower the pull of neighbours μ/n, or switch descent on (under more)."
+        )
+
+
+@jax.jit
+def _problem(model: Model, x: Any) -> Problem:
+    """Of the negative log-probabilities; samples and clusters of equal mass."""
+    cost = -jax.nn.log_softmax(logits(model, x), axis=1)
+    n, k = cost.shape
+    return Problem(cost, jnp.full(n, 1 / n, x.dtype), jnp.full(k, 1 / k, x.dtype))
+
+
+def _label(problem: Problem, settings: Settings, rho: Any, x: Any, p: Any, loop: Loop) -> dict[str, Any]:
+    """The plan, its potentials, and how it was found."""
+    entropy = Entropic(settings.epsilon)
+    if p.algorithm == "sp2ot":
+        near = semantic.similarity(x, p.neighbours)
+        found = semantic.solve(
+            problem, entropy, near.shifted() if p.psd_shift else near, rho=rho, lam=settings.lam,
+            strength=settings.strength, loop=loop,
+        )  # fmt: skip
+        history = found.trace["objective"], abs(found.trace["change"])
+        return {
+            "plan": found.plan, "potentials": found.potentials, "objective": found.objective, "rise": found.rise,
+            "iterations": found.iterations, "reason": found.reason, "history": history,
+        }  # fmt: skip
+    found = partial.solve(problem, entropy, rho=rho, lam=settings.lam, method=p.solver, loop=loop)
+    return {
+        "plan": found.plan(), "potentials": jnp.append(found.beta, jnp.asarray(found.slack)), "objective": found.value,
+        "rise": jnp.zeros_like(found.value), "iterations": found.iterations, "reason": found.reason,
+        "history": (found.trace["value"], found.trace["residual"]),
+    }  # fmt: skip
+
+
+@jax.jit
+def _describe(problem: Problem, model: Model, inputs: Any, rho: Any, found: dict, trained: Any) -> dict[str, Any]:
+    """The results, the clusters in the order of the classes that they match."""
+    classes, sizes = inputs["classes"], inputs["sizes"]
+    n, k = problem.cost.shape
+    judged = scores(classes, clusters_of(model, inputs["x"]), k)
+    order = jnp.argsort(judged.match)
+    plan, potential = found["plan"][:, order], found["potentials"][:-1][order]
+    weight, mass = n * plan.sum(axis=1), plan.sum(axis=0)
+    hit = (match_labels(classes, plan) == classes) * plan.sum(axis=1)
+    share = mass / mass.sum()
+    return {
+        "macro_acc": judged.accuracy,
+        "nmi": judged.nmi,
+        "f1": judged.f1,
+        "precision_labelled": hit.sum() / plan.sum(),
+        "recall_labelled": hit.sum(),
+        "objective": found["objective"],
+        "iterations": found["iterations"],
+        "row_residual": jnp.maximum(plan.sum(axis=1) - problem.a, 0).sum(),
+        "mass_residual": jnp.abs(plan.sum() - rho),
+        "size_kl": jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1) * k), 0).sum(),
+        "rise": found["rise"],
+        "group_acc": by_frequency(judged.recall, jnp.asarray(sizes)),
+        "plan": plan,
+        "row_weight": jnp.clip(weight, 0, 1),
+        "label": plan.argmax(axis=1),
+        "true_class": classes,
+        "cluster_mass": mass,
+        "class_share": jnp.asarray(sizes / sizes.sum()),
+        "potential": potential,
+        "slack_potential": found["potentials"][-1],
+        "position": inputs["x_2d"],
+        "reason": jnp.where(jnp.asarray(trained) == Reason.CONVERGED, found["reason"], trained),
+    }

@@ -1,0 +1,253 @@
+"""The pictures of progressive partial transport."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.stats import t as student
+
+from lab.datasets import Data
+from lab.studies import draw
+from lab.studies.contract import sweeping
+from lab.studies.contract.base import Study
+from lab.studies.contract.declare import Picture, Pictures
+
+_RHOS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+_METHODS = ("balanced", "uot", "p2ot", "sp2ot")
+_SCORES = ("macro_acc", "nmi", "f1")
+
+
+def _trained(result: xr.Dataset) -> str:
+    return sweeping.single(result) or ("" if "curve_loss" in result else "nothing was trained: set epochs above 0")
+
+
+def _needs(*names: str, of: tuple[str, ...] = _METHODS, why: str = ""):
+    """A sweep over these parameters and no other, of algorithms to which they matter."""
+
+    def applies(result: xr.Dataset) -> str:
+        given = sweeping.parameters(result)
+        swept = [name for name in given if name in result.dims]
+        if "algorithm" not in swept and given["algorithm"] not in of:
+            return f"{why}: choose {' or '.join(of)}"
+        if set(names) - set(swept):
+            return f"it shows a sweep over {' and '.join(names)}"
+        more = [name for name in swept if name not in names]
+        return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
+
+    return applies
+
+
+def _there(result: xr.Dataset) -> list[tuple[str, str]]:
+    """The algorithms of a sweep, each with its colour."""
+    given = result.algorithm.values.tolist()
+    tints = zip(_METHODS, draw.colours(len(_METHODS)), strict=True)
+    return [(method, tint) for method, tint in tints if method in given]
+
+
+def _legend(names: Sequence[tuple[str, str]], low: float = 0.0) -> list[Any]:
+    """Words in the colours of what they name, one below the other, right of three groups with scores from ``low`` to 1."""
+    ends = 1 - (1.05 - low) * 0.065 * np.arange(len(names))
+    return [
+        draw.text([3.1], [y], [name], color=tint, side="right") for (name, tint), y in zip(names, ends, strict=True)
+    ]
+
+
+# ---- one run -----------------------------------------------------------------------------------------------------
+
+
+def _curriculum(result: xr.Dataset) -> Any:
+    x, y = result.position.values.T
+    tints = draw.colours(result.sizes["cluster"])
+    return draw.plot(
+        draw.points(x, y, color=draw.MUTED, size=0.08, alpha=0.5),
+        draw.points(x, y, color=[tints[k] for k in result.label.values], size=result.row_weight.values),
+        xlabel="first axis", ylabel="second axis", equal=True, height=380,
+        note=f"{float(result.row_weight.mean()):.0%} labelled, {float(result.precision_labelled):.0%} of it right",
+    )  # fmt: skip
+
+
+def _masses(result: xr.Dataset) -> Any:
+    share = result.cluster_mass.values / result.cluster_mass.values.sum()
+    order = np.argsort(-result.class_share.values, kind="stable")
+    at = np.arange(len(order))
+    return draw.plot(
+        draw.bars(at, share[order], width=0.8),
+        draw.curve(at, result.class_share.values[order], color=draw.TARGET, markers=True),
+        draw.text([at[-1] + 0.55], [result.class_share.values[order[-1]]], "classes", color=draw.TARGET),
+        draw.hline(1 / len(order), "prior"),
+        xlabel="cluster, the largest class first", ylabel="share of the mass",
+        xticks=[(int(i), str(k)) for i, k in enumerate(order)], ylim=(0, None),
+    )  # fmt: skip
+
+
+def _plan(result: xr.Dataset) -> Any:
+    order = np.argsort(result.true_class.values, kind="stable")
+    n = len(order)
+    whole = np.c_[n * result.plan.values[order], 1 - result.row_weight.values[order]]
+    names = [str(k) for k in range(result.sizes["cluster"])] + ["none"]
+    return draw.heatmap(
+        whole, cols=names, xlabel="cluster; last: not labelled", ylabel="sample, sorted by class",
+        clabel="share of the sample", clim=(0, 1), equal=False, height=420,
+    )  # fmt: skip
+
+
+def _convergence(result: xr.Dataset) -> Any:
+    return draw.convergence({"residual": result.history_residual.values}, ylabel=draw.label(result.history_residual))
+
+
+def _curves(result: xr.Dataset) -> Any:
+    epoch = 1 + result.epoch.values
+    shown = (("acc", "accuracy"), ("nmi", "NMI"), ("precision", "precision of labels"), ("recall", "recall of labels"))
+    return draw.plot(
+        *(
+            draw.curve(epoch, result[f"curve_{name}"].values, title, color=tint)
+            for (name, title), tint in zip(shown, draw.colours(len(shown)), strict=True)
+        ),
+        draw.curve(epoch, result.curve_rho.values, "ρ", color=draw.MUTED, dash=True),
+        xlabel="epoch", ylabel="score", ylim=(0, 1.15),
+    )  # fmt: skip
+
+
+# ---- sweeps --------------------------------------------------------------------------------------------------------
+
+
+def _over_methods(study: Study, data: Data) -> dict[str, list]:
+    return {"algorithm": list(_METHODS)}
+
+
+def _sizes(result: xr.Dataset) -> Any:
+    lines = []
+    for method, tint in _there(result):
+        mass = result.cluster_mass.sel(algorithm=method).values
+        at = np.arange(1, mass.size + 1)
+        lines.append(draw.curve(at, np.sort(mass / mass.sum())[::-1], method, color=tint, markers=True))
+    truth = np.sort(result.class_share.isel(algorithm=0).values if "algorithm" in result.class_share.dims
+                    else result.class_share.values)[::-1]  # fmt: skip
+    lines.append(draw.curve(np.arange(1, truth.size + 1), truth, "classes", color=draw.INK, dash=True))
+    return draw.plot(
+        *lines, xlabel="cluster, the largest first", ylabel="share of the mass", ylim=(0, None),
+        xticks=range(1, truth.size + 1, 1 + truth.size // 16),
+    )  # fmt: skip
+
+
+def _over_trained(study: Study, data: Data) -> dict[str, list]:
+    return {"algorithm": list(_METHODS), "epochs": [getattr(study, "epochs", 0) or 20]}
+
+
+def _groups(result: xr.Dataset) -> Any:
+    shown, layers = _there(result), []
+    for i, (method, tint) in enumerate(shown):
+        heights = result.group_acc.sel(algorithm=method).isel(epochs=-1).values
+        at = np.arange(3) + 0.2 * (i - (len(shown) - 1) / 2)
+        layers.append(draw.bars(at, heights, width=0.18, color=tint))
+    return draw.plot(
+        *layers, *_legend(shown), ylabel="accuracy", ylim=(0, 1.05),
+        xlabel=f"classes by frequency, after {int(result.epochs[-1])} epochs",
+        xticks=[(0, "head"), (1, "middle"), (2, "tail")],
+    )  # fmt: skip
+
+
+def _over_seeds(study: Study, data: Data) -> dict[str, list]:
+    return {"seed": list(range(5)), "algorithm": list(_METHODS), "epochs": [0, getattr(study, "epochs", 0) or 20]}
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The mean of independent values and the half-width of its 95 % interval, by Student's t."""
+    n = values.size
+    return float(values.mean()), float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+
+
+def _scores(result: xr.Dataset) -> Any:
+    of = [(method, tint, result.sel(algorithm=method).isel(epochs=-1)) for method, tint in _there(result)]
+    if 0 in result.epochs.values:  # where all algorithms begin
+        of = [("k-means", draw.MUTED, result.isel(algorithm=0).sel(epochs=0)), *of]
+    values = np.array([[runs[name].values for name in _SCORES] for *_, runs in of])
+    low = max(0.0, np.floor(10 * np.nanmin(values) - 1) / 10)
+    layers: list[Any] = []
+    for i, (_, tint, _) in enumerate(of):
+        at = np.arange(3) + 0.16 * (i - (len(of) - 1) / 2)
+        mean, half = np.array([interval(row) for row in values[i]]).T
+        each = np.repeat(at - 0.045, values.shape[2])
+        layers += [
+            draw.points(each, values[i].ravel(), color=tint, size=0.35, alpha=0.45),
+            draw.segments(at, mean - half, at, mean + half, color=tint, width=1.2),
+            draw.points(at, mean, color=tint, size=1.3),
+        ]
+    return draw.plot(
+        *layers, *_legend([(name, tint) for name, tint, _ in of], low),
+        xlabel=f"after {int(result.epochs[-1])} epochs, {result.sizes['seed']} seeds", ylabel="score", ylim=(low, 1.05),
+        xticks=[(k, draw.label(result[name])) for k, name in enumerate(_SCORES)],
+    )  # fmt: skip
+
+
+def _over_rho(study: Study, data: Data) -> dict[str, list]:
+    return {"rho": list(_RHOS)}
+
+
+def _quality(result: xr.Dataset) -> Any:
+    rho = result.rho.values
+    return draw.plot(
+        draw.curve(rho, result.precision_labelled.values, "precision", markers=True),
+        draw.curve(rho, result.recall_labelled.values, "recall", color=draw.TARGET, markers=True),
+        draw.curve(rho, rho, "if all were right", color=draw.MUTED, dash=True),
+        xlabel=draw.label(result.rho), ylabel="share labelled with its class", ylim=(0, 1.06),
+        xticks=(0.25, 0.5, 0.75, 1.0),
+    )  # fmt: skip
+
+
+def _over_solvers(study: Study, data: Data) -> dict[str, list]:
+    return {"solver": ["scaling", "newton"], "rho": list(_RHOS)}
+
+
+def _steps(result: xr.Dataset) -> Any:
+    rho = result.rho.values
+    return draw.plot(
+        draw.curve(rho, result.iterations.sel(solver="scaling").values, "scaling", color=draw.TARGET, markers=True),
+        draw.curve(rho, result.iterations.sel(solver="newton").values, "Newton", markers=True),
+        xlabel=draw.label(result.rho), ylabel="iterations to 1e-10", logy=True,
+    )  # fmt: skip
+
+
+def _over_shift(study: Study, data: Data) -> dict[str, list]:
+    return {"psd_shift": [False, True]}
+
+
+def _outer(result: xr.Dataset) -> Any:
+    lines = []
+    for shift, title, tint in ((False, "as it is", draw.TARGET), (True, "made to descend", draw.SOURCE)):
+        values = result.history_objective.sel(psd_shift=shift).values
+        values = values[np.isfinite(values)]
+        above = values - values.min() + 1e-4 * np.ptp(values)  # what goes round in circles comes back to its lowest
+        lines.append(draw.curve(np.arange(1, values.size + 1), above, title, color=tint))
+    return draw.plot(*lines, xlabel="outer step", ylabel="above its lowest (nat)", logy=True)
+
+
+PICTURES = Pictures(
+    Picture("curriculum", "Who is labelled", "Colour: the pseudo-label; size: how much of the sample is labelled.",
+            _curriculum, sweeping.single),
+    Picture("masses", "Sizes of clusters", "Bars: what each cluster gets; line: the size of the class that it matches.",
+            _masses, sweeping.single),
+    Picture("plan", "Pseudo-labels", "Each row is a sample, sorted by class; the last column is what is not labelled.",
+            _plan, sweeping.single),
+    Picture("convergence", "Convergence", "The residual of the optimality conditions, by iteration.", _convergence,
+            sweeping.single),
+    Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves, _trained),
+    Picture("quality", "Precision and recall of labels", "Of what is labelled (precision) and of all samples (recall). The "
+            "confident ones are right more often: precision falls as the labelled share grows.", _quality,
+            _needs("rho", of=("p2ot", "sp2ot"), why="all samples are labelled"), _over_rho,
+            ("precision_labelled", "recall_labelled")),
+    Picture("sizes", "Sizes by algorithm", "Sorted sizes of clusters against those of the classes (dashed).", _sizes,
+            _needs("algorithm"), _over_methods, ("cluster_mass", "class_share")),
+    Picture("groups", "Frequent and rare classes", "Accuracy in the most frequent 30 % of the classes, the middle, and the "
+            "rarest 30 %, after training.", _groups, _needs("algorithm", "epochs"), _over_trained, ("group_acc",)),
+    Picture("scores", "Scores over seeds", "The mean over seeds, its 95 % interval, and each seed (small), which has other "
+            "samples and another k-means to begin with.", _scores, _needs("seed", "algorithm", "epochs"), _over_seeds, _SCORES),
+    Picture("steps", "Newton and scaling", "Iterations to the same residual: scaling slows down as the labelled share "
+            "falls.", _steps,
+            _needs("solver", "rho", of=("p2ot",), why="only p2ot has a share and a choice of solver"),
+            _over_solvers, ("iterations",)),
+    Picture("outer", "Does it descend?", "The objective of the semantic term by outer step, with the authors' similarity and "
+            "with its diagonal raised.", _outer,
+            _needs("psd_shift", of=("sp2ot",), why="only sp2ot has outer steps"), _over_shift, ("history_objective",)),
+)  # fmt: skip

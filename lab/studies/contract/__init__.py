@@ -1,0 +1,1 @@
+"""The contract: what a study declares, and what it inherits."""

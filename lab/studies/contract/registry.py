@@ -1,0 +1,236 @@
+"""Where studies come from: the modules beside this one, installed packages, and a user's file."""
+
+import importlib.util
+import pkgutil
+import sys
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from os.path import expanduser
+from pathlib import Path
+
+from lab import studies
+from lab.inputs import SENTENCE, LeftOut, cut, listed, shown
+
+from .base import Study
+from .declare import Claim, Live, Paper, Picture, Pictures, Preset, Result
+
+_ROOMS = ("contract", "draw")  # beside the folders of the fields
+_found: dict[str, type[Study]] = {}
+_scanned = False
+
+
+def catalogue() -> list[type[Study]]:
+    """All studies: built in, from the entry point group ``lab.studies``, and from files loaded so far."""
+    _scan()
+    return sorted(_found.values(), key=lambda study: (study.field, study.paper.year, study.title))
+
+
+def find(name: str) -> type[Study]:
+    """The study of that name, or the one in that ``.py`` file, which is executed: for what a person typed.
+
+    Raises:
+        ValueError: there is none; the sentence names close ones.
+    """
+    if name.endswith(".py"):
+        loaded = load_file(name)
+        if len(loaded) > 1:
+            raise ValueError(
+                f"{name} holds {len(loaded)} studies ({', '.join(s.slug for s in loaded)}): name one of them"
+            )
+        return loaded[0]
+    return named(name)
+
+
+def named(name: str) -> type[Study]:
+    """The study of that name, among those at hand: for what was read from a file, which is never to name code.
+
+    Raises:
+        ValueError: there is none; the sentence names close ones.
+    """
+    _scan()
+    if not isinstance(name, str) or len(name) > 200:
+        raise ValueError("what should name a study does not: it must be a text, as lab list shows them")
+    if name not in _found:
+        close = get_close_matches(name[:80], _found, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"the studies are {listed(sorted(_found), 180)}"
+        raise ValueError(f"there is no study {shown(name)}; {hint}")
+    return _found[name]
+
+
+def load_file(path: str | Path) -> list[type[Study]]:
+    """Import a user's file and add the studies it defines."""
+    return [register(study) for study in _defined(path)]
+
+
+def load_files(paths: Sequence[str | Path]) -> None:
+    """Import several files and add their studies. One that can't be used is told (``LeftOut``), and the others are added.
+
+    Raises:
+        ValueError: none of the files can be used.
+    """
+    refusals: list[ValueError] = []
+    names: dict[str, str] = {}
+    for path in paths:
+        try:
+            for study in _defined(path):
+                other = names.setdefault(study.slug, str(path))
+                if other != str(path):
+                    raise ValueError(
+                        f"{cut(path)} defines the study {study.slug}, as {cut(other)} does: give one another slug"
+                    )
+                register(study)
+        except ValueError as refusal:
+            refusals.append(refusal)
+    if refusals and len(refusals) == len(paths):
+        raise refusals[0]
+    for refusal in refusals:
+        warnings.warn(cut(refusal, SENTENCE), LeftOut, stacklevel=2)
+
+
+def _defined(path: str | Path) -> list[type[Study]]:
+    path = Path(expanduser(path)).absolute()
+    if not path.is_file():
+        raise ValueError(f"{cut(path)} is no regular file" if path.exists() else f"there is no file {cut(path)}")
+    path = path.resolve()
+    module_name = f"lab_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None  # a .py path always has a loader
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as exception:
+        del sys.modules[module_name]
+        why = f"{type(exception).__name__}: {cut(exception, 160)}"
+        raise ValueError(f"{cut(path.name)} can't be imported: {why}") from exception
+    loaded = _studies_in(module)
+    if not loaded:
+        raise ValueError(f"{path.name} defines no study: a class derived from lab.studies.Study with a slug")
+    return loaded
+
+
+def register(study: type[Study]) -> type[Study]:
+    """Add a study, after checking that its declaration is whole and its name none of the lab's own studies."""
+    try:
+        problem = flaw(study)
+    except Exception as exception:  # what a declaration may hold has no end
+        problem = f"{type(exception).__name__}: {cut(exception, 160)}"
+    if problem:
+        raise ValueError(f"the study {study.slug or study.__name__} is not complete: {problem}")
+    if not _is_ours(study):
+        _scan()
+        there = _found.get(study.slug)
+        if there is not None and _is_ours(there):
+            raise ValueError(
+                f"the name {study.slug} is taken by the lab's own study {there.title!r}: give yours another slug or title"
+            )
+    _found[study.slug] = study
+    return study
+
+
+def _is_ours(study: type[Study]) -> bool:
+    return study.__module__.startswith("lab.")
+
+
+_OPTIONS = {
+    "again", "at", "cores", "dry_run", "frames", "from", "height", "job_memory", "keep", "memory", "on", "output", "preset",
+    "queue", "retry_failed", "style", "walltime", "width", "workers",
+}  # fmt: skip
+
+
+_HOLDS = {"results": Result, "presets": Preset, "claims": Claim, "live": Live, "pictures": Picture}
+
+
+def flaw(study: type[Study]) -> str:
+    """What is missing in a declaration, or not what every face can count on, in a sentence; "" when nothing is."""
+    for attribute in ("slug", "title", "field", "about", "kind"):
+        if not getattr(study, attribute):
+            return f"it has no {attribute}"
+        if not isinstance(getattr(study, attribute), str):
+            return f"its {attribute} is no text"
+    if not hasattr(study, "paper"):
+        return "it has no paper"
+    if not isinstance(study.paper, Paper):
+        return "its paper is no Paper(authors, title, venue, year)"
+    for name, kind in Paper.__annotations__.items():
+        if not isinstance(getattr(study.paper, name), kind):
+            return f"the {name} of its paper is {shown(getattr(study.paper, name))}, which is no {kind.__name__}"
+    if not isinstance(study.pictures, Pictures):
+        return "its pictures are no Pictures(...)"
+    for attribute, kind in _HOLDS.items():
+        if not all(isinstance(item, kind) for item in getattr(study, attribute)):
+            return f"its {attribute} hold what is no {kind.__name__}"
+    if study.compute is Study.compute:
+        return "it does not define compute"
+    if not study.results:
+        return "it declares no results"
+    for name, parameter in study.parameters().items():
+        if getattr(study, name) != parameter.default:
+            return f"{name} is set to a plain value, which hides the parameter: declare it again, with its default"
+        if not parameter.doc:
+            return f"the parameter {name} has no doc"
+        if name in _OPTIONS:
+            return f"the parameter {name} has the name of an option of the command line: choose another"
+    for preset in study.presets:
+        unknown = set(preset.values) - set(study.parameters())
+        if unknown:
+            return f"the preset {preset.name} sets {', '.join(sorted(unknown))}, which is no parameter"
+    return ""
+
+
+def _scan() -> None:
+    global _scanned
+    if _scanned:
+        return
+    _scanned = True
+    for field in pkgutil.iter_modules(studies.__path__):
+        if field.name not in _ROOMS:
+            folder = import_module(f"lab.studies.{field.name}")
+            for module in pkgutil.iter_modules(folder.__path__):
+                for study in _studies_in(import_module(f"{folder.__name__}.{module.name}")):
+                    register(study)
+    for point in sorted(plugins(), key=lambda point: (point.name, point.value)):
+        _add(point)
+
+
+def plugins() -> list[EntryPoint]:
+    """The entry points of installed packages; where a package's list of them can't be read, none, with a warning."""
+    try:
+        return list(entry_points(group="lab.studies"))
+    except Exception as problem:
+        told = f"the studies of other packages are left out: the entry points of one can't be read: {problem}"
+        warnings.warn(cut(told, SENTENCE), LeftOut, stacklevel=2)
+        return []
+
+
+def _add(point: EntryPoint) -> None:
+    """Add the study of an installed package; one that can't be used is told, and the lab goes on without it."""
+    try:
+        study = point.load()
+        if not (isinstance(study, type) and issubclass(study, Study)):
+            raise ValueError(f"{point.value} is no class derived from lab.studies.Study")
+        there = _found.get(study.slug, study)
+        if there is not study and not _is_ours(there):
+            raise ValueError(f"the name {study.slug} is taken by {there.__module__}: one of them needs another slug")
+        register(study)
+    except (Exception, SystemExit) as problem:
+        why = str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"
+        of = f" of the package {point.dist.name}" if point.dist else ""
+        told = f"the study of the entry point {cut(point.name, 40)}{of} is left out: {why}"
+        warnings.warn(cut(told, SENTENCE), LeftOut, stacklevel=2)
+
+
+def _studies_in(module: object) -> list[type[Study]]:
+    return [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type)
+        and issubclass(item, Study)
+        and item.slug
+        and item.__module__ == vars(module)["__name__"]
+    ]

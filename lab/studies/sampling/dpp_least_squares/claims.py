@@ -1,0 +1,165 @@
+"""What the paper, the sheet's tables and mathematics say of the designs, measured."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lab.sampling.least_squares import expected_ratio, failure_bound
+from lab.studies.contract.declare import Claim, Runs
+
+_RUNGE = {"oversampling": 5, "replicates": 2000}
+_BELL = _RUNGE | {"data": "bell", "family": "hermite"}
+_CORNER = _RUNGE | {"data": "distance", "m": 20}
+_NAMES = {
+    "iid": "independent points of μ", "iid-optimal": "independent Christoffel points", "volume": "volume sampling of μ",
+    "volume-optimal": "volume sampling of the Christoffel law", "dpp": "repeated DPPs",
+}  # fmt: skip
+_TABLE = "the sheet's table, 2000 draws made independently"
+STABLE = (
+    ("legendre", _RUNGE, "Legendre, m = 10", {
+        1: {"iid-optimal": 0.0, "dpp": 0.004}, 2: {"iid-optimal": 0.003, "volume-optimal": 0.018, "dpp": 0.163},
+        3: {"iid-optimal": 0.021, "volume-optimal": 0.051, "dpp": 0.460},
+        5: {"iid": 0.073, "iid-optimal": 0.163, "volume": 0.282, "volume-optimal": 0.261, "dpp": 0.875},
+        10: {"iid": 0.346, "iid-optimal": 0.674, "volume-optimal": 0.749, "dpp": 0.999},
+    }),
+    ("hermite", _BELL, "Hermite, m = 10", {5: {"dpp": 0.839}}),
+    ("corner", _CORNER, "Legendre, m = 20", {
+        5: {"iid-optimal": 0.012, "volume-optimal": 0.040, "dpp": 0.722},
+        10: {"iid-optimal": 0.417, "volume-optimal": 0.475, "dpp": 0.992},
+    }),
+)  # fmt: skip
+"""P(lambda_min >= 1/2) by n/m and design."""
+MEDIANS = {
+    1: {"dpp": (0.073, 4.5)},
+    2: {"iid-optimal": (0.056, 3.9), "volume-optimal": (0.229, 1.84), "dpp": (0.378, 1.45)},
+    3: {"iid-optimal": (0.222, 1.69), "volume-optimal": (0.323, 1.40), "dpp": (0.488, 1.22)},
+    5: {"iid": (0.17, 1.6), "iid-optimal": (0.38, 1.24), "volume": (0.43, 1.19), "volume-optimal": (0.42, 1.21),
+        "dpp": (0.608, 1.11)},
+    10: {"iid": (0.41, 1.14), "iid-optimal": (0.55, 1.10), "volume-optimal": (0.57, 1.10), "dpp": (0.72, 1.05)},
+}  # fmt: skip
+"""Medians of lambda_min and of the error ratio, for Legendre, m = 10."""
+MEANS = (
+    ("hermite", _BELL, "Hermite", 5, {"iid-optimal": 1.49, "volume": 4.05, "volume-optimal": 1.32, "dpp": 1.16}),
+    ("legendre", _RUNGE, "Legendre", 5, {"iid-optimal": 1.43, "volume": 1.34, "volume-optimal": 1.32, "dpp": 1.15}),
+    ("legendre", _RUNGE, "Legendre", 10, {"iid-optimal": 1.13, "volume-optimal": 1.12, "dpp": 1.07}),
+)
+
+
+def _at(name: str, design: str, r: int, **parameters: Any) -> Callable[[Runs], float]:
+    return lambda runs: float(runs(**parameters)[name].sel(design=design, n_over_m=r))
+
+
+def _median(design: str, r: int, **parameters: Any) -> Callable[[Runs], float]:
+    return lambda runs: float(runs(**parameters).ratio_quantile.sel(design=design, n_over_m=r, level=0.5))
+
+
+def _number(name: str, **parameters: Any) -> Callable[[Runs], float]:
+    return lambda runs: float(runs(**parameters)[name])
+
+
+def _order(runs: Runs) -> float:
+    """The least gain of the mean of lambda_min from independent points to volume sampling to DPPs, at n = 3 m."""
+    means = runs().lambda_min.sel(n_over_m=3).mean("draw")
+    return float(np.diff(means.sel(design=["iid-optimal", "volume-optimal", "dpp"])).min())
+
+
+def _chernoff(runs: Runs) -> float:
+    """By how much independent Christoffel points fail more often than the bound allows, at most over n/m."""
+    run = runs(delta=0.9, m=4)
+    failed = 1 - run.probability.sel(design="iid-optimal")
+    bound = np.array([float(failure_bound(4, 4 * int(r), 0.9)) for r in run.n_over_m])
+    return float((failed.values - bound).max())
+
+
+def _conditioned(runs: Runs) -> float:
+    """By how much the mean error of stable designs is above its bound, over the designs of marginal dmu / w."""
+    run = runs(**_RUNGE)
+    excess = []
+    for design in ("iid-optimal", "volume-optimal", "dpp"):
+        for r in (3, 5, 10):
+            here = run.sel(design=design, n_over_m=r)
+            if float(here.probability) > 0:
+                excess.append(float(here.ratio_stable) - float(expected_ratio(10 * r, 0.5, float(here.probability))))
+    return max(excess)
+
+
+def _linear(what: str, **parameters: Any) -> Callable[[Runs], float]:
+    return lambda runs: float(getattr(runs(**parameters).linear.sel(design="dpp"), what)())
+
+
+def _thin(name: str, what: Callable = np.nanmean, **parameters: Any) -> Callable[[Runs], float]:
+    return lambda runs: float(what(runs(thinned=25, **parameters)[name]))
+
+
+def _chance(p: float) -> float:
+    """Four standard errors of the difference of two frequencies of 2000 draws, or of a few events."""
+    return 4 * (2 * max(p * (1 - p), 2e-3) / 2000) ** 0.5
+
+
+CLAIMS = (
+    Claim("best-runge", "Of Runge's function and ten polynomials, the best L2 error is 0.0587078.", _number("best"),
+          0.05870784793294225, "adaptive quadrature (SciPy, quad)", "==", 1e-9),
+    Claim("order", "Mean λmin rises from independent to volume to DPP at n = 3 m, each time by 0.03 at least.", _order, 0.03,
+          "the sheet, test 13", ">="),
+    Claim("half-stable", "At n = 3 m nearly half of the DPP designs are stable.", _number("stable"), 0.460, _TABLE, "==", 0.1),
+    Claim("few-stable", "Of independent Christoffel points, 2 %.", _number("stable_iid"), 0.021, _TABLE, "==", 0.03),
+    Claim("haar-strata", "DPP designs of steps have G = I: the least λmin is 1.",
+          lambda runs: float(runs(data="jump", family="haar", m=8, replicates=100).lambda_min.sel(design="dpp").min()), 1.0,
+          "one point in each cell", "==", 1e-10),
+    Claim("chernoff", "Independent Christoffel points are stable at least as often as the matrix Chernoff bound says.",
+          _chernoff, 0.0, "Tropp 2012, with K = m", "<=", 0.0),
+    Claim("corner-best", "Of |x| and twenty polynomials the best L2 error is 0.0053541.",
+          _number("best", **_CORNER), 0.005354074494932279, "adaptive quadrature (SciPy, quad)", "==", 1e-8, quick=False),
+    Claim("bell-best", "Of the bell and ten Hermite polynomials, 0.0453108.",
+          _number("best", **_BELL), 0.045310802894511754, "adaptive quadrature (SciPy, quad)", "==", 1e-8, quick=False),
+    Claim("conditioned", "Stable designs keep the bound 1 + 1 / ((1 - δ) P) of their mean error.", _conditioned, 0.0,
+          "derived in the sheet, (B)", "<=", quick=False),
+    Claim("exact", "A cubic is recovered by every DPP design, to 1e-20 in squared error.",
+          lambda runs: float(runs(data="cubic", m=6).err2.sel(design="dpp", n_over_m=slice(2, None)).max()), 0.0,
+          "f in the space", "<=", 1e-20, quick=False),
+    *(
+        Claim(f"sum-{family}-{what}", f"{family.title()}, m = 5: the {word} of Σ x² over a DPP is {value:g}.",
+              _linear(what, family=family, m=5, replicates=10_000), value, source, "==", tolerance, quick=False)
+        for family, what, word, value, tolerance, source in (
+            ("legendre", "mean", "mean", 2.4747475, 4 * (0.1277 / 1e4) ** 0.5, "integrals of the kernel"),
+            ("legendre", "var", "variance", 0.1277062, 0.01, "integrals of the kernel"),
+            ("hermite", "mean", "mean", 25.0, 4 * (50 / 1e4) ** 0.5, "m², Gaussian unitary ensemble"),
+            ("hermite", "var", "variance", 50.0, 4.0, "2 m², Gaussian unitary ensemble"),
+        )
+    ),
+    Claim("ten-seconds", "2000 draws of five designs, m = 10, at all n/m up to 12, take less than 10 s.",
+          lambda runs: float(runs(**_RUNGE).attrs["run_seconds"]), 10.0, "asked of the lab, on two cores", "<=", quick=False),
+    *(
+        Claim(f"stable-{key}-{r}-{design}", f"{title}: at n = {r} m, {_NAMES[design]} are stable with probability {value:g}.",
+              _at("probability", design, r, **parameters), value, _TABLE, "==", _chance(value), quick=False)
+        for key, parameters, title, rows in STABLE for r, row in rows.items() for design, value in row.items()
+    ),
+    *(
+        Claim(f"{what}-{r}-{design}", f"Legendre, m = 10: at n = {r} m the median {word} of {_NAMES[design]} is {values[k]:g}.",
+              measure(design, r), values[k], _TABLE, "==",
+              (0.025 if k == 0 else 0.15 * (values[k] - 1) + 0.01), quick=False)
+        for r, row in MEDIANS.items() for design, values in row.items()
+        for k, what, word, measure in (
+            (0, "lambda", "λmin", lambda design, r: _at("lambda_median", design, r, **_RUNGE)),
+            (1, "error", "error ratio", lambda design, r: _median(design, r, **_RUNGE)),
+        )
+    ),
+    *(
+        Claim(f"mean-{key}-{r}-{design}", f"{title}: at n = {r} m the mean error ratio of {_NAMES[design]} is {value:g}.",
+              _at("ratio_mean", design, r, **parameters), value, f"{_TABLE}; means have heavy tails", "==",
+              0.2 * (value - 1) + 0.01, quick=False)
+        for key, parameters, title, r, row in MEANS for design, value in row.items()
+    ),
+    Claim("thin-points", "Thinned stable designs of 3 m points keep 11.0 of 30 on average.", _thin("n_used"), 11.0,
+          "the sheet, 25 designs", "==", 0.6, quick=False),
+    Claim("thin-error", "Their median error ratio is near 1.5.", _thin("thin_ratio", np.nanmedian), 1.5,
+          "the sheet, 25 designs", "==", 0.3, quick=False),
+    Claim("thin-iid", "From 10 m independent points, thinning leaves 11.4.",
+          _thin("n_used", oversampling=10, sampler="iid-optimal"), 11.4, "the sheet, 25 designs", "==", 0.6, quick=False),
+    Claim("thin-estimate", "The error estimate of a thinned design is at least ten times too high, in the median.",
+          _thin("thin_estimate", np.nanmedian), 10.0, "nothing is left to test on", ">=", quick=False),
+    Claim("whole-estimate", "That of the whole design is right within a factor 2, in the median.",
+          lambda runs: abs(float(np.log2(np.nanmedian(runs(thinned=25).whole_estimate)))), 1.0,
+          "repetitions left out in turn are independent designs", "<=", quick=False),
+)  # fmt: skip

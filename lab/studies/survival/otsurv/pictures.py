@@ -1,0 +1,278 @@
+"""The pictures of survival from bags by transport."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lab.datasets import Data
+from lab.studies import draw
+from lab.studies.contract import sweeping
+from lab.studies.contract.base import Study
+from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.draw.look import blend
+
+_POOLINGS = ("ot", "mean", "attention")
+_LAMBDAS = (0.01, 0.1, 1.0, 10.0)
+
+
+def _with(name: str, why: str) -> Callable[[xr.Dataset], str]:
+    """One run, whose result has a variable."""
+    return lambda result: sweeping.single(result) or ("" if name in result else why)
+
+
+def _trained(result: xr.Dataset) -> str:
+    return sweeping.single(result) or ("" if result.sizes.get("epoch") else "nothing was trained: set epochs above 0")
+
+
+def _needs(*names: str, ot: bool = False) -> Callable[[xr.Dataset], str]:
+    """A sweep over these parameters and no other."""
+
+    def applies(result: xr.Dataset) -> str:
+        given = sweeping.parameters(result)
+        swept = [name for name in given if name in result.dims]
+        if ot and given["pooling"] != "ot":
+            return "mean and attention have no plan: choose ot"
+        if set(names) - set(swept):
+            return f"it shows a sweep over {' and '.join(names)}"
+        more = [name for name in swept if name not in names]
+        return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
+
+    return applies
+
+
+def _tints(result: xr.Dataset) -> list[str]:
+    return draw.colours(result.sizes["prototype"])
+
+
+def _size(result: xr.Dataset, slide: int) -> int:
+    """The patches of a bag."""
+    return int((result.main.values[slide] >= 0).sum())
+
+
+# ---- one run -----------------------------------------------------------------------------------------------------
+
+
+def _room(values: np.ndarray) -> tuple[None, float | None]:
+    """An axis with room for a note above the values."""
+    values = values[np.isfinite(values)]
+    return None, float(values.max() + 0.15 * np.ptp(values)) if values.size else None
+
+
+def _stairs(time: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve that jumps at each time to the value there."""
+    return np.repeat(time, 2)[1:], np.repeat(values, 2)[:-1]
+
+
+def _km(result: xr.Dataset) -> Any:
+    time, layers = result.km_time.values, []
+    shown = (("high", "high risk", draw.WARN, False), ("low", "low risk", draw.SOURCE, True))
+    for group, _, tint, _ in shown:
+        low, high = (result[name].sel(group=group).values for name in ("km_low", "km_high"))
+        left = np.isfinite(low)  # someone is left
+        at, low = _stairs(time[left], low[left])
+        layers.append(draw.band(at, low, _stairs(time[left], high[left])[1], color=tint))
+    for group, title, tint, dash in shown:
+        layers.append(draw.curve(*_stairs(time, result.km.sel(group=group).values), title, color=tint, dash=dash))
+    p = float(result.p)
+    said = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    return draw.plot(
+        *layers, xlabel="time", ylabel="share without event", ylim=(0, 1.1), xlim=(0, None),
+        yticks=(0, 0.25, 0.5, 0.75, 1), note=f"log-rank χ² = {float(result.chi2):.1f}, {said}; bands: 95 %",
+    )  # fmt: skip
+
+
+def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns, and which patches (bag, place) stand there: of the whole picture, or of the shown bag."""
+    slide = int(sweeping.parameters(result)["slide"])
+    if "image" in result:
+        which = np.argwhere(result.main.values >= 0)
+        rows, columns = result.position.values[which[:, 0], which[:, 1]].T
+        return rows, columns, which
+    n = _size(result, slide)
+    if "position" in result:
+        rows, columns = result.position.values[slide, :n].T
+        rows, columns = rows - rows.min(), columns - columns.min()
+        order = np.arange(n)
+    else:  # no place is known: rows of a square, like beside like
+        order = (
+            np.argsort(result.patch_kind.values[slide, :n], kind="stable") if "patch_kind" in result else np.arange(n)
+        )
+        rows, columns = np.divmod(np.arange(n), int(np.ceil(np.sqrt(n))))
+    return rows, columns, np.stack([np.full(n, slide), order], axis=1)
+
+
+def _rgb(tint: str) -> np.ndarray:
+    return np.array([int(tint[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def _painted(rows: np.ndarray, columns: np.ndarray, tints: np.ndarray) -> np.ndarray:
+    """A picture of patches, large enough that its squares stay sharp."""
+    canvas = np.full((int(rows.max()) + 1, int(columns.max()) + 1, 3), _rgb(draw.look.current().card), float)
+    canvas[rows, columns] = tints
+    zoom = max(1, 256 // max(canvas.shape[:2]))
+    return np.kron(canvas, np.ones((zoom, zoom, 1))).astype(np.uint8)
+
+
+def _slide(result: xr.Dataset) -> Any:
+    rows, columns, which = _mosaic(result)
+    main = result.main.values[which[:, 0], which[:, 1]]
+    weight = np.clip(result.row_mass.values[which[:, 0], which[:, 1]], 0, 1)[:, None]
+    card = _rgb(draw.look.current().card)
+    tints = np.array([_rgb(tint) for tint in _tints(result)])[main]
+    given = sweeping.parameters(result)
+    share = f", {given['share']:.0%} pooled" if given["pooling"] == "ot" else ""
+    shown = {f"main prototype{share}": _painted(rows, columns, weight * tints + (1 - weight) * card)}
+    if "image" in result:
+        shown = {"tissue": result.image.values} | shown
+    elif "patch_kind" in result:
+        kind = result.patch_kind.values[which[:, 0], which[:, 1]]
+        of = np.array([_rgb(tint) for tint in _kind_tints(result.sizes["kind"])])
+        shown = {f"kinds of bag {given['slide']}": _painted(rows, columns, of[kind])} | shown
+    return draw.strip(shown, height=320)
+
+
+def _kind_tints(n: int) -> list[str]:
+    """From light to dark in the order of the kinds, which are the rarer the later."""
+    return [blend(draw.INK, share) for share in np.linspace(0.1, 0.9, max(n, 2))][:n]
+
+
+def _plan(result: xr.Dataset) -> Any:
+    n, k = _size(result, int(sweeping.parameters(result)["slide"])), result.sizes["prototype"]
+    plan, left = n * result.plan.values[:n], n * result.slack.values[:n]
+    order = np.lexsort([-left, plan.argmax(axis=1)])
+    gap = np.full((n, 1), np.nan)
+    largest = plan.max() or 1.0  # the entropy spreads a patch over many prototypes, each share is small
+    whole = np.c_[result.cost.values[:n], gap, plan / largest, gap, left[:, None]][order]
+    return draw.heatmap(
+        whole, xlabel="cost to prototypes  |  plan  |  left out", ylabel="patch, by main prototype",
+        cols=[*(str(j + 1) for j in range(k)), "", *(str(j + 1) for j in range(k)), "", "out"],
+        clabel=f"cost; plan over {largest:.2f}; share left out", clim=(0, 1), equal=False, outline=False, height=420,
+    )  # fmt: skip
+
+
+def _kinds(result: xr.Dataset) -> Any:
+    at = np.arange(result.sizes["kind"])
+    ot = sweeping.parameters(result)["pooling"] == "ot"
+    level = draw.hline(float(sweeping.parameters(result)["share"]) if ot else 1.0)
+    return draw.plot(
+        draw.bars(at, result.kind_mass.values, width=0.7), level,
+        ylabel="pooled share of the patches" if ot else "weight over that of the mean", xlabel="kind of patch",
+        xticks=[(int(i), str(name).removeprefix("kind ")) for i, name in zip(at, result.kind.values, strict=True)],
+        ylim=(0, 1.15 * float(result.kind_mass.max())), xlim=(-0.6, at.size - 0.4), note="dashed: were all kinds alike",
+    )  # fmt: skip
+
+
+def _truth(result: xr.Dataset) -> Any:
+    true, risk, tested = result.true_risk.values, result.risk.values, result.tested.values.astype(bool)
+    return draw.plot(
+        draw.points(true[~tested], risk[~tested], color=draw.MUTED, size=0.5, alpha=0.5),
+        draw.points(true[tested], risk[tested], color=draw.SOURCE),
+        xlabel="true log risk", ylabel="log risk of the model", ylim=_room(risk),
+        note=f"test C-index {float(result.cindex):.3f}, of the truth {float(result.cindex_oracle):.3f}",
+    )  # fmt: skip
+
+
+def _training(result: xr.Dataset) -> Any:
+    epoch, loss = 1 + result.epoch.values, result.loss.values
+    checked = result.loss_check.values if "loss_check" in result else np.full(loss.size, np.nan)
+    return draw.plot(
+        draw.curve(epoch, loss, "batches", markers=True),
+        draw.curve(epoch, checked, "checked" if np.isfinite(checked).any() else "", color=draw.TARGET),
+        xlabel="epoch", ylabel="loss", ylim=_room(np.append(loss, checked)),
+        note=f"test C-index {float(result.cindex):.3f}",
+    )  # fmt: skip
+
+
+def _schedule(result: xr.Dataset) -> Any:
+    epoch = result.epoch.values
+    return draw.plot(
+        draw.curve(epoch, result.pooled_share.values, markers=True), draw.hline(sweeping.parameters(result)["rho"], "ρ"),
+        xlabel="epochs done", ylabel="pooled share", ylim=(0, 1.12), yticks=(0, 0.25, 0.5, 0.75, 1),
+    )  # fmt: skip
+
+
+# ---- sweeps --------------------------------------------------------------------------------------------------------
+
+
+def _over_lambda(study: Study, data: Data) -> dict[str, list]:
+    return {"lam": list(_LAMBDAS)}
+
+
+def _tail(result: xr.Dataset) -> Any:
+    at = np.arange(1, result.sizes["prototype"] + 1)
+    layers = []
+    for tint, lam in zip(draw.colours(result.sizes["lam"], ordered=True), result.lam.values, strict=True):
+        ordered = -np.sort(-result.mass.sel(lam=lam).values, axis=1)
+        layers.append(draw.curve(at, ordered.mean(axis=0), f"λ = {lam:g}", color=tint, markers=True))
+    return draw.plot(
+        *layers, draw.hline(1 / at.size), xlabel="prototype of a bag, the most used first",
+        ylabel="share of the pooled mass", ylim=(0, None), xticks=[int(i) for i in at[:: 1 + at.size // 16]],
+    )  # fmt: skip
+
+
+def _over_folds(study: Study, data: Data) -> dict[str, list]:
+    return {"pooling": list(_POOLINGS), "fold": list(range(int(data.arrays["fold"].max()) + 1))}
+
+
+def _folds(result: xr.Dataset) -> Any:
+    shown = [name for name in _POOLINGS if name in result.pooling.values]
+    groups = [(name, tint, result.cindex.sel(pooling=name).values) for name, tint in
+              zip(shown, draw.colours(len(shown)), strict=True)]  # fmt: skip
+    if "cindex_oracle" in result:
+        groups.append(("truth", draw.MUTED, result.cindex_oracle.isel(pooling=0).values))
+    layers: list[Any] = []
+    for at, (_, tint, values) in enumerate(groups):
+        low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75))
+        layers += [
+            draw.bars([at], [high], base=[low], width=0.5, color=blend(tint, 0.45)),
+            draw.segments([at - 0.25], [middle], [at + 0.25], [middle], color=tint, width=1.6),
+            draw.points(np.full(values.size, at), values, color=tint),
+        ]
+    least = min(float(np.nanmin(values)) for *_, values in groups)
+    return draw.plot(
+        *layers, draw.hline(0.5, "chance") if least < 0.55 else draw.text([np.nan], [np.nan], ""),
+        ylabel="C-index of the test fold", xlabel=f"pooling; {result.sizes['fold']} folds, quartiles and median",
+        xticks=[(at, name) for at, (name, *_) in enumerate(groups)], xlim=(-0.6, len(groups) - 0.4),
+        ylim=(np.floor(20 * least - 0.2) / 20, None),
+    )  # fmt: skip
+
+
+def _over_rho(study: Study, data: Data) -> dict[str, list]:
+    return {"rho": [0.1, 0.25, 0.5, 0.75, 1.0]}
+
+
+def _shares(result: xr.Dataset) -> Any:
+    layers = [draw.curve(result.rho.values, result.cindex.values, "test", markers=True)]
+    layers.append(draw.curve(result.rho.values, result.cindex_train.values, "training", color=draw.MUTED, dash=True))
+    if "cindex_oracle" in result:
+        layers.append(draw.hline(float(result.cindex_oracle.values.ravel()[0]), "truth, test"))
+    return draw.plot(*layers, xlabel=draw.label(result.rho), ylabel="C-index")
+
+
+_NO_PLAN = "mean and attention have no plan: choose ot"
+
+PICTURES = Pictures(
+    Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
+            "risk, with log-log 95 % bands.", _km, sweeping.single),
+    Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
+            "beside it what it is, the rarer kinds darker.", _slide, sweeping.single),
+    Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
+            "the points rise.", _truth, _with("true_risk", "the true risk of these data is not known")),
+    Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "
+            "or is left out.", _plan, _with("plan", _NO_PLAN)),
+    Picture("kinds", "What is left out", "Which share of the patches of each kind is pooled at the shown share.", _kinds,
+            _with("kind_mass", "the kinds of these patches are not known")),
+    Picture("training", "Training", "The mean loss of the batches of each epoch, and the loss of the fold that is checked, if "
+            "any.", _training, _trained),
+    Picture("schedule", "Growth of the pooled share", "ρ at the beginning of each epoch: first only the patches that fit.",
+            _schedule, lambda result: _trained(result) or ("" if "plan" in result else _NO_PLAN)),
+    Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "
+            "prototypes take most; dashed: all alike.", _tail, _needs("lam", ot=True), _over_lambda, ("mass",)),
+    Picture("folds", "C-index by fold", "Each point is a fold that the model was not trained on; box: quartiles. Differences "
+            "smaller than the spread mean nothing.", _folds, _needs("pooling", "fold"), _over_folds,
+            ("cindex", "cindex_oracle")),
+    Picture("shares", "C-index by pooled share", "Trained up to each share ρ and tested with it.", _shares,
+            _needs("rho", ot=True), _over_rho, ("cindex", "cindex_train", "cindex_oracle")),
+)  # fmt: skip
