@@ -48,10 +48,8 @@ def principal_axes(x: Real[np.ndarray, "n d"], count: int) -> Float[np.ndarray, 
     """
     x = np.asarray(x, float)
     centred, (n, d) = x - x.mean(axis=0), x.shape
-    if d <= n:
-        axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
-    else:
-        axes = np.linalg.svd(centred, full_matrices=False)[2].T
+    few = n < d
+    axes = np.linalg.svd(centred, full_matrices=False)[2].T if few else np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     return fixed_sign(axes[:, :count])
 
 
@@ -64,7 +62,7 @@ def fixed_sign(axes: Any) -> Any:
     Returns:
         (d, k), of the same kind.
     """
-    xp = np if isinstance(axes, np.ndarray) else jnp
+    xp: Any = np if isinstance(axes, np.ndarray) else jnp
     size = xp.abs(axes)
     largest = (size >= (1 - _ALIKE) * size.max(axis=0, keepdims=True)).argmax(axis=0)
     decides = xp.take_along_axis(axes, largest[None, :], axis=0)

@@ -44,10 +44,10 @@ def mean_interval(values: Any, share: float = 0.95) -> Interval:
 
 
 def student(count: Any, share: float = 0.95) -> Any:
-    r"""How many standard errors the interval of a mean of ``count`` values reaches to either side, $t_{n-1,\,(1+\mathrm{share})/2}$.
+    r"""How many standard errors the interval of a mean of n values reaches to either side, $t_{n-1,\,(1+\mathrm{share})/2}$.
 
     Args:
-        count: (...), numbers of values; NaN is returned for those below 2.
+        count: n, (...); NaN is returned for those below 2.
         share: that the interval is to hold, between 0 and 1.
 
     Returns:

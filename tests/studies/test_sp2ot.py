@@ -42,19 +42,6 @@ def test_variables_have_the_names_of_the_paper_sheet(runs):
         assert name in runs(), name
 
 
-@pytest.mark.slow
-def test_sets_have_a_long_tail_and_known_classes():
-    for name, most in (("long-tailed-digits", 174), ("long-tailed-mnist", 250), ("long-tailed-blobs", 200)):
-        data = datasets.load(name)
-        sizes = np.bincount(data.arrays["classes"])
-        assert sizes[0] == most
-        assert sizes[-1] == most // 10
-        assert (np.diff(sizes) <= 0).all()
-        np.testing.assert_allclose(data.arrays["x"].mean(0), 0, atol=1e-5)
-        assert datasets.load(name, seed=1).sha256 != data.sha256
-        assert (np.bincount(datasets.load(name, ratio=1).arrays["classes"]) == most).all()
-
-
 @pytest.mark.parametrize("method", ["p2ot", "uot", "balanced"])
 def test_plan_is_the_solvers_in_the_order_of_the_classes(runs, method):
     """Costs from the start of the training, written out here; the plan from them, columns permuted."""
