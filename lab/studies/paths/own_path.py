@@ -15,6 +15,7 @@ from lab import code, paths
 from lab.datasets import Data
 from lab.numerics import Reason
 from lab.numerics.jit import jit
+from lab.numerics.principal import principal_plane
 from lab.paths import metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
@@ -133,10 +134,8 @@ class _OwnPath(Study):
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         x = np.asarray(data.arrays["x"], float)
-        axes = np.eye(x.shape[1])
-        if x.shape[1] > 2:
-            axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2].T
-        return {key: jnp.asarray(value) for key, value in data.arrays.items()} | {"axes": jnp.asarray(axes[:, :2])}
+        axes = jnp.asarray(principal_plane(x).axes)
+        return {key: jnp.asarray(value) for key, value in data.arrays.items()} | {"axes": axes}
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Any, warm: Any = None) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t as student
 
 from lab.datasets import Data
+from lab.numerics.statistics import mean_interval
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
 
@@ -150,12 +150,6 @@ def _over_seeds(study: Study, data: Data) -> dict[str, list]:
     return {"seed": list(range(5)), "algorithm": list(_METHODS), "epochs": [0, getattr(study, "epochs", 0) or 20]}
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The mean of independent values and the half-width of its 95 % interval, by Student's t."""
-    n = values.size
-    return float(values.mean()), float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-
-
 def _scores(result: xr.Dataset) -> Any:
     of = [(method, tint, result.sel(algorithm=method).isel(epochs=-1)) for method, tint in _there(result)]
     if 0 in result.epochs.values:  # where all algorithms begin
@@ -165,11 +159,11 @@ def _scores(result: xr.Dataset) -> Any:
     layers: list[Any] = []
     for i, (_, tint, _) in enumerate(of):
         at = np.arange(3) + 0.16 * (i - (len(of) - 1) / 2)
-        mean, half = np.array([interval(row) for row in values[i]]).T
-        each = np.repeat(at - 0.045, values.shape[2])
+        mean, _, bottom, top = np.array([mean_interval(row) for row in values[i]]).T
+        seeds = np.repeat(at - 0.045, values.shape[2])
         layers += [
-            draw.points(each, values[i].ravel(), color=tint, size=0.35, alpha=0.45),
-            draw.segments(at, mean - half, at, mean + half, color=tint, width=1.2),
+            draw.points(seeds, values[i].ravel(), color=tint, size=0.35, alpha=0.45),
+            draw.segments(at, bottom, at, top, color=tint, width=1.2),
             draw.points(at, mean, color=tint, size=1.3),
         ]
     return draw.plot(
