@@ -128,7 +128,8 @@ def film(
         title: Panel(way[at], way[seen, :tails], shade, by_title.get(title), (colors or {}).get(title, SOURCE))
         for title, way in ways.items()
     }
-    return particles(panels, xlim, ylim, peak=peak, **({"height": 300} | frame_of))
+    whole: dict[str, Any] = {"height": 300, **frame_of}
+    return particles(panels, xlim, ylim, peak=peak, **whole)
 
 
 def trajectories(

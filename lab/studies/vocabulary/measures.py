@@ -1,7 +1,7 @@
 """Measures: what a claim computes from runs of a study, put together from few words.
 
-``number("npe_weighted", epsilon=4.0)`` is the number of that name of the run with that parameter. Measures are added, scaled and
-compared like numbers: ``0.2 * number("npe_independent")``, ``number("w2sq") - number("w2sq_floor")``, ``abs(...)``. The same
+``number("npe_weighted", epsilon=4.0)`` is the number of that name of the run with that parameter. Measures are added and scaled
+like numbers: ``0.2 * number("npe_independent")``, ``number("w2sq") - number("w2sq_floor")``, ``abs(...)``. The same
 measure over several runs: ``mean(number("S"), seed=range(8))``, ``largest(...)``, ``rise(number("value"), k=(1, 2, 4))``.
 """
 
