@@ -1,8 +1,10 @@
 """What a study says: its attributes and parameters, their values, and which of them may be given."""
 
 import math
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import param
@@ -31,6 +33,7 @@ class Declaration(param.Parameterized):
     title: ClassVar[str] = ""
     field: ClassVar[str] = ""
     paper: ClassVar[Paper]
+    text: ClassVar[str] = ""
     about: ClassVar[str] = ""
     mathematics: ClassVar[str] = ""
     version: ClassVar[int] = 1
@@ -50,6 +53,8 @@ class Declaration(param.Parameterized):
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
+        if "text" in vars(cls):
+            cls.about, cls.mathematics = _text_beside(cls, cls.text)
         if "results" in vars(cls):
             declared = {result.name for result in cls.results}
             cls.results += tuple(result for result in (_ITERATIONS, _CONVERGED) if result.name not in declared)
@@ -71,11 +76,12 @@ class Declaration(param.Parameterized):
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
-        """The declared parameters in order: the data first, ``seed`` last."""
+        """The declared parameters in order: the data first, then the study's own, those of shared parts, ``seed`` last."""
         own = {name: p for name, p in cls.param.objects("existing").items() if isinstance(p, _KINDS)}
         first = {"data": own.pop("data")}
         last = {"seed": own.pop("seed")}
-        return first | own | last
+        parts = {name: p for name, p in own.items() if p.owner is not None and not p.owner.slug}
+        return first | {name: p for name, p in own.items() if name not in parts} | parts | last
 
     def values(self) -> dict[str, Any]:
         """Every parameter's value by name."""
@@ -132,3 +138,10 @@ class Declaration(param.Parameterized):
                 span = f"from {limit.low:g} to {limit.high:g}" if math.isfinite(limit.high) else least
                 allowed = f"it must be {kind} {span}, {limit.why}"
                 raise ValueError(parameter.refuse(getattr(self, name), allowed))
+
+
+def _text_beside(study: type, name: str) -> tuple[str, str]:
+    """What the Markdown file beside a study's module says: about it, and its mathematics."""
+    path = Path(str(sys.modules[study.__module__].__file__)).with_name(name)
+    about, _, mathematics = path.read_text(encoding="utf-8").partition("\n# Mathematics\n")
+    return " ".join(about.removeprefix("# About\n").split()), mathematics.strip()

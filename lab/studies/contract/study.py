@@ -41,6 +41,7 @@ class Study(Recorded):
         slug: its name on every face, lower case with hyphens.
         version: raised when the same parameters give other results than before.
         kind: the kind of data it takes.
+        text: the Markdown file beside the study that says ``about`` and ``mathematics`` under headings of these names.
         about: three sentences: what it is, what to move, what to look for.
         mathematics: Markdown with LaTeX between dollars.
         results: the variables of a result.
