@@ -79,7 +79,7 @@ class Picture:
     def applies(self, result: xr.Dataset) -> str:
         """Why the result can't be drawn this way, in a sentence; "" when it can."""
         try:
-            return self._of_sweep(result) or self._lacks(result) or self.where(self._shown(result))
+            return self._of_sweep(result) or self._lacks(result) or self.where(self._bare(result))
         except (AttributeError, KeyError, ValueError) as problem:
             if not (missing := sweeping.absent(problem)):
                 raise
@@ -106,7 +106,7 @@ class Picture:
         lacking = next((name for name in self.needs if name not in result), "")
         return lacking and (self.absent.get(lacking) or _kept_without(lacking))
 
-    def _shown(self, result: xr.Dataset) -> xr.Dataset:
+    def _bare(self, result: xr.Dataset) -> xr.Dataset:
         """The result without the dimensions of parameters that were swept with a single value."""
         if self.sweeps or callable(self.along):
             return result
@@ -150,7 +150,7 @@ class Picture:
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
         try:
-            return self.shown(self._shown(result), self.frame(result, at))
+            return self.shown(result, self.frame(result, at))
         except (AttributeError, KeyError, ValueError) as problem:
             missing = ", ".join(name for name in self.keep if name not in result) or sweeping.absent(problem)
             if not missing:
@@ -163,7 +163,7 @@ class Picture:
 
     def clicked(self, result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
         """The parameters that a click at (x, y) sets."""
-        return {} if self.clicks is None else self.clicks(self._shown(result), x, y)
+        return {} if self.clicks is None else self.clicks(self._bare(result), x, y)
 
     def movie(self, result: xr.Dataset) -> Any:
         """All frames, by their place: a HoloMap, which a notebook shows with a slider and a page without a server plays."""
@@ -192,7 +192,8 @@ class Picture:
         from lab.studies.draw import pen
 
         with pen:
-            return self.draw(result) if frame is None else self.draw(result, frame)
+            bare = self._bare(result)
+            return self.draw(bare) if frame is None else self.draw(bare, frame)
 
 
 def _kept_without(missing: str) -> str:

@@ -4,7 +4,7 @@ The prior is N(m, S), whose denoiser is known, the measurement y = H x + noise. 
 v |y - H mu|^2 / 2 + E lambda_t <sg[eps_theta(x_t, t) - eps], mu> over times from high to low.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ class RedDiff(Study):
     paper = Paper("Mardani, Song, Kautz, Vahdat", "A Variational Perspective on Inverse Problems", "ICLR", 2024)
     about = "A measurement is inverted with a denoiser. Move the strength. Look for the least error."
     data_options = ()
-    dims = {"coordinate": ("coordinate", ""), "iteration": ("step", ""), "time": ("step", "")}
+    dims: ClassVar = {"coordinate": ("coordinate", ""), "iteration": ("step", ""), "time": ("step", "")}
     data = DataSource("bed", doc="a Gaussian prior with a measurement")
     lam = positive(0.25, (1e-3, 10), symbol="λ", doc="strength of the prior")
     rate = positive(0.05, (1e-3, 1), label="learning rate", symbol="η", doc="of Adam")
@@ -136,9 +136,8 @@ class RedDiff(Study):
 
     pictures = Pictures(
         Picture("estimate", "Estimate and posterior", "bars: where the descent ended; dots: the posterior mean",
-                lambda result: draw.plot(
-                    draw.bars(result.coordinate, result.mu), draw.points(result.coordinate, result.posterior, color=draw.TARGET),
-                    xlabel="coordinate", ylabel="value")),
+                lambda result: draw.plot(draw.bars(result.coordinate, result.mu), draw.points(
+                    result.coordinate, result.posterior, color=draw.TARGET), xlabel="coordinate", ylabel="value")),
         Picture("strength", "Error by strength", "too weak a prior keeps the noise, too strong a one the mean",
                 lambda result: draw.over(result.lam, {w: result.error.sel(weight=w) for w in result.weight.values}, logy=True),
                 needs=("error",), along={"lam": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), "weight": ("linear", "sqrt", "const")}),
