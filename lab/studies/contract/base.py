@@ -390,7 +390,7 @@ class Study(param.Parameterized):
         data = self.load() if data is None else data
         named = isinstance(self.data, str) and datasets.entry_of(self.data) is not None
         origin = {"name": data.name, "title": data.title, "kind": data.kind, "sha256": data.sha256}
-        origin |= {"source": data.source, "licence": data.licence, "named": named}
+        origin |= {"axes": data.axes_sha256, "source": data.source, "licence": data.licence, "named": named}
         if not named:
             origin["embedded"] = _embedded(data)
         return {
@@ -398,6 +398,7 @@ class Study(param.Parameterized):
             "study": self.slug,
             "study_version": self.version,
             "code": code.of_user(type(self)),
+            "reach": code.of_run(type(self)),
             "parameters": {name: _plain(value) for name, value in self.values().items()},
             "data": origin,
             "dtype": str(jax.dtypes.canonicalize_dtype(float)),
