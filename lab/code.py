@@ -89,7 +89,7 @@ def reached(study: type, sources: Sources | None = None, beside: Collection[str]
     for each in classes:
         if each not in known:  # a user's, or one that a function has made
             reach.say(of_user(each))
-            reach.add_text(_text(each) if _file(each) else _with_names(each))
+            _follow(reach, each)
             reach.add(*_held(each, never))
     return reach
 
@@ -100,7 +100,7 @@ def of_function(function: Callable) -> str:
     reach.add(_place(function))
     if not _is_ours(function):
         reach.say(text_of(function))
-        reach.add_text(_text(function) if _file(function) else _with_names(function))
+        _follow(reach, function)
     return reach.hash
 
 
@@ -116,6 +116,16 @@ def text_of(made: Any) -> str:
 def _sources() -> Sources:
     """The lab's, as they are when they are first asked for: what is edited later is not what runs."""
     return Sources(Path(lab.__file__).parent)
+
+
+def _follow(reach: Reach, made: Any) -> None:
+    """What a class or function from outside the lab uses: its whole file, or of a notebook what it names there."""
+    if _file(made):
+        reach.add_text(_text(made))
+    else:
+        told = _with_names(made)
+        reach.say(told)
+        reach.add_text(told)
 
 
 def _is_ours(made: Any) -> bool:
@@ -160,7 +170,8 @@ def _text(made: Any) -> str:
 
 def _in_cell(made: Any) -> str:
     """The definition of a class or function in the cell that its code is from; ``inspect`` finds no class in a notebook."""
-    codes = [getattr(inspect.unwrap(each), "__code__", None) for each in (made, *map(_bare, vars(made).values()))]
+    held = (made, *map(_bare, getattr(made, "__dict__", {}).values()))
+    codes = [getattr(inspect.unwrap(each), "__code__", None) for each in held]
     cell = "".join(linecache.getlines(next((code.co_filename for code in codes if code), "")))
     with suppress(SyntaxError):
         for node in ast.parse(cell).body:

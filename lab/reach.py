@@ -181,7 +181,11 @@ class _Module:
         self.members: dict[str, list[_Member]] = {}
         self.aliases: dict[str, list[Target]] = {}
         self._place = name.split(".") if package else name.split(".")[:-1]
-        pieces = [(statement, self._read(statement)) for statement in _statements(ast.parse(text).body)]
+        try:
+            statements = ast.parse(text).body
+        except (SyntaxError, ValueError):  # half saved, after it was imported: it counts as it is, and leads nowhere
+            statements = [ast.Expr(ast.Constant(text))]
+        pieces = [(statement, self._read(statement)) for statement in _statements(statements)]
         parts = [(statement, _joined(piece for _, piece in within)) for statement, within in pieces]
         self.whole = _joined(piece for _, piece in parts)
         for alias, target in sorted(self.whole.imports):
