@@ -89,7 +89,10 @@ def reached(study: type, sources: Sources | None = None, beside: Collection[str]
     for each in classes:
         if each not in known:  # a user's, or one that a function has made
             reach.say(of_user(each))
-            _follow(reach, each)
+            if _is_ours(each):
+                reach.add(Place(each.__module__))
+            else:
+                _follow(reach, each)
             reach.add(*_held(each, never))
     return reach
 
