@@ -1,5 +1,6 @@
 """What a data set is: named arrays with their origin."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -73,6 +74,11 @@ class Data:
             digest.update(f"{key}\0{array.dtype.str}\0{array.shape}\0".encode())
             digest.update(array.data)
         return digest.hexdigest()
+
+    @cached_property
+    def axes_sha256(self) -> str:
+        """SHA-256 over the labels, which the content hash leaves out."""
+        return sha256(json.dumps(dict(self.axes), sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def said(self) -> str:
