@@ -288,8 +288,9 @@ class _Running:
         if self.needs_all and failed:
             point, text = failed[0]
             study = task.study.but(**point)
-            self.raised = getattr(text, "problem", None) or ValueError(str(text))
-            self.raised.add_note(f"at {sweeping.cell_text({name: getattr(study, name) for name in self.plan.grid})}")
+            problem: Exception = getattr(text, "problem", None) or ValueError(str(text))
+            problem.add_note(f"at {sweeping.cell_text({name: getattr(study, name) for name in self.plan.grid})}")
+            self.raised = problem
             raise Stopped
 
     def _keep(self, done: Sequence[_Done]) -> None:
