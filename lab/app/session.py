@@ -12,7 +12,7 @@ import panel as pn
 import param
 import xarray as xr
 
-from lab import datasets
+from lab import datasets, sweeps
 from lab.datasets import Data
 from lab.inputs import shown
 from lab.numerics import Report
@@ -265,10 +265,17 @@ class Session(param.Parameterized):
                 self._sweeps.popitem(last=False)
             done(self._here(swept))
 
-        def work(report: Report) -> xr.Dataset:
-            return study.along(report, keep=picture.keep, **grid)
+        # what somebody brought, or drags, is not asked for again, and is not for others who share the store
+        store = self.store if isinstance(study.data, str) else None
 
-        runner.submit(work, delay=wait, **{**calls, "done": keep})
+        def stored() -> xr.Dataset | None:
+            plan = sweeps.Plan(study, grid, store=store, keep=picture.keep)
+            return sweeps.run(plan) if plan.complete else None
+
+        def work(report: Report) -> xr.Dataset:
+            return sweeps.complete(study, grid, report, keep=picture.keep, store=store or False)
+
+        runner.submit(work, delay=wait, ready=stored, **{**calls, "done": keep})
         return None
 
     def _here(self, swept: xr.Dataset) -> xr.Dataset:

@@ -391,7 +391,7 @@ class SweepPictures(pn.viewable.Viewer):
         axes = {name: values for name, values in plan.grid.items() if name in wanted}
         base = plan.study.but(**{name: value for name, value in point.items() if name not in axes})
         part = Plan(base, axes, store=plan.store, keep=picture.keep)
-        if len(part.held) < part.cells or part.failed:
+        if not part.complete:
             return "needs all cells"
         return sweeps.run(part).expand_dims({name: [value] for name, value in fixed.items()})
 

@@ -15,7 +15,7 @@ from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
 
 from . import limits, theme
-from .runner import SWEEP, Abandoned, Runner
+from .runner import SWEEP, Runner
 from .session import Session
 from .sweep_cells import SweepCells, scalars
 from .sweep_pictures import SweepPictures
@@ -218,24 +218,17 @@ class SweepTab(pn.viewable.Viewer):
         self._filling, self._said = None, ""
         self.param.update(stage="running", wrong="")
         self.form.refresh()
-        gone: list[Abandoned] = []
 
         def work(report: Any) -> None:
             def told(filling: Filling) -> bool:
-                try:
-                    cells.take(filling.new)
-                    return bool(gone) or bool(report(filling))
-                except Abandoned as why:  # end in order: the executor has threads
-                    gone.append(why)
-                    return True
+                cells.take(filling.new)
+                return bool(report(filling))
 
             try:
                 sweeps.run(plan, told, must_keep=True)  # the page reads the cells from the store
             except ValueError:
-                if self.stage != "stopping" and not gone:
+                if self.stage != "stopping":
                     raise
-            if gone:
-                raise gone[0]
 
         self._runner.submit(work, progress=self._filled, done=lambda _: self._ended(""), failed=self._ended)
 

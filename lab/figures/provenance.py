@@ -304,7 +304,10 @@ def _of_study(study: "Study", figure: Mapping[str, Any], report: "Report | None"
     """One of the study's pictures, of a run or of the sweep that it needs."""
     picture = study.pictures[figure["picture"]]
     if figure.get("swept"):
-        return picture, study.along(report, keep=tuple(figure.get("kept") or ()), **_grid(study, figure))
+        from lab import sweeps
+
+        grid = _grid(study, figure)
+        return picture, sweeps.complete(study, grid, report, keep=_kept(study, figure), store=False)
     return picture, study.run(report)
 
 
@@ -315,14 +318,18 @@ def _swept(study: "Study", figure: Mapping[str, Any], report: "Report | None") -
 
     from .sweep import View, sweep_picture
 
-    known = {result.name for result in study.results}
-    keep = tuple(name for name in figure.get("kept") or () if name in known)  # not the texts of the errors
     picture = sweep_picture(type(study), View(**figure["view"]))
 
     def told(filling: sweeps.Filling) -> bool | None:
         return report and report(Progress(filling.done, filling.cells, {}, None, filling.seconds))
 
-    return picture, sweeps.run(sweeps.Plan(study, _grid(study, figure), store=None, keep=keep), told)
+    return picture, sweeps.run(sweeps.Plan(study, _grid(study, figure), store=None, keep=_kept(study, figure)), told)
+
+
+def _kept(study: "Study", figure: Mapping[str, Any]) -> tuple[str, ...]:
+    """The variables that the figure's sweep was kept with, less the texts of its errors."""
+    known = {result.name for result in study.results}
+    return tuple(name for name in figure.get("kept") or () if name in known)
 
 
 def _circumstances(recipe: Mapping[str, Any], result: "xr.Dataset") -> list[str]:

@@ -25,6 +25,21 @@ class Stopped(Exception):
     """The sweep was asked to stop; what is not whole is dropped."""
 
 
+class Failure(str):
+    """Why a cell has no result, as a text. ``problem`` is the error itself, in the process where it was raised."""
+
+    problem: Exception | None = None
+
+    @classmethod
+    def of(cls, problem: Exception) -> "Failure":
+        made = cls(f"{type(problem).__name__}: {problem}")
+        made.problem = problem
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:  # an error may hold what does not travel
+        return Failure, (str(self),)
+
+
 class Way(NamedTuple):
     """How the cells of a program are computed.
 
@@ -32,11 +47,13 @@ class Way(NamedTuple):
         size: cells in a call of the compiled program; 0 runs cell by cell through the study's own chunked loop.
         seconds: of a cell, measured.
         bytes: of the device for a call.
+        alone: seconds of a cell that is run by itself.
     """
 
     size: int
     seconds: float
     bytes: int
+    alone: float = 0.0
 
 
 class Program:
@@ -157,7 +174,7 @@ def compute(
         Stopped: ``stop`` said so.
     """
     if not size:
-        return [_alone(study.but(**point), stop) for point in points]
+        return [alone(study.but(**point), stop) for point in points]
     data = study.load()
     inputs = study.inputs(data)
     parts = [points[at : at + size] for at in range(0, len(points), size)]
@@ -165,7 +182,7 @@ def compute(
     cells: list[xr.Dataset | str] = []
     for part, called in zip(parts, _calls(call, parts, at_once if size == 1 else 1, stop), strict=True):
         # one by one, each says what is wrong with it and spares the others
-        cells += called or [_alone(study.but(**point), stop) for point in part]
+        cells += called or [alone(study.but(**point), stop) for point in part]
     return cells
 
 
@@ -208,7 +225,8 @@ def label(study: Study, output: dict[str, Any], data: Any, inputs: Any, seconds:
     return result
 
 
-def _alone(study: Study, stop: Stop) -> xr.Dataset | str:
+def alone(study: Study, stop: Stop) -> xr.Dataset | str:
+    """One cell, as ``Study.run`` computes it; or why it failed. Raises Stopped where ``stop`` ends it."""
     if stop():
         raise Stopped
     result = _guarded(lambda: study.run(lambda _: stop()))
@@ -223,4 +241,4 @@ def _guarded(make: Callable[[], xr.Dataset]) -> xr.Dataset | str:
     except Stopped:
         raise
     except Exception as problem:
-        return f"{type(problem).__name__}: {problem}"
+        return Failure.of(problem)

@@ -4,7 +4,7 @@ import json
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from lab import watch
+from lab import numerics, watch
 from lab.store import Claim, Store, pack, packing, unpack
 from lab.store.index import say_once
 from lab.studies import Study
 from lab.studies.contract import as_text, option, sweeping
 
+from . import plan as planning
 from . import table
 from .batch import Stopped
 from .executors import Cells, Executor, executor
@@ -49,7 +50,7 @@ class Filling(NamedTuple):
 
 
 type Report = Callable[[Filling], bool | None]
-"""Called between chunks and after every batch, which is then in the store. Return True to stop."""
+"""Called between chunks and after every commit. Return True to stop, raise to give the sweep up: both end it in order."""
 
 
 def sweep(
@@ -100,25 +101,57 @@ def sweep(
         return run(plan, lambda at: tell(at.done, at.cells, said(at)), where)
 
 
+def complete(
+    study: Study,
+    grid: Mapping[str, Any],
+    report: numerics.Report | None = None,
+    *,
+    keep: Sequence[str] = (),
+    store: Store | bool | None = None,
+) -> xr.Dataset:
+    """A sweep of which every cell is needed, as for a picture over several runs; see ``sweep``.
+
+    Args:
+        report: called with the number of cells that are there; True ends the sweep with those.
+
+    Raises:
+        Exception: what the first cell raised that failed. Cells that failed before are tried again.
+    """
+    plan = Plan(study, grid, store=_store(store), keep=keep, retry_failed=True)
+
+    def told(at: Filling) -> bool | None:
+        return report and report(numerics.Progress(at.done, at.cells, {}, None, at.seconds))
+
+    return run(plan, told, needs_all=True)
+
+
 def _store(store: Store | bool | None) -> Store | None:
     return Store() if store is None or store is True else store or None
 
 
 def run(
-    plan: Plan, report: Report | None = None, where: Executor | None = None, *, must_keep: bool = False
+    plan: Plan,
+    report: Report | None = None,
+    where: Executor | None = None,
+    *,
+    must_keep: bool = False,
+    needs_all: bool = False,
 ) -> xr.Dataset:
     """Compute what a plan says; see ``sweep``.
 
     Args:
         must_keep: end with an OSError where the store can't keep a batch, since nobody wants the Dataset alone.
+        needs_all: end with the error of the first cell that fails.
     """
-    running = _Running(plan, report, must_keep)
+    running = _Running(plan, report, must_keep, needs_all)
     where = where or executor()
     lost: list[int] | None = None
     while True:
         if lost or len(running.there) < plan.cells:
             with where as there:
                 running.compute(there, lost)
+        if running.raised is not None:
+            raise running.raised
         try:
             return running.result()
         except _Lost as damaged:
@@ -129,15 +162,25 @@ def run(
                 ) from None
 
 
+class _Done(NamedTuple):
+    """A task that is computed and not yet kept; ``seconds`` since it was taken up."""
+
+    task: Task
+    claimed: ExitStack
+    cells: Cells
+    seconds: float
+
+
 class _Running:
-    def __init__(self, plan: Plan, report: Report | None, must_keep: bool):
-        self.plan, self.report, self.must_keep = plan, report, must_keep
+    def __init__(self, plan: Plan, report: Report | None, must_keep: bool, needs_all: bool):
+        self.plan, self.report, self.must_keep, self.needs_all = plan, report, must_keep, needs_all
         self.there = {at for at, key in enumerate(plan.keys) if key in plan.held}
         self.errors: dict[int, str] = {}
         self.made: list[tuple[list[int], xr.Dataset]] = []  # the cells computed here, packed, and their places
         self.began = time.perf_counter()
         self.first = len(self.there)
         self.stopped = False
+        self.raised: BaseException | None = None  # what ends the sweep once all is in order
         self.waiting: Callable[[], str] = str  # nothing, before an executor is there
 
     def tell(self, new: Sequence[int] = ()) -> bool:
@@ -146,8 +189,15 @@ class _Running:
         seconds, done = time.perf_counter() - self.began, len(self.there) - self.first
         left = seconds / done * (self.plan.cells - len(self.there)) if done else None
         filling = Filling(len(self.there), self.plan.cells, len(self.errors), tuple(new), seconds, left, self.waiting())
-        if self.report is not None and self.report(filling):
-            self.stopped = True
+        if self.report is None or self.raised is not None:
+            return self.stopped
+        try:
+            if self.report(filling):
+                self.stopped = True
+        except (KeyboardInterrupt, SystemExit):  # at once
+            raise
+        except BaseException as problem:  # not the error of a cell: it is on its way through what computes one
+            self.stopped, self.raised = True, problem
         return self.stopped
 
     def compute(self, where: Executor, lost: Sequence[int] | None = None) -> None:
@@ -155,60 +205,98 @@ class _Running:
         self.there -= {*(lost or ())}
         if self.tell(sorted(self.there)):
             return
-        waiting = self.plan.tasks(lost)
         self.waiting = where.waiting
         self.began = time.perf_counter()
-        while waiting and not self.stopped:
-            others = self._round(where, waiting)
+        places = lost
+        while places is None or places:
+            others = self._round(where, self.plan.tasks(places, self.tell))
             if self.stopped or not others or self.plan.store is None:
                 return
             # computed elsewhere: what its owner lets go of without a result is computed here
             held = self.plan.store.wait([self.plan.keys[at] for at in others], lambda: not self.tell())
             failed = self._failed([at for at in others if self.plan.keys[at] not in held])
             come = [at for at in others if self.plan.keys[at] in held or at in failed]
-            self.tell(come)
-            waiting = self.plan.tasks([at for at in others if at not in set(come)])
+            if self.tell(come):
+                return
+            places = [at for at in others if at not in set(come)]
 
     def _failed(self, places: Sequence[int]) -> set[int]:
         assert self.plan.store is not None
         marked = self.plan.store.held([failed_key(self.plan.keys[at]) for at in places])
         return {at for at in places if failed_key(self.plan.keys[at]) in marked}
 
-    def _round(self, where: Executor, waiting: list[Task]) -> list[int]:
+    def _round(self, where: Executor, tasks: Iterator[Task]) -> list[int]:
         """Compute the tasks; returns the places that somebody else is computing."""
         others: list[int] = []
-        flying: dict[int, tuple[Task, ExitStack]] = {}
-        keeping: deque[tuple[Task, Future]] = deque()
-        number = 0
-        with ThreadPoolExecutor(1) as keeper:  # a batch is written while the next one is computed
+        flying: dict[int, tuple[Task, ExitStack, float]] = {}
+        done: list[_Done] = []  # to be kept together: a commit takes as long as many a cell
+        keeping: deque[tuple[list[int], Future]] = deque()
+        number, more = 0, True
+        with ThreadPoolExecutor(1) as keeper:  # what is done is written while more is computed
             try:
-                while waiting or flying or keeping:
-                    while waiting and len(flying) < where.width:
-                        task, claimed, elsewhere, come = self._claim(waiting.pop(0))
+                while more or flying or done or keeping:
+                    while more and len(flying) < where.width:
+                        began = time.perf_counter()
+                        task = next(tasks, None)
+                        if task is None:
+                            more = False
+                            break
+                        task, claimed, elsewhere, come = self._claim(task)
                         others += elsewhere
                         if come and self.tell(come):
                             raise Stopped
+                        if task.at and task.cells:
+                            for at in task.at:
+                                del self.plan.measured[at]
+                            done.append(_Done(task, claimed, [*task.cells], sum(map(_seconds, task.cells))))
+                            break
                         if task.at:
-                            flying[number] = task, claimed
+                            flying[number] = task, claimed, began
                             where.submit(number, task)
                             number += 1
-                    for done, cells in where.finished(self.tell) if flying else ():
-                        keeping.append((flying[done][0], keeper.submit(self._keep, *flying.pop(done), cells)))
-                    while keeping and (keeping[0][1].done() or len(keeping) > 1 or (not flying and not waiting)):
-                        task, kept = keeping.popleft()
+                    for finished, cells in where.finished(self.tell) if flying else ():
+                        task, claimed, began = flying.pop(finished)
+                        done.append(_Done(task, claimed, cells, time.perf_counter() - began))
+                        self.plan.learn(task, cells)
+                        self._need(task, cells)
+                    if done and (sum(each.seconds for each in done) >= planning._TASK / 2 or not (more or flying)):
+                        keeping.append(self._handed(keeper, done))
+                    while keeping and (keeping[0][1].done() or len(keeping) > 1 or not (more or flying or done)):
+                        places, kept = keeping.popleft()
                         kept.result()
-                        if self.tell(task.at):
+                        if self.tell(places):
                             raise Stopped
             except Stopped:
                 self.stopped = True
+                if done:
+                    self._handed(keeper, done)
             finally:
-                for _, claimed in flying.values():
+                for claimed in [*(claimed for _, claimed, _ in flying.values()), *(each.claimed for each in done)]:
                     claimed.close()
         return others
 
-    def _keep(self, task: Task, claimed: ExitStack, cells: Cells) -> None:
-        with claimed:
-            self._commit(task, cells)
+    def _handed(self, keeper: ThreadPoolExecutor, done: list[_Done]) -> tuple[list[int], Future]:
+        """Have what is done kept; it is then no longer among ``done``."""
+        places, taken = [at for each in done for at in each.task.at], list(done)
+        done.clear()
+        return places, keeper.submit(self._keep, taken)
+
+    def _need(self, task: Task, cells: Cells) -> None:
+        """Give up where a cell failed that is needed."""
+        failed = [(point, cell) for point, cell in zip(task.points, cells, strict=True) if isinstance(cell, str)]
+        if self.needs_all and failed:
+            point, text = failed[0]
+            study = task.study.but(**point)
+            problem: Exception = getattr(text, "problem", None) or ValueError(str(text))
+            problem.add_note(f"at {sweeping.cell_text({name: getattr(study, name) for name in self.plan.grid})}")
+            self.raised = problem
+            raise Stopped
+
+    def _keep(self, done: Sequence[_Done]) -> None:
+        with ExitStack() as claims:
+            for each in done:
+                claims.enter_context(each.claimed)
+            self._commit(done)
 
     def _claim(self, task: Task) -> tuple[Task, ExitStack, list[int], list[int]]:
         """The part of a task that is to be computed here, what others compute, and what has come meanwhile."""
@@ -222,19 +310,23 @@ class _Running:
         come = [at for key, at in keys.items() if key not in claim.mine and key not in claim.others]
         if not mine:
             stack.close()
-        return task._replace(at=[task.at[i] for i in mine], points=[task.points[i] for i in mine]), stack, others, come
+        return task.only(mine), stack, others, come
 
-    def _commit(self, task: Task, cells: Cells) -> None:
-        made = {at: cell for at, cell in zip(task.at, cells, strict=True) if isinstance(cell, xr.Dataset)}
-        errors = {at: cell for at, cell in zip(task.at, cells, strict=True) if isinstance(cell, str)}
+    def _commit(self, done: Sequence[_Done]) -> None:
+        each = [
+            (at, cell, one.task.study, point)
+            for one in done
+            for at, point, cell in zip(one.task.at, one.task.points, one.cells, strict=True)
+        ]
+        made = {at: cell for at, cell, _, _ in each if isinstance(cell, xr.Dataset)}
+        errors = {at: str(cell) for at, cell, _, _ in each if isinstance(cell, str)}
         self.errors |= errors
         if made:
             packed = pack(list(made.values()))
             self._store([self.plan.keys[at] for at in made], packed)
             self.made.append((list(made), self._kept(packed)))
         if errors and self.plan.store is not None:
-            points = dict(zip(task.at, task.points, strict=True))
-            marks = [self._mark(task.study.but(**points[at]), text) for at, text in errors.items()]
+            marks = [self._mark(study.but(**point), errors[at]) for at, _, study, point in each if at in errors]
             self._store([failed_key(self.plan.keys[at]) for at in errors], pack(marks))
 
     def _store(self, keys: list[str], packed: xr.Dataset) -> None:
@@ -265,6 +357,8 @@ class _Running:
         errors = self.errors | {
             at: "stopped before this cell" for at in set(range(plan.cells)) - {*places} if at not in self.errors
         }
+        if self.needs_all and errors and not self.stopped:  # somebody else computed it
+            raise ValueError(errors[min(errors)])
         if packed is None:
             raise ValueError(
                 "the sweep was stopped before its first cell was there: the same sweep begins again"
@@ -329,6 +423,10 @@ class _Running:
         order = np.array([at for places, _ in parts for at in places])
         packed = packing.joined([(part, range(len(places))) for places, part in parts])
         return sorted(here), packed if (np.diff(order) > 0).all() else packed.isel(cell=np.argsort(order))
+
+
+def _seconds(cell: xr.Dataset) -> float:
+    return float(cell.attrs["run_seconds"])
 
 
 class _Lost(Exception):

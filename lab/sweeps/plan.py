@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from itertools import product
@@ -24,13 +24,15 @@ from lab.studies import Limit, Study
 from lab.studies.contract.recipe import device, versions
 
 from . import batch, grid
-from .batch import Way
+from .batch import Stop, Stopped, Way
 
 _STEP = 1.0  # seconds that a call may take, so that a stop is felt
 _TASK = 2.0  # seconds of computing that are committed together
 _LARGEST = 64  # cells in a call
 _TRIFLE = 5.0  # seconds of computing that are not worth a compilation
 _WORTH = 2.0  # how many times its compilation a further way must be able to save
+_FEW = 16  # cells of a program; of so few, to try another way computes as many as it could save
+_LOOKED = 8  # cells that are computed one by one before another way is tried
 _LOOK = 64  # cells from which the size of a result is found out before the first is computed
 _GiB = 1 << 30
 
@@ -44,12 +46,25 @@ class Group(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Cells that are computed by one call of an executor and committed together."""
+    """Cells that are computed by one call of an executor.
 
+    Attributes:
+        group: its number.
+        size: see ``Way``.
+        cells: those that are there already, because they were measured.
+    """
+
+    group: int
     study: Study
     at: list[int]
     points: list[dict[str, Any]]
     size: int
+    cells: tuple[xr.Dataset, ...] = ()
+
+    def only(self, some: Sequence[int]) -> "Task":
+        """These of its cells."""
+        cells = tuple(self.cells[i] for i in some) if self.cells else ()
+        return self._replace(at=[self.at[i] for i in some], points=[self.points[i] for i in some], cells=cells)
 
 
 class Plan:
@@ -60,6 +75,7 @@ class Plan:
         grid: the values of each swept parameter.
         keys: of each cell in the store, in the order of ``itertools.product``.
         held: the keys that need no computing.
+        measured: cells that were computed to know how long they take, by their place in the grid.
     """
 
     def __init__(
@@ -98,7 +114,13 @@ class Plan:
             marked = store.held([failed_key(key) for key in self.keys])
             self.failed = {key for key in self.keys if failed_key(key) in marked} - held
         self.held = held | self.failed
+        self.measured: dict[int, xr.Dataset] = {}
         self._ways: dict[int, tuple[Way, str]] = {}  # by number of the group
+
+    @property
+    def complete(self) -> bool:
+        """The store holds a result for every cell."""
+        return all(key in self.held and key not in self.failed for key in self.keys)
 
     # ---- refusing before anything runs -----------------------------------------------------------------------
 
@@ -168,16 +190,30 @@ class Plan:
         group = self.groups[number]
         return [i for i, at in enumerate(group.at) if self.keys[at] not in self.held]
 
-    def way(self, number: int) -> Way:
+    def way(self, number: int, stop: Stop = lambda: False) -> Way:
         """How the cells of a group are computed: measured once for each program, remembered on disk.
 
-        The measured cells are thrown away, so that every kept cell comes from the way chosen, also after a restart.
+        Few cells are computed one by one. Where many are, the measured ones are kept; else they are thrown away, so that
+        every kept cell comes from the way chosen, also after a restart.
+
+        Raises:
+            Stopped: ``stop`` said so.
         """
         if number not in self._ways:
-            self._ways[number] = self._choose(self.groups[number], len(self.todo(number)))
+            self._ways[number] = self._choose(number, stop)
         return self._ways[number][0]
 
-    def _choose(self, group: Group, count: int) -> tuple[Way, str]:
+    def learn(self, task: Task, cells: Sequence[xr.Dataset | str]) -> None:
+        """Take from the first cells of a group, which were computed one by one, how long the others will take."""
+        there = [cell for cell in cells if isinstance(cell, xr.Dataset)]
+        if task.group in self._ways or not there:
+            return
+        self._refuse(there[0].nbytes, task.study.load())
+        seconds = float(np.mean([cell.attrs["run_seconds"] for cell in there]))
+        self._ways[task.group] = Way(0, seconds, there[0].nbytes, seconds), ""
+
+    def _choose(self, number: int, stop: Stop) -> tuple[Way, str]:
+        group, count = self.groups[number], len(self.todo(number))
         study = group.study.but(**group.points[0])
         data = study.load()
         inputs = study.inputs(data)
@@ -187,92 +223,135 @@ class Plan:
         kept = _recall(name)
         # a small sweep did not look for a faster way; what resumes it is smaller still and keeps to its way
         if kept is not None and (kept[0].size or count <= kept[1] or count * kept[0].seconds <= _TRIFLE):
-            return kept[0], name
-        way = self._measure(group, data, inputs, count)
-        return (_remember(name, way, count) if way.bytes else way), name
+            return self._worthy(kept[0], group), name
+        way = self._measure(number, data, inputs, stop)
+        return self._worthy(_remember(name, way, count) if way.bytes else way, group), name
 
-    def _measure(self, group: Group, data: Data, inputs: Any, count: int) -> Way:
-        points = [group.points[i] for i in np.linspace(0, len(group.points) - 1, min(8, len(group.points))).astype(int)]
-        for point in points:
-            first = group.study.but(**point)
-            with suppress(Exception):  # its error is found again, and kept, when it is its turn
-                result = first.execute().result  # `run` would draw a bar in a notebook
-                break
-        else:
+    @staticmethod
+    def _worthy(way: Way, group: Group) -> Way:
+        """The way, or that one by one where the group is too small to be worth the compilation of a program."""
+        small = len(group.points) <= _FEW or len(group.points) * way.alone <= _TRIFLE
+        return Way(0, way.alone, way.bytes // way.size, way.alone) if way.size and small else way
+
+    def _measure(self, number: int, data: Data, inputs: Any, stop: Stop) -> Way:
+        group, count = self.groups[number], len(self.todo(number))
+        todo = self.todo(number) or list(range(len(group.points)))
+        some = [todo[i] for i in np.linspace(0, len(todo) - 1, min(_LOOKED, len(todo))).astype(int)]
+        runs: dict[int, xr.Dataset] = {}  # by place within the group
+        for i in some:
+            result = batch.alone(group.study.but(**group.points[i]), stop)
+            if isinstance(result, xr.Dataset):  # else its error is found again, and kept, when it is its turn
+                self._refuse(result.nbytes, data)
+                runs[i] = result
+                if result.attrs["run_seconds"] >= _STEP:
+                    break
+        if not runs:
             return Way(0, _STEP, 0)
-        self._refuse(result.nbytes, data)
-        seconds = float(result.attrs["run_seconds"])
-        if seconds < _STEP:
-            seconds, result = _timed(lambda: first.execute().result)  # without what only a first run does
-            others = [self._seconds(group.study.but(**other)) for other in points if other is not point]
-            seconds = float(np.mean([seconds, *filter(None, others)]))  # easy and hard ones
-        way = Way(0, seconds, result.nbytes)
-        if not self.traced or seconds > 2 * _STEP:
-            return way  # long cells keep the loop that can be stopped within a chunk
-        with suppress(Exception):  # compute is not pure JAX, or does not fit: cell by cell then
-            program, compiling, size = batch.program(first, inputs, point), 0.0, 1
-            while size <= min(count, _LARGEST) and count * way.seconds > max(_TRIFLE, _WORTH * compiling):
-                if size * program.bytes > self.budget:
-                    break
-                program.compiled(inputs, size, point)
-                compiling, memory = program.compile_seconds, program.memory(size)
-                output = program.call(inputs, [point], size)[0]
-                if memory > self.budget or not _same(first, output, data, inputs, result):
-                    break
-                took = self._tried(program, inputs, group, size)
-                if took < 0.95 * way.seconds:
-                    way = Way(size, took, memory)
-                elif size > 1:
-                    break
-                size = 8 if size == 1 else 4 * size
-                if size * way.seconds > _STEP:
-                    break
+        took = [float(run.attrs["run_seconds"]) for run in runs.values()]
+        seconds = float(np.mean(took[1:] or took))  # without what only a first run does; easy and hard ones
+        way = alone = Way(0, seconds, next(iter(runs.values())).nbytes, seconds)
+        if (
+            self.traced and seconds <= 2 * _STEP and len(group.points) > _FEW
+        ):  # long cells keep the loop that can be stopped
+            try:
+                way = self._faster(alone, group, count, runs, inputs, stop)
+            except Stopped:
+                raise
+            except Exception:  # compute is not pure JAX, or does not fit
+                way = alone
+        if not way.size:
+            self.measured |= {group.at[i]: run for i, run in runs.items()}
+        return way
+
+    def _faster(
+        self, way: Way, group: Group, count: int, runs: Mapping[int, xr.Dataset], inputs: Any, stop: Stop
+    ) -> Way:
+        """A compiled program, where that takes less time and gives what the single ``runs`` gave."""
+        point = group.points[next(iter(runs))]
+        program, compiling, size = batch.program(group.study.but(**point), inputs, point), 0.0, 1
+        while size <= min(count, _LARGEST) and count * way.seconds > max(_TRIFLE, _WORTH * compiling):
+            if size * program.bytes > self.budget:
+                break
+            program.compiled(inputs, size, point)
+            compiling, memory = program.compile_seconds, program.memory(size)
+            if memory > self.budget or not self._agrees(program, group, runs, inputs, size):
+                break
+            took = self._tried(program, inputs, group, stop, size)
+            if took < 0.95 * way.seconds:
+                way = Way(size, took, memory, way.alone)
+            elif size > 1:
+                break
+            size = 8 if size == 1 else 4 * size
+            if size * way.seconds > _STEP:
+                break
         return way
 
     @staticmethod
-    def _seconds(study: Study) -> float | None:
-        with suppress(Exception):
-            return _timed(study.execute)[0]
-        return None
+    def _agrees(program: batch.Program, group: Group, runs: Mapping[int, xr.Dataset], inputs: Any, size: int) -> bool:
+        """Whether the program gives what single runs gave: several in one call, and three where a call has one."""
+        places = list(runs)
+        chosen = [places[i] for i in np.linspace(0, len(places) - 1, min(max(size, 3), len(places))).astype(int)]
+        for start in range(0, len(chosen), size):
+            part = chosen[start : start + size]
+            outputs = program.call(inputs, [group.points[i] for i in part], size)
+            for i, output in zip(part, outputs, strict=True):
+                study = group.study.but(**group.points[i])
+                if not _same(study, output, study.load(), inputs, runs[i]):
+                    return False
+        return True
 
-    def _tried(self, program: batch.Program, inputs: Any, group: Group, size: int) -> float:
+    def _tried(self, program: batch.Program, inputs: Any, group: Group, stop: Stop, size: int) -> float:
         """Seconds of a cell: neighbours in the grid, as they will be batched, at a few places of the grid."""
         at_once = batch.threads() if size == 1 else 1
         last = max(len(group.points) - size, 0)
         starts = sorted({*np.linspace(0, last, min(3 if size > 1 else 4 * at_once, last + 1)).astype(int)})
         parts = [group.points[start : start + size] for start in starts]
-        seconds, _ = _timed(
-            lambda: batch._calls(lambda part: program.call(inputs, part, size), parts, at_once, lambda: False)
-        )
+        seconds, _ = _timed(lambda: batch._calls(lambda part: program.call(inputs, part, size), parts, at_once, stop))
         return seconds / sum(map(len, parts))
 
     # ---- the tasks -------------------------------------------------------------------------------------------
 
-    def tasks(self, places: Sequence[int] | None = None) -> list[Task]:
-        """The cells that are not held, or those at ``places`` in the grid, as tasks in the order of the grid."""
+    def tasks(self, places: Sequence[int] | None = None, stop: Stop = lambda: False) -> Iterator[Task]:
+        """The cells that are not held, or those at ``places`` in the grid, as tasks in the order of the grid.
+
+        How a group is computed is found out when its first task is asked for. Raises Stopped where ``stop`` ends that.
+        """
         wanted = None if places is None else set(places)
-        made = []
         for number, group in enumerate(self.groups):
             todo = self.todo(number) if wanted is None else [i for i, at in enumerate(group.at) if at in wanted]
-            if not todo:
-                continue
-            way = self.way(number)
-            step = max(way.size, 1)
-            fits = max(1, int(self.budget / 4 / max(way.bytes / step, 1)))
-            length = max(1, min(round(_TASK / max(way.seconds, 1e-6) / step), 4 * _LARGEST, fits // step)) * step
-            for start in range(0, len(todo), length):
-                part = todo[start : start + length]
-                made.append(Task(group.study, [group.at[i] for i in part], [group.points[i] for i in part], way.size))
-        return made
+            if todo and len(group.points) > _FEW:
+                self.way(number, stop)
+            there = [i for i in todo if group.at[i] in self.measured]
+            if there:
+                cells = tuple(self.measured[group.at[i]] for i in there)
+                yield self._task(number, there, 0)._replace(cells=cells)
+            todo = [i for i in todo if i not in set(there)]
+            while todo:
+                size, length = self._length(number)
+                yield self._task(number, todo[:length], size)
+                todo = todo[length:]
+
+    def _task(self, number: int, some: Sequence[int], size: int) -> Task:
+        group = self.groups[number]
+        return Task(number, group.study, [group.at[i] for i in some], [group.points[i] for i in some], size)
+
+    def _length(self, number: int) -> tuple[int, int]:
+        """The size of a call, and how many cells make a task: one where it is not known how long they take."""
+        if number not in self._ways:
+            return 0, 1
+        way = self._ways[number][0]
+        step = max(way.size, 1)
+        fits = max(1, int(self.budget / 4 / max(way.bytes / step, 1)))
+        return way.size, max(1, min(round(_TASK / max(way.seconds, 1e-6) / step), 4 * _LARGEST, fits // step)) * step
 
     def __str__(self) -> str:
         swept = " x ".join(f"{len(values)} {name}" for name, values in self.grid.items())
         held = f", {len(self.held)} of them held" if self.held else ""
         lines = [f"{self.study.slug}: {swept} = {self.cells:,} cells{held}"]
-        tasks = self.tasks()
-        if not tasks:
+        ways = [way for _, way in self._each()]
+        if not ways:
             return f"{lines[0]}\nnothing to compute"
-        ways = [self.way(i) for i in range(len(self.groups)) if self.todo(i)]
+        tasks = len(list(self.tasks()))
         programs = len({self._ways[i][1] for i in range(len(self.groups)) if self.todo(i)})
         sizes = sorted({way.size for way in ways})
         how = " or ".join(
@@ -286,7 +365,7 @@ class Plan:
         seconds = sum(way.seconds * len(self.todo(i)) for i, way in self._each())
         memory = max(way.bytes for way in ways)
         lines += [
-            f"{programs} program{'s' * (programs > 1)}, {len(tasks)} batch{'es' * (len(tasks) > 1)}, cells {how}",
+            f"{programs} program{'s' * (programs > 1)}, {tasks} batch{'es' * (tasks > 1)}, cells {how}",
             f"memory {_size(memory)} of {_size(self.budget)}; about {_duration(seconds)} on one process here",
         ]
         return "\n".join(lines)
@@ -336,7 +415,8 @@ def _signature(study: Study, inputs: Any, traced: Sequence[str]) -> str:
 def _recall(name: str) -> tuple[Way, int] | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         told = json.loads(cache.read(_ways() / f"{name}.json") or "")
-        return Way(int(told["size"]), float(told["seconds"]), int(told["bytes"])), int(told["cells"])
+        way = Way(int(told["size"]), float(told["seconds"]), int(told["bytes"]), float(told["alone"]))
+        return way, int(told["cells"])
     return None
 
 

@@ -13,6 +13,7 @@ from lab.app import controls, runner
 from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner, Turn
 from lab.app.session import Session
 from lab.numerics import Progress
+from lab.store import Store
 from lab.studies import Live, Whole, find, load_file
 from lab.studies.contract import as_text
 
@@ -200,6 +201,35 @@ def test_sweeps_are_computed_once_and_do_not_depend_on_what_they_sweep(session):
     session.set(rate=0.25)
     settled(session)
     assert session.sweep(picture, wait=0.0, calls=calls) is None
+
+
+def swept(session):
+    """The sweep of a card, waited for."""
+    got = []
+    calls = {"progress": lambda at: None, "done": got.append, "failed": got.append}
+    known = session.sweep(Gradual.pictures.against_gamma, wait=0.0, calls=calls)
+    soon(lambda: known is not None or got, 60.0)
+    return got[0] if known is None else known
+
+
+def test_another_page_takes_a_sweep_from_the_store(session, monkeypatch):
+    session.set(rate=0.3125)
+    first = swept(settled(session))
+    monkeypatch.setattr(Gradual, "compute", lambda *_: pytest.fail("computed again"))
+    other = Session(Gradual(rate=0.3125))
+    other.start()
+    np.testing.assert_array_equal(swept(settled(other)).total, first.total)
+    other.close()
+
+
+def test_a_sweep_on_points_that_were_dragged_is_not_kept(session):
+    held = lambda: session.store.held([Store.key(session.study.but(gamma=10.0).recipe())])  # noqa: E731
+    session.apply_preset("plane")
+    swept(settled(session))
+    assert held()
+    session.edit_points("x", session.data.arrays["x"] + 0.5)
+    np.testing.assert_allclose(swept(settled(session)).total, [0.1, 1.0, 10.0], rtol=1e-4)
+    assert not held()
 
 
 # ---- the runner --------------------------------------------------------------------------------------------------

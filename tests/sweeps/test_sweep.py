@@ -1,4 +1,4 @@
-"""Sweeps: the values of single runs in the shape of ``along``, nothing computed twice, nothing lost."""
+"""Sweeps: the values of single runs over a grid, nothing computed twice, nothing lost."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from toy import Slow, Toy, agree, computed
+from toy import Slow, Toy, agree, computed, one_by_one
 
 from lab.store import Store
 from lab.studies import Picture, SparseOT
@@ -29,20 +29,23 @@ def eager(monkeypatch):
     """Look for a batched way whatever it costs, and take it."""
     monkeypatch.setattr(planning, "_TRIFLE", -1.0)
     monkeypatch.setattr(planning, "_WORTH", 0.0)
+    monkeypatch.setattr(planning, "_FEW", 0)
     monkeypatch.setattr(planning.Plan, "_tried", lambda *given: 1e-9 / given[-1])
 
 
 @pytest.mark.parametrize("batched", [False, True])
-def test_like_along(store, batched, request):
+def test_like_single_runs(store, batched, request):
     if batched:
         request.getfixturevalue("eager")
     plan = Plan(Toy, {"rate": RATES, "power": [1, 2, 3], "steps": [5, 200]}, store=store)
     swept = run(plan)
     assert plan.way(0).size == (8 if batched else 0)
-    along = Toy().along(rate=RATES, power=[1, 2, 3], steps=[5, 200])
-    agree(swept, along)
+    alone = one_by_one(Toy(), rate=RATES, power=[1, 2, 3], steps=[5, 200])
+    agree(swept, alone)
     assert swept.x.dims == ("rate", "power", "steps", "point")
-    assert set(along.attrs) == set(swept.attrs)
+    assert set(alone.attrs) == set(swept.attrs)
+    for told in ("converged", "advice", "parameters", "swept"):
+        assert swept.attrs[told] == alone.attrs[told]
     assert json.loads(swept.attrs["swept"]) == {"rate": RATES, "power": [1, 2, 3], "steps": [5, 200]}
     assert json.loads(swept.attrs["recipe"])["study"] == "toy"
     assert "lab sweep toy" in swept.attrs["command"]
@@ -65,7 +68,7 @@ def test_coordinates_that_differ_are_joined(store):
             made = super().label(output, data, inputs)
             return made.assign_coords(point=made.point + 2 * (self.steps > 10))
 
-    agree(sweep(Placed, store=store, steps=[5, 20], rate=RATES), Placed().along(steps=[5, 20], rate=RATES))
+    agree(sweep(Placed, store=store, steps=[5, 20], rate=RATES), one_by_one(Placed(), steps=[5, 20], rate=RATES))
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_sparse_ot_in_a_batch(store, eager, optimized):
     plan = Plan(SparseOT(n=12), {"k": [1, 2, 4], "gamma": "1e-2:1:log3"}, store=store)
     swept = run(plan)
     assert plan.way(0).size == 8
-    alone = SparseOT(n=12).along(k=[1, 2, 4], gamma=plan.grid["gamma"])
+    alone = one_by_one(SparseOT(n=12), k=[1, 2, 4], gamma=plan.grid["gamma"])
     # another program rounds otherwise: both are optimal to the tolerance of the solver
     for name in ("value", "lower", "upper"):
         np.testing.assert_allclose(swept[name], alone[name].transpose(*swept[name].dims), rtol=2e-6)
@@ -101,7 +104,7 @@ def test_held_cells_are_not_computed(store, tmp_path):
     assert "nothing to compute" in str(plan)
     again = run(plan)
     assert computed(tmp_path) == before
-    agree(again, Slow().along(power=[1, 2]), exactly=True)
+    agree(again, one_by_one(Slow(), power=[1, 2]), exactly=True)
     more = len(computed(tmp_path))
     sweep(Slow, store=store, power=[1, 2, 3])
     assert set(computed(tmp_path)[more:]) <= {"0.5 3", "0.5 1"}  # the first cell measures

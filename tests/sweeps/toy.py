@@ -1,7 +1,10 @@
 """A study that costs nothing, and can fail, be slow and be counted."""
 
+import json
 import os
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +16,7 @@ import xarray as xr
 from lab.datasets import Data
 from lab.numerics import Loop, Method, Reason
 from lab.studies import DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.contract import sweeping
 
 
 class Problem(NamedTuple):
@@ -91,8 +95,34 @@ def computed(tmp_path: Path) -> list[str]:
     return marks.read_text().split("\n")[:-1] if marks.exists() else []
 
 
+def one_by_one(study: Study, **grid: Sequence[Any]) -> xr.Dataset:
+    """What a sweep must give, by another way: a run for each cell, and xarray puts them together."""
+    points = list(product(*grid.values()))
+    cells = [study.but(**dict(zip(grid, point, strict=True))).run() for point in points]
+    table = np.empty(len(points), object)
+    for at, cell in enumerate(cells):
+        table[at] = cell
+    nested = table.reshape([len(values) for values in grid.values()]).tolist()
+    merged = xr.combine_nested(
+        nested, concat_dim=list(grid), combine_attrs="drop", join="outer", coords="different", compat="equals",
+        data_vars="all",
+    )  # fmt: skip
+    declared = study.parameters()
+    merged = merged.assign_coords({n: sweeping.coordinate(n, declared[n], values) for n, values in grid.items()})
+    for name in merged.variables:
+        if name in cells[0].variables:
+            merged[name].attrs = cells[0][name].attrs
+    merged.attrs = dict(cells[0].attrs) | study.attributes(study.load())
+    merged.attrs["swept"] = json.dumps({name: sweeping.names(values) for name, values in grid.items()})
+    for key in ("compile_seconds", "run_seconds", "programs_compiled"):
+        merged.attrs[key] = sum(cell.attrs[key] for cell in cells)
+    merged.attrs["converged"] = min(cell.attrs["converged"] for cell in cells)
+    merged.attrs["advice"] = sweeping.advice({at: cell.attrs["advice"] for at, cell in enumerate(cells)}, grid)
+    return merged
+
+
 def agree(one: xr.Dataset, other: xr.Dataset, exactly: bool = False) -> None:
-    other = other.transpose(*one.dims)  # ``along`` has its first parameter last
+    other = other.transpose(*one.dims)  # xarray has the first parameter last
     assert dict(one.sizes) == dict(other.sizes)
     assert set(one.variables) == set(other.variables)
     for name in one.variables:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+import lab
 from lab.inputs import listed, shown
 
 from . import sweeping
@@ -143,9 +144,7 @@ class Picture:
             ax: Matplotlib axes to draw it into, which are then returned in place of a HoloViews object.
         """
         if ax is not None:
-            from lab.figures import draw_into
-
-            return draw_into(ax, lambda: self(result, at))
+            return lab.figures.draw_into(ax, lambda: self(result, at))
         why = self.applies(result)
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")

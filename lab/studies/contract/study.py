@@ -4,11 +4,9 @@ Every face (notebook, command line, page, figure, sweep) is derived from this de
 no particular method.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -16,11 +14,11 @@ import jax
 import numpy as np
 import xarray as xr
 
+import lab
 from lab import cards, precision, watch
 from lab.datasets import Data
-from lab.numerics import Chunked, Loop, Progress, Reason, Report
+from lab.numerics import Chunked, Loop, Reason, Report
 
-from . import sweeping
 from .clock import Clock, clocked
 from .parameters import Choice, Switch
 from .pictures import Picture
@@ -171,61 +169,22 @@ class Study(Recorded):
         return Outcome(result, None if state is None else (_shapes(data), state))
 
     def along(self, report: Report | None = None, keep: Sequence[str] = (), **grid: Sequence[Any]) -> xr.Dataset:
-        """Run over a grid of parameter values, one after the other.
+        """Run over a grid of parameter values, as ``lab.sweep`` does: what the store holds costs nothing, and each run is
+        kept when it is done.
 
         Args:
-            report: as for ``run``, with the number of runs that are done.
+            report: as for ``run``, with the number of runs that are done. Where it ends them, the others are NaN.
             keep: the variables to keep; all when empty.
             grid: values by parameter, ``k=[1, 2, 4]``.
 
         Returns:
             the Dataset of a run with one dimension more for each swept parameter.
+
+        Raises:
+            Exception: what ``run`` raises, of the first run that fails; a grid that is not allowed, before any begins.
         """
-        for name in grid:
-            if name not in self.parameters() or not self.parameters()[name].sweepable:
-                raise ValueError(f"{self.slug} can't be swept along {name!r}")
-        points = list(product(*grid.values()))
-        if not points:
-            raise ValueError("a sweep needs at least one value for each parameter")
-        cells: list[xr.Dataset] = []
-        elapsed = 0.0
-
-        def inner(progress: Progress) -> bool | None:
-            return report and report(Progress(len(cells), len(points), {}, None, elapsed + progress.seconds))
-
         with watch.reporting(self.slug, "runs", report) as report:
-            for point in points:
-                cell = self.but(**dict(zip(grid, point, strict=True))).run(inner)
-                elapsed += cell.attrs["run_seconds"]
-                cells.append(cell[[name for name in keep if name in cell]] if keep else cell)
-            if report:
-                report(Progress(len(cells), len(points), {}, None, elapsed))
-        table = np.empty(len(points), object)
-        for index, cell in enumerate(cells):  # an assignment at once would ask each Dataset for an array
-            table[index] = cell
-        nested = table.reshape([len(values) for values in grid.values()]).tolist()
-        merged = xr.combine_nested(
-            nested,
-            concat_dim=list(grid),
-            combine_attrs="drop",
-            join="outer",
-            coords="different",
-            compat="equals",
-            data_vars="all",
-        )
-        declared = self.parameters()
-        merged = merged.assign_coords({n: sweeping.coordinate(n, declared[n], values) for n, values in grid.items()})
-        for name in merged.variables:
-            if name in cells[0].variables:
-                merged[name].attrs = cells[0][name].attrs
-        merged.attrs = dict(cells[0].attrs)
-        merged.attrs |= self.attributes(self.load())
-        merged.attrs["swept"] = json.dumps({name: sweeping.names(values) for name, values in grid.items()})
-        for key in ("compile_seconds", "run_seconds", "programs_compiled"):
-            merged.attrs[key] = sum(cell.attrs[key] for cell in cells)
-        merged.attrs["converged"] = min(cell.attrs["converged"] for cell in cells)
-        merged.attrs["advice"] = sweeping.advice({at: c.attrs["advice"] for at, c in enumerate(cells)}, grid)
-        return merged
+            return lab.sweeps.complete(self, grid, report, keep=keep)
 
     def picture_result(
         self, picture: Picture, result: xr.Dataset | None = None, report: Report | None = None
@@ -274,9 +233,7 @@ class Study(Recorded):
 
     def panel(self) -> Any:
         """The live page, for a notebook cell."""
-        from lab.app import page  # a face: imported only when asked for
-
-        return page(self)
+        return lab.app.page(self)
 
 
 _SKETCH = 0.003  # seconds
