@@ -285,7 +285,7 @@ def test_a_users_file_counts_whole_with_what_it_imports(tmp_path, monkeypatch):
     lines = code.reached(mine).lines
     assert code.of_user(mine) in lines
     assert any(line.startswith("lab.paths.weighted ") for line in lines)
-    assert any(line.startswith("lab.studies.contract.base:Study.label ") for line in lines)
+    assert any(line.startswith("lab.studies.contract.study:Study.label ") for line in lines)
     assert not any(line.startswith(("lab.paths.kinetic", "lab.app", "lab.studies.draw")) for line in lines)
     (tmp_path / "mine.py").write_text(MINE.replace("A study.", "My study."))
     (other,) = registry.load_file(tmp_path / "mine.py")

@@ -75,7 +75,7 @@ def test_a_figure_imports_no_file(format, recipe, canary, capsys):
         "evil.py",
         "evil",
         "os.path",
-        "lab.studies.contract.base",
+        "lab.studies.contract.study",
     ):
         figure = written(canary.parent, recipe | {"study": name}, format)
         assert "there is no study" in refused(["reproduce", str(figure)], capsys)

@@ -269,7 +269,7 @@ def test_the_map_of_ratios_has_a_cell_for_each_size_and_epsilon():
     picture = SinkhornNewtonSparse.pictures.ratio
     study = SMALL.but(side=None)
     assert picture.along is not None
-    grid = picture.along(study, study.load())
+    grid = picture.grid(study, study.load())
     assert grid["side"] == [6, 8]
     result = study.along(keep=picture.keep, side=[6, 8], epsilon=[0.1, 0.01])
     drawn = picture(result)

@@ -403,7 +403,7 @@ def test_pictures_of_one_run_and_of_sweeps_are_drawn(runs):
         assert picture.applies(result) == "", picture.name
         if picture.along is not None:
             assert set(picture.keep) <= {declared.name for declared in study.results}
-            swept = picture.along(study, study.load())
+            swept = picture.grid(study, study.load())
             assert set(swept) <= set(study.parameters())
             assert all(len(values) for values in swept.values())
         for backend in ("bokeh", "matplotlib"):

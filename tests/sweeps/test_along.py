@@ -21,7 +21,7 @@ from lab.sweeps.plan import failed_key
 
 POWERS = Picture(
     "powers", "Powers", "a run for each power", lambda result: result.norm, along=lambda s, d: {"power": [1, 2, 3]},
-    keep=("norm",),
+    also=("norm",),
 )  # fmt: skip
 
 
