@@ -33,7 +33,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure
-from lab.numerics.jit import jit
 from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
@@ -147,6 +146,12 @@ class Training(NamedTuple):
     batches: int  # of these, to learn from; the others are to check
     ends: Float[Array, " bins_less_1"]  # of the bins of time; empty but for the discrete likelihood
     reason: Any
+
+    def by_epoch(self, curve: ArrayLike, epochs: int) -> Float[Array, "epochs batches"]:
+        """A curve (steps,) with a row for each of so many epochs, NaN in those that were not finished."""
+        curve = jnp.asarray(curve)
+        rest = epochs * self.steps_per_epoch - curve.shape[0]
+        return jnp.pad(curve, (0, rest), constant_values=jnp.nan).reshape(epochs, self.steps_per_epoch)
 
 
 class Work(eqx.Module):
@@ -377,40 +382,3 @@ def train(
     return Training(
         found, Curves(**run.trace), run.iterations, work.steps_per_epoch, work.batches, ends, run.reason
     )  # fmt: skip
-
-
-class Scores(NamedTuple):
-    """What a model says of every bag, without dropout."""
-
-    risk: Float[Array, " n"]
-    mass: Float[Array, "n k"]  # of each prototype, of sum 1
-    row_mass: Float[Array, "n width"]  # share of each patch that is pooled, times what it would get if all were alike
-    main: Int[Array, "n width"]  # prototype that gets most of the patch
-    potentials: Float[Array, "n k_and_1"]  # of each bag's plan
-    residual: Float[Array, " n"]
-
-
-def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) -> Scores:
-    """Pool and judge all bags, ``chunk`` at a time. Memory O(chunk (largest bag) (width + k)).
-
-    ``row_mass`` is $n_i \\rho \\sum_k A_{ik}$: in [0, 1] for ``ot``, with mean rho. It and ``main`` are padded to the largest
-    bag, with 0 and -1.
-    """
-    transport = jax.tree.map(lambda number: jnp.asarray(number, bags.x.dtype), transport)
-    return _score(model, bags, transport, min(chunk, bags.count))
-
-
-@jit
-def _score(model: Model, bags: Bags, transport: Transport, chunk: int) -> Scores:
-    wide = bags.widths[-1]
-
-    def one(index):
-        x, here = bags.take(index[None], wide)
-        said, pooled = model(x[0], here[0], transport)
-        risk = said[0] if said.shape[0] == 1 else losses.risk_of(said[None])[0]
-        share = transport.rho if isinstance(model.pooling, OTPooling) else 1.0
-        row = bags.size[index] * share * pooled.weights.sum(axis=1)
-        main = jnp.where(here[0], pooled.weights.argmax(axis=1), -1).astype(jnp.int32)
-        return Scores(risk, pooled.weights.sum(axis=0), row, main, pooled.potentials, pooled.residual)
-
-    return jax.lax.map(one, jnp.arange(bags.count), batch_size=chunk)
