@@ -163,9 +163,8 @@ def _init(experiment: Experiment) -> State:
     measured = dict.fromkeys(Curves._fields, zero)
     plan = jnp.zeros((experiment.x.shape[0], k), experiment.x.dtype)
     potentials = jnp.zeros((2, k + 1), experiment.x.dtype)
-    return State(
-        experiment.model, _ADAM.init(experiment.model), jnp.int32(0), potentials, plan, jnp.array(True), measured
-    )  # type: ignore[arg-type]
+    moments = _ADAM.init(experiment.model)  # type: ignore[arg-type]
+    return State(experiment.model, moments, jnp.int32(0), potentials, plan, jnp.array(True), measured)
 
 
 def _step(experiment: Experiment, state: State) -> State:

@@ -207,9 +207,8 @@ def _init(experiment: Experiment) -> State:
     if experiment.check.shape[0]:
         said = jnp.zeros((experiment.bags.count, experiment.start.head.weight.shape[0]), zero.dtype)
         best = Best(experiment.start, zero + jnp.inf, jnp.int32(0), said)
-    return State(
-        experiment.start, _ADAM.init(experiment.start), jnp.int32(0), potentials, jnp.array(True), best, measured
-    )  # type: ignore[arg-type]
+    moments = _ADAM.init(experiment.start)  # type: ignore[arg-type]
+    return State(experiment.start, moments, jnp.int32(0), potentials, jnp.array(True), best, measured)
 
 
 @chosen
