@@ -13,9 +13,7 @@ from lab.clustering.training import METHODS, WHOLE, Settings, begin, train
 from lab.datasets import Data
 from lab.datasets.labelled import KIND
 from lab.numerics import Loop, Reason
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES

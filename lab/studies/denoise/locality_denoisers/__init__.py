@@ -32,9 +32,7 @@ from lab.denoise.trial import trial
 from lab.numerics import Loop, Reason, Run
 from lab.numerics.remembered import Remembered
 from lab.store import weights
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from . import variables
 from .claims import CLAIMS

@@ -9,7 +9,7 @@ import xarray as xr
 from lab import datasets
 from lab.denoise.lineup import NETWORKS
 from lab.numerics.statistics import mean_interval
-from lab.studies.contract.declare import Claim, Measured, Runs
+from lab.studies.contract import Claim, Measured, Runs
 
 from .presets import FULL, LETTER
 

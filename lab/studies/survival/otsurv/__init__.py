@@ -12,9 +12,7 @@ import xarray as xr
 from lab.datasets import Data
 from lab.datasets.bags import KIND
 from lab.numerics import Loop, Reason
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
 from lab.survival.bags import Bags, bags
 from lab.survival.folds import Folds, evaluate
 from lab.survival.pooling import Transport
