@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from lab import datasets
-from lab.denoise import estimate
+from lab.denoise.lineup import NETWORKS
+from lab.numerics.statistics import mean_interval
 from lab.studies.contract import Claim, Measured, Runs
 
-from .levels import NETWORKS
 from .presets import FULL, LETTER
 
 _LOCAL, _WIENER, _OPTIMAL = "PCA locality", "Wiener", "optimal"
@@ -109,7 +109,7 @@ def _memorised(runs: Runs) -> float:
 
 
 def _mean(values: Any) -> Measured:
-    found = estimate(values)
+    found = mean_interval(values)
     return Measured(found.mean, found.low, found.high)
 
 

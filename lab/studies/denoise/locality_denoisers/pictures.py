@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.denoise import estimate
+from lab.numerics.statistics import mean_interval
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.look import current
@@ -296,9 +296,9 @@ def _error_table(result: xr.Dataset) -> Any:
         "σ": _alternately([f"{value:g}" for value in result.table_level.values], ["±"] * len(result.table_level))
     }
     for name in names:
-        each = [estimate(row) for row in values.sel(denoiser=name).values]
+        found = [mean_interval(row) for row in values.sel(denoiser=name).values]
         columns[_SHORT.get(name, name)] = _alternately(
-            [f"{one.mean:.2g}" for one in each], [f"{one.high - one.mean:.1g}" for one in each]
+            [f"{error.mean:.2g}" for error in found], [f"{error.half:.1g}" for error in found]
         )
     rest = {"mask": result.table_mask_size, "images": result.table_ess}
     for head, numbers in rest.items():

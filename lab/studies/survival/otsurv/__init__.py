@@ -1,7 +1,6 @@
 """Survival prediction from bags of patches by heterogeneity-aware transport (Ren et al., MICCAI 2025) as a study."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -14,10 +13,11 @@ from lab.datasets import Data
 from lab.datasets.bags import KIND
 from lab.numerics import Loop, Reason
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
-from lab.survival import statistics
 from lab.survival.bags import Bags, bags
-from lab.survival.pooling import OTPooling, Transport, cost
-from lab.survival.training import LOSSES, POOLINGS, Model, Settings, Training, score, train
+from lab.survival.folds import Folds, evaluate
+from lab.survival.pooling import Transport
+from lab.survival.scoring import bag_plan, mean_by_kind, score
+from lab.survival.training import LOSSES, POOLINGS, Settings, Training, train
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -35,18 +35,9 @@ class Inputs(eqx.Module):
     """The bags, the folds that they are tested in, and what is known of them beside."""
 
     bags: Bags
-    by_fold: jax.Array  # bags sorted by fold
+    folds: Folds
     known: dict[str, Any]  # true_risk (n,), kind (n, patch), position (n, patch, 2), image
-    folds: tuple[int, ...] = eqx.field(static=True)  # their sizes
     kinds: int = eqx.field(static=True)
-
-    def split(self, fold: int, check: bool) -> tuple[Any, Any, Any]:
-        """The bags to learn from, those to check (the next fold, if asked for), and those to test on."""
-        ends = np.cumsum(self.folds)
-        parts = [self.by_fold[end - size : end] for end, size in zip(ends, self.folds, strict=True)]
-        test, following = fold, (fold + 1) % len(parts)
-        others = [part for k, part in enumerate(parts) if k != test and not (check and k == following)]
-        return jnp.concatenate(others), parts[following] if check else (), parts[test]
 
 
 class Warm(NamedTuple):
@@ -218,10 +209,7 @@ class OTSurv(Study):
                 known[key] = jnp.asarray(padded)
         if "image" in arrays:
             known["image"] = jnp.asarray(arrays["image"])
-        fold = arrays["fold"]
-        sizes = tuple(int(size) for size in np.bincount(fold))
-        kinds = len(data.axes.get("kinds", ()))
-        return Inputs(made, jnp.asarray(np.argsort(fold, kind="stable"), jnp.int32), known, sizes, kinds)
+        return Inputs(made, Folds(arrays["fold"]), known, len(data.axes.get("kinds", ())))
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """There are so many bags, and so many folds."""
@@ -235,50 +223,44 @@ class OTSurv(Study):
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train, unless the neighbour's training is this very one; then judge all bags."""
-        learn, check, test = inputs.split(p.fold, p.patience > 0)
+        bags, parts = inputs.bags, inputs.folds.parts(p.fold, p.patience > 0)
         values = tuple(getattr(p, name) for name in _TRAINED_BY)
-        if (
-            warm is not None
-            and warm.inputs is inputs
-            and warm.values == values
-            and warm.trained.reason != Reason.STOPPED
-        ):
-            trained = warm.trained
-        else:
+        if warm is None or warm.inputs is not inputs or warm.values != values or warm.trained.reason == Reason.STOPPED:
             settings = Settings(p.rho, p.rho0, p.ramp, p.epsilon, p.lam, p.rate, dropout=p.dropout, patience=p.patience)
             trained = train(
-                jax.random.key(p.seed), inputs.bags, settings, which=learn, check=check, pooling=p.pooling, k=p.k,
+                jax.random.key(p.seed), bags, settings, which=parts.train, check=parts.check, pooling=p.pooling, k=p.k,
                 width=p.dimension, loss=p.objective, epochs=p.epochs, batch=p.batch, loop=loop,
             )  # fmt: skip
-        plan = Transport(p.rho, p.epsilon, p.lam)
-        judged = score(trained.model, inputs.bags, plan)
-        by_epoch = partial(_by_epoch, per_epoch=trained.steps_per_epoch, epochs=p.epochs)
-        output = {
-            "iterations": trained.steps,
-            "loss": by_epoch(trained.curves.loss)[:, : trained.batches].mean(axis=1),
-            "pooled_share": by_epoch(trained.curves.rho)[:, 0],
-            "mass": judged.mass, "row_mass": judged.row_mass, "main": judged.main, "risk": judged.risk,
-        }  # fmt: skip
+        else:
+            trained = warm.trained
+        transport = Transport(p.rho, p.epsilon, p.lam)
+        judged = shown = score(trained.model, bags, transport)
+        output: dict[str, Any] = {}
         if p.patience:
-            output["loss_check"] = by_epoch(trained.curves.check)[:, -1]
-        residual = judged.residual.max()
+            output["loss_check"] = trained.by_epoch(trained.curves.check, p.epochs)[:, -1]
         if p.pooling == "ot":
-            shown = plan._replace(rho=p.share)
-            at_share = score(trained.model, inputs.bags, shown)
-            output |= {"row_mass": at_share.row_mass, "main": at_share.main}
-            output |= _shown(
-                trained.model, inputs.bags, jnp.asarray(p.slide), at_share.potentials, jax.tree.map(jnp.asarray, shown)
-            )
-            residual = jnp.maximum(residual, at_share.residual.max())
-        output |= _statistics(inputs, judged.risk, test) | inputs.known
+            transport = transport._replace(rho=p.share)
+            shown = score(trained.model, bags, transport)
+            potentials, at_share = shown.potentials, jax.tree.map(jnp.asarray, transport)
+            output |= bag_plan(trained.model, bags, jnp.asarray(p.slide), potentials, at_share)._asdict()
         if inputs.kinds:
-            output["kind_mass"] = _by_kind(inputs.known["patch_kind"], output["row_mass"], inputs.kinds)
+            output["kind_mass"] = mean_by_kind(inputs.known["patch_kind"], shown.row_mass, inputs.kinds)
+        found = evaluate(bags, judged.risk, parts.test, inputs.known.get("true_risk"))
+        if found.cindex_oracle is not None:
+            output["cindex_oracle"] = found.cindex_oracle
+        residual = jnp.maximum(judged.residual.max(), shown.residual.max())
+        settled = residual <= (1e-6 if residual.dtype == jnp.float64 else 1e-4)
         reason = jnp.asarray(trained.reason)
-        settled = jnp.where(
-            residual <= (1e-6 if residual.dtype == jnp.float64 else 1e-4), Reason.CONVERGED, Reason.STALLED
-        )
-        output |= {"plan_residual": residual, "reason": jnp.where(reason == Reason.CONVERGED, settled, reason)}
-        return output | {"warm": Warm(inputs, values, trained)}
+        reason = jnp.where((reason == Reason.CONVERGED) & ~settled, Reason.STALLED, reason)
+        return output | inputs.known | {
+            "warm": Warm(inputs, values, trained), "iterations": trained.steps, "reason": reason, "plan_residual": residual,
+            "loss": trained.by_epoch(trained.curves.loss, p.epochs)[:, : trained.batches].mean(axis=1),
+            "pooled_share": trained.by_epoch(trained.curves.rho, p.epochs)[:, 0],
+            "risk": judged.risk, "mass": judged.mass, "row_mass": shown.row_mass, "main": shown.main,
+            "cindex": found.cindex, "cindex_train": found.cindex_others, "tested": found.tested,
+            "time": bags.time, "event": bags.event, "chi2": found.log_rank.chi2, "p": found.log_rank.p,
+            "km": found.curves.survival, "km_low": found.curves.low, "km_high": found.curves.high, "km_time": found.times,
+        }  # fmt: skip
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
@@ -302,49 +284,3 @@ class OTSurv(Study):
                 "or raise dropout."
             )
         return ""
-
-
-def _by_epoch(trace: Any, per_epoch: int, epochs: int) -> jax.Array:
-    """(epochs, batches), NaN in epochs that were not finished."""
-    trace = jnp.asarray(trace)
-    trace = jnp.pad(trace, (0, epochs * per_epoch - trace.shape[0]), constant_values=jnp.nan)
-    return trace.reshape(epochs, per_epoch)
-
-
-def _by_kind(kind: Any, values: Any, kinds: int) -> jax.Array:
-    """The mean over all patches of each kind."""
-    member = kind[None] == jnp.arange(kinds)[:, None, None]
-    return jnp.where(member, values[None], 0).sum(axis=(1, 2)) / jnp.maximum(member.sum(axis=(1, 2)), 1)
-
-
-@jax.jit
-def _shown(model: Model, bags: Bags, index: Any, potentials: Any, transport: Transport) -> dict[str, Any]:
-    """Costs, plan and slack of one bag, from the potentials of its plan; NaN beyond its patches."""
-    assert isinstance(model.pooling, OTPooling)
-    (x,), (here,) = bags.take(index[None], bags.widths[-1])
-    costs = cost(model.features(x), model.pooling.prototypes, here)
-    g, slack = potentials[index, :-1], jnp.where(jnp.asarray(transport.rho) < 1, potentials[index, -1], -jnp.inf)
-    scores = jnp.c_[g[None, :] - costs, jnp.full(x.shape[0], slack)] / transport.epsilon
-    whole = jnp.where(here[:, None], jax.nn.softmax(scores, axis=1) / here.sum().astype(x.dtype), jnp.nan)
-    return {"cost": jnp.where(here[:, None], costs, jnp.nan), "plan": whole[:, :-1], "slack": whole[:, -1]}
-
-
-@jax.jit
-def _statistics(inputs: Inputs, risk: Any, test: Any) -> dict[str, Any]:
-    """Of the bags that were kept for the test, and the C-index of the others."""
-    bags = inputs.bags
-    tested = jnp.zeros(bags.count, bool).at[test].set(True)
-    time, event = bags.time[test], bags.event[test]
-    high = statistics.above_median(risk[test])
-    steps = jnp.concatenate([jnp.zeros(1, time.dtype), jnp.sort(time)])
-    curves = jax.vmap(lambda group: statistics.kaplan_meier(time, event, steps, group))(jnp.stack([high, ~high]))
-    rank = statistics.log_rank(time, event, high)
-    found = {
-        "cindex": statistics.cindex(risk[test], time, event),
-        "cindex_train": statistics.cindex(risk, bags.time, bags.event, ~tested),
-        "chi2": rank.chi2, "p": rank.p, "time": bags.time, "event": bags.event, "tested": tested,
-        "km": curves.survival, "km_low": curves.low, "km_high": curves.high, "km_time": steps,
-    }  # fmt: skip
-    if "true_risk" in inputs.known:
-        found["cindex_oracle"] = statistics.cindex(inputs.known["true_risk"][test], time, event)
-    return found
