@@ -9,7 +9,9 @@ need is downloaded when they are asked for by name, and checked by its hash; not
 """
 
 from . import images as images  # registers its sets
+from . import responses as responses
 from . import samples as samples
+from . import training as training
 from . import transport as transport
 from .at_hand import held
 from .data import Data
