@@ -21,7 +21,7 @@ def best_so_far(values: Float[ArrayLike, " rows"]) -> Float[ArrayLike, " rows"]:
     """The largest value up to each iteration."""
     if isinstance(values, np.ndarray):  # of a length of its own, which would be another program
         return np.maximum.accumulate(values)
-    return jax.lax.cummax(values)
+    return jax.lax.cummax(jnp.asarray(values))
 
 
 def padded(trace: Mapping[str, Any], rows: int) -> dict[str, Any]:

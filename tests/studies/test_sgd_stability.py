@@ -11,7 +11,7 @@ import pytest
 from lab import datasets, stability, studies
 from lab.datasets import Data
 from lab.studies.stability.sgd_stability import SGDStability
-from lab.studies.stability.sgd_stability.analysis import ANALYSIS, analyze
+from lab.studies.stability.sgd_stability.labelled_analysis import ANALYSIS, analyze
 
 SHEET_NAMES = "loss tr fro lmax mu path_norm rho test_error eta_star stable"
 SMALL = SGDStability(n=8, d=12, steps=400, rates=1, eta=0.1, lowest=0.05, B=2)

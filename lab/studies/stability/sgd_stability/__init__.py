@@ -32,8 +32,8 @@ from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Limit, Live, Mood, Paper, Result
 from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
 
-from .analysis import ANALYSIS, analyze
 from .claims import CLAIMS
+from .labelled_analysis import ANALYSIS, analyze
 from .pictures import PICTURES, limits
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
