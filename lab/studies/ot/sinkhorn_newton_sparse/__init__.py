@@ -15,9 +15,7 @@ from lab.ot import comparison
 from lab.ot.bounds import cost_unit
 from lab.ot.plans import spread_ranks
 from lab.ot.traces import COUNTS
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES, parameters

@@ -18,9 +18,7 @@ from lab.sampling.families import FAMILIES
 from lab.sampling.nested import DESIGNS, DPP, IID_OPTIMAL, MOST
 from lab.sampling.replicates import Replicates, Replication
 from lab.sampling.responses import FUNCTIONS, Response
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES

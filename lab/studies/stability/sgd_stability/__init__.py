@@ -28,9 +28,7 @@ from lab.stability.initial import (
 )
 from lab.stability.moments import batch_sizes
 from lab.stability.training import Settings
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Live, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Live, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .labelled_analysis import ANALYSIS, analyze

@@ -18,8 +18,7 @@ from lab.datasets.registry import register as offer
 from lab.precision import need_float64
 from lab.stability.outcome import ALL
 from lab.stability.own import OwnModel, reals
-from lab.studies.contract.declare import Paper, Pictures
-from lab.studies.contract.registry import register
+from lab.studies.contract import Paper, Pictures, register
 
 from . import SGDStability
 

@@ -1,7 +1,7 @@
 """What is worth trying, as parameter values."""
 
 from lab.stability.initial import CONVOLUTIONAL, PERCEPTRON
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 _PAPER = {"n": 300, "d": 1000, "steps": 80_000}
 _RELU = {
