@@ -27,7 +27,7 @@ class Data:
     Attributes:
         name: the registry's name, or the file's.
         title: what a heading says.
-        kind: what the arrays mean, ``"transport"`` here; ``samples`` and ``images`` say theirs in their modules.
+        kind: what the arrays mean, ``"transport"`` here; the module of each other kind says its own.
         arrays: C-contiguous and read-only.
         source: where the data come from.
         licence: under which terms.

@@ -1,5 +1,7 @@
 """What a solver returns, and sparse plans."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -44,6 +46,10 @@ class Solution(eqx.Module):
     def converged(self) -> ArrayLike:
         """Whether the optimum of the dual was reached to the tolerance. It does not say that rows hold."""
         return self.reason == Reason.CONVERGED
+
+    def bare(self) -> "Solution":
+        """Without its trace, so that runs of unlike length are one program to what looks at them."""
+        return replace(self, trace={}, iterations=jnp.asarray(self.iterations), reason=jnp.asarray(self.reason))
 
     def plan(self) -> Float[Array, "m n"]:
         """The plan of the objective at the potentials, dense. Time and memory O(m n)."""

@@ -9,7 +9,8 @@ import xarray as xr
 from lab import datasets
 from lab.cli import main
 from lab.datasets import Data
-from lab.studies.ot.sinkhorn_newton_sparse import COUNT, SinkhornNewtonSparse
+from lab.ot.traces import COUNTS
+from lab.studies.ot.sinkhorn_newton_sparse import SinkhornNewtonSparse
 from lab.studies.ot.sinkhorn_newton_sparse.pictures import hessians
 
 SMALL = SinkhornNewtonSparse(data="digits-pixels", side=6, epsilon=0.02, max_sweeps=2000)
@@ -143,7 +144,7 @@ def test_traces_of_both_methods_are_kept_at_their_iterations(runs):
     np.testing.assert_array_equal(ours[:steps], run.history_error)
     assert np.isnan(ours[steps:]).all()
     assert int(np.isfinite(run.nnz_row).sum()) == int(run.newton_steps)
-    assert (COUNT[:64] == np.arange(1, 65)).all()
+    assert (COUNTS[:64] == np.arange(1, 65)).all()
     for name in ("cg_iters", "alpha", "dropped_mass"):
         np.testing.assert_array_equal(np.isfinite(run[name]), np.isfinite(run.nnz_row))
     gap = run.f_gap.values

@@ -1,11 +1,9 @@
 """Sinkhorn-Newton-Sparse (Tang, Shavlovsky, Rahmanian, Tardini, Thekumparampil, Xiao, Ying, ICLR 2024) as a study."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -13,6 +11,10 @@ import xarray as xr
 from lab import ot
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
+from lab.ot import comparison
+from lab.ot.bounds import cost_unit
+from lab.ot.plans import spread_ranks
+from lab.ot.traces import COUNTS
 from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
@@ -20,12 +22,7 @@ from .pictures import PICTURES, parameters
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
 
-SOLVERS = ("Sinkhorn-Newton-Sparse", "Sinkhorn")
-COUNT = np.unique(np.r_[np.arange(1, 65), np.round(np.geomspace(64, 1e6, 100))].astype(int))  # iterations that are kept
-_SPECTRAL = 1024  # points of the smaller side up to which s_2 is computed
 _DENSE = 1 << 22  # entries up to which a result holds the plan
-_EXP = 10  # multiply-adds that an exponential takes as long as: measured, a pass of either over a matrix
-_HALVINGS = 12  # trials of a refused step
 
 
 class SinkhornNewtonSparse(Study):
@@ -205,11 +202,9 @@ class SinkhornNewtonSparse(Study):
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Solve by both methods from nothing, and describe what they did. No warm start: the counts are the answer."""
         problem = inputs[p.ground]
-        epsilon = p.epsilon * _unit(problem.cost, p.cost_unit)
-        n = problem.b.shape[0]
         threshold = {
             "adaptive": lambda: ot.Adaptive(p.theta),
-            "entries": lambda: ot.Density(p.per_row / n),
+            "entries": lambda: ot.Density(p.per_row / problem.b.shape[0]),
             "absolute": lambda: ot.Absolute(p.rho),
         }[p.threshold]()
         newton = ot.SinkhornNewton(p.backend, threshold, p.sweeps, p.ladder, p.per_column)
@@ -218,25 +213,24 @@ class SinkhornNewtonSparse(Study):
             "relaxed": ot.Sinkhorn("kernel", "auto", memory=0, ladder=False),
             "anderson": ot.Sinkhorn("kernel"),
         }[p.baseline]
-        solved = partial(ot.solve, problem, ot.Entropic(epsilon), tolerance=p.tolerance, loop=loop)
+        entropic = ot.Entropic(p.epsilon * cost_unit(problem.cost, p.cost_unit))
+        solved = partial(ot.solve, problem, entropic, tolerance=p.tolerance, loop=loop)
         fast = solved(method=newton, max_iterations=p.max_iterations)
         slow = solved(method=sinkhorn, max_iterations=p.max_sweeps)
-        traces = (_padded(fast.trace, p.max_iterations), _padded(slow.trace, p.max_sweeps))
-        counts = jnp.asarray(fast.iterations), jnp.asarray(slow.iterations)
-        # a trace of another length would be another program
-        bare = replace(fast, trace={}, iterations=counts[0], reason=jnp.asarray(fast.reason))
-        described = _describe(
-            bare, epsilon, p.tolerance, threshold, traces, counts, p.backend == "dense",
-        )  # fmt: skip
-        passed = {name: inputs[name] for name in ("x", "y") if name in inputs}
+        compared = comparison.compare(fast, slow, newton, p.tolerance, p.max_iterations, p.max_sweeps)
+        output = {name: value for name, value in compared._asdict().items() if value is not None}
+        output |= {"row_potential": fast.alpha, "column_potential": fast.beta, "a": problem.a, "b": problem.b}
+        output |= {name: inputs[name] for name in ("x", "y") if name in inputs}
+        if problem.cost.size <= _DENSE:
+            output["plan"] = fast.bare().plan()
         reason = jnp.where(jnp.asarray(slow.reason) == Reason.STOPPED, Reason.STOPPED, jnp.asarray(fast.reason))
-        return described | passed | {"iterations": fast.iterations, "reason": reason}
+        return output | {"iterations": fast.iterations, "reason": reason}
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
         """Which iterations and entries are kept, positions on a line, names of the axes."""
         m, n = inputs["given"].cost.shape
-        coords: dict[str, Any] = {"solver": list(SOLVERS), "count": COUNT, "rank": _ranks(m, n) / m}
+        coords: dict[str, Any] = {"solver": list(comparison.SOLVERS), "count": COUNTS, "rank": spread_ranks(m, n) / m}
         axes, unit = data.axes.get("x", ()), data.axes.get("unit", "")
         for dim, points, name in (("row", "x", "source"), ("col", "y", "target")):
             place = data.arrays.get(points)
@@ -257,142 +251,3 @@ class SinkhornNewtonSparse(Study):
             f"Sinkhorn met its limit of {int(result.sinkhorn_sweeps)} sweeps at an error of "
             f"{float(result.sinkhorn_error):.2g}, so the work saved is a lower bound."
         )
-
-
-def _unit(cost: Any, unit: str) -> Any:
-    if unit == "one":
-        return jnp.ones((), cost.dtype)
-    return _spread(cost)[unit]
-
-
-@jax.jit
-def _spread(cost: Any) -> dict[str, Any]:
-    mean, largest = cost.mean() - cost.min(), cost.max() - cost.min()
-    # of a constant cost every epsilon gives one plan
-    return {"mean": jnp.where(mean > 0, mean, 1.0), "largest": jnp.where(largest > 0, largest, 1.0)}
-
-
-def _padded(trace: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    """The trace with as many rows as it may have, NaN after the last."""
-    if not isinstance(trace["value"], np.ndarray):
-        return dict(trace)
-    return {name: np.append(values, np.full(rows - len(values), np.nan)) for name, values in trace.items()}
-
-
-def _ranks(m: int, n: int) -> np.ndarray:
-    return np.unique(np.round(np.geomspace(1, m * n, 160)).astype(int))
-
-
-def _at_counts(values: Any, last: Any) -> Any:
-    """A trace at the iterations that are kept; NaN after the last one."""
-    at = jnp.minimum(jnp.asarray(COUNT), values.shape[0]) - 1
-    return jnp.where(jnp.asarray(COUNT) <= last, values[at], jnp.nan)
-
-
-@partial(jax.jit, static_argnums=6)
-def _describe(solution: ot.Solution, epsilon, tolerance, threshold, traces, counts, dense: bool) -> dict[str, Any]:
-    problem: Any = solution.problem
-    cost, mass = problem.cost, problem.a.sum()
-    m, n = cost.shape
-    plan = solution.plan()
-    share = plan / mass
-    fast, slow = traces
-    newton = fast["kept"] > 0
-    best = jnp.maximum(jnp.nanmax(fast["value"], initial=-jnp.inf), jnp.nanmax(slow["value"], initial=-jnp.inf))
-    gaps = [jnp.maximum(best - trace["value"], 0) for trace in traces]  # NaN stays
-    work = _work(fast, newton, m, n, dense), 2.0 * m * n * jnp.arange(1, slow["value"].shape[0] + 1)
-    total = jnp.stack([jnp.where(k > 0, w[jnp.maximum(k, 1) - 1], 0) for w, k in zip(work, counts, strict=True)])
-    cutoff, kept = _last_hessian(share, fast, newton, threshold, tolerance, dense)
-    entropy = jnp.where(plan > 0, plan * jnp.log(jnp.where(plan > 0, plan, 1)), 0).sum()
-    moved = (plan * cost).sum()
-    rows, columns = (
-        jnp.abs(share.sum(axis=1) - problem.a / mass).sum(),
-        jnp.abs(share.sum(axis=0) - problem.b / mass).sum(),
-    )
-    ranked = jnp.sort(share.ravel())[::-1]
-    ranks = jnp.asarray(_ranks(m, n)) - 1
-    last = jnp.maximum(counts[1], 1) - 1
-
-    def by_step(values):
-        return jnp.where(newton, values, jnp.nan)
-
-    def of_both(values):
-        return jnp.stack([_at_counts(v, k) for v, k in zip(values, counts, strict=True)])
-
-    output = {
-        "newton_steps": newton.sum(),
-        "sinkhorn_sweeps": counts[1],
-        "sinkhorn_error": slow["residual"][last],
-        "work_ratio": total[1] / total[0],
-        "sweeps_per_decade_observed": _observed(slow["residual"], last),
-        "row_error_l1": rows,
-        "column_error_l1": columns,
-        "value": solution.value,
-        "duality_gap": moved + epsilon * entropy - solution.value,
-        "transport_cost": moved,
-        "eta": (cost.max() - cost.min()) / epsilon,
-        "cutoff": cutoff,
-        "kept_mass": kept,
-        "err": of_both([trace["residual"] for trace in traces]),
-        "f_gap": of_both(gaps),
-        "work": of_both(work),
-        "total_work": total,
-        "history_error": fast["residual"],
-        "history_gap": gaps[0],
-        "history_epsilon": fast["epsilon"],
-        "cg_iters": by_step(fast["inner"]),
-        "nnz_row": by_step(fast["kept"] / m),
-        "dropped_mass": by_step(fast["dropped"]),
-        "alpha": by_step(fast["size"]),
-        "sorted_entry": ranked[ranks] * m,
-        "mass_beyond": jnp.maximum(jnp.cumsum(ranked[::-1])[::-1][ranks] - ranked[ranks], 0),
-        "row_potential": solution.alpha,
-        "column_potential": solution.beta,
-        "a": problem.a,
-        "b": problem.b,
-    }
-    if min(m, n) <= _SPECTRAL:
-        # of the optimal plan, which an unfinished run does not have
-        output |= {name: jnp.where(solution.converged, value, jnp.nan) for name, value in _spectrum(share).items()}
-    if m * n <= _DENSE:
-        output["plan"] = plan
-    return output
-
-
-def _work(trace: Mapping[str, Any], newton: Any, m: int, n: int, dense: bool) -> Any:
-    """Multiply-adds up to each step: passes of exponentials, products with what the Hessian keeps, or its factor."""
-    size, entries = trace["size"], float(m * n)
-    trials = jnp.where(size > 0, 1 + jnp.maximum(-jnp.log2(jnp.where(size > 0, size, 1.0)), 0), _HALVINGS)
-    solve = m * m * n + m**3 / 3 if dense else 2 * trace["inner"] * trace["kept"]
-    level = jnp.append(trace["epsilon"][:1], trace["epsilon"][:-1])
-    passes = jnp.where(newton, trials, 1.0) + (trace["epsilon"] < level)  # a lower level makes the plan again
-    each = _EXP * entries * passes + jnp.where(newton, solve + entries, 0.0)
-    return _EXP * entries + jnp.cumsum(each)
-
-
-def _last_hessian(share: Any, trace: Mapping[str, Any], newton: Any, threshold: Any, tolerance: Any, dense: bool):
-    """The threshold of the last Newton step, at the plan that came of it, and the mass of the entries above it."""
-    if dense:
-        return jnp.zeros_like(share[0, 0]), jnp.ones_like(share[0, 0])
-    rows = newton.shape[0]
-    at = rows - 1 - jnp.argmax(newton[::-1])
-    error = trace["residual"][jnp.maximum(at - 1, 0)]
-    error = jnp.where(newton.any() & jnp.isfinite(error), error, 1.0)
-    cutoff = threshold.cutoff(share, error, jnp.asarray(tolerance, share.dtype))
-    return cutoff, jnp.where(share >= cutoff, share, 0).sum()
-
-
-def _observed(error: Any, last: Any) -> Any:
-    """Sweeps for a tenth of the error, from the last decade of it."""
-    end = error[last]
-    first = jnp.minimum(jnp.argmax(error <= 10 * end), jnp.maximum(last - 1, 0))
-    decades = jnp.log10(error[first] / end)
-    settled = (end < 1e-2) & (decades > 0)
-    return jnp.where(settled, (last - first) / jnp.where(settled, decades, 1.0), jnp.nan)
-
-
-def _spectrum(share: Any) -> dict[str, Any]:
-    s2 = ot.second_singular_value(share)
-    second = s2**2
-    rate = -jnp.log(jnp.maximum(second, jnp.finfo(share.dtype).tiny))
-    return {"s2": s2, "spectral_gap": 1 - second, "sweeps_per_decade": jnp.log(10.0) / jnp.abs(rate)}

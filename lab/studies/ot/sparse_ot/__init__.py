@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -16,6 +14,8 @@ from lab.datasets import Data
 from lab.numerics import Loop
 from lab.ot.bounds import bounds, effective_strength
 from lab.ot.exact import linear_program
+from lab.ot.plans import recoloured
+from lab.ot.traces import best_so_far
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
 
 from .claims import CLAIMS
@@ -198,19 +198,19 @@ class SparseOT(Study):
             problem, regularizer, formulation=p.formulation, method=p.solver, axis=p.constraint,
             tolerance=p.tolerance, max_iterations=p.max_iterations, init=init, loop=loop,
         )  # fmt: skip
-        bare = replace(solution, trace={})  # a trace of another length would be another program
+        bare = solution.bare()
         relaxed = p.regularizer == "k-sparse" and p.plan == "relaxed"
         plan = bare.relaxed_plan() if relaxed else bare.plan()
         output = {
             "value": solution.value,
-            **_describe(problem, plan),
+            **ot.figures(problem, plan)._asdict(),
             "n_ties": solution.n_ties,
             "iterations": solution.iterations,
             "alpha": solution.alpha,
             "beta": solution.beta,
             "a": problem.a,
             "b": problem.b,
-            "history": _best_so_far(solution.trace["value"]),
+            "history": best_so_far(solution.trace["value"]),
             "history_error": solution.trace["row_error"],
             "reason": solution.reason,
             "warm": bare,
@@ -228,7 +228,7 @@ class SparseOT(Study):
                 k = p.k if p.regularizer == "k-sparse" else turned.a.shape[0]
                 output["lower"], output["upper"] = bounds(turned, inputs["lp"], p.gamma, k)
         if "source_image" in inputs:
-            output["transferred"] = _transfer(plan, inputs["x"], inputs["y"], inputs["source_label"])
+            output["transferred"] = recoloured(plan, inputs["x"], inputs["y"], inputs["source_label"])
         passed = ("lp_plan", "x", "y", "x_plane", "y_plane", "gates", "source_image", "target_image")
         return output | {name: inputs[name] for name in passed if name in inputs}
 
@@ -277,30 +277,3 @@ def _regularizer(p: Any) -> Any:
     if p.regularizer == "entropic":
         return ot.Entropic(p.gamma)
     return ot.Quadratic(p.gamma) if p.regularizer == "quadratic" else ot.KSparse(p.gamma, p.k)
-
-
-def _best_so_far(values: Any) -> Any:
-    if isinstance(values, np.ndarray):  # of a length of its own, which would be another program
-        return np.maximum.accumulate(values)
-    return jax.lax.cummax(values)
-
-
-@jax.jit
-def _describe(problem: ot.Problem, plan: jax.Array) -> dict[str, jax.Array]:
-    there = plan > 0
-    return {
-        "transport_cost": (plan * problem.cost).sum(),
-        "row_error_l1": jnp.abs(plan.sum(1) - problem.a).sum(),
-        "column_error_l1": jnp.abs(plan.sum(0) - problem.b).sum(),
-        "nnz": there.sum(),
-        "max_col_nnz": there.sum(0).max(),
-        "max_row_nnz": there.sum(1).max(),
-    }
-
-
-@jax.jit
-def _transfer(plan: jax.Array, x: jax.Array, y: jax.Array, label: jax.Array) -> jax.Array:
-    """The picture whose colour i is the mean of the colours that i sends mass to; its own where it sends none."""
-    sent = plan.sum(1)[:, None]
-    colour = jnp.where(sent > 0, plan @ y / jnp.where(sent > 0, sent, 1), x)
-    return jnp.clip(jnp.round(256 * colour), 0, 255).astype(jnp.uint8)[label]

@@ -4,21 +4,34 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array
 
-from lab import stability
-from lab.datasets import Data
+from lab.datasets import Data, training
 from lab.numerics import Loop, Reason
+from lab.numerics.jit import jit
+from lab.stability import comparison, curvature, models, outcome
+from lab.stability.comparison import GD, SGD, WAYS, Comparison, Experiment, State
+from lab.stability.initial import (
+    CONVOLUTIONAL,
+    DIAGONAL,
+    MODELS,
+    PERCEPTRON,
+    TWO_LAYER,
+    Maker,
+    as_taken,
+    initial,
+)
+from lab.stability.moments import batch_sizes
+from lab.stability.training import Settings
 from lab.studies.contract import Choice, DataSource, Limit, Live, Mood, Paper, Real, Result, Study, Switch, Whole
 
-from . import looking
-from .analysis import ANALYSIS, analyze
 from .claims import CLAIMS
-from .data import CONVOLUTIONAL, DIAGONAL, MODELS, PERCEPTRON, TWO_LAYER, check
-from .family import GD, SGD, TRAIN, WAYS, Case, Inputs, Maker, case_of, initial, samples, work
+from .labelled_analysis import ANALYSIS, analyze
 from .pictures import PICTURES, limits
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
@@ -44,6 +57,14 @@ def _interpolates(way: str) -> Any:
     return judge
 
 
+class Inputs(eqx.Module):
+    """Training and test samples; without a test set that is the training set, and ``tested`` False."""
+
+    samples: models.Data
+    tested: bool = eqx.field(static=True)
+    suits: str = eqx.field(static=True)  # the model that suits them
+
+
 class SGDStability(Study):
     """Stochastic and plain gradient descent from the same weights: where they come to rest, and why they can stay there."""
 
@@ -56,7 +77,7 @@ class SGDStability(Study):
     )  # fmt: skip
     about = ABOUT
     mathematics = MATHEMATICS
-    kind = "training"
+    kind = training.KIND
     data_options = ("n", "d", "seed")
     own: ClassVar[Maker | None] = None
     """A model that is not among those to choose from; see ``model_study``."""
@@ -206,23 +227,23 @@ class SGDStability(Study):
         tested = "x_test" in arrays
         x, y = (jnp.asarray(arrays[name], float) for name in ("x", "y"))
         x_test, y_test = (jnp.asarray(arrays[name], float) for name in ("x_test", "y_test")) if tested else (x, y)
-        return Inputs(x, y, x_test, y_test, tested, data.axes.get("model", PERCEPTRON))
+        return Inputs(models.Data(x, y, x_test, y_test), tested, data.axes.get("model", PERCEPTRON))
 
-    def _case(self, data: Data) -> Case:
+    def _experiment(self, data: Data) -> Experiment:
         x, y = (data.arrays[name].shape for name in ("x", "y"))
-        return case_of(x, y, data.axes.get("model", PERCEPTRON), self, self.own)
+        return _planned(x, y, data.axes.get("model", PERCEPTRON), self, self.own)
 
     def check(self, data: Data) -> None:
         """The model takes these data, and is not too large."""
-        check(data.name, data.arrays)
-        case = self._case(data)
-        if case.model in (DIAGONAL, TWO_LAYER) and case.outputs > 1:
+        training.check(data.name, data.arrays)
+        planned = self._experiment(data)
+        if planned.model in (DIAGONAL, TWO_LAYER) and planned.outputs > 1:
             raise ValueError(
-                f"model = {case.model!r} gives one number, but {data.name} has {case.outputs} outputs: choose perceptron"
+                f"model = {planned.model!r} gives one number, but {data.name} has {planned.outputs} outputs: choose perceptron"
             )
-        if case.size > _PARAMETERS:
+        if planned.size > _PARAMETERS:
             raise ValueError(
-                f"the model has {case.size:,} parameters, but at most {_PARAMETERS:,} are taken: make it narrower, or use "
+                f"the model has {planned.size:,} parameters, but at most {_PARAMETERS:,} are taken: make it narrower, or use "
                 "lab.stability, which has no such limit"
             )
         if self.lowest > self.highest:
@@ -239,51 +260,41 @@ class SGDStability(Study):
     @classmethod
     def compute(cls, inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train at all learning rates, then look at where the first one ended."""
-        case = case_of(inputs.x.shape, inputs.y.shape, inputs.suits, p, cls.own)
+        x, y = inputs.samples.x.shape, inputs.samples.y.shape
+        planned = _planned(x, y, inputs.suits, p, cls.own)
         eta, scale, beta, clip, low, high = (
-            jnp.asarray(getattr(p, name), inputs.x.dtype)
+            jnp.asarray(getattr(p, name), inputs.samples.x.dtype)
             for name in ("eta", "scale", "beta", "clip", "lowest", "highest")
         )
         keys = jax.random.split(jax.random.key(p.seed), 3)
-        data = samples(inputs, case)
+        data = as_taken(planned.model, inputs.samples)
         width = 0 if cls.own else p.m
-        model = initial(keys[0], scale, case, data.x.shape[1:], width, inputs.y.shape[1:])
+        model = _initial(keys[0], planned.model, scale, data.x.shape[1:], y[1:], width)
         rates = jnp.concatenate([eta[None], low * (high / low) ** jnp.linspace(0, 1, p.rates)])
-        settings = stability.Settings(eta, p.B, beta if p.momentum else None, clip)
-        problem = work(keys[1], model, data, settings, rates, case)
-        run = loop(TRAIN, problem, max_iterations=case.steps // case.every)
-        told: dict[str, Any] = looking.look(problem, run.state, data, eta, beta, keys[2])
-        told |= {"rates": rates, "measured": case.measured, "iterations": run.iterations, "reason": run.reason}
+        settings = Settings(eta, p.B, beta if p.momentum else None, clip)
+        problem = comparison.prepare(keys[1], model, data, settings, rates, planned)
+        run = loop(comparison.TRAIN, problem, max_iterations=planned.steps // planned.every)
+        output = _with_headlines(_variables(problem, run.state, keys[2]), planned.ways, eta)
         if not inputs.tested:
-            told = {name: value for name, value in told.items() if "test_error" not in name}
-        for way, name in ((SGD, "sgd"), (GD, "gd")):
-            if way in case.ways:
-                row = WAYS.index(way)
-                told |= {f"half_tr_{name}": eta * told["tr_end"][row] / 2, f"loss_{name}": told["final_loss"][row, 0]}
-                if inputs.tested:
-                    told[f"test_{name}"] = told["final_test_error"][row, 0]
-        if GD in case.ways:
-            told["half_lmax_gd"] = eta * told["lmax_end"][WAYS.index(GD)] / 2
-        return told
+            output = {name: value for name, value in output.items() if "test_" not in name}
+        known = {"rates": rates, "measured": planned.measured, "iterations": run.iterations, "reason": run.reason}
+        return output | known
 
     def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
         """As every study; steps are known only from the parameters."""
-        case = self._case(data)
+        planned = self._experiment(data)
         result = super().label(output, data, inputs)
-        records = case.every * np.arange(case.steps // case.every + 1)
-        frames = case.every * case.stride * np.arange(case.frames + 1)
-        places = {"step": records, "frame": frames, "moment": frames[list(looking.moments(case))]}
+        frames = planned.frame_steps
+        places = {"step": planned.records, "frame": frames, "moment": frames[list(curvature.moments(planned))]}
         for dim, values in places.items():
             if dim in result.dims:
                 result = result.assign_coords({dim: (dim, values, result[dim].attrs)})
-        whole = case.size <= looking.CELLS
-        names = json.dumps([name for name, _ in case.arrays])
         return result.assign_attrs(
-            model=str(case.model),
-            outputs=case.outputs,
-            samples=case.n,
-            arrays=names,
-            cells="entries" if whole else "means",
+            model=str(planned.model),
+            outputs=planned.outputs,
+            samples=planned.n,
+            arrays=json.dumps([name for name, _ in planned.arrays]),
+            cells="entries" if planned.size <= curvature.CELLS else "means",
         )
 
     @classmethod
@@ -291,7 +302,7 @@ class SGDStability(Study):
         """Names, and batch sizes."""
         return {
             "way": list(WAYS), "drawn": ["with replacement", "without"], "side": ["first", "second"],
-            "batch": looking.batches(len(data.arrays["x"])),
+            "batch": batch_sizes(len(data.arrays["x"])),
         }  # fmt: skip
 
     @classmethod
@@ -320,3 +331,61 @@ class SGDStability(Study):
                 "thresholds do not bind and η tr / 2 may exceed 1. Train for more steps."
             )
         return " ".join(said)
+
+
+def _planned(x: tuple[int, ...], y: tuple[int, ...], suits: str, p: Any, own: Maker | None) -> Experiment:
+    """The experiment that shapes of x and y and the parameters decide, before anything is computed."""
+    model = own or (suits if p.model == "auto" else p.model)
+    ways = WAYS if p.optimizer == "SGD and GD" else (p.optimizer,)
+    width = 0 if own else p.m
+    return comparison.plan(
+        model, x, y, width=width, ways=ways, sampling=p.sampling, batch=p.B, steps=p.steps, rates=1 + p.rates
+    )
+
+
+_initial = jit(initial)
+
+
+@jit
+def _variables(problem: Comparison, state: State, key: Array) -> dict[str, Array]:
+    """What came of it, with a row for each of WAYS, NaN where there is none."""
+    kept = outcome.frames(problem, state)
+    records, held = outcome.records(problem, state), outcome.held(problem, state)
+    spectra, balance = curvature.spectra(problem, kept, key), outcome.balance(problem, kept)
+    cells = curvature.cells(problem, comparison.weights(state.runs[0]))
+    called = {"norm": "path_norm"}
+    by_way = {called.get(name, name): values for name, values in records.trace.items()}
+    by_way |= {f"final_{called.get(name, name)}": values for name, values in records.final.items()}
+    by_way |= {
+        "interpolated": records.interpolated, "tr_end": held.sizes.trace, "fro_end": held.sizes.frobenius,
+        "lmax_end": held.sizes.lambda_max, "density": spectra.density, "density_error": spectra.error,
+        "sharpness": spectra.sharpness,
+    }  # fmt: skip
+    shared = {"eigenvalue": spectra.eigenvalues, "hessian": cells.hessian, "layer_edge": cells.edges}
+    if held.here is not None:
+        by_way |= held.here._asdict()
+    if held.by_batch is not None:
+        by_way |= {f"bound_{name}": values for name, values in held.by_batch.bounds._asdict().items()}
+        by_way["eta_star_B"] = held.by_batch.eta_star
+    if held.diagram is not None:
+        shared |= {"eta_grid": held.diagram.etas, "rho_map": held.diagram.rho}
+    if balance is not None:
+        by_way |= balance._asdict()
+    rows = np.array([WAYS.index(way) for way in problem.experiment.ways])
+    return shared | {
+        name: jnp.full((len(WAYS), *values.shape[1:]), jnp.nan, values.dtype).at[rows].set(values)
+        for name, values in by_way.items()
+    }
+
+
+def _with_headlines(output: dict[str, Any], ways: tuple[str, ...], eta: Array) -> dict[str, Any]:
+    """With the numbers of each method at η on their own."""
+    for way, name in ((SGD, "sgd"), (GD, "gd")):
+        if way in ways:
+            row = WAYS.index(way)
+            output[f"half_tr_{name}"] = eta * output["tr_end"][row] / 2
+            output[f"loss_{name}"] = output["final_loss"][row, 0]
+            output[f"test_{name}"] = output["final_test_error"][row, 0]
+    if GD in ways:
+        output["half_lmax_gd"] = eta * output["lmax_end"][WAYS.index(GD)] / 2
+    return output

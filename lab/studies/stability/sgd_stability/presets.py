@@ -1,8 +1,7 @@
 """What is worth trying, as parameter values."""
 
+from lab.stability.initial import CONVOLUTIONAL, PERCEPTRON
 from lab.studies.contract import Preset
-
-from .data import CONVOLUTIONAL, PERCEPTRON
 
 _PAPER = {"n": 300, "d": 1000, "steps": 80_000}
 _RELU = {

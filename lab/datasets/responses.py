@@ -1,57 +1,47 @@
 """What is approximated: named functions, which are known everywhere, and tables of points with the values there.
 
-Arrays of kind ``response``: either ``formula``, the name of one of ``FUNCTIONS`` as bytes; or ``x`` (N, d), points, and ``y``
-(N,), values. ``axes["x"]`` names the columns.
+Arrays of kind ``response``: either ``formula``, the name of a function as bytes, whose formula is
+``lab.sampling.responses.FUNCTIONS[name]``; or ``x`` (N, d), points, and ``y`` (N,), values. ``axes["x"]`` names the columns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from lab.datasets import Data, packaged
-from lab.datasets.readers import Reader, add_reader, answered, real_numbers, unread
-from lab.datasets.registry import register
-from lab.datasets.tables import Table
 from lab.inputs import shown
+
+from . import packaged
+from .data import Data
+from .readers import Reader, add_reader, answered, real_numbers, unread
+from .registry import register
+from .tables import Table
 
 KIND = "response"
 ROWS, COLUMNS = 20_000, 200
 """The most that a table may have."""
 
-
-def _squared(x: Array) -> Array:
-    return (x**2).sum(axis=1)
-
-
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "runge": lambda x: 1 / (1 + 25 * _squared(x)),
-    "distance": lambda x: jnp.sqrt(_squared(x)),
-    "bell": lambda x: 1 / (1 + _squared(x)),
-    "waves": lambda x: jnp.exp(jnp.sin(2 * jnp.pi * x).sum(axis=1)),
-    "jump": lambda x: jnp.where(x.sum(axis=1) > 0.3, 1.0, 0.0),
-    "ridge": lambda x: jnp.tanh(3 * x.sum(axis=1)),
-    "cubic": lambda x: (x**3 - x).sum(axis=1),
+FUNCTIONS = {
+    "runge": ("Runge's function", "1 / (1 + 25 |x|²): smooth, but hard for polynomials."),
+    "distance": ("Distance from the origin", "|x|: continuous, with a corner."),
+    "bell": ("A broad bell", "1 / (1 + |x|²), for the whole line."),
+    "waves": ("Waves", "exp Σ sin 2πxᵢ: smooth and of period 1, for Fourier functions."),
+    "jump": ("A jump", "1 where the coordinates sum to more than 0.3, else 0."),
+    "ridge": ("A ridge", "tanh 3 Σ xᵢ: varies along one direction."),
+    "cubic": ("A cubic polynomial", "Σ xᵢ³ - xᵢ: lies in the space from 4 polynomials of one variable on."),
 }
-"""From coordinates (N, d) to values (N,)."""
+"""Title and summary by name."""
 
 
-def _function(name: str, title: str, summary: str) -> None:
+def _register(name: str, title: str, summary: str) -> None:
     def build() -> dict[str, Any]:
         return {"arrays": {"formula": np.frombuffer(name.encode(), np.uint8)}}
 
     register(name=name, title=title, kind=KIND, summary=summary)(build)
 
 
-_function("runge", "Runge's function", "1 / (1 + 25 |x|²): smooth, but hard for polynomials.")
-_function("distance", "Distance from the origin", "|x|: continuous, with a corner.")
-_function("bell", "A broad bell", "1 / (1 + |x|²), for the whole line.")
-_function("waves", "Waves", "exp Σ sin 2πxᵢ: smooth and of period 1, for Fourier functions.")
-_function("jump", "A jump", "1 where the coordinates sum to more than 0.3, else 0.")
-_function("ridge", "A ridge", "tanh 3 Σ xᵢ: varies along one direction.")
-_function("cubic", "A cubic polynomial", "Σ xᵢ³ - xᵢ: lies in the space from 4 polynomials of one variable on.")
+for _name, (_title, _summary) in FUNCTIONS.items():
+    _register(_name, _title, _summary)
 
 
 @register(

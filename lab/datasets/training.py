@@ -1,7 +1,7 @@
 """Training sets: synthetic ones with a known answer, digits, and a user's table.
 
 Arrays: ``x`` (n, d) or images (n, h, w), ``y`` (n,) or (n, k), and ``x_test``, ``y_test`` where there is a test set.
-``axes["model"]`` names the model that suits them.
+``axes["model"]`` names the model that suits them, one of ``lab.stability.models.MODELS``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lab.datasets import Data, packaged
-from lab.datasets.readers import Reader, add_reader, answered, real_numbers, unread
-from lab.datasets.registry import register
-from lab.datasets.tables import Table
+from . import packaged
+from .data import Data
+from .readers import Reader, add_reader, answered, real_numbers, unread
+from .registry import register
+from .tables import Table
 
 KIND = "training"
-DIAGONAL, TWO_LAYER, PERCEPTRON, CONVOLUTIONAL = MODELS = ("diagonal", "two-layer ReLU", "perceptron", "convolutional")
+_DIAGONAL, _TWO_LAYER, _PERCEPTRON = "diagonal", "two-layer ReLU", "perceptron"  # as lab.stability.models names them
 ROWS, COLUMNS, OUTPUTS = 5000, 4000, 20
 """The most that are taken."""
 
@@ -33,7 +34,7 @@ _SIZES = {"n": (40, (2, ROWS)), "d": (100, (1, COLUMNS)), "seed": _SEED}
 )
 def sparse(n: int, d: int, seed: int) -> dict[str, Any]:
     x = np.random.default_rng(seed).uniform(-1, 1, (n + _TEST, d))
-    return _split(x, x[:, :3].sum(axis=1), n, DIAGONAL)
+    return _split(x, x[:, :3].sum(axis=1), n, _DIAGONAL)
 
 
 @register(
@@ -48,7 +49,7 @@ def relu_teacher(n: int, d: int, seed: int) -> dict[str, Any]:
     v, x = rng.standard_normal((10, d)), rng.standard_normal((n + _TEST, d))
     v /= np.linalg.norm(v, axis=1)[:, None]
     x *= d**0.5 / np.linalg.norm(x, axis=1)[:, None]
-    return _split(x, np.maximum(x @ v.T, 0).sum(axis=1), n, TWO_LAYER)
+    return _split(x, np.maximum(x @ v.T, 0).sum(axis=1), n, _TWO_LAYER)
 
 
 def _split(x: np.ndarray, y: np.ndarray, n: int, model: str) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _digits(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
     order = np.random.default_rng(seed).permutation(len(images))[: n + _TEST]
     x = images[order].reshape(-1, side, side).astype(float)
     x = x / (16 if side == 8 else 255) - 0.5
-    return _split(x, np.eye(10)[classes[order]], n, PERCEPTRON)
+    return _split(x, np.eye(10)[classes[order]], n, _PERCEPTRON)
 
 
 @register(
@@ -139,7 +140,7 @@ def from_arrays(
             given[key] = given[key][:, None]
     check(name, given)
     notes = [*notices, *unread(name, ignored, set(READER.wanted) - set(given))]
-    model = PERCEPTRON if given["x"].ndim == 3 or given["y"].ndim == 2 else DIAGONAL
+    model = _PERCEPTRON if given["x"].ndim == 3 or given["y"].ndim == 2 else _DIAGONAL
     return Data(name, name, KIND, given, "brought by the user", "the user's", {"model": model}, tuple(notes))
 
 
