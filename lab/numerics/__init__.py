@@ -1,6 +1,18 @@
 """What several fields share: the iteration loop, selection, projections, what is remembered."""
 
-from lab.numerics.iterate import Chunked, Loop, Method, NotConverged, Progress, Reason, Report, Run, pure, tell
+from lab.numerics.iterate import (
+    Chunked,
+    Loop,
+    Method,
+    NotConverged,
+    Progress,
+    Reason,
+    Report,
+    Run,
+    first_failure,
+    pure,
+    tell,
+)
 from lab.numerics.remembered import Remembered
 from lab.parts import parts
 
@@ -14,6 +26,7 @@ __all__ = [
     "Remembered",
     "Report",
     "Run",
+    "first_failure",
     "pure",
     "tell",
 ]

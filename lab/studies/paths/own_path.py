@@ -13,7 +13,7 @@ import xarray as xr
 
 from lab import code, paths
 from lab.datasets import Data
-from lab.numerics import Reason
+from lab.numerics import first_failure
 from lab.numerics.jit import jit
 from lab.paths import metrics
 from lab.paths.fields import Tilt
@@ -152,7 +152,7 @@ class _OwnPath(Study):
         ours = paths.ode(own, start, p.steps, solver=p.solver)
         lines = paths.ode(paths.exact(paths.Linear(), source, target), start, grid=ours.t, solver=p.solver)
         fresh, more = target.sample(second, p.n), target.sample(third, p.n)
-        reason = jnp.where(ours.reason == Reason.CONVERGED, lines.reason, ours.reason)
+        reason = first_failure(ours.reason, lines.reason)
         return _measured(cls.schedule, ours, lines, fresh, more, inputs) | {"reason": reason}
 
     def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:

@@ -13,7 +13,7 @@ from lab.clustering.kmeans import kmeans
 from lab.clustering.metrics import by_frequency, scores
 from lab.clustering.training import METHODS, Model, Settings, clusters_of, logits, match_labels, train
 from lab.datasets import Data
-from lab.numerics import Loop, Reason
+from lab.numerics import Loop, Reason, first_failure
 from lab.ot import partial
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
@@ -266,5 +266,5 @@ def _describe(problem: Problem, model: Model, inputs: Any, rho: Any, found: dict
         "potential": potential,
         "slack_potential": found["potentials"][-1],
         "position": inputs["x_2d"],
-        "reason": jnp.where(jnp.asarray(trained) == Reason.CONVERGED, found["reason"], trained),
+        "reason": first_failure(trained, found["reason"]),
     }

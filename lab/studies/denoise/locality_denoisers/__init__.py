@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from lab import denoise
 from lab.datasets import Data
 from lab.denoise import planted
-from lab.numerics import Loop, Reason
+from lab.numerics import Loop, Reason, first_failure
 from lab.numerics.jit import jit
 from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Limit, Mood, Paper, Result
@@ -339,10 +339,7 @@ class LocalityDenoisers(Study):
             output["pattern_field"] = _all(data, pull.field).reshape(-1, h, w)
         if learnt:
             output["curve_loss"] = _by_network(learnt)
-        reason = jnp.asarray(run.reason, jnp.int32)
-        reason = jnp.where(reason == Reason.CONVERGED, jnp.asarray(table.reason, jnp.int32), reason)
-        for each in learnt:
-            reason = jnp.where(reason == Reason.CONVERGED, jnp.asarray(each.reason, jnp.int32), reason)
+        reason = first_failure(run.reason, table.reason, *(each.reason for each in learnt))
         return output | {"iterations": run.iterations, "reason": reason, "warm": memory.kept}
 
     @classmethod

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.numerics import Loop, Reason
+from lab.numerics import Loop, Reason, first_failure
 from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Limit, Paper, Result
 from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
@@ -275,11 +275,10 @@ class OTSurv(Study):
         output |= _statistics(inputs, judged.risk, test) | inputs.known
         if inputs.kinds:
             output["kind_mass"] = _by_kind(inputs.known["patch_kind"], output["row_mass"], inputs.kinds)
-        reason = jnp.asarray(trained.reason)
         settled = jnp.where(
             residual <= (1e-6 if residual.dtype == jnp.float64 else 1e-4), Reason.CONVERGED, Reason.STALLED
         )
-        output |= {"plan_residual": residual, "reason": jnp.where(reason == Reason.CONVERGED, settled, reason)}
+        output |= {"plan_residual": residual, "reason": first_failure(trained.reason, settled)}
         return output | {"warm": Warm(inputs, values, trained)}
 
     @classmethod
