@@ -8,7 +8,8 @@ Listing is cheap; what a set needs is imported when it is loaded. Nothing is unp
 need is downloaded when they are asked for by name, and checked by its hash; nothing else is.
 """
 
-from . import images as images  # registers its sets
+from . import gaussians as gaussians  # registers its sets
+from . import images as images
 from . import samples as samples
 from . import transport as transport
 from .at_hand import held

@@ -11,13 +11,13 @@ import xarray as xr
 
 from lab import paths
 from lab.datasets import Data
+from lab.datasets.samples import THREE_POINTS as POINTS
 from lab.paths import immiscible
 from lab.paths.couplings import Nearest
 from lab.paths.fields import exact
 from lab.paths.immiscible import NearestNoise
 from lab.studies import draw
 from lab.studies.paths.immiscible_diffusion import RULES, ImmiscibleDiffusion, _by_chance, rules
-from lab.studies.paths.immiscible_diffusion.data import POINTS
 
 SHEET_NAMES = "H eps_mse reduction norm_drift cluster_dist w"
 

@@ -12,11 +12,11 @@ from scipy import integrate, optimize, stats
 
 from lab import datasets, paths, studies
 from lab.datasets import Data
+from lab.datasets.gaussians import gaussian_pair
 from lab.paths import couplings, metrics
 from lab.paths.sampling import graded
 from lab.studies.paths.path_parts import source_of, target_of
 from lab.studies.paths.stochastic_interpolants import StochasticInterpolants, costs, fields
-from lab.studies.paths.stochastic_interpolants.data import gaussians
 from lab.studies.paths.stochastic_interpolants.pictures import vertex
 
 SHEET_NAMES = "samples kl w2sq logrho drift_energy paths"
@@ -289,7 +289,7 @@ def test_variables_have_the_names_of_the_paper_sheet(runs):
 def test_samplers_have_the_moments_and_weights_of_the_data(runs, epsilon):
     """Of three modes that no setting was chosen on; 4 standard errors."""
     n, weights = 4000, np.array([0.2, 0.5, 0.3])
-    arrays = gaussians((1.0, 0.5), (0.0, 1.0)) | {
+    arrays = gaussian_pair((1.0, 0.5), (0.0, 1.0)) | {
         "weights": weights, "centres": np.array([[-5.0], [0.5], [4.0]]), "variances": np.array([0.4, 0.3, 0.6]),
     }  # fmt: skip
     mine = Data("mine", "Mine", "samples", arrays, "a test", "none")
@@ -376,7 +376,7 @@ def test_bad_laws_get_a_sentence():
         ("variances", [-1.0], "covariance 0 has the eigenvalue -1"),
         ("source_centres", [[0.0, 0.0]], "source and target have dimensions 2 and 1"),
     ):
-        arrays = gaussians((0.0, 1.0), (2.0, 0.25), 10) | {key: np.array(value)}
+        arrays = gaussian_pair((0.0, 1.0), (2.0, 0.25), 10) | {key: np.array(value)}
         with pytest.raises(ValueError, match=sentence):
             fields.way("linear", "brownian", 1.0, source_of(arrays), target_of(arrays))
 

@@ -21,7 +21,6 @@ from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Limit, Mood, Paper, Result
 from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
 
-from . import data as _sets  # noqa: F401  registers them
 from . import rules
 from .claims import CLAIMS
 from .pictures import PICTURES

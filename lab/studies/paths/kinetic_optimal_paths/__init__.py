@@ -12,6 +12,7 @@ import xarray as xr
 
 from lab import paths
 from lab.datasets import Data
+from lab.datasets.gaussians import SPECTRA
 from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 from lab.paths import kinetic, metrics, network, training
@@ -21,7 +22,6 @@ from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
 from lab.studies.paths.path_parts import is_known, target_of
 
 from .claims import CLAIMS
-from .data import SPECTRA
 from .pictures import PICTURES
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS

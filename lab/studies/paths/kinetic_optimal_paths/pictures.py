@@ -8,12 +8,11 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
+from lab.datasets.gaussians import SPECTRA
 from lab.studies import draw
 from lab.studies.contract import sweeping
 from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Picture, Pictures
-
-from .data import SPECTRA
 
 _STEPS = (1, 2, 4, 6, 10, 16, 40)
 _TAIL, _TAILED = 9, 60  # moments, particles

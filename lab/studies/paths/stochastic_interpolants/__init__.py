@@ -23,7 +23,6 @@ from lab.studies.paths import path_parts
 from lab.studies.paths.path_parts import is_known, source_of, target_of, window
 
 from . import costs, fields, moving
-from . import data as _sets  # noqa: F401  registers them
 from .claims import CLAIMS
 from .costs import Case, fields_of, way_of
 from .fields import EARLIEST, LATENTS, MIXING, ONE_SIDED, SCHEDULES, Way

@@ -7,11 +7,11 @@ import numpy as np
 from scipy import stats
 
 from lab.datasets import Data, load
+from lab.datasets.gaussians import gaussian_pair
 from lab.datasets.samples import KIND
 from lab.studies.contract.declare import Claim, Runs
 from lab.studies.paths.path_parts import source_of, target_of
 
-from .data import gaussians
 from .fields import modes, way
 from .pictures import vertex
 
@@ -26,7 +26,7 @@ _MODES = {"a": 1.0}
 @cache
 def _other() -> Data:
     """Two Gaussians of standard deviations 0.7 and 1.6."""
-    arrays = gaussians((0.0, 0.49), (2.0, 2.56))
+    arrays = gaussian_pair((0.0, 0.49), (2.0, 2.56))
     return Data("0.7-to-1.6", "From N(0, 0.7²) to N(2, 1.6²)", KIND, arrays, "synthetic", "none needed")
 
 
