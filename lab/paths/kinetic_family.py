@@ -93,7 +93,7 @@ def energies(separation: Separation, weight: ArrayLike, t: Float[Array, " times"
         c = jax.vmap(schedule)(t)
         density = energy_density(schedule, separation, inner)
         stop = jnp.where(number == _VP, 1 - CUT, 1.0)
-        steep = (number == 0) | (number == _BETWEEN) & (weight < 1)
+        steep = (number == 0) | (number == _BETWEEN) & (jnp.asarray(weight) < 1)
         starts = jnp.stack([jnp.zeros((), dtype), jnp.where(steep, CUT, 0.0).astype(dtype)])
         whole = jax.vmap(lambda start: energy(schedule, separation, start, stop))(starts)
         return Energies(c.beta, c.alpha, density.marginal, density.conditional, whole.marginal[0], whole.conditional[1])

@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.numerics.neighbours import nearest
 from lab.ot.exact import linear_program
 from lab.ot.problem import from_points
 from lab.paths.couplings import assignment, cost_matrix
@@ -244,13 +245,7 @@ class Modes(NamedTuple):
 
 def modes(x: Float[Array, "n d"], centres: Float[Array, "modes e"]) -> Modes:
     """How many samples belong to each centre, and how far from it they are."""
-
     _alike(x, centres)
-
-    def of_one(point):
-        squared = ((centres - point[None, :]) ** 2).sum(axis=1)
-        nearest = squared.argmin()
-        return nearest, jnp.sqrt(squared[nearest])
-
-    nearest, distance = jax.lax.map(of_one, x, batch_size=max(1, _CELLS // centres.size))
-    return Modes(jnp.zeros(centres.shape[0], jnp.int32).at[nearest].add(1), distance, nearest)
+    found = nearest(x, centres)
+    index = found.index[:, 0]
+    return Modes(jnp.zeros(centres.shape[0], jnp.int32).at[index].add(1), found.distance[:, 0], index)

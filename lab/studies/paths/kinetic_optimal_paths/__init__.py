@@ -169,7 +169,8 @@ class KineticOptimalPaths(Study):
             centre, scale = jnp.zeros(e.size, dtype), jnp.ones((), dtype)
             curve = separation.of_gaussian(e, jnp.asarray(separation_estimate.angles(dtype)[1:-1]))
         elif is_known(arrays):
-            target, centre, scale = separation.normalize_law(target_of(arrays))
+            law: Any = target_of(arrays)
+            target, centre, scale = separation.normalize_law(law)
         else:
             points, centre, scale = separation.normalize(x)
             target = paths.Empirical(points)
