@@ -16,10 +16,10 @@ from lab.datasets.gaussians import SPECTRA
 from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 from lab.paths import kinetic, metrics, network, training
+from lab.paths.laws import is_known, target_of
 from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Paper, Result
 from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
-from lab.studies.paths.path_parts import is_known, target_of
 
 from .claims import CLAIMS
 from .pictures import PICTURES
