@@ -49,6 +49,58 @@ def two_gaussians(n: int, seed: int) -> dict[str, Any]:
 
 
 @register(
+    name="gaussian-1d",
+    title="A Gaussian off the origin",
+    kind=KIND,
+    summary="From N(0, 1) to N(2, 1/4) on a line: the weighted coupling is Gaussian, and all of it is known.",
+    options={"n": N, "seed": SEED},
+)
+def gaussian_1d(n: int, seed: int) -> dict[str, Any]:
+    x = 2 + 0.5 * np.random.default_rng(seed).normal(size=(n, 1))
+    law = {"weights": np.ones(1), "centres": np.full((1, 1), 2.0), "variances": np.full(1, 0.25)}
+    return {"arrays": {"x": x, **law}}
+
+
+S0, S1 = np.array([[1.0, 0.6], [0.6, 0.5]]), np.array([[0.4, -0.2], [-0.2, 1.2]])
+"""Covariances that do not commute."""
+
+
+def _gaussians(n: int, seed: int, mean: np.ndarray, source: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    rng, d = np.random.default_rng(seed), len(mean)
+    x0, x = (rng.normal(size=(n, d)) @ np.linalg.cholesky(c).T for c in (source, target))
+    one = np.ones(1)
+    return {
+        "arrays": {
+            "x": mean + x, "weights": one, "centres": mean[None], "variances": target[None],
+            "x0": x0, "source_weights": one, "source_centres": 0 * mean[None], "source_variances": source[None],
+        },
+        "axes": {"x": ("x₁", "x₂")[:d]},
+    }  # fmt: skip
+
+
+@register(
+    name="crossed-gaussians",
+    title="Two Gaussians that do not commute",
+    kind=KIND,
+    summary="Centred Gaussians whose covariances have other axes: the straight flow between them is not the optimal one.",
+    options={"n": N, "seed": SEED},
+)
+def crossed_gaussians(n: int, seed: int) -> dict[str, Any]:
+    return _gaussians(n, seed, np.zeros(2), S0, S1)
+
+
+@register(
+    name="gaussians-1d",
+    title="A Gaussian that narrows",
+    kind=KIND,
+    summary="From N(0, 1) to N(2, 0.09) on a line: every quantity has a closed form.",
+    options={"n": N, "seed": SEED},
+)
+def gaussians_1d(n: int, seed: int) -> dict[str, Any]:
+    return _gaussians(n, seed, np.array([2.0]), np.eye(1), 0.09 * np.eye(1))
+
+
+@register(
     name="many-dimensions", title="Five Gaussians in 128 dimensions", kind=KIND,
     summary="From N(0, I) to five round Gaussians of variances 1/4 to 1, their centres at distance 6 from 0.",
     options={"d": (128, (1, 1024)), "n": N, "seed": SEED},

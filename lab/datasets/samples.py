@@ -93,6 +93,32 @@ def two_moons(n: int, seed: int) -> dict[str, Any]:
     return {"arrays": _points(3 * (x + 0.05 * rng.normal(size=(n, 2))) - 1), "axes": {"x": ("x₁", "x₂")}}
 
 
+_ARC = 128  # Gaussians of a noisy moon
+
+
+@register(
+    name="noisy-moons",
+    title="Two noisy moons",
+    kind=KIND,
+    summary="scikit-learn's moons with noise 0.2, then three times as large and less 1, as is usual; the law is known.",
+    options={"n": N, "seed": SEED},
+)
+def noisy_moons(n: int, seed: int) -> dict[str, Any]:
+    """As ``make_moons`` has it: half of the points at equal angles on each arc, and a Gaussian about each.
+
+    The law is that of the limit, with 128 places an arc.
+    """
+
+    def arcs(first: int, second: int) -> np.ndarray:
+        a, b = np.linspace(0, np.pi, first), np.linspace(0, np.pi, second)
+        return 3 * np.concatenate([np.c_[np.cos(a), np.sin(a)], np.c_[1 - np.cos(b), 0.5 - np.sin(b)]]) - 1
+
+    centres, variance, k = arcs(_ARC, _ARC), 0.6**2, 2 * _ARC
+    x = arcs(n // 2, n - n // 2) + np.sqrt(variance) * np.random.default_rng(seed).normal(size=(n, 2))
+    law = {"weights": np.full(k, 1 / k), "centres": centres, "variances": np.full(k, variance)}
+    return {"arrays": {"x": x, **law}, "axes": {"x": ("x₁", "x₂")}}
+
+
 @_synthetic(
     "two-mode-pair", "Two modes to two modes",
     "From two Gaussians at (0, ±3) to two at (5, ±3), of standard deviation a half; both laws are known.",
@@ -141,6 +167,30 @@ THREE_POINTS = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
 )  # fmt: skip
 def three_points() -> dict[str, Any]:
     return {"arrays": {"x": THREE_POINTS.copy()}, "axes": {"x": ("x₁", "x₂")}}
+
+
+ATOMS = np.array([[-2.0], [-0.5], [1.0], [3.0]])
+"""Four points on a line, for which the masses are known."""
+
+
+@register(
+    name="four-atoms",
+    title="Four points on a line",
+    kind=KIND,
+    summary="The points -2, -0.5, 1 and 3 of equal mass: where each method carries how much is known.",
+)
+def four_atoms() -> dict[str, Any]:
+    return {"arrays": {"x": ATOMS}}
+
+
+@register(
+    name="circle-points",
+    title="Points on a circle",
+    kind=KIND,
+    summary="Eight points at equal distance from the origin: data of constant norm, which the weights do not tilt.",
+)
+def circle_points() -> dict[str, Any]:
+    return {"arrays": {"x": _ring(8, 3.0)}, "axes": {"x": ("x₁", "x₂")}}
 
 
 @_synthetic(

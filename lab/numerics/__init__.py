@@ -1,4 +1,4 @@
-"""What several fields share: the iteration loop, selection, projections, what is remembered."""
+"""What several fields share: the iteration loop, work on many items, selection, projections, what is remembered."""
 
 from lab.numerics.iterate import (
     Chunked,
@@ -13,6 +13,7 @@ from lab.numerics.iterate import (
     pure,
     tell,
 )
+from lab.numerics.mapping import map_rows
 from lab.numerics.remembered import Remembered
 from lab.parts import parts
 
@@ -27,6 +28,7 @@ __all__ = [
     "Report",
     "Run",
     "first_failure",
+    "map_rows",
     "pure",
     "tell",
 ]

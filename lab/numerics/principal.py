@@ -1,24 +1,69 @@
-"""The directions in which a cloud of points is widest, with a fixed sign, so that one cloud looks the same everywhere."""
+"""Principal axes of a cloud of points, with a sign that does not depend on the library: to look at data, on the host."""
 
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
+
+_ALIKE = 1e-6  # entries of an axis that differ by less, as a share of the largest, tie
 
 
-def principal_axes(x: Float[np.ndarray, "n d"], count: int = 2) -> Float[np.ndarray, "d seen"]:
-    """The first principal axes about 0, as columns; centre the points before. Of at most ``count`` dimensions those themselves.
+class Plane(NamedTuple):
+    """Where points are looked at: their centre, and k orthonormal axes, two or one."""
 
-    The largest entry of each axis is positive. Time O(n d min(n, d)).
+    centre: Float[np.ndarray, " d"]
+    axes: Float[np.ndarray, "d k"]
 
-    >>> principal_axes(np.array([[0.0, 3.0, 0.0], [0.0, -3.0, 0.0], [1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])).T
-    array([[0., 1., 0.],
-           [1., 0., 0.]])
+    def project(self, x: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        """$(x - c) A$, the coordinates of points in the plane."""
+        return (x - self.centre[None, :]) @ self.axes
+
+
+def principal_plane(x: Real[np.ndarray, "n d"]) -> Plane:
+    """The plane through the mean of the points in which they vary most; up to two dimensions, the space as it is.
+
+    Points of a plane or a line are not turned: their centre is 0 and their axes are those that they have.
+
+    Args:
+        x: (n, d), n at least 2 where d is above 2.
+
+    Time O(n d^2 + d^3), or O(n^2 d) where n < d.
     """
-    n, d = x.shape
-    if d <= count:
-        return np.eye(d, dtype=x.dtype)
+    d = x.shape[1]
+    if d <= 2:
+        return Plane(np.zeros(d), np.eye(d))
+    return Plane(np.asarray(x, float).mean(axis=0), principal_axes(x, 2))
+
+
+def principal_axes(x: Real[np.ndarray, "n d"], count: int) -> Float[np.ndarray, "d k"]:
+    r"""The first axes of $\sum_i (x_i - \bar x)(x_i - \bar x)^\top$, those of the largest variance first, with ``fixed_sign``.
+
+    Args:
+        x: (n, d).
+        count: of axes.
+
+    Returns:
+        (d, k) in float64, orthonormal columns; k is ``count``, or n or d where that is less.
+    """
+    x = np.asarray(x, float)
+    centred, (n, d) = x - x.mean(axis=0), x.shape
     few = n < d
-    axes = (
-        np.linalg.svd(x, full_matrices=False)[2][:count].T if few else np.linalg.eigh(x.T @ x)[1][:, : -count - 1 : -1]
-    )
-    largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
-    return axes * np.where(largest < 0, -1.0, 1.0)[None, :].astype(x.dtype)
+    axes = np.linalg.svd(centred, full_matrices=False)[2].T if few else np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    return fixed_sign(axes[:, :count])
+
+
+def fixed_sign(axes: Any) -> Any:
+    """Each axis with the sign that makes its largest entry positive; among entries alike up to rounding, the first.
+
+    Args:
+        axes: (d, k), an axis a column, of NumPy or JAX.
+
+    Returns:
+        (d, k), of the same kind.
+    """
+    xp: Any = np if isinstance(axes, np.ndarray) else jnp
+    size = xp.abs(axes)
+    largest = (size >= (1 - _ALIKE) * size.max(axis=0, keepdims=True)).argmax(axis=0)
+    decides = xp.take_along_axis(axes, largest[None, :], axis=0)
+    return axes * xp.where(decides < 0, -1.0, 1.0).astype(axes.dtype)

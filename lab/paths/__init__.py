@@ -10,11 +10,12 @@ $$ x_t = \alpha(t)\, x_0 + \beta(t)\, x_1 + \gamma(t)\, z, \qquad x_0 \sim \text
 >>> paths.ode(field, particles, steps=20).x.shape
 (21, 500, 2)
 
-What one names often is here; the rest is in ``bridge``, ``convert``, ``couplings``, ``immiscible``, ``kinetic``,
-``likelihood``, ``metrics``, ``network``, ``training`` and ``weighted``.
+What one names often is here; the rest is in ``bridge``, ``comparison``, ``convert``, ``couplings``, ``immiscible``,
+``kinetic``, ``likelihood``, ``metrics``, ``network``, ``points``, ``rectified``, ``steps``, ``training`` and ``weighted``.
 """
 
 from lab.parts import parts
+from lab.paths.carry import Carried, carry, even
 from lab.paths.fields import Exact, Field, Pairing, exact
 from lab.paths.laws import (
     Boxes,
@@ -29,7 +30,7 @@ from lab.paths.laws import (
     standard,
 )
 from lab.paths.likelihood import divergence, feynman_kac, log_density
-from lab.paths.sampling import Path, adaptive, ode, sde
+from lab.paths.sampling import Path, adaptive, between, ode, sde
 from lab.paths.schedules import (
     VE,
     VP,
@@ -57,6 +58,7 @@ __all__ = [
     "Boxes",
     "Brownian",
     "Bump",
+    "Carried",
     "Coefficients",
     "ConstantSpeedVP",
     "Custom",
@@ -78,9 +80,12 @@ __all__ = [
     "SubVP",
     "Trigonometric",
     "adaptive",
+    "between",
+    "carry",
     "checkerboard",
     "conditional_velocity",
     "divergence",
+    "even",
     "exact",
     "feynman_kac",
     "gaussian",

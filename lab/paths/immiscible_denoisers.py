@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from lab.numerics import Method, Reason
 from lab.paths import immiscible, metrics
@@ -72,8 +72,10 @@ class Denoisers(eqx.Module):
         r"""$E[x - n | z_t] = (\hat x - z)/(1 - t)$ of straight lines $z_t = t x + (1 - t) n$."""
         return (self.weights(z, t, 1 - t) @ self.x - z) / (1 - t)
 
-    def __call__(self, t: ArrayLike, z: Float[Array, "rules q d"]) -> Float[Array, "rules q d"]:
-        return self.velocity(t, z)
+    @property
+    def are_known(self) -> Bool[Array, " rules"]:
+        """Under which rules: many points have none under assignment."""
+        return jnp.asarray([True, self.few, True])
 
     def owners(self, noise: Float[Array, "rows columns d"]) -> tuple[Int[Array, "..."], Float[Array, "..."]]:
         """The likeliest point of each pure noise under each rule, and its probability: (rules, rows, columns)."""
@@ -84,6 +86,15 @@ class Denoisers(eqx.Module):
 
         owner, probability = jax.lax.map(of_row, noise)
         return owner.transpose(1, 0, 2), probability.transpose(1, 0, 2)
+
+
+class Moving(eqx.Module):
+    """What ``carry`` moves samples by: the velocity under each rule; 0 where it is not known, so that the other samples are not held up."""
+
+    denoisers: Denoisers
+
+    def __call__(self, t: ArrayLike, z: Float[Array, "rules q d"]) -> Float[Array, "rules q d"]:
+        return jnp.where(self.denoisers.are_known[:, None, None], self.denoisers.velocity(t, z), 0.0)
 
 
 # --- queries ---

@@ -64,6 +64,13 @@ def squared_wasserstein(
     return linear_program(problem, centred=False).value / problem.a.sum()
 
 
+def cloud_distance(clouds: Float[Array, "2 n d"]) -> Float[Array, ""]:
+    """``squared_wasserstein`` of two clouds of one size; NaN where one is not known, as after a stop."""
+    known = jnp.isfinite(clouds).all()
+    x, y = jnp.where(known, clouds, 0)
+    return jnp.where(known, squared_wasserstein(x, y), jnp.nan)
+
+
 def _alike(x: Array, y: Array) -> None:
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but (n, d) and (m, d) are needed")
@@ -152,7 +159,8 @@ def _spans(times: Float[Array, " times"]) -> Float[Array, " spans"]:
     return jnp.abs(spans)
 
 
-def _over_time(values: Float[Array, "times n"], times: Float[Array, " times"]) -> Float[Array, " n"]:
+def over_time(values: Float[Array, "times n"], times: Float[Array, " times"]) -> Float[Array, " n"]:
+    """The integral of each column, by the trapezoid rule."""
     return (_spans(times)[:, None] * (values[1:] + values[:-1])).sum(axis=0) / 2
 
 
@@ -213,7 +221,7 @@ def crossing(
     def at(t):
         return ((chord - velocity(t, (1 - t) * x0 + t * x1)) ** 2).sum(axis=1)
 
-    return mean(_over_time(jax.lax.map(at, times), times), log_weights)
+    return mean(over_time(jax.lax.map(at, times), times), log_weights)
 
 
 def curvature(velocities: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:

@@ -12,7 +12,10 @@ from scipy.stats import norm
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Chunked, Reason
-from lab.studies.paths.rectified_flow import FRAMES, SCHEDULES, RectifiedFlow, flow
+from lab.paths import rectified
+from lab.paths.laws import Pairs, effective_pairs
+from lab.paths.points import View
+from lab.studies.paths.rectified_flow import FRAMES, SCHEDULES, RectifiedFlow
 
 SHEET_NAMES = "paths S V cost w2sq curvature"
 
@@ -111,7 +114,7 @@ def test_first_flow_on_a_line_is_the_quantile_map():
     source = paths.standard(1)
     target = paths.Mixture([0.3, 0.7], [[-2.0], [1.0]], [0.25, 0.64])
     q = np.array([0.05, 0.25, 0.3, 0.5, 0.9])
-    work = flow.begin(jax.random.key(0), source, target, paths.Linear(), 1, 0.1, 5, 5)
+    work = rectified.begin(jax.random.key(0), source, target, paths.Linear(), 1, 0.1, 5, 5)
     ends = paths.ode(work.first, jnp.asarray(norm.ppf(q))[:, None], grid=work.times).end
 
     def gap(z, q):
@@ -127,8 +130,8 @@ def test_first_flow_on_a_line_is_the_quantile_map():
 @pytest.mark.slow
 def test_straight_gaussian_coupling_is_a_fixed_point():
     """Of the exact reflow of (Z0, T Z0): the field of that joint Gaussian takes z to T z."""
+    from lab.datasets.gaussians import S0, S1
     from lab.studies.paths.rectified_flow.claims import T
-    from lab.studies.paths.rectified_flow.data import S0, S1
 
     exact_map = paths.ode(
         paths.exact(paths.Linear(), paths.gaussian(jnp.zeros(2), S0), paths.gaussian(jnp.zeros(2), S1)), jnp.eye(2), 200
@@ -149,23 +152,22 @@ def test_kernel_field_is_the_mean_over_pairs():
     logits = -(((x[:, None] - (1 - t) * x0 - t * x1) ** 2).sum(2)) / (2 * h * h)
     w = np.exp(logits - logits.max(1, keepdims=True))
     w /= w.sum(1, keepdims=True)
-    pairs = flow.Pairs(jnp.asarray(x0), jnp.asarray(x1))
-    np.testing.assert_allclose(flow.smoothed(pairs, h)(t, jnp.asarray(x)).velocity, w @ (x1 - x0), rtol=1e-12)
+    pairs = rectified.Ends(jnp.asarray(x0), jnp.asarray(x1))
+    np.testing.assert_allclose(rectified.smoothed(pairs, h)(t, jnp.asarray(x)).velocity, w @ (x1 - x0), rtol=1e-12)
     middle = np.exp(-(((x[:, None] - (x0 + x1) / 2) ** 2).sum(2)) / (2 * h * h))
     middle /= middle.sum(1, keepdims=True)
-    np.testing.assert_allclose(
-        flow.effective_pairs(pairs, h, jnp.asarray(x)), (1 / (middle**2).sum(1)).mean(), rtol=1e-10
-    )
+    seen = effective_pairs(Pairs(*pairs, h), jnp.asarray(x))
+    np.testing.assert_allclose(seen, (1 / (middle**2).sum(1)).mean(), rtol=1e-10)
 
 
 @pytest.mark.slow
 def test_reparametrised_lines_give_the_same_curves():
     """alpha = 1 - t^2, beta = t^2: the same particles at other times."""
     target = paths.Mixture([0.5, 0.5], [[2.0, 0], [-1.0, 1]], [0.3, 0.1])
-    a = flow.begin(jax.random.key(0), paths.standard(2), target, paths.Linear(), 1, 0.1, 40, 5)
+    a = rectified.begin(jax.random.key(0), paths.standard(2), target, paths.Linear(), 1, 0.1, 40, 5)
     slow = paths.exact(paths.Custom(lambda t: 1 - t**2, lambda t: t**2), a.source, target)
     x = a.particles.x0
-    times = jnp.linspace(0, 1, flow.STEPS + 1)
+    times = jnp.linspace(0, 1, rectified.STEPS + 1)
     by_square = paths.ode(a.first, x, grid=times**2).x
     np.testing.assert_allclose(paths.ode(slow, x, grid=times).x, by_square, atol=1e-3)
 
@@ -199,23 +201,19 @@ def test_parts_of_a_round_make_the_round(points, monkeypatch):
         else paths.Mixture([0.5, 0.5], [[2.0, 0], [-1.0, 1]], [0.3, 0.2])
     )
     found = []
-    for short in (flow.SHORT, 0):
-        monkeypatch.setattr(flow, "SHORT", short)
-        monkeypatch.setattr(flow, "PART", 10_000_000 if short else 1)
-        work = flow.begin(jax.random.key(0), paths.standard(2), target, paths.Linear(), 2, 0.3, 25, 30)
+    for short in (rectified.SHORT, 0):
+        monkeypatch.setattr(rectified, "SHORT", short)
+        monkeypatch.setattr(rectified, "PART", 10_000_000 if short else 1)
+        work = rectified.begin(jax.random.key(0), paths.standard(2), target, paths.Linear(), 2, 0.3, 25, 30)
         assert work.whole == bool(short)
         assert work.rows == (55 if short else 16)
-        run = Chunked()(flow.RECTIFY, work, max_iterations=work.steps(2))
-        task = flow.Polygons(
-            work, run.state, jnp.array([3, 1]), jnp.linspace(0, 1, 5), flow.View(jnp.zeros(2), jnp.eye(2))
-        )
-        drawn = Chunked()(flow.EULER, task, max_iterations=4 * task.blocks)
+        run = rectified.rectify(Chunked(), work)
+        view = View(jnp.zeros(2), jnp.eye(2))
+        drawn = rectified.polygons(Chunked(), work, run.state, 3, view, jnp.linspace(0, 1, 5), 8)
         assert (run.reason, drawn.reason) == (Reason.CONVERGED, Reason.CONVERGED)
-        found.append((run.state._replace(made=None), drawn.state.ends, drawn.state.seen))
+        found.append((run.state._replace(made=None), drawn.ends, drawn.seen))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), *found)
-    half = Chunked(lambda progress: progress.trace["rounds"][-1] > 1.2)(
-        flow.RECTIFY, work, max_iterations=work.steps(2)
-    )
+    half = rectified.rectify(Chunked(lambda progress: progress.trace["rounds"][-1] > 1.2), work)
     assert half.reason == Reason.STOPPED
     assert int(half.state.round) == 1
     np.testing.assert_array_equal(half.state.pairs.x1, run.state.fitted.x1)

@@ -14,8 +14,8 @@ from lab import datasets, paths, studies
 from lab.datasets import Data
 from lab.datasets.gaussians import gaussian_pair
 from lab.paths import couplings, metrics
+from lab.paths.laws import source_of, target_of
 from lab.paths.sampling import graded
-from lab.studies.paths.path_parts import source_of, target_of
 from lab.studies.paths.stochastic_interpolants import StochasticInterpolants, costs, fields
 from lab.studies.paths.stochastic_interpolants.pictures import vertex
 

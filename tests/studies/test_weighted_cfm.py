@@ -13,10 +13,11 @@ from scipy.stats import norm
 
 from lab import paths
 from lab.datasets import Data
-from lab.paths import couplings, training
+from lab.paths import couplings, points, training
+from lab.paths.comparison import METHODS
 from lab.paths.network import Perceptron
 from lab.paths.weighted import gaussian_tilt
-from lab.studies.paths.weighted_cfm import METHODS, WeightedCFM, flow
+from lab.studies.paths.weighted_cfm import WeightedCFM
 from lab.studies.paths.weighted_cfm.claims import TAU
 
 SHEET_NAMES = "fit_w2sq npe ess tilt_var tau paths plan"
@@ -160,7 +161,7 @@ def test_batches_are_optimal_plans():
     x0, x1 = jax.random.normal(jax.random.key(0), (2, 50, 2))
 
     def of(size):
-        return flow.by_batches(x0, x1, size)
+        return couplings.by_batches(x0, x1, size)
 
     order, weights = jax.jit(of)(16)
     assert sorted(order.tolist()) == list(range(50))
@@ -180,11 +181,11 @@ def test_batches_are_optimal_plans():
 @pytest.mark.slow
 def test_points_that_stand_for_a_law():
     """Even points have the moments of the law nearly; shares of components are exact."""
-    x = np.asarray(flow.spread(paths.gaussian(np.ones(2), 4.0), jax.random.key(3), 800))
+    x = np.asarray(points.spread(paths.gaussian(np.ones(2), 4.0), jax.random.key(3), 800))
     np.testing.assert_allclose(x.mean(0), 1, atol=0.02)
     np.testing.assert_allclose(np.cov(x.T), 4 * np.eye(2), atol=0.08)
     law = paths.Mixture([0.25, 0.75], [[-9.0, 0], [9.0, 0]], [[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0], [0, 1.0]]])
-    for x in (flow.spread(law, jax.random.key(0), 800), *flow.fresh(law, jax.random.key(1), 800, 2)):
+    for x in (points.spread(law, jax.random.key(0), 800), *points.stratified(law, jax.random.key(1), 800, 2)):
         left = np.asarray(x)[np.asarray(x)[:, 0] < 0]
         assert abs(len(left) - 200) <= 1
         np.testing.assert_allclose(np.cov(left.T), [[1, 0.5], [0.5, 1]], atol=0.3)

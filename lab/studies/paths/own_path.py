@@ -15,7 +15,7 @@ from lab import code, paths
 from lab.datasets import Data
 from lab.numerics import first_failure
 from lab.numerics.jit import jit
-from lab.paths import metrics
+from lab.paths import laws, metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
 from lab.studies import draw
@@ -143,7 +143,7 @@ class _OwnPath(Study):
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Any, warm: Any = None) -> dict[str, Any]:
-        source, target = path_parts.source_of(inputs), path_parts.target_of(inputs)
+        source, target = laws.source_of(inputs), laws.target_of(inputs)
         if cls.tilt is not None:
             target = paths.Empirical(inputs["x"])
         first, second, third = jax.random.split(jax.random.key(p.seed), 3)

@@ -9,16 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from lab import paths
 from lab.datasets import Data
 from lab.datasets.samples import check
 from lab.numerics import Loop, first_failure, pure
 from lab.numerics.jit import jit
-from lab.numerics.principal import principal_axes
-from lab.paths import chi_squared, euler, immiscible, immiscible_learning, training
+from lab.numerics.principal import principal_plane
+from lab.paths import chi_squared, immiscible, immiscible_learning, training
 from lab.paths import immiscible_denoisers as denoisers
 from lab.paths import immiscible_rules as rules
 from lab.paths.immiscible_denoisers import KEPT
 from lab.paths.immiscible_rules import FEW, RULES
+from lab.paths.points import Look, View
 from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Limit, Mood, Paper, Result
 from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
@@ -207,7 +209,7 @@ class ImmiscibleDiffusion(Study):
         dtype = jnp.zeros(()).dtype
         x = np.asarray(data.arrays["x"], dtype)
         d = x.shape[1]
-        axes = principal_axes(x - x.mean(axis=0))
+        axes = principal_plane(x).axes
         seen = np.abs(x @ axes)
         limit = max(3.0, min(1.15 * float(seen.max()), 4.0))
         spread = np.sqrt(2 / d)
@@ -253,12 +255,8 @@ class ImmiscibleDiffusion(Study):
         levels = jnp.append(jnp.asarray(LEVELS, x.dtype), jnp.asarray(p.alpha_bar, x.dtype))
         questions = denoisers.Queries(known, paired.query_index, paired.query_noise, levels)
         asked = loop(denoisers.ASK, questions, max_iterations=len(LEVELS) + 1)
-        start = jnp.broadcast_to(
-            jax.random.normal(keys[1], (p.draws, x.shape[1]), x.dtype), (len(RULES), p.draws, x.shape[1])
-        )
-        judged = jnp.asarray([True, known.few, True])
-        moved = euler.move(known, start, inputs.axes, p.euler_steps, MOST, judged, loop)
-        output |= _measured(asked.state, paired) | _ended(moved.state, p.euler_steps, x)
+        moved = _moved(known, jax.random.normal(keys[1], (p.draws, x.shape[1]), x.dtype), inputs, p.euler_steps, loop)
+        output |= _measured(asked.state, paired) | _ended(moved.x, moved.end, known)
         output["share_floor"] = jnp.asarray(denoisers.misplaced_by_chance(x.shape[0], p.draws), x.dtype)
         reasons = [assigned.reason, asked.reason, moved.reason]
         if batches.few and x.shape[1] > 1:
@@ -349,12 +347,30 @@ def _measured(asked: denoisers.Asked, paired: rules.Paired) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _moved(known: denoisers.Denoisers, start: Any, inputs: Inputs, steps: Any, loop: Loop) -> paths.Carried:
+    """Particles by Euler steps with the velocity under each rule, seen along the axes at the moments of the film."""
+    whole = jnp.broadcast_to(start, (len(RULES), *start.shape))
+    look = Look(View(jnp.zeros(start.shape[-1], start.dtype), inputs.axes))
+    moments = jnp.linspace(0, 1, _MOMENTS)
+    return paths.carry(
+        loop,
+        denoisers.Moving(known),
+        whole,
+        paths.even(steps, MOST),
+        solver="euler",
+        steps=steps,
+        keep=look,
+        frames=moments,
+    )
+
+
 @jax.jit
-def _ended(moved: euler.Moved, steps: Any, x: Any) -> dict[str, Any]:
-    """Particles at the moments of the film, and where they ended."""
-    seen, found = moved.at(jnp.linspace(0, 1, _MOMENTS), steps), denoisers.arrivals(moved.x, x)
+def _ended(seen: Any, ends: Any, known: denoisers.Denoisers) -> dict[str, Any]:
+    """Particles at the moments of the film, and where they ended; NaN under a rule whose denoiser is not known."""
+    lost = ~known.are_known[:, None, None]
+    found = denoisers.arrivals(jnp.where(lost, jnp.nan, ends), known.x)
     return {
-        "paths": seen.transpose(1, 0, 2, 3).astype(jnp.float32), "end_index": found.nearest, "miss": found.miss,
+        "paths": jnp.where(lost[None], jnp.nan, seen).astype(jnp.float32), "end_index": found.nearest, "miss": found.miss,
         "share_error": found.misplaced,
     }  # fmt: skip
 

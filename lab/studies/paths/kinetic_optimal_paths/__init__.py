@@ -11,16 +11,17 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.datasets.gaussians import SPECTRA
-from lab.numerics import Loop, Reason, Remembered, Run, first_failure, pure
+from lab.numerics import Loop, Reason, Remembered, first_failure, pure
 from lab.numerics.jit import jit
-from lab.numerics.principal import principal_axes
-from lab.paths import euler, kinetic_family, metrics, separation, separation_estimate
+from lab.numerics.principal import principal_plane
+from lab.paths import kinetic_family, metrics, separation, separation_estimate
 from lab.paths.kinetic import KineticOptimal
 from lab.paths.kinetic_family import SCHEDULES
+from lab.paths.laws import is_known, target_of
+from lab.paths.points import Look, View
 from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Paper, Result
 from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
-from lab.studies.paths.path_parts import is_known, target_of
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -175,7 +176,7 @@ class KineticOptimalPaths(Study):
             points, centre, scale = separation.normalize(x)
             target = paths.Empirical(points)
         x = (x - centre[None, :]) / scale
-        plane = principal_axes(np.asarray(x))
+        plane = principal_plane(np.asarray(x)).axes.astype(dtype)
         every = max(1, x.shape[0] // 500)
         shown = np.asarray(x[::every][:500] @ plane)
         limit = max(2.8, 1.12 * float(np.quantile(np.abs(shown), 0.998)))
@@ -194,7 +195,7 @@ class KineticOptimalPaths(Study):
         cloud = _drawn(inputs.target, noise, fresh, other, p.particles)
         velocities = kinetic_family.ExactVelocities(optimal, weight, jnp.arange(len(SCHEDULES)), inputs.target)
         moved = _moved(velocities, len(SCHEDULES), cloud, inputs, p.nfe, loop)
-        output = _described(curve, weight) | _judged(moved.state, cloud, jnp.asarray(p.nfe, jnp.int32), inputs.plane)
+        output = _described(curve, weight) | _judged(moved.x, moved.end, cloud, inputs.plane)
         output |= {
             "scale": inputs.scale, "limit": inputs.limit, "data_position": _in_plane(inputs.shown, -inputs.limit),
         }  # fmt: skip
@@ -204,14 +205,14 @@ class KineticOptimalPaths(Study):
         if inputs.target.dimension == 2 and not isinstance(inputs.target, paths.Empirical):
             output["marginal"] = _marginal(shown, inputs.limit)
         if inputs.image.size:
-            pictures = moved.state.x[:, :_IMAGES] * inputs.scale + inputs.centre[None, None, :]
+            pictures = moved.end[:, :_IMAGES] * inputs.scale + inputs.centre[None, None, :]
             output["sample_image"] = pictures.reshape(*pictures.shape[:2], *inputs.image.shape)
         reasons = [estimated, moved.reason]
         if p.training_steps:
             learned = kinetic_family.learn(learning, shown, p.training_steps, loop)
             ends = _moved(learned.velocities, 3, cloud, inputs, p.nfe, loop)
             output |= {
-                "loss": learned.loss, "loss_least": learned.least, "w2sq_network": _distances(ends.state.x, cloud.fresh),
+                "loss": learned.loss, "loss_least": learned.least, "w2sq_network": _distances(ends.end, cloud.fresh),
             }  # fmt: skip
             reasons += [learned.reason, ends.reason]
         return output | {"reason": first_failure(*reasons)}
@@ -265,9 +266,14 @@ def _curve(inputs: Inputs, draws: int | None, seed: Any, loop: Loop) -> tuple[se
     return _CURVES.get(known, estimate, worth=lambda found: found.reason == Reason.CONVERGED)
 
 
-def _moved(velocities: Any, flows: int, cloud: _Cloud, inputs: Inputs, steps: Any, loop: Loop) -> Run:
+def _moved(velocities: Any, flows: int, cloud: _Cloud, inputs: Inputs, steps: Any, loop: Loop) -> paths.Carried:
+    """The particles of so many flows by Euler steps, seen in the plane at the moments of the film."""
     start = jnp.broadcast_to(cloud.start, (flows, *cloud.start.shape))
-    return euler.move(velocities, start, inputs.plane, steps, MOST, loop=loop)
+    look = Look(View(jnp.zeros(start.shape[-1], start.dtype), inputs.plane))
+    moments = jnp.linspace(0, 1, _MOMENTS)
+    return paths.carry(
+        loop, velocities, start, paths.even(steps, MOST), solver="euler", steps=steps, keep=look, frames=moments
+    )
 
 
 def _in_plane(seen: Any, start: Any) -> Any:
@@ -295,11 +301,11 @@ def _described(curve: separation.Separation, weight: Any) -> dict[str, Any]:
 
 
 @jax.jit
-def _judged(moved: euler.Moved, cloud: _Cloud, steps: Any, plane: Any) -> dict[str, Any]:
+def _judged(seen: Any, ends: Any, cloud: _Cloud, plane: Any) -> dict[str, Any]:
     """Particles at the moments of the film, and their distance from the data at its end."""
-    seen, distance = moved.at(jnp.linspace(0, 1, _MOMENTS), steps), _distances(moved.x, cloud.fresh)
+    distance = _distances(ends, cloud.fresh)
     return {
-        "position": _in_plane(seen, (cloud.start @ plane)[None, None]).astype(jnp.float32),
+        "position": _in_plane(seen.swapaxes(0, 1), (cloud.start @ plane)[None, None]).astype(jnp.float32),
         "w2sq": distance,
         "w2sq_floor": metrics.squared_wasserstein(cloud.other, cloud.fresh),
         "gain": distance[1] / distance[0],

@@ -12,17 +12,18 @@ import xarray as xr
 
 from lab import paths
 from lab.datasets import Data
-from lab.numerics import Loop, Reason
-from lab.paths import bridge, training
+from lab.numerics import Loop, Reason, map_rows
+from lab.paths import bridge, metrics, training
+from lab.paths.laws import is_known, source_of, target_of
 from lab.paths.network import Perceptron
-from lab.paths.sampling import SOLVERS, graded
+from lab.paths.sampling import graded
+from lab.paths.steps import SOLVERS, Diffusion, Parted, RungeKutta
 from lab.studies.contract.base import Study
 from lab.studies.contract.declare import Limit, Paper, Result
 from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
-from lab.studies.paths import path_parts
-from lab.studies.paths.path_parts import is_known, source_of, target_of, window
+from lab.studies.paths.path_parts import window
 
-from . import costs, fields, moving
+from . import costs, fields
 from .claims import CLAIMS
 from .costs import Case, fields_of, way_of
 from .fields import EARLIEST, LATENTS, MIXING, ONE_SIDED, SCHEDULES, Way
@@ -305,20 +306,23 @@ class StochasticInterpolants(Study):
         if p.training:
             networks, output, reason = _train(inputs, values["a"], case, key, p.training, loop)
         given = inputs, values, networks, key
-        mover = _Mover(p.steps, p.solver, p.scheme, p.particles)
-        run = loop(moving.STEPS, _walk(*given, case, mover), max_iterations=p.steps)
-        moved, clouds = _moved(inputs, values, run.state, key, case, mover)
-        distances, compared = path_parts.each(loop, path_parts.Distance(), clouds)
+        starts = _starts(*given, case, p.steps, p.particles)
+        solver = RungeKutta(SOLVERS[p.solver])
+        both = Parted(
+            (Diffusion(p.scheme), solver), (p.particles + _STRANDS,)
+        )  # the SDE, also of the strands, and the ODE
+        run = paths.carry(loop, starts.used, starts.x, starts.times, solver=both, epsilon=starts.level, key=starts.key)
+        moved, clouds = _moved(inputs, values, run.x, run.t, key, case, p.particles)
+        moved["nfe"] = run.steps * solver.evaluations
+        distances, compared = map_rows(loop, metrics.cloud_distance, clouds)
         output |= moved | dict(zip(("w2sq", "w2sq_ode", "w2sq_floor"), distances, strict=True))
-        energies, weighed = path_parts.each(
-            loop, costs.Energies(*given[:3], case), costs.nodes(inputs, values, key, case)
-        )
+        energies, weighed = map_rows(loop, costs.Energies(*given[:3], case), costs.nodes(inputs, values, key, case))
         rolled, parted = None, Reason.CONVERGED
         if costs.is_rolled(inputs, case):
-            rolled, parted = path_parts.each(loop, costs.Divergences(*given[:3], case), costs.blocks(key))
+            rolled, parted = map_rows(loop, costs.Divergences(*given[:3], case), costs.blocks(key))
         density, looked = None, Reason.CONVERGED
         if "position" in inputs or "column" in inputs:
-            density, looked = path_parts.each(loop, _LogDensity(inputs, values, case), jnp.linspace(0.0, 1.0, _FRAMES))
+            density, looked = map_rows(loop, _LogDensity(inputs, values, case), jnp.linspace(0.0, 1.0, _FRAMES))
             if isinstance(looked, int) and looked == Reason.STOPPED:
                 density = None  # half of it is no picture
         output |= costs.summary(*given[:3], energies, rolled, case) | _described(inputs, values, key, density, case)
@@ -347,13 +351,14 @@ class StochasticInterpolants(Study):
 _TRACED = ("a", "epsilon", "misfit_b", "misfit_s", "slope_b", "slope_s")
 
 
-class _Mover(NamedTuple):
-    """How particles are moved."""
+class _Starts(NamedTuple):
+    """Where the particles begin: those of the SDE, one start for all strands, those of the ODE; and what moves them."""
 
-    steps: int
-    solver: str
-    scheme: str
-    particles: int
+    used: fields.Used
+    x: Any  # (n, d)
+    times: Any  # (steps + 1,)
+    level: Any  # (steps + 1,) of the noise
+    key: Any
 
 
 def _middles(low: float, high: float, n: int = 48) -> Any:
@@ -371,20 +376,17 @@ def _fitted(inputs: Any, epsilon: Any, key: Any, loop: Loop) -> tuple[Any, Any]:
 
 def _rectified(inputs: Any, p: Any, key: Any, case: Case, loop: Loop) -> tuple[Any, Any]:
     """The inputs with the joint law of both ends of the exact flow of independent ends, and the reason."""
-    run = loop(moving.STEPS, _carried(inputs, p, key, case), max_iterations=costs.FINE)
-    state = run.state
-    joint = fields.rectified(source_of(inputs), target_of(inputs), state.x[0], state.x[state.steps])
+    run = paths.carry(loop, *_carried(inputs, p, key, case), keep=False)
+    joint = fields.rectified(source_of(inputs), target_of(inputs), run.x[0], run.end)
     return inputs | {"joint": joint}, run.reason
 
 
 @partial(jax.jit, static_argnames="case")
-def _carried(inputs: Any, p: Any, key: Any, case: Case) -> moving.Walk:
-    """The starts of the coupling, to be moved by the ODE alone."""
+def _carried(inputs: Any, p: Any, key: Any, case: Case) -> tuple[paths.Exact, Any, Any]:
+    """The field, the starts of the coupling, to be moved by the ODE alone, and the times."""
     path = way_of(inputs, case._replace(learned=False), p["a"])
     start = fields.starts(path.source, path.target, jax.random.fold_in(key, 4))
-    times = jnp.asarray(graded(costs.FINE, path.low, path.high))
-    used = fields.Used(path.field, fields.Missed(0.0, 0.0))
-    return moving.Walk(used, start, times, 0 * times, key, start.shape[0], "rk4", "euler")
+    return path.field, start, jnp.asarray(graded(costs.FINE, path.low, path.high))
 
 
 def _train(inputs: Any, a: Any, case: Case, key: Any, steps: int, loop: Loop) -> tuple[Any, dict[str, Any], Any]:
@@ -405,7 +407,7 @@ def _train(inputs: Any, a: Any, case: Case, key: Any, steps: int, loop: Loop) ->
         reasons.append(jnp.asarray(done.reason, jnp.int32))
         missing = jnp.full(steps - len(done.loss), jnp.nan)
         output[f"loss_{name}"] = jnp.concatenate([jnp.asarray(done.loss), missing])
-        losses, _ = path_parts.each(loop, _Loss(work, path.field, wanted), jnp.arange(64))
+        losses, _ = map_rows(loop, _Loss(work, path.field, wanted), jnp.arange(64))
         output[f"floor_{name}"] = losses.mean()
     first, second = reasons
     return tuple(networks), output, jnp.where(first == Reason.CONVERGED, second, first)
@@ -429,44 +431,39 @@ class _Loss(eqx.Module):
         return training.loss(model, self.work, training.draw(self.work, step))  # type: ignore[arg-type]
 
 
-@partial(jax.jit, static_argnames=("case", "mover"))
-def _walk(inputs: Any, p: Any, networks: Any, key: Any, case: Case, mover: _Mover) -> moving.Walk:
-    """Particles at the start: those of the ODE, the same for the SDE, and one start for all strands."""
+@partial(jax.jit, static_argnames=("case", "steps", "particles"))
+def _starts(inputs: Any, p: Any, networks: Any, key: Any, case: Case, steps: int, particles: int) -> _Starts:
     path, used = fields_of(inputs, p, networks, case)
-    keys, times = jax.random.split(key, 3), jnp.asarray(graded(mover.steps, path.low, path.high))
-    x0, x1 = path.draw(keys[0], mover.particles)
+    keys, times = jax.random.split(key, 3), jnp.asarray(graded(steps, path.low, path.high))
+    x0, x1 = path.draw(keys[0], particles)
     start = paths.interpolate(path.schedule, path.low, x0, x1, jax.random.normal(keys[1], x1.shape, x1.dtype))
-    whole = jnp.concatenate([start, start, jnp.broadcast_to(start[:1], (_STRANDS, start.shape[1]))])
+    whole = jnp.concatenate([start, jnp.broadcast_to(start[:1], (_STRANDS, start.shape[1])), start])
     level = costs.noise_level(path, case, p["epsilon"], times)
-    return moving.Walk(used, whole, times, level, keys[2], mover.particles, mover.solver, mover.scheme)
+    return _Starts(used, whole, times, level, keys[2])
 
 
-@partial(jax.jit, static_argnames=("case", "mover"))
-def _moved(inputs: Any, p: Any, walked: Any, key: Any, case: Case, mover: _Mover) -> tuple[dict[str, Any], Any]:
+@partial(jax.jit, static_argnames=("case", "n"))
+def _moved(inputs: Any, p: Any, x: Any, times: Any, key: Any, case: Case, n: int) -> tuple[dict[str, Any], Any]:
     """The ways of the particles, and clouds (3, 2, n, d): ends of the SDE, of the ODE and data, beside fresh data."""
-    path, n = way_of(inputs, case, p["a"]), mover.particles
-    times, frames = jnp.asarray(graded(mover.steps, path.low, path.high)), jnp.linspace(0.0, 1.0, _FRAMES)
-    state: moving.State = walked
-    x = jnp.where((jnp.arange(times.size) <= state.steps)[:, None, None], state.x, state.x[state.steps])
-    seen, end = _at(times, x, frames), x[-1]
-    whole = jnp.stack([seen[:, :n], seen[:, n : 2 * n]], axis=1)
+    path, seen = way_of(inputs, case, p["a"]), paths.between(times, x, jnp.linspace(0.0, 1.0, _FRAMES))
+    sde, strands, ode = seen[:, :n], seen[:, n:-n], seen[:, -n:]
+    whole, ends = jnp.stack([ode, sde], axis=1), jnp.stack([x[-1, -n:], x[-1, :n]])
     keys = jax.random.split(jax.random.fold_in(key, 1))
     target, fresh = path.target.sample(keys[0], n), path.target.sample(keys[1], n)[:_MATCHED]
     output = {
-        "nfe": state.steps * len(SOLVERS[mover.solver].nodes),
-        "samples": end[: 2 * n].reshape(2, n, -1),
+        "samples": ends,
         "paths": _seen(inputs, whole),
-        "bundle": _seen(inputs, seen[:, 2 * n :]),
+        "bundle": _seen(inputs, strands),
         "target": _seen(inputs, target),
         "variance_sampled": whole.var(axis=2).mean(axis=2),
     }
-    if path.joint is not None:  # of the same particles as in ``_walk``
+    if path.joint is not None:  # of the same particles as in ``_starts``
         before = path.draw(jax.random.split(key, 3)[0], n)[1]
         output |= {
             "map_before": _seen(inputs, before),
-            "map_gap": jnp.sqrt(((end[:n] - before) ** 2).sum(axis=1).mean()),
+            "map_gap": jnp.sqrt(((ends[0] - before) ** 2).sum(axis=1).mean()),
         }
-    clouds = jnp.stack([jnp.stack([z[:_MATCHED], fresh]) for z in (end[n : 2 * n], end[:n], target)])
+    clouds = jnp.stack([jnp.stack([z[:_MATCHED], fresh]) for z in (ends[1], ends[0], target)])
     return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {}), clouds
 
 
@@ -546,16 +543,8 @@ def _densities(inputs: Any, path: Way, case: Case, frames: Any, logrho: Any, key
         output["plain_logrho"] = jax.lax.map(lambda t: plain.field.log_density(t, at), inner)
         times = jnp.linspace(0.0, 1.0, 2 * (_FRAMES - 1) + 1)
         flow = paths.ode(plain.field, path.draw(key, _STRANDS)[0], grid=times)
-        output["plain_paths"] = _at(times, flow.x, frames)[..., 0]
+        output["plain_paths"] = paths.between(times, flow.x, frames)[..., 0]
     return output
-
-
-def _at(times: Any, x: Any, wanted: Any) -> Any:
-    """The path at other times, linear between those it has."""
-    wanted = jnp.clip(wanted, times[0], times[-1])
-    k = jnp.clip(jnp.searchsorted(times, wanted, side="right") - 1, 0, times.size - 2)
-    share = ((wanted - times[k]) / (times[k + 1] - times[k])).reshape(-1, *[1] * (x.ndim - 1))
-    return (1 - share) * x[k] + share * x[k + 1]
 
 
 def _seen(inputs: Any, x: Any) -> Any:

@@ -9,8 +9,8 @@ from scipy import stats
 from lab.datasets import Data, load
 from lab.datasets.gaussians import gaussian_pair
 from lab.datasets.samples import KIND
+from lab.paths.laws import source_of, target_of
 from lab.studies.contract.declare import Claim, Runs
-from lab.studies.paths.path_parts import source_of, target_of
 
 from .fields import modes, way
 from .pictures import vertex

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from lab import paths
 from lab.paths import metrics
+from lab.paths.laws import source_of, target_of
 from lab.paths.sampling import graded
-from lab.studies.paths.path_parts import source_of, target_of
 
 from . import fields
 from .fields import EARLIEST, NODES, ONE_SIDED, WEIGHTS, Missed, Used, Way
