@@ -10,13 +10,22 @@ $$ x_t = \alpha(t)\, x_0 + \beta(t)\, x_1 + \gamma(t)\, z, \qquad x_0 \sim \text
 >>> paths.ode(field, particles, steps=20).x.shape
 (21, 500, 2)
 
-What one names often is here; the rest is in ``bridge``, ``comparison``, ``convert``, ``couplings``, ``immiscible``,
-``kinetic``, ``likelihood``, ``metrics``, ``network``, ``points``, ``rectified``, ``steps``, ``training`` and ``weighted``.
+What one names often is here. The rest, by concept:
+
+| | modules |
+|---|---|
+| couplings and their choice | ``couplings``, ``weighted``, ``immiscible`` (``immiscible_rules``, ``_denoisers``, ``_learning``), ``rectified`` |
+| energy and cost of paths | ``separation``, ``kinetic`` (``kinetic_family``), ``bridge``, ``misfits`` (``misfit_divergence``), ``interpolant_costs`` |
+| integrators | ``steps``, ``carry``, ``sampling``, ``likelihood`` |
+| networks | ``network``, ``training``, ``interpolant_learning`` |
+| to measure and compare | ``metrics``, ``comparison``, ``points``, ``chi_squared``, ``convert`` |
 """
 
 from lab.parts import parts
 from lab.paths.carry import Carried, carry, even
 from lab.paths.fields import Exact, Field, Pairing, exact
+from lab.paths.interpolants import Interpolant, interpolant
+from lab.paths.kinetic import KineticOptimal
 from lab.paths.laws import (
     Boxes,
     Empirical,
@@ -67,7 +76,9 @@ __all__ = [
     "Exact",
     "ExpPolynomial",
     "Field",
+    "Interpolant",
     "Joint",
+    "KineticOptimal",
     "Linear",
     "Mirror",
     "Mixture",
@@ -89,6 +100,7 @@ __all__ = [
     "exact",
     "feynman_kac",
     "gaussian",
+    "interpolant",
     "interpolate",
     "law",
     "log_density",

@@ -89,7 +89,7 @@ class Denoisers(eqx.Module):
 
 
 class Moving(eqx.Module):
-    """What ``carry`` moves samples by: the velocity under each rule; 0 where it is not known, so that the other samples are not held up."""
+    """What ``carry`` moves samples by: the velocity under each rule, 0 where it is not known, so that the others go on."""
 
     denoisers: Denoisers
 
