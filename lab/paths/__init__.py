@@ -12,13 +12,13 @@ $$ x_t = \alpha(t)\, x_0 + \beta(t)\, x_1 + \gamma(t)\, z, \qquad x_0 \sim \text
 
 What one names often is here. The rest, by concept:
 
-| | modules |
-|---|---|
-| couplings and their choice | ``couplings``, ``weighted``, ``immiscible`` (``immiscible_rules``, ``_denoisers``, ``_learning``), ``rectified`` |
-| energy and cost of paths | ``separation``, ``kinetic`` (``kinetic_family``), ``bridge``, ``misfits`` (``misfit_divergence``), ``interpolant_costs`` |
-| integrators | ``steps``, ``carry``, ``sampling``, ``likelihood`` |
-| networks | ``network``, ``training``, ``interpolant_learning`` |
-| to measure and compare | ``metrics``, ``comparison``, ``points``, ``chi_squared``, ``convert`` |
+- couplings and their choice: ``couplings``, ``weighted``, ``rectified``, ``immiscible`` with ``immiscible_rules``,
+  ``immiscible_denoisers`` and ``immiscible_learning``;
+- energy and cost of paths: ``separation``, ``separation_estimate``, ``kinetic``, ``kinetic_family``, ``bridge``, ``misfits``,
+  ``misfit_divergence``, ``interpolant_costs``;
+- integrators: ``steps``, ``carry``, ``sampling``, ``likelihood``;
+- networks: ``network``, ``training``, ``interpolant_learning``;
+- to measure and compare: ``metrics``, ``comparison``, ``points``, ``chi_squared``, ``convert``.
 """
 
 from lab.parts import parts
