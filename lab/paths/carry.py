@@ -186,11 +186,10 @@ def _span(journey: Journey, grid: Any, at: Any, block: Any) -> Span:
     if journey.key is not None:
         key = jax.random.fold_in(journey.key, at)
         key = key if journey.rows is None else jax.random.fold_in(key, block)
-    levels = (None, None)
-    if journey.level is not None:
-        levels = journey.level[grid, at], journey.level[grid, at + 1]
+    times, level = journey.times[grid], None if journey.level is None else journey.level[grid]
+    before, after = (None, None) if level is None else (level[at], level[at + 1])
     whole = at + 1 < journey.steps[grid] if journey.euler_last else None
-    return Span(journey.times[grid, at], journey.times[grid, at + 1], *levels, key, whole)
+    return Span(times[at], times[at + 1], before, after, key, whole)
 
 
 def _step(journey: Journey, state: State) -> State:
@@ -351,11 +350,8 @@ def carry(
     run = loop(CARRY, journey, state, max_iterations=most)
     if loop is pure:
         tell("lab.paths.carry", run.reason, run.iterations)
-    found = _told(journey, run.state)._replace(reason=run.reason, state=run.state)
-    if jnp.ndim(times) == 2:
-        return found
-    single = jax.tree.map(lambda z: z[0], found[:6])
-    return Carried(*single, run.reason, run.state)
+    t, seen, end, extra, done = _found(journey, run.state, jnp.ndim(times) == 1)
+    return Carried(t, seen, end, extra, done, done * step.evaluations, run.reason, run.state)
 
 
 def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
@@ -365,12 +361,12 @@ def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
 
 
 @eqx.filter_jit
-def _told(journey: Journey, state: State) -> Carried:
+def _found(journey: Journey, state: State, single: bool) -> tuple[Array, Any, Array, Any, Array]:
+    """Times, what was kept, ends, extra and steps done; of a single grid without an axis for it."""
     grids, blocks = journey.times.shape[0], journey.blocks
     jobs = jnp.arange(grids * blocks).reshape(grids, blocks)
     began = jnp.where(jobs == state.job, state.at, 0)
-    reached = jnp.where(jobs < state.job, journey.steps[:, None], began)  # steps of each job
-    done = reached.min(axis=1)
+    reached = jnp.asarray(jnp.where(jobs < state.job, journey.steps[:, None], began))  # steps of each job
     x, t = state.kept, journey.times
     if not journey.keeps:
         first = jnp.broadcast_to(journey.x[None], state.x.shape)
@@ -380,7 +376,8 @@ def _told(journey: Journey, state: State) -> Carried:
         t = jnp.broadcast_to(journey.frames[None], (grids, journey.frames.shape[0]))
     else:
         x = jax.tree.map(partial(_repeated, journey, reached), x)
-    return Carried(t, x, state.x, state.extra, done, done * journey.step.evaluations, None, state)
+    found = t, x, state.x, state.extra, reached.min(axis=1)
+    return jax.tree.map(lambda z: z[0], found) if single else found
 
 
 def _repeated(journey: Journey, reached: Int[Array, "grids blocks"], kept: Array) -> Array:
@@ -448,8 +445,9 @@ def _fit(fields: Any, x: Array, grids: Array, latest: float) -> None:
 
 def _levels(epsilon: Any, grids: Float[Array, "grids times"]) -> Array:
     """The noise level at each time, (grids, times, ...)."""
+    level: Array
     if callable(epsilon):
-        level = jax.vmap(jax.vmap(epsilon))(grids)
+        level = jnp.asarray(jax.vmap(jax.vmap(epsilon))(grids))
     else:
         level = jnp.asarray(epsilon)
         level = jnp.broadcast_to(level[None] if level.ndim else level, (*grids.shape, *level.shape[1:]))

@@ -286,9 +286,9 @@ def by_batches(
     Squared Euclidean cost, exact, by SciPy on the host; ``size`` is traced. Rows that fill no batch weigh 0. ``Assignment`` is
     of one batch.
     """
-    n = x0.shape[0]
+    n, size = x0.shape[0], jnp.asarray(size)
     shape = jax.ShapeDtypeStruct((n,), jnp.int32)
-    order = jax.pure_callback(_assign_batches, shape, x0, x1, jnp.asarray(size), vmap_method="sequential")
+    order = jax.pure_callback(_assign_batches, shape, x0, x1, size, vmap_method="sequential")
     count = n // size * size
     return order, jnp.where(jnp.arange(n) < count, 1 / count, 0.0)
 

@@ -205,7 +205,7 @@ def _parts_done(work: Rectification, state: Round, first: int, last: int) -> Rou
 
 def _part(work: Rectification, state: Round, at: Any) -> Round:
     carried, _ = work.parts
-    made = jax.lax.cond(at < carried, partial(_carry, work), partial(_cross, work), state, at)
+    made = jax.lax.cond(at < carried, partial(_carry_part, work), partial(_cross_part, work), state, at)
     return state._replace(made=made._replace(at=jnp.int32(at + 1)))
 
 
@@ -214,7 +214,7 @@ def _block(work: Rectification, at: Any, times: int) -> tuple[Array, Array]:
     return at // times * work.rows + jnp.arange(work.rows), at % times
 
 
-def _carry(work: Rectification, state: Round, at: Any) -> Making:
+def _carry_part(work: Rectification, state: Round, at: Any) -> Making:
     """A step of some starts along the flow; the last one only has the velocity there, and takes particles to points."""
     made, even = state.made, _even(state.x)
     rows, i = _block(work, at, STEPS + 1)
@@ -243,7 +243,7 @@ def _carry(work: Rectification, state: Round, at: Any) -> Making:
     )
 
 
-def _cross(work: Rectification, state: Round, at: Any) -> Making:
+def _cross_part(work: Rectification, state: Round, at: Any) -> Making:
     """Of some lines of the new coupling |(x1 - x0) - v(x_t, t)|^2 at one time, by the trapezoid rule; its mean is V."""
     made, n = state.made, state.x.shape[1]
     even = _even(state.x)[::2]

@@ -214,8 +214,8 @@ def _sde(field: Any, x: Array, key: Array, level: Array, times: Array, scheme: s
         return velocity + tilt * score
 
     def one(x, span):
-        *span, k = span
-        span = Span(*span, jax.random.fold_in(key, k))
+        now, later, before, after, k = span
+        span = Span(now, later, before, after, jax.random.fold_in(key, k))
         (x, _), _, (first, _) = step(lambda t, y, tilt: (drift(t, y[0], tilt), None), span, (x, None), None)
         return x, (x, first) if keep else None
 

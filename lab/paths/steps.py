@@ -16,6 +16,8 @@ with ``slope(t, y)`` $= dy/dt$, and ``slope(t, y, tilt)`` the same with tilt tim
 | ``Parted`` | of each of its parts | | of each of its parts |
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -26,6 +28,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 type Together = tuple[Array, Any]
 """Points, and what is integrated beside them."""
+type Slope = Callable[..., Together]
+"""The right-hand side, called at (t, y) or (t, y, tilt)."""
 
 
 class Span(NamedTuple):
@@ -37,13 +41,6 @@ class Span(NamedTuple):
     after: Any = None  # and later
     key: PRNGKeyArray | None = None  # of this step's noise
     whole: Array | None = None  # given and False where only the slope now is known: the step must be Euler's
-
-
-@runtime_checkable
-class Slope(Protocol):
-    """The right-hand side."""
-
-    def __call__(self, t: Array, y: Together, tilt: Any = None) -> Together: ...
 
 
 @runtime_checkable
@@ -64,7 +61,7 @@ class Step(Protocol):
         """The memory before the first step: a pytree of arrays."""
         ...
 
-    def __call__(self, slope: Any, span: Span, y: Together, memory: Any) -> tuple[Together, Any, Together]: ...
+    def __call__(self, slope: Slope, span: Span, y: Together, memory: Any) -> tuple[Together, Any, Together]: ...
 
 
 class Tableau(NamedTuple):
@@ -150,6 +147,7 @@ class Diffusion(eqx.Module):
 
     def __call__(self, slope: Slope, span: Span, y: Together, memory: None) -> tuple[Together, None, Together]:
         x, later, after = y[0], span.later, span.after
+        assert span.key is not None
         h = later - span.now
         sign = jnp.sign(h)
         noise = jnp.sqrt(2 * span.before * jnp.abs(h)) * jax.random.normal(span.key, x.shape, x.dtype)
@@ -163,8 +161,8 @@ class Diffusion(eqx.Module):
         if self.scheme == "euler":
             return moved, None, first
         if span.whole is not None:
-            later, after = (jnp.where(span.whole, a, b) for a, b in ((later, span.now), (after, span.before)))
-            moved = jax.tree.map(lambda a, b: jnp.where(span.whole, a, b), moved, y)
+            here = (span.now, span.before, y)  # so that the second slope is the first
+            later, after, moved = jax.tree.map(partial(jnp.where, span.whole), (later, after, moved), here)
         second = slope(later, moved, sign * after)
         return _noised(_trapezoid(y, h, first, second), noise), None, first
 

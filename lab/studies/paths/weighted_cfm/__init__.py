@@ -225,8 +225,10 @@ class WeightedCFM(Study):
             key, source, inputs["target"], points, epsilon, p.cost, p.particles, p.pairs,
             tilted=p.start == "tilted source", centred=p.centred,
         )  # fmt: skip
-        few = p.compare and points.shape[0] <= comparison.MOST
-        entropic = comparison.potentials(loop, drawn, epsilon, p.cost) if few else None
+        entropic, reasons = None, []
+        if p.compare and points.shape[0] <= comparison.MOST:
+            entropic = comparison.potentials(loop, drawn, epsilon, p.cost)
+            reasons.append(entropic.reason)
         batch, width = jnp.asarray(p.batch), bandwidth * jnp.asarray(inputs["scale"])
         fields = comparison.fields(methods, source, drawn, epsilon, p.cost, batch, width, entropic)
         start, grid = comparison.starts(methods, drawn), comparison.grid(p.steps)
@@ -239,7 +241,7 @@ class WeightedCFM(Study):
         output = comparison.describe(
             methods, drawn, epsilon, p.cost, entropic, fields.coupled, path.t, path.x, w2sq, inputs["plane"], FRAMES
         ) | {"ess_kappa": tilts[0], "tilt_kappa": jnp.stack(tilts[1:])}
-        reasons = [*([entropic.reason] if few else []), path.reason, compared, tilted]
+        reasons += [path.reason, compared, tilted]
         stopped = [isinstance(each, int) and each == Reason.STOPPED for each in reasons]
         if p.train_steps and not any(stopped):
             trained = comparison.train(
