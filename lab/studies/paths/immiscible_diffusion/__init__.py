@@ -21,9 +21,7 @@ from lab.paths import immiscible_rules as rules
 from lab.paths.immiscible_denoisers import KEPT
 from lab.paths.immiscible_rules import FEW, RULES
 from lab.paths.points import Look, View
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES

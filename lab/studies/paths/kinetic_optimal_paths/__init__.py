@@ -19,9 +19,7 @@ from lab.paths.kinetic import KineticOptimal
 from lab.paths.kinetic_family import SCHEDULES
 from lab.paths.laws import is_known, target_of
 from lab.paths.points import Look, View
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES

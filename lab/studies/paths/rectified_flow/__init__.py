@@ -15,9 +15,7 @@ from lab.paths import laws, metrics, rectified
 from lab.paths.points import View
 from lab.paths.rectified import FEW, POWERS
 from lab.paths.schedules import OneOf
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Mood, Paper, Real, Result, Study, Whole
 from lab.studies.paths import path_parts
 
 from .claims import CLAIMS

@@ -7,7 +7,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import norm
 
 from lab.datasets.gaussians import S0, S1
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _EIGHT = {"data": "eight-gaussians", "particles": 10_000, "pairs": 50}
 _SEEDS = range(8)

@@ -19,9 +19,7 @@ from lab.paths.interpolants import LATENTS, MIXING, ONE_SIDED, SCHEDULES, Interp
 from lab.paths.laws import is_known, source_of, target_of
 from lab.paths.misfits import FieldInUse, Misfit
 from lab.paths.steps import SOLVERS, Diffusion, Parted, RungeKutta
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
 from lab.studies.paths.path_parts import window
 
 from .claims import CLAIMS

@@ -11,7 +11,7 @@ from lab.datasets.gaussians import gaussian_pair
 from lab.datasets.samples import KIND
 from lab.paths.interpolants import count_modes, interpolant
 from lab.paths.laws import source_of, target_of
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 from .pictures import vertex
 

@@ -13,9 +13,7 @@ from lab.datasets import Data
 from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.paths import comparison, laws, metrics
 from lab.paths.comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES

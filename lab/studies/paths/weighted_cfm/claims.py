@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from lab.datasets.samples import ATOMS
 from lab.paths.weighted import gaussian_tilt
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _ON_A_LINE = jax.jit(gaussian_tilt)(2.0, 0.5, 1.0)  # one small program, where each of its operations would be one
 
