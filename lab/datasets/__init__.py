@@ -16,6 +16,7 @@ from . import labelled as labelled
 from . import bags as bags
 from . import responses as responses
 from . import training as training
+from . import gaussians as gaussians
 
 # isort: on
 from .at_hand import held

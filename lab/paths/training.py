@@ -181,6 +181,12 @@ def loss(model: Network, work: Work, batch: Batch) -> Float[Array, ""]:
     return (jnp.exp(batch.log_weights) * each).sum() / batch.live.sum()
 
 
+def padded(loss: Any, steps: int) -> Float[Array, " steps"]:
+    """The losses of a training, with NaN for the steps that a stop left out."""
+    loss = jnp.asarray(loss)
+    return jnp.pad(loss, (0, steps - loss.size), constant_values=jnp.nan)
+
+
 def _init(work: Work) -> State:
     dtype = jax.tree.leaves(work.model)[0].dtype
     nothing = jnp.zeros((), dtype)

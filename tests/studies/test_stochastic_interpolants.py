@@ -12,16 +12,17 @@ from scipy import integrate, optimize, stats
 
 from lab import datasets, paths, studies
 from lab.datasets import Data
-from lab.paths import couplings, metrics
+from lab.datasets.gaussians import gaussian_pair
+from lab.paths import couplings, interpolant_costs, interpolants, metrics, misfits
+from lab.paths.laws import source_of, target_of
+from lab.paths.misfit_divergence import divergence_by_rollouts, divergence_on_line
 from lab.paths.sampling import graded
-from lab.studies.paths.path_parts import source_of, target_of
-from lab.studies.paths.stochastic_interpolants import StochasticInterpolants, costs, fields
-from lab.studies.paths.stochastic_interpolants.data import gaussians
+from lab.studies.paths.stochastic_interpolants import StochasticInterpolants
 from lab.studies.paths.stochastic_interpolants.pictures import vertex
 
 SHEET_NAMES = "samples kl w2sq logrho drift_energy paths"
 KEY = jax.random.key(0)
-NODES, WEIGHTS = jnp.asarray(fields.NODES), fields.WEIGHTS
+NODES, WEIGHTS = jnp.asarray(misfits.NODES), misfits.WEIGHTS
 
 
 class Runs(dict):
@@ -41,7 +42,9 @@ def line(s0, s1, schedule="linear", latent="brownian", a=1.0, shift=2.0, d=1):
     """From N(0, s0^2 I) to N((shift, 0, ...), s1^2 I)."""
     mean = np.zeros(d)
     mean[0] = shift
-    return fields.way(schedule, latent, a, paths.gaussian(np.zeros(d), s0**2), paths.gaussian(mean, s1**2))
+    return interpolants.interpolant(
+        schedule, latent, a, paths.gaussian(np.zeros(d), s0**2), paths.gaussian(mean, s1**2)
+    )
 
 
 def affine_gaussian(epsilon, b, s, slope_b, slope_s):
@@ -66,13 +69,13 @@ def affine_gaussian(epsilon, b, s, slope_b, slope_s):
 def test_misfits_of_either_sign_and_affine_ones():
     """On a line against the moments of the Gaussian that they lead to; by rollouts the same."""
     path = line(1.0, 0.5)
-    times = jnp.asarray(graded(costs.FINE, path.low, path.high))
+    times = jnp.asarray(graded(interpolant_costs.FINE, path.low, path.high))
 
     @jax.jit
     def found(missed, level):
-        used, level = fields.Used(path.field, fields.Missed(*missed)), jnp.full(times.shape, level)
-        rolled = fields.divergence_by_rollouts(path, used, times[::4], level[::4], KEY, n=256, rollouts=16)
-        return fields.divergence_on_line(path, used, times, level).value, metrics.mean(rolled)
+        used, level = misfits.FieldInUse(path.field, misfits.Misfit(*missed)), jnp.full(times.shape, level)
+        rolled = divergence_by_rollouts(path, used, times[::4], level[::4], KEY, n=256, rollouts=16)
+        return divergence_on_line(path, used, times, level).value, metrics.mean(rolled)
 
     for missed, epsilon in (
         ((-0.3, 0.0, 0.0, 0.0), 0.5), ((0.3, -0.2, 0.0, 0.0), 0.5), ((0.0, 0.0, 0.4, 0.0), 0.5), ((0.2, 0.1, -0.3, -0.5), 1.0),
@@ -101,12 +104,12 @@ def shifted_gaussian(path, epsilon, b, s):
 
 @partial(jax.jit, static_argnames="how")
 def divergence(path, epsilon, b, s, how="line"):
-    used = fields.Used(path.field, fields.Missed(b, s))
+    used = misfits.FieldInUse(path.field, misfits.Misfit(b, s))
     times = jnp.asarray(graded(200 if how == "line" else 60))
     level = jnp.full(times.shape, epsilon)
     if how == "line":
-        return fields.divergence_on_line(path, used, times, level)
-    return metrics.mean(fields.divergence_by_rollouts(path, used, times, level, jax.random.key(3), 1000, 16))
+        return divergence_on_line(path, used, times, level)
+    return metrics.mean(divergence_by_rollouts(path, used, times, level, jax.random.key(3), 1000, 16))
 
 
 # ---- the mathematics ---------------------------------------------------------------------------------------------
@@ -143,15 +146,16 @@ def test_points_that_a_one_sided_path_leaves_out_do_not_hide_its_divergence():
     kept = {name: v for name, v in given.arrays.items() if not name.startswith("source_")}
     inputs = StochasticInterpolants.prepare(Data("mine", "Mine", given.kind, kept | {"x0": kept["x"]}, "me", "mine"))
     for schedule, found in (("one-sided-linear", True), ("mirror", True), ("linear", False)):
-        assert costs.is_rolled(inputs, costs.Case(schedule, "brownian", "auto", learned=False)) is found
+        path = interpolants.interpolant(schedule, "brownian", 2.0, source_of(inputs), target_of(inputs))
+        assert interpolant_costs.is_sampled(path, learned=False) is found
 
 
 @pytest.mark.slow
 def test_divergence_of_mixtures_agrees_with_likelihood_and_rollouts(runs):
     run = runs(a=1.0, misfit_b=0.2, misfit_s=0.3, epsilon=0.5)
     given = StochasticInterpolants().load().arrays
-    path = fields.way("linear", "brownian", 1.0, source_of(given), target_of(given))
-    used = fields.Used(path.field, fields.Missed(0.2, 0.3))
+    path = interpolants.interpolant("linear", "brownian", 1.0, source_of(given), target_of(given))
+    used = misfits.FieldInUse(path.field, misfits.Misfit(0.2, 0.3))
     x = jnp.linspace(-9.5, 9.5, 4000)[:, None]
     density = jnp.exp(path.target.log_prob(x))
     found = jnp.exp(paths.log_density(used, x, path.source, steps=200).log_density)
@@ -171,21 +175,21 @@ def test_energies_are_those_of_gaussians():
 
         @jax.jit
         def found(path):
-            used = fields.Used(path.field, fields.Missed(0.3, 0.2))
-            return fields.over_time(path, used, 0.6, jax.random.key(0), 2000)
+            used = misfits.FieldInUse(path.field, misfits.Misfit(0.3, 0.2))
+            return misfits.energies_over_time(path, used, 0.6, jax.random.key(0), 2000)
 
         var = (1 - NODES) ** 2 * 0.49 + NODES**2 * 2.56 + 1.5 * NODES * (1 - NODES)
         half = -(1 - NODES) * 0.49 + NODES * 2.56 + 0.75 * (1 - 2 * NODES)
         got = found(path)
         for name, expected in (
-            ("path_energy", 4 + d * half**2 / var),
-            ("drift_energy", 4 + d * (half - 0.6) ** 2 / var),
-            ("score_energy", d / var),
-            ("missed_b", 0.09 + 0 * var),
-            ("missed_s", 0.04 + 0 * var),
+            ("velocity", 4 + d * half**2 / var),
+            ("drift", 4 + d * (half - 0.6) ** 2 / var),
+            ("score", d / var),
+            ("missed_velocity", 0.09 + 0 * var),
+            ("missed_score", 0.04 + 0 * var),
             ("missed_drift", (0.3 + 0.6 * 0.2) ** 2 + 0 * var),
         ):
-            np.testing.assert_allclose(got[name], expected, rtol=tolerance, err_msg=name)
+            np.testing.assert_allclose(getattr(got, name), expected, rtol=tolerance, err_msg=name)
 
 
 @pytest.mark.parametrize(("s0", "s1", "epsilon", "best"), [(0.7, 1.6, 1.0, 3.0029319), (1.2, 0.4, 0.25, None)])
@@ -193,8 +197,8 @@ def test_bridge_is_where_the_drift_energy_is_least(s0, s1, epsilon, best):
     @jax.jit
     def energy(a):
         path = line(s0, s1, a=a)
-        used = fields.Used(path.field, fields.Missed(0.0, 0.0))
-        return WEIGHTS @ fields.over_time(path, used, epsilon, jax.random.key(0), 0)["drift_energy"]
+        used = misfits.FieldInUse(path.field, misfits.Misfit(0.0, 0.0))
+        return WEIGHTS @ misfits.energies_over_time(path, used, epsilon, jax.random.key(0), 0).drift
 
     closed = 2 * np.sqrt(s0**2 * s1**2 + epsilon**2)
     assert best is None or closed == pytest.approx(best, abs=1e-6)
@@ -204,13 +208,13 @@ def test_bridge_is_where_the_drift_energy_is_least(s0, s1, epsilon, best):
 
 def between(source, target, schedule, joint=None):
     field = paths.exact(schedule, source, target) if joint is None else paths.exact(schedule, joint)
-    return fields.Way(schedule, source, target, field, 0.0, 1.0, joint)
+    return interpolants.Interpolant(schedule, source, target, field, 0.0, 1.0, joint)
 
 
 @jax.jit
 def carried(path):
     """The starts of a coupling, 50 points of the source, and where the flow takes them."""
-    start = jnp.concatenate([fields.starts(path.source, path.target, KEY), path.source.sample(KEY, 50)])
+    start = jnp.concatenate([interpolants.flow_starts(path.source, path.target, KEY), path.source.sample(KEY, 50)])
     return start, paths.ode(path.field, start, steps=200, keep=False).end
 
 
@@ -221,7 +225,7 @@ def test_rectified_path_between_gaussians_has_the_map_of_the_first():
     target = paths.gaussian([2.0, 0.0], [[0.4, -0.3], [-0.3, 0.6]])
     first = between(source, target, paths.Linear())
     start, end = carried(first)
-    law = fields.rectified(source, target, start[:3], end[:3])
+    law = interpolants.flow_coupling(source, target, start[:3], end[:3])
     x0, x1 = law.sample(KEY, 1000)
     pairs = couplings.Rectified(first.field, 200)(KEY, x0, x0)
     np.testing.assert_allclose(pairs.x1, x1, atol=1e-6)  # the coupling is that of the flow
@@ -245,9 +249,9 @@ def test_pairs_of_mixtures_keep_their_order_and_are_carried_to_their_ends():
         return stats.norm.cdf(x, law.means[:, 0], np.sqrt(law.covariances)) @ np.asarray(law.weights)
 
     np.testing.assert_allclose(quantile(target, end), quantile(source, start), atol=1e-4)
-    law = fields.rectified(source, target, start[:200], end[:200])
+    law = interpolants.flow_coupling(source, target, start[:200], end[:200])
     assert isinstance(law, paths.Pairs)
-    path = fields.way("linear", "brownian", 1.0, source, target, law)
+    path = interpolants.interpolant("linear", "brownian", 1.0, source, target, law)
     assert (path.low, path.high, path.smooth) == (1e-4, 1 - 1e-4, False)
     again = paths.ode(path.field, law.x0, grid=graded(200, path.low, path.high), keep=False).end
     np.testing.assert_allclose(again, law.x1, atol=0.1)  # the noise that is left at both ends is 0.01
@@ -265,8 +269,10 @@ def test_vertex_of_a_parabola_in_the_logarithm():
 def test_one_sided_velocity_needs_one_field():
     target = paths.Mixture([0.3, 0.7], [[-1.0, 0.5], [2.0, 0.0]], [0.2, 0.6])
     x = jax.random.normal(jax.random.key(0), (20, 2))
-    for name in fields.ONE_SIDED:
-        path = fields.way(name, "none", 1.0, paths.gaussian([9.0, 9.0], 4.0), target)  # that source has no part in it
+    for name in interpolants.ONE_SIDED:
+        path = interpolants.interpolant(
+            name, "none", 1.0, paths.gaussian([9.0, 9.0], 4.0), target
+        )  # that source has no part in it
         c, field = path.schedule(0.4), path.field(0.4, x)
         noise = -c.alpha * field.score
         by_noise = c.d_beta / c.beta * x + (c.d_alpha - c.alpha * c.d_beta / c.beta) * noise
@@ -289,7 +295,7 @@ def test_variables_have_the_names_of_the_paper_sheet(runs):
 def test_samplers_have_the_moments_and_weights_of_the_data(runs, epsilon):
     """Of three modes that no setting was chosen on; 4 standard errors."""
     n, weights = 4000, np.array([0.2, 0.5, 0.3])
-    arrays = gaussians((1.0, 0.5), (0.0, 1.0)) | {
+    arrays = gaussian_pair((1.0, 0.5), (0.0, 1.0)) | {
         "weights": weights, "centres": np.array([[-5.0], [0.5], [4.0]]), "variances": np.array([0.4, 0.3, 0.6]),
     }  # fmt: skip
     mine = Data("mine", "Mine", "samples", arrays, "a test", "none")
@@ -376,9 +382,9 @@ def test_bad_laws_get_a_sentence():
         ("variances", [-1.0], "covariance 0 has the eigenvalue -1"),
         ("source_centres", [[0.0, 0.0]], "source and target have dimensions 2 and 1"),
     ):
-        arrays = gaussians((0.0, 1.0), (2.0, 0.25), 10) | {key: np.array(value)}
+        arrays = gaussian_pair((0.0, 1.0), (2.0, 0.25), 10) | {key: np.array(value)}
         with pytest.raises(ValueError, match=sentence):
-            fields.way("linear", "brownian", 1.0, source_of(arrays), target_of(arrays))
+            interpolants.interpolant("linear", "brownian", 1.0, source_of(arrays), target_of(arrays))
 
 
 @pytest.mark.slow
@@ -427,7 +433,7 @@ def test_frames_move_particles_and_nothing_else(runs):
 
 @pytest.mark.slow
 def test_training_learns_the_fields_and_stops_when_asked(monkeypatch):
-    monkeypatch.setattr(costs, "FINE", 60)  # networks are slow
+    monkeypatch.setattr(interpolant_costs, "FINE", 60)  # networks are slow
     study = StochasticInterpolants(data="two-gaussians", a=1.0, training=300)
     run = study.run(lambda progress: False)  # by the programs that stop, too
     assert run.sizes["step"] == 300

@@ -6,6 +6,8 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 
+from lab.numerics.window import window
+
 from .axes import frame, plot
 from .layers import band, colours, curve, hline, label, points, segments, text, vline
 from .look import INK, MUTED, SOURCE, TARGET
@@ -199,12 +201,3 @@ def plane(positions: Any, time: str = "t") -> np.ndarray:
 def behind(goal: np.ndarray, way: np.ndarray) -> np.ndarray:
     """The data (k, d) behind a ``plane``: on a line they stand at its last time."""
     return goal if goal.shape[1] == 2 else np.c_[np.full(len(goal), way[-1, 0, 0]), goal]
-
-
-def window(*clouds: Any, air: float = 0.06) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits of both axes that hold all but the farthest 1 in 500 points of each cloud, (..., 2), with a little air."""
-    low = np.min([np.nanquantile(np.asarray(c, float).reshape(-1, 2), 0.002, axis=0) for c in clouds], axis=0)
-    high = np.max([np.nanquantile(np.asarray(c, float).reshape(-1, 2), 0.998, axis=0) for c in clouds], axis=0)
-    pad = air * np.maximum(high - low, 1e-3)
-    (left, bottom), (right, top) = low - pad, high + pad
-    return (float(left), float(right)), (float(bottom), float(top))

@@ -13,15 +13,15 @@ import xarray as xr
 
 from lab import code, paths
 from lab.datasets import Data
-from lab.numerics import Reason
+from lab.numerics import first_failure
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
-from lab.paths import metrics
+from lab.numerics.window import window
+from lab.paths import laws, metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
 from lab.studies import draw
 from lab.studies.contract import Choice, DataSource, Paper, Picture, Pictures, Result, Study, Whole, register
-from lab.studies.paths import path_parts
 
 _MOMENTS = np.linspace(0.0, 1.0, 101)
 _TAILS, _TAIL_STEPS = 60, 12
@@ -139,7 +139,7 @@ class _OwnPath(Study):
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Any, warm: Any = None) -> dict[str, Any]:
-        source, target = path_parts.source_of(inputs), path_parts.target_of(inputs)
+        source, target = laws.source_of(inputs), laws.target_of(inputs)
         if cls.tilt is not None:
             target = paths.Empirical(inputs["x"])
         first, second, third = jax.random.split(jax.random.key(p.seed), 3)
@@ -148,7 +148,7 @@ class _OwnPath(Study):
         ours = paths.ode(own, start, p.steps, solver=p.solver)
         lines = paths.ode(paths.exact(paths.Linear(), source, target), start, grid=ours.t, solver=p.solver)
         fresh, more = target.sample(second, p.n), target.sample(third, p.n)
-        reason = jnp.where(ours.reason == Reason.CONVERGED, lines.reason, ours.reason)
+        reason = first_failure(ours.reason, lines.reason)
         return _measured(cls.schedule, ours, lines, fresh, more, inputs) | {"reason": reason}
 
     def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
@@ -206,7 +206,7 @@ def _clouds(result: xr.Dataset, frame: int) -> Any:
         str(name): draw.Panel(way[k, frame], way[k, tail, :_TAILS], goal=goal[:1000])
         for k, name in enumerate(result.path.values)
     }
-    limits = path_parts.window(way, goal)
+    limits = window(way, goal)
     return draw.particles(panels, *limits, note=f"t = {float(result.t[frame]):.2f}")
 
 

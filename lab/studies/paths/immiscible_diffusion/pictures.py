@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
+from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.axes import frame
 from lab.studies.draw.look import blend
-from lab.studies.paths.path_parts import window
 
 _TINTS = {"independent": draw.MUTED, "assignment": draw.TARGET, "nearest": draw.SOURCE}
 _TAIL, _TAILED, _DRAWN = 8, 60, 300

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lab.paths import Linear, Trigonometric, kinetic
+from lab.paths import Linear, Trigonometric, kinetic, separation
 from lab.studies.contract import Claim, Runs
 
 _TWO: dict[str, Any] = {"data": "two-points", "particles": 100}
@@ -40,7 +40,7 @@ def _lam(runs: Runs, s: float, **parameters: Any) -> float:
 @cache
 def _quadrature() -> dict[str, float]:
     """Of the two points, without Monte Carlo."""
-    curve = kinetic.of_two_points()
+    curve = separation.of_two_points()
     energy = jax.jit(kinetic.energy)
     found = {"phi_total": curve.total, "least": curve.least}
     found |= {"linear": energy(Linear(), curve).marginal, "trigonometric": energy(Trigonometric(), curve).marginal}

@@ -8,10 +8,9 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
+from lab.datasets.gaussians import SPECTRA
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-
-from .data import SPECTRA
 
 _STEPS = (1, 2, 4, 6, 10, 16, 40)
 _TAIL, _TAILED = 9, 60  # moments, particles

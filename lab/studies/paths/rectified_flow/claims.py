@@ -6,9 +6,8 @@ import numpy as np
 from scipy.linalg import sqrtm
 from scipy.stats import norm
 
+from lab.datasets.gaussians import S0, S1
 from lab.studies.contract import Claim, Runs
-
-from .data import S0, S1
 
 _EIGHT = {"data": "eight-gaussians", "particles": 10_000, "pairs": 50}
 _SEEDS = range(8)

@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
+from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.axes import frame
-from lab.studies.paths import path_parts
 
 _DRAWN = 600  # particles of a panel that moves
 _TAILS, _AGE = 50, 9  # particles with tails, and frames that a tail is long
@@ -69,7 +69,7 @@ def _window(result: xr.Dataset, *ways: np.ndarray) -> tuple[tuple[float, float],
     if "density" in result:
         gx, gy = result.gx.values, result.gy.values
         return (float(gx[0]), float(gx[-1])), (float(gy[0]), float(gy[-1]))
-    return path_parts.window(*ways, result.goal.values if ways[0].shape[2] == result.goal.shape[1] else ways[0])
+    return window(*ways, result.goal.values if ways[0].shape[2] == result.goal.shape[1] else ways[0])
 
 
 def _tints(way: np.ndarray) -> list[str]:
@@ -193,7 +193,7 @@ def _strands(way: np.ndarray, left: float, tints: list[str], marks: Sequence[int
 
 def _panels(ways: dict[str, np.ndarray], marks: Sequence[int] = ()) -> Any:
     """Trajectories side by side, on one pair of axes."""
-    xlim, ylim = path_parts.window(*ways.values())
+    xlim, ylim = window(*ways.values())
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
     layers: list[Any] = []
     for number, (title, way) in enumerate(ways.items()):

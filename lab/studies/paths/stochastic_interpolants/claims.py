@@ -7,12 +7,12 @@ import numpy as np
 from scipy import stats
 
 from lab.datasets import Data, load
+from lab.datasets.gaussians import gaussian_pair
 from lab.datasets.samples import KIND
+from lab.paths.interpolants import count_modes, interpolant
+from lab.paths.laws import source_of, target_of
 from lab.studies.contract import Claim, Runs
-from lab.studies.paths.path_parts import source_of, target_of
 
-from .data import gaussians
-from .fields import modes, way
 from .pictures import vertex
 
 _LINE = {"data": "two-gaussians", "a": 1.0}
@@ -26,7 +26,7 @@ _MODES = {"a": 1.0}
 @cache
 def _other() -> Data:
     """Two Gaussians of standard deviations 0.7 and 1.6."""
-    arrays = gaussians((0.0, 0.49), (2.0, 2.56))
+    arrays = gaussian_pair((0.0, 0.49), (2.0, 2.56))
     return Data("0.7-to-1.6", "From N(0, 0.7²) to N(2, 1.6²)", KIND, arrays, "synthetic", "none needed")
 
 
@@ -136,7 +136,7 @@ def _nearest(runs: Runs) -> float:
 def _kept(runs: Runs) -> float:
     """How far the variance of the trigonometric path from N(0, I) to the checkerboard is from 1."""
     arrays = load("checkerboard").arrays
-    path = way("trigonometric", "brownian", 1.0, source_of(arrays), target_of(arrays))
+    path = interpolant("trigonometric", "brownian", 1.0, source_of(arrays), target_of(arrays))
     return max(float(abs(np.diag(path.moments(t)[1]) - 1).max()) for t in np.linspace(0, 1, 11))
 
 
@@ -213,7 +213,7 @@ CLAIMS = (
     Claim("likelihood", "The integral of the divergence gives the log-density of the data.", _apart, 0.0, "theorem 2.20",
           "<=", 1e-4),
     Claim("spurious-modes", "Without latent noise there are up to 6 modes on the way from 2 to 3.",
-          lambda runs: float(modes(runs(**_MODES).plain_logrho.values).max()), 6.0, "section 3.2", "=="),
+          lambda runs: float(count_modes(runs(**_MODES).plain_logrho.values).max()), 6.0, "section 3.2", "=="),
     Claim("no-spurious-modes", "With a = 12 there are never more than the 3 of the data.",
           lambda runs: float(runs(a=12.0).modes.max()), 3.0, "section 3.2", "<="),
     Claim("keeps-variance", "From N(0, I) to data of variance 1 the trigonometric path keeps it at 1.",

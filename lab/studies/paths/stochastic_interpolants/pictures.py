@@ -8,9 +8,9 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from lab.datasets import Data
+from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.paths.path_parts import window
 
 _DEPTH = 5.0  # nats below the highest density that are shaded
 _TAIL = 8  # frames

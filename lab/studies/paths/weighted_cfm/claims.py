@@ -7,10 +7,9 @@ import jax
 import numpy as np
 from scipy.stats import norm
 
+from lab.datasets.samples import ATOMS
 from lab.paths.weighted import gaussian_tilt
 from lab.studies.contract import Claim, Runs
-
-from .data import ATOMS
 
 _ON_A_LINE = jax.jit(gaussian_tilt)(2.0, 0.5, 1.0)  # one small program, where each of its operations would be one
 

@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
+from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.axes import frame
 from lab.studies.draw.layers import rectangles
 from lab.studies.draw.look import blend, current, ramp
-from lab.studies.paths import path_parts
 
 _TAILS, _AGE = 50, 9  # particles with tails, and frames that a tail is long
 _LINES = 60  # trajectories of a panel that stands still
@@ -83,7 +83,7 @@ def _goal(result: xr.Dataset, way: np.ndarray) -> np.ndarray:
 
 def _moving(result: xr.Dataset, at: int, ways: Mapping[str, np.ndarray]) -> Any:
     goals = {name: _goal(result, way) for name, way in ways.items()}
-    xlim, ylim = path_parts.window(*ways.values(), *goals.values())
+    xlim, ylim = window(*ways.values(), *goals.values())
     seen = np.maximum(at + np.arange(1 - _AGE, 1), 0)  # at first the oldest is repeated
     panels = {
         name: draw.Panel(way[at], way[seen, :_TAILS], None, goals[name]) for name, way in ways.items()
@@ -125,7 +125,7 @@ def _reweighted(result: xr.Dataset) -> Any:
         return draw.plot(
             *layers, xlabel=str(result.axis.values[0]), ylabel="mass with / without weights", ylim=(0, None)
         )
-    (left, right), (low, high) = xlim, ylim = path_parts.window(points)
+    (left, right), (low, high) = xlim, ylim = window(points)
     wide, tall = right - left, high - low
     kept = slice(None, 3000)
     layers = [draw.points(*points[kept].T, color=_shades(tau[kept]), size=0.4)]
@@ -321,7 +321,7 @@ def _trap(result: xr.Dataset) -> Any:
 
 def _side_by_side(ways: dict[str, np.ndarray], goal: np.ndarray) -> Any:
     """Trajectories side by side, on one pair of axes, from grey starts to blue ends, on the data."""
-    xlim, ylim = path_parts.window(*ways.values(), goal)
+    xlim, ylim = window(*ways.values(), goal)
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
     layers: list[Any] = []
     for number, (title, way) in enumerate(ways.items()):

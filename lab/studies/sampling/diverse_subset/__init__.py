@@ -15,6 +15,7 @@ from lab.datasets import Data
 from lab.datasets.samples import check
 from lab.numerics import Loop
 from lab.numerics.jit import jit
+from lab.numerics.principal import principal_plane
 from lab.sampling import coresets, ensembles, subsets
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 
