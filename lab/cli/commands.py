@@ -23,8 +23,8 @@ from lab.studies.contract import sweeping
 from lab.studies.contract.parameters import as_text, option
 from lab.watch import interruptible
 
-from . import COMMANDS, Parser, Refusal, printable
 from .outputs import FORMATS, is_object, save, target_of
+from .parser import COMMANDS, Parser, Refusal, printable
 from .told import print_table
 
 if TYPE_CHECKING:
