@@ -478,9 +478,7 @@ class Study(param.Parameterized):
 
     def panel(self) -> Any:
         """The live page, for a notebook cell."""
-        from lab.app import page  # a face: imported only when asked for
-
-        return page(self)
+        return lab.app.page(self)  # a face, through the front door: it is imported only when asked for
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import xarray as xr
 
+import lab
 from lab.choices import chosen
 from lab.inputs import listed, shown
 
@@ -157,9 +158,7 @@ class Picture:
             ax: Matplotlib axes to draw it into, which are then returned in place of a HoloViews object.
         """
         if ax is not None:
-            from lab.figures import draw_into
-
-            return draw_into(ax, lambda: self(result, at))
+            return lab.figures.draw_into(ax, lambda: self(result, at))  # through the front door
         why = self.applies(result)
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
