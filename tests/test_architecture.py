@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -105,26 +105,24 @@ def modules() -> dict[str, Module]:
     return found
 
 
-@cache
-def nodes(name: str) -> tuple[ast.AST, ...]:
-    """All of a module that is executed: nothing under ``if TYPE_CHECKING``."""
-    found: list[ast.AST] = []
-    waiting: list[ast.AST] = [modules()[name].tree]
+def statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """All statements that are executed, in functions too: nothing under ``if TYPE_CHECKING``."""
+    waiting: list[Any] = [tree]
     while waiting:
         node = waiting.pop()
-        found.append(node)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            waiting += node.orelse
-        else:
-            waiting += ast.iter_child_nodes(node)
-    return tuple(found)
+        if isinstance(node, ast.stmt):
+            yield node
+        checked = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for field in ("orelse",) if checked else ("body", "orelse", "finalbody", "handlers", "cases"):
+            below = getattr(node, field, ())
+            waiting += below if isinstance(below, list) else ()
 
 
 @cache
 def imported(name: str) -> tuple[tuple[str, int], ...]:
     """Dotted names that a module imports, in functions too, with their lines; ``from a import b`` gives ``a.b``."""
     module, found = modules()[name], []
-    for node in nodes(name):
+    for node in statements(module.tree):
         if isinstance(node, ast.Import):
             found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -181,11 +179,13 @@ def test_imports_point_down():
 
 def test_doors_lead_up_only_where_a_person_asks():
     doors = set()
-    for name in modules():
-        for node in nodes(name):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "lab":
-                if LEVEL.get(node.attr, -1) > LEVEL[room(name)]:
-                    doors.add((name, node.attr))
+    for name, module in modules().items():
+        if "" not in {target for target, _ in edges(name)}:  # it does not import lab
+            continue
+        for node in ast.walk(module.tree):
+            match node:
+                case ast.Attribute(value=ast.Name(id="lab"), attr=part) if LEVEL.get(part, -1) > LEVEL[room(name)]:
+                    doors.add((name, part))
     shrinks(DOORS, doors)
 
 
