@@ -35,6 +35,7 @@ from lab.clustering.kmeans import kmeans
 from lab.clustering.metrics import match, scores
 from lab.clustering.semantic import Similarity
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.learning import ADAM, descend, rate
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 
@@ -150,16 +151,13 @@ def _unit(x: Array) -> Array:
     return x / jnp.sqrt(jnp.maximum((x * x).sum(axis=1, keepdims=True), 1e-12))
 
 
-_ADAM = optax.scale_by_adam()
-
-
 def _init(work: Work) -> State:
     zero = jnp.zeros((), work.x.dtype)
     k = work.prior.shape[0]
     measured = dict.fromkeys(Curves._fields, zero)
     plan = jnp.zeros((work.x.shape[0], k), work.x.dtype)
     potentials = jnp.zeros((2, k + 1), work.x.dtype)
-    return State(work.model, _ADAM.init(work.model), jnp.int32(0), potentials, plan, jnp.array(True), measured)  # type: ignore[arg-type]
+    return State(work.model, ADAM.init(work.model), jnp.int32(0), potentials, plan, jnp.array(True), measured)  # type: ignore[arg-type]
 
 
 def _step(work: Work, state: State) -> State:
@@ -192,10 +190,8 @@ def _step(work: Work, state: State) -> State:
         return -(labels[::-1] * log_p).sum() / n
 
     value, slope = jax.value_and_grad(loss)(state.model)
-    update, moments = _ADAM.update(slope, state.moments)
-    fade = 0.5 * (1 + jnp.cos(jnp.pi * time))
-    rates = Model(-fade * settings.layer_rate, -fade * settings.head_rate)
-    model = jax.tree.map(lambda at, rate, by: at + rate * by, state.model, rates, update)
+    rates = Model(rate(settings.layer_rate, time), rate(settings.head_rate, time))
+    model, moments = descend(ADAM, state.model, slope, state.moments, rates)
 
     plan = found.plan.mean(axis=0)
     clusters = clusters_of(model, work.x)

@@ -34,6 +34,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure
 from lab.numerics.jit import jit
+from lab.numerics.learning import ADAM, descend, rate
 from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
@@ -191,9 +192,6 @@ class State(eqx.Module):
     measured: dict[str, Array]
 
 
-_ADAM = optax.scale_by_adam()
-
-
 def _init(work: Work) -> State:
     zero = jnp.zeros((), work.bags.x.dtype)
     potentials = jnp.zeros((work.bags.count, work.start.pooling.k + 1), zero.dtype)
@@ -202,7 +200,7 @@ def _init(work: Work) -> State:
     if work.check.shape[0]:
         said = jnp.zeros((work.bags.count, work.start.head.weight.shape[0]), zero.dtype)
         best = Best(work.start, zero + jnp.inf, jnp.int32(0), said)
-    return State(work.start, _ADAM.init(work.start), jnp.int32(0), potentials, jnp.array(True), best, measured)  # type: ignore[arg-type]
+    return State(work.start, ADAM.init(work.start), jnp.int32(0), potentials, jnp.array(True), best, measured)  # type: ignore[arg-type]
 
 
 @chosen
@@ -255,11 +253,9 @@ def _step(work: Work, state: State) -> State:
         return jax.value_and_grad(loss, has_aux=True)(state.model)
 
     (value, (said, potentials, residual)), slope = _at_width(bags, index, loss_at)
-    direction, moments = _ADAM.update(slope, state.moments)
-    warm = jnp.minimum(done + 1 / per_epoch, 1)
-    fade = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - 1) / jnp.maximum(work.epochs - 1, 1), 0, 1)))
-    rate = settings.rate * warm * fade
-    learned = jax.tree.map(lambda at, by: at - rate * (by + settings.decay * at), state.model, direction)
+    after = jnp.clip((done - 1) / jnp.maximum(work.epochs - 1, 1), 0, 1)  # of what follows the epoch that warms up
+    eta = rate(settings.rate, after, done + 1 / per_epoch)
+    learned, moments = descend(ADAM, state.model, slope, state.moments, eta, settings.decay)
     residual = jnp.where(present, residual, 0).max()
     whose = jnp.where(present, index, bags.count)  # what is absent is written nowhere
     measured = {"loss": value, "rho": rho, "residual": residual, "check": jnp.nan}
