@@ -24,7 +24,7 @@ def rate(peak: ArrayLike, part: ArrayLike, warm: ArrayLike = 1.0, depth: ArrayLi
         warm: w, how much of the warm-up is done.
         depth: d: 1 lets the rate fall to 0 along a cosine, 0 leaves it as it is.
     """
-    return peak * jnp.minimum(1, warm) * (1 - depth * (1 - jnp.cos(jnp.pi * part)) / 2)
+    return jnp.minimum(1, warm) * peak * (1 - depth * (1 - jnp.cos(jnp.pi * part)) / 2)
 
 
 def descend(
