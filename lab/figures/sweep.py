@@ -59,7 +59,7 @@ def sweep_picture(study: type[Study], view: View) -> Picture:
     return Picture(
         f"sweep-{view.value}", f"{label[:1].upper()}{label[1:]} over {over}", caption(study, view),
         lambda result: draw_view(study, result, view),
-        lambda result: "" if {view.x, *filter(None, [view.y])} <= set(result.dims) else f"it is no sweep over {over}",
+        where=lambda result: "" if {view.x, *filter(None, [view.y])} <= set(result.dims) else f"it is no sweep over {over}",
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner, Turn
 from lab.app.session import Session
 from lab.numerics import Progress
 from lab.studies import Live, Whole, find, load_file
-from lab.studies.contract.parameters import as_text
+from lab.studies.contract import as_text
 
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
@@ -533,7 +533,7 @@ def test_a_link_beyond_an_open_end_is_refused_in_one_notice():
 
 
 def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compiled, monkeypatch):
-    monkeypatch.setattr("lab.studies.contract.base._SKETCH", 0.0)
+    monkeypatch.setattr("lab.studies.contract.study._SKETCH", 0.0)
     made, seen = Session(Gradual), []
     made.start()
     settled(made)

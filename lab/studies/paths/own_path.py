@@ -19,10 +19,7 @@ from lab.paths import metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
 from lab.studies import draw
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Paper, Picture, Pictures, Result
-from lab.studies.contract.parameters import Choice, DataSource, Whole
-from lab.studies.contract.registry import register
+from lab.studies.contract import Choice, DataSource, Paper, Picture, Pictures, Result, Study, Whole, register
 from lab.studies.paths import path_parts
 
 _MOMENTS = np.linspace(0.0, 1.0, 101)
@@ -250,5 +247,5 @@ _OwnPath.pictures = Pictures(
     Picture("coefficients", "The schedule", "What of the source and of the data is in the mix, by time.", _coefficients),
     Picture("speed", "Energy by time", "The area under a curve is the energy of the path.", _speed),
     Picture("fit", "Fit against steps", "Few steps suffice where particles move straight.", _fit,
-            along=lambda study, data: {"steps": (1, 2, 4, 8, 16, 32)}, keep=("w2sq", "floor")),
+            along=lambda study, data: {"steps": (1, 2, 4, 8, 16, 32)}, also=("w2sq", "floor")),
 )  # fmt: skip

@@ -17,9 +17,7 @@ from lab.numerics import Loop, Reason
 from lab.ot import partial
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 
 from . import data as _sets  # noqa: F401  registers them
 from .claims import CLAIMS

@@ -17,9 +17,7 @@ from lab.datasets import Data
 from lab.denoise import planted
 from lab.numerics import Loop, Reason
 from lab.numerics.jit import jit
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .levels import (

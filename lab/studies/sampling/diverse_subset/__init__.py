@@ -16,9 +16,7 @@ from lab.datasets.samples import check
 from lab.numerics import Loop, Method, Reason
 from lab.numerics.jit import jit
 from lab.sampling import ensembles, subsets
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES

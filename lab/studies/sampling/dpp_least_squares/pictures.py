@@ -8,9 +8,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.layers import rectangles
 
 TITLES = {
@@ -380,7 +378,7 @@ _KEEP = ("lambda_median", "probability", "ratio_quantile", "err2_best")
 def _picture(
     name: str, title: str, caption: str, draw: Callable, applies: Callable = sweeping.single, **rest: Any
 ) -> Picture:
-    return Picture(name, title, caption, draw=draw, applies=applies, **rest)
+    return Picture(name, title, caption, draw=draw, where=applies, **rest)
 
 
 PICTURES = Pictures(

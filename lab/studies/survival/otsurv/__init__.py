@@ -12,9 +12,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
 from lab.survival import statistics
 from lab.survival.bags import Bags, bags
 from lab.survival.pooling import OTPooling, Transport, cost
