@@ -35,6 +35,7 @@ from lab.clustering.kmeans import kmeans
 from lab.clustering.metrics import match, scores
 from lab.clustering.semantic import Similarity
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.learning import ADAM, descend, rate
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 
@@ -154,16 +155,13 @@ def _unit(x: Array) -> Array:
     return x / jnp.sqrt(jnp.maximum((x * x).sum(axis=1, keepdims=True), 1e-12))
 
 
-_ADAM = optax.scale_by_adam()
-
-
 def _init(experiment: Experiment) -> State:
     zero = jnp.zeros((), experiment.x.dtype)
     k = experiment.prior.shape[0]
     measured = dict.fromkeys(Curves._fields, zero)
     plan = jnp.zeros((experiment.x.shape[0], k), experiment.x.dtype)
     potentials = jnp.zeros((2, k + 1), experiment.x.dtype)
-    moments = _ADAM.init(experiment.model)  # type: ignore[arg-type]
+    moments = ADAM.init(experiment.model)  # type: ignore[arg-type]
     return State(experiment.model, moments, jnp.int32(0), potentials, plan, jnp.array(True), measured)
 
 
@@ -199,10 +197,8 @@ def _step(experiment: Experiment, state: State) -> State:
         return -(labels[::-1] * log_p).sum() / n
 
     value, slope = jax.value_and_grad(loss)(state.model)
-    update, moments = _ADAM.update(slope, state.moments)
-    fade = 0.5 * (1 + jnp.cos(jnp.pi * time))
-    rates = Model(-fade * settings.layer_rate, -fade * settings.head_rate)
-    model = jax.tree.map(lambda at, rate, by: at + rate * by, state.model, rates, update)
+    rates = Model(rate(settings.layer_rate, time), rate(settings.head_rate, time))
+    model, moments = descend(ADAM, state.model, slope, state.moments, rates)
 
     plan = found.plan.mean(axis=0)
     clusters = clusters_of(model, experiment.x)

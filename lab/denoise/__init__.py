@@ -9,8 +9,9 @@ A denoiser is called as ``D(x, sigma)``: see ``lab.denoise.base`` for coordinate
     '0.462117 0.462117'
 """
 
-from lab.denoise.base import Curve, Denoiser, Given, denoiser
+from lab.denoise.base import Curve, Denoiser
 from lab.denoise.composites import FlexComposite, SquareComposite, flex_crops
+from lab.denoise.given import Given, denoiser
 from lab.denoise.images import Images, Spectrum, dense_spectrum, spectrum
 from lab.denoise.levels import ByLevel, Calibrated, calibrated
 from lab.denoise.locality import Masked, PCALocality

@@ -33,6 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure
+from lab.numerics.learning import ADAM, descend, rate
 from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
@@ -196,9 +197,6 @@ class State(eqx.Module):
     measured: dict[str, Array]
 
 
-_ADAM = optax.scale_by_adam()
-
-
 def _init(experiment: Experiment) -> State:
     zero = jnp.zeros((), experiment.bags.x.dtype)
     potentials = jnp.zeros((experiment.bags.count, experiment.start.pooling.k + 1), zero.dtype)
@@ -207,7 +205,7 @@ def _init(experiment: Experiment) -> State:
     if experiment.check.shape[0]:
         said = jnp.zeros((experiment.bags.count, experiment.start.head.weight.shape[0]), zero.dtype)
         best = Best(experiment.start, zero + jnp.inf, jnp.int32(0), said)
-    moments = _ADAM.init(experiment.start)  # type: ignore[arg-type]
+    moments = ADAM.init(experiment.start)  # type: ignore[arg-type]
     return State(experiment.start, moments, jnp.int32(0), potentials, jnp.array(True), best, measured)
 
 
@@ -263,11 +261,11 @@ def _step(experiment: Experiment, state: State) -> State:
         return jax.value_and_grad(loss, has_aux=True)(state.model)
 
     (value, (said, potentials, residual)), slope = _at_width(bags, index, loss_at)
-    direction, moments = _ADAM.update(slope, state.moments)
-    warm = jnp.minimum(done + 1 / per_epoch, 1)
-    fade = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - 1) / jnp.maximum(experiment.epochs - 1, 1), 0, 1)))
-    rate = settings.rate * warm * fade
-    learned = jax.tree.map(lambda at, by: at - rate * (by + settings.decay * at), state.model, direction)
+    after = jnp.clip(
+        (done - 1) / jnp.maximum(experiment.epochs - 1, 1), 0, 1
+    )  # of what follows the epoch that warms up
+    eta = rate(settings.rate, after, done + 1 / per_epoch)
+    learned, moments = descend(ADAM, state.model, slope, state.moments, eta, settings.decay)
     residual = jnp.where(present, residual, 0).max()
     whose = jnp.where(present, index, bags.count)  # what is absent is written nowhere
     measured = {"loss": value, "rho": rho, "residual": residual, "check": jnp.nan}
