@@ -10,7 +10,7 @@ from lab.datasets import Data
 from lab.numerics.statistics import mean_interval
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.look import current
+from lab.studies.draw import current
 
 _SHORT = {"PCA locality": "local", "perceptron": "MLP", "transformer": "transf."}
 _MANY = 4  # columns with a name, above which the names are short

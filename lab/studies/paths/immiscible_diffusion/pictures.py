@@ -10,8 +10,7 @@ from lab.datasets import Data
 from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.axes import frame
-from lab.studies.draw.look import blend
+from lab.studies.draw import blend, frame
 
 _TINTS = {"independent": draw.MUTED, "assignment": draw.TARGET, "nearest": draw.SOURCE}
 _TAIL, _TAILED, _DRAWN = 8, 60, 300

@@ -10,7 +10,7 @@ from lab.datasets import Data
 from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.axes import frame
+from lab.studies.draw import frame
 
 _DRAWN = 600  # particles of a panel that moves
 _TAILS, _AGE = 50, 9  # particles with tails, and frames that a tail is long

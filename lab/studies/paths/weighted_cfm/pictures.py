@@ -10,9 +10,7 @@ from lab.datasets import Data
 from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.axes import frame
-from lab.studies.draw.layers import rectangles
-from lab.studies.draw.look import blend, current, ramp
+from lab.studies.draw import blend, current, frame, ramp, rectangles
 
 _TAILS, _AGE = 50, 9  # particles with tails, and frames that a tail is long
 _LINES = 60  # trajectories of a panel that stands still

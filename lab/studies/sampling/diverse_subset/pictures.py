@@ -10,7 +10,7 @@ from lab.datasets import Data
 from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.look import blend
+from lab.studies.draw import blend
 
 _SHOWN = 3000  # rows that are drawn
 _LENGTHS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

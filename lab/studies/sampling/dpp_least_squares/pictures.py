@@ -9,7 +9,7 @@ import xarray as xr
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.layers import rectangles
+from lab.studies.draw import rectangles
 
 TITLES = {
     "iid": "i.i.d. μ", "volume": "volume μ", "iid-optimal": "i.i.d. Christoffel", "volume-optimal": "volume Christoffel",

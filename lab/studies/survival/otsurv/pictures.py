@@ -9,7 +9,7 @@ import xarray as xr
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.look import blend
+from lab.studies.draw import blend
 
 _POOLINGS = ("ot", "mean", "attention")
 _LAMBDAS = (0.01, 0.1, 1.0, 10.0)
