@@ -18,7 +18,6 @@ from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result,
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 
 class SP2OT(Study):
@@ -34,8 +33,7 @@ class SP2OT(Study):
         2024,
         "https://arxiv.org/abs/2404.03446",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "sp2ot.md"
     kind = KIND
     data_options = ("ratio", "seed")
 

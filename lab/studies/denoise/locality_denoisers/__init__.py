@@ -38,7 +38,6 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 LEVELS = np.asarray(denoise.released_levels(10))[:-1]
 FIELDS = (2, 4, 5, 6, 7, 8)
@@ -64,8 +63,7 @@ class LocalityDenoisers(Study):
         2025,
         "https://arxiv.org/abs/2509.09672",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "locality_denoisers.md"
     kind = "images"
 
     data = DataSource("mnist-images", doc="a named set of images, or yours: pictures, a zip of them, or an array")

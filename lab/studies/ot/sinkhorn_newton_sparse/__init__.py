@@ -20,7 +20,6 @@ from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study,
 from .claims import CLAIMS
 from .pictures import PICTURES, parameters
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan
 
@@ -38,8 +37,7 @@ class SinkhornNewtonSparse(Study):
         2024,
         "https://arxiv.org/abs/2401.12253",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "sinkhorn_newton_sparse.md"
     kind = "transport"
     data_options = ("n", "side", "seed")
 

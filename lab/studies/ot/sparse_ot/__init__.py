@@ -21,7 +21,6 @@ from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, R
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan as a matrix, and the linear program is solved
 _SMALL = 1 << 16  # entries up to which it also holds the plan of the linear program
@@ -44,8 +43,7 @@ class SparseOT(Study):
         2023,
         "https://arxiv.org/abs/2209.15466",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "sparse_ot.md"
     kind = "transport"
     data_options = ("n", "seed")
 

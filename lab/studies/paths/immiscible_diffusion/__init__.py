@@ -26,7 +26,6 @@ from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, R
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 LEVELS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95)
 MOST = 64  # Euler steps
@@ -60,8 +59,7 @@ class ImmiscibleDiffusion(Study):
         2025,
         "https://arxiv.org/abs/2505.18521",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "immiscible_diffusion.md"
     kind = "samples"
     data_options = ("n", "dimension", "side", "seed")
 

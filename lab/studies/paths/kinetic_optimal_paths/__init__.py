@@ -24,7 +24,6 @@ from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study,
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 MOST = 64  # Euler steps
 _TIMES, _MOMENTS, _GRID = 201, 41, 32
@@ -57,8 +56,7 @@ class KineticOptimalPaths(Study):
         "Shaul, Chen, Nickel, Le, Lipman", "On Kinetic Optimal Probability Paths for Generative Models", "ICML", 2023,
         "https://arxiv.org/abs/2306.06626",
     )  # fmt: skip
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "kinetic_optimal_paths.md"
     kind = "samples"
     data_options = ("n", "dimension", "side", "spectrum", "seed")
 

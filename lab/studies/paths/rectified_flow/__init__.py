@@ -21,7 +21,6 @@ from lab.studies.contract import Choice, DataSource, Mood, Paper, Real, Result, 
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 FRAMES = jnp.linspace(0.0, 1.0, 33)
 _MOST_STEPS = 1024  # of Euler's method
@@ -48,8 +47,7 @@ class RectifiedFlow(Study):
         2023,
         "https://arxiv.org/abs/2209.03003",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "rectified_flow.md"
     kind = "samples"
     data_options = ("side", "seed")
 

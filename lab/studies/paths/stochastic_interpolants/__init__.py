@@ -25,7 +25,6 @@ from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result,
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 _FRAMES = 41
 _STRANDS = 48
@@ -48,8 +47,7 @@ class StochasticInterpolants(Study):
         2025,
         "https://arxiv.org/abs/2303.08797",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "stochastic_interpolants.md"
     kind = "samples"
 
     data = DataSource(

@@ -18,7 +18,6 @@ from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, R
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 FRAMES = jnp.linspace(0.0, 1.0, 33)
 KAPPAS = np.geomspace(0.02, 50, 25)
@@ -38,8 +37,7 @@ class WeightedCFM(Study):
         2025,
         "https://arxiv.org/abs/2507.22270",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "weighted_cfm.md"
     kind = "samples"
     data_options = ("n", "side", "seed")
 

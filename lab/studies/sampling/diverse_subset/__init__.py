@@ -22,7 +22,6 @@ from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result,
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 ROWS = 20_000
 """The most rows that are taken."""
@@ -51,8 +50,7 @@ class DiverseSubset(Study):
         "Kulesza, Taskar", "k-DPPs: Fixed-Size Determinantal Point Processes", "ICML", 2011,
         "https://icml.cc/2011/papers/611_icmlpaper.pdf",
     )  # fmt: skip
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "diverse_subset.md"
     kind = "samples"
     data_options = ("n", "seed")
 

@@ -23,7 +23,6 @@ from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, R
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -50,8 +49,7 @@ class DPPLeastSquares(Study):
         2023,
         "https://arxiv.org/abs/2312.14057",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "dpp_least_squares.md"
     kind = responses.KIND
 
     data = DataSource(

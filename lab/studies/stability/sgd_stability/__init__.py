@@ -34,7 +34,6 @@ from .claims import CLAIMS
 from .labelled_analysis import ANALYSIS, analyze
 from .pictures import PICTURES, limits
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 __all__ = ["ANALYSIS", "SGDStability", "analyze"]
 
@@ -75,8 +74,7 @@ class SGDStability(Study):
         "Wu, Su", "The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent", "ICML", 2023,
         "https://arxiv.org/abs/2305.17490",
     )  # fmt: skip
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "sgd_stability.md"
     kind = training.KIND
     data_options = ("n", "d", "seed")
     own: ClassVar[Maker | None] = None

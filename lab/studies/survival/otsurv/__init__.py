@@ -22,7 +22,6 @@ from lab.survival.training import LOSSES, POOLINGS, Settings, Training, train
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
 
 _TRAINED_BY = (
     "pooling", "rho", "ramp", "rho0", "epsilon", "lam", "k", "objective", "epochs", "fold", "rate", "dropout", "dimension",
@@ -62,8 +61,7 @@ class OTSurv(Study):
         2025,
         "https://arxiv.org/abs/2506.20741",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "otsurv.md"
     kind = KIND
 
     data = DataSource("morphology-bags", doc="a named set of bags of patches with the time that each was seen")
