@@ -14,6 +14,7 @@ from lab.datasets import Data
 from lab.datasets.labelled import KIND
 from lab.numerics import Loop, Reason
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -47,14 +48,13 @@ class SP2OT(Study):
         0.3, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="labelled share", symbol="ρ",
         when={"algorithm": ("p2ot", "sp2ot")}, doc="share of the samples that the plan labels, the confident ones first",
     )  # fmt: skip
-    lam = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 100), scale="log", label="price of sizes",
-        symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},
+    lam = positive(
+        1.0, (0.01, 100), label="price of sizes", symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},
         doc="weight of the KL that ties the sizes of clusters to the prior; large: equal sizes",
     )  # fmt: skip
-    epsilon = Real(
-        0.1, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 1), scale="log", label="entropy", symbol="ε",
-        unit="nat", doc="strength of the entropy: large values blur the labels",
+    epsilon = positive(
+        0.1, (0.01, 1), label="entropy", symbol="ε", unit="nat",
+        doc="strength of the entropy: large values blur the labels",
     )  # fmt: skip
     strength = Real(
         0.1, bounds=(0, None), soft=(0, 1), label="pull of neighbours", symbol="μ/n", unit="nat",
@@ -64,8 +64,8 @@ class SP2OT(Study):
         0, bounds=(0, 1000), soft=(0, 60), label="epochs", traced=False,
         doc="training on pseudo-labels while their share grows from a tenth to all; 0: the clusters of k-means as they are",
     )  # fmt: skip
-    ratio = Whole(
-        10, bounds=(1, 100), soft=(1, 100), scale="log", label="imbalance", symbol="r", traced=False,
+    ratio = size(
+        10, (1, 100), (1, 100), label="imbalance", symbol="r",
         doc="how many times larger the largest class is than the smallest",
     )  # fmt: skip
     psd_shift = Switch(

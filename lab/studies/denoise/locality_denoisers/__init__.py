@@ -33,6 +33,7 @@ from lab.numerics import Loop, Reason, Run
 from lab.numerics.remembered import Remembered
 from lab.store import weights
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from . import variables
 from .claims import CLAIMS
@@ -85,8 +86,8 @@ class LocalityDenoisers(Study):
         2, bounds=(0, None), soft=(0, 13), label="patch radius", symbol="r",
         doc="patch methods see squares of 2r + 1 pixels a side, all of the image where that is larger",
     )  # fmt: skip
-    train = Whole(
-        500, bounds=(2, 60_000), soft=(50, 5000), scale="log", label="training images", traced=False,
+    train = size(
+        500, (2, 60_000), (50, 5000), label="training images",
         doc="the first so many of the set, or all where it has fewer",
     )  # fmt: skip
     pool = Whole(
@@ -98,9 +99,9 @@ class LocalityDenoisers(Study):
         ["none", *NETWORKS, "all"],
         doc="trained on the same images, with progress and Stop, and kept; minutes at full size, seconds on digits",
     )
-    train_steps = Whole(
-        800, bounds=(10, 100_000), soft=(200, 5000), scale="log", label="training steps", traced=False,
-        when={"networks": (*NETWORKS, "all")}, doc="of each network, of 64 images",
+    train_steps = size(
+        800, (10, 100_000), (200, 5000), label="training steps", when={"networks": (*NETWORKS, "all")},
+        doc="of each network, of 64 images",
     )  # fmt: skip
     plant = Switch(
         False,
@@ -126,10 +127,7 @@ class LocalityDenoisers(Study):
         256, bounds=(1, 60_000), label="chunk", traced=False, group="more", when={"accumulate": "chunk_mean"},
         doc="training images in each of these softmaxes",
     )  # fmt: skip
-    tau = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.25, 4), scale="log", label="temperature", symbol="τ",
-        group="more", doc="of every softmax; 1 is exact",
-    )  # fmt: skip
+    tau = positive(1.0, (0.25, 4), label="temperature", symbol="τ", group="more", doc="of every softmax; 1 is exact")
     tests = Whole(
         8, bounds=(2, 1000), label="test images", traced=False, group="more",
         doc="held out images on which all is measured, or all where there are fewer",

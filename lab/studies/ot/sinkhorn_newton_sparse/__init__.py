@@ -16,6 +16,7 @@ from lab.ot.bounds import cost_unit
 from lab.ot.plans import spread_ranks
 from lab.ot.traces import COUNTS
 from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES, parameters
@@ -44,9 +45,9 @@ class SinkhornNewtonSparse(Study):
     data = DataSource(
         "mnist-pixels", doc="a named data set, or the path of a file of yours: cost and masses, or points"
     )
-    epsilon = Real(
-        0.004, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-3, 1), scale="log", label="entropy", symbol="ε",
-        unit="unit cost", doc="strength of the entropy, in the unit of cost chosen below; small values are what is hard",
+    epsilon = positive(
+        0.004, (1e-3, 1), label="entropy", symbol="ε", unit="unit cost",
+        doc="strength of the entropy, in the unit of cost chosen below; small values are what is hard",
     )  # fmt: skip
     threshold = Choice(
         ["adaptive", "entries", "absolute"], label="what the Hessian drops", when={"backend": ("host", "ell")},
@@ -88,13 +89,13 @@ class SinkhornNewtonSparse(Study):
         doc="host: compressed rows, conjugate gradients in SciPy; ell: as many entries of each column, compiled; dense: "
         "factorized whole, exact Newton",
     )  # fmt: skip
-    per_column = Whole(
-        32, bounds=(1, 4096), soft=(8, 64), scale="log", label="entries in a column", group="more", traced=False,
-        when={"backend": ("ell",)}, doc="most entries of a column that ell keeps; where they hold too little, it takes all",
+    per_column = size(
+        32, (1, 4096), (8, 64), label="entries in a column", group="more", when={"backend": ("ell",)},
+        doc="most entries of a column that ell keeps; where they hold too little, it takes all",
     )  # fmt: skip
-    n = Whole(
-        None, allow_None=True, bounds=(2, 4096), soft=(16, 512), scale="log", label="size", symbol="n", group="more",
-        traced=False, doc="points, bins or colours of a named data set",
+    n = size(
+        None, (2, 4096), (16, 512), allow_None=True, label="size", symbol="n", group="more",
+        doc="points, bins or colours of a named data set",
     )  # fmt: skip
     side = Whole(
         None, allow_None=True, bounds=(2, 28), soft=(6, 28), label="pixels a side", group="more", traced=False,
@@ -104,13 +105,13 @@ class SinkhornNewtonSparse(Study):
         1e-8, bounds=(0, 1), inclusive_bounds=(False, False), soft=(1e-12, 1e-2), scale="log", label="tolerance",
         group="more", doc="stop when the L1 error of both marginals, as a share of the mass, is below this",
     )  # fmt: skip
-    max_iterations = Whole(
-        500, bounds=(1, 10_000), soft=(10, 1000), scale="log", label="iteration limit", group="more", traced=False,
+    max_iterations = size(
+        500, (1, 10_000), (10, 1000), label="iteration limit", group="more",
         doc="steps of Sinkhorn-Newton-Sparse of both kinds, at most",
     )  # fmt: skip
-    max_sweeps = Whole(
-        20_000, bounds=(1, 30_000), soft=(1, 30_000), scale="log", label="limit of Sinkhorn", group="more",
-        traced=False, doc="sweeps of what it is compared with, at most; 1: it is not looked at",
+    max_sweeps = size(
+        20_000, (1, 30_000), (1, 30_000), label="limit of Sinkhorn", group="more",
+        doc="sweeps of what it is compared with, at most; 1: it is not looked at",
     )  # fmt: skip
 
     dims: ClassVar = {

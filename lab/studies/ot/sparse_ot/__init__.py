@@ -17,6 +17,7 @@ from lab.ot.exact import linear_program
 from lab.ot.plans import recoloured
 from lab.ot.traces import best_so_far
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -52,9 +53,9 @@ class SparseOT(Study):
         2, bounds=(1, None), soft=(1, 64), scale="log", label="nonzeros in a column", symbol="k",
         when={"regularizer": ("k-sparse",)}, doc="most sources that a target may receive from (targets, with rows)",
     )  # fmt: skip
-    gamma = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-3, 10.0), scale="log", label="strength",
-        symbol="γ", unit="cost/mass", doc="strength of the regularization; entries of a plan shrink as 1/(m n), so "
+    gamma = positive(
+        1.0, (1e-3, 10.0), label="strength", symbol="γ", unit="cost/mass",
+        doc="strength of the regularization; entries of a plan shrink as 1/(m n), so "
         "compare the effective strength across sizes",
     )  # fmt: skip
     regularizer = Choice(
@@ -69,9 +70,9 @@ class SparseOT(Study):
         ["k-sparse", "relaxed"], label="plan", sweepable=False, when={"regularizer": ("k-sparse",)},
         doc="k-sparse: at most k nonzeros, rows may miss; relaxed: both marginals hold, tied columns have more",
     )  # fmt: skip
-    n = Whole(
-        None, allow_None=True, bounds=(2, 8192), soft=(8, 512), scale="log", label="size", symbol="n", group="more",
-        traced=False, doc="points, bins, colours or tokens of a named data set; colours of your own pictures",
+    n = size(
+        None, (2, 8192), (8, 512), allow_None=True, label="size", symbol="n", group="more",
+        doc="points, bins, colours or tokens of a named data set; colours of your own pictures",
     )  # fmt: skip
     constraint = Choice(
         ["columns", "rows"], label="constraint", group="more",
@@ -85,9 +86,9 @@ class SparseOT(Study):
         1e-6, bounds=(0, 1), inclusive_bounds=(False, False), soft=(1e-9, 1e-2), scale="log", label="tolerance",
         symbol="ε", group="more", doc="stop when the error, as a share of the mass or of the value, is below this",
     )  # fmt: skip
-    max_iterations = Whole(
-        None, allow_None=True, bounds=(1, 1_000_000), soft=(10, 10_000), scale="log", label="iteration limit",
-        group="more", traced=False, doc="stop after so many iterations with the best so far; auto: the solver's own",
+    max_iterations = size(
+        None, (1, 1_000_000), (10, 10_000), allow_None=True, label="iteration limit", group="more",
+        doc="stop after so many iterations with the best so far; auto: the solver's own",
     )  # fmt: skip
 
     dims: ClassVar = {

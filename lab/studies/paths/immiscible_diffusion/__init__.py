@@ -22,6 +22,7 @@ from lab.paths.immiscible_denoisers import KEPT
 from lab.paths.immiscible_rules import FEW, RULES
 from lab.paths.points import Look, View
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -68,36 +69,36 @@ class ImmiscibleDiffusion(Study):
         4, bounds=(1, 4096), soft=(1, 64), scale="log", label="noises to choose from", symbol="k",
         doc="noises drawn for each image, of which the nearest is taken (nearest); 1 is the usual diffusion",
     )  # fmt: skip
-    batch = Whole(
-        32, bounds=(1, 4096), soft=(1, 1024), scale="log", label="batch", symbol="B", traced=False,
+    batch = size(
+        32, (1, 4096), (1, 1024), label="batch", symbol="B",
         doc="images and noises of a batch, assigned to each other (assignment); time grows with its cube",
     )  # fmt: skip
     alpha_bar = Real(
         0.1, bounds=(0, 1), inclusive_bounds=(True, False), soft=(0, 0.98), label="share of the data", symbol="ᾱ",
         doc="share of the data in a noisy image, where it is looked at closely: 0 is pure noise",
     )  # fmt: skip
-    scaling = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.5, 4), scale="log", label="image scaling", symbol="c",
+    scaling = positive(
+        1.0, (0.5, 4), label="image scaling", symbol="c",
         doc="factor of the images: above 1 moves them apart, while the noise stays; under every rule",
     )  # fmt: skip
     euler_steps = Whole(
         8, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
         doc="steps from N(0, I) to images, by the exact velocity under each rule",
     )  # fmt: skip
-    n = Whole(
-        None, bounds=(2, 100_000), soft=(2, 2000), scale="log", label="images", symbol="N", traced=False, allow_None=True,
+    n = size(
+        None, (2, 100_000), (2, 2000), label="images", symbol="N", allow_None=True,
         doc=f"how many of the data set, where it can be chosen; auto: all. Assignment has its denoiser up to {FEW}",
     )  # fmt: skip
-    draws = Whole(
-        500, bounds=(2, 100_000), soft=(50, 2000), scale="log", label="batches", traced=False,
+    draws = size(
+        500, (2, 100_000), (50, 2000), label="batches",
         doc="how many are drawn; each gives a query to the denoisers, and a start to the samplers",
     )  # fmt: skip
     cost = Choice(
         ["norm", "half-squared"], label="cost of assignment",
         doc="norm: |x - n| as in the paper; half-squared: |x - n|²/2, minibatch optimal transport",
     )  # fmt: skip
-    dimension = Whole(
-        2, bounds=(1, 4096), soft=(1, 4096), scale="log", label="dimension", symbol="d", traced=False, group="more",
+    dimension = size(
+        2, (1, 4096), (1, 4096), label="dimension", symbol="d", group="more",
         doc="of the set of a few Gaussian points; other sets have their own",
     )  # fmt: skip
     side = Choice(
@@ -110,9 +111,8 @@ class ImmiscibleDiffusion(Study):
         0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", group="more", traced=False,
         doc="of a small network under each rule, B pairs a step; 0: exact denoisers only",
     )  # fmt: skip
-    learning_rate = Real(
-        1e-3, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-4, 1e-2), scale="log", label="learning rate",
-        group="more", doc="of the networks' optimizer (Adam)",
+    learning_rate = positive(
+        1e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the networks' optimizer (Adam)",
     )  # fmt: skip
 
     dims: ClassVar = {

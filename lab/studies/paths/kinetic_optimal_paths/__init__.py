@@ -20,6 +20,7 @@ from lab.paths.kinetic_family import SCHEDULES
 from lab.paths.laws import is_known, target_of
 from lab.paths.points import Look, View
 from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Whole
+from lab.studies.vocabulary import size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -73,23 +74,23 @@ class KineticOptimalPaths(Study):
         ["trigonometric", "VP", "between"], label="third schedule",
         doc="shown beside the kinetic optimal and the linear schedule; all five are computed",
     )  # fmt: skip
-    particles = Whole(
-        500, bounds=(10, 5000), soft=(100, 2000), scale="log", label="particles", traced=False,
+    particles = size(
+        500, (10, 5000), (100, 2000), label="particles",
         doc="how many; more lower the floor of W₂², at a cost that grows with their cube",
     )  # fmt: skip
-    n = Whole(
-        None, bounds=(2, 100_000), soft=(10, 5000), scale="log", label="points", traced=False, allow_None=True,
+    n = size(
+        None, (2, 100_000), (10, 5000), label="points", allow_None=True,
         doc="of the data set; auto: as many as it has. Where the law is known only the points drawn for the eye",
     )  # fmt: skip
-    dimension = Whole(
-        2, bounds=(1, 4096), soft=(1, 2048), scale="log", label="dimension", symbol="d", traced=False,
+    dimension = size(
+        2, (1, 4096), (1, 2048), label="dimension", symbol="d",
         doc="of the set of a few Gaussian points; other sets have their own",
     )  # fmt: skip
     side = Choice(["28", "14", "7"], label="pixels a side", doc="of MNIST, pooled; other sets have their own")
     spectrum = Choice(list(SPECTRA), label="eigenvalues", doc="of the covariance of the stretched Gaussian")
-    draws = Whole(
-        None, bounds=(2, 10_000_000), soft=(100, 100_000), scale="log", label="draws of noise", group="more", traced=False,
-        allow_None=True, doc="antithetic pairs, of all points, that the curve is estimated with; auto: 2000 for a known law, "
+    draws = size(
+        None, (2, 10_000_000), (100, 100_000), label="draws of noise", group="more", allow_None=True,
+        doc="antithetic pairs, of all points, that the curve is estimated with; auto: 2000 for a known law, "
         "4 a point or more for points, fewer where that takes long",
     )  # fmt: skip
     training_steps = Whole(

@@ -16,7 +16,8 @@ from lab.paths import laws, metrics, rectified
 from lab.paths.points import View
 from lab.paths.rectified import FEW, POWERS
 from lab.paths.schedules import OneOf
-from lab.studies.contract import Choice, DataSource, Mood, Paper, Real, Result, Study, Whole
+from lab.studies.contract import Choice, DataSource, Mood, Paper, Result, Study, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -62,21 +63,20 @@ class RectifiedFlow(Study):
         1, bounds=(1, _MOST_STEPS), soft=(1, 128), scale="log", label="Euler steps", symbol="K",
         doc="steps of Euler's method from noise to data; one is enough where paths are straight",
     )  # fmt: skip
-    bandwidth = Real(
-        0.1, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.02, 1), scale="log", label="bandwidth", symbol="h",
-        unit="spread of the data",
+    bandwidth = positive(
+        0.1, (0.02, 1), label="bandwidth", symbol="h", unit="spread of the data",
         doc="width of the mean over pairs that stands for the field from k = 2 on; large values blur the data",
     )  # fmt: skip
     schedule = Choice(
         list(SCHEDULES), label="schedule of the first flow",
         doc="linear: straight lines; vp and sub-vp: the probability flows of diffusions; later flows go along straight lines",
     )  # fmt: skip
-    pairs = Whole(
-        400, bounds=(2, 100_000), soft=(100, 4000), scale="log", label="pairs", symbol="N", traced=False,
+    pairs = size(
+        400, (2, 100_000), (100, 4000), label="pairs", symbol="N",
         doc="start and end points that each next flow is fitted to; time grows with their square",
     )  # fmt: skip
-    particles = Whole(
-        400, bounds=(2, 100_000), soft=(100, 2000), scale="log", label="particles", symbol="n", traced=False, group="more",
+    particles = size(
+        400, (2, 100_000), (100, 2000), label="particles", symbol="n", group="more",
         doc="points that are carried along and measured; no field is fitted to them",
     )  # fmt: skip
     train_steps = Whole(
@@ -87,13 +87,11 @@ class RectifiedFlow(Study):
         ["flow", "one step"], label="network learns", group="more",
         doc="flow: the velocity of the k-rectified flow; one step: the map from its starts to its ends (distillation)",
     )  # fmt: skip
-    units = Whole(
-        64, bounds=(1, 1024), soft=(16, 256), scale="log", label="units of the network", traced=False, group="more",
-        doc="in each of its three hidden layers",
+    units = size(
+        64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers",
     )  # fmt: skip
-    learning_rate = Real(
-        2e-3, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-4, 1e-2), scale="log", label="learning rate",
-        group="more", doc="of the network's optimizer (Adam)",
+    learning_rate = positive(
+        2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)",
     )  # fmt: skip
     side = Choice(
         ["7", "14", "28"], label="pixels of MNIST", group="more", doc="to how many pixels a side MNIST is pooled"

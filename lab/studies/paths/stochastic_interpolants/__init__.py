@@ -21,6 +21,7 @@ from lab.paths.laws import is_known, source_of, target_of
 from lab.paths.misfits import FieldInUse, Misfit
 from lab.paths.steps import SOLVERS, Diffusion, Parted, RungeKutta
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -66,9 +67,9 @@ class StochasticInterpolants(Study):
         ["independent", "rectified"], label="coupling", symbol="ν",
         doc="which source goes with which data; rectified: each with where the flow of independent ends takes it",
     )  # fmt: skip
-    a = Real(
-        2.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.05, 20), scale="log", label="size of latent",
-        symbol="a", when={"schedule": _TWO_SIDED, "latent": ("brownian", "quadratic", "sine-squared")},
+    a = positive(
+        2.0, (0.05, 20), label="size of latent", symbol="a",
+        when={"schedule": _TWO_SIDED, "latent": ("brownian", "quadratic", "sine-squared")},
         doc="how much latent noise there is in the middle of the path",
     )  # fmt: skip
     epsilon = Real(
@@ -91,13 +92,9 @@ class StochasticInterpolants(Study):
         0.0, bounds=(None, None), soft=(-1, 1), label="slope of the misfit of score", symbol="∂(ŝ − s)", group="more",
         doc="times x: what the score in use misses beside its shift; -1 is the score of a law that is too narrow",
     )  # fmt: skip
-    steps = Whole(
-        120, bounds=(1, 10_000), soft=(4, 512), scale="log", label="steps", traced=False,
-        doc="steps of the integrators from source to data",
-    )  # fmt: skip
-    particles = Whole(
-        500, bounds=(2, None), soft=(50, 2000), scale="log", label="particles", traced=False, group="more",
-        doc="particles that are moved by each sampler",
+    steps = size(120, (1, 10_000), (4, 512), label="steps", doc="steps of the integrators from source to data")
+    particles = size(
+        500, (2, None), (50, 2000), label="particles", group="more", doc="particles that are moved by each sampler",
     )  # fmt: skip
     solver = Choice(
         ["rk4", "heun", "midpoint", "euler"], label="integrator of the ODE", group="more",

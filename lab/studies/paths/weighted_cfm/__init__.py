@@ -13,7 +13,8 @@ from lab.datasets import Data
 from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.paths import comparison, laws, metrics
 from lab.paths.comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
-from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -42,9 +43,9 @@ class WeightedCFM(Study):
     data_options = ("n", "side", "seed")
 
     data = DataSource("eight-gaussians", doc="a named set of samples, or yours: x, the points that noise is carried to")
-    epsilon = Real(
-        2.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.1, 100), scale="log", label="epsilon", symbol="ε",
-        unit="cost", doc="width of the weights exp(-cost / ε); large: independent pairs, small: only the nearest pairs count",
+    epsilon = positive(
+        2.0, (0.1, 100), label="epsilon", symbol="ε", unit="cost",
+        doc="width of the weights exp(-cost / ε); large: independent pairs, small: only the nearest pairs count",
     )  # fmt: skip
     cost = Choice(
         ["norm", "half-squared"],
@@ -59,13 +60,12 @@ class WeightedCFM(Study):
         128, bounds=(1, 10_000), soft=(1, 1024), scale="log", label="batch of OT-CFM", symbol="B",
         doc="pairs that OT-CFM couples at a time; 1: independent ones",
     )  # fmt: skip
-    n = Whole(
-        500, bounds=(2, 50_000), soft=(100, 2000), scale="log", label="data points", traced=False,
+    n = size(
+        500, (2, 50_000), (100, 2000), label="data points",
         doc="how many points a named set has (those of a file are taken as they are)",
     )  # fmt: skip
-    particles = Whole(
-        400, bounds=(2, 200_000), soft=(100, 2000), scale="log", label="particles", traced=False,
-        doc="points that are carried along and measured",
+    particles = size(
+        400, (2, 200_000), (100, 2000), label="particles", doc="points that are carried along and measured",
     )  # fmt: skip
     compare = Switch(
         True, label="OT-CFM and EOT-CFM",
@@ -83,25 +83,20 @@ class WeightedCFM(Study):
         False, label="centre the data", group="more",
         doc="move the data so that their mean is that of the source: the weights pull mass toward it",
     )  # fmt: skip
-    bandwidth = Real(
-        0.05, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 0.5), scale="log", label="bandwidth", symbol="h",
-        unit="spread of the data", group="more", doc="width of the mean over pairs that stands for the field of OT-CFM",
+    bandwidth = positive(
+        0.05, (0.01, 0.5), label="bandwidth", symbol="h", unit="spread of the data", group="more",
+        doc="width of the mean over pairs that stands for the field of OT-CFM",
     )  # fmt: skip
-    pairs = Whole(
-        2048, bounds=(16, 100_000), soft=(512, 8192), scale="log", label="pairs of OT-CFM", traced=False, group="more",
+    pairs = size(
+        2048, (16, 100_000), (512, 8192), label="pairs of OT-CFM", group="more",
         doc="pairs that its field is a mean of, from as many batches as they fill",
     )  # fmt: skip
-    steps = Whole(
-        48, bounds=(8, 1000), soft=(16, 200), scale="log", label="steps", traced=False, group="more",
-        doc="of Heun's method, crowded at the end",
+    steps = size(48, (8, 1000), (16, 200), label="steps", group="more", doc="of Heun's method, crowded at the end")
+    units = size(
+        64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers",
     )  # fmt: skip
-    units = Whole(
-        64, bounds=(1, 1024), soft=(16, 256), scale="log", label="units of the network", traced=False, group="more",
-        doc="in each of its three hidden layers",
-    )  # fmt: skip
-    learning_rate = Real(
-        2e-3, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-4, 1e-2), scale="log", label="learning rate",
-        group="more", doc="of the network's optimizer (Adam)",
+    learning_rate = positive(
+        2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)",
     )  # fmt: skip
     side = Choice(
         ["7", "14", "28"], label="pixels of MNIST", group="more", doc="to how many pixels a side MNIST is pooled"

@@ -17,7 +17,8 @@ from lab.numerics import Loop
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.sampling import coresets, ensembles, subsets
-from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -56,9 +57,8 @@ class DiverseSubset(Study):
 
     data = DataSource("digit-samples", doc="a named set of samples, or a table of yours: a row is an item")
     k = Whole(20, bounds=(1, 500), soft=(2, 60), symbol="k", traced=False, doc="how many rows are chosen")
-    length = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.02, 2), scale="log", symbol="ℓ",
-        label="length-scale", unit="median distance",
+    length = positive(
+        1.0, (0.02, 2), symbol="ℓ", label="length-scale", unit="median distance",
         doc="distance at which rows count as alike; short: the choice is chance, long: the extremes",
     )  # fmt: skip
     kernel = Choice(
@@ -67,12 +67,12 @@ class DiverseSubset(Study):
     standardise = Switch(
         False, label="standardise columns", doc="scale every column to variance 1: where their units differ"
     )
-    n = Whole(
-        600, bounds=(2, ROWS), soft=(50, 2000), scale="log", label="rows", traced=False,
+    n = size(
+        600, (2, ROWS), (50, 2000), label="rows",
         doc="how many rows a named set has (those of a file are taken as they are)",
     )  # fmt: skip
-    draws = Whole(
-        200, bounds=(2, 10_000), soft=(20, 1000), scale="log", label="draws", traced=False, group="more",
+    draws = size(
+        200, (2, 10_000), (20, 1000), label="draws", group="more",
         doc="independent subsets, of which distances and errors are taken",
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from lab.sampling.nested import DESIGNS, DPP, IID_OPTIMAL, MOST
 from lab.sampling.replicates import Replicates, Replication
 from lab.sampling.responses import FUNCTIONS, Response
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
+from lab.studies.vocabulary import size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -81,10 +82,7 @@ class DPPLeastSquares(Study):
     space = Choice(
         list(bases.SPACES), label="index set", doc="which products of functions of one variable, for d above 1"
     )
-    replicates = Whole(
-        500, bounds=(10, 50_000), soft=(100, 5000), scale="log", label="draws", traced=False,
-        doc="independent replicates of every design",
-    )  # fmt: skip
+    replicates = size(500, (10, 50_000), (100, 5000), label="draws", doc="independent replicates of every design")
     thinned = Whole(
         0, bounds=(0, 1000), soft=(0, 50), label="thin so many designs", traced=False,
         doc="of the stable ones, deleting points while they stay stable; 0: none",

@@ -29,6 +29,7 @@ from lab.stability.initial import (
 from lab.stability.moments import batch_sizes
 from lab.stability.training import Settings
 from lab.studies.contract import Choice, DataSource, Limit, Live, Mood, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .labelled_analysis import ANALYSIS, analyze
@@ -87,44 +88,40 @@ class SGDStability(Study):
         0.08, bounds=(0, 100), inclusive_bounds=(False, True), soft=(1e-3, 1), scale="log", label="learning rate", symbol="η",
         doc="of both; or click in a picture",
     )  # fmt: skip
-    B = Whole(
-        1, bounds=(1, 5000), soft=(1, 40), scale="log", label="batch size", symbol="B", traced=False,
-        when={"optimizer": ("SGD and GD", SGD)},
+    B = size(
+        1, (1, 5000), (1, 40), label="batch size", symbol="B", when={"optimizer": ("SGD and GD", SGD)},
         doc="samples in a step of SGD; or click in the diagram",
     )  # fmt: skip
     sampling = Choice(
         ["replacement", "without", "reshuffle"], when={"optimizer": ("SGD and GD", SGD)},
         doc="of a batch: with replacement, without, or every sample once in an epoch",
     )  # fmt: skip
-    steps = Whole(
-        4000, bounds=(40, 2_000_000), soft=(400, 100_000), scale="log", label="steps", traced=False,
+    steps = size(
+        4000, (40, 2_000_000), (400, 100_000), label="steps",
         doc="of training, rounded up to whole stretches between two records",
     )  # fmt: skip
     scale = Real(
         1.0, bounds=(0, 100), inclusive_bounds=(False, True), soft=(0.1, 3), scale="log", label="initial scale", symbol="α",
         doc="factor of the initial weights",
     )  # fmt: skip
-    m = Whole(
-        16, bounds=(1, 1000), soft=(2, 100), scale="log", label="width", symbol="m", traced=False,
+    m = size(
+        16, (1, 1000), (2, 100), label="width", symbol="m",
         when={"model": ("auto", TWO_LAYER, PERCEPTRON, CONVOLUTIONAL)},
         doc="hidden units, of each of the perceptron's two hidden layers, or channels; the diagonal network has none",
     )  # fmt: skip
-    n = Whole(
-        40, bounds=(2, 4000), soft=(10, 300), scale="log", label="training samples", symbol="n", traced=False,
+    n = size(
+        40, (2, 4000), (10, 300), label="training samples", symbol="n",
         doc="of a named set (those of a file are taken as they are)",
     )  # fmt: skip
-    d = Whole(
-        100, bounds=(1, 4000), soft=(10, 1000), scale="log", label="inputs", symbol="d", traced=False,
-        doc="of the synthetic sets",
-    )  # fmt: skip
+    d = size(100, (1, 4000), (10, 1000), label="inputs", symbol="d", doc="of the synthetic sets")
     momentum = Switch(False, group="more", doc="v ← βv - η∇L, θ ← θ + v, for both")
     beta = Real(
         0.9, bounds=(0, 0.999), soft=(0, 0.99), label="its strength", symbol="β", group="more", when={"momentum": True},
         doc="share of the last step that is kept",
     )  # fmt: skip
-    clip = Real(
-        50.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(1, 1000), scale="log", label="largest gradient",
-        group="more", doc="a longer one is shortened; it tames the first steps, and small values hide instability",
+    clip = positive(
+        50.0, (1, 1000), label="largest gradient", group="more",
+        doc="a longer one is shortened; it tames the first steps, and small values hide instability",
     )  # fmt: skip
     rates = Whole(
         6, bounds=(0, 30), soft=(0, 12), label="other learning rates", traced=False, group="more",

@@ -13,6 +13,7 @@ from lab.datasets import Data
 from lab.datasets.bags import KIND
 from lab.numerics import Loop, Reason
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
+from lab.studies.vocabulary import positive, size
 from lab.survival.bags import Bags, bags
 from lab.survival.folds import Folds, evaluate
 from lab.survival.pooling import Transport
@@ -77,13 +78,13 @@ class OTSurv(Study):
         5, bounds=(0, 1000), soft=(0, 40), label="growth", symbol="T", unit="epochs", when=_OT,
         doc="epochs in which the pooled share grows to ρ while the model trains; 0: ρ from the start",
     )  # fmt: skip
-    epsilon = Real(
-        0.1, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 1), scale="log", label="entropy", symbol="ε",
-        when=_OT, doc="strength of the entropy, in units of the largest cost: large values blur the plan",
+    epsilon = positive(
+        0.1, (0.01, 1), label="entropy", symbol="ε", when=_OT,
+        doc="strength of the entropy, in units of the largest cost: large values blur the plan",
     )  # fmt: skip
-    lam = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 100), scale="log", label="price of sizes",
-        symbol="λ", when=_OT, doc="weight of the KL that ties the masses of the prototypes to equal ones",
+    lam = positive(
+        1.0, (0.01, 100), label="price of sizes", symbol="λ", when=_OT,
+        doc="weight of the KL that ties the masses of the prototypes to equal ones",
     )  # fmt: skip
     k = Whole(
         8, bounds=(1, 256), soft=(1, 32), label="prototypes", symbol="K", traced=False, when=_OT,
@@ -114,9 +115,9 @@ class OTSurv(Study):
         0.1, bounds=(0, 1), soft=(0, 1), label="first share", symbol="ρ₀", group="more", when=_OT,
         doc="the share that the growth begins at, but for 0.0067",
     )  # fmt: skip
-    rate = Real(
-        1e-2, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-4, 0.1), scale="log", label="learning rate",
-        symbol="η", group="more", doc="of AdamW, after one epoch of warm-up; it falls as a cosine",
+    rate = positive(
+        1e-2, (1e-4, 0.1), label="learning rate", symbol="η", group="more",
+        doc="of AdamW, after one epoch of warm-up; it falls as a cosine",
     )  # fmt: skip
     dropout = Real(
         0.0, bounds=(0, 0.95), soft=(0, 0.5), label="dropout", group="more",
@@ -127,9 +128,8 @@ class OTSurv(Study):
         doc="epochs without progress on the fold after the test fold, kept for that, which end the training, from the 11th on; "
         "0: it goes to its last epoch, and learns from that fold too",
     )  # fmt: skip
-    dimension = Whole(
-        32, bounds=(2, 1024), soft=(8, 256), scale="log", label="encoded features", symbol="D", group="more", traced=False,
-        doc="width of the patch encoder",
+    dimension = size(
+        32, (2, 1024), (8, 256), label="encoded features", symbol="D", group="more", doc="width of the patch encoder",
     )  # fmt: skip
     batch = Whole(
         16, bounds=(2, 1024), soft=(4, 64), label="batch", group="more", traced=False,
