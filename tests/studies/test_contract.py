@@ -67,7 +67,7 @@ def test_description_is_json_with_the_promised_keys(study):
 def test_result_is_labelled(study, result):
     for declared in study.results:
         if declared.name not in result:
-            assert declared.optional, declared.name
+            assert declared.absent or declared.optional, declared.name
             continue
         assert result[declared.name].dims == declared.dims
         assert result[declared.name].attrs["long_name"]
@@ -77,6 +77,19 @@ def test_result_is_labelled(study, result):
         assert result.attrs[key] not in (None, ""), key
     assert result.attrs["dtype"] == "float64"
     assert result.attrs["converged"] == int(result["converged"])
+
+
+@running
+@pytest.mark.slow
+def test_the_steps_of_its_story_hold(study, result):
+    if study.story is None:
+        return
+    for step in study.story.steps:
+        after = study(**step.change).run()
+        assert step.holds(result, after), step.question
+        assert "{" not in step.told(result, after)
+        assert "–" not in step.told(result, after)
+        assert not study.pictures[step.look or study.story.hero[0]].applies(after)
 
 
 @running

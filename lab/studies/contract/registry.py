@@ -171,6 +171,8 @@ def flaw(study: type[Study]) -> str:
         return "it does not define compute"
     if not study.results:
         return "it declares no results"
+    if study.story is not None and (problem := study.story.flaw(study.pictures, study.parameters())):
+        return f"its story {problem}"
     for name, parameter in study.parameters().items():
         if getattr(study, name) != parameter.default:
             return f"{name} is set to a plain value, which hides the parameter: declare it again, with its default"

@@ -43,44 +43,44 @@ class SP2OT(Study):
         ["p2ot", "sp2ot", "uot", "balanced"], label="algorithm",
         doc="which samples are labelled, and how; p2ot: a share of them, flexible sizes; sp2ot: and neighbours agree; "
         "uot: all of them, flexible sizes; balanced: all of them, equal sizes",
-    )  # fmt: skip
+    )
     rho = Real(
         0.3, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="labelled share", symbol="ρ",
         when={"algorithm": ("p2ot", "sp2ot")}, doc="share of the samples that the plan labels, the confident ones first",
-    )  # fmt: skip
+    )
     lam = positive(
         1.0, (0.01, 100), label="price of sizes", symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},
         doc="weight of the KL that ties the sizes of clusters to the prior; large: equal sizes",
-    )  # fmt: skip
+    )
     epsilon = positive(
         0.1, (0.01, 1), label="entropy", symbol="ε", unit="nat",
         doc="strength of the entropy: large values blur the labels",
-    )  # fmt: skip
+    )
     strength = Real(
         0.1, bounds=(0, None), soft=(0, 1), label="pull of neighbours", symbol="μ/n", unit="nat",
         when={"algorithm": ("sp2ot",)}, doc="weight of the semantic term, per sample, so that it compares across sizes",
-    )  # fmt: skip
+    )
     epochs = Whole(
         0, bounds=(0, 1000), soft=(0, 60), label="epochs", traced=False,
         doc="training on pseudo-labels while their share grows from a tenth to all; 0: the clusters of k-means as they are",
-    )  # fmt: skip
+    )
     ratio = size(
         10, (1, 100), (1, 100), label="imbalance", symbol="r",
         doc="how many times larger the largest class is than the smallest",
-    )  # fmt: skip
+    )
     psd_shift = Switch(
         False, label="make it descend", symbol="descent", group="more", when={"algorithm": ("sp2ot",)},
         doc="give the similarity the diagonal that makes it positive semi-definite, so that the objective never rises",
-    )  # fmt: skip
+    )
     solver = Choice(
         ["newton", "scaling"], label="solver", group="more", when={"algorithm": ("p2ot", "uot", "balanced")},
         doc="how the plan is found; newton: some 5 steps on the semi-dual; scaling: the generalized Sinkhorn iteration, "
         "hundreds or more",
-    )  # fmt: skip
+    )
     neighbours = Whole(
         10, bounds=(1, None), soft=(1, 50), label="neighbours", group="more", traced=False, when={"algorithm": ("sp2ot",)},
         doc="how many other samples each sample is similar to",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "sample": ("sample", ""),
@@ -130,7 +130,7 @@ class SP2OT(Study):
         Result("curve_f1", ("epoch",), "F1", "after the epoch", optional=True),
         Result("curve_precision", ("epoch",), "precision of labels", "of the epoch", optional=True),
         Result("curve_recall", ("epoch",), "recall of labels", "of the epoch", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -162,12 +162,12 @@ class SP2OT(Study):
         if p.epochs:
             trained = train(
                 key, x, classes, settings, k=k, neighbours=p.neighbours, epochs=p.epochs, loop=loop
-            )  # fmt: skip
+            )
             model, reason, after = trained.model, jnp.asarray(trained.reason), trained.curves
             curves = {
                 "curve_loss": after.loss, "curve_rho": after.rho, "curve_acc": after.accuracy, "curve_nmi": after.nmi,
                 "curve_f1": after.f1, "curve_precision": after.precision, "curve_recall": after.recall,
-            }  # fmt: skip
+            }
         else:
             model, _ = begin(key, x, k)
         near = similarity(x, p.neighbours) if p.algorithm == "sp2ot" else None
@@ -184,7 +184,7 @@ class SP2OT(Study):
             "class_share": sizes / sizes.sum(), "potential": judged.potentials, "slack_potential": found.potentials[-1],
             "position": inputs["x_2d"], "history_objective": found.objectives, "history_residual": found.residuals,
             "reason": jnp.where(reason == Reason.CONVERGED, found.reason, reason),
-        }  # fmt: skip
+        }
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:

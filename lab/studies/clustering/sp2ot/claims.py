@@ -80,4 +80,4 @@ CLAIMS = (
     Claim("progress-wins", "P2OT finds more than UOT.",
           lambda runs: _mean(runs, "macro_acc", algorithm="p2ot"), lambda runs: _mean(runs, "macro_acc", algorithm="uot"),
           "Zhang, Ren, He, ICLR 2024, ablation", ">=", quick=False),
-)  # fmt: skip
+)

@@ -62,7 +62,7 @@ def _curriculum(result: xr.Dataset) -> Any:
         draw.points(x, y, color=[tints[k] for k in result.label.values], size=result.row_weight.values),
         xlabel="first axis", ylabel="second axis", equal=True, height=380,
         note=f"{float(result.row_weight.mean()):.0%} labelled, {float(result.precision_labelled):.0%} of it right",
-    )  # fmt: skip
+    )
 
 
 def _masses(result: xr.Dataset) -> Any:
@@ -76,7 +76,7 @@ def _masses(result: xr.Dataset) -> Any:
         draw.hline(1 / len(order), "prior"),
         xlabel="cluster, the largest class first", ylabel="share of the mass",
         xticks=[(int(i), str(k)) for i, k in enumerate(order)], ylim=(0, None),
-    )  # fmt: skip
+    )
 
 
 def _plan(result: xr.Dataset) -> Any:
@@ -87,7 +87,7 @@ def _plan(result: xr.Dataset) -> Any:
     return draw.heatmap(
         whole, cols=names, xlabel="cluster; last: not labelled", ylabel="sample, sorted by class",
         clabel="share of the sample", clim=(0, 1), equal=False, height=420,
-    )  # fmt: skip
+    )
 
 
 def _convergence(result: xr.Dataset) -> Any:
@@ -104,7 +104,7 @@ def _curves(result: xr.Dataset) -> Any:
         ),
         draw.curve(epoch, result.curve_rho.values, "ρ", color=draw.MUTED, dash=True),
         xlabel="epoch", ylabel="score", ylim=(0, 1.15),
-    )  # fmt: skip
+    )
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
@@ -121,12 +121,12 @@ def _sizes(result: xr.Dataset) -> Any:
         at = np.arange(1, mass.size + 1)
         lines.append(draw.curve(at, np.sort(mass / mass.sum())[::-1], method, color=tint, markers=True))
     truth = np.sort(result.class_share.isel(algorithm=0).values if "algorithm" in result.class_share.dims
-                    else result.class_share.values)[::-1]  # fmt: skip
+                    else result.class_share.values)[::-1]
     lines.append(draw.curve(np.arange(1, truth.size + 1), truth, "classes", color=draw.INK, dash=True))
     return draw.plot(
         *lines, xlabel="cluster, the largest first", ylabel="share of the mass", ylim=(0, None),
         xticks=range(1, truth.size + 1, 1 + truth.size // 16),
-    )  # fmt: skip
+    )
 
 
 def _over_trained(study: Study, data: Data) -> dict[str, list]:
@@ -143,7 +143,7 @@ def _groups(result: xr.Dataset) -> Any:
         *layers, *_legend(shown), ylabel="accuracy", ylim=(0, 1.05),
         xlabel=f"classes by frequency, after {int(result.epochs[-1])} epochs",
         xticks=[(0, "head"), (1, "middle"), (2, "tail")],
-    )  # fmt: skip
+    )
 
 
 def _over_seeds(study: Study, data: Data) -> dict[str, list]:
@@ -170,7 +170,7 @@ def _scores(result: xr.Dataset) -> Any:
         *layers, *_legend([(name, tint) for name, tint, _ in of], low),
         xlabel=f"after {int(result.epochs[-1])} epochs, {result.sizes['seed']} seeds", ylabel="score", ylim=(low, 1.05),
         xticks=[(k, draw.label(result[name])) for k, name in enumerate(_SCORES)],
-    )  # fmt: skip
+    )
 
 
 def _over_rho(study: Study, data: Data) -> dict[str, list]:
@@ -185,7 +185,7 @@ def _quality(result: xr.Dataset) -> Any:
         draw.curve(rho, rho, "if all were right", color=draw.MUTED, dash=True),
         xlabel=draw.label(result.rho), ylabel="share labelled with its class", ylim=(0, 1.06),
         xticks=(0.25, 0.5, 0.75, 1.0),
-    )  # fmt: skip
+    )
 
 
 def _over_solvers(study: Study, data: Data) -> dict[str, list]:
@@ -198,7 +198,7 @@ def _steps(result: xr.Dataset) -> Any:
         draw.curve(rho, result.iterations.sel(solver="scaling").values, "scaling", color=draw.TARGET, markers=True),
         draw.curve(rho, result.iterations.sel(solver="newton").values, "Newton", markers=True),
         xlabel=draw.label(result.rho), ylabel="iterations to 1e-10", logy=True,
-    )  # fmt: skip
+    )
 
 
 def _over_shift(study: Study, data: Data) -> dict[str, list]:
@@ -244,4 +244,4 @@ PICTURES = Pictures(
             "with its diagonal raised.", _outer,
             where=_needs("psd_shift", of=("sp2ot",), why="only sp2ot has outer steps"), along=_over_shift,
             also=("history_objective",)),
-)  # fmt: skip
+)

@@ -71,7 +71,7 @@ class LocalityDenoisers(Study):
     sigma = Real(
         0.5, bounds=(0.003, 150), soft=(0.02, 20), scale="log", label="noise level", symbol="σ",
         doc="standard deviation of the noise; black is -1 and white 1",
-    )  # fmt: skip
+    )
     row = Whole(
         7, bounds=(0, None), label="row of the pixel", doc="whose sensitivity is shown, from the top; or click it"
     )
@@ -81,20 +81,20 @@ class LocalityDenoisers(Study):
         0.1, bounds=(0, 1), soft=(0.002, 0.5), scale="log", label="theta", symbol="θ",
         doc="threshold of the mask, as a share of its largest entry; 0 keeps the numbers themselves. The paper has 0.005 for "
         "MNIST with row normalisation",
-    )  # fmt: skip
+    )
     radius = Whole(
         2, bounds=(0, None), soft=(0, 13), label="patch radius", symbol="r",
         doc="patch methods see squares of 2r + 1 pixels a side, all of the image where that is larger",
-    )  # fmt: skip
+    )
     train = size(
         500, (2, 60_000), (50, 5000), label="training images",
         doc="the first so many of the set, or all where it has fewer",
-    )  # fmt: skip
+    )
     pool = Whole(
         None, bounds=(1, 64), soft=(1, 4), label="pooling", traced=False, allow_None=True,
         doc="squares of so many pixels a side become one, their mean; auto: the least that leaves at most 256 pixels, 2 for "
         "MNIST, which makes all 16 times faster",
-    )  # fmt: skip
+    )
     networks = Choice(
         ["none", *NETWORKS, "all"],
         doc="trained on the same images, with progress and Stop, and kept; minutes at full size, seconds on digits",
@@ -102,7 +102,7 @@ class LocalityDenoisers(Study):
     train_steps = size(
         800, (10, 100_000), (200, 5000), label="training steps", when={"networks": (*NETWORKS, "all")},
         doc="of each network, of 64 images",
-    )  # fmt: skip
+    )
     plant = Switch(
         False,
         label="plant a pattern",
@@ -111,27 +111,27 @@ class LocalityDenoisers(Study):
     strength = Real(
         4.0, bounds=(0, 100), soft=(0, 10), label="its strength", symbol="c", when={"plant": True},
         doc="standard deviation of what is added, along a pattern of norm 1",
-    )  # fmt: skip
+    )
     normalize = Choice(
         ["symmetric", "row"], group="more",
         doc="of the mask: by both variances, or by that of the row, as in the paper, where θ must be small",
-    )  # fmt: skip
+    )
     orientation = Choice(
         ["column", "row"], group="more", doc="of the mask: a pixel looks through its column, as released, or row"
     )
     accumulate = Choice(
         ["exact", "chunk_mean"], label="softmax", group="more",
         doc="over all training images, or in chunks that are averaged, as released, which depends on their order",
-    )  # fmt: skip
+    )
     chunk = Whole(
         256, bounds=(1, 60_000), label="chunk", traced=False, group="more", when={"accumulate": "chunk_mean"},
         doc="training images in each of these softmaxes",
-    )  # fmt: skip
+    )
     tau = positive(1.0, (0.25, 4), label="temperature", symbol="τ", group="more", doc="of every softmax; 1 is exact")
     tests = Whole(
         8, bounds=(2, 1000), label="test images", traced=False, group="more",
         doc="held out images on which all is measured, or all where there are fewer",
-    )  # fmt: skip
+    )
     samples = Whole(
         8, bounds=(1, 256), label="samples", traced=False, group="more", doc="made by each method, from the same noise"
     )
@@ -141,7 +141,7 @@ class LocalityDenoisers(Study):
     equivariant = Choice(
         ["off", "3", "5", "7"], label="ELS", group="more",
         doc="the machine whose patches, of so many pixels a side, may come from anywhere, of at most 100 images; slow",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "denoiser": ("denoiser", ""),
@@ -214,7 +214,7 @@ class LocalityDenoisers(Study):
         Result("pattern_field", ("denoiser", "y", "x"), "sensitivity", "Jᵀ P: where the pattern is looked for", optional=True),
         Result("iterations", (), "levels", "that were done"),
         Result("converged", (), "converged", "whether all levels were done and networks trained to their end"),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -279,7 +279,7 @@ class LocalityDenoisers(Study):
                 train, test, by=_pooling(train.shape, p.pool), samples=p.samples, level=float(LEVELS[0]), seed=p.seed,
                 strength=jnp.asarray(p.strength, wide) if p.plant else 0.0, pattern=inputs.get("pattern"),
             ),
-        )  # fmt: skip
+        )
         kinds = {"none": (), "all": NETWORKS}.get(p.networks, (p.networks,))
         networks = (images, kinds, p.train_steps)
         references = remembered(
@@ -302,7 +302,7 @@ class LocalityDenoisers(Study):
                 max_iterations=len(LEVELS),
             ),
             _whole,
-        )  # fmt: skip
+        )
         # afterwards, since it is only told: a run that was stopped has none of it
         table = remembered(
             ("table", every),
@@ -323,7 +323,7 @@ class LocalityDenoisers(Study):
                 row * design.shape[2] + column,
             ),
             lambda _: _whole(run),
-        )  # fmt: skip
+        )
         output = output | variables.of_pixel(lineup, tried, run.state.single, one, looked, image)
         if p.plant:
             pulled = remembered(
@@ -339,7 +339,7 @@ class LocalityDenoisers(Study):
         return {
             "denoiser": list(METHODS), "level": LEVELS, "field_level": LEVELS[list(FIELDS)], "network": list(NETWORKS),
             "table_level": TABLE, "step": np.arange(1, len(LEVELS) + 1),
-        }  # fmt: skip
+        }
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:

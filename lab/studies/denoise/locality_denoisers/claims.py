@@ -18,7 +18,7 @@ _TABLE = {**FULL, "networks": "U-Net", "train_steps": 1200, "tests": 64, "sample
 _ROW = {"normalize": "row", "theta": 0.005}
 _SIZES = {**FULL, **_ROW, "tests": 16, "samples": 1}
 _PATCHES = {"data": "natural-patches", "train": 2000, "networks": "U-Net", "train_steps": 800, "tests": 64, "samples": 1,
-            "row": 8, "column": 8}  # fmt: skip
+            "row": 8, "column": 8}
 _PLANTED = {"plant": True, **LETTER, "row": 7, "column": 5}
 _ALL = {
     "data": "digit-images",
@@ -230,4 +230,4 @@ CLAIMS = (
           _number("field_pixels", data="natural-patches", row=8, column=8, train=2000, sigma=0.6),
           lambda runs: 3 * float(runs(data="natural-patches", row=8, column=8, train=2000, sigma=0.2).field_pixels),
           "widths grow with σ where power falls as 1/f²", ">=", quick=False),
-)  # fmt: skip
+)

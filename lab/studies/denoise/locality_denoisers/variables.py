@@ -40,7 +40,7 @@ def of_levels(lineup: Lineup, compared: Compared, table: Errors, clean: Array, l
         "eigenvalue": spectrum.values,
         "eigenvector": fixed_sign(spectrum.vectors[:, :_DIRECTIONS]).T.reshape(-1, *shape),
         "path": path.reshape(*path.shape[:3], *shape),
-    }  # fmt: skip
+    }
     return found | (_agreement(lineup, single) if lineup.networks else {})
 
 
@@ -50,7 +50,7 @@ def _agreement(lineup: Lineup, single: Array) -> dict[str, Array]:
     r2, mse, half, mean, mean_half, pooled = (lineup.rows(numbers) for numbers in with_network)
     found = {
         "r2_net": r2, "mse_net": mse, "r2_half": half, "r2_mean": mean, "r2_mean_half": mean_half, "r2_pooled": pooled,
-    }  # fmt: skip
+    }
     for name, method in (("r2_locality", LOCAL), ("r2_wiener", WIENER), ("r2_optimal", OPTIMAL)):
         found |= {name: mean[METHODS.index(method)], f"{name}_half": mean_half[METHODS.index(method)]}
     return found
@@ -75,7 +75,7 @@ def of_pixel(
         "field": rows(looked.field).reshape(-1, *plane),
         "sensitivity": rows(looked.sensitivity).reshape(-1, looked.sensitivity.shape[1], *plane),
         "mask": looked.mask.reshape(-1, *plane), "mask_here": looked.mask_here.reshape(plane),
-    }  # fmt: skip
+    }
 
 
 def of_pattern(lineup: Lineup, pattern: Array, pulled: PulledBack, field: Array) -> dict[str, Array]:
@@ -87,7 +87,7 @@ def of_pattern(lineup: Lineup, pattern: Array, pulled: PulledBack, field: Array)
         "pattern_rows": lineup.rows(pulled.rows),
         "pattern_pixel": lineup.rows(correlation(field.astype(pulled.rows.dtype), plane.reshape(-1))),
         "pattern_field": lineup.rows(pulled.field).reshape(-1, *shape[1:]),
-    }  # fmt: skip
+    }
 
 
 def of_training(references: Sequence[Reference]) -> dict[str, Array]:

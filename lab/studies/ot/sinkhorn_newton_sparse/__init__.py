@@ -48,71 +48,71 @@ class SinkhornNewtonSparse(Study):
     epsilon = positive(
         0.004, (1e-3, 1), label="entropy", symbol="ε", unit="unit cost",
         doc="strength of the entropy, in the unit of cost chosen below; small values are what is hard",
-    )  # fmt: skip
+    )
     threshold = Choice(
         ["adaptive", "entries", "absolute"], label="what the Hessian drops", when={"backend": ("host", "ell")},
         doc="adaptive: at most theta or the error, in mass; entries: all but the largest (the paper); absolute: below rho",
-    )  # fmt: skip
+    )
     theta = Real(
         1e-2, bounds=(0, 1), inclusive_bounds=(True, True), soft=(1e-4, 1), scale="log", label="dropped mass", symbol="θ",
         when={"threshold": ("adaptive",)}, doc="most mass that the Hessian may miss; never more than the marginal error",
-    )  # fmt: skip
+    )
     per_row = Real(
         2.0, bounds=(1, None), soft=(1, 64), scale="log", label="entries in a row", symbol="λn",
         when={"threshold": ("entries",)}, doc="entries of the plan that the Hessian keeps, the largest, per row",
-    )  # fmt: skip
+    )
     rho = Real(
         1e-5, bounds=(0, 1), inclusive_bounds=(True, True), soft=(1e-9, 1e-2), scale="log", label="smallest entry",
         symbol="ρ", unit="mass", when={"threshold": ("absolute",)}, doc="share of the mass below which an entry is dropped",
-    )  # fmt: skip
+    )
     ladder = Switch(
         True, label="ladder in ε", doc="start at a large epsilon and lower it; off: at epsilon, as in the paper",
-    )  # fmt: skip
+    )
     sweeps = Whole(
         1, bounds=(0, 100_000), soft=(0, 1000), label="sweeps before Newton", symbol="N₁",
         doc="Sinkhorn sweeps before the first Newton step, on each level of the ladder",
-    )  # fmt: skip
+    )
     ground = Choice(
         ["given", "manhattan"], label="cost", doc="given: the data's own cost, or squared distances of its points; "
         "manhattan: L1 distances of its points, for which many plans are optimal",
-    )  # fmt: skip
+    )
     baseline = Choice(
         ["plain", "relaxed", "anderson"], label="compared with",
         doc="Sinkhorn's sweeps in the kernel domain: plain, over-relaxed, or Anderson's combination on a ladder",
-    )  # fmt: skip
+    )
     cost_unit = Choice(
         ["mean", "largest", "one"], label="unit cost", group="more",
         doc="what epsilon is counted in: the mean or the largest of the costs above the least, or the cost's own unit",
-    )  # fmt: skip
+    )
     backend = Choice(
         ["host", "ell", "dense"], label="Hessian", group="more",
         doc="host: compressed rows, conjugate gradients in SciPy; ell: as many entries of each column, compiled; dense: "
         "factorized whole, exact Newton",
-    )  # fmt: skip
+    )
     per_column = size(
         32, (1, 4096), (8, 64), label="entries in a column", group="more", when={"backend": ("ell",)},
         doc="most entries of a column that ell keeps; where they hold too little, it takes all",
-    )  # fmt: skip
+    )
     n = size(
         None, (2, 4096), (16, 512), allow_None=True, label="size", symbol="n", group="more",
         doc="points, bins or colours of a named data set",
-    )  # fmt: skip
+    )
     side = Whole(
         None, allow_None=True, bounds=(2, 28), soft=(6, 28), label="pixels a side", group="more", traced=False,
         doc="pixels a side of images that are taken whole; they have its square as many points",
-    )  # fmt: skip
+    )
     tolerance = Real(
         1e-8, bounds=(0, 1), inclusive_bounds=(False, False), soft=(1e-12, 1e-2), scale="log", label="tolerance",
         group="more", doc="stop when the L1 error of both marginals, as a share of the mass, is below this",
-    )  # fmt: skip
+    )
     max_iterations = size(
         500, (1, 10_000), (10, 1000), label="iteration limit", group="more",
         doc="steps of Sinkhorn-Newton-Sparse of both kinds, at most",
-    )  # fmt: skip
+    )
     max_sweeps = size(
         20_000, (1, 30_000), (1, 30_000), label="limit of Sinkhorn", group="more",
         doc="sweeps of what it is compared with, at most; 1: it is not looked at",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "row": ("source i", ""),
@@ -169,7 +169,7 @@ class SinkhornNewtonSparse(Study):
         Result("b", ("col",), "target mass", "mass that each target asks for"),
         Result("x", ("row", "axis"), "source position", "points of the sources", optional=True),
         Result("y", ("col", "axis"), "target position", "points of the targets", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS

@@ -180,4 +180,4 @@ CLAIMS = (
     Claim("table-mnist-l1-sinkhorn", "MNIST, L1: Sinkhorn needs at least as many iterations as in the table.",
           _table(MNIST_L1, "sinkhorn_sweeps"), 5748, _TABLE, ">=", quick=False, should_hold=False,
           note="the count hangs on the pair of images and on their background, which the paper does not tell"),
-)  # fmt: skip
+)

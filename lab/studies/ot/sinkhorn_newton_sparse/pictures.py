@@ -77,13 +77,13 @@ def _key_figure(result: xr.Dataset) -> Any:
         *_gap(result, "count"), draw.vline(knee, "first Newton step", color=draw.MUTED),
         xlabel=draw.label(result["count"]), ylabel="optimality gap", logx=True, logy=True,
         ylim=(None, 100 * _largest(result.f_gap)),
-    )  # fmt: skip
+    )
 
 
 def _against_work(result: xr.Dataset) -> Any:
     return draw.plot(
         *_gap(result, "work"), xlabel="multiply-adds, an exponential as 10", ylabel="optimality gap", logx=True, logy=True,
-    )  # fmt: skip
+    )
 
 
 def _convergence(result: xr.Dataset) -> Any:
@@ -94,7 +94,7 @@ def _convergence(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, xlabel=draw.label(result["count"]), ylabel="L1 error of both marginals", logx=True, logy=True,
         note="dashed: the tolerance", ylim=(None, 20 * _largest(result.err)),
-    )  # fmt: skip
+    )
 
 
 def hessians(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +136,7 @@ def _steps(result: xr.Dataset) -> Any:
         draw.curve(step, np.maximum(result.cg_iters.values[at], 0.5), "CG iterations", color=draw.TARGET, markers=True),
         draw.hline(result.sizes["col"], "all entries"),
         xlabel="Newton step", ylabel="number", logy=True, ylim=(None, 2.5 * result.sizes["col"]),
-    )  # fmt: skip
+    )
 
 
 def _dropped(result: xr.Dataset) -> Any:
@@ -147,14 +147,14 @@ def _dropped(result: xr.Dataset) -> Any:
         draw.curve(step, result.dropped_mass.values[at], "mass left out", color=draw.TARGET, markers=True),
         draw.curve(step, result.alpha.values[at], "step size", color=draw.MUTED, markers=True),
         xlabel="Newton step", ylabel="share", logy=True,
-    )  # fmt: skip
+    )
 
 
 def _plan(result: xr.Dataset) -> Any:
     return draw.plan(
         result.plan.values, result.a.values, result.b.values, result.row.values, result.col.values,
         xlabel=draw.label(result.col), ylabel=draw.label(result.row),
-    )  # fmt: skip
+    )
 
 
 def _has_plane(result: xr.Dataset) -> str:
@@ -171,7 +171,7 @@ def _links(result: xr.Dataset) -> Any:
     return draw.links(
         result.x.values, result.y.values, i, j, result.plan.values[i, j], a=result.a.values, b=result.b.values,
         xlabel=names[0], ylabel=names[1],
-    )  # fmt: skip
+    )
 
 
 # ---- along epsilon -----------------------------------------------------------------------------------------------
@@ -193,11 +193,11 @@ def _entries(result: xr.Dataset) -> Any:
         draw.curve(result["rank"].values, np.maximum(result.sorted_entry.isel(epsilon=k).values, 1e-15),
                    f"ε = {epsilon:.3g}", color=color)
         for k, epsilon, color in _family(result)
-    ]  # fmt: skip
+    ]
     return draw.plot(
         *lines, xlabel=draw.label(result["rank"]), ylabel="entry over mass of a row", logx=True, logy=True,
         ylim=(1e-12, None),
-    )  # fmt: skip
+    )
 
 
 def _outside(result: xr.Dataset) -> Any:
@@ -205,11 +205,11 @@ def _outside(result: xr.Dataset) -> Any:
         draw.curve(result["rank"].values, np.maximum(result.mass_beyond.isel(epsilon=k).values, 1e-18),
                    f"ε = {epsilon:.3g}", color=color)
         for k, epsilon, color in _family(result)
-    ]  # fmt: skip
+    ]
     return draw.plot(
         *lines, xlabel=draw.label(result["rank"]), ylabel="mass outside the largest", logx=True, logy=True,
         ylim=(1e-12, None),
-    )  # fmt: skip
+    )
 
 
 def _has_spectrum(result: xr.Dataset) -> str:
@@ -223,7 +223,7 @@ def _second(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.curve(epsilon, result.spectral_gap.values, markers=True),
         xlabel="ε (unit cost)", ylabel="1 − s₂²", logx=True, logy=True,
-    )  # fmt: skip
+    )
 
 
 def _counts(result: xr.Dataset) -> Any:
@@ -234,7 +234,7 @@ def _counts(result: xr.Dataset) -> Any:
         draw.curve(epsilon, result.newton_steps.values.astype(float), "Newton steps", markers=True),
         xlabel="ε (unit cost)", ylabel="iterations", logx=True, logy=True, note="dots: as observed",
         ylim=(None, 3 * _largest(result.sweeps_per_decade)),
-    )  # fmt: skip
+    )
 
 
 def _plans(result: xr.Dataset) -> Any:
@@ -261,7 +261,7 @@ def _superlinear(result: xr.Dataset) -> Any:
         draw.hline(float(sweep.newton_steps[-1]), "all entries"),
         xlabel="entries in a row that the Hessian keeps", ylabel="Newton steps", logx=True, ylim=(0, None),
         xticks=[(float(k), f"{k:g}") for k in kept],
-    )  # fmt: skip
+    )
 
 
 def _tails(result: xr.Dataset) -> Any:
@@ -312,7 +312,7 @@ def _ratio(result: xr.Dataset) -> Any:
         np.log10(ratio), [f"{e:g}" for e in result.epsilon.values[::-1]], [str(k) for k in points], signed=True,
         xlabel="points", ylabel="ε (unit cost)", clabel="log₁₀ of work saved", equal=False, outline=False,
         marks=[draw.text(x.ravel(), y.ravel(), texts, color=draw.INK, side="center")],
-    )  # fmt: skip
+    )
 
 
 PICTURES = Pictures(
@@ -352,4 +352,4 @@ PICTURES = Pictures(
     Picture("ratio", "Where it pays", "Work of Sinkhorn over that of Newton, by size and ε; above 1, Newton is ahead.",
             _ratio, where=_has_sizes, along=_over_sizes,
             also=("work_ratio", "sinkhorn_error", "newton_steps", "sinkhorn_sweeps")),
-)  # fmt: skip
+)

@@ -52,44 +52,44 @@ class SparseOT(Study):
     k = Whole(
         2, bounds=(1, None), soft=(1, 64), scale="log", label="nonzeros in a column", symbol="k",
         when={"regularizer": ("k-sparse",)}, doc="most sources that a target may receive from (targets, with rows)",
-    )  # fmt: skip
+    )
     gamma = positive(
         1.0, (1e-3, 10.0), label="strength", symbol="γ", unit="cost/mass",
         doc="strength of the regularization; entries of a plan shrink as 1/(m n), so "
         "compare the effective strength across sizes",
-    )  # fmt: skip
+    )
     regularizer = Choice(
         ["k-sparse", "quadratic", "entropic"], label="regularizer", symbol="Ω",
         doc="squared 2-norm with at most k nonzeros, squared 2-norm alone, or entropy (Sinkhorn)",
-    )  # fmt: skip
+    )
     formulation = Choice(
         ["semi-dual", "dual"], label="solve",
         doc="semi-dual: m unknowns, the columns hold at every step; dual: m + n unknowns, neither marginal does",
-    )  # fmt: skip
+    )
     plan = Choice(
         ["k-sparse", "relaxed"], label="plan", sweepable=False, when={"regularizer": ("k-sparse",)},
         doc="k-sparse: at most k nonzeros, rows may miss; relaxed: both marginals hold, tied columns have more",
-    )  # fmt: skip
+    )
     n = size(
         None, (2, 8192), (8, 512), allow_None=True, label="size", symbol="n", group="more",
         doc="points, bins, colours or tokens of a named data set; colours of your own pictures",
-    )  # fmt: skip
+    )
     constraint = Choice(
         ["columns", "rows"], label="constraint", group="more",
         doc="whose nonzeros are counted: those of each column (target) or of each row (source)",
-    )  # fmt: skip
+    )
     solver = Choice(
         ["auto", "newton", "ladder", "lbfgs", "adam"], label="solver", group="more",
         doc="auto picks a fast one; ladder is the paper's L-BFGS with k lowered step by step",
-    )  # fmt: skip
+    )
     tolerance = Real(
         1e-6, bounds=(0, 1), inclusive_bounds=(False, False), soft=(1e-9, 1e-2), scale="log", label="tolerance",
         symbol="ε", group="more", doc="stop when the error, as a share of the mass or of the value, is below this",
-    )  # fmt: skip
+    )
     max_iterations = size(
         None, (1, 1_000_000), (10, 10_000), allow_None=True, label="iteration limit", group="more",
         doc="stop after so many iterations with the best so far; auto: the solver's own",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "row": ("source i", ""),
@@ -148,7 +148,7 @@ class SparseOT(Study):
                "each colour moved to the mean of where its mass goes", optional=True),
         Result("target_image", ("target_height", "target_width", "channel"), "target picture", "as it is",
                optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -196,7 +196,7 @@ class SparseOT(Study):
         solution = ot.solve(
             problem, regularizer, formulation=p.formulation, method=p.solver, axis=p.constraint,
             tolerance=p.tolerance, max_iterations=p.max_iterations, init=init, loop=loop,
-        )  # fmt: skip
+        )
         bare = solution.bare()
         relaxed = p.regularizer == "k-sparse" and p.plan == "relaxed"
         plan = bare.relaxed_plan() if relaxed else bare.plan()

@@ -114,7 +114,7 @@ def _transposed_apart(runs: Runs) -> float:
     turned = replace(
         data, name="two bumps to one", truth={},
         arrays={"cost": kept["cost"].T, "a": kept["b"], "b": kept["a"], "x": kept["y"], "y": kept["x"]},
-    )  # fmt: skip
+    )
     return _apart(runs(k=3, constraint="rows", **_TWO).plan, runs(k=3, data=turned).plan.values.T)
 
 
@@ -279,4 +279,4 @@ CLAIMS = (
         note="The dual solves the relaxed problem. Where a column ties at the optimum no k-sparse plan has a zero "
         "gradient, so the rows are missed however long one iterates; the relaxed plan meets them.",
     ),
-)  # fmt: skip
+)

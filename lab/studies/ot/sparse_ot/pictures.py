@@ -46,7 +46,7 @@ def _plan(result: xr.Dataset) -> Any:
     return draw.plan(
         matrix(result), result.a.values, result.b.values, result.row.values, result.col.values,
         xlabel=draw.label(result.col), ylabel=draw.label(result.row), **tints,
-    )  # fmt: skip
+    )
 
 
 def _paper_grid(study: Study, data: Data) -> dict[str, list]:
@@ -95,7 +95,7 @@ def _links(result: xr.Dataset) -> Any:
         draw.points(y[:, 0], high, color=draw.TARGET, size=_relative(result.b.values)),
         xlabel=draw.label("position", result.row.attrs["units"]), yticks=[(0, "source"), (1, "target")],
         ylim=(-0.12, 1.12), height=300,
-    )  # fmt: skip
+    )
 
 
 def _relative(mass: np.ndarray) -> np.ndarray:
@@ -219,7 +219,7 @@ def _value(result: xr.Dataset) -> Any:
         mark,
         xlabel=_counted(result), ylabel="optimal value", logx=True, xticks=_ticks(k),
         ylim=(None, top + 0.12 * (top - low)),
-    )  # fmt: skip
+    )
 
 
 def _feasibility(result: xr.Dataset) -> Any:
@@ -233,7 +233,7 @@ def _feasibility(result: xr.Dataset) -> Any:
         draw.curve(k, sweep.n_ties.values / counted, "columns tied" if columns else "rows tied", markers=True),
         mark,
         xlabel=_counted(result), ylabel="share of all", logx=True, xticks=_ticks(k), ylim=(0, None),
-    )  # fmt: skip
+    )
 
 
 # ---- solvers ---------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def _convergence(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, xlabel="iteration", ylabel="relative gap to the best value", logx=True, logy=True,
         ylim=(_LEAST_GAP / 3, 5),
-    )  # fmt: skip
+    )
 
 
 # ---- applications ----------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def _routing(result: xr.Dataset) -> Any:
     return draw.heatmap(
         plan[order], None, result.col.values, xlabel=draw.label(result.col), ylabel="token, by favourite expert",
         outline=False, equal=False, marks=marks, room=(0.36, 0.25),
-    )  # fmt: skip
+    )
 
 
 def _top(gates: np.ndarray, k: int, axis: int) -> np.ndarray:
@@ -374,4 +374,4 @@ PICTURES = Pictures(
         _paper_plans, where=lambda result: "" if "lp_plan" in result else "these data are too large", along=_paper_grid,
         also=("plan", "lp_plan"),
     ),
-)  # fmt: skip
+)

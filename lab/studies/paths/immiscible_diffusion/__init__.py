@@ -68,52 +68,52 @@ class ImmiscibleDiffusion(Study):
     k = Whole(
         4, bounds=(1, 4096), soft=(1, 64), scale="log", label="noises to choose from", symbol="k",
         doc="noises drawn for each image, of which the nearest is taken (nearest); 1 is the usual diffusion",
-    )  # fmt: skip
+    )
     batch = size(
         32, (1, 4096), (1, 1024), label="batch", symbol="B",
         doc="images and noises of a batch, assigned to each other (assignment); time grows with its cube",
-    )  # fmt: skip
+    )
     alpha_bar = Real(
         0.1, bounds=(0, 1), inclusive_bounds=(True, False), soft=(0, 0.98), label="share of the data", symbol="ᾱ",
         doc="share of the data in a noisy image, where it is looked at closely: 0 is pure noise",
-    )  # fmt: skip
+    )
     scaling = positive(
         1.0, (0.5, 4), label="image scaling", symbol="c",
         doc="factor of the images: above 1 moves them apart, while the noise stays; under every rule",
-    )  # fmt: skip
+    )
     euler_steps = Whole(
         8, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
         doc="steps from N(0, I) to images, by the exact velocity under each rule",
-    )  # fmt: skip
+    )
     n = size(
         None, (2, 100_000), (2, 2000), label="images", symbol="N", allow_None=True,
         doc=f"how many of the data set, where it can be chosen; auto: all. Assignment has its denoiser up to {FEW}",
-    )  # fmt: skip
+    )
     draws = size(
         500, (2, 100_000), (50, 2000), label="batches",
         doc="how many are drawn; each gives a query to the denoisers, and a start to the samplers",
-    )  # fmt: skip
+    )
     cost = Choice(
         ["norm", "half-squared"], label="cost of assignment",
         doc="norm: |x - n| as in the paper; half-squared: |x - n|²/2, minibatch optimal transport",
-    )  # fmt: skip
+    )
     dimension = size(
         2, (1, 4096), (1, 4096), label="dimension", symbol="d", group="more",
         doc="of the set of a few Gaussian points; other sets have their own",
-    )  # fmt: skip
+    )
     side = Choice(
         ["28", "14", "7"], label="pixels a side", group="more", doc="of MNIST, pooled; other sets have their own"
     )
     timed = Switch(
         False, label="measure the time", group="more", doc="that the rules take for a batch, drawing included, on this machine"
-    )  # fmt: skip
+    )
     training_steps = Whole(
         0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", group="more", traced=False,
         doc="of a small network under each rule, B pairs a step; 0: exact denoisers only",
-    )  # fmt: skip
+    )
     learning_rate = positive(
         1e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the networks' optimizer (Adam)",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "rule": ("rule", ""),
@@ -194,7 +194,7 @@ class ImmiscibleDiffusion(Study):
         Result("loss", ("step", "rule"), "loss", "of the network's velocity, on the batch of each step, per dimension",
                optional=True),
         Result("sliced_w2sq", ("check", "rule"), "sliced W₂²", "of 512 samples of the network from the data", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -286,7 +286,7 @@ class ImmiscibleDiffusion(Study):
             "rule": list(RULES), "t": ab, "moment": np.linspace(0, 1, _MOMENTS), "bin": (edges[1:] + edges[:-1]) / 2,
             "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
             "flow_time": ("t", flow, {"long_name": "time of the straight path with the same posterior", "units": ""}),
-        }  # fmt: skip
+        }
         few = len(inputs.x) <= FEW and d > 1
         return made | ({"gx": side, "gy": side} if few else {})
 
@@ -326,7 +326,7 @@ def _paired(batches: rules.Batches, order: Any, k: Any, inputs: Inputs) -> tuple
         "reduction_predicted": 100 * ahead.reduction, "norm_drift_predicted": 100 * ahead.norm_shift / d,
         "pair_noise": paired.query_noise @ inputs.axes, "pair_image": batches.x[paired.query_index] @ inputs.axes,
         "pair_index": paired.query_index, "image_at": batches.x @ inputs.axes, "limit": inputs.limit,
-    }  # fmt: skip
+    }
 
 
 def _measured(asked: denoisers.Asked, paired: rules.Paired) -> dict[str, Any]:
@@ -340,7 +340,7 @@ def _measured(asked: denoisers.Asked, paired: rules.Paired) -> dict[str, Any]:
     return output | {
         "H_error_here": asked.errors[-1, 0], "eps_mse_here": asked.values[-1, 2],
         "w": asked.weights, "query_image": paired.query_index[:, :KEPT],
-    }  # fmt: skip
+    }
 
 
 def _moved(known: denoisers.Denoisers, start: Any, inputs: Inputs, steps: Any, loop: Loop) -> paths.Carried:
@@ -368,7 +368,7 @@ def _ended(seen: Any, ends: Any, known: denoisers.Denoisers) -> dict[str, Any]:
     return {
         "paths": jnp.where(lost[None], jnp.nan, seen).astype(jnp.float32), "end_index": found.nearest, "miss": found.miss,
         "share_error": found.misplaced,
-    }  # fmt: skip
+    }
 
 
 @jax.jit

@@ -10,9 +10,9 @@ _SHEET = "exact denoiser, computed independently"
 _DIGITS = {"data": "digit-samples", "draws": 400, "batch": 32, "euler_steps": 1}
 _LARGE = {"data": "gaussian-points", "dimension": 3072, "n": 400, "scaling": 0.5, "k": 8, "euler_steps": 1}
 _H = {1: (1.00, 0.97, 0.87, 0.59), 2: (0.99, 0.94, 0.81, 0.51), 4: (0.97, 0.90, 0.75, 0.45), 8: (0.95, 0.86, 0.69, 0.39),
-      16: (0.93, 0.83, 0.65, 0.36), 64: (0.86, 0.73, 0.54, 0.27)}  # fmt: skip
+      16: (0.93, 0.83, 0.65, 0.36), 64: (0.86, 0.73, 0.54, 0.27)}
 _MSE = {1: (0.006, 0.027, 0.070), 2: (0.006, 0.025, 0.054), 4: (0.005, 0.024, 0.046), 8: (0.005, 0.022, 0.042),
-        16: (0.005, 0.019, 0.035), 64: (0.004, 0.016, 0.027)}  # fmt: skip
+        16: (0.005, 0.019, 0.035), 64: (0.004, 0.016, 0.027)}
 
 
 def _of(name: str, rule: str = "nearest", **parameters) -> Callable[[Runs], float]:
@@ -141,4 +141,4 @@ CLAIMS = (
           "still under assignment (B = 128).", _order, 2.0, "paper, cluster distances .92, 2.17, 4.11", "==", quick=False),
     Claim("time", "A batch of 1024 takes assignment at least 5 times as long as the nearest of 8.",
           _ratio("nearest", "assignment", 1024), 5.0, "paper, table of times: 30 times, on a GPU", ">=", quick=False),
-)  # fmt: skip
+)

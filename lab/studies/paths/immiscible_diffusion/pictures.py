@@ -85,7 +85,7 @@ def _territory(rule: str) -> Callable[[xr.Dataset], Any]:
         return draw.cells(
             owner * _SHADES + shade, (-limit, limit), (-limit, limit), tints=tints, marks=marks,
             xlabel=f"noise, {names[0]}", ylabel=f"noise, {names[1]}", height=400,
-        )  # fmt: skip
+        )
 
     return drawn
 
@@ -145,7 +145,7 @@ def _sampling(result: xr.Dataset, moment: int) -> Any:
         panels, xlim, ylim,
         note=f"t = {float(result.moment[moment]):.2f}, {steps} Euler step{'s' if steps > 1 else ''}; %: misplaced "
         f"({float(result.share_floor):.0%} by chance)",
-    )  # fmt: skip
+    )
 
 
 def _by_level(name: str) -> Callable[[xr.Dataset], Any]:
@@ -166,7 +166,7 @@ def _by_level(name: str) -> Callable[[xr.Dataset], Any]:
             *layers, draw.vline(here, "ᾱ", color=draw.MUTED, dash=True), xlabel=draw.label(result.t),
             ylabel="H, 1: nothing is known of the image" if name == "H" else "ε-MSE, least loss of training",
             ylim=(0, 1.05 if name == "H" else None),
-        )  # fmt: skip
+        )
 
     return drawn
 
@@ -197,7 +197,7 @@ def _radius(result: xr.Dataset) -> Any:
         p = float(result.ks_p.sel(rule=rule))
         sign = "p < 0.001" if p < 1e-3 else f"p = {p:.2f}"
         layers.append(draw.curve(at, result.radius.sel(rule=rule).values, f"{titles[rule].split(',')[0]}, {sign}",
-                                 color=_TINTS[rule]))  # fmt: skip
+                                 color=_TINTS[rule]))
     top = 1.15 * float(np.nanmax(np.append(result.radius.values[1:], result.radius_exact.values)))
     return draw.plot(*layers, xlabel="squared length of the noise, |n|²/d", ylabel="density", ylim=(0, min(top, 4.0)))
 
@@ -280,7 +280,7 @@ def _curves(result: xr.Dataset) -> Any:
         ),
         xlabel=draw.label(result.t), ylabel="H, 1: nothing is known of the image", xlim=(-0.16, 1),
         ylim=(min(0.0, min(place) - 0.04), 1.05), xticks=(0, 0.2, 0.4, 0.6, 0.8, 1),
-    )  # fmt: skip
+    )
 
 
 def _bargain(result: xr.Dataset) -> Any:
@@ -302,7 +302,7 @@ def _bargain(result: xr.Dataset) -> Any:
         *layers, draw.hline(level),
         draw.text([float(k[0])], [level], f"assignment, B = {sweeping.parameters(result)['batch']}", up="bottom"),
         xlabel="noises to choose from, k", ylabel="%", logx=True, xticks=list(k),
-    )  # fmt: skip
+    )
 
 
 def _over_k_at_noise(study: Study, data: Data) -> dict[str, list]:
@@ -337,7 +337,7 @@ def _batches(result: xr.Dataset) -> Any:
         draw.curve(b, value, "assignment", color=draw.TARGET, markers=True),
         draw.hline(level, f"nearest, k = {sweeping.parameters(result)['k']}", color=draw.SOURCE),
         xlabel="batch B", ylabel="nearer by (%)", logx=True, xticks=list(b), ylim=(0, None),
-    )  # fmt: skip
+    )
 
 
 def _over_time(study: Study, data: Data) -> dict[str, list]:
@@ -354,7 +354,7 @@ def _times(result: xr.Dataset) -> Any:
         ),
         xlabel="batch B", ylabel="time of a batch (ms)", logx=True, logy=True, xticks=list(b),
         note=f"k = {sweeping.parameters(result)['k']}, on {result.attrs['device']}",
-    )  # fmt: skip
+    )
 
 
 def _over_scaling(study: Study, data: Data) -> dict[str, list]:
@@ -372,7 +372,7 @@ def _scales(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel="image scaling c", ylabel=f"H at ᾱ = {sweeping.parameters(result)['alpha_bar']:.3g}", logx=True,
         xticks=list(c), ylim=(0, 1.05),
-    )  # fmt: skip
+    )
 
 
 def _over_size(study: Study, data: Data) -> dict[str, list]:
@@ -408,7 +408,7 @@ def _sizes(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel={"side": "dimension d, by pooling", "dimension": "dimension d", "n": "images N"}[name], ylabel="%",
         logx=True, xticks=at,
-    )  # fmt: skip
+    )
 
 
 _KEPT = "H", "reduction", "norm_drift", "share_error", "reduction_predicted", "norm_drift_predicted"
@@ -456,4 +456,4 @@ PICTURES = Pictures(
     Picture("sizes", "By dimension or number of images", "How much nearer each rule brings the noise, and what nearest does "
             "to its length. Dashed: predicted for many dimensions.", _sizes, where=_one_size, along=_over_size,
             also=("reduction", "norm_drift", "reduction_predicted")),
-)  # fmt: skip
+)

@@ -56,7 +56,7 @@ class KineticOptimalPaths(Study):
     paper = Paper(
         "Shaul, Chen, Nickel, Le, Lipman", "On Kinetic Optimal Probability Paths for Generative Models", "ICML", 2023,
         "https://arxiv.org/abs/2306.06626",
-    )  # fmt: skip
+    )
     text = "kinetic_optimal_paths.md"
     kind = "samples"
     data_options = ("n", "dimension", "side", "spectrum", "seed")
@@ -65,38 +65,38 @@ class KineticOptimalPaths(Study):
     nfe = Whole(
         2, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
         doc="equal steps from noise to data; each costs one evaluation of the velocity",
-    )  # fmt: skip
+    )
     weight = Real(
         0.5, bounds=(0, 1), label="towards linear", symbol="w",
         doc="of the schedule between: 0 is the kinetic optimal one, 1 the linear one",
-    )  # fmt: skip
+    )
     beside = Choice(
         ["trigonometric", "VP", "between"], label="third schedule",
         doc="shown beside the kinetic optimal and the linear schedule; all five are computed",
-    )  # fmt: skip
+    )
     particles = size(
         500, (10, 5000), (100, 2000), label="particles",
         doc="how many; more lower the floor of W₂², at a cost that grows with their cube",
-    )  # fmt: skip
+    )
     n = size(
         None, (2, 100_000), (10, 5000), label="points", allow_None=True,
         doc="of the data set; auto: as many as it has. Where the law is known only the points drawn for the eye",
-    )  # fmt: skip
+    )
     dimension = size(
         2, (1, 4096), (1, 2048), label="dimension", symbol="d",
         doc="of the set of a few Gaussian points; other sets have their own",
-    )  # fmt: skip
+    )
     side = Choice(["28", "14", "7"], label="pixels a side", doc="of MNIST, pooled; other sets have their own")
     spectrum = Choice(list(SPECTRA), label="eigenvalues", doc="of the covariance of the stretched Gaussian")
     draws = size(
         None, (2, 10_000_000), (100, 100_000), label="draws of noise", group="more", allow_None=True,
         doc="antithetic pairs, of all points, that the curve is estimated with; auto: 2000 for a known law, "
         "4 a point or more for points, fewer where that takes long",
-    )  # fmt: skip
+    )
     training_steps = Whole(
         0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", group="more", traced=False,
         doc="of a small network for each of the three schedules shown, 256 pairs a step; 0: exact fields only",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "schedule": ("schedule", ""),
@@ -149,7 +149,7 @@ class KineticOptimalPaths(Study):
         Result("loss_least", ("panel",), "least loss", "d (energy of pairs - energy), that of the exact velocity",
                optional=True),
         Result("w2sq_network", ("panel",), "W₂² with network", "of particles moved by the trained network", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -195,7 +195,7 @@ class KineticOptimalPaths(Study):
         output = _described(curve, weight) | _judged(moved.x, moved.end, cloud, inputs.plane)
         output |= {
             "scale": inputs.scale, "limit": inputs.limit, "data_position": _in_plane(inputs.shown, -inputs.limit),
-        }  # fmt: skip
+        }
         shown = kinetic_family.ExactVelocities(
             optimal, weight, jnp.asarray([0, 1, SCHEDULES.index(p.beside)]), inputs.target
         )
@@ -210,7 +210,7 @@ class KineticOptimalPaths(Study):
             ends = _moved(learned.velocities, 3, cloud, inputs, p.nfe, loop)
             output |= {
                 "loss": learned.loss, "loss_least": learned.least, "w2sq_network": _distances(ends.end, cloud.fresh),
-            }  # fmt: skip
+            }
             reasons += [learned.reason, ends.reason]
         return output | {"reason": first_failure(*reasons)}
 
@@ -222,7 +222,7 @@ class KineticOptimalPaths(Study):
         return {
             "schedule": list(SCHEDULES), "theta": separation_estimate.angles(), "t": np.linspace(0, 1, _TIMES),
             "moment": np.linspace(0, 1, _MOMENTS),
-        } | ({"u": side, "v": side} if plane else {})  # fmt: skip
+        } | ({"u": side, "v": side} if plane else {})
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
@@ -294,7 +294,7 @@ def _described(curve: separation.Separation, weight: Any) -> dict[str, Any]:
         "energy": found.energy, "energy_conditional": found.energy_conditional,
         "phi_total": curve.total, "phi_error": curve.total_error, "least": curve.least, "deficit": curve.deficit,
         "gamma": curve.gamma, "gamma_error": curve.error, "lam": curve.lam,
-    }  # fmt: skip
+    }
 
 
 @jax.jit

@@ -155,4 +155,4 @@ CLAIMS = (
               "independent numerical check; both are means of 3 seeds", tolerance=_SPREAD + 0.03 * value, quick=False)
         for name, row in _TABLE.items() for nfe, value in row.items()
     ),
-)  # fmt: skip
+)

@@ -54,14 +54,14 @@ def _particles(result: xr.Dataset, moment: int) -> Any:
         panels[f"{_SHORT.get(name, name)}: {float(result.w2sq.sel(schedule=name)):.3g}"] = draw.Panel(
             position[moment], position[before][:, :_TAILED], goal=None if "marginal" in result else result.data_position,
             density=result.marginal.values[k, moment] if "marginal" in result else None,
-        )  # fmt: skip
+        )
     peak = 1.2 * float(np.median(result.marginal.values[:, -1].max(axis=(1, 2)))) if "marginal" in result else None
     steps = int(sweeping.parameters(result)["nfe"])
     return draw.particles(
         panels, (-limit, limit), (-limit, limit), peak=peak,
         note=f"t = {float(result.moment[moment]):.3f}, {steps} Euler step{'s' if steps > 1 else ''}; numbers: W₂² at the end"
         + ("; across: where each began" if line else ""),
-    )  # fmt: skip
+    )
 
 
 def _separation(result: xr.Dataset) -> Any:
@@ -74,7 +74,7 @@ def _separation(result: xr.Dataset) -> Any:
         draw.curve(theta, result.gamma.values, "γ", color=draw.TARGET),
         xlabel=draw.label(result.theta), ylabel="λ and γ", ylim=(0, 1.08), xlim=(0, None), xticks=_ANGLES,
         note=f"Φ = {float(result.phi_total):.3f} ± {float(result.phi_error):.3f}",
-    )  # fmt: skip
+    )
 
 
 _ANGLES = [(0.0, "0"), (np.pi / 8, "π/8"), (np.pi / 4, "π/4"), (3 * np.pi / 8, "3π/8"), (np.pi / 2, "π/2")]
@@ -92,7 +92,7 @@ def _schedules(result: xr.Dataset) -> Any:
         *lines, *_key(_shown(result), tints, 1.03, 0.62, 0.09), draw.text([1.03], [0.99], "a, of data"),
         draw.text([1.03], [0.02], "m, of noise (dashed)"),
         xlabel="time t", ylabel="a and m", xlim=(0, 1.45), ylim=(0, 1.05), xticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
+    )
 
 
 def _key(names: list[str], tints: dict[str, str], x: float, top: float, gap: float) -> list[Any]:
@@ -129,7 +129,7 @@ def _chord(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel="r cos φ", ylabel="r sin φ", equal=True, height=380, xlim=(0, 1.3), ylim=(0, 1.06),
         xticks=(0, 0.5, 1), yticks=(0, 0.5, 1),
-    )  # fmt: skip
+    )
 
 
 def _integrand(result: xr.Dataset) -> Any:
@@ -147,7 +147,7 @@ def _integrand(result: xr.Dataset) -> Any:
         draw.text([1.03], [0.85 * top], "full: what is left"),
         *_key(_shown(result), tints, 1.03, 0.6 * top, 0.08 * top),
         xlabel="time t", ylabel="energy per time", xlim=(0, 1.45), ylim=(0, top), xticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
+    )
 
 
 def _energies(result: xr.Dataset) -> Any:
@@ -161,7 +161,7 @@ def _energies(result: xr.Dataset) -> Any:
         ylabel="energy, per dimension", xlim=(-0.6, len(names) - 0.4),
         ylim=(0, 1.15 * float(np.nanmax([result.energy_conditional.values, result.energy.values]))),
         note=f"dashed: the least, E* = {float(result.least):.4g}",
-    )  # fmt: skip
+    )
 
 
 def _images(result: xr.Dataset) -> Any:
@@ -192,7 +192,7 @@ def _training(result: xr.Dataset) -> Any:
         ]
     return draw.plot(
         *layers, xlabel="training step", ylabel=f"loss, mean of {width} steps", ylim=(0, None),
-    )  # fmt: skip
+    )
 
 
 # ---- sweeps ------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def _steps(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, draw.hline(float(result.w2sq_floor.mean())), xlabel="Euler steps", ylabel="W₂²",
         logx=True, logy=True, xticks=(1, 2, 4, 10, 20, 40), height=360,
-    )  # fmt: skip
+    )
 
 
 def _over_weight(study: Study, data: Data) -> dict[str, list]:
@@ -227,7 +227,7 @@ def _weight(result: xr.Dataset) -> Any:
         draw.curve(weight, between.energy.values, "energy E", markers=True),
         draw.curve(weight, between.w2sq.values, f"W₂², K = {steps}", color=draw.TARGET, markers=True),
         xlabel="0: kinetic optimal, 1: linear", ylabel="energy and W₂²", ylim=(0, None), xticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
+    )
 
 
 def _axis(study: Study, data: Data) -> dict[str, list]:
@@ -275,7 +275,7 @@ def _curves(result: xr.Dataset) -> Any:
             for k, (value, phi, tint) in enumerate(zip(values, total, tints, strict=True))
         ),
         xlabel="angle θ, tan θ = a/m (rad)", ylabel=draw.label(shown), xlim=(0, 2.5), ylim=(0, 1.05 * top), xticks=_ANGLES,
-    )  # fmt: skip
+    )
 
 
 PICTURES = Pictures(
@@ -303,4 +303,4 @@ PICTURES = Pictures(
     Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: γ "
             "by the number of draws). At Φ = π/2 = 1.571 straight lines are best.", _curves, where=_one_axis, along=_axis,
             also=("lam", "gamma", "phi_total")),
-)  # fmt: skip
+)

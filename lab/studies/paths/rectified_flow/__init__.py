@@ -58,41 +58,41 @@ class RectifiedFlow(Study):
     k = Whole(
         1, bounds=(0, rectified.ROUNDS), label="rectifications", symbol="k",
         doc="how often the flow is fitted to its own pairs; 0: lines between random pairs, 1: flow matching, 2: one reflow",
-    )  # fmt: skip
+    )
     euler_steps = Whole(
         1, bounds=(1, _MOST_STEPS), soft=(1, 128), scale="log", label="Euler steps", symbol="K",
         doc="steps of Euler's method from noise to data; one is enough where paths are straight",
-    )  # fmt: skip
+    )
     bandwidth = positive(
         0.1, (0.02, 1), label="bandwidth", symbol="h", unit="spread of the data",
         doc="width of the mean over pairs that stands for the field from k = 2 on; large values blur the data",
-    )  # fmt: skip
+    )
     schedule = Choice(
         list(SCHEDULES), label="schedule of the first flow",
         doc="linear: straight lines; vp and sub-vp: the probability flows of diffusions; later flows go along straight lines",
-    )  # fmt: skip
+    )
     pairs = size(
         400, (2, 100_000), (100, 4000), label="pairs", symbol="N",
         doc="start and end points that each next flow is fitted to; time grows with their square",
-    )  # fmt: skip
+    )
     particles = size(
         400, (2, 100_000), (100, 2000), label="particles", symbol="n", group="more",
         doc="points that are carried along and measured; no field is fitted to them",
-    )  # fmt: skip
+    )
     train_steps = Whole(
         0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
         doc="steps in which a small network learns the same flow; 0: none is trained",
-    )  # fmt: skip
+    )
     learns = Choice(
         ["flow", "one step"], label="network learns", group="more",
         doc="flow: the velocity of the k-rectified flow; one step: the map from its starts to its ends (distillation)",
-    )  # fmt: skip
+    )
     units = size(
         64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers",
-    )  # fmt: skip
+    )
     learning_rate = positive(
         2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)",
-    )  # fmt: skip
+    )
     side = Choice(
         ["7", "14", "28"], label="pixels of MNIST", group="more", doc="to how many pixels a side MNIST is pooled"
     )
@@ -164,7 +164,7 @@ class RectifiedFlow(Study):
         Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", optional=True),
         Result("net", ("t", "particle", "axis"), "position", "the network's particles", optional=True),
         Result("net_w2sq", (), "W₂² of the network", "finely integrated; in one step where it is distilled", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -178,7 +178,7 @@ class RectifiedFlow(Study):
         source, target = laws.source_of(arrays), laws.target_of(arrays)
         centre, axes = (x.mean(axis=0), np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][:2].T) if d > 2 else (
             np.zeros(d, dtype), np.eye(d, dtype=dtype)
-        )  # fmt: skip
+        )
         made: dict[str, Any] = {
             "source": source,
             "target": target,
@@ -213,7 +213,7 @@ class RectifiedFlow(Study):
         work = rectified.begin(
             jax.random.key(p.seed), inputs["source"], inputs["target"], schedule, p.k, p.bandwidth * inputs["scale"],
             p.particles, p.pairs,
-        )  # fmt: skip
+        )
         run = rectified.rectify(loop, work)
         state, view = run.state, View(inputs["centre"], inputs["axes"])
         drawn = rectified.polygons(loop, work, state, p.euler_steps, view, FRAMES, _MOST_STEPS)
@@ -243,7 +243,7 @@ class RectifiedFlow(Study):
         made = {
             "t": np.asarray(FRAMES), "p": list(POWERS), "few": list(FEW),
             "axis": ["x₁", "x₂"][: inputs["axes"].shape[1]] if len(inputs["centre"]) <= 2 else ["first", "second"],
-        }  # fmt: skip
+        }
         if "gx" in inputs:
             made |= {"gx": np.asarray(inputs["gx"]), "gy": np.asarray(inputs["gy"])}
         if "ellipse" in inputs:

@@ -156,4 +156,4 @@ CLAIMS = (
     Claim("network-reaches-V", "A network's loss comes down to V, within 15 %.",
           lambda runs: float(runs(train_steps=4000).curve_loss[-500:].mean()), lambda runs: float(runs().V_before),
           "V is the least loss", "==", 0.15, True, quick=False),
-)  # fmt: skip
+)

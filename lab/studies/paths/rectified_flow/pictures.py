@@ -98,7 +98,7 @@ def _moving(result: xr.Dataset, at: int, parts: Sequence[tuple[str, str]]) -> An
             way[at], way[seen, :_TAILS], density, _goal(result, way)[:_DRAWN],
         )
         for way, (_, title) in zip(ways, parts, strict=True)
-    }  # fmt: skip
+    }
     peak = 0.4 * float(result.density.max()) if "density" in result else None
     return draw.particles(panels, xlim, ylim, peak=peak, note=f"t = {float(result.t[at]):.2f}", height=300)
 
@@ -121,7 +121,7 @@ def _costs(result: xr.Dataset) -> Any:
         draw.hline(1.0, "before"),
         xlabel="convex cost", ylabel="cost after / before", ylim=(0, 1.15), xlim=(-0.6, len(at) - 0.4),
         xticks=[(int(i), f"E|Z₁ - Z₀|^{p:g}") for i, p in zip(at, result.p.values, strict=True)],
-    )  # fmt: skip
+    )
 
 
 def _optimal(result: xr.Dataset) -> Any:
@@ -141,7 +141,7 @@ def _optimal(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, height=380,
         note=f"blue: the flow; green: optimal, {float(result.above_optimal):.1%} less",
-    )  # fmt: skip
+    )
 
 
 def _training(result: xr.Dataset) -> Any:
@@ -237,11 +237,11 @@ def _ledger(result: xr.Dataset) -> Any:
         draw.text(at, cost + S / 2, [f"S {s:.3g}" if s > 0.04 * start else "" for s in S], color="#ffffff", side="center"),
         draw.text(at, cost + S + V / 2, [f"V {v:.3g}" if v > 0.04 * start else "" for v in V], color="#ffffff",
                   side="center"),
-    ]  # fmt: skip
+    ]
     return draw.plot(
         *layers, xlabel=draw.label(result.k), ylabel="E|Z₁ - Z₀|²", ylim=(0, 1.12 * start), xlim=(-0.5, at[-1] + 0.6),
         xticks=[(0, "random"), *((k, str(k)) for k in rounds)],
-    )  # fmt: skip
+    )
 
 
 def _over_flows(study: Study, data: Data) -> dict[str, list]:
@@ -259,7 +259,7 @@ def _steps(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, draw.hline(floor, "two samples of the data"), logx=True, logy=True, xlabel="Euler steps K",
         ylabel="W₂² to the data", xticks=list(few),
-    )  # fmt: skip
+    )
 
 
 def _bending(result: xr.Dataset) -> Any:
@@ -293,7 +293,7 @@ def _blur(result: xr.Dataset) -> Any:
         draw.curve(h, run.w2sq_steps.sel(few=1).values, "one Euler step", color=draw.TARGET, markers=True),
         draw.hline(float(run.w2sq_floor.mean()), "two samples of the data"),
         logx=True, logy=True, xlabel="bandwidth (spread of the data)", ylabel="W₂² to the data", xticks=list(h),
-    )  # fmt: skip
+    )
 
 
 PICTURES = Pictures(
@@ -323,4 +323,4 @@ PICTURES = Pictures(
     Picture("network", "Network beside exact field", "The same particles on both.", _network, where=_trained, plays="t"),
     Picture("training", "Training", "The loss of the network comes down to V, which no network passes.", _training,
             where=_trained),
-)  # fmt: skip
+)

@@ -57,62 +57,62 @@ class StochasticInterpolants(Study):
     schedule = Choice(
         list(SCHEDULES), label="schedule",
         doc="how source and data are mixed over time; one-sided ones begin at N(0, I), mirror begins at the data themselves",
-    )  # fmt: skip
+    )
     latent = Choice(
         list(LATENTS), label="latent noise", symbol="γ kind", when={"schedule": _TWO_SIDED},
         doc="shape of gamma over time; brownian: root of a t(1-t); quadratic: a t(1-t); sine-squared: a sin^2(pi t); "
         "bump: a plateau; bridge: root of t(1-t) exp(polynomial), of least drift energy; none: no latent noise",
-    )  # fmt: skip
+    )
     coupling = Choice(
         ["independent", "rectified"], label="coupling", symbol="ν",
         doc="which source goes with which data; rectified: each with where the flow of independent ends takes it",
-    )  # fmt: skip
+    )
     a = positive(
         2.0, (0.05, 20), label="size of latent", symbol="a",
         when={"schedule": _TWO_SIDED, "latent": ("brownian", "quadratic", "sine-squared")},
         doc="how much latent noise there is in the middle of the path",
-    )  # fmt: skip
+    )
     epsilon = Real(
         1.0, bounds=(0, None), soft=(0, 5), label="noise level", symbol="ε",
         doc="how much noise the sampler adds and its drift takes away again; 0 makes it the ODE",
-    )  # fmt: skip
+    )
     misfit_b = Real(
         0.0, bounds=(None, None), soft=(-1, 1), label="misfit of velocity", symbol="b̂ − b",
         doc="by how much the velocity in use misses the exact one, as a learned one would: a shift along (1, ..., 1)",
-    )  # fmt: skip
+    )
     misfit_s = Real(
         0.0, bounds=(None, None), soft=(-1, 1), label="misfit of score", symbol="ŝ − s",
         doc="by how much the score in use misses the exact one; it matters where the noise level is not 0",
-    )  # fmt: skip
+    )
     slope_b = Real(
         0.0, bounds=(None, None), soft=(-1, 1), label="slope of the misfit of velocity", symbol="∂(b̂ − b)", group="more",
         doc="times x: what the velocity in use misses beside its shift, so that the misfit is affine",
-    )  # fmt: skip
+    )
     slope_s = Real(
         0.0, bounds=(None, None), soft=(-1, 1), label="slope of the misfit of score", symbol="∂(ŝ − s)", group="more",
         doc="times x: what the score in use misses beside its shift; -1 is the score of a law that is too narrow",
-    )  # fmt: skip
+    )
     steps = size(120, (1, 10_000), (4, 512), label="steps", doc="steps of the integrators from source to data")
     particles = size(
         500, (2, None), (50, 2000), label="particles", group="more", doc="particles that are moved by each sampler",
-    )  # fmt: skip
+    )
     solver = Choice(
         ["rk4", "heun", "midpoint", "euler"], label="integrator of the ODE", group="more",
         doc="of orders 4, 2, 2 and 1, with as many evaluations a step",
-    )  # fmt: skip
+    )
     scheme = Choice(
         ["heun", "euler", "noise-first"], label="integrator of the SDE", group="more",
         doc="heun: of weak order 2; euler: Euler-Maruyama; noise-first: the stochastic Heun of the authors' code",
-    )  # fmt: skip
+    )
     profile = Choice(
         ["auto", "constant", "fading"], label="noise over time", symbol="ε(t)", group="more",
         doc="constant; fading: like the square of gamma (of alpha where there is none), with the noise level as its largest "
         "value; auto: fading where an end has no smooth density, constant else",
-    )  # fmt: skip
+    )
     training = Whole(
         0, bounds=(0, 100_000), soft=(0, 4000), label="training steps", traced=False, group="more",
         doc="train networks for velocity and latent noise and sample with them; 0: the exact fields",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "t": ("time t", ""),
@@ -188,7 +188,7 @@ class StochasticInterpolants(Study):
         Result("loss_eta", ("step",), "loss of noise", "of the network for the noise", optional=True),
         Result("floor_b", (), "least loss of velocity", "that of the exact velocity on 64 of these batches", optional=True),
         Result("floor_eta", (), "least loss of noise", "that of the exact noise", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -276,7 +276,7 @@ class StochasticInterpolants(Study):
             else "the bridge is sought among paths of independent ends" if self.coupling != "independent"
             else "it needs ends that are mixtures of Gaussians" if not are_smooth(source_of(given), target_of(given))
             else ""
-        )  # fmt: skip
+        )
         if why:
             raise ValueError(f"latent = 'bridge' is not allowed: {why}; choose brownian")
 
@@ -426,7 +426,7 @@ def _described(path: Interpolant, latent: str, size: Any, key: Any) -> dict[str,
     table = interpolants.table(latent, size, frames)
     output = {
         "variance": path.variance(frames), "table_alpha": table.alpha, "table_beta": table.beta, "table_gamma": table.gamma,
-    }  # fmt: skip
+    }
     if path.joint is not None:
         output["variance_before"] = path.uncoupled().variance(frames)
     if path.dimension <= 3:

@@ -226,4 +226,4 @@ CLAIMS = (
           _least_p_of_modes, 0.01, "theorem 2.11", ">=", quick=False),
     Claim("noise-heals", "There too, where the score is nearly right, the SDE is nearer than the ODE, by 5 standard errors.",
           _healed, 5.0, "section 7.1, shifts in place of networks", ">=", quick=False),
-)  # fmt: skip
+)

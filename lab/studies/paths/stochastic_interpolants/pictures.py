@@ -79,7 +79,7 @@ def _spacetime(result: xr.Dataset) -> Any:
             draw.text([0.02], [high - 0.02 * (high - low)], "ODE", color=draw.INK, up="top"),
             draw.text([0.02], [high - 0.09 * (high - low)], f"SDE, ε = {_noise(result):.3g}", color=draw.TARGET, up="top"),
         ],
-    )  # fmt: skip
+    )
 
 
 def _noise(result: xr.Dataset) -> float:
@@ -106,7 +106,7 @@ def _smoothing(result: xr.Dataset) -> Any:
     smooth = _timeline(result, result.paths.values[:, 0, :_LINES, 0], result.logrho.values)
     return draw.particles(
         {"without latent noise": plain, "with latent noise": smooth}, (0, wide), x, peak=_DEPTH, size=0.4,
-    )  # fmt: skip
+    )
 
 
 def _panels(result: xr.Dataset) -> Any:
@@ -167,7 +167,7 @@ def _samples(result: xr.Dataset) -> Any:
                 for k, (title, color) in enumerate(((names[0], draw.SOURCE), (names[1], draw.TARGET), ("exact", draw.INK)))
             ),
             xlabel="sample", ylabel="log-likelihood (nat)", ylim=(low, top + 2 * step),
-        )  # fmt: skip
+        )
     if "position" in result.dims:
         return _shares(result, names)
     position = result.paths.values[-1]
@@ -209,7 +209,7 @@ def _moments(result: xr.Dataset) -> Any:
         draw.points(t, sampled[:, 0], "ODE", color=draw.SOURCE, size=0.5),
         draw.points(t, sampled[:, 1], "SDE", color=draw.TARGET, size=0.5),
         xlabel="time t", ylabel="variance, mean over coordinates", ylim=(0, top),
-    )  # fmt: skip
+    )
 
 
 def _map(result: xr.Dataset) -> Any:
@@ -219,7 +219,7 @@ def _map(result: xr.Dataset) -> Any:
         draw.curve(ends, ends, color=draw.MUTED, dash=True),
         draw.points(before, after, color=draw.SOURCE, size=0.6, alpha=0.6),
         xlabel="end by the flow of independent ends", ylabel="end by the flow of this path",
-    )  # fmt: skip
+    )
 
 
 def _schedules(result: xr.Dataset) -> Any:
@@ -241,13 +241,13 @@ def _schedules(result: xr.Dataset) -> Any:
         ),
         xlabel="time t, from 0 to 1 in each", ylabel="coefficient", ylim=(0, 1.25 * top),
         xticks=[(0, "0"), (1, "1")],
-    )  # fmt: skip
+    )
 
 
 _SHORT = {
     "linear": "linear", "trigonometric": "trig", "encoder-decoder": "enc-dec", "one-sided-linear": "one-sided",
     "one-sided-trigonometric": "1-sided trig", "sbdm": "SBDM", "mirror": "mirror",
-}  # fmt: skip
+}
 
 
 def _images(result: xr.Dataset) -> Any:
@@ -307,7 +307,7 @@ def _kl(result: xr.Dataset) -> Any:
         draw.vline(best if seen else np.nan, "ε*" if seen else "", color=draw.GOOD, dash=True),
         draw.hline(ode if ode > 0 else np.nan, "ODE"),
         xlabel="noise level ε", ylabel="KL of data from samples (nat)", logx=True, logy=True,
-    )  # fmt: skip
+    )
 
 
 def _over_latent(study: Study, data: Data) -> dict[str, list]:
@@ -374,7 +374,7 @@ def _accuracy(result: xr.Dataset) -> Any:
         draw.curve(steps, run.w2sq.values, "SDE", color=draw.TARGET, markers=True),
         draw.curve(steps, run.w2sq_floor.values, "data", color=draw.MUTED, dash=True),
         xlabel="steps", ylabel="W₂² from fresh data", logx=True, logy=True, xticks=list(steps),
-    )  # fmt: skip
+    )
 
 
 _LINE = "it needs data on a line"
@@ -418,4 +418,4 @@ PICTURES = Pictures(
             also=("drift_energy", "table_gamma")),
     Picture("accuracy", "By number of steps", "Distance of the samples from fresh data, until only the sampling is left.",
             _accuracy, where=_over("steps"), along=_over_steps, also=("w2sq", "w2sq_ode", "w2sq_floor")),
-)  # fmt: skip
+)

@@ -46,7 +46,7 @@ class WeightedCFM(Study):
     epsilon = positive(
         2.0, (0.1, 100), label="epsilon", symbol="ε", unit="cost",
         doc="width of the weights exp(-cost / ε); large: independent pairs, small: only the nearest pairs count",
-    )  # fmt: skip
+    )
     cost = Choice(
         ["norm", "half-squared"],
         doc="of a pair: its distance, as in the paper, or half the square of it, which takes other values of ε",
@@ -55,49 +55,49 @@ class WeightedCFM(Study):
         ["source", "tilted source"], label="W-CFM starts from",
         doc="source: the noise, as one uses it; tilted source: the noise as the weights have it, from which it ends where "
         "theory says",
-    )  # fmt: skip
+    )
     batch = Whole(
         128, bounds=(1, 10_000), soft=(1, 1024), scale="log", label="batch of OT-CFM", symbol="B",
         doc="pairs that OT-CFM couples at a time; 1: independent ones",
-    )  # fmt: skip
+    )
     n = size(
         500, (2, 50_000), (100, 2000), label="data points",
         doc="how many points a named set has (those of a file are taken as they are)",
-    )  # fmt: skip
+    )
     particles = size(
         400, (2, 200_000), (100, 2000), label="particles", doc="points that are carried along and measured",
-    )  # fmt: skip
+    )
     compare = Switch(
         True, label="OT-CFM and EOT-CFM",
         doc="follow these too, on a line or in the plane; entropic transport only for up to 4000 data points",
-    )  # fmt: skip
+    )
     train_steps = Whole(
         0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
         doc="steps in which a small network learns one of the fields; 0: none is trained",
-    )  # fmt: skip
+    )
     learns = Choice(
         [WEIGHTED, INDEPENDENT, MINIBATCH, ENTROPIC], label="network learns", group="more",
         doc="whose pairs it is trained on, in batches of 256; OT-CFM couples B of these at a time, at most 256",
-    )  # fmt: skip
+    )
     centred = Switch(
         False, label="centre the data", group="more",
         doc="move the data so that their mean is that of the source: the weights pull mass toward it",
-    )  # fmt: skip
+    )
     bandwidth = positive(
         0.05, (0.01, 0.5), label="bandwidth", symbol="h", unit="spread of the data", group="more",
         doc="width of the mean over pairs that stands for the field of OT-CFM",
-    )  # fmt: skip
+    )
     pairs = size(
         2048, (16, 100_000), (512, 8192), label="pairs of OT-CFM", group="more",
         doc="pairs that its field is a mean of, from as many batches as they fill",
-    )  # fmt: skip
+    )
     steps = size(48, (8, 1000), (16, 200), label="steps", group="more", doc="of Heun's method, crowded at the end")
     units = size(
         64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers",
-    )  # fmt: skip
+    )
     learning_rate = positive(
         2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)",
-    )  # fmt: skip
+    )
     side = Choice(
         ["7", "14", "28"], label="pixels of MNIST", group="more", doc="to how many pixels a side MNIST is pooled"
     )
@@ -166,7 +166,7 @@ class WeightedCFM(Study):
         Result("net", ("t", "particle", "axis"), "position", "the network's particles", optional=True),
         Result("net_w2sq", (), "W₂² of the network", "of its samples from fresh data", optional=True),
         Result("net_npe", (), "NPE of the network", "normalised path energy of its flow", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -215,7 +215,7 @@ class WeightedCFM(Study):
         drawn = comparison.draw(
             key, source, inputs["target"], points, epsilon, p.cost, p.particles, p.pairs,
             tilted=p.start == "tilted source", centred=p.centred,
-        )  # fmt: skip
+        )
         entropic, reasons = None, []
         if p.compare and points.shape[0] <= comparison.MOST:
             entropic = comparison.potentials(loop, drawn, epsilon, p.cost)
@@ -238,7 +238,7 @@ class WeightedCFM(Study):
             trained = comparison.train(
                 loop, key, p.learns, source, drawn.points, p.epsilon, p.cost, p.batch,
                 units=p.units, learning_rate=p.learning_rate, steps=p.train_steps,
-            )  # fmt: skip
+            )
             output |= comparison.describe_network(
                 trained.average, drawn, output["w2sq_laws"], p.steps, inputs["plane"], FRAMES
             ) | {"curve_loss": trained.loss, "curve_ess": trained.ess}
@@ -252,7 +252,7 @@ class WeightedCFM(Study):
         return {
             "t": np.asarray(FRAMES), "coupling": list(METHODS), "kappa": KAPPAS, "end": ["source", "data"],
             "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
-        }  # fmt: skip
+        }
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:

@@ -170,4 +170,4 @@ CLAIMS = (
     ),
     Claim("network", "A network trained on weighted pairs has the fit of the exact field, within 0.25.",
           _number("net_w2sq", train_steps=4000), _number("w2sq"), "one minimiser", "==", 0.25, quick=False),
-)  # fmt: skip
+)

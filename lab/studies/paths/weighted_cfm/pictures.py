@@ -18,7 +18,7 @@ _FEW, _MORE = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (0.5, 2.0, 8.0, 100.0)
 _BATCHES = (1, 4, 16, 64, 256, 1024)
 FID = {
     "epsilon": (1.0, 2.0, 3.0, 5.0, 7.5), "W-CFM": (14.01, 8.89, 7.65, 7.33, 7.42), "I-CFM": 7.44, "OT-CFM": 7.60,
-}  # fmt: skip
+}
 """Published for CIFAR-10, dopri5."""
 
 
@@ -85,7 +85,7 @@ def _moving(result: xr.Dataset, at: int, ways: Mapping[str, np.ndarray]) -> Any:
     seen = np.maximum(at + np.arange(1 - _AGE, 1), 0)  # at first the oldest is repeated
     panels = {
         name: draw.Panel(way[at], way[seen, :_TAILS], None, goals[name]) for name, way in ways.items()
-    }  # fmt: skip
+    }
     return draw.particles(panels, xlim, ylim, note=f"t = {float(result.t[at]):.2f}", height=300)
 
 
@@ -119,7 +119,7 @@ def _reweighted(result: xr.Dataset) -> Any:
         layers = [
             draw.segments(points[order, 0], np.zeros(len(tau)), points[order, 0], tau[order], color=draw.MUTED),
             draw.points(points[order, 0], tau[order], color=_shades(tau[order])), draw.hline(1.0, "kept"),
-        ]  # fmt: skip
+        ]
         return draw.plot(
             *layers, xlabel=str(result.axis.values[0]), ylabel="mass with / without weights", ylim=(0, None)
         )
@@ -147,7 +147,7 @@ def _reweighted(result: xr.Dataset) -> Any:
     return frame(
         [*layers, *said], (left, right + 0.4 * wide), (low, high + 0.25 * tall),
         xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, bounds=(xlim, ylim), height=380,
-    )  # fmt: skip
+    )
 
 
 def _elbow(result: xr.Dataset) -> Any:
@@ -163,7 +163,7 @@ def _elbow(result: xr.Dataset) -> Any:
         draw.vline(here, "ε here", color=draw.MUTED, dash=True),
         logx=True, logy=True, xlabel="κ = ε / d" if given["cost"] == "half-squared" else "κ = ε / √d",
         ylabel="relative variance; share", ylim=(1e-4, None),
-    )  # fmt: skip
+    )
 
 
 def _plans(result: xr.Dataset) -> Any:
@@ -193,7 +193,7 @@ def _table(result: xr.Dataset) -> Any:
                 ("pairs cost", "pair_cost"), ("flow costs", "transport"),
             )
         },
-    }  # fmt: skip
+    }
     return draw.table(rows)
 
 
@@ -216,7 +216,7 @@ def _masses(result: xr.Dataset) -> Any:
         *layers, draw.points(at, result.mass_weighted.values, "under the weights", color=draw.INK),
         draw.hline(1 / atoms, "in the data"),
         xlabel="data point", ylabel="share of the particles", ylim=(0, top), xticks=ticks if atoms <= 12 else None,
-    )  # fmt: skip
+    )
 
 
 def _training(result: xr.Dataset) -> Any:
@@ -237,7 +237,7 @@ def _fid(result: xr.Dataset) -> Any:
         draw.hline(FID["OT-CFM"], f"I-CFM {FID['I-CFM']:.2f}, OT-CFM {FID['OT-CFM']:.2f}", color=draw.TARGET),
         xlabel="ε", ylabel="FID, CIFAR-10", logx=True, logy=True, xticks=list(FID["epsilon"]), yticks=[7, 8, 10, 12, 14],
         ylim=(6.8, 15), note="published, not computed here",
-    )  # fmt: skip
+    )
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def _tradeoff(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, logx=True, logy=True, xlabel="ε", ylabel="W₂², NPE, share", xticks=list(at),
         xlim=(None, at[-1] * (at[-1] / at[0]) ** 0.5),
-    )  # fmt: skip
+    )
 
 
 def _trap(result: xr.Dataset) -> Any:
@@ -356,7 +356,7 @@ def _batches(result: xr.Dataset) -> Any:
             if np.isfinite(_level(result, "pair_cost", name))
         ),
         logx=True, xlabel=draw.label(result.batch), ylabel=draw.label(result.pair_cost), xticks=list(at),
-    )  # fmt: skip
+    )
 
 
 _MEASURES = ("fit_w2sq", "w2sq", "w2sq_floor", "w2sq_laws", "pe", "npe", "npe_weighted", "ess")
@@ -392,4 +392,4 @@ PICTURES = Pictures(
             _training, where=_trained),
     Picture("fid", "Published: images by ε", "FID on CIFAR-10 as the paper reports it; the sweet spot is at ε = κ√d with κ of "
             "some 0.1.", _fid),
-)  # fmt: skip
+)

@@ -23,10 +23,12 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 ROWS = 20_000
 """The most rows that are taken."""
 _EIGENVALUES = 200  # that are kept
+_UNKNOWN = "the classes of these rows are not known: choose data that have them"
 
 
 class Inputs(eqx.Module):
@@ -50,7 +52,7 @@ class DiverseSubset(Study):
     paper = Paper(
         "Kulesza, Taskar", "k-DPPs: Fixed-Size Determinantal Point Processes", "ICML", 2011,
         "https://icml.cc/2011/papers/611_icmlpaper.pdf",
-    )  # fmt: skip
+    )
     text = "diverse_subset.md"
     kind = "samples"
     data_options = ("n", "seed")
@@ -60,7 +62,7 @@ class DiverseSubset(Study):
     length = positive(
         1.0, (0.02, 2), symbol="ℓ", label="length-scale", unit="median distance",
         doc="distance at which rows count as alike; short: the choice is chance, long: the extremes",
-    )  # fmt: skip
+    )
     kernel = Choice(
         list(subsets.KERNELS), doc="how similarity falls with distance: gaussian smoothest, laplace roughest"
     )
@@ -70,11 +72,11 @@ class DiverseSubset(Study):
     n = size(
         600, (2, ROWS), (50, 2000), label="rows",
         doc="how many rows a named set has (those of a file are taken as they are)",
-    )  # fmt: skip
+    )
     draws = size(
         200, (2, 10_000), (20, 1000), label="draws", group="more",
         doc="independent subsets, of which distances and errors are taken",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "row": ("row", ""),
@@ -94,9 +96,8 @@ class DiverseSubset(Study):
         Result("error_random", (), "of random rows", "the same of k rows at random", headline=True),
         Result("rank", (), "rank of the kernel", "to rounding: no more rows can be chosen", headline=True),
         Result("classes_found", (), "classes found", "mean number of classes among the chosen, where they are known",
-               headline=True, optional=True),
-        Result("classes_random", (), "by random rows", "the same of k rows at random", headline=True, optional=True),
-        Result("converged", (), "finished", "whether all draws were made"),
+               headline=True, absent=_UNKNOWN),
+        Result("classes_random", (), "by random rows", "the same of k rows at random", headline=True, absent=_UNKNOWN),
         Result("indices", ("way", "chosen"), "row", "of the first draw, in the order of choice"),
         Result("weights", ("chosen",), "weight", "1 / P(row in S) of the first draw of the k-DPP"),
         Result("probability", ("row",), "P(row in S)", "of the k-DPP; sums to k"),
@@ -111,10 +112,11 @@ class DiverseSubset(Study):
         Result("eigenvalue", ("mode",), "eigenvalue", "of the kernel"),
         Result("taken", ("mode",), "P(taken)", "how probably an eigenvector takes part; sums to k"),
         Result("median", (), "median distance", "between rows"),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:
@@ -130,7 +132,7 @@ class DiverseSubset(Study):
         return Inputs(
             jnp.asarray(x), jnp.asarray(standard), subsets.median_distance(x), subsets.median_distance(standard),
             jnp.asarray(plane), jnp.asarray(classes, jnp.int32), "classes" in data.arrays,
-        )  # fmt: skip
+        )
 
     def check(self, data: Data) -> None:
         """Rows must differ."""
@@ -209,4 +211,4 @@ def _summary(problem: coresets.Comparison, state: coresets.Judged) -> dict[str, 
         "cover": found.cover[0], "cover_random": found.cover[1], "error": found.error[0], "error_random": found.error[1],
         "classes_found": found.classes[0], "classes_random": found.classes[1], "rank": found.rank,
         "eigenvalue": problem.spectrum.values[:_EIGENVALUES], "taken": found.taken[:_EIGENVALUES],
-    }  # fmt: skip
+    }

@@ -60,22 +60,22 @@ class DPPLeastSquares(Study):
         list(FAMILIES), label="functions",
         doc="legendre: polynomials on [-1, 1]; hermite: polynomials, normal law; fourier: waves on [0, 1), m odd; haar: steps "
         "on [0, 1), m a power of 2; a table has polynomials of its columns",
-    )  # fmt: skip
+    )
     m = Whole(
         10, bounds=(1, 100), soft=(2, 40), symbol="m", traced=False,
         doc="how many functions; in more variables the largest whole set of at most so many",
-    )  # fmt: skip
+    )
     oversampling = Whole(
         3, bounds=(1, MOST), symbol="n/m", label="points per function", doc="n, the evaluations, over m"
     )
     sampler = Choice(
         [DPP, *(name for name in DESIGNS[::-1] if name != DPP)], label="design",
         doc="whose numbers are shown, and which is thinned; all five are always drawn",
-    )  # fmt: skip
+    )
     delta = Real(
         0.5, bounds=(0, 1), inclusive_bounds=(False, False), soft=(0.2, 0.9), symbol="δ",
         doc="a design is stable where the least eigenvalue of G is at least 1 - δ",
-    )  # fmt: skip
+    )
     dimension = Whole(
         1, bounds=(1, 3), symbol="d", label="variables", traced=False, doc="of the function; a table has its own"
     )
@@ -86,11 +86,11 @@ class DPPLeastSquares(Study):
     thinned = Whole(
         0, bounds=(0, 1000), soft=(0, 50), label="thin so many designs", traced=False,
         doc="of the stable ones, deleting points while they stay stable; 0: none",
-    )  # fmt: skip
+    )
     t = Real(
         1.0, bounds=(0, 1), soft=(0, 1), symbol="t", label="share of the Christoffel law", group="more",
         doc="independent points come from (1 - t) μ + t ν; 1: optimal, 1/2: no weight above 2",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "design": ("design", ""),
@@ -154,7 +154,7 @@ class DPPLeastSquares(Study):
                optional=True),
         Result("whole_ratio", ("thin",), "error / best", "of the same designs before", optional=True),
         Result("whole_estimate", ("thin",), "estimate / error", "of the same designs before", optional=True),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -252,7 +252,7 @@ def _summary(problem: Replication, drawn: Replicates, n_over_m: Any, delta: Any)
     return replicates.summary(problem, drawn, delta, _LEVELS)._asdict() | {
         "err2_best": truth.best, "best": jnp.sqrt(truth.best), "truth": truth.coefficients,
         "functions": jnp.asarray(m), "points_used": n_over_m * m,
-    }  # fmt: skip
+    }
 
 
 @jit
@@ -270,7 +270,7 @@ def _shown(problem: Replication, drawn: Replicates, plane: Any, n_over_m: Any) -
         "grid": places.grid, "tabled": jnp.asarray(tabled), "law": densities.law, "christoffel": densities.christoffel,
         "conditional": densities.conditional, "f": response(places.points),
         "best_fit": functions @ problem.truth.coefficients, "fit": fits.coefficients[:, 0] @ functions.T,
-    }  # fmt: skip
+    }
 
 
 @jit
@@ -282,4 +282,4 @@ def _thin(problem: Replication, lambda_min: Any, which: Any, n_over_m: Any, delt
         "n_used": found.n_used, "thin_lambda_min": found.lambda_min, "thin_ratio": found.err2 / best,
         "thin_estimate": found.estimate / found.err2, "whole_ratio": found.before_err2 / best,
         "whole_estimate": found.before_estimate / found.before_err2,
-    }  # fmt: skip
+    }

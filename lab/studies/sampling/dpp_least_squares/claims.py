@@ -14,7 +14,7 @@ _CORNER = _RUNGE | {"data": "distance", "m": 20}
 _NAMES = {
     "iid": "independent points of μ", "iid-optimal": "independent Christoffel points", "volume": "volume sampling of μ",
     "volume-optimal": "volume sampling of the Christoffel law", "dpp": "repeated DPPs",
-}  # fmt: skip
+}
 _TABLE = "the sheet's table, 2000 draws made independently"
 STABLE = (
     ("legendre", _RUNGE, "Legendre, m = 10", {
@@ -28,7 +28,7 @@ STABLE = (
         5: {"iid-optimal": 0.012, "volume-optimal": 0.040, "dpp": 0.722},
         10: {"iid-optimal": 0.417, "volume-optimal": 0.475, "dpp": 0.992},
     }),
-)  # fmt: skip
+)
 """P(lambda_min >= 1/2) by n/m and design."""
 MEDIANS = {
     1: {"dpp": (0.073, 4.5)},
@@ -37,7 +37,7 @@ MEDIANS = {
     5: {"iid": (0.17, 1.6), "iid-optimal": (0.38, 1.24), "volume": (0.43, 1.19), "volume-optimal": (0.42, 1.21),
         "dpp": (0.608, 1.11)},
     10: {"iid": (0.41, 1.14), "iid-optimal": (0.55, 1.10), "volume-optimal": (0.57, 1.10), "dpp": (0.72, 1.05)},
-}  # fmt: skip
+}
 """Medians of lambda_min and of the error ratio, for Legendre, m = 10."""
 MEANS = (
     ("hermite", _BELL, "Hermite", 5, {"iid-optimal": 1.49, "volume": 4.05, "volume-optimal": 1.32, "dpp": 1.16}),
@@ -162,4 +162,4 @@ CLAIMS = (
     Claim("whole-estimate", "That of the whole design is right within a factor 2, in the median.",
           lambda runs: abs(float(np.log2(np.nanmedian(runs(thinned=25).whole_estimate)))), 1.0,
           "repetitions left out in turn are independent designs", "<=", quick=False),
-)  # fmt: skip
+)

@@ -14,7 +14,7 @@ from lab.studies.draw import rectangles
 TITLES = {
     "iid": "i.i.d. μ", "volume": "volume μ", "iid-optimal": "i.i.d. Christoffel", "volume-optimal": "volume Christoffel",
     "dpp": "DPP",
-}  # fmt: skip
+}
 _BOXES = (1, 2, 3, 5, 8, 12)
 _SIZES = (2, 5, 10, 15, 20, 30, 40)
 
@@ -31,7 +31,7 @@ def _tint(design: str) -> str:
     blue, orange, green, purple = draw.colours(4)
     return {
         "dpp": blue, "iid-optimal": orange, "volume-optimal": green, "volume": purple, "iid": draw.current().muted,
-    }[design]  # fmt: skip
+    }[design]
 
 
 def _variables(result: xr.Dataset) -> int:
@@ -95,7 +95,7 @@ def _chain(result: xr.Dataset, frame: int) -> Any:
         return draw.plot(
             *layers, *words, xlabel="x", ylabel="density of the next point",  ylim=(-0.24 * top, top),
             xlim=(x[0] - 0.02 * np.ptp(x), x[-1] + 0.36 * np.ptp(x)), height=380,
-        )  # fmt: skip
+        )
     xlim, ylim = _window(grid)
     peak = float(np.quantile(chain.max(axis=0), 0.97))
     panels = {
@@ -123,7 +123,7 @@ def _chain_rows(result: xr.Dataset, frame: int, note: str) -> Any:
         ylabel=str(result.axis.values[1]) if grid.shape[1] == 2 else "value", height=400,
         xlim=(left - 0.05 * (right - left), right + 0.05 * (right - left)),
         ylim=(low - 0.05 * (high - low), high + 0.12 * (high - low)),
-    )  # fmt: skip
+    )
 
 
 def _stability(result: xr.Dataset) -> Any:
@@ -137,7 +137,7 @@ def _stability(result: xr.Dataset) -> Any:
         *lines, draw.vline(_here(result), "here", color=draw.MUTED, dash=True),
         xlabel="n/m", ylabel=f"P(λmin ≥ {1 - delta:.3g})", ylim=(-0.02, 1.16),
         yticks=[0, 0.25, 0.5, 0.75, 1],
-    )  # fmt: skip
+    )
 
 
 def _threshold(result: xr.Dataset) -> Any:
@@ -155,7 +155,7 @@ def _threshold(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, *key, draw.vline(1 - delta, "1 - δ", color=draw.MUTED, dash=True), xlabel="threshold s",
         ylabel="P(λmin ≥ s)", xlim=(0, 1.45), ylim=(-0.02, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], note=f"n = {_here(result)} m",
-    )  # fmt: skip
+    )
 
 
 def _errors(result: xr.Dataset) -> Any:
@@ -181,7 +181,7 @@ def _errors(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, *words, draw.hline(1.0, color=draw.MUTED), logy=True, xlabel="n/m", ylabel="squared error / best",
         xticks=[(k, str(r)) for k, r in enumerate(_BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(_BOXES) + 1.6), height=340,
-    )  # fmt: skip
+    )
 
 
 def _shown(result: xr.Dataset) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
@@ -206,7 +206,7 @@ def _fit(result: xr.Dataset) -> Any:
             draw.text([low], [high], f"fit of {len(points)} values, {TITLES[name]}", color=tint, up="top"),
             draw.text([low], [high - 0.08 * (high - low)], f"fit of all {len(f)}", up="top"),
             xlabel="value", ylabel="fitted value", height=380,
-        )  # fmt: skip
+        )
     if _variables(result) == 1:
         x, span = result.grid.values[:, 0], float(np.ptp(f)) or 1.0
         return draw.plot(
@@ -214,7 +214,7 @@ def _fit(result: xr.Dataset) -> Any:
             draw.curve(x, fit, "fit", color=tint), draw.points(points[:, 0], values, color=tint, size=size),
             xlabel="x", ylabel="f(x)", ylim=(f.min() - 0.5 * span, f.max() + 0.5 * span), height=340,
             note=f"{TITLES[name]}, n = {len(points)}",
-        )  # fmt: skip
+        )
     (x0, x1), (y0, y1) = _window(result.grid.values)
     side = round(len(result.grid) ** 0.5)
     cols, rows = (np.linspace(a, b, 2 * side + 1)[1::2] for a, b in ((x0, x1), (y0, y1)))
@@ -223,7 +223,7 @@ def _fit(result: xr.Dataset) -> Any:
     return draw.heatmap(
         wrong, rows, cols, xlabel="x₁", ylabel="x₂", clabel="fit - f", signed=True, clim=(-reach, reach), outline=False,
         equal=True, marks=[draw.points(points[:, 0], points[:, 1], color=draw.INK, size=size)], height=400,
-    )  # fmt: skip
+    )
 
 
 def _in_plane(result: xr.Dataset) -> str:
@@ -285,7 +285,7 @@ def _estimate(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.curve([low, high], [low, high], color=draw.MUTED, dash=True), *layers, *words, logx=True, logy=True,
         xlabel="squared error / best", ylabel="estimate / best", xlim=(low, right), ylim=(low, high), height=340,
-    )  # fmt: skip
+    )
 
 
 def _table(result: xr.Dataset) -> Any:
@@ -306,7 +306,7 @@ def _table(result: xr.Dataset) -> Any:
         row = (
             f"thinned to {n:.3g}", "1", f"{np.nanmedian(result.thin_lambda_min):.3g}", f"{np.nanmean(ratio):.3g}",
             f"{np.nanmedian(ratio):.3g}", f"{np.nanmean(ratio):.3g}", "",
-        )  # fmt: skip
+        )
         for values, cell in zip(columns.values(), row, strict=True):
             values.append(cell)
     return draw.table(columns)
@@ -324,7 +324,7 @@ def _thinning(result: xr.Dataset) -> Any:
         draw.text([float(np.nanmax(n)) + 0.6], [float(np.nanmax(result.thin_ratio))], "thinned", color=draw.WARN, up="top"),
         draw.vline(m, "m", color=draw.MUTED, dash=True), xlabel="points n", ylabel="squared error / best",
         xlim=(m - 1, whole + 1),
-    )  # fmt: skip
+    )
 
 
 def _was_thinned(result: xr.Dataset) -> str:
@@ -357,7 +357,7 @@ def _heat(result: xr.Dataset) -> Any:
         values, result.m.values.astype(str), result.n_over_m.values, xlabel="n/m", ylabel="m", clim=(0, 1),
         clabel=f"median λmin, {TITLES[name]}",
         outline=False, equal=False,
-    )  # fmt: skip
+    )
 
 
 def _decay(result: xr.Dataset) -> Any:
@@ -369,7 +369,7 @@ def _decay(result: xr.Dataset) -> Any:
         lines.append(draw.curve(at, best * np.sqrt(here[k]), TITLES[name], color=_tint(name), markers=True))
     return draw.plot(
         *lines, logy=True, xlabel="m", ylabel="median L2 error", note=f"n = {_here(result)} m", height=340,
-    )  # fmt: skip
+    )
 
 
 _KEEP = ("lambda_median", "probability", "ratio_quantile", "err2_best")
@@ -404,4 +404,4 @@ PICTURES = Pictures(
              along=_sizes, also=_KEEP),
     _picture("decay", "Error against m", "Median L2 error at the chosen n/m, against the best there is.", _decay, _over_m,
              along=_sizes, also=_KEEP),
-)  # fmt: skip
+)

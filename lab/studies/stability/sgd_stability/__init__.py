@@ -74,7 +74,7 @@ class SGDStability(Study):
     paper = Paper(
         "Wu, Su", "The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent", "ICML", 2023,
         "https://arxiv.org/abs/2305.17490",
-    )  # fmt: skip
+    )
     text = "sgd_stability.md"
     kind = training.KIND
     data_options = ("n", "d", "seed")
@@ -87,54 +87,54 @@ class SGDStability(Study):
     eta = Real(
         0.08, bounds=(0, 100), inclusive_bounds=(False, True), soft=(1e-3, 1), scale="log", label="learning rate", symbol="η",
         doc="of both; or click in a picture",
-    )  # fmt: skip
+    )
     B = size(
         1, (1, 5000), (1, 40), label="batch size", symbol="B", when={"optimizer": ("SGD and GD", SGD)},
         doc="samples in a step of SGD; or click in the diagram",
-    )  # fmt: skip
+    )
     sampling = Choice(
         ["replacement", "without", "reshuffle"], when={"optimizer": ("SGD and GD", SGD)},
         doc="of a batch: with replacement, without, or every sample once in an epoch",
-    )  # fmt: skip
+    )
     steps = size(
         4000, (40, 2_000_000), (400, 100_000), label="steps",
         doc="of training, rounded up to whole stretches between two records",
-    )  # fmt: skip
+    )
     scale = Real(
         1.0, bounds=(0, 100), inclusive_bounds=(False, True), soft=(0.1, 3), scale="log", label="initial scale", symbol="α",
         doc="factor of the initial weights",
-    )  # fmt: skip
+    )
     m = size(
         16, (1, 1000), (2, 100), label="width", symbol="m",
         when={"model": ("auto", TWO_LAYER, PERCEPTRON, CONVOLUTIONAL)},
         doc="hidden units, of each of the perceptron's two hidden layers, or channels; the diagonal network has none",
-    )  # fmt: skip
+    )
     n = size(
         40, (2, 4000), (10, 300), label="training samples", symbol="n",
         doc="of a named set (those of a file are taken as they are)",
-    )  # fmt: skip
+    )
     d = size(100, (1, 4000), (10, 1000), label="inputs", symbol="d", doc="of the synthetic sets")
     momentum = Switch(False, group="more", doc="v ← βv - η∇L, θ ← θ + v, for both")
     beta = Real(
         0.9, bounds=(0, 0.999), soft=(0, 0.99), label="its strength", symbol="β", group="more", when={"momentum": True},
         doc="share of the last step that is kept",
-    )  # fmt: skip
+    )
     clip = positive(
         50.0, (1, 1000), label="largest gradient", group="more",
         doc="a longer one is shortened; it tames the first steps, and small values hide instability",
-    )  # fmt: skip
+    )
     rates = Whole(
         6, bounds=(0, 30), soft=(0, 12), label="other learning rates", traced=False, group="more",
         doc="trained beside η, evenly spaced on a logarithmic scale",
-    )  # fmt: skip
+    )
     lowest = Real(
         10**-2.4, bounds=(0, 100), inclusive_bounds=(False, True), soft=(1e-4, 0.1), scale="log", label="lowest of them",
         group="more", doc="the smallest of the other learning rates",
-    )  # fmt: skip
+    )
     highest = Real(
         10**-0.9, bounds=(0, 100), inclusive_bounds=(False, True), soft=(1e-2, 10), scale="log", label="highest of them",
         group="more", doc="the largest of the other learning rates",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "way": ("method", ""),
@@ -204,7 +204,7 @@ class SGDStability(Study):
         Result("measured", (), "samples measured", "that G is taken over along the way"),
         Result("iterations", (), "records", "that were made"),
         Result("converged", (), "finished", "whether training came to its end"),
-    )  # fmt: skip
+    )
     live = (
         Live("loss", {way: f"loss of {way}" for way in WAYS}),
         Live("η tr / 2, against what SGD holds", {way: f"half tr of {way}" for way in WAYS}, "limit of tr"),
@@ -298,7 +298,7 @@ class SGDStability(Study):
         return {
             "way": list(WAYS), "drawn": ["with replacement", "without"], "side": ["first", "second"],
             "batch": batch_sizes(len(data.arrays["x"])),
-        }  # fmt: skip
+        }
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
@@ -355,7 +355,7 @@ def _variables(problem: Comparison, state: State, key: Array) -> dict[str, Array
         "interpolated": records.interpolated, "tr_end": held.sizes.trace, "fro_end": held.sizes.frobenius,
         "lmax_end": held.sizes.lambda_max, "density": spectra.density, "density_error": spectra.error,
         "sharpness": spectra.sharpness,
-    }  # fmt: skip
+    }
     shared = {"eigenvalue": spectra.eigenvalues, "hessian": cells.hessian, "layer_edge": cells.edges}
     if held.here is not None:
         by_way |= held.here._asdict()

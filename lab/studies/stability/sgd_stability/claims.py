@@ -10,10 +10,10 @@ _PAPER = {"n": 300, "d": 1000, "steps": 80_000, "rates": 0}
 _TABLE = {  # learning rate: η tr / 2 and l1 of SGD, η tr / 2 and l1 of GD
     10**-2.4: (0.971, 385, 1.14, 451), 10**-2.1: (0.916, 184, 2.27, 451), 10**-1.8: (0.715, 75, 4.53, 450),
     10**-1.5: (0.329, 20, 9.0, 450), 10**-1.2: (0.087, 3.83, 17.9, 448), 10**-0.9: (0.125, 3.01, 35.5, 445),
-}  # fmt: skip
+}
 _RELU = {
     "data": "relu-teacher", "n": 300, "d": 100, "m": 100, "clip": 100.0, "steps": 600_000, "rates": 0, "optimizer": "SGD",
-}  # fmt: skip
+}
 _RELU_TABLE = {5e-4: (0.871, 193), 1e-3: (0.844, 124), 2e-3: (0.767, 62), 4e-3: (0.836, 24)}
 # seeds differ: the trace at the start has a standard deviation of 3 %, that of gradient descent keeps it to the end
 _SHEET = "measured independently, other seed"
@@ -87,7 +87,7 @@ def _table_rows() -> list[Claim]:
                     f"{name}-{eta:.4f}", f"Diagonal network, η = {eta:.4f}: {what} is {value}.", measure, value,
                     f"table of the sheet, {_SHEET}", tolerance=tolerance, relative=True, quick=False,
                 )
-            )  # fmt: skip
+            )
     for eta, (half, path) in _RELU_TABLE.items():
         case = {**_RELU, "eta": eta}
         for name, what, measure, value, tolerance in (
@@ -99,7 +99,7 @@ def _table_rows() -> list[Claim]:
                     f"{name}-{eta:g}", f"Two-layer ReLU, η = {eta:g}, SGD: {what} is {value}.", measure, value,
                     f"table of the sheet, {_SHEET}", tolerance=tolerance, relative=True, quick=False,
                 )
-            )  # fmt: skip
+            )
     return made
 
 
@@ -119,4 +119,4 @@ CLAIMS = (
     Claim("trace-formula", "tr G = (1/n) Σ x²(a² + b²).", _formula, 1.0, "closed form of the diagonal network",
           tolerance=1e-9),
     *_table_rows(),
-)  # fmt: skip
+)

@@ -48,7 +48,7 @@ def analyze(
     found = stability.analyze(
         loss, params, *data, key=jax.random.key(seed), predict=predict, batch_sizes=batch_sizes, only=only, chunk=chunk,
         top=top, probes=probes, loop=loop,
-    )  # fmt: skip
+    )
     names = [block.path or "parameters" for block in found.blocks]
     size = found.blocks[-1].stop
     made: dict[str, tuple] = {
@@ -80,7 +80,7 @@ def analyze(
             "residual": ((), held.residual, "norm of the residual"), "mu": ((), held.mu, "alignment μ"),
             "tr": ((), held.sizes.trace, "tr G"), "fro": ((), held.sizes.frobenius, "|G|_F"),
             "lmax": ((), held.sizes.lambda_max, "λmax(G)"),
-        }  # fmt: skip
+        }
     variables = {name: (dims, np.asarray(values), {"long_name": label}) for name, (dims, values, label) in made.items()}
     return xr.Dataset(variables, coords, {"parameters": size, "seed": seed, "title": "Hessian at a point"})
 
@@ -95,7 +95,7 @@ def _spectrum(result: xr.Dataset) -> Any:
         draw.points(tops, np.full(tops.shape, 3 * low), color=draw.TARGET),
         xlabel="eigenvalue of the Hessian", ylabel="density", logy=True, ylim=(low, None),
         note=f"tr H = {float(result.trace):.4g} ± {float(result.trace_error):.1g}; dots: the largest eigenvalues",
-    )  # fmt: skip
+    )
 
 
 def _hessian(result: xr.Dataset) -> Any:
@@ -107,7 +107,7 @@ def _hessian(result: xr.Dataset) -> Any:
     return draw.heatmap(
         result.hessian.values, xlabel="parameter", ylabel="parameter", clabel="entry", signed=True, clim=(-largest, largest),
         marks=lines,
-    )  # fmt: skip
+    )
 
 
 def _blocks(result: xr.Dataset) -> Any:

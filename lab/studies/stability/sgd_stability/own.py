@@ -166,7 +166,7 @@ def _offer(slug: str, title: str, data: Data) -> None:
         name=f"{slug}-data", title=f"{title}: its data", kind=training.KIND, summary="Brought with the model.",
         source="brought by the user", licence="the user's", real=True,
         options={"n": (len(data.arrays["x"]), (2, len(data.arrays["x"])))},
-    )  # fmt: skip
+    )
     def build(n: int) -> dict[str, Any]:
         cut = {name: array[:n] if name in ("x", "y") else array for name, array in data.arrays.items()}
         return {"arrays": cut, "axes": data.axes, "notices": data.notices}

@@ -104,7 +104,7 @@ def _sweep(result: xr.Dataset) -> Any:
         logx=True, logy=True, xlabel="learning rate η", ylabel="tr and λmax of G at the end", note=_rates_note(result),
         ylim=(None, 4 * max(high, float(result.final_tr.where(np.isfinite(result.final_tr)).max()))),
         height=360,
-    )  # fmt: skip
+    )
 
 
 def _error(result: xr.Dataset) -> Any:
@@ -113,7 +113,7 @@ def _error(result: xr.Dataset) -> Any:
     return draw.plot(
         *_sweep_layers(result, "final_test_error", ""), here, logx=True, logy=True, xlabel="learning rate η",
         ylabel="test error at the end", note=_rates_note(result), ylim=(None, high),
-    )  # fmt: skip
+    )
 
 
 def _norms(result: xr.Dataset) -> Any:
@@ -127,7 +127,7 @@ def _norms(result: xr.Dataset) -> Any:
         *([limit] if diagonal else []), *layers, logx=True, logy=True, xlabel="learning rate η",
         ylabel="|a∘b|₁ at the end" if diagonal else "path norm at the end",
         ylim=(None, 8 * float(high)), note=_rates_note(result),
-    )  # fmt: skip
+    )
 
 
 def _click_eta(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
@@ -148,12 +148,12 @@ def _edge(result: xr.Dataset) -> Any:
             lines.append(
                 draw.curve(result.step.values, eta * result[name].sel(way=way).values / 2, f"{label} {way}",
                            color=_TINT[way], dash=dash)
-            )  # fmt: skip
+            )
     high = eta * float(result.tr.where(np.isfinite(result.tr)).max()) / 2
     return draw.plot(
         *lines, *levels, logy=True, xlabel="step", ylabel="η tr(G) / 2 and η λmax(G) / 2",
         note=_marked(result), ylim=(None, 3 * max(high, descent, trace if np.isfinite(trace) else 1)), height=360,
-    )  # fmt: skip
+    )
 
 
 def _losses(result: xr.Dataset) -> Any:
@@ -164,11 +164,11 @@ def _losses(result: xr.Dataset) -> Any:
             lines.append(
                 draw.curve(result.step.values, result.test_error.sel(way=way).values, f"test {way}", color=_TINT[way],
                            dash=True)
-            )  # fmt: skip
+            )
     high = max(float(result[name].max()) for name in ("loss", "test_error") if name in result)
     return draw.plot(
         *lines, logy=True, xlabel="step", ylabel="training loss and test error", note=_marked(result), ylim=(None, 100 * high)
-    )  # fmt: skip
+    )
 
 
 def _alignment(result: xr.Dataset) -> Any:
@@ -209,7 +209,7 @@ def _diagram(result: xr.Dataset) -> Any:
         np.clip(rho - 1, -0.2, 0.2), [str(size) for size in batch], [f"{eta:.{1 + (eta >= 0.1)}g}" for eta in etas],
         xlabel="learning rate η", ylabel="batch size B", clabel="ρ - 1, cut at ± 0.2", signed=True, clim=(-0.2, 0.2),
         outline=False, marks=lines, equal=False,
-    )  # fmt: skip
+    )
 
 
 def _click_diagram(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
@@ -244,7 +244,7 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", xlim=(float(x[0]), float(x[-1])),
         ylim=(low, high), height=340,
         note=_marked(result, f"step {int(result.moment[at]):,}"),
-    )  # fmt: skip
+    )
 
 
 def _before_after(result: xr.Dataset) -> Any:
@@ -265,7 +265,7 @@ def _before_after(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", ylim=(low, 8 * float(result.density.max())),
         note=_marked(result),
-    )  # fmt: skip
+    )
 
 
 def _thresholds(result: xr.Dataset) -> Any:
@@ -280,7 +280,7 @@ def _thresholds(result: xr.Dataset) -> Any:
     lines = [
         draw.curve(batch, held.eta_star_B.sel(drawn=drawn).values, color=color, dash=late, markers=True)
         for drawn, color in tints.items()
-    ]  # fmt: skip
+    ]
     # both end near the line of λmax: one name stands above it, the other half-way down, where nothing else is
     middle = (low * float(held.eta_star_B.sel(drawn="with replacement")[-1])) ** 0.5
     names = [
@@ -319,7 +319,7 @@ def _balance(result: xr.Dataset, at: int) -> Any:
         *layers, logx=True, logy=True, xlim=(0.7 * floor, 1.5 * peak), ylim=(0.7 * floor, 1.5 * peak), height=380,
         xlabel="a²" if diagonal else "d a²", ylabel="b²" if diagonal else "|w|²",
         note=f"step {int(result.frame[at]):,}; imbalance {said}",
-    )  # fmt: skip
+    )
 
 
 def _hessian(result: xr.Dataset) -> Any:
@@ -343,7 +343,7 @@ def _hessian(result: xr.Dataset) -> Any:
     return draw.heatmap(
         matrix, xlabel=side, ylabel=side, clabel="entry" if whole else "mean entry", signed=True, clim=(-largest, largest),
         outline=False, marks=marks, room=(0.0, 0.16), height=440,
-    )  # fmt: skip
+    )
 
 
 def _table(result: xr.Dataset) -> Any:
@@ -406,4 +406,4 @@ PICTURES = Pictures(
     Picture("losses", "Loss", "training loss, and test error (dashed)", _losses),
     Picture("alignment", "Alignment", "of the noise with G: about 1 in practice, which bounds the loss's growth", _alignment),
     Picture("table", "Numbers", "at the end; * did not interpolate, so that the bound does not apply", _table),
-)  # fmt: skip
+)

@@ -27,7 +27,7 @@ from .presets import PRESETS
 _TRAINED_BY = (
     "pooling", "rho", "ramp", "rho0", "epsilon", "lam", "k", "objective", "epochs", "fold", "rate", "dropout", "dimension",
     "batch", "patience", "seed",
-)  # fmt: skip
+)
 _OT = {"pooling": ("ot",)}
 
 
@@ -69,72 +69,72 @@ class OTSurv(Study):
     pooling = Choice(
         list(POOLINGS), label="pooling", traced=False,
         doc="how a bag becomes one vector; ot: by a plan to prototypes; mean: all patches alike; attention: a learned mean",
-    )  # fmt: skip
+    )
     rho = Real(
         1.0, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="pooled share", symbol="ρ", when=_OT,
         doc="share of the patches' mass that is pooled once trained; below 1, what fits no prototype is left out",
-    )  # fmt: skip
+    )
     ramp = Whole(
         5, bounds=(0, 1000), soft=(0, 40), label="growth", symbol="T", unit="epochs", when=_OT,
         doc="epochs in which the pooled share grows to ρ while the model trains; 0: ρ from the start",
-    )  # fmt: skip
+    )
     epsilon = positive(
         0.1, (0.01, 1), label="entropy", symbol="ε", when=_OT,
         doc="strength of the entropy, in units of the largest cost: large values blur the plan",
-    )  # fmt: skip
+    )
     lam = positive(
         1.0, (0.01, 100), label="price of sizes", symbol="λ", when=_OT,
         doc="weight of the KL that ties the masses of the prototypes to equal ones",
-    )  # fmt: skip
+    )
     k = Whole(
         8, bounds=(1, 256), soft=(1, 32), label="prototypes", symbol="K", traced=False, when=_OT,
         doc="number of prototypes that a bag is summarized by",
-    )  # fmt: skip
+    )
     objective = Choice(
         list(LOSSES), label="loss", traced=False,
         doc="cox: partial likelihood, Breslow's ties; efron: the same, Efron's ties; nll: likelihood in 4 bins of time; "
         "ranking: a smooth C-index",
-    )  # fmt: skip
+    )
     epochs = Whole(
         15, bounds=(0, 1000), soft=(0, 60), label="epochs", traced=False,
         doc="passes over the bags of the training; 0: the model as it starts",
-    )  # fmt: skip
+    )
     slide = Whole(
         0, bounds=(0, None), soft=(0, 100), label="shown bag",
         doc="the bag whose patches, costs and plan are shown; nothing is trained anew",
-    )  # fmt: skip
+    )
     share = Real(
         0.5, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="shown share", symbol="ρ′", when=_OT,
         doc="share at which patches are shown as pooled or left out; nothing is trained anew",
-    )  # fmt: skip
+    )
     fold = Whole(
         0, bounds=(0, None), soft=(0, 4), label="test fold", group="more", traced=False,
         doc="the part of the bags that is kept for the test",
-    )  # fmt: skip
+    )
     rho0 = Real(
         0.1, bounds=(0, 1), soft=(0, 1), label="first share", symbol="ρ₀", group="more", when=_OT,
         doc="the share that the growth begins at, but for 0.0067",
-    )  # fmt: skip
+    )
     rate = positive(
         1e-2, (1e-4, 0.1), label="learning rate", symbol="η", group="more",
         doc="of AdamW, after one epoch of warm-up; it falls as a cosine",
-    )  # fmt: skip
+    )
     dropout = Real(
         0.0, bounds=(0, 0.95), soft=(0, 0.5), label="dropout", group="more",
         doc="share of the encoded features that is dropped while training",
-    )  # fmt: skip
+    )
     patience = Whole(
         0, bounds=(0, 1000), soft=(0, 20), label="patience", unit="epochs", group="more", traced=False,
         doc="epochs without progress on the fold after the test fold, kept for that, which end the training, from the 11th on; "
         "0: it goes to its last epoch, and learns from that fold too",
-    )  # fmt: skip
+    )
     dimension = size(
         32, (2, 1024), (8, 256), label="encoded features", symbol="D", group="more", doc="width of the patch encoder",
-    )  # fmt: skip
+    )
     batch = Whole(
         16, bounds=(2, 1024), soft=(4, 64), label="batch", group="more", traced=False,
         doc="bags that are compared in a training step",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "bag": ("bag", ""),
@@ -185,7 +185,7 @@ class OTSurv(Study):
         Result("km_low", ("group", "step"), "survival", "lower end of the log-log 95 % band"),
         Result("km_high", ("group", "step"), "survival", "upper end of the log-log 95 % band"),
         Result("km_time", ("step",), "time", "times of the test bags"),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -228,7 +228,7 @@ class OTSurv(Study):
             trained = train(
                 jax.random.key(p.seed), bags, settings, which=parts.train, check=parts.check, pooling=p.pooling, k=p.k,
                 width=p.dimension, loss=p.objective, epochs=p.epochs, batch=p.batch, loop=loop,
-            )  # fmt: skip
+            )
         else:
             trained = warm.trained
         transport = Transport(p.rho, p.epsilon, p.lam)
@@ -258,7 +258,7 @@ class OTSurv(Study):
             "cindex": found.cindex, "cindex_train": found.cindex_others, "tested": found.tested,
             "time": bags.time, "event": bags.event, "chi2": found.log_rank.chi2, "p": found.log_rank.p,
             "km": found.curves.survival, "km_low": found.curves.low, "km_high": found.curves.high, "km_time": found.times,
-        }  # fmt: skip
+        }
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:

@@ -114,4 +114,4 @@ CLAIMS = (
     Claim("table-attention", "Mean C-index of attention pooling over 3 seeds.", _table("attention"), 0.791,
           "an independent training", "==", 0.05, quick=False,
           note="of the three poolings this one hangs most on the start: C-indices of one data set differ by 0.1"),
-)  # fmt: skip
+)

@@ -78,7 +78,7 @@ def _km(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel="time", ylabel="share without event", ylim=(0, 1.1), xlim=(0, None),
         yticks=(0, 0.25, 0.5, 0.75, 1), note=f"log-rank χ² = {float(result.chi2):.1f}, {said}; bands: 95 %",
-    )  # fmt: skip
+    )
 
 
 def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -147,7 +147,7 @@ def _plan(result: xr.Dataset) -> Any:
         whole, xlabel="cost to prototypes  |  plan  |  left out", ylabel="patch, by main prototype",
         cols=[*(str(j + 1) for j in range(k)), "", *(str(j + 1) for j in range(k)), "", "out"],
         clabel=f"cost; plan over {largest:.2f}; share left out", clim=(0, 1), equal=False, outline=False, height=420,
-    )  # fmt: skip
+    )
 
 
 def _kinds(result: xr.Dataset) -> Any:
@@ -159,7 +159,7 @@ def _kinds(result: xr.Dataset) -> Any:
         ylabel="pooled share of the patches" if ot else "weight over that of the mean", xlabel="kind of patch",
         xticks=[(int(i), str(name).removeprefix("kind ")) for i, name in zip(at, result.kind.values, strict=True)],
         ylim=(0, 1.15 * float(result.kind_mass.max())), xlim=(-0.6, at.size - 0.4), note="dashed: were all kinds alike",
-    )  # fmt: skip
+    )
 
 
 def _truth(result: xr.Dataset) -> Any:
@@ -169,7 +169,7 @@ def _truth(result: xr.Dataset) -> Any:
         draw.points(true[tested], risk[tested], color=draw.SOURCE),
         xlabel="true log risk", ylabel="log risk of the model", ylim=_room(risk),
         note=f"test C-index {float(result.cindex):.3f}, of the truth {float(result.cindex_oracle):.3f}",
-    )  # fmt: skip
+    )
 
 
 def _training(result: xr.Dataset) -> Any:
@@ -180,7 +180,7 @@ def _training(result: xr.Dataset) -> Any:
         draw.curve(epoch, checked, "checked" if np.isfinite(checked).any() else "", color=draw.TARGET),
         xlabel="epoch", ylabel="loss", ylim=_room(np.append(loss, checked)),
         note=f"test C-index {float(result.cindex):.3f}",
-    )  # fmt: skip
+    )
 
 
 def _schedule(result: xr.Dataset) -> Any:
@@ -188,7 +188,7 @@ def _schedule(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.curve(epoch, result.pooled_share.values, markers=True), draw.hline(sweeping.parameters(result)["rho"], "ρ"),
         xlabel="epochs done", ylabel="pooled share", ylim=(0, 1.12), yticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
+    )
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def _tail(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, draw.hline(1 / at.size), xlabel="prototype of a bag, the most used first",
         ylabel="share of the pooled mass", ylim=(0, None), xticks=[int(i) for i in at[:: 1 + at.size // 16]],
-    )  # fmt: skip
+    )
 
 
 def _over_folds(study: Study, data: Data) -> dict[str, list]:
@@ -217,7 +217,7 @@ def _over_folds(study: Study, data: Data) -> dict[str, list]:
 def _folds(result: xr.Dataset) -> Any:
     shown = [name for name in _POOLINGS if name in result.pooling.values]
     groups = [(name, tint, result.cindex.sel(pooling=name).values) for name, tint in
-              zip(shown, draw.colours(len(shown)), strict=True)]  # fmt: skip
+              zip(shown, draw.colours(len(shown)), strict=True)]
     if "cindex_oracle" in result:
         groups.append(("truth", draw.MUTED, result.cindex_oracle.isel(pooling=0).values))
     layers: list[Any] = []
@@ -234,7 +234,7 @@ def _folds(result: xr.Dataset) -> Any:
         ylabel="C-index of the test fold", xlabel=f"pooling; {result.sizes['fold']} folds, quartiles and median",
         xticks=[(at, name) for at, (name, *_) in enumerate(groups)], xlim=(-0.6, len(groups) - 0.4),
         ylim=(np.floor(20 * least - 0.2) / 20, None),
-    )  # fmt: skip
+    )
 
 
 def _over_rho(study: Study, data: Data) -> dict[str, list]:
@@ -274,4 +274,4 @@ PICTURES = Pictures(
             also=("cindex", "cindex_oracle")),
     Picture("shares", "C-index by pooled share", "Trained up to each share ρ and tested with it.", _shares,
             where=_needs("rho", ot=True), along=_over_rho, also=("cindex", "cindex_train", "cindex_oracle")),
-)  # fmt: skip
+)
