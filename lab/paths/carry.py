@@ -204,7 +204,8 @@ def _step(journey: Journey, state: State) -> State:
         x, extra = journey.after(span.later, x, extra, key)
 
     def placed(all: Array, value: Array) -> Array:
-        return all.at[grid].set(_put(all[grid], index, journey.axis, value.astype(all.dtype)))
+        value = value if value.dtype == all.dtype else value.astype(all.dtype)  # keys have no other type
+        return all.at[grid].set(_put(all[grid], index, journey.axis, value))
 
     kept = _recorded(journey, state.kept, (grid, index, state.at), span, before, (x, extra))
     state = state._replace(

@@ -374,7 +374,7 @@ def polygons(
     first = carry(loop, flow, x0, even(steps, most), steps=steps, keep=Look(view), frames=frames, **given)
     grids = jnp.stack([even(count, max(FEW)) for count in FEW])
     few = carry(loop, flow, x0, grids, steps=FEW, keep=False, **given)
-    ends, seen = _drawn(state, steps, first._replace(state=None), few._replace(state=None), view, frames)
+    ends, seen = _drawn(state, jnp.asarray(steps), first._replace(state=None), few._replace(state=None), view, frames)
     return Polygons(ends, seen, first_failure(first.reason, few.reason))
 
 
