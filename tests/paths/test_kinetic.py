@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lab.numerics import Chunked, Reason
 from lab.numerics.mixtures import gaussian, standard
-from lab.paths import separation
+from lab.paths import separation, separation_estimate
 from lab.paths.fields import exact
 from lab.paths.kinetic import KineticOptimal, energy, energy_density
-from lab.paths.laws import checkerboard
+from lab.paths.laws import Mixture, checkerboard
 from lab.paths.sampling import ode
 from lab.paths.schedules import VP, Brownian, Coefficients, Linear, Trigonometric
 from lab.paths.separation import Separation
@@ -296,3 +297,28 @@ def test_outside_the_domain():
             energy(Linear(), TWO, start, stop)
     found = separation.of_law(key, Plain(standard(2), 1.0), jnp.asarray([0.5]), n=500)
     assert abs(found.gamma[1]) < 1e-12
+
+
+def test_a_stop_leaves_a_coarser_curve():
+    """Every eighth angle of the plane's checkerboard, and those between interpolated; the whole of it by one loop."""
+    law = separation.normalize_law(checkerboard()).law
+    key = jax.random.key(0)
+    whole = separation_estimate.estimate(key, law, 200)
+    stopped = separation_estimate.estimate(key, law, 200, Chunked(lambda progress: True))
+    assert (int(whole.reason), int(stopped.reason)) == (Reason.CONVERGED, Reason.STOPPED)
+    known = np.r_[0, np.arange(96)[::8] + 1, 97]
+    np.testing.assert_allclose(stopped.separation.gamma[known], whole.separation.gamma[known], rtol=1e-9)
+    np.testing.assert_allclose(stopped.separation.gamma, whole.separation.gamma, atol=0.05)
+    np.testing.assert_array_equal(whole.separation.theta, separation_estimate.angles())
+
+
+def test_a_law_is_brought_to_mean_0_and_mean_square_1():
+    for law in (checkerboard(), mixture := Mixture([0.2, 0.8], [[-3.0, 1.0], [4.0, 0.0]], [0.5, 2.0])):
+        found = separation.normalize_law(law)
+        mean, covariance = found.law.moments()
+        np.testing.assert_allclose(mean, 0, atol=1e-12)
+        np.testing.assert_allclose(jnp.trace(covariance), 2, rtol=1e-12)
+    x = mixture.sample(jax.random.key(0), 5)
+    again = separation.normalize_law(mixture)
+    apart = mixture.log_prob(x) - again.law.log_prob((x - again.centre[None]) / again.scale)
+    np.testing.assert_allclose(apart, -2 * jnp.log(again.scale), rtol=1e-9)
