@@ -8,8 +8,8 @@ import numpy as np
 from lab.studies.contract import Claim
 from lab.studies.vocabulary import mean, number, of
 
-_MOONS = {"data": "two-moons", "length": 0.3, "n": 300}
-_FEW = {"data": "gaussian-points", "n": 9, "k": 3, "length": 0.7, "draws": 10_000}
+_MOONS: dict[str, Any] = {"data": "two-moons", "length": 0.3, "n": 300}
+_FEW: dict[str, Any] = {"data": "gaussian-points", "n": 9, "k": 3, "length": 0.7, "draws": 10_000}
 
 
 def _by_enumeration(run: Any) -> tuple[np.ndarray, float]:
@@ -48,7 +48,7 @@ CLAIMS = (
     Claim("cover", "And other rows are nearer to the chosen ones, by a tenth at least.", number("cover", **_MOONS),
           0.9 * number("cover_random", **_MOONS), "repulsion spreads them", "<="),
     Claim("chance", "With a very short length-scale the choice is chance: every row with probability k/N.",
-          number("probability", reduce=np.ptp, **(_MOONS | {"length": 1e-4})), 0.0,
+          number("probability", reduce=np.ptp, **{**_MOONS, "length": 1e-4}), 0.0,
           "L is the identity", "<=", 1e-6),
     Claim("digits", "Twenty digits by the k-DPP have more of the ten classes than random ones.", number("classes_found"),
           number("classes_random"), "classes lie apart", ">=", quick=False),
