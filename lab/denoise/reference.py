@@ -70,7 +70,7 @@ def reference(
         learned = learn(key, core, images, steps=steps, batch=BATCH, name=kind, loop=own)
         if int(learned.reason) != Reason.CONVERGED:
             raise _Unfinished(learned)
-        return learned.denoiser, learned.loss.astype(jnp.float32)
+        return learned.denoiser, jnp.asarray(learned.loss, jnp.float32)
 
     recipe = {
         "title": f"{kind} for locality", "kind": kind, "images": sha256(numbers.tobytes()).hexdigest(), "shape": list(shape),

@@ -125,6 +125,19 @@ def test_stopped_runs_say_so_and_are_not_remembered(first):
 
 
 @pytest.mark.slow
+def test_what_an_unfinished_network_shows_is_not_remembered(monkeypatch, tmp_path):
+    """Its training is stopped, and nothing else."""
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    study = DIGITS.but(networks="perceptron", train_steps=30, others=False, seed=7)
+    stopped = study.execute(lambda progress: progress.max_iterations == 30).result
+    assert stopped.attrs["reason"] == "stopped"
+    whole = study.run()
+    assert whole.attrs["reason"] == "converged"
+    shown = (result.estimate_here.sel(denoiser="perceptron") for result in (stopped, whole))
+    assert not np.allclose(*shown)
+
+
+@pytest.mark.slow
 def test_a_planted_pattern_is_looked_for(first):
     """Against the Wiener filter of images that NumPy has planted it in."""
     run = DIGITS.but(plant=True, strength=5.0, sigma=2.0, row=0, column=1, others=False).run()

@@ -1,7 +1,7 @@
 """Locality of image denoisers (Lukoianov et al., 2025) as a study: where denoisers look, computed from the data alone."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -26,7 +26,7 @@ from lab.denoise.lineup import (
     Design,
     Lineup,
 )
-from lab.denoise.reference import reference
+from lab.denoise.reference import Reference, reference
 from lab.denoise.sensitivity import one_image, pixel_fields, pull_back
 from lab.denoise.trial import trial
 from lab.numerics import Loop, Reason, Run
@@ -288,8 +288,9 @@ class LocalityDenoisers(Study):
                 reference(kind, tried.pixels, design.shape, p.train_steps, p.seed, loop=loop, keep=weights.kept)
                 for kind in kinds
             ],
-            lambda made: all(known.reason == Reason.CONVERGED for known in made),
+            _trained,
         )
+        remembered = remembered if _trained(references) else _anew  # what an unfinished network shows is not kept
         lineup = Lineup(
             tried.pixels, tried.spectrum, tuple(known.network for known in references), theta, radius, tau, design
         )
@@ -367,9 +368,17 @@ class LocalityDenoisers(Study):
 def _remembering(inputs: Mapping[str, Any], p: Any) -> Callable[..., Any]:
     """What is remembered of these images, as ``Remembered.get``; where values are traced, nothing is."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, p))):
-        return lambda key, make, worth=None: make()
+        return _anew
     source = bytes(np.asarray(inputs["digest"])), str(jnp.zeros(()).dtype)
     return lambda key, make, worth=None: _REMEMBERED.get((source, key), make, worth)
+
+
+def _anew[T](key: Any, make: Callable[[], T], worth: Any = None) -> T:
+    return make()
+
+
+def _trained(references: Sequence[Reference]) -> bool:
+    return all(bool(known.reason == Reason.CONVERGED) for known in references)
 
 
 def _whole(run: Run) -> bool:
