@@ -253,3 +253,6 @@ def test_pictures_of_sweeps_and_frames(runs, swept, atoms):
         WeightedCFM.pictures.trap(runs())
     with pytest.raises(ValueError, match="choose data of at most 64"):
         WeightedCFM.pictures.masses(runs())
+    alone = batches.assign(pair_cost=batches.pair_cost.where(batches.coupling != "OT-CFM"))
+    with pytest.raises(ValueError, match="OT-CFM was not followed: switch it on"):
+        WeightedCFM.pictures.batches(alone)

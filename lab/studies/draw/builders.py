@@ -150,7 +150,7 @@ def trajectories(
         goal: (k, 2) the data behind.
         colors: of each particle's way; grey with a blue end when omitted.
         marks: the times at which each way has a dot; with ``colors`` the first one when empty.
-        most: ways that are drawn.
+        most: ways that are drawn; without ``colors`` all particles have their dots.
     """
     xlim, ylim = window(*ways.values(), *(() if goal is None else (goal,)))
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
@@ -163,7 +163,7 @@ def trajectories(
             own = part if not colors else part[:, [i for i in range(part.shape[1]) if colors[i] == tint]]
             ends = (own[:-1, :, 0] + left, own[:-1, :, 1], own[1:, :, 0] + left, own[1:, :, 1])
             layers.append(segments(*ends, color=tint, width=0.4))
-        dots = part[list(marks) or ([0] if colors else [-1])]
+        dots = part[list(marks) or [0]] if colors else way[list(marks) or [-1]]
         layers.append(
             points(dots[..., 0].ravel() + left, dots[..., 1].ravel(), color=INK if colors else SOURCE, size=0.12)
         )

@@ -16,36 +16,32 @@ from lab.paths import laws, metrics, rectified
 from lab.paths.points import View
 from lab.paths.rectified import FEW, POWERS
 from lab.paths.schedules import OneOf
-from lab.studies.contract import Choice, DataSource, Mood, Paper, Result, Study, Whole
+from lab.studies.contract import Choice, DataSource, Mood, Paper, Result, Whole
 from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary.training import UNTRAINED, Trained
 
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 FRAMES = jnp.linspace(0.0, 1.0, 33)
 _MOST_STEPS = 1024  # of Euler's method
 _GRID = 40
 
 SCHEDULES = {
-    "linear": paths.Linear(),
-    "vp": paths.VP(),
-    "sub-vp": paths.SubVP(),
-    "constant-speed-vp": paths.ConstantSpeedVP(),
+    "linear": paths.Linear(), "vp": paths.VP(), "sub-vp": paths.SubVP(), "constant-speed-vp": paths.ConstantSpeedVP(),
 }  # chosen by number, so that one compiled program serves them all
 
 
-class RectifiedFlow(Study):
+class RectifiedFlow(Trained):
     """Flows along the lines between pairs, fitted again to their own pairs until they are straight."""
 
     slug = "rectified-flow"
     title = "Rectified flow"
     field = "Probability paths"
     paper = Paper(
-        "Liu, Gong, Liu",
-        "Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow",
-        "ICLR",
-        2023,
+        "Liu, Gong, Liu", "Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow", "ICLR", 2023,
         "https://arxiv.org/abs/2209.03003",
     )
     text = "rectified_flow.md"
@@ -79,42 +75,19 @@ class RectifiedFlow(Study):
         400, (2, 100_000), (100, 2000), label="particles", symbol="n", group="more",
         doc="points that are carried along and measured; no field is fitted to them",
     )
-    train_steps = Whole(
-        0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
-        doc="steps in which a small network learns the same flow; 0: none is trained",
-    )
     learns = Choice(
         ["flow", "one step"], label="network learns", group="more",
         doc="flow: the velocity of the k-rectified flow; one step: the map from its starts to its ends (distillation)",
-    )
-    units = size(
-        64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers",
-    )
-    learning_rate = positive(
-        2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)",
     )
     side = Choice(
         ["7", "14", "28"], label="pixels of MNIST", group="more", doc="to how many pixels a side MNIST is pooled"
     )
 
     dims: ClassVar = {
-        "t": ("time", ""),
-        "particle": ("particle", ""),
-        "axis": ("coordinate", ""),
-        "p": ("power of the cost", ""),
-        "few": ("Euler steps", ""),
-        "shown": ("particle", ""),
-        "iteration": ("rectification", ""),
-        "train_step": ("training step", ""),
-        "gx": ("x₁", ""),
-        "gy": ("x₂", ""),
-        "end": ("end", ""),
-        "angle": ("angle", ""),
-        "sampler": ("sampler", ""),
-        "image": ("image", ""),
-        "row": ("row", ""),
-        "column": ("column", ""),
-        "channel": ("channel", ""),
+        "t": ("time", ""), "particle": ("particle", ""), "axis": ("coordinate", ""), "p": ("power of the cost", ""),
+        "few": ("Euler steps", ""), "shown": ("particle", ""), "iteration": ("rectification", ""), "gx": ("x₁", ""),
+        "gy": ("x₂", ""), "end": ("end", ""), "angle": ("angle", ""), "sampler": ("sampler", ""), "image": ("image", ""),
+        "row": ("row", ""), "column": ("column", ""), "channel": ("channel", ""), **Trained.dims,
     }
     results = (
         Result("square_cost", (), "E|Z₁ - Z₀|²", "mean squared distance that the coupling moves a particle", headline=True),
@@ -157,17 +130,20 @@ class RectifiedFlow(Study):
         Result("history_V", ("iteration",), "V", "by round"),
         Result("history_cost", ("iteration",), "E|Z₁ - Z₀|²", "by round"),
         Result("density", ("t", "gy", "gx"), "density", "of the flow at each time; a kernel estimate from k = 2 on",
-               optional=True),
-        Result("ellipse", ("end", "angle", "axis"), "position", "one standard deviation of either Gaussian", optional=True),
+               absent="the law of these data is not known, or not in the plane: choose Gaussians in the plane"),
+        Result("ellipse", ("end", "angle", "axis"), "position", "one standard deviation of either Gaussian",
+               absent="source and data are not two Gaussians in the plane: choose crossed-gaussians"),
         Result("images", ("sampler", "image", "row", "column", "channel"), "intensity", "what some particles became",
-               optional=True),
-        Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", optional=True),
-        Result("net", ("t", "particle", "axis"), "position", "the network's particles", optional=True),
-        Result("net_w2sq", (), "W₂² of the network", "finely integrated; in one step where it is distilled", optional=True),
+               absent="the data are no images: choose digits"),
+        Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", absent=UNTRAINED),
+        Result("net", ("t", "particle", "axis"), "position", "the network's particles", absent=UNTRAINED),
+        Result("net_w2sq", (), "W₂² of the network", "finely integrated; in one step where it is distilled",
+               absent=UNTRAINED),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:

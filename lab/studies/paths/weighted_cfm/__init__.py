@@ -13,29 +13,29 @@ from lab.datasets import Data
 from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.paths import comparison, laws, metrics
 from lab.paths.comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
-from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Result, Study, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Result, Switch, Whole
 from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary.training import UNTRAINED, Trained
 
 from .claims import CLAIMS
-from .pictures import PICTURES
+from .pictures import PICTURES, UNFOLLOWED
 from .presets import PRESETS
+from .story import STORY
 
 FRAMES = jnp.linspace(0.0, 1.0, 33)
 KAPPAS = np.geomspace(0.02, 50, 25)
 DEGENERATE = 0.01  # effective share of the weights, below which they stand for too few pairs
+_TOO_MANY = "particles are counted at each of a few data points: choose data of at most 64"
 
 
-class WeightedCFM(Study):
+class WeightedCFM(Trained):
     """Independent pairs with Gibbs weights: a coupling nearer to optimal transport, of marginals that are no longer kept."""
 
     slug = "weighted-cfm"
     title = "Weighted conditional flow matching"
     field = "Probability paths"
     paper = Paper(
-        "Calvo-Ordonez, Meunier, Cartea, Reisinger, Gal, Hernandez-Lobato",
-        "Weighted Conditional Flow Matching",
-        "arXiv",
-        2025,
+        "Calvo-Ordonez, Meunier, Cartea, Reisinger, Gal, Hernandez-Lobato", "Weighted Conditional Flow Matching", "arXiv", 2025,
         "https://arxiv.org/abs/2507.22270",
     )
     text = "weighted_cfm.md"
@@ -71,10 +71,6 @@ class WeightedCFM(Study):
         True, label="OT-CFM and EOT-CFM",
         doc="follow these too, on a line or in the plane; entropic transport only for up to 4000 data points",
     )
-    train_steps = Whole(
-        0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
-        doc="steps in which a small network learns one of the fields; 0: none is trained",
-    )
     learns = Choice(
         [WEIGHTED, INDEPENDENT, MINIBATCH, ENTROPIC], label="network learns", group="more",
         doc="whose pairs it is trained on, in batches of 256; OT-CFM couples B of these at a time, at most 256",
@@ -92,30 +88,15 @@ class WeightedCFM(Study):
         doc="pairs that its field is a mean of, from as many batches as they fill",
     )
     steps = size(48, (8, 1000), (16, 200), label="steps", group="more", doc="of Heun's method, crowded at the end")
-    units = size(
-        64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers",
-    )
-    learning_rate = positive(
-        2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)",
-    )
     side = Choice(
         ["7", "14", "28"], label="pixels of MNIST", group="more", doc="to how many pixels a side MNIST is pooled"
     )
 
     dims: ClassVar = {
-        "t": ("time t", ""),
-        "particle": ("particle", ""),
-        "axis": ("coordinate", ""),
-        "sample": ("data point", ""),
-        "draw": ("point of the source", ""),
-        "goal": ("fresh point of the data", ""),
-        "end": ("end", ""),
-        "kappa": ("κ", ""),
-        "coupling": ("coupling", ""),
-        "i": ("source, sorted", ""),
-        "j": ("data, sorted", ""),
-        "atom": ("data point", ""),
-        "train_step": ("training step", ""),
+        "t": ("time t", ""), "particle": ("particle", ""), "axis": ("coordinate", ""), "sample": ("data point", ""),
+        "draw": ("point of the source", ""), "goal": ("fresh point of the data", ""), "end": ("end", ""), "kappa": ("κ", ""),
+        "coupling": ("coupling", ""), "i": ("source, sorted", ""), "j": ("data, sorted", ""), "atom": ("data point", ""),
+        **Trained.dims,
     }
     results = (
         Result("w2sq", (), "W₂² of W-CFM", "squared distance of its samples from fresh data, exact", headline=True,
@@ -143,7 +124,8 @@ class WeightedCFM(Study):
                "them"),
         Result("transport_weighted", (), "E c of the weights", "mean cost under the weighted coupling"),
         Result("kl_independent", (), "KL(π_w | μ×ν)", "of the weighted coupling from independence"),
-        Result("kl_entropic", (), "KL(π_w | π_EOT)", "of the weighted coupling from entropic transport", optional=True),
+        Result("kl_entropic", (), "KL(π_w | π_EOT)", "of the weighted coupling from entropic transport",
+               absent="entropic transport was not solved: switch OT-CFM and EOT-CFM on, for at most 4000 data points"),
         Result("dimension", (), "dimension", "of the data"),
         Result("log_z", (), "log Z", "of the mean weight, Z = E exp(-c/ε)"),
         Result("tilt_var", ("end",), "tilt R", "Var τ / (E τ)² of the source and of the data; 0: this marginal is kept"),
@@ -156,20 +138,21 @@ class WeightedCFM(Study):
         Result("plan", ("coupling", "i", "j"), "mass", "couplings between some points, sorted by their first coordinate"),
         Result("paths", ("t", "coupling", "particle", "axis"), "position", "the flows"),
         Result("goals", ("goal", "axis"), "position", "fresh points of the data"),
-        Result("mass", ("coupling", "atom"), "mass", "share of the particles that end at each data point", optional=True),
-        Result("mass_weighted", ("atom",), "mass", "of each data point under the weights", optional=True),
-        Result("neighbours", (), "pairs in sight", "that the mean of OT-CFM sees at a point half way", optional=True),
+        Result("mass", ("coupling", "atom"), "mass", "share of the particles that end at each data point", absent=_TOO_MANY),
+        Result("mass_weighted", ("atom",), "mass", "of each data point under the weights", absent=_TOO_MANY),
+        Result("neighbours", (), "pairs in sight", "that the mean of OT-CFM sees at a point half way", absent=UNFOLLOWED),
         Result("iterations", (), "steps", "of the flows that were done"),
         Result("converged", (), "converged", "whether flows, potentials and training were run to their end"),
-        Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", optional=True),
-        Result("curve_ess", ("train_step",), "effective share", "of each batch under its weights", optional=True),
-        Result("net", ("t", "particle", "axis"), "position", "the network's particles", optional=True),
-        Result("net_w2sq", (), "W₂² of the network", "of its samples from fresh data", optional=True),
-        Result("net_npe", (), "NPE of the network", "normalised path energy of its flow", optional=True),
+        Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", absent=UNTRAINED),
+        Result("curve_ess", ("train_step",), "effective share", "of each batch under its weights", absent=UNTRAINED),
+        Result("net", ("t", "particle", "axis"), "position", "the network's particles", absent=UNTRAINED),
+        Result("net_w2sq", (), "W₂² of the network", "of its samples from fresh data", absent=UNTRAINED),
+        Result("net_npe", (), "NPE of the network", "normalised path energy of its flow", absent=UNTRAINED),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
@@ -233,8 +216,7 @@ class WeightedCFM(Study):
             methods, drawn, epsilon, p.cost, entropic, fields.coupled, path.t, path.x, w2sq, inputs["plane"], FRAMES
         ) | {"ess_kappa": tilts[0], "tilt_kappa": jnp.stack(tilts[1:])}
         reasons += [path.reason, compared, tilted]
-        stopped = [isinstance(each, int) and each == Reason.STOPPED for each in reasons]
-        if p.train_steps and not any(stopped):
+        if p.train_steps and not any(isinstance(reason, int) and reason == Reason.STOPPED for reason in reasons):
             trained = comparison.train(
                 loop, key, p.learns, source, drawn.points, p.epsilon, p.cost, p.batch,
                 units=p.units, learning_rate=p.learning_rate, steps=p.train_steps,
