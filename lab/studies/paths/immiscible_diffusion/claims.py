@@ -1,6 +1,7 @@
 """What the papers and mathematics say of immiscible diffusion, measured."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -9,9 +10,9 @@ from lab.studies.contract import Claim, Runs
 from lab.studies.vocabulary import Measure, apart, number, of
 
 _SHEET = "exact denoiser, computed independently"
-_DIGITS = {"data": "digit-samples", "draws": 400, "batch": 32, "euler_steps": 1}
-_LARGE = {"data": "gaussian-points", "dimension": 3072, "n": 400, "scaling": 0.5, "k": 8, "euler_steps": 1}
-_TIMED = {"data": "digit-samples", "batch": 1024, "draws": 2, "timed": True, "k": 8, "euler_steps": 1}
+_DIGITS: dict[str, Any] = {"data": "digit-samples", "draws": 400, "batch": 32, "euler_steps": 1}
+_LARGE: dict[str, Any] = {"data": "gaussian-points", "dimension": 3072, "n": 400, "scaling": 0.5, "k": 8, "euler_steps": 1}
+_TIMED: dict[str, Any] = {"data": "digit-samples", "batch": 1024, "draws": 2, "timed": True, "k": 8, "euler_steps": 1}
 _H = {1: (1.00, 0.97, 0.87, 0.59), 2: (0.99, 0.94, 0.81, 0.51), 4: (0.97, 0.90, 0.75, 0.45), 8: (0.95, 0.86, 0.69, 0.39),
       16: (0.93, 0.83, 0.65, 0.36), 64: (0.86, 0.73, 0.54, 0.27)}
 _MSE = {1: (0.006, 0.027, 0.070), 2: (0.006, 0.025, 0.054), 4: (0.005, 0.024, 0.046), 8: (0.005, 0.022, 0.042),
