@@ -192,9 +192,7 @@ def test_sweep_pictures(runs):
         ("sizes", digits, {"n": [4, 16, 64, 256]}),
         ("curves", study, {"k": [1, 2, 4, 8, 16, 32, 64]}),
     ):
-        along = study.pictures[name].along
-        assert along is not None
-        assert along(of, of.load()) == grid
+        assert study.pictures[name].grid(of, of.load()) == grid
 
 
 def test_refusals():

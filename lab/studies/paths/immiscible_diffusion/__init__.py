@@ -27,6 +27,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 LEVELS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95)
 MOST = 64  # Euler steps
@@ -35,6 +36,13 @@ _WEIGHED = 10_000_000  # that all queries may have of points
 _GRID = 48  # of the plane of noise
 _BINS = 40
 _MOMENTS, _IMAGES, _CHECKS = 33, 8, 5
+_NO_TERRITORY = "it needs at most 64 images of more than one dimension: choose fewer (images, under n)"
+_NO_IMAGES = "the data are no grey images: choose digits or MNIST"
+_UNTRAINED = "nothing was trained: set training steps above 0"
+
+
+def _less(value: float, result: xr.Dataset) -> Mood:
+    return "good" if value < 0.95 * float(result.H_independent) else ""
 
 
 class Inputs(NamedTuple):
@@ -55,9 +63,7 @@ class ImmiscibleDiffusion(Study):
     field = "Probability paths"
     paper = Paper(
         "Li, Liang, Kondratyuk, Tomizuka, Keutzer, Xu",
-        "Improved Immiscible Diffusion: Accelerate Diffusion Training by Reducing Its Miscibility",
-        "arXiv",
-        2025,
+        "Improved Immiscible Diffusion: Accelerate Diffusion Training by Reducing Its Miscibility", "arXiv", 2025,
         "https://arxiv.org/abs/2505.18521",
     )
     text = "immiscible_diffusion.md"
@@ -116,29 +122,19 @@ class ImmiscibleDiffusion(Study):
     )
 
     dims: ClassVar = {
-        "rule": ("rule", ""),
-        "t": ("share of the data ᾱ", ""),
-        "query": ("query", ""),
-        "image": ("image", ""),
-        "particle": ("particle", ""),
-        "axis": ("coordinate", ""),
-        "moment": ("time t", ""),
-        "gx": ("n₁", ""),
-        "gy": ("n₂", ""),
-        "bin": ("|n|²/d", ""),
-        "shown": ("query", ""),
-        "row": ("row", "pixel"),
-        "column": ("column", "pixel"),
-        "step": ("training step", ""),
-        "check": ("training step", ""),
+        "rule": ("rule", ""), "t": ("share of the data ᾱ", ""), "query": ("query", ""), "shown": ("query", ""),
+        "image": ("image", ""), "row": ("row", "pixel"), "column": ("column", "pixel"),
+        "particle": ("particle", ""), "axis": ("coordinate", ""), "moment": ("time t", ""),
+        "gx": ("n₁", ""), "gy": ("n₂", ""), "bin": ("|n|²/d", ""),
+        "step": ("training step", ""), "check": ("training step", ""),
     }
     results = (
         Result("H_independent", (), "H independent", "miscibility at ᾱ: entropy of which image a noisy one comes from, over "
                "log N; 1: nothing is known", headline=True),
         Result("H_assignment", (), "H assignment", "the same where noise is assigned in batches", headline=True,
-               judge=lambda value, result: _less(value, result)),
+               judge=_less),
         Result("H_nearest", (), "H nearest", "the same for the nearest of k noises", headline=True,
-               judge=lambda value, result: _less(value, result)),
+               judge=_less),
         Result("saved_assignment", (), "nearer by, assignment", "by how much of the mean distance from image to noise",
                unit="%", headline=True),
         Result("saved_nearest", (), "nearer by, nearest", "by how much of the mean distance from image to noise", unit="%",
@@ -183,21 +179,23 @@ class ImmiscibleDiffusion(Study):
                "to come alike"),
         Result("share_floor", (), "misplaced by chance", "the same of so many fair draws"),
         Result("limit", (), "half side", "of the window of noise"),
-        Result("converged", (), "finished", "whether all batches, levels and steps were computed"),
         Result("territory", ("rule", "gy", "gx"), "image", "likeliest at each noise; in more dimensions on a slice through "
-               "0 along the principal axes", optional=True),
-        Result("sharpness", ("rule", "gy", "gx"), "probability", "of that image", optional=True),
+               "0 along the principal axes", absent=_NO_TERRITORY),
+        Result("sharpness", ("rule", "gy", "gx"), "probability", "of that image", absent=_NO_TERRITORY),
         Result("denoised", ("rule", "shown", "row", "column"), "intensity", "E[x0 | x_t] at ᾱ, of a few queries",
-               optional=True),
-        Result("clean", ("rule", "shown", "row", "column"), "intensity", "what these queries come from", optional=True),
-        Result("time_ms", ("rule",), "time", "of a batch of each rule, the median of seven", unit="ms", optional=True),
+               absent=_NO_IMAGES),
+        Result("clean", ("rule", "shown", "row", "column"), "intensity", "what these queries come from", absent=_NO_IMAGES),
+        Result("time_ms", ("rule",), "time", "of a batch of each rule, the median of seven", unit="ms",
+               absent="no time was measured: set it (measure the time, under more)"),
         Result("loss", ("step", "rule"), "loss", "of the network's velocity, on the batch of each step, per dimension",
-               optional=True),
-        Result("sliced_w2sq", ("check", "rule"), "sliced W₂²", "of 512 samples of the network from the data", optional=True),
+               absent=_UNTRAINED),
+        Result("sliced_w2sq", ("check", "rule"), "sliced W₂²", "of 512 samples of the network from the data",
+               absent=_UNTRAINED),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:
@@ -220,11 +218,8 @@ class ImmiscibleDiffusion(Study):
         check(data.name, data.arrays)
         x = data.arrays["x"]
         if len(np.unique(x, axis=0)) < 2:
-            raise ValueError(
-                f"{data.name} has one point, {len(x)} times, but miscibility is between points: give at least two"
-                if len(x) > 1
-                else f"{data.name} has one point, but miscibility is between points: give at least two"
-            )
+            times = f", {len(x)} times" if len(x) > 1 else ""
+            raise ValueError(f"{data.name} has one point{times}, but miscibility is between points: give at least two")
         super().check(data)
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
@@ -259,18 +254,13 @@ class ImmiscibleDiffusion(Study):
             output |= _territories(known, inputs)
         if inputs.image.size:
             shape = (len(RULES), -1, *inputs.image.shape)
-            pictures = {
-                "denoised": asked.state.found[:, :_IMAGES],
-                "clean": x[paired.query_index[:, :_IMAGES]],
-            }
+            pictures = {"denoised": asked.state.found[:, :_IMAGES], "clean": x[paired.query_index[:, :_IMAGES]]}
             output |= {name: (pixels / p.scaling).reshape(shape) for name, pixels in pictures.items()}
         if p.timed and loop is not pure:
             output["time_ms"] = _times(keys[2], x, p.batch, k, p.cost)
         if p.training_steps:
             settings = training.Settings(learning_rate=p.learning_rate, warmup=50.0, clip=10.0)
-            learned = immiscible_learning.learn(
-                keys[2], x, k, p.cost, settings, p.training_steps, p.batch, _CHECKS, loop
-            )
+            learned = immiscible_learning.learn(keys[2], x, k, p.cost, settings, p.training_steps, p.batch, _CHECKS, loop)
             output |= {"loss": learned.loss, "sliced_w2sq": learned.distance}
             reasons.append(learned.reason)
         return output | {"reason": first_failure(*reasons)}
@@ -297,14 +287,8 @@ class ImmiscibleDiffusion(Study):
         if error > 0.05:
             return f"H is known to ±{error:.2f} only: raise the number of batches."
         if float(result.cluster_draws) < 1.5:
-            return (
-                "Most images were drawn once, so that the cluster distance says nothing: raise the number of batches."
-            )
+            return "Most images were drawn once, so that the cluster distance says nothing: raise the number of batches."
         return ""
-
-
-def _less(value: float, result: xr.Dataset) -> Mood:
-    return "good" if value < 0.95 * float(result.H_independent) else ""
 
 
 @jit
@@ -349,14 +333,7 @@ def _moved(known: denoisers.Denoisers, start: Any, inputs: Inputs, steps: Any, l
     look = Look(View(jnp.zeros(start.shape[-1], start.dtype), inputs.axes))
     moments = jnp.linspace(0, 1, _MOMENTS)
     return paths.carry(
-        loop,
-        denoisers.Moving(known),
-        whole,
-        paths.even(steps, MOST),
-        solver="euler",
-        steps=steps,
-        keep=look,
-        frames=moments,
+        loop, denoisers.Moving(known), whole, paths.even(steps, MOST), solver="euler", steps=steps, keep=look, frames=moments
     )
 
 

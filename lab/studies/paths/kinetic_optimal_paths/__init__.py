@@ -25,11 +25,13 @@ from lab.studies.vocabulary import size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 MOST = 64  # Euler steps
 _TIMES, _MOMENTS, _GRID = 201, 41, 32
 _IMAGES = 12
 _LATEST = 0.985  # of the density, which at t = 1 has jumps
+_UNTRAINED = "nothing was trained: set training steps above 0"
 _CURVES = Remembered(bytes=1_000_000)  # a curve depends on the data and on little that one moves
 
 
@@ -99,20 +101,10 @@ class KineticOptimalPaths(Study):
     )
 
     dims: ClassVar = {
-        "schedule": ("schedule", ""),
-        "theta": ("angle θ, tan θ = a/m", "rad"),
-        "t": ("time t", ""),
-        "moment": ("time t", ""),
-        "particle": ("particle", ""),
-        "axis": ("axis", ""),
-        "point": ("point", ""),
-        "panel": ("schedule shown", ""),
-        "u": ("x₁", ""),
-        "v": ("x₂", ""),
-        "image": ("image", ""),
-        "row": ("row", "pixel"),
-        "column": ("column", "pixel"),
-        "step": ("training step", ""),
+        "schedule": ("schedule", ""), "panel": ("schedule shown", ""), "theta": ("angle θ, tan θ = a/m", "rad"),
+        "t": ("time t", ""), "moment": ("time t", ""), "step": ("training step", ""),
+        "particle": ("particle", ""), "axis": ("axis", ""), "point": ("point", ""), "u": ("x₁", ""), "v": ("x₂", ""),
+        "image": ("image", ""), "row": ("row", "pixel"), "column": ("column", "pixel"),
     }
     results = (
         Result("phi_total", (), "angle Φ", "∫√γ dθ, the opening of the chord; π/2 where straight lines are best", unit="rad",
@@ -121,8 +113,6 @@ class KineticOptimalPaths(Study):
         Result("gain", (), "W₂² linear : optimal", "squared distance to the data, of the linear over the optimal schedule",
                headline=True, judge=lambda value, result: "good" if value > 1 else ""),
         Result("w2sq_floor", (), "floor of W₂²", "between two sets of fresh samples of the data", headline=True),
-        Result("converged", (), "finished", "whether the curve and all steps were computed", headline=True,
-               judge=lambda value, result: "good" if value else "warn"),
         Result("phi_error", (), "error of Φ", "standard error, if those of all angles went the same way", unit="rad"),
         Result("deficit", (), "∫(1 - λ) ds", "how far the points are from being told apart at once"),
         Result("scale", (), "scale", "that the centred data were divided by"),
@@ -142,17 +132,18 @@ class KineticOptimalPaths(Study):
         Result("data_position", ("point", "axis"), "data", "some points of the data, likewise"),
         Result("limit", (), "half side", "of the window that holds them"),
         Result("marginal", ("panel", "moment", "v", "u"), "density", "exact, of the path, where the law is known in the plane",
-               optional=True),
+               absent="the law is not known in the plane: choose a set with a density, such as checkerboard"),
         Result("sample_image", ("schedule", "image", "row", "column"), "picture", "that the first particles end as",
-               optional=True),
-        Result("loss", ("panel", "step"), "loss", "of the network, by training step", optional=True),
+               absent="the data are no grey images: choose digits or MNIST"),
+        Result("loss", ("panel", "step"), "loss", "of the network, by training step", absent=_UNTRAINED),
         Result("loss_least", ("panel",), "least loss", "d (energy of pairs - energy), that of the exact velocity",
-               optional=True),
-        Result("w2sq_network", ("panel",), "W₂² with network", "of particles moved by the trained network", optional=True),
+               absent=_UNTRAINED),
+        Result("w2sq_network", ("panel",), "W₂² with network", "of particles moved by the trained network", absent=_UNTRAINED),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:

@@ -26,6 +26,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 _FRAMES = 41
 _STRANDS = 48
@@ -33,6 +34,17 @@ _SHOWN = 8  # particles that are kept in all dimensions at all times
 _MATCHED = 400  # samples of which the squared distance is taken
 _REACHED = {"brownian": 4.0, "quadratic": 4.0, "sine-squared": 1.0}  # the a where gamma touches 1
 _TWO_SIDED = tuple(name for name in SCHEDULES if name not in ONE_SIDED)
+_SHARP = "an end has no smooth density: choose mixtures of Gaussians, such as two-gaussians"
+_NOT_GAUSSIAN = "the ends are not Gaussians on a line: choose two-gaussians"
+_NO_DIVERGENCE = "the divergence needs mixtures of Gaussians, with networks in at most 3 dimensions: choose two-gaussians, say"
+_INDEPENDENT = "the ends are independent: choose the coupling rectified"
+_MANY = "the data have more than 3 dimensions: choose fewer"
+_NO_LIKELIHOOD = "an end or the coupling is points, or there are more than 8 dimensions: choose mixtures of Gaussians"
+_NO_LINE = "the data are not on a line: choose modes-1d, say"
+_NOT_BESIDE = (
+    "it is of linear and trigonometric paths with latent noise, between mixtures of Gaussians on a line: choose modes-1d, say"
+)
+_UNTRAINED = "nothing was trained: set training steps above 0"
 
 
 class StochasticInterpolants(Study):
@@ -43,9 +55,7 @@ class StochasticInterpolants(Study):
     field = "Probability paths"
     paper = Paper(
         "Albergo, Boffi, Vanden-Eijnden",
-        "Stochastic Interpolants: A Unifying Framework for Flows and Diffusions",
-        "JMLR 26(209)",
-        2025,
+        "Stochastic Interpolants: A Unifying Framework for Flows and Diffusions", "JMLR 26(209)", 2025,
         "https://arxiv.org/abs/2303.08797",
     )
     text = "stochastic_interpolants.md"
@@ -115,18 +125,9 @@ class StochasticInterpolants(Study):
     )
 
     dims: ClassVar = {
-        "t": ("time t", ""),
-        "sampler": ("sampler", ""),
-        "particle": ("particle", ""),
-        "coordinate": ("coordinate", ""),
-        "axis": ("axis", ""),
-        "strand": ("trajectory", ""),
-        "shown": ("particle shown whole", ""),
-        "position": ("x", ""),
-        "row": ("x₂", ""),
-        "column": ("x₁", ""),
-        "kind": ("schedule", ""),
-        "step": ("training step", ""),
+        "t": ("time t", ""), "sampler": ("sampler", ""), "particle": ("particle", ""), "coordinate": ("coordinate", ""),
+        "axis": ("axis", ""), "strand": ("trajectory", ""), "shown": ("particle shown whole", ""), "position": ("x", ""),
+        "row": ("x₂", ""), "column": ("x₁", ""), "kind": ("schedule", ""), "step": ("training step", ""),
     }
     results = (
         Result("w2sq", (), "W₂² of the SDE", "squared Wasserstein distance of the samples at the noise level from as many "
@@ -134,64 +135,67 @@ class StochasticInterpolants(Study):
         Result("w2sq_ode", (), "W₂² of the ODE", "the same of the samples of the ODE", headline=True),
         Result("w2sq_floor", (), "W₂² of data", "the same of data from other data: what an exact sampler has", headline=True),
         Result("kl", (), "KL of the SDE", "divergence of the exact law from that of the samplers' fields, at the noise level",
-               unit="nat", headline=True, optional=True),
+               unit="nat", headline=True, absent=_NO_DIVERGENCE),
         Result("kl_error", (), "error of KL", "of the divergence; on a line, where nothing is sampled, the error of its grid",
-               unit="nat", optional=True),
+               unit="nat", absent=_NO_DIVERGENCE),
         Result("kl_ode", (), "KL of the ODE", "divergence of the exact law from that of the velocity alone", unit="nat",
-               headline=True, optional=True),
-        Result("kl_ode_error", (), "error of KL", "of the divergence of the ODE", unit="nat", optional=True),
+               headline=True, absent=_NO_DIVERGENCE),
+        Result("kl_ode_error", (), "error of KL", "of the divergence of the ODE", unit="nat", absent=_NO_DIVERGENCE),
         Result("kl_bound", (), "bound on KL", "half the mean square misfit of the velocity over epsilon, and half of that of "
-               "the score times epsilon; infinite for the ODE", unit="nat", headline=True, optional=True),
+               "the score times epsilon; infinite for the ODE", unit="nat", headline=True, absent=_NO_DIVERGENCE),
         Result("kl_bound_quoted", (), "bound as quoted", "half of the bound: with the losses' half squares it is wrong",
-               unit="nat", optional=True),
+               unit="nat", absent=_NO_DIVERGENCE),
         Result("kl_girsanov", (), "bound of Girsanov", "mean square misfit of the forward drift over 4 epsilon: sharper",
-               unit="nat", optional=True),
+               unit="nat", absent=_NO_DIVERGENCE),
         Result("epsilon_star", (), "best ε", "the noise level of the least bound: root of the ratio of both excesses",
-               headline=True, optional=True),
+               headline=True, absent=_NO_DIVERGENCE),
         Result("excess_b", (), "excess of velocity", "half the mean square misfit of the velocity"),
         Result("excess_s", (), "excess of score", "half the mean square misfit of the score"),
         Result("drift_energy", (), "drift energy", "integral of E|b + ε s|²: the bridge of Schrödinger has the least",
-               headline=True, optional=True),
-        Result("path_energy", (), "path energy", "integral of E|b|²", optional=True),
-        Result("score_energy", (), "score energy", "integral of E|s|²", optional=True),
+               headline=True, absent=_SHARP),
+        Result("path_energy", (), "path energy", "integral of E|b|²", absent=_SHARP),
+        Result("score_energy", (), "score energy", "integral of E|s|²", absent=_SHARP),
         Result("bridge_a", (), "a of the bridge", "the size of a Brownian latent with which a linear path between two "
-               "Gaussians on a line is the bridge of Schrödinger", optional=True),
+               "Gaussians on a line is the bridge of Schrödinger", absent=_NOT_GAUSSIAN),
         Result("map_gap", (), "change of the map", "root mean square distance of where the ODE takes a particle from where the "
-               "flow of independent ends takes it", headline=True, optional=True),
+               "flow of independent ends takes it", headline=True, absent=_INDEPENDENT),
         Result("map_before", ("particle", "axis"), "position", "where the flow of independent ends takes the particles",
-               optional=True),
-        Result("variance_before", ("t",), "variance", "of the path of independent ends; exact", optional=True),
-        Result("transport_residual", (), "transport equation", "largest relative residual at 320 places", optional=True),
-        Result("identity_residual", (), "identity of means", "largest |α η₀ + β η₁ + γ η_z − x| there", optional=True),
+               absent=_INDEPENDENT),
+        Result("variance_before", ("t",), "variance", "of the path of independent ends; exact", absent=_INDEPENDENT),
+        Result("transport_residual", (), "transport equation", "largest relative residual at 320 places", absent=_MANY),
+        Result("identity_residual", (), "identity of means", "largest |α η₀ + β η₁ + γ η_z − x| there", absent=_MANY),
         Result("nfe", (), "evaluations", "of the velocity for a trajectory of the ODE", headline=True),
-        Result("converged", (), "finite", "whether all numbers are finite and a training came to its end",
-               judge=lambda value, result: "good" if value else "warn"),
+        Result("converged", (), "finite", "whether all numbers are finite and a training came to its end"),
         Result("samples", ("sampler", "particle", "coordinate"), "sample", "where the particles end"),
         Result("paths", ("t", "sampler", "particle", "axis"), "position", "of the particles over time, on the first two axes"),
         Result("bundle", ("t", "strand", "axis"), "position", "of trajectories of the SDE from one start"),
-        Result("walk", ("t", "sampler", "shown", "coordinate"), "value", "a few particles in all dimensions", optional=True),
+        Result("walk", ("t", "sampler", "shown", "coordinate"), "value", "a few particles in all dimensions",
+               absent="the data have at most 2 dimensions, which paths shows: choose digit-samples, say"),
         Result("target", ("particle", "axis"), "data", "fresh data on the same axes"),
         Result("log_likelihood", ("sampler", "particle"), "log-likelihood", "of the samples under the ODE, by the integral of "
-               "its divergence", unit="nat", optional=True),
-        Result("log_target", ("sampler", "particle"), "exact log-density", "of the samples", unit="nat", optional=True),
-        Result("logrho", ("t", "position"), "log-density", "of the path, on a line", unit="nat", optional=True),
-        Result("modes", ("t",), "modes", "local maxima of the density of the path, on a line", optional=True),
-        Result("plain_logrho", ("t", "position"), "log-density", "of the path without latent noise", unit="nat", optional=True),
-        Result("plain_paths", ("t", "strand"), "position", "of the ODE without latent noise", optional=True),
-        Result("density", ("t", "row", "column"), "density", "of the path, in the plane", optional=True),
+               "its divergence", unit="nat", absent=_NO_LIKELIHOOD),
+        Result("log_target", ("sampler", "particle"), "exact log-density", "of the samples", unit="nat", absent=_NO_LIKELIHOOD),
+        Result("logrho", ("t", "position"), "log-density", "of the path, on a line", unit="nat", absent=_NO_LINE),
+        Result("modes", ("t",), "modes", "local maxima of the density of the path, on a line", absent=_NO_LINE),
+        Result("plain_logrho", ("t", "position"), "log-density", "of the path without latent noise", unit="nat",
+               absent=_NOT_BESIDE),
+        Result("plain_paths", ("t", "strand"), "position", "of the ODE without latent noise", absent=_NOT_BESIDE),
+        Result("density", ("t", "row", "column"), "density", "of the path, in the plane",
+               absent="the data are not in the plane: choose three-gaussians, say"),
         Result("variance", ("t",), "variance", "of the path, mean over coordinates; exact"),
         Result("variance_sampled", ("t", "sampler"), "variance", "of the particles"),
         Result("table_alpha", ("kind", "t"), "α", "coefficient of the source, of each schedule with this latent"),
         Result("table_beta", ("kind", "t"), "β", "coefficient of the data"),
         Result("table_gamma", ("kind", "t"), "γ", "coefficient of the latent noise"),
-        Result("loss_b", ("step",), "loss of velocity", "mean square error of the network for the velocity", optional=True),
-        Result("loss_eta", ("step",), "loss of noise", "of the network for the noise", optional=True),
-        Result("floor_b", (), "least loss of velocity", "that of the exact velocity on 64 of these batches", optional=True),
-        Result("floor_eta", (), "least loss of noise", "that of the exact noise", optional=True),
+        Result("loss_b", ("step",), "loss of velocity", "mean square error of the network for the velocity", absent=_UNTRAINED),
+        Result("loss_eta", ("step",), "loss of noise", "of the network for the noise", absent=_UNTRAINED),
+        Result("floor_b", (), "least loss of velocity", "that of the exact velocity on 64 of these batches", absent=_UNTRAINED),
+        Result("floor_eta", (), "least loss of noise", "that of the exact noise", absent=_UNTRAINED),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
@@ -219,9 +223,7 @@ class StochasticInterpolants(Study):
         shape = {"height": int(image[0]), "width": int(np.prod(image[1:]))} if image else {}
         places = {name: np.asarray(inputs[name]) for name in ("position", "row", "column") if name in inputs}
         return places | {
-            "t": np.linspace(0, 1, _FRAMES),
-            "sampler": ["ODE", "SDE"],
-            "kind": list(SCHEDULES),
+            "t": np.linspace(0, 1, _FRAMES), "sampler": ["ODE", "SDE"], "kind": list(SCHEDULES),
             "coordinate": ("coordinate", np.arange(inputs["x"].shape[1]), shape),
         }
 
@@ -239,14 +241,8 @@ class StochasticInterpolants(Study):
         """Refuse combinations that have no path, or no score."""
         super().check(data)
         if self.latent == "none" and self.schedule in ("encoder-decoder", "mirror"):
-            why = (
-                "its particles all meet in one point at t = 1/2"
-                if self.schedule == "encoder-decoder"
-                else "nothing moves"
-            )
-            raise ValueError(
-                f"latent = 'none' is not allowed: without latent noise {why} in the {self.schedule} schedule"
-            )
+            why = "nothing moves" if self.schedule == "mirror" else "its particles all meet in one point at t = 1/2"
+            raise ValueError(f"latent = 'none' is not allowed: without latent noise {why} in the {self.schedule} schedule")
         given = data.arrays
         bare = "x0" in given and "source_centres" not in given and not is_known(given)
         if self.latent == "none" and self.schedule in _TWO_SIDED and (bare or self.training):
@@ -261,9 +257,7 @@ class StochasticInterpolants(Study):
         if self.schedule not in MIXING:
             why = {"mirror": "its ends are one already", "encoder-decoder": "source and data never meet in it"}
             why = why.get(self.schedule, "its source is the latent noise itself, independent of the data")
-            raise ValueError(
-                f"coupling = 'rectified' is not allowed: of the {self.schedule} schedule {why}; choose linear"
-            )
+            raise ValueError(f"coupling = 'rectified' is not allowed: of the {self.schedule} schedule {why}; choose linear")
         if self.latent == "none" and not are_gaussians(source_of(given), target_of(given)):
             raise ValueError(
                 "latent = 'none' is not allowed: without latent noise the pairs of a flow have no velocity, unless both ends "
@@ -283,20 +277,20 @@ class StochasticInterpolants(Study):
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train if asked to, move the particles, then look at everything."""
-        key, number = jax.random.key(p.seed), _numbers(p)
-        path, latent, size, made = _path(inputs, p, number, key, loop)
+        key, dtype = jax.random.key(p.seed), jnp.zeros(()).dtype
+        a, epsilon = jnp.asarray(p.a, dtype), jnp.asarray(p.epsilon, dtype)
+        missed = [jnp.asarray(value, dtype) for value in (p.misfit_b, p.misfit_s, p.slope_b, p.slope_s)]
+        path, latent, size, made = _path(inputs, p, a, epsilon, key, loop)
         networks, output, trained = None, {}, Reason.CONVERGED
         if p.training:
             path = path.within(EARLIEST, 1 - EARLIEST)
             learned = interpolant_learning.learn(key, path, p.schedule in ONE_SIDED, p.training, loop)
             networks, trained = learned.networks, learned.reason
-            output |= dict(zip(("loss_b", "loss_eta"), learned.loss, strict=True))
-            output |= dict(zip(("floor_b", "floor_eta"), learned.least, strict=True))
-        used = FieldInUse(
-            path.field, Misfit(number["misfit_b"], number["misfit_s"], number["slope_b"], number["slope_s"], networks)
-        )
+            names = "loss_b", "loss_eta", "floor_b", "floor_eta"
+            output |= dict(zip(names, (*learned.loss, *learned.least), strict=True))
+        used = FieldInUse(path.field, Misfit(*missed, networks))
         fades = p.profile == "fading" or (p.profile == "auto" and not path.smooth)
-        noise = interpolant_costs.NoiseLevel(path, number["epsilon"], fades, p.schedule in ONE_SIDED)
+        noise = interpolant_costs.NoiseLevel(path, epsilon, fades, p.schedule in ONE_SIDED)
         run, moved, clouds = _samplers(inputs, path, used, noise, key, p, loop)
         distances, compared = map_rows(loop, metrics.cloud_distance, clouds)
         output |= moved | dict(zip(("w2sq", "w2sq_ode", "w2sq_floor"), distances, strict=True))
@@ -312,9 +306,7 @@ class StochasticInterpolants(Study):
         if not bool(np.isfinite(result.samples).all()):
             return "The particles left all bounds: take more steps, a smaller ε, or let the noise fade (under more)."
         floor = float(result.w2sq_floor)
-        far = {
-            name: float(result[key]) for name, key in (("ODE", "w2sq_ode"), ("SDE", "w2sq")) if result[key] > 8 * floor
-        }
+        far = {name: float(result[key]) for name, key in (("ODE", "w2sq_ode"), ("SDE", "w2sq")) if result[key] > 8 * floor}
         if not far or floor <= 0:
             return ""
         worse = max(far, key=lambda name: far[name])
@@ -323,28 +315,20 @@ class StochasticInterpolants(Study):
         return f"The samples of the {worse} are {far[worse] / floor:.2g} times as far from the data as fresh data are: {what}."
 
 
-_REAL = ("a", "epsilon", "misfit_b", "misfit_s", "slope_b", "slope_s")
-
-
 def _middles(low: float, high: float, n: int = 48) -> Any:
     return low + (high - low) * (jnp.arange(n) + 0.5) / n
 
 
-def _numbers(p: Any) -> dict[str, Any]:
-    """The real parameters that are traced."""
-    return {name: jnp.asarray(getattr(p, name), jnp.zeros(()).dtype) for name in _REAL}
-
-
-def _path(inputs: Any, p: Any, number: Any, key: Any, loop: Loop) -> tuple[Interpolant, str, Any, Any]:
+def _path(inputs: Any, p: Any, a: Any, epsilon: Any, key: Any, loop: Loop) -> tuple[Interpolant, str, Any, Any]:
     """The path, its kind of latent noise and the size of that, and why what had to be found for it ended."""
     source, target = source_of(inputs), target_of(inputs)
     # one-sided ones have no latent, and nothing is fitted to
     latent = "none" if p.latent == "bridge" and p.schedule in ONE_SIDED else p.latent
-    size, reason = number["a"], Reason.CONVERGED
+    size, reason = a, Reason.CONVERGED
     if latent == "bridge":
         assert isinstance(source, paths.Mixture)
         assert isinstance(target, paths.Mixture)
-        fitted = bridge.fit(source, target, number["epsilon"], key=jax.random.fold_in(key, 3), loop=loop)
+        fitted = bridge.fit(source, target, epsilon, key=jax.random.fold_in(key, 3), loop=loop)
         size, reason = fitted.latent.coefficients, fitted.reason
     path = interpolants.interpolant(p.schedule, latent, size, source, target)
     if p.coupling == "rectified":
@@ -390,19 +374,12 @@ def _moved(inputs: Any, path: Interpolant, x: Any, times: Any, key: Any, n: int)
     whole, ends = jnp.stack([ode, sde], axis=1), jnp.stack([x[-1, -n:], x[-1, :n]])
     keys = jax.random.split(jax.random.fold_in(key, 1))
     target, fresh = path.target.sample(keys[0], n), path.target.sample(keys[1], n)[:_MATCHED]
-    output = {
-        "samples": ends,
-        "paths": _on_axes(inputs, whole),
-        "bundle": _on_axes(inputs, strands),
-        "target": _on_axes(inputs, target),
-        "variance_sampled": whole.var(axis=2).mean(axis=2),
-    }
+    output = {name: _on_axes(inputs, seen) for name, seen in (("paths", whole), ("bundle", strands), ("target", target))}
+    output |= {"samples": ends, "variance_sampled": whole.var(axis=2).mean(axis=2)}
     if path.joint is not None:  # of the same particles as in ``_starts``
         before = path.draw(jax.random.split(key, 3)[0], n)[1]
-        output |= {
-            "map_before": _on_axes(inputs, before),
-            "map_gap": jnp.sqrt(((ends[0] - before) ** 2).sum(axis=1).mean()),
-        }
+        gap = jnp.sqrt(((ends[0] - before) ** 2).sum(axis=1).mean())
+        output |= {"map_before": _on_axes(inputs, before), "map_gap": gap}
     clouds = jnp.stack([jnp.stack([z[:_MATCHED], fresh]) for z in (ends[1], ends[0], target)])
     return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {}), clouds
 
