@@ -30,8 +30,6 @@ _TRAINED_BY = (
     "batch", "patience", "seed",
 )
 _OT = {"pooling": ("ot",)}
-
-
 _NO_PLAN = "mean and attention have no plan: choose ot"
 _NO_TRUTH = "the true risk of these data is not known"
 _NO_KINDS = "the kinds of these patches are not known"

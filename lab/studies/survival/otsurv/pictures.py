@@ -235,7 +235,8 @@ PICTURES = Pictures(
     Picture("schedule", "Growth of the pooled share", "ρ at the beginning of each epoch: first only the patches that fit.",
             _schedule, needs=("plan",), where=_trained),
     Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "
-            "prototypes take most; dashed: all alike.", _tail, along={"lam": (0.01, 0.1, 1.0, 10.0)}, needs=("mass",), when=_OT),
+            "prototypes take most; dashed: all alike.", _tail, along={"lam": (0.01, 0.1, 1.0, 10.0)},
+            needs=("mass",), when=_OT),
     Picture("folds", "C-index by fold", "Each point is a fold that the model was not trained on; box: quartiles. Differences "
             "smaller than the spread mean nothing.", _folds, along={"pooling": _POOLINGS, "fold": _all_folds},
             needs=("cindex",), also=("cindex_oracle",)),

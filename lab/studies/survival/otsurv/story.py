@@ -11,7 +11,7 @@ STORY = Story(
              "Untrained it orders {cindex:.0%} of the pairs right, trained {before.cindex:.0%}.",
              lambda before, after: after.cindex < before.cindex),
         Step("Is transport needed, or does a mean do?", {"pooling": "mean"},
-             "With a mean over all patches it is {cindex:.3f}, with transport {before.cindex:.3f}: on these bags much the same.",
+             "With a mean over all patches {cindex:.3f}, with transport {before.cindex:.3f}: on these bags much the same.",
              lambda before, after: abs(after.cindex - before.cindex) < 0.1),
         Step("What is left out when only a part is pooled?", {"data": "artefact-bags", "rho": 0.5, "share": 0.4},
              "Artefacts, more than any kind of tissue; the C-index of the test is {cindex:.3f}.",
