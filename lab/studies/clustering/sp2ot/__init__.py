@@ -19,6 +19,9 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
+
+_UNTRAINED = "nothing was trained: set epochs above 0"
 
 
 class SP2OT(Study):
@@ -123,17 +126,18 @@ class SP2OT(Study):
         Result("position", ("sample", "axis"), "position", "samples on two principal axes"),
         Result("history_objective", ("iteration",), "objective", "by iteration", unit="nat"),
         Result("history_residual", ("iteration",), "residual", "L1 error of the sizes; of sp2ot, change of the objective"),
-        Result("curve_loss", ("epoch",), "loss", "cross-entropy over rho, by epoch", unit="nat", optional=True),
-        Result("curve_rho", ("epoch",), "labelled share", "rho of the epoch", optional=True),
-        Result("curve_acc", ("epoch",), "accuracy", "macro accuracy after the epoch", optional=True),
-        Result("curve_nmi", ("epoch",), "NMI", "after the epoch", optional=True),
-        Result("curve_f1", ("epoch",), "F1", "after the epoch", optional=True),
-        Result("curve_precision", ("epoch",), "precision of labels", "of the epoch", optional=True),
-        Result("curve_recall", ("epoch",), "recall of labels", "of the epoch", optional=True),
+        Result("curve_loss", ("epoch",), "loss", "cross-entropy over rho, by epoch", unit="nat", absent=_UNTRAINED),
+        Result("curve_rho", ("epoch",), "labelled share", "rho of the epoch", absent=_UNTRAINED),
+        Result("curve_acc", ("epoch",), "accuracy", "macro accuracy after the epoch", absent=_UNTRAINED),
+        Result("curve_nmi", ("epoch",), "NMI", "after the epoch", absent=_UNTRAINED),
+        Result("curve_f1", ("epoch",), "F1", "after the epoch", absent=_UNTRAINED),
+        Result("curve_precision", ("epoch",), "precision of labels", "of the epoch", absent=_UNTRAINED),
+        Result("curve_recall", ("epoch",), "recall of labels", "of the epoch", absent=_UNTRAINED),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:

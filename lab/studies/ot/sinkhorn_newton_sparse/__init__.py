@@ -21,8 +21,11 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES, parameters
 from .presets import PRESETS
+from .story import STORY
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan
+_NO_SPECTRUM = "s₂ is computed up to 1024 points of the smaller side"
+_NO_POINTS = "these data have no points, only a cost"
 
 
 class SinkhornNewtonSparse(Study):
@@ -131,10 +134,10 @@ class SinkhornNewtonSparse(Study):
         Result("work_ratio", (), "work saved", "multiply-adds of Sinkhorn over those of Sinkhorn-Newton-Sparse, an "
                "exponential counted as 10; a lower bound where Sinkhorn met its limit"),
         Result("s2", (), "s₂", "second singular value of the plan scaled to rows and columns of mass 1: a sweep shrinks the "
-               "error by its square", optional=True),
-        Result("spectral_gap", (), "1 − s₂²", "what a sweep takes off the error", headline=True, optional=True),
+               "error by its square", absent=_NO_SPECTRUM),
+        Result("spectral_gap", (), "1 − s₂²", "what a sweep takes off the error", headline=True, absent=_NO_SPECTRUM),
         Result("sweeps_per_decade", (), "sweeps a decade, predicted", "ln 10 over −ln s₂²: plain sweeps for a tenth of the "
-               "error", optional=True),
+               "error", absent=_NO_SPECTRUM),
         Result("sweeps_per_decade_observed", (), "sweeps a decade, observed", "over the last decade of the error; NaN where "
                "it did not get below 0.01"),
         Result("row_error_l1", (), "L1 row error", "how far the rows of the plan are from the source masses, of mass 1",
@@ -162,17 +165,19 @@ class SinkhornNewtonSparse(Study):
         Result("sorted_entry", ("rank",), "entry over row mass", "the entries of the plan from the largest, in units of the "
                "mean mass of a row"),
         Result("mass_beyond", ("rank",), "mass outside", "of as many of the largest entries"),
-        Result("plan", ("row", "col"), "mass", "the transport plan", optional=True),
+        Result("plan", ("row", "col"), "mass", "the transport plan",
+               absent="the plan is too large to be kept whole: take fewer points"),
         Result("row_potential", ("row",), "source potential", "price of a unit more at a source; mean 0"),
         Result("column_potential", ("col",), "target potential", "price of a unit more at a target"),
         Result("a", ("row",), "source mass", "mass that each source has"),
         Result("b", ("col",), "target mass", "mass that each target asks for"),
-        Result("x", ("row", "axis"), "source position", "points of the sources", optional=True),
-        Result("y", ("col", "axis"), "target position", "points of the targets", optional=True),
+        Result("x", ("row", "axis"), "source position", "points of the sources", absent=_NO_POINTS),
+        Result("y", ("col", "axis"), "target position", "points of the targets", absent=_NO_POINTS),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:

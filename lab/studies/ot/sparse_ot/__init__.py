@@ -22,6 +22,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan as a matrix, and the linear program is solved
 _SMALL = 1 << 16  # entries up to which it also holds the plan of the linear program
@@ -29,6 +30,10 @@ _SMALL = 1 << 16  # entries up to which it also holds the plan of the linear pro
 
 def _holds(error: float, result: xr.Dataset) -> Mood:
     return "good" if error <= 1e-4 * float(result.a.sum()) else "warn"
+_TOO_LARGE = "these data are too large for their linear program"
+_NO_POINTS = "these data have no points, only a cost"
+_NO_PICTURES = "these data do not come from two pictures"
+_WHOLE = "a small plan is kept whole"
 
 
 class SparseOT(Study):
@@ -120,38 +125,42 @@ class SparseOT(Study):
                judge=lambda value, result: "good" if value else "warn"),
         Result("iterations", (), "iterations", "steps of the solver"),
         Result("lp_gap", (), "above the linear program", "value minus LP: what the regularization costs",
-               optional=True),
-        Result("lp", (), "linear program", "optimal cost without regularization, exact", optional=True),
-        Result("lower", (), "lower bound", "LP + gamma L, known before solving", optional=True),
-        Result("upper", (), "upper bound", "LP + gamma U, known before solving", optional=True),
+               absent=_TOO_LARGE),
+        Result("lp", (), "linear program", "optimal cost without regularization, exact", absent=_TOO_LARGE),
+        Result("lower", (), "lower bound", "LP + gamma L, known before solving", absent=_TOO_LARGE),
+        Result("upper", (), "upper bound", "LP + gamma U, known before solving", absent=_TOO_LARGE),
         Result("strength", (), "effective strength", "gamma ||b||^2 / |LP|, comparable across sizes and units",
-               optional=True),
-        Result("plan", ("row", "col"), "mass", "the transport plan", optional=True),
-        Result("plan_row", ("entry",), "source of the entry", "rows of a large plan's nonzeros", optional=True),
-        Result("plan_col", ("entry",), "target of the entry", "columns of a large plan's nonzeros", optional=True),
-        Result("plan_value", ("entry",), "mass of the entry", "values of a large plan's nonzeros", optional=True),
-        Result("lp_plan", ("row", "col"), "mass", "an optimal plan of the linear program", optional=True),
+               absent=_TOO_LARGE),
+        Result("plan", ("row", "col"), "mass", "the transport plan",
+               absent="a large plan is kept by its entries: plan_row, plan_col, plan_value"),
+        Result("plan_row", ("entry",), "source of the entry", "rows of a large plan's nonzeros", absent=_WHOLE),
+        Result("plan_col", ("entry",), "target of the entry", "columns of a large plan's nonzeros", absent=_WHOLE),
+        Result("plan_value", ("entry",), "mass of the entry", "values of a large plan's nonzeros", absent=_WHOLE),
+        Result("lp_plan", ("row", "col"), "mass", "an optimal plan of the linear program",
+               absent="these data are too large"),
         Result("alpha", ("row",), "source potential", "price of a unit more at a source; mean 0"),
         Result("beta", ("col",), "target potential", "price of a unit more at a target"),
         Result("a", ("row",), "source mass", "mass that each source has"),
         Result("b", ("col",), "target mass", "mass that each target asks for"),
         Result("history", ("iteration",), "value", "best objective so far, by iteration"),
         Result("history_error", ("iteration",), "L1 marginal error", "error of the marginals, by iteration"),
-        Result("x", ("row", "axis"), "source position", "points of the sources", optional=True),
-        Result("y", ("col", "axis"), "target position", "points of the targets", optional=True),
-        Result("x_plane", ("row", "plane"), "source in the plane", "sources on two principal axes", optional=True),
-        Result("y_plane", ("col", "plane"), "target in the plane", "targets on two principal axes", optional=True),
-        Result("gates", ("row", "col"), "gate", "how much a token wants an expert", optional=True),
+        Result("x", ("row", "axis"), "source position", "points of the sources", absent=_NO_POINTS),
+        Result("y", ("col", "axis"), "target position", "points of the targets", absent=_NO_POINTS),
+        Result("x_plane", ("row", "plane"), "source in the plane", "sources on two principal axes", absent=_NO_POINTS),
+        Result("y_plane", ("col", "plane"), "target in the plane", "targets on two principal axes", absent=_NO_POINTS),
+        Result("gates", ("row", "col"), "gate", "how much a token wants an expert",
+               absent="these data have no gates of tokens to experts"),
         Result("source_image", ("source_height", "source_width", "channel"), "source picture", "as it is",
-               optional=True),
+               absent=_NO_PICTURES),
         Result("transferred", ("source_height", "source_width", "channel"), "source picture in the target's colours",
-               "each colour moved to the mean of where its mass goes", optional=True),
+               "each colour moved to the mean of where its mass goes", absent=_NO_PICTURES),
         Result("target_image", ("target_height", "target_width", "channel"), "target picture", "as it is",
-               optional=True),
+               absent=_NO_PICTURES),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:

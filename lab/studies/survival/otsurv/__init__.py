@@ -23,12 +23,16 @@ from lab.survival.training import LOSSES, POOLINGS, Settings, Training, train
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 _TRAINED_BY = (
     "pooling", "rho", "ramp", "rho0", "epsilon", "lam", "k", "objective", "epochs", "fold", "rate", "dropout", "dimension",
     "batch", "patience", "seed",
 )
 _OT = {"pooling": ("ot",)}
+_NO_PLAN = "mean and attention have no plan: choose ot"
+_NO_TRUTH = "the true risk of these data is not known"
+_NO_KINDS = "the kinds of these patches are not known"
 
 
 class Inputs(eqx.Module):
@@ -153,7 +157,7 @@ class OTSurv(Study):
         Result("cindex", (), "C-index", "share of comparable pairs of test bags that the risk orders right", headline=True),
         Result("cindex_train", (), "C-index, training", "the same of the bags that were learnt from", headline=True),
         Result("cindex_oracle", (), "C-index of the truth", "the same of the log risk that the times were drawn with",
-               headline=True, optional=True),
+               headline=True, absent=_NO_TRUTH),
         Result("chi2", (), "log-rank χ²", "of test bags above and below the median risk, 1 degree of freedom",
                headline=True),
         Result("p", (), "p-value", "of the log-rank test", headline=True),
@@ -162,25 +166,28 @@ class OTSurv(Study):
                headline=True, judge=lambda value, result: "good" if value else "warn"),
         Result("plan_residual", (), "residual of the plans", "largest L1 error of the columns of a plan, of all bags"),
         Result("risk", ("bag",), "log risk", "what the model says; with nll, minus the expected bins survived"),
-        Result("true_risk", ("bag",), "true log risk", "that the times were drawn with", optional=True),
+        Result("true_risk", ("bag",), "true log risk", "that the times were drawn with", absent=_NO_TRUTH),
         Result("time", ("bag",), "time", "how long the bag was seen"),
         Result("event", ("bag",), "event", "1 where the event came at that time, 0 where censored"),
         Result("tested", ("bag",), "tested", "whether the bag was kept for the test"),
         Result("loss", ("epoch",), "loss", "mean over the batches of the epoch"),
-        Result("loss_check", ("epoch",), "loss, checked", "of the fold that decides when the training ends", optional=True),
+        Result("loss_check", ("epoch",), "loss, checked", "of the fold that decides when the training ends",
+               absent="no fold was kept for checking: set the patience above 0"),
         Result("pooled_share", ("epoch",), "pooled share", "ρ at the beginning of the epoch"),
         Result("mass", ("bag", "prototype"), "mass", "share of each prototype in the pooled mass of a bag"),
         Result("row_mass", ("bag", "patch"), "pooled share of the patch", "at the shown share ρ′; of attention, the weight "
                "over that of the mean"),
         Result("main", ("bag", "patch"), "main prototype", "the one that gets most of the patch; -1: no patch"),
-        Result("patch_kind", ("bag", "patch"), "kind", "what the patch is; -1: no patch", optional=True),
+        Result("patch_kind", ("bag", "patch"), "kind", "what the patch is; -1: no patch", absent=_NO_KINDS),
         Result("kind_mass", ("kind",), "pooled share", "of the patches of a kind, over all bags, at the shown share ρ′",
-               optional=True),
-        Result("position", ("bag", "patch", "axis"), "position", "row and column of the patch", optional=True),
-        Result("image", ("row", "column", "channel"), "picture", "what the patches were cut from", optional=True),
-        Result("cost", ("patch", "prototype"), "cost", "of the shown bag, from 0 to 1", optional=True),
-        Result("plan", ("patch", "prototype"), "mass", "plan of the shown bag at the shown share", optional=True),
-        Result("slack", ("patch",), "left out", "mass of each patch of the shown bag that is left out", optional=True),
+               absent=_NO_KINDS),
+        Result("position", ("bag", "patch", "axis"), "position", "row and column of the patch",
+               absent="the places of these patches are not known"),
+        Result("image", ("row", "column", "channel"), "picture", "what the patches were cut from",
+               absent="these patches were not cut from a picture: choose stained-tissue"),
+        Result("cost", ("patch", "prototype"), "cost", "of the shown bag, from 0 to 1", absent=_NO_PLAN),
+        Result("plan", ("patch", "prototype"), "mass", "plan of the shown bag at the shown share", absent=_NO_PLAN),
+        Result("slack", ("patch",), "left out", "mass of each patch of the shown bag that is left out", absent=_NO_PLAN),
         Result("km", ("group", "step"), "survival", "Kaplan-Meier estimate of the test bags"),
         Result("km_low", ("group", "step"), "survival", "lower end of the log-log 95 % band"),
         Result("km_high", ("group", "step"), "survival", "upper end of the log-log 95 % band"),
@@ -189,6 +196,7 @@ class OTSurv(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:
