@@ -24,8 +24,10 @@ from lab.studies.vocabulary import size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+_UNTHINNED = "no design was thinned: set how many"
 
 
 class Inputs(eqx.Module):
@@ -116,7 +118,6 @@ class DPPLeastSquares(Study):
         Result("best", (), "best error", "L2 distance of f from the space", headline=True),
         Result("functions", (), "m", "functions in use", headline=True),
         Result("points_used", (), "n", "evaluations of a design", headline=True),
-        Result("converged", (), "finished", "whether all draws were made"),
         Result("iterations", (), "batches", "of draws that were made"),
         Result("err2_best", (), "best squared error", "squared L2 distance of f from the space"),
         Result("lambda_min", ("design", "n_over_m", "draw"), "λmin(G)", "least eigenvalue of the Gram matrix"),
@@ -147,17 +148,18 @@ class DPPLeastSquares(Study):
         Result("f", ("place",), "f", "the function"),
         Result("best_fit", ("place",), "Pf", "its best approximation"),
         Result("fit", ("design", "place"), "fit", "of the first draw at this n/m"),
-        Result("n_used", ("thin",), "points left", "after thinning", optional=True),
-        Result("thin_lambda_min", ("thin",), "λmin(G)", "after thinning", optional=True),
-        Result("thin_ratio", ("thin",), "error / best", "after thinning", optional=True),
+        Result("n_used", ("thin",), "points left", "after thinning", absent=_UNTHINNED),
+        Result("thin_lambda_min", ("thin",), "λmin(G)", "after thinning", absent=_UNTHINNED),
+        Result("thin_ratio", ("thin",), "error / best", "after thinning", absent=_UNTHINNED),
         Result("thin_estimate", ("thin",), "estimate / error", "after thinning: what the points alone say, over the truth",
-               optional=True),
-        Result("whole_ratio", ("thin",), "error / best", "of the same designs before", optional=True),
-        Result("whole_estimate", ("thin",), "estimate / error", "of the same designs before", optional=True),
+               absent=_UNTHINNED),
+        Result("whole_ratio", ("thin",), "error / best", "of the same designs before", absent=_UNTHINNED),
+        Result("whole_estimate", ("thin",), "estimate / error", "of the same designs before", absent=_UNTHINNED),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:

@@ -1,6 +1,5 @@
 """The pictures of least squares on repelling points."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import xarray as xr
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw import rectangles
 
 TITLES = {
     "iid": "i.i.d. μ", "volume": "volume μ", "iid-optimal": "i.i.d. Christoffel", "volume-optimal": "volume Christoffel",
@@ -19,18 +17,10 @@ _BOXES = (1, 2, 3, 5, 8, 12)
 _SIZES = (2, 5, 10, 15, 20, 30, 40)
 
 
-def _over_m(result: xr.Dataset) -> str:
-    swept = sweeping.swept(result)
-    if "m" not in swept:
-        return "it shows a sweep over m"
-    more = [name for name in swept if name != "m"]
-    return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
-
-
 def _tint(design: str) -> str:
     blue, orange, green, purple = draw.colours(4)
     return {
-        "dpp": blue, "iid-optimal": orange, "volume-optimal": green, "volume": purple, "iid": draw.current().muted,
+        "dpp": blue, "iid-optimal": orange, "volume-optimal": green, "volume": purple, "iid": draw.MUTED,
     }[design]
 
 
@@ -170,7 +160,7 @@ def _errors(result: xr.Dataset) -> Any:
         tint, half = _tint(name), 0.4 * wide
         layers += [
             draw.segments(at, q[:, 0], at, q[:, 4], color=tint, width=0.5),
-            rectangles((at - half, q[:, 1], at + half, q[:, 3], q[:, 3] - q[:, 1]), "", tint, alpha=0.55),
+            draw.rectangles((at - half, q[:, 1], at + half, q[:, 3], q[:, 3] - q[:, 1]), "", tint, alpha=0.55),
             draw.segments(at - half, q[:, 2], at + half, q[:, 2], color=draw.INK),
         ]
     top = min(top, 1e4)
@@ -227,11 +217,8 @@ def _fit(result: xr.Dataset) -> Any:
 
 
 def _in_plane(result: xr.Dataset) -> str:
-    return sweeping.single(result) or (
-        ""
-        if _variables(result) == 2 and not _tabled(result)
-        else "it shows designs in the plane: raise the number of variables"
-    )
+    flat = _variables(result) == 2 and not _tabled(result)
+    return "" if flat else "it shows designs in the plane: raise the number of variables"
 
 
 def _plane(result: xr.Dataset) -> Any:
@@ -327,18 +314,10 @@ def _thinning(result: xr.Dataset) -> Any:
     )
 
 
-def _was_thinned(result: xr.Dataset) -> str:
-    if "n_used" not in result:
-        return "no design was thinned: set how many"
-    return sweeping.single(result) or (
-        "" if np.isfinite(result.n_used).any() else "no design was stable, so that none was thinned"
-    )
-
-
 # ---- sweeps --------------------------------------------------------------------------------------------------------
 
 
-def _sizes(study: Study, data: Data) -> dict[str, list]:
+def _sizes(study: Study, data: Data) -> list[int]:
     """Of the space, as the functions and the data allow."""
     limit = study.limits(data).get("m")
     sizes = list(_SIZES)
@@ -347,7 +326,7 @@ def _sizes(study: Study, data: Data) -> dict[str, list]:
             sizes = [3, 5, 11, 15, 21, 31, 41]
         if study.values()["family"] == "haar":
             sizes = [2, 4, 8, 16, 32]
-    return {"m": [m for m in sizes if limit is None or m <= limit.high]}
+    return [m for m in sizes if limit is None or m <= limit.high]
 
 
 def _heat(result: xr.Dataset) -> Any:
@@ -372,36 +351,31 @@ def _decay(result: xr.Dataset) -> Any:
     )
 
 
-_KEEP = ("lambda_median", "probability", "ratio_quantile", "err2_best")
-
-
-def _picture(
-    name: str, title: str, caption: str, draw: Callable, applies: Callable = sweeping.single, **rest: Any
-) -> Picture:
-    return Picture(name, title, caption, draw=draw, where=applies, **rest)
-
+_ALONG: dict[str, Any] = {
+    "along": {"m": _sizes}, "needs": ("lambda_median", "probability", "ratio_quantile", "err2_best"),
+}
 
 PICTURES = Pictures(
-    _picture("chain", "Point by point", "Each point of the DPP takes a bite out of the density of the next; independent points "
-             "(orange) all come from the first one, dashed. The upright line is where the next point falls.", _chain,
-             plays="step"),
-    _picture("stability", "How many points", "Share of stable designs: the farther left a curve rises, the fewer evaluations.",
-             _stability),
-    _picture("errors", "Errors", "Squared error over the best one: quartiles, median, and lines from 5 to 95 % of the draws.",
-             _errors),
-    _picture("fit", "Function and fit", "The first draw of the chosen design: f, its best approximation and the fit; larger "
-             "points weigh more.", _fit),
-    _picture("table", "In numbers", "At the chosen n/m: P(stable), median λmin, mean and median of the squared error "
-             "over the best, its mean over stable draws, and how many designs one draws until one is stable.", _table),
-    _picture("threshold", "Any threshold", "Share of draws with λmin above s, at the chosen n/m: what another δ would give.",
-             _threshold),
-    _picture("estimate", "Is the estimate right?", "Error estimated from the points alone against the true one; on the dashed "
-             "line it is right. Where n is near m, as after thinning, it is far too high.", _estimate),
-    _picture("thinning", "Thinning", "Stable designs before and after points were deleted while they stayed stable.", _thinning,
-             _was_thinned),
-    _picture("plane", "Designs in the plane", "The points of four designs over the Christoffel density.", _plane, _in_plane),
-    _picture("heat", "Stability over m and n/m", "Median of λmin of the chosen design: 1 is perfect.", _heat, _over_m,
-             along=_sizes, also=_KEEP),
-    _picture("decay", "Error against m", "Median L2 error at the chosen n/m, against the best there is.", _decay, _over_m,
-             along=_sizes, also=_KEEP),
+    Picture("chain", "Point by point", "Each point of the DPP takes a bite out of the density of the next; independent points "
+            "(orange) all come from the first one, dashed. The upright line is where the next point falls.", _chain,
+            plays="step"),
+    Picture("stability", "How many points", "Share of stable designs: the farther left a curve rises, the fewer evaluations.",
+            _stability),
+    Picture("errors", "Errors", "Squared error over the best one: quartiles, median, and lines from 5 to 95 % of the draws.",
+            _errors),
+    Picture("fit", "Function and fit", "The first draw of the chosen design: f, its best approximation and the fit; larger "
+            "points weigh more.", _fit),
+    Picture("table", "In numbers", "At the chosen n/m: P(stable), median λmin, mean and median of the squared error "
+            "over the best, its mean over stable draws, and how many designs one draws until one is stable.", _table),
+    Picture("threshold", "Any threshold", "Share of draws with λmin above s, at the chosen n/m: what another δ would give.",
+            _threshold),
+    Picture("estimate", "Is the estimate right?", "Error estimated from the points alone against the true one; on the dashed "
+            "line it is right. Where n is near m, as after thinning, it is far too high.", _estimate),
+    Picture("thinning", "Thinning", "Stable designs before and after points were deleted while they stayed stable.", _thinning,
+            needs=("n_used",), where=lambda result: "" if np.isfinite(result.n_used).any() else
+            "no design was stable, so that none was thinned"),
+    Picture("plane", "Designs in the plane", "The points of four designs over the Christoffel density.", _plane,
+            where=_in_plane),
+    Picture("heat", "Stability over m and n/m", "Median of λmin of the chosen design: 1 is perfect.", _heat, **_ALONG),
+    Picture("decay", "Error against m", "Median L2 error at the chosen n/m, against the best there is.", _decay, **_ALONG),
 )
