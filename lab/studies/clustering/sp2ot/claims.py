@@ -8,7 +8,7 @@ from lab.studies.contract import Claim, Runs
 from lab.studies.vocabulary import Measure, mean, number, of, rise
 
 _BLOBS: dict[str, Any] = {"data": "long-tailed-blobs"}
-_SEMANTIC = _BLOBS | {"algorithm": "sp2ot", "rho": 0.8, "strength": 2.0}
+_SEMANTIC: dict[str, Any] = _BLOBS | {"algorithm": "sp2ot", "rho": 0.8, "strength": 2.0}
 
 
 def _apart(runs: Runs) -> float:

@@ -14,12 +14,14 @@ from lab.studies.contract import Claim, Measured, Runs
 from .presets import FULL, LETTER
 
 _LOCAL, _WIENER, _OPTIMAL = "PCA locality", "Wiener", "optimal"
-_TABLE = {**FULL, "networks": "U-Net", "train_steps": 1200, "tests": 64, "samples": 1}
-_ROW = {"normalize": "row", "theta": 0.005}
-_SIZES = {**FULL, **_ROW, "tests": 16, "samples": 1}
-_PATCHES = {"data": "natural-patches", "train": 2000, "networks": "U-Net", "train_steps": 800, "tests": 64, "samples": 1,
-            "row": 8, "column": 8}
-_PLANTED = {"plant": True, **LETTER, "row": 7, "column": 5}
+_TABLE: dict[str, Any] = {**FULL, "networks": "U-Net", "train_steps": 1200, "tests": 64, "samples": 1}
+_ROW: dict[str, Any] = {"normalize": "row", "theta": 0.005}
+_SIZES: dict[str, Any] = {**FULL, **_ROW, "tests": 16, "samples": 1}
+_PATCHES: dict[str, Any] = {
+    "data": "natural-patches", "train": 2000, "networks": "U-Net", "train_steps": 800, "tests": 64, "samples": 1,
+    "row": 8, "column": 8,
+}
+_PLANTED: dict[str, Any] = {"plant": True, **LETTER, "row": 7, "column": 5}
 _ALL = {
     "data": "digit-images",
     "train": 1400,

@@ -15,11 +15,11 @@ from lab.ot import comparison
 from lab.ot.bounds import cost_unit
 from lab.ot.plans import spread_ranks
 from lab.ot.traces import COUNTS
-from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Switch, Whole, sweeping
 from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
-from .pictures import PICTURES, parameters
+from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 
@@ -248,7 +248,7 @@ class SinkhornNewtonSparse(Study):
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
         """What a baseline that met its limit means."""
-        p = parameters(result)
+        p = sweeping.parameters(result)
         if not result.attrs["converged"] or p["max_sweeps"] == 1 or float(result.sinkhorn_error) <= p["tolerance"]:
             return ""
         return (

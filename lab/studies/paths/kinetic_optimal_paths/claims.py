@@ -106,7 +106,7 @@ CLAIMS = (
           number("least", **_THREE) - (2 - 2 * np.sqrt([2, 0.9, 0.1]).mean()), 0.0025, "independent numerical check",
           tolerance=0.0005),
     Claim("nothing-to-move", "From N(0, I) to N(0, I) the least energy is 0.",
-          number("least", **_GAUSSIAN | {"spectrum": "1, 1"}), 0.0, "closed form", "<=", 1e-12),
+          number("least", **{**_GAUSSIAN, "spectrum": "1, 1"}), 0.0, "closed form", "<=", 1e-12),
     Claim("floor", "λ is at least sin² θ on every data set.", _schur, 0.0, "γ is a mean square", ">=", 1e-12),
     Claim("n-over-root-d", "For 50 points in 32 dimensions ∫(1 - λ) ds is at most 3n/√d.",
           number("deficit", **_LIKE, dimension=32), 150 / np.sqrt(32), "Shaul et al., theorem 4.1", "<="),

@@ -10,10 +10,10 @@ from lab.datasets.gaussians import S0, S1
 from lab.studies.contract import Claim, Runs
 from lab.studies.vocabulary import Measure, mean, number, of
 
-_EIGHT = {"data": "eight-gaussians", "particles": 10_000, "pairs": 50}
+_EIGHT: dict[str, Any] = {"data": "eight-gaussians", "particles": 10_000, "pairs": 50}
 _SEEDS = range(8)
-_LINE = {"data": "gaussians-1d", "particles": 10_000, "pairs": 50}
-_CROSSED = {"data": "crossed-gaussians", "particles": 800, "pairs": 50}
+_LINE: dict[str, Any] = {"data": "gaussians-1d", "particles": 10_000, "pairs": 50}
+_CROSSED: dict[str, Any] = {"data": "crossed-gaussians", "particles": 800, "pairs": 50}
 T = np.array([[1.038944, -0.804542], [-1.499374, 2.867449]])
 """The rectified linear map between the Gaussians that do not commute."""
 

@@ -288,7 +288,7 @@ class StochasticInterpolants(Study):
             networks, trained = learned.networks, learned.reason
             names = "loss_b", "loss_eta", "floor_b", "floor_eta"
             output |= dict(zip(names, (*learned.loss, *learned.least), strict=True))
-        used = FieldInUse(path.field, Misfit(*missed, networks))
+        used = FieldInUse(path.field, Misfit(*missed, networks=networks))
         fades = p.profile == "fading" or (p.profile == "auto" and not path.smooth)
         noise = interpolant_costs.NoiseLevel(path, epsilon, fades, p.schedule in ONE_SIDED)
         run, moved, clouds = _samplers(inputs, path, used, noise, key, p, loop)

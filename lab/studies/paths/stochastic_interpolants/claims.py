@@ -44,9 +44,11 @@ def _over_bound(runs: Runs) -> float:
 def _at_least(measure: str, along: str, values: np.ndarray, **parameters: Any) -> Measure:
     """Where along a parameter the measure is least."""
     places = [float(value) for value in values]
-    return Measure(
-        lambda runs: vertex(places, [number(measure, **parameters, **{along: place})(runs) for place in places])[0]
-    )
+
+    def measured(runs: Runs) -> float:
+        return vertex(places, [float(runs(**parameters, **{along: place})[measure]) for place in places])[0]
+
+    return Measure(measured)
 
 
 def _fitted_a(run: xr.Dataset) -> float:

@@ -15,12 +15,14 @@ from lab.studies.vocabulary import Measure, apart, number, of
 _ON_A_LINE = jax.jit(gaussian_tilt)(2.0, 0.5, 1.0)  # one small program, where each of its operations would be one
 
 _I_CFM, _W_CFM, _OT_CFM, _EOT_CFM = ({"coupling": name} for name in METHODS)
-_MOONS = {"data": "noisy-moons"}
-_TRAP = _MOONS | {"epsilon": 4.0}
-_TABLE = {"n": 1000, "particles": 1000, "steps": 40, "compare": False}
-_ATOMS = {"data": "four-atoms", "cost": "half-squared", "epsilon": 1.0}
-_MANY = _ATOMS | {"particles": 100_000, "compare": False}
-_LINE = {"data": "gaussian-1d", "cost": "half-squared", "epsilon": 1.0, "n": 4000, "particles": 100, "compare": False}
+_MOONS: dict[str, Any] = {"data": "noisy-moons"}
+_TRAP: dict[str, Any] = _MOONS | {"epsilon": 4.0}
+_TABLE: dict[str, Any] = {"n": 1000, "particles": 1000, "steps": 40, "compare": False}
+_ATOMS: dict[str, Any] = {"data": "four-atoms", "cost": "half-squared", "epsilon": 1.0}
+_MANY: dict[str, Any] = _ATOMS | {"particles": 100_000, "compare": False}
+_LINE: dict[str, Any] = {
+    "data": "gaussian-1d", "cost": "half-squared", "epsilon": 1.0, "n": 4000, "particles": 100, "compare": False,
+}
 TAU = np.array([0.1679, 0.4287, 0.3554, 0.0481])
 """Masses of the four points under the weights, by quadrature over the source."""
 
@@ -106,7 +108,7 @@ CLAIMS = (
           float(_ON_A_LINE.mean[1]), "closed form", "==", 0.03, quick=False),
     *(
         Claim(f"{data}-{cost}-{epsilon:g}-{name}", f"{title}, {cost} cost, ε = {epsilon:g}: {what} is {value:g}.",
-              number(*variable, **_TABLE, data=data, cost=cost, epsilon=epsilon), value, source, "==", tolerance,
+              number(variable, at, **_TABLE, data=data, cost=cost, epsilon=epsilon), value, source, "==", tolerance,
               quick=False)
         for data, title, rows in (
             ("eight-gaussians", "Eight Gaussians", (
@@ -119,10 +121,10 @@ CLAIMS = (
             )),
         )
         for cost, epsilon, energy, share in rows
-        for name, variable, what, value, tolerance, source in (
-            ("energy", ("pe", _W_CFM), "the path energy of W-CFM", energy, 0.4 if energy > 10 else 0.25,
+        for name, variable, at, what, value, tolerance, source in (
+            ("energy", "pe", _W_CFM, "the path energy of W-CFM", energy, 0.4 if energy > 10 else 0.25,
              "computed independently for the sheet"),
-            ("ess", ("ess",), "the effective share", share, 0.02, "Monte Carlo, millions of pairs"),
+            ("ess", "ess", None, "the effective share", share, 0.02, "Monte Carlo, millions of pairs"),
         )
     ),
     *(

@@ -1,12 +1,13 @@
 """What the paper and mathematics say of the stability of SGD, measured."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from lab.studies.contract import Claim, Runs
 
-_PAPER = {"n": 300, "d": 1000, "steps": 80_000, "rates": 0}
+_PAPER: dict[str, Any] = {"n": 300, "d": 1000, "steps": 80_000, "rates": 0}
 _TABLE = {  # learning rate: η tr / 2 and l1 of SGD, η tr / 2 and l1 of GD
     10**-2.4: (0.971, 385, 1.14, 451), 10**-2.1: (0.916, 184, 2.27, 451), 10**-1.8: (0.715, 75, 4.53, 450),
     10**-1.5: (0.329, 20, 9.0, 450), 10**-1.2: (0.087, 3.83, 17.9, 448), 10**-0.9: (0.125, 3.01, 35.5, 445),
