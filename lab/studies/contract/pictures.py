@@ -44,6 +44,7 @@ class Picture:
             single value it shows that one. A function of study and data in place of the mapping names the parameters itself;
             ``where`` then says which sweeps it can draw.
         when: values of other parameters with which it shows something, ``{"algorithm": ("p2ot", "sp2ot")}``.
+        why: what is the matter with the others, as the beginning of a sentence.
         where: what else is in the way of drawing a result, in a sentence; "" for nothing.
         sweeps: draws any sweep as it is, and single runs too.
         edits: arrays of the data whose points may be dragged in this picture.
@@ -63,6 +64,7 @@ class Picture:
     also: tuple[str, ...] = ()
     along: "Mapping[str, Steps] | Callable[[Study, Data], Grid] | None" = field(default=None, compare=False)
     when: Mapping[str, Sequence[Any]] = field(default_factory=dict, compare=False)
+    why: str = ""
     where: Callable[[xr.Dataset], str] = field(default=lambda result: "", compare=False)
     sweeps: bool = False
     edits: tuple[str, ...] = ()

@@ -187,7 +187,8 @@ PICTURES = Pictures(
             needs=("curve_rho",)),
     Picture("quality", "Precision and recall of labels", "Of what is labelled (precision) and of all samples (recall). The "
             "confident ones are right more often: precision falls as the labelled share grows.", _quality,
-            along={"rho": _RHOS}, needs=("precision_labelled", "recall_labelled"), when={"algorithm": ("p2ot", "sp2ot")}),
+            along={"rho": _RHOS}, needs=("precision_labelled", "recall_labelled"), when={"algorithm": ("p2ot", "sp2ot")},
+            why="all samples are labelled"),
     Picture("sizes", "Sizes by algorithm", "Sorted sizes of clusters against those of the classes (dashed).", _sizes,
             along={"algorithm": _METHODS}, needs=("cluster_mass", "class_share")),
     Picture("groups", "Frequent and rare classes", "Accuracy in the most frequent 30 % of the classes, the middle, and the "
@@ -197,8 +198,8 @@ PICTURES = Pictures(
             along={"seed": range(5), "algorithm": _METHODS, "epochs": _before_and_after}, needs=_SCORES),
     Picture("steps", "Newton and scaling", "Iterations to the same residual: scaling slows down as the labelled share "
             "falls.", _steps, along={"solver": ("scaling", "newton"), "rho": _RHOS}, needs=("iterations",),
-            when={"algorithm": ("p2ot",)}),
+            when={"algorithm": ("p2ot",)}, why="only p2ot has a share and a choice of solver"),
     Picture("outer", "Does it descend?", "The objective of the semantic term by outer step, with the authors' similarity and "
             "with its diagonal raised.", _outer, along={"psd_shift": (False, True)}, needs=("history_objective",),
-            when={"algorithm": ("sp2ot",)}),
+            when={"algorithm": ("sp2ot",)}, why="only sp2ot has outer steps"),
 )

@@ -20,7 +20,7 @@ _SIZES = (2, 5, 10, 15, 20, 30, 40)
 def _tint(design: str) -> str:
     blue, orange, green, purple = draw.colours(4)
     return {
-        "dpp": blue, "iid-optimal": orange, "volume-optimal": green, "volume": purple, "iid": draw.MUTED,
+        "dpp": blue, "iid-optimal": orange, "volume-optimal": green, "volume": purple, "iid": draw.current().muted,
     }[design]
 
 

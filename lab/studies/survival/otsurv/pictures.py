@@ -217,7 +217,7 @@ def _all_folds(study: Study, data: Data) -> range:
     return range(int(data.arrays["fold"].max()) + 1)
 
 
-_OT = {"pooling": ("ot",)}
+_OT: dict[str, Any] = {"when": {"pooling": ("ot",)}, "why": "mean and attention have no plan"}
 
 PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
@@ -236,10 +236,10 @@ PICTURES = Pictures(
             _schedule, needs=("plan",), where=_trained),
     Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "
             "prototypes take most; dashed: all alike.", _tail, along={"lam": (0.01, 0.1, 1.0, 10.0)},
-            needs=("mass",), when=_OT),
+            needs=("mass",), **_OT),
     Picture("folds", "C-index by fold", "Each point is a fold that the model was not trained on; box: quartiles. Differences "
             "smaller than the spread mean nothing.", _folds, along={"pooling": _POOLINGS, "fold": _all_folds},
             needs=("cindex",), also=("cindex_oracle",)),
     Picture("shares", "C-index by pooled share", "Trained up to each share ρ and tested with it.", _shares,
-            along={"rho": (0.1, 0.25, 0.5, 0.75, 1.0)}, needs=("cindex", "cindex_train"), also=("cindex_oracle",), when=_OT),
+            along={"rho": (0.1, 0.25, 0.5, 0.75, 1.0)}, needs=("cindex", "cindex_train"), also=("cindex_oracle",), **_OT),
 )
