@@ -74,8 +74,8 @@ class Picture:
 
     @property
     def keep(self) -> tuple[str, ...]:
-        """The variables of a sweep that it draws; all when empty."""
-        return (*self.needs, *self.also)
+        """The variables of a sweep that it draws; all when empty. In one order: a sweep serves all that need the same."""
+        return tuple(sorted({*self.needs, *self.also}))
 
     def grid(self, study: "Study", data: "Data") -> dict[str, list[Any]]:
         """The values of each parameter of the sweep that it needs; none where it shows one run."""

@@ -303,15 +303,16 @@ def _short(value: Any) -> str:
 
 
 _ALONG_K: dict[str, Any] = {"regularizer": ("k-sparse",), "k": _every_k}
+_KEPT = ("value", "a", "b", "row_error_l1", "column_error_l1", "n_ties")
 
 PICTURES = Pictures(
     Picture("plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to", _plan),
     Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, where=_has_plane,
             edits=("x", "y")),
     Picture("value", "Value against k", "from the linear program and a constant down to quadratic transport; grey: bounds",
-            _value, along=_ALONG_K, needs=("lp", "value", "lower", "upper", "a", "b")),
+            _value, along=_ALONG_K, needs=("lp", *_KEPT), also=("lower", "upper")),
     Picture("feasibility", "Where feasibility is lost", "the marginal that the plan misses, next to how many columns tie",
-            _feasibility, along=_ALONG_K, needs=("row_error_l1", "column_error_l1", "n_ties", "a", "b")),
+            _feasibility, along=_ALONG_K, needs=_KEPT, also=("lp", "lower", "upper")),
     Picture("convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k", _convergence,
             along={"formulation": _FORMS, "solver": tuple(_SOLVERS)}, needs=("value", "history")),
     Picture("transfer", "Colour transfer", "each colour of the source moves to the mean of where its mass goes", _transfer,
