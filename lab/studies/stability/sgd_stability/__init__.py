@@ -35,10 +35,16 @@ from .claims import CLAIMS
 from .labelled_analysis import ANALYSIS, analyze
 from .pictures import PICTURES, limits
 from .presets import PRESETS
+from .story import STORY
 
 __all__ = ["ANALYSIS", "SGDStability", "analyze"]
 
 _PARAMETERS = 60_000
+_MANY = "thresholds for all batch sizes need at most 64 samples times outputs, and no momentum"
+_NO_PAIRS = "only the diagonal and the two-layer network have pairs of layers to compare"
+_UNTESTED = "there is no test set"
+_NO_NORM = "this model has no path norm"
+_OTHER_WAY = "the other method alone was trained: choose SGD and GD"
 
 
 def _below(value: float, result: xr.Dataset) -> Mood:
@@ -154,53 +160,53 @@ class SGDStability(Study):
     }
     results = (
         Result("half_tr_sgd", (), "η tr / 2 of SGD", "at most 1 at a minimum that SGD with B = 1 holds; with k outputs "
-               "and batches k / c, which is k B with replacement", headline=True, judge=_holds, optional=True),
-        Result("half_tr_gd", (), "η tr / 2 of GD", "gradient descent has no such limit", headline=True, optional=True),
+               "and batches k / c, which is k B with replacement", headline=True, judge=_holds, absent=_OTHER_WAY),
+        Result("half_tr_gd", (), "η tr / 2 of GD", "gradient descent has no such limit", headline=True, absent=_OTHER_WAY),
         Result("half_lmax_gd", (), "η λmax / 2 of GD", "at most 1, with momentum 1 + β, at a minimum that gradient descent "
                "holds", headline=True,
-               judge=_below, optional=True),
-        Result("test_sgd", (), "test error of SGD", "mean squared error at the end", headline=True, optional=True),
-        Result("test_gd", (), "test error of GD", "mean squared error at the end", headline=True, optional=True),
+               judge=_below, absent=_OTHER_WAY),
+        Result("test_sgd", (), "test error of SGD", "mean squared error at the end", headline=True, absent=_UNTESTED),
+        Result("test_gd", (), "test error of GD", "mean squared error at the end", headline=True, absent=_UNTESTED),
         Result("loss_sgd", (), "training loss of SGD", "thresholds bind only where it vanishes: below a thousandth of the loss "
-               "of f = 0", headline=True, judge=_interpolates(SGD), optional=True),
-        Result("loss_gd", (), "training loss of GD", "as for SGD", headline=True, judge=_interpolates(GD), optional=True),
+               "of f = 0", headline=True, judge=_interpolates(SGD), absent=_OTHER_WAY),
+        Result("loss_gd", (), "training loss of GD", "as for SGD", headline=True, judge=_interpolates(GD), absent=_OTHER_WAY),
         Result("loss", ("way", "step"), "loss L", "half the mean squared error on the training set"),
         Result("tr", ("way", "step"), "tr G", "trace of the Gauss-Newton matrix"),
         Result("fro", ("way", "step"), "|G|_F", "its Frobenius norm"),
         Result("lmax", ("way", "step"), "λmax(G)", "its largest eigenvalue"),
         Result("mu", ("way", "step"), "alignment μ", "tr(Σ G) / (2 L |G|²_F)"),
         Result("path_norm", ("way", "step"), "norm", "|a∘b|₁ of the diagonal network, else the path norm",
-               optional=True),
-        Result("test_error", ("way", "step"), "test error", "mean squared error on the test set", optional=True),
+               absent=_NO_NORM),
+        Result("test_error", ("way", "step"), "test error", "mean squared error on the test set", absent=_UNTESTED),
         Result("rates", ("rate",), "learning rates", "that were trained: η, then the others"),
         Result("final_loss", ("way", "rate"), "loss L", "at the end"),
         Result("final_tr", ("way", "rate"), "tr G", "at the end"),
         Result("final_fro", ("way", "rate"), "|G|_F", "at the end"),
         Result("final_lmax", ("way", "rate"), "λmax(G)", "at the end"),
         Result("final_mu", ("way", "rate"), "alignment μ", "at the end"),
-        Result("final_path_norm", ("way", "rate"), "norm", "at the end", optional=True),
-        Result("final_test_error", ("way", "rate"), "test error", "at the end", optional=True),
+        Result("final_path_norm", ("way", "rate"), "norm", "at the end", absent=_NO_NORM),
+        Result("final_test_error", ("way", "rate"), "test error", "at the end", absent=_UNTESTED),
         Result("interpolated", ("way", "rate"), "interpolates", "1 where the loss is below a thousandth of that of f = 0"),
         Result("tr_end", ("way",), "tr G", "at the end, at η, of all samples"),
         Result("fro_end", ("way",), "|G|_F", "at the end, at η, of all samples"),
         Result("lmax_end", ("way",), "λmax(G)", "at the end, at η, of all samples"),
-        Result("eta_star", ("way",), "η*", "largest stable learning rate of where a method ended", optional=True),
-        Result("stable", ("way",), "stable", "1 where η is at most η*", optional=True),
-        Result("rho", ("way",), "ρ", "growth of the mean square distance in a step", optional=True),
-        Result("eta_star_B", ("way", "drawn", "batch"), "η*", "by batch size", optional=True),
-        Result("bound_moments", ("way", "drawn", "batch"), "bound on η*", "2 tr / ((1-c) |G|²_F + c E|g|⁴)", optional=True),
-        Result("bound_trace", ("way", "drawn", "batch"), "bound on η*", "2 tr / ((1-c) |G|²_F + c tr²)", optional=True),
-        Result("bound_descent", ("way", "drawn", "batch"), "bound on η*", "2 / λmax", optional=True),
-        Result("eta_grid", ("eta_column",), "learning rate", "of the columns of the diagram", optional=True),
-        Result("rho_map", ("batch", "eta_column"), "ρ", "of the end of SGD, or of GD alone", optional=True),
+        Result("eta_star", ("way",), "η*", "largest stable learning rate of where a method ended", absent=_MANY),
+        Result("stable", ("way",), "stable", "1 where η is at most η*", absent=_MANY),
+        Result("rho", ("way",), "ρ", "growth of the mean square distance in a step", absent=_MANY),
+        Result("eta_star_B", ("way", "drawn", "batch"), "η*", "by batch size", absent=_MANY),
+        Result("bound_moments", ("way", "drawn", "batch"), "bound on η*", "2 tr / ((1-c) |G|²_F + c E|g|⁴)", absent=_MANY),
+        Result("bound_trace", ("way", "drawn", "batch"), "bound on η*", "2 tr / ((1-c) |G|²_F + c tr²)", absent=_MANY),
+        Result("bound_descent", ("way", "drawn", "batch"), "bound on η*", "2 / λmax", absent=_MANY),
+        Result("eta_grid", ("eta_column",), "learning rate", "of the columns of the diagram", absent=_MANY),
+        Result("rho_map", ("batch", "eta_column"), "ρ", "of the end of SGD, or of GD alone", absent=_MANY),
         Result("eigenvalue", ("bin",), "eigenvalue", "of the Hessian"),
         Result("density", ("way", "moment", "bin"), "density", "of eigenvalues of the Hessian; integrates to 1"),
         Result("density_error", ("way", "moment", "bin"), "standard error", "of the density, over probes"),
         Result("sharpness", ("way", "moment"), "λmax(H)", "of the Hessian itself, by Lanczos"),
         Result("hessian", ("row", "column"), "Hessian", "at the end of SGD, or of GD alone; means over blocks where large"),
         Result("layer_edge", ("edge",), "cell", "where arrays of parameters begin and end"),
-        Result("pair", ("way", "frame", "unit", "side"), "square", "a² and b², or d a² and |w|²", optional=True),
-        Result("imbalance", ("way", "frame"), "imbalance", "Σ|a² - b²| / Σ(a² + b²); 0 where balanced", optional=True),
+        Result("pair", ("way", "frame", "unit", "side"), "square", "a² and b², or d a² and |w|²", absent=_NO_PAIRS),
+        Result("imbalance", ("way", "frame"), "imbalance", "Σ|a² - b²| / Σ(a² + b²); 0 where balanced", absent=_NO_PAIRS),
         Result("measured", (), "samples measured", "that G is taken over along the way"),
         Result("iterations", (), "records", "that were made"),
         Result("converged", (), "finished", "whether training came to its end"),
@@ -214,6 +220,7 @@ class SGDStability(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:

@@ -90,6 +90,7 @@ def model_study(
         "Move the learning rate and the batch size. Look at what either can hold, and at the Hessian where it came to rest.",
         "own": maker,
         "definition": _definition(maker, given),
+        "story": None,
         "pictures": Pictures(*(picture for picture in SGDStability.pictures if picture.name not in left_out)),
         "presets": (),
         "claims": tuple(claim for claim in SGDStability.claims if claim.name in _EXACT) if few else (),
