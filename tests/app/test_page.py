@@ -115,7 +115,7 @@ class Visit:
         return value
 
     def settled(self):
-        self.until(lambda: self.page.locator(".strip").count() and "Done in" in self.says())
+        self.until(lambda: self.page.locator(".strip").count() and re.match("Done in|From the store", self.says()))
         return self
 
     def says(self):

@@ -86,8 +86,8 @@ class Picture:
         """Why the result can't be drawn this way, in a sentence; "" when it can."""
         try:
             return (
-                self._of_sweep(result)
-                or self._of_others(result)
+                self._of_others(result)
+                or self._of_sweep(result)
                 or self._lacks(result)
                 or self.where(self._bare(result))
             )
@@ -117,9 +117,8 @@ class Picture:
         for name, allowed in self.when.items():
             given = sweeping.parameters(result)[name]
             if name not in result.dims and given not in allowed:
-                return (
-                    f"it shows {name} = {' or '.join(map(as_text, allowed))}, and this is {as_text(given)}: choose it"
-                )
+                why = self.why or f"with {name} = {as_text(given)} there is nothing to show"
+                return f"{why}: choose {' or '.join(map(as_text, allowed))}"
         return ""
 
     def _lacks(self, result: xr.Dataset) -> str:

@@ -22,7 +22,8 @@ def parameters(result: xr.Dataset) -> dict[str, Any]:
 
 def swept(result: xr.Dataset) -> list[str]:
     """The parameters that the result is a sweep over."""
-    return [name for name in json.loads(result.attrs.get("parameters", "{}")) if name in result.dims]
+    told = result.attrs.get("parameters")
+    return [name for name in json.loads(told) if name in result.dims] if isinstance(told, str) else []
 
 
 def absent(problem: AttributeError | KeyError | ValueError) -> str:
