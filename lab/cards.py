@@ -58,6 +58,7 @@ def of_study(study: "Study") -> str:
 def of_result(result: "xr.Dataset") -> str:
     """Its scalars, its verdict and a small picture, above what xarray shows of it; that alone, where it is not the lab's."""
     from lab import studies
+    from lab.studies.contract import sweeping
 
     below = result._repr_html_()
     try:
@@ -68,7 +69,7 @@ def of_result(result: "xr.Dataset") -> str:
         (declared.label, f"{number(value)} {declared.unit.removeprefix('1')}".strip(), mood)
         for declared, value, mood in studies.headlines(study.results, result)
     ]
-    if swept := studies.contract.sweeping.swept(result) if "parameters" in result.attrs else []:
+    if swept := sweeping.swept(result) if "parameters" in result.attrs else []:
         rows.append(("sweep", " x ".join(f"{result.sizes[name]} {name}" for name in swept), ""))
     converged = bool(result.attrs.get("converged", 0))
     ended = "converged" if converged else str(result.attrs.get("reason", "not converged"))

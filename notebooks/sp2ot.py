@@ -40,9 +40,9 @@ import pandas as pd
 from scipy.special import expit, logsumexp
 
 from lab import clustering, figures, ot
+from lab.numerics.statistics import mean_interval
 from lab.ot import partial
 from lab.studies import SP2OT, draw
-from lab.studies.clustering.sp2ot.pictures import interval
 
 hv.output(size=100)
 pictures = SP2OT.pictures
@@ -314,8 +314,8 @@ gains = {}
 for name in pictures.scores.keep:
     start = scores[name].isel(algorithm=0).sel(epochs=0).values
     for method in scores.algorithm.values:
-        mean, half = interval(scores[name].sel(algorithm=method, epochs=20).values - start)
-        gains[method, draw.label(scores[name])] = f"{mean:+.3f} ± {half:.3f}"
+        gain = mean_interval(scores[name].sel(algorithm=method, epochs=20).values - start)
+        gains[method, draw.label(scores[name])] = f"{gain.mean:+.3f} ± {gain.half:.3f}"
 pd.Series(gains).unstack().loc[scores.algorithm.values]
 
 # %% [markdown]

@@ -21,7 +21,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["lab.ot", "lab.numerics", "lab.paths", "lab.survival", "lab.denoise", "lab.sampling", "lab.stability"],
+    [
+        "lab.clustering",
+        "lab.denoise",
+        "lab.numerics",
+        "lab.ot",
+        "lab.paths",
+        "lab.sampling",
+        "lab.stability",
+        "lab.survival",
+    ],
     "beartype.beartype",
 )
 

@@ -42,7 +42,7 @@ lab.notebook()
 result = MyMethod().run()
 assert result.attrs["converged"]
 MyMethod.pictures.plan(result)
-from lab.studies.contract.verify import verify
+from lab.studies.contract import verify
 assert all(verdict.holds for verdict in verify(MyMethod))
 """  # what CONTRIBUTING says follows from its class
 

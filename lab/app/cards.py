@@ -9,12 +9,14 @@ from typing import Any
 
 import holoviews as hv
 import numpy as np
+import panel as pn
 import param
 import xarray as xr
 
 import lab.studies.draw as drawing
 from lab.numerics import Progress
-from lab.studies import Picture
+from lab.studies import Group, Picture
+from lab.studies.contract import told
 
 from . import theme
 from .hooks import add_hooks
@@ -36,6 +38,12 @@ _CARD = """
 _PICTURE = """
 :host { opacity: min(var(--shown, 1), var(--swept, 1)); transition: opacity .15s; margin-top: -14px; min-width: 0;
   min-height: 300px; }
+"""
+_WIDE = ":host { grid-column: 1 / -1; }"
+_TITLE = """
+:host { grid-column: 1 / -1; margin-top: 18px; }
+h2 { font-size: 16px; font-weight: 700; margin: 0; }
+p { font-size: 13.5px; line-height: 1.5; margin: 3px 0 0; color: var(--muted); max-width: 62em; }
 """
 _GRID = """
 :host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: stretch; }
@@ -60,9 +68,10 @@ class Card:
 
     Args:
         on_fold: called when the picture begins or ceases to apply; ``why`` then says why not.
+        wide: as wide as the page.
     """
 
-    def __init__(self, session: Session, picture: Picture, on_fold: Callable[[], None]):
+    def __init__(self, session: Session, picture: Picture, on_fold: Callable[[], None], wide: bool = False):
         self.session, self.picture = session, picture
         self.why = ""
         self._on_fold = on_fold
@@ -74,7 +83,7 @@ class Card:
         self._picture = theme.column(css=_PICTURE)
         self._reel = Reel(picture, session.post) if picture.plays else None
         under = [self._reel.player] if self._reel else []
-        self.view = theme.column(self.head, self._picture, *under, css=_CARD, css_classes=["card"])
+        self.view = theme.column(self.head, self._picture, *under, css=_CARD + _WIDE * wide, css_classes=["card"])
         self.head.param.watch(lambda event: self.refresh(), "seen")
         self._say(note=_WAITS if picture.along else "")
 
@@ -289,13 +298,29 @@ class Hand:
 
 
 class Cards:
-    """All pictures of a session's study in a grid; those that do not apply are told of in one line at its end."""
+    """All pictures of a session's study in a grid; those that do not apply are told of in one line at its end.
+
+    Where the study has a story its hero comes first, as wide as the page, and then the groups under their titles.
+    """
 
     def __init__(self, session: Session):
         self._session = session
-        self.cards = [Card(session, picture, self._fold) for picture in session.study.pictures]
+        story, pictures = session.study.story, session.study.pictures
+        self._groups: list[tuple[Group, pn.pane.HTML, list[Card]]] = []
+        if story is None:
+            self.cards = [Card(session, picture, self._fold) for picture in pictures]
+            shown: list[Any] = [card.view for card in self.cards]
+        else:
+            self.cards = [Card(session, pictures[name], self._fold, wide=len(story.hero) == 1) for name in story.hero]
+            shown = [card.view for card in self.cards]
+            for group in story.groups:
+                cards = [Card(session, pictures[name], self._fold) for name in group.pictures]
+                title = theme.html("", css=_TITLE)
+                self._groups.append((group, title, cards))
+                self.cards += cards
+                shown += [title, *(card.view for card in cards)]
         self._folded = theme.html("", css=":host { grid-column: 1 / -1; }", visible=False, css_classes=["folded"])
-        self.view = theme.column(*(card.view for card in self.cards), self._folded, css=_GRID)
+        self.view = theme.column(*shown, self._folded, css=_GRID)
         session.param.watch(self._follow, ["result", "fresh"])
         session.param.watch(self._retheme, "dark")
         self._follow()
@@ -304,6 +329,7 @@ class Cards:
         session = self._session
         if session.fresh:
             self._one_by_one(Card.refresh, session.result)
+            self._tell()
 
     def _retheme(self, *_: Any) -> None:
         self._one_by_one(Card.retheme, self._session.result)
@@ -324,7 +350,18 @@ class Cards:
 
         turn()
 
+    def _tell(self) -> None:
+        """The titles of the groups, with what they show now; none of a group whose pictures don't apply."""
+        result = self._session.result
+        for group, title, cards in self._groups:
+            title.visible = any(card.view.visible for card in cards)
+            finding = told(group.finding, result) if result is not None else ""
+            text = f"<h2>{escape(group.title)}</h2><p>{escape(finding)}</p>"
+            if title.object != text:
+                title.object = text
+
     def _fold(self) -> None:
+        self._tell()
         lines = [f"{escape(card.picture.title)}: {escape(card.why)}" for card in self.cards if card.why]
         self._folded.visible = bool(lines)
         self._folded.object = f'<p class="muted small">Not shown. {" · ".join(lines)}.</p>'

@@ -14,7 +14,7 @@ import numpy as np
 from lab import datasets
 from lab.numerics import Progress
 from lab.studies import Choice, DataSource, Live, Parameter, Real, Study, Switch, Whole
-from lab.studies.contract.parameters import as_text
+from lab.studies.contract import as_text
 
 from . import theme
 from .session import Session

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab import code, datasets, home
 from lab.studies import Study
-from lab.studies.contract.base import device, versions
+from lab.studies.contract.recipe import device, versions
 
 _SHOWN_ONLY = ("app", "cli")  # floors that can't change a number or a picture
 

@@ -245,7 +245,7 @@ class Session(param.Parameterized):
         assert picture.along is not None
         study, data = self.study, self.data
         assert data is not None
-        grid = picture.along(study, data)
+        grid = picture.grid(study, data)
         fixed = {name: value for name, value in study.values().items() if name not in grid}
         fixed["data"] = data.sha256
         key = repr((sorted(fixed.items()), sorted((k, list(map(str, v))) for k, v in grid.items()), picture.keep))

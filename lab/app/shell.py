@@ -20,7 +20,7 @@ from tornado.web import RequestHandler
 
 from lab import watch
 from lab.studies import Study, catalogue, find, load_files
-from lab.studies.contract.base import device
+from lab.studies.contract.recipe import device
 
 from . import faults, gate, login, theme, wire
 from .garbage import look_where_nothing_waits

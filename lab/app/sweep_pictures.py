@@ -383,7 +383,7 @@ class SweepPictures(pn.viewable.Viewer):
         """What a picture of a sweep draws, taken from this one; or the parameters that it still needs, in words."""
         plan = cells.plan
         assert picture.along is not None
-        wanted = picture.along(plan.study, data)
+        wanted = picture.grid(plan.study, data)
         fixed = {n: v[0] for n, v in wanted.items() if len(v) == 1 and n not in plan.grid}
         needs = [n for n in wanted if n not in plan.grid and n not in fixed]
         if needs or any(getattr(plan.study, name) != value for name, value in fixed.items()):

@@ -19,8 +19,7 @@ from lab.home import start
 from lab.inputs import Exceeded, cut, shown
 from lab.numerics import Progress, Report
 from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of
-from lab.studies.contract import sweeping
-from lab.studies.contract.parameters import as_text, option
+from lab.studies.contract import as_text, option, sweeping
 from lab.watch import interruptible
 
 from . import COMMANDS, Parser, Refusal, printable
@@ -45,7 +44,7 @@ def run(name: str, words: list[str]) -> int:
     store, recipe = Store(), study.recipe(data)
     with _terminal_report() as report:
         result, computed = _fetched(store, study, recipe, report, options.again)
-    told = study._recipe_attrs(data)  # a kept run may be of the same arrays in another file
+    told = study.attributes(data)  # a kept run may be of the same arrays in another file
     result.attrs |= {name: told[name] for name in ("title", "data_name", "data_title", "data_notices", "command")}
     if target:
         save(result, target)
@@ -265,8 +264,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from lab import home
-    from lab.studies.contract.base import device, versions
     from lab.studies.contract.clock import clocked
+    from lab.studies.contract.recipe import device, versions
 
     everything = studies.catalogue()
     chosen = _chosen(arguments) if arguments.whole or arguments.study else everything[:1]

@@ -15,7 +15,7 @@ from lab.home import start
 from lab.inputs import shown
 from lab.store import Store
 from lab.studies import kind_of
-from lab.studies.contract.parameters import option
+from lab.studies.contract import option
 from lab.watch import interruptible
 
 from . import COMMANDS, Parser, Refusal

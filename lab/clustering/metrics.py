@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 
@@ -24,8 +25,11 @@ class Scores(NamedTuple):
     match: Int[Array, " k"]  # class of each cluster
 
 
-def table(classes: Int[Array, " n"], clusters: Int[Array, " n"], k: int) -> Float[Array, "k k"]:
+def table(classes: ArrayLike, clusters: ArrayLike, k: int) -> Float[Array, "k k"]:
     """How many samples of class c are in cluster j, (c, j).
+
+    Args:
+        classes, clusters: (n,), whole numbers.
 
     Raises:
         ValueError: shapes that differ, no samples, or labels that are not 0 ... k - 1; inside ``jit`` these are not known.
@@ -53,8 +57,11 @@ def match(counts: Float[Array, "k k"]) -> Int[Array, " k"]:
     return jnp.zeros(counts.shape[0], jnp.int32).at[columns].set(rows.astype(jnp.int32))
 
 
-def scores(classes: Int[Array, " n"], clusters: Int[Array, " n"], k: int) -> Scores:
+def scores(classes: ArrayLike, clusters: ArrayLike, k: int) -> Scores:
     """Score clusters 0 ... k - 1 of samples whose classes are 0 ... k - 1; a class without sample counts for nothing.
+
+    Args:
+        classes, clusters: (n,), whole numbers.
 
     Raises:
         ValueError: as ``table``.

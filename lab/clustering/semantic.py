@@ -77,7 +77,7 @@ def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -
 
 
 @partial(jax.jit, static_argnames="k")
-def _similarity(features: Array, k: int, width: float) -> Similarity:
+def _similarity(features: Array, k: int, width: ArrayLike) -> Similarity:
     n, d = features.shape
     norms = (features * features).sum(axis=1)
     squared = jnp.maximum(norms[:, None] + norms[None, :] - 2 * features @ features.T, 0)

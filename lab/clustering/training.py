@@ -51,7 +51,7 @@ class Schedule(NamedTuple):
     rho1: ArrayLike = 1.0
     linear: ArrayLike = False
 
-    def __call__(self, u: ArrayLike) -> Float[Array, ""]:
+    def __call__(self, u: ArrayLike) -> Float[Array, "*times"]:
         u, low, high = jnp.asarray(u), jnp.asarray(self.rho0), jnp.asarray(self.rho1)
         return low + (high - low) * jnp.where(self.linear, u, jnp.exp(-5 * (1 - u) ** 2))
 
@@ -89,6 +89,8 @@ def sp2ot(settings: Settings) -> Settings:
 
 
 METHODS = {"balanced": balanced, "uot": uot, "p2ot": p2ot, "sp2ot": sp2ot}
+WHOLE = ("balanced", "uot")
+"""Methods that label all samples."""
 
 
 class Model(NamedTuple):
@@ -233,6 +235,12 @@ def _done(work: Work, state: State) -> Array:
 EPOCHS = Method(_init, _step, _done, lambda work, state: state.measured)
 
 
+def begin(key: PRNGKeyArray, x: Float[Array, "n d"], k: int) -> tuple[Model, Int[Array, " n"]]:
+    """The model that a training with this key begins with, and its clusters: the identity, and centres of k-means."""
+    centres, clusters = kmeans(jax.random.split(key)[0], x, k)
+    return Model(jnp.eye(x.shape[1], dtype=x.dtype), centres.astype(x.dtype)), clusters
+
+
 def train(
     key: PRNGKeyArray,
     x: Float[Array, "n d"],
@@ -260,7 +268,7 @@ def train(
     Raises:
         ValueError: k, prior or classes that do not fit.
     """
-    n, d = x.shape
+    n = x.shape[0]
     if not 2 <= k <= n:
         raise ValueError(f"k = {k} clusters of {n} samples, but k must be between 2 and {n}")
     if classes.shape != (n,):
@@ -270,42 +278,16 @@ def train(
         raise ValueError(f"the prior has shape {prior.shape}, but {k} clusters need shape ({k},)")
     if not isinstance(prior, Tracer) and not ((prior > 0).all() and abs(float(prior.sum()) - 1) <= 1e-6):
         raise ValueError(f"the prior sums to {float(prior.sum()):g}, but it must be positive and sum to 1")
-    first, later = jax.random.split(key)
-    centres, start = kmeans(first, x, k, loop=pure)
+    begun, clusters = begin(key, x, k)
     settings = jax.tree.map(
         lambda number: jnp.asarray(number, None if number is True or number is False else x.dtype), settings
     )
     near = semantic.similarity(x, min(neighbours, n - 1))
     work = Work(
-        x, classes, near, prior, settings, jnp.asarray(epochs, x.dtype), later,
-        Model(jnp.eye(d, dtype=x.dtype), centres.astype(x.dtype)),
+        x, classes, near, prior, settings, jnp.asarray(epochs, x.dtype), jax.random.split(key)[1], begun,
     )  # fmt: skip
     run = loop(EPOCHS, work, max_iterations=epochs)
     state, trace = run.state, run.trace
     return Training(
-        state.model, start, clusters_of(state.model, x), state.plan, Curves(**trace), run.reason
+        state.model, clusters, clusters_of(state.model, x), state.plan, Curves(**trace), run.reason
     )  # fmt: skip
-
-
-def long_tail(
-    classes: Int[np.ndarray, " n"], ratio: float, seed: int, most: int | None = None
-) -> Int[np.ndarray, " m"]:
-    r"""Indices of samples whose class sizes fall off as $n_c = \lfloor n_0\, r^{-c/(K-1)} \rfloor$, on the host.
-
-    Args:
-        classes: 0 ... K - 1.
-        ratio: r, of the largest to the smallest class, at least 1.
-        seed: which samples of a class stay.
-        most: n_0; the size of the smallest class when omitted, the most that all ratios can have.
-    """
-    if not 1 <= ratio < np.inf:
-        raise ValueError(
-            f"ratio = {ratio}, but the largest class must be at least as large as the smallest: ratio >= 1"
-        )
-    counts = np.bincount(classes)
-    k, most = counts.size, int(counts.min()) if most is None else most
-    sizes = np.maximum((most * ratio ** (-np.arange(k) / max(k - 1, 1)) + 1e-9).astype(int), 1)
-    if (sizes > counts).any():
-        raise ValueError(f"{most} samples of the largest class are asked for, but the classes have {counts.tolist()}")
-    rng = np.random.default_rng(seed)
-    return np.concatenate([rng.permutation(np.flatnonzero(classes == c))[: sizes[c]] for c in range(k)])

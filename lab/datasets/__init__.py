@@ -8,9 +8,14 @@ Listing is cheap; what a set needs is imported when it is loaded. Nothing is unp
 need is downloaded when they are asked for by name, and checked by its hash; nothing else is.
 """
 
-from . import images as images  # registers its sets
+# isort: off
+from . import transport as transport  # registers its sets, in the order of the list of all
 from . import samples as samples
-from . import transport as transport
+from . import images as images
+from . import labelled as labelled
+from . import bags as bags
+
+# isort: on
 from .at_hand import held
 from .data import Data
 from .files import kept, pack, read, read_bytes, resolve, unpack

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import downloads, formats, packaged, samples  # noqa: F401  # whose sets come first in the list of all
+from . import downloads, formats, packaged
 from .data import Data
 from .readers import Files, Reader, add_reader, one_file, real_numbers, unread
 from .registry import register

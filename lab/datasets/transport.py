@@ -22,22 +22,18 @@ _SHEET = "Liu, Puigcerver and Blondel, Sparsity-Constrained Optimal Transport, I
 def planar(x: np.ndarray, y: np.ndarray) -> Fields:
     """``x_2d`` and ``y_2d``: both clouds on the first two principal axes of their union; empty up to two dimensions.
 
-    The sign of each axis makes its largest loading positive. Rounded to 6 digits: they are drawn, not computed with,
-    and the content hash should not hang on the last bit of a linear algebra library.
+    Rounded to 6 digits: they are drawn, not computed with, and the content hash should not hang on the last bit of a
+    linear algebra library.
     """
+    from lab.numerics.principal import principal_plane
+
     if x.shape[1] <= 2:
         return {}
     both = np.concatenate([x, y]).astype(float)
-    centred = both - both.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1] if both.shape[1] <= len(both) else _long_axes(centred)
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
-    scale = np.abs(centred).max() or 1.0
-    flat = np.round(centred @ axes / scale, 6) * scale
+    plane = principal_plane(both)
+    scale = np.abs(both - plane.centre).max() or 1.0
+    flat = np.round(plane.project(both) / scale, 6) * scale
     return {"x_2d": flat[: len(x)], "y_2d": flat[len(x) :]}
-
-
-def _long_axes(centred: np.ndarray) -> np.ndarray:
-    return np.linalg.svd(centred, full_matrices=False)[2][:2].T
 
 
 def points(x: np.ndarray, y: np.ndarray, a: np.ndarray | None = None, b: np.ndarray | None = None) -> Fields:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from lab.choices import chosen
+from lab.numerics.statistics import student
 from lab.studies import Picture, Study, Whole, draw
 from lab.studies.draw.look import current, dress
 
@@ -59,7 +60,8 @@ def sweep_picture(study: type[Study], view: View) -> Picture:
     return Picture(
         f"sweep-{view.value}", f"{label[:1].upper()}{label[1:]} over {over}", caption(study, view),
         lambda result: draw_view(study, result, view),
-        lambda result: "" if {view.x, *filter(None, [view.y])} <= set(result.dims) else f"it is no sweep over {over}",
+        sweeps=True,
+        where=lambda result: "" if {view.x, *filter(None, [view.y])} <= set(result.dims) else f"it is no sweep over {over}",
     )  # fmt: skip
 
 
@@ -313,8 +315,6 @@ def spread(runs: np.ndarray, band: Band) -> tuple[np.ndarray, np.ndarray, np.nda
     ``band`` is ``"range"``, least and largest, or ``"interval"``: mean ± t s / √r with the 97.5 % quantile t of
     Student's distribution with r - 1 degrees of freedom and the sample deviation s; NaN where r < 2.
     """
-    from scipy.stats import t
-
     there = np.isfinite(runs)
     count = there.sum(1)
     known = np.where(there, runs, 0.0)
@@ -325,7 +325,7 @@ def spread(runs: np.ndarray, band: Band) -> tuple[np.ndarray, np.ndarray, np.nda
             high = np.where(count > 0, np.where(there, runs, -np.inf).max(1, initial=-np.inf), np.nan)
             return mean, low, high
         deviation = np.sqrt((np.where(there, runs - mean[:, None], 0.0) ** 2).sum(1) / (count - 1))
-        half = np.where(count > 1, t.ppf(0.975, np.maximum(count - 1, 1)) * deviation / np.sqrt(count), np.nan)
+        half = student(count) * deviation / np.sqrt(count)
     return mean, mean - half, mean + half
 
 

@@ -9,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lab.numerics.values import Values
+
 
 def jit[F: Callable](function: F) -> F:
     """``equinox.filter_jit`` that traces numbers as well as arrays, so that another value of one compiles nothing.
 
-    Traced are real numbers, and whole ones that are fields of a module (those that say a shape are its static fields). An
+    Traced are real numbers, and whole ones that are fields of a module (those that say a shape are its static fields) or the
+    numbers of ``Values``. An
     argument that is a whole number, a truth value or a text is static. A Python number has no precision of its own: it takes
     that of the arrays that it meets, and so does a number of NumPy.
     """
@@ -28,7 +31,7 @@ def jit[F: Callable](function: F) -> F:
 
 
 def _is_module(node: Any) -> bool:
-    return isinstance(node, eqx.Module)
+    return isinstance(node, eqx.Module | Values)
 
 
 def _given(node: Any) -> Any:

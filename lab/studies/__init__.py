@@ -1,30 +1,48 @@
-"""Studies: one file for each method, the contract they keep, and the registry that finds them."""
+"""Studies: one declaration from which every face is derived."""
 
 from typing import Any
 
-from .contract.base import Outcome, Study, edited
-from .contract.declare import (
+from .contract import (
+    Choice,
     Claim,
+    DataSource,
+    Group,
     Limit,
     Live,
     Measured,
+    Outcome,
     Paper,
+    Parameter,
     Picture,
     Pictures,
     Preset,
+    Real,
     Result,
+    Step,
+    Story,
+    Study,
+    Switch,
     Verdict,
+    Whole,
+    bounds_of,
+    catalogue,
+    edited,
+    find,
     first_picture,
     headlines,
-)
-from .contract.parameters import Choice, DataSource, Parameter, Real, Switch, Whole, bounds_of, kind_of
-from .contract.registry import catalogue, find, load_file, load_files, named, register
-from .contract.verify import verify
+    kind_of,
+    load_file,
+    load_files,
+    named,
+    register,
+    verify,
+)  # fmt: skip
 
 __all__ = [
-    "Choice", "Claim", "DataSource", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture",
-    "Pictures", "Preset", "Real", "Result", "Study", "Switch", "Verdict", "Whole", "bounds_of", "catalogue", "edited",
-    "find", "first_picture", "headlines", "kind_of", "load_file", "load_files", "named", "register", "verify",
+    "Choice", "Claim", "DataSource", "Group", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture",
+    "Pictures", "Preset", "Real", "Result", "Step", "Story", "Study", "Switch", "Verdict", "Whole", "bounds_of",
+    "catalogue", "edited", "find", "first_picture", "headlines", "kind_of", "load_file", "load_files", "named",
+    "register", "verify",
 ]  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -57,18 +56,6 @@ class Way(NamedTuple):
     alone: float = 0.0
 
 
-class _Watched(SimpleNamespace):
-    """Parameters that remember which of them were read: the others can't have changed the program."""
-
-    def __getattribute__(self, name: str) -> Any:
-        values = object.__getattribute__(self, "__dict__")
-        if name == "__dict__":
-            values["_read"].update(values)
-        elif name in values:
-            values["_read"].add(name)
-        return object.__getattribute__(self, name)
-
-
 class Program:
     """``compute`` of a study for fixed static parameters, as a function of inputs and traced values.
 
@@ -78,7 +65,7 @@ class Program:
     """
 
     def __init__(self, study: Study, inputs: Any, swept: Mapping[str, Any]):
-        self._study, self._values = type(study), study.values()
+        self._study, self._values, self._given = type(study), study.values(), study.given()
         self._names = tuple(swept)
         self._read: set[str] = set()
         self._compiled: dict[int, Any] = {}
@@ -88,7 +75,7 @@ class Program:
         self.read = {name: self._values[name] for name in self._values if name in self._read and name not in swept}
 
     def _one(self, inputs: Any, point: Mapping[str, Any]) -> dict[str, Any]:
-        p = _Watched(**(self._values | dict(point)), _read=self._read)
+        p = self._given.watched(self._read).but(**point)
         output = self._study.compute(inputs, p, pure)
         output.pop("warm", None)
         return output

@@ -16,8 +16,7 @@ from lab import numerics, watch
 from lab.store import Claim, Store, pack, packing, unpack
 from lab.store.index import say_once
 from lab.studies import Study
-from lab.studies.contract import sweeping
-from lab.studies.contract.parameters import as_text, option
+from lab.studies.contract import as_text, option, sweeping
 
 from . import plan as planning
 from . import table
@@ -348,7 +347,7 @@ class _Running:
         return packing.chosen(packed, self.plan.keep) if self.plan.keep else packed
 
     def _mark(self, study: Study, error: str) -> xr.Dataset:
-        return xr.Dataset({"failed": ((), True)}, attrs=study._recipe_attrs(study.load()) | {"error": error})
+        return xr.Dataset({"failed": ((), True)}, attrs=study.attributes(study.load()) | {"error": error})
 
     # ---- the result ------------------------------------------------------------------------------------------
 
@@ -374,7 +373,7 @@ class _Running:
             texts[list(errors)] = list(errors.values())
             shape = [len(values) for values in plan.grid.values()]
             merged["error"] = (tuple(plan.grid), texts.reshape(shape), {"long_name": "why the cell is empty"})
-        merged.attrs = unpack(packed, 0).attrs | plan.study._recipe_attrs(plan.study.load())
+        merged.attrs = unpack(packed, 0).attrs | plan.study.attributes(plan.study.load())
         if "data" in plan.grid:  # the recipe is that of the first, as for every swept parameter
             every = [plan.study.but(data=value).load() for value in plan.grid["data"]]
             merged.attrs["title"] = f"{plan.study.title}: {len(every)} data sets"

@@ -22,7 +22,7 @@ from lab.disk import cache
 from lab.inputs import shown
 from lab.store import Store
 from lab.studies import Limit, Study
-from lab.studies.contract.base import device, versions
+from lab.studies.contract.recipe import device, versions
 
 from . import batch, grid
 from .batch import Stop, Stopped, Way

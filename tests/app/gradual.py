@@ -111,11 +111,11 @@ class Gradual(Study):
     pictures = Pictures(
         Picture("values", "Values", "the iterate at each place", _values),
         Picture("links", "Links", "drag any point", _links,
-                applies=lambda r: "" if "x" in r and r.x.shape[1] == 2 else "the data have no points in the plane",
+                where=lambda r: "" if "x" in r and r.x.shape[1] == 2 else "the data have no points in the plane",
                 edits=("x", "y")),
         Picture("convergence", "Convergence", "the gap after each step", _convergence),
         Picture("against_gamma", "Total against γ", "one run for each γ", _against_gamma,
-                along=lambda study, data: {"gamma": [0.1, 1.0, 10.0]}, keep=("total",)),
+                along=lambda study, data: {"gamma": [0.1, 1.0, 10.0]}, also=("total",)),
     )  # fmt: skip
     presets = (
         Preset("strong", "Strong pull", "a large gamma", {"gamma": 50.0}),

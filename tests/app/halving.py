@@ -51,7 +51,7 @@ $$ x_{t+1} = \tfrac{1}{2}\Bigl(x_t + \frac{c}{x_t}\Bigr), \qquad
 
     pictures = Pictures(
         Picture(
-            "never", "Never", "does not apply", lambda r: None, applies=lambda r: "it is only there to be passed over"
+            "never", "Never", "does not apply", lambda r: None, where=lambda r: "it is only there to be passed over"
         ),
         Picture(
             "iterates",
@@ -65,7 +65,7 @@ $$ x_{t+1} = \tfrac{1}{2}\Bigl(x_t + \frac{c}{x_t}\Bigr), \qquad
             "the root against c",
             lambda r: draw.plot(draw.curve(r.c, r.root), xlabel="c", ylabel="root"),
             along=lambda study, data: {"c": [1.0, 2.0, 4.0]},
-            keep=("root",),
+            also=("root",),
         ),
     )
     presets = (Preset("nine", "Root of nine", "a whole root", {"c": 9.0}),)

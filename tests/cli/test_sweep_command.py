@@ -15,7 +15,6 @@ from lab import studies, sweeps
 from lab.cli import main
 from lab.figures.embed import read_recipe
 from lab.studies import Picture, Pictures
-from lab.studies.contract import sweeping
 
 TOY = Path(__file__).parents[1] / "sweeps" / "toy.py"
 
@@ -186,7 +185,7 @@ def test_a_run_has_no_cells(tmp_path, capsys, words):
 
 def test_a_figure_of_a_failed_cell(tmp_path, capsys, monkeypatch):
     toy = studies.find("toy")
-    monkeypatch.setattr(toy, "pictures", Pictures(Picture("x", "x", "x", lambda result: None, sweeping.single)))
+    monkeypatch.setattr(toy, "pictures", Pictures(Picture("x", "x", "x", lambda result: None)))
     main(["sweep", "toy", "--spoiled", "false,true", "-o", str(tmp_path / "sweep.nc")])
     figure = ["figure", "toy:x", "--from", str(tmp_path / "sweep.nc"), "-o", str(tmp_path / "x.pdf")]
     assert main([*figure, "--spoiled", "true"]) == 2

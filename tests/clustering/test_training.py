@@ -7,7 +7,7 @@ import pytest
 
 from lab.clustering import training
 from lab.clustering.metrics import scores
-from lab.clustering.training import METHODS, Schedule, Settings, long_tail, train
+from lab.clustering.training import METHODS, Schedule, Settings, train
 from lab.numerics import Chunked, Reason, pure
 from lab.ot import partial
 from lab.ot.problem import problem
@@ -110,17 +110,6 @@ def test_same_key_same_run_and_chunks_are_the_whole():
     assert chunked.curves.loss.shape == (3,)
 
 
-def test_long_tail_has_the_sizes_of_the_sheet_and_another_seed_other_samples():
-    classes = np.repeat(np.arange(10), 200)
-    kept = long_tail(classes, 10.0, 0, 174)
-    sizes = np.bincount(classes[kept])
-    np.testing.assert_array_equal(sizes, (174 * 10.0 ** (-np.arange(10) / 9) + 1e-9).astype(int))
-    assert sizes.sum() == 707
-    assert len(np.unique(kept)) == 707
-    assert len(np.intersect1d(kept, long_tail(classes, 10.0, 1, 174))) < 707
-    assert (np.bincount(classes[long_tail(classes, 1.0, 0)]) == 200).all()
-
-
 def test_refusals():
     x, classes = uneven()
     for change, sentence in (
@@ -131,7 +120,3 @@ def test_refusals():
     ):
         with pytest.raises(ValueError, match=sentence):
             train(jax.random.key(0), x, classes, Settings(), **({"k": 3} | change))
-    with pytest.raises(ValueError, match=r"ratio = 0.5, but"):
-        long_tail(np.asarray(classes), 0.5, 0)
-    with pytest.raises(ValueError, match="500 samples of the largest class"):
-        long_tail(np.asarray(classes), 2.0, 0, 500)

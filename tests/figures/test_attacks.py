@@ -178,8 +178,8 @@ def test_a_user_file_is_used_where_it_is_named_and_the_same(tmp_path):
 
 @pytest.mark.slow
 def test_own_data_are_taken_where_they_are_named_and_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(studies.contract.base, "_EMBED", 0)
-    studies.contract.base._embedded.cache_clear()
+    monkeypatch.setattr(studies.contract.recipe, "_EMBED", 0)
+    studies.contract.recipe._embedded.cache_clear()
     for name, seed in (("mine", 0), ("other", 1)):
         np.savez(tmp_path / f"{name}.npz", cost=np.random.default_rng(seed).random((4, 5)))
     recipe = json.loads(json.dumps(SparseOT(data=str(tmp_path / "mine.npz")).recipe()))
@@ -188,7 +188,7 @@ def test_own_data_are_taken_where_they_are_named_and_the_same(tmp_path, monkeypa
     assert SparseOT.from_recipe(recipe, str(tmp_path / "mine.npz")).recipe() == recipe
     with pytest.raises(ValueError, match="are not those of the recipe"):
         SparseOT.from_recipe(recipe, str(tmp_path / "other.npz"))
-    studies.contract.base._embedded.cache_clear()
+    studies.contract.recipe._embedded.cache_clear()
 
 
 @pytest.mark.slow

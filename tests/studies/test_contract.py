@@ -233,7 +233,7 @@ def test_a_sweep_kept_without_variables_gets_a_sentence(study):
     made = study()
     name = next(n for n, p in study.parameters().items() if p.sweepable and isinstance(p, Real | Whole))
     value = getattr(made, name)
-    attrs = made._recipe_attrs(made.load()) | {"swept": json.dumps({name: [value, value]})}
+    attrs = made.attributes(made.load()) | {"swept": json.dumps({name: [value, value]})}
     refused = []
     for swept in ({}, {name: [value, value]}):
         bare = xr.Dataset(coords=swept, attrs=attrs)

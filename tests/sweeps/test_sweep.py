@@ -348,7 +348,7 @@ def test_kill_and_resume(store, tmp_path, monkeypatch):
 
 def test_a_picture_says_what_a_sweep_was_kept_without(store):
     picture = Picture(
-        "both", "Both", "both", lambda result: result.x, along=lambda s, d: {"rate": RATES}, keep=("norm", "x")
+        "both", "Both", "both", lambda result: result.x, along=lambda s, d: {"rate": RATES}, also=("norm", "x")
     )
     kept = sweep(Toy, store=store, rate=RATES, keep=["norm"])
     with pytest.raises(

@@ -112,7 +112,7 @@ def one_by_one(study: Study, **grid: Sequence[Any]) -> xr.Dataset:
     for name in merged.variables:
         if name in cells[0].variables:
             merged[name].attrs = cells[0][name].attrs
-    merged.attrs = dict(cells[0].attrs) | study._recipe_attrs(study.load())
+    merged.attrs = dict(cells[0].attrs) | study.attributes(study.load())
     merged.attrs["swept"] = json.dumps({name: sweeping.names(values) for name, values in grid.items()})
     for key in ("compile_seconds", "run_seconds", "programs_compiled"):
         merged.attrs[key] = sum(cell.attrs[key] for cell in cells)

@@ -1,1 +1,17 @@
 """The contract: what a study declares, and what it inherits."""
+
+from .claims import Claim, Measured, Runs, Verdict
+from .declare import Limit, Live, Mood, Paper, Preset, Result, headlines
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, bounds_of, kind_of, option
+from .pictures import Grid, Picture, Pictures, first_picture
+from .registry import catalogue, find, load_file, load_files, named, register
+from .story import Group, Step, Story, told
+from .study import Outcome, Study, edited
+from .verify import verify
+
+__all__ = [
+    "Choice", "Claim", "DataSource", "Grid", "Group", "Limit", "Live", "Measured", "Mood", "Outcome", "Paper",
+    "Parameter", "Picture", "Pictures", "Preset", "Real", "Result", "Runs", "Step", "Story", "Study", "Switch",
+    "Verdict", "Whole", "as_text", "bounds_of", "catalogue", "edited", "find", "first_picture", "headlines",
+    "kind_of", "load_file", "load_files", "named", "option", "register", "told", "verify",
+]  # fmt: skip

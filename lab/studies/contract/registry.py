@@ -15,8 +15,10 @@ from pathlib import Path
 from lab import studies
 from lab.inputs import SENTENCE, LeftOut, cut, listed, shown
 
-from .base import Study
-from .declare import Claim, Live, Paper, Picture, Pictures, Preset, Result
+from .claims import Claim
+from .declare import Live, Paper, Preset, Result
+from .pictures import Picture, Pictures
+from .study import Study
 
 _ROOMS = ("contract", "draw")  # beside the folders of the fields
 _found: dict[str, type[Study]] = {}

@@ -1,8 +1,10 @@
 """What is asked of a result: its parameters, whether it is one run or a sweep, and of which of its cells something is said."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice, product
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,20 @@ def parameters(result: xr.Dataset) -> dict[str, Any]:
 
 def swept(result: xr.Dataset) -> list[str]:
     """The parameters that the result is a sweep over."""
-    return [name for name in parameters(result) if name in result.dims]
+    return [name for name in json.loads(result.attrs.get("parameters", "{}")) if name in result.dims]
+
+
+def absent(problem: AttributeError | KeyError | ValueError) -> str:
+    """The variable or dimension that a Dataset was asked for in vain; "" where xarray did not raise the error."""
+    frame = [frame for frame, _ in walk_tb(problem.__traceback__)][-1]
+    if not frame.f_globals.get("__name__", "").startswith("xarray."):
+        return ""
+    if isinstance(problem, AttributeError):
+        return str(problem.name)
+    found = re.match(
+        r"(?:No variable named|Dimensions) \W*(\w+)|'(\w+)' is not a valid dimension", str(problem.args[0])
+    )
+    return found[1] or found[2] if found else str(problem.args[0]) if isinstance(problem, KeyError) else ""
 
 
 def coordinate(name: str, parameter: Parameter, values: Sequence[Any]) -> tuple[str, np.ndarray, dict[str, str]]:

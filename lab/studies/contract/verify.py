@@ -9,8 +9,8 @@ import xarray as xr
 
 from lab.numerics import Report
 
-from .base import Study
-from .declare import Claim, Measured, Verdict
+from .claims import Claim, Measured, Verdict
+from .study import Study
 
 
 def verify(

@@ -15,14 +15,12 @@ from lab import code, paths
 from lab.datasets import Data
 from lab.numerics import Reason
 from lab.numerics.jit import jit
+from lab.numerics.principal import principal_plane
 from lab.paths import metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
 from lab.studies import draw
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Paper, Picture, Pictures, Result
-from lab.studies.contract.parameters import Choice, DataSource, Whole
-from lab.studies.contract.registry import register
+from lab.studies.contract import Choice, DataSource, Paper, Picture, Pictures, Result, Study, Whole, register
 from lab.studies.paths import path_parts
 
 _MOMENTS = np.linspace(0.0, 1.0, 101)
@@ -136,10 +134,8 @@ class _OwnPath(Study):
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         x = np.asarray(data.arrays["x"], float)
-        axes = np.eye(x.shape[1])
-        if x.shape[1] > 2:
-            axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2].T
-        return {key: jnp.asarray(value) for key, value in data.arrays.items()} | {"axes": jnp.asarray(axes[:, :2])}
+        axes = jnp.asarray(principal_plane(x).axes)
+        return {key: jnp.asarray(value) for key, value in data.arrays.items()} | {"axes": axes}
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Any, warm: Any = None) -> dict[str, Any]:
@@ -250,5 +246,5 @@ _OwnPath.pictures = Pictures(
     Picture("coefficients", "The schedule", "What of the source and of the data is in the mix, by time.", _coefficients),
     Picture("speed", "Energy by time", "The area under a curve is the energy of the path.", _speed),
     Picture("fit", "Fit against steps", "Few steps suffice where particles move straight.", _fit,
-            along=lambda study, data: {"steps": (1, 2, 4, 8, 16, 32)}, keep=("w2sq", "floor")),
+            along=lambda study, data: {"steps": (1, 2, 4, 8, 16, 32)}, also=("w2sq", "floor")),
 )  # fmt: skip

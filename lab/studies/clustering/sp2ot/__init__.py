@@ -8,26 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab.clustering import semantic
-from lab.clustering.kmeans import kmeans
-from lab.clustering.metrics import by_frequency, scores
-from lab.clustering.training import METHODS, Model, Settings, clusters_of, logits, match_labels, train
+from lab.clustering import labels, similarity
+from lab.clustering.training import METHODS, WHOLE, Settings, begin, train
 from lab.datasets import Data
+from lab.datasets.labelled import KIND
 from lab.numerics import Loop, Reason
-from lab.ot import partial
-from lab.ot.problem import Problem
-from lab.ot.regularizers import Entropic
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 
-from . import data as _sets  # noqa: F401  registers them
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
 from .text import ABOUT, MATHEMATICS
-
-_WHOLE = ("balanced", "uot")  # methods that label all samples
 
 
 class SP2OT(Study):
@@ -45,7 +36,7 @@ class SP2OT(Study):
     )
     about = ABOUT
     mathematics = MATHEMATICS
-    kind = "labelled"
+    kind = KIND
     data_options = ("ratio", "seed")
 
     data = DataSource("long-tailed-digits", doc="a named set of labelled samples; the classes are used for scores only")
@@ -165,27 +156,37 @@ class SP2OT(Study):
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train if asked to, then the plan of the network's costs."""
         x, classes, sizes = inputs["x"], inputs["classes"], inputs["sizes"]
-        n, k = x.shape[0], len(sizes)
-        key = jax.random.key(p.seed)
-        settings = METHODS[p.algorithm](Settings(lam=p.lam, epsilon=p.epsilon, strength=p.strength * n))
-        output: dict[str, Any] = {}
+        key, k = jax.random.key(p.seed), len(sizes)
+        settings = METHODS[p.algorithm](Settings(lam=p.lam, epsilon=p.epsilon, strength=p.strength * x.shape[0]))
+        rho = 1.0 if p.algorithm in WHOLE else p.rho
+        curves: dict[str, Any] = {}
         reason: Any = Reason.CONVERGED
         if p.epochs:
             trained = train(
                 key, x, classes, settings, k=k, neighbours=p.neighbours, epochs=p.epochs, loop=loop
             )  # fmt: skip
-            model, reason, curves = trained.model, trained.reason, trained.curves
-            names = {"accuracy": "acc"}
-            output = {f"curve_{names.get(name, name)}": rows for name, rows in curves._asdict().items()}
-            del output["curve_residual"]
+            model, reason, after = trained.model, jnp.asarray(trained.reason), trained.curves
+            curves = {
+                "curve_loss": after.loss, "curve_rho": after.rho, "curve_acc": after.accuracy, "curve_nmi": after.nmi,
+                "curve_f1": after.f1, "curve_precision": after.precision, "curve_recall": after.recall,
+            }  # fmt: skip
         else:
-            model = Model(jnp.eye(x.shape[1], dtype=x.dtype), kmeans(jax.random.split(key)[0], x, k)[0])
-        problem = _problem(model, x)
-        rho = 1.0 if p.algorithm in _WHOLE else p.rho
-        found = _label(problem, settings, rho, x, p, loop)
-        history, residual = found.pop("history")  # of another length in every run
-        output |= {"history_objective": history, "history_residual": residual}
-        return output | _describe(problem, model, inputs, rho, found, reason)
+            model, _ = begin(key, x, k)
+        near = similarity(x, p.neighbours) if p.algorithm == "sp2ot" else None
+        near = near.shifted() if near is not None and p.psd_shift else near
+        found = labels.label(labels.problem(model, x), settings, rho, near, solver=p.solver, loop=loop)
+        judged = labels.judge(found.plan, found.potentials, rho, model, x, classes, sizes)
+        return curves | {
+            "macro_acc": judged.scores.accuracy, "nmi": judged.scores.nmi, "f1": judged.scores.f1,
+            "precision_labelled": judged.labelled_precision, "recall_labelled": judged.labelled_recall,
+            "objective": found.objective, "iterations": found.iterations, "rise": found.rise,
+            "row_residual": judged.row_excess, "mass_residual": judged.mass_error, "size_kl": judged.size_divergence,
+            "group_acc": judged.recall, "plan": judged.plan, "row_weight": judged.weight,
+            "label": judged.plan.argmax(axis=1), "true_class": classes, "cluster_mass": judged.mass,
+            "class_share": sizes / sizes.sum(), "potential": judged.potentials, "slack_potential": found.potentials[-1],
+            "position": inputs["x_2d"], "history_objective": found.objectives, "history_residual": found.residuals,
+            "reason": jnp.where(reason == Reason.CONVERGED, found.reason, reason),
+        }  # fmt: skip
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
@@ -201,70 +202,3 @@ class SP2OT(Study):
             f"The similarity is indefinite, and the objective rose by up to {float(result.rise):.2g} in a step. "
             "Lower the pull of neighbours μ/n, or switch descent on (under more)."
         )
-
-
-@jax.jit
-def _problem(model: Model, x: Any) -> Problem:
-    """Of the negative log-probabilities; samples and clusters of equal mass."""
-    cost = -jax.nn.log_softmax(logits(model, x), axis=1)
-    n, k = cost.shape
-    return Problem(cost, jnp.full(n, 1 / n, x.dtype), jnp.full(k, 1 / k, x.dtype))
-
-
-def _label(problem: Problem, settings: Settings, rho: Any, x: Any, p: Any, loop: Loop) -> dict[str, Any]:
-    """The plan, its potentials, and how it was found."""
-    entropy = Entropic(settings.epsilon)
-    if p.algorithm == "sp2ot":
-        near = semantic.similarity(x, p.neighbours)
-        found = semantic.solve(
-            problem, entropy, near.shifted() if p.psd_shift else near, rho=rho, lam=settings.lam,
-            strength=settings.strength, loop=loop,
-        )  # fmt: skip
-        history = found.trace["objective"], abs(found.trace["change"])
-        return {
-            "plan": found.plan, "potentials": found.potentials, "objective": found.objective, "rise": found.rise,
-            "iterations": found.iterations, "reason": found.reason, "history": history,
-        }  # fmt: skip
-    found = partial.solve(problem, entropy, rho=rho, lam=settings.lam, method=p.solver, loop=loop)
-    return {
-        "plan": found.plan(), "potentials": jnp.append(found.beta, jnp.asarray(found.slack)), "objective": found.value,
-        "rise": jnp.zeros_like(found.value), "iterations": found.iterations, "reason": found.reason,
-        "history": (found.trace["value"], found.trace["residual"]),
-    }  # fmt: skip
-
-
-@jax.jit
-def _describe(problem: Problem, model: Model, inputs: Any, rho: Any, found: dict, trained: Any) -> dict[str, Any]:
-    """The results, the clusters in the order of the classes that they match."""
-    classes, sizes = inputs["classes"], inputs["sizes"]
-    n, k = problem.cost.shape
-    judged = scores(classes, clusters_of(model, inputs["x"]), k)
-    order = jnp.argsort(judged.match)
-    plan, potential = found["plan"][:, order], found["potentials"][:-1][order]
-    weight, mass = n * plan.sum(axis=1), plan.sum(axis=0)
-    hit = (match_labels(classes, plan) == classes) * plan.sum(axis=1)
-    share = mass / mass.sum()
-    return {
-        "macro_acc": judged.accuracy,
-        "nmi": judged.nmi,
-        "f1": judged.f1,
-        "precision_labelled": hit.sum() / plan.sum(),
-        "recall_labelled": hit.sum(),
-        "objective": found["objective"],
-        "iterations": found["iterations"],
-        "row_residual": jnp.maximum(plan.sum(axis=1) - problem.a, 0).sum(),
-        "mass_residual": jnp.abs(plan.sum() - rho),
-        "size_kl": jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1) * k), 0).sum(),
-        "rise": found["rise"],
-        "group_acc": by_frequency(judged.recall, jnp.asarray(sizes)),
-        "plan": plan,
-        "row_weight": jnp.clip(weight, 0, 1),
-        "label": plan.argmax(axis=1),
-        "true_class": classes,
-        "cluster_mass": mass,
-        "class_share": jnp.asarray(sizes / sizes.sum()),
-        "potential": potential,
-        "slack_potential": found["potentials"][-1],
-        "position": inputs["x_2d"],
-        "reason": jnp.where(jnp.asarray(trained) == Reason.CONVERGED, found["reason"], trained),
-    }

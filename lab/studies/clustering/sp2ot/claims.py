@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _BLOBS = {"data": "long-tailed-blobs"}
 _SEMANTIC = _BLOBS | {"algorithm": "sp2ot", "rho": 0.8, "strength": 2.0}

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t as student
 
 from lab.datasets import Data
+from lab.numerics.statistics import mean_interval
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 
 _RHOS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 _METHODS = ("balanced", "uot", "p2ot", "sp2ot")
@@ -152,12 +150,6 @@ def _over_seeds(study: Study, data: Data) -> dict[str, list]:
     return {"seed": list(range(5)), "algorithm": list(_METHODS), "epochs": [0, getattr(study, "epochs", 0) or 20]}
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The mean of independent values and the half-width of its 95 % interval, by Student's t."""
-    n = values.size
-    return float(values.mean()), float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-
-
 def _scores(result: xr.Dataset) -> Any:
     of = [(method, tint, result.sel(algorithm=method).isel(epochs=-1)) for method, tint in _there(result)]
     if 0 in result.epochs.values:  # where all algorithms begin
@@ -167,11 +159,11 @@ def _scores(result: xr.Dataset) -> Any:
     layers: list[Any] = []
     for i, (_, tint, _) in enumerate(of):
         at = np.arange(3) + 0.16 * (i - (len(of) - 1) / 2)
-        mean, half = np.array([interval(row) for row in values[i]]).T
-        each = np.repeat(at - 0.045, values.shape[2])
+        mean, _, bottom, top = np.array([mean_interval(row) for row in values[i]]).T
+        seeds = np.repeat(at - 0.045, values.shape[2])
         layers += [
-            draw.points(each, values[i].ravel(), color=tint, size=0.35, alpha=0.45),
-            draw.segments(at, mean - half, at, mean + half, color=tint, width=1.2),
+            draw.points(seeds, values[i].ravel(), color=tint, size=0.35, alpha=0.45),
+            draw.segments(at, bottom, at, top, color=tint, width=1.2),
             draw.points(at, mean, color=tint, size=1.3),
         ]
     return draw.plot(
@@ -225,29 +217,31 @@ def _outer(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("curriculum", "Who is labelled", "Colour: the pseudo-label; size: how much of the sample is labelled.",
-            _curriculum, sweeping.single),
+            _curriculum),
     Picture("masses", "Sizes of clusters", "Bars: what each cluster gets; line: the size of the class that it matches.",
-            _masses, sweeping.single),
+            _masses),
     Picture("plan", "Pseudo-labels", "Each row is a sample, sorted by class; the last column is what is not labelled.",
-            _plan, sweeping.single),
-    Picture("convergence", "Convergence", "The residual of the optimality conditions, by iteration.", _convergence,
-            sweeping.single),
-    Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves, _trained),
+            _plan),
+    Picture("convergence", "Convergence", "The residual of the optimality conditions, by iteration.", _convergence),
+    Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves, where=_trained),
     Picture("quality", "Precision and recall of labels", "Of what is labelled (precision) and of all samples (recall). The "
             "confident ones are right more often: precision falls as the labelled share grows.", _quality,
-            _needs("rho", of=("p2ot", "sp2ot"), why="all samples are labelled"), _over_rho,
-            ("precision_labelled", "recall_labelled")),
+            where=_needs("rho", of=("p2ot", "sp2ot"), why="all samples are labelled"), along=_over_rho,
+            also=("precision_labelled", "recall_labelled")),
     Picture("sizes", "Sizes by algorithm", "Sorted sizes of clusters against those of the classes (dashed).", _sizes,
-            _needs("algorithm"), _over_methods, ("cluster_mass", "class_share")),
+            where=_needs("algorithm"), along=_over_methods, also=("cluster_mass", "class_share")),
     Picture("groups", "Frequent and rare classes", "Accuracy in the most frequent 30 % of the classes, the middle, and the "
-            "rarest 30 %, after training.", _groups, _needs("algorithm", "epochs"), _over_trained, ("group_acc",)),
+            "rarest 30 %, after training.", _groups, where=_needs("algorithm", "epochs"), along=_over_trained,
+            also=("group_acc",)),
     Picture("scores", "Scores over seeds", "The mean over seeds, its 95 % interval, and each seed (small), which has other "
-            "samples and another k-means to begin with.", _scores, _needs("seed", "algorithm", "epochs"), _over_seeds, _SCORES),
+            "samples and another k-means to begin with.", _scores, where=_needs("seed", "algorithm", "epochs"),
+            along=_over_seeds, also=_SCORES),
     Picture("steps", "Newton and scaling", "Iterations to the same residual: scaling slows down as the labelled share "
             "falls.", _steps,
-            _needs("solver", "rho", of=("p2ot",), why="only p2ot has a share and a choice of solver"),
-            _over_solvers, ("iterations",)),
+            where=_needs("solver", "rho", of=("p2ot",), why="only p2ot has a share and a choice of solver"),
+            along=_over_solvers, also=("iterations",)),
     Picture("outer", "Does it descend?", "The objective of the semantic term by outer step, with the authors' similarity and "
             "with its diagonal raised.", _outer,
-            _needs("psd_shift", of=("sp2ot",), why="only sp2ot has outer steps"), _over_shift, ("history_objective",)),
+            where=_needs("psd_shift", of=("sp2ot",), why="only sp2ot has outer steps"), along=_over_shift,
+            also=("history_objective",)),
 )  # fmt: skip

@@ -17,9 +17,7 @@ from lab.datasets import Data
 from lab.denoise import planted
 from lab.numerics import Loop, Reason
 from lab.numerics.jit import jit
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .levels import (
@@ -276,7 +274,7 @@ class LocalityDenoisers(Study):
         """All denoisers at all levels, then what this image, this level and this pixel show. Each part is kept for the next
         run, so that a click computes only fields."""
         memory = _Memory(
-            inputs["train"], warm, live=not any(isinstance(v, Tracer) for v in (inputs["train"], *vars(p).values()))
+            inputs["train"], warm, live=not any(isinstance(v, Tracer) for v in (inputs["train"], *jax.tree.leaves(p)))
         )
         wide = jnp.zeros(()).dtype
         values = {name: jnp.asarray(getattr(p, name), wide) for name in ("sigma", "theta", "tau", "strength")}

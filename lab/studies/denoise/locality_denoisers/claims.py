@@ -8,7 +8,7 @@ import xarray as xr
 
 from lab import datasets
 from lab.denoise import estimate
-from lab.studies.contract.declare import Claim, Measured, Runs
+from lab.studies.contract import Claim, Measured, Runs
 
 from .levels import NETWORKS
 from .presets import FULL, LETTER

@@ -9,9 +9,7 @@ import xarray as xr
 from lab.datasets import Data
 from lab.denoise import estimate
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.look import current
 
 _SHORT = {"PCA locality": "local", "perceptron": "MLP", "transformer": "transf."}
@@ -454,74 +452,75 @@ PICTURES = Pictures(
     Picture(
         "look", "Click a pixel",
         "above what each denoiser makes of the noisy image, below where it looks for the framed pixel: click another",
-        _look, sweeping.single, clicks=_click_look,
+        _look, clicks=_click_look,
     ),
     Picture(
         "spectrum", "What the data allow", "directions with λ above σ² pass the Wiener filter; click a height to put σ² there",
-        _spectrum, sweeping.single, clicks=_click_spectrum,
+        _spectrum, clicks=_click_spectrum,
     ),
     Picture(
         "sensitivity", "Where it looks, by noise level",
         "mean over test images, each on its own scale, orange above zero, blue below; click a pixel, which also sets σ",
-        _sensitivity, sweeping.single, clicks=_click_sensitivity,
+        _sensitivity, clicks=_click_sensitivity,
     ),
     Picture(
-        "errors", "Error by noise level", "to the clean image, mean over test images; click to set σ", _errors, sweeping.single,
+        "errors", "Error by noise level", "to the clean image, mean over test images; click to set σ", _errors,
         clicks=_click_level,
     ),
     Picture(
         "agreement", "Agreement with the network", "1 where a denoiser gives what the network gives; click to set σ",
-        _agreement, _with_network, clicks=_click_level,
+        _agreement, where=_with_network, clicks=_click_level,
     ),
     Picture(
         "estimates", "Estimates by noise level", "of the same image; rows are denoisers; click a column to set σ", _estimates,
-        sweeping.single, clicks=_click_estimates,
+        clicks=_click_estimates,
     ),
     Picture(
         "samples", "Samples", "ten steps of DDIM from the same noise in each column; rows are denoisers", _samples,
-        sweeping.single, plays="step",
+        plays="step",
     ),
     Picture(
-        "memory", "Copies", "how far samples are from the nearest training image: 0 is a copy", _memory, sweeping.single,
+        "memory", "Copies", "how far samples are from the nearest training image: 0 is a copy", _memory,
     ),
     Picture(
         "sizes", "How much is looked at", "pixels of the mask, directions of the Wiener filter, images of the optimal denoiser",
-        _sizes, sweeping.single, clicks=_click_level,
+        _sizes, clicks=_click_level,
     ),
     Picture(
         "directions", "Largest directions", "eigenvectors of the covariance; click one to set σ where half of it passes",
-        _directions, sweeping.single, clicks=_click_direction,
+        _directions, clicks=_click_direction,
     ),
-    Picture("table", "Numbers", "r² with the network (pooled: of all images at once), or the error without one", _table,
-            sweeping.single),
+    Picture("table", "Numbers", "r² with the network (pooled: of all images at once), or the error without one", _table),
     Picture("error_table", "Errors", "to the clean image, mean over test images with its 95 % interval; pixels in the mask; "
-            "images that the optimal denoiser averages", _error_table, sweeping.single),
+            "images that the optimal denoiser averages", _error_table),
     Picture(
         "pattern", "What a planted pattern does", "above the field of the framed pixel: on the letter it is the letter; below "
-        "Jᵀ P, where the whole pattern is looked for; each on its own scale; click a pixel", _pattern, _with_pattern,
+        "Jᵀ P, where the whole pattern is looked for; each on its own scale; click a pixel", _pattern, where=_with_pattern,
         clicks=_click_pattern,
     ),
     Picture(
         "pattern_table", "Does the field show the pattern?", "correlation with P: of the framed pixel's field in this image, "
-        "of Jᵀ P, and of single pixels where P is strongest, mean over images", _pattern_table, _with_pattern,
+        "of Jᵀ P, and of single pixels where P is strongest, mean over images", _pattern_table, where=_with_pattern,
     ),
     Picture("training", "Training", "loss of the networks, about 1 before it", _training,
-            lambda result: _with_network(result)),
+            where=lambda result: _with_network(result)),
     Picture(
         "theta", "Threshold of the mask", "PCA locality against θ, a line for each noise level",
-        _against("theta", "PCA locality", "θ", logx=True), _needs("theta"), along=_over_theta, keep=("mse_clean", "r2_net"),
+        _against("theta", "PCA locality", "θ", logx=True), where=_needs("theta"), along=_over_theta,
+        also=("mse_clean", "r2_net"),
     ),
     Picture(
         "patch", "Size of the patch", "the local score machine (LS) against its patch, a line for each noise level",
-        _against("radius", "LS", "side of the patch in pixels"), _needs("radius"), along=_over_radius,
-        keep=("mse_clean", "r2_net"),
+        _against("radius", "LS", "side of the patch in pixels"), where=_needs("radius"), along=_over_radius,
+        also=("mse_clean", "r2_net"),
     ),
     Picture(
         "training-size", "Number of training images", "at one noise level: local denoisers need few", _training_size,
-        _needs("train"), along=_over_train, keep=("mse_clean",),
+        where=_needs("train"), along=_over_train, also=("mse_clean",),
     ),
     Picture(
         "recovered", "A pattern of rising strength", "how well fields of single pixels on the pattern show it at σ, median; "
-        "without it they show their neighbours", _recovered, _needs("strength"), along=_over_strength, keep=("pattern_rows",),
+        "without it they show their neighbours", _recovered, where=_needs("strength"), along=_over_strength,
+        also=("pattern_rows",),
     ),
 )  # fmt: skip

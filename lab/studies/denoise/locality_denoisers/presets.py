@@ -1,6 +1,6 @@
 """What is worth trying, as parameter values."""
 
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 FULL = {"pool": 1, "train": 4000, "row": 14, "column": 14}
 LETTER = {"sigma": 4.0, "strength": 8.0}

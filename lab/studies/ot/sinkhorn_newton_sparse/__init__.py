@@ -13,9 +13,7 @@ import xarray as xr
 from lab import ot
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES, parameters

@@ -7,7 +7,7 @@ import numpy as np
 
 from lab import datasets
 from lab.datasets import Data
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 from .presets import ASSIGNMENT, MNIST_L1, MNIST_L2, PAPER, TINY
 

@@ -9,9 +9,7 @@ import xarray as xr
 from lab import datasets
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 
 _FLOOR = 1e-17  # of the value: below it a gap is rounding
 _KEPT = (2.0, 3.0, 4.0, 8.0)  # entries in a row
@@ -319,39 +317,39 @@ def _ratio(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("gap", "Optimality gap", "The paper's key figure: Sinkhorn falls along a line, Newton drops once it is near.",
-            _key_figure, sweeping.single),
+            _key_figure),
     Picture("plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to", _plan,
-            _shows_plan),
+            where=_shows_plan),
     Picture("hessian", "The Hessian, whole and made sparse", "Entries over 20 decades, dark is large; sources, then targets. "
-            "Above: entries in a row, and the mass left out.", _hessian, _shows_plan),
+            "Above: entries in a row, and the mass left out.", _hessian, where=_shows_plan),
     Picture("steps", "What each step took", "Entries of the plan in the Hessian, and iterations of conjugate gradients.",
-            _steps, sweeping.single),
+            _steps),
     Picture("work", "Gap against work", "The same against multiply-adds, which do not depend on the machine.",
-            _against_work, sweeping.single),
-    Picture("convergence", "Marginal error", "Each step of the ladder in ε throws the error up again.", _convergence,
-            sweeping.single),
-    Picture("dropped", "Mass left out", "Where the mass left out shrinks with the error, steps are superlinear.", _dropped,
-            sweeping.single),
-    Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, _has_plane,
+            _against_work),
+    Picture("convergence", "Marginal error", "Each step of the ladder in ε throws the error up again.", _convergence),
+    Picture("dropped", "Mass left out", "Where the mass left out shrinks with the error, steps are superlinear.", _dropped),
+    Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, where=_has_plane,
             edits=("x", "y")),
     Picture("rate", "Iterations against ε", "Sweeps for a tenth of the error, predicted from s₂ and seen (no dot: never near "
-            "enough); Newton steps to the tolerance.", _counts, _has_spectrum, _over_epsilon,
-            ("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")),
+            "enough); Newton steps to the tolerance.", _counts, where=_has_spectrum, along=_over_epsilon,
+            also=("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")),
     Picture("second", "Spectral gap against ε", "1 − s₂² of the plan at the optimum: the smaller, the slower is Sinkhorn.",
-            _second, _has_spectrum, _over_epsilon,
-            ("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")),
+            _second, where=_has_spectrum, along=_over_epsilon,
+            also=("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")),
     Picture("entries", "When is the plan sparse?", "All entries from the largest: a knee at one a row is a sparse plan.",
-            _entries, _needs("epsilon"), _over_epsilon, ("sorted_entry", "mass_beyond")),
+            _entries, where=_needs("epsilon"), along=_over_epsilon, also=("sorted_entry", "mass_beyond")),
     Picture("outside", "Mass outside the largest entries", "What a Hessian with so many entries in a row misses.", _outside,
-            _needs("epsilon"), _over_epsilon, ("sorted_entry", "mass_beyond")),
-    Picture("plans", "The plan along ε", "From the product of the masses to the optimal plan.", _plans, lambda result:
+            where=_needs("epsilon"), along=_over_epsilon, also=("sorted_entry", "mass_beyond")),
+    Picture("plans", "The plan along ε", "From the product of the masses to the optimal plan.", _plans, where=lambda result:
             _needs("epsilon")(result) or ("" if "plan" in result else "the plans are too large to be kept whole"),
-            _over_epsilon, ("plan",)),
+            along=_over_epsilon, also=("plan",)),
     Picture("superlinear", "From linear to superlinear", "Newton steps when a fixed number of entries is kept.",
-            _superlinear, _needs("threshold", "max_sweeps", "per_row"), _over_kept,
-            ("newton_steps", "history_error", "nnz_row")),
+            _superlinear, where=_needs("threshold", "max_sweeps", "per_row"), along=_over_kept,
+            also=("newton_steps", "history_error", "nnz_row")),
     Picture("tails", "How the error falls", "By Newton step, for each number of entries in a row.", _tails,
-            _needs("threshold", "max_sweeps", "per_row"), _over_kept, ("newton_steps", "history_error", "nnz_row")),
+            where=_needs("threshold", "max_sweeps", "per_row"), along=_over_kept,
+            also=("newton_steps", "history_error", "nnz_row")),
     Picture("ratio", "Where it pays", "Work of Sinkhorn over that of Newton, by size and ε; above 1, Newton is ahead.",
-            _ratio, _has_sizes, _over_sizes, ("work_ratio", "sinkhorn_error", "newton_steps", "sinkhorn_sweeps")),
+            _ratio, where=_has_sizes, along=_over_sizes,
+            also=("work_ratio", "sinkhorn_error", "newton_steps", "sinkhorn_sweeps")),
 )  # fmt: skip

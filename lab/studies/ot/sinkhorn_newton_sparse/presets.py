@@ -1,6 +1,6 @@
 """The paper's table and figures, and what is worth trying, as parameter values."""
 
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 TINY = 8.33333333333e-4  # 1 / 1200 in 12 digits, which a command or a link keeps
 

@@ -16,9 +16,7 @@ from lab.datasets import Data
 from lab.numerics import Loop
 from lab.ot.bounds import bounds, effective_strength
 from lab.ot.exact import linear_program
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES

@@ -8,7 +8,7 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _SHEET = "independent conic solver on the paper's 1-D example"
 _PAPER = "Liu, Puigcerver, Blondel, ICLR 2023"

@@ -8,9 +8,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 
 _PIXELS = 1 << 22  # entries of the table (sources, places) from which the cells are drawn
 _RUNGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -341,39 +339,39 @@ _ALONG_K = ("value", "lower", "upper", "lp", "a", "b", "row_error_l1", "column_e
 PICTURES = Pictures(
     Picture(
         "plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to",
-        _plan, sweeping.single,
+        _plan,
     ),
     Picture(
         "links", "Links", "opacity is mass; drag the points of a cloud in the plane",
-        _links, _has_plane, edits=("x", "y"),
+        _links, where=_has_plane, edits=("x", "y"),
     ),
     Picture(
         "value", "Value against k", "from the linear program and a constant down to quadratic transport; grey: bounds",
-        _value, _has_lp, along=_every_k, keep=_ALONG_K,
+        _value, where=_has_lp, along=_every_k, also=_ALONG_K,
     ),
     Picture(
         "feasibility", "Where feasibility is lost", "the marginal that the plan misses, next to how many columns tie",
-        _feasibility, along=_every_k, keep=_ALONG_K,
+        _feasibility, along=_every_k, also=_ALONG_K,
     ),
     Picture(
         "convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k",
-        _convergence, along=_solvers, keep=("value", "history"),
+        _convergence, along=_solvers, also=("value", "history"),
     ),
     Picture(
         "transfer", "Colour transfer", "each colour of the source moves to the mean of where its mass goes",
-        _transfer, _has_images,
+        _transfer, where=_has_images,
     ),
     Picture(
         "routing", "Routing", "who takes which token; bars: load of each expert; dots: tokens that no expert takes",
-        _routing, _has_gates,
+        _routing, where=_has_gates,
     ),
     Picture(
         "cells", "Cells", "k = 1: the targets that each source serves; k > 1: how many sources share a place",
-        _cells, _has_cells, edits=("x", "y"),
+        _cells, where=_has_cells, edits=("x", "y"),
     ),
     Picture(
         "paper_plans", "Four regularizations", "the paper's 1-D figure: which plans are sparse, and at which strength",
-        _paper_plans, lambda result: "" if "lp_plan" in result else "these data are too large", along=_paper_grid,
-        keep=("plan", "lp_plan"),
+        _paper_plans, where=lambda result: "" if "lp_plan" in result else "these data are too large", along=_paper_grid,
+        also=("plan", "lp_plan"),
     ),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """The paper's figures and what is worth trying, as parameter values."""
 
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 _LINE = {"data": "bump-to-bump"}
 _TWO = {"data": "one-bump-to-two"}

@@ -17,9 +17,7 @@ from lab.datasets.samples import check
 from lab.numerics import Loop, Reason, pure
 from lab.numerics.jit import jit
 from lab.paths import couplings, immiscible, metrics, network, training
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from . import data as _sets  # noqa: F401  registers them
 from . import rules

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _SHEET = "exact denoiser, computed independently"
 _DIGITS = {"data": "digit-samples", "draws": 400, "batch": 32, "euler_steps": 1}

@@ -8,9 +8,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.axes import frame
 from lab.studies.draw.look import blend
 from lab.studies.paths.path_parts import window
@@ -419,43 +417,44 @@ _NO_IMAGES = "the data are no grey images: choose digits or MNIST"
 PICTURES = Pictures(
     Picture("territories", "Whose noise is it? Nearest of k", "The image that a noise most likely belongs to; the stronger the "
             "colour, the surer. Dots: the images. Of more dimensions a slice through 0. At k = 1 no noise belongs to any.",
-            _territory("nearest"), _has_territory("nearest")),
+            _territory("nearest"), where=_has_territory("nearest")),
     Picture("assigned", "Whose noise is it? Assignment", "The same where the noises of a batch are assigned to its images: a "
-            "larger batch has sharper borders.", _territory("assignment"), _has_territory("assignment")),
+            "larger batch has sharper borders.", _territory("assignment"), where=_has_territory("assignment")),
     Picture("trajectories", "Which noise goes with which image", "Pairs of each rule, coloured by their image. Where lines of "
-            "two colours cross, the denoiser can but average.", _trajectories, sweeping.single),
+            "two colours cross, the denoiser can but average.", _trajectories),
     Picture("sampling", "Sampling from N(0, I)", "The same noise moved by the exact velocity of each rule, coloured by where "
             "it ends. %: samples too many at some image. Nearest was trained on another law of noise.", _sampling,
-            sweeping.single, plays="moment"),
+            plays="moment"),
     Picture("miscibility", "Miscibility by noise level", "How little a noisy image tells of which one it was: from pure noise "
-            "(left) to nearly clean. Bands: two standard errors.", _by_level("H"), sweeping.single),
+            "(left) to nearly clean. Bands: two standard errors.", _by_level("H")),
     Picture("loss", "What no network can learn", "The least loss of training at each level of noise: what is left where images "
-            "mix.", _by_level("eps_mse"), sweeping.single),
+            "mix.", _by_level("eps_mse")),
     Picture("posterior", "The posterior of some queries", "Rows: noisy images at ᾱ, in order of where they come from; columns: "
-            "images, of many the likeliest; dark: sure.", _posterior, sweeping.single),
+            "images, of many the likeliest; dark: sure.", _posterior),
     Picture("radius", "The law of the noise", "Squared length of the noise: shaded N(0, I), which assignment keeps and nearest "
-            "does not. p: of Kolmogorov's test.", _radius, sweeping.single),
+            "does not. p: of Kolmogorov's test.", _radius),
     Picture("denoised", "What the denoiser sees", "At ᾱ, image above, what is made of its noisy form below.", _denoised,
-            _with("denoised", _NO_IMAGES)),
+            where=_with("denoised", _NO_IMAGES)),
     Picture("training", "Loss of networks", "Under each rule, of the same first weights.", _training,
-            _with("loss", "nothing was trained: set training steps above 0")),
+            where=_with("loss", "nothing was trained: set training steps above 0")),
     Picture("learnt", "Samples of the networks", "Distance from the data after so many steps.", _learnt,
-            _with("loss", "nothing was trained: set training steps above 0")),
+            where=_with("loss", "nothing was trained: set training steps above 0")),
     Picture("curves", "Miscibility by k", "From light, k = 1, to dark, k = 64: the more noises to choose from, the less images "
-            "mix.", _curves, _over("k"), _over_k, _KEPT),
+            "mix.", _curves, where=_over("k"), along=_over_k, also=_KEPT),
     Picture("bargain", "Benefit and bias", "Nearer noise is the benefit; noise of another law than the sampler's, and so "
-            "samples at the wrong image, the price. Dashed: predicted for many dimensions.", _bargain, _over("k"), _over_k,
-            _KEPT),
+            "samples at the wrong image, the price. Dashed: predicted for many dimensions.", _bargain, where=_over("k"),
+            along=_over_k,
+            also=_KEPT),
     Picture("features", "Pure noise, denoised", "Left: images whose noise was chosen; then what the denoiser makes of that "
             "noise alone: the grey mean for k = 1, something of the image for large k.", _features,
-            _over("k", "denoised", _NO_IMAGES), _over_k_at_noise, ("denoised", "clean")),
+            where=_over("k", "denoised", _NO_IMAGES), along=_over_k_at_noise, also=("denoised", "clean")),
     Picture("batches", "Assignment by batch", "How much nearer the noise is, by the size of the batch.", _batches,
-            _over("batch"), _over_batch, ("reduction", "reduction_error")),
+            where=_over("batch"), along=_over_batch, also=("reduction", "reduction_error")),
     Picture("times", "Time by batch", "Of pairing one batch, drawing included: assignment grows with the cube of the batch.",
-            _times, _over("batch", "time_ms", "no time was measured: set it"), _over_time, ("time_ms",)),
+            _times, where=_over("batch", "time_ms", "no time was measured: set it"), along=_over_time, also=("time_ms",)),
     Picture("scales", "Image scaling", "Miscibility at the same ᾱ where the images are multiplied by c.", _scales,
-            _over("scaling"), _over_scaling, ("H_independent", "H_assignment", "H_nearest")),
+            where=_over("scaling"), along=_over_scaling, also=("H_independent", "H_assignment", "H_nearest")),
     Picture("sizes", "By dimension or number of images", "How much nearer each rule brings the noise, and what nearest does "
-            "to its length. Dashed: predicted for many dimensions.", _sizes, _one_size, _over_size,
-            ("reduction", "norm_drift", "reduction_predicted")),
+            "to its length. Dashed: predicted for many dimensions.", _sizes, where=_one_size, along=_over_size,
+            also=("reduction", "norm_drift", "reduction_predicted")),
 )  # fmt: skip

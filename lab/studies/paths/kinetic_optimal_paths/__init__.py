@@ -15,9 +15,7 @@ from lab.datasets import Data
 from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 from lab.paths import kinetic, metrics, network, training
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Whole
 from lab.studies.paths.path_parts import is_known, target_of
 
 from .claims import CLAIMS

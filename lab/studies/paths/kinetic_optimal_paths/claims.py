@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from lab.paths import Linear, Trigonometric, kinetic
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _TWO: dict[str, Any] = {"data": "two-points", "particles": 100}
 _GAUSSIAN: dict[str, Any] = {"data": "stretched-gaussian"}

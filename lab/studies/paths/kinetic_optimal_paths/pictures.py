@@ -9,9 +9,7 @@ import xarray as xr
 from lab import datasets
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 
 from .data import SPECTRA
 
@@ -283,27 +281,27 @@ def _curves(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("particles", "Particles of three schedules", "The same noise moved by the exact velocity in equally many Euler "
-            "steps; underneath the exact density, or in orange the data.", _particles, sweeping.single, plays="moment"),
+            "steps; underneath the exact density, or in orange the data.", _particles, plays="moment"),
     Picture("separation", "The curve of the data", "How well noisy data tell where they came from (λ) and how much better than "
-            "a linear guess (γ). The grey region lies below every data set.", _separation, sweeping.single),
-    Picture("schedules", "The schedules", "How much data (full) and noise (dashed) there is at each time.", _schedules,
-            sweeping.single),
+            "a linear guess (γ). The grey region lies below every data set.", _separation),
+    Picture("schedules", "The schedules", "How much data (full) and noise (dashed) there is at each time.", _schedules),
     Picture("chord", "Why it is the best", "With the angle φ = ∫√γ dθ, energy is length squared over time: a dot each tenth "
-            "of the time. The best path is the straight chord, at even speed.", _chord, sweeping.single),
+            "of the time. The best path is the straight chord, at even speed.", _chord),
     Picture("integrand", "Where energy cancels", "Energy at each time: of single pairs (dashed), and what is left of it in the "
-            "marginal velocity (full). The kinetic optimal one is level.", _integrand, sweeping.single),
+            "marginal velocity (full). The kinetic optimal one is level.", _integrand),
     Picture("energies", "Energy by schedule", "Grey: of single pairs; blue: of the marginal velocity. None is below E*.",
-            _energies, sweeping.single),
+            _energies),
     Picture("images", "The samples", "What the first particles end as; the numbers are W₂² of all.", _images,
-            _with("sample_image", "the data are no grey images: choose digits or MNIST")),
+            where=_with("sample_image", "the data are no grey images: choose digits or MNIST")),
     Picture("training", "Networks", "Loss of a network for each schedule, and the least, of the exact velocity (dashed). "
             "W₂² is that of particles moved by the network.", _training,
-            _with("loss", "nothing was trained: set training steps above 0")),
+            where=_with("loss", "nothing was trained: set training steps above 0")),
     Picture("steps", "W₂² by the number of steps", "Mean over three seeds, each seed small. The dashed level is the distance "
-            "of two sets of fresh samples.", _steps, _needs("nfe", "seed"), _over_steps, ("w2sq", "w2sq_floor")),
+            "of two sets of fresh samples.", _steps, where=_needs("nfe", "seed"), along=_over_steps,
+            also=("w2sq", "w2sq_floor")),
     Picture("weight", "From kinetic optimal to linear", "Energy and distance of the schedules between.", _weight,
-            _needs("weight"), _over_weight, ("energy", "w2sq")),
+            where=_needs("weight"), along=_over_weight, also=("energy", "w2sq")),
     Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: γ "
-            "by the number of draws). At Φ = π/2 = 1.571 straight lines are best.", _curves, _one_axis, _axis,
-            ("lam", "gamma", "phi_total")),
+            "by the number of draws). At Φ = π/2 = 1.571 straight lines are best.", _curves, where=_one_axis, along=_axis,
+            also=("lam", "gamma", "phi_total")),
 )  # fmt: skip

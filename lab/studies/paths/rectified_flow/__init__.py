@@ -16,9 +16,7 @@ from lab.numerics.jit import jit
 from lab.paths import metrics, training
 from lab.paths.couplings import assignment, cost_matrix
 from lab.paths.network import Perceptron
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Mood, Paper, Real, Result, Study, Whole
 from lab.studies.paths import path_parts
 
 from . import data as _sets  # noqa: F401  registers them

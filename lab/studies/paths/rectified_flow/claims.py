@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import sqrtm
 from scipy.stats import norm
 
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 from .data import S0, S1
 

@@ -8,9 +8,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.axes import frame
 from lab.studies.paths import path_parts
 
@@ -301,25 +299,28 @@ def _blur(result: xr.Dataset) -> Any:
 PICTURES = Pictures(
     Picture("motion", "Lines, flow and Euler steps", "Left: on the lines that are averaged; middle: on the flow that "
             "they give, with the same law (shaded) at each time; right: in K steps. Orange: data. Play it.", _motion,
-            sweeping.single, plays="t"),
+            plays="t"),
     Picture("rewired", "Rewiring", "Lines between random pairs cross; the flow turns off instead; its own pairs cross no more, "
-            "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired, _needs("k"),
-            _over_rewiring, ("paths", "lines")),
+            "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired, where=_needs("k"),
+            along=_over_rewiring, also=("paths", "lines")),
     Picture("ledger", "Where the cost went", "Grey: the cost of the coupling. Each round takes off what bends (S, blue) and "
-            "what crossed (V, orange).", _ledger, _needs("k"), _over_rounds, ("square_cost", "S", "V_before", "cost_before")),
+            "what crossed (V, orange).", _ledger, where=_needs("k"), along=_over_rounds,
+            also=("square_cost", "S", "V_before", "cost_before")),
     Picture("steps", "How many steps are enough", "Distance from the data after K Euler steps: a straight flow needs one.",
-            _steps, _needs("k"), _over_flows, ("w2sq_steps", "w2sq_floor")),
+            _steps, where=_needs("k"), along=_over_flows, also=("w2sq_steps", "w2sq_floor")),
     Picture("bending", "Where the flow bends", "Mean squared acceleration over time, by round: an Euler step of size h errs "
-            "by h²|Z″|/2.", _bending, _needs("k"), _over_flows, ("curvature",)),
+            "by h²|Z″|/2.", _bending, where=_needs("k"), along=_over_flows, also=("curvature",)),
     Picture("speeds", "Straight and curved schedules", "Some particles, with a dot at each eighth of the time: diffusions "
-            "bend, and do all their way in a short time.", _speeds, _needs("schedule"), _over_schedules, ("paths",)),
+            "bend, and do all their way in a short time.", _speeds, where=_needs("schedule"), along=_over_schedules,
+            also=("paths",)),
     Picture("optimal", "Straight is not optimal", "From each start, where the flow goes and where the optimal coupling of "
-            "the same ends would.", _optimal, _in_the_plane),
+            "the same ends would.", _optimal, where=_in_the_plane),
     Picture("costs", "Every convex cost falls", "The cost after this round as a share of that before, for four powers.",
-            _costs, sweeping.single),
+            _costs),
     Picture("blur", "Bandwidth", "Of the 2-rectified flow: too wide a kernel blurs the data, too narrow a one repeats pairs.",
-            _blur, _needs("bandwidth", "k"), _over_bandwidth, ("w2sq_fine", "w2sq_steps", "w2sq_floor")),
-    Picture("images", "What became of noise", "The same noise by three samplers.", _images, _of_images),
-    Picture("network", "Network beside exact field", "The same particles on both.", _network, _trained, plays="t"),
-    Picture("training", "Training", "The loss of the network comes down to V, which no network passes.", _training, _trained),
+            _blur, where=_needs("bandwidth", "k"), along=_over_bandwidth, also=("w2sq_fine", "w2sq_steps", "w2sq_floor")),
+    Picture("images", "What became of noise", "The same noise by three samplers.", _images, where=_of_images),
+    Picture("network", "Network beside exact field", "The same particles on both.", _network, where=_trained, plays="t"),
+    Picture("training", "Training", "The loss of the network comes down to V, which no network passes.", _training,
+            where=_trained),
 )  # fmt: skip

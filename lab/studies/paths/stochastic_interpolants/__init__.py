@@ -16,9 +16,7 @@ from lab.numerics import Loop, Reason
 from lab.paths import bridge, training
 from lab.paths.network import Perceptron
 from lab.paths.sampling import SOLVERS, graded
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
 from lab.studies.paths import path_parts
 from lab.studies.paths.path_parts import is_known, source_of, target_of, window
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from lab.datasets import Data, load
 from lab.datasets.samples import KIND
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 from lab.studies.paths.path_parts import source_of, target_of
 
 from .data import gaussians

@@ -9,9 +9,7 @@ from scipy.interpolate import CubicSpline
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.paths.path_parts import window
 
 _DEPTH = 5.0  # nats below the highest density that are shaded
@@ -382,42 +380,42 @@ def _accuracy(result: xr.Dataset) -> Any:
 _LINE = "it needs data on a line"
 PICTURES = Pictures(
     Picture("spacetime", "Density over time", "Shade: the log-density of the path at each time. Lines: particles of the ODE "
-            "and of the SDE, which have this same density at every time.", _spacetime, _has("logrho", _LINE)),
+            "and of the SDE, which have this same density at every time.", _spacetime, where=_has("logrho", _LINE)),
     Picture("motion", "On the way", "Particles of the ODE, of the SDE at its noise level, and of the SDE all from one start: "
-            "they stay together without noise, and spread over the data as it grows.", _motion, sweeping.single, plays="t"),
+            "they stay together without noise, and spread over the data as it grows.", _motion, plays="t"),
     Picture("smoothing", "What the latent noise does", "Time from left to right, x upward, lines of the ODE. Without latent "
             "noise every pair of modes has its own ridge: there are more of them half way than at the ends.", _smoothing,
-            _has("plain_logrho", "it compares linear and trigonometric paths on a line with those without latent noise")),
+            where=_has("plain_logrho", "it compares linear and trigonometric paths on a line with those without latent noise")),
     Picture("samples", "Where they end", "Samples of both samplers, by their log-likelihood under the ODE; on a line, the "
-            "exact log-density is drawn too, or, without a likelihood, the share of the samples below each place.", _samples,
-            sweeping.single),
+            "exact log-density is drawn too, or, without a likelihood, the share of the samples below each place.", _samples),
     Picture("moments", "Variance over time", "Mean variance of a coordinate: the exact one, and that of the particles; dashed, "
-            "where ends are coupled, that of independent ends.", _moments, sweeping.single),
+            "where ends are coupled, that of independent ends.", _moments),
     Picture("map", "The map, rectified", "Each particle: where the ODE of this path takes it (first axis) over where that of "
             "independent ends does, to which its coupling belongs. On the dashed line nothing has changed.", _map,
-            _has("map_before", "the ends are independent: choose the coupling rectified")),
+            where=_has("map_before", "the ends are independent: choose the coupling rectified")),
     Picture("schedules", "Schedules", "How much of the source (α), the data (β) and the latent noise (γ) there is at each "
-            "time, by schedule; the mirror and the encoder need the latent noise.", _schedules, sweeping.single),
+            "time, by schedule; the mirror and the encoder need the latent noise.", _schedules),
     Picture("images", "Samples as images", "Rows: particles; time goes to the right.", _images,
-            lambda result: sweeping.single(result)
+            where=lambda result: sweeping.single(result)
             or ("" if "height" in result.coordinate.attrs else "the data are no images")),
     Picture("training", "Training", "Loss of both networks, and (dashed) that of the exact fields, which none can beat.",
-            _training, _has("loss_b", "nothing was trained: set training steps above 0")),
+            _training, where=_has("loss_b", "nothing was trained: set training steps above 0")),
     Picture("gammas", "By size of the latent noise", "Time from left to right, x upward, lines of the ODE: with more and more "
             "latent noise the ridges merge.", _panels,
-            _over("a", "logrho", _LINE), _over_sizes, ("logrho", "paths")),
+            where=_over("a", "logrho", _LINE), along=_over_sizes, also=("logrho", "paths")),
     Picture("kl", "Divergence by noise level", "What a misfit of velocity and score costs. Below: the exact divergence of the "
             "data from the samples; above: the bound, least at ε*; dashed: half of it, as often quoted, which fails.", _kl,
-            _over("epsilon", "kl", "the divergence needs ends that are mixtures of Gaussians, in at most 3 dimensions"),
-            _over_noise, ("kl", "kl_error", "kl_ode", "kl_bound", "epsilon_star")),
+            where=_over("epsilon", "kl", "the divergence needs ends that are mixtures of Gaussians, in at most 3 dimensions"),
+            along=_over_noise, also=("kl", "kl_error", "kl_ode", "kl_bound", "epsilon_star")),
     Picture("drift", "In search of the bridge", "The drift energy by the size of the latent noise: its minimum (dot) is the "
             "nearest to the bridge of Schrödinger; between Gaussians it is the bridge (dashed: the closed form).", _drift,
-            _over("a", "drift_energy", "it needs ends that are mixtures of Gaussians", ("epsilon",)), _over_latent,
-            ("drift_energy", "bridge_a")),
+            where=_over("a", "drift_energy", "it needs ends that are mixtures of Gaussians", ("epsilon",)), along=_over_latent,
+            also=("drift_energy", "bridge_a")),
     Picture("latents", "Latent noise, fitted", "The polynomial of least drift energy beside latents of this size a, of a "
             "linear path: between single Gaussians it is the Brownian one at the a of the bridge.", _latents,
-            _over("latent", "drift_energy", "it needs ends that are mixtures of Gaussians", ("epsilon",)), _over_kinds,
-            ("drift_energy", "table_gamma")),
+            where=_over("latent", "drift_energy", "it needs ends that are mixtures of Gaussians", ("epsilon",)),
+            along=_over_kinds,
+            also=("drift_energy", "table_gamma")),
     Picture("accuracy", "By number of steps", "Distance of the samples from fresh data, until only the sampling is left.",
-            _accuracy, _over("steps"), _over_steps, ("w2sq", "w2sq_ode", "w2sq_floor")),
+            _accuracy, where=_over("steps"), along=_over_steps, also=("w2sq", "w2sq_ode", "w2sq_floor")),
 )  # fmt: skip

@@ -17,9 +17,7 @@ from lab.numerics.jit import jit
 from lab.paths import couplings, metrics, training, weighted
 from lab.paths.couplings import cost_matrix
 from lab.paths.network import Perceptron
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 from lab.studies.paths import path_parts
 
 from . import data as _sets  # noqa: F401  registers them

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from lab.paths.weighted import gaussian_tilt
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 from .data import ATOMS
 

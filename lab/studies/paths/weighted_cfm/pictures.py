@@ -8,9 +8,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.axes import frame
 from lab.studies.draw.layers import rectangles
 from lab.studies.draw.look import blend, current, ramp
@@ -366,31 +364,34 @@ def _batches(result: xr.Dataset) -> Any:
 _MEASURES = ("fit_w2sq", "w2sq", "w2sq_floor", "w2sq_laws", "pe", "npe", "npe_weighted", "ess")
 PICTURES = Pictures(
     Picture("motion", "Flows of all couplings", "The same noise (the tilted one too, if chosen) on the flow of each coupling; "
-            "orange: fresh data. Play it, and look for data that stay empty.", _motion, sweeping.single, plays="t"),
+            "orange: fresh data. Play it, and look for data that stay empty.", _motion, plays="t"),
     Picture("reweighted", "Which data are under-weighted", "Blue gains mass by the weights, orange loses it, grey keeps "
             "it: only data of constant distance from the source's centre do. Bars: data; line: with weights.",
-            _reweighted, sweeping.single),
+            _reweighted),
     Picture("trap", "Fit against energy", "W-CFM as ε falls, from the right to the left: what stays level is a gain. What "
-            "rises is the trap: lower energy, but other data.", _trap, _needs("epsilon"), _over_epsilon, _MEASURES),
+            "rises is the trap: lower energy, but other data.", _trap, where=_needs("epsilon"), along=_over_epsilon,
+            also=_MEASURES),
     Picture("tradeoff", "Fit, energy and weights by ε", "Dashed: I-CFM and OT-CFM. NPE touches 0 where the energy falls below "
             "W₂²: left of there marginals are missed. It counts where the blue line is as low as its dashed one.",
-            _tradeoff, _needs("epsilon"), _over_epsilon, _MEASURES),
+            _tradeoff, where=_needs("epsilon"), along=_over_epsilon, also=_MEASURES),
     Picture("trajectories", "Trajectories by ε", "Small ε: short and straight, and to where source and data meet. Large: "
-            "those of independent pairs.", _trajectories, _needs("epsilon"), _over_more, ("paths", "goals", "w2sq")),
+            "those of independent pairs.", _trajectories, where=_needs("epsilon"), along=_over_more,
+            also=("paths", "goals", "w2sq")),
     Picture("elbow", "How far the weights tilt", "Choose ε right of the elbow: where the tilt R of the data has become small, "
-            "and the effective share large.", _elbow, sweeping.single),
+            "and the effective share large.", _elbow),
     Picture("plans", "Couplings", "Who is paired with whom: source in rows, from the bottom, data in columns, both sorted by "
-            "the first coordinate.", _plans, sweeping.single),
+            "the first coordinate.", _plans),
     Picture("table", "In numbers", "Each flow: its distance from fresh data, its energy, how it bends, and what pairs cost.",
-            _table, sweeping.single),
+            _table),
     Picture("masses", "Where particles end", "From the source, W-CFM ends near the masses of the weights (dots), the others at "
-            "those of the data.", _masses, _few_points),
+            "those of the data.", _masses, where=_few_points),
     Picture("batches", "Batches of OT-CFM", "Small batches are all but independent; with large ones pairs cost as little as in "
-            "optimal transport. W-CFM has no batch, but its tilt.", _batches, _compared, _over_batch, ("pair_cost",)),
+            "optimal transport. W-CFM has no batch, but its tilt.", _batches, where=_compared, along=_over_batch,
+            also=("pair_cost",)),
     Picture("network", "Network beside exact field", "The same particles on the exact field and on the trained network's.",
-            _network, _trained, plays="t"),
+            _network, where=_trained, plays="t"),
     Picture("training", "Training", "The weighted loss of each batch, and the share of the batch that its weights leave.",
-            _training, _trained),
+            _training, where=_trained),
     Picture("fid", "Published: images by ε", "FID on CIFAR-10 as the paper reports it; the sweet spot is at ε = κ√d with κ of "
             "some 0.1.", _fid),
 )  # fmt: skip

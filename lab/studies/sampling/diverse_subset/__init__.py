@@ -15,10 +15,9 @@ from lab.datasets import Data
 from lab.datasets.samples import check
 from lab.numerics import Loop, Method, Reason
 from lab.numerics.jit import jit
+from lab.numerics.principal import principal_plane
 from lab.sampling import ensembles, subsets
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -128,8 +127,7 @@ class DiverseSubset(Study):
         plane = x[:, :2] if x.shape[1] >= 2 else np.c_[x, np.zeros(len(x))]
         if x.shape[1] > 2:
             some = standard if np.ptp(spread) > 10 * np.median(spread) else x
-            some = some - some.mean(axis=0)
-            plane = some @ np.linalg.svd(some[:4000], full_matrices=False)[2][:2].T
+            plane = principal_plane(some).project(some)
         classes = data.arrays.get("classes", np.zeros(len(x)))
         return Inputs(
             jnp.asarray(x), jnp.asarray(standard), subsets.median_distance(x), subsets.median_distance(standard),

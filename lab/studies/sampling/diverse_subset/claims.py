@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _MOONS = {"data": "two-moons", "length": 0.3, "n": 300}
 _FEW = {"data": "gaussian-points", "n": 9, "k": 3, "length": 0.7, "draws": 10_000}

@@ -8,9 +8,7 @@ import xarray as xr
 from lab import datasets
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.look import blend
 from lab.studies.paths.path_parts import window
 
@@ -191,21 +189,20 @@ def _tradeoff(result: xr.Dataset) -> Any:
 PICTURES = Pictures(
     Picture("choice", "Row by row", "Strong blue rows would still add much: each chosen row (orange) makes its neighbours "
             "fade.",
-            _choice, sweeping.single, plays="step"),
-    Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside,
-            sweeping.single),
-    Picture("gallery", "As pictures", "What each of them chooses.", _gallery, _images),
+            _choice, plays="step"),
+    Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside),
+    Picture("gallery", "As pictures", "What each of them chooses.", _gallery, where=_images),
     Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws: left is better.",
-            _shares("coverage", "mean distance (median distance)"), sweeping.single),
+            _shares("coverage", "mean distance (median distance)")),
     Picture("errors", "How well they stand for all", "Error of sums with the best weights, at once for all functions smooth "
-            "for the kernel: left is better.", _shares("mmd_best", "error of sums (MMD), best weights"), sweeping.single),
+            "for the kernel: left is better.", _shares("mmd_best", "error of sums (MMD), best weights")),
     Picture("unbiased", "With unbiased weights", "The same with weights 1 / P(row in S), whose sums are right on average.",
-            _shares("mmd", "error of sums (MMD), unbiased weights"), sweeping.single),
-    Picture("rows", "The chosen rows", "Twelve of them, by number from 0, with their weights.", _rows, sweeping.single),
+            _shares("mmd", "error of sums (MMD), unbiased weights")),
+    Picture("rows", "The chosen rows", "Twelve of them, by number from 0, with their weights.", _rows),
     Picture("probabilities", "Who is likely", "Areas follow P(row in S): lonely rows are chosen more often, weigh less.",
-            _probabilities, sweeping.single),
+            _probabilities),
     Picture("spectrum", "Spectrum", "The k-DPP mixes over eigenvectors: those of large eigenvalues take part nearly always.",
-            _spectrum, sweeping.single),
+            _spectrum),
     Picture("tradeoff", "Which length-scale", "Against random rows, 1: a short one is chance.", _tradeoff,
-            _over_length, along=_lengths, keep=("cover", "cover_random", "error", "error_random")),
+            where=_over_length, along=_lengths, also=("cover", "cover_random", "error", "error_random")),
 )  # fmt: skip

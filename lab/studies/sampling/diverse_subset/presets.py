@@ -1,6 +1,6 @@
 """What is worth trying, as parameter values."""
 
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 PRESETS = (
     Preset("digits", "Twenty digits of six hundred", "Which handwriting differs: more classes than chance finds, without "

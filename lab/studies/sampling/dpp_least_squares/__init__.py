@@ -16,9 +16,7 @@ from lab.numerics import Loop
 from lab.numerics.jit import jit
 from lab.sampling.bases import SPACES, Product
 from lab.sampling.families import FAMILIES
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
 
 from . import data as _sets
 from . import designs

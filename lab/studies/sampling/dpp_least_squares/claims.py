@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lab.sampling.least_squares import expected_ratio, failure_bound
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _RUNGE = {"oversampling": 5, "replicates": 2000}
 _BELL = _RUNGE | {"data": "bell", "family": "hermite"}

@@ -8,9 +8,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.layers import rectangles
 
 TITLES = {
@@ -380,7 +378,7 @@ _KEEP = ("lambda_median", "probability", "ratio_quantile", "err2_best")
 def _picture(
     name: str, title: str, caption: str, draw: Callable, applies: Callable = sweeping.single, **rest: Any
 ) -> Picture:
-    return Picture(name, title, caption, draw=draw, applies=applies, **rest)
+    return Picture(name, title, caption, draw=draw, where=applies, **rest)
 
 
 PICTURES = Pictures(
@@ -403,7 +401,7 @@ PICTURES = Pictures(
              _was_thinned),
     _picture("plane", "Designs in the plane", "The points of four designs over the Christoffel density.", _plane, _in_plane),
     _picture("heat", "Stability over m and n/m", "Median of λmin of the chosen design: 1 is perfect.", _heat, _over_m,
-             along=_sizes, keep=_KEEP),
+             along=_sizes, also=_KEEP),
     _picture("decay", "Error against m", "Median L2 error at the chosen n/m, against the best there is.", _decay, _over_m,
-             along=_sizes, keep=_KEEP),
+             along=_sizes, also=_KEEP),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """What is worth trying, as parameter values."""
 
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 PRESETS = (
     Preset("runge", "Runge's function", "Ten polynomials: at n = 3 m nearly half of the DPP designs are stable, of "

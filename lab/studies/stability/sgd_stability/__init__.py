@@ -12,9 +12,7 @@ import xarray as xr
 from lab import stability
 from lab.datasets import Data
 from lab.numerics import Loop, Reason
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Live, Mood, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Live, Mood, Paper, Real, Result, Study, Switch, Whole
 
 from . import looking
 from .analysis import ANALYSIS, analyze

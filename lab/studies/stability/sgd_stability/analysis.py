@@ -10,7 +10,7 @@ import xarray as xr
 from lab import stability
 from lab.numerics import Loop, pure
 from lab.studies import draw
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures
 
 _CELLS = 256
 
@@ -132,10 +132,18 @@ def _has(name: str) -> Callable[[xr.Dataset], str]:
 ANALYSIS = Pictures(
     Picture("spectrum", "Spectrum", "density of eigenvalues, two standard errors", _spectrum),
     Picture(
-        "hessian", "Hessian", "with the borders of arrays; the largest entry of each cell", _hessian, _has("hessian")
+        "hessian",
+        "Hessian",
+        "with the borders of arrays; the largest entry of each cell",
+        _hessian,
+        where=_has("hessian"),
     ),
     Picture("blocks", "Blocks", "size of the entries between arrays", _blocks),
     Picture(
-        "thresholds", "Critical learning rates", "what SGD holds here, by batch size", _thresholds, _has("eta_star")
+        "thresholds",
+        "Critical learning rates",
+        "what SGD holds here, by batch size",
+        _thresholds,
+        where=_has("eta_star"),
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 
 _PAPER = {"n": 300, "d": 1000, "steps": 80_000, "rates": 0}
 _TABLE = {  # learning rate: η tr / 2 and l1 of SGD, η tr / 2 and l1 of GD

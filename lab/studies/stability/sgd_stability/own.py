@@ -19,8 +19,7 @@ from lab.datasets import Data
 from lab.datasets.registry import register as offer
 from lab.numerics.jit import jit
 from lab.precision import need_float64
-from lab.studies.contract.declare import Paper, Pictures
-from lab.studies.contract.registry import register
+from lab.studies.contract import Paper, Pictures, register
 
 from . import SGDStability, looking
 from .data import KIND, ROWS, check, from_arrays

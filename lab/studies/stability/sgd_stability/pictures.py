@@ -10,8 +10,7 @@ import xarray as xr
 
 from lab import stability
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, sweeping
 
 _TINT = {"SGD": draw.SOURCE, "GD": draw.TARGET}
 
@@ -367,47 +366,44 @@ PICTURES = Pictures(
     Picture(
         "sweep", "What each learning rate holds",
         "tr of SGD falls below its line, that of GD does not; λmax (dashed) is below 2 / η. Click a point to set η",
-        _sweep, _family, clicks=_click_eta,
+        _sweep, where=_family, clicks=_click_eta,
     ),
     Picture(
-        "edge", "Along training", "η tr / 2 and η λmax / 2 (dashed); stable SGD ends below the line", _edge, sweeping.single,
+        "edge", "Along training", "η tr / 2 and η λmax / 2 (dashed); stable SGD ends below the line", _edge,
     ),
     Picture(
         "error", "Test error", "what a bounded trace is good for; grey: not interpolating. Click a point to set η", _error,
-        lambda result: _family(result) or ("" if "final_test_error" in result else "there is no test set"),
+        where=lambda result: _family(result) or ("" if "final_test_error" in result else "there is no test set"),
         clicks=_click_eta,
     ),
     Picture(
         "diagram", "Stability diagram",
         "ρ of the minimum that was found: blue stable, orange not; line η*, grey the bounds by tr (dashed) and λmax. Click to "
-        "set η and B", _diagram, _critical("rho_map"), clicks=_click_diagram,
+        "set η and B", _diagram, where=_critical("rho_map"), clicks=_click_diagram,
     ),
     Picture(
         "spectrum", "Spectrum of the Hessian",
         "density over training, two standard errors; blue SGD, orange GD, dots their largest eigenvalue",
-        _spectrum,
-        sweeping.single, plays="moment",
+        _spectrum, plays="moment",
     ),
-    Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after, sweeping.single),
+    Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after),
     Picture(
         "thresholds", "Critical learning rate by batch size", "from about 2 / tr, k times that of k outputs, to 2 / λmax",
-        _thresholds, _critical("eta_star_B"),
+        _thresholds, where=_critical("eta_star_B"),
     ),
     Picture(
         "balance", "Balancing",
         "SGD (blue) brings the two layers together, to the diagonal; GD (orange) leaves them apart; "
         "* did not interpolate",
-        _balance, _needs("pair", "only the diagonal and the two-layer network have pairs of layers to compare"),
+        _balance, where=_needs("pair", "only the diagonal and the two-layer network have pairs of layers to compare"),
         plays="frame",
     ),
     Picture(
         "hessian", "The Hessian", "with the borders of the layers; blue below, orange above zero", _hessian,
-        sweeping.single,
     ),
-    Picture("norms", "Norm of the function", "what the trace controls. Click a point to set η", _norms, _family,
+    Picture("norms", "Norm of the function", "what the trace controls. Click a point to set η", _norms, where=_family,
             clicks=_click_eta),
-    Picture("losses", "Loss", "training loss, and test error (dashed)", _losses, sweeping.single),
-    Picture("alignment", "Alignment", "of the noise with G: about 1 in practice, which bounds the loss's growth", _alignment,
-            sweeping.single),
-    Picture("table", "Numbers", "at the end; * did not interpolate, so that the bound does not apply", _table, sweeping.single),
+    Picture("losses", "Loss", "training loss, and test error (dashed)", _losses),
+    Picture("alignment", "Alignment", "of the noise with G: about 1 in practice, which bounds the loss's growth", _alignment),
+    Picture("table", "Numbers", "at the end; * did not interpolate, so that the bound does not apply", _table),
 )  # fmt: skip

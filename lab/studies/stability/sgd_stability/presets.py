@@ -1,6 +1,6 @@
 """What is worth trying, as parameter values."""
 
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 from .data import CONVOLUTIONAL, PERCEPTRON
 

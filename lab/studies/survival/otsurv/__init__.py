@@ -11,16 +11,14 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
+from lab.datasets.bags import KIND
 from lab.numerics import Loop, Reason
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Limit, Paper, Result
-from lab.studies.contract.parameters import Choice, DataSource, Real, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
 from lab.survival import statistics
 from lab.survival.bags import Bags, bags
 from lab.survival.pooling import OTPooling, Transport, cost
 from lab.survival.training import LOSSES, POOLINGS, Model, Settings, Training, score, train
 
-from . import data as _sets
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
@@ -75,7 +73,7 @@ class OTSurv(Study):
     )
     about = ABOUT
     mathematics = MATHEMATICS
-    kind = _sets.KIND
+    kind = KIND
 
     data = DataSource("morphology-bags", doc="a named set of bags of patches with the time that each was seen")
     pooling = Choice(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lab.studies.contract.declare import Claim, Runs
+from lab.studies.contract import Claim, Runs
 from lab.survival.statistics import chi2_tail
 
 from .presets import TABLE

@@ -8,9 +8,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import sweeping
-from lab.studies.contract.base import Study
-from lab.studies.contract.declare import Picture, Pictures
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 from lab.studies.draw.look import blend
 
 _POOLINGS = ("ot", "mean", "attention")
@@ -255,24 +253,25 @@ _NO_PLAN = "mean and attention have no plan: choose ot"
 
 PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
-            "risk, with log-log 95 % bands.", _km, sweeping.single),
+            "risk, with log-log 95 % bands.", _km),
     Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
-            "beside it what it is, the rarer kinds darker.", _slide, sweeping.single),
+            "beside it what it is, the rarer kinds darker.", _slide),
     Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
-            "the points rise.", _truth, _with("true_risk", "the true risk of these data is not known")),
+            "the points rise.", _truth, where=_with("true_risk", "the true risk of these data is not known")),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "
-            "or is left out.", _plan, _with("plan", _NO_PLAN)),
+            "or is left out.", _plan, where=_with("plan", _NO_PLAN)),
     Picture("kinds", "What is left out", "Which share of the patches of each kind is pooled at the shown share.", _kinds,
-            _with("kind_mass", "the kinds of these patches are not known")),
+            where=_with("kind_mass", "the kinds of these patches are not known")),
     Picture("training", "Training", "The mean loss of the batches of each epoch, and the loss of the fold that is checked, if "
-            "any.", _training, _trained),
+            "any.", _training, where=_trained),
     Picture("schedule", "Growth of the pooled share", "ρ at the beginning of each epoch: first only the patches that fit.",
-            _schedule, lambda result: _trained(result) or ("" if "plan" in result else _NO_PLAN)),
+            _schedule, where=lambda result: _trained(result) or ("" if "plan" in result else _NO_PLAN)),
     Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "
-            "prototypes take most; dashed: all alike.", _tail, _needs("lam", ot=True), _over_lambda, ("mass",)),
+            "prototypes take most; dashed: all alike.", _tail, where=_needs("lam", ot=True), along=_over_lambda,
+            also=("mass",)),
     Picture("folds", "C-index by fold", "Each point is a fold that the model was not trained on; box: quartiles. Differences "
-            "smaller than the spread mean nothing.", _folds, _needs("pooling", "fold"), _over_folds,
-            ("cindex", "cindex_oracle")),
+            "smaller than the spread mean nothing.", _folds, where=_needs("pooling", "fold"), along=_over_folds,
+            also=("cindex", "cindex_oracle")),
     Picture("shares", "C-index by pooled share", "Trained up to each share ρ and tested with it.", _shares,
-            _needs("rho", ot=True), _over_rho, ("cindex", "cindex_train", "cindex_oracle")),
+            where=_needs("rho", ot=True), along=_over_rho, also=("cindex", "cindex_train", "cindex_oracle")),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """What is worth trying, as parameter values."""
 
-from lab.studies.contract.declare import Preset
+from lab.studies.contract import Preset
 
 TABLE = {"rho": 1.0, "epochs": 40, "ramp": 10, "rate": 4e-3}  # the length of training of the synthetic table
 

@@ -1,9 +1,10 @@
-"""Bags of patches with the time that each was seen: synthetic ones with known risk, stained tissue, and a user's.
+"""The named sets of kind ``bags``, and such bags out of a user's files.
 
-Arrays: ``x`` (patches, d), features; ``bag`` (patches,), the bag 0 ... n - 1 of each; ``time`` (n,) and ``event`` (n,), 1 where
-the event came at that time and 0 where it had not come yet; ``fold`` (n,), the part that each bag is tested in. Where they are
-known: ``true_risk`` (n,), the log risk that the times were drawn with; ``kind`` (patches,), what each patch is, with its names
-in ``axes["kinds"]``; ``position`` (patches, 2), row and column in a picture of patches; ``image`` (h, w, 3), that picture.
+Bags of patches with the time that each was seen: synthetic ones with known risk, and stained tissue. Arrays: ``x`` (patches,
+d), features; ``bag`` (patches,), the bag 0 ... n - 1 of each; ``time`` (n,) and ``event`` (n,), 1 where the event came at that
+time and 0 where it had not come yet; ``fold`` (n,), the part that each bag is tested in. Where they are known: ``true_risk``
+(n,), the log risk that the times were drawn with; ``kind`` (patches,), what each patch is, with its names in
+``axes["kinds"]``; ``position`` (patches, 2), row and column in a picture of patches; ``image`` (h, w, 3), that picture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from lab.datasets import Data, packaged
-from lab.datasets.readers import Files, Reader, add_reader, one_file, unread
-from lab.datasets.registry import register
-from lab.survival.bags import check
+from . import packaged
+from .data import Data
+from .readers import Files, Reader, add_reader, one_file, unread
+from .registry import register
 
 KIND = "bags"
 WANTED = ("x", "bag", "time", "event", "fold", "true_risk", "kind", "position")
@@ -168,8 +169,7 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
             "are needed"
         )
     notices = unread(name, ignored, set(WANTED) - set(given))
-    check(name, given)
-    _check_more(name, given)
+    _check(name, given)
     given["bag"] = given["bag"].astype(np.int64)
     order = np.argsort(given["bag"], kind="stable")
     for key in ("x", "bag", "kind", "position"):
@@ -192,20 +192,22 @@ def whole(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     missing = [key for key in WANTED[:5] if key not in arrays]
     if missing:
         raise ValueError(f"{name} has no {' and no '.join(missing)}, but bags need {', '.join(WANTED[:5])}")
-    check(name, arrays)
-    _check_more(name, arrays)
+    _check(name, arrays)
     _check_folds(name, arrays["fold"], arrays["event"])
 
 
 def _from_files(files: Files, n: int | None, seed: int) -> Data:
-    return one_file(_READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
+    return one_file(READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
 
 
-_READER = Reader(WANTED, from_arrays, whole, ".npz or .nc with x, bag, time and event", from_files=_from_files)
-add_reader(KIND, _READER)
+READER = Reader(WANTED, from_arrays, whole, ".npz or .nc with x, bag, time and event", from_files=_from_files)
+add_reader(KIND, READER)
 
 
-def _check_more(name: str, given: Mapping[str, np.ndarray]) -> None:
+def _check(name: str, given: Mapping[str, np.ndarray]) -> None:
+    from lab.survival.bags import check  # needs JAX, and a list of names does not
+
+    check(name, given)
     patches, n = len(given["x"]), given["time"].size
     wanted = {"fold": (n,), "true_risk": (n,), "kind": (patches,), "position": (patches, 2)}
     for key, shape in wanted.items():

@@ -1,7 +1,8 @@
-"""Labelled samples of classes of very different sizes: real digits, and blobs whose classes are known to be separable.
+"""The named sets of kind ``labelled``, and such samples out of a user's files.
 
-Arrays: ``x`` (n, d), centred features; ``classes`` (n,), 0 ... K - 1, the largest class first; ``x_2d`` (n, 2), the features on
-their first two principal axes.
+Samples of classes of very different sizes: real digits, and blobs whose classes are known to be separable. Arrays: ``x``
+(n, d), centred features; ``classes`` (n,), 0 ... K - 1, the largest class first; ``x_2d`` (n, 2), the features on their first
+two principal axes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,15 +10,43 @@ from typing import Any
 
 import numpy as np
 
-from lab.clustering.training import long_tail
-from lab.datasets import Data, Reader, add_reader, packaged
-from lab.datasets.readers import answered, real_numbers, unread
-from lab.datasets.registry import register
-from lab.datasets.tables import Table
-from lab.datasets.transport import planar
 from lab.inputs import shown
 
+from . import packaged
+from .data import Data
+from .readers import Reader, add_reader, answered, real_numbers, unread
+from .registry import register
+from .tables import Table
+from .transport import planar
+
+KIND = "labelled"
+
 _OPTIONS = {"ratio": (10, (1, 100)), "seed": (0, (0, 2**32 - 1))}
+
+
+def long_tail(classes: np.ndarray, ratio: float, seed: int, most: int | None = None) -> np.ndarray:
+    r"""Indices (m,) of samples whose class sizes fall off as $n_c = \lfloor n_0\, r^{-c/(K-1)} \rfloor$.
+
+    Args:
+        classes: (n,), whole numbers 0 ... K - 1.
+        ratio: r, of the largest to the smallest class, at least 1.
+        seed: which samples of a class stay.
+        most: n_0; the size of the smallest class when omitted, the most that all ratios can have.
+
+    Raises:
+        ValueError: a ratio below 1, or more samples than a class has.
+    """
+    if not 1 <= ratio < np.inf:
+        raise ValueError(
+            f"ratio = {ratio}, but the largest class must be at least as large as the smallest: ratio >= 1"
+        )
+    counts = np.bincount(classes)
+    k, most = counts.size, int(counts.min()) if most is None else most
+    sizes = np.maximum((most * ratio ** (-np.arange(k) / max(k - 1, 1)) + 1e-9).astype(int), 1)
+    if (sizes > counts).any():
+        raise ValueError(f"{most} samples of the largest class are asked for, but the classes have {counts.tolist()}")
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.permutation(np.flatnonzero(classes == c))[: sizes[c]] for c in range(k)])
 
 
 def _labelled(x: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
@@ -35,7 +64,7 @@ def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.
 @register(
     name="long-tailed-digits",
     title="Handwritten digits, few of the last",
-    kind="labelled",
+    kind=KIND,
     summary="8 x 8 images of digits; each next digit is rarer, the first by the ratio more frequent than the last.",
     options=_OPTIONS,
     **packaged.facts("digits"),
@@ -48,24 +77,24 @@ def digits(ratio: int, seed: int) -> dict[str, Any]:
 @register(
     name="long-tailed-mnist",
     title="MNIST, few of the last",
-    kind="labelled",
+    kind=KIND,
     summary="28 x 28 images of digits on their first 50 principal axes; each next digit is rarer.",
     options=_OPTIONS,
     **packaged.facts("mnist"),
 )
 def mnist(ratio: int, seed: int) -> dict[str, Any]:
+    from lab.numerics.principal import principal_axes
+
     x, classes = _images("mnist", 250, ratio, seed)
     centred = (x - x.mean(axis=0)) / 255
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-51:-1]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     # the content hash should not hang on the last bit of a linear algebra library
-    return {"arrays": _labelled(np.round(centred @ axes, 6), classes)}
+    return {"arrays": _labelled(np.round(centred @ principal_axes(centred, 50), 6), classes)}
 
 
 @register(
     name="long-tailed-blobs",
     title="Five Gaussian blobs, few of the last",
-    kind="labelled",
+    kind=KIND,
     summary="Points round the corners of a pentagon; each next blob is rarer.",
     options=_OPTIONS,
 )
@@ -107,7 +136,7 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
     place = np.argsort(np.argsort(-counts, kind="stable"))
     made = _labelled(x.reshape(len(x), -1), place[which])
     notices = [*notices, *unread(name, ignored, set(READER.wanted) - set(arrays))]
-    return Data(name, name, "labelled", made, "brought by the user", "the user's", {}, tuple(notices))
+    return Data(name, name, KIND, made, "brought by the user", "the user's", {}, tuple(notices))
 
 
 def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
@@ -133,4 +162,4 @@ READER = Reader(
     from_table=from_table,
     bare={2: ("x", "classes")},
 )
-add_reader("labelled", READER)
+add_reader(KIND, READER)

@@ -1,0 +1,128 @@
+r"""Pseudo-labels: the plan that a method solves for between samples and clusters, and how good it is.
+
+The costs are $C_{ik} = -\log p_{ik}$ of a model's probabilities, samples and clusters have equal masses, and the plan labels
+the share $\rho$ of the samples that fit best. With a similarity of the samples the plan is that of ``semantic``, without one
+that of ``lab.ot.partial``.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from lab.clustering import semantic
+from lab.clustering.metrics import Scores, by_frequency, scores
+from lab.clustering.semantic import Similarity
+from lab.clustering.training import Model, Settings, clusters_of, logits, match_labels
+from lab.numerics import Loop, pure
+from lab.ot import partial
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Entropic
+
+
+class Labels(NamedTuple):
+    """Pseudo-labels, and how they were found."""
+
+    plan: Float[Array, "n k"]  # of mass rho
+    potentials: Float[Array, " k_and_1"]  # of the clusters and the slack
+    objective: Float[Array, ""]
+    rise: Float[Array, ""]  # the largest of the objective in one step: 0 without a similarity
+    iterations: Any
+    reason: Any
+    objectives: Float[Array, " steps"]  # by iteration
+    residuals: Float[Array, " steps"]  # by iteration: L1 error of the sizes; with a similarity, change of the objective
+
+
+@jax.jit
+def problem(model: Model, x: Float[Array, "n d"]) -> Problem:
+    r"""Costs $-\log p$ (n, k) of samples and clusters, both of equal masses and total 1."""
+    cost = -jax.nn.log_softmax(logits(model, x), axis=1)
+    n, k = cost.shape
+    return Problem(cost, jnp.full(n, 1 / n, x.dtype), jnp.full(k, 1 / k, x.dtype))
+
+
+def label(
+    costs: Problem,
+    settings: Settings,
+    rho: ArrayLike,
+    similarity: Similarity | None = None,
+    *,
+    solver: str = "newton",
+    loop: Loop = pure,
+) -> Labels:
+    """The plan of these costs.
+
+    Args:
+        costs: (n, k), as ``problem`` makes them.
+        settings: epsilon, lam and, with a similarity, strength are used.
+        rho: the share that is labelled, in (0, 1].
+        similarity: of the samples; draws similar ones to the same cluster.
+        solver: ``newton`` or ``scaling``, where there is no similarity.
+    """
+    entropy = Entropic(settings.epsilon)
+    if similarity is not None:
+        drawn = semantic.solve(
+            costs, entropy, similarity, rho=rho, lam=settings.lam, strength=settings.strength, loop=loop
+        )
+        return Labels(
+            drawn.plan, drawn.potentials, drawn.objective, drawn.rise, drawn.iterations, drawn.reason,
+            jnp.asarray(drawn.trace["objective"]), jnp.abs(drawn.trace["change"]),
+        )  # fmt: skip
+    found = partial.solve(costs, entropy, rho=rho, lam=settings.lam, method=solver, loop=loop)
+    return Labels(
+        found.plan(), jnp.append(found.beta, jnp.asarray(found.slack)), found.value, jnp.zeros_like(found.value),
+        found.iterations, found.reason, jnp.asarray(found.trace["value"]), jnp.asarray(found.trace["residual"]),
+    )  # fmt: skip
+
+
+class Judged(NamedTuple):
+    """Pseudo-labels against the true classes; clusters stand in the order of the classes that they match."""
+
+    scores: Scores  # of the model's clusters
+    recall: Float[Array, " 3"]  # mean over the head, the middle and the tail of the classes by frequency
+    plan: Float[Array, "n k"]
+    potentials: Float[Array, " k"]
+    weight: Float[Array, " n"]  # share of each sample that is labelled, in [0, 1]
+    mass: Float[Array, " k"]
+    labelled_precision: Float[Array, ""]  # share of the labelled mass that has its class
+    labelled_recall: Float[Array, ""]  # share of all samples' mass that is labelled with its class
+    row_excess: Float[Array, ""]  # L1, of the rows over 1 / n
+    mass_error: Float[Array, ""]  # of the plan, from rho
+    size_divergence: Float[Array, ""]  # KL of the clusters' shares of the mass from equal ones, in nats
+
+
+@jax.jit
+def judge(
+    plan: Float[Array, "n k"],
+    potentials: Float[Array, " k_and_1"],
+    rho: ArrayLike,
+    model: Model,
+    x: Float[Array, "n d"],
+    classes: Int[Array, " n"],
+    sizes: ArrayLike,
+) -> Judged:
+    """Compare pseudo-labels with classes 0 ... k - 1 that the method does not know.
+
+    Args:
+        plan, potentials: of ``Labels``.
+        rho: that the plan was asked for.
+        model: whose clusters are scored.
+        x: (n, d), the samples.
+        classes: (n,).
+        sizes: (k,), of the classes.
+    """
+    n, k = plan.shape
+    judged = scores(classes, clusters_of(model, x), k)
+    order = jnp.argsort(judged.match)
+    plan, rows = plan[:, order], plan.sum(axis=1)
+    mass = plan.sum(axis=0)
+    hit = (match_labels(classes, plan) == classes) * rows
+    share = mass / mass.sum()
+    return Judged(
+        judged, by_frequency(judged.recall, jnp.asarray(sizes)), plan, potentials[:-1][order],
+        jnp.clip(n * rows, 0, 1), mass, hit.sum() / plan.sum(), hit.sum(),
+        jnp.maximum(rows - 1 / n, 0).sum(), jnp.abs(plan.sum() - rho),
+        jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1) * k), 0).sum(),
+    )  # fmt: skip

@@ -1,0 +1,106 @@
+"""What was computed and may be asked for again: kept by the content that it depends on, up to a bound."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import jax
+from jax.core import Tracer
+
+
+class _Kept(NamedTuple):
+    value: Any
+    bytes: int
+
+
+class _Making:
+    """A key that is being computed, and how many threads compute it or wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.threads = 0
+
+
+class Remembered:
+    """Values by key, at most ``bytes`` of arrays; what was asked for least recently goes first.
+
+    The key says everything that the value depends on, as content: a digest of the data, numbers, names; never an object
+    that may change. It is safe to use from several threads: those that ask for one key compute it once, those that ask for
+    different ones don't wait for each other.
+
+    >>> squares = Remembered(bytes=1000)
+    >>> squares.get(3, lambda: 9), squares.get(3, lambda: print("not again"))
+    (9, 9)
+
+    Args:
+        bytes: of all arrays in the values, host or device. A value that alone is larger is not kept.
+    """
+
+    def __init__(self, bytes: int):
+        if bytes < 0:
+            raise ValueError(f"bytes is {bytes}, but what is remembered can't take less than 0")
+        self.bytes = bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._making: dict[Hashable, _Making] = {}
+
+    def get[T](self, key: Hashable, make: Callable[[], T], worth: Callable[[T], Any] | None = None) -> T:
+        """``make()``, or what it gave for this key before.
+
+        Args:
+            key: what the value depends on.
+            make: computes it. Where it raises, nothing is kept, and whoever waits for this key computes it itself.
+            worth: whether a value is to be kept; by default each is. One that was stopped half-way is not worth it.
+        """
+        with self._lock:
+            if key in self._kept:
+                return self._used(key)
+            making = self._making.setdefault(key, _Making())
+            making.threads += 1
+        try:
+            with making.lock:
+                with self._lock:
+                    if key in self._kept:  # by the thread that this one waited for
+                        return self._used(key)
+                value = make()
+                if worth is None or worth(value):
+                    self._keep(key, value)
+                return value
+        finally:
+            with self._lock:
+                making.threads -= 1
+                if not making.threads:
+                    self._making.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._kept
+
+    @property
+    def used(self) -> int:
+        """Bytes of what is kept."""
+        with self._lock:
+            return sum(kept.bytes for kept in self._kept.values())
+
+    def _used(self, key: Hashable) -> Any:
+        self._kept.move_to_end(key)
+        return self._kept[key].value
+
+    def _keep(self, key: Hashable, value: Any) -> None:
+        leaves = jax.tree.leaves(value)
+        size = sum(getattr(leaf, "nbytes", 0) for leaf in leaves if not isinstance(leaf, Tracer))
+        if size > self.bytes or any(isinstance(leaf, Tracer) for leaf in leaves):  # a tracer means nothing later
+            return
+        with self._lock:
+            self._kept[key] = _Kept(value, size)
+            total = sum(kept.bytes for kept in self._kept.values())
+            while total > self.bytes:
+                total -= self._kept.popitem(last=False)[1].bytes

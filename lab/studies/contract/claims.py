@@ -1,0 +1,99 @@
+"""Claims: what the paper or mathematics says, and what was measured."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import xarray as xr
+
+from lab.choices import chosen
+
+
+class Runs(Protocol):
+    """What a claim measures with: runs the study with other parameters; equal runs are computed once."""
+
+    def __call__(self, **parameters: Any) -> xr.Dataset: ...
+
+
+class Measured(NamedTuple):
+    """A number that is an estimate, with the interval that holds the true one in 95 of 100 such measurements."""
+
+    value: float
+    low: float
+    high: float
+
+
+@chosen
+@dataclass(frozen=True)
+class Claim:
+    """What the paper or mathematics says, and this study can show.
+
+    Attributes:
+        statement: one sentence.
+        measure: computes the quantity from runs of the study; with its interval, as ``Measured``, where it is an estimate.
+        expected: the number, or a function of the same runs that gives it.
+        relation: how measured stands to expected: ``"=="``, ``"<="`` or ``">="``.
+        tolerance: allowed deviation; relative to the expected value when ``relative``.
+        source: equation, table, closed form or independent solver.
+        quick: takes a few seconds at most; the tests and ``lab verify --quick`` run it.
+        should_hold: False where it is known to fail here; ``note`` then says why.
+    """
+
+    name: str
+    statement: str
+    measure: Callable[[Runs], float | Measured] = field(compare=False)
+    expected: float | Callable[[Runs], float] = field(compare=False)
+    source: str
+    relation: Literal["==", "<=", ">="] = "=="
+    tolerance: float = 0.0
+    relative: bool = False
+    quick: bool = True
+    should_hold: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a claim: the numbers, and whether it holds."""
+
+    claim: Claim
+    expected: float
+    measured: float
+    tolerance: float  # absolute
+    holds: bool
+    seconds: float
+    error: str = ""
+    interval: tuple[float, float] | None = None  # of what was measured, where it is an estimate
+
+    @property
+    def tie(self) -> bool:
+        """A bound inside the interval of what was measured: more data could turn the verdict round."""
+        low, high = self.interval or (math.nan, math.nan)
+        return self.claim.relation != "==" and low <= self.expected <= high
+
+    @property
+    def surprising(self) -> bool:
+        """It fails although it should hold."""
+        return self.claim.should_hold and not self.holds
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``lab verify --json``."""
+        claim = self.claim
+        return {
+            "name": claim.name,
+            "statement": claim.statement,
+            "expected": self.expected,
+            "relation": claim.relation,
+            "measured": self.measured,
+            "interval": self.interval,
+            "tie": self.tie,
+            "tolerance": self.tolerance,
+            "source": claim.source,
+            "holds": self.holds,
+            "should_hold": claim.should_hold,
+            "quick": claim.quick,
+            "note": claim.note,
+            "error": self.error,
+            "seconds": round(self.seconds, 3),
+        }

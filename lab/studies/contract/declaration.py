@@ -1,0 +1,147 @@
+"""What a study says: its attributes and parameters, their values, and which of them may be given."""
+
+import math
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import param
+
+from lab import datasets
+from lab.datasets import Data
+from lab.inputs import listed, shown
+from lab.numerics import Reason
+from lab.numerics.values import Values
+
+from .claims import Claim
+from .declare import Limit, Live, Paper, Preset, Result
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text
+from .pictures import Pictures
+from .story import Story
+
+_KINDS = (Real, Whole, Choice, Switch, DataSource)
+_CONVERGED = Result("converged", (), "converged", "whether it ended as it should")
+_ITERATIONS = Result("iterations", (), "iterations", "of its method", absent="its method is no iteration")
+
+
+class Declaration(param.Parameterized):
+    """The attributes and parameters of a study; ``Study`` says what they mean."""
+
+    slug: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    field: ClassVar[str] = ""
+    paper: ClassVar[Paper]
+    text: ClassVar[str] = ""
+    about: ClassVar[str] = ""
+    mathematics: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    kind: ClassVar[str] = ""
+    results: ClassVar[tuple[Result, ...]] = ()
+    dims: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    pictures: ClassVar[Pictures] = Pictures()
+    presets: ClassVar[tuple[Preset, ...]] = ()
+    claims: ClassVar[tuple[Claim, ...]] = ()
+    live: ClassVar[tuple[Live, ...]] = ()
+    story: ClassVar[Story | None] = None
+    ends: ClassVar[Mapping[Reason, str]] = {}
+    data_options: ClassVar[tuple[str, ...]] = ("seed",)
+
+    data = DataSource(doc="a named data set, or the path of a file of yours")
+    seed = Whole(0, bounds=(0, 2**31 - 1), soft=(0, 20), group="more", traced=False, doc="seed of all that is random")
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if "text" in vars(cls):
+            cls.about, cls.mathematics = _text_beside(cls, cls.text)
+        if "results" in vars(cls):
+            declared = {result.name for result in cls.results}
+            cls.results += tuple(result for result in (_ITERATIONS, _CONVERGED) if result.name not in declared)
+        if "pictures" in vars(cls) or "results" in vars(cls):
+            cls.pictures = cls.pictures.of(cls.results)
+
+    def __init__(self, **values: Any):
+        known = self.parameters()
+        for name in values:
+            if name not in known:
+                close = get_close_matches(name[:80], known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"its parameters are {listed(known)}"
+                raise ValueError(f"{self.slug} has no parameter {shown(name)}; {hint}")
+        super().__init__(**values)
+
+    def limits(self, data: Data) -> Mapping[str, Limit]:
+        """Ranges that the data at hand allow beside the other parameters; enforced on every face, the sliders' ends."""
+        return {}
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """The declared parameters in order: the data first, then the study's own, those of shared parts, ``seed`` last."""
+        own = {name: p for name, p in cls.param.objects("existing").items() if isinstance(p, _KINDS)}
+        first = {"data": own.pop("data")}
+        last = {"seed": own.pop("seed")}
+        parts = {name: p for name, p in own.items() if p.owner is not None and not p.owner.slug}
+        return first | {name: p for name, p in own.items() if name not in parts} | parts | last
+
+    def values(self) -> dict[str, Any]:
+        """Every parameter's value by name."""
+        return {name: getattr(self, name) for name in self.parameters()}
+
+    def idle(self, name: str) -> str:
+        """Why a parameter has no effect now, as the end of a sentence that begins with it; "" when it has."""
+        for other, values in (self.parameters()[name].when or {}).items():
+            allowed = values if isinstance(values, tuple | list | set) else (values,)
+            if getattr(self, other) not in allowed:
+                return f"has an effect only when {other} is {' or '.join(map(as_text, allowed))}"
+        return ""
+
+    def but(self, **values: Any) -> Self:
+        """A copy with other values."""
+        return type(self)(**(self.values() | values))
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """The study as a preset has it."""
+        for preset in cls.presets:
+            if preset.name == name:
+                return cls(**preset.values)
+        raise ValueError(
+            f"{cls.slug} has no preset {shown(name)}; its presets are {listed(p.name for p in cls.presets) or 'none'}"
+        )
+
+    def given(self) -> Values:
+        """The parameters as ``compute`` gets them: the numbers that are traced, and the seed, apart from the rest."""
+        numbers, rest = {}, {}
+        for name, parameter in self.parameters().items():
+            value = getattr(self, name)
+            traced = isinstance(parameter, Real | Whole) and (parameter.traced or name == "seed") and value is not None
+            if name != "data":
+                (numbers if traced else rest)[name] = value
+        return Values(numbers, rest)
+
+    def changed(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults."""
+        return {name: value for name, value in self.values().items() if value != self.parameters()[name].default}
+
+    def load(self) -> Data:
+        """The data at hand; raises ValueError with a sentence where they can't be had."""
+        options = {name: getattr(self, name) for name in self.data_options}
+        return datasets.resolve(self.data, kind=self.kind, **options)
+
+    def check(self, data: Data) -> None:
+        """Refuse parameters that these data do not allow."""
+        for name, limit in self.limits(data).items():
+            if not limit.low <= getattr(self, name) <= limit.high:
+                parameter = self.parameters()[name]
+                kind = "a whole number" if isinstance(parameter, Whole) else "a number"
+                least = f"of at least {limit.low:g}"
+                span = f"from {limit.low:g} to {limit.high:g}" if math.isfinite(limit.high) else least
+                allowed = f"it must be {kind} {span}, {limit.why}"
+                raise ValueError(parameter.refuse(getattr(self, name), allowed))
+
+
+def _text_beside(study: type, name: str) -> tuple[str, str]:
+    """What the Markdown file beside a study's module says: about it, and its mathematics."""
+    path = Path(str(sys.modules[study.__module__].__file__)).with_name(name)
+    about, _, mathematics = path.read_text(encoding="utf-8").partition("\n# Mathematics\n")
+    return " ".join(about.removeprefix("# About\n").split()), mathematics.strip()

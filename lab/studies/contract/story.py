@@ -1,0 +1,118 @@
+"""The story of a study: what it shows, the picture that shows it best, steps to try, groups of pictures with their finding."""
+
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lab.inputs import listed
+
+from .pictures import Pictures
+
+type Check = Callable[[xr.Dataset, xr.Dataset], bool]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to try.
+
+    Attributes:
+        question: what one asks.
+        change: the parameters to set, the others as they are by default.
+        finding: what is then seen, in one sentence. Numbers in it are live: ``{w2sq:.3g}`` is that of the changed run,
+            ``{before.w2sq:.3g}`` that of the default.
+        holds: whether the numbers bear it out: takes the result by default and that with the change.
+        look: the picture to look at; the hero's when empty.
+    """
+
+    question: str
+    change: Mapping[str, Any]
+    finding: str
+    holds: Check = field(compare=False)
+    look: str = ""
+
+    def told(self, before: xr.Dataset, after: xr.Dataset) -> str:
+        """The finding with its numbers."""
+        return told(self.finding, after, before)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures that make one point.
+
+    Attributes:
+        title: a few words.
+        finding: what they show together, in one sentence; its numbers are live.
+        pictures: their names, the most telling one first.
+    """
+
+    title: str
+    finding: str
+    pictures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a page tells first.
+
+    Attributes:
+        phenomenon: one sentence.
+        hero: the name of the picture that shows it, or of two that belong together.
+        moves: what moves it, the first one most: parameters, or the dimension along which it plays.
+        steps: three to five things to try.
+        groups: all other pictures, each in one group.
+        says: up to four sentences on what is seen now; their numbers are live.
+    """
+
+    phenomenon: str
+    hero: tuple[str, ...]
+    moves: tuple[str, ...]
+    steps: tuple[Step, ...]
+    groups: tuple[Group, ...]
+    says: tuple[str, ...] = ()
+
+    def flaw(self, pictures: Pictures, parameters: Mapping[str, Any]) -> str:
+        """What is not whole, as the end of a sentence that begins with "it"; "" when all is well."""
+        names = {picture.name for picture in pictures}
+        grouped = [name for group in self.groups for name in group.pictures]
+        unknown = [
+            name for name in (*self.hero, *grouped, *(s.look for s in self.steps if s.look)) if name not in names
+        ]
+        if unknown:
+            return f"names the picture {unknown[0]}; there are {listed(names)}"
+        twice = [name for name in grouped if grouped.count(name) > 1 or name in self.hero]
+        if twice:
+            return f"shows the picture {twice[0]} twice"
+        if left := [name for name in names if name not in (*grouped, *self.hero)]:
+            return f"leaves out the picture {left[0]}: name it in a group"
+        played = {picture.plays for picture in pictures if picture.plays}
+        if moves := [name for name in self.moves if name not in parameters and name not in played]:
+            return f"is moved by {moves[0]}, which is neither a parameter nor what a picture plays along"
+        if changed := [name for step in self.steps for name in step.change if name not in parameters]:
+            return f"has a step that changes {changed[0]}, which is no parameter"
+        if not (1 <= len(self.hero) <= 2 and self.moves and 3 <= len(self.steps) <= 5 and len(self.says) <= 4):
+            return "needs one or two hero pictures, what moves them, three to five steps and at most four sentences"
+        return ""
+
+
+def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str:
+    """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none."""
+    return _Numbers().vformat(text, (), {"": result, "before": before})
+
+
+class _Numbers(string.Formatter):
+    """Fields are names of scalars of a result; nothing else can be reached."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        which, _, name = field_name.rpartition(".")
+        result = kwargs[which]
+        if result is None or name not in result.variables or result[name].dims:
+            return None, name
+        return result[name].item(), name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        missing = value is None or (isinstance(value, float) and not np.isfinite(value))
+        return "–" if missing else super().format_field(value, format_spec)

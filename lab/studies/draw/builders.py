@@ -1,0 +1,210 @@
+"""Pictures that many studies have: training, a measure along a parameter, clouds that move, trajectories side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+
+from .axes import frame, plot
+from .layers import band, colours, curve, hline, label, points, segments, text, vline
+from .look import INK, MUTED, SOURCE, TARGET
+from .motion import Panel, particles
+
+_BINS = 200  # means of a training's losses that are drawn
+_AGE = 9  # frames that a tail is long
+_TAILS = 50  # particles that have one
+
+
+def training(
+    losses: Mapping[str, Any],
+    *,
+    least: Mapping[str, float] | None = None,
+    colors: Mapping[str, str] | None = None,
+    xlabel: str = "training step",
+    ylabel: str = "loss",
+    bins: int = _BINS,
+    **axes: Any,
+) -> hv.Overlay:
+    """Losses by step, each a mean over as many steps as there are too many of.
+
+    Args:
+        losses: by name, (steps,); what is NaN is left out.
+        least: by name the value below which a loss can't come; dashed, in the colour of the loss.
+        colors: by name.
+        bins: how many means are drawn.
+        axes: as for ``plot``.
+    """
+    tints = dict(zip(losses, colours(len(losses)), strict=True)) | dict(colors or {})
+    layers: list[Any] = []
+    for name, loss in losses.items():
+        known = np.asarray(loss, float)
+        known = known[np.isfinite(known)]
+        width = max(1, known.size // bins)
+        kept = known[: known.size // width * width].reshape(-1, width).mean(axis=1)
+        at = (np.arange(kept.size) + 0.5) * width
+        layers.append(curve(at, kept, name, color=tints[name]))
+        if name in (least or {}):
+            layers.append(curve([0, known.size], 2 * [(least or {})[name]], color=tints[name], dash=True))
+    return plot(*layers, xlabel=xlabel, ylabel=ylabel, **axes)
+
+
+def over(
+    along: Any,
+    lines: Mapping[str, Any],
+    *,
+    bands: Mapping[str, tuple[Any, Any]] | None = None,
+    levels: Mapping[str, float] | None = None,
+    here: float | None = None,
+    colors: Mapping[str, str] | None = None,
+    ordered: bool = False,
+    ticks: bool = True,
+    **axes: Any,
+) -> hv.Overlay:
+    """Measures along a swept parameter, each named where it ends.
+
+    Args:
+        along: the coordinate, ``result.gamma``: its scale, label and unit are the axis's.
+        lines: by name, one value for each of its values.
+        bands: by the name of a line, the low and the high end about it.
+        levels: by name what does not depend on the parameter, dashed; what is NaN is left out.
+        here: the value of the parameter that is looked at.
+        colors: by name, of lines and levels.
+        ordered: the lines are a family in order rather than different things.
+        ticks: a tick at each value, where there are few.
+        axes: as for ``plot``; the label of the first line is that of the y axis when none is given.
+    """
+    at = np.asarray(along, float)
+    tints = dict(zip(lines, colours(len(lines), ordered), strict=True)) | dict(colors or {})
+    layers: list[Any] = [band(at, *ends, color=tints[name]) for name, ends in (bands or {}).items()]
+    for name, values in lines.items():
+        layers.append(curve(at, np.asarray(values, float), name, color=tints[name], markers=True))
+    for name, level in (levels or {}).items():
+        if np.isfinite(level):
+            layers.append(hline(float(level), name, color=tints.get(name, MUTED)))
+    if here is not None:
+        layers.append(vline(here, "here", color=MUTED, dash=True))
+    first = next(iter(lines.values()))
+    told = {
+        "xlabel": label(along) if hasattr(along, "attrs") else "",
+        "ylabel": label(first) if hasattr(first, "attrs") else "",
+        "logx": hasattr(along, "attrs") and along.attrs.get("scale") == "log" and bool((at > 0).all()),
+    }
+    if ticks and at.size <= 9:
+        told["xticks"] = list(at)
+    return plot(*layers, **(told | axes))
+
+
+def film(
+    ways: Mapping[str, Any],
+    at: int,
+    *,
+    goals: Mapping[str, Any] | Any = None,
+    density: Any = None,
+    peak: float | None = None,
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    colors: Mapping[str, Any] | None = None,
+    tails: int = _TAILS,
+    age: int = _AGE,
+    **frame_of: Any,
+) -> hv.Overlay:
+    """One frame of clouds that move side by side, each with the last part of its way.
+
+    Args:
+        ways: by title, (frames, n, 2).
+        at: the number of the frame.
+        goals: the data behind, (k, 2): one for all, or by title.
+        density: (frames, h, w) underneath.
+        limits: of both axes, the same for all frames; those that hold all ways and goals when omitted.
+        colors: by title: one for all particles, or one for each.
+        tails, age: particles that have a tail, and frames that it is long.
+        frame_of: as for ``particles``.
+    """
+    by_title = goals if isinstance(goals, Mapping) else dict.fromkeys(ways, goals)
+    xlim, ylim = limits or window(*ways.values(), *(goal for goal in by_title.values() if goal is not None))
+    seen = np.maximum(at + np.arange(1 - age, 1), 0)  # at first the oldest is repeated
+    shade = None if density is None else density[at]
+    panels = {
+        title: Panel(way[at], way[seen, :tails], shade, by_title.get(title), (colors or {}).get(title, SOURCE))
+        for title, way in ways.items()
+    }
+    whole: dict[str, Any] = {"height": 300, **frame_of}
+    return particles(panels, xlim, ylim, peak=peak, **whole)
+
+
+def trajectories(
+    ways: Mapping[str, Any],
+    *,
+    goal: Any = None,
+    colors: Sequence[str] | None = None,
+    marks: Sequence[int] = (),
+    most: int = 60,
+    height: int = 280,
+) -> hv.Overlay:
+    """Ways side by side on one pair of axes.
+
+    Args:
+        ways: by title, (times, n, 2).
+        goal: (k, 2) the data behind.
+        colors: of each particle's way; grey with a blue end when omitted.
+        marks: the times at which each way has a dot; with ``colors`` the first one when empty.
+        most: ways that are drawn.
+    """
+    xlim, ylim = window(*ways.values(), *(() if goal is None else (goal,)))
+    wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
+    layers: list[Any] = []
+    for number, (title, way) in enumerate(ways.items()):
+        left, part = number * 1.1 * wide, way[:, :most]
+        if goal is not None:
+            layers.append(points(goal[:, 0] + left, goal[:, 1], color=TARGET, size=0.1, alpha=0.35))
+        for tint in dict.fromkeys(colors) if colors else (MUTED,):
+            own = part if not colors else part[:, [i for i in range(part.shape[1]) if colors[i] == tint]]
+            ends = (own[:-1, :, 0] + left, own[:-1, :, 1], own[1:, :, 0] + left, own[1:, :, 1])
+            layers.append(segments(*ends, color=tint, width=0.4))
+        dots = part[list(marks) or ([0] if colors else [-1])]
+        layers.append(
+            points(dots[..., 0].ravel() + left, dots[..., 1].ravel(), color=INK if colors else SOURCE, size=0.12)
+        )
+        layers.append(text([xlim[0] + left], [ylim[1] + 0.05 * high], title, color=INK))
+    right = xlim[0] + (1.1 * len(ways) - 0.1) * wide
+    return frame(layers, (xlim[0], right), (ylim[0], ylim[1] + 0.12 * high), equal=True, bare=True, height=height)
+
+
+def legend(rows: Sequence[tuple[str, str]], x: float, y: tuple[float, float], *, log: bool = False) -> list[hv.Labels]:
+    """Names in their colours one below the other, from the top of ``y`` down, where direct labels would overlap."""
+    low, high = np.log(y) if log else y
+    heights = high - 0.09 * (high - low) * np.arange(len(rows))
+    return [
+        text([x], [float(np.exp(at)) if log else float(at)], words, color=tint)
+        for at, (words, tint) in zip(heights, rows, strict=True)
+    ]
+
+
+def plane(positions: Any, time: str = "t") -> np.ndarray:
+    """Positions (time, particle, axis) as points in the plane; on a line the time is their first coordinate.
+
+    Args:
+        positions: a labelled array with the dimensions ``time``, ``particle`` and ``axis``.
+        time: of the picture as wide as the positions are high.
+    """
+    values = positions.transpose(time, "particle", "axis").values
+    if values.shape[2] == 2:
+        return values
+    known = values[np.isfinite(values)]
+    wide = float(np.ptp(known)) if known.size else 0.0
+    at = np.broadcast_to(positions[time].values[:, None, None], values.shape)
+    return np.concatenate([at * (wide or 1.0), values], axis=2)
+
+
+def behind(goal: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """The data (k, d) behind a ``plane``: on a line they stand at its last time."""
+    return goal if goal.shape[1] == 2 else np.c_[np.full(len(goal), way[-1, 0, 0]), goal]
+
+
+def window(*clouds: Any, air: float = 0.06) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Limits of both axes that hold all but the farthest 1 in 500 points of each cloud, (..., 2), with a little air."""
+    low = np.min([np.nanquantile(np.asarray(c, float).reshape(-1, 2), 0.002, axis=0) for c in clouds], axis=0)
+    high = np.max([np.nanquantile(np.asarray(c, float).reshape(-1, 2), 0.998, axis=0) for c in clouds], axis=0)
+    pad = air * np.maximum(high - low, 1e-3)
+    (left, bottom), (right, top) = low - pad, high + pad
+    return (float(left), float(right)), (float(bottom), float(top))

@@ -1,0 +1,28 @@
+"""The part of a study in which a small network learns what the study knows exactly."""
+
+from typing import ClassVar
+
+from lab.studies.contract import Result, Study, Whole
+
+from .parameters import positive, size
+
+UNTRAINED = "no network was trained: set the training steps above 0"
+
+
+class Trained(Study):
+    """Parameters and results of a training; ``draw.training`` shows its losses."""
+
+    train_steps = Whole(
+        0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
+        doc="steps in which a small network learns what is known exactly; 0: none is trained",
+    )  # fmt: skip
+    units = size(
+        64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers"
+    )
+    learning_rate = positive(
+        2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)"
+    )
+    dims: ClassVar = {"train_step": ("training step", "")}
+    results = (
+        Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", absent=UNTRAINED),
+    )
