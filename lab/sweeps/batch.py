@@ -225,8 +225,10 @@ def label(study: Study, output: dict[str, Any], data: Any, inputs: Any, seconds:
     return result
 
 
-def alone(study: Study, stop: Stop) -> xr.Dataset | str:
+def alone(study: Study, stop: Stop | None) -> xr.Dataset | str:
     """One cell, as ``Study.run`` computes it; or why it failed. Raises Stopped where ``stop`` ends it."""
+    if stop is None:
+        return _guarded(lambda: study.execute().result)  # `run` would draw a bar in a notebook
     if stop():
         raise Stopped
     result = _guarded(lambda: study.run(lambda _: stop()))

@@ -191,7 +191,7 @@ class Plan:
         group = self.groups[number]
         return [i for i, at in enumerate(group.at) if self.keys[at] not in self.held]
 
-    def way(self, number: int, stop: Stop = lambda: False) -> Way:
+    def way(self, number: int, stop: Stop | None = None) -> Way:
         """How the cells of a group are computed: measured once for each program, remembered on disk.
 
         Few cells are computed one by one. Where many are, the measured ones are kept; else they are thrown away, so that
@@ -213,7 +213,7 @@ class Plan:
         seconds = float(np.mean([cell.attrs["run_seconds"] for cell in there]))
         self._ways[task.group] = Way(0, seconds, there[0].nbytes, seconds), ""
 
-    def _choose(self, number: int, stop: Stop) -> tuple[Way, str]:
+    def _choose(self, number: int, stop: Stop | None) -> tuple[Way, str]:
         group, count = self.groups[number], len(self.todo(number))
         study = group.study.but(**group.points[0])
         data = study.load()
@@ -234,7 +234,7 @@ class Plan:
         small = len(group.points) <= _FEW or len(group.points) * way.alone <= _TRIFLE
         return Way(0, way.alone, way.bytes // way.size, way.alone) if way.size and small else way
 
-    def _measure(self, number: int, data: Data, inputs: Any, stop: Stop) -> Way:
+    def _measure(self, number: int, data: Data, inputs: Any, stop: Stop | None) -> Way:
         group, count = self.groups[number], len(self.todo(number))
         todo = self.todo(number) or list(range(len(group.points)))
         some = [todo[i] for i in np.linspace(0, len(todo) - 1, min(_LOOKED, len(todo))).astype(int)]
@@ -255,7 +255,7 @@ class Plan:
             self.traced and seconds <= 2 * _STEP and len(group.points) > _FEW
         ):  # long cells keep the loop that can be stopped
             try:
-                way = self._faster(alone, group, count, runs, inputs, stop)
+                way = self._faster(alone, group, count, runs, inputs, stop or (lambda: False))
             except Stopped:
                 raise
             except Exception:  # compute is not pure JAX, or does not fit
@@ -269,7 +269,8 @@ class Plan:
     ) -> Way:
         """A compiled program, where that takes less time and gives what the single ``runs`` gave."""
         point = group.points[next(iter(runs))]
-        program, compiling, size = batch.program(group.study.but(**point), inputs, point), 0.0, 1
+        program, size = batch.program(group.study.but(**point), inputs, point), 1
+        compiling = max(float(run.attrs["compile_seconds"]) for run in runs.values())  # for the first one, a guess
         while size <= min(count, _LARGEST) and count * way.seconds > max(_TRIFLE, _WORTH * compiling):
             if size * program.bytes > self.budget:
                 break
@@ -312,7 +313,7 @@ class Plan:
 
     # ---- the tasks -------------------------------------------------------------------------------------------
 
-    def tasks(self, places: Sequence[int] | None = None, stop: Stop = lambda: False) -> Iterator[Task]:
+    def tasks(self, places: Sequence[int] | None = None, stop: Stop | None = None) -> Iterator[Task]:
         """The cells that are not held, or those at ``places`` in the grid, as tasks in the order of the grid.
 
         How a group is computed is found out when its first task is asked for. Raises Stopped where ``stop`` ends that.
