@@ -53,6 +53,5 @@ def _show_results() -> None:
 
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
-        from lab.cards import of_result
-
-        shell.display_formatter.formatters["text/html"].for_type_by_name("xarray.core.dataset", "Dataset", of_result)
+        html = shell.display_formatter.formatters["text/html"]
+        html.for_type_by_name("xarray.core.dataset", "Dataset", lambda result: _part("figures").card_of(result))

@@ -40,10 +40,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import ncx2, norm
 
 from lab import figures
+from lab.datasets.samples import THREE_POINTS as POINTS
 from lab.paths import immiscible
 from lab.paths.couplings import Assignment, Nearest
 from lab.studies import ImmiscibleDiffusion
-from lab.studies.paths.immiscible_diffusion.data import POINTS
 
 hv.output(size=100)
 pictures = ImmiscibleDiffusion.pictures

@@ -40,7 +40,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 from lab import figures, paths
-from lab.paths import kinetic
+from lab.paths import kinetic, separation
 from lab.studies import KineticOptimalPaths, draw
 
 hv.output(size=100)
@@ -115,7 +115,7 @@ pictures.schedules(result)
 # two points at -1 and 1, where $\gamma$ is known by quadrature:
 
 # %%
-two = jax.jit(kinetic.of_two_points)()
+two = jax.jit(separation.of_two_points)()
 best = kinetic.KineticOptimal(two)
 b = float(two.least)
 
@@ -230,7 +230,7 @@ pictures.weight(study.along(weight=[0.0, 0.5, 1.0], keep=["w2sq", "energy"]))
 rows = {}
 for spectrum in ("1.6, 0.4", "2, 0.9, 0.1"):
     e = np.array([float(value) for value in spectrum.split(",")])
-    curve = kinetic.of_gaussian(jnp.asarray(e))
+    curve = separation.of_gaussian(jnp.asarray(e))
     rows[spectrum] = {"least energy": float(curve.least), "W2² / d": 2 - 2 * np.sqrt(e).mean()}
 pd.DataFrame(rows).T
 
@@ -245,7 +245,7 @@ dimensions = (2, 256)
 lines = []
 for d, tint in zip(dimensions, draw.colours(len(dimensions), ordered=True), strict=True):
     cloud = jnp.asarray(np.random.default_rng(0).normal(size=(50, d)))
-    curve = kinetic.of_points(jax.random.key(0), cloud, draws=10)
+    curve = separation.of_points(jax.random.key(0), cloud, draws=10)
     lines.append(draw.curve(curve.theta, curve.lam, f"d = {d}, E* = {float(curve.least):.2f}", color=tint))
 theta = np.asarray(curve.theta)
 draw.plot(
@@ -264,7 +264,7 @@ draw.plot(
 
 # %%
 mine = paths.Custom(lambda t: (1 - t) ** 2, lambda t: 1 - (1 - t) ** 2)
-board = kinetic.Separation(*(jnp.asarray(result[name].values) for name in ("theta", "gamma", "gamma_error")))
+board = separation.Separation(*(jnp.asarray(result[name].values) for name in ("theta", "gamma", "gamma_error")))
 print("energy", float(kinetic.energy(mine, board).marginal), "  least", float(board.least))
 
 # %% [markdown]

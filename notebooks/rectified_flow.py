@@ -37,10 +37,11 @@ import pandas as pd
 from scipy.stats import norm
 
 from lab import figures, paths
+from lab.datasets.gaussians import S0, S1
 from lab.numerics import Chunked
+from lab.paths.schedules import OneOf
 from lab.studies import RectifiedFlow, draw
-from lab.studies.paths.rectified_flow import SCHEDULES, flow
-from lab.studies.paths.rectified_flow.data import S0, S1
+from lab.studies.paths.rectified_flow import SCHEDULES
 
 hv.output(size=100)
 pictures = RectifiedFlow.pictures
@@ -155,9 +156,11 @@ laws = RectifiedFlow.inputs(study.load())  # the two above
 
 
 def rectified(k):
-    first = flow.OneOf(tuple(SCHEDULES.values()), 0)  # straight lines, of the schedules that one program serves
-    work = flow.begin(jax.random.key(0), laws["source"], laws["target"], first, k, bandwidth=0.2, n=400, pairs=400)
-    return work, Chunked()(flow.RECTIFY, work, max_iterations=work.steps(k))
+    first = OneOf(tuple(SCHEDULES.values()), 0)  # straight lines, of the schedules that one program serves
+    work = paths.rectified.begin(
+        jax.random.key(0), laws["source"], laws["target"], first, k, bandwidth=0.2, n=400, pairs=400
+    )
+    return work, paths.rectified.rectify(Chunked(), work)
 
 
 work, run = rectified(3)
@@ -170,7 +173,7 @@ pd.DataFrame({name: np.asarray(rows)[:3] for name, rows in run.state.history.ite
 
 
 # %%
-fields = {1: work.first, 2: flow.smoothed(rectified(2)[1].state.fitted, work.bandwidth)}
+fields = {1: work.first, 2: paths.rectified.smoothed(rectified(2)[1].state.fitted, work.bandwidth)}
 {f"k = {k}": int(paths.adaptive(each, work.particles.x0).nfe) for k, each in fields.items()}
 
 # %% [markdown]

@@ -39,11 +39,11 @@ INLINE = [
 USED = """
 import lab
 lab.notebook()
-result = MyMethod().run()
+result = UnbalancedLine().run()
 assert result.attrs["converged"]
-MyMethod.pictures.plan(result)
+UnbalancedLine.pictures.plan(result)
 from lab.studies.contract import verify
-assert all(verdict.holds for verdict in verify(MyMethod))
+assert all(verdict.holds for verdict in verify(UnbalancedLine))
 """  # what CONTRIBUTING says follows from its class
 
 
@@ -59,7 +59,7 @@ def run(text: str, folder: Path) -> subprocess.CompletedProcess:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs_when_pasted(block, tmp_path):
-    done = run(block + (USED if "class MyMethod" in block else ""), tmp_path)
+    done = run(block + (USED if "class UnbalancedLine" in block else ""), tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from PIL import Image
 
 from lab import cards, ot
+from lab.figures import card_of
 from lab.studies import SparseOT, find
 
 SMALL = {"data": "one-bump-to-two", "n": 8, "k": 2, "gamma": 0.1}
@@ -42,22 +43,22 @@ def test_a_study_shows_its_parameters():
 
 @pytest.mark.slow
 def test_a_result_shows_its_scalars_its_verdict_and_a_picture(result):
-    head, below, _ = cards.of_result(result).partition("<svg style=")
+    head, below, _ = card_of(result).partition("<svg style=")
     assert below  # what xarray shows
     whole(head)
     assert "converged" in head
     assert picture_of(head).width == round(2 * 96 * 2.6)
     assert len(head) < 200_000
-    assert "ended" in cards.of_result(result[["value", "row_error_l1"]])  # a part of it
+    assert "ended" in card_of(result[["value", "row_error_l1"]])  # a part of it
     plain = xr.Dataset({"a": 1})
-    assert cards.of_result(plain).startswith("<div>") or "xr-" in cards.of_result(plain)
+    assert card_of(plain).startswith("<div>") or "xr-" in card_of(plain)
 
 
 @pytest.mark.slow
 def test_what_did_not_converge_says_so():
     stopped = SparseOT(**(SMALL | {"k": 8, "gamma": 1e-4}), max_iterations=1).run()
     assert not stopped.attrs["converged"]
-    assert stopped.attrs["advice"][:20] in cards.of_result(stopped)
+    assert stopped.attrs["advice"][:20] in card_of(stopped)
     solution = ot.solve(ot.problem(np.random.default_rng(0).random((6, 5))), ot.Entropic(1e-3), max_iterations=1)
     assert "Not converged" in whole(solution._repr_html_())
 

@@ -12,17 +12,21 @@ from lab import code, datasets, home
 from lab.studies import Study
 from lab.studies.contract.recipe import device, versions
 
-_SHOWN_ONLY = ("app", "cli")  # floors that can't change a number or a picture
+_SHARED = ("datasets", "figures", "studies/draw", "studies/contract/declare", "studies/contract/verify")
+"""What makes data, draws a picture and judges a claim."""
 
 
 def identity(study: type[Study]) -> str:
-    """A hash over all that a study's default result depends on: its code and ours, parameters, data, versions."""
+    """A hash over all that a study's default result, its pictures and its verdicts depend on.
+
+    That is the code that they reach, parameters, data and versions.
+    """
     default = study()
     values = default.values()
     data = values.pop("data")
     if not isinstance(data, str) or datasets.entry_of(data) is None:  # a file may change under its name
         data = default.load().sha256
-    what = [study.slug, study.version, values, data, versions(), device(), _dtype(), _our_code(), code.of_user(study)]
+    what = [study.slug, study.version, values, data, versions(), device(), _dtype(), _our_code(), *_code_of(study)]
     return sha256(json.dumps(what, default=str).encode()).hexdigest()[:20]
 
 
@@ -40,4 +44,10 @@ def _dtype() -> str:
 
 
 def _our_code() -> str:
-    return code.ours(_SHOWN_ONLY)
+    return code.floors(*_SHARED)
+
+
+def _code_of(study: type[Study]) -> tuple[str, str]:
+    """What the study reaches, and all that stands beside it in its folder, or where its data are made, as it is written."""
+    modules = {study.__module__, *(entry.build.__module__ for entry in datasets.catalogue(study.kind))}
+    return code.of_run(study, "pictures", "claims"), code.floors(*sorted("/".join(m.split(".")[1:]) for m in modules))

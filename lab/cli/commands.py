@@ -22,8 +22,8 @@ from lab.studies import Claim, Picture, Result, Study, Verdict, kind_of
 from lab.studies.contract import as_text, option, sweeping
 from lab.watch import interruptible
 
-from . import COMMANDS, Parser, Refusal, printable
 from .outputs import FORMATS, is_object, save, target_of
+from .parser import COMMANDS, Parser, Refusal, printable
 from .told import print_table
 
 if TYPE_CHECKING:

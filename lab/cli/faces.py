@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import disk
 from lab.inputs import cut, shown
 
-from . import Refusal
+from .parser import Refusal
 
 
 def serve(arguments: argparse.Namespace) -> int:

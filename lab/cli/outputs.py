@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lab import disk
 from lab.inputs import cut, shown
 
-from . import Refusal
+from .parser import Refusal
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -10,7 +10,7 @@ from typing import Any
 from lab.inputs import cut, listed, shown
 from lab.store import Entry, Store, unpack
 
-from . import Parser, Refusal
+from .parser import Parser, Refusal
 from .told import catalogue, print_table
 
 _SPANS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}

@@ -5,7 +5,7 @@ import json
 import os
 from typing import Any
 
-from . import Parser, Refusal
+from .parser import Parser, Refusal
 
 _LIMITS = {
     "pages": "open pages", "uploads": "MiB of uploads and own data", "seconds": "seconds of computing in an hour",

@@ -18,9 +18,9 @@ from lab.studies import kind_of
 from lab.studies.contract import option
 from lab.watch import interruptible
 
-from . import COMMANDS, Parser, Refusal
 from .commands import _output_option, presets_told
 from .outputs import save, target_of
+from .parser import COMMANDS, Parser, Refusal
 
 _JOBS = ("queue", "workers", "walltime", "cores", "job-memory")
 _TOLD = 10.0  # seconds between two lines that say what is waited for

@@ -14,7 +14,7 @@ from lab import code, home
 from lab.disk import cache
 from lab.inputs import SENTENCE, LeftOut, cut
 
-from . import printable
+from .parser import printable
 
 if TYPE_CHECKING:
     from lab.studies import Study

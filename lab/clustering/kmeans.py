@@ -24,7 +24,9 @@ class State(NamedTuple):
     moved: Int[Array, ""]  # points that changed their cluster
 
 
-class Work(NamedTuple):
+class Points(NamedTuple):
+    """What is clustered, and from which centres on."""
+
     x: Float[Array, "n d"]
     start: Float[Array, "k d"]
 
@@ -37,25 +39,25 @@ def _assign(x: Array, centres: Array) -> tuple[Array, Array]:
     return labels, inertia
 
 
-def _init(work: Work) -> State:
-    labels, inertia = _assign(work.x, work.start)
-    return State(work.start, labels, inertia, jnp.int32(labels.shape[0]))
+def _init(points: Points) -> State:
+    labels, inertia = _assign(points.x, points.start)
+    return State(points.start, labels, inertia, jnp.int32(labels.shape[0]))
 
 
-def _step(work: Work, state: State) -> State:
-    member = jax.nn.one_hot(state.labels, state.centres.shape[0], dtype=work.x.dtype)
+def _step(points: Points, state: State) -> State:
+    member = jax.nn.one_hot(state.labels, state.centres.shape[0], dtype=points.x.dtype)
     size = member.sum(axis=0)[:, None]
-    centres = jnp.where(size > 0, member.T @ work.x / jnp.maximum(size, 1), state.centres)  # an empty one stays
-    labels, inertia = _assign(work.x, centres)
+    centres = jnp.where(size > 0, member.T @ points.x / jnp.maximum(size, 1), state.centres)  # an empty one stays
+    labels, inertia = _assign(points.x, centres)
     return State(centres, labels, inertia, (labels != state.labels).sum(dtype=jnp.int32))
 
 
-def _done(work: Work, state: State) -> Array:
+def _done(points: Points, state: State) -> Array:
     reason = jnp.where(state.moved == 0, Reason.CONVERGED, Reason.RUNNING)
     return jnp.where(jnp.isfinite(state.inertia), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
 
-LLOYD = Method(_init, _step, _done, lambda work, state: {"inertia": state.inertia})
+LLOYD = Method(_init, _step, _done, lambda points, state: {"inertia": state.inertia})
 
 
 @partial(jax.jit, static_argnames="k")
@@ -86,5 +88,5 @@ def kmeans(
         raise ValueError(f"k = {k} clusters of points {x.shape}, but a table (n, d) with 1 <= k <= n is needed")
     if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("the points have values that are not finite: leave these points out, or fill them in")
-    state = loop(LLOYD, Work(x, start(key, x, k)), max_iterations=max_iterations).state
+    state = loop(LLOYD, Points(x, start(key, x, k)), max_iterations=max_iterations).state
     return state.centres, state.labels

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 
 class Scores(NamedTuple):
@@ -85,7 +85,7 @@ def _entropy(p: Array) -> Array:
     return -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0).sum()
 
 
-def by_frequency(recall: Float[Array, " k"], sizes: Float[Array, " k"]) -> Float[Array, " 3"]:
+def by_frequency(recall: Float[Array, " k"], sizes: Real[Array, " k"]) -> Float[Array, " 3"]:
     """Mean recall of the head (30 % of the classes, the most frequent), the middle and the tail (last 30 %)."""
     k = recall.shape[0]
     ordered = recall[jnp.argsort(-sizes, stable=True)]

@@ -86,7 +86,7 @@ def _similarity(features: Array, k: int, width: ArrayLike) -> Similarity:
     return Similarity(columns, jnp.exp(near / (2 * width**2 * d)))
 
 
-class Work(NamedTuple):
+class Terms(NamedTuple):
     """What is iterated on; everything is traced."""
 
     problem: Problem
@@ -164,20 +164,20 @@ def _entropy(t: Array) -> Array:
     return jnp.where(t > 0, t * jnp.log(jnp.where(t > 0, t, 1)), 0).sum()
 
 
-def _init(work: Work) -> State:
-    infinite, zero = jnp.full_like(work.rho, jnp.inf), jnp.zeros_like(work.rho)
-    return State(work.start, work.potentials, infinite, infinite, zero, jnp.array(True), jnp.int32(0), zero)
+def _init(terms: Terms) -> State:
+    infinite, zero = jnp.full_like(terms.rho, jnp.inf), jnp.zeros_like(terms.rho)
+    return State(terms.start, terms.potentials, infinite, infinite, zero, jnp.array(True), jnp.int32(0), zero)
 
 
-def _step(work: Work, state: State) -> State:
-    (cost, a, b), s = work.problem, work.similarity
-    pull = work.strength * s.spread(state.plan)
+def _step(terms: Terms, state: State) -> State:
+    (cost, a, b), s = terms.problem, terms.similarity
+    pull = terms.strength * s.spread(state.plan)
     found = partial_ot.solve(
-        Problem(cost - pull, a, b), Entropic(work.epsilon), rho=work.rho, lam=work.lam, init=state.potentials
+        Problem(cost - pull, a, b), Entropic(terms.epsilon), rho=terms.rho, lam=terms.lam, init=state.potentials
     )
     plan = found.plan()
     # the surrogate's value is exact at its optimum, so only the linear term must be exchanged
-    objective = found.value + (pull * plan).sum() - work.strength / 2 * (s.spread(plan) * plan).sum()
+    objective = found.value + (pull * plan).sum() - terms.strength / 2 * (s.spread(plan) * plan).sum()
     change = objective - state.objective
     rise = jnp.maximum(state.rise, jnp.where(jnp.isfinite(change), change, 0))
     potentials = jnp.append(found.beta, jnp.asarray(found.slack))
@@ -186,14 +186,14 @@ def _step(work: Work, state: State) -> State:
     return State(plan, potentials, objective, change, rise, settled, inner, found.column_error)
 
 
-def _done(work: Work, state: State) -> Array:
+def _done(terms: Terms, state: State) -> Array:
     begun = jnp.isfinite(state.objective)
-    still = begun & ((jnp.abs(state.change) <= work.tolerance) | (work.strength == 0))
+    still = begun & ((jnp.abs(state.change) <= terms.tolerance) | (terms.strength == 0))
     reason = jnp.where(still, jnp.where(state.settled, Reason.CONVERGED, Reason.STALLED), Reason.RUNNING)
     return jnp.where(jnp.isnan(state.objective), Reason.NOT_FINITE, reason).astype(jnp.int32)
 
 
-MM = Method(_init, _step, _done, lambda work, state: {"objective": state.objective, "change": state.change})
+MM = Method(_init, _step, _done, lambda terms, state: {"objective": state.objective, "change": state.change})
 
 
 def solve(
@@ -242,8 +242,8 @@ def solve(
     else:
         start, potentials = init.plan, init.potentials
     similarity = similarity._replace(shift=jnp.asarray(similarity.shift, dtype))  # a number would compile once more
-    work = Work(problem, similarity, epsilon, share, weight, mu, start, potentials, jnp.asarray(tolerance, dtype))
-    run = loop(MM, work, max_iterations=max_iterations)
+    terms = Terms(problem, similarity, epsilon, share, weight, mu, start, potentials, jnp.asarray(tolerance, dtype))
+    run = loop(MM, terms, max_iterations=max_iterations)
     state = run.state
     return Solution(
         state.plan, state.potentials, state.objective, state.rise, run.iterations, state.inner, state.residual,

@@ -35,6 +35,7 @@ from lab.clustering.kmeans import kmeans
 from lab.clustering.metrics import match, scores
 from lab.clustering.semantic import Similarity
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.learning import ADAM, descend, rate
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 
@@ -122,7 +123,9 @@ class Training(NamedTuple):
     reason: Int[Array, ""] | int
 
 
-class Work(NamedTuple):
+class Experiment(NamedTuple):
+    """What a training consists of."""
+
     x: Float[Array, "n d"]
     classes: Int[Array, " n"]  # for the curves only
     similarity: Similarity
@@ -152,37 +155,37 @@ def _unit(x: Array) -> Array:
     return x / jnp.sqrt(jnp.maximum((x * x).sum(axis=1, keepdims=True), 1e-12))
 
 
-_ADAM = optax.scale_by_adam()
-
-
-def _init(work: Work) -> State:
-    zero = jnp.zeros((), work.x.dtype)
-    k = work.prior.shape[0]
+def _init(experiment: Experiment) -> State:
+    zero = jnp.zeros((), experiment.x.dtype)
+    k = experiment.prior.shape[0]
     measured = dict.fromkeys(Curves._fields, zero)
-    plan = jnp.zeros((work.x.shape[0], k), work.x.dtype)
-    potentials = jnp.zeros((2, k + 1), work.x.dtype)
-    return State(work.model, _ADAM.init(work.model), jnp.int32(0), potentials, plan, jnp.array(True), measured)  # type: ignore[arg-type]
+    plan = jnp.zeros((experiment.x.shape[0], k), experiment.x.dtype)
+    potentials = jnp.zeros((2, k + 1), experiment.x.dtype)
+    moments = ADAM.init(experiment.model)  # type: ignore[arg-type]
+    return State(experiment.model, moments, jnp.int32(0), potentials, plan, jnp.array(True), measured)
 
 
-def _step(work: Work, state: State) -> State:
+def _step(experiment: Experiment, state: State) -> State:
     """One epoch: two views, their plans, and a step of Adam on the whole batch."""
-    settings, (n, d) = work.settings, work.x.shape
-    time = state.epoch.astype(work.x.dtype) / work.epochs
+    settings, (n, d) = experiment.settings, experiment.x.shape
+    time = state.epoch.astype(experiment.x.dtype) / experiment.epochs
     rho = settings.schedule(time)
     strength = (1 - rho) * settings.strength
-    noise = settings.noise * jax.random.normal(jax.random.fold_in(work.key, state.epoch), (2, n, d), work.x.dtype)
-    views = work.x[None] + noise
+    noise = settings.noise * jax.random.normal(
+        jax.random.fold_in(experiment.key, state.epoch), (2, n, d), experiment.x.dtype
+    )
+    views = experiment.x[None] + noise
     scored = jax.vmap(logits, in_axes=(None, 0))(state.model, views)
-    uniform = jnp.full(n, 1 / n, work.x.dtype)
+    uniform = jnp.full(n, 1 / n, experiment.x.dtype)
 
     def label(cost, potentials):
         # the plan moves from epoch to epoch, so it starts from the uniform one, and the potentials where they were
-        problem = Problem(cost, uniform, work.prior)
+        problem = Problem(cost, uniform, experiment.prior)
         start = semantic.Solution(
-            rho * uniform[:, None] * work.prior[None, :], potentials, rho, rho, 0, jnp.int32(0), rho, 0, {}
+            rho * uniform[:, None] * experiment.prior[None, :], potentials, rho, rho, 0, jnp.int32(0), rho, 0, {}
         )
         return semantic.solve(
-            problem, Entropic(settings.epsilon), work.similarity, rho=rho, lam=settings.lam, strength=strength,
+            problem, Entropic(settings.epsilon), experiment.similarity, rho=rho, lam=settings.lam, strength=strength,
             max_iterations=30, init=start,
         )  # fmt: skip
 
@@ -194,20 +197,18 @@ def _step(work: Work, state: State) -> State:
         return -(labels[::-1] * log_p).sum() / n
 
     value, slope = jax.value_and_grad(loss)(state.model)
-    update, moments = _ADAM.update(slope, state.moments)
-    fade = 0.5 * (1 + jnp.cos(jnp.pi * time))
-    rates = Model(-fade * settings.layer_rate, -fade * settings.head_rate)
-    model = jax.tree.map(lambda at, rate, by: at + rate * by, state.model, rates, update)
+    rates = Model(rate(settings.layer_rate, time), rate(settings.head_rate, time))
+    model, moments = descend(ADAM, state.model, slope, state.moments, rates)
 
     plan = found.plan.mean(axis=0)
-    clusters = clusters_of(model, work.x)
-    judged = scores(work.classes, clusters, work.prior.shape[0])
-    hit = (match_labels(work.classes, plan) == work.classes) * plan.sum(axis=1)
+    clusters = clusters_of(model, experiment.x)
+    judged = scores(experiment.classes, clusters, experiment.prior.shape[0])
+    hit = (match_labels(experiment.classes, plan) == experiment.classes) * plan.sum(axis=1)
     measured = {
         "loss": value / rho, "rho": rho, "accuracy": judged.accuracy, "nmi": judged.nmi, "f1": judged.f1,
         "precision": hit.sum() / rho, "recall": hit.sum(), "residual": found.residual.max(),
     }  # fmt: skip
-    measured = {name: jnp.asarray(number, work.x.dtype) for name, number in measured.items()}
+    measured = {name: jnp.asarray(number, experiment.x.dtype) for name, number in measured.items()}
     # the objective of an indefinite similarity may go round in circles: what must hold is each plan's marginals
     settled = state.settled & (found.residual <= 1e-6).all()
     return State(model, moments, state.epoch + 1, found.potentials, plan, settled, measured)
@@ -226,13 +227,13 @@ def match_labels(classes: Int[Array, " n"], plan: Float[Array, "n k"]) -> Int[Ar
     return match(counts)[labels]
 
 
-def _done(work: Work, state: State) -> Array:
-    over = state.epoch >= work.epochs
+def _done(experiment: Experiment, state: State) -> Array:
+    over = state.epoch >= experiment.epochs
     reason = jnp.where(over, jnp.where(state.settled, Reason.CONVERGED, Reason.STALLED), Reason.RUNNING)
     return jnp.where(jnp.isfinite(state.measured["loss"]), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
 
-EPOCHS = Method(_init, _step, _done, lambda work, state: state.measured)
+EPOCHS = Method(_init, _step, _done, lambda experiment, state: state.measured)
 
 
 def begin(key: PRNGKeyArray, x: Float[Array, "n d"], k: int) -> tuple[Model, Int[Array, " n"]]:
@@ -283,10 +284,10 @@ def train(
         lambda number: jnp.asarray(number, None if number is True or number is False else x.dtype), settings
     )
     near = semantic.similarity(x, min(neighbours, n - 1))
-    work = Work(
+    experiment = Experiment(
         x, classes, near, prior, settings, jnp.asarray(epochs, x.dtype), jax.random.split(key)[1], begun,
     )  # fmt: skip
-    run = loop(EPOCHS, work, max_iterations=epochs)
+    run = loop(EPOCHS, experiment, max_iterations=epochs)
     state, trace = run.state, run.trace
     return Training(
         state.model, clusters, clusters_of(state.model, x), state.plan, Curves(**trace), run.reason

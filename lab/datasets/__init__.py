@@ -14,6 +14,9 @@ from . import samples as samples
 from . import images as images
 from . import labelled as labelled
 from . import bags as bags
+from . import responses as responses
+from . import training as training
+from . import gaussians as gaussians
 
 # isort: on
 from .at_hand import held

@@ -1,5 +1,6 @@
 """What a data set is: named arrays with their origin."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -26,7 +27,7 @@ class Data:
     Attributes:
         name: the registry's name, or the file's.
         title: what a heading says.
-        kind: what the arrays mean, ``"transport"`` here; ``samples`` and ``images`` say theirs in their modules.
+        kind: what the arrays mean, ``"transport"`` here; the module of each other kind says its own.
         arrays: C-contiguous and read-only.
         source: where the data come from.
         licence: under which terms.
@@ -73,6 +74,11 @@ class Data:
             digest.update(f"{key}\0{array.dtype.str}\0{array.shape}\0".encode())
             digest.update(array.data)
         return digest.hexdigest()
+
+    @cached_property
+    def axes_sha256(self) -> str:
+        """SHA-256 over the labels, which the content hash leaves out."""
+        return sha256(json.dumps(dict(self.axes), sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def said(self) -> str:

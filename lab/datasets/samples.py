@@ -24,8 +24,9 @@ KIND = "samples"
 LIMIT = 200_000_000
 """The most numbers that the points of a file may have."""
 
-_SEED = (0, (0, 2**32 - 1))
-_N = (1000, (2, 100_000))
+SEED = (0, (0, 2**32 - 1))
+"""The option of a set that is drawn: its default, and what is allowed."""
+N = (1000, (2, 100_000))
 _SIDE = 16  # pixels of a side that pictures of a folder are brought to
 
 
@@ -50,8 +51,8 @@ def _ring(k: int, radius: float) -> np.ndarray:
     return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def _synthetic(name: str, title: str, summary: str, n: int = _N[0], **options: Any):
-    options = {"n": (n, _N[1]), "seed": _SEED} | options
+def _synthetic(name: str, title: str, summary: str, n: int = N[0], **options: Any):
+    options = {"n": (n, N[1]), "seed": SEED} | options
     return register(name=name, title=title, kind=KIND, summary=summary, options=options)
 
 
@@ -90,6 +91,32 @@ def two_moons(n: int, seed: int) -> dict[str, Any]:
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     x[~upper] = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)[~upper]
     return {"arrays": _points(3 * (x + 0.05 * rng.normal(size=(n, 2))) - 1), "axes": {"x": ("x₁", "x₂")}}
+
+
+_ARC = 128  # Gaussians of a noisy moon
+
+
+@register(
+    name="noisy-moons",
+    title="Two noisy moons",
+    kind=KIND,
+    summary="scikit-learn's moons with noise 0.2, then three times as large and less 1, as is usual; the law is known.",
+    options={"n": N, "seed": SEED},
+)
+def noisy_moons(n: int, seed: int) -> dict[str, Any]:
+    """As ``make_moons`` has it: half of the points at equal angles on each arc, and a Gaussian about each.
+
+    The law is that of the limit, with 128 places an arc.
+    """
+
+    def arcs(first: int, second: int) -> np.ndarray:
+        a, b = np.linspace(0, np.pi, first), np.linspace(0, np.pi, second)
+        return 3 * np.concatenate([np.c_[np.cos(a), np.sin(a)], np.c_[1 - np.cos(b), 0.5 - np.sin(b)]]) - 1
+
+    centres, variance, k = arcs(_ARC, _ARC), 0.6**2, 2 * _ARC
+    x = arcs(n // 2, n - n // 2) + np.sqrt(variance) * np.random.default_rng(seed).normal(size=(n, 2))
+    law = {"weights": np.full(k, 1 / k), "centres": centres, "variances": np.full(k, variance)}
+    return {"arrays": {"x": x, **law}, "axes": {"x": ("x₁", "x₂")}}
 
 
 @_synthetic(
@@ -131,6 +158,41 @@ def two_points(n: int, seed: int) -> dict[str, Any]:
     return {"arrays": {"x": np.where(np.arange(n) % 2, 1.0, -1.0)[:, None]}}
 
 
+THREE_POINTS = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
+
+
+@register(
+    name="three-points", title="Three points", kind=KIND,
+    summary="Three points in the plane, each standing for an image: what noise belongs to which can be seen.",
+)  # fmt: skip
+def three_points() -> dict[str, Any]:
+    return {"arrays": {"x": THREE_POINTS.copy()}, "axes": {"x": ("x₁", "x₂")}}
+
+
+ATOMS = np.array([[-2.0], [-0.5], [1.0], [3.0]])
+"""Four points on a line, for which the masses are known."""
+
+
+@register(
+    name="four-atoms",
+    title="Four points on a line",
+    kind=KIND,
+    summary="The points -2, -0.5, 1 and 3 of equal mass: where each method carries how much is known.",
+)
+def four_atoms() -> dict[str, Any]:
+    return {"arrays": {"x": ATOMS}}
+
+
+@register(
+    name="circle-points",
+    title="Points on a circle",
+    kind=KIND,
+    summary="Eight points at equal distance from the origin: data of constant norm, which the weights do not tilt.",
+)
+def circle_points() -> dict[str, Any]:
+    return {"arrays": {"x": _ring(8, 3.0)}, "axes": {"x": ("x₁", "x₂")}}
+
+
 @_synthetic(
     "gaussian-points", "A few Gaussian points", "Points drawn once from N(0, I) and kept: a small data set of any dimension.",
     n=50, dimension=(2, (1, 4096)),
@@ -144,7 +206,7 @@ def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
     title="Handwritten digits",
     kind=KIND,
     summary="1797 images of 8 x 8 pixels between -1 and 1; fewer where n is smaller.",
-    options={"n": (1797, (2, 1797)), "seed": _SEED},
+    options={"n": (1797, (2, 1797)), "seed": SEED},
     **packaged.facts("digits"),
 )
 def digit_samples(n: int, seed: int) -> dict[str, Any]:
@@ -156,7 +218,7 @@ def digit_samples(n: int, seed: int) -> dict[str, Any]:
     title="MNIST",
     kind=KIND,
     summary="5000 images of digits, 28 x 28 pixels between -1 and 1, or pooled to 14 or 7; fewer where n is smaller.",
-    options={"n": (5000, (2, 5000)), "side": ("28", ("7", "14", "28")), "seed": _SEED},
+    options={"n": (5000, (2, 5000)), "side": ("28", ("7", "14", "28")), "seed": SEED},
     **packaged.facts("mnist"),
 )
 def mnist_samples(n: int, side: str, seed: int) -> dict[str, Any]:

@@ -9,12 +9,13 @@ A denoiser is called as ``D(x, sigma)``: see ``lab.denoise.base`` for coordinate
     '0.462117 0.462117'
 """
 
-from lab.denoise.base import Curve, Denoiser, Given, denoiser
+from lab.denoise.base import Curve, Denoiser
 from lab.denoise.composites import FlexComposite, SquareComposite, flex_crops
-from lab.denoise.images import Images, Spectrum, spectrum
+from lab.denoise.given import Given, denoiser
+from lab.denoise.images import Images, Spectrum, dense_spectrum, spectrum
 from lab.denoise.levels import ByLevel, Calibrated, calibrated
 from lab.denoise.locality import Masked, PCALocality
-from lab.denoise.metrics import Estimate, estimate, mse, pooled_r2, r2
+from lab.denoise.metrics import Agreement, agreement, mse, nearest_distance, pooled_r2, r2
 from lab.denoise.networks import Learned, Network, learn, network_of
 from lab.denoise.patches import ELS, ES, LS
 from lab.denoise.posterior import Nearest, Optimal, Posterior, Wiener
@@ -23,11 +24,11 @@ from lab.denoise.streaming import Streamed, stream
 from lab.parts import parts
 
 __all__ = [
-    "ELS", "ES", "LS", "ByLevel", "Calibrated", "Curve", "Denoiser", "Estimate", "FlexComposite", "Given", "Images",
+    "ELS", "ES", "LS", "Agreement", "ByLevel", "Calibrated", "Curve", "Denoiser", "FlexComposite", "Given", "Images",
     "Learned", "Masked", "Nearest", "Network", "Optimal", "PCALocality", "Posterior", "Samples", "Spectrum",
-    "SquareComposite", "Streamed", "Wiener", "calibrated", "denoiser", "edm_levels", "estimate", "flex_crops",
-    "geometric_levels", "learn", "mse", "network_of", "pooled_r2", "r2", "released_levels", "sample", "spectrum", "start",
-    "stream",
+    "SquareComposite", "Streamed", "Wiener", "agreement", "calibrated", "denoiser", "dense_spectrum", "edm_levels",
+    "flex_crops", "geometric_levels", "learn", "mse", "nearest_distance", "network_of", "pooled_r2", "r2",
+    "released_levels", "sample", "spectrum", "start", "stream",
 ]  # fmt: skip
 
 __getattr__, __dir__ = parts(__name__)

@@ -1,4 +1,4 @@
-r"""A set of images, and what a linear denoiser needs of it: mean and covariance in their eigenbasis."""
+r"""A set of images, pooled to smaller ones, and what a linear denoiser needs of it: mean and covariance in their eigenbasis."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from lab import precision
 
@@ -64,6 +64,24 @@ class Images(eqx.Module):
     def some(self, start: ArrayLike, count: int, dtype: Any = float) -> Float[Array, "k n"]:
         """``count`` images from ``start`` on, which is traced."""
         return self.numbers(jax.lax.dynamic_slice_in_dim(self.pixels, start, count), dtype)
+
+
+def pool(pixels: Shaped[Array, "N C H W"], by: int) -> Float[Array, "N C h w"]:
+    """Images as numbers between -1 and 1, squares of so many pixels averaged; what does not fill one is left out.
+
+    Args:
+        pixels: uint8, which stands for v / 127.5 - 1, or floats.
+        by: pixels of a side, static.
+
+    Returns:
+        (N, C, H // by, W // by), in the precision that is set.
+    """
+    numbers = pixels.astype(jnp.zeros(()).dtype)
+    if pixels.dtype == jnp.uint8:
+        numbers = numbers / 127.5 - 1
+    n, c, h, w = numbers.shape
+    h, w = h // by, w // by
+    return numbers[:, :, : h * by, : w * by].reshape(n, c, h, by, w, by).mean(axis=(3, 5))
 
 
 class Spectrum(eqx.Module):
@@ -139,3 +157,14 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
     return Spectrum(
         jnp.asarray(mean), jnp.asarray(values), jnp.asarray(np.ascontiguousarray(vectors)), jnp.asarray(trace)
     )
+
+
+def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
+    """``spectrum`` of numbers, whole, as a pure function that works under ``jit`` and ``vmap``. Time O(N n^2 + n^3)."""
+    wide = pixels.astype(jnp.zeros(()).dtype)
+    mean = wide.mean(axis=0)
+    apart = wide - mean[None, :]
+    covariance = apart.T @ apart / (len(pixels) - 1)
+    values, vectors = jnp.linalg.eigh(covariance)
+    values = jnp.where(values > _NOTHING * jnp.maximum(values[-1], 0), values, 0.0)[::-1]
+    return Spectrum(mean, values, vectors[:, ::-1], jnp.trace(covariance))

@@ -1,19 +1,12 @@
-"""How well one estimate follows another, with intervals."""
+"""How well one estimate follows another, and how near it is to the training images."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-
-class Estimate(NamedTuple):
-    """A mean over images with its standard error and a 95 % interval (Student's t; NaN of a single image)."""
-
-    mean: float
-    error: float
-    low: float
-    high: float
+from lab.numerics.statistics import student
 
 
 def r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
@@ -55,21 +48,33 @@ def _rows(a: Array, b: Array) -> tuple[Array, Array]:
     return a.reshape(len(a), -1), b.reshape(len(b), -1)
 
 
-def estimate(values: Any, level: float = 0.95) -> Estimate:
-    """The mean of one number an image, with its interval.
+class Agreement(NamedTuple):
+    """How well M estimates at L levels follow a reference on B images, with half widths of 95 % intervals over images."""
 
-    Raises:
-        ValueError: a level outside (0, 1), or no values.
-    """
-    from scipy.stats import t
+    r2: Float[Array, "M L B"]
+    mse: Float[Array, "M L B"]
+    half: Float[Array, "M L"]  # of the mean over images
+    mean: Float[Array, " M"]  # over levels and images
+    mean_half: Float[Array, " M"]  # an image counts once: its levels share the noise
+    pooled: Float[Array, "M L"]
 
-    if not 0 < level < 1 or not np.size(values):
-        raise ValueError(
-            f"{np.size(values)} values at level = {level}, but at least one and a level between 0 and 1 are needed"
-        )
 
-    values = np.asarray(values, float).ravel()
-    mean, count = float(values.mean()), len(values)
-    error = float(values.std(ddof=1) / count**0.5) if count > 1 else float("nan")
-    half = float(t.ppf((1 + level) / 2, count - 1)) * error if count > 1 else float("nan")
-    return Estimate(mean, error, mean - half, mean + half)
+def agreement(estimates: Float[Array, "M L B n"], reference: Float[Array, "L B n"]) -> Agreement:
+    """``r2``, ``mse`` and ``pooled_r2`` of estimates with those of a reference at the same levels."""
+    each = jax.vmap(jax.vmap(r2), in_axes=(0, None))(estimates, reference)
+    pooled = jax.vmap(jax.vmap(pooled_r2), in_axes=(0, None))(estimates, reference)
+    apart = ((estimates - reference[None]) ** 2).mean(axis=3)
+    by_image = each.mean(axis=1)
+    return Agreement(each, apart, _half(each), by_image.mean(axis=1), _half(by_image), pooled)
+
+
+def _half(values: Float[Array, "*batch B"]) -> Float[Array, "*batch"]:
+    """Half the width of the 95 % interval of a mean over the last axis."""
+    count = values.shape[-1]
+    return float(student(count)) / count**0.5 * values.std(axis=-1, ddof=1)
+
+
+def nearest_distance(x: Float[Array, "b n"], images: Float[Array, "N n"]) -> Float[Array, " b"]:
+    """How far each image is from the nearest of others, root mean square a pixel. Time O(b N n)."""
+    squared = ((x**2).sum(axis=1)[:, None] - 2 * x @ images.T + (images**2).sum(axis=1)[None, :]) / x.shape[1]
+    return jnp.sqrt(jnp.maximum(squared.min(axis=1), 0))

@@ -1,6 +1,19 @@
-"""What several fields share: the iteration loop, selection, projections, what is remembered."""
+"""What several fields share: the iteration loop, work on many items, selection, projections, what is remembered."""
 
-from lab.numerics.iterate import Chunked, Loop, Method, NotConverged, Progress, Reason, Report, Run, pure, tell
+from lab.numerics.iterate import (
+    Chunked,
+    Loop,
+    Method,
+    NotConverged,
+    Progress,
+    Reason,
+    Report,
+    Run,
+    first_failure,
+    pure,
+    tell,
+)
+from lab.numerics.mapping import map_rows
 from lab.numerics.remembered import Remembered
 from lab.parts import parts
 
@@ -14,6 +27,8 @@ __all__ = [
     "Remembered",
     "Report",
     "Run",
+    "first_failure",
+    "map_rows",
     "pure",
     "tell",
 ]

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array, Int
 
 type Tree = Any
 _BUFFER = 64  # rows of the trace buffer of one chunk; a chunk never runs more iterations
@@ -60,6 +61,22 @@ _ADVICE = {
     Reason.NOT_FINITE: "a value became infinite or NaN: strengthen the regularization, rescale the cost, "
     "or use float64",
 }
+
+
+def first_failure(*reasons: Any) -> Int[Array, "*batch"]:
+    """The first reason that is not CONVERGED, of parts that were run one after the other; CONVERGED where there is none.
+
+    Args:
+        reasons: each a ``Reason``, a whole number or an int32 array, traced or not; arrays have one shape.
+
+    >>> Reason(int(first_failure(Reason.CONVERGED, Reason.STOPPED, Reason.STALLED))).name
+    'STOPPED'
+    """
+    found = jnp.int32(Reason.CONVERGED)
+    for reason in reversed(reasons):
+        reason = jnp.asarray(reason, jnp.int32)
+        found = jnp.where(reason == Reason.CONVERGED, found, reason)
+    return found
 
 
 class NotConverged(UserWarning):

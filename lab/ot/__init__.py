@@ -1,11 +1,12 @@
 """Optimal transport: regularized problems, their duals, and how to solve them."""
 
-from lab.ot.bounds import second_singular_value, vertex_bound
+from lab.ot.bounds import second_singular_value, sinkhorn_rate, vertex_bound
 from lab.ot.exact import vertex_gap
 from lab.ot.gaussian import Bures, bures
 from lab.ot.geometry import Cloud, cloud
 from lab.ot.marginals import Partial, Unbalanced
 from lab.ot.operators import Evaluation, dual, semi_dual
+from lab.ot.plans import barycentric, figures
 from lab.ot.problem import Problem, from_points, problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
 from lab.ot.sinkhorn import Sinkhorn
@@ -32,13 +33,16 @@ __all__ = [
     "SinkhornNewton",
     "Solution",
     "Unbalanced",
+    "barycentric",
     "bures",
     "cloud",
     "dual",
+    "figures",
     "from_points",
     "problem",
     "second_singular_value",
     "semi_dual",
+    "sinkhorn_rate",
     "solve",
     "vertex_bound",
     "vertex_gap",

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from lab.ot.problem import Problem
-from lab.ot.regularizers import KSparse, Regularizer
+from lab.ot.regularizers import Regularizer
 from lab.ot.solution import Solution
 
 
@@ -63,19 +63,19 @@ class Part(NamedTuple):
     solution: Solution
 
 
-def limited(regularizer: Regularizer, side: int) -> Regularizer:
-    """k, where so many are left."""
-    return (
-        KSparse(regularizer.gamma, jnp.minimum(regularizer.k, side))
-        if isinstance(regularizer, KSparse)
-        else regularizer
-    )
+class Restored(Solution):
+    """An answer that was put together from that of the points with mass, its state a ``Part``."""
+
+    def relaxed_plan(self) -> Float[Array, "m n"]:
+        """That of the points with mass, and nothing elsewhere."""
+        part: Any = self.state
+        return part.present.whole(part.solution.relaxed_plan())
 
 
-def restored(problem: Problem, regularizer: Regularizer, present: Present, found: Solution) -> Solution:
+def restored(problem: Problem, regularizer: Regularizer, present: Present, found: Solution) -> Restored:
     """The answer for all points: a potential of one without mass is so low that it gets none."""
     alpha, beta = present.potentials(problem.cost, found.alpha, found.beta)
-    return Solution(
+    return Restored(
         alpha, beta, found.value, found.row_error, found.column_error, found.n_ties, found.iterations,
         found.reason, found.trace, problem, regularizer, Part(present, found), found.formulation, found.axis, found.method,
         found.why,

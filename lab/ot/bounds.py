@@ -1,6 +1,7 @@
 r"""What can be said about k-sparse transport before and after solving it: bounds, certificates, units."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -139,6 +140,34 @@ def second_singular_value(plan: Float[Array, "m n"]) -> Float[Array, ""]:
     rows, columns = (jnp.where(mass > 0, mass, jnp.inf) for mass in (plan.sum(axis=1), plan.sum(axis=0)))
     scaled = plan / jnp.sqrt(rows)[:, None] / jnp.sqrt(columns)[None, :]
     return jnp.sqrt(jnp.clip(jnp.linalg.eigvalsh(scaled @ scaled.T)[-2], 0, 1))
+
+
+class Rate(NamedTuple):
+    """How fast Sinkhorn's sweeps converge near the optimum."""
+
+    s2: Float[Array, ""]  # second singular value of the scaled plan
+    spectral_gap: Float[Array, ""]  # 1 - s_2^2, what a sweep takes off the error
+    sweeps_per_decade: Float[Array, ""]  # ln 10 / -ln s_2^2, sweeps for a tenth of the error
+
+
+def sinkhorn_rate(plan: Float[Array, "m n"]) -> Rate:
+    """From the optimal plan; see ``second_singular_value``."""
+    s2 = second_singular_value(plan)
+    square = s2**2
+    rate = -jnp.log(jnp.maximum(square, jnp.finfo(plan.dtype).tiny))
+    return Rate(s2, 1 - square, jnp.log(10.0) / jnp.abs(rate))
+
+
+@partial(jax.jit, static_argnames="unit")
+def cost_unit(cost: Float[Array, "m n"], unit: Literal["mean", "largest", "one"] | str) -> Float[Array, ""]:
+    """What strengths are counted in: the mean or the largest of the costs above the least, or the cost's own unit.
+
+    1 for a constant cost, of which every strength gives one plan.
+    """
+    if unit == "one":
+        return jnp.ones((), cost.dtype)
+    spread = (cost.mean() if unit == "mean" else cost.max()) - cost.min()
+    return jnp.where(spread > 0, spread, 1.0)
 
 
 def effective_strength(problem: Problem, linear_program: Scalar, gamma: Scalar) -> Float[Array, ""]:

@@ -93,6 +93,14 @@ def from_points(
     return problem(squared if p == 2 else squared ** (p / 2), a, b, balanced=balanced)
 
 
+def one(problem: Problem) -> None:
+    """Refuse a batch of problems, which is for ``jax.vmap``."""
+    if problem.cost.ndim != 2:
+        raise ValueError(
+            f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
+        )
+
+
 def masses(
     a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype, balanced: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,15 +7,21 @@ A regularizer gives the maximisers; the values follow by substitution. Strengths
 compiled program serves every value of them.
 """
 
-from typing import NamedTuple
+import numbers
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
+from lab import precision
 from lab.numerics.projections import share, simplex, sparse_simplex
 from lab.numerics.select import largest
+from lab.ot.geometry import Cloud
+from lab.ot.problem import Problem
 
 
 class Entropic(NamedTuple):
@@ -44,6 +50,37 @@ class Entropic(NamedTuple):
     def rescaled(self, cost_scale, mass):
         return Entropic(self.gamma / cost_scale)
 
+    def shift(self, mass: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.asarray(self.gamma) * jnp.log(mass)  # the plan is exponential in the potentials
+
+    def cast(self, dtype: Any) -> "Entropic":
+        return Entropic(jnp.asarray(self.gamma, dtype))
+
+    def limited(self, side: int) -> "Entropic":
+        return self
+
+    def reachable(self, tolerance: float, problem: Problem | Cloud) -> Float[Array, "*batch"]:
+        r"""The given one (in float32 1e-5), or what the rounding of scores leaves of a plan.
+
+        $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of half the machine epsilon u times
+        $|\alpha| + |\beta| + |c|$, and what their sums round, over $\varepsilon$: for both marginals
+        $4 u \max |c| / \varepsilon$ is allowed, but not above 1e-3.
+        """
+        if isinstance(problem, Cloud):
+            sides = jnp.maximum(problem.x.max(0) - problem.y.min(0), problem.y.max(0) - problem.x.min(0))
+            most = problem.scale * jnp.linalg.norm(sides, problem.norm) ** problem.power
+        else:
+            there = (problem.a > 0)[:, None] & (problem.b > 0)[None, :]
+            most = jnp.where(there, jnp.abs(problem.cost), 0).max()
+        unit = jnp.finfo(most.dtype).eps
+        return jnp.clip(4 * unit * most / self.gamma, precision.reachable(tolerance, most.dtype), 1e-3)
+
+    def check(self, side: int, name: str) -> None:
+        _check_gamma(self.gamma)
+
+    def check_rounding(self, problem: Problem) -> None:
+        _check_rounding("gamma", self.gamma, 1.0, problem)
+
 
 class Quadratic(NamedTuple):
     r"""$\Omega(t) = \frac{\gamma}{2}\|t\|^2$: smooth and sparse (Blondel, Seguy, Rolet, AISTATS 2018).
@@ -68,6 +105,24 @@ class Quadratic(NamedTuple):
 
     def rescaled(self, cost_scale, mass):
         return Quadratic(self.gamma * mass / cost_scale)
+
+    def shift(self, mass: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.zeros_like(mass)
+
+    def cast(self, dtype: Any) -> "Quadratic":
+        return Quadratic(jnp.asarray(self.gamma, dtype))
+
+    def limited(self, side: int) -> "Quadratic":
+        return self
+
+    def reachable(self, tolerance: float, problem: Problem | Cloud) -> float:
+        return precision.reachable(tolerance, problem.a.dtype)
+
+    def check(self, side: int, name: str) -> None:
+        _check_gamma(self.gamma)
+
+    def check_rounding(self, problem: Problem) -> None:
+        _check_rounding("gamma times the mass", self.gamma, problem.a, problem)
 
 
 class KSparse(NamedTuple):
@@ -103,6 +158,29 @@ class KSparse(NamedTuple):
     def rescaled(self, cost_scale, mass):
         return KSparse(self.gamma * mass / cost_scale, self.k)
 
+    def shift(self, mass: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.zeros_like(mass)
+
+    def cast(self, dtype: Any) -> "KSparse":
+        return KSparse(jnp.asarray(self.gamma, dtype), jnp.asarray(self.k, jnp.int32))
+
+    def limited(self, side: int) -> "KSparse":
+        return KSparse(self.gamma, jnp.minimum(self.k, side))
+
+    def reachable(self, tolerance: float, problem: Problem | Cloud) -> float:
+        return precision.reachable(tolerance, problem.a.dtype)
+
+    def check(self, side: int, name: str) -> None:
+        k: Any = self.k
+        if isinstance(k, bool) or not (isinstance(k, numbers.Integral) or _is_integer_array(k)):
+            raise TypeError(f"k = {k!r}, but it must be an integer: a number of nonzeros")
+        if not isinstance(k, Tracer) and not (np.all(np.asarray(k) >= 1) and np.all(np.asarray(k) <= side)):
+            raise ValueError(f"k = {int(np.asarray(k))} with {name} = {side}: k must be between 1 and {side}")
+        _check_gamma(self.gamma)
+
+    def check_rounding(self, problem: Problem) -> None:
+        _check_rounding("gamma times the mass", self.gamma, problem.a, problem)
+
 
 Regularizer = Entropic | Quadratic | KSparse
 """What the operators and the solvers take. Each gives, for a plan ``t`` (m, n) or scores ``s`` (m, n):
@@ -111,5 +189,43 @@ Regularizer = Entropic | Quadratic | KSparse
 - ``maximizer(s)`` (m, n): the gradient of the conjugate on t >= 0, the plan of the dual;
 - ``column_maximizer(s, b, within)``: the gradient of the conjugate on the simplex of total b, and the potential of each
   column; scores that differ by at most ``within`` count as equal where some must be chosen;
-- ``rescaled(cost_scale, mass)``: the regularizer with which cost / cost_scale and plan / mass solve the same problem.
+- ``rescaled(cost_scale, mass)``: the regularizer with which cost / cost_scale and plan / mass solve the same problem;
+  ``shift(mass)``: by how much the column potentials of that one's dual are then too low;
+- ``cast(dtype)``: with its numbers as arrays; ``limited(side)``: for columns of so many entries;
+- ``reachable(tolerance, problem)``: a default tolerance of the marginals, for work in the precision of the problem.
+
+Two methods refuse what can't be solved, inside ``jit`` as far as it is known there. They raise ValueError or TypeError:
+
+- ``check(side, name)``: numbers outside what is allowed, in columns of ``side`` entries, which a user calls ``name``;
+- ``check_rounding(problem)``: a strength that costs round away: no potentials of this precision have a plan, and values
+  may overflow.
 """
+
+
+def as_sparse(regularizer: Quadratic | KSparse, side: int) -> KSparse:
+    """The quadratic regularizer as the k-sparse one whose k leaves none of ``side`` entries out."""
+    if isinstance(regularizer, Quadratic):
+        return KSparse(regularizer.gamma, jnp.int32(side))
+    return regularizer
+
+
+def _check_gamma(gamma: Any) -> None:
+    if not isinstance(gamma, Tracer) and not (np.all(np.asarray(gamma) > 0) and np.all(np.isfinite(np.asarray(gamma)))):
+        raise ValueError(f"gamma = {float(np.asarray(gamma))}, but it must be positive and finite")
+
+
+def _check_rounding(name: str, gamma: Any, mass: Any, problem: Problem) -> None:
+    """``mass``: what gamma is multiplied by, to be in the units of the costs; an array is summed."""
+    if np.ndim(gamma) or any(isinstance(number, Tracer) for number in (gamma, *problem)):
+        return
+    largest = float(np.abs(np.asarray(problem.cost)).max())
+    strength = float(np.asarray(gamma)) * float(np.asarray(mass).sum())
+    if 0 < strength < float(jnp.finfo(problem.cost.dtype).eps) * largest:
+        raise ValueError(
+            f"{name} = {strength:.3g} with costs up to {largest:.3g}, whose rounding in {problem.cost.dtype} is more: divide "
+            "the costs by their mean, or give a larger gamma"
+        )
+
+
+def _is_integer_array(k: Any) -> bool:
+    return hasattr(k, "dtype") and jnp.issubdtype(k.dtype, jnp.integer) and jnp.ndim(k) == 0

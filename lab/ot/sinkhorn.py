@@ -40,14 +40,17 @@ References: Cuturi, Sinkhorn distances, NeurIPS 2013. Schmitzer, Stabilized spar
 Sinkhorn algorithm, 2022. Walker, Ni, Anderson acceleration for fixed-point iterations, SINUM 2011.
 """
 
-from typing import Literal, NamedTuple
+import numbers
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from lab.choices import chosen
+from lab.choices import check_choices, chosen
 from lab.numerics import Method, Reason
 from lab.ot.geometry import Cloud, Geometry, Matrix
 from lab.ot.problem import Problem
@@ -77,6 +80,27 @@ class Sinkhorn(NamedTuple):
     relaxation: float | Literal["auto"] | str = 1.0
     memory: int = 5
     ladder: bool = True
+
+    def check(self) -> None:
+        """Refuse settings outside what is allowed; traced ones pass.
+
+        Raises:
+            ValueError: the setting, and what is allowed.
+        """
+        omega, memory = self.relaxation, self.memory
+        check_choices(self)
+        within(
+            "memory", memory, lambda k: isinstance(k, numbers.Integral) and int(k) >= 0, "a whole number, 0 for none"
+        )
+        within("relaxation", omega, lambda w: w == "auto" or 1 <= float(w) < 2, "in [1, 2) or 'auto'")
+        if memory and not isinstance(omega, Tracer) and omega != 1:
+            raise ValueError(f"relaxation = {omega!r} with memory = {memory}: over-relaxation needs memory=0")
+
+
+def within(name: str, value: Any, fine: Callable[[Any], bool], allowed: str) -> None:
+    """Refuse a setting that is known and not ``fine``."""
+    if not isinstance(value, Tracer) and not fine(value):
+        raise ValueError(f"{name} = {value!r}, but it must be {allowed}")
 
 
 class Task(NamedTuple):

@@ -31,6 +31,7 @@ References: Tang, Shavlovsky, Rahmanian, Tardini, Thekumparampil, Xiao, Ying, Ac
 Newton iterations, ICLR 2024. Brauer, Clason, Lorenz, Wirth, A Sinkhorn-Newton method for entropic optimal transport, 2017.
 """
 
+import numbers
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
@@ -44,10 +45,10 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from lab.choices import chosen
+from lab.choices import check_choices, chosen
 from lab.numerics import Method, Reason
 from lab.numerics.select import kth_largest
-from lab.ot.sinkhorn import log_mass, normal_exp
+from lab.ot.sinkhorn import log_mass, normal_exp, within
 
 LIMIT = 1000  # steps, of both kinds
 _LOOSE = 0.05  # error at which epsilon falls
@@ -108,6 +109,19 @@ class SinkhornNewton(NamedTuple):
     sweeps: int = _SWEEPS
     ladder: bool = True
     width: int = 32
+
+    def check(self) -> None:
+        """Refuse settings outside what is allowed; traced ones pass.
+
+        Raises:
+            ValueError: the setting, and what is allowed.
+        """
+        check_choices(self)
+        whole = "a whole number of at least 1"
+        within("width", self.width, lambda w: isinstance(w, numbers.Integral) and int(w) >= 1, whole)
+        within("sweeps", self.sweeps, lambda w: int(w) >= 0, "at least 0")
+        for number in self.threshold:
+            within("threshold", number, lambda x: float(x) >= 0, "of numbers that are not negative")
 
 
 class Task(NamedTuple):

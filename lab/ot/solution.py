@@ -1,5 +1,7 @@
 """What a solver returns, and sparse plans."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,12 +9,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from lab import cards, precision
 from lab.numerics import Reason
+from lab.ot import card
 from lab.ot.geometry import Cloud
 from lab.ot.operators import dual, semi_dual
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Regularizer
+from lab.ot.rounding import round_plan
 
 
 class Solution(eqx.Module):
@@ -45,6 +48,10 @@ class Solution(eqx.Module):
         """Whether the optimum of the dual was reached to the tolerance. It does not say that rows hold."""
         return self.reason == Reason.CONVERGED
 
+    def bare(self) -> "Solution":
+        """Without its trace, so that runs of unlike length are one program to what looks at them."""
+        return replace(self, trace={}, iterations=jnp.asarray(self.iterations), reason=jnp.asarray(self.reason))
+
     def plan(self) -> Float[Array, "m n"]:
         """The plan of the objective at the potentials, dense. Time and memory O(m n)."""
         return _plan(self)
@@ -55,9 +62,7 @@ class Solution(eqx.Module):
         It may have more than k nonzeros in a column: those that are tied. Time and memory O(m n), after a Newton
         solve from the potentials when another method had found them.
         """
-        from lab.ot.solve import relaxed_plan
-
-        return relaxed_plan(self)
+        return _rounded(self)
 
     def apply(self, values: Float[Array, "n *rest"]) -> Float[Array, "m *rest"]:
         """T V. For a ``Cloud`` the plan is never formed: time O(m n (d + rest)), memory as its own."""
@@ -72,7 +77,7 @@ class Solution(eqx.Module):
         return jnp.tensordot(self.plan().T, values, axes=1)
 
     def _repr_html_(self) -> str:
-        return cards.of_solution(self)
+        return card.of_solution(self)
 
     def ell(self) -> "Ell":
         """The plan in ELL form, on the host: width is the largest number of nonzeros in a column."""
@@ -85,23 +90,6 @@ def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Arr
     # what rounding tells apart is tied: every program, which rounds in its own way, then chooses the same entries
     rounding = 16 * jnp.finfo(alpha.dtype).eps * (jnp.abs(alpha).max() + jnp.abs(problem.cost).max())
     return semi_dual(problem, regularizer, alpha, rounding)
-
-
-def reachable(tolerance: float, problem: Problem | Cloud, epsilon: ArrayLike) -> Float[Array, "*batch"]:
-    r"""The default tolerance of marginals: the given one (in float32 1e-5), or what the rounding of scores leaves of a plan.
-
-    $e^{(\alpha + \beta - c) / \varepsilon}$ has a relative error of half the machine epsilon u times
-    $|\alpha| + |\beta| + |c|$, and what their sums round, over $\varepsilon$: for both marginals
-    $4 u \max |c| / \varepsilon$ is allowed, but not above 1e-3.
-    """
-    if isinstance(problem, Cloud):
-        sides = jnp.maximum(problem.x.max(0) - problem.y.min(0), problem.y.max(0) - problem.x.min(0))
-        most = problem.scale * jnp.linalg.norm(sides, problem.norm) ** problem.power
-    else:
-        there = (problem.a > 0)[:, None] & (problem.b > 0)[None, :]
-        most = jnp.where(there, jnp.abs(problem.cost), 0).max()
-    unit = jnp.finfo(most.dtype).eps
-    return jnp.clip(4 * unit * most / epsilon, precision.reachable(tolerance, most.dtype), 1e-3)
 
 
 def judged(reason: Array, value: Array, error: Array, most: Array, sufficient: bool = False) -> Array:
@@ -134,6 +122,11 @@ def _plan(solution: Solution) -> Array:
     if solution.axis == "rows":
         return evaluate(problem.T, solution.regularizer, beta, alpha, solution.formulation).plan.T
     return evaluate(problem, solution.regularizer, alpha, beta, solution.formulation).plan
+
+
+@jax.jit
+def _rounded(solution: Solution) -> Array:
+    return round_plan(solution.plan(), solution.problem.a, solution.problem.b)
 
 
 class Ell(eqx.Module):

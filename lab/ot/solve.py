@@ -4,34 +4,28 @@ import numbers
 from dataclasses import replace
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
 
 from lab import precision
-from lab.choices import check_choice, check_choices, chosen
-from lab.numerics import Loop, Run, pure, tell
-from lab.ot import entropic, first_order, marginals, newton, partial, sinkhorn, sinkhorn_newton, unbalanced
-from lab.ot.absent import Part, Present, limited, restored
+from lab.choices import check_choice, chosen
+from lab.numerics import Loop, pure, tell
+from lab.ot import ascent, entropic, marginals, partial, unbalanced
+from lab.ot.absent import Present, restored
 from lab.ot.exact import linear_program
 from lab.ot.geometry import Cloud, from_ott
 from lab.ot.marginals import Partial, Unbalanced
-from lab.ot.operators import nearness, semi_dual, tied_columns
-from lab.ot.problem import Problem
-from lab.ot.regularizers import Entropic, KSparse, Quadratic, Regularizer
-from lab.ot.rounding import round_plan
+from lab.ot.problem import Problem, one
+from lab.ot.regularizers import Entropic, Regularizer
 from lab.ot.sinkhorn import Sinkhorn
 from lab.ot.sinkhorn_newton import SinkhornNewton
-from lab.ot.solution import Solution, evaluate, judged, reachable
-from lab.ot.work import Work
+from lab.ot.solution import Solution
 
 type Balanced = Literal["auto", "newton", "sinkhorn", "ladder", "lbfgs", "adam"] | str | Sinkhorn | SinkhornNewton
 type Relaxing = Literal["auto"] | str | unbalanced.Name
 type Method = Balanced | Relaxing
-_LIMITS = {"newton": 1000, "ladder": 15_000, "lbfgs": 500, "adam": 2000}
 
 
 @chosen
@@ -112,8 +106,8 @@ def solve(
         )
     if regularizer is None:
         raise TypeError("no regularizer was given: take Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)")
-    if isinstance(problem, Problem):
-        _check_strength(problem, regularizer)
+    if isinstance(problem, Problem) and isinstance(regularizer, Regularizer):
+        regularizer.check_rounding(problem)
     if marginals is not None:
         found = _relax(
             problem, regularizer, marginals, formulation, method, axis, tolerance, max_iterations, init, loop
@@ -143,57 +137,31 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
 
 
 def _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:
-    chosen = _check_choices(formulation, method, axis, regularizer)
-    takes_absent = isinstance(regularizer, Entropic) and chosen not in ("ladder", "lbfgs", "adam")
-    if not takes_absent and (present := Present.of(problem)):
+    ran = _check_choices(formulation, method, regularizer)
+    ascends = not isinstance(regularizer, Entropic) or ran in ("ladder", "lbfgs", "adam")
+    if ascends and (present := Present.of(problem)):  # each point needs a mass
         part = present.part(problem)
-        given = limited(regularizer, part.cost.shape[0 if axis == "columns" else 1])
+        given = regularizer.limited(part.cost.shape[0 if axis == "columns" else 1])
         start = present.start(init, axis)
         found = _balance(part, given, formulation, method, axis, tolerance, max_iterations, start, loop)
         return restored(problem, regularizer, present, found)
-    if tolerance is None and isinstance(regularizer, Entropic):
-        tolerance = reachable(1e-6, problem, regularizer.gamma)
-    elif tolerance is None:
-        tolerance = precision.reachable(1e-6, problem.a.dtype)
+    tolerance = regularizer.reachable(1e-6, problem) if tolerance is None else tolerance
     side = problem if axis == "columns" else problem.T
-    _check(side, regularizer, axis, tolerance, max_iterations)
+    if isinstance(side, Problem):
+        one(side)
+    regularizer.check(side.a.shape[0], "rows m" if axis == "columns" else "columns n")
     dtype = side.a.dtype
-    regularizer = _cast(regularizer, dtype)
-    assert regularizer is not None
-    if isinstance(regularizer, Entropic) and chosen not in ("ladder", "lbfgs", "adam"):
-        asked = chosen if method != "auto" else "auto"
-        choice = entropic.choose(side, regularizer, asked)
-        start = _start(init, side, axis)
+    _check_stop(tolerance, max_iterations, dtype)
+    regularizer, tolerance = regularizer.cast(dtype), jnp.asarray(tolerance, dtype)
+    if isinstance(regularizer, Entropic) and not ascends:
+        choice = entropic.choose(side, regularizer, "auto" if method == "auto" else ran)
         return entropic.run(
-            problem, regularizer, choice, jnp.asarray(tolerance, dtype), start, max_iterations, loop, axis
+            problem, regularizer, choice, tolerance, _start(init, side, axis), max_iterations, loop, axis
         )
     if isinstance(problem, Cloud):
         raise ValueError("a cloud has no matrix of costs, which this method needs: use Cloud.dense()")
-    rule = _rule(regularizer, chosen, formulation)
-    prepared = _prepare(side, regularizer, jnp.asarray(tolerance, dtype), _start(init, side, axis), formulation, chosen)
-    run = loop(rule, prepared, max_iterations=_LIMITS[chosen] if max_iterations is None else max_iterations)
-    return _finish(problem, regularizer, run, prepared.tolerance, formulation, axis)
-
-
-def _rule(regularizer: Regularizer, method: str, formulation: str):
-    if method == "newton":
-        return newton.NEWTON
-    if method == "ladder":
-        return (first_order.LADDER if isinstance(regularizer, KSparse) else first_order.LBFGS)[formulation]
-    return {"lbfgs": first_order.LBFGS, "adam": first_order.ADAM}[method][formulation]
-
-
-def _cast(regularizer: Any, dtype) -> Any:
-    gamma = jnp.asarray(regularizer.gamma, dtype)
-    if isinstance(regularizer, KSparse):
-        return KSparse(gamma, jnp.asarray(regularizer.k, jnp.int32))
-    return regularizer._replace(gamma=gamma)
-
-
-def _units(problem: Problem) -> tuple[Array, Array]:
-    """The spread of costs and the mass: in these units methods and tolerances are free of scale."""
-    spread = problem.cost.max() - problem.cost.min()
-    return jnp.where(spread > 0, spread, 1.0), problem.a.sum()
+    start = _start(init, side, axis)
+    return ascent.run(problem, regularizer, ran, formulation, tolerance, start, max_iterations, loop, axis)
 
 
 def _start(init: Solution | ArrayLike | str | None, side: Problem | Cloud, axis: str):
@@ -217,126 +185,19 @@ def _start(init: Solution | ArrayLike | str | None, side: Problem | Cloud, axis:
     return alpha - alpha.mean()
 
 
-def _prepare_traced(problem, regularizer, tolerance, start, formulation, method) -> Work:
-    problem, regularizer, start = jax.lax.stop_gradient((problem, regularizer, start))
-    m = problem.cost.shape[0]
-    spread, mass = _units(problem)
-    unit = Problem(problem.cost / spread, problem.a / mass, problem.b / mass)
-    scaled = _cast(regularizer.rescaled(spread, mass), problem.cost.dtype)
-    alpha = jnp.zeros_like(problem.a) if start is None else start
-    x = alpha / spread
-    if formulation == "dual":
-        x = jnp.concatenate([x, semi_dual(unit, scaled, x).beta])
-    work = Work(unit, scaled, x, tolerance)
-    if method != "newton":
-        return work
-    return work._replace(regularizer=KSparse(scaled.gamma, jnp.int32(m))) if isinstance(scaled, Quadratic) else work
-
-
-_prepare = jax.jit(_prepare_traced, static_argnums=(4, 5))
-
-
-def _finish_traced(problem: Problem, regularizer: Regularizer, state, reason, tolerance, formulation: str, axis: str):
-    side = problem if axis == "columns" else problem.T
-    fixed, fixed_regularizer, state = jax.lax.stop_gradient((side, regularizer, state))
-    m = side.a.shape[0]
-    spread, mass = _units(fixed)
-    best = _point(state) * spread
-    alpha, beta = best[:m], best[m:]
-    if formulation == "dual" and isinstance(fixed_regularizer, Entropic):
-        beta = beta + fixed_regularizer.gamma * jnp.log(mass)  # its plan is exponential in the potentials
-    value, plan, beta = evaluate(fixed, fixed_regularizer, alpha, beta, formulation)
-    relaxed = state.relaxed * mass if isinstance(state, newton.State) else plan
-    # zero, with the envelope's first derivatives
-    penalty = regularizer.relaxed_penalty(relaxed).sum() - fixed_regularizer.relaxed_penalty(relaxed).sum()
-    change = ((side.cost - fixed.cost) * relaxed).sum() + alpha @ (side.a - fixed.a) + beta @ (side.b - fixed.b)
-    value = value + change + penalty
-    row_error = jnp.abs(plan.sum(axis=1) - fixed.a).sum()
-    column_error = jnp.abs(plan.sum(axis=0) - fixed.b).sum()
-    ties = tied_columns(fixed, fixed_regularizer, alpha, plan, nearness(fixed.cost.dtype) * spread)
-    # where columns are tied it is the relaxed plan that holds
-    error = jnp.where(ties > 0, 0, row_error + column_error)
-    reason = judged(reason, value, error, tolerance * mass)
-    if axis == "rows":
-        alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
-    level = alpha.mean()
-    # numbers that are there, or what is fused with them rounds otherwise, and breaks ties otherwise
-    alpha, beta = jax.lax.optimization_barrier((alpha - level, beta + level))
-    return alpha, beta, value, row_error, column_error, ties, reason
-
-
-def _point(state) -> Array:
-    return state.best if isinstance(state, newton.State) else first_order.point(state)
-
-
-_finish_jit = jax.jit(_finish_traced, static_argnums=(5, 6))
-
-
-def _finish(
-    problem: Problem, regularizer: Regularizer, run: Run, tolerance: Array, formulation: Any, axis: Any
-) -> Solution:
-    alpha, beta, value, row_error, column_error, ties, reason = _finish_jit(
-        problem, regularizer, run.state, run.reason, tolerance, formulation, axis
-    )
-    trace = _in_units(problem, regularizer, run)
-    return Solution(
-        alpha, beta, value, row_error, column_error, ties, run.iterations, reason, trace,
-        problem, regularizer, run.state, formulation, axis,
-    )  # fmt: skip
-
-
-def _in_units(problem: Problem, regularizer: Regularizer, run: Run) -> dict[str, Any]:
-    """The trace in the units of the problem; on the host where it is there, for its length differs by run."""
-    spread, mass, level = _scales(problem, regularizer)
-    if isinstance(run.trace["value"], np.ndarray):
-        spread, mass, level = map(np.asarray, (spread, mass, level))
-    scaled = {"value": run.trace["value"] * (spread * mass) + level, "row_error": run.trace["row_error"] * mass}
-    return {**run.trace, **scaled}
-
-
-@jax.jit
-def _scales(problem: Problem, regularizer: Regularizer) -> tuple[Array, Array, Array]:
-    spread, mass = _units(problem)
-    # the entropy of a plan of other mass has a term of its own
-    level = regularizer.gamma * mass * jnp.log(mass) if isinstance(regularizer, Entropic) else jnp.zeros_like(mass)
-    return spread, mass, jnp.asarray(level)
-
-
-def relaxed_plan(solution: Solution) -> Float[Array, "m n"]:
-    """A feasible plan of the relaxation; see ``Solution.relaxed_plan``."""
-    if isinstance(solution.state, Part):
-        return solution.state.present.whole(relaxed_plan(solution.state.solution))
-    if not isinstance(solution.state, newton.State | sinkhorn.State | sinkhorn_newton.State):
-        problem, regularizer, axis = solution.problem, solution.regularizer, solution.axis
-        alpha = solution.alpha if axis == "columns" else solution.beta
-        solution = solve(problem, regularizer, axis=axis, init=alpha, tolerance=_finest(problem.cost.dtype))  # type: ignore[arg-type]
-    return _relaxed(solution)
-
-
-@jax.jit
-def _relaxed(solution: Solution) -> Array:
-    plan = solution.plan()
-    if isinstance(solution.state, newton.State):
-        t = solution.state.relaxed * solution.problem.a.sum()
-        plan = t if solution.axis == "columns" else t.T
-    return round_plan(plan, solution.problem.a, solution.problem.b)
-
-
-def _finest(dtype) -> float:
-    return precision.reachable(1e-9, dtype)
-
-
-def _check_choices(formulation: str, method: Any, axis: str, regularizer: Any) -> Any:
+def _check_choices(formulation: str, method: Any, regularizer: Any) -> Any:
+    """The method, by its name or as it was configured; its own choice among backends is left to ``entropic``."""
     configured = isinstance(method, Sinkhorn | SinkhornNewton)
     check_choice("method", method, Balanced)
-    if not isinstance(regularizer, Entropic | Quadratic | KSparse):
+    if not isinstance(regularizer, Regularizer):
         raise TypeError(
             f"the regularizer is {regularizer!r}: give Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)"
         )
     if (configured or method == "sinkhorn") and not isinstance(regularizer, Entropic):
         raise ValueError(f"{method!r} solves Entropic(gamma) only, not {type(regularizer).__name__}")
     if configured:
-        return _checked(method)
+        method.check()
+        return method
     if method in ("newton", "sinkhorn") and formulation == "dual":
         raise ValueError(
             f"{method} maximises the semi-dual: take formulation='semi-dual', or 'lbfgs', 'adam' or 'ladder'"
@@ -346,49 +207,8 @@ def _check_choices(formulation: str, method: Any, axis: str, regularizer: Any) -
     return method
 
 
-def _checked(method: Sinkhorn | SinkhornNewton) -> Sinkhorn | SinkhornNewton:
-    def within(name, value, fine, allowed):
-        if not _traced(value) and not fine(value):
-            raise ValueError(f"{name} = {value!r}, but it must be {allowed}")
-
-    if isinstance(method, Sinkhorn):
-        omega, memory = method.relaxation, method.memory
-        check_choices(method)
-        within(
-            "memory", memory, lambda k: isinstance(k, numbers.Integral) and int(k) >= 0, "a whole number, 0 for none"
-        )
-        if not _traced(omega):
-            within("relaxation", omega, lambda w: w == "auto" or 1 <= float(w) < 2, "in [1, 2) or 'auto'")
-            if memory and omega != 1:
-                raise ValueError(f"relaxation = {omega!r} with memory = {memory}: over-relaxation needs memory=0")
-        return method
-    check_choices(method)
-    within(
-        "width", method.width, lambda w: isinstance(w, numbers.Integral) and int(w) >= 1, "a whole number of at least 1"
-    )
-    within("sweeps", method.sweeps, lambda w: int(w) >= 0, "at least 0")
-    for number in method.threshold:
-        within("threshold", number, lambda x: float(x) >= 0, "of numbers that are not negative")
-    return method
-
-
-def _check(problem: Problem | Cloud, regularizer: Any, axis: str, tolerance: Any, max_iterations: Any) -> None:
-    if isinstance(problem, Problem) and problem.cost.ndim != 2:
-        raise ValueError(
-            f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
-        )
-    m, dtype = problem.a.shape[0], problem.a.dtype
-    if isinstance(regularizer, KSparse):
-        k = regularizer.k
-        if isinstance(k, bool) or not (isinstance(k, numbers.Integral) or _is_integer_array(k)):
-            raise TypeError(f"k = {k!r}, but it must be an integer: a number of nonzeros")
-        if not _traced(k) and not (np.all(np.asarray(k) >= 1) and np.all(np.asarray(k) <= m)):
-            what = "rows m" if axis == "columns" else "columns n"
-            raise ValueError(f"k = {int(np.asarray(k))} with {what} = {m}: k must be between 1 and {m}")
-    gamma = regularizer.gamma
-    if not _traced(gamma) and not (np.all(np.asarray(gamma) > 0) and np.all(np.isfinite(np.asarray(gamma)))):
-        raise ValueError(f"gamma = {float(np.asarray(gamma))}, but it must be positive and finite")
-    if not _traced(tolerance):
+def _check_stop(tolerance: Any, max_iterations: Any, dtype: Any) -> None:
+    if not isinstance(tolerance, Tracer):
         if not float(np.asarray(tolerance)) > 0:
             raise ValueError(f"tolerance = {float(np.asarray(tolerance))}, but it must be positive")
         if dtype != jnp.float64 and float(np.asarray(tolerance)) < 0.99 * precision.REACH:
@@ -398,27 +218,3 @@ def _check(problem: Problem | Cloud, regularizer: Any, axis: str, tolerance: Any
             )
     if max_iterations is not None and not (isinstance(max_iterations, numbers.Integral) and int(max_iterations) >= 1):
         raise ValueError(f"max_iterations = {max_iterations!r}, but it must be a whole number of at least 1")
-
-
-def _check_strength(problem: Problem, regularizer: Any) -> None:
-    """Refuse a strength that costs round away: no potentials of this precision have a plan, and values may overflow."""
-    gamma = getattr(regularizer, "gamma", None)
-    if gamma is None or np.ndim(gamma) or _traced(gamma) or any(map(_traced, problem)):
-        return
-    largest = float(np.abs(np.asarray(problem.cost)).max())
-    mass = 1.0 if isinstance(regularizer, Entropic) else float(np.asarray(problem.a).sum())
-    strength = float(np.asarray(gamma)) * mass
-    if 0 < strength < float(jnp.finfo(problem.cost.dtype).eps) * largest:
-        what = "gamma" if isinstance(regularizer, Entropic) else "gamma times the mass"
-        raise ValueError(
-            f"{what} = {strength:.3g} with costs up to {largest:.3g}, whose rounding in {problem.cost.dtype} is more: divide "
-            "the costs by their mean, or give a larger gamma"
-        )
-
-
-def _traced(x: Any) -> bool:
-    return isinstance(x, Tracer)
-
-
-def _is_integer_array(k: Any) -> bool:
-    return hasattr(k, "dtype") and jnp.issubdtype(k.dtype, jnp.integer) and jnp.ndim(k) == 0

@@ -37,10 +37,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
-from lab.ot.problem import Problem
+from lab.ot.problem import Problem, one
 from lab.ot.regularizers import Entropic
 from lab.ot.sinkhorn import log_mass
-from lab.ot.solution import Solution, judged, reachable
+from lab.ot.solution import Solution, judged
 
 type Name = Literal["newton", "scaling"] | str
 _LIMITS = {"newton": 200, "scaling": 20_000}
@@ -382,7 +382,7 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     if start is not None and jnp.shape(start) != (n,):
         raise ValueError(f"init has shape {jnp.shape(start)}, but {n} column potentials are needed, shape ({n},)")
     if tolerance is None:
-        tolerance = reachable(1e-10, terms.problem, terms.epsilon)
+        tolerance = Entropic(terms.epsilon).reachable(1e-10, terms.problem)
     start = None if start is None else jnp.asarray(start, dtype)
     level = _level(terms)
     work = _prepare(_moved(terms, level), None if start is None else start - level, jnp.asarray(tolerance, dtype))
@@ -448,10 +448,7 @@ def check(problem: Any, regularizer: Any, tolerance: Any, max_iterations: Any) -
         raise TypeError(f"the regularizer is {regularizer!r}, but relaxed marginals need Entropic(epsilon)")
     if not isinstance(problem, Problem):
         raise TypeError(f"a {type(problem).__name__} is given, but relaxed marginals need a Problem with a cost matrix")
-    if problem.cost.ndim != 2:
-        raise ValueError(
-            f"the cost has shape {problem.cost.shape}: one problem (m, n) is solved, use jax.vmap for batches"
-        )
+    one(problem)
     for name, value in (("epsilon", regularizer.gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
         if not isinstance(value, Tracer) and not (np.ndim(value) == 0 and 0 < float(np.asarray(value)) < np.inf):
             raise ValueError(f"{name} = {value}, but it must be one positive finite number")

@@ -10,12 +10,22 @@ $$ x_t = \alpha(t)\, x_0 + \beta(t)\, x_1 + \gamma(t)\, z, \qquad x_0 \sim \text
 >>> paths.ode(field, particles, steps=20).x.shape
 (21, 500, 2)
 
-What one names often is here; the rest is in ``bridge``, ``convert``, ``couplings``, ``immiscible``, ``kinetic``,
-``likelihood``, ``metrics``, ``network``, ``training`` and ``weighted``.
+What one names often is here. The rest, by concept:
+
+- couplings and their choice: ``couplings``, ``weighted``, ``rectified``, ``immiscible`` with ``immiscible_rules``,
+  ``immiscible_denoisers`` and ``immiscible_learning``;
+- energy and cost of paths: ``separation``, ``separation_estimate``, ``kinetic``, ``kinetic_family``, ``bridge``, ``misfits``,
+  ``misfit_divergence``, ``interpolant_costs``;
+- integrators: ``steps``, ``carry``, ``sampling``, ``likelihood``;
+- networks: ``network``, ``training``, ``interpolant_learning``;
+- to measure and compare: ``metrics``, ``comparison``, ``points``, ``chi_squared``, ``convert``.
 """
 
 from lab.parts import parts
+from lab.paths.carry import Carried, carry, even
 from lab.paths.fields import Exact, Field, Pairing, exact
+from lab.paths.interpolants import Interpolant, interpolant
+from lab.paths.kinetic import KineticOptimal
 from lab.paths.laws import (
     Boxes,
     Empirical,
@@ -29,7 +39,7 @@ from lab.paths.laws import (
     standard,
 )
 from lab.paths.likelihood import divergence, feynman_kac, log_density
-from lab.paths.sampling import Path, adaptive, ode, sde
+from lab.paths.sampling import Path, adaptive, between, ode, sde
 from lab.paths.schedules import (
     VE,
     VP,
@@ -57,6 +67,7 @@ __all__ = [
     "Boxes",
     "Brownian",
     "Bump",
+    "Carried",
     "Coefficients",
     "ConstantSpeedVP",
     "Custom",
@@ -65,7 +76,9 @@ __all__ = [
     "Exact",
     "ExpPolynomial",
     "Field",
+    "Interpolant",
     "Joint",
+    "KineticOptimal",
     "Linear",
     "Mirror",
     "Mixture",
@@ -78,12 +91,16 @@ __all__ = [
     "SubVP",
     "Trigonometric",
     "adaptive",
+    "between",
+    "carry",
     "checkerboard",
     "conditional_velocity",
     "divergence",
+    "even",
     "exact",
     "feynman_kac",
     "gaussian",
+    "interpolant",
     "interpolate",
     "law",
     "log_density",

@@ -29,6 +29,7 @@ import scipy.optimize
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from scipy.spatial.distance import cdist
 
 from lab import ot
 from lab.choices import chosen
@@ -277,6 +278,30 @@ def _assign(costs: ArrayLike) -> np.ndarray:
 
 
 @chosen
+def by_batches(
+    x0: Float[Array, "n d"], x1: Float[Array, "n d"], size: ArrayLike
+) -> tuple[Int[Array, " n"], Float[Array, " n"]]:
+    """Minibatch optimal transport of all rows: which noise each point gets, in batches of ``size`` rows, and the rows' weights.
+
+    Squared Euclidean cost, exact, by SciPy on the host; ``size`` is traced. Rows that fill no batch weigh 0. ``Assignment`` is
+    of one batch.
+    """
+    n, size = x0.shape[0], jnp.asarray(size)
+    shape = jax.ShapeDtypeStruct((n,), jnp.int32)
+    order = jax.pure_callback(_assign_batches, shape, x0, x1, size, vmap_method="sequential")
+    count = n // size * size
+    return order, jnp.where(jnp.arange(n) < count, 1 / count, 0.0)
+
+
+def _assign_batches(x0: ArrayLike, x1: ArrayLike, size: ArrayLike) -> np.ndarray:
+    x0, x1, size = np.asarray(x0), np.asarray(x1), int(np.asarray(size))
+    order = np.arange(len(x0), dtype=np.int32)
+    for first in range(0, len(x0) - size + 1 if size > 1 else 0, size):
+        rows = slice(first, first + size)
+        order[rows] = first + scipy.optimize.linear_sum_assignment(cdist(x1[rows], x0[rows], "sqeuclidean"))[1]
+    return order
+
+
 def cost_matrix(x: Float[Array, "n d"], y: Float[Array, "m d"], cost: Cost = "half-squared") -> Float[Array, "n m"]:
     """c(x_i, y_j). Matmul-bound for the named costs: memory O(n m)."""
     if callable(cost):

@@ -7,7 +7,7 @@ with these two functions has exact fields from any Gaussian source. Gaussian mix
 A joint law of both ends (``Joint``, ``Pairs``) offers ``sample(key, n)``, a pair, and ``posterior(coefficients, x)``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -35,8 +35,8 @@ from lab.numerics.mixtures import (
 from lab.paths.schedules import Coefficients
 
 __all__ = [
-    "Boxes", "Empirical", "Joint", "Mixture", "Moments", "Pairs", "Posterior", "checkerboard", "gaussian", "law",
-    "product", "standard",
+    "Boxes", "Empirical", "Joint", "Mixture", "Moments", "Pairs", "Posterior", "checkerboard", "effective_pairs", "gaussian",
+    "is_known", "law", "product", "source_of", "standard", "target_of",
 ]  # fmt: skip
 
 _BYTES = {"cpu": 16 << 20, "gpu": 256 << 20}  # of a block of logits
@@ -393,6 +393,16 @@ class Pairs(eqx.Module):
         return not float(self.bandwidth) ** 2 + float(c.gamma) ** 2 > 0
 
 
+def effective_pairs(pairs: Pairs, x: Float[Array, "n d"]) -> Float[Array, ""]:
+    r"""How many pairs the kernel mean sees half way, $1 / \sum_i w_i^2$, on average over the points x.
+
+    Below 2 the field repeats single pairs. Time and memory O(n pairs).
+    """
+    middle = (pairs.x0 + pairs.x1) / 2
+    logits = jnp.log(pairs.weights)[None] - squared_distances(x, middle) / (2 * pairs.bandwidth**2)
+    return (1 / (jax.nn.softmax(logits, axis=1) ** 2).sum(axis=1)).mean()
+
+
 # ------------------------------------------------------------------------------------------------------ what users hold
 
 
@@ -415,6 +425,30 @@ def law(given: Any) -> Any:
         f"{type(given).__name__} is no law: give a Mixture, Empirical, Boxes, points (n, d), a numpyro distribution, "
         "or an object with sample and denoise"
     )
+
+
+def target_of(arrays: Mapping[str, Any]) -> Mixture | Boxes | Empirical:
+    """The law that a data set of kind ``samples`` was drawn from where it is known, else the data themselves."""
+    if "centres" in arrays:
+        return Mixture(*(jnp.asarray(arrays[key]) for key in ("weights", "centres", "variances")))
+    if "low" in arrays:
+        return Boxes(*(jnp.asarray(arrays[key]) for key in ("low", "high", "weights")))
+    return Empirical(jnp.asarray(arrays["x"]))
+
+
+def source_of(arrays: Mapping[str, Any]) -> Mixture | Empirical:
+    """The law at t = 0: that of the data set where it has one, else N(0, I)."""
+    if "source_centres" in arrays:
+        keys = ("source_weights", "source_centres", "source_variances")
+        return Mixture(*(jnp.asarray(arrays[key]) for key in keys))
+    if "x0" in arrays:
+        return Empirical(jnp.asarray(arrays["x0"]))
+    return standard(arrays["x"].shape[1])
+
+
+def is_known(arrays: Mapping[str, Any]) -> bool:
+    """Whether the law of a data set is known, and not only samples of it."""
+    return "centres" in arrays or "low" in arrays
 
 
 def _from_numpyro(given: Any) -> Mixture | Boxes:

@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.numerics.neighbours import nearest
 from lab.ot.exact import linear_program
 from lab.ot.problem import from_points
 from lab.paths.couplings import assignment, cost_matrix
@@ -61,6 +62,13 @@ def squared_wasserstein(
         return ((x - y[order]) ** 2).sum(axis=1).mean()
     problem = from_points(np.asarray(x), np.asarray(y), a, b)
     return linear_program(problem, centred=False).value / problem.a.sum()
+
+
+def cloud_distance(clouds: Float[Array, "2 n d"]) -> Float[Array, ""]:
+    """``squared_wasserstein`` of two clouds of one size; NaN where one is not known, as after a stop."""
+    known = jnp.isfinite(clouds).all()
+    x, y = jnp.where(known, clouds, 0)
+    return jnp.where(known, squared_wasserstein(x, y), jnp.nan)
 
 
 def _alike(x: Array, y: Array) -> None:
@@ -151,7 +159,8 @@ def _spans(times: Float[Array, " times"]) -> Float[Array, " spans"]:
     return jnp.abs(spans)
 
 
-def _over_time(values: Float[Array, "times n"], times: Float[Array, " times"]) -> Float[Array, " n"]:
+def over_time(values: Float[Array, "times n"], times: Float[Array, " times"]) -> Float[Array, " n"]:
+    """The integral of each column, by the trapezoid rule."""
     return (_spans(times)[:, None] * (values[1:] + values[:-1])).sum(axis=0) / 2
 
 
@@ -212,7 +221,7 @@ def crossing(
     def at(t):
         return ((chord - velocity(t, (1 - t) * x0 + t * x1)) ** 2).sum(axis=1)
 
-    return mean(_over_time(jax.lax.map(at, times), times), log_weights)
+    return mean(over_time(jax.lax.map(at, times), times), log_weights)
 
 
 def curvature(velocities: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
@@ -244,13 +253,7 @@ class Modes(NamedTuple):
 
 def modes(x: Float[Array, "n d"], centres: Float[Array, "modes e"]) -> Modes:
     """How many samples belong to each centre, and how far from it they are."""
-
     _alike(x, centres)
-
-    def of_one(point):
-        squared = ((centres - point[None, :]) ** 2).sum(axis=1)
-        nearest = squared.argmin()
-        return nearest, jnp.sqrt(squared[nearest])
-
-    nearest, distance = jax.lax.map(of_one, x, batch_size=max(1, _CELLS // centres.size))
-    return Modes(jnp.zeros(centres.shape[0], jnp.int32).at[nearest].add(1), distance, nearest)
+    found = nearest(x, centres)
+    index = found.index[:, 0]
+    return Modes(jnp.zeros(centres.shape[0], jnp.int32).at[index].add(1), found.distance[:, 0], index)

@@ -23,29 +23,13 @@ from lab.choices import chosen
 from lab.numerics import Reason
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact, Field
+from lab.paths.steps import SOLVERS, Diffusion, RungeKutta, Span
 
 type Solver = Literal["euler", "midpoint", "heun", "rk4"] | str
 type Adaptive = Literal["tsit5", "dopri5", "dopri8"] | str
 type Scheme = Literal["euler", "heun", "noise-first"] | str
 
 
-class Tableau(NamedTuple):
-    """An explicit Runge-Kutta method."""
-
-    nodes: tuple[float, ...]
-    stages: tuple[tuple[float, ...], ...]  # strictly lower rows
-    weights: tuple[float, ...]
-    order: int
-
-
-SOLVERS: dict[str, Tableau] = {
-    "euler": Tableau((0.0,), ((),), (1.0,), 1),
-    "midpoint": Tableau((0.0, 1 / 2), ((), (1 / 2,)), (0.0, 1.0), 2),
-    "heun": Tableau((0.0, 1.0), ((), (1.0,)), (1 / 2, 1 / 2), 2),
-    "rk4": Tableau(
-        (0.0, 1 / 2, 1 / 2, 1.0), ((), (1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4
-    ),
-}
 _STAGES = {
     "tsit5": 6,
     "dopri5": 6,
@@ -110,19 +94,16 @@ def ode(
 
 @jit
 def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, end: bool) -> Path:
-    tableau = SOLVERS[solver]
+    step = RungeKutta(SOLVERS[solver])
 
-    def step(x, span):
-        now, later = span
-        h = later - now
-        slopes: list[Array] = []
-        for node, row in zip(tableau.nodes, tableau.stages, strict=True):
-            moved = x + sum((h * a * k for a, k in zip(row, slopes, strict=True) if a), jnp.zeros_like(x))
-            slopes.append(_velocity(velocity, now + node * h, moved))
-        x = x + sum((h * w * k for w, k in zip(tableau.weights, slopes, strict=True) if w), jnp.zeros_like(x))
-        return x, (x, slopes[0]) if keep else None
+    def at(t, x):
+        return _velocity(velocity, t, x)
 
-    return _walk(step, x, times, len(tableau.nodes), lambda t, x: _velocity(velocity, t, x), keep, end, None)
+    def one(x, span):
+        (x, _), _, (first, _) = step(lambda t, y: (at(t, y[0]), None), Span(*span), (x, None), None)
+        return x, (x, first) if keep else None
+
+    return _walk(one, x, times, step.evaluations, at, keep, end, None)
 
 
 @chosen
@@ -226,24 +207,16 @@ def sde(
 
 @jit
 def _sde(field: Any, x: Array, key: Array, level: Array, times: Array, scheme: str, keep: bool, end: bool) -> Path:
-    def drift(t, x, epsilon, sign):
-        velocity, score = _both(field, t, x)
-        return velocity + sign * epsilon * score
+    step = Diffusion(scheme)
 
-    def step(x, span):
+    def drift(t, x, tilt):
+        velocity, score = _both(field, t, x)
+        return velocity + tilt * score
+
+    def one(x, span):
         now, later, before, after, k = span
-        h = later - now
-        sign = jnp.sign(h)
-        noise = jnp.sqrt(2 * before * jnp.abs(h)) * jax.random.normal(jax.random.fold_in(key, k), x.shape, x.dtype)
-        if scheme == "noise-first":
-            noised = x + noise
-            first = drift(later, noised, after, sign)
-            second = drift(later, noised + h * first, after, sign)
-            x = noised + h * (first + second) / 2
-        else:
-            first = drift(now, x, before, sign)
-            x_euler = x + h * first + noise
-            x = x_euler if scheme == "euler" else x + h * (first + drift(later, x_euler, after, sign)) / 2 + noise
+        span = Span(now, later, before, after, jax.random.fold_in(key, k))
+        (x, _), _, (first, _) = step(lambda t, y, tilt: (drift(t, y[0], tilt), None), span, (x, None), None)
         return x, (x, first) if keep else None
 
     toward = jnp.sign(times[-1] - times[0])
@@ -251,9 +224,9 @@ def _sde(field: Any, x: Array, key: Array, level: Array, times: Array, scheme: s
     levels = {"first": level[0], "last": level[-1]}
 
     def at_end(t, x):
-        return drift(t, x, jnp.where(t == times[0], levels["first"], levels["last"]), toward)
+        return drift(t, x, toward * jnp.where(t == times[0], levels["first"], levels["last"]))
 
-    return _walk(step, x, times, 1 if scheme == "euler" else 2, at_end, keep, end, extra)
+    return _walk(one, x, times, step.evaluations, at_end, keep, end, extra)
 
 
 def _walk(
@@ -315,6 +288,14 @@ def graded(steps: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     times = np.interp(np.linspace(0, count[-1], steps + 1), count, t)
     times[0], times[-1] = low, high
     return times
+
+
+def between(times: Float[Array, " times"], x: Float[Array, "times *any"], wanted: Array) -> Float[Array, "wanted *any"]:
+    """A path at other times, linear between those it has; before the first and after the last it stays."""
+    wanted = jnp.clip(wanted, times[0], times[-1])
+    k = jnp.clip(jnp.searchsorted(times, wanted, side="right") - 1, 0, times.shape[0] - 2)
+    share = ((wanted - times[k]) / (times[k + 1] - times[k])).reshape(-1, *[1] * (x.ndim - 1))
+    return (1 - share) * x[k] + share * x[k + 1]
 
 
 def _interval(field: Any) -> tuple[float, float]:

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 type Number = float | Array
 
@@ -365,6 +365,19 @@ class Custom(eqx.Module):
             squared, slope = both(self.gamma_squared)
             gamma, gg = _root(squared), slope / 2
         return Coefficients(alpha, beta, gamma, d_alpha, d_beta, gg)
+
+
+class OneOf(eqx.Module):
+    """One of some schedules, by its number or truth value, which may be traced: one program serves them all."""
+
+    schedules: tuple
+    number: Int[Array, ""]
+
+    def __init__(self, schedules: tuple, number: Any):
+        self.schedules, self.number = schedules, jnp.asarray(number).astype(jnp.int32)
+
+    def __call__(self, t: ArrayLike) -> Coefficients:
+        return jax.tree.map(lambda *each: jnp.stack(each)[self.number], *(schedule(t) for schedule in self.schedules))
 
 
 # --------------------------------------------------------------------------------------------- what one does with them

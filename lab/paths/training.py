@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics.learning import ADAM, descend, rate
 from lab.paths.couplings import Coupling, Independent
 from lab.paths.laws import Pairs, law
 from lab.paths.metrics import effective_sample_size
@@ -181,6 +182,12 @@ def loss(model: Network, work: Work, batch: Batch) -> Float[Array, ""]:
     return (jnp.exp(batch.log_weights) * each).sum() / batch.live.sum()
 
 
+def padded(loss: Any, steps: int) -> Float[Array, " steps"]:
+    """The losses of a training, with NaN for the steps that a stop left out."""
+    loss = jnp.asarray(loss)
+    return jnp.pad(loss, (0, steps - loss.size), constant_values=jnp.nan)
+
+
 def _init(work: Work) -> State:
     dtype = jax.tree.leaves(work.model)[0].dtype
     nothing = jnp.zeros((), dtype)
@@ -194,10 +201,9 @@ def _step(work: Work, state: State) -> State:
     dtype = value.dtype
     step = state.step.astype(dtype)
     slope = jax.tree.map(lambda g: g * jnp.minimum(1, settings.clip / _norm(slope)).astype(g.dtype), slope)
-    update, moments = work.optimizer.update(slope, state.moments, state.model)
-    fade = 1 - settings.anneal * (1 - jnp.cos(jnp.pi * step / work.steps)) / 2
-    rate = settings.learning_rate * jnp.minimum(1, (step + 1) / jnp.maximum(settings.warmup, 1)) * fade
-    model = jax.tree.map(lambda at, by: (at - rate * by).astype(at.dtype), state.model, update)
+    warm = (step + 1) / jnp.maximum(settings.warmup, 1)
+    eta = rate(settings.learning_rate, step / work.steps, warm, settings.anneal)
+    model, moments = descend(work.optimizer, state.model, slope, state.moments, eta)
     decay = jnp.minimum(settings.decay, (1 + step) / (10 + step))
     average = jax.tree.map(lambda old, new: (decay * old + (1 - decay) * new).astype(old.dtype), state.average, model)
     ess = effective_sample_size(batch.log_weights)
@@ -214,8 +220,6 @@ def _done(work: Work, state: State) -> Array:
 
 
 STEPS = Method(_init, _step, _done, lambda work, state: {"loss": state.loss, "ess": state.ess})
-
-ADAM = optax.scale_by_adam()
 
 
 @chosen

@@ -8,16 +8,19 @@ r"""Points that repel each other: determinantal point processes, volume sampling
 >>> designs.points.shape, designs.weights.shape
 ((100, 30, 1), (100, 30))
 
-What one names often is here; the rest is in ``bases``, ``projection``, ``ensembles``, ``chains``, ``rules``,
-``least_squares``, ``subsets`` and ``distributions`` (numpyro).
+What one names often is here; the rest is in ``bases``, ``projection``, ``conditional``, ``ensembles``, ``chains``, ``rules``,
+``least_squares``, ``responses``, ``nested`` and ``replicates`` (designs compared at all n/m), ``subsets``, ``coresets`` (and
+rows at random) and ``distributions`` (numpyro).
 """
 
 from lab.parts import parts
 from lab.sampling.approximate import Approximation, design
-from lab.sampling.bases import Basis, Finite, Product, finite, fourier, haar, hermite, legendre, product
+from lab.sampling.bases import Basis, Finite, Product, finite, fourier, haar, hermite, legendre, polynomials, product
 from lab.sampling.ensembles import Spectrum, cholesky, k_dpp, l_ensemble, spectrum, spectrum_of_features, volume
 from lab.sampling.least_squares import Fit, Truth, fit, truth
 from lab.sampling.projection import conditional_densities, linear_statistic, subset
+from lab.sampling.replicates import replicate
+from lab.sampling.responses import Response
 from lab.sampling.rules import (
     Boosted,
     Conditioned,
@@ -47,6 +50,7 @@ __all__ = [
     "Product",
     "Projection",
     "Repeated",
+    "Response",
     "Rule",
     "Spectrum",
     "Subset",
@@ -67,7 +71,9 @@ __all__ = [
     "legendre",
     "linear_statistic",
     "named",
+    "polynomials",
     "product",
+    "replicate",
     "sample",
     "spectrum",
     "spectrum_of_features",

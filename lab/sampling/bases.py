@@ -322,5 +322,42 @@ def index_set(degrees: Sequence[int] | np.ndarray, d: int, degree: int, space: S
     return tuple(sorted(found, key=lambda a: (sum(degrees[i] for i in a), a)))
 
 
+@chosen
+def largest(family: Name, d: int, m: int, space: Space = "total-degree") -> Product:
+    """The largest basis of at most m functions: all m of one variable, or the largest whole index set of ``product``.
+
+    Args:
+        family, d, space: as of ``product``.
+        m: functions, at least 1.
+    """
+    if d == 1:
+        return _whole(FAMILIES[family](m))
+    best = product(family, d, 0, space)
+    for degree in range(1, m + 1):
+        size = len(index_set(FAMILIES[family].up_to(degree).degrees, d, degree, space))
+        if size > m:
+            break
+        best = product(family, d, degree, space)
+    return best
+
+
+def polynomials(x: Float[Array, "N d"], m: int) -> Finite:
+    """m polynomials of the columns of a table, orthonormal on its rows: the constant, lines, then products by degree.
+
+    They are made of products of Legendre polynomials of the columns, scaled to [-1, 1].
+
+    Raises:
+        ValueError: rows that are too few, or too alike, for m functions.
+    """
+    low, high = x.min(axis=0), x.max(axis=0)
+    scaled = (x - (low + high)[None] / 2) / jnp.where(high > low, (high - low) / 2, 1.0)[None]
+    d, degree = x.shape[1], 1
+    indices = ((0,) * d, *(tuple(int(i == j) for i in range(d)) for j in range(d)))
+    while len(indices) < m:
+        degree += 1
+        indices = index_set(range(degree + 1), d, degree, "total-degree")
+    return finite(Product((Legendre(degree + 1),) * d, indices[:m])(scaled), nodes=x)
+
+
 def _solve_right(values: Array, triangle: Array) -> Array:
     return jax.scipy.linalg.solve_triangular(triangle, values.T, trans=1).T

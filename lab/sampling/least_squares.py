@@ -105,7 +105,11 @@ class Truth(NamedTuple):
 def truth(basis: Basis, f: Callable, n: int = 200) -> Truth:
     """Project f, from coordinates (N, e) to (N,), by a quadrature of n nodes a coordinate."""
     points, masses = basis.quadrature(n)
-    phi, values = basis(points), f(basis.coordinates(points))
+    return project(basis(points), masses, f(basis.coordinates(points)))
+
+
+def project(phi: Float[Array, "n m"], masses: Float[Array, " n"], values: Float[Array, " n"]) -> Truth:
+    """Project the values of f at nodes, whose masses integrate products of two of the functions ``phi`` exactly."""
     coefficients = phi.T @ (masses * values)
     return Truth(coefficients, masses @ (values - phi @ coefficients) ** 2)
 

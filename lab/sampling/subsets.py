@@ -162,6 +162,21 @@ def coverage(rows: ArrayLike, indices: Int[Array, " k"]) -> Float[Array, " N"]:
     return jnp.sqrt(jnp.maximum(squared.min(axis=1), 0.0)).at[indices].set(0.0)
 
 
+def residuals(
+    rows: Float[Array, "N d"], order: Int[Array, " k"], kernel: Kernel, length_scale: float | Array
+) -> Float[Array, "K N"]:
+    r"""$L_{ii} - L_{iS} L_{SS}^{-1} L_{Si}$ for S the first 0, 1, ..., k of the rows in order: what row i would add.
+
+    Its squared distance from the span of S in the space of the kernel. By Cholesky, column by column: O(N k (k + d)).
+    """
+    k = order.shape[0]
+    across = kernel_matrix(rows, rows[order], kernel, length_scale)
+    triangle = jnp.linalg.cholesky(across[order] + 1e-12 * jnp.eye(k))
+    parts = jax.scipy.linalg.solve_triangular(triangle, across.T, lower=True)
+    left = 1.0 - jnp.cumsum(parts**2, axis=0)
+    return jnp.maximum(jnp.concatenate([jnp.ones((1, rows.shape[0])), left]), 0.0)
+
+
 def _rows(rows: ArrayLike) -> Array:
     need_float64("a determinantal point process")
     rows = jnp.asarray(rows, float)

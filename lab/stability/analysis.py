@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.numerics import Loop, pure
+from lab.stability import moments
 from lab.stability.gradients import (
     Predict,
     Sizes,
@@ -84,11 +85,9 @@ def stability(
     check_finite(error)
     check_interpolation(error, y)
     n, outputs = error.shape
-    if batch_sizes is None:
-        batch_sizes = [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
     k = gram(predict, params, x, chunk)
     basis, measured = modes(k, outputs), sizes(k, outputs)
-    batch = jnp.asarray(batch_sizes)
+    batch = jnp.asarray(moments.batch_sizes(n) if batch_sizes is None else batch_sizes)
     c = jnp.stack([noise(n, batch, True), noise(n, jnp.minimum(batch, n), False)])
     fits = jnp.stack([batch > 0, batch <= n])
     eta, found = critical(basis, c), bounds(measured, c, outputs)

@@ -41,6 +41,11 @@ def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Arra
     return jnp.where(replacement, 1 / batch, without)
 
 
+def batch_sizes(n: int) -> list[int]:
+    """1, 2, 4, ... below n, and n: of the curves over batch sizes."""
+    return [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
+
+
 def positive(**given: ArrayLike) -> None:
     """Raise where a number that is known is not positive and finite."""
     for name, value in given.items():

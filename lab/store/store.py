@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from lab import code
 from lab.disk import processes, write
 from lab.home import home
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 
 _MATTER = ("lab", "jax", "jaxlib", "numpy")
-_NUMBERLESS = ("app", "cli", "disk", "figures", "store")  # floors that can't change a number
 _watch = processes.Watch()  # over those who have claims
 
 
@@ -86,16 +84,17 @@ class Store:
     def key(recipe: Mapping[str, Any]) -> str:
         """The key of the run that ``Study.recipe`` describes: 32 hexadecimal digits.
 
-        It depends on the study, its version and code, the parameters, the bytes of the data, the dtype, the kind of
-        device and the versions that matter for a number; not on names, titles and the command.
+        It depends on the study, its version and the code that its run can reach (``lab.code.of_run``), the parameters, the
+        bytes of the data and what their axes are called, the dtype, the kind of device and the versions that matter for a
+        number; not on names, titles and the command.
         """
         what = {
-            "study": [recipe["study"], recipe["study_version"], recipe.get("code", "")],
+            "study": [recipe["study"], recipe["study_version"], recipe.get("code", ""), recipe.get("reach", "")],
             "parameters": {name: _canonical(v) for name, v in recipe["parameters"].items() if name != "data"},
-            "data": recipe["data"]["sha256"],
+            "data": [recipe["data"]["sha256"], recipe["data"].get("axes", "")],
             "dtype": recipe["dtype"],
             "device": recipe["device"].split(", ")[0] if recipe["device"].startswith("CPU") else recipe["device"],
-            "versions": {name: recipe["versions"].get(name) for name in _MATTER} | {"code": code.ours(_NUMBERLESS)},
+            "versions": {name: recipe["versions"].get(name) for name in _MATTER},
         }
         text = json.dumps(what, sort_keys=True, allow_nan=False, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:32]

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -13,23 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-import lab
 from lab import code
 
 from .store import Store
 
-_FLOORS = ("denoise", "numerics", "paths")  # whose code makes weights
-
 
 class Weights(Store):
-    """The store of runs, with keys that depend on the recipe, the code that trains, and the versions that matter."""
+    """The store of runs, with keys that depend on the recipe, which has the code that trains, and the versions that matter."""
 
     @staticmethod
     def key(recipe: Mapping[str, Any]) -> str:
-        others = (path.name for path in sorted(Path(lab.__file__).parent.iterdir()) if path.name not in _FLOORS)
         versions = {name: version(name) for name in ("jax", "jaxlib", "numpy", "optax", "equinox")}
-        what = {"weights": dict(recipe), "versions": versions, "code": code.ours(tuple(others))}
-        what["device"] = jax.devices()[0].device_kind
+        what = {"weights": dict(recipe), "versions": versions, "device": jax.devices()[0].device_kind}
         return sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -39,7 +33,8 @@ def kept(recipe: Mapping[str, Any], like: Any, make: Callable[[], Any], store: S
     Args:
         recipe: all that the weights depend on, as JSON has it: ``title``, the SHA-256 of the ``data``, seed, sizes.
         like: a pytree of the same structure and shapes, such as the network before training.
-        make: trains; what it returns must have the structure of ``like``. An exception passes through.
+        make: trains; the code that it reaches is part of the key, and what it returns must have the structure of ``like``. An
+            exception passes through.
         store: by default that in ``LAB_HOME``.
     """
     _, rest = eqx.partition(like, eqx.is_array)
@@ -52,6 +47,8 @@ def kept(recipe: Mapping[str, Any], like: Any, make: Callable[[], Any], store: S
         told = {name: str(recipe.get(name, "")) for name in ("title", "data_name")}
         return xr.Dataset(arrays, attrs=told | {"study": "weights", "parameters": json.dumps(dict(recipe))})
 
-    found = (Weights() if store is None else Weights(store.folder)).fetch(recipe, made)
+    found = (Weights() if store is None else Weights(store.folder)).fetch(
+        {**recipe, "code": code.of_function(make)}, made
+    )
     leaves = [jnp.asarray(found[f"leaf_{i}"].values) for i in range(structure.num_leaves)]
     return eqx.combine(jax.tree.unflatten(structure, leaves), rest)

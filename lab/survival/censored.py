@@ -39,8 +39,8 @@ def censored(
     Raises:
         ValueError: shapes that differ, also from those of ``others``, an event that is not 0 or 1, a time that is NaN.
     """
-    given = [each for each in (time, event, present, *others) if each is not None]
-    shapes = {jnp.shape(each) for each in given}
+    given = [values for values in (time, event, present, *others) if values is not None]
+    shapes = {jnp.shape(values) for values in given}
     if len(shapes) != 1 or len(jnp.shape(time)) != 1:
         raise ValueError(f"one number for each bag is needed in all arguments, but their shapes are {sorted(shapes)}")
     time = real(time)

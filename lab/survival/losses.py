@@ -152,8 +152,8 @@ def nll(
         jnp.maximum(pick(table, at), floor) for table, at in ((log_s, bin), (log_s, bin + 1), (log_h, bin))
     )
     seen, unseen = -event * (before + hazard), -(1 - event) * here
-    each = jnp.where(present, (1 - alpha) * (seen + unseen) + alpha * seen, 0)
-    return each.sum() / jnp.maximum(1, present.sum())
+    losses = jnp.where(present, (1 - alpha) * (seen + unseen) + alpha * seen, 0)
+    return losses.sum() / jnp.maximum(1, present.sum())
 
 
 def risk_of(logits: Float[Array, "n bins"]) -> Float[Array, " n"]:

@@ -33,7 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure
-from lab.numerics.jit import jit
+from lab.numerics.learning import ADAM, descend, rate
 from lab.survival import losses
 from lab.survival.bags import Bags
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
@@ -148,8 +148,14 @@ class Training(NamedTuple):
     ends: Float[Array, " bins_less_1"]  # of the bins of time; empty but for the discrete likelihood
     reason: Any
 
+    def by_epoch(self, curve: ArrayLike, epochs: int) -> Float[Array, "epochs batches"]:
+        """A curve (steps,) with a row for each of so many epochs, NaN in those that were not finished."""
+        curve = jnp.asarray(curve)
+        rest = epochs * self.steps_per_epoch - curve.shape[0]
+        return jnp.pad(curve, (0, rest), constant_values=jnp.nan).reshape(epochs, self.steps_per_epoch)
 
-class Work(eqx.Module):
+
+class Experiment(eqx.Module):
     """What a training consists of."""
 
     bags: Bags
@@ -191,18 +197,16 @@ class State(eqx.Module):
     measured: dict[str, Array]
 
 
-_ADAM = optax.scale_by_adam()
-
-
-def _init(work: Work) -> State:
-    zero = jnp.zeros((), work.bags.x.dtype)
-    potentials = jnp.zeros((work.bags.count, work.start.pooling.k + 1), zero.dtype)
+def _init(experiment: Experiment) -> State:
+    zero = jnp.zeros((), experiment.bags.x.dtype)
+    potentials = jnp.zeros((experiment.bags.count, experiment.start.pooling.k + 1), zero.dtype)
     measured = dict.fromkeys(Curves._fields, zero)
     best = None
-    if work.check.shape[0]:
-        said = jnp.zeros((work.bags.count, work.start.head.weight.shape[0]), zero.dtype)
-        best = Best(work.start, zero + jnp.inf, jnp.int32(0), said)
-    return State(work.start, _ADAM.init(work.start), jnp.int32(0), potentials, jnp.array(True), best, measured)  # type: ignore[arg-type]
+    if experiment.check.shape[0]:
+        said = jnp.zeros((experiment.bags.count, experiment.start.head.weight.shape[0]), zero.dtype)
+        best = Best(experiment.start, zero + jnp.inf, jnp.int32(0), said)
+    moments = ADAM.init(experiment.start)  # type: ignore[arg-type]
+    return State(experiment.start, moments, jnp.int32(0), potentials, jnp.array(True), best, measured)
 
 
 @chosen
@@ -222,22 +226,24 @@ def batch_loss(
     return losses.cox(said[:, 0], time, event, present, ties="efron" if loss == "efron" else "breslow")
 
 
-def _step(work: Work, state: State) -> State:
+def _step(experiment: Experiment, state: State) -> State:
     """One batch: of the bags to learn from, or at the end of an epoch of those to check, which leave the model as it is."""
-    settings, bags, per_epoch = work.settings, work.bags, work.batches
-    dtype, count = bags.x.dtype, work.train.shape[0]
-    epoch, turn = state.step // work.steps_per_epoch, state.step % work.steps_per_epoch
-    shuffled = jax.random.permutation(jax.random.fold_in(work.key, epoch), count)
-    place = turn * work.batch + jnp.arange(work.batch)
+    settings, bags, per_epoch = experiment.settings, experiment.bags, experiment.batches
+    dtype, count = bags.x.dtype, experiment.train.shape[0]
+    epoch, turn = state.step // experiment.steps_per_epoch, state.step % experiment.steps_per_epoch
+    shuffled = jax.random.permutation(jax.random.fold_in(experiment.key, epoch), count)
+    place = turn * experiment.batch + jnp.arange(experiment.batch)
     present = place < count  # the last batch of an epoch may be smaller
-    index = work.train[shuffled[jnp.minimum(place, count - 1)]]
-    keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(work.key, 1 << 30), state.step), work.batch)
+    index = experiment.train[shuffled[jnp.minimum(place, count - 1)]]
+    keys = jax.random.split(
+        jax.random.fold_in(jax.random.fold_in(experiment.key, 1 << 30), state.step), experiment.batch
+    )
     done = epoch + jnp.minimum(turn, per_epoch).astype(dtype) / per_epoch
     rho, dropout, learns = settings.share(done), settings.dropout, jnp.array(True)
     if state.best is not None:
-        learns, place = turn < per_epoch, place - per_epoch * work.batch
-        checked = work.check[jnp.clip(place, 0, work.check.shape[0] - 1)]
-        present = jnp.where(learns, present, place < work.check.shape[0])
+        learns, place = turn < per_epoch, place - per_epoch * experiment.batch
+        checked = experiment.check[jnp.clip(place, 0, experiment.check.shape[0] - 1)]
+        present = jnp.where(learns, present, place < experiment.check.shape[0])
         index = jnp.where(learns, index, checked)
         rho, dropout = jnp.where(learns, rho, settings.rho), jnp.where(learns, dropout, 0)
     transport = Transport(rho, settings.epsilon, settings.lam, _TOLERANCE)
@@ -249,17 +255,17 @@ def _step(work: Work, state: State) -> State:
         def loss(model):
             run = jax.vmap(lambda x, here, start, key: model(x, here, transport, start, dropout, key))
             said, pooled = run(x, here, starts, keys)
-            value = batch_loss(work.loss, said, bags.time[index], bags.event[index], work.ends, present)
+            value = batch_loss(experiment.loss, said, bags.time[index], bags.event[index], experiment.ends, present)
             return value, (said, pooled.potentials, pooled.residual)
 
         return jax.value_and_grad(loss, has_aux=True)(state.model)
 
     (value, (said, potentials, residual)), slope = _at_width(bags, index, loss_at)
-    direction, moments = _ADAM.update(slope, state.moments)
-    warm = jnp.minimum(done + 1 / per_epoch, 1)
-    fade = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - 1) / jnp.maximum(work.epochs - 1, 1), 0, 1)))
-    rate = settings.rate * warm * fade
-    learned = jax.tree.map(lambda at, by: at - rate * (by + settings.decay * at), state.model, direction)
+    after = jnp.clip(
+        (done - 1) / jnp.maximum(experiment.epochs - 1, 1), 0, 1
+    )  # of what follows the epoch that warms up
+    eta = rate(settings.rate, after, done + 1 / per_epoch)
+    learned, moments = descend(ADAM, state.model, slope, state.moments, eta, settings.decay)
     residual = jnp.where(present, residual, 0).max()
     whose = jnp.where(present, index, bags.count)  # what is absent is written nowhere
     measured = {"loss": value, "rho": rho, "residual": residual, "check": jnp.nan}
@@ -269,7 +275,7 @@ def _step(work: Work, state: State) -> State:
             jax.tree.map(lambda new, old: jnp.where(learns, new, old), *pair)
             for pair in ((learned, state.model), (moments, state.moments))
         )
-        best, measured["check"] = _check(work, state, learned, best.said.at[whose].set(said, mode="drop"))
+        best, measured["check"] = _check(experiment, state, learned, best.said.at[whose].set(said, mode="drop"))
         measured["loss"] = jnp.where(learns, value, state.measured["loss"])
     return State(
         learned, moments, state.step + 1, state.potentials.at[whose].set(potentials, mode="drop"),
@@ -278,13 +284,13 @@ def _step(work: Work, state: State) -> State:
     )  # fmt: skip
 
 
-def _check(work: Work, state: State, learned: Model, said: Array) -> tuple[Best, Array]:
+def _check(experiment: Experiment, state: State, learned: Model, said: Array) -> tuple[Best, Array]:
     """At the end of an epoch, whether this model is the best on the bags to check, and its loss there."""
-    best, bags, which = state.best, work.bags, work.check
+    best, bags, which = state.best, experiment.bags, experiment.check
     assert best is not None
-    ends = (state.step + 1) % work.steps_per_epoch == 0
-    loss = batch_loss(work.loss, said[which], bags.time[which], bags.event[which], work.ends)
-    counts = ends & ((state.step + 1) // work.steps_per_epoch > work.settings.settle)
+    ends = (state.step + 1) % experiment.steps_per_epoch == 0
+    loss = batch_loss(experiment.loss, said[which], bags.time[which], bags.event[which], experiment.ends)
+    counts = ends & ((state.step + 1) // experiment.steps_per_epoch > experiment.settings.settle)
     better = counts & (loss < best.loss)
     kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), learned, best.model)
     waited = jnp.where(better, 0, best.waited + counts).astype(jnp.int32)
@@ -299,15 +305,15 @@ def _at_width(bags: Bags, index: Array, compute: Any) -> Any:
     return jax.lax.switch(which, [lambda width=width: compute(width) for width in bags.widths])
 
 
-def _done(work: Work, state: State) -> Array:
-    over = state.step >= work.epochs * work.steps_per_epoch
+def _done(experiment: Experiment, state: State) -> Array:
+    over = state.step >= experiment.epochs * experiment.steps_per_epoch
     if state.best is not None:
-        over |= state.best.waited >= work.settings.patience
+        over |= state.best.waited >= experiment.settings.patience
     reason = jnp.where(over, jnp.where(state.settled, Reason.CONVERGED, Reason.STALLED), Reason.RUNNING)
     return jnp.where(jnp.isfinite(state.measured["loss"]), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
 
-BATCHES = Method(_init, _step, _done, lambda work, state: state.measured)
+BATCHES = Method(_init, _step, _done, lambda experiment, state: state.measured)
 
 
 @chosen
@@ -361,56 +367,22 @@ def train(
     )
     settings = jax.tree.map(lambda number: jnp.asarray(number, dtype), settings)
     check = jnp.asarray(check, jnp.int32)
-    work = Work(
+    experiment = Experiment(
         bags, which, check, ends, settings, jnp.asarray(epochs, dtype), later, begin, min(batch, which.shape[0]), loss
     )
-    steps = epochs * work.steps_per_epoch
+    steps = epochs * experiment.steps_per_epoch
     if steps:
-        run = loop(BATCHES, work, max_iterations=steps)
+        run = loop(BATCHES, experiment, max_iterations=steps)
     else:
         run = Run(
-            _init(work), jnp.int32(0), jnp.int32(Reason.CONVERGED), dict.fromkeys(Curves._fields, jnp.zeros(0, dtype))
+            _init(experiment),
+            jnp.int32(0),
+            jnp.int32(Reason.CONVERGED),
+            dict.fromkeys(Curves._fields, jnp.zeros(0, dtype)),
         )
     found, best = run.state.model, run.state.best
     if best is not None:  # inf: the training was too short for a check to count
         found = jax.tree.map(lambda last, kept: jnp.where(jnp.isfinite(best.loss), kept, last), found, best.model)
     return Training(
-        found, Curves(**run.trace), run.iterations, work.steps_per_epoch, work.batches, ends, run.reason
+        found, Curves(**run.trace), run.iterations, experiment.steps_per_epoch, experiment.batches, ends, run.reason
     )  # fmt: skip
-
-
-class Scores(NamedTuple):
-    """What a model says of every bag, without dropout."""
-
-    risk: Float[Array, " n"]
-    mass: Float[Array, "n k"]  # of each prototype, of sum 1
-    row_mass: Float[Array, "n width"]  # share of each patch that is pooled, times what it would get if all were alike
-    main: Int[Array, "n width"]  # prototype that gets most of the patch
-    potentials: Float[Array, "n k_and_1"]  # of each bag's plan
-    residual: Float[Array, " n"]
-
-
-def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) -> Scores:
-    """Pool and judge all bags, ``chunk`` at a time. Memory O(chunk (largest bag) (width + k)).
-
-    ``row_mass`` is $n_i \\rho \\sum_k A_{ik}$: in [0, 1] for ``ot``, with mean rho. It and ``main`` are padded to the largest
-    bag, with 0 and -1.
-    """
-    transport = jax.tree.map(lambda number: jnp.asarray(number, bags.x.dtype), transport)
-    return _score(model, bags, transport, min(chunk, bags.count))
-
-
-@jit
-def _score(model: Model, bags: Bags, transport: Transport, chunk: int) -> Scores:
-    wide = bags.widths[-1]
-
-    def one(index):
-        x, here = bags.take(index[None], wide)
-        said, pooled = model(x[0], here[0], transport)
-        risk = said[0] if said.shape[0] == 1 else losses.risk_of(said[None])[0]
-        share = transport.rho if isinstance(model.pooling, OTPooling) else 1.0
-        row = bags.size[index] * share * pooled.weights.sum(axis=1)
-        main = jnp.where(here[0], pooled.weights.argmax(axis=1), -1).astype(jnp.int32)
-        return Scores(risk, pooled.weights.sum(axis=0), row, main, pooled.potentials, pooled.residual)
-
-    return jax.lax.map(one, jnp.arange(bags.count), batch_size=chunk)

@@ -15,8 +15,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-import lab
-from lab import home
+from lab import code, home
 from lab.datasets import Data
 from lab.disk import cache
 from lab.inputs import shown
@@ -417,14 +416,8 @@ def _signature(study: Study, inputs: Any, traced: Sequence[str], exact: bool) ->
     shapes = [(np.shape(leaf), str(jax.dtypes.result_type(leaf))) for leaf in jax.tree.leaves(inputs)]
     static = {n: v for n, v in study.values().items() if n not in ("data", "seed") and n not in traced}
     what = [study.slug, study.version, static, sorted(traced), shapes, versions(), device(), len(jax.devices())]
-    what += [_code(study), str(jax.dtypes.canonicalize_dtype(float)), exact]
+    what += [code.of_run(type(study)), code.floors("sweeps"), str(jax.dtypes.canonicalize_dtype(float)), exact]
     return sha256(json.dumps(what, default=str).encode()).hexdigest()[:24]
-
-
-def _code(study: Study) -> str:
-    """Of the study and of the lab, so that a faster solver is measured anew."""
-    empty = {"study": study.slug, "study_version": study.version, "parameters": {}, "data": {"sha256": ""}}
-    return Store.key(empty | {"dtype": "", "device": "", "versions": {"lab": lab.__version__}})
 
 
 def _recall(name: str) -> tuple[Way, int] | None:

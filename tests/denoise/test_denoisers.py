@@ -24,6 +24,7 @@ from lab.denoise import (
 )
 from lab.numerics import Chunked, NotConverged, Reason
 from lab.numerics.mixtures import Mixture, gaussian
+from lab.numerics.statistics import mean_interval
 from lab.paths.laws import Boxes
 
 RNG = np.random.default_rng(7)
@@ -513,7 +514,7 @@ def test_agreement():
     close(denoise.pooled_r2(a, b), total, 1e-12)
     close(denoise.mse(a, b), ((a - b) ** 2).mean(1), 1e-12)
     draws = np.random.default_rng(1).normal(size=(2000, 5))
-    inside = [low <= 0 <= high for _, _, low, high in map(denoise.estimate, draws)]
+    inside = [low <= 0 <= high for _, _, low, high in map(mean_interval, draws)]
     assert 0.93 < np.mean(inside) < 0.97
 
 

@@ -75,7 +75,7 @@ def test_a_figure_imports_no_file(format, recipe, canary, capsys):
         "evil.py",
         "evil",
         "os.path",
-        "lab.studies.contract.base",
+        "lab.studies.contract.study",
     ):
         figure = written(canary.parent, recipe | {"study": name}, format)
         assert "there is no study" in refused(["reproduce", str(figure)], capsys)
@@ -122,8 +122,8 @@ WRONG = (1, -1.5, "x", [], [1], {}, {"a": 1}, True, None, "x" * 100_000, 10**400
 @pytest.mark.slow
 def test_a_recipe_of_other_types_is_one_sentence(recipe, tmp_path, capsys, monkeypatch):
     """Every entry of a recipe, and of its parts, in types that the lab does not write."""
-    monkeypatch.setattr(figures.provenance, "_of_study", lambda *given: pytest.fail("it was computed"))
-    monkeypatch.setattr(figures.provenance, "_swept", lambda *given: pytest.fail("it was computed"))
+    monkeypatch.setattr(figures.reproducing, "_of_study", lambda *given: pytest.fail("it was computed"))
+    monkeypatch.setattr(figures.reproducing, "_swept", lambda *given: pytest.fail("it was computed"))
     places = [("study",), ("parameters",), ("data",), ("figure",), ("data", "sha256"), ("data", "embedded")]
     places += [
         ("parameters", "data"),
@@ -168,12 +168,12 @@ def test_a_user_file_is_used_where_it_is_named_and_the_same(tmp_path):
     path.write_text(MINE.format(default=0.5))
     (mine,) = studies.load_file(path)
     told = mine(data="random-assignment").recipe() | {"figure": {"picture": "plan"}}
-    found = figures.provenance._study("f.png", told, [mine])
+    found = figures.reproducing._study("f.png", told, [mine])
     assert found is mine
     with pytest.raises(ValueError, match="is not in the file given"):
-        figures.provenance._study("f.png", told | {"study": "other"}, [mine])
+        figures.reproducing._study("f.png", told | {"study": "other"}, [mine])
     with pytest.raises(ValueError, match="is not that which made"):
-        figures.provenance._study("f.png", told | {"code": "0" * 64}, [mine])
+        figures.reproducing._study("f.png", told | {"code": "0" * 64}, [mine])
 
 
 @pytest.mark.slow

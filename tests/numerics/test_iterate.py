@@ -1,9 +1,10 @@
 """The loops: the same iterates whole, in chunks, and after a pause."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab.numerics import Chunked, Method, Reason, pure
+from lab.numerics import Chunked, Method, Reason, first_failure, pure
 
 # Newton's method for a square root, whose steps are of another kind near the end
 ROOT = Method(
@@ -70,3 +71,12 @@ def test_many_quick_steps():
     )
     run = Chunked(seconds=10.0)(count, 40_000, max_iterations=50_000)
     assert (int(run.state), int(run.iterations), run.trace["x"][-1]) == (40_000, 40_000, 40_000)
+
+
+def test_first_failure_of_whole_numbers_and_of_traced_ones():
+    good, late, cut = Reason.CONVERGED, Reason.MAX_ITERATIONS, Reason.STOPPED
+    assert int(first_failure()) == int(first_failure(good, 1, jnp.int32(1))) == good
+    assert int(first_failure(good, cut, late)) == int(jax.jit(first_failure)(1, int(cut), jnp.int64(late))) == cut
+    assert first_failure(good, cut).dtype == jnp.int32
+    each = jax.vmap(first_failure, (0, 0, None))(jnp.asarray([1, 1, 3]), jnp.asarray([1, 4, 4]), int(good))
+    np.testing.assert_array_equal(each, [1, 4, 3])

@@ -21,6 +21,7 @@ from lab.paths.couplings import (
     Resampled,
     Weighted,
     assignment,
+    by_batches,
     cost_between,
     cost_matrix,
     normalized,
@@ -205,3 +206,26 @@ def test_rectified_pairs_are_those_of_the_closed_form():
     assert distances(ends, X1).min(axis=1).max() < 1e-3
     with pytest.raises(ValueError, match="steps = 0, but a whole number of at least 1"):
         Rectified(field, 0)
+
+
+@pytest.mark.slow
+def test_batches_are_optimal_plans():
+    """Against POT, with rows that fill no batch, a batch of one, and sizes under vmap."""
+    x0, x1 = jax.random.normal(jax.random.key(0), (2, 50, 2))
+
+    def of(size):
+        return by_batches(x0, x1, size)
+
+    order, weights = jax.jit(of)(16)
+    assert sorted(order.tolist()) == list(range(50))
+    np.testing.assert_allclose(weights, np.r_[np.full(48, 1 / 48), 0, 0])
+    for first in (0, 16, 32):
+        rows = slice(first, first + 16)
+        costs = np.asarray(((x1[rows, None] - x0[None, rows]) ** 2).sum(2))
+        plan = ot.emd(np.full(16, 1 / 16), np.full(16, 1 / 16), costs)
+        np.testing.assert_allclose(((x1[rows] - x0[order[rows]]) ** 2).sum(1).mean(), (plan * costs).sum(), rtol=1e-10)
+    orders, _ = jax.jit(jax.vmap(of))(jnp.asarray([1, 16, 50]))
+    np.testing.assert_array_equal(orders[0], np.arange(50))
+    np.testing.assert_array_equal(orders[1], order)
+    mean = [float(((x1 - x0[order]) ** 2).sum(1).mean()) for order in orders]
+    assert mean[0] > mean[1] > mean[2]

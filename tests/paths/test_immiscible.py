@@ -10,9 +10,10 @@ import scipy.optimize
 import scipy.stats
 
 from lab.paths import immiscible
+from lab.paths.chi_squared import log_survival
 from lab.paths.couplings import Assignment, Nearest
 from lab.paths.fields import exact
-from lab.paths.immiscible import NearestNoise, log_survival, posterior, predict
+from lab.paths.immiscible import NearestNoise, posterior, predict
 from lab.paths.laws import standard
 from lab.paths.schedules import ConstantSpeedVP, Linear
 
@@ -240,20 +241,7 @@ def test_refusals():
             make()
 
 
-def test_nearest_of_given_noises():
-    """Against a search by NumPy, of noises that all share and of each datum's own; and what is refused."""
-    rng = np.random.default_rng(0)
-    x, shared, own = rng.normal(size=(5, 3)), rng.normal(size=(7, 3)), rng.normal(size=(5, 7, 3))
-    for noise in (shared, own):
-        apart = np.linalg.norm(noise - x[:, None], axis=-1)
-        found = immiscible.nearest(jnp.asarray(x), jnp.asarray(noise), 4)
-        order = np.argsort(apart, axis=1)[:, :4]
-        np.testing.assert_array_equal(found.index, order)
-        np.testing.assert_allclose(found.distance, np.take_along_axis(apart, order, axis=1), rtol=1e-12)
-    for bad, k, sentence in ((shared, 0, "k = 0"), (shared, 8, "k = 8"), (own[:4], 1, "have shapes"),
-                             (shared[:, :2], 1, "have shapes")):  # fmt: skip
-        with pytest.raises(ValueError, match=sentence):
-            immiscible.nearest(jnp.asarray(x), jnp.asarray(bad), k)
+def test_numbers_of_noises_and_shares_that_are_none_are_refused():
     for call in (lambda: immiscible.largest_of(0.5), lambda: immiscible.scaled(1.5, 2.0)):
         with pytest.raises(ValueError, match="but"):
             call()

@@ -6,19 +6,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lab.numerics import Chunked, Reason
 from lab.numerics.mixtures import gaussian, standard
-from lab.paths import kinetic
+from lab.paths import separation, separation_estimate
 from lab.paths.fields import exact
-from lab.paths.kinetic import KineticOptimal, Separation, energy, energy_density
-from lab.paths.laws import checkerboard
+from lab.paths.kinetic import KineticOptimal, energy, energy_density
+from lab.paths.laws import Mixture, checkerboard
 from lab.paths.sampling import ode
 from lab.paths.schedules import VP, Brownian, Coefficients, Linear, Trigonometric
+from lab.paths.separation import Separation
 
-TWO = kinetic.of_two_points()
+TWO = separation.of_two_points()
 CURVES = {
     "two points": TWO,
-    "two eigenvalues": kinetic.of_gaussian(jnp.asarray([1.6, 0.4])),
-    "three eigenvalues": kinetic.of_gaussian(jnp.asarray([2.0, 0.9, 0.1])),
+    "two eigenvalues": separation.of_gaussian(jnp.asarray([1.6, 0.4])),
+    "three eigenvalues": separation.of_gaussian(jnp.asarray([2.0, 0.9, 0.1])),
 }
 at = jax.jit(lambda schedule, t: schedule(t))
 slopes = jax.jit(lambda schedule, t: jax.jvp(schedule, (t,), (jnp.ones_like(t),))[1])
@@ -47,7 +49,7 @@ def points():
     """Twelve points of eight dimensions, and their curve on few angles."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(12, 8))) + 3.0
     theta = jnp.linspace(0, jnp.pi / 2, 22)[1:-1]
-    return x, theta, kinetic.of_points(jax.random.key(0), x, theta, draws=500)
+    return x, theta, separation.of_points(jax.random.key(0), x, theta, draws=500)
 
 
 @pytest.mark.slow
@@ -56,7 +58,7 @@ def test_numbers_of_the_sheet():
     np.testing.assert_allclose(TWO.least, 0.459119, atol=1e-6)
     np.testing.assert_allclose(energy(Linear(), TWO).marginal, 0.982398, atol=1e-5)
     np.testing.assert_allclose(energy(Trigonometric(), TWO).marginal, 0.868956, atol=1e-5)
-    np.testing.assert_allclose(kinetic.of_two_points(jnp.asarray([jnp.pi / 4])).lam[1], 0.5504005, atol=1e-6)
+    np.testing.assert_allclose(separation.of_two_points(jnp.asarray([jnp.pi / 4])).lam[1], 0.5504005, atol=1e-6)
     assert TWO.least > 2 - 2 * np.sqrt(2 / np.pi)  # W2^2
     two = CURVES["two eigenvalues"]
     np.testing.assert_allclose([two.total, two.least], [0.3217506, 0.1026334], atol=1e-7)
@@ -155,7 +157,7 @@ def test_energy_is_differentiable_in_the_schedule():
 
 @pytest.mark.slow
 def test_no_separation_and_all_of_it():
-    still = kinetic.of_gaussian(jnp.ones(3))
+    still = separation.of_gaussian(jnp.ones(3))
     np.testing.assert_allclose(still.gamma, 0, atol=1e-12)
     np.testing.assert_allclose(still.lam, jnp.sin(still.theta) ** 2, atol=1e-12)
     c = KineticOptimal(still)(jnp.linspace(0, 1, 11))
@@ -175,18 +177,18 @@ def test_no_separation_and_all_of_it():
 @pytest.mark.slow
 def test_points_by_monte_carlo_agree_with_quadrature():
     theta = jnp.asarray([0.05, jnp.pi / 4, 1.2, 1.5])
-    exact = kinetic.of_two_points(theta)
-    found = kinetic.of_points(jax.random.key(1), jnp.asarray([[5.0], [9.0]]), theta)
+    exact = separation.of_two_points(theta)
+    found = separation.of_points(jax.random.key(1), jnp.asarray([[5.0], [9.0]]), theta)
     assert (jnp.abs(found.gamma - exact.gamma) <= 4 * found.error + 1e-12).all()
     assert abs(found.lam[2] - 0.5504005) < 3e-3
     assert (found.error[1:-1] < 0.01 * jnp.maximum(found.gamma[1:-1], 0.02)).all()
     # a mass of two thirds, as a weight and as a point that is there twice
-    weighted = kinetic.of_points(
+    weighted = separation.of_points(
         jax.random.key(1), jnp.asarray([[0.0], [1.0]]), theta, jnp.asarray([2.0, 1.0]), draws=10_000
     )
-    twice = kinetic.of_points(jax.random.key(2), jnp.asarray([[0.0], [0.0], [1.0]]), theta, draws=10_000)
+    twice = separation.of_points(jax.random.key(2), jnp.asarray([[0.0], [0.0], [1.0]]), theta, draws=10_000)
     assert (jnp.abs(weighted.gamma - twice.gamma) <= 4 * jnp.hypot(weighted.error, twice.error) + 1e-12).all()
-    alone = kinetic.of_points(jax.random.key(1), jnp.asarray([[-1.0], [1.0]], jnp.float32), theta, draws=2000)
+    alone = separation.of_points(jax.random.key(1), jnp.asarray([[-1.0], [1.0]], jnp.float32), theta, draws=2000)
     assert alone.gamma.dtype == jnp.float32
     np.testing.assert_allclose(alone.gamma, exact.gamma, rtol=0.1, atol=1e-4)
 
@@ -195,8 +197,8 @@ def test_points_by_monte_carlo_agree_with_quadrature():
 def test_law_by_monte_carlo_agrees_with_the_closed_form():
     e = jnp.asarray([1.6, 0.4])
     theta = jnp.asarray([0.1, 0.8, 1.4])
-    found = kinetic.of_law(jax.random.key(0), gaussian(jnp.zeros(2), jnp.diag(e)), theta)
-    exact = kinetic.of_gaussian(e, theta)
+    found = separation.of_law(jax.random.key(0), gaussian(jnp.zeros(2), jnp.diag(e)), theta)
+    exact = separation.of_gaussian(e, theta)
     assert (jnp.abs(found.gamma - exact.gamma) <= 4 * found.error + 1e-12).all()
     assert (found.error[1:-1] < 0.05 * found.gamma[1:-1]).all()
 
@@ -205,7 +207,7 @@ def test_law_by_monte_carlo_agrees_with_the_closed_form():
 def test_checkerboard_has_the_energies_of_the_sheet():
     """Phi = 0.331, E* = 0.1085, E_trig = 0.168. (Cond-OT has 0.536: no data give it less than 0.429, its radial part.)"""
     theta = jnp.linspace(0, jnp.pi / 2, 62)[1:-1]
-    curve = kinetic.of_law(jax.random.key(0), checkerboard(), theta, 4000)
+    curve = separation.of_law(jax.random.key(0), checkerboard(), theta, 4000)
     np.testing.assert_allclose(curve.total, 0.331, atol=0.004)
     np.testing.assert_allclose(curve.least, 0.1085, atol=0.002)
     np.testing.assert_allclose(energy(Trigonometric(), curve).marginal, 0.168, atol=0.003)
@@ -223,7 +225,7 @@ def test_curve_of_points(points):
     assert curve.least <= energy(Linear(), curve).marginal <= 2
     assert curve.deficit <= 3 * 12 / np.sqrt(8)
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
-    turned = kinetic.of_points(jax.random.key(7), 2.5 * x @ jnp.asarray(rotation), theta, draws=500)
+    turned = separation.of_points(jax.random.key(7), 2.5 * x @ jnp.asarray(rotation), theta, draws=500)
     assert (jnp.abs(turned.gamma - curve.gamma) <= 4 * jnp.hypot(turned.error, curve.error) + 1e-12).all()
 
 
@@ -231,9 +233,9 @@ def test_curve_of_points(points):
 def test_energy_is_that_of_the_velocity(points):
     """The integrand equals (1/d) E|u_t(x_t)|^2 by Monte Carlo with the denoiser written out, and lambda its definition."""
     x = points[0]
-    x = kinetic.normalize(x).x
+    x = separation.normalize(x).x
     n, d, schedule = *x.shape, Linear()
-    curve = kinetic.of_points(jax.random.key(3), x, draws=2000)
+    curve = separation.of_points(jax.random.key(3), x, draws=2000)
     z = jax.random.normal(jax.random.key(4), (8000, n, d))
     for t in (0.2, 0.5, 0.8):
         c = schedule(t)
@@ -253,13 +255,13 @@ def test_refusals():
     x = jnp.ones((4, 2))
     key = jax.random.key(0)
     for make, sentence in (
-        (lambda: kinetic.normalize(x), "the data have no variance"),
-        (lambda: kinetic.of_points(key, x.at[1, 1].set(jnp.nan)), "not finite"),
-        (lambda: kinetic.of_points(key, x, weights=jnp.ones(3)), r"weights have shape \(3,\)"),
-        (lambda: kinetic.of_points(key, x.at[0].set(0.0), weights=-jnp.ones(4)), "must not be negative"),
-        (lambda: kinetic.of_gaussian(jnp.asarray([1.0, 2.0])), "mean 1.5"),
-        (lambda: kinetic.of_gaussian(jnp.asarray([-1.0, 3.0])), "none below 0"),
-        (lambda: kinetic.of_two_points(jnp.asarray([0.0, 1.0])), r"inside \(0, pi/2\)"),
+        (lambda: separation.normalize(x), "the data have no variance"),
+        (lambda: separation.of_points(key, x.at[1, 1].set(jnp.nan)), "not finite"),
+        (lambda: separation.of_points(key, x, weights=jnp.ones(3)), r"weights have shape \(3,\)"),
+        (lambda: separation.of_points(key, x.at[0].set(0.0), weights=-jnp.ones(4)), "must not be negative"),
+        (lambda: separation.of_gaussian(jnp.asarray([1.0, 2.0])), "mean 1.5"),
+        (lambda: separation.of_gaussian(jnp.asarray([-1.0, 3.0])), "none below 0"),
+        (lambda: separation.of_two_points(jnp.asarray([0.0, 1.0])), r"inside \(0, pi/2\)"),
     ):
         with pytest.raises(ValueError, match=sentence):
             make()
@@ -287,11 +289,36 @@ def test_outside_the_domain():
     key = jax.random.key(0)
     for law in (gaussian(jnp.zeros(2), 4.0), gaussian(jnp.ones(2), 1.0), Plain(standard(2), 2.0)):
         with pytest.raises(ValueError, match=r"0 and 1 are needed: centre it"):
-            kinetic.of_law(key, law, n=500)
+            separation.of_law(key, law, n=500)
     with pytest.raises(ValueError, match=r"end = 2, but gamma at pi/2"):
-        kinetic.of_law(key, standard(2), end=2)
+        separation.of_law(key, standard(2), end=2)
     for start, stop in ((0.9, 0.1), (0.0, 1.5)):
         with pytest.raises(ValueError, match="0 <= start <= stop <= 1"):
             energy(Linear(), TWO, start, stop)
-    found = kinetic.of_law(key, Plain(standard(2), 1.0), jnp.asarray([0.5]), n=500)
+    found = separation.of_law(key, Plain(standard(2), 1.0), jnp.asarray([0.5]), n=500)
     assert abs(found.gamma[1]) < 1e-12
+
+
+def test_a_stop_leaves_a_coarser_curve():
+    """Every eighth angle of the plane's checkerboard, and those between interpolated; the whole of it by one loop."""
+    law = separation.normalize_law(checkerboard()).law
+    key = jax.random.key(0)
+    whole = separation_estimate.estimate(key, law, 200)
+    stopped = separation_estimate.estimate(key, law, 200, Chunked(lambda progress: True))
+    assert (int(whole.reason), int(stopped.reason)) == (Reason.CONVERGED, Reason.STOPPED)
+    known = np.r_[0, np.arange(96)[::8] + 1, 97]
+    np.testing.assert_allclose(stopped.separation.gamma[known], whole.separation.gamma[known], rtol=1e-9)
+    np.testing.assert_allclose(stopped.separation.gamma, whole.separation.gamma, atol=0.05)
+    np.testing.assert_array_equal(whole.separation.theta, separation_estimate.angles())
+
+
+def test_a_law_is_brought_to_mean_0_and_mean_square_1():
+    for law in (checkerboard(), mixture := Mixture([0.2, 0.8], [[-3.0, 1.0], [4.0, 0.0]], [0.5, 2.0])):
+        found = separation.normalize_law(law)
+        mean, covariance = found.law.moments()
+        np.testing.assert_allclose(mean, 0, atol=1e-12)
+        np.testing.assert_allclose(jnp.trace(covariance), 2, rtol=1e-12)
+    x = mixture.sample(jax.random.key(0), 5)
+    again = separation.normalize_law(mixture)
+    apart = mixture.log_prob(x) - again.law.log_prob((x - again.centre[None]) / again.scale)
+    np.testing.assert_allclose(apart, -2 * jnp.log(again.scale), rtol=1e-9)

@@ -144,3 +144,10 @@ def test_bad_bases():
         sampling.legendre(3)
     with pytest.raises(ValueError, match="occurs twice"):
         bases.Product((bases.Legendre(3),), ((0,), (0,)))
+
+
+def test_index_sets_are_whole():
+    assert bases.largest("legendre", 2, 15, "total-degree").m == 15
+    assert bases.largest("legendre", 2, 20, "total-degree").m == 15
+    assert bases.largest("legendre", 2, 20, "hyperbolic-cross").m <= 20
+    assert bases.largest("fourier", 3, 7, "total-degree").m == 7

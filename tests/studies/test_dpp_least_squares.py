@@ -1,16 +1,15 @@
 """The study of least squares on repelling points beyond the contract that every study keeps."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 from scipy import integrate, special
 
-from lab import datasets, sampling
+from lab import sampling
 from lab.datasets import Data
-from lab.studies.sampling.dpp_least_squares import DPPLeastSquares, designs
-from lab.studies.sampling.dpp_least_squares.designs import DESIGNS, MOST
+from lab.sampling.nested import DESIGNS, MOST
+from lab.studies.sampling.dpp_least_squares import DPPLeastSquares
 
 SHEET_NAMES = "lambda_min cond err2 err2_best ratio n_proposals points weights"
 TABLE = np.random.default_rng(0).normal(size=(60, 3))
@@ -147,29 +146,3 @@ def test_bad_input_is_told_in_a_sentence():
     ):
         with pytest.raises(ValueError, match=words):
             study.run()
-
-
-def test_files_are_read_as_tables(tmp_path):
-    (tmp_path / "t.csv").write_text("a,b,out\n1,2,3\n2,5,4\n3,1,9\n")
-    made = datasets.read(tmp_path / "t.csv", kind="response")
-    np.testing.assert_array_equal(made.arrays["y"], [3, 4, 9])
-    assert "the column 'out'" in made.notices[0]
-    np.savez(tmp_path / "t.npz", x=TABLE, y=TABLE[:, 0])
-    assert datasets.read(tmp_path / "t.npz", kind="response").arrays["x"].shape == (60, 3)
-    (tmp_path / "one.csv").write_text("a\n1\n2\n")
-    with pytest.raises(ValueError, match="has 1 column, but coordinates and a value"):
-        datasets.read(tmp_path / "one.csv", kind="response")
-
-
-def test_index_sets_are_whole():
-    assert designs.basis_of("legendre", 2, 15, "total-degree").m == 15
-    assert designs.basis_of("legendre", 2, 20, "total-degree").m == 15
-    assert designs.basis_of("legendre", 2, 20, "hyperbolic-cross").m <= 20
-    assert designs.basis_of("fourier", 3, 7, "total-degree").m == 7
-
-
-def test_quantiles_bear_what_is_missing_and_what_is_infinite():
-    values = jnp.array([[3.0, 1.0, jnp.nan, 2.0], [1.0, jnp.inf, 2.0, jnp.inf]])
-    np.testing.assert_array_equal(
-        jax.jit(lambda v: designs.quantiles(v, (0.0, 0.5, 1.0)))(values), [[1, 2, 3], [1, jnp.inf, jnp.inf]]
-    )

@@ -10,10 +10,12 @@ import pytest
 from lab import datasets, denoise
 from lab.datasets import Data
 from lab.denoise import Images
+from lab.denoise.lineup import METHODS, NETWORKS
+from lab.denoise.reference import reference
 from lab.numerics import Chunked
-from lab.store import Store
-from lab.studies.denoise.locality_denoisers import FIELDS, LEVELS, METHODS, LocalityDenoisers, levels
-from lab.studies.denoise.locality_denoisers.trained import trained
+from lab.numerics.statistics import mean_interval
+from lab.store import Store, weights
+from lab.studies.denoise.locality_denoisers import FIELDS, LEVELS, LocalityDenoisers
 from lab.studies.draw import mosaic, signed, tile_at
 
 SHEET_NAMES = "mse_clean sensitivity mask_size ess trace_W eigenvalue"
@@ -82,7 +84,7 @@ def test_everything_is_what_the_denoisers_themselves_give(first, training):
     np.testing.assert_array_equal(run.mask_here.values.ravel(), mask[:, q])
     np.testing.assert_allclose(run.mask_pixels, (mask != 0).sum(axis=0).mean())
     assert set(run.denoiser.values[np.isfinite(run.error_here)]) == set(made)
-    assert set(run.denoiser.values[np.isnan(run.error_here)]) == {"ELS", *levels.NETWORKS} <= set(METHODS)
+    assert set(run.denoiser.values[np.isnan(run.error_here)]) == {"ELS", *NETWORKS} <= set(METHODS)
 
 
 @pytest.mark.slow
@@ -120,6 +122,19 @@ def test_stopped_runs_say_so_and_are_not_remembered(first):
     whole = DIGITS.but(theta=0.3).execute(warm=stopped.warm).result
     assert whole.attrs["reason"] == "converged"
     assert np.isfinite(whole.mse_clean.sel(denoiser="Wiener")).all()
+
+
+@pytest.mark.slow
+def test_what_an_unfinished_network_shows_is_not_remembered(monkeypatch, tmp_path):
+    """Its training is stopped, and nothing else."""
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    study = DIGITS.but(networks="perceptron", train_steps=30, others=False, seed=7)
+    stopped = study.execute(lambda progress: progress.max_iterations == 30).result
+    assert stopped.attrs["reason"] == "stopped"
+    whole = study.run()
+    assert whole.attrs["reason"] == "converged"
+    shown = (result.estimate_here.sel(denoiser="perceptron") for result in (stopped, whole))
+    assert not np.allclose(*shown)
 
 
 @pytest.mark.slow
@@ -161,10 +176,10 @@ def test_networks_are_trained_once_and_compared_with(monkeypatch, tmp_path):
     assert run.attrs["converged"]
     np.testing.assert_allclose(run.r2_net.sel(denoiser="perceptron"), 1, rtol=1e-12)
     assert "worse than PCA locality" in run.attrs["advice"]
-    each = denoise.estimate(run.r2_net.sel(denoiser="Wiener").mean("level"))
+    each = mean_interval(run.r2_net.sel(denoiser="Wiener").mean("level"))
     np.testing.assert_allclose(run.r2_wiener, each.mean)
     np.testing.assert_allclose(run.r2_wiener_half, each.high - each.mean)
-    at = denoise.estimate(run.r2_net.sel(denoiser="LS").isel(level=3))
+    at = mean_interval(run.r2_net.sel(denoiser="LS").isel(level=3))
     np.testing.assert_allclose(run.r2_half.sel(denoiser="LS").isel(level=3), at.high - at.mean)
     assert run.curve_loss.sel(network="perceptron").shape == (30,)
     assert float(run.curve_loss.sel(network="perceptron")[-5:].mean()) < 1
@@ -176,7 +191,8 @@ def test_networks_are_trained_once_and_compared_with(monkeypatch, tmp_path):
     for name in ("agreement", "training", "table"):
         hv.renderer("matplotlib").get_plot(LocalityDenoisers.pictures[name](run))
     pixels = RNG.normal(size=(20, 64))
-    stopped = trained("perceptron", jnp.asarray(pixels), (1, 8, 8), 30, 0, Chunked(lambda progress: True))
+    halt = Chunked(lambda progress: True)
+    stopped = reference("perceptron", jnp.asarray(pixels), (1, 8, 8), 30, 0, loop=halt, keep=weights.kept)
     assert 0 < int(np.isfinite(stopped.loss).sum()) < 30
     assert [entry.study for entry in Store().entries()] == ["weights"]  # the half trained one is not kept
 

@@ -10,8 +10,8 @@ import pytest
 
 from lab import datasets, stability, studies
 from lab.datasets import Data
-from lab.studies.stability.sgd_stability import SGDStability, looking
-from lab.studies.stability.sgd_stability.analysis import ANALYSIS, analyze
+from lab.studies.stability.sgd_stability import SGDStability
+from lab.studies.stability.sgd_stability.labelled_analysis import ANALYSIS, analyze
 
 SHEET_NAMES = "loss tr fro lmax mu path_norm rho test_error eta_star stable"
 SMALL = SGDStability(n=8, d=12, steps=400, rates=1, eta=0.1, lowest=0.05, B=2)
@@ -281,11 +281,3 @@ def test_analysis_of_a_users_own_function():
     for picture in ANALYSIS:
         assert not picture.applies(found)
         hv.render(picture(found), backend="matplotlib")
-
-
-def test_cells_cover_the_parameters():
-    for arrays in ((0, 3, 10), (0, 640, 650, 5000), (0, 300, 301)):
-        cells = looking.cuts(arrays)
-        assert set(arrays) <= set(cells)
-        assert list(cells) == sorted(set(cells))
-        assert len(cells) <= max(looking.CELLS + 1, 90)

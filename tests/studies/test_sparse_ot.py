@@ -40,7 +40,7 @@ def sweeps(runs) -> dict[str, xr.Dataset]:
     made, known = {}, {}
     for picture in SparseOT.pictures:
         if picture.along is not None:
-            key = (picture.along, picture.keep)
+            key = (str(picture.grid(study, study.load())), picture.keep)
             known[key] = known.get(key) or study.picture_result(picture)
             made[picture.name] = known[key]
     return made

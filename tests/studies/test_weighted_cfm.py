@@ -14,9 +14,10 @@ from scipy.stats import norm
 from lab import paths
 from lab.datasets import Data
 from lab.paths import couplings, training
+from lab.paths.comparison import METHODS
 from lab.paths.network import Perceptron
 from lab.paths.weighted import gaussian_tilt
-from lab.studies.paths.weighted_cfm import METHODS, WeightedCFM, flow
+from lab.studies.paths.weighted_cfm import WeightedCFM
 from lab.studies.paths.weighted_cfm.claims import TAU
 
 SHEET_NAMES = "fit_w2sq npe ess tilt_var tau paths plan"
@@ -155,42 +156,6 @@ def test_data_of_constant_norm_are_not_tilted():
 
 
 @pytest.mark.slow
-def test_batches_are_optimal_plans():
-    """Against POT, with rows that fill no batch, a batch of one, and sizes under vmap."""
-    x0, x1 = jax.random.normal(jax.random.key(0), (2, 50, 2))
-
-    def of(size):
-        return flow.by_batches(x0, x1, size)
-
-    order, weights = jax.jit(of)(16)
-    assert sorted(order.tolist()) == list(range(50))
-    np.testing.assert_allclose(weights, np.r_[np.full(48, 1 / 48), 0, 0])
-    for first in (0, 16, 32):
-        rows = slice(first, first + 16)
-        costs = np.asarray(((x1[rows, None] - x0[None, rows]) ** 2).sum(2))
-        plan = ot.emd(np.full(16, 1 / 16), np.full(16, 1 / 16), costs)
-        np.testing.assert_allclose(((x1[rows] - x0[order[rows]]) ** 2).sum(1).mean(), (plan * costs).sum(), rtol=1e-10)
-    orders, _ = jax.jit(jax.vmap(of))(jnp.asarray([1, 16, 50]))
-    np.testing.assert_array_equal(orders[0], np.arange(50))
-    np.testing.assert_array_equal(orders[1], order)
-    mean = [float(((x1 - x0[order]) ** 2).sum(1).mean()) for order in orders]
-    assert mean[0] > mean[1] > mean[2]
-
-
-@pytest.mark.slow
-def test_points_that_stand_for_a_law():
-    """Even points have the moments of the law nearly; shares of components are exact."""
-    x = np.asarray(flow.spread(paths.gaussian(np.ones(2), 4.0), jax.random.key(3), 800))
-    np.testing.assert_allclose(x.mean(0), 1, atol=0.02)
-    np.testing.assert_allclose(np.cov(x.T), 4 * np.eye(2), atol=0.08)
-    law = paths.Mixture([0.25, 0.75], [[-9.0, 0], [9.0, 0]], [[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0], [0, 1.0]]])
-    for x in (flow.spread(law, jax.random.key(0), 800), *flow.fresh(law, jax.random.key(1), 800, 2)):
-        left = np.asarray(x)[np.asarray(x)[:, 0] < 0]
-        assert abs(len(left) - 200) <= 1
-        np.testing.assert_allclose(np.cov(left.T), [[1, 0.5], [0.5, 1]], atol=0.3)
-
-
-@pytest.mark.slow
 def test_normalised_and_raw_weights_have_parallel_gradients():
     x = jax.random.normal(jax.random.key(0), (300, 2)) * 2
     model = Perceptron(jax.random.key(1), 2, 8, 1, dtype=x.dtype)
@@ -288,3 +253,6 @@ def test_pictures_of_sweeps_and_frames(runs, swept, atoms):
         WeightedCFM.pictures.trap(runs())
     with pytest.raises(ValueError, match="choose data of at most 64"):
         WeightedCFM.pictures.masses(runs())
+    alone = batches.assign(pair_cost=batches.pair_cost.where(batches.coupling != "OT-CFM"))
+    with pytest.raises(ValueError, match="OT-CFM was not followed: switch it on"):
+        WeightedCFM.pictures.batches(alone)

@@ -9,7 +9,8 @@ from lab.numerics import Chunked, Reason
 from lab.survival import losses, statistics
 from lab.survival.bags import bags
 from lab.survival.pooling import Transport
-from lab.survival.training import Settings, model, score, train
+from lab.survival.scoring import score
+from lab.survival.training import Settings, model, train
 
 D0, D, K = 3, 6, 2
 SIZES = np.array([5, 12, 3, 17, 9, 30, 8, 14, 6, 11])  # padded to 16 or to 30

@@ -12,6 +12,7 @@ import lab
 from lab.inputs import listed, shown
 
 from . import sweeping
+from .parameters import as_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +43,8 @@ class Picture:
         along: the sweep it needs: the values of each parameter, or what gives them for a study and its data. Of those with a
             single value it shows that one. A function of study and data in place of the mapping names the parameters itself;
             ``where`` then says which sweeps it can draw.
+        when: values of other parameters with which it shows something, ``{"algorithm": ("p2ot", "sp2ot")}``.
+        why: what is the matter with the others, as the beginning of a sentence.
         where: what else is in the way of drawing a result, in a sentence; "" for nothing.
         sweeps: draws any sweep as it is, and single runs too.
         edits: arrays of the data whose points may be dragged in this picture.
@@ -60,6 +63,8 @@ class Picture:
     needs: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     along: "Mapping[str, Steps] | Callable[[Study, Data], Grid] | None" = field(default=None, compare=False)
+    when: Mapping[str, Sequence[Any]] = field(default_factory=dict, compare=False)
+    why: str = ""
     where: Callable[[xr.Dataset], str] = field(default=lambda result: "", compare=False)
     sweeps: bool = False
     edits: tuple[str, ...] = ()
@@ -69,8 +74,8 @@ class Picture:
 
     @property
     def keep(self) -> tuple[str, ...]:
-        """The variables of a sweep that it draws; all when empty."""
-        return (*self.needs, *self.also)
+        """The variables of a sweep that it draws; all when empty. In one order: a sweep serves all that need the same."""
+        return tuple(sorted({*self.needs, *self.also}))
 
     def grid(self, study: "Study", data: "Data") -> dict[str, list[Any]]:
         """The values of each parameter of the sweep that it needs; none where it shows one run."""
@@ -80,7 +85,12 @@ class Picture:
     def applies(self, result: xr.Dataset) -> str:
         """Why the result can't be drawn this way, in a sentence; "" when it can."""
         try:
-            return self._of_sweep(result) or self._lacks(result) or self.where(self._bare(result))
+            return (
+                self._of_sweep(result)
+                or self._of_others(result)
+                or self._lacks(result)
+                or self.where(self._bare(result))
+            )
         except (AttributeError, KeyError, ValueError) as problem:
             if not (missing := sweeping.absent(problem)):
                 raise
@@ -102,6 +112,15 @@ class Picture:
             return f"it shows a sweep over {' and '.join(axes)}"
         more = [name for name in many if name not in axes]
         return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
+
+    def _of_others(self, result: xr.Dataset) -> str:
+        for name, allowed in self.when.items():
+            given = sweeping.parameters(result)[name]
+            if name not in result.dims and given not in allowed:
+                return (
+                    f"it shows {name} = {' or '.join(map(as_text, allowed))}, and this is {as_text(given)}: choose it"
+                )
+        return ""
 
     def _lacks(self, result: xr.Dataset) -> str:
         lacking = next((name for name in self.needs if name not in result), "")

@@ -33,7 +33,7 @@ class Recorded(Declaration):
         data = self.load() if data is None else data
         named = isinstance(self.data, str) and datasets.entry_of(self.data) is not None
         origin = {"name": data.name, "title": data.title, "kind": data.kind, "sha256": data.sha256}
-        origin |= {"source": data.source, "licence": data.licence, "named": named}
+        origin |= {"axes": data.axes_sha256, "source": data.source, "licence": data.licence, "named": named}
         if not named:
             origin["embedded"] = _embedded(data)
         return {
@@ -41,6 +41,7 @@ class Recorded(Declaration):
             "study": self.slug,
             "study_version": self.version,
             "code": code.of_user(type(self)),
+            "reach": code.of_run(type(self)),
             "parameters": {name: _plain(value) for name, value in self.values().items()},
             "data": origin,
             "dtype": str(jax.dtypes.canonicalize_dtype(float)),

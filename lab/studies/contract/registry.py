@@ -12,7 +12,6 @@ from importlib.metadata import EntryPoint, entry_points
 from os.path import expanduser
 from pathlib import Path
 
-from lab import studies
 from lab.inputs import SENTENCE, LeftOut, cut, listed, shown
 
 from .claims import Claim
@@ -20,7 +19,8 @@ from .declare import Live, Paper, Preset, Result
 from .pictures import Picture, Pictures
 from .study import Study
 
-_ROOMS = ("contract", "draw")  # beside the folders of the fields
+_STUDIES = Path(__file__).parents[1]
+_ROOMS = ("contract", "draw", "vocabulary")  # beside the folders of the fields
 _found: dict[str, type[Study]] = {}
 _scanned = False
 
@@ -171,6 +171,8 @@ def flaw(study: type[Study]) -> str:
         return "it does not define compute"
     if not study.results:
         return "it declares no results"
+    if study.story is not None and (problem := study.story.flaw(study.pictures, study.parameters())):
+        return f"its story {problem}"
     for name, parameter in study.parameters().items():
         if getattr(study, name) != parameter.default:
             return f"{name} is set to a plain value, which hides the parameter: declare it again, with its default"
@@ -190,7 +192,7 @@ def _scan() -> None:
     if _scanned:
         return
     _scanned = True
-    for field in pkgutil.iter_modules(studies.__path__):
+    for field in pkgutil.iter_modules([str(_STUDIES)]):
         if field.name not in _ROOMS:
             folder = import_module(f"lab.studies.{field.name}")
             for module in pkgutil.iter_modules(folder.__path__):

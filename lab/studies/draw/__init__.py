@@ -10,8 +10,10 @@ Every picture is a single pair of axes whose layers are the same in number and t
 ``hv.DynamicMap`` swaps data without rebuilding anything; Bokeh draws it live and Matplotlib for print.
 """
 
+from lab.numerics.window import window
+
 from .axes import frame, plot
-from .builders import behind, film, legend, over, plane, training, trajectories, window
+from .builders import behind, film, legend, over, plane, training, trajectories
 from .layers import band, bars, colours, curve, hline, label, points, rectangles, segments, text, vline
 from .look import (
     GOOD,

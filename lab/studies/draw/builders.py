@@ -6,6 +6,8 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 
+from lab.numerics.window import window
+
 from .axes import frame, plot
 from .layers import band, colours, curve, hline, label, points, segments, text, vline
 from .look import INK, MUTED, SOURCE, TARGET
@@ -148,7 +150,7 @@ def trajectories(
         goal: (k, 2) the data behind.
         colors: of each particle's way; grey with a blue end when omitted.
         marks: the times at which each way has a dot; with ``colors`` the first one when empty.
-        most: ways that are drawn.
+        most: ways that are drawn; without ``colors`` all particles have their dots.
     """
     xlim, ylim = window(*ways.values(), *(() if goal is None else (goal,)))
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
@@ -161,7 +163,7 @@ def trajectories(
             own = part if not colors else part[:, [i for i in range(part.shape[1]) if colors[i] == tint]]
             ends = (own[:-1, :, 0] + left, own[:-1, :, 1], own[1:, :, 0] + left, own[1:, :, 1])
             layers.append(segments(*ends, color=tint, width=0.4))
-        dots = part[list(marks) or ([0] if colors else [-1])]
+        dots = part[list(marks) or [0]] if colors else way[list(marks) or [-1]]
         layers.append(
             points(dots[..., 0].ravel() + left, dots[..., 1].ravel(), color=INK if colors else SOURCE, size=0.12)
         )
@@ -199,12 +201,3 @@ def plane(positions: Any, time: str = "t") -> np.ndarray:
 def behind(goal: np.ndarray, way: np.ndarray) -> np.ndarray:
     """The data (k, d) behind a ``plane``: on a line they stand at its last time."""
     return goal if goal.shape[1] == 2 else np.c_[np.full(len(goal), way[-1, 0, 0]), goal]
-
-
-def window(*clouds: Any, air: float = 0.06) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits of both axes that hold all but the farthest 1 in 500 points of each cloud, (..., 2), with a little air."""
-    low = np.min([np.nanquantile(np.asarray(c, float).reshape(-1, 2), 0.002, axis=0) for c in clouds], axis=0)
-    high = np.max([np.nanquantile(np.asarray(c, float).reshape(-1, 2), 0.998, axis=0) for c in clouds], axis=0)
-    pad = air * np.maximum(high - low, 1e-3)
-    (left, bottom), (right, top) = low - pad, high + pad
-    return (float(left), float(right)), (float(bottom), float(top))

@@ -13,18 +13,17 @@ import xarray as xr
 
 from lab import code, paths
 from lab.datasets import Data
-from lab.numerics import Reason
+from lab.numerics import first_failure
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
-from lab.paths import metrics
+from lab.paths import laws, metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
 from lab.studies import draw
 from lab.studies.contract import Choice, DataSource, Paper, Picture, Pictures, Result, Study, Whole, register
-from lab.studies.paths import path_parts
+from lab.studies.vocabulary import size
 
 _MOMENTS = np.linspace(0.0, 1.0, 101)
-_TAILS, _TAIL_STEPS = 60, 12
 _CURVES = (("alpha", draw.SOURCE, "α, weight of the source"), ("beta", draw.TARGET, "β, weight of the data"),
            ("gamma", draw.GOOD, "γ, latent noise"))  # fmt: skip
 
@@ -103,8 +102,7 @@ class _OwnPath(Study):
     data = DataSource("eight-gaussians", doc="a named set of samples, or a file of yours")
     n = Whole(500, bounds=(2, 2000), soft=(50, 2000), label="particles", symbol="n", traced=False,
               doc="how many follow each path, and samples of the data")  # fmt: skip
-    steps = Whole(20, bounds=(1, 1000), soft=(1, 64), scale="log", label="steps", symbol="K", traced=False,
-                  doc="steps of the solver from source to data")  # fmt: skip
+    steps = size(20, (1, 1000), (1, 64), label="steps", symbol="K", doc="steps of the solver from source to data")
     solver = Choice(
         ["euler", "heun", "rk4"], label="solver", doc="how a step is taken: 1, 2 or 4 evaluations of the velocity"
     )
@@ -139,7 +137,7 @@ class _OwnPath(Study):
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Any, warm: Any = None) -> dict[str, Any]:
-        source, target = path_parts.source_of(inputs), path_parts.target_of(inputs)
+        source, target = laws.source_of(inputs), laws.target_of(inputs)
         if cls.tilt is not None:
             target = paths.Empirical(inputs["x"])
         first, second, third = jax.random.split(jax.random.key(p.seed), 3)
@@ -148,7 +146,7 @@ class _OwnPath(Study):
         ours = paths.ode(own, start, p.steps, solver=p.solver)
         lines = paths.ode(paths.exact(paths.Linear(), source, target), start, grid=ours.t, solver=p.solver)
         fresh, more = target.sample(second, p.n), target.sample(third, p.n)
-        reason = jnp.where(ours.reason == Reason.CONVERGED, lines.reason, ours.reason)
+        reason = first_failure(ours.reason, lines.reason)
         return _measured(cls.schedule, ours, lines, fresh, more, inputs) | {"reason": reason}
 
     def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
@@ -191,6 +189,11 @@ def _known(path: paths.Path) -> jax.Array:
 # ---- pictures ----------------------------------------------------------------------------------------------------
 
 
+def _names(result: xr.Dataset) -> list[str]:
+    """Of the path of one's own and of the straight one."""
+    return [str(name) for name in result.path.values]
+
+
 def _flat(points: np.ndarray) -> np.ndarray:
     """Points of a line beside each other, each at a height of its own."""
     if points.shape[-1] > 1:
@@ -200,14 +203,9 @@ def _flat(points: np.ndarray) -> np.ndarray:
 
 
 def _clouds(result: xr.Dataset, frame: int) -> Any:
-    way, goal = _flat(result.paths.values), _flat(result.x.values)
-    tail = np.clip(np.arange(frame - _TAIL_STEPS, frame + 1), 0, None)
-    panels = {
-        str(name): draw.Panel(way[k, frame], way[k, tail, :_TAILS], goal=goal[:1000])
-        for k, name in enumerate(result.path.values)
-    }
-    limits = path_parts.window(way, goal)
-    return draw.particles(panels, *limits, note=f"t = {float(result.t[frame]):.2f}")
+    ways = dict(zip(_names(result), _flat(result.paths.values), strict=True))
+    note = f"t = {float(result.t[frame]):.2f}"
+    return draw.film(ways, frame, goals=_flat(result.x.values)[:1000], tails=60, age=13, note=note, height=380)
 
 
 def _coefficients(result: xr.Dataset) -> Any:
@@ -216,28 +214,18 @@ def _coefficients(result: xr.Dataset) -> Any:
 
 
 def _speed(result: xr.Dataset) -> Any:
-    lines = [
-        draw.curve(result.t, result.speed[k], str(name), color=color)
-        for k, (name, color) in enumerate(zip(result.path.values, (draw.SOURCE, draw.MUTED), strict=True))
-    ]
-    return draw.plot(*lines, xlabel="time", ylabel="mean squared velocity", ylim=(0, None))
+    own, straight = _names(result)
+    return draw.plot(
+        draw.curve(result.t, result.speed[0], own), draw.curve(result.t, result.speed[1], straight, color=draw.MUTED),
+        xlabel="time", ylabel="mean squared velocity", ylim=(0, None),
+    )  # fmt: skip
 
 
 def _fit(result: xr.Dataset) -> Any:
-    lines = [
-        draw.curve(result.steps, result.w2sq.isel(path=k), str(name), color=color, markers=True)
-        for k, (name, color) in enumerate(zip(result.path.values, (draw.SOURCE, draw.MUTED), strict=True))
-    ]
-    floor = draw.hline(float(result.floor.mean()), "two samples")
-    return draw.plot(
-        *lines,
-        floor,
-        xlabel="steps",
-        ylabel="W₂² to the data",
-        logx=True,
-        logy=True,
-        xticks=[int(k) for k in result.steps.values],
-    )
+    own, straight = _names(result)
+    lines = {own: result.w2sq.isel(path=0), straight: result.w2sq.isel(path=1)}
+    colors, levels = {straight: draw.MUTED}, {"two samples": float(result.floor.mean())}
+    return draw.over(result.steps, lines, levels=levels, colors=colors, ylabel="W₂² to the data", logy=True)
 
 
 _OwnPath.pictures = Pictures(
@@ -246,5 +234,5 @@ _OwnPath.pictures = Pictures(
     Picture("coefficients", "The schedule", "What of the source and of the data is in the mix, by time.", _coefficients),
     Picture("speed", "Energy by time", "The area under a curve is the energy of the path.", _speed),
     Picture("fit", "Fit against steps", "Few steps suffice where particles move straight.", _fit,
-            along=lambda study, data: {"steps": (1, 2, 4, 8, 16, 32)}, also=("w2sq", "floor")),
+            along={"steps": (1, 2, 4, 8, 16, 32)}, needs=("w2sq", "floor")),
 )  # fmt: skip

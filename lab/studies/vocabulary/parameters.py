@@ -12,6 +12,6 @@ def positive(default: float, soft: tuple[float, float], **settings: Any) -> Real
     )
 
 
-def size(default: int, bounds: tuple[int, int | None], soft: tuple[int, int], **settings: Any) -> Whole:
+def size(default: int | None, bounds: tuple[int, int | None], soft: tuple[int, int], **settings: Any) -> Whole:
     """How many points, steps or units: another value is another program."""
     return Whole(default, **({"bounds": bounds, "soft": soft, "scale": "log", "traced": False} | settings))

@@ -14,11 +14,14 @@ from lab.datasets import Data
 from lab.datasets.labelled import KIND
 from lab.numerics import Loop, Reason
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
+from .story import STORY
+
+_UNTRAINED = "nothing was trained: set epochs above 0"
 
 
 class SP2OT(Study):
@@ -34,8 +37,7 @@ class SP2OT(Study):
         2024,
         "https://arxiv.org/abs/2404.03446",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "sp2ot.md"
     kind = KIND
     data_options = ("ratio", "seed")
 
@@ -44,45 +46,44 @@ class SP2OT(Study):
         ["p2ot", "sp2ot", "uot", "balanced"], label="algorithm",
         doc="which samples are labelled, and how; p2ot: a share of them, flexible sizes; sp2ot: and neighbours agree; "
         "uot: all of them, flexible sizes; balanced: all of them, equal sizes",
-    )  # fmt: skip
+    )
     rho = Real(
         0.3, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="labelled share", symbol="ρ",
         when={"algorithm": ("p2ot", "sp2ot")}, doc="share of the samples that the plan labels, the confident ones first",
-    )  # fmt: skip
-    lam = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 100), scale="log", label="price of sizes",
-        symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},
+    )
+    lam = positive(
+        1.0, (0.01, 100), label="price of sizes", symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},
         doc="weight of the KL that ties the sizes of clusters to the prior; large: equal sizes",
-    )  # fmt: skip
-    epsilon = Real(
-        0.1, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.01, 1), scale="log", label="entropy", symbol="ε",
-        unit="nat", doc="strength of the entropy: large values blur the labels",
-    )  # fmt: skip
+    )
+    epsilon = positive(
+        0.1, (0.01, 1), label="entropy", symbol="ε", unit="nat",
+        doc="strength of the entropy: large values blur the labels",
+    )
     strength = Real(
         0.1, bounds=(0, None), soft=(0, 1), label="pull of neighbours", symbol="μ/n", unit="nat",
         when={"algorithm": ("sp2ot",)}, doc="weight of the semantic term, per sample, so that it compares across sizes",
-    )  # fmt: skip
+    )
     epochs = Whole(
         0, bounds=(0, 1000), soft=(0, 60), label="epochs", traced=False,
         doc="training on pseudo-labels while their share grows from a tenth to all; 0: the clusters of k-means as they are",
-    )  # fmt: skip
-    ratio = Whole(
-        10, bounds=(1, 100), soft=(1, 100), scale="log", label="imbalance", symbol="r", traced=False,
+    )
+    ratio = size(
+        10, (1, 100), (1, 100), label="imbalance", symbol="r",
         doc="how many times larger the largest class is than the smallest",
-    )  # fmt: skip
+    )
     psd_shift = Switch(
         False, label="make it descend", symbol="descent", group="more", when={"algorithm": ("sp2ot",)},
         doc="give the similarity the diagonal that makes it positive semi-definite, so that the objective never rises",
-    )  # fmt: skip
+    )
     solver = Choice(
         ["newton", "scaling"], label="solver", group="more", when={"algorithm": ("p2ot", "uot", "balanced")},
         doc="how the plan is found; newton: some 5 steps on the semi-dual; scaling: the generalized Sinkhorn iteration, "
         "hundreds or more",
-    )  # fmt: skip
+    )
     neighbours = Whole(
         10, bounds=(1, None), soft=(1, 50), label="neighbours", group="more", traced=False, when={"algorithm": ("sp2ot",)},
         doc="how many other samples each sample is similar to",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "sample": ("sample", ""),
@@ -125,17 +126,18 @@ class SP2OT(Study):
         Result("position", ("sample", "axis"), "position", "samples on two principal axes"),
         Result("history_objective", ("iteration",), "objective", "by iteration", unit="nat"),
         Result("history_residual", ("iteration",), "residual", "L1 error of the sizes; of sp2ot, change of the objective"),
-        Result("curve_loss", ("epoch",), "loss", "cross-entropy over rho, by epoch", unit="nat", optional=True),
-        Result("curve_rho", ("epoch",), "labelled share", "rho of the epoch", optional=True),
-        Result("curve_acc", ("epoch",), "accuracy", "macro accuracy after the epoch", optional=True),
-        Result("curve_nmi", ("epoch",), "NMI", "after the epoch", optional=True),
-        Result("curve_f1", ("epoch",), "F1", "after the epoch", optional=True),
-        Result("curve_precision", ("epoch",), "precision of labels", "of the epoch", optional=True),
-        Result("curve_recall", ("epoch",), "recall of labels", "of the epoch", optional=True),
-    )  # fmt: skip
+        Result("curve_loss", ("epoch",), "loss", "cross-entropy over rho, by epoch", unit="nat", absent=_UNTRAINED),
+        Result("curve_rho", ("epoch",), "labelled share", "rho of the epoch", absent=_UNTRAINED),
+        Result("curve_acc", ("epoch",), "accuracy", "macro accuracy after the epoch", absent=_UNTRAINED),
+        Result("curve_nmi", ("epoch",), "NMI", "after the epoch", absent=_UNTRAINED),
+        Result("curve_f1", ("epoch",), "F1", "after the epoch", absent=_UNTRAINED),
+        Result("curve_precision", ("epoch",), "precision of labels", "of the epoch", absent=_UNTRAINED),
+        Result("curve_recall", ("epoch",), "recall of labels", "of the epoch", absent=_UNTRAINED),
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
@@ -164,12 +166,12 @@ class SP2OT(Study):
         if p.epochs:
             trained = train(
                 key, x, classes, settings, k=k, neighbours=p.neighbours, epochs=p.epochs, loop=loop
-            )  # fmt: skip
+            )
             model, reason, after = trained.model, jnp.asarray(trained.reason), trained.curves
             curves = {
                 "curve_loss": after.loss, "curve_rho": after.rho, "curve_acc": after.accuracy, "curve_nmi": after.nmi,
                 "curve_f1": after.f1, "curve_precision": after.precision, "curve_recall": after.recall,
-            }  # fmt: skip
+            }
         else:
             model, _ = begin(key, x, k)
         near = similarity(x, p.neighbours) if p.algorithm == "sp2ot" else None
@@ -186,7 +188,7 @@ class SP2OT(Study):
             "class_share": sizes / sizes.sum(), "potential": judged.potentials, "slack_potential": found.potentials[-1],
             "position": inputs["x_2d"], "history_objective": found.objectives, "history_residual": found.residuals,
             "reason": jnp.where(reason == Reason.CONVERGED, found.reason, reason),
-        }  # fmt: skip
+        }
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:

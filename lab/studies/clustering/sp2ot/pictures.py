@@ -9,31 +9,11 @@ import xarray as xr
 from lab.datasets import Data
 from lab.numerics.statistics import mean_interval
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, Study, sweeping
+from lab.studies.contract import Picture, Pictures, Study
 
 _RHOS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 _METHODS = ("balanced", "uot", "p2ot", "sp2ot")
 _SCORES = ("macro_acc", "nmi", "f1")
-
-
-def _trained(result: xr.Dataset) -> str:
-    return sweeping.single(result) or ("" if "curve_loss" in result else "nothing was trained: set epochs above 0")
-
-
-def _needs(*names: str, of: tuple[str, ...] = _METHODS, why: str = ""):
-    """A sweep over these parameters and no other, of algorithms to which they matter."""
-
-    def applies(result: xr.Dataset) -> str:
-        given = sweeping.parameters(result)
-        swept = [name for name in given if name in result.dims]
-        if "algorithm" not in swept and given["algorithm"] not in of:
-            return f"{why}: choose {' or '.join(of)}"
-        if set(names) - set(swept):
-            return f"it shows a sweep over {' and '.join(names)}"
-        more = [name for name in swept if name not in names]
-        return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
-
-    return applies
 
 
 def _there(result: xr.Dataset) -> list[tuple[str, str]]:
@@ -62,7 +42,7 @@ def _curriculum(result: xr.Dataset) -> Any:
         draw.points(x, y, color=[tints[k] for k in result.label.values], size=result.row_weight.values),
         xlabel="first axis", ylabel="second axis", equal=True, height=380,
         note=f"{float(result.row_weight.mean()):.0%} labelled, {float(result.precision_labelled):.0%} of it right",
-    )  # fmt: skip
+    )
 
 
 def _masses(result: xr.Dataset) -> Any:
@@ -76,7 +56,7 @@ def _masses(result: xr.Dataset) -> Any:
         draw.hline(1 / len(order), "prior"),
         xlabel="cluster, the largest class first", ylabel="share of the mass",
         xticks=[(int(i), str(k)) for i, k in enumerate(order)], ylim=(0, None),
-    )  # fmt: skip
+    )
 
 
 def _plan(result: xr.Dataset) -> Any:
@@ -87,7 +67,7 @@ def _plan(result: xr.Dataset) -> Any:
     return draw.heatmap(
         whole, cols=names, xlabel="cluster; last: not labelled", ylabel="sample, sorted by class",
         clabel="share of the sample", clim=(0, 1), equal=False, height=420,
-    )  # fmt: skip
+    )
 
 
 def _convergence(result: xr.Dataset) -> Any:
@@ -104,14 +84,10 @@ def _curves(result: xr.Dataset) -> Any:
         ),
         draw.curve(epoch, result.curve_rho.values, "ρ", color=draw.MUTED, dash=True),
         xlabel="epoch", ylabel="score", ylim=(0, 1.15),
-    )  # fmt: skip
+    )
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
-
-
-def _over_methods(study: Study, data: Data) -> dict[str, list]:
-    return {"algorithm": list(_METHODS)}
 
 
 def _sizes(result: xr.Dataset) -> Any:
@@ -121,16 +97,12 @@ def _sizes(result: xr.Dataset) -> Any:
         at = np.arange(1, mass.size + 1)
         lines.append(draw.curve(at, np.sort(mass / mass.sum())[::-1], method, color=tint, markers=True))
     truth = np.sort(result.class_share.isel(algorithm=0).values if "algorithm" in result.class_share.dims
-                    else result.class_share.values)[::-1]  # fmt: skip
+                    else result.class_share.values)[::-1]
     lines.append(draw.curve(np.arange(1, truth.size + 1), truth, "classes", color=draw.INK, dash=True))
     return draw.plot(
         *lines, xlabel="cluster, the largest first", ylabel="share of the mass", ylim=(0, None),
         xticks=range(1, truth.size + 1, 1 + truth.size // 16),
-    )  # fmt: skip
-
-
-def _over_trained(study: Study, data: Data) -> dict[str, list]:
-    return {"algorithm": list(_METHODS), "epochs": [getattr(study, "epochs", 0) or 20]}
+    )
 
 
 def _groups(result: xr.Dataset) -> Any:
@@ -143,11 +115,7 @@ def _groups(result: xr.Dataset) -> Any:
         *layers, *_legend(shown), ylabel="accuracy", ylim=(0, 1.05),
         xlabel=f"classes by frequency, after {int(result.epochs[-1])} epochs",
         xticks=[(0, "head"), (1, "middle"), (2, "tail")],
-    )  # fmt: skip
-
-
-def _over_seeds(study: Study, data: Data) -> dict[str, list]:
-    return {"seed": list(range(5)), "algorithm": list(_METHODS), "epochs": [0, getattr(study, "epochs", 0) or 20]}
+    )
 
 
 def _scores(result: xr.Dataset) -> Any:
@@ -170,39 +138,23 @@ def _scores(result: xr.Dataset) -> Any:
         *layers, *_legend([(name, tint) for name, tint, _ in of], low),
         xlabel=f"after {int(result.epochs[-1])} epochs, {result.sizes['seed']} seeds", ylabel="score", ylim=(low, 1.05),
         xticks=[(k, draw.label(result[name])) for k, name in enumerate(_SCORES)],
-    )  # fmt: skip
-
-
-def _over_rho(study: Study, data: Data) -> dict[str, list]:
-    return {"rho": list(_RHOS)}
+    )
 
 
 def _quality(result: xr.Dataset) -> Any:
-    rho = result.rho.values
-    return draw.plot(
-        draw.curve(rho, result.precision_labelled.values, "precision", markers=True),
-        draw.curve(rho, result.recall_labelled.values, "recall", color=draw.TARGET, markers=True),
-        draw.curve(rho, rho, "if all were right", color=draw.MUTED, dash=True),
-        xlabel=draw.label(result.rho), ylabel="share labelled with its class", ylim=(0, 1.06),
-        xticks=(0.25, 0.5, 0.75, 1.0),
-    )  # fmt: skip
-
-
-def _over_solvers(study: Study, data: Data) -> dict[str, list]:
-    return {"solver": ["scaling", "newton"], "rho": list(_RHOS)}
+    lines = {"precision": result.precision_labelled, "recall": result.recall_labelled, "if all were right": result.rho}
+    return draw.over(
+        result.rho, lines, colors={"if all were right": draw.MUTED}, ylabel="share labelled with its class",
+        ylim=(0, 1.06), xticks=(0.25, 0.5, 0.75, 1.0),
+    )
 
 
 def _steps(result: xr.Dataset) -> Any:
-    rho = result.rho.values
-    return draw.plot(
-        draw.curve(rho, result.iterations.sel(solver="scaling").values, "scaling", color=draw.TARGET, markers=True),
-        draw.curve(rho, result.iterations.sel(solver="newton").values, "Newton", markers=True),
-        xlabel=draw.label(result.rho), ylabel="iterations to 1e-10", logy=True,
-    )  # fmt: skip
-
-
-def _over_shift(study: Study, data: Data) -> dict[str, list]:
-    return {"psd_shift": [False, True]}
+    lines = {name: result.iterations.sel(solver=name) for name in ("scaling", "newton")}
+    return draw.over(
+        result.rho, lines, colors={"scaling": draw.TARGET, "newton": draw.SOURCE}, ylabel="iterations to 1e-10", logy=True,
+        xticks=None,
+    )
 
 
 def _outer(result: xr.Dataset) -> Any:
@@ -215,6 +167,14 @@ def _outer(result: xr.Dataset) -> Any:
     return draw.plot(*lines, xlabel="outer step", ylabel="above its lowest (nat)", logy=True)
 
 
+def _epochs(study: Study, data: Data) -> list[int]:
+    return [study.values()["epochs"] or 20]
+
+
+def _before_and_after(study: Study, data: Data) -> list[int]:
+    return [0, *_epochs(study, data)]
+
+
 PICTURES = Pictures(
     Picture("curriculum", "Who is labelled", "Colour: the pseudo-label; size: how much of the sample is labelled.",
             _curriculum),
@@ -223,25 +183,23 @@ PICTURES = Pictures(
     Picture("plan", "Pseudo-labels", "Each row is a sample, sorted by class; the last column is what is not labelled.",
             _plan),
     Picture("convergence", "Convergence", "The residual of the optimality conditions, by iteration.", _convergence),
-    Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves, where=_trained),
+    Picture("curves", "Training", "Scores after each epoch, while the labelled share (dashed) grows.", _curves,
+            needs=("curve_rho",)),
     Picture("quality", "Precision and recall of labels", "Of what is labelled (precision) and of all samples (recall). The "
             "confident ones are right more often: precision falls as the labelled share grows.", _quality,
-            where=_needs("rho", of=("p2ot", "sp2ot"), why="all samples are labelled"), along=_over_rho,
-            also=("precision_labelled", "recall_labelled")),
+            along={"rho": _RHOS}, needs=("precision_labelled", "recall_labelled"), when={"algorithm": ("p2ot", "sp2ot")},
+            why="all samples are labelled"),
     Picture("sizes", "Sizes by algorithm", "Sorted sizes of clusters against those of the classes (dashed).", _sizes,
-            where=_needs("algorithm"), along=_over_methods, also=("cluster_mass", "class_share")),
+            along={"algorithm": _METHODS}, needs=("cluster_mass", "class_share")),
     Picture("groups", "Frequent and rare classes", "Accuracy in the most frequent 30 % of the classes, the middle, and the "
-            "rarest 30 %, after training.", _groups, where=_needs("algorithm", "epochs"), along=_over_trained,
-            also=("group_acc",)),
+            "rarest 30 %, after training.", _groups, along={"algorithm": _METHODS, "epochs": _epochs}, needs=("group_acc",)),
     Picture("scores", "Scores over seeds", "The mean over seeds, its 95 % interval, and each seed (small), which has other "
-            "samples and another k-means to begin with.", _scores, where=_needs("seed", "algorithm", "epochs"),
-            along=_over_seeds, also=_SCORES),
+            "samples and another k-means to begin with.", _scores,
+            along={"seed": range(5), "algorithm": _METHODS, "epochs": _before_and_after}, needs=_SCORES),
     Picture("steps", "Newton and scaling", "Iterations to the same residual: scaling slows down as the labelled share "
-            "falls.", _steps,
-            where=_needs("solver", "rho", of=("p2ot",), why="only p2ot has a share and a choice of solver"),
-            along=_over_solvers, also=("iterations",)),
+            "falls.", _steps, along={"solver": ("scaling", "newton"), "rho": _RHOS}, needs=("iterations",),
+            when={"algorithm": ("p2ot",)}, why="only p2ot has a share and a choice of solver"),
     Picture("outer", "Does it descend?", "The objective of the semantic term by outer step, with the authors' similarity and "
-            "with its diagonal raised.", _outer,
-            where=_needs("psd_shift", of=("sp2ot",), why="only sp2ot has outer steps"), along=_over_shift,
-            also=("history_objective",)),
-)  # fmt: skip
+            "with its diagonal raised.", _outer, along={"psd_shift": (False, True)}, needs=("history_objective",),
+            when={"algorithm": ("sp2ot",)}, why="only sp2ot has outer steps"),
+)

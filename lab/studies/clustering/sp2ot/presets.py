@@ -37,4 +37,4 @@ PRESETS = (
         "trained-balanced", "End to end, equal sizes", "The same training on labels of clusters of equal size.",
         _TRAINED | {"algorithm": "balanced", "rho": 1.0},
     ),
-)  # fmt: skip
+)

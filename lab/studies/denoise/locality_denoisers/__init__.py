@@ -1,29 +1,20 @@
 """Locality of image denoisers (Lukoianov et al., 2025) as a study: where denoisers look, computed from the data alone."""
 
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.core import Tracer
-from jaxtyping import Array, Float
 
 from lab import denoise
 from lab.datasets import Data
-from lab.denoise import planted
-from lab.numerics import Loop, Reason
-from lab.numerics.jit import jit
-from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
-
-from .claims import CLAIMS
-from .levels import (
+from lab.denoise.comparison import COMPARISON, ERRORS, Comparison, ErrorTable
+from lab.denoise.lineup import (
     ELS,
-    FIELDS,
-    LEVELS,
     LOCAL,
     LS,
     METHODS,
@@ -31,26 +22,31 @@ from .levels import (
     NETWORKS,
     OPTIMAL,
     SQUARES,
-    TABLE,
-    TABLED,
-    WALK,
     WIENER,
-    Case,
-    Set,
-    State,
-    Tabled,
-    Walk,
-    spectrum_of,
+    Design,
+    Lineup,
 )
-from .looking import correlation, fields, look, pulled
+from lab.denoise.reference import Reference, reference
+from lab.denoise.sensitivity import one_image, pixel_fields, pull_back
+from lab.denoise.trial import trial
+from lab.numerics import Loop, Reason, Run
+from lab.numerics.remembered import Remembered
+from lab.store import weights
+from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
+
+from . import variables
+from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
-from .trained import trained
 
-_WIDE = 1e8  # products for an image at a level, above which the work is in float32
+LEVELS = np.asarray(denoise.released_levels(10))[:-1]
+FIELDS = (2, 4, 5, 6, 7, 8)
+"""Levels at which sensitivity fields are looked at, by number: 12, 3.4, 2.0, 1.2, .72 and .34."""
+TABLE = np.array([0.1, 0.3, 1.0, 3.0, 10.0])
+"""Levels of the table of errors."""
+_REMEMBERED = Remembered(bytes=512 << 20)  # one run of 5000 images of 3072 numbers
 _MOST = 3072  # numbers of an image, beyond which the covariance takes too long
-_DIRECTIONS = 12  # eigenvectors that are shown
 _LEAST = 5  # pixels a side
 _EASY = 256  # pixels to which images are pooled where nothing is said
 
@@ -68,15 +64,14 @@ class LocalityDenoisers(Study):
         2025,
         "https://arxiv.org/abs/2509.09672",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "locality_denoisers.md"
     kind = "images"
 
     data = DataSource("mnist-images", doc="a named set of images, or yours: pictures, a zip of them, or an array")
     sigma = Real(
         0.5, bounds=(0.003, 150), soft=(0.02, 20), scale="log", label="noise level", symbol="σ",
         doc="standard deviation of the noise; black is -1 and white 1",
-    )  # fmt: skip
+    )
     row = Whole(
         7, bounds=(0, None), label="row of the pixel", doc="whose sensitivity is shown, from the top; or click it"
     )
@@ -86,28 +81,28 @@ class LocalityDenoisers(Study):
         0.1, bounds=(0, 1), soft=(0.002, 0.5), scale="log", label="theta", symbol="θ",
         doc="threshold of the mask, as a share of its largest entry; 0 keeps the numbers themselves. The paper has 0.005 for "
         "MNIST with row normalisation",
-    )  # fmt: skip
+    )
     radius = Whole(
         2, bounds=(0, None), soft=(0, 13), label="patch radius", symbol="r",
         doc="patch methods see squares of 2r + 1 pixels a side, all of the image where that is larger",
-    )  # fmt: skip
-    train = Whole(
-        500, bounds=(2, 60_000), soft=(50, 5000), scale="log", label="training images", traced=False,
+    )
+    train = size(
+        500, (2, 60_000), (50, 5000), label="training images",
         doc="the first so many of the set, or all where it has fewer",
-    )  # fmt: skip
+    )
     pool = Whole(
         None, bounds=(1, 64), soft=(1, 4), label="pooling", traced=False, allow_None=True,
         doc="squares of so many pixels a side become one, their mean; auto: the least that leaves at most 256 pixels, 2 for "
         "MNIST, which makes all 16 times faster",
-    )  # fmt: skip
+    )
     networks = Choice(
         ["none", *NETWORKS, "all"],
         doc="trained on the same images, with progress and Stop, and kept; minutes at full size, seconds on digits",
     )
-    train_steps = Whole(
-        800, bounds=(10, 100_000), soft=(200, 5000), scale="log", label="training steps", traced=False,
-        when={"networks": (*NETWORKS, "all")}, doc="of each network, of 64 images",
-    )  # fmt: skip
+    train_steps = size(
+        800, (10, 100_000), (200, 5000), label="training steps", when={"networks": (*NETWORKS, "all")},
+        doc="of each network, of 64 images",
+    )
     plant = Switch(
         False,
         label="plant a pattern",
@@ -116,30 +111,27 @@ class LocalityDenoisers(Study):
     strength = Real(
         4.0, bounds=(0, 100), soft=(0, 10), label="its strength", symbol="c", when={"plant": True},
         doc="standard deviation of what is added, along a pattern of norm 1",
-    )  # fmt: skip
+    )
     normalize = Choice(
         ["symmetric", "row"], group="more",
         doc="of the mask: by both variances, or by that of the row, as in the paper, where θ must be small",
-    )  # fmt: skip
+    )
     orientation = Choice(
         ["column", "row"], group="more", doc="of the mask: a pixel looks through its column, as released, or row"
     )
     accumulate = Choice(
         ["exact", "chunk_mean"], label="softmax", group="more",
         doc="over all training images, or in chunks that are averaged, as released, which depends on their order",
-    )  # fmt: skip
+    )
     chunk = Whole(
         256, bounds=(1, 60_000), label="chunk", traced=False, group="more", when={"accumulate": "chunk_mean"},
         doc="training images in each of these softmaxes",
-    )  # fmt: skip
-    tau = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.25, 4), scale="log", label="temperature", symbol="τ",
-        group="more", doc="of every softmax; 1 is exact",
-    )  # fmt: skip
+    )
+    tau = positive(1.0, (0.25, 4), label="temperature", symbol="τ", group="more", doc="of every softmax; 1 is exact")
     tests = Whole(
         8, bounds=(2, 1000), label="test images", traced=False, group="more",
         doc="held out images on which all is measured, or all where there are fewer",
-    )  # fmt: skip
+    )
     samples = Whole(
         8, bounds=(1, 256), label="samples", traced=False, group="more", doc="made by each method, from the same noise"
     )
@@ -149,7 +141,7 @@ class LocalityDenoisers(Study):
     equivariant = Choice(
         ["off", "3", "5", "7"], label="ELS", group="more",
         doc="the machine whose patches, of so many pixels a side, may come from anywhere, of at most 100 images; slow",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "denoiser": ("denoiser", ""),
@@ -222,7 +214,7 @@ class LocalityDenoisers(Study):
         Result("pattern_field", ("denoiser", "y", "x"), "sensitivity", "Jᵀ P: where the pattern is looked for", optional=True),
         Result("iterations", (), "levels", "that were done"),
         Result("converged", (), "converged", "whether all levels were done and networks trained to their end"),
-    )  # fmt: skip
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -232,7 +224,8 @@ class LocalityDenoisers(Study):
         """Training and test images."""
         held = np.asarray(data.arrays["held_out"])
         pixels = np.asarray(data.arrays["pixels"])
-        made = {"train": jnp.asarray(pixels[~held]), "test": jnp.asarray(pixels[held])}
+        digest = np.frombuffer(bytes.fromhex(data.sha256), np.uint8)  # what is remembered is known by it
+        made = {"train": jnp.asarray(pixels[~held]), "test": jnp.asarray(pixels[held]), "digest": digest}
         if "pattern" in data.arrays:
             made["pattern"] = jnp.asarray(data.arrays["pattern"])
         return made
@@ -271,77 +264,75 @@ class LocalityDenoisers(Study):
 
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
-        """All denoisers at all levels, then what this image, this level and this pixel show. Each part is kept for the next
-        run, so that a click computes only fields."""
-        memory = _Memory(
-            inputs["train"], warm, live=not any(isinstance(v, Tracer) for v in (inputs["train"], *jax.tree.leaves(p)))
-        )
-        wide = jnp.zeros(()).dtype
-        values = {name: jnp.asarray(getattr(p, name), wide) for name in ("sigma", "theta", "tau", "strength")}
-        places = {name: jnp.asarray(getattr(p, name), jnp.int32) for name in ("row", "column", "example", "radius")}
-        case, sizes = _case(inputs, p)
-        strength = values["strength"] if p.plant else jnp.zeros((), wide)
+        """All denoisers at all levels, then what this image, this level and this pixel show. Each part is remembered, so that
+        a click computes only fields."""
+        remembered, wide = _remembering(inputs, p), jnp.zeros(()).dtype
+        sigma, theta, tau = (jnp.asarray(value, wide) for value in (p.sigma, p.theta, p.tau))
+        row, column, image, radius = (jnp.asarray(n, jnp.int32) for n in (p.row, p.column, p.example, p.radius))
+        train, test, design = inputs["train"][: p.train], inputs["test"][: p.tests], _design(inputs["train"].shape, p)
 
-        pool = _pooling(inputs["train"].shape, p.pool)
-        what = (case.shape, pool, p.seed, sizes)
-        planted_now = (p.plant, p.strength if p.plant else 0.0)
-        made = memory.part("images", (*what, planted_now), lambda: _images(inputs, strength, pool, sizes, p.seed))
-        asked = () if p.networks == "none" else NETWORKS if p.networks == "all" else (p.networks,)
-        learnt = memory.part(
-            "networks", (*what, planted_now, asked, p.train_steps),
-            lambda: [trained(kind, made.pixels, case.shape, p.train_steps, p.seed, loop) for kind in asked],
-            lambda each: all(one.reason == Reason.CONVERGED for one in each),
-        )  # fmt: skip
-        networks = tuple(each.network for each in learnt)
-        data = Set(made.pixels, made.spectrum, networks, values["theta"], places["radius"], values["tau"], case)
-        how = (*what, planted_now, asked, p.train_steps, case, p.theta, p.radius, p.tau)
-        walk = Walk(data, made.clean, made.noise, made.start, jnp.asarray(np.append(LEVELS, 0.0), wide))
-        run = memory.part(
-            "levels",
-            how,
-            lambda: loop(WALK, walk, max_iterations=len(LEVELS)),
-            lambda run: run.reason == Reason.CONVERGED,
+        # of each part, what it depends on: the parts before it, and more
+        images = (design.shape, p.pool, p.seed, p.train, p.tests, p.samples, p.plant and p.strength)
+        tried = remembered(
+            ("images", images),
+            lambda: trial(
+                train, test, by=_pooling(train.shape, p.pool), samples=p.samples, level=float(LEVELS[0]), seed=p.seed,
+                strength=jnp.asarray(p.strength, wide) if p.plant else 0.0, pattern=inputs.get("pattern"),
+            ),
         )
-        state: State = run.state
+        kinds = {"none": (), "all": NETWORKS}.get(p.networks, (p.networks,))
+        networks = (images, kinds, p.train_steps)
+        references = remembered(
+            ("networks", networks),
+            lambda: [
+                reference(kind, tried.pixels, design.shape, p.train_steps, p.seed, loop=loop, keep=weights.kept)
+                for kind in kinds
+            ],
+            _trained,
+        )
+        remembered = remembered if _trained(references) else _anew  # what an unfinished network shows is not kept
+        lineup = Lineup(
+            tried.pixels, tried.spectrum, tuple(known.network for known in references), theta, radius, tau, design
+        )
+        clean, noise, levels = tried.clean, tried.noise, jnp.asarray(LEVELS, wide)
+        every = (networks, design, p.theta, p.radius, p.tau)
+        run = remembered(
+            ("levels", every),
+            lambda: loop(
+                COMPARISON, Comparison(lineup, clean, noise, tried.start, jnp.append(levels, 0.0), FIELDS),
+                max_iterations=len(LEVELS),
+            ),
+            _whole,
+        )
         # afterwards, since it is only told: a run that was stopped has none of it
-        table = memory.part(
-            "table",
-            how,
-            lambda: loop(TABLED, walk, max_iterations=len(TABLE)),
-            lambda run: run.reason == Reason.CONVERGED,
+        table = remembered(
+            ("table", every),
+            lambda: loop(ERRORS, ErrorTable(lineup, clean, noise, jnp.asarray(TABLE, wide)), max_iterations=len(TABLE)),
+            _whole,
         )
-        told = memory.part("numbers", how, lambda: _numbers(data, state, table.state, made.clean),
-                           lambda _: _whole(run.reason) and _whole(table.reason))  # fmt: skip
-
-        h, w = case.shape[1:]
-        image, level = places["example"], values["sigma"]
-        there = (*how, p.example, p.sigma)
-        here = memory.part("here", there, lambda: look(data, made.clean, made.noise, image, level))
-        place = places["row"] * w + places["column"]
-        seen = memory.part(
-            "fields", (*there, p.row, p.column),
-            lambda: fields(data, state.masks, here.mask, made.clean, made.noise, image, level, place),
-            lambda _: _whole(run.reason),
-        )  # fmt: skip
-        output = _described(data, made, state, here, seen, image, told)
+        output = remembered(
+            ("numbers", every),
+            lambda: variables.of_levels(lineup, run.state, table.state, clean, levels),
+            lambda _: _whole(run) and _whole(table),
+        )
+        there = (every, p.example, p.sigma)
+        one = remembered(("image", there), lambda: one_image(lineup, clean, noise, image, sigma))
+        looked = remembered(
+            ("fields", there, p.row, p.column),
+            lambda: pixel_fields(
+                lineup, levels[np.array(FIELDS)], run.state.masks, one.mask, clean, noise, image, sigma,
+                row * design.shape[2] + column,
+            ),
+            lambda _: _whole(run),
+        )
+        output = output | variables.of_pixel(lineup, tried, run.state.single, one, looked, image)
         if p.plant:
-            pull = memory.part(
-                "pattern", there, lambda: pulled(data, here.mask, made.clean, made.noise, level, made.pattern)
+            pulled = remembered(
+                ("pattern", there), lambda: pull_back(lineup, one.mask, clean, noise, sigma, tried.pattern)
             )
-            plane = made.pattern.reshape(case.shape).mean(axis=0)
-            output["pattern"] = plane
-            output["pattern_gain"] = _all(data, pull.gain)
-            output["pattern_match"] = _all(data, pull.match)
-            output["pattern_rows"] = _all(data, pull.rows)
-            output["pattern_pixel"] = _all(data, correlation(seen.field.astype(pull.rows.dtype), plane.reshape(-1)))
-            output["pattern_field"] = _all(data, pull.field).reshape(-1, h, w)
-        if learnt:
-            output["curve_loss"] = _by_network(learnt)
-        reason = jnp.asarray(run.reason, jnp.int32)
-        reason = jnp.where(reason == Reason.CONVERGED, jnp.asarray(table.reason, jnp.int32), reason)
-        for each in learnt:
-            reason = jnp.where(reason == Reason.CONVERGED, jnp.asarray(each.reason, jnp.int32), reason)
-        return output | {"iterations": run.iterations, "reason": reason, "warm": memory.kept}
+            output |= variables.of_pattern(lineup, tried.pattern, pulled, looked.field)
+        reason = variables.first_failure(run.reason, table.reason, *(known.reason for known in references))
+        return output | variables.of_training(references) | {"iterations": run.iterations, "reason": reason}
 
     @classmethod
     def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
@@ -349,7 +340,7 @@ class LocalityDenoisers(Study):
         return {
             "denoiser": list(METHODS), "level": LEVELS, "field_level": LEVELS[list(FIELDS)], "network": list(NETWORKS),
             "table_level": TABLE, "step": np.arange(1, len(LEVELS) + 1),
-        }  # fmt: skip
+        }
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
@@ -374,67 +365,34 @@ class LocalityDenoisers(Study):
         return ""
 
 
-# ---- what is kept from run to run --------------------------------------------------------------------------------
+def _remembering(inputs: Mapping[str, Any], p: Any) -> Callable[..., Any]:
+    """What is remembered of these images, as ``Remembered.get``; where values are traced, nothing is."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, p))):
+        return _anew
+    source = bytes(np.asarray(inputs["digest"])), str(jnp.zeros(()).dtype)
+    return lambda key, make, worth=None: _REMEMBERED.get((source, key), make, worth)
 
 
-class _Part(NamedTuple):
-    source: Any  # the training images themselves, which tell one data set from another
-    key: tuple
-    value: Any
+def _anew[T](key: Any, make: Callable[[], T], worth: Any = None) -> T:
+    return make()
 
 
-class _Memory:
-    """What the last run computed. A part is taken over where nothing that it depends on has changed: the same numbers."""
-
-    def __init__(self, source: Array, warm: Mapping[str, _Part] | None, live: bool):
-        self._source, self._before, self._live = source, dict(warm or {}), live
-        self.kept: dict[str, _Part] = {}
-
-    def part(
-        self, name: str, key: tuple, make: Callable[[], Any], worth: Callable[[Any], Any] = lambda made: True
-    ) -> Any:
-        """``make()``, or what it gave last time; only what is ``worth`` it is kept."""
-        if not self._live:
-            return make()
-        before = self._before.get(name)
-        if before is not None and before.source is self._source and before.key == key:
-            self.kept[name] = before
-            return before.value
-        made = make()
-        if worth(made):
-            self.kept[name] = _Part(self._source, key, made)
-        return made
+def _trained(references: Sequence[Reference]) -> bool:
+    return all(bool(known.reason == Reason.CONVERGED) for known in references)
 
 
-# ---- the images --------------------------------------------------------------------------------------------------
+def _whole(run: Run) -> bool:
+    return bool(run.reason == Reason.CONVERGED)
 
 
-class _Sizes(NamedTuple):
-    train: int
-    tests: int
-    samples: int
-
-
-class _Images(NamedTuple):
-    """What the denoisers are made of and tried on."""
-
-    pixels: Float[Array, "N n"]
-    clean: Float[Array, "B n"]
-    noise: Float[Array, "B n"]
-    start: Float[Array, "S n"]
-    spectrum: denoise.Spectrum
-    pattern: Float[Array, " n"]
-
-
-def _case(inputs: Mapping[str, Any], p: Any) -> tuple[Case, _Sizes]:
-    count, c = inputs["train"].shape[:2]
+def _design(shape: tuple[int, ...], p: Any) -> Design:
+    """Which denoisers there are, of images (N, C, H, W)."""
     names = [OPTIMAL, *([NEAREST] if p.others else []), WIENER, LOCAL, LS]
     names += [SQUARES] if p.others else []
     names += [ELS] if p.equivariant != "off" else []
     chunk = p.chunk if p.accumulate == "chunk_mean" else None
     patch = 3 if p.equivariant == "off" else int(p.equivariant)
-    case = Case((c, *_sides(inputs["train"].shape, p.pool)), tuple(names), p.normalize, p.orientation, chunk, patch)
-    return case, _Sizes(min(p.train, count), min(p.tests, len(inputs["test"])), p.samples)
+    return Design((shape[1], *_sides(shape, p.pool)), tuple(names), p.normalize, p.orientation, chunk, patch)
 
 
 def _pooling(shape: tuple[int, ...], pool: int | None) -> int:
@@ -447,139 +405,6 @@ def _sides(shape: tuple[int, ...], pool: int | None) -> tuple[int, int]:
     """Height and width after pooling."""
     by = _pooling(shape, pool)
     return shape[2] // by, shape[3] // by
-
-
-def _images(inputs: Mapping[str, Any], strength: Array, pool: int, sizes: _Sizes, seed: int) -> _Images:
-    """Pooled images with their pattern, noise, and the spectrum. The noise is NumPy's, so that others can have the same."""
-    c, h, w = inputs["train"].shape[1:]
-    shape = c, h // pool, w // pool
-    n = int(np.prod(shape))
-    wide = jnp.zeros(()).dtype
-    dtype = wide if sizes.train * n**2 <= _WIDE else jnp.float32
-    rng = [np.random.default_rng(each) for each in (seed, [seed, 1], [seed, 2])]
-    noise = jnp.asarray(rng[0].standard_normal((sizes.tests, n)), dtype)
-    start = jnp.asarray(rng[1].standard_normal((sizes.samples, n)), dtype)
-    strengths = jnp.asarray(rng[2].standard_normal(sizes.train + sizes.tests), dtype)
-    given = inputs.get("pattern")
-    pattern = jnp.asarray(planted.letter(shape), wide) if given is None else _pooled(given[None], pool)[0]
-    pattern = pattern.reshape(n) / jnp.linalg.norm(pattern.reshape(n))
-    return _made(
-        inputs["train"][: sizes.train], inputs["test"][: sizes.tests], noise, start, strengths, strength, pattern, pool
-    )
-
-
-@partial(jax.jit, static_argnames="pool")
-def _made(
-    train: Array, test: Array, noise: Array, start: Array, g: Array, strength: Array, pattern: Array, pool: int
-) -> _Images:
-    dtype = noise.dtype
-    added = (strength.astype(dtype) * g)[:, None] * pattern.astype(dtype)[None, :]
-    pixels = _pooled(train, pool).astype(dtype).reshape(len(train), -1) + added[: len(train)]
-    clean = _pooled(test, pool).astype(dtype).reshape(len(test), -1) + added[len(train) :]
-    high = float(LEVELS[0])
-    return _Images(pixels, clean, noise, start * float(np.sqrt(1 + high**2)), spectrum_of(pixels), pattern)
-
-
-def _pooled(pixels: Array, pool: int) -> Array:
-    """(N, C, H, W) numbers between -1 and 1, squares of so many pixels averaged; what does not fill one is left out."""
-    numbers = pixels.astype(jnp.zeros(()).dtype)
-    if pixels.dtype == jnp.uint8:
-        numbers = numbers / 127.5 - 1
-    n, c, h, w = numbers.shape
-    h, w = h // pool, w // pool
-    return numbers[:, :, : h * pool, : w * pool].reshape(n, c, h, pool, w, pool).mean(axis=(3, 5))
-
-
-# ---- what is told of them ----------------------------------------------------------------------------------------
-
-
-@jit
-def _numbers(data: Set, state: State, table: Tabled, clean: Array) -> dict[str, Array]:
-    """What depends on neither pixel nor image nor level: errors, agreement, and distances from the training images."""
-    wide = jnp.zeros(()).dtype
-    flat = data.pixels.astype(wide)
-    single = state.single.astype(wide).transpose(1, 0, 2, 3)  # (M, L, B, n)
-    told = {"mse_clean": _all(data, ((single - clean.astype(wide)[None, None]) ** 2).mean(axis=3))}
-    if data.networks:
-        reference = single[len(data.case.names)]
-        over = jax.vmap(jax.vmap(denoise.r2), in_axes=(0, None))
-        told["r2_net"] = _all(data, over(single, reference))
-        told["r2_pooled"] = _all(data, jax.vmap(jax.vmap(denoise.pooled_r2), in_axes=(0, None))(single, reference))
-        told["mse_net"] = _all(data, ((single - reference[None]) ** 2).mean(axis=3))
-        told["r2_half"] = _half(told["r2_net"])
-        each = told["r2_net"].mean(axis=1)  # an image is what is drawn: its levels share the noise
-        told["r2_mean"], told["r2_mean_half"] = each.mean(axis=1), _half(each)
-        for name, method in (("r2_locality", LOCAL), ("r2_wiener", WIENER), ("r2_optimal", OPTIMAL)):
-            told[name] = told["r2_mean"][METHODS.index(method)]
-            told[f"{name}_half"] = told["r2_mean_half"][METHODS.index(method)]
-
-    def from_training(x: Array) -> Array:
-        squared = ((x**2).sum(axis=1)[:, None] - 2 * x @ flat.T + (flat**2).sum(axis=1)[None, :]) / x.shape[1]
-        return jnp.sqrt(jnp.maximum(squared.min(axis=1), 0))
-
-    ends = state.path[-1].astype(wide)
-    distances = from_training(ends.reshape(-1, ends.shape[2])).reshape(ends.shape[:2])
-    told["nearest_distance"] = _all(data, distances)
-    told["test_distance"] = from_training(clean.astype(wide))
-    told["mask_size"], told["ess"] = state.sizes, state.ess.mean(axis=1)
-    told["table_mse"] = _all(data, table.errors.transpose(1, 0, 2))
-    told["table_mask_size"], told["table_ess"] = table.sizes, table.ess.mean(axis=1)
-    told["trace_W"] = jax.vmap(lambda sigma: data.spectrum.gains(sigma).sum())(jnp.asarray(LEVELS, wide))
-    vectors = data.spectrum.vectors[:, :_DIRECTIONS].T
-    signs = jnp.sign(jnp.take_along_axis(vectors, jnp.abs(vectors).argmax(axis=1)[:, None], axis=1))
-    told["eigenvalue"] = data.spectrum.values
-    told["eigenvector"] = (vectors * signs).reshape(-1, *data.case.shape)
-    path = _all(data, state.path.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3)
-    told["path"] = path.reshape(*path.shape[:3], *data.case.shape)
-    return told
-
-
-def _half(values: Float[Array, "*batch B"]) -> Float[Array, "*batch"]:
-    """Half the width of the 95 % interval of a mean over the last axis: Student's t."""
-    from scipy.stats import t
-
-    count = values.shape[-1]
-    return float(t.ppf(0.975, count - 1)) / count**0.5 * values.std(axis=-1, ddof=1)
-
-
-@jit
-def _described(
-    data: Set, made: _Images, state: State, here: Any, seen: Any, image: Array, told: dict[str, Array]
-) -> dict[str, Array]:
-    """The results of a run."""
-    shape, wide = data.case.shape, jnp.zeros(()).dtype
-    plane = shape[1:]
-    clean = made.clean[image]
-    error = _all(data, ((here.estimate.astype(wide) - clean.astype(wide)[None]) ** 2).mean(axis=1))
-    estimate = _all(data, jnp.take(state.single, image, axis=2).transpose(1, 0, 2))
-    own = {
-        "error_locality": error[METHODS.index(LOCAL)], "error_wiener": error[METHODS.index(WIENER)],
-        "error_optimal": error[METHODS.index(OPTIMAL)], "error_here": error,
-        "mask_pixels": here.mask_pixels, "ess_here": here.ess.astype(wide), "field_pixels": seen.pixels,
-        "clean": clean.reshape(shape), "noisy": here.noisy.reshape(shape),
-        "estimate_here": _all(data, here.estimate).reshape(-1, *shape),
-        "estimate": estimate.reshape(*estimate.shape[:2], *shape),
-        "field": _all(data, seen.field).reshape(-1, *plane),
-        "sensitivity": _all(data, seen.sensitivity).reshape(-1, len(FIELDS), *plane),
-        "mask": seen.mask.reshape(-1, *plane), "mask_here": seen.mask_here.reshape(plane),
-    }  # fmt: skip
-    return told | own
-
-
-def _all(data: Set, values: Array) -> Array:
-    """With a row for each of METHODS, NaN for those that are not there."""
-    at = np.array([METHODS.index(name) for name in data.names])
-    return jnp.full((len(METHODS), *values.shape[1:]), jnp.nan, values.dtype).at[at].set(values)
-
-
-def _by_network(learnt: Any) -> Array:
-    rows = {each.network.name: each.loss for each in learnt}
-    none = jnp.full_like(learnt[0].loss, jnp.nan)
-    return jnp.stack([rows.get(name, none) for name in NETWORKS])
-
-
-def _whole(reason: Any) -> bool:
-    return bool(reason == Reason.CONVERGED)
 
 
 def _reference(result: xr.Dataset) -> str:

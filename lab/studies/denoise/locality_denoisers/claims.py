@@ -7,19 +7,21 @@ import numpy as np
 import xarray as xr
 
 from lab import datasets
-from lab.denoise import estimate
+from lab.denoise.lineup import NETWORKS
+from lab.numerics.statistics import mean_interval
 from lab.studies.contract import Claim, Measured, Runs
 
-from .levels import NETWORKS
 from .presets import FULL, LETTER
 
 _LOCAL, _WIENER, _OPTIMAL = "PCA locality", "Wiener", "optimal"
-_TABLE = {**FULL, "networks": "U-Net", "train_steps": 1200, "tests": 64, "samples": 1}
-_ROW = {"normalize": "row", "theta": 0.005}
-_SIZES = {**FULL, **_ROW, "tests": 16, "samples": 1}
-_PATCHES = {"data": "natural-patches", "train": 2000, "networks": "U-Net", "train_steps": 800, "tests": 64, "samples": 1,
-            "row": 8, "column": 8}  # fmt: skip
-_PLANTED = {"plant": True, **LETTER, "row": 7, "column": 5}
+_TABLE: dict[str, Any] = {**FULL, "networks": "U-Net", "train_steps": 1200, "tests": 64, "samples": 1}
+_ROW: dict[str, Any] = {"normalize": "row", "theta": 0.005}
+_SIZES: dict[str, Any] = {**FULL, **_ROW, "tests": 16, "samples": 1}
+_PATCHES: dict[str, Any] = {
+    "data": "natural-patches", "train": 2000, "networks": "U-Net", "train_steps": 800, "tests": 64, "samples": 1,
+    "row": 8, "column": 8,
+}
+_PLANTED: dict[str, Any] = {"plant": True, **LETTER, "row": 7, "column": 5}
 _ALL = {
     "data": "digit-images",
     "train": 1400,
@@ -109,7 +111,7 @@ def _memorised(runs: Runs) -> float:
 
 
 def _mean(values: Any) -> Measured:
-    found = estimate(values)
+    found = mean_interval(values)
     return Measured(found.mean, found.low, found.high)
 
 
@@ -230,4 +232,4 @@ CLAIMS = (
           _number("field_pixels", data="natural-patches", row=8, column=8, train=2000, sigma=0.6),
           lambda runs: 3 * float(runs(data="natural-patches", row=8, column=8, train=2000, sigma=0.2).field_pixels),
           "widths grow with σ where power falls as 1/f²", ">=", quick=False),
-)  # fmt: skip
+)

@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.denoise import estimate
+from lab.numerics.statistics import mean_interval
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.look import current
+from lab.studies.draw import current
 
 _SHORT = {"PCA locality": "local", "perceptron": "MLP", "transformer": "transf."}
 _MANY = 4  # columns with a name, above which the names are short
@@ -58,7 +58,7 @@ def _tint(name: str) -> str:
     return {
         "PCA locality": tints[0], "Wiener": tints[1], "LS": tints[2], "optimal": current().muted, "U-Net": current().ink,
         "PSPC": tints[3], "ELS": tints[4], "nearest": tints[5], "perceptron": tints[3], "transformer": tints[4],
-    }[name]  # fmt: skip
+    }[name]
 
 
 def _tiles(values: xr.DataArray) -> np.ndarray:
@@ -104,7 +104,7 @@ def _look(result: xr.Dataset) -> Any:
     return draw.mosaic(
         tiles, ["noisy, denoised", "clean, field"], ["image", *_named(names)], marks=_pixel(result),
         note="fields: orange above zero, blue below, each on its own scale",
-    )  # fmt: skip
+    )
 
 
 def _at(result: xr.Dataset, x: float, y: float, rows: int, cols: int) -> tuple[int, int, int, int] | None:
@@ -167,7 +167,7 @@ def _spectrum(result: xr.Dataset) -> Any:
         logx=True, logy=True, xlabel="eigenvalue number", ylabel="λ, and the share that passes",
         note=f"{count} of {len(values)} directions have λ > σ²", xlim=(1, None),
         ylim=(None, 20 * max(float(values[0]), variance)),
-    )  # fmt: skip
+    )
 
 
 def _click_spectrum(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
@@ -217,7 +217,7 @@ def _agreement(result: xr.Dataset) -> Any:
         *lines, draw.vline(sweeping.parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True), logx=True,
         xlabel="noise level σ", ylim=(max(low - 0.05, -0.5), 1.1),
         ylabel=f"r² with the {reference}, mean of {result.sizes['test']} images and 95 %",
-    )  # fmt: skip
+    )
 
 
 def _samples(result: xr.Dataset, at: int) -> Any:
@@ -237,7 +237,7 @@ def _memory(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel="distance from the nearest training image, RMS a pixel", ylabel="",
         yticks=list(enumerate(rows)), ylim=(-0.6, len(rows) - 0.4), xlim=(-0.01, None),
-    )  # fmt: skip
+    )
 
 
 def _sizes(result: xr.Dataset) -> Any:
@@ -253,7 +253,7 @@ def _sizes(result: xr.Dataset) -> Any:
         draw.curve(level, result.ess.values, "images averaged", color=draw.GOOD),
         draw.vline(sweeping.parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True),
         logx=True, logy=True, xlabel="noise level σ", ylabel="number", ylim=(0.5, None),
-    )  # fmt: skip
+    )
 
 
 def _directions(result: xr.Dataset) -> Any:
@@ -296,9 +296,9 @@ def _error_table(result: xr.Dataset) -> Any:
         "σ": _alternately([f"{value:g}" for value in result.table_level.values], ["±"] * len(result.table_level))
     }
     for name in names:
-        each = [estimate(row) for row in values.sel(denoiser=name).values]
+        found = [mean_interval(row) for row in values.sel(denoiser=name).values]
         columns[_SHORT.get(name, name)] = _alternately(
-            [f"{one.mean:.2g}" for one in each], [f"{one.high - one.mean:.1g}" for one in each]
+            [f"{error.mean:.2g}" for error in found], [f"{error.half:.1g}" for error in found]
         )
     rest = {"mask": result.table_mask_size, "images": result.table_ess}
     for head, numbers in rest.items():
@@ -322,7 +322,7 @@ def _pattern(result: xr.Dataset) -> Any:
         draw.signed(np.stack(rows)), ["one pixel", "Jᵀ P"], ["P", *(_SHORT.get(name, name) for name in names)],
         marks=_pixel(result),
         note="click a pixel on the letter, and one beside it", height=330,
-    )  # fmt: skip
+    )
 
 
 def _click_pattern(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
@@ -445,7 +445,7 @@ def _recovered(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, draw.vline(here, "c here", color=draw.MUTED, dash=True), xlabel="strength c of the pattern",
         ylabel="correlation of single-pixel fields with P", ylim=(min(0.0, float(match.min())), 1.1),
-    )  # fmt: skip
+    )
 
 
 PICTURES = Pictures(
@@ -523,4 +523,4 @@ PICTURES = Pictures(
         "without it they show their neighbours", _recovered, where=_needs("strength"), along=_over_strength,
         also=("pattern_rows",),
     ),
-)  # fmt: skip
+)

@@ -48,4 +48,4 @@ PRESETS = (
     ),
     Preset("everyone", "All denoisers", "Also the nearest image, patch composites, and patches from anywhere.",
            {"others": True, "equivariant": "5", "train": 200}),
-)  # fmt: skip
+)

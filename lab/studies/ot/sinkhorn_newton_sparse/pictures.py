@@ -1,6 +1,5 @@
 """The pictures of Sinkhorn-Newton-Sparse."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -18,23 +17,6 @@ _STRENGTHS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 _SIDES, _SIZES = (6, 8, 11, 16), (32, 64, 128, 256)
 _DECADES = 20  # of the entries of a Hessian that are shown
 _PIXELS = 512
-
-
-def parameters(result: xr.Dataset) -> dict[str, Any]:
-    """The parameters of a run by name; of a sweep, those of the run that it was asked from."""
-    return json.loads(result.attrs["parameters"])
-
-
-def _needs(*names: str):
-    def applies(result: xr.Dataset) -> str:
-        missing = [name for name in names if name not in result.dims]
-        return f"it shows a sweep over {' and '.join(missing)}" if missing else ""
-
-    return applies
-
-
-def _shows_plan(result: xr.Dataset) -> str:
-    return sweeping.single(result) or ("" if "plan" in result else "the plan is too large to be kept whole")
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -77,24 +59,24 @@ def _key_figure(result: xr.Dataset) -> Any:
         *_gap(result, "count"), draw.vline(knee, "first Newton step", color=draw.MUTED),
         xlabel=draw.label(result["count"]), ylabel="optimality gap", logx=True, logy=True,
         ylim=(None, 100 * _largest(result.f_gap)),
-    )  # fmt: skip
+    )
 
 
 def _against_work(result: xr.Dataset) -> Any:
     return draw.plot(
         *_gap(result, "work"), xlabel="multiply-adds, an exponential as 10", ylabel="optimality gap", logx=True, logy=True,
-    )  # fmt: skip
+    )
 
 
 def _convergence(result: xr.Dataset) -> Any:
     lines = []
     for solver, name, color in _solvers():
         lines.append(draw.curve(*_trace(result, "err", solver), name, color=color, markers=solver == 0))
-    lines.append(draw.hline(parameters(result)["tolerance"]))
+    lines.append(draw.hline(sweeping.parameters(result)["tolerance"]))
     return draw.plot(
         *lines, xlabel=draw.label(result["count"]), ylabel="L1 error of both marginals", logx=True, logy=True,
         note="dashed: the tolerance", ylim=(None, 20 * _largest(result.err)),
-    )  # fmt: skip
+    )
 
 
 def hessians(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +118,7 @@ def _steps(result: xr.Dataset) -> Any:
         draw.curve(step, np.maximum(result.cg_iters.values[at], 0.5), "CG iterations", color=draw.TARGET, markers=True),
         draw.hline(result.sizes["col"], "all entries"),
         xlabel="Newton step", ylabel="number", logy=True, ylim=(None, 2.5 * result.sizes["col"]),
-    )  # fmt: skip
+    )
 
 
 def _dropped(result: xr.Dataset) -> Any:
@@ -147,20 +129,14 @@ def _dropped(result: xr.Dataset) -> Any:
         draw.curve(step, result.dropped_mass.values[at], "mass left out", color=draw.TARGET, markers=True),
         draw.curve(step, result.alpha.values[at], "step size", color=draw.MUTED, markers=True),
         xlabel="Newton step", ylabel="share", logy=True,
-    )  # fmt: skip
+    )
 
 
 def _plan(result: xr.Dataset) -> Any:
     return draw.plan(
         result.plan.values, result.a.values, result.b.values, result.row.values, result.col.values,
         xlabel=draw.label(result.col), ylabel=draw.label(result.row),
-    )  # fmt: skip
-
-
-def _has_plane(result: xr.Dataset) -> str:
-    if "x" not in result or result.sizes["axis"] != 2:
-        return "links need points in the plane"
-    return _shows_plan(result)
+    )
 
 
 def _links(result: xr.Dataset) -> Any:
@@ -171,15 +147,15 @@ def _links(result: xr.Dataset) -> Any:
     return draw.links(
         result.x.values, result.y.values, i, j, result.plan.values[i, j], a=result.a.values, b=result.b.values,
         xlabel=names[0], ylabel=names[1],
-    )  # fmt: skip
+    )
 
 
 # ---- along epsilon -----------------------------------------------------------------------------------------------
 
 
-def _over_epsilon(study: Study, data: Data) -> dict[str, list]:
+def _around(study: Study, data: Data) -> list[float]:
     epsilon: Any = study.values()["epsilon"]
-    return {"epsilon": [float(f"{epsilon * factor:.3g}") for factor in _FACTORS]}
+    return [float(f"{epsilon * factor:.3g}") for factor in _FACTORS]
 
 
 def _family(result: xr.Dataset) -> Any:
@@ -188,34 +164,20 @@ def _family(result: xr.Dataset) -> Any:
     return zip(order, epsilons[order], draw.colours(len(order), ordered=True), strict=True)
 
 
-def _entries(result: xr.Dataset) -> Any:
-    lines = [
-        draw.curve(result["rank"].values, np.maximum(result.sorted_entry.isel(epsilon=k).values, 1e-15),
-                   f"ε = {epsilon:.3g}", color=color)
-        for k, epsilon, color in _family(result)
-    ]  # fmt: skip
-    return draw.plot(
-        *lines, xlabel=draw.label(result["rank"]), ylabel="entry over mass of a row", logx=True, logy=True,
-        ylim=(1e-12, None),
-    )  # fmt: skip
+def _by_rank(name: str, ylabel: str, least: float) -> Any:
+    """What is in the largest entries, or beyond them, for each epsilon."""
 
+    def drawn(result: xr.Dataset) -> Any:
+        lines = [
+            draw.curve(result["rank"].values, np.maximum(result[name].isel(epsilon=k).values, least),
+                       f"ε = {epsilon:.3g}", color=color)
+            for k, epsilon, color in _family(result)
+        ]
+        return draw.plot(
+            *lines, xlabel=draw.label(result["rank"]), ylabel=ylabel, logx=True, logy=True, ylim=(1e-12, None),
+        )
 
-def _outside(result: xr.Dataset) -> Any:
-    lines = [
-        draw.curve(result["rank"].values, np.maximum(result.mass_beyond.isel(epsilon=k).values, 1e-18),
-                   f"ε = {epsilon:.3g}", color=color)
-        for k, epsilon, color in _family(result)
-    ]  # fmt: skip
-    return draw.plot(
-        *lines, xlabel=draw.label(result["rank"]), ylabel="mass outside the largest", logx=True, logy=True,
-        ylim=(1e-12, None),
-    )  # fmt: skip
-
-
-def _has_spectrum(result: xr.Dataset) -> str:
-    return _needs("epsilon")(result) or (
-        "" if "s2" in result else "s₂ is computed up to 1024 points of the smaller side"
-    )
+    return drawn
 
 
 def _second(result: xr.Dataset) -> Any:
@@ -223,7 +185,7 @@ def _second(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.curve(epsilon, result.spectral_gap.values, markers=True),
         xlabel="ε (unit cost)", ylabel="1 − s₂²", logx=True, logy=True,
-    )  # fmt: skip
+    )
 
 
 def _counts(result: xr.Dataset) -> Any:
@@ -234,7 +196,7 @@ def _counts(result: xr.Dataset) -> Any:
         draw.curve(epsilon, result.newton_steps.values.astype(float), "Newton steps", markers=True),
         xlabel="ε (unit cost)", ylabel="iterations", logx=True, logy=True, note="dots: as observed",
         ylim=(None, 3 * _largest(result.sweeps_per_decade)),
-    )  # fmt: skip
+    )
 
 
 def _plans(result: xr.Dataset) -> Any:
@@ -248,29 +210,27 @@ def _plans(result: xr.Dataset) -> Any:
 # ---- what is kept ------------------------------------------------------------------------------------------------
 
 
-def _over_kept(study: Study, data: Data) -> dict[str, list]:
+def _kept(study: Study, data: Data) -> list[float]:
     n = len(data.arrays["b"])
-    return {"threshold": ["entries"], "max_sweeps": [1], "per_row": [k for k in _KEPT if k < n] + [float(n)]}
+    return [k for k in _KEPT if k < n] + [float(n)]
 
 
 def _superlinear(result: xr.Dataset) -> Any:
-    sweep = result.squeeze(["threshold", "max_sweeps"])
-    kept = sweep.per_row.values
+    kept = result.per_row.values
     return draw.plot(
-        draw.curve(kept, sweep.newton_steps.values.astype(float), markers=True),
-        draw.hline(float(sweep.newton_steps[-1]), "all entries"),
+        draw.curve(kept, result.newton_steps.values.astype(float), markers=True),
+        draw.hline(float(result.newton_steps[-1]), "all entries"),
         xlabel="entries in a row that the Hessian keeps", ylabel="Newton steps", logx=True, ylim=(0, None),
         xticks=[(float(k), f"{k:g}") for k in kept],
-    )  # fmt: skip
+    )
 
 
 def _tails(result: xr.Dataset) -> Any:
-    sweep = result.squeeze(["threshold", "max_sweeps"])
     lines = []
-    for k, color in zip(range(sweep.sizes["per_row"]), draw.colours(sweep.sizes["per_row"], ordered=True), strict=True):
-        run = sweep.isel(per_row=k)
+    for k, color in zip(range(result.sizes["per_row"]), draw.colours(result.sizes["per_row"], ordered=True), strict=True):
+        run = result.isel(per_row=k)
         error = run.history_error.values[np.isfinite(run.nnz_row.values)]
-        name = "all" if k == sweep.sizes["per_row"] - 1 else f"{float(run.per_row):g}"
+        name = "all" if k == result.sizes["per_row"] - 1 else f"{float(run.per_row):g}"
         lines.append(draw.curve(np.arange(1, error.size + 1), error, name, color=color))
     return draw.plot(*lines, xlabel="Newton step", ylabel="L1 error of both marginals", logy=True)
 
@@ -297,14 +257,14 @@ def _size(result: xr.Dataset) -> str:
     return "side" if "side" in result.dims else "n"
 
 
-def _has_sizes(result: xr.Dataset) -> str:
-    return _needs("epsilon")(result) or ("" if _size(result) in result.dims else "it shows a sweep over sizes")
+def _over_both(result: xr.Dataset) -> str:
+    return "" if {"epsilon", _size(result)} <= set(result.dims) else "it shows a sweep over epsilon and sizes"
 
 
 def _ratio(result: xr.Dataset) -> Any:
     size = _size(result)
     ratio = result.work_ratio.transpose("epsilon", size).values[::-1]
-    limited = (result.sinkhorn_error > parameters(result)["tolerance"]).transpose("epsilon", size).values[::-1]
+    limited = (result.sinkhorn_error > sweeping.parameters(result)["tolerance"]).transpose("epsilon", size).values[::-1]
     points = [int(k) ** 2 if size == "side" else int(k) for k in result[size].values]
     y, x = np.indices(ratio.shape)
     texts = [f"{'≥ ' if few else ''}{value:.2g}" for value, few in zip(ratio.ravel(), limited.ravel(), strict=True)]
@@ -312,44 +272,44 @@ def _ratio(result: xr.Dataset) -> Any:
         np.log10(ratio), [f"{e:g}" for e in result.epsilon.values[::-1]], [str(k) for k in points], signed=True,
         xlabel="points", ylabel="ε (unit cost)", clabel="log₁₀ of work saved", equal=False, outline=False,
         marks=[draw.text(x.ravel(), y.ravel(), texts, color=draw.INK, side="center")],
-    )  # fmt: skip
+    )
 
+
+_RATES = ("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")
+_ALONG_KEPT: dict[str, Any] = {"threshold": ("entries",), "max_sweeps": (1,), "per_row": _kept}
 
 PICTURES = Pictures(
     Picture("gap", "Optimality gap", "The paper's key figure: Sinkhorn falls along a line, Newton drops once it is near.",
             _key_figure),
     Picture("plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to", _plan,
-            where=_shows_plan),
+            needs=("plan",)),
     Picture("hessian", "The Hessian, whole and made sparse", "Entries over 20 decades, dark is large; sources, then targets. "
-            "Above: entries in a row, and the mass left out.", _hessian, where=_shows_plan),
+            "Above: entries in a row, and the mass left out.", _hessian, needs=("plan",)),
     Picture("steps", "What each step took", "Entries of the plan in the Hessian, and iterations of conjugate gradients.",
             _steps),
     Picture("work", "Gap against work", "The same against multiply-adds, which do not depend on the machine.",
             _against_work),
     Picture("convergence", "Marginal error", "Each step of the ladder in ε throws the error up again.", _convergence),
     Picture("dropped", "Mass left out", "Where the mass left out shrinks with the error, steps are superlinear.", _dropped),
-    Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, where=_has_plane,
-            edits=("x", "y")),
+    Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, needs=("x", "plan"),
+            where=lambda result: "" if result.sizes["axis"] == 2 else "links need points in the plane", edits=("x", "y")),
     Picture("rate", "Iterations against ε", "Sweeps for a tenth of the error, predicted from s₂ and seen (no dot: never near "
-            "enough); Newton steps to the tolerance.", _counts, where=_has_spectrum, along=_over_epsilon,
-            also=("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")),
+            "enough); Newton steps to the tolerance.", _counts, along={"epsilon": _around}, needs=_RATES),
     Picture("second", "Spectral gap against ε", "1 − s₂² of the plan at the optimum: the smaller, the slower is Sinkhorn.",
-            _second, where=_has_spectrum, along=_over_epsilon,
-            also=("sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps", "spectral_gap", "s2")),
+            _second, along={"epsilon": _around}, needs=_RATES),
     Picture("entries", "When is the plan sparse?", "All entries from the largest: a knee at one a row is a sparse plan.",
-            _entries, where=_needs("epsilon"), along=_over_epsilon, also=("sorted_entry", "mass_beyond")),
-    Picture("outside", "Mass outside the largest entries", "What a Hessian with so many entries in a row misses.", _outside,
-            where=_needs("epsilon"), along=_over_epsilon, also=("sorted_entry", "mass_beyond")),
-    Picture("plans", "The plan along ε", "From the product of the masses to the optimal plan.", _plans, where=lambda result:
-            _needs("epsilon")(result) or ("" if "plan" in result else "the plans are too large to be kept whole"),
-            along=_over_epsilon, also=("plan",)),
+            _by_rank("sorted_entry", "entry over mass of a row", 1e-15), along={"epsilon": _around},
+            needs=("sorted_entry", "mass_beyond")),
+    Picture("outside", "Mass outside the largest entries", "What a Hessian with so many entries in a row misses.",
+            _by_rank("mass_beyond", "mass outside the largest", 1e-18), along={"epsilon": _around},
+            needs=("sorted_entry", "mass_beyond")),
+    Picture("plans", "The plan along ε", "From the product of the masses to the optimal plan.", _plans,
+            along={"epsilon": _around}, needs=("plan",)),
     Picture("superlinear", "From linear to superlinear", "Newton steps when a fixed number of entries is kept.",
-            _superlinear, where=_needs("threshold", "max_sweeps", "per_row"), along=_over_kept,
-            also=("newton_steps", "history_error", "nnz_row")),
+            _superlinear, along=_ALONG_KEPT, needs=("newton_steps", "history_error", "nnz_row")),
     Picture("tails", "How the error falls", "By Newton step, for each number of entries in a row.", _tails,
-            where=_needs("threshold", "max_sweeps", "per_row"), along=_over_kept,
-            also=("newton_steps", "history_error", "nnz_row")),
+            along=_ALONG_KEPT, needs=("newton_steps", "history_error", "nnz_row")),
     Picture("ratio", "Where it pays", "Work of Sinkhorn over that of Newton, by size and ε; above 1, Newton is ahead.",
-            _ratio, where=_has_sizes, along=_over_sizes,
-            also=("work_ratio", "sinkhorn_error", "newton_steps", "sinkhorn_sweeps")),
-)  # fmt: skip
+            _ratio, where=_over_both, along=_over_sizes,
+            needs=("work_ratio", "sinkhorn_error", "newton_steps", "sinkhorn_sweeps")),
+)

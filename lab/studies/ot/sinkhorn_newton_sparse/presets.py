@@ -8,7 +8,7 @@ TINY = 8.33333333333e-4  # 1 / 1200 in 12 digits, which a command or a link keep
 PAPER = {
     "cost_unit": "largest", "epsilon": TINY, "ladder": False, "threshold": "entries", "tolerance": 1e-12,
     "max_iterations": 2000, "max_sweeps": 30_000,
-}  # fmt: skip
+}
 ASSIGNMENT = {"data": "random-assignment", "n": 500, "sweeps": 20, "per_row": 2.0}
 MNIST_L2 = {"data": "mnist-pixels", "side": 28, "sweeps": 20, "per_row": 2.0}
 MNIST_L1 = {"data": "mnist-pixels", "side": 28, "ground": "manhattan", "sweeps": 700, "per_row": 15.0}
@@ -64,4 +64,4 @@ PRESETS = (
         "table-mnist-l1", "Paper, table: MNIST, L1", "784 pixels, the paper's 700 + 77 iterations against 5,748.",
         PAPER | MNIST_L1,
     ),
-)  # fmt: skip
+)

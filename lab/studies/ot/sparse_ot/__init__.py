@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -16,12 +14,15 @@ from lab.datasets import Data
 from lab.numerics import Loop
 from lab.ot.bounds import bounds, effective_strength
 from lab.ot.exact import linear_program
+from lab.ot.plans import recoloured
+from lab.ot.traces import best_so_far
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
+from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
+from .story import STORY
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan as a matrix, and the linear program is solved
 _SMALL = 1 << 16  # entries up to which it also holds the plan of the linear program
@@ -29,6 +30,10 @@ _SMALL = 1 << 16  # entries up to which it also holds the plan of the linear pro
 
 def _holds(error: float, result: xr.Dataset) -> Mood:
     return "good" if error <= 1e-4 * float(result.a.sum()) else "warn"
+_TOO_LARGE = "these data are too large for their linear program"
+_NO_POINTS = "these data have no points, only a cost"
+_NO_PICTURES = "these data do not come from two pictures"
+_WHOLE = "a small plan is kept whole"
 
 
 class SparseOT(Study):
@@ -44,8 +49,7 @@ class SparseOT(Study):
         2023,
         "https://arxiv.org/abs/2209.15466",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "sparse_ot.md"
     kind = "transport"
     data_options = ("n", "seed")
 
@@ -53,44 +57,44 @@ class SparseOT(Study):
     k = Whole(
         2, bounds=(1, None), soft=(1, 64), scale="log", label="nonzeros in a column", symbol="k",
         when={"regularizer": ("k-sparse",)}, doc="most sources that a target may receive from (targets, with rows)",
-    )  # fmt: skip
-    gamma = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-3, 10.0), scale="log", label="strength",
-        symbol="γ", unit="cost/mass", doc="strength of the regularization; entries of a plan shrink as 1/(m n), so "
+    )
+    gamma = positive(
+        1.0, (1e-3, 10.0), label="strength", symbol="γ", unit="cost/mass",
+        doc="strength of the regularization; entries of a plan shrink as 1/(m n), so "
         "compare the effective strength across sizes",
-    )  # fmt: skip
+    )
     regularizer = Choice(
         ["k-sparse", "quadratic", "entropic"], label="regularizer", symbol="Ω",
         doc="squared 2-norm with at most k nonzeros, squared 2-norm alone, or entropy (Sinkhorn)",
-    )  # fmt: skip
+    )
     formulation = Choice(
         ["semi-dual", "dual"], label="solve",
         doc="semi-dual: m unknowns, the columns hold at every step; dual: m + n unknowns, neither marginal does",
-    )  # fmt: skip
+    )
     plan = Choice(
         ["k-sparse", "relaxed"], label="plan", sweepable=False, when={"regularizer": ("k-sparse",)},
         doc="k-sparse: at most k nonzeros, rows may miss; relaxed: both marginals hold, tied columns have more",
-    )  # fmt: skip
-    n = Whole(
-        None, allow_None=True, bounds=(2, 8192), soft=(8, 512), scale="log", label="size", symbol="n", group="more",
-        traced=False, doc="points, bins, colours or tokens of a named data set; colours of your own pictures",
-    )  # fmt: skip
+    )
+    n = size(
+        None, (2, 8192), (8, 512), allow_None=True, label="size", symbol="n", group="more",
+        doc="points, bins, colours or tokens of a named data set; colours of your own pictures",
+    )
     constraint = Choice(
         ["columns", "rows"], label="constraint", group="more",
         doc="whose nonzeros are counted: those of each column (target) or of each row (source)",
-    )  # fmt: skip
+    )
     solver = Choice(
         ["auto", "newton", "ladder", "lbfgs", "adam"], label="solver", group="more",
         doc="auto picks a fast one; ladder is the paper's L-BFGS with k lowered step by step",
-    )  # fmt: skip
+    )
     tolerance = Real(
         1e-6, bounds=(0, 1), inclusive_bounds=(False, False), soft=(1e-9, 1e-2), scale="log", label="tolerance",
         symbol="ε", group="more", doc="stop when the error, as a share of the mass or of the value, is below this",
-    )  # fmt: skip
-    max_iterations = Whole(
-        None, allow_None=True, bounds=(1, 1_000_000), soft=(10, 10_000), scale="log", label="iteration limit",
-        group="more", traced=False, doc="stop after so many iterations with the best so far; auto: the solver's own",
-    )  # fmt: skip
+    )
+    max_iterations = size(
+        None, (1, 1_000_000), (10, 10_000), allow_None=True, label="iteration limit", group="more",
+        doc="stop after so many iterations with the best so far; auto: the solver's own",
+    )
 
     dims: ClassVar = {
         "row": ("source i", ""),
@@ -121,38 +125,42 @@ class SparseOT(Study):
                judge=lambda value, result: "good" if value else "warn"),
         Result("iterations", (), "iterations", "steps of the solver"),
         Result("lp_gap", (), "above the linear program", "value minus LP: what the regularization costs",
-               optional=True),
-        Result("lp", (), "linear program", "optimal cost without regularization, exact", optional=True),
-        Result("lower", (), "lower bound", "LP + gamma L, known before solving", optional=True),
-        Result("upper", (), "upper bound", "LP + gamma U, known before solving", optional=True),
+               absent=_TOO_LARGE),
+        Result("lp", (), "linear program", "optimal cost without regularization, exact", absent=_TOO_LARGE),
+        Result("lower", (), "lower bound", "LP + gamma L, known before solving", absent=_TOO_LARGE),
+        Result("upper", (), "upper bound", "LP + gamma U, known before solving", absent=_TOO_LARGE),
         Result("strength", (), "effective strength", "gamma ||b||^2 / |LP|, comparable across sizes and units",
-               optional=True),
-        Result("plan", ("row", "col"), "mass", "the transport plan", optional=True),
-        Result("plan_row", ("entry",), "source of the entry", "rows of a large plan's nonzeros", optional=True),
-        Result("plan_col", ("entry",), "target of the entry", "columns of a large plan's nonzeros", optional=True),
-        Result("plan_value", ("entry",), "mass of the entry", "values of a large plan's nonzeros", optional=True),
-        Result("lp_plan", ("row", "col"), "mass", "an optimal plan of the linear program", optional=True),
+               absent=_TOO_LARGE),
+        Result("plan", ("row", "col"), "mass", "the transport plan",
+               absent="a large plan is kept by its entries: plan_row, plan_col, plan_value"),
+        Result("plan_row", ("entry",), "source of the entry", "rows of a large plan's nonzeros", absent=_WHOLE),
+        Result("plan_col", ("entry",), "target of the entry", "columns of a large plan's nonzeros", absent=_WHOLE),
+        Result("plan_value", ("entry",), "mass of the entry", "values of a large plan's nonzeros", absent=_WHOLE),
+        Result("lp_plan", ("row", "col"), "mass", "an optimal plan of the linear program",
+               absent="these data are too large"),
         Result("alpha", ("row",), "source potential", "price of a unit more at a source; mean 0"),
         Result("beta", ("col",), "target potential", "price of a unit more at a target"),
         Result("a", ("row",), "source mass", "mass that each source has"),
         Result("b", ("col",), "target mass", "mass that each target asks for"),
         Result("history", ("iteration",), "value", "best objective so far, by iteration"),
         Result("history_error", ("iteration",), "L1 marginal error", "error of the marginals, by iteration"),
-        Result("x", ("row", "axis"), "source position", "points of the sources", optional=True),
-        Result("y", ("col", "axis"), "target position", "points of the targets", optional=True),
-        Result("x_plane", ("row", "plane"), "source in the plane", "sources on two principal axes", optional=True),
-        Result("y_plane", ("col", "plane"), "target in the plane", "targets on two principal axes", optional=True),
-        Result("gates", ("row", "col"), "gate", "how much a token wants an expert", optional=True),
+        Result("x", ("row", "axis"), "source position", "points of the sources", absent=_NO_POINTS),
+        Result("y", ("col", "axis"), "target position", "points of the targets", absent=_NO_POINTS),
+        Result("x_plane", ("row", "plane"), "source in the plane", "sources on two principal axes", absent=_NO_POINTS),
+        Result("y_plane", ("col", "plane"), "target in the plane", "targets on two principal axes", absent=_NO_POINTS),
+        Result("gates", ("row", "col"), "gate", "how much a token wants an expert",
+               absent="these data have no gates of tokens to experts"),
         Result("source_image", ("source_height", "source_width", "channel"), "source picture", "as it is",
-               optional=True),
+               absent=_NO_PICTURES),
         Result("transferred", ("source_height", "source_width", "channel"), "source picture in the target's colours",
-               "each colour moved to the mean of where its mass goes", optional=True),
+               "each colour moved to the mean of where its mass goes", absent=_NO_PICTURES),
         Result("target_image", ("target_height", "target_width", "channel"), "target picture", "as it is",
-               optional=True),
-    )  # fmt: skip
+               absent=_NO_PICTURES),
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
@@ -197,20 +205,20 @@ class SparseOT(Study):
         solution = ot.solve(
             problem, regularizer, formulation=p.formulation, method=p.solver, axis=p.constraint,
             tolerance=p.tolerance, max_iterations=p.max_iterations, init=init, loop=loop,
-        )  # fmt: skip
-        bare = replace(solution, trace={})  # a trace of another length would be another program
+        )
+        bare = solution.bare()
         relaxed = p.regularizer == "k-sparse" and p.plan == "relaxed"
         plan = bare.relaxed_plan() if relaxed else bare.plan()
         output = {
             "value": solution.value,
-            **_describe(problem, plan),
+            **ot.figures(problem, plan)._asdict(),
             "n_ties": solution.n_ties,
             "iterations": solution.iterations,
             "alpha": solution.alpha,
             "beta": solution.beta,
             "a": problem.a,
             "b": problem.b,
-            "history": _best_so_far(solution.trace["value"]),
+            "history": best_so_far(solution.trace["value"]),
             "history_error": solution.trace["row_error"],
             "reason": solution.reason,
             "warm": bare,
@@ -228,7 +236,7 @@ class SparseOT(Study):
                 k = p.k if p.regularizer == "k-sparse" else turned.a.shape[0]
                 output["lower"], output["upper"] = bounds(turned, inputs["lp"], p.gamma, k)
         if "source_image" in inputs:
-            output["transferred"] = _transfer(plan, inputs["x"], inputs["y"], inputs["source_label"])
+            output["transferred"] = recoloured(plan, inputs["x"], inputs["y"], inputs["source_label"])
         passed = ("lp_plan", "x", "y", "x_plane", "y_plane", "gates", "source_image", "target_image")
         return output | {name: inputs[name] for name in passed if name in inputs}
 
@@ -277,30 +285,3 @@ def _regularizer(p: Any) -> Any:
     if p.regularizer == "entropic":
         return ot.Entropic(p.gamma)
     return ot.Quadratic(p.gamma) if p.regularizer == "quadratic" else ot.KSparse(p.gamma, p.k)
-
-
-def _best_so_far(values: Any) -> Any:
-    if isinstance(values, np.ndarray):  # of a length of its own, which would be another program
-        return np.maximum.accumulate(values)
-    return jax.lax.cummax(values)
-
-
-@jax.jit
-def _describe(problem: ot.Problem, plan: jax.Array) -> dict[str, jax.Array]:
-    there = plan > 0
-    return {
-        "transport_cost": (plan * problem.cost).sum(),
-        "row_error_l1": jnp.abs(plan.sum(1) - problem.a).sum(),
-        "column_error_l1": jnp.abs(plan.sum(0) - problem.b).sum(),
-        "nnz": there.sum(),
-        "max_col_nnz": there.sum(0).max(),
-        "max_row_nnz": there.sum(1).max(),
-    }
-
-
-@jax.jit
-def _transfer(plan: jax.Array, x: jax.Array, y: jax.Array, label: jax.Array) -> jax.Array:
-    """The picture whose colour i is the mean of the colours that i sends mass to; its own where it sends none."""
-    sent = plan.sum(1)[:, None]
-    colour = jnp.where(sent > 0, plan @ y / jnp.where(sent > 0, sent, 1), x)
-    return jnp.clip(jnp.round(256 * colour), 0, 255).astype(jnp.uint8)[label]

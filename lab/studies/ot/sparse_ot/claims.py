@@ -1,6 +1,7 @@
 """What the paper and mathematics say of sparsity-constrained transport, measured."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,17 +10,14 @@ import xarray as xr
 from lab import datasets
 from lab.datasets import Data
 from lab.studies.contract import Claim, Runs
+from lab.studies.vocabulary import largest, number, rise
 
 _SHEET = "independent conic solver on the paper's 1-D example"
 _PAPER = "Liu, Puigcerver, Blondel, ICLR 2023"
-_ONE = {"data": "bump-to-bump"}
-_TWO = {"data": "one-bump-to-two"}
-_ROUTING = {"data": "tokens-to-experts"}
+_ONE: dict[str, Any] = {"data": "bump-to-bump"}
+_TWO: dict[str, Any] = {"data": "one-bump-to-two"}
+_ROUTING: dict[str, Any] = {"data": "tokens-to-experts"}
 _KS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
-
-
-def _number(runs: Runs, name: str, **parameters) -> float:
-    return float(runs(**parameters)[name])
 
 
 def _changed(data: Data, note: str, **arrays: np.ndarray) -> Data:
@@ -42,24 +40,12 @@ def _k1_without_shift(runs: Runs) -> float:
     return float(run.value) - 0.5 * float(run.b @ run.b)
 
 
-def _largest_rise(runs: Runs) -> float:
-    return float(max(np.diff([_number(runs, "value", k=k, **_TWO) for k in _KS])))
-
-
-def _below_lower(runs: Runs) -> float:
-    return max(float(run.lower - run.value) for run in (runs(k=k, **_TWO) for k in _KS))
-
-
-def _above_upper(runs: Runs) -> float:
-    return max(float(run.value - run.upper) for run in (runs(k=k, **_TWO) for k in _KS))
-
-
 def _support_of_quadratic(runs: Runs) -> int:
     return int(runs(regularizer="quadratic", **_ONE).max_col_nnz)
 
 
 def _at_support(runs: Runs) -> float:
-    return _number(runs, "value", k=_support_of_quadratic(runs), **_ONE)
+    return number("value", k=_support_of_quadratic(runs), **_ONE)(runs)
 
 
 def _apart_at_support(runs: Runs) -> float:
@@ -114,7 +100,7 @@ def _transposed_apart(runs: Runs) -> float:
     turned = replace(
         data, name="two bumps to one", truth={},
         arrays={"cost": kept["cost"].T, "a": kept["b"], "b": kept["a"], "x": kept["y"], "y": kept["x"]},
-    )  # fmt: skip
+    )
     return _apart(runs(k=3, constraint="rows", **_TWO).plan, runs(k=3, data=turned).plan.values.T)
 
 
@@ -138,7 +124,7 @@ def _price(runs: Runs) -> float:
     data = datasets.load("bump-to-bump")
     step = 1e-5 * (np.arange(32) == 12) - 1e-5 * (np.arange(32) == 20)
     ends = [
-        _number(runs, "value", k=16, tolerance=1e-10, data=_changed(data, note, b=data.arrays["b"] + sign * step))
+        number("value", k=16, tolerance=1e-10, data=_changed(data, note, b=data.arrays["b"] + sign * step))(runs)
         for note, sign in (("more at 12", 1), ("less at 12", -1))
     ]
     return (ends[0] - ends[1]) / 2e-5
@@ -174,33 +160,35 @@ def _uncovered_plan(k: int):
 CLAIMS = (
     Claim(
         "lp", "The linear program of the paper's 1-D example costs what keeping the order of the mass costs.",
-        lambda runs: _number(runs, "lp", k=1, **_ONE), _truth,
+        number("lp", k=1, **_ONE), _truth,
         "closed form: monotone rearrangement on a line", tolerance=1e-12,
     ),
     Claim(
         "value-k1", "The optimum at k = 1, strength 1, in the paper's 1-D example.",
-        lambda runs: _number(runs, "value", k=1, **_ONE), 0.0663317, _SHEET, tolerance=3e-4, relative=True,
+        number("value", k=1, **_ONE), 0.0663317, _SHEET, tolerance=3e-4, relative=True,
     ),
     Claim(
         "value-quadratic", "The optimum without constraint on k, strength 1, in the paper's 1-D example.",
-        lambda runs: _number(runs, "value", regularizer="quadratic", **_ONE), 0.0457701, _SHEET, tolerance=1e-7,
+        number("value", regularizer="quadratic", **_ONE), 0.0457701, _SHEET, tolerance=1e-7,
     ),
     Claim(
         "k1-is-linear-program", "At k = 1 the strength only adds a constant: the value less ½γ‖b‖² is the linear "
-        "program's.", _k1_without_shift, lambda runs: _number(runs, "lp", k=1),
+        "program's.", _k1_without_shift, number("lp", k=1),
         "closed form against an exact linear program", tolerance=1e-3, relative=True,
     ),
     Claim(
         "monotone", "More nonzeros never cost more: the largest rise of the value from one k to the next.",
-        _largest_rise, 0.0, f"{_PAPER}: nested constraints", relation="<=", tolerance=1e-8,
+        rise(number("value", **_TWO), k=_KS), 0.0, f"{_PAPER}: nested constraints", relation="<=", tolerance=1e-8,
     ),
     Claim(
         "lower-bound", "The value is never below LP + γL: the largest shortfall over k.",
-        _below_lower, 0.0, "Blondel, Seguy, Rolet, AISTATS 2018, extended to k", relation="<=", tolerance=1e-8,
+        largest(number("lower", **_TWO) - number("value", **_TWO), k=_KS), 0.0,
+        "Blondel, Seguy, Rolet, AISTATS 2018, extended to k", relation="<=", tolerance=1e-8,
     ),
     Claim(
         "upper-bound", "The value is never above LP + γ/2‖b‖²: the largest excess over k.",
-        _above_upper, 0.0, "Blondel, Seguy, Rolet, AISTATS 2018", relation="<=", tolerance=1e-8,
+        largest(number("value", **_TWO) - number("upper", **_TWO), k=_KS), 0.0,
+        "Blondel, Seguy, Rolet, AISTATS 2018", relation="<=", tolerance=1e-8,
     ),
     Claim(
         "columns-hold", "The columns of a semi-dual plan have the mass that targets ask for, at every k: the largest "
@@ -212,7 +200,7 @@ CLAIMS = (
     ),
     Claim(
         "plateau", "From the largest support of the quadratic plan on, the constraint costs nothing.",
-        _at_support, lambda runs: _number(runs, "value", regularizer="quadratic", **_ONE),
+        _at_support, number("value", regularizer="quadratic", **_ONE),
         f"{_PAPER}, limit of large k", tolerance=1e-8, relative=True,
     ),
     Claim(
@@ -226,12 +214,12 @@ CLAIMS = (
     ),
     Claim(
         "relaxed-feasible", "The relaxed plan meets both marginals where the k-sparse one misses the rows.",
-        lambda runs: _number(runs, "row_error_l1", k=2, plan="relaxed", **_TWO), 0.0,
+        number("row_error_l1", k=2, plan="relaxed", **_TWO), 0.0,
         "biconjugate: half the squared k-support norm", relation="<=", tolerance=1e-6,
     ),
     Claim(
         "rows-miss", "At k = 2 from one bump to two, columns tie and the k-sparse plan misses the rows by far.",
-        lambda runs: _number(runs, "row_error_l1", k=2, **_TWO), 0.05,
+        number("row_error_l1", k=2, **_TWO), 0.05,
         "analysis of ties: how far depends on which optimal potentials are found, 0.1 to 0.2 is usual", relation=">=",
     ),
     Claim(
@@ -269,14 +257,14 @@ CLAIMS = (
     ),
     Claim(
         "more-k-less-error", "Between the colours of two photographs, k = 8 misses the rows by less than k = 1.",
-        lambda runs: _number(runs, "row_error_l1", k=8), lambda runs: _number(runs, "row_error_l1", k=1),
+        number("row_error_l1", k=8), number("row_error_l1", k=1),
         f"{_PAPER}, colour transfer", relation="<=",
     ),
     Claim(
         "always-feasible", "The k-sparse plan meets both marginals at k = 2.",
-        lambda runs: _number(runs, "row_error_l1", k=2, **_TWO), 0.0, "what one might read from the primal problem",
+        number("row_error_l1", k=2, **_TWO), 0.0, "what one might read from the primal problem",
         relation="<=", tolerance=1e-6, should_hold=False,
         note="The dual solves the relaxed problem. Where a column ties at the optimum no k-sparse plan has a zero "
         "gradient, so the rows are missed however long one iterates; the relaxed plan meets them.",
     ),
-)  # fmt: skip
+)

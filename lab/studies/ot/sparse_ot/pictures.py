@@ -1,6 +1,5 @@
 """The pictures of sparsity-constrained transport."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,6 @@ from lab.studies.contract import Picture, Pictures, Study, sweeping
 _PIXELS = 1 << 22  # entries of the table (sources, places) from which the cells are drawn
 _RUNGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _PAPER = (("entropic", 2e-3), ("quadratic", 0.1), ("k-sparse", 1.0))  # strengths of the 1-D figure
-
-
-def parameters(result: xr.Dataset) -> dict[str, Any]:
-    """The parameters of a run by name; of a sweep, those of the run that it was asked from."""
-    return json.loads(result.attrs["parameters"])
 
 
 def matrix(result: xr.Dataset) -> Any:
@@ -46,15 +40,11 @@ def _plan(result: xr.Dataset) -> Any:
     return draw.plan(
         matrix(result), result.a.values, result.b.values, result.row.values, result.col.values,
         xlabel=draw.label(result.col), ylabel=draw.label(result.row), **tints,
-    )  # fmt: skip
-
-
-def _paper_grid(study: Study, data: Data) -> dict[str, list]:
-    return {"regularizer": [name for name, _ in _PAPER], "gamma": [gamma for _, gamma in _PAPER]}
+    )
 
 
 def _paper_plans(result: xr.Dataset) -> Any:
-    k = parameters(result)["k"]
+    k = sweeping.parameters(result)["k"]
     titles = {"entropic": "entropic", "quadratic": "quadratic", "k-sparse": f"k = {k}"}
     panels = [("linear program", result.lp_plan.values.reshape(-1, *result.lp_plan.shape[-2:])[0])]
     for name, gamma in _PAPER:
@@ -67,9 +57,8 @@ def _paper_plans(result: xr.Dataset) -> Any:
 
 
 def _has_plane(result: xr.Dataset) -> str:
-    if "x_plane" in result or ("x" in result and result.sizes["axis"] <= 2):
-        return sweeping.single(result)
-    return "these data have no points, only a cost"
+    flat = "x_plane" in result or ("x" in result and result.sizes["axis"] <= 2)
+    return "" if flat else "these data have no points, only a cost"
 
 
 def _links(result: xr.Dataset) -> Any:
@@ -95,7 +84,7 @@ def _links(result: xr.Dataset) -> Any:
         draw.points(y[:, 0], high, color=draw.TARGET, size=_relative(result.b.values)),
         xlabel=draw.label("position", result.row.attrs["units"]), yticks=[(0, "source"), (1, "target")],
         ylim=(-0.12, 1.12), height=300,
-    )  # fmt: skip
+    )
 
 
 def _relative(mass: np.ndarray) -> np.ndarray:
@@ -111,9 +100,7 @@ def _hex(colours: xr.DataArray) -> list[str]:
 def _has_cells(result: xr.Dataset) -> str:
     if "x" not in result or result.sizes["axis"] != 2:
         return "cells need points in the plane"
-    if sweeping.single(result):
-        return sweeping.single(result)
-    if parameters(result)["regularizer"] == "entropic":
+    if sweeping.parameters(result)["regularizer"] == "entropic":
         return "with entropy all sources share every place"
     i, j, mass = entries(result)
     squared = ((result.x.values[i] - result.y.values[j]) ** 2).sum(1)
@@ -124,7 +111,7 @@ def _has_cells(result: xr.Dataset) -> str:
 
 def _cells(result: xr.Dataset) -> Any:
     """How many sources would share a target placed there, with the mass that targets have on average."""
-    p = parameters(result)
+    p = sweeping.parameters(result)
     ours, theirs = ("x", "alpha", "b"), ("y", "beta", "a")
     points, potential, mass = (result[name].values for name in (ours if p["constraint"] == "columns" else theirs))
     both = np.concatenate([result.x.values, result.y.values])
@@ -178,21 +165,20 @@ def _sharing(v: np.ndarray, b: float, k: int) -> np.ndarray:
 # ---- along k ---------------------------------------------------------------------------------------------------
 
 
-def _every_k(study: Study, data: Data) -> dict[str, list]:
+def _every_k(study: Study, data: Data) -> list[int]:
     most = int(study.but(regularizer="k-sparse").limits(data)["k"].high)
-    return {"regularizer": ["k-sparse"], "k": [k for k in _RUNGS if k < most] + [most]}
+    return [k for k in _RUNGS if k < most] + [most]
 
 
-def _along_k(result: xr.Dataset) -> tuple[xr.Dataset, Any]:
-    """The sweep without the axis of the regularizer, and the mark of the current k."""
-    sweep = result.squeeze("regularizer") if "regularizer" in result.dims else result
-    p = parameters(result)
-    at = p["k"] if p["regularizer"] == "k-sparse" else int(sweep.k.max())
-    return sweep, draw.vline(at, f"k = {p['k']}" if p["regularizer"] == "k-sparse" else p["regularizer"])
+def _current(result: xr.Dataset) -> Any:
+    """The mark of the k that is looked at."""
+    p = sweeping.parameters(result)
+    at = p["k"] if p["regularizer"] == "k-sparse" else int(result.k.max())
+    return draw.vline(at, f"k = {p['k']}" if p["regularizer"] == "k-sparse" else p["regularizer"])
 
 
 def _counted(result: xr.Dataset) -> str:
-    return f"k, most nonzeros in a {parameters(result)['constraint'].removesuffix('s')}"
+    return f"k, most nonzeros in a {sweeping.parameters(result)['constraint'].removesuffix('s')}"
 
 
 def _ticks(k: np.ndarray) -> list[tuple[float, str]]:
@@ -200,40 +186,34 @@ def _ticks(k: np.ndarray) -> list[tuple[float, str]]:
     return [(int(value), str(value)) for value in (powers if len(powers) > 2 else k)]
 
 
-def _has_lp(result: xr.Dataset) -> str:
-    return "" if "lp" in result else "these data are too large for their linear program"
-
-
 def _value(result: xr.Dataset) -> Any:
-    sweep, mark = _along_k(result)
-    k = sweep.k.values
-    gamma, b = parameters(result)["gamma"], sweep.b.isel(k=0).values
-    lp = float(sweep.lp.isel(k=0))
-    mass = b if parameters(result)["constraint"] == "columns" else sweep.a.isel(k=0).values
-    top, low = lp + gamma / 2 * float(mass @ mass), float(sweep.lower.min())
+    k = result.k.values
+    gamma, b = sweeping.parameters(result)["gamma"], result.b.isel(k=0).values
+    lp = float(result.lp.isel(k=0))
+    mass = b if sweeping.parameters(result)["constraint"] == "columns" else result.a.isel(k=0).values
+    top, low = lp + gamma / 2 * float(mass @ mass), float(result.lower.min())
     return draw.plot(
-        draw.band(k, sweep.lower.values, sweep.upper.values, color=draw.MUTED),
+        draw.band(k, result.lower.values, result.upper.values, color=draw.MUTED),
         draw.hline(top, "LP + ½γ‖b‖²"),
-        draw.hline(float(sweep.value[-1]), "quadratic"),
-        draw.curve(k, sweep.value.values, color=draw.SOURCE, markers=True),
-        mark,
+        draw.hline(float(result.value[-1]), "quadratic"),
+        draw.curve(k, result.value.values, color=draw.SOURCE, markers=True),
+        _current(result),
         xlabel=_counted(result), ylabel="optimal value", logx=True, xticks=_ticks(k),
         ylim=(None, top + 0.12 * (top - low)),
-    )  # fmt: skip
+    )
 
 
 def _feasibility(result: xr.Dataset) -> Any:
-    sweep, mark = _along_k(result)
-    k = sweep.k.values
-    columns = parameters(result)["constraint"] == "columns"
-    error = (sweep.row_error_l1 if columns else sweep.column_error_l1).values
-    total, counted = float(sweep.a.isel(k=0).sum()), sweep.sizes["col" if columns else "row"]
+    k = result.k.values
+    columns = sweeping.parameters(result)["constraint"] == "columns"
+    error = (result.row_error_l1 if columns else result.column_error_l1).values
+    total, counted = float(result.a.isel(k=0).sum()), result.sizes["col" if columns else "row"]
     return draw.plot(
         draw.curve(k, error / total, "mass missed", color=draw.WARN, markers=True),
-        draw.curve(k, sweep.n_ties.values / counted, "columns tied" if columns else "rows tied", markers=True),
-        mark,
+        draw.curve(k, result.n_ties.values / counted, "columns tied" if columns else "rows tied", markers=True),
+        _current(result),
         xlabel=_counted(result), ylabel="share of all", logx=True, xticks=_ticks(k), ylim=(0, None),
-    )  # fmt: skip
+    )
 
 
 # ---- solvers ---------------------------------------------------------------------------------------------------
@@ -242,10 +222,6 @@ def _feasibility(result: xr.Dataset) -> Any:
 _FORMS = ("semi-dual", "dual")
 _SOLVERS = {"auto": "Newton", "lbfgs": "L-BFGS", "adam": "ADAM", "ladder": "ladder"}
 _LEAST_GAP = 1e-8  # below that the best value is not known
-
-
-def _solvers(study: Study, data: Data) -> dict[str, list]:
-    return {"formulation": list(_FORMS), "solver": list(_SOLVERS)}
 
 
 def _convergence(result: xr.Dataset) -> Any:
@@ -264,18 +240,14 @@ def _convergence(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, xlabel="iteration", ylabel="relative gap to the best value", logx=True, logy=True,
         ylim=(_LEAST_GAP / 3, 5),
-    )  # fmt: skip
+    )
 
 
 # ---- applications ----------------------------------------------------------------------------------------------
 
 
-def _has_gates(result: xr.Dataset) -> str:
-    return sweeping.single(result) if "gates" in result else "these data have no gates of tokens to experts"
-
-
 def _routing(result: xr.Dataset) -> Any:
-    p = parameters(result)
+    p = sweeping.parameters(result)
     gates, plan = result.gates.values, result.plan.values
     m, n = gates.shape
     experts_choose = p["constraint"] == "columns"
@@ -300,7 +272,7 @@ def _routing(result: xr.Dataset) -> Any:
     return draw.heatmap(
         plan[order], None, result.col.values, xlabel=draw.label(result.col), ylabel="token, by favourite expert",
         outline=False, equal=False, marks=marks, room=(0.36, 0.25),
-    )  # fmt: skip
+    )
 
 
 def _top(gates: np.ndarray, k: int, axis: int) -> np.ndarray:
@@ -308,10 +280,6 @@ def _top(gates: np.ndarray, k: int, axis: int) -> np.ndarray:
     chosen = np.zeros(gates.shape, bool)
     np.put_along_axis(chosen, np.argsort(-gates, axis, kind="stable").take(range(k), axis), True, axis)
     return chosen
-
-
-def _has_images(result: xr.Dataset) -> str:
-    return "" if "transferred" in result else "these data do not come from two pictures"
 
 
 def _transfer(result: xr.Dataset) -> Any:
@@ -334,44 +302,26 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-_ALONG_K = ("value", "lower", "upper", "lp", "a", "b", "row_error_l1", "column_error_l1", "n_ties")
+_ALONG_K: dict[str, Any] = {"regularizer": ("k-sparse",), "k": _every_k}
+_KEPT = ("value", "a", "b", "row_error_l1", "column_error_l1", "n_ties")
 
 PICTURES = Pictures(
-    Picture(
-        "plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to",
-        _plan,
-    ),
-    Picture(
-        "links", "Links", "opacity is mass; drag the points of a cloud in the plane",
-        _links, where=_has_plane, edits=("x", "y"),
-    ),
-    Picture(
-        "value", "Value against k", "from the linear program and a constant down to quadratic transport; grey: bounds",
-        _value, where=_has_lp, along=_every_k, also=_ALONG_K,
-    ),
-    Picture(
-        "feasibility", "Where feasibility is lost", "the marginal that the plan misses, next to how many columns tie",
-        _feasibility, along=_every_k, also=_ALONG_K,
-    ),
-    Picture(
-        "convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k",
-        _convergence, along=_solvers, also=("value", "history"),
-    ),
-    Picture(
-        "transfer", "Colour transfer", "each colour of the source moves to the mean of where its mass goes",
-        _transfer, where=_has_images,
-    ),
-    Picture(
-        "routing", "Routing", "who takes which token; bars: load of each expert; dots: tokens that no expert takes",
-        _routing, where=_has_gates,
-    ),
-    Picture(
-        "cells", "Cells", "k = 1: the targets that each source serves; k > 1: how many sources share a place",
-        _cells, where=_has_cells, edits=("x", "y"),
-    ),
-    Picture(
-        "paper_plans", "Four regularizations", "the paper's 1-D figure: which plans are sparse, and at which strength",
-        _paper_plans, where=lambda result: "" if "lp_plan" in result else "these data are too large", along=_paper_grid,
-        also=("plan", "lp_plan"),
-    ),
-)  # fmt: skip
+    Picture("plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to", _plan),
+    Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, where=_has_plane,
+            edits=("x", "y")),
+    Picture("value", "Value against k", "from the linear program and a constant down to quadratic transport; grey: bounds",
+            _value, along=_ALONG_K, needs=("lp", *_KEPT), also=("lower", "upper")),
+    Picture("feasibility", "Where feasibility is lost", "the marginal that the plan misses, next to how many columns tie",
+            _feasibility, along=_ALONG_K, needs=_KEPT, also=("lp", "lower", "upper")),
+    Picture("convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k", _convergence,
+            along={"formulation": _FORMS, "solver": tuple(_SOLVERS)}, needs=("value", "history")),
+    Picture("transfer", "Colour transfer", "each colour of the source moves to the mean of where its mass goes", _transfer,
+            needs=("transferred",), sweeps=True),
+    Picture("routing", "Routing", "who takes which token; bars: load of each expert; dots: tokens that no expert takes",
+            _routing, needs=("gates",)),
+    Picture("cells", "Cells", "k = 1: the targets that each source serves; k > 1: how many sources share a place", _cells,
+            where=_has_cells, edits=("x", "y")),
+    Picture("paper_plans", "Four regularizations", "the paper's 1-D figure: which plans are sparse, and at which strength",
+            _paper_plans, needs=("plan", "lp_plan"),
+            along={"regularizer": [name for name, _ in _PAPER], "gamma": [gamma for _, gamma in _PAPER]}),
+)

@@ -77,4 +77,4 @@ PRESETS = (
         "The constraint on the rows: every token is sent to at most two experts.",
         {"data": "tokens-to-experts", "k": 2, "gamma": 1.0, "constraint": "rows"},
     ),
-)  # fmt: skip
+)

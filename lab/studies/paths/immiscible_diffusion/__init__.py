@@ -1,11 +1,9 @@
 """Immiscible diffusion (Li et al., NeurIPS 2024, and 2025) as a study: which noise goes with which image, by exact fields."""
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,25 +12,37 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.datasets.samples import check
-from lab.numerics import Loop, Reason, pure
+from lab.numerics import Loop, first_failure, pure
 from lab.numerics.jit import jit
-from lab.paths import couplings, immiscible, metrics, network, training
+from lab.numerics.principal import principal_plane
+from lab.paths import chi_squared, immiscible, immiscible_learning, training
+from lab.paths import immiscible_denoisers as denoisers
+from lab.paths import immiscible_rules as rules
+from lab.paths.immiscible_denoisers import KEPT
+from lab.paths.immiscible_rules import FEW, RULES
+from lab.paths.points import Look, View
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.vocabulary import positive, size
 
-from . import data as _sets  # noqa: F401  registers them
-from . import rules
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
-from .rules import FEW, KEPT, LEVELS, MOST, RULES
-from .text import ABOUT, MATHEMATICS
+from .story import STORY
 
+LEVELS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95)
+MOST = 64  # Euler steps
 _NUMBERS = 50_000_000  # that the noises of all batches may have
 _WEIGHED = 10_000_000  # that all queries may have of points
 _GRID = 48  # of the plane of noise
 _BINS = 40
 _MOMENTS, _IMAGES, _CHECKS = 33, 8, 5
-_SAMPLED = 512  # of a network, to measure it
+_NO_TERRITORY = "it needs at most 64 images of more than one dimension: choose fewer (images, under n)"
+_NO_IMAGES = "the data are no grey images: choose digits or MNIST"
+_UNTRAINED = "nothing was trained: set training steps above 0"
+
+
+def _less(value: float, result: xr.Dataset) -> Mood:
+    return "good" if value < 0.95 * float(result.H_independent) else ""
 
 
 class Inputs(NamedTuple):
@@ -53,13 +63,10 @@ class ImmiscibleDiffusion(Study):
     field = "Probability paths"
     paper = Paper(
         "Li, Liang, Kondratyuk, Tomizuka, Keutzer, Xu",
-        "Improved Immiscible Diffusion: Accelerate Diffusion Training by Reducing Its Miscibility",
-        "arXiv",
-        2025,
+        "Improved Immiscible Diffusion: Accelerate Diffusion Training by Reducing Its Miscibility", "arXiv", 2025,
         "https://arxiv.org/abs/2505.18521",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
+    text = "immiscible_diffusion.md"
     kind = "samples"
     data_options = ("n", "dimension", "side", "seed")
 
@@ -67,78 +74,67 @@ class ImmiscibleDiffusion(Study):
     k = Whole(
         4, bounds=(1, 4096), soft=(1, 64), scale="log", label="noises to choose from", symbol="k",
         doc="noises drawn for each image, of which the nearest is taken (nearest); 1 is the usual diffusion",
-    )  # fmt: skip
-    batch = Whole(
-        32, bounds=(1, 4096), soft=(1, 1024), scale="log", label="batch", symbol="B", traced=False,
+    )
+    batch = size(
+        32, (1, 4096), (1, 1024), label="batch", symbol="B",
         doc="images and noises of a batch, assigned to each other (assignment); time grows with its cube",
-    )  # fmt: skip
+    )
     alpha_bar = Real(
         0.1, bounds=(0, 1), inclusive_bounds=(True, False), soft=(0, 0.98), label="share of the data", symbol="ᾱ",
         doc="share of the data in a noisy image, where it is looked at closely: 0 is pure noise",
-    )  # fmt: skip
-    scaling = Real(
-        1.0, bounds=(0, None), inclusive_bounds=(False, True), soft=(0.5, 4), scale="log", label="image scaling", symbol="c",
+    )
+    scaling = positive(
+        1.0, (0.5, 4), label="image scaling", symbol="c",
         doc="factor of the images: above 1 moves them apart, while the noise stays; under every rule",
-    )  # fmt: skip
+    )
     euler_steps = Whole(
         8, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
         doc="steps from N(0, I) to images, by the exact velocity under each rule",
-    )  # fmt: skip
-    n = Whole(
-        None, bounds=(2, 100_000), soft=(2, 2000), scale="log", label="images", symbol="N", traced=False, allow_None=True,
+    )
+    n = size(
+        None, (2, 100_000), (2, 2000), label="images", symbol="N", allow_None=True,
         doc=f"how many of the data set, where it can be chosen; auto: all. Assignment has its denoiser up to {FEW}",
-    )  # fmt: skip
-    draws = Whole(
-        500, bounds=(2, 100_000), soft=(50, 2000), scale="log", label="batches", traced=False,
+    )
+    draws = size(
+        500, (2, 100_000), (50, 2000), label="batches",
         doc="how many are drawn; each gives a query to the denoisers, and a start to the samplers",
-    )  # fmt: skip
+    )
     cost = Choice(
         ["norm", "half-squared"], label="cost of assignment",
         doc="norm: |x - n| as in the paper; half-squared: |x - n|²/2, minibatch optimal transport",
-    )  # fmt: skip
-    dimension = Whole(
-        2, bounds=(1, 4096), soft=(1, 4096), scale="log", label="dimension", symbol="d", traced=False, group="more",
+    )
+    dimension = size(
+        2, (1, 4096), (1, 4096), label="dimension", symbol="d", group="more",
         doc="of the set of a few Gaussian points; other sets have their own",
-    )  # fmt: skip
+    )
     side = Choice(
         ["28", "14", "7"], label="pixels a side", group="more", doc="of MNIST, pooled; other sets have their own"
     )
     timed = Switch(
         False, label="measure the time", group="more", doc="that the rules take for a batch, drawing included, on this machine"
-    )  # fmt: skip
+    )
     training_steps = Whole(
         0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", group="more", traced=False,
         doc="of a small network under each rule, B pairs a step; 0: exact denoisers only",
-    )  # fmt: skip
-    learning_rate = Real(
-        1e-3, bounds=(0, None), inclusive_bounds=(False, True), soft=(1e-4, 1e-2), scale="log", label="learning rate",
-        group="more", doc="of the networks' optimizer (Adam)",
-    )  # fmt: skip
+    )
+    learning_rate = positive(
+        1e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the networks' optimizer (Adam)",
+    )
 
     dims: ClassVar = {
-        "rule": ("rule", ""),
-        "t": ("share of the data ᾱ", ""),
-        "query": ("query", ""),
-        "image": ("image", ""),
-        "particle": ("particle", ""),
-        "axis": ("coordinate", ""),
-        "moment": ("time t", ""),
-        "gx": ("n₁", ""),
-        "gy": ("n₂", ""),
-        "bin": ("|n|²/d", ""),
-        "shown": ("query", ""),
-        "row": ("row", "pixel"),
-        "column": ("column", "pixel"),
-        "step": ("training step", ""),
-        "check": ("training step", ""),
+        "rule": ("rule", ""), "t": ("share of the data ᾱ", ""), "query": ("query", ""), "shown": ("query", ""),
+        "image": ("image", ""), "row": ("row", "pixel"), "column": ("column", "pixel"),
+        "particle": ("particle", ""), "axis": ("coordinate", ""), "moment": ("time t", ""),
+        "gx": ("n₁", ""), "gy": ("n₂", ""), "bin": ("|n|²/d", ""),
+        "step": ("training step", ""), "check": ("training step", ""),
     }
     results = (
         Result("H_independent", (), "H independent", "miscibility at ᾱ: entropy of which image a noisy one comes from, over "
                "log N; 1: nothing is known", headline=True),
         Result("H_assignment", (), "H assignment", "the same where noise is assigned in batches", headline=True,
-               judge=lambda value, result: _less(value, result)),
+               judge=_less),
         Result("H_nearest", (), "H nearest", "the same for the nearest of k noises", headline=True,
-               judge=lambda value, result: _less(value, result)),
+               judge=_less),
         Result("saved_assignment", (), "nearer by, assignment", "by how much of the mean distance from image to noise",
                unit="%", headline=True),
         Result("saved_nearest", (), "nearer by, nearest", "by how much of the mean distance from image to noise", unit="%",
@@ -183,21 +179,23 @@ class ImmiscibleDiffusion(Study):
                "to come alike"),
         Result("share_floor", (), "misplaced by chance", "the same of so many fair draws"),
         Result("limit", (), "half side", "of the window of noise"),
-        Result("converged", (), "finished", "whether all batches, levels and steps were computed"),
         Result("territory", ("rule", "gy", "gx"), "image", "likeliest at each noise; in more dimensions on a slice through "
-               "0 along the principal axes", optional=True),
-        Result("sharpness", ("rule", "gy", "gx"), "probability", "of that image", optional=True),
+               "0 along the principal axes", absent=_NO_TERRITORY),
+        Result("sharpness", ("rule", "gy", "gx"), "probability", "of that image", absent=_NO_TERRITORY),
         Result("denoised", ("rule", "shown", "row", "column"), "intensity", "E[x0 | x_t] at ᾱ, of a few queries",
-               optional=True),
-        Result("clean", ("rule", "shown", "row", "column"), "intensity", "what these queries come from", optional=True),
-        Result("time_ms", ("rule",), "time", "of a batch of each rule, the median of seven", unit="ms", optional=True),
+               absent=_NO_IMAGES),
+        Result("clean", ("rule", "shown", "row", "column"), "intensity", "what these queries come from", absent=_NO_IMAGES),
+        Result("time_ms", ("rule",), "time", "of a batch of each rule, the median of seven", unit="ms",
+               absent="no time was measured: set it (measure the time, under more)"),
         Result("loss", ("step", "rule"), "loss", "of the network's velocity, on the batch of each step, per dimension",
-               optional=True),
-        Result("sliced_w2sq", ("check", "rule"), "sliced W₂²", "of 512 samples of the network from the data", optional=True),
-    )  # fmt: skip
+               absent=_UNTRAINED),
+        Result("sliced_w2sq", ("check", "rule"), "sliced W₂²", "of 512 samples of the network from the data",
+               absent=_UNTRAINED),
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:
@@ -205,18 +203,14 @@ class ImmiscibleDiffusion(Study):
         dtype = jnp.zeros(()).dtype
         x = np.asarray(data.arrays["x"], dtype)
         d = x.shape[1]
-        axes = np.eye(d, dtype=dtype)
-        if d > 2:
-            few = x - x.mean(axis=0)
-            axes = np.linalg.svd(few, full_matrices=False)[2][:2].T
-            axes = axes * np.where(axes[np.abs(axes).argmax(0), [0, 1]] < 0, -1.0, 1.0)
+        axes = principal_plane(x).axes
         seen = np.abs(x @ axes)
         limit = max(3.0, min(1.15 * float(seen.max()), 4.0))
         spread = np.sqrt(2 / d)
         edges = np.linspace(max(0.0, 1 - 7 * spread), 1 + 4 * spread, _BINS + 1)
         shape = data.axes.get("image", ())
         image = np.zeros(shape if len(shape) == 2 and np.prod(shape) == d else (0, 0), np.int8)
-        x, axes, limit, edges = (jnp.asarray(each, dtype) for each in (x, axes, limit, edges))
+        x, axes, limit, edges = (jnp.asarray(values, dtype) for values in (x, axes, limit, edges))
         return Inputs(x, axes, limit, image, edges)
 
     def check(self, data: Data) -> None:
@@ -224,11 +218,8 @@ class ImmiscibleDiffusion(Study):
         check(data.name, data.arrays)
         x = data.arrays["x"]
         if len(np.unique(x, axis=0)) < 2:
-            raise ValueError(
-                f"{data.name} has one point, {len(x)} times, but miscibility is between points: give at least two"
-                if len(x) > 1
-                else f"{data.name} has one point, but miscibility is between points: give at least two"
-            )
+            times = f", {len(x)} times" if len(x) > 1 else ""
+            raise ValueError(f"{data.name} has one point{times}, but miscibility is between points: give at least two")
         super().check(data)
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
@@ -248,31 +239,31 @@ class ImmiscibleDiffusion(Study):
         x = inputs.x * jnp.asarray(p.scaling, inputs.x.dtype)
         k = jnp.asarray(p.k, jnp.int32)
         keys = jax.random.split(jax.random.key(p.seed), 3)
-        work = rules.Batches(keys[0], x, p.draws, p.batch, p.cost)
-        assigned = loop(rules.ASSIGN, work, max_iterations=p.draws)
-        drawn, output = _describe(work, assigned.state.order, k, inputs)
-        known = rules.Rules(x, k.astype(x.dtype), assigned.state.price, p.cost)
+        batches = rules.Batches(keys[0], x, p.draws, p.batch, p.cost)
+        assigned = loop(rules.ASSIGN, batches, max_iterations=p.draws)
+        paired, output = _paired(batches, assigned.state.order, k, inputs)
+        known = denoisers.Denoisers(x, k.astype(x.dtype), assigned.state.price, p.cost)
         levels = jnp.append(jnp.asarray(LEVELS, x.dtype), jnp.asarray(p.alpha_bar, x.dtype))
-        questions = rules.Queries(known, drawn.query_index, drawn.query_noise, levels)
-        asked = loop(rules.ASK, questions, max_iterations=len(LEVELS) + 1)
-        start = jax.random.normal(keys[1], (p.draws, x.shape[1]), x.dtype)
-        walk = loop(rules.WALK, rules.Walk(known, start, inputs.axes, p.euler_steps), max_iterations=MOST)
-        output |= _measured(asked.state, drawn, x, inputs) | _ended(walk.state, p.euler_steps, x)
-        output["reason"] = _first(assigned.reason, asked.reason, walk.reason)
-        if work.few and x.shape[1] > 1:
+        questions = denoisers.Queries(known, paired.query_index, paired.query_noise, levels)
+        asked = loop(denoisers.ASK, questions, max_iterations=len(LEVELS) + 1)
+        moved = _moved(known, jax.random.normal(keys[1], (p.draws, x.shape[1]), x.dtype), inputs, p.euler_steps, loop)
+        output |= _measured(asked.state, paired) | _ended(moved.x, moved.end, known)
+        output["share_floor"] = jnp.asarray(denoisers.misplaced_by_chance(x.shape[0], p.draws), x.dtype)
+        reasons = [assigned.reason, asked.reason, moved.reason]
+        if batches.few and x.shape[1] > 1:
             output |= _territories(known, inputs)
         if inputs.image.size:
             shape = (len(RULES), -1, *inputs.image.shape)
-            pictures = {
-                "denoised": asked.state.found[:, :_IMAGES],
-                "clean": x[drawn.query_index[:, :_IMAGES]],
-            }
-            output |= {name: (each / p.scaling).reshape(shape) for name, each in pictures.items()}
+            pictures = {"denoised": asked.state.found[:, :_IMAGES], "clean": x[paired.query_index[:, :_IMAGES]]}
+            output |= {name: (pixels / p.scaling).reshape(shape) for name, pixels in pictures.items()}
         if p.timed and loop is not pure:
-            output["time_ms"] = _times(keys[2], x, p)
+            output["time_ms"] = _times(keys[2], x, p.batch, k, p.cost)
         if p.training_steps:
-            output |= _trained(keys[2], x, k, p, output["reason"], loop)
-        return output
+            settings = training.Settings(learning_rate=p.learning_rate, warmup=50.0, clip=10.0)
+            learned = immiscible_learning.learn(keys[2], x, k, p.cost, settings, p.training_steps, p.batch, _CHECKS, loop)
+            output |= {"loss": learned.loss, "sliced_w2sq": learned.distance}
+            reasons.append(learned.reason)
+        return output | {"reason": first_failure(*reasons)}
 
     @classmethod
     def coords(cls, data: Data, inputs: Inputs) -> Mapping[str, Any]:
@@ -285,7 +276,7 @@ class ImmiscibleDiffusion(Study):
             "rule": list(RULES), "t": ab, "moment": np.linspace(0, 1, _MOMENTS), "bin": (edges[1:] + edges[:-1]) / 2,
             "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
             "flow_time": ("t", flow, {"long_name": "time of the straight path with the same posterior", "units": ""}),
-        }  # fmt: skip
+        }
         few = len(inputs.x) <= FEW and d > 1
         return made | ({"gx": side, "gy": side} if few else {})
 
@@ -296,174 +287,90 @@ class ImmiscibleDiffusion(Study):
         if error > 0.05:
             return f"H is known to ±{error:.2f} only: raise the number of batches."
         if float(result.cluster_draws) < 1.5:
-            return (
-                "Most images were drawn once, so that the cluster distance says nothing: raise the number of batches."
-            )
+            return "Most images were drawn once, so that the cluster distance says nothing: raise the number of batches."
         return ""
 
 
-def _less(value: float, result: xr.Dataset) -> Mood:
-    return "good" if value < 0.95 * float(result.H_independent) else ""
-
-
-def _first(*reasons: Any) -> Any:
-    """The first that is not CONVERGED."""
-    found: Any = jnp.int32(Reason.CONVERGED)
-    for reason in reversed(reasons):
-        found = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, found, reason)
-    return found
-
-
 @jit
-def _describe(work: rules.Batches, order: Any, k: Any, inputs: Inputs) -> tuple[rules.Drawn, dict[str, Any]]:
-    drawn = rules.draw(work, order, k)
-    found = rules.describe(work, drawn, inputs.edges)
-    n, d = work.x.shape
-    ahead = immiscible.predict(k, d, (work.x**2).sum(axis=1).mean())
-    per_image = jnp.asarray(work.draws * work.batch / n, work.x.dtype)
+def _paired(batches: rules.Batches, order: Any, k: Any, inputs: Inputs) -> tuple[rules.Paired, dict[str, Any]]:
+    """The pairs of each rule, and what became of the noise."""
+    paired = rules.pair(batches, order, k)
+    found = rules.describe(batches, paired, inputs.edges)
+    n, d = batches.x.shape
+    ahead = immiscible.predict(k, d, (batches.x**2).sum(axis=1).mean())
+    per_image = jnp.asarray(batches.draws * batches.batch / n, batches.x.dtype)
     middle = (inputs.edges[1:] + inputs.edges[:-1]) / 2
-    logs = (d / 2 - 1) * jnp.log(d * middle / 2) - d * middle / 2 - jax.scipy.special.gammaln(d / 2)
-    return drawn, {
+    return paired, {
         "reduction": 100 * found.reduction, "reduction_error": 100 * found.reduction_error,
         "saved_assignment": 100 * found.reduction[1], "saved_nearest": 100 * found.reduction[2],
         "norm_drift": 100 * found.norm_drift, "drift_nearest": 100 * found.norm_drift[2], "mean_drift": found.mean_drift,
         "ks": found.ks, "ks_p": found.ks_p, "cluster_dist": found.cluster, "cluster_draws": per_image,
         "cluster_floor": jnp.sqrt(2 * d / per_image), "radius": found.histogram,
-        "radius_exact": jnp.exp(logs) * d / 2,
+        "radius_exact": chi_squared.mean_square_density(middle, d),
         "reduction_predicted": 100 * ahead.reduction, "norm_drift_predicted": 100 * ahead.norm_shift / d,
-        "pair_noise": drawn.query_noise @ inputs.axes, "pair_image": work.x[drawn.query_index] @ inputs.axes,
-        "pair_index": drawn.query_index, "image_at": work.x @ inputs.axes, "limit": inputs.limit,
-    }  # fmt: skip
+        "pair_noise": paired.query_noise @ inputs.axes, "pair_image": batches.x[paired.query_index] @ inputs.axes,
+        "pair_index": paired.query_index, "image_at": batches.x @ inputs.axes, "limit": inputs.limit,
+    }
 
 
-@jax.jit
-def _measured(asked: rules.Asked, drawn: rules.Drawn, x: Any, inputs: Inputs) -> dict[str, Any]:
+def _measured(asked: denoisers.Asked, paired: rules.Paired) -> dict[str, Any]:
+    """What the denoisers know, by level, and closely at the last one."""
     output: dict[str, Any] = {}
-    for at, name in enumerate(("H", "collision", "eps_mse")):
-        output[name] = asked.values[:-1, at].T
-        output[f"{name}_error"] = asked.errors[:-1, at].T
-    for at, rule in enumerate(RULES):
-        output[f"H_{rule}"] = asked.values[-1, 0, at]
+    for number, name in enumerate(("H", "collision", "eps_mse")):
+        output[name] = asked.values[:-1, number].T
+        output[f"{name}_error"] = asked.errors[:-1, number].T
+    for number, rule in enumerate(RULES):
+        output[f"H_{rule}"] = asked.values[-1, 0, number]
     return output | {
         "H_error_here": asked.errors[-1, 0], "eps_mse_here": asked.values[-1, 2],
-        "w": asked.weights, "query_image": drawn.query_index[:, :KEPT],
-    }  # fmt: skip
+        "w": asked.weights, "query_image": paired.query_index[:, :KEPT],
+    }
+
+
+def _moved(known: denoisers.Denoisers, start: Any, inputs: Inputs, steps: Any, loop: Loop) -> paths.Carried:
+    """Particles by Euler steps with the velocity under each rule, seen along the axes at the moments of the film."""
+    whole = jnp.broadcast_to(start, (len(RULES), *start.shape))
+    look = Look(View(jnp.zeros(start.shape[-1], start.dtype), inputs.axes))
+    moments = jnp.linspace(0, 1, _MOMENTS)
+    return paths.carry(
+        loop, denoisers.Moving(known), whole, paths.even(steps, MOST), solver="euler", steps=steps, keep=look, frames=moments
+    )
 
 
 @jax.jit
-def _ended(walk: rules.Walked, steps: Any, x: Any) -> dict[str, Any]:
-    """Particles at the moments of the film, and where they ended."""
-    at = jnp.minimum(jnp.linspace(0, 1, _MOMENTS) * steps, walk.step)
-    left = jnp.minimum(jnp.floor(at), MOST - 1).astype(jnp.int32)
-    share = (at - left).astype(walk.z.dtype)[None, :, None, None]
-    seen = (1 - share) * walk.way[:, left] + share * walk.way[:, left + 1]
-    n, q = x.shape[0], walk.z.shape[1]
-    spread = ((x - x.mean(axis=0, keepdims=True)) ** 2).sum(axis=1).mean()
-
-    def of(z):
-        found = metrics.modes(z, x)
-        short = jnp.maximum(found.counts / q - 1 / n, 0).sum()
-        return jnp.sqrt((found.distance**2).mean() / spread), short, found.nearest
-
-    miss, short, nearest = jax.lax.map(of, walk.z)
-    lost = jnp.isfinite(walk.z).all(axis=(1, 2))
+def _ended(seen: Any, ends: Any, known: denoisers.Denoisers) -> dict[str, Any]:
+    """Particles at the moments of the film, and where they ended; NaN under a rule whose denoiser is not known."""
+    lost = ~known.are_known[:, None, None]
+    found = denoisers.arrivals(jnp.where(lost, jnp.nan, ends), known.x)
     return {
-        "paths": seen.transpose(1, 0, 2, 3).astype(jnp.float32), "end_index": nearest,
-        "miss": jnp.where(lost, miss, jnp.nan), "share_error": jnp.where(lost, short, jnp.nan),
-        "share_floor": jnp.asarray(_by_chance(n, q), x.dtype),
-    }  # fmt: skip
-
-
-def _by_chance(n: int, q: int) -> float:
-    """n E|X - q/n| / (2 q) of a binomial X of q draws with probability 1/n, by de Moivre's formula."""
-    above = q // n + 1
-    logs = math.lgamma(q + 1) - math.lgamma(above + 1) - math.lgamma(q - above + 1)
-    return n * above / q * math.exp(logs - above * math.log(n) + (q - above + 1) * math.log1p(-1 / n))
+        "paths": jnp.where(lost[None], jnp.nan, seen).astype(jnp.float32), "end_index": found.nearest, "miss": found.miss,
+        "share_error": found.misplaced,
+    }
 
 
 @jax.jit
-def _territories(known: rules.Rules, inputs: Inputs) -> dict[str, Any]:
-    """The likeliest image at each noise of the plane, under the rules, and its probability: of pure noise."""
+def _territories(known: denoisers.Denoisers, inputs: Inputs) -> dict[str, Any]:
+    """The likeliest image at each noise of the plane, under the rules, and its probability."""
     side = jnp.linspace(-1, 1, _GRID, dtype=known.x.dtype) * inputs.limit
-    grid = jnp.stack(jnp.meshgrid(side, side), axis=-1) @ inputs.axes.T  # (rows, columns, d)
-
-    def row(z):
-        w = known.weights(jnp.broadcast_to(z, (len(RULES), *z.shape)), 0.0, 1.0)
-        return w.argmax(axis=-1), w.max(axis=-1)
-
-    owner, sharp = jax.lax.map(row, grid)
-    return {"territory": owner.transpose(1, 0, 2), "sharpness": sharp.transpose(1, 0, 2)}
+    owner, probability = known.owners(jnp.stack(jnp.meshgrid(side, side), axis=-1) @ inputs.axes.T)
+    return {"territory": owner, "sharpness": probability}
 
 
-class Ruled(eqx.Module):
-    """The coupling of this number in ``RULES``, so that one compiled program serves them all."""
-
-    number: Any
-    k: Any
-    cost: str = eqx.field(static=True)
-
-    def __call__(self, key: Any, x0: Any, x1: Any, live: Any = None) -> couplings.Pairs:
-        each = couplings.Independent(), couplings.Assignment(self.cost), couplings.Nearest(self.k)
-        return jax.lax.switch(self.number, [lambda pair=pair: pair(key, x0, x1, live) for pair in each])
-
-
-def _times(key: Any, x: Any, p: Any) -> np.ndarray:
+def _times(key: Any, x: Any, batch: int, k: Any, cost: str) -> np.ndarray:
     """Milliseconds of a batch: of drawing the noise, and of each rule."""
-    data = x[jnp.arange(p.batch) % x.shape[0]]
+    data = x[jnp.arange(batch) % x.shape[0]]
     found = []
     for number in range(len(RULES)):
-        pair = Ruled(jnp.int32(number), jnp.asarray(p.k, jnp.int32), p.cost)
-        taken = []
+        rule, taken = rules.Rule(jnp.int32(number), k, cost), []
         for turn in range(8):
             began = time.perf_counter()
-            jax.block_until_ready(_noises(jax.random.fold_in(key, turn), pair, data))
+            jax.block_until_ready(_noises(jax.random.fold_in(key, turn), rule, data))
             taken.append(time.perf_counter() - began)
         found.append(1e3 * float(np.median(taken[1:])))  # the first compiles
     return np.array(found)
 
 
 @jit
-def _noises(key: Any, coupling: Any, data: Any) -> Any:
+def _noises(key: Any, rule: rules.Rule, data: Any) -> Any:
     first, second = jax.random.split(key)
-    return coupling(second, jax.random.normal(first, data.shape, data.dtype), data).x0
-
-
-def _trained(key: Any, x: Any, k: Any, p: Any, before: Any, loop: Loop) -> dict[str, Any]:
-    """A network under each rule, of the same first weights and data, measured a few times on the way."""
-    first, run, start = jax.random.split(key, 3)
-    d = x.shape[1]
-    made = (
-        network.Perceptron(first, d, width=64, dtype=x.dtype)
-        if d <= 2
-        else network.Residual(first, d, width=128, dtype=x.dtype)
-    )
-    settings = training.Settings(learning_rate=p.learning_rate, warmup=50.0, clip=10.0)
-    checks = np.unique(np.linspace(0, p.training_steps, _CHECKS + 1).round().astype(int))[1:]
-    checks = np.concatenate([np.repeat(checks[:1], _CHECKS - len(checks)), checks])
-    z = jax.random.normal(start, (_SAMPLED, d), x.dtype)
-    losses, distances, reasons = [], [], [before]
-    for number in range(len(RULES)):
-        state, done, loss, apart = None, 0, [], []
-        for upto in checks:
-            found = training.train(
-                run, made, paths.standard(d), x, paths.Linear(), Ruled(jnp.int32(number), k, p.cost), settings, steps=int(upto),
-                batch=p.batch, latent=False, state=state, loop=loop,
-            )  # fmt: skip
-            state = found.state
-            rows = int(upto) - done
-            piece = jnp.asarray(found.loss)[:rows] / d
-            loss.append(jnp.pad(piece, (0, rows - piece.size), constant_values=jnp.nan))
-            done = int(upto)
-            reasons.append(found.reason)
-            apart.append(_sliced(start, found.average, z, x))
-        losses.append(jnp.concatenate(loss))
-        distances.append(jnp.stack(apart))
-    return {
-        "loss": jnp.stack(losses, axis=1), "sliced_w2sq": jnp.stack(distances, axis=1), "reason": _first(*reasons),
-    }  # fmt: skip
-
-
-@jit
-def _sliced(key: Any, net: Any, z: Any, x: Any) -> Any:
-    ends = paths.ode(net, z, steps=20, solver="midpoint").end
-    return metrics.sliced_wasserstein(key, ends, x, 64).value
+    return rule(second, jax.random.normal(first, data.shape, data.dtype), data).x0

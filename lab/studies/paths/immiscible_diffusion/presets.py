@@ -56,4 +56,4 @@ PRESETS = (
         "A thousand steps under each rule on three images: loss, and distance of the samples from the data.",
         {"training_steps": 1000, "batch": 128, "draws": 200},
     ),
-)  # fmt: skip
+)

@@ -1,10 +1,8 @@
 """Kinetic-optimal Gaussian probability paths (Shaul, Chen, Nickel, Le, Lipman, ICML 2023) as a study."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,32 +10,36 @@ import xarray as xr
 
 from lab import paths
 from lab.datasets import Data
-from lab.numerics import Loop, Method, Reason, pure
+from lab.datasets.gaussians import SPECTRA
+from lab.numerics import Loop, Reason, Remembered, first_failure, pure
 from lab.numerics.jit import jit
-from lab.paths import kinetic, metrics, network, training
+from lab.numerics.principal import principal_plane
+from lab.paths import kinetic_family, metrics, separation, separation_estimate
+from lab.paths.kinetic import KineticOptimal
+from lab.paths.kinetic_family import SCHEDULES
+from lab.paths.laws import is_known, target_of
+from lab.paths.points import Look, View
 from lab.studies.contract import Choice, DataSource, Paper, Real, Result, Study, Whole
-from lab.studies.paths.path_parts import is_known, target_of
+from lab.studies.vocabulary import size
 
 from .claims import CLAIMS
-from .data import SPECTRA
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
+from .story import STORY
 
-SCHEDULES = ("kinetic optimal", "linear", "trigonometric", "VP", "between")
 MOST = 64  # Euler steps
-_CHUNKS, _ANGLES = 8, 12  # of the curve: so many angles are computed at once
 _TIMES, _MOMENTS, _GRID = 201, 41, 32
-_CUT = 1e-3  # of times where an energy diverges
 _IMAGES = 12
 _LATEST = 0.985  # of the density, which at t = 1 has jumps
+_UNTRAINED = "nothing was trained: set training steps above 0"
+_CURVES = Remembered(bytes=1_000_000)  # a curve depends on the data and on little that one moves
 
 
 class Inputs(NamedTuple):
     """Data of mean 0 and mean square 1, and what is known of them."""
 
     target: Any  # the law
-    curve: kinetic.Separation | None  # where it is exact
+    curve: separation.Separation | None  # where it is exact
     scale: Any  # the data were centre + scale x
     centre: Any  # (d,)
     plane: Any  # (d, 2) principal axes; (1, 1) on the line
@@ -45,192 +47,6 @@ class Inputs(NamedTuple):
     limit: Any  # half the side of the window
     image: Any  # (height, width) empty, of images
     sha: Any  # (32,) bytes, of the data
-
-
-class Family(eqx.Module):
-    """The schedule of this number in ``SCHEDULES``."""
-
-    optimal: kinetic.KineticOptimal
-    weight: Any  # of the linear schedule in "between"
-    number: Any
-
-    def __call__(self, t: Any) -> paths.Coefficients:
-        t = jnp.asarray(t, self.optimal.curve.knots.dtype)
-        optimal, linear = self.optimal(t), paths.Linear()(t)
-        w = jnp.asarray(self.weight, t.dtype)
-        between = jax.tree.map(lambda a, b: (1 - w) * a + w * b, optimal, linear)
-        each = optimal, linear, paths.Trigonometric()(t), paths.VP()(t), between
-        return jax.tree.map(lambda *values: jnp.stack(values)[self.number], *each)
-
-
-# --- the curve of the data, some angles at a time -----------------------------------------------------------------------
-
-
-class Angles(eqx.Module):
-    key: Any
-    target: Any
-    theta: Any  # (chunks, angles)
-    pairs: int = eqx.field(static=True)
-
-
-class Found(NamedTuple):
-    step: Any
-    gamma: Any  # (chunks, angles)
-    error: Any
-
-
-def _curve_step(work: Angles, state: Found) -> Found:
-    theta, k = work.theta[state.step], state.step
-    n = work.target.points.shape[0] if isinstance(work.target, paths.Empirical) else 0
-    if n and work.pairs >= n:
-        found = kinetic.of_points(work.key, work.target.points, theta, work.target.weights, draws=work.pairs // n)
-    else:
-        found = kinetic.of_law(work.key, work.target, theta, n=work.pairs)
-    return Found(k + 1, state.gamma.at[k].set(found.gamma[1:-1]), state.error.at[k].set(found.error[1:-1]))
-
-
-CURVE = Method(
-    lambda work: Found(jnp.int32(0), jnp.zeros_like(work.theta), jnp.zeros_like(work.theta)),
-    _curve_step,
-    lambda work, state: jnp.where(state.step < work.theta.shape[0], Reason.RUNNING, Reason.CONVERGED),
-    lambda work, state: {"gamma": state.gamma[state.step - 1].mean()},
-)
-
-
-def _pairs(draws: int | None, target: Any) -> int:
-    """Of noise, by default: many enough for an angle Φ good to half a per cent, at a cost of seconds."""
-    if draws is not None:
-        return draws
-    if not isinstance(target, paths.Empirical):
-        return 2000
-    n, d = target.points.shape
-    wanted = max(4, round(min(200_000, 2_000_000 / n) / n)) * n
-    return int(
-        min(wanted, max(500, min(1e10 / (n * d), 3.5e7 / n)))
-    )  # products count in many dimensions, exponentials in few
-
-
-def _theta(dtype: Any) -> np.ndarray:
-    return np.linspace(0, np.pi / 2, _CHUNKS * _ANGLES + 2).astype(dtype)
-
-
-_curves: OrderedDict[Any, kinetic.Separation] = OrderedDict()
-
-
-def _curve(inputs: Inputs, p: Any, loop: Loop) -> tuple[kinetic.Separation, Any]:
-    """The separation curve, remembered for the last few data sets: it depends on nothing else that one moves."""
-    if inputs.curve is not None:
-        return inputs.curve, Reason.CONVERGED
-    pairs = _pairs(p.draws, inputs.target)
-    kept = (np.asarray(inputs.sha).tobytes(), p.seed, pairs) if loop is not pure else None
-    if kept in _curves:
-        return _curves[kept], Reason.CONVERGED
-    dtype = inputs.plane.dtype
-    theta = _theta(dtype)
-    # each chunk spans all angles, so that what a stop leaves out can be interpolated
-    work = Angles(
-        jax.random.fold_in(jax.random.key(p.seed), 1),
-        inputs.target,
-        jnp.asarray(theta[1:-1].reshape(_ANGLES, -1).T),
-        pairs,
-    )
-    run = loop(CURVE, work, max_iterations=_CHUNKS)
-    end = 1.0 if isinstance(inputs.target, paths.Empirical) else 0.0
-    curve = _assembled(jnp.asarray(theta), run.state.gamma, run.state.error, end)
-    if kept is None:
-        return curve, run.reason
-    if run.reason != Reason.CONVERGED:
-        known = np.r_[True, np.arange(_CHUNKS * _ANGLES) % _CHUNKS < int(run.state.step), True]
-        gamma, error = (
-            jnp.asarray(np.interp(theta, theta[known], np.asarray(values)[known]), dtype)
-            for values in (curve.gamma, curve.error)
-        )
-        return kinetic.Separation(curve.theta, gamma, error), run.reason
-    _curves[kept] = curve
-    while len(_curves) > 16:
-        _curves.popitem(last=False)
-    return curve, run.reason
-
-
-@jax.jit
-def _assembled(theta: Any, gamma: Any, error: Any, end: Any) -> kinetic.Separation:
-    """From chunks of angles, and the ends where it is known."""
-    first, last = jnp.zeros(1, theta.dtype), jnp.asarray(end, theta.dtype)[None]
-    return kinetic.Separation(
-        theta, jnp.concatenate([first, gamma.T.ravel(), last]), jnp.concatenate([first, error.T.ravel(), first])
-    )
-
-
-_optimal = jit(kinetic.KineticOptimal)
-
-
-# --- Euler steps ----------------------------------------------------------------------------------------------------------
-
-
-class Exact(eqx.Module):
-    """The exact velocities of some schedules: (schedules, n, d) at a time."""
-
-    optimal: kinetic.KineticOptimal
-    weight: Any
-    numbers: Any
-    target: Any
-
-    def field(self, number: Any) -> paths.Exact:
-        return paths.exact(
-            Family(self.optimal, self.weight, number), paths.standard(self.target.dimension), self.target
-        )
-
-    def __call__(self, t: Any, x: Any) -> Any:
-        return jax.vmap(lambda number, x: self.field(number).velocity(t, x))(self.numbers, x)
-
-
-class Networks(eqx.Module):
-    """Those of trained networks, stacked."""
-
-    each: Any
-
-    def __call__(self, t: Any, x: Any) -> Any:
-        return jax.vmap(lambda net, x: net(t, x))(self.each, x)
-
-
-class Walk(eqx.Module):
-    velocity: Any
-    x: Any  # (schedules, n, d)
-    plane: Any
-    steps: Any
-
-
-class Walked(NamedTuple):
-    step: Any
-    x: Any
-    way: Any  # (schedules, MOST + 1, n, 1 or 2), what is seen of the particles
-
-
-def _walk_init(work: Walk) -> Walked:
-    seen = work.x @ work.plane
-    return Walked(jnp.int32(0), work.x, jnp.broadcast_to(seen[:, None], (seen.shape[0], MOST + 1, *seen.shape[1:])))
-
-
-def _walk_step(work: Walk, state: Walked) -> Walked:
-    h = 1 / jnp.asarray(work.steps, state.x.dtype)
-    x = state.x + h * work.velocity(state.step * h, state.x)
-    later = (jnp.arange(MOST + 1) > state.step)[None, :, None, None]
-    return Walked(state.step + 1, x, jnp.where(later, (x @ work.plane)[:, None], state.way))
-
-
-EULER = Method(
-    _walk_init,
-    _walk_step,
-    lambda work, state: jnp.where(
-        jnp.isfinite(state.x).all(),
-        jnp.where(state.step < work.steps, Reason.RUNNING, Reason.CONVERGED),
-        Reason.NOT_FINITE,
-    ),
-    lambda work, state: {"square": (state.x**2).mean()},
-)
-
-
-# --- the study --------------------------------------------------------------------------------------------------------------
 
 
 class KineticOptimalPaths(Study):
@@ -242,9 +58,8 @@ class KineticOptimalPaths(Study):
     paper = Paper(
         "Shaul, Chen, Nickel, Le, Lipman", "On Kinetic Optimal Probability Paths for Generative Models", "ICML", 2023,
         "https://arxiv.org/abs/2306.06626",
-    )  # fmt: skip
-    about = ABOUT
-    mathematics = MATHEMATICS
+    )
+    text = "kinetic_optimal_paths.md"
     kind = "samples"
     data_options = ("n", "dimension", "side", "spectrum", "seed")
 
@@ -252,54 +67,44 @@ class KineticOptimalPaths(Study):
     nfe = Whole(
         2, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
         doc="equal steps from noise to data; each costs one evaluation of the velocity",
-    )  # fmt: skip
+    )
     weight = Real(
         0.5, bounds=(0, 1), label="towards linear", symbol="w",
         doc="of the schedule between: 0 is the kinetic optimal one, 1 the linear one",
-    )  # fmt: skip
+    )
     beside = Choice(
         ["trigonometric", "VP", "between"], label="third schedule",
         doc="shown beside the kinetic optimal and the linear schedule; all five are computed",
-    )  # fmt: skip
-    particles = Whole(
-        500, bounds=(10, 5000), soft=(100, 2000), scale="log", label="particles", traced=False,
+    )
+    particles = size(
+        500, (10, 5000), (100, 2000), label="particles",
         doc="how many; more lower the floor of W₂², at a cost that grows with their cube",
-    )  # fmt: skip
-    n = Whole(
-        None, bounds=(2, 100_000), soft=(10, 5000), scale="log", label="points", traced=False, allow_None=True,
+    )
+    n = size(
+        None, (2, 100_000), (10, 5000), label="points", allow_None=True,
         doc="of the data set; auto: as many as it has. Where the law is known only the points drawn for the eye",
-    )  # fmt: skip
-    dimension = Whole(
-        2, bounds=(1, 4096), soft=(1, 2048), scale="log", label="dimension", symbol="d", traced=False,
+    )
+    dimension = size(
+        2, (1, 4096), (1, 2048), label="dimension", symbol="d",
         doc="of the set of a few Gaussian points; other sets have their own",
-    )  # fmt: skip
+    )
     side = Choice(["28", "14", "7"], label="pixels a side", doc="of MNIST, pooled; other sets have their own")
     spectrum = Choice(list(SPECTRA), label="eigenvalues", doc="of the covariance of the stretched Gaussian")
-    draws = Whole(
-        None, bounds=(2, 10_000_000), soft=(100, 100_000), scale="log", label="draws of noise", group="more", traced=False,
-        allow_None=True, doc="antithetic pairs, of all points, that the curve is estimated with; auto: 2000 for a known law, "
+    draws = size(
+        None, (2, 10_000_000), (100, 100_000), label="draws of noise", group="more", allow_None=True,
+        doc="antithetic pairs, of all points, that the curve is estimated with; auto: 2000 for a known law, "
         "4 a point or more for points, fewer where that takes long",
-    )  # fmt: skip
+    )
     training_steps = Whole(
         0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", group="more", traced=False,
         doc="of a small network for each of the three schedules shown, 256 pairs a step; 0: exact fields only",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
-        "schedule": ("schedule", ""),
-        "theta": ("angle θ, tan θ = a/m", "rad"),
-        "t": ("time t", ""),
-        "moment": ("time t", ""),
-        "particle": ("particle", ""),
-        "axis": ("axis", ""),
-        "point": ("point", ""),
-        "panel": ("schedule shown", ""),
-        "u": ("x₁", ""),
-        "v": ("x₂", ""),
-        "image": ("image", ""),
-        "row": ("row", "pixel"),
-        "column": ("column", "pixel"),
-        "step": ("training step", ""),
+        "schedule": ("schedule", ""), "panel": ("schedule shown", ""), "theta": ("angle θ, tan θ = a/m", "rad"),
+        "t": ("time t", ""), "moment": ("time t", ""), "step": ("training step", ""),
+        "particle": ("particle", ""), "axis": ("axis", ""), "point": ("point", ""), "u": ("x₁", ""), "v": ("x₂", ""),
+        "image": ("image", ""), "row": ("row", "pixel"), "column": ("column", "pixel"),
     }
     results = (
         Result("phi_total", (), "angle Φ", "∫√γ dθ, the opening of the chord; π/2 where straight lines are best", unit="rad",
@@ -308,8 +113,6 @@ class KineticOptimalPaths(Study):
         Result("gain", (), "W₂² linear : optimal", "squared distance to the data, of the linear over the optimal schedule",
                headline=True, judge=lambda value, result: "good" if value > 1 else ""),
         Result("w2sq_floor", (), "floor of W₂²", "between two sets of fresh samples of the data", headline=True),
-        Result("converged", (), "finished", "whether the curve and all steps were computed", headline=True,
-               judge=lambda value, result: "good" if value else "warn"),
         Result("phi_error", (), "error of Φ", "standard error, if those of all angles went the same way", unit="rad"),
         Result("deficit", (), "∫(1 - λ) ds", "how far the points are from being told apart at once"),
         Result("scale", (), "scale", "that the centred data were divided by"),
@@ -329,17 +132,18 @@ class KineticOptimalPaths(Study):
         Result("data_position", ("point", "axis"), "data", "some points of the data, likewise"),
         Result("limit", (), "half side", "of the window that holds them"),
         Result("marginal", ("panel", "moment", "v", "u"), "density", "exact, of the path, where the law is known in the plane",
-               optional=True),
+               absent="the law is not known in the plane: choose a set with a density, such as checkerboard"),
         Result("sample_image", ("schedule", "image", "row", "column"), "picture", "that the first particles end as",
-               optional=True),
-        Result("loss", ("panel", "step"), "loss", "of the network, by training step", optional=True),
+               absent="the data are no grey images: choose digits or MNIST"),
+        Result("loss", ("panel", "step"), "loss", "of the network, by training step", absent=_UNTRAINED),
         Result("loss_least", ("panel",), "least loss", "d (energy of pairs - energy), that of the exact velocity",
-               optional=True),
-        Result("w2sq_network", ("panel",), "W₂² with network", "of particles moved by the trained network", optional=True),
-    )  # fmt: skip
+               absent=_UNTRAINED),
+        Result("w2sq_network", ("panel",), "W₂² with network", "of particles moved by the trained network", absent=_UNTRAINED),
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:
@@ -352,18 +156,15 @@ class KineticOptimalPaths(Study):
             e = jnp.asarray(arrays["eigenvalues"], dtype)
             target: Any = paths.Mixture(jnp.ones(1, dtype), jnp.zeros((1, e.size), dtype), e[None])
             centre, scale = jnp.zeros(e.size, dtype), jnp.ones((), dtype)
-            curve = kinetic.of_gaussian(e, jnp.asarray(_theta(dtype)[1:-1]))
+            curve = separation.of_gaussian(e, jnp.asarray(separation_estimate.angles(dtype)[1:-1]))
         elif is_known(arrays):
-            law = target_of(arrays)
-            mean, covariance = law.moments()
-            centre, scale = mean, jnp.sqrt(jnp.trace(covariance) / mean.size)
-            target = _moved(law, centre, scale)
+            law: Any = target_of(arrays)
+            target, centre, scale = separation.normalize_law(law)
         else:
-            found = kinetic.normalize(x)
-            centre, scale = found.centre, found.scale
-            target = paths.Empirical(found.x)
+            points, centre, scale = separation.normalize(x)
+            target = paths.Empirical(points)
         x = (x - centre[None, :]) / scale
-        plane = _plane(np.asarray(x)).astype(dtype)
+        plane = principal_plane(np.asarray(x)).axes.astype(dtype)
         every = max(1, x.shape[0] // 500)
         shown = np.asarray(x[::every][:500] @ plane)
         limit = max(2.8, 1.12 * float(np.quantile(np.abs(shown), 0.998)))
@@ -375,29 +176,34 @@ class KineticOptimalPaths(Study):
     @staticmethod
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """The curve, the schedules and their energies, then particles by Euler steps."""
-        curve, curved = _curve(inputs, p, loop)
+        curve, estimated = _curve(inputs, p.draws, p.seed, loop)
         optimal = _optimal(curve)
         weight = jnp.asarray(p.weight, curve.theta.dtype)
-        noise, fresh, other, trained = jax.random.split(jax.random.fold_in(jax.random.key(p.seed), 2), 4)
-        draw = _drawn(inputs.target, noise, fresh, other, p.particles)
-        velocity = Exact(optimal, weight, jnp.arange(len(SCHEDULES)), inputs.target)
-        steps = jnp.asarray(p.nfe, jnp.int32)
-        x0 = jnp.broadcast_to(draw["x0"], (len(SCHEDULES), *draw["x0"].shape))
-        walk = loop(EULER, Walk(velocity, x0, inputs.plane, steps), max_iterations=MOST)
-        shown = jnp.asarray([0, 1, SCHEDULES.index(p.beside)])
-        output = _described(curve, optimal, weight) | _judged(walk.state, draw, steps, inputs.plane)
+        noise, fresh, other, learning = jax.random.split(jax.random.fold_in(jax.random.key(p.seed), 2), 4)
+        cloud = _drawn(inputs.target, noise, fresh, other, p.particles)
+        velocities = kinetic_family.ExactVelocities(optimal, weight, jnp.arange(len(SCHEDULES)), inputs.target)
+        moved = _moved(velocities, len(SCHEDULES), cloud, inputs, p.nfe, loop)
+        output = _described(curve, weight) | _judged(moved.x, moved.end, cloud, inputs.plane)
         output |= {
-            "scale": inputs.scale, "data_position": _two(inputs.shown, -inputs.limit), "limit": inputs.limit,
-            "reason": _first(curved, walk.reason),
-        }  # fmt: skip
+            "scale": inputs.scale, "limit": inputs.limit, "data_position": _in_plane(inputs.shown, -inputs.limit),
+        }
+        shown = kinetic_family.ExactVelocities(
+            optimal, weight, jnp.asarray([0, 1, SCHEDULES.index(p.beside)]), inputs.target
+        )
         if inputs.target.dimension == 2 and not isinstance(inputs.target, paths.Empirical):
-            output["marginal"] = _marginal(velocity, shown, inputs.limit)
+            output["marginal"] = _marginal(shown, inputs.limit)
         if inputs.image.size:
-            pictures = walk.state.x[:, :_IMAGES] * inputs.scale + inputs.centre[None, None, :]
+            pictures = moved.end[:, :_IMAGES] * inputs.scale + inputs.centre[None, None, :]
             output["sample_image"] = pictures.reshape(*pictures.shape[:2], *inputs.image.shape)
+        reasons = [estimated, moved.reason]
         if p.training_steps:
-            output |= _trained(trained, velocity, shown, inputs, draw, steps, p.training_steps, output["reason"], loop)
-        return output
+            learned = kinetic_family.learn(learning, shown, p.training_steps, loop)
+            ends = _moved(learned.velocities, 3, cloud, inputs, p.nfe, loop)
+            output |= {
+                "loss": learned.loss, "loss_least": learned.least, "w2sq_network": _distances(ends.end, cloud.fresh),
+            }
+            reasons += [learned.reason, ends.reason]
+        return output | {"reason": first_failure(*reasons)}
 
     @classmethod
     def coords(cls, data: Data, inputs: Inputs) -> Mapping[str, Any]:
@@ -405,9 +211,9 @@ class KineticOptimalPaths(Study):
         side = np.linspace(-inputs.limit, inputs.limit, _GRID)
         plane = not isinstance(inputs.target, paths.Empirical) and inputs.target.dimension == 2
         return {
-            "schedule": list(SCHEDULES), "theta": _theta(float), "t": np.linspace(0, 1, _TIMES),
+            "schedule": list(SCHEDULES), "theta": separation_estimate.angles(), "t": np.linspace(0, 1, _TIMES),
             "moment": np.linspace(0, 1, _MOMENTS),
-        } | ({"u": side, "v": side} if plane else {})  # fmt: skip
+        } | ({"u": side, "v": side} if plane else {})
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
@@ -420,133 +226,90 @@ class KineticOptimalPaths(Study):
         return ""
 
 
-def _plane(x: np.ndarray) -> np.ndarray:
-    """The first two principal axes (d, 2), those of the plane itself, or the line."""
-    d = x.shape[1]
-    if d <= 2:
-        return np.eye(d)
-    few = x.shape[0] < d
-    axes = np.linalg.svd(x, full_matrices=False)[2][:2].T if few else np.linalg.eigh(x.T @ x)[1][:, :-3:-1]
-    return axes * np.where(axes[np.abs(axes).argmax(0), [0, 1]] < 0, -1.0, 1.0)[None, :]
+class _Cloud(NamedTuple):
+    """Particles at their start, and two sets of as many samples of the data."""
+
+    start: Any  # (n, d)
+    fresh: Any
+    other: Any
 
 
-def _moved(law: Any, centre: Any, scale: Any) -> Any:
-    if isinstance(law, paths.Mixture):
-        return paths.Mixture(law.weights, (law.means - centre[None, :]) / scale, law.covariances / scale**2)
-    return paths.Boxes((law.low - centre[None, :]) / scale, (law.high - centre[None, :]) / scale, law.weights)
+_optimal = jit(KineticOptimal)
 
 
-def _first(*reasons: Any) -> Any:
-    """The first that is not CONVERGED."""
-    found: Any = jnp.int32(Reason.CONVERGED)
-    for reason in reversed(reasons):
-        found = jnp.where(jnp.asarray(reason) == Reason.CONVERGED, found, reason)
-    return found
+def _curve(inputs: Inputs, draws: int | None, seed: Any, loop: Loop) -> tuple[separation.Separation, Any]:
+    """The separation curve: what is known exactly, what is remembered of these data, or what is estimated now."""
+    if inputs.curve is not None:
+        return inputs.curve, Reason.CONVERGED
+    target = inputs.target
+    pairs = separation_estimate.pairs_of(target) if draws is None else draws
+
+    def estimate() -> separation_estimate.Estimated:
+        key = jax.random.fold_in(jax.random.key(seed), 1)
+        return separation_estimate.estimate(key, target, pairs, loop)
+
+    if loop is pure:  # where the seed may be traced
+        return estimate()
+    known = np.asarray(inputs.sha).tobytes(), str(inputs.plane.dtype), seed, pairs
+    return _CURVES.get(known, estimate, worth=lambda found: found.reason == Reason.CONVERGED)
 
 
-def _two(seen: Any, start: Any) -> Any:
+def _moved(velocities: Any, flows: int, cloud: _Cloud, inputs: Inputs, steps: Any, loop: Loop) -> paths.Carried:
+    """The particles of so many flows by Euler steps, seen in the plane at the moments of the film."""
+    start = jnp.broadcast_to(cloud.start, (flows, *cloud.start.shape))
+    look = Look(View(jnp.zeros(start.shape[-1], start.dtype), inputs.plane))
+    moments = jnp.linspace(0, 1, _MOMENTS)
+    return paths.carry(
+        loop, velocities, start, paths.even(steps, MOST), solver="euler", steps=steps, keep=look, frames=moments
+    )
+
+
+def _in_plane(seen: Any, start: Any) -> Any:
     """In the plane: points of the line are set above where they began."""
     return seen if seen.shape[-1] == 2 else jnp.concatenate([jnp.broadcast_to(start, seen.shape), seen], axis=-1)
 
 
 @jit
-def _drawn(target: Any, noise: Any, fresh: Any, other: Any, n: int) -> dict[str, Any]:
+def _drawn(target: Any, noise: Any, fresh: Any, other: Any, n: int) -> _Cloud:
     dtype = jax.tree.leaves(target)[0].dtype
-    x0 = jax.random.normal(noise, (n, target.dimension), dtype)
-    return {"x0": x0, "fresh": target.sample(fresh, n), "other": target.sample(other, n)}
+    start = jax.random.normal(noise, (n, target.dimension), dtype)
+    return _Cloud(start, target.sample(fresh, n), target.sample(other, n))
 
 
 @jax.jit
-def _described(curve: kinetic.Separation, optimal: kinetic.KineticOptimal, weight: Any) -> dict[str, Any]:
+def _described(curve: separation.Separation, weight: Any) -> dict[str, Any]:
     """The curve, the schedules, and their energies."""
-    dtype = curve.theta.dtype
-    t = jnp.linspace(0, 1, _TIMES, dtype=dtype)
-    inner = jnp.clip(t, _CUT, 1 - _CUT)  # a derivative may be infinite at the ends
-
-    def of(number):
-        schedule = Family(optimal, weight, number)
-        c = jax.vmap(schedule)(t)
-        density = kinetic.energy_density(schedule, curve, inner)
-        stop = jnp.where(number == SCHEDULES.index("VP"), 1 - _CUT, 1.0)
-        steep = (number == 0) | (number == SCHEDULES.index("between")) & (weight < 1)
-        starts = jnp.stack([jnp.zeros((), dtype), jnp.where(steep, _CUT, 0.0).astype(dtype)])
-        energy = jax.vmap(lambda start: kinetic.energy(schedule, curve, start, stop))(starts)
-        return c.beta, c.alpha, density.marginal, density.conditional, energy.marginal[0], energy.conditional[1]
-
-    names = "a", "m", "density", "density_conditional", "energy", "energy_conditional"
-    root = jnp.sqrt(jnp.maximum(curve.gamma, 1e-12))
-    return dict(zip(names, jax.vmap(of)(jnp.arange(len(SCHEDULES))), strict=True)) | {
-        "phi_total": curve.total, "least": curve.least, "deficit": curve.deficit, "gamma": curve.gamma,
-        "phi_error": jnp.trapezoid(jnp.minimum(curve.error / (2 * root), jnp.sqrt(curve.error)), curve.theta),
-        "gamma_error": curve.error, "lam": curve.lam,
-    }  # fmt: skip
+    found = kinetic_family.energies(curve, weight, jnp.linspace(0, 1, _TIMES, dtype=curve.theta.dtype))
+    return {
+        "a": found.beta, "m": found.alpha, "density": found.density, "density_conditional": found.density_conditional,
+        "energy": found.energy, "energy_conditional": found.energy_conditional,
+        "phi_total": curve.total, "phi_error": curve.total_error, "least": curve.least, "deficit": curve.deficit,
+        "gamma": curve.gamma, "gamma_error": curve.error, "lam": curve.lam,
+    }
 
 
 @jax.jit
-def _judged(state: Walked, draw: dict[str, Any], steps: Any, plane: Any) -> dict[str, Any]:
+def _judged(seen: Any, ends: Any, cloud: _Cloud, plane: Any) -> dict[str, Any]:
     """Particles at the moments of the film, and their distance from the data at its end."""
-    at = jnp.minimum(jnp.linspace(0, 1, _MOMENTS) * steps, state.step)
-    left = jnp.minimum(jnp.floor(at), MOST - 1).astype(jnp.int32)
-    share = (at - left).astype(state.x.dtype)[None, :, None, None]
-    seen = (1 - share) * state.way[:, left] + share * state.way[:, left + 1]  # straight between two steps
-    distance = jax.vmap(lambda x: metrics.squared_wasserstein(x, draw["fresh"]))(state.x)
+    distance = _distances(ends, cloud.fresh)
     return {
-        "position": _two(seen, (draw["x0"] @ plane)[None, None]).astype(jnp.float32),
+        "position": _in_plane(seen.swapaxes(0, 1), (cloud.start @ plane)[None, None]).astype(jnp.float32),
         "w2sq": distance,
-        "w2sq_floor": metrics.squared_wasserstein(draw["other"], draw["fresh"]),
+        "w2sq_floor": metrics.squared_wasserstein(cloud.other, cloud.fresh),
         "gain": distance[1] / distance[0],
     }
 
 
+def _distances(x: Any, fresh: Any) -> Any:
+    return jax.vmap(lambda x: metrics.squared_wasserstein(x, fresh))(x)
+
+
 @jax.jit
-def _marginal(velocity: Exact, numbers: Any, limit: Any) -> Any:
+def _marginal(velocities: kinetic_family.ExactVelocities, limit: Any) -> Any:
     """The exact density of the path on a grid, at the moments of the film."""
-    dtype = jax.tree.leaves(velocity.target)[0].dtype
+    dtype = velocities.optimal.curve.knots.dtype
     side = jnp.linspace(-1, 1, _GRID, dtype=dtype) * limit
     grid = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
     times = jnp.clip(jnp.linspace(0, 1, _MOMENTS, dtype=dtype), None, _LATEST)
-
-    def of(number):
-        field = velocity.field(number)
-        return jax.lax.map(lambda t: jnp.exp(field.log_density(t, grid)), times)
-
-    return jax.vmap(of)(numbers).reshape(numbers.shape[0], _MOMENTS, _GRID, _GRID).astype(jnp.float32)
-
-
-def _trained(
-    key: Any, velocity: Exact, shown: Any, inputs: Inputs, draw: dict, steps: Any, count: int, before: Any, loop: Loop
-) -> dict[str, Any]:
-    """A network for each schedule shown, trained, and particles moved by it."""
-    d, dtype = inputs.target.dimension, draw["x0"].dtype
-    start, train = jax.random.split(key)
-    made = (network.Perceptron if d <= 2 else network.Residual)(start, d, width=64 if d <= 2 else 128, dtype=dtype)
-    settings = training.Settings(warmup=50.0, anneal=1.0, clip=10.0, earliest=_CUT, latest=1 - _CUT)
-    runs = [
-        training.train(
-            train, made, paths.standard(d), inputs.target, Family(velocity.optimal, velocity.weight, shown[k]), None, settings,
-            steps=count, latent=False, loop=loop,
-        )
-        for k in range(3)
-    ]  # fmt: skip
-    nets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.average for run in runs))
-    x0 = jnp.broadcast_to(draw["x0"], (3, *draw["x0"].shape))
-    walk = loop(EULER, Walk(Networks(nets), x0, inputs.plane, steps), max_iterations=MOST)
-    losses = [jnp.pad(jnp.asarray(run.loss), (0, count - len(run.loss)), constant_values=jnp.nan) for run in runs]
-    return {
-        "loss": jnp.stack(losses),
-        "loss_least": d * _least_loss(velocity, shown),
-        "w2sq_network": jax.vmap(lambda x: metrics.squared_wasserstein(x, draw["fresh"]))(walk.state.x),
-        "reason": _first(before, *(run.reason for run in runs), walk.reason),
-    }
-
-
-@jax.jit
-def _least_loss(velocity: Exact, numbers: Any) -> Any:
-    """Over the times that training draws from."""
-
-    def of(number):
-        schedule = Family(velocity.optimal, velocity.weight, number)
-        found = kinetic.energy(schedule, velocity.optimal.separation, _CUT, 1 - _CUT)
-        return (found.conditional - found.marginal) / (1 - 2 * _CUT)
-
-    return jax.vmap(of)(numbers)
+    found = kinetic_family.densities(velocities, times, grid)
+    return found.reshape(*found.shape[:2], _GRID, _GRID).astype(jnp.float32)

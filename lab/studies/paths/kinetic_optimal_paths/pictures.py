@@ -1,6 +1,5 @@
 """The pictures of kinetic-optimal probability paths."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,61 +7,58 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
+from lab.datasets.gaussians import SPECTRA
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-
-from .data import SPECTRA
 
 _STEPS = (1, 2, 4, 6, 10, 16, 40)
 _TAIL, _TAILED = 9, 60  # moments, particles
 _SHORT = {"kinetic optimal": "optimal", "trigonometric": "trigon."}  # where there is little room
-
-
-def _needs(*names: str) -> Callable[[xr.Dataset], str]:
-    def applies(result: xr.Dataset) -> str:
-        swept = sweeping.swept(result)
-        if set(names) - set(swept):
-            return f"it shows a sweep over {' and '.join(names)}"
-        more = [name for name in swept if name not in names]
-        return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
-
-    return applies
-
-
-def _with(name: str, why: str) -> Callable[[xr.Dataset], str]:
-    return lambda result: sweeping.single(result) or ("" if name in result else why)
-
-
-def _shown(result: xr.Dataset) -> list[str]:
-    """The three schedules that are looked at."""
-    return ["kinetic optimal", "linear", sweeping.parameters(result)["beside"]]
+_ANGLES = [(0.0, "0"), (np.pi / 8, "π/8"), (np.pi / 4, "π/4"), (3 * np.pi / 8, "3π/8"), (np.pi / 2, "π/2")]
+_QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def _tints(result: xr.Dataset) -> dict[str, str]:
     return dict(zip(result.schedule.values.tolist(), draw.colours(result.sizes["schedule"]), strict=True))
 
 
-# ---- one run -----------------------------------------------------------------------------------------------------------
+def _shown(result: xr.Dataset) -> dict[str, str]:
+    """The three schedules that are looked at, with their colours."""
+    tints = _tints(result)
+    return {name: tints[name] for name in ("kinetic optimal", "linear", sweeping.parameters(result)["beside"])}
+
+
+def _title(result: xr.Dataset, name: str) -> str:
+    return f"{_SHORT.get(name, name)}: {float(result.w2sq.sel(schedule=name)):.3g}"
+
+
+def _full_and_dashed(result: xr.Dataset, full: str, dashed: str) -> list[Any]:
+    """Two variables over time, of each schedule that is looked at."""
+    return [
+        draw.curve(result.t, result[name].sel(schedule=schedule), color=tint, dash=name == dashed)
+        for schedule, tint in _shown(result).items() for name in (full, dashed)
+    ]
 
 
 def _particles(result: xr.Dataset, moment: int) -> Any:
-    names, limit = _shown(result), float(result.limit)
+    limit = float(result.limit)
     line = float(np.ptp(result.data_position.values[:, 0])) == 0  # of one dimension
     before = np.clip(np.arange(moment - _TAIL + 1, moment + 1), 0, None)  # at first, where they began, more than once
+    shades = result.marginal.values if "marginal" in result else None
     panels = {}
-    for k, name in enumerate(names):
+    for k, name in enumerate(_shown(result)):
         position = result.position.sel(schedule=name).values
-        panels[f"{_SHORT.get(name, name)}: {float(result.w2sq.sel(schedule=name)):.3g}"] = draw.Panel(
-            position[moment], position[before][:, :_TAILED], goal=None if "marginal" in result else result.data_position,
-            density=result.marginal.values[k, moment] if "marginal" in result else None,
-        )  # fmt: skip
-    peak = 1.2 * float(np.median(result.marginal.values[:, -1].max(axis=(1, 2)))) if "marginal" in result else None
+        panels[_title(result, name)] = draw.Panel(
+            position[moment], position[before][:, :_TAILED], None if shades is None else shades[k, moment],
+            result.data_position if shades is None else None,
+        )
+    peak = None if shades is None else 1.2 * float(np.median(shades[:, -1].max(axis=(1, 2))))
     steps = int(sweeping.parameters(result)["nfe"])
     return draw.particles(
         panels, (-limit, limit), (-limit, limit), peak=peak,
         note=f"t = {float(result.moment[moment]):.3f}, {steps} Euler step{'s' if steps > 1 else ''}; numbers: W₂² at the end"
         + ("; across: where each began" if line else ""),
-    )  # fmt: skip
+    )
 
 
 def _separation(result: xr.Dataset) -> Any:
@@ -72,33 +68,18 @@ def _separation(result: xr.Dataset) -> Any:
         draw.band(theta, 0 * theta, np.sin(theta) ** 2, color=draw.MUTED),
         draw.band(theta, lam - error, lam + error),
         draw.curve(theta, lam, "λ"),
-        draw.curve(theta, result.gamma.values, "γ", color=draw.TARGET),
+        draw.curve(theta, result.gamma, "γ", color=draw.TARGET),
         xlabel=draw.label(result.theta), ylabel="λ and γ", ylim=(0, 1.08), xlim=(0, None), xticks=_ANGLES,
         note=f"Φ = {float(result.phi_total):.3f} ± {float(result.phi_error):.3f}",
-    )  # fmt: skip
-
-
-_ANGLES = [(0.0, "0"), (np.pi / 8, "π/8"), (np.pi / 4, "π/4"), (3 * np.pi / 8, "3π/8"), (np.pi / 2, "π/2")]
+    )
 
 
 def _schedules(result: xr.Dataset) -> Any:
-    lines, tints, t = [], _tints(result), result.t.values
-    for name in _shown(result):
-        at = result.sel(schedule=name)
-        lines += [
-            draw.curve(t, at.a.values, color=tints[name]),
-            draw.curve(t, at.m.values, color=tints[name], dash=True),
-        ]
     return draw.plot(
-        *lines, *_key(_shown(result), tints, 1.03, 0.62, 0.09), draw.text([1.03], [0.99], "a, of data"),
-        draw.text([1.03], [0.02], "m, of noise (dashed)"),
-        xlabel="time t", ylabel="a and m", xlim=(0, 1.45), ylim=(0, 1.05), xticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
-
-
-def _key(names: list[str], tints: dict[str, str], x: float, top: float, gap: float) -> list[Any]:
-    """Names in their colours, one below the other."""
-    return [draw.text([x], [top - gap * k], [name], color=tints[name]) for k, name in enumerate(names)]
+        *_full_and_dashed(result, "a", "m"), *draw.legend(list(_shown(result).items()), 1.03, (-0.38, 0.62)),
+        draw.text([1.03], [0.99], "a, of data"), draw.text([1.03], [0.02], "m, of noise (dashed)"),
+        xlabel="time t", ylabel="a and m", xlim=(0, 1.45), ylim=(0, 1.05), xticks=_QUARTERS,
+    )
 
 
 def _chord(result: xr.Dataset) -> Any:
@@ -108,131 +89,101 @@ def _chord(result: xr.Dataset) -> Any:
     phi = np.concatenate([[0.0], np.cumsum(np.diff(theta) * (root[1:] + root[:-1]) / 2)])
     total = phi[-1] = float(result.phi_total)
     arc = np.linspace(0, np.pi / 2, 100)
-    layers, tints = [draw.curve(np.cos(arc), np.sin(arc), color=draw.MUTED)], _tints(result)
+    layers = [draw.curve(np.cos(arc), np.sin(arc), color=draw.MUTED)]
     layers += [draw.segments([0, 0], [0, 0], [1, np.cos(total)], [0, np.sin(total)], 0.3, color=draw.MUTED)]
-    for name in _shown(result)[::-1]:
-        at = result.sel(schedule=name)
-        r = np.hypot(at.a.values, at.m.values)
-        angle = np.interp(np.arctan2(at.a.values, at.m.values), theta, phi)
+    shown, tenths = _shown(result), slice(0, None, (result.sizes["t"] - 1) // 10)
+    for name, tint in reversed(shown.items()):
+        run = result.sel(schedule=name)
+        r = np.hypot(run.a.values, run.m.values)
+        angle = np.interp(np.arctan2(run.a.values, run.m.values), theta, phi)
         x, y = r * np.cos(angle), r * np.sin(angle)
-        ticks = slice(0, None, (result.sizes["t"] - 1) // 10)
-        layers += [
-            draw.curve(x, y, color=tints[name]),
-            draw.points(x[ticks], y[ticks], color=tints[name], size=0.5),
-        ]
+        layers += [draw.curve(x, y, color=tint), draw.points(x[tenths], y[tenths], color=tint, size=0.5)]
     middle = total / 2
-    layers += [
+    return draw.plot(
+        *layers,
         draw.text([0.13 * np.cos(middle)], [0.13 * np.sin(middle)], "Φ"),
         draw.text([1.02], [0.02], "noise", color=draw.SOURCE),
         draw.text([1.03 * np.cos(total)], [1.03 * np.sin(total)], "data", color=draw.TARGET),
-        *_key(_shown(result), tints, 0.84, 1.0, 0.07),
-    ]
-    return draw.plot(
-        *layers, xlabel="r cos φ", ylabel="r sin φ", equal=True, height=380, xlim=(0, 1.3), ylim=(0, 1.06),
+        *draw.legend(list(shown.items()), 0.84, (0.2, 1.0)),
+        xlabel="r cos φ", ylabel="r sin φ", equal=True, height=380, xlim=(0, 1.3), ylim=(0, 1.06),
         xticks=(0, 0.5, 1), yticks=(0, 0.5, 1),
-    )  # fmt: skip
+    )
 
 
 def _integrand(result: xr.Dataset) -> Any:
-    t, lines, tints = result.t.values, [], _tints(result)
-    for name in _shown(result):
-        at = result.sel(schedule=name)
-        lines += [
-            draw.curve(t, at.density.values, color=tints[name]),
-            draw.curve(t, at.density_conditional.values, color=tints[name], dash=True),
-        ]
-    ends = result.density_conditional.sel(schedule=_shown(result)).values[:, 10:-10]
-    top = min(1.15 * float(ends.max()), 6.0)
+    shown = _shown(result)
+    inside = result.density_conditional.sel(schedule=list(shown)).values[:, 10:-10]
+    top = min(1.15 * float(inside.max()), 6.0)
     return draw.plot(
-        *lines, draw.text([1.03], [0.93 * top], "dashed: of single pairs"),
-        draw.text([1.03], [0.85 * top], "full: what is left"),
-        *_key(_shown(result), tints, 1.03, 0.6 * top, 0.08 * top),
-        xlabel="time t", ylabel="energy per time", xlim=(0, 1.45), ylim=(0, top), xticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
+        *_full_and_dashed(result, "density", "density_conditional"),
+        draw.text([1.03], [0.93 * top], "dashed: of single pairs"), draw.text([1.03], [0.85 * top], "full: what is left"),
+        *draw.legend(list(shown.items()), 1.03, (-0.3 * top, 0.6 * top)),
+        xlabel="time t", ylabel="energy per time", xlim=(0, 1.45), ylim=(0, top), xticks=_QUARTERS,
+    )
 
 
 def _energies(result: xr.Dataset) -> Any:
     at = np.arange(result.sizes["schedule"])
     names = result.schedule.values.tolist()
     return draw.plot(
-        draw.bars(at - 0.19, result.energy_conditional.values, width=0.36, color=draw.MUTED),
-        draw.bars(at + 0.19, result.energy.values, width=0.36),
+        draw.bars(at - 0.19, result.energy_conditional, width=0.36, color=draw.MUTED),
+        draw.bars(at + 0.19, result.energy, width=0.36),
         draw.hline(float(result.least), color=draw.GOOD),
-        xticks=[(int(k), _SHORT.get(name, name)) for k, name in enumerate(names)], xlabel="schedule",
+        xticks=[(k, _SHORT.get(name, name)) for k, name in enumerate(names)], xlabel="schedule",
         ylabel="energy, per dimension", xlim=(-0.6, len(names) - 0.4),
-        ylim=(0, 1.15 * float(np.nanmax([result.energy_conditional.values, result.energy.values]))),
+        ylim=(0, 1.15 * float(np.nanmax([result.energy_conditional, result.energy]))),
         note=f"dashed: the least, E* = {float(result.least):.4g}",
-    )  # fmt: skip
+    )
 
 
 def _images(result: xr.Dataset) -> Any:
-    shown, low, high = _shown(result), -1.0, 1.0
-    pixels = result.sample_image.sel(schedule=shown).values
-    pixels = np.pad(np.clip((pixels - low) / (high - low), 0, 1), ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
-    count = pixels.shape[1] // 4 * 4
-    titles = [f"{_SHORT.get(name, name)}: {float(result.w2sq.sel(schedule=name)):.3g}" for name in shown]
-    mosaics = [
-        np.concatenate([np.concatenate(list(row), axis=1) for row in each[:count].reshape(-1, 4, *each.shape[1:])])
-        for each in pixels
-    ]
-    return draw.strip(list(zip(titles, mosaics, strict=True)), height=300)
+    sheets = {}
+    for name in _shown(result):
+        pixels = np.clip((result.sample_image.sel(schedule=name).values + 1) / 2, 0, 1)
+        pixels = np.pad(pixels, ((0, 0), (0, 1), (0, 1)), constant_values=0.5)
+        rows = pixels[: len(pixels) // 4 * 4].reshape(-1, 4, *pixels.shape[1:])
+        sheets[_title(result, name)] = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    return draw.strip(list(sheets.items()), height=300)
 
 
 def _training(result: xr.Dataset) -> Any:
-    layers, tints, names = [], _tints(result), _shown(result)
-    steps = result.sizes["step"]
-    width = max(1, steps // 60)
-    at = (np.arange(steps // width) + 0.5) * width
-    for k, name in enumerate(names):
-        loss = result.loss.values[k, : at.size * width].reshape(-1, width).mean(axis=1)
-        layers += [
-            draw.curve(
-                at, loss, f"{_SHORT.get(name, name)}, W₂² {float(result.w2sq_network[k]):.3f}", color=tints[name]
-            ),
-            draw.curve([0, steps], 2 * [float(result.loss_least[k])], color=tints[name], dash=True),
-        ]
-    return draw.plot(
-        *layers, xlabel="training step", ylabel=f"loss, mean of {width} steps", ylim=(0, None),
-    )  # fmt: skip
-
-
-# ---- sweeps ------------------------------------------------------------------------------------------------------------
-
-
-def _over_steps(study: Study, data: Data) -> dict[str, list]:
-    return {"nfe": list(_STEPS), "seed": [0, 1, 2]}
+    titles = [
+        f"{_SHORT.get(name, name)}, W₂² {float(distance):.3f}"
+        for name, distance in zip(_shown(result), result.w2sq_network, strict=True)
+    ]
+    least = [float(loss) for loss in result.loss_least]
+    return draw.training(
+        dict(zip(titles, result.loss, strict=True)), least=dict(zip(titles, least, strict=True)), bins=60,
+        colors=dict(zip(titles, _shown(result).values(), strict=True)),
+        ylabel=f"loss, mean of {max(1, result.sizes['step'] // 60)} steps", ylim=(0, None),
+    )
 
 
 def _steps(result: xr.Dataset) -> Any:
-    layers, tints, nfe = [], _tints(result), result.nfe.values
-    for name in result.schedule.values.tolist():
-        each = result.w2sq.sel(schedule=name).transpose("seed", "nfe").values
+    layers, nfe = [], result.nfe.values
+    for name, tint in _tints(result).items():
+        by_seed = result.w2sq.sel(schedule=name).transpose("seed", "nfe").values
         layers += [
-            draw.points(np.tile(nfe, len(each)), each.ravel(), color=tints[name], size=0.3, alpha=0.5),
-            draw.curve(nfe, each.mean(axis=0), name, color=tints[name]),
+            draw.points(np.tile(nfe, len(by_seed)), by_seed, color=tint, size=0.3, alpha=0.5),
+            draw.curve(nfe, by_seed.mean(axis=0), name, color=tint),
         ]
     return draw.plot(
         *layers, draw.hline(float(result.w2sq_floor.mean())), xlabel="Euler steps", ylabel="W₂²",
         logx=True, logy=True, xticks=(1, 2, 4, 10, 20, 40), height=360,
-    )  # fmt: skip
-
-
-def _over_weight(study: Study, data: Data) -> dict[str, list]:
-    return {"weight": [round(float(w), 3) for w in np.linspace(0, 1, 9)]}
+    )
 
 
 def _weight(result: xr.Dataset) -> Any:
-    between, weight = result.sel(schedule="between"), result.weight.values
-    steps = int(sweeping.parameters(result)["nfe"])
-    return draw.plot(
-        draw.curve(weight, between.energy.values, "energy E", markers=True),
-        draw.curve(weight, between.w2sq.values, f"W₂², K = {steps}", color=draw.TARGET, markers=True),
-        xlabel="0: kinetic optimal, 1: linear", ylabel="energy and W₂²", ylim=(0, None), xticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
+    between = result.sel(schedule="between")
+    lines = {"energy E": between.energy, f"W₂², K = {int(sweeping.parameters(result)['nfe'])}": between.w2sq}
+    return draw.over(
+        result.weight, lines, xlabel="0: kinetic optimal, 1: linear", ylabel="energy and W₂²", ylim=(0, None),
+        xticks=_QUARTERS,
+    )
 
 
-def _axis(study: Study, data: Data) -> dict[str, list]:
-    """What changes the curve of these data."""
+def _what_changes(study: Study, data: Data) -> dict[str, list]:
+    """The parameter that changes the curve of these data."""
     match data.name:
         case "gaussian-points":
             return {"dimension": [2, 8, 32, 128]}
@@ -259,24 +210,21 @@ def _one_axis(result: xr.Dataset) -> str:
 
 def _curves(result: xr.Dataset) -> Any:
     (name,) = sweeping.swept(result)
-    values = result[name].values.tolist()
     theta = result.theta.values
     theta = theta if theta.ndim == 1 else theta[0]
-    sign = {"dimension": "d", "side": "side", "spectrum": "e", "n": "n", "draws": "draws"}[name]
-    tints = draw.colours(len(values), ordered=name != "spectrum")
+    sign = {"dimension": "d", "spectrum": "e"}.get(name, name)
+    tints = draw.colours(result.sizes[name], ordered=name != "spectrum")
     shown = result.gamma if name == "draws" else result.lam  # where λ is not seen to differ
     rows = shown.transpose(name, "theta").values
-    total = np.broadcast_to(result.phi_total.values, len(values))
+    angles = np.broadcast_to(result.phi_total.values, len(rows))
     top = 1.1 * rows.max() if name == "draws" else 1.0
+    titles = [f"{sign} = {value}: Φ = {phi:.3f}" for value, phi in zip(result[name].values, angles, strict=True)]
     return draw.plot(
         draw.band(theta, 0 * theta, np.sin(theta) ** 2 * (name != "draws"), color=draw.MUTED),
         *(draw.curve(theta, row, color=tint) for row, tint in zip(rows, tints, strict=True)),
-        *(
-            draw.text([1.62], [(0.95 - 0.085 * k) * top], [f"{sign} = {value}: Φ = {phi:.3f}"], color=tint)
-            for k, (value, phi, tint) in enumerate(zip(values, total, tints, strict=True))
-        ),
+        *draw.legend(list(zip(titles, tints, strict=True)), 1.62, (0.0, 0.95 * top)),
         xlabel="angle θ, tan θ = a/m (rad)", ylabel=draw.label(shown), xlim=(0, 2.5), ylim=(0, 1.05 * top), xticks=_ANGLES,
-    )  # fmt: skip
+    )
 
 
 PICTURES = Pictures(
@@ -292,16 +240,14 @@ PICTURES = Pictures(
     Picture("energies", "Energy by schedule", "Grey: of single pairs; blue: of the marginal velocity. None is below E*.",
             _energies),
     Picture("images", "The samples", "What the first particles end as; the numbers are W₂² of all.", _images,
-            where=_with("sample_image", "the data are no grey images: choose digits or MNIST")),
+            needs=("sample_image",)),
     Picture("training", "Networks", "Loss of a network for each schedule, and the least, of the exact velocity (dashed). "
-            "W₂² is that of particles moved by the network.", _training,
-            where=_with("loss", "nothing was trained: set training steps above 0")),
+            "W₂² is that of particles moved by the network.", _training, needs=("loss",)),
     Picture("steps", "W₂² by the number of steps", "Mean over three seeds, each seed small. The dashed level is the distance "
-            "of two sets of fresh samples.", _steps, where=_needs("nfe", "seed"), along=_over_steps,
-            also=("w2sq", "w2sq_floor")),
+            "of two sets of fresh samples.", _steps, along={"nfe": _STEPS, "seed": (0, 1, 2)}, needs=("w2sq", "w2sq_floor")),
     Picture("weight", "From kinetic optimal to linear", "Energy and distance of the schedules between.", _weight,
-            where=_needs("weight"), along=_over_weight, also=("energy", "w2sq")),
+            along={"weight": [round(float(w), 3) for w in np.linspace(0, 1, 9)]}, needs=("energy", "w2sq")),
     Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: γ "
-            "by the number of draws). At Φ = π/2 = 1.571 straight lines are best.", _curves, where=_one_axis, along=_axis,
-            also=("lam", "gamma", "phi_total")),
-)  # fmt: skip
+            "by the number of draws). At Φ = π/2 = 1.571 straight lines are best.", _curves, where=_one_axis,
+            along=_what_changes, needs=("lam", "gamma", "phi_total")),
+)

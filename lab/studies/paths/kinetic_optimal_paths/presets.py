@@ -51,4 +51,4 @@ PRESETS = (
         "A thousand training steps for each of three schedules: what is left of the differences when the velocity is learnt.",
         {"training_steps": 1000, "nfe": 6},
     ),
-)  # fmt: skip
+)

@@ -1,75 +1,15 @@
 """The pictures of rectified flow."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.axes import frame
-from lab.studies.paths import path_parts
+from lab.studies.contract import Picture, Pictures, sweeping
 
 _DRAWN = 600  # particles of a panel that moves
-_TAILS, _AGE = 50, 9  # particles with tails, and frames that a tail is long
 _LINES = 48  # trajectories of a panel that stands still
-_ROUNDS = (0, 1, 2, 3, 4)
-
-
-def _needs(*names: str) -> Callable[[xr.Dataset], str]:
-    """A sweep over these parameters and no other."""
-
-    def applies(result: xr.Dataset) -> str:
-        swept = [name for name in sweeping.parameters(result) if name in result.dims]
-        if set(names) - set(swept):
-            return f"it shows a sweep over {' and '.join(names)}"
-        more = [name for name in swept if name not in names]
-        return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
-
-    return applies
-
-
-def _trained(result: xr.Dataset) -> str:
-    return sweeping.single(result) or (
-        "" if "curve_loss" in result else "no network was trained: set the training steps above 0"
-    )
-
-
-def _of_images(result: xr.Dataset) -> str:
-    return sweeping.single(result) or ("" if "images" in result else "the data are no images: choose digits")
-
-
-def _in_the_plane(result: xr.Dataset) -> str:
-    if sweeping.single(result):
-        return sweeping.single(result)
-    return "" if result.sizes["axis"] == 2 else "on a line straight couplings are optimal: choose data in the plane"
-
-
-def _plane(positions: xr.DataArray) -> np.ndarray:
-    """(t, particle, 2); on a line the time is the first coordinate, stretched to the picture's shape."""
-    values = positions.transpose("t", "particle", "axis").values
-    if values.shape[2] == 2:
-        return values
-    time = np.broadcast_to(positions.t.values[:, None, None], values.shape)
-    return np.concatenate([time * _span(values), values], axis=2)
-
-
-def _span(values: np.ndarray) -> float:
-    return float(np.ptp(values[np.isfinite(values)])) or 1.0
-
-
-def _goal(result: xr.Dataset, way: np.ndarray) -> np.ndarray:
-    goal = result.goal.values
-    return goal if goal.shape[1] == 2 else np.c_[np.full(len(goal), way[-1, 0, 0]), goal]
-
-
-def _window(result: xr.Dataset, *ways: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    if "density" in result:
-        gx, gy = result.gx.values, result.gy.values
-        return (float(gx[0]), float(gx[-1])), (float(gy[0]), float(gy[-1]))
-    return path_parts.window(*ways, result.goal.values if ways[0].shape[2] == result.goal.shape[1] else ways[0])
 
 
 def _tints(way: np.ndarray) -> list[str]:
@@ -81,34 +21,35 @@ def _tints(way: np.ndarray) -> list[str]:
 # ---- one run -----------------------------------------------------------------------------------------------------
 
 
-def _titles(result: xr.Dataset) -> tuple[str, str, str]:
-    given = sweeping.parameters(result)
-    k, steps = given["k"], given["euler_steps"]
-    lines = "random pairs" if k <= 1 else f"pairs of k = {k - 1}"
-    return lines, f"{k}-rectified" if k else "the same", f"{steps} Euler step{'s' if steps > 1 else ''}"
+def _flow_title(result: xr.Dataset) -> str:
+    k = sweeping.parameters(result)["k"]
+    return f"{k}-rectified" if k else "the same"
 
 
-def _moving(result: xr.Dataset, at: int, parts: Sequence[tuple[str, str]]) -> Any:
-    ways = [_plane(result[name])[:, :_DRAWN] for name, _ in parts]
-    xlim, ylim = _window(result, *ways)
-    seen = np.maximum(at + np.arange(1 - _AGE, 1), 0)  # at first the oldest is repeated
-    density = result.density.values[at] if "density" in result else None
-    panels = {
-        title: draw.Panel(
-            way[at], way[seen, :_TAILS], density, _goal(result, way)[:_DRAWN],
-        )
-        for way, (_, title) in zip(ways, parts, strict=True)
-    }  # fmt: skip
-    peak = 0.4 * float(result.density.max()) if "density" in result else None
-    return draw.particles(panels, xlim, ylim, peak=peak, note=f"t = {float(result.t[at]):.2f}", height=300)
+def _euler_title(result: xr.Dataset) -> str:
+    steps = sweeping.parameters(result)["euler_steps"]
+    return f"{steps} Euler step{'s' if steps > 1 else ''}"
+
+
+def _film(result: xr.Dataset, at: int, variables: dict[str, str]) -> Any:
+    """The variables of these titles side by side, on the density where it is known."""
+    ways = {title: draw.plane(result[name])[:, :_DRAWN] for title, name in variables.items()}
+    goals = {title: draw.behind(result.goal.values[:_DRAWN], way) for title, way in ways.items()}
+    under: dict[str, Any] = {}
+    if "density" in result:
+        limits = tuple((float(grid[0]), float(grid[-1])) for grid in (result.gx, result.gy))
+        under = {"density": result.density.values, "peak": 0.4 * float(result.density.max()), "limits": limits}
+    return draw.film(ways, at, goals=goals, note=f"t = {float(result.t[at]):.2f}", **under)
 
 
 def _motion(result: xr.Dataset, at: int) -> Any:
-    return _moving(result, at, list(zip(("lines", "paths", "euler"), _titles(result), strict=True)))
+    k = sweeping.parameters(result)["k"]
+    lines = "random pairs" if k <= 1 else f"pairs of k = {k - 1}"
+    return _film(result, at, {lines: "lines", _flow_title(result): "paths", _euler_title(result): "euler"})
 
 
 def _network(result: xr.Dataset, at: int) -> Any:
-    return _moving(result, at, [("paths", _titles(result)[1]), ("net", "network")])
+    return _film(result, at, {_flow_title(result): "paths", "network": "net"})
 
 
 def _costs(result: xr.Dataset) -> Any:
@@ -121,7 +62,11 @@ def _costs(result: xr.Dataset) -> Any:
         draw.hline(1.0, "before"),
         xlabel="convex cost", ylabel="cost after / before", ylim=(0, 1.15), xlim=(-0.6, len(at) - 0.4),
         xticks=[(int(i), f"E|Z₁ - Z₀|^{p:g}") for i, p in zip(at, result.p.values, strict=True)],
-    )  # fmt: skip
+    )
+
+
+def _on_a_line(result: xr.Dataset) -> str:
+    return "" if result.sizes["axis"] == 2 else "on a line straight couplings are optimal: choose data in the plane"
 
 
 def _optimal(result: xr.Dataset) -> Any:
@@ -141,87 +86,39 @@ def _optimal(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, height=380,
         note=f"blue: the flow; green: optimal, {float(result.above_optimal):.1%} less",
-    )  # fmt: skip
+    )
 
 
 def _training(result: xr.Dataset) -> Any:
-    loss = result.curve_loss.values
-    every = max(1, len(loss) // 200)
-    kept = loss[: len(loss) // every * every].reshape(-1, every).mean(axis=1)
-    one = sweeping.parameters(result)["learns"] == "one step"
-    layers = [draw.curve((np.arange(len(kept)) + 0.5) * every, kept, "network")]
-    if not one:
-        layers.append(draw.hline(float(result.V_before), "V", color=draw.TARGET))
-    return draw.plot(*layers, xlabel="training step", ylabel="loss", ylim=(0, None) if not one else None, logy=one)
+    losses, least = {"network": result.curve_loss}, float(result.V_before)
+    if sweeping.parameters(result)["learns"] == "one step":  # V is not what it can come down to
+        return draw.training(losses, logy=True)
+    return draw.training(losses, least={"network": least}, ylim=(0, None), note=f"dashed: V = {least:.3g}")
 
 
 def _images(result: xr.Dataset) -> Any:
-    shown = result.images.transpose("sampler", "image", "row", "column", "channel").values
-    low, high = float(shown[2].min()), float(shown[2].max())
-    pixels = np.clip((shown - low) / (high - low or 1.0), 0, 1)
-    rows = []
-    for sampler in range(len(pixels)):
-        padded = np.pad(pixels[sampler], ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
-        rows.append(np.concatenate(list(padded[:, :-1]), axis=1)[:, :-1])
-    steps = sweeping.parameters(result)["euler_steps"]
-    names = ("one Euler step", f"{steps} Euler step{'s' if steps > 1 else ''}", "the flow")
-    # two rows of four images for each sampler
-    half = shown.shape[1] // 2 * (shown.shape[3] + 1)
-    square = {
-        name: np.concatenate([row[:, : half - 1], np.ones((1, half - 1, row.shape[2])), row[:, half : 2 * half - 1]])
-        for name, row in zip(names, rows, strict=True)
-    }
-    return draw.strip({name: image[..., 0] if image.shape[2] == 1 else image for name, image in square.items()})
+    """Two rows of images for each sampler, with white lines between them."""
+    images = result.images.transpose("sampler", "image", "row", "column", "channel").values
+    low, high, wide = images[2].min(), images[2].max(), images.shape[1] // 2
+    pixels = np.clip((images[:, : 2 * wide] - low) / (high - low or 1.0), 0, 1)
+    framed = np.pad(pixels, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    samplers, _, h, w, channels = framed.shape
+    rows = framed.reshape(samplers, 2, wide, h, w, channels).swapaxes(2, 3)
+    sheets = rows.reshape(samplers, 2 * h, wide * w, channels)[:, :-1, :-1]
+    names = ("one Euler step", _euler_title(result), "the flow")
+    return draw.strip((name, sheet[..., 0] if channels == 1 else sheet) for name, sheet in zip(names, sheets, strict=True))
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
 
 
-def _strands(way: np.ndarray, left: float, tints: list[str], marks: Sequence[int] = ()) -> list[Any]:
-    """Some trajectories of a panel, by the half that they start in."""
-    layers = []
-    for tint in (draw.SOURCE, draw.TARGET):
-        chosen = [i for i, own in enumerate(tints) if own == tint][: _LINES // 2]
-        part = way[:, chosen]
-        ends = (part[:-1, :, 0] + left, part[:-1, :, 1], part[1:, :, 0] + left, part[1:, :, 1])
-        layers.append(draw.segments(*ends, color=tint, width=0.4))
-    chosen = slice(None, _LINES)
-    dots = way[list(marks) or [0]][:, chosen]
-    layers.append(draw.points(dots[..., 0].ravel() + left, dots[..., 1].ravel(), color=draw.INK, size=0.12))
-    return layers
-
-
-def _panels(ways: dict[str, np.ndarray], marks: Sequence[int] = ()) -> Any:
-    """Trajectories side by side, on one pair of axes."""
-    xlim, ylim = path_parts.window(*ways.values())
-    wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
-    layers: list[Any] = []
-    for number, (title, way) in enumerate(ways.items()):
-        left = number * 1.1 * wide
-        layers += _strands(way, left, _tints(way), marks)
-        layers.append(draw.text([xlim[0] + left], [ylim[1] + 0.05 * high], title, color=draw.INK))
-    right = xlim[0] + (1.1 * len(ways) - 0.1) * wide
-    return frame(layers, (xlim[0], right), (ylim[0], ylim[1] + 0.12 * high), equal=True, bare=True, height=280)
-
-
-def _over_rewiring(study: Study, data: Data) -> dict[str, list]:
-    return {"k": [0, 1, 2]}
-
-
 def _rewired(result: xr.Dataset) -> Any:
-    run = [result.sel(k=k) for k in (0, 1, 2)]
-    return _panels(
-        {
-            "lines, random pairs": _plane(run[0].paths),
-            "1-rectified flow": _plane(run[1].paths),
-            "lines, its pairs": _plane(run[2].lines),
-            "2-rectified flow": _plane(run[2].paths),
-        }
-    )
-
-
-def _over_rounds(study: Study, data: Data) -> dict[str, list]:
-    return {"k": list(_ROUNDS)}
+    stages = {
+        "lines, random pairs": result.paths.sel(k=0), "1-rectified flow": result.paths.sel(k=1),
+        "lines, its pairs": result.lines.sel(k=2), "2-rectified flow": result.paths.sel(k=2),
+    }
+    ways = {title: draw.plane(positions) for title, positions in stages.items()}
+    return draw.trajectories(ways, colors=_tints(ways["lines, random pairs"]), most=_LINES)
 
 
 def _ledger(result: xr.Dataset) -> Any:
@@ -237,29 +134,22 @@ def _ledger(result: xr.Dataset) -> Any:
         draw.text(at, cost + S / 2, [f"S {s:.3g}" if s > 0.04 * start else "" for s in S], color="#ffffff", side="center"),
         draw.text(at, cost + S + V / 2, [f"V {v:.3g}" if v > 0.04 * start else "" for v in V], color="#ffffff",
                   side="center"),
-    ]  # fmt: skip
+    ]
     return draw.plot(
         *layers, xlabel=draw.label(result.k), ylabel="E|Z₁ - Z₀|²", ylim=(0, 1.12 * start), xlim=(-0.5, at[-1] + 0.6),
         xticks=[(0, "random"), *((k, str(k)) for k in rounds)],
-    )  # fmt: skip
-
-
-def _over_flows(study: Study, data: Data) -> dict[str, list]:
-    return {"k": [1, 2, 3]}
+    )
 
 
 def _steps(result: xr.Dataset) -> Any:
-    few = result.few.values
+    """The later ones first: where they agree, the first of them is seen."""
     rounds = [int(k) for k in result.k.values if k > 0]
-    lines = [
-        draw.curve(few, result.w2sq_steps.sel(k=k).values, f"k = {k}", color=tint, markers=True)
-        for k, tint in zip(rounds, draw.colours(len(rounds)), strict=True)
-    ][::-1]  # where later flows agree, the first of them is seen
-    floor = float(result.w2sq_floor.mean())
-    return draw.plot(
-        *lines, draw.hline(floor, "two samples of the data"), logx=True, logy=True, xlabel="Euler steps K",
-        ylabel="W₂² to the data", xticks=list(few),
-    )  # fmt: skip
+    colors = {f"k = {k}": tint for k, tint in zip(rounds, draw.colours(len(rounds)), strict=True)}
+    lines = {f"k = {k}": result.w2sq_steps.sel(k=k) for k in rounds[::-1]}
+    return draw.over(
+        result.few, lines, levels={"two samples of the data": float(result.w2sq_floor.mean())}, colors=colors, logx=True,
+        logy=True, xlabel="Euler steps K", ylabel="W₂² to the data",
+    )
 
 
 def _bending(result: xr.Dataset) -> Any:
@@ -273,27 +163,15 @@ def _bending(result: xr.Dataset) -> Any:
     return draw.plot(*lines, logy=True, xlabel="time t", ylabel=draw.label(result.curvature))
 
 
-def _over_schedules(study: Study, data: Data) -> dict[str, list]:
-    return {"schedule": ["linear", "constant-speed-vp", "sub-vp", "vp"]}
-
-
 def _speeds(result: xr.Dataset) -> Any:
-    ways = {str(name): _plane(result.paths.sel(schedule=name))[:, :16] for name in result.schedule.values}
-    return _panels(ways, marks=range(0, result.sizes["t"], 4))
-
-
-def _over_bandwidth(study: Study, data: Data) -> dict[str, list]:
-    return {"bandwidth": [0.02, 0.05, 0.1, 0.2, 0.4, 0.8], "k": [2]}
+    ways = {str(name): draw.plane(result.paths.sel(schedule=name))[:, :16] for name in result.schedule.values}
+    return draw.trajectories(ways, colors=_tints(next(iter(ways.values()))), marks=range(0, result.sizes["t"], 4))
 
 
 def _blur(result: xr.Dataset) -> Any:
-    h, run = result.bandwidth.values, result.isel(k=0)
-    return draw.plot(
-        draw.curve(h, run.w2sq_fine.values, "the flow", markers=True),
-        draw.curve(h, run.w2sq_steps.sel(few=1).values, "one Euler step", color=draw.TARGET, markers=True),
-        draw.hline(float(run.w2sq_floor.mean()), "two samples of the data"),
-        logx=True, logy=True, xlabel="bandwidth (spread of the data)", ylabel="W₂² to the data", xticks=list(h),
-    )  # fmt: skip
+    lines = {"the flow": result.w2sq_fine, "one Euler step": result.w2sq_steps.sel(few=1)}
+    levels = {"two samples of the data": float(result.w2sq_floor.mean())}
+    return draw.over(result.bandwidth, lines, levels=levels, logy=True, ylabel="W₂² to the data")
 
 
 PICTURES = Pictures(
@@ -301,26 +179,27 @@ PICTURES = Pictures(
             "they give, with the same law (shaded) at each time; right: in K steps. Orange: data. Play it.", _motion,
             plays="t"),
     Picture("rewired", "Rewiring", "Lines between random pairs cross; the flow turns off instead; its own pairs cross no more, "
-            "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired, where=_needs("k"),
-            along=_over_rewiring, also=("paths", "lines")),
+            "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired,
+            along={"k": (0, 1, 2)}, needs=("paths", "lines")),
     Picture("ledger", "Where the cost went", "Grey: the cost of the coupling. Each round takes off what bends (S, blue) and "
-            "what crossed (V, orange).", _ledger, where=_needs("k"), along=_over_rounds,
-            also=("square_cost", "S", "V_before", "cost_before")),
+            "what crossed (V, orange).", _ledger, along={"k": (0, 1, 2, 3, 4)},
+            needs=("square_cost", "S", "V_before", "cost_before")),
     Picture("steps", "How many steps are enough", "Distance from the data after K Euler steps: a straight flow needs one.",
-            _steps, where=_needs("k"), along=_over_flows, also=("w2sq_steps", "w2sq_floor")),
+            _steps, along={"k": (1, 2, 3)}, needs=("w2sq_steps", "w2sq_floor")),
     Picture("bending", "Where the flow bends", "Mean squared acceleration over time, by round: an Euler step of size h errs "
-            "by h²|Z″|/2.", _bending, where=_needs("k"), along=_over_flows, also=("curvature",)),
+            "by h²|Z″|/2.", _bending, along={"k": (1, 2, 3)}, needs=("curvature",)),
     Picture("speeds", "Straight and curved schedules", "Some particles, with a dot at each eighth of the time: diffusions "
-            "bend, and do all their way in a short time.", _speeds, where=_needs("schedule"), along=_over_schedules,
-            also=("paths",)),
+            "bend, and do all their way in a short time.", _speeds,
+            along={"schedule": ("linear", "constant-speed-vp", "sub-vp", "vp")}, needs=("paths",)),
     Picture("optimal", "Straight is not optimal", "From each start, where the flow goes and where the optimal coupling of "
-            "the same ends would.", _optimal, where=_in_the_plane),
+            "the same ends would.", _optimal, where=_on_a_line),
     Picture("costs", "Every convex cost falls", "The cost after this round as a share of that before, for four powers.",
             _costs),
     Picture("blur", "Bandwidth", "Of the 2-rectified flow: too wide a kernel blurs the data, too narrow a one repeats pairs.",
-            _blur, where=_needs("bandwidth", "k"), along=_over_bandwidth, also=("w2sq_fine", "w2sq_steps", "w2sq_floor")),
-    Picture("images", "What became of noise", "The same noise by three samplers.", _images, where=_of_images),
-    Picture("network", "Network beside exact field", "The same particles on both.", _network, where=_trained, plays="t"),
+            _blur, along={"bandwidth": (0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "k": (2,)}, when={"k": (2,)},
+            needs=("w2sq_fine", "w2sq_steps", "w2sq_floor")),
+    Picture("images", "What became of noise", "The same noise by three samplers.", _images, needs=("images",)),
+    Picture("network", "Network beside exact field", "The same particles on both.", _network, needs=("net",), plays="t"),
     Picture("training", "Training", "The loss of the network comes down to V, which no network passes.", _training,
-            where=_trained),
-)  # fmt: skip
+            needs=("curve_loss",)),
+)

@@ -52,4 +52,4 @@ PRESETS = (
         "distil", "A network that does it in one step", "The pairs of the 2-rectified flow, distilled into one map.",
         {"k": 2, "train_steps": 2000, "learns": "one step"},
     ),
-)  # fmt: skip
+)

@@ -69,4 +69,4 @@ PRESETS = (
         "learned", "Learned fields", "Networks for velocity and noise, 2000 steps: what they miss, and what that costs.",
         {"a": 1.0, "training": 2000},
     ),
-)  # fmt: skip
+)

@@ -51,4 +51,4 @@ PRESETS = (
         "network", "A network beside the exact field", "A small network learns W-CFM from weighted pairs.",
         {"train_steps": 2000},
     ),
-)  # fmt: skip
+)

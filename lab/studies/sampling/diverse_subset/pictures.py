@@ -7,21 +7,13 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
+from lab.numerics.window import window
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.look import blend
-from lab.studies.paths.path_parts import window
+from lab.studies.draw import blend
 
 _SHOWN = 3000  # rows that are drawn
 _LENGTHS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-
-
-def _over_length(result: xr.Dataset) -> str:
-    swept = [name for name in sweeping.parameters(result) if name in result.dims]
-    if "length" not in swept:
-        return "it shows a sweep over length"
-    more = [name for name in swept if name != "length"]
-    return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
 
 
 def _tint(way: str) -> str:
@@ -63,7 +55,7 @@ def _choice(result: xr.Dataset, frame: int) -> Any:
         draw.points(*seen.T, color=draw.TARGET, size=size),
         xlim=xlim, ylim=ylim, equal=True, note=f"{frame} of {k} rows; {left:.0%} of the kernel is left", height=400,
         **_names(result),
-    )  # fmt: skip
+    )
 
 
 def _beside(result: xr.Dataset) -> Any:
@@ -76,10 +68,6 @@ def _beside(result: xr.Dataset) -> Any:
         chosen = at[result.indices.sel(way=way).values]
         panels[way] = draw.Panel(chosen, goal=seen, color=_tint(way), under=blend(draw.MUTED, 0.6))
     return draw.particles(panels, xlim, ylim, size=0.7, height=280, note="grey: all rows")
-
-
-def _images(result: xr.Dataset) -> str:
-    return sweeping.single(result) or ("" if _pixels(result) is not None else "the rows are no pictures")
 
 
 def _pixels(result: xr.Dataset) -> np.ndarray | None:
@@ -123,7 +111,7 @@ def _rows(result: xr.Dataset) -> Any:
     return draw.table({
         "row": [int(i) for i in order], x: [f"{v:.3g}" for v in at[:, 0]], y: [f"{v:.3g}" for v in at[:, 1]],
         "P(row in S)": [f"{v:.3g}" for v in chance], "weight": [f"{1 / v:.3g}" for v in chance],
-    })  # fmt: skip
+    })
 
 
 def _shares(variable: str, xlabel: str):
@@ -144,7 +132,7 @@ def _shares(variable: str, xlabel: str):
         return draw.plot(
             *layers, *key, draw.vline(one, color=draw.GOOD, dash=True), xlabel=xlabel, ylabel="share of draws",
             ylim=(0, 1.1), xlim=(low - 0.04 * wide, high + 0.32 * wide),
-        )  # fmt: skip
+        )
 
     return drawn
 
@@ -157,7 +145,7 @@ def _probabilities(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.points(*at[some].T, size=0.5 * relative, alpha=0.7), xlim=xlim, ylim=ylim, equal=True, height=400,
         note=f"{relative.min():.2g} to {relative.max():.2g} times k/N", **_names(result),
-    )  # fmt: skip
+    )
 
 
 def _spectrum(result: xr.Dataset) -> Any:
@@ -168,22 +156,19 @@ def _spectrum(result: xr.Dataset) -> Any:
             at, np.maximum(result.taken.values, 1e-17), "P(taken)", color=draw.TARGET
         ), draw.vline(result.sizes["chosen"], "k", color=draw.MUTED, dash=True), logy=True, xlabel="eigenvector",
         ylabel="share; probability", ylim=(1e-8, 3),
-    )  # fmt: skip
+    )
 
 
-def _lengths(study: Study, data: Data) -> dict[str, list]:
+def _lengths(study: Study, data: Data) -> list[float]:
     """As far as the kernel still tells the default number of rows apart."""
-    return {"length": [value for value in _LENGTHS if value <= max(study.values()["length"], 0.5)]}
+    return [value for value in _LENGTHS if value <= max(study.values()["length"], 0.5)]
 
 
 def _tradeoff(result: xr.Dataset) -> Any:
-    at = result.length.values
-    return draw.plot(
-        draw.curve(at, result.cover.values / result.cover_random.values, "distance to the chosen", markers=True),
-        draw.curve(at, result.error.values / result.error_random.values, "error of sums", color=draw.TARGET, markers=True),
-        draw.hline(1.0), logx=True, xlabel="length-scale (median distance)", ylabel="k-DPP / random", ylim=(0, 1.15),
-        xticks=list(at),
-    )  # fmt: skip
+    shares = {
+        "distance to the chosen": result.cover / result.cover_random, "error of sums": result.error / result.error_random,
+    }
+    return draw.over(result.length, shares, levels={"": 1.0}, ylabel="k-DPP / random", ylim=(0, 1.15))
 
 
 PICTURES = Pictures(
@@ -191,7 +176,8 @@ PICTURES = Pictures(
             "fade.",
             _choice, plays="step"),
     Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside),
-    Picture("gallery", "As pictures", "What each of them chooses.", _gallery, where=_images),
+    Picture("gallery", "As pictures", "What each of them chooses.", _gallery,
+            where=lambda result: "" if _pixels(result) is not None else "the rows are no pictures"),
     Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws: left is better.",
             _shares("coverage", "mean distance (median distance)")),
     Picture("errors", "How well they stand for all", "Error of sums with the best weights, at once for all functions smooth "
@@ -204,5 +190,5 @@ PICTURES = Pictures(
     Picture("spectrum", "Spectrum", "The k-DPP mixes over eigenvectors: those of large eigenvalues take part nearly always.",
             _spectrum),
     Picture("tradeoff", "Which length-scale", "Against random rows, 1: a short one is chance.", _tradeoff,
-            where=_over_length, along=_lengths, also=("cover", "cover_random", "error", "error_random")),
-)  # fmt: skip
+            along={"length": _lengths}, needs=("cover", "cover_random", "error", "error_random")),
+)

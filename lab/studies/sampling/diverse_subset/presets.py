@@ -16,4 +16,4 @@ PRESETS = (
     Preset("eight", "Eight Gaussians, eight points", "They meet some six of the eight, random ones five.",
            {"data": "eight-gaussians", "k": 8, "length": 0.3}),
     Preset("all-digits", "Fifty of all 1,797 digits", "A coreset to label first.", {"n": 1797, "k": 50, "draws": 50}),
-)  # fmt: skip
+)

@@ -1,7 +1,7 @@
 """Weighted least squares on the points of determinantal processes (Nouy and Michel, 2023) as a study."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,25 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab import sampling
-from lab.datasets import Data
+from lab.datasets import Data, responses
 from lab.datasets.transport import planar
 from lab.numerics import Loop
 from lab.numerics.jit import jit
-from lab.sampling.bases import SPACES, Product
+from lab.sampling import bases, conditional, replicates
 from lab.sampling.families import FAMILIES
+from lab.sampling.nested import DESIGNS, DPP, IID_OPTIMAL, MOST
+from lab.sampling.replicates import Replicates, Replication
+from lab.sampling.responses import FUNCTIONS, Response
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Whole
+from lab.studies.vocabulary import size
 
-from . import data as _sets
-from . import designs
 from .claims import CLAIMS
-from .designs import DESIGNS, DPP, IID_OPTIMAL, MOST
 from .pictures import PICTURES
 from .presets import PRESETS
-from .text import ABOUT, MATHEMATICS
+from .story import STORY
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-_LINE, _SIDE = 401, 48  # places of the pictures, on a line and a side of the plane
+_UNTHINNED = "no design was thinned: set how many"
 
 
 class Inputs(eqx.Module):
@@ -52,9 +52,8 @@ class DPPLeastSquares(Study):
         2023,
         "https://arxiv.org/abs/2312.14057",
     )
-    about = ABOUT
-    mathematics = MATHEMATICS
-    kind = _sets.KIND
+    text = "dpp_least_squares.md"
+    kind = responses.KIND
 
     data = DataSource(
         "runge", doc="a named function, or a table: points, and in the last column (or y) the values there"
@@ -63,38 +62,37 @@ class DPPLeastSquares(Study):
         list(FAMILIES), label="functions",
         doc="legendre: polynomials on [-1, 1]; hermite: polynomials, normal law; fourier: waves on [0, 1), m odd; haar: steps "
         "on [0, 1), m a power of 2; a table has polynomials of its columns",
-    )  # fmt: skip
+    )
     m = Whole(
         10, bounds=(1, 100), soft=(2, 40), symbol="m", traced=False,
         doc="how many functions; in more variables the largest whole set of at most so many",
-    )  # fmt: skip
+    )
     oversampling = Whole(
         3, bounds=(1, MOST), symbol="n/m", label="points per function", doc="n, the evaluations, over m"
     )
     sampler = Choice(
         [DPP, *(name for name in DESIGNS[::-1] if name != DPP)], label="design",
         doc="whose numbers are shown, and which is thinned; all five are always drawn",
-    )  # fmt: skip
+    )
     delta = Real(
         0.5, bounds=(0, 1), inclusive_bounds=(False, False), soft=(0.2, 0.9), symbol="δ",
         doc="a design is stable where the least eigenvalue of G is at least 1 - δ",
-    )  # fmt: skip
+    )
     dimension = Whole(
         1, bounds=(1, 3), symbol="d", label="variables", traced=False, doc="of the function; a table has its own"
     )
-    space = Choice(list(SPACES), label="index set", doc="which products of functions of one variable, for d above 1")
-    replicates = Whole(
-        500, bounds=(10, 50_000), soft=(100, 5000), scale="log", label="draws", traced=False,
-        doc="independent replicates of every design",
-    )  # fmt: skip
+    space = Choice(
+        list(bases.SPACES), label="index set", doc="which products of functions of one variable, for d above 1"
+    )
+    replicates = size(500, (10, 50_000), (100, 5000), label="draws", doc="independent replicates of every design")
     thinned = Whole(
         0, bounds=(0, 1000), soft=(0, 50), label="thin so many designs", traced=False,
         doc="of the stable ones, deleting points while they stay stable; 0: none",
-    )  # fmt: skip
+    )
     t = Real(
         1.0, bounds=(0, 1), soft=(0, 1), symbol="t", label="share of the Christoffel law", group="more",
         doc="independent points come from (1 - t) μ + t ν; 1: optimal, 1/2: no weight above 2",
-    )  # fmt: skip
+    )
 
     dims: ClassVar = {
         "design": ("design", ""),
@@ -120,7 +118,6 @@ class DPPLeastSquares(Study):
         Result("best", (), "best error", "L2 distance of f from the space", headline=True),
         Result("functions", (), "m", "functions in use", headline=True),
         Result("points_used", (), "n", "evaluations of a design", headline=True),
-        Result("converged", (), "finished", "whether all draws were made"),
         Result("iterations", (), "batches", "of draws that were made"),
         Result("err2_best", (), "best squared error", "squared L2 distance of f from the space"),
         Result("lambda_min", ("design", "n_over_m", "draw"), "λmin(G)", "least eigenvalue of the Gram matrix"),
@@ -151,24 +148,25 @@ class DPPLeastSquares(Study):
         Result("f", ("place",), "f", "the function"),
         Result("best_fit", ("place",), "Pf", "its best approximation"),
         Result("fit", ("design", "place"), "fit", "of the first draw at this n/m"),
-        Result("n_used", ("thin",), "points left", "after thinning", optional=True),
-        Result("thin_lambda_min", ("thin",), "λmin(G)", "after thinning", optional=True),
-        Result("thin_ratio", ("thin",), "error / best", "after thinning", optional=True),
+        Result("n_used", ("thin",), "points left", "after thinning", absent=_UNTHINNED),
+        Result("thin_lambda_min", ("thin",), "λmin(G)", "after thinning", absent=_UNTHINNED),
+        Result("thin_ratio", ("thin",), "error / best", "after thinning", absent=_UNTHINNED),
         Result("thin_estimate", ("thin",), "estimate / error", "after thinning: what the points alone say, over the truth",
-               optional=True),
-        Result("whole_ratio", ("thin",), "error / best", "of the same designs before", optional=True),
-        Result("whole_estimate", ("thin",), "estimate / error", "of the same designs before", optional=True),
-    )  # fmt: skip
+               absent=_UNTHINNED),
+        Result("whole_ratio", ("thin",), "error / best", "of the same designs before", absent=_UNTHINNED),
+        Result("whole_estimate", ("thin",), "estimate / error", "of the same designs before", absent=_UNTHINNED),
+    )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> Inputs:
         """The name of the function, or the table and where its rows are shown."""
         if "formula" in data.arrays:
             none = jnp.zeros((0, 1))
-            return Inputs(none, none[:, 0], none, _sets.function_of(data.arrays))
+            return Inputs(none, none[:, 0], none, responses.function_of(data.arrays))
         x, y = np.asarray(data.arrays["x"], float), np.asarray(data.arrays["y"], float)
         plane = x
         if x.shape[1] > 2:
@@ -179,9 +177,9 @@ class DPPLeastSquares(Study):
 
     def check(self, data: Data) -> None:
         """The basis must exist, with a sentence where it does not."""
-        _sets.check(data.name, data.arrays)
+        responses.check(data.name, data.arrays)
         super().check(data)
-        _setting(self.inputs(data), self)
+        _response(self.inputs(data), self)
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """No more functions than rows."""
@@ -193,20 +191,17 @@ class DPPLeastSquares(Study):
     @staticmethod
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Draw and fit all replicates, then look at them, and thin some."""
-        setting = _setting(inputs, p)
-        delta, t = (jnp.asarray(value, jnp.zeros(()).dtype) for value in (p.delta, p.t))
-        r = jnp.asarray(p.oversampling, jnp.int32)
-        truth = _truth(setting)
-        work = designs.Work(setting, truth, jax.random.key(p.seed), t, p.replicates)
-        run = loop(designs.DRAW, work, max_iterations=-(-p.replicates // work.batch))
-        output = _describe(work, run.state, r, delta) | _looked(work, run.state, inputs.plane, r)
+        response, delta = _response(inputs, p), jnp.asarray(p.delta, jnp.zeros(()).dtype)
+        n_over_m = jnp.asarray(p.oversampling, jnp.int32)
+        problem, run = replicates.replicate(jax.random.key(p.seed), response, p.replicates, p.t, loop=loop)
+        output = _summary(problem, run.state, n_over_m, delta) | _shown(problem, run.state, inputs.plane, n_over_m)
         which = DESIGNS.index(p.sampler)
         median = output["ratio_quantile"][..., _LEVELS.index(0.5)]
-        for name, number in (("", which), ("_iid", DESIGNS.index(IID_OPTIMAL))):
-            output[f"stable{name}"] = output["probability"][number, r - 1]
-            output[f"ratio{name or '_here'}"] = median[number, r - 1]
+        for name, design in (("", which), ("_iid", DESIGNS.index(IID_OPTIMAL))):
+            output[f"stable{name}"] = output["probability"][design, n_over_m - 1]
+            output[f"ratio{name or '_here'}"] = median[design, n_over_m - 1]
         if p.thinned:
-            output |= _thin(work, run.state.lambda_min, jnp.asarray(which), r, delta, p.thinned)
+            output |= _thin(problem, run.state.lambda_min, jnp.asarray(which), n_over_m, delta, p.thinned)
         return output | {"iterations": run.iterations, "reason": run.reason}
 
     @classmethod
@@ -245,122 +240,48 @@ def _mood(value: float) -> Mood:
     return "good" if value >= 0.5 else "warn" if value < 0.05 else ""
 
 
-def _setting(inputs: Inputs, p: Any) -> designs.Setting:
+def _response(inputs: Inputs, p: Any) -> Response:
     """The basis and the function; shapes only depend on static parameters."""
     if inputs.formula:
-        return designs.Setting(designs.basis_of(p.family, p.dimension, p.m, p.space), formula=inputs.formula)
-    return designs.Setting(designs.table_basis(inputs.x, p.m), inputs.y)
-
-
-_truth = jit(designs.truth_of)
+        return Response(bases.largest(p.family, p.dimension, p.m, p.space), function=FUNCTIONS[inputs.formula])
+    return Response(bases.polynomials(inputs.x, p.m), inputs.y)
 
 
 @jit
-def _describe(work: designs.Work, drawn: designs.Drawn, r: Any, delta: Any) -> dict[str, Any]:
+def _summary(problem: Replication, drawn: Replicates, n_over_m: Any, delta: Any) -> dict[str, Any]:
     """What the replicates say together."""
-    m, best = work.setting.basis.m, work.truth.best
-    cut = (..., slice(work.total))
-    lambda_min, err2 = drawn.lambda_min[cut], drawn.err2[cut]
-    ratio = jnp.where(best > 0, err2 / jnp.where(best > 0, best, 1.0), jnp.nan)
-    count = (~jnp.isnan(lambda_min)).sum(axis=-1)
-    stable = lambda_min >= 1 - delta
-    share = stable.sum(axis=-1) / count
-    return {
-        "lambda_min": lambda_min, "cond": drawn.cond[cut], "err2": err2, "ratio": ratio,
-        "err2_best": best, "best": jnp.sqrt(best), "functions": jnp.asarray(m), "points_used": r * m,
-        "probability": share, "probability_error": jnp.sqrt(share * (1 - share) / count), "tries": 1 / share,
-        "lambda_median": designs.quantiles(lambda_min, (0.5,))[..., 0],
-        "ratio_mean": jnp.nanmean(ratio, axis=-1), "ratio_quantile": designs.quantiles(ratio, _LEVELS),
-        "ratio_stable": jnp.where(stable, ratio, 0.0).sum(axis=-1) / stable.sum(axis=-1),
-        "linear": drawn.linear[cut], "n_proposals": drawn.proposals[cut], "truth": work.truth.coefficients,
-    }  # fmt: skip
+    m, truth = problem.response.basis.m, problem.truth
+    return replicates.summary(problem, drawn, delta, _LEVELS)._asdict() | {
+        "err2_best": truth.best, "best": jnp.sqrt(truth.best), "truth": truth.coefficients,
+        "functions": jnp.asarray(m), "points_used": n_over_m * m,
+    }
 
 
 @jit
-def _looked(work: designs.Work, drawn: designs.Drawn, plane: Any, r: Any) -> dict[str, Any]:
+def _shown(problem: Replication, drawn: Replicates, plane: Any, n_over_m: Any) -> dict[str, Any]:
     """A few draws with their points, and the first of them in pictures."""
-    setting, basis = work.setting, work.setting.basis
-    m = basis.m
-    used = jnp.arange(MOST * m) < r * m
-
-    def of(x, w, repeated):
-        values = setting.values(x)
-        c = sampling.fit(basis(x), w, values, used).coefficients
-        seen = plane[x[:, 0]] if setting.y is not None else basis.coordinates(x)
-        return seen, w, values, c, designs.estimates(setting, x, w, used, repeated)
-
-    repeated = jnp.arange(len(DESIGNS)) == DESIGNS.index(DPP)
-    made = jax.lax.map(lambda each: jax.vmap(of)(each[0], each[1], repeated), (drawn.points, drawn.weights))
-    seen, weights, values, c, estimate = (each.swapaxes(0, 1) for each in made)
-    places = _places(basis, plane)
-    first = drawn.points[0, DESIGNS.index(DPP), :m]
-    chain, density, law = _chain(basis, first, places)
-    slice_ = basis.evaluate(places.slice) if isinstance(basis, Product) else basis(places.slice)
+    response, basis = problem.response, problem.response.basis
+    tabled, points = response.rows is not None, drawn.points.swapaxes(0, 1)
+    fits = replicates.kept_fits(problem, drawn, n_over_m)
+    places = conditional.places(basis, plane)
+    densities = conditional.densities(basis, drawn.points[0, DESIGNS.index(DPP), : basis.m], places)
+    functions = basis(places.points)
     return {
-        "points": seen, "weights": weights, "values": values, "coefficients": c, "estimate": estimate,
-        "grid": places.grid, "tabled": jnp.asarray(setting.y is not None), "law": law, "christoffel": density,
-        "conditional": chain,
-        "f": setting.values(places.slice), "best_fit": slice_ @ work.truth.coefficients, "fit": c[:, 0] @ slice_.T,
-    }  # fmt: skip
-
-
-class _Places(NamedTuple):
-    grid: Any  # (place, 1 or 2)
-    slice: Any  # (place, d) points of the basis
-    deep: Any  # (layer, place, d) points that are integrated over layers
-    masses: Any  # (layer,)
-
-
-def _places(basis: Any, plane: Any) -> _Places:
-    """Where pictures look: a line, a plane, or the rows."""
-    if not isinstance(basis, Product):
-        rows = jnp.arange(plane.shape[0])[:, None]
-        return _Places(plane, rows, rows[None], jnp.ones(1))
-    low, high = basis.families[0].bracket
-    edge = 2 * max(f.size for f in basis.families) ** 0.5 + 1
-    low, high = max(low, -edge), min(high, edge)  # of a normal law only where the functions live
-    if basis.d == 1:
-        grid = ((jnp.arange(_LINE) + 0.5) / _LINE * (high - low) + low)[:, None]
-        return _Places(grid, grid, grid[None], jnp.ones(1))
-    middle = (jnp.arange(_SIDE) + 0.5) / _SIDE * (high - low) + low
-    grid = jnp.stack(jnp.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
-    if basis.d == 2:
-        return _Places(grid, grid, grid[None], jnp.ones(1))
-    nodes, masses = basis.families[2].gauss(basis.families[2].size)
-    nodes, masses = jnp.asarray(nodes), jnp.asarray(masses)
-    deep = jnp.concatenate(
-        [
-            jnp.broadcast_to(grid, (len(masses), *grid.shape)),
-            jnp.broadcast_to(nodes[:, None, None], (len(masses), len(grid), 1)),
-        ],
-        axis=2,
-    )
-    third = jnp.full((len(grid), 1), (low + high) / 2)
-    return _Places(grid, jnp.concatenate([grid, third], axis=1), deep, masses)
-
-
-def _chain(basis: Any, first: Any, places: _Places) -> tuple[Any, Any, Any]:
-    """Densities of the next point, of the Christoffel law and of the reference law, for Lebesgue measure or by rows."""
-
-    def layer(x):
-        return sampling.conditional_densities(basis, first, x)
-
-    chain = jnp.tensordot(places.masses, jax.vmap(layer)(places.deep), 1)
-    if isinstance(basis, Product):
-        law = jnp.stack(
-            [family.density(places.grid[:, i]) for i, family in enumerate(basis.families[: places.grid.shape[1]])]
-        ).prod(axis=0)
-    else:
-        law = basis.masses
-    return chain * law[None, :], chain[0] * law, law
+        "points": plane[points[..., 0]] if tabled else points, "weights": drawn.weights.swapaxes(0, 1),
+        "values": fits.values, "coefficients": fits.coefficients, "estimate": fits.estimate,
+        "grid": places.grid, "tabled": jnp.asarray(tabled), "law": densities.law, "christoffel": densities.christoffel,
+        "conditional": densities.conditional, "f": response(places.points),
+        "best_fit": functions @ problem.truth.coefficients, "fit": fits.coefficients[:, 0] @ functions.T,
+    }
 
 
 @jit
-def _thin(work: designs.Work, lambda_min: Any, number: Any, r: Any, delta: Any, count: int) -> dict[str, Any]:
-    found = designs.thinned(work, lambda_min[number, r - 1], number, r, delta, count)
-    best = work.truth.best
+def _thin(problem: Replication, lambda_min: Any, which: Any, n_over_m: Any, delta: Any, count: int) -> dict[str, Any]:
+    """Designs before and after points were deleted."""
+    found = replicates.thinned(problem, lambda_min[which, n_over_m - 1], which, n_over_m, delta, count)
+    best = problem.truth.best
     return {
         "n_used": found.n_used, "thin_lambda_min": found.lambda_min, "thin_ratio": found.err2 / best,
         "thin_estimate": found.estimate / found.err2, "whole_ratio": found.before_err2 / best,
         "whole_estimate": found.before_estimate / found.before_err2,
-    }  # fmt: skip
+    }

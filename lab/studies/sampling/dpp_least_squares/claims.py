@@ -1,20 +1,20 @@
 """What the paper, the sheet's tables and mathematics say of the designs, measured."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lab.sampling.least_squares import expected_ratio, failure_bound
-from lab.studies.contract import Claim, Runs
+from lab.studies.contract import Claim
+from lab.studies.vocabulary import Measure, number, of
 
-_RUNGE = {"oversampling": 5, "replicates": 2000}
-_BELL = _RUNGE | {"data": "bell", "family": "hermite"}
-_CORNER = _RUNGE | {"data": "distance", "m": 20}
+_RUNGE: dict[str, Any] = {"oversampling": 5, "replicates": 2000}
+_BELL: dict[str, Any] = _RUNGE | {"data": "bell", "family": "hermite"}
+_CORNER: dict[str, Any] = _RUNGE | {"data": "distance", "m": 20}
 _NAMES = {
     "iid": "independent points of μ", "iid-optimal": "independent Christoffel points", "volume": "volume sampling of μ",
     "volume-optimal": "volume sampling of the Christoffel law", "dpp": "repeated DPPs",
-}  # fmt: skip
+}
 _TABLE = "the sheet's table, 2000 draws made independently"
 STABLE = (
     ("legendre", _RUNGE, "Legendre, m = 10", {
@@ -28,7 +28,7 @@ STABLE = (
         5: {"iid-optimal": 0.012, "volume-optimal": 0.040, "dpp": 0.722},
         10: {"iid-optimal": 0.417, "volume-optimal": 0.475, "dpp": 0.992},
     }),
-)  # fmt: skip
+)
 """P(lambda_min >= 1/2) by n/m and design."""
 MEDIANS = {
     1: {"dpp": (0.073, 4.5)},
@@ -37,7 +37,7 @@ MEDIANS = {
     5: {"iid": (0.17, 1.6), "iid-optimal": (0.38, 1.24), "volume": (0.43, 1.19), "volume-optimal": (0.42, 1.21),
         "dpp": (0.608, 1.11)},
     10: {"iid": (0.41, 1.14), "iid-optimal": (0.55, 1.10), "volume-optimal": (0.57, 1.10), "dpp": (0.72, 1.05)},
-}  # fmt: skip
+}
 """Medians of lambda_min and of the error ratio, for Legendre, m = 10."""
 MEANS = (
     ("hermite", _BELL, "Hermite", 5, {"iid-optimal": 1.49, "volume": 4.05, "volume-optimal": 1.32, "dpp": 1.16}),
@@ -46,35 +46,29 @@ MEANS = (
 )
 
 
-def _at(name: str, design: str, r: int, **parameters: Any) -> Callable[[Runs], float]:
-    return lambda runs: float(runs(**parameters)[name].sel(design=design, n_over_m=r))
+def _design(name: str, design: str, r: int, **parameters: Any) -> Measure:
+    return number(name, {"design": design, "n_over_m": r}, **parameters)
 
 
-def _median(design: str, r: int, **parameters: Any) -> Callable[[Runs], float]:
-    return lambda runs: float(runs(**parameters).ratio_quantile.sel(design=design, n_over_m=r, level=0.5))
+def _median(design: str, r: int, **parameters: Any) -> Measure:
+    return number("ratio_quantile", {"design": design, "n_over_m": r, "level": 0.5}, **parameters)
 
 
-def _number(name: str, **parameters: Any) -> Callable[[Runs], float]:
-    return lambda runs: float(runs(**parameters)[name])
-
-
-def _order(runs: Runs) -> float:
+def _order(run: Any) -> Any:
     """The least gain of the mean of lambda_min from independent points to volume sampling to DPPs, at n = 3 m."""
-    means = runs().lambda_min.sel(n_over_m=3).mean("draw")
-    return float(np.diff(means.sel(design=["iid-optimal", "volume-optimal", "dpp"])).min())
+    means = run.lambda_min.sel(n_over_m=3).mean("draw")
+    return np.diff(means.sel(design=["iid-optimal", "volume-optimal", "dpp"])).min()
 
 
-def _chernoff(runs: Runs) -> float:
+def _chernoff(run: Any) -> Any:
     """By how much independent Christoffel points fail more often than the bound allows, at most over n/m."""
-    run = runs(delta=0.9, m=4)
     failed = 1 - run.probability.sel(design="iid-optimal")
     bound = np.array([float(failure_bound(4, 4 * int(r), 0.9)) for r in run.n_over_m])
-    return float((failed.values - bound).max())
+    return (failed.values - bound).max()
 
 
-def _conditioned(runs: Runs) -> float:
+def _conditioned(run: Any) -> float:
     """By how much the mean error of stable designs is above its bound, over the designs of marginal dmu / w."""
-    run = runs(**_RUNGE)
     excess = []
     for design in ("iid-optimal", "volume-optimal", "dpp"):
         for r in (3, 5, 10):
@@ -84,12 +78,12 @@ def _conditioned(runs: Runs) -> float:
     return max(excess)
 
 
-def _linear(what: str, **parameters: Any) -> Callable[[Runs], float]:
-    return lambda runs: float(getattr(runs(**parameters).linear.sel(design="dpp"), what)())
+def _linear(what: str, **parameters: Any) -> Measure:
+    return of(lambda run: getattr(run.linear.sel(design="dpp"), what)(), **parameters)
 
 
-def _thin(name: str, what: Callable = np.nanmean, **parameters: Any) -> Callable[[Runs], float]:
-    return lambda runs: float(what(runs(thinned=25, **parameters)[name]))
+def _thin(name: str, reduce: Any = np.nanmean, **parameters: Any) -> Measure:
+    return number(name, reduce=reduce, thinned=25, **parameters)
 
 
 def _chance(p: float) -> float:
@@ -98,25 +92,25 @@ def _chance(p: float) -> float:
 
 
 CLAIMS = (
-    Claim("best-runge", "Of Runge's function and ten polynomials, the best L2 error is 0.0587078.", _number("best"),
+    Claim("best-runge", "Of Runge's function and ten polynomials, the best L2 error is 0.0587078.", number("best"),
           0.05870784793294225, "adaptive quadrature (SciPy, quad)", "==", 1e-9),
-    Claim("order", "Mean λmin rises from independent to volume to DPP at n = 3 m, each time by 0.03 at least.", _order, 0.03,
-          "the sheet, test 13", ">="),
-    Claim("half-stable", "At n = 3 m nearly half of the DPP designs are stable.", _number("stable"), 0.460, _TABLE, "==", 0.1),
-    Claim("few-stable", "Of independent Christoffel points, 2 %.", _number("stable_iid"), 0.021, _TABLE, "==", 0.03),
+    Claim("order", "Mean λmin rises from independent to volume to DPP at n = 3 m, each time by 0.03 at least.", of(_order),
+          0.03, "the sheet, test 13", ">="),
+    Claim("half-stable", "At n = 3 m nearly half of the DPP designs are stable.", number("stable"), 0.460, _TABLE, "==", 0.1),
+    Claim("few-stable", "Of independent Christoffel points, 2 %.", number("stable_iid"), 0.021, _TABLE, "==", 0.03),
     Claim("haar-strata", "DPP designs of steps have G = I: the least λmin is 1.",
-          lambda runs: float(runs(data="jump", family="haar", m=8, replicates=100).lambda_min.sel(design="dpp").min()), 1.0,
+          number("lambda_min", {"design": "dpp"}, reduce=np.min, data="jump", family="haar", m=8, replicates=100), 1.0,
           "one point in each cell", "==", 1e-10),
     Claim("chernoff", "Independent Christoffel points are stable at least as often as the matrix Chernoff bound says.",
-          _chernoff, 0.0, "Tropp 2012, with K = m", "<=", 0.0),
+          of(_chernoff, delta=0.9, m=4), 0.0, "Tropp 2012, with K = m", "<=", 0.0),
     Claim("corner-best", "Of |x| and twenty polynomials the best L2 error is 0.0053541.",
-          _number("best", **_CORNER), 0.005354074494932279, "adaptive quadrature (SciPy, quad)", "==", 1e-8, quick=False),
+          number("best", **_CORNER), 0.005354074494932279, "adaptive quadrature (SciPy, quad)", "==", 1e-8, quick=False),
     Claim("bell-best", "Of the bell and ten Hermite polynomials, 0.0453108.",
-          _number("best", **_BELL), 0.045310802894511754, "adaptive quadrature (SciPy, quad)", "==", 1e-8, quick=False),
-    Claim("conditioned", "Stable designs keep the bound 1 + 1 / ((1 - δ) P) of their mean error.", _conditioned, 0.0,
-          "derived in the sheet, (B)", "<=", quick=False),
+          number("best", **_BELL), 0.045310802894511754, "adaptive quadrature (SciPy, quad)", "==", 1e-8, quick=False),
+    Claim("conditioned", "Stable designs keep the bound 1 + 1 / ((1 - δ) P) of their mean error.", of(_conditioned, **_RUNGE),
+          0.0, "derived in the sheet, (B)", "<=", quick=False),
     Claim("exact", "A cubic is recovered by every DPP design, to 1e-20 in squared error.",
-          lambda runs: float(runs(data="cubic", m=6).err2.sel(design="dpp", n_over_m=slice(2, None)).max()), 0.0,
+          of(lambda run: run.err2.sel(design="dpp", n_over_m=slice(2, None)).max(), data="cubic", m=6), 0.0,
           "f in the space", "<=", 1e-20, quick=False),
     *(
         Claim(f"sum-{family}-{what}", f"{family.title()}, m = 5: the {word} of Σ x² over a DPP is {value:g}.",
@@ -129,10 +123,10 @@ CLAIMS = (
         )
     ),
     Claim("ten-seconds", "2000 draws of five designs, m = 10, at all n/m up to 12, take less than 10 s.",
-          lambda runs: float(runs(**_RUNGE).attrs["run_seconds"]), 10.0, "asked of the lab, on two cores", "<=", quick=False),
+          of(lambda run: run.attrs["run_seconds"], **_RUNGE), 10.0, "asked of the lab, on two cores", "<=", quick=False),
     *(
         Claim(f"stable-{key}-{r}-{design}", f"{title}: at n = {r} m, {_NAMES[design]} are stable with probability {value:g}.",
-              _at("probability", design, r, **parameters), value, _TABLE, "==", _chance(value), quick=False)
+              _design("probability", design, r, **parameters), value, _TABLE, "==", _chance(value), quick=False)
         for key, parameters, title, rows in STABLE for r, row in rows.items() for design, value in row.items()
     ),
     *(
@@ -141,13 +135,13 @@ CLAIMS = (
               (0.025 if k == 0 else 0.15 * (values[k] - 1) + 0.01), quick=False)
         for r, row in MEDIANS.items() for design, values in row.items()
         for k, what, word, measure in (
-            (0, "lambda", "λmin", lambda design, r: _at("lambda_median", design, r, **_RUNGE)),
+            (0, "lambda", "λmin", lambda design, r: _design("lambda_median", design, r, **_RUNGE)),
             (1, "error", "error ratio", lambda design, r: _median(design, r, **_RUNGE)),
         )
     ),
     *(
         Claim(f"mean-{key}-{r}-{design}", f"{title}: at n = {r} m the mean error ratio of {_NAMES[design]} is {value:g}.",
-              _at("ratio_mean", design, r, **parameters), value, f"{_TABLE}; means have heavy tails", "==",
+              _design("ratio_mean", design, r, **parameters), value, f"{_TABLE}; means have heavy tails", "==",
               0.2 * (value - 1) + 0.01, quick=False)
         for key, parameters, title, r, row in MEANS for design, value in row.items()
     ),
@@ -160,6 +154,6 @@ CLAIMS = (
     Claim("thin-estimate", "The error estimate of a thinned design is at least ten times too high, in the median.",
           _thin("thin_estimate", np.nanmedian), 10.0, "nothing is left to test on", ">=", quick=False),
     Claim("whole-estimate", "That of the whole design is right within a factor 2, in the median.",
-          lambda runs: abs(float(np.log2(np.nanmedian(runs(thinned=25).whole_estimate)))), 1.0,
+          abs(number("whole_estimate", reduce=lambda values: np.log2(np.nanmedian(values)), thinned=25)), 1.0,
           "repetitions left out in turn are independent designs", "<=", quick=False),
-)  # fmt: skip
+)

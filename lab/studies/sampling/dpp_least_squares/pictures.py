@@ -1,6 +1,5 @@
 """The pictures of least squares on repelling points."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,29 +8,20 @@ import xarray as xr
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.layers import rectangles
 
 TITLES = {
     "iid": "i.i.d. μ", "volume": "volume μ", "iid-optimal": "i.i.d. Christoffel", "volume-optimal": "volume Christoffel",
     "dpp": "DPP",
-}  # fmt: skip
+}
 _BOXES = (1, 2, 3, 5, 8, 12)
 _SIZES = (2, 5, 10, 15, 20, 30, 40)
-
-
-def _over_m(result: xr.Dataset) -> str:
-    swept = sweeping.swept(result)
-    if "m" not in swept:
-        return "it shows a sweep over m"
-    more = [name for name in swept if name != "m"]
-    return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
 
 
 def _tint(design: str) -> str:
     blue, orange, green, purple = draw.colours(4)
     return {
         "dpp": blue, "iid-optimal": orange, "volume-optimal": green, "volume": purple, "iid": draw.current().muted,
-    }[design]  # fmt: skip
+    }[design]
 
 
 def _variables(result: xr.Dataset) -> int:
@@ -95,7 +85,7 @@ def _chain(result: xr.Dataset, frame: int) -> Any:
         return draw.plot(
             *layers, *words, xlabel="x", ylabel="density of the next point",  ylim=(-0.24 * top, top),
             xlim=(x[0] - 0.02 * np.ptp(x), x[-1] + 0.36 * np.ptp(x)), height=380,
-        )  # fmt: skip
+        )
     xlim, ylim = _window(grid)
     peak = float(np.quantile(chain.max(axis=0), 0.97))
     panels = {
@@ -123,7 +113,7 @@ def _chain_rows(result: xr.Dataset, frame: int, note: str) -> Any:
         ylabel=str(result.axis.values[1]) if grid.shape[1] == 2 else "value", height=400,
         xlim=(left - 0.05 * (right - left), right + 0.05 * (right - left)),
         ylim=(low - 0.05 * (high - low), high + 0.12 * (high - low)),
-    )  # fmt: skip
+    )
 
 
 def _stability(result: xr.Dataset) -> Any:
@@ -137,7 +127,7 @@ def _stability(result: xr.Dataset) -> Any:
         *lines, draw.vline(_here(result), "here", color=draw.MUTED, dash=True),
         xlabel="n/m", ylabel=f"P(λmin ≥ {1 - delta:.3g})", ylim=(-0.02, 1.16),
         yticks=[0, 0.25, 0.5, 0.75, 1],
-    )  # fmt: skip
+    )
 
 
 def _threshold(result: xr.Dataset) -> Any:
@@ -155,7 +145,7 @@ def _threshold(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, *key, draw.vline(1 - delta, "1 - δ", color=draw.MUTED, dash=True), xlabel="threshold s",
         ylabel="P(λmin ≥ s)", xlim=(0, 1.45), ylim=(-0.02, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], note=f"n = {_here(result)} m",
-    )  # fmt: skip
+    )
 
 
 def _errors(result: xr.Dataset) -> Any:
@@ -170,7 +160,7 @@ def _errors(result: xr.Dataset) -> Any:
         tint, half = _tint(name), 0.4 * wide
         layers += [
             draw.segments(at, q[:, 0], at, q[:, 4], color=tint, width=0.5),
-            rectangles((at - half, q[:, 1], at + half, q[:, 3], q[:, 3] - q[:, 1]), "", tint, alpha=0.55),
+            draw.rectangles((at - half, q[:, 1], at + half, q[:, 3], q[:, 3] - q[:, 1]), "", tint, alpha=0.55),
             draw.segments(at - half, q[:, 2], at + half, q[:, 2], color=draw.INK),
         ]
     top = min(top, 1e4)
@@ -181,7 +171,7 @@ def _errors(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, *words, draw.hline(1.0, color=draw.MUTED), logy=True, xlabel="n/m", ylabel="squared error / best",
         xticks=[(k, str(r)) for k, r in enumerate(_BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(_BOXES) + 1.6), height=340,
-    )  # fmt: skip
+    )
 
 
 def _shown(result: xr.Dataset) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
@@ -206,7 +196,7 @@ def _fit(result: xr.Dataset) -> Any:
             draw.text([low], [high], f"fit of {len(points)} values, {TITLES[name]}", color=tint, up="top"),
             draw.text([low], [high - 0.08 * (high - low)], f"fit of all {len(f)}", up="top"),
             xlabel="value", ylabel="fitted value", height=380,
-        )  # fmt: skip
+        )
     if _variables(result) == 1:
         x, span = result.grid.values[:, 0], float(np.ptp(f)) or 1.0
         return draw.plot(
@@ -214,7 +204,7 @@ def _fit(result: xr.Dataset) -> Any:
             draw.curve(x, fit, "fit", color=tint), draw.points(points[:, 0], values, color=tint, size=size),
             xlabel="x", ylabel="f(x)", ylim=(f.min() - 0.5 * span, f.max() + 0.5 * span), height=340,
             note=f"{TITLES[name]}, n = {len(points)}",
-        )  # fmt: skip
+        )
     (x0, x1), (y0, y1) = _window(result.grid.values)
     side = round(len(result.grid) ** 0.5)
     cols, rows = (np.linspace(a, b, 2 * side + 1)[1::2] for a, b in ((x0, x1), (y0, y1)))
@@ -223,15 +213,12 @@ def _fit(result: xr.Dataset) -> Any:
     return draw.heatmap(
         wrong, rows, cols, xlabel="x₁", ylabel="x₂", clabel="fit - f", signed=True, clim=(-reach, reach), outline=False,
         equal=True, marks=[draw.points(points[:, 0], points[:, 1], color=draw.INK, size=size)], height=400,
-    )  # fmt: skip
+    )
 
 
 def _in_plane(result: xr.Dataset) -> str:
-    return sweeping.single(result) or (
-        ""
-        if _variables(result) == 2 and not _tabled(result)
-        else "it shows designs in the plane: raise the number of variables"
-    )
+    flat = _variables(result) == 2 and not _tabled(result)
+    return "" if flat else "it shows designs in the plane: raise the number of variables"
 
 
 def _plane(result: xr.Dataset) -> Any:
@@ -285,7 +272,7 @@ def _estimate(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.curve([low, high], [low, high], color=draw.MUTED, dash=True), *layers, *words, logx=True, logy=True,
         xlabel="squared error / best", ylabel="estimate / best", xlim=(low, right), ylim=(low, high), height=340,
-    )  # fmt: skip
+    )
 
 
 def _table(result: xr.Dataset) -> Any:
@@ -306,7 +293,7 @@ def _table(result: xr.Dataset) -> Any:
         row = (
             f"thinned to {n:.3g}", "1", f"{np.nanmedian(result.thin_lambda_min):.3g}", f"{np.nanmean(ratio):.3g}",
             f"{np.nanmedian(ratio):.3g}", f"{np.nanmean(ratio):.3g}", "",
-        )  # fmt: skip
+        )
         for values, cell in zip(columns.values(), row, strict=True):
             values.append(cell)
     return draw.table(columns)
@@ -324,21 +311,13 @@ def _thinning(result: xr.Dataset) -> Any:
         draw.text([float(np.nanmax(n)) + 0.6], [float(np.nanmax(result.thin_ratio))], "thinned", color=draw.WARN, up="top"),
         draw.vline(m, "m", color=draw.MUTED, dash=True), xlabel="points n", ylabel="squared error / best",
         xlim=(m - 1, whole + 1),
-    )  # fmt: skip
-
-
-def _was_thinned(result: xr.Dataset) -> str:
-    if "n_used" not in result:
-        return "no design was thinned: set how many"
-    return sweeping.single(result) or (
-        "" if np.isfinite(result.n_used).any() else "no design was stable, so that none was thinned"
     )
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
 
 
-def _sizes(study: Study, data: Data) -> dict[str, list]:
+def _sizes(study: Study, data: Data) -> list[int]:
     """Of the space, as the functions and the data allow."""
     limit = study.limits(data).get("m")
     sizes = list(_SIZES)
@@ -347,7 +326,7 @@ def _sizes(study: Study, data: Data) -> dict[str, list]:
             sizes = [3, 5, 11, 15, 21, 31, 41]
         if study.values()["family"] == "haar":
             sizes = [2, 4, 8, 16, 32]
-    return {"m": [m for m in sizes if limit is None or m <= limit.high]}
+    return [m for m in sizes if limit is None or m <= limit.high]
 
 
 def _heat(result: xr.Dataset) -> Any:
@@ -357,7 +336,7 @@ def _heat(result: xr.Dataset) -> Any:
         values, result.m.values.astype(str), result.n_over_m.values, xlabel="n/m", ylabel="m", clim=(0, 1),
         clabel=f"median λmin, {TITLES[name]}",
         outline=False, equal=False,
-    )  # fmt: skip
+    )
 
 
 def _decay(result: xr.Dataset) -> Any:
@@ -369,39 +348,34 @@ def _decay(result: xr.Dataset) -> Any:
         lines.append(draw.curve(at, best * np.sqrt(here[k]), TITLES[name], color=_tint(name), markers=True))
     return draw.plot(
         *lines, logy=True, xlabel="m", ylabel="median L2 error", note=f"n = {_here(result)} m", height=340,
-    )  # fmt: skip
+    )
 
 
-_KEEP = ("lambda_median", "probability", "ratio_quantile", "err2_best")
-
-
-def _picture(
-    name: str, title: str, caption: str, draw: Callable, applies: Callable = sweeping.single, **rest: Any
-) -> Picture:
-    return Picture(name, title, caption, draw=draw, where=applies, **rest)
-
+_ALONG: dict[str, Any] = {
+    "along": {"m": _sizes}, "needs": ("lambda_median", "probability", "ratio_quantile", "err2_best"),
+}
 
 PICTURES = Pictures(
-    _picture("chain", "Point by point", "Each point of the DPP takes a bite out of the density of the next; independent points "
-             "(orange) all come from the first one, dashed. The upright line is where the next point falls.", _chain,
-             plays="step"),
-    _picture("stability", "How many points", "Share of stable designs: the farther left a curve rises, the fewer evaluations.",
-             _stability),
-    _picture("errors", "Errors", "Squared error over the best one: quartiles, median, and lines from 5 to 95 % of the draws.",
-             _errors),
-    _picture("fit", "Function and fit", "The first draw of the chosen design: f, its best approximation and the fit; larger "
-             "points weigh more.", _fit),
-    _picture("table", "In numbers", "At the chosen n/m: P(stable), median λmin, mean and median of the squared error "
-             "over the best, its mean over stable draws, and how many designs one draws until one is stable.", _table),
-    _picture("threshold", "Any threshold", "Share of draws with λmin above s, at the chosen n/m: what another δ would give.",
-             _threshold),
-    _picture("estimate", "Is the estimate right?", "Error estimated from the points alone against the true one; on the dashed "
-             "line it is right. Where n is near m, as after thinning, it is far too high.", _estimate),
-    _picture("thinning", "Thinning", "Stable designs before and after points were deleted while they stayed stable.", _thinning,
-             _was_thinned),
-    _picture("plane", "Designs in the plane", "The points of four designs over the Christoffel density.", _plane, _in_plane),
-    _picture("heat", "Stability over m and n/m", "Median of λmin of the chosen design: 1 is perfect.", _heat, _over_m,
-             along=_sizes, also=_KEEP),
-    _picture("decay", "Error against m", "Median L2 error at the chosen n/m, against the best there is.", _decay, _over_m,
-             along=_sizes, also=_KEEP),
-)  # fmt: skip
+    Picture("chain", "Point by point", "Each point of the DPP takes a bite out of the density of the next; independent points "
+            "(orange) all come from the first one, dashed. The upright line is where the next point falls.", _chain,
+            plays="step"),
+    Picture("stability", "How many points", "Share of stable designs: the farther left a curve rises, the fewer evaluations.",
+            _stability),
+    Picture("errors", "Errors", "Squared error over the best one: quartiles, median, and lines from 5 to 95 % of the draws.",
+            _errors),
+    Picture("fit", "Function and fit", "The first draw of the chosen design: f, its best approximation and the fit; larger "
+            "points weigh more.", _fit),
+    Picture("table", "In numbers", "At the chosen n/m: P(stable), median λmin, mean and median of the squared error "
+            "over the best, its mean over stable draws, and how many designs one draws until one is stable.", _table),
+    Picture("threshold", "Any threshold", "Share of draws with λmin above s, at the chosen n/m: what another δ would give.",
+            _threshold),
+    Picture("estimate", "Is the estimate right?", "Error estimated from the points alone against the true one; on the dashed "
+            "line it is right. Where n is near m, as after thinning, it is far too high.", _estimate),
+    Picture("thinning", "Thinning", "Stable designs before and after points were deleted while they stayed stable.", _thinning,
+            needs=("n_used",), where=lambda result: "" if np.isfinite(result.n_used).any() else
+            "no design was stable, so that none was thinned"),
+    Picture("plane", "Designs in the plane", "The points of four designs over the Christoffel density.", _plane,
+            where=_in_plane),
+    Picture("heat", "Stability over m and n/m", "Median of λmin of the chosen design: 1 is perfect.", _heat, **_ALONG),
+    Picture("decay", "Error against m", "Median L2 error at the chosen n/m, against the best there is.", _decay, **_ALONG),
+)

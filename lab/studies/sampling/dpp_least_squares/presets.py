@@ -34,4 +34,4 @@ PRESETS = (
            {"t": 0.5, "sampler": "iid-optimal", "oversampling": 8}),
     Preset("diabetes", "A table: diabetes", "442 patients, a constant and ten lines: how few outcomes the regression on all of "
            "them needs.", {"data": "diabetes-progression", "m": 11}),
-)  # fmt: skip
+)

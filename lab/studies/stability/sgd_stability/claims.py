@@ -1,75 +1,60 @@
 """What the paper and mathematics say of the stability of SGD, measured."""
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from lab.studies.contract import Claim, Runs
+from lab import datasets
+from lab.studies.contract import Claim
+from lab.studies.vocabulary import Measure, number, of
 
-_PAPER = {"n": 300, "d": 1000, "steps": 80_000, "rates": 0}
+_PAPER: dict[str, Any] = {"n": 300, "d": 1000, "steps": 80_000, "rates": 0}
 _TABLE = {  # learning rate: η tr / 2 and l1 of SGD, η tr / 2 and l1 of GD
     10**-2.4: (0.971, 385, 1.14, 451), 10**-2.1: (0.916, 184, 2.27, 451), 10**-1.8: (0.715, 75, 4.53, 450),
     10**-1.5: (0.329, 20, 9.0, 450), 10**-1.2: (0.087, 3.83, 17.9, 448), 10**-0.9: (0.125, 3.01, 35.5, 445),
-}  # fmt: skip
-_RELU = {
+}
+_RELU: dict[str, Any] = {
     "data": "relu-teacher", "n": 300, "d": 100, "m": 100, "clip": 100.0, "steps": 600_000, "rates": 0, "optimizer": "SGD",
-}  # fmt: skip
+}
 _RELU_TABLE = {5e-4: (0.871, 193), 1e-3: (0.844, 124), 2e-3: (0.767, 62), 4e-3: (0.836, 24)}
 # seeds differ: the trace at the start has a standard deviation of 3 %, that of gradient descent keeps it to the end
 _SHEET = "measured independently, other seed"
 
 
-def _number(name: str, **parameters) -> Callable[[Runs], float]:
-    return lambda runs: float(runs(**parameters)[name])
+def _end(name: str, way: str, **parameters: Any) -> Measure:
+    return of(lambda run: np.ravel(run[name].sel(way=way))[-1], **parameters)
 
 
-def _of(name: str, way: str, **parameters) -> Callable[[Runs], float]:
-    return lambda runs: float(np.ravel(runs(**parameters)[name].sel(way=way))[-1])
+def _largest(way: str) -> Measure:
+    """The largest η tr / 2 over runs that interpolate."""
+    return of(lambda run: (run.rates * run.final_tr / 2).sel(way=way).where(run.interpolated.sel(way=way) == 1).max())
 
 
-def _largest(way: str, below: bool = True) -> Callable[[Runs], float]:
-    """The largest (smallest) η tr / 2 over runs that interpolate."""
-
-    def of(runs: Runs) -> float:
-        run = runs()
-        half = (run.rates * run.final_tr / 2).sel(way=way).where(run.interpolated.sel(way=way) == 1)
-        return float(half.max() if below else half.min())
-
-    return of
-
-
-def _norm(runs: Runs) -> float:
+def _norm(run: xr.Dataset) -> Any:
     """Of SGD's runs that interpolate: the largest η |a∘b|₁ / 3."""
-    run = runs()
-    share = (run.rates * run.final_path_norm / 3).sel(way="SGD").where(run.interpolated.sel(way="SGD") == 1)
-    return float(share.max())
+    return (run.rates * run.final_path_norm / 3).sel(way="SGD").where(run.interpolated.sel(way="SGD") == 1).max()
 
 
-def _rise(runs: Runs) -> float:
+def _least_rise(run: xr.Dataset) -> Any:
     """The least rise of η* from one batch size to the next, relative."""
-    star = runs().eta_star_B
-    return float((star.diff("batch") / star.isel(batch=0)).min())
+    return (run.eta_star_B.diff("batch") / run.eta_star_B.isel(batch=0)).min()
 
 
-def _tightest(runs: Runs) -> float:
+def _tightest(run: xr.Dataset) -> Any:
     """The largest of η* over its bounds."""
-    run = runs()
-    return float(max((run.eta_star_B / run[name]).max() for name in ("bound_moments", "bound_trace", "bound_descent")))
+    return max((run.eta_star_B / run[name]).max() for name in ("bound_moments", "bound_trace", "bound_descent"))
 
 
-def _full(runs: Runs) -> float:
-    run = runs()
-    return float(run.eta_star_B.sel(way="GD", drawn="without")[-1] * run.lmax_end.sel(way="GD") / 2)
+def _full(run: xr.Dataset) -> Any:
+    return run.eta_star_B.sel(way="GD", drawn="without")[-1] * run.lmax_end.sel(way="GD") / 2
 
 
-def _formula(runs: Runs) -> float:
+def _formula(run: xr.Dataset) -> Any:
     """tr G over its closed form from the weights at the end, for x uniform: E tr = Σ(a² + b²) / 3, and n samples of it."""
-    from lab import datasets
-
-    run = runs()
     x = datasets.load("sparse-regression", n=40, d=100, seed=0).arrays["x"]
     squares = run.pair.sel(way="SGD").isel(frame=-1).sum("side").values
-    return float(run.tr_end.sel(way="SGD") / ((x**2).mean(axis=0) @ squares))
+    return run.tr_end.sel(way="SGD") / ((x**2).mean(axis=0) @ squares)
 
 
 def _table_rows() -> list[Claim]:
@@ -77,29 +62,29 @@ def _table_rows() -> list[Claim]:
     for eta, (sgd, l1, gd, l1_gd) in _TABLE.items():
         case = {**_PAPER, "eta": eta}
         for name, what, measure, value, tolerance in (
-            ("tr-sgd", "η tr / 2 of SGD", _number("half_tr_sgd", **case), sgd, 0.1),
-            ("norm-sgd", "|β|₁ of SGD", _of("path_norm", "SGD", **case), l1, 0.1),
-            ("tr-gd", "η tr / 2 of GD", _number("half_tr_gd", **case), gd, 0.1),
-            ("norm-gd", "|β|₁ of GD", _of("path_norm", "GD", **case), l1_gd, 0.08),
+            ("tr-sgd", "η tr / 2 of SGD", number("half_tr_sgd", **case), sgd, 0.1),
+            ("norm-sgd", "|β|₁ of SGD", _end("path_norm", "SGD", **case), l1, 0.1),
+            ("tr-gd", "η tr / 2 of GD", number("half_tr_gd", **case), gd, 0.1),
+            ("norm-gd", "|β|₁ of GD", _end("path_norm", "GD", **case), l1_gd, 0.08),
         ):
             made.append(
                 Claim(
                     f"{name}-{eta:.4f}", f"Diagonal network, η = {eta:.4f}: {what} is {value}.", measure, value,
                     f"table of the sheet, {_SHEET}", tolerance=tolerance, relative=True, quick=False,
                 )
-            )  # fmt: skip
+            )
     for eta, (half, path) in _RELU_TABLE.items():
         case = {**_RELU, "eta": eta}
         for name, what, measure, value, tolerance in (
-            ("relu-tr", "η tr / 2", _number("half_tr_sgd", **case), half, 0.12),
-            ("relu-norm", "the path norm", _of("path_norm", "SGD", **case), path, 0.12),
+            ("relu-tr", "η tr / 2", number("half_tr_sgd", **case), half, 0.12),
+            ("relu-norm", "the path norm", _end("path_norm", "SGD", **case), path, 0.12),
         ):
             made.append(
                 Claim(
                     f"{name}-{eta:g}", f"Two-layer ReLU, η = {eta:g}, SGD: {what} is {value}.", measure, value,
                     f"table of the sheet, {_SHEET}", tolerance=tolerance, relative=True, quick=False,
                 )
-            )  # fmt: skip
+            )
     return made
 
 
@@ -108,15 +93,15 @@ CLAIMS = (
           "Wu and Su 2023, tr(H) ≤ 2/η", "<=", 0.02),
     Claim("gd-above-one", "Gradient descent interpolates where η tr(G) / 2 is above 1.", _largest("GD"), 1.0,
           "Wu and Su 2023: λmax alone is bounded", ">="),
-    Claim("gd-top-below-one", "There η λmax(G) / 2 of gradient descent is at most 1.", _number("half_lmax_gd"), 1.0,
+    Claim("gd-top-below-one", "There η λmax(G) / 2 of gradient descent is at most 1.", number("half_lmax_gd"), 1.0,
           "linear stability of gradient descent", "<="),
-    Claim("norm-bound", "SGD that interpolates has |β|₁ ≤ 3/η, for x uniform on [-1, 1]^d.", _norm, 1.0,
+    Claim("norm-bound", "SGD that interpolates has |β|₁ ≤ 3/η, for x uniform on [-1, 1]^d.", of(_norm), 1.0,
           "tr = Σ(a² + b²)/3 ≥ 2|β|₁/3, in expectation over x", "<=", 0.1),
-    Claim("batches-help", "η* grows with the batch size.", _rise, 0.0, "c falls with B, and D(M) ≥ HMH", ">=", 1e-6),
-    Claim("bounds", "η* is below each scalar bound.", _tightest, 1.0, "⟨I, T(I)⟩ ≤ ⟨I, I⟩", "<=", 1e-6),
-    Claim("full-batch", "Batches of all samples without replacement: η* λmax / 2 = 1.", _full, 1.0,
+    Claim("batches-help", "η* grows with the batch size.", of(_least_rise), 0.0, "c falls with B, and D(M) ≥ HMH", ">=", 1e-6),
+    Claim("bounds", "η* is below each scalar bound.", of(_tightest), 1.0, "⟨I, T(I)⟩ ≤ ⟨I, I⟩", "<=", 1e-6),
+    Claim("full-batch", "Batches of all samples without replacement: η* λmax / 2 = 1.", of(_full), 1.0,
           "gradient descent", tolerance=1e-6),
-    Claim("trace-formula", "tr G = (1/n) Σ x²(a² + b²).", _formula, 1.0, "closed form of the diagonal network",
+    Claim("trace-formula", "tr G = (1/n) Σ x²(a² + b²).", of(_formula), 1.0, "closed form of the diagonal network",
           tolerance=1e-9),
     *_table_rows(),
-)  # fmt: skip
+)

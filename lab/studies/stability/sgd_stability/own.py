@@ -4,45 +4,26 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from copy import copy
-from functools import partial
 from hashlib import sha256
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from lab import code, datasets, stability
-from lab.datasets import Data
+from lab import code, datasets
+from lab.datasets import Data, training
 from lab.datasets.registry import register as offer
-from lab.numerics.jit import jit
 from lab.precision import need_float64
+from lab.stability.outcome import ALL
+from lab.stability.own import OwnModel, reals
 from lab.studies.contract import Paper, Pictures, register
 
-from . import SGDStability, looking
-from .data import KIND, ROWS, check, from_arrays
-from .family import Maker
+from . import SGDStability
 
 _HIDDEN = ("model", "m", "d")
 _EXACT = ("batches-help", "bounds", "full-batch")  # claims that hold at any point of any model
-
-
-class _Own(eqx.Module):
-    """The parameters, called with a sample as the lab's own models are."""
-
-    params: Any
-    predict: Callable = eqx.field(static=True)
-    shape: tuple[int, ...] = eqx.field(static=True)
-
-    def __call__(self, x: Array) -> Array:
-        return jnp.reshape(self.predict(self.params, x), self.shape)
-
-
-class _Normed(_Own):
-    def norm(self) -> Array:
-        return jnp.reshape(self.params.norm(), ())
 
 
 def model_study(
@@ -93,13 +74,13 @@ def model_study(
         raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
     if predict is not None and loss is not None:
         raise ValueError("predict and loss were both given: one of them says what the model does")
-    maker = _Maker(params, predict, loss)
+    maker = OwnModel(params, predict, loss)
     named = isinstance(data, str)
-    given = datasets.resolve(data, kind=KIND, seed=0) if named else _arrays(slug, data)
-    maker.check(given)
+    given = datasets.resolve(data, kind=training.KIND, seed=0) if named else _arrays(slug, data)
+    _check(maker, given)
     normed = hasattr(maker.start(), "norm")
     left_out = {"balance"} | (set() if normed else {"norms"})
-    few = min(len(given.arrays["x"]), defaults.get("n", ROWS)) * _outputs(given) <= looking.ALL
+    few = min(len(given.arrays["x"]), defaults.get("n", training.ROWS)) * _outputs(given) <= ALL
     body: dict[str, Any] = {
         "slug": slug,
         "title": title,
@@ -108,10 +89,11 @@ def model_study(
         or f"{title}, trained twice from the same weights: by gradient descent, and by SGD on a few samples at a time. "
         "Move the learning rate and the batch size. Look at what either can hold, and at the Hessian where it came to rest.",
         "own": maker,
-        "definition": maker.definition(given),
-        "pictures": Pictures(*(each for each in SGDStability.pictures if each.name not in left_out)),
+        "definition": _definition(maker, given),
+        "story": None,
+        "pictures": Pictures(*(picture for picture in SGDStability.pictures if picture.name not in left_out)),
         "presets": (),
-        "claims": tuple(each for each in SGDStability.claims if each.name in _EXACT) if few else (),
+        "claims": tuple(claim for claim in SGDStability.claims if claim.name in _EXACT) if few else (),
         "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
     }
     unknown = set(defaults) - set(_OwnStudy.parameters())
@@ -140,122 +122,26 @@ class _OwnStudy(SGDStability):
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:
-        return {name: each for name, each in super().parameters().items() if name not in _HIDDEN}
+        return {name: parameter for name, parameter in super().parameters().items() if name not in _HIDDEN}
 
     def check(self, data: Data) -> None:
-        self.own.check(data)
+        _check(self.own, data)
         super().check(data)
 
 
-class _Maker(Maker):
-    """What makes the model; each one is another program."""
-
-    def __init__(self, params: Any, predict: Callable | None, loss: Callable | None):
-        self.params, self.predict, self.loss = params, predict, loss
-        self.made = not _reals(params)  # by a function of a key
-        if self.made and not callable(params):
-            raise ValueError("no array of real numbers is among the parameters: there is nothing to train")
-        for name, function in (("predict", predict), ("loss", loss)):
-            if function is not None and not callable(function):
-                raise TypeError(f"{name} must be a function, not a {type(function).__name__}")
-
-    def start(self) -> Any:
-        """The parameters, or their shapes where a function makes them."""
-        if not self.made:
-            return self.params
-        try:
-            found = eqx.filter_eval_shape(self.params, jax.random.key(0))
-        except Exception as problem:
-            raise ValueError(f"params, called with a key, fails: {_said(problem)}") from problem
-        if not _reals(found):
-            raise ValueError("params, called with a key, makes no array of real numbers: there is nothing to train")
-        return found
-
-    def __call__(self, key: Array, scale: Any, shape: tuple[int, ...]) -> Any:
-        params = self.params(key) if self.made else self.params
-        params = jax.tree.map(lambda leaf: scale * jnp.asarray(leaf, float) if _real(leaf) else leaf, params)
-        kind = _Normed if hasattr(params, "norm") else _Own
-        return kind(params, self._called(shape), shape)
-
-    def _called(self, shape: tuple[int, ...]) -> Callable:
-        if self.loss is not None:
-            return partial(_residual, self.loss, shape)
-        return stability.call if self.predict is None else self.predict
-
-    def check(self, data: Data) -> None:
-        """The model takes these samples and gives as many outputs as they have; its loss is the square loss."""
-        check(data.name, data.arrays)
-        x, y = data.arrays["x"], data.arrays["y"]
-        shape, start = y.shape[1:], self.start()
-        one = jax.ShapeDtypeStruct(x.shape[1:], float)
-        predict = self._called(shape)
-        try:
-            found = eqx.filter_eval_shape(predict, start, one)
-        except Exception as problem:
-            asked = "loss(params, x, y)" if self.loss else "predict(params, x)" if self.predict else "the model"
-            raise ValueError(
-                f"{asked} fails on {'a batch of one sample' if self.loss else 'one sample'} x of shape {x.shape[1:]}: "
-                f"{_said(problem)}"
-            ) from problem
-        leaves = jax.tree.leaves(found)
-        if len(leaves) != 1 or getattr(leaves[0], "size", 0) != int(np.prod(shape)):
-            what = " and ".join(str(getattr(leaf, "shape", leaf)) for leaf in leaves) or "nothing"
-            raise ValueError(
-                f"the model gives {what} at one sample of shape {x.shape[1:]}, but y in {data.name} has shape {y.shape}: "
-                f"{'one number' if np.prod(shape) == 1 else f'the shape {shape}'} for each sample is needed"
-            )
-        if not jnp.issubdtype(leaves[0].dtype, jnp.floating):
-            raise ValueError(f"the model gives {leaves[0].dtype}, but real numbers are needed")
-        if self.loss is not None:
-            self._square(x[:8], y[:8])
-
-    def _square(self, x: np.ndarray, y: np.ndarray) -> None:
-        """From the loss alone: f is y - dl/dy, and l must then be |f - y|^2 / 2."""
-        assert self.loss is not None
-        model = self.at_start(y.shape[1:])
-        at, told = jnp.asarray(x, float), jnp.asarray(y, float)
-        found = float(self.loss(model.params, at, told))
-        wanted = float(((jax.vmap(model)(at) - told) ** 2).sum() / len(y) / 2)
-        if not abs(found - wanted) <= 1e-4 * max(abs(wanted), 1e-12):
-            raise ValueError(
-                f"the loss is not half the mean squared error: on {len(y)} samples it is {found:.6g}, and that would be "
-                f"{wanted:.6g}; thresholds are of that loss only: give predict instead, or use lab.stability.analyze"
-            )
-
-    def at_start(self, shape: tuple[int, ...]) -> Any:
-        """The model of seed 0."""
-        return jit(self.__call__)(jax.random.key(0), jnp.ones(()), shape)
-
-    def definition(self, data: Data) -> str:
-        """What tells two models apart: their code, their weights, and, as code may read what is not in it, what they give."""
-        told = [code.text_of(each) for each in (self.params, self.predict, self.loss) if callable(each)]
-        model = self.at_start(data.arrays["y"].shape[1:])
-        outputs = jax.vmap(model)(jnp.asarray(data.arrays["x"][:8], float))
-        told += [np.asarray(leaf).tobytes().hex() for leaf in (*_reals(model), outputs)]
-        return sha256(" ".join(told).encode()).hexdigest()
-
-    def __str__(self) -> str:
-        return "yours"
+def _check(maker: OwnModel, data: Data) -> None:
+    training.check(data.name, data.arrays)
+    maker.check(data.name, data.arrays["x"], data.arrays["y"])
 
 
-def _residual(loss: Callable, shape: tuple[int, ...], params: Any, x: Array) -> Array:
-    """f(x) from a square loss: minus its slope at y = 0."""
-    return -jax.grad(lambda y: loss(params, x[None], y[None]))(jnp.zeros(shape, x.dtype))
-
-
-def _real(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
-
-
-def _reals(params: Any) -> list[Any]:
-    return [leaf for leaf in jax.tree.leaves(params) if _real(leaf)]
-
-
-def _said(problem: Exception) -> str:
-    """The first line of what went wrong in a user's function."""
-    return f"{type(problem).__name__}: {str(problem).strip().splitlines()[0] if str(problem).strip() else ''}".rstrip(
-        ": "
-    )
+def _definition(maker: OwnModel, data: Data) -> str:
+    """What tells two models apart: their code, their weights, and, as code may read what is not in it, what they give."""
+    given = (maker.params, maker.predict, maker.loss)
+    parts = [code.text_of(function) for function in given if callable(function)]
+    model = maker.of_seed_zero(data.arrays["y"].shape[1:])
+    outputs = jax.vmap(model)(jnp.asarray(data.arrays["x"][:8], float))
+    parts += [np.asarray(leaf).tobytes().hex() for leaf in (*reals(model), outputs)]
+    return sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _outputs(data: Data) -> int:
@@ -271,17 +157,17 @@ def _arrays(slug: str, data: Any) -> Data:
         raise TypeError(
             f"data must be (x, y), a dictionary of arrays, or the name of a training set, not a {type(data).__name__}"
         )
-    return from_arrays(f"{slug}-data", {str(key): np.asarray(value) for key, value in data.items()})
+    return training.from_arrays(f"{slug}-data", {str(key): np.asarray(value) for key, value in data.items()})
 
 
 def _offer(slug: str, title: str, data: Data) -> None:
     """As a named set, so that a page goes back to it and a recipe finds it again."""
 
     @offer(
-        name=f"{slug}-data", title=f"{title}: its data", kind=KIND, summary="Brought with the model.",
+        name=f"{slug}-data", title=f"{title}: its data", kind=training.KIND, summary="Brought with the model.",
         source="brought by the user", licence="the user's", real=True,
         options={"n": (len(data.arrays["x"]), (2, len(data.arrays["x"])))},
-    )  # fmt: skip
+    )
     def build(n: int) -> dict[str, Any]:
         cut = {name: array[:n] if name in ("x", "y") else array for name, array in data.arrays.items()}
         return {"arrays": cut, "axes": data.axes, "notices": data.notices}

@@ -1,7 +1,7 @@
 """The pictures of the stability of SGD, and what a click in them sets."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -15,13 +15,9 @@ from lab.studies.contract import Picture, Pictures, sweeping
 _TINT = {"SGD": draw.SOURCE, "GD": draw.TARGET}
 
 
-def _parameters(result: xr.Dataset) -> dict[str, Any]:
-    return json.loads(result.attrs["parameters"])
-
-
 def limits(result: xr.Dataset) -> tuple[float, float]:
     """What stable SGD may have of tr, and either method of λmax, in units of 2 / η: for the headline and for all lines."""
-    told, c = _parameters(result), 0.0
+    told, c = sweeping.parameters(result), 0.0
     if "SGD" in _ways(result):
         c = stability.noise(result.attrs["samples"], told["B"], told["sampling"] == "replacement")
     trace, descent = stability.limits(c, result.attrs["outputs"], told["beta"] if told["momentum"] else 0.0)
@@ -32,20 +28,14 @@ def _over_eta(times: float) -> str:
     return f"{times:.3g} / η" if np.isfinite(times) else ""
 
 
-def _needs(name: str, why: str) -> Callable[[xr.Dataset], str]:
-    return lambda result: sweeping.single(result) or ("" if name in result else why)
-
-
-def _critical(name: str) -> Callable[[xr.Dataset], str]:
+def _curved(result: xr.Dataset) -> str:
     """Whether there is a learning rate to draw."""
-    present = _needs(name, "thresholds for all batch sizes need at most 64 samples times outputs, and no momentum")
-    flat = "every learning rate is stable where the Hessian is 0"
-    return lambda result: present(result) or (flat if float(result.lmax_end.max()) == 0 else "")
+    return "every learning rate is stable where the Hessian is 0" if float(result.lmax_end.max()) == 0 else ""
 
 
 def _family(result: xr.Dataset) -> str:
     few = result.sizes.get("rate", 0) < 2
-    return sweeping.single(result) or ("it needs other learning rates: raise their number under More" if few else "")
+    return "it needs other learning rates: raise their number under More" if few else ""
 
 
 def _ways(result: xr.Dataset) -> list[str]:
@@ -104,16 +94,16 @@ def _sweep(result: xr.Dataset) -> Any:
         logx=True, logy=True, xlabel="learning rate η", ylabel="tr and λmax of G at the end", note=_rates_note(result),
         ylim=(None, 4 * max(high, float(result.final_tr.where(np.isfinite(result.final_tr)).max()))),
         height=360,
-    )  # fmt: skip
+    )
 
 
 def _error(result: xr.Dataset) -> Any:
-    here = draw.vline(_parameters(result)["eta"], "η", color=draw.MUTED, dash=True)
+    here = draw.vline(sweeping.parameters(result)["eta"], "η", color=draw.MUTED, dash=True)
     high = 8 * float(result.final_test_error.where(np.isfinite(result.final_test_error)).max())
     return draw.plot(
         *_sweep_layers(result, "final_test_error", ""), here, logx=True, logy=True, xlabel="learning rate η",
         ylabel="test error at the end", note=_rates_note(result), ylim=(None, high),
-    )  # fmt: skip
+    )
 
 
 def _norms(result: xr.Dataset) -> Any:
@@ -127,7 +117,7 @@ def _norms(result: xr.Dataset) -> Any:
         *([limit] if diagonal else []), *layers, logx=True, logy=True, xlabel="learning rate η",
         ylabel="|a∘b|₁ at the end" if diagonal else "path norm at the end",
         ylim=(None, 8 * float(high)), note=_rates_note(result),
-    )  # fmt: skip
+    )
 
 
 def _click_eta(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
@@ -139,7 +129,7 @@ def _click_eta(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
 
 
 def _edge(result: xr.Dataset) -> Any:
-    eta, (trace, descent) = _parameters(result)["eta"], limits(result)
+    eta, (trace, descent) = sweeping.parameters(result)["eta"], limits(result)
     levels = [draw.hline(descent, color=draw.INK)] if descent != trace else []
     levels += [draw.hline(trace, color=draw.INK, dash=False)] if np.isfinite(trace) else []
     lines: list[Any] = []
@@ -148,12 +138,12 @@ def _edge(result: xr.Dataset) -> Any:
             lines.append(
                 draw.curve(result.step.values, eta * result[name].sel(way=way).values / 2, f"{label} {way}",
                            color=_TINT[way], dash=dash)
-            )  # fmt: skip
+            )
     high = eta * float(result.tr.where(np.isfinite(result.tr)).max()) / 2
     return draw.plot(
         *lines, *levels, logy=True, xlabel="step", ylabel="η tr(G) / 2 and η λmax(G) / 2",
         note=_marked(result), ylim=(None, 3 * max(high, descent, trace if np.isfinite(trace) else 1)), height=360,
-    )  # fmt: skip
+    )
 
 
 def _losses(result: xr.Dataset) -> Any:
@@ -164,11 +154,11 @@ def _losses(result: xr.Dataset) -> Any:
             lines.append(
                 draw.curve(result.step.values, result.test_error.sel(way=way).values, f"test {way}", color=_TINT[way],
                            dash=True)
-            )  # fmt: skip
+            )
     high = max(float(result[name].max()) for name in ("loss", "test_error") if name in result)
     return draw.plot(
         *lines, logy=True, xlabel="step", ylabel="training loss and test error", note=_marked(result), ylim=(None, 100 * high)
-    )  # fmt: skip
+    )
 
 
 def _alignment(result: xr.Dataset) -> Any:
@@ -187,7 +177,7 @@ def _at(values: np.ndarray, etas: np.ndarray) -> np.ndarray:
 def _diagram(result: xr.Dataset) -> Any:
     etas, batch = result.eta_grid.values, result.batch.values
     rho = result.rho_map.transpose("batch", "eta_column").values
-    parameters = _parameters(result)
+    parameters = sweeping.parameters(result)
     drawn = "with replacement" if parameters["sampling"] == "replacement" else "without"
     way = _ways(result)[0]
     rows = np.arange(len(batch))
@@ -209,7 +199,7 @@ def _diagram(result: xr.Dataset) -> Any:
         np.clip(rho - 1, -0.2, 0.2), [str(size) for size in batch], [f"{eta:.{1 + (eta >= 0.1)}g}" for eta in etas],
         xlabel="learning rate η", ylabel="batch size B", clabel="ρ - 1, cut at ± 0.2", signed=True, clim=(-0.2, 0.2),
         outline=False, marks=lines, equal=False,
-    )  # fmt: skip
+    )
 
 
 def _click_diagram(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
@@ -234,7 +224,7 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
             draw.points([float(now.sharpness.sel(way=way))], [3 * low], color=_TINT[way], size=2.0),
         ]
     times = 2 * limits(result)[1]
-    limit = times / _parameters(result)["eta"]
+    limit = times / sweeping.parameters(result)["eta"]
     limit = limit if limit < x[-1] else np.nan  # beyond the spectrum; a picture keeps its layers
     layers += [
         draw.curve([limit, limit], [low, high], color=draw.INK, dash=True),
@@ -244,7 +234,7 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", xlim=(float(x[0]), float(x[-1])),
         ylim=(low, high), height=340,
         note=_marked(result, f"step {int(result.moment[at]):,}"),
-    )  # fmt: skip
+    )
 
 
 def _before_after(result: xr.Dataset) -> Any:
@@ -265,7 +255,7 @@ def _before_after(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", ylim=(low, 8 * float(result.density.max())),
         note=_marked(result),
-    )  # fmt: skip
+    )
 
 
 def _thresholds(result: xr.Dataset) -> Any:
@@ -280,7 +270,7 @@ def _thresholds(result: xr.Dataset) -> Any:
     lines = [
         draw.curve(batch, held.eta_star_B.sel(drawn=drawn).values, color=color, dash=late, markers=True)
         for drawn, color in tints.items()
-    ]  # fmt: skip
+    ]
     # both end near the line of λmax: one name stands above it, the other half-way down, where nothing else is
     middle = (low * float(held.eta_star_B.sel(drawn="with replacement")[-1])) ** 0.5
     names = [
@@ -319,7 +309,7 @@ def _balance(result: xr.Dataset, at: int) -> Any:
         *layers, logx=True, logy=True, xlim=(0.7 * floor, 1.5 * peak), ylim=(0.7 * floor, 1.5 * peak), height=380,
         xlabel="a²" if diagonal else "d a²", ylabel="b²" if diagonal else "|w|²",
         note=f"step {int(result.frame[at]):,}; imbalance {said}",
-    )  # fmt: skip
+    )
 
 
 def _hessian(result: xr.Dataset) -> Any:
@@ -343,7 +333,7 @@ def _hessian(result: xr.Dataset) -> Any:
     return draw.heatmap(
         matrix, xlabel=side, ylabel=side, clabel="entry" if whole else "mean entry", signed=True, clim=(-largest, largest),
         outline=False, marks=marks, room=(0.0, 0.16), height=440,
-    )  # fmt: skip
+    )
 
 
 def _table(result: xr.Dataset) -> Any:
@@ -373,13 +363,12 @@ PICTURES = Pictures(
     ),
     Picture(
         "error", "Test error", "what a bounded trace is good for; grey: not interpolating. Click a point to set η", _error,
-        where=lambda result: _family(result) or ("" if "final_test_error" in result else "there is no test set"),
-        clicks=_click_eta,
+        where=_family, needs=("final_test_error",), clicks=_click_eta,
     ),
     Picture(
         "diagram", "Stability diagram",
         "ρ of the minimum that was found: blue stable, orange not; line η*, grey the bounds by tr (dashed) and λmax. Click to "
-        "set η and B", _diagram, where=_critical("rho_map"), clicks=_click_diagram,
+        "set η and B", _diagram, needs=("rho_map",), where=_curved, clicks=_click_diagram,
     ),
     Picture(
         "spectrum", "Spectrum of the Hessian",
@@ -389,14 +378,13 @@ PICTURES = Pictures(
     Picture("before-after", "Before and after", "the spectrum at the start and the end", _before_after),
     Picture(
         "thresholds", "Critical learning rate by batch size", "from about 2 / tr, k times that of k outputs, to 2 / λmax",
-        _thresholds, where=_critical("eta_star_B"),
+        _thresholds, needs=("eta_star_B",), where=_curved,
     ),
     Picture(
         "balance", "Balancing",
         "SGD (blue) brings the two layers together, to the diagonal; GD (orange) leaves them apart; "
         "* did not interpolate",
-        _balance, where=_needs("pair", "only the diagonal and the two-layer network have pairs of layers to compare"),
-        plays="frame",
+        _balance, needs=("pair",), plays="frame",
     ),
     Picture(
         "hessian", "The Hessian", "with the borders of the layers; blue below, orange above zero", _hessian,
@@ -406,4 +394,4 @@ PICTURES = Pictures(
     Picture("losses", "Loss", "training loss, and test error (dashed)", _losses),
     Picture("alignment", "Alignment", "of the noise with G: about 1 in practice, which bounds the loss's growth", _alignment),
     Picture("table", "Numbers", "at the end; * did not interpolate, so that the bound does not apply", _table),
-)  # fmt: skip
+)

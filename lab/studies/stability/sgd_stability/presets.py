@@ -1,13 +1,12 @@
 """What is worth trying, as parameter values."""
 
+from lab.stability.initial import CONVOLUTIONAL, PERCEPTRON
 from lab.studies.contract import Preset
-
-from .data import CONVOLUTIONAL, PERCEPTRON
 
 _PAPER = {"n": 300, "d": 1000, "steps": 80_000}
 _RELU = {
     "data": "relu-teacher", "n": 300, "d": 100, "m": 100, "clip": 100.0, "lowest": 2.5e-4, "highest": 4e-3,
-}  # fmt: skip
+}
 _DIGITS = {"data": "digit-training", "m": 10, "rates": 0, "clip": 1e6}
 
 PRESETS = (
@@ -55,4 +54,4 @@ PRESETS = (
         "SGD with batches of 8: it has not interpolated yet, and is marked. See its Hessian by layers.",
         {**_DIGITS, "model": CONVOLUTIONAL, "m": 4, "B": 8, "eta": 0.1, "steps": 2000, "optimizer": "SGD"},
     ),
-)  # fmt: skip
+)

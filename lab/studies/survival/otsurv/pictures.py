@@ -1,6 +1,5 @@
 """The pictures of survival from bags by transport."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,35 +8,12 @@ import xarray as xr
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
-from lab.studies.draw.look import blend
 
 _POOLINGS = ("ot", "mean", "attention")
-_LAMBDAS = (0.01, 0.1, 1.0, 10.0)
-
-
-def _with(name: str, why: str) -> Callable[[xr.Dataset], str]:
-    """One run, whose result has a variable."""
-    return lambda result: sweeping.single(result) or ("" if name in result else why)
 
 
 def _trained(result: xr.Dataset) -> str:
-    return sweeping.single(result) or ("" if result.sizes.get("epoch") else "nothing was trained: set epochs above 0")
-
-
-def _needs(*names: str, ot: bool = False) -> Callable[[xr.Dataset], str]:
-    """A sweep over these parameters and no other."""
-
-    def applies(result: xr.Dataset) -> str:
-        given = sweeping.parameters(result)
-        swept = [name for name in given if name in result.dims]
-        if ot and given["pooling"] != "ot":
-            return "mean and attention have no plan: choose ot"
-        if set(names) - set(swept):
-            return f"it shows a sweep over {' and '.join(names)}"
-        more = [name for name in swept if name not in names]
-        return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
-
-    return applies
+    return "" if result.sizes.get("epoch") else "nothing was trained: set epochs above 0"
 
 
 def _tints(result: xr.Dataset) -> list[str]:
@@ -78,7 +54,7 @@ def _km(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, xlabel="time", ylabel="share without event", ylim=(0, 1.1), xlim=(0, None),
         yticks=(0, 0.25, 0.5, 0.75, 1), note=f"log-rank χ² = {float(result.chi2):.1f}, {said}; bands: 95 %",
-    )  # fmt: skip
+    )
 
 
 def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,7 +83,7 @@ def _rgb(tint: str) -> np.ndarray:
 
 def _painted(rows: np.ndarray, columns: np.ndarray, tints: np.ndarray) -> np.ndarray:
     """A picture of patches, large enough that its squares stay sharp."""
-    canvas = np.full((int(rows.max()) + 1, int(columns.max()) + 1, 3), _rgb(draw.look.current().card), float)
+    canvas = np.full((int(rows.max()) + 1, int(columns.max()) + 1, 3), _rgb(draw.current().card), float)
     canvas[rows, columns] = tints
     zoom = max(1, 256 // max(canvas.shape[:2]))
     return np.kron(canvas, np.ones((zoom, zoom, 1))).astype(np.uint8)
@@ -117,7 +93,7 @@ def _slide(result: xr.Dataset) -> Any:
     rows, columns, which = _mosaic(result)
     main = result.main.values[which[:, 0], which[:, 1]]
     weight = np.clip(result.row_mass.values[which[:, 0], which[:, 1]], 0, 1)[:, None]
-    card = _rgb(draw.look.current().card)
+    card = _rgb(draw.current().card)
     tints = np.array([_rgb(tint) for tint in _tints(result)])[main]
     given = sweeping.parameters(result)
     share = f", {given['share']:.0%} pooled" if given["pooling"] == "ot" else ""
@@ -133,7 +109,7 @@ def _slide(result: xr.Dataset) -> Any:
 
 def _kind_tints(n: int) -> list[str]:
     """From light to dark in the order of the kinds, which are the rarer the later."""
-    return [blend(draw.INK, share) for share in np.linspace(0.1, 0.9, max(n, 2))][:n]
+    return [draw.blend(draw.INK, share) for share in np.linspace(0.1, 0.9, max(n, 2))][:n]
 
 
 def _plan(result: xr.Dataset) -> Any:
@@ -147,7 +123,7 @@ def _plan(result: xr.Dataset) -> Any:
         whole, xlabel="cost to prototypes  |  plan  |  left out", ylabel="patch, by main prototype",
         cols=[*(str(j + 1) for j in range(k)), "", *(str(j + 1) for j in range(k)), "", "out"],
         clabel=f"cost; plan over {largest:.2f}; share left out", clim=(0, 1), equal=False, outline=False, height=420,
-    )  # fmt: skip
+    )
 
 
 def _kinds(result: xr.Dataset) -> Any:
@@ -159,7 +135,7 @@ def _kinds(result: xr.Dataset) -> Any:
         ylabel="pooled share of the patches" if ot else "weight over that of the mean", xlabel="kind of patch",
         xticks=[(int(i), str(name).removeprefix("kind ")) for i, name in zip(at, result.kind.values, strict=True)],
         ylim=(0, 1.15 * float(result.kind_mass.max())), xlim=(-0.6, at.size - 0.4), note="dashed: were all kinds alike",
-    )  # fmt: skip
+    )
 
 
 def _truth(result: xr.Dataset) -> Any:
@@ -169,7 +145,7 @@ def _truth(result: xr.Dataset) -> Any:
         draw.points(true[tested], risk[tested], color=draw.SOURCE),
         xlabel="true log risk", ylabel="log risk of the model", ylim=_room(risk),
         note=f"test C-index {float(result.cindex):.3f}, of the truth {float(result.cindex_oracle):.3f}",
-    )  # fmt: skip
+    )
 
 
 def _training(result: xr.Dataset) -> Any:
@@ -180,7 +156,7 @@ def _training(result: xr.Dataset) -> Any:
         draw.curve(epoch, checked, "checked" if np.isfinite(checked).any() else "", color=draw.TARGET),
         xlabel="epoch", ylabel="loss", ylim=_room(np.append(loss, checked)),
         note=f"test C-index {float(result.cindex):.3f}",
-    )  # fmt: skip
+    )
 
 
 def _schedule(result: xr.Dataset) -> Any:
@@ -188,14 +164,10 @@ def _schedule(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.curve(epoch, result.pooled_share.values, markers=True), draw.hline(sweeping.parameters(result)["rho"], "ρ"),
         xlabel="epochs done", ylabel="pooled share", ylim=(0, 1.12), yticks=(0, 0.25, 0.5, 0.75, 1),
-    )  # fmt: skip
+    )
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
-
-
-def _over_lambda(study: Study, data: Data) -> dict[str, list]:
-    return {"lam": list(_LAMBDAS)}
 
 
 def _tail(result: xr.Dataset) -> Any:
@@ -207,24 +179,20 @@ def _tail(result: xr.Dataset) -> Any:
     return draw.plot(
         *layers, draw.hline(1 / at.size), xlabel="prototype of a bag, the most used first",
         ylabel="share of the pooled mass", ylim=(0, None), xticks=[int(i) for i in at[:: 1 + at.size // 16]],
-    )  # fmt: skip
-
-
-def _over_folds(study: Study, data: Data) -> dict[str, list]:
-    return {"pooling": list(_POOLINGS), "fold": list(range(int(data.arrays["fold"].max()) + 1))}
+    )
 
 
 def _folds(result: xr.Dataset) -> Any:
     shown = [name for name in _POOLINGS if name in result.pooling.values]
     groups = [(name, tint, result.cindex.sel(pooling=name).values) for name, tint in
-              zip(shown, draw.colours(len(shown)), strict=True)]  # fmt: skip
+              zip(shown, draw.colours(len(shown)), strict=True)]
     if "cindex_oracle" in result:
         groups.append(("truth", draw.MUTED, result.cindex_oracle.isel(pooling=0).values))
     layers: list[Any] = []
     for at, (_, tint, values) in enumerate(groups):
         low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75))
         layers += [
-            draw.bars([at], [high], base=[low], width=0.5, color=blend(tint, 0.45)),
+            draw.bars([at], [high], base=[low], width=0.5, color=draw.blend(tint, 0.45)),
             draw.segments([at - 0.25], [middle], [at + 0.25], [middle], color=tint, width=1.6),
             draw.points(np.full(values.size, at), values, color=tint),
         ]
@@ -234,22 +202,22 @@ def _folds(result: xr.Dataset) -> Any:
         ylabel="C-index of the test fold", xlabel=f"pooling; {result.sizes['fold']} folds, quartiles and median",
         xticks=[(at, name) for at, (name, *_) in enumerate(groups)], xlim=(-0.6, len(groups) - 0.4),
         ylim=(np.floor(20 * least - 0.2) / 20, None),
-    )  # fmt: skip
-
-
-def _over_rho(study: Study, data: Data) -> dict[str, list]:
-    return {"rho": [0.1, 0.25, 0.5, 0.75, 1.0]}
+    )
 
 
 def _shares(result: xr.Dataset) -> Any:
-    layers = [draw.curve(result.rho.values, result.cindex.values, "test", markers=True)]
-    layers.append(draw.curve(result.rho.values, result.cindex_train.values, "training", color=draw.MUTED, dash=True))
-    if "cindex_oracle" in result:
-        layers.append(draw.hline(float(result.cindex_oracle.values.ravel()[0]), "truth, test"))
-    return draw.plot(*layers, xlabel=draw.label(result.rho), ylabel="C-index")
+    truth = float(result.cindex_oracle.values.ravel()[0]) if "cindex_oracle" in result else np.nan
+    return draw.over(
+        result.rho, {"test": result.cindex, "training": result.cindex_train}, levels={"truth, test": truth},
+        colors={"training": draw.MUTED}, ylabel="C-index", xticks=None,
+    )
 
 
-_NO_PLAN = "mean and attention have no plan: choose ot"
+def _all_folds(study: Study, data: Data) -> range:
+    return range(int(data.arrays["fold"].max()) + 1)
+
+
+_OT: dict[str, Any] = {"when": {"pooling": ("ot",)}, "why": "mean and attention have no plan"}
 
 PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
@@ -257,21 +225,21 @@ PICTURES = Pictures(
     Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
             "beside it what it is, the rarer kinds darker.", _slide),
     Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
-            "the points rise.", _truth, where=_with("true_risk", "the true risk of these data is not known")),
+            "the points rise.", _truth, needs=("true_risk",)),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "
-            "or is left out.", _plan, where=_with("plan", _NO_PLAN)),
+            "or is left out.", _plan, needs=("plan",)),
     Picture("kinds", "What is left out", "Which share of the patches of each kind is pooled at the shown share.", _kinds,
-            where=_with("kind_mass", "the kinds of these patches are not known")),
+            needs=("kind_mass",)),
     Picture("training", "Training", "The mean loss of the batches of each epoch, and the loss of the fold that is checked, if "
             "any.", _training, where=_trained),
     Picture("schedule", "Growth of the pooled share", "ρ at the beginning of each epoch: first only the patches that fit.",
-            _schedule, where=lambda result: _trained(result) or ("" if "plan" in result else _NO_PLAN)),
+            _schedule, needs=("plan",), where=_trained),
     Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "
-            "prototypes take most; dashed: all alike.", _tail, where=_needs("lam", ot=True), along=_over_lambda,
-            also=("mass",)),
+            "prototypes take most; dashed: all alike.", _tail, along={"lam": (0.01, 0.1, 1.0, 10.0)},
+            needs=("mass",), **_OT),
     Picture("folds", "C-index by fold", "Each point is a fold that the model was not trained on; box: quartiles. Differences "
-            "smaller than the spread mean nothing.", _folds, where=_needs("pooling", "fold"), along=_over_folds,
-            also=("cindex", "cindex_oracle")),
+            "smaller than the spread mean nothing.", _folds, along={"pooling": _POOLINGS, "fold": _all_folds},
+            needs=("cindex",), also=("cindex_oracle",)),
     Picture("shares", "C-index by pooled share", "Trained up to each share ρ and tested with it.", _shares,
-            where=_needs("rho", ot=True), along=_over_rho, also=("cindex", "cindex_train", "cindex_oracle")),
-)  # fmt: skip
+            along={"rho": (0.1, 0.25, 0.5, 0.75, 1.0)}, needs=("cindex", "cindex_train"), also=("cindex_oracle",), **_OT),
+)

@@ -39,4 +39,4 @@ PRESETS = (
     Preset(
         "bins", "Hazards in bins of time", "The discrete likelihood in place of Cox's.", {"objective": "nll"},
     ),
-)  # fmt: skip
+)

@@ -1,0 +1,162 @@
+"""Training sets: synthetic ones with a known answer, digits, and a user's table.
+
+Arrays: ``x`` (n, d) or images (n, h, w), ``y`` (n,) or (n, k), and ``x_test``, ``y_test`` where there is a test set.
+``axes["model"]`` names the model that suits them, one of ``lab.stability.models.MODELS``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import packaged
+from .data import Data
+from .readers import Reader, add_reader, answered, real_numbers, unread
+from .registry import register
+from .tables import Table
+
+KIND = "training"
+_DIAGONAL, _TWO_LAYER, _PERCEPTRON = "diagonal", "two-layer ReLU", "perceptron"  # as lab.stability.models names them
+ROWS, COLUMNS, OUTPUTS = 5000, 4000, 20
+"""The most that are taken."""
+
+_TEST = 500  # samples of a test set
+_SEED = (0, (0, 2**32 - 1))
+_SIZES = {"n": (40, (2, ROWS)), "d": (100, (1, COLUMNS)), "seed": _SEED}
+
+
+@register(
+    name="sparse-regression",
+    title="Sparse linear regression",
+    kind=KIND,
+    summary="x uniform on [-1, 1]^d, y the sum of its first three coordinates; fewer samples than coordinates.",
+    options=_SIZES,
+)
+def sparse(n: int, d: int, seed: int) -> dict[str, Any]:
+    x = np.random.default_rng(seed).uniform(-1, 1, (n + _TEST, d))
+    return _split(x, x[:, :3].sum(axis=1), n, _DIAGONAL)
+
+
+@register(
+    name="relu-teacher",
+    title="A sum of ten ReLUs",
+    kind=KIND,
+    summary="x uniform on the sphere of radius √d, y the sum of relu(v·x) over ten random unit vectors v.",
+    options=_SIZES,
+)
+def relu_teacher(n: int, d: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    v, x = rng.standard_normal((10, d)), rng.standard_normal((n + _TEST, d))
+    v /= np.linalg.norm(v, axis=1)[:, None]
+    x *= d**0.5 / np.linalg.norm(x, axis=1)[:, None]
+    return _split(x, np.maximum(x @ v.T, 0).sum(axis=1), n, _TWO_LAYER)
+
+
+def _split(x: np.ndarray, y: np.ndarray, n: int, model: str) -> dict[str, Any]:
+    return {"arrays": {"x": x[:n], "y": y[:n], "x_test": x[n:], "y_test": y[n:]}, "axes": {"model": model}}
+
+
+def _digits(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
+    images, classes = packaged.labelled_images(key)
+    order = np.random.default_rng(seed).permutation(len(images))[: n + _TEST]
+    x = images[order].reshape(-1, side, side).astype(float)
+    x = x / (16 if side == 8 else 255) - 0.5
+    return _split(x, np.eye(10)[classes[order]], n, _PERCEPTRON)
+
+
+@register(
+    name="digit-training",
+    title="Handwritten digits",
+    kind=KIND,
+    summary="Images of 8 x 8 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere.",
+    options={"n": (40, (2, 1200)), "seed": _SEED},
+    **packaged.facts("digits"),
+)
+def digits(n: int, seed: int) -> dict[str, Any]:
+    return _digits("digits", 8, n, seed)
+
+
+@register(
+    name="mnist-training",
+    title="MNIST",
+    kind=KIND,
+    summary="Images of 28 x 28 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere. "
+    "Minutes with other learning rates beside η: set their number to 0.",
+    options={"n": (40, (2, 4000)), "seed": _SEED},
+    **packaged.facts("mnist"),
+)
+def mnist(n: int, seed: int) -> dict[str, Any]:
+    return _digits("mnist", 28, n, seed)
+
+
+def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are no such data."""
+    if "x" not in arrays or "y" not in arrays or ("x_test" in arrays) != ("y_test" in arrays):
+        raise ValueError(f"{name} has {', '.join(arrays) or 'nothing'}, but x and y are needed, and x_test with y_test")
+    for end in ("", "_test"):
+        if f"x{end}" not in arrays:
+            continue
+        x, y = arrays[f"x{end}"], arrays[f"y{end}"]
+        if not 2 <= x.ndim <= 4 or y.ndim not in (1, 2) or len(x) != len(y) or 0 in x.shape or 0 in y.shape:
+            raise ValueError(
+                f"x{end} in {name} has shape {x.shape} and y{end} {y.shape}, but (n, d) or (n, h, w) and (n,) or (n, k) are "
+                "needed: an output for each sample"
+            )
+        if x.shape[1:] != arrays["x"].shape[1:] or y.shape[1:] != arrays["y"].shape[1:]:
+            raise ValueError(f"the test samples of {name} have other shapes than the training samples")
+        for key, array in ((f"x{end}", x), (f"y{end}", y)):
+            bad = array.dtype.kind not in "fiu" or ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            if np.any(bad):
+                where = f", first in sample {int(np.argmax(bad)) + 1}" if np.ndim(bad) else ""
+                raise ValueError(
+                    f"{key} in {name} holds what is no finite number{where}: leave such samples out, or fill them in"
+                )
+    x, y = arrays["x"], arrays["y"]
+    for what, count, low, high in (
+        ("samples", len(x), 2, ROWS), ("inputs", int(np.prod(x.shape[1:])), 1, COLUMNS),
+        ("outputs", int(np.prod(y.shape[1:])), 1, OUTPUTS),
+    ):  # fmt: skip
+        if not low <= count <= high:
+            found = f"{count:,} {what}" if count > 1 else f"a single {what[:-1]}"
+            raise ValueError(f"{name} has {found}, but {low} to {high:,} {what} are taken")
+    if not np.any(y):
+        raise ValueError(f"the outputs y in {name} are all 0: there is nothing to learn")
+
+
+def from_arrays(
+    name: str,
+    arrays: Mapping[str, Any],
+    ignored: Sequence[str] = (),
+    notices: Sequence[str] = (),
+) -> Data:
+    """Training samples out of ``x``, ``y`` and, optionally, ``x_test`` and ``y_test``.
+
+    Raises:
+        ValueError: arrays that are none; the sentence says where.
+    """
+    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in READER.wanted if key in arrays}
+    for key in ("x", "x_test"):
+        if key in given and given[key].ndim == 1:
+            given[key] = given[key][:, None]
+    check(name, given)
+    notes = [*notices, *unread(name, ignored, set(READER.wanted) - set(given))]
+    model = _PERCEPTRON if given["x"].ndim == 3 or given["y"].ndim == 2 else _DIAGONAL
+    return Data(name, name, KIND, given, "brought by the user", "the user's", {"model": model}, tuple(notes))
+
+
+def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
+    """A table whose column ``y`` (or last one) is learnt from the others."""
+    columns, (last, y), ignored = answered(name, table, "y", "inputs and an output", "write a number for each class")
+    notes = (*notices, f"the outputs are those of the column {last!r}")
+    return from_arrays(name, {"x": np.stack(list(columns.values()), axis=1), "y": y}, ignored, notes)
+
+
+READER = Reader(
+    ("x", "y", "x_test", "y_test"),
+    from_arrays,
+    check,
+    ".csv, .parquet or .feather with inputs and, last, an output in each row, or .npz, .nc with x and y",
+    from_table=from_table,
+    bare={2: ("x", "y"), 4: ("x", "y", "x_test", "y_test")},
+)
+add_reader(KIND, READER)

@@ -1,0 +1,76 @@
+"""Bags dealt into folds, and how well a model does on the fold that it has not seen."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from lab.survival import statistics
+from lab.survival.bags import Bags
+
+
+class Parts(NamedTuple):
+    """The bags of an experiment, by number."""
+
+    train: Int[Array, " t"]
+    check: Int[Array, " v"]  # those that decide when a training ends; may be none
+    test: Int[Array, " s"]
+
+
+class Folds(eqx.Module):
+    """Bags that are dealt into folds, each for the test in its turn."""
+
+    order: Int[Array, " n"]  # the bags sorted by fold
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, fold: Int[np.ndarray, " n"]):
+        """From the fold of each bag, whole numbers from 0 without a gap."""
+        self.order = jnp.asarray(np.argsort(fold, kind="stable"), jnp.int32)
+        self.sizes = tuple(int(size) for size in np.bincount(fold))
+
+    def parts(self, test: int, check: bool = False) -> Parts:
+        """The bags to test on, those of one fold; to check, those of the next fold if asked for; and all others."""
+        ends = np.cumsum(self.sizes)
+        folds = [self.order[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
+        following = (test + 1) % len(folds)
+        others = [part for k, part in enumerate(folds) if k != test and not (check and k == following)]
+        return Parts(jnp.concatenate(others), folds[following] if check else self.order[:0], folds[test])
+
+
+class Evaluation(NamedTuple):
+    """How well a risk orders the bags of the test."""
+
+    cindex: Float[Array, ""]
+    cindex_others: Float[Array, ""]  # of the bags that were not tested
+    cindex_oracle: Float[Array, ""] | None  # of the true risk on the test, where it is known
+    tested: Bool[Array, " n"]
+    log_rank: statistics.LogRank  # of the two groups
+    times: Float[Array, " steps"]  # 0 and the times of the test
+    curves: statistics.Survival  # (2, steps): above and below the median risk
+
+
+@jax.jit
+def evaluate(
+    bags: Bags, risk: Float[Array, " n"], test: Int[Array, " s"], true_risk: Float[Array, " n"] | None = None
+) -> Evaluation:
+    """The C-index of the bags of the test and of the others; of the test, the survival above and below the median risk.
+
+    Args:
+        bags: n, of which times and events are used.
+        risk: of each bag.
+        test: the bags to test on, by number.
+        true_risk: of each bag, where it is known.
+    """
+    tested = jnp.zeros(bags.count, bool).at[test].set(True)
+    time, event = bags.time[test], bags.event[test]
+    high = statistics.above_median(risk[test])
+    times = jnp.concatenate([jnp.zeros(1, time.dtype), jnp.sort(time)])
+    curves = jax.vmap(lambda group: statistics.kaplan_meier(time, event, times, group))(jnp.stack([high, ~high]))
+    return Evaluation(
+        statistics.cindex(risk[test], time, event), statistics.cindex(risk, bags.time, bags.event, ~tested),
+        None if true_risk is None else statistics.cindex(true_risk[test], time, event),
+        tested, statistics.log_rank(time, event, high), times, curves,
+    )  # fmt: skip
