@@ -117,7 +117,7 @@ def complete(
     Raises:
         Exception: what the first cell raised that failed. Cells that failed before are tried again.
     """
-    plan = Plan(study, grid, store=_store(store), keep=keep, retry_failed=True)
+    plan = Plan(study, grid, store=_store(store), keep=keep, retry_failed=True, exact=True)
 
     def told(at: Filling) -> bool | None:
         return report and report(numerics.Progress(at.done, at.cells, {}, None, at.seconds))

@@ -562,7 +562,8 @@ def test_a_link_beyond_an_open_end_is_refused_in_one_notice():
     assert session.notices == ["gamma = -3.0 is not allowed: it must be a number greater than 0; left as it was"]
 
 
-def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compiled, monkeypatch):
+def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compiled, monkeypatch, tmp_path):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))  # what the store holds comes without a state to start the next one from
     monkeypatch.setattr("lab.studies.contract.study._SKETCH", 0.0)
     made, seen = Session(Gradual), []
     made.start()

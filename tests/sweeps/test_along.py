@@ -70,16 +70,18 @@ def test_a_small_sweep_goes_one_by_one_where_a_large_one_did_not(store, monkeypa
 
 
 def test_a_batch_is_compared_with_runs_all_over_the_grid(store, monkeypatch):
-    """Where the program gives another number at one of them, no cell is computed by it."""
+    """Where the program gives another number at one of them, no picture is made of its cells."""
     for name, value in (("_TRIFLE", -1.0), ("_WORTH", 0.0), ("_FEW", 0)):
         monkeypatch.setattr(planning, name, value)
     monkeypatch.setattr(planning.Plan, "_tried", lambda *given: 1e-9 / given[-1])
     rates = np.linspace(0.2, 0.9, 12).tolist()
-    assert Plan(Toy, {"rate": rates, "steps": [200, 201]}, store=None).way(0).size == 8
+    size = lambda exact, **grid: Plan(Toy, {"rate": rates, **grid}, store=None, exact=exact).way(0).size  # noqa: E731
+    assert size(True, steps=[200, 201]) == 8
     same = planning._same
     wrong = lambda study, *rest: study.rate < 0.85 and same(study, *rest)  # noqa: E731
     monkeypatch.setattr(planning, "_same", wrong)
-    assert Plan(Toy, {"rate": rates, "steps": [202, 203]}, store=None).way(0).size == 0
+    assert size(True, steps=[202, 203]) == 0
+    assert size(False, steps=[202, 203]) == 8
 
 
 def test_a_failure_is_that_of_the_run(store):
