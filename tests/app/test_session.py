@@ -563,7 +563,9 @@ def test_a_link_beyond_an_open_end_is_refused_in_one_notice():
 
 
 def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compiled, monkeypatch, tmp_path):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))  # what the store holds comes without a state to start the next one from
+    monkeypatch.setenv(
+        "LAB_HOME", str(tmp_path)
+    )  # what the store holds comes without a state to start the next one from
     monkeypatch.setattr("lab.studies.contract.study._SKETCH", 0.0)
     made, seen = Session(Gradual), []
     made.start()

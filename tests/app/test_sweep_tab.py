@@ -460,7 +460,9 @@ def test_the_tab_in_a_browser(tmp_path):
         page.locator("input[name=axis-steps]").fill("1,6")
         page.locator("input[name=axis-steps]").press("Enter")
         page.get_by_text("3 × 2 = 6 cells").wait_for()
-        page.get_by_role("button", name=re.compile("^Run the (sweep|other)")).click()  # a card may have made some of them
+        page.get_by_role(
+            "button", name=re.compile("^Run the (sweep|other)")
+        ).click()  # a card may have made some of them
         page.get_by_text("Nothing is left to compute.").wait_for()
         figure = page.locator(".bk-Figure >> visible=true").first
         figure.wait_for()
