@@ -32,7 +32,7 @@ from lab.home import start
 start()
 from lab import app
 from lab.app import limits, runner
-from lab.studies.contract import base
+from lab.studies.contract import study as base
 given = json.loads(sys.argv[1])
 Limits = limits.PUBLIC.but(pages=given.pop("pages"))
 ran = []
