@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
 from lab.ot.problem import Problem
 from lab.ot.rounding import round_plan
 
@@ -158,6 +159,7 @@ def sinkhorn_rate(plan: Float[Array, "m n"]) -> Rate:
     return Rate(s2, 1 - square, jnp.log(10.0) / jnp.abs(rate))
 
 
+@chosen
 @partial(jax.jit, static_argnames="unit")
 def cost_unit(cost: Float[Array, "m n"], unit: Literal["mean", "largest", "one"] | str) -> Float[Array, ""]:
     """What strengths are counted in: the mean or the largest of the costs above the least, or the cost's own unit.

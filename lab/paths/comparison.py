@@ -22,6 +22,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop
 from lab.numerics.jit import jit
 from lab.paths import couplings, metrics, training, weighted
@@ -82,6 +83,7 @@ def grid(steps: int) -> np.ndarray:
     return np.append(graded(steps, 0.0, 1 - MARGIN), 1.0)
 
 
+@chosen
 @jit
 def draw(
     key: PRNGKeyArray,
@@ -125,6 +127,7 @@ def draw(
     return Drawn(points, x0[:n], start, x0[even:], fresh, source.sample(keys[4], pairs), rows)
 
 
+@chosen
 def potentials(loop: Loop, drawn: Drawn, epsilon: ArrayLike, cost: Cost) -> weighted.Entropic:
     """Of entropic transport between the sample of the source and the data."""
     return weighted.entropic(
@@ -132,6 +135,7 @@ def potentials(loop: Loop, drawn: Drawn, epsilon: ArrayLike, cost: Cost) -> weig
     )
 
 
+@chosen
 @jit
 def fields(
     methods: Sequence[str],
@@ -166,6 +170,7 @@ def starts(methods: Sequence[str], drawn: Drawn) -> Float[Array, "methods n d"]:
     return jnp.stack([drawn.tilted if name == WEIGHTED else drawn.x0 for name in methods])
 
 
+@chosen
 @jit
 def clouds(
     key: PRNGKeyArray, drawn: Drawn, ends: Float[Array, "methods n d"], epsilon: ArrayLike, cost: Cost
@@ -182,6 +187,7 @@ def clouds(
     return jnp.stack([first, jnp.stack(second)], axis=1)
 
 
+@chosen
 class TiltAt(eqx.Module):
     """Effective share and tilt R of both ends, at an epsilon."""
 
@@ -194,6 +200,7 @@ class TiltAt(eqx.Module):
         return found.ess, found.source_variance, found.target_variance
 
 
+@chosen
 @jit
 def describe(
     methods: Sequence[str],
@@ -281,6 +288,7 @@ def _plans(drawn: Drawn, entropic: Any, epsilon: Any, cost: Cost, plane: Array) 
     return jnp.stack(tables)
 
 
+@chosen
 def train(
     loop: Loop,
     key: PRNGKeyArray,

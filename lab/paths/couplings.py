@@ -302,6 +302,7 @@ def _assign_batches(x0: ArrayLike, x1: ArrayLike, size: ArrayLike) -> np.ndarray
     return order
 
 
+@chosen
 def cost_matrix(x: Float[Array, "n d"], y: Float[Array, "m d"], cost: Cost = "half-squared") -> Float[Array, "n m"]:
     """c(x_i, y_j). Matmul-bound for the named costs: memory O(n m)."""
     if callable(cost):

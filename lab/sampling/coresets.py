@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.sampling import ensembles, subsets
 from lab.sampling.ensembles import Spectrum
@@ -34,6 +35,7 @@ class Quality(NamedTuple):
     volume: Float[Array, "*batch"]  # log det L of the chosen rows
 
 
+@chosen
 class Comparison(eqx.Module):
     """The problem of the loop ``COMPARE``: k of N rows are chosen ``size`` times in each way."""
 

@@ -162,6 +162,7 @@ def coverage(rows: ArrayLike, indices: Int[Array, " k"]) -> Float[Array, " N"]:
     return jnp.sqrt(jnp.maximum(squared.min(axis=1), 0.0)).at[indices].set(0.0)
 
 
+@chosen
 def residuals(
     rows: Float[Array, "N d"], order: Int[Array, " k"], kernel: Kernel, length_scale: float | Array
 ) -> Float[Array, "K N"]:
