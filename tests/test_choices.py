@@ -87,7 +87,7 @@ def test_a_misspelt_word_is_refused(member, parameter):
 def test_no_choice_is_hidden_in_a_text():
     """A parameter of the mathematics that takes any text has a name that says so; fields of results and states, and what is
     checked at the door before, are not given by users."""
-    within = r"lab\.ot\.(absent|entropic|solution|unbalanced\.(Relaxed|run|check))|\.(Work|cost_of_squared)$"
+    within = r"lab\.ot\.(absent|ascent|entropic|solution|unbalanced\.(Relaxed|run|check))|\.(Work|cost_of_squared)$"
     hidden = [
         f"{place}({one})"
         for place, member in _members(COMPUTE).items()

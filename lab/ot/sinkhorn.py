@@ -97,10 +97,10 @@ class Sinkhorn(NamedTuple):
             raise ValueError(f"relaxation = {omega!r} with memory = {memory}: over-relaxation needs memory=0")
 
 
-def within(name: str, value: Any, fine: Callable[[Any], bool], allowed: str) -> None:
+def within(name: str, value: Any, fine: Callable[[Any], bool], needed: str) -> None:
     """Refuse a setting that is known and not ``fine``."""
     if not isinstance(value, Tracer) and not fine(value):
-        raise ValueError(f"{name} = {value!r}, but it must be {allowed}")
+        raise ValueError(f"{name} = {value!r}, but it must be {needed}")
 
 
 class Task(NamedTuple):
