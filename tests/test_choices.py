@@ -12,7 +12,7 @@ import pytest
 from lab.choices import check_choice, choices
 
 # a name for people, a place in a tree, words of a sentence
-FREE = {"name", "what", "path", "needed"}
+FREE = {"name", "names", "what", "path", "needed"}
 COMPUTE = ("ot", "paths", "denoise", "sampling", "stability", "survival", "clustering", "numerics")
 
 

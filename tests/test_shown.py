@@ -96,6 +96,7 @@ def test_a_picture_is_drawn_into_axes_of_ones_own(result):
 
 def test_a_picture_of_several_runs_says_so_of_one(result):
     with pytest.raises(
-        ValueError, match=r"it shows runs along formulation, and this is one: give it study.picture_result"
+        ValueError,
+        match=r"it shows a sweep over formulation and solver, and this is one run: give it study.picture_result",
     ):
         find("sparse-ot").pictures.convergence(result)

@@ -5,13 +5,14 @@ the share $\rho$ of the samples that fit best. With a similarity of the samples 
 that of ``lab.ot.partial``.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
 from lab.clustering import semantic
 from lab.clustering.metrics import Scores, by_frequency, scores
 from lab.clustering.semantic import Similarity
@@ -43,13 +44,14 @@ def problem(model: Model, x: Float[Array, "n d"]) -> Problem:
     return Problem(cost, jnp.full(n, 1 / n, x.dtype), jnp.full(k, 1 / k, x.dtype))
 
 
+@chosen
 def label(
     costs: Problem,
     settings: Settings,
     rho: ArrayLike,
     similarity: Similarity | None = None,
     *,
-    solver: str = "newton",
+    solver: Literal["newton", "scaling"] | str = "newton",
     loop: Loop = pure,
 ) -> Labels:
     """The plan of these costs.

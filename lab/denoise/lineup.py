@@ -1,12 +1,13 @@
 """All denoisers that are compared with each other, made of one training set."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from lab.choices import chosen
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.composites import SquareComposite
 from lab.denoise.images import Images, Spectrum
@@ -23,13 +24,14 @@ METHODS = (*ANALYTIC, *NETWORKS)
 ELS_IMAGES = 100  # whose patches compete: the cost grows with the square of the pixels
 
 
+@chosen
 class Design(NamedTuple):
     """Which denoisers there are, and what their programs are compiled for."""
 
     shape: Shape
     names: tuple[str, ...]  # analytic methods, in the order of METHODS
-    normalize: str  # "symmetric" or "row", of the mask
-    orientation: str  # "column" or "row", of the mask
+    normalize: Literal["row", "symmetric"] | str  # "symmetric" or "row", of the mask
+    orientation: Literal["column", "row"] | str  # "column" or "row", of the mask
     chunk: int | None  # of softmaxes that are averaged as released
     patch: int  # of ELS
 

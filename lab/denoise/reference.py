@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lab.choices import chosen
 from lab.denoise import networks
 from lab.denoise.base import Shape
 from lab.denoise.images import Images
-from lab.denoise.networks import Learned, Network, learn
+from lab.denoise.networks import Kind, Learned, Network, learn
 from lab.numerics import Chunked, Loop, Reason, pure
 
 BATCH = 64
@@ -37,8 +38,9 @@ class _Unfinished(Exception):
         self.learned = learned
 
 
+@chosen
 def reference(
-    kind: str,
+    kind: Kind,
     pixels: Float[Array, "N n"],
     shape: Shape,
     steps: int,

@@ -13,7 +13,7 @@ Source: Calvo-Ordonez et al., *Weighted Conditional Flow Matching* (2025).
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -292,7 +292,7 @@ def _plans(drawn: Drawn, entropic: Any, epsilon: Any, cost: Cost, plane: Array) 
 def train(
     loop: Loop,
     key: PRNGKeyArray,
-    method: str,
+    method: Literal["I-CFM", "W-CFM", "OT-CFM", "EOT-CFM"] | str,
     source: Mixture,
     points: Float[Array, "m d"],
     epsilon: ArrayLike,

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.paths import immiscible, metrics
 from lab.paths.chi_squared import log_survival
-from lab.paths.couplings import cost_of_squared
+from lab.paths.couplings import Cost, cost_of_squared
 from lab.paths.immiscible_rules import RULES
 from lab.paths.laws import squared_distances
 
@@ -25,13 +26,14 @@ KEPT = 24
 _BLOCK = 64  # points of which survivals are computed at once: they stay in the cache
 
 
+@chosen
 class Denoisers(eqx.Module):
     """What the denoisers know."""
 
     x: Float[Array, "n d"]  # the data
     k: ArrayLike  # noises that *nearest* chooses from
     price: Float[Array, "draws m"]  # of the points in batches, (draws, n); (draws, 0) where there are many points
-    cost: str = eqx.field(static=True)  # of assignment
+    cost: Cost = eqx.field(static=True)  # of assignment
 
     @property
     def few(self) -> bool:

@@ -8,9 +8,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Loop, first_failure, pure
 from lab.numerics.jit import jit
 from lab.paths import metrics, network, training
+from lab.paths.couplings import Cost
 from lab.paths.immiscible_rules import RULES, Rule
 from lab.paths.laws import standard
 from lab.paths.sampling import ode
@@ -27,11 +29,12 @@ class Learned(NamedTuple):
     reason: Int[Array, ""]
 
 
+@chosen
 def learn(
     key: PRNGKeyArray,
     x: Float[Array, "n d"],
     k: ArrayLike,
-    cost: str,
+    cost: Cost,
     settings: training.Settings,
     steps: int,
     batch: int,

@@ -13,9 +13,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.paths import couplings, metrics
 from lab.paths.chi_squared import kolmogorov
+from lab.paths.couplings import Cost
 from lab.paths.immiscible import cluster_spread, prices, prices_of_points
 
 RULES = ("independent", "assignment", "nearest")
@@ -23,12 +25,13 @@ FEW = 64
 """Points up to which the denoiser under assignment is known: its memory is O(queries points^2)."""
 
 
+@chosen
 class Rule(eqx.Module):
     """The coupling of this number in ``RULES``, so that one compiled program serves them all."""
 
     number: ArrayLike
     k: ArrayLike
-    cost: str = eqx.field(static=True)
+    cost: Cost = eqx.field(static=True)
 
     def __call__(
         self, key: PRNGKeyArray, x0: Float[Array, "n d"], x1: Float[Array, "n d"], live: Array | None = None
@@ -40,6 +43,7 @@ class Rule(eqx.Module):
 # --- batches and their assignments ---
 
 
+@chosen
 class Batches(eqx.Module):
     """So many batches of noises and data."""
 
@@ -47,7 +51,7 @@ class Batches(eqx.Module):
     x: Float[Array, "n d"]  # the data
     draws: int = eqx.field(static=True)
     batch: int = eqx.field(static=True)
-    cost: str = eqx.field(static=True)  # of assignment
+    cost: Cost = eqx.field(static=True)  # of assignment
 
     @property
     def few(self) -> bool:

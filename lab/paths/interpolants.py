@@ -6,7 +6,7 @@ Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Real
 
+from lab.choices import chosen
 from lab.numerics import Loop, pure
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import standard
@@ -29,6 +30,7 @@ from lab.paths.schedules import Coefficients, Mirror, Schedule, interpolate
 SCHEDULES = (
     "linear", "trigonometric", "encoder-decoder", "one-sided-linear", "one-sided-trigonometric", "sbdm", "mirror",
 )  # fmt: skip
+type Latent = Literal["brownian", "quadratic", "sine-squared", "bump", "bridge", "none"] | str
 LATENTS = ("brownian", "quadratic", "sine-squared", "bump", "bridge", "none")
 MIXING = ("linear", "trigonometric")
 """Schedules in which source and data are there at once, beside a latent noise."""
@@ -38,7 +40,8 @@ PAIRS = 1000
 """So many pairs stand for the coupling of a flow without a closed form."""
 
 
-def schedule_named(name: str, latent: str, a: ArrayLike) -> Schedule:
+@chosen
+def schedule_named(name: str, latent: Latent, a: ArrayLike) -> Schedule:
     """A schedule of ``SCHEDULES`` with a latent noise of ``LATENTS``.
 
     Args:
@@ -59,8 +62,9 @@ def schedule_named(name: str, latent: str, a: ArrayLike) -> Schedule:
     return kinds.get(name, schedules.EncoderDecoder)(noise)
 
 
+@chosen
 @jit
-def table(latent: str, a: ArrayLike, t: Float[Array, " times"]) -> Coefficients:
+def table(latent: Latent, a: ArrayLike, t: Float[Array, " times"]) -> Coefficients:
     """The coefficients of all ``SCHEDULES`` with one latent noise, (schedules, times) each; those that have no path without
     latent noise have "sine-squared" instead."""
 
@@ -143,8 +147,9 @@ def are_gaussians(*ends: Any) -> bool:
     return are_smooth(*ends) and all(end.weights.size == 1 for end in ends)
 
 
+@chosen
 def interpolant(
-    name: str, latent: str, a: ArrayLike, source: Any, target: Any, joint: Joint | Pairs | None = None
+    name: str, latent: Latent, a: ArrayLike, source: Any, target: Any, joint: Joint | Pairs | None = None
 ) -> Interpolant:
     """The path between two laws, independent unless a joint law of both is given.
 

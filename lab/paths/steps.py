@@ -19,12 +19,14 @@ with ``slope(t, y)`` $= dy/dt$, and ``slope(t, y, tilt)`` the same with tilt tim
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
+
+from lab.choices import chosen
 
 type Together = tuple[Array, Any]
 """Points, and what is integrated beside them."""
@@ -122,6 +124,7 @@ class AdamsBashforth(eqx.Module):
         return y, (first, h), first
 
 
+@chosen
 class Diffusion(eqx.Module):
     r"""$dX = (b \pm \epsilon s)\,dt + \sqrt{2\epsilon}\,dW$, + forward in time.
 
@@ -132,7 +135,7 @@ class Diffusion(eqx.Module):
     The noise has the key of the step. What is integrated beside x has none.
     """
 
-    scheme: str = eqx.field(static=True)
+    scheme: Literal["euler", "heun", "noise-first"] | str = eqx.field(static=True)
 
     @property
     def evaluations(self) -> int:

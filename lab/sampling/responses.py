@@ -14,7 +14,7 @@ _NODES = {2: 100, 3: 40}  # of the quadrature, a coordinate
 _PANELS, _GAUSS = 100, 20  # and on a line, so that corners at 0 and jumps at 0.3 lie between panels
 
 
-def _squared(x: Float[Array, "N d"]) -> Float[Array, " N"]:
+def _squared(x: Float[Array, "N d"] | Float[np.ndarray, "N d"]) -> Float[Array, " N"] | Float[np.ndarray, " N"]:
     return (x**2).sum(axis=1)
 
 

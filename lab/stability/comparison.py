@@ -7,7 +7,7 @@ weights are kept along the way.
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.stability import training
 from lab.stability.gradients import Tree, call, join
@@ -23,6 +24,7 @@ from lab.stability.initial import Maker, parameters
 from lab.stability.models import Data
 from lab.stability.moments import noise
 from lab.stability.thresholds import limits
+from lab.stability.training import Sampling
 
 WAYS = SGD, GD = ("SGD", "GD")
 _TRACK = ("loss", "tr", "fro", "lmax", "mu", "norm", "test_error")
@@ -32,12 +34,13 @@ _SEGMENT = 0.25  # seconds of training between two records, so that Stop is felt
 _FLOPS, _STEP = 2e9, 1e-5  # operations a second, and seconds that a step takes beside them
 
 
+@chosen
 class Experiment(NamedTuple):
     """What is trained and when it is looked at: all that the programs are compiled for."""
 
     model: str | Maker
     ways: tuple[str, ...]  # of WAYS
-    sampling: str  # of a batch of SGD
+    sampling: Sampling  # of a batch of SGD
     batch: int
     steps: int  # whole stretches between two records
     every: int  # steps from one record to the next
@@ -70,6 +73,7 @@ class Experiment(NamedTuple):
         return self.every * self.stride * np.arange(self.frames + 1)
 
 
+@chosen
 def plan(
     model: str | Maker,
     x: tuple[int, ...],
@@ -77,7 +81,7 @@ def plan(
     *,
     width: int = 0,
     ways: tuple[str, ...] = WAYS,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     batch: int = 1,
     steps: int = 4000,
     rates: int = 1,
@@ -193,7 +197,8 @@ def last(problem: Comparison, run: training.State) -> Mapping[str, Float[Array, 
     return {name: rows[0, :, record] for name, rows in run.trace.items()}
 
 
-def noise_of(experiment: Experiment, way: str) -> float:
+@chosen
+def noise_of(experiment: Experiment, way: Literal["SGD", "GD"] | str) -> float:
     """c of the batches that a way draws; of reshuffled ones, as if drawn anew at every step."""
     if way == GD:
         return 0.0

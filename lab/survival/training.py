@@ -155,6 +155,7 @@ class Training(NamedTuple):
         return jnp.pad(curve, (0, rest), constant_values=jnp.nan).reshape(epochs, self.steps_per_epoch)
 
 
+@chosen
 class Experiment(eqx.Module):
     """What a training consists of."""
 
@@ -167,7 +168,7 @@ class Experiment(eqx.Module):
     key: PRNGKeyArray
     start: Model
     batch: int = eqx.field(static=True)
-    loss: str = eqx.field(static=True)
+    loss: Loss = eqx.field(static=True)
 
     @property
     def batches(self) -> int:

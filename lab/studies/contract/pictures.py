@@ -164,6 +164,9 @@ class Picture:
         if ax is not None:
             return lab.figures.draw_into(ax, lambda: self(result, at))
         why = self.applies(result)
+        if why and why == self._of_sweep(result) and not sweeping.swept(result):
+            asked = f"study.picture_result(study.pictures.{self.name})"
+            why = f"{why}, and this is one run: give it {asked}"
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
         try:
