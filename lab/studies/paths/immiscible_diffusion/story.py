@@ -16,11 +16,10 @@ STORY = Story(
              "{share_floor:.1%} of chance.",
              lambda before, after: after.H_nearest < 0.01 and after.share_error.sel(rule="nearest") > 1.5 * after.share_floor,
              look="sampling"),
-        Step("Do larger batches mix less?", {"batch": 128},
-             "With sharper borders H under assignment falls from {before.H_assignment:.3f} to {H_assignment:.3f}, and the law "
-             "of the noise is kept.",
-             lambda before, after: after.H_assignment < before.H_assignment and after.ks_p.sel(rule="assignment") > 0.01,
-             look="assigned"),
+        Step("Do small batches do as well?", {"batch": 2},
+             "No: assigned in pairs they leave H at {H_assignment:.3f}, where batches of 32 have sharper borders and "
+             "{before.H_assignment:.3f}; independent noise has {H_independent:.3f}.",
+             lambda before, after: after.H_assignment > before.H_assignment, look="assigned"),
         Step("Is it as good to scale the images?", {"scaling": 2.0},
              "Twice as large they mix less under every rule: independent noise has H = {H_independent:.3f} in place of "
              "{before.H_independent:.3f}.",
@@ -29,7 +28,7 @@ STORY = Story(
         Step("And in 64 dimensions?", {"data": "digit-samples", "n": 40},
              "Four noises to choose from are only {saved_nearest:.1f} % nearer to forty digits than one, in the plane "
              "{before.saved_nearest:.1f} %; that is enough to lower H from {H_independent:.3f} to {H_nearest:.3f}.",
-             lambda before, after: after.saved_nearest < before.saved_nearest and after.H_nearest < 0.95 * after.H_independent,
+             lambda before, after: after.saved_nearest < before.saved_nearest and after.H_nearest < after.H_independent,
              look="denoised"),
     ),
     groups=(

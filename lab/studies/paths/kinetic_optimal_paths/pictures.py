@@ -131,7 +131,7 @@ def _energies(result: xr.Dataset) -> Any:
         draw.hline(float(result.least), color=draw.GOOD),
         xticks=[(k, _SHORT.get(name, name)) for k, name in enumerate(names)], xlabel="schedule",
         ylabel="energy, per dimension", xlim=(-0.6, len(names) - 0.4),
-        ylim=(0, 1.15 * float(np.nanmax([result.energy_conditional, result.energy]))),
+        ylim=(0, 1.15 * float(np.nanmax([result.energy_conditional.values, result.energy.values]))),
         note=f"dashed: the least, E* = {float(result.least):.4g}",
     )
 

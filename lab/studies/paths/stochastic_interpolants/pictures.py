@@ -173,7 +173,7 @@ def _moments(result: xr.Dataset) -> Any:
         layers.append(draw.curve(t, result.variance_before, "independent ends", color=draw.MUTED, dash=True))
     for name, color in (("ODE", draw.SOURCE), ("SDE", draw.TARGET)):
         layers.append(draw.points(t, sampled.sel(sampler=name), name, color=color, size=0.5))
-    top = 1.2 * float(np.nanmax([sampled.max(), result.variance.max()]))  # four names may stand above each other
+    top = 1.2 * float(np.nanmax([float(sampled.max()), float(result.variance.max())]))  # four names may stand above each other
     return draw.plot(*layers, xlabel="time t", ylabel="variance, mean over coordinates", ylim=(0, top))
 
 

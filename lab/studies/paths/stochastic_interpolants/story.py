@@ -15,7 +15,8 @@ STORY = Story(
              lambda before, after: after.w2sq < 8 * after.w2sq_floor),
         Step("And none at all?", {"epsilon": 0.0},
              "Then the SDE is the ODE, W₂² {w2sq:.3g} and {w2sq_ode:.3g}, and one start has one way.",
-             lambda before, after: np.ptp(after.bundle.values[-1]) < 1e-9 < np.ptp(before.bundle.values[-1]), look="motion"),
+             lambda before, after: np.ptp(after.bundle.values[-1]) < 1e-9 < np.ptp(before.bundle.values[-1]),
+             look="motion"),
         Step("Can the ridges between the modes be merged?", {"a": 12.0},
              "So much latent noise leaves no more than the three modes of the data at any time, with a drift energy of "
              "{drift_energy:.3g} in place of {before.drift_energy:.3g}.",
