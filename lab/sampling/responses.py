@@ -1,6 +1,7 @@
 r"""What a least-squares fit is asked for: a function, or the values on the rows of a table, and its best approximation."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ _NODES = {2: 100, 3: 40}  # of the quadrature, a coordinate
 _PANELS, _GAUSS = 100, 20  # and on a line, so that corners at 0 and jumps at 0.3 lie between panels
 
 
-def _squared(x: Float[Array, "N d"] | Float[np.ndarray, "N d"]) -> Float[Array, " N"] | Float[np.ndarray, " N"]:
+def _squared(x: Any) -> Any:
     return (x**2).sum(axis=1)
 
 
