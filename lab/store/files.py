@@ -22,6 +22,10 @@ _CHUNK = 8 << 20  # bytes
 _CODECS = {"bytes", "vlen-utf8", "zstd"}  # that write uses; others unpack to anything, and one executes what it reads
 
 
+# what Python says to a thread that reads while the process ends, or has no more threads: no fault of the file
+_ENDING = ("cannot schedule new futures after", "can't start new thread")
+
+
 class Damaged(Exception):
     """The file is not as it was written; the text says what was found."""
 
@@ -118,6 +122,8 @@ def _guarded():
         raise
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno is not None and problem.errno != 22:  # a seek before 0
+            raise
+        if type(problem) is RuntimeError and str(problem).startswith(_ENDING):
             raise
         raise Damaged(f"{type(problem).__name__}: {problem}") from problem
 

@@ -284,6 +284,21 @@ def test_processes_are_told_apart():
 # ---- damage --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("said", ["cannot schedule new futures after interpreter shutdown", "can't start new thread"])
+def test_a_process_that_ends_while_it_reads_takes_no_file_for_damaged(store, monkeypatch, said):
+    store.fetch(recipe(), result)
+
+    def ending(*given, **named):
+        raise RuntimeError(said)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zarr.open_group", ending)
+        with pytest.raises(RuntimeError, match=said):
+            Store(store.folder).fetch(recipe(), lambda: pytest.fail("computed again"))
+    assert not (store.folder / "damaged").exists()
+    assert_same(result(), Store(store.folder).fetch(recipe(), lambda: pytest.fail("computed again")))
+
+
 @pytest.fixture
 def stored(store):
     store.fetch(recipe(), result)
