@@ -14,7 +14,9 @@ import xarray as xr
 from pypdf import PdfReader
 
 from lab import figures
-from lab.studies import Picture, draw
+from lab.figures import embed
+from lab.figures.provenance import summary
+from lab.studies import Picture, SparseOT, draw
 
 STORY = {
     "study": "x",
@@ -188,7 +190,6 @@ def test_figures_of_others_hold_no_recipe(tmp_path):
 
 
 def test_a_compressed_recipe_can_not_fill_the_memory(tmp_path, monkeypatch):
-    from lab.figures import embed
 
     path = tmp_path / "figure.png"
     figures.export(curve(), path, recipe={"a": "b" * 100_000})
@@ -425,3 +426,22 @@ def test_a_missing_variable_is_another_result(recipe):
 def test_a_result_without_a_recipe_is_refused():
     with pytest.raises(ValueError, match="does not carry its recipe"):
         figures.export_picture(PICTURE, xr.Dataset(), io.BytesIO(), format="pdf")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_figure_with_its_swept_parameters_in_the_old_order_is_made_again(tmp_path, wrong):
+    """Files from before the arrays of all sweeps had the parameters in the order given."""
+    study = SparseOT(data="bump-to-bump", n=12)
+    path, picture = tmp_path / "figure.png", study.pictures.feasibility
+    result = study.picture_result(picture)
+    figures.export_picture(picture, result, path)
+    recipe = figures.read_recipe(path)
+    old = result.transpose(*reversed(list(recipe["figure"]["swept"])), ...)
+    assert old.n_ties.dims != result.n_ties.dims
+    if wrong:
+        old = old.assign(n_ties=old.n_ties + 1)
+    path.write_bytes(
+        embed.embed(path.read_bytes(), "png", recipe | {"figure": recipe["figure"] | {"results": summary(old)}})
+    )
+    assert figures.reproduce(path).data_agrees is not wrong
