@@ -190,7 +190,6 @@ def test_figures_of_others_hold_no_recipe(tmp_path):
 
 
 def test_a_compressed_recipe_can_not_fill_the_memory(tmp_path, monkeypatch):
-
     path = tmp_path / "figure.png"
     figures.export(curve(), path, recipe={"a": "b" * 100_000})
     monkeypatch.setattr(embed, "_LIMIT", 10_000)
