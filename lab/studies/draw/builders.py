@@ -56,6 +56,7 @@ def over(
     lines: Mapping[str, Any],
     *,
     bands: Mapping[str, tuple[Any, Any]] | None = None,
+    guides: Mapping[str, Any] | None = None,
     levels: Mapping[str, float] | None = None,
     here: float | None = None,
     colors: Mapping[str, str] | None = None,
@@ -69,9 +70,10 @@ def over(
         along: the coordinate, ``result.gamma``: its scale, label and unit are the axis's.
         lines: by name, one value for each of its values.
         bands: by the name of a line, the low and the high end about it.
+        guides: by name what they are compared with, dashed and without marks.
         levels: by name what does not depend on the parameter, dashed; what is NaN is left out.
         here: the value of the parameter that is looked at.
-        colors: by name, of lines and levels.
+        colors: by name, of lines, guides and levels.
         ordered: the lines are a family in order rather than different things.
         ticks: a tick at each value, where there are few.
         axes: as for ``plot``; the label of the first line is that of the y axis when none is given.
@@ -81,6 +83,8 @@ def over(
     layers: list[Any] = [band(at, *ends, color=tints[name]) for name, ends in (bands or {}).items()]
     for name, values in lines.items():
         layers.append(curve(at, np.asarray(values, float), name, color=tints[name], markers=True))
+    for name, values in (guides or {}).items():
+        layers.append(curve(at, np.asarray(values, float), name, color=tints.get(name, MUTED), dash=True))
     for name, level in (levels or {}).items():
         if np.isfinite(level):
             layers.append(hline(float(level), name, color=tints.get(name, MUTED)))

@@ -142,18 +142,18 @@ def _scores(result: xr.Dataset) -> Any:
 
 
 def _quality(result: xr.Dataset) -> Any:
-    lines = {"precision": result.precision_labelled, "recall": result.recall_labelled, "if all were right": result.rho}
     return draw.over(
-        result.rho, lines, colors={"if all were right": draw.MUTED}, ylabel="share labelled with its class",
-        ylim=(0, 1.06), xticks=(0.25, 0.5, 0.75, 1.0),
+        result.rho, {"precision": result.precision_labelled, "recall": result.recall_labelled},
+        guides={"if all were right": result.rho}, ylabel="share labelled with its class", ylim=(0, 1.06),
+        xticks=(0.25, 0.5, 0.75, 1.0),
     )
 
 
 def _steps(result: xr.Dataset) -> Any:
-    lines = {name: result.iterations.sel(solver=name) for name in ("scaling", "newton")}
+    scaling, newton = (result.iterations.sel(solver=name) for name in ("scaling", "newton"))
     return draw.over(
-        result.rho, lines, colors={"scaling": draw.TARGET, "newton": draw.SOURCE}, ylabel="iterations to 1e-10", logy=True,
-        xticks=None,
+        result.rho, {"scaling": scaling, "Newton": newton}, colors={"scaling": draw.TARGET, "Newton": draw.SOURCE},
+        ylabel="iterations to 1e-10", logy=True, xticks=None,
     )
 
 

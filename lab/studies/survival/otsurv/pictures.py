@@ -208,8 +208,8 @@ def _folds(result: xr.Dataset) -> Any:
 def _shares(result: xr.Dataset) -> Any:
     truth = float(result.cindex_oracle.values.ravel()[0]) if "cindex_oracle" in result else np.nan
     return draw.over(
-        result.rho, {"test": result.cindex, "training": result.cindex_train}, levels={"truth, test": truth},
-        colors={"training": draw.MUTED}, ylabel="C-index", xticks=None,
+        result.rho, {"test": result.cindex}, guides={"training": result.cindex_train}, levels={"truth, test": truth},
+        ylabel="C-index", xticks=None,
     )
 
 
