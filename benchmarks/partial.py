@@ -37,7 +37,7 @@ def ours(problem: Problem, epsilon: float, rho: float, lam: float, method: str) 
     def solve(tolerance: float):
         found = partial.solve(
             problem, ot.Entropic(epsilon), rho=rho, lam=lam, method=method, tolerance=tolerance, max_iterations=LIMIT
-        )  # fmt: skip
+        )
         return found.plan().block_until_ready(), int(found.iterations)
 
     return solve

@@ -65,8 +65,10 @@ def main(n: int, cells: int) -> None:
     assert (again.value.values == result.value.values).all()
     print(told)
     print(f"n = {n}, {len(grid)} cells, {jax.devices()[0]}")
-    print(f"POT, cell by cell       {pot:8.2f} s   ratio {pot / ours:5.2f}   our value is the better one in "
-          f"{int((values >= theirs * (1 - 1e-9)).sum())} cells")  # fmt: skip
+    print(
+        f"POT, cell by cell       {pot:8.2f} s   ratio {pot / ours:5.2f}   our value is the better one in "
+        f"{int((values >= theirs * (1 - 1e-9)).sum())} cells"
+    )
     print(f"loop over our solve     {loop:8.2f} s   ratio {loop / ours:5.2f}")
     print(f"loop over Study.run     {labelled:8.2f} s   ratio {labelled / ours:5.2f}")
     print(f"sweep                   {ours:8.2f} s   and {chosen:.1f} s to choose the way the first time")

@@ -19,9 +19,25 @@ _CONTRACT = "lab.studies.contract"
 _RUN = ("execute", "label", "inputs", "prepare", "compute", "coords")
 """What a run calls of the contract."""
 _WORDS = (
-    "slug", "title", "field", "paper", "about", "mathematics", "text", "story", "dims", "ends", "live", "advice",
-    "version", "pictures", "presets", "claims", "recipe", "attributes",
-)  # fmt: skip
+    "slug",
+    "title",
+    "field",
+    "paper",
+    "about",
+    "mathematics",
+    "text",
+    "story",
+    "dims",
+    "ends",
+    "live",
+    "advice",
+    "version",
+    "pictures",
+    "presets",
+    "claims",
+    "recipe",
+    "attributes",
+)
 """What is told of a run and drawn of it; and what a key knows already."""
 _GIVEN = ("data_options", "kind", "needs", "load", "check", "limits", "parameters", "values")
 """What gives data and parameters, which a key has, or refuses them."""

@@ -24,9 +24,24 @@ type Chain = tuple[str, ...]
 
 _BY_NAME = ("lab.datasets.", "lab.studies.")
 _SILENT = (
-    "lab.app", "lab.cards", "lab.cli", "lab.code", "lab.disk", "lab.figures", "lab.home", "lab.inputs", "lab.memory",
-    "lab.offline", "lab.parts", "lab.reach", "lab.store", "lab.studies.draw", "lab.sweeps", "lab.watch", "lab.words",
-)  # fmt: skip
+    "lab.app",
+    "lab.cards",
+    "lab.cli",
+    "lab.code",
+    "lab.disk",
+    "lab.figures",
+    "lab.home",
+    "lab.inputs",
+    "lab.memory",
+    "lab.offline",
+    "lab.parts",
+    "lab.reach",
+    "lab.store",
+    "lab.studies.draw",
+    "lab.sweeps",
+    "lab.watch",
+    "lab.words",
+)
 """Where nothing can change a number: faces, drawings, words, and where results are put."""
 _ITSELF = ("", "self", "cls", "study", "super")
 """What a study is called in its own code."""

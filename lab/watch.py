@@ -45,9 +45,10 @@ def bar(title: str, unit: str, done: int = 0) -> Iterator[Tell]:
 
     stopped = False
     # not stderr, which a notebook shows as an error
-    with interruptible() as asked, tqdm(
-        initial=done, desc=title, unit=f" {unit}", delay=_PATIENCE, file=sys.stdout
-    ) as drawn:  # fmt: skip
+    with (
+        interruptible() as asked,
+        tqdm(initial=done, desc=title, unit=f" {unit}", delay=_PATIENCE, file=sys.stdout) as drawn,
+    ):
 
         def tell(done: int, total: int, more: str = "") -> bool:
             nonlocal stopped

@@ -72,8 +72,10 @@ f = np.exp(-(rows[:, 0] ** 2))
 sums = (np.asarray(chosen.weights) * f[np.asarray(chosen.indices)]).sum(axis=1) / len(rows)
 rng = np.random.default_rng(0)
 chance = np.array([f[rng.permutation(len(rows))[:12]].mean() for _ in range(2000)])
-pd.DataFrame({"mean": [f.mean(), sums.mean(), chance.mean()], "standard deviation": [0, sums.std(), chance.std()]},
-             index=["all rows", "k-DPP", "random"])  # fmt: skip
+pd.DataFrame(
+    {"mean": [f.mean(), sums.mean(), chance.mean()], "standard deviation": [0, sums.std(), chance.std()]},
+    index=["all rows", "k-DPP", "random"],
+)
 
 # %% [markdown]
 # ## Digits

@@ -194,15 +194,24 @@ cox = CoxPHFitter().fit(prisoners, "week", "arrest")
 def ours(at, event, nodes, high, places, risk, week, arrest):
     curve = statistics.kaplan_meier(at, event, places)
     return [
-        statistics.cindex(nodes, at, event), statistics.log_rank(at, event, high).chi2, curve.survival[-1], curve.low[-1],
+        statistics.cindex(nodes, at, event),
+        statistics.log_rank(at, event, high).chi2,
+        curve.survival[-1],
+        curve.low[-1],
         survival.cox(risk, week, arrest, ties="efron"),
-    ]  # fmt: skip
+    ]
 
 
 lab_says = ours(
-    at, event, nodes, high, km.survival_function_.index.to_numpy(),
-    prisoners[cox.params_.index].to_numpy() @ cox.params_.to_numpy(), prisoners.week.to_numpy(), prisoners.arrest.to_numpy(),
-)  # fmt: skip
+    at,
+    event,
+    nodes,
+    high,
+    km.survival_function_.index.to_numpy(),
+    prisoners[cox.params_.index].to_numpy() @ cox.params_.to_numpy(),
+    prisoners.week.to_numpy(),
+    prisoners.arrest.to_numpy(),
+)
 lifelines_says = {
     "C-index of the lymph nodes": concordance_index(at, -nodes, event),
     "log-rank χ²": rank.test_statistic,

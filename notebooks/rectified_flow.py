@@ -204,9 +204,13 @@ print("T S0 T' less S1:", abs(linear @ S0 @ linear.T - S1).max())
 print(f"cost {np.trace((linear - np.eye(2)) @ S0 @ (linear - np.eye(2)).T):.6f}, optimal by POT {float(bures):.6f}")
 draw.plot(
     draw.segments(*end.T, *(start @ best).T, color=draw.MUTED),
-    draw.points(*end.T, size=0.6), draw.points(*(start @ best).T, color=draw.TARGET, size=0.6),
-    xlabel="x₁", ylabel="x₂", equal=True, note="blue: ends of the flow, orange: optimal ends of the same starts",
-)  # fmt: skip
+    draw.points(*end.T, size=0.6),
+    draw.points(*(start @ best).T, color=draw.TARGET, size=0.6),
+    xlabel="x₁",
+    ylabel="x₂",
+    equal=True,
+    note="blue: ends of the flow, orange: optimal ends of the same starts",
+)
 
 # %% [markdown]
 # On a line straight and optimal are one: the first rectification is the monotone map.
@@ -223,9 +227,12 @@ end = np.asarray(paths.ode(on_a_line, start[:, None]).end[:, 0])
 levels, grid = norm.cdf(start[:, None], sides.T, 0.5).mean(1), np.linspace(-10, 10, 20_001)
 quantiles = np.interp(levels, norm.cdf(grid[:, None], thirds.T, 0.4**0.5).mean(1), grid)
 draw.plot(
-    draw.curve(start, end, "flow"), draw.curve(start, quantiles, "quantiles", color=draw.TARGET, dash=True),
-    xlabel="start", ylabel="end", note=f"at most {abs(end - quantiles).max():.1e} apart",
-)  # fmt: skip
+    draw.curve(start, end, "flow"),
+    draw.curve(start, quantiles, "quantiles", color=draw.TARGET, dash=True),
+    xlabel="start",
+    ylabel="end",
+    note=f"at most {abs(end - quantiles).max():.1e} apart",
+)
 
 # %% [markdown]
 # ## Diffusions bend

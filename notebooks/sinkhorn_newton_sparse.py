@@ -240,11 +240,18 @@ for seed in (1, 2):
             )
         rows.append(
             {
-                "ε": epsilon, "seed": seed, "ours": ours.method, "steps": int(ours.iterations), "error": l1(ours.plan(), a, b),
-                "seconds": seconds, "POT: iterations": log["niter"], "POT: error": l1(theirs, a, b),
-                "POT: seconds": time.perf_counter() - began, "plans apart": abs(np.asarray(ours.plan()) - theirs).max(),
+                "ε": epsilon,
+                "seed": seed,
+                "ours": ours.method,
+                "steps": int(ours.iterations),
+                "error": l1(ours.plan(), a, b),
+                "seconds": seconds,
+                "POT: iterations": log["niter"],
+                "POT: error": l1(theirs, a, b),
+                "POT: seconds": time.perf_counter() - began,
+                "plans apart": abs(np.asarray(ours.plan()) - theirs).max(),
             }
-        )  # fmt: skip
+        )
 pd.DataFrame(rows).set_index(["ε", "seed"])
 
 # %% [markdown]

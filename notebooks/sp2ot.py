@@ -107,11 +107,9 @@ pd.Series(
         "sizes against their law": float(abs(plan.sum(0) - 0.3 / k * np.exp(-beta)).max()),
         "weights against the threshold": float(abs(weight - expit(level)).max()),
         "largest weight": float(weight.max()),
-        "cluster sizes against the study's": float(
-            abs(np.sort(plan.sum(0)) - np.sort(result.cluster_mass)).max()
-        ),
+        "cluster sizes against the study's": float(abs(np.sort(plan.sum(0)) - np.sort(result.cluster_mass)).max()),
     }
-)  # fmt: skip
+)
 
 # %% [markdown]
 # The dual is solved, so the primal objective of its plan measures the error: without a gap both are equal.
@@ -164,14 +162,20 @@ cases = {
         {"rho": 0.3},
         lambda: pot.bregman.sinkhorn_log(a, extended[1], extended[0], 0.1, numItermax=100_000, stopThr=1e-12)[:, :k],
     ),
-}  # fmt: skip
+}
 rows = []
 for name, (options, by_pot) in cases.items():
     partial.solve(problem, entropy, **options).plan()
     ours, ms = timed(lambda options=options: partial.solve(problem, entropy, **options).plan())
     theirs, ms_pot = timed(by_pot)
-    rows.append({"problem": name, "plans apart, of a sample": n * float(abs(ours - theirs).max()),
-                 "lab, ms": ms, "POT, ms": ms_pot})  # fmt: skip
+    rows.append(
+        {
+            "problem": name,
+            "plans apart, of a sample": n * float(abs(ours - theirs).max()),
+            "lab, ms": ms,
+            "POT, ms": ms_pot,
+        }
+    )
 pd.DataFrame(rows).set_index("problem")
 
 # %% [markdown]
@@ -185,9 +189,12 @@ pd.DataFrame(rows).set_index("problem")
 prices = np.geomspace(0.01, 100, 13)
 along_price = SP2OT(algorithm="uot").along(lam=prices, keep=["size_kl", "precision_labelled", "cluster_mass"])
 draw.plot(
-    draw.curve(prices, along_price.size_kl.values, markers=True), logx=True, logy=True,
-    xlabel=draw.label(along_price.lam), ylabel=draw.label(along_price.size_kl),
-)  # fmt: skip
+    draw.curve(prices, along_price.size_kl.values, markers=True),
+    logx=True,
+    logy=True,
+    xlabel=draw.label(along_price.lam),
+    ylabel=draw.label(along_price.size_kl),
+)
 
 # %% [markdown]
 # ## Confident samples first
@@ -256,12 +263,11 @@ def first(rho, lam, epsilon):
 at, h = (0.3, 1.0, 0.1), 1e-5
 slopes = jax.grad(first, argnums=(0, 1, 2))(*at)
 moved = [
-    (first(*(v + h * (i == j) for j, v in enumerate(at))) - first(*(v - h * (i == j) for j, v in enumerate(at)))) / (2 * h)
+    (first(*(v + h * (i == j) for j, v in enumerate(at))) - first(*(v - h * (i == j) for j, v in enumerate(at))))
+    / (2 * h)
     for i in range(3)
-]  # fmt: skip
-pd.DataFrame(
-    {"implicit": np.array(slopes, float), "finite differences": np.array(moved, float)}, index=["ρ", "λ", "ε"]
-)  # fmt: skip
+]
+pd.DataFrame({"implicit": np.array(slopes, float), "finite differences": np.array(moved, float)}, index=["ρ", "λ", "ε"])
 
 # %% [markdown]
 # ## Training on the labels
@@ -274,8 +280,10 @@ epochs = np.arange(41) / 40
 draw.plot(
     draw.curve(epochs, clustering.Schedule()(epochs), "sigmoid"),
     draw.curve(epochs, clustering.Schedule(linear=True)(epochs), "linear", color=draw.TARGET, dash=True),
-    xlabel="share of the training", ylabel="labelled share ρ", ylim=(0, 1.08),
-)  # fmt: skip
+    xlabel="share of the training",
+    ylabel="labelled share ρ",
+    ylim=(0, 1.08),
+)
 
 # %%
 trained = SP2OT(epochs=20, rho=1.0)

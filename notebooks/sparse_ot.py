@@ -275,8 +275,10 @@ pd.DataFrame(
 # %%
 draw.convergence(
     {router: np.asarray(h.uncovered) for router, h in histories.items()},
-    xlabel="epoch", ylabel="tokens without expert", log=False,
-)  # fmt: skip
+    xlabel="epoch",
+    ylabel="tokens without expert",
+    log=False,
+)
 
 # %% [markdown]
 # ## Compared with POT
@@ -311,8 +313,16 @@ for name, seen in (("one-bump-to-two", study), ("photographs", SparseOT(data="ph
             ("POT", theirs.value, plan_of_pot, seconds_of_pot),
         ):
             error = abs(plan.sum(1) - masses[0]).sum()
-            rows.append({"data": f"{name}, n = {len(masses[0])}", "k": k, "by": who, "value": float(value),
-                         "row error": error, "milliseconds": 1e3 * spent})  # fmt: skip
+            rows.append(
+                {
+                    "data": f"{name}, n = {len(masses[0])}",
+                    "k": k,
+                    "by": who,
+                    "value": float(value),
+                    "row error": error,
+                    "milliseconds": 1e3 * spent,
+                }
+            )
 pd.DataFrame(rows).set_index(["data", "k", "by"])
 
 # %% [markdown]

@@ -224,9 +224,11 @@ x, y = np.linspace(-6, 6, 300), np.linspace(-1, 5, 300)
 p, q = np.exp(-(x**2) / 2), np.exp(-2 * (y - 2) ** 2)
 p, q, cost = p / p.sum(), q / q.sum(), (x[:, None] - y[None, :]) ** 2 / 2
 solved = transport.solve(
-    transport.Problem(jnp.asarray(cost), jnp.asarray(p), jnp.asarray(q)), transport.Entropic(2 * epsilon),
-    method=transport.Sinkhorn(domain="log"), tolerance=1e-10,
-)  # fmt: skip
+    transport.Problem(jnp.asarray(cost), jnp.asarray(p), jnp.asarray(q)),
+    transport.Entropic(2 * epsilon),
+    method=transport.Sinkhorn(domain="log"),
+    tolerance=1e-10,
+)
 plans = {
     "lab.ot": np.asarray(solved.plan()),
     "POT": pot.sinkhorn(p, q, cost, 2 * epsilon, method="sinkhorn_log", stopThr=1e-10, numItermax=5000),

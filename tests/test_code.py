@@ -24,8 +24,12 @@ from lab.store import Store
 ROOT = Path(lab.__file__).parent
 ALL = {study.slug for study in studies.catalogue() if study.__module__.startswith("lab.")}
 PATHS = {
-    "kinetic-optimal-paths", "rectified-flow", "immiscible-diffusion", "stochastic-interpolants", "weighted-cfm",
-}  # fmt: skip
+    "kinetic-optimal-paths",
+    "rectified-flow",
+    "immiscible-diffusion",
+    "stochastic-interpolants",
+    "weighted-cfm",
+}
 
 
 def hashes(root: Path) -> dict[str, str]:
@@ -81,9 +85,13 @@ def test_every_process_says_the_same(before, tmp_path):
         "print(json.dumps({study.slug: code.of_run(study) for study in studies.catalogue()}))"
     )
     told = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT.parent,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT.parent,
         env={**os.environ, "PYTHONHASHSEED": "7", "LAB_HOME": str(tmp_path)},
-    )  # fmt: skip
+    )
     found = json.loads(told.stdout)
     assert {slug: found[slug] for slug in ALL} == before
 
@@ -98,13 +106,21 @@ SPARSE = "studies/ot/sparse_ot"
         (f"{SPARSE}/claims.py", [("CLAIMS = (", "CLAIMS = () and (")]),
         (f"{SPARSE}/presets.py", [("PRESETS", "PRESETS: tuple")]),
         (f"{SPARSE}/story.py", [("STORY = ", "STORY = None or ")]),
-        (f"{SPARSE}/__init__.py", [('"""Solve, and describe the plan."""', '"""Another docstring."""'),
-                                   ("problem = inputs", "problem  =  inputs"),
-                                   ("_DENSE = 1 << 22  #", "_DENSE = (1 << 22)  # so many"),
-                                   ('"optimal value", "optimum', '"best value", "the optimum'),
-                                   ("soft=(1, 64)", "soft=(1, 65)"),
-                                   ('"""Why the plan misses', 'return "as you like it"\n        """Why the plan misses')]),
-        ("studies/ot/new_study/__init__.py", [("", "from lab.studies import Study\n\nclass New(Study):\n    slug = 'new'\n")]),
+        (
+            f"{SPARSE}/__init__.py",
+            [
+                ('"""Solve, and describe the plan."""', '"""Another docstring."""'),
+                ("problem = inputs", "problem  =  inputs"),
+                ("_DENSE = 1 << 22  #", "_DENSE = (1 << 22)  # so many"),
+                ('"optimal value", "optimum', '"best value", "the optimum'),
+                ("soft=(1, 64)", "soft=(1, 65)"),
+                ('"""Why the plan misses', 'return "as you like it"\n        """Why the plan misses'),
+            ],
+        ),
+        (
+            "studies/ot/new_study/__init__.py",
+            [("", "from lab.studies import Study\n\nclass New(Study):\n    slug = 'new'\n")],
+        ),
         ("studies/draw/axes.py", [("def plot(", "def plot_(")]),
         ("studies/contract/recipe.py", [('words = ["lab", "run", self.slug]', 'words = ["lab", self.slug]')]),
         ("studies/contract/verify.py", [("def verify(", "def verify_(")]),
@@ -116,7 +132,7 @@ SPARSE = "studies/ot/sparse_ot"
         ("ot/gaussian.py", [('"""', '"""Another. ')]),
         ("numerics/iterate.py", [('"""', '"""Another. ')]),
     ],
-)  # fmt: skip
+)
 def test_words_pictures_and_faces_change_no_key(changed, path, edits):
     assert changed(path, *edits) == set()
 
@@ -134,7 +150,7 @@ def test_words_pictures_and_faces_change_no_key(changed, path, edits):
         ("paths/weighted.py", [("import jax\n", "import jax\n_ONE = 1\n")], {"weighted-cfm"}),
         ("stability/lanczos.py", [("import jax\n", "import jax\n_ONE = 1\n")], {"sgd-stability"}),
     ],
-)  # fmt: skip
+)
 def test_mathematics_changes_the_keys_of_those_who_use_it(changed, path, edits, whose):
     assert changed(path, *edits) == whose
 
@@ -199,8 +215,10 @@ def test_imports_lead_to_the_module_that_defines(small, tmp_path):
     ):
         assert small("paths.a", paths__a=use, **files) == ["ot.solve", "paths.a"], use
     assert small("paths.a", paths__a="from lab import ot\nx = ot.newton.NEWTON", **files) == [
-        "ot.newton", "ot.solve", "paths.a",
-    ]  # fmt: skip
+        "ot.newton",
+        "ot.solve",
+        "paths.a",
+    ]
 
 
 def test_what_cannot_be_followed_counts_whole(small):

@@ -63,10 +63,17 @@ def server(folder, tmp_path_factory):
     }
     own |= {"LAB_HOME": str(home / "lab"), "PYTHONPATH": str(HERE.parent)}
     words = [
-        "--no-browser", "--allow-root", f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=", "--expose-app-in-browser",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None",
-    ]  # fmt: skip
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}",
+        "--IdentityProvider.token=",
+        "--expose-app-in-browser",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=None",
+    ]
     with open(home / "log", "w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *words], env=os.environ | own, stdout=log, stderr=log

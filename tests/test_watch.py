@@ -70,6 +70,10 @@ def test_a_run_to_the_end_says_so(cell, capsys):
 def test_the_pages_leave_the_design_of_pictures_alone():
     said = subprocess.run(
         [sys.executable, "-c", "import lab.app, panel; print(panel.config.design)"],
-        cwd=HERE.parent, capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     assert said.stdout == "None\n"

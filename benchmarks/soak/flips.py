@@ -109,9 +109,14 @@ class _Bench:
                 file.truncate(int(rng.integers(path.stat().st_size)))
             return "cut"
         table, column = [
-            ("cells", "batch"), ("cells", "key"), ("cells", "row"), ("batches", "batch"), ("batches", "created"),
-            ("batches", "bytes"), ("batches", "header"),
-        ][rng.integers(7)]  # fmt: skip
+            ("cells", "batch"),
+            ("cells", "key"),
+            ("cells", "row"),
+            ("batches", "batch"),
+            ("batches", "created"),
+            ("batches", "bytes"),
+            ("batches", "header"),
+        ][rng.integers(7)]
         value: Any = [None, -1, 10**18, "nonsense", "", b"\xff\xfe", 0.5, f"{rng.integers(10**9)}", "another"][
             rng.integers(9)
         ]

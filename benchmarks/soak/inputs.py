@@ -541,23 +541,64 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
             if (option, text) not in (("--data", " "),):
                 yield *run, option, text
     sweep = ("sweep", "sparse-ot", "--dry-run", "--k", "1,2")
-    for values in ("1,,2", ",1,2", "1:", ":2", ":", "1:2:log", "0.1:inf:4", "0:1:log3", "1:1e400:3", "2:1:3", "1:2:9" + "9" * 99,  # noqa: E501
-                   "1:" + "9" * 400 + ":3", "1," * 5000 + "x", "1:2:3:4", "nan:1:3", "1_0,2_0"):  # fmt: skip
+    for values in (
+        "1,,2",
+        ",1,2",
+        "1:",
+        ":2",
+        ":",
+        "1:2:log",
+        "0.1:inf:4",
+        "0:1:log3",
+        "1:1e400:3",
+        "2:1:3",
+        "1:2:9" + "9" * 99,
+        "1:" + "9" * 400 + ":3",
+        "1," * 5000 + "x",
+        "1:2:3:4",
+        "nan:1:3",
+        "1_0,2_0",
+    ):
         yield "sweep", "sparse-ot", "--dry-run", "--gamma", values
     for option, text in (
-        ("--memory", "-1"), ("--memory", "nan"), ("--memory", "0"), ("--memory", "inf"), ("--memory", "x"), ("--keep", ""),
-        ("--keep", ","), ("--keep", "x" * 10_000), ("--on", ""), ("--on", "local:x"), ("--on", "local:-1"), ("--on", "y" * 5000),  # noqa: E501
-        ("--workers", ""), ("--workers", "2"), ("--preset", ""), ("-o", "x.nc/"), ("-o", ""), ("-o", "x" * 10_000),
+        ("--memory", "-1"),
+        ("--memory", "nan"),
+        ("--memory", "0"),
+        ("--memory", "inf"),
+        ("--memory", "x"),
+        ("--keep", ""),
+        ("--keep", ","),
+        ("--keep", "x" * 10_000),
+        ("--on", ""),
+        ("--on", "local:x"),
+        ("--on", "local:-1"),
+        ("--on", "y" * 5000),
+        ("--workers", ""),
+        ("--workers", "2"),
+        ("--preset", ""),
+        ("-o", "x.nc/"),
+        ("-o", ""),
+        ("-o", "x" * 10_000),
         ("-o", "no/such/x.nc"),
-    ):  # fmt: skip
+    ):
         yield *sweep, option, text
     for text in ("x.nc/", "", ".nc", "x.pdf", "/no/such/folder/x.nc", "~nobody/x.nc", "a\0.nc", "x" * 9999 + ".nc"):
         yield *run, "-o", text
     figure = ("figure", "sparse-ot:plan", "-o", "x.pdf")
     for option, text in (
-        ("--width", ""), ("--width", "nan"), ("--width", "x" * 9999), ("--height", ""), ("--height", "-1"), ("--style", ""),
-        ("--style", "s" * 9999), ("--frames", "0"), ("--frames", "-1"), ("--at", "nan"), ("--from", ""), ("--preset", ""),
-    ):  # fmt: skip
+        ("--width", ""),
+        ("--width", "nan"),
+        ("--width", "x" * 9999),
+        ("--height", ""),
+        ("--height", "-1"),
+        ("--style", ""),
+        ("--style", "s" * 9999),
+        ("--frames", "0"),
+        ("--frames", "-1"),
+        ("--at", "nan"),
+        ("--from", ""),
+        ("--preset", ""),
+    ):
         yield *figure, option, text
     yield "figure", "sparse-ot", "-o", "x.pdf"
     yield "figure", "sparse-ot:" + "p" * 9999, "-o", "x.pdf"
@@ -575,9 +616,15 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
             yield (word,)
     yield "open", "0", "-o", "x.nc/"
     for option, text in (
-        ("--study", ""), ("--study", "x" * 9999), ("--older-than", ""), ("--older-than", "9" * 400 + "d"), ("--older-than", "x"),  # noqa: E501
-        ("--larger-than", ""), ("--larger-than", "-1MB"), ("--larger-than", "y" * 9999),
-    ):  # fmt: skip
+        ("--study", ""),
+        ("--study", "x" * 9999),
+        ("--older-than", ""),
+        ("--older-than", "9" * 400 + "d"),
+        ("--older-than", "x"),
+        ("--larger-than", ""),
+        ("--larger-than", "-1MB"),
+        ("--larger-than", "y" * 9999),
+    ):
         yield "runs", option, text
     yield "runs", "--all"
     yield "runs", "--remove"
@@ -591,8 +638,21 @@ def options_and_values() -> Iterator[tuple[str, ...]]:
 def odd_values() -> Iterator[tuple[str, Any]]:
     """Values of other types than a parameter has."""
     for key in ("gamma", "k", "n", "seed", "regularizer", "data"):
-        for value in (10**400, -(10**400), float("nan"), [1] * 10**5, np.ones(3), np.ones((1, 1)), {"a": 1}, b"1" * 9999, object(),  # noqa: E501
-                      "x" * 10_000, lambda: 1, 1j, Path("x")):  # fmt: skip
+        for value in (
+            10**400,
+            -(10**400),
+            float("nan"),
+            [1] * 10**5,
+            np.ones(3),
+            np.ones((1, 1)),
+            {"a": 1},
+            b"1" * 9999,
+            object(),
+            "x" * 10_000,
+            lambda: 1,
+            1j,
+            Path("x"),
+        ):
             yield key, value
     yield "x" * 10_000, 1
 

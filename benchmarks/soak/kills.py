@@ -50,10 +50,20 @@ class Killed(Study):
 
 _ACTIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "sqlite3.connect"}
 _WARM = (  # imported before the fork; none of them starts a thread
-    "lab.figures", "lab.cli.commands", "lab.cli.sweep", "h5netcdf", "zarr", "scipy.linalg", "threadpoolctl",
-    "pypdf", "PIL.Image", "holoviews.plotting.mpl", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg",
+    "lab.figures",
+    "lab.cli.commands",
+    "lab.cli.sweep",
+    "h5netcdf",
+    "zarr",
+    "scipy.linalg",
+    "threadpoolctl",
+    "pypdf",
+    "PIL.Image",
+    "holoviews.plotting.mpl",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
     "xarray.backends.zarr",
-)  # fmt: skip
+)
 _KINDS = ("run.nc", "run.zarr", "sweep.nc", "sweep.zarr", "figure.pdf", "figure.png", "figure.svg")
 _SWEPT = 6  # cells of a sweep
 

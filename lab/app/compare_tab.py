@@ -101,9 +101,7 @@ class CompareTab(pn.viewable.Viewer):
         self._row = Row()
         self.table = Differences(self)
         self._said = theme.html("", _WORDS)
-        self._view = theme.column(
-            self._choose, self.list, self._said, self._row.view, self.table, css=_STACK
-        )  # fmt: skip
+        self._view = theme.column(self._choose, self.list, self._said, self._row.view, self.table, css=_STACK)
         session.param.watch(self._follow, ["kept"])
         session.param.watch(lambda event: self._show(), "dark")
         self.param.watch(self._follow, "active")
@@ -271,10 +269,15 @@ def scalar_rows(kind: type[Study], results: Sequence[xr.Dataset]) -> list[dict[s
         apart = ["", *(_apart(v - values[0]) for v in values[1:])]
         unit = f" ({declared.unit})" if declared.unit and declared.unit != "1" else ""
         differ = any(v != values[0] and v == v for v in values)
-        rows.append({
-            "label": f"{declared.label}{unit}", "doc": declared.doc, "values": said,
-            "apart": [] if boolean else apart, "differ": differ,
-        })  # fmt: skip
+        rows.append(
+            {
+                "label": f"{declared.label}{unit}",
+                "doc": declared.doc,
+                "values": said,
+                "apart": [] if boolean else apart,
+                "differ": differ,
+            }
+        )
     seconds = [theme.duration(float(result.attrs["run_seconds"])) for result in results]
     rows.append({"label": "time of the run", "doc": "", "values": seconds, "apart": [], "differ": False})
     return rows
@@ -313,12 +316,15 @@ class RunList(View):
         headline = [result for result in kind.results if result.headline and not result.dims][:4]
         rows = [
             {
-                "key": run.key, "on": run.key in tab.chosen, "when": _when(run.created), "data": run.data,
+                "key": run.key,
+                "on": run.key in tab.chosen,
+                "when": _when(run.created),
+                "data": run.data,
                 "parameters": _changed(kind, run.parameters) + " · did not converge" * (not run.converged),
                 "numbers": [theme.number(_plain(run.numbers.get(r.name, float("nan")))) for r in headline],
             }
             for run in found[:_SHOWN]
-        ]  # fmt: skip
+        ]
         self.draw(
             rows=rows, heads=[result.label for result in headline], full=len(tab.chosen) >= MOST, says=self._says(found)
         )
@@ -366,11 +372,12 @@ class Differences(View):
         results = [tab.read[key].result for key in keys]
         kind = tab.session.study_class
         self.draw(
-            keys=keys, names=list(_NAMES[: len(keys)]),
+            keys=keys,
+            names=list(_NAMES[: len(keys)]),
             parameters=[{"label": sign, "values": values} for sign, values in differences(kind, results)],
             scalars=scalar_rows(kind, results) if results else [],
             openable=[tab.read[key].study is not None for key in keys],
-        )  # fmt: skip
+        )
 
 
 def _when(created: datetime) -> str:

@@ -59,11 +59,13 @@ def groups(study: Study, data: datasets.Data | None) -> list[dict[str, Any]]:
             found.setdefault(parameter.group, []).append(control(name, parameter, limits))
     return [
         {
-            "title": _HEADINGS.get(group, group.capitalize()), "items": items,
-            "folds": group == "more", "open": len(items) <= 4,
+            "title": _HEADINGS.get(group, group.capitalize()),
+            "items": items,
+            "folds": group == "more",
+            "open": len(items) <= 4,
         }
         for group, items in found.items()
-    ]  # fmt: skip
+    ]
 
 
 def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
@@ -268,12 +270,14 @@ def curves(live: Sequence[Live], progress: Progress | None) -> list[dict[str, An
         level = [] if level is None else [np.log10(level)]
         low, high = min([seen.min(), *level]), max([seen.max(), *level])
         scaled = lambda at, low=low, span=high - low: round(float((at - low) / span), 3) if span > 0 else 0.5  # noqa: E731
-        found.append({
-            "measure": quantity.label,
-            "lines": [[scaled(at) if np.isfinite(at) else None for at in logs] for logs in lines.values()],
-            "level": scaled(level[0]) if level else None,
-            "last": [f"{name} {_last(trace[quantity.lines[name]])}".strip() for name in lines],
-        })  # fmt: skip
+        found.append(
+            {
+                "measure": quantity.label,
+                "lines": [[scaled(at) if np.isfinite(at) else None for at in logs] for logs in lines.values()],
+                "level": scaled(level[0]) if level else None,
+                "last": [f"{name} {_last(trace[quantity.lines[name]])}".strip() for name in lines],
+            }
+        )
     return found
 
 

@@ -215,8 +215,12 @@ class ExportTab(pn.viewable.Viewer):
         if self.style != "paper":
             words += ["--style", self.style]
         if study.pictures[self.picture].plays:
-            words += [word for name in ("at", "frames") if (value := getattr(self, name).strip())
-                      for word in (f"--{name}", value)]  # fmt: skip
+            words += [
+                word
+                for name in ("at", "frames")
+                if (value := getattr(self, name).strip())
+                for word in (f"--{name}", value)
+            ]
         return shlex.join([*words, "-o", file])
 
     def file(self) -> tuple[str, bytes]:

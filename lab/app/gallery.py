@@ -40,9 +40,14 @@ class Gallery(pn.viewable.Viewer):
         super().__init__(dark=dark)
         self._studies = list(catalogue() if studies is None else studies)
         self.search = ui.TextInput(
-            placeholder="Find a method, a paper, a parameter", label="", size="small", width=300, margin=0, sx=_SEARCH,
+            placeholder="Find a method, a paper, a parameter",
+            label="",
+            size="small",
+            width=300,
+            margin=0,
+            sx=_SEARCH,
             css_classes=["gallery-search"],
-        )  # fmt: skip
+        )
         self.search.param.watch(lambda event: setattr(self, "query", event.new), "value_input")
         self.cards = {study: _Card(study) for study in self._studies}
         self._nothing = theme.html("", _CSS, css_classes=["nothing"], visible=False)

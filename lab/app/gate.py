@@ -61,12 +61,22 @@ def policy(scripts: Iterable[str] = ()) -> str:
     BokehJS makes functions of texts ('unsafe-eval') and Panel loads our components from blobs; styles stand in elements.
     A handler in an element, as injected HTML has it, is not run.
     """
-    return "; ".join((
-        "default-src 'self'", f"script-src {' '.join(["'self'", "'unsafe-eval'", "blob:", *scripts])}",
-        "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "font-src 'self' data:", "media-src 'self' blob:",
-        "connect-src 'self' blob:", "worker-src 'self' blob:", "object-src 'none'", "base-uri 'self'", "form-action 'self'",
-        "frame-ancestors 'self'",
-    ))  # fmt: skip
+    return "; ".join(
+        (
+            "default-src 'self'",
+            f"script-src {' '.join(["'self'", "'unsafe-eval'", 'blob:', *scripts])}",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "media-src 'self' blob:",
+            "connect-src 'self' blob:",
+            "worker-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
 
 
 class Headers(OutputTransform):

@@ -19,9 +19,13 @@ class Live:
         with pen:
             self._pipe: Any = Pipe(data=element)
             self.pane = _Pane(
-                hv.DynamicMap(lambda data: data, streams=[self._pipe]), renderer=renderer, theme=renderer.theme,
-                sizing_mode="stretch_width", margin=0, linked_axes=False,
-            )  # fmt: skip
+                hv.DynamicMap(lambda data: data, streams=[self._pipe]),
+                renderer=renderer,
+                theme=renderer.theme,
+                sizing_mode="stretch_width",
+                margin=0,
+                linked_axes=False,
+            )
 
     @property
     def element(self) -> hv.Overlay:

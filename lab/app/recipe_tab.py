@@ -68,12 +68,14 @@ def recipe_html(session: Session) -> str:
         ("device", theme.escape(recipe["device"])),
         ("versions", theme.escape(", ".join(f"{name} {number}" for name, number in recipe["versions"].items()))),
     ]
-    copies = " ".join([
-        buttons.copy("Copy as Python", study.as_python()),
-        buttons.copy("Copy as command", study.as_command()),
-        buttons.copy("Copy link", study.as_link(), prefix="origin"),
-        buttons.copy("Copy recipe as JSON", json.dumps(recipe, indent=2, ensure_ascii=False)),
-    ])  # fmt: skip
+    copies = " ".join(
+        [
+            buttons.copy("Copy as Python", study.as_python()),
+            buttons.copy("Copy as command", study.as_command()),
+            buttons.copy("Copy link", study.as_link(), prefix="origin"),
+            buttons.copy("Copy recipe as JSON", json.dumps(recipe, indent=2, ensure_ascii=False)),
+        ]
+    )
     return (
         f'{stale}<div class="copies">{copies}</div>'
         f"<h3>Parameters</h3>{_table(parameters)}"

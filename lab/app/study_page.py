@@ -116,11 +116,14 @@ class StudyPage(pn.viewable.Viewer):
         page = theme.column(
             pn.Row(
                 theme.column(self.column, css=_INLINE_COLUMN, width=290, sizing_mode=None),
-                self.main, sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 24px; }"],
+                self.main,
+                sizing_mode="stretch_width",
+                margin=0,
+                stylesheets=[":host { gap: 24px; }"],
             ),
             css=theme.host_css() + ":host { padding: 20px; border-radius: 10px; }",
             css_classes=["dark"] if self.session.dark else [],
-        )  # fmt: skip
+        )
         self.session.param.watch(lambda event: setattr(page, "css_classes", ["dark"] if event.new else []), "dark")
         return page
 

@@ -431,12 +431,14 @@ class SweepPictures(pn.viewable.Viewer):
         formats = [(kind, kind.upper()) for kind in figures.FORMATS]
         widths = [(name, f"{name} {size:g}″") for name, size in figures.WIDTHS.items()]
         contents = [("numbers", "the numbers"), ("all", "whole runs")]
-        self._file_choose.offer([
-            field("format", "Figure", form["format"], formats, kind="segments"),
-            field("width", "Width", form["width"], widths, kind="segments"),
-            field("style", "Style", form["style"], [(name, name) for name in figures.STYLES]),
-            field("content", "Data", form["content"], contents, kind="segments"),
-        ])  # fmt: skip
+        self._file_choose.offer(
+            [
+                field("format", "Figure", form["format"], formats, kind="segments"),
+                field("width", "Width", form["width"], widths, kind="segments"),
+                field("style", "Style", form["style"], [(name, name) for name in figures.STYLES]),
+                field("content", "Data", form["content"], contents, kind="segments"),
+            ]
+        )
         if cells.missing:
             waits = f"Files come when the sweep is complete: {cells.missing:,} cells are missing."
             self._copies.object = f'<p class="muted small">{waits}</p>'

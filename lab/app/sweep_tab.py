@@ -365,12 +365,23 @@ class SweepForm(View):
         counts = {} if plan is None else {n: f"{len(v)} values" for n, v in plan.grid.items()}
         todo = tab._todo()
         self.draw(
-            axes=items[""], more=items["more"], texts=tab.texts, ticked=tab.ticked or [], refused=tab._refused,
-            counts=counts, syntax=sweeps.SYNTAX, says=tab.says(), wrong=tab.wrong, running=running,
-            stopping=tab.stage == "stopping", ready=tab.ready,
+            axes=items[""],
+            more=items["more"],
+            texts=tab.texts,
+            ticked=tab.ticked or [],
+            refused=tab._refused,
+            counts=counts,
+            syntax=sweeps.SYNTAX,
+            says=tab.says(),
+            wrong=tab.wrong,
+            running=running,
+            stopping=tab.stage == "stopping",
+            ready=tab.ready,
             run=f"Run the other {todo:,} cells" if todo and plan is not None and todo < plan.cells else "Run the sweep",
-            failed=0 if tab.cells is None else len(tab.cells.failed), part=tab.part(), progress=tab.progress(),
-        )  # fmt: skip
+            failed=0 if tab.cells is None else len(tab.cells.failed),
+            part=tab.part(),
+            progress=tab.progress(),
+        )
 
 
 def _refusal(study: Study, name: str, text: str) -> str:

@@ -17,16 +17,32 @@ _ASSETS = Path(__file__).parent / "assets"
 
 TOKENS = {
     "light": {
-        "ground": "#f7f8fa", "card": "#ffffff", "line": "#e3e7ee", "wash": "#edf1f8", "ink": "#1b2430",
-        "muted": "#667080", "accent": "#2456a6", "on-accent": "#ffffff", "second": "#c2581f", "good": "#2d7d5a",
+        "ground": "#f7f8fa",
+        "card": "#ffffff",
+        "line": "#e3e7ee",
+        "wash": "#edf1f8",
+        "ink": "#1b2430",
+        "muted": "#667080",
+        "accent": "#2456a6",
+        "on-accent": "#ffffff",
+        "second": "#c2581f",
+        "good": "#2d7d5a",
         "stop": "#b3372a",
     },
     "dark": {
-        "ground": "#12161c", "card": "#1a2029", "line": "#2a323e", "wash": "#252d3a", "ink": "#e6eaf0",
-        "muted": "#98a3b3", "accent": "#7aa7de", "on-accent": "#12161c", "second": "#e58c5a", "good": "#6cc09a",
+        "ground": "#12161c",
+        "card": "#1a2029",
+        "line": "#2a323e",
+        "wash": "#252d3a",
+        "ink": "#e6eaf0",
+        "muted": "#98a3b3",
+        "accent": "#7aa7de",
+        "on-accent": "#12161c",
+        "second": "#e58c5a",
+        "good": "#6cc09a",
         "stop": "#f0826f",
     },
-}  # fmt: skip
+}
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, Ubuntu, Cantarell, "DejaVu Sans", sans-serif'
 MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace'
 
@@ -80,6 +96,17 @@ def column(*objects: Any, css: str = "", **params: Any) -> pn.Column:
 
 
 __all__ = [
-    "FONT", "MONO", "TOKENS", "asset", "base_css", "column", "duration", "escape", "host_css", "html", "number",
-    "root_css", "tokens",
-]  # fmt: skip
+    "FONT",
+    "MONO",
+    "TOKENS",
+    "asset",
+    "base_css",
+    "column",
+    "duration",
+    "escape",
+    "host_css",
+    "html",
+    "number",
+    "root_css",
+    "tokens",
+]

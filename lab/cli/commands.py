@@ -93,9 +93,11 @@ def figure(name: str, words: list[str]) -> int:
     def options_of(parser: Parser) -> None:
         _output_option(".pdf, .svg, .png, .eps, .pgf, or of a picture that moves .gif, .mp4")(parser)
         parser.add_argument(
-            "--from", dest="source", metavar="FILE.nc",
+            "--from",
+            dest="source",
+            metavar="FILE.nc",
             help="draw a kept result instead of computing; of a sweep, a cell: give its swept parameters",
-        )  # fmt: skip
+        )
         parser.add_argument("--width", default="column", help="column (3.25 in), text (6.75 in), or inches")
         parser.add_argument("--height", help="inches; the picture's own when left out")
         parser.add_argument("--style", default="paper", help="a style by name")

@@ -8,8 +8,10 @@ from typing import Any
 from .parser import Parser, Refusal
 
 _LIMITS = {
-    "pages": "open pages", "uploads": "MiB of uploads and own data", "seconds": "seconds of computing in an hour",
-}  # fmt: skip
+    "pages": "open pages",
+    "uploads": "MiB of uploads and own data",
+    "seconds": "seconds of computing in an hour",
+}
 _LOGIN = ("basic_auth", "oauth_provider", "oauth_key", "oauth_secret", "oauth_redirect_uri", "oauth_encryption_key")
 
 
@@ -66,6 +68,9 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in limits.NAMES}
     base = limits.PUBLIC if is_public(arguments.host, address) else limits.LOCAL
     return {
-        "address": arguments.address, "token": token, "auth": auth or None, "proxy": arguments.behind_proxy,
+        "address": arguments.address,
+        "token": token,
+        "auth": auth or None,
+        "proxy": arguments.behind_proxy,
         "limits": base.but(**given),
-    }  # fmt: skip
+    }

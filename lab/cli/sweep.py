@@ -52,9 +52,13 @@ def sweep(name: str, words: list[str]) -> int:
     where = sweeps.executor(options.on, jobs)
     store = Store()
     plan = sweeps.Plan(
-        base, given, store=store, memory=options.memory, retry_failed=options.retry_failed,
+        base,
+        given,
+        store=store,
+        memory=options.memory,
+        retry_failed=options.retry_failed,
         keep=[] if options.keep is None else [word.strip() for word in options.keep.split(",")],
-    )  # fmt: skip
+    )
     print(*filter(None, (plan, base.load().said)), sep="\n", flush=True)
     if options.dry_run:
         print(*filter(None, [getattr(where, "script", "").strip()]), sep="\n")

@@ -69,14 +69,26 @@ def label(
             costs, entropy, similarity, rho=rho, lam=settings.lam, strength=settings.strength, loop=loop
         )
         return Labels(
-            drawn.plan, drawn.potentials, drawn.objective, drawn.rise, drawn.iterations, drawn.reason,
-            jnp.asarray(drawn.trace["objective"]), jnp.abs(drawn.trace["change"]),
-        )  # fmt: skip
+            drawn.plan,
+            drawn.potentials,
+            drawn.objective,
+            drawn.rise,
+            drawn.iterations,
+            drawn.reason,
+            jnp.asarray(drawn.trace["objective"]),
+            jnp.abs(drawn.trace["change"]),
+        )
     found = partial.solve(costs, entropy, rho=rho, lam=settings.lam, method=solver, loop=loop)
     return Labels(
-        found.plan(), jnp.append(found.beta, jnp.asarray(found.slack)), found.value, jnp.zeros_like(found.value),
-        found.iterations, found.reason, jnp.asarray(found.trace["value"]), jnp.asarray(found.trace["residual"]),
-    )  # fmt: skip
+        found.plan(),
+        jnp.append(found.beta, jnp.asarray(found.slack)),
+        found.value,
+        jnp.zeros_like(found.value),
+        found.iterations,
+        found.reason,
+        jnp.asarray(found.trace["value"]),
+        jnp.asarray(found.trace["residual"]),
+    )
 
 
 class Judged(NamedTuple):
@@ -123,8 +135,15 @@ def judge(
     hit = (match_labels(classes, plan) == classes) * rows
     share = mass / mass.sum()
     return Judged(
-        judged, by_frequency(judged.recall, jnp.asarray(sizes)), plan, potentials[:-1][order],
-        jnp.clip(n * rows, 0, 1), mass, hit.sum() / plan.sum(), hit.sum(),
-        jnp.maximum(rows - 1 / n, 0).sum(), jnp.abs(plan.sum() - rho),
+        judged,
+        by_frequency(judged.recall, jnp.asarray(sizes)),
+        plan,
+        potentials[:-1][order],
+        jnp.clip(n * rows, 0, 1),
+        mass,
+        hit.sum() / plan.sum(),
+        hit.sum(),
+        jnp.maximum(rows - 1 / n, 0).sum(),
+        jnp.abs(plan.sum() - rho),
         jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1) * k), 0).sum(),
-    )  # fmt: skip
+    )

@@ -246,6 +246,13 @@ def solve(
     run = loop(MM, terms, max_iterations=max_iterations)
     state = run.state
     return Solution(
-        state.plan, state.potentials, state.objective, state.rise, run.iterations, state.inner, state.residual,
-        run.reason, dict(run.trace),
-    )  # fmt: skip
+        state.plan,
+        state.potentials,
+        state.objective,
+        state.rise,
+        run.iterations,
+        state.inner,
+        state.residual,
+        run.reason,
+        dict(run.trace),
+    )

@@ -185,9 +185,15 @@ def _step(experiment: Experiment, state: State) -> State:
             rho * uniform[:, None] * experiment.prior[None, :], potentials, rho, rho, 0, jnp.int32(0), rho, 0, {}
         )
         return semantic.solve(
-            problem, Entropic(settings.epsilon), experiment.similarity, rho=rho, lam=settings.lam, strength=strength,
-            max_iterations=30, init=start,
-        )  # fmt: skip
+            problem,
+            Entropic(settings.epsilon),
+            experiment.similarity,
+            rho=rho,
+            lam=settings.lam,
+            strength=strength,
+            max_iterations=30,
+            init=start,
+        )
 
     found = jax.vmap(label)(-jax.nn.log_softmax(scored, axis=2), state.potentials)
     labels = jax.lax.stop_gradient(n * found.plan)
@@ -205,9 +211,15 @@ def _step(experiment: Experiment, state: State) -> State:
     judged = scores(experiment.classes, clusters, experiment.prior.shape[0])
     hit = (match_labels(experiment.classes, plan) == experiment.classes) * plan.sum(axis=1)
     measured = {
-        "loss": value / rho, "rho": rho, "accuracy": judged.accuracy, "nmi": judged.nmi, "f1": judged.f1,
-        "precision": hit.sum() / rho, "recall": hit.sum(), "residual": found.residual.max(),
-    }  # fmt: skip
+        "loss": value / rho,
+        "rho": rho,
+        "accuracy": judged.accuracy,
+        "nmi": judged.nmi,
+        "f1": judged.f1,
+        "precision": hit.sum() / rho,
+        "recall": hit.sum(),
+        "residual": found.residual.max(),
+    }
     measured = {name: jnp.asarray(number, experiment.x.dtype) for name, number in measured.items()}
     # the objective of an indefinite similarity may go round in circles: what must hold is each plan's marginals
     settled = state.settled & (found.residual <= 1e-6).all()
@@ -285,10 +297,15 @@ def train(
     )
     near = semantic.similarity(x, min(neighbours, n - 1))
     experiment = Experiment(
-        x, classes, near, prior, settings, jnp.asarray(epochs, x.dtype), jax.random.split(key)[1], begun,
-    )  # fmt: skip
+        x,
+        classes,
+        near,
+        prior,
+        settings,
+        jnp.asarray(epochs, x.dtype),
+        jax.random.split(key)[1],
+        begun,
+    )
     run = loop(EPOCHS, experiment, max_iterations=epochs)
     state, trace = run.state, run.trace
-    return Training(
-        state.model, clusters, clusters_of(state.model, x), state.plan, Curves(**trace), run.reason
-    )  # fmt: skip
+    return Training(state.model, clusters, clusters_of(state.model, x), state.plan, Curves(**trace), run.reason)

@@ -42,8 +42,10 @@ def times(risk: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     r"""Exponential times of rate $e^{r}$, seen until an exponential time of mean 1.5."""
     event_at, censored_at = rng.exponential(np.exp(-risk)), rng.exponential(1.5, risk.size)
     return {
-        "time": np.minimum(event_at, censored_at), "event": (event_at <= censored_at).astype(np.int8), "true_risk": risk,
-    }  # fmt: skip
+        "time": np.minimum(event_at, censored_at),
+        "event": (event_at <= censored_at).astype(np.int8),
+        "true_risk": risk,
+    }
 
 
 def _morphologies(n: int, patches: int, seed: int, artefacts: bool) -> dict[str, np.ndarray]:
@@ -65,9 +67,11 @@ def _morphologies(n: int, patches: int, seed: int, artefacts: bool) -> dict[str,
     risk = 1.2 * standard(rare[:, 0]) + 1.2 * standard(rare[:, 1])
     features = (np.round(64 * np.concatenate(x)) / 64).astype(np.float32)  # short enough to travel in a recipe
     return times(risk, rng) | {
-        "x": features, "kind": np.concatenate(kind).astype(np.int8), "bag": np.repeat(np.arange(n), patches),
+        "x": features,
+        "kind": np.concatenate(kind).astype(np.int8),
+        "bag": np.repeat(np.arange(n), patches),
         "fold": _FOLDS - 1 - np.arange(n) * _FOLDS // n,
-    }  # fmt: skip
+    }
 
 
 @register(
@@ -142,9 +146,12 @@ def tissue(seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     small = image.reshape(rows, side, rows, side, 3)[:, ::2, :, ::2].reshape(rows * side // 2, rows * side // 2, 3)
     arrays = times(1.5 * standard(brown), rng) | {
-        "x": features[order], "bag": bag[order], "position": position[order].astype(np.int32), "image": small,
+        "x": features[order],
+        "bag": bag[order],
+        "position": position[order].astype(np.int32),
+        "image": small,
         "fold": rng.permutation(np.arange(brown.size) % _FOLDS),
-    }  # fmt: skip
+    }
     return {"arrays": arrays}
 
 

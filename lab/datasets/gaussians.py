@@ -16,10 +16,12 @@ SPECTRA = {
 
 
 @register(
-    name="stretched-gaussian", title="A stretched Gaussian", kind=KIND,
+    name="stretched-gaussian",
+    title="A stretched Gaussian",
+    kind=KIND,
     summary="A Gaussian with the eigenvalues chosen: with two distinct ones the best path is that of optimal transport.",
     options={"n": N, "spectrum": ("1.6, 0.4", tuple(SPECTRA)), "seed": SEED},
-)  # fmt: skip
+)
 def stretched_gaussian(n: int, spectrum: str, seed: int) -> dict[str, Any]:
     e = np.array(SPECTRA[spectrum])
     x = np.sqrt(e)[None, :] * np.random.default_rng(seed).normal(size=(n, e.size))
@@ -40,10 +42,12 @@ def gaussian_pair(
 
 
 @register(
-    name="two-gaussians", title="Gaussian to Gaussian", kind=KIND,
+    name="two-gaussians",
+    title="Gaussian to Gaussian",
+    kind=KIND,
     summary="From N(0, 1) to N(2, 1/4), on a line: the bridge and the divergences are known in closed form.",
     options={"n": N, "seed": SEED},
-)  # fmt: skip
+)
 def two_gaussians(n: int, seed: int) -> dict[str, Any]:
     return {"arrays": gaussian_pair((0.0, 1.0), (2.0, 0.25), n, seed)}
 
@@ -71,11 +75,17 @@ def _gaussians(n: int, seed: int, mean: np.ndarray, source: np.ndarray, target: 
     one = np.ones(1)
     return {
         "arrays": {
-            "x": mean + x, "weights": one, "centres": mean[None], "variances": target[None],
-            "x0": x0, "source_weights": one, "source_centres": 0 * mean[None], "source_variances": source[None],
+            "x": mean + x,
+            "weights": one,
+            "centres": mean[None],
+            "variances": target[None],
+            "x0": x0,
+            "source_weights": one,
+            "source_centres": 0 * mean[None],
+            "source_variances": source[None],
         },
         "axes": {"x": ("x₁", "x₂")[:d]},
-    }  # fmt: skip
+    }
 
 
 @register(
@@ -101,10 +111,12 @@ def gaussians_1d(n: int, seed: int) -> dict[str, Any]:
 
 
 @register(
-    name="many-dimensions", title="Five Gaussians in 128 dimensions", kind=KIND,
+    name="many-dimensions",
+    title="Five Gaussians in 128 dimensions",
+    kind=KIND,
     summary="From N(0, I) to five round Gaussians of variances 1/4 to 1, their centres at distance 6 from 0.",
     options={"d": (128, (1, 1024)), "n": N, "seed": SEED},
-)  # fmt: skip
+)
 def many_dimensions(d: int, n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(5, d))

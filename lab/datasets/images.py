@@ -336,8 +336,10 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     pixels = arrays.get("pixels")
     if pixels is None or pixels.ndim != 4 or 0 in pixels.shape or pixels.shape[1] not in (1, 3):
         shape = None if pixels is None else pixels.shape
-        raise ValueError(f"pixels in {name} has shape {shape}, but images (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3, "
-                         "are needed")  # fmt: skip
+        raise ValueError(
+            f"pixels in {name} has shape {shape}, but images (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3, "
+            "are needed"
+        )
     if pixels.size > LIMIT:
         raise ValueError(
             f"pixels in {name} has {pixels.size:,} numbers, but at most {LIMIT:,} are taken: keep fewer images"

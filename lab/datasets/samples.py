@@ -72,9 +72,11 @@ def checkerboard(n: int, seed: int) -> dict[str, Any]:
 
 
 @_synthetic(
-    "eight-gaussians", "Eight Gaussians", "Eight narrow Gaussians on a ring of radius 5; the law is known.",
+    "eight-gaussians",
+    "Eight Gaussians",
+    "Eight narrow Gaussians on a ring of radius 5; the law is known.",
     radius=(5, (1, 20)),
-)  # fmt: skip
+)
 def eight_gaussians(n: int, seed: int, radius: int) -> dict[str, Any]:
     x, law = _mixture(np.random.default_rng(seed), n, _ring(8, float(radius)), np.sqrt(0.1))
     return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
@@ -120,9 +122,10 @@ def noisy_moons(n: int, seed: int) -> dict[str, Any]:
 
 
 @_synthetic(
-    "two-mode-pair", "Two modes to two modes",
+    "two-mode-pair",
+    "Two modes to two modes",
     "From two Gaussians at (0, ±3) to two at (5, ±3), of standard deviation a half; both laws are known.",
-)  # fmt: skip
+)
 def two_mode_pair(n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     x, law = _mixture(rng, n, np.array([[5.0, 3.0], [5.0, -3.0]]), 0.25)
@@ -162,9 +165,11 @@ THREE_POINTS = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
 
 
 @register(
-    name="three-points", title="Three points", kind=KIND,
+    name="three-points",
+    title="Three points",
+    kind=KIND,
     summary="Three points in the plane, each standing for an image: what noise belongs to which can be seen.",
-)  # fmt: skip
+)
 def three_points() -> dict[str, Any]:
     return {"arrays": {"x": THREE_POINTS.copy()}, "axes": {"x": ("x₁", "x₂")}}
 
@@ -194,9 +199,12 @@ def circle_points() -> dict[str, Any]:
 
 
 @_synthetic(
-    "gaussian-points", "A few Gaussian points", "Points drawn once from N(0, I) and kept: a small data set of any dimension.",
-    n=50, dimension=(2, (1, 4096)),
-)  # fmt: skip
+    "gaussian-points",
+    "A few Gaussian points",
+    "Points drawn once from N(0, I) and kept: a small data set of any dimension.",
+    n=50,
+    dimension=(2, (1, 4096)),
+)
 def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
     return {"arrays": _points(np.random.default_rng(seed).normal(size=(n, dimension)))}
 

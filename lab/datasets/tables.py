@@ -77,9 +77,14 @@ def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ..
     precision: Any = "round_trip"  # which the stubs of pandas do not know
     with decoding(f"{name} is no table: its lines have different numbers of fields"):
         frame = pd.read_csv(
-            Stream(name, text), sep=separator, header=None if headless else 0, skipinitialspace=True,
-            float_precision=precision, low_memory=False, decimal=decimal,
-        )  # fmt: skip
+            Stream(name, text),
+            sep=separator,
+            header=None if headless else 0,
+            skipinitialspace=True,
+            float_precision=precision,
+            low_memory=False,
+            decimal=decimal,
+        )
     if headless:
         frame.columns = [f"column {i}" for i in range(1, frame.shape[1] + 1)]
     notices = []

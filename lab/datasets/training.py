@@ -113,9 +113,10 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
                 )
     x, y = arrays["x"], arrays["y"]
     for what, count, low, high in (
-        ("samples", len(x), 2, ROWS), ("inputs", int(np.prod(x.shape[1:])), 1, COLUMNS),
+        ("samples", len(x), 2, ROWS),
+        ("inputs", int(np.prod(x.shape[1:])), 1, COLUMNS),
         ("outputs", int(np.prod(y.shape[1:])), 1, OUTPUTS),
-    ):  # fmt: skip
+    ):
         if not low <= count <= high:
             found = f"{count:,} {what}" if count > 1 else f"a single {what[:-1]}"
             raise ValueError(f"{name} has {found}, but {low} to {high:,} {what} are taken")

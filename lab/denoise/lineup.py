@@ -17,8 +17,14 @@ from lab.denoise.patches import LS as Patches
 from lab.denoise.posterior import Nearest, Optimal, Wiener
 
 OPTIMAL, NEAREST, WIENER, LOCAL, LS, SQUARES, ELS = ANALYTIC = (
-    "optimal", "nearest", "Wiener", "PCA locality", "LS", "PSPC", "ELS",
-)  # fmt: skip
+    "optimal",
+    "nearest",
+    "Wiener",
+    "PCA locality",
+    "LS",
+    "PSPC",
+    "ELS",
+)
 NETWORKS = ("U-Net", "perceptron", "transformer")
 METHODS = (*ANALYTIC, *NETWORKS)
 ELS_IMAGES = 100  # whose patches compete: the cost grows with the square of the pixels

@@ -323,9 +323,19 @@ def learn(
         settings = Settings(learning_rate=2e-3, decay=0.995, warmup=100.0, anneal=1.0, clip=scale)
     flow = Flow(core, jnp.asarray(spread, dtype))
     done = train(
-        key, flow, standard(images.n, dtype), Empirical(numbers / spread), Trigonometric(), settings=settings, steps=steps,
-        batch=batch, times=times, latent=False, state=state, loop=loop,
-    )  # fmt: skip
+        key,
+        flow,
+        standard(images.n, dtype),
+        Empirical(numbers / spread),
+        Trigonometric(),
+        settings=settings,
+        steps=steps,
+        batch=batch,
+        times=times,
+        latent=False,
+        state=state,
+        loop=loop,
+    )
     return Learned(
         network_of(done.state, images.shape, name), done.loss / scale, done.iterations, done.reason, done.state
     )

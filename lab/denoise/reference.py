@@ -75,9 +75,14 @@ def reference(
         return learned.denoiser, jnp.asarray(learned.loss, jnp.float32)
 
     recipe = {
-        "title": f"{kind} for locality", "kind": kind, "images": sha256(numbers.tobytes()).hexdigest(), "shape": list(shape),
-        "steps": steps, "batch": BATCH, "seed": seed,
-    }  # fmt: skip
+        "title": f"{kind} for locality",
+        "kind": kind,
+        "images": sha256(numbers.tobytes()).hexdigest(),
+        "shape": list(shape),
+        "steps": steps,
+        "batch": BATCH,
+        "seed": seed,
+    }
     blank = Network(core, jnp.zeros((), jnp.float32), shape, kind), jnp.zeros(steps, jnp.float32)
     try:
         network, loss = make() if keep is None else keep(recipe, blank, make)

@@ -111,9 +111,12 @@ class Streaming(Denoiser):
         sums, size = self.empty(x, known), self.chunk_size(len(x), x.dtype.itemsize)
         for phase in range(self.passes):
             sums = scan(
-                self.images, size, x.dtype, sums,
+                self.images,
+                size,
+                x.dtype,
+                sums,
                 lambda sums, chunk, live, phase=phase: self.add(phase, known, sums, x, sigma, chunk, live),
-            )  # fmt: skip
+            )
         return self.finish(known, sums)
 
 

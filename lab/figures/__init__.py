@@ -8,7 +8,29 @@ from .reproducing import reproduce
 from .styles import STYLES, WIDTHS, Style, check, find_style, inches
 
 __all__ = [
-    "FOLDED", "FORMATS", "MOVING", "STYLES", "WIDTHS", "Comparison", "Style", "card_of", "check", "check_motion",
-    "compare", "difference", "digest", "draw_into", "export", "export_picture", "export_sweep", "find_style",
-    "fingerprint", "inches", "picture_difference", "plotted", "read_recipe", "recipe_of", "reproduce",
-]  # fmt: skip
+    "FOLDED",
+    "FORMATS",
+    "MOVING",
+    "STYLES",
+    "WIDTHS",
+    "Comparison",
+    "Style",
+    "card_of",
+    "check",
+    "check_motion",
+    "compare",
+    "difference",
+    "digest",
+    "draw_into",
+    "export",
+    "export_picture",
+    "export_sweep",
+    "find_style",
+    "fingerprint",
+    "inches",
+    "picture_difference",
+    "plotted",
+    "read_recipe",
+    "recipe_of",
+    "reproduce",
+]

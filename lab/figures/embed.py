@@ -91,9 +91,14 @@ def moving(images: Sequence[Any], kind: str, recipe: Mapping[str, Any], seconds:
     if kind == "gif":
         out, each = io.BytesIO(), 1000 * seconds / len(images)
         images[0].save(
-            out, "GIF", save_all=True, append_images=images[1:], loop=0, comment=text,
+            out,
+            "GIF",
+            save_all=True,
+            append_images=images[1:],
+            loop=0,
+            comment=text,
             duration=[*[each] * (len(images) - 1), each + 250 * seconds],
-        )  # fmt: skip
+        )
         return out.getvalue()
     check_film()
     import imageio.v3 as iio

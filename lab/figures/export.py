@@ -208,8 +208,14 @@ def export_sweep(
     recipe = recipe_of(picture, result)
     recipe["figure"]["view"] = view.as_dict()
     export(
-        lambda: picture(result), target, format=format, width=width, height=height, style=style, recipe=recipe,
-    )  # fmt: skip
+        lambda: picture(result),
+        target,
+        format=format,
+        width=width,
+        height=height,
+        style=style,
+        recipe=recipe,
+    )
 
 
 def _format(target: Any, given: str | None) -> str:

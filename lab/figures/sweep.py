@@ -58,11 +58,15 @@ def sweep_picture(study: type[Study], view: View) -> Picture:
     over = " and ".join(symbol(study.parameters()[name]) for name in (view.x, view.y) if name)
     label = declared[view.value].label
     return Picture(
-        f"sweep-{view.value}", f"{label[:1].upper()}{label[1:]} over {over}", caption(study, view),
+        f"sweep-{view.value}",
+        f"{label[:1].upper()}{label[1:]} over {over}",
+        caption(study, view),
         lambda result: draw_view(study, result, view),
         sweeps=True,
-        where=lambda result: "" if {view.x, *filter(None, [view.y])} <= set(result.dims) else f"it is no sweep over {over}",
-    )  # fmt: skip
+        where=lambda result: (
+            "" if {view.x, *filter(None, [view.y])} <= set(result.dims) else f"it is no sweep over {over}"
+        ),
+    )
 
 
 def caption(study: type[Study], view: View) -> str:
@@ -176,10 +180,19 @@ def _map(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[str
         heads = [(xlabel, "@column"), *([(ylabel, "@row")] if view.y else []), (label, "@told")]
         marks.append(_boxes(names if view.y else [[""], *names], table, errors, heads))
     overlay = draw.heatmap(
-        shown, names[0] if view.y else [""], names[-1], xlabel=xlabel, ylabel=ylabel,
-        clabel=f"log₁₀ {label}" if log else label, clim=None if signed else _ends(finite), signed=signed, outline=False,
-        equal=False, height=440, marks=marks,
-    )  # fmt: skip
+        shown,
+        names[0] if view.y else [""],
+        names[-1],
+        xlabel=xlabel,
+        ylabel=ylabel,
+        clabel=f"log₁₀ {label}" if log else label,
+        clim=None if signed else _ends(finite),
+        signed=signed,
+        outline=False,
+        equal=False,
+        height=440,
+        marks=marks,
+    )
     if boxed:  # each box tells more than the image under it
         dress(next(iter(overlay)), bokeh={"tools": [], "hover_tooltips": None})
     return overlay

@@ -76,7 +76,20 @@ def restored(problem: Problem, regularizer: Regularizer, present: Present, found
     """The answer for all points: a potential of one without mass is so low that it gets none."""
     alpha, beta = present.potentials(problem.cost, found.alpha, found.beta)
     return Restored(
-        alpha, beta, found.value, found.row_error, found.column_error, found.n_ties, found.iterations,
-        found.reason, found.trace, problem, regularizer, Part(present, found), found.formulation, found.axis, found.method,
+        alpha,
+        beta,
+        found.value,
+        found.row_error,
+        found.column_error,
+        found.n_ties,
+        found.iterations,
+        found.reason,
+        found.trace,
+        problem,
+        regularizer,
+        Part(present, found),
+        found.formulation,
+        found.axis,
+        found.method,
         found.why,
-    )  # fmt: skip
+    )

@@ -122,9 +122,21 @@ def _finish(
     )
     trace = _in_units(problem, regularizer, run)
     return Ascent(
-        alpha, beta, value, row_error, column_error, ties, run.iterations, reason, trace,
-        problem, regularizer, run.state, formulation, axis,
-    )  # fmt: skip
+        alpha,
+        beta,
+        value,
+        row_error,
+        column_error,
+        ties,
+        run.iterations,
+        reason,
+        trace,
+        problem,
+        regularizer,
+        run.state,
+        formulation,
+        axis,
+    )
 
 
 def _in_units(problem: Problem, regularizer: Regularizer, run: Run) -> dict[str, Any]:

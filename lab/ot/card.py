@@ -32,9 +32,12 @@ def of_solution(solution: Any) -> str:
         *relaxed,
         ("row error", f"{number(float(solution.row_error) / total)} of the mass", ""),
         ("column error", f"{number(float(solution.column_error) / total)} of the mass", ""),
-        ("ended", f"{reason.name.lower().replace('_', ' ')} after {int(solution.iterations):,} iterations",
-         "good" if reason.converged else "warn"),
-    ]  # fmt: skip
+        (
+            "ended",
+            f"{reason.name.lower().replace('_', ' ')} after {int(solution.iterations):,} iterations",
+            "good" if reason.converged else "warn",
+        ),
+    ]
     says = "" if reason.converged else f"Not converged: {reason.advice}."
     return card(title, under, rows, says, _plan(solution, m, n) if m * n <= 1 << 22 else "")
 

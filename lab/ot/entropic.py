@@ -115,9 +115,23 @@ def run(
         mass, level = np.asarray(mass), np.asarray(level)
     trace |= {"value": trace["value"] * mass + level, "row_error": trace["row_error"] * mass}
     return Solution(
-        alpha, beta, value, row_error, column_error, jnp.int32(0), found.iterations, reason, trace, problem,
-        regularizer, state, "semi-dual", axis, choice.name, choice.why,
-    )  # fmt: skip
+        alpha,
+        beta,
+        value,
+        row_error,
+        column_error,
+        jnp.int32(0),
+        found.iterations,
+        reason,
+        trace,
+        problem,
+        regularizer,
+        state,
+        "semi-dual",
+        axis,
+        choice.name,
+        choice.why,
+    )
 
 
 @jax.jit

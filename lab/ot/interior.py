@@ -219,9 +219,21 @@ def step(program: Program, p: Point) -> Point:
         dx = Cone(f0, d_eta, ray)
         dz = Cone(jnp.zeros_like(t), f1 - bend * d_eta, -d_y)
         return Direction(
-            d_t, d_eta, x0 * d_eta + eta * f0 - x2 * dx.x2, 2 * f0 * d_eta - dx.x2**2,
-            d_y, gamma * dz.x1 + z2 * d_y, -d_y * d_y, d_rho, d_lam, d_nu, d_alpha, d_beta, dx, dz,
-        )  # fmt: skip
+            d_t,
+            d_eta,
+            x0 * d_eta + eta * f0 - x2 * dx.x2,
+            2 * f0 * d_eta - dx.x2**2,
+            d_y,
+            gamma * dz.x1 + z2 * d_y,
+            -d_y * d_y,
+            d_rho,
+            d_lam,
+            d_nu,
+            d_alpha,
+            d_beta,
+            dx,
+            dz,
+        )
 
     def second_order(d: Direction):
         dx = Cone(s * d.dx.x0 / size, d.dx.x1 / (s * size), d.dx.x2 / size)
@@ -256,9 +268,12 @@ def _reach(program: Program, p: Point, d: Direction) -> tuple[Array, Array]:
     """The largest primal and dual steps that stay inside."""
     slack = program.k - p.eta.sum(axis=0)
     primal = (
-        _within_cone(d.a, d.b, p.det), _positive(p.t, d.t), _positive(p.eta, d.eta),
-        _positive(1 - p.eta, -d.eta), _positive(slack, -d.eta.sum(axis=0)),
-    )  # fmt: skip
+        _within_cone(d.a, d.b, p.det),
+        _positive(p.t, d.t),
+        _positive(p.eta, d.eta),
+        _positive(1 - p.eta, -d.eta),
+        _positive(slack, -d.eta.sum(axis=0)),
+    )
     dual = _within_cone(d.a_z, d.b_z, p.det_z), _positive(p.rho, d.rho), _positive(p.lam, d.lam), _positive(p.nu, d.nu)
     return jnp.stack(primal).min(), jnp.stack(dual).min()
 

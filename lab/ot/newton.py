@@ -278,9 +278,13 @@ def _narrow_step(work: Work, state: State) -> State:
         def climb(state: State) -> State:
             fresh = _climb.init(higher)
             return state._replace(
-                phase=jnp.int32(_CLIMBING), climb=fresh, reference=fresh.value, choices=state.choices + 1,
-                waited=jnp.int32(0), tries=jnp.int32(0),
-            )  # fmt: skip
+                phase=jnp.int32(_CLIMBING),
+                climb=fresh,
+                reference=fresh.value,
+                choices=state.choices + 1,
+                waited=jnp.int32(0),
+                tries=jnp.int32(0),
+            )
 
         return jax.lax.cond(at_end | (state.choices >= _CHOICES), lambda s: _choose(work, s, start), climb, state)
 

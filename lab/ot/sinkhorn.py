@@ -215,9 +215,23 @@ def _init(task: Task, kernel: bool) -> State:
     zero, none = jnp.zeros_like(epsilon), jnp.int32(0)
     moves = jnp.zeros_like(task.history) if task.history.shape[0] else None
     state = State(
-        u, v, u, epsilon, row_error=zero, column_error=zero, value=zero, omega=zero + 1, sweeps=none, earlier=zero,
-        least=zero, waited=none, reference=reference, moves=moves, residual_moves=moves, known=none,
-    )  # fmt: skip
+        u,
+        v,
+        u,
+        epsilon,
+        row_error=zero,
+        column_error=zero,
+        value=zero,
+        omega=zero + 1,
+        sweeps=none,
+        earlier=zero,
+        least=zero,
+        waited=none,
+        reference=reference,
+        moves=moves,
+        residual_moves=moves,
+        known=none,
+    )
     state = _look(task, state, state.v)
     return state._replace(earlier=state.error, least=state.error)
 

@@ -190,9 +190,19 @@ def init(task: Task) -> State:
     zero, none = jnp.zeros_like(epsilon), jnp.int32(0)
     sweeps = jnp.asarray(task.sweeps, jnp.int32)
     return State(
-        z, log_scale, epsilon, plan, error, sweeps, refused=none, newton=none, least=error, waited=none, size=zero,
+        z,
+        log_scale,
+        epsilon,
+        plan,
+        error,
+        sweeps,
+        refused=none,
+        newton=none,
+        least=error,
+        waited=none,
+        size=zero,
         solved=(none, none, zero),
-    )  # fmt: skip
+    )
 
 
 def _sweep(task: Task, state: State) -> State:

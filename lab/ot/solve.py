@@ -130,9 +130,15 @@ def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, ma
     name, why = marginals.choose(problem.b.shape[-1]) if method == "auto" else (method, "asked for")
     door: Any = unbalanced if isinstance(asked, Unbalanced) else partial
     found = door.solve(
-        problem, regularizer, **asked._asdict(), method=name, tolerance=tolerance, max_iterations=max_iterations,
-        init=init, loop=loop,
-    )  # fmt: skip
+        problem,
+        regularizer,
+        **asked._asdict(),
+        method=name,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        init=init,
+        loop=loop,
+    )
     return replace(found, why=why)
 
 

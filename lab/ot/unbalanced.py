@@ -387,16 +387,31 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     level = _level(terms)
     work = _prepare(_moved(terms, level), None if start is None else start - level, jnp.asarray(tolerance, dtype))
     ran = loop(
-        NEWTON if method == "newton" else SCALING, work,
+        NEWTON if method == "newton" else SCALING,
+        work,
         max_iterations=_LIMITS[method] if max_iterations is None else max_iterations,
-    )  # fmt: skip
+    )
     near, value, row_error, column_error, reason = _finish(terms, level, ran.state.g, ran.reason, work.tolerance)
     there, here = terms.problem.a > 0, terms.problem.b > 0
     alpha, beta = near[0] - jnp.where(there, level, 0), near[1] + jnp.where(here, level, 0)
     return Relaxed(
-        alpha, beta, value, row_error, column_error, jnp.zeros_like(value, jnp.int32), ran.iterations,
-        reason, dict(ran.trace), terms.problem, Entropic(terms.epsilon), None, "dual", "columns", method, near=near,
-    )  # fmt: skip
+        alpha,
+        beta,
+        value,
+        row_error,
+        column_error,
+        jnp.zeros_like(value, jnp.int32),
+        ran.iterations,
+        reason,
+        dict(ran.trace),
+        terms.problem,
+        Entropic(terms.epsilon),
+        None,
+        "dual",
+        "columns",
+        method,
+        near=near,
+    )
 
 
 @jax.jit

@@ -340,11 +340,23 @@ def carry(
     if rows is not None and not rows >= 1:
         raise ValueError(f"rows = {rows}, but at least 1 is needed")
     journey = Journey(
-        fields, rate, after, keep if callable(keep) else None, step, x, jax.tree.map(jnp.asarray, extra), grids,
-        _levels(epsilon, grids) if noisy else None, key, jnp.asarray(counts),
-        None if frames is None else jnp.asarray(frames, x.dtype), euler_last, sees_extra,
-        keep is not False, None if rows is None or rows >= x.shape[x.ndim - 2] else int(rows),
-    )  # fmt: skip
+        fields,
+        rate,
+        after,
+        keep if callable(keep) else None,
+        step,
+        x,
+        jax.tree.map(jnp.asarray, extra),
+        grids,
+        _levels(epsilon, grids) if noisy else None,
+        key,
+        jnp.asarray(counts),
+        None if frames is None else jnp.asarray(frames, x.dtype),
+        euler_last,
+        sees_extra,
+        keep is not False,
+        None if rows is None or rows >= x.shape[x.ndim - 2] else int(rows),
+    )
     most = journey.jobs * (grids.shape[1] - 1)
     if not isinstance(counts, Tracer):
         most = max(1, journey.blocks * int(np.asarray(counts).sum()))

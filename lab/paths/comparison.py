@@ -234,18 +234,35 @@ def describe(
         return jnp.stack([values[methods.index(name)] if name in methods else none for name in METHODS])
 
     output = {
-        "w2sq": fit[1], "w2sq_independent": fit[0], "w2sq_floor": floor, "energy_ratio": energy.value[1] / laws,
-        "npe_weighted": npe[1], "npe_independent": npe[0], "ess": found.ess, "tilt_data": found.target_variance,
-        "w2sq_laws": laws, "w2sq_own": w2sq[-1], "transport_weighted": found.transport,
-        "kl_independent": found.divergence, "log_z": found.log_z, "dimension": jnp.int32(points.shape[1]),
+        "w2sq": fit[1],
+        "w2sq_independent": fit[0],
+        "w2sq_floor": floor,
+        "energy_ratio": energy.value[1] / laws,
+        "npe_weighted": npe[1],
+        "npe_independent": npe[0],
+        "ess": found.ess,
+        "tilt_data": found.target_variance,
+        "w2sq_laws": laws,
+        "w2sq_own": w2sq[-1],
+        "transport_weighted": found.transport,
+        "kl_independent": found.divergence,
+        "log_z": found.log_z,
+        "dimension": jnp.int32(points.shape[1]),
         "tilt_var": jnp.stack([found.source_variance, found.target_variance]),
-        "tau": found.target, "tau_source": found.source,
-        "points": points @ plane, "sources": drawn.sample @ plane, "goals": drawn.fresh[0, :_SHOWN] @ plane,
-        "fit_w2sq": of_all(fit), "pe": of_all(energy.value), "pe_error": of_all(energy.error), "npe": of_all(npe),
-        "straightness": of_all(bending), "transport": of_all(moved),
+        "tau": found.target,
+        "tau_source": found.source,
+        "points": points @ plane,
+        "sources": drawn.sample @ plane,
+        "goals": drawn.fresh[0, :_SHOWN] @ plane,
+        "fit_w2sq": of_all(fit),
+        "pe": of_all(energy.value),
+        "pe_error": of_all(energy.error),
+        "npe": of_all(npe),
+        "straightness": of_all(bending),
+        "transport": of_all(moved),
         "plan": _plans(drawn, entropic, epsilon, cost, plane),
         "paths": of_all((between(times, x[:, :, :_SHOWN], frames) @ plane).swapaxes(0, 1)).swapaxes(0, 1),
-    }  # fmt: skip
+    }
     if points.shape[0] <= _ATOMS:
         counts = jax.vmap(lambda z: metrics.modes(z, points).counts)(ends)
         output |= {

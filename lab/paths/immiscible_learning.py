@@ -63,9 +63,19 @@ def learn(
         rule, state, done, loss, apart = Rule(jnp.int32(number), k, cost), None, 0, [], []
         for end in ends:
             run = training.train(
-                drawing, model, standard(d), x, Linear(), rule, settings, steps=int(end), batch=batch, latent=False,
-                state=state, loop=loop,
-            )  # fmt: skip
+                drawing,
+                model,
+                standard(d),
+                x,
+                Linear(),
+                rule,
+                settings,
+                steps=int(end),
+                batch=batch,
+                latent=False,
+                state=state,
+                loop=loop,
+            )
             state, more = run.state, int(end) - done
             loss.append(training.padded(run.loss[:more], more) / d)
             apart.append(_distance(start, run.average, z, x))

@@ -147,9 +147,15 @@ def costs(
 
     bound = (over(found.missed_velocity) + weights @ (level * found.missed_score)) / 2
     return made._replace(
-        kl=kl.value, kl_error=kl.error, kl_ode=ode.value, kl_ode_error=ode.error, kl_bound=bound, kl_bound_quoted=bound / 2,
-        kl_girsanov=over(found.missed_drift) / 4, epsilon_star=jnp.sqrt(total.missed_velocity / total.missed_score),
-    )  # fmt: skip
+        kl=kl.value,
+        kl_error=kl.error,
+        kl_ode=ode.value,
+        kl_ode_error=ode.error,
+        kl_bound=bound,
+        kl_bound_quoted=bound / 2,
+        kl_girsanov=over(found.missed_drift) / 4,
+        epsilon_star=jnp.sqrt(total.missed_velocity / total.missed_score),
+    )
 
 
 def _bridge_size(path: Interpolant, epsilon: Any) -> Array:

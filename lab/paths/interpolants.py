@@ -28,8 +28,14 @@ from lab.paths.sampling import graded
 from lab.paths.schedules import Coefficients, Mirror, Schedule, interpolate
 
 SCHEDULES = (
-    "linear", "trigonometric", "encoder-decoder", "one-sided-linear", "one-sided-trigonometric", "sbdm", "mirror",
-)  # fmt: skip
+    "linear",
+    "trigonometric",
+    "encoder-decoder",
+    "one-sided-linear",
+    "one-sided-trigonometric",
+    "sbdm",
+    "mirror",
+)
 type Latent = Literal["brownian", "quadratic", "sine-squared", "bump", "bridge", "none"] | str
 LATENTS = ("brownian", "quadratic", "sine-squared", "bump", "bridge", "none")
 MIXING = ("linear", "trigonometric")

@@ -138,11 +138,19 @@ def learn(key: PRNGKeyArray, velocities: ExactVelocities, steps: int, loop: Loop
     settings = training.Settings(warmup=50.0, anneal=1.0, clip=10.0, earliest=CUT, latest=1 - CUT)
     runs = [
         training.train(
-            drawing, model, standard(d), target, Member(velocities.optimal, velocities.weight, number), None, settings,
-            steps=steps, latent=False, loop=loop,
+            drawing,
+            model,
+            standard(d),
+            target,
+            Member(velocities.optimal, velocities.weight, number),
+            None,
+            settings,
+            steps=steps,
+            latent=False,
+            loop=loop,
         )
         for number in velocities.numbers
-    ]  # fmt: skip
+    ]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.average for run in runs))
     losses = jnp.stack([training.padded(run.loss, steps) for run in runs])
     reason = first_failure(*(run.reason for run in runs))

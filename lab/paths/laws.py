@@ -35,9 +35,23 @@ from lab.numerics.mixtures import (
 from lab.paths.schedules import Coefficients
 
 __all__ = [
-    "Boxes", "Empirical", "Joint", "Mixture", "Moments", "Pairs", "Posterior", "checkerboard", "effective_pairs", "gaussian",
-    "is_known", "law", "product", "source_of", "standard", "target_of",
-]  # fmt: skip
+    "Boxes",
+    "Empirical",
+    "Joint",
+    "Mixture",
+    "Moments",
+    "Pairs",
+    "Posterior",
+    "checkerboard",
+    "effective_pairs",
+    "gaussian",
+    "is_known",
+    "law",
+    "product",
+    "source_of",
+    "standard",
+    "target_of",
+]
 
 _BYTES = {"cpu": 16 << 20, "gpu": 256 << 20}  # of a block of logits
 _EXACT = jax.lax.Precision.HIGHEST  # a GPU would multiply with 10 bits
@@ -330,8 +344,11 @@ def product(source: Mixture, target: Mixture) -> Joint:
 
     return Joint(
         left(source.weights) * right(target.weights),
-        left(source.means), right(target.means), left(source.covariances), right(target.covariances),
-    )  # fmt: skip
+        left(source.means),
+        right(target.means),
+        left(source.covariances),
+        right(target.covariances),
+    )
 
 
 class Pairs(eqx.Module):

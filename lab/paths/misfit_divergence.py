@@ -95,8 +95,11 @@ def _cubic(grid: Array, values: Array, wanted: Array) -> Array:
     first = jnp.clip(jnp.floor(place).astype(int) - 1, 0, grid.size - 4)
     s = place - first
     weights = (
-        -(s - 1) * (s - 2) * (s - 3) / 6, s * (s - 2) * (s - 3) / 2, -s * (s - 1) * (s - 3) / 2, s * (s - 1) * (s - 2) / 6,
-    )  # fmt: skip
+        -(s - 1) * (s - 2) * (s - 3) / 6,
+        s * (s - 2) * (s - 3) / 2,
+        -s * (s - 1) * (s - 3) / 2,
+        s * (s - 1) * (s - 2) / 6,
+    )
     return sum((w * values[first + k] for k, w in enumerate(weights)), jnp.zeros_like(wanted))
 
 

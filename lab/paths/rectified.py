@@ -149,10 +149,23 @@ def begin(
     terms = max(pairs, 1 if points else _parts(source) * _parts(target)) * max(1, d // 8)
     rows = min(n + pairs, max(16, PART // terms))
     return Rectification(
-        keys[2], jnp.asarray(k), jnp.asarray(bandwidth), Ends(x0[:n], x1[:n]), Ends(x0[n : n + pairs], x1[n : n + pairs]),
-        x0[n + pairs :].reshape(ROUNDS, pairs, d), x1[n + pairs :].reshape(FRESH, n, d), source, target, schedule,
-        first, lines, times, high < 1, rows, 6 * STEPS * (n + pairs) * terms <= SHORT,
-    )  # fmt: skip
+        keys[2],
+        jnp.asarray(k),
+        jnp.asarray(bandwidth),
+        Ends(x0[:n], x1[:n]),
+        Ends(x0[n : n + pairs], x1[n : n + pairs]),
+        x0[n + pairs :].reshape(ROUNDS, pairs, d),
+        x1[n + pairs :].reshape(FRESH, n, d),
+        source,
+        target,
+        schedule,
+        first,
+        lines,
+        times,
+        high < 1,
+        rows,
+        6 * STEPS * (n + pairs) * terms <= SHORT,
+    )
 
 
 def _parts(law: Any) -> int:
@@ -186,7 +199,7 @@ def _init(work: Rectification) -> Round:
     made = Making(first, jnp.int32(0), jnp.concatenate([x0, work.starts[0]]), lines, chords, jnp.zeros_like(unknown))
     state = Round(
         jnp.int32(0), work.pairs, work.pairs, x1, even, lines, chords, jnp.zeros_like(unknown), unknown, history, made
-    )  # fmt: skip
+    )
     return _finished(work, _parts_done(work, state, work.parts[0], sum(work.parts))) if work.whole else state
 
 
@@ -277,10 +290,16 @@ def _finished(work: Rectification, state: Round) -> Round:
     def entered(state: Round) -> Round:
         first = jnp.asarray(False) if work.first is None else made.round == 1
         state = state._replace(
-            round=made.round, fitted=old.pairs, pairs=_new_pairs(work, made), before=old.x[-1],
-            times=jnp.where(first, work.times, _even(old.x)), x=made.x, velocity=made.velocity,
-            crossing_before=old.crossing, crossing=made.crossing,
-        )  # fmt: skip
+            round=made.round,
+            fitted=old.pairs,
+            pairs=_new_pairs(work, made),
+            before=old.x[-1],
+            times=jnp.where(first, work.times, _even(old.x)),
+            x=made.x,
+            velocity=made.velocity,
+            crossing_before=old.crossing,
+            crossing=made.crossing,
+        )
         now = {"S": bend(state).mean(), "V": made.crossing.mean(), "cost": _squared(state.x[-1], state.x[0]).mean()}
         row = made.round - 1
         return state._replace(history={name: old.history[name].at[row].set(value) for name, value in now.items()})
@@ -289,10 +308,14 @@ def _finished(work: Rectification, state: Round) -> Round:
     following = jnp.minimum(made.round, ROUNDS - 1)
     return state._replace(
         made=Making(
-            jnp.int32(0), made.round + 1, jnp.concatenate([work.particles.x0, work.starts[following]]),
-            made.x.at[0].set(work.particles.x0), made.velocity, jnp.zeros_like(made.crossing),
+            jnp.int32(0),
+            made.round + 1,
+            jnp.concatenate([work.particles.x0, work.starts[following]]),
+            made.x.at[0].set(work.particles.x0),
+            made.velocity,
+            jnp.zeros_like(made.crossing),
         )
-    )  # fmt: skip
+    )
 
 
 def _even(like: Array) -> Float[Array, " times"]:
@@ -433,22 +456,33 @@ def describe(
     powers = jnp.asarray(POWERS)[:, None] / 2
     alpha, beta = (z[:, None, None] for z in OneOf((work.schedule, Linear()), later)(frames)[:2])
     output = {
-        "square_cost": now.mean(), "S": S.value, "V": V.value, "S_error": S.error, "V_error": V.error,
+        "square_cost": now.mean(),
+        "S": S.value,
+        "V": V.value,
+        "S_error": S.error,
+        "V_error": V.error,
         "V_before": state.crossing_before.mean(),
-        "w2sq_fine": w2sq[0], "w2sq": w2sq[1], "w2sq_steps": w2sq[2 : 2 + len(FEW)], "w2sq_distilled": w2sq[2 + len(FEW)],
+        "w2sq_fine": w2sq[0],
+        "w2sq": w2sq[1],
+        "w2sq_steps": w2sq[2 : 2 + len(FEW)],
+        "w2sq_distilled": w2sq[2 + len(FEW)],
         "w2sq_floor": w2sq[3 + len(FEW) :].mean(),
         "sliced_w2sq": metrics.sliced_wasserstein(work.key, last, fresh[0], 64).value,
         "above_optimal": now[:near].mean() / least - 1,
-        "identity_gap": gap.value, "identity_error": gap.error,
-        "cost": (now[None, :] ** powers).mean(axis=1), "cost_before": (before[None, :] ** powers).mean(axis=1),
+        "identity_gap": gap.value,
+        "identity_error": gap.error,
+        "cost": (now[None, :] ** powers).mean(axis=1),
+        "cost_before": (before[None, :] ** powers).mean(axis=1),
         "energy": metrics.over_time((state.velocity**2).sum(axis=2), state.times).mean(),
         "neighbours": effective_pairs(Pairs(*state.pairs, work.bandwidth), middle),
         "nfe": jnp.where(later | (work.first is None), 2, 4) * STEPS,
         "curvature": jnp.interp(frames, state.times, metrics.curvature(state.velocity, state.times).value),
         "paths": view(at_frames(state, frames)),
         "lines": view(alpha * x0[None] + beta * state.before[None]),
-        "euler": drawn.seen, "goal": view(fresh[0]), "optimal_end": view(x1[:near][order][:_SHOWN]),
-    }  # fmt: skip
+        "euler": drawn.seen,
+        "goal": view(fresh[0]),
+        "optimal_end": view(x1[:near][order][:_SHOWN]),
+    }
     return output | {f"history_{name}": values for name, values in state.history.items()}
 
 
@@ -499,10 +533,18 @@ def train(
     x0 = work.particles.x0
     init, draws = jax.random.split(jax.random.fold_in(work.key, 1 << 21))
     return training.train(
-        draws, Perceptron(init, x0.shape[1], units, dtype=x0.dtype), coupled, None, OneOf((work.schedule, Linear()), later),
-        settings=training.Settings(learning_rate=learning_rate, anneal=1.0), steps=steps, batch=256,
-        times=jnp.zeros(1) if one_step else None, latent=False, loop=loop,
-    )  # fmt: skip
+        draws,
+        Perceptron(init, x0.shape[1], units, dtype=x0.dtype),
+        coupled,
+        None,
+        OneOf((work.schedule, Linear()), later),
+        settings=training.Settings(learning_rate=learning_rate, anneal=1.0),
+        steps=steps,
+        batch=256,
+        times=jnp.zeros(1) if one_step else None,
+        latent=False,
+        loop=loop,
+    )
 
 
 @jit

@@ -270,9 +270,20 @@ def train(
     Memory O(size of the network + batch (d + width)).
     """
     work = prepare(
-        key, model, source, data, schedule, coupling, settings, target=target, steps=steps, batch=batch, times=times,
-        latent=latent, optimizer=optimizer,
-    )  # fmt: skip
+        key,
+        model,
+        source,
+        data,
+        schedule,
+        coupling,
+        settings,
+        target=target,
+        steps=steps,
+        batch=batch,
+        times=times,
+        latent=latent,
+        optimizer=optimizer,
+    )
     run = loop(STEPS, work, state, max_iterations=steps)
     if loop is pure:
         tell("lab.paths.train", run.reason, run.iterations)
@@ -321,9 +332,20 @@ def prepare(
     model = parts(model)
     row_by_row(model, shapes[0][1])
     return Work(
-        key, model, source, data, schedule, coupling, settings, times, jnp.int32(steps),
-        batch, target, latent, optimizer,
-    )  # fmt: skip
+        key,
+        model,
+        source,
+        data,
+        schedule,
+        coupling,
+        settings,
+        times,
+        jnp.int32(steps),
+        batch,
+        target,
+        latent,
+        optimizer,
+    )
 
 
 def _two(law: Sampler, key: Array) -> Any:

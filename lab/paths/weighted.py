@@ -189,9 +189,13 @@ def entropic(
     # exact sums on the side of the points
     costs = cost_matrix(source, points, cost)
     found = ot.solve(
-        ot.Problem(costs, jnp.full(n, 1 / n, points.dtype), weights), ot.Entropic(epsilon), method="sinkhorn",
-        tolerance=tolerance, max_iterations=max_iterations, loop=loop,
-    )  # fmt: skip
+        ot.Problem(costs, jnp.full(n, 1 / n, points.dtype), weights),
+        ot.Entropic(epsilon),
+        method="sinkhorn",
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        loop=loop,
+    )
     # the plan is exp((alpha_i - c_ij) / eps) of column sums weights
     g = -epsilon * jax.nn.logsumexp((found.alpha[:, None] - costs) / epsilon, axis=0)
     return Entropic(epsilon, points, weights, g - weights @ g, cost, found.reason)
@@ -300,9 +304,16 @@ def _tilt(x: Array, y: Array, epsilon: ArrayLike, cost: Cost, log_nu: Array) -> 
     plan = jnp.exp(log_pairs - log_z)
     transport = (plan * costs).sum()
     return Tilt(
-        source, target, Estimate(z, error), log_z, ess, source_variance, target_variance, transport,
+        source,
+        target,
+        Estimate(z, error),
+        log_z,
+        ess,
+        source_variance,
+        target_variance,
+        transport,
         -transport / epsilon - log_z,
-    )  # fmt: skip
+    )
 
 
 @chosen

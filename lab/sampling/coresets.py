@@ -122,8 +122,9 @@ def _step(problem: Comparison, state: Judged) -> Judged:
     made = jax.tree.map(lambda values: values.reshape(len(WAYS), draws), jax.lax.map(judged, flat))
     judgement, classes = jax.tree.map(
         lambda kept, new: jax.lax.dynamic_update_slice_in_dim(kept, new, state.batches * draws, axis=1),
-        (state.quality, state.classes), made,
-    )  # fmt: skip
+        (state.quality, state.classes),
+        made,
+    )
     return Judged(state.batches + 1, judgement, classes, jnp.where(state.batches == 0, indices[:, 0], state.first))
 
 

@@ -125,9 +125,12 @@ class Estimate(NamedTuple):
 
 
 def cross_validation(
-    phi: Float[Array, "n m"], weights: Float[Array, " n"], values: Float[Array, " n"], parts: int,
+    phi: Float[Array, "n m"],
+    weights: Float[Array, " n"],
+    values: Float[Array, " n"],
+    parts: int,
     used: Bool[Array, " n"] | None = None,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     r"""$\|f - \hat f\|^2$ of the fit without a part, measured on that part: mean of $w (f - \hat f_{-\text{part}})^2$.
 
     Args:

@@ -59,8 +59,10 @@ def _length_of(rows: Array, length_scale: float | Array | None) -> float | Array
         return _length(length_scale)
     length = median_distance(rows)
     if rows.shape[0] > 1 and not isinstance(length, Tracer) and not float(length) > 0:
-        raise ValueError("at least half of the pairs of rows are equal, so that there is no length to compare with: leave "
-                         "repeated rows out, or give length_scale")  # fmt: skip
+        raise ValueError(
+            "at least half of the pairs of rows are equal, so that there is no length to compare with: leave "
+            "repeated rows out, or give length_scale"
+        )
     return length
 
 

@@ -108,9 +108,20 @@ def plan(
     most = (_SEGMENT * _FLOPS / (2.0 * size * outputs**2 * rates * len(ways))) ** 0.5
     measured = int(np.clip(most, min(n, 20), n))
     return Experiment(
-        model, ways, sampling, batch, records * every, every, stride, records // stride, measured, n, outputs, known.arrays,
+        model,
+        ways,
+        sampling,
+        batch,
+        records * every,
+        every,
+        stride,
+        records // stride,
+        measured,
+        n,
+        outputs,
+        known.arrays,
         known.normed,
-    )  # fmt: skip
+    )
 
 
 class Comparison(eqx.Module):
@@ -174,15 +185,28 @@ def prepare(
     groups = []
     for way in experiment.ways:
         one = training.prepare(
-            key, model, data, settings, call, "full" if way == GD else experiment.sampling, experiment.steps,
-            experiment.every, experiment.batch, track, experiment.measured,
-        )  # fmt: skip
+            key,
+            model,
+            data,
+            settings,
+            call,
+            "full" if way == GD else experiment.sampling,
+            experiment.steps,
+            experiment.every,
+            experiment.batch,
+            track,
+            experiment.measured,
+        )
         groups.append(
             dataclasses.replace(
-                one, key=key[None], free=front(one.free), fixed=front(one.fixed), data=front(data),
+                one,
+                key=key[None],
+                free=front(one.free),
+                fixed=front(one.fixed),
+                data=front(data),
                 settings=settings._replace(learning_rate=rates),
             )
-        )  # fmt: skip
+        )
     return Comparison(training.Sweeping(tuple(groups)), experiment)
 
 

@@ -389,9 +389,21 @@ def prepare(
         wanted = ("loss", *wanted)
     measured = min(n, max(1, 2000 // outputs) if measured is None else measured)
     return Work(
-        key, parts.free, parts.fixed, parts.rest, predict, data, settings, steps, every, batch, sampling, wanted, measured,
+        key,
+        parts.free,
+        parts.fixed,
+        parts.rest,
+        predict,
+        data,
+        settings,
+        steps,
+        every,
+        batch,
+        sampling,
+        wanted,
+        measured,
         optimizer,
-    )  # fmt: skip
+    )
 
 
 def _check_optimizer(optimizer: Optimizer, free: Tree, settings: Settings) -> None:
@@ -507,10 +519,22 @@ def sweep(
         own = own._replace(learning_rate=learning_rates)
         groups.append(
             Work(
-                keys, parts.free, parts.fixed, work.rest, work.predict, data, own,
-                work.steps, work.every, work.batch, work.sampling, work.track, work.measured, work.optimizer,
+                keys,
+                parts.free,
+                parts.fixed,
+                work.rest,
+                work.predict,
+                data,
+                own,
+                work.steps,
+                work.every,
+                work.batch,
+                work.sampling,
+                work.track,
+                work.measured,
+                work.optimizer,
             )
-        )  # fmt: skip
+        )
     work = Sweeping(tuple(groups))
     run = loop(SWEEP, work, state, max_iterations=steps // every)
     states = run.state

@@ -36,14 +36,43 @@ from .contract import (
     named,
     register,
     verify,
-)  # fmt: skip
+)
 
 __all__ = [
-    "Choice", "Claim", "DataSource", "Group", "Limit", "Live", "Measured", "Outcome", "Paper", "Parameter", "Picture",
-    "Pictures", "Preset", "Real", "Result", "Step", "Story", "Study", "Switch", "Verdict", "Whole", "bounds_of",
-    "catalogue", "edited", "find", "first_picture", "headlines", "kind_of", "load_file", "load_files", "named",
-    "register", "verify",
-]  # fmt: skip
+    "Choice",
+    "Claim",
+    "DataSource",
+    "Group",
+    "Limit",
+    "Live",
+    "Measured",
+    "Outcome",
+    "Paper",
+    "Parameter",
+    "Picture",
+    "Pictures",
+    "Preset",
+    "Real",
+    "Result",
+    "Step",
+    "Story",
+    "Study",
+    "Switch",
+    "Verdict",
+    "Whole",
+    "bounds_of",
+    "catalogue",
+    "edited",
+    "find",
+    "first_picture",
+    "headlines",
+    "kind_of",
+    "load_file",
+    "load_files",
+    "named",
+    "register",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,9 +10,35 @@ from lab.survival.statistics import cindex, kaplan_meier, log_rank
 from lab.survival.training import LOSSES, POOLINGS, Model, Settings, Training, model, train
 
 __all__ = [
-    "LOSSES", "POOLINGS", "AttentionPooling", "BagPlan", "Bags", "Evaluation", "Folds", "MeanPooling", "Model", "OTPooling",
-    "Parts", "Pooled", "Scores", "Settings", "Training", "Transport", "bag_plan", "bags", "cindex", "cox", "evaluate",
-    "kaplan_meier", "log_rank", "mean_by_kind", "model", "nll", "ranking", "score", "train",
-]  # fmt: skip
+    "LOSSES",
+    "POOLINGS",
+    "AttentionPooling",
+    "BagPlan",
+    "Bags",
+    "Evaluation",
+    "Folds",
+    "MeanPooling",
+    "Model",
+    "OTPooling",
+    "Parts",
+    "Pooled",
+    "Scores",
+    "Settings",
+    "Training",
+    "Transport",
+    "bag_plan",
+    "bags",
+    "cindex",
+    "cox",
+    "evaluate",
+    "kaplan_meier",
+    "log_rank",
+    "mean_by_kind",
+    "model",
+    "nll",
+    "ranking",
+    "score",
+    "train",
+]
 
 __getattr__, __dir__ = parts(__name__)

@@ -57,9 +57,13 @@ def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) ->
     dtype = arrays["x"].dtype if arrays["x"].dtype.kind == "f" else jnp.zeros(()).dtype
     start = np.cumsum(size) - size
     return Bags(
-        jnp.asarray(arrays["x"][order], dtype), jnp.asarray(start, jnp.int32), jnp.asarray(size, jnp.int32),
-        jnp.asarray(arrays["time"], dtype), jnp.asarray(arrays["event"], dtype), widths,
-    )  # fmt: skip
+        jnp.asarray(arrays["x"][order], dtype),
+        jnp.asarray(start, jnp.int32),
+        jnp.asarray(size, jnp.int32),
+        jnp.asarray(arrays["time"], dtype),
+        jnp.asarray(arrays["event"], dtype),
+        widths,
+    )
 
 
 def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:

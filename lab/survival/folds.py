@@ -70,7 +70,11 @@ def evaluate(
     times = jnp.concatenate([jnp.zeros(1, time.dtype), jnp.sort(time)])
     curves = jax.vmap(lambda group: statistics.kaplan_meier(time, event, times, group))(jnp.stack([high, ~high]))
     return Evaluation(
-        statistics.cindex(risk[test], time, event), statistics.cindex(risk, bags.time, bags.event, ~tested),
+        statistics.cindex(risk[test], time, event),
+        statistics.cindex(risk, bags.time, bags.event, ~tested),
         None if true_risk is None else statistics.cindex(true_risk[test], time, event),
-        tested, statistics.log_rank(time, event, high), times, curves,
-    )  # fmt: skip
+        tested,
+        statistics.log_rank(time, event, high),
+        times,
+        curves,
+    )

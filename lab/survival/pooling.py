@@ -106,9 +106,13 @@ class OTPooling(eqx.Module):
         columns = jnp.full(self.k, 1 / self.k, h.dtype)
         problem = Problem(cost(h, self.prototypes, present), rows, columns)
         found = partial.solve(
-            problem, Entropic(transport.epsilon), rho=transport.rho, lam=transport.lam,
-            tolerance=transport.tolerance, init=start,
-        )  # fmt: skip
+            problem,
+            Entropic(transport.epsilon),
+            rho=transport.rho,
+            lam=transport.lam,
+            tolerance=transport.tolerance,
+            init=start,
+        )
         plan = found.plan()
         weights = plan / plan.sum()  # rho, but for the tolerance
         potentials = jax.lax.stop_gradient(jnp.append(found.beta, jnp.asarray(found.slack)))

@@ -123,9 +123,11 @@ def model(
     else:
         made = MeanPooling() if pooling == "mean" else AttentionPooling(width, pool, dtype=dtype)
     return Model(
-        eqx.nn.Linear(d, width, key=encode, dtype=dtype), made,
-        eqx.nn.Linear(made.k, 1, key=blend, dtype=dtype), eqx.nn.Linear(width, out, key=head, dtype=dtype),
-    )  # fmt: skip
+        eqx.nn.Linear(d, width, key=encode, dtype=dtype),
+        made,
+        eqx.nn.Linear(made.k, 1, key=blend, dtype=dtype),
+        eqx.nn.Linear(width, out, key=head, dtype=dtype),
+    )
 
 
 class Curves(NamedTuple):
@@ -279,10 +281,14 @@ def _step(experiment: Experiment, state: State) -> State:
         best, measured["check"] = _check(experiment, state, learned, best.said.at[whose].set(said, mode="drop"))
         measured["loss"] = jnp.where(learns, value, state.measured["loss"])
     return State(
-        learned, moments, state.step + 1, state.potentials.at[whose].set(potentials, mode="drop"),
-        state.settled & (residual <= _SETTLED), best,
+        learned,
+        moments,
+        state.step + 1,
+        state.potentials.at[whose].set(potentials, mode="drop"),
+        state.settled & (residual <= _SETTLED),
+        best,
         {name: jnp.asarray(number, dtype) for name, number in measured.items()},
-    )  # fmt: skip
+    )
 
 
 def _check(experiment: Experiment, state: State, learned: Model, said: Array) -> tuple[Best, Array]:
@@ -386,4 +392,4 @@ def train(
         found = jax.tree.map(lambda last, kept: jnp.where(jnp.isfinite(best.loss), kept, last), found, best.model)
     return Training(
         found, Curves(**run.trace), run.iterations, experiment.steps_per_epoch, experiment.batches, ends, run.reason
-    )  # fmt: skip
+    )

@@ -36,8 +36,24 @@ _FILL = {"cores": 1, "processes": 1, "memory": "4GB"}  # what neither the user n
 _LISTS = ("job_extra_directives", "job_script_prologue", "job_directives_skip", "worker_extra_args")
 _NUMBERS = ("cores", "processes", "job_cpu", "ncpus", "mem", "death_timeout")
 _VALUES = (*_NUMBERS, "nanny", "use_stdin", "security", "scheduler_options")
-_OURS = ("self", "scheduler", "name", "loop", "asynchronous", "n_workers", "job_cls", "scheduler_cls", "silence_logs",
-         "dashboard_address", "host", "project", "extra", "job_extra", "env_extra", "header_skip")  # fmt: skip
+_OURS = (
+    "self",
+    "scheduler",
+    "name",
+    "loop",
+    "asynchronous",
+    "n_workers",
+    "job_cls",
+    "scheduler_cls",
+    "silence_logs",
+    "dashboard_address",
+    "host",
+    "project",
+    "extra",
+    "job_extra",
+    "env_extra",
+    "header_skip",
+)
 """Arguments of dask-jobqueue that the lab gives itself, and those that it has other names for by now."""
 
 
@@ -190,10 +206,14 @@ class Jobs:
         fill = {name: value for name, value in _FILL.items() if name not in given and configured(name) is None}
         extra = given.get("worker_extra_args", configured("worker_extra_args")) or configured("extra") or []
         options = given.get("scheduler_options", configured("scheduler_options")) or {}
-        return fill | given | {
-            "worker_extra_args": ["--nthreads", "1", *extra],
-            "scheduler_options": {"dashboard_address": ":0"} | options,  # where others have taken Dask's 8787
-        }  # fmt: skip
+        return (
+            fill
+            | given
+            | {
+                "worker_extra_args": ["--nthreads", "1", *extra],
+                "scheduler_options": {"dashboard_address": ":0"} | options,  # where others have taken Dask's 8787
+            }
+        )
 
     def open(self, stack: ExitStack) -> Any:
         distributed = _extra("distributed", self._kind)

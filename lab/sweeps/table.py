@@ -74,9 +74,14 @@ class _Table:
         for at, cell in cells.items():  # an assignment at once would ask each Dataset for an array
             table[at] = cell
         joined = xr.combine_nested(
-            table.reshape(self.shape).tolist(), concat_dim=list(self.swept), combine_attrs="drop", join="outer",
-            coords="different", compat="equals", data_vars="all",
-        )  # fmt: skip
+            table.reshape(self.shape).tolist(),
+            concat_dim=list(self.swept),
+            combine_attrs="drop",
+            join="outer",
+            coords="different",
+            compat="equals",
+            data_vars="all",
+        )
         for name in joined.variables:
             if name in first.variables:
                 joined[name].attrs = first[name].attrs

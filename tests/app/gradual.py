@@ -72,8 +72,10 @@ def _links(result):
         draw.segments(x[:n, 0], x[:n, 1], y[:n, 0], y[:n, 1], 1.0),
         draw.points(x[:, 0], x[:, 1], color=draw.SOURCE),
         draw.points(y[:, 0], y[:, 1], color=draw.TARGET),
-        xlabel="x₁", ylabel="x₂", equal=True,
-    )  # fmt: skip
+        xlabel="x₁",
+        ylabel="x₂",
+        equal=True,
+    )
 
 
 class Gradual(Study):
@@ -91,13 +93,19 @@ class Gradual(Study):
     results = (
         Result("values", ("place",), "value", "the iterate"),
         Result("total", (), "total", "the sum of the iterate", headline=True),
-        Result("gap", (), "L1 gap", "the distance to the limit", headline=True,
-               judge=lambda v, r: "good" if v < 1e-3 else "warn"),
+        Result(
+            "gap",
+            (),
+            "L1 gap",
+            "the distance to the limit",
+            headline=True,
+            judge=lambda v, r: "good" if v < 1e-3 else "warn",
+        ),
         Result("iterations", (), "iterations", "steps taken", headline=True),
         Result("history", ("iteration",), "gap", "the gap after each step"),
         Result("x", ("source", "axis"), "x", "source points", optional=True),
         Result("y", ("target", "axis"), "y", "target points", optional=True),
-    )  # fmt: skip
+    )
 
     data = DataSource("bump-to-bump", doc="a named data set, or the path of a file of yours")
     k = Whole(2, bounds=(1, None), scale="log", symbol="k", doc="places that are kept")
@@ -110,22 +118,39 @@ class Gradual(Study):
 
     pictures = Pictures(
         Picture("values", "Values", "the iterate at each place", _values),
-        Picture("links", "Links", "drag any point", _links,
-                where=lambda r: "" if "x" in r and r.x.shape[1] == 2 else "the data have no points in the plane",
-                edits=("x", "y")),
+        Picture(
+            "links",
+            "Links",
+            "drag any point",
+            _links,
+            where=lambda r: "" if "x" in r and r.x.shape[1] == 2 else "the data have no points in the plane",
+            edits=("x", "y"),
+        ),
         Picture("convergence", "Convergence", "the gap after each step", _convergence),
-        Picture("against_gamma", "Total against γ", "one run for each γ", _against_gamma,
-                along=lambda study, data: {"gamma": [0.1, 1.0, 10.0]}, also=("total",)),
-    )  # fmt: skip
+        Picture(
+            "against_gamma",
+            "Total against γ",
+            "one run for each γ",
+            _against_gamma,
+            along=lambda study, data: {"gamma": [0.1, 1.0, 10.0]},
+            also=("total",),
+        ),
+    )
     presets = (
         Preset("strong", "Strong pull", "a large gamma", {"gamma": 50.0}),
         Preset("patient", "Patience", "small steps", {"rate": 0.01, "slow": True}),
         Preset("plane", "Points in the plane", "two clouds to drag", {"data": "gaussians-2d"}),
     )
     claims = (
-        Claim("limit", "The total is gamma times the mass", lambda runs: float(runs(gamma=3.0).total), 3.0, "by hand",
-              tolerance=1e-5),
-    )  # fmt: skip
+        Claim(
+            "limit",
+            "The total is gamma times the mass",
+            lambda runs: float(runs(gamma=3.0).total),
+            3.0,
+            "by hand",
+            tolerance=1e-5,
+        ),
+    )
 
     def limits(self, data):
         return {"k": Limit(1, len(data.arrays["a"]), f"the data have {len(data.arrays['a'])} sources")}
@@ -146,10 +171,15 @@ class Gradual(Study):
         run = loop(_METHOD, problem, warm, max_iterations=2000)
         points = {name: np.asarray(inputs[name]) for name in ("x", "y") if name in inputs}
         return {
-            "values": run.state, "total": run.state.sum(), "gap": _gap(problem, run.state),
+            "values": run.state,
+            "total": run.state.sum(),
+            "gap": _gap(problem, run.state),
             "history": run.trace.get("gap", np.zeros(0)),
-            "iterations": run.iterations, "reason": run.reason, "warm": run.state, **points,
-        }  # fmt: skip
+            "iterations": run.iterations,
+            "reason": run.reason,
+            "warm": run.state,
+            **points,
+        }
 
     @classmethod
     def advice(cls, result):

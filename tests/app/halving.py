@@ -18,7 +18,7 @@ from lab.studies import (
     Study,
     Switch,
     Whole,
-)  # fmt: skip
+)
 
 
 class Halving(Study):
@@ -70,16 +70,45 @@ $$ x_{t+1} = \tfrac{1}{2}\Bigl(x_t + \frac{c}{x_t}\Bigr), \qquad
     )
     presets = (Preset("nine", "Root of nine", "a whole root", {"c": 9.0}),)
     claims = (
-        Claim("two", "Six steps give the root of two.", lambda runs: runs().root, 2**0.5, "closed form",
-              tolerance=1e-12, relative=True),
+        Claim(
+            "two",
+            "Six steps give the root of two.",
+            lambda runs: runs().root,
+            2**0.5,
+            "closed form",
+            tolerance=1e-12,
+            relative=True,
+        ),
         Claim("nine", "The root of nine is three.", lambda runs: runs(c=9.0).root, 3.0, "closed form", tolerance=1e-4),
-        Claim("bound", "The iterates never fall below the root.", lambda runs: runs().history[1:].min(), 2**0.5,
-              "arithmetic and geometric mean", relation=">=", tolerance=1e-12),
-        Claim("one step", "One step from one is enough.", lambda runs: runs(steps=1).root, 2**0.5, "folklore",
-              tolerance=1e-3, should_hold=False, note="One step gives 3/2; the error is squared only from there on."),
-        Claim("long", "Fifty steps do no harm.", lambda runs: runs(steps=50).root, 2**0.5, "closed form",
-              tolerance=1e-12, quick=False),
-    )  # fmt: skip
+        Claim(
+            "bound",
+            "The iterates never fall below the root.",
+            lambda runs: runs().history[1:].min(),
+            2**0.5,
+            "arithmetic and geometric mean",
+            relation=">=",
+            tolerance=1e-12,
+        ),
+        Claim(
+            "one step",
+            "One step from one is enough.",
+            lambda runs: runs(steps=1).root,
+            2**0.5,
+            "folklore",
+            tolerance=1e-3,
+            should_hold=False,
+            note="One step gives 3/2; the error is squared only from there on.",
+        ),
+        Claim(
+            "long",
+            "Fifty steps do no harm.",
+            lambda runs: runs(steps=50).root,
+            2**0.5,
+            "closed form",
+            tolerance=1e-12,
+            quick=False,
+        ),
+    )
 
     @staticmethod
     def compute(inputs, p, loop, warm=None):

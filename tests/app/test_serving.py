@@ -88,16 +88,30 @@ def let_in(port) -> dict[str, str]:
 @pytest.mark.slow
 def test_every_answer_has_the_headers(port):
     known = let_in(port)
-    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
-                 "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA=="}  # fmt: skip
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec_WebSocket_Version": "13",
+        "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
     answers = [
-        ask(port, "/sparse-ot", **known), ask(port, "/sparse-ot"), ask(port, "/absent", **known), ask(port, "/liveness"),
-        ask(port, "/static/js/bokeh.min.js", **known), ask(port, "/static/js/absent.js", **known),
-        ask(port, "/favicon.ico", **known), ask(port, "/sparse-ot", "POST", **known), ask(port, "/", Host="evil.com"),
-        ask(port, "/sparse-ot/ws", Origin="http://evil.com", **handshake, **known), ask(port, "/sparse-ot/ws", **handshake),
-        ask(port, "/sparse-ot/ws", **known), ask(port, f"/?token={TOKEN}"),
-        ask(port, "/sparse-ot/ws", Origin=f"http://127.0.0.1:{port}", Sec_WebSocket_Protocol="bokeh, x.y", Cookie="x=y"),
-    ]  # fmt: skip
+        ask(port, "/sparse-ot", **known),
+        ask(port, "/sparse-ot"),
+        ask(port, "/absent", **known),
+        ask(port, "/liveness"),
+        ask(port, "/static/js/bokeh.min.js", **known),
+        ask(port, "/static/js/absent.js", **known),
+        ask(port, "/favicon.ico", **known),
+        ask(port, "/sparse-ot", "POST", **known),
+        ask(port, "/", Host="evil.com"),
+        ask(port, "/sparse-ot/ws", Origin="http://evil.com", **handshake, **known),
+        ask(port, "/sparse-ot/ws", **handshake),
+        ask(port, "/sparse-ot/ws", **known),
+        ask(port, f"/?token={TOKEN}"),
+        ask(
+            port, "/sparse-ot/ws", Origin=f"http://127.0.0.1:{port}", Sec_WebSocket_Protocol="bokeh, x.y", Cookie="x=y"
+        ),
+    ]
     for answer in answers:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
@@ -238,8 +252,12 @@ def test_a_connection_belongs_to_a_page(door):
 @pytest.mark.slow
 def test_other_sites_have_links_and_no_more(door):
     own = f"localhost:{door}"
-    for told in ({"Origin": "http://evil.com"}, {"Origin": "null"}, {"Origin": "http://["},
-                 {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "image"}):  # fmt: skip
+    for told in (
+        {"Origin": "http://evil.com"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "image"},
+    ):
         assert ask(door, "/", **told).status == 403
     assert ask(door, "/absent", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="document").status == 404
     assert ask(door, "/absent", Origin=f"http://{own}", Host=own).status == 404

@@ -504,9 +504,15 @@ def test_controls_follow_from_the_declaration(session):
     found = items(session)
     assert list(found) == ["k", "gamma", "regularizer", "rate", "tolerance", "slow", "fail", "seed"]
     assert {name: item["kind"] for name, item in found.items()} == {
-        "k": "number", "gamma": "number", "regularizer": "segmented", "rate": "number", "tolerance": "number",
-        "slow": "switch", "fail": "switch", "seed": "number",
-    }  # fmt: skip
+        "k": "number",
+        "gamma": "number",
+        "regularizer": "segmented",
+        "rate": "number",
+        "tolerance": "number",
+        "slow": "switch",
+        "fail": "switch",
+        "seed": "number",
+    }
     assert (found["k"]["low"], found["k"]["high"], found["k"]["whole"]) == (1, 32, True)
     assert (found["gamma"]["low"], found["gamma"]["high"], found["gamma"]["log"]) == (1e-2, 1e2, True)
     assert found["gamma"]["title"] == "γ"

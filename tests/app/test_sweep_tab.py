@@ -389,8 +389,9 @@ def test_a_sweep_with_failed_cells_can_be_made_again(tmp_path):
     _run(_tab(_session(Gradual), gamma="1,2", fail="false,true"))
     made = lab.sweep(Gradual, gamma=[1.0, 2.0], fail=[False, True], keep=["total"])
     path = tmp_path / "map.png"
-    figures.export_sweep(Gradual, of_shape(View("total", "gamma", "fail"), {"gamma": [1.0, 2.0], "fail": [False, True]}),
-                         made, path)  # fmt: skip
+    figures.export_sweep(
+        Gradual, of_shape(View("total", "gamma", "fail"), {"gamma": [1.0, 2.0], "fail": [False, True]}), made, path
+    )
     assert figures.reproduce(path).data_agrees
 
 

@@ -122,10 +122,13 @@ def test_the_socket_takes_no_document_and_leaves_out_what_it_refuses(page, monke
     assert told == ["a page is made by the server", *["that is no change of a page"] * 5]
 
 
-@pytest.mark.parametrize("say", [
-    lambda session, name: DataCard(session)._handle_msg({"data": name}),
-    lambda session, name: Controls(session)._handle_msg({"name": "data", "text": name}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda session, name: DataCard(session)._handle_msg({"data": name}),
+        lambda session, name: Controls(session)._handle_msg({"name": "data", "text": name}),
+    ],
+)
 def test_a_message_opens_no_file(say, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "mine.npz", cost=np.eye(3))

@@ -43,9 +43,15 @@ def lab(*words, **env):
     """A command of the lab in a process of its own; afterwards nothing of it may be there."""
     mark = f"lab-{uuid4().hex}"
     process = subprocess.Popen(
-        [sys.executable, "-c", LAB, *words], env=os.environ | env | {"LAB_MARK": mark}, text=True, bufsize=1,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", LAB, *words],
+        env=os.environ | env | {"LAB_MARK": mark},
+        text=True,
+        bufsize=1,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
         yield process, lambda: marked(mark.encode())
         process.wait(20)

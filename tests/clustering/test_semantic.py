@@ -95,9 +95,7 @@ def test_an_indefinite_similarity_need_not_descend_and_says_so():
     p = Problem(jnp.asarray([[0.0, 0.1], [0.1, 0.0]]), jnp.full(2, 0.5), jnp.full(2, 0.5))
 
     def solve(s, strength, start=None):
-        return semantic.solve(
-            p, Entropic(0.05), s, rho=1.0, lam=1.0, strength=strength, init=start, max_iterations=20
-        )  # fmt: skip
+        return semantic.solve(p, Entropic(0.05), s, rho=1.0, lam=1.0, strength=strength, init=start, max_iterations=20)
 
     start = solve(s, 0.0)
     found = solve(s, 1.0, start)

@@ -502,11 +502,16 @@ def plain_zarr(path, shape, key="cost", codecs=("bytes",), chunk=None, content=N
     about = {"zarr_format": 3, "node_type": "group", "attributes": {}}
     settings = {"bytes": {"endian": "little"}, "gzip": {"level": 1}}
     array = about | {
-        "node_type": "array", "shape": shape, "data_type": dtype, "fill_value": 0, "attributes": attributes or {},
+        "node_type": "array",
+        "shape": shape,
+        "data_type": dtype,
+        "fill_value": 0,
+        "attributes": attributes or {},
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk or shape}},
-        "chunk_key_encoding": {"name": "default"}, "dimension_names": [f"{key}_{i}" for i in range(len(shape))],
+        "chunk_key_encoding": {"name": "default"},
+        "dimension_names": [f"{key}_{i}" for i in range(len(shape))],
         "codecs": [{"name": name, "configuration": settings.get(name, {})} for name in codecs],
-    }  # fmt: skip
+    }
     (path / key / "c").mkdir(parents=True)
     (path / "zarr.json").write_text(json.dumps(about))
     (path / key / "zarr.json").write_text(json.dumps(array))
@@ -546,16 +551,14 @@ def test_zarr_folders_that_unpack_to_too_much_are_not_unpacked(tmp_path):
     second = gzip.compress(bytes(32)) + gzip.compress(bytes(10**6))
     bombs = {
         "unpacks to 3.05e+03 MiB": plain_zarr(tmp_path / "a", [20_000, 20_000]),
-        "unpacks to more than it says": plain_zarr(
-            tmp_path / "b", [2, 2], codecs=("bytes", "gzip"), content=second
-        ),
+        "unpacks to more than it says": plain_zarr(tmp_path / "b", [2, 2], codecs=("bytes", "gzip"), content=second),
         "unpacks to 763 MiB": plain_zarr(
             tmp_path / "c", [10_000, 10_000], dtype="int8", attributes={"scale_factor": 0.5, "_FillValue": 1}
         ),
         r"is packed by bytes, gzip, crc32c, gzip": plain_zarr(
             tmp_path / "d", [2, 2], codecs=("bytes", "gzip", "crc32c", "gzip")
         ),
-    }  # fmt: skip
+    }
     whole = plain_zarr(tmp_path / "e", [6000, 6000], chunk=[6000, 6000])
     plain_zarr(whole, [6000, 6000], key="other")
     for sentence, path in (*bombs.items(), ("unpacks to 549 MiB", whole)):

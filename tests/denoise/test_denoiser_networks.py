@@ -111,8 +111,16 @@ def test_architectures(kind):
     changed = run(jnp.zeros(3, jnp.float32), x.at[1].add(1))  # images do not see each other
     np.testing.assert_array_equal(before[0], changed[0])
     flow = networks.Flow(core, jnp.asarray(0.5, jnp.float32))
-    work = prepare(KEY, flow, standard(64, jnp.float32), Empirical(IMAGES.numbers(dtype=jnp.float32)), Trigonometric(),
-                   steps=1, batch=8, latent=False)  # fmt: skip
+    work = prepare(
+        KEY,
+        flow,
+        standard(64, jnp.float32),
+        Empirical(IMAGES.numbers(dtype=jnp.float32)),
+        Trigonometric(),
+        steps=1,
+        batch=8,
+        latent=False,
+    )
     slope = jax.eval_shape(
         jax.grad(loss), flow, work, jax.eval_shape(draw, work, jnp.int32(0))
     )  # traces, compiles nothing

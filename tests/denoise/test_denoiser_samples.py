@@ -109,8 +109,10 @@ def test_samples_from_denoisers_of_ones_own():
         Given(net, (1, 1, 2)),
         Network(core, 1.0, (1, 1, 2)),
     ):
-        found = [sample(each, x, levels, solver=solver, loop=loop).x for solver, loop in
-                 (("ddim", pure), ("heun", pure), ("ddim", Chunked()))]  # fmt: skip
+        found = [
+            sample(each, x, levels, solver=solver, loop=loop).x
+            for solver, loop in (("ddim", pure), ("heun", pure), ("ddim", Chunked()))
+        ]
         np.testing.assert_array_equal(found[0], found[2])
         assert np.isfinite(found[1]).all()
         if each.name == "yours" and not isinstance(each.function, Own):

@@ -543,7 +543,7 @@ def test_agreement():
         (lambda: Images(np.zeros((3, 4))), "is needed"),
         (lambda: denoise.denoiser(Optimal(IMAGES), (1, 1, 1)), "is of images"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_gets_one_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence) as error:
         call()

@@ -106,9 +106,14 @@ def test_a_sweep_in_a_figure_does_not_say_where_it_is_computed(recipe, tmp_path,
     monkeypatch.setattr(cluster.Dask, "__init__", lambda *given: pytest.fail(f"it asked for {given}"))
     view = {"value": "value", "x": "gamma"}
     for swept in (
-        {"gamma": [0.1, 1.0], "on": "tcp://evil:8786"}, {"gamma": [0.1, 1.0], "on": ["slurm"], "jobs": [{}]},
-        {"gamma": "1e-3:1:log100000000"}, {"gamma": []}, {"data": ["/etc/passwd"]}, {"report": [1]}, {"self": [1]},
-    ):  # fmt: skip
+        {"gamma": [0.1, 1.0], "on": "tcp://evil:8786"},
+        {"gamma": [0.1, 1.0], "on": ["slurm"], "jobs": [{}]},
+        {"gamma": "1e-3:1:log100000000"},
+        {"gamma": []},
+        {"data": ["/etc/passwd"]},
+        {"report": [1]},
+        {"self": [1]},
+    ):
         for figure in ({"view": view}, {}):
             figure = recipe["figure"] | figure | {"swept": swept}
             path = written(tmp_path, recipe | {"figure": figure})

@@ -167,10 +167,14 @@ def test_equal_pictures_are_equal_bytes(format):
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "holds no recipe"),
         ("a.svg", b"<!DOCTYPE svg [<!ENTITY a 'b'>]><svg xmlns='http://www.w3.org/2000/svg'/>", "is damaged"),
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><metadata id='lab-recipe'>1</metadata></svg>", "no recipe"),
-        ("a.txt", b"words", "is not a figure that holds a recipe: it must be a PDF, SVG, PNG, EPS, PGF, GIF or MP4 file"),
+        (
+            "a.txt",
+            b"words",
+            "is not a figure that holds a recipe: it must be a PDF, SVG, PNG, EPS, PGF, GIF or MP4 file",
+        ),
         ("a.bin", b"", "is not a figure"),
     ],
-)  # fmt: skip
+)
 def test_other_files_get_a_sentence(name, content, sentence, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)

@@ -81,7 +81,7 @@ CASES = {
     "stability.growth": lambda v: stability.growth(MODES, v, 0.1).value,
     "clustering": lambda v: clustering.sp2ot(PROBLEM, ot.Entropic(v), ALIKE, rho=v / 2, lam=v, strength=v).plan,
     "survival": lambda v: survival.OTPooling(2, 2, KEY)(X, jnp.ones(5, bool), survival.Transport(v / 2, v, v)).vectors,
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow

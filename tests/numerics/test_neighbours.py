@@ -21,7 +21,11 @@ def test_nearest_among_candidates():
     apart = np.linalg.norm(x - shared[:, None], axis=-1)
     np.testing.assert_array_equal(far.index[:, 0], apart.argmin(axis=1))
     np.testing.assert_allclose(far.distance[:, 0], apart.min(axis=1), rtol=1e-12)
-    for bad, k, sentence in ((shared, 0, "k = 0"), (shared, 8, "k = 8"), (own[:4], 1, "have shapes"),
-                             (shared[:, :2], 1, "have shapes")):  # fmt: skip
+    for bad, k, sentence in (
+        (shared, 0, "k = 0"),
+        (shared, 8, "k = 8"),
+        (own[:4], 1, "have shapes"),
+        (shared[:, :2], 1, "have shapes"),
+    ):
         with pytest.raises(ValueError, match=sentence):
             nearest(jnp.asarray(x), jnp.asarray(bad), k)

@@ -60,9 +60,13 @@ def test_optimum_is_that_of_a_general_optimizer():
         {"type": "ineq", "fun": lambda x: 1 / 5 - x.reshape(5, 3).sum(1)},
     ]
     best = minimize(
-        lambda x: objective(p, x.reshape(5, 3), rho, lam, epsilon), np.full(15, rho / 15), method="SLSQP",
-        bounds=[(1e-12, 1)] * 15, constraints=limits, options={"ftol": 1e-14, "maxiter": 500},
-    )  # fmt: skip
+        lambda x: objective(p, x.reshape(5, 3), rho, lam, epsilon),
+        np.full(15, rho / 15),
+        method="SLSQP",
+        bounds=[(1e-12, 1)] * 15,
+        constraints=limits,
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
     np.testing.assert_allclose(found.value, best.fun, atol=1e-8)
     np.testing.assert_allclose(found.plan(), best.x.reshape(5, 3), atol=2e-5)
 

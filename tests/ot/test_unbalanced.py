@@ -69,9 +69,11 @@ def test_optimum_is_that_of_a_general_optimizer():
     p = random(2, (3, 3))
     found = unbalanced.solve(p, Entropic(0.2), **BOTH)
     best = minimize(
-        lambda x: primal(p, 0.2, np.exp(x).reshape(3, 3), **BOTH), np.full(9, -2.0), method="BFGS",
+        lambda x: primal(p, 0.2, np.exp(x).reshape(3, 3), **BOTH),
+        np.full(9, -2.0),
+        method="BFGS",
         options={"gtol": 1e-9},
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(found.value, best.fun, atol=1e-9)
     np.testing.assert_allclose(found.plan(), np.exp(best.x).reshape(3, 3), atol=1e-5)
 

@@ -73,8 +73,10 @@ def test_the_linear_program_and_the_studies_take_them():
     np.testing.assert_allclose(found.alpha @ A + found.beta @ B, expected, rtol=1e-9)
     data = {"cost": COST, "a": A, "b": B}
     for slug, options in (
-        ("sparse-ot", {"k": 2}), ("sparse-ot", {"regularizer": "entropic", "gamma": 0.1}), ("sinkhorn-newton-sparse", {})
-    ):  # fmt: skip
+        ("sparse-ot", {"k": 2}),
+        ("sparse-ot", {"regularizer": "entropic", "gamma": 0.1}),
+        ("sinkhorn-newton-sparse", {}),
+    ):
         result = find(slug)(data=data, **options).run()
         assert result.attrs["converged"], result.attrs["advice"]
         assert all(np.isfinite(v).all() for v in result.data_vars.values() if v.dtype.kind == "f" and not v.dims)

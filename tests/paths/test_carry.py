@@ -109,9 +109,15 @@ def test_an_ou_process_has_its_mean_and_variance():
     """dX = (b + eps s) dt + sqrt(2 eps) dW with b = -x/2 and s = -x."""
     n, epsilon, t = 20_000, 0.4, 1.5
     found = carry(
-        Chunked(), Linear(-0.5), jnp.full((n, 1), 2.0), np.linspace(0, t, 61), solver="heun", epsilon=epsilon,
-        key=jax.random.key(0), keep=False,
-    )  # fmt: skip
+        Chunked(),
+        Linear(-0.5),
+        jnp.full((n, 1), 2.0),
+        np.linspace(0, t, 61),
+        solver="heun",
+        epsilon=epsilon,
+        key=jax.random.key(0),
+        keep=False,
+    )
     pull = 0.5 + epsilon
     variance = epsilon / pull * (1 - np.exp(-2 * pull * t))
     assert abs(float(found.end.mean()) - 2 * np.exp(-pull * t)) < 4 * np.sqrt(variance / n)
@@ -343,9 +349,16 @@ def test_float32_stays_float32(solver):
     x = X.astype(jnp.float32)
     noise = {"epsilon": 0.3, "key": jax.random.key(0)} if solver == "heun" else {}
     found = carry(
-        Chunked(), Linear(-1.0), x, TIMES, solver=solver, extra=jnp.zeros(7, jnp.float32),
-        rate=lambda t, x, extra: x[:, 0], after=lambda t, x, extra, key: (2.0 * x / 2, extra), **noise,
-    )  # fmt: skip
+        Chunked(),
+        Linear(-1.0),
+        x,
+        TIMES,
+        solver=solver,
+        extra=jnp.zeros(7, jnp.float32),
+        rate=lambda t, x, extra: x[:, 0],
+        after=lambda t, x, extra, key: (2.0 * x / 2, extra),
+        **noise,
+    )
     assert {leaf.dtype for leaf in (found.x, found.end, found.extra, found.t)} == {jnp.dtype("float32")}
 
 

@@ -59,8 +59,11 @@ def test_misfits_of_either_sign_and_affine_ones():
         return divergence_on_line(path, used, times, level).value, metrics.mean(rolled)
 
     for missed, epsilon in (
-        ((-0.3, 0.0, 0.0, 0.0), 0.5), ((0.3, -0.2, 0.0, 0.0), 0.5), ((0.0, 0.0, 0.4, 0.0), 0.5), ((0.2, 0.1, -0.3, -0.5), 1.0),
-    ):  # fmt: skip
+        ((-0.3, 0.0, 0.0, 0.0), 0.5),
+        ((0.3, -0.2, 0.0, 0.0), 0.5),
+        ((0.0, 0.0, 0.4, 0.0), 0.5),
+        ((0.2, 0.1, -0.3, -0.5), 1.0),
+    ):
         kl, rolled = found(missed, epsilon)
         wanted = affine_gaussian(epsilon, *missed)
         np.testing.assert_allclose(kl, wanted, rtol=2e-3, atol=2e-5)

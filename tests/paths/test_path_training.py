@@ -74,8 +74,9 @@ def test_a_network_of_ones_own_is_trained():
     assert isinstance(first.average, Own)
     assert first.average.mlp.activation is net.mlp.activation
     assert ode(first.average, SOURCE.sample(KEY, 4), steps=2).end.shape == (4, 2)
-    half = train(KEY, net, SOURCE, DATA, settings=SETTINGS, steps=20, batch=16,
-                 loop=Chunked(lambda p: p.iteration >= 5))  # fmt: skip
+    half = train(
+        KEY, net, SOURCE, DATA, settings=SETTINGS, steps=20, batch=16, loop=Chunked(lambda p: p.iteration >= 5)
+    )
     assert half.reason in (Reason.STOPPED, Reason.CONVERGED)
     rest = train(KEY, net, SOURCE, DATA, settings=SETTINGS, steps=20, batch=16, state=half.state, loop=Chunked())
     assert same(eqx.filter(rest.average, eqx.is_array), eqx.filter(first.average, eqx.is_array))

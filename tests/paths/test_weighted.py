@@ -152,8 +152,11 @@ def test_four_atoms(potentials, ends):
     # what the flows cost: on the line each is the monotone map between its ends, whose cost is a sum over quantiles
     squares = (np.asarray(x) - np.asarray(ATOMS)[:, 0][None]) ** 2
     for name, weights, wanted in (
-        ("EOT", normal, 1.14129), ("I-CFM", normal, 1.14129), ("W-CFM", normal, 0.2763), ("W-CFM", normal * tau, 0.26747)
-    ):  # fmt: skip
+        ("EOT", normal, 1.14129),
+        ("I-CFM", normal, 1.14129),
+        ("W-CFM", normal, 0.2763),
+        ("W-CFM", normal * tau, 0.26747),
+    ):
         cost = (weights / weights.sum()) @ squares[np.arange(4001), index[name]]
         np.testing.assert_allclose(cost, wanted, atol=4e-3)
 

@@ -149,9 +149,14 @@ def test_a_continuous_one_is_a_latent_site():
     (l, m), (h, g), (a, b, _) = (drawn[name][..., 0].T for name in "lhf")
     across, up = drawn["p"][..., 0], drawn["p"][..., 1]
     for values, wanted in (
-        (l * m, -1 / 3), ((l**2 + m**2) / 2, 7 / 15), ((h**2 + g**2) / 2, 2), (h * g, -1),
-        (np.cos(2 * np.pi * (a - b)), -1 / 3), (across.prod(axis=1), -1 / 3), ((up**2).mean(axis=1), 1),
-    ):  # fmt: skip
+        (l * m, -1 / 3),
+        ((l**2 + m**2) / 2, 7 / 15),
+        ((h**2 + g**2) / 2, 2),
+        (h * g, -1),
+        (np.cos(2 * np.pi * (a - b)), -1 / 3),
+        (across.prod(axis=1), -1 / 3),
+        ((up**2).mean(axis=1), 1),
+    ):
         blocks = values.reshape(20, 60).mean(axis=1)
         assert abs(blocks.mean() - wanted) < 4.5 * blocks.std(ddof=1) / 20**0.5
 

@@ -142,8 +142,11 @@ def test_thinning(line):
                 break
             left.pop(int(np.argmax(least)))
         assert np.flatnonzero(found.used[i]).tolist() == left
-        np.testing.assert_allclose(least_squares.stability(line(full.points[i]), full.weights[i], found.used[i]),
-                                   found.lambda_min[i], rtol=1e-9)  # fmt: skip
+        np.testing.assert_allclose(
+            least_squares.stability(line(full.points[i]), full.weights[i], found.used[i]),
+            found.lambda_min[i],
+            rtol=1e-9,
+        )
 
 
 @pytest.mark.slow

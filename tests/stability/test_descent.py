@@ -170,9 +170,16 @@ def test_an_optimizer_of_optax_takes_the_steps_that_optax_takes():
     import optax
 
     found = stability.train(
-        jax.random.key(4), MODEL, DATA, stability.Settings(0.02), sampling="full", steps=8, every=4, track=("loss",),
+        jax.random.key(4),
+        MODEL,
+        DATA,
+        stability.Settings(0.02),
+        sampling="full",
+        steps=8,
+        every=4,
+        track=("loss",),
         optimizer=optax.scale_by_adam(),
-    )  # fmt: skip
+    )
     adam, params = optax.adam(0.02), (MODEL.a, MODEL.b)
     state = adam.init(params)
     slope = jax.grad(lambda p: ((DATA.x @ (p[0] * p[1]) - DATA.y) ** 2).mean() / 2)
@@ -189,9 +196,16 @@ def test_an_optimizer_goes_on_and_is_swept():
 
     adam = optax.scale_by_adam()  # one object: another would be another program
     train = lambda steps, **more: stability.train(  # noqa: E731
-        jax.random.key(4), MODEL, DATA, stability.Settings(0.02, 3), steps=8, every=4, track=("loss",), optimizer=adam,
+        jax.random.key(4),
+        MODEL,
+        DATA,
+        stability.Settings(0.02, 3),
+        steps=8,
+        every=4,
+        track=("loss",),
+        optimizer=adam,
         **more,
-    )  # fmt: skip
+    )
     whole = train(8)
     half = train(8, loop=Chunked(lambda progress: progress.iteration >= 1))
     assert half.reason == Reason.STOPPED

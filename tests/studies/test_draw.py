@@ -54,7 +54,10 @@ PICTURES = {
         draw.bars([1, 2, 4], [1, 2 + v, 1]),
         draw.vline(2 + v, f"k = {2 + v}"),
         draw.hline(2, "limit"),
-        xlabel="k", ylabel="value (m)", logx=True, xticks=[1, 2, 4],
+        xlabel="k",
+        ylabel="value (m)",
+        logx=True,
+        xticks=[1, 2, 4],
     ),
     "log": lambda v: draw.plot(draw.band([1, 2], [0, 0], [1, 2]), draw.curve([1, 2], [0.0, 1.0 + v], "a"), logy=True),
     "convergence": lambda v: draw.convergence(
@@ -65,7 +68,7 @@ PICTURES = {
     ),
     "strip": lambda v: draw.strip(images(v)),
     "table": lambda v: draw.table({"k": [1, 2], "value": [0.1 + v, np.nan]}),
-}  # fmt: skip
+}
 
 EMPTY = {
     "no layers": lambda: draw.plot(),
@@ -196,9 +199,11 @@ def test_a_glyph_refers_to_no_column_that_is_gone():
         matrix, color = np.eye(n), tints[:n] if many else draw.SOURCE
         weight = x if many else 1.0
         return draw.plot(
-            draw.points(x, x, color=color, size=weight), draw.segments(x, x, x + 1, x, weight), draw.bars(x, x),
+            draw.points(x, x, color=color, size=weight),
+            draw.segments(x, x, x + 1, x, weight),
+            draw.bars(x, x),
             *draw.plan(matrix, *marginals(matrix), a_color=color, b_color=color),
-        )  # fmt: skip
+        )
 
     plot, change = live(picture)
     for v in (1, 3, 4, 2, 3, 0):

@@ -83,10 +83,12 @@ def test_euler_steps_by_hand(board):
     forms = {
         "linear": lambda t: (t, 1 - t, 1.0, -1.0),
         "trigonometric": lambda t: (
-            np.sin(np.pi * t / 2), np.cos(np.pi * t / 2), np.pi / 2 * np.cos(np.pi * t / 2),
+            np.sin(np.pi * t / 2),
+            np.cos(np.pi * t / 2),
+            np.pi / 2 * np.cos(np.pi * t / 2),
             -np.pi / 2 * np.sin(np.pi * t / 2),
         ),
-    }  # fmt: skip
+    }
     for name, form in forms.items():
         x = x0
         for t in (0, 1 / 3, 2 / 3):

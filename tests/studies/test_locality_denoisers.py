@@ -55,10 +55,13 @@ def test_everything_is_what_the_denoisers_themselves_give(first, training):
     basis = denoise.spectrum(training)
     np.testing.assert_allclose(run.eigenvalue, basis.values, atol=1e-10)
     made = {
-        "optimal": denoise.Optimal(training), "Wiener": denoise.Wiener(basis, training.shape),
-        "PCA locality": denoise.PCALocality(training, basis), "LS": denoise.LS(training, 5),
-        "PSPC": denoise.SquareComposite(training, 5), "nearest": denoise.Nearest(training),
-    }  # fmt: skip
+        "optimal": denoise.Optimal(training),
+        "Wiener": denoise.Wiener(basis, training.shape),
+        "PCA locality": denoise.PCALocality(training, basis),
+        "LS": denoise.LS(training, 5),
+        "PSPC": denoise.SquareComposite(training, 5),
+        "nearest": denoise.Nearest(training),
+    }
     arrays = datasets.load("digit-images").arrays
     clean = jnp.asarray(arrays["pixels"][arrays["held_out"]][:3].reshape(3, 64), float)
     noise = np.random.default_rng(0).standard_normal((3, 64))

@@ -101,8 +101,10 @@ def test_other_code_weights_or_surroundings_are_another_recipe():
         (r"no finite number", {"data": (X, Y * np.nan)}),
         (r"fails on one sample x of shape \(3,\): KeyError", {"predict": lambda p, x: p["u"] @ x}),
         (r"not half the mean squared error: on 8 samples it is", {"predict": None, "loss": lambda *a: 2 * loss(*a)}),
-        (r"not half the mean squared error", {"predict": None, "loss": lambda p, x, y: jnp.abs(
-            jax.vmap(partial(predict, p))(x) - y).mean()}),
+        (
+            r"not half the mean squared error",
+            {"predict": None, "loss": lambda p, x, y: jnp.abs(jax.vmap(partial(predict, p))(x) - y).mean()},
+        ),
         (r"both given", {"loss": loss}),
         (r"the model fails on one sample", {"predict": None}),
         (r"nothing to train", {"params": {"w": 3}}),
@@ -114,7 +116,7 @@ def test_other_code_weights_or_surroundings_are_another_recipe():
         (r"eta = -1", {"eta": -1.0}),
         (r"give a slug", {"title": "!"}),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused(match, change):
     given = {"title": "Wrong", "params": PARAMS, "data": (X, Y), "predict": predict} | change
     with pytest.raises((ValueError, TypeError), match=match) as caught:

@@ -32,10 +32,15 @@ def _line(source: float, mean: float, target: float) -> Data:
     """Gaussians on a line that no named set has: N(0, source^2) to N(mean, target^2)."""
     rng, one = np.random.default_rng(5), np.ones(1)
     arrays = {
-        "x": mean + target * rng.normal(size=(50, 1)), "weights": one, "centres": np.array([[mean]]),
-        "variances": np.array([target**2]), "x0": source * rng.normal(size=(50, 1)), "source_weights": one,
-        "source_centres": np.zeros((1, 1)), "source_variances": np.array([source**2]),
-    }  # fmt: skip
+        "x": mean + target * rng.normal(size=(50, 1)),
+        "weights": one,
+        "centres": np.array([[mean]]),
+        "variances": np.array([target**2]),
+        "x0": source * rng.normal(size=(50, 1)),
+        "source_weights": one,
+        "source_centres": np.zeros((1, 1)),
+        "source_variances": np.array([source**2]),
+    }
     return Data("mine", "Mine", "samples", arrays, "a test", "none")
 
 
@@ -113,7 +118,7 @@ def test_straight_gaussian_coupling_is_a_fixed_point():
     np.testing.assert_allclose(exact_map, T, atol=1e-5)
     joint = paths.Joint(
         np.ones(1), np.zeros((1, 2)), np.zeros((1, 2)), S0[None], (T @ S0 @ T.T)[None], (S0 @ T.T)[None]
-    )  # fmt: skip
+    )
     again = paths.ode(paths.exact(paths.Linear(), joint), jnp.eye(2), 200, interval=(0.0, 1 - 1e-9)).end.T
     np.testing.assert_allclose(again, T, atol=1e-4)
 

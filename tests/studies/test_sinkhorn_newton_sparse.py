@@ -274,8 +274,11 @@ def test_the_map_of_ratios_has_a_cell_for_each_size_and_epsilon():
     assert grid["side"] == [6, 8]
     result = study.along(keep=picture.keep, side=[6, 8], epsilon=[0.1, 0.01])
     drawn = picture(result)
-    words = {str(text).replace("\u00a0", " ") for e in drawn.traverse(lambda e: e, [hv.Labels])
-             for text in e.dimension_values("text")}  # fmt: skip
+    words = {
+        str(text).replace("\u00a0", " ")
+        for e in drawn.traverse(lambda e: e, [hv.Labels])
+        for text in e.dimension_values("text")
+    }
     assert f"{float(result.work_ratio.sel(side=8, epsilon=0.01)):.2g}" in words
     hv.renderer("matplotlib").get_plot(drawn)
 

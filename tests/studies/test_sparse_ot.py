@@ -156,7 +156,7 @@ def test_large_plans_are_kept_by_their_nonzeros(monkeypatch):
         ({"n": 1}, "n = 1 is not allowed"),
         ({"kk": 1}, "sparse-ot has no parameter 'kk'; did you mean k?"),
     ],
-)  # fmt: skip
+)
 def test_bad_parameters_get_a_sentence(values, sentence):
     with pytest.raises((ValueError, TypeError)) as refusal:
         SparseOT(**values)

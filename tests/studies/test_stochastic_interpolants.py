@@ -89,8 +89,10 @@ def test_samplers_have_the_moments_and_weights_of_the_data(runs, epsilon):
     """Of three modes that no setting was chosen on; 4 standard errors."""
     n, weights = 4000, np.array([0.2, 0.5, 0.3])
     arrays = gaussian_pair((1.0, 0.5), (0.0, 1.0)) | {
-        "weights": weights, "centres": np.array([[-5.0], [0.5], [4.0]]), "variances": np.array([0.4, 0.3, 0.6]),
-    }  # fmt: skip
+        "weights": weights,
+        "centres": np.array([[-5.0], [0.5], [4.0]]),
+        "variances": np.array([0.4, 0.3, 0.6]),
+    }
     mine = Data("mine", "Mine", "samples", arrays, "a test", "none")
     run = runs(data=mine, epsilon=epsilon, particles=n, seed=5)
     mean = weights @ arrays["centres"][:, 0]

@@ -78,16 +78,25 @@ def runs(k=1, seed=0):
 @pytest.mark.parametrize(
     ("measure", "expected"),
     [
-        (number("value"), 10), (number("value", k=4), 40), (2 * number("value") - number("value", seed=3), 7),
-        (number("value", k=4) / number("value"), 4), (1 - number("value"), -9), (abs(1 - number("value")), 9),
-        (number("path", at={"at": 0.45}, k=2), 4), (number("path", place={"at": -1}, seed=3), 3),
-        (number("path", reduce=np.max, k=4), 8), (mean(number("value"), seed=range(4)), 11.5),
-        (largest(number("value"), k=(1, 4), seed=(0, 2)), 42), (least(number("value", k=2), seed=(1, 3)), 21),
-        (rise(number("value"), k=(1, 2, 4)), 20), (rise(-1 * number("value"), k=(1, 2, 4)), -10),
-        (of(lambda run: run.path.sum(), k=2), 6), (apart("path", [1, 2, 7]), 7),
+        (number("value"), 10),
+        (number("value", k=4), 40),
+        (2 * number("value") - number("value", seed=3), 7),
+        (number("value", k=4) / number("value"), 4),
+        (1 - number("value"), -9),
+        (abs(1 - number("value")), 9),
+        (number("path", at={"at": 0.45}, k=2), 4),
+        (number("path", place={"at": -1}, seed=3), 3),
+        (number("path", reduce=np.max, k=4), 8),
+        (mean(number("value"), seed=range(4)), 11.5),
+        (largest(number("value"), k=(1, 4), seed=(0, 2)), 42),
+        (least(number("value", k=2), seed=(1, 3)), 21),
+        (rise(number("value"), k=(1, 2, 4)), 20),
+        (rise(-1 * number("value"), k=(1, 2, 4)), -10),
+        (of(lambda run: run.path.sum(), k=2), 6),
+        (apart("path", [1, 2, 7]), 7),
         (mean(number("value") - number("value", k=2), seed=range(2)), -10),
     ],
-)  # fmt: skip
+)
 def test_measures(measure, expected):
     assert measure(runs) == pytest.approx(expected)
 
@@ -114,10 +123,15 @@ def test_parameters_of_a_shared_part_come_after_the_studys_own():
 
 
 STORY = Story(
-    "It falls.", ("a",), ("k",),
-    tuple(Step(f"{i}?", {"k": i}, "From {before.value:.2f} to {value:.1f}.", lambda before, after: True) for i in (1, 2, 3)),
+    "It falls.",
+    ("a",),
+    ("k",),
+    tuple(
+        Step(f"{i}?", {"k": i}, "From {before.value:.2f} to {value:.1f}.", lambda before, after: True)
+        for i in (1, 2, 3)
+    ),
     (Group("All", "They are {value:.3g}, not {missing:.2f}.", ("b",)),),
-)  # fmt: skip
+)
 TWO = Pictures(Picture("a", "A", "c", print), Picture("b", "B", "c", print))
 
 

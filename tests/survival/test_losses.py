@@ -14,9 +14,11 @@ def sample(n: int = 30, seed: int = 0, tied: bool = True):
     """Log risks, times with ties if asked for, events."""
     rng = np.random.default_rng(seed)
     time = rng.exponential(2, n)
-    return jnp.asarray(rng.normal(size=n)), jnp.asarray(np.ceil(3 * time) if tied else time), jnp.asarray(
-        rng.random(n) < 0.6
-    )  # fmt: skip
+    return (
+        jnp.asarray(rng.normal(size=n)),
+        jnp.asarray(np.ceil(3 * time) if tied else time),
+        jnp.asarray(rng.random(n) < 0.6),
+    )
 
 
 def partial_likelihood(risk, time, event, ties: str) -> float:
@@ -74,8 +76,10 @@ def test_cox_does_not_feel_a_shift_and_its_gradient_sums_to_zero():
         np.testing.assert_allclose(losses.cox(risk + 3.7, time, event, ties=ties), value, rtol=1e-12)
         np.testing.assert_allclose(slope.sum(), 0, atol=1e-14)
         h, direction = 1e-5, jnp.cos(jnp.arange(30.0))
-        numerical = (losses.cox(risk + h * direction, time, event, ties=ties)
-                     - losses.cox(risk - h * direction, time, event, ties=ties)) / (2 * h)  # fmt: skip
+        numerical = (
+            losses.cox(risk + h * direction, time, event, ties=ties)
+            - losses.cox(risk - h * direction, time, event, ties=ties)
+        ) / (2 * h)
         np.testing.assert_allclose(slope @ direction, numerical, rtol=1e-7)
 
 

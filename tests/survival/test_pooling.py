@@ -132,8 +132,10 @@ def test_gradients_are_those_of_differences(made):
     for part in (slopes[0].pooling.prototypes, slopes[0].encoder.weight, slopes[1]):
         assert float(jnp.abs(part).max()) > 1e-5
     for which in range(5):
-        way = [jax.tree.map(lambda v, on=which == i: on * jnp.asarray(rng.normal(size=v.shape)), value)
-               for i, value in enumerate(at)]  # fmt: skip
+        way = [
+            jax.tree.map(lambda v, on=which == i: on * jnp.asarray(rng.normal(size=v.shape)), value)
+            for i, value in enumerate(at)
+        ]
         h = 1e-5
         ends = [risk(*jax.tree.map(lambda v, w, h=h: v + h * w, at, tuple(way))) for h in (h, -h)]
         told = sum(jax.tree.leaves(jax.tree.map(lambda s, w: (s * w).sum(), slopes, tuple(way))))

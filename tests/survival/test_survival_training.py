@@ -32,9 +32,16 @@ def small():
 def fit(bags, epochs, settings=None, loop=None, key=0, **options):
     """In chunks, whose program is compiled once for every number of epochs."""
     return train(
-        jax.random.key(key), bags, settings or Settings(), k=K, width=D, batch=4, epochs=epochs, loop=loop or Chunked(),
+        jax.random.key(key),
+        bags,
+        settings or Settings(),
+        k=K,
+        width=D,
+        batch=4,
+        epochs=epochs,
+        loop=loop or Chunked(),
         **options,
-    )  # fmt: skip
+    )
 
 
 def test_schedule_has_the_values_of_the_sheet():

@@ -20,9 +20,13 @@ from lab.sweeps import plan as planning
 from lab.sweeps.plan import failed_key
 
 POWERS = Picture(
-    "powers", "Powers", "a run for each power", lambda result: result.norm, along=lambda s, d: {"power": [1, 2, 3]},
+    "powers",
+    "Powers",
+    "a run for each power",
+    lambda result: result.norm,
+    along=lambda s, d: {"power": [1, 2, 3]},
     also=("norm",),
-)  # fmt: skip
+)
 
 
 def test_it_is_single_runs_with_a_dimension_more(store):

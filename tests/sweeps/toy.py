@@ -67,8 +67,13 @@ class Toy(Study):
         if p.spoiled:
             raise ArithmeticError("this cell is spoiled")
         run = loop(METHOD, Problem(inputs["a"] ** p.power, jnp.asarray(p.rate, float)), max_iterations=p.steps)
-        return {"x": run.state, "norm": jnp.linalg.norm(run.state), "iterations": run.iterations,
-                "history": run.trace["error"], "reason": run.reason}  # fmt: skip
+        return {
+            "x": run.state,
+            "norm": jnp.linalg.norm(run.state),
+            "iterations": run.iterations,
+            "history": run.trace["error"],
+            "reason": run.reason,
+        }
 
 
 class Slow(Toy):
@@ -104,9 +109,14 @@ def one_by_one(study: Study, **grid: Sequence[Any]) -> xr.Dataset:
         table[at] = cell
     nested = table.reshape([len(values) for values in grid.values()]).tolist()
     merged = xr.combine_nested(
-        nested, concat_dim=list(grid), combine_attrs="drop", join="outer", coords="different", compat="equals",
+        nested,
+        concat_dim=list(grid),
+        combine_attrs="drop",
+        join="outer",
+        coords="different",
+        compat="equals",
         data_vars="all",
-    )  # fmt: skip
+    )
     declared = study.parameters()
     merged = merged.assign_coords({n: sweeping.coordinate(n, declared[n], values) for n, values in grid.items()})
     for name in merged.variables:

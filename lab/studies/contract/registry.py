@@ -140,9 +140,26 @@ def _is_ours(study: type[Study]) -> bool:
 
 
 _OPTIONS = {
-    "again", "at", "cores", "dry_run", "frames", "from", "height", "job_memory", "keep", "memory", "on", "output", "preset",
-    "queue", "retry_failed", "style", "walltime", "width", "workers",
-}  # fmt: skip
+    "again",
+    "at",
+    "cores",
+    "dry_run",
+    "frames",
+    "from",
+    "height",
+    "job_memory",
+    "keep",
+    "memory",
+    "on",
+    "output",
+    "preset",
+    "queue",
+    "retry_failed",
+    "style",
+    "walltime",
+    "width",
+    "workers",
+}
 
 
 _HOLDS = {"results": Result, "presets": Preset, "claims": Claim, "live": Live, "pictures": Picture}

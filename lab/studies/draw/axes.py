@@ -47,9 +47,19 @@ def plot(
         labels = [label._replace(text="") for label in labels]
     labels.append(Words(x[0], y[1], f" {note}", current().muted, up="top"))
     return frame(
-        [*flat, *words(labels)], x, y, xlabel=xlabel, ylabel=ylabel, equal=equal, height=height,
-        logx=logx, logy=logy, xticks=xticks, yticks=yticks, empty=empty,
-    )  # fmt: skip
+        [*flat, *words(labels)],
+        x,
+        y,
+        xlabel=xlabel,
+        ylabel=ylabel,
+        equal=equal,
+        height=height,
+        logx=logx,
+        logy=logy,
+        xticks=xticks,
+        yticks=yticks,
+        empty=empty,
+    )
 
 
 def frame(
@@ -88,9 +98,15 @@ def frame(
         known = {"apply_ranges": False} if type(layer) in (hv.Curve, hv.Labels) else {}
         dress(layer, bokeh={**known, **(tips if hovered else {})})
     common = {
-        "xlabel": xlabel, "ylabel": ylabel, "xlim": x, "ylim": y, "logx": logx, "logy": logy, "show_legend": False,
+        "xlabel": xlabel,
+        "ylabel": ylabel,
+        "xlim": x,
+        "ylim": y,
+        "logx": logx,
+        "logy": logy,
+        "show_legend": False,
         "show_title": False,
-    }  # fmt: skip
+    }
     # Matplotlib refuses a logarithmic axis where nothing is positive
     linear = {"logx": False, "logy": False} if empty else {}
     ticks = {name: _named(value) for name, value in (("xticks", xticks), ("yticks", yticks)) if value is not None}
@@ -99,16 +115,21 @@ def frame(
         hv.Overlay(list(layers)),
         both=common | {name: value for name, value in ticks.items() if value},
         bokeh={
-            "responsive": True, "min_height": height, "toolbar": "above", "autohide_toolbar": True, "active_tools": [],
+            "responsive": True,
+            "min_height": height,
+            "toolbar": "above",
+            "autohide_toolbar": True,
+            "active_tools": [],
             "default_tools": ["pan", "wheel_zoom", "box_zoom", "reset", "save"],
             "hooks": [finish_bokeh(look, equal, bare, bounds, whole)],
             **{name: FixedTicker(ticks=[]) for name in none},
         },
         mpl={
-            "hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)], **linear,
+            "hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)],
+            **linear,
             **dict.fromkeys(none, 0),
         },
-    )  # fmt: skip
+    )
 
 
 def _named(ticks: Any) -> Any:

@@ -78,10 +78,14 @@ def points(
         both={"alpha": alpha},
         # not color, by which Bokeh colours the hatch too, where HoloViews forgets it when the points have one colour again
         bokeh={
-            "fill_color": fill, "size": hv.dim("size") * 7, "line_color": rim, "line_width": 0.75, "line_alpha": alpha,
+            "fill_color": fill,
+            "size": hv.dim("size") * 7,
+            "line_color": rim,
+            "line_width": 0.75,
+            "line_alpha": alpha,
         },
         mpl={"color": fill, "s": hv.dim("size") ** 2 * 14, "edgecolors": rim, "linewidth": 0.4},
-    )  # fmt: skip
+    )
 
 
 def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: str = INK, width: float = 1.0):

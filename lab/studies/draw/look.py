@@ -110,21 +110,42 @@ def theme(name: str, hold: bool = False, backend: str = "") -> Iterator[Theme]:
 def _to_oklab(colour: str) -> np.ndarray:
     srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    lms = np.array([[0.4122214708, 0.5363325363, 0.0514459929],
-                    [0.2119034982, 0.6806995451, 0.1073969566],
-                    [0.0883024619, 0.2817188376, 0.6299787005]]) @ linear  # fmt: skip
-    return np.array([[0.2104542553, 0.7936177850, -0.0040720468],
-                     [1.9779984951, -2.4285922050, 0.4505937099],
-                     [0.0259040371, 0.7827717662, -0.8086757660]]) @ np.cbrt(lms)  # fmt: skip
+    lms = (
+        np.array(
+            [
+                [0.4122214708, 0.5363325363, 0.0514459929],
+                [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005],
+            ]
+        )
+        @ linear
+    )
+    return np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    ) @ np.cbrt(lms)
 
 
 def _from_oklab(lab: np.ndarray) -> str:
-    lms = (np.array([[1, 0.3963377774, 0.2158037573],
-                     [1, -0.1055613458, -0.0638541728],
-                     [1, -0.0894841775, -1.2914855480]]) @ lab) ** 3  # fmt: skip
-    linear = np.array([[4.0767416621, -3.3077115913, 0.2309699292],
-                       [-1.2684380046, 2.6097574011, -0.3413193965],
-                       [-0.0041960863, -0.7034186147, 1.7076147010]]) @ lms  # fmt: skip
+    lms = (
+        np.array(
+            [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+        )
+        @ lab
+    ) ** 3
+    linear = (
+        np.array(
+            [
+                [4.0767416621, -3.3077115913, 0.2309699292],
+                [-1.2684380046, 2.6097574011, -0.3413193965],
+                [-0.0041960863, -0.7034186147, 1.7076147010],
+            ]
+        )
+        @ lms
+    )
     linear = np.clip(linear, 0, 1)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return "#" + "".join(f"{round(255 * v):02x}" for v in np.clip(srgb, 0, 1))
@@ -217,11 +238,18 @@ if (w > 0 && h > 0) {
 
 def _axis(look: Theme) -> dict[str, Any]:
     return {
-        "axis_line_color": look.line, "major_tick_line_color": look.line, "minor_tick_line_color": None,
-        "major_label_text_color": look.muted, "axis_label_text_color": look.ink,
-        "axis_label_text_font_style": "normal", "axis_label_text_font_size": "12px",
-        "major_label_text_font_size": "11px", "major_tick_in": 0, "major_tick_out": 4, "axis_label_standoff": 6,
-    }  # fmt: skip
+        "axis_line_color": look.line,
+        "major_tick_line_color": look.line,
+        "minor_tick_line_color": None,
+        "major_label_text_color": look.muted,
+        "axis_label_text_color": look.ink,
+        "axis_label_text_font_style": "normal",
+        "axis_label_text_font_size": "12px",
+        "major_label_text_font_size": "11px",
+        "major_tick_in": 0,
+        "major_tick_out": 4,
+        "axis_label_standoff": 6,
+    }
 
 
 def bokeh_renderer(name: str) -> Any:
@@ -260,11 +288,19 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
             axis.update(**_axis(look), visible=not bare)
         for bar in fig.select({"type": ColorBar}):
             bar.update(
-                background_fill_alpha=0, bar_line_color=None, major_tick_line_color=None,
+                background_fill_alpha=0,
+                bar_line_color=None,
+                major_tick_line_color=None,
                 major_label_text_color=look.muted,
-                title_text_color=look.ink, title_text_font_style="normal", title_text_font_size="12px", width=10,
-                major_label_text_font_size="11px", label_standoff=6, padding=4, title_standoff=6,
-            )  # fmt: skip
+                title_text_color=look.ink,
+                title_text_font_style="normal",
+                title_text_font_size="12px",
+                width=10,
+                major_label_text_font_size="11px",
+                label_standoff=6,
+                padding=4,
+                title_standoff=6,
+            )
         if equal:
             again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None or bare else 0.0}, code=_EQUAL)
             fig.js_on_change("inner_width", again)

@@ -50,10 +50,18 @@ def heatmap(
     right, top = x.high + room[0] * x.span, y.high + room[1] * y.span
     return frame(
         [*grid.cells(xlabel, ylabel, clabel, bar=bar), *grid.outline(outline), *marks, *grid.words()],
-        (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
-        equal=grid.square if equal is None else equal, height=height, bounds=((x.low, x.high), (y.low, y.high)),
-        whole=(x.whole, y.whole), clabel=clabel if bar else None,
-    )  # fmt: skip
+        (x.low, right),
+        (y.low, top),
+        xlabel=xlabel,
+        ylabel=ylabel,
+        xticks=x.ticks,
+        yticks=y.ticks,
+        equal=grid.square if equal is None else equal,
+        height=height,
+        bounds=((x.low, x.high), (y.low, y.high)),
+        whole=(x.whole, y.whole),
+        clabel=clabel if bar else None,
+    )
 
 
 def shaded(matrix: Any) -> np.ndarray:
@@ -101,9 +109,17 @@ def plan(
     top, right = y.high + 0.23 * y.span, x.high + 0.23 * x.span
     return frame(
         [*grid.cells(xlabel, ylabel, clabel, bar=False), *grid.outline(outline), asked_b, asked_a, got, *grid.words()],
-        (x.low, right), (y.low, top), xlabel=xlabel, ylabel=ylabel, xticks=x.ticks, yticks=y.ticks,
-        equal=grid.square, height=height, bounds=((x.low, x.high), (y.low, y.high)), whole=(x.whole, y.whole),
-    )  # fmt: skip
+        (x.low, right),
+        (y.low, top),
+        xlabel=xlabel,
+        ylabel=ylabel,
+        xticks=x.ticks,
+        yticks=y.ticks,
+        equal=grid.square,
+        height=height,
+        bounds=((x.low, x.high), (y.low, y.high)),
+        whole=(x.whole, y.whole),
+    )
 
 
 class _Span:

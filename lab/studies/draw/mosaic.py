@@ -71,9 +71,14 @@ def mosaic(
     line = _LINE * (wide + room)
     above, below = (line + 0.08 * h if cols else 0.0), (line + 0.08 * h if note else 0.0)
     return frame(
-        [image, lines, named, headed, said], (-room, wide), (-below, tall + above), equal=True, bare=True,
-        bounds=((0, wide), (0, tall)), height=height or int(np.clip(560 * (tall + above + below) / (wide + room), 200, 620)),
-    )  # fmt: skip
+        [image, lines, named, headed, said],
+        (-room, wide),
+        (-below, tall + above),
+        equal=True,
+        bare=True,
+        bounds=((0, wide), (0, tall)),
+        height=height or int(np.clip(560 * (tall + above + below) / (wide + room), 200, 620)),
+    )
 
 
 def tile_at(x: float, y: float, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:

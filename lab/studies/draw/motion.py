@@ -75,10 +75,14 @@ def particles(
     whole = span[1] - span[0]
     line = 0.045 * whole  # of text, where the picture is as narrow as a column of print
     return frame(
-        [*layers, *words(texts)], (span[0] - 0.01 * whole, span[1] + 0.01 * whole),
-        (ylim[0] - max(0.09 * high, line if note else 0.0), ylim[1] + max(0.1 * high, line)), equal=True, bare=True,
-        height=height, bounds=(span, tuple(ylim)),
-    )  # fmt: skip
+        [*layers, *words(texts)],
+        (span[0] - 0.01 * whole, span[1] + 0.01 * whole),
+        (ylim[0] - max(0.09 * high, line if note else 0.0), ylim[1] + max(0.1 * high, line)),
+        equal=True,
+        bare=True,
+        height=height,
+        bounds=(span, tuple(ylim)),
+    )
 
 
 def _rimless(dots: hv.Points) -> hv.Points:

@@ -50,8 +50,13 @@ def links(
         segments(x[i, 0], x[i, 1], y[j, 0], y[j, 1], mass),
         points(x[:, 0], x[:, 1], color=x_color, size=_relative(a)).relabel(group="Source"),
         points(y[:, 0], y[:, 1], color=y_color, size=_relative(b)).relabel(group="Target"),
-        xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, equal=True, height=height,
-    )  # fmt: skip
+        xlabel=xlabel,
+        ylabel=ylabel,
+        xlim=xlim,
+        ylim=ylim,
+        equal=True,
+        height=height,
+    )
 
 
 def convergence(
@@ -109,8 +114,14 @@ def cells(
     dress(image, both={"cmap": palette, "clim": (-0.5, len(tints) + 0.5)}, mpl={"interpolation": "nearest"})
     return frame(
         [image, _edges(owner, xlim, ylim), *marks, *words([])],
-        xlim, ylim, xlabel=xlabel, ylabel=ylabel, equal=True, height=height, bounds=(tuple(xlim), tuple(ylim)),
-    )  # fmt: skip
+        xlim,
+        ylim,
+        xlabel=xlabel,
+        ylabel=ylabel,
+        equal=True,
+        height=height,
+        bounds=(tuple(xlim), tuple(ylim)),
+    )
 
 
 def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int = 220) -> hv.Overlay:

@@ -24,8 +24,11 @@ from lab.studies.contract import Choice, DataSource, Paper, Picture, Pictures, R
 from lab.studies.vocabulary import size
 
 _MOMENTS = np.linspace(0.0, 1.0, 101)
-_CURVES = (("alpha", draw.SOURCE, "α, weight of the source"), ("beta", draw.TARGET, "β, weight of the data"),
-           ("gamma", draw.GOOD, "γ, latent noise"))  # fmt: skip
+_CURVES = (
+    ("alpha", draw.SOURCE, "α, weight of the source"),
+    ("beta", draw.TARGET, "β, weight of the data"),
+    ("gamma", draw.GOOD, "γ, latent noise"),
+)
 
 _MATHEMATICS = r"""
 Particles follow $\dot Z_t = b(t, Z_t)$ with the exact velocity $b(t, x) = E[\dot x_t \mid x_t = x]$ of
@@ -100,17 +103,28 @@ class _OwnPath(Study):
     tilt: ClassVar[Any] = None
 
     data = DataSource("eight-gaussians", doc="a named set of samples, or a file of yours")
-    n = Whole(500, bounds=(2, 2000), soft=(50, 2000), label="particles", symbol="n", traced=False,
-              doc="how many follow each path, and samples of the data")  # fmt: skip
+    n = Whole(
+        500,
+        bounds=(2, 2000),
+        soft=(50, 2000),
+        label="particles",
+        symbol="n",
+        traced=False,
+        doc="how many follow each path, and samples of the data",
+    )
     steps = size(20, (1, 1000), (1, 64), label="steps", symbol="K", doc="steps of the solver from source to data")
     solver = Choice(
         ["euler", "heun", "rk4"], label="solver", doc="how a step is taken: 1, 2 or 4 evaluations of the velocity"
     )
 
     dims: ClassVar = {
-        "path": ("path", ""), "t": ("time", ""), "particle": ("particle", ""), "axis": ("axis", ""),
-        "moment": ("time", ""), "sample": ("sample", ""),
-    }  # fmt: skip
+        "path": ("path", ""),
+        "t": ("time", ""),
+        "particle": ("particle", ""),
+        "axis": ("axis", ""),
+        "moment": ("time", ""),
+        "sample": ("sample", ""),
+    }
     results = (
         Result("own_fit", (), "fit, W₂²", "squared distance of its end from fresh samples of the data", headline=True),
         Result("straight_fit", (), "straight: W₂²", "the same of the straight path", headline=True),
@@ -127,7 +141,7 @@ class _OwnPath(Study):
         Result("paths", ("path", "t", "particle", "axis"), "position", "of each particle, on two axes at most"),
         Result("x", ("sample", "axis"), "data", "on the same axes"),
         *(Result(name, ("moment",), label, "of the path of your own") for name, _, label in _CURVES),
-    )  # fmt: skip
+    )
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
@@ -169,15 +183,25 @@ def _measured(
     fit = [metrics.squared_wasserstein(path.end, fresh) for path in both]
     c = jax.vmap(schedule)(jnp.asarray(_MOMENTS))
     return {
-        "own_fit": fit[0], "straight_fit": fit[1], "floor": metrics.squared_wasserstein(more, fresh),
-        "own_energy": energy[0].value, "straight_energy": energy[1].value, "nfe": ours.nfe,
+        "own_fit": fit[0],
+        "straight_fit": fit[1],
+        "floor": metrics.squared_wasserstein(more, fresh),
+        "own_energy": energy[0].value,
+        "straight_energy": energy[1].value,
+        "nfe": ours.nfe,
         "w2sq": jnp.stack(fit),
-        "energy": jnp.stack([e.value for e in energy]), "energy_error": jnp.stack([e.error for e in energy]),
-        "straightness": jnp.stack([b.value for b in bent]), "straightness_error": jnp.stack([b.error for b in bent]),
+        "energy": jnp.stack([e.value for e in energy]),
+        "energy_error": jnp.stack([e.error for e in energy]),
+        "straightness": jnp.stack([b.value for b in bent]),
+        "straightness_error": jnp.stack([b.error for b in bent]),
         "speed": jnp.stack([(_known(path) ** 2).sum(axis=2).mean(axis=1) for path in both]),
-        "paths": jnp.stack([path.x @ inputs["axes"] for path in both]), "x": inputs["x"] @ inputs["axes"],
-        "times": ours.t, "alpha": c.alpha, "beta": c.beta, "gamma": c.gamma,
-    }  # fmt: skip
+        "paths": jnp.stack([path.x @ inputs["axes"] for path in both]),
+        "x": inputs["x"] @ inputs["axes"],
+        "times": ours.t,
+        "alpha": c.alpha,
+        "beta": c.beta,
+        "gamma": c.gamma,
+    }
 
 
 def _known(path: paths.Path) -> jax.Array:
@@ -216,9 +240,12 @@ def _coefficients(result: xr.Dataset) -> Any:
 def _speed(result: xr.Dataset) -> Any:
     own, straight = _names(result)
     return draw.plot(
-        draw.curve(result.t, result.speed[0], own), draw.curve(result.t, result.speed[1], straight, color=draw.MUTED),
-        xlabel="time", ylabel="mean squared velocity", ylim=(0, None),
-    )  # fmt: skip
+        draw.curve(result.t, result.speed[0], own),
+        draw.curve(result.t, result.speed[1], straight, color=draw.MUTED),
+        xlabel="time",
+        ylabel="mean squared velocity",
+        ylim=(0, None),
+    )
 
 
 def _fit(result: xr.Dataset) -> Any:
@@ -229,10 +256,24 @@ def _fit(result: xr.Dataset) -> Any:
 
 
 _OwnPath.pictures = Pictures(
-    Picture("particles", "Particles on their way", "Blue: particles from the source, orange: the data. Yours and the straight "
-            "path, from the same particles at the same times.", _clouds, plays="t"),
-    Picture("coefficients", "The schedule", "What of the source and of the data is in the mix, by time.", _coefficients),
+    Picture(
+        "particles",
+        "Particles on their way",
+        "Blue: particles from the source, orange: the data. Yours and the straight "
+        "path, from the same particles at the same times.",
+        _clouds,
+        plays="t",
+    ),
+    Picture(
+        "coefficients", "The schedule", "What of the source and of the data is in the mix, by time.", _coefficients
+    ),
     Picture("speed", "Energy by time", "The area under a curve is the energy of the path.", _speed),
-    Picture("fit", "Fit against steps", "Few steps suffice where particles move straight.", _fit,
-            along={"steps": (1, 2, 4, 8, 16, 32)}, needs=("w2sq", "floor")),
-)  # fmt: skip
+    Picture(
+        "fit",
+        "Fit against steps",
+        "Few steps suffice where particles move straight.",
+        _fit,
+        along={"steps": (1, 2, 4, 8, 16, 32)},
+        needs=("w2sq", "floor"),
+    ),
+)

@@ -13,9 +13,13 @@ class Trained(Study):
     """Parameters and results of a training; ``draw.training`` shows its losses."""
 
     train_steps = Whole(
-        0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
+        0,
+        bounds=(0, 100_000),
+        soft=(0, 5000),
+        label="training steps",
+        traced=False,
         doc="steps in which a small network learns what is known exactly; 0: none is trained",
-    )  # fmt: skip
+    )
     units = size(
         64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers"
     )

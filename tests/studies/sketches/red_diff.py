@@ -19,7 +19,7 @@ from lab.studies.vocabulary import number, positive, size
 WEIGHTS = {
     "linear": lambda r: r, "sqrt": jnp.sqrt, "square": jnp.square, "const": jnp.ones_like,
     "log": jnp.log1p, "truncated": lambda r: jnp.minimum(r, 1),
-}  # fmt: skip
+}
 
 
 class Descent(NamedTuple):
@@ -110,7 +110,7 @@ class RedDiff(Study):
         return Data("bed", "A Gaussian bed", self.kind, {
             "mean": np.full(16, 0.3), "covariance": covariance, "forward": forward,
             "measured": forward @ truth + 0.1 * rng.normal(size=8),
-        }, "made here", "none needed")  # fmt: skip
+        }, "made here", "none needed")
 
     @staticmethod
     def compute(inputs, p, loop, warm=None):
@@ -124,7 +124,7 @@ class RedDiff(Study):
         work = Descent(
             mean, tuple(jnp.linalg.eigh(covariance)), forward, measured, alpha, weights, jnp.asarray(p.rate),
             jnp.asarray(p.lam), jax.random.key(p.seed),
-        )  # fmt: skip
+        )
         run = loop(DESCENT, work, max_iterations=p.steps + 1)
         gain = covariance @ forward.T @ jnp.linalg.inv(forward @ covariance @ forward.T + 0.01 * jnp.eye(len(measured)))
         posterior = mean + gain @ (measured - forward @ mean)
@@ -132,7 +132,7 @@ class RedDiff(Study):
         return {
             "error": error, "mu": run.state.mu, "posterior": posterior, "misfit": run.trace["misfit"],
             "weights": weights, "iterations": run.iterations, "reason": run.reason,
-        }  # fmt: skip
+        }
 
     pictures = Pictures(
         Picture("estimate", "Estimate and posterior", "bars: where the descent ended; dots: the posterior mean",
@@ -143,7 +143,7 @@ class RedDiff(Study):
                 needs=("error",), along={"lam": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), "weight": ("linear", "sqrt", "const")}),
         Picture("descent", "Descent", "misfit of the measurement by step",
                 lambda result: draw.training({"misfit": result.misfit}, ylabel="misfit", logy=True)),
-    )  # fmt: skip
+    )
     presets = (
         Preset("weak", "A weak prior", "What was not measured is hardly moved.", {"lam": 0.01}),
         Preset("square", "The square weight", "High noise counts most.", {"weight": "square"}),
@@ -152,4 +152,4 @@ class RedDiff(Study):
         Claim("near", "The default is near the posterior mean.", number("error"), 0.35, "the closed form", "<="),
         Claim("too-strong", "With too strong a prior it is farther off.", number("error", lam=3.0) - number("error"), 0.0,
               "the closed form", ">="),
-    )  # fmt: skip
+    )
