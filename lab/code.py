@@ -159,7 +159,7 @@ def _place(made: Any) -> Place:
 def _declared(study: Any) -> dict[str, list[str]]:
     """Of parameters and results what a run depends on: by the member that declares it, in words."""
     told = {name: [f"{name} {type(each).__name__} {each.traced}"] for name, each in study.parameters().items()}
-    results = [f"{each.name} {each.dims} {each.unit} {each.optional}" for each in study.results]
+    results = [f"{each.name} {each.dims} {each.unit} {bool(each.absent)}" for each in study.results]
     return told | {"results": results}
 
 

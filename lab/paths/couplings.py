@@ -36,7 +36,10 @@ from lab.choices import chosen
 from lab.paths.fields import Exact
 from lab.paths.sampling import Solver, graded, ode
 
-type Cost = Literal["norm", "half-squared"] | str | Callable[[Array, Array], Array]
+type Named = Literal["norm", "half-squared"]
+"""The costs that have a name."""
+
+type Cost = Named | str | Callable[[Array, Array], Array]
 """"norm" $|x - y|$, "half-squared" $|x - y|^2 / 2$, or a function of two points (d,) that gives a scalar."""
 
 

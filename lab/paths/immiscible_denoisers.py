@@ -17,7 +17,7 @@ from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.paths import immiscible, metrics
 from lab.paths.chi_squared import log_survival
-from lab.paths.couplings import cost_of_squared
+from lab.paths.couplings import Named, cost_of_squared
 from lab.paths.immiscible_rules import RULES
 from lab.paths.laws import squared_distances
 
@@ -33,7 +33,7 @@ class Denoisers(eqx.Module):
     x: Float[Array, "n d"]  # the data
     k: ArrayLike  # noises that *nearest* chooses from
     price: Float[Array, "draws m"]  # of the points in batches, (draws, n); (draws, 0) where there are many points
-    cost: str = eqx.field(static=True)  # of assignment: "norm" or "half-squared"
+    cost: Named = eqx.field(static=True)  # of assignment
 
     @property
     def few(self) -> bool:

@@ -103,8 +103,8 @@ class Gradual(Study):
         ),
         Result("iterations", (), "iterations", "steps taken", headline=True),
         Result("history", ("iteration",), "gap", "the gap after each step"),
-        Result("x", ("source", "axis"), "x", "source points", optional=True),
-        Result("y", ("target", "axis"), "y", "target points", optional=True),
+        Result("x", ("source", "axis"), "x", "source points", absent="the data are a matrix: choose points"),
+        Result("y", ("target", "axis"), "y", "target points", absent="the data are a matrix: choose points"),
     )
 
     data = DataSource("bump-to-bump", doc="a named data set, or the path of a file of yours")

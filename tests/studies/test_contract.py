@@ -66,7 +66,7 @@ def test_description_is_json_with_the_promised_keys(study):
 def test_result_is_labelled(study, result):
     for declared in study.results:
         if declared.name not in result:
-            assert declared.absent or declared.optional, declared.name
+            assert declared.absent, declared.name
             continue
         assert result[declared.name].dims == declared.dims
         assert result[declared.name].attrs["long_name"]

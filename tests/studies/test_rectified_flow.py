@@ -252,5 +252,5 @@ def test_a_picture_that_does_not_apply_says_why(runs):
         RectifiedFlow.pictures.images(runs())
     with pytest.raises(ValueError, match="it shows a sweep over k"):
         RectifiedFlow.pictures.steps(runs())
-    with pytest.raises(ValueError, match="it shows k = 2, and this is 1: choose it"):
+    with pytest.raises(ValueError, match="with k = 1 there is nothing to show: choose 2"):
         RectifiedFlow.pictures.blur(runs().expand_dims(bandwidth=[0.1, 0.2]))

@@ -53,7 +53,6 @@ class Result:
     judge: Callable[[float, xr.Dataset], Mood] | None = field(default=None, compare=False)
     absent: str = ""
     half: str = ""
-    optional: bool = False
 
 
 def headlines(results: Sequence[Result], result: xr.Dataset) -> Iterator[tuple[Result, float, Mood]]:

@@ -205,7 +205,7 @@ class Study(Recorded):
         iterations = int(output.get("iterations", 0))
         variables: dict[str, Any] = {}
         for declared in self.results:
-            if declared.name not in output and (declared.absent or declared.optional):
+            if declared.name not in output and declared.absent:
                 continue
             values = np.asarray(output.pop(declared.name))
             if "iteration" in declared.dims:  # a pure loop pads its trace

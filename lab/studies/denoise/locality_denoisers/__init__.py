@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -29,7 +30,7 @@ from lab.denoise.lineup import (
 from lab.denoise.reference import Reference, reference
 from lab.denoise.sensitivity import one_image, pixel_fields, pull_back
 from lab.denoise.trial import trial
-from lab.numerics import Loop, Reason, Run
+from lab.numerics import Loop, Reason, Run, first_failure
 from lab.numerics.remembered import Remembered
 from lab.store import weights
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
@@ -39,6 +40,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .story import STORY
 
 LEVELS = np.asarray(denoise.released_levels(10))[:-1]
 FIELDS = (2, 4, 5, 6, 7, 8)
@@ -49,6 +51,8 @@ _REMEMBERED = Remembered(bytes=512 << 20)  # one run of 5000 images of 3072 numb
 _MOST = 3072  # numbers of an image, beyond which the covariance takes too long
 _LEAST = 5  # pixels a side
 _EASY = 256  # pixels to which images are pooled where nothing is said
+_of_network = partial(Result, absent="no network was trained: choose one under “networks”")
+_of_pattern = partial(Result, absent="no pattern is planted: switch it on")
 
 
 class LocalityDenoisers(Study):
@@ -169,21 +173,20 @@ class LocalityDenoisers(Study):
         Result("field_pixels", (), "pixels in sight", "of the Wiener filter at this pixel: (Σw²)² / Σw⁴", headline=True),
         Result("mask_pixels", (), "pixels in the mask", "of the paper's denoiser, mean over pixels", headline=True),
         Result("ess_here", (), "images averaged", "by the optimal denoiser: 1 / Σw²; near 1 it only memorises", headline=True),
-        Result("r2_locality", (), "r² of PCA locality", "with the network, mean over levels and images, and the half width of "
-               "its 95 % interval", headline=True, optional=True, half="r2_locality_half",
-               judge=lambda value, result: "good" if value - result.r2_locality_half >= 0.92 else ""),
-        Result("r2_wiener", (), "r² of Wiener", "with the network", headline=True, optional=True, half="r2_wiener_half"),
-        Result("r2_optimal", (), "r² of optimal", "with the network", headline=True, optional=True, half="r2_optimal_half"),
-        *(Result(f"r2_{name}_half", (), "± r²", "half width of the 95 % interval of that mean: Student's t over test images",
-                 optional=True) for name in ("locality", "wiener", "optimal")),
+        _of_network("r2_locality", (), "r² of PCA locality", "with the network, mean over levels and images, and the half "
+                    "width of its 95 % interval", headline=True, half="r2_locality_half",
+                    judge=lambda value, result: "good" if value - result.r2_locality_half >= 0.92 else ""),
+        _of_network("r2_wiener", (), "r² of Wiener", "with the network", headline=True, half="r2_wiener_half"),
+        _of_network("r2_optimal", (), "r² of optimal", "with the network", headline=True, half="r2_optimal_half"),
+        *(_of_network(f"r2_{name}_half", (), "± r²", "half width of the 95 % interval of that mean: Student's t over "
+                      "test images") for name in ("locality", "wiener", "optimal")),
         Result("mse_clean", ("denoiser", "level", "test"), "error", "mean squared error a pixel to the clean image"),
-        Result("mse_net", ("denoiser", "level", "test"), "distance", "mean squared difference from the network", optional=True),
-        Result("r2_net", ("denoiser", "level", "test"), "r²", "agreement with the network, image by image", optional=True),
-        Result("r2_half", ("denoiser", "level"), "± r²", "half width of the 95 % interval of its mean over test images",
-               optional=True),
-        Result("r2_mean", ("denoiser",), "mean r²", "over levels and images", optional=True),
-        Result("r2_mean_half", ("denoiser",), "± mean r²", "half width of its 95 % interval", optional=True),
-        Result("r2_pooled", ("denoiser", "level"), "pooled r²", "agreement over all images at once", optional=True),
+        _of_network("mse_net", ("denoiser", "level", "test"), "distance", "mean squared difference from the network"),
+        _of_network("r2_net", ("denoiser", "level", "test"), "r²", "agreement with the network, image by image"),
+        _of_network("r2_half", ("denoiser", "level"), "± r²", "half width of the 95 % interval of its mean over test images"),
+        _of_network("r2_mean", ("denoiser",), "mean r²", "over levels and images"),
+        _of_network("r2_mean_half", ("denoiser",), "± mean r²", "half width of its 95 % interval"),
+        _of_network("r2_pooled", ("denoiser", "level"), "pooled r²", "agreement over all images at once"),
         Result("sensitivity", ("denoiser", "field_level", "y", "x"), "sensitivity", "∂D/∂x of the pixel, mean over images"),
         Result("mask", ("field_level", "y", "x"), "mask", "of the pixel"),
         Result("field", ("denoiser", "y", "x"), "sensitivity", "∂D/∂x of the pixel, of this image at this level"),
@@ -204,20 +207,21 @@ class LocalityDenoisers(Study):
         Result("table_ess", ("table_level",), "images averaged", "by the optimal denoiser, mean over test images"),
         Result("eigenvalue", ("component",), "λ", "of the covariance of the training images"),
         Result("eigenvector", ("direction", "channel", "y", "x"), "eigenvector", "of the largest eigenvalues"),
-        Result("curve_loss", ("network", "train_step"), "loss", "of the training, a pixel, about 1 before it", optional=True),
-        Result("pattern", ("y", "x"), "pattern", "that was planted, norm 1", optional=True),
-        Result("pattern_gain", ("denoiser",), "gain", "⟨P, J P⟩: how much of the pattern passes at this level", optional=True),
-        Result("pattern_match", ("denoiser",), "correlation", "of Jᵀ P with the pattern P", optional=True),
-        Result("pattern_pixel", ("denoiser",), "correlation", "of this pixel's field in this image with P", optional=True),
-        Result("pattern_rows", ("denoiser", "stroke"), "correlation", "with P of single pixels' fields, mean over images; "
-               "of the strongest pixels of P, at least half its largest", optional=True),
-        Result("pattern_field", ("denoiser", "y", "x"), "sensitivity", "Jᵀ P: where the pattern is looked for", optional=True),
+        _of_network("curve_loss", ("network", "train_step"), "loss", "of the training, a pixel, about 1 before it"),
+        _of_pattern("pattern", ("y", "x"), "pattern", "that was planted, norm 1"),
+        _of_pattern("pattern_gain", ("denoiser",), "gain", "⟨P, J P⟩: how much of the pattern passes at this level"),
+        _of_pattern("pattern_match", ("denoiser",), "correlation", "of Jᵀ P with the pattern P"),
+        _of_pattern("pattern_pixel", ("denoiser",), "correlation", "of this pixel's field in this image with P"),
+        _of_pattern("pattern_rows", ("denoiser", "stroke"), "correlation", "with P of single pixels' fields, mean over "
+                    "images; of the strongest pixels of P, at least half its largest"),
+        _of_pattern("pattern_field", ("denoiser", "y", "x"), "sensitivity", "Jᵀ P: where the pattern is looked for"),
         Result("iterations", (), "levels", "that were done"),
         Result("converged", (), "converged", "whether all levels were done and networks trained to their end"),
     )
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    story = STORY
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
@@ -331,7 +335,7 @@ class LocalityDenoisers(Study):
                 ("pattern", there), lambda: pull_back(lineup, one.mask, clean, noise, sigma, tried.pattern)
             )
             output |= variables.of_pattern(lineup, tried.pattern, pulled, looked.field)
-        reason = variables.first_failure(run.reason, table.reason, *(known.reason for known in references))
+        reason = first_failure(run.reason, table.reason, *(known.reason for known in references))
         return output | variables.of_training(references) | {"iterations": run.iterations, "reason": reason}
 
     @classmethod

@@ -23,7 +23,7 @@ PRESETS = (
     ),
     Preset(
         "pitfall", "A threshold that empties masks", "By rows θ = 0.02 is too large on MNIST: at low noise nothing is left.",
-        {"normalize": "row", "theta": 0.02, "sigma": 0.03},
+        {"normalize": "row", "theta": 0.02, "sigma": 0.1},
     ),
     Preset(
         "architectures", "Digits and three architectures",

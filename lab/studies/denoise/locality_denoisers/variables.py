@@ -1,7 +1,6 @@
 """The variables of the result, from what was computed: a row for each of METHODS, NaN for those that are not there."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,6 @@ from lab.denoise.metrics import agreement, nearest_distance
 from lab.denoise.reference import Reference
 from lab.denoise.sensitivity import OneImage, PixelFields, PulledBack, correlation
 from lab.denoise.trial import Trial
-from lab.numerics import Reason
 from lab.numerics.jit import jit
 from lab.numerics.principal import fixed_sign
 
@@ -97,11 +95,3 @@ def of_training(references: Sequence[Reference]) -> dict[str, Array]:
     losses = {known.network.name: known.loss for known in references}
     none = jnp.full_like(references[0].loss, jnp.nan)
     return {"curve_loss": jnp.stack([losses.get(name, none) for name in NETWORKS])}
-
-
-def first_failure(*reasons: Any) -> Array:
-    """The first of them that is not CONVERGED."""
-    found = jnp.int32(Reason.CONVERGED)
-    for reason in reasons:
-        found = jnp.where(found == Reason.CONVERGED, jnp.asarray(reason, jnp.int32), found)
-    return found
