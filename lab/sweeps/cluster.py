@@ -238,6 +238,7 @@ class Jobs:
                 try:
                     await super().start()
                     submitted.append(self.job_id)
+                    submitted.sort(key=lambda job: (len(job), job))  # they may be answered in any order
                 except Exception as problem:
                     refused.append(problem)
                     await ProcessInterface.start(self)
