@@ -154,17 +154,19 @@ def trajectories(
         goal: (k, 2) the data behind.
         colors: of each particle's way; grey with a blue end when omitted.
         marks: the times at which each way has a dot; with ``colors`` the first one when empty.
-        most: ways that are drawn; without ``colors`` all particles have their dots.
+        most: ways that are drawn, of each colour alike; without ``colors`` all particles have their dots.
     """
     xlim, ylim = window(*ways.values(), *(() if goal is None else (goal,)))
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
     layers: list[Any] = []
+    tints = sorted(set(colors or (MUTED,)))
     for number, (title, way) in enumerate(ways.items()):
         left, part = number * 1.1 * wide, way[:, :most]
         if goal is not None:
             layers.append(points(goal[:, 0] + left, goal[:, 1], color=TARGET, size=0.1, alpha=0.35))
-        for tint in dict.fromkeys(colors) if colors else (MUTED,):
-            own = part if not colors else part[:, [i for i in range(part.shape[1]) if colors[i] == tint]]
+        for tint in tints:
+            ours = [i for i in range(way.shape[1]) if colors is None or colors[i] == tint]
+            own = way[:, ours[: most // len(tints)]]
             ends = (own[:-1, :, 0] + left, own[:-1, :, 1], own[1:, :, 0] + left, own[1:, :, 1])
             layers.append(segments(*ends, color=tint, width=0.4))
         dots = part[list(marks) or [0]] if colors else way[list(marks) or [-1]]
