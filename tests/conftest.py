@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["LAB_HOME"] = os.environ.get("LAB_TEST_HOME") or tempfile.mkdtemp(prefix="lab-tests-")
+os.environ["LAB_RESULTS"] = ""  # what ships is not taken where the computing is what is tested
 os.environ["LAB_TEST_HOME"] = os.environ["LAB_HOME"]  # workers of one run share it
 # Most of the time of a test is compilation, of programs that run once: less of it, and each program once for all processes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

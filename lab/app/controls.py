@@ -234,6 +234,8 @@ def words(session: Session) -> str:
     attrs = session.result.attrs
     if not session.fresh:
         return "The pictures show an earlier run"
+    if shipped := attrs.get("shipped"):
+        return f"Ships with the lab: computed by {shipped}, in {theme.duration(attrs['run_seconds'])}"
     if session.from_store:
         return f"From the store; it took {theme.duration(attrs['run_seconds'])} when it was run"
     compiled = f" · compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else ""

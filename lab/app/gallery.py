@@ -129,10 +129,14 @@ class _Card:
         self.pane = theme.html("", _CSS, css_classes=["card"])
         try:
             found = thumbnails.find(study)
+            ships = None if found else thumbnails.shipping(study)
         except Exception:  # of anybody's study; drawing it will say why
-            found = None
+            found = ships = None
         if found:
             self.show(found)
+        elif ships:
+            self.show(ships[0])
+            self.waiting = not ships[1]  # the present code may draw another
         else:
             self._refresh()
 

@@ -30,6 +30,11 @@ def identity(study: type[Study]) -> str:
     return sha256(json.dumps(what, default=str).encode()).hexdigest()[:20]
 
 
+def identity_of_code(study: type[Study]) -> str:
+    """A hash over the code alone."""
+    return sha256("".join((_our_code(), *_code_of(study))).encode()).hexdigest()[:20]
+
+
 def folder(name: str) -> Path:
     """The folder of that name among what can be made again."""
     made = home.cache() / name

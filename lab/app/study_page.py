@@ -251,7 +251,13 @@ def headline(study: Study, result: Any, rough: bool = False, from_store: bool = 
     compiled = (
         f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
     )
-    told = "run · from the store" if from_store else f"run · {compiled}"
+    told = (
+        "run · ships with the lab"
+        if "shipped" in attrs
+        else "run · from the store"
+        if from_store
+        else f"run · {compiled}"
+    )
     cells.append(_cell(theme.duration(attrs["run_seconds"]), told, "", "time of the run that is shown"))
     return cells
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from lab import code
 from lab.disk import cache
 from lab.figures import plotted
 from lab.numerics import Report
+from lab.store import Store, shipped
 from lab.studies import Picture, Study, first_picture
 from lab.studies.draw import theme
 
@@ -26,6 +28,22 @@ def find(study: type[Study]) -> dict[str, bytes] | None:
     return {tone: png for tone, png in found.items() if png} if all(found.values()) else None
 
 
+def shipping(study: type[Study]) -> tuple[dict[str, bytes], bool] | None:
+    """The PNG for each tone that ships with the lab, and whether the present code made it; None where none does."""
+    if code.of_user(study):
+        return None
+    found = {tone: next(shipped.folder().glob(f"{study.slug}-{tone}-*.png"), None) for tone in TONES}
+    if not all(found.values()):
+        return None
+    current = all(path == shipped.folder() / shipped_name(study, tone) for tone, path in found.items())
+    return {tone: path.read_bytes() for tone, path in found.items() if path}, current
+
+
+def shipped_name(study: type[Study], tone: str) -> str:
+    """The file that ships a PNG."""
+    return f"{study.slug}-{tone}-{kept.identity_of_code(study)}.png"
+
+
 def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
     """The PNG for each tone: kept ones, or a run of the study's default drawn and kept.
 
@@ -37,7 +55,7 @@ def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
         return found
     name = kept.identity(study)
     default = study()
-    result = default.run(report)
+    result = Store().fetch(default.recipe(default.load()), lambda: default.run(report))
     picture = first_picture(study.pictures, result)
     images = {tone: draw(picture, result, tone) for tone in TONES}
     for tone, png in images.items():

@@ -55,7 +55,11 @@ def run(name: str, words: list[str]) -> int:
         if why := study.idle(given):
             print(f"{option(given)} {as_text(value)} changed nothing: it {why}")
     entry = None if computed else store.entry(store.key(recipe))
-    if entry:
+    if shipped := result.attrs.get("shipped"):
+        print(
+            f"ships with the lab, computed by {shipped} in {_seconds(result.attrs['run_seconds'])}; --again computes it anew"
+        )
+    elif entry:
         when = entry.created.astimezone().strftime("%Y-%m-%d %H:%M")
         print(
             f"from the store, computed on {when} in {_seconds(result.attrs['run_seconds'])}; --again computes it anew"

@@ -1,6 +1,7 @@
 """The store: content-addressed runs under one folder, safe against kills, shared by threads and processes."""
 
 from .packing import pack, unpack
+from .shipped import Key
 from .store import Claim, Entry, Store
 
-__all__ = ["Claim", "Entry", "Store", "pack", "unpack"]
+__all__ = ["Claim", "Entry", "Key", "Store", "pack", "unpack"]

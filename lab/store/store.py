@@ -19,7 +19,7 @@ import numpy as np
 from lab.disk import processes, write
 from lab.home import home
 
-from . import files, packing
+from . import files, packing, shipped
 from .index import Contradiction, Index, check_of, say_once, transaction
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Store:
 
     A commit is there whole or not at all, every read is verified, and what is damaged is set aside with a sentence
     (logger ``lab.store``) and counts as not held. Where the folder can't be written to, nothing is kept: a sentence
-    says so once, and ``fetch`` computes.
+    says so once, and ``fetch`` computes. What ships with the lab counts as held (``lab.store.shipped``).
 
     Args:
         folder: by default ``store`` in ``LAB_HOME``.
@@ -81,23 +81,25 @@ class Store:
     # ---- keys ------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def key(recipe: Mapping[str, Any]) -> str:
+    def key(recipe: Mapping[str, Any]) -> shipped.Key:
         """The key of the run that ``Study.recipe`` describes: 32 hexadecimal digits.
 
         It depends on the study, its version and the code that its run can reach (``lab.code.of_run``), the parameters, the
         bytes of the data and what their axes are called, the dtype, the kind of device and the versions that matter for a
         number; not on names, titles and the command.
         """
-        what = {
-            "study": [recipe["study"], recipe["study_version"], recipe.get("code", ""), recipe.get("reach", "")],
+        asked = {
+            "study": [recipe["study"], recipe["study_version"]],
             "parameters": {name: _canonical(v) for name, v in recipe["parameters"].items() if name != "data"},
             "data": [recipe["data"]["sha256"], recipe["data"].get("axes", "")],
             "dtype": recipe["dtype"],
+        }
+        by = {
+            "code": [recipe.get("code", ""), recipe.get("reach", "")],
             "device": recipe["device"].split(", ")[0] if recipe["device"].startswith("CPU") else recipe["device"],
             "versions": {name: recipe["versions"].get(name) for name in _MATTER},
         }
-        text = json.dumps(what, sort_keys=True, allow_nan=False, separators=(",", ":"))
-        return sha256(text.encode()).hexdigest()[:32]
+        return shipped.Key(_digest(asked | by), _digest(asked), recipe.get("reach", ""))
 
     def matching(self, prefix: str) -> list[str]:
         """The keys held that begin so."""
@@ -165,9 +167,14 @@ class Store:
 
     # ---- many ------------------------------------------------------------------------------------------------
 
-    def held(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that the store holds."""
-        return self._index.ask(lambda db: _held(db, keys))
+    def held(self, keys: Sequence[str], names: Collection[str] = ()) -> set[str]:
+        """Those of the keys that the store holds.
+
+        Args:
+            names: the variables that are needed; all when empty.
+        """
+        here = self._index.ask(lambda db: _held(db, keys))
+        return here | {key for key in keys if key not in here and shipped.find(key, names)}
 
     def read(self, keys: Sequence[str], names: Collection[str] | None = None) -> "xr.Dataset":
         """The runs of these keys, stacked along ``cell`` in their order; ``unpack`` gives one of them.
@@ -181,13 +188,15 @@ class Store:
         absent: set[str] = set()
         for _ in range(len(keys) + 9):  # each break below leaves one obstacle less
             places = self._index.ask(lambda db: _places(db, keys))
-            missing = [key for key in keys if key not in places]
+            beneath = {key for key in keys if key not in places and shipped.find(key, names or ())}
+            missing = [key for key in keys if key not in places and key not in beneath]
             if missing or not keys:
                 others = f" and {len(missing) - 1} others of those asked for" if len(missing) > 1 else ""
                 raise ValueError(f"the store holds no run {missing[0]}{others}" if keys else "name at least one key")
             order: dict[str, list[int]] = {}
             for at, key in enumerate(keys):
-                order.setdefault(places[key][0], []).append(at)
+                if key in places:
+                    order.setdefault(places[key][0], []).append(at)
             parts = []
             for batch, positions in order.items():
                 try:
@@ -207,8 +216,14 @@ class Store:
                     break
                 parts.append((cells, rows))
             else:
-                stacked = packing.joined(parts)
                 positions = [at for group in order.values() for at in group]
+                below = [at for at, key in enumerate(keys) if key in beneath]
+                try:
+                    parts += shipped.read([keys[at] for at in below], names)
+                except files.Damaged as problem:
+                    say_once(f"shipped {problem}", f"{problem}: what it holds is computed; install the lab again.")
+                    continue
+                stacked, positions = packing.joined(parts), positions + below
                 return stacked if positions == sorted(positions) else stacked.isel(cell=np.argsort(positions))
         raise ValueError(f"the store {self.folder} can't be read: its index does not fit its files")
 
@@ -418,6 +433,11 @@ def _release(db: Connection, owner: str) -> None:
 
 
 # ---- what a key and a header are made of -----------------------------------------------------------------------
+
+
+def _digest(what: Mapping[str, Any]) -> str:
+    text = json.dumps(what, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return sha256(text.encode()).hexdigest()[:32]
 
 
 def _canonical(value: Any) -> Any:

@@ -398,14 +398,14 @@ class _Running:
         parts = list(self.made)
         here = {at for places, _ in parts for at in places}
         if plan.store is not None:
-            held = plan.store.held(plan.keys)
+            held = plan.store.held(plan.keys, plan.keep)
             places = [at for at, key in enumerate(plan.keys) if key in held and at not in here]
             try:
                 if places:
                     read = plan.store.read([plan.keys[at] for at in places], plan.keep or None)
                     parts.append((places, self._kept(read)))
             except ValueError:
-                sound = plan.store.held(plan.keys)
+                sound = plan.store.held(plan.keys, plan.keep)
                 lost = [at for at in places if plan.keys[at] not in sound]
                 if not lost:
                     raise

@@ -19,7 +19,7 @@ from lab import code, home
 from lab.datasets import Data
 from lab.disk import cache
 from lab.inputs import shown
-from lab.store import Store
+from lab.store import Key, Store
 from lab.studies import Limit, Study
 from lab.studies.contract.recipe import device, versions
 
@@ -113,7 +113,7 @@ class Plan:
         self._sizes: list[tuple[int, Data, Any]] = []
         self._refuse_too_large()
         self.groups, self.keys = self._enumerate()
-        held: set[str] = set() if store is None else store.held(self.keys)
+        held: set[str] = set() if store is None else store.held(self.keys, self.keep)
         self.failed: set[str] = set()  # those of the held cells of which only the error is kept
         if store is not None and not retry_failed:
             marked = store.held([failed_key(key) for key in self.keys])
@@ -164,10 +164,10 @@ class Plan:
                 f"{_size(self.budget)} that a sweep may take here: {advice}"
             )
 
-    def _enumerate(self) -> tuple[list[Group], list[str]]:
+    def _enumerate(self) -> tuple[list[Group], list[Key]]:
         places = {point: at for at, point in enumerate(product(*self.grid.values()))}
-        names, keys = list(self.grid), [""] * self.cells
-        groups = []
+        names, groups = list(self.grid), []
+        keys: dict[int, Key] = {}
         for static in self._static():
             study = self.study.but(**static)
             data = study.load()
@@ -178,7 +178,7 @@ class Plan:
             for place, point in zip(at, points, strict=True):
                 keys[place] = Store.key(recipe | {"parameters": recipe["parameters"] | point})
             groups.append(Group(study, at, points))
-        return groups, keys
+        return groups, [keys[place] for place in range(self.cells)]
 
     def _check(self, study: Study, data: Data) -> None:
         """Refuse what these data do not allow, by the ends of each range."""

@@ -1,0 +1,167 @@
+"""Making what ships with the lab: ``python -m lab.app.shipping``, which ``make data`` calls.
+
+Of each study: its default run, those of its presets and of the steps of its story, and the runs that its pictures over several
+runs need at the defaults; and the small pictures of the gallery. Arrays are rounded to float32 where no picture shows it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+import lab
+from lab import studies, sweeps
+from lab.disk import write
+from lab.figures.provenance import fingerprint, picture_difference
+from lab.home import start
+from lab.store import Key, Store, files, packing, shipped
+from lab.studies import Picture, Study
+from lab.studies.draw import theme
+
+from . import thumbnails
+
+MOST = 1.5e6
+"""Bytes of a file that ships; what is larger is computed."""
+_SAME = 1e-6  # of a picture's width: nobody sees it
+
+
+class Wanted(NamedTuple):
+    """Runs that ship together: their names in words, keys, and which variables are kept; all when empty."""
+
+    name: str
+    keys: tuple[Key, ...]
+    keep: tuple[str, ...] = ()
+
+
+def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple]]:
+    """Compute what ships of a study and write it to the folder; returns its part of the index."""
+    index: dict[str, list[tuple]] = {}
+    for wanted in _computed(study, store):
+        fresh = [key for key in wanted.keys if key.asked not in index]
+        if not fresh:
+            continue
+        cells = store.read(fresh, wanted.keep or None)
+        rounded, names = _rounded(cells)
+        if not all(_looks_alike(study, cells, rounded, row) for row in range(len(fresh) if not wanted.keep else 0)):
+            rounded, names = cells, []
+        file = f"{study.slug}-{wanted.name}{files.SUFFIX}"
+        header = {"layout": 1, "keys": [key.asked for key in fresh], "rounded": names}
+        path = folder / file
+        path.unlink(missing_ok=True)
+        write(path, lambda part, cells=rounded, header=header: files.write(part, cells, header))
+        size = path.stat().st_size
+        much = "" if size <= MOST else ", too much to ship"
+        print(f"  {wanted.name}: {len(fresh)} runs, {size / 1e3:,.0f} kB{much}", flush=True)
+        if size > MOST:
+            path.unlink()
+            continue
+        for row, key in enumerate(fresh):
+            index.setdefault(key.asked, []).append((file, row, key.reach, lab.__version__, wanted.keep))
+    for tone, image in thumbnails.make(study).items():
+        for old in folder.glob(f"{study.slug}-{tone}-*.png"):
+            old.unlink()
+        write(folder / thumbnails.shipped_name(study, tone), image)
+    return index
+
+
+def _computed(study: type[Study], store: Store) -> Iterator[Wanted]:
+    points = {"default": {}, **{preset.name: dict(preset.values) for preset in study.presets}}
+    if study.story:
+        points |= {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps, 1)}
+    for name, values in points.items():
+        asked = study(**values)
+        recipe = asked.recipe(asked.load())
+        began = time.monotonic()
+        try:
+            store.fetch(recipe, asked.run)
+        except (ValueError, OSError) as problem:  # its data are elsewhere
+            print(f"  {name}: {problem}", flush=True)
+            continue
+        print(f"  {name} took {time.monotonic() - began:.0f} s", flush=True)
+        yield Wanted(name, (Store.key(recipe),))
+    default = study()
+    for picture in study.pictures:
+        if picture.along is not None:
+            try:
+                grid = picture.grid(default, default.load())
+                sweeps.complete(default, grid, keep=picture.keep, store=store)
+                keys = sweeps.Plan(default, grid, store=store, keep=picture.keep, exact=True).keys
+            except ValueError as problem:  # it needs other data
+                print(f"  {picture.name}: {problem}", flush=True)
+                continue
+            yield Wanted(f"of-{picture.name}", tuple(keys), picture.keep)
+
+
+def _rounded(cells: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+    """With arrays of float64 as float32, where they have its range; and their names. Numbers stay as they are."""
+    names = []
+    for name, variable in cells.data_vars.items():
+        known = np.abs(variable.values[np.isfinite(variable.values)]) if variable.dtype == np.float64 else np.empty(0)
+        if variable.ndim > 1 and known.size and known.max() < 1e37 and known[known > 0].min(initial=1.0) > 1e-37:
+            names.append(str(name))
+    return cells.assign({name: cells[name].astype(np.float32) for name in names}), names
+
+
+def _looks_alike(study: type[Study], cells: xr.Dataset, rounded: xr.Dataset, row: int) -> bool:
+    exact, other = (packing.unpack(each, row) for each in (cells, rounded))
+    other = other.astype({name: exact[name].dtype for name in exact.data_vars})
+    return all(_drawn_alike(picture, exact, other) for picture in study.pictures if picture.along is None)
+
+
+def _drawn_alike(picture: Picture, exact: xr.Dataset, other: xr.Dataset) -> bool:
+    if picture.applies(exact):
+        return True
+    with theme("print"):
+        drawn: list[Any] = [fingerprint(picture(each)) for each in (exact, other)]
+    return picture_difference(*drawn) <= _SAME
+
+
+def main() -> int:
+    """Of the studies named, or of all, each in a process of its own."""
+    parser = argparse.ArgumentParser(description="Compute the results that ship with the lab.")
+    parser.add_argument("studies", nargs="*", help="slugs; all when left out")
+    parser.add_argument("--folder", type=Path, default=Path("data/results"))
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if len(given.studies) == 1:
+        return _one(given.studies[0], given.folder)
+    slugs = given.studies or [study.slug for study in studies.catalogue()]
+    failed = [
+        slug
+        for slug in slugs
+        if subprocess.run([sys.executable, "-m", __spec__.name, slug, "--folder", given.folder]).returncode
+    ]
+    total = sum(path.stat().st_size for path in given.folder.iterdir())
+    print(f"{total / 1e6:.1f} MB in {given.folder}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return bool(failed)
+
+
+def _one(slug: str, folder: Path) -> int:
+    os.environ["LAB_RESULTS"] = ""  # nothing is taken from what shipped before
+    start()
+    print(slug, flush=True)
+    with tempfile.TemporaryDirectory() as home:
+        made = make(studies.find(slug), folder, Store(Path(home)))
+    path = folder / shipped.INDEX
+    known = json.loads(path.read_text()) if path.exists() else {}
+    kept = {asked: places for asked, places in known.items() if not places[0][0].startswith(f"{slug}-")} | made
+    named = {place[0] for places in kept.values() for place in places}
+    for old in folder.glob(f"{slug}-*{files.SUFFIX}"):
+        if old.name not in named:
+            old.unlink()
+    text = json.dumps(kept, indent=0, sort_keys=True, ensure_ascii=False)
+    write(path, (text + "\n").encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
