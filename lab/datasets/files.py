@@ -1,7 +1,7 @@
 """What a user brings: paths, uploads, and the packed form that a recipe carries."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from os import PathLike
 from os.path import exists, expanduser, isdir
 from pathlib import Path
@@ -140,7 +140,7 @@ def resolve(spec: Any, kind: str | None = None, needs: Needs = NOTHING, **option
     """
     if isinstance(spec, str) and (entry := entry_of(spec)):
         if kind:
-            _refuse(kind, needs, entry, *entry.facts(options))
+            _refuse(kind, needs, entry, lambda: entry.facts(options))
         data = load(spec, strict=False, **options)
     elif isinstance(spec, str | PathLike):
         paths = _existing(spec, kind, needs)
@@ -150,8 +150,7 @@ def resolve(spec: Any, kind: str | None = None, needs: Needs = NOTHING, **option
         data = held(spec, kind or "transport")
         _check_once(data)
     if kind:
-        sizes = kind_named(kind).sizes(cut(data.name), data.arrays) if needs and data.kind == kind else {}
-        _refuse(kind, needs, data, data.arrays, sizes)
+        _refuse(kind, needs, data, lambda: (data.arrays, kind_named(kind).sizes(cut(data.name), data.arrays)))
     return data
 
 
@@ -165,12 +164,19 @@ def _check_once(data: Data) -> None:
 _checked: WeakSet[Data] = WeakSet()
 
 
-def _refuse(kind: str, needs: Needs, given: Entry | Data, keys: Collection[str], sizes: Mapping[str, int]) -> None:
-    """Refuse data of another kind or without what is needed, with what to choose in their place."""
-    name, advice = cut(given.name), ""
-    why = f"the data {name} are of kind {given.kind}, but {kind} is needed here"
-    if given.kind == kind:
-        why, advice = kind_named(kind).lacks(needs, name, keys, sizes) if needs else ("", "")
+def _refuse(
+    kind: str, needs: Needs, given: Entry | Data, facts: Callable[[], tuple[Collection[str], Mapping[str, int]]]
+) -> None:
+    """Refuse data of another kind or without what is needed, with what to choose in their place.
+
+    Args:
+        facts: gives the arrays and sizes of data of this kind.
+    """
+    name, why, advice = cut(given.name), "", ""
+    if given.kind != kind:
+        why = f"the data {name} are of kind {given.kind}, but {kind} is needed here"
+    elif needs:
+        why, advice = kind_named(kind).lacks(needs, name, *facts())
     if why:
         sets = listed((entry.name for entry in catalogue(kind, needs)), 200)
         ways = [f"choose {sets}" if sets else "", advice if isinstance(given, Data) else "bring a file of yours"]

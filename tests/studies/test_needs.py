@@ -37,7 +37,7 @@ def test_a_study_takes_the_sets_that_it_lists_and_no_other(study, monkeypatch):
     others = [entry.name for entry in datasets.catalogue() if entry.name not in listed]
     assert {"photographs", "checkerboard"} & {*others}
     for name in others:
-        with pytest.raises(ValueError, match=f"{study.kind} is needed here: choose .*{listed[0]}|here: choose"):
+        with pytest.raises(ValueError, match=f"{study.kind} is needed here: choose {listed[0]}, "):
             study(data=name).load()
 
 
@@ -49,23 +49,18 @@ SENTENCE = (
 def test_every_face_refuses_in_one_sentence_before_anything_runs(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "_load", lambda *_: 1 / 0)
     monkeypatch.setattr(WeightedCFM, "compute", lambda *_: 1 / 0)
-    picture = f"weighted-cfm:{WeightedCFM.pictures[0].name}"
+    picture = next(iter(WeightedCFM.pictures))
     for words in (
         ["run", "weighted-cfm", "--data", "photographs"],
         ["sweep", "weighted-cfm", "--data", "photographs", "--seed", "0,1"],
-        ["figure", picture, "--data", "photographs", "-o", str(tmp_path / "a.pdf")],
+        ["figure", f"weighted-cfm:{picture.name}", "--data", "photographs", "-o", str(tmp_path / "a.pdf")],
     ):
         assert main(words) != 0
         said = " ".join(capsys.readouterr().err.split())
         assert SENTENCE in said
         assert "Traceback" not in said
     study = WeightedCFM(data="photographs")
-    for act in (
-        study.run,
-        study.execute,
-        lambda: study.along(seed=[0, 1]),
-        lambda: study.picture_result(WeightedCFM.pictures[0]),
-    ):
+    for act in (study.run, lambda: study.along(seed=[0, 1]), lambda: study.picture_result(picture)):
         with pytest.raises(ValueError, match=re.escape(SENTENCE)):
             act()
 
