@@ -124,7 +124,7 @@ class DataCard(View):
 
     def _follow(self, *_: Any) -> None:
         study, data = self._session.study, self._session.data
-        sets = datasets.catalogue(study.kind)
+        sets = study.sets()
         named = isinstance(study.data, str)
         entry = datasets.entry_of(study.data) if named else None
         title = data.title if data else entry.title if entry else str(study.data)

@@ -161,7 +161,7 @@ class StudyPage(pn.viewable.Viewer):
 
     def _inputs(self, address: bool) -> list[Any]:
         session = self.session
-        brought = [Upload(session)] if datasets.can_read(session.study_class.kind) else []
+        brought = [Upload(session)] if datasets.is_kind(session.study_class.kind) else []
         return [
             theme.column(DataCard(session), *brought, css=":host { gap: 8px; }"),
             Presets(session),

@@ -89,8 +89,7 @@ class SweepTab(pn.viewable.Viewer):
         study, data = self.session.study, self.session.data
         limits = {} if data is None else study.limits(data)
         return {
-            name: self._typed.get(name) or suggested(name, parameter, limits.get(name), getattr(study, name))
-            for name, parameter in sweepable(type(study)).items()
+            name: self._typed.get(name) or suggested(study, name, limits.get(name)) for name in sweepable(type(study))
         }
 
     def tick(self, name: str, on: bool) -> None:

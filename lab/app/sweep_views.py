@@ -133,8 +133,9 @@ def _scale(layer: Any) -> tuple[float, float] | None:
 # ---- the axes that a study offers --------------------------------------------------------------------------------
 
 
-def suggested(name: str, parameter: Parameter, limit: Limit | None, here: Any) -> str:
-    """Values worth a first sweep, in the syntax of ``lab sweep``; ``here`` is the present value."""
+def suggested(study: Study, name: str, limit: Limit | None) -> str:
+    """Values worth a first sweep, in the syntax of ``lab sweep``."""
+    parameter, here = study.parameters()[name], getattr(study, name)
     match parameter:
         case Choice():
             return parameter.mark.join(map(str, parameter.objects))
@@ -146,9 +147,9 @@ def suggested(name: str, parameter: Parameter, limit: Limit | None, here: Any) -
             low, high = _ends(parameter, limit, here)
             return _whole(low, high, parameter.scale) if isinstance(parameter, Whole) else _real(low, high, parameter)
         case DataSource():
-            entry = datasets.entry_of(here) if isinstance(here, str) else None
-            others = [] if entry is None else [each.name for each in datasets.catalogue(entry.kind)]
-            return parameter.mark.join(list(dict.fromkeys([here, *others]))[:3]) if others else ""
+            if not isinstance(here, str) or datasets.entry_of(here) is None:
+                return ""
+            return parameter.mark.join(list(dict.fromkeys([here, *(each.name for each in study.sets())]))[:3])
         case _:
             return ""
 

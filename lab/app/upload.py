@@ -89,7 +89,7 @@ class Upload(View):
         self._files, self._refused = [], sentence
 
     def _say(self, sentence: str, wrong: bool = False) -> None:
-        reader = datasets.reader_of(self._session.study_class.kind)
+        kind = datasets.kind_named(self._session.study_class.kind)
         self.draw(
             says=sentence,
             wrong=wrong,
@@ -97,6 +97,6 @@ class Upload(View):
             most=_MOST,
             too_many=f"An upload may have {_MOST} files at most.",
             too_large=f"but an upload may have at most {_LIMIT}.",
-            formats=f"{reader.takes}; up to {_LIMIT}. Nothing in them is run.",
-            clouds=reader.clouds,
+            formats=f"{kind.takes}; up to {_LIMIT}. Nothing in them is run.",
+            clouds=kind.clouds,
         )

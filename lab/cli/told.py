@@ -107,7 +107,6 @@ def _described(study: "type[Study]") -> dict[str, Any]:
 
 def describe(study: "type[Study]") -> dict[str, Any]:
     """Everything that ``lab show --json`` says of a study."""
-    from lab import datasets
     from lab.studies import bounds_of, kind_of
 
     return {
@@ -139,7 +138,7 @@ def describe(study: "type[Study]") -> dict[str, Any]:
                 "licence": e.licence,
                 "real": e.real,
             }
-            for e in datasets.catalogue(study.kind)
+            for e in study.sets()
         ],
         "presets": [{"name": p.name, "title": p.title, "doc": p.doc, "values": dict(p.values)} for p in study.presets],
         "pictures": [{"name": p.name, "title": p.title, "caption": p.caption} for p in study.pictures],

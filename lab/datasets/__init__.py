@@ -23,7 +23,7 @@ from .at_hand import held
 from .data import Data
 from .files import kept, pack, read, read_bytes, resolve, unpack
 from .formats import UPLOAD_LIMIT
-from .readers import Reader, add_reader, can_read, one_file, reader_of
+from .kinds import Kind, Needs, Trait, add_kind, is_kind, kind_named, one_file
 from .registry import Entry, catalogue, entry_of, load
 from .transport_files import from_arrays
 
@@ -31,20 +31,22 @@ __all__ = [
     "UPLOAD_LIMIT",
     "Data",
     "Entry",
-    "Reader",
-    "add_reader",
-    "can_read",
+    "Kind",
+    "Needs",
+    "Trait",
+    "add_kind",
     "catalogue",
     "entry_of",
     "from_arrays",
     "held",
+    "is_kind",
     "kept",
+    "kind_named",
     "load",
     "one_file",
     "pack",
     "read",
     "read_bytes",
-    "reader_of",
     "resolve",
     "unpack",
 ]

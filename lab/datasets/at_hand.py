@@ -7,7 +7,7 @@ import numpy as np
 
 from . import tables
 from .data import Data
-from .readers import Reader, reader_of
+from .kinds import Kind, kind_named
 
 
 def held(given: Any, kind: str = "transport") -> Data:
@@ -15,7 +15,7 @@ def held(given: Any, kind: str = "transport") -> Data:
 
     Args:
         given: ``Data`` as it is; a dict or an xarray Dataset with the arrays by the names that files of this kind use; one
-            array, or a tuple of arrays in the order of ``Reader.bare``, as ``(x, y)``; a DataFrame of pandas, or what has
+            array, or a tuple of arrays in the order of ``Kind.bare``, as ``(x, y)``; a DataFrame of pandas, or what has
             ``to_pandas``; an ``ott`` geometry or linear problem, as transport.
 
     Raises:
@@ -27,40 +27,40 @@ def held(given: Any, kind: str = "transport") -> Data:
     import pandas as pd
     import xarray as xr
 
-    reader = reader_of(kind)
+    known = kind_named(kind)
     if type(given).__module__.partition(".")[0] == "ott" and kind == "transport":
-        return _of_ott(given, reader)
+        return _of_ott(given, known)
     if isinstance(given, xr.DataArray):
         given = given.values
     elif isinstance(given, xr.Dataset):
-        return _named("your Dataset", {str(key): given[key].values for key in given.variables}, reader)
+        return _named("your Dataset", {str(key): given[key].values for key in given.variables}, known)
     elif isinstance(given, Mapping):
-        return _named("your dict", given, reader)
+        return _named("your dict", given, known)
     elif not isinstance(given, pd.DataFrame) and hasattr(given, "to_pandas"):
         given = given.to_pandas()
     if isinstance(given, pd.DataFrame):
-        if reader.from_table is None:
-            raise ValueError(f"a table can't be read as such data: bring {reader.takes}")
-        return reader.from_table("your table", tables.columns("your table", given), ())
+        if known.from_table is None:
+            raise ValueError(f"a table can't be read as such data: bring {known.takes}")
+        return known.from_table("your table", tables.columns("your table", given), ())
     arrays = given if isinstance(given, tuple) else (given,)
     if not all(hasattr(array, "__array__") or isinstance(array, list) for array in arrays):
         raise TypeError(
             f"data of the type {type(given).__name__} can't be taken: give the name of a data set, a path, arrays, a dict of "
             "arrays, a DataFrame, a Dataset or a lab.datasets.Data"
         )
-    if len(arrays) not in reader.bare:
-        ways = " or ".join(f"({', '.join(names)})" for names in reader.bare.values())
+    if len(arrays) not in known.bare:
+        ways = " or ".join(f"({', '.join(names)})" for names in known.bare.values())
         told = f"arrays without names are {ways} here" if ways else "arrays need their names here"
         raise ValueError(
             f"{len(arrays)} array{'s were' if len(arrays) > 1 else ' was'} given, but {told}; a dict may have "
-            f"{', '.join(reader.wanted)}"
+            f"{', '.join(known.wanted)}"
         )
-    return _named("your arrays", dict(zip(reader.bare[len(arrays)], arrays, strict=True)), reader)
+    return _named("your arrays", dict(zip(known.bare[len(arrays)], arrays, strict=True)), known)
 
 
-def _named(name: str, arrays: Mapping[str, Any], reader: Reader) -> Data:
-    wanted = {key: _copied(f"{key} in {name}", arrays[key]) for key in arrays if key in reader.wanted}
-    return reader.from_arrays(name, wanted, [str(key) for key in arrays if key not in reader.wanted])
+def _named(name: str, arrays: Mapping[str, Any], kind: Kind) -> Data:
+    wanted = {key: _copied(f"{key} in {name}", arrays[key]) for key in arrays if key in kind.wanted}
+    return kind.from_arrays(name, wanted, [str(key) for key in arrays if key not in kind.wanted])
 
 
 def _copied(what: str, given: Any) -> np.ndarray:
@@ -73,7 +73,7 @@ def _copied(what: str, given: Any) -> np.ndarray:
         raise ValueError(f"{what} is no array: its rows have unlike lengths, or it holds what is no number") from None
 
 
-def _of_ott(given: Any, reader: Reader) -> Data:
+def _of_ott(given: Any, kind: Kind) -> Data:
     from lab.ot import geometry
 
     problem, epsilon, relaxed = geometry.from_ott(given)
@@ -87,6 +87,6 @@ def _of_ott(given: Any, reader: Reader) -> Data:
     else:
         arrays["cost"] = problem.cost
     notice = f"the epsilon = {epsilon:.6g} of your ott problem is not taken: set what the study has"
-    return reader.from_arrays(
+    return kind.from_arrays(
         "your ott problem", {key: np.array(array) for key, array in arrays.items()}, notices=[notice]
     )

@@ -8,6 +8,7 @@ time and 0 where it had not come yet; ``fold`` (n,), the part that each bag is t
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -16,16 +17,14 @@ import numpy as np
 
 from . import packaged
 from .data import Data
-from .readers import Files, Reader, add_reader, one_file, unread
+from .kinds import Files, Kind, add_kind, one_file, unread
 from .registry import register
 
 KIND = "bags"
-WANTED = ("x", "bag", "time", "event", "fold", "true_risk", "kind", "position")
-"""What is read of a user's file; the first four are needed."""
-
 _FOLDS = 3
 _SHARES = 12 * np.array([0.45, 0.25, 0.15, 0.08, 0.05, 0.02])
 _SEED = (0, (0, 2**32 - 1))
+_KNOWN = ("x", "bag", "time", "event", "fold", "true_risk")
 _OPTIONS = {"n": (240, (12, 4000)), "patches": (100, (4, 4000)), "seed": _SEED}
 _KINDS = tuple(f"kind {k}" for k in range(1, 7))
 _SHEET = "simulated: known log risk, exponential times and censoring"
@@ -83,6 +82,8 @@ def _morphologies(n: int, patches: int, seed: int, artefacts: bool) -> dict[str,
     licence="none needed",
     real=False,
     options=_OPTIONS,
+    has=(*_KNOWN, "kind"),
+    sizes={"bags": "n", "d": 16},
 )
 def morphologies(n: int, patches: int, seed: int) -> dict[str, Any]:
     return {"arrays": _morphologies(n, patches, seed, False), "axes": {"kinds": _KINDS}}
@@ -97,6 +98,8 @@ def morphologies(n: int, patches: int, seed: int) -> dict[str, Any]:
     licence="none needed",
     real=False,
     options=_OPTIONS,
+    has=(*_KNOWN, "kind"),
+    sizes={"bags": "n", "d": 16},
 )
 def artefacts(n: int, patches: int, seed: int) -> dict[str, Any]:
     return {"arrays": _morphologies(n, patches, seed, True), "axes": {"kinds": (*_KINDS, "artefact")}}
@@ -125,6 +128,8 @@ def stains(image: np.ndarray) -> np.ndarray:
     licence=packaged.FILES["ihc"].licence,
     real=True,
     options={"seed": _SEED},
+    has=(*_KNOWN, "position"),
+    sizes={"d": 10},
     raw=packaged.hashes("ihc"),
 )
 def tissue(seed: int) -> dict[str, Any]:
@@ -168,15 +173,10 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
     Raises:
         ValueError: arrays that are no bags; the sentence says where.
     """
-    given = {key: np.asarray(arrays[key]) for key in WANTED if key in arrays}
-    missing = [key for key in WANTED[:4] if key not in given]
-    if missing:
-        raise ValueError(
-            f"{name} has no {' and no '.join(missing)}, but x (patches, d), bag (patches,), time (bags,) and event (bags,) "
-            "are needed"
-        )
-    notices = unread(name, ignored, set(WANTED) - set(given))
-    _check(name, given)
+    BAGS.check_there(name, [*arrays, *ignored])
+    given = {key: np.asarray(arrays[key]) for key in BAGS.arrays if key in arrays}
+    notices = unread(name, ignored, set(BAGS.arrays) - set(given))
+    BAGS.check_given(name, given)
     given["bag"] = given["bag"].astype(np.int64)
     order = np.argsort(given["bag"], kind="stable")
     for key in ("x", "bag", "kind", "position"):
@@ -188,43 +188,27 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
     if "fold" not in given:
         given["fold"] = _spread(given["event"], seed)
         notices.append(f"{name} has no fold: its bags were dealt into {_FOLDS} folds with equally many events")
+        _check_folds(name, given["fold"], given["event"])
     given["fold"] = given["fold"].astype(np.int64)
-    _check_folds(name, given["fold"], given["event"])
     axes = {"kinds": tuple(f"kind {k}" for k in range(int(given["kind"].max()) + 1))} if "kind" in given else {}
     return Data(name, name, KIND, given, "brought by the user", "the user's", axes, tuple(notices))
 
 
-def whole(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are no bags, whole as ``Data`` holds them."""
-    missing = [key for key in WANTED[:5] if key not in arrays]
-    if missing:
-        raise ValueError(f"{name} has no {' and no '.join(missing)}, but bags need {', '.join(WANTED[:5])}")
-    _check(name, arrays)
-    _check_folds(name, arrays["fold"], arrays["event"])
-
-
 def _from_files(files: Files, n: int | None, seed: int) -> Data:
-    return one_file(READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
+    return one_file(replace(BAGS, from_arrays=partial(from_arrays, seed=seed)), files)
 
 
-READER = Reader(WANTED, from_arrays, whole, ".npz or .nc with x, bag, time and event", from_files=_from_files)
-add_reader(KIND, READER)
-
-
-def _check(name: str, given: Mapping[str, np.ndarray]) -> None:
+def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse bags, times, events, folds and kinds of patches that are none."""
     from lab.survival.bags import check  # needs JAX, and a list of names does not
 
-    check(name, given)
-    patches, n = len(given["x"]), given["time"].size
-    wanted = {"fold": (n,), "true_risk": (n,), "kind": (patches,), "position": (patches, 2)}
-    for key, shape in wanted.items():
-        if key not in given:
-            continue
-        array = given[key]
-        if array.shape != shape or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise ValueError(f"{key} of {name} has shape {array.shape}, but finite numbers of shape {shape} are needed")
-        if key in ("fold", "kind") and ((array != np.floor(array)) | (array < 0) | (array > 1000)).any():
+    check(name, arrays)
+    for key in ("fold", "kind"):
+        array = arrays.get(key, np.zeros(1))
+        if ((array != np.floor(array)) | (array < 0) | (array > 1000)).any():
             raise ValueError(f"{key} of {name} must hold whole numbers from 0 to 1000")
+    if "fold" in arrays:
+        _check_folds(name, arrays["fold"], arrays["event"])
 
 
 def _check_folds(name: str, fold: np.ndarray, event: np.ndarray) -> None:
@@ -249,3 +233,27 @@ def _spread(event: np.ndarray, seed: int) -> np.ndarray:
     fold = np.empty(event.size, np.int64)
     fold[order] = np.arange(event.size) % min(_FOLDS, event.size)
     return fold
+
+
+BAGS = add_kind(
+    Kind(
+        KIND,
+        {
+            "x": ("patches", "d"),
+            "bag": ("patches",),
+            "time": ("bags",),
+            "event": ("bags",),
+            "fold": ("bags",),
+            "true_risk": ("bags",),
+            "kind": ("patches",),
+            "position": ("patches", 2),
+        },
+        needed=(("x", "bag", "time", "event"),),
+        made=("fold",),
+        from_arrays=from_arrays,
+        takes=".npz or .nc with x, bag, time and event",
+        dims={"d": "features"},
+        values=_values,
+        from_files=_from_files,
+    )
+)

@@ -1,20 +1,21 @@
 """What a user brings: paths, uploads, and the packed form that a recipe carries."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from os import PathLike
 from os.path import exists, expanduser, isdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from lab import inputs
-from lab.inputs import cut, mebibytes, reading, shown
+from lab.inputs import cut, listed, mebibytes, reading, shown
 
 from . import containers, formats
 from .at_hand import held
 from .data import Data
-from .readers import can_read, reader_of
-from .registry import entry_of, load, suggestions
+from .kinds import NOTHING, Needs, is_kind, kind_named
+from .registry import Entry, catalogue, entry_of, load, suggestions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def read(
     path: str | PathLike | Sequence[str | PathLike], *, kind: str = "transport", n: int | None = None, seed: int = 0
 ) -> Data:
-    """A user's file, some files that belong together, or a folder of pictures, as the kind's ``Reader`` takes them.
+    """A user's file, some files that belong together, or a folder of pictures, as the ``Kind`` takes them.
 
     For ``kind="transport"``:
 
@@ -49,12 +50,12 @@ def read(
         if len(places) == 1 and isdir(places[0]):
             (place,) = places
             if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
-                reader = reader_of(kind)
-                files = _zarr_files(place, reader.wanted)
-                return reader.from_arrays(cut(place.name), *containers.zarr(cut(place.name), files, reader.wanted))
+                known = kind_named(kind)
+                files = _zarr_files(place, known.wanted)
+                return known.from_arrays(cut(place.name), *containers.zarr(cut(place.name), files, known.wanted))
             within = inputs.members(place, formats.MEMBERS)
             places = [each for each in within if formats.is_picture(each) and each.name[0] != "."]
-            low, high = reader_of(kind).pictures
+            low, high = kind_named(kind).pictures
             if not low <= len(places) <= high or not places:
                 needed = (
                     "no folder is read"
@@ -126,28 +127,63 @@ def read_bytes(
         return _assemble([(cut(each), bytes(content)) for each, content in files.items()], kind, n, seed)
 
 
-def resolve(spec: Any, kind: str | None = None, **options: Any) -> Data:
+def resolve(spec: Any, kind: str | None = None, needs: Needs = NOTHING, **options: Any) -> Data:
     """The data that a study is pointed to: the name of a set, a path as ``read`` takes it, or what ``held`` takes.
 
     Two paths are joined by a comma. Options that the data have no use for are ignored.
 
+    Args:
+        needs: what the data must have; a named set without it is refused before it is made, as is one of another kind.
+
     Raises:
-        ValueError: neither a set nor a file, or data of another kind.
+        ValueError: neither a set nor a file, data of another kind, or without what is needed.
     """
-    if not isinstance(spec, str | PathLike):
-        data = held(spec, kind or "transport")
-    elif isinstance(spec, str) and entry_of(spec):
+    if isinstance(spec, str) and (entry := entry_of(spec)):
+        if kind:
+            _refuse(kind, needs, entry, lambda: entry.facts(options))
         data = load(spec, strict=False, **options)
-    else:
-        paths = _existing(spec, kind)
+    elif isinstance(spec, str | PathLike):
+        paths = _existing(spec, kind, needs)
         chosen = {key: options[key] for key in ("n", "seed") if options.get(key) is not None}
         data = read(paths, kind=kind or "transport", **chosen)
-    if kind and data.kind != kind:
-        raise ValueError(f"the data {cut(data.name)} are of kind {data.kind}, but {kind} is needed here")
+    else:
+        data = held(spec, kind or "transport")
+        _check_once(data)
+    if kind:
+        _refuse(kind, needs, data, lambda: (data.arrays, kind_named(kind).sizes(cut(data.name), data.arrays)))
     return data
 
 
-def _existing(spec: str | PathLike, kind: str | None) -> list[Path]:
+def _check_once(data: Data) -> None:
+    """Refuse data that somebody put together which are none of their kind."""
+    if data not in _checked and is_kind(data.kind):
+        kind_named(data.kind).check(cut(data.name), data.arrays)
+    _checked.add(data)
+
+
+_checked: WeakSet[Data] = WeakSet()
+
+
+def _refuse(
+    kind: str, needs: Needs, given: Entry | Data, facts: Callable[[], tuple[Collection[str], Mapping[str, int]]]
+) -> None:
+    """Refuse data of another kind or without what is needed, with what to choose in their place.
+
+    Args:
+        facts: gives the arrays and sizes of data of this kind.
+    """
+    name, why, advice = cut(given.name), "", ""
+    if given.kind != kind:
+        why = f"the data {name} are of kind {given.kind}, but {kind} is needed here"
+    elif needs:
+        why, advice = kind_named(kind).lacks(needs, name, *facts())
+    if why:
+        sets = listed((entry.name for entry in catalogue(kind, needs)), 200)
+        ways = [f"choose {sets}" if sets else "", advice if isinstance(given, Data) else "bring a file of yours"]
+        raise ValueError(f"{why}: {', or '.join(filter(None, ways))}")
+
+
+def _existing(spec: str | PathLike, kind: str | None, needs: Needs) -> list[Path]:
     """The path, or the two paths that a comma joins."""
     for parts in ([spec], str(spec).split(",")):
         places = [_place(str(part).strip()) for part in parts]
@@ -155,7 +191,7 @@ def _existing(spec: str | PathLike, kind: str | None) -> list[Path]:
             str(part).strip() and exists(place) for part, place in zip(parts, places, strict=True)
         ):
             return places
-    raise ValueError(f"there is no data set and no file {shown(str(spec))}; {suggestions(str(spec), kind)}")
+    raise ValueError(f"there is no data set and no file {shown(str(spec))}; {suggestions(str(spec), kind, needs)}")
 
 
 def _place(path: str | PathLike) -> Path:
@@ -163,11 +199,11 @@ def _place(path: str | PathLike) -> Path:
 
 
 def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed: int) -> Data:
-    reader = reader_of(kind)
+    known = kind_named(kind)
     packed = len(files) == 1 and formats.format_of(*files[0]) == "npz" and not formats.holds_pictures(files[0][1])
     if packed and formats.npz(*files[0], wanted=())[2]:
         return unpack(files[0][1])
-    return reader.read(files, n, seed)
+    return known.read(files, n, seed)
 
 
 def pack(data: Data) -> bytes:
@@ -196,8 +232,8 @@ def unpack(payload: bytes) -> Data:
                 raise TypeError
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             raise ValueError("the packed data do not say what they are: pack them again") from None
-        if can_read(data.kind):
-            reader_of(data.kind).check(cut(data.name), data.arrays)
+        if is_kind(data.kind):
+            kind_named(data.kind).check(cut(data.name), data.arrays)
         return data
 
 

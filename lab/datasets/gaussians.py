@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .registry import register
-from .samples import KIND, SEED, N
+from .samples import KIND, LAW, SEED, SOURCE, N
 
 SPECTRA = {
     "1.6, 0.4": (1.6, 0.4),
@@ -21,6 +21,7 @@ SPECTRA = {
     kind=KIND,
     summary="A Gaussian with the eigenvalues chosen: with two distinct ones the best path is that of optimal transport.",
     options={"n": N, "spectrum": ("1.6, 0.4", tuple(SPECTRA)), "seed": SEED},
+    sizes={"n": "n"},
 )
 def stretched_gaussian(n: int, spectrum: str, seed: int) -> dict[str, Any]:
     e = np.array(SPECTRA[spectrum])
@@ -47,6 +48,8 @@ def gaussian_pair(
     kind=KIND,
     summary="From N(0, 1) to N(2, 1/4), on a line: the bridge and the divergences are known in closed form.",
     options={"n": N, "seed": SEED},
+    has=("x", *LAW, *SOURCE),
+    sizes={"n": "n", "d": 1},
 )
 def two_gaussians(n: int, seed: int) -> dict[str, Any]:
     return {"arrays": gaussian_pair((0.0, 1.0), (2.0, 0.25), n, seed)}
@@ -58,6 +61,8 @@ def two_gaussians(n: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="From N(0, 1) to N(2, 1/4) on a line: the weighted coupling is Gaussian, and all of it is known.",
     options={"n": N, "seed": SEED},
+    has=("x", *LAW),
+    sizes={"n": "n", "d": 1},
 )
 def gaussian_1d(n: int, seed: int) -> dict[str, Any]:
     x = 2 + 0.5 * np.random.default_rng(seed).normal(size=(n, 1))
@@ -94,6 +99,8 @@ def _gaussians(n: int, seed: int, mean: np.ndarray, source: np.ndarray, target: 
     kind=KIND,
     summary="Centred Gaussians whose covariances have other axes: the straight flow between them is not the optimal one.",
     options={"n": N, "seed": SEED},
+    has=("x", *LAW, *SOURCE),
+    sizes={"n": "n", "d": 2},
 )
 def crossed_gaussians(n: int, seed: int) -> dict[str, Any]:
     return _gaussians(n, seed, np.zeros(2), S0, S1)
@@ -105,6 +112,8 @@ def crossed_gaussians(n: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="From N(0, 1) to N(2, 0.09) on a line: every quantity has a closed form.",
     options={"n": N, "seed": SEED},
+    has=("x", *LAW, *SOURCE),
+    sizes={"n": "n", "d": 1},
 )
 def gaussians_1d(n: int, seed: int) -> dict[str, Any]:
     return _gaussians(n, seed, np.array([2.0]), np.eye(1), 0.09 * np.eye(1))
@@ -116,6 +125,8 @@ def gaussians_1d(n: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="From N(0, I) to five round Gaussians of variances 1/4 to 1, their centres at distance 6 from 0.",
     options={"d": (128, (1, 1024)), "n": N, "seed": SEED},
+    has=("x", *LAW, *SOURCE),
+    sizes={"n": "n", "d": "d"},
 )
 def many_dimensions(d: int, n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ of 3 x 32 x 32 are 154 MB, not 1.2 GB), and needs a part that no training sees. 
 import gzip
 import tarfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 
 from . import downloads, formats, packaged
 from .data import Data
-from .readers import Files, Reader, add_reader, one_file, real_numbers, unread
+from .kinds import Files, Kind, add_kind, one_file, real_numbers, unread
 from .registry import register
 
 KIND = "images"
@@ -28,6 +29,7 @@ LIMIT = 200_000_000
 """The most numbers that the images of a set may have."""
 
 _SEED = (0, (0, 2**32 - 1))
+_LABELLED = ("pixels", "held_out", "classes")
 _PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
 _SIDE = 32  # pixels that pictures of unlike or large sizes are brought to
 _KEPT = 64  # pixels up to which pictures of one size keep it
@@ -52,6 +54,8 @@ def _labelled(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="5000 handwritten digits of 28 x 28 pixels in a random order, 1000 of them held out; fewer where n is smaller.",
     options={"n": (5000, (10, 5000)), "seed": _SEED},
+    has=_LABELLED,
+    sizes={"n": "n", "channels": 1, "height": 28, "width": 28},
     **packaged.facts("mnist"),
 )
 def mnist_images(n: int, seed: int) -> dict[str, Any]:
@@ -64,6 +68,8 @@ def mnist_images(n: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="1797 images of 8 x 8 pixels in a random order, a fifth held out: everything takes seconds.",
     options={"n": (1797, (10, 1797)), "seed": _SEED},
+    has=_LABELLED,
+    sizes={"n": "n", "channels": 1, "height": 8, "width": 8},
     **packaged.facts("digits"),
 )
 def digit_images(n: int, seed: int) -> dict[str, Any]:
@@ -86,6 +92,8 @@ def digit_images(n: int, seed: int) -> dict[str, Any]:
         "colour": ("grey", ("grey", "colour")),
         "seed": _SEED,
     },
+    has=_LABELLED,
+    sizes={"height": "side", "width": "side"},
     raw=packaged.hashes(*_PHOTOGRAPHS),
 )
 def natural_patches(n: int, side: str, colour: str, seed: int) -> dict[str, Any]:
@@ -137,6 +145,8 @@ def _patches(n: int, side: int, colour: bool, seed: int) -> tuple[np.ndarray, np
         "strength": (5, (0, 100)),
         "seed": _SEED,
     },
+    has=(*_LABELLED, "pattern"),
+    sizes={"channels": 1},
     raw=packaged.hashes("mnist", *_PHOTOGRAPHS),
 )
 def planted_pattern(images: str, n: int, strength: int, seed: int) -> dict[str, Any]:
@@ -164,6 +174,8 @@ def planted_pattern(images: str, n: int, strength: int, seed: int) -> dict[str, 
     licence="none stated; from the Tiny Images collection",
     real=True,
     options={"n": (5000, (10, 60_000)), "seed": _SEED},
+    has=_LABELLED,
+    sizes={"channels": 3, "height": 32, "width": 32},
 )
 def cifar_10(n: int, seed: int) -> dict[str, Any]:
     train, test = _cifar(downloads.content("cifar-10"))
@@ -203,6 +215,8 @@ def _drawn(train: np.ndarray, test: np.ndarray, n: int, seed: int) -> dict[str, 
     licence="MIT",
     real=True,
     options={"n": (5000, (10, 60_000)), "seed": _SEED},
+    has=_LABELLED,
+    sizes={"n": "n", "channels": 1, "height": 28, "width": 28},
 )
 def fashion_mnist(n: int, seed: int) -> dict[str, Any]:
     pixels = _idx(downloads.content("fashion-mnist images"))
@@ -222,7 +236,6 @@ def _idx(payload: bytes) -> np.ndarray:
 # -- what a user brings ------------------------------------------------------------------------------------------------
 
 _PIXELS = ("pixels", "images", "x")  # the first that is there is read
-_WANTED = (*_PIXELS, "classes", "held_out", "pattern")
 
 
 def from_arrays(
@@ -243,8 +256,8 @@ def from_arrays(
     """
     key, *others = [key for key in _PIXELS if key in arrays] or [""]
     if not key:
-        raise ValueError(f"{name} has {', '.join([*arrays, *ignored]) or 'nothing'}, but pixels, the images, is needed")
-    lacking = set(_WANTED) - set(_PIXELS) - set(arrays)
+        IMAGES.check_there(name, [*arrays, *ignored])
+    lacking = set(IMAGES.arrays) - {"pixels"} - set(arrays)
     notices = [*notices, *unread(name, [*others, *ignored], lacking)]
     pixels = np.asarray(arrays[key])
     if pixels.dtype != np.uint8:
@@ -267,7 +280,7 @@ def from_arrays(
         made["classes"] = real_numbers(f"classes in {name}", arrays["classes"]).astype(np.int32)
     if "pattern" in arrays:
         made["pattern"] = real_numbers(f"pattern in {name}", arrays["pattern"])
-    check(name, made)
+    IMAGES.check(name, made)
     return Data(name, name, KIND, made, "brought by the user", "the user's", dict(axes or {}), tuple(notices))
 
 
@@ -299,7 +312,7 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
     if set(found) == {"image"}:
         name = files[0][0] if len(files) == 1 else f"{len(files)} pictures"
         return _from_pictures(name, files, n, seed)
-    return one_file(READER._replace(from_arrays=partial(from_arrays, seed=seed)), files)
+    return one_file(replace(IMAGES, from_arrays=partial(from_arrays, seed=seed)), files)
 
 
 def _from_pictures(name: str, files: Files, n: int | None, seed: int) -> Data:
@@ -331,42 +344,47 @@ def _from_pictures(name: str, files: Files, n: int | None, seed: int) -> Data:
     return from_arrays(name, {"pixels": every.transpose(0, 3, 1, 2)}, notices=notices, seed=seed)
 
 
-def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are no images."""
-    pixels = arrays.get("pixels")
-    if pixels is None or pixels.ndim != 4 or 0 in pixels.shape or pixels.shape[1] not in (1, 3):
-        shape = None if pixels is None else pixels.shape
+def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse too many or too few images, and pixels and held out ones that are none."""
+    pixels, held = arrays["pixels"], arrays["held_out"]
+    count = len(pixels)
+    if pixels.shape[1] not in (1, 3):
         raise ValueError(
-            f"pixels in {name} has shape {shape}, but images (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3, "
+            f"pixels in {name} has shape {pixels.shape}, but images (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3, "
             "are needed"
         )
     if pixels.size > LIMIT:
         raise ValueError(
             f"pixels in {name} has {pixels.size:,} numbers, but at most {LIMIT:,} are taken: keep fewer images"
         )
-    if pixels.dtype not in (np.uint8, np.float32) or not np.isfinite(pixels).all():
+    if pixels.dtype not in (np.uint8, np.float32):
         raise ValueError(f"pixels in {name} must be bytes, or finite numbers in float32")
-    count = len(pixels)
     if count < _LEAST:
         raise ValueError(f"{name} has {count} image{'s' * (count != 1)}, but a data set needs at least {_LEAST}")
-    held = arrays.get("held_out")
-    if held is None or held.shape != (count,) or held.dtype != bool or not held.any() or (~held).sum() < 2:
+    if held.dtype != bool or not held.any() or (~held).sum() < 2:
         raise ValueError(
             f"held_out in {name} must say of each of {count} images whether it is for tests: some are, two are not"
         )
-    if "classes" in arrays and arrays["classes"].shape != (count,):
-        raise ValueError(f"classes in {name} has shape {arrays['classes'].shape}, but there are {count} images")
-    if "pattern" in arrays and arrays["pattern"].shape != pixels.shape[1:]:
-        raise ValueError(f"pattern in {name} has shape {arrays['pattern'].shape}, but {pixels.shape[1:]} is needed")
 
 
-READER = Reader(
-    _WANTED,
-    from_arrays,
-    check,
-    ".npz, .npy, .nc with images, pictures, or a .zip of pictures",
-    bare={1: ("pixels",), 2: ("pixels", "classes")},
-    from_files=from_files,
-    pictures=(_LEAST, 60_000),
+IMAGES = add_kind(
+    Kind(
+        KIND,
+        {
+            "pixels": ("n", "channels", "height", "width"),
+            "held_out": ("n",),
+            "classes": ("n",),
+            "pattern": ("channels", "height", "width"),
+        },
+        needed=(("pixels",),),
+        made=("held_out",),
+        from_arrays=from_arrays,
+        takes=".npz, .npy, .nc with images, pictures, or a .zip of pictures",
+        dims={"n": "images", "channels": "colours", "height": "pixels", "width": "pixels"},
+        values=_values,
+        aliases=_PIXELS[1:],
+        bare={1: ("pixels",), 2: ("pixels", "classes")},
+        from_files=from_files,
+        pictures=(_LEAST, 60_000),
+    )
 )
-add_reader(KIND, READER)

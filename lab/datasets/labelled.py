@@ -14,7 +14,7 @@ from lab.inputs import shown
 
 from . import packaged
 from .data import Data
-from .readers import Reader, add_reader, answered, real_numbers, unread
+from .kinds import Kind, add_kind, answered, real_numbers, unread
 from .registry import register
 from .tables import Table
 from .transport import planar
@@ -67,6 +67,7 @@ def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.
     kind=KIND,
     summary="8 x 8 images of digits; each next digit is rarer, the first by the ratio more frequent than the last.",
     options=_OPTIONS,
+    sizes={"d": 64},
     **packaged.facts("digits"),
 )
 def digits(ratio: int, seed: int) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def digits(ratio: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="28 x 28 images of digits on their first 50 principal axes; each next digit is rarer.",
     options=_OPTIONS,
+    sizes={"d": 50},
     **packaged.facts("mnist"),
 )
 def mnist(ratio: int, seed: int) -> dict[str, Any]:
@@ -97,6 +99,7 @@ def mnist(ratio: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="Points round the corners of a pentagon; each next blob is rarer.",
     options=_OPTIONS,
+    sizes={"d": 2},
 )
 def blobs(ratio: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
@@ -116,26 +119,15 @@ def from_arrays(name: str, arrays: Mapping[str, Any], ignored: Sequence[str] = (
     Raises:
         ValueError: arrays that are no labelled samples; the sentence says where.
     """
-    missing = [key for key in ("x", "classes") if key not in arrays]
-    if missing:
-        raise ValueError(
-            f"{name} has no {' and no '.join(missing)}, but x (samples, d) and classes (samples,) are needed"
-        )
+    LABELLED.check_there(name, [*arrays, *ignored])
     x, classes = (real_numbers(f"{key} in {name}", arrays[key]) for key in ("x", "classes"))
-    if x.ndim < 2 or 0 in x.shape or classes.shape != x.shape[:1]:
-        raise ValueError(
-            f"x and classes in {name} have shapes {x.shape} and {classes.shape}, but (n, d) and (n,) are needed"
-        )
-    if not np.isfinite(x).all() or not np.isfinite(classes).all() or (classes != np.round(classes)).any():
-        raise ValueError(f"x in {name} must be finite, and classes whole numbers")
-    known, which, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    if not 2 <= known.size < len(x):
-        raise ValueError(
-            f"{name} has {known.size} classes of {len(x)} samples, but at least 2, and fewer than samples, are needed"
-        )
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1)
+    LABELLED.check(name, {"x": x, "classes": classes})
+    _, which, counts = np.unique(classes, return_inverse=True, return_counts=True)
     place = np.argsort(np.argsort(-counts, kind="stable"))
-    made = _labelled(x.reshape(len(x), -1), place[which])
-    notices = [*notices, *unread(name, ignored, set(READER.wanted) - set(arrays))]
+    made = _labelled(x, place[which])
+    notices = [*notices, *unread(name, ignored, set(LABELLED.arrays) - set(arrays))]
     return Data(name, name, KIND, made, "brought by the user", "the user's", {}, tuple(notices))
 
 
@@ -149,17 +141,30 @@ def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
     return from_arrays(name, {"x": x, "classes": classes}, ignored, notices=notes)
 
 
-def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are no labelled samples."""
-    from_arrays(name, arrays)
+def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse classes that are none."""
+    classes = arrays["classes"]
+    if (classes != np.round(classes)).any():
+        raise ValueError(
+            f"classes in {name} has {classes[classes != np.round(classes)][0]:g}, but whole numbers are needed"
+        )
+    if not 2 <= (known := np.unique(classes).size) < classes.size:
+        raise ValueError(
+            f"{name} has {known} classes of {classes.size} samples, but at least 2, and fewer than samples, are needed"
+        )
 
 
-READER = Reader(
-    ("x", "classes"),
-    from_arrays,
-    check,
-    ".csv with numbers and, in its column classes or last, a class in each row, or .npz, .nc with x (samples, d) and classes",
-    from_table=from_table,
-    bare={2: ("x", "classes")},
+LABELLED = add_kind(
+    Kind(
+        KIND,
+        {"x": ("n", "d"), "classes": ("n",)},
+        needed=(("x", "classes"),),
+        from_arrays=from_arrays,
+        takes=".csv with numbers and, in its column classes or last, a class in each row, or .npz, .nc with x (samples, d) and "
+        "classes",
+        dims={"n": "samples", "d": "coordinates"},
+        values=_values,
+        from_table=from_table,
+        bare={2: ("x", "classes")},
+    )
 )
-add_reader(KIND, READER)

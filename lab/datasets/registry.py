@@ -1,15 +1,17 @@
 """The named sets: one entry each, cheap to list, built on request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any
 
 from lab.inputs import shown
 
 from .data import Data
+from .kinds import NOTHING, Needs, is_kind, kind_named
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Entry:
     Attributes:
         options: each option with its default.
         allowed: for each option, the (smallest, largest) integer or the allowed words.
+        has: the arrays of the kind that its data have, as far as they are told; those of ``Kind.usual`` when empty.
+        sizes: of the dimensions of the kind, as far as they are known: a number, or the option that it is the value of.
         raw: the files inside installed packages that the set is made from, each with its SHA-256.
         build: makes the fields of ``Data`` that the entry does not state, from the options.
     """
@@ -32,8 +36,29 @@ class Entry:
     real: bool
     options: Mapping[str, Any]
     allowed: Mapping[str, tuple]
+    has: tuple[str, ...] = ()
+    sizes: Mapping[str, int | str] = field(default_factory=dict)
     raw: Mapping[str, str] = field(default_factory=dict)
     build: Callable[..., dict[str, Any]] = field(default=dict, repr=False, compare=False)
+
+    def facts(self, options: Mapping[str, Any] = MappingProxyType({})) -> tuple[tuple[str, ...], dict[str, int]]:
+        """The arrays and the sizes of dimensions that the set has with these options, without making it."""
+        chosen = self.chosen(options)
+        sizes = {dim: int(chosen[size]) if isinstance(size, str) else size for dim, size in self.sizes.items()}
+        return self.has or (kind_named(self.kind).usual if is_kind(self.kind) else ()), sizes
+
+    def chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All its options, with the values that are given; those that it does not have are left out.
+
+        Raises:
+            ValueError, TypeError: a value that is not allowed.
+        """
+        given = {key: value for key, value in options.items() if key in self.options and value is not None}
+        return dict(self.options) | {key: _checked(self, key, value) for key, value in given.items()}
+
+    def fits(self, needs: Needs) -> bool:
+        """Whether the set has what is needed of its kind, with the options that it has by itself."""
+        return not needs or not kind_named(self.kind).lacks(needs, self.name, *self.facts())[0]
 
 
 _entries: dict[str, Entry] = {}
@@ -49,14 +74,19 @@ def register(
     real: bool = False,
     options: Mapping[str, tuple[Any, tuple]] | None = None,
     kind: str = "transport",
+    has: Sequence[str] = (),
+    sizes: Mapping[str, int | str] | None = None,
     raw: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., dict[str, Any]]], Callable[..., dict[str, Any]]]:
     """Add a set: decorates the function that builds it.
 
     What is made and not brought states no ``source``; ``packaged.facts`` states it for what packages carry.
     ``options`` maps a name to its default and what is allowed: ``{"n": (64, (2, 1024))}`` for integers,
-    ``{"source": ("coffee", ("coffee", "rocket"))}`` for words. The function takes them by keyword and returns
-    ``arrays`` and any other field of ``Data``; what it leaves out comes from here.
+    ``{"source": ("coffee", ("coffee", "rocket"))}`` for words. The function takes them by keyword
+    and returns ``arrays`` and any other field of ``Data``; what it leaves out comes from here.
+
+    ``has`` and ``sizes`` say, before the data are made, what a study may need of them: ``has=("x", "classes"), sizes={"n":
+    "n", "d": 2}``, where the text "n" is the option of that name.
     """
 
     def add(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -70,6 +100,8 @@ def register(
             real=real,
             options={key: default for key, (default, _) in (options or {}).items()},
             allowed={key: allowed for key, (_, allowed) in (options or {}).items()},
+            has=tuple(has),
+            sizes=dict(sizes or {}),
             raw=dict(raw or {}),
             build=build,
         )
@@ -79,9 +111,9 @@ def register(
     return add
 
 
-def catalogue(kind: str | None = None) -> list[Entry]:
-    """All entries, or those of one kind, the default set first. Loads nothing."""
-    return [entry for entry in _entries.values() if kind in (None, entry.kind)]
+def catalogue(kind: str | None = None, needs: Needs = NOTHING) -> list[Entry]:
+    """All entries, or those of one kind, which have what is needed of it, the default set first. Loads nothing."""
+    return [entry for entry in _entries.values() if kind in (None, entry.kind) and entry.fits(needs)]
 
 
 def load(name: str, *, strict: bool = True, **options: Any) -> Data:
@@ -103,16 +135,12 @@ def load(name: str, *, strict: bool = True, **options: Any) -> Data:
     if unknown and strict:
         has = f"its options are {', '.join(entry.options)}" if entry.options else "it has no options"
         raise ValueError(f"the data set {name!r} has no option {shown(unknown[0])}; {has}")
-    chosen = dict(entry.options)
-    for key, value in (options or {}).items():
-        if key in chosen and value is not None:
-            chosen[key] = _checked(entry, key, value)
-    return _load(name, tuple(chosen.items()))
+    return _load(name, tuple(entry.chosen(options).items()))
 
 
-def suggestions(name: str, kind: str | None = None) -> str:
-    """The end of a sentence: names close to the one given, or all names; of one kind where it is known."""
-    names = [entry.name for entry in catalogue(kind)]
+def suggestions(name: str, kind: str | None = None, needs: Needs = NOTHING) -> str:
+    """The end of a sentence: names close to the one given, or all names; of one kind, which fit, where it is known."""
+    names = [entry.name for entry in catalogue(kind, needs)]
     close = get_close_matches(name[:80], names, n=3, cutoff=0.5)
     of = f" of kind {kind}" if kind else ""
     return f"did you mean {' or '.join(close)}?" if close else f"the data sets{of} are {', '.join(names)}"

@@ -13,11 +13,12 @@ from lab.inputs import shown
 
 from . import packaged
 from .data import Data
-from .readers import Reader, add_reader, answered, real_numbers, unread
+from .kinds import Kind, add_kind, answered, real_numbers, unread
 from .registry import register
 from .tables import Table
 
 KIND = "response"
+_TABLE = ("x", "y")
 ROWS, COLUMNS = 20_000, 200
 """The most that a table may have."""
 
@@ -37,7 +38,7 @@ def _register(name: str, title: str, summary: str) -> None:
     def build() -> dict[str, Any]:
         return {"arrays": {"formula": np.frombuffer(name.encode(), np.uint8)}}
 
-    register(name=name, title=title, kind=KIND, summary=summary)(build)
+    register(name=name, title=title, kind=KIND, summary=summary, has=("formula",))(build)
 
 
 for _name, (_title, _summary) in FUNCTIONS.items():
@@ -52,6 +53,7 @@ for _name, (_title, _summary) in FUNCTIONS.items():
     source=packaged.FILES["diabetes"].source,
     licence=packaged.FILES["diabetes"].licence,
     real=True,
+    sizes={"n": 442, "d": 10},
     raw=packaged.hashes("diabetes", "diabetes-target"),
 )
 def diabetes() -> dict[str, Any]:
@@ -78,12 +80,11 @@ def from_arrays(
     Raises:
         ValueError: arrays that are none; the sentence says where.
     """
-    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in ("x", "y") if key in arrays}
-    if set(given) != {"x", "y"}:
-        raise ValueError(f"{name} has {', '.join([*given, *ignored]) or 'nothing'}, but x (N, d) and y (N,) are needed")
+    RESPONSE.check_there(name, [*arrays, *ignored])
+    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in _TABLE}
     if given["x"].ndim == 1:
         given["x"] = given["x"][:, None]
-    check(name, given)
+    RESPONSE.check(name, given)
     notes = [*notices, *unread(name, ignored, ())]
     return Data(name, name, KIND, given, "brought by the user", "the user's", dict(axes or {}), tuple(notes))
 
@@ -96,32 +97,31 @@ def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
     return from_arrays(name, {"x": x, "y": y}, ignored, {"x": tuple(columns), "y": last}, notes)
 
 
-def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are no such data."""
+def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse functions that are not known, and tables of too few or too many rows and columns."""
     if "formula" in arrays:
-        if arrays["formula"].dtype != np.uint8 or function_of(arrays) not in FUNCTIONS:
+        if function_of(arrays) not in FUNCTIONS:
             raise ValueError(f"{name} names no function that is known: choose one of {', '.join(FUNCTIONS)}")
         return
-    x, y = arrays.get("x"), arrays.get("y")
-    if x is None or y is None or x.ndim != 2 or 0 in x.shape or y.shape != (len(x),):
-        shapes = f"{None if x is None else x.shape} and y {None if y is None else y.shape}"
-        raise ValueError(f"x in {name} has shape {shapes}, but (N, d) and (N,) are needed: a value for each row")
-    if len(x) < 2 or len(x) > ROWS or x.shape[1] > COLUMNS:
+    rows, columns = arrays["x"].shape
+    if not 2 <= rows <= ROWS or columns > COLUMNS:
         raise ValueError(
-            f"{name} has {len(x):,} row{'s' * (len(x) != 1)} of {x.shape[1]} columns, but 2 to {ROWS:,} "
+            f"{name} has {rows:,} row{'s' * (rows != 1)} of {columns} columns, but 2 to {ROWS:,} "
             f"rows of at most {COLUMNS} columns are taken"
         )
-    for key, array in (("x", x), ("y", y)):
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise ValueError(f"{key} in {name} holds what is no finite number: leave these rows out, or fill them in")
 
 
-READER = Reader(
-    ("x", "y"),
-    from_arrays,
-    check,
-    ".csv, .parquet or .feather with coordinates and, last, a value in each row, or .npz, .nc with x and y",
-    from_table=from_table,
-    bare={2: ("x", "y")},
+RESPONSE = add_kind(
+    Kind(
+        KIND,
+        {"x": ("n", "d"), "y": ("n",), "formula": ("letters",)},
+        needed=(_TABLE, ("formula",)),
+        from_arrays=from_arrays,
+        takes=".csv, .parquet or .feather with coordinates and, last, a value in each row, or .npz, .nc with x and y",
+        inner=("formula",),
+        dims={"n": "rows", "d": "coordinates"},
+        values=_values,
+        from_table=from_table,
+        bare={2: ("x", "y")},
+    )
 )
-add_reader(KIND, READER)

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import formats, packaged
 from .data import Data
-from .readers import Files, Reader, add_reader, number_columns, one_file, real_numbers, unread
+from .kinds import Files, Kind, Trait, add_kind, number_columns, one_file, real_numbers, unread
 from .registry import register
 from .tables import Table
 from .transport import planar
@@ -51,15 +51,23 @@ def _ring(k: int, radius: float) -> np.ndarray:
     return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def _synthetic(name: str, title: str, summary: str, n: int = N[0], **options: Any):
+LAW = ("weights", "centres", "variances")
+SOURCE = ("x0", "source_weights", "source_centres", "source_variances")
+
+
+def _synthetic(
+    name: str, title: str, summary: str, n: int = N[0], *, has: tuple[str, ...] = (), d: int | str = 2, **options: Any
+):
     options = {"n": (n, N[1]), "seed": SEED} | options
-    return register(name=name, title=title, kind=KIND, summary=summary, options=options)
+    sizes = {"n": "n", "d": d}
+    return register(name=name, title=title, kind=KIND, summary=summary, options=options, has=("x", *has), sizes=sizes)
 
 
 @_synthetic(
     "checkerboard",
     "Checkerboard",
     "Uniform on eight unit squares of a 4 x 4 board, scaled to mean square 1; the law is known.",
+    has=("low", "high", "weights"),
 )
 def checkerboard(n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
@@ -75,6 +83,7 @@ def checkerboard(n: int, seed: int) -> dict[str, Any]:
     "eight-gaussians",
     "Eight Gaussians",
     "Eight narrow Gaussians on a ring of radius 5; the law is known.",
+    has=LAW,
     radius=(5, (1, 20)),
 )
 def eight_gaussians(n: int, seed: int, radius: int) -> dict[str, Any]:
@@ -104,6 +113,8 @@ _ARC = 128  # Gaussians of a noisy moon
     kind=KIND,
     summary="scikit-learn's moons with noise 0.2, then three times as large and less 1, as is usual; the law is known.",
     options={"n": N, "seed": SEED},
+    has=("x", *LAW),
+    sizes={"n": "n", "d": 2},
 )
 def noisy_moons(n: int, seed: int) -> dict[str, Any]:
     """As ``make_moons`` has it: half of the points at equal angles on each arc, and a Gaussian about each.
@@ -125,6 +136,7 @@ def noisy_moons(n: int, seed: int) -> dict[str, Any]:
     "two-mode-pair",
     "Two modes to two modes",
     "From two Gaussians at (0, ±3) to two at (5, ±3), of standard deviation a half; both laws are known.",
+    has=(*LAW, *SOURCE),
 )
 def two_mode_pair(n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
@@ -137,7 +149,11 @@ def two_mode_pair(n: int, seed: int) -> dict[str, Any]:
 
 
 @_synthetic(
-    "modes-1d", "Modes on a line", "From two modes at -3 and 3 to three at -6, 0 and 6, on a line; both laws are known."
+    "modes-1d",
+    "Modes on a line",
+    "From two modes at -3 and 3 to three at -6, 0 and 6, on a line; both laws are known.",
+    has=(*LAW, *SOURCE),
+    d=1,
 )
 def modes_1d(n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
@@ -147,7 +163,10 @@ def modes_1d(n: int, seed: int) -> dict[str, Any]:
 
 
 @_synthetic(
-    "three-gaussians", "Three Gaussians", "Three Gaussians of unlike size and weight in the plane; the law is known."
+    "three-gaussians",
+    "Three Gaussians",
+    "Three Gaussians of unlike size and weight in the plane; the law is known.",
+    has=LAW,
 )
 def three_gaussians(n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
@@ -156,7 +175,7 @@ def three_gaussians(n: int, seed: int) -> dict[str, Any]:
     return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
 
 
-@_synthetic("two-points", "Two points", "The points -1 and 1 on a line: much is known in closed form.", n=2)
+@_synthetic("two-points", "Two points", "The points -1 and 1 on a line: much is known in closed form.", n=2, d=1)
 def two_points(n: int, seed: int) -> dict[str, Any]:
     return {"arrays": {"x": np.where(np.arange(n) % 2, 1.0, -1.0)[:, None]}}
 
@@ -169,6 +188,7 @@ THREE_POINTS = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
     title="Three points",
     kind=KIND,
     summary="Three points in the plane, each standing for an image: what noise belongs to which can be seen.",
+    sizes={"n": 3, "d": 2},
 )
 def three_points() -> dict[str, Any]:
     return {"arrays": {"x": THREE_POINTS.copy()}, "axes": {"x": ("x₁", "x₂")}}
@@ -183,6 +203,7 @@ ATOMS = np.array([[-2.0], [-0.5], [1.0], [3.0]])
     title="Four points on a line",
     kind=KIND,
     summary="The points -2, -0.5, 1 and 3 of equal mass: where each method carries how much is known.",
+    sizes={"n": 4, "d": 1},
 )
 def four_atoms() -> dict[str, Any]:
     return {"arrays": {"x": ATOMS}}
@@ -193,6 +214,7 @@ def four_atoms() -> dict[str, Any]:
     title="Points on a circle",
     kind=KIND,
     summary="Eight points at equal distance from the origin: data of constant norm, which the weights do not tilt.",
+    sizes={"n": 8, "d": 2},
 )
 def circle_points() -> dict[str, Any]:
     return {"arrays": {"x": _ring(8, 3.0)}, "axes": {"x": ("x₁", "x₂")}}
@@ -203,6 +225,7 @@ def circle_points() -> dict[str, Any]:
     "A few Gaussian points",
     "Points drawn once from N(0, I) and kept: a small data set of any dimension.",
     n=50,
+    d="dimension",
     dimension=(2, (1, 4096)),
 )
 def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
@@ -215,6 +238,8 @@ def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
     kind=KIND,
     summary="1797 images of 8 x 8 pixels between -1 and 1; fewer where n is smaller.",
     options={"n": (1797, (2, 1797)), "seed": SEED},
+    has=("x", "classes"),
+    sizes={"n": "n", "d": 64},
     **packaged.facts("digits"),
 )
 def digit_samples(n: int, seed: int) -> dict[str, Any]:
@@ -227,6 +252,8 @@ def digit_samples(n: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="5000 images of digits, 28 x 28 pixels between -1 and 1, or pooled to 14 or 7; fewer where n is smaller.",
     options={"n": (5000, (2, 5000)), "side": ("28", ("7", "14", "28")), "seed": SEED},
+    has=("x", "classes"),
+    sizes={"n": "n"},
     **packaged.facts("mnist"),
 )
 def mnist_samples(n: int, side: str, seed: int) -> dict[str, Any]:
@@ -249,8 +276,6 @@ _LAWS = {
     "the source": (("source_centres", "source_weights", "source_variances"),),
 }
 """Of what a law may be known, and the arrays that say it: whole or not at all, the first that is whole."""
-_OF_LAWS = tuple(dict.fromkeys(key for laws in _LAWS.values() for law in laws for key in law))
-_WANTED = ("x", "x0", "classes", *_OF_LAWS)
 
 
 def from_arrays(
@@ -265,21 +290,16 @@ def from_arrays(
     Raises:
         ValueError: arrays that are no samples; the sentence says where.
     """
-    given = {key: np.asarray(arrays[key]) for key in _WANTED if key in arrays}
-    axes, notices = dict(axes or {}), [*notices, *unread(name, ignored, set(_WANTED) - set(given))]
-    if "x" not in given:
-        raise ValueError(
-            f"{name} has {', '.join([*given, *ignored]) or 'nothing'}, but x, the samples (n, d), is needed"
-        )
-    for key in given:
-        given[key] = real_numbers(f"{key} in {name}", given[key])
+    SAMPLES.check_there(name, [*arrays, *ignored])
+    given = {key: real_numbers(f"{key} in {name}", arrays[key]) for key in SAMPLES.arrays if key in arrays}
+    axes, notices = dict(axes or {}), [*notices, *unread(name, ignored, set(SAMPLES.arrays) - set(given))]
     shape = given["x"].shape
     if len(shape) in (3, 4) and 0 not in shape:
         axes.setdefault("image", tuple(int(size) for size in shape[1:]))
     for key in ("x", "x0"):
         if key in given and given[key].ndim != 2 and given[key].ndim in (1, 3, 4):
             given[key] = given[key].reshape(len(given[key]), -1)
-    check(name, given)
+    SAMPLES.check(name, given)
     notices += _drop_idle(name, given)
     if "classes" in given:
         given["classes"] = given["classes"].astype(np.int32)
@@ -316,7 +336,7 @@ def from_files(files: Files, n: int | None, seed: int) -> Data:
     """Samples from one file of arrays or a table, or from pictures, brought to one small size."""
     if {formats.format_of(name, payload) for name, payload in files} == {"image"}:
         return _from_pictures(files)
-    return one_file(READER, files)
+    return one_file(SAMPLES, files)
 
 
 def _from_pictures(files: Files) -> Data:
@@ -337,40 +357,17 @@ def _from_pictures(files: Files) -> Data:
     return from_arrays(name, {"x": np.array(x)}, axes={"image": (_SIDE, _SIDE)}, notices=notices)
 
 
-def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are no samples."""
-    x = arrays.get("x")
-    if x is None or x.ndim != 2 or 0 in x.shape:
-        shape = None if x is None else x.shape
-        raise ValueError(f"x in {name} has shape {shape}, but samples (n, d), at least one, are needed")
+def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse laws that are none, and more samples than are taken."""
+    x = arrays["x"]
     if x.size > LIMIT:
         raise ValueError(f"x in {name} has {x.size:,} numbers, but at most {LIMIT:,} are taken: keep fewer samples")
-    n, d = x.shape
-    for key, array in arrays.items():
-        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
-            raise ValueError(f"{key} in {name} holds what is no finite number: every entry must be finite")
-    if "x0" in arrays and (arrays["x0"].ndim != 2 or arrays["x0"].shape[1] != d or not len(arrays["x0"])):
-        raise ValueError(f"x0 in {name} has shape {arrays['x0'].shape}, but samples (m, {d}) are needed, as x has")
-    if "classes" in arrays and arrays["classes"].shape != (n,):
-        raise ValueError(f"classes in {name} has shape {arrays['classes'].shape}, but there are {n} samples")
     for prefix in ("", "source_"):
-        weights = arrays.get(f"{prefix}weights")
-        if weights is None:
-            continue
-        k = weights.size
-        if weights.ndim != 1 or not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
+        weights, spread = (arrays.get(f"{prefix}{key}") for key in ("weights", "variances"))
+        if weights is not None and (not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6):
             raise ValueError(f"{prefix}weights in {name} must be positive and sum to 1")
-        for key in ("centres", "low", "high"):
-            array = arrays.get(prefix + key)
-            if array is not None and array.shape != (k, d):
-                raise ValueError(f"{prefix}{key} in {name} has shape {array.shape}, but {(k, d)} is needed")
-        spread = arrays.get(f"{prefix}variances")
         if spread is None:
             continue
-        if spread.shape not in ((k,), (k, d), (k, d, d)):
-            raise ValueError(
-                f"{prefix}variances in {name} has shape {spread.shape}, but {(k,)}, {(k, d)} or {(k, d, d)} is needed"
-            )
         whole = spread.ndim == 3
         if whole and not np.allclose(spread, spread.swapaxes(1, 2)):
             raise ValueError(f"{prefix}variances in {name} must be symmetric matrices")
@@ -378,15 +375,43 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"{prefix}variances in {name} must be positive{' definite' if whole else ''}")
 
 
-READER = Reader(
-    _WANTED,
-    from_arrays,
-    check,
-    ".npz, .npy, .csv, .parquet, .feather, .nc with a sample in each row, or pictures",
-    from_table=from_table,
-    bare={1: ("x",), 2: ("x", "x0")},
-    from_files=from_files,
-    pictures=(1, 20_000),
-    clouds=1,
+SAMPLES = add_kind(
+    Kind(
+        KIND,
+        {
+            "x": ("n", "d"),
+            "x0": ("m", "d"),
+            "classes": ("n",),
+            "weights": ("k",),
+            "centres": ("k", "d"),
+            "variances": [("k",), ("k", "d"), ("k", "d", "d")],
+            "low": ("k", "d"),
+            "high": ("k", "d"),
+            "source_weights": ("l",),
+            "source_centres": ("l", "d"),
+            "source_variances": [("l",), ("l", "d"), ("l", "d", "d")],
+        },
+        needed=(("x",),),
+        from_arrays=from_arrays,
+        takes=".npz, .npy, .csv, .parquet, .feather, .nc with a sample in each row, or pictures",
+        dims={"n": "samples", "d": "coordinates", "m": "samples of the source", "k": "components", "l": "components"},
+        traits={
+            "law": Trait(
+                lambda keys: "centres" in keys or "low" in keys,
+                "the data of {name} are known by points only, but their law",
+                "give centres, weights and variances, or low, high and weights",
+            ),
+            "source density": Trait(
+                lambda keys: "x0" not in keys or "source_centres" in keys,
+                "the source of {name} is known by points only, but its density",
+                "leave out x0, for N(0, I), or give source_weights, source_centres and source_variances",
+            ),
+        },
+        values=_values,
+        from_table=from_table,
+        bare={1: ("x",), 2: ("x", "x0")},
+        from_files=from_files,
+        pictures=(1, 20_000),
+        clouds=1,
+    )
 )
-add_reader(KIND, READER)

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import packaged
 from .data import Data
-from .readers import Reader, add_reader, answered, real_numbers, unread
+from .kinds import Kind, add_kind, answered, real_numbers, unread
 from .registry import register
 from .tables import Table
 
@@ -22,6 +22,7 @@ ROWS, COLUMNS, OUTPUTS = 5000, 4000, 20
 
 _TEST = 500  # samples of a test set
 _SEED = (0, (0, 2**32 - 1))
+_TESTED = ("x", "y", "x_test", "y_test")
 _SIZES = {"n": (40, (2, ROWS)), "d": (100, (1, COLUMNS)), "seed": _SEED}
 
 
@@ -31,6 +32,8 @@ _SIZES = {"n": (40, (2, ROWS)), "d": (100, (1, COLUMNS)), "seed": _SEED}
     kind=KIND,
     summary="x uniform on [-1, 1]^d, y the sum of its first three coordinates; fewer samples than coordinates.",
     options=_SIZES,
+    has=_TESTED,
+    sizes={"n": "n", "d": "d", "tests": _TEST},
 )
 def sparse(n: int, d: int, seed: int) -> dict[str, Any]:
     x = np.random.default_rng(seed).uniform(-1, 1, (n + _TEST, d))
@@ -43,6 +46,8 @@ def sparse(n: int, d: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="x uniform on the sphere of radius √d, y the sum of relu(v·x) over ten random unit vectors v.",
     options=_SIZES,
+    has=_TESTED,
+    sizes={"n": "n", "d": "d", "tests": _TEST},
 )
 def relu_teacher(n: int, d: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
@@ -70,6 +75,8 @@ def _digits(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
     kind=KIND,
     summary="Images of 8 x 8 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere.",
     options={"n": (40, (2, 1200)), "seed": _SEED},
+    has=_TESTED,
+    sizes={"n": "n", "height": 8, "width": 8, "outputs": 10},
     **packaged.facts("digits"),
 )
 def digits(n: int, seed: int) -> dict[str, Any]:
@@ -83,34 +90,20 @@ def digits(n: int, seed: int) -> dict[str, Any]:
     summary="Images of 28 x 28 pixels between -0.5 and 0.5, and ten numbers each, 1 for their class and 0 elsewhere. "
     "Minutes with other learning rates beside η: set their number to 0.",
     options={"n": (40, (2, 4000)), "seed": _SEED},
+    has=_TESTED,
+    sizes={"n": "n", "height": 28, "width": 28, "outputs": 10},
     **packaged.facts("mnist"),
 )
 def mnist(n: int, seed: int) -> dict[str, Any]:
     return _digits("mnist", 28, n, seed)
 
 
-def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are no such data."""
-    if "x" not in arrays or "y" not in arrays or ("x_test" in arrays) != ("y_test" in arrays):
-        raise ValueError(f"{name} has {', '.join(arrays) or 'nothing'}, but x and y are needed, and x_test with y_test")
-    for end in ("", "_test"):
-        if f"x{end}" not in arrays:
-            continue
-        x, y = arrays[f"x{end}"], arrays[f"y{end}"]
-        if not 2 <= x.ndim <= 4 or y.ndim not in (1, 2) or len(x) != len(y) or 0 in x.shape or 0 in y.shape:
-            raise ValueError(
-                f"x{end} in {name} has shape {x.shape} and y{end} {y.shape}, but (n, d) or (n, h, w) and (n,) or (n, k) are "
-                "needed: an output for each sample"
-            )
-        if x.shape[1:] != arrays["x"].shape[1:] or y.shape[1:] != arrays["y"].shape[1:]:
-            raise ValueError(f"the test samples of {name} have other shapes than the training samples")
-        for key, array in ((f"x{end}", x), (f"y{end}", y)):
-            bad = array.dtype.kind not in "fiu" or ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-            if np.any(bad):
-                where = f", first in sample {int(np.argmax(bad)) + 1}" if np.ndim(bad) else ""
-                raise ValueError(
-                    f"{key} in {name} holds what is no finite number{where}: leave such samples out, or fill them in"
-                )
+def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse test samples that are unlike those to train on, too few or too many samples, and nothing to learn."""
+    if ("x_test" in arrays) != ("y_test" in arrays):
+        raise ValueError(f"{name} has {', '.join(arrays)}, but x_test and y_test are needed together")
+    if "x_test" in arrays and any(arrays[key].shape[1:] != arrays[f"{key}_test"].shape[1:] for key in ("x", "y")):
+        raise ValueError(f"the test samples of {name} have other shapes than the training samples")
     x, y = arrays["x"], arrays["y"]
     for what, count, low, high in (
         ("samples", len(x), 2, ROWS),
@@ -135,12 +128,15 @@ def from_arrays(
     Raises:
         ValueError: arrays that are none; the sentence says where.
     """
-    given = {key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in READER.wanted if key in arrays}
+    TRAINING.check_there(name, [*arrays, *ignored])
+    given = {
+        key: real_numbers(f"{key} in {name}", arrays[key]).astype(float) for key in TRAINING.arrays if key in arrays
+    }
     for key in ("x", "x_test"):
         if key in given and given[key].ndim == 1:
             given[key] = given[key][:, None]
-    check(name, given)
-    notes = [*notices, *unread(name, ignored, set(READER.wanted) - set(given))]
+    TRAINING.check(name, given)
+    notes = [*notices, *unread(name, ignored, set(TRAINING.arrays) - set(given))]
     model = _PERCEPTRON if given["x"].ndim == 3 or given["y"].ndim == 2 else _DIAGONAL
     return Data(name, name, KIND, given, "brought by the user", "the user's", {"model": model}, tuple(notes))
 
@@ -152,12 +148,24 @@ def from_table(name: str, table: Table, notices: Sequence[str]) -> Data:
     return from_arrays(name, {"x": np.stack(list(columns.values()), axis=1), "y": y}, ignored, notes)
 
 
-READER = Reader(
-    ("x", "y", "x_test", "y_test"),
-    from_arrays,
-    check,
-    ".csv, .parquet or .feather with inputs and, last, an output in each row, or .npz, .nc with x and y",
-    from_table=from_table,
-    bare={2: ("x", "y"), 4: ("x", "y", "x_test", "y_test")},
+_INPUTS = (("d",), ("height", "width"), ("height", "width", "channels"))
+_OUTPUTS = ((), ("outputs",))
+
+TRAINING = add_kind(
+    Kind(
+        KIND,
+        {
+            "x": [("n", *each) for each in _INPUTS],
+            "y": [("n", *each) for each in _OUTPUTS],
+            "x_test": [("tests", *each) for each in _INPUTS],
+            "y_test": [("tests", *each) for each in _OUTPUTS],
+        },
+        needed=(("x", "y"),),
+        from_arrays=from_arrays,
+        takes=".csv, .parquet or .feather with inputs and, last, an output in each row, or .npz, .nc with x and y",
+        dims={"n": "samples", "d": "inputs", "tests": "test samples"},
+        values=_values,
+        from_table=from_table,
+        bare={2: ("x", "y"), 4: ("x", "y", "x_test", "y_test")},
+    )
 )
-add_reader(KIND, READER)

@@ -83,6 +83,7 @@ register(
     licence="public domain, CC0 or CC BY 2.0, by picture",
     real=True,
     options={"source": ("astronaut", _PICTURES), "target": ("coffee", _PICTURES), "n": _COLOURS, "seed": _SEED},
+    sizes={"d": 3},
     raw=packaged.hashes(*_PICTURES),
 )(_photographs)
 
@@ -98,6 +99,7 @@ def _pair(source: str, target: str) -> None:
         licence="; ".join(dict.fromkeys(file.licence for file in files)),
         real=True,
         options={"n": _COLOURS, "seed": _SEED},
+        sizes={"d": 3},
         raw=packaged.hashes(source, target),
     )
     def build(n: int, seed: int) -> Fields:
@@ -169,6 +171,7 @@ def _digits(key: str, small: str, top: int, most: int, names: tuple[str, str]) -
         title=f"Two handwritten digits, {small}",
         summary=_HISTOGRAMS,
         options={"source": (2, _DIGIT), "target": (7, _DIGIT), "seed": _SEED},
+        sizes={"d": 2},
         **origin,
     )(histograms)
     register(
@@ -176,6 +179,7 @@ def _digits(key: str, small: str, top: int, most: int, names: tuple[str, str]) -
         title=f"Two classes of handwritten digits, {small}",
         summary=_CLOUDS,
         options={"source": (3, _DIGIT), "target": (8, _DIGIT), "n": (64, (2, most)), "seed": _SEED},
+        sizes={"m": "n", "n": "n", "d": 64 if key == "digits" else 784},
         **origin,
     )(clouds)
 
@@ -216,6 +220,7 @@ def _pixels(name: str, key: str, most: int, side: int) -> None:
         title=f"Two handwritten digits with their background, {most} x {most} or smaller",
         summary="Two images as distributions of ink over all pixels, a little everywhere; squared distances.",
         options={"source": (2, _DIGIT), "target": (7, _DIGIT), "side": (side, (2, most)), "seed": _SEED},
+        sizes={"d": 2},
         **packaged.facts(key),
     )
     def build(source: int, target: int, side: int, seed: int) -> Fields:
@@ -266,6 +271,8 @@ _OWN = {"licence": "no data, only a formula", "real": False}
     "squared length.",
     source=f"{_SHEET}, 1-D figure",
     options=_BINS,
+    has=("cost", "x", "y", "a", "b"),
+    sizes={"m": "n", "n": "n", "d": 1},
     **_OWN,
 )
 def _bump_to_bump(n: int) -> Fields:
@@ -282,6 +289,8 @@ def _bump_to_bump(n: int) -> Fields:
     summary="Gaussian histograms N(16, 5) and half N(8, 5), half N(24, 5) on 32 bins, or scaled to n of them.",
     source=f"{_SHEET}, 1-D figure",
     options=_BINS,
+    has=("cost", "x", "y", "a", "b"),
+    sizes={"m": "n", "n": "n", "d": 1},
     **_OWN,
 )
 def _one_bump_to_two(n: int) -> Fields:
@@ -303,6 +312,7 @@ def _assignment_cost(cost: np.ndarray) -> float:
     summary="Equal masses drawn from N(0, I) and from a correlated Gaussian around (4, 4).",
     source=f"{_SHEET}, 2-D figure",
     options={"n": (20, (2, 1024)), "seed": _SEED},
+    sizes={"m": "n", "n": "n", "d": 2},
     **_OWN,
 )
 def _gaussians(n: int, seed: int) -> Fields:
@@ -327,6 +337,8 @@ def _gaussians(n: int, seed: int) -> Fields:
     summary="Independent costs, uniform on [0, 1]: no geometry at all.",
     source="drawn by NumPy from the seed",
     options={"n": (32, (2, 1024)), "seed": _SEED},
+    has=("cost", "a", "b"),
+    sizes={"m": "n", "n": "n"},
     **_OWN,
 )
 def _random_assignment(n: int, seed: int) -> Fields:
@@ -341,6 +353,7 @@ def _random_assignment(n: int, seed: int) -> Fields:
     summary="Equal masses drawn from N(0, I) and from 0.8 N(0, I) + 0.5 in any dimension.",
     source="drawn by NumPy from the seed",
     options={"n": (128, (2, 4096)), "dimension": (2, (1, 64)), "seed": _SEED},
+    sizes={"m": "n", "n": "n", "d": "dimension"},
     **_OWN,
 )
 def _normal_clouds(n: int, dimension: int, seed: int) -> Fields:
@@ -356,6 +369,8 @@ def _normal_clouds(n: int, dimension: int, seed: int) -> Fields:
     summary="Routing in a mixture of experts: the cost is minus the gate, each expert takes its share of the tokens.",
     source=f"{_SHEET}, scaled-down routing",
     options={"n": (256, (8, 8192)), "experts": (8, (2, 64)), "seed": _SEED},
+    has=("cost", "a", "b"),
+    sizes={"m": "n", "n": "experts"},
     **_OWN,
 )
 def _tokens_to_experts(n: int, experts: int, seed: int) -> Fields:

@@ -12,11 +12,10 @@ from lab.inputs import cut, listed, shown
 from . import formats, tables
 from .colours import palette
 from .data import Data
-from .readers import Reader, add_reader, nameless, one_file, real_numbers, unread
+from .kinds import Kind, add_kind, nameless, one_file, real_numbers, unread
 from .tables import Table
 from .transport import colour_transfer, points
 
-WANTED = ("cost", "a", "b", "x", "y")
 PAIRS_LIMIT = 4096**2
 """The most pairs of a source and a target: a cost matrix of 128 MiB in float64."""
 
@@ -40,34 +39,20 @@ def from_arrays(
     Raises:
         ValueError: arrays that are no transport problem; the sentence says where.
     """
+    TRANSPORT.check_there(name, [*arrays, *ignored])
     given = {key: real_numbers(f"{key} in {name}", value) for key, value in arrays.items()}
-    notices = [*notices, *unread(name, ignored, set(WANTED) - set(given))]
+    notices = [*notices, *unread(name, ignored, set(TRANSPORT.arrays) - set(given))]
     for key in ("x", "y"):
         if key in given and given[key].ndim == 1:
             given[key] = given[key][:, None]
-    if "cost" not in given and not {"x", "y"} <= set(given):
-        has = ", ".join([*given, *ignored]) or "nothing"
-        raise ValueError(f"{name} has {has}, but either cost, or both x and y are needed (a and b are optional)")
-    _shapes(name, given)
-    _values(name, given)
+    TRANSPORT.check_given(name, given)
     m, n = given["cost"].shape if "cost" in given else (len(given["x"]), len(given["y"]))
     dtype = given["cost" if "cost" in given else "x"].dtype
     total = next((float(given[key].sum()) for key in ("a", "b") if key in given), 1.0)
     given = {"a": np.full(m, total / m, dtype), "b": np.full(n, total / n, dtype)} | given
-    _totals(name, given)
     if "x" in given:
         given |= points(given["x"], given["y"], given["a"], given["b"])
     return _data(name, name, given, axes or {}, notices)
-
-
-def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are no transport problem, whole as ``Data`` holds them."""
-    if not {"a", "b"} <= set(arrays) or ("cost" not in arrays and not {"x", "y"} <= set(arrays)):
-        raise ValueError(f"{name} has {', '.join(arrays)}, but a and b and either cost, or x and y are needed")
-    given = {key: real_numbers(f"{key} in {name}", arrays[key]) for key in WANTED if key in arrays}
-    _shapes(name, given)
-    _values(name, given)
-    _totals(name, given)
 
 
 def from_files(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> Data:
@@ -83,7 +68,7 @@ def from_files(files: Sequence[tuple[str, bytes]], n: int | None, seed: int) -> 
         raise ValueError(f"{len(files)} files were given, but one file, two pictures or two tables are needed")
     if kinds == ["image"]:
         raise ValueError(f"{files[0][0]} is one picture, but colour transfer needs two: the source and the target")
-    return one_file(READER, files)
+    return one_file(TRANSPORT, files)
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -204,76 +189,51 @@ def _data(
     return Data(name, title, "transport", arrays, "brought by the user", "the user's", axes, tuple(notices))
 
 
-# -- checks ------------------------------------------------------------------------------------------------------------
+# -- the kind ----------------------------------------------------------------------------------------------------------
 
 
-def _shapes(name: str, given: Mapping[str, np.ndarray]) -> None:
-    if "cost" in given and (given["cost"].ndim != 2 or 0 in given["cost"].shape):
-        raise ValueError(
-            f"cost in {name} has shape {given['cost'].shape}, but (sources, targets) is needed, neither zero"
-        )
+def _values(name: str, given: Mapping[str, np.ndarray]) -> None:
+    """Refuse one cloud without the other, more pairs than are taken, and masses that are none or differ in all."""
     if ("x" in given) != ("y" in given):
         raise ValueError(f"{name} has {'x' if 'x' in given else 'y'} alone, but points need both x and y")
-    if "x" in given:
-        x, y = given["x"].shape, given["y"].shape
-        if len(x) != 2 or len(y) != 2 or x[1] != y[1] or 0 in x + y:
-            raise ValueError(
-                f"x and y in {name} have shapes {x} and {y}, but (points, dimension) of one dimension is needed"
-            )
-        if "cost" in given and given["cost"].shape != (x[0], y[0]):
-            raise ValueError(
-                f"cost in {name} has shape {given['cost'].shape}, but x and y have {x[0]} and {y[0]} points"
-            )
     m, n = given["cost"].shape if "cost" in given else (len(given["x"]), len(given["y"]))
     if m * n > PAIRS_LIMIT:
         raise ValueError(
             f"{name} has {m:,} sources and {n:,} targets, which is {m * n:,} pairs, but at most {PAIRS_LIMIT:,} "
             "(4096 x 4096) are taken: keep a random sample of the points"
         )
-    for key, size in (("a", m), ("b", n)):
-        if key in given and given[key].shape != (size,):
-            sides = "sources" if key == "a" else "targets"
-            raise ValueError(
-                f"{key} in {name} has shape {given[key].shape}, but there are {size} {sides}: ({size},) is needed"
-            )
-
-
-def _values(name: str, given: Mapping[str, np.ndarray]) -> None:
-    for key in ("cost", "x", "y"):
-        if key in given and not np.isfinite(given[key]).all():
-            i, j = np.argwhere(~np.isfinite(given[key]))[0]
-            raise ValueError(
-                f"{key} in {name} is {given[key][i, j]} at row {i}, column {j}: every entry must be finite"
-            )
     for key in ("a", "b"):
         mass = given.get(key, np.ones(1))
-        bad = np.flatnonzero(~((mass >= 0) & np.isfinite(mass)))
+        bad = np.flatnonzero(mass < 0)
         if len(bad):
             entries = ", ".join(f"{key}[{i}] = {mass[i]:.6g}" for i in bad[:3])
             rest = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
             raise ValueError(f"{entries}{rest} in {name}, but every mass must be a finite number of at least 0")
         if not mass.any():
             raise ValueError(f"{key} in {name} is zero throughout, but at least one mass must be positive")
+    if {"a", "b"} <= set(given):
+        total_a, total_b = (float(given[key].sum(dtype=float)) for key in ("a", "b"))
+        if abs(total_a - total_b) > 1e-6 * max(total_a, total_b):
+            raise ValueError(
+                f"the masses in {name} differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; "
+                "rescale one so that they agree"
+            )
 
 
-def _totals(name: str, given: Mapping[str, np.ndarray]) -> None:
-    total_a, total_b = (float(given[key].sum(dtype=float)) for key in ("a", "b"))
-    if abs(total_a - total_b) > 1e-6 * max(total_a, total_b):
-        raise ValueError(
-            f"the masses in {name} differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; "
-            "rescale one so that they agree"
-        )
-
-
-READER = Reader(
-    WANTED,
-    from_arrays,
-    check,
-    ".npz, .npy, .csv, .parquet, .feather, .nc, one or two pictures",
-    from_table=from_table,
-    bare={1: ("cost",), 2: ("x", "y"), 3: ("cost", "a", "b"), 4: ("x", "y", "a", "b")},
-    from_files=from_files,
-    pictures=(2, 2),
-    clouds=2,
+TRANSPORT = add_kind(
+    Kind(
+        "transport",
+        {"cost": ("m", "n"), "x": ("m", "d"), "y": ("n", "d"), "a": ("m",), "b": ("n",)},
+        needed=(("x", "y"), ("cost",)),
+        made=("a", "b"),
+        from_arrays=from_arrays,
+        takes=".npz, .npy, .csv, .parquet, .feather, .nc, one or two pictures",
+        dims={"m": "sources", "n": "targets", "d": "coordinates"},
+        values=_values,
+        from_table=from_table,
+        bare={1: ("cost",), 2: ("x", "y"), 3: ("cost", "a", "b"), 4: ("x", "y", "a", "b")},
+        from_files=from_files,
+        pictures=(2, 2),
+        clouds=2,
+    )
 )
-add_reader("transport", READER)

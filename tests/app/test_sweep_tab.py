@@ -113,8 +113,7 @@ def test_a_first_sweep_that_is_refused_makes_room_for_the_next(monkeypatch):
     ],
 )
 def test_suggestions_follow_scale_bounds_and_data(name, limit, text):
-    parameter = Gradual.parameters()[name]
-    assert suggested(name, parameter, limit, parameter.default) == text
+    assert suggested(Gradual(), name, limit) == text
     plan = Plan(Gradual, {name: text}, store=Store())
     assert len(plan.grid[name]) > 1
 

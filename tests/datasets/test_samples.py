@@ -79,16 +79,19 @@ def test_a_folder_of_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"y": np.zeros((3, 2))}, "x, the samples"),
+        ({"y": np.zeros((3, 2))}, r"has no x, but x \(n, d\) is needed"),
         ({"x": np.zeros((0, 2))}, "has shape"),
         ({"x": np.array([[1.0, np.nan]])}, "must be finite"),
-        ({"x": np.zeros((3, 2)), "x0": np.zeros((3, 4))}, r"samples \(m, 2\) are needed"),
+        ({"x": np.zeros((3, 2)), "x0": np.zeros((3, 4))}, r"\(m, d\) is needed, and x has d = 2 coordinates"),
         ({"x": np.zeros((3, 2)), "weights": [0.5, 0.6], "centres": np.zeros((2, 2))}, "sum to 1"),
         ({"x": np.zeros((3, 2)), "weights": [0.5, 0.5], "centres": np.zeros((2, 3))}, "centres in"),
         ({"x": np.zeros((3, 2)), "weights": [1.0], "variances": [[[1, 2], [2, 1]]]}, "positive definite"),
         ({"x": np.zeros((3, 2)), "weights": [1.0], "variances": [[[1, 0.5], [0, 1]]]}, "symmetric"),
-        ({"x": np.zeros((3, 2)), "weights": [1.0], "variances": [[1, 1, 1]]}, r"\(1, 2\) or \(1, 2, 2\) is needed"),
-        ({"x": np.zeros((3, 2)), "classes": [0, 1]}, "there are 3 samples"),
+        (
+            {"x": np.zeros((3, 2)), "weights": [1.0], "variances": [[1, 1, 1]]},
+            r"\(k, d, d\) is needed, and x has d = 2 coordinates, and weights has k = 1 components",
+        ),
+        ({"x": np.zeros((3, 2)), "classes": [0, 1]}, r"\(n,\) is needed, and x has n = 3 samples"),
         ({"x": np.array(["a", "b"])}, "real numbers are needed"),
     ],
 )
@@ -119,14 +122,3 @@ def test_arrays_that_nothing_reads_are_named():
         assert notice.startswith(said)
     assert read("f.npz", npz(x=x, centres=x, variances=k, weights=k)).notices == ()
     assert read("f.csv", b",u,v\n0,1,2\n1,2,3\n").notices == ("Unnamed: 0 in f.csv ignored",)
-
-
-def test_readme_names_every_array_that_is_read():
-    from pathlib import Path
-
-    from lab import studies
-
-    studies.catalogue()  # the kinds of studies bring readers of their own
-    table = Path(__file__).parents[2].joinpath("README.md").read_text().split("## Your own data")[1].split("\n## ")[0]
-    for kind in {study.kind for study in studies.catalogue() if datasets.can_read(study.kind)}:
-        assert [key for key in datasets.reader_of(kind).wanted if f"`{key}`" not in table] == [], kind

@@ -91,14 +91,18 @@ def test_classes_are_counted():
 @pytest.mark.slow
 def test_bad_input_is_told_in_a_sentence():
     for data, values, words in (
-        (mine(X[:1]), {"k": 1}, "1 row, all the same"),
+        (mine(X[:1]), {"k": 1}, "mine has n = 1 samples, but 2 to 20,000 are taken here"),
         (mine(np.ones((5, 2))), {"k": 1}, "5 rows, all the same"),
         (mine(np.r_[np.zeros((9, 2)), np.ones((1, 2))]), {"k": 1}, "more than half of the pairs of rows"),
         (mine(), {"k": 41}, "it must be a whole number from 1 to 40, the number of different rows"),
-        (mine(np.full((5, 2), np.nan)), {}, "no finite number"),
+        (mine(np.full((5, 2), np.nan)), {}, "x in mine is nan"),
         (mine(np.r_[X, X]), {"k": 41}, "from 1 to 40"),
         (mine(), MINE | {"length": 100.0, "k": 35}, "the kernel has rank"),
-        (mine(np.zeros((20_001, 1))), {}, "at most 20,000 are taken"),
+        (
+            mine(np.zeros((20_001, 1))),
+            {},
+            "n = 20,001 samples, but 2 to 20,000 are taken here: choose .*, or keep fewer of them",
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             DiverseSubset(data=data, **values).run()

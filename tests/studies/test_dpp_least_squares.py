@@ -141,7 +141,7 @@ def test_bad_input_is_told_in_a_sentence():
         (DPPLeastSquares(data=table(), m=61), "the number of different rows"),
         (DPPLeastSquares(data=table(np.ones((10, 2)), np.arange(10.0)), m=2), "the number of different rows"),
         (DPPLeastSquares(data=table(np.c_[np.arange(9.0), np.arange(9.0)], np.arange(9.0)), m=3), "linearly dependent"),
-        (DPPLeastSquares(data=table(y=np.full(60, np.nan))), "y in mine holds what is no finite number"),
+        (DPPLeastSquares(data=table(y=np.full(60, np.nan))), "y in mine is nan at entry 0"),
         (DPPLeastSquares(data=table(TABLE[:1])), "1 row of 3 columns"),
     ):
         with pytest.raises(ValueError, match=words):

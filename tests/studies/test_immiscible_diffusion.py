@@ -200,7 +200,7 @@ def test_refusals():
         return Data("mine", "Mine", "samples", {"x": np.asarray(x, float)}, "a test", "none")
 
     for made, sentence in (
-        ({"data": data([[1.0, 2.0]])}, "mine has one point, but miscibility is between points: give at least two"),
+        ({"data": data([[1.0, 2.0]])}, "mine has n = 1 samples, but at least 2 are taken here: choose "),
         ({"data": data([[1.0, 2.0]] * 3)}, "mine has one point, 3 times"),
         ({"data": data([[1.0, np.nan], [0, 0]])}, "every entry must be finite"),
         ({"k": 0}, "k = 0 is not allowed: it must be a whole number from 1 to 4096"),

@@ -200,15 +200,15 @@ def test_own_bags(tmp_path):
     [
         (
             {"time": None},
-            "mine has no time, but x (patches, d), bag (patches,), time (bags,) and event (bags,) are needed",
+            "mine has no time, but x (patches, d), bag (patches,), time (bags,), event (bags,) are needed",
         ),
-        ({"bag": np.zeros(200, int)}, "bag of mine has shape (200,), but there are "),
+        ({"bag": np.zeros(200, int)}, "bag in mine has shape (200,), but (patches,) is needed, and x has patches = "),
         ({"event": np.full(12, 2)}, "event of mine is 2 for bag 0, but it must be 1 (it came) or 0 (censored)"),
         ({"event": np.zeros(12)}, "all bags of mine to learn from in fold 0 are censored"),
         ({"time": -np.ones(12)}, "time of mine is -1.0 for bag 0, but it must be finite and not negative"),
         ({"fold": np.zeros(12, int)}, "the folds of mine have [12] bags, but two folds or more are needed"),
-        ({"fold": np.arange(11)}, "fold of mine has shape (11,), but finite numbers of shape (12,) are needed"),
-        ({"kind": np.full(12, -1)}, "kind of mine has shape (12,)"),
+        ({"fold": np.arange(11)}, "fold in mine has shape (11,), but (bags,) is needed, and time has bags = 12"),
+        ({"kind": np.full(12, -1)}, "kind in mine has shape (12,), but (patches,) is needed"),
     ],
 )
 def test_bags_that_are_none_get_a_sentence(change, sentence):

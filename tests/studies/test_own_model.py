@@ -96,9 +96,9 @@ def test_other_code_weights_or_surroundings_are_another_recipe():
     ("match", "change"),
     [
         (r"gives \(4,\) at one sample of shape \(3,\), but y .* \(8,\)", {"predict": lambda p, x: p["w"] @ x}),
-        (r"x and y are needed", {"data": {"x": X}}),
-        (r"an output for each sample", {"data": (X, Y[:5])}),
-        (r"no finite number", {"data": (X, Y * np.nan)}),
+        (r"has no y, but x", {"data": {"x": X}}),
+        (r"y in .* is needed, and x has n = 8 samples", {"data": (X, Y[:5])}),
+        (r"is nan at", {"data": (X, Y * np.nan)}),
         (r"fails on one sample x of shape \(3,\): KeyError", {"predict": lambda p, x: p["u"] @ x}),
         (r"not half the mean squared error: on 8 samples it is", {"predict": None, "loss": lambda *a: 2 * loss(*a)}),
         (

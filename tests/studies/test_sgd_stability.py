@@ -241,11 +241,11 @@ def test_what_is_refused(tmp_path):
     x = rng.standard_normal((6, 3))
     for match, study in (
         ("B = 9 .* 6 samples", SGDStability(data=mine(x, x[:, 0]), B=9, sampling="without")),
-        ("no finite number", SGDStability(data=mine(x * np.nan, x[:, 0]))),
+        ("x in mine is nan at row 0, column 0", SGDStability(data=mine(x * np.nan, x[:, 0]))),
         ("a single sample, but 2 to 5,000 samples", SGDStability(data=mine(x[:1], x[:1, 0]))),
         ("30 outputs, but", SGDStability(data=mine(x, np.ones((6, 30))))),
         ("outputs y in mine are all 0", SGDStability(data=mine(x, 0 * x[:, 0]))),
-        ("y in mine .* first in sample 3", SGDStability(data=mine(x, np.where(np.arange(6) == 2, np.nan, x[:, 0])))),
+        ("y in mine is nan at entry 2", SGDStability(data=mine(x, np.where(np.arange(6) == 2, np.nan, x[:, 0])))),
         ("takes images", SGDStability(data=mine(x, x[:, 0]), model="convolutional")),
         ("gives one number", SGDStability(data=mine(x, x), model="diagonal")),
         ("parameters, but at most", SGDStability(data=mine(x, x), m=1000)),

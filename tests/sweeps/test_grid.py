@@ -51,7 +51,7 @@ def test_options_with_commas_are_listed_by_semicolons():
     kinetic = studies.find("kinetic-optimal-paths")
     assert split(kinetic, {"spectrum": "2, 0.9, 0.1"}) == ({"spectrum": "2, 0.9, 0.1"}, {})
     assert split(kinetic, {"spectrum": "1, 1; 2, 0.9, 0.1"}) == ({}, {"spectrum": ["1, 1", "2, 0.9, 0.1"]})
-    offered = suggested("spectrum", kinetic.parameters()["spectrum"], None, "1, 1")
+    offered = suggested(kinetic(spectrum="1, 1"), "spectrum", None)
     assert split(kinetic, {"spectrum": offered})[1]["spectrum"] == list(kinetic.parameters()["spectrum"].objects)
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import param
 
 from lab import datasets
-from lab.datasets import Data
+from lab.datasets import Data, Needs
 from lab.inputs import listed, shown
 from lab.numerics import Reason
 from lab.numerics.values import Values
@@ -38,6 +38,7 @@ class Declaration(param.Parameterized):
     mathematics: ClassVar[str] = ""
     version: ClassVar[int] = 1
     kind: ClassVar[str] = ""
+    needs: ClassVar[Needs] = Needs()
     results: ClassVar[tuple[Result, ...]] = ()
     dims: ClassVar[Mapping[str, tuple[str, str]]] = {}
     pictures: ClassVar[Pictures] = Pictures()
@@ -123,10 +124,15 @@ class Declaration(param.Parameterized):
         """The parameters that differ from their defaults."""
         return {name: value for name, value in self.values().items() if value != self.parameters()[name].default}
 
+    @classmethod
+    def sets(cls) -> list[datasets.Entry]:
+        """The named data sets that have what it needs of its kind."""
+        return datasets.catalogue(cls.kind, cls.needs)
+
     def load(self) -> Data:
-        """The data at hand; raises ValueError with a sentence where they can't be had."""
+        """The data at hand; raises ValueError with a sentence where they can't be had, or lack what is needed."""
         options = {name: getattr(self, name) for name in self.data_options}
-        return datasets.resolve(self.data, kind=self.kind, **options)
+        return datasets.resolve(self.data, self.kind, self.needs, **options)
 
     def check(self, data: Data) -> None:
         """Refuse parameters that these data do not allow."""

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from os.path import expanduser
 from pathlib import Path
 
+from lab import datasets
 from lab.inputs import SENTENCE, LeftOut, cut, listed, shown
 
 from .claims import Claim
@@ -184,6 +185,11 @@ def flaw(study: type[Study]) -> str:
     for attribute, kind in _HOLDS.items():
         if not all(isinstance(item, kind) for item in getattr(study, attribute)):
             return f"its {attribute} hold what is no {kind.__name__}"
+    if study.needs:
+        if not datasets.is_kind(study.kind):
+            return f"it has needs, but nobody declared the kind {study.kind}: add_kind(Kind({study.kind!r}, ...))"
+        if problem := datasets.kind_named(study.kind).flaw(study.needs):
+            return f"it needs {problem}"
     if study.compute is Study.compute:
         return "it does not define compute"
     if not study.results:

@@ -39,6 +39,7 @@ class Study(Recorded):
         slug: its name on every face, lower case with hyphens.
         version: raised when the same parameters give other results than before.
         kind: the kind of data it takes.
+        needs: what it needs of them beyond what all data of the kind have: ``Needs("classes", d=2)``.
         text: the Markdown file beside the study that says ``about`` and ``mathematics`` under headings of these names.
         about: three sentences: what it is, what to move, what to look for.
         mathematics: Markdown with LaTeX between dollars.

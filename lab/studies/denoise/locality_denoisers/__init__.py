@@ -12,7 +12,7 @@ import xarray as xr
 from jax.core import Tracer
 
 from lab import denoise
-from lab.datasets import Data
+from lab.datasets import Data, Needs
 from lab.denoise.comparison import COMPARISON, ERRORS, Comparison, ErrorTable
 from lab.denoise.lineup import (
     ELS,
@@ -70,6 +70,7 @@ class LocalityDenoisers(Study):
     )
     text = "locality_denoisers.md"
     kind = "images"
+    needs = Needs(height=(_LEAST, None), width=(_LEAST, None))
 
     data = DataSource("mnist-images", doc="a named set of images, or yours: pictures, a zip of them, or an array")
     sigma = Real(
@@ -249,8 +250,6 @@ class LocalityDenoisers(Study):
         """The covariance must be of a size that can be factorized."""
         c, height, width = data.arrays["pixels"].shape[1:]
         h, w = _sides(data.arrays["pixels"].shape, self.pool)
-        if min(height, width) < _LEAST:
-            raise ValueError(f"images of {height} x {width} pixels were given, but at least {_LEAST} a side are needed")
         if min(h, w) < _LEAST:
             most = min(height, width) // _LEAST
             raise ValueError(

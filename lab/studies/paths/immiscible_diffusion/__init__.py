@@ -10,8 +10,7 @@ import numpy as np
 import xarray as xr
 
 from lab import paths
-from lab.datasets import Data
-from lab.datasets.samples import check
+from lab.datasets import Data, Needs
 from lab.numerics import Loop, first_failure, pure
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
@@ -68,6 +67,7 @@ class ImmiscibleDiffusion(Study):
     )
     text = "immiscible_diffusion.md"
     kind = "samples"
+    needs = Needs(n=(2, None))
     data_options = ("n", "dimension", "side", "seed")
 
     data = DataSource("three-points", doc="a named set of samples, or yours: x, of at least two points")
@@ -214,12 +214,12 @@ class ImmiscibleDiffusion(Study):
         return Inputs(x, axes, limit, image, edges)
 
     def check(self, data: Data) -> None:
-        """One image has nothing to mix with."""
-        check(data.name, data.arrays)
+        """One image, again and again, has nothing to mix with."""
         x = data.arrays["x"]
         if len(np.unique(x, axis=0)) < 2:
-            times = f", {len(x)} times" if len(x) > 1 else ""
-            raise ValueError(f"{data.name} has one point{times}, but miscibility is between points: give at least two")
+            raise ValueError(
+                f"{data.name} has one point, {len(x)} times, but miscibility is between points: give at least two"
+            )
         super().check(data)
 
     def limits(self, data: Data) -> Mapping[str, Limit]:

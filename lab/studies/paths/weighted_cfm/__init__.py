@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from lab import paths
-from lab.datasets import Data
+from lab.datasets import Data, Needs
 from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.paths import comparison, laws, metrics
 from lab.paths.comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
@@ -40,6 +40,7 @@ class WeightedCFM(Trained):
     )
     text = "weighted_cfm.md"
     kind = "samples"
+    needs = Needs("source density")
     data_options = ("n", "side", "seed")
 
     data = DataSource("eight-gaussians", doc="a named set of samples, or yours: x, the points that noise is carried to")
@@ -179,15 +180,6 @@ class WeightedCFM(Trained):
             "particles": Limit(2, max(most, 2), "so that their paths fit into memory"),
             "batch": Limit(1, self.pairs, "the number of pairs of OT-CFM"),
         }
-
-    def check(self, data: Data) -> None:
-        """The source must be known by its density."""
-        super().check(data)
-        if isinstance(laws.source_of({k: np.asarray(a) for k, a in data.arrays.items()}), paths.Empirical):
-            raise ValueError(
-                f"the source of {data.name} is known by points only, but the weighted field needs its density: leave out x0, "
-                "for N(0, I), or give source_weights, source_centres and source_variances"
-            )
 
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:

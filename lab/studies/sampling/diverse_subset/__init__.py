@@ -11,8 +11,7 @@ import numpy as np
 import xarray as xr
 from jax.core import Tracer
 
-from lab.datasets import Data
-from lab.datasets.samples import check
+from lab.datasets import Data, Needs
 from lab.numerics import Loop
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
@@ -55,6 +54,7 @@ class DiverseSubset(Study):
     )
     text = "diverse_subset.md"
     kind = "samples"
+    needs = Needs(n=(2, ROWS))
     data_options = ("n", "seed")
 
     data = DataSource("digit-samples", doc="a named set of samples, or a table of yours: a row is an item")
@@ -136,14 +136,9 @@ class DiverseSubset(Study):
 
     def check(self, data: Data) -> None:
         """Rows must differ."""
-        check(data.name, data.arrays)
         x = data.arrays["x"]
-        if len(x) > ROWS:
-            raise ValueError(f"{data.name} has {len(x):,} rows, but at most {ROWS:,} are taken: keep fewer")
-        if len(x) < 2 or len(np.unique(x, axis=0)) < 2:
-            raise ValueError(
-                f"{data.name} has {len(x)} row{'s' * (len(x) > 1)}, all the same, but a choice needs rows that differ"
-            )
+        if len(np.unique(x, axis=0)) < 2:
+            raise ValueError(f"{data.name} has {len(x)} rows, all the same, but a choice needs rows that differ")
         super().check(data)
         inputs = self.inputs(data)
         if not float(inputs.median_standard if self.standardise else inputs.median) > 0:

@@ -237,7 +237,6 @@ class SGDStability(Study):
 
     def check(self, data: Data) -> None:
         """The model takes these data, and is not too large."""
-        training.check(data.name, data.arrays)
         planned = self._experiment(data)
         if planned.model in (DIAGONAL, TWO_LAYER) and planned.outputs > 1:
             raise ValueError(

@@ -130,7 +130,7 @@ class _OwnStudy(SGDStability):
 
 
 def _check(maker: OwnModel, data: Data) -> None:
-    training.check(data.name, data.arrays)
+    training.TRAINING.check(data.name, data.arrays)
     maker.check(data.name, data.arrays["x"], data.arrays["y"])
 
 
@@ -166,7 +166,7 @@ def _offer(slug: str, title: str, data: Data) -> None:
     @offer(
         name=f"{slug}-data", title=f"{title}: its data", kind=training.KIND, summary="Brought with the model.",
         source="brought by the user", licence="the user's", real=True,
-        options={"n": (len(data.arrays["x"]), (2, len(data.arrays["x"])))},
+        has=tuple(data.arrays), options={"n": (len(data.arrays["x"]), (2, len(data.arrays["x"])))},
     )
     def build(n: int) -> dict[str, Any]:
         cut = {name: array[:n] if name in ("x", "y") else array for name, array in data.arrays.items()}
