@@ -57,7 +57,7 @@ class Key(str):
     asked: str
     reach: str
 
-    def __new__(cls, key: str, asked: str, reach: str) -> "Key":
+    def __new__(cls, key: str, asked: str = "", reach: str = "") -> "Key":
         made = super().__new__(cls, key)
         made.asked, made.reach = asked, reach
         return made

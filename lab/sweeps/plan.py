@@ -117,7 +117,7 @@ class Plan:
         self.failed: set[str] = set()  # those of the held cells of which only the error is kept
         if store is not None and not retry_failed:
             marked = store.held([failed_key(key) for key in self.keys])
-            self.failed = {key for key in self.keys if failed_key(key) in marked} - held
+            self.failed = set[str](key for key in self.keys if failed_key(key) in marked) - held
         self.held = held | self.failed
         self.measured: dict[int, xr.Dataset] = {}
         self._ways: dict[int, tuple[Way, str]] = {}  # by number of the group
