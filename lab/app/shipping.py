@@ -113,7 +113,7 @@ def _rounded(cells: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
 
 def _looks_alike(study: type[Study], cells: xr.Dataset, rounded: xr.Dataset, row: int) -> bool:
     exact, other = (packing.unpack(each, row) for each in (cells, rounded))
-    other = other.astype({name: exact[name].dtype for name in exact.data_vars})
+    other = other.assign({name: other[name].astype(exact[name].dtype) for name in exact.data_vars})
     return all(_drawn_alike(picture, exact, other) for picture in study.pictures if picture.along is None)
 
 

@@ -87,7 +87,9 @@ def read(keys: Sequence[str], names: Collection[str] | None = None) -> "list[tup
         path = folder() / str(file)
         try:
             cells, header = files.read(path, names)
-            cells = cells.astype({name: float for name in header["rounded"] if name in cells.data_vars})
+            cells = cells.assign(
+                {name: cells[name].astype(float) for name in header["rounded"] if name in cells.data_vars}
+            )
         except (files.Damaged, OSError) as problem:
             _lost.add(path)
             raise files.Damaged(f"{path} is missing or damaged ({problem})") from problem
