@@ -54,9 +54,12 @@ def named(name: str) -> type[Study]:
     Raises:
         ValueError: there is none; the sentence names close ones.
     """
-    _scan()
     if not isinstance(name, str) or len(name) > 200:
         raise ValueError("what should name a study does not: it must be a text, as lab list shows them")
+    if name not in _found and not _scanned and (module := _built_in().get(name)):
+        _register_all(module)  # the others are not needed
+    if name not in _found:
+        _scan()
     if name not in _found:
         close = get_close_matches(name[:80], _found, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else f"the studies are {listed(sorted(_found), 180)}"
@@ -215,14 +218,25 @@ def _scan() -> None:
     if _scanned:
         return
     _scanned = True
-    for field in pkgutil.iter_modules([str(_STUDIES)]):
-        if field.name not in _ROOMS:
-            folder = import_module(f"lab.studies.{field.name}")
-            for module in pkgutil.iter_modules(folder.__path__):
-                for study in _studies_in(import_module(f"{folder.__name__}.{module.name}")):
-                    register(study)
+    for module in _built_in().values():
+        _register_all(module)
     for point in sorted(plugins(), key=lambda point: (point.name, point.value)):
         _add(point)
+
+
+def _built_in() -> dict[str, str]:
+    """The modules of the lab's own studies, by the slugs that their names stand for."""
+    return {
+        module.name.replace("_", "-"): f"lab.studies.{field.name}.{module.name}"
+        for field in pkgutil.iter_modules([str(_STUDIES)])
+        if field.name not in _ROOMS
+        for module in pkgutil.iter_modules([str(_STUDIES / field.name)])
+    }
+
+
+def _register_all(module: str) -> None:
+    for study in _studies_in(import_module(module)):
+        register(study)
 
 
 def plugins() -> list[EntryPoint]:
