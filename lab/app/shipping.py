@@ -78,10 +78,9 @@ def _computed(study: type[Study], store: Store) -> Iterator[Wanted]:
     if study.story:
         points |= {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps, 1)}
     for name, values in points.items():
-        asked = study(**values)
-        recipe = asked.recipe(asked.load())
-        began = time.monotonic()
+        asked, began = study(**values), time.monotonic()
         try:
+            recipe = asked.recipe(asked.load())
             store.fetch(recipe, asked.run)
         except (ValueError, OSError) as problem:  # its data are elsewhere
             print(f"  {name}: {problem}", flush=True)
