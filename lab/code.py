@@ -16,7 +16,7 @@ import lab
 from lab.reach import Place, Reach, Sources, Study
 
 _CONTRACT = "lab.studies.contract"
-_RUN = ("execute", "label", "inputs", "prepare", "compute", "coords")
+_RUN = ("execute", "label", "inputs", "prepare", "compute", "coords", "facts")
 """What a run calls of the contract."""
 _WORDS = (
     "slug",
