@@ -115,6 +115,14 @@ class Sources:
     def __contains__(self, module: str) -> bool:
         return module in self._texts
 
+    @property
+    def hash(self) -> str:
+        """Of all texts as they are written."""
+        told = sha256()
+        for module, text in self._texts.items():
+            told.update(f"{module} {module in self._packages} {len(text)}\n".encode() + text)
+        return told.hexdigest()
+
     def module(self, name: str) -> "_Module":
         if name not in self._modules:
             self._modules[name] = _Module(name, self._texts[name], name in self._packages)

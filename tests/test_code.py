@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import jax
 import pytest
@@ -174,6 +174,25 @@ def test_a_name_that_a_package_takes_from_elsewhere_counts(changed):
         "ot/__init__.py", ("from lab.ot.solve import solve", "from lab.ot.newton import solve")
     )
     assert changed("ot/__init__.py", ("from lab.ot.gaussian import Bures, bures", "")) == set()
+
+
+def test_what_labels_a_run_counts(changed):
+    where = "studies/stability/sgd_stability/__init__.py"
+    assert changed(where, ('"drawn": ["with replacement"', '"drawn": ["with"')) == {"sgd-stability"}
+    assert changed(where, ('"samples": planned.n', '"samples": 1')) == {"sgd-stability"}
+
+
+def test_what_was_found_in_the_sources_is_kept_for_the_next_process(monkeypatch, tmp_path):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    study = studies.find("sparse-ot")
+    first = code.of_run.__wrapped__(study, "pictures")
+    monkeypatch.setattr(code, "reached", lambda *_, **__: pytest.fail("read again"))
+    assert code.of_run.__wrapped__(study, "pictures") == first
+    monkeypatch.undo()
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    monkeypatch.setattr(Sources, "hash", "of an edited lab")
+    monkeypatch.setattr(code, "reached", lambda *_, **__: SimpleNamespace(hash="another"))
+    assert code.of_run.__wrapped__(study, "pictures") == "another"
 
 
 # ---- how names are followed ------------------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple
             continue
         for row, key in enumerate(fresh):
             index.setdefault(key.asked, []).append((file, row, key.reach, lab.__version__, wanted.keep))
-    for tone, image in thumbnails.make(study).items():
+    default = packing.unpack(store.read([Store.key(study().recipe(study().load()))]), 0)
+    for tone, image in thumbnails.of(study, default).items():
         for old in folder.glob(f"{study.slug}-{tone}-*.png"):
             old.unlink()
         write(folder / thumbnails.shipped_name(study, tone), image)

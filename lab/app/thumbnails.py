@@ -56,11 +56,16 @@ def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
     name = kept.identity(study)
     default = study()
     result = Store().fetch(default.recipe(default.load()), lambda: default.run(report))
-    picture = first_picture(study.pictures, result)
-    images = {tone: draw(picture, result, tone) for tone in TONES}
+    images = of(study, result)
     for tone, png in images.items():
         cache.write(_path(study, name, tone), png)
     return images
+
+
+def of(study: type[Study], result: xr.Dataset) -> dict[str, bytes]:
+    """The PNG for each tone of a result of the study's default."""
+    picture = first_picture(study.pictures, result)
+    return {tone: draw(picture, result, tone) for tone in TONES}
 
 
 def draw(picture: Picture, result: xr.Dataset, tone: str) -> bytes:

@@ -47,5 +47,5 @@ class Drifting(Study):
         return {"paths": jnp.einsum("ctij,pj->ctpi", turn, start)}
 
     @classmethod
-    def coords(cls, data, inputs):
+    def coords(cls, data, inputs, p, output):
         return {"t": np.linspace(0, 1, _FRAMES), "cloud": ["slow", "fast"]}

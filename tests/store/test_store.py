@@ -18,7 +18,7 @@ import xarray as xr
 from samples import assert_same, run
 
 from lab.disk import processes
-from lab.store import Store, index, pack, unpack
+from lab.store import Store, files, index, pack, unpack
 from lab.store.files import SUFFIX
 
 
@@ -584,3 +584,38 @@ def test_a_read_only_folder(stored, caplog, with_index):
             folder.chmod(0o755)
         for parent, mode in modes.items():
             parent.chmod(mode)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (3, 2, 2)])
+def test_every_type_of_value_is_read_as_it_was_written(tmp_path, monkeypatch, shape):
+    monkeypatch.setattr(files, "_CHUNK", 64)  # several chunks, the last of which is not full
+    count = np.arange(int(np.prod(shape)), dtype=float).reshape(shape)
+    values = {
+        kind: count.astype(kind) for kind in ("bool", "i1", "u2", "i8", "f2", "f4", "f8", ">f8", "c8", "c16", "U3")
+    }
+    values |= {"M": count.astype("M8[ns]"), "m": count.astype("m8[25s]")}
+    values |= {"text": np.array([f"é{'x' * int(each)}" for each in count.flat], object).reshape(shape)}
+    values |= {"special": np.where(count > 1, -np.inf, -0.0 if count.size < 4 else np.nan)}
+    dims = [f"dim_{axis}" for axis in range(len(shape))]
+    cells = xr.Dataset({name: (dims, each, {"units": name}) for name, each in values.items()}, attrs={"a": [1, None]})
+    files.write(tmp_path / f"one{files.SUFFIX}", cells, {"of": "ours"})
+    read, header = files.read(tmp_path / f"one{files.SUFFIX}")
+    assert header["of"] == "ours"
+    assert read.identical(cells)
+    np.testing.assert_array_equal(np.signbit(read.special), np.signbit(cells.special))
+    for name, each in read.items():
+        assert each.dtype.kind == cells[name].dtype.kind or (name == "text" and not shape), name
+
+
+def test_a_huge_cell_is_kept_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_CHUNK", 64)
+    cells = xr.Dataset({"x": (("cell", "i", "j"), np.arange(2.0 * 31 * 9).reshape(2, 31, 9))})
+    files.write(tmp_path / f"one{files.SUFFIX}", cells, {})
+    with zipfile.ZipFile(tmp_path / f"one{files.SUFFIX}") as archive:
+        assert sum(name.startswith("x/c/") for name in archive.namelist()) > 4
+    assert files.read(tmp_path / f"one{files.SUFFIX}")[0].identical(cells)
+
+
+def test_values_of_no_known_type_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="x holds values of type"):
+        files.write(tmp_path / "x", xr.Dataset({"x": ("i", np.zeros(2, "V4"))}), {})

@@ -61,14 +61,35 @@ def test_a_single_run_has_the_key_of_its_cell(store):
 def test_coordinates_that_differ_are_joined(store):
     class Placed(Toy):
         @classmethod
-        def coords(cls, data, inputs):
-            return {}
-
-        def label(self, output, data, inputs):
-            made = super().label(output, data, inputs)
-            return made.assign_coords(point=made.point + 2 * (self.steps > 10))
+        def coords(cls, data, inputs, p, output):
+            return {"point": np.arange(output["x"].shape[-1]) + 2 * (p.steps > 10)}
 
     agree(sweep(Placed, store=store, steps=[5, 20], rate=RATES), one_by_one(Placed(), steps=[5, 20], rate=RATES))
+
+
+def test_what_compute_returns_is_a_variable_or_a_coordinate():
+    class More(Toy):
+        @staticmethod
+        def compute(inputs, p, loop, warm=None):
+            return Toy.compute(inputs, p, loop) | {"point": 10 * inputs["a"]}
+
+    with pytest.raises(ValueError, match="compute of toy returned point, which neither results nor coords have"):
+        More().run()
+
+    class Placed(More):
+        @classmethod
+        def coords(cls, data, inputs, p, output):
+            return {"point": output["point"]}
+
+        @classmethod
+        def facts(cls, data, inputs, p, output):
+            return {"most": float(output["x"].max()), "limit": p.steps}
+
+    found = Placed(steps=7).run()
+    assert found.point.values.tolist() == [10.0, 20.0, 30.0, 40.0]
+    assert found.attrs["most"] == float(found.x.max())
+    assert found.attrs["limit"] == 7
+    assert found.point.attrs == {"long_name": "point", "units": "m"}
 
 
 @pytest.fixture

@@ -70,13 +70,30 @@ class Study(Recorded):
             warm: the ``warm`` entry of an earlier output of equal shapes, or None.
 
         Returns:
-            the variables of ``results`` by name, and ``reason`` (a ``Reason``), ``warm`` where it has them.
+            the variables of ``results`` by name, and where it has them ``reason`` (a ``Reason``), ``warm``, and what ``coords``
+            makes coordinates of.
         """
         raise TypeError("a study must define compute")
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
-        """Coordinates beyond counting, by dimension or as (dims, values, attributes)."""
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Coordinates beyond counting, by dimension or as (dims, values, attributes).
+
+        Args:
+            inputs: what ``prepare`` returned.
+            p: the parameters, as ``compute`` had them.
+            output: what ``compute`` returned, without ``warm`` and ``reason``. What is no variable of ``results`` must be among
+                the coordinates, by its name.
+        """
+        return {}
+
+    @classmethod
+    def facts(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What pictures and advice need to know of a run and no variable says: attributes of the result, beside its recipe.
+
+        Args:
+            data, inputs, p, output: as for ``coords``.
+        """
         return {}
 
     @classmethod
@@ -200,7 +217,7 @@ class Study(Recorded):
 
     def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
         """The output of ``compute`` (without ``warm``) as a Dataset with coordinates, labels and the recipe."""
-        output = dict(output)
+        p, output = self.given(), dict(output)
         reason = Reason(int(output.pop("reason", Reason.CONVERGED)))
         output.setdefault("converged", reason.converged)
         iterations = int(output.get("iterations", 0))
@@ -208,15 +225,17 @@ class Study(Recorded):
         for declared in self.results:
             if declared.name not in output and declared.absent:
                 continue
-            values = np.asarray(output.pop(declared.name))
+            values = np.asarray(output[declared.name])
             if "iteration" in declared.dims:  # a pure loop pads its trace
                 values = values[(slice(None),) * declared.dims.index("iteration") + (slice(iterations),)]
             attrs = {"long_name": declared.label, "units": declared.unit, "description": declared.doc}
             variables[declared.name] = (declared.dims, values, attrs)
-        output.pop("converged", None)
-        if output:
-            raise ValueError(f"compute of {self.slug} returned {', '.join(output)}, which results does not declare")
-        coords = dict(self.coords(data, inputs))
+        coords = dict(self.coords(data, inputs, p, output))
+        if unknown := [name for name in output if name not in variables and name not in coords and name != "converged"]:
+            raise ValueError(
+                f"compute of {self.slug} returned {', '.join(unknown)}, which neither results nor coords have: declare a "
+                "Result of that name, or make a coordinate of it"
+            )
         for dims, values, _ in variables.values():
             for dim, size in zip(dims, values.shape, strict=True):
                 coords.setdefault(dim, np.arange(size))
@@ -225,6 +244,7 @@ class Study(Recorded):
             label, unit = self.dims.get(dim, (dim, ""))
             result[dim].attrs = {"long_name": label, "units": unit} | result[dim].attrs
         result.attrs = self.attributes(data) | {"converged": int(reason.converged), "reason": reason.name.lower()}
+        result.attrs |= self.facts(data, inputs, p, output)
         said = [] if reason.converged else [self.ends.get(reason, f"Not converged: {reason.advice}.")]
         result.attrs["advice"] = " ".join(filter(None, [*said, self.advice(result)]))
         return result

@@ -163,13 +163,9 @@ class _OwnPath(Study):
         reason = first_failure(ours.reason, lines.reason)
         return _measured(cls.schedule, ours, lines, fresh, more, inputs) | {"reason": reason}
 
-    def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
-        times = np.asarray(output.pop("times"))
-        return super().label(output, data, inputs).assign_coords(t=("t", times, {"long_name": "time", "units": ""}))
-
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
-        return {"path": [cls.title, "straight"], "moment": _MOMENTS}
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"path": [cls.title, "straight"], "moment": _MOMENTS, "t": np.asarray(output["t"])}
 
 
 @jit
@@ -197,7 +193,7 @@ def _measured(
         "speed": jnp.stack([(_known(path) ** 2).sum(axis=2).mean(axis=1) for path in both]),
         "paths": jnp.stack([path.x @ inputs["axes"] for path in both]),
         "x": inputs["x"] @ inputs["axes"],
-        "times": ours.t,
+        "t": ours.t,
         "alpha": c.alpha,
         "beta": c.beta,
         "gamma": c.gamma,

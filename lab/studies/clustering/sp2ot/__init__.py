@@ -191,7 +191,7 @@ class SP2OT(Study):
         }
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """The groups by name."""
         return {"group": ["head", "middle", "tail"]}
 

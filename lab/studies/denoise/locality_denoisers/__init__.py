@@ -338,7 +338,7 @@ class LocalityDenoisers(Study):
         return output | variables.of_training(references) | {"iterations": run.iterations, "reason": reason}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Levels and names."""
         return {
             "denoiser": list(METHODS), "level": LEVELS, "field_level": LEVELS[list(FIELDS)], "network": list(NETWORKS),

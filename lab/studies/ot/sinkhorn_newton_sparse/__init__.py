@@ -231,7 +231,7 @@ class SinkhornNewtonSparse(Study):
         return output | {"iterations": fast.iterations, "reason": reason}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Which iterations and entries are kept, positions on a line, names of the axes."""
         m, n = inputs["given"].cost.shape
         coords: dict[str, Any] = {"solver": list(comparison.SOLVERS), "count": COUNTS, "rank": spread_ranks(m, n) / m}

@@ -241,7 +241,7 @@ class SparseOT(Study):
         return output | {name: inputs[name] for name in passed if name in inputs}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Positions on a line where the points lie on one in order, names of the axes, what rows and columns are."""
         unit, axes = data.axes.get("unit", ""), data.axes.get("x", ())
         coords: dict[str, Any] = {}

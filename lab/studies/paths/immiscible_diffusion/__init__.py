@@ -266,7 +266,7 @@ class ImmiscibleDiffusion(Study):
         return output | {"reason": first_failure(*reasons)}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Inputs) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Inputs, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Rules by name, levels and the plane in numbers."""
         d = inputs.x.shape[1]
         edges, side = np.asarray(inputs.edges), np.linspace(-float(inputs.limit), float(inputs.limit), _GRID)

@@ -206,7 +206,7 @@ class KineticOptimalPaths(Study):
         return output | {"reason": first_failure(*reasons)}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Inputs) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Inputs, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Angles, times and the window in numbers, schedules by name."""
         side = np.linspace(-inputs.limit, inputs.limit, _GRID)
         plane = not isinstance(inputs.target, paths.Empirical) and inputs.target.dimension == 2

@@ -214,7 +214,7 @@ class RectifiedFlow(Trained):
         return output | {"iterations": state.round, "reason": first_failure(*reasons)}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Times of the frames, powers of the costs, numbers of Euler steps."""
         made = {
             "t": np.asarray(FRAMES), "p": list(POWERS), "few": list(FEW),

@@ -217,7 +217,7 @@ class StochasticInterpolants(Study):
         return made
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Times, names, and the places of the densities."""
         image = data.axes.get("image")
         shape = {"height": int(image[0]), "width": int(np.prod(image[1:]))} if image else {}

@@ -220,7 +220,7 @@ class WeightedCFM(Trained):
         return output | {"iterations": path.steps, "reason": first_failure(*reasons)}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Times of the frames, names of couplings, and kappa."""
         d = inputs["points"].shape[1]
         return {

@@ -172,7 +172,7 @@ class DiverseSubset(Study):
         return output | {"position": inputs.plane, "median": median, "reason": run.reason}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Inputs) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Inputs, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ways by name."""
         d = inputs.rows.shape[1]
         names = list(data.axes.get("x", ("x₁", "x₂")))[:2]

@@ -204,7 +204,7 @@ class DPPLeastSquares(Study):
         return output | {"iterations": run.iterations, "reason": run.reason}
 
     @classmethod
-    def coords(cls, data: Data, inputs: Inputs) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Inputs, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Designs by name."""
         made = {"design": list(DESIGNS), "n_over_m": np.arange(1, MOST + 1), "level": np.array(_LEVELS)}
         if not inputs.formula:

@@ -231,13 +231,14 @@ class SGDStability(Study):
         x_test, y_test = (jnp.asarray(arrays[name], float) for name in ("x_test", "y_test")) if tested else (x, y)
         return Inputs(models.Data(x, y, x_test, y_test), tested, data.axes.get("model", PERCEPTRON))
 
-    def _experiment(self, data: Data) -> Experiment:
+    @classmethod
+    def _experiment(cls, data: Data, p: Any) -> Experiment:
         x, y = (data.arrays[name].shape for name in ("x", "y"))
-        return _planned(x, y, data.axes.get("model", PERCEPTRON), self, self.own)
+        return _planned(x, y, data.axes.get("model", PERCEPTRON), p, cls.own)
 
     def check(self, data: Data) -> None:
         """The model takes these data, and is not too large."""
-        planned = self._experiment(data)
+        planned = self._experiment(data, self)
         if planned.model in (DIAGONAL, TWO_LAYER) and planned.outputs > 1:
             raise ValueError(
                 f"model = {planned.model!r} gives one number, but {data.name} has {planned.outputs} outputs: choose perceptron"
@@ -281,29 +282,26 @@ class SGDStability(Study):
         known = {"rates": rates, "measured": planned.measured, "iterations": run.iterations, "reason": run.reason}
         return output | known
 
-    def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:
-        """As every study; steps are known only from the parameters."""
-        planned = self._experiment(data)
-        result = super().label(output, data, inputs)
+    @classmethod
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Names, batch sizes, and the steps at which something was recorded."""
+        planned = cls._experiment(data, p)
         frames = planned.frame_steps
-        places = {"step": planned.records, "frame": frames, "moment": frames[list(curvature.moments(planned))]}
-        for dim, values in places.items():
-            if dim in result.dims:
-                result = result.assign_coords({dim: (dim, values, result[dim].attrs)})
-        return result.assign_attrs(
-            model=str(planned.model),
-            outputs=planned.outputs,
-            samples=planned.n,
-            arrays=json.dumps([name for name, _ in planned.arrays]),
-            cells="entries" if planned.size <= curvature.CELLS else "means",
-        )
+        paired = {"frame": frames} if "pair" in output else {}
+        return paired | {
+            "way": list(WAYS), "drawn": ["with replacement", "without"], "side": ["first", "second"],
+            "batch": batch_sizes(len(data.arrays["x"])), "step": planned.records,
+            "moment": frames[list(curvature.moments(planned))],
+        }
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
-        """Names, and batch sizes."""
+    def facts(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The model that was trained, its arrays of parameters, and what the cells of the Hessian are."""
+        planned = cls._experiment(data, p)
         return {
-            "way": list(WAYS), "drawn": ["with replacement", "without"], "side": ["first", "second"],
-            "batch": batch_sizes(len(data.arrays["x"])),
+            "model": str(planned.model), "outputs": planned.outputs, "samples": planned.n,
+            "arrays": json.dumps([name for name, _ in planned.arrays]),
+            "cells": "entries" if planned.size <= curvature.CELLS else "means",
         }
 
     @classmethod

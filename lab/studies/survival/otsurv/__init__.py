@@ -269,7 +269,7 @@ class OTSurv(Study):
         }
 
     @classmethod
-    def coords(cls, data: Data, inputs: Any) -> Mapping[str, Any]:
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Groups of risk and kinds of patches by name."""
         return {"group": ["high", "low"]} | ({"kind": list(data.axes["kinds"])} if "kinds" in data.axes else {})
 
