@@ -8,13 +8,14 @@ BIN := .venv/bin
 READY := .venv/.ready
 PORT ?= 5006
 
-.PHONY: help setup serve notebook test check bench dist lock clean chromium
+.PHONY: help setup serve notebook test check bench data dist lock clean chromium
 help:
 	@echo "make serve     open the lab in the browser        (PORT=5006)"
 	@echo "make notebook  open the notebooks in JupyterLab"
 	@echo "make test      all tests, as in CI                (25 minutes on two cores)"
 	@echo "make check     lint, types and the quick tests    (under 4 minutes)"
 	@echo "make bench     side-by-side measurements against peers"
+	@echo "make data      compute the results that ship with the lab (data/results; an hour)"
 	@echo "make setup     only make the environment .venv"
 	@echo "make dist      wheel and sdist, checked and installed in clean environments"
 	@echo "make lock      resolve the dependencies again     (needs uv)"
@@ -57,6 +58,9 @@ chromium:
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+data: $(READY)
+	$(BIN)/python -m lab.app.shipping
 
 dist: $(READY)
 	$(BIN)/python -m benchmarks.packages

@@ -14,6 +14,7 @@ import xarray as xr
 
 from lab import datasets, numerics, studies
 from lab.cli import commands, told
+from lab.store import Store, shipped, unpack
 from lab.studies import Choice, Real, Study, Verdict, Whole, bounds_of
 from lab.studies.contract.registry import flaw
 
@@ -292,3 +293,20 @@ def _neighbour(study: type[Study], name: str, steps: int = 1):
 
 def _outside(bound: float | None, side: int):
     return None if bound is None else bound + (1 if side else -1)
+
+
+@running
+def test_what_ships_is_what_is_computed(study, result, monkeypatch):
+    """Computed elsewhere, by code compiled otherwise, and rounded: a training forks there, what it comes to does not."""
+    monkeypatch.delenv("LAB_RESULTS")
+    key = Store.key(study().recipe(study().load()))
+    assert shipped.find(key), f"no default run of {study.slug} ships: make data"
+    ((cells, (row,)),) = shipped.read([key])
+    known = unpack(cells, row)
+    assert set(known.data_vars) == set(result.data_vars)
+    for name, variable in result.data_vars.items():
+        assert known[name].dims == variable.dims
+        assert known[name].dtype == variable.dtype
+        if variable.dtype.kind == "f":
+            scale = float(np.abs(variable.where(np.isfinite(variable))).max())
+            np.testing.assert_allclose(known[name], variable, rtol=0, atol=1e-3 * scale, err_msg=name)
