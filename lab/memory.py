@@ -14,6 +14,21 @@ def resident() -> int:
     return 0
 
 
+def machine() -> int:
+    """Bytes of this machine, or of the container; 0 where the system does not tell."""
+    with suppress(OSError, ValueError, AttributeError):
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        with suppress(OSError, ValueError):  # "max" where there is no bound
+            whole = min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+        return whole
+    return 0
+
+
+def budget() -> int:
+    """Bytes that a server keeps to where nobody says otherwise: a quarter of the machine, and 4 GiB where it does not tell."""
+    return machine() // 4 or 4 * 2**30
+
+
 def release(most: int) -> int:
     """Give back what is free; where more than ``most`` bytes stay, the compiled programs too. Returns what stays.
 

@@ -30,3 +30,10 @@ def test_programs_are_let_go_of_only_above_the_bound():
     assert first > 0
     assert kept == 0
     assert again > 0
+
+
+def test_a_server_keeps_to_a_quarter_of_the_machine(monkeypatch):
+    whole = memory.machine()
+    assert memory.budget() == (whole // 4 or 4 * 2**30)
+    monkeypatch.setattr(memory, "machine", lambda: 0)
+    assert memory.budget() == 4 * 2**30

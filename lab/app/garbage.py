@@ -17,12 +17,18 @@ from .runner import quiet_for
 
 _QUIET = 3.0  # seconds
 _CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
-_most = 4 * 2**30  # bytes; above, compiled programs are let go of
+_most = memory.budget()  # bytes; above, compiled programs are let go of
 _closed = 0
 
 
-def look_where_nothing_waits(server: Server) -> None:
-    """Have it so in this process, which serves."""
+def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
+    """Have it so in this process, which serves.
+
+    Args:
+        most: bytes above which compiled programs are let go of, once nothing runs; ``memory.budget()`` when left out.
+    """
+    global _most
+    _most = _most if most is None else most
     gc.callbacks.append(_leave_out)
     gc.set_threshold(*gc.get_threshold()[:2], 200)
     gc.collect()

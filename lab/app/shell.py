@@ -94,6 +94,7 @@ def serve(
     limits: Limits | None = None,
     auth: Mapping[str, Any] | None = None,
     proxy: bool = False,
+    memory: int | None = None,
 ) -> None:
     """Serve the gallery and a page for each study, until interrupted.
 
@@ -104,6 +105,7 @@ def serve(
         host: the interface to listen on; only this machine by default.
         show: open a browser.
         address, warm, token, limits, auth, proxy: as for ``make_server``.
+        memory: bytes above which compiled programs are let go of, once nothing runs; a quarter of the machine when left out.
     """
     load_files(files)
     server = make_server(
@@ -121,7 +123,7 @@ def serve(
         print("Warning: whoever reaches this machine can compute on it and read what its store keeps.", flush=True)
     if show:
         server.io_loop.add_callback(server.show, "/")
-    look_where_nothing_waits(server)
+    look_where_nothing_waits(server, memory)
     server.run_until_shutdown()
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 from typing import Any
 
@@ -37,6 +38,9 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--size", type=float, metavar="N", help="size of a run, in times beyond the ends of the sliders"
     )
+    parser.add_argument(
+        "--memory", type=float, metavar="GiB", help="above, compiled programs are let go of; a quarter of the machine"
+    )
     parser.add_argument("--cells", type=float, metavar="N", help="cells of a sweep")
 
 
@@ -65,6 +69,8 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     if token and len(token) < 16:
         raise Refusal("--token is too short to be safe: give at least 16 characters, or leave it out")
     address = [checked_address(each) for each in arguments.address or ()]
+    if arguments.memory is not None and not 0 < arguments.memory < math.inf:
+        raise Refusal(f"--memory {arguments.memory} is not allowed: it must be a number of GiB above 0")
     given = {name: getattr(arguments, name) for name in limits.NAMES}
     base = limits.PUBLIC if is_public(arguments.host, address) else limits.LOCAL
     return {
@@ -73,4 +79,5 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "auth": auth or None,
         "proxy": arguments.behind_proxy,
         "limits": base.but(**given),
+        "memory": None if arguments.memory is None else int(arguments.memory * 2**30),
     }

@@ -47,7 +47,11 @@ def kernel_matrix(a: Float[Array, "n d"], b: Float[Array, "m d"], kernel: Kernel
 
 def median_distance(rows: ArrayLike, most: int = 1000) -> Float[Array, ""]:
     """Between rows, over ``most`` of them, evenly spread: a length-scale to begin with."""
-    rows = _rows(rows)
+    return _median_distance(_rows(rows), most)
+
+
+@partial(jax.jit, static_argnames=("most",))
+def _median_distance(rows: Float[Array, "N d"], most: int) -> Float[Array, ""]:
     some = rows[jnp.linspace(0, rows.shape[0] - 1, min(most, rows.shape[0])).astype(int)]
     squared = (some**2).sum(axis=1)
     apart = squared[:, None] + squared[None, :] - 2 * some @ some.T

@@ -48,3 +48,13 @@ def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(closed, l
     garbage._tidy()
     garbage._tidy()
     assert len(looked) == looks
+
+
+def test_what_may_stay_is_said(monkeypatch):
+    asked = []
+    monkeypatch.setattr(garbage, "quiet_for", lambda seconds: True)
+    monkeypatch.setattr(garbage.gc, "get_count", lambda: (0, 0, 1))
+    monkeypatch.setattr(garbage, "memory", SimpleNamespace(release=lambda most: asked.append(most) or 0))
+    monkeypatch.setattr(garbage, "_most", 7)
+    garbage._tidy()
+    assert asked == [7]

@@ -1,0 +1,167 @@
+"""How long a newcomer waits: the first picture of every study, on its page and at the command line, and what the server holds.
+
+    python -m benchmarks.first_picture runs [STUDY ...]
+    python -m benchmarks.first_picture pages [STUDY ...]
+
+``runs`` prints processor seconds of ``lab run STUDY`` in new processes: taken from what ships, computed in an empty home, and
+computed again with the compiled programs kept; and how many programs there are. ``pages`` starts a server in an empty home,
+as ``lab serve`` does, and prints from the request on: seconds until the gallery is whole, until the first picture of each
+page is painted and until all that are in sight are, until the first change of its first slider is; and the server's resident
+memory after each page.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.page_latency import DEEP
+from lab import studies
+
+PAINTED = (
+    "() => {"
+    + DEEP
+    + """
+  const all = (root, sought, found = []) => {
+    for (const element of root.querySelectorAll("*")) {
+      if (element.matches(sought)) found.push(element)
+      if (element.shadowRoot) all(element.shadowRoot, sought, found)
+    }
+    return found
+  }
+  const inSight = (element) => {
+    const box = element.getBoundingClientRect()
+    return box.width > 0 && box.top < innerHeight && box.bottom > 0
+  }
+  const painted = (canvas) => {
+    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+    for (let at = 3; at < data.length; at += 4) if (data[at]) return true
+    return false
+  }
+  const canvases = all(document, "canvas").filter(inSight).filter((canvas) => canvas.width > 50)
+  const waiting = all(document, ".waiting, .wait").filter(inSight).length
+  return [canvases.filter(painted).length, canvases.length, waiting]
+}"""
+)
+FIRST_SLIDER = (
+    "() => {"
+    + DEEP
+    + """
+  const slider = deep(document, "input[type=range]")
+  const figure = deep(document, ".bk-Figure")
+  if (!slider || !figure) return -1
+  const canvas = deep(figure.shadowRoot ?? figure, "canvas"), changed = watched(canvas), began = performance.now()
+  return new Promise((resolve) => {
+    slider.value = Number(slider.value) + Number(slider.step || 1)
+    slider.dispatchEvent(new Event("input", {bubbles: true}))
+    slider.dispatchEvent(new Event("change", {bubbles: true}))
+    const look = () => {
+      const spent = performance.now() - began
+      if (changed() || spent > 60000) resolve(spent / 1000)
+      else requestAnimationFrame(look)
+    }
+    requestAnimationFrame(look)
+  })
+}"""
+)
+
+
+def runs(slugs: list[str]) -> None:
+    print(f"{'study':26} {'ships':>6} {'cold':>6} {'kept':>6} {'programs':>9}   processor seconds")
+    for slug in slugs:
+        with TemporaryDirectory() as home:
+            ships, _ = _run(slug, home)
+            cold, programs = _run(slug, home, "--again")
+            kept, _ = _run(slug, home, "--again")
+        print(f"{slug:26} {ships:6.1f} {cold:6.1f} {kept:6.1f} {programs:>9}", flush=True)
+
+
+def _run(slug: str, home: str, *options: str) -> tuple[float, str]:
+    """Processor seconds of a new process, and the programs that it compiled."""
+    command = [sys.executable, "-m", "lab", "run", slug, *options]
+    before = os.times()
+    output = subprocess.run(
+        command,
+        env=os.environ | {"LAB_HOME": home, "JAX_LOG_COMPILES": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    after = os.times()
+    spent = after.children_user - before.children_user + after.children_system - before.children_system
+    return spent, str(len(re.findall(r"Finished XLA compilation of", output.stderr)))
+
+
+def pages(slugs: list[str]) -> None:
+    from playwright.sync_api import sync_playwright
+
+    chromium = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with TemporaryDirectory() as home, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        began = time.perf_counter()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "lab", "serve", "--port", str(port)],
+            env=os.environ | {"LAB_HOME": home, "BROWSER": "true"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.05)
+            print(f"the server answers after {time.perf_counter() - began:.1f} s")
+            began = time.perf_counter()
+            page.goto(f"http://127.0.0.1:{port}/")
+            page.wait_for_function(
+                "() => document.images.length >= 0 && !(" + PAINTED + ")()[2]", timeout=120_000, polling=50
+            )
+            print(f"the gallery is whole after {time.perf_counter() - began:.1f} s; {_resident(server.pid)}")
+            print(f"{'study':26} {'first':>6} {'all':>6} {'change':>7} {'MiB':>6}   seconds")
+            for slug in slugs:
+                page = browser.new_page(viewport={"width": 1440, "height": 900})
+                began = time.perf_counter()
+                page.goto(f"http://127.0.0.1:{port}/{slug}")
+                page.wait_for_function(f"() => ({PAINTED})()[0] > 0", timeout=120_000, polling=50)
+                first = time.perf_counter() - began
+                page.wait_for_function(
+                    f"() => {{ const [done, all, waiting] = ({PAINTED})(); return done && done === all && !waiting }}",
+                    timeout=120_000,
+                    polling=50,
+                )
+                whole = time.perf_counter() - began
+                change = page.evaluate(FIRST_SLIDER)
+                page.close()
+                print(f"{slug:26} {first:6.1f} {whole:6.1f} {change:7.1f} {_resident(server.pid)}", flush=True)
+        finally:
+            server.terminate()
+            server.wait()
+            browser.close()
+
+
+def _resident(pid: int) -> str:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:6.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("runs", "pages"))
+    parser.add_argument("studies", nargs="*")
+    given = parser.parse_args()
+    slugs = given.studies or [study.slug for study in studies.catalogue()]
+    {"runs": runs, "pages": pages}[given.what](slugs)
+
+
+if __name__ == "__main__":
+    main()
