@@ -381,6 +381,7 @@ def test_an_address_names_a_host(text):
     [
         ("--address *", "--address * is not allowed"),
         ("--token short", "--token is too short to be safe"),
+        ("--memory 0", "--memory 0.0 is not allowed: it must be a number of GiB above 0"),
         ("--basic-auth x --no-token", "are for a server without a login"),
         ("--basic-auth absent/users", "absent/users is no JSON file of users"),
         ("--basic-auth absent.json", "absent.json is no JSON file of users"),
