@@ -36,16 +36,12 @@ install_import_hook(
 )
 
 import pytest
+from spent import SLUGS, pytest_runtest_setup, pytest_runtest_teardown, pytest_terminal_summary  # noqa: F401
 
 
 def pytest_collection_modifyitems(items):
     """What is long goes first: the contract of each study, then the notebooks."""
     items.sort(key=lambda item: ("test_contract.py", "test_notebooks.py", item.path.name).index(item.path.name))
-
-
-_SLUGS = sorted(
-    (path.stem for path in (Path(__file__).parent.parent / "dashboards").glob("*.py")), key=len, reverse=True
-)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,7 +58,7 @@ def pytest_xdist_make_scheduler(config, log):
             if not file.endswith("test_contract.py"):
                 return file
             of = test.partition("[")[2]
-            slug = next((slug for slug in _SLUGS if of.startswith(slug)), "")
+            slug = next((slug for slug in SLUGS if of.startswith(slug)), "")
             return file.replace("contract", slug.replace("-", "_")) if slug else file
 
     config.option.loadscopereorder = False
