@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +29,8 @@ from lab.studies.draw import theme
 
 from . import thumbnails
 
-MOST = 1.5e6
-"""Bytes of a file that ships; what is larger is computed."""
+MOST = 1.9e6
+"""Bytes that ship of a study: its default, steps of its story, pictures over several runs, then presets in their order."""
 _SAME = 1e-6  # of a picture's width: nobody sees it
 
 
@@ -45,8 +45,9 @@ class Wanted(NamedTuple):
 def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple]]:
     """Compute what ships of a study and write it to the folder; returns its part of the index."""
     index: dict[str, list[tuple]] = {}
+    left = MOST
     for wanted in _computed(study, store):
-        fresh = [key for key in wanted.keys if key.asked not in index]
+        fresh = [key for key in wanted.keys if not _there(index, key, wanted.keep)]
         if not fresh:
             continue
         cells = store.read(fresh, wanted.keep or None)
@@ -59,9 +60,12 @@ def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple
         path.unlink(missing_ok=True)
         write(path, lambda part, cells=rounded, header=header: files.write(part, cells, header))
         size = path.stat().st_size
-        much = "" if size <= MOST else ", too much to ship"
-        print(f"  {wanted.name}: {len(fresh)} runs, {size / 1e3:,.0f} kB{much}", flush=True)
-        if size > MOST:
+        left -= size
+        print(
+            f"  {wanted.name}: {len(fresh)} runs, {size / 1e3:,.0f} kB{'' if left >= 0 else ', too much'}", flush=True
+        )
+        if left < 0:
+            left += size
             path.unlink()
             continue
         for row, key in enumerate(fresh):
@@ -74,10 +78,20 @@ def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple
     return index
 
 
+def _there(index: Mapping[str, list[tuple]], key: Key, keep: tuple[str, ...]) -> bool:
+    """Whether these variables of a run are in the index; all when empty."""
+    return any(not kept or (keep and set(keep) <= set(kept)) for *_, kept in index.get(key.asked, []))
+
+
 def _computed(study: type[Study], store: Store) -> Iterator[Wanted]:
-    points = {"default": {}, **{preset.name: dict(preset.values) for preset in study.presets}}
-    if study.story:
-        points |= {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps, 1)}
+    steps = {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps if study.story else (), 1)}
+    presets = {preset.name: dict(preset.values) for preset in study.presets}
+    yield from _runs(study, {"default": {}} | steps, store)
+    yield from _sweeps(study, store)
+    yield from _runs(study, presets, store)
+
+
+def _runs(study: type[Study], points: Mapping[str, Mapping[str, Any]], store: Store) -> Iterator[Wanted]:
     for name, values in points.items():
         asked, began = study(**values), time.monotonic()
         try:
@@ -88,6 +102,9 @@ def _computed(study: type[Study], store: Store) -> Iterator[Wanted]:
             continue
         print(f"  {name} took {time.monotonic() - began:.0f} s", flush=True)
         yield Wanted(name, (Store.key(recipe),))
+
+
+def _sweeps(study: type[Study], store: Store) -> Iterator[Wanted]:
     default = study()
     for picture in study.pictures:
         if picture.along is not None:
