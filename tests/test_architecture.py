@@ -58,7 +58,6 @@ UPWARD: set[tuple[str, str]] = set()
 NAMED = {("cli", "sparse-ot")}  # the example of ``lab --help``
 INSIDE: set[str] = set()
 LONG = {
-    "diverse-subset",
     "dpp-least-squares",
     "immiscible-diffusion",
     "kinetic-optimal-paths",

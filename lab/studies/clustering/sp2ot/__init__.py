@@ -86,12 +86,8 @@ class SP2OT(Study):
     )
 
     dims: ClassVar = {
-        "sample": ("sample", ""),
-        "cluster": ("cluster, by the class that it matches", ""),
-        "iteration": ("iteration", ""),
-        "epoch": ("epoch", ""),
-        "axis": ("principal axis", ""),
-        "group": ("classes by frequency", ""),
+        "sample": ("sample", ""), "cluster": ("cluster, by the class that it matches", ""), "iteration": ("iteration", ""),
+        "epoch": ("epoch", ""), "axis": ("principal axis", ""), "group": ("classes by frequency", ""),
     }
     results = (
         Result("macro_acc", (), "accuracy", "mean over classes of the share found by the network's clusters", headline=True),
@@ -164,9 +160,7 @@ class SP2OT(Study):
         curves: dict[str, Any] = {}
         reason: Any = Reason.CONVERGED
         if p.epochs:
-            trained = train(
-                key, x, classes, settings, k=k, neighbours=p.neighbours, epochs=p.epochs, loop=loop
-            )
+            trained = train(key, x, classes, settings, k=k, neighbours=p.neighbours, epochs=p.epochs, loop=loop)
             model, reason, after = trained.model, jnp.asarray(trained.reason), trained.curves
             curves = {
                 "curve_loss": after.loss, "curve_rho": after.rho, "curve_acc": after.accuracy, "curve_nmi": after.nmi,

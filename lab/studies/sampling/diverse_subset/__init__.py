@@ -79,13 +79,8 @@ class DiverseSubset(Study):
     )
 
     dims: ClassVar = {
-        "row": ("row", ""),
-        "chosen": ("chosen row", ""),
-        "step": ("rows so far", ""),
-        "way": ("chosen by", ""),
-        "draw": ("draw", ""),
-        "axis": ("axis", ""),
-        "mode": ("eigenvector", ""),
+        "row": ("row", ""), "chosen": ("chosen row", ""), "step": ("rows so far", ""), "way": ("chosen by", ""),
+        "draw": ("draw", ""), "axis": ("axis", ""), "mode": ("eigenvector", ""),
     }
     results = (
         Result("cover", (), "distance to the chosen", "mean over rows of the distance to the nearest chosen row, over draws",
