@@ -103,6 +103,8 @@ def absences(packed: "xr.Dataset") -> dict[str, list[int]]:
 def chosen(packed: "xr.Dataset", names: Sequence[str]) -> "xr.Dataset":
     """Only these variables, and the coordinates of their dimensions."""
     some = packed[[name for name in names if name in packed.data_vars]]
+    if _OWN in packed.coords:  # cells that have none of them are cells still
+        some = some.assign_coords({_OWN: packed[_OWN]})
     return some.drop_vars([f"{dim}_size" for dim in {*packed.dims} - {*some.dims}], errors="ignore")
 
 

@@ -6,8 +6,7 @@ import xarray as xr
 from samples import assert_same, run
 
 from lab.store import pack, unpack
-from lab.store.packing import joined
-
+from lab.store.packing import chosen, joined
 
 def test_each_run_comes_back_as_it_was():
     runs = [run(5, 1), run(2, 2), run(0, 3), run(9, 1, extra="only here")]
@@ -75,3 +74,11 @@ def test_unlike_runs_are_refused():
         pack([])
     with pytest.raises(ValueError, match="an attribute is"):
         pack([run(1, odd=object())])
+
+
+def test_cells_of_which_none_of_the_variables_asked_for_is_there_are_cells_still():
+    packed = chosen(pack([run(3), run(5, 1)]), ["absent"])
+    assert packed.sizes["cell"] == 2
+    assert not packed.data_vars
+    assert [unpack(packed, row).attrs["title"] for row in (0, 1)] == ["run 0", "run 1"]
+    assert joined([(packed, [1])]).sizes["cell"] == 1
