@@ -8,7 +8,9 @@ from numbers import Integral
 from types import MappingProxyType
 from typing import Any
 
-from lab.inputs import shown
+import numpy as np
+
+from lab.inputs import listed, shown
 
 from .data import Data
 from .kinds import NOTHING, Needs, is_kind, kind_named
@@ -81,15 +83,27 @@ def register(
     """Add a set: decorates the function that builds it.
 
     What is made and not brought states no ``source``; ``packaged.facts`` states it for what packages carry.
-    ``options`` maps a name to its default and what is allowed: ``{"n": (64, (2, 1024))}`` for integers,
-    ``{"source": ("coffee", ("coffee", "rocket"))}`` for words. The function takes them by keyword
+    ``options`` maps a name to its default and what is allowed: ``{"n": (64, (2, 1024))}`` for integers, ``{"share": (0.1, (0.0,
+    0.5))}`` for real numbers, ``{"source": ("coffee", ("coffee", "rocket"))}`` for words. The function takes them by keyword
     and returns ``arrays`` and any other field of ``Data``; what it leaves out comes from here.
 
     ``has`` and ``sizes`` say, before the data are made, what a study may need of them: ``has=("x", "classes"), sizes={"n":
     "n", "d": 2}``, where the text "n" is the option of that name.
+
+    Raises:
+        ValueError: an option of another form, or the name of one of the lab's own sets.
     """
+    for key, option in (options or {}).items():
+        if not _well_formed(option):
+            raise ValueError(
+                f"the option {key} of the data set {name!r} is {shown(option)}, but it must be a default and what is allowed: "
+                '(64, (2, 1024)), (0.1, (0.0, 0.5)) or ("a", ("a", "b"))'
+            )
 
     def add(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        there = _entries.get(name)
+        if there and _is_ours(there.build) and not _is_ours(build):
+            raise ValueError(f"the name {name!r} is taken by one of the lab's own data sets: give yours another")
         _entries[name] = Entry(
             name=name,
             title=title,
@@ -109,6 +123,19 @@ def register(
         return build
 
     return add
+
+
+def _is_ours(build: Callable) -> bool:
+    return getattr(build, "__module__", "").startswith("lab.")
+
+
+def _well_formed(option: Any) -> bool:
+    match option:
+        case (str() as word, (*words,)):
+            return word in words
+        case (int() | float() as default, (int() | float() as low, int() | float() as high)):
+            return low <= default <= high
+    return False
 
 
 def catalogue(kind: str | None = None, needs: Needs = NOTHING) -> list[Entry]:
@@ -143,7 +170,7 @@ def suggestions(name: str, kind: str | None = None, needs: Needs = NOTHING) -> s
     names = [entry.name for entry in catalogue(kind, needs)]
     close = get_close_matches(name[:80], names, n=3, cutoff=0.5)
     of = f" of kind {kind}" if kind else ""
-    return f"did you mean {' or '.join(close)}?" if close else f"the data sets{of} are {', '.join(names)}"
+    return f"did you mean {' or '.join(close)}?" if close else f"the data sets{of} are {listed(names, 180)}"
 
 
 def entry_of(name: str) -> Entry | None:
@@ -155,7 +182,10 @@ def entry_of(name: str) -> Entry | None:
 def _load(name: str, options: tuple[tuple[str, Any], ...]) -> Data:
     entry = _entries[name]
     stated = {key: getattr(entry, key) for key in ("name", "title", "kind", "source", "licence")}
-    return Data(**{**stated, **entry.build(**dict(options))})
+    made = Data(**{**stated, **entry.build(**dict(options))})
+    if is_kind(made.kind) and not _is_ours(entry.build):
+        kind_named(made.kind).check(name, made.arrays)
+    return made
 
 
 def _checked(entry: Entry, key: str, value: Any) -> Any:
@@ -164,9 +194,15 @@ def _checked(entry: Entry, key: str, value: Any) -> Any:
         if value not in allowed:
             raise ValueError(f"{key} = {shown(value)}, but the data set {entry.name!r} has only {', '.join(allowed)}")
         return value
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if isinstance(entry.options[key], float):
+        if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+            raise TypeError(f"{key} = {shown(value)}, but the data set {entry.name!r} needs a number there")
+        value = float(value)
+    elif isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{key} = {shown(value)}, but the data set {entry.name!r} needs an integer there")
+    else:
+        value = int(value)
     low, high = allowed
     if not low <= value <= high:
         raise ValueError(f"{key} = {shown(value)}, but the data set {entry.name!r} allows {low} to {high}")
-    return int(value)
+    return value

@@ -59,7 +59,7 @@ def sweep_picture(study: type[Study], view: View) -> Picture:
     label = declared[view.value].label
     return Picture(
         f"sweep-{view.value}",
-        f"{label[:1].upper()}{label[1:]} over {over}",
+        f"{label[:1].upper() if label[:1].isascii() else label[:1]}{label[1:]} over {over}",
         caption(study, view),
         lambda result: draw_view(study, result, view),
         sweeps=True,

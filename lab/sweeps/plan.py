@@ -97,7 +97,9 @@ class Plan:
         base = study() if isinstance(study, type) else study
         fixed, self.grid = grid.split(type(base), given, most)
         if not self.grid:
-            raise ValueError("a sweep needs a parameter with several values, as k=[1, 2, 4] or --k 1,2,4")
+            several = "a sweep needs a parameter with several values, as k=[1, 2, 4] or --k 1,2,4"
+            commas = any(isinstance(value, str) and "," in value for value in given.values())
+            raise ValueError(f"{several}{'; names of data stand between semicolons, as --data a;b' if commas else ''}")
         self.study, self.store, self.keep, self._exact = base.but(**fixed), store, tuple(keep), exact
         unknown = [name for name in self.keep if name not in {declared.name for declared in base.results}]
         if unknown:

@@ -176,3 +176,25 @@ def test_what_no_data_of_a_kind_have_cannot_be_needed():
         "'place', which data of kind readings do not have: they have at, value, site, corner, sites, d, k, n"
     )
     assert READINGS.flaw(Needs(m=2)).startswith("'m', which")
+
+
+def test_a_set_of_ones_own_is_held_to_its_kind_and_its_name(monkeypatch):
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    with pytest.raises(ValueError, match=r"the name 'two-moons' is taken by one of the lab's own data sets"):
+        registry.register(name="two-moons", title="", summary="")(lambda: {})
+    for option in (3, (3, 4, 5), (0.7, (0.0, 0.5)), ("c", ("a", "b"))):
+        with pytest.raises(
+            ValueError, match=r"the option share of the data set 'mine' is .*, but it must be a default"
+        ):
+            registry.register(name="mine", title="", summary="", options={"share": option})
+
+    @registry.register(name="mine", title="", summary="", options={"share": (0.1, (0.0, 0.5))})
+    def build(share):
+        return {"arrays": {"x": np.full((3, 2), share), "y": np.ones((4, 2))}}
+
+    with pytest.raises(ValueError, match=r"mine has no a and no b, but data of kind transport always have them"):
+        registry.load("mine")
+    with pytest.raises(ValueError, match=r"share = 0.7, but the data set 'mine' allows 0.0 to 0.5"):
+        registry.load("mine", share=0.7)
+    with pytest.raises(TypeError, match=r"share = 'x', but the data set 'mine' needs a number there"):
+        registry.load("mine", share="x")

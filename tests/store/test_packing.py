@@ -8,6 +8,7 @@ from samples import assert_same, run
 from lab.store import pack, unpack
 from lab.store.packing import chosen, joined
 
+
 def test_each_run_comes_back_as_it_was():
     runs = [run(5, 1), run(2, 2), run(0, 3), run(9, 1, extra="only here")]
     packed = pack(runs)

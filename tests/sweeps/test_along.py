@@ -14,7 +14,7 @@ from toy import Slow, Toy, agree, computed, one_by_one
 
 import lab
 from lab.store import Store
-from lab.studies import Picture, SparseOT
+from lab.studies import Picture, Pictures, SparseOT, Step, Story
 from lab.sweeps import Plan, complete, sweep
 from lab.sweeps import plan as planning
 from lab.sweeps.plan import failed_key
@@ -221,3 +221,32 @@ def test_no_study_imports_a_face():
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
             found += [(path.name, name) for name in names if name.startswith("lab.") and name.split(".")[1] in above]
     assert found == []
+
+
+def test_what_compute_returns_is_what_is_declared():
+    class Forgets(Toy):
+        @staticmethod
+        def compute(inputs, p, loop, warm=None):
+            return {name: value for name, value in Toy.compute(inputs, p, loop).items() if name != "norm"}
+
+    class Turns(Toy):
+        @staticmethod
+        def compute(inputs, p, loop, warm=None):
+            return Toy.compute(inputs, p, loop) | {"norm": np.ones(3)}
+
+    with pytest.raises(ValueError, match=r"compute of toy did not return norm, which is a Result: return it, or say"):
+        Forgets().run()
+    with pytest.raises(
+        ValueError, match=r"returned norm with the shape \(3,\), but its Result names 0 dimensions: none"
+    ):
+        Turns().run()
+
+
+@pytest.mark.parametrize(
+    ("text", "flaw"), [("{norm:.2f} {before.norm}", ""), ("{nrom}", "tells of nrom"), ("{x}", "tells of x")]
+)
+def test_a_story_tells_of_numbers_that_there_are(text, flaw):
+    steps = tuple(Step("?", {"power": 2}, text, lambda before, after: True) for _ in range(3))
+    story = Story("One.", ("powers",), ("power",), steps, ())
+    found = story.flaw(Pictures(POWERS), Toy.parameters(), Toy.results)
+    assert found.startswith(flaw) if flaw else not found

@@ -197,7 +197,7 @@ def flaw(study: type[Study]) -> str:
         return "it does not define compute"
     if not study.results:
         return "it declares no results"
-    if study.story is not None and (problem := study.story.flaw(study.pictures, study.parameters())):
+    if study.story is not None and (problem := study.story.flaw(study.pictures, study.parameters(), study.results)):
         return f"its story {problem}"
     for name, parameter in study.parameters().items():
         if getattr(study, name) != parameter.default:

@@ -1,9 +1,9 @@
 """The story of a study: what it shows, the picture that shows it best, steps to try, groups of pictures with their finding."""
 
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,9 @@ import xarray as xr
 from lab.inputs import listed
 
 from .pictures import Pictures
+
+if TYPE_CHECKING:
+    from .declare import Result
 
 type Check = Callable[[xr.Dataset, xr.Dataset], bool]
 
@@ -74,7 +77,7 @@ class Story:
     groups: tuple[Group, ...]
     says: tuple[str, ...] = ()
 
-    def flaw(self, pictures: Pictures, parameters: Mapping[str, Any]) -> str:
+    def flaw(self, pictures: Pictures, parameters: Mapping[str, Any], results: "Sequence[Result]") -> str:
         """What is not whole, as the end of a sentence that begins with "it"; "" when all is well."""
         names = {picture.name for picture in pictures}
         grouped = [name for group in self.groups for name in group.pictures]
@@ -93,6 +96,11 @@ class Story:
             return f"is moved by {moves[0]}, which is neither a parameter nor what a picture plays along"
         if changed := [name for step in self.steps for name in step.change if name not in parameters]:
             return f"has a step that changes {changed[0]}, which is no parameter"
+        numbers = {result.name for result in results if not result.dims}
+        for text in (*(step.finding for step in self.steps), *(group.finding for group in self.groups), *self.says):
+            for _, name, _, _ in string.Formatter().parse(text):
+                if name is not None and name.removeprefix("before.") not in numbers:
+                    return f"tells of {name}, which is no number among its results: they are {listed(sorted(numbers))}"
         if not (1 <= len(self.hero) <= 2 and self.moves and 3 <= len(self.steps) <= 5 and len(self.says) <= 4):
             return "needs one or two hero pictures, what moves them, three to five steps and at most four sentences"
         return ""

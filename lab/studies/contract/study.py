@@ -225,7 +225,17 @@ class Study(Recorded):
         for declared in self.results:
             if declared.name not in output and declared.absent:
                 continue
+            if declared.name not in output:
+                raise ValueError(
+                    f"compute of {self.slug} did not return {declared.name}, which is a Result: return it, or say in absent= "
+                    "why some runs have none"
+                )
             values = np.asarray(output[declared.name])
+            if values.ndim != len(declared.dims):
+                raise ValueError(
+                    f"compute of {self.slug} returned {declared.name} with the shape {values.shape}, but its Result names "
+                    f"{len(declared.dims)} dimensions: {', '.join(declared.dims) or 'none'}"
+                )
             if "iteration" in declared.dims:  # a pure loop pads its trace
                 values = values[(slice(None),) * declared.dims.index("iteration") + (slice(iterations),)]
             attrs = {"long_name": declared.label, "units": declared.unit, "description": declared.doc}

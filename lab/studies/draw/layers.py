@@ -89,7 +89,10 @@ def points(
 
 
 def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: str = INK, width: float = 1.0):
-    """Straight lines from (x0, y0) to (x1, y1), whose opacity and width follow ``weight``, relative to the largest."""
+    """Straight lines from (x0, y0) to (x1, y1), whose opacity and width follow ``weight``, relative to the largest.
+
+    What has less than a hundredth of it fades out: a dense plan has crumbs everywhere.
+    """
     ends = [vector(v) for v in (x0, y0, x1, y1)]
     weight = np.clip(np.nan_to_num(np.broadcast_to(vector(weight), ends[0].shape)), 0, None)
     weight = weight / weight.max() if weight.size and weight.max() > 0 else weight
@@ -98,7 +101,7 @@ def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: st
     if not weight.size:  # Matplotlib can't vary the opacity of no lines
         columns = [np.full(1, value, np.float32) for value in (np.nan, np.nan, np.nan, np.nan, 0)]
     lines = hv.Segments(tuple(columns), ["x", "y", "x1", "y1"], "weight", **COLUMNS)
-    share = 0.1 + 0.9 * hv.dim("weight")
+    share = (0.1 + 0.9 * hv.dim("weight")) * (100 * hv.dim("weight")).clip(0, 1)
     return dress(
         lines,
         both={"color": current().colour(color), "alpha": share},
