@@ -101,7 +101,7 @@ def read(keys: Sequence[str], names: Collection[str] | None = None) -> "list[tup
 def _told(key: str, place: Place | None) -> str:
     assert isinstance(key, Key)
     assert place is not None
-    return f"lab {place.version}" + ("" if place.reach == key.reach else ", with other code")
+    return ("" if place.reach == key.reach else "another state of ") + f"lab {place.version}"
 
 
 @cache

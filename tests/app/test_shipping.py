@@ -84,7 +84,7 @@ def test_other_code_is_told(folder, monkeypatch):
     folder.rename(other)
     (other / shipped.INDEX).write_text(json.dumps(changed))
     monkeypatch.setenv("LAB_RESULTS", str(other))
-    assert ask(Rooted()).attrs["shipped"] == "lab 0.1.0, with other code"
+    assert ask(Rooted()).attrs["shipped"] == "another state of lab 0.1.0"
 
 
 def test_what_is_spoilt_is_computed_and_said_once(folder, caplog):
