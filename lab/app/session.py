@@ -12,7 +12,7 @@ import panel as pn
 import param
 import xarray as xr
 
-from lab import datasets, sweeps
+from lab import sweeps
 from lab.datasets import Data
 from lab.inputs import shown
 from lab.numerics import Report
@@ -227,7 +227,8 @@ class Session(param.Parameterized):
     def _check_named(self, data: str | Data) -> None:
         """Refuse the path of a file: what a browser sends names data of the lab, or brings them."""
         if not isinstance(data, Data) and (
-            not isinstance(data, str) or (data != self.study.data and datasets.entry_of(data) is None)
+            not isinstance(data, str)
+            or (data != self.study.data and data not in {entry.name for entry in self.study.sets()})
         ):
             raise ValueError(
                 f"{shown(data)} is no data set that this page has: choose one of its list, or upload a file"

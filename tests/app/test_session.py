@@ -630,3 +630,10 @@ def test_the_data_say_where_they_are_from_and_under_which_licence():
     told = json.loads(controls.DataCard(settled(made)).state)["origin"]
     assert told == f"source: {made.data.source} · licence: {made.data.licence}"
     made.close()
+
+
+def test_a_link_names_data_that_fit():
+    made = Session(Gradual)
+    made.from_query({"data": "two-moons"})  # samples, and no transport
+    assert made.study.data == "bump-to-bump"
+    assert "'two-moons' is no data set that this page has" in made.notices[0]
