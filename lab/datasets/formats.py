@@ -97,6 +97,9 @@ def _sniff(name: str, payload: bytes) -> str:
         return "table"
     if Path(name).suffix.lower() in _SUFFIXES["table"]:
         raise ValueError(f"{name} is no UTF-8 text: save it as such (in Excel: CSV UTF-8)")
+    suffix = Path(name).suffix.lower()
+    if any(suffix in taken for taken in _SUFFIXES.values()):
+        raise ValueError(f"{name} is no {suffix} file inside: it is damaged, or has another's ending")
     raise ValueError(f"{name} is of a kind that is not read: give {TAKEN}")
 
 

@@ -370,6 +370,7 @@ FILES = [
     ("f.png", npy(COST), r"f.png is named .png but its content is a NumPy array"),
     ("f.csv", npz(**GOOD), r"f.csv is named .csv but its content is a zip archive"),
     ("f.npz", b"x,y\n1,2\n", "f.npz is named .npz but its content is text"),
+    ("f.npz", b"\x7fELF\0\0\0", "f.npz is no .npz file inside: it is damaged, or has another's ending"),
     ("f.exe", b"\x7fELF\0\0\0", "f.exe is of a kind that is not read: give .npz"),
     ("f.pkl", pickle.dumps([1.0]), "f.pkl is a Python pickle, which is never loaded"),
     ("f.npy", npy(COST)[:-8], "f.npy is a damaged NumPy array"),
