@@ -143,14 +143,16 @@ def test_a_story_tells_live_numbers():
 
 
 def test_a_story_is_whole():
-    assert STORY.flaw(TWO, {"k": None}) == ""
+    numbers = [Result(name, (), name, "") for name in ("value", "missing")]
+    assert STORY.flaw(TWO, {"k": None}, numbers) == ""
     others = Pictures(*TWO, Picture("c", "C", "c", print))
-    assert STORY.flaw(others, {"k": None}) == "leaves out the picture c: name it in a group"
-    assert "is moved by k" in STORY.flaw(TWO, {})
-    assert "names the picture b" in STORY.flaw(Pictures(TWO.a), {"k": None})
+    assert STORY.flaw(others, {"k": None}, numbers) == "leaves out the picture c: name it in a group"
+    assert "is moved by k" in STORY.flaw(TWO, {}, numbers)
+    assert "tells of missing, which is no number" in STORY.flaw(TWO, {"k": None}, numbers[:1])
+    assert "names the picture b" in STORY.flaw(Pictures(TWO.a), {"k": None}, numbers)
 
 
-@pytest.mark.parametrize("name", ["red_diff"])
+@pytest.mark.parametrize("name", ["red_diff", "policy_gradient"])
 def test_a_sketch_runs_whole(name):
     """Studies to come, written in the vocabulary before the old ones were."""
     study = find(str(HERE / "sketches" / f"{name}.py"))
