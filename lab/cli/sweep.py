@@ -81,6 +81,8 @@ def sweep(name: str, words: list[str]) -> int:
         save(result, target)
     if result.attrs["advice"]:
         print(result.attrs["advice"])
+    if shipped := result.attrs.get("shipped"):
+        print(f"of what ships with the lab, computed by {shipped}")
     print(
         f"{plan.cells - empty:,} cells"
         + (f" kept in {target}" if target else " are in the store: -o FILE.nc takes them out")

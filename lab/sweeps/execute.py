@@ -385,6 +385,11 @@ class _Running:
         for key in ("compile_seconds", "run_seconds", "programs_compiled"):
             merged.attrs[key] = sum(packing.cell_attrs(packed, key))
         merged.attrs["converged"] = 0 if errors else min(packing.cell_attrs(packed, "converged"))
+        merged.attrs.pop("shipped", None)
+        shipped = list(filter(None, packing.cell_attrs(packed, "shipped")))
+        if shipped:
+            some = "" if len(shipped) == plan.cells else f" ({len(shipped)} of {plan.cells} cells)"
+            merged.attrs["shipped"] = " and ".join(dict.fromkeys(shipped)) + some
         said = dict(zip(places, packing.cell_attrs(packed, "advice"), strict=True))
         merged.attrs["advice"] = sweeping.advice(said, plan.grid)
         if errors:

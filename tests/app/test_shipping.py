@@ -75,6 +75,9 @@ def test_of_a_picture_over_several_runs_what_it_draws_ships(folder):
     whole = sweeps.sweep(study, c=[1.0, 4.0])  # asks for all variables
     assert "history" in whole
     assert Rooted.computed > 0
+    assert drawn.attrs["shipped"] == "lab 0.1.0"
+    assert sweeps.sweep(study, c=[2.0, 3.0]).attrs["shipped"] == "lab 0.1.0 (1 of 2 cells)"
+    assert "shipped" not in sweeps.sweep(study, c=[3.0, 5.0]).attrs
 
 
 def test_other_code_is_told(folder, monkeypatch):
