@@ -133,7 +133,7 @@ def _look(result: xr.Dataset) -> Any:
     below = np.concatenate([_coloured(_tiles(result.clean)[None], result), fields])
     return draw.mosaic(
         np.stack([_coloured(top, result), below]), ["noisy, denoised", "clean, field"], ["image", *_named(names)],
-        marks=_pixel(result), note="fields: orange above zero, blue below, each on its own scale",
+        marks=_pixel(result), note="fields: orange above zero, blue below, each on its own scale", height=420,
     )
 
 
