@@ -30,7 +30,7 @@ from lab.studies.draw import theme
 from . import thumbnails
 
 MOST = 1.9e6
-"""Bytes that ship of a study: its default, steps of its story, pictures over several runs, then presets in their order."""
+"""Bytes that ship of a study: its default, steps of its story, pictures over several runs, then presets as they come."""
 _SAME = 1e-6  # of a picture's width: nobody sees it
 
 
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple]]:
     """Compute what ships of a study and write it to the folder; returns its part of the index."""
     index: dict[str, list[tuple]] = {}
-    left = MOST
+    left, presets = MOST, {preset.name for preset in study.presets}
     for wanted in _computed(study, store):
         fresh = [key for key in wanted.keys if not _there(index, key, wanted.keep)]
         if not fresh:
@@ -67,6 +67,8 @@ def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple
         if left < 0:
             left += size
             path.unlink()
+            if wanted.name in presets:
+                break  # those that follow may take minutes
             continue
         for row, key in enumerate(fresh):
             index.setdefault(key.asked, []).append((file, row, key.reach, lab.__version__, wanted.keep))
