@@ -201,13 +201,18 @@ class Kind:
             if size is None:
                 continue
             if not (low is None or low <= size) or not (high is None or size <= high):
-                span = (
-                    f"{low:,}" if low == high else f"at most {high:,}" if low is None
-                    else f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
-                )  # fmt: skip
                 advice = "give more of them" if low is not None and size < low else "keep fewer of them"
-                return f"{name} has {self._counted(dim, size)}, but {span} are taken here", advice
+                return f"{name} has {self._counted(dim, size)}, but {_span(low, high)} are taken here", advice
         return "", ""
+
+
+def _span(low: int | None, high: int | None) -> str:
+    """``at least 2``, ``2 to 5,000``: sizes that are taken."""
+    if low is None:
+        return f"at most {high:,}"
+    if high is None:
+        return f"at least {low:,}"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _shapes(given: Shape | list[Shape]) -> list[Shape]:

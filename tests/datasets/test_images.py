@@ -134,6 +134,16 @@ def served(tmp_path, monkeypatch):
     server.server_close()
 
 
+def test_downloaded_sets_have_what_they_declare(served):
+    for name, make in (("cifar-10", images.cifar_10), ("fashion-mnist", images.fashion_mnist)):
+        entry = datasets.entry_of(name)
+        kind, arrays = datasets.kind_named(entry.kind), make(n=12, seed=0)["arrays"]
+        has, sizes = entry.facts({"n": max(12, entry.allowed["n"][0])})
+        found = kind.sizes(name, arrays)
+        assert set(has) == set(kind.arrays) & set(arrays)
+        assert {dim: size for dim, size in sizes.items() if dim != "n"} == {d: found[d] for d in sizes if d != "n"}
+
+
 def test_downloads_are_checked_kept_and_read(served):
     root, records, grey, labels, _ = served
     made = images.cifar_10(n=15, seed=0)["arrays"]

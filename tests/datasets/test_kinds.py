@@ -21,10 +21,11 @@ def few(entry):
     return {"n": min(max(60, low), high)} if high else {}
 
 
-@pytest.mark.parametrize("entry", [e for e in datasets.catalogue() if e.kind in NAMED], ids=lambda e: e.name)
+AT_HAND = [entry for entry in datasets.catalogue() if entry.kind in NAMED and entry.name not in DOWNLOADED]
+
+
+@pytest.mark.parametrize("entry", AT_HAND, ids=lambda entry: entry.name)
 def test_a_set_has_what_it_declares(entry):
-    if entry.name in DOWNLOADED:
-        pytest.skip("is downloaded")
     data, kind = datasets.load(entry.name, **few(entry)), datasets.kind_named(entry.kind)
     kind.check(entry.name, data.arrays)
     has, sizes = entry.facts(few(entry))
@@ -127,14 +128,34 @@ def test_what_is_none_gets_a_sentence(arrays, sentence):
 @pytest.mark.parametrize(
     ("needs", "name", "sentence"),
     [
-        (Needs(), "photographs", "the data photographs are of kind transport, but readings is needed here: choose "
-         "in-the-plane, in-space, or bring a file of yours"),
-        (Needs(d=2), "in-space", "in-space has d = 3, but 2 are taken here: choose in-the-plane, or bring a file of yours"),
-        (Needs("site"), "in-the-plane", "in-the-plane has no site, but site (n,) is needed here: choose in-space, or bring"),
-        (Needs("sites"), "in-the-plane", "where in-the-plane was read is not known, but the site is needed here: choose in-s"),
-        (Needs(n=(20, None)), "in-space", "in-space has n = 8 readings, but at least 20 are taken here: bring a file of yours"),
+        (
+            Needs(),
+            "photographs",
+            "the data photographs are of kind transport, but readings is needed here: choose "
+            "in-the-plane, in-space, or bring a file of yours",
+        ),
+        (
+            Needs(d=2),
+            "in-space",
+            "in-space has d = 3, but 2 are taken here: choose in-the-plane, or bring a file of yours",
+        ),
+        (
+            Needs("site"),
+            "in-the-plane",
+            "in-the-plane has no site, but site (n,) is needed here: choose in-space, or bring",
+        ),
+        (
+            Needs("sites"),
+            "in-the-plane",
+            "where in-the-plane was read is not known, but the site is needed here: choose in-s",
+        ),
+        (
+            Needs(n=(20, None)),
+            "in-space",
+            "in-space has n = 8 readings, but at least 20 are taken here: bring a file of yours",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_named_set_is_refused_before_it_is_made(needs, name, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         datasets.resolve(name, "readings", needs)
