@@ -83,14 +83,17 @@ def read(keys: Sequence[str], names: Collection[str] | None = None) -> "list[tup
     """
     parts: list[tuple[xr.Dataset, list[int]]] = []
     found = [(key, find(key, names or ())) for key in keys]
-    for (file, told), group in groupby(found, key=lambda each: (each[1] and each[1].file, _told(*each))):
+    for (file, told), each in groupby(found, key=lambda each: (each[1] and each[1].file, _told(*each))):
+        group = list(each)
         path = folder() / str(file)
         try:
             cells, header = files.read(path, names)
+            if any(place and header["keys"][place.row] != getattr(key, "asked", "") for key, place in group):
+                raise files.Damaged("it holds other runs than the index says")
             cells = cells.assign(
                 {name: cells[name].astype(float) for name in header["rounded"] if name in cells.data_vars}
             )
-        except (files.Damaged, OSError) as problem:
+        except (files.Damaged, OSError, LookupError) as problem:
             _lost.add(path)
             raise files.Damaged(f"{path} is missing or damaged ({problem})") from problem
         cells.attrs["shipped"] = told
@@ -115,4 +118,6 @@ def _index(where: Path) -> Mapping[str, tuple[Place, ...]]:
 
 def _place(told: list) -> Place:
     file, row, reach, version, keep = told
+    if Path(file).name != file or type(row) is not int or row < 0:
+        raise ValueError(f"{file} is no file of this folder, or {row} no row")
     return Place(file, row, reach, version, tuple(keep))

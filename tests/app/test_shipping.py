@@ -90,6 +90,22 @@ def test_other_code_is_told(folder, monkeypatch):
     assert ask(Rooted()).attrs["shipped"] == "another state of lab 0.1.0"
 
 
+@pytest.mark.parametrize(
+    ("place", "value"), [(0, "../results/rooted"), (0, "other.zarr.zip"), (1, 1), (1, 99), (1, -1), (1, "0")]
+)
+def test_an_index_that_lies_ships_nothing(folder, monkeypatch, place, value):
+    told = json.loads((folder / shipped.INDEX).read_text())
+    for places in told.values():
+        for each in places:
+            each[place] = value
+    other = folder.parent / "other"
+    folder.rename(other)
+    (other / shipped.INDEX).write_text(json.dumps(told))
+    monkeypatch.setenv("LAB_RESULTS", str(other))
+    assert "shipped" not in ask(Rooted()).attrs
+    assert Rooted.computed == 1
+
+
 def test_what_is_spoilt_is_computed_and_said_once(folder, caplog):
     for path in folder.glob("*.zarr.zip"):
         content = bytearray(path.read_bytes())
