@@ -34,6 +34,10 @@ def start() -> None:
     _keep_programs_whole()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    from lab import code
+    from lab.numerics import programs
+
+    programs.keep(cache() / "programs", lambda: code.ours(()))
 
 
 def _keep_programs_whole() -> None:

@@ -3,8 +3,17 @@
 import ctypes
 import gc
 import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+_SHARE = 16  # things that are given up between two looks at how much is held
 
 
 def resident() -> int:
@@ -29,19 +38,101 @@ def budget() -> int:
     return machine() // 4 or 4 * 2**30
 
 
-def release(most: int) -> int:
-    """Give back what is free; where more than ``most`` bytes stay, the compiled programs too. Returns what stays.
+class Recent[Value]:
+    """Values by key that can be made again, from several threads: ``release`` gives up what was not used for longest.
 
-    Compiling takes some 100 MiB for each new size of a problem, and half of it the C library keeps when it is over.
-    Programs are read from the cache on disk when they are needed again.
+    >>> known = Recent()
+    >>> known.put("a", 1), known.put("b", 2), known.get("a")
+    (None, None, 1)
+    >>> known.forget()
+    >>> known.get("b"), len(known)
+    (None, 1)
+    """
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[Hashable, tuple[Value, float]] = OrderedDict()  # the least recently used first
+        self._lock = threading.Lock()
+        _all.add(self)
+
+    def get(self, key: Hashable) -> Value | None:
+        """The value, which is used by this, or None."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            value, _ = self._values[key]
+            self._use(key, value)
+            return value
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Keep a value, in place of the one before."""
+        with self._lock:
+            self._use(key, value)
+
+    def first(self, key: Hashable, value: Value) -> Value:
+        """The value that is kept, or this one, which then is."""
+        with self._lock:
+            value, _ = self._values.get(key, (value, 0.0))
+            self._use(key, value)
+            return value
+
+    def oldest(self) -> float:
+        """When that value was used that was not for longest; infinite where there is none."""
+        with self._lock:
+            return next((used for _, used in self._values.values()), inf)
+
+    def forget(self) -> None:
+        """Give up that value."""
+        with self._lock:
+            if self._values:
+                self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        """Give up all."""
+        with self._lock:
+            self._values.clear()
+
+    def values(self) -> list[Value]:
+        """All, used or not."""
+        with self._lock:
+            return [value for value, _ in self._values.values()]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
+    def _use(self, key: Hashable, value: Value) -> None:
+        self._values[key] = value, time.monotonic()
+        self._values.move_to_end(key)
+
+
+_all: WeakSet[Recent[Any]] = WeakSet()
+
+
+def release(most: int) -> int:
+    """Give back what is free; where more than ``most`` bytes stay, what can be made again, the least recently used first.
+
+    Returns what stays. Compiling takes some 100 MiB for each new size of a problem, and half of it the C library keeps when it
+    is over. Programs are read from the disk when they are needed again.
     """
     collect()
-    if resident() > most:
+    while resident() > most and _forgotten(_SHARE):
         import jax
 
-        jax.clear_caches()
+        jax.clear_caches()  # what it holds of them beside
         collect()
     return resident()
+
+
+def _forgotten(share: int) -> int:
+    """So many of the things that were not used for longest are given up; how many there were."""
+    for count in range(share):
+        which = min(list(_all), key=Recent.oldest, default=None)
+        if which is None or which.oldest() == inf:
+            return count
+        which.forget()
+    return share
 
 
 def collect() -> None:

@@ -1,8 +1,6 @@
 """What stands around a page: the top bar, the column beside it, the theme; and the server of all pages."""
 
-import logging
 import socket
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from secrets import token_bytes, token_hex
@@ -22,12 +20,11 @@ from lab import watch
 from lab.studies import Study, catalogue, find, load_files
 from lab.studies.contract.recipe import device
 
-from . import faults, gate, login, theme, wire
+from . import faults, gate, login, theme, warming, wire
 from .garbage import look_where_nothing_waits
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .inline import Inline
 from .limits import LOCAL, PUBLIC, Limits, apply
-from .runner import BACKGROUND, Runner
 from .session import Session
 from .study_page import StudyPage
 from .view import View, source
@@ -37,7 +34,6 @@ _FORKED = (
     "These pages can't be served by several processes, since a page would come from one and its socket from another: "
     "leave out --num-procs, for one process serves many pages at a time."
 )
-_log = logging.getLogger("lab.app")
 
 
 class Scheme(View):
@@ -54,6 +50,7 @@ def study_page(study: type[Study] | str) -> pn.Template:
     study = find(study) if isinstance(study, str) else study
     if task_id() is not None:
         return _says(_FORKED, study.title)
+    warming.first(study.slug)
     session = Session(study, dark=_wants_dark())
     faults.attach(session.refuse)
     page = StudyPage(session, address=True)
@@ -147,7 +144,7 @@ def make_server(
         auth: how visitors log in, as Panel takes it: ``basic_auth`` (a password, or a JSON file of users, which is read
             now), ``oauth_provider``, ...
         proxy: take the visitor's address and the protocol from the headers of a proxy; only safe behind one.
-        warm: run the default of each study in the background, so that the first visitor does not wait for compilation.
+        warm: compile what the default of each study needs in a process of its own, so that visitors do not wait for it.
     """
     auth = dict(auth or {})
     users = login.users(auth.pop("basic_auth")) if "basic_auth" in auth else ""
@@ -192,7 +189,7 @@ def make_server(
     server.io_loop.add_callback(pn.state._schedule_busy_cleanup)
     apply(limits or (PUBLIC if public else LOCAL))
     if warm:
-        threading.Thread(target=_warm, args=(studies,), daemon=True, name="warm").start()
+        warming.begin(study.slug for study in studies)
     return server
 
 
@@ -238,26 +235,6 @@ def _spoken(make: Callable[[], pn.Template], title: str) -> Callable[[], pn.Temp
 def _says(sentence: str, title: str) -> pn.Template:
     told = theme.html(f'<p role="alert">{theme.escape(sentence)}</p>', "")
     return _shell(told, title=title, owner=SimpleNamespace(dark=_wants_dark()))
-
-
-def _warm(studies: Sequence[type[Study]]) -> None:
-    """Compile what the default of each study needs before the first visitor does, behind all that visitors ask for."""
-    runner, ended = Runner(lambda call: call(), BACKGROUND), threading.Event()
-    for study in studies:
-        ended.clear()
-        try:
-            default = study()
-            programs = default.programs(default.load())
-        except Exception as refusal:  # of anybody's study; the others are still to be warmed
-            _log.error("the default of %s can't be run: %s", study.slug, refusal)
-            continue
-
-        def failed(sentence: str, slug: str = study.slug) -> None:
-            _log.error("the default of %s can't be run: %s", slug, sentence)
-            ended.set()
-
-        runner.submit(default.execute, programs=programs, done=lambda outcome: ended.set(), failed=failed)
-        ended.wait()
 
 
 def _begin() -> None:

@@ -3,7 +3,6 @@ r"""k-means: $\min_{c} \sum_i \min_k \|x_i - c_k\|^2$ by Lloyd's method from a k
 Source: Arthur, Vassilvitskii, k-means++: The Advantages of Careful Seeding, SODA 2007.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 
 
 class State(NamedTuple):
@@ -60,7 +60,7 @@ def _done(points: Points, state: State) -> Array:
 LLOYD = Method(_init, _step, _done, lambda points, state: {"inertia": state.inertia})
 
 
-@partial(jax.jit, static_argnames="k")
+@jit
 def start(key: PRNGKeyArray, x: Float[Array, "n d"], k: int) -> Float[Array, "k d"]:
     """k of the points, each drawn in proportion to its squared distance from those drawn before (k-means++)."""
 

@@ -18,6 +18,7 @@ from lab.clustering.metrics import Scores, by_frequency, scores
 from lab.clustering.semantic import Similarity
 from lab.clustering.training import Model, Settings, clusters_of, logits, match_labels
 from lab.numerics import Loop, pure
+from lab.numerics.jit import jit
 from lab.ot import partial
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
@@ -36,7 +37,7 @@ class Labels(NamedTuple):
     residuals: Float[Array, " steps"]  # by iteration: L1 error of the sizes; with a similarity, change of the objective
 
 
-@jax.jit
+@jit
 def problem(model: Model, x: Float[Array, "n d"]) -> Problem:
     r"""Costs $-\log p$ (n, k) of samples and clusters, both of equal masses and total 1."""
     cost = -jax.nn.log_softmax(logits(model, x), axis=1)
@@ -107,7 +108,7 @@ class Judged(NamedTuple):
     size_divergence: Float[Array, ""]  # KL of the clusters' shares of the mass from equal ones, in nats
 
 
-@jax.jit
+@jit
 def judge(
     plan: Float[Array, "n k"],
     potentials: Float[Array, " k_and_1"],

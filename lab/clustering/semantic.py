@@ -15,7 +15,6 @@ surely, for another objective. Rows of Q are about $\rho/n$, so $\mu/n$ compares
 Source: Zhang, Ren, He, SP2OT: Semantic-Regularized Progressive Partial Optimal Transport for Imbalanced Clustering, 2024.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -26,6 +25,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 from lab.ot import partial as partial_ot
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
@@ -76,7 +76,7 @@ def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -
     return _similarity(features, k, width)
 
 
-@partial(jax.jit, static_argnames="k")
+@jit
 def _similarity(features: Array, k: int, width: ArrayLike) -> Similarity:
     n, d = features.shape
     norms = (features * features).sum(axis=1)

@@ -16,6 +16,7 @@ _DENSE = 4096  # up to this many pixels the covariance is formed
 _RANK = 1000  # of the basis above it
 _BYTES = 64 << 20  # of a block of images in float64
 _NOTHING = 1e-11  # of the largest eigenvalue: rounding
+_EASY = 256  # pixels to which images are pooled where nothing is said
 
 
 class Images(eqx.Module):
@@ -76,12 +77,17 @@ def pool(pixels: Shaped[Array, "N C H W"], by: int) -> Float[Array, "N C h w"]:
     Returns:
         (N, C, H // by, W // by), in the precision that is set.
     """
-    numbers = pixels.astype(jnp.zeros(()).dtype)
+    numbers = pixels.astype(jnp.result_type(float))
     if pixels.dtype == jnp.uint8:
         numbers = numbers / 127.5 - 1
     n, c, h, w = numbers.shape
     h, w = h // by, w // by
     return numbers[:, :, : h * by, : w * by].reshape(n, c, h, by, w, by).mean(axis=(3, 5))
+
+
+def pooling(height: int, width: int, by: int | None = None) -> int:
+    """Pixels a side that become one: ``by``, or where it is None the least that leaves at most 256 pixels."""
+    return by or next(by for by in range(1, 10_000) if (height // by) * (width // by) <= _EASY)
 
 
 class Spectrum(eqx.Module):
@@ -161,7 +167,7 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
 
 def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
     """``spectrum`` of numbers, whole, as a pure function that works under ``jit`` and ``vmap``. Time O(N n^2 + n^3)."""
-    wide = pixels.astype(jnp.zeros(()).dtype)
+    wide = pixels.astype(jnp.result_type(float))
     mean = wide.mean(axis=0)
     apart = wide - mean[None, :]
     covariance = apart.T @ apart / (len(pixels) - 1)

@@ -41,6 +41,22 @@ class Design(NamedTuple):
     chunk: int | None  # of softmaxes that are averaged as released
     patch: int  # of ELS
 
+    @classmethod
+    def of(
+        cls,
+        shape: Shape,
+        *,
+        others: bool = False,
+        equivariant: int | None = None,
+        normalize: str = "symmetric",
+        orientation: str = "column",
+        chunk: int | None = None,
+    ) -> "Design":
+        """The usual ones; ``others`` are the nearest image and composites of squares, ``equivariant`` pixels a side of ELS."""
+        names = [OPTIMAL, *([NEAREST] if others else []), WIENER, LOCAL, LS]
+        names += [*([SQUARES] if others else []), *([ELS] if equivariant else [])]
+        return cls(shape, tuple(names), normalize, orientation, chunk, equivariant or 3)
+
 
 class Lineup(eqx.Module):
     """Training images, their spectrum, and what the denoisers are made with."""

@@ -124,7 +124,7 @@ class Optimal(Denoiser):
 
     def _weights(self, x: Array, sigma: Array) -> Array:
         """In float64 where it is on: N numbers an image are cheap."""
-        wide = jnp.zeros(()).dtype
+        wide = jnp.result_type(float)
         y, points = x.astype(wide) - self.centre.astype(wide)[None, :], self.law.points.astype(wide)
         variance = jnp.reshape(sigma.astype(wide) ** 2 * self.tau, (-1, 1))
         return jax.nn.softmax(-squared_distances(y, points) / (2 * variance), axis=1).astype(x.dtype)

@@ -1,9 +1,7 @@
 """What denoisers are made of and tried on: training images, test images with their noise, and starts of samples."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -11,6 +9,7 @@ from jaxtyping import Array, Float
 
 from lab.denoise.images import Spectrum, dense_spectrum, pool
 from lab.denoise.planted import letter
+from lab.numerics.jit import jit
 
 _WIDE = 1e8  # products for an image at a level, above which the work is in float32
 
@@ -54,7 +53,7 @@ def trial(
     c, h, w = train.shape[1:]
     shape = c, h // by, w // by
     n = int(np.prod(shape))
-    wide = jnp.zeros(()).dtype
+    wide = jnp.result_type(float)
     dtype = wide if len(train) * n**2 <= _WIDE else jnp.float32
     rng = [np.random.default_rng(seeds) for seeds in (seed, [seed, 1], [seed, 2])]
     noise = jnp.asarray(rng[0].standard_normal((len(test), n)), dtype)
@@ -66,7 +65,7 @@ def trial(
     return Trial(pixels, clean, noise, start, spectrum, planted)
 
 
-@partial(jax.jit, static_argnames="by")
+@jit
 def _images(
     train: Array, test: Array, g: Array, strength: Array, pattern: Array, by: int
 ) -> tuple[Array, Array, Spectrum]:

@@ -30,6 +30,19 @@ def write(path: Path, content: bytes) -> None:
         _write(path, content + _hash(path, content), durable=False)
 
 
+def trim(folder: Path, bytes: int) -> None:
+    """Delete what was written first, until the files of a folder take at most so many bytes."""
+    with suppress(OSError):
+        found = [(each.stat(), each.path) for each in os.scandir(folder) if each.is_file()]
+        files = sorted((stat.st_mtime, stat.st_size, path) for stat, path in found)
+        total = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if total <= bytes:
+                return
+            os.unlink(path)
+            total -= size
+
+
 def own(path: Path) -> bool:
     """Whether a file and its folder are this user's, and others can't write to them; where a system does not say, yes."""
     if not hasattr(os, "geteuid"):

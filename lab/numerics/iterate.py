@@ -28,6 +28,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
+from lab.numerics.jit import jit
+
 type Tree = Any
 _BUFFER = 64  # rows of the trace buffer of one chunk; a chunk never runs more iterations
 
@@ -160,21 +162,26 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
     a member that is done keeps its state unchanged while the others go on.
     """
     numbers, rest = _split(problem)
-    return _pure(method, rest, max_iterations, numbers, state)
+    return _pure(method, rest, max_iterations, numbers, _arrays(state))
 
 
 def _split(tree: Tree) -> tuple[list, tuple]:
     """The numbers of a pytree, which are traced, and the rest, such as a network's activation, which is compiled in."""
     leaves, shape = jax.tree.flatten(tree)
     numbers, rest = eqx.partition(leaves, eqx.is_array_like)
-    return numbers, (tuple(rest), shape)
+    return _arrays(numbers), (tuple(rest), shape)
+
+
+def _arrays(tree: Tree) -> Tree:
+    """Plain numbers become arrays, which are traced."""
+    return jax.tree.map(lambda leaf: leaf if eqx.is_array(leaf) else jnp.asarray(leaf), tree)
 
 
 def _whole(numbers: list, rest: tuple) -> Tree:
     return jax.tree.unflatten(rest[1], eqx.combine(numbers, list(rest[0])))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@jit
 def _pure(method: Method, rest: tuple, max_iterations: int, numbers: list, state: Tree) -> Run:
     problem = _whole(numbers, rest)
     state = method.init(problem) if state is None else state
@@ -185,19 +192,17 @@ def _pure(method: Method, rest: tuple, max_iterations: int, numbers: list, state
     return Run(state, count, jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason), trace)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _chunk(method: Method, rest: tuple, numbers: list, state: Tree, reason: jax.Array, limit: jax.Array):
+@jit
+def _start(method: Method, rest: tuple, numbers: list, state: Tree) -> tuple[Tree, jax.Array]:
+    """Where a loop begins, and whether it has ended there."""
+    problem = _whole(numbers, rest)
+    state = method.init(problem) if state is None else state
+    return state, jnp.asarray(method.done(problem, state), jnp.int32)
+
+
+@jit
+def _chunk(method: Method, rest: tuple, numbers: list, state: Tree, reason: jax.Array, limit: jax.Array) -> tuple:
     return _advance(method, _BUFFER, _whole(numbers, rest), state, reason, limit, True)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _start(method: Method, rest: tuple, numbers: list) -> Tree:
-    return method.init(_whole(numbers, rest))
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _check(method: Method, rest: tuple, numbers: list, state: Tree) -> jax.Array:
-    return jnp.asarray(method.done(_whole(numbers, rest), state), jnp.int32)
 
 
 class Chunked:
@@ -232,9 +237,6 @@ class Chunked:
             run = self._loop(method, problem, before.state, before.iterations, before.trace, max_iterations)
             self._runs[call:] = [run]  # what followed was computed from less
             return run
-        if state is None:
-            numbers, rest = _split(problem)
-            state = _start(method, rest, numbers)
         run = self._loop(method, problem, state, 0, {}, max_iterations)
         if self.pause is not None:
             self._runs.append(run)
@@ -242,7 +244,7 @@ class Chunked:
 
     def _loop(self, method: Method, problem: Tree, state: Tree, done: int, trace: Mapping, max_iterations: int) -> Run:
         numbers, rest = _split(problem)
-        reason = _check(method, rest, numbers, state)
+        state, reason = _start(method, rest, numbers, _arrays(state))
         parts, first = [dict(trace)] if trace else [], done
         size, elapsed = 1, 0.0  # of the first steps nobody knows how long they take
         while int(reason) == Reason.RUNNING and done < max_iterations:

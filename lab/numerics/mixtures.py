@@ -221,8 +221,8 @@ def floats(*given: Any) -> list[Array]:
     for each in given:
         precision.uncut(**{"an array of points, weights or covariances": each})
     told = [each.dtype for each in given if hasattr(each, "dtype")]
-    dtype = jnp.result_type(*told) if told else jnp.zeros(()).dtype
-    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.zeros(()).dtype
+    dtype = jnp.result_type(*told) if told else jnp.result_type(float)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
     return [jnp.asarray(each, dtype) for each in given]
 
 

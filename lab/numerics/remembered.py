@@ -1,12 +1,16 @@
-"""What was computed and may be asked for again: kept by the content that it depends on, up to a bound."""
+"""What was computed and may be asked for again: kept by the content that it depends on, up to a bound.
+
+Where memory is scarce ``lab.memory.release`` gives it up before.
+"""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import jax
 from jax.core import Tracer
+
+from lab import memory
 
 
 class _Kept(NamedTuple):
@@ -42,7 +46,7 @@ class Remembered:
             raise ValueError(f"bytes is {bytes}, but what is remembered can't take less than 0")
         self.bytes = bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._kept: memory.Recent[_Kept] = memory.Recent()
         self._making: dict[Hashable, _Making] = {}
 
     def get[T](self, key: Hashable, make: Callable[[], T], worth: Callable[[T], Any] | None = None) -> T:
@@ -53,16 +57,15 @@ class Remembered:
             make: computes it. Where it raises, nothing is kept, and whoever waits for this key computes it itself.
             worth: whether a value is to be kept; by default each is. One that was stopped half-way is not worth it.
         """
+        if (kept := self._kept.get(key)) is not None:
+            return kept.value
         with self._lock:
-            if key in self._kept:
-                return self._used(key)
             making = self._making.setdefault(key, _Making())
             making.threads += 1
         try:
             with making.lock:
-                with self._lock:
-                    if key in self._kept:  # by the thread that this one waited for
-                        return self._used(key)
+                if (kept := self._kept.get(key)) is not None:  # by the thread that this one waited for
+                    return kept.value
                 value = make()
                 if worth is None or worth(value):
                     self._keep(key, value)
@@ -75,8 +78,7 @@ class Remembered:
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock:
-            self._kept.clear()
+        self._kept.clear()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -87,12 +89,7 @@ class Remembered:
     @property
     def used(self) -> int:
         """Bytes of what is kept."""
-        with self._lock:
-            return sum(kept.bytes for kept in self._kept.values())
-
-    def _used(self, key: Hashable) -> Any:
-        self._kept.move_to_end(key)
-        return self._kept[key].value
+        return sum(kept.bytes for kept in self._kept.values())
 
     def _keep(self, key: Hashable, value: Any) -> None:
         leaves = jax.tree.leaves(value)
@@ -100,7 +97,6 @@ class Remembered:
         if size > self.bytes or any(isinstance(leaf, Tracer) for leaf in leaves):  # a tracer means nothing later
             return
         with self._lock:
-            self._kept[key] = _Kept(value, size)
-            total = sum(kept.bytes for kept in self._kept.values())
-            while total > self.bytes:
-                total -= self._kept.popitem(last=False)[1].bytes
+            self._kept.put(key, _Kept(value, size))
+            while self.used > self.bytes:
+                self._kept.forget()

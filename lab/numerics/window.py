@@ -12,3 +12,8 @@ def window(*clouds: Any, air: float = 0.06) -> tuple[tuple[float, float], tuple[
     pad = air * np.maximum(high - low, 1e-3)
     (left, bottom), (right, top) = low - pad, high + pad
     return (float(left), float(right)), (float(bottom), float(top))
+
+
+def middles(low: float, high: float, n: int) -> np.ndarray:
+    """(n,) middles of equal cells of an interval."""
+    return low + (high - low) * (np.arange(n) + 0.5) / n

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from lab import precision
 from lab.numerics import Loop, Run, pure, tell
+from lab.numerics.jit import jit
 from lab.ot import entropic, first_order, newton
 from lab.ot.operators import nearness, semi_dual, tied_columns
 from lab.ot.problem import Problem
@@ -75,7 +76,7 @@ def _prepare_traced(problem, regularizer, tolerance, start, formulation, method)
     return Work(unit, as_sparse(scaled, m) if method == "newton" else scaled, x, tolerance)
 
 
-_prepare = jax.jit(_prepare_traced, static_argnums=(4, 5))
+_prepare = jit(_prepare_traced)
 
 
 def _finish_traced(problem: Problem, regularizer: Regularizer, state, reason, tolerance, formulation: str, axis: str):
@@ -111,14 +112,14 @@ def _point(state) -> Array:
     return state.best if isinstance(state, newton.State) else first_order.point(state)
 
 
-_finish_jit = jax.jit(_finish_traced, static_argnums=(5, 6))
+_finish_jit = jit(_finish_traced)
 
 
 def _finish(
     problem: Problem, regularizer: Regularizer, run: Run, tolerance: Array, formulation: Any, axis: Any
 ) -> Ascent:
     alpha, beta, value, row_error, column_error, ties, reason = _finish_jit(
-        problem, regularizer, run.state, run.reason, tolerance, formulation, axis
+        problem, regularizer, run.state, jnp.asarray(run.reason), tolerance, formulation, axis
     )
     trace = _in_units(problem, regularizer, run)
     return Ascent(
@@ -148,7 +149,7 @@ def _in_units(problem: Problem, regularizer: Regularizer, run: Run) -> dict[str,
     return {**run.trace, **scaled}
 
 
-@jax.jit
+@jit
 def _scales(problem: Problem, regularizer: Regularizer) -> tuple[Array, Array, Array]:
     spread, mass = _units(problem)
     return spread, mass, mass * regularizer.shift(mass)
@@ -170,7 +171,7 @@ def _further(solution: Ascent) -> Solution:
     return found
 
 
-@jax.jit
+@jit
 def _relaxed(solution: Ascent) -> Array:
     state: Any = solution.state
     plan = state.relaxed * solution.problem.a.sum()

@@ -1,6 +1,5 @@
 r"""What can be said about k-sparse transport before and after solving it: bounds, certificates, units."""
 
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.ot.problem import Problem
 from lab.ot.rounding import round_plan
 
@@ -160,7 +160,7 @@ def sinkhorn_rate(plan: Float[Array, "m n"]) -> Rate:
 
 
 @chosen
-@partial(jax.jit, static_argnames="unit")
+@jit
 def cost_unit(cost: Float[Array, "m n"], unit: Literal["mean", "largest", "one"] | str) -> Float[Array, ""]:
     """What strengths are counted in: the mean or the largest of the costs above the least, or the cost's own unit.
 

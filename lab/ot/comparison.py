@@ -1,14 +1,13 @@
 """Sinkhorn-Newton-Sparse against Sinkhorn's algorithm: what two solves of one entropic problem did, step by step."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics.jit import jit
 from lab.ot.bounds import sinkhorn_rate
 from lab.ot.plans import figures, ranked, spread_ranks
 from lab.ot.problem import Problem
@@ -73,7 +72,7 @@ def compare(
     return _compare(newton.bare(), traces, counts, method.threshold, tolerance, method.backend == "dense")
 
 
-@partial(jax.jit, static_argnames="dense")
+@jit
 def _compare(solution: Solution, traces, counts, threshold, tolerance: ArrayLike, dense: bool) -> Comparison:
     problem: Any = solution.problem
     cost, mass, epsilon = problem.cost, problem.a.sum(), jnp.asarray(solution.regularizer.gamma)

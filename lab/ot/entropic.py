@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from lab.numerics import Loop, Method
+from lab.numerics.jit import jit
 from lab.ot import sinkhorn, sinkhorn_newton
 from lab.ot.geometry import Cloud, Geometry, Matrix
 from lab.ot.problem import Problem
@@ -81,7 +82,7 @@ def _is_large(problem: Problem, regularizer: Entropic) -> bool:
     return float(np.asarray(regularizer.gamma)) >= LARGE * float(_mean(problem.cost))
 
 
-_mean = jax.jit(lambda cost: Matrix(cost).mean())
+_mean = jit(lambda cost: Matrix(cost).mean())
 
 
 def run(
@@ -102,11 +103,11 @@ def run(
     else:
         method, limit = _newton(config), sinkhorn_newton.LIMIT
     numbers, shape = _split(config)
-    task = _prepare(side, regularizer, tolerance, start, numbers, shape)
+    task = _prepare(side, regularizer, tolerance, start, jax.tree.map(jnp.asarray, numbers), shape)
     found = loop(method, task, max_iterations=limit if max_iterations is None else max_iterations)
     state = found.state._replace(reference=None) if isinstance(found.state, sinkhorn.State) else found.state
     alpha, beta, value, row_error, column_error = _finish(side, regularizer, state)
-    reason = _judged(found.reason, value, row_error + column_error, task.tolerance, side.a)
+    reason = _judged(jnp.asarray(found.reason), value, row_error + column_error, task.tolerance, side.a)
     if axis == "rows":
         alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
     mass, level = _units(side, regularizer)
@@ -134,9 +135,9 @@ def run(
     )
 
 
-@jax.jit
+@jit
 def _judged(reason, value: Array, error: Array, tolerance: Array, a: Array) -> Array:
-    return judged(jnp.asarray(reason), value, error, tolerance * a.sum(), sufficient=True)
+    return judged(reason, value, error, tolerance * a.sum(), sufficient=True)
 
 
 def _newton(config: SinkhornNewton) -> Method:
@@ -185,10 +186,10 @@ def _prepare_traced(problem, regularizer, tolerance, start, numbers, shape):
     return sinkhorn_newton.Task(geometry.cost, a, b, epsilon, first, start, tolerance, sweeps, threshold)  # type: ignore[union-attr]
 
 
-_prepare = jax.jit(_prepare_traced, static_argnums=5)
+_prepare = jit(_prepare_traced)
 
 
-@jax.jit
+@jit
 def _finish(problem: Problem | Cloud, regularizer: Entropic, state: Any):
     r"""Potentials, value and errors from the state's row potentials, the columns made exact.
 
@@ -221,7 +222,7 @@ def _finish(problem: Problem | Cloud, regularizer: Entropic, state: Any):
     return alpha, beta, dual(), jnp.abs(rows - fixed.a).sum(), jnp.abs(columns - fixed.b).sum()
 
 
-@jax.jit
+@jit
 def _units(problem: Problem | Cloud, regularizer: Entropic) -> tuple[Array, Array]:
     """The value of a plan of this mass is this much of that of mass 1, and its entropy has a term of its own."""
     mass = problem.a.sum()

@@ -178,7 +178,7 @@ def cloud(
         raise ValueError(f"scale = {float(np.asarray(scale))}, but the factor of the cost must be positive")
     dtype = np.result_type(x, y)
     if not np.issubdtype(dtype, np.floating):
-        dtype = jnp.zeros(()).dtype
+        dtype = jnp.result_type(float)
     a, b = masses(a, b, (len(x), len(y)), dtype)
     arrays = (jnp.asarray(z, dtype) for z in (x, y, a, b, scale))
     size = _BYTES.get(jax.default_backend(), _BYTES["gpu"]) if block_bytes is None else int(block_bytes)

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+from lab.numerics.jit import jit
 from lab.ot.problem import Problem
 
 
@@ -21,7 +21,7 @@ class Figures(NamedTuple):
     max_row_nnz: Int[Array, ""]  # and in a row
 
 
-@jax.jit
+@jit
 def figures(problem: Problem, plan: Float[Array, "m n"]) -> Figures:
     """Cost, marginal errors and nonzeros. Time O(m n)."""
     carries = plan > 0
@@ -41,7 +41,7 @@ def barycentric(plan: Float[Array, "m n"], x: Float[Array, "m d"], y: Float[Arra
     return jnp.where(sent > 0, plan @ y / jnp.where(sent > 0, sent, 1), x)
 
 
-@jax.jit
+@jit
 def recoloured(
     plan: Float[Array, "m n"], x: Float[Array, "m d"], y: Float[Array, "n d"], label: Int[Array, "h w"]
 ) -> UInt8[Array, "h w d"]:

@@ -49,7 +49,7 @@ def problem(
     if cost.dtype.kind not in "fiu":
         raise ValueError(f"the cost has type {cost.dtype}, but real numbers are needed")
     if not np.issubdtype(cost.dtype, np.floating):
-        cost = cost.astype(jnp.zeros(()).dtype)
+        cost = cost.astype(jnp.result_type(float))
     if cost.ndim != 2 or 0 in cost.shape:
         raise ValueError(
             f"the cost has shape {cost.shape}, but a matrix (sources, targets) without empty side is needed"
@@ -88,7 +88,7 @@ def from_points(
             raise ValueError(f"the points {name} must be finite real numbers; look at row {_first_bad(points)}")
     if not p > 0:
         raise ValueError(f"p = {p}, but the power of the distance must be positive")
-    x, y = (z if np.issubdtype(z.dtype, np.floating) else z.astype(jnp.zeros(()).dtype) for z in (x, y))
+    x, y = (z if np.issubdtype(z.dtype, np.floating) else z.astype(jnp.result_type(float)) for z in (x, y))
     squared = sum((x[:, k, None] - y[None, :, k]) ** 2 for k in range(x.shape[1]))  # exact zeros, unlike the expansion
     return problem(squared if p == 2 else squared ** (p / 2), a, b, balanced=balanced)
 

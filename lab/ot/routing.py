@@ -12,7 +12,6 @@ They are pure: ``vmap`` routes many groups of tokens at once.
 """
 
 import math
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.numerics.select import largest
 from lab.ot.operators import semi_dual
 from lab.ot.problem import Problem
@@ -72,7 +72,7 @@ def top_k_routing(gates: Gates, k: Count, *, choice: Choice = "experts", limit: 
         limit: most tokens of an expert, for ``choice="tokens"``; first choices come before second ones, then
             earlier tokens before later ones.
     """
-    return _routing(gates, _select(jax.lax.stop_gradient(gates), k, choice), limit)
+    return _routing(gates, _select(jax.lax.stop_gradient(gates), jnp.asarray(k), choice), limit)
 
 
 @chosen
@@ -90,8 +90,8 @@ def sinkhorn_routing(
     Every token has mass 1 and every expert tokens / experts. A fixed number of Sinkhorn iterations.
     """
     logits = jnp.log(jnp.maximum(jax.lax.stop_gradient(gates), jnp.finfo(gates.dtype).tiny))
-    plan = _sinkhorn(_problem(logits, "experts"), Entropic(epsilon), iterations)
-    return _routing(gates, _select(plan, k, choice), limit)
+    plan = _sinkhorn(_problem(logits, "experts"), Entropic(epsilon), jnp.asarray(iterations))
+    return _routing(gates, _select(plan, jnp.asarray(k), choice), limit)
 
 
 @chosen
@@ -123,8 +123,10 @@ def sparse_ot_routing(
     References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
     """
     problem, regularizer = _problem(jax.lax.stop_gradient(gates), choice), KSparse(gamma, jnp.asarray(k, jnp.int32))
-    exact = iterations is None
-    plan = solve(problem, regularizer).plan() if exact else _adam(problem, regularizer, iterations, learning_rate)
+    if iterations is None:
+        plan = solve(problem, regularizer).plan()
+    else:
+        plan = _adam(problem, regularizer, jnp.asarray(iterations), learning_rate)
     return _routing(gates, (plan if choice == "experts" else plan.T) > 0, limit)
 
 
@@ -141,7 +143,7 @@ def statistics(gates: Gates, routing: Routing) -> Statistics:
 # Both loops carry the plan at the potentials before the last update: the operator is then compiled once only.
 
 
-@jax.jit
+@jit
 def _adam(problem: Problem, regularizer: KSparse, iterations: Count, learning_rate: Scalar) -> Array:
     optimizer = optax.adam(learning_rate)
 
@@ -156,7 +158,7 @@ def _adam(problem: Problem, regularizer: KSparse, iterations: Count, learning_ra
     return jax.lax.fori_loop(0, iterations + 1, iterate, initial)[2]
 
 
-@jax.jit
+@jit
 def _sinkhorn(problem: Problem, regularizer: Entropic, iterations: Count) -> Array:
     def iterate(_, carry):
         alpha, _ = carry
@@ -174,7 +176,7 @@ def _problem(similarity: Gates, choice: Choice) -> Problem:
     return problem if choice == "experts" else problem.T
 
 
-@partial(jax.jit, static_argnames="choice")
+@jit
 def _select(scores: Gates, k: Count, choice: Choice) -> Bool[Array, "tokens experts"]:
     k = jnp.asarray(k, jnp.int32)
     return largest(scores, k) if choice == "experts" else largest(scores.T, k).T

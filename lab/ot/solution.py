@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Reason
+from lab.numerics.jit import jit
 from lab.ot import card
 from lab.ot.geometry import Cloud
 from lab.ot.operators import dual, semi_dual
@@ -108,13 +108,13 @@ def judged(reason: Array, value: Array, error: Array, most: Array, sufficient: b
     return jnp.where(jnp.isfinite(value), reason, Reason.NOT_FINITE).astype(jnp.int32)
 
 
-@jax.jit
+@jit
 def _apply(cloud: Cloud, regularizer: Regularizer, alpha: Array, beta: Array, values: Array) -> Array:
     epsilon = jnp.asarray(regularizer.gamma, alpha.dtype)
     return cloud.apply(alpha / epsilon, beta / epsilon - 1, epsilon, values)
 
 
-@jax.jit
+@jit
 def _plan(solution: Solution) -> Array:
     if isinstance(solution.problem, Cloud):
         return _plan(eqx.tree_at(lambda s: s.problem, solution, solution.problem.dense()))
@@ -124,7 +124,7 @@ def _plan(solution: Solution) -> Array:
     return evaluate(problem, solution.regularizer, alpha, beta, solution.formulation).plan
 
 
-@jax.jit
+@jit
 def _rounded(solution: Solution) -> Array:
     return round_plan(solution.plan(), solution.problem.a, solution.problem.b)
 

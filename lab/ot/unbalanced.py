@@ -37,6 +37,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 from lab.ot.problem import Problem, one
 from lab.ot.regularizers import Entropic
 from lab.ot.sinkhorn import log_mass
@@ -151,7 +152,7 @@ class Relaxed(Solution):
         return self.plan()
 
 
-@jax.jit
+@jit
 def _plan(problem: Problem, epsilon: Array, alpha: Array, beta: Array) -> Array:
     cost, a, b = problem
     present = (a > 0)[:, None] & (b > 0)[None, :]
@@ -391,7 +392,9 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
         work,
         max_iterations=_LIMITS[method] if max_iterations is None else max_iterations,
     )
-    near, value, row_error, column_error, reason = _finish(terms, level, ran.state.g, ran.reason, work.tolerance)
+    near, value, row_error, column_error, reason = _finish(
+        terms, level, ran.state.g, jnp.asarray(ran.reason), work.tolerance
+    )
     there, here = terms.problem.a > 0, terms.problem.b > 0
     alpha, beta = near[0] - jnp.where(there, level, 0), near[1] + jnp.where(here, level, 0)
     return Relaxed(
@@ -414,7 +417,7 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     )
 
 
-@jax.jit
+@jit
 def _level(terms: Terms) -> Array:
     r"""How far the difference of the masses takes the potentials against each other, which large weights let it do.
 
@@ -433,15 +436,15 @@ def _moved(terms: Terms, level: Array) -> Terms:
     return terms._replace(problem=Problem(cost, a * jnp.exp(level * rows), b * jnp.exp(-level * columns)))
 
 
-@jax.jit
+@jit
 def _prepare(terms: Terms, start: Array | None, tolerance: Array) -> Work:
     terms, start = jax.lax.stop_gradient((terms, start))
     g = jnp.zeros_like(terms.problem.b) if start is None else jnp.where(terms.problem.b > 0, start, 0)
     return Work(terms, g, (g == 0).all(), tolerance)
 
 
-@jax.jit
-def _finish(terms: Terms, level: Array, g: Array, reason: Array | int, tolerance: Array):
+@jit
+def _finish(terms: Terms, level: Array, g: Array, reason: Array, tolerance: Array):
     moved = _moved(terms, level)
     g = implicit(moved, jax.lax.stop_gradient(g))
     at = semi_dual(moved, g)

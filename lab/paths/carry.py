@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from lab import precision
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics.jit import jit
 from lab.paths.fields import Exact, Field
 from lab.paths.sampling import _checked
 from lab.paths.steps import SOLVERS, AdamsBashforth, Diffusion, RungeKutta, Span, Step
@@ -373,7 +374,7 @@ def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
     return jnp.minimum(jnp.arange(most + 1) / jnp.asarray(steps), 1.0)
 
 
-@eqx.filter_jit
+@jit
 def _found(journey: Journey, state: State, single: bool) -> tuple[Array, Any, Array, Any, Array]:
     """Times, what was kept, ends, extra and steps done; of a single grid without an axis for it."""
     grids, blocks = journey.times.shape[0], journey.blocks

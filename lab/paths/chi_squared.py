@@ -10,6 +10,8 @@ from jax.scipy.special import gammaln, log_ndtr
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.numerics.jit import jit
+
 _TERMS = 400  # of the series, around half the noncentrality
 _SERIES = 200  # degrees of freedom up to which the series is used
 _UNROLL = 4  # terms that are added in one pass over the memory
@@ -34,7 +36,7 @@ def kolmogorov(squared: Float[Array, " n"], d: int) -> tuple[Float[Array, ""], F
     return statistic, jnp.where(scaled < 0.2, 1.0, jnp.clip(p, 0, 1))
 
 
-@partial(jax.jit, static_argnums=1)
+@jit
 def log_survival(r: ArrayLike, d: int, noncentrality: ArrayLike) -> Array:
     r"""$\log P(X > r)$ of the noncentral $\chi^2$ law with d degrees of freedom.
 

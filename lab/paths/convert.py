@@ -104,7 +104,7 @@ def time_of(schedule: Schedule, level: Any) -> Array:
     A level beyond what the schedule reaches gives its end.
     """
     level = jnp.asarray(level)
-    level = level if jnp.issubdtype(level.dtype, jnp.floating) else level.astype(jnp.zeros(()).dtype)
+    level = level if jnp.issubdtype(level.dtype, jnp.floating) else level.astype(jnp.result_type(float))
 
     def narrow(_, bracket):
         low, high = bracket

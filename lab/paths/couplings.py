@@ -33,6 +33,7 @@ from scipy.spatial.distance import cdist
 
 from lab import ot
 from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.paths.fields import Exact
 from lab.paths.sampling import Solver, graded, ode
 
@@ -247,7 +248,7 @@ class Rectified(eqx.Module):
         return Pairs(x0, end, _even(x0, live))
 
 
-@jax.jit
+@jit
 def _nearest(key: Array, x0: Array, x1: Array, k: Array) -> Array:
     def score(noise):  # |noise - x1|^2 - |x1|^2
         return (noise * (noise - 2 * x1)).sum(axis=1)

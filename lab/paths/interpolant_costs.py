@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import Loop, Reason, map_rows, pure
 from lab.numerics.jit import jit
 from lab.paths.interpolants import Interpolant, are_gaussians
 from lab.paths.metrics import Estimate, mean
@@ -156,6 +157,25 @@ def costs(
         kl_girsanov=over(found.missed_drift) / 4,
         epsilon_star=jnp.sqrt(total.missed_velocity / total.missed_score),
     )
+
+
+class Measured(NamedTuple):
+    """Costs, and why their two parts ended."""
+
+    costs: Costs
+    energies: Any  # reason
+    divergences: Any  # reason
+
+
+def measure(path: Interpolant, used: FieldInUse, noise: NoiseLevel, key: PRNGKeyArray, loop: Loop = pure) -> Measured:
+    """All costs, node by node and block by block, so that it can be stopped and told."""
+    at = nodes(noise, jax.random.split(key, 3)[0])
+    found, weighed = map_rows(loop, EnergiesAt(path, used), at)
+    sampled, parted = None, Reason.CONVERGED
+    if is_sampled(path, used.misfit.networks is not None):
+        blocks = block_keys(jax.random.fold_in(key, 2))
+        sampled, parted = map_rows(loop, DivergencesOfBlock(path, used, noise), blocks)
+    return Measured(costs(path, used, noise, found, sampled), weighed, parted)
 
 
 def _bridge_size(path: Interpolant, epsilon: Any) -> Array:

@@ -166,7 +166,7 @@ def interpolant(
         joint: of both ends, with these marginals.
     """
     schedule = schedule_named(name, latent, a)
-    margin = 1e-4 if jnp.zeros(()).dtype == jnp.float64 else 1e-3
+    margin = 1e-4 if jnp.result_type(float) == jnp.float64 else 1e-3
     source = target if name == "mirror" else standard(target.dimension) if name in ONE_SIDED else source
     if joint is not None:
         field = exact(schedule, joint)

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, first_failure, pure
+from lab.numerics.jit import jit
 from lab.paths import network, training
 from lab.paths.fields import Exact, exact
 from lab.paths.kinetic import KineticOptimal, energy, energy_density
@@ -77,7 +78,7 @@ class Energies(NamedTuple):
     energy_conditional: Float[Array, " members"]
 
 
-@jax.jit
+@jit
 def energies(separation: Separation, weight: ArrayLike, t: Float[Array, " times"]) -> Energies:
     """Of every member on data with this separation.
 
@@ -101,7 +102,7 @@ def energies(separation: Separation, weight: ArrayLike, t: Float[Array, " times"
     return jax.vmap(of_member)(jnp.arange(len(SCHEDULES)))
 
 
-@jax.jit
+@jit
 def densities(
     velocities: ExactVelocities, times: Float[Array, " times"], points: Float[Array, "p d"]
 ) -> Float[Array, "members times p"]:
@@ -157,7 +158,7 @@ def learn(key: PRNGKeyArray, velocities: ExactVelocities, steps: int, loop: Loop
     return Learned(LearnedVelocities(stacked), losses, d * _least_loss(velocities), reason)
 
 
-@jax.jit
+@jit
 def _least_loss(velocities: ExactVelocities) -> Array:
     """Per dimension, over the times that training draws from."""
 

@@ -125,7 +125,7 @@ def row_by_row(network: Callable, dimension: int, dtype=None) -> None:
         ValueError: it fails, or answers with another shape, where rows and columns differ in number.
     """
     n = dimension + 1
-    t, x = (jax.ShapeDtypeStruct(shape, dtype or jnp.zeros(()).dtype) for shape in ((n,), (n, dimension)))
+    t, x = (jax.ShapeDtypeStruct(shape, dtype or jnp.result_type(float)) for shape in ((n,), (n, dimension)))
     try:
         shape = eqx.filter_eval_shape(network, t, x).shape
     except (TypeError, ValueError) as problem:

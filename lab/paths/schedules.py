@@ -173,7 +173,7 @@ class Trigonometric(eqx.Module):
         self.latent = latent
         if latent is not None and known(latent):
             largest = float(jnp.max(latent(jnp.linspace(0.0, 1.0, 129))[0]))
-            if largest > 1 + 4 * jnp.finfo(jnp.zeros(()).dtype).eps:
+            if largest > 1 + 4 * jnp.finfo(jnp.result_type(float)).eps:
                 raise ValueError(
                     f"gamma reaches {largest:.4g}, but it must not exceed 1 in the trigonometric schedule: "
                     "lower a (to 4 at most in a t(1-t) and its root, to 1 in sin^2)"
@@ -441,7 +441,7 @@ def _diffused(t: Array, low: Number, high: Number) -> tuple[Array, Array, Array]
 
 def _time(t: ArrayLike) -> Array:
     t = jnp.asarray(t)
-    return t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(jnp.zeros(()).dtype)
+    return t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(jnp.result_type(float))
 
 
 def _sine(t: Array) -> Array:

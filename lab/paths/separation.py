@@ -316,7 +316,7 @@ def of_gaussian(eigenvalues: Float[Array, " d"], theta: Float[Array, " inner"] |
 
 def of_two_points(theta: Float[Array, " inner"] | None = None, dtype=None) -> Separation:
     r"""By quadrature, for mass 1/2 at -1 and at 1 on the line: $D = \tanh(s y)$."""
-    theta = _angles(theta, dtype or jnp.zeros(()).dtype)
+    theta = _angles(theta, dtype or jnp.result_type(float))
     z = jnp.linspace(-12, 12, 2401, dtype=theta.dtype)
     density = jnp.exp(-z * z / 2)
     density /= density.sum()

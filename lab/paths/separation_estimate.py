@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 from lab.paths import separation
 from lab.paths.laws import Empirical
 from lab.paths.separation import Law, Separation
@@ -102,7 +103,7 @@ def estimate(key: PRNGKeyArray, law: Law, pairs: int | None = None, loop: Loop =
     return Estimated(Separation(whole.theta, gamma, error), run.reason)
 
 
-@jax.jit
+@jit
 def _joined(theta: Array, gamma: Array, error: Array, end: ArrayLike) -> Separation:
     """From chunks of angles, and the ends where it is known."""
     first, last = jnp.zeros(1, theta.dtype), jnp.asarray(end, theta.dtype)[None]

@@ -21,7 +21,6 @@ The exact field of a path from a Gaussian source to points under such weights is
 Source: Calvo-Ordonez et al., *Weighted Conditional Flow Matching*, arXiv 2507.22270, 2025.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -35,6 +34,7 @@ from jaxtyping import Array, Float, Int
 from lab import ot, precision
 from lab.choices import chosen
 from lab.numerics import Loop, Reason, pure
+from lab.numerics.jit import jit
 from lab.numerics.mixtures import checked_weights
 from lab.paths.couplings import Cost, cost_matrix, cost_of_squared, positive
 from lab.paths.fields import Pairing
@@ -287,7 +287,7 @@ def _masses(points: Float[Array, "m d"], weights: ArrayLike | None) -> Float[Arr
     return checked_weights(jnp.asarray(weights, points.dtype), m)
 
 
-@partial(jax.jit, static_argnames="cost")
+@jit
 def _tilt(x: Array, y: Array, epsilon: ArrayLike, cost: Cost, log_nu: Array) -> Tilt:
     n = x.shape[0]
     costs = cost_matrix(x, y, cost)

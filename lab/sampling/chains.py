@@ -12,7 +12,6 @@ Source: Li, Jegelka and Sra, *Fast mixing Markov chains for strongly Rayleigh me
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics.jit import jit
 from lab.sampling.ensembles import symmetric
 
 type Kernel = Callable[[Array, Array], Array]
@@ -135,12 +135,12 @@ def _check_start(kernel: Kernel, items: Array, k: int) -> None:
             raise ValueError("the set at start has determinant 0, from which no chain moves: start from another set")
 
 
-@partial(jax.jit, static_argnames=("kernel", "n", "states", "thin", "free"))
+@jit
 def _jitted(key, kernel, items, n, states, thin, free):
     return _trajectory(key, kernel, items, n, states, thin, free)
 
 
-@partial(jax.jit, static_argnames=("n", "states", "thin", "free"))
+@jit
 def _jitted_dense(key, kernel, items, n, states, thin, free):
     return _trajectory(key, kernel, items, n, states, thin, free)
 

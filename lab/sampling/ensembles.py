@@ -23,6 +23,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.sampling.bases import finite
 from lab.sampling.projection import chain, many, permutation
@@ -111,7 +112,7 @@ def symmetric(kernel: ArrayLike, name: str) -> Array:
 # --- elementary symmetric polynomials ---
 
 
-@partial(jax.jit, static_argnames="k")
+@jit
 def log_elementary_table(values: Float[Array, " n"], k: int) -> Float[Array, "j l"]:
     r"""$\log e_l(\lambda_1, ..., \lambda_j)$ at [j, l], j = 0 .. n, l = 0 .. k, by $e_l \leftarrow e_l + \lambda_j e_{l-1}$."""
     logs = jnp.where(values > 0, jnp.log(jnp.where(values > 0, values, 1.0)), -jnp.inf)
@@ -180,7 +181,7 @@ def l_ensemble(key: Array, given: Spectrum, size: int | None = None) -> Bool[Arr
     return _l_ensemble(key, given, size)
 
 
-@partial(jax.jit, static_argnames="size")
+@jit
 def _l_ensemble(key: Array, given: Spectrum, size: int | None) -> Array:
     n, r = given.vectors.shape
 
@@ -210,7 +211,7 @@ def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[A
     return _k_dpp(key, given, k, size)
 
 
-@partial(jax.jit, static_argnames=("k", "size"))
+@jit
 def _k_dpp(key: Array, given: Spectrum, k: int, size: int | None) -> Array:
     n, r = given.vectors.shape
     table = log_elementary_table(given.values, k)
@@ -278,7 +279,7 @@ def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[A
     return _cholesky(key, k, size)
 
 
-@partial(jax.jit, static_argnames="size")
+@jit
 def _cholesky(key: Array, k: Array, size: int | None) -> Array:
     n = k.shape[0]
     tiny = jnp.finfo(k.dtype).tiny
@@ -323,7 +324,7 @@ def volume(key: Array, rows: ArrayLike, s: int, size: int | None = None) -> Int[
     return _volume(key, basis.rows, s, size)
 
 
-@partial(jax.jit, static_argnames=("s", "size"))
+@jit
 def _volume(key: Array, rows: Array, s: int, size: int | None) -> Array:
     n, d = rows.shape
 

@@ -15,7 +15,6 @@ arXiv 2312.14057, 2023. That proposals of all steps come from one law, so that o
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -161,7 +160,7 @@ def subset(
     return _subset_chain(key, basis.rows, size)
 
 
-@partial(jax.jit, static_argnames="size")
+@jit
 def _subset_chain(key: Array, rows: Array, size: int | None) -> Array:
     n, m = rows.shape
     active = jnp.ones(m, bool)

@@ -123,7 +123,7 @@ def replicate(
 
     Time O(size 60 (m^3 + m^2 d)) for 12 m points of five designs, memory O(size 180 + 4e6) numbers.
     """
-    problem = Replication(response, _truth(response), key, jnp.asarray(t, jnp.zeros(()).dtype), size)
+    problem = Replication(response, _truth(response), key, jnp.asarray(t, jnp.result_type(float)), size)
     return problem, loop(REPLICATE, problem, max_iterations=problem.steps)
 
 

@@ -6,7 +6,6 @@ function is smooth for the kernel.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.sampling import ensembles
 from lab.sampling.ensembles import Spectrum
@@ -50,7 +50,7 @@ def median_distance(rows: ArrayLike, most: int = 1000) -> Float[Array, ""]:
     return _median_distance(_rows(rows), most)
 
 
-@partial(jax.jit, static_argnames=("most",))
+@jit
 def _median_distance(rows: Float[Array, "N d"], most: int) -> Float[Array, ""]:
     some = rows[jnp.linspace(0, rows.shape[0] - 1, min(most, rows.shape[0])).astype(int)]
     squared = (some**2).sum(axis=1)
@@ -91,7 +91,7 @@ def low_rank(
     return _low_rank(rows, length, rank, kernel)
 
 
-@partial(jax.jit, static_argnames=("rank", "kernel"))
+@jit
 def _low_rank(rows: Array, length: float | Array, rank: int, kernel: Kernel) -> LowRank:
     n = rows.shape[0]
 

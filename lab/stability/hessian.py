@@ -283,7 +283,7 @@ def split(
     return Split(whole, newton, Difference(whole, newton), Fisher(*shared))
 
 
-@partial(jax.jit, static_argnames=("size", "chunk"))
+@jit
 def _columns(operator, size: int, dtype_like: Array, chunk: int):
     one = lambda j: operator(jnp.zeros(size, dtype_like.dtype).at[j].set(1))  # noqa: E731
     return jax.lax.map(one, jnp.arange(size), batch_size=chunk)

@@ -22,6 +22,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics.jit import jit
 from lab.stability.gradients import check_finite
 
 
@@ -179,7 +180,7 @@ def reshuffled(
     return _reshuffled(key, basis, jnp.asarray(eta, basis.values.dtype), batch, permutations, iterations)
 
 
-@partial(jax.jit, static_argnames=("batch", "permutations", "iterations"))
+@jit
 def _reshuffled(key: PRNGKeyArray, basis: Modes, eta: Array, batch: int, permutations: int, iterations: int) -> Epochs:
     n, _, r = basis.rows.shape
     count = -(-n // batch)

@@ -54,7 +54,7 @@ def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) ->
     size = np.bincount(arrays["bag"].astype(np.int64), minlength=arrays["time"].size)
     largest = int(size.max())
     widths = (*(2**power for power in range(4, 31) if 2**power < largest and (size <= 2**power).any()), largest)
-    dtype = arrays["x"].dtype if arrays["x"].dtype.kind == "f" else jnp.zeros(()).dtype
+    dtype = arrays["x"].dtype if arrays["x"].dtype.kind == "f" else jnp.result_type(float)
     start = np.cumsum(size) - size
     return Bags(
         jnp.asarray(arrays["x"][order], dtype),

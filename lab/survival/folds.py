@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics.jit import jit
 from lab.survival import statistics
 from lab.survival.bags import Bags
 
@@ -52,7 +53,7 @@ class Evaluation(NamedTuple):
     curves: statistics.Survival  # (2, steps): above and below the median risk
 
 
-@jax.jit
+@jit
 def evaluate(
     bags: Bags, risk: Float[Array, " n"], test: Int[Array, " s"], true_risk: Float[Array, " n"] | None = None
 ) -> Evaluation:

@@ -80,7 +80,7 @@ class OTPooling(eqx.Module):
         """
         if k < 1:
             raise ValueError(f"k = {k}, but pooling needs at least one prototype")
-        self.prototypes = jax.random.normal(key, (k, width), dtype or jnp.zeros(()).dtype)
+        self.prototypes = jax.random.normal(key, (k, width), dtype or jnp.result_type(float))
 
     @property
     def k(self) -> int:

@@ -58,7 +58,7 @@ class BagPlan(NamedTuple):
     slack: Float[Array, " width"]  # mass of each patch that is left out
 
 
-@jax.jit
+@jit
 def bag_plan(
     model: Model, bags: Bags, index: Int[Array, ""], potentials: Float[Array, "n k_and_1"], transport: Transport
 ) -> BagPlan:

@@ -116,7 +116,7 @@ def model(
     Raises:
         ValueError: a pooling that does not exist, k below 1.
     """
-    dtype = dtype or jnp.zeros(()).dtype
+    dtype = dtype or jnp.result_type(float)
     encode, pool, blend, head = jax.random.split(key, 4)
     if pooling == "ot":
         made: Pooling = OTPooling(k, width, pool, dtype)

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -13,9 +12,11 @@ import jax
 import numpy as np
 import xarray as xr
 
+from lab import memory
 from lab.numerics import Reason, pure
 from lab.studies import Study
 
+_MOST = 8  # kinds of programs that are kept
 _POLL = 0.1  # seconds between looks at the stop flag
 
 type Stop = Callable[[], bool | None]
@@ -127,7 +128,7 @@ class Program:
         return sum(int(np.prod(s.shape)) * s.dtype.itemsize for s in jax.tree.leaves(self.shapes))
 
 
-_programs: OrderedDict[tuple, list[Program]] = OrderedDict()
+_programs: memory.Recent[list[Program]] = memory.Recent()
 _lock = threading.Lock()
 
 
@@ -142,14 +143,14 @@ def program(study: Study, inputs: Any, swept: Mapping[str, Any]) -> Program:
     key = (type(study), tuple(swept), str(tree), shapes)
     values = study.values()
     with _lock:  # held while tracing: two threads shall not trace the same
-        for made in _programs.get(key, ()):
+        known = _programs.get(key) or []
+        for made in known:
             if all(values[name] is value or values[name] == value for name, value in made.read.items()):
                 return made
         made = Program(study, inputs, swept)
-        _programs.setdefault(key, []).append(made)
-        _programs.move_to_end(key)
-        while len(_programs) > 8:
-            _programs.popitem(last=False)
+        _programs.put(key, [*known, made])
+        while len(_programs) > _MOST:
+            _programs.forget()
     return made
 
 

@@ -4,10 +4,8 @@ Every face (notebook, command line, page, figure, sweep) is derived from this de
 no particular method.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +13,9 @@ import numpy as np
 import xarray as xr
 
 import lab
-from lab import cards, precision, watch
+from lab import cards, memory, precision, watch
 from lab.datasets import Data
-from lab.numerics import Chunked, Loop, Reason, Report
+from lab.numerics import Chunked, Loop, Reason, Remembered, Report
 
 from .clock import Clock, clocked
 from .parameters import Choice, Switch
@@ -116,18 +114,8 @@ class Study(Recorded):
 
     @classmethod
     def inputs(cls, data: Data) -> Any:
-        """``prepare(data)``, remembered for the last few data sets."""
-        key = (cls, data.sha256)
-        with _prepared_lock:
-            if key in _prepared:
-                _prepared.move_to_end(key)
-                return _prepared[key]
-        made = cls.prepare(data)
-        with _prepared_lock:
-            _prepared[key] = made
-            while len(_prepared) > 8:
-                _prepared.popitem(last=False)
-        return made
+        """``prepare(data)``, remembered."""
+        return _PREPARED.get((cls, data.sha256), lambda: cls.prepare(data))
 
     def run(self, report: Report | None = None) -> xr.Dataset:
         """Compute the labelled result.
@@ -268,8 +256,7 @@ class Study(Recorded):
 
 
 _SKETCH = 0.003  # seconds
-_prepared: OrderedDict[Any, Any] = OrderedDict()
-_prepared_lock = Lock()
+_PREPARED = Remembered(bytes=memory.budget() // 4)
 
 
 def edited(data: Data, **arrays: np.ndarray) -> Data:

@@ -140,7 +140,7 @@ class SP2OT(Study):
         """The samples in the lab's precision, and the sizes of the classes."""
         classes = np.asarray(data.arrays["classes"], np.int32)
         return {
-            "x": jnp.asarray(data.arrays["x"], jnp.zeros(()).dtype),
+            "x": jnp.asarray(data.arrays["x"], jnp.result_type(float)),
             "x_2d": data.arrays["x_2d"],
             "classes": jnp.asarray(classes),
             "sizes": np.bincount(classes).astype(float),

@@ -14,19 +14,8 @@ from jax.core import Tracer
 from lab import denoise
 from lab.datasets import Data, Needs
 from lab.denoise.comparison import COMPARISON, ERRORS, Comparison, ErrorTable
-from lab.denoise.lineup import (
-    ELS,
-    LOCAL,
-    LS,
-    METHODS,
-    NEAREST,
-    NETWORKS,
-    OPTIMAL,
-    SQUARES,
-    WIENER,
-    Design,
-    Lineup,
-)
+from lab.denoise.images import pooling
+from lab.denoise.lineup import LOCAL, METHODS, NETWORKS, Design, Lineup
 from lab.denoise.reference import Reference, reference
 from lab.denoise.sensitivity import one_image, pixel_fields, pull_back
 from lab.denoise.trial import trial
@@ -50,7 +39,6 @@ TABLE = np.array([0.1, 0.3, 1.0, 3.0, 10.0])
 _REMEMBERED = Remembered(bytes=512 << 20)  # one run of 5000 images of 3072 numbers
 _MOST = 3072  # numbers of an image, beyond which the covariance takes too long
 _LEAST = 5  # pixels a side
-_EASY = 256  # pixels to which images are pooled where nothing is said
 _of_network = partial(Result, absent="no network was trained: choose one under “networks”")
 _of_pattern = partial(Result, absent="no pattern is planted: switch it on")
 
@@ -269,7 +257,7 @@ class LocalityDenoisers(Study):
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """All denoisers at all levels, then what this image, this level and this pixel show. Each part is remembered, so that
         a click computes only fields."""
-        remembered, wide = _remembering(inputs, p), jnp.zeros(()).dtype
+        remembered, wide = _remembering(inputs, p), jnp.result_type(float)
         sigma, theta, tau = (jnp.asarray(value, wide) for value in (p.sigma, p.theta, p.tau))
         row, column, image, radius = (jnp.asarray(n, jnp.int32) for n in (p.row, p.column, p.example, p.radius))
         train, test, design = inputs["train"][: p.train], inputs["test"][: p.tests], _design(inputs["train"].shape, p)
@@ -279,7 +267,7 @@ class LocalityDenoisers(Study):
         tried = remembered(
             ("images", images),
             lambda: trial(
-                train, test, by=_pooling(train.shape, p.pool), samples=p.samples, level=float(LEVELS[0]), seed=p.seed,
+                train, test, by=pooling(*train.shape[2:], p.pool), samples=p.samples, level=float(LEVELS[0]), seed=p.seed,
                 strength=jnp.asarray(p.strength, wide) if p.plant else 0.0, pattern=inputs.get("pattern"),
             ),
         )
@@ -372,7 +360,7 @@ def _remembering(inputs: Mapping[str, Any], p: Any) -> Callable[..., Any]:
     """What is remembered of these images, as ``Remembered.get``; where values are traced, nothing is."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, p))):
         return _anew
-    source = bytes(np.asarray(inputs["digest"])), str(jnp.zeros(()).dtype)
+    source = bytes(np.asarray(inputs["digest"])), str(jnp.result_type(float))
     return lambda key, make, worth=None: _REMEMBERED.get((source, key), make, worth)
 
 
@@ -389,24 +377,16 @@ def _whole(run: Run) -> bool:
 
 
 def _design(shape: tuple[int, ...], p: Any) -> Design:
-    """Which denoisers there are, of images (N, C, H, W)."""
-    names = [OPTIMAL, *([NEAREST] if p.others else []), WIENER, LOCAL, LS]
-    names += [SQUARES] if p.others else []
-    names += [ELS] if p.equivariant != "off" else []
+    """Of images (N, C, H, W)."""
     chunk = p.chunk if p.accumulate == "chunk_mean" else None
-    patch = 3 if p.equivariant == "off" else int(p.equivariant)
-    return Design((shape[1], *_sides(shape, p.pool)), tuple(names), p.normalize, p.orientation, chunk, patch)
-
-
-def _pooling(shape: tuple[int, ...], pool: int | None) -> int:
-    """The pooling, where it is auto the least that leaves at most 256 pixels."""
-    height, width = shape[2:]
-    return pool or next(p for p in range(1, 10_000) if (height // p) * (width // p) <= _EASY)
+    patch = None if p.equivariant == "off" else int(p.equivariant)
+    how = {"others": p.others, "normalize": p.normalize, "orientation": p.orientation}
+    return Design.of((shape[1], *_sides(shape, p.pool)), equivariant=patch, chunk=chunk, **how)
 
 
 def _sides(shape: tuple[int, ...], pool: int | None) -> tuple[int, int]:
     """Height and width after pooling."""
-    by = _pooling(shape, pool)
+    by = pooling(*shape[2:], pool)
     return shape[2] // by, shape[3] // by
 
 

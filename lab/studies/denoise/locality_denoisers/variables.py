@@ -21,7 +21,7 @@ _DIRECTIONS = 12  # eigenvectors that are shown
 @jit
 def of_levels(lineup: Lineup, compared: Compared, table: Errors, clean: Array, levels: Array) -> dict[str, Array]:
     """What depends on neither pixel nor image nor level: errors, agreement, and distances from the training images."""
-    wide = jnp.zeros(()).dtype
+    wide = jnp.result_type(float)
     rows, spectrum, shape = lineup.rows, lineup.spectrum, lineup.design.shape
     pixels, clean = lineup.pixels.astype(wide), clean.astype(wide)
     single = compared.single.astype(wide).transpose(1, 0, 2, 3)  # (M, L, B, n)
@@ -59,7 +59,7 @@ def of_pixel(
     lineup: Lineup, tried: Trial, single: Array, one: OneImage, looked: PixelFields, image: Array
 ) -> dict[str, Array]:
     """What this image, this level and this pixel show."""
-    shape, wide, rows = lineup.design.shape, jnp.zeros(()).dtype, lineup.rows
+    shape, wide, rows = lineup.design.shape, jnp.result_type(float), lineup.rows
     plane, clean = shape[1:], tried.clean[image]
     error = rows(((one.estimate.astype(wide) - clean.astype(wide)[None]) ** 2).mean(axis=1))
     estimate = rows(jnp.take(single, image, axis=2).transpose(1, 0, 2))

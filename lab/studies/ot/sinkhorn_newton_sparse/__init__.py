@@ -182,7 +182,7 @@ class SinkhornNewtonSparse(Study):
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         """The problem with each cost that these data have."""
-        wide = jnp.zeros(()).dtype  # a file of float32 is worked on in the lab's precision
+        wide = jnp.result_type(float)  # a file of float32 is worked on in the lab's precision
         arrays = {name: array.astype(wide) if array.dtype.kind == "f" else array for name, array in data.arrays.items()}
         masses = arrays["a"], arrays["b"]
         own = "cost" in arrays

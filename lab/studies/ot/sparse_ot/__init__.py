@@ -165,7 +165,7 @@ class SparseOT(Study):
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         """The problem, its linear program solved exactly, and what the pictures need."""
-        wide = jnp.zeros(()).dtype  # a file of float32 is worked on in the lab's precision
+        wide = jnp.result_type(float)  # a file of float32 is worked on in the lab's precision
         arrays = {name: array.astype(wide) if array.dtype.kind == "f" else array for name, array in data.arrays.items()}
         masses = arrays["a"], arrays["b"]
         points = () if "cost" in arrays else (arrays["x"], arrays["y"])

@@ -200,7 +200,7 @@ class ImmiscibleDiffusion(Study):
     @classmethod
     def prepare(cls, data: Data) -> Inputs:
         """The points, their principal axes, and the bins of squared norms."""
-        dtype = jnp.zeros(()).dtype
+        dtype = jnp.result_type(float)
         x = np.asarray(data.arrays["x"], dtype)
         d = x.shape[1]
         axes = principal_plane(x).axes
@@ -337,7 +337,7 @@ def _moved(known: denoisers.Denoisers, start: Any, inputs: Inputs, steps: Any, l
     )
 
 
-@jax.jit
+@jit
 def _ended(seen: Any, ends: Any, known: denoisers.Denoisers) -> dict[str, Any]:
     """Particles at the moments of the film, and where they ended; NaN under a rule whose denoiser is not known."""
     lost = ~known.are_known[:, None, None]
@@ -348,7 +348,7 @@ def _ended(seen: Any, ends: Any, known: denoisers.Denoisers) -> dict[str, Any]:
     }
 
 
-@jax.jit
+@jit
 def _territories(known: denoisers.Denoisers, inputs: Inputs) -> dict[str, Any]:
     """The likeliest image at each noise of the plane, under the rules, and its probability."""
     side = jnp.linspace(-1, 1, _GRID, dtype=known.x.dtype) * inputs.limit

@@ -149,7 +149,7 @@ class KineticOptimalPaths(Study):
     def prepare(cls, data: Data) -> Inputs:
         """The law of the data, centred and divided by one scale, and the plane that one looks at."""
         arrays = data.arrays
-        dtype = jnp.zeros(()).dtype
+        dtype = jnp.result_type(float)
         x = jnp.asarray(arrays["x"], dtype)
         curve = None
         if "eigenvalues" in arrays:
@@ -276,7 +276,7 @@ def _drawn(target: Any, noise: Any, fresh: Any, other: Any, n: int) -> _Cloud:
     return _Cloud(start, target.sample(fresh, n), target.sample(other, n))
 
 
-@jax.jit
+@jit
 def _described(curve: separation.Separation, weight: Any) -> dict[str, Any]:
     """The curve, the schedules, and their energies."""
     found = kinetic_family.energies(curve, weight, jnp.linspace(0, 1, _TIMES, dtype=curve.theta.dtype))
@@ -288,7 +288,7 @@ def _described(curve: separation.Separation, weight: Any) -> dict[str, Any]:
     }
 
 
-@jax.jit
+@jit
 def _judged(seen: Any, ends: Any, cloud: _Cloud, plane: Any) -> dict[str, Any]:
     """Particles at the moments of the film, and their distance from the data at its end."""
     distance = _distances(ends, cloud.fresh)
@@ -304,7 +304,7 @@ def _distances(x: Any, fresh: Any) -> Any:
     return jax.vmap(lambda x: metrics.squared_wasserstein(x, fresh))(x)
 
 
-@jax.jit
+@jit
 def _marginal(velocities: kinetic_family.ExactVelocities, limit: Any) -> Any:
     """The exact density of the path on a grid, at the moments of the film."""
     dtype = velocities.optimal.curve.knots.dtype

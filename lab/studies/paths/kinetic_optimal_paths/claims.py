@@ -3,10 +3,10 @@
 from functools import cache
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
+from lab.numerics.jit import jit
 from lab.paths import Linear, Trigonometric, kinetic, separation
 from lab.studies.contract import Claim, Runs
 from lab.studies.vocabulary import Measure, mean, number, of
@@ -41,7 +41,7 @@ def _energy(schedule: str, **parameters: Any) -> Measure:
 def _quadrature() -> dict[str, float]:
     """Of the two points, without Monte Carlo."""
     curve = separation.of_two_points()
-    energy = jax.jit(kinetic.energy)
+    energy = jit(kinetic.energy)
     found = {"phi_total": curve.total, "least": curve.least}
     found |= {"linear": energy(Linear(), curve).marginal, "trigonometric": energy(Trigonometric(), curve).marginal}
     return {name: float(value) for name, value in found.items()}

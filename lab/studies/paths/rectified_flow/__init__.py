@@ -148,7 +148,7 @@ class RectifiedFlow(Trained):
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         """The laws, the plane that is looked at, and what is drawn besides particles."""
-        dtype = jnp.zeros(()).dtype
+        dtype = jnp.result_type(float)
         arrays = {name: np.asarray(a, dtype if a.dtype.kind == "f" else None) for name, a in data.arrays.items()}
         x, d = arrays["x"], arrays["x"].shape[1]
         source, target = laws.source_of(arrays), laws.target_of(arrays)

@@ -1,7 +1,7 @@
 """Stochastic interpolants (Albergo, Boffi, Vanden-Eijnden, JMLR 2025) as a study."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,10 @@ from lab.datasets import Data
 from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
-from lab.numerics.window import window
-from lab.paths import bridge, interpolant_costs, interpolant_learning, interpolants, metrics
+from lab.numerics.window import middles, window
+from lab.paths import interpolant_costs, interpolant_learning, interpolant_samples, interpolants, metrics
 from lab.paths.interpolant_learning import EARLIEST
+from lab.paths.interpolant_named import named
 from lab.paths.interpolants import LATENTS, MIXING, ONE_SIDED, SCHEDULES, Interpolant, are_gaussians, are_smooth
 from lab.paths.laws import is_known, source_of, target_of
 from lab.paths.misfits import FieldInUse, Misfit
@@ -29,6 +30,7 @@ from .presets import PRESETS
 from .story import STORY
 
 _FRAMES = 41
+_CELLS = 48  # a side, of the density in the plane
 _STRANDS = 48
 _SHOWN = 8  # particles that are kept in all dimensions at all times
 _MATCHED = 400  # samples of which the squared distance is taken
@@ -203,7 +205,7 @@ class StochasticInterpolants(Study):
         x = np.asarray(data.arrays["x"], float)
         d = x.shape[1]
         kept = {name: v for name, v in data.arrays.items() if name not in ("x_2d", "classes")}
-        made: dict[str, Any] = {name: jnp.asarray(v, jnp.zeros(()).dtype) for name, v in kept.items()}
+        made: dict[str, Any] = {name: jnp.asarray(v, jnp.result_type(float)) for name, v in kept.items()}
         ends = x, np.asarray(data.arrays.get("x0", np.random.default_rng(0).normal(size=(1000, d))))
         if d == 1:
             (low, high), _ = window(*(np.repeat(end, 2, axis=1) for end in ends), air=0.12)
@@ -211,9 +213,10 @@ class StochasticInterpolants(Study):
         elif d == 2:
             (left, right), (bottom, top) = window(*ends, air=0.25)
             # cells, by their middles
-            made |= {"column": _middles(left, right), "row": _middles(bottom, top)}
+            column, row = middles(left, right, _CELLS), middles(bottom, top, _CELLS)
+            made |= {"column": jnp.asarray(column), "row": jnp.asarray(row)}
         else:
-            made["look"] = jnp.asarray(principal_plane(x[:4000]).axes, jnp.zeros(()).dtype)
+            made["look"] = jnp.asarray(principal_plane(x[:4000]).axes, jnp.result_type(float))
         return made
 
     @classmethod
@@ -277,10 +280,11 @@ class StochasticInterpolants(Study):
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Train if asked to, move the particles, then look at everything."""
-        key, dtype = jax.random.key(p.seed), jnp.zeros(()).dtype
+        key, dtype = jax.random.key(p.seed), jnp.result_type(float)
         a, epsilon = jnp.asarray(p.a, dtype), jnp.asarray(p.epsilon, dtype)
         missed = [jnp.asarray(value, dtype) for value in (p.misfit_b, p.misfit_s, p.slope_b, p.slope_s)]
-        path, latent, size, made = _path(inputs, p, a, epsilon, key, loop)
+        ends = source_of(inputs), target_of(inputs)
+        path, latent, size, made = named(p.schedule, p.latent, p.coupling, a, epsilon, *ends, key, loop)
         networks, output, trained = None, {}, Reason.CONVERGED
         if p.training:
             path = path.within(EARLIEST, 1 - EARLIEST)
@@ -294,11 +298,15 @@ class StochasticInterpolants(Study):
         run, moved, clouds = _samplers(inputs, path, used, noise, key, p, loop)
         distances, compared = map_rows(loop, metrics.cloud_distance, clouds)
         output |= moved | dict(zip(("w2sq", "w2sq_ode", "w2sq_floor"), distances, strict=True))
-        found, weighed, parted = _costs(path, used, noise, key, loop)
-        output |= found | _described(path, latent, size, key)
+        found = interpolant_costs.measure(path, used, noise, key, loop)
+        output |= {name: value for name, value in found.costs._asdict().items() if value is not None}
+        output |= _described(path, latent, size, key)
         seen, looked = _density(inputs, path, p, key, loop)
-        output |= seen | _likelihoods(path, used, moved["samples"], p.steps, p.solver)
-        return output | {"reason": first_failure(trained, made, run.reason, compared, weighed, parted, looked)}
+        output |= seen
+        if interpolant_samples.has_likelihoods(path):
+            output |= interpolant_samples.likelihoods(path, used, moved["samples"], p.steps, p.solver)._asdict()
+        reason = first_failure(trained, made, run.reason, compared, found.energies, found.divergences, looked)
+        return output | {"reason": reason}
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
@@ -315,36 +323,6 @@ class StochasticInterpolants(Study):
         return f"The samples of the {worse} are {far[worse] / floor:.2g} times as far from the data as fresh data are: {what}."
 
 
-def _middles(low: float, high: float, n: int = 48) -> Any:
-    return low + (high - low) * (jnp.arange(n) + 0.5) / n
-
-
-def _path(inputs: Any, p: Any, a: Any, epsilon: Any, key: Any, loop: Loop) -> tuple[Interpolant, str, Any, Any]:
-    """The path, its kind of latent noise and the size of that, and why what had to be found for it ended."""
-    source, target = source_of(inputs), target_of(inputs)
-    # one-sided ones have no latent, and nothing is fitted to
-    latent = "none" if p.latent == "bridge" and p.schedule in ONE_SIDED else p.latent
-    size, reason = a, Reason.CONVERGED
-    if latent == "bridge":
-        assert isinstance(source, paths.Mixture)
-        assert isinstance(target, paths.Mixture)
-        fitted = bridge.fit(source, target, epsilon, key=jax.random.fold_in(key, 3), loop=loop)
-        size, reason = fitted.latent.coefficients, fitted.reason
-    path = interpolants.interpolant(p.schedule, latent, size, source, target)
-    if p.coupling == "rectified":
-        joint, reason = interpolants.coupled_by_flow(path, jax.random.fold_in(key, 4), interpolant_costs.FINE, loop)
-        path = interpolants.interpolant(p.schedule, latent, size, source, target, joint)
-    return path, latent, size, reason
-
-
-class _Starts(NamedTuple):
-    """Where particles begin, those of the SDE, one start for all strands, those of the ODE; and the noise over time."""
-
-    x: Any  # (n, d)
-    times: Any  # (steps + 1,)
-    level: Any  # (steps + 1,)
-
-
 def _samplers(
     inputs: Any, path: Interpolant, used: FieldInUse, noise: Any, key: Any, p: Any, loop: Loop
 ) -> tuple[paths.Carried, dict[str, Any], Any]:
@@ -352,18 +330,10 @@ def _samplers(
     solver = RungeKutta(SOLVERS[p.solver])
     both = Parted((Diffusion(p.scheme), solver), (p.particles + _STRANDS,))  # the strands are of the SDE
     keys = jax.random.split(key, 3)
-    starts = _starts(path, noise, keys[0], keys[1], p.steps, p.particles)
+    starts = interpolant_samples.starts(path, noise, keys[0], keys[1], p.steps, p.particles, _STRANDS)
     run = paths.carry(loop, used, starts.x, starts.times, solver=both, epsilon=starts.level, key=keys[2])
     moved, clouds = _moved(inputs, path, run.x, run.t, key, p.particles)
     return run, moved | {"nfe": run.steps * solver.evaluations}, clouds
-
-
-@jit
-def _starts(path: Interpolant, noise: Any, ends: Any, latent: Any, steps: int, particles: int) -> _Starts:
-    times = path.grid(steps)
-    start = path.points(path.low, path.draw(ends, particles), latent)
-    whole = jnp.concatenate([start, jnp.broadcast_to(start[:1], (_STRANDS, start.shape[1])), start])
-    return _Starts(whole, times, noise(times))
 
 
 @jit
@@ -376,25 +346,12 @@ def _moved(inputs: Any, path: Interpolant, x: Any, times: Any, key: Any, n: int)
     target, fresh = path.target.sample(keys[0], n), path.target.sample(keys[1], n)[:_MATCHED]
     output = {name: _on_axes(inputs, seen) for name, seen in (("paths", whole), ("bundle", strands), ("target", target))}
     output |= {"samples": ends, "variance_sampled": whole.var(axis=2).mean(axis=2)}
-    if path.joint is not None:  # of the same particles as in ``_starts``
+    if path.joint is not None:  # of the same particles
         before = path.draw(jax.random.split(key, 3)[0], n)[1]
         gap = jnp.sqrt(((ends[0] - before) ** 2).sum(axis=1).mean())
         output |= {"map_before": _on_axes(inputs, before), "map_gap": gap}
     clouds = jnp.stack([jnp.stack([z[:_MATCHED], fresh]) for z in (ends[1], ends[0], target)])
     return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {}), clouds
-
-
-def _costs(path: Interpolant, used: FieldInUse, noise: Any, key: Any, loop: Loop) -> tuple[dict[str, Any], Any, Any]:
-    """Energies and divergences, and why their two parts ended."""
-    given = path, used
-    nodes = interpolant_costs.nodes(noise, jax.random.split(key, 3)[0])
-    energies, weighed = map_rows(loop, interpolant_costs.EnergiesAt(*given), nodes)
-    sampled, parted = None, Reason.CONVERGED
-    if interpolant_costs.is_sampled(path, used.misfit.networks is not None):
-        blocks = interpolant_costs.block_keys(jax.random.fold_in(key, 2))
-        sampled, parted = map_rows(loop, interpolant_costs.DivergencesOfBlock(*given, noise), blocks)
-    found = interpolant_costs.costs(*given, noise, energies, sampled)._asdict()
-    return {name: value for name, value in found.items() if value is not None}, weighed, parted
 
 
 def _described(path: Interpolant, latent: str, size: Any, key: Any) -> dict[str, Any]:
@@ -424,34 +381,9 @@ def _density(inputs: Any, path: Interpolant, p: Any, key: Any, loop: Loop) -> tu
     output = {"logrho": logrho, "modes": interpolants.count_modes(logrho)}
     if path.smooth and p.schedule in MIXING and p.latent != "none":
         plain = interpolants.interpolant(p.schedule, "none", 1.0, path.source, path.target, path.joint)
-        output |= _plain(plain, places, jnp.clip(frames, path.low, path.high), key)
+        seen = interpolant_samples.flow(plain, places, key, _FRAMES, _STRANDS)
+        output |= {"plain_logrho": seen.log_density, "plain_paths": seen.x[..., 0]}
     return output, reason
-
-
-@jit
-def _plain(path: Interpolant, places: Any, inner: Any, key: Any) -> dict[str, Any]:
-    times = jnp.linspace(0.0, 1.0, 2 * (_FRAMES - 1) + 1)
-    flow = paths.ode(path.field, path.draw(key, _STRANDS)[0], grid=times)
-    return {
-        "plain_logrho": jax.lax.map(lambda t: path.field.log_density(t, places), inner),
-        "plain_paths": paths.between(times, flow.x, jnp.linspace(0.0, 1.0, _FRAMES))[..., 0],
-    }
-
-
-@jit
-def _likelihoods(path: Interpolant, used: FieldInUse, samples: Any, steps: int, solver: str) -> dict[str, Any]:
-    """Of the samples, by the flow and exactly."""
-    if (
-        path.dimension > 8
-        or not isinstance(path.source, paths.Mixture)
-        or isinstance(path.target, paths.Empirical)
-        or isinstance(path.joint, paths.Pairs)
-    ):
-        return {}
-    ends = samples.reshape(-1, samples.shape[2])
-    found = paths.log_density(used, ends, path.source, grid=path.grid(steps), solver=solver).log_density
-    exact = path.field.log_density(path.high, ends)
-    return {"log_likelihood": found.reshape(2, -1), "log_target": exact.reshape(2, -1)}
 
 
 def _places(inputs: Any) -> Any:

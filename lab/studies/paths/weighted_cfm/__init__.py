@@ -158,7 +158,7 @@ class WeightedCFM(Trained):
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         """The points, both laws, and the plane that is looked at."""
-        dtype = jnp.zeros(()).dtype
+        dtype = jnp.result_type(float)
         arrays = {name: np.asarray(a, dtype if a.dtype.kind == "f" else None) for name, a in data.arrays.items()}
         x, d = arrays["x"], arrays["x"].shape[1]
         plane = np.eye(d, dtype=dtype)

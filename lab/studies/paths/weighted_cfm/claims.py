@@ -2,17 +2,17 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 from scipy.stats import norm
 
 from lab.datasets.samples import ATOMS
+from lab.numerics.jit import jit
 from lab.paths.comparison import METHODS
 from lab.paths.weighted import gaussian_tilt
 from lab.studies.contract import Claim, Runs
 from lab.studies.vocabulary import Measure, apart, number, of
 
-_ON_A_LINE = jax.jit(gaussian_tilt)(2.0, 0.5, 1.0)  # one small program, where each of its operations would be one
+_ON_A_LINE = jit(gaussian_tilt)(2.0, 0.5, 1.0)  # one small program, where each of its operations would be one
 
 _I_CFM, _W_CFM, _OT_CFM, _EOT_CFM = ({"coupling": name} for name in METHODS)
 _MOONS: dict[str, Any] = {"data": "noisy-moons"}

@@ -1,7 +1,6 @@
 """A diverse subset of the rows of a data set, by a k-DPP, as a study."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -187,7 +186,7 @@ class DiverseSubset(Study):
         return ""
 
 
-@partial(jax.jit, static_argnames=("k", "kernel"))
+@jit
 def _decompose(rows: Any, length: Any, k: int, kernel: str) -> ensembles.Spectrum:
     return subsets.decompose(rows, k, kernel, length)
 

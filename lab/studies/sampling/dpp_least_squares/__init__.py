@@ -190,7 +190,7 @@ class DPPLeastSquares(Study):
     @staticmethod
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Draw and fit all replicates, then look at them, and thin some."""
-        response, delta = _response(inputs, p), jnp.asarray(p.delta, jnp.zeros(()).dtype)
+        response, delta = _response(inputs, p), jnp.asarray(p.delta, jnp.result_type(float))
         n_over_m = jnp.asarray(p.oversampling, jnp.int32)
         problem, run = replicates.replicate(jax.random.key(p.seed), response, p.replicates, p.t, loop=loop)
         output = _summary(problem, run.state, n_over_m, delta) | _shown(problem, run.state, inputs.plane, n_over_m)

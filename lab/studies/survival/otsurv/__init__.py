@@ -202,7 +202,7 @@ class OTSurv(Study):
     def prepare(cls, data: Data) -> Inputs:
         """The bags in the lab's precision, and what is known of them in the shape of padded bags."""
         arrays = data.arrays
-        dtype = jnp.zeros(()).dtype
+        dtype = jnp.result_type(float)
         made = bags(arrays["x"].astype(dtype), arrays["bag"], arrays["time"], arrays["event"])
         known: dict[str, Any] = {}
         if "true_risk" in arrays:
