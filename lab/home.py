@@ -33,7 +33,7 @@ def start() -> None:
         return
     _keep_programs_whole()
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     from lab import code
     from lab.numerics import programs
 

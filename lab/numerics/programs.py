@@ -21,6 +21,7 @@ from enum import Enum
 from functools import cache, partial
 from hashlib import sha256
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any
@@ -38,7 +39,13 @@ LOADED = "/lab/program_load_duration"
 """The event of ``jax.monitoring`` for the time in which a kept program is read."""
 _CALLED = ("diffrax", "equinox", "jax", "jaxlib", "lineax", "numpy", "optax", "optimistix")
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_rank_promotion", "jax_numpy_dtype_promotion")
-_SETTINGS += ("jax_default_device", "jax_debug_nans", "jax_debug_infs", "jax_threefry_partitionable")
+_SETTINGS += (
+    "jax_default_device",
+    "jax_debug_nans",
+    "jax_debug_infs",
+    "jax_threefry_partitionable",
+    "jax_default_prng_impl",
+)
 _MOST = 1 << 30  # bytes on disk
 with jax.ensure_compile_time_eval():
     _OUTSIDE = get_opaque_trace_state("flax")
@@ -86,6 +93,19 @@ def call(program: Callable, function: Callable, still: Hashable, arrays: list[An
     return run(arrays)
 
 
+class _Hits(threading.local):
+    """How often JAX's own cache had what this thread compiles."""
+
+    count = 0
+
+    def __call__(self, event: str, **told: Any) -> None:
+        self.count += event == "/jax/compilation_cache/cache_hits"
+
+
+_hits = _Hits()
+jax.monitoring.register_event_listener(_hits)
+
+
 def _kind(array: Any) -> tuple:
     """What of an array decides which program it is for."""
     if not isinstance(array, jax.Array):
@@ -100,8 +120,12 @@ def _found(program: Any, function: Callable, still: Any, arrays: list[Any], know
     if path is not None and (run := _read(path)) is not None:
         jax.monitoring.record_event_time_span(LOADED, began, time.time())
         return run
-    compiled = program.lower(still, arrays).compile()
-    if path is not None:
+    lowered = program.lower(still, arrays)
+    before = _hits.count
+    compiled = lowered.compile()
+    if (
+        path is not None and _hits.count == before
+    ):  # one that came from JAX's own cache loses functions when it is written
         _write(path, compiled)
     return compiled
 
@@ -157,7 +181,16 @@ def _told(value: Any) -> str:
             return _told_tree(value)
     if is_dataclass(value) and not any(isinstance(leaf, Tracer | jax.Array) for leaf in jax.tree.leaves(value)):
         return f"{_named(type(value))}({', '.join(_told(getattr(value, field.name)) for field in fields(value))})"
-    return _named(value)
+    single = _single(value)
+    return f"{single[0]}:{single[1]}" if single else _named(value)
+
+
+def _single(value: Any) -> tuple[str, str] | None:
+    """The module and the name of an object of equinox of which there is one only, such as that for a field left out."""
+    module = type(value).__module__
+    if not module.startswith("equinox.") or isinstance(value, type):
+        return None
+    return next(((module, name) for name, each in vars(sys.modules[module]).items() if each is value), None)
 
 
 def _told_tree(tree: Any) -> str:
@@ -198,7 +231,7 @@ def _read(path: Path) -> Callable | None:
         return None
     try:
         _begin_lapack()
-        return serialize_executable.deserialize_and_load(*pickle.loads(content))
+        return serialize_executable.deserialize_and_load(*_Reader(BytesIO(content)).load())
     except Exception:  # of another version of a library that did not say so
         return None
 
@@ -219,8 +252,22 @@ def _write(path: Path, compiled: Any) -> None:
     executable = compiled._executable._unloaded_executable
     if executable is None or executable.keepalive or executable.host_callbacks:  # it calls Python of this process
         return
+    content = BytesIO()
     try:
-        content = pickle.dumps(serialize_executable.serialize(compiled))
+        _Writer(content).dump(serialize_executable.serialize(compiled))
     except Exception:  # a result with leaves that have no name
         return
-    kept.write(path, content)
+    kept.write(path, content.getvalue())
+
+
+class _Writer(pickle.Pickler):
+    """Writes an object of which there is one only by its name."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        return _single(obj)
+
+
+class _Reader(pickle.Unpickler):
+    def persistent_load(self, pid: Any) -> Any:
+        module, name = pid
+        return getattr(sys.modules[module], name)
