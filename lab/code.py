@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import lab
 from lab import home
 from lab.disk import cache as cache_file
 from lab.reach import Place, Reach, Sources, Study
@@ -59,7 +58,7 @@ def floors(*names: str) -> str:
 
 
 def _hash(counts: Callable[[str], bool]) -> str:
-    digest, root = sha256(), Path(lab.__file__).parent
+    digest, root = sha256(), Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if counts(name):
@@ -147,7 +146,7 @@ def text_of(made: Any) -> str:
 @cache
 def _sources() -> Sources:
     """The lab's, as they are when they are first asked for: what is edited later is not what runs."""
-    return Sources(Path(lab.__file__).parent)
+    return Sources(Path(__file__).parent)
 
 
 def _follow(reach: Reach, made: Any) -> None:
@@ -229,7 +228,7 @@ def _bare(value: Any) -> Any:
 
 def _with_names(made: Any) -> str:
     """A definition of a notebook with the others there that it uses, and where it has all else from, as one text."""
-    there = vars(sys.modules.get(made.__module__, lab))
+    there = vars(sys.modules[made.__module__]) if made.__module__ in sys.modules else {}
     told: dict[str, str] = {}
     waiting = [(made.__qualname__, made)]
     while waiting:

@@ -18,12 +18,18 @@ def cache() -> Path:
     return folder
 
 
+keeps_programs = False
+"""Whether ``lab.numerics.programs`` keeps compiled programs; ``start`` says so."""
+
+
 def start() -> None:
-    """Turn on float64 and the cache of compiled programs: for entry points only, before the first array."""
+    """Turn on float64 and the caches of compiled programs: for entry points only, before the first array."""
+    global keeps_programs
     import jax
 
     jax.config.update("jax_enable_x64", True)
     _calm_blas()
+    keeps_programs = True
     if jax.config.jax_compilation_cache_dir:  # the user has one, by JAX_COMPILATION_CACHE_DIR
         return
     try:
@@ -34,10 +40,6 @@ def start() -> None:
     _keep_programs_whole()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    from lab import code
-    from lab.numerics import programs
-
-    programs.keep(cache() / "programs", lambda: code.ours(()))
 
 
 def _keep_programs_whole() -> None:

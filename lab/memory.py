@@ -47,9 +47,13 @@ class Recent[Value]:
     >>> known.forget()
     >>> known.get("b"), len(known)
     (None, 1)
+
+    Args:
+        most: values that are kept; any number when omitted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
         self._values: OrderedDict[Hashable, tuple[Value, float]] = OrderedDict()  # the least recently used first
         self._lock = threading.Lock()
         _all.add(self)
@@ -105,6 +109,8 @@ class Recent[Value]:
     def _use(self, key: Hashable, value: Value) -> None:
         self._values[key] = value, time.monotonic()
         self._values.move_to_end(key)
+        if self.most is not None and len(self._values) > self.most:
+            self._values.popitem(last=False)
 
 
 _all: WeakSet[Recent[Any]] = WeakSet()
@@ -117,11 +123,14 @@ def release(most: int) -> int:
     is over. Programs are read from the disk when they are needed again.
     """
     collect()
-    while resident() > most and _forgotten(_SHARE):
+    while resident() > most:
         import jax
 
-        jax.clear_caches()  # what it holds of them beside
+        more = _forgotten(_SHARE)
+        jax.clear_caches()  # its own programs, and what it holds of ours beside
         collect()
+        if not more:
+            break
     return resident()
 
 

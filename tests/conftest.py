@@ -38,6 +38,8 @@ install_import_hook(
 import pytest
 from spent import SLUGS, pytest_runtest_setup, pytest_runtest_teardown, pytest_terminal_summary  # noqa: F401
 
+from lab import memory
+
 
 def pytest_collection_modifyitems(items):
     """What is long goes first: the contract of each study, then the notebooks."""
@@ -72,4 +74,4 @@ def _few_programs():
     yield
     maps = Path("/proc/self/maps")
     if time.monotonic() - start > 1 and maps.exists() and len(maps.read_bytes().splitlines()) > 30_000:
-        jax.clear_caches()
+        memory.release(0)

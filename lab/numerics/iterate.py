@@ -74,6 +74,11 @@ def first_failure(*reasons: Any) -> Int[Array, "*batch"]:
     >>> Reason(int(first_failure(Reason.CONVERGED, Reason.STOPPED, Reason.STALLED))).name
     'STOPPED'
     """
+    if reasons and not any(isinstance(reason, Tracer) for reason in reasons):
+        codes = np.broadcast_arrays(*(np.asarray(reason, np.int32) for reason in reasons))
+        failed = np.stack(codes) != Reason.CONVERGED
+        first = np.take_along_axis(np.stack(codes), failed.argmax(axis=0)[None], axis=0)[0]
+        return jax.device_put(np.where(failed.any(axis=0), first, np.int32(Reason.CONVERGED)))
     found = jnp.int32(Reason.CONVERGED)
     for reason in reversed(reasons):
         reason = jnp.asarray(reason, jnp.int32)
@@ -174,7 +179,7 @@ def _split(tree: Tree) -> tuple[list, tuple]:
 
 def _arrays(tree: Tree) -> Tree:
     """Plain numbers become arrays, which are traced."""
-    return jax.tree.map(lambda leaf: leaf if eqx.is_array(leaf) else jnp.asarray(leaf), tree)
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, float) or eqx.is_array(leaf) else jnp.asarray(leaf), tree)
 
 
 def _whole(numbers: list, rest: tuple) -> Tree:
@@ -250,7 +255,7 @@ class Chunked:
         while int(reason) == Reason.RUNNING and done < max_iterations:
             limit = min(size, _BUFFER, max_iterations - done)
             began = time.perf_counter()
-            state, count, reason, trace = _chunk(method, rest, numbers, state, reason, jnp.int32(limit))
+            state, count, reason, trace = _chunk(method, rest, numbers, state, reason, np.int32(limit))
             count = int(count)  # waits for the device
             spent = time.perf_counter() - began
             parts.append({name: np.asarray(rows)[:count] for name, rows in trace.items()})

@@ -23,11 +23,11 @@ class Still:
     leaves: tuple[Any, ...]  # None, which is no leaf, where there is an array
 
     @classmethod
-    def of(cls, tree: Any) -> tuple[list[Any], "Still"]:
-        """The arrays of a pytree, and the rest."""
+    def of(cls, tree: Any, is_traced: Callable[[Any], bool] = eqx.is_array) -> tuple[list[Any], "Still"]:
+        """What is traced of a pytree, and the rest."""
         leaves, shape = jax.tree.flatten(tree)
-        arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
-        return arrays, cls(shape, tuple(None if eqx.is_array(leaf) else leaf for leaf in leaves))
+        arrays = [leaf for leaf in leaves if is_traced(leaf)]
+        return arrays, cls(shape, tuple(None if is_traced(leaf) else leaf for leaf in leaves))
 
     def whole(self, arrays: list[Any]) -> Any:
         """The pytree again."""
@@ -56,7 +56,7 @@ def jit[F: Callable](function: F) -> F:
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        arrays, still = Still.of(jax.tree.map(_given, (args, kwargs), is_leaf=_is_module))
+        arrays, still = Still.of(jax.tree.map(_given, (args, kwargs), is_leaf=_is_module), _is_traced)
         found, rest = programs.call(program, function, still, arrays)
         return rest.whole(found)
 
@@ -67,14 +67,17 @@ def _is_module(node: Any) -> bool:
     return isinstance(node, eqx.Module | Values)
 
 
+def _is_traced(leaf: Any) -> bool:
+    return isinstance(leaf, float) or eqx.is_array(leaf)
+
+
 def _given(node: Any) -> Any:
     if _is_module(node):
-        return jax.tree.map(number, node)
-    return number(node) if isinstance(node, float | np.floating) else node
+        return jax.tree.map(_number, node)
+    return float(node) if isinstance(node, np.floating) else node
 
 
-def number(leaf: Any) -> Any:
-    """A number as an array without a precision of its own; what is none stays."""
-    if isinstance(leaf, float | np.floating):
-        return jnp.asarray(float(leaf))
+def _number(leaf: Any) -> Any:
+    if isinstance(leaf, np.floating):
+        return float(leaf)
     return jnp.asarray(leaf) if type(leaf) is int else leaf

@@ -243,4 +243,4 @@ def checked_weights(weights: Array, size: int) -> Array:
         raise ValueError(
             f"the weights sum to {float(given.sum()):.9g}, but they must sum to one: divide them by their sum"
         )
-    return weights / weights.sum()
+    return jax.device_put(given / given.sum())

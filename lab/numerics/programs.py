@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache, partial
@@ -32,19 +33,25 @@ from jax.core import Tracer
 from jax.experimental import serialize_executable
 from jax.extend.core import get_opaque_trace_state
 
-from lab import memory
+from lab import code, home, memory
 from lab.disk import cache as kept
 
 LOADED = "/lab/program_load_duration"
 """The event of ``jax.monitoring`` for the time in which a kept program is read."""
 _CALLED = ("diffrax", "equinox", "jax", "jaxlib", "lineax", "numpy", "optax", "optimistix")
-_SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_rank_promotion", "jax_numpy_dtype_promotion")
-_SETTINGS += (
-    "jax_default_device",
-    "jax_debug_nans",
-    "jax_debug_infs",
-    "jax_threefry_partitionable",
-    "jax_default_prng_impl",
+_SETTINGS = tuple(
+    f"jax_{name}"
+    for name in (
+        "debug_infs",
+        "debug_nans",
+        "default_device",
+        "default_matmul_precision",
+        "default_prng_impl",
+        "enable_x64",
+        "numpy_dtype_promotion",
+        "numpy_rank_promotion",
+        "threefry_partitionable",
+    )
 )
 _MOST = 1 << 30  # bytes on disk
 with jax.ensure_compile_time_eval():
@@ -63,17 +70,7 @@ class _Made:
         self.run: Callable | None = None
 
 
-_programs: memory.Recent[_Made] = memory.Recent()
-_folder: Path | None = None
-_code: Callable[[], str] = str
-
-
-def keep(folder: Path, code: Callable[[], str]) -> None:
-    """From now on keep programs in this folder, which is made; ``code()`` says in which state the lab's code is."""
-    global _folder, _code
-    folder.mkdir(parents=True, exist_ok=True)
-    _folder, _code = folder, code
-    kept.trim(folder, _MOST)
+_programs: memory.Recent[_Made] = memory.Recent(most=512)  # each has some tens of memory maps, of 65,530 of a process
 
 
 def call(program: Callable, function: Callable, still: Hashable, arrays: list[Any]) -> Any:
@@ -107,7 +104,9 @@ jax.monitoring.register_event_listener(_hits)
 
 
 def _kind(array: Any) -> tuple:
-    """What of an array decides which program it is for."""
+    """What of an array, or of a number of Python, decides which program it is for."""
+    if isinstance(array, float):
+        return ("float",)
     if not isinstance(array, jax.Array):
         return np.shape(array), str(jax.dtypes.canonicalize_dtype(array.dtype))
     kind = array.shape, str(array.dtype), getattr(array, "weak_type", False)  # keys have none
@@ -132,13 +131,24 @@ def _found(program: Any, function: Callable, still: Any, arrays: list[Any], know
 
 def _path(function: Callable, known: tuple) -> Path | None:
     """Where a program is kept, if a later process can know it."""
-    if _folder is None or jax.default_backend() != "cpu" or jax.device_count() > 1:
+    if not home.keeps_programs or jax.default_backend() != "cpu" or jax.device_count() > 1:
         return None
     try:
-        text = "\0".join((_state(_code()), _told(function), _told(known)))
+        text = "\0".join((_state(code.ours(())), _told(function), _told(known)))
     except (_Unnamed, RecursionError):
         return None
-    return _folder / f"{function.__name__}-{sha256(text.encode()).hexdigest()[:40]}.executable"
+    return (
+        _place(home.cache() / "programs") / f"{function.__name__}-{sha256(text.encode()).hexdigest()[:40]}.executable"
+    )
+
+
+@cache
+def _place(folder: Path) -> Path:
+    """The folder, made, and not larger than it may be."""
+    with suppress(OSError):  # of a home that can't be written to nothing is read either
+        folder.mkdir(exist_ok=True)
+    kept.trim(folder, _MOST)
+    return folder
 
 
 @cache
@@ -149,13 +159,14 @@ def _state(code: str) -> str:
 
 
 def _processor() -> str:
-    """Machine code is for a processor with these abilities."""
+    """Machine code is for a processor with these abilities, and by these wishes."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
     able = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return "\0".join((platform.machine(), able, os.environ.get("XLA_FLAGS", "")))
+    said = (os.environ.get(name, "") for name in ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS"))
+    return "\0".join((platform.machine(), able, *said))
 
 
 def _told(value: Any) -> str:

@@ -44,6 +44,11 @@ def bounds(problem: Problem, linear_program: Scalar, gamma: Scalar, k: Count) ->
     References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023; Blondel, Seguy, Rolet,
         Smooth and Sparse Optimal Transport, AISTATS 2018.
     """
+    return _bounds(problem, linear_program, gamma, jnp.asarray(k))
+
+
+@jit
+def _bounds(problem: Problem, linear_program: Scalar, gamma: Scalar, k: Array) -> Bounds:
     _, a, b = problem
     m, n = a.shape[0], b.shape[0]
     aa, bb, mass = jnp.sum(a**2), jnp.sum(b**2), jnp.sum(a)
@@ -172,6 +177,7 @@ def cost_unit(cost: Float[Array, "m n"], unit: Literal["mean", "largest", "one"]
     return jnp.where(spread > 0, spread, 1.0)
 
 
+@jit
 def effective_strength(problem: Problem, linear_program: Scalar, gamma: Scalar) -> Float[Array, ""]:
     r"""The strength of the regularization without units, $\gamma \|b\|_2^2 / \mathrm{LP}$.
 

@@ -2,6 +2,7 @@ r"""The discrete transport problem, checked once, at the door."""
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -57,7 +58,7 @@ def problem(
     if not np.isfinite(cost).all():
         i, j = np.argwhere(~np.isfinite(cost))[0]
         raise ValueError(f"the cost is {cost[i, j]} at row {i}, column {j}: every entry must be finite")
-    return Problem(*map(jnp.asarray, (cost, *masses(a, b, cost.shape, cost.dtype, balanced))))
+    return Problem(*map(jax.device_put, (cost, *masses(a, b, cost.shape, cost.dtype, balanced))))
 
 
 def from_points(

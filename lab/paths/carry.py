@@ -351,7 +351,7 @@ def carry(
         grids,
         _levels(epsilon, grids) if noisy else None,
         key,
-        jnp.asarray(counts),
+        counts if isinstance(counts, Tracer) else jax.device_put(counts),
         None if frames is None else jnp.asarray(frames, x.dtype),
         euler_last,
         sees_extra,
@@ -364,19 +364,20 @@ def carry(
     run = loop(CARRY, journey, state, max_iterations=most)
     if loop is pure:
         tell("lab.paths.carry", run.reason, run.iterations)
-    t, seen, end, extra, done = _found(journey, run.state, jnp.ndim(times) == 1)
-    return Carried(t, seen, end, extra, done, done * step.evaluations, run.reason, run.state)
+    return Carried(*_found(journey, run.state, jnp.ndim(times) == 1), run.reason, run.state)
 
 
 def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
     """Equal steps from 0 to 1, whose number may be traced: times (most + 1,), which stay at 1 once they are there."""
     most = int(steps) if most is None else most
-    return jnp.minimum(jnp.arange(most + 1) / jnp.asarray(steps), 1.0)
+    if isinstance(steps, Tracer):
+        return jnp.minimum(jnp.arange(most + 1) / steps, 1.0)
+    return jax.device_put(np.minimum(np.arange(most + 1) / np.asarray(steps), 1.0).astype(jnp.result_type(float)))
 
 
 @jit
-def _found(journey: Journey, state: State, single: bool) -> tuple[Array, Any, Array, Any, Array]:
-    """Times, what was kept, ends, extra and steps done; of a single grid without an axis for it."""
+def _found(journey: Journey, state: State, single: bool) -> tuple[Array, Any, Array, Any, Array, Array]:
+    """Times, what was kept, ends, extra, steps done and evaluations; of a single grid without an axis for it."""
     grids, blocks = journey.times.shape[0], journey.blocks
     jobs = jnp.arange(grids * blocks).reshape(grids, blocks)
     began = jnp.where(jobs == state.job, state.at, 0)
@@ -390,7 +391,8 @@ def _found(journey: Journey, state: State, single: bool) -> tuple[Array, Any, Ar
         t = jnp.broadcast_to(journey.frames[None], (grids, journey.frames.shape[0]))
     else:
         x = jax.tree.map(partial(_repeated, journey, reached), x)
-    found = t, x, state.x, state.extra, reached.min(axis=1)
+    done = reached.min(axis=1)
+    found = t, x, state.x, state.extra, done, done * journey.step.evaluations
     return jax.tree.map(lambda z: z[0], found) if single else found
 
 
@@ -430,6 +432,7 @@ def _grids(times: Any, dtype: Any, padded: bool) -> Float[Array, "grids times"]:
         still = gaps == 0 if padded else np.zeros_like(gaps, bool)
         if not (np.isfinite(given).all() and (((gaps > 0) | still).all(1) | ((gaps < 0) | still).all(1)).all()):
             raise ValueError("the times must be finite, and all increasing or all decreasing")
+        return jax.device_put(np.atleast_2d(given.astype(dtype)))
     times = jnp.asarray(times, dtype)
     return times[None] if times.ndim == 1 else times
 
@@ -453,14 +456,17 @@ def _fit(fields: Any, x: Array, grids: Array, latest: float) -> None:
     if isinstance(fields, tuple) and (x.ndim < 3 or len(fields) != x.shape[0]):
         raise ValueError(f"{len(fields)} fields, but x has shape {x.shape}: a row (n, d) for each field is needed")
     for field in fields if isinstance(fields, tuple) else (fields,):
-        for grid in () if isinstance(grids, Tracer) else grids:
+        for grid in () if isinstance(grids, Tracer) else map(jax.device_put, np.asarray(grids)):
             _checked(field, grid, latest)
 
 
 def _levels(epsilon: Any, grids: Float[Array, "grids times"]) -> Array:
     """The noise level at each time, (grids, times, ...)."""
     level: Array
-    if callable(epsilon):
+    if not callable(epsilon) and not isinstance(epsilon, Tracer) and not isinstance(grids, Tracer):
+        given = np.asarray(epsilon, None if hasattr(epsilon, "dtype") else grids.dtype)
+        level = jax.device_put(np.broadcast_to(given[None] if given.ndim else given, (*grids.shape, *given.shape[1:])))
+    elif callable(epsilon):
         level = jnp.asarray(jax.vmap(jax.vmap(epsilon))(grids))
     else:
         level = jnp.asarray(epsilon)

@@ -311,6 +311,11 @@ def cost_matrix(x: Float[Array, "n d"], y: Float[Array, "m d"], cost: Cost = "ha
     """c(x_i, y_j). Matmul-bound for the named costs: memory O(n m)."""
     if callable(cost):
         return jax.vmap(jax.vmap(cost, (None, 0)), (0, None))(x, y)
+    return _cost_matrix(x, y, cost)
+
+
+@jit
+def _cost_matrix(x: Array, y: Array, cost: str) -> Array:
     middle = y.mean(axis=0, keepdims=True)  # distances do not change, their rounding does
     x, y = x - middle, y - middle
     squared = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2 * x @ y.T

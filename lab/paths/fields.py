@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from lab import precision
 from lab.numerics.jit import jit
 from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product, squared_distances
-from lab.paths.schedules import Coefficients, Mirror, Schedule, as_pytree, has_latent, inside, known
+from lab.paths.schedules import Coefficients, Mirror, Schedule, as_pytree, at, has_latent, inside, known
 
 
 class Field(NamedTuple):
@@ -142,7 +142,7 @@ class _Product(eqx.Module):
     def singular(self, c: Coefficients) -> bool:
         """Whether the component's Gaussian has no spread at these coefficients."""
         a = c.alpha if self.components_first else c.beta
-        spread = float(a) ** 2 * float(jnp.max(self.covariances)) + float(c.gamma) ** 2
+        spread = float(a) ** 2 * float(np.max(self.covariances)) + float(c.gamma) ** 2
         return not spread > 0
 
 
@@ -188,7 +188,7 @@ class Exact(eqx.Module):
             return 0.0, 1.0
         margin = 1e-4 if np.finfo(_dtype(self.law)).eps < 1e-10 else 1e-3
         with jax.ensure_compile_time_eval():
-            first, last = (self.law.singular(self.schedule(t)) for t in (0.0, 1.0))
+            first, last = (self.law.singular(at(self.schedule, t)) for t in (0.0, 1.0))
         return margin if first else 0.0, 1 - margin if last else 1.0
 
     @property
@@ -198,7 +198,7 @@ class Exact(eqx.Module):
         if not isinstance(law, _Product):
             return isinstance(law, Pairs)
         of_points = isinstance(law.other, Empirical)
-        return of_points or (known(law.covariances) and not float(jnp.max(law.covariances)) > 0)
+        return of_points or (known(law.covariances) and not float(np.max(law.covariances)) > 0)
 
 
 @jit

@@ -330,11 +330,16 @@ class Joint(eqx.Module):
 
 def product(source: Mixture, target: Mixture) -> Joint:
     """Source and target independent: K0 K1 components."""
-    k0, k1 = source.weights.shape[0], target.weights.shape[0]
     if source.dimension != target.dimension:
         raise ValueError(
             f"source and target have dimensions {source.dimension} and {target.dimension}: they must agree"
         )
+    return _product(source, target)
+
+
+@jit
+def _product(source: Mixture, target: Mixture) -> Joint:
+    k0, k1 = source.weights.shape[0], target.weights.shape[0]
 
     def left(z):
         return jnp.repeat(z, k1, axis=0)
@@ -447,19 +452,19 @@ def law(given: Any) -> Any:
 def target_of(arrays: Mapping[str, Any]) -> Mixture | Boxes | Empirical:
     """The law that a data set of kind ``samples`` was drawn from where it is known, else the data themselves."""
     if "centres" in arrays:
-        return Mixture(*(jnp.asarray(arrays[key]) for key in ("weights", "centres", "variances")))
+        return Mixture(*(jax.device_put(arrays[key]) for key in ("weights", "centres", "variances")))
     if "low" in arrays:
-        return Boxes(*(jnp.asarray(arrays[key]) for key in ("low", "high", "weights")))
-    return Empirical(jnp.asarray(arrays["x"]))
+        return Boxes(*(jax.device_put(arrays[key]) for key in ("low", "high", "weights")))
+    return Empirical(jax.device_put(arrays["x"]))
 
 
 def source_of(arrays: Mapping[str, Any]) -> Mixture | Empirical:
     """The law at t = 0: that of the data set where it has one, else N(0, I)."""
     if "source_centres" in arrays:
         keys = ("source_weights", "source_centres", "source_variances")
-        return Mixture(*(jnp.asarray(arrays[key]) for key in keys))
+        return Mixture(*(jax.device_put(arrays[key]) for key in keys))
     if "x0" in arrays:
-        return Empirical(jnp.asarray(arrays["x0"]))
+        return Empirical(jax.device_put(arrays["x0"]))
     return standard(arrays["x"].shape[1])
 
 

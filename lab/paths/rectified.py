@@ -139,17 +139,17 @@ def begin(
         first = None if points else exact(schedule, source, target)
         lines = None if points else exact(Linear(), source, target)
         low, high = first.interval if first is not None else (0.0, 1.0)
-    keys = jax.random.split(key, 3)
+    first_key, second_key, work_key = jax.random.split(key, 3)
     # all at once: random numbers take longer to compile than all else
-    x0 = source.sample(keys[0], n + (1 + ROUNDS) * pairs)
-    x1 = target.sample(keys[1], (1 + FRESH) * n + pairs)
+    x0 = source.sample(first_key, n + (1 + ROUNDS) * pairs)
+    x1 = target.sample(second_key, (1 + FRESH) * n + pairs)
     times = jnp.asarray(graded(STEPS, low, high))
     d = x0.shape[1]
     # terms of one evaluation at one point: of all parts of the laws, or of all pairs
     terms = max(pairs, 1 if points else _parts(source) * _parts(target)) * max(1, d // 8)
     rows = min(n + pairs, max(16, PART // terms))
     return Rectification(
-        keys[2],
+        work_key,
         jnp.asarray(k),
         jnp.asarray(bandwidth),
         Ends(x0[:n], x1[:n]),

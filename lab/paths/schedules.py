@@ -26,6 +26,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.numerics.jit import jit
+
 type Number = float | Array
 
 
@@ -491,10 +493,16 @@ def has_latent(schedule: Schedule) -> bool:
         if hasattr(schedule, name):
             return getattr(schedule, name) is not None
     with jax.ensure_compile_time_eval():
-        gamma = schedule(jnp.asarray(0.5)).gamma
+        gamma = at(schedule, 0.5).gamma
     if isinstance(gamma, Tracer):
         raise TypeError("whether this schedule has latent noise cannot be seen inside jit: say latent=True or False")
     return float(gamma) > 0
+
+
+@jit
+def at(schedule: Schedule, t: ArrayLike) -> Coefficients:
+    """``schedule(t)`` as one program, where each of its operations would be one."""
+    return schedule(t)
 
 
 def _positive(name: str, value: ArrayLike) -> Number:

@@ -196,9 +196,14 @@ def entropic(
         max_iterations=max_iterations,
         loop=loop,
     )
+    return Entropic(epsilon, points, weights, _potential(epsilon, found.alpha, costs, weights), cost, found.reason)
+
+
+@jit
+def _potential(epsilon: Array, alpha: Array, costs: Array, weights: Array) -> Array:
     # the plan is exp((alpha_i - c_ij) / eps) of column sums weights
-    g = -epsilon * jax.nn.logsumexp((found.alpha[:, None] - costs) / epsilon, axis=0)
-    return Entropic(epsilon, points, weights, g - weights @ g, cost, found.reason)
+    g = -epsilon * jax.nn.logsumexp((alpha[:, None] - costs) / epsilon, axis=0)
+    return g - weights @ g
 
 
 class Uniform(eqx.Module):

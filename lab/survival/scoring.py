@@ -87,6 +87,7 @@ def bag_plan(
     return BagPlan(jnp.where(here[:, None], costs, jnp.nan), whole[:, :-1], whole[:, -1])
 
 
+@jit
 def mean_by_kind(kind: Int[Array, "n width"], values: Float[Array, "n width"], kinds: int) -> Float[Array, " kinds"]:
     """The mean of a value over all patches of each kind, 0 where there is none.
 

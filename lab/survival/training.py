@@ -33,6 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure
+from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.survival import losses
 from lab.survival.bags import Bags
@@ -101,6 +102,7 @@ class Model(eqx.Module):
 
 
 @chosen
+@jit
 def model(
     key: PRNGKeyArray, d: int, *, pooling: Pool = "ot", k: int = 16, width: int = 256, out: int = 1, dtype: Any = None
 ) -> Model:
@@ -364,10 +366,10 @@ def train(
         raise ValueError(f"epochs = {epochs}, but a training can't be shorter than 0")
     which = jnp.arange(bags.count) if which is None else jnp.asarray(which)
     dtype = bags.x.dtype
-    time, event = bags.time[which], bags.event[which]
-    if not isinstance(event, Tracer) and not np.asarray(event).any():
+    known = not any(isinstance(each, Tracer) for each in (bags.event, which))
+    if known and not np.asarray(bags.event)[np.asarray(which)].any():
         raise ValueError("all bags to learn from are censored: without an event there is nothing to learn")
-    ends = losses.cuts(time, event, _BINS) if loss == "nll" else jnp.zeros(0, dtype)
+    ends = losses.cuts(bags.time[which], bags.event[which], _BINS) if loss == "nll" else jnp.zeros(0, dtype)
     first, later = jax.random.split(key)
     begin = model(
         first, bags.x.shape[1], pooling=pooling, k=k, width=width, out=_BINS if loss == "nll" else 1, dtype=dtype

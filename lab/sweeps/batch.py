@@ -16,7 +16,6 @@ from lab import memory
 from lab.numerics import Reason, pure
 from lab.studies import Study
 
-_MOST = 8  # kinds of programs that are kept
 _POLL = 0.1  # seconds between looks at the stop flag
 
 type Stop = Callable[[], bool | None]
@@ -128,7 +127,7 @@ class Program:
         return sum(int(np.prod(s.shape)) * s.dtype.itemsize for s in jax.tree.leaves(self.shapes))
 
 
-_programs: memory.Recent[list[Program]] = memory.Recent()
+_programs: memory.Recent[list[Program]] = memory.Recent(most=8)
 _lock = threading.Lock()
 
 
@@ -149,8 +148,6 @@ def program(study: Study, inputs: Any, swept: Mapping[str, Any]) -> Program:
                 return made
         made = Program(study, inputs, swept)
         _programs.put(key, [*known, made])
-        while len(_programs) > _MOST:
-            _programs.forget()
     return made
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 from lab.datasets import Data
 from lab.datasets.bags import KIND
 from lab.numerics import Loop, Reason
+from lab.numerics.jit import jit
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
 from lab.studies.vocabulary import positive, size
 from lab.survival.bags import Bags, bags
@@ -254,10 +255,7 @@ class OTSurv(Study):
         found = evaluate(bags, judged.risk, parts.test, inputs.known.get("true_risk"))
         if found.cindex_oracle is not None:
             output["cindex_oracle"] = found.cindex_oracle
-        residual = jnp.maximum(judged.residual.max(), shown.residual.max())
-        settled = residual <= (1e-6 if residual.dtype == jnp.float64 else 1e-4)
-        reason = jnp.asarray(trained.reason)
-        reason = jnp.where((reason == Reason.CONVERGED) & ~settled, Reason.STALLED, reason)
+        residual, reason = _settled(judged.residual, shown.residual, jnp.asarray(trained.reason))
         return output | inputs.known | {
             "warm": Warm(inputs, values, trained), "iterations": trained.steps, "reason": reason, "plan_residual": residual,
             "loss": trained.by_epoch(trained.curves.loss, p.epochs)[:, : trained.batches].mean(axis=1),
@@ -290,3 +288,11 @@ class OTSurv(Study):
                 "or raise dropout."
             )
         return ""
+
+
+@jit
+def _settled(judged: Any, shown: Any, reason: Any) -> tuple[Any, Any]:
+    """The largest residual, and why all ended: in a training that came to its end every plan is to be solved."""
+    residual = jnp.maximum(judged.max(), shown.max())
+    settled = residual <= (1e-6 if residual.dtype == jnp.float64 else 1e-4)
+    return residual, jnp.where((reason == Reason.CONVERGED) & ~settled, Reason.STALLED, reason)
