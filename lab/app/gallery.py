@@ -9,10 +9,12 @@ import panel as pn
 import param
 from panel import ui
 
+import lab
+from lab import memory
 from lab.cards import as_uri
 from lab.studies import Real, Study, Whole, catalogue
 
-from . import theme, thumbnails, verdicts
+from . import garbage, theme, thumbnails, verdicts
 from .runner import BACKGROUND, Runner, poster
 
 _CSS = theme.asset("gallery.css")
@@ -64,9 +66,9 @@ class Gallery(pn.viewable.Viewer):
             _CSS,
         )
         top = [head, pn.Row(self.search, margin=(4, 0, 0, 0))] if in_page else [head]
-        self._view = theme.column(
-            *top, *(group for group, _ in self._groups), self._nothing, css=_CSS, css_classes=["gallery"]
-        )
+        parts = [*top, *(group for group, _ in self._groups), self._nothing]
+        parts += [] if in_page else [theme.html(f'<p class="held">{theme.escape(_held())}</p>', _CSS)]
+        self._view = theme.column(*parts, css=_CSS, css_classes=["gallery"])
         post, live = poster()
         self._runner = Runner(post, BACKGROUND)
         if live:
@@ -116,6 +118,15 @@ class Gallery(pn.viewable.Viewer):
     def _tint(self) -> None:
         for card in self.cards.values():
             card.pane.css_classes = ["card", "dark"] if self.dark else ["card"]
+
+
+def _held() -> str:
+    """What this server holds, for who looks after it."""
+    held, most = memory.resident(), garbage.bound()
+    told = (
+        f"holds {held / 2**20:,.0f} MiB, and gives up above {most / 2**20:,.0f} what it can make again" if held else ""
+    )
+    return f"TransportLab {lab.__version__}" + (f" · {told}" if told else "")
 
 
 class _Card:

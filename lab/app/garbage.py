@@ -17,7 +17,7 @@ from .runner import quiet_for
 
 _QUIET = 3.0  # seconds
 _CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
-_most = memory.budget()  # bytes; above, compiled programs are let go of
+_most = memory.budget()  # bytes; above, programs and what else can be made again are given up
 _closed = 0
 
 
@@ -25,7 +25,7 @@ def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
     """Have it so in this process, which serves.
 
     Args:
-        most: bytes above which compiled programs are let go of, once nothing runs; ``memory.budget()`` when left out.
+        most: bytes above which what can be made again is given up, once nothing runs; ``memory.budget()`` when left out.
     """
     global _most
     _most = _most if most is None else most
@@ -34,6 +34,11 @@ def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
     gc.collect()
     pn.state.on_session_destroyed(_count)
     server.io_loop.add_callback(PeriodicCallback(_tidy, 1000).start)
+
+
+def bound() -> int:
+    """Bytes that this process keeps to, where nothing runs."""
+    return _most
 
 
 def _leave_out(phase: str, told: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 r"""A set of images, pooled to smaller ones, and what a linear denoiser needs of it: mean and covariance in their eigenbasis."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -85,8 +86,9 @@ def pool(pixels: Shaped[Array, "N C H W"], by: int) -> Float[Array, "N C h w"]:
     return numbers[:, :, : h * by, : w * by].reshape(n, c, h, by, w, by).mean(axis=(3, 5))
 
 
-def pooling(height: int, width: int, by: int | None = None) -> int:
+def pooling(sides: Sequence[int], by: int | None = None) -> int:
     """Pixels a side that become one: ``by``, or where it is None the least that leaves at most 256 pixels."""
+    height, width = sides
     return by or next(by for by in range(1, 10_000) if (height // by) * (width // by) <= _EASY)
 
 

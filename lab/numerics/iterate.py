@@ -206,7 +206,7 @@ def _start(method: Method, rest: tuple, numbers: list, state: Tree) -> tuple[Tre
 
 
 @jit
-def _chunk(method: Method, rest: tuple, numbers: list, state: Tree, reason: jax.Array, limit: jax.Array) -> tuple:
+def _chunk(method: Method, rest: tuple, numbers: list, state: Tree, reason: Any, limit: Any) -> tuple:
     return _advance(method, _BUFFER, _whole(numbers, rest), state, reason, limit, True)
 
 

@@ -10,7 +10,7 @@ from lab.numerics import Loop, Reason, pure
 from lab.paths import bridge, interpolants
 from lab.paths.interpolant_costs import FINE
 from lab.paths.interpolants import ONE_SIDED, Interpolant
-from lab.paths.laws import Empirical, Mixture
+from lab.paths.laws import Mixture
 
 
 class Made(NamedTuple):
@@ -28,14 +28,15 @@ def named(
     coupling: str,
     a: ArrayLike,
     epsilon: ArrayLike,
-    source: Mixture | Empirical,
-    target: Mixture | Empirical,
+    source: Any,
+    target: Any,
     key: PRNGKeyArray,
     loop: Loop = pure,
 ) -> Made:
     """The path of a schedule with latent noise of size ``a``.
 
     Args:
+        source, target: laws of ``lab.paths``.
         latent: *bridge* is that of least drift energy at the noise level ``epsilon``; one-sided schedules have none, so
             that nothing is fitted to them.
         coupling: *independent*, or *rectified*: each start with where the flow of independent ends takes it.

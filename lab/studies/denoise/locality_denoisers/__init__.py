@@ -267,7 +267,7 @@ class LocalityDenoisers(Study):
         tried = remembered(
             ("images", images),
             lambda: trial(
-                train, test, by=pooling(*train.shape[2:], p.pool), samples=p.samples, level=float(LEVELS[0]), seed=p.seed,
+                train, test, by=pooling(train.shape[2:], p.pool), samples=p.samples, level=float(LEVELS[0]), seed=p.seed,
                 strength=jnp.asarray(p.strength, wide) if p.plant else 0.0, pattern=inputs.get("pattern"),
             ),
         )
@@ -386,7 +386,7 @@ def _design(shape: tuple[int, ...], p: Any) -> Design:
 
 def _sides(shape: tuple[int, ...], pool: int | None) -> tuple[int, int]:
     """Height and width after pooling."""
-    by = pooling(*shape[2:], pool)
+    by = pooling(shape[2:], pool)
     return shape[2] // by, shape[3] // by
 
 
