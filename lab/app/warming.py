@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
+COMMAND = "import sys; from lab.app.warming import main; main(sys.argv[1:])"
+_MOST = 1 << 29  # bytes that it keeps between two studies
 _process: subprocess.Popen | None = None
 
 
@@ -19,7 +21,7 @@ def begin(slugs: Iterable[str]) -> None:
     """Start it, for these studies in this order; a process has one."""
     global _process
     if _process is None or _process.poll() is not None:
-        command = [sys.executable, "-m", "lab.app.warming", *slugs]
+        command = [sys.executable, "-c", COMMAND, *slugs]
         _process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
@@ -36,7 +38,7 @@ def main(slugs: Iterable[str]) -> None:
         os.nice(19)
     waiting = deque(slugs)
     threading.Thread(target=_listen, args=(waiting,), daemon=True).start()
-    from lab import studies
+    from lab import memory, studies
     from lab.home import start
 
     start()
@@ -50,6 +52,7 @@ def main(slugs: Iterable[str]) -> None:
                     break
         except Exception as refusal:  # of anybody's study; the others are still to be compiled
             print(f"the default of {slug} can't be run: {refusal}", file=sys.stderr)
+        memory.release(_MOST)
 
 
 def _listen(waiting: deque[str]) -> None:
@@ -59,7 +62,3 @@ def _listen(waiting: deque[str]) -> None:
             waiting.remove(slug)
             waiting.appendleft(slug)
     os._exit(0)  # the server is gone
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
