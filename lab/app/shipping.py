@@ -1,7 +1,8 @@
 """Making what ships with the lab: ``python -m lab.app.shipping``, which ``make data`` calls.
 
 Of each study: its default run, those of its presets and of the steps of its story, and the runs that its pictures over several
-runs need at the defaults; and the small pictures of the gallery. Arrays are rounded to float32 where no picture shows it.
+runs need at the defaults; and the small pictures of the gallery. Arrays are rounded to float32 where no picture shows it. A file
+that holds the same numbers already is left as it is.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from . import thumbnails
 MOST = 1.9e6
 """Bytes that ship of a study: its default, steps of its story, pictures over several runs, then presets as they come."""
 _SAME = 1e-6  # of a picture's width: nobody sees it
+_ROUNDING = {4: 1e-6, 8: 1e-9}  # of an array's largest value, by its bytes a number
 
 
 class Wanted(NamedTuple):
@@ -57,8 +59,9 @@ def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple
         file = f"{study.slug}-{wanted.name}{files.SUFFIX}"
         header = {"layout": 1, "keys": [key.asked for key in fresh], "rounded": names}
         path = folder / file
-        path.unlink(missing_ok=True)
-        write(path, lambda part, cells=rounded, header=header: files.write(part, cells, header))
+        if not _holds(path, rounded, header):
+            path.unlink(missing_ok=True)
+            write(path, lambda part, cells=rounded, header=header: files.write(part, cells, header))
         size = path.stat().st_size
         left -= size
         print(
@@ -78,6 +81,29 @@ def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple
             old.unlink()
         write(folder / thumbnails.shipped_name(study, tone), image)
     return index
+
+
+def _holds(path: Path, cells: xr.Dataset, header: Mapping[str, Any]) -> bool:
+    """Whether a file holds these numbers already, to rounding: it then stays, and the repository does not grow."""
+    try:
+        found, told = files.read(path)
+    except (files.Damaged, OSError):
+        return False
+    same = all(told.get(name) == header[name] for name in ("layout", "keys", "rounded"))
+    return (
+        same
+        and {*found.data_vars} == {*cells.data_vars}
+        and all(map(_close, found.data_vars.values(), map(cells.get, found)))
+    )
+
+
+def _close(one: xr.DataArray, other: Any) -> bool:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if one.dtype.kind != "f":
+        return one.name == "cell_attrs" or bool((one.values == other.values).all())
+    scale = np.abs(one.values[np.isfinite(one.values)]).max(initial=0.0)
+    return np.allclose(one.values, other.values, rtol=0.0, atol=_ROUNDING[one.dtype.itemsize] * scale, equal_nan=True)
 
 
 def _there(index: Mapping[str, list[tuple]], key: Key, keep: tuple[str, ...]) -> bool:
