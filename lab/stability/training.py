@@ -417,7 +417,13 @@ def _check_optimizer(optimizer: Optimizer, free: Tree, settings: Settings) -> No
         )
     with jax.ensure_compile_time_eval():
         ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), free)
-        first, _ = optimizer.update(ones, optimizer.init(ones), ones)
+        try:
+            first, _ = optimizer.update(ones, optimizer.init(ones), ones)
+        except TypeError as problem:
+            raise ValueError(
+                f"the optimizer needs more than gradients to take a step ({problem}), as a line search does: give one that is "
+                "content with them, such as optax.scale_by_adam()"
+            ) from problem
         uphill = sum(float(leaf.sum()) for leaf in jax.tree.leaves(first)) < 0
     if uphill:
         raise ValueError(

@@ -230,3 +230,5 @@ def test_an_optimizer_with_a_rate_of_its_own_is_refused():
         train(stability.Settings(), optax.adam(1e-3))
     with pytest.raises(ValueError, match=r"settings.momentum and an optimizer were given"):
         train(stability.Settings(momentum=0.9), optax.scale_by_adam())
+    with pytest.raises(ValueError, match="the optimizer needs more than gradients to take a step"):
+        train(stability.Settings(), optax.lbfgs())
