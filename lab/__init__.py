@@ -16,6 +16,7 @@ _PARTS = (
     "datasets",
     "denoise",
     "figures",
+    "inverse",
     "numerics",
     "ot",
     "paths",

@@ -25,6 +25,7 @@ install_import_hook(
     [
         "lab.clustering",
         "lab.denoise",
+        "lab.inverse",
         "lab.numerics",
         "lab.ot",
         "lab.paths",

@@ -204,7 +204,7 @@ def test_parts_are_listed_and_there():
 
 
 @pytest.mark.parametrize(
-    "package", ["clustering", "denoise", "numerics", "ot", "paths", "sampling", "stability", "survival"]
+    "package", ["clustering", "denoise", "inverse", "numerics", "ot", "paths", "sampling", "stability", "survival"]
 )
 def test_modules_of_a_field_are_parts_of_it(package):
     there = getattr(lab, package)

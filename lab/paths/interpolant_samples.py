@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.choices import chosen
 from lab.numerics.jit import jit
 from lab.paths.interpolant_costs import NoiseLevel
 from lab.paths.interpolants import Interpolant
 from lab.paths.laws import Empirical, Mixture, Pairs
 from lab.paths.likelihood import log_density
 from lab.paths.misfits import FieldInUse
-from lab.paths.sampling import between, ode
+from lab.paths.sampling import Solver, between, ode
 
 _MOST = 8  # dimensions in which a divergence is integrated
 
@@ -55,9 +56,10 @@ def has_likelihoods(path: Interpolant) -> bool:
     return smooth and not isinstance(path.joint, Pairs) and path.dimension <= _MOST
 
 
+@chosen
 @jit
 def likelihoods(
-    path: Interpolant, used: FieldInUse, samples: Float[Array, "*samples d"], steps: int, solver: str
+    path: Interpolant, used: FieldInUse, samples: Float[Array, "*samples d"], steps: int, solver: Solver
 ) -> Likelihoods:
     """Log-densities of samples under the ODE of the field in use and under the path; see ``has_likelihoods``."""
     shape, ends = samples.shape[:-1], samples.reshape(-1, samples.shape[-1])

@@ -1,0 +1,106 @@
+"""Blur by a kernel, with what lies beyond the edge."""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from lab.choices import chosen
+from lab.inverse.operators import Linear, Shape, checked, known
+
+type Boundary = Literal["circular", "reflect", "edge", "zero"] | str
+
+_PAD = {"circular": "wrap", "reflect": "symmetric", "edge": "edge", "zero": "constant"}
+_NOTHING = 1e-10  # of the largest factor of a circular blur: a frequency that is lost
+
+
+@chosen
+class Blur(Linear):
+    r"""$(k * x)_p = \sum_q k_q\, x_{p - q}$ for each channel of images (C, H, W), with q counted from the kernel's middle.
+
+    Args:
+        inputs: (C, H, W).
+        kernel: (a, b) of odd sides, none longer than the image. Traced.
+        boundary: what is beyond the edge: ``circular``, the image again (norm and pseudo-inverse are then exact, by Fourier);
+            ``reflect``, mirrored with the edge twice; ``edge``, the last pixel; ``zero``.
+    """
+
+    kernel: Float[Array, "a b"]
+    inputs: Shape = eqx.field(static=True)
+    boundary: Boundary = eqx.field(static=True)
+
+    def __init__(self, inputs: Shape, kernel: Any, boundary: Boundary = "circular"):
+        self.inputs, self.boundary = tuple(inputs), boundary
+        self.kernel = jnp.asarray(kernel, jnp.result_type(float))
+        sides = self.kernel.shape
+        if len(self.inputs) != 3 or len(sides) != 2 or any(side % 2 == 0 for side in sides):
+            raise ValueError(
+                f"a kernel of shape {sides} for images of shape {self.inputs}: odd sides and (channels, height, width) are "
+                "needed"
+            )
+        if sides[0] > self.inputs[1] or sides[1] > self.inputs[2]:
+            raise ValueError(f"the kernel has shape {sides}, more than the images, {self.inputs[1:]}: make it smaller")
+        if known(self.kernel):
+            checked("the kernel", self.kernel)
+
+    def apply(self, x: Array) -> Array:
+        reach = [side // 2 for side in self.kernel.shape]
+        wide = jnp.pad(x, [(0, 0), *((each, each) for each in reach)], _PAD[self.boundary])
+        turned = self.kernel[::-1, ::-1].astype(x.dtype)
+        return jax.lax.conv_general_dilated(wide[:, None], turned[None, None], (1, 1), "VALID")[:, 0]
+
+    def norm(self) -> Float[Array, ""]:
+        return jnp.abs(self._factors()).max() if self.boundary == "circular" else super().norm()
+
+    def invert(self, y: Array) -> Array:
+        if self.boundary != "circular":
+            return super().invert(y)
+        factors = self._factors()
+        there = jnp.abs(factors) > _NOTHING * jnp.abs(factors).max()
+        inverse = jnp.where(there, 1 / jnp.where(there, factors, 1), 0)
+        return jnp.fft.ifft2(jnp.fft.fft2(y) * inverse[None]).real.astype(y.dtype)
+
+    def _factors(self) -> Array:
+        """Of each frequency of a circular blur."""
+        a, b = self.kernel.shape
+        whole = jnp.zeros(self.inputs[1:], self.kernel.dtype).at[:a, :b].set(self.kernel)
+        return jnp.fft.fft2(jnp.roll(whole, (-(a // 2), -(b // 2)), (0, 1)))
+
+
+def gaussian(sigma: float, size: int | None = None) -> np.ndarray:
+    """A kernel of sum 1 with this standard deviation in pixels; 6 sigma wide when the size is omitted."""
+    if not sigma > 0:
+        raise ValueError(f"sigma = {sigma}, but a blur must have a width above 0")
+    size = 2 * int(np.ceil(3 * sigma)) + 1 if size is None else _odd(size)
+    side = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
+    kernel = np.outer(side, side)
+    return kernel / kernel.sum()
+
+
+def uniform(size: int) -> np.ndarray:
+    """A square of equal weights, of sum 1."""
+    return np.full((_odd(size), size), 1 / size**2)
+
+
+def motion(length: int, angle: float = 0.0) -> np.ndarray:
+    """A line of so many pixels through the middle, of sum 1, at an angle in degrees from the right, counted upwards."""
+    size, reach = _odd(length), length // 2
+    kernel = np.zeros((size, size))
+    turn = np.deg2rad(angle)
+    for step in np.linspace(-reach, reach, 8 * size + 1):
+        row, column = reach - step * np.sin(turn), reach + step * np.cos(turn)
+        i, j = int(np.floor(row + 1e-9)), int(np.floor(column + 1e-9))
+        for di, dj in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            weight = (1 - abs(row - i - di)) * (1 - abs(column - j - dj))
+            if weight > 0 and 0 <= i + di < size and 0 <= j + dj < size:
+                kernel[i + di, j + dj] += weight
+    return kernel / kernel.sum()
+
+
+def _odd(size: int) -> int:
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"a kernel has an odd number of pixels a side, at least 1, but {size} was given")
+    return size

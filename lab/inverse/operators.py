@@ -1,0 +1,320 @@
+r"""What is measured of an image or a volume: a map $A$ from arrays of one shape to arrays of another.
+
+A linear operator has an adjoint, $\langle A x, y\rangle = \langle x, A^* y\rangle$ with the real inner product
+$\mathrm{Re} \sum \bar u v$, exact by construction: what a subclass does not write is JAX's transpose of it. Inputs are real;
+measurements may be complex. All calls take any number of leading axes.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from math import prod
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from lab import precision
+from lab.numerics.jit import jit
+
+type Shape = tuple[int, ...]
+
+DENSE = 1 << 22  # entries of a matrix that is formed without being asked for
+_POWER = 5000  # steps of the power method
+
+
+class Operator(eqx.Module):
+    """Any differentiable map. A new one writes ``inputs`` and ``apply``.
+
+    Attributes:
+        inputs: shape of what is measured; static.
+    """
+
+    inputs: eqx.AbstractVar[Shape]
+    is_linear: ClassVar[bool] = False
+
+    @abstractmethod
+    def apply(self, x: Float[Array, "..."]) -> Array:
+        """Of one array of shape ``inputs``, pure, without checks."""
+
+    @property
+    def outputs(self) -> Shape:
+        """The shape of a measurement."""
+        return self._measured.shape
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether measurements are complex."""
+        return bool(jnp.issubdtype(self._measured.dtype, jnp.complexfloating))
+
+    @property
+    def measurements(self) -> Any:
+        """How many numbers are measured; traced where a mask decides."""
+        return prod(self.outputs) * (2 if self.is_complex else 1)
+
+    def __call__(self, x: Any) -> Array:
+        """The measurement without noise.
+
+        Args:
+            x: (..., *inputs), real.
+
+        Returns:
+            (..., *outputs).
+
+        Raises:
+            ValueError: another shape.
+        """
+        precision.uncut(x=x)
+        return _rows(self, _fitting("x", jnp.asarray(x), self.inputs, "the operator takes"), "apply")
+
+    def __matmul__(self, first: "Operator") -> "Operator":
+        """``first``, then this."""
+        if not isinstance(first, Operator):
+            return NotImplemented
+        both = isinstance(self, Linear) and isinstance(first, Linear)
+        return (Composed if both else _Chain)(after=self, before=first)  # pyright: ignore
+
+    @property
+    def _measured(self) -> jax.ShapeDtypeStruct:
+        return jax.eval_shape(self.apply, jax.ShapeDtypeStruct(self.inputs, jnp.result_type(float)))
+
+
+class Linear(Operator):
+    """A linear map. A subclass overrides what it knows a shorter way to: ``back``, ``norm``, ``invert``."""
+
+    is_linear: ClassVar[bool] = True
+
+    def back(self, y: Array) -> Array:
+        """The adjoint of one measurement."""
+        given = jax.ShapeDtypeStruct(self.inputs, jnp.real(y).dtype)
+        transposed = jax.linear_transpose(self.apply, given)
+        return transposed(jnp.conj(y))[0]  # of a real input the transpose is real
+
+    def invert(self, y: Array) -> Array:
+        """The least-squares answer of least norm of one measurement."""
+        if prod(self.inputs) * prod(self.outputs) > DENSE:
+            raise ValueError(
+                f"the pseudo-inverse of this operator, {self.inputs} to {self.outputs}, is not known and too large to be "
+                "formed: begin with the adjoint, or solve with a prox"
+            )
+        stacked = jnp.concatenate([y.real.ravel(), y.imag.ravel()]) if self.is_complex else y.ravel()
+        return (jnp.linalg.pinv(self.matrix(y.real.dtype)) @ stacked).reshape(self.inputs)
+
+    def norm(self) -> Float[Array, ""]:
+        r"""The largest singular value $\|A\|_2$, by the power method on $A^* A$."""
+        return _norm(self)
+
+    def adjoint(self, y: Any) -> Array:
+        """$A^* y$.
+
+        Args:
+            y: (..., *outputs).
+
+        Returns:
+            (..., *inputs), real.
+        """
+        precision.uncut(y=y)
+        return _rows(self, _fitting("y", jnp.asarray(y), self.outputs, "the operator gives"), "back")
+
+    def pinv(self, y: Any) -> Array:
+        """$A^+ y$: of all x with the least $|A x - y|$ the one of least norm.
+
+        Raises:
+            ValueError: it is not known, and the matrix is too large to be formed.
+        """
+        precision.uncut(y=y)
+        return _rows(self, _fitting("y", jnp.asarray(y), self.outputs, "the operator gives"), "invert")
+
+    def matrix(self, dtype: Any = None) -> Float[Array, "m n"]:
+        """The matrix of the flattened operator; of a complex one the real parts above the imaginary ones. Memory O(m n)."""
+        return _matrix(self, jnp.dtype(dtype or jnp.result_type(float)))
+
+
+class Composed(Linear):
+    """``after @ before``: one linear operator after the other."""
+
+    after: Linear
+    before: Linear
+
+    def __check_init__(self) -> None:
+        _chained(self.after, self.before)
+
+    @property
+    def inputs(self) -> Shape:  # type: ignore[override]
+        return self.before.inputs
+
+    def apply(self, x: Array) -> Array:
+        return self.after.apply(self.before.apply(x))
+
+    def back(self, y: Array) -> Array:
+        return self.before.back(self.after.back(y))
+
+    @property
+    def measurements(self) -> Any:
+        return self.after.measurements
+
+
+class _Chain(Operator):
+    after: Operator
+    before: Operator
+
+    def __check_init__(self) -> None:
+        _chained(self.after, self.before)
+
+    @property
+    def inputs(self) -> Shape:  # type: ignore[override]
+        return self.before.inputs
+
+    def apply(self, x: Array) -> Array:
+        return self.after.apply(self.before.apply(x))
+
+
+class Function(Operator):
+    """A differentiable function of an array; see ``operator``."""
+
+    function: Callable[[Array], Array]
+    inputs: Shape = eqx.field(static=True)
+
+    def apply(self, x: Array) -> Array:
+        return self.function(x)
+
+
+class _LinearFunction(Linear):
+    function: Callable[[Array], Array]
+    inputs: Shape = eqx.field(static=True)
+    transpose: Callable[[Array], Array] | None = None
+
+    def apply(self, x: Array) -> Array:
+        return self.function(x)
+
+    def back(self, y: Array) -> Array:
+        return super().back(y) if self.transpose is None else self.transpose(y)
+
+
+def operator(
+    function: Callable[[Array], Array],
+    inputs: Shape,
+    *,
+    linear: bool = False,
+    adjoint: Callable[[Array], Array] | None = None,
+) -> Operator:
+    """A function of one's own as an operator.
+
+    Args:
+        function: of an array of shape ``inputs``, in JAX.
+        linear: the adjoint is then its transpose, unless ``adjoint`` is given.
+
+    Raises:
+        ValueError: it is not linear, or the adjoint is not its adjoint: two random arrays tell.
+
+    >>> import jax.numpy as jnp
+    >>> sums = operator(lambda x: x.cumsum(), (3,), linear=True)
+    >>> sums.adjoint(jnp.asarray([1.0, 0.0, 2.0])).tolist()
+    [3.0, 2.0, 2.0]
+    """
+    if not linear:
+        if adjoint is not None:
+            raise ValueError(
+                "an adjoint is given, but the function is not said to be linear: add linear=True, or leave it out"
+            )
+        return Function(function=function, inputs=tuple(inputs))
+    made = _LinearFunction(function=function, inputs=tuple(inputs), transpose=adjoint)
+    one, other = (jax.random.normal(key, made.inputs) for key in jax.random.split(jax.random.key(0)))
+    together, apart = made(one + 2 * other), made(one) + 2 * made(other)
+    scale = float(jnp.linalg.norm(apart)) or 1.0
+    off = float(jnp.linalg.norm(together - apart)) / scale
+    if not off <= _tolerance(together.real.dtype):
+        raise ValueError(
+            f"the function is not linear: of two random arrays f(x + 2 y) misses f(x) + 2 f(y) by {off:.2g} of its norm; leave "
+            "out linear=True"
+        )
+    if adjoint is not None and not (off := adjoint_error(made)) <= _tolerance(together.real.dtype):
+        raise ValueError(
+            f"the adjoint is not that of the function: of two random arrays <f(x), y> and <x, adjoint(y)> differ by {off:.2g} "
+            "of the product of the norms; leave it out to have the function transposed"
+        )
+    return made
+
+
+def adjoint_error(made: Linear, key: PRNGKeyArray | None = None) -> float:
+    r"""$|\langle A x, y\rangle - \langle x, A^* y\rangle|$ of random x and y, relative to $|A x| |y|$."""
+    first, second, third = jax.random.split(jax.random.key(0) if key is None else key, 3)
+    x = jax.random.normal(first, made.inputs)
+    y = jax.random.normal(second, made.outputs)
+    y = y + 1j * jax.random.normal(third, made.outputs) if made.is_complex else y
+    ax, aty = made(x), made.adjoint(y)
+    off = jnp.abs(jnp.vdot(ax, y).real - jnp.vdot(x, aty))
+    return float(off / (jnp.linalg.norm(ax) * jnp.linalg.norm(y)))
+
+
+def _tolerance(dtype: Any) -> float:
+    return 1e4 * float(jnp.finfo(dtype).eps)
+
+
+def _chained(after: Operator, before: Operator) -> None:
+    if before.is_complex:
+        raise ValueError(
+            "the first operator gives complex numbers, but the second takes real ones: choose real measurements"
+        )
+    if before.outputs != after.inputs:
+        raise ValueError(
+            f"the first operator gives {before.outputs}, but the second takes {after.inputs}: the two shapes must agree"
+        )
+
+
+def _fitting(name: str, x: Array, shape: Shape, who: str) -> Array:
+    if x.shape[x.ndim - len(shape) :] != shape or x.ndim < len(shape):
+        raise ValueError(f"{name} has shape {x.shape}, but {who} (..., {', '.join(map(str, shape))})")
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(float))
+
+
+@jit
+def _rows(made: Any, x: Array, which: str) -> Array:
+    """A method of one array, over leading axes."""
+    method = getattr(made, which)
+    shape = made.inputs if which == "apply" else made.outputs
+    batch = x.shape[: x.ndim - len(shape)]
+    found = jax.vmap(method)(x.reshape(-1, *shape)) if batch else method(x)
+    return found.reshape(*batch, *found.shape[1:]) if batch else found
+
+
+@jit
+def _norm(made: Linear) -> Array:
+    dtype = jnp.result_type(float)
+
+    def improve(carry):
+        x, value, _, count = carry
+        x = made.back(made.apply(x))
+        new = jnp.linalg.norm(x)
+        return x / jnp.where(new > 0, new, 1), new, value, count + 1
+
+    def unsettled(carry):
+        _, value, before, count = carry
+        return (jnp.abs(value - before) > 4 * jnp.finfo(dtype).eps * value) & (count < _POWER)
+
+    x = jax.random.normal(jax.random.key(0), made.inputs, dtype)
+    start = x / jnp.linalg.norm(x), jnp.asarray(0.0, dtype), jnp.asarray(-1.0, dtype), jnp.int32(0)
+    return jnp.sqrt(jax.lax.while_loop(unsettled, improve, start)[1])
+
+
+@jit
+def _matrix(made: Linear, dtype: Any) -> Array:
+    n = prod(made.inputs)
+    columns = jax.vmap(made.apply)(jnp.eye(n, dtype=dtype).reshape(n, *made.inputs)).reshape(n, -1)
+    return (jnp.concatenate([columns.real, columns.imag], axis=1) if made.is_complex else columns).T
+
+
+def known(*values: Any) -> bool:
+    """Whether arrays are there to be checked, not traced."""
+    return not any(isinstance(value, Tracer) for value in values)
+
+
+def checked(name: str, x: Any) -> np.ndarray:
+    """An array of numbers that are finite."""
+    made = np.asarray(x)
+    if made.dtype.kind not in "fiub" or not np.isfinite(made).all():
+        raise ValueError(f"{name} must be finite real numbers")
+    return made
