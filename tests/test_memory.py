@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from lab import memory
@@ -37,3 +38,19 @@ def test_a_server_keeps_to_a_quarter_of_the_machine(monkeypatch):
     assert memory.budget() == (whole // 4 or 4 * 2**30)
     monkeypatch.setattr(memory, "machine", lambda: 0)
     assert memory.budget() == 4 * 2**30
+
+
+def test_a_process_with_many_pieces_of_memory_gives_up_programs(monkeypatch):
+    from lab import ot
+    from lab.numerics import programs
+
+    if not memory.maps():
+        pytest.skip("this system does not tell")
+    ot.bounds.cost_unit(np.ones((3, 7)), "mean")
+    held = len(programs._programs)
+    memory.make_room(10**6)
+    assert len(programs._programs) == held > 0
+    counts = iter([10**6, 10])
+    monkeypatch.setattr(memory, "maps", lambda: next(counts))
+    memory.make_room()
+    assert len(programs._programs) < held

@@ -1,4 +1,4 @@
-r"""Inverse problems $y = A(x) + \sigma\varepsilon$: operators, problems, and posteriors that are known.
+r"""Inverse problems $y = A(x) + \sigma\varepsilon$: operators, problems, posteriors that are known, and solvers.
 
 >>> import jax
 >>> from lab import inverse
@@ -8,35 +8,53 @@ r"""Inverse problems $y = A(x) + \sigma\varepsilon$: operators, problems, and po
 ((1, 8, 8), 1.0)
 """
 
+from lab.inverse.flair import Calibration, Flair, calibrate
 from lab.inverse.fourier import MaskedFourier, lines
 from lab.inverse.kernels import Blur, gaussian, motion, uniform
 from lab.inverse.linear import Dense, Identity, Mask, Separable, average, bicubic, box, free_form, scattered
+from lab.inverse.mbir import MBIR, Slices, total_variation
 from lab.inverse.nonlinear import Clip, LinearLightBlur, PhaseRetrieval
 from lab.inverse.operators import Composed, Function, Linear, Operator, adjoint_error, operator
+from lab.inverse.plug import DPS, PlugAndPlay
+from lab.inverse.pmrf import LinearFlow, PairFlow, Restoration, restoration, restore
 from lab.inverse.problems import Problem, evidence, measure, posterior, problem
+from lab.inverse.reddiff import REDDiff
+from lab.inverse.solving import Reconstruction, solve
 from lab.inverse.tomography import Radon, filtered_backprojection, radon
 from lab.parts import parts
 
 __all__ = [
+    "DPS",
+    "MBIR",
     "Blur",
+    "Calibration",
     "Clip",
     "Composed",
     "Dense",
+    "Flair",
     "Function",
     "Identity",
     "Linear",
+    "LinearFlow",
     "LinearLightBlur",
     "Mask",
     "MaskedFourier",
     "Operator",
+    "PairFlow",
     "PhaseRetrieval",
+    "PlugAndPlay",
     "Problem",
+    "REDDiff",
     "Radon",
+    "Reconstruction",
+    "Restoration",
     "Separable",
+    "Slices",
     "adjoint_error",
     "average",
     "bicubic",
     "box",
+    "calibrate",
     "evidence",
     "filtered_backprojection",
     "free_form",
@@ -48,7 +66,11 @@ __all__ = [
     "posterior",
     "problem",
     "radon",
+    "restoration",
+    "restore",
     "scattered",
+    "solve",
+    "total_variation",
     "uniform",
 ]
 

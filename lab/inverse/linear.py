@@ -61,6 +61,9 @@ class Mask(Linear):
     def invert(self, y: Array) -> Array:
         return self.apply(y)
 
+    def project(self, x: Array, y: Array) -> Array:
+        return jnp.where(self.seen, y, x)
+
     def norm(self) -> Float[Array, ""]:
         return jnp.ones(())
 

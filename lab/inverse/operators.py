@@ -83,7 +83,8 @@ class Operator(eqx.Module):
 
 
 class Linear(Operator):
-    """A linear map. A subclass overrides what it knows a shorter way to: ``back``, ``norm``, ``invert``."""
+    """A linear map. A subclass overrides what it knows a shorter way to: ``back``, ``norm``, ``invert``,
+    ``project``."""
 
     is_linear: ClassVar[bool] = True
 
@@ -102,6 +103,10 @@ class Linear(Operator):
             )
         stacked = jnp.concatenate([y.real.ravel(), y.imag.ravel()]) if self.is_complex else y.ravel()
         return (jnp.linalg.pinv(self.matrix(y.real.dtype)) @ stacked).reshape(self.inputs)
+
+    def project(self, x: Array, y: Array) -> Array:
+        """Of all that measure y, or come nearest to it, the one nearest to x."""
+        return x + self.invert(y - self.apply(x))
 
     def norm(self) -> Float[Array, ""]:
         r"""The largest singular value $\|A\|_2$, by the power method on $A^* A$."""

@@ -70,7 +70,7 @@ class _Made:
         self.run: Callable | None = None
 
 
-_programs: memory.Recent[_Made] = memory.Recent(most=512)  # each has some tens of memory maps, of 65,530 of a process
+_programs: memory.Recent[_Made] = memory.Recent()
 
 
 def call(program: Callable, function: Callable, still: Hashable, arrays: list[Any]) -> Any:
@@ -114,6 +114,7 @@ def _kind(array: Any) -> tuple:
 
 
 def _found(program: Any, function: Callable, still: Any, arrays: list[Any], known: tuple) -> Callable:
+    memory.make_room()
     path = _path(function, known)
     began = time.time()
     if path is not None and (run := _read(path)) is not None:

@@ -99,6 +99,7 @@ class Program:
         return self._compiled[size]
 
     def _compile(self, inputs: Any, size: int, example: Mapping[str, Any]) -> None:
+        memory.make_room()
         began = time.perf_counter()
         batch = jax.vmap(self._one, in_axes=(None, 0)) if size > 1 else self._single
         devices = jax.devices()

@@ -1,0 +1,326 @@
+r"""FLAIR: an answer that a flow model and the data pull at in turn, without training.
+
+In flow coordinates $x_t = (1 - t)\,\mu + t\,\varepsilon$ with $v(x, t) = E[\varepsilon - x_0 \mid x_t = x] = (x - D) / t$ a
+step is
+
+$$ \varepsilon = a\,\hat x_1 + \sqrt{1 - a^2}\,\xi, \qquad \hat x_1 \leftarrow x_t + (1 - t)\,v, \qquad
+   \mu \leftarrow \mu - \lambda(t)\,\big(v - (\varepsilon - \mu)\big) = \mu + \tfrac{\lambda(t)}{t} (D - \mu), $$
+
+and then the data: a projection on $A\mu = y$, a prox, or some steps of gradient descent. a = a(t) is the trajectory adjustment
+(DTA), and $\lambda(t)$ is calibrated (CRW) by how well the model predicts at each time.
+
+References: Erbach, Narnhofer, Dombos, Schiele, Lenssen, Schindler, Solving Inverse Problems with FLAIR, NeurIPS 2025.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+
+from lab.choices import check_choices, chosen
+from lab.denoise.base import Denoiser
+from lab.denoise.posterior import Wiener
+from lab.inverse.operators import Linear, known
+from lab.inverse.problems import Problem
+from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.numerics import Loop
+from lab.numerics import Method as Iteration
+
+type Schedule = (
+    Literal["1-t", "t", "sqrt-t", "cbrt-t", "sine", "half-1-t", "0.9-1-t", "sqrt-1-t", "square-1-t", "none", "one"]
+    | str
+)
+type Data = Literal["auto", "project", "prox", "sgd"] | str
+
+_SCHEDULES = {
+    "1-t": lambda t: 1 - t,
+    "t": lambda t: t,
+    "sqrt-t": jnp.sqrt,
+    "cbrt-t": jnp.cbrt,
+    "sine": lambda t: jnp.sin(jnp.pi * t / 2),
+    "half-1-t": lambda t: (1 - t) / 2,
+    "0.9-1-t": lambda t: 0.9 * (1 - t),
+    "sqrt-1-t": lambda t: jnp.sqrt(1 - t),
+    "square-1-t": lambda t: (1 - t) ** 2,
+    "none": jnp.zeros_like,
+    "one": jnp.ones_like,
+}
+_TABLE = 100  # times of a calibration
+_ENDS = 2e-3  # the first and the last of them keep away from 1 and 0 so far
+_EPS = 1e-7
+_CONJUGATE = 50  # steps of a prox at most
+_SOFT = 1e-3  # of |A|^2: how much a prox holds on to where it came from
+_CLOSE = 1e-4  # mean square misfit at which gradient descent on the data ends
+
+
+class Calibration(NamedTuple):
+    r"""$e(t) = E|v(x_t, t) - (\varepsilon - x_0)|^2 / n$ at ``t`` falling from 1 to 0."""
+
+    t: Float[Array, " times"]
+    error: Float[Array, " times"]
+
+    def weights(self, c: ArrayLike, shift: ArrayLike = 0.0) -> Float[Array, " times"]:
+        r"""$\lambda(t_j) = c \max(b_j - b_\mathrm{last} + s, 0)$ with $b \propto 1 / e$ of mean 1."""
+        inverse = 1 / (self.error + _EPS)
+        b = inverse / inverse.mean()
+        return jnp.asarray(c) * jnp.maximum(b - b[-1] + shift, 0)
+
+    def at(self, t: Float[Array, " steps"], c: ArrayLike, shift: ArrayLike = 0.0) -> Float[Array, " steps"]:
+        """The weights at the nearest times of the table."""
+        near = jnp.abs(t[:, None] - self.t[None, :]).argmin(axis=1)
+        return self.weights(c, shift)[near]
+
+
+def calibrate(denoiser: Denoiser, images: Any, key: PRNGKeyArray) -> Calibration:
+    r"""From clean images that the denoiser has not seen, by $e(t) = \mathrm{MSE}_D(t / (1 - t)) / t^2$.
+
+    Args:
+        images: (B, n) or (B, C, H, W).
+
+    Raises:
+        ValueError: images that do not fit.
+    """
+    t = np.linspace(1, 0, _TABLE)
+    inner = np.clip(t, _ENDS, 1 - _ENDS)
+    low, high = denoiser.sigma_range
+    levels = np.clip(inner / (1 - inner), low, high)
+    if isinstance(denoiser, Wiener) and images is None:
+        found = jax.vmap(denoiser.expected_error)(jnp.asarray(levels))
+    else:
+        found = denoiser.mse_curve(images, levels, key).mean
+    return Calibration(jnp.asarray(t), found / jnp.asarray(inner) ** 2)
+
+
+@chosen
+class Flair(NamedTuple):
+    """The solver, for ``inverse.solve``.
+
+    Attributes:
+        calibration: of the denoiser; None makes the weight ``c`` at all times.
+        c: strength of the prior; traced.
+        steps: N, of equal steps from t = 1 to ``t_min``, both ends excluded.
+        t_min: between 0 and 1.
+        adjust: a(t) of the trajectory adjustment, evaluated at the new time.
+        adjust_scale: between 0 and 1, times a(t); traced.
+        data: *project* on A x = y by the pseudo-inverse; *prox*, conjugate gradients until the misfit is that of the noise;
+            *sgd*, gradient descent until the mean square misfit is 1e-4; *auto*: project for masks, prox for other linear
+            operators, sgd for the rest.
+        data_steps, data_rate: of *sgd*; the rate is traced, in units of 1 / |A|^2 for a linear operator.
+        shift: of the calibrated weights; traced.
+    """
+
+    calibration: Calibration | None = None
+    c: ArrayLike = 0.25
+    steps: int = 50
+    t_min: float = 0.18
+    adjust: Schedule = "1-t"
+    adjust_scale: ArrayLike = 1.0
+    data: Data = "auto"
+    data_steps: int = 15
+    data_rate: ArrayLike = 0.5
+    shift: ArrayLike = 0.0
+
+    def times(self) -> Float[Array, " steps"]:
+        """The times that are visited."""
+        return jnp.linspace(1.0, self.t_min, self.steps + 2)[1:-1]
+
+    def weights(self) -> Float[Array, " steps"]:
+        """lambda(t) at each."""
+        times = self.times()
+        if self.calibration is None:
+            return jnp.full(self.steps, jnp.asarray(self.c, times.dtype))
+        return self.calibration.at(times, self.c, self.shift)
+
+    @property
+    def is_stable(self) -> Bool[Array, ""]:
+        r"""Whether $\lambda(t) \le 2 t$ at all times: beyond it directions that the denoiser takes away grow."""
+        return (self.weights() <= 2 * self.times()).all()
+
+    def check(self) -> None:
+        """Refuse what is outside its domain."""
+        check_choices(self)
+        if not 0 < self.t_min < 1:
+            raise ValueError(f"t_min = {self.t_min}, but it must lie between 0 and 1, both excluded")
+        if self.steps < 1 or self.data_steps < 0:
+            raise ValueError(f"steps = {self.steps}, data_steps = {self.data_steps}: at least 1 and 0 are needed")
+        scale = self.adjust_scale
+        if known(scale) and not 0 <= float(np.asarray(scale)) <= 1:
+            raise ValueError(f"adjust_scale = {scale}, but it must lie between 0 and 1")
+        if self.calibration is not None and known(self.calibration.error):
+            errors = np.asarray(self.calibration.error)
+            if not (np.isfinite(errors) & (errors > 0)).all():
+                raise ValueError(
+                    "the calibration has errors that are not positive or not finite: calibrate on other images"
+                )
+
+    def run(
+        self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
+    ) -> Reconstruction:
+        """See ``inverse.solve``."""
+        self.check()
+        made, dtype = problem.operator, start.dtype
+        how = self.data
+        if how == "auto":
+            how = "project" if hasattr(made, "seen") else "prox" if isinstance(made, Linear) else "sgd"
+        if how != "sgd" and not isinstance(made, Linear):
+            raise ValueError(f"data = {how!r} needs a linear operator: choose 'sgd'")
+        if how == "project":
+            try:
+                jax.eval_shape(made.invert, jax.ShapeDtypeStruct(made.outputs, problem.y.dtype))  # type: ignore[union-attr]
+            except ValueError as unknown:
+                raise ValueError(
+                    "data = 'project' needs a pseudo-inverse, which is not known here: choose 'prox'"
+                ) from unknown
+        times = self.times().astype(dtype)
+        adjust = jnp.clip(jnp.asarray(self.adjust_scale, dtype) * _SCHEDULES[self.adjust](times), 0, 1)
+        squared = made.norm().astype(dtype) ** 2 if isinstance(made, Linear) else jnp.ones((), dtype)
+        first = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 2**30), start.shape[1:], dtype))(keys)
+        task = _Task(
+            problem,
+            denoiser,
+            times,
+            self.weights().astype(dtype),
+            adjust,
+            squared,
+            jnp.asarray(self.data_rate, dtype),
+            keys,
+            start,
+            first,
+            how,
+            self.data_steps,
+            keep,
+        )
+        found = loop(_TURNS, task, max_iterations=self.steps)
+        state = found.state
+        return Reconstruction(state.mu, state.lost, found.iterations, found.reason, found.trace, state.path)
+
+
+class _Task(eqx.Module):
+    problem: Problem
+    denoiser: Denoiser
+    t: Float[Array, " steps"]
+    weight: Float[Array, " steps"]
+    adjust: Float[Array, " steps"]
+    squared: Float[Array, ""]  # |A|^2
+    data_rate: Float[Array, ""]
+    keys: Key[Array, " seeds"]
+    start: Float[Array, "seeds n"]
+    first: Float[Array, "seeds n"]  # the noise end that the first step knows
+    data: str = eqx.field(static=True)
+    data_steps: int = eqx.field(static=True)
+    keep: bool = eqx.field(static=True)
+
+
+class _State(NamedTuple):
+    mu: Float[Array, "seeds n"]
+    x1: Float[Array, "seeds n"]
+    lost: Bool[Array, " seeds"]
+    step: Int[Array, ""]
+    misfit: Float[Array, ""]
+    path: Array | None
+
+
+def _init(task: _Task) -> _State:
+    path = jnp.zeros((len(task.t), *task.start.shape), task.start.dtype) if task.keep else None
+    lost = jnp.zeros(len(task.start), bool)
+    return _State(task.start, task.first, lost, jnp.int32(0), jnp.zeros((), task.start.dtype), path)
+
+
+def _step(task: _Task, state: _State) -> _State:
+    t, weight, a = (each[state.step] for each in (task.t, task.weight, task.adjust))
+    n = state.mu.shape[1]
+    xi = normal(task.keys, state.step, 0, n, state.mu.dtype)
+    eps = a * state.x1 + jnp.sqrt(1 - a**2) * xi
+    x = (1 - t) * state.mu + t * eps
+    v = (x - task.denoiser.denoise(x / (1 - t), t / (1 - t))) / t
+    mu = state.mu - weight * (v - (eps - state.mu))
+    mu = consistent(task.problem, mu, task.data, task.squared, task.data_steps, task.data_rate)
+    mu, lost = kept_finite(mu, state.mu, state.lost)
+    path = None if state.path is None else state.path.at[state.step].set(mu)
+    inputs = task.problem.operator.inputs
+    misfit = task.problem.misfit(mu.reshape(-1, *inputs)).mean()
+    return _State(mu, x + (1 - t) * v, lost, state.step + 1, misfit, path)
+
+
+@chosen
+def consistent(
+    problem: Problem,
+    mu: Float[Array, "seeds n"],
+    how: Literal["project", "prox", "sgd"] | str,
+    squared: Array,
+    steps: int,
+    rate: Array,
+) -> Float[Array, "seeds n"]:
+    """Each seed brought to the data; see ``Flair.data``."""
+    made: Any = problem.operator
+
+    def one(x: Array) -> Array:
+        x = x.reshape(made.inputs)
+        if how == "project":
+            return made.project(x, problem.y).ravel()
+        if how == "prox":
+            return _prox(problem, x, squared).ravel()
+        return _descended(problem, x, squared, steps, rate).ravel()
+
+    return jax.vmap(one)(mu)
+
+
+def _prox(problem: Problem, x: Array, squared: Array) -> Array:
+    r"""Conjugate gradients for $(A^* A + \rho I)\,x' = A^* y + \rho x$ from x, until $|A x' - y|^2 \le m \sigma^2$."""
+    made: Any = problem.operator
+    rho = _SOFT * squared
+    enough = made.measurements * problem.noise**2
+
+    def misfit(x):
+        return (jnp.abs(made.apply(x) - problem.y) ** 2).sum()
+
+    def improve(carry):
+        x, r, p, rr, count = carry
+        image = made.back(made.apply(p)) + rho * p
+        curvature = jnp.vdot(p, image)
+        size = jnp.where(curvature > 0, rr / jnp.where(curvature > 0, curvature, 1), 0)
+        x, r = x + size * p, r - size * image
+        new = jnp.vdot(r, r)
+        p = r + jnp.where(rr > 0, new / jnp.where(rr > 0, rr, 1), 0) * p
+        return x, r, p, new, count + 1
+
+    r = made.back(problem.y - made.apply(x))
+    begun = jnp.vdot(r, r)
+    small = (10 * jnp.finfo(x.dtype).eps) ** 2 * begun
+
+    def unsettled(carry):
+        x, _, _, rr, count = carry
+        return (misfit(x) > enough) & (rr > small) & (count < _CONJUGATE)
+
+    return jax.lax.while_loop(unsettled, improve, (x, r, r, begun, jnp.int32(0)))[0]
+
+
+def _descended(problem: Problem, x: Array, squared: Array, steps: int, rate: Array) -> Array:
+    """Gradient descent on the squared misfit, at most so many steps."""
+    made: Any = problem.operator
+
+    def misfit(x):
+        return (jnp.abs(made.apply(x) - problem.y) ** 2).sum()
+
+    enough = _CLOSE * problem.y.size
+
+    def improve(_, x):
+        value, slope = jax.value_and_grad(misfit)(x)
+        return jnp.where(value < enough, x, x - rate / squared * slope)
+
+    return jax.lax.fori_loop(0, steps, improve, x)
+
+
+def _done(task: _Task, state: _State) -> Array:
+    return ended(state.step, len(task.t), state.lost)
+
+
+def _measure(task: _Task, state: _State) -> dict[str, Array]:
+    return {"misfit": state.misfit}
+
+
+_TURNS = Iteration(_init, _step, _done, _measure)

@@ -1,0 +1,384 @@
+r"""Volumes from a prior of slices, and total variation across them: DiffusionMBIR, and total variation alone.
+
+A reverse diffusion $x \leftarrow x + \delta_i\,s(x, \sigma_i) + \sqrt{\delta_i}\,\varepsilon$ with
+$\delta_i = \sigma_i^2 - \sigma_{i-1}^2$ and $s = (D - x) / \sigma^2$, slice by slice, a Langevin step, and after each one step
+(or several) of ADMM for
+
+$$ \min_x\; \tfrac12 |y - A x|^2 + \lambda |D_z x|_1 : \qquad
+   \begin{aligned}
+   x &\leftarrow \mathrm{CG}_M\big(A^* A + \rho D_z^\top D_z,\; A^* y + \rho D_z^\top (u - w)\big), \\
+   u &\leftarrow \mathrm{shrink}(D_z x + w, \lambda / \rho), \qquad w \leftarrow w + D_z x - u ,
+   \end{aligned} $$
+
+whose u and w are carried from one diffusion step to the next. A is divided by its norm, so that $\lambda$ and $\rho$ have no
+scale.
+
+References: Chung, Ryu, McCann, Klasky, Ye, Solving 3D Inverse Problems using Pre-trained 2D Diffusion Models, CVPR 2023.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from lab.denoise.base import Denoiser, Shape
+from lab.inverse.metrics import psnr
+from lab.inverse.operators import Linear, known
+from lab.inverse.problems import Problem
+from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.numerics import Loop
+from lab.numerics import Method as Iteration
+from lab.numerics.jit import jit
+
+_FLOOR = 1e-6  # of a column sum, in the last step towards the data
+_SMALL = 1e-10  # of the right-hand side: conjugate gradients are done
+_WILD = 2.0  # times as rough as the noise level says
+
+
+class Slices(Denoiser):
+    """A denoiser of slices as one of volumes (Z, H, W), a slice at a time.
+
+    Args:
+        slice: of images (1, H, W).
+        count: Z.
+    """
+
+    slice: Denoiser
+    shape: Shape = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+
+    def __init__(self, slice: Denoiser, count: int):
+        if slice.shape[0] != 1 or count < 1:
+            raise ValueError(
+                f"a denoiser of images {slice.shape} and {count} slices: one channel and at least one are needed"
+            )
+        self.slice, self.shape, self.name = slice, (count, *slice.shape[1:]), slice.name
+
+    def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
+        return self.slice.denoise(x.reshape(-1, self.slice.n), sigma).reshape(x.shape)
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        return self.slice.sigma_range
+
+
+def differences(x: Float[Array, "Z *slice"], periodic: bool = False) -> Float[Array, "Z *slice"]:
+    """$(D_z x)_k = x_{k+1} - x_k$; of the last slice 0, or where it is periodic $x_0 - x_{Z-1}$."""
+    moved = jnp.roll(x, -1, axis=0) - x
+    return moved if periodic else moved.at[-1].set(0)
+
+
+def differences_adjoint(p: Float[Array, "Z *slice"], periodic: bool = False) -> Float[Array, "Z *slice"]:
+    """$D_z^\\top p$."""
+    p = p if periodic else p.at[-1].set(0)
+    return jnp.roll(p, 1, axis=0) - p
+
+
+def shrink(a: Array, by: ArrayLike) -> Array:
+    """The number nearest to 0 within ``by`` of each: the prox of by |.|."""
+    return jnp.sign(a) * jnp.maximum(jnp.abs(a) - by, 0)
+
+
+def conjugate_gradients(apply: Callable[[Array], Array], b: Array, x: Array, steps: int) -> Array:
+    """So many steps for a symmetric positive definite operator, from x; one is steepest descent with an exact line search."""
+
+    def improve(_, carry):
+        x, r, p, rr = carry
+        image = apply(p)
+        curvature = jnp.vdot(p, image)
+        going = (curvature > 0) & (rr > (_SMALL**2) * jnp.vdot(b, b))
+        size = jnp.where(going, rr / jnp.where(going, curvature, 1), 0)
+        x, r = x + size * p, r - size * image
+        new = jnp.vdot(r, r)
+        return x, r, r + jnp.where(going, new / jnp.where(rr > 0, rr, 1), 0) * p, new
+
+    r = b - apply(x)
+    return jax.lax.fori_loop(0, steps, improve, (x, r, r, jnp.vdot(r, r)))[0]
+
+
+class Split(NamedTuple):
+    """What ADMM carries: u stands for D_z x, w is the scaled dual."""
+
+    u: Float[Array, "Z H W"]
+    w: Float[Array, "Z H W"]
+
+
+class Data(eqx.Module):
+    """A measured volume, in units where the operator has norm 1."""
+
+    operator: Linear
+    y: Array
+    scale: Float[Array, ""]  # 1 / |A|
+    lam: Float[Array, ""]
+    rho: Float[Array, ""]
+    periodic: bool = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, problem: Problem, lam: ArrayLike, rho: ArrayLike, periodic: bool) -> "Data":
+        """Of a problem with a linear operator.
+
+        Raises:
+            ValueError: another operator, a volume of one slice with lam above 0, numbers outside their domain.
+
+        Warns:
+            UserWarning: rho is so large that a diffusion diverges.
+        """
+        made = problem.operator
+        if not isinstance(made, Linear) or len(made.inputs) != 3:
+            raise ValueError("a linear operator on volumes (slices, height, width) is needed")
+        if known(lam, rho):
+            if not (np.asarray(lam) >= 0 and np.asarray(rho) > 0):
+                raise ValueError(f"lam = {lam}, rho = {rho}: lam must be at least 0, and rho above 0")
+            if made.inputs[0] < 2 and np.asarray(lam) > 0:
+                raise ValueError(
+                    "a volume of one slice has no variation across slices: set lam to 0, or give more slices"
+                )
+            if np.asarray(rho) > 1:
+                warnings.warn(
+                    f"rho = {rho} is above the squared norm of the operator, 1: a diffusion diverges", stacklevel=3
+                )
+        dtype = problem.y.real.dtype
+        scale = (1 / made.norm()).astype(dtype)
+        return cls(made, problem.y * scale, scale, jnp.asarray(lam, dtype), jnp.asarray(rho, dtype), periodic)
+
+    def apply(self, x: Array) -> Array:
+        return self.scale * self.operator.apply(x)
+
+    def back(self, y: Array) -> Array:
+        return self.scale * self.operator.back(y)
+
+    def step(self, x: Array, split: Split, inner: int) -> tuple[Array, Split]:
+        """One of ADMM."""
+
+        def normal_operator(x):
+            rough = differences_adjoint(differences(x, self.periodic), self.periodic)
+            return self.back(self.apply(x)) + self.rho * rough
+
+        right = self.back(self.y) + self.rho * differences_adjoint(split.u - split.w, self.periodic)
+        x = conjugate_gradients(normal_operator, right, x, inner)
+        d = differences(x, self.periodic)
+        u = shrink(d + split.w, self.lam / self.rho)
+        return x, Split(u, split.w + d - u)
+
+    def consistent(self, x: Array) -> Array:
+        """One step of SIRT towards the data."""
+        weight = self.back(self.apply(jnp.ones_like(x)))
+        return x + self.back(self.y - self.apply(x)) / jnp.maximum(weight, _FLOOR)
+
+    def residual(self, x: Array) -> Array:
+        """|A x - y| / |y|."""
+        return jnp.linalg.norm(self.apply(x) - self.y) / jnp.linalg.norm(self.y)
+
+
+class TotalVariation(NamedTuple):
+    """Total variation across slices by ADMM alone."""
+
+    x: Float[Array, "Z H W"]
+    residual: Float[Array, ""]
+    split: Split
+
+
+def total_variation(
+    problem: Problem,
+    lam: ArrayLike = 1e-3,
+    rho: ArrayLike = 0.05,
+    *,
+    steps: int = 300,
+    inner: int = 10,
+    periodic: bool = False,
+) -> TotalVariation:
+    r"""$\min_x \tfrac12 |y - A x|^2 + \lambda |D_z x|_1$ with A divided by its norm, from the adjoint.
+
+    Args:
+        steps, inner: of ADMM, and of conjugate gradients in each; static.
+    """
+    data = Data.of(problem, lam, rho, periodic)
+    return _varied(data, steps, inner)
+
+
+@jit
+def _varied(data: Data, steps: int, inner: int) -> TotalVariation:
+    start = data.back(data.y)
+    zero = jnp.zeros_like(start)
+    x, split = jax.lax.fori_loop(
+        0, steps, lambda _, carry: data.step(carry[0], carry[1], inner), (start, Split(zero, zero))
+    )
+    return TotalVariation(x, data.residual(x), split)
+
+
+class MBIR(NamedTuple):
+    """The solver, for ``inverse.solve`` with a denoiser of volumes (``Slices``).
+
+    Attributes:
+        lam, rho: of ADMM; traced.
+        steps: N levels, in equal ratios from sigma_max to sigma_min.
+        sigma_min, sigma_max: of the noise; grey values between 0 and 1.
+        admm, inner: K steps of ADMM after each level, M of conjugate gradients in each.
+        share: whether u and w are carried from level to level.
+        corrector: the Langevin step, of strength ``snr``.
+        periodic: whether the last slice is next to the first.
+        finish: one step of SIRT at the end.
+    """
+
+    lam: ArrayLike = 4e-3
+    rho: ArrayLike = 0.025
+    steps: int = 200
+    sigma_min: float = 0.01
+    sigma_max: float = 20.0
+    admm: int = 1
+    inner: int = 5
+    share: bool = True
+    corrector: bool = True
+    snr: ArrayLike = 0.16
+    periodic: bool = False
+    finish: bool = False
+
+    def levels(self) -> Float[Array, " steps"]:
+        """Falling."""
+        return jnp.geomspace(self.sigma_max, self.sigma_min, self.steps)
+
+    def run(
+        self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
+    ) -> Reconstruction:
+        """See ``inverse.solve``. It begins with noise, whatever the start is."""
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise ValueError(
+                f"sigma_min = {self.sigma_min}, sigma_max = {self.sigma_max}: 0 < sigma_min < sigma_max is needed"
+            )
+        if self.steps < 2 or self.admm < 0 or self.inner < 0:
+            raise ValueError(
+                f"steps = {self.steps}, admm = {self.admm}, inner = {self.inner}: at least 2, 0 and 0 are needed"
+            )
+        data = Data.of(problem, self.lam, self.rho, self.periodic)
+        dtype = start.dtype
+        task = _Task(
+            data,
+            denoiser,
+            self.levels().astype(dtype),
+            jnp.asarray(self.snr, dtype),
+            keys,
+            start,
+            self.admm,
+            self.inner,
+            self.share,
+            self.corrector,
+            self.finish,
+            keep,
+        )
+        found = loop(_DIFFUSION, task, max_iterations=self.steps)
+        state: Any = found.state
+        return Reconstruction(state.x, state.lost | state.wild, found.iterations, found.reason, found.trace, state.path)
+
+
+class _Task(eqx.Module):
+    data: Data
+    denoiser: Denoiser
+    levels: Float[Array, " steps"]
+    snr: Float[Array, ""]
+    keys: Key[Array, " seeds"]
+    like: Float[Array, "seeds n"]
+    admm: int = eqx.field(static=True)
+    inner: int = eqx.field(static=True)
+    share: bool = eqx.field(static=True)
+    corrector: bool = eqx.field(static=True)
+    finish: bool = eqx.field(static=True)
+    keep: bool = eqx.field(static=True)
+
+
+class _State(NamedTuple):
+    x: Float[Array, "seeds n"]
+    split: Split
+    lost: Bool[Array, " seeds"]
+    wild: Bool[Array, " seeds"]  # rougher across slices than the noise level allows
+    step: Int[Array, ""]
+    told: tuple[Array, Array]  # residual and roughness over sigma
+    path: Array | None
+
+
+def _init(task: _Task) -> _State:
+    seeds, n = task.like.shape
+    dtype = task.like.dtype
+    zero = jnp.zeros((seeds, *task.data.operator.inputs), dtype)
+    path = jnp.zeros((len(task.levels), seeds, n), dtype) if task.keep else None
+    x = task.levels[0] * normal(task.keys, jnp.int32(2**30), 0, n, dtype)
+    no, nothing = jnp.zeros(seeds, bool), jnp.zeros((), dtype)
+    return _State(x, Split(zero, zero), no, no, jnp.int32(0), (nothing, nothing), path)
+
+
+def _step(task: _Task, state: _State) -> _State:
+    last = state.step >= len(task.levels) - 1
+    sigma = task.levels[state.step]
+    after = jnp.where(last, 0, task.levels[jnp.minimum(state.step + 1, len(task.levels) - 1)])
+    seeds, n = state.x.shape
+    shape = task.data.operator.inputs
+    one, two = (normal(task.keys, state.step, what, n, state.x.dtype) for what in (0, 1))
+    change = sigma**2 - after**2
+    x = state.x + change / sigma**2 * (task.denoiser.denoise(state.x, sigma) - state.x)
+    x = x + jnp.where(last, 0, jnp.sqrt(change)) * one
+    if task.corrector:
+        level = jnp.where(last, sigma, after)
+        score = (task.denoiser.denoise(x, level) - x) / level**2
+
+        def length(z):  # of a slice, on average
+            return jnp.linalg.norm(z.reshape(seeds, shape[0], -1), axis=2).mean(axis=1)
+
+        size = 2 * (task.snr * length(two) / jnp.maximum(length(score), jnp.finfo(x.dtype).tiny)) ** 2
+        moved = x + size[:, None] * score + jnp.sqrt(2 * size)[:, None] * two
+        x = jnp.where(last, x, moved)
+    split = state.split if task.share else jax.tree.map(jnp.zeros_like, state.split)
+
+    def consistent(x, split):
+        x = x.reshape(shape)
+        x, split = jax.lax.fori_loop(
+            0, task.admm, lambda _, carry: task.data.step(carry[0], carry[1], task.inner), (x, split)
+        )
+        if task.finish:
+            x = jnp.where(last, task.data.consistent(x), x)
+        rough = differences(x, task.data.periodic).std() / jnp.sqrt(2.0)
+        return x.ravel(), split, task.data.residual(x), rough
+
+    x, split, residual, rough = jax.vmap(consistent)(x, split)
+    x, lost = kept_finite(x, state.x, state.lost)
+    wild = state.wild | (rough > _WILD * jnp.maximum(sigma, 0.25))  # grey values themselves differ by up to 1
+    path = None if state.path is None else state.path.at[state.step].set(x)
+    return _State(x, split, lost, wild, state.step + 1, (residual.mean(), (rough / sigma).mean()), path)
+
+
+def _done(task: _Task, state: _State) -> Array:
+    return ended(state.step, len(task.levels), state.lost)
+
+
+def _measure(task: _Task, state: _State) -> dict[str, Array]:
+    return {"residual": state.told[0], "roughness": state.told[1]}
+
+
+_DIFFUSION = Iteration(_init, _step, _done, _measure)
+
+
+class Planes(NamedTuple):
+    """The mean PSNR of the slices along each axis, in dB, over the range of the truth."""
+
+    axial: Float[Array, ""]
+    coronal: Float[Array, ""]
+    sagittal: Float[Array, ""]
+    volume: Float[Array, ""]  # of all at once
+
+
+def planes(x: Float[Array, "Z H W"], truth: Any) -> Planes:
+    """Of one volume; a slice that is exact counts as 100 dB."""
+    x, truth = jnp.asarray(x), jnp.asarray(truth)
+    span = truth.max() - truth.min()
+    each = [
+        jnp.minimum(
+            psnr(jnp.moveaxis(x, axis, 0), jnp.moveaxis(truth, axis, 0), 1.0, 2) + 20 * jnp.log10(span), 100
+        ).mean()
+        for axis in range(3)
+    ]
+    whole = psnr(x, truth, 1.0, 3) + 20 * jnp.log10(span)
+    return Planes(each[0], each[1], each[2], whole)

@@ -1,0 +1,248 @@
+r"""What variational solvers are compared with.
+
+A denoiser in the place of a prox (plug-and-play) or as a pull (RED), and diffusion posterior sampling (DPS), which
+differentiates the denoiser. With a Wiener denoiser plug-and-play by ADMM ends at the posterior mean of the Gaussian, whatever
+its noise level is, and RED at
+
+$$ \big(H^\top H / \sigma_v^2 + \lambda (S + \sigma^2 I)^{-1}\big)\,x
+   = H^\top y / \sigma_v^2 + \lambda (S + \sigma^2 I)^{-1} m . $$
+
+References: Venkatakrishnan, Bouman, Wohlberg, Plug-and-Play Priors, 2013; Romano, Elad, Milanfar, The Little Engine that Could,
+    2017; Chung, Kim, Mccann, Klasky, Ye, Diffusion Posterior Sampling for General Noisy Inverse Problems, ICLR 2023.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from lab.choices import check_choices, chosen
+from lab.denoise.base import Denoiser
+from lab.inverse.mbir import conjugate_gradients
+from lab.inverse.operators import Linear, known
+from lab.inverse.problems import Problem
+from lab.inverse.reddiff import abar
+from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.numerics import Loop
+from lab.numerics import Method as Iteration
+
+
+@chosen
+class PlugAndPlay(NamedTuple):
+    """A denoiser in the place of the prox of a prior, for ``inverse.solve`` with a linear operator and noise above 0.
+
+    Attributes:
+        sigma: noise level of the denoiser in the last step; traced.
+        first: that of the first step, from where it falls in equal ratios; None for the same throughout.
+        steps: iterations.
+        scheme: *admm*; *hqs*, half-quadratic splitting, which has no memory; *red*, gradient steps with the pull x - D(x).
+        inner: conjugate gradients in each step.
+        lam, rate: of *red*: the strength of the pull, and the step as a part of the longest that is stable; traced.
+    """
+
+    sigma: ArrayLike = 0.1
+    first: ArrayLike | None = None
+    steps: int = 100
+    scheme: Literal["admm", "hqs", "red"] | str = "admm"
+    inner: int = 20
+    lam: ArrayLike = 1.0
+    rate: ArrayLike = 0.9
+
+    def run(
+        self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
+    ) -> Reconstruction:
+        """See ``inverse.solve``."""
+        check_choices(self)
+        if not isinstance(problem.operator, Linear):
+            raise ValueError("plug-and-play needs a linear operator: choose REDDiff or DPS")
+        if known(problem.noise) and not float(problem.noise) > 0:
+            raise ValueError("noise = 0, but plug-and-play weighs the data by it: take a little")
+        if self.steps < 1 or self.inner < 1:
+            raise ValueError(f"steps = {self.steps}, inner = {self.inner}: at least 1 of both is needed")
+        for name in ("sigma", "first", "rate"):
+            value = getattr(self, name)
+            if value is not None and known(value) and not float(np.asarray(value)) > 0:
+                raise ValueError(f"{name} = {value}, but it must be above 0")
+        dtype = start.dtype
+        last = jnp.asarray(self.sigma, dtype)
+        first = last if self.first is None else jnp.asarray(self.first, dtype)
+        levels = first * (last / first) ** jnp.linspace(0.0, 1.0, self.steps, dtype=dtype)
+        squared = problem.operator.norm().astype(dtype) ** 2
+        numbers = [jnp.asarray(z, dtype) for z in (self.lam, self.rate)]
+        task_of: Any = _Task
+        task = task_of(problem, denoiser, levels, squared, *numbers, start, self.scheme, self.inner, keep)
+        found = loop(_TURNS, task, max_iterations=self.steps)
+        state = found.state
+        return Reconstruction(state.x, state.lost, found.iterations, found.reason, found.trace, state.path)
+
+
+class _Task(eqx.Module):
+    problem: Problem
+    denoiser: Denoiser
+    levels: Float[Array, " steps"]
+    squared: Float[Array, ""]  # |A|^2
+    lam: Float[Array, ""]
+    rate: Float[Array, ""]
+    start: Float[Array, "seeds n"]
+    scheme: str = eqx.field(static=True)
+    inner: int = eqx.field(static=True)
+    keep: bool = eqx.field(static=True)
+
+
+class _State(NamedTuple):
+    x: Float[Array, "seeds n"]
+    z: Float[Array, "seeds n"]
+    dual: Float[Array, "seeds n"]
+    lost: Bool[Array, " seeds"]
+    step: Int[Array, ""]
+    change: Float[Array, ""]
+    path: Array | None
+
+
+def _init(task: _Task) -> _State:
+    path = jnp.zeros((len(task.levels), *task.start.shape), task.start.dtype) if task.keep else None
+    lost, nothing = jnp.zeros(len(task.start), bool), jnp.zeros((), task.start.dtype)
+    return _State(task.start, task.start, 0 * task.start, lost, jnp.int32(0), nothing, path)
+
+
+def _step(task: _Task, state: _State) -> _State:
+    sigma = task.levels[state.step]
+    if task.scheme == "red":
+        pull = (state.x - task.denoiser.denoise(state.x, sigma)) / sigma**2
+        steepest = task.squared / task.problem.noise**2 + task.lam / sigma**2
+        x = state.x - task.rate / steepest * (_slope(task.problem, state.x) + task.lam * pull)
+        z, dual = x, state.dual
+    else:
+        dual = state.dual if task.scheme == "admm" else 0 * state.dual
+        x = _nearest(task.problem, state.z - dual, state.x, sigma, task.inner)
+        z = task.denoiser.denoise(x + dual, sigma)
+        dual = dual + x - z
+    x, lost = kept_finite(x, state.x, state.lost)
+    path = None if state.path is None else state.path.at[state.step].set(x)
+    change = jnp.sqrt(((x - state.x) ** 2).mean())
+    return _State(x, z, dual, lost, state.step + 1, change, path)
+
+
+def _slope(problem: Problem, x: Float[Array, "seeds n"]) -> Float[Array, "seeds n"]:
+    r"""$A^* (A x - y) / \sigma_v^2$."""
+    made: Any = problem.operator
+
+    def one(x):
+        return made.back(made.apply(x.reshape(made.inputs)) - problem.y).ravel()
+
+    return jax.vmap(one)(x) / problem.noise**2
+
+
+def _nearest(problem: Problem, to: Array, start: Array, sigma: Array, steps: int) -> Float[Array, "seeds n"]:
+    r"""$\min_x |A x - y|^2 / \sigma_v^2 + |x - z|^2 / \sigma^2$."""
+    made: Any = problem.operator
+    weight = (problem.noise / sigma) ** 2
+
+    def one(to, start):
+        to, start = to.reshape(made.inputs), start.reshape(made.inputs)
+        right = made.back(problem.y) + weight * to
+        return conjugate_gradients(lambda x: made.back(made.apply(x)) + weight * x, right, start, steps).ravel()
+
+    return jax.vmap(one)(to, start)
+
+
+_TURNS = Iteration(
+    _init,
+    _step,
+    lambda task, state: ended(state.step, len(task.levels), state.lost),
+    lambda task, state: {"change": state.change},
+)
+
+
+class DPS(NamedTuple):
+    r"""Diffusion posterior sampling, for ``inverse.solve``: ancestral steps, each bent by
+    $-\zeta\, \nabla_{x_t} |y - A(\hat x_0(x_t))|$, whose derivative goes through the denoiser.
+
+    Attributes:
+        zeta: strength; traced.
+        steps: of as many ``levels`` of the forward process, beta from 1e-4 to 0.02.
+    """
+
+    zeta: ArrayLike = 0.5
+    steps: int = 300
+    levels: int = 1000
+
+    def run(
+        self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
+    ) -> Reconstruction:
+        """See ``inverse.solve``. It begins with noise, whatever the start is."""
+        if not denoiser.differentiable:
+            raise ValueError(
+                f"the denoiser {denoiser.name!r} is piecewise constant, but DPS differentiates it: choose REDDiff"
+            )
+        if not 1 <= self.steps <= self.levels:
+            raise ValueError(f"steps = {self.steps}, but from 1 to {self.levels} are needed")
+        if known(self.zeta) and not float(np.asarray(self.zeta)) >= 0:
+            raise ValueError(f"zeta = {self.zeta}, but it must be at least 0")
+        place = np.round(np.linspace(0, self.levels - 1, self.steps)).astype(int)[::-1]
+        kept = abar(self.levels)[place]
+        dtype = start.dtype
+        products = jnp.asarray(kept, dtype), jnp.asarray(np.append(kept[1:], 1.0), dtype)
+        task_of: Any = _Bent
+        task = task_of(problem, denoiser, *products, jnp.asarray(self.zeta, dtype), keys, start, keep)
+        found = loop(_BENT, task, max_iterations=self.steps)
+        state = found.state
+        return Reconstruction(state.x, state.lost, found.iterations, found.reason, found.trace, state.path)
+
+
+class _Bent(eqx.Module):
+    problem: Problem
+    denoiser: Denoiser
+    now: Float[Array, " steps"]  # abar
+    then: Float[Array, " steps"]  # of the next step; 1 after the last
+    zeta: Float[Array, ""]
+    keys: Key[Array, " seeds"]
+    like: Float[Array, "seeds n"]
+    keep: bool = eqx.field(static=True)
+
+
+class _Walk(NamedTuple):
+    x: Float[Array, "seeds n"]
+    lost: Bool[Array, " seeds"]
+    step: Int[Array, ""]
+    misfit: Float[Array, ""]
+    path: Array | None
+
+
+def _bent_init(task: _Bent) -> _Walk:
+    seeds, n = task.like.shape
+    path = jnp.zeros((len(task.now), seeds, n), task.like.dtype) if task.keep else None
+    x = normal(task.keys, jnp.int32(2**30), 0, n, task.like.dtype)
+    return _Walk(x, jnp.zeros(seeds, bool), jnp.int32(0), jnp.zeros((), x.dtype), path)
+
+
+def _bent_step(task: _Bent, state: _Walk) -> _Walk:
+    now, then = task.now[state.step], task.then[state.step]
+    inputs = task.problem.operator.inputs
+    noise = normal(task.keys, state.step, 0, state.x.shape[1], state.x.dtype)
+
+    def clean(x):
+        x0 = task.denoiser.denoise(x / jnp.sqrt(now), jnp.sqrt((1 - now) / now))
+        squared = task.problem.misfit(x0.reshape(-1, *inputs))
+        off = jnp.sqrt(jnp.where(squared > 0, squared, 1)) * (squared > 0)
+        return off.sum(), (x0, off)
+
+    slope, (x0, off) = jax.grad(clean, has_aux=True)(state.x)
+    beta = 1 - now / then
+    mean = (jnp.sqrt(now / then) * (1 - then) * state.x + jnp.sqrt(then) * beta * x0) / (1 - now)
+    spread = jnp.sqrt(beta * (1 - then) / (1 - now))
+    x, lost = kept_finite(mean + spread * noise - task.zeta * slope, state.x, state.lost)
+    path = None if state.path is None else state.path.at[state.step].set(x)
+    return _Walk(x, lost, state.step + 1, off.mean(), path)
+
+
+_BENT = Iteration(
+    _bent_init,
+    _bent_step,
+    lambda task, state: ended(state.step, len(task.now), state.lost),
+    lambda task, state: {"misfit": state.misfit},
+)

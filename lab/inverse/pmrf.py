@@ -1,0 +1,238 @@
+r"""Posterior-mean rectified flow: the posterior mean, and a flow from it to the law of clean images.
+
+$X^* = E[X \mid Y]$, $Z_0 = X^* + \sigma_s \varepsilon$, $Z_1 = X$ of the same pair, and with $Z_t = (1 - t) Z_0 + t Z_1$
+
+$$ v(z, t) = E[Z_1 - Z_0 \mid Z_t = z] = \frac{E[X \mid Z_t = z] - z}{1 - t} . $$
+
+Of all estimators whose answers are distributed as X the least mean square error is $\mathrm{MMSE} + W_2^2(X^*, X)$, that of the
+optimal map applied to X*; samples of the posterior have $2\,\mathrm{MMSE}$, and the flow is between. Here all is exact: for
+jointly Gaussian X and Y, and for the empirical law of pairs.
+
+References: Ohayon, Michaeli, Elad, Posterior-Mean Rectified Flow, ICLR 2025; Freirich, Michaeli, Meir, A Theory of the
+    Distortion-Perception Tradeoff in Wasserstein Space, NeurIPS 2021.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from lab.inverse.operators import known
+from lab.numerics import Loop, pure
+from lab.numerics.jit import jit
+from lab.ot.gaussian import Bures, bures
+from lab.paths.carry import Carried, carry, even
+
+_SMALL = 1e-10  # of the largest eigenvalue: a covariance with less is singular
+_FINE = 2000  # steps of the matrix equation
+
+
+class Restoration(NamedTuple):
+    """Jointly Gaussian X and Y = H X + N(0, Q) of mean 0, and what is known of every estimator.
+
+    Mean square errors are sums over the n components.
+    """
+
+    covariance: Float[Array, "n n"]  # S, of X
+    gain: Float[Array, "n m"]  # the posterior mean is gain Y
+    star: Float[Array, "n n"]  # S*, of the posterior mean, and its covariance with X
+    mmse: Float[Array, ""]  # of the posterior mean
+    transport: Bures  # the optimal map from the posterior mean to X, and its cost W_2^2
+
+    @property
+    def best(self) -> Float[Array, ""]:
+        """The least error of an estimator that is distributed as X."""
+        return self.mmse + self.transport.squared
+
+    @property
+    def sampling(self) -> Float[Array, ""]:
+        """The error of samples of the posterior."""
+        return 2 * self.mmse
+
+    def between(self, s: ArrayLike) -> tuple[Array, Array]:
+        r"""Error and $W_2$ to the law of X of $(1 - s) X^* + s\,T(X^*)$: the best of all estimators at that distance."""
+        s = jnp.asarray(s)
+        return self.mmse + s**2 * self.transport.squared, (1 - s) * jnp.sqrt(self.transport.squared)
+
+    def flow(self, noise: ArrayLike = 0.0) -> "LinearFlow":
+        """The rectified flow from the posterior mean with noise of this standard deviation.
+
+        Raises:
+            ValueError: noise below 0, or 0 where the posterior mean lives on fewer dimensions.
+        """
+        if known(noise) and not float(np.asarray(noise)) >= 0:
+            raise ValueError(f"noise = {noise}, but a standard deviation is not negative")
+        if known(noise, self.star) and float(np.asarray(noise)) == 0:
+            least, most = np.linalg.eigvalsh(self.star)[[0, -1]]
+            if not least > _SMALL * most:
+                raise ValueError(
+                    "the posterior mean lives on fewer dimensions than X, and no map without noise fills the others: take "
+                    "noise above 0"
+                )
+        n = len(self.covariance)
+        start = self.star + jnp.asarray(noise) ** 2 * jnp.eye(n, dtype=self.star.dtype)
+        return LinearFlow(start, self.covariance, self.star)
+
+
+def restoration(covariance: Any, operator: Any, noise: Any) -> Restoration:
+    """The laboratory of X ~ N(0, S) and Y = H X + N(0, Q).
+
+    Args:
+        covariance: S (n, n), positive semi-definite.
+        operator: H (m, n).
+        noise: Q (m, m), positive semi-definite; H S H' + Q must not be singular.
+
+    Raises:
+        ValueError: shapes that do not fit, or matrices that are not symmetric and positive semi-definite.
+
+    >>> scalar = restoration([[1.0]], [[1.0]], [[1.0]])
+    >>> [round(float(error), 4) for error in (scalar.mmse, scalar.best, scalar.sampling)]
+    [0.5, 0.5858, 1.0]
+    """
+    dtype = jnp.result_type(float)
+    s, h, q = (jnp.asarray(each, dtype) for each in (covariance, operator, noise))
+    if s.ndim != 2 or h.ndim != 2 or s.shape != (h.shape[1],) * 2 or q.shape != (h.shape[0],) * 2:
+        raise ValueError(
+            f"S {s.shape}, H {h.shape} and Q {q.shape} are given, but (n, n), (m, n) and (m, m) are needed"
+        )
+    for name, matrix in (("S", s), ("Q", q)):
+        if known(matrix):
+            _check_covariance(name, np.asarray(matrix))
+    return _restoration(s, h, q)
+
+
+@jit
+def _restoration(s: Array, h: Array, q: Array) -> Restoration:
+    cross = s @ h.T
+    gain = jnp.linalg.solve(h @ cross + q, cross.T).T
+    star = gain @ cross.T
+    star = (star + star.T) / 2
+    zero = jnp.zeros(len(s), s.dtype)
+    return Restoration(s, gain, star, jnp.trace(s - star), bures(zero, star, zero, s))
+
+
+class LinearFlow(NamedTuple):
+    r"""The rectified flow between jointly Gaussian $Z_0$ and X, of mean 0: $v(z, t) = B_t C_t^{-1} z$ with
+
+    $$ C_t = \mathrm{Cov}\,Z_t, \qquad B_t = \mathrm{Cov}(X - Z_0, Z_t) . $$
+    """
+
+    start: Float[Array, "n n"]  # covariance of Z_0
+    end: Float[Array, "n n"]  # of X
+    cross: Float[Array, "n n"]  # of Z_0 with X
+
+    def velocity(self, t: ArrayLike) -> Float[Array, "n n"]:
+        """The matrix of v at a time."""
+        t = jnp.asarray(t)
+        both = self.cross + self.cross.T
+        c = (1 - t) ** 2 * self.start + t**2 * self.end + t * (1 - t) * both
+        b = (1 - t) * self.cross.T + t * self.end - (1 - t) * self.start - t * self.cross
+        return jnp.linalg.solve(c, b.T).T
+
+    def map(self, steps: int | None = None) -> Float[Array, "n n"]:
+        """Where the flow takes Z_0: exactly, or by so many steps of Euler's.
+
+        Raises:
+            ValueError: steps below 1.
+        """
+        if steps is not None and steps < 1:
+            raise ValueError(f"steps = {steps}, but at least one is needed")
+        return _map(self, steps)
+
+    def error(self, matrix: Any) -> Float[Array, ""]:
+        """The mean square error of the estimator matrix Z_0."""
+        return jnp.trace(self.end + matrix @ self.start @ matrix.T - 2 * matrix @ self.cross)
+
+
+def from_measurement(covariance: Any, operator: Any, noise: Any, extra: ArrayLike = 0.0) -> LinearFlow:
+    """The flow from Y itself, plus noise of standard deviation ``extra``; H must be square.
+
+    Raises:
+        ValueError: Y of another dimension than X.
+    """
+    s, h, q = (jnp.asarray(each, jnp.result_type(float)) for each in (covariance, operator, noise))
+    if h.shape[0] != h.shape[1]:
+        raise ValueError(f"H is {h.shape}, but a flow from Y to X needs both of one dimension")
+    start = h @ s @ h.T + q + jnp.asarray(extra) ** 2 * jnp.eye(len(s), dtype=s.dtype)
+    return LinearFlow(start, s, h @ s)
+
+
+@jit
+def _map(flow: LinearFlow, steps: int | None) -> Array:
+    n, dtype = len(flow.end), flow.end.dtype
+    count = _FINE if steps is None else steps
+
+    def euler(i, m):
+        return m + flow.velocity(i / count) @ m / count
+
+    def runge_kutta(i, m):
+        h, t = 1 / count, i / count
+        a, b, c = flow.velocity(t), flow.velocity(t + h / 2), flow.velocity(t + h)
+        one = a @ m
+        two = b @ (m + h / 2 * one)
+        three = b @ (m + h / 2 * two)
+        return m + h / 6 * (one + 2 * two + 2 * three + c @ (m + h * three))
+
+    return jax.lax.fori_loop(0, count, runge_kutta if steps is None else euler, jnp.eye(n, dtype=dtype))
+
+
+class PairFlow(eqx.Module):
+    r"""The exact velocity for the empirical law of pairs (x_i, x*_i), as a field for ``lab.paths.carry``:
+
+    $$ v = \frac{G - z}{1 - t}, \quad G = \sum_i w_i x_i, \quad
+       w_i \propto e^{-|z - t x_i - (1 - t) x^*_i|^2 / 2 h^2}, \quad h = \max((1 - t)\,\sigma_s, h_{\min}) . $$
+
+    Without the least width it repeats single x_i as t goes to 1. Time O(particles pairs d), memory O(particles pairs).
+
+    Args:
+        x, star: (N, d).
+        noise: sigma_s, above 0; traced.
+        least: h_min, not negative; traced.
+    """
+
+    x: Float[Array, "pairs d"]
+    star: Float[Array, "others e"]
+    noise: ArrayLike
+    least: ArrayLike = 0.0
+
+    def __check_init__(self) -> None:
+        if self.x.shape != self.star.shape:
+            raise ValueError(f"x has shape {self.x.shape} and star {self.star.shape}, but they are pairs")
+        if known(self.noise, self.least) and not (np.asarray(self.noise) > 0 and np.asarray(self.least) >= 0):
+            raise ValueError(f"noise = {self.noise}, least = {self.least}: above 0 and not negative are needed")
+
+    def clean(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """G(z, t), the mean of X given where a particle is."""
+        t = jnp.asarray(t, z.dtype)
+        at = t * self.x + (1 - t) * self.star
+        width = jnp.maximum((1 - t) * jnp.asarray(self.noise, z.dtype), jnp.asarray(self.least, z.dtype))
+        squared = (z * z).sum(1)[:, None] - 2 * z @ at.T + (at * at).sum(1)[None, :]
+        return jax.nn.softmax(-squared / (2 * width**2), axis=1) @ self.x
+
+    def __call__(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        if known(t) and not float(np.asarray(t)) < 1:
+            raise ValueError(f"t = {t}, but the velocity is (G - z) / (1 - t), for t below 1")
+        return (self.clean(t, z) - z) / (1 - jnp.asarray(t, z.dtype))
+
+
+def restore(field: Any, z: Float[Array, "n d"], steps: int, loop: Loop = pure) -> Carried:
+    """``steps`` of Euler's from t = 0 to 1, which ask the field at 0, 1/K, ..., 1 - 1/K.
+
+    Raises:
+        ValueError: steps below 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps = {steps}, but at least one is needed")
+    return carry(loop, field, z, even(steps), solver="euler", euler_last=True)
+
+
+def _check_covariance(name: str, matrix: np.ndarray) -> None:
+    if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-10):
+        raise ValueError(f"{name} must be finite and symmetric")
+    values = np.linalg.eigvalsh(matrix)
+    if values[0] < -_SMALL * max(values[-1], 1e-300):
+        raise ValueError(f"{name} has the eigenvalue {values[0]:.6g}, but it must be positive semi-definite")

@@ -1,0 +1,240 @@
+r"""RED-diff: a variational answer by stochastic optimisation, one denoiser call a step and no derivative of it.
+
+With $x_t = \alpha_t \mu + \sigma_t \varepsilon$ in VP coordinates and $\hat x_0 = D(x_t / \alpha_t, \sigma_t / \alpha_t)$,
+$\hat\varepsilon = (x_t - \alpha_t \hat x_0) / \sigma_t$, a step goes down
+
+$$ \tfrac v2 \frac{|y - A(\mu)|^2}{m}
+   + \frac{\lambda_t}{n} \langle \mathrm{sg}[\hat\varepsilon - \varepsilon], \mu\rangle, \qquad
+   \lambda_t = \lambda\, w(\sigma_t / \alpha_t) . $$
+
+With the *linear* weight the second gradient is $\lambda\,(\mu - \hat x_0)$: the pull of RED.
+
+References: Mardani, Song, Kautz, Vahdat, A Variational Perspective on Solving Inverse Problems with Diffusion Models, ICLR
+    2024.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+
+from lab.choices import check_choices, chosen
+from lab.denoise.base import Denoiser
+from lab.inverse.operators import Linear, known
+from lab.inverse.problems import Problem
+from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.numerics import Loop
+from lab.numerics import Method as Iteration
+from lab.numerics.mixtures import Mixture, widened
+
+type Weight = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const"] | str
+type Order = Literal["descending", "ascending", "random"] | str
+
+_ADAM = optax.scale_by_adam(0.9, 0.99)
+_WEIGHTS = {
+    "linear": lambda r: r,
+    "sqrt": jnp.sqrt,
+    "square": jnp.square,
+    "log": jnp.log1p,
+    "trunc_linear": lambda r: jnp.minimum(r, 1),
+    "power2over3": lambda r: r ** (2 / 3),
+    "const": jnp.ones_like,
+}
+
+
+@chosen
+def weight(name: Weight, r: Float[Array, "*times"]) -> Float[Array, "*times"]:
+    r"""$w(r)$ of the family of the released code, $r = \sigma_t / \alpha_t$."""
+    return _WEIGHTS[name](r)
+
+
+def abar(steps: int = 1000, low: float = 1e-4, high: float = 0.02) -> np.ndarray:
+    r"""$\bar\alpha$ (steps,), the products of $1 - \beta$ for $\beta$ in equal steps from low to high."""
+    return np.cumprod(1 - np.linspace(low, high, steps))
+
+
+class Times(NamedTuple):
+    """The noise at each step, in the order of the steps."""
+
+    alpha: Float[Array, " steps"]
+    sigma: Float[Array, " steps"]
+    strength: Float[Array, " steps"]  # lambda_t
+
+
+@chosen
+class REDDiff(NamedTuple):
+    """The solver, for ``inverse.solve``.
+
+    Attributes:
+        lam, v: strengths of the prior and of the data, not negative; traced.
+        rate: learning rate, positive; traced.
+        steps: K, spread evenly over ``levels``.
+        weight: of the times.
+        order: *descending* from much noise to little, which is part of the method, *ascending* or *random*.
+        optimizer: *adam* (betas 0.9, 0.99) or *sgd*.
+        dispersion: s, the answer is a Gaussian of this width; traced.
+        reduction: *mean*, as released, divides the data term by m and the prior by n; *sum* does not.
+        decay: of an sgd rate, ``rate / (1 + decay step)``; traced.
+        levels: the steps of the forward process, beta from 1e-4 to 0.02; only its part up to ``latest`` is visited.
+        latest: a share of the levels: at the last ones the linear weight is 157.
+    """
+
+    lam: ArrayLike = 0.25
+    v: ArrayLike = 1.0
+    rate: ArrayLike = 0.05
+    steps: int = 300
+    weight: Weight = "linear"
+    order: Order = "descending"
+    optimizer: Literal["adam", "sgd"] | str = "adam"
+    dispersion: ArrayLike = 0.0
+    reduction: Literal["mean", "sum"] | str = "mean"
+    decay: ArrayLike = 0.0
+    levels: int = 1000
+    latest: float = 1.0
+
+    def times(self, key: PRNGKeyArray | None = None) -> Times:
+        """What is visited; the key decides a random order."""
+        last = round(self.latest * self.levels) - 1
+        place = np.round(np.linspace(0, last, self.steps)).astype(int)
+        kept = jnp.asarray(abar(self.levels)[place])
+        if self.order == "descending":
+            kept = kept[::-1]
+        elif self.order == "random":
+            kept = jax.random.permutation(jax.random.key(0) if key is None else key, kept)
+        alpha, sigma = jnp.sqrt(kept), jnp.sqrt(1 - kept)
+        return Times(alpha, sigma, jnp.asarray(self.lam) * weight(self.weight, sigma / alpha))
+
+    def check(self) -> None:
+        """Refuse what is outside its domain."""
+        check_choices(self)
+        for name, least, strict in (("lam", 0, False), ("v", 0, False), ("rate", 0, True), ("dispersion", 0, False)):
+            value = getattr(self, name)
+            if known(value) and not (np.asarray(value) > least if strict else np.asarray(value) >= least):
+                raise ValueError(f"{name} = {value}, but it must be {'above' if strict else 'at least'} {least}")
+        if self.steps < 1:
+            raise ValueError(f"steps = {self.steps}, but at least one is needed")
+        if not (self.levels >= 2 and 0 < self.latest <= 1):
+            raise ValueError(
+                f"levels = {self.levels}, latest = {self.latest}: at least 2 levels and a share above 0, at most 1"
+            )
+
+    def run(
+        self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
+    ) -> Reconstruction:
+        """See ``inverse.solve``."""
+        self.check()
+        dtype = start.dtype
+        times = jax.tree.map(lambda z: z.astype(dtype), self.times(keys[0]))
+        mean = self.reduction == "mean"
+        shares = (problem.operator.measurements, denoiser.n) if mean else (1, 1)
+        numbers = [jnp.asarray(z, dtype) for z in (self.v, self.rate, self.decay, self.dispersion, *shares)]
+        task_of: Any = _Task
+        task = task_of(problem, denoiser, times, *numbers, keys, start, self.optimizer == "adam", keep)
+        found = loop(_DESCENT, task, max_iterations=self.steps)
+        state = found.state
+        return Reconstruction(state.mu, state.lost, found.iterations, found.reason, found.trace, state.path)
+
+
+class _Task(eqx.Module):
+    problem: Problem
+    denoiser: Denoiser
+    times: Times
+    v: Array
+    rate: Array
+    decay: Array
+    dispersion: Array
+    measured: Array  # the data term is divided by it
+    pixels: Array
+    keys: Key[Array, " seeds"]
+    start: Float[Array, "seeds n"]
+    adam: bool = eqx.field(static=True)
+    keep: bool = eqx.field(static=True)
+
+    def data(self, x: Array) -> Array:
+        """Half the mean square misfit of each seed."""
+        inputs = self.problem.operator.inputs
+        return self.v * self.problem.misfit(x.reshape(-1, *inputs)) / (2 * self.measured)
+
+
+class _State(NamedTuple):
+    mu: Float[Array, "seeds n"]
+    moments: Any
+    lost: Bool[Array, " seeds"]
+    step: Int[Array, ""]
+    told: tuple[Array, Array]  # data term and prior term
+    path: Array | None
+
+
+def _init(task: _Task) -> _State:
+    steps, nothing = len(task.times.alpha), jnp.zeros((), task.start.dtype)
+    path = jnp.zeros((steps, *task.start.shape), task.start.dtype) if task.keep else None
+    lost = jnp.zeros(len(task.start), bool)
+    return _State(task.start, _ADAM.init(task.start), lost, jnp.int32(0), (nothing, nothing), path)
+
+
+def residual(denoiser: Denoiser, alpha: Array, sigma: Array, x: Array, eps: Array) -> Float[Array, "seeds n"]:
+    r"""$\hat\varepsilon(\alpha x + \sigma\varepsilon) - \varepsilon$; no derivative of the denoiser is taken."""
+    at = alpha * x + sigma * eps
+    x0 = jax.lax.stop_gradient(denoiser.denoise(at / alpha, sigma / alpha))
+    return (at - alpha * x0) / sigma - eps
+
+
+def _step(task: _Task, state: _State) -> _State:
+    alpha, sigma, strength = (each[state.step] for each in task.times)
+    count, n = state.mu.shape
+    eps, xi = (normal(task.keys, state.step, what, n, state.mu.dtype) for what in (0, 1))
+    x = state.mu + task.dispersion * xi
+    pull = strength * residual(task.denoiser, alpha, sigma, x, eps) / task.pixels
+    data, slope = jax.value_and_grad(lambda x: task.data(x).sum())(x)
+    slope = slope + pull
+    update: Any = slope
+    moments = state.moments
+    if task.adam:
+        update, moments = _ADAM.update(slope, state.moments)
+    rate = task.rate / (1 + task.decay * state.step)
+    mu, lost = kept_finite(state.mu - rate * update, state.mu, state.lost)
+    path = None if state.path is None else state.path.at[state.step].set(mu)
+    told = data / count, (pull * x).sum() / count
+    return _State(mu, moments, lost, state.step + 1, told, path)
+
+
+def _done(task: _Task, state: _State) -> Array:
+    return ended(state.step, len(task.times.alpha), state.lost)
+
+
+def _measure(task: _Task, state: _State) -> dict[str, Array]:
+    return {"data": state.told[0], "prior": state.told[1]}
+
+
+_DESCENT = Iteration(_init, _step, _done, _measure)
+
+
+def stationary(problem: Problem, prior: Mixture, method: REDDiff) -> Float[Array, " n"]:
+    r"""Where the objective averaged over all times rests, for a linear operator and a Gaussian prior N(m, S):
+
+    $$ (v H^\top H + R)\,\mu = v H^\top y + R\,m, \qquad R = \mathrm{mean}_t\; \lambda_t \alpha_t \sigma_t
+       (\alpha_t^2 S + \sigma_t^2 I)^{-1}, $$
+
+    with v / m and R / n under the mean reduction. It is not the posterior mean: R is a blurred $S^{-1}$.
+    """
+    made = problem.operator
+    if not isinstance(made, Linear) or len(prior.weights) != 1:
+        raise ValueError("where it rests is known for linear operators and a single Gaussian only")
+    method.check()
+    n, h = prior.dimension, made.matrix()
+    values, vectors = jnp.linalg.eigh(widened(prior.covariances, 3, n)[0])
+    alpha, sigma, strength = method.times()
+    spread = alpha[:, None] ** 2 * values[None, :] + sigma[:, None] ** 2
+    gains = ((strength * alpha * sigma)[:, None] / spread).mean(axis=0)
+    v = jnp.asarray(method.v)
+    if method.reduction == "mean":
+        v, gains = v / made.measurements, gains / n
+    r = (vectors * gains[None, :]) @ vectors.T
+    y = problem.y
+    y = jnp.concatenate([y.real.ravel(), y.imag.ravel()]) if made.is_complex else y.ravel()
+    return jnp.linalg.solve(v * h.T @ h + r, v * h.T @ y + r @ prior.means[0])

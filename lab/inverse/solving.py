@@ -1,0 +1,120 @@
+"""One door for all solvers: a problem, a denoiser as the prior, a method; and what comes back."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, PRNGKeyArray
+
+from lab.denoise.base import Denoiser
+from lab.inverse.operators import known
+from lab.inverse.problems import Problem
+from lab.numerics import Loop, Reason, pure, tell
+
+
+class Reconstruction(NamedTuple):
+    """Of each seed an answer; the last that was finite where a solver diverged."""
+
+    x: Float[Array, "seeds ..."]
+    diverged: Array  # (seeds,)
+    iterations: Any
+    reason: Any
+    trace: Mapping[str, Any]  # by iteration
+    path: Array | None  # (iterations, seeds, ...), where it is kept
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A configured solver: ``REDDiff()``, ``Flair()``."""
+
+    @property
+    def steps(self) -> int:
+        """Iterations, which is fixed."""
+        ...
+
+    def run(
+        self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
+    ) -> Reconstruction:
+        """The answers, from starts (seeds, n)."""
+        ...
+
+
+def solve(
+    problem: Problem,
+    denoiser: Denoiser,
+    method: Method,
+    *,
+    key: PRNGKeyArray | None = None,
+    seeds: int = 1,
+    start: Any = None,
+    keep: bool = False,
+    loop: Loop = pure,
+) -> Reconstruction:
+    """Find x from y with a denoiser as the prior.
+
+    Args:
+        denoiser: any of ``lab.denoise``; a function of one's own is one by ``denoise.denoiser``.
+        method: a configured solver.
+        key: of all draws; each seed has its own, whatever their number.
+        seeds: answers in parallel, as one program.
+        start: (*inputs) or (seeds, *inputs); the pseudo-inverse where there is one when omitted (``Problem.start``).
+        keep: the answers after each step.
+        loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
+
+    Raises:
+        ValueError: a denoiser of other images than the operator's, seeds below 1, a start that does not fit.
+
+    Warns:
+        NotConverged: stopped, or all seeds diverged.
+    """
+    inputs = problem.operator.inputs
+    n = int(np.prod(inputs))
+    if denoiser.n != n:
+        raise ValueError(
+            f"the denoiser is of images {denoiser.shape}, {denoiser.n} numbers, but the operator takes {inputs}, {n}"
+        )
+    if seeds < 1:
+        raise ValueError(f"seeds = {seeds}, but at least one answer is needed")
+    begun = problem.start() if start is None else jnp.asarray(start, problem.y.real.dtype)
+    if begun.shape not in (inputs, (seeds, *inputs)):
+        raise ValueError(f"start has shape {begun.shape}, but {inputs}, or one for each of {seeds} seeds, is needed")
+    if known(begun) and not np.isfinite(np.asarray(begun)).all():
+        raise ValueError("start has values that are not finite")
+    _asked(denoiser, n)
+    key = jax.random.key(0) if key is None else key
+    keys = jax.vmap(lambda seed: jax.random.fold_in(key, seed))(jnp.arange(seeds))
+    found = method.run(problem, denoiser, keys, jnp.broadcast_to(begun, (seeds, *inputs)).reshape(seeds, n), loop, keep)
+    if loop is pure:
+        tell("lab.inverse.solve", found.reason, found.iterations)
+    return found._replace(
+        x=found.x.reshape(seeds, *inputs),
+        path=None if found.path is None else found.path.reshape(-1, seeds, *inputs),
+    )
+
+
+def _asked(denoiser: Denoiser, n: int) -> None:
+    """Refuse a denoiser that gives something else than it takes."""
+    given = jax.ShapeDtypeStruct((2, n), jnp.result_type(float))
+    found = jax.eval_shape(denoiser.denoise, given, jax.ShapeDtypeStruct((), given.dtype))
+    if found.shape != given.shape:
+        raise ValueError(f"the denoiser {denoiser.name!r} makes {found.shape} of {given.shape}: it must keep the shape")
+
+
+def ended(step: Array, steps: int, lost: Array) -> Array:
+    """The reason of a solver with a fixed number of steps; all of whose seeds may be lost."""
+    over = jnp.where(step >= steps, Reason.CONVERGED, Reason.RUNNING)
+    return jnp.where(lost.all(), Reason.NOT_FINITE, over).astype(jnp.int32)
+
+
+def kept_finite(new: Array, old: Array, lost: Array) -> tuple[Array, Array]:
+    """Of each seed the new iterate, or the last that was finite; and which seeds are lost for good."""
+    lost = lost | ~jnp.isfinite(new).all(axis=1)
+    return jnp.where(lost[:, None], old, new), lost
+
+
+def normal(keys: Key[Array, " seeds"], step: Array, what: int, shape: int, dtype: Any) -> Float[Array, "seeds n"]:
+    """Noise for each seed that depends on its key, the step and what it is for alone."""
+    draw = lambda key: jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, step), what), (shape,), dtype)  # noqa: E731
+    return jax.vmap(draw)(keys)
