@@ -18,18 +18,12 @@ def cache() -> Path:
     return folder
 
 
-keeps_programs = False
-"""Whether ``lab.numerics.programs`` keeps compiled programs; ``start`` says so."""
-
-
 def start() -> None:
-    """Turn on float64 and the caches of compiled programs: for entry points only, before the first array."""
-    global keeps_programs
+    """Turn on float64 and the cache of compiled programs: for entry points only, before the first array."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
     _calm_blas()
-    keeps_programs = True
     if jax.config.jax_compilation_cache_dir:  # the user has one, by JAX_COMPILATION_CACHE_DIR
         return
     try:

@@ -1,7 +1,7 @@
 """Programs are compiled before anybody waits for them: in a process of their own, behind everything else on the machine.
 
-It runs the default of each study, the one that is opened first, and what it compiles is kept (``lab.numerics.programs``), so
-that the server reads it without tracing. It ends with the server, whatever ends that.
+It runs the default of each study, the one that is opened first, and what it compiles is kept in JAX's cache, so
+that the server reads it. It ends with the server, whatever ends that.
 """
 
 import os

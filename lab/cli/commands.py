@@ -301,7 +301,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     try:
         place = home.cache()
         rows.append(("LAB_HOME", f"{home.home()}, {'writable' if os.access(place, os.W_OK) else 'NOT writable'}"))
-        kept = [path.stat().st_size for name in ("programs", "xla") for path in (place / name).glob("*")]
+        kept = [path.stat().st_size for path in (place / "xla").glob("*")]
         rows.append(("programs kept", f"{len(kept)}, {sum(kept) / 2**20:,.0f} MiB"))
     except OSError as problem:
         sound = False

@@ -57,6 +57,9 @@ def test_each_change_is_a_new_study_and_a_new_result(session):
     assert session.study is not before
     assert session.fresh
     assert float(session.result.total) == pytest.approx(3.0, abs=1e-5)
+    session.set(gamma=2.0)  # the first change is the first run that begins from a neighbour's end
+    settled(session)
+    assert session.result.attrs["warm_start"] == 1
     assert session.result.attrs["programs_compiled"] == 0
 
 

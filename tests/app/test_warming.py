@@ -21,7 +21,7 @@ def test_what_is_opened_is_next_and_the_end_of_the_server_is_its_end(monkeypatch
 
 def test_it_keeps_programs_says_what_cannot_be_run_and_goes_when_its_input_is_closed(tmp_path):
     command = [sys.executable, "-c", warming.COMMAND, "no-such-study", "diverse-subset"]
-    environment = os.environ | {"LAB_HOME": str(tmp_path)}
+    environment = os.environ | {"LAB_HOME": str(tmp_path), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax")}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -30,7 +30,7 @@ def test_it_keeps_programs_says_what_cannot_be_run_and_goes_when_its_input_is_cl
         assert process.wait() == 0
     assert told.startswith("the default of no-such-study can't be run: ")
     assert told.count("\n") == 1
-    assert len([*(tmp_path / "cache" / "programs").iterdir()]) >= 5
+    assert len([*(tmp_path / "jax").iterdir()]) >= 5
     with subprocess.Popen(
         [*command, "sgd-stability"], env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:

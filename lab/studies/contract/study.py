@@ -168,6 +168,8 @@ class Study(Recorded):
             return result, state
 
         result, state = compute()
+        if result.attrs["programs_compiled"]:
+            memory.make_room()
         if sketch and loop.paused:
             sketch(result)
             loop.replay()
