@@ -23,7 +23,7 @@ class Log:
     wrong: list[str] = field(default_factory=list)
 
 
-def wait(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+def wait(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Until ``condition()``; fails loudly."""
     until = time.monotonic() + seconds
     while not condition():
