@@ -28,6 +28,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
 type Tree = Any
@@ -78,7 +79,7 @@ def first_failure(*reasons: Any) -> Int[Array, "*batch"]:
         codes = np.broadcast_arrays(*(np.asarray(reason, np.int32) for reason in reasons))
         failed = np.stack(codes) != Reason.CONVERGED
         first = np.take_along_axis(np.stack(codes), failed.argmax(axis=0)[None], axis=0)[0]
-        return jax.device_put(np.where(failed.any(axis=0), first, np.int32(Reason.CONVERGED)))
+        return placed(np.where(failed.any(axis=0), first, np.int32(Reason.CONVERGED)))
     found = jnp.int32(Reason.CONVERGED)
     for reason in reversed(reasons):
         reason = jnp.asarray(reason, jnp.int32)

@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
 
@@ -243,4 +244,4 @@ def checked_weights(weights: Array, size: int) -> Array:
         raise ValueError(
             f"the weights sum to {float(given.sum()):.9g}, but they must sum to one: divide them by their sum"
         )
-    return jax.device_put(given / given.sum())
+    return placed(given / given.sum())

@@ -2,13 +2,13 @@ r"""The discrete transport problem, checked once, at the door."""
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab import precision
+from lab.numerics.host import placed
 
 
 class Problem(NamedTuple):
@@ -58,7 +58,7 @@ def problem(
     if not np.isfinite(cost).all():
         i, j = np.argwhere(~np.isfinite(cost))[0]
         raise ValueError(f"the cost is {cost[i, j]} at row {i}, column {j}: every entry must be finite")
-    return Problem(*map(jax.device_put, (cost, *masses(a, b, cost.shape, cost.dtype, balanced))))
+    return Problem(*map(placed, (cost, *masses(a, b, cost.shape, cost.dtype, balanced))))
 
 
 def from_points(

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from lab import precision
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact, Field
 from lab.paths.sampling import _checked
@@ -351,7 +352,7 @@ def carry(
         grids,
         _levels(epsilon, grids) if noisy else None,
         key,
-        counts if isinstance(counts, Tracer) else jax.device_put(counts),
+        placed(counts),
         None if frames is None else jnp.asarray(frames, x.dtype),
         euler_last,
         sees_extra,
@@ -372,7 +373,7 @@ def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
     most = int(steps) if most is None else most
     if isinstance(steps, Tracer):
         return jnp.minimum(jnp.arange(most + 1) / steps, 1.0)
-    return jax.device_put(np.minimum(np.arange(most + 1) / np.asarray(steps), 1.0).astype(jnp.result_type(float)))
+    return placed(np.minimum(np.arange(most + 1) / np.asarray(steps), 1.0).astype(jnp.result_type(float)))
 
 
 @jit
@@ -432,7 +433,7 @@ def _grids(times: Any, dtype: Any, padded: bool) -> Float[Array, "grids times"]:
         still = gaps == 0 if padded else np.zeros_like(gaps, bool)
         if not (np.isfinite(given).all() and (((gaps > 0) | still).all(1) | ((gaps < 0) | still).all(1)).all()):
             raise ValueError("the times must be finite, and all increasing or all decreasing")
-        return jax.device_put(np.atleast_2d(given.astype(dtype)))
+        return placed(np.atleast_2d(given.astype(dtype)))
     times = jnp.asarray(times, dtype)
     return times[None] if times.ndim == 1 else times
 
@@ -456,7 +457,7 @@ def _fit(fields: Any, x: Array, grids: Array, latest: float) -> None:
     if isinstance(fields, tuple) and (x.ndim < 3 or len(fields) != x.shape[0]):
         raise ValueError(f"{len(fields)} fields, but x has shape {x.shape}: a row (n, d) for each field is needed")
     for field in fields if isinstance(fields, tuple) else (fields,):
-        for grid in () if isinstance(grids, Tracer) else map(jax.device_put, np.asarray(grids)):
+        for grid in () if isinstance(grids, Tracer) else map(placed, np.asarray(grids)):
             _checked(field, grid, latest)
 
 
@@ -465,7 +466,7 @@ def _levels(epsilon: Any, grids: Float[Array, "grids times"]) -> Array:
     level: Array
     if not callable(epsilon) and not isinstance(epsilon, Tracer) and not isinstance(grids, Tracer):
         given = np.asarray(epsilon, None if hasattr(epsilon, "dtype") else grids.dtype)
-        level = jax.device_put(np.broadcast_to(given[None] if given.ndim else given, (*grids.shape, *given.shape[1:])))
+        level = placed(np.broadcast_to(given[None] if given.ndim else given, (*grids.shape, *given.shape[1:])))
     elif callable(epsilon):
         level = jnp.asarray(jax.vmap(jax.vmap(epsilon))(grids))
     else:

@@ -17,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import (
     Mixture,
@@ -452,19 +453,19 @@ def law(given: Any) -> Any:
 def target_of(arrays: Mapping[str, Any]) -> Mixture | Boxes | Empirical:
     """The law that a data set of kind ``samples`` was drawn from where it is known, else the data themselves."""
     if "centres" in arrays:
-        return Mixture(*(jax.device_put(arrays[key]) for key in ("weights", "centres", "variances")))
+        return Mixture(*(placed(arrays[key]) for key in ("weights", "centres", "variances")))
     if "low" in arrays:
-        return Boxes(*(jax.device_put(arrays[key]) for key in ("low", "high", "weights")))
-    return Empirical(jax.device_put(arrays["x"]))
+        return Boxes(*(placed(arrays[key]) for key in ("low", "high", "weights")))
+    return Empirical(placed(arrays["x"]))
 
 
 def source_of(arrays: Mapping[str, Any]) -> Mixture | Empirical:
     """The law at t = 0: that of the data set where it has one, else N(0, I)."""
     if "source_centres" in arrays:
         keys = ("source_weights", "source_centres", "source_variances")
-        return Mixture(*(jax.device_put(arrays[key]) for key in keys))
+        return Mixture(*(placed(arrays[key]) for key in keys))
     if "x0" in arrays:
-        return Empirical(jax.device_put(arrays["x0"]))
+        return Empirical(placed(arrays["x0"]))
     return standard(arrays["x"].shape[1])
 
 
