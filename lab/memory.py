@@ -50,10 +50,11 @@ class Recent[Value]:
 
     Args:
         most: values that are kept; any number when omitted.
+        compiled: the values are programs, which go when JAX's own go.
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most = most
+    def __init__(self, most: int | None = None, compiled: bool = False) -> None:
+        self.most, self.compiled = most, compiled
         self._values: OrderedDict[Hashable, tuple[Value, float]] = OrderedDict()  # the least recently used first
         self._lock = threading.Lock()
         _all.add(self)
@@ -71,13 +72,6 @@ class Recent[Value]:
         """Keep a value, in place of the one before."""
         with self._lock:
             self._use(key, value)
-
-    def first(self, key: Hashable, value: Value) -> Value:
-        """The value that is kept, or this one, which then is."""
-        with self._lock:
-            value, _ = self._values.get(key, (value, 0.0))
-            self._use(key, value)
-            return value
 
     def oldest(self) -> float:
         """When that value was used that was not for longest; infinite where there is none."""
@@ -117,20 +111,18 @@ _all: WeakSet[Recent[Any]] = WeakSet()
 
 
 def release(most: int) -> int:
-    """Give back what is free; where more than ``most`` bytes stay, what can be made again, the least recently used first.
+    """Give back what is free; where more than ``most`` bytes stay, the compiled programs, and if that is not enough what
+    else can be made again, the least recently used first.
 
     Returns what stays. Compiling takes some 100 MiB for each new size of a problem, and half of it the C library keeps when it
     is over. Programs are read from the disk when they are needed again.
     """
     collect()
-    while resident() > most:
-        import jax
-
-        more = _forgotten(_SHARE)
-        jax.clear_caches()  # its own programs, and what it holds of ours beside
+    if resident() > most:
+        _clear_programs()
         collect()
-        if not more:
-            break
+    while resident() > most and _forgotten(_SHARE):
+        collect()
     return resident()
 
 
@@ -142,17 +134,21 @@ def maps() -> int:
 
 
 def make_room(most: int = 40_000) -> None:
-    """Give up what was not used for longest where this process has more than so many pieces of memory.
+    """Give up compiled programs where this process has more than so many pieces of memory.
 
     Each program has some two hundred, and a process with 65,530 is ended by Linux, in the middle of compiling another one.
     """
-    while maps() > most:
-        import jax
+    if maps() > most:
+        _clear_programs()
 
-        more = _forgotten(8 * _SHARE)
-        jax.clear_caches()  # it holds what it compiled as well
-        if not more:
-            break
+
+def _clear_programs() -> None:
+    import jax
+
+    for each in list(_all):
+        if each.compiled:
+            each.clear()
+    jax.clear_caches()
 
 
 def _forgotten(share: int) -> int:

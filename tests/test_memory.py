@@ -39,12 +39,27 @@ def test_a_server_keeps_to_a_quarter_of_the_machine(monkeypatch):
     assert memory.budget() == 4 * 2**30
 
 
-def test_a_process_with_many_pieces_of_memory_gives_up_what_can_be_made_again(monkeypatch):
-    known = memory.Recent()
+def test_a_process_with_many_pieces_of_memory_gives_up_programs_alone(monkeypatch):
+    known, programs = memory.Recent(), memory.Recent(compiled=True)
     known.put("a", 1)
+    programs.put("b", 2)
     memory.make_room(10**9)
-    assert "a" in known
-    counts = iter([10**6, 10])
-    monkeypatch.setattr(memory, "maps", lambda: next(counts))
+    assert "b" in programs
+    monkeypatch.setattr(memory, "maps", lambda: 10**6)
     memory.make_room()
-    assert "a" not in known
+    assert "b" not in programs
+    assert "a" in known
+
+
+def test_the_least_recently_used_goes_first(monkeypatch):
+    one, other = memory.Recent(), memory.Recent(most=2)
+    for place, (where, name) in enumerate(((one, "a"), (other, "b"), (one, "c"), (other, "d"))):
+        monkeypatch.setattr(memory.time, "monotonic", lambda place=place: float(place))
+        where.put(name, name)
+    monkeypatch.setattr(memory.time, "monotonic", lambda: 9.0)
+    assert one.get("a") == "a"  # used now
+    memory._forgotten(2)
+    assert ("a" in one, "c" in one, "b" in other, "d" in other) == (True, False, False, True)
+    other.put("e", 1)
+    other.put("f", 1)
+    assert len(other) == 2

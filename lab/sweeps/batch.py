@@ -128,7 +128,7 @@ class Program:
         return sum(int(np.prod(s.shape)) * s.dtype.itemsize for s in jax.tree.leaves(self.shapes))
 
 
-_programs: memory.Recent[list[Program]] = memory.Recent(most=8)
+_programs: memory.Recent[list[Program]] = memory.Recent(most=8, compiled=True)
 _lock = threading.Lock()
 
 
