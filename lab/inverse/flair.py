@@ -26,7 +26,7 @@ from lab.denoise.base import Denoiser
 from lab.denoise.posterior import Wiener
 from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem
-from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 
@@ -195,8 +195,8 @@ class Flair(NamedTuple):
             keep,
         )
         found = loop(_TURNS, task, max_iterations=self.steps)
-        state = found.state
-        return Reconstruction(state.mu, state.lost, found.iterations, found.reason, found.trace, state.path)
+        state: Any = found.state
+        return answer(found, state.mu, state.lost)
 
 
 class _Task(eqx.Module):
@@ -225,7 +225,7 @@ class _State(NamedTuple):
 
 
 def _init(task: _Task) -> _State:
-    path = jnp.zeros((len(task.t), *task.start.shape), task.start.dtype) if task.keep else None
+    path = empty_path(task.keep, len(task.t), task.start)
     lost = jnp.zeros(len(task.start), bool)
     return _State(task.start, task.first, lost, jnp.int32(0), jnp.zeros((), task.start.dtype), path)
 
@@ -240,7 +240,7 @@ def _step(task: _Task, state: _State) -> _State:
     mu = state.mu - weight * (v - (eps - state.mu))
     mu = consistent(task.problem, mu, task.data, task.squared, task.data_steps, task.data_rate)
     mu, lost = kept_finite(mu, state.mu, state.lost)
-    path = None if state.path is None else state.path.at[state.step].set(mu)
+    path = noted(state.path, state.step, mu)
     inputs = task.problem.operator.inputs
     misfit = task.problem.misfit(mu.reshape(-1, *inputs)).mean()
     return _State(mu, x + (1 - t) * v, lost, state.step + 1, misfit, path)

@@ -31,7 +31,7 @@ from lab.denoise.base import Denoiser, Shape
 from lab.inverse.metrics import psnr
 from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem
-from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 from lab.numerics.jit import jit
@@ -273,7 +273,7 @@ class MBIR(NamedTuple):
         )
         found = loop(_DIFFUSION, task, max_iterations=self.steps)
         state: Any = found.state
-        return Reconstruction(state.x, state.lost | state.wild, found.iterations, found.reason, found.trace, state.path)
+        return answer(found, state.x, state.lost | state.wild)
 
 
 class _Task(eqx.Module):
@@ -305,7 +305,7 @@ def _init(task: _Task) -> _State:
     seeds, n = task.like.shape
     dtype = task.like.dtype
     zero = jnp.zeros((seeds, *task.data.operator.inputs), dtype)
-    path = jnp.zeros((len(task.levels), seeds, n), dtype) if task.keep else None
+    path = empty_path(task.keep, len(task.levels), task.like)
     x = task.levels[0] * normal(task.keys, jnp.int32(2**30), 0, n, dtype)
     no, nothing = jnp.zeros(seeds, bool), jnp.zeros((), dtype)
     return _State(x, Split(zero, zero), no, no, jnp.int32(0), (nothing, nothing), path)
@@ -346,7 +346,7 @@ def _step(task: _Task, state: _State) -> _State:
     x, split, residual, rough = jax.vmap(consistent)(x, split)
     x, lost = kept_finite(x, state.x, state.lost)
     wild = state.wild | (rough > _WILD * jnp.maximum(sigma, 0.25))  # grey values themselves differ by up to 1
-    path = None if state.path is None else state.path.at[state.step].set(x)
+    path = noted(state.path, state.step, x)
     return _State(x, split, lost, wild, state.step + 1, (residual.mean(), (rough / sigma).mean()), path)
 
 

@@ -138,30 +138,6 @@ class Linear(Operator):
         return _matrix(self, jnp.dtype(dtype or jnp.result_type(float)))
 
 
-class Composed(Linear):
-    """``after @ before``: one linear operator after the other."""
-
-    after: Linear
-    before: Linear
-
-    def __check_init__(self) -> None:
-        _chained(self.after, self.before)
-
-    @property
-    def inputs(self) -> Shape:  # type: ignore[override]
-        return self.before.inputs
-
-    def apply(self, x: Array) -> Array:
-        return self.after.apply(self.before.apply(x))
-
-    def back(self, y: Array) -> Array:
-        return self.before.back(self.after.back(y))
-
-    @property
-    def measurements(self) -> Any:
-        return self.after.measurements
-
-
 class _Chain(Operator):
     after: Operator
     before: Operator
@@ -173,8 +149,22 @@ class _Chain(Operator):
     def inputs(self) -> Shape:  # type: ignore[override]
         return self.before.inputs
 
+    @property
+    def measurements(self) -> Any:
+        return self.after.measurements
+
     def apply(self, x: Array) -> Array:
         return self.after.apply(self.before.apply(x))
+
+
+class Composed(_Chain, Linear):
+    """``after @ before``: one linear operator after the other."""
+
+    after: Linear
+    before: Linear
+
+    def back(self, y: Array) -> Array:
+        return self.before.back(self.after.back(y))
 
 
 class Function(Operator):

@@ -26,7 +26,7 @@ from lab.inverse.mbir import conjugate_gradients
 from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem
 from lab.inverse.reddiff import abar
-from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 
@@ -76,8 +76,8 @@ class PlugAndPlay(NamedTuple):
         task_of: Any = _Task
         task = task_of(problem, denoiser, levels, squared, *numbers, start, self.scheme, self.inner, keep)
         found = loop(_TURNS, task, max_iterations=self.steps)
-        state = found.state
-        return Reconstruction(state.x, state.lost, found.iterations, found.reason, found.trace, state.path)
+        state: Any = found.state
+        return answer(found, state.x, state.lost)
 
 
 class _Task(eqx.Module):
@@ -104,7 +104,7 @@ class _State(NamedTuple):
 
 
 def _init(task: _Task) -> _State:
-    path = jnp.zeros((len(task.levels), *task.start.shape), task.start.dtype) if task.keep else None
+    path = empty_path(task.keep, len(task.levels), task.start)
     lost, nothing = jnp.zeros(len(task.start), bool), jnp.zeros((), task.start.dtype)
     return _State(task.start, task.start, 0 * task.start, lost, jnp.int32(0), nothing, path)
 
@@ -122,7 +122,7 @@ def _step(task: _Task, state: _State) -> _State:
         z = task.denoiser.denoise(x + dual, sigma)
         dual = dual + x - z
     x, lost = kept_finite(x, state.x, state.lost)
-    path = None if state.path is None else state.path.at[state.step].set(x)
+    path = noted(state.path, state.step, x)
     change = jnp.sqrt(((x - state.x) ** 2).mean())
     return _State(x, z, dual, lost, state.step + 1, change, path)
 
@@ -190,8 +190,8 @@ class DPS(NamedTuple):
         task_of: Any = _Bent
         task = task_of(problem, denoiser, *products, jnp.asarray(self.zeta, dtype), keys, start, keep)
         found = loop(_BENT, task, max_iterations=self.steps)
-        state = found.state
-        return Reconstruction(state.x, state.lost, found.iterations, found.reason, found.trace, state.path)
+        state: Any = found.state
+        return answer(found, state.x, state.lost)
 
 
 class _Bent(eqx.Module):
@@ -215,7 +215,7 @@ class _Walk(NamedTuple):
 
 def _bent_init(task: _Bent) -> _Walk:
     seeds, n = task.like.shape
-    path = jnp.zeros((len(task.now), seeds, n), task.like.dtype) if task.keep else None
+    path = empty_path(task.keep, len(task.now), task.like)
     x = normal(task.keys, jnp.int32(2**30), 0, n, task.like.dtype)
     return _Walk(x, jnp.zeros(seeds, bool), jnp.int32(0), jnp.zeros((), x.dtype), path)
 
@@ -236,7 +236,7 @@ def _bent_step(task: _Bent, state: _Walk) -> _Walk:
     mean = (jnp.sqrt(now / then) * (1 - then) * state.x + jnp.sqrt(then) * beta * x0) / (1 - now)
     spread = jnp.sqrt(beta * (1 - then) / (1 - now))
     x, lost = kept_finite(mean + spread * noise - task.zeta * slope, state.x, state.lost)
-    path = None if state.path is None else state.path.at[state.step].set(x)
+    path = noted(state.path, state.step, x)
     return _Walk(x, lost, state.step + 1, off.mean(), path)
 
 

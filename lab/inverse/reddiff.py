@@ -27,7 +27,7 @@ from lab.choices import check_choices, chosen
 from lab.denoise.base import Denoiser
 from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem
-from lab.inverse.solving import Reconstruction, ended, kept_finite, normal
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 from lab.numerics.mixtures import Mixture, widened
@@ -136,8 +136,8 @@ class REDDiff(NamedTuple):
         task_of: Any = _Task
         task = task_of(problem, denoiser, times, *numbers, keys, start, self.optimizer == "adam", keep)
         found = loop(_DESCENT, task, max_iterations=self.steps)
-        state = found.state
-        return Reconstruction(state.mu, state.lost, found.iterations, found.reason, found.trace, state.path)
+        state: Any = found.state
+        return answer(found, state.mu, state.lost)
 
 
 class _Task(eqx.Module):
@@ -172,7 +172,7 @@ class _State(NamedTuple):
 
 def _init(task: _Task) -> _State:
     steps, nothing = len(task.times.alpha), jnp.zeros((), task.start.dtype)
-    path = jnp.zeros((steps, *task.start.shape), task.start.dtype) if task.keep else None
+    path = empty_path(task.keep, steps, task.start)
     lost = jnp.zeros(len(task.start), bool)
     return _State(task.start, _ADAM.init(task.start), lost, jnp.int32(0), (nothing, nothing), path)
 
@@ -198,7 +198,7 @@ def _step(task: _Task, state: _State) -> _State:
         update, moments = _ADAM.update(slope, state.moments)
     rate = task.rate / (1 + task.decay * state.step)
     mu, lost = kept_finite(state.mu - rate * update, state.mu, state.lost)
-    path = None if state.path is None else state.path.at[state.step].set(mu)
+    path = noted(state.path, state.step, mu)
     told = data / count, (pull * x).sum() / count
     return _State(mu, moments, lost, state.step + 1, told, path)
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 from lab.denoise.base import Denoiser
 from lab.inverse.operators import known
 from lab.inverse.problems import Problem
-from lab.numerics import Loop, Reason, pure, tell
+from lab.numerics import Loop, Reason, Run, pure, tell
 
 
 class Reconstruction(NamedTuple):
@@ -106,6 +106,22 @@ def ended(step: Array, steps: int, lost: Array) -> Array:
     """The reason of a solver with a fixed number of steps; all of whose seeds may be lost."""
     over = jnp.where(step >= steps, Reason.CONVERGED, Reason.RUNNING)
     return jnp.where(lost.all(), Reason.NOT_FINITE, over).astype(jnp.int32)
+
+
+def answer(found: Run, x: Array, diverged: Array) -> Reconstruction:
+    """What a solver hands back of its run, whose state has a ``path``."""
+    state: Any = found.state
+    return Reconstruction(x, diverged, found.iterations, found.reason, found.trace, state.path)
+
+
+def empty_path(keep: bool, steps: int, like: Array) -> Array | None:
+    """Room for the answers after each step, if they are kept."""
+    return jnp.zeros((steps, *like.shape), like.dtype) if keep else None
+
+
+def noted(path: Array | None, step: Array, x: Array) -> Array | None:
+    """The path with the answers after a step."""
+    return None if path is None else path.at[step].set(x)
 
 
 def kept_finite(new: Array, old: Array, lost: Array) -> tuple[Array, Array]:
