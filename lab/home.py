@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+_MOST = 1 << 30  # bytes of compiled programs, of which the first go where there are more
+
 
 def home() -> Path:
     """The folder ``LAB_HOME``; by default the platform's user data folder."""
@@ -22,6 +24,8 @@ def start() -> None:
     """Turn on float64 and the cache of compiled programs: for entry points only, before the first array."""
     import jax
 
+    from lab.disk import cache as kept
+
     jax.config.update("jax_enable_x64", True)
     _calm_blas()
     if jax.config.jax_compilation_cache_dir:  # the user has one, by JAX_COMPILATION_CACHE_DIR
@@ -31,6 +35,7 @@ def start() -> None:
         folder.mkdir(exist_ok=True)
     except OSError:  # a read-only home costs compile time, nothing else
         return
+    kept.trim(folder, _MOST)
     _keep_programs_whole()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

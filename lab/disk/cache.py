@@ -32,15 +32,19 @@ def write(path: Path, content: bytes) -> None:
 
 def trim(folder: Path, bytes: int) -> None:
     """Delete what was written first, until the files of a folder take at most so many bytes."""
-    with suppress(OSError):
-        found = [(each.stat(), each.path) for each in os.scandir(folder) if each.is_file()]
-        files = sorted((stat.st_mtime, stat.st_size, path) for stat, path in found)
-        total = sum(size for _, size, _ in files)
-        for _, size, path in files:
-            if total <= bytes:
-                return
+    found = []
+    with suppress(OSError):  # another process may trim it too
+        for each in os.scandir(folder):
+            if each.is_file(follow_symlinks=False):
+                stat = each.stat(follow_symlinks=False)
+                found.append((stat.st_mtime, stat.st_size, each.path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= bytes:
+            return
+        with suppress(OSError):
             os.unlink(path)
-            total -= size
+        total -= size
 
 
 def own(path: Path) -> bool:

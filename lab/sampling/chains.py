@@ -91,7 +91,7 @@ def exchange(
     _check_start(kernel, items, items.shape[0])
     if items.shape[0] >= n:
         raise ValueError(f"the set holds all {n} items, so that there is none to swap for: take k < N")
-    return _run(key, kernel, items, n, states, thin or items.shape[0], False)
+    return _trajectory(key, kernel, items, n, states, thin or items.shape[0], False)
 
 
 def add_delete(
@@ -118,7 +118,7 @@ def add_delete(
         raise ValueError(f"limit = {limit}, but it must lie between the {items.shape[0]} items at start and all {n}")
     _check_start(kernel, items, items.shape[0])
     items = jnp.concatenate([items, jnp.full(limit - items.shape[0], n, items.dtype)])
-    return _run(key, kernel, items, n, states, thin or max(limit, 1), True)
+    return _trajectory(key, kernel, items, n, states, thin or max(limit, 1), True)
 
 
 def _start(start: ArrayLike | Sequence, n: int) -> Array:
@@ -136,19 +136,6 @@ def _check_start(kernel: Kernel, items: Array, k: int) -> None:
 
 
 @jit
-def _jitted(key, kernel, items, n, states, thin, free):
-    return _trajectory(key, kernel, items, n, states, thin, free)
-
-
-@jit
-def _jitted_dense(key, kernel, items, n, states, thin, free):
-    return _trajectory(key, kernel, items, n, states, thin, free)
-
-
-def _run(key, kernel, items, n, states, thin, free) -> Trajectory:
-    return (_jitted_dense if isinstance(kernel, _Dense) else _jitted)(key, kernel, items, n, states, thin, free)
-
-
 def _trajectory(key, kernel, items, n, states, thin, free) -> Trajectory:
     width = items.shape[0]
 

@@ -46,6 +46,21 @@ def test_a_kept_file_under_another_name_is_not_taken(tmp_path):
     assert cache.read(tmp_path / "two.program") is None
 
 
+def test_what_was_written_first_goes_where_there_is_too_much(tmp_path):
+    for age, name in enumerate("dbca"):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, (age, age))
+    (tmp_path / "folder").mkdir()
+    outside = tmp_path.parent / "outside"
+    outside.write_bytes(bytes(1000))
+    (tmp_path / "link").symlink_to(outside)
+    cache.trim(tmp_path, 250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c", "folder", "link"]
+    cache.trim(tmp_path, 0)
+    assert outside.exists()
+    cache.trim(tmp_path / "nowhere", 0)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="of POSIX")
 def test_programs_that_others_may_have_written_are_not_taken(tmp_path, monkeypatch):
     kept = tmp_path / "one.program"
