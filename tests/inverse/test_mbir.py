@@ -1,5 +1,6 @@
 """DiffusionMBIR: its pieces against closed forms and convex solvers, its switches, and the table of the sheet in small."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -89,14 +90,49 @@ def test_the_dual_is_bounded_and_the_last_step_lowers_the_residual():
     assert float(data.residual(data.consistent(far))) < float(data.residual(far))
 
 
+VALUES = jnp.repeat(jnp.asarray([4.0, 1.0, 0.25, 0.05]), 4)
+GAUSSIAN = denoise.Wiener(denoise.Spectrum(jnp.zeros(16), VALUES, jnp.eye(16), VALUES.sum()), (1, 4, 4))
+
+
 def test_the_diffusion_of_a_gaussian_prior_ends_in_it():
-    values = jnp.asarray([4.0, 1.0, 0.25, 0.05])
-    prior = denoise.Wiener(denoise.Spectrum(jnp.zeros(4), values, jnp.eye(4), values.sum()), (1, 2, 2))
-    nothing = inverse.Mask(jnp.zeros((1, 2, 2), bool).at[0, 0, 0].set(True))
-    given = inverse.problem(nothing, jnp.zeros((1, 2, 2)), 0.1)
+    nothing = inverse.Mask(jnp.zeros((1, 4, 4), bool).at[0, 0, 0].set(True))
+    given = inverse.problem(nothing, jnp.zeros((1, 4, 4)), 0.1)
     method = inverse.MBIR(lam=0.0, steps=1000, sigma_max=50.0, admm=0, corrector=False)
-    x = inverse.solve(given, inverse.Slices(prior, 1), method, seeds=3000).x.reshape(3000, 4)
-    np.testing.assert_allclose(x.var(axis=0), values, rtol=0.1)
+    x = inverse.solve(given, inverse.Slices(GAUSSIAN, 1), method, seeds=800).x.reshape(800, 4, 4)
+    np.testing.assert_allclose((x**2).mean(axis=(0, 2)), VALUES[::4], rtol=0.08)
+
+
+def test_the_steps_are_those_of_the_sheet_written_out():
+    """In NumPy, with the same noise, two slices, the corrector and one step of ADMM."""
+    made = inverse.Dense(np.random.default_rng(4).normal(size=(20, 32)), (2, 4, 4))
+    given = inverse.problem(made, np.random.default_rng(5).normal(size=20), 0.1)
+    lam, rho = 0.03, 0.2
+    method = inverse.MBIR(lam=lam, rho=rho, steps=4, sigma_max=3.0, sigma_min=0.2, inner=40, snr=0.2)
+    found = inverse.solve(given, inverse.Slices(GAUSSIAN, 2), method, key=jax.random.key(3), keep=True)
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(3), seed))(jnp.arange(1))
+    values, levels = np.tile(np.asarray(VALUES), 2), np.geomspace(3.0, 0.2, 4)
+    h = np.asarray(made.weights) / np.linalg.norm(np.asarray(made.weights), 2)
+    y = np.asarray(given.y) / np.linalg.norm(np.asarray(made.weights), 2)
+    d = np.concatenate([-np.eye(16), np.eye(16)], axis=1)  # the second slice less the first
+    x = 3.0 * np.asarray(mbir.normal(keys, jnp.int32(2**30), 0, 32, jnp.float64))[0]
+    u = w = np.zeros(16)
+    for step, sigma in enumerate(levels):
+        one, two = (np.asarray(mbir.normal(keys, jnp.int32(step), what, 32, jnp.float64))[0] for what in (0, 1))
+        after = levels[step + 1] if step < 3 else 0.0
+        x = x - (sigma**2 - after**2) * x / (values + sigma**2) + (step < 3) * np.sqrt(sigma**2 - after**2) * one
+        if step < 3:
+            score = -x / (values + after**2)
+            length = [np.mean(np.linalg.norm(z.reshape(2, 16), axis=1)) for z in (two, score)]
+            size = 2 * (0.2 * length[0] / length[1]) ** 2
+            x = x + size * score + np.sqrt(2 * size) * two
+        normal_matrix, right = h.T @ h + rho * d.T @ d, h.T @ y + rho * d.T @ (u - w)
+        free = np.linalg.eigh(normal_matrix)
+        moved = free[0] > 1e-9  # conjugate gradients leave what the matrix does not see
+        basis = free[1][:, moved]
+        x = x - basis @ (basis.T @ x) + basis @ ((basis.T @ right) / free[0][moved])
+        u = np.sign(d @ x + w) * np.maximum(np.abs(d @ x + w) - lam / rho, 0)
+        w = w + d @ x - u
+        np.testing.assert_allclose(found.path[step, 0].ravel(), x, atol=1e-6)
 
 
 def test_slices_are_apart_without_variation_and_not_with_it():

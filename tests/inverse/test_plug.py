@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lab import denoise, inverse
+from lab.inverse import solving
 from lab.paths import Mixture
 
 N = 5
@@ -49,6 +50,26 @@ def test_dps_without_strength_samples_the_prior_and_with_it_fits_the_data():
     np.testing.assert_allclose(np.cov(free.T), S, atol=0.15)
     bent = inverse.solve(GIVEN, D, inverse.DPS(zeta=0.05, steps=1000), seeds=50)
     assert float(GIVEN.misfit(bent.x).mean()) < 0.05 * float(GIVEN.misfit(free.reshape(-1, 1, 1, N)).mean())
+
+
+def test_steps_of_dps_written_out():
+    method = inverse.DPS(zeta=0.3, steps=4)
+    found = inverse.solve(GIVEN, D, method, key=jax.random.key(3), keep=True)
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(3), seed))(jnp.arange(1))
+    x = np.asarray(solving.normal(keys, jnp.int32(2**30), 0, N, jnp.float64))[0]
+    products = np.append(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))[[999, 666, 333, 0]], 1.0)
+    h, y = np.asarray(MADE.weights), np.asarray(GIVEN.y)
+    for step in range(4):
+        now, then = products[step], products[step + 1]
+        wiener = S @ np.linalg.inv(S + (1 - now) / now * np.eye(N))
+        x0 = M + wiener @ (x / np.sqrt(now) - M)
+        off = h @ x0 - y
+        slope = wiener.T @ h.T @ off / np.linalg.norm(off) / np.sqrt(now)
+        beta = 1 - now / then
+        mean = (np.sqrt(now / then) * (1 - then) * x + np.sqrt(then) * beta * x0) / (1 - now)
+        noise = np.asarray(solving.normal(keys, jnp.int32(step), 0, N, jnp.float64))[0]
+        x = mean + np.sqrt(beta * (1 - then) / (1 - now)) * noise - 0.3 * slope
+        np.testing.assert_allclose(found.path[step].ravel(), x, atol=1e-8)
 
 
 def test_bad_input_is_refused_in_a_sentence():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab import datasets, denoise, inverse
-from lab.inverse import flair, metrics, reddiff
+from lab.inverse import flair, metrics, reddiff, solving
 from lab.numerics import Chunked, Reason, pure
 from lab.paths import Mixture
 
@@ -227,6 +227,50 @@ def test_calibration_is_the_error_of_the_denoiser_over_the_time_squared():
     np.testing.assert_allclose(
         found.at(jnp.asarray([1.0, 0.5, 0.0]), 0.5), 0.5 * weights[jnp.asarray([0, 49, 99])], rtol=0.03
     )
+
+
+def test_the_steps_are_those_of_the_sheet_written_out():
+    """In NumPy, with the same noise: a lost factor or a wrong time shows."""
+    table = flair.calibrate(D, None, jax.random.key(0))
+    method = inverse.Flair(table, c=0.6, steps=4, t_min=0.3, adjust_scale=0.8, data="project")
+    found = inverse.solve(GIVEN, D, method, key=jax.random.key(3), seeds=2, keep=True)
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(3), seed))(jnp.arange(2))
+    seen, y = np.asarray(MASK.seen).ravel(), np.asarray(GIVEN.y).ravel()
+    for number in range(2):
+        mu = y.copy()
+        x1 = np.asarray(jax.random.normal(jax.random.fold_in(keys[number], 2**30), (N,)))
+        for step, t in enumerate(np.linspace(1, 0.3, 6)[1:-1]):
+            xi = np.asarray(solving.normal(keys, jnp.int32(step), 0, N, jnp.float64))[number]
+            a = 0.8 * (1 - t)
+            eps = a * x1 + np.sqrt(1 - a**2) * xi
+            x = (1 - t) * mu + t * eps
+            v = -M + (t * np.eye(N) - (1 - t) * S) @ np.linalg.solve(noised(t), x - (1 - t) * M)
+            inverse_error = 1 / (np.asarray(table.error) + 1e-7)
+            b = inverse_error / inverse_error.mean()
+            weight = 0.6 * max(b[np.abs(np.asarray(table.t) - t).argmin()] - b[-1], 0)
+            x1 = x + (1 - t) * v
+            mu = np.where(seen, y, mu - weight * (v - (eps - mu)))
+            np.testing.assert_allclose(found.path[step, number].ravel(), mu, atol=1e-10)
+
+
+def test_red_diff_steps_written_out():
+    method = inverse.REDDiff(lam=0.4, v=0.7, rate=0.2, steps=5, weight="sqrt", dispersion=0.1, latest=0.6)
+    found = inverse.solve(GIVEN, D, method, key=jax.random.key(3), keep=True)
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(3), seed))(jnp.arange(1))
+    products = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))[np.round(np.linspace(0, 599, 5)).astype(int)][::-1]
+    seen, y, mu = np.asarray(MASK.seen).ravel(), np.asarray(GIVEN.y).ravel(), np.asarray(GIVEN.y).ravel()
+    first = second = np.zeros(N)
+    for step, abar in enumerate(products):
+        alpha, sigma = np.sqrt(abar), np.sqrt(1 - abar)
+        eps, xi = (np.asarray(solving.normal(keys, jnp.int32(step), what, N, jnp.float64))[0] for what in (0, 1))
+        x = mu + 0.1 * xi
+        at = alpha * x + sigma * eps
+        predicted = sigma * np.linalg.solve(alpha**2 * S + sigma**2 * np.eye(N), at - alpha * M)
+        slope = 0.7 * np.where(seen, x - y, 0) / 3 + 0.4 * np.sqrt(sigma / alpha) * (predicted - eps) / N
+        first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
+        part = step + 1
+        mu = mu - 0.2 * (first / (1 - 0.9**part)) / (np.sqrt(second / (1 - 0.99**part)) + 1e-8)
+        np.testing.assert_allclose(found.path[step].ravel(), mu, atol=1e-9)
 
 
 def test_an_unstable_weight_is_told():
