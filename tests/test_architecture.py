@@ -33,7 +33,7 @@ FLOORS = (
     ("studies.draw",),
     ("studies.contract",),
     ("studies.vocabulary",),
-    tuple(f"studies.{field}" for field in FIELDS if field != "inverse"),  # its studies are to come
+    tuple(f"studies.{field}" for field in FIELDS),
     ("studies",),
     ("sweeps",),
     ("figures",),

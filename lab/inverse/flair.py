@@ -258,15 +258,16 @@ def consistent(
     """Each seed brought to the data; see ``Flair.data``."""
     made: Any = problem.operator
 
-    def one(x: Array) -> Array:
+    def one(x: Array, y: Array) -> Array:
         x = x.reshape(made.inputs)
         if how == "project":
-            return made.project(x, problem.y).ravel()
+            return made.project(x, y).ravel()
+        given = Problem(made, y, problem.noise)
         if how == "prox":
-            return _prox(problem, x, squared).ravel()
-        return _descended(problem, x, squared, steps, rate).ravel()
+            return _prox(given, x, squared).ravel()
+        return _descended(given, x, squared, steps, rate).ravel()
 
-    return jax.vmap(one)(mu)
+    return jax.vmap(one)(mu, problem.y)
 
 
 def _prox(problem: Problem, x: Array, squared: Array) -> Array:

@@ -333,17 +333,15 @@ def _step(task: _Task, state: _State) -> _State:
         x = jnp.where(last, x, moved)
     split = state.split if task.share else jax.tree.map(jnp.zeros_like, state.split)
 
-    def consistent(x, split):
-        x = x.reshape(shape)
-        x, split = jax.lax.fori_loop(
-            0, task.admm, lambda _, carry: task.data.step(carry[0], carry[1], task.inner), (x, split)
-        )
+    def consistent(x, split, y):
+        x, data = x.reshape(shape), eqx.tree_at(lambda data: data.y, task.data, y)
+        x, split = jax.lax.fori_loop(0, task.admm, lambda _, carry: data.step(*carry, task.inner), (x, split))
         if task.finish:
-            x = jnp.where(last, task.data.consistent(x), x)
-        rough = differences(x, task.data.periodic).std() / jnp.sqrt(2.0)
-        return x.ravel(), split, task.data.residual(x), rough
+            x = jnp.where(last, data.consistent(x), x)
+        rough = differences(x, data.periodic).std() / jnp.sqrt(2.0)
+        return x.ravel(), split, data.residual(x), rough
 
-    x, split, residual, rough = jax.vmap(consistent)(x, split)
+    x, split, residual, rough = jax.vmap(consistent)(x, split, task.data.y)
     x, lost = kept_finite(x, state.x, state.lost)
     wild = state.wild | (rough > _WILD * jnp.maximum(sigma, 0.25))  # grey values themselves differ by up to 1
     path = noted(state.path, state.step, x)

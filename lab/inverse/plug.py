@@ -131,10 +131,10 @@ def _slope(problem: Problem, x: Float[Array, "seeds n"]) -> Float[Array, "seeds 
     r"""$A^* (A x - y) / \sigma_v^2$."""
     made: Any = problem.operator
 
-    def one(x):
-        return made.back(made.apply(x.reshape(made.inputs)) - problem.y).ravel()
+    def one(x, y):
+        return made.back(made.apply(x.reshape(made.inputs)) - y).ravel()
 
-    return jax.vmap(one)(x) / problem.noise**2
+    return jax.vmap(one)(x, problem.y) / problem.noise**2
 
 
 def _nearest(problem: Problem, to: Array, start: Array, sigma: Array, steps: int) -> Float[Array, "seeds n"]:
@@ -142,12 +142,12 @@ def _nearest(problem: Problem, to: Array, start: Array, sigma: Array, steps: int
     made: Any = problem.operator
     weight = (problem.noise / sigma) ** 2
 
-    def one(to, start):
+    def one(to, start, y):
         to, start = to.reshape(made.inputs), start.reshape(made.inputs)
-        right = made.back(problem.y) + weight * to
+        right = made.back(y) + weight * to
         return conjugate_gradients(lambda x: made.back(made.apply(x)) + weight * x, right, start, steps).ravel()
 
-    return jax.vmap(one)(to, start)
+    return jax.vmap(one)(to, start, problem.y)
 
 
 _TURNS = Iteration(

@@ -21,10 +21,10 @@ from lab.numerics.mixtures import Mixture, log_joint, widened
 
 
 class Problem(eqx.Module):
-    """One measurement. Made by ``problem`` or ``measure``.
+    """One measurement, or one of each of several images. Made by ``problem`` or ``measure``.
 
     Attributes:
-        y: (*outputs) of the operator.
+        y: (*outputs) of the operator, or (images, *outputs).
         noise: standard deviation of each number; of a complex one of both parts.
     """
 
@@ -32,17 +32,27 @@ class Problem(eqx.Module):
     y: Array
     noise: Float[Array, ""]
 
+    @property
+    def images(self) -> int | None:
+        """How many images were measured; None of a single one without an axis."""
+        return None if self.y.ndim == len(self.operator.outputs) else len(self.y)
+
     def misfit(self, x: Any) -> Float[Array, "*batch"]:
-        r"""$|A(x) - y|^2$ of each x (..., *inputs)."""
+        r"""$|A(x) - y|^2$ of each x (..., *inputs), of several images (images, ..., *inputs)."""
         found = self.operator(x)
-        off = jnp.abs(found - jnp.broadcast_to(self.y, found.shape)) ** 2
-        return off.sum(axis=tuple(range(off.ndim - self.y.ndim, off.ndim)))
+        inner = len(self.operator.outputs)
+        y = self.y
+        if self.images is not None:
+            y = jnp.expand_dims(y, tuple(range(1, found.ndim - inner)))
+        off = jnp.abs(found - y) ** 2
+        return off.sum(axis=tuple(range(off.ndim - inner, off.ndim)))
 
     def start(self) -> Array:
         """Where solvers begin: the pseudo-inverse where it is known, else the adjoint over the squared norm, else zeros."""
         made = self.operator
         if not isinstance(made, Linear):
-            return jnp.zeros(made.inputs, self.y.real.dtype)
+            images = () if self.images is None else (self.images,)
+            return jnp.zeros((*images, *made.inputs), self.y.real.dtype)
         try:
             return made.pinv(self.y)
         except ValueError:
@@ -52,13 +62,17 @@ class Problem(eqx.Module):
 def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
     """What was measured with an operator.
 
+    Args:
+        y: (*outputs), or (images, *outputs) where several images were measured: ``solve`` answers for all at once.
+
     Raises:
         ValueError: y of another shape, or with values that are not finite; noise below 0.
     """
     precision.uncut(y=y)
     y = jnp.asarray(y)
-    if y.shape != operator.outputs:
-        raise ValueError(f"y has shape {y.shape}, but the operator gives {operator.outputs}")
+    outputs = operator.outputs
+    if y.shape[y.ndim - len(outputs) :] != outputs or y.ndim - len(outputs) not in (0, 1) or 0 in y.shape:
+        raise ValueError(f"y has shape {y.shape}, but the operator gives {outputs}: one such array, or one for each image")
     if jnp.issubdtype(y.dtype, jnp.complexfloating) and not operator.is_complex:
         raise ValueError("y is complex, but the operator gives real numbers")
     y = y if jnp.issubdtype(y.dtype, jnp.inexact) else y.astype(jnp.result_type(float))
@@ -72,10 +86,8 @@ def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
 
 
 def measure(operator: Operator, x: Any, noise: ArrayLike, key: PRNGKeyArray) -> Problem:
-    """A measurement of x (*inputs) with noise; where a mask shows nothing there is none."""
+    """A measurement of x (*inputs) or (images, *inputs) with noise; where a mask shows nothing there is none."""
     clean = operator(x)
-    if clean.shape != operator.outputs:
-        raise ValueError(f"x has shape {jnp.shape(x)}, but one array of shape {operator.inputs} is measured")
     first, second = jax.random.split(key)
     drawn = jax.random.normal(first, clean.shape, clean.real.dtype)
     if operator.is_complex:
@@ -107,17 +119,30 @@ def _evidence(h: Array, y: Array, noise: Array, prior: Mixture, count: Array) ->
 
 
 def _flat(given: Problem, prior: Mixture) -> tuple[Array, Array]:
-    """The matrix (m, n) and y (m,), real."""
+    """The matrix (m, n) and y (m,), where the posterior is known."""
+    if given.images is not None:
+        raise ValueError(f"y has {given.images} images, but the posterior is that of one: take one of them")
+    h, y = flat(given, prior)
+    if known(given.noise) and not float(given.noise) > 0:
+        raise ValueError("noise = 0, but the posterior in closed form needs noise above 0: take a little")
+    return h, y
+
+
+def flat(given: Problem, prior: Mixture) -> tuple[Float[Array, "m n"], Float[Array, "*images m"]]:
+    """The matrix and what was measured, real, for a prior on R^n.
+
+    Raises:
+        ValueError: an operator that is not linear, a prior of another dimension.
+    """
     made = given.operator
     if not isinstance(made, Linear):
-        raise ValueError("the posterior has a closed form for linear operators only")
+        raise ValueError("closed forms are known for linear operators only")
     n = int(np.prod(made.inputs))
     if prior.dimension != n:
         raise ValueError(
             f"the prior has dimension {prior.dimension}, but the operator takes {made.inputs}, {n} numbers"
         )
-    if known(given.noise) and not float(given.noise) > 0:
-        raise ValueError("noise = 0, but the posterior in closed form needs noise above 0: take a little")
-    y = given.y
-    stacked = jnp.concatenate([y.real.ravel(), y.imag.ravel()]) if made.is_complex else y.ravel()
+    images = () if given.images is None else (given.images,)
+    y = given.y.reshape(*images, -1)
+    stacked = jnp.concatenate([y.real, y.imag], axis=-1) if made.is_complex else y
     return made.matrix(stacked.dtype), stacked

@@ -25,8 +25,8 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from lab.choices import check_choices, chosen
 from lab.denoise.base import Denoiser
-from lab.inverse.operators import Linear, known
-from lab.inverse.problems import Problem
+from lab.inverse.operators import known
+from lab.inverse.problems import Problem, flat
 from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
@@ -222,19 +222,16 @@ def stationary(problem: Problem, prior: Mixture, method: REDDiff) -> Float[Array
 
     with v / m and R / n under the mean reduction. It is not the posterior mean: R is a blurred $S^{-1}$.
     """
-    made = problem.operator
-    if not isinstance(made, Linear) or len(prior.weights) != 1:
-        raise ValueError("where it rests is known for linear operators and a single Gaussian only")
+    if len(prior.weights) != 1 or problem.images is not None:
+        raise ValueError("where it rests is known for a single Gaussian, of one measurement")
     method.check()
-    n, h = prior.dimension, made.matrix()
+    n, (h, y) = prior.dimension, flat(problem, prior)
     values, vectors = jnp.linalg.eigh(widened(prior.covariances, 3, n)[0])
     alpha, sigma, strength = method.times()
     spread = alpha[:, None] ** 2 * values[None, :] + sigma[:, None] ** 2
     gains = ((strength * alpha * sigma)[:, None] / spread).mean(axis=0)
     v = jnp.asarray(method.v)
     if method.reduction == "mean":
-        v, gains = v / made.measurements, gains / n
+        v, gains = v / problem.operator.measurements, gains / n
     r = (vectors * gains[None, :]) @ vectors.T
-    y = problem.y
-    y = jnp.concatenate([y.real.ravel(), y.imag.ravel()]) if made.is_complex else y.ravel()
     return jnp.linalg.solve(v * h.T @ h + r, v * h.T @ y + r @ prior.means[0])

@@ -15,7 +15,10 @@ from lab.numerics import Loop, Reason, Run, pure, tell
 
 
 class Reconstruction(NamedTuple):
-    """Of each seed an answer; the last that was finite where a solver diverged."""
+    """Of each seed an answer; the last that was finite where a solver diverged.
+
+    Of several images (images, seeds) stands for (seeds).
+    """
 
     x: Float[Array, "seeds ..."]
     diverged: Array  # (seeds,)
@@ -37,7 +40,7 @@ class Method(Protocol):
     def run(
         self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
     ) -> Reconstruction:
-        """The answers, from starts (seeds, n)."""
+        """The answers, from starts (seeds, n), to a problem whose y is (seeds, *outputs)."""
         ...
 
 
@@ -58,8 +61,9 @@ def solve(
         denoiser: any of ``lab.denoise``; a function of one's own is one by ``denoise.denoiser``.
         method: a configured solver.
         key: of all draws; each seed has its own, whatever their number.
-        seeds: answers in parallel, as one program.
-        start: (*inputs) or (seeds, *inputs); the pseudo-inverse where there is one when omitted (``Problem.start``).
+        seeds: answers in parallel, as one program; of each image where the problem has several.
+        start: (*inputs) or (seeds, *inputs), of several images (images, *inputs) or (images, seeds, *inputs); the pseudo-inverse
+            where there is one when omitted (``Problem.start``).
         keep: the answers after each step.
         loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
 
@@ -77,21 +81,39 @@ def solve(
         )
     if seeds < 1:
         raise ValueError(f"seeds = {seeds}, but at least one answer is needed")
+    images = problem.images
+    lead = (seeds,) if images is None else (images, seeds)
     begun = problem.start() if start is None else jnp.asarray(start, problem.y.real.dtype)
-    if begun.shape not in (inputs, (seeds, *inputs)):
-        raise ValueError(f"start has shape {begun.shape}, but {inputs}, or one for each of {seeds} seeds, is needed")
+    if begun.shape not in (inputs, (*lead, *inputs), (*lead[:-1], *inputs)):
+        of = "" if images is None else f" of {images} images"
+        raise ValueError(f"start has shape {begun.shape}, but {inputs}, or one for each of {seeds} seeds{of}, is needed")
+    if images is not None and begun.ndim == len(inputs) + 1:
+        begun = begun[:, None]
     if known(begun) and not np.isfinite(np.asarray(begun)).all():
         raise ValueError("start has values that are not finite")
     _asked(denoiser, n)
     key = jax.random.key(0) if key is None else key
-    keys = jax.vmap(lambda seed: jax.random.fold_in(key, seed))(jnp.arange(seeds))
-    found = method.run(problem, denoiser, keys, jnp.broadcast_to(begun, (seeds, *inputs)).reshape(seeds, n), loop, keep)
+    keys = _folded(key, seeds) if images is None else jax.vmap(lambda of: _folded(of, seeds))(_folded(key, images))
+    begun = jnp.broadcast_to(begun, (*lead, *inputs)).reshape(-1, n)
+    found = method.run(each(problem, seeds), denoiser, keys.reshape(-1), begun, loop, keep)
     if loop is pure:
         tell("lab.inverse.solve", found.reason, found.iterations)
     return found._replace(
-        x=found.x.reshape(seeds, *inputs),
-        path=None if found.path is None else found.path.reshape(-1, seeds, *inputs),
+        x=found.x.reshape(*lead, *inputs),
+        diverged=found.diverged.reshape(lead),
+        path=None if found.path is None else found.path.reshape(-1, *lead, *inputs),
     )
+
+
+def _folded(key: PRNGKeyArray, count: int) -> Key[Array, " count"]:
+    """Keys, each of its number alone."""
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(count))
+
+
+def each(problem: Problem, seeds: int) -> Problem:
+    """The measurement of each seed, y (seeds, *outputs) or (images seeds, *outputs)."""
+    y = problem.y if problem.images is not None else problem.y[None]
+    return Problem(problem.operator, jnp.repeat(y, seeds, axis=0), problem.noise)
 
 
 def _asked(denoiser: Denoiser, n: int) -> None:

@@ -162,20 +162,20 @@ def test_data_by_projection_by_prox_and_by_descent():
     wide = inverse.Dense(RANDOM.normal(size=(4, N)), (1, 1, N))
     given = inverse.problem(wide, RANDOM.normal(size=4), 0.0)
     mu, squared = jnp.asarray(RANDOM.normal(size=(3, N))), wide.norm() ** 2
-    projected = flair.consistent(given, mu, "project", squared, 0, jnp.asarray(0.5))
+    projected = flair.consistent(solving.each(given, len(mu)), mu, "project", squared, 0, jnp.asarray(0.5))
     off = np.sqrt(given.misfit(projected.reshape(3, 1, 1, N)))
     assert (off <= 1e-10 * float(jnp.linalg.norm(given.y))).all()
     closest = mu + (np.linalg.pinv(np.asarray(wide.weights)) @ (np.asarray(given.y)[:, None] - wide.weights @ mu.T)).T
     np.testing.assert_allclose(projected, closest, atol=1e-10)
     h, rho = np.asarray(wide.weights), 1e-3 * float(squared)
     soft = np.linalg.solve(h.T @ h + rho * np.eye(N), (h.T @ np.asarray(given.y))[:, None] + rho * np.asarray(mu).T).T
-    np.testing.assert_allclose(flair.consistent(given, mu, "prox", squared, 0, jnp.asarray(0.5)), soft, atol=1e-6)
+    np.testing.assert_allclose(flair.consistent(solving.each(given, len(mu)), mu, "prox", squared, 0, jnp.asarray(0.5)), soft, atol=1e-6)
     noisy = inverse.problem(wide, given.y, 0.5)
-    stopped = flair.consistent(noisy, mu, "prox", squared, 0, jnp.asarray(0.5))
+    stopped = flair.consistent(solving.each(noisy, len(mu)), mu, "prox", squared, 0, jnp.asarray(0.5))
     assert (noisy.misfit(stopped.reshape(3, 1, 1, N)) <= 4 * 0.5**2).all()
-    down = flair.consistent(given, mu, "sgd", squared, 5000, jnp.asarray(0.5))
+    down = flair.consistent(solving.each(given, len(mu)), mu, "sgd", squared, 5000, jnp.asarray(0.5))
     assert (given.misfit(down.reshape(3, 1, 1, N)) < 1e-4 * 4).all()
-    none = flair.consistent(given, mu, "sgd", squared, 0, jnp.asarray(0.5))
+    none = flair.consistent(solving.each(given, len(mu)), mu, "sgd", squared, 0, jnp.asarray(0.5))
     np.testing.assert_array_equal(none, mu)
 
 
