@@ -6,11 +6,32 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from lab.inverse.operators import Linear, Shape, known
+from lab.inverse.operators import Basis, Linear, Shape, Turned, known
 
 _CENTRE = 0.08  # of the lines, always measured
+
+
+class Hartley(Linear):
+    r"""The orthonormal basis $\cos + \sin$ of each channel, real and its own inverse: the singular vectors of what acts on
+    frequencies, f and -f alike."""
+
+    inputs: Shape = eqx.field(static=True)
+
+    def apply(self, x: Array) -> Array:
+        spectrum = jnp.fft.fft2(x, norm="ortho")
+        return (spectrum.real - spectrum.imag).astype(x.dtype)
+
+    def back(self, y: Array) -> Array:
+        return self.apply(y)
+
+    def invert(self, y: Array) -> Array:
+        return self.apply(y)
+
+    def norm(self) -> Float[Array, ""]:
+        return jnp.ones(())
 
 
 class MaskedFourier(Linear):
@@ -50,6 +71,11 @@ class MaskedFourier(Linear):
     def norm(self) -> Float[Array, ""]:
         return jnp.sqrt(self._weights(jnp.result_type(float)).max())
 
+    def basis(self) -> Basis:
+        turn = Hartley(inputs=self.inputs)
+        values = jnp.broadcast_to(jnp.sqrt(self._weights(jnp.result_type(float))), self.inputs)
+        return Basis(turn, values, Turned(turn=turn, of=self))
+
     @property
     def measurements(self) -> Any:
         return 2 * self.inputs[0] * self.seen.sum()
@@ -60,14 +86,17 @@ class MaskedFourier(Linear):
         return (self.seen.astype(dtype) + turned.astype(dtype)) / 2
 
 
-def lines(key: PRNGKeyArray, sides: tuple[int, int], acceleration: float) -> Bool[Array, "h w"]:
-    """A mask of whole columns: a twelfth in the middle of the spectrum, the others at random, H W / acceleration in all."""
-    if not acceleration >= 1:
+def lines(key: PRNGKeyArray, sides: tuple[int, int], acceleration: ArrayLike) -> Bool[Array, "h w"]:
+    """A mask of whole columns: a twelfth in the middle of the spectrum, the others at random, H W / acceleration in all.
+
+    The acceleration is traced.
+    """
+    if known(acceleration) and not np.asarray(acceleration) >= 1:
         raise ValueError(f"acceleration = {acceleration}, but it must be at least 1, which measures all")
     h, w = sides
-    count = max(1, round(w / acceleration))
-    centre = min(count, max(1, round(_CENTRE * w)))
+    count = jnp.maximum(1, jnp.round(w / jnp.asarray(acceleration)))
+    centre = jnp.minimum(count, max(1, round(_CENTRE * w)))
     frequency = jnp.abs(jnp.fft.fftfreq(w) * w)
     score = jnp.where(frequency <= centre // 2, -1.0, jax.random.uniform(key, (w,)))
-    chosen = jnp.zeros(w, bool).at[jnp.argsort(score)[:count]].set(True)
-    return jnp.broadcast_to(chosen[None, :], (h, w))
+    rank = jnp.argsort(jnp.argsort(score))
+    return jnp.broadcast_to(rank[None, :] < count, (h, w))

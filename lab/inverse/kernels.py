@@ -1,15 +1,17 @@
 """Blur by a kernel, with what lies beyond the edge."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
-from lab.inverse.operators import Linear, Shape, checked, known
+from lab.inverse.fourier import Hartley
+from lab.inverse.operators import Basis, Linear, Shape, Turned, checked, known
 
 type Boundary = Literal["circular", "reflect", "edge", "zero"] | str
 
@@ -27,6 +29,8 @@ class Blur(Linear):
         boundary: what is beyond the edge: ``circular``, the image again (norm and pseudo-inverse are then exact, by Fourier);
             ``reflect``, mirrored with the edge twice; ``edge``, the last pixel; ``zero``.
     """
+
+    is_tame: ClassVar[bool] = False
 
     kernel: Float[Array, "a b"]
     inputs: Shape = eqx.field(static=True)
@@ -55,6 +59,14 @@ class Blur(Linear):
     def norm(self) -> Float[Array, ""]:
         return jnp.abs(self._factors()).max() if self.boundary == "circular" else super().norm()
 
+    def basis(self) -> Basis | None:
+        if self.boundary != "circular":
+            return None
+        size = jnp.abs(self._factors())
+        values = jnp.broadcast_to(jnp.where(size > _NOTHING * size.max(), size, 0), self.inputs)
+        turn = Hartley(inputs=self.inputs)
+        return Basis(turn, values, Turned(turn=turn, of=self))
+
     def invert(self, y: Array) -> Array:
         if self.boundary != "circular":
             return super().invert(y)
@@ -70,13 +82,14 @@ class Blur(Linear):
         return jnp.fft.fft2(jnp.roll(whole, (-(a // 2), -(b // 2)), (0, 1)))
 
 
-def gaussian(sigma: float, size: int | None = None) -> np.ndarray:
-    """A kernel of sum 1 with this standard deviation in pixels; 6 sigma wide when the size is omitted."""
-    if not sigma > 0:
+def gaussian(sigma: ArrayLike, size: int | None = None) -> Any:
+    """A kernel of sum 1 with this standard deviation in pixels, traced where a size is given; else 6 sigma wide."""
+    if known(sigma) and not np.asarray(sigma) > 0:
         raise ValueError(f"sigma = {sigma}, but a blur must have a width above 0")
-    size = 2 * int(np.ceil(3 * sigma)) + 1 if size is None else _odd(size)
-    side = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
-    kernel = np.outer(side, side)
+    size = 2 * int(np.ceil(3 * np.asarray(sigma))) + 1 if size is None else _odd(size)
+    exponents = -0.5 * ((np.arange(size) - size // 2) / sigma) ** 2
+    side = np.exp(exponents) if known(sigma) else jnp.exp(exponents)
+    kernel = side[:, None] * side[None, :]
     return kernel / kernel.sum()
 
 

@@ -6,9 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from lab.inverse.operators import Linear, Shape, checked, known
+from lab.inverse.operators import Basis, Linear, Shape, Turned, checked, decomposed, known
 
 
 class Identity(Linear):
@@ -27,6 +28,9 @@ class Identity(Linear):
 
     def norm(self) -> Float[Array, ""]:
         return jnp.ones(())
+
+    def basis(self) -> Basis:
+        return Basis(self, jnp.ones(self.inputs), Turned(turn=self, of=self))
 
 
 class Mask(Linear):
@@ -67,27 +71,35 @@ class Mask(Linear):
     def norm(self) -> Float[Array, ""]:
         return jnp.ones(())
 
+    def basis(self) -> Basis:
+        turn = Identity(inputs=self.inputs)
+        return Basis(turn, self.seen.astype(jnp.result_type(float)), Turned(turn=turn, of=self))
+
     @property
     def measurements(self) -> Any:
         return self.seen.sum()
 
 
-def scattered(key: PRNGKeyArray, sides: tuple[int, int], share: float) -> Bool[Array, "h w"]:
-    """A mask that sees this share of the pixels, drawn without order, at least one."""
-    if not 0 < share <= 1:
+def scattered(key: PRNGKeyArray, sides: tuple[int, int], share: ArrayLike) -> Bool[Array, "h w"]:
+    """A mask that sees this share of the pixels, which is traced, drawn without order, at least one."""
+    if known(share) and not 0 < np.asarray(share) <= 1:
         raise ValueError(f"share = {share}, but of the pixels a part above 0, at most all, must be seen")
-    count = max(1, round(share * sides[0] * sides[1]))
+    count = jnp.maximum(1, jnp.round(jnp.asarray(share) * sides[0] * sides[1]))
     return (jax.random.permutation(key, sides[0] * sides[1]) < count).reshape(sides)
 
 
-def box(sides: tuple[int, int], top: int, left: int, height: int, width: int) -> Bool[Array, "h w"]:
-    """A mask that hides a rectangle."""
+def box(
+    sides: tuple[int, int], top: ArrayLike, left: ArrayLike, height: ArrayLike, width: ArrayLike
+) -> Bool[Array, "h w"]:
+    """A mask that hides a rectangle, whose place and sides are traced."""
     i, j = np.ogrid[: sides[0], : sides[1]]
     inside = (i >= top) & (i < top + height) & (j >= left) & (j < left + width)
     return jnp.asarray(~inside)
 
 
-def free_form(key: PRNGKeyArray, sides: tuple[int, int], strokes: int = 3, width: float = 0.08) -> Bool[Array, "h w"]:
+def free_form(
+    key: PRNGKeyArray, sides: tuple[int, int], strokes: int = 3, width: ArrayLike = 0.08
+) -> Bool[Array, "h w"]:
     """A mask that hides strokes of a brush: lines of a few bends, ``width`` of the longer side thick.
 
     Args:
@@ -139,6 +151,13 @@ class Dense(Linear):
     def norm(self) -> Float[Array, ""]:
         return jnp.linalg.norm(self.weights, 2)
 
+    def basis(self) -> Basis:
+        turn, values, found, inverse = decomposed(self.weights)
+        n = turn.shape[:1]
+        return Basis(
+            Dense(turn, self.inputs, n), values, Dense(found, self.shape, n), Dense(inverse, self.shape, self.inputs)
+        )
+
 
 class Separable(Linear):
     r"""$Y = R\,X\,C^\top$ on the last two axes of images (C, H, W)."""
@@ -163,6 +182,13 @@ class Separable(Linear):
 
     def norm(self) -> Float[Array, ""]:
         return jnp.linalg.norm(self.rows, 2) * jnp.linalg.norm(self.columns, 2)
+
+    def basis(self) -> Basis:
+        both = [decomposed(each) for each in (self.rows, self.columns)]
+        turn, values, found, inverse = zip(*both, strict=True)
+        channels = self.inputs[0]
+        whole = jnp.broadcast_to(jnp.outer(*values), self.inputs)
+        return Basis(Separable(*turn, channels), whole, Separable(*found, channels), Separable(*inverse, channels))
 
 
 def average(inputs: Shape, by: int) -> Separable:

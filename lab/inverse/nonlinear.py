@@ -4,6 +4,7 @@ from math import ceil
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from lab.inverse.kernels import Blur
@@ -38,7 +39,7 @@ class Clip(Operator):
     """An exposure too long: ``gain`` x, cut at -1 and 1."""
 
     inputs: Shape = eqx.field(static=True)
-    gain: float = 2.0
+    gain: ArrayLike = 2.0
 
     def apply(self, x: Array) -> Array:
         return jnp.clip(self.gain * x, -1, 1)

@@ -83,16 +83,21 @@ class Operator(eqx.Module):
 
 
 class Linear(Operator):
-    """A linear map. A subclass overrides what it knows a shorter way to: ``back``, ``norm``, ``invert``,
-    ``project``."""
+    """A linear map. A subclass overrides what it knows a shorter way to: ``back``, ``norm``, ``invert``, ``project``,
+    ``basis``."""
 
     is_linear: ClassVar[bool] = True
+    is_tame: ClassVar[bool] = True  # the pseudo-inverse leaves noise about as it is
 
     def back(self, y: Array) -> Array:
         """The adjoint of one measurement."""
         given = jax.ShapeDtypeStruct(self.inputs, jnp.real(y).dtype)
         transposed = jax.linear_transpose(self.apply, given)
         return transposed(jnp.conj(y))[0]  # of a real input the transpose is real
+
+    def normal(self, x: Array) -> Array:
+        """$A^* A x$ of one array: what conjugate gradients ask for."""
+        return self.back(self.apply(x))
 
     def invert(self, y: Array) -> Array:
         """The least-squares answer of least norm of one measurement."""
@@ -111,6 +116,10 @@ class Linear(Operator):
     def norm(self) -> Float[Array, ""]:
         r"""The largest singular value $\|A\|_2$, by the power method on $A^* A$."""
         return _norm(self)
+
+    def basis(self) -> "Basis | None":
+        """The singular value decomposition, where a shorter way to it is known than by the whole matrix."""
+        return None
 
     def adjoint(self, y: Any) -> Array:
         """$A^* y$.
@@ -136,6 +145,36 @@ class Linear(Operator):
     def matrix(self, dtype: Any = None) -> Float[Array, "m n"]:
         """The matrix of the flattened operator; of a complex one the real parts above the imaginary ones. Memory O(m n)."""
         return _matrix(self, jnp.dtype(dtype or jnp.result_type(float)))
+
+
+class Basis(eqx.Module):
+    r"""Of $A = U\,\mathrm{diag}(s)\,V^\top$ what acts on images; see ``spectral.basis``.
+
+    Attributes:
+        turn: $V^\top$, orthogonal.
+        values: s, of the shape that ``turn`` gives; 0 in the directions that are not measured.
+        found: $V^\top A^+$.
+        inverse: $A^+$, where the operator itself has no short way to it.
+    """
+
+    turn: Linear
+    values: Float[Array, "..."]
+    found: Linear
+    inverse: Linear | None = None
+
+
+class Turned(Linear):
+    """``turn`` after the pseudo-inverse of an operator that has a short way to it."""
+
+    turn: Linear
+    of: Linear
+
+    @property
+    def inputs(self) -> Shape:  # type: ignore[override]
+        return self.of.outputs
+
+    def apply(self, x: Array) -> Array:
+        return self.turn.apply(self.of.invert(x))
 
 
 class _Chain(Operator):
@@ -300,6 +339,18 @@ def _matrix(made: Linear, dtype: Any) -> Array:
     n = prod(made.inputs)
     columns = jax.vmap(made.apply)(jnp.eye(n, dtype=dtype).reshape(n, *made.inputs)).reshape(n, -1)
     return (jnp.concatenate([columns.real, columns.imag], axis=1) if made.is_complex else columns).T
+
+
+@jit
+def decomposed(matrix: Float[Array, "m n"]) -> tuple[Array, Array, Array, Array]:
+    r"""$V^\top$ (n, n), s (n,), $V^\top A^+$ and $A^+$ (n, m), with what rounding leaves of s as 0."""
+    m, n = matrix.shape
+    u, s, vt = jnp.linalg.svd(matrix, full_matrices=m < n)
+    u = u[:, : len(s)]
+    there = s > 10 * max(m, n) * jnp.finfo(s.dtype).eps * s[0]
+    found = jnp.where(there, 1 / jnp.where(there, s, 1), 0)[:, None] * u.T
+    values = jnp.zeros(n, s.dtype).at[: len(s)].set(jnp.where(there, s, 0))
+    return vt, values, jnp.zeros((n, m), s.dtype).at[: len(s)].set(found), vt[: len(s)].T @ found
 
 
 def known(*values: Any) -> bool:

@@ -44,19 +44,21 @@ class Problem(eqx.Module):
         y = self.y
         if self.images is not None:
             y = jnp.expand_dims(y, tuple(range(1, found.ndim - inner)))
-        off = jnp.abs(found - y) ** 2
+        off = jnp.abs(found - jnp.broadcast_to(y, found.shape)) ** 2
         return off.sum(axis=tuple(range(off.ndim - inner, off.ndim)))
 
     def start(self) -> Array:
-        """Where solvers begin: the pseudo-inverse where it is known, else the adjoint over the squared norm, else zeros."""
+        """Where solvers begin: the pseudo-inverse where it is known and tame, else the adjoint over the squared norm, else zeros."""
         made = self.operator
         if not isinstance(made, Linear):
             images = () if self.images is None else (self.images,)
             return jnp.zeros((*images, *made.inputs), self.y.real.dtype)
-        try:
-            return made.pinv(self.y)
-        except ValueError:
-            return made.adjoint(self.y) / made.norm().astype(self.y.real.dtype) ** 2
+        if made.is_tame:
+            try:
+                return made.pinv(self.y)
+            except ValueError:  # too large
+                pass
+        return made.adjoint(self.y) / made.norm().astype(self.y.real.dtype) ** 2
 
 
 def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
@@ -72,7 +74,9 @@ def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
     y = jnp.asarray(y)
     outputs = operator.outputs
     if y.shape[y.ndim - len(outputs) :] != outputs or y.ndim - len(outputs) not in (0, 1) or 0 in y.shape:
-        raise ValueError(f"y has shape {y.shape}, but the operator gives {outputs}: one such array, or one for each image")
+        raise ValueError(
+            f"y has shape {y.shape}, but the operator gives {outputs}: one such array, or one for each image"
+        )
     if jnp.issubdtype(y.dtype, jnp.complexfloating) and not operator.is_complex:
         raise ValueError("y is complex, but the operator gives real numbers")
     y = y if jnp.issubdtype(y.dtype, jnp.inexact) else y.astype(jnp.result_type(float))

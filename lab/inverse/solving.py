@@ -62,8 +62,8 @@ def solve(
         method: a configured solver.
         key: of all draws; each seed has its own, whatever their number.
         seeds: answers in parallel, as one program; of each image where the problem has several.
-        start: (*inputs) or (seeds, *inputs), of several images (images, *inputs) or (images, seeds, *inputs); the pseudo-inverse
-            where there is one when omitted (``Problem.start``).
+        start: (*inputs) or (seeds, *inputs), of several images (images, *inputs) or (images, seeds, *inputs); when omitted the
+            pseudo-inverse where there is one (``Problem.start``).
         keep: the answers after each step.
         loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
 
@@ -86,7 +86,9 @@ def solve(
     begun = problem.start() if start is None else jnp.asarray(start, problem.y.real.dtype)
     if begun.shape not in (inputs, (*lead, *inputs), (*lead[:-1], *inputs)):
         of = "" if images is None else f" of {images} images"
-        raise ValueError(f"start has shape {begun.shape}, but {inputs}, or one for each of {seeds} seeds{of}, is needed")
+        raise ValueError(
+            f"start has shape {begun.shape}, but {inputs}, or one for each of {seeds} seeds{of}, is needed"
+        )
     if images is not None and begun.ndim == len(inputs) + 1:
         begun = begun[:, None]
     if known(begun) and not np.isfinite(np.asarray(begun)).all():

@@ -76,6 +76,12 @@ class Remembered:
                 if not making.threads:
                     self._making.pop(key, None)
 
+    def within(self, source: Hashable, *arguments: Any) -> Callable[..., Any]:
+        """``get`` for keys that belong to a source; where an argument holds a traced number, nothing is kept."""
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments)):
+            return anew
+        return lambda key, make, worth=None: self.get((source, key), make, worth)
+
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
@@ -100,3 +106,8 @@ class Remembered:
             self._kept.put(key, _Kept(value, size))
             while self.used > self.bytes:
                 self._kept.forget()
+
+
+def anew[T](key: Hashable, make: Callable[[], T], worth: Any = None) -> T:
+    """``make()``: what ``Remembered.get`` is where nothing is kept."""
+    return make()

@@ -169,7 +169,9 @@ def test_data_by_projection_by_prox_and_by_descent():
     np.testing.assert_allclose(projected, closest, atol=1e-10)
     h, rho = np.asarray(wide.weights), 1e-3 * float(squared)
     soft = np.linalg.solve(h.T @ h + rho * np.eye(N), (h.T @ np.asarray(given.y))[:, None] + rho * np.asarray(mu).T).T
-    np.testing.assert_allclose(flair.consistent(solving.each(given, len(mu)), mu, "prox", squared, 0, jnp.asarray(0.5)), soft, atol=1e-6)
+    np.testing.assert_allclose(
+        flair.consistent(solving.each(given, len(mu)), mu, "prox", squared, 0, jnp.asarray(0.5)), soft, atol=1e-6
+    )
     noisy = inverse.problem(wide, given.y, 0.5)
     stopped = flair.consistent(solving.each(noisy, len(mu)), mu, "prox", squared, 0, jnp.asarray(0.5))
     assert (noisy.misfit(stopped.reshape(3, 1, 1, N)) <= 4 * 0.5**2).all()

@@ -20,7 +20,7 @@ from lab.denoise.reference import Reference, reference
 from lab.denoise.sensitivity import one_image, pixel_fields, pull_back
 from lab.denoise.trial import trial
 from lab.numerics import Loop, Reason, Run, first_failure
-from lab.numerics.remembered import Remembered
+from lab.numerics.remembered import Remembered, anew
 from lab.store import weights
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
@@ -281,7 +281,7 @@ class LocalityDenoisers(Study):
             ],
             _trained,
         )
-        remembered = remembered if _trained(references) else _anew  # what an unfinished network shows is not kept
+        remembered = remembered if _trained(references) else anew  # what an unfinished network shows is not kept
         lineup = Lineup(
             tried.pixels, tried.spectrum, tuple(known.network for known in references), theta, radius, tau, design
         )
@@ -359,13 +359,8 @@ class LocalityDenoisers(Study):
 def _remembering(inputs: Mapping[str, Any], p: Any) -> Callable[..., Any]:
     """What is remembered of these images, as ``Remembered.get``; where values are traced, nothing is."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, p))):
-        return _anew
-    source = bytes(np.asarray(inputs["digest"])), str(jnp.result_type(float))
-    return lambda key, make, worth=None: _REMEMBERED.get((source, key), make, worth)
-
-
-def _anew[T](key: Any, make: Callable[[], T], worth: Any = None) -> T:
-    return make()
+        return anew
+    return _REMEMBERED.within((bytes(np.asarray(inputs["digest"])), str(jnp.result_type(float))))
 
 
 def _trained(references: Sequence[Reference]) -> bool:
