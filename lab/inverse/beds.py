@@ -178,7 +178,7 @@ def _several(problem: Problem) -> int:
 def pixel_law(
     known: Known, pixels: Float[Array, "N n"], image: Any, pixel: Any, edges: Float[Array, " ends"]
 ) -> Float[Array, " bins"]:
-    """The posterior probability of each bin of grey values of one pixel, from one edge to the next; beyond the ends is no bin."""
+    """The posterior probability of each bin of grey values of one pixel; beyond the last edges is no bin."""
     if known.weights is None:
         mean, spread = known.mean[image, pixel], known.deviation[image, pixel]
         spread = jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)

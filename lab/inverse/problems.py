@@ -48,7 +48,7 @@ class Problem(eqx.Module):
         return off.sum(axis=tuple(range(off.ndim - inner, off.ndim)))
 
     def start(self) -> Array:
-        """Where solvers begin: the pseudo-inverse where it is known and tame, else the adjoint over the squared norm, else zeros."""
+        """Where solvers begin: the pseudo-inverse where it is tame, else the adjoint over the squared norm, else zeros."""
         made = self.operator
         if not isinstance(made, Linear):
             images = () if self.images is None else (self.images,)

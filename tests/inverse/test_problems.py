@@ -76,8 +76,11 @@ def test_measurements_have_noise_where_something_is_seen():
 
 def test_where_solvers_begin():
     x = jnp.asarray(RANDOM.normal(size=(1, 4, 4)))
-    blur = inverse.Blur((1, 4, 4), inverse.gaussian(0.5, 3))
-    np.testing.assert_allclose(inverse.measure(blur, x, 0.0, jax.random.key(0)).start(), x, atol=1e-9)
+    matrix = inverse.Dense(RANDOM.normal(size=(16, 16)), (1, 4, 4))
+    np.testing.assert_allclose(inverse.measure(matrix, x, 0.0, jax.random.key(0)).start(), x, atol=1e-9)
+    blur = inverse.Blur((1, 4, 4), inverse.gaussian(0.5, 3))  # whose pseudo-inverse would make a picture of the noise
+    y = blur(x)
+    np.testing.assert_allclose(inverse.problem(blur, y, 0.1).start(), blur.adjoint(y) / blur.norm() ** 2, atol=1e-9)
     assert (inverse.problem(inverse.Clip((1, 4, 4)), jnp.ones((1, 4, 4)), 0.1).start() == 0).all()
     large = inverse.Radon((1, 60, 60), np.arange(0, 180, 9.0))
     y = large(jnp.ones((1, 60, 60)))
