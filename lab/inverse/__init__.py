@@ -10,20 +10,24 @@ r"""Inverse problems $y = A(x) + \sigma\varepsilon$: operators, problems, poster
 
 from lab.inverse.flair import Calibration, Flair, calibrate
 from lab.inverse.fourier import MaskedFourier, lines
+from lab.inverse.guided import DDRM, DPS, PiGDM
 from lab.inverse.kernels import Blur, gaussian, motion, uniform
 from lab.inverse.linear import Dense, Identity, Mask, Separable, average, bicubic, box, free_form, scattered
 from lab.inverse.mbir import MBIR, Slices, total_variation
 from lab.inverse.nonlinear import Clip, LinearLightBlur, PhaseRetrieval
 from lab.inverse.operators import Composed, Function, Linear, Operator, adjoint_error, operator
-from lab.inverse.plug import DPS, PlugAndPlay
+from lab.inverse.plug import PlugAndPlay
 from lab.inverse.pmrf import LinearFlow, PairFlow, Restoration, restoration, restore
 from lab.inverse.problems import Problem, evidence, measure, posterior, problem
 from lab.inverse.reddiff import REDDiff
 from lab.inverse.solving import Reconstruction, solve
+from lab.inverse.spectral import prepared
 from lab.inverse.tomography import Radon, filtered_backprojection, radon
+from lab.inverse.variation import Variation
 from lab.parts import parts
 
 __all__ = [
+    "DDRM",
     "DPS",
     "MBIR",
     "Blur",
@@ -42,6 +46,7 @@ __all__ = [
     "Operator",
     "PairFlow",
     "PhaseRetrieval",
+    "PiGDM",
     "PlugAndPlay",
     "Problem",
     "REDDiff",
@@ -50,6 +55,7 @@ __all__ = [
     "Restoration",
     "Separable",
     "Slices",
+    "Variation",
     "adjoint_error",
     "average",
     "bicubic",
@@ -64,6 +70,7 @@ __all__ = [
     "motion",
     "operator",
     "posterior",
+    "prepared",
     "problem",
     "radon",
     "restoration",

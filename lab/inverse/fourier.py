@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from lab.inverse.operators import Basis, Linear, Shape, Turned, known
+from lab.inverse.operators import Basis, Linear, Shape, known, turned
 
 _CENTRE = 0.08  # of the lines, always measured
 
@@ -74,7 +74,7 @@ class MaskedFourier(Linear):
     def basis(self) -> Basis:
         turn = Hartley(inputs=self.inputs)
         values = jnp.broadcast_to(jnp.sqrt(self._weights(jnp.result_type(float))), self.inputs)
-        return Basis(turn, values, Turned(turn=turn, of=self))
+        return Basis(turn, values, turned(turn, self))
 
     @property
     def measurements(self) -> Any:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from lab.choices import chosen
 from lab.inverse.fourier import Hartley
-from lab.inverse.operators import Basis, Linear, Shape, Turned, checked, known
+from lab.inverse.operators import Basis, Linear, Shape, checked, known, turned
 
 type Boundary = Literal["circular", "reflect", "edge", "zero"] | str
 
@@ -65,7 +65,7 @@ class Blur(Linear):
         size = jnp.abs(self._factors())
         values = jnp.broadcast_to(jnp.where(size > _NOTHING * size.max(), size, 0), self.inputs)
         turn = Hartley(inputs=self.inputs)
-        return Basis(turn, values, Turned(turn=turn, of=self))
+        return Basis(turn, values, turned(turn, self))
 
     def invert(self, y: Array) -> Array:
         if self.boundary != "circular":

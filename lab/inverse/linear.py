@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from lab.inverse.operators import Basis, Linear, Shape, Turned, checked, decomposed, known
+from lab.inverse.operators import Basis, Linear, Shape, checked, decomposed, known, turned
 
 
 class Identity(Linear):
@@ -30,7 +30,7 @@ class Identity(Linear):
         return jnp.ones(())
 
     def basis(self) -> Basis:
-        return Basis(self, jnp.ones(self.inputs), Turned(turn=self, of=self))
+        return Basis(self, jnp.ones(self.inputs), turned(self, self))
 
 
 class Mask(Linear):
@@ -73,7 +73,7 @@ class Mask(Linear):
 
     def basis(self) -> Basis:
         turn = Identity(inputs=self.inputs)
-        return Basis(turn, self.seen.astype(jnp.result_type(float)), Turned(turn=turn, of=self))
+        return Basis(turn, self.seen.astype(jnp.result_type(float)), turned(turn, self))
 
     @property
     def measurements(self) -> Any:
@@ -159,6 +159,26 @@ class Dense(Linear):
         )
 
 
+class Channels(Linear):
+    """A matrix for each channel alike, flattened.
+
+    Args:
+        weights: (m, n) with n the numbers of a channel.
+        inputs: (C, ...).
+        shape: of a channel's measurement, of m numbers.
+    """
+
+    weights: Float[Array, "m n"]
+    inputs: Shape = eqx.field(static=True)
+    shape: Shape = eqx.field(static=True)
+
+    def apply(self, x: Array) -> Array:
+        return (x.reshape(len(x), -1) @ self.weights.astype(x.dtype).T).reshape(len(x), *self.shape)
+
+    def back(self, y: Array) -> Array:
+        return (y.reshape(len(y), -1) @ self.weights.astype(y.dtype)).reshape(self.inputs)
+
+
 class Separable(Linear):
     r"""$Y = R\,X\,C^\top$ on the last two axes of images (C, H, W)."""
 
@@ -184,11 +204,10 @@ class Separable(Linear):
         return jnp.linalg.norm(self.rows, 2) * jnp.linalg.norm(self.columns, 2)
 
     def basis(self) -> Basis:
-        both = [decomposed(each) for each in (self.rows, self.columns)]
-        turn, values, found, inverse = zip(*both, strict=True)
-        channels = self.inputs[0]
-        whole = jnp.broadcast_to(jnp.outer(*values), self.inputs)
-        return Basis(Separable(*turn, channels), whole, Separable(*found, channels), Separable(*inverse, channels))
+        rows, columns = (decomposed(each) for each in (self.rows, self.columns))
+        turn, values, found, inverse = zip(rows, columns, strict=True)
+        made = [Separable(one, other, self.inputs[0]) for one, other in (turn, found, inverse)]
+        return Basis(made[0], jnp.broadcast_to(jnp.outer(*values), self.inputs), *made[1:])
 
 
 def average(inputs: Shape, by: int) -> Separable:

@@ -163,9 +163,12 @@ class Basis(eqx.Module):
     inverse: Linear | None = None
 
 
-class Turned(Linear):
+def turned(turn: Linear, of: Linear) -> Linear:
     """``turn`` after the pseudo-inverse of an operator that has a short way to it."""
+    return _Turned(turn=turn, of=of)  # pyright: ignore
 
+
+class _Turned(Linear):
     turn: Linear
     of: Linear
 

@@ -1,14 +1,13 @@
 r"""What variational solvers are compared with.
 
-A denoiser in the place of a prox (plug-and-play) or as a pull (RED), and diffusion posterior sampling (DPS), which
-differentiates the denoiser. With a Wiener denoiser plug-and-play by ADMM ends at the posterior mean of the Gaussian, whatever
-its noise level is, and RED at
+A denoiser in the place of a prox (plug-and-play) or as a pull (RED). With a Wiener denoiser plug-and-play by ADMM ends at the
+posterior mean of the Gaussian, whatever its noise level is, and RED at
 
 $$ \big(H^\top H / \sigma_v^2 + \lambda (S + \sigma^2 I)^{-1}\big)\,x
    = H^\top y / \sigma_v^2 + \lambda (S + \sigma^2 I)^{-1} m . $$
 
 References: Venkatakrishnan, Bouman, Wohlberg, Plug-and-Play Priors, 2013; Romano, Elad, Milanfar, The Little Engine that Could,
-    2017; Chung, Kim, Mccann, Klasky, Ye, Diffusion Posterior Sampling for General Noisy Inverse Problems, ICLR 2023.
+    2017.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -23,10 +22,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from lab.choices import check_choices, chosen
 from lab.denoise.base import Denoiser
 from lab.inverse.mbir import conjugate_gradients
-from lab.inverse.operators import Linear, known
+from lab.inverse.operators import Basis, Linear, known
 from lab.inverse.problems import Problem
-from lab.inverse.reddiff import abar
-from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, noted
+from lab.inverse.spectral import pulled, short
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 
@@ -40,7 +39,7 @@ class PlugAndPlay(NamedTuple):
         first: that of the first step, from where it falls in equal ratios; None for the same throughout.
         steps: iterations.
         scheme: *admm*; *hqs*, half-quadratic splitting, which has no memory; *red*, gradient steps with the pull x - D(x).
-        inner: conjugate gradients in each step.
+        inner: conjugate gradients in each step, where the operator's decomposition is not known (``spectral.basis``).
         lam, rate: of *red*: the strength of the pull, and the step as a part of the longest that is stable; traced.
     """
 
@@ -71,10 +70,12 @@ class PlugAndPlay(NamedTuple):
         last = jnp.asarray(self.sigma, dtype)
         first = last if self.first is None else jnp.asarray(self.first, dtype)
         levels = first * (last / first) ** jnp.linspace(0.0, 1.0, self.steps, dtype=dtype)
-        squared = problem.operator.norm().astype(dtype) ** 2
+        found = None if self.scheme == "red" else short(problem.operator)
+        largest = problem.operator.norm() if found is None else found.values.max()
+        squared = largest.astype(dtype) ** 2
         numbers = [jnp.asarray(z, dtype) for z in (self.lam, self.rate)]
         task_of: Any = _Task
-        task = task_of(problem, denoiser, levels, squared, *numbers, start, self.scheme, self.inner, keep)
+        task = task_of(problem, denoiser, found, levels, squared, *numbers, start, self.scheme, self.inner, keep)
         found = loop(_TURNS, task, max_iterations=self.steps)
         state: Any = found.state
         return answer(found, state.x, state.lost)
@@ -83,6 +84,7 @@ class PlugAndPlay(NamedTuple):
 class _Task(eqx.Module):
     problem: Problem
     denoiser: Denoiser
+    basis: Basis | None
     levels: Float[Array, " steps"]
     squared: Float[Array, ""]  # |A|^2
     lam: Float[Array, ""]
@@ -118,7 +120,7 @@ def _step(task: _Task, state: _State) -> _State:
         z, dual = x, state.dual
     else:
         dual = state.dual if task.scheme == "admm" else 0 * state.dual
-        x = _nearest(task.problem, state.z - dual, state.x, sigma, task.inner)
+        x = _nearest(task.problem, task.basis, state.z - dual, state.x, sigma, task.inner)
         z = task.denoiser.denoise(x + dual, sigma)
         dual = dual + x - z
     x, lost = kept_finite(x, state.x, state.lost)
@@ -137,17 +139,21 @@ def _slope(problem: Problem, x: Float[Array, "seeds n"]) -> Float[Array, "seeds 
     return jax.vmap(one)(x, problem.y) / problem.noise**2
 
 
-def _nearest(problem: Problem, to: Array, start: Array, sigma: Array, steps: int) -> Float[Array, "seeds n"]:
-    r"""$\min_x |A x - y|^2 / \sigma_v^2 + |x - z|^2 / \sigma^2$."""
+def _nearest(
+    problem: Problem, found: Basis | None, to: Array, start: Array, sigma: Array, steps: int
+) -> Float[Array, "seeds n"]:
+    r"""$\min_x |A x - y|^2 / \sigma_v^2 + |x - z|^2 / \sigma^2$: along the singular vectors, or by conjugate gradients."""
     made: Any = problem.operator
     weight = (problem.noise / sigma) ** 2
 
     def one(to, start, y):
         to, start = to.reshape(made.inputs), start.reshape(made.inputs)
+        if found is not None:
+            return to + pulled(found, y - made.apply(to), jnp.ones_like(weight), weight)
         right = made.back(y) + weight * to
-        return conjugate_gradients(lambda x: made.back(made.apply(x)) + weight * x, right, start, steps).ravel()
+        return conjugate_gradients(lambda x: made.back(made.apply(x)) + weight * x, right, start, steps)
 
-    return jax.vmap(one)(to, start, problem.y)
+    return jax.vmap(one)(to, start, problem.y).reshape(to.shape)
 
 
 _TURNS = Iteration(
@@ -155,94 +161,4 @@ _TURNS = Iteration(
     _step,
     lambda task, state: ended(state.step, len(task.levels), state.lost),
     lambda task, state: {"change": state.change},
-)
-
-
-class DPS(NamedTuple):
-    r"""Diffusion posterior sampling, for ``inverse.solve``: ancestral steps, each bent by
-    $-\zeta\, \nabla_{x_t} |y - A(\hat x_0(x_t))|$, whose derivative goes through the denoiser.
-
-    Attributes:
-        zeta: strength; traced.
-        steps: of as many ``levels`` of the forward process, beta from 1e-4 to 0.02.
-    """
-
-    zeta: ArrayLike = 0.5
-    steps: int = 300
-    levels: int = 1000
-
-    def run(
-        self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
-    ) -> Reconstruction:
-        """See ``inverse.solve``. It begins with noise, whatever the start is."""
-        if not denoiser.differentiable:
-            raise ValueError(
-                f"the denoiser {denoiser.name!r} is piecewise constant, but DPS differentiates it: choose REDDiff"
-            )
-        if not 1 <= self.steps <= self.levels:
-            raise ValueError(f"steps = {self.steps}, but from 1 to {self.levels} are needed")
-        if known(self.zeta) and not float(np.asarray(self.zeta)) >= 0:
-            raise ValueError(f"zeta = {self.zeta}, but it must be at least 0")
-        place = np.round(np.linspace(0, self.levels - 1, self.steps)).astype(int)[::-1]
-        kept = abar(self.levels)[place]
-        dtype = start.dtype
-        products = jnp.asarray(kept, dtype), jnp.asarray(np.append(kept[1:], 1.0), dtype)
-        task_of: Any = _Bent
-        task = task_of(problem, denoiser, *products, jnp.asarray(self.zeta, dtype), keys, start, keep)
-        found = loop(_BENT, task, max_iterations=self.steps)
-        state: Any = found.state
-        return answer(found, state.x, state.lost)
-
-
-class _Bent(eqx.Module):
-    problem: Problem
-    denoiser: Denoiser
-    now: Float[Array, " steps"]  # abar
-    then: Float[Array, " steps"]  # of the next step; 1 after the last
-    zeta: Float[Array, ""]
-    keys: Key[Array, " seeds"]
-    like: Float[Array, "seeds n"]
-    keep: bool = eqx.field(static=True)
-
-
-class _Walk(NamedTuple):
-    x: Float[Array, "seeds n"]
-    lost: Bool[Array, " seeds"]
-    step: Int[Array, ""]
-    misfit: Float[Array, ""]
-    path: Array | None
-
-
-def _bent_init(task: _Bent) -> _Walk:
-    seeds, n = task.like.shape
-    path = empty_path(task.keep, len(task.now), task.like)
-    x = normal(task.keys, jnp.int32(2**30), 0, n, task.like.dtype)
-    return _Walk(x, jnp.zeros(seeds, bool), jnp.int32(0), jnp.zeros((), x.dtype), path)
-
-
-def _bent_step(task: _Bent, state: _Walk) -> _Walk:
-    now, then = task.now[state.step], task.then[state.step]
-    inputs = task.problem.operator.inputs
-    noise = normal(task.keys, state.step, 0, state.x.shape[1], state.x.dtype)
-
-    def clean(x):
-        x0 = task.denoiser.denoise(x / jnp.sqrt(now), jnp.sqrt((1 - now) / now))
-        squared = task.problem.misfit(x0.reshape(-1, *inputs))
-        off = jnp.sqrt(jnp.where(squared > 0, squared, 1)) * (squared > 0)
-        return off.sum(), (x0, off)
-
-    slope, (x0, off) = jax.grad(clean, has_aux=True)(state.x)
-    beta = 1 - now / then
-    mean = (jnp.sqrt(now / then) * (1 - then) * state.x + jnp.sqrt(then) * beta * x0) / (1 - now)
-    spread = jnp.sqrt(beta * (1 - then) / (1 - now))
-    x, lost = kept_finite(mean + spread * noise - task.zeta * slope, state.x, state.lost)
-    path = noted(state.path, state.step, x)
-    return _Walk(x, lost, state.step + 1, off.mean(), path)
-
-
-_BENT = Iteration(
-    _bent_init,
-    _bent_step,
-    lambda task, state: ended(state.step, len(task.now), state.lost),
-    lambda task, state: {"misfit": state.misfit},
 )
