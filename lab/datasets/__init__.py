@@ -12,11 +12,13 @@ need is downloaded when they are asked for by name, and checked by its hash; not
 from . import transport as transport  # registers its sets, in the order of the list of all
 from . import samples as samples
 from . import images as images
+from . import volumes as volumes
 from . import labelled as labelled
 from . import bags as bags
 from . import responses as responses
 from . import training as training
 from . import gaussians as gaussians
+from . import restoration as restoration
 
 # isort: on
 from .at_hand import held

@@ -18,7 +18,7 @@ References: Chung, Ryu, McCann, Klasky, Ye, Solving 3D Inverse Problems using Pr
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,6 +27,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from lab.choices import chosen
 from lab.denoise.base import Denoiser, Shape
 from lab.inverse.metrics import psnr
 from lab.inverse.operators import Linear, known
@@ -36,8 +37,11 @@ from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 from lab.numerics.jit import jit
 
+type Corrector = Literal["next", "same", "none"]
+
 _FLOOR = 1e-6  # of a column sum, in the last step towards the data
 _SMALL = 1e-10  # of the right-hand side: conjugate gradients are done
+_EXACT = 100.0  # dB of a slice that is exact
 _WILD = 2.0  # times as rough as the noise level says
 
 
@@ -85,7 +89,7 @@ def shrink(a: Array, by: ArrayLike) -> Array:
     return jnp.sign(a) * jnp.maximum(jnp.abs(a) - by, 0)
 
 
-def conjugate_gradients(apply: Callable[[Array], Array], b: Array, x: Array, steps: int) -> Array:
+def conjugate_gradients(apply: Callable[[Array], Array], b: Array, x: Array, steps: ArrayLike) -> Array:
     """So many steps for a symmetric positive definite operator, from x; one is steepest descent with an exact line search."""
 
     def improve(_, carry):
@@ -114,6 +118,7 @@ class Data(eqx.Module):
 
     operator: Linear
     y: Array
+    pulled: Array  # the adjoint of y
     scale: Float[Array, ""]  # 1 / |A|
     lam: Float[Array, ""]
     rho: Float[Array, ""]
@@ -145,7 +150,8 @@ class Data(eqx.Module):
                 )
         dtype = problem.y.real.dtype
         scale = (1 / made.norm()).astype(dtype)
-        return cls(made, problem.y * scale, scale, jnp.asarray(lam, dtype), jnp.asarray(rho, dtype), periodic)
+        y = problem.y * scale
+        return cls(made, y, scale * made.adjoint(y), scale, jnp.asarray(lam, dtype), jnp.asarray(rho, dtype), periodic)
 
     def apply(self, x: Array) -> Array:
         return self.scale * self.operator.apply(x)
@@ -153,14 +159,14 @@ class Data(eqx.Module):
     def back(self, y: Array) -> Array:
         return self.scale * self.operator.back(y)
 
-    def step(self, x: Array, split: Split, inner: int) -> tuple[Array, Split]:
+    def step(self, x: Array, split: Split, inner: ArrayLike) -> tuple[Array, Split]:
         """One of ADMM."""
 
         def normal_operator(x):
             rough = differences_adjoint(differences(x, self.periodic), self.periodic)
-            return self.back(self.apply(x)) + self.rho * rough
+            return self.scale**2 * self.operator.normal(x) + self.rho * rough
 
-        right = self.back(self.y) + self.rho * differences_adjoint(split.u - split.w, self.periodic)
+        right = self.pulled + self.rho * differences_adjoint(split.u - split.w, self.periodic)
         x = conjugate_gradients(normal_operator, right, x, inner)
         d = differences(x, self.periodic)
         u = shrink(d + split.w, self.lam / self.rho)
@@ -168,7 +174,7 @@ class Data(eqx.Module):
 
     def consistent(self, x: Array) -> Array:
         """One step of SIRT towards the data."""
-        weight = self.back(self.apply(jnp.ones_like(x)))
+        weight = self.scale**2 * self.operator.normal(jnp.ones_like(x))
         return x + self.back(self.y - self.apply(x)) / jnp.maximum(weight, _FLOOR)
 
     def residual(self, x: Array) -> Array:
@@ -204,7 +210,7 @@ def total_variation(
 
 @jit
 def _varied(data: Data, steps: int, inner: int) -> TotalVariation:
-    start = data.back(data.y)
+    start = data.pulled
     zero = jnp.zeros_like(start)
     x, split = jax.lax.fori_loop(
         0, steps, lambda _, carry: data.step(carry[0], carry[1], inner), (start, Split(zero, zero))
@@ -212,6 +218,7 @@ def _varied(data: Data, steps: int, inner: int) -> TotalVariation:
     return TotalVariation(x, data.residual(x), split)
 
 
+@chosen
 class MBIR(NamedTuple):
     """The solver, for ``inverse.solve`` with a denoiser of volumes (``Slices``).
 
@@ -219,9 +226,10 @@ class MBIR(NamedTuple):
         lam, rho: of ADMM; traced.
         steps: N levels, in equal ratios from sigma_max to sigma_min.
         sigma_min, sigma_max: of the noise; grey values between 0 and 1.
-        admm, inner: K steps of ADMM after each level, M of conjugate gradients in each.
+        admm, inner: K steps of ADMM after each level, M of conjugate gradients in each; traced.
         share: whether u and w are carried from level to level.
-        corrector: the Langevin step, of strength ``snr``.
+        corrector: the Langevin step, of strength ``snr``: at the level that the step leads to (next), or as released at the
+            one that it comes from (same); or none.
         periodic: whether the last slice is next to the first.
         finish: one step of SIRT at the end.
     """
@@ -229,12 +237,12 @@ class MBIR(NamedTuple):
     lam: ArrayLike = 4e-3
     rho: ArrayLike = 0.025
     steps: int = 200
-    sigma_min: float = 0.01
-    sigma_max: float = 20.0
-    admm: int = 1
-    inner: int = 5
+    sigma_min: ArrayLike = 0.01
+    sigma_max: ArrayLike = 20.0
+    admm: ArrayLike = 1
+    inner: ArrayLike = 5
     share: bool = True
-    corrector: bool = True
+    corrector: Corrector | str = "next"
     snr: ArrayLike = 0.16
     periodic: bool = False
     finish: bool = False
@@ -247,11 +255,13 @@ class MBIR(NamedTuple):
         self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
     ) -> Reconstruction:
         """See ``inverse.solve``. It begins with noise, whatever the start is."""
-        if not 0 < self.sigma_min < self.sigma_max:
+        ends = self.sigma_min, self.sigma_max
+        if known(*ends) and not 0 < np.asarray(ends[0]) < np.asarray(ends[1]):
             raise ValueError(
                 f"sigma_min = {self.sigma_min}, sigma_max = {self.sigma_max}: 0 < sigma_min < sigma_max is needed"
             )
-        if self.steps < 2 or self.admm < 0 or self.inner < 0:
+        few = any(known(count) and np.asarray(count) < 0 for count in (self.admm, self.inner))
+        if self.steps < 2 or few:
             raise ValueError(
                 f"steps = {self.steps}, admm = {self.admm}, inner = {self.inner}: at least 2, 0 and 0 are needed"
             )
@@ -264,8 +274,8 @@ class MBIR(NamedTuple):
             jnp.asarray(self.snr, dtype),
             keys,
             start,
-            self.admm,
-            self.inner,
+            jnp.asarray(self.admm, jnp.int32),
+            jnp.asarray(self.inner, jnp.int32),
             self.share,
             self.corrector,
             self.finish,
@@ -283,10 +293,10 @@ class _Task(eqx.Module):
     snr: Float[Array, ""]
     keys: Key[Array, " seeds"]
     like: Float[Array, "seeds n"]
-    admm: int = eqx.field(static=True)
-    inner: int = eqx.field(static=True)
+    admm: Int[Array, ""]
+    inner: Int[Array, ""]
     share: bool = eqx.field(static=True)
-    corrector: bool = eqx.field(static=True)
+    corrector: str = eqx.field(static=True)
     finish: bool = eqx.field(static=True)
     keep: bool = eqx.field(static=True)
 
@@ -321,8 +331,8 @@ def _step(task: _Task, state: _State) -> _State:
     change = sigma**2 - after**2
     x = state.x + change / sigma**2 * (task.denoiser.denoise(state.x, sigma) - state.x)
     x = x + jnp.where(last, 0, jnp.sqrt(change)) * one
-    if task.corrector:
-        level = jnp.where(last, sigma, after)
+    if task.corrector != "none":
+        level = sigma if task.corrector == "same" else jnp.where(last, sigma, after)
         score = (task.denoiser.denoise(x, level) - x) / level**2
 
         def length(z):  # of a slice, on average
@@ -333,15 +343,15 @@ def _step(task: _Task, state: _State) -> _State:
         x = jnp.where(last, x, moved)
     split = state.split if task.share else jax.tree.map(jnp.zeros_like, state.split)
 
-    def consistent(x, split, y):
-        x, data = x.reshape(shape), eqx.tree_at(lambda data: data.y, task.data, y)
+    def consistent(x, split, y, pulled):
+        x, data = x.reshape(shape), eqx.tree_at(lambda data: (data.y, data.pulled), task.data, (y, pulled))
         x, split = jax.lax.fori_loop(0, task.admm, lambda _, carry: data.step(*carry, task.inner), (x, split))
         if task.finish:
             x = jnp.where(last, data.consistent(x), x)
         rough = differences(x, data.periodic).std() / jnp.sqrt(2.0)
         return x.ravel(), split, data.residual(x), rough
 
-    x, split, residual, rough = jax.vmap(consistent)(x, split, task.data.y)
+    x, split, residual, rough = jax.vmap(consistent)(x, split, task.data.y, task.data.pulled)
     x, lost = kept_finite(x, state.x, state.lost)
     wild = state.wild | (rough > _WILD * jnp.maximum(sigma, 0.25))  # grey values themselves differ by up to 1
     path = noted(state.path, state.step, x)
@@ -369,14 +379,20 @@ class Planes(NamedTuple):
 
 
 def planes(x: Float[Array, "Z H W"], truth: Any) -> Planes:
-    """Of one volume; a slice that is exact counts as 100 dB."""
+    """Of one volume. Slices in which the truth is the same everywhere, such as those beside the body, are left out of the
+    means: they are exact, or as good as that, by any method."""
     x, truth = jnp.asarray(x), jnp.asarray(truth)
     span = truth.max() - truth.min()
-    each = [
-        jnp.minimum(
-            psnr(jnp.moveaxis(x, axis, 0), jnp.moveaxis(truth, axis, 0), 1.0, 2) + 20 * jnp.log10(span), 100
-        ).mean()
-        for axis in range(3)
-    ]
+    each = []
+    for axis in range(3):
+        one, other = jnp.moveaxis(x, axis, 0), jnp.moveaxis(truth, axis, 0)
+        decibels = jnp.minimum(psnr(one, other, 1.0, 2) + 20 * jnp.log10(span), _EXACT)
+        each.append(varied(decibels, other))
     whole = psnr(x, truth, 1.0, 3) + 20 * jnp.log10(span)
     return Planes(each[0], each[1], each[2], whole)
+
+
+def varied(numbers: Float[Array, " slices"], truth: Float[Array, "slices a b"]) -> Float[Array, ""]:
+    """The mean over slices in which the truth is not the same everywhere."""
+    shown = truth.max(axis=(1, 2)) > truth.min(axis=(1, 2))
+    return jnp.where(shown, numbers, 0).sum() / jnp.maximum(shown.sum(), 1)

@@ -18,8 +18,14 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
-from lab.inverse.operators import DENSE, Linear, Shape, checked, known
+from lab.inverse.linear import Channels
+from lab.inverse.operators import DENSE, Basis, Linear, Shape, checked, decomposed, known
 from lab.numerics.jit import jit
+
+MOST = 64
+"""Views for which ``views`` has room."""
+
+_POWER = 5000  # steps of the power method
 
 
 class Radon(Linear):
@@ -50,15 +56,25 @@ class Radon(Linear):
         def view(angle):
             turn = jnp.deg2rad(angle).astype(x.dtype)
             column, row = jnp.cos(turn) * j + jnp.sin(turn) * i + middle, jnp.cos(turn) * i - jnp.sin(turn) * j + middle
+            # computed once: of two roundings of a place on a pixel one may be in the next, and the pixel is lost
+            column, row = jax.lax.optimization_barrier((column, row))
             return jax.vmap(lambda image: map_coordinates(image, [row, column], 1, "constant"))(x).sum(axis=1)
 
         return jnp.moveaxis(jax.lax.map(view, self.angles), 0, -1)
 
 
-class _Slices(Linear):
-    """The matrix of one slice for all of them: of few pixels and views the fastest way."""
+class Sliced(Linear):
+    r"""The matrix of one slice for all of them: of few pixels and views the fastest way. Made by ``radon`` and ``views``.
+
+    Attributes:
+        weights: (n views, n n), of views that are not measured 0.
+        gram: $A^\top A$ of one slice, which $A^* A$ costs less with than with A twice.
+        peak: the largest eigenvalue of it.
+    """
 
     weights: Float[Array, "m n"]
+    gram: Float[Array, "n n"]
+    peak: Float[Array, ""]
     inputs: Shape = eqx.field(static=True)
     views: int = eqx.field(static=True)
 
@@ -69,12 +85,79 @@ class _Slices(Linear):
     def back(self, y: Array) -> Array:
         return (y.reshape(len(y), -1) @ self.weights.astype(y.dtype)).reshape(self.inputs)
 
+    def normal(self, x: Array) -> Array:
+        if 2 * len(self.weights) <= len(self.gram):
+            return super().normal(x)
+        return (x.reshape(len(x), -1) @ self.gram.astype(x.dtype)).reshape(self.inputs)
+
     def invert(self, y: Array) -> Array:
         inverse = jnp.linalg.pinv(self.weights).astype(y.dtype)
         return (y.reshape(len(y), -1) @ inverse.T).reshape(self.inputs)
 
     def norm(self) -> Float[Array, ""]:
-        return jnp.linalg.norm(self.weights, 2)
+        return jnp.sqrt(self.peak)
+
+    def basis(self) -> Basis:
+        turn, values, found, inverse = decomposed(self.weights)
+        sides, outputs = self.inputs[1:], (*self.inputs[:2], self.views)
+        whole = jnp.broadcast_to(values.reshape(1, *sides), self.inputs)
+        of_data = [Channels(weights=each, inputs=outputs, shape=sides) for each in (found, inverse)]
+        return Basis(Channels(weights=turn, inputs=self.inputs, shape=sides), whole, *of_data)
+
+
+@jit
+def _sliced(inputs: Shape, angles: Array, seen: Array) -> Sliced:
+    """Of these angles (views,) those that are seen."""
+    n = inputs[1]
+    middle, views = n // 2, angles.size
+    i, j = jnp.meshgrid(jnp.arange(n) - middle, jnp.arange(n) - middle, indexing="ij")
+    turn = jnp.deg2rad(angles)[:, None, None]
+    column = jnp.cos(turn) * j[None] + jnp.sin(turn) * i[None] + middle
+    row = jnp.cos(turn) * i[None] - jnp.sin(turn) * j[None] + middle
+    column, row = jax.lax.optimization_barrier((column, row))
+    line = jnp.broadcast_to((j + middle)[None] * views + jnp.arange(views)[:, None, None], row.shape)
+    weights = jnp.zeros((n * views, n * n), angles.dtype)
+    for down in (0, 1):
+        for right in (0, 1):
+            r, c = jnp.floor(row).astype(jnp.int32) + down, jnp.floor(column).astype(jnp.int32) + right
+            share = (1 - jnp.abs(row - r)) * (1 - jnp.abs(column - c)) * seen[:, None, None]
+            inside = (r >= 0) & (r < n) & (c >= 0) & (c < n)
+            pixel = jnp.where(inside, r * n + c, 0)
+            weights = weights.at[line.ravel(), pixel.ravel()].add(jnp.where(inside, share, 0).ravel())
+    gram = weights.T @ weights
+    return Sliced(weights=weights, gram=gram, peak=_peak(gram), inputs=inputs, views=views)
+
+
+def _peak(gram: Array) -> Array:
+    """The largest eigenvalue of a matrix without negative entries, whose eigenvector has none either."""
+
+    def improve(carry):
+        x, value, _, count = carry
+        x = gram @ x
+        new = jnp.linalg.norm(x)
+        return x / jnp.where(new > 0, new, 1), new, value, count + 1
+
+    def unsettled(carry):
+        _, value, before, count = carry
+        return (jnp.abs(value - before) > 4 * jnp.finfo(gram.dtype).eps * value) & (count < _POWER)
+
+    start = jnp.full(len(gram), len(gram) ** -0.5, gram.dtype)
+    zero = jnp.zeros((), gram.dtype)
+    return jax.lax.while_loop(unsettled, improve, (start, zero, zero - 1, jnp.int32(0)))[1]
+
+
+def views(inputs: Shape, count: Any, span: Any = 180.0, most: int = MOST) -> tuple[Sliced, Float[Array, " most"]]:
+    """The operator of ``count`` views spread evenly over ``span`` degrees, and the angles, with room for ``most`` of them.
+
+    Another count is no other shape, so that it may be traced; views beyond it measure 0, and their angles are NaN.
+
+    Args:
+        inputs: (slices, n, n), with n^3 most entries that can be held.
+    """
+    number = jnp.arange(most)
+    seen = number < count
+    angles = jnp.where(seen, number * (jnp.asarray(span, jnp.result_type(float)) / count), 0)
+    return _sliced(Radon(inputs, np.zeros(1)).inputs, angles, seen), jnp.where(seen, angles, jnp.nan)
 
 
 def radon(inputs: Shape, angles: Any) -> Linear:
@@ -87,10 +170,9 @@ def radon(inputs: Shape, angles: Any) -> Linear:
     given = np.arange(angles) * 180 / angles if isinstance(angles, int) and angles > 0 else angles
     whole = Radon(inputs, () if isinstance(angles, int) and angles < 1 else given)
     _, n, _ = whole.inputs
-    views = whole.angles.size
-    if n**3 * views > DENSE:
+    if n**3 * whole.angles.size > DENSE:
         return whole
-    return _Slices(weights=Radon((1, n, n), whole.angles).matrix(), inputs=whole.inputs, views=views)
+    return _sliced(whole.inputs, whole.angles, jnp.ones(whole.angles.size, bool))
 
 
 def filtered_backprojection(sinogram: Any, angles: Any) -> Float[Array, "c n n"]:
@@ -100,19 +182,20 @@ def filtered_backprojection(sinogram: Any, angles: Any) -> Float[Array, "c n n"]
 
     Args:
         sinogram: (slices, n, views).
-        angles: (views,) in degrees.
+        angles: (views,) in degrees; a view whose angle is NaN counts for nothing.
     """
     sinogram = jnp.asarray(sinogram)
     turns = jnp.deg2rad(jnp.asarray(angles, sinogram.dtype))
-    views = sinogram.shape[-1]
-    if turns.shape != (views,):
-        raise ValueError(f"the angles have shape {turns.shape}, but the sinogram has {views} views")
+    count = sinogram.shape[-1]
+    if turns.shape != (count,):
+        raise ValueError(f"the angles have shape {turns.shape}, but the sinogram has {count} views")
     return _backprojected(sinogram, turns)
 
 
 @jit
 def _backprojected(sinogram: Array, turns: Array) -> Array:
-    _, n, views = sinogram.shape
+    n, seen = sinogram.shape[1], jnp.isfinite(turns)
+    turns, sinogram = jnp.where(seen, turns, 0), jnp.where(seen, sinogram, 0)
     size = max(64, 2 ** int(np.ceil(np.log2(2 * n))))
     place = np.concatenate([np.arange(1, size / 2 + 1, 2), np.arange(size / 2 - 1, 0, -2)])
     ramp = np.zeros(size)
@@ -129,4 +212,4 @@ def _backprojected(sinogram: Array, turns: Array) -> Array:
         return jax.vmap(lambda line: jnp.interp(hit, detector, line, left=0, right=0))(lines)
 
     total = jax.lax.map(back, (turns, jnp.moveaxis(filtered, -1, 0))).sum(axis=0)
-    return jnp.where(i**2 + j**2 <= (n // 2) ** 2, total * (jnp.pi / (2 * views)), 0)
+    return jnp.where(i**2 + j**2 <= (n // 2) ** 2, total * (jnp.pi / (2 * seen.sum())), 0)

@@ -97,7 +97,7 @@ GAUSSIAN = denoise.Wiener(denoise.Spectrum(jnp.zeros(16), VALUES, jnp.eye(16), V
 def test_the_diffusion_of_a_gaussian_prior_ends_in_it():
     nothing = inverse.Mask(jnp.zeros((1, 4, 4), bool).at[0, 0, 0].set(True))
     given = inverse.problem(nothing, jnp.zeros((1, 4, 4)), 0.1)
-    method = inverse.MBIR(lam=0.0, steps=1000, sigma_max=50.0, admm=0, corrector=False)
+    method = inverse.MBIR(lam=0.0, steps=1000, sigma_max=50.0, admm=0, corrector="none")
     x = inverse.solve(given, inverse.Slices(GAUSSIAN, 1), method, seeds=800).x.reshape(800, 4, 4)
     np.testing.assert_allclose((x**2).mean(axis=(0, 2)), VALUES[::4], rtol=0.08)
 
