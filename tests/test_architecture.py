@@ -4,6 +4,8 @@ All but the last test read the text of the modules alone."""
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -318,3 +320,19 @@ def test_a_field_gives_its_modules_as_attributes(field):
             assert getattr(package, part) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = package.nothing
+
+
+def test_an_import_computes_nothing():
+    """What is computed on import is in the precision of that moment, and everybody waits for it."""
+    program = (
+        "import importlib, pkgutil, jax, lab\n"
+        "compiled = []\n"
+        "listen = jax.monitoring.register_event_duration_secs_listener\n"
+        "listen(lambda event, seconds, **named: compiled.append(event) if 'backend_compile' in event else None)\n"
+        "for found in pkgutil.walk_packages(lab.__path__, 'lab.'):\n"
+        "    if not found.name.endswith('__main__'):\n"
+        "        importlib.import_module(found.name)\n"
+        "        assert not compiled and not jax.live_arrays(), found.name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-800:]

@@ -32,11 +32,16 @@ def released_levels(steps: int = 10) -> Float[Array, " levels"]:
     Raises:
         ValueError: fewer than 1 or more than 1000 steps.
     """
+    return jnp.asarray(released(steps))
+
+
+def released(steps: int) -> np.ndarray:
+    """``released_levels`` on the host."""
     if not 1 <= steps <= 1000:
         raise ValueError(f"steps = {steps}, but it must be from 1 to 1000")
     abar = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
     times = (np.arange(steps) * (1000 // steps))[::-1]
-    return jnp.asarray(np.append(np.sqrt((1 - abar[times]) / abar[times]), 0.0))
+    return np.append(np.sqrt((1 - abar[times]) / abar[times]), 0.0)
 
 
 def edm_levels(steps: int = 18, low: float = 0.002, high: float = 80.0, rho: float = 7.0) -> Float[Array, " levels"]:

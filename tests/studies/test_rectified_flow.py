@@ -88,7 +88,7 @@ def test_euler_of_a_gaussian_is_the_product_over_its_steps(line):
 
 def test_any_schedule_keeps_the_marginals(line):
     """And of VP between Gaussians the spread is known: sqrt(alpha^2 s0^2 + beta^2 s1^2)."""
-    c = SCHEDULES["vp"](FRAMES)
+    c = SCHEDULES["vp"](jnp.asarray(FRAMES))
     way = line["vp"].paths.values[..., 0]
     spread = np.sqrt(c.alpha**2 * 0.7**2 + c.beta**2 * 1.6**2)
     np.testing.assert_allclose(way.std(axis=1) / way[0].std(), spread / spread[0], rtol=1e-4)

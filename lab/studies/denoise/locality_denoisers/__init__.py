@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 from jax.core import Tracer
 
-from lab import denoise
 from lab.datasets import Data, Needs
 from lab.denoise.comparison import COMPARISON, ERRORS, Comparison, ErrorTable
 from lab.denoise.images import pooling
 from lab.denoise.lineup import LOCAL, METHODS, NETWORKS, Design, Lineup
 from lab.denoise.reference import Reference, reference
+from lab.denoise.sampling import released
 from lab.denoise.sensitivity import one_image, pixel_fields, pull_back
 from lab.denoise.trial import trial
 from lab.numerics import Loop, Reason, Run, first_failure
@@ -31,7 +31,7 @@ from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 
-LEVELS = np.asarray(denoise.released_levels(10))[:-1]
+LEVELS = released(10)[:-1]
 FIELDS = (2, 4, 5, 6, 7, 8)
 """Levels at which sensitivity fields are looked at, by number: 12, 3.4, 2.0, 1.2, .72 and .34."""
 TABLE = np.array([0.1, 0.3, 1.0, 3.0, 10.0])

@@ -25,7 +25,7 @@ from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 
-FRAMES = jnp.linspace(0.0, 1.0, 33)
+FRAMES = np.linspace(0.0, 1.0, 33)
 _MOST_STEPS = 1024  # of Euler's method
 _GRID = 40
 
@@ -190,22 +190,22 @@ class RectifiedFlow(Trained):
             jax.random.key(p.seed), inputs["source"], inputs["target"], schedule, p.k, p.bandwidth * inputs["scale"],
             p.particles, p.pairs,
         )
-        run = rectified.rectify(loop, work)
+        run, frames = rectified.rectify(loop, work), jnp.asarray(FRAMES)
         state, view = run.state, View(inputs["centre"], inputs["axes"])
-        drawn = rectified.polygons(loop, work, state, p.euler_steps, view, FRAMES, _MOST_STEPS)
+        drawn = rectified.polygons(loop, work, state, p.euler_steps, view, frames, _MOST_STEPS)
         w2sq, compared = map_rows(loop, metrics.cloud_distance, rectified.clouds(work, state, drawn.ends))
-        output = rectified.describe(work, state, drawn, w2sq, view, FRAMES)
+        output = rectified.describe(work, state, drawn, w2sq, view, frames)
         reasons = [run.reason, drawn.reason, compared]
         if p.train_steps and not (isinstance(run.reason, int) and run.reason == Reason.STOPPED):
             one = p.learns == "one step"
             trained = rectified.train(
                 loop, work, state, one_step=one, units=p.units, learning_rate=p.learning_rate, steps=p.train_steps
             )
-            output |= rectified.describe_network(trained.average, work, state, view, FRAMES, one)
+            output |= rectified.describe_network(trained.average, work, state, view, frames, one)
             output["curve_loss"] = trained.loss
             reasons.append(trained.reason)
         if "gx" in inputs:
-            output["density"] = rectified.density(work, state, inputs["gx"], inputs["gy"], FRAMES)
+            output["density"] = rectified.density(work, state, inputs["gx"], inputs["gy"], frames)
         if "image" in inputs:
             ends = jnp.stack([drawn.ends[1], drawn.ends[0], state.x[-1]])[:, :8]
             output["images"] = ends.reshape(*ends.shape[:2], *inputs["image"])
@@ -217,7 +217,7 @@ class RectifiedFlow(Trained):
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Times of the frames, powers of the costs, numbers of Euler steps."""
         made = {
-            "t": np.asarray(FRAMES), "p": list(POWERS), "few": list(FEW),
+            "t": FRAMES, "p": list(POWERS), "few": list(FEW),
             "axis": ["x₁", "x₂"][: inputs["axes"].shape[1]] if len(inputs["centre"]) <= 2 else ["first", "second"],
         }
         if "gx" in inputs:

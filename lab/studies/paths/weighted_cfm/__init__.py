@@ -22,7 +22,7 @@ from .pictures import PICTURES, UNFOLLOWED
 from .presets import PRESETS
 from .story import STORY
 
-FRAMES = jnp.linspace(0.0, 1.0, 33)
+FRAMES = np.linspace(0.0, 1.0, 33)
 KAPPAS = np.geomspace(0.02, 50, 25)
 DEGENERATE = 0.01  # effective share of the weights, below which they stand for too few pairs
 _TOO_MANY = "particles are counted at each of a few data points: choose data of at most 64"
@@ -191,7 +191,7 @@ class WeightedCFM(Trained):
             key, source, inputs["target"], points, epsilon, p.cost, p.particles, p.pairs,
             tilted=p.start == "tilted source", centred=p.centred,
         )
-        entropic, reasons = None, []
+        entropic, reasons, frames = None, [], jnp.asarray(FRAMES)
         if p.compare and points.shape[0] <= comparison.MOST:
             entropic = comparison.potentials(loop, drawn, epsilon, p.cost)
             reasons.append(entropic.reason)
@@ -205,7 +205,7 @@ class WeightedCFM(Trained):
         widths = jnp.asarray(KAPPAS * (d if p.cost == "half-squared" else d**0.5))
         tilts, tilted = map_rows(loop, comparison.TiltAt(drawn.sample, drawn.points, p.cost), widths)
         output = comparison.describe(
-            methods, drawn, epsilon, p.cost, entropic, fields.coupled, path.t, path.x, w2sq, inputs["plane"], FRAMES
+            methods, drawn, epsilon, p.cost, entropic, fields.coupled, path.t, path.x, w2sq, inputs["plane"], frames
         ) | {"ess_kappa": tilts[0], "tilt_kappa": jnp.stack(tilts[1:])}
         reasons += [path.reason, compared, tilted]
         if p.train_steps and not any(isinstance(reason, int) and reason == Reason.STOPPED for reason in reasons):
@@ -214,7 +214,7 @@ class WeightedCFM(Trained):
                 units=p.units, learning_rate=p.learning_rate, steps=p.train_steps,
             )
             output |= comparison.describe_network(
-                trained.average, drawn, output["w2sq_laws"], p.steps, inputs["plane"], FRAMES
+                trained.average, drawn, output["w2sq_laws"], p.steps, inputs["plane"], frames
             ) | {"curve_loss": trained.loss, "curve_ess": trained.ess}
             reasons.append(trained.reason)
         return output | {"iterations": path.steps, "reason": first_failure(*reasons)}
@@ -224,7 +224,7 @@ class WeightedCFM(Trained):
         """Times of the frames, names of couplings, and kappa."""
         d = inputs["points"].shape[1]
         return {
-            "t": np.asarray(FRAMES), "coupling": list(METHODS), "kappa": KAPPAS, "end": ["source", "data"],
+            "t": FRAMES, "coupling": list(METHODS), "kappa": KAPPAS, "end": ["source", "data"],
             "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
         }
 
