@@ -7,6 +7,7 @@ import pytest
 import scipy.ndimage
 
 from lab import inverse
+from lab.inverse import spectral
 from lab.numerics.jit import jit
 
 KEY = jax.random.key(0)
@@ -68,6 +69,39 @@ def test_a_linear_operator_is_its_matrix(name):
     assert inverse.adjoint_error(made, jax.random.key(9)) < 1e-14
     np.testing.assert_allclose(float(made.norm()), np.linalg.norm(h, 2), rtol=1e-7)
     np.testing.assert_allclose(np.ravel(made.pinv(y)), np.linalg.pinv(h, rcond=1e-9) @ stacked(made, y), atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [*LINEAR, "complex"])
+def test_the_decomposition_of_a_linear_operator(name):
+    made = LINEAR[name] if name in LINEAR else LINEAR["fourier"] @ LINEAR["motion"]
+    found, h = spectral.basis(made), np.asarray(made.matrix())
+    n = h.shape[1]
+    vt = np.asarray(jax.vmap(found.turn.apply)(jnp.eye(n).reshape(n, *made.inputs))).reshape(n, n).T
+    assert found.values.shape == found.turn.outputs
+    np.testing.assert_allclose(vt @ vt.T, np.eye(n), atol=1e-12)
+    np.testing.assert_allclose(vt.T * np.ravel(found.values) ** 2 @ vt, h.T @ h, atol=1e-11)
+    y = measured(made, jax.random.key(5))
+    answer = np.linalg.pinv(h, rcond=1e-9) @ stacked(made, y)
+    np.testing.assert_allclose(np.ravel(found.found.apply(y)), vt @ answer, atol=1e-8)
+    held = inverse.prepared(made)
+    assert held is made or inverse.prepared(held) is held
+    np.testing.assert_allclose(np.ravel(held.pinv(y)), answer, atol=1e-8)
+    np.testing.assert_allclose(float(held.norm()), np.linalg.norm(h, 2), rtol=1e-7)
+    near = drawn(made) + held.invert(y - made.apply(drawn(made)))
+    np.testing.assert_allclose(held.project(drawn(made), y), near, atol=1e-12)
+    missing = stacked(made, y) - h @ np.ravel(drawn(made))
+    inner = 0.7 * h @ h.T + 0.3 * np.eye(len(h))
+    pulled = spectral.pulled(found, y - made.apply(drawn(made)), 0.7, 0.3)
+    np.testing.assert_allclose(np.ravel(pulled), h.T @ np.linalg.solve(inner, missing), atol=1e-9)
+    exact = spectral.pulled(found, y, 0.7, 0.0)
+    np.testing.assert_allclose(np.ravel(exact), answer / 0.7, atol=2e-8)
+
+
+def test_a_matrix_that_is_too_large_is_not_decomposed():
+    large = inverse.Radon((1, 60, 60), np.arange(0, 180, 9.0))
+    with pytest.raises(ValueError, match="too large to be decomposed"):
+        inverse.prepared(large)
+    assert spectral.short(large) is None
 
 
 @pytest.mark.parametrize("name", LINEAR)

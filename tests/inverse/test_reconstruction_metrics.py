@@ -49,3 +49,39 @@ def test_spread_coverage_distance_and_means():
     found = metrics.mean([1.0, 2.0, 6.0])
     assert (float(found.value), float(found.error)) == (3.0, pytest.approx(np.std([1, 2, 6], ddof=1) / 3**0.5))
     assert np.isnan(metrics.mean([1.0]).error)
+
+
+def test_how_far_the_nearest_training_image_is():
+    images = RANDOM.normal(size=(30, 1, 3, 4))
+    x = images[jnp.asarray([[4, 7], [2, 2]])] + 0.01 * RANDOM.normal(size=(2, 2, 1, 3, 4))
+    apart = np.sqrt(((x[:, :, None] - images[None, None]) ** 2).mean(axis=(-3, -2, -1)))
+    np.testing.assert_allclose(metrics.nearest(x, images), apart.min(axis=2), atol=1e-7)
+    with pytest.raises(ValueError, match=r"x has shape \(3, 4\), but the images have shape \(30, 1, 3, 4\)"):
+        metrics.nearest(x[0, 0, 0], images)
+
+
+def test_the_wasserstein_distance_of_few_samples():
+    from scipy.optimize import linear_sum_assignment
+
+    x, y = RANDOM.normal(size=(12, 1, 2, 3)), RANDOM.normal(size=(12, 1, 2, 3)) + 0.5
+    costs = ((x[:, None] - y[None]) ** 2).mean(axis=(2, 3, 4))
+    rows, columns = linear_sum_assignment(costs)
+    np.testing.assert_allclose(metrics.wasserstein(x, y).value, np.sqrt(costs[rows, columns].mean()), rtol=1e-9)
+    twice = metrics.wasserstein(x, np.concatenate([y, y]))
+    np.testing.assert_allclose(twice.value, np.sqrt(costs[rows, columns].mean()), rtol=1e-9)
+    assert float(metrics.wasserstein(x, x[::-1]).value) < 1e-6
+    one = metrics.wasserstein(x[:1], y)
+    np.testing.assert_allclose(one.value, np.sqrt(costs[0].mean()), rtol=1e-9)
+    assert np.isnan(one.error)
+    x[3] = np.nan
+    with pytest.raises(ValueError, match="some samples are not finite"):
+        metrics.wasserstein(x, y)
+
+
+def test_the_error_of_the_wasserstein_distance_is_that_of_drawing_again():
+    draws = [
+        metrics.wasserstein(RANDOM.normal(size=(40, 2)), RANDOM.normal(size=(40, 2)) @ np.diag([2.0, 1.0]) + 1.0)
+        for _ in range(150)
+    ]
+    spread = np.std([each.value for each in draws], ddof=1)
+    assert np.mean([each.error for each in draws]) == pytest.approx(spread, rel=0.25)
