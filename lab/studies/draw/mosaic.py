@@ -7,10 +7,11 @@ import holoviews as hv
 import numpy as np
 
 from .axes import frame
-from .layers import text
-from .look import INK, MUTED, current, diverging, dress
+from .layers import segments, text
+from .look import GOOD, INK, MUTED, current, diverging, dress
 
 _GAP = 0.1  # between images, in widths of one
+_CAPTION = 0.3  # where words stand between them
 _LINE = 0.045  # height of a line of text, as a share of the width of the picture
 _LETTER = 0.016  # width of a letter of the row labels, as a share of the picture
 
@@ -21,16 +22,21 @@ def mosaic(
     cols: Sequence[str] = (),
     *,
     marks: Sequence[tuple[int, int]] = (),
+    crosses: Sequence[tuple[int, int]] = (),
+    captions: Sequence[Sequence[str]] = (),
     note: str = "",
     height: int | None = None,
 ) -> hv.Overlay:
     """Images in R rows and K columns, with labels left and above.
 
     Args:
-        tiles: (R, K, H, W) greys or (R, K, H, W, 3) colours from -1 to 1; row 0 of an image is its top. Images that are not
-            finite are left out. ``signed`` ones, (R, K, H, W), are each on their own scale, blue below and orange above zero.
+        tiles: (R, K, H, W) greys or (R, K, H, W, 3) colours from -1 to 1; row 0 of an image is its top. Pixels that are not
+            finite are left out: an image may fill a part of its place. ``signed`` ones, (R, K, H, W), are each on their own
+            scale, blue below and orange above zero.
         rows, cols: labels.
         marks: (row, column) of pixels that are framed in every image.
+        crosses: for each row of images the pixel at which lines cross in all of them.
+        captions: words above each image, a list for each row.
         note: a quiet line of text below.
         height: least height on a page, in pixels.
     """
@@ -38,27 +44,33 @@ def mosaic(
     if tiles.ndim not in (4, 5) or 0 in tiles.shape or (tiles.ndim == 5 and tiles.shape[4] != 3):
         raise ValueError(f"a mosaic needs images of shape (rows, columns, height, width), not {tiles.shape}")
     r, k, h, w = tiles.shape[:4]
-    down, across = _steps(h, w)
+    down, across = _steps(h, w, bool(captions))
     tall, wide = (r - 1) * down + h, (k - 1) * across + w
     canvas = np.zeros((tall, wide, 4), np.uint8)
     if current().name == "print":  # Matplotlib makes what is transparent black, which leaves dark rims on paper
         canvas[:] = 255
-    shown = np.isfinite(tiles.reshape(r, k, -1)).all(axis=2)
+    there = np.isfinite(tiles) if tiles.ndim == 4 else np.isfinite(tiles).all(axis=4)
+    shown = there.any(axis=(2, 3))
     coloured = np.round(127.5 * (np.clip(np.nan_to_num(tiles), -1, 1) + 1)).astype(np.uint8)
     if tiles.ndim == 4:
         coloured = np.repeat(coloured[..., None], 3, axis=4)
-    boxes = []
+    boxes, lines = [], []
     for i, j in np.argwhere(shown):
         top, left = i * down, j * across
-        canvas[top : top + h, left : left + w, :3] = coloured[i, j]
-        canvas[top : top + h, left : left + w, 3] = 255
+        place = canvas[top : top + h, left : left + w]
+        place[there[i, j], :3] = coloured[i, j][there[i, j]]
+        place[there[i, j], 3] = 255
         boxes += [(left + c, tall - top - a - 1, left + c + 1, tall - top - a) for a, c in marks]
+        for a, c in crosses[i : i + 1]:
+            high, wide_here = (np.flatnonzero(there[i, j].any(axis=side))[-1] + 1 for side in (1, 0))
+            y, x = tall - top - a - 0.5, left + c + 0.5
+            lines += [(left, y, left + wide_here, y), (x, tall - top - high, x, tall - top)]
     image = hv.RGB(canvas, ["x", "y"], ["R", "G", "B", "A"], bounds=(0, 0, wide, tall))
     dress(image, mpl={"interpolation": "nearest"})
-    lines = hv.Rectangles(tuple(np.asarray(boxes, np.float32).reshape(-1, 4).T), ["x", "y", "x1", "y1"])
+    frames = hv.Rectangles(tuple(np.asarray(boxes, np.float32).reshape(-1, 4).T), ["x", "y", "x1", "y1"])
     tint = current().good
     dress(
-        lines,
+        frames,
         bokeh={"fill_color": None, "line_color": tint, "line_width": 1.5},
         mpl={"facecolor": "none", "edgecolor": tint, "linewidth": 0.8},
     )
@@ -66,12 +78,26 @@ def mosaic(
     longest = max(map(len, rows), default=0)
     room = wide * _LETTER * longest / max(1 - _LETTER * longest, 0.3) + (0.15 * w if rows else 0.0)
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
+    told = [
+        (j * across, tall - i * down + 0.06 * h, words) for i, row in enumerate(captions) for j, words in enumerate(row)
+    ]
+    captioned = text(
+        [x for x, _, _ in told], [y for _, y, _ in told], [words for *_, words in told], color=INK, up="bottom"
+    )
     headed = text([j * across for j in range(len(cols))], [tall + 0.08 * h] * len(cols), cols, color=INK, up="bottom")
     said = text([0.0], [-0.08 * h], [note], color=MUTED, up="top")
     line = _LINE * (wide + room)
-    above, below = (line + 0.08 * h if cols else 0.0), (line + 0.08 * h if note else 0.0)
+    above, below = (line + 0.08 * h if cols or captions else 0.0), (line + 0.08 * h if note else 0.0)
     return frame(
-        [image, lines, named, headed, said],
+        [
+            image,
+            frames,
+            *([segments(*np.reshape(lines, (-1, 4)).T, color=GOOD, width=0.7)] if crosses else []),
+            named,
+            headed,
+            *([captioned] if captions else []),
+            said,
+        ],
         (-room, wide),
         (-below, tall + above),
         equal=True,
@@ -81,10 +107,16 @@ def mosaic(
     )
 
 
-def tile_at(x: float, y: float, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
-    """Row and column of the image in a ``mosaic`` of shape (R, K, H, W), and of the pixel in it; None beside them."""
+def tile_at(
+    x: float, y: float, shape: tuple[int, int, int, int], captions: bool = False
+) -> tuple[int, int, int, int] | None:
+    """Row and column of the image in a ``mosaic`` of shape (R, K, H, W), and of the pixel in it; None beside them.
+
+    Args:
+        captions: the images have them.
+    """
     r, k, h, w = shape
-    down, across = _steps(h, w)
+    down, across = _steps(h, w, captions)
     i, a = divmod((r - 1) * down + h - y, down)
     j, c = divmod(x, across)
     if 0 <= i < r and 0 <= j < k and a < h and c < w:
@@ -92,9 +124,9 @@ def tile_at(x: float, y: float, shape: tuple[int, int, int, int]) -> tuple[int, 
     return None
 
 
-def _steps(h: int, w: int) -> tuple[int, int]:
+def _steps(h: int, w: int, captions: bool = False) -> tuple[int, int]:
     """From one image to the next, in pixels."""
-    return h + max(1, round(_GAP * h)), w + max(1, round(_GAP * w))
+    return h + max(1, round((_CAPTION if captions else _GAP) * h)), w + max(1, round(_GAP * w))
 
 
 def signed(tiles: Any) -> np.ndarray:
