@@ -189,7 +189,7 @@ def pixel_law(
 
 
 def posterior_samples(
-    problem: Problem, spectrum: Spectrum, image: int, key: PRNGKeyArray, count: int
+    problem: Problem, spectrum: Spectrum, image: ArrayLike, key: PRNGKeyArray, count: int
 ) -> Float[Array, "count n"]:
     r"""Exact draws under the Gaussian prior, by conditioning: with $x \sim N(m, S)$ and $y' = H x + \sigma\varepsilon$
 
@@ -197,16 +197,39 @@ def posterior_samples(
 
     has the law of the posterior.
     """
+    y = jnp.broadcast_to(problem.y[image][None], (count, *problem.y.shape[1:]))
+    x, off = _simulated(Problem(problem.operator, y, problem.noise), spectrum, key)
+    apart = Problem(problem.operator, off, problem.noise)
+    centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
+    return x + gaussian_posterior(apart, centred).mean
+
+
+def posterior_draw(
+    problem: Problem, spectrum: Spectrum, known: Known, pixels: Float[Array, "N n"], key: PRNGKeyArray
+) -> Float[Array, "images n"]:
+    """One exact draw for each image, under the prior that ``known`` is of."""
+    if known.weights is not None:
+        return _among(pixels, known.weights, key)
+    x, off = _simulated(problem, spectrum, key)
+    centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
+    return x + gaussian_posterior(Problem(problem.operator, off, problem.noise), centred).mean
+
+
+@jit
+def _among(pixels: Array, weights: Array, key: PRNGKeyArray) -> Array:
+    return pixels[jax.random.categorical(key, jnp.log(weights))]
+
+
+@jit
+def _simulated(problem: Problem, spectrum: Spectrum, key: PRNGKeyArray) -> tuple[Array, Array]:
+    """Images of the prior, and what was measured less what is measured of them; one for each measurement."""
     made = problem.operator
     first, second, third = jax.random.split(key, 3)
-    coefficients = jax.random.normal(first, (count, len(spectrum.values)), problem.y.real.dtype)
+    coefficients = jax.random.normal(first, (_several(problem), len(spectrum.values)), problem.y.real.dtype)
     x = spectrum.mean[None] + (coefficients * jnp.sqrt(spectrum.values)[None]) @ spectrum.vectors.T
-    y = made(x.reshape(count, *made.inputs))
+    y = made(x.reshape(-1, *made.inputs))
     noise = jax.random.normal(second, y.shape, y.real.dtype)
     if made.is_complex:
         noise = noise + 1j * jax.random.normal(third, y.shape, y.real.dtype)
     seen = getattr(made, "seen", True)
-    y = y + jnp.where(seen, problem.noise * noise, 0)
-    apart = Problem(made, problem.y[image][None] - y, problem.noise)
-    centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
-    return x + gaussian_posterior(apart, centred).mean
+    return x, problem.y - y - jnp.where(seen, problem.noise * noise, 0)

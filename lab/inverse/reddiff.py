@@ -25,11 +25,13 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from lab.choices import check_choices, chosen
 from lab.denoise.base import Denoiser
-from lab.inverse.operators import known
+from lab.denoise.images import Spectrum
+from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem, flat
-from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted, solve
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
+from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, widened
 
 type Weight = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const"] | str
@@ -45,6 +47,7 @@ _WEIGHTS = {
     "power2over3": lambda r: r ** (2 / 3),
     "const": jnp.ones_like,
 }
+WEIGHTS = tuple(_WEIGHTS)
 
 
 @chosen
@@ -214,6 +217,63 @@ def _measure(task: _Task, state: _State) -> dict[str, Array]:
 _DESCENT = Iteration(_init, _step, _done, _measure)
 
 
+@jit
+def strengths(lam: ArrayLike, levels: int = 1000) -> Float[Array, "weights levels"]:
+    r"""$\lambda_t$ of each weight of ``WEIGHTS``, by level."""
+    kept = jnp.asarray(abar(levels))
+    r = jnp.sqrt((1 - kept) / kept)
+    return jnp.asarray(lam) * jnp.stack([weight(name, r) for name in WEIGHTS])
+
+
+@jit
+def noised(
+    times: Times,
+    dispersion: ArrayLike,
+    keys: Key[Array, " seeds"],
+    start: Float[Array, "seeds n"],
+    path: Float[Array, "steps seeds n"],
+) -> Float[Array, "steps seeds n"]:
+    r"""$x_t / \alpha_t$ that the denoiser was given at each step of a run that left this path from these keys."""
+    before = jnp.concatenate([start[None], path[:-1]])
+
+    def at(step: Array, mu: Array, r: Array) -> Array:
+        eps, xi = (normal(keys, step, what, mu.shape[1], mu.dtype) for what in (0, 1))
+        return mu + dispersion * xi + r * eps
+
+    return jax.vmap(at)(jnp.arange(len(path)), before, times.sigma / times.alpha)
+
+
+class Followed(NamedTuple):
+    """One answer on its way. Steps that were not done are NaN."""
+
+    mu: Float[Array, "steps n"]
+    noised: Float[Array, "steps n"]  # what the denoiser was given, over alpha
+    reason: Any
+
+
+def follow(
+    problem: Problem, denoiser: Denoiser, method: REDDiff, key: PRNGKeyArray, image: ArrayLike, loop: Loop
+) -> Followed:
+    """The first seed of one of several images, as ``inverse.solve`` answers them with this key.
+
+    In random order it has an order of its own.
+    """
+    alone = Problem(problem.operator, jnp.take(problem.y, jnp.asarray(image), axis=0), problem.noise)
+    own = jax.random.fold_in(key, image)
+    found = solve(alone, denoiser, method, key=own, keep=True, loop=loop)
+    assert found.path is not None
+    path = found.path.reshape(method.steps, 1, -1)
+    keys = jax.random.fold_in(own, 0)[None]
+    seen = noised(method.times(keys[0]), method.dispersion, keys, alone.start().reshape(1, -1), path)
+    return Followed(*_done_only(path[:, 0], seen[:, 0], found.iterations), found.reason)
+
+
+@jit
+def _done_only(path: Array, seen: Array, iterations: Array) -> tuple[Array, Array]:
+    done = jnp.arange(len(path))[:, None] < iterations
+    return jnp.where(done, path, jnp.nan), jnp.where(done, seen, jnp.nan)
+
+
 def stationary(problem: Problem, prior: Mixture, method: REDDiff) -> Float[Array, " n"]:
     r"""Where the objective averaged over all times rests, for a linear operator and a Gaussian prior N(m, S):
 
@@ -227,11 +287,30 @@ def stationary(problem: Problem, prior: Mixture, method: REDDiff) -> Float[Array
     method.check()
     n, (h, y) = prior.dimension, flat(problem, prior)
     values, vectors = jnp.linalg.eigh(widened(prior.covariances, 3, n)[0])
-    alpha, sigma, strength = method.times()
+    shares = (problem.operator.measurements, n) if method.reduction == "mean" else (1, 1)
+    return _rest(h, y[None], prior.means[0], values, vectors, method.times(), jnp.asarray(method.v), shares)[0]
+
+
+def rests(problem: Problem, spectrum: Spectrum, method: REDDiff) -> Float[Array, "images n"]:
+    """``stationary`` of each image, under the Gaussian of the Wiener denoiser of this spectrum."""
+    made = problem.operator
+    if not isinstance(made, Linear) or problem.images is None:
+        raise ValueError("where it rests is known for linear operators, of measurements with an axis of images")
+    method.check()
+    y = problem.y.reshape(problem.images, -1)
+    y = jnp.concatenate([y.real, y.imag], axis=1) if made.is_complex else y
+    mean, values, vectors = (z.astype(y.dtype) for z in (spectrum.mean, spectrum.values, spectrum.vectors))
+    shares = (made.measurements, len(mean)) if method.reduction == "mean" else (1, 1)
+    return _rest(made.matrix(y.dtype), y, mean, values, vectors, method.times(), jnp.asarray(method.v), shares)
+
+
+@jit
+def _rest(
+    h: Array, y: Array, mean: Array, values: Array, vectors: Array, times: Times, v: Array, shares: tuple[Any, Any]
+) -> Array:
+    alpha, sigma, strength = (z.astype(y.dtype) for z in times)
     spread = alpha[:, None] ** 2 * values[None, :] + sigma[:, None] ** 2
-    gains = ((strength * alpha * sigma)[:, None] / spread).mean(axis=0)
-    v = jnp.asarray(method.v)
-    if method.reduction == "mean":
-        v, gains = v / problem.operator.measurements, gains / n
+    gains = ((strength * alpha * sigma)[:, None] / spread).mean(axis=0) / shares[1]
+    v = v / shares[0]
     r = (vectors * gains[None, :]) @ vectors.T
-    return jnp.linalg.solve(v * h.T @ h + r, v * h.T @ y + r @ prior.means[0])
+    return jnp.linalg.solve(v * h.T @ h + r, (v * y @ h + (r @ mean)[None, :]).T).T
