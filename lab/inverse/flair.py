@@ -27,8 +27,10 @@ from lab.denoise.posterior import Wiener
 from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem
 from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
+from lab.inverse.spectral import prepared
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
+from lab.numerics.jit import jit
 
 type Schedule = (
     Literal["1-t", "t", "sqrt-t", "cbrt-t", "sine", "half-1-t", "0.9-1-t", "sqrt-1-t", "square-1-t", "none", "one"]
@@ -36,7 +38,7 @@ type Schedule = (
 )
 type Data = Literal["auto", "project", "prox", "sgd"] | str
 
-_SCHEDULES = {
+SCHEDULES = {
     "1-t": lambda t: 1 - t,
     "t": lambda t: t,
     "sqrt-t": jnp.sqrt,
@@ -91,8 +93,18 @@ def calibrate(denoiser: Denoiser, images: Any, key: PRNGKeyArray) -> Calibration
     if isinstance(denoiser, Wiener) and images is None:
         found = jax.vmap(denoiser.expected_error)(jnp.asarray(levels))
     else:
-        found = denoiser.mse_curve(images, levels, key).mean
+        clean = jnp.asarray(images)
+        if clean.size == 0 or clean.size % denoiser.n or clean.shape[-1] not in (denoiser.n, denoiser.shape[-1]):
+            raise ValueError(f"the images have shape {clean.shape}, but (count, {denoiser.n}) is needed")
+        found = _errors(denoiser, clean.reshape(-1, denoiser.n), jnp.asarray(levels, clean.dtype), key)
     return Calibration(jnp.asarray(t), found / jnp.asarray(inner) ** 2)
+
+
+@jit
+def _errors(denoiser: Denoiser, clean: Array, levels: Array, key: PRNGKeyArray) -> Float[Array, " times"]:
+    """The mean squared error a pixel at each level, of one noise; level by level, so that it is one small program."""
+    noise = jax.random.normal(key, clean.shape, clean.dtype)
+    return jax.lax.map(lambda s: ((denoiser.denoise(clean + s * noise, s) - clean) ** 2).mean(), levels)
 
 
 @chosen
@@ -103,24 +115,24 @@ class Flair(NamedTuple):
         calibration: of the denoiser; None makes the weight ``c`` at all times.
         c: strength of the prior; traced.
         steps: N, of equal steps from t = 1 to ``t_min``, both ends excluded.
-        t_min: between 0 and 1.
+        t_min: between 0 and 1; traced.
         adjust: a(t) of the trajectory adjustment, evaluated at the new time.
         adjust_scale: between 0 and 1, times a(t); traced.
         data: *project* on A x = y by the pseudo-inverse; *prox*, conjugate gradients until the misfit is that of the noise;
             *sgd*, gradient descent until the mean square misfit is 1e-4; *auto*: project for masks, prox for other linear
             operators, sgd for the rest.
-        data_steps, data_rate: of *sgd*; the rate is traced, in units of 1 / |A|^2 for a linear operator.
+        data_steps, data_rate: of *sgd*; traced, the rate in units of 1 / |A|^2 for a linear operator.
         shift: of the calibrated weights; traced.
     """
 
     calibration: Calibration | None = None
     c: ArrayLike = 0.25
     steps: int = 50
-    t_min: float = 0.18
+    t_min: ArrayLike = 0.18
     adjust: Schedule = "1-t"
     adjust_scale: ArrayLike = 1.0
     data: Data = "auto"
-    data_steps: int = 15
+    data_steps: ArrayLike = 15
     data_rate: ArrayLike = 0.5
     shift: ArrayLike = 0.0
 
@@ -143,9 +155,9 @@ class Flair(NamedTuple):
     def check(self) -> None:
         """Refuse what is outside its domain."""
         check_choices(self)
-        if not 0 < self.t_min < 1:
+        if known(self.t_min) and not 0 < float(np.asarray(self.t_min)) < 1:
             raise ValueError(f"t_min = {self.t_min}, but it must lie between 0 and 1, both excluded")
-        if self.steps < 1 or self.data_steps < 0:
+        if self.steps < 1 or (known(self.data_steps) and int(np.asarray(self.data_steps)) < 0):
             raise ValueError(f"steps = {self.steps}, data_steps = {self.data_steps}: at least 1 and 0 are needed")
         scale = self.adjust_scale
         if known(scale) and not 0 <= float(np.asarray(scale)) <= 1:
@@ -170,13 +182,14 @@ class Flair(NamedTuple):
             raise ValueError(f"data = {how!r} needs a linear operator: choose 'sgd'")
         if how == "project":
             try:
-                jax.eval_shape(made.invert, jax.ShapeDtypeStruct(made.outputs, problem.y.dtype))  # type: ignore[union-attr]
+                made = prepared(made)  # type: ignore[arg-type]
             except ValueError as unknown:
                 raise ValueError(
                     "data = 'project' needs a pseudo-inverse, which is not known here: choose 'prox'"
                 ) from unknown
+            problem = Problem(made, problem.y, problem.noise)
         times = self.times().astype(dtype)
-        adjust = jnp.clip(jnp.asarray(self.adjust_scale, dtype) * _SCHEDULES[self.adjust](times), 0, 1)
+        adjust = jnp.clip(jnp.asarray(self.adjust_scale, dtype) * SCHEDULES[self.adjust](times), 0, 1)
         squared = made.norm().astype(dtype) ** 2 if isinstance(made, Linear) else jnp.ones((), dtype)
         first = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 2**30), start.shape[1:], dtype))(keys)
         task = _Task(
@@ -190,13 +203,14 @@ class Flair(NamedTuple):
             keys,
             start,
             first,
+            jnp.asarray(self.data_steps, jnp.int32),
             how,
-            self.data_steps,
             keep,
         )
         found = loop(_TURNS, task, max_iterations=self.steps)
         state: Any = found.state
-        return answer(found, state.mu, state.lost)
+        beside = {"x_t": state.noisy, "x1_hat": state.ends} if keep else None
+        return answer(found, state.mu, state.lost)._replace(beside=beside)
 
 
 class _Task(eqx.Module):
@@ -210,8 +224,8 @@ class _Task(eqx.Module):
     keys: Key[Array, " seeds"]
     start: Float[Array, "seeds n"]
     first: Float[Array, "seeds n"]  # the noise end that the first step knows
+    data_steps: Int[Array, ""]
     data: str = eqx.field(static=True)
-    data_steps: int = eqx.field(static=True)
     keep: bool = eqx.field(static=True)
 
 
@@ -222,12 +236,14 @@ class _State(NamedTuple):
     step: Int[Array, ""]
     misfit: Float[Array, ""]
     path: Array | None
+    noisy: Array | None  # x_t of each step
+    ends: Array | None  # and the noise end that is read off there
 
 
 def _init(task: _Task) -> _State:
     path = empty_path(task.keep, len(task.t), task.start)
     lost = jnp.zeros(len(task.start), bool)
-    return _State(task.start, task.first, lost, jnp.int32(0), jnp.zeros((), task.start.dtype), path)
+    return _State(task.start, task.first, lost, jnp.int32(0), jnp.zeros((), task.start.dtype), path, path, path)
 
 
 def _step(task: _Task, state: _State) -> _State:
@@ -240,10 +256,11 @@ def _step(task: _Task, state: _State) -> _State:
     mu = state.mu - weight * (v - (eps - state.mu))
     mu = consistent(task.problem, mu, task.data, task.squared, task.data_steps, task.data_rate)
     mu, lost = kept_finite(mu, state.mu, state.lost)
-    path = noted(state.path, state.step, mu)
+    x1 = x + (1 - t) * v
+    rows = (noted(rows, state.step, new) for rows, new in zip(state[-3:], (mu, x, x1), strict=True))
     inputs = task.problem.operator.inputs
     misfit = task.problem.misfit(mu.reshape(-1, *inputs)).mean()
-    return _State(mu, x + (1 - t) * v, lost, state.step + 1, misfit, path)
+    return _State(mu, x1, lost, state.step + 1, misfit, *rows)
 
 
 @chosen
@@ -252,7 +269,7 @@ def consistent(
     mu: Float[Array, "seeds n"],
     how: Literal["project", "prox", "sgd"] | str,
     squared: Array,
-    steps: int,
+    steps: ArrayLike,
     rate: Array,
 ) -> Float[Array, "seeds n"]:
     """Each seed brought to the data; see ``Flair.data``."""
@@ -300,7 +317,7 @@ def _prox(problem: Problem, x: Array, squared: Array) -> Array:
     return jax.lax.while_loop(unsettled, improve, (x, r, r, begun, jnp.int32(0)))[0]
 
 
-def _descended(problem: Problem, x: Array, squared: Array, steps: int, rate: Array) -> Array:
+def _descended(problem: Problem, x: Array, squared: Array, steps: ArrayLike, rate: Array) -> Array:
     """Gradient descent on the squared misfit, at most so many steps."""
     made: Any = problem.operator
 

@@ -26,6 +26,7 @@ class Reconstruction(NamedTuple):
     reason: Any
     trace: Mapping[str, Any]  # by iteration
     path: Array | None  # (iterations, seeds, ...), where it is kept
+    beside: Mapping[str, Array] | None = None  # and what else the method tells of each iteration, by name
 
 
 @runtime_checkable
@@ -104,6 +105,7 @@ def solve(
         x=found.x.reshape(*lead, *inputs),
         diverged=found.diverged.reshape(lead),
         path=None if found.path is None else found.path.reshape(-1, *lead, *inputs),
+        beside=jax.tree.map(lambda each: each.reshape(-1, *lead, *inputs), found.beside),
     )
 
 
