@@ -18,7 +18,7 @@ _SHEET = {  # PSNR of one answer, of the mean of 6, spread, and PSNR of one with
     0.1: (20.3, 20.6, 0.050, 19.9), 0.25: (21.0, 21.8, 0.077, 20.9), 0.5: (20.3, 21.9, 0.103, 20.1),
     1.0: (19.2, 21.6, 0.137, 18.6),
 }
-_ALL = {"damage": "noise", "hdc": "project"}
+_ALL: dict[str, Any] = {"damage": "noise", "hdc": "project"}
 _BEST = 22.8  # of the posterior mean, on the sheet's test images
 _E = (0.27, 0.31, 0.31, 0.31, 0.31, 0.32, 0.34, 0.38, 0.45, 0.58)
 """The sheet's e(t) of the Wiener denoiser of 4000 images at t = 1, .9, ..., .1."""
@@ -138,7 +138,7 @@ CLAIMS = (
           "the exact posterior", "<=", 0.1),
     Claim("plane-dta", "With DTA answers are nearer to the posterior in the plane.", number("plane_distance"),
           number("plane_distance_fresh"), "the paper's direction", "<=", should_hold=False,
-          note="The adjusted noise packs answers tightly about each mode; fresh noise spreads them as the posterior does."),
+          note="The adjusted noise keeps the way, also the undecided one: some answers are left between the modes."),
     Claim("full-posterior", "MNIST at full size, half of the pixels: the posterior mean has 22.8 dB.",
           number("psnr_exact", **_TABLE), _BEST, "the sheet, on other test images", "==", 1.2, quick=False),
     Claim("full-e", "e(t) is .27, .31, .31, .31, .31, .32, .34, .38, .45, .58 at t = 1, .9, ..., .1.",

@@ -10,7 +10,7 @@ from lab.studies.contract import Picture, Pictures, sweeping
 from lab.studies.inverse.pictures_of_images import tiles
 
 _MOMENTS = 8  # columns of the filmstrip
-_SWITCHES = ("alpha_scale", "hdc", "crw")
+_SWITCHES = {"DTA": "alpha_scale", "HDC": "hdc", "CRW": "crw"}
 SD3 = np.array([  # t, e(t) and λ(t) with c = 0.5
     (1, 0.646, 0.106), (0.95, 0.305, 0.398), (0.9, 0.258, 0.499), (0.8, 0.233, 0.570), (0.7, 0.237, 0.558), (0.6, 0.257, 0.502),
     (0.5, 0.289, 0.430), (0.4, 0.342, 0.338), (0.3, 0.422, 0.244), (0.2, 0.552, 0.150), (0.1, 0.768, 0.064), (0, 1.087, 0),
@@ -29,25 +29,27 @@ def _answers(result: xr.Dataset) -> Any:
 
 
 def _spread(result: xr.Dataset) -> Any:
-    maps = {"of the answers": result.std_map}
+    maps = {"answers": result.std_map}
     if "posterior_std" in result:
-        maps["of the posterior"] = result.posterior_std
+        maps["posterior"] = result.posterior_std
     peak = max(float(each.max()) for each in maps.values()) or 1.0
     shown = [tiles(1 - 2 * result.hidden), *(tiles(2 * each / peak - 1) for each in maps.values())]
     return draw.mosaic(
         np.stack(shown)[None], cols=["seen", *maps], height=340,
-        note=f"standard deviation, white {peak:.2f}; hidden pixels: {float(result.spread):.3f}"
-        + (f", posterior {float(result.spread_exact):.3f}" if "spread_exact" in result else ""),
+        note=f"black 0, white {peak:.2f}; mean where hidden {float(result.spread):.2f}"
+        + (f" and {float(result.spread_exact):.2f}" if "spread_exact" in result else ""),
     )
 
 
 def _calibration(result: xr.Dataset) -> Any:
-    t, top = result.t.values, 1.25
+    t, top = result.t.values[::-1], 1.25
+    steep = np.array([0, 0.4])
     rows = [("e(t), here", draw.SOURCE), ("λ(t), here", draw.TARGET), ("dashed: SD3, as published", draw.MUTED)]
     return draw.plot(
-        draw.curve(t, np.minimum(result.e.values, 2 * top)), draw.curve(t, result.lambda_R.values, color=draw.TARGET),
+        draw.curve(t, np.minimum(result.e.values[::-1], 2 * top)),
+        draw.curve(t, result.lambda_R.values[::-1], color=draw.TARGET),
         draw.curve(SD3[:, 0], SD3[:, 1], dash=True), draw.curve(SD3[:, 0], SD3[:, 2], color=draw.TARGET, dash=True),
-        draw.curve(t, 2 * t, "unstable above 2t", color=draw.WARN), _last(result), *draw.legend(rows, 0.62, (0, 0.98 * top)),
+        draw.curve(steep, 2 * steep, "2t: unstable above", color=draw.WARN), _last(result), *draw.legend(rows, 0.5, (0, top)),
         xlabel="time t: noise at 1, data at 0", ylabel="error of the velocity, weight", xlim=(0, 1), ylim=(0, top),
     )
 
@@ -57,9 +59,9 @@ def _last(result: xr.Dataset) -> Any:
 
 
 def _relaxation(result: xr.Dataset) -> Any:
-    t, inner = result.t.values[1:-1], SD3[1:-1]
+    t, inner = result.t.values[-2:0:-1], SD3[-2:0:-1]
     return draw.plot(
-        draw.curve(t, np.minimum(result.relaxation.values[1:-1], 3), "here"),
+        draw.curve(t, np.minimum(result.relaxation.values[-2:0:-1], 3), "here"),
         draw.curve(inner[:, 0], inner[:, 2] / inner[:, 0], "SD3, c = 0.5", color=draw.MUTED, dash=True),
         draw.hline(1, "all the way to the denoised"), draw.hline(2, "unstable above", color=draw.WARN), _last(result),
         xlabel="time t", ylabel="λ(t)/t", xlim=(0, 1), ylim=(0, 2.5),
@@ -81,8 +83,8 @@ def _plane(result: xr.Dataset, at: int) -> Any:
     shades, ends = result.plane_density.values, (float(result.gx[0]), float(result.gx[-1]))
     t = float(result.time[at]) if at < result.sizes["step"] else 0.0
     return draw.film(
-        ways, at, density=shades / np.maximum(shades.max(axis=(1, 2), keepdims=True), 1e-30), peak=1.6, limits=(ends, ends),
-        colors=colors, note=f"t = {t:.2f}" + ("" if t else ", the answers"), tails=60, height=330,
+        ways, at, density=shades / np.maximum(shades.max(axis=(1, 2), keepdims=True), 1e-30), peak=0.9, limits=(ends, ends),
+        colors=colors, note=f"t = {t:.2f}" + ("" if t else ", the answers"), tails=25, height=330,
     )
 
 
@@ -103,40 +105,39 @@ def _modes(result: xr.Dataset) -> Any:
 
 
 def _parts(result: xr.Dataset) -> Any:
-    """Each part off, the others on; beside it how far answers spread."""
+    """Each part off, the others on; below how far answers spread."""
     on: dict[str, Any] = {"alpha_scale": 1.0, "hdc": "auto", "crw": True}
     off: dict[str, Any] = {"alpha_scale": 0.0, "hdc": "one step", "crw": False}
-    cases = {"all": on} | {
-        name: on | {key: off[key]} for name, key in zip(("no DTA", "no HDC", "no CRW"), _SWITCHES, strict=True)
-    } | {"none": off}
+    cases = {"all": on, **{f"no {key}": on | {name: off[name]} for key, name in _SWITCHES.items()}, "none": off}
     cells = [result.sel(case) for case in cases.values()]
     at, quality = np.arange(len(cases)), np.array([float(cell.psnr_one) for cell in cells])
-    low = min(0.0, 1.1 * float(np.nanmin(quality)))
-    words = [f"{q:.1f} dB, ±{float(cell.spread):.2f}" for q, cell in zip(quality, cells, strict=True)]
+    above, spreads = [f"{q:.1f}" for q in quality], [f"±{float(cell.spread):.2f}" for cell in cells]
     levels = [draw.hline(float(result.psnr_exact.max()), "E[x | y]")] if "psnr_exact" in result else []
     return draw.plot(
-        draw.bars(at, quality, width=0.6), draw.text(at, np.maximum(quality, 0) + 0.6, words, side="center"), *levels,
-        xlabel="parts that are on", ylabel="PSNR of an answer, dB", xticks=list(zip(at.tolist(), cases, strict=True)),
-        xlim=(-0.6, len(at) - 0.2), ylim=(low, 1.35 * max(float(np.nanmax(quality)), 1.0)), note="±: spread of the answers",
+        draw.bars(at, quality, width=0.6), draw.text(at, np.maximum(quality, 0) + 0.6, above, side="center"), *levels,
+        draw.text(at, np.full(len(at), 1.0), spreads, color="#ffffff", side="center"), xlabel="parts that are on",
+        ylabel="PSNR of an answer, dB", xticks=list(zip(at.tolist(), cases, strict=True)), xlim=(-0.6, len(at) - 0.4),
+        ylim=(min(0.0, 1.1 * float(np.nanmin(quality))), 1.35 * max(float(np.nanmax(quality)), 1.0)),
+        note="±: how far answers spread",
     )
 
 
 def _tradeoff(result: xr.Dataset) -> Any:
     layers: list[Any] = []
-    for scale, name, tint in ((1.0, "with DTA", draw.SOURCE), (0.0, "without", draw.TARGET)):
-        own = result.sel(alpha_scale=scale)
-        layers.append(draw.curve(own.spread.values, own.psnr_one.values, name, color=tint, markers=True))
-        layers.append(draw.curve(own.spread.values, own.psnr_average.values, color=tint, dash=True, markers=True))
-    own = result.sel(alpha_scale=1.0)
-    layers.append(draw.text(own.spread.values, own.psnr_one.values - 0.35, [f"c = {c:g}" for c in own.c.values], side="center"))
-    if "psnr_exact" in result:
-        layers.append(draw.hline(float(result.psnr_exact.max()), "E[x | y]"))
-        layers.append(draw.vline(float(result.spread_exact.max()), "posterior", color=draw.GOOD, dash=True))
+    for own, tint in ((result.sel(alpha_scale=0.0), draw.TARGET), (result.sel(alpha_scale=1.0), draw.SOURCE)):
+        for name, dash in (("psnr_one", False), ("psnr_average", True)):
+            layers.append(draw.curve(own.spread.values, own[name].values, color=tint, dash=dash, markers=True))
+    layers.append(draw.text(own.spread.values, own.psnr_one.values - 0.3, [f"{c:g}" for c in own.c.values], side="center"))
     values = np.concatenate([result[name].values.ravel() for name in ("psnr_one", "psnr_average")])
-    top = max(np.nanmax(values), float(result.psnr_exact.max()) if "psnr_exact" in result else 0.0) + 1
+    low, top, right = float(np.nanmin(values)) - 1.5, float(np.nanmax(values)) + 1, 1.3 * float(result.spread.max())
+    if "psnr_exact" in result:
+        best, wide = (float(result[name].max()) for name in _EXACT)
+        layers += [draw.hline(best, "E[x | y]"), draw.vline(wide, "posterior", color=draw.GOOD, dash=True)]
+        top, right = max(top, best + 1), max(right, 1.3 * wide)
+    rows = [("with DTA", draw.SOURCE), ("without", draw.TARGET), ("dashed: their mean", draw.MUTED)]
     return draw.plot(
-        *layers, xlabel="spread of the answers", ylabel="PSNR, dB", note="dashed: the mean of all", xlim=(0, None),
-        ylim=(max(float(np.nanmin(values)) - 1, top - 12), top),
+        *layers, *draw.legend(rows, 0.3 * right, (low, low + 0.3 * (top - low))), xlabel="spread of the answers; numbers: c",
+        ylabel="PSNR, dB", xlim=(0, right), ylim=(low, top),
     )
 
 
@@ -157,7 +158,8 @@ def _stability(result: xr.Dataset) -> Any:
     lines = {name: result.psnr_one.sel(crw=crw) for name, crw in names.items()}
     low = float(min(line.min() for line in lines.values()))
     return draw.over(
-        result.t_min, lines, xlabel="last time t_min", ylabel="PSNR of an answer, dB", ylim=(max(low - 3, -60), 30),
+        result.t_min, lines, logx=True, xlabel="last time t_min", ylabel="PSNR of an answer, dB",
+        ylim=(max(low - 3, -60), 30),
         note=f"weight c = {sweeping.parameters(result)['c']:g}, calibrated or constant",
     )
 
@@ -165,17 +167,15 @@ def _stability(result: xr.Dataset) -> Any:
 def _priors(result: xr.Dataset) -> Any:
     priors = [str(prior) for prior in result.prior.values]
     lines = {prior: result.dta_gain.sel(prior=prior) for prior in priors}
-    bands = {
-        prior: (line - result.dta_gain_half.sel(prior=prior), line + result.dta_gain_half.sel(prior=prior))
-        for prior, line in lines.items()
-    }
+    halves = {prior: result.dta_gain_half.sel(prior=prior) for prior in priors}
+    bands = {prior: (line - halves[prior], line + halves[prior]) for prior, line in lines.items()}
     return draw.over(
         result.c, lines, bands=bands, levels={"no gain": 0.0}, ylabel="gain of PSNR by DTA, dB", logx=True,
         note="mean over test images and 95 %",
     )
 
 
-_C = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+_C = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 _QUALITY = ("psnr_one", "psnr_average", "spread")
 _EXACT = ("psnr_exact", "spread_exact")
 
@@ -210,5 +210,6 @@ PICTURES = Pictures(
             needs=("psnr_one", "psnr_average", "spread", "sample_std", "psnr")),
     Picture("stability", "Where to stop", "A constant weight is above 2t near the data, and what it does there grows in every "
             "step; the calibrated one vanishes in time.", _stability,
-            along={"t_min": (0.02, 0.05, 0.1, 0.18, 0.3, 0.5), "crw": (True, False)}, needs=("psnr_one",)),
+            along={"t_min": (0.02, 0.05, 0.1, 0.18, 0.3, 0.5), "crw": (True, False), "c": (0.5,)},
+            needs=("psnr_one",)),
 )

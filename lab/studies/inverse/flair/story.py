@@ -35,7 +35,7 @@ STORY = Story(
         Group("Which part matters", "Here DTA gains {dta_gain:.2f} ± {dta_gain_half:.2f} dB. The paper's order, DTA before HDC "
               "before CRW, is not found under a Gaussian prior.", ("parts", "priors")),
         Group("Two answers", "In the plane the answers are W₁ = {plane_distance:.2f} from the posterior with DTA and "
-              "{plane_distance_fresh:.2f} without: it keeps the modes, and narrows them.", ("plane", "modes")),
+              "{plane_distance_fresh:.2f} without.", ("plane", "modes")),
         Group("Fidelity or diversity", "One answer has {psnr_one:.1f} dB, the mean of all {psnr_average:.1f}, E[x | y] has "
               "{psnr_exact:.1f}.", ("tradeoff", "table")),
     ),

@@ -1,0 +1,192 @@
+"""The study of FLAIR beyond the contract that every study keeps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import wasserstein_distance
+
+from lab import inverse
+from lab.datasets import Data
+from lab.inverse import ambiguous
+from lab.numerics import pure
+from lab.studies.inverse.flair import FLAIR
+
+KEY = jax.random.key(5)
+SHEET_NAMES = "psnr data_residual sample_std e lambda_R relaxation mu x_t x0_hat x1_hat"
+
+
+class Runs(dict):
+    """Runs by their parameters, made when first asked for."""
+
+    def __call__(self, **values) -> xr.Dataset:
+        key = tuple(sorted(values.items()))
+        if key not in self:
+            self[key] = FLAIR(**values).run()
+        return self[key]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return Runs()
+
+
+def _mine() -> Data:
+    """Images that no named set has: smooth random fields of 6 x 6."""
+    rng = np.random.default_rng(11)
+    at = np.arange(6)
+    smooth = np.exp(-(np.subtract.outer(at, at) ** 2) / 8)
+    fields = np.tanh(np.einsum("ab,nbc,cd->nad", smooth, rng.normal(size=(90, 6, 6)), smooth) / 2)
+    arrays = {"pixels": fields[:, None].astype(np.float32), "held_out": np.arange(90) >= 60}
+    return Data("mine", "Mine", "images", arrays, "a test", "none")
+
+
+SMALL = FLAIR(data=_mine(), tests=4, steps=12, answers=5, seen=0.6)
+
+
+@pytest.fixture(scope="module")
+def small() -> xr.Dataset:
+    return SMALL.run()
+
+
+@pytest.mark.slow
+def test_variables_have_the_names_of_the_paper_sheet(runs):
+    for name in SHEET_NAMES.split():
+        assert name in runs(), name
+
+
+@pytest.mark.slow
+def test_numbers_are_those_of_the_answers(runs):
+    """PSNR, spread and misfit from the answers for the image that is shown, and the film's answer is the first of them."""
+    run = runs(example=3)
+    x, clean = run.samples.values.reshape(16, -1), run.clean.values.ravel()
+    hidden = run.hidden.values.ravel() == 1
+    np.testing.assert_allclose(run.psnr.sel(test=3), 10 * np.log10(4 / ((x - clean) ** 2).mean(axis=1)), rtol=1e-10)
+    np.testing.assert_allclose(run.sample_std.sel(test=3), x.std(axis=0, ddof=1)[hidden].mean(), rtol=1e-10)
+    np.testing.assert_allclose(run.psnr_one, run.psnr.mean(), rtol=1e-12)
+    np.testing.assert_allclose(run.mu.values[-1].ravel(), x[0], atol=1e-12)
+    assert float(run.residual) == 0
+    off = runs(hdc="one step")
+    miss = (off.samples - off.start).values.reshape(16, -1)[:, ~hidden]
+    np.testing.assert_allclose(off.data_residual.sel(test=0), np.sqrt((miss**2).mean(axis=1)) / 0.1, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_the_gain_is_that_of_a_run_without_adjustment(runs):
+    fresh = runs(alpha_scale=0.0)
+    each = (runs().psnr - fresh.psnr).mean("sample").values
+    np.testing.assert_allclose(runs().dta_gain, each.mean(), atol=1e-9)
+    np.testing.assert_allclose(runs().dta_gain_half, 2.3646 * each.std(ddof=1) / 8**0.5, rtol=1e-4)
+    assert float(fresh.dta_gain) == 0
+    np.testing.assert_allclose(fresh.psnr_one, runs().psnr_fresh, rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_the_calibration_of_a_network_like_prior_is_the_error_of_its_velocity(runs):
+    """By drawing, with NumPy's softmax over the training images, on other noise than the calibration's."""
+    from lab import datasets
+
+    run = runs(prior="optimal")
+    data = datasets.load("mnist-images").arrays
+    half = lambda held: (data["pixels"][held].astype(float) / 127.5 - 1).reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))  # noqa: E731
+    train = half(~data["held_out"])[:1000].reshape(1000, 196)
+    clean = half(data["held_out"])[8:72].reshape(-1, 196)
+    rng = np.random.default_rng(4)
+    for at in (20, 50, 70):
+        t = float(run.t[at])
+        eps = rng.normal(size=clean.shape)
+        x = (1 - t) * clean + t * eps
+        logits = -((x[:, None] - (1 - t) * train[None]) ** 2).sum(axis=2) / (2 * t**2)
+        w = np.exp(logits - logits.max(axis=1, keepdims=True))
+        v = (x - (w / w.sum(axis=1, keepdims=True)) @ train) / t
+        error = ((v - (eps - clean)) ** 2).mean(axis=1)
+        assert abs(error.mean() - float(run.e[at])) < 4 * error.std() / 8, t
+
+
+@pytest.mark.slow
+def test_a_constant_weight_is_flagged_and_grows(runs):
+    run = runs(crw=False, c=0.5, t_min=0.02)
+    assert (run.lambda_R == 0.5).all()
+    assert "above 2 t" in run.attrs["advice"]
+    assert float(run.relaxation_most) == pytest.approx(0.5 / float(run.time[-1]))
+    assert float(run.psnr_one) < 0
+    assert runs().attrs["advice"] == ""
+    assert float(runs().relaxation_most) == pytest.approx(
+        float((runs().relaxation.interp(t=runs().time)).max()), rel=0.05
+    )
+
+
+@pytest.mark.slow
+def test_images_of_ones_own(small):
+    """The posterior beside the answers is that of the Gaussian of these training images."""
+    pixels = SMALL.data.arrays["pixels"].reshape(90, 36)
+    train = pixels[:60]
+    mean, S = train.mean(axis=0), np.cov(train.T)
+    seen, y = small.hidden.values.ravel() == 0, small.start.values.ravel()
+    gain = S[:, seen] @ np.linalg.inv(S[np.ix_(seen, seen)] + 0.01 * np.eye(seen.sum()))
+    exact = mean + gain @ (y - mean)[seen]
+    np.testing.assert_allclose(small.posterior_mean.values.ravel(), exact, atol=1e-8)
+    assert float(small.spread_seen) == 0
+    assert float(small.psnr_average) > float(small.psnr_start.mean())
+    prox = SMALL.but(hdc="prox").run()
+    assert float(prox.data_residual.max()) <= 1 + 1e-6  # until the misfit is that of the noise
+    assert float(prox.spread_seen) > 0
+
+
+@pytest.mark.slow
+def test_released_data_steps_come_near_the_data():
+    far, near = (SMALL.but(hdc="sgd", data_steps=steps, noise=0.01).run() for steps in (1, 40))
+    assert float(near.residual) < 0.5 * float(far.residual)
+    one = SMALL.but(hdc="one step", noise=0.01).run()
+    np.testing.assert_allclose(one.samples, far.samples, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="the damage phase retrieval is not linear: choose auto or sgd"):
+        SMALL.but(damage="phase retrieval", hdc="project").run()
+    for values, sentence in (
+        ({"t_min": 0.0}, "t_min = 0.0 is not allowed: it must be a number above 0"),
+        ({"t_min": 1.0}, "t_min = 1.0 is not allowed"),
+        ({"steps": 0}, "steps = 0 is not allowed"),
+        ({"alpha_scale": 1.5}, "alpha_scale = 1.5 is not allowed: it must be a number from 0 to 1"),
+        ({"hdc": "exact"}, "hdc = 'exact' is not allowed"),
+        ({"seen": 0.0}, "seen = 0.0 is not allowed"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            FLAIR(**values)
+
+
+@pytest.fixture(scope="module")
+def plane() -> ambiguous.Answers:
+    return ambiguous.decide(inverse.Flair(inverse.calibrate(_wiener(), None, jax.random.key(0))), 0.2, KEY, 200, pure)
+
+
+def _wiener():
+    from lab import denoise
+
+    spectrum = denoise.Spectrum(jnp.zeros(2), jnp.ones(2), jnp.eye(2), jnp.asarray(2.0))
+    return denoise.Wiener(spectrum, (1, 1, 2))
+
+
+def test_distances_in_the_plane_are_those_of_exact_draws(plane):
+    known = inverse.posterior(ambiguous.given(0.2), ambiguous.prior())
+    draws = np.asarray(known.sample(jax.random.key(1), 40_000))[:, 0]
+    for way in range(2):
+        answers = np.asarray(plane.path[way, -1, :, 0])
+        assert float(plane.distance[way]) == pytest.approx(wasserstein_distance(answers, draws), abs=0.015)
+        share = np.bincount(np.asarray(plane.mode[way]), minlength=3) / 200
+        np.testing.assert_allclose(plane.share[1 + way], share, atol=1e-12)
+    np.testing.assert_allclose(plane.share[0], known.weights, atol=1e-12)
+    assert np.abs(np.asarray(plane.path[:, -1, :, 1]) - 1).max() < 0.7  # the prox leaves what the noise allows
+
+
+def test_the_density_in_the_plane_is_one(plane):
+    grid = jnp.linspace(-6, 6, 121)
+    found = ambiguous.density(0.2, jnp.asarray([0.9, 0.3, 0.0]), grid, grid)
+    np.testing.assert_allclose(found.sum(axis=(1, 2)) * 0.01, 1, atol=1e-3)
+    known = inverse.posterior(ambiguous.given(0.2), ambiguous.prior())
+    rows, columns = np.meshgrid(grid, grid, indexing="ij")
+    at = jnp.asarray(np.stack([columns.ravel(), rows.ravel()], axis=1))
+    np.testing.assert_allclose(found[2].ravel(), jnp.exp(known.log_prob(at)), atol=1e-10)
