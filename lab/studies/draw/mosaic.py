@@ -62,9 +62,10 @@ def mosaic(
         place[there[i, j], 3] = 255
         boxes += [(left + c, tall - top - a - 1, left + c + 1, tall - top - a) for a, c in marks]
         for a, c in crosses[i : i + 1]:
-            high, wide_here = (np.flatnonzero(there[i, j].any(axis=side))[-1] + 1 for side in (1, 0))
-            y, x = tall - top - a - 0.5, left + c + 0.5
-            lines += [(left, y, left + wide_here, y), (x, tall - top - high, x, tall - top)]
+            down_here, right_here = (np.flatnonzero(there[i, j].any(axis=side))[[0, -1]] for side in (1, 0))
+            x, y = left + c + 0.5, tall - top - a - 0.5
+            lines.append((left + right_here[0], y, left + right_here[1] + 1, y))
+            lines.append((x, tall - top - down_here[1] - 1, x, tall - top - down_here[0]))
     image = hv.RGB(canvas, ["x", "y"], ["R", "G", "B", "A"], bounds=(0, 0, wide, tall))
     dress(image, mpl={"interpolation": "nearest"})
     frames = hv.Rectangles(tuple(np.asarray(boxes, np.float32).reshape(-1, 4).T), ["x", "y", "x1", "y1"])

@@ -47,9 +47,7 @@ class DiffusionMBIR(Study):
     kind = "volumes"
     needs = Needs(slices=(2, 512))
     data_options = ("side", "seed")
-    ends: ClassVar = {
-        Reason.NOT_FINITE: "The diffusion diverged: neighbouring slices came to differ by more than unrelated ones would."
-    }
+    ends: ClassVar = {Reason.NOT_FINITE: "The diffusion diverged: neighbours came to differ by more than unrelated slices."}
 
     data = DataSource("ellipsoid-volume", doc="a named volume, or yours: (slices, height, width)")
     scanner = Choice(
@@ -117,9 +115,7 @@ class DiffusionMBIR(Study):
         Result("roughness", (), "roughness", "largest over levels, in units of unrelated slices with the noise of that level: "
                "above 1 the diffusion diverges", headline=True,
                judge=lambda value, result: "warn" if not value <= DIVERGED else "good"),
-        Result("psnr_axial", (), "axial PSNR", "mean over slices", "dB"),
-        Result("psnr_coronal", (), "coronal PSNR", "mean over rows, planes along z", "dB"),
-        Result("psnr_sagittal", (), "sagittal PSNR", "mean over columns, planes along z", "dB"),
+        *(Result(f"psnr_{plane}", (), f"{plane} PSNR", "mean over its slices", "dB") for plane in variables.PLANES[:3]),
         Result("tv_z", (), "flicker", "mean |D_z x| by DiffusionMBIR"),
         Result("tv_alone", (), "flicker", "mean |D_z x| slice by slice"),
         Result("tv_truth", (), "flicker", "mean |D_z x| of the truth"),
@@ -148,9 +144,8 @@ class DiffusionMBIR(Study):
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
-        """The volume, and slices to learn from where there are some."""
-        digest = np.frombuffer(bytes.fromhex(data.sha256), np.uint8)  # what is remembered is known by it
-        return {"digest": digest, **{name: np.asarray(array) for name, array in data.arrays.items()}}
+        """The volume, slices to learn from where there are some, and a digest by which all is remembered."""
+        return {"digest": np.frombuffer(bytes.fromhex(data.sha256), np.uint8)} | dict(data.arrays)
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """The cross-hair is in the volume."""
@@ -219,8 +214,8 @@ class DiffusionMBIR(Study):
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Methods, planes, angles."""
-        made = {"solver": list(METHODS), "plane": list(variables.PLANES), "diffusion": ["MBIR", "slice-wise"]}
-        made |= {"step": np.arange(1, p.steps + 1)}
+        made = {"solver": list(METHODS), "plane": list(variables.PLANES), "diffusion": [METHODS[5], METHODS[4]],
+                "step": np.arange(1, p.steps + 1)}
         return made | ({"angle": variables.ALL_SIDES} if "sinogram" in output else {})
 
     @classmethod

@@ -13,10 +13,8 @@ from .variables import DIVERGED, METHODS, PLANES
 
 _SHOWN = ("FBP", "TV", "slice-wise", "MBIR")  # beside the truth
 _RHOS, _LAMS = (0.0025, 0.01, 0.025, 0.1, 0.3, 1.0), (0.0, 1e-3, 2e-3, 4e-3, 1e-2, 3e-2)
+_EXACT = 50.0  # dB that are drawn at most
 _FOUR = {"share": (True, False), "inner": (1, 5)}
-
-
-# ---- one run -----------------------------------------------------------------------------------------------------
 
 
 def _named(result: xr.Dataset, method: str) -> str:
@@ -29,26 +27,35 @@ def _place(result: xr.Dataset) -> tuple[int, int, int]:
 
 
 def _planes(result: xr.Dataset) -> Any:
-    z, row, column = _place(result)
+    (z, row, column), above = _place(result), _above(result)
     every = [result.truth.values, *(result.volumes.sel(solver=name).values for name in _SHOWN)]
     tall = max(every[0].shape)
     planes = [[each[z], each[:, row], each[:, :, column]] for each in every]
-    tiles = [[np.pad(2 * np.clip(plane, 0, 1) - 1, [(0, tall - len(plane)), (0, tall - plane.shape[1])],
-                     constant_values=np.nan) for plane in of] for of in planes]
+    tiles = np.full((3, len(every), tall, tall), np.nan)
+    for k, of in enumerate(planes):
+        for i, plane in enumerate(of):
+            tiles[i, k, above[i] : above[i] + len(plane), : plane.shape[1]] = 2 * np.clip(plane, 0, 1) - 1
     decibels = result.psnr_of.sel(plane="volume")
-    heads = ["truth", *(f"{_named(result, name)} {float(decibels.sel(solver=name)):.1f} dB" for name in _SHOWN)]
+    heads = ["truth", *(f"{_named(result, name)} {float(decibels.sel(solver=name)):.1f}" for name in _SHOWN)]
     return draw.mosaic(
-        np.swapaxes(tiles, 0, 1), [f"axial, z = {z}", f"coronal, row {row}", f"sagittal, column {column}"], heads,
-        crosses=[(row, column), (z, column), (z, row)], note="in the lower planes z goes down",
+        tiles, ["axial", "coronal", "sagittal"], heads,
+        crosses=[(above[0] + row, column), (above[1] + z, column), (above[2] + z, row)],
+        note=f"slice {z}, row {row}, column {column}; above: PSNR in dB; slices go down in the lower planes", height=540,
     )
 
 
+def _above(result: xr.Dataset) -> tuple[int, int, int]:
+    """Free pixels above each plane: all have one place as large as the largest."""
+    slices, n = result.sizes["z"], result.sizes["x"]
+    return max(0, slices - n) // 2, max(0, n - slices) // 2, max(0, n - slices) // 2
+
+
 def _click_plane(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
-    slices, n, tall = result.sizes["z"], result.sizes["x"], max(result.truth.shape)
-    found = draw.tile_at(x, y, (3, 1 + len(_SHOWN), tall, tall))
-    if found is None or found[2] >= (n if found[0] == 0 else slices) or found[3] >= n:
+    slices, n = result.sizes["z"], result.sizes["x"]
+    found = draw.tile_at(x, y, (3, 1 + len(_SHOWN), max(slices, n), max(slices, n)))
+    plane, down, right = (0, -1, -1) if found is None else (found[0], found[2] - _above(result)[found[0]], found[3])
+    if not (0 <= down < (n, slices, slices)[plane] and 0 <= right < n):
         return {}
-    plane, _, down, right = found
     return dict(zip((("row", "column"), ("slice", "column"), ("slice", "row"))[plane], (down, right), strict=True))
 
 
@@ -57,14 +64,13 @@ def _film(result: xr.Dataset, at: int) -> Any:
     row = _place(result)[1]
     tiles = [result.truth.isel(y=row).values, *(path.sel(diffusion=name).values for name in ("slice-wise", "MBIR"))]
     shown = 2 * np.clip(np.stack(tiles)[None], 0, 1) - 1
-    note = f"step {at + 1} of {result.sizes['step']}, σ = {float(result.sigma[at]):.3g}"
-    return draw.mosaic(shown, [f"row {row}"], ["truth", "slice-wise", "MBIR"], note=note, height=300)
+    note = f"row {row}, step {at + 1} of {result.sizes['step']}, σ = {float(result.sigma[at]):.3g}"
+    return draw.mosaic(shown, cols=["truth", "slice-wise", "MBIR"], note=note, height=300)
 
 
 def _profile(result: xr.Dataset) -> Any:
     (z, row, column), tints = _place(result), (draw.MUTED, draw.TARGET, draw.SOURCE)
-    fibre = result.volumes.isel(y=row, x=column)
-    lines = [draw.curve(result.z.values, fibre.sel(solver=name).values, name, color=tint)
+    lines = [draw.curve(result.z.values, result.volumes.sel(solver=name).isel(y=row, x=column).values, name, color=tint)
              for name, tint in zip(("TV", "slice-wise", "MBIR"), tints, strict=True)]
     truth = draw.curve(result.z.values, result.truth.isel(y=row, x=column).values, "truth", color=draw.INK, dash=True)
     return draw.plot(*lines, truth, draw.vline(z, "z", color=draw.MUTED, dash=True), xlabel="slice z",
@@ -75,44 +81,42 @@ def _click_slice(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
     return {"slice": int(np.clip(round(x), 0, result.sizes["z"] - 1))}
 
 
+def _marked(at: np.ndarray, high: int) -> Any:
+    return draw.segments(at, np.full(at.size, -0.5), at, np.full(at.size, high - 0.5), color=draw.TARGET, width=1.2)
+
+
 def _sinogram(result: xr.Dataset) -> Any:
-    at, high = result.measured.values, result.sizes["detector"]
-    at = at[np.isfinite(at)]
-    marks = [draw.segments(at, np.full(at.size, -0.5), at, np.full(at.size, high - 0.5), color=draw.TARGET, width=1.2)]
+    marks = _marked(result.measured.dropna("view").values, result.sizes["detector"])
     return draw.heatmap(result.sinogram.values, cols=result.angle.values, xlabel="angle (°)", ylabel="detector",
-                        clabel="sum along lines", marks=marks, equal=False, outline=False)
+                        clabel="sum along lines", marks=[marks], equal=False, outline=False)
 
 
 def _spectrum(result: xr.Dataset) -> Any:
-    at, high = np.flatnonzero(result.lines.values), result.sizes["ky"]
-    marks = [draw.segments(at, np.full(at.size, -0.5), at, np.full(at.size, high - 0.5), color=draw.TARGET, width=1.2)]
-    values = np.maximum(result.spectrum.values, -3)
+    values, marks = np.maximum(result.spectrum.values, -3), _marked(np.flatnonzero(result.lines), result.sizes["ky"])
     return draw.heatmap(values, xlabel="frequency, columns", ylabel="frequency, rows", clabel="log₁₀ |F x|",
-                        clim=(-3.0, float(values.max())), marks=marks, outline=False)
+                        clim=(-3.0, float(values.max())), marks=[marks], outline=False)
 
 
 def _roughness(result: xr.Dataset) -> Any:
-    return draw.plot(
-        draw.curve(result.step.values, result.roughness_path.values, "MBIR"),
-        draw.curve(result.step.values, result.unrelated.values, "unrelated slices", color=draw.MUTED, dash=True),
-        draw.curve(result.step.values, result.sigma.values, "σ", color=draw.TARGET, dash=True),
-        logy=True, xlabel="step", ylabel="roughness across slices",
-    )
+    lines = {"MBIR": result.roughness_path.values, "σ": result.sigma.values, "unrelated slices": result.unrelated.values}
+    return draw.convergence(lines, xlabel="step", ylabel="roughness across slices")
 
 
 def _table(result: xr.Dataset) -> Any:
-    columns = {"": [_named(result, name) for name in METHODS]}
-    columns |= {f"{plane}, dB": [f"{value:.1f}" for value in result.psnr_of.sel(plane=plane).values] for plane in PLANES}
-    columns |= {f"SSIM {plane}": [f"{value:.3f}" for value in result.ssim_of.sel(plane=plane).values] for plane in PLANES[:3]}
-    return draw.table(columns | {"residual": [f"{value:.2g}" for value in result.residual_of.values],
-                                 "|D_z x|": [f"{value:.2g}" for value in result.tv_of.values]})
+    columns = {"PSNR": [_named(result, name) for name in METHODS]}
+    columns |= {plane: [f"{value:.1f}" for value in result.psnr_of.sel(plane=plane).values] for plane in PLANES}
+    return draw.table(columns | {"residual": [f"{value:.1g}" for value in result.residual_of.values],
+                                 "flicker": [f"{value:.4f}" for value in result.tv_of.values]})
 
 
-# ---- sweeps ------------------------------------------------------------------------------------------------------
+def _similarity(result: xr.Dataset) -> Any:
+    columns = {"SSIM": [_named(result, name) for name in METHODS]}
+    return draw.table(columns | {plane: [f"{value:.3f}" for value in result.ssim_of.sel(plane=plane).values]
+                                 for plane in PLANES[:3]})
 
 
 def _views(result: xr.Dataset) -> Any:
-    lines = {_named(result, name): result.psnr_of.sel(solver=name, plane="volume") for name in METHODS}
+    lines = {name: np.minimum(result.psnr_of.sel(solver=name, plane="volume").values, _EXACT) for name in METHODS}
     return draw.over(result.views, lines, ylabel="PSNR of the volume (dB)")
 
 
@@ -123,7 +127,7 @@ def _weights(result: xr.Dataset) -> Any:
     return draw.heatmap(
         np.maximum(table.psnr.values, 0), table.lam.values, table.rho.values, xlabel="ADMM weight ρ, in units of |A|²",
         ylabel="penalty λ", clabel="PSNR (dB)", clim=(10.0, float(np.nanmax(table.psnr))), outline=False,
-        marks=[draw.text(wild[:, 1], wild[:, 0], ["diverges"] * len(wild), color=draw.WARN, side="center"),
+        marks=[draw.text(wild[:, 1], wild[:, 0], ["×"] * len(wild), color=draw.WARN, side="center"),
                draw.vline(bound, "", color=draw.TARGET, dash=True)],
     )
 
@@ -150,10 +154,11 @@ PICTURES = Pictures(
     Picture("spectrum", "What is measured", "frequencies of the slice; orange: the lines that are measured", _spectrum,
             needs=("spectrum", "lines")),
     Picture("roughness", "Does it diverge?", "above unrelated slices with noise of that level it does", _roughness),
-    Picture("table", "Numbers", "PSNR, SSIM and flicker by plane; those of planes along z tell flicker", _table),
-    Picture("views", "By views", "each method", _views, along={"views": (2, 4, 8, 16, 32, 64)}, needs=("psnr_of",),
-            when={"scanner": ("sparse views", "limited angle")}, why="MRI has no views"),
-    Picture("weights", "By penalty and weight", "dashed: ρ = |A|²; PSNR below 10 dB has the lightest shade", _weights,
+    Picture("table", "Numbers", "PSNR in dB by plane, |A x - y| / |y|, and what differs between neighbours", _table),
+    Picture("similarity", "Similarity", "SSIM by plane: those along z tell flicker best", _similarity),
+    Picture("views", "By views", "each method; 50 dB and more, which is exact, are drawn as 50", _views, needs=("psnr_of",),
+            along={"views": (2, 4, 8, 16, 32, 64)}, when={"scanner": ("sparse views", "limited angle")}, why="it has no views"),
+    Picture("weights", "By penalty and weight", "×: it diverges; dashed: ρ = |A|²; from 10 dB on", _weights,
             along={"rho": _RHOS, "lam": _LAMS}, needs=("psnr", "roughness")),
     Picture("progress", "Shared or not", "PSNR after each step, by CG steps M", _four("psnr_path", "PSNR (dB)", False),
             along=_FOUR, needs=("psnr_path",)),

@@ -4,7 +4,7 @@ from lab.studies.contract import Group, Step, Story
 
 STORY = Story(
     "A diffusion that knows single slices makes a volume that flickers; a small penalty across slices makes them agree.",
-    hero=("planes", "film"),
+    hero=("planes",),
     moves=("views", "lam", "rho", "slice"),
     steps=(
         Step("How few views are enough?", {"views": 4},
@@ -23,7 +23,7 @@ STORY = Story(
     ),
     groups=(
         Group("Flicker", "Neighbours differ by {tv_z:.4f}, slice by slice by {tv_alone:.4f}, in truth by {tv_truth:.4f}.",
-              ("profile", "table")),
+              ("film", "profile", "table", "similarity")),
         Group("What is measured", "DiffusionMBIR leaves {residual:.2%} of it unexplained.", ("sinogram", "spectrum", "views")),
         Group("Does it diverge?", "Slices are at most {roughness:.2f} times as rough as unrelated ones with the same noise.",
               ("roughness", "weights")),

@@ -15,7 +15,7 @@ from lab.inverse import Problem, Radon, Reconstruction, Slices, scans
 from lab.numerics import Reason
 from lab.numerics.jit import jit
 
-FBP, LEAST, MAP, TV, ALONE, MBIR = METHODS = ("FBP", "least norm", "Gaussian MAP", "TV", "slice-wise", "MBIR")
+FBP, LEAST, MAP, TV, ALONE, MBIR = METHODS = ("FBP", "least norm", "MAP", "TV", "slice-wise", "MBIR")
 PLANES = ("axial", "coronal", "sagittal", "volume")
 ALL_SIDES = np.arange(0.0, 180.0, 2.0)
 """Degrees of the sinogram that is shown."""
