@@ -117,16 +117,20 @@ def _between(name: str, value: ArrayLike, high: float = 1.0) -> None:
 # --- DPS ---
 
 
+@chosen
 class DPS(NamedTuple):
     r"""Diffusion posterior sampling, for ``inverse.solve``: ancestral steps, each bent by
     $-\zeta\, \nabla_{x_t} |y - A(\hat x_0(x_t))|$, whose derivative goes through the denoiser.
 
     Attributes:
         zeta: strength; traced.
+        weight: *constant*, as published; *score* takes the gradient for a part of the score, along which a step of
+            $1 - \beta = \bar\alpha_t / \bar\alpha_{t-1}$ moves by $\beta / \sqrt{1 - \beta}$: zeta is then near 100.
         steps: of as many ``levels`` of the forward process, beta from 1e-4 to 0.02.
     """
 
     zeta: ArrayLike = 0.5
+    weight: Literal["constant", "score"] | str = "constant"
     steps: int = 300
     levels: int = 1000
 
@@ -134,11 +138,14 @@ class DPS(NamedTuple):
         self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool
     ) -> Reconstruction:
         """See ``inverse.solve``. It begins with noise, whatever the start is."""
+        check_choices(self)
         _differentiable("DPS", denoiser)
         products = _products(self.steps, self.levels, start.dtype)
         _between("zeta", self.zeta, np.inf)
         task_of: Any = _Bent
-        task = task_of(problem, denoiser, *products, jnp.asarray(self.zeta, start.dtype), keys, start, keep)
+        task = task_of(
+            problem, denoiser, *products, jnp.asarray(self.zeta, start.dtype), keys, start, self.weight, keep
+        )
         done = loop(_BENT, task, max_iterations=self.steps)
         state: Any = done.state
         return answer(done, state.x, state.lost)
@@ -152,6 +159,7 @@ class _Bent(eqx.Module):
     zeta: Float[Array, ""]
     keys: Key[Array, " seeds"]
     like: Float[Array, "seeds n"]
+    weight: str = eqx.field(static=True)
     keep: bool = eqx.field(static=True)
 
 
@@ -170,7 +178,8 @@ def _bent_step(task: _Bent, state: _Walk) -> _Walk:
     beta = 1 - now / then
     mean = (jnp.sqrt(now / then) * (1 - then) * state.x + jnp.sqrt(then) * beta * x0) / (1 - now)
     spread = jnp.sqrt(beta * (1 - then) / (1 - now))
-    return _moved(task, state, mean + spread * noise - task.zeta * slope, off)
+    along = beta / jnp.sqrt(now / then) if task.weight == "score" else 1.0
+    return _moved(task, state, mean + spread * noise - task.zeta * along * slope, off)
 
 
 _BENT = Iteration(lambda task: _begun(task, _noise_first(task)), _bent_step, _ended, _told)

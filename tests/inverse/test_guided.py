@@ -54,8 +54,9 @@ def test_dps_without_strength_samples_the_prior_and_with_it_fits_the_data():
     assert float(GIVEN.misfit(bent.x).mean()) < 0.05 * float(GIVEN.misfit(free.reshape(-1, 1, 1, N)).mean())
 
 
-def test_steps_of_dps_written_out():
-    found = inverse.solve(GIVEN, D, inverse.DPS(zeta=0.3, steps=4), key=jax.random.key(3), keep=True)
+@pytest.mark.parametrize("weight", ["constant", "score"])
+def test_steps_of_dps_written_out(weight):
+    found = inverse.solve(GIVEN, D, inverse.DPS(zeta=0.3, weight=weight, steps=4), key=jax.random.key(3), keep=True)
     x = drawn(jax.random.key(3), 2**30)
     for step, (now, then) in enumerate(zip(*kept(4), strict=True)):
         derivative = wiener((1 - now) / now)
@@ -64,7 +65,8 @@ def test_steps_of_dps_written_out():
         slope = derivative.T @ H.T @ off / np.linalg.norm(off) / np.sqrt(now)
         beta = 1 - now / then
         mean = (np.sqrt(now / then) * (1 - then) * x + np.sqrt(then) * beta * x0) / (1 - now)
-        x = mean + np.sqrt(beta * (1 - then) / (1 - now)) * drawn(jax.random.key(3), step) - 0.3 * slope
+        bent = 0.3 * slope * (beta / np.sqrt(1 - beta) if weight == "score" else 1)
+        x = mean + np.sqrt(beta * (1 - then) / (1 - now)) * drawn(jax.random.key(3), step) - bent
         np.testing.assert_allclose(found.path[step].ravel(), x, atol=1e-8)
 
 
