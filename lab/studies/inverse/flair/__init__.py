@@ -52,17 +52,17 @@ class FLAIR(Imaging):
     )
     dta = Choice(
         [name for name in SCHEDULES if name != "none"], label="trajectory adjustment", symbol="α(t)",
-        doc="DTA: how much of the new noise is the model's own noise end, by time; 1 - t as released",
+        doc="how much of the new noise is the model's own noise end, by time; 1 - t as released",
     )
     alpha_scale = Real(
-        1.0, bounds=(0, 1), label="its scale", doc="times α(t): at 0 the noise is fresh in every step, which is DTA off"
+        1.0, bounds=(0, 1), label="scale of α", symbol="DTA", doc="times α(t): at 0 the noise is fresh in every step, DTA is off"
     )
     hdc = Choice(
-        ["auto", "project", "prox", "sgd", _ONE], label="data step",
-        doc="HDC: project on the data, prox until the misfit is that of the noise, or gradient descent; one step of it is "
+        ["auto", "project", "prox", "sgd", _ONE], label="data step", symbol="HDC",
+        doc="project on the data, prox until the misfit is that of the noise, or gradient descent; one step of it is "
         "HDC off; auto projects for masks and takes the prox for other linear damages",
     )
-    crw = Switch(True, label="calibrated weight", doc="CRW: off, the weight is c at all times")
+    crw = Switch(True, label="calibrated weight", symbol="CRW", doc="off, the weight is c at all times")
     data_steps = Whole(
         15, bounds=(0, 1000), soft=(0, 50), label="gradient steps", when={"hdc": "sgd"}, doc="on the data in each step, at most"
     )

@@ -49,7 +49,7 @@ def _calibration(result: xr.Dataset) -> Any:
         draw.curve(t, np.minimum(result.e.values[::-1], 2 * top)),
         draw.curve(t, result.lambda_R.values[::-1], color=draw.TARGET),
         draw.curve(SD3[:, 0], SD3[:, 1], dash=True), draw.curve(SD3[:, 0], SD3[:, 2], color=draw.TARGET, dash=True),
-        draw.curve(steep, 2 * steep, "2t: unstable above", color=draw.WARN), _last(result), *draw.legend(rows, 0.5, (0, top)),
+        draw.curve(steep, 2 * steep, "2t: unstable above", color=draw.WARN), _last(result), *draw.legend(rows, 0.5, (0, 1.2)),
         xlabel="time t: noise at 1, data at 0", ylabel="error of the velocity, weight", xlim=(0, 1), ylim=(0, top),
     )
 
@@ -62,8 +62,8 @@ def _relaxation(result: xr.Dataset) -> Any:
     t, inner = result.t.values[-2:0:-1], SD3[-2:0:-1]
     return draw.plot(
         draw.curve(t, np.minimum(result.relaxation.values[-2:0:-1], 3), "here"),
-        draw.curve(inner[:, 0], inner[:, 2] / inner[:, 0], "SD3, c = 0.5", color=draw.MUTED, dash=True),
-        draw.hline(1, "all the way to the denoised"), draw.hline(2, "unstable above", color=draw.WARN), _last(result),
+        draw.curve(inner[:, 0], inner[:, 2] / inner[:, 0], color=draw.MUTED, dash=True), draw.text(0.55, 0.7, "SD3, c = 0.5"),
+        draw.hline(1, "all the way"), draw.hline(2, "unstable above", color=draw.WARN), _last(result),
         xlabel="time t", ylabel="λ(t)/t", xlim=(0, 1), ylim=(0, 2.5),
     )
 
@@ -73,7 +73,7 @@ def _filmstrip(result: xr.Dataset) -> Any:
     rows = {"estimate μ": "mu", "shown, x_t": "x_t", "denoised": "x0_hat", "noise end": "x1_hat"}
     shown = np.stack([tiles(result[name].isel(step=at)) for name in rows.values()])
     shown[3] = shown[3] / 3  # a standard normal on the greys
-    return draw.mosaic(shown, list(rows), [f"t = {float(t):.2f}" for t in result.time[at]])
+    return draw.mosaic(shown, list(rows), [f"{float(t):.2f}" for t in result.time[at]], note="time t above")
 
 
 def _plane(result: xr.Dataset, at: int) -> Any:

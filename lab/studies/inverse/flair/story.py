@@ -30,8 +30,9 @@ STORY = Story(
     ),
     groups=(
         Group("How strongly to pull", "The largest step goes {relaxation_most:.2f} of the way to the denoised image: 2 is the "
-              "limit.", ("calibration", "relaxation", "stability")),
-        Group("On the way", "Each step noises, denoises, moves and projects.", ("filmstrip",)),
+              "limit.", ("calibration", "relaxation")),
+        Group("On the way", "Each step noises, denoises, moves and projects; a constant weight must stop in time.",
+              ("filmstrip", "stability")),
         Group("Which part matters", "Here DTA gains {dta_gain:.2f} ± {dta_gain_half:.2f} dB. The paper's order, DTA before HDC "
               "before CRW, is not found under a Gaussian prior.", ("parts", "priors")),
         Group("Two answers", "In the plane the answers are W₁ = {plane_distance:.2f} from the posterior with DTA and "
