@@ -170,10 +170,11 @@ def from_arrays(
 def _finite(name: str, volume: np.ndarray) -> None:
     bad = ~np.isfinite(volume)
     if bad.any():
-        slice_, row, column = np.argwhere(bad)[0]
+        place, count = np.argwhere(bad)[0], int(bad.sum())
+        many = "1 value that is" if count == 1 else f"{count} values that are"
         raise ValueError(
-            f"the volume in {name} has {int(bad.sum())} value{'s' * (bad.sum() != 1)} that are not finite, the first in slice "
-            f"{slice_} at row {row}, column {column}: fill them in"
+            f"the volume in {name} has {many} not finite, the first in slice {place[0]} at row {place[1]}, column {place[2]}: "
+            "fill them in"
         )
 
 
