@@ -45,6 +45,22 @@ class Bed(NamedTuple):
     reason: Any  # of the training of a network
 
 
+class Own(NamedTuple):
+    """What a user brings in place of a damage or of a prior.
+
+    Attributes:
+        name: what tells it from any other, by content.
+        operator: of the shape of an image.
+        prior: of the shape of an image.
+        y: the measurements of the test images, where they were made and are not simulated.
+    """
+
+    name: str
+    operator: Callable[[tuple[int, int, int]], inverse.Operator] | None = None
+    prior: Callable[[tuple[int, int, int]], Denoiser] | None = None
+    y: Array | None = None
+
+
 class Imaging(Study):
     """Parameters and results of a study of damaged images; ``bed`` makes what it begins with."""
 
@@ -85,7 +101,7 @@ class Imaging(Study):
         when={"damage": ("box", "strokes")},
         doc="its side, as a share of that of the image",
     )
-    width = positive(
+    blur = positive(
         1.0,
         (0.3, 3),
         label="width of the blur",
@@ -191,6 +207,10 @@ class Imaging(Study):
         digest = np.frombuffer(bytes.fromhex(data.sha256), np.uint8)  # what is remembered is known by it
         return {"train": jnp.asarray(pixels[~held]), "test": jnp.asarray(pixels[held]), "digest": digest}
 
+    def sides(self, data: Data) -> tuple[int, int]:
+        """Height and width of the images after pooling."""
+        return _sides(data.arrays["pixels"].shape, self.pool)
+
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """The image is there, and the patch in it."""
         shown = min(self.tests, int(data.arrays["held_out"].sum()))
@@ -222,7 +242,14 @@ class Imaging(Study):
         super().check(data)
 
 
-def bed(inputs: Mapping[str, Any], p: Any, loop: Loop) -> Bed:
+def depends(p: Any, own: Own | None = None) -> tuple[Any, ...]:
+    """All that a bed of the same data depends on."""
+    there = set(p) - {"example"}
+    names = [name for name in Imaging.parameters() if name in there]
+    return own and own.name, *(getattr(p, name) for name in names)
+
+
+def bed(inputs: Mapping[str, Any], p: Any, loop: Loop, own: Own | None = None) -> Bed:
     """The images, what was measured of them, the prior and the posterior; remembered, as far as nothing is traced."""
     wide = jnp.result_type(float)
     count, by = len(inputs["train"]), pooling(inputs["train"].shape[2:], p.pool)
@@ -233,9 +260,18 @@ def bed(inputs: Mapping[str, Any], p: Any, loop: Loop) -> Bed:
     tried = remembered(("images", images), lambda: trial(train, test, by=by, samples=1, level=1.0, seed=p.seed))
     pixels, clean = tried.pixels.astype(wide), tried.clean.astype(wide)
     key, draws, noises = jax.random.split(jax.random.key(jnp.asarray(p.seed, jnp.uint32)), 3)
-    extent = Extent(p.seen, p.hole, p.width, p.factor, p.views, p.gain)
-    operator = damage(p.damage, shape, extent, draws)
-    problem = inverse.measure(operator, clean.reshape(-1, *shape), jnp.asarray(p.noise, wide), noises)
+    if own is not None and own.operator is not None:
+        operator, did = own.operator(shape), (own.name,)
+    else:
+        extent = Extent(p.seen, p.hole, p.blur, p.factor, p.views, p.gain)
+        operator, did = damage(p.damage, shape, extent, draws), (p.damage, extent)
+    if own is not None and own.y is not None:
+        problem = inverse.problem(operator, own.y[: len(clean)], jnp.asarray(p.noise, wide))
+    else:
+        problem = inverse.measure(operator, clean.reshape(-1, *shape), jnp.asarray(p.noise, wide), noises)
+    if own is not None and own.prior is not None:
+        start = problem.start().reshape(len(clean), -1)
+        return Bed(shape, pixels, tried.spectrum, clean, problem, own.prior(shape), start, None, key, Reason.CONVERGED)
     found = remembered(
         ("network", images, p.prior, p.train_steps)
         if p.prior in NETWORKS
@@ -243,7 +279,7 @@ def bed(inputs: Mapping[str, Any], p: Any, loop: Loop) -> Bed:
         lambda: _prior(p, pixels, tried.spectrum, shape, loop),
         lambda made: made[1] == Reason.CONVERGED,
     )
-    measured = (images, p.damage, extent, p.noise)
+    measured = (images, did, p.noise)
     known = remembered(("posterior", measured, p.prior == OPTIMAL), lambda: _known(p, problem, pixels, tried.spectrum))
     start = problem.start().reshape(len(clean), -1)
     return Bed(shape, pixels, tried.spectrum, clean, problem, found[0], start, known, key, found[1])
