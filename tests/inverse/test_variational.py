@@ -253,6 +253,8 @@ def test_the_steps_are_those_of_the_sheet_written_out():
             x1 = x + (1 - t) * v
             mu = np.where(seen, y, mu - weight * (v - (eps - mu)))
             np.testing.assert_allclose(found.path[step, number].ravel(), mu, atol=1e-10)
+            for name, kept in (("x_t", x), ("x1_hat", x1)):
+                np.testing.assert_allclose(found.beside[name][step, number].ravel(), kept, atol=1e-10)
 
 
 def test_red_diff_steps_written_out():
@@ -329,6 +331,8 @@ def test_bad_input_is_refused_in_a_sentence():
             inverse.solve(GIVEN, other, method)
     with pytest.raises(ValueError, match=r"weight = 'linea', but it must be one of 'linear'"):
         inverse.REDDiff(weight="linea")
+    with pytest.raises(ValueError, match=r"the images have shape \(3, 4\), but \(count, 6\) is needed"):
+        flair.calibrate(D, np.ones((3, 4)), jax.random.key(0))
     with pytest.raises(ValueError, match="choose 'prox'"):
         inverse.solve(large, flat, inverse.Flair(data="project"))
     with pytest.raises(ValueError, match="needs a linear operator: choose 'sgd'"):

@@ -55,7 +55,7 @@ class FLAIR(Imaging):
         doc="how much of the new noise is the model's own noise end, by time; 1 - t as released",
     )
     alpha_scale = Real(
-        1.0, bounds=(0, 1), label="scale of α", symbol="DTA", doc="times α(t): at 0 the noise is fresh in every step, DTA is off"
+        1.0, bounds=(0, 1), label="scale of α", symbol="DTA", doc="times α(t): at 0 the noise is fresh in every step, no DTA"
     )
     hdc = Choice(
         ["auto", "project", "prox", "sgd", _ONE], label="data step", symbol="HDC",
