@@ -125,12 +125,17 @@ class LinearFlow(NamedTuple):
     end: Float[Array, "n n"]  # of X
     cross: Float[Array, "n n"]  # of Z_0 with X
 
-    def velocity(self, t: ArrayLike) -> Float[Array, "n n"]:
-        """The matrix of v at a time."""
+    def at(self, t: ArrayLike) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
+        """C_t and B_t."""
         t = jnp.asarray(t)
         both = self.cross + self.cross.T
         c = (1 - t) ** 2 * self.start + t**2 * self.end + t * (1 - t) * both
         b = (1 - t) * self.cross.T + t * self.end - (1 - t) * self.start - t * self.cross
+        return c, b
+
+    def velocity(self, t: ArrayLike) -> Float[Array, "n n"]:
+        """The matrix of v at a time."""
+        c, b = self.at(t)
         return jnp.linalg.solve(c, b.T).T
 
     def map(self, steps: int | None = None) -> Float[Array, "n n"]:

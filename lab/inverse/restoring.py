@@ -30,7 +30,7 @@ from lab.ot.gaussian import bures
 from lab.paths import metrics
 from lab.paths.carry import Carried, carry, even
 from lab.paths.couplings import assignment, cost_matrix
-from lab.paths.points import spread, stratified
+from lab.paths.points import Look, spread, stratified
 
 type Task = Literal["denoising", "coloured noise", "mixing", "inpainting", "super-resolution", "blur"] | str
 type Knows = Literal["moments", "law", "pairs"] | str
@@ -91,7 +91,8 @@ def _blur(sides: tuple[int, ...]) -> np.ndarray:
     """Of each axis (1, 2, 1) / 4, twice; what leaves at an end comes back."""
     whole = np.ones((1, 1))
     for side in sides:
-        one = sum(np.roll(np.eye(side), k, axis=0) * w for k, w in ((-1, 0.25), (0, 0.5), (1, 0.25)))
+        eye = np.eye(side)
+        one = (np.roll(eye, 1, axis=0) + 2 * eye + np.roll(eye, -1, axis=0)) / 4
         whole = np.kron(whole, one @ one)
     return whole
 
@@ -177,9 +178,10 @@ class LinearField(eqx.Module):
     about: Float[Array, "n d"] | None = None
 
     def __call__(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        if self.about is None:
-            return z @ self.flow.velocity(t).T
-        return self.about + (z - t * self.about) @ self.flow.velocity(t).T
+        c, b = self.flow.at(t)
+        off = z if self.about is None else z - t * self.about
+        slope = jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(c), True), off.T).T @ b.T
+        return slope if self.about is None else self.about + slope
 
 
 def linear_flows(bed: Bed, sigma_s: ArrayLike) -> tuple[LinearFlow, ...]:
@@ -238,7 +240,7 @@ def prepared(
             fields = [MixtureFlow(learned, anchor, weights, sigma_s, least) for anchor in anchors]
         else:
             fields = [PairFlow(many[0], anchor, sigma_s, least) for anchor in anchors]
-        fields.insert(1, GivenMixture(own) if isinstance(own, Posteriors) else GivenPoints(own.x, own.logits))
+        fields.insert(1, GivenPoints(*own) if isinstance(own, Points) else GivenMixture(own))  # type: ignore[arg-type]
     return Restored(x, y, own.mean, own.sample(keys[4]), jnp.stack(starts), tuple(fields))
 
 
@@ -399,14 +401,14 @@ def sample_plane(
 
 @jit
 def _compared(made: Restored, walked: Array, ends: Array, fresh: Array) -> tuple[Array, Array]:
-    """All estimates, methods first, and each with a sample of X; the last pairs are two samples, and posterior mean with the
-    other one, which optimal transport takes it to."""
-    transported = fresh[1][assignment(cost_matrix(made.star, fresh[1]))]
+    """All estimates, methods first, and each with a sample of X, which optimal transport takes the posterior mean to; the last
+    pairs are two samples of X, and the posterior mean with that one."""
+    transported = fresh[0][assignment(cost_matrix(made.star, fresh[0]))]
     last = ends[2] if len(ends) > 2 else jnp.full_like(made.x, jnp.nan)
     methods = jnp.stack([made.star, walked[-1], transported, made.sampled, ends[1], last])
     clouds = jnp.concatenate([methods, walked[:-1]])
     compared = jnp.stack([clouds, jnp.broadcast_to(fresh[:1], clouds.shape)], axis=1)
-    more = jnp.stack([jnp.stack([fresh[1], fresh[0]]), jnp.stack([made.star, fresh[1]])])
+    more = jnp.stack([jnp.stack([fresh[1], fresh[0]]), jnp.stack([made.star, fresh[0]])])
     return clouds, jnp.concatenate([compared, more])
 
 
@@ -429,6 +431,50 @@ def _stacked(places: list[Place]) -> Place:
     return jax.tree.map(lambda *each: jnp.stack(each), *places)
 
 
-def reasons(*carried: Carried) -> Any:
-    """The first failure among several."""
-    return first_failure(*(each.reason for each in carried))
+class Experiment(NamedTuple):
+    """All estimators on one bed."""
+
+    made: Restored
+    plane: Plane
+    seen: Float[Array, "frames flows n e"]  # of the particles on their ways
+    ends: Float[Array, "counts n d"]  # of PMRF in COUNTS steps, and in K
+    reason: Any
+
+
+def experiment(
+    loop: Loop,
+    bed: Bed,
+    knows: Knows,
+    x: Float[Array, "n d"],
+    fresh: Float[Array, "2 n d"],
+    key: PRNGKeyArray,
+    *,
+    sigma_s: ArrayLike,
+    least: ArrayLike,
+    nodes: int,
+    steps: Any,
+    solver: str,
+    view: Any,
+    frames: Float[Array, " frames"],
+) -> Experiment:
+    """Measure x, restore it by all estimators, by PMRF in ``COUNTS`` and in K steps, and find their places on the plane.
+
+    Args:
+        fresh: two other samples of X: one to compare with, and one to know the distance of two samples.
+        least, nodes: as for ``prepared``; of no effect where mean and covariance are known.
+        steps: K; traced.
+        view: of points, as ``lab.paths.points.View``.
+    """
+    made = prepared(bed, knows, x, sigma_s, least, nodes, key)
+    if knows != "moments":
+        walked = walk(loop, made.fields[0], made.starts[0], steps, solver)
+        ways = film(loop, made, steps, solver, Look(view), frames)
+        plane, compared = sample_plane(loop, bed, made, walked.end, ways.end, fresh)
+        return Experiment(made, plane, ways.x, walked.end, first_failure(walked.reason, ways.reason, compared))
+    flow = _linear_flows(bed, jnp.asarray(sigma_s))[0]
+    walked = walk(loop, LinearField(flow), jnp.eye(x.shape[1], dtype=x.dtype), steps, solver)
+    others, limit = linear_ends(loop, bed, sigma_s, steps, solver, frames), fine(loop, flow)
+    plane = linear_plane(bed, sigma_s, walked.end, others.end, limit.end)
+    seen = linear_film(made, others.x, view, frames)
+    reason = first_failure(walked.reason, others.reason, limit.reason)
+    return Experiment(made, plane, seen, made.starts[0] @ walked.end, reason)

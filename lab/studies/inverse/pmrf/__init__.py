@@ -13,9 +13,8 @@ from lab.inverse import pmrf_training as training
 from lab.inverse import restoring
 from lab.inverse.restoring import COUNTS, FLOWS, METHODS, MOST
 from lab.numerics import Loop, first_failure
-from lab.numerics.jit import jit
-from lab.paths.points import Look, View
-from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Whole
+from lab.paths.points import View
+from lab.studies.contract import Choice, DataSource, Paper, Real, Whole
 from lab.studies.vocabulary import positive, size
 from lab.studies.vocabulary.training import Trained
 
@@ -45,7 +44,7 @@ class PMRF(Trained):
     needs = Needs(n=(10, None))
     data_options = ("side", "dimension", "seed")
 
-    data = DataSource("mnist-samples", doc="a named set of samples, or yours: x, and its law where it is known")
+    data = DataSource("digit-samples", doc="a named set of samples, or yours: x, and its law where it is known")
     euler_steps = Whole(
         25, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
         doc="steps of the flow: one gives the posterior mean back, many reach the law of the data",
@@ -54,17 +53,15 @@ class PMRF(Trained):
         0.05, bounds=(0, None), soft=(1e-3, 1), scale="log", label="noise of the start", symbol="σₛ",
         doc="standard deviation of what is added to the posterior mean; needed where that lives on fewer dimensions than x",
     )
-    noise = positive(0.5, (0.05, 3), label="noise of the measurement", symbol="s", doc="standard deviation, in units of x")
-    task = Choice(
-        list(TASKS), doc="what is measured of x; coloured noise and the mixing matrix are drawn by the seed",
-    )
+    noise = positive(0.7, (0.05, 3), label="noise of the measurement", symbol="s", doc="standard deviation, in units of x")
+    task = Choice(list(TASKS), doc="what is measured of x; coloured noise and the mixing matrix are drawn by the seed")
     knows = Choice(
         ["moments", "law", "pairs"], label="restorer knows",
         doc="moments: mean and covariance, all exact and linear; law: the mixture; pairs: so many pairs (X, Y), no closed form",
     )
     pairs = size(
         1000, (2, 50_000), (200, 4000), label="pairs", symbol="N", when={"knows": ("law", "pairs")},
-        doc="that stand for the law of (X, Y) in a flow: measurements where the law is known, else pairs",
+        doc="that stand for the law of (X, Y) in a flow; of points at most those that are not held out",
     )
     least = positive(
         0.02, (1e-3, 0.3), label="least width", symbol="h", group="more", when={"knows": ("law", "pairs")},
@@ -85,7 +82,7 @@ class PMRF(Trained):
     )
 
     dims: ClassVar = {
-        "method": ("estimator", ""), "flow": ("flow", ""), "count": ("Euler steps K", ""), "part": ("s", ""),
+        "estimator": ("estimator", ""), "flow": ("flow", ""), "count": ("Euler steps K", ""), "part": ("s", ""),
         "t": ("time", ""), "moment": ("time", ""), "particle": ("particle", ""), "axis": ("coordinate", ""),
         "kind": ("what", ""), "x": ("x", ""), "gx": ("x₁", ""), "gy": ("x₂", ""), "of": ("of", ""),
         "shown": ("row", ""), "image": ("image", ""), "row": ("row", ""), "column": ("column", ""), **Trained.dims,
@@ -100,13 +97,6 @@ class PMRF(Trained):
     def prepare(cls, data: Data) -> Inputs:
         """About the mean; of points a fifth is held out."""
         return variables.inputs(data)
-
-    def limits(self, data: Data) -> Mapping[str, Limit]:
-        """Pairs are points, where no law is known."""
-        count = len(data.arrays["x"])
-        if "centres" in data.arrays:
-            return {}
-        return {"pairs": Limit(2, max(2, count - max(3, count // 5)), "as many points as are not held out")}
 
     def check(self, data: Data) -> None:
         """What the restorer knows must be there, and noise where a flow has no start of full dimension."""
@@ -129,44 +119,32 @@ class PMRF(Trained):
         if self.sigma_s == 0 and self.knows == "moments":
             inputs = type(self).inputs(data)
             try:
-                _bed(inputs, self.task, jnp.asarray(self.noise), jnp.asarray(self.seed)).linear.flow(0.0)
+                variables.bed(inputs, self.task, jnp.asarray(self.noise), jnp.asarray(self.seed)).linear.flow(0.0)
             except ValueError as problem:
                 raise ValueError(f"sigma_s = 0 is not allowed here: {problem}") from None
-        if self.knows == "pairs":
-            super().check(data)
 
     @staticmethod
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Restore by all estimators, PMRF in several numbers of steps too; train a network where asked to."""
         dtype = inputs.mean.dtype
         sigma_s, least, noise = (jnp.asarray(value, dtype) for value in (p.sigma_s, p.least, p.noise))
-        bed, seed = _bed(inputs, p.task, noise, jnp.asarray(p.seed)), jnp.asarray(p.seed)
+        bed, seed = variables.bed(inputs, p.task, noise, jnp.asarray(p.seed)), jnp.asarray(p.seed)
         n = p.particles if len(inputs.tests) == 0 else min(p.particles, len(inputs.tests) // 3)
         x, fresh = variables.drawn(inputs, n, seed)
-        made = restoring.prepared(bed, p.knows, x, sigma_s, least, min(p.pairs, _learned(inputs)), jax.random.key(p.seed))
-        view = View(jnp.zeros_like(inputs.mean), inputs.axes)
-        frames = jnp.asarray(FRAMES, dtype)
-        if p.knows == "moments":
-            flow, eye = restoring.LinearField(_flow(bed, sigma_s)), jnp.eye(x.shape[1], dtype=dtype)
-            walked = restoring.walk(loop, flow, eye, p.euler_steps, p.solver)
-            others = restoring.linear_ends(loop, bed, sigma_s, p.euler_steps, p.solver, frames)
-            seen = restoring.linear_film(made, others.x, view, frames)
-            fine = restoring.fine(loop, flow.flow)
-            plane = restoring.linear_plane(bed, sigma_s, walked.end, others.end, fine.end)
-            ends, reasons = made.starts[0] @ walked.end, [walked.reason, others.reason, fine.reason]
-        else:
-            walked = restoring.walk(loop, made.fields[0], made.starts[0], p.euler_steps, p.solver)
-            film = restoring.film(loop, made, p.euler_steps, p.solver, Look(view), frames)
-            plane, compared = restoring.sample_plane(loop, bed, made, walked.end, film.end, fresh)
-            seen, ends, reasons = film.x, walked.end, [walked.reason, film.reason, compared]
-        output = variables.described(inputs, bed, made, plane, seen, ends, view)
+        view = View(-inputs.mean if x.shape[1] <= 2 else jnp.zeros_like(inputs.mean), inputs.axes)
+        found = restoring.experiment(
+            loop, bed, p.knows, x, fresh, jax.random.key(p.seed), sigma_s=sigma_s, least=least, steps=p.euler_steps,
+            nodes=p.pairs if inputs.law is not None else min(p.pairs, len(inputs.points)), solver=p.solver, view=view,
+            frames=jnp.asarray(FRAMES, dtype),
+        )
+        output, reasons = variables.described(inputs, bed, found._replace(reason=None), view), [found.reason]
         if p.train_steps:
             taught = training.train(
                 loop, jax.random.fold_in(jax.random.key(p.seed), 1), bed, p.knows, p.learns, sigma_s, units=p.units,
                 learning_rate=p.learning_rate, steps=p.train_steps,
             )
             again = jax.random.key(p.seed)
-            run = training.restore(loop, taught.network, p.learns, made, sigma_s, p.euler_steps, p.solver, again)
+            run = training.restore(loop, taught.network, p.learns, found.made, sigma_s, p.euler_steps, p.solver, again)
             output |= variables.of_network(inputs, x, fresh, run.end, view) | {"curve_loss": taught.loss}
             reasons += [taught.reason, run.reason]
         return output | {"reason": first_failure(*reasons)}
@@ -176,13 +154,13 @@ class PMRF(Trained):
         """Estimators by name, steps and times in numbers; on a line and in the plane where x is."""
         d, mean = len(inputs.mean), np.asarray(inputs.mean)
         made = {
-            "method": list(METHODS), "flow": list(FLOWS), "count": list(COUNTS), "of": ["error", "W₂"], "t": FRAMES,
+            "estimator": list(METHODS), "flow": list(FLOWS), "count": list(COUNTS), "of": ["error", "W₂"], "t": FRAMES,
             "part": np.linspace(0, 1, output["curve"].shape[1]),
             "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
         }
         if "density" in output:
-            edges = np.asarray(inputs.edges) + mean[0]
-            made |= {"kind": ["posterior mean", "PMRF", "X"], "x": (edges[1:] + edges[:-1]) / 2}
+            middle = np.asarray(inputs.edges[1:] + inputs.edges[:-1]) / 2
+            made |= {"kind": ["posterior mean", "PMRF", "X"], "x": middle + mean[0]}
         if "velocity" in output:
             made |= {"moment": MOMENTS, "gx": np.asarray(inputs.grid[0]), "gy": np.asarray(inputs.grid[1])}
         return made | ({"shown": list(ROWS)} if "images" in output else {})
@@ -200,20 +178,3 @@ class PMRF(Trained):
         if w2 > 0.5 * mean and w2 > 2 * floor:
             return f"These steps leave W₂ = {w2:.3g} of {mean:.3g}: raise K, or σₛ where Y does not tell all of x."
         return ""
-
-
-@jit
-def _bed(inputs: Inputs, task: str, noise: Any, seed: Any) -> restoring.Bed:
-    h, q = restoring.task(task, inputs.points.shape[1], inputs.image.shape if inputs.image.size else (), noise,
-                          jax.random.key(seed))
-    return restoring.Bed(inputs.law, inputs.points, h, q, restoring.restoration(inputs.covariance, h, q))
-
-
-@jit
-def _flow(bed: restoring.Bed, sigma_s: Any) -> Any:
-    return restoring.linear_flows(bed, sigma_s)[0]
-
-
-def _learned(inputs: Inputs) -> int:
-    """How many pairs there are at most."""
-    return 1 << 30 if inputs.law is not None else len(inputs.points)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, sweeping
+from lab.studies.contract import Picture, Pictures, Study, sweeping
 
 _SIGMAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
 _NOISES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
@@ -49,14 +50,15 @@ def _plane(result: xr.Dataset) -> Any:
         named.append(str(k) if clear else "")
         last = at if clear else last
     floor = float(result.w2_floor)
+    rows += [("level line: two samples of X", draw.MUTED)] if floor else []
     return draw.plot(
         draw.curve(*result.curve.values, color=draw.MUTED, dash=True),
         draw.curve(*walk, color=draw.SOURCE, markers=True),
         draw.text(walk[0] + 0.015 * (right - low), walk[1] + 0.02 * top, named, color=draw.SOURCE),
         *marks,
         draw.points([mse["PMRF"]], [w2["PMRF"]], color=draw.SOURCE, size=4.5),
-        draw.hline(floor if floor else np.nan, "two samples of X" if floor else ""),
-        *draw.legend(rows, low + 0.52 * (right - low), (0.0, top)),
+        draw.hline(floor if floor else np.nan),
+        *draw.legend(rows, low + 0.52 * (right - low), (0.0, 0.98 * top)),
         xlabel="E|X - X̂|²", ylabel="W₂ from the law of X", xlim=(low, right), ylim=(-0.04 * top, top), height=400,
         note=f"large point: K = {_steps(result)}",
     )
@@ -84,10 +86,8 @@ def _paths(result: xr.Dataset, at: int) -> Any:
 
 
 def _error(result: xr.Dataset) -> Any:
-    return draw.over(
-        result["count"], {"": result.mse_steps}, levels=_levels(result), here=_steps(result), logx=True,
-        ylabel="E|X - X̂|² of PMRF",
-    )
+    lines, here = {"": result.mse_steps}, _steps(result)
+    return draw.over(result["count"], lines, levels=_levels(result), here=here, logx=True, ylabel="E|X - X̂|² of PMRF")
 
 
 def _covariance(result: xr.Dataset) -> Any:
@@ -99,11 +99,8 @@ def _covariance(result: xr.Dataset) -> Any:
 
 
 def _table(result: xr.Dataset) -> Any:
-    least = float(result.mmse)
-    columns = {"estimator": result.method.values.tolist(), "E|X - X̂|²": result.mse.values}
-    columns |= {"over MMSE": result.mse.values / least, "W₂": result.w2.values, "covariance": result.cov_error.values}
-    return draw.table({head: [v if isinstance(v, str) else float(f"{v:.4g}") for v in values]
-                       for head, values in columns.items()})
+    columns = {"E|X - X̂|²": result.mse, "over MMSE": result.mse / result.mmse, "W₂": result.w2, "covariance": result.cov_error}
+    return draw.table({"estimator": result.estimator.values.tolist()} | {name: each.values for name, each in columns.items()})
 
 
 def _quiver(result: xr.Dataset, at: int) -> Any:
@@ -120,19 +117,16 @@ def _quiver(result: xr.Dataset, at: int) -> Any:
         draw.segments(gx.ravel(), gy.ravel(), x, y, color=draw.INK, width=0.7),
         draw.points(x, y, color=draw.INK, size=0.12),
         xlabel="x₁", ylabel="x₂", equal=True, height=400, note=f"t = {float(result.moment[at]):.2f}",
-        xlim=(float(result.gx[0]) - step, float(result.gx[-1]) + step),
-        ylim=(float(result.gy[0]) - step, float(result.gy[-1]) + step),
+        xlim=(gx.min() - step, gx.max() + step), ylim=(gy.min() - step, gy.max() + step),
     )
 
 
 def _density(result: xr.Dataset) -> Any:
-    x, tints = result.x.values, (draw.MUTED, draw.SOURCE, draw.TARGET)
-    names = ("posterior mean", f"PMRF, K = {_steps(result)}", "X")
-    top = float(result.density.max())
+    x, top, (mean, flow, clean) = result.x.values, float(result.density.max()), result.density.values
+    rows = [("posterior mean", draw.MUTED), (f"PMRF, K = {_steps(result)}", draw.SOURCE), ("X", draw.TARGET)]
     return draw.plot(
-        draw.bars(x, result.density.values[1], color=draw.SOURCE),
-        *(draw.curve(x, result.density.values[k], color=tints[k]) for k in (0, 2)),
-        *draw.legend(list(zip(names, tints, strict=True)), float(x[0]), (0.0, 1.1 * top)),
+        draw.bars(x, flow, color=draw.SOURCE), draw.curve(x, mean, color=draw.MUTED), draw.curve(x, clean, color=draw.TARGET),
+        *draw.legend(rows, float(x[0]), (0.0, 1.1 * top)),
         xlabel="x", ylabel="density", ylim=(0, 1.15 * top),
     )
 
@@ -140,17 +134,12 @@ def _density(result: xr.Dataset) -> Any:
 def _network(result: xr.Dataset) -> Any:
     exact = draw.plane(result.path.sel(flow="PMRF"))
     panels = {"PMRF, K steps": exact[-1], "network, K steps": result.net_end.values, "X": result.goal.values}
-    if result.sizes["axis"] == 1:
-        panels = {name: draw.behind(values[:, -1:], exact) for name, values in panels.items()}
+    if result.sizes["axis"] == 1:  # quantiles
+        wide = np.linspace(0, np.ptp(result.goal.values), len(exact[-1]))
+        panels = {name: np.c_[wide, np.sort(values[:, -1])] for name, values in panels.items()}
     xlim, ylim = draw.window(*panels.values())
-    return draw.particles(
-        {name: draw.Panel(cloud, color=draw.TARGET if name == "X" else draw.SOURCE) for name, cloud in panels.items()}, xlim,
-        ylim, height=300,
-    )
-
-
-def _training(result: xr.Dataset) -> Any:
-    return draw.training({"network": result.curve_loss}, ylim=(0, None))
+    drawn = {name: draw.Panel(cloud, color=draw.TARGET if name == "X" else draw.SOURCE) for name, cloud in panels.items()}
+    return draw.particles(drawn, xlim, ylim, height=300)
 
 
 # ---- sweeps --------------------------------------------------------------------------------------------------------
@@ -167,17 +156,22 @@ def _sigma(result: xr.Dataset) -> Any:
 
 
 def _noise(result: xr.Dataset) -> Any:
-    lines = {"posterior sampling": result.mse_sampling, "flow from Y": result.mse_from_y, **_limit(result),
-             "MMSE + W₂²": result.d_max}
+    lines = {"posterior sampling": result.mse_sampling, "flow from Y": result.mse_from_y, "MMSE + W₂²": result.d_max}
+    lines |= _limit(result)
     shares = {name: line / result.mmse for name, line in lines.items() if np.isfinite(line).all()}
     return draw.over(result.noise, shares, levels={"MMSE": 1.0}, logx=True, ylabel="error / MMSE")
 
 
+def _possible(study: Study, data: Data) -> tuple[str, ...]:
+    shortened = ("super-resolution", "inpainting") if data.arrays["x"].shape[1] > 1 else ()
+    return ("denoising", "coloured noise", "mixing", "blur", *shortened)
+
+
 def _tasks(result: xr.Dataset) -> Any:
     tints, at = _tints(), np.arange(result.sizes["task"], dtype=float)
-    lines = {"optimal transport": result.d_max, "PMRF": result.mse_pmrf, "posterior sampling": result.mse_sampling,
-             "flow from Y": result.mse_from_y}
-    shares = {name: (line / result.mmse).values for name, line in lines.items()}
+    names = ("optimal transport", "PMRF", "posterior sampling", "flow from Y")
+    lines = (result[name] for name in ("d_max", "mse_pmrf", "mse_sampling", "mse_from_y"))
+    shares = {name: (line / result.mmse).values for name, line in zip(names, lines, strict=True)}
     top = float(np.nanmax([np.nanmax(values) for values in shares.values()]))
     bars = [draw.bars(at + 0.2 * (k - 1.5), np.nan_to_num(values), width=0.19, color=tints[name])
             for k, (name, values) in enumerate(shares.items())]
@@ -205,7 +199,7 @@ PICTURES = Pictures(
             _noise, along={"noise": _NOISES},
             needs=("mse_pmrf", "mse_limit", "mmse", "d_max", "mse_sampling", "mse_from_y")),
     Picture("tasks", "What is measured", "Errors as multiples of the least one. There is no flow from Y where Y is shorter.",
-            _tasks, along={"task": ("denoising", "coloured noise", "mixing", "blur", "super-resolution", "inpainting")},
+            _tasks, along={"task": _possible},
             needs=("mse_pmrf", "mmse", "d_max", "mse_sampling", "mse_from_y")),
     Picture("estimators", "All estimators", "Error, as a multiple of the least one too, distance from X, and error of the "
             "covariance.", _table),
@@ -215,6 +209,6 @@ PICTURES = Pictures(
             _density, needs=("density",)),
     Picture("network", "A network in place of the exact flow", "Where the particles end, beside the x that were measured.",
             _network, needs=("net_end",)),
-    Picture("training", "Training", "The loss of the network: what is left of it is how little Z_t tells of x.", _training,
-            needs=("curve_loss",)),
+    Picture("training", "Training", "The loss of the network: what is left of it is how little Z_t tells of x.",
+            lambda result: draw.training({"network": result.curve_loss}, ylim=(0, None)), needs=("curve_loss",)),
 )

@@ -8,20 +8,22 @@ import numpy as np
 
 from lab import paths
 from lab.datasets import Data
+from lab.inverse import restoring
 from lab.inverse.restoring import COUNTS, FLOWS
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
 from lab.paths.laws import target_of
-from lab.paths.points import View
+from lab.paths.points import View, stratified
 from lab.studies.contract import Result
 from lab.studies.vocabulary.training import UNTRAINED
 
 FRAMES = np.linspace(0.0, 1.0, 33)
 MOMENTS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97])
-ROWS = ("measurement", "posterior mean", *(f"{k} step{'s' * (k > 1)}" for k in COUNTS), "posterior sample", "truth")
-_IMAGES, _GRID, _BINS = 10, 13, 60
+ROWS = ("measurement", "posterior mean", *(f"{k} step{'s' * (k > 1)}" for k in COUNTS[:3]), "K steps",
+        "posterior sample", "truth")
+_IMAGES, _GRID, _BINS = 8, 13, 60
 _LINEAR = "it is for data on a line: choose two-unlike-modes"
 _NO_IMAGES = "the data are no grey images: choose MNIST or digits"
 _NO_PLANE = "it is for data in the plane: choose ring-of-three"
@@ -41,10 +43,10 @@ RESULTS = (
     Result("mse_limit", (), "error of the flow", "of PMRF in infinitely many steps; NaN by particles"),
     Result("gap_share", (), "share of the gap", "(error of the flow - D_max) / (2 MMSE - D_max): 0 is optimal, 1 is sampling"),
     Result("law_error", (), "law of the flow", "relative error of its covariance in infinitely many steps"),
-    Result("mse", ("method",), "E|X - X̂|²", "of each estimator"),
-    Result("mse_error", ("method",), "standard error", "of that, over particles; 0 where it is exact"),
-    Result("w2", ("method",), "W₂ to X", "of each estimator"),
-    Result("cov_error", ("method",), "error of the covariance", "|Cov X̂ - Cov X| / |Cov X|, Frobenius"),
+    Result("mse", ("estimator",), "E|X - X̂|²", "of each estimator"),
+    Result("mse_error", ("estimator",), "standard error", "of that, over particles; 0 where it is exact"),
+    Result("w2", ("estimator",), "W₂ to X", "of each estimator"),
+    Result("cov_error", ("estimator",), "error of the covariance", "|Cov X̂ - Cov X| / |Cov X|, Frobenius"),
     Result("mse_steps", ("count",), "E|X - X̂|²", "of PMRF in so many Euler steps"),
     Result("w2_steps", ("count",), "W₂ to X", "of PMRF in so many Euler steps"),
     Result("cov_error_steps", ("count",), "error of the covariance", "of PMRF in so many Euler steps"),
@@ -91,7 +93,7 @@ def inputs(data: Data) -> Inputs:
         mean, covariance = x.mean(axis=0), np.cov(x.T, bias=True).reshape(d, d)
     else:
         mean, covariance = map(np.asarray, law.moments())
-        law = Mixture(law.weights, law.means - mean, law.covariances)
+        law = Mixture(law.weights, law.means - mean[None], law.covariances)
     x = x[rng.permutation(len(x))] - mean
     held = max(3, len(x) // 5) if law is None else 0
     if d == 1:
@@ -100,25 +102,36 @@ def inputs(data: Data) -> Inputs:
     shape = data.axes.get("image", ())
     image = np.zeros(shape if len(shape) == 2 and np.prod(shape) == d else (0, 0), np.int8)
     grid = np.stack([np.linspace(*ends, _GRID) for ends in window(x)]) if d == 2 else np.zeros((2, 0))
-    arrays = (jnp.asarray(a, dtype) for a in (mean, covariance, x[held:], x[:held], axes))
-    return Inputs(law, *arrays, image, jnp.asarray(edges), jnp.asarray(grid))
+    mean, covariance, x, axes = (jnp.asarray(a, dtype) for a in (mean, covariance, x, axes))
+    return Inputs(law, mean, covariance, x[held:], x[:held], axes, image, jnp.asarray(edges), jnp.asarray(grid))
+
+
+@jit
+def bed(inputs: Inputs, task: str, noise: Any, seed: Any) -> restoring.Bed:
+    """X, and what is measured of it."""
+    image = inputs.image.shape if inputs.image.size else ()
+    h, q = restoring.task(task, inputs.points.shape[1], image, noise, jax.random.key(seed))
+    return restoring.Bed(inputs.law, inputs.points, h, q, restoring.restoration(inputs.covariance, h, q))
 
 
 @jit
 def drawn(inputs: Inputs, n: int, seed: Any) -> tuple[Any, Any]:
-    """What is restored, and two other samples."""
+    """What is restored, and two other samples: one to compare with, and one to know the distance of two samples."""
     key = jax.random.fold_in(jax.random.key(seed), 3)
-    every = inputs.law.sample(key, 3 * n) if inputs.law is not None else jax.random.permutation(key, inputs.tests)
-    return every[:n], every[n : 3 * n].reshape(2, n, -1)
+    if inputs.law is None:
+        every = jax.random.permutation(key, inputs.tests)[: 3 * n].reshape(3, n, -1)
+        return every[0], every[1:]
+    even, other = stratified(inputs.law, key, n, 2), inputs.law.sample(jax.random.fold_in(key, 1), n)
+    return even[0], jnp.stack([even[1], other])
 
 
 @jit
-def described(inputs: Inputs, bed: Any, made: Any, plane: Any, seen: Any, ends: Any, view: View) -> dict[str, Any]:
-    """The variables of a result; ``ends`` of PMRF in COUNTS steps, and in K."""
+def described(inputs: Inputs, bed: restoring.Bed, found: restoring.Experiment, view: View) -> dict[str, Any]:
+    """The variables of a result."""
+    made, plane, seen, ends, _ = found
     methods, walk, d = plane.methods, plane.walk, len(inputs.mean)
-    centre = view.axes.T @ inputs.mean if d <= 2 else jnp.zeros(2, seen.dtype)
     missing = [(0, 0), (0, len(FLOWS) - len(made.fields)), (0, 0), (0, 0)]
-    path = jnp.pad(seen, missing, constant_values=jnp.nan) + centre
+    path = jnp.pad(seen, missing, constant_values=jnp.nan)
     output = {
         "mse": methods.mse, "w2": methods.w2, "cov_error": methods.cov_error, "mse_error": methods.mse_error,
         "mse_steps": walk.mse, "w2_steps": walk.w2, "cov_error_steps": walk.cov_error, "curve": plane.curve,
@@ -126,7 +139,7 @@ def described(inputs: Inputs, bed: Any, made: Any, plane: Any, seen: Any, ends: 
         "mse_sampling": methods.mse[3], "mse_from_y": methods.mse[5], "w2_mean": jnp.sqrt(plane.w2sq),
         "w2_floor": jnp.sqrt(plane.floor), "mse_limit": plane.limit.mse, "law_error": plane.limit.cov_error,
         "gap_share": (plane.limit.mse - plane.best) / (2 * plane.mmse - plane.best),
-        "path": path.astype(jnp.float32), "goal": view(made.x) + centre,
+        "path": path.astype(jnp.float32), "goal": view(made.x),
     }
     if d == 1:
         width = jnp.diff(inputs.edges)
@@ -143,8 +156,8 @@ def described(inputs: Inputs, bed: Any, made: Any, plane: Any, seen: Any, ends: 
         output["velocity"] = found.reshape(len(MOMENTS), *gx.shape, 2).astype(jnp.float32)
     if inputs.image.size:
         back = made.y @ jnp.linalg.pinv(bed.operator).T
-        rows = jnp.stack([each[:_IMAGES] for each in (back, made.star, *ends[:-1], made.sampled, made.x)])
-        output["images"] = (rows + inputs.mean).reshape(*rows.shape[:2], *inputs.image.shape).astype(jnp.float32)
+        rows = jnp.stack([each[:_IMAGES] for each in (back, made.star, *ends[:3], ends[-1], made.sampled, made.x)])
+        output["images"] = (rows + inputs.mean[None, None]).reshape(*rows.shape[:2], *inputs.image.shape).astype(jnp.float32)
     return output
 
 
@@ -152,7 +165,7 @@ def described(inputs: Inputs, bed: Any, made: Any, plane: Any, seen: Any, ends: 
 def of_network(inputs: Inputs, x: Any, fresh: Any, ends: Any, view: View) -> dict[str, Any]:
     w2, floor = (jnp.sqrt(paths.metrics.squared_wasserstein(z, fresh[0])) for z in (ends, fresh[1]))
     output = {"net_mse": ((x - ends) ** 2).sum(axis=1).mean(), "net_w2": w2, "net_floor": floor}
-    output["net_end"] = view(ends) + (view.axes.T @ inputs.mean if len(inputs.mean) <= 2 else 0.0)
+    output["net_end"] = view(ends)
     if inputs.image.size:
-        output["net_images"] = (ends[:_IMAGES] + inputs.mean).reshape(-1, *inputs.image.shape).astype(jnp.float32)
+        output["net_images"] = (ends[:_IMAGES] + inputs.mean[None]).reshape(-1, *inputs.image.shape).astype(jnp.float32)
     return output
