@@ -70,6 +70,7 @@ def scan(
             1 / acceleration of the lines.
         noise: standard deviation, as a share of the root mean square of what is measured.
     """
+    noise = jnp.asarray(noise, volume.dtype)
     if scanner == "MRI":
         slices, h, w = volume.shape
         seen = lines(key, (h, w), acceleration)

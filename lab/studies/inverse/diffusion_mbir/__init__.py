@@ -59,14 +59,14 @@ class DiffusionMBIR(Study):
         doc="directions from which each slice is seen",
     )
     span = Real(
-        90, bounds=(1, 180), label="span", unit="°", when={"scanner": "limited angle"},
+        90.0, bounds=(1, 180), label="span", unit="°", when={"scanner": "limited angle"},
         doc="over which the views are spread, from 0 on",
     )
     acceleration = Real(
-        2, bounds=(1, 16), soft=(1, 8), label="acceleration", when={"scanner": "MRI"},
+        2.0, bounds=(1, 16), soft=(1, 8), label="acceleration", when={"scanner": "MRI"},
         doc="one line in so many is measured, the middle of the spectrum always",
     )
-    noise = Real(0, bounds=(0, 1), soft=(0, 0.1), label="noise", doc="standard deviation, as a share of what is measured")
+    noise = Real(0.0, bounds=(0, 1), soft=(0, 0.1), label="noise", doc="standard deviation, as a share of what is measured")
     lam = Real(
         4e-3, bounds=(0, None), soft=(1e-4, 1e-1), scale="log", label="penalty", symbol="λ",
         doc="on |D_z x|, differences between neighbours; with 0 nothing is shrunk, but ρ still ties x to its last step",
