@@ -1,19 +1,13 @@
 """The study of FLAIR beyond the contract that every study keeps."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.stats import wasserstein_distance
+from scipy.stats import norm, wasserstein_distance
 
-from lab import inverse
 from lab.datasets import Data
-from lab.inverse import ambiguous
-from lab.numerics import pure
 from lab.studies.inverse.flair import FLAIR
 
-KEY = jax.random.key(5)
 SHEET_NAMES = "psnr data_residual sample_std e lambda_R relaxation mu x_t x0_hat x1_hat"
 
 
@@ -158,35 +152,25 @@ def test_what_cannot_be_is_refused_in_a_sentence():
             FLAIR(**values)
 
 
-@pytest.fixture(scope="module")
-def plane() -> ambiguous.Answers:
-    return ambiguous.decide(inverse.Flair(inverse.calibrate(_wiener(), None, jax.random.key(0))), 0.2, KEY, 200, pure)
-
-
-def _wiener():
-    from lab import denoise
-
-    spectrum = denoise.Spectrum(jnp.zeros(2), jnp.ones(2), jnp.eye(2), jnp.asarray(2.0))
-    return denoise.Wiener(spectrum, (1, 1, 2))
-
-
-def test_distances_in_the_plane_are_those_of_exact_draws(plane):
-    known = inverse.posterior(ambiguous.given(0.2), ambiguous.prior())
-    draws = np.asarray(known.sample(jax.random.key(1), 40_000))[:, 0]
-    for way in range(2):
-        answers = np.asarray(plane.path[way, -1, :, 0])
-        assert float(plane.distance[way]) == pytest.approx(wasserstein_distance(answers, draws), abs=0.015)
-        share = np.bincount(np.asarray(plane.mode[way]), minlength=3) / 200
-        np.testing.assert_allclose(plane.share[1 + way], share, atol=1e-12)
-    np.testing.assert_allclose(plane.share[0], known.weights, atol=1e-12)
-    assert np.abs(np.asarray(plane.path[:, -1, :, 1]) - 1).max() < 0.7  # the prox leaves what the noise allows
-
-
-def test_the_density_in_the_plane_is_one(plane):
-    grid = jnp.linspace(-6, 6, 121)
-    found = ambiguous.density(0.2, jnp.asarray([0.9, 0.3, 0.0]), grid, grid)
-    np.testing.assert_allclose(found.sum(axis=(1, 2)) * 0.01, 1, atol=1e-3)
-    known = inverse.posterior(ambiguous.given(0.2), ambiguous.prior())
-    rows, columns = np.meshgrid(grid, grid, indexing="ij")
-    at = jnp.asarray(np.stack([columns.ravel(), rows.ravel()], axis=1))
-    np.testing.assert_allclose(found[2].ravel(), jnp.exp(known.log_prob(at)), atol=1e-10)
+@pytest.mark.slow
+def test_the_plane_is_compared_with_its_exact_posterior(runs):
+    """Two modes agree with y = 1; by hand, and by draws."""
+    run, rng = runs(), np.random.default_rng(3)
+    weights = np.array([0.3, 0.4, 0.3]) * norm.pdf(1, [1, 1, -1], 0.05**0.5)
+    weights /= weights.sum()
+    np.testing.assert_allclose(run.plane_share.sel(law="posterior"), weights, atol=1e-12)
+    draws = np.array([-1, 1, 0])[rng.choice(3, 40_000, p=weights)] + 0.2 * rng.normal(size=40_000)
+    for way, name in (("with DTA", "plane_distance"), ("without", "plane_distance_fresh")):
+        ends = run.plane_path.sel(way=way).isel(moment=-1).transpose("particle", "axis").values
+        assert float(run[name]) == pytest.approx(wasserstein_distance(ends[:, 0], draws), abs=0.015)
+        nearest = np.linalg.norm(ends[:, None] - np.array([[-1, 1], [1, 1], [0, -1]]), axis=2).argmin(axis=1)
+        assert (run.plane_mode.sel(way=way).values == nearest).mean() > 0.98  # but for what lies between
+        share = np.bincount(run.plane_mode.sel(way=way).values, minlength=3) / 300
+        np.testing.assert_allclose(run.plane_share.sel(law=way), share, atol=1e-12)
+        assert np.abs(ends[:, 1] - 1).max() < 0.35  # the prox leaves what the noise allows
+    # at the last moment x2 has the mean and the variance of y = 1 with noise 0.1 under the two modes
+    density = run.plane_density.isel(moment=-1).transpose("gy", "gx").values
+    assert density.sum() * float(run.gx[1] - run.gx[0]) ** 2 == pytest.approx(1, abs=0.02)
+    up = norm.pdf(run.gy, 1, 0.008**0.5)
+    exact = np.multiply.outer(up, weights[0] * norm.pdf(run.gx, -1, 0.2) + weights[1] * norm.pdf(run.gx, 1, 0.2))
+    np.testing.assert_allclose(density, exact, atol=1e-4 * exact.max())

@@ -143,7 +143,7 @@ class FLAIR(Imaging):
         """All answers for all test images, with DTA and without; one answer step by step; the same method in the plane."""
         made = bed(inputs, p, loop)
         table = variables.calibrated(inputs, p, made)
-        how, steps = ("sgd", 1) if p.hdc == _ONE else (p.hdc, p.data_steps)
+        how, steps = ("sgd", jnp.int32(1)) if p.hdc == _ONE else (p.hdc, jnp.asarray(p.data_steps))
         method = inverse.Flair(
             table if p.crw else None, p.c, p.steps, p.t_min, p.dta, p.alpha_scale, how, steps, p.data_rate, p.shift
         )
@@ -156,8 +156,9 @@ class FLAIR(Imaging):
         film = inverse.solve(one, made.prior, method, key=jax.random.fold_in(made.key, image), keep=True, loop=loop)
         plane = ambiguous.decide(method, p.noise, jax.random.fold_in(made.key, 1), _PARTICLES, loop)
         reason = first_failure(made.reason, found.reason, plain.reason, film.reason, plane.reason)
-        output = shared(made, p.example) | variables.numbers(made, method, table, found, plain, p.example)
-        output |= variables.film(method, film, made.shape) | variables.plane(method, plane, p.noise, jnp.asarray(_GRID))
+        output = shared(made, p.example) | variables.numbers(made, method, table, found.x, plain.x, image)
+        output |= variables.film(method, film.path, film.beside, jnp.asarray(film.iterations), made.shape)
+        output |= variables.plane(method, plane, p.noise, jnp.asarray(_GRID))
         return output | {"iterations": found.iterations, "reason": reason}
 
     @classmethod

@@ -157,7 +157,7 @@ CLAIMS = (
     *(
         Claim(f"table-{c:g}-spread", f"With c = {c:g} answers spread by {_SHEET[c][2] / _WIDE:.2f} of the posterior, on hidden "
               "pixels.", (5 / 6) ** 0.5 * number("spread", **_TABLE, c=c) / number("spread_exact", **_TABLE, c=c),
-              _SHEET[c][2] / _WIDE, "the sheet's table, whose deviations of 6 answers divide by 6", "==", 0.05, True, quick=False)
+              _SHEET[c][2] / _WIDE, "the sheet's table, whose deviations divide by 6", "==", 0.05, True, quick=False)
         for c in _SHEET
     ),
 )

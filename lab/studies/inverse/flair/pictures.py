@@ -22,8 +22,8 @@ SD3 = np.array([  # t, e(t) and λ(t) with c = 0.5
 
 
 def _answers(result: xr.Dataset) -> Any:
-    names = {"image": "clean", "measured": "start", "mean answer": "average", "E[x | y]": "posterior_mean"}
-    names = {title: name for title, name in names.items() if name in result}
+    names = {"image": "clean", "measured": "start", "mean answer": "average"}
+    names |= {"E[x | y]": "posterior_mean"} if "posterior_mean" in result else {}
     above, below = np.stack([tiles(result[name]) for name in names.values()]), tiles(result.samples[: len(names)])
     return draw.mosaic(np.stack([above, below]), ["", "answers"], list(names), height=340)
 
@@ -135,10 +135,9 @@ def _tradeoff(result: xr.Dataset) -> Any:
         layers += [draw.hline(best, "E[x | y]"), draw.vline(wide, "posterior", color=draw.GOOD, dash=True)]
         top, right = max(top, best + 1), max(right, 1.3 * wide)
     rows = [("with DTA", draw.SOURCE), ("without", draw.TARGET), ("dashed: their mean", draw.MUTED)]
-    return draw.plot(
-        *layers, *draw.legend(rows, 0.3 * right, (low, low + 0.3 * (top - low))), xlabel="spread of the answers; numbers: c",
-        ylabel="PSNR, dB", xlim=(0, right), ylim=(low, top),
-    )
+    layers += draw.legend(rows, 0.3 * right, (1.7 * low - 0.7 * top, 0.7 * low + 0.3 * top))
+    told: dict[str, Any] = {"xlabel": "spread of the answers; numbers: c", "ylabel": "PSNR, dB"}
+    return draw.plot(*layers, xlim=(0, right), ylim=(low, top), **told)
 
 
 def _table(result: xr.Dataset) -> Any:

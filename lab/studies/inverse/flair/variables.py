@@ -4,11 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from lab import inverse
 from lab.denoise.images import pool, pooling
 from lab.inverse import ambiguous, metrics
 from lab.numerics import Reason
+from lab.numerics.jit import jit
 from lab.numerics.statistics import student
 from lab.studies.inverse.imaging import Bed, psnr, remembering
 
@@ -30,17 +32,17 @@ def calibrated(inputs: Any, p: Any, made: Bed) -> inverse.Calibration:
     return remembering(inputs, p)(("calibration", known), calibrate, lambda _: made.reason == Reason.CONVERGED)
 
 
-def numbers(made: Bed, method: inverse.Flair, table: Any, found: Any, plain: Any, example: Any) -> dict[str, Any]:
-    """Of all answers, ``found`` by the method and ``plain`` without trajectory adjustment."""
+@jit
+def numbers(made: Bed, method: inverse.Flair, table: Any, found: Array, plain: Array, image: Array) -> dict[str, Any]:
+    """Of all answers, ``found`` by the method and ``plain`` without trajectory adjustment: (images, answers, *inputs)."""
     operator, count = made.problem.operator, len(made.clean)
-    x, other = (each.x.reshape(count, each.x.shape[1], -1) for each in (found, plain))
+    x, other = (each.reshape(count, each.shape[1], -1) for each in (found, plain))
     hidden = ~operator.seen.ravel() if isinstance(operator, inverse.Mask) else jnp.ones(x.shape[2], bool)
-    deviation, off = x.std(axis=1, ddof=1), made.problem.misfit(found.x)
+    deviation, off = x.std(axis=1, ddof=1), made.problem.misfit(found)
     residual = jnp.sqrt(off / (operator.measurements * made.problem.noise**2)).T
     over = lambda each, where: (each * where[None]).sum(axis=1) / jnp.maximum(where.sum(), 1)  # noqa: E731
     quality, fresh = (psnr(each.swapaxes(0, 1), made.clean[None]) for each in (x, other))
     gain = quality.mean(axis=0) - fresh.mean(axis=0)
-    image = jnp.asarray(example, jnp.int32)
     shown = lambda rows: jnp.take(rows, image, axis=0).reshape(*rows.shape[1:-1], *made.shape)  # noqa: E731
     weight = table.weights(method.c, method.shift) if method.calibration is not None else jnp.full(len(table.t), method.c)
     output = {
@@ -58,10 +60,13 @@ def numbers(made: Bed, method: inverse.Flair, table: Any, found: Any, plain: Any
     return output
 
 
-def film(method: inverse.Flair, found: Any, shape: tuple[int, int, int]) -> dict[str, Any]:
+@jit
+def film(
+    method: inverse.Flair, path: Array, beside: Any, iterations: Array, shape: tuple[int, int, int]
+) -> dict[str, Any]:
     """One answer step by step; NaN after it was stopped."""
-    t, there = method.times().reshape(-1, 1, 1, 1), (jnp.arange(method.steps) < found.iterations).reshape(-1, 1, 1, 1)
-    kept = (found.path, found.beside["x_t"], found.beside["x1_hat"])
+    t, there = method.times().reshape(-1, 1, 1, 1), (jnp.arange(method.steps) < iterations).reshape(-1, 1, 1, 1)
+    kept = (path, beside["x_t"], beside["x1_hat"])
     mu, x, x1 = (jnp.where(there, each.reshape(-1, *shape), jnp.nan) for each in kept)
     return {"mu": mu, "x_t": x, "x1_hat": x1, "x0_hat": (x - t * x1) / (1 - t)}
 
