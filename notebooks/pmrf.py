@@ -27,7 +27,6 @@ lab.notebook()  # float64, and the pictures inline
 # %%
 import holoviews as hv
 import jax
-import jax.numpy as jnp
 import numpy as np
 import ot as pot
 import pandas as pd
@@ -41,8 +40,8 @@ pictures = PMRF.pictures
 # %% [markdown]
 # ## One number
 #
-# X from N(0, 1), Y = X + N(0, 1): the least error is 1/2, that of an estimator distributed like X at least 2 - √2, and that of a
-# sample of the posterior 1. On a line the flow is the optimal map.
+# X from N(0, 1), Y = X + N(0, 1): the least error is 1/2, that of an estimator distributed like X at least 2 - √2, and that of
+# a sample of the posterior 1. On a line the flow is the optimal map.
 
 # %%
 scalar = pmrf.restoration([[1.0]], [[1.0]], [[1.0]])
@@ -55,8 +54,8 @@ pd.Series(
 # %% [markdown]
 # ## Gaussians: the error of every estimator
 #
-# $Y = HX + N(0, Q)$ with a random H: $v(z, t) = B_t C_t^{-1} z$, so the flow is a matrix. The flow from Y itself can be far worse
-# than sampling; PMRF never is. POT agrees about the distance.
+# $Y = HX + N(0, Q)$ with a random H: $v(z, t) = B_t C_t^{-1} z$, so the flow is a matrix. The flow from Y itself can be far
+# worse than sampling; PMRF never is. POT agrees about the distance.
 
 # %%
 study = PMRF.preset("from-measurement")
@@ -74,8 +73,8 @@ print(f"W2 of the posterior mean: {float(result.w2_mean):.9f}, by POT {float(the
 # %% [markdown]
 # ## The plane
 #
-# The same for images, of which the restorer knows mean and covariance: errors are exact for the digits as they are. Dashed is the
-# best that can be had at each distance; K Euler steps walk from the posterior mean to the law of the data.
+# The same for images, of which the restorer knows mean and covariance: errors are exact for the digits as they are. Dashed is
+# the best that can be had at each distance; K Euler steps walk from the posterior mean to the law of the data.
 
 # %%
 digits = PMRF()

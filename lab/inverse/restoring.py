@@ -26,7 +26,6 @@ from lab.inverse.pmrf import LinearFlow, PairFlow, Restoration, restoration
 from lab.numerics import Loop, first_failure, map_rows
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, widened
-from lab.ot.gaussian import bures
 from lab.paths import metrics
 from lab.paths.carry import Carried, carry, even
 from lab.paths.couplings import assignment, cost_matrix
@@ -343,9 +342,10 @@ class Plane(NamedTuple):
 
 def linear_place(covariance: Array, cross: Array, s: Array) -> Place:
     """Of an estimator that is jointly Gaussian with X, by its covariance and Cov(estimator, X)."""
-    zero = jnp.zeros(len(s), s.dtype)
-    w2sq = bures(zero, covariance, zero, s).squared
-    # a difference of traces: below rounding it is 0
+    root = _root(s)
+    middle = jnp.linalg.eigvalsh(root.T @ covariance @ root)
+    middle = jnp.where(middle > 1e-14 * middle.max(), middle, 0.0)  # the root of what is rounding would be seen
+    w2sq = jnp.trace(s) + jnp.trace(covariance) - 2 * jnp.sqrt(middle).sum()
     w2sq = jnp.where(w2sq > 1e-12 * jnp.trace(s), w2sq, 0.0)
     off = jnp.linalg.norm(covariance - s) / jnp.linalg.norm(s)
     return Place(jnp.trace(s + covariance - 2 * cross), jnp.sqrt(w2sq), off, jnp.zeros((), s.dtype))

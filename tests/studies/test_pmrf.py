@@ -301,8 +301,8 @@ def test_bad_parameters_get_a_sentence(values, sentence):
     [
         ({"knows": "law"}, "knows = 'law' needs a law that is a mixture"),
         (
-            {"data": "mnist-samples", "side": "28"},
-            "784 numbers in each x, but knows = 'moments' takes at most 256: pool",
+            {"data": mine(np.eye(1100))},
+            "1100 numbers in each x, but knows = 'moments' takes at most 1024: take fewer",
         ),
         ({"data": "two-unlike-modes", "task": "inpainting"}, "inpainting needs at least two numbers"),
         ({"knows": "pairs", "sigma_s": 0.0}, "sigma_s = 0 is not allowed with knows = 'pairs'"),

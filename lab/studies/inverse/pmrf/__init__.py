@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab.datasets import Data, Needs
+from lab.datasets import Data
 from lab.inverse import pmrf_training as training
 from lab.inverse import restoring
 from lab.inverse.restoring import COUNTS, FLOWS, METHODS, MOST
@@ -26,7 +26,7 @@ from .story import STORY
 from .variables import FRAMES, MOMENTS, RESULTS, ROWS, Inputs
 
 TASKS = ("denoising", "coloured noise", "mixing", "inpainting", "super-resolution", "blur")
-_MOST = {"moments": 256, "law": 16}  # numbers of x, beyond which matrices take too long
+_MOST = {"moments": 1024, "law": 16}  # numbers of x, beyond which matrices take too long
 
 
 class PMRF(Trained):
@@ -41,7 +41,6 @@ class PMRF(Trained):
     )
     text = "pmrf.md"
     kind = "samples"
-    needs = Needs(n=(10, None))
     data_options = ("side", "dimension", "seed")
 
     data = DataSource("digit-samples", doc="a named set of samples, or yours: x, and its law where it is known")
@@ -129,7 +128,7 @@ class PMRF(Trained):
         dtype = inputs.mean.dtype
         sigma_s, least, noise = (jnp.asarray(value, dtype) for value in (p.sigma_s, p.least, p.noise))
         bed, seed = variables.bed(inputs, p.task, noise, jnp.asarray(p.seed)), jnp.asarray(p.seed)
-        n = p.particles if len(inputs.tests) == 0 else min(p.particles, len(inputs.tests) // 3)
+        n = p.particles if len(inputs.tests) == 0 else min(p.particles, max(1, len(inputs.tests) // 3))
         x, fresh = variables.drawn(inputs, n, seed)
         view = View(-inputs.mean if x.shape[1] <= 2 else jnp.zeros_like(inputs.mean), inputs.axes)
         found = restoring.experiment(
