@@ -102,7 +102,8 @@ def rings(x: Any, truth: Any, count: int = 3) -> Float[Array, "*batch rings"]:
     x, truth = jnp.asarray(x), jnp.asarray(truth)
     across, down = (jnp.fft.fftfreq(side) for side in x.shape[-2:])
     radius = jnp.sqrt(across[:, None] ** 2 + down[None, :] ** 2)
-    inside = jax.nn.one_hot(jnp.minimum(jnp.floor(2 * count * radius), count - 1), count, dtype=x.dtype)
+    number = jnp.minimum(jnp.floor(2 * count * radius), count - 1).astype(jnp.int32)
+    inside = jax.nn.one_hot(number, count, dtype=x.dtype)
     squares = lambda z: jnp.einsum("...chw,hwk->...k", jnp.abs(jnp.fft.fft2(z)) ** 2, inside)  # noqa: E731
     return jnp.sqrt(squares(x - truth) / squares(truth))
 

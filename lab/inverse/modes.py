@@ -7,6 +7,7 @@ A solver that fits one narrow law ends in one of the modes, seed by seed; the la
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -21,6 +22,7 @@ from lab.numerics.mixtures import Mixture
 
 SHAPE = (1, 1, 2)
 Y = 0.1  # what is measured of the first coordinate
+_START = 0.5
 
 
 class Descent(NamedTuple):
@@ -53,17 +55,26 @@ def given(noise: ArrayLike) -> Problem:
 
 
 def descend(method: Method, noise: ArrayLike, key: PRNGKeyArray, seeds: int, loop: Loop) -> Descent:
-    """All seeds from the measurement, with the exact denoiser of the prior. NaN after it was stopped."""
+    """Seeds from places of their own, drawn from N(0, 1/4), with the exact denoiser of the prior; NaN after it was stopped."""
     law, task = prior(), given(noise)
-    found = solve(task, Posterior(law, SHAPE), method, key=key, seeds=seeds, keep=True, loop=loop)
+    start = _START * jax.random.normal(jax.random.fold_in(key, 1), (seeds, 2))
+    begun = start.reshape(seeds, *SHAPE)
+    found = solve(task, Posterior(law, SHAPE), method, key=key, seeds=seeds, start=begun, keep=True, loop=loop)
     assert found.path is not None
     path = found.path.reshape(-1, seeds, 2)
-    return Descent(*_beside(law, task, path, found.x.reshape(seeds, 2), jnp.asarray(found.iterations)), found.reason)
+    return Descent(
+        *_beside(law, task, start, path, found.x.reshape(seeds, 2), jnp.asarray(found.iterations)), found.reason
+    )
 
 
 @jit
 def _beside(
-    prior: Mixture, task: Problem, path: Float[Array, "steps seeds 2"], ends: Float[Array, "seeds 2"], steps: Array
+    prior: Mixture,
+    task: Problem,
+    start: Array,
+    path: Float[Array, "steps seeds 2"],
+    ends: Float[Array, "seeds 2"],
+    steps: Array,
 ) -> tuple[Array, Array, Array, Array, Array]:
     law = posterior(task, prior)
     belongs = law.responsibilities(ends)
@@ -71,10 +82,9 @@ def _beside(
     mean = hidden @ belongs / count
     off = (belongs * (hidden[:, None] - mean[None, :]) ** 2).sum(axis=0)
     spread = jnp.where(count >= 2, jnp.sqrt(off / (count - 1)), jnp.nan)
-    start = jnp.broadcast_to(task.start().reshape(1, 1, 2), (1, *ends.shape))
     way = jnp.where(jnp.arange(len(path))[:, None, None] < steps, path, jnp.nan)
     width = jnp.sqrt(law.covariances[:, 1, 1])
-    return jnp.concatenate([start, way]), law.weights, count / len(ends), width, spread
+    return jnp.concatenate([start[None], way]), law.weights, count / len(ends), width, spread
 
 
 @jit

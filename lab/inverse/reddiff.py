@@ -267,7 +267,7 @@ def follow(
     path = found.path.reshape(method.steps, 1, -1)
     keys = jax.random.fold_in(own, 0)[None]
     seen = noised(method.times(keys[0]), method.dispersion, keys, alone.start().reshape(1, -1), path)
-    return Followed(*_done_only(path[:, 0], seen[:, 0], found.iterations), found.reason)
+    return Followed(*_done_only(path[:, 0], seen[:, 0], jnp.asarray(found.iterations)), found.reason)
 
 
 @jit

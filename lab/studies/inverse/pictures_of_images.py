@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from lab.studies import draw
+from lab.studies.contract import sweeping
 
 _ACROSS = 8  # images in a row of a grid
 
@@ -53,16 +54,16 @@ def answers(result: xr.Dataset) -> Any:
 
 
 def spread(result: xr.Dataset) -> Any:
-    """The spread of answers against that of the posterior, a point for each test image."""
-    true, ours = result.spread_posterior.values, result.spread.values
-    top = 1.15 * float(max(true.max(), ours.max()))
+    """The spread of answers against that of the posterior, a point for each pixel of the image that is shown."""
+    true, ours = result.posterior_std.values.ravel(), result.answers.std("draw", ddof=1).values.ravel()
+    top = 1.1 * float(max(true.max(), ours.max()))
     ends = np.array([0.0, top])
     return draw.plot(
         draw.curve(ends, ends, color=draw.MUTED, dash=True),
-        draw.points(true, ours),
+        draw.points(true, ours, size=0.5),
         xlim=(0, top),
         ylim=(0, top),
-        xlabel="spread of the posterior, RMS a pixel",
+        xlabel="spread of the posterior",
         ylabel="spread of the answers",
         note="dashed: as wide as it should be",
     )
@@ -79,7 +80,6 @@ def each_answer(result: xr.Dataset) -> Any:
         xlabel="test image",
         ylabel="PSNR, dB",
         xticks=[(int(i), str(i)) for i in at] if len(at) <= 16 else None,
-        note="blue: answers; grey: start; green: posterior mean; orange: a draw from the posterior",
         ylim=(0, 1.25 * max(float(result[name].max()) for name in ("psnr", *others) if name in result)),
     )
 
@@ -114,7 +114,8 @@ def perception(result: xr.Dataset) -> Any:
 
 def progress(result: xr.Dataset) -> Any:
     """PSNR of one answer by step."""
-    marks = levels(result, quality_posterior="posterior mean of all images", quality_start="start of all images")
+    own = result.isel(test=sweeping.parameters(result)["example"])
+    marks = levels(own, psnr_posterior="posterior mean", psnr_start="start")
     return draw.plot(
         draw.curve(result.step.values, result.psnr_path.values, "this answer"),
         *(draw.hline(level, name) for name, level in marks.items()),
@@ -146,11 +147,6 @@ def by_choice(name: str, xlabel: str) -> Callable[[xr.Dataset], Any]:
         at = np.arange(len(options))
         marks = {"quality_posterior": draw.GOOD, "quality_rest": draw.TARGET, "quality_start": draw.MUTED}
         there = {other: tint for other, tint in marks.items() if other in result}
-        words = {
-            "quality_posterior": "green: the posterior mean",
-            "quality_rest": "orange: where the averaged objective rests",
-            "quality_start": "grey: the start",
-        }
         ends = [
             (at - 0.32, result[other].values, at + 0.32, result[other].values, tint) for other, tint in there.items()
         ]
@@ -162,7 +158,6 @@ def by_choice(name: str, xlabel: str) -> Callable[[xr.Dataset], Any]:
             ylabel="PSNR, dB",
             xticks=list(zip(at.tolist(), options, strict=True)),
             xlim=(-0.6, len(at) - 0.4),
-            note="; ".join(words[other] for other in there),
             ylim=(0, 1.25 * max(float(np.nanmax(result[other].values)) for other in ("quality", *there))),
         )
 

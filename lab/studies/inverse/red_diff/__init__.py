@@ -25,8 +25,8 @@ from .story import STORY
 
 _FRAMES = 25
 _PLANE = {"steps": 1000, "seeds": 50, "faster": 2.5}  # of the companion in the plane, whose distances are larger
-_TICKS = np.arange(0, _PLANE["steps"] + 1, 25)
-_ACROSS, _UP = jnp.linspace(-0.35, 0.55, 46), jnp.linspace(-1.6, 1.6, 81)
+_TICKS = np.r_[0:50:2, 50 : _PLANE["steps"] + 1 : 25]
+_ACROSS, _UP = jnp.linspace(-1.2, 1.2, 81), jnp.linspace(-1.6, 1.6, 81)
 _FLAT = "where the averaged objective rests is known of linear damages under the Wiener prior"
 _EXACT = "the posterior is known of linear damages, or under the prior “optimal”"
 _ALONE = "one answer has no spread: raise the answers an image to 2 or more"
@@ -199,7 +199,7 @@ class REDDiff(Imaging):
             return ""
         if quality < start + 1:
             return (
-                f"The answers, {quality:.1f} dB, are hardly better than the start, {start:.1f}: take more steps or another rate."
+                f"The answers, {quality:.1f} dB, hardly beat the start, {start:.1f} dB: take more steps, or change the rate."
             )
         behind = float(result.quality_posterior) - quality if "quality_posterior" in result else 0.0
         if order != "descending" and behind > 2:

@@ -113,12 +113,13 @@ CLAIMS = (
           number("apart"), 0.6 * number("rest_apart"), "the sheet, section 2.4", "<="),
     Claim("best-weight", "The weight 1/SNR, “linear”, is better than a constant one.", number("quality"),
           number("quality", weight="const"), "the paper's ablation of weights", ">=", should_hold=False,
-          note="Not of MNIST over all times at this rate: with Adam the linear weight leaves the steps at little noise small. At a "
-          "rate of its own, 0.04, it ties with the constant one, and over the lower third of the times it is ahead."),
+          note="Not of MNIST over all times at this rate: with Adam the linear weight leaves the steps at little noise small. "
+          "At a rate of its own, 0.04, it ties with the constant one, and over the lower third of the times it is ahead."),
     Claim("best-weight-late", "Over the lower third of the times it is, by at least 0.1 dB.", number("quality", latest=0.3),
           number("quality", latest=0.3, weight="const") + 0.1, "the paper's ablation of weights", ">="),
     Claim("best-optimizer", "Over the same times Adam is no worse than tuned plain steps, by more than 0.1 dB.",
-          number("quality", latest=0.3), number("quality", **PLAIN), "the paper's ablation of optimizers: Adam is better", ">=", 0.1,
+          number("quality", latest=0.3), number("quality", **PLAIN), "the paper's ablation of optimizers: Adam is better",
+          ">=", 0.1,
           note="A tie: plain steps with the linear weight are steps of RED, and need no more."),
     Claim("no-prior", "Without a prior, plain steps leave pixels that were not measured.", of(_hidden, **_ALONE),
           0.0, "the sheet, invariant 5", "==", 0.0),

@@ -15,6 +15,10 @@ _BANDS = 8  # shades of the ways in the plane
 _QUALITIES = ("quality_posterior", "quality_start")
 
 
+def _tints(names: list[str]) -> dict[str, str]:
+    return dict(zip(names, draw.colours(6), strict=False)) | {"const": draw.MUTED}
+
+
 def _film(result: xr.Dataset, at: int) -> Any:
     now, peak = result.isel(frame=at), float(result.clean_amplitude.max())
     start, x, mu, truth = (tiles(image) for image in (result.start, now.x_path, now.mu_path, result.clean))
@@ -47,7 +51,7 @@ def _rings(result: xr.Dataset) -> Any:
 def _strengths(result: xr.Dataset) -> Any:
     values, own = result.lambda_t, sweeping.parameters(result)["weight"]
     names = [str(name) for name in values.family.values]
-    tints = dict(zip(names, draw.colours(len(names)), strict=True))
+    tints = _tints(names)
     some = slice(9, None, 10)
     return draw.plot(
         *(draw.curve(result.level.values[some], values.sel(family=name).values[some], name, color=tints[name])
@@ -63,14 +67,14 @@ def _modes(result: xr.Dataset) -> Any:
     for first, last, tint in zip(cuts[:-1], cuts[1:], tints, strict=True):
         a, b = way[first:last], way[first + 1 : last + 1]
         ends = (side.ravel() for side in (a[..., 0], a[..., 1], b[..., 0], b[..., 1]))
-        layers.append(draw.segments(*ends, color=tint, width=0.7))
-    told = zip(result.modes_share.values, result.modes_weight.values, (1.35, 0.35, -0.65), strict=True)
+        layers.append(draw.segments(*ends, color=tint, width=0.5))
+    told = zip(result.modes_share.values, result.modes_weight.values, (1.37, 0.37, -0.63), strict=True)
     words = [(at, f"{share:.0%} of seeds, {weight:.0%} of posterior") for share, weight, at in told]
     return draw.heatmap(
         result.modes_density.values, result.gy.values, result.gx.values, xlabel="x₁, measured", ylabel="x₂, hidden",
         clabel="posterior density", equal=False, height=400, outline=False,
         marks=[*layers, draw.points(way[-1, :, 0], way[-1, :, 1], color=draw.INK, size=0.4),
-               draw.text([-0.33] * len(words), [at for at, _ in words], [word for _, word in words], color=draw.INK)],
+               draw.text([-1.15] * len(words), [at for at, _ in words], [word for _, word in words], color=draw.INK)],
     )
 
 
@@ -84,12 +88,12 @@ def _heat(result: xr.Dataset) -> Any:
 
 def _bed(result: xr.Dataset) -> Any:
     names, at = [str(name) for name in result.weight.values], result.lam.values
-    tints = dict(zip(names, draw.colours(len(names)), strict=True))
+    tints = _tints(names)
     return draw.plot(
-        *(draw.curve(at, result.rest_apart.sel(weight=name).values, color=tints[name], dash=True) for name in names),
-        *(draw.curve(at, result.apart.sel(weight=name).values, name, color=tints[name], markers=True) for name in names),
+        *(draw.curve(at, result.rest_apart.sel(weight=name).values, name, color=tints[name], dash=True) for name in names),
+        *(draw.curve(at, result.apart.sel(weight=name).values, color=tints[name], markers=True) for name in names),
         logx=True, xlabel="λ", ylabel="distance from the posterior mean, RMS", ylim=(0, None),
-        note="dashed: where the averaged objective rests",
+        note="dashed: at rest; below: the answers",
     )
 
 
@@ -100,16 +104,18 @@ PICTURES = Pictures(
     Picture("rings", "Which frequencies when", "Error of μ in three rings of frequencies.", _rings),
     Picture("trace", "PSNR by step", "Of the answer in the film.", common.progress),
     Picture("answers", "Answers beside the posterior mean", "One column for each noise of the method.", common.answers),
-    Picture("spread", "Do answers spread as they should?", "A dot is a test image; below the line answers are too much alike.",
+    Picture("spread", "Do answers spread as they should?", "A dot is a pixel; below the line answers are too much alike.",
             common.spread, needs=("spread", "spread_posterior")),
-    Picture("seeds", "Every answer", "PSNR of each answer for each test image.", common.each_answer),
+    Picture("seeds", "Every answer", "Blue: answers; grey: the start; green: the posterior mean; orange: a draw from the "
+            "posterior.", common.each_answer),
     Picture("perception", "Perception and distortion", "High: near the truth; left: like an image of the training set. Large "
             "dots are means.", common.perception),
     Picture("strengths", "Weights of the family", "λ_t against time: how hard the denoiser pulls when there is much noise.",
             _strengths),
     Picture("modes", "Three modes in the plane", "x₁ is measured, x₂ is not. The ways of 50 answers, dark late: each ends in "
             "one mode, and there they lie closer together than the posterior.", _modes),
-    Picture("order", "The order is part of the method", "The same steps, visited in another order.",
+    Picture("order", "The order is part of the method", "The same steps in another order. Green: the posterior mean; orange: "
+            "where the averaged objective rests; grey: the start.",
             common.by_choice("order", "order of times"), along={"order": ("descending", "random", "ascending")},
             needs=("quality",), also=(*_QUALITIES, "quality_rest")),
     Picture("heat", "Strength and rate", "PSNR; along λ little changes, since Adam does not see how large a slope is.", _heat,
@@ -122,7 +128,8 @@ PICTURES = Pictures(
             along={"steps": (30, 100, 300, 1000)}, needs=("quality",), also=_QUALITIES),
     Picture("noise", "Noise of the measurement", "PSNR against its standard deviation.", common.against("noise"),
             along={"noise": (0.02, 0.05, 0.1, 0.2, 0.5)}, needs=("quality",), also=_QUALITIES),
-    Picture("priors", "Which denoiser", "PSNR with each of those that need no training, one answer to two images in 100 steps.",
+    Picture("priors", "Which denoiser", "PSNR of two images in 100 steps; green: the posterior mean.",
             common.by_choice("prior", "prior"),
-            along={"prior": ("Wiener", "PCA locality", "LS", "optimal"), "tests": (2,), "seeds": (1,), "steps": (100,)}, needs=("quality",), also=_QUALITIES),
+            along={"prior": ("Wiener", "PCA locality", "LS", "optimal"), "tests": (2,), "seeds": (1,), "steps": (100,)},
+            needs=("quality",), also=_QUALITIES),
 )

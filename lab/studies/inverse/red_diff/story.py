@@ -21,8 +21,9 @@ STORY = Story(
              lambda before, after: after.spread_share < 0.4, look="spread"),
     ),
     groups=(
-        Group("How near?", "The answers have {quality:.1f} dB, the posterior mean {quality_posterior:.1f}; the averaged objective "
-              "rests at {quality_rest:.1f}.", ("order", "answers", "bed", "heat", "seeds", "steps", "noise", "priors")),
+        Group("How near?", "The answers have {quality:.1f} dB, the posterior mean {quality_posterior:.1f}; the averaged "
+              "objective rests at {quality_rest:.1f}.",
+              ("order", "answers", "bed", "heat", "seeds", "steps", "noise", "priors")),
         Group("How sure?", "The answers spread {spread_share:.0%} as widely as the posterior.",
               ("spread", "modes", "perception")),
         Group("On the way", "Low frequencies settle first; where the denoiser pulls is the choice of a weight.",
