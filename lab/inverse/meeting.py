@@ -256,7 +256,7 @@ def _exact(of: Meeting, key: PRNGKeyArray, seeds: int) -> Float[Array, "images s
         draws = jax.random.categorical(first, jnp.log(of.known.weights)[:, None], shape=(count, seeds))
         return of.pixels[draws]
     parts = jax.random.normal(first, (count, seeds, len(of.spectrum.values)), of.start.dtype)
-    x = of.spectrum.mean + (parts * jnp.sqrt(of.spectrum.values)) @ of.spectrum.vectors.T
+    x = of.spectrum.mean[None, None] + (parts * jnp.sqrt(of.spectrum.values)[None, None]) @ of.spectrum.vectors.T
     y = made(x.reshape(count, seeds, *made.inputs))
     noise = jax.random.normal(second, y.shape, y.real.dtype)
     if made.is_complex:

@@ -85,6 +85,10 @@ def __getattr__(name: str) -> Any:
         from .stability.sgd_stability.own import model_study
 
         return model_study
+    if name == "inverse_study":
+        from .inverse.inverse_problems.own import inverse_study
+
+        return inverse_study
     if name[:1].isupper():
         for study in catalogue():
             if study.__name__ == name and study.__module__.startswith(__name__):
@@ -94,4 +98,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     ours = [study.__name__ for study in catalogue() if study.__module__.startswith(__name__)]
-    return sorted({*globals(), *ours, "model_study", "path_study"})
+    return sorted({*globals(), *ours, "inverse_study", "model_study", "path_study"})

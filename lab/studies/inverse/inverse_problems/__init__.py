@@ -28,7 +28,7 @@ from .story import STORY
 
 SHOWN = 6
 """Answers of each method that are seen one by one."""
-EDGES = np.linspace(-1.6, 1.6, 33)
+EDGES = np.linspace(-1.6, 1.6, 41)
 """Of the bins of a pixel's grey value; what is beyond is in the last ones."""
 _STRENGTHS = {
     VARIATION: ("variation",), "PnP-ADMM": ("plug",), "PnP-HQS": ("plug",), "RED": ("plug", "red"), "DPS": ("zeta",),

@@ -27,7 +27,9 @@ def tint(name: str) -> str:
     """One colour for a method in all pictures."""
     if name in (*PLAIN, EXACT):
         return {"total variation": draw.WARN, EXACT: draw.INK}.get(name, draw.MUTED)
-    return dict(zip(ASKING, draw.colours(len(ASKING)), strict=True))[name]
+    series = draw.colours(6)
+    plain, drawn = ASKING[:3], ASKING[3:]  # a family of shades, and things of their own
+    return dict(zip((*plain, *drawn), (*draw.colours(3, True, series[5]), *series[:5]), strict=True))[name]
 
 
 def short(name: str) -> str:

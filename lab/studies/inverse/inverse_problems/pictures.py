@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.inverse.meeting import METHODS, REASONS, SAMPLERS
+from lab.inverse.meeting import METHODS, PLAIN, REASONS, SAMPLERS
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, sweeping
 from lab.studies.inverse.pictures_of_images import clicked_pixel, grid, tiles
@@ -88,21 +88,27 @@ def _calibration(result: xr.Dataset) -> Any:
     lines = []
     for name in there(result, SAMPLERS):
         own = result.deviation.sel(solver=name).values.ravel()
-        groups = np.array([(true[k].mean(), own[k].mean()) for k in order]).T
-        lines.append(draw.curve(*groups, short(name), color=tint(name), markers=True))
+        at, wide = np.array([(true[k].mean(), own[k].mean()) for k in order]).T
+        lines.append(draw.curve(at, wide, short(name), color=tint(name), markers=True))
     return draw.plot(draw.curve([0, top], [0, top], color=draw.MUTED, dash=True), *lines, ylim=(0, top), height=340,
                      xlabel="posterior standard deviation, an eighth of the pixels each", ylabel="spread of the answers",
                      note="dashed: as wide as the posterior")
 
 
 def _perception(result: xr.Dataset) -> Any:
-    names = there(result)
-    x, y = (result[of].mean("test") for of in ("nearest", "psnr"))
-    dots = [draw.points([float(x.sel(solver=name))], [float(y.sel(solver=name))], short(name), color=tint(name), size=2)
-            for name in names]
-    return draw.plot(*dots, draw.vline(float(result.nearest_clean.mean()), "unseen images", color=draw.TARGET, dash=True),
-                     xlabel="distance from the nearest training image, RMS a pixel", ylabel="PSNR of one answer, dB",
-                     height=360)
+    names = [name for name in there(result) if name not in PLAIN[:2]]
+    x, y = (result[of].mean("test").sel(solver=names).values for of in ("nearest", "psnr"))
+    beside = float(result.nearest_clean.mean())
+    left, right = min(x.min(), beside), max(x.max(), beside)
+    low, high = (float(end) for end in (y.min() - 1, y.max() + 1))
+    dots = [draw.points([a], [b], color=tint(name), size=2.5) for name, a, b in zip(names, x, y, strict=True)]
+    names_at = right + 0.12 * (right - left)
+    return draw.plot(
+        *dots, draw.vline(beside, "unseen images", color=draw.TARGET, dash=True),
+        *draw.legend([(short(name), tint(name)) for name in names], names_at, (low, high)), ylim=(low, high), height=380,
+        xlim=(left - 0.05 * (right - left) - 0.01, names_at + 0.35 * (right - left)), ylabel="PSNR of one answer, dB",
+        xlabel="distance from the nearest training image, RMS a pixel",
+    )
 
 
 def _table(result: xr.Dataset) -> Any:
@@ -128,7 +134,7 @@ def _number(value: float, form: str) -> str:
     return format(value, form) if np.isfinite(value) else "–"
 
 
-_SWEPT = {"needs": ("psnr_mean",), "also": ("psnr_posterior",)}
+_SWEPT: Any = {"needs": ("psnr_mean",), "also": ("psnr_posterior",)}
 PICTURES = Pictures(
     Picture("answers", "One measurement, every method", "One answer of each for the same image; click a pixel to see its "
             "posterior.", _answers, clicks=clicked_pixel(lambda result: 1 + ("posterior_mean" in result) + len(there(result)))),
