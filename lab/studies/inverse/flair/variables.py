@@ -62,7 +62,7 @@ def numbers(made: Bed, method: inverse.Flair, table: Any, found: Array, plain: A
 
 @jit
 def film(
-    method: inverse.Flair, path: Array, beside: Any, iterations: Array, shape: tuple[int, int, int]
+    method: inverse.Flair, path: Any, beside: Any, iterations: Array, shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """One answer step by step; NaN after it was stopped."""
     t, there = method.times().reshape(-1, 1, 1, 1), (jnp.arange(method.steps) < iterations).reshape(-1, 1, 1, 1)
