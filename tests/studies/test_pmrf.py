@@ -45,7 +45,7 @@ def line():
     }
     x = np.random.default_rng(0).normal(size=(30, 1))
     study = PMRF(
-        data=mine(x, **law), knows="law", noise=0.8, sigma_s=0.0, euler_steps=60, solver="heun", particles=60, pairs=900
+        data=mine(x, **law), knows="law", noise=0.8, sigma_s=0.0, euler_steps=40, solver="heun", particles=40, pairs=600
     )
     return law, study.run()
 
@@ -124,7 +124,7 @@ def test_on_a_line_the_flow_matches_quantiles(line):
 
 
 def test_posteriors_and_mixture_flow_by_definition():
-    """Against Mixture.observe, and against the mean of 400,000 draws of (X, Z_t) that come near a point."""
+    """Against Mixture.observe, and against the mean of 120,000 draws of (X, Z_t) that come near a point."""
     prior = Mixture([0.3, 0.7], [[-1.0, 0.5], [1.0, -0.2]], [[[0.5, 0.1], [0.1, 0.3]], [[0.2, 0.0], [0.0, 0.4]]])
     h, q = jnp.asarray([[1.0, 0.5], [-0.3, 0.8]]), jnp.asarray([[0.4, 0.1], [0.1, 0.3]])
     y = jnp.asarray([[0.3, -0.2], [1.5, 0.7]])
@@ -136,7 +136,7 @@ def test_posteriors_and_mixture_flow_by_definition():
         np.testing.assert_allclose(found.covariances, own.covariances, rtol=1e-8)
         np.testing.assert_allclose(found.mean[row], own.moments().mean, rtol=1e-9)
     keys = jax.random.split(jax.random.key(0), 5)
-    n, t, sigma_s = 400_000, 0.45, 0.3
+    n, t, sigma_s = 120_000, 0.45, 0.3
     x = prior.sample(keys[0], n)
     many = x @ h.T + jax.random.normal(keys[1], x.shape) @ jnp.linalg.cholesky(q).T
     everyone = mixture_flows.posteriors(prior, h, q, many)
@@ -144,8 +144,8 @@ def test_posteriors_and_mixture_flow_by_definition():
     nodes = mixture_flows.posteriors(prior, h, q, many[:3000])
     flow = mixture_flows.MixtureFlow(nodes, nodes.mean, jnp.zeros(3000), sigma_s)
     for at in ([0.2, 0.1], [-0.5, 0.3]):
-        near = np.linalg.norm(z - at, axis=1) < 0.06
-        assert near.sum() > 300
+        near = np.linalg.norm(z - at, axis=1) < 0.1
+        assert near.sum() > 200
         expected, error = np.asarray(x)[near].mean(0), np.asarray(x)[near].std(0) / near.sum() ** 0.5
         here = flow.clean(t, jnp.asarray([at]))[0]
         assert (abs(here - expected) < 4 * error + 0.02).all(), at
@@ -235,21 +235,21 @@ def test_times_are_stratified():
     assert abs(t.mean() - 0.5) <= 1 / 100
 
 
-def test_a_network_learns_each_flow_on_its_own_start():
+def test_a_network_learns_the_flow():
     """Of a Gaussian: after a short training the loss is near the least one, E|X - Z_0 - v|^2."""
     law = Mixture([1.0], [[0.0]], [1.0])
     h, q = jnp.eye(1), jnp.eye(1)
     bed = restoring.bed(law, jnp.zeros((4, 1)), jnp.eye(1), h, q)
     # PMRF, sigma_s = 0.5: the residual variance of X - Z_0 given Z_t, averaged over time
     t = np.linspace(0, 1, 2001)
-    for learns, c0, cross in (("PMRF", 0.75, 0.5), ("flow from Y", 2.25, 1.0)):
-        c = (1 - t) ** 2 * c0 + t**2 + 2 * t * (1 - t) * cross
-        b = (1 - t) * cross + t - (1 - t) * c0 - t * cross
-        least = np.trapezoid(1 + c0 - 2 * cross - b**2 / c, t)
-        taught = pmrf_training.train(
-            pure, jax.random.key(0), bed, "law", learns, 0.5, units=16, learning_rate=5e-3, steps=400
-        )
-        np.testing.assert_allclose(taught.loss[-150:].mean(), least, rtol=0.1, err_msg=learns)
+    c0, cross = 0.75, 0.5
+    c = (1 - t) ** 2 * c0 + t**2 + 2 * t * (1 - t) * cross
+    b = (1 - t) * cross + t - (1 - t) * c0 - t * cross
+    least = np.trapezoid(1 + c0 - 2 * cross - b**2 / c, t)
+    taught = pmrf_training.train(
+        pure, jax.random.key(0), bed, "law", "PMRF", 0.5, units=16, learning_rate=5e-3, steps=250
+    )
+    np.testing.assert_allclose(taught.loss[-100:].mean(), least, rtol=0.1)
     wide = restoring.bed(None, jnp.zeros((4, 3)), jnp.eye(3), jnp.eye(3)[:2], jnp.eye(2))
     with pytest.raises(ValueError, match="Y has 2 numbers and X 3"):
         pmrf_training.train(
@@ -258,14 +258,16 @@ def test_a_network_learns_each_flow_on_its_own_start():
 
 
 def test_images_and_network_are_drawn():
-    x = (np.random.default_rng(0).random((60, 3, 4)) > 0.5).astype(float)
-    data = Data("mine", "Mine", "samples", {"x": x.reshape(60, -1)}, "a test", "none", axes={"image": (3, 4)})
-    run = PMRF(data=data, task="inpainting", train_steps=5, units=4, learns="flow given X*", particles=10).run()
-    assert run.images.shape == (8, 4, 3, 4)
-    np.testing.assert_allclose(run.images.sel(shown="truth").values.reshape(4, -1).mean(), x.mean(), atol=0.2)
+    run = PMRF(task="inpainting", train_steps=5, units=4, learns="flow given X*").run()
+    assert run.images.shape == (8, 8, 8, 8)
+    assert run.net_images.shape == (8, 8, 8)
+    digits = load("digit-samples").arrays["x"].reshape(-1, 8, 8)
+    for image in run.images.sel(shown="truth").values:
+        assert abs(digits - image).max(axis=(1, 2)).min() < 1e-6  # one of the digits, and not about its mean
     assert np.isnan(run.mse.sel(estimator="flow from Y"))
     assert np.isfinite(run.mse.drop_sel(estimator="flow from Y")).all()
     assert list(run.estimator.values) == list(METHODS)
+    assert run.sizes["train_step"] == 5
     for name in ("images", "plane", "network", "training", "paths"):
         hv.renderer("matplotlib").get_plot(PMRF.pictures[name](run))
 

@@ -42,7 +42,8 @@ PRESETS = (
     ),
     Preset(
         "line", "Two modes on a line", "Histograms of the posterior mean, of PMRF and of x; the velocity is a quadrature.",
-        {"data": "two-unlike-modes", "knows": "law", "noise": 1.0, "sigma_s": 0.0, "euler_steps": 100, "particles": 1000},
+        {"data": "two-unlike-modes", "knows": "law", "noise": 1.0, "sigma_s": 0.0, "euler_steps": 100, "particles": 1000,
+         "least": 0.005},
     ),
     Preset("ring", "Three modes in the plane", "From the posterior mean to the modes, by the exact velocity: play it.", RING),
     Preset(

@@ -24,7 +24,7 @@ STORY = Story(
              {"data": "random-gaussian", "dimension": 3, "task": "mixing", "sigma_s": 0.0, "euler_steps": 100},
              "Where Y is not alike X it errs by {mse_from_y:.3g}; sampling by {mse_sampling:.3g}, PMRF by {mse_pmrf:.3g}.",
              lambda before, after: after.mse_from_y > after.mse_sampling > after.mse_pmrf),
-        Step("And where more is known than mean and covariance?", RING | {"pairs": 400},
+        Step("And where more is known than mean and covariance?", RING | {"pairs": 300, "euler_steps": 25},
              "Three modes: from W₂ = {w2_mean:.3g} of the posterior mean the flow comes to {w2_pmrf:.3g}; two samples of x "
              "have {w2_floor:.3g}.",
              lambda before, after: after.w2_pmrf < 0.6 * after.w2_mean, look="paths"),
