@@ -104,7 +104,7 @@ pictures.strengths(result)
 # %% [markdown]
 # ## The order is part of the method
 #
-# The objective averaged over all times rests at a point that is known in closed form, and far from the posterior mean. In random
+# The objective averaged over all times rests at a point that is known in closed form, far from the posterior mean. In random
 # order the answers end there; from much noise to little they come much nearer.
 
 # %%

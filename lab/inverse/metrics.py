@@ -100,6 +100,7 @@ def rings(x: Any, truth: Any, count: int = 3) -> Float[Array, "*batch rings"]:
     Rings are of equal width, from the lowest frequencies to the highest; the constant belongs to the first.
     """
     x, truth = jnp.asarray(x), jnp.asarray(truth)
+    truth = jnp.broadcast_to(truth, x.shape)
     across, down = (jnp.fft.fftfreq(side) for side in x.shape[-2:])
     radius = jnp.sqrt(across[:, None] ** 2 + down[None, :] ** 2)
     number = jnp.minimum(jnp.floor(2 * count * radius), count - 1).astype(jnp.int32)

@@ -26,7 +26,7 @@ from .story import STORY
 _FRAMES = 25
 _PLANE = {"steps": 1000, "seeds": 50, "faster": 2.5}  # of the companion in the plane, whose distances are larger
 _TICKS = np.r_[0:50:2, 50 : _PLANE["steps"] + 1 : 25]
-_ACROSS, _UP = jnp.linspace(-1.2, 1.2, 81), jnp.linspace(-1.6, 1.6, 81)
+_ACROSS, _UP = np.linspace(-1.2, 1.2, 81), np.linspace(-1.6, 1.6, 81)
 _FLAT = "where the averaged objective rests is known of linear damages under the Wiener prior"
 _EXACT = "the posterior is known of linear damages, or under the prior “optimal”"
 _ALONE = "one answer has no spread: raise the answers an image to 2 or more"
@@ -160,7 +160,8 @@ class REDDiff(Imaging):
         output |= judged(made.problem, found.x, made.clean, made.start, made.pixels, made.known, drawn)
         output |= {
             "answers": jnp.take(found.x, image, axis=0), "diverged": found.diverged.T, "lost": found.diverged.sum(),
-            "trace_data": found.trace["data"], "trace_reg": found.trace["prior"], "lambda_t": reddiff.strengths(p.lam).T,
+            "trace_data": _whole(found.trace["data"], p.steps), "trace_reg": _whole(found.trace["prior"], p.steps),
+            "lambda_t": reddiff.strengths(p.lam).T,
         }
         way = reddiff.follow(made.problem, made.prior, method, made.key, image, loop)
         some, clean = _frames(p.steps), jnp.take(made.clean, image, axis=0)
@@ -185,7 +186,7 @@ class REDDiff(Imaging):
         return {
             "step": np.arange(1, p.steps + 1), "frame": _frames(p.steps) + 1, "level": np.arange(1000),
             "family": list(reddiff.WEIGHTS), "ring": ["low", "middle", "high"], "tick": _TICKS, "axis": ["x₁", "x₂"],
-            "gx": np.asarray(_ACROSS), "gy": np.asarray(_UP),
+            "gx": _ACROSS, "gy": _UP,
         }
 
     @classmethod
@@ -211,6 +212,11 @@ class REDDiff(Imaging):
         return ""
 
 
+def _whole(trace: Any, steps: int) -> jax.Array:
+    """NaN after the last step of a run that ended early."""
+    return jnp.pad(jnp.asarray(trace), (0, steps - len(trace)), constant_values=jnp.nan)
+
+
 def _frames(steps: int) -> np.ndarray:
     return np.unique(np.round(np.linspace(0, steps - 1, min(_FRAMES, steps))).astype(int))
 
@@ -226,7 +232,8 @@ def _plane(inputs: Any, p: Any, method: inverse.REDDiff, loop: Loop) -> tuple[di
         lambda made: made.reason == Reason.CONVERGED,
     )
     return {
-        "modes_path": found.path[_TICKS], "modes_density": modes.density(p.noise, _ACROSS, _UP), "modes_weight": found.weights,
+        "modes_path": found.path[_TICKS], "modes_weight": found.weights,
+        "modes_density": modes.density(p.noise, jnp.asarray(_ACROSS), jnp.asarray(_UP)),
         "modes_share": found.share, "modes_width": found.width, "modes_spread": found.spread,
     }, found.reason
 
