@@ -13,7 +13,7 @@ import xarray as xr
 from lab.studies import draw
 from lab.studies.contract import sweeping
 
-_ACROSS = 8  # images in a row of a grid
+_ACROSS = 5  # images in a row of a grid: words above them need room in a column of the page
 
 
 def tiles(values: xr.DataArray) -> np.ndarray:
@@ -40,17 +40,17 @@ def levels(result: xr.Dataset, **names: str) -> dict[str, float]:
 
 def answers(result: xr.Dataset) -> Any:
     """Some answers for one image, and how they differ from the posterior mean where it is known."""
-    shown = {"truth": tiles(result.clean), "measured": tiles(result.start)}
-    shown |= {f"answer {k + 1}": each for k, each in enumerate(tiles(result.answers)[:4])}
+    shown = {"truth": tiles(result.clean), "start": tiles(result.start)}
+    shown |= {f"no. {k + 1}": each for k, each in enumerate(tiles(result.answers)[:4])}
     if "posterior_mean" not in result:
         return draw.mosaic(np.stack(list(shown.values()))[None], cols=list(shown))
-    shown["E[x | y]"] = mean = tiles(result.posterior_mean)
+    shown["mean"] = mean = tiles(result.posterior_mean)
     above = np.stack(list(shown.values()))
     off = above - mean[None]
     below = draw.signed(off.mean(axis=-1) if off.ndim == 4 else off)
     above = above if above.ndim == 4 else np.repeat(above[..., None], 3, axis=-1)
-    note = "below: orange above, blue below the posterior mean, each on its own scale"
-    return draw.mosaic(np.stack([above, below]), ["image", "less E[x | y]"], list(shown), note=note)
+    note = "below: each on its own scale, orange above zero"
+    return draw.mosaic(np.stack([above, below]), ["image", "less mean"], list(shown), note=note)
 
 
 def spread(result: xr.Dataset) -> Any:
@@ -165,7 +165,7 @@ def by_choice(name: str, xlabel: str) -> Callable[[xr.Dataset], Any]:
 
 
 def grid(images: Mapping[str, np.ndarray], **more: Any) -> Any:
-    """Images with their names above them, in rows of at most eight."""
+    """Images with their names above them, in rows of at most five."""
     count, across = len(images), min(_ACROSS, -(-len(images) // -(-len(images) // _ACROSS)))
     rows = -(-count // across)
     first = next(iter(images.values()))

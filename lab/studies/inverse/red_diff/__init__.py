@@ -198,13 +198,13 @@ class REDDiff(Imaging):
         order = sweeping.parameters(result)["order"]
         if not np.isfinite(quality):
             return ""
+        behind = float(result.quality_posterior) - quality if "quality_posterior" in result else 0.0
+        if order != "descending" and behind > 2:
+            return f"In {order} order the answers stay {behind:.1f} dB behind the posterior mean: choose descending."
         if quality < start + 1:
             return (
                 f"The answers, {quality:.1f} dB, hardly beat the start, {start:.1f} dB: take more steps, or change the rate."
             )
-        behind = float(result.quality_posterior) - quality if "quality_posterior" in result else 0.0
-        if order != "descending" and behind > 2:
-            return f"In {order} order the answers stay {behind:.1f} dB behind the posterior mean: choose descending."
         if float(result.misfit) > 4:
             return f"The answers miss the data, {float(result.misfit):.1f} times the noise: raise v, or the rate and the steps."
         if behind > 2.5:
