@@ -195,21 +195,21 @@ def total_variation(
     lam: ArrayLike = 1e-3,
     rho: ArrayLike = 0.05,
     *,
-    steps: int = 300,
-    inner: int = 10,
+    steps: ArrayLike = 300,
+    inner: ArrayLike = 10,
     periodic: bool = False,
 ) -> TotalVariation:
     r"""$\min_x \tfrac12 |y - A x|^2 + \lambda |D_z x|_1$ with A divided by its norm, from the adjoint.
 
     Args:
-        steps, inner: of ADMM, and of conjugate gradients in each; static.
+        steps, inner: of ADMM, and of conjugate gradients in each; traced.
     """
     data = Data.of(problem, lam, rho, periodic)
-    return _varied(data, steps, inner)
+    return _varied(data, *(jnp.asarray(count, jnp.int32) for count in (steps, inner)))
 
 
 @jit
-def _varied(data: Data, steps: int, inner: int) -> TotalVariation:
+def _varied(data: Data, steps: Array, inner: Array) -> TotalVariation:
     start = data.pulled
     zero = jnp.zeros_like(start)
     x, split = jax.lax.fori_loop(

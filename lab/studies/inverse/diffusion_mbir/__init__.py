@@ -75,7 +75,7 @@ class DiffusionMBIR(Study):
         0.025, (1e-3, 1), label="ADMM weight", symbol="ρ",
         doc="in units of the squared norm of the operator: above 0.1, or with M > 1 above 0.05, the diffusion may diverge",
     )
-    inner = Whole(5, bounds=(0, 50), soft=(1, 10), label="CG steps", symbol="M", doc="in each step of ADMM; released: 1")
+    inner = Whole(5, bounds=(0, 50), soft=(1, 10), label="CG steps", symbol="M", doc="in each step of ADMM; 1 as released, and for MRI")
     admm = Whole(1, bounds=(0, 50), soft=(1, 10), label="ADMM steps", symbol="K", doc="after each level of noise")
     steps = size(50, (2, 5000), (20, 1000), label="levels", symbol="N", doc="of noise, in equal ratios")
     sigma_max = positive(5.0, (1, 400), label="first level", symbol="σ₁", doc="with M > 1 from 5 to 20; released: 378")
@@ -93,7 +93,7 @@ class DiffusionMBIR(Study):
     finish = Switch(False, label="last step to the data", group="more", doc="a step of SIRT at the end, as released")
     tv_lam = positive(1e-3, (1e-4, 1e-1), label="penalty of TV", group="more", doc="of total variation alone")
     tv_rho = positive(0.05, (1e-3, 1), label="ADMM weight of TV", group="more", doc="how fast it converges, not to what")
-    tv_steps = size(100, (1, 5000), (20, 500), label="steps of TV", group="more", doc="of ADMM, of 4 CG steps each")
+    tv_steps = Whole(100, bounds=(1, 5000), soft=(20, 500), label="steps of TV", group="more", doc="of ADMM, each 4 of CG")
     side = Choice(["24", "16", "32"], label="pixels a side", group="more", doc="of the named volumes, of 16, 12 or 24 slices")
     pool = Whole(
         None, bounds=(1, 64), soft=(1, 8), label="pooling", traced=False, allow_None=True, group="more",

@@ -13,7 +13,7 @@ STORY = Story(
         Step("What if the variables of ADMM start anew at each level?", {"share": False},
              "Then one step at each level hardly feels the penalty: {psnr:.1f} dB, shared it was {before.psnr:.1f}.",
              lambda before, after: before.psnr > after.psnr + 2, look="profile"),
-        Step("And if neighbours are tied more tightly?", {"rho": 1.0, "steps": 100, "sigma_max": 20.0},
+        Step("And if neighbours are tied more tightly?", {"rho": 1.0, "sigma_max": 20.0},
              "A step then restores the noisier differences of the one before: slices become {roughness:.0f} times as rough as "
              "unrelated ones, and of the volume {psnr:.0f} dB are left.",
              lambda before, after: after.roughness > 2 and after.psnr < 5 and before.roughness < 1, look="roughness"),
