@@ -201,12 +201,12 @@ class REDDiff(Imaging):
         behind = float(result.quality_posterior) - quality if "quality_posterior" in result else 0.0
         if order != "descending" and behind > 2:
             return f"In {order} order the answers stay {behind:.1f} dB behind the posterior mean: choose descending."
+        if float(result.misfit) > 4:
+            return f"The answers miss the data, {float(result.misfit):.1f} times the noise: raise v, or the rate and the steps."
         if quality < start + 1:
             return (
                 f"The answers, {quality:.1f} dB, hardly beat the start, {start:.1f} dB: take more steps, or change the rate."
             )
-        if float(result.misfit) > 4:
-            return f"The answers miss the data, {float(result.misfit):.1f} times the noise: raise v, or the rate and the steps."
         if behind > 2.5:
             return f"The answers stay {behind:.1f} dB behind the posterior mean: take more steps, or another rate."
         return ""

@@ -103,7 +103,8 @@ PICTURES = Pictures(
     Picture("strip", "Step by step", "Coarse things settle first, high frequencies enter last.", _strip),
     Picture("rings", "Which frequencies when", "Error of μ in three rings of frequencies.", _rings),
     Picture("trace", "PSNR by step", "Of the answer in the film.", common.progress),
-    Picture("answers", "Answers beside the posterior mean", "One for each noise of the method; below less the posterior mean, the last one.", common.answers),
+    Picture("answers", "Answers beside the posterior mean", "One for each noise of the method; below less the posterior mean.",
+            common.answers),
     Picture("spread", "Do answers spread as they should?", "A dot is a pixel; below the line answers are too much alike.",
             common.spread, needs=("spread", "spread_posterior")),
     Picture("seeds", "Every answer", "Blue: answers; grey: the start; green: the posterior mean; orange: a draw from the "
