@@ -32,7 +32,8 @@ def blobs(count: int, side: int = 12, seed: int = 0) -> np.ndarray:
     for _ in range(3):
         row, column, drift = rng.uniform(3, 8), rng.uniform(3, 8), rng.uniform(-0.2, 0.2, 2)
         found += rng.uniform(0.3, 0.6) * np.exp(-((i - row - drift[0] * z) ** 2 + (j - column - drift[1] * z) ** 2) / 5)
-    return np.clip(found, 0, 1)
+    middle = (side - 12) // 2 + 6
+    return np.clip(np.where(np.hypot(i - middle, j - middle) <= 5, found, 0), 0, 1)
 
 
 VOLUME = blobs(6)
@@ -71,13 +72,6 @@ def test_everything_is_what_the_methods_themselves_give(first):
     np.testing.assert_allclose(run.residual, run.residual_path[-1], rtol=1e-6)
     alone = inverse.solve(given, prior, method._replace(lam=0.0, rho=1e-30), key=jax.random.fold_in(key, 1), keep=True)
     np.testing.assert_allclose(run.volumes.sel(solver="slice-wise"), alone.x[0], atol=1e-7)
-    one = inverse.solve(  # which knows of no other slice
-        inverse.problem(inverse.radon((1, 12, 12), 4), given.y[2:3], 0.0),
-        inverse.Slices(prior.slice, 1),
-        method._replace(lam=0.0, rho=1e-30, corrector="none"),
-        key=key,
-    ).x[0, 0]
-    assert np.abs(one - run.volumes.sel(solver="slice-wise").values[2]).mean() < 0.1
     np.testing.assert_allclose(run.volumes.sel(solver="least norm"), made.pinv(given.y), atol=1e-7)
     total = inverse.total_variation(given, 1e-3, 0.05, steps=20, inner=4).x
     np.testing.assert_allclose(run.volumes.sel(solver="TV"), total, atol=1e-7)
@@ -104,10 +98,9 @@ def test_a_click_computes_nothing_but_what_is_shown(first):
     np.testing.assert_allclose(warm.coronal_path[0, -1], warm.volume.isel(y=3), atol=1e-12)
     from skimage.transform import radon
 
-    disc = np.hypot(*(np.mgrid[:12, :12] - 6)) <= 5
-    wanted = radon(warm.truth.values[4] * disc, warm.angle.values, circle=True)
-    again = DiffusionMBIR(data=mine(VOLUME * disc, TRAINING), steps=2, tv_steps=1, **(PLACE | {"slice": 4})).run()
-    np.testing.assert_allclose(again.sinogram, wanted, atol=1e-6)
+    assert warm.truth.values[4][np.hypot(*(np.mgrid[:12, :12] - 6)) > 5].max() == 0  # beyond the disc the two differ
+    wanted = radon(warm.truth.values[4].astype(float), warm.angle.values, circle=True)
+    np.testing.assert_allclose(warm.sinogram, wanted, atol=1e-6)
 
 
 def test_clicks_go_where_they_are_drawn(first):
@@ -130,12 +123,12 @@ def test_clicks_go_where_they_are_drawn(first):
 
 
 def test_where_it_diverges_is_said(first):
-    wild = STUDY.but(rho=1.0, sigma_max=20.0, steps=60, inner=5).run()
+    wild = STUDY.but(rho=1.0, sigma_max=50.0, inner=8).run()
     assert wild.attrs["reason"] == "not_finite"
     assert float(wild.roughness) > 1.1 > float(first.result.roughness)
     assert "The diffusion diverged" in wild.attrs["advice"]
     assert "Lower ρ" in wild.attrs["advice"]
-    tied = STUDY.but(lam=0.0, steps=60, inner=5).run()
+    tied = STUDY.but(lam=0.0, inner=8).run()
     assert "With λ = 0 nothing is shrunk" in tied.attrs["advice"]
     assert first.result.attrs["reason"] == "converged"
 
@@ -204,7 +197,8 @@ def test_pooling_noise_and_the_optimal_denoiser():
 @pytest.mark.parametrize("name", [p.name for p in DiffusionMBIR.pictures if p.along is not None])
 def test_pictures_of_sweeps_are_drawn(name):
     picture = DiffusionMBIR.pictures[name]
-    result = STUDY.but(steps=10, tv_steps=2).picture_result(picture)
+    small = mine(VOLUME[:3, 2:10, 2:10], TRAINING[:60, 2:10, 2:10])
+    result = STUDY.but(data=small, steps=3, tv_steps=1).picture_result(picture)
     assert picture.applies(result) == ""
     for backend in ("bokeh", "matplotlib"):
         hv.renderer(backend).get_plot(picture(result))

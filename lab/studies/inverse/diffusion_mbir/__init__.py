@@ -75,7 +75,7 @@ class DiffusionMBIR(Study):
         0.025, (1e-3, 1), label="ADMM weight", symbol="ρ",
         doc="in units of the squared norm of the operator: above 0.1, or with M > 1 above 0.05, the diffusion may diverge",
     )
-    inner = Whole(5, bounds=(0, 50), soft=(1, 10), label="CG steps", symbol="M", doc="in each step of ADMM; 1 as released, and for MRI")
+    inner = Whole(5, bounds=(0, 50), soft=(1, 10), label="CG steps", symbol="M", doc="in each step of ADMM; released: 1")
     admm = Whole(1, bounds=(0, 50), soft=(1, 10), label="ADMM steps", symbol="K", doc="after each level of noise")
     steps = size(50, (2, 5000), (20, 1000), label="levels", symbol="N", doc="of noise, in equal ratios")
     sigma_max = positive(5.0, (1, 400), label="first level", symbol="σ₁", doc="with M > 1 from 5 to 20; released: 378")
@@ -174,7 +174,8 @@ class DiffusionMBIR(Study):
         by = variables.pooling(inputs["volume"].shape[1], p.pool, _EASY)
         remembered = _REMEMBERED.within((bytes(np.asarray(inputs["digest"])), by), p)
         truth, key = variables.pooled(inputs["volume"], by), jax.random.key(p.seed)
-        scanned = (p.scanner, p.views, p.span, p.acceleration, p.noise, p.seed)
+        own = {"MRI": (p.acceleration,), "limited angle": (p.views, p.span)}.get(p.scanner, (p.views,))
+        scanned = (p.scanner, own, p.noise, p.seed)
         learnt = (p.learnt, p.prior)
         given = remembered(
             ("scan", scanned),

@@ -14,16 +14,15 @@ from .variables import DIVERGED, METHODS, PLANES
 _SHOWN = ("FBP", "TV", "slice-wise", "MBIR")  # beside the truth
 _RHOS, _LAMS = (0.0025, 0.01, 0.025, 0.1, 0.3, 1.0), (0.0, 1e-3, 2e-3, 4e-3, 1e-2, 3e-2)
 _EXACT = 50.0  # dB that are drawn at most
-_FOUR = {"share": (True, False), "inner": (1, 5)}
+_FOUR, _BOTH = {"share": (True, False), "inner": (1, 5)}, ("psnr_path", "residual_path")  # one sweep for two pictures
 
 
 def _named(result: xr.Dataset, method: str) -> str:
     return "zero-filled" if method == "FBP" and sweeping.parameters(result)["scanner"] == "MRI" else method
 
 
-def _place(result: xr.Dataset) -> tuple[int, int, int]:
-    given = sweeping.parameters(result)
-    return given["slice"], given["row"], given["column"]
+def _place(result: xr.Dataset) -> tuple[int, ...]:
+    return tuple(sweeping.parameters(result)[name] for name in ("slice", "row", "column"))
 
 
 def _planes(result: xr.Dataset) -> Any:
@@ -86,9 +85,9 @@ def _marked(at: np.ndarray, high: int) -> Any:
 
 
 def _sinogram(result: xr.Dataset) -> Any:
-    marks = _marked(result.measured.dropna("view").values, result.sizes["detector"])
-    return draw.heatmap(result.sinogram.values, cols=result.angle.values, xlabel="angle (°)", ylabel="detector",
-                        clabel="sum along lines", marks=[marks], equal=False, outline=False)
+    marks = [_marked(result.measured.dropna("view").values, result.sizes["detector"])]
+    return draw.heatmap(result.sinogram.values, cols=result.angle.values, xlabel="angle (°)", ylabel="detector", marks=marks,
+                        clabel="sum along lines", equal=False, outline=False)
 
 
 def _spectrum(result: xr.Dataset) -> Any:
@@ -161,7 +160,7 @@ PICTURES = Pictures(
     Picture("weights", "By penalty and weight", "×: it diverges; dashed: ρ = |A|²; from 10 dB on", _weights,
             along={"rho": _RHOS, "lam": _LAMS}, needs=("psnr", "roughness")),
     Picture("progress", "Shared or not", "PSNR after each step, by CG steps M", _four("psnr_path", "PSNR (dB)", False),
-            along=_FOUR, needs=("psnr_path",)),
+            along=_FOUR, needs=_BOTH),
     Picture("residuals", "How it comes to fit", "residual after each step", _four("residual_path", "|A x - y| / |y|", True),
-            along=_FOUR, needs=("residual_path",)),
+            along=_FOUR, needs=_BOTH),
 )
