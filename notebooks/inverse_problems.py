@@ -14,8 +14,8 @@
 # # Inverse problems with a denoiser
 #
 # Something was measured of an image, $y = A(x) + \sigma_y \varepsilon$, and many images fit. A denoiser knows what images look
-# like, and there are a dozen ways to ask it. Here all of them work on the same measurement, with the exact posterior beside them,
-# and then on a damage and a denoiser of one's own.
+# like, and there are a dozen ways to ask it. Here all of them work on the same measurement, with the exact posterior beside
+# them, and then on a damage and a denoiser of one's own.
 
 # %%
 import lab

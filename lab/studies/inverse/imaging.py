@@ -245,8 +245,16 @@ class Imaging(Study):
 def depends(p: Any, own: Own | None = None) -> tuple[Any, ...]:
     """All that a bed of the same data depends on."""
     there = set(p) - {"example"}
-    names = [name for name in Imaging.parameters() if name in there]
-    return own and own.name, *(getattr(p, name) for name in names)
+    parameters = {name: each for name, each in Imaging.parameters().items() if name in there}
+    return own and own.name, *(getattr(p, name) for name, each in parameters.items() if _acts(each.when, p, there))
+
+
+def _acts(when: Mapping[str, Any] | None, p: Any, there: set[str]) -> bool:
+    """Whether a parameter has an effect beside the others."""
+    for name, values in (when or {}).items():
+        if name in there and getattr(p, name) not in (values if isinstance(values, tuple) else (values,)):
+            return False
+    return True
 
 
 def bed(inputs: Mapping[str, Any], p: Any, loop: Loop, own: Own | None = None) -> Bed:

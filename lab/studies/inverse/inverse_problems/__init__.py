@@ -48,13 +48,13 @@ class InverseProblems(Imaging):
     )
     text = "inverse_problems.md"
 
-    row = Whole(5, bounds=(0, None), label="row of the pixel", doc="whose posterior is shown, from the top; or click it")
-    column = Whole(7, bounds=(0, None), label="column of the pixel", doc="from the left; or click the pixel")
+    row = Whole(7, bounds=(0, None), label="row of the pixel", doc="whose posterior is shown, from the top; or click it")
+    column = Whole(9, bounds=(0, None), label="column of the pixel", doc="from the left; or click the pixel")
     seeds = size(
         16, (2, 64), (4, 64), label="answers", unit="", doc="of each method that draws random numbers, for each image"
     )
     steps = size(
-        100, (2, 1000), (10, 300), label="denoiser calls", symbol="K", doc="of each method: the budget that is common to all"
+        50, (2, 1000), (10, 300), label="denoiser calls", symbol="K", doc="of each method: the budget that is common to all"
     )
     plug = positive(
         0.3, (0.02, 2), label="level of plug-and-play", symbol="σ", group="more",
@@ -123,6 +123,13 @@ class InverseProblems(Imaging):
     claims = CLAIMS
     story = STORY
 
+    @classmethod
+    def parameters(cls) -> dict[str, Any]:
+        """The problem first, then the solvers."""
+        found = super().parameters()
+        first = [name for name in found if name in Imaging.param and name != "seed"]
+        return {name: found.pop(name) for name in first} | found
+
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """The pixel is there."""
         h, w = self.sides(data)
@@ -166,7 +173,7 @@ class InverseProblems(Imaging):
         output |= variables.of_calls(list(why.values()), p.steps) | shared(made, p.example)
         if made.known is not None:
             ends = jnp.asarray(EDGES, made.clean.dtype).at[0].set(-jnp.inf).at[-1].set(jnp.inf)
-            output |= variables.of_posterior(made.known, made.clean, output["to_mean"])
+            output |= variables.of_posterior(made.known, made.clean, jnp.asarray(output["to_mean"]))
             output["pixel_law"] = pixel_law(made.known, met.pixels, image, place, ends)
         if seconds:
             output["seconds"] = np.array([seconds.get(name, np.nan) for name in METHODS])

@@ -29,7 +29,9 @@ def tint(name: str) -> str:
         return {"total variation": draw.WARN, EXACT: draw.INK}.get(name, draw.MUTED)
     series = draw.colours(6)
     plain, drawn = ASKING[:3], ASKING[3:]  # a family of shades, and things of their own
-    return dict(zip((*plain, *drawn), (*draw.colours(3, True, series[5]), *series[:5]), strict=True))[name]
+    shades = (draw.blend(series[5], share) for share in (0.5, 0.7, 1.0))
+    tints: dict[str, str] = dict(zip((*plain, *drawn), (*shades, *series[:5]), strict=True))
+    return tints[name]
 
 
 def short(name: str) -> str:

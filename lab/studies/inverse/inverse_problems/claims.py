@@ -74,7 +74,7 @@ def _alike(x: np.ndarray, clean: np.ndarray) -> float:
 
 def _law(result: xr.Dataset) -> float:
     """The distance of the posterior of the pixel from that of its mean and deviation, by the largest bin."""
-    row, column = 5, 7
+    row, column = 7, 9
     m, s = (float(result[name][0, row, column]) for name in ("posterior_mean", "posterior_std"))
     at = result.bin.values
     return max(abs((result.pixel_law.values * at).sum() - m), abs((result.pixel_law.values * (at - m) ** 2).sum() ** 0.5 - s))
@@ -84,7 +84,7 @@ CLAIMS = (
     Claim("gaussian", "The posterior of a Gaussian prior is that of its matrices.", of(_gaussian), 0.0,
           "closed form, numpy.linalg.solve", "==", 1e-8),
     Claim("plug-and-play", "PnP-ADMM with a Wiener filter ends at the posterior mean.", _mean("to_mean", "PnP-ADMM"), 0.0,
-          "a Wiener filter is the prox of its Gaussian", "<=", 1e-5),
+          "a Wiener filter is the prox of its Gaussian", "<=", 1e-3),
     Claim("linear", "So does the best linear answer, at once.", _mean("to_mean", "linear"), 0.0, "closed form", "<=", 1e-9),
     Claim("tikhonov", "Tikhonov, which knows no covariance, has at least 3 dB less.",
           number("psnr_bound") - _mean("psnr", "Tikhonov"), 3.0, "half of the pixels must be guessed", ">="),
@@ -107,9 +107,9 @@ CLAIMS = (
     Claim("variation", "Total variation, which has seen no image, is at least 2 dB behind.", number("psnr_variation"),
           number("psnr_best") + (-2.0), "it can't guess what digits look like", "<="),
     Claim("memory", "Under the law of the training images the posterior is their weighted mean.", of(_remembered, **_MEMORY),
-          0.0, "softmax, NumPy", "==", 1e-8),
+          0.0, "softmax, NumPy", "==", 1e-8, quick=False),
     Claim("copies", "Exact samples are then training images.", number("nearest_exact", **_MEMORY), 0.0, "there are no others",
-          "<=", 1e-6),
+          "<=", 1e-6, quick=False),
     Claim("generalises", "And their posterior mean is worse than that of the Gaussian, by at least 1 dB.",
           number("psnr_bound", **_MEMORY), number("psnr_bound", noise=0.5) + (-1.0), "memory does not generalise", "<=",
           quick=False),

@@ -105,7 +105,7 @@ def inverse_study(
         there = ", ".join(each for each in InverseProblems.parameters() if each not in body["hidden"])
         raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
     h, w = shape[-2:]
-    begin: dict[str, Any] = {"data": name, "row": min(5, h - 1), "column": min(7, w - 1)}
+    begin: dict[str, Any] = {"data": name, "row": min(7, h - 1), "column": min(9, w - 1)}
     begin |= {"pool": 1} if fixed else {}
     if not fixed and max(h, w) > 16:  # pooled to at most 256 pixels
         begin |= {"row": 3, "column": 3}

@@ -159,7 +159,7 @@ PICTURES = Pictures(
             "is memory where it is left of unseen images.", _perception),
     Picture("table", "Numbers", "Means over test images; PSNR in dB, distances and spread RMS a pixel.", _table),
     Picture("budget", "How many calls are needed?", "Each method with budgets of so many denoiser calls.",
-            along("steps", logx=True), along={"steps": (5, 20, 100)}, **_SWEPT),
+            along("steps", logx=True), along={"steps": (5, 15, 50)}, **_SWEPT),
     Picture("noise", "From little noise to much", "All methods, with the strengths as they are.", along("noise"),
             along={"noise": (0.03, 0.1, 0.3, 1.0)}, **_SWEPT),
     Picture("share", "From few pixels to all", "Of a random mask, or of the frequencies.", along("seen"),

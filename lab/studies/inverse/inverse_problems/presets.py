@@ -16,7 +16,7 @@ PRESETS = (
     Preset("memory", "The exact prior of the training images", "Samples are training images: they look perfect and are wrong.",
            {"prior": "optimal", "noise": 0.5}),
     Preset("local", "A prior that generalises", "PCA locality, without training: nobody knows its posterior.",
-           {"prior": "PCA locality", "seeds": 4, "steps": 40}),
+           {"prior": "PCA locality", "seeds": 4}),
     Preset("loud", "As much noise as signal", "Methods differ most in how much they trust the data.", {"noise": 1.0}),
     Preset("clip", "Too bright", "Grey values above the limit are cut: methods that need a linear damage have no answer.",
            {"damage": "clip"}),
