@@ -114,7 +114,7 @@ def damage(name: Damage, shape: Shape, extent: Extent, key: PRNGKeyArray) -> Ope
         case "clip":
             return Clip(shape, extent.gain)
         case "blur of light":
-            return LinearLightBlur(Blur(shape, gaussian(extent.width, odd)))
+            return LinearLightBlur(blur=Blur(shape, gaussian(extent.width, odd)))
     return Identity(shape)
 
 
