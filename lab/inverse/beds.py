@@ -114,7 +114,8 @@ def damage(name: Damage, shape: Shape, extent: Extent, key: PRNGKeyArray) -> Ope
         case "clip":
             return Clip(shape, extent.gain)
         case "blur of light":
-            return LinearLightBlur(blur=Blur(shape, gaussian(extent.width, odd)))
+            made = Blur(shape, gaussian(extent.width, odd))
+            return LinearLightBlur(made)  # pyright: ignore[reportCallIssue]
     return Identity(shape)
 
 
