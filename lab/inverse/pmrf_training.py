@@ -26,7 +26,7 @@ from lab.choices import chosen
 from lab.inverse.restoring import MOST, Bed, Knows, Restored, given
 from lab.numerics import Loop, Method, Reason
 from lab.numerics.learning import descend, rate
-from lab.paths.carry import Carried, carry, even
+from lab.paths.carry import Carried, Solver, carry, even
 from lab.paths.network import Perceptron, Residual
 from lab.paths.training import padded
 
@@ -44,6 +44,7 @@ def stratified_times(key: PRNGKeyArray, n: int, dtype: Any = float) -> Float[Arr
     return (jnp.arange(n) + jax.random.uniform(key, (n,), jnp.dtype(dtype))) / n
 
 
+@chosen
 class Lesson(eqx.Module):
     """What is learned, and how."""
 
@@ -53,8 +54,8 @@ class Lesson(eqx.Module):
     sigma_s: Float[Array, ""]
     learning_rate: Float[Array, ""]
     steps: Int[Array, ""]
-    knows: str = eqx.field(static=True)
-    learns: str = eqx.field(static=True)
+    knows: Knows = eqx.field(static=True)
+    learns: Learns = eqx.field(static=True)
 
     def batch(self, key: PRNGKeyArray, n: int) -> tuple[Array, Array, Array]:
         """Ends, starts and what the network sees beside, (n, 0) for nothing."""
@@ -68,6 +69,7 @@ class Lesson(eqx.Module):
         return x, *begun(self.learns, star, y, self.sigma_s, jax.random.normal(keys[2], x.shape, x.dtype))
 
 
+@chosen
 def begun(learns: Learns, star: Array, y: Array, sigma_s: ArrayLike, noise: Array) -> tuple[Array, Array]:
     """Where a flow begins, and what its network sees beside."""
     if learns == "PMRF":
@@ -177,6 +179,7 @@ def train(
     return Trained(run.state.average, padded(run.trace["loss"], steps), run.reason)
 
 
+@chosen
 def restore(
     loop: Loop,
     network: Any,
@@ -184,7 +187,7 @@ def restore(
     made: Restored,
     sigma_s: ArrayLike,
     steps: Any,
-    solver: str,
+    solver: Solver,
     key: PRNGKeyArray,
 ) -> Carried:
     """Particles carried by a trained network, from where the flow that it learned begins."""

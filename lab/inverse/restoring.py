@@ -27,7 +27,7 @@ from lab.numerics import Loop, first_failure, map_rows
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, widened
 from lab.paths import metrics
-from lab.paths.carry import Carried, carry, even
+from lab.paths.carry import Carried, Solver, carry, even
 from lab.paths.couplings import assignment, cost_matrix
 from lab.paths.points import Look, spread, stratified
 
@@ -148,6 +148,7 @@ class Gaussians(NamedTuple):
         return self.mean + z @ _root(self.covariance).T
 
 
+@chosen
 def given(bed: Bed, knows: Knows, y: Float[Array, "n m"], own: bool = False) -> Gaussians | Posteriors | Points:
     """What a restorer knows of X from each y.
 
@@ -210,6 +211,7 @@ class Restored(NamedTuple):
     fields: tuple[Any, ...]
 
 
+@chosen
 @jit
 def prepared(
     bed: Bed, knows: Knows, x: Float[Array, "n d"], sigma_s: ArrayLike, least: ArrayLike, nodes: int, key: PRNGKeyArray
@@ -268,14 +270,16 @@ def _square(bed: Bed) -> bool:
     return bed.operator.shape[0] == bed.operator.shape[1]
 
 
-def walk(loop: Loop, field: Any, start: Float[Array, "n d"], steps: Any, solver: str) -> Carried:
+@chosen
+def walk(loop: Loop, field: Any, start: Float[Array, "n d"], steps: Any, solver: Solver) -> Carried:
     """In ``COUNTS`` and in K steps, each from the start; the last grid is that of K."""
     grids = jnp.stack([*(even(count, MOST) for count in COUNTS), even(steps, MOST)])
     counts = jnp.stack([*map(jnp.asarray, COUNTS), jnp.asarray(steps)]) if not known(steps) else (*COUNTS, int(steps))
     return carry(loop, field, start, grids, steps=counts, solver=solver, euler_last=True, keep=False)
 
 
-def film(loop: Loop, made: Restored, steps: Any, solver: str, look: Any, frames: Array) -> Carried:
+@chosen
+def film(loop: Loop, made: Restored, steps: Any, solver: Solver, look: Any, frames: Array) -> Carried:
     """All flows in K steps, seen at these times."""
     return carry(
         loop,
@@ -290,7 +294,8 @@ def film(loop: Loop, made: Restored, steps: Any, solver: str, look: Any, frames:
     )
 
 
-def linear_ends(loop: Loop, bed: Bed, sigma_s: ArrayLike, steps: Any, solver: str, frames: Array) -> Carried:
+@chosen
+def linear_ends(loop: Loop, bed: Bed, sigma_s: ArrayLike, steps: Any, solver: Solver, frames: Array) -> Carried:
     """The transposed matrices of all ``linear_flows`` in K steps, at these times too."""
     fields = tuple(map(LinearField, _linear_flows(bed, jnp.asarray(sigma_s))))
     d = bed.points.shape[1]
@@ -441,6 +446,7 @@ class Experiment(NamedTuple):
     reason: Any
 
 
+@chosen
 def experiment(
     loop: Loop,
     bed: Bed,
@@ -453,7 +459,7 @@ def experiment(
     least: ArrayLike,
     nodes: int,
     steps: Any,
-    solver: str,
+    solver: Solver,
     view: Any,
     frames: Float[Array, " frames"],
 ) -> Experiment:
