@@ -11,8 +11,8 @@ from lab.numerics.statistics import mean_interval
 from lab.studies import draw
 
 _SHORT = {
-    "pseudo-inverse": "pinv", "backprojection": "FBP", "total variation": "TV", "PnP-ADMM": "ADMM", "PnP-HQS": "HQS",
-    EXACT: "exact",
+    "pseudo-inverse": "pinv", "Tikhonov": "Tikh.", "backprojection": "FBP", "total variation": "TV", "PnP-ADMM": "ADMM",
+    "PnP-HQS": "HQS", EXACT: "exact",
 }
 _TOLD = ("total variation", *ASKING)  # lines of sweeps
 

@@ -102,32 +102,38 @@ def _perception(result: xr.Dataset) -> Any:
     left, right = min(x.min(), beside), max(x.max(), beside)
     low, high = (float(end) for end in (y.min() - 1, y.max() + 1))
     dots = [draw.points([a], [b], color=tint(name), size=2.5) for name, a, b in zip(names, x, y, strict=True)]
-    names_at = right + 0.12 * (right - left)
+    names_at, beyond, step = right + 0.12 * (right - left), right + 0.55 * (right - left), 0.06 * (high - low)
+    told, half = [(short(name), tint(name)) for name in names], -(-len(names) // 2)
     return draw.plot(
         *dots, draw.vline(beside, "unseen images", color=draw.TARGET, dash=True),
-        *draw.legend([(short(name), tint(name)) for name in names], names_at, (low, high)), ylim=(low, high), height=380,
-        xlim=(left - 0.05 * (right - left) - 0.01, names_at + 0.35 * (right - left)), ylabel="PSNR of one answer, dB",
+        *draw.legend(told[:half], names_at, (low, high - step)), *draw.legend(told[half:], beyond, (low, high - step)),
+        xlim=(left - 0.05 * (right - left) - 0.01, beyond + 0.4 * (right - left)), ylim=(low, high), height=380,
+        ylabel="PSNR of one answer, dB",
         xlabel="distance from the nearest training image, RMS a pixel",
     )
 
 
 def _table(result: xr.Dataset) -> Any:
-    rows, known = list(METHODS), "posterior_mean" in result
-    columns: dict[str, list[str]] = {"method": [short(name) for name in rows]}
+    rows = there(result)
+    columns: dict[str, list[str]] = {"": [short(name) for name in rows]}
     of = {"PSNR": ("psnr", ".2f"), "of mean": ("psnr_mean", ".2f"), "SSIM": ("ssim", ".3f"), "to E[x|y]": ("to_mean", ".3f"),
-          "spread": ("spread", ".3f"), "coverage": ("coverage", ".2f"), "to training": ("nearest", ".3f")}
+          "spread": ("spread", ".3f"), "coverage": ("coverage", ".2f"), "training": ("nearest", ".3f")}
     for head, (variable, form) in of.items():
         means = result[variable].mean("test", skipna=False)
         columns[head] = [_number(float(means.sel(solver=name)), form) for name in rows]
-    for head, variable in (("calls", "calls"), ("slopes", "slopes")):
-        columns[head] = ["" if result.why.sel(solver=name) else str(int(result[variable].sel(solver=name))) for name in rows]
-    if known:
-        bound = {"PSNR": f"{float(result.psnr_bound):.2f}", "of mean": f"{float(result.psnr_bound):.2f}",
-                 "spread": f"{float(result.spread_true):.3f}"}
-        bound["method"] = "E[x|y]"
+    if "posterior_mean" in result:
+        bound = {"": "E[x|y]", "PSNR": f"{float(result.psnr_bound):.2f}", "of mean": f"{float(result.psnr_bound):.2f}",
+                 "to E[x|y]": "0", "spread": f"{float(result.spread_true):.3f}"}
         columns = {head: [*values, bound.get(head, "–")] for head, values in columns.items()}
-    why = [REASONS[int(result.why.sel(solver=name))] for name in rows] + ([""] if known else [])
-    return draw.table(columns | ({"absent since it": why} if any(why) else {}))
+    return draw.table(columns)
+
+
+def _calls(result: xr.Dataset) -> Any:
+    rows: list[str] = list(METHODS)
+    told: dict[str, list[str]] = {"": rows}
+    for head, variable in (("calls", "calls"), ("derivatives", "slopes")):
+        told[head] = [str(int(result[variable].sel(solver=name))) if name in there(result) else "" for name in rows]
+    return draw.table(told | {"absent, for it": [REASONS[int(result.why.sel(solver=name))] for name in rows]})
 
 
 def _number(value: float, form: str) -> str:
@@ -157,7 +163,9 @@ PICTURES = Pictures(
             ranked("coverage", better="of 90 %", levels={"coverage_exact": "exact"}, names=SAMPLERS)),
     Picture("perception", "Near the truth, or like an image?", "High: near the truth. Left: near to a training image, which "
             "is memory where it is left of unseen images.", _perception),
-    Picture("table", "Numbers", "Means over test images; PSNR in dB, distances and spread RMS a pixel.", _table),
+    Picture("table", "Numbers", "Means over test images; PSNR in dB; distances to E[x|y] and to the nearest training image "
+            "and spread, RMS a pixel.", _table),
+    Picture("calls", "Calls, and who is absent", "Of the denoiser, and of its derivative, for each answer.", _calls),
     Picture("budget", "How many calls are needed?", "Each method with budgets of so many denoiser calls.",
             along("steps", logx=True), along={"steps": (5, 15, 50)}, **_SWEPT),
     Picture("noise", "From little noise to much", "All methods, with the strengths as they are.", along("noise"),

@@ -29,7 +29,7 @@ STORY = Story(
         Group("Like an image, or like one that was seen?",
               "Exact samples are {nearest_exact:.2f} from the nearest training image.", ("perception",)),
         Group("What each setting does", "Total variation, which knows no images, has {psnr_variation:.1f} dB here.",
-              ("budget", "noise", "share", "seconds")),
+              ("budget", "noise", "share", "calls", "seconds")),
     ),
     says=("Of those that ask the denoiser the best comes within {away_best:.3f} of the posterior mean, a pixel.",
           "Plug-and-play has {psnr_plug:.1f} dB, DPS {psnr_dps:.1f}, RED-diff {psnr_reddiff:.1f}, FLAIR {psnr_flair:.1f}."),
