@@ -195,7 +195,7 @@ class DiffusionMBIR(Study):
             )
 
         found = diffused(method)
-        alone = diffused(method._replace(lam=0.0, rho=variables.NOTHING))
+        alone = diffused(method._replace(lam=0.0, rho=variables.NOTHING, share=True))
         others = remembered(
             ("others", scanned, learnt, p.tv_lam, p.tv_rho, p.tv_steps, method.periodic),
             lambda: [
