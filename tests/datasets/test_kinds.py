@@ -11,7 +11,7 @@ from lab import datasets
 from lab.datasets import Data, Kind, Needs, Trait, kinds, registry
 from lab.datasets.kinds import real_numbers, unread
 
-NAMED = ("transport", "samples", "images", "labelled", "bags", "response", "training")
+NAMED = ("transport", "samples", "images", "volumes", "labelled", "bags", "response", "training")
 DOWNLOADED = ("cifar-10", "fashion-mnist")
 
 
