@@ -33,7 +33,7 @@ PRESETS = (
            {"data": "natural-patches"}),
     Preset("memory", "A prior that only remembers", "The optimal denoiser of 1000 images: the posterior chooses among them.",
            {"prior": "optimal"}),
-    Preset("local", "A local prior", "The denoiser of PCA locality: no posterior in closed form, sharper answers.",
+    Preset("local", "A local prior", "PCA locality, whose posterior is not known: that of a Gaussian stands beside it.",
            {"prior": "PCA locality", "seeds": 1, "tests": 2}),
     Preset("many", "64 answers an image", "Their spread beside the posterior's.", {"seeds": 64}),
 )
