@@ -129,8 +129,8 @@ PICTURES = Pictures(
             along={"steps": (30, 100, 300, 1000)}, needs=("quality",), also=_QUALITIES),
     Picture("noise", "Noise of the measurement", "PSNR against its standard deviation.", common.against("noise"),
             along={"noise": (0.02, 0.05, 0.1, 0.2, 0.5)}, needs=("quality",), also=_QUALITIES),
-    Picture("priors", "Which denoiser", "PSNR of two images in 100 steps. Green: the posterior mean, of the images themselves under "
-            "“optimal”, else of a Gaussian.",
+    Picture("priors", "Which denoiser", "PSNR of two images in 100 steps. Green: the posterior mean, of the images themselves "
+            "under “optimal”, else of a Gaussian.",
             common.by_choice("prior", "prior"),
             along={"prior": ("Wiener", "PCA locality", "LS", "optimal"), "tests": (2,), "seeds": (1,), "steps": (100,)},
             needs=("quality",), also=_QUALITIES),
