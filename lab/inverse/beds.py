@@ -24,6 +24,7 @@ from lab.inverse.linear import Identity, Mask, average, bicubic, box, free_form,
 from lab.inverse.nonlinear import Clip, LinearLightBlur, PhaseRetrieval
 from lab.inverse.operators import Linear, Operator, Shape
 from lab.inverse.problems import Problem
+from lab.inverse.solving import each
 from lab.inverse.tomography import radon
 from lab.numerics.jit import jit
 
@@ -198,39 +199,43 @@ def posterior_samples(
 
     has the law of the posterior.
     """
-    y = jnp.broadcast_to(problem.y[image][None], (count, *problem.y.shape[1:]))
-    x, off = _simulated(Problem(problem.operator, y, problem.noise), spectrum, key)
-    apart = Problem(problem.operator, off, problem.noise)
-    centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
-    return x + gaussian_posterior(apart, centred).mean
+    one = Problem(problem.operator, problem.y[image][None], problem.noise)
+    return _conditioned(each(one, count), spectrum, key)
 
 
 def posterior_draw(
     problem: Problem, spectrum: Spectrum, known: Known, pixels: Float[Array, "N n"], key: PRNGKeyArray
 ) -> Float[Array, "images n"]:
     """One exact draw for each image, under the prior that ``known`` is of."""
+    return posterior_draws(problem, spectrum, known, pixels, key, 1)[:, 0]
+
+
+def posterior_draws(
+    problem: Problem, spectrum: Spectrum, known: Known, pixels: Float[Array, "N n"], key: PRNGKeyArray, seeds: int
+) -> Float[Array, "images seeds n"]:
+    """Exact draws for each image, under the prior that ``known`` is of."""
     if known.weights is not None:
-        return _among(pixels, known.weights, key)
-    x, off = _simulated(problem, spectrum, key)
-    centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
-    return x + gaussian_posterior(Problem(problem.operator, off, problem.noise), centred).mean
+        return _among(pixels, known.weights, key, seeds)
+    return _conditioned(each(problem, seeds), spectrum, key).reshape(_several(problem), seeds, -1)
 
 
 @jit
-def _among(pixels: Array, weights: Array, key: PRNGKeyArray) -> Array:
-    return pixels[jax.random.categorical(key, jnp.log(weights))]
+def _among(pixels: Array, weights: Array, key: PRNGKeyArray, seeds: int) -> Array:
+    return pixels[jax.random.categorical(key, jnp.log(weights)[:, None], shape=(len(weights), seeds))]
 
 
 @jit
-def _simulated(problem: Problem, spectrum: Spectrum, key: PRNGKeyArray) -> tuple[Array, Array]:
-    """Images of the prior, and what was measured less what is measured of them; one for each measurement."""
+def _conditioned(problem: Problem, spectrum: Spectrum, key: PRNGKeyArray) -> Float[Array, "images n"]:
+    """One draw for each measurement."""
     made = problem.operator
     first, second, third = jax.random.split(key, 3)
-    coefficients = jax.random.normal(first, (_several(problem), len(spectrum.values)), problem.y.real.dtype)
-    x = spectrum.mean[None] + (coefficients * jnp.sqrt(spectrum.values)[None]) @ spectrum.vectors.T
+    eps = jax.random.normal(first, (_several(problem), len(spectrum.mean)), problem.y.real.dtype)
+    # the symmetric root of S: signs and turns of its eigenvectors are free, and the compiler chooses them
+    x = spectrum.mean[None] + ((eps @ spectrum.vectors) * jnp.sqrt(spectrum.values)[None]) @ spectrum.vectors.T
     y = made(x.reshape(-1, *made.inputs))
     noise = jax.random.normal(second, y.shape, y.real.dtype)
     if made.is_complex:
         noise = noise + 1j * jax.random.normal(third, y.shape, y.real.dtype)
-    seen = getattr(made, "seen", True)
-    return x, problem.y - y - jnp.where(seen, problem.noise * noise, 0)
+    off = problem.y - y - jnp.where(getattr(made, "seen", True), problem.noise * noise, 0)
+    centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
+    return x + gaussian_posterior(Problem(made, off, problem.noise), centred).mean

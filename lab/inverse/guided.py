@@ -378,7 +378,7 @@ class _Restored(eqx.Module):
 
 def _restored_init(task: _Restored) -> _Walk:
     sigma, drawn = task.now[0], task.deviation[None]
-    eps = _noise_first(task).reshape(task.seen.shape)
+    eps = _parts(task, _noise_first(task))
     loud = sigma >= drawn
     mean = jnp.where(loud, task.seen, 0)
     z = mean + jnp.where(loud, jnp.sqrt(jnp.maximum(sigma**2 - jnp.where(loud, drawn, 0) ** 2, 0)), sigma) * eps
@@ -390,12 +390,16 @@ def _flat(task: _Restored, z: Array) -> Array:
     return jax.vmap(task.turn.back)(z).reshape(task.like.shape)
 
 
+def _parts(task: _Restored, x: Array) -> Array:
+    """Of images, along the singular vectors; noise too is drawn as an image: signs are free, and the compiler chooses them."""
+    return jax.vmap(task.turn.apply)(x.reshape(-1, *task.problem.operator.inputs))
+
+
 def _restored_step(task: _Restored, state: _Walk) -> _Walk:
     before, sigma = task.now[state.step], task.then[state.step]
     x0 = task.denoiser.denoise(state.x, before)
-    inputs = task.problem.operator.inputs
-    z, z0 = (jax.vmap(task.turn.apply)(each.reshape(-1, *inputs)) for each in (state.x, x0))
-    eps = normal(task.keys, state.step, 0, state.x.shape[1], state.x.dtype).reshape(z.shape)
+    eps = normal(task.keys, state.step, 0, state.x.shape[1], state.x.dtype)
+    z, z0, eps = (_parts(task, each) for each in (state.x, x0, eps))
     seen, deviation = task.seen, task.deviation[None]
     missing, loud = jnp.isinf(deviation), sigma >= deviation
     safe = jnp.where(missing | loud, 1, deviation)

@@ -19,7 +19,7 @@ from lab.denoise.images import Spectrum
 from lab.denoise.metrics import nearest_distance
 from lab.denoise.posterior import Wiener
 from lab.inverse import metrics
-from lab.inverse.beds import Known, gaussian_posterior
+from lab.inverse.beds import Known, gaussian_posterior, posterior_draws
 from lab.inverse.flair import Calibration, Flair, calibrate
 from lab.inverse.guided import DDRM, DPS, PiGDM
 from lab.inverse.operators import Linear
@@ -246,26 +246,9 @@ def _backprojected(of: Meeting) -> Float[Array, "images n"]:
 
 @jit
 def _exact(of: Meeting, key: PRNGKeyArray, seeds: int) -> Float[Array, "images seeds n"]:
-    """As ``beds.posterior_samples``, of all images at once."""
     if of.known is None:
         raise ValueError("the posterior is not known")
-    made: Any = of.problem.operator
-    count, n = of.start.shape
-    first, second, third = jax.random.split(key, 3)
-    if of.known.weights is not None:
-        draws = jax.random.categorical(first, jnp.log(of.known.weights)[:, None], shape=(count, seeds))
-        return of.pixels[draws]
-    parts = jax.random.normal(first, (count, seeds, len(of.spectrum.values)), of.start.dtype)
-    x = of.spectrum.mean[None, None] + (parts * jnp.sqrt(of.spectrum.values)[None, None]) @ of.spectrum.vectors.T
-    y = made(x.reshape(count, seeds, *made.inputs))
-    noise = jax.random.normal(second, y.shape, y.real.dtype)
-    if made.is_complex:
-        noise = noise + 1j * jax.random.normal(third, y.shape, y.real.dtype)
-    y = y + jnp.where(getattr(made, "seen", True), of.problem.noise * noise, 0)
-    off = (of.problem.y[:, None] - y).reshape(-1, *made.outputs)
-    centred = Spectrum(jnp.zeros_like(of.spectrum.mean), of.spectrum.values, of.spectrum.vectors, of.spectrum.trace)
-    apart = gaussian_posterior(Problem(made, off, of.problem.noise), centred).mean
-    return x + apart.reshape(count, seeds, n)
+    return posterior_draws(of.problem, of.spectrum, of.known, of.pixels, key, seeds)
 
 
 @jit

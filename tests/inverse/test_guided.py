@@ -184,13 +184,13 @@ def test_steps_of_ddrm_written_out():
     seen = turn @ np.linalg.pinv(H) @ Y
     levels = np.sqrt((1 - kept(6)[0]) / kept(6)[0])
     z = np.zeros(N)
-    eps = drawn(jax.random.key(3), 2**30)
+    eps = turn @ drawn(jax.random.key(3), 2**30)
     for i in range(N):
         z[i] = seen[i] + np.sqrt(levels[0] ** 2 - (0.2 / s[i]) ** 2) * eps[i] if i < 3 else levels[0] * eps[i]
     cases = set()
     for step, (before, sigma) in enumerate(zip(levels, np.append(levels[1:], 0.0), strict=True)):
         z0 = turn @ (M + wiener(before**2) @ (turn.T @ z - M))
-        eps, new = drawn(jax.random.key(3), step), np.zeros(N)
+        eps, new = turn @ drawn(jax.random.key(3), step), np.zeros(N)
         for i in range(N):
             if i >= 3:
                 new[i] = z0[i] + 0.8 * sigma * (z[i] - z0[i]) / before + 0.6 * sigma * eps[i]
