@@ -25,7 +25,7 @@ from .presets import PRESETS
 from .story import STORY
 
 _PARTICLES = 300  # in the plane
-_GRID = np.linspace(-2.4, 2.4, 49)
+_GRID = np.linspace(-2.4, 2.4, 41)
 _UNKNOWN = "the posterior is known of linear damages, or under the prior “optimal”"
 _ONE = "one step"
 
@@ -165,7 +165,7 @@ class FLAIR(Imaging):
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Times of the calibration, steps, and the plane."""
         return {
-            "t": np.linspace(1, 0, 100), "step": np.arange(1, p.steps + 1), "moment": np.arange(1, p.steps + 2),
+            "t": np.linspace(1, 0, 100), "step": np.arange(1, p.steps + 1), "moment": variables.moments(p.steps) + 1,
             "way": ["with DTA", "without"], "axis": ["x₁", "x₂"], "law": ["posterior", "with DTA", "without"],
             "gx": _GRID, "gy": _GRID,
         }

@@ -81,10 +81,10 @@ def _plane(result: xr.Dataset, at: int) -> Any:
     ways = {str(way): draw.plane(result.plane_path.sel(way=way), "moment") for way in result.way.values}
     colors = {str(way): list(tints[result.plane_mode.sel(way=way).values]) for way in result.way.values}
     shades, ends = result.plane_density.values, (float(result.gx[0]), float(result.gx[-1]))
-    t = float(result.time[at]) if at < result.sizes["step"] else 0.0
+    t = float(np.append(result.time, 0.0)[int(result.moment[at]) - 1])
     return draw.film(
         ways, at, density=shades / np.maximum(shades.max(axis=(1, 2), keepdims=True), 1e-30), peak=0.9, limits=(ends, ends),
-        colors=colors, note=f"t = {t:.2f}" + ("" if t else ", the answers"), tails=25, height=330,
+        colors=colors, note=f"t = {t:.2f}" + ("" if t else ", the answers"), tails=25, age=3, height=330,
     )
 
 

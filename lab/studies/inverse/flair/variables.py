@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from lab import inverse
@@ -14,6 +15,7 @@ from lab.numerics.jit import jit
 from lab.numerics.statistics import student
 from lab.studies.inverse.imaging import Bed, psnr, remembering
 
+_MOMENTS = 18
 _CALIBRATING = 64  # held out images beyond the test images
 
 
@@ -71,10 +73,17 @@ def film(
     return {"mu": mu, "x_t": x, "x1_hat": x1, "x0_hat": (x - t * x1) / (1 - t)}
 
 
+def moments(steps: int) -> np.ndarray:
+    """The steps that are shown of the plane, some of them and the answers last."""
+    return np.unique(np.round(np.linspace(0, steps, _MOMENTS)).astype(int))
+
+
 def plane(method: inverse.Flair, found: ambiguous.Answers, noise: Any, grid: Any) -> dict[str, Any]:
     """Of the answers in the plane, and the law beside them on this grid of both coordinates."""
-    moments = jnp.append(method.times(), 0.0)
+    shown = moments(method.steps)
+    times = jnp.append(method.times(), 0.0)[shown]
     return {
-        "plane_path": found.path, "plane_mode": found.mode, "plane_share": found.share, "plane_distance": found.distance[0],
-        "plane_distance_fresh": found.distance[1], "plane_density": ambiguous.density(noise, moments, grid, grid),
+        "plane_path": found.path[:, shown], "plane_mode": found.mode, "plane_share": found.share,
+        "plane_distance": found.distance[0], "plane_distance_fresh": found.distance[1],
+        "plane_density": ambiguous.density(noise, times, grid, grid),
     }
