@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from skimage.metrics import structural_similarity
+from numpy.lib.stride_tricks import sliding_window_view
 
 from lab import datasets
 from lab.studies.contract import Claim
@@ -69,7 +69,13 @@ def _decibels(x: np.ndarray, clean: np.ndarray) -> float:
 
 
 def _alike(x: np.ndarray, clean: np.ndarray) -> float:
-    return np.asarray(structural_similarity(x, clean, data_range=2.0)).item()
+    """The mean over windows of 7 x 7, from sums over each."""
+    a, b = (sliding_window_view(each, (7, 7)).reshape(-1, 49) for each in (x, clean))
+    ma, mb = a.mean(axis=1), b.mean(axis=1)
+    mixed = ((a - ma[:, None]) * (b - mb[:, None])).sum(axis=1) / 48
+    one, two = 0.02**2, 0.06**2
+    similar = (2 * ma * mb + one) * (2 * mixed + two)
+    return float((similar / (ma**2 + mb**2 + one) / (a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1) + two)).mean())
 
 
 def _law(result: xr.Dataset) -> float:
@@ -89,8 +95,8 @@ CLAIMS = (
     Claim("tikhonov", "Tikhonov, which knows no covariance, has at least 3 dB less.",
           number("psnr_bound") - _mean("psnr", "Tikhonov"), 3.0, "half of the pixels must be guessed", ">="),
     Claim("psnr", "PSNR is that of NumPy.", of(partial(_again, _decibels, "psnr")), 0.0, "numpy", "==", 1e-9),
-    Claim("ssim", "SSIM is that of scikit-image.",
-          of(partial(_again, _alike, "ssim")), 0.0, "scikit-image", "==", 1e-9),
+    Claim("ssim", "SSIM is that of sums over each window.",
+          of(partial(_again, _alike, "ssim")), 0.0, "NumPy", "==", 1e-9),
     Claim("exact-spread", "Exact samples spread as the posterior.", _mean("spread", "exact sample"), number("spread_true"),
           "they are drawn from it", "==", 0.05, True),
     Claim("exact-mean", "The mean of 16 exact samples is a quarter of the spread from the posterior mean.",
