@@ -68,17 +68,25 @@ def test_the_law_of_one_pixel():
     np.testing.assert_allclose(beds.pixel_law(own, PIXELS, 0, 11, edges), wanted, atol=1e-12)
 
 
-def test_the_extent_is_traced():
-    for name, part, values in (("random mask", "seen", (0.2, 0.7)), ("box", "hole", (0.3, 0.6)), ("blur", "width", (0.5, 2.0)),
-                               ("magnetic resonance", "seen", (0.3, 0.7)), ("strokes", "hole", (0.3, 0.9)),
-                               ("clip", "gain", (1.0, 3.0))):  # fmt: skip
-        apply = lambda value, name=name, part=part: beds.damage(  # noqa: E731
-            name, SHAPE, beds.Extent(**{part: value}), jax.random.key(4)
-        ).apply(CLEAN[0])
-        swept = jax.vmap(apply)(jnp.asarray(values))
-        for value, found in zip(values, swept, strict=True):
-            np.testing.assert_allclose(found, apply(value), atol=1e-12, err_msg=name)
-        assert float(jnp.abs(swept[0] - swept[1]).max()) > 1e-3, name
+@pytest.mark.parametrize(
+    ("name", "part", "values"),
+    [
+        ("random mask", "seen", (0.2, 0.7)),
+        ("magnetic resonance", "seen", (0.3, 0.7)),
+        ("box", "hole", (0.3, 0.6)),
+        ("strokes", "hole", (0.3, 0.9)),
+        ("blur", "width", (0.5, 2.0)),
+        ("clip", "gain", (1.0, 3.0)),
+    ],
+)
+def test_the_extent_is_traced(name, part, values):
+    def apply(value):
+        return beds.damage(name, SHAPE, beds.Extent(**{part: value}), jax.random.key(4)).apply(CLEAN[0])
+
+    swept = jax.vmap(apply)(jnp.asarray(values))
+    for value, found in zip(values, swept, strict=True):
+        np.testing.assert_allclose(found, apply(value), atol=1e-12)
+    assert float(jnp.abs(swept[0] - swept[1]).max()) > 1e-3
 
 
 def test_how_much_is_damaged():
