@@ -381,9 +381,14 @@ def linear_plane(bed: Bed, sigma_s: ArrayLike, walked: Array, others: Array, fin
     methods = [mean, along[-1], best, sampling, rest[1], rest[2] if len(rest) > 2 else unknown]
     curve = jnp.stack(made.between(jnp.linspace(0, 1, _CURVE)))
     return Plane(
-        _stacked(methods), _stacked(along[:-1]), made.mmse, made.transport.squared, exact,
-        moved(flows[0], fine, nothing), curve,
-    )  # fmt: skip
+        _stacked(methods),
+        _stacked(along[:-1]),
+        made.mmse,
+        made.transport.squared,
+        exact,
+        moved(flows[0], fine, nothing),
+        curve,
+    )
 
 
 def sample_plane(

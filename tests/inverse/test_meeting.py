@@ -130,8 +130,12 @@ def test_strengths_reach_their_method():
     made = meeting.solver("total variation", MASKED, 5, Strengths(variation=2.0))
     assert float(made.lam) == pytest.approx(2 / np.hypot(down, right).mean())
     told = {
-        "PnP-ADMM": ("sigma", 0.7), "RED": ("lam", 3.0), "DPS": ("zeta", 0.2), "RED-diff": ("lam", 0.4), "FLAIR": ("c", 0.6),
-    }  # fmt: skip
+        "PnP-ADMM": ("sigma", 0.7),
+        "RED": ("lam", 3.0),
+        "DPS": ("zeta", 0.2),
+        "RED-diff": ("lam", 0.4),
+        "FLAIR": ("c", 0.6),
+    }
     given = Strengths(plug=0.7, red=3.0, zeta=0.2, reddiff=0.4, rate=0.02, flair=0.6)
     for name, (field, value) in told.items():
         method = meeting.solver(name, MASKED, 9, given)
