@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.choices import chosen
+from lab.choices import choices, chosen
 from lab.denoise.images import Spectrum
 from lab.inverse.fourier import MaskedFourier, lines
 from lab.inverse.kernels import Blur, gaussian, motion
@@ -28,25 +28,7 @@ from lab.inverse.solving import each
 from lab.inverse.tomography import radon
 from lab.numerics.jit import jit
 
-type Damage = (
-    Literal[
-        "noise",
-        "random mask",
-        "box",
-        "strokes",
-        "blur",
-        "motion blur",
-        "average",
-        "bicubic",
-        "tomography",
-        "magnetic resonance",
-        "phase retrieval",
-        "clip",
-        "blur of light",
-    ]
-    | str
-)
-LINEAR = (
+type LinearDamage = Literal[
     "random mask",
     "box",
     "strokes",
@@ -57,8 +39,10 @@ LINEAR = (
     "tomography",
     "magnetic resonance",
     "noise",
-)
-NONLINEAR = ("phase retrieval", "clip", "blur of light")
+]
+type OtherDamage = Literal["phase retrieval", "clip", "blur of light"]
+type Damage = LinearDamage | OtherDamage | str
+LINEAR, NONLINEAR = choices(LinearDamage), choices(OtherDamage)
 
 
 class Extent(NamedTuple):
