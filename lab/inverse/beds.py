@@ -220,6 +220,6 @@ def _conditioned(problem: Problem, spectrum: Spectrum, key: PRNGKeyArray) -> Flo
     noise = jax.random.normal(second, y.shape, y.real.dtype)
     if made.is_complex:
         noise = noise + 1j * jax.random.normal(third, y.shape, y.real.dtype)
-    off = problem.y - y - jnp.where(getattr(made, "seen", True), problem.noise * noise, 0)
+    off = problem.y - y - jnp.where(made.noisy, problem.noise * noise, 0)
     centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
     return x + gaussian_posterior(Problem(made, off, problem.noise), centred).mean

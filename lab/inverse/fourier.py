@@ -77,6 +77,10 @@ class MaskedFourier(Linear):
         return Basis(turn, values, turned(turn, self))
 
     @property
+    def noisy(self) -> Any:
+        return self.seen
+
+    @property
     def measurements(self) -> Any:
         return 2 * self.inputs[0] * self.seen.sum()
 

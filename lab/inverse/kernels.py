@@ -1,6 +1,6 @@
 """Blur by a kernel, with what lies beyond the edge."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -30,8 +30,6 @@ class Blur(Linear):
             ``reflect``, mirrored with the edge twice; ``edge``, the last pixel; ``zero``.
     """
 
-    is_tame: ClassVar[bool] = False
-
     kernel: Float[Array, "a b"]
     inputs: Shape = eqx.field(static=True)
     boundary: Boundary = eqx.field(static=True)
@@ -55,6 +53,10 @@ class Blur(Linear):
         wide = jnp.pad(x, [(0, 0), *((each, each) for each in reach)], _PAD[self.boundary])
         turned = self.kernel[::-1, ::-1].astype(x.dtype)
         return jax.lax.conv_general_dilated(wide[:, None], turned[None, None], (1, 1), "VALID")[:, 0]
+
+    @property
+    def is_tame(self) -> bool:
+        return False
 
     def norm(self) -> Float[Array, ""]:
         return jnp.abs(self._factors()).max() if self.boundary == "circular" else super().norm()

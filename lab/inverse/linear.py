@@ -76,6 +76,10 @@ class Mask(Linear):
         return Basis(turn, self.seen.astype(jnp.result_type(float)), turned(turn, self))
 
     @property
+    def noisy(self) -> Any:
+        return self.seen
+
+    @property
     def measurements(self) -> Any:
         return self.seen.sum()
 

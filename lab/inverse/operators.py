@@ -55,6 +55,11 @@ class Operator(eqx.Module):
         """How many numbers are measured; traced where a mask decides."""
         return prod(self.outputs) * (2 if self.is_complex else 1)
 
+    @property
+    def noisy(self) -> Any:
+        """Which numbers of a measurement have noise: not those that a mask hides."""
+        return True
+
     def __call__(self, x: Any) -> Array:
         """The measurement without noise.
 
@@ -87,7 +92,11 @@ class Linear(Operator):
     ``basis``."""
 
     is_linear: ClassVar[bool] = True
-    is_tame: ClassVar[bool] = True  # the pseudo-inverse leaves noise about as it is
+
+    @property
+    def is_tame(self) -> bool:
+        """Whether the pseudo-inverse leaves noise about as it is."""
+        return True
 
     def back(self, y: Array) -> Array:
         """The adjoint of one measurement."""
@@ -195,6 +204,10 @@ class _Chain(Operator):
     def measurements(self) -> Any:
         return self.after.measurements
 
+    @property
+    def noisy(self) -> Any:
+        return self.after.noisy
+
     def apply(self, x: Array) -> Array:
         return self.after.apply(self.before.apply(x))
 
@@ -204,6 +217,10 @@ class Composed(_Chain, Linear):
 
     after: Linear
     before: Linear
+
+    @property
+    def is_tame(self) -> bool:
+        return self.after.is_tame and self.before.is_tame
 
     def back(self, y: Array) -> Array:
         return self.before.back(self.after.back(y))

@@ -65,7 +65,8 @@ def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
     """What was measured with an operator.
 
     Args:
-        y: (*outputs), or (images, *outputs) where several images were measured: ``solve`` answers for all at once.
+        y: (*outputs), or (images, *outputs) where several images were measured: ``solve`` answers for all at once. What a mask
+            hides is not read, and may be NaN.
 
     Raises:
         ValueError: y of another shape, or with values that are not finite; noise below 0.
@@ -80,6 +81,7 @@ def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
     if jnp.issubdtype(y.dtype, jnp.complexfloating) and not operator.is_complex:
         raise ValueError("y is complex, but the operator gives real numbers")
     y = y if jnp.issubdtype(y.dtype, jnp.inexact) else y.astype(jnp.result_type(float))
+    y = jnp.where(operator.noisy, y, 0)  # what a mask hides is not read
     if known(y) and not np.isfinite(np.asarray(y)).all():
         raise ValueError(
             f"y has {int((~np.isfinite(np.asarray(y))).sum())} values that are not finite: mask them, or fill them in"
@@ -96,8 +98,7 @@ def measure(operator: Operator, x: Any, noise: ArrayLike, key: PRNGKeyArray) -> 
     drawn = jax.random.normal(first, clean.shape, clean.real.dtype)
     if operator.is_complex:
         drawn = drawn + 1j * jax.random.normal(second, clean.shape, clean.real.dtype)
-    seen = getattr(operator, "seen", True)  # of masks
-    return problem(operator, clean + jnp.where(seen, jnp.asarray(noise, clean.real.dtype) * drawn, 0), noise)
+    return problem(operator, clean + jnp.where(operator.noisy, jnp.asarray(noise, clean.real.dtype) * drawn, 0), noise)
 
 
 def posterior(given: Problem, prior: Mixture) -> Mixture:

@@ -40,6 +40,14 @@ class Prepared(Linear):
     def measurements(self) -> Any:
         return self.of.measurements
 
+    @property
+    def noisy(self) -> Any:
+        return self.of.noisy
+
+    @property
+    def is_tame(self) -> bool:
+        return self.of.is_tame
+
     def apply(self, x: Array) -> Array:
         return self.of.apply(x)
 

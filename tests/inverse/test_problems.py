@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from lab import inverse
+from lab.inverse import spectral
 from lab.paths import Mixture
 
 RANDOM = np.random.default_rng(0)
@@ -74,13 +75,34 @@ def test_measurements_have_noise_where_something_is_seen():
     assert np.asarray(given.y.imag).std() == pytest.approx(0.2, rel=0.06)
 
 
+def test_what_a_mask_hides_is_not_read():
+    """Also where it comes after another operator: NaN there is no measurement, and the evidence is that of what is seen."""
+    blur = inverse.Blur((1, 4, 4), inverse.gaussian(0.6, 3))
+    mask = inverse.Mask(inverse.scattered(jax.random.key(3), (4, 4), 0.5), (1, 4, 4))
+    s = RANDOM.normal(size=(16, 16))
+    prior, seen = Mixture([1.0], [RANDOM.normal(size=16)], [s @ s.T / 16]), np.asarray(mask.seen).ravel()
+    for made in (mask, mask @ blur):
+        given = inverse.measure(made, jnp.asarray(RANDOM.normal(size=(1, 4, 4))), 0.3, jax.random.key(0))
+        assert (np.asarray(given.y).ravel()[~seen] == 0).all()
+        told = inverse.problem(made, np.where(seen.reshape(1, 4, 4), given.y, np.nan), 0.3)
+        np.testing.assert_array_equal(told.y, given.y)
+        h = np.asarray(made.matrix())[seen]
+        law = scipy.stats.multivariate_normal(
+            h @ prior.means[0], h @ prior.covariances[0] @ h.T + 0.09 * np.eye(seen.sum())
+        )
+        found = float(inverse.evidence(told, prior))
+        np.testing.assert_allclose(found, law.logpdf(np.asarray(given.y).ravel()[seen]), rtol=1e-9)
+
+
 def test_where_solvers_begin():
     x = jnp.asarray(RANDOM.normal(size=(1, 4, 4)))
     matrix = inverse.Dense(RANDOM.normal(size=(16, 16)), (1, 4, 4))
     np.testing.assert_allclose(inverse.measure(matrix, x, 0.0, jax.random.key(0)).start(), x, atol=1e-9)
     blur = inverse.Blur((1, 4, 4), inverse.gaussian(0.5, 3))  # whose pseudo-inverse would make a picture of the noise
     y = blur(x)
-    np.testing.assert_allclose(inverse.problem(blur, y, 0.1).start(), blur.adjoint(y) / blur.norm() ** 2, atol=1e-9)
+    behind = inverse.Mask(jnp.ones((4, 4), bool), (1, 4, 4)) @ blur
+    for made in (blur, behind, spectral.prepared(behind)):
+        np.testing.assert_allclose(inverse.problem(made, y, 0.1).start(), blur.adjoint(y) / blur.norm() ** 2, atol=1e-9)
     assert (inverse.problem(inverse.Clip((1, 4, 4)), jnp.ones((1, 4, 4)), 0.1).start() == 0).all()
     large = inverse.Radon((1, 60, 60), np.arange(0, 180, 9.0))
     y = large(jnp.ones((1, 60, 60)))
