@@ -1,7 +1,7 @@
 """The state of one open page: which study, on which data, with which result. Everything on the page follows from it."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from threading import Event
 from time import sleep
 from typing import Any, NamedTuple
@@ -95,7 +95,7 @@ class Session(param.Parameterized):
         self._started = True
         try:
             data = self.study.load()
-            study, moved = _fitted(self.study, data)
+            study, moved = self.study.fitted(data)
             known = self._read(Store.key(study.recipe(data)))
             outcome = study.execute(report) if known is None else Outcome(known, None)
         except (ValueError, TypeError, OSError) as refusal:
@@ -112,7 +112,7 @@ class Session(param.Parameterized):
             self._check_named(values.get("data", self.study.data))
             study = (self._next or self.study).but(**values)
             if self.data is not None and self._same_data(study):
-                study, notices = _fitted(study, self.data, but=values)
+                study, notices = study.fitted(self.data, but=values)
                 study.check(self.data)
         except (ValueError, TypeError) as refusal:
             self.error = str(refusal)
@@ -214,7 +214,7 @@ class Session(param.Parameterized):
                     low, high = parameter.bounds or (None, None)
                     closed = parameter.inclusive_bounds  # an open end is no value to move to
                     ends = low if closed[0] else None, high if closed[1] else None
-                    value, notice = _into(name, value, *ends, "the method allows")
+                    value, notice = parameter.into(value, *ends, "the method allows")
                     notices += notice
                 if isinstance(parameter, DataSource):
                     self._check_named(str(value))
@@ -324,7 +324,7 @@ class Session(param.Parameterized):
     def _settle(self, study: Study, data: Data | None, notices: list[str]) -> None:
         assert data is not None
         self._next = None
-        study, moved = _fitted(study, data)
+        study, moved = study.fitted(data)
         state = {"study": study, "data": data, "notices": [*notices, *moved, *data.notices]}
         state |= {"error": "", "preset": self._preset_of(study), "fresh": False, "busy": True, "kept": ""}
         state["stage"] = self._stage(study, data)
@@ -409,28 +409,3 @@ class _Answer(NamedTuple):
     outcome: Outcome
     held: bool
     read: bool
-
-
-def _fitted(study: Study, data: Data, but: Collection[str] = ()) -> tuple[Study, list[str]]:
-    """The study with every parameter moved into what ``data`` allow, except those in ``but``; and what was moved."""
-    notices: list[str] = []
-    for name, limit in study.limits(data).items():
-        high = limit.high if np.isfinite(limit.high) else None
-        value, notice = _into(name, getattr(study, name), limit.low, high, "the data allow")
-        if notice and name not in but:
-            study, notices = study.but(**{name: value}), [*notices, *notice]
-    return study, notices
-
-
-def _into(name: str, value: Any, low: float | None, high: float | None, who: str) -> tuple[Any, list[str]]:
-    """The nearest allowed value, and a sentence where that is another."""
-    moved = type(value)(low) if low is not None and value < low else value
-    moved = type(value)(high) if high is not None and moved > high else moved
-    if moved is value:
-        return value, []
-    if low is None or high is None:
-        span = f"at least {low:g}" if high is None else f"at most {high:g}"
-    else:
-        span = f"{low:g} to {high:g}"
-    was = f"{value:g}" if isinstance(value, float) else shown(value)
-    return moved, [f"{name} was {was}, {who} {span}: set to {moved:g}"]

@@ -41,6 +41,7 @@ def run(name: str, words: list[str]) -> int:
     from lab.store import Store
 
     data = study.load()
+    study, moved = study.fitted(data, but=options.given)
     store, recipe = Store(), study.recipe(data)
     with _terminal_report() as report:
         result, computed = _fetched(store, study, recipe, report, options.again)
@@ -49,8 +50,7 @@ def run(name: str, words: list[str]) -> int:
     if target:
         save(result, target)
     _print_scalars(study, result)
-    if data.said:
-        print(data.said)
+    print(*filter(None, (*moved, data.said)), sep="\n", end="\n" if moved or data.said else "")
     for given, value in options.given.items():
         if why := study.idle(given):
             print(f"{option(given)} {as_text(value)} changed nothing: it {why}")
@@ -129,6 +129,9 @@ def figure(name: str, words: list[str]) -> int:
             _check_data(kept, cell, str(options.source), study.kind)
             study = type(study).from_recipe(json.loads(kept.attrs["recipe"]), data).but(**cell)
             kept = _cell_run(kept, study, cell, str(options.source), report) if cell else kept
+        if kept is None:
+            study, moved = study.fitted(study.load(), but=options.given)
+            print(*moved, sep="\n", end="\n" if moved else "")
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
     with _terminal_report() as report:

@@ -340,3 +340,15 @@ def test_a_listing_that_is_kept_is_what_the_studies_say(monkeypatch, tmp_path):
     monkeypatch.setattr("lab.code.ours", lambda without: "another state of the code")
     monkeypatch.setattr(telling, "describe", lambda study: {"name": study.slug.upper()})
     assert [each["name"] for each in telling.catalogue()] == [each["name"].upper() for each in first]
+
+
+@pytest.mark.slow
+def test_a_default_that_the_data_do_not_allow_moves_and_a_value_that_is_given_does_not(capsys, tmp_path):
+    rows = tmp_path / "few.npy"
+    np.save(rows, np.random.default_rng(3).normal(size=(9, 2)))
+    assert main(["run", "diverse-subset", "--data", str(rows), "-o", str(tmp_path / "run.nc")]) == 0
+    assert "k was 20, the data allow 1 to 9: set to 9\n" in capsys.readouterr().out
+    with xr.open_dataset(tmp_path / "run.nc") as run:
+        assert json.loads(run.attrs["parameters"])["k"] == 9
+    told = refused(capsys, "run", "diverse-subset", "--data", str(rows), "--k", "20", "-o", str(tmp_path / "no.nc"))
+    assert "k = 20 is not allowed: it must be a whole number from 1 to 9, the number of different rows" in told

@@ -7,7 +7,7 @@ import pytest
 
 from lab import datasets, studies
 from lab.app.controls import DataCard
-from lab.app.session import Session, _fitted
+from lab.app.session import Session
 from lab.cli import main
 from lab.cli.told import describe
 from lab.datasets import Needs, registry
@@ -27,7 +27,7 @@ def test_a_study_takes_the_sets_that_it_lists_and_no_other(study, monkeypatch):
     for name in (name for name in listed if name not in DOWNLOADED):
         low, high = datasets.entry_of(name).allowed.get("n", (0, 0))
         data = datasets.load(name, **({"n": min(max(40, low), high)} if high else {}))
-        made, _ = _fitted(study(data=data), data)
+        made, _ = study(data=data).fitted(data)
         made.check(made.load())
 
     def never(*_):

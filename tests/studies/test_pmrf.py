@@ -317,6 +317,15 @@ def test_what_data_do_not_allow_gets_a_sentence(values, sentence):
         PMRF(**values).run()
 
 
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [(np.ones((9, 2)), "all rows of .* are equal"), (np.eye(2), "n = 2 samples, but at least 3 are taken here")],
+)
+def test_too_few_or_equal_rows_get_a_sentence(x, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PMRF(data={"x": x}).run()
+
+
 def test_bad_input_of_the_mathematics():
     own = mixture_flows.posteriors(Mixture([1.0], [[0.0]], [1.0]), jnp.eye(1), jnp.eye(1), jnp.ones((3, 1)))
     weights = jnp.zeros(3)

@@ -157,6 +157,9 @@ def test_images_with_holes_are_refused():
     broken["pixels"] = np.where(np.arange(SIDE) == 2, np.nan, broken["pixels"])
     with pytest.raises(ValueError, match="finite"):
         REDDiff(data=Data("mine", "Mine", "images", broken, "a test", "none")).run()
+    broken["pixels"] = np.full(broken["pixels"].shape, 7, np.uint8)
+    with pytest.raises(ValueError, match="all images of mine are equal: nothing is to be restored"):
+        REDDiff(data=Data("mine", "Mine", "images", broken, "a test", "none")).run()
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -144,6 +144,16 @@ class Declaration(param.Parameterized):
                 span = f"from {limit.low:g} to {limit.high:g}" if math.isfinite(limit.high) else least
                 allowed = f"it must be {kind} {span}, {limit.why}"
                 raise ValueError(parameter.refuse(getattr(self, name), allowed))
+
+    def fitted(self, data: Data, but: Collection[str] = ()) -> tuple[Self, list[str]]:
+        """The study with every parameter moved into what ``data`` allow, except those in ``but``; and what was moved."""
+        study, notices = self, []
+        for name, limit in self.limits(data).items():
+            high = limit.high if math.isfinite(limit.high) else None
+            value, notice = self.parameters()[name].into(getattr(study, name), limit.low, high, "the data allow")
+            if notice and name not in but:
+                study, notices = study.but(**{name: value}), [*notices, *notice]
+        return study, notices
 
 
 def _text_beside(study: type, name: str) -> tuple[str, str]:

@@ -48,6 +48,19 @@ class _Described:
         given = "auto" if value is None else shown(value)
         return f"{self.name} = {given} is not allowed: {why or self.allowed()}"
 
+    def into(self, value: Any, low: float | None, high: float | None, who: str) -> tuple[Any, list[str]]:
+        """The nearest value that is allowed, and a sentence where that is another."""
+        moved = type(value)(low) if low is not None and value < low else value
+        moved = type(value)(high) if high is not None and moved > high else moved
+        if moved is value:
+            return value, []
+        if low is None or high is None:
+            span = f"at least {low:g}" if high is None else f"at most {high:g}"
+        else:
+            span = f"{low:g} to {high:g}"
+        was = f"{value:g}" if isinstance(value, float) else shown(value)
+        return moved, [f"{self.name} was {was}, {who} {span}: set to {moved:g}"]
+
 
 def _span(bounds: tuple[Any, Any] | None, open_low: bool = False) -> str:
     low, high = bounds or (None, None)

@@ -222,7 +222,10 @@ class Imaging(Study):
 
     def check(self, data: Data) -> None:
         """The covariance must be of a size that can be factorized, and the damage one that images of this size can have."""
-        channels = data.arrays["pixels"].shape[1]
+        pixels = data.arrays["pixels"]
+        channels = pixels.shape[1]
+        if (pixels[:9] == pixels[0]).all() and (pixels == pixels[0]).all():
+            raise ValueError(f"all images of {data.name} are equal: nothing is to be restored; bring images that differ")
         h, w = _sides(data.arrays["pixels"].shape, self.pool)
         if channels * h * w > _MOST or min(h, w) < 5:
             raise ValueError(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab.datasets import Data
+from lab.datasets import Data, Needs
 from lab.inverse import pmrf_training as training
 from lab.inverse import restoring
 from lab.inverse.restoring import COUNTS, FLOWS, METHODS, MOST
@@ -41,6 +41,7 @@ class PMRF(Trained):
     )
     text = "pmrf.md"
     kind = "samples"
+    needs = Needs(n=(3, None))
     data_options = ("side", "dimension", "seed")
 
     data = DataSource("digit-samples", doc="a named set of samples, or yours: x, and its law where it is known")
@@ -99,7 +100,10 @@ class PMRF(Trained):
 
     def check(self, data: Data) -> None:
         """What the restorer knows must be there, and noise where a flow has no start of full dimension."""
-        d = data.arrays["x"].shape[1]
+        x = data.arrays["x"]
+        d = x.shape[1]
+        if (x == x[0]).all():
+            raise ValueError(f"all rows of {data.name} are equal: nothing is to be restored; bring data that differ")
         if self.knows == "law" and "centres" not in data.arrays:
             raise ValueError(
                 f"knows = 'law' needs a law that is a mixture of Gaussians, and none is known of {data.name}: choose moments "
