@@ -225,7 +225,9 @@ class Imaging(Study):
         pixels = data.arrays["pixels"]
         channels = pixels.shape[1]
         if (pixels[:9] == pixels[0]).all() and (pixels == pixels[0]).all():
-            raise ValueError(f"all images of {data.name} are equal: nothing is to be restored; bring images that differ")
+            raise ValueError(
+                f"all images of {data.name} are equal: nothing is to be restored; bring images that differ"
+            )
         h, w = _sides(data.arrays["pixels"].shape, self.pool)
         if channels * h * w > _MOST or min(h, w) < 5:
             raise ValueError(
