@@ -1,16 +1,24 @@
 """Strict numerics for every test: x64, no silent rank promotion, shapes and types checked at run time."""
 
+import atexit
 import os
+import platform
+import shutil
 import tempfile
 import time
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["LAB_HOME"] = os.environ.get("LAB_TEST_HOME") or tempfile.mkdtemp(prefix="lab-tests-")
+if "LAB_TEST_HOME" not in os.environ:
+    os.environ["LAB_TEST_HOME"] = tempfile.mkdtemp(prefix="lab-tests-")  # workers of one run share it
+    atexit.register(shutil.rmtree, os.environ["LAB_TEST_HOME"], ignore_errors=True)
+os.environ["LAB_HOME"] = os.environ["LAB_TEST_HOME"]
 os.environ["LAB_RESULTS"] = ""  # what ships is not taken where the computing is what is tested
-os.environ["LAB_TEST_HOME"] = os.environ["LAB_HOME"]  # workers of one run share it
-# Most of the time of a test is compilation, of programs that run once: less of it, and each program once for all processes.
+# Most of the time of a test is compilation, of programs that run once: less of it, and each program once for all processes,
+# and for all runs of the tests on this machine (`make clean` removes them).
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.environ["LAB_HOME"] + "/programs")
+PROGRAMS = Path(__file__).parent.parent / ".pytest_cache" / "programs" / platform.node()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import jax
@@ -39,6 +47,16 @@ import pytest
 from spent import SLUGS, pytest_runtest_setup, pytest_runtest_teardown, pytest_terminal_summary  # noqa: F401
 
 from lab import memory
+
+
+def pytest_sessionfinish(session):
+    """What other code compiled is not kept for ever."""
+    if not hasattr(session.config, "workerinput") and PROGRAMS.exists():
+        used = [(path, path.stat()) for path in PROGRAMS.iterdir()]
+        if sum(told.st_size for _, told in used) > 2 << 30:
+            for path, told in used:
+                if told.st_atime < time.time() - 86_400:
+                    path.unlink(missing_ok=True)
 
 
 def pytest_collection_modifyitems(items):
