@@ -37,6 +37,11 @@ def sweep(name: str, words: list[str]) -> int:
     }
     start()
     base = study.preset(options.preset) if options.preset is not None else study()
+    fixed, grid = sweeps.split(study, given)
+    moved: list[str] = []
+    if "data" not in grid:  # into what several data allow, nothing is moved
+        base = base.but(**fixed)
+        base, moved = base.fitted(base.load(), but={*fixed, *grid})
     jobs = {
         key.removeprefix("job-"): value
         for key in _JOBS
@@ -59,7 +64,7 @@ def sweep(name: str, words: list[str]) -> int:
         retry_failed=options.retry_failed,
         keep=[] if options.keep is None else [word.strip() for word in options.keep.split(",")],
     )
-    print(*filter(None, (plan, base.load().said)), sep="\n", flush=True)
+    print(*filter(None, (plan, *moved, base.load().said)), sep="\n", flush=True)
     if options.dry_run:
         print(*filter(None, [getattr(where, "script", "").strip()]), sep="\n")
         return 0

@@ -2,7 +2,7 @@
 
 from .execute import Filling, Report, complete, run, sweep
 from .executors import executor
-from .grid import MOST, SYNTAX
+from .grid import MOST, SYNTAX, split
 from .plan import Plan
 
-__all__ = ["MOST", "SYNTAX", "Filling", "Plan", "Report", "complete", "executor", "run", "sweep"]
+__all__ = ["MOST", "SYNTAX", "Filling", "Plan", "Report", "complete", "executor", "run", "split", "sweep"]

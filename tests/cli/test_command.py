@@ -350,5 +350,8 @@ def test_a_default_that_the_data_do_not_allow_moves_and_a_value_that_is_given_do
     assert "k was 20, the data allow 1 to 9: set to 9\n" in capsys.readouterr().out
     with xr.open_dataset(tmp_path / "run.nc") as run:
         assert json.loads(run.attrs["parameters"])["k"] == 9
+    assert main(["sweep", "diverse-subset", "--data", str(rows), "--seed", "0,1", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "k was 20, the data allow 1 to 9: set to 9\n" in told
     told = refused(capsys, "run", "diverse-subset", "--data", str(rows), "--k", "20", "-o", str(tmp_path / "no.nc"))
     assert "k = 20 is not allowed: it must be a whole number from 1 to 9, the number of different rows" in told

@@ -43,8 +43,8 @@ class InverseProblems(Imaging):
     slug = "inverse-problems"
     title = "Inverse problems"
     paper = Paper(
-        "Venkatakrishnan, Bouman, Wohlberg; Romano, Elad, Milanfar; and those who followed",
-        "A denoiser as the prior of inverse problems: plug-and-play, RED, and diffusion", "all on one problem", 2025,
+        "Daras, Chung, Lai, Mitsufuji, Ye, Milanfar, Dimakis and Delbracio",
+        "A Survey on Diffusion Models for Inverse Problems", "arXiv", 2024,
     )
     text = "inverse_problems.md"
 
