@@ -15,6 +15,7 @@ _PARTS = (
     "clustering",
     "datasets",
     "denoise",
+    "diffusion",
     "figures",
     "inverse",
     "numerics",

@@ -32,6 +32,7 @@ install_import_hook(
     [
         "lab.clustering",
         "lab.denoise",
+        "lab.diffusion",
         "lab.inverse",
         "lab.numerics",
         "lab.ot",

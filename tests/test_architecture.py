@@ -29,7 +29,7 @@ FLOORS = (
     ("watch", "ot", "sampling", "stability"),
     ("paths", "clustering", "survival"),
     ("denoise",),
-    ("inverse",),
+    ("inverse", "diffusion"),
     ("datasets",),
     ("store",),
     ("studies.draw",),
@@ -43,7 +43,7 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )
-COMPUTE = ("numerics", *FIELDS)
+COMPUTE = ("numerics", *FIELDS, "diffusion")  # which has no study yet
 FACES = ("store", "sweeps", "figures", "app", "cli")
 HEAVY = {"xarray", "param", "holoviews", "panel", "matplotlib", "bokeh"}
 DRAWING = ("builders", "axes", "layers", "look", "matrices", "mosaic", "motion", "pictures")

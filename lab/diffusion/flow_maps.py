@@ -1,0 +1,207 @@
+r"""Where the probability flow carries a point from one time to another: $\Psi_{t \to r}$, and what few-step models learn of it.
+
+In $y = x / a$ along $\lambda = \log(a/s)$ the flow of every schedule is $dy/d\lambda = D - y$. Of one Gaussian
+
+$$ \Psi_{t \to r}(x) = a_r m + V_r^{1/2} V_t^{-1/2} (x - a_t m), \qquad V = a^2 C + s^2 I, $$
+
+and on a line, where the flow keeps the order of points, $\Psi_{t \to r} = F_r^{-1} \circ F_t$ of the distribution functions.
+
+What a map must obey to be that of a flow with velocity u (``identities``), and the losses of few-step models drive to zero:
+
+| name | identity | learned by |
+|---|---|---|
+| semigroup | $\Psi_{r \to q} \Psi_{t \to r} = \Psi_{t \to q}$ | |
+| eulerian | $\partial_t \Psi + (\nabla \Psi)\,u(x, t) = 0$ | consistency models (r = 0), CTM |
+| lagrangian | $\partial_r \Psi = u(\Psi, r)$ | |
+| meanflow | $\bar u = u - (t - r)\,\frac{d}{dt} \bar u$ with $\bar u = \frac{x - \Psi}{t - r}$ | MeanFlow |
+| shortcut | $\bar u$ over two equal steps is the mean of the two | shortcut models |
+
+Source: Lai, Song, Kim, Mitsufuji, Ermon, *The Principles of Diffusion Models*, 2025; Song, Dhariwal, Chen, Sutskever, ICML 2023
+(consistency models); Kim et al., ICLR 2024 (CTM); Frans et al., ICLR 2025 (shortcut models); Geng et al., 2025 (MeanFlow);
+Salimans, Ho, ICLR 2022 (progressive distillation).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from lab.diffusion.parametrisations import convert
+from lab.diffusion.predictions import Prediction
+from lab.diffusion.schedules import Noise
+from lab.numerics.jit import jit
+from lab.numerics.mixtures import Mixture, gaussian, widened
+from lab.paths import likelihood, sampling
+
+_REACH = 40.0  # standard deviations beyond all means that a quantile is looked for
+_BISECTIONS = 80
+
+
+class Flow(eqx.Module):
+    r"""The velocity of the flow in $y = x/a$, $dy/d\lambda = D - y$, by a clock from 0 to 1 that turns $\lambda$ evenly."""
+
+    predict: Prediction
+    begin: Array  # lambda at 0
+    end: Array  # and at 1
+
+    def __call__(self, clock: Array, y: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        whole = self.end - self.begin
+        sigma = jnp.exp(-(self.begin + clock * whole))
+        return whole * (self.predict(y, jnp.ones_like(sigma), sigma) - y)
+
+
+@jit
+def velocity(predict: Prediction, noise: Noise, x: Float[Array, "n d"], t: ArrayLike) -> Float[Array, "n d"]:
+    """u(x, t), of the clock of the schedule."""
+    level = noise(t)
+    return convert(level, x, predict(x, level.a, level.s), "data", "velocity")
+
+
+def solved(
+    predict: Prediction,
+    noise: Noise,
+    x: Float[Array, "n d"],
+    t: ArrayLike,
+    r: ArrayLike,
+    *,
+    rtol: float = 1e-10,
+    atol: float = 1e-10,
+) -> Float[Array, "n d"]:
+    r"""$\Psi_{t \to r}(x)$ by adaptive steps of order 8, whose tolerances hold for the whole cloud; t and r either way."""
+    now, later = noise(t), noise(r)
+    flow = Flow(predict, now.log_snr, later.log_snr)
+    found = sampling.adaptive(flow, x / now.a, (0.0, 1.0), solver="dopri8", rtol=rtol, atol=atol)
+    return later.a * found.end
+
+
+@jit
+def of_gaussian(
+    mean: Float[Array, " d"], covariance: Float[Array, "d d"], noise: Noise, x: Float[Array, "n d"], t: Any, r: Any
+) -> Float[Array, "n d"]:
+    """The map of one Gaussian."""
+    now, later = noise(t), noise(r)
+    values, vectors = jnp.linalg.eigh(covariance)
+
+    def spread(level):
+        return level.a**2 * values + level.s**2
+
+    scale = jnp.sqrt(spread(later) / spread(now))
+    apart = (x - (now.a * mean)[None, :]) @ vectors
+    return (later.a * mean)[None, :] + (apart * scale[None, :]) @ vectors.T
+
+
+@jit
+def on_line(law: Mixture, noise: Noise, x: Float[Array, " n"], t: Any, r: Any) -> Float[Array, " n"]:
+    """The map of a mixture in one dimension, by quantiles; its first derivatives in x, t and r are exact too."""
+    # of the smaller tail, which keeps its digits
+    below, above = _tails(law, noise, x, t)
+    upper = below > above
+    here = jnp.where(upper, above, below)
+
+    def apart(y):
+        """Rises with y, zero at the image of x."""
+        lower, higher = _tails(law, noise, y, r)
+        return jnp.where(upper, here - higher, lower - here)
+
+    means, deviations = _parts(law, noise, r)
+    ends = (means - _REACH * deviations).min(), (means + _REACH * deviations).max()
+
+    def halve(_, bracket):
+        low, high = bracket
+        middle = (low + high) / 2
+        rises = apart(middle) < 0
+        return jnp.where(rises, middle, low), jnp.where(rises, high, middle)
+
+    low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, tuple(jnp.full_like(x, end) for end in ends))
+    found = jax.lax.stop_gradient((low + high) / 2)
+    # Newton's step changes nothing but digits, and has the derivatives of the implicit function
+    means, deviations = jax.lax.stop_gradient((means, deviations))
+    z = (found[:, None] - means[None, :]) / deviations[None, :]
+    density = (law.weights[None, :] * jnp.exp(-(z**2) / 2) / deviations[None, :]).sum(axis=1) / jnp.sqrt(2 * jnp.pi)
+    return found - apart(found) / jnp.maximum(density, jnp.finfo(x.dtype).tiny)
+
+
+def _parts(law: Mixture, noise: Noise, t: Any) -> tuple[Array, Array]:
+    level = noise(t)
+    variances = widened(law.covariances, 2, 1).reshape(-1)
+    return level.a * law.means[:, 0], jnp.sqrt(level.a**2 * variances + level.s**2)
+
+
+def _tails(law: Mixture, noise: Noise, x: Array, t: Any) -> tuple[Array, Array]:
+    """The probability below and above each x at the time t."""
+    means, deviations = _parts(law, noise, t)
+    z = (x[:, None] - means[None, :]) / deviations[None, :]
+    return jax.scipy.special.ndtr(z) @ law.weights, jax.scipy.special.ndtr(-z) @ law.weights
+
+
+class Identities(NamedTuple):
+    """What is left of each identity at each point, (n, d)."""
+
+    semigroup: Array
+    eulerian: Array
+    lagrangian: Array
+    meanflow: Array
+    shortcut: Array
+
+
+type Map = Callable[[Array, Array, Array], Array]
+
+
+def average_velocity(psi: Map, x: Array, t: Array, r: Array) -> Array:
+    r"""$\bar u(x, r, t) = (x - \Psi_{t \to r}(x)) / (t - r)$."""
+    return (x - psi(x, t, r)) / (t - r)
+
+
+def identities(psi: Map, u: Callable[[Array, Array], Array], x: Array, t: ArrayLike, r: ArrayLike) -> Identities:
+    """How far a map is from being that of the flow with velocity u(x, t); t > r, and the middle of both is asked too.
+
+    Args:
+        psi: called at (x, t, r), differentiable.
+    """
+    t, r = jnp.asarray(t, x.dtype), jnp.asarray(r, x.dtype)
+    zero, one = jnp.zeros_like(t), jnp.ones_like(t)
+    middle, half = (t + r) / 2, (t - r) / 2
+    here = u(x, t)
+    image, change = jax.jvp(lambda x, t: psi(x, t, r), (x, t), (here, one))
+    _, along = jax.jvp(lambda r: psi(x, t, r), (r,), (one,))
+    mean, turned = jax.jvp(lambda x, t, r: average_velocity(psi, x, t, r), (x, t, r), (here, one, zero))
+    first = average_velocity(psi, x, t, middle)
+    second = average_velocity(psi, x - half * first, middle, r)
+    return Identities(
+        psi(psi(x, t, middle), middle, r) - image,
+        change,
+        along - u(image, r),
+        mean - (here - (t - r) * turned),
+        mean - (first + second) / 2,
+    )
+
+
+def distilled(noise: Noise, x: Array, t: Any, r: Any, image: Array) -> Array:
+    r"""The prediction of data whose one DDIM step from (x, t) ends at ``image`` at r.
+
+    It is $\frac{x_r - (s_r/s_t) x}{a_r - a_t s_r/s_t}$, the target of progressive distillation where ``image`` is two steps of
+    a teacher.
+    """
+    now, later = noise(t), noise(r)
+    return (image - later.s / now.s * x) / (later.a - now.a * later.s / now.s)
+
+
+def log_density(
+    predict: Prediction, noise: Noise, x: Float[Array, "n d"], steps: int = 100, *, t: ArrayLike | None = None
+) -> likelihood.Likelihood:
+    r"""$\log p_t(x)$ by the flow from N(0, $s(T)^2$ I) at the last time T, with the exact divergence (d derivatives a step).
+
+    Args:
+        t: the time that x is of; the first one when omitted.
+        steps: of fourth order, even in log-SNR.
+    """
+    here, end = noise(noise.first if t is None else t), noise(noise.last)
+    d = x.shape[1]
+    source = gaussian(jnp.zeros(d, x.dtype), end.sigma**2)
+    flow = Flow(predict, end.log_snr, here.log_snr)
+    found = likelihood.log_density(flow, x / here.a, source, steps, interval=(0.0, 1.0))
+    return found._replace(log_density=found.log_density - d * jnp.log(here.a))

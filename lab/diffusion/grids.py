@@ -1,0 +1,98 @@
+r"""The times at which a sampler stops: N steps from the last time of a schedule to its first.
+
+| name | even in |
+|---|---|
+| time | t |
+| log-snr | $\lambda = \log(a/s)$ |
+| karras | $\sigma^{1/\rho}$, $\sigma = s/a$ (EDM, $\rho = 7$) |
+| quadratic | $\sqrt t$ |
+| change | $\int \sqrt{E|dD/d\lambda|^2}\,d\lambda$ along a probability flow: how much the denoised points change |
+
+"change" is the criterion of kinetic-optimal paths for the clock of a sampler: along it the denoised points move at constant
+root-mean-square speed. Ask ``by_change`` for it, with a prediction and some points.
+
+Source: Karras et al., *Elucidating the Design Space*, NeurIPS 2022, table 1; Lu et al., *DPM-Solver*, NeurIPS 2022; Song, Meng,
+Ermon, *DDIM*, ICLR 2021 (quadratic).
+"""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from lab.choices import chosen
+from lab.diffusion.schedules import Noise
+from lab.numerics.jit import jit
+
+type Spacing = Literal["time", "log-snr", "karras", "quadratic"] | str
+
+
+@chosen
+def grid(noise: Noise, steps: int, spacing: Spacing = "log-snr", *, rho: ArrayLike = 7.0) -> Float[Array, " times"]:
+    """(steps + 1,) falling times.
+
+    Args:
+        rho: of "karras", positive; 1 is even in sigma.
+
+    Raises:
+        ValueError: no step, or rho that is not positive.
+
+    >>> from lab.diffusion.schedules import noise
+    >>> [round(float(t), 3) for t in grid(noise("edm"), 3, "karras")]
+    [80.0, 9.723, 0.47, 0.002]
+    """
+    if steps < 1:
+        raise ValueError(f"steps = {steps}, but at least one is needed")
+    return _grid(noise, _shares(steps), spacing, rho)
+
+
+def _shares(steps: int) -> Float[Array, " times"]:
+    return jnp.asarray(np.arange(steps + 1) / steps)
+
+
+@jit
+def _grid(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
+    first, last = jnp.asarray(noise.first), jnp.asarray(noise.last)
+    if spacing == "time":
+        return (last + share * (first - last)).at[-1].set(first)
+    if spacing == "quadratic":
+        times = (jnp.sqrt(last) + share * (jnp.sqrt(first) - jnp.sqrt(last))) ** 2
+        return times.at[0].set(last).at[-1].set(first)
+    ends = noise(jnp.stack([last, first]))
+    if spacing == "log-snr":
+        low, high = ends.log_snr
+        wanted = low + share * (high - low)
+    else:
+        low, high = ends.sigma ** (1 / rho)
+        wanted = -rho * jnp.log(low + share * (high - low))
+    return noise.time(wanted).at[0].set(last).at[-1].set(first)
+
+
+@jit
+def by_change(
+    noise: Noise, predict: Any, x: Float[Array, "n d"], steps: int, fine: int = 200
+) -> Float[Array, " times"]:
+    """(steps + 1,) falling times between which the denoised points move equally far, root mean square.
+
+    Args:
+        predict: a ``Prediction``.
+        x: (n, d) at the last time, which are carried by ``fine`` steps of DDIM, even in log-SNR.
+    """
+    times = _grid(noise, _shares(fine), "log-snr", 7.0)
+    levels = noise(times)
+
+    def one(carry, level):
+        x, (a, s) = carry
+        data = predict(x, a, s)
+        new = level[0] * data + level[1] * (x - a * data) / s
+        return (new, level), data
+
+    (end, (a, s)), data = jax.lax.scan(one, (x, (levels.a[0], levels.s[0])), (levels.a[1:], levels.s[1:]))
+    data = jnp.concatenate([data, predict(end, a, s)[None]])
+    moved = jnp.sqrt(((data[1:] - data[:-1]) ** 2).sum(axis=2).mean(axis=1))
+    gone = jnp.concatenate([jnp.zeros(1, moved.dtype), jnp.cumsum(moved)])
+    found = jnp.interp(_shares(steps).astype(gone.dtype) * gone[-1], gone, levels.log_snr)
+    return noise.time(found).at[0].set(times[0]).at[-1].set(times[-1])

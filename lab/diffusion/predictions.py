@@ -1,0 +1,143 @@
+r"""What tells the mean of the data given a noisy point: exact laws, denoisers of ``lab.denoise``, and guided ones.
+
+A prediction is a pytree that is called at points (n, d) and the two numbers of a level,
+
+$$ D(x;\, a, s) = E[x_0 \mid a x_0 + s\varepsilon = x] . $$
+
+A function of one's own of the same arguments is one too. Guidance moves it away from what is likely without the condition c,
+
+$$ D_w = (1 + w)\,D(x \mid c) - w\,D(x), $$
+
+the same rule for noise, score, velocity and v, which are affine in D. w = 0 is the condition alone, w = -1 none. The law at
+the end is *not* the tilted density $\propto p(x \mid c)^{1+w} p(x)^{-w}$, though at each time the score is that of the tilted
+$p_t$: ``guided_gaussian`` and ``tilted_gaussian`` show the two.
+
+Source: Ho, Salimans, *Classifier-Free Diffusion Guidance*, 2022; Lai, Song, Kim, Mitsufuji, Ermon, *The Principles of Diffusion
+Models*, 2025.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from lab.denoise.base import Denoiser
+from lab.numerics.mixtures import Mixture
+
+_NODES = 200  # of the quadrature over levels
+
+
+@runtime_checkable
+class Prediction(Protocol):
+    """What a prediction of one's own must be."""
+
+    def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]: ...
+
+
+class Exact(eqx.Module):
+    """The mean of the data under a mixture, which is known at every level."""
+
+    mixture: Mixture
+
+    def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
+        return self.mixture.denoise(x, a, jnp.asarray(s) ** 2)[0]
+
+    def log_density(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, " n"]:
+        """$\\log p_t(x)$."""
+        return self.mixture.denoise(x, a, jnp.asarray(s) ** 2)[1]
+
+
+class Points(eqx.Module):
+    """The mean under the data themselves: a softmax over them, which at low noise gives one of them back.
+
+    Args:
+        data: (N, d).
+    """
+
+    data: Float[Array, "N d"]
+
+    def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
+        return self.weights(x, a, s) @ self.data
+
+    def weights(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n N"]:
+        """The probability of each of the data given the point."""
+        cross = x @ self.data.T
+        squares = (self.data**2).sum(axis=1)
+        return jax.nn.softmax((a * cross - a**2 * squares[None, :] / 2) / jnp.asarray(s) ** 2, axis=1)
+
+
+class Denoised(eqx.Module):
+    """A denoiser of ``lab.denoise``, D(x / a, s / a)."""
+
+    denoiser: Denoiser
+
+    def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
+        return self.denoiser.denoise(x / a, s / a)
+
+
+class Guided(eqx.Module):
+    """Classifier-free guidance of a strength w, which may be traced."""
+
+    conditional: Any
+    unconditional: Any
+    w: float | Array
+
+    def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
+        return (1 + self.w) * self.conditional(x, a, s) - self.w * self.unconditional(x, a, s)
+
+
+def of_class(mixture: Mixture, members: Sequence[int]) -> Mixture:
+    """The law of a class: some components of a mixture.
+
+    Raises:
+        ValueError: no member, or one that is not there.
+    """
+    count = mixture.weights.shape[0]
+    if not members or not all(0 <= member < count for member in members):
+        raise ValueError(f"members = {list(members)}, but components from 0 to {count - 1} are needed, at least one")
+    chosen = np.asarray(members)
+    weights = mixture.weights[chosen]
+    return Mixture(weights / weights.sum(), mixture.means[chosen], mixture.covariances[chosen])
+
+
+class Normal(NamedTuple):
+    mean: Float[Array, ""]
+    deviation: Float[Array, ""]
+
+
+def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Normal:
+    r"""Where guidance ends from N(0, 1), of $x_0 \mid c \sim N(m, s_0^2)$ and $x_0 \sim N(0, 1)$, on a schedule that keeps
+    the variance: with $V(a) = 1 - a^2 (1 - s_0^2)$
+
+    $$ \text{deviation } s_0^{1+w}, \qquad
+       \text{mean } V(1)^{(1+w)/2} \int_0^1 (1 + w)\,m\,V(a)^{-1-(1+w)/2}\,da . $$
+
+    >>> found = guided_gaussian(1.5, 0.5, 2.0)
+    >>> round(float(found.mean), 6), float(found.deviation)
+    (2.25, 0.125)
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    a = jnp.asarray((nodes + 1) / 2)
+    mean, deviation, w = (jnp.asarray(each, a.dtype)[..., None] for each in (mean, deviation, w))
+    left = 1 - a**2 * (1 - deviation**2)
+    power = (1 + w) / 2
+    whole = ((1 + w) * mean * (deviation**2 / left) ** power / left) @ jnp.asarray(weights / 2)
+    return Normal(whole, (deviation ** (1 + w))[..., 0])
+
+
+def tilted_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Normal:
+    r"""The law $\propto p(x \mid c)^{1+w} p(x)^{-w}$ of the same two Gaussians; NaN where it has no finite mass.
+
+    >>> found = tilted_gaussian(1.5, 0.5, 2.0)
+    >>> round(float(found.mean), 6), round(float(found.deviation), 4)
+    (1.8, 0.3162)
+    """
+    mean, deviation, w = (jnp.asarray(each, float) for each in (mean, deviation, w))
+    precision = (1 + w) / deviation**2 - w
+    precision = jnp.where(precision > 0, precision, jnp.nan)
+    return Normal((1 + w) * mean / deviation**2 / precision, 1 / jnp.sqrt(precision))

@@ -1,0 +1,493 @@
+r"""Samplers: from noise to data on a grid of times, each a step function; and the one loop that runs them.
+
+From t to an earlier r, with D and $\hat\varepsilon$ at (x, t), $\lambda = \log(a/s)$, $h = \lambda_r - \lambda_t > 0$:
+
+| name | step | order | evaluations |
+|---|---|---|---|
+| euler | $x + (r - t)\,u$ | 1 | 1 |
+| heun | the mean of two slopes | 2 | 2 |
+| edm-heun | heun in $x/a$ along $\sigma = s/a$, after churn | 2 | 2, the last 1 where it ends at $\sigma = 0$ |
+| ddim | $a_r D + \sqrt{s_r^2 - v}\,\hat\varepsilon + \sqrt{v}\,z$, $v = \eta^2 s_r^2 s_{t|r}^2 / s_t^2$ | 1 | 1 |
+| ancestral | ddim with $\eta = 1$: the posterior of DDPM | | 1 |
+| dpm-2 | DPM-Solver-2, by the middle of $\lambda$ | 2 | 2 |
+| dpm++1s | $\frac{s_r}{s_t} x - a_r (e^{-h} - 1) D$, which is ddim | 1 | 1 |
+| dpm++2m | the same with $(1 + \frac{1}{2q}) D - \frac{1}{2q} D_{before}$, $q = h_{before} / h$ | 2 | 1 |
+| sde | Euler-Maruyama of $dx = [f x - \frac{1+\eta^2}{2} g^2 S]\,dt + \eta g\,d\bar W$ | | 1 |
+| corrected | sde, then steps of Langevin dynamics at r | | 1 and one a correction |
+| langevin | annealed: at each level steps of Langevin dynamics alone | | one a step |
+
+with $s_{t|r}^2 = s_t^2 - (a_t/a_r)^2 s_r^2$. euler and heun depend on the clock of the schedule; in $x/a$ along $\lambda$ all
+schedules give one equation, and on the same $\lambda$ edm-heun, ddim, dpm-2 and dpm++2m end in the same points for each.
+
+A sampler of your own is a pytree with the call of ``Sampler``.
+
+Source: Lai, Song, Kim, Mitsufuji, Ermon, *The Principles of Diffusion Models*, 2025; Ho, Jain, Abbeel, NeurIPS 2020 (DDPM);
+Song, Meng, Ermon, ICLR 2021 (DDIM); Song et al., ICLR 2021 (SDE, corrector); Karras et al., NeurIPS 2022 (EDM); Lu et al.,
+NeurIPS 2022 and *DPM-Solver++*, 2022; Song, Ermon, NeurIPS 2019 (annealed Langevin).
+"""
+
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from lab.choices import chosen
+from lab.diffusion.predictions import Prediction
+from lab.diffusion.schedules import Level, Noise
+from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.paths.schedules import known
+
+_FEW = 15  # steps below which the last of dpm++2m is of first order
+_SMALLEST = 1e-30
+
+type Name = (
+    Literal[
+        "euler",
+        "heun",
+        "edm-heun",
+        "ddim",
+        "ancestral",
+        "dpm-2",
+        "dpm++1s",
+        "dpm++2m",
+        "sde",
+        "corrected",
+        "langevin",
+    ]
+    | str
+)
+
+
+class Knot(NamedTuple):
+    """A time of the grid."""
+
+    t: Array
+    level: Level
+
+
+class Step(NamedTuple):
+    """From where to where, and what a step may know of its place."""
+
+    now: Knot
+    middle: Knot  # in log-SNR; now where later has no noise
+    later: Knot
+    number: Int[Array, ""]  # from 0
+    steps: Int[Array, ""]
+    key: PRNGKeyArray
+
+
+class Moved(NamedTuple):
+    x: Float[Array, "n d"]
+    data: Float[Array, "n d"]  # the prediction at the beginning of the step
+    memory: Any
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What a sampler of one's own must be: ``evaluations`` of the prediction in a step, and the step."""
+
+    @property
+    def evaluations(self) -> int: ...
+
+    def begin(self, x: Array) -> Any:
+        """The memory before the first step, a pytree of arrays."""
+        ...
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: Any) -> Moved: ...
+
+
+class _Plain(eqx.Module):
+    """Without memory, one evaluation."""
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
+    def begin(self, x: Array) -> None:
+        return None
+
+
+def _asked(predict: Prediction, level: Level, x: Array) -> tuple[Array, Array]:
+    data = predict(x, level.a, level.s)
+    return data, (x - level.a * data) / level.s
+
+
+def _slope(level: Level, data: Array, noise: Array) -> Array:
+    return level.da * data + level.ds * noise
+
+
+class Euler(_Plain):
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        now, later = step.now, step.later
+        data, noise = _asked(predict, now.level, x)
+        return Moved(x + (later.t - now.t) * _slope(now.level, data, noise), data, None)
+
+
+class _Double(_Plain):
+    @property
+    def evaluations(self) -> int:
+        return 2
+
+
+class Heun(_Double):
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        now, later = step.now, step.later
+        h = later.t - now.t
+        data, noise = _asked(predict, now.level, x)
+        first = _slope(now.level, data, noise)
+        second = _slope(later.level, *_asked(predict, later.level, x + h * first))
+        return Moved(x + h * (first + second) / 2, data, None)
+
+
+class EDMHeun(_Double):
+    """Heun in x / a along s / a. Churn first adds noise, between levels ``churn_from`` and ``churn_to``.
+
+    Args:
+        churn: of all steps together; 0 for none.
+        inflation: of the noise that is added.
+    """
+
+    churn: float | Array = 0.0
+    churn_from: float | Array = 0.0
+    churn_to: float | Array = float("inf")
+    inflation: float | Array = 1.0
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        now, later = step.now.level, step.later.level
+        sigma, goal = now.sigma, later.sigma
+        one = jnp.ones_like(sigma)
+        active = (self.churn_from <= sigma) & (sigma <= self.churn_to)
+        more = jnp.where(active, jnp.minimum(self.churn / step.steps, 2**0.5 - 1), 0.0)
+        high = sigma * (1 + more)
+        added = self.inflation * sigma * jnp.sqrt(more * (2 + more))
+        z = x / now.a + added * jax.random.normal(step.key, x.shape, x.dtype)
+        data = predict(z, one, high)
+        first = (z - data) / high
+        moved = z + (goal - high) * first
+        end = goal <= 0  # there the denoised point is where the first slope leads, and there is no second
+        safe = jnp.where(end, 1.0, goal)
+        second = jnp.where(end, first, (moved - predict(moved, one, safe)) / safe)
+        return Moved(later.a * (z + (goal - high) * (first + second) / 2), data, None)
+
+
+class DDIM(_Plain):
+    """eta = 0 is deterministic, eta = 1 draws from the posterior of DDPM."""
+
+    eta: float | Array = 0.0
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        now, later = step.now.level, step.later.level
+        data, noise = _asked(predict, now, x)
+        between = now.s**2 - (now.a / later.a * later.s) ** 2
+        variance = self.eta**2 * later.s**2 * between / now.s**2
+        fresh = jnp.sqrt(variance) * jax.random.normal(step.key, x.shape, x.dtype)
+        kept = jnp.sqrt(jnp.maximum(later.s**2 - variance, 0.0))
+        return Moved(later.a * data + kept * noise + fresh, data, None)
+
+
+def _exponential(now: Level, later: Level, x: Array, noise: Array) -> Array:
+    """The exact step of a noise that does not change; s_r (e^h - 1) without the infinity of h at s_r = 0."""
+    return later.a / now.a * x - (later.a * now.sigma - later.s) * noise
+
+
+class DPMSolver2(_Double):
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        now, middle, later = step.now.level, step.middle.level, step.later.level
+        data, noise = _asked(predict, now, x)
+        half = _exponential(now, middle, x, noise)
+        return Moved(_exponential(now, later, x, _asked(predict, middle, half)[1]), data, None)
+
+
+class DPMSolver1S(_Plain):
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        data = _asked(predict, step.now.level, x)[0]
+        return Moved(_toward(step, x, data), data, None)
+
+
+class DPMSolver2M(_Plain):
+    """Two steps together.
+
+    Args:
+        steady: the last of fewer than 15 steps, which may be very long in log-SNR, is of first order.
+    """
+
+    steady: bool = eqx.field(static=True, default=True)
+
+    def begin(self, x: Array) -> tuple[Array, Array]:
+        return jnp.zeros_like(x), jnp.ones((), x.dtype)
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: tuple[Array, Array]) -> Moved:
+        old, before = memory
+        data = _asked(predict, step.now.level, x)[0]
+        h = step.later.level.log_snr - step.now.level.log_snr
+        last = self.steady & (step.number == step.steps - 1) & (step.steps < _FEW)
+        lower = (step.number == 0) | last | ~jnp.isfinite(h)
+        half = jnp.where(lower, 0.0, h / before / 2)
+        return Moved(_toward(step, x, (1 + half) * data - half * old), data, (data, h))
+
+
+def _toward(step: Step, x: Array, data: Array) -> Array:
+    now, later = step.now.level, step.later.level
+    # -a_r (e^-h - 1) = a_r - s_r a_t / s_t
+    return later.s / now.s * x + (later.a - later.s / now.sigma) * data
+
+
+class SDE(_Plain):
+    """Euler-Maruyama of the reverse equation: eta = 1 Anderson's, eta = 0 the probability flow."""
+
+    eta: float | Array = 1.0
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        now, later = step.now, step.later
+        data, noise = _asked(predict, now.level, x)
+        g2, h = now.level.diffusion, later.t - now.t
+        drift = now.level.drift * x + (1 + self.eta**2) / 2 * g2 * noise / now.level.s
+        fresh = self.eta * jnp.sqrt(g2 * -h) * jax.random.normal(step.key, x.shape, x.dtype)
+        return Moved(x + h * drift + fresh, data, None)
+
+
+class Corrected(eqx.Module):
+    r"""The reverse equation, then Langevin steps of $e = 2 (r |z| / |S|)^2$, norms of the whole cloud: at $s_r$.
+
+    Args:
+        ratio: r, of signal to noise in a step.
+        corrections: steps at each level.
+    """
+
+    ratio: float | Array = 0.16
+    corrections: int = eqx.field(static=True, default=1)
+
+    @property
+    def evaluations(self) -> int:
+        return 1 + self.corrections
+
+    def begin(self, x: Array) -> None:
+        return None
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        first, *keys = jax.random.split(step.key, 1 + self.corrections)
+        level = step.later.level
+        moved = SDE()(predict, step._replace(key=first), x, None)
+        x = moved.x
+        for key in keys:
+            z = jax.random.normal(key, x.shape, x.dtype)
+            score = -_asked(predict, level, x)[1] / level.s
+            size = 2 * (self.ratio * _norm(z) / jnp.maximum(_norm(score), _SMALLEST)) ** 2
+            x = x + size * score + jnp.sqrt(2 * size) * z
+        return Moved(x, moved.data, None)
+
+
+def _norm(x: Array) -> Array:
+    return jnp.sqrt((x**2).sum(axis=1)).mean()
+
+
+class Langevin(eqx.Module):
+    r"""At each level steps $x + e S + \sqrt{2 e}\,z$ with $e = \kappa s^2$, where the last x, scaled, is the start.
+
+    Args:
+        size: kappa, below 1; steps of Gaussian data are stable below 2.
+        repeats: steps at each level.
+    """
+
+    size: float | Array = 0.1
+    repeats: int = eqx.field(static=True, default=5)
+
+    @property
+    def evaluations(self) -> int:
+        return self.repeats
+
+    def begin(self, x: Array) -> None:
+        return None
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        now, later = step.now.level, step.later.level
+        x = x * later.a / now.a
+        size = self.size * later.s**2
+        first = jnp.zeros_like(x)
+        for number, key in enumerate(jax.random.split(step.key, self.repeats)):
+            data, noise = _asked(predict, later, x)
+            first = first if number else data
+            x = x - size * noise / later.s + jnp.sqrt(2 * size) * jax.random.normal(key, x.shape, x.dtype)
+        return Moved(x, first, None)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "euler": Euler(),
+    "heun": Heun(),
+    "edm-heun": EDMHeun(),
+    "ddim": DDIM(),
+    "ancestral": DDIM(1.0),
+    "dpm-2": DPMSolver2(),
+    "dpm++1s": DPMSolver1S(),
+    "dpm++2m": DPMSolver2M(),
+    "sde": SDE(),
+    "corrected": Corrected(),
+    "langevin": Langevin(),
+}
+
+
+class Trajectory(NamedTuple):
+    """Points at the times of the grid; only the last ones where they were not kept."""
+
+    t: Float[Array, " times"]
+    x: Float[Array, "times n d"]
+    data: Float[Array, "steps n d"]  # the prediction at the beginning of each step
+    evaluations: Int[Array, ""]  # of the prediction, for all points at once
+    lost: Int[Array, ""]  # the step after which something was not finite, from 1; 0 when everything is
+    reason: Any
+
+    @property
+    def end(self) -> Float[Array, "n d"]:
+        return self.x[-1]
+
+
+class _Task(NamedTuple):
+    predict: Prediction
+    sampler: Any
+    times: Float[Array, " times"]
+    levels: Level
+    middle: Knot
+    x: Float[Array, "n d"]
+    key: PRNGKeyArray
+    keep: Any  # an array of as many zeros as places in the path
+
+
+class _State(NamedTuple):
+    x: Float[Array, "n d"]
+    memory: Any
+    step: Int[Array, ""]
+    lost: Int[Array, ""]
+    path: Float[Array, "places n d"]
+    data: Float[Array, "places n d"]
+
+
+def _init(task: _Task) -> _State:
+    places = task.keep.shape[0]
+    path = jnp.zeros((places + 1, *task.x.shape), task.x.dtype).at[0].set(task.x)
+    data = jnp.zeros((max(places, 1), *task.x.shape), task.x.dtype)
+    return _State(task.x, task.sampler.begin(task.x), jnp.int32(0), jnp.int32(0), path, data)
+
+
+def _step(task: _Task, state: _State) -> _State:
+    at = state.step
+
+    def knot(place) -> Knot:
+        return Knot(task.times[place], jax.tree.map(lambda each: each[place], task.levels))
+
+    middle = jax.tree.map(lambda each: each[at], task.middle)
+    number = jnp.int32(task.times.shape[0] - 1)
+    step = Step(knot(at), middle, knot(at + 1), at, number, jax.random.fold_in(task.key, at))
+    moved = task.sampler(task.predict, step, state.x, state.memory)
+    x = jnp.asarray(moved.x, state.x.dtype)
+    lost = jnp.where((state.lost == 0) & ~jnp.isfinite(x).all(), at + 1, state.lost)
+    path, data = state.path, state.data
+    if task.keep.shape[0]:
+        path, data = path.at[at + 1].set(x), data.at[at].set(moved.data)
+    return _State(x, moved.memory, at + 1, lost, path, data)
+
+
+def _done(task: _Task, state: _State) -> Array:
+    over = state.step >= task.times.shape[0] - 1
+    reason = jnp.where(state.lost > 0, Reason.NOT_FINITE, jnp.where(over, Reason.CONVERGED, Reason.RUNNING))
+    return reason.astype(jnp.int32)
+
+
+def _measure(task: _Task, state: _State) -> dict[str, Array]:
+    return {"spread": jnp.sqrt((state.x**2).mean())}
+
+
+_WALK = Method(_init, _step, _done, _measure)
+
+
+@chosen
+def sample(
+    predict: Prediction,
+    noise: Noise,
+    times: Float[Array, " times"],
+    x: Float[Array, "n d"],
+    sampler: Name | Sampler = "dpm++2m",
+    *,
+    key: PRNGKeyArray | None = None,
+    keep: bool = True,
+    loop: Loop = pure,
+) -> Trajectory:
+    """Carry points from the first of falling times to the last.
+
+    Args:
+        predict: the mean of the data, a ``Prediction``.
+        times: (N + 1,) falling, as ``grid`` gives them; within the ends of the schedule.
+        x: (n, d) at the first of them: ``start`` draws such.
+        sampler: a name in the table of the module, or a ``Sampler``.
+        key: of the noise that is drawn; step i has ``fold_in(key, i)``.
+        keep: the points of all times.
+        loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
+
+    Raises:
+        ValueError: times that do not fall, or lie outside the schedule's.
+
+    Warns:
+        NotConverged: stopped, or a value that is not finite: ``lost`` says after which step.
+
+    >>> from lab.diffusion import grid, noise, predictions
+    >>> from lab.numerics.mixtures import standard
+    >>> x = jnp.array([[1.0, -2.0]])
+    >>> vp = noise("vp")
+    >>> end = sample(predictions.Exact(standard(2)), vp, grid(vp, 100), x).end  # N(0, I) stays where it is
+    >>> bool(jnp.allclose(end, x, atol=0.01))
+    True
+    """
+    times, x = jnp.asarray(times), jnp.asarray(x)
+    made: Any = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
+    if known((times, noise)):
+        _check_times(np.asarray(times), noise)
+    levels = noise(times)
+    later = levels.log_snr[1:]
+    halves = jnp.where(jnp.isfinite(later), (levels.log_snr[:-1] + later) / 2, levels.log_snr[:-1])
+    at = noise.time(halves)
+    knots = Knot(times, levels), Knot(at, noise(at))  # found in double precision where there is one, whatever x has
+    (times, levels), middle = jax.tree.map(lambda each: each.astype(x.dtype), knots)
+    task = _Task(
+        predict,
+        made,
+        times,
+        levels,
+        middle,
+        x,
+        jax.random.key(0) if key is None else key,
+        jnp.zeros(times.shape[0] - 1 if keep else 0),
+    )
+    ran = loop(_WALK, task, max_iterations=times.shape[0] - 1)
+    state: _State = ran.state
+    if loop is pure:
+        tell("lab.diffusion.sample", ran.reason, ran.iterations)
+    return Trajectory(
+        times if keep else times[-1:],
+        state.path if keep else state.x[None],
+        state.data if keep else state.data[:0],
+        state.step * made.evaluations,
+        state.lost,
+        ran.reason,
+    )
+
+
+def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"]:
+    """(n, d) of the law that samplers start from, $N(0, s(T)^2 I)$."""
+    scale = noise(noise.last).s
+    return scale * jax.random.normal(key, (n, d), scale.dtype)
+
+
+def _check_times(times: np.ndarray, noise: Noise) -> None:
+    if times.ndim != 1 or times.size < 2:
+        raise ValueError(f"the times have shape {times.shape}, but a row of at least two is needed")
+    if not (np.diff(times) < 0).all():
+        raise ValueError("the times must fall, from noise to data")
+    first, last = float(np.asarray(noise.first)), float(np.asarray(noise.last))
+    slack = 1e-9 * max(last, 1.0)
+    if times.max() > last + slack or times.min() < -slack:
+        raise ValueError(
+            f"the times lie between {times.min():g} and {times.max():g}, but the schedule's end at {last:g} "
+            f"and begin at {first:g}"
+        )
