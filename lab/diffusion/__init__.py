@@ -17,7 +17,7 @@ form), ``shortest`` (a schedule for each frequency).
 
 from lab.diffusion.grids import by_change, grid
 from lab.diffusion.parametrisations import convert, error_ratios, preconditioning
-from lab.diffusion.predictions import Denoised, Exact, Guided, Points, of_class
+from lab.diffusion.predictions import Denoised, Exact, Guided, of_class
 from lab.diffusion.samplers import SAMPLERS, Sampler, Trajectory, sample, start
 from lab.diffusion.schedules import Cosine, Karras, Level, Noise, Reversed, bound, noise
 from lab.parts import parts
@@ -31,7 +31,6 @@ __all__ = [
     "Karras",
     "Level",
     "Noise",
-    "Points",
     "Reversed",
     "Sampler",
     "Trajectory",

@@ -78,6 +78,23 @@ def solved(
     return later.a * found.end
 
 
+def solved_at(
+    predict: Prediction,
+    noise: Noise,
+    x: Float[Array, "n d"],
+    log_snr: Float[Array, " times"],
+    *,
+    rtol: float = 1e-8,
+    atol: float = 1e-8,
+) -> Float[Array, "times n d"]:
+    """The way of points x, which are at the first of rising log-SNRs, at all of them."""
+    flow = Flow(predict, log_snr[0], log_snr[-1])
+    clock = (log_snr - log_snr[0]) / (log_snr[-1] - log_snr[0])
+    levels = noise(noise.time(log_snr))
+    found = sampling.adaptive(flow, x / levels.a[0], clock, solver="dopri8", rtol=rtol, atol=atol)
+    return levels.a[:, None, None] * found.x
+
+
 @jit
 def of_gaussian(
     mean: Float[Array, " d"], covariance: Float[Array, "d d"], noise: Noise, x: Float[Array, "n d"], t: Any, r: Any

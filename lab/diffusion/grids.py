@@ -53,14 +53,25 @@ def _shares(steps: int) -> Float[Array, " times"]:
     return jnp.asarray(np.arange(steps + 1) / steps)
 
 
+def padded(noise: Noise, steps: Any, most: int, spacing: Spacing = "log-snr", rho: ArrayLike = 7.0) -> Array:
+    """(most + 1,) times of a number of steps that may be traced: those after its last repeat that."""
+    return _grid(noise, jnp.minimum(jnp.arange(most + 1) / steps, 1.0), spacing, rho)
+
+
 @jit
 def _grid(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
+    share = share.astype(float)
+    ended = share >= 1
+    times = _spaced(noise, share, spacing, rho).at[0].set(noise.last)
+    return jnp.where(ended, noise.first, times)
+
+
+def _spaced(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
     first, last = jnp.asarray(noise.first), jnp.asarray(noise.last)
     if spacing == "time":
-        return (last + share * (first - last)).at[-1].set(first)
+        return last + share * (first - last)
     if spacing == "quadratic":
-        times = (jnp.sqrt(last) + share * (jnp.sqrt(first) - jnp.sqrt(last))) ** 2
-        return times.at[0].set(last).at[-1].set(first)
+        return (jnp.sqrt(last) + share * (jnp.sqrt(first) - jnp.sqrt(last))) ** 2
     ends = noise(jnp.stack([last, first]))
     if spacing == "log-snr":
         low, high = ends.log_snr
@@ -68,7 +79,7 @@ def _grid(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
     else:
         low, high = ends.sigma ** (1 / rho)
         wanted = -rho * jnp.log(low + share * (high - low))
-    return noise.time(wanted).at[0].set(last).at[-1].set(first)
+    return noise.time(wanted)
 
 
 @jit

@@ -16,18 +16,16 @@ Source: Ho, Salimans, *Classifier-Free Diffusion Guidance*, 2022; Lai, Song, Kim
 Models*, 2025.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.denoise.base import Denoiser
-from lab.numerics.mixtures import Mixture
+from lab.paths.laws import Boxes, Empirical, Mixture
 
 _NODES = 200  # of the quadrature over levels
 
@@ -40,35 +38,20 @@ class Prediction(Protocol):
 
 
 class Exact(eqx.Module):
-    """The mean of the data under a mixture, which is known at every level."""
+    """The mean of the data under a law that knows it at every level: ``Mixture``, ``Boxes`` or ``Empirical`` of ``lab.paths``.
 
-    mixture: Mixture
+    Under the data themselves, ``Exact(paths.Empirical(data))``, it is a softmax over them, which at low noise gives one of them
+    back.
+    """
+
+    law: Any
 
     def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
-        return self.mixture.denoise(x, a, jnp.asarray(s) ** 2)[0]
+        return self.law.denoise(x, a, jnp.asarray(s) ** 2)[0]
 
     def log_density(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, " n"]:
         """$\\log p_t(x)$."""
-        return self.mixture.denoise(x, a, jnp.asarray(s) ** 2)[1]
-
-
-class Points(eqx.Module):
-    """The mean under the data themselves: a softmax over them, which at low noise gives one of them back.
-
-    Args:
-        data: (N, d).
-    """
-
-    data: Float[Array, "N d"]
-
-    def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
-        return self.weights(x, a, s) @ self.data
-
-    def weights(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n N"]:
-        """The probability of each of the data given the point."""
-        cross = x @ self.data.T
-        squares = (self.data**2).sum(axis=1)
-        return jax.nn.softmax((a * cross - a**2 * squares[None, :] / 2) / jnp.asarray(s) ** 2, axis=1)
+        return self.law.denoise(x, a, jnp.asarray(s) ** 2)[1]
 
 
 class Denoised(eqx.Module):
@@ -91,18 +74,24 @@ class Guided(eqx.Module):
         return (1 + self.w) * self.conditional(x, a, s) - self.w * self.unconditional(x, a, s)
 
 
-def of_class(mixture: Mixture, members: Sequence[int]) -> Mixture:
-    """The law of a class: some components of a mixture.
+def of_class(law: Mixture | Boxes | Empirical, members: Any) -> Any:
+    """The law of a class: some components of a mixture, some boxes, or some of the points.
+
+    Args:
+        members: numbers of those, at least one.
 
     Raises:
         ValueError: no member, or one that is not there.
     """
-    count = mixture.weights.shape[0]
-    if not members or not all(0 <= member < count for member in members):
-        raise ValueError(f"members = {list(members)}, but components from 0 to {count - 1} are needed, at least one")
-    chosen = np.asarray(members)
-    weights = mixture.weights[chosen]
-    return Mixture(weights / weights.sum(), mixture.means[chosen], mixture.covariances[chosen])
+    chosen, count = np.atleast_1d(np.asarray(members, int)), law.weights.shape[0]
+    if not chosen.size or not ((chosen >= 0) & (chosen < count)).all():
+        raise ValueError(f"members = {chosen.tolist()}, but numbers from 0 to {count - 1} are needed, at least one")
+    weights = law.weights[chosen] / law.weights[chosen].sum()
+    if isinstance(law, Empirical):
+        return Empirical(law.points[chosen], weights, law.block_bytes)
+    if isinstance(law, Boxes):
+        return Boxes(law.low[chosen], law.high[chosen], weights)
+    return Mixture(weights, law.means[chosen], law.covariances[chosen])
 
 
 class Normal(NamedTuple):

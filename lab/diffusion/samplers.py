@@ -222,10 +222,10 @@ class DPMSolver2M(_Plain):
     def __call__(self, predict: Prediction, step: Step, x: Array, memory: tuple[Array, Array]) -> Moved:
         old, before = memory
         data = _asked(predict, step.now.level, x)[0]
-        h = step.later.level.log_snr - step.now.level.log_snr
+        h = step.later.level.log_snr - step.now.level.log_snr  # 0 where a padded grid has come to its end
         last = self.steady & (step.number == step.steps - 1) & (step.steps < _FEW)
-        lower = (step.number == 0) | last | ~jnp.isfinite(h)
-        half = jnp.where(lower, 0.0, h / before / 2)
+        lower = (step.number == 0) | last | ~jnp.isfinite(h) | (h <= 0)
+        half = jnp.where(lower, 0.0, h / jnp.where(before > 0, before, 1.0) / 2)
         return Moved(_toward(step, x, (1 + half) * data - half * old), data, (data, h))
 
 
@@ -443,12 +443,7 @@ def sample(
     made: Any = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
     if known((times, noise)):
         _check_times(np.asarray(times), noise)
-    levels = noise(times)
-    later = levels.log_snr[1:]
-    halves = jnp.where(jnp.isfinite(later), (levels.log_snr[:-1] + later) / 2, levels.log_snr[:-1])
-    at = noise.time(halves)
-    knots = Knot(times, levels), Knot(at, noise(at))  # found in double precision where there is one, whatever x has
-    (times, levels), middle = jax.tree.map(lambda each: each.astype(x.dtype), knots)
+    (times, levels), middle = _knots(noise, times, x.dtype)
     task = _Task(
         predict,
         made,
@@ -471,6 +466,35 @@ def sample(
         state.lost,
         ran.reason,
     )
+
+
+def _knots(noise: Noise, times: Array, dtype: Any) -> tuple[Knot, Knot]:
+    """The times and the middles between them, found in double precision where there is one, whatever x has."""
+    levels = noise(times)
+    later = levels.log_snr[1:]
+    at = noise.time(jnp.where(jnp.isfinite(later), (levels.log_snr[:-1] + later) / 2, levels.log_snr[:-1]))
+    return jax.tree.map(lambda each: each.astype(dtype), (Knot(times, levels), Knot(at, noise(at))))
+
+
+def walked(
+    predict: Prediction, noise: Noise, times: Array, steps: Any, x: Array, sampler: Sampler, key: PRNGKeyArray
+) -> Float[Array, "n d"]:
+    """Where the points end, in one scan: for ``vmap`` over grids of several lengths, padded with their last time.
+
+    Args:
+        steps: of them, which may be traced.
+    """
+    knots, middles = _knots(noise, times, x.dtype)
+
+    def one(carry, number):
+        x, memory = carry
+        now, later = (jax.tree.map(lambda each, at=at: each[at], knots) for at in (number, number + 1))
+        middle = jax.tree.map(lambda each: each[number], middles)
+        step = Step(now, middle, later, number, jnp.asarray(steps), jax.random.fold_in(key, number))
+        moved = sampler(predict, step, x, memory)
+        return (jnp.asarray(moved.x, x.dtype), moved.memory), None
+
+    return jax.lax.scan(one, (x, sampler.begin(x)), jnp.arange(times.shape[0] - 1))[0][0]
 
 
 def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"]:

@@ -7,7 +7,7 @@ import pytest
 from diffusion_demo import COVARIANCES, LINE, MEANS, PLANE, WEIGHTS
 from scipy import stats
 
-from lab import denoise, diffusion
+from lab import denoise, diffusion, paths
 from lab.diffusion import flow_maps, predictions
 from lab.diffusion.predictions import Exact, Guided
 from lab.numerics.mixtures import gaussian
@@ -139,7 +139,7 @@ def test_guidance_at_the_ends_of_its_range_and_in_every_parametrisation():
 
     score = diffusion.convert(level, x, conditional(x, a, s), "data", "score") + w * jax.grad(log_class)(x)
     np.testing.assert_allclose(diffusion.convert(level, x, guided, "data", "score"), score, atol=1e-10)
-    with pytest.raises(ValueError, match=r"members = \[3\], but components from 0 to 2 are needed"):
+    with pytest.raises(ValueError, match=r"members = \[3\], but numbers from 0 to 2 are needed"):
         diffusion.of_class(PLANE, [3])
 
 
@@ -147,6 +147,6 @@ def test_a_denoiser_of_the_lab_is_a_prediction():
     images = np.random.default_rng(8).uniform(-1, 1, size=(30, 1, 3, 3))
     x = jnp.asarray(np.random.default_rng(9).normal(size=(4, 9)))
     level = VP(0.5)
-    points = diffusion.Points(jnp.asarray(images.reshape(30, 9)))
+    points = Exact(paths.Empirical(images.reshape(30, 9)))
     prediction = diffusion.Denoised(denoise.Optimal(denoise.Images(images)))
     np.testing.assert_allclose(prediction(x, level.a, level.s), points(x, level.a, level.s), atol=1e-8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusion_demo import LINE, NAMES, PLANE
 
-from lab import diffusion
+from lab import diffusion, paths
 from lab.diffusion import flow_maps
 from lab.diffusion.predictions import Exact
 from lab.diffusion.samplers import DDIM, SDE, DPMSolver2M, EDMHeun, Langevin
@@ -176,9 +176,10 @@ def test_points_of_the_data_are_the_law_of_narrow_components():
     x = jnp.asarray(np.random.default_rng(6).normal(size=(7, 3)))
     for t in (0.1, 0.5, 0.9):
         level = VP(t)
-        points = diffusion.Points(jnp.asarray(data))
+        points = Exact(paths.Empirical(data))
         np.testing.assert_allclose(points(x, level.a, level.s), narrow(x, level.a, level.s), atol=1e-6)
-        np.testing.assert_allclose(points.weights(x, level.a, level.s).sum(1), 1, rtol=1e-12)
+        some = diffusion.of_class(points.law, [3, 7])
+        np.testing.assert_allclose(Exact(some)(x, level.a, level.s).min(0) >= data[[3, 7]].min(0) - 1e-12, True)
 
 
 def test_a_run_that_is_lost_says_after_which_step():

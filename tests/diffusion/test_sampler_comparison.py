@@ -1,0 +1,92 @@
+"""The comparison of samplers: padded grids are the grids, errors are those one by one, and what is shown is what is said."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from diffusion_demo import LINE, PLANE
+
+from lab import diffusion
+from lab.diffusion import comparison, flow_maps, grids
+from lab.diffusion.predictions import Exact
+from lab.diffusion.samplers import DPMSolver2M
+
+VP = diffusion.noise("vp")
+STARTS = jnp.asarray(np.random.default_rng(5).normal(size=(9, 2)))
+
+
+@pytest.mark.parametrize("spacing", ["time", "log-snr", "karras", "quadratic"])
+def test_a_padded_grid_is_the_grid_and_then_stays(spacing):
+    times = np.asarray(grids.padded(VP, jnp.asarray(7), 12, spacing))
+    np.testing.assert_allclose(times[:8], diffusion.grid(VP, 7, spacing), rtol=1e-12)
+    assert (times[7:] == float(VP.first)).all()
+
+
+def test_errors_all_at_once_are_those_one_by_one():
+    exact = Exact(PLANE)
+    truth = flow_maps.solved(exact, VP, STARTS, VP.last, VP.first)
+    found = comparison.errors(exact, VP, STARTS, truth, "karras", 5.0)
+    for i, name in enumerate(comparison.COMPARED):
+        for j in (0, 2):
+            sampler = DPMSolver2M(steady=False) if name == "dpm++2m" else name
+            times = diffusion.grid(VP, comparison.COUNTS[j], "karras", rho=5.0)
+            run = diffusion.sample(exact, VP, times, STARTS, sampler)
+            error = np.sqrt(((np.asarray(run.end) - truth) ** 2).sum(1).mean())
+            assert float(found.error[i, j]) == pytest.approx(error, rel=1e-6)
+            assert int(found.calls[i, j]) == int(run.evaluations)
+    np.testing.assert_allclose(found.order, [1, 2, 2, 1, 2, 2], atol=0.25)
+    times = comparison.knots(exact, VP, STARTS, 10, 7.0)
+    own = comparison.errors_of_grids(exact, VP, times, STARTS, truth, diffusion.SAMPLERS["dpm-2"])
+    for error, grid in zip(own, times, strict=True):
+        end = diffusion.sample(exact, VP, grid, STARTS, "dpm-2").end
+        assert float(error) == pytest.approx(float(np.sqrt(((end - truth) ** 2).sum(1).mean())), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["vp", "edm"])
+def test_densities_have_mass_one_on_the_scale_of_the_data(name):
+    noise = diffusion.noise(name)
+    variance = float(LINE.moments().covariance[0, 0])
+    places = np.linspace(-15, 15, 4001)
+    log_snr = jnp.linspace(noise(noise.last).log_snr, noise(noise.first).log_snr, 5)
+    density = np.asarray(comparison.densities(Exact(LINE), noise, log_snr, jnp.asarray(places[:, None]), variance))
+    step = places[1] - places[0]
+    np.testing.assert_allclose(density.sum(1) * step, 1, rtol=1e-5)
+    second = (density * places**2).sum(1) * step - ((density * places).sum(1) * step) ** 2
+    np.testing.assert_allclose(second, variance, rtol=1e-3)
+
+
+def test_arrows_are_all_kinds_of_one_prediction():
+    log_snr = jnp.array([-1.0, 1.0])
+    places = jnp.asarray(np.random.default_rng(6).normal(size=(4, 2)))
+    found = comparison.arrows(Exact(PLANE), VP, log_snr, places, 2.0)
+    for at, each in enumerate(log_snr):
+        level = VP(VP.time(each))
+        x = places * comparison.scale(level, 2.0)
+        data = Exact(PLANE)(x, level.a, level.s)
+        np.testing.assert_allclose(found[at, 0], data, rtol=1e-10)
+        np.testing.assert_allclose(found[at, 2], (level.a * data - x) / level.s**2, rtol=1e-9)
+
+
+def test_a_tilted_law_is_narrower_than_the_class_and_the_share_of_a_class_is_its_probability():
+    whole = Exact(LINE)
+    one = Exact(diffusion.of_class(LINE, [1]))
+    level = VP(VP.first)
+    places = jnp.linspace(-10, 10, 2001)[:, None]
+    plain = comparison.tilted(one, whole, 0.0, level, places)
+    spread = float(jnp.sqrt(level.a**2 * 0.64 + level.s**2))
+    assert float(plain.spread) == pytest.approx(spread, rel=1e-6)
+    assert float(comparison.tilted(one, whole, 3.0, level, places).spread) < 0.8 * spread
+    x = LINE.sample(jax.random.key(0), 4000)
+    share = float(comparison.share_of(one, whole, 0.5, level, level.a * x))
+    assert share == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_table_of_schedules():
+    clock = jnp.linspace(0.0, 1.0, 5)
+    found = comparison.table(clock)
+    linear = comparison.SCHEDULES.index("linear")
+    noise = diffusion.noise("linear")
+    t = float(noise.last) + np.asarray(clock) * (float(noise.first) - float(noise.last))
+    np.testing.assert_allclose(found.a[linear], 1 - t, rtol=1e-9)
+    np.testing.assert_allclose(found.log_snr[linear], np.log((1 - t) / t), rtol=1e-9)
+    np.testing.assert_allclose(found.weight[linear, 3], 1 / t**2, rtol=1e-9)  # of the velocity: den = 1
