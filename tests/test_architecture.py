@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FIELDS = ("ot", "paths", "denoise", "sampling", "stability", "clustering", "survival", "inverse")
+FIELDS = ("ot", "paths", "denoise", "sampling", "stability", "clustering", "survival", "inverse", "diffusion")
 
 # Rooms of the house from the ground up: an import leads to a lower row, or stays in its room. A new field of mathematics, or
 # a field of studies, is named here. ``lab`` is the front door: it resolves parts by name, and imports none of them.
@@ -43,7 +43,7 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )
-COMPUTE = ("numerics", *FIELDS, "diffusion")  # which has no study yet
+COMPUTE = ("numerics", *FIELDS)
 FACES = ("store", "sweeps", "figures", "app", "cli")
 HEAVY = {"xarray", "param", "holoviews", "panel", "matplotlib", "bokeh"}
 DRAWING = ("builders", "axes", "layers", "look", "matrices", "mosaic", "motion", "pictures")

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -36,6 +37,7 @@ from lab.diffusion.schedules import Noise
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, gaussian, widened
 from lab.paths import likelihood, sampling
+from lab.paths.schedules import known
 
 _REACH = 40.0  # standard deviations beyond all means that a quantile is looked for
 _BISECTIONS = 80
@@ -71,13 +73,20 @@ def solved(
     rtol: float = 1e-10,
     atol: float = 1e-10,
 ) -> Float[Array, "n d"]:
-    r"""$\Psi_{t \to r}(x)$ by adaptive steps of order 8, whose tolerances hold for the whole cloud; t and r either way."""
+    r"""$\Psi_{t \to r}(x)$ by adaptive steps of order 8, whose tolerances hold for the whole cloud; t and r either way.
+
+    Raises:
+        ValueError: a time at which there is no noise, or nothing of the data.
+    """
     now, later = noise(t), noise(r)
+    if known((now, later)) and not np.isfinite([float(now.log_snr), float(later.log_snr)]).all():
+        raise ValueError("log(a/s) must be finite at both times: begin where data are left, and end in a little noise")
     flow = Flow(predict, now.log_snr, later.log_snr)
     found = sampling.adaptive(flow, x / now.a, (0.0, 1.0), solver="dopri8", rtol=rtol, atol=atol)
     return later.a * found.end
 
 
+@jit
 def solved_at(
     predict: Prediction,
     noise: Noise,
@@ -111,9 +120,23 @@ def of_gaussian(
     return (later.a * mean)[None, :] + (apart * scale[None, :]) @ vectors.T
 
 
-@jit
 def on_line(law: Mixture, noise: Noise, x: Float[Array, " n"], t: Any, r: Any) -> Float[Array, " n"]:
-    """The map of a mixture in one dimension, by quantiles; its first derivatives in x, t and r are exact too."""
+    """The map of a mixture in one dimension, by quantiles; its first derivatives in x, t and r are exact too.
+
+    Beyond some 37 standard deviations of all components, where no probability is left, it is NaN.
+
+    Raises:
+        ValueError: a law that is not on a line, or x that is no row.
+    """
+    if law.dimension != 1 or x.ndim != 1:
+        raise ValueError(
+            f"x has shape {x.shape} and the law {law.dimension} dimensions, but a row (n,) and a line are needed"
+        )
+    return _on_line(law, noise, x, t, r)
+
+
+@jit
+def _on_line(law: Mixture, noise: Noise, x: Array, t: Any, r: Any) -> Array:
     # of the smaller tail, which keeps its digits
     below, above = _tails(law, noise, x, t)
     upper = below > above
@@ -139,7 +162,8 @@ def on_line(law: Mixture, noise: Noise, x: Float[Array, " n"], t: Any, r: Any) -
     means, deviations = jax.lax.stop_gradient((means, deviations))
     z = (found[:, None] - means[None, :]) / deviations[None, :]
     density = (law.weights[None, :] * jnp.exp(-(z**2) / 2) / deviations[None, :]).sum(axis=1) / jnp.sqrt(2 * jnp.pi)
-    return found - apart(found) / jnp.maximum(density, jnp.finfo(x.dtype).tiny)
+    moved = found - apart(found) / jnp.maximum(density, jnp.finfo(x.dtype).tiny)
+    return jnp.where(here > 0, moved, jnp.nan)
 
 
 def _parts(law: Mixture, noise: Noise, t: Any) -> tuple[Array, Array]:
@@ -174,7 +198,7 @@ def average_velocity(psi: Map, x: Array, t: Array, r: Array) -> Array:
 
 
 def identities(psi: Map, u: Callable[[Array, Array], Array], x: Array, t: ArrayLike, r: ArrayLike) -> Identities:
-    """How far a map is from being that of the flow with velocity u(x, t); t > r, and the middle of both is asked too.
+    """How far a map is from being that of the flow with velocity u(x, t), for t > r; the middle of both is asked too.
 
     Args:
         psi: called at (x, t, r), differentiable.

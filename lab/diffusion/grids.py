@@ -25,28 +25,43 @@ from jaxtyping import Array, Float
 
 from lab.choices import chosen
 from lab.diffusion.schedules import Noise
+from lab.inputs import shown
 from lab.numerics.jit import jit
+from lab.paths.schedules import known
 
 type Spacing = Literal["time", "log-snr", "karras", "quadratic"] | str
 
 
 @chosen
-def grid(noise: Noise, steps: int, spacing: Spacing = "log-snr", *, rho: ArrayLike = 7.0) -> Float[Array, " times"]:
+def grid(noise: Noise, steps: Any, spacing: Spacing = "log-snr", *, rho: ArrayLike = 7.0) -> Float[Array, " times"]:
     """(steps + 1,) falling times.
 
     Args:
         rho: of "karras", positive; 1 is even in sigma.
 
     Raises:
-        ValueError: no step, or rho that is not positive.
+        ValueError: no whole number of steps, rho that is not positive, or a spacing in log-SNR where that is infinite.
 
     >>> from lab.diffusion.schedules import noise
     >>> [round(float(t), 3) for t in grid(noise("edm"), 3, "karras")]
     [80.0, 9.723, 0.47, 0.002]
     """
-    if steps < 1:
-        raise ValueError(f"steps = {steps}, but at least one is needed")
+    _check_steps(steps)
+    if spacing == "karras" and known(rho) and not float(np.asarray(rho)) > 0:
+        raise ValueError(f"rho = {float(np.asarray(rho)):g}, but it must be positive")
+    if spacing in ("log-snr", "karras") and known(noise):
+        ends = [float(noise(end).log_snr) for end in (noise.last, noise.first)]
+        if not np.isfinite(ends).all():
+            raise ValueError(
+                f"log(a/s) goes from {ends[0]:g} to {ends[1]:g} on this schedule, and can't be cut into even steps: give "
+                "it other ends, or space the steps in time"
+            )
     return _grid(noise, _shares(steps), spacing, rho)
+
+
+def _check_steps(steps: Any) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"steps = {shown(steps)}, but a whole number of at least one is needed")
 
 
 def _shares(steps: int) -> Float[Array, " times"]:
@@ -92,6 +107,7 @@ def by_change(
         predict: a ``Prediction``.
         x: (n, d) at the last time, which are carried by ``fine`` steps of DDIM, even in log-SNR.
     """
+    _check_steps(steps)
     times = _grid(noise, _shares(fine), "log-snr", 7.0)
     levels = noise(times)
 

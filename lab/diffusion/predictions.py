@@ -64,7 +64,7 @@ class Denoised(eqx.Module):
 
 
 class Guided(eqx.Module):
-    """Classifier-free guidance of a strength w, which may be traced."""
+    """Classifier-free guidance of a strength w: one number, which may be traced, or (n, 1), one for each point."""
 
     conditional: Any
     unconditional: Any
@@ -83,15 +83,19 @@ def of_class(law: Mixture | Boxes | Empirical, members: Any) -> Any:
     Raises:
         ValueError: no member, or one that is not there.
     """
-    chosen, count = np.atleast_1d(np.asarray(members, int)), law.weights.shape[0]
+    chosen, count = np.unique(np.asarray(members, int)), law.weights.shape[0]
     if not chosen.size or not ((chosen >= 0) & (chosen < count)).all():
         raise ValueError(f"members = {chosen.tolist()}, but numbers from 0 to {count - 1} are needed, at least one")
-    weights = law.weights[chosen] / law.weights[chosen].sum()
+
+    def some(values: Array) -> np.ndarray:
+        return np.asarray(values)[chosen]
+
+    weights = some(law.weights) / some(law.weights).sum()
     if isinstance(law, Empirical):
-        return Empirical(law.points[chosen], weights, law.block_bytes)
+        return Empirical(some(law.points), weights, law.block_bytes)
     if isinstance(law, Boxes):
-        return Boxes(law.low[chosen], law.high[chosen], weights)
-    return Mixture(weights, law.means[chosen], law.covariances[chosen])
+        return Boxes(some(law.low), some(law.high), weights)
+    return Mixture(weights, some(law.means), some(law.covariances))
 
 
 class Normal(NamedTuple):
@@ -106,16 +110,24 @@ def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Norm
     $$ \text{deviation } s_0^{1+w}, \qquad
        \text{mean } V(1)^{(1+w)/2} \int_0^1 (1 + w)\,m\,V(a)^{-1-(1+w)/2}\,da . $$
 
+    Args:
+        mean, deviation, w: numbers, or arrays of one shape; deviations positive.
+
     >>> found = guided_gaussian(1.5, 0.5, 2.0)
     >>> round(float(found.mean), 6), float(found.deviation)
     (2.25, 0.125)
     """
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-    a = jnp.asarray((nodes + 1) / 2)
-    mean, deviation, w = (jnp.asarray(each, a.dtype)[..., None] for each in (mean, deviation, w))
-    left = 1 - a**2 * (1 - deviation**2)
-    power = (1 + w) / 2
-    whole = ((1 + w) * mean * (deviation**2 / left) ** power / left) @ jnp.asarray(weights / 2)
+    share = jnp.asarray((nodes + 1) / 2)
+    mean, deviation, w = (jnp.asarray(each, share.dtype)[..., None] for each in (mean, deviation, w))
+    # V falls to s0^2 in a layer at a = 1: even steps in 1 - a = e^u - e^{u_0} resolve it
+    thin = jnp.minimum(deviation**2, 1.0)
+    low, high = jnp.log(thin), jnp.log1p(thin)
+    u = low + share * (high - low)
+    from_one = jnp.exp(u) - thin
+    left = from_one * (2 - from_one) * (1 - deviation**2) + deviation**2
+    height = (1 + w) * mean * (deviation**2 / left) ** ((1 + w) / 2) / left
+    whole = (height * jnp.exp(u) * (high - low)) @ jnp.asarray(weights / 2)
     return Normal(whole, (deviation ** (1 + w))[..., 0])
 
 

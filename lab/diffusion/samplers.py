@@ -26,18 +26,22 @@ Song, Meng, Ermon, ICLR 2021 (DDIM); Song et al., ICLR 2021 (SDE, corrector); Ka
 NeurIPS 2022 and *DPM-Solver++*, 2022; Song, Ermon, NeurIPS 2019 (annealed Langevin).
 """
 
+import warnings
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.diffusion.predictions import Prediction
 from lab.diffusion.schedules import Level, Noise
-from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.inputs import shown
+from lab.numerics import Loop, Method, NotConverged, Reason, pure
+from lab.numerics.jit import jit
 from lab.paths.schedules import known
 
 _FEW = 15  # steps below which the last of dpm++2m is of first order
@@ -146,7 +150,8 @@ class EDMHeun(_Double):
     """Heun in x / a along s / a. Churn first adds noise, between levels ``churn_from`` and ``churn_to``.
 
     Args:
-        churn: of all steps together; 0 for none.
+        churn: of all steps together, not negative; 0 for none.
+        churn_from, churn_to: levels s / a between which it is added.
         inflation: of the noise that is added.
     """
 
@@ -174,7 +179,11 @@ class EDMHeun(_Double):
 
 
 class DDIM(_Plain):
-    """eta = 0 is deterministic, eta = 1 draws from the posterior of DDPM."""
+    """eta = 0 is deterministic, eta = 1 draws from the posterior of DDPM.
+
+    Args:
+        eta: from 0 to 1; above it the variance that is drawn soon exceeds that of the level, and laws are not kept.
+    """
 
     eta: float | Array = 0.0
 
@@ -236,7 +245,11 @@ def _toward(step: Step, x: Array, data: Array) -> Array:
 
 
 class SDE(_Plain):
-    """Euler-Maruyama of the reverse equation: eta = 1 Anderson's, eta = 0 the probability flow."""
+    """Euler-Maruyama of the reverse equation: eta = 1 Anderson's, eta = 0 the probability flow.
+
+    Args:
+        eta: not negative; the larger, the more steps are needed.
+    """
 
     eta: float | Array = 1.0
 
@@ -330,18 +343,15 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 class Trajectory(NamedTuple):
-    """Points at the times of the grid; only the last ones where they were not kept."""
+    """Points at the times of the grid, NaN at those that were not reached; only the last ones where they were not kept."""
 
     t: Float[Array, " times"]
     x: Float[Array, "times n d"]
     data: Float[Array, "steps n d"]  # the prediction at the beginning of each step
+    end: Float[Array, "n d"]  # after the last step that was done
     evaluations: Int[Array, ""]  # of the prediction, for all points at once
     lost: Int[Array, ""]  # the step after which something was not finite, from 1; 0 when everything is
     reason: Any
-
-    @property
-    def end(self) -> Float[Array, "n d"]:
-        return self.x[-1]
 
 
 class _Task(NamedTuple):
@@ -366,8 +376,8 @@ class _State(NamedTuple):
 
 def _init(task: _Task) -> _State:
     places = task.keep.shape[0]
-    path = jnp.zeros((places + 1, *task.x.shape), task.x.dtype).at[0].set(task.x)
-    data = jnp.zeros((max(places, 1), *task.x.shape), task.x.dtype)
+    path = jnp.full((places + 1, *task.x.shape), jnp.nan, task.x.dtype).at[0].set(task.x)
+    data = jnp.full((max(places, 1), *task.x.shape), jnp.nan, task.x.dtype)
     return _State(task.x, task.sampler.begin(task.x), jnp.int32(0), jnp.int32(0), path, data)
 
 
@@ -404,10 +414,10 @@ _WALK = Method(_init, _step, _done, _measure)
 
 @chosen
 def sample(
-    predict: Prediction,
-    noise: Noise,
-    times: Float[Array, " times"],
-    x: Float[Array, "n d"],
+    predict: Any,
+    noise: Any,
+    times: Any,
+    x: Any,
     sampler: Name | Sampler = "dpm++2m",
     *,
     key: PRNGKeyArray | None = None,
@@ -421,15 +431,19 @@ def sample(
         times: (N + 1,) falling, as ``grid`` gives them; within the ends of the schedule.
         x: (n, d) at the first of them: ``start`` draws such.
         sampler: a name in the table of the module, or a ``Sampler``.
-        key: of the noise that is drawn; step i has ``fold_in(key, i)``.
         keep: the points of all times.
-        loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
+        key: of the noise that is drawn; the same for every call when omitted.
+        loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops, which tells of its end by ``reason`` alone.
 
     Raises:
-        ValueError: times that do not fall, or lie outside the schedule's.
+        ValueError: times that do not fall, or lie above the schedule's last or below 0; points that are no real (n, d), or not
+            finite; a prediction that is not of their shape.
+        TypeError: something else in place of a schedule or a sampler.
 
     Warns:
-        NotConverged: stopped, or a value that is not finite: ``lost`` says after which step.
+        NotConverged: a value that is not finite: ``lost`` says after which step. At a last time without noise (s = 0) that
+            is so of heun, corrected and langevin, at a first one without data (a = 0) of edm-heun, dpm-2, sde, corrected and
+            langevin.
 
     >>> from lab.diffusion import grid, noise, predictions
     >>> from lab.numerics.mixtures import standard
@@ -441,6 +455,7 @@ def sample(
     """
     times, x = jnp.asarray(times), jnp.asarray(x)
     made: Any = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
+    _check(predict, noise, made, x)
     if known((times, noise)):
         _check_times(np.asarray(times), noise)
     (times, levels), middle = _knots(noise, times, x.dtype)
@@ -456,18 +471,22 @@ def sample(
     )
     ran = loop(_WALK, task, max_iterations=times.shape[0] - 1)
     state: _State = ran.state
-    if loop is pure:
-        tell("lab.diffusion.sample", ran.reason, ran.iterations)
+    if loop is pure and not isinstance(state.lost, Tracer) and int(state.lost):
+        step, name = int(state.lost), type(made).__name__
+        told = f"lab.diffusion.sample by {name} is not finite after step {step}: take more steps, or end where there is noise"
+        warnings.warn(told, NotConverged, stacklevel=2)
     return Trajectory(
-        times if keep else times[-1:],
+        times if keep else times[state.step][None],
         state.path if keep else state.x[None],
         state.data if keep else state.data[:0],
+        state.x,
         state.step * made.evaluations,
         state.lost,
         ran.reason,
     )
 
 
+@jit
 def _knots(noise: Noise, times: Array, dtype: Any) -> tuple[Knot, Knot]:
     """The times and the middles between them, found in double precision where there is one, whatever x has."""
     levels = noise(times)
@@ -503,6 +522,31 @@ def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"
     return scale * jax.random.normal(key, (n, d), scale.dtype)
 
 
+def _check(predict: Any, noise: Any, sampler: Any, x: Array) -> None:
+    if not isinstance(noise, Noise):
+        raise TypeError(
+            f"{shown(noise)} is no schedule: lab.diffusion.noise makes one by its name, Reversed from lab.paths"
+        )
+    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+        raise TypeError(
+            f"{shown(sampler)} is no sampler: it must have evaluations, begin(x) and a call; or give a name"
+        )
+    if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x has shape {x.shape} and type {x.dtype}, but points (n, d) of real numbers are needed")
+    if known(x) and not np.isfinite(np.asarray(x)).all():
+        raise ValueError("x has values that are not finite")
+    number = jax.ShapeDtypeStruct((), x.dtype)
+    try:
+        found = jax.eval_shape(predict, x, number, number)
+    except Exception as problem:
+        raise ValueError(
+            f"the prediction can't be asked at points {x.shape} and two numbers a and s: {problem}"
+        ) from problem
+    if getattr(found, "shape", None) != x.shape:
+        got = f"shape {found.shape}" if hasattr(found, "shape") else f"a {type(found).__name__}"
+        raise ValueError(f"the prediction gives {got} for points {x.shape}, but the mean of the data of each is needed")
+
+
 def _check_times(times: np.ndarray, noise: Noise) -> None:
     if times.ndim != 1 or times.size < 2:
         raise ValueError(f"the times have shape {times.shape}, but a row of at least two is needed")
@@ -512,6 +556,6 @@ def _check_times(times: np.ndarray, noise: Noise) -> None:
     slack = 1e-9 * max(last, 1.0)
     if times.max() > last + slack or times.min() < -slack:
         raise ValueError(
-            f"the times lie between {times.min():g} and {times.max():g}, but the schedule's end at {last:g} "
-            f"and begin at {first:g}"
+            f"the times lie between {times.min():g} and {times.max():g}, but those of the schedule between {min(first, 0.0):g} "
+            f"and {last:g}"
         )

@@ -202,5 +202,9 @@ def bound(snr: Float[Array, " times"], error: Float[Array, " times"]) -> Variati
 
     Of the optimal denoiser the integral from 0 is the mutual information of $x_0$ and $x_t$ (I-MMSE).
     """
+    if snr.shape != error.shape:
+        raise ValueError(f"snr and error have shapes {snr.shape} and {error.shape}, but one error for each is needed")
+    if known(snr) and not (np.diff(np.asarray(snr)) >= 0).all():
+        raise ValueError("the signal-to-noise ratios must rise")
     rise = jnp.diff(snr)
     return Variational(rise * error[:-1] / 2, (rise * (error[1:] + error[:-1])).sum() / 4)

@@ -88,8 +88,8 @@ def checked(power: Array, symmetric: bool = False) -> None:
     if bad.any():
         place = np.argwhere(bad)[0].tolist()
         raise ValueError(
-            f"the power at frequency {place} is {given[tuple(place)]:g}, but a positive number is needed: add a little of "
-            "white noise to the data"
+            f"the power at frequency {place} is {given[tuple(place)]:g}, but a positive number is needed"
+            + (": add a little of white noise to the data" if given[tuple(place)] == 0 else "")
         )
     if symmetric and not np.allclose(given, np.asarray(mirrored(power)), rtol=1e-6):
         raise ValueError("the spectrum differs between f and -f, which no real image's does: take the mean of both")
@@ -98,8 +98,8 @@ def checked(power: Array, symmetric: bool = False) -> None:
 # ------------------------------------------------------------------------------------------- geodesics of Gaussians
 
 
-def geodesic(first: Float[Array, "d d"], last: Float[Array, "d d"], s: ArrayLike) -> Float[Array, "d d"]:
-    """S(s), of two symmetric positive definite matrices.
+def geodesic(first: Float[Array, "d d"], last: Float[Array, "e e"], s: float | Float[Array, ""]) -> Float[Array, "d d"]:
+    """S(s) at one s, of two symmetric positive definite matrices.
 
     Raises:
         ValueError: a matrix that is not symmetric or not positive definite.
@@ -111,7 +111,7 @@ def geodesic(first: Float[Array, "d d"], last: Float[Array, "d d"], s: ArrayLike
     return (found + found.T) / 2
 
 
-def distance(first: Float[Array, "d d"], last: Float[Array, "d d"]) -> Float[Array, ""]:
+def distance(first: Float[Array, "d d"], last: Float[Array, "e e"]) -> Float[Array, ""]:
     """The length of the geodesic."""
     values = jnp.linalg.eigvalsh(_between(first, last)[1])
     return jnp.sqrt((jnp.log(values) ** 2).sum() / 2)
@@ -121,13 +121,16 @@ def _between(first: Array, last: Array) -> tuple[Array, Array]:
     for name, each in (("first", first), ("last", last)):
         if known(each):
             given = np.asarray(each)
-            if given.ndim != 2 or not np.allclose(given, given.T, rtol=1e-6, atol=1e-12):
+            square = given.ndim == 2 and given.shape[0] == given.shape[1]
+            if not square or not np.allclose(given, given.T, rtol=1e-6, atol=1e-12 * np.abs(given).max()):
                 raise ValueError(f"the {name} covariance, of shape {given.shape}, is not a symmetric matrix")
             least = float(np.linalg.eigvalsh(given)[0])
             if least <= 0:
                 raise ValueError(
                     f"the {name} covariance has the eigenvalue {least:.6g}, but it must be positive definite"
                 )
+    if first.shape != last.shape:
+        raise ValueError(f"the covariances have shapes {first.shape} and {last.shape}, but they must be of one size")
     values, vectors = jnp.linalg.eigh(first)
     root = (vectors * jnp.sqrt(values)[None, :]) @ vectors.T
     inverse = (vectors / jnp.sqrt(values)[None, :]) @ vectors.T
@@ -201,7 +204,6 @@ class Corruption(NamedTuple):
         return jnp.concatenate([power[None, :], there, jnp.ones_like(power)[None, :]])
 
 
-@jit
 def shortest(
     power: Float[Array, " k"], tau: Float[Array, " steps"], gamma: ArrayLike = 1.0, warp: ArrayLike = 1.0
 ) -> Corruption:
@@ -212,7 +214,18 @@ def shortest(
         tau: as ``times`` gives it.
         gamma: the schedule is that of $D^\gamma$; at 0 all frequencies go together.
         warp: p of $\tau^p$: the same path at another speed.
+
+    Raises:
+        ValueError: a power that is not positive, tau outside [0, 1].
     """
+    checked(power)
+    if known(tau) and not ((np.asarray(tau) >= 0) & (np.asarray(tau) <= 1)).all():
+        raise ValueError("tau must lie in [0, 1], from white noise to the data")
+    return _shortest(power, tau, gamma, warp)
+
+
+@jit
+def _shortest(power: Array, tau: Array, gamma: Any, warp: Any) -> Corruption:
     l = (gamma * jnp.log(power))[None, :]
     tau = (tau**warp)[:, None]
     return Corruption(signal(l, tau), noise(l, tau))
@@ -222,16 +235,18 @@ def cosine(steps: int) -> Corruption:
     """The same for all frequencies: the cosine schedule of T steps, whose betas are at most 0.999."""
     t = np.arange(steps + 1) / steps
     level = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
-    return _isotropic(np.minimum(1 - level[1:] / level[:-1], _MOST))
+    return _isotropic(1 - level[1:] / level[:-1])
 
 
 def linear(steps: int) -> Corruption:
-    """The same for all frequencies: betas from 1e-4 to 2e-2, times 1000 / T."""
+    """The same for all frequencies: betas from 1e-4 to 2e-2, times 1000 / T, at most 0.999."""
     return _isotropic(np.linspace(1e-4, 2e-2, steps) * 1000 / steps)
 
 
 def _isotropic(betas: np.ndarray) -> Corruption:
-    logs = np.cumsum(np.log1p(-betas))
+    if not betas.size:
+        raise ValueError("steps = 0, but at least one is needed")
+    logs = np.cumsum(np.log1p(-np.minimum(betas, _MOST)))
     return Corruption(jnp.asarray(np.exp(logs))[:, None], jnp.asarray(-np.expm1(logs))[:, None])
 
 
@@ -253,12 +268,18 @@ class Outcome(NamedTuple):
 
 
 @chosen
-def outcome(power: Float[Array, " k"], corruption: Corruption, variance: Variance = "large") -> Outcome:
+def outcome(power: Float[Array, "*k"], corruption: Corruption, variance: Variance = "large") -> Outcome:
     r"""Exactly, from white noise: $v_{t-1} = k_t^2 v_t + \mathrm{variance}_t$.
 
     Args:
         variance: "large" $\beta_t$, "small" $\beta_t (1 - \bar a_{t-1}) / (1 - \bar a_t)$, or "none": DDIM.
+
+    Raises:
+        ValueError: a power that is not positive, or not a row.
     """
+    checked(power)
+    if power.ndim != 1:
+        raise ValueError(f"the power has shape {power.shape}, but a row (k,) is needed: ravel it")
     return _outcome(power, corruption, variance)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from diffusion_demo import COVARIANCES, LINE, MEANS, PLANE, WEIGHTS
-from scipy import stats
+from scipy import integrate, stats
 
 from lab import denoise, diffusion, paths
 from lab.diffusion import flow_maps, predictions
@@ -42,6 +42,11 @@ def test_far_in_the_tails_the_map_keeps_its_digits():
     x = jnp.array([-9.0, 9.0])  # probabilities of 1e-19, which 1 - p would lose
     solved = flow_maps.solved(Exact(LINE), VP, x[:, None], 1.0, 0.01, rtol=1e-12, atol=1e-12)[:, 0]
     np.testing.assert_allclose(flow_maps.on_line(LINE, VP, x, 1.0, 0.01), solved, atol=1e-6)
+    assert np.isnan(float(flow_maps.on_line(LINE, VP, jnp.array([60.0]), 1.0, 0.01)[0]))
+    with pytest.raises(ValueError, match=r"but a row \(n,\) and a line are needed"):
+        flow_maps.on_line(PLANE, VP, x, 1.0, 0.01)
+    with pytest.raises(ValueError, match="must be finite at both times"):
+        flow_maps.solved(Exact(LINE), EDM, x[:, None], 80.0, 0.0)
 
 
 def test_of_one_gaussian():
@@ -111,6 +116,12 @@ def test_guidance_of_gaussians_in_closed_form():
         a = float(VP(VP.last).a)  # the start is N(0, 1) though a little of the data is left
         np.testing.assert_allclose((end[2] - end[0]) / 2, exact.deviation, rtol=5e-3)
         np.testing.assert_allclose(end[1], exact.mean, atol=3 * a + 2e-3)
+    for mean, deviation, w in ((1.5, 0.03, 1.0), (1.5, 0.001, 1.0), (1.0, 0.001, 0.0), (0.4, 1.5, 2.0)):
+        v = lambda a, s0=deviation: 1 - a**2 * (1 - s0**2)  # noqa: E731
+        power = (1 + w) / 2
+        integrand = lambda a, m=mean, p=power, w=w, s0=deviation, v=v: (1 + w) * m * (s0**2 / v(a)) ** p / v(a)  # noqa: E731
+        exact = integrate.quad(integrand, 0, 1, points=[1 - deviation**2, 1 - 30 * deviation**2], limit=500)[0]
+        np.testing.assert_allclose(predictions.guided_gaussian(mean, deviation, w).mean, exact, rtol=1e-6)
     tilted = predictions.tilted_gaussian(1.5, 0.5, 2.0)
     grid = np.linspace(-6, 8, 200_001)
     density = stats.norm.pdf(grid, 1.5, 0.5) ** 3 / stats.norm.pdf(grid) ** 2
@@ -139,6 +150,7 @@ def test_guidance_at_the_ends_of_its_range_and_in_every_parametrisation():
 
     score = diffusion.convert(level, x, conditional(x, a, s), "data", "score") + w * jax.grad(log_class)(x)
     np.testing.assert_allclose(diffusion.convert(level, x, guided, "data", "score"), score, atol=1e-10)
+    np.testing.assert_allclose(diffusion.of_class(PLANE, np.array([1, 1, 2])).weights, both.weights)
     with pytest.raises(ValueError, match=r"members = \[3\], but numbers from 0 to 2 are needed"):
         diffusion.of_class(PLANE, [3])
 

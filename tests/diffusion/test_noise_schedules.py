@@ -159,8 +159,15 @@ def test_bad_numbers_get_a_sentence():
         diffusion.noise("vp", first=0.5, last=0.2)
     with pytest.raises(ValueError, match=r"name = 'ddpm', but it must be one of 'vp', 'cosine'"):
         diffusion.noise("ddpm")
-    with pytest.raises(ValueError, match="steps = 0, but at least one is needed"):
-        diffusion.grid(diffusion.noise("vp"), 0)
+    for steps in (0, 2.5):
+        with pytest.raises(ValueError, match="but a whole number of at least one is needed"):
+            diffusion.grid(diffusion.noise("vp"), steps)
+    with pytest.raises(ValueError, match="rho = -1, but it must be positive"):
+        diffusion.grid(diffusion.noise("edm"), 3, "karras", rho=-1.0)
+    with pytest.raises(ValueError, match=r"goes from -inf to .* on this schedule, and can't be cut into even steps"):
+        diffusion.grid(diffusion.noise("linear", last=1.0), 3)
+    with pytest.raises(ValueError, match="the signal-to-noise ratios must rise"):
+        diffusion.bound(jnp.array([2.0, 1.0]), jnp.ones(2))
 
 
 def test_the_terms_of_the_bound_come_to_the_mutual_information():

@@ -188,11 +188,12 @@ def test_a_run_that_is_lost_says_after_which_step():
 
     times = diffusion.grid(VP, 10)
     first = int(np.argmax(np.asarray(VP(times).s) < 0.5)) + 1
-    with pytest.warns(NotConverged, match="lab.diffusion.sample did not converge"):
+    with pytest.warns(NotConverged, match=f"by DDIM is not finite after step {first}"):
         found = diffusion.sample(breaks, VP, times, STARTS, "ddim")
     assert int(found.lost) == first
     assert int(found.reason) == Reason.NOT_FINITE
     assert np.isfinite(np.asarray(found.x[:first])).all()
+    assert np.isnan(np.asarray(found.end)).all()
 
 
 def test_it_stops_when_asked_and_is_the_same_in_chunks():
@@ -202,6 +203,12 @@ def test_it_stops_when_asked_and_is_the_same_in_chunks():
     np.testing.assert_array_equal(whole.x, chunks.x)
     stopped = diffusion.sample(EXACT, VP, times, STARTS, "ancestral", loop=Chunked(report=lambda progress: True))
     assert int(stopped.reason) == Reason.STOPPED
+    done = int(stopped.evaluations)
+    np.testing.assert_array_equal(stopped.end, stopped.x[done])
+    assert done < 30
+    assert np.isnan(np.asarray(stopped.x[done + 1 :])).all()
+    last = diffusion.sample(EXACT, VP, times, STARTS, "ddim", keep=False, loop=Chunked(report=lambda progress: True))
+    assert float(last.t[0]) == pytest.approx(float(times[int(last.evaluations)]))
 
 
 def test_evaluations_are_counted():
@@ -214,10 +221,27 @@ def test_evaluations_are_counted():
 def test_bad_times_get_a_sentence():
     with pytest.raises(ValueError, match="the times must fall, from noise to data"):
         diffusion.sample(EXACT, VP, jnp.array([0.1, 0.5]), STARTS)
-    with pytest.raises(ValueError, match=r"the schedule's end at 1 and begin at 0\.001"):
+    with pytest.raises(ValueError, match="but those of the schedule between 0 and 1"):
         diffusion.sample(EXACT, VP, jnp.array([1.5, 0.5]), STARTS)
     with pytest.raises(ValueError, match="a row of at least two is needed"):
         diffusion.sample(EXACT, VP, jnp.array([1.0]), STARTS)
+    times = diffusion.grid(VP, 3)
+    for wrong, got in (
+        (lambda x, a, s: x[:1], r"shape \(1, 2\) for points \(16, 2\)"),
+        (lambda x, a, s: (x, x), "a tuple for points"),
+        (lambda x: x, "can't be asked at points"),
+    ):
+        with pytest.raises(ValueError, match=got):
+            diffusion.sample(wrong, VP, times, STARTS)
+    for x in (jnp.ones(2), jnp.ones((2, 2), int)):
+        with pytest.raises(ValueError, match=r"points \(n, d\) of real numbers are needed"):
+            diffusion.sample(lambda x, a, s: x, VP, times, x)
+    with pytest.raises(ValueError, match="x has values that are not finite"):
+        diffusion.sample(EXACT, VP, times, STARTS.at[0, 0].set(jnp.nan))
+    with pytest.raises(TypeError, match="'vp' is no schedule"):
+        diffusion.sample(EXACT, "vp", times, STARTS)
+    with pytest.raises(TypeError, match="is no sampler"):
+        diffusion.sample(EXACT, VP, times, STARTS, DDIM)
     with pytest.raises(ValueError, match="sampler = 'dpm3', but it must be one of 'euler'"):
         diffusion.sample(EXACT, VP, diffusion.grid(VP, 3), STARTS, "dpm3")
 

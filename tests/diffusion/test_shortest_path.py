@@ -187,6 +187,15 @@ def test_bad_input_gets_a_sentence():
     with pytest.raises(ValueError, match="the spectrum differs between f and -f"):
         shortest.checked(jnp.asarray(np.random.default_rng(4).uniform(1, 2, (5, 5))), symmetric=True)
     shortest.checked(shortest.power_law((5, 6)), symmetric=True)
+    with pytest.raises(ValueError, match=r"the power at frequency \[1\] is -1"):
+        shortest.shortest(jnp.array([1.0, -1.0]), TAU)
+    with pytest.raises(ValueError, match=r"tau must lie in \[0, 1\]"):
+        shortest.shortest(jnp.ones(2), jnp.array([2.0]))
+    with pytest.raises(ValueError, match=r"a row .* is needed: ravel it"):
+        shortest.outcome(jnp.ones((2, 2)), shortest.cosine(3))
+    with pytest.raises(ValueError, match="must be of one size"):
+        shortest.distance(jnp.eye(2), jnp.eye(3))
+    assert np.isfinite(np.asarray(shortest.linear(4).signal)).all()
     with pytest.raises(ValueError, match="steps = 1, but at least two are needed"):
         shortest.times(1)
     with pytest.raises(ValueError, match="the last covariance has the eigenvalue -1, but it must be positive definite"):

@@ -1,0 +1,124 @@
+r"""One sampler beside the exact flow and ancestral sampling: where they begin, and all that is measured and seen of them."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from lab.diffusion import comparison, grids, samplers
+from lab.diffusion.samplers import DDIM, SDE, Corrected, EDMHeun, Langevin
+from lab.numerics.jit import jit
+from lab.paths.laws import Empirical
+from lab.paths.sampling import between
+
+FRAMES = 33
+TESTED = 64  # starts of which errors are means
+MATCHED = 300  # samples of which the squared distance is taken
+NOISY = ("ancestral", "sde", "corrected", "langevin")
+_REFERENCE = 150  # steps of ancestral sampling that is shown beside
+
+
+def sampler(name: str, eta: Any, churn: Any) -> Any:
+    """A sampler by its name, with numbers that may be traced."""
+    own = {
+        "ancestral": lambda: DDIM(eta),
+        "sde": lambda: SDE(eta),
+        "corrected": Corrected,
+        "langevin": Langevin,
+        "edm-heun": lambda: EDMHeun(churn),
+    }
+    return own[name]() if name in own else samplers.SAMPLERS[name]
+
+
+class Begun(NamedTuple):
+    """What three ways from noise to data share."""
+
+    x: Float[Array, "n d"]
+    keys: Any
+    times: Float[Array, "grids times"]
+    reference: Float[Array, " times"]
+    frames: Float[Array, " frames"]  # their log-SNRs
+    goals: Float[Array, "few d"]
+    fresh: Float[Array, "few d"]
+
+
+@jit
+def begin(predict: Any, asked: Any, noise: Any, key: Any, n: int, d: int, steps: int, rho: Any, few: int) -> Begun:
+    """Starts, grids, frames, and data to compare with."""
+    first, *keys = jax.random.split(key, 5)
+    x = samplers.start(noise, first, n, d)
+    ends = noise(jnp.stack([jnp.asarray(noise.last), jnp.asarray(noise.first)])).log_snr
+    frames = ends[0] + jnp.linspace(0.0, 1.0, FRAMES) * (ends[1] - ends[0])
+    times = comparison.knots(predict, noise, x[:MATCHED], steps, rho)
+    goals, fresh = (asked.law.sample(each, few) for each in keys[2:])
+    return Begun(x, keys[:2], times, grids.grid(noise, _REFERENCE), frames, goals, fresh)
+
+
+@jit
+def look(
+    noise: Any,
+    predict: Any,
+    asked: Any,
+    whole: Any,
+    part: Any,
+    begun: Begun,
+    run: Any,
+    flow: Any,
+    noisy: Any,
+    sampler: Any,
+    places: Mapping[str, Any],
+    seen: tuple,
+    w2sq: Any,
+    spacing: str,
+    rho: Any,
+    w: Any,
+) -> dict[str, Any]:
+    """All that is measured and drawn of the ways."""
+    centre, axes, variance = seen
+    frames, last = begun.frames, noise(noise.first)
+    found: dict[str, Any] = dict(zip(("w2sq", "w2sq_exact", "w2sq_floor"), w2sq, strict=True))
+    found |= {
+        "spread": jnp.sqrt(run.end.var(axis=0).mean()),
+        "log_snr": frames,
+        "knots": noise(begun.times).log_snr,
+        "goals": (begun.goals - centre[None, :]) @ axes,
+    }
+    wide = comparison.scale(noise(noise.time(frames)), variance)[:, None, None, None]
+    ways = jnp.stack([_framed(noise, run, frames), flow, _framed(noise, noisy, frames)], axis=1)
+    found["paths"] = (ways / wide - centre[None, None, None, :]) @ axes
+    x, truth = begun.x[:TESTED], flow[-1, :TESTED]
+    errors = comparison.errors(predict, noise, x, truth, spacing, rho)
+    found |= {"errors": errors.error, "calls": errors.calls, "order": errors.order}
+    if sampler is not None:
+        found["error"] = jnp.sqrt(((run.end - flow[-1]) ** 2).sum(axis=1).mean())
+        found["grid_error"] = comparison.errors_of_grids(predict, noise, begun.times, x, truth, sampler)
+    table = comparison.table(jnp.linspace(0.0, 1.0, FRAMES))
+    found |= {"table_log_snr": table.log_snr, "weight": table.weight}
+    if part is not None:
+        found["share"] = comparison.share_of(asked, whole, part, last, run.end)
+    cells, known = None, not isinstance(whole.law, Empirical)
+    if "position" in places:
+        cells = places["position"][:, None]
+        if known:
+            found["line"] = comparison.densities(whole, noise, frames, cells, variance)
+    elif "row" in places:
+        column, row = jnp.meshgrid(places["column"], places["row"])
+        cells = jnp.stack([column.ravel(), row.ravel()], axis=1)
+        found["density"] = comparison.densities(whole, noise, frames, cells, variance).reshape(FRAMES, *row.shape)
+        arrows = comparison.arrows(predict, noise, frames, places["places"], variance)
+        # the denoised point from the place: at little noise they are all but one
+        found |= {"places": places["places"], "arrows": arrows.at[:, 0].add(-places["places"][None])}
+    if part is not None and cells is not None and known:
+        law = comparison.tilted(asked, whole, w, last, cells)
+        found["spread_tilted"] = law.spread
+        if "row" in places:
+            found["tilted"] = law.mass.reshape(places["row"].size, -1)
+    return found
+
+
+def _framed(noise: Any, ran: Any, frames: Any) -> Any:
+    """A path at the frames; between its times points move straight in x / a."""
+    levels, wanted = noise(ran.t), noise(noise.time(frames))
+    return wanted.a[:, None, None] * between(levels.log_snr, ran.x / levels.a[:, None, None], frames)

@@ -1,0 +1,97 @@
+"""The study of the principles of diffusion, beyond the contract."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lab import datasets, diffusion
+from lab.datasets import Data
+from lab.studies.diffusion.principles_of_diffusion import PrinciplesOfDiffusion
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def guided():
+    return PrinciplesOfDiffusion(guided=True, w=3.0, steps=40).run()
+
+
+def test_guidance_moves_away_from_the_other_modes(guided):
+    """The first mode is at the left of both others: guided samples lie further left, and closer together."""
+    data = PrinciplesOfDiffusion().load().arrays
+    first, deviation = data["centres"][0], np.sqrt(data["variances"][0])
+    ends = guided.paths.sel(way="sampler").values[-1]
+    assert ends[:, 0].mean() < first[0] - 0.3 * deviation
+    assert float(guided.spread) < 0.9 * deviation
+    assert float(guided.share) > 0.999
+    assert float(guided.tilted.sum()) == pytest.approx(1, rel=1e-9)
+
+
+def test_what_only_some_runs_have_is_absent_from_others(guided):
+    plain = PrinciplesOfDiffusion(sampler="sde", steps=20).run()
+    assert {"error", "grid_error", "share", "tilted", "line"}.isdisjoint(plain)
+    assert {"share", "tilted", "error"} <= set(guided.data_vars)
+    churned = PrinciplesOfDiffusion(sampler="edm-heun", churn=5.0, steps=20).run()
+    assert "error" not in churned
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"data": "checkerboard"}, {"data": "two-moons", "spacing": "change"}, {"data": "modes-1d", "guided": True}],
+    ids=str,
+)
+def test_other_laws(values):
+    run = PrinciplesOfDiffusion(particles=60, **values).run()
+    assert run.attrs["converged"]
+    assert np.isfinite(run.paths).all()
+    assert float(run.errors.sel(compared="heun", budget=160)) < float(run.errors.sel(compared="heun", budget=20))
+
+
+def test_the_digits_are_remembered():
+    study = PrinciplesOfDiffusion(data="digit-samples", particles=12, steps=30, guided=True, condition=4, w=0.0)
+    run = study.run()
+    assert run.attrs["converged"]
+    assert float(run.share) > 0.99
+    assert "density" not in run
+
+
+def test_what_is_not_allowed_gets_a_sentence():
+    with pytest.raises(ValueError, match=r"condition = 7 is not allowed: it must be a whole number from 0 to 2"):
+        PrinciplesOfDiffusion(guided=True, condition=7).run()
+    with pytest.raises(ValueError, match="the data have one class only"):
+        PrinciplesOfDiffusion(data="two-moons", guided=True).run()
+
+
+def test_pictures_of_sweeps_are_drawn():
+    import holoviews as hv
+
+    study = PrinciplesOfDiffusion(guided=True, steps=10, particles=50)
+    picture = study.pictures["guidance"]
+    swept = study.along(**picture.grid(study, study.load()))
+    assert not picture.applies(swept)
+    hv.renderer("matplotlib").get_plot(picture(swept))
+    assert "no class is asked for" in study.pictures["guidance"].applies(PrinciplesOfDiffusion(particles=50).run())
+
+
+def test_ones_own_points_with_labels():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(30, 3)) - 3, rng.normal(size=(30, 3)) + 3])
+    data = Data("mine", "Mine", "samples", {"x": x, "classes": np.repeat([3, 8], 30)}, "a test", "none")
+    run = PrinciplesOfDiffusion(data=data, guided=True, condition=1, w=0.0, particles=20).run()
+    assert float(run.share) > 0.999
+    assert json.loads(run.attrs["parameters"])["condition"] == 1
+    assert datasets.entry_of("three-gaussians").kind == PrinciplesOfDiffusion.kind
+
+
+def test_the_sampler_is_the_one_of_the_library():
+    study = PrinciplesOfDiffusion(sampler="dpm-2", steps=8, particles=30)
+    run = study.run()
+    law = diffusion.Exact(study.inputs(study.load())["law"])
+    noise = diffusion.noise("vp")
+    x = np.asarray(run.paths.sel(way="exact flow").values[0])  # at the last time, on the scale of the data
+    variance = float(np.trace(law.law.moments().covariance)) / 2
+    last, first = noise(noise.last), noise(noise.first)
+    scale = [float(np.sqrt((each.a**2 * variance + each.s**2) / variance)) for each in (last, first)]
+    end = diffusion.sample(law, noise, diffusion.grid(noise, 8), x * scale[0], "dpm-2").end
+    np.testing.assert_allclose(run.paths.sel(way="sampler").values[-1] * scale[1], end, atol=1e-8)
