@@ -8,7 +8,7 @@ r"""Inverse problems $y = A(x) + \sigma\varepsilon$: operators, problems, poster
 ((1, 8, 8), 1.0)
 """
 
-from lab.inverse.flair import Calibration, Flair, calibrate
+from lab.inverse.flair import Calibration, Flair, calibrate, calibrated
 from lab.inverse.fourier import MaskedFourier, lines
 from lab.inverse.guided import DDRM, DPS, PiGDM
 from lab.inverse.kernels import Blur, gaussian, motion, uniform
@@ -61,6 +61,7 @@ __all__ = [
     "bicubic",
     "box",
     "calibrate",
+    "calibrated",
     "evidence",
     "filtered_backprojection",
     "free_form",

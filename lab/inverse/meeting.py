@@ -17,10 +17,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from lab.denoise.base import Denoiser
 from lab.denoise.images import Spectrum
 from lab.denoise.metrics import nearest_distance
-from lab.denoise.posterior import Wiener
 from lab.inverse import metrics
 from lab.inverse.beds import Known, gaussian_posterior, posterior_draws
-from lab.inverse.flair import Calibration, Flair, calibrate
+from lab.inverse.flair import Calibration, Flair, calibrated
 from lab.inverse.guided import DDRM, DPS, PiGDM
 from lab.inverse.operators import Linear
 from lab.inverse.plug import PlugAndPlay
@@ -152,7 +151,7 @@ def meet(
             made = problem.operator
     problem = Problem(made, problem.y, problem.noise)
     start = problem.start().reshape(len(problem.y), -1)
-    measured = calibrate(prior, None if isinstance(prior, Wiener) else held, jax.random.key(0))
+    measured = calibrated(prior, held, jax.random.key(0))
     views = None if angles is None else jnp.asarray(angles, start.dtype)
     return Meeting(problem, prior, pixels.astype(start.dtype), spectrum, start, known, measured, views)
 

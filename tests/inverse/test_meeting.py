@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 
 from lab import denoise, inverse
 from lab.denoise.images import Images, dense_spectrum
-from lab.inverse import beds, meeting
+from lab.inverse import beds, flair, meeting
 from lab.inverse.meeting import METHODS, REASONS, Strengths
 from lab.numerics import pure
 
@@ -142,3 +142,18 @@ def test_strengths_reach_their_method():
         assert getattr(method, field) == value
         assert method.steps == 9
     assert meeting.solver("RED-diff", MASKED, 9, given).rate == 0.02
+
+
+def test_flair_asks_its_denoiser_also_after_few_training_images():
+    """In closed form the Wiener denoiser of ten images knows no error outside their span: then the weight was always 0."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(60, 1, 6, 6)) * np.linspace(0.2, 1.0, 36).reshape(6, 6)
+    few, all_ = jnp.asarray(images[:10].reshape(10, -1)), jnp.asarray(images.reshape(60, -1))
+    prior = denoise.Wiener(dense_spectrum(few), (1, 6, 6))
+    own = flair.calibrate(prior, None, jax.random.key(0))
+    assert float(own.weights(1.0).max()) == 0
+    table = flair.calibrated(prior, images[10:], jax.random.key(0))
+    assert float(table.weights(1.0).max()) > 0.1
+    enough = denoise.Wiener(dense_spectrum(all_), (1, 6, 6))
+    same = flair.calibrated(enough, images[10:], jax.random.key(0))
+    np.testing.assert_array_equal(same.error, flair.calibrate(enough, None, jax.random.key(0)).error)

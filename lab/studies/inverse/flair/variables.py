@@ -24,12 +24,10 @@ def calibrated(inputs: Any, p: Any, made: Bed) -> inverse.Calibration:
     known = (p.prior, p.train, p.pool, p.tests, p.seed, p.theta, p.radius, p.train_steps)
 
     def calibrate() -> inverse.Calibration:
-        if p.prior == "Wiener":
-            return inverse.calibrate(made.prior, None, made.key)
         held = inputs["test"][p.tests : p.tests + _CALIBRATING]
         held = held if len(held) else inputs["test"]
         clean = pool(held, pooling(held.shape[2:], p.pool)).reshape(len(held), -1).astype(made.clean.dtype)
-        return inverse.calibrate(made.prior, clean, jax.random.fold_in(made.key, 2))
+        return inverse.calibrated(made.prior, clean, jax.random.fold_in(made.key, 2))
 
     return remembering(inputs, p)(("calibration", known), calibrate, lambda _: made.reason == Reason.CONVERGED)
 
