@@ -45,6 +45,7 @@ def test_the_pixel_is_the_one_that_was_asked_for(study, result):
     assert float(result.pixel.sel(solver="linear")[0]) == float(result.answer.sel(solver="linear")[0, 7, 9])
     np.testing.assert_array_equal(result.pixel.sel(solver="DPS")[:6], result["some"].sel(solver="DPS")[:, 0, 7, 9])
     assert float(result.pixel_law.sum()) == pytest.approx(1)
+    study.but(row=5, example=1).run()  # programs may have been given up between two tests
     other = study.but(row=6, example=2).run()
     assert other.attrs["programs_compiled"] == 0
     np.testing.assert_array_equal(other.pixel.sel(solver="DPS")[:6], other["some"].sel(solver="DPS")[:, 0, 6, 9])
