@@ -1,0 +1,404 @@
+r"""Transport of a density to points: power cells, exactly on a line and in the square, and by Monte Carlo anywhere.
+
+Of $\mu$ with a density and targets $y_i$ of mass $\nu_i$, for the cost $|x - y|^2$, with heights h
+
+$$ u_h(x) = \max_i \langle x, y_i \rangle + h_i, \qquad W_i(h) = \{x : i \text{ attains it}\}, \qquad w_i(h) = \mu(W_i(h)), $$
+
+$E(h) = \int u_h\,d\mu - \sum_i \nu_i h_i$ is convex with $\partial E / \partial h_i = w_i - \nu_i$. At its minimum
+$x \mapsto y_i$ on $W_i$ is optimal, and $W_2^2 = E|x|^2 + \sum_i \nu_i |y_i|^2 - 2 \min E$. Heights are given with mean 0. In
+terms of potentials $g_i = 2 h_i + |y_i|^2$; Voronoi cells have $g = 0$.
+
+| door | source | how |
+|---|---|---|
+| ``on_line`` | uniform on [0, 1], or N(0, 1) | in closed form |
+| ``in_square`` | uniform on the unit square | Newton's method on exact areas |
+| ``by_samples`` | any that can be drawn | averaged stochastic gradients |
+
+Source: Aurenhammer, Hoffmann, Aronov, *Minkowski-type theorems and least-squares clustering*, Algorithmica 1998; Kitagawa,
+Mérigot, Thibert, *Convergence of a Newton algorithm for semi-discrete optimal transport*, JEMS 2019; Li et al., *DPM-OT*, ICCV
+2023.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from scipy.spatial import ConvexHull, QhullError
+
+from lab.choices import chosen
+from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
+
+_TOLERANCE = 1e-12  # of the masses, where they are exact
+_NEWTON_STEPS = 100
+_HALVINGS = 60
+_BLOCK = 4096  # targets whose scores are held at a time
+_HALF_LIFE = 0.5  # from this share of the iterations on, heights are averaged
+
+
+class Cells(NamedTuple):
+    """Heights and what they cut out."""
+
+    heights: Float[Array, " m"]
+    masses: Float[Array, " m"]
+    cost: Float[Array, ""]  # W_2^2 when the masses are those asked for
+    reason: Any
+    iterations: Any
+    polygons: Any = None  # in the square: of each cell its corners (k, 2), counter-clockwise
+
+
+def assign(
+    heights: Float[Array, " m"], y: Float[Array, "m d"], x: Float[Array, "n d"], block: int = _BLOCK
+) -> Int[Array, " n"]:
+    """The cell that each x lies in, the lowest number among equals. Time O(n m d), memory O(n block)."""
+    m, d = y.shape
+    block = min(block, m)
+    count = -(-m // block)
+    padded = jnp.concatenate([y, jnp.zeros((count * block - m, d), y.dtype)]).reshape(count, block, d)
+    levels = jnp.concatenate([heights, jnp.full(count * block - m, -jnp.inf, heights.dtype)]).reshape(count, block)
+
+    def better(best, each):
+        (top, where), (points, level, start) = best, each
+        scores = x @ points.T + level[None, :]
+        here = scores.argmax(axis=1).astype(jnp.int32)
+        score = jnp.take_along_axis(scores, here[:, None], axis=1)[:, 0]
+        wins = score > top
+        return (jnp.where(wins, score, top), jnp.where(wins, here + start, where)), None
+
+    none = jnp.full(x.shape[0], -jnp.inf, x.dtype), jnp.zeros(x.shape[0], jnp.int32)
+    starts = (block * jnp.arange(count)).astype(jnp.int32)
+    (_, found), _ = jax.lax.scan(better, none, (padded, levels, starts))
+    return found
+
+
+def voronoi(y: Float[Array, "m d"]) -> Float[Array, " m"]:
+    """The heights at which each cell holds what is nearest to its point."""
+    heights = -(y**2).sum(axis=1) / 2
+    return heights - heights.mean()
+
+
+# ---------------------------------------------------------------------------------------------------------- exactly
+
+
+@chosen
+def on_line(y: Any, weights: Any = None, source: Literal["uniform", "gaussian"] | str = "uniform") -> Cells:
+    r"""Points on a line: $h_{i+1} - h_i = -(y_{i+1} - y_i)\,F^{-1}(\nu_1 + \dots + \nu_i)$, in the order of y.
+
+    Args:
+        y: (m,), all different.
+        weights: (m,), of sum one; equal when omitted.
+
+    >>> float(on_line([-1.0, 0.2, 0.7, 3.0], [0.1, 0.4, 0.3, 0.2]).cost)  # doctest: +ELLIPSIS
+    1.0053333...
+    """
+    points, nu = _targets(np.asarray(y, float)[:, None] if np.ndim(y) == 1 else y, weights)
+    if points.shape[1] != 1:
+        raise ValueError(f"y has shape {np.shape(y)}, but points on a line (m,) are needed")
+    order = np.argsort(points[:, 0])
+    at, mass = jnp.asarray(points[order, 0]), jnp.asarray(nu[order])
+    share = jnp.cumsum(mass)[:-1]
+    cut = share if source == "uniform" else ndtri(share)
+    heights = jnp.concatenate([jnp.zeros(1), -jnp.cumsum(jnp.diff(at) * cut)])
+    heights = jnp.zeros_like(heights).at[order].set(heights - heights.mean())
+    if source == "uniform":
+        ends = jnp.concatenate([jnp.zeros(1), cut, jnp.ones(1)])
+        cost = ((ends[1:] - at) ** 3 - (ends[:-1] - at) ** 3).sum() / 3
+    else:
+        height = jnp.concatenate([jnp.zeros(1), jnp.exp(-(cut**2) / 2) / jnp.sqrt(2 * jnp.pi), jnp.zeros(1)])
+        cost = 1 + mass @ at**2 - 2 * at @ (height[:-1] - height[1:])
+    return Cells(heights, jnp.asarray(nu), cost, Reason.CONVERGED, 0)
+
+
+def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
+    """Points in the plane, the density uniform on [0, 1]^2: Newton's method, damped so that no cell becomes empty.
+
+    Args:
+        y: (m, 2), all different. Those outside the square may have empty Voronoi cells; then give heights to start from.
+        weights: (m,), positive, of sum one; equal when omitted.
+        heights: to start from; Voronoi's when omitted.
+
+    Raises:
+        ValueError: points or weights that do not fit, or a start with an empty cell.
+    """
+    points, nu = _targets(y, weights)
+    if points.shape[1] != 2:
+        raise ValueError(f"y has shape {points.shape}, but points in the plane (m, 2) are needed")
+    h = np.asarray(voronoi(jnp.asarray(points)) if heights is None else heights, float)
+    cells = _cut(points, h)
+    if cells.area.min() <= 0:
+        empty = int(cells.area.argmin())
+        raise ValueError(
+            f"the cell of point {empty}, {points[empty].tolist()}, is empty to begin with: move the points into the square, or "
+            "give heights with which none is"
+        )
+    least, reason, done = min(cells.area.min(), nu.min()) / 2, Reason.MAX_ITERATIONS, 0
+    while done < _NEWTON_STEPS:
+        lack = nu - cells.area
+        if np.abs(lack).max() <= _TOLERANCE:
+            reason = Reason.CONVERGED
+            break
+        step = np.zeros_like(h)
+        solved: Any = scipy.sparse.linalg.spsolve(cells.slope[1:, 1:], lack[1:])
+        step[1:] = solved
+        size, found = 1.0, None
+        for _ in range(_HALVINGS):
+            trial = _cut(points, h + size * step)
+            if trial.area.min() >= least and np.linalg.norm(nu - trial.area) <= (1 - size / 2) * np.linalg.norm(lack):
+                found = trial
+                break
+            size /= 2
+        if found is None:  # rounding is all that is left
+            reason = Reason.CONVERGED if np.abs(lack).max() <= 100 * _TOLERANCE else Reason.STALLED
+            break
+        h, cells, done = h + size * step, found, done + 1
+    cost = sum(_second_moment(polygon, point) for polygon, point in zip(cells.polygons, points, strict=True))
+    level = jnp.asarray(h - h.mean())
+    return Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons)
+
+
+class _Diagram(NamedTuple):
+    polygons: list[np.ndarray]
+    area: np.ndarray
+    slope: Any  # d area_i / d h_j, sparse
+
+
+def _cut(y: np.ndarray, h: np.ndarray) -> _Diagram:
+    """The power cells within the square, by clipping it with the half-planes of the neighbours in the plane."""
+    around = _neighbours(y, h)
+    polygons, rows, columns, values = [], [], [], []
+    for i, others in enumerate(around):
+        corners, edges = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), np.full(4, -1)
+        for j in others:
+            corners, edges = _clipped(corners, edges, y[j] - y[i], h[i] - h[j], j)
+            if not len(corners):
+                break
+        polygons.append(corners)
+        lengths = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1) if len(corners) else np.zeros(0)
+        for j, length in zip(edges, lengths, strict=True) if len(corners) else ():
+            if j >= 0:
+                rows.append(i)
+                columns.append(j)
+                values.append(-length / np.linalg.norm(y[i] - y[j]))
+    m = len(y)
+    across: Any = scipy.sparse.csc_matrix((values, (rows, columns)), shape=(m, m))
+    across = (across + across.T) / 2  # one edge, found from both sides
+    slope = across - scipy.sparse.diags(np.asarray(across.sum(axis=1)).ravel())
+    return _Diagram(polygons, np.array([_area(polygon) for polygon in polygons]), slope.tocsc())
+
+
+def _neighbours(y: np.ndarray, h: np.ndarray) -> list[list[int]]:
+    """Which cells touch in the plane: the edges of the lower hull of (y, -2h); all pairs of few or of points on a line."""
+    m = len(y)
+    everyone = [[j for j in range(m) if j != i] for i in range(m)]
+    if m <= 4:
+        return everyone
+    try:
+        hull = ConvexHull(np.column_stack([y, -2 * h]))
+    except QhullError:
+        return everyone
+    found: list[set[int]] = [set() for _ in range(m)]
+    for simplex, normal in zip(hull.simplices, hull.equations, strict=True):
+        if normal[2] < 1e-12:  # below, or upright
+            for i in simplex:
+                found[i].update(int(j) for j in simplex if j != i)
+    # what is not on the hull has an empty cell, which any of its neighbours need not show: clip it with all
+    return [sorted(others) if others else everyone[i] for i, others in enumerate(found)]
+
+
+def _clipped(
+    corners: np.ndarray, edges: np.ndarray, normal: np.ndarray, level: float, tag: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What of a polygon has <x, normal> <= level; edge k goes from corner k to the next, and the new one is tagged."""
+    side = corners @ normal - level
+    if (side <= 0).all():
+        return corners, edges
+    points, tags = [], []
+    for k in range(len(corners)):
+        here, there = side[k], side[(k + 1) % len(corners)]
+        start, end = corners[k], corners[(k + 1) % len(corners)]
+        if here <= 0:
+            points.append(start)
+            tags.append(edges[k])
+        if (here < 0 < there) or (there < 0 < here):
+            points.append(start + here / (here - there) * (end - start))
+            tags.append(tag if here < 0 else edges[k])
+        elif here <= 0 < there:  # the corner lies on the line
+            tags[-1] = tag
+    return (
+        (np.array(points).reshape(-1, 2), np.array(tags, int))
+        if len(points) > 2
+        else (np.zeros((0, 2)), np.zeros(0, int))
+    )
+
+
+def _cross(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    after = np.roll(polygon, -1, axis=0)
+    return after, polygon[:, 0] * after[:, 1] - after[:, 0] * polygon[:, 1]
+
+
+def _area(polygon: np.ndarray) -> float:
+    return float(_cross(polygon)[1].sum() / 2) if len(polygon) else 0.0
+
+
+def _second_moment(polygon: np.ndarray, point: np.ndarray) -> float:
+    """The integral of |x - point|^2."""
+    if not len(polygon):
+        return 0.0
+    moved = polygon - point
+    after, cross = _cross(moved)
+    return float(((moved**2 + moved * after + after**2).sum(axis=1) * cross).sum() / 12)
+
+
+# ------------------------------------------------------------------------------------------------------ by sampling
+
+
+class Work(NamedTuple):
+    """What the stochastic method iterates on; ``draw`` is called with a key and a number."""
+
+    draw: Callable[[PRNGKeyArray, int], Array]
+    y: Float[Array, "m d"]
+    weights: Float[Array, " m"]
+    start: Float[Array, " m"]
+    rate: Float[Array, ""]
+    total: Int[Array, ""]  # iterations that are planned
+    key: PRNGKeyArray
+    batch: Any  # an array of as many zeros as points are drawn
+
+
+class State(NamedTuple):
+    h: Float[Array, " m"]
+    first: Float[Array, " m"]  # moments of Adam
+    second: Float[Array, " m"]
+    mean: Float[Array, " m"]  # of the heights of the later iterations
+    count: Int[Array, ""]
+    apart: Float[Array, ""]  # total variation of this batch's masses
+
+
+def _masses(work: Work, h: Array, key: PRNGKeyArray) -> Array:
+    x = work.draw(key, work.batch.shape[0])
+    where = assign(h, work.y, jnp.asarray(x, work.y.dtype))
+    return jnp.zeros_like(h).at[where].add(1.0 / work.batch.shape[0])
+
+
+def _init(work: Work) -> State:
+    zero = jnp.zeros_like(work.start)
+    return State(work.start, zero, zero, work.start, jnp.int32(0), jnp.asarray(jnp.inf, zero.dtype))
+
+
+def _step(work: Work, state: State) -> State:
+    gradient = _masses(work, state.h, jax.random.fold_in(work.key, state.count)) - work.weights
+    count = state.count + 1
+    first, second = 0.9 * state.first + 0.1 * gradient, 0.999 * state.second + 0.001 * gradient**2
+    t = count.astype(gradient.dtype)
+    direction = first / (1 - 0.9**t) / (jnp.sqrt(second / (1 - 0.999**t)) + 1e-12)
+    late = t / work.total
+    rate = work.rate * jnp.where(late < _HALF_LIFE, 1.0, 2 * (1 - late) + 0.02)
+    h = state.h - rate * direction
+    h = h - h.mean()
+    number = jnp.maximum(t - jnp.floor(_HALF_LIFE * work.total), 1.0)
+    mean = jnp.where(number > 1, state.mean + (h - state.mean) / number, h)
+    return State(h, first, second, mean, count, jnp.abs(gradient).sum() / 2)
+
+
+def _done(work: Work, state: State) -> Array:
+    bad = ~jnp.isfinite(state.h).all()
+    over = jnp.where(state.count >= work.total, Reason.CONVERGED, Reason.RUNNING)
+    return jnp.where(bad, Reason.NOT_FINITE, over).astype(jnp.int32)
+
+
+_ASCENT = Method(_init, _step, _done, lambda work, state: {"apart": state.apart})
+
+
+def by_samples(
+    draw: Callable[[PRNGKeyArray, int], Array],
+    y: Any,
+    weights: Any = None,
+    *,
+    key: PRNGKeyArray,
+    iterations: int = 1000,
+    batch: int = 4096,
+    rate: float | None = None,
+    loop: Loop = pure,
+) -> Cells:
+    r"""Any source: Adam on fresh batches from Voronoi's heights, with a rate that falls and an average over the later half.
+
+    Args:
+        draw: called with a key and a number n, returns (n, d).
+        y: (m, d), all different.
+        weights: (m,), of sum one; equal when omitted.
+        iterations, batch: the error of a mass is that of the points of some hundred batches at best.
+        rate: of Adam; a hundredth of the spread of the points when omitted.
+        loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
+
+    Returns:
+        heights, and masses and cost as one more draw of 16 batches estimates them: their total variation from the weights is
+        some $0.4 \sqrt{m / N}$ of N points even at the solution.
+    """
+    points, nu = _targets(y, weights)
+    targets = jnp.asarray(points)
+    spread = float(np.sqrt(points.var(axis=0).sum()))
+    work = Work(
+        draw,
+        targets,
+        jnp.asarray(nu),
+        voronoi(targets),
+        jnp.asarray(0.01 * spread if rate is None else rate),
+        jnp.int32(iterations),
+        key,
+        jnp.zeros(batch),
+    )
+    ran = loop(_ASCENT, work, max_iterations=iterations)
+    state: State = ran.state
+    heights = state.mean - state.mean.mean()
+    masses, cost = _judged(work, heights)
+    return Cells(heights, masses, cost, ran.reason, ran.iterations)
+
+
+@jit
+def _judged(work: Work, heights: Array) -> tuple[Array, Array]:
+    """Masses and mean cost on fresh points."""
+
+    def one(key):
+        x = jnp.asarray(work.draw(key, work.batch.shape[0]), work.y.dtype)
+        where = assign(heights, work.y, x)
+        mass = jnp.zeros_like(heights).at[where].add(1.0 / x.shape[0])
+        return mass, ((x - work.y[where]) ** 2).sum(axis=1).mean()
+
+    keys = jax.random.split(jax.random.fold_in(work.key, 2**31 - 1), 16)
+    masses, costs = jax.lax.map(one, keys)
+    return masses.mean(axis=0), costs.mean()
+
+
+def chi_squared(counts: Int[Array, " m"], weights: Float[Array, " m"]) -> Float[Array, ""]:
+    r"""$\sum_i (w_i - \nu_i)^2 / \nu_i$ from counts of N points, without bias.
+
+    It is $\sum_i (n_i^2 - n_i) / (\nu_i N (N - 1)) - 1$, and may be a little below 0.
+    """
+    n = jnp.asarray(counts, float)
+    total = n.sum()
+    return ((n**2 - n) / weights).sum() / (total * (total - 1)) - 1
+
+
+def _targets(y: Any, weights: Any) -> tuple[np.ndarray, np.ndarray]:
+    points = np.asarray(y, float)
+    if points.ndim != 2 or len(points) < 2:
+        raise ValueError(f"y has shape {points.shape}, but at least two points (m, d) are needed")
+    if not np.isfinite(points).all():
+        raise ValueError("y has values that are not finite")
+    if len(np.unique(points, axis=0)) < len(points):
+        raise ValueError("some points of y are equal: leave them out and add up their weights")
+    m = len(points)
+    nu = np.full(m, 1 / m) if weights is None else np.asarray(weights, float)
+    if nu.shape != (m,):
+        raise ValueError(f"the weights have shape {nu.shape}, but ({m},) is needed")
+    if not (np.isfinite(nu).all() and (nu > 0).all()):
+        raise ValueError("the weights must be positive and finite")
+    if abs(nu.sum() - 1) > 1e-6:
+        raise ValueError(f"the weights sum to {nu.sum():.9g}, but they must sum to one: divide them by their sum")
+    return points, nu / nu.sum()

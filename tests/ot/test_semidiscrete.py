@@ -1,0 +1,210 @@
+"""Semi-discrete transport: closed forms, differences, invariances, POT on a grid and OTT's solver."""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import ot as pot
+import pytest
+from scipy import stats
+
+from lab.numerics import Chunked, Reason
+from lab.ot import semidiscrete
+
+DRAWS = np.random.default_rng(3)
+Y = DRAWS.uniform(0.1, 0.9, (12, 2))
+NU = DRAWS.dirichlet(3 * np.ones(12))
+
+
+@pytest.fixture(scope="module")
+def square():
+    return semidiscrete.in_square(Y, NU)
+
+
+@pytest.mark.parametrize(("source", "cost"), [("uniform", 1.0053333), ("gaussian", 0.9550368891)])
+def test_on_a_line_in_closed_form(source, cost):
+    y, nu = np.array([0.2, 3.0, -1.0, 0.7]), np.array([0.4, 0.2, 0.1, 0.3])
+    found = semidiscrete.on_line(y, nu, source)
+    assert float(found.cost) == pytest.approx(cost, abs=5e-8)
+    law = stats.uniform() if source == "uniform" else stats.norm()
+    x = law.ppf((np.arange(200_000) + 0.5) / 200_000)
+    where = np.asarray(semidiscrete.assign(found.heights, jnp.asarray(y[:, None]), jnp.asarray(x[:, None])))
+    np.testing.assert_allclose(np.bincount(where, minlength=4) / 200_000, nu, atol=2e-5)
+    assert float(found.heights.mean()) == pytest.approx(0, abs=1e-12)
+
+
+def test_two_points_in_many_dimensions():
+    rng = np.random.default_rng(1)
+    y, nu, d = rng.normal(size=(2, 5)), np.array([0.3, 0.7]), 5
+    length, cut = np.linalg.norm(y[1] - y[0]), stats.norm.ppf(0.3)
+    found = semidiscrete.by_samples(
+        lambda key, n: jax.random.normal(key, (n, d)), y, nu, key=jax.random.key(0), iterations=600
+    )
+    # h_1 - h_2 = |y_2 - y_1| F(nu_1) - (|y_1|^2 - |y_2|^2) / 2 would be that of points at the same distance from 0
+    level = float(found.heights[0] - found.heights[1])
+    assert level == pytest.approx(length * cut, abs=0.02 * length)
+    cost = d + nu @ (y**2).sum(1) - 2 * length * stats.norm.pdf(cut) - 2 * 0.0
+    assert float(found.cost) == pytest.approx(cost, rel=0.02)
+
+
+def test_the_square_of_the_sheet(square):
+    assert int(square.reason) == Reason.CONVERGED
+    assert int(square.iterations) == 4
+    assert float(square.cost) == pytest.approx(0.030535287850, abs=1e-11)
+    np.testing.assert_allclose(square.masses, NU, atol=1e-12)
+    assert float(square.masses.sum()) == pytest.approx(1, abs=1e-12)
+    # what the dual says: E |x|^2 = 2/3 on the square
+    h = np.asarray(square.heights)
+    moment = sum(_integral(polygon, point, level) for polygon, point, level in zip(square.polygons, Y, h, strict=True))
+    assert 2 / 3 + NU @ (Y**2).sum(1) - 2 * (moment - NU @ h) == pytest.approx(float(square.cost), abs=1e-10)
+
+
+def _integral(polygon, point, level):
+    """Of <x, point> + level over a polygon, by triangles from its first corner."""
+    total = 0.0
+    for a, b in pairwise(polygon[1:]):
+        u, v = a - polygon[0], b - polygon[0]
+        area = abs(u[0] * v[1] - u[1] * v[0]) / 2
+        total += area * (point @ (polygon[0] + a + b) / 3 + level)
+    return total
+
+
+def test_slopes_are_those_of_the_areas():
+    h = np.asarray(semidiscrete.voronoi(jnp.asarray(Y))) + 0.01 * np.random.default_rng(2).normal(size=12)
+    cut = semidiscrete._cut(Y, h)
+    slope = cut.slope.toarray()
+    np.testing.assert_allclose(slope, slope.T, atol=1e-12)
+    np.testing.assert_allclose(slope.sum(1), 0, atol=1e-12)
+    assert np.linalg.eigvalsh(slope)[0] > -1e-12
+    for j in (0, 5, 11):
+        change = 1e-6 * np.eye(12)[j]
+        numeric = (semidiscrete._cut(Y, h + change).area - semidiscrete._cut(Y, h - change).area) / 2e-6
+        np.testing.assert_allclose(slope[:, j], numeric, atol=1e-6)
+    np.testing.assert_allclose(semidiscrete._cut(Y, h + 3.0).area, cut.area, atol=1e-12)
+
+
+def test_cells_are_where_points_are_assigned(square):
+    x = np.random.default_rng(4).uniform(size=(2000, 2))
+    where = np.asarray(semidiscrete.assign(square.heights, jnp.asarray(Y), jnp.asarray(x)))
+    for i, polygon in enumerate(square.polygons):
+        edge = np.roll(polygon, -1, axis=0) - polygon
+        apart = x[:, None] - polygon[None]
+        inside = (edge[None, :, 0] * apart[..., 1] - edge[None, :, 1] * apart[..., 0] >= 0).all(1)
+        np.testing.assert_array_equal(inside, where == i)
+    nearest = ((x[:, None] - Y[None]) ** 2).sum(2).argmin(1)
+    found = semidiscrete.assign(semidiscrete.voronoi(jnp.asarray(Y)), jnp.asarray(Y), jnp.asarray(x))
+    np.testing.assert_array_equal(found, nearest)
+    for block in (1, 7, 12, 50):
+        np.testing.assert_array_equal(semidiscrete.assign(square.heights, jnp.asarray(Y), jnp.asarray(x), block), where)
+    mapped = Y[where]
+    order = np.random.default_rng(5).permutation(2000)
+    cycle = (x[order] * (mapped[order] - np.roll(mapped[order], -1, axis=0))).sum()
+    assert cycle >= -1e-12
+
+
+def test_it_is_pots_on_a_grid(square):
+    side = (np.arange(50) + 0.5) / 50
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    cost = pot.emd2([], NU, pot.dist(grid, Y))
+    assert float(square.cost) == pytest.approx(cost, abs=2e-4)
+
+
+def test_moved_scaled_and_permuted(square):
+    order = np.random.default_rng(6).permutation(12)
+    again = semidiscrete.in_square(Y[order], NU[order])
+    np.testing.assert_allclose(again.heights, np.asarray(square.heights)[order], atol=1e-10)
+    scaled = semidiscrete.in_square(0.5 * Y, NU, heights=0.5 * np.asarray(square.heights))
+    assert int(scaled.iterations) == 0
+    shifted = semidiscrete.in_square(Y + 0.05, NU, heights=np.asarray(square.heights) - 0.05 * Y.sum(1) * 0)
+    np.testing.assert_allclose(shifted.heights, square.heights, atol=1e-10)
+    corners = semidiscrete.in_square([[0.2, 0.2], [0.8, 0.2], [0.2, 0.8], [0.8, 0.8]])
+    np.testing.assert_allclose(
+        corners.heights + (np.array([0.08, 0.68, 0.68, 1.28]) / 2), corners.heights[0] + 0.04, atol=1e-12
+    )
+
+
+def test_many_points_and_collinear_ones():
+    rng = np.random.default_rng(7)
+    y, nu = rng.uniform(0.02, 0.98, (200, 2)), rng.dirichlet(np.full(200, 2.0))
+    found = semidiscrete.in_square(y, nu)
+    assert int(found.reason) == Reason.CONVERGED
+    np.testing.assert_allclose(found.masses, nu, atol=1e-11)
+    line = semidiscrete.in_square(np.column_stack([np.linspace(0.1, 0.9, 7), np.full(7, 0.4)]))
+    exact = semidiscrete.on_line(np.linspace(0.1, 0.9, 7))
+    height = ((np.array([1.0]) - 0.4) ** 3 + 0.4**3)[0] / 3
+    assert float(line.cost) == pytest.approx(float(exact.cost) + height, abs=1e-10)
+
+
+def test_by_samples_comes_to_the_exact_heights_and_reports(square):
+    found = semidiscrete.by_samples(
+        lambda key, n: jax.random.uniform(key, (n, 2)), Y, NU, key=jax.random.key(1), iterations=1500, rate=0.005
+    )
+    assert float(jnp.abs(found.heights - square.heights).max()) < 4e-3
+    assert float(jnp.abs(found.masses - NU).sum() / 2) < 0.4 * np.sqrt(12 / (16 * 4096)) + 0.006
+    assert float(found.cost) == pytest.approx(float(square.cost), rel=0.02)
+    stopped = semidiscrete.by_samples(
+        lambda key, n: jax.random.uniform(key, (n, 2)),
+        Y,
+        NU,
+        key=jax.random.key(1),
+        loop=Chunked(report=lambda _: True),
+    )
+    assert int(stopped.reason) == Reason.STOPPED
+
+
+@pytest.mark.slow
+def test_it_is_otts():
+    import optax
+    from ott.geometry import costs, semidiscrete_pointcloud
+    from ott.solvers import linear
+
+    geometry = semidiscrete_pointcloud.SemidiscretePointCloud(
+        lambda rng, shape, dtype=None: jax.random.uniform(rng, shape, dtype or jnp.float64),
+        jnp.asarray(Y),
+        cost_fn=costs.SqEuclidean(),
+        epsilon=0.0,
+    )
+    with jax.numpy_rank_promotion("allow"):
+        out = linear.solve_semidiscrete(
+            geometry,
+            b=jnp.asarray(NU),
+            rng=jax.random.key(0),
+            num_iterations=500,
+            batch_size=512,
+            optimizer=optax.sgd(0.05),
+            error_eval_every=500,
+            error_batch_size=4096,
+            potential_ema=0.01,
+        )
+    theirs = (np.asarray(out.g) - (Y**2).sum(1)) / 2
+    ours = np.asarray(semidiscrete.in_square(Y, NU).heights)
+    np.testing.assert_allclose(theirs - theirs.mean(), ours - ours.mean(), atol=0.01)
+
+
+def test_chi_squared_has_no_bias():
+    rng = np.random.default_rng(8)
+    w = rng.dirichlet(np.full(6, 5.0))
+    exact = ((w - 1 / 6) ** 2 * 6).sum()
+    found = [
+        float(semidiscrete.chi_squared(jnp.asarray(rng.multinomial(400, w)), jnp.full(6, 1 / 6))) for _ in range(400)
+    ]
+    assert np.mean(found) == pytest.approx(exact, abs=4 * np.std(found) / 20)
+
+
+@pytest.mark.parametrize(
+    ("y", "weights", "sentence"),
+    [
+        ([[0.5, 0.5]], None, "at least two points"),
+        ([[0.5, 0.5], [0.5, 0.5]], None, "some points of y are equal"),
+        ([[0.5, np.nan], [0.5, 0.5]], None, "not finite"),
+        ([[0.2, 0.5], [0.5, 0.5]], [0.5], r"the weights have shape \(1,\)"),
+        ([[0.2, 0.5], [0.5, 0.5]], [0.5, 0.6], "the weights sum to 1.1"),
+        ([[0.2, 0.5], [0.5, 0.5]], [1.5, -0.5], "must be positive"),
+        ([[0.2, 0.5, 0.1], [0.5, 0.5, 0.1]], None, "points in the plane"),
+        ([[0.2, 0.5], [0.3, 5.0], [0.3, 6.0]], None, "is empty to begin with"),
+    ],
+)
+def test_bad_input_gets_a_sentence(y, weights, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        semidiscrete.in_square(np.array(y), None if weights is None else np.array(weights))
