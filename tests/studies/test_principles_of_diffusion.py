@@ -29,31 +29,21 @@ def test_guidance_moves_away_from_the_other_modes(guided):
 
 
 def test_what_only_some_runs_have_is_absent_from_others(guided):
-    plain = PrinciplesOfDiffusion(sampler="sde", steps=20).run()
+    plain = PrinciplesOfDiffusion(sampler="sde").run()
     assert {"error", "grid_error", "share", "tilted", "line"}.isdisjoint(plain)
     assert {"share", "tilted", "error"} <= set(guided.data_vars)
-    churned = PrinciplesOfDiffusion(sampler="edm-heun", churn=5.0, steps=20).run()
+    churned = PrinciplesOfDiffusion(sampler="edm-heun", churn=5.0).run()
     assert "error" not in churned
 
 
 @pytest.mark.parametrize(
-    "values",
-    [{"data": "checkerboard"}, {"data": "two-moons", "spacing": "change"}, {"data": "modes-1d", "guided": True}],
-    ids=str,
+    "values", [{"data": "two-moons", "spacing": "change"}, {"data": "modes-1d", "guided": True}], ids=str
 )
 def test_other_laws(values):
-    run = PrinciplesOfDiffusion(particles=60, **values).run()
+    run = PrinciplesOfDiffusion(**values).run()
     assert run.attrs["converged"]
     assert np.isfinite(run.paths).all()
     assert float(run.errors.sel(compared="heun", budget=160)) < float(run.errors.sel(compared="heun", budget=20))
-
-
-def test_the_digits_are_remembered():
-    study = PrinciplesOfDiffusion(data="digit-samples", particles=12, steps=30, guided=True, condition=4, w=0.0)
-    run = study.run()
-    assert run.attrs["converged"]
-    assert float(run.share) > 0.99
-    assert "density" not in run
 
 
 def test_what_is_not_allowed_gets_a_sentence():
@@ -66,12 +56,12 @@ def test_what_is_not_allowed_gets_a_sentence():
 def test_pictures_of_sweeps_are_drawn():
     import holoviews as hv
 
-    study = PrinciplesOfDiffusion(guided=True, steps=10, particles=50)
+    study = PrinciplesOfDiffusion(guided=True, steps=40)  # the programs of the other guided run
     picture = study.pictures["guidance"]
     swept = study.along(**picture.grid(study, study.load()))
     assert not picture.applies(swept)
     hv.renderer("matplotlib").get_plot(picture(swept))
-    assert "no class is asked for" in study.pictures["guidance"].applies(PrinciplesOfDiffusion(particles=50).run())
+    assert "no class is asked for" in study.pictures["guidance"].applies(PrinciplesOfDiffusion().run())
 
 
 def test_ones_own_points_with_labels():
@@ -80,12 +70,13 @@ def test_ones_own_points_with_labels():
     data = Data("mine", "Mine", "samples", {"x": x, "classes": np.repeat([3, 8], 30)}, "a test", "none")
     run = PrinciplesOfDiffusion(data=data, guided=True, condition=1, w=0.0, particles=20).run()
     assert float(run.share) > 0.999
+    assert "density" not in run
     assert json.loads(run.attrs["parameters"])["condition"] == 1
     assert datasets.entry_of("three-gaussians").kind == PrinciplesOfDiffusion.kind
 
 
 def test_the_sampler_is_the_one_of_the_library():
-    study = PrinciplesOfDiffusion(sampler="dpm-2", steps=8, particles=30)
+    study = PrinciplesOfDiffusion(sampler="dpm-2")
     run = study.run()
     law = diffusion.Exact(study.inputs(study.load())["law"])
     noise = diffusion.noise("vp")
@@ -93,5 +84,5 @@ def test_the_sampler_is_the_one_of_the_library():
     variance = float(np.trace(law.law.moments().covariance)) / 2
     last, first = noise(noise.last), noise(noise.first)
     scale = [float(np.sqrt((each.a**2 * variance + each.s**2) / variance)) for each in (last, first)]
-    end = diffusion.sample(law, noise, diffusion.grid(noise, 8), x * scale[0], "dpm-2").end
+    end = diffusion.sample(law, noise, diffusion.grid(noise, 10), x * scale[0], "dpm-2").end
     np.testing.assert_allclose(run.paths.sel(way="sampler").values[-1] * scale[1], end, atol=1e-8)
