@@ -14,7 +14,8 @@ from lab.paths.laws import Empirical
 from lab.paths.sampling import between
 
 FRAMES = 33
-TESTED = 64  # starts of which errors are means
+TESTED, FEWER = 64, 16  # starts of which errors are means; the fewer where each asks many points
+_MANY = 5000
 MATCHED = 300  # samples of which the squared distance is taken
 NOISY = ("ancestral", "sde", "corrected", "langevin")
 _REFERENCE = 150  # steps of ancestral sampling that is shown beside
@@ -88,7 +89,9 @@ def look(
     wide = comparison.scale(noise(noise.time(frames)), variance)[:, None, None, None]
     ways = jnp.stack([_framed(noise, run, frames), flow, _framed(noise, noisy, frames)], axis=1)
     found["paths"] = (ways / wide - centre[None, None, None, :]) @ axes
-    x, truth = begun.x[:TESTED], flow[-1, :TESTED]
+    many = isinstance(whole.law, Empirical) and whole.law.points.shape[0] > _MANY
+    tested = FEWER if many else TESTED
+    x, truth = begun.x[:tested], flow[-1, :tested]
     errors = comparison.errors(predict, noise, x, truth, spacing, rho)
     found |= {"errors": errors.error, "calls": errors.calls, "order": errors.order}
     if sampler is not None:

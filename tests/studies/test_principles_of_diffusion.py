@@ -53,6 +53,12 @@ def test_what_is_not_allowed_gets_a_sentence():
         PrinciplesOfDiffusion(data="two-moons", guided=True).run()
 
 
+def test_data_that_noise_does_not_cover_are_told():
+    x = 1e4 * np.random.default_rng(0).normal(size=(20, 2))
+    run = PrinciplesOfDiffusion(data=Data("far", "Far", "samples", {"x": x}, "a test", "none")).run()
+    assert "scale the data to a spread of 1" in run.attrs["advice"]
+
+
 def test_pictures_of_sweeps_are_drawn():
     import holoviews as hv
 

@@ -101,7 +101,7 @@ class PrinciplesOfDiffusion(Study):
         Result("share", (), "in the class", "mean probability of the class at the ends", headline=True, absent=_FREE),
         Result("spread_tilted", (), "spread of the tilted law", "of the law p(x|c)^(1+w) p(x)^-w, which guidance does not draw "
                "from", absent=f"{_FREE}, of data in the plane or on a line"),
-        Result("errors", ("compared", "budget"), "error", "of each sampler with each number of steps, over 64 starts"),
+        Result("errors", ("compared", "budget"), "error", "of each sampler with each number of steps, over 64 starts, or 16"),
         Result("calls", ("compared", "budget"), "evaluations", "of the denoiser"),
         Result("order", ("compared",), "observed order", "of the error, from 80 to 160 steps"),
         Result("grid_error", ("grid",), "error", "of the sampler with its steps on each grid", absent=_DRAWS),
@@ -209,6 +209,8 @@ class PrinciplesOfDiffusion(Study):
         """What went wrong, or is far from the exact flow."""
         if int(result.lost):
             return f"Numbers were not finite after step {int(result.lost)}: take more steps, or another grid."
+        if float(np.exp(2 * result.log_snr[0]) * result.goals.var("goal").mean()) > 0.05:
+            return "The starts are noise, but at the last time data are still seen: scale the data to a spread of 1."
         if "error" in result and float(result.error) > float(result.spread):
             return "The ends are farther from those of the exact flow than the samples are wide: take more steps."
         return ""

@@ -91,8 +91,7 @@ def _fields(result: xr.Dataset, at: int) -> Any:
         start, end = places + shift, ends + shift
         layers.append(draw.segments(*start.T, *end.T, color=draw.SOURCE, width=0.9))
         layers.append(draw.points(*end.T, color=draw.SOURCE, size=0.2))
-        title = "to the denoised point" if kind == "data" else str(kind)
-        layers.append(draw.text([left + shift[0]], [high + 0.05 * tall], title, color=draw.INK))
+        layers.append(draw.text([left + shift[0]], [high + 0.05 * tall], str(kind), color=draw.INK))
     note = draw.text([left], [low - 0.1 * tall], f"log(a/s) = {float(result.log_snr[at]):.2f}", color=draw.MUTED)
     span = (left, left + (5 * 1.1 - 0.1) * wide)
     return draw.frame([*layers, note], span, (low - 0.15 * tall, high + 0.15 * tall), equal=True, bare=True, height=240)
@@ -115,12 +114,11 @@ def _grids(result: xr.Dataset) -> Any:
     """A row of ticks for each grid."""
     layers: list[Any] = []
     names = [str(name) for name in result.grid.values]
-    known = "grid_error" in result
     low, high = float(result.knots.min()), float(result.knots.max())
     for row, name in enumerate(names[::-1]):
         at = result.knots.sel(grid=name).values
         layers.append(draw.points(at, np.full(len(at), row), color=draw.SOURCE, size=0.5))
-        error = f"error {float(result.grid_error.sel(grid=name)):.2g}" if known else ""
+        error = f"error {float(result.grid_error.sel(grid=name)):.2g}" if "grid_error" in result else ""
         layers.append(draw.text([high + 0.03 * (high - low)], [row], error, color=draw.MUTED))
     return draw.plot(
         *layers, xlabel="log(a/s): noise at the left, data at the right", yticks=list(enumerate(names[::-1])),
@@ -166,7 +164,7 @@ PICTURES = Pictures(
     Picture("spacetime", "Flow lines", "The noised law on a line, and the flow through it; dashed: the straight steps that "
             "average velocity would take.", _spacetime, needs=("line",)),
     Picture("fields", "Five predictions", "What a network may learn to predict, from the same places at one level. They hold "
-            "the same; their lengths differ by level.", _fields, needs=("arrows",), plays="t"),
+            "the same; of data the way to the denoised point.", _fields, needs=("arrows",), plays="t"),
     Picture("guidance", "Guidance", "Dots: where the sampler ends; shade: the law that guidance is often said to draw from.",
             _guidance, along={"w": (0.0, 1.0, 3.0)}, needs=("paths", "tilted", "spread", "spread_tilted"),
             when={"guided": (True,)}, why="no class is asked for"),
