@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from lab.diffusion import grids
 from lab.diffusion.parametrisations import KINDS, convert, error_ratios
@@ -144,7 +144,7 @@ def table(clock: Float[Array, " clock"]) -> Table:
 
 
 def knots(
-    predict: Prediction, noise: Noise, x: Float[Array, "n d"], steps: int, rho: Any, key: PRNGKeyArray | None = None
+    predict: Prediction, noise: Noise, x: Float[Array, "n d"], steps: int, rho: Any
 ) -> Float[Array, "grids times"]:
     """The times of all ``SPACINGS``; x at the last time tell how much the denoised points change."""
     even = [grids.grid(noise, steps, spacing, rho=rho) for spacing in SPACINGS[:-1]]
