@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lab.diffusion import comparison, grids, samplers
+from lab.diffusion.few_steps import Judged
 from lab.diffusion.samplers import DDIM, SDE, Corrected, EDMHeun, Langevin
 from lab.numerics.jit import jit
 from lab.paths.laws import Empirical
@@ -37,7 +38,7 @@ class Begun(NamedTuple):
     """What three ways from noise to data share."""
 
     x: Float[Array, "n d"]
-    keys: Any
+    keys: Any  # of the sampler, of ancestral sampling, of a training, of a learned map
     times: Float[Array, "grids times"]
     reference: Float[Array, " times"]
     frames: Float[Array, " frames"]  # their log-SNRs
@@ -48,13 +49,13 @@ class Begun(NamedTuple):
 @jit
 def begin(predict: Any, asked: Any, noise: Any, key: Any, n: int, d: int, steps: int, rho: Any, few: int) -> Begun:
     """Starts, grids, frames, and data to compare with."""
-    first, *keys = jax.random.split(key, 5)
+    first, *keys = jax.random.split(key, 7)
     x = samplers.start(noise, first, n, d)
     ends = noise(jnp.stack([jnp.asarray(noise.last), jnp.asarray(noise.first)])).log_snr
     frames = ends[0] + jnp.linspace(0.0, 1.0, FRAMES) * (ends[1] - ends[0])
     times = comparison.knots(predict, noise, x[:MATCHED], steps, rho)
-    goals, fresh = (asked.law.sample(each, few) for each in keys[2:])
-    return Begun(x, keys[:2], times, grids.grid(noise, _REFERENCE), frames, goals, fresh)
+    goals, fresh = (asked.law.sample(each, few) for each in keys[2:4])
+    return Begun(x, keys[:2] + keys[4:], times, grids.grid(noise, _REFERENCE), frames, goals, fresh)
 
 
 @jit
@@ -125,3 +126,17 @@ def _framed(noise: Any, ran: Any, frames: Any) -> Any:
     """A path at the frames; between its times points move straight in x / a."""
     levels, wanted = noise(ran.t), noise(noise.time(frames))
     return wanted.a[:, None, None] * between(levels.log_snr, ran.x / levels.a[:, None, None], frames)
+
+
+@jit
+def seen_few(found: Judged, seen: tuple) -> dict[str, Any]:
+    """What is told and drawn of a learned map."""
+    centre, axes, _ = seen
+    return {
+        "one_error": found.errors[0, 0],
+        "few_errors": found.errors,
+        "few_w2sq": found.w2sq,
+        "few_ends": (found.ends - centre[None, None, :]) @ axes,
+        "residual": found.residuals,
+        "looked_log_snr": found.log_snr,
+    }

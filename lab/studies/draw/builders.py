@@ -62,9 +62,10 @@ def over(
     colors: Mapping[str, str] | None = None,
     ordered: bool = False,
     ticks: bool = True,
+    markers: bool = True,
     **axes: Any,
 ) -> hv.Overlay:
-    """Measures along a swept parameter, each named where it ends.
+    """Measures along a swept parameter, or a coordinate, each named where it ends.
 
     Args:
         along: the coordinate, ``result.gamma``: its scale, label and unit are the axis's.
@@ -76,13 +77,14 @@ def over(
         colors: by name, of lines, guides and levels.
         ordered: the lines are a family in order rather than different things.
         ticks: a tick at each value, where there are few.
+        markers: a mark at each value.
         axes: as for ``plot``; the label of the first line is that of the y axis when none is given.
     """
     at = np.asarray(along, float)
     tints = dict(zip(lines, colours(len(lines), ordered), strict=True)) | dict(colors or {})
     layers: list[Any] = [band(at, *ends, color=tints[name]) for name, ends in (bands or {}).items()]
     for name, values in lines.items():
-        layers.append(curve(at, np.asarray(values, float), name, color=tints[name], markers=True))
+        layers.append(curve(at, np.asarray(values, float), name, color=tints[name], markers=markers))
     for name, values in (guides or {}).items():
         layers.append(curve(at, np.asarray(values, float), name, color=tints.get(name, MUTED), dash=True))
     for name, level in (levels or {}).items():

@@ -10,31 +10,29 @@ import xarray as xr
 
 from lab import diffusion
 from lab.datasets import Data
-from lab.diffusion import flow_maps, survey
+from lab.diffusion import few_steps, flow_maps, survey
 from lab.diffusion.comparison import COMPARED, COUNTS, SCHEDULES, SPACINGS
 from lab.diffusion.parametrisations import KINDS
 from lab.diffusion.survey import FRAMES, MATCHED, NOISY
-from lab.numerics import Loop, first_failure, map_rows
+from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import middles, window
 from lab.paths import laws, metrics
-from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Switch, Whole
 from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary.training import Trained
 
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
+from .variables import DIMS, RESULTS
 
 CELLS, PLACES, LINE = 32, 9, 121  # a side: of densities in the plane, of arrows, of densities on a line
 WAYS = ("sampler", "exact flow", "ancestral")
-_DRAWS = "the sampler draws random numbers, so that no start has an end of its own: choose ddim, say"
-_FREE = "no class is asked for: switch guidance on"
-_NO_PLANE = "the data are not in the plane: choose three-gaussians, say"
-_NO_LINE = "the data are not on a line: choose modes-1d, say"
 
 
-class PrinciplesOfDiffusion(Study):
+class PrinciplesOfDiffusion(Trained):
     """From noise to data on laws whose denoiser is known: what schedules, samplers, grids and guidance do, in true errors."""
 
     slug = "principles-of-diffusion"
@@ -82,45 +80,14 @@ class PrinciplesOfDiffusion(Study):
         0.0, bounds=(0, None), soft=(0, 80), label="churn", group="more", when={"sampler": ("edm-heun",)},
         doc="noise that EDM adds before its steps, of all of them together",
     )
+    learns = Choice(
+        list(few_steps.LEARNS), label="network learns", group="more",
+        doc="which identity of the flow's map a network is taught, to lead from noise to data in one call or few",
+    )
     particles = size(250, (2, 20_000), (50, 2000), label="particles", group="more", doc="points that are carried")
 
-    dims: ClassVar = {
-        "t": ("way from noise to data", ""), "way": ("way", ""), "particle": ("particle", ""), "axis": ("coordinate", ""),
-        "goal": ("fresh point of the data", ""), "row": ("x₂", ""), "column": ("x₁", ""), "position": ("x", ""),
-        "place": ("place", ""), "kind": ("prediction", ""), "compared": ("sampler", ""), "budget": ("steps", ""),
-        "grid": ("grid", ""), "knot": ("step", ""), "schedule_name": ("schedule", ""), "clock": ("way from noise to data", ""),
-    }
-    results = (
-        Result("error", (), "error", "root mean square distance of its ends from those of the exact flow", headline=True,
-               absent=_DRAWS),
-        Result("w2sq", (), "W₂² of the sampler", "squared distance of its ends from fresh data, exact", headline=True),
-        Result("w2sq_exact", (), "W₂² of the exact flow", "the same, without errors of steps", headline=True),
-        Result("w2sq_floor", (), "W₂² of the data", "of two samples of the data: the floor", headline=True),
-        Result("evaluations", (), "evaluations", "of the denoiser, for all points at once", headline=True),
-        Result("spread", (), "spread", "root mean variance of a coordinate where the sampler ends", headline=True),
-        Result("share", (), "in the class", "mean probability of the class at the ends", headline=True, absent=_FREE),
-        Result("spread_tilted", (), "spread of the tilted law", "of the law p(x|c)^(1+w) p(x)^-w, which guidance does not draw "
-               "from", absent=f"{_FREE}, of data in the plane or on a line"),
-        Result("errors", ("compared", "budget"), "error", "of each sampler with each number of steps, over 64 starts, or 16"),
-        Result("calls", ("compared", "budget"), "evaluations", "of the denoiser"),
-        Result("order", ("compared",), "observed order", "of the error, from 80 to 160 steps"),
-        Result("grid_error", ("grid",), "error", "of the sampler with its steps on each grid", absent=_DRAWS),
-        Result("knots", ("grid", "knot"), "log-SNR", "log(a/s) of the times of each grid"),
-        Result("paths", ("t", "way", "particle", "axis"), "position", "on the scale of the data, on at most two axes"),
-        Result("goals", ("goal", "axis"), "position", "fresh data"),
-        Result("log_snr", ("t",), "log-SNR", "log(a/s) of the frames"),
-        Result("density", ("t", "row", "column"), "density", "of the noised law, on the scale of the data", absent=_NO_PLANE),
-        Result("line", ("t", "position"), "density", "of the noised law, on the scale of the data", absent=_NO_LINE),
-        Result("arrows", ("t", "kind", "place", "axis"), "prediction", "all five kinds, of the data from the place",
-               absent=_NO_PLANE),
-        Result("places", ("place", "axis"), "position", "of the arrows", absent=_NO_PLANE),
-        Result("tilted", ("row", "column"), "mass", "of the tilted law in each cell", absent=f"{_FREE}; {_NO_PLANE}"),
-        Result("table_log_snr", ("schedule_name", "clock"), "log-SNR", "log(a/s)"),
-        Result("weight", ("schedule_name", "kind", "clock"), "weight", "of the data's squared error, in a loss of each kind"),
-        Result("lost", (), "lost after step", "after which something was not finite; 0: nowhere"),
-        Result("iterations", (), "steps", "that were done"),
-        Result("converged", (), "finite", "whether all steps were done and all numbers are finite"),
-    )
+    dims: ClassVar = DIMS
+    results = RESULTS
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
@@ -155,7 +122,8 @@ class PrinciplesOfDiffusion(Study):
         return {name: inputs[name] for name in ("position", "row", "column") if name in inputs} | {
             "t": np.linspace(0, 1, FRAMES), "way": list(WAYS), "kind": list(KINDS), "compared": list(COMPARED),
             "budget": list(COUNTS), "grid": list(SPACINGS), "schedule_name": list(SCHEDULES),
-            "clock": np.linspace(0, 1, FRAMES), "axis": list(names[: inputs["axes"].shape[1]]),
+            "clock": np.linspace(0, 1, FRAMES), "few": list(few_steps.COUNTS), "maker": list(few_steps.MAKERS),
+            "identity": list(few_steps.IDENTITIES), "axis": list(names[: inputs["axes"].shape[1]]),
         }
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
@@ -200,8 +168,17 @@ class PrinciplesOfDiffusion(Study):
             noise, predict, asked, whole, part, begun, run, flow, noisy, sampler if alone else None, places, seen, w2sq,
             "log-snr" if p.spacing == "change" else p.spacing, rho, jnp.asarray(p.w, float),
         )
+        learned: Any = Reason.CONVERGED
+        if p.train_steps:
+            taught = few_steps.train(
+                loop, begun.keys[2], asked.law, noise, p.learns, teacher=predict if p.learns in few_steps.TAUGHT else None,
+                units=p.units, steps=p.train_steps, learning_rate=p.learning_rate,
+            )
+            learned = taught.learned.reason
+            found = few_steps.judged(taught.map, predict, noise, flow, begun.frames, begun.goals, begun.keys[3])
+            output |= survey.seen_few(found, seen) | {"curve_loss": taught.learned.loss}
         steps = run.evaluations // sampler.evaluations
-        reason = first_failure(run.reason, noisy.reason, compared)
+        reason = first_failure(run.reason, noisy.reason, compared, learned)
         return output | {"evaluations": run.evaluations, "lost": run.lost, "iterations": steps, "reason": reason}
 
     @classmethod

@@ -9,26 +9,23 @@ from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, sweeping
 
 _TITLES = {"sampler": "{} in {} steps", "exact flow": "exact flow", "ancestral": "ancestral, 150 steps"}
-_LINES = 40
-
-
-def _ways(result: xr.Dataset) -> dict[str, np.ndarray]:
-    given = sweeping.parameters(result)
-    return {
-        _TITLES[way].format(given["sampler"], given["steps"]): result.paths.sel(way=way) for way in result.way.values
-    }
 
 
 def _motion(result: xr.Dataset, at: int) -> Any:
-    ways = {title: draw.plane(each) for title, each in _ways(result).items()}
-    first = next(iter(ways.values()))
-    density = result.density.values if "density" in result else None
-    limits = None if density is None else (_ends(result.column.values), _ends(result.row.values))
+    given = sweeping.parameters(result)
+    titles = {way: _TITLES[way].format(given["sampler"], given["steps"]) for way in result.way.values}
+    ways = {title: draw.plane(result.paths.sel(way=way)) for way, title in titles.items()}
+    return _film(result, ways, at, slice(None), note=f"log(a/s) = {float(result.log_snr[at]):.2f}")
+
+
+def _film(result: xr.Dataset, ways: dict[str, np.ndarray], at: int, frames: slice, **axes: Any) -> Any:
+    """Ways over the frames of the noised law, or before data."""
+    if "density" not in result:
+        goals = draw.behind(result.goals.values, next(iter(ways.values())))
+        return draw.film(ways, at, goals=goals, colors=dict.fromkeys(ways, draw.TARGET), **axes)
+    density, limits = result.density.values[frames], (_ends(result.column.values), _ends(result.row.values))
     return draw.film(
-        ways, at, goals=None if density is not None else draw.behind(result.goals.values, first), density=density,
-        peak=None if density is None else float(np.quantile(density.max(axis=(1, 2)), 0.5)), limits=limits,
-        note=f"log(a/s) = {float(result.log_snr[at]):.2f}",
-        colors=dict.fromkeys(ways, draw.SOURCE if density is None else draw.TARGET),
+        ways, at, density=density, peak=float(np.quantile(density.max(axis=(1, 2)), 0.5)), limits=limits, **axes
     )
 
 
@@ -42,7 +39,7 @@ def _spacetime(result: xr.Dataset) -> Any:
     t, x = result.t.values, result.position.values
     fine = np.linspace(0, 1, 161)
     shade = np.stack([np.interp(fine, t, column) for column in np.sqrt(result.line.values).T])
-    ways = result.paths.sel(way="exact flow").values[:, :_LINES, 0]
+    ways = result.paths.sel(way="exact flow").values[:, :40, 0]
     chords = ways[[0, -1], :8]
     return draw.heatmap(
         shade, rows=x, cols=fine, xlabel="way from noise to data (log-SNR)", ylabel="x, on the scale of the data",
@@ -105,9 +102,7 @@ def _guidance(result: xr.Dataset) -> Any:
         panels[title] = draw.Panel(
             run.paths.sel(way="sampler").values[-1], None, run.tilted.values / run.tilted.values.max(), color=draw.TARGET
         )
-    return draw.particles(
-        panels, _ends(result.column.values), _ends(result.row.values), peak=1.0, height=300
-    )
+    return draw.particles(panels, _ends(result.column.values), _ends(result.row.values), peak=1.0, height=300)
 
 
 def _grids(result: xr.Dataset) -> Any:
@@ -127,25 +122,17 @@ def _grids(result: xr.Dataset) -> Any:
 
 
 def _schedules(result: xr.Dataset) -> Any:
-    names = [str(name) for name in result.schedule_name.values]
     here = sweeping.parameters(result)["schedule"]
-    tints = {name: draw.INK if name == here else tint for name, tint in zip(names, draw.colours(len(names)), strict=True)}
-    layers = [
-        draw.curve(result.clock, result.table_log_snr.sel(schedule_name=name), name, color=tints[name]) for name in names
-    ]
-    return draw.plot(*layers, xlabel="way from noise to data, in time", ylabel="log(a/s)", height=340)
+    lines = {str(name): result.table_log_snr.sel(schedule_name=name) for name in result.schedule_name.values}
+    axes: Any = {"xlabel": "way from noise to data, in time", "ylabel": "log(a/s)"}
+    return draw.over(result.clock, lines, colors={here: draw.INK}, markers=False, height=340, **axes)
 
 
 def _weights(result: xr.Dataset) -> Any:
-    here = sweeping.parameters(result)["schedule"]
-    lines = result.weight.sel(schedule_name=here)
-    x = result.table_log_snr.sel(schedule_name=here).values
-    tints = draw.colours(result.sizes["kind"])
-    layers = [
-        draw.curve(x, lines.sel(kind=kind), f"loss in {kind}", color=tint)
-        for kind, tint in zip(result.kind.values, tints, strict=True)
-    ]
-    return draw.plot(*layers, logy=True, xlabel="log(a/s)", ylabel="weight of |D - x₀|²", height=340)
+    here = result.sel(schedule_name=sweeping.parameters(result)["schedule"])
+    lines = {f"loss in {kind}": here.weight.sel(kind=kind) for kind in result.kind.values}
+    axes: Any = {"xlabel": "log(a/s)", "ylabel": "weight of |D - x₀|²"}
+    return draw.over(here.table_log_snr, lines, markers=False, logy=True, height=340, **axes)
 
 
 def _table(result: xr.Dataset) -> Any:
@@ -153,6 +140,32 @@ def _table(result: xr.Dataset) -> Any:
     for count in (10, 20, 40, 160):
         columns[f"{count} steps"] = result.errors.sel(budget=count).values
     return draw.table(columns | {"order": result.order.values})
+
+
+def _few(result: xr.Dataset) -> Any:
+    """Where a few calls of the learned map lead, over the law or over data."""
+    ways = {}
+    for k in result.few.values:
+        far = float(result.few_w2sq.sel(few=k))
+        ends = result.few_ends.sel(few=[k]).rename(few="t").assign_coords(t=[1.0])
+        ways[f"{k} call{'s' if k > 1 else ''}: W₂² = {far:.2g}"] = draw.plane(ends)
+    return _film(result, ways, 0, slice(-1, None), height=300)
+
+
+def _calls(result: xr.Dataset) -> Any:
+    learns = sweeping.parameters(result)["learns"]
+    lines = {
+        learns if maker == "map" else f"{maker}, exact": result.few_errors.sel(maker=maker) for maker in result.maker.values
+    }
+    axes: Any = {"logx": True, "logy": True, "xlabel": "calls", "ylabel": "error of the end", "height": 340}
+    return draw.over(result.few, lines, colors={learns: draw.INK}, **axes)
+
+
+def _residuals(result: xr.Dataset) -> Any:
+    lines = {name: result.residual.sel(identity=name) for name in result.identity.values}
+    lines = {str(name): line for name, line in lines.items() if np.isfinite(line).all()}
+    axes: Any = {"xlabel": "log(a/s) from which the map leads", "ylabel": "residual"}
+    return draw.over(result.looked_log_snr, lines, logy=True, height=340, **axes)
 
 
 PICTURES = Pictures(
@@ -173,5 +186,17 @@ PICTURES = Pictures(
             "at other times.", _schedules),
     Picture("weights", "Losses", "A loss in another prediction is a weighted loss in the denoised point: which levels a "
             "training looks at.", _weights),
+    Picture("few", "In a few calls", "Where the network leads from the same noise in 1, 2, 4 and 8 calls.", _few,
+            needs=("few_ends",)),
+    Picture("calls", "By calls", "How far ends are from those of the exact flow, beside samplers that ask the exact denoiser "
+            "as often. A consistency model has fresh noise between calls, so that only its first has an error.", _calls,
+            needs=("few_errors",)),
+    Picture("residuals", "What is left of the identities", "On the exact flow, in units of the data; the exact map has none. "
+            "MeanFlow's identity is the Eulerian one, the shortcut's that of the semigroup; a consistency model leads to the "
+            "data alone, and can be asked the first only.", _residuals,
+            needs=("residual",)),
+    Picture("training", "Training", "From data the loss has a floor that no map passes; that of MeanFlow need not fall, since "
+            "what it aims at moves with it.",
+            lambda result: draw.training({"network": result.curve_loss}, logy=True), needs=("curve_loss",)),
     Picture("table", "In numbers", "Errors of all samplers, and the observed order from 80 to 160 steps.", _table),
 )

@@ -30,6 +30,8 @@ STORY = Story(
               ("fields", "schedules", "weights", "spacetime")),
         Group("Asking for a class", "Guidance moves the samples away from what is likely without the class.",
               ("guidance",)),
+        Group("In one call, or few", "What few-step models learn is the flow's own map: here beside the exact one.",
+              ("few", "calls", "residuals", "training")),
     ),
     says=(
         "W₂² to fresh data: {w2sq:.3g} by the sampler, {w2sq_exact:.3g} by the exact flow; two samples of the data have "
