@@ -46,7 +46,7 @@ from lab.diffusion.schedules import noise as named
 from lab.inputs import shown
 from lab.numerics import Loop
 from lab.numerics.jit import jit
-from lab.numerics.learning import Learned, Learning, Problem, learn
+from lab.numerics.lessons import Learned, Learning, Problem, learn
 from lab.paths import metrics
 from lab.paths.network import Perceptron, Residual
 
@@ -194,7 +194,7 @@ def _both(model: Any) -> tuple[Any, Any]:
 
 
 def problem(law: Any, start: Map, noise: Noise, teacher: Any = None) -> Problem:
-    """What is asked of the network of a map, for ``lab.numerics.learning.learn`` or a loop of one's own."""
+    """What is asked of the network of a map, for ``lab.numerics.lessons.learn`` or a loop of one's own."""
     dtype = start.least.dtype
     ends = jnp.stack([noise(noise.first).sigma, noise(noise.last).sigma]).astype(dtype)
     if start.learns not in TAUGHT:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lab import datasets, diffusion
+from lab import datasets, diffusion, figures
 from lab.datasets import Data
 from lab.studies.diffusion.principles_of_diffusion import PrinciplesOfDiffusion
 
@@ -36,14 +36,27 @@ def test_what_only_some_runs_have_is_absent_from_others(guided):
     assert "error" not in churned
 
 
-@pytest.mark.parametrize(
-    "values", [{"data": "two-moons", "spacing": "change"}, {"data": "modes-1d", "guided": True}], ids=str
-)
-def test_other_laws(values):
-    run = PrinciplesOfDiffusion(**values).run()
+def test_points_alone_on_the_grid_of_change():
+    run = PrinciplesOfDiffusion(data="two-moons", spacing="change").run()
     assert run.attrs["converged"]
     assert np.isfinite(run.paths).all()
     assert float(run.errors.sel(compared="heun", budget=160)) < float(run.errors.sel(compared="heun", budget=20))
+
+
+def test_a_class_on_a_line_whose_map_a_network_learns(tmp_path):
+    """A few steps of a training: enough for all that is told of it, and for its pictures."""
+    run = PrinciplesOfDiffusion(data="modes-1d", guided=True, train_steps=8, units=4).run()
+    assert run.attrs["converged"]
+    assert np.isfinite(run.paths).all()
+    assert run.curve_loss.shape == (8,)
+    assert float(run.one_error) == float(run.few_errors.sel(maker="map", few=1))
+    assert np.isnan(run.few_errors.sel(maker="map", few=[2, 4, 8])).all()
+    assert float(run.few_errors.sel(maker="ddim", few=8)) < float(run.few_errors.sel(maker="ddim", few=1))
+    assert np.isfinite(run.residual.sel(identity="eulerian")).all()
+    assert np.isnan(run.residual.sel(identity="semigroup")).all()
+    for name in ("few", "calls", "residuals", "training"):
+        assert PrinciplesOfDiffusion.pictures[name].applies(run) == ""
+        figures.export(PrinciplesOfDiffusion.pictures[name](run), tmp_path / f"{name}.svg")
 
 
 def test_what_is_not_allowed_gets_a_sentence():

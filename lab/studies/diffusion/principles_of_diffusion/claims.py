@@ -22,6 +22,8 @@ _TABLE = {  # RMS errors of 10, 20, 40 and 80 steps
 }
 _GUIDED: dict[str, Any] = {"guided": True, "w": 3.0, "steps": 40}
 _CLASS: dict[str, Any] = _GUIDED | {"w": 0.0}
+_ONE: dict[str, Any] = {"train_steps": 3000, "schedule": "edm"}
+_MEANFLOW: dict[str, Any] = {"train_steps": 3000, "learns": "meanflow", "schedule": "linear"}
 _NO_CLASS: dict[str, Any] = _GUIDED | {"w": -1.0}
 
 
@@ -149,5 +151,11 @@ CLAIMS = (
     ),
     Claim("likelihood", "Log-densities by the flow are the exact ones.", _known(_likelihood), 0.0,
           "change of variables", "<=", 1e-3),
+    Claim("one-call", "One call of a consistency model ends nearer than eight of DDIM with the exact denoiser.",
+          number("one_error", **_ONE), of(lambda run: run.few_errors.sel(maker="ddim", few=8), **_ONE), "distillation", "<=",
+          quick=False),
+    Claim("mean-flow", "MeanFlow, without a teacher, ends nearer in one call than DDIM in eight.",
+          number("one_error", **_MEANFLOW), of(lambda run: run.few_errors.sel(maker="ddim", few=8), **_MEANFLOW),
+          "the identity of mean flows", "<=", quick=False),
     Claim("finite", "No step loses the points.", of(lambda run: run.lost), 0.0, "the samplers' definitions", "=="),
 )
