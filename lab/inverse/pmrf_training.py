@@ -13,22 +13,21 @@ Times are stratified: one from each of as many equal parts of [0, 1] as the batc
 moving average of the weights. The posterior mean is that of ``lab.inverse.restoring``, of fresh measurements in every batch.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.inverse.restoring import MOST, Bed, Knows, Restored, given
-from lab.numerics import Loop, Method, Reason
-from lab.numerics.learning import descend, rate
+from lab.numerics import Loop
+from lab.numerics.lessons import Learned, learn
 from lab.paths.carry import Carried, Solver, carry, even
 from lab.paths.network import Perceptron, Residual
-from lab.paths.training import padded
 
 type Learns = Literal["PMRF", "flow given Y", "flow given X*", "flow from Y"] | str
 
@@ -36,7 +35,6 @@ LEARNS = ("PMRF", "flow given Y", "flow given X*", "flow from Y")
 BATCH = 256
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.95)
 _WEIGHT_DECAY = 1e-2
-_AVERAGE = 0.999
 
 
 def stratified_times(key: PRNGKeyArray, n: int, dtype: Any = float) -> Float[Array, " n"]:
@@ -46,14 +44,10 @@ def stratified_times(key: PRNGKeyArray, n: int, dtype: Any = float) -> Float[Arr
 
 @chosen
 class Lesson(eqx.Module):
-    """What is learned, and how."""
+    """What is learned."""
 
-    key: PRNGKeyArray
-    model: Any
     bed: Bed
     sigma_s: Float[Array, ""]
-    learning_rate: Float[Array, ""]
-    steps: Int[Array, ""]
     knows: Knows = eqx.field(static=True)
     learns: Learns = eqx.field(static=True)
 
@@ -68,6 +62,14 @@ class Lesson(eqx.Module):
         star = given(self.bed, self.knows, y).mean if self.learns in ("PMRF", "flow given X*") else x
         return x, *begun(self.learns, star, y, self.sigma_s, jax.random.normal(keys[2], x.shape, x.dtype))
 
+    def loss(self, model: Any, key: PRNGKeyArray) -> Float[Array, ""]:
+        """Of a network, on a batch."""
+        first, second = jax.random.split(key)
+        x, z0, seen = self.batch(first, BATCH)
+        t = stratified_times(second, BATCH, x.dtype)
+        zt = (1 - t)[:, None] * z0 + t[:, None] * x
+        return ((Known(model, seen)(t, zt) - (x - z0)) ** 2).sum(axis=1).mean()
+
 
 @chosen
 def begun(learns: Learns, star: Array, y: Array, sigma_s: ArrayLike, noise: Array) -> tuple[Array, Array]:
@@ -81,20 +83,6 @@ def begun(learns: Learns, star: Array, y: Array, sigma_s: ArrayLike, noise: Arra
     return noise, y if learns == "flow given Y" else star
 
 
-class Learning(NamedTuple):
-    model: Any
-    average: Any
-    moments: optax.OptState
-    step: Int[Array, ""]
-    loss: Float[Array, ""]
-
-
-class Trained(NamedTuple):
-    network: Any  # the average
-    loss: Float[Array, " steps"]
-    reason: Any
-
-
 class Known(eqx.Module):
     """A trained network as a field for ``carry``, with what it sees of each particle."""
 
@@ -103,37 +91,6 @@ class Known(eqx.Module):
 
     def __call__(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return self.network(t, jnp.concatenate([z, self.seen], axis=1))[:, : z.shape[1]]
-
-
-def _init(lesson: Lesson) -> Learning:
-    nothing = jnp.zeros((), lesson.sigma_s.dtype)
-    return Learning(lesson.model, lesson.model, _ADAM.init(lesson.model), jnp.int32(0), nothing)
-
-
-def _step(lesson: Lesson, state: Learning) -> Learning:
-    first, second = jax.random.split(jax.random.fold_in(lesson.key, state.step))
-    x, z0, seen = lesson.batch(first, BATCH)
-    t = stratified_times(second, BATCH, x.dtype)
-
-    def loss(model: Any) -> Array:
-        zt = (1 - t)[:, None] * z0 + t[:, None] * x
-        return ((Known(model, seen)(t, zt) - (x - z0)) ** 2).sum(axis=1).mean()
-
-    value, slope = jax.value_and_grad(loss)(state.model)
-    step = state.step.astype(value.dtype)
-    eta = rate(lesson.learning_rate, step / lesson.steps, (step + 1) / 20)
-    model, moments = descend(_ADAM, state.model, slope, state.moments, eta, _WEIGHT_DECAY)
-    decay = jnp.minimum(_AVERAGE, (1 + step) / (10 + step))
-    average = jax.tree.map(lambda old, new: (decay * old + (1 - decay) * new).astype(old.dtype), state.average, model)
-    return Learning(model, average, moments, state.step + 1, value.astype(state.loss.dtype))
-
-
-def _done(lesson: Lesson, state: Learning) -> Array:
-    reason = jnp.where(state.step >= lesson.steps, Reason.CONVERGED, Reason.RUNNING)
-    return jnp.where(jnp.isfinite(state.loss), reason, Reason.NOT_FINITE).astype(jnp.int32)
-
-
-STEPS = Method(_init, _step, _done, lambda lesson, state: {"loss": state.loss})
 
 
 @chosen
@@ -148,7 +105,7 @@ def train(
     units: int,
     learning_rate: ArrayLike,
     steps: int,
-) -> Trained:
+) -> Learned:
     """A small network for one of the flows: a ``Perceptron`` of three layers up to the plane, a ``Residual`` beyond.
 
     Args:
@@ -165,18 +122,10 @@ def train(
     dtype = bed.points.dtype
     kind = Perceptron if size <= 2 else Residual
     model = kind(init, size, units, dtype=dtype)
-    lesson = Lesson(
-        draws,
-        model,
-        bed,
-        jnp.asarray(sigma_s, dtype),
-        jnp.asarray(learning_rate, dtype),
-        jnp.int32(steps),
-        knows,
-        learns,
+    lesson = Lesson(bed, jnp.asarray(sigma_s, dtype), knows, learns)
+    return learn(
+        loop, lesson, model, draws, steps=steps, learning_rate=learning_rate, optimizer=_ADAM, decay=_WEIGHT_DECAY
     )
-    run = loop(STEPS, lesson, max_iterations=steps)
-    return Trained(run.state.average, padded(run.trace["loss"], steps), run.reason)
 
 
 @chosen

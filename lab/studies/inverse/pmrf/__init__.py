@@ -147,7 +147,7 @@ class PMRF(Trained):
                 learning_rate=p.learning_rate, steps=p.train_steps,
             )
             again = jax.random.key(p.seed)
-            run = training.restore(loop, taught.network, p.learns, found.made, sigma_s, p.euler_steps, p.solver, again)
+            run = training.restore(loop, taught.model, p.learns, found.made, sigma_s, p.euler_steps, p.solver, again)
             output |= variables.of_network(inputs, x, fresh, run.end, view) | {"curve_loss": taught.loss}
             reasons += [taught.reason, run.reason]
         return output | {"reason": first_failure(*reasons)}
