@@ -288,10 +288,11 @@ def blurring_at(t: Float[Array, " times"], radius: ArrayLike) -> Corruption:
     Args:
         radius: (k,) |f|, as ``spectra.radii`` gives it.
     """
-    return _blurred(cosine_at(t), jnp.asarray(t, float), jnp.asarray(radius))
+    return blurred(cosine_at(t), jnp.asarray(t, float), jnp.asarray(radius))
 
 
-def _blurred(plain: Corruption, t: Array, radius: Array) -> Corruption:
+def blurred(plain: Corruption, t: Float[Array, " times"], radius: Float[Array, " k"]) -> Corruption:
+    """A schedule for all frequencies at these times, with the blur of ``blurring_at`` besides."""
     width = _WIDEST * jnp.sin(np.pi / 2 * t) ** 2
     heat = (2 * np.pi * radius[None, :] * width[:, None]) ** 2 / 2
     left = (1 - _LEAST) * jnp.exp(-heat) + _LEAST
@@ -300,7 +301,7 @@ def _blurred(plain: Corruption, t: Array, radius: Array) -> Corruption:
 
 def blurring(steps: int, radius: ArrayLike) -> Corruption:
     """``blurring_at`` the times 1/T to 1, with the noise of ``cosine``."""
-    return _blurred(cosine(steps), jnp.arange(1, steps + 1) / steps, jnp.asarray(radius))
+    return blurred(cosine(steps), jnp.arange(1, steps + 1) / steps, jnp.asarray(radius))
 
 
 def thinned(corruption: Corruption, steps: int) -> Corruption:

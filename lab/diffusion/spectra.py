@@ -90,8 +90,8 @@ def _check(basis: Basis, shape: tuple[int, ...]) -> None:
             raise ValueError(f"the columns of the basis are not orthonormal, by {off:.2g}: take those of np.linalg.qr")
 
 
-def radii(shape: tuple[int, int], basis: Basis = "fft") -> Float[np.ndarray, " k"]:
-    r"""|f| of each coefficient, in periods over a square image; over a side of $\sqrt{h w}$ where it is none.
+def radii(shape: tuple[int, int], basis: Basis = "fft") -> ArrayLike:
+    r"""(k,) |f| of each coefficient, in periods over a square image; over a side of $\sqrt{h w}$ where it is none.
 
     Of a matrix the root mean square over the Fourier power of each column.
     """
@@ -101,10 +101,18 @@ def radii(shape: tuple[int, int], basis: Basis = "fft") -> Float[np.ndarray, " k
     else:
         rows, columns = (side * np.fft.fftfreq(size) for size in shape)
     found = np.hypot(rows[:, None], columns[None, :]).ravel()
-    if isinstance(basis, str):
-        return found
-    power = np.abs(np.fft.fft2(np.asarray(basis).T.reshape(-1, *shape), norm="ortho")) ** 2
-    return np.sqrt(power.reshape(len(power), -1) @ found**2)
+    return found if isinstance(basis, str) else _radii_of(basis, shape, found)
+
+
+@jit
+def _radii_of(basis: Array, shape: tuple[int, int], radius: Array) -> Array:
+    power = jnp.abs(jnp.fft.fft2(basis.T.reshape(-1, *shape), norm="ortho")) ** 2
+    return jnp.sqrt(power.reshape(basis.shape[1], -1) @ radius**2)
+
+
+def principal(rows: Float[Array, "n k"]) -> Float[Array, "k e"]:
+    """Axes in which rows of numbers are uncorrelated about 0, the strongest first: a basis of one's own."""
+    return jnp.linalg.eigh(rows.T @ rows / rows.shape[0])[1][:, ::-1]
 
 
 # ---------------------------------------------------------------------------------------------------------- spectra
@@ -171,7 +179,7 @@ def power_law(
     >>> [round(float(power_law((32, 32))[at]), 7) for at in ((16, 16), (0, 0))]
     [0.0031031, 21498.1070849]
     """
-    return jnp.asarray(c1) / (jnp.asarray(c2) + radii(shape, basis).reshape(shape)) ** m
+    return jnp.asarray(c1) / (jnp.asarray(c2) + jnp.asarray(radii(shape, basis)).reshape(shape)) ** m
 
 
 class PowerLaw(NamedTuple):
