@@ -23,7 +23,7 @@ SAMPLERS = {"large": "large", "small": "small", "ddim": "none"}
 FAMILIES = ("gamma", "warp", "blend")
 FAMILY_VALUES = np.stack(
     [
-        [0, 0.25, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 1.75, 2],
+        [0, 0.25, 0.5, 0.75, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2, 1.25, 1.5, 2, 2.5, 3, 4],
         np.geomspace(0.25, 4, 17),
         np.linspace(0, 1, 17),
     ]
@@ -69,6 +69,7 @@ class Bed(NamedTuple):
 def bed(
     images: Float[Array, "n c h w"],
     held: Float[Array, "m c h w"],
+    every: Float[Array, "all c h w"],
     brought: Float[Array, "h w"] | None,
     number: Any,
     basis: str,
@@ -82,7 +83,7 @@ def bed(
 
     Args:
         brought: a spectrum in place of what is measured, in "fft".
-        number: of the held out image that is shown.
+        every: of which one is shown, with this number, counted round.
         basis: "fft", "dct" or "principal axes".
         spectrum: "measured", "fitted" or "law".
         law: c1, c2 and m.
@@ -93,6 +94,7 @@ def bed(
     (n, channels), shape = images.shape[:2], (images.shape[2], images.shape[3])
     mean = images.mean(axis=0)[None] * center
     images, held = images - mean, held - mean
+    shown = every[number % every.shape[0]].astype(float)[None] - mean
     flat = images.reshape(-1, *shape)
     chosen: Any = spectra.principal(flat.reshape(flat.shape[0], -1)) if basis == "principal axes" else basis
 
@@ -106,7 +108,17 @@ def bed(
     c1, c2, m = {"law": law, "fitted": fitted[:3], "measured": fitted[:3]}[spectrum]
     power = measured if spectrum == "measured" else c1 / (c2 + radius) ** m
     known = rows(images[: min(count, n)])
-    return Bed(power, measured, radius, fitted, known, rows(held), rows(held[number][None])[0], chosen)
+    return Bed(power, measured, radius, fitted, known, rows(held), rows(shown)[0], chosen)
+
+
+@jit
+def least_power(images: Float[Array, "n c h w"], basis: str, center: bool) -> Float[Array, ""]:
+    """Of all coefficients, as a share of the largest."""
+    images = images.astype(float)
+    flat = (images - images.mean(axis=0)[None] * center).reshape(-1, *images.shape[2:])
+    chosen: Any = spectra.principal(flat.reshape(flat.shape[0], -1)) if basis == "principal axes" else basis
+    found = spectra.spectrum(flat, basis=chosen)
+    return found.min() / found.max()
 
 
 # --------------------------------------------------------------------------------------------------------- schedules
@@ -286,11 +298,12 @@ def curves(bed: Bed, away: Deviation, count: int) -> dict[str, Array]:
         "abar": abar[:, ::_FINE],
         "noise": jnp.stack([each.noise @ share for each in kept]),
         "snr": jnp.stack([each @ share for each in ratio]),
-        "spectrum": jnp.stack([jnp.exp(jnp.log(each.signal * power + each.noise) @ share) for each in kept]),
+        "power": jnp.stack([jnp.exp(jnp.log(each.signal * power + each.noise) @ share) for each in kept]),
         "half_time": half,
         "speed": jnp.stack([jnp.sqrt((each**2).sum(axis=1) / 2) for each in slopes]),
         "measured": jnp.exp(jnp.log(bed.measured) @ share),
         "fitted": jnp.exp(jnp.log(bed.law.c1 / (bed.law.c2 + bed.radius) ** bed.law.m) @ share),
+        "fit": jnp.stack(bed.law),
         "distance": jnp.sqrt((jnp.log(bed.power) ** 2).sum() / 2),
     }
 
@@ -407,3 +420,37 @@ def _judged(bed: Bed, known: Array, ends: Array, shape: tuple[int, int], key: An
     apart = jnp.stack([metrics.sliced_wasserstein(key, end, held).value for end in ends])
     floor = metrics.sliced_wasserstein(key, known[: ends.shape[1]], held).value
     return images(ends[:, :_SHOWN]), images(held[:_SHOWN]), apart, floor, jnp.stack([near(end) for end in ends])
+
+
+@jit
+def told(scored: Scores, drawn: Draws, sampler: int) -> dict[str, Array]:
+    """All scores by name, and the numbers of the schedule at hand with the cosine beside it."""
+    here, family, law = scored.here, scored.family, scored.law
+    numbers = {
+        "length": here.length[0],
+        "length_cosine": here.length[1],
+        "error": here.kl[0, sampler],
+        "error_cosine": here.kl[1, sampler],
+        "sliced": drawn.sliced[0],
+        "sliced_cosine": drawn.sliced[1],
+        "sliced_floor": drawn.floor,
+    }
+    best = jnp.asarray(FAMILY_VALUES[0])[jnp.argmin(family.kl[0], axis=0)]
+    return numbers | {
+        "kl": here.kl,
+        "w2sq": here.w2sq,
+        "fisher_length": here.length,
+        "sum_kl": here.sum_kl,
+        "family_kl": family.kl,
+        "family_w2sq": family.w2sq,
+        "family_length": family.length,
+        "family_value": jnp.asarray(FAMILY_VALUES),
+        "best_gamma": best,
+        "law_length": law.length,
+        "law_kl": law.kl,
+        "budget_kl": scored.budget,
+        "images": drawn.images,
+        "held_out": drawn.real,
+        "sliced_all": drawn.sliced,
+        "nearest": drawn.nearest,
+    }
