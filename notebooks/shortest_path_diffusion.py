@@ -70,7 +70,7 @@ pd.Series(
 
 # %%
 given = datasets.load("photograph-tiles").arrays
-images = jnp.asarray(given["pixels"][~given["held_out"]][:, 0], float)
+images = jnp.asarray(given["pixels"][~given["held_out"]][:, 0] / 127.5 - 1)
 D = spectra.spectrum(images)
 law = spectra.fit(D.ravel(), jnp.asarray(spectra.radii((32, 32))))
 {"largest": float(D.max()), "least": float(D.min())} | {name: float(each) for name, each in law._asdict().items()}

@@ -155,7 +155,7 @@ def photograph_tiles() -> dict[str, Any]:
         left, border = np.arange(cut.shape[1]) * 16, across - across // 5
         apart = (left + _SIDE <= border) | (left >= border)
         cut, held = cut[:, apart], left[apart] >= border
-        parts["pixels"].append((cut.reshape(-1, 1, _SIDE, _SIDE) / 127.5 - 1).astype(np.float32))
+        parts["pixels"].append(np.round(cut.reshape(-1, 1, _SIDE, _SIDE)).astype(np.uint8))
         parts["held_out"].append(np.tile(held, len(cut)))
         parts["classes"].append(np.full(cut.shape[0] * cut.shape[1], index, np.int32))
     return {"arrays": {key: np.concatenate(each) for key, each in parts.items()}, "axes": {"classes": _PHOTOGRAPHS}}

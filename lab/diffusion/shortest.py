@@ -29,6 +29,7 @@ from jaxtyping import Array, Float
 
 from lab.choices import chosen
 from lab.diffusion.spectra import checked
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
 
@@ -179,11 +180,16 @@ def times(steps: int, grid: Grid = "official") -> Float[Array, " steps"]:
     Raises:
         ValueError: fewer than two steps.
     """
+    return placed(host_times(steps, grid))
+
+
+def host_times(steps: int, grid: Grid = "official") -> np.ndarray:
+    """``times``, on the host."""
     if steps < 2:
         raise ValueError(f"steps = {steps}, but at least two are needed")
     if grid == "exact":
-        return jnp.asarray(1 - np.arange(1, steps + 1) / steps)
-    return jnp.asarray((steps - np.linspace(1, steps - 1, steps)) / steps)
+        return 1 - np.arange(1, steps + 1) / steps
+    return (steps - np.linspace(1, steps - 1, steps)) / steps
 
 
 class Corruption(NamedTuple):
@@ -242,21 +248,23 @@ def _shortest(power: Array, tau: Array, gamma: Any, warp: Any) -> Corruption:
 
 def cosine(steps: int) -> Corruption:
     """The same for all frequencies: the cosine schedule of T steps, whose betas are at most 0.999."""
-    t = np.arange(steps + 1) / steps
-    level = np.cos((t + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
-    return _isotropic(1 - level[1:] / level[:-1])
+    return Corruption(*map(placed, host_schedule("cosine", steps)))
 
 
 def linear(steps: int) -> Corruption:
     """The same for all frequencies: betas from 1e-4 to 2e-2, times 1000 / T, at most 0.999."""
-    return _isotropic(np.linspace(1e-4, 2e-2, steps) * 1000 / steps)
+    return Corruption(*map(placed, host_schedule("linear", steps)))
 
 
-def _isotropic(betas: np.ndarray) -> Corruption:
-    if not betas.size:
-        raise ValueError("steps = 0, but at least one is needed")
-    logs = np.cumsum(np.log1p(-np.minimum(betas, _MOST)))
-    return Corruption(jnp.asarray(np.exp(logs))[:, None], jnp.asarray(-np.expm1(logs))[:, None])
+def host_schedule(name: Literal["cosine", "linear"], steps: int) -> tuple[Any, Any]:
+    """Signal and noise (T, 1) of a schedule that all frequencies have, on the host."""
+    if steps < 1:
+        raise ValueError(f"steps = {steps}, but at least one is needed")
+    t = np.arange(steps + 1) / steps
+    level = np.cos((t + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
+    betas = 1 - level[1:] / level[:-1] if name == "cosine" else np.linspace(1e-4, 2e-2, steps) * 1000 / steps
+    logs = np.cumsum(np.log1p(-np.minimum(betas, _MOST)))[:, None]
+    return np.exp(logs), -np.expm1(logs)
 
 
 def blended(one: Corruption, other: Corruption, share: ArrayLike) -> Corruption:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from lab.diffusion import shortest, spectra
 from lab.diffusion import shortest_sampling as back
 from lab.diffusion.shortest import Corruption
+from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, first_failure
 from lab.numerics.jit import jit
 from lab.numerics.mapping import map_rows
@@ -137,8 +138,8 @@ def at_times(bed: Bed, away: Deviation, t: Array) -> list[Corruption]:
 class Clock(NamedTuple):
     """Where the steps of schedules are, so that rows of several numbers of steps may be stacked."""
 
-    tau: Array  # (steps,)
-    t: Array  # (steps,)
+    tau: Any  # (steps,)
+    t: Any  # (steps,)
     cosine: Corruption  # (steps, 1)
     linear: Corruption
 
@@ -146,10 +147,9 @@ class Clock(NamedTuple):
 def clock(steps: int, grid: str = "official", rows: int | None = None) -> Clock:
     """Of so many steps; filled up to ``rows`` by repeating the last, which changes nothing."""
     at = np.minimum(np.arange(rows or steps), steps - 1)
-    whole = Clock(
-        shortest.times(steps, grid), jnp.arange(1, steps + 1) / steps, shortest.cosine(steps), shortest.linear(steps)
-    )
-    return jax.tree.map(lambda part: np.asarray(part)[at], whole)
+    plain, linear = (Corruption(*shortest.host_schedule(name, steps)) for name in ("cosine", "linear"))
+    whole = Clock(shortest.host_times(steps, grid), np.arange(1, steps + 1) / steps, plain, linear)
+    return jax.tree.map(lambda part: part[at], whole)
 
 
 def at_steps(power: Array, radius: Array, away: Deviation, clock: Clock) -> list[Corruption]:
@@ -229,26 +229,29 @@ class Scores(NamedTuple):
 
 def scores(bed: Bed, away: Deviation, law: tuple[Any, Any], steps: int, grid: str, loop: Loop) -> Scores:
     """Score the schedules as they are, the families of deviations, laws of other exponents, and other numbers of steps."""
-    count, families = len(SCHEDULES), FAMILY_VALUES.shape
-    ours = (np.arange(count), _alike(away, count), np.full(count, np.nan))
-    pure = np.repeat([[1.0, 1.0, 0.0]], FAMILY_VALUES.size, axis=0)
-    for family in range(families[0]):
-        pure[family * families[1] : (family + 1) * families[1], family] = FAMILY_VALUES[family]
-    deviations = (np.zeros(len(pure), int), Deviation(*pure.T), np.full(len(pure), np.nan))
-    laws = (
-        np.tile(np.arange(count), len(EXPONENTS)),
-        _alike(away, count * len(EXPONENTS)),
-        np.repeat(EXPONENTS, count),
-    )
-    items = Trial(
-        *jax.tree.map(lambda *each: jnp.concatenate([jnp.asarray(part) for part in each]), ours, deviations, laws)
-    )
-    found, first = map_rows(loop, Trials(bed.power, bed.radius, law, clock(steps, grid)), items)
+    trials = Trials(bed.power, bed.radius, law, jax.tree.map(placed, clock(steps, grid)))
+    found, first = map_rows(loop, trials, _trials(away))
     rows = [clock(budget, grid, max(BUDGETS)) for budget in BUDGETS for _ in SCHEDULES]
-    each = (np.tile(np.arange(count), len(BUDGETS)), jax.tree.map(lambda *parts: np.stack(parts), *rows))
-    budget, second = map_rows(loop, Budgets(bed.power, bed.radius, away), jax.tree.map(jnp.asarray, each))
-    parts = _parted(found, budget)
-    return Scores(*parts, first_failure(first, second))
+    stacked = jax.tree.map(lambda *parts: placed(np.stack(parts)), *rows)
+    which = placed(np.tile(np.arange(len(SCHEDULES)), len(BUDGETS)))
+    budget, second = map_rows(loop, Budgets(bed.power, bed.radius, away), (which, stacked))
+    return Scores(*_parted(found, budget), first_failure(first, second))
+
+
+@jit
+def _trials(away: Deviation) -> Trial:
+    count = len(SCHEDULES)
+    pure = np.repeat([[1.0, 1.0, 0.0]], FAMILY_VALUES.size, axis=0)
+    for family, values in enumerate(FAMILY_VALUES):
+        pure[family * len(values) : (family + 1) * len(values), family] = values
+    alike = [jnp.asarray(value, float) for value in away]
+    aways = [
+        jnp.concatenate([jnp.full(count, own), each, jnp.full(count * len(EXPONENTS), own)])
+        for own, each in zip(alike, pure.T, strict=True)
+    ]
+    schedule = [*range(count), *np.zeros(len(pure), int), *np.tile(np.arange(count), len(EXPONENTS))]
+    m = np.r_[np.full(count + len(pure), np.nan), np.repeat(EXPONENTS, count)]
+    return Trial(jnp.asarray(np.asarray(schedule)), Deviation(*aways), jnp.asarray(m))
 
 
 @jit
@@ -263,10 +266,6 @@ def _parted(found: Score, budget: Array) -> tuple[Score, Score, Score, Array]:
         part(0, count, count), part(count, last, *families), part(last, None, len(EXPONENTS), count),
         budget.reshape(len(BUDGETS), count, -1),
     )  # fmt: skip
-
-
-def _alike(away: Deviation, count: int) -> Deviation:
-    return jax.tree.map(lambda value: jnp.full(count, value, float), away)
 
 
 # ------------------------------------------------------------------------------------------------------------ looks

@@ -38,7 +38,7 @@ def few(coloured):
 
 def test_the_numbers_are_those_of_the_library(default):
     given = datasets.load("photograph-tiles").arrays
-    power = spectra.spectrum(jnp.asarray(given["pixels"][~given["held_out"]][:, 0], float)).ravel()
+    power = spectra.spectrum(jnp.asarray(given["pixels"][~given["held_out"]][:, 0] / 127.5 - 1)).ravel()
     ours = shortest.shortest(power, shortest.times(100))
     for at, corruption in enumerate((ours, shortest.cosine(100))):
         assert float(default.fisher_length[at]) == pytest.approx(
@@ -73,7 +73,7 @@ def test_a_law_of_the_measured_exponent_scores_as_fitted(default):
 
 
 def test_the_film_is_of_the_image_and_ends_in_the_same_noise(default):
-    pixels = datasets.load("photograph-tiles").arrays["pixels"][45, 0]
+    pixels = datasets.load("photograph-tiles").arrays["pixels"][45, 0] / 127.5 - 1
     film = default.film.isel(channel=0)
     for name in default.filmed.values:
         np.testing.assert_allclose(film.sel(part="signal", filmed=name).isel(frame=0), pixels, atol=0.01)

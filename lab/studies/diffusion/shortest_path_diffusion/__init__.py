@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -158,8 +159,8 @@ class ShortestPathDiffusion(Study):
         *_, height, width = inputs["train"].shape
         shape, keys = (height, width), jax.random.split(jax.random.key(p.seed), 3)
         bed = survey.bed(
-            inputs["train"], inputs["held"], inputs["images"], inputs.get("power"), p.image, p.basis, p.center, p.spectrum,
-            (p.c1, p.c2, p.m), p.floor, p.known,
+            inputs["train"], inputs["held"], inputs["images"], inputs.get("power"), jnp.asarray(p.image), p.basis, p.center,
+            p.spectrum, (p.c1, p.c2, p.m), p.floor, p.known,
         )
         away = survey.Deviation(p.gamma, p.warp, p.blend)
         law = (p.c1, p.c2) if p.spectrum == "law" else (bed.law.c1, bed.law.c2)

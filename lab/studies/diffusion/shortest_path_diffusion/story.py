@@ -30,7 +30,8 @@ STORY = Story(
               "goes {length_cosine:.4g}.", ("strip", "heat", "spectra", "speed", "toy")),
         Group("What does leaving the path cost?", "KL is least on the path with the paper's variance; the other samplers "
               "have their least beside it.", ("gamma", "warp", "blend", "distances")),
-        Group("Where does it matter?", "In few steps, and where the spectrum is steep: data that are nearly white need no path.", ("budgets", "laws")),
+        Group("Where does it matter?", "In few steps, and where the spectrum is steep: data near white need no path.",
+              ("budgets", "laws")),
         Group("On images that are no Gaussians", "In few steps drawn images are at {sliced:.2g} from held out ones, with the "
               "cosine schedule at {sliced_cosine:.2g}; known images are at {sliced_floor:.2g}.", ("images",)),
     ),
