@@ -6,6 +6,7 @@ of 3 x 32 x 32 are 154 MB, not 1.2 GB), and needs a part that no training sees. 
 - ``pixels`` (N, C, H, W): uint8, which stands for v / 127.5 - 1, or float32, usually between -1 and 1;
 - ``held_out`` (N,) bool: the fifth that is for tests;
 - ``classes`` (N,) int32, where they are known;
+- ``power`` (H, W), where images are drawn from the Gaussian of a spectrum, or one is brought beside them;
 - ``pattern`` (C, H, W), where one was planted.
 """
 
@@ -33,6 +34,7 @@ _LABELLED = ("pixels", "held_out", "classes")
 _PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
 _SIDE = 32  # pixels that pictures of unlike or large sizes are brought to
 _KEPT = 64  # pixels up to which pictures of one size keep it
+_DRAWN = 256  # images, from a spectrum that comes alone
 _LEAST = 3  # images: two to train on, one to test
 
 
@@ -129,6 +131,34 @@ def _patches(n: int, side: int, colour: bool, seed: int) -> tuple[np.ndarray, np
         notices = (f"the photographs have only {len(cut)} places for squares of {side} pixels, fewer than n = {n}",)
     pixels = np.stack([pictures[k][i : i + side, j : j + side] for k, i, j, _ in cut]).transpose(0, 3, 1, 2)
     return pixels, cut[:, 0].astype(np.int32), cut[:, 3] == 1, notices
+
+
+@register(
+    name="photograph-tiles",
+    title="Tiles of photographs",
+    kind=KIND,
+    summary="Squares of 32 pixels, every 16, of six photographs at half their size, in grey; held out ones touch no other.",
+    source="; ".join(packaged.FILES[key].source for key in _PHOTOGRAPHS),
+    licence="public domain, CC0 and CC BY 2.0",
+    real=True,
+    has=_LABELLED,
+    sizes={"channels": 1, "height": _SIDE, "width": _SIDE},
+    raw=packaged.hashes(*_PHOTOGRAPHS),
+)
+def photograph_tiles() -> dict[str, Any]:
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELLED}
+    for index, key in enumerate(_PHOTOGRAPHS):
+        grey = formats.picture(key, packaged.content(key))[0].mean(axis=2)
+        down, across = (side // 2 for side in grey.shape)
+        half = grey[: 2 * down, : 2 * across].reshape(down, 2, across, 2).mean(axis=(1, 3))
+        cut = np.lib.stride_tricks.sliding_window_view(half, (_SIDE, _SIDE))[::16, ::16]
+        left, border = np.arange(cut.shape[1]) * 16, across - across // 5
+        apart = (left + _SIDE <= border) | (left >= border)
+        cut, held = cut[:, apart], left[apart] >= border
+        parts["pixels"].append(np.round(cut.reshape(-1, 1, _SIDE, _SIDE)).astype(np.uint8))
+        parts["held_out"].append(np.tile(held, len(cut)))
+        parts["classes"].append(np.full(cut.shape[0] * cut.shape[1], index, np.int32))
+    return {"arrays": {key: np.concatenate(each) for key, each in parts.items()}, "axes": {"classes": _PHOTOGRAPHS}}
 
 
 @register(
@@ -249,12 +279,17 @@ def from_arrays(
     """Images out of ``pixels`` (or ``images``, or ``x``): (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3.
 
     Bytes are kept. Other numbers are taken as they are between -1 and 1, and brought there from 0 to 1 or 0 to 255, with a
-    notice. Without ``held_out`` a random fifth is.
+    notice. Without ``held_out`` a random fifth is. Of a ``power`` (H, W) alone, a spectrum at the frequencies of
+    ``np.fft.fftfreq``, 256 images are drawn from its Gaussian.
 
     Raises:
         ValueError: arrays that are no images; the sentence says where.
     """
     key, *others = [key for key in _PIXELS if key in arrays] or [""]
+    if not key and "power" in arrays:
+        drawn = _of_spectrum(f"power in {name}", np.asarray(arrays["power"]), seed)
+        arrays, key = {**arrays, "pixels": drawn}, "pixels"
+        notices = [*notices, f"{_DRAWN} images were drawn from the Gaussian with the power in {name}"]
     if not key:
         IMAGES.check_there(name, [*arrays, *ignored])
     lacking = set(IMAGES.arrays) - {"pixels"} - set(arrays)
@@ -266,7 +301,9 @@ def from_arrays(
         pixels = pixels[:, None]
     elif pixels.ndim == 4 and pixels.shape[3] in (1, 3) and pixels.shape[1] not in (1, 3):
         pixels = pixels.transpose(0, 3, 1, 2)
-    if pixels.dtype != np.uint8:
+    if pixels.dtype != np.uint8 and not (
+        "power" in arrays and pixels.dtype == np.float32
+    ):  # their scale belongs to them
         pixels, more = _scaled(name, pixels)
         notices += more
     count = len(pixels) if pixels.ndim else 0
@@ -280,8 +317,19 @@ def from_arrays(
         made["classes"] = real_numbers(f"classes in {name}", arrays["classes"]).astype(np.int32)
     if "pattern" in arrays:
         made["pattern"] = real_numbers(f"pattern in {name}", arrays["pattern"])
+    if "power" in arrays:
+        made["power"] = real_numbers(f"power in {name}", arrays["power"])
     IMAGES.check(name, made)
     return Data(name, name, KIND, made, "brought by the user", "the user's", dict(axes or {}), tuple(notices))
+
+
+def _of_spectrum(what: str, power: np.ndarray, seed: int) -> np.ndarray:
+    """Real images whose Fourier coefficients have this variance."""
+    power = real_numbers(what, power)
+    if power.ndim != 2 or 0 in power.shape:
+        raise ValueError(f"{what} has shape {power.shape}, but (height, width) is needed")
+    fresh = np.random.default_rng(seed).standard_normal((_DRAWN, *power.shape))
+    return np.fft.ifft2(np.sqrt(np.maximum(power, 0)) * np.fft.fft2(fresh)).real[:, None].astype(np.float32)
 
 
 def _scaled(name: str, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -361,6 +409,11 @@ def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"pixels in {name} must be bytes, or finite numbers in float32")
     if count < _LEAST:
         raise ValueError(f"{name} has {count} image{'s' * (count != 1)}, but a data set needs at least {_LEAST}")
+    if "power" in arrays and not np.allclose(arrays["power"], np.roll(arrays["power"][::-1, ::-1], (1, 1), (0, 1))):
+        raise ValueError(f"power in {name} differs between f and -f, which no real image's does: take the mean of both")
+    if "power" in arrays and not (np.isfinite(arrays["power"]) & (arrays["power"] > 0)).all():
+        low = arrays["power"].min()
+        raise ValueError(f"power in {name} goes down to {low:g}, but a spectrum is positive everywhere")
     if held.dtype != bool or not held.any() or (~held).sum() < 2:
         raise ValueError(
             f"held_out in {name} must say of each of {count} images whether it is for tests: some are, two are not"
@@ -375,6 +428,7 @@ IMAGES = add_kind(
             "held_out": ("n",),
             "classes": ("n",),
             "pattern": ("channels", "height", "width"),
+            "power": ("height", "width"),
         },
         needed=(("pixels",),),
         made=("held_out",),

@@ -11,11 +11,12 @@ spectrum), $u_\tau = \sqrt{\bar a}\,u_0 + \sqrt{1 - \bar a}\,\varepsilon$ goes a
 
 $$ \bar a\,D + 1 - \bar a = D^\tau, \qquad \bar a = \frac{1 - D^\tau}{1 - D} . $$
 
-Of Gaussian data all is known: the best denoiser is $\hat u_0 = g u$ with $g = \sqrt{\bar a} D / D^\tau$, the reverse chain is
-linear, and ``outcome`` is the law that a sampler ends in.
+Beside it the schedules of others: cosine and linear, one for all frequencies, whose covariances go along the straight line from
+$S_0$ to I, and blurring with noise. The way back is in ``shortest_sampling``, spectra and bases are in ``spectra``.
 
 Source: Das, Fotiadis, Batra, Nabiei, Liao, Vakili, Shiu, Bernacchia, *Image generation with shortest path diffusion*, ICML
-2023; the deviations from it (gamma, warp, blend) are ours.
+2023; the deviations from it (gamma, warp, blend) are ours. Blurring: Hoogeboom, Salimans, *Blurring diffusion models*, ICLR
+2023.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -24,118 +25,118 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from lab.choices import chosen
+from lab.diffusion.spectra import checked
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
 
 _WHITE = 1e-12  # |log D| below which a frequency is white
 _MOST = 0.999  # of a step's beta, as in the released code
+_OFFSET = 0.008  # of the cosine schedule
+_LEAST = 0.001  # of what a blur leaves of a frequency
+_WIDEST = 20 / 32  # deviation of the widest blur, in sides of an image
+_TINY = 1e-12  # of the largest eigenvalue: below it, none
 
 type Grid = Literal["official", "exact"] | str
-type Variance = Literal["large", "small", "none"] | str
-
-
-# ------------------------------------------------------------------------------------------------------- spectra
-
-
-def power_law(
-    shape: tuple[int, int], c1: ArrayLike = 1.59, c2: ArrayLike = 0.0086, m: ArrayLike = 2.0
-) -> Float[Array, "h w"]:
-    r"""$D(f) = c_1 / (c_2 + |f|)^m$ at the whole frequencies of an image; the defaults are the fit of the paper to CIFAR-10.
-
-    >>> [round(float(power_law((32, 32))[at]), 7) for at in ((16, 16), (0, 0))]
-    [0.0031031, 21498.1070849]
-    """
-    rows, columns = (np.fft.fftfreq(size, 1 / size) for size in shape)
-    return jnp.asarray(c1) / (jnp.asarray(c2) + np.hypot(rows[:, None], columns[None, :])) ** m
-
-
-def spectrum(images: Float[Array, "n h w"], *, center: bool = False) -> Float[Array, "h w"]:
-    r"""$D_k = \mathrm{mean}_i |F x_i|_k^2$, F the unitary Fourier transform, the same at f and -f.
-
-    Args:
-        center: without the mean image.
-
-    Raises:
-        ValueError: no image, or a frequency that none has: what has no power can't be part of a Gaussian model.
-    """
-    if images.ndim != 3 or images.shape[0] < 1:
-        raise ValueError(f"the images have shape {images.shape}, but (number, height, width) is needed")
-    images = images - images.mean(axis=0)[None] if center else images
-    power = (jnp.abs(jnp.fft.fft2(images, norm="ortho")) ** 2).mean(axis=0)
-    found = (power + mirrored(power)) / 2
-    checked(found)
-    return found
-
-
-def mirrored(power: Float[Array, "h w"]) -> Float[Array, "h w"]:
-    """At -f for each f."""
-    return jnp.roll(power[::-1, ::-1], (1, 1), (0, 1))
-
-
-def checked(power: Array, symmetric: bool = False) -> None:
-    """Refuse a spectrum that no Gaussian has; traced ones are not looked at.
-
-    Raises:
-        ValueError: names the first frequency that is not positive and finite, or differs from the one at -f.
-    """
-    if not known(power):
-        return
-    given = np.asarray(power)
-    bad = ~(np.isfinite(given) & (given > 0))
-    if bad.any():
-        place = np.argwhere(bad)[0].tolist()
-        raise ValueError(
-            f"the power at frequency {place} is {given[tuple(place)]:g}, but a positive number is needed"
-            + (": add a little of white noise to the data" if given[tuple(place)] == 0 else "")
-        )
-    if symmetric and not np.allclose(given, np.asarray(mirrored(power)), rtol=1e-6):
-        raise ValueError("the spectrum differs between f and -f, which no real image's does: take the mean of both")
 
 
 # ------------------------------------------------------------------------------------------- geodesics of Gaussians
 
 
 def geodesic(first: Float[Array, "d d"], last: Float[Array, "e e"], s: float | Float[Array, ""]) -> Float[Array, "d d"]:
-    """S(s) at one s, of two symmetric positive definite matrices.
+    """S(s) at one s, of two symmetric positive definite matrices; eigenvalues below 1e-12 of the largest are raised to that.
 
     Raises:
-        ValueError: a matrix that is not symmetric or not positive definite.
+        ValueError: a matrix that is not symmetric, or has a negative eigenvalue.
     """
+    _check(first, last)
+    return _geodesic(first, last, s)
+
+
+@jit
+def _geodesic(first: Array, last: Array, s: Any) -> Array:
     root, inner = _between(first, last)
     values, vectors = jnp.linalg.eigh(inner)
-    power = (vectors * (values**s)[None, :]) @ vectors.T
-    found = root @ power @ root
+    found = root @ ((vectors * (_raised(values) ** s)[None, :]) @ vectors.T) @ root
     return (found + found.T) / 2
 
 
 def distance(first: Float[Array, "d d"], last: Float[Array, "e e"]) -> Float[Array, ""]:
-    """The length of the geodesic."""
-    values = jnp.linalg.eigvalsh(_between(first, last)[1])
+    """The length of the geodesic; of singular matrices that of the raised ones, which says little."""
+    _check(first, last)
+    return _distance(first, last)
+
+
+@jit
+def _distance(first: Array, last: Array) -> Array:
+    values = _raised(jnp.linalg.eigvalsh(_between(first, last)[1]))
     return jnp.sqrt((jnp.log(values) ** 2).sum() / 2)
 
 
-def _between(first: Array, last: Array) -> tuple[Array, Array]:
+def path_length(path: Float[Array, "times d d"]) -> Float[Array, ""]:
+    """Of a path of covariances, as the sum of the distances from each to the next.
+
+    Raises:
+        ValueError: a matrix that is not symmetric, or has a negative eigenvalue.
+    """
+    for each in path if known(path) else ():
+        _check(each, each)
+    return _path_length(path)
+
+
+@jit
+def _path_length(path: Array) -> Array:
+    return jax.vmap(_distance)(path[:-1], path[1:]).sum()
+
+
+def filters(covariance: Float[Array, "d d"], tau: ArrayLike) -> tuple[Float[Array, "d d"], Float[Array, "d d"]]:
+    r"""$\Phi = [(I - S_0)^{-1} (I - S_0^\tau)]^{1/2}$ and $\Psi = (I - \Phi^2)^{1/2}$, of signal and of noise.
+
+    Raises:
+        ValueError: a matrix that is not symmetric, or has a negative eigenvalue.
+    """
+    _check(covariance, covariance)
+    return _filters(covariance, tau)
+
+
+@jit
+def _filters(covariance: Array, tau: Any) -> tuple[Array, Array]:
+    values, vectors = jnp.linalg.eigh(covariance)
+    logs = jnp.log(_raised(values))
+    kept, added = (jnp.sqrt(of(logs, tau))[None, :] for of in (signal, noise))
+    return (vectors * kept) @ vectors.T, (vectors * added) @ vectors.T
+
+
+def _check(first: Array, last: Array) -> None:
     for name, each in (("first", first), ("last", last)):
-        if known(each):
-            given = np.asarray(each)
-            square = given.ndim == 2 and given.shape[0] == given.shape[1]
-            if not square or not np.allclose(given, given.T, rtol=1e-6, atol=1e-12 * np.abs(given).max()):
-                raise ValueError(f"the {name} covariance, of shape {given.shape}, is not a symmetric matrix")
-            least = float(np.linalg.eigvalsh(given)[0])
-            if least <= 0:
-                raise ValueError(
-                    f"the {name} covariance has the eigenvalue {least:.6g}, but it must be positive definite"
-                )
+        if not known(each):
+            continue
+        given = np.asarray(each)
+        square = given.ndim == 2 and given.shape[0] == given.shape[1]
+        if not square or not np.allclose(given, given.T, rtol=1e-6, atol=1e-12 * np.abs(given).max()):
+            raise ValueError(f"the {name} covariance, of shape {given.shape}, is not a symmetric matrix")
+        values = np.linalg.eigvalsh(given)
+        if not values[0] > -_TINY * max(values[-1], 0.0):
+            raise ValueError(
+                f"the {name} covariance has the eigenvalue {values[0]:.6g}, but it must be positive definite"
+            )
     if first.shape != last.shape:
         raise ValueError(f"the covariances have shapes {first.shape} and {last.shape}, but they must be of one size")
+
+
+def _raised(values: Array) -> Array:
+    return jnp.maximum(values, _TINY * values.max())
+
+
+def _between(first: Array, last: Array) -> tuple[Array, Array]:
     values, vectors = jnp.linalg.eigh(first)
-    root = (vectors * jnp.sqrt(values)[None, :]) @ vectors.T
-    inverse = (vectors / jnp.sqrt(values)[None, :]) @ vectors.T
+    roots = jnp.sqrt(_raised(values))[None, :]
+    inverse = (vectors / roots) @ vectors.T
     inner = inverse @ last @ inverse
-    return root, (inner + inner.T) / 2
+    return (vectors * roots) @ vectors.T, (inner + inner.T) / 2
 
 
 def length(spectra: Float[Array, "times *k"]) -> Float[Array, ""]:
@@ -179,24 +180,38 @@ def times(steps: int, grid: Grid = "official") -> Float[Array, " steps"]:
     Raises:
         ValueError: fewer than two steps.
     """
+    return placed(host_times(steps, grid))
+
+
+def host_times(steps: int, grid: Grid = "official") -> np.ndarray:
+    """``times``, on the host."""
     if steps < 2:
         raise ValueError(f"steps = {steps}, but at least two are needed")
     if grid == "exact":
-        return jnp.asarray(1 - np.arange(1, steps + 1) / steps)
-    return jnp.asarray((steps - np.linspace(1, steps - 1, steps)) / steps)
+        return 1 - np.arange(1, steps + 1) / steps
+    return (steps - np.linspace(1, steps - 1, steps)) / steps
 
 
 class Corruption(NamedTuple):
-    """What is left of the data after each of T steps, by frequency; one column where all frequencies have the same."""
+    """What is left of the data after each of T steps, by frequency; one column where all frequencies have the same.
+
+    The two add to 1, but where images are blurred as well.
+    """
 
     signal: Float[Array, "steps k"]  # abar
     noise: Float[Array, "steps k"]  # 1 - abar
 
     @property
     def alpha(self) -> Float[Array, "steps k"]:
-        """Of each step, abar over that before, at least 0.001."""
+        """Of each step, the signal over that before; 0 where nothing is left."""
         before = jnp.concatenate([jnp.ones_like(self.signal[:1]), self.signal[:-1]])
-        return jnp.maximum(self.signal / before, 1 - _MOST)
+        return jnp.where(before > 0, self.signal / jnp.where(before > 0, before, 1.0), 0.0)
+
+    @property
+    def beta(self) -> Float[Array, "steps k"]:
+        r"""The variance that each step adds, $b_t - \alpha_t b_{t-1}$, b the noise; $1 - \alpha_t$ where both add to 1."""
+        before = jnp.concatenate([jnp.zeros_like(self.noise[:1]), self.noise[:-1]])
+        return self.noise - self.alpha * before
 
     def spectra(self, power: Float[Array, " k"]) -> Float[Array, "times k"]:
         """Of the data, after each step, and white at last."""
@@ -233,21 +248,23 @@ def _shortest(power: Array, tau: Array, gamma: Any, warp: Any) -> Corruption:
 
 def cosine(steps: int) -> Corruption:
     """The same for all frequencies: the cosine schedule of T steps, whose betas are at most 0.999."""
-    t = np.arange(steps + 1) / steps
-    level = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
-    return _isotropic(1 - level[1:] / level[:-1])
+    return Corruption(*map(placed, host_schedule("cosine", steps)))
 
 
 def linear(steps: int) -> Corruption:
     """The same for all frequencies: betas from 1e-4 to 2e-2, times 1000 / T, at most 0.999."""
-    return _isotropic(np.linspace(1e-4, 2e-2, steps) * 1000 / steps)
+    return Corruption(*map(placed, host_schedule("linear", steps)))
 
 
-def _isotropic(betas: np.ndarray) -> Corruption:
-    if not betas.size:
-        raise ValueError("steps = 0, but at least one is needed")
-    logs = np.cumsum(np.log1p(-np.minimum(betas, _MOST)))
-    return Corruption(jnp.asarray(np.exp(logs))[:, None], jnp.asarray(-np.expm1(logs))[:, None])
+def host_schedule(name: Literal["cosine", "linear"], steps: int) -> tuple[Any, Any]:
+    """Signal and noise (T, 1) of a schedule that all frequencies have, on the host."""
+    if steps < 1:
+        raise ValueError(f"steps = {steps}, but at least one is needed")
+    t = np.arange(steps + 1) / steps
+    level = np.cos((t + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
+    betas = 1 - level[1:] / level[:-1] if name == "cosine" else np.linspace(1e-4, 2e-2, steps) * 1000 / steps
+    logs = np.cumsum(np.log1p(-np.minimum(betas, _MOST)))[:, None]
+    return np.exp(logs), -np.expm1(logs)
 
 
 def blended(one: Corruption, other: Corruption, share: ArrayLike) -> Corruption:
@@ -256,133 +273,73 @@ def blended(one: Corruption, other: Corruption, share: ArrayLike) -> Corruption:
     return Corruption((1 - share) * one.signal + share * other.signal, (1 - share) * one.noise + share * other.noise)
 
 
-# ---------------------------------------------------------------------------------------------------- the way back
+def cosine_at(t: Float[Array, " times"]) -> Corruption:
+    """The cosine schedule at times between 0, the data, and 1."""
+    angle, first = ((at + _OFFSET) / (1 + _OFFSET) * np.pi / 2 for at in (jnp.asarray(t, float), 0.0))
+    kept = (jnp.cos(angle) / np.cos(first)) ** 2
+    return Corruption(kept[:, None], (jnp.sin(angle + first) * jnp.sin(angle - first) / np.cos(first) ** 2)[:, None])
 
 
-class Outcome(NamedTuple):
-    """The law that the reverse chain of the best denoiser ends in, N(0, v), and how far it is from N(0, D)."""
+def linear_at(t: Float[Array, " times"]) -> Corruption:
+    """The linear schedule at times between 0 and 1, as T goes to infinity."""
+    t = jnp.asarray(t, float)
+    spent = 1000 * (1e-4 * t + (2e-2 - 1e-4) * t**2 / 2)
+    return Corruption(jnp.exp(-spent)[:, None], -jnp.expm1(-spent)[:, None])
 
-    variance: Float[Array, " k"]
-    kl: Float[Array, ""]
-    w2_squared: Float[Array, ""]
 
+def blurring_at(t: Float[Array, " times"], radius: ArrayLike) -> Corruption:
+    r"""Heat that blurs, with the noise of the cosine schedule: $\bar a\, d_k^2$ of the signal, $1 - \bar a$ of noise.
 
-@chosen
-def outcome(power: Float[Array, "*k"], corruption: Corruption, variance: Variance = "large") -> Outcome:
-    r"""Exactly, from white noise: $v_{t-1} = k_t^2 v_t + \mathrm{variance}_t$.
+    $d_k = (1 - 10^{-3}) e^{-(2 \pi |f| \sigma)^2 / 2} + 10^{-3}$ with $\sigma = 0.625 \sin^2(\pi t / 2)$ sides of an image, 20
+    pixels of 32.
 
     Args:
-        variance: "large" $\beta_t$, "small" $\beta_t (1 - \bar a_{t-1}) / (1 - \bar a_t)$, or "none": DDIM.
+        radius: (k,) |f|, as ``spectra.radii`` gives it.
+    """
+    return blurred(cosine_at(t), jnp.asarray(t, float), jnp.asarray(radius))
+
+
+def blurred(plain: Corruption, t: Float[Array, " times"], radius: Float[Array, " k"]) -> Corruption:
+    """A schedule for all frequencies at these times, with the blur of ``blurring_at`` besides."""
+    width = _WIDEST * jnp.sin(np.pi / 2 * t) ** 2
+    heat = (2 * np.pi * radius[None, :] * width[:, None]) ** 2 / 2
+    left = (1 - _LEAST) * jnp.exp(-heat) + _LEAST
+    return Corruption(plain.signal * left**2, jnp.broadcast_to(plain.noise, left.shape))
+
+
+def blurring(steps: int, radius: ArrayLike) -> Corruption:
+    """``blurring_at`` the times 1/T to 1, with the noise of ``cosine``."""
+    return blurred(cosine(steps), jnp.arange(1, steps + 1) / steps, jnp.asarray(radius))
+
+
+def thinned(corruption: Corruption, steps: int) -> Corruption:
+    """So many of its steps, the last among them: for sampling in fewer steps than there are.
 
     Raises:
-        ValueError: a power that is not positive, or not a row.
+        ValueError: fewer than two, or more than there are.
     """
-    checked(power)
-    if power.ndim != 1:
-        raise ValueError(f"the power has shape {power.shape}, but a row (k,) is needed: ravel it")
-    return _outcome(power, corruption, variance)
+    count = corruption.signal.shape[0]
+    if not 2 <= steps <= count:
+        raise ValueError(f"steps = {steps}, but it must be from 2 to {count}, all that there are")
+    at = np.round(np.linspace(0, count, steps + 1)).astype(int)[1:] - 1
+    return Corruption(corruption.signal[at], corruption.noise[at])
 
 
-@jit
-def _outcome(power: Array, corruption: Corruption, variance: str) -> Outcome:
-    def back(v, step):
-        factor, added = _back(power, step, variance)
-        return factor**2 * v + added, None
-
-    v, _ = jax.lax.scan(back, jnp.ones_like(power), _steps(corruption), reverse=True)
-    apart = (jnp.sqrt(v) - jnp.sqrt(power)) ** 2
-    return Outcome(v, divergence(v, power), apart.sum())
-
-
-class _Step(NamedTuple):
-    signal: Array
-    noise: Array
-    before: Array  # signal one step nearer to the data
-    noise_before: Array
-    alpha: Array
-
-
-def _steps(corruption: Corruption) -> _Step:
-    ones = jnp.ones_like(corruption.signal[:1])
-    before = jnp.concatenate([ones, corruption.signal[:-1]])
-    noise_before = jnp.concatenate([0 * ones, corruption.noise[:-1]])
-    return _Step(*corruption, before, noise_before, corruption.alpha)
-
-
-def _back(power: Array, step: _Step, variance: str) -> tuple[Array, Array]:
-    """What the point is multiplied by, and the variance that is added, under the best denoiser; none is added at the end."""
-    gain = jnp.sqrt(step.signal) * power / (step.signal * power + step.noise)
-    predicted = (1 - jnp.sqrt(step.signal) * gain) / jnp.sqrt(step.noise)  # noise, per unit of the point
-    return _multiplied(step, 1.0, gain, predicted, variance), _added(step, variance)
-
-
-def _multiplied(step: _Step, u: Any, data: Any, predicted: Any, variance: str) -> Any:
-    if variance == "none":
-        return jnp.sqrt(step.before) * data + jnp.sqrt(step.noise_before) * predicted
-    return (u - (1 - step.alpha) / jnp.sqrt(step.noise) * predicted) / jnp.sqrt(step.alpha)
-
-
-def _added(step: _Step, variance: str) -> Array:
-    beta = 1 - step.alpha
-    added = {"large": beta, "small": beta * step.noise_before / step.noise, "none": 0 * beta}[variance]
-    return jnp.where(step.noise_before > 0, added, 0.0)
-
-
-@jit
-def corrupt(
-    x: Float[Array, "n h w"], signal: Float[Array, "h w"], noise: Float[Array, "h w"], key: PRNGKeyArray
-) -> Float[Array, "n h w"]:
-    """Images after corruption, whose Fourier coefficients keep ``signal`` of their power and get ``noise``."""
-    fresh = jax.random.normal(key, x.shape, x.dtype)
-    both = jnp.sqrt(signal)[None] * jnp.fft.fft2(x, norm="ortho") + jnp.sqrt(noise)[None] * jnp.fft.fft2(
-        fresh, norm="ortho"
-    )
-    return jnp.fft.ifft2(both, norm="ortho").real
-
-
-@jit
-def denoised(
-    data: Float[Array, "N k"], u: Float[Array, "n k"], signal: Float[Array, " k"], noise: Float[Array, " k"]
+def velocity(
+    power: Float[Array, " k"], tau: Float[Array, ""], u: Float[Array, "n k"], data: Float[Array, "n k"]
 ) -> Float[Array, "n k"]:
-    r"""$E[u_0 \mid u]$ under the data themselves, in a real orthonormal basis; noise must be positive."""
-    scale = jnp.sqrt(signal) / noise
-    kept = jnp.sqrt(signal / noise)[None, :] * data
-    logits = (u * scale[None, :]) @ data.T - (kept**2).sum(axis=1)[None, :] / 2
-    return jax.nn.softmax(logits, axis=1) @ data
+    r"""$du / d\tau = \frac{d\sqrt{\bar a}}{d\tau}\, \hat u_0 + \frac{d\sqrt{1 - \bar a}}{d\tau}\, \hat\varepsilon$.
 
-
-@chosen
-def sample(
-    data: Float[Array, "N k"],
-    corruption: Corruption,
-    key: PRNGKeyArray,
-    n: int,
-    variance: Variance = "large",
-) -> Float[Array, "times n k"]:
-    """The way back from white noise under the best denoiser of the data: coefficients at all times, the last ones first.
+    The flow in continuous time, from white noise at tau = 0 towards the data at 1, where it is not defined: end just before. Of
+    the Gaussian itself it is
+    $\frac12 \log D\, u$.
 
     Args:
-        data: (N, k) coefficients in a real orthonormal basis.
+        u: the points at tau, in (0, 1).
+        data: what a denoiser says of them, $E[u_0 \mid u]$.
     """
-    return _sample(data, corruption, key, n, variance)
-
-
-@jit
-def _sample(data: Array, corruption: Corruption, key: PRNGKeyArray, n: int, variance: str) -> Array:
-    first, second = jax.random.split(key)
-    u = jax.random.normal(first, (n, data.shape[1]), data.dtype)
-    steps = _steps(corruption)
-    count = corruption.signal.shape[0]
-
-    def back(u, each):
-        step, number = each
-        rows = jnp.broadcast_to(step.signal, data.shape[1:]), jnp.broadcast_to(step.noise, data.shape[1:])
-        guess = denoised(data, u, *rows)
-        predicted = (u - jnp.sqrt(step.signal)[None, :] * guess) / jnp.sqrt(step.noise)[None, :]
-        wide = jax.tree.map(lambda row: row[None, :], step)
-        fresh = jax.random.normal(jax.random.fold_in(second, number), u.shape, u.dtype)
-        u = _multiplied(wide, u, guess, predicted, variance) + jnp.sqrt(_added(wide, variance)) * fresh
-        return u, u
-
-    _, path = jax.lax.scan(back, u, (steps, jnp.arange(count)), reverse=True)
-    return jnp.concatenate([path, u[None]])
+    l = jnp.log(power)
+    (a, b), (da, db) = jax.jvp(
+        lambda tau: (jnp.sqrt(signal(l, tau)), jnp.sqrt(noise(l, tau))), (tau,), (jnp.ones_like(tau),)
+    )
+    return da[None] * data + db[None] * (u - a[None] * data) / b[None]

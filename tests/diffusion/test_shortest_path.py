@@ -9,22 +9,18 @@ import pytest
 import scipy.linalg
 from scipy import fft
 
-from lab.diffusion import shortest
+from lab.diffusion import shortest, spectra
+from lab.diffusion import shortest_sampling as back
+from lab.numerics import Chunked, Reason, pure
+from lab.paths.carry import carry
 
-POWER = np.asarray(shortest.power_law((32, 32))).ravel()
+POWER = np.asarray(spectra.power_law((32, 32))).ravel()
 T = 100
 TAU = shortest.times(T)
 
 
 def spd(gamma=1.0, warp=1.0, tau=TAU):
     return shortest.shortest(jnp.asarray(POWER), tau, gamma, warp)
-
-
-def test_the_sheets_spectrum():
-    assert POWER.min() == pytest.approx(0.0031031, rel=1e-4)
-    assert POWER.max() == pytest.approx(21498.1, rel=1e-5)
-    assert (POWER > 1).sum() == 5
-    assert np.sqrt((np.log(POWER) ** 2).sum() / 2) == pytest.approx(101.29639, rel=1e-7)
 
 
 TABLE = {  # Fisher length, sum of KLs, KL by large and small variance, DDIM
@@ -39,9 +35,47 @@ def test_the_table_of_the_sheet(name):
     corruption = spd() if name == "shortest" else getattr(shortest, name)(T)
     spectra = corruption.spectra(jnp.asarray(POWER))
     found = [float(shortest.length(spectra)), float(shortest.divergence(spectra[:-1], spectra[1:]).sum())]
-    found += [float(shortest.outcome(jnp.asarray(POWER), corruption, v).kl) for v in ("large", "small", "none")]
+    found += [float(back.outcome(jnp.asarray(POWER), corruption, v).kl) for v in ("large", "small", "none")]
     for value, told in zip(found, TABLE[name], strict=True):
         assert value == pytest.approx(told, rel=2e-3, abs=6e-5)
+
+
+def test_at_few_steps():
+    kls = {"shortest": 0.0657, "cosine": 2.902, "linear": 204.7}
+    for name, told in kls.items():
+        corruption = spd(tau=shortest.times(25)) if name == "shortest" else getattr(shortest, name)(25)
+        assert float(back.outcome(jnp.asarray(POWER), corruption).kl) == pytest.approx(told, rel=2e-3)
+
+
+def test_one_schedule_for_all_frequencies_is_the_straight_line_of_covariances():
+    """Whatever its betas: its length is that of D + s (1 - D), here by fine pieces."""
+    s = np.linspace(0, 1, 20_001)[:, None] ** 3
+    straight = float(shortest.length(jnp.asarray(POWER[None] * (1 - s) + s)))
+    for corruption in (shortest.cosine(T), shortest.linear(T), spd(gamma=1e-9)):
+        assert float(shortest.length(corruption.spectra(jnp.asarray(POWER)))) == pytest.approx(straight, rel=1e-3)
+    for corruption in (shortest.cosine(4000), shortest.linear(4000)):
+        assert float(shortest.length(corruption.spectra(jnp.asarray(POWER)))) == pytest.approx(straight, rel=1e-5)
+
+
+def test_other_schedules_in_continuous_time():
+    t = jnp.arange(1, 1001) / 1000
+    found, told = shortest.cosine_at(t), shortest.cosine(1000)
+    np.testing.assert_allclose(found.signal[:-1], told.signal[:-1], rtol=1e-9)
+    np.testing.assert_allclose(found.noise[:-1], told.noise[:-1], rtol=1e-9)
+    np.testing.assert_allclose(shortest.linear_at(t).signal, shortest.linear(1000).signal, atol=1e-3)
+    np.testing.assert_allclose(
+        shortest.linear_at(jnp.array([0.0, 1.0])).noise[:, 0], [0, -np.expm1(-10.05)], atol=1e-12
+    )
+    radius = np.array([0.0, 1.0, 16.0])
+    blurred = shortest.blurring_at(jnp.array([0.0, 0.25, 1.0]), radius)
+    np.testing.assert_allclose(blurred.signal[0], 1, rtol=1e-12)
+    np.testing.assert_allclose(blurred.signal[1:, 0], found.signal[np.array([249, 999]), 0], rtol=1e-9, atol=1e-20)
+    pixels = 20 * np.sin(np.pi / 8) ** 2  # of the blur at a quarter, in pixels of 32
+    heat = 0.999 * np.exp(-((2 * np.pi * radius / 32) ** 2) * pixels**2 / 2) + 0.001
+    np.testing.assert_allclose(blurred.signal[1], float(found.signal[249, 0]) * heat**2, rtol=1e-9)
+    at_steps = shortest.blurring(4, radius)
+    np.testing.assert_allclose(at_steps.signal[0], blurred.signal[1], rtol=1e-9)
+    assert (np.asarray(at_steps.beta) > 0).all()
 
 
 def test_the_best_schedule_of_both_families_is_the_shortest_path():
@@ -49,11 +83,11 @@ def test_the_best_schedule_of_both_families_is_the_shortest_path():
     gammas |= {1.1: (0.0202, 101.323), 1.25: (0.0906, 101.448), 2: (0.494, 104.056)}
     for gamma, (kl, length) in gammas.items():
         corruption = spd(gamma)
-        assert float(shortest.outcome(jnp.asarray(POWER), corruption).kl) == pytest.approx(kl, rel=1e-2, abs=6e-5)
+        assert float(back.outcome(jnp.asarray(POWER), corruption).kl) == pytest.approx(kl, rel=1e-2, abs=6e-5)
         assert float(shortest.length(corruption.spectra(jnp.asarray(POWER)))) == pytest.approx(length, abs=1e-3)
     for warp, kl in {0.5: 0.130, 0.9: 0.0040, 1: 0.0031, 1.1: 0.0038, 2: 0.0473}.items():
         corruption = spd(warp=warp)
-        assert float(shortest.outcome(jnp.asarray(POWER), corruption).kl) == pytest.approx(kl, rel=2e-2, abs=6e-5)
+        assert float(back.outcome(jnp.asarray(POWER), corruption).kl) == pytest.approx(kl, rel=2e-2, abs=6e-5)
     exact = float(np.sqrt((np.log(POWER) ** 2).sum() / 2))
     for corruption in (spd(0.8), spd(1.3), shortest.blended(spd(), shortest.cosine(T), 0.3)):
         assert float(shortest.length(corruption.spectra(jnp.asarray(POWER)))) > exact + 1e-3
@@ -90,7 +124,7 @@ def test_more_steps_bring_the_law_of_the_data():
     found = {}
     for steps in (100, 200, 400):
         corruption = spd(tau=shortest.times(steps))
-        found[steps] = [float(shortest.outcome(jnp.asarray(POWER), corruption, v).kl) for v in ("large", "small")]
+        found[steps] = [float(back.outcome(jnp.asarray(POWER), corruption, v).kl) for v in ("large", "small")]
     assert found[100][0] / found[200][0] == pytest.approx(4, rel=0.15)
     assert found[200][0] / found[400][0] == pytest.approx(4, rel=0.15)
     assert found[400][1] < found[200][1] < found[100][1]
@@ -132,37 +166,54 @@ def test_geodesics_of_matrices():
     pieces = [shortest.geodesic(jnp.asarray(first), jnp.asarray(last), s) for s in np.linspace(0, 1, 6)]
     gone = [float(shortest.distance(a, b)) for a, b in pairwise(pieces)]
     np.testing.assert_allclose(gone, d / 5, rtol=1e-7)
+    assert float(shortest.path_length(jnp.stack(pieces))) == pytest.approx(d, rel=1e-7)
+    straight = jnp.stack([jnp.asarray(first * (1 - s) + last * s) for s in np.linspace(0, 1, 6)])
+    assert float(shortest.path_length(straight)) > 1.001 * d
+    thin = shortest.geodesic(jnp.ones((2, 2)), jnp.eye(2), 0.5)  # the eigenvalue 0 is raised to 2e-12
+    np.testing.assert_allclose(np.linalg.eigvalsh(thin), [np.sqrt(2e-12), np.sqrt(2)], rtol=1e-3)
     white = shortest.geodesic(jnp.diag(jnp.array([4.0, 0.25])), jnp.eye(2), 0.5)
     np.testing.assert_allclose(white, np.diag([2.0, 0.5]), atol=1e-12)
-
-
-def test_images_are_corrupted_along_the_way():
-    rng = np.random.default_rng(1)
-    power = np.asarray(shortest.power_law((8, 8), 2.0, 0.5, 2.0))
-    white = np.fft.fft2(rng.normal(size=(20_000, 8, 8)), norm="ortho")
-    images = np.fft.ifft2(np.sqrt(power) * white, norm="ortho").real
-    tau = 0.4
-    a, b = (f(np.log(power), tau) for f in (shortest.signal, shortest.noise))
-    found = shortest.spectrum(shortest.corrupt(jnp.asarray(images), a, b, jax.random.key(0)))
-    # a real frequency has half as many numbers
-    np.testing.assert_allclose(found, power**tau, rtol=4 * np.sqrt(2 / 20_000))
-    np.testing.assert_allclose(shortest.spectrum(jnp.asarray(images)), power, rtol=4 * np.sqrt(2 / 20_000))
 
 
 def test_the_mean_of_a_step_is_the_posteriors():
     power = jnp.asarray(POWER[::97])
     corruption = shortest.shortest(power, shortest.times(20))
     a, b = np.asarray(corruption.signal), np.asarray(corruption.noise)
+    steps = back.steps_of(corruption)
     u = np.random.default_rng(2).normal(size=power.shape)
     for j in (3, 10, 19):
         alpha, beta = a[j] / a[j - 1], 1 - a[j] / a[j - 1]
         data = np.sqrt(a[j]) * power / (a[j] * power + b[j]) * u
         eps = (u - np.sqrt(a[j]) * data) / np.sqrt(b[j])
-        one = np.sqrt(a[j - 1]) * beta / b[j] * data + np.sqrt(alpha) * b[j - 1] / b[j] * u
-        two = (u - beta / np.sqrt(b[j]) * eps) / np.sqrt(alpha)
-        np.testing.assert_allclose(one, two, rtol=1e-9)
-        step = jax.tree.map(lambda each, j=j: each[j], shortest._steps(corruption))
-        np.testing.assert_allclose(shortest._back(power, step, "large")[0] * u, two, rtol=1e-9)
+        told = (u - beta / np.sqrt(b[j]) * eps) / np.sqrt(alpha)  # in eps, as the released code has it
+        step = jax.tree.map(lambda each, j=j: each[j], steps)
+        np.testing.assert_allclose(back.moved(step, u, data, "large"), told, rtol=1e-9)
+        flow = np.sqrt(a[j - 1]) * data + np.sqrt(b[j - 1]) * eps
+        np.testing.assert_allclose(back.moved(step, u, data, "none"), flow, rtol=1e-10)
+        np.testing.assert_allclose(back.added(step, "small"), beta * b[j - 1] / b[j], rtol=1e-9)
+
+
+def test_a_step_of_any_corruption_is_that_of_joint_gaussians():
+    """Of (u_0, u_before, u) as one Gaussian: the mean of u_before given the two others, by solving with its covariance."""
+    corruption = shortest.blurring(12, np.array([0.0, 0.4, 1.5, 6.0]))
+    power = np.array([3.0, 1.0, 0.2, 0.01])
+    steps = back.steps_of(corruption)
+    for j in (1, 6, 10):
+        step = jax.tree.map(lambda each, j=j: np.asarray(each[j]), steps)
+        for k in range(4):
+            a, b, a0, b0, alpha = (float(each[k]) for each in step[:5])
+            assert float(step.beta[k]) > 0
+            assert alpha * b0 + float(step.beta[k]) == pytest.approx(b, rel=1e-12)
+            d = power[k]
+            across = np.sqrt(alpha) * (a0 * d + b0)
+            given = np.array([[d, np.sqrt(a) * d], [np.sqrt(a) * d, a * d + b]])  # of u_0 and u
+            with_before = np.array([np.sqrt(a0) * d, across])
+            found = np.linalg.solve(given, with_before)
+            one = jax.tree.map(lambda each, k=k: each[k], step)
+            np.testing.assert_allclose(back.moved(one, 0.0, 1.0, "large"), found[0], rtol=1e-7)
+            np.testing.assert_allclose(back.moved(one, 1.0, 0.0, "large"), found[1], rtol=1e-7)
+            left = a0 * d + b0 - with_before @ found
+            np.testing.assert_allclose(back.added(one, "small"), left, rtol=1e-6)
 
 
 def test_a_chain_over_data_ends_at_the_data_and_over_a_gaussian_in_its_law():
@@ -170,29 +221,64 @@ def test_a_chain_over_data_ends_at_the_data_and_over_a_gaussian_in_its_law():
     data = jnp.asarray(fft.dctn(rng.normal(size=(50, 4, 4)), axes=(1, 2), norm="ortho").reshape(50, 16))
     power = (data**2).mean(axis=0)
     corruption = shortest.shortest(power, shortest.times(60))
-    path = np.asarray(shortest.sample(data, corruption, jax.random.key(1), 200, "small"))
-    assert path.shape == (61, 200, 16)
-    nearest = np.sqrt(((path[0][:, None] - np.asarray(data)[None]) ** 2).sum(2).min(1))
+    found = back.sample(back.OfData(data), corruption, jax.random.key(1), 200, 16, "small", follow=7)
+    assert found.path.shape == (61, 7, 16)
+    np.testing.assert_array_equal(found.path[0], found.end[:7])
+    end = np.asarray(found.end)
+    nearest = np.sqrt(((end[:, None] - np.asarray(data)[None]) ** 2).sum(2).min(1))
     assert np.median(nearest) < 1e-3  # the last step is to the denoised point
-    many = jnp.asarray(rng.normal(size=(5_000, 2)) * np.sqrt([9.0, 0.2]))
-    corruption = shortest.shortest(jnp.array([9.0, 0.2]), shortest.times(30))
-    end = np.asarray(shortest.sample(many, corruption, jax.random.key(2), 2000))[0]
-    exact = np.asarray(shortest.outcome(jnp.array([9.0, 0.2]), corruption).variance)
-    np.testing.assert_allclose(end.var(0), exact, rtol=0.12)
+    power = jnp.array([9.0, 0.2])
+    for corruption in (shortest.shortest(power, shortest.times(30)), shortest.blurring(30, np.array([0.0, 3.0]))):
+        for variance in ("large", "none"):
+            law = back.outcome(power, corruption, variance).variance
+            end = back.sample(back.OfGaussian(power), corruption, jax.random.key(2), 4000, 2, variance).end
+            np.testing.assert_allclose(np.var(end, axis=0), law, rtol=4 * np.sqrt(2 / 4000))
+
+
+def test_a_way_back_that_is_stopped_says_so():
+    power = jnp.array([2.0, 0.5])
+    loop = Chunked(lambda progress: progress.iteration >= 3)
+    found = back.sample(
+        back.OfGaussian(power), shortest.shortest(power, shortest.times(9)), jax.random.key(0), 5, 2, loop=loop
+    )
+    assert found.reason == Reason.STOPPED
+    assert 3 <= int(found.steps) < 9
+    assert np.isnan(found.end).all()
+    assert np.isfinite(found.path[-int(found.steps) :]).all()
+
+
+def test_few_of_many_steps():
+    many = shortest.cosine(100)
+    few = shortest.thinned(many, 5)
+    np.testing.assert_array_equal(few.signal, np.asarray(many.signal)[[19, 39, 59, 79, 99]])
+    power = jnp.asarray(POWER)
+    found = [float(back.outcome(power, shortest.thinned(spd(), steps)).kl) for steps in (5, 10, 25, 50, 100)]
+    assert (np.diff(found) < 0).all()
+    with pytest.raises(ValueError, match="steps = 101, but it must be from 2 to 100"):
+        shortest.thinned(many, 101)
+
+
+def test_in_continuous_time_the_flow_is_that_of_the_covariances():
+    power = jnp.asarray(POWER[[0, 1, 40, 500]])
+    u = jnp.asarray(np.random.default_rng(5).normal(size=(3, 4)))
+    predict = back.OfGaussian(power)
+
+    def field(tau, u):
+        a, b = (of(jnp.log(power), tau) for of in (shortest.signal, shortest.noise))
+        return shortest.velocity(power, tau, u, predict(u, a, b))
+
+    np.testing.assert_allclose(field(jnp.array(0.3), u), np.log(power)[None] / 2 * u, rtol=1e-9)
+    end = carry(pure, field, u, jnp.linspace(0.02, 0.97, 61)).end
+    np.testing.assert_allclose(end, u * power[None] ** (0.95 / 2), rtol=1e-5)
 
 
 def test_bad_input_gets_a_sentence():
-    with pytest.raises(ValueError, match=r"the power at frequency \[0, 1\] is 0, but a positive number is needed"):
-        shortest.spectrum(jnp.ones((3, 4, 4)))
-    with pytest.raises(ValueError, match="the spectrum differs between f and -f"):
-        shortest.checked(jnp.asarray(np.random.default_rng(4).uniform(1, 2, (5, 5))), symmetric=True)
-    shortest.checked(shortest.power_law((5, 6)), symmetric=True)
     with pytest.raises(ValueError, match=r"the power at frequency \[1\] is -1"):
         shortest.shortest(jnp.array([1.0, -1.0]), TAU)
     with pytest.raises(ValueError, match=r"tau must lie in \[0, 1\]"):
         shortest.shortest(jnp.ones(2), jnp.array([2.0]))
     with pytest.raises(ValueError, match=r"a row .* is needed: ravel it"):
-        shortest.outcome(jnp.ones((2, 2)), shortest.cosine(3))
+        back.outcome(jnp.ones((2, 2)), shortest.cosine(3))
     with pytest.raises(ValueError, match="must be of one size"):
         shortest.distance(jnp.eye(2), jnp.eye(3))
     assert np.isfinite(np.asarray(shortest.linear(4).signal)).all()
@@ -203,4 +289,4 @@ def test_bad_input_gets_a_sentence():
     with pytest.raises(ValueError, match=r"the first covariance, of shape \(2, 2\), is not a symmetric matrix"):
         shortest.distance(jnp.array([[1.0, 2.0], [0.0, 1.0]]), jnp.eye(2))
     with pytest.raises(ValueError, match=r"variance = 'huge', but it must be one of 'large'"):
-        shortest.outcome(jnp.ones(2), shortest.shortest(jnp.ones(2), TAU), "huge")
+        back.outcome(jnp.ones(2), shortest.shortest(jnp.ones(2), TAU), "huge")
