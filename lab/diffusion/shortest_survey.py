@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from lab.diffusion import shortest, spectra
 from lab.diffusion import shortest_sampling as back
@@ -66,11 +66,16 @@ class Bed(NamedTuple):
 # ------------------------------------------------------------------------------------------------------------- a bed
 
 
+def scaled(pixels: Any) -> Any:
+    """In double precision, and between -1 and 1 where they are bytes."""
+    return pixels.astype(float) / 127.5 - 1 if pixels.dtype == np.uint8 else pixels.astype(float)
+
+
 @jit
 def bed(
-    images: Float[Array, "n c h w"],
-    held: Float[Array, "m c h w"],
-    every: Float[Array, "all c h w"],
+    images: Real[Array, "n c h w"],
+    held: Real[Array, "m c h w"],
+    every: Real[Array, "all c h w"],
     brought: Float[Array, "h w"] | None,
     number: Any,
     basis: str,
@@ -91,11 +96,11 @@ def bed(
         floor: variance of white noise that is added to what is measured.
         count: images that the denoiser knows, at most.
     """
-    images, held = images.astype(float), held.astype(float)
+    images, held = scaled(images), scaled(held)
     (n, channels), shape = images.shape[:2], (images.shape[2], images.shape[3])
     mean = images.mean(axis=0)[None] * center
     images, held = images - mean, held - mean
-    shown = every[number % every.shape[0]].astype(float)[None] - mean
+    shown = scaled(every[number % every.shape[0]])[None] - mean
     flat = images.reshape(-1, *shape)
     chosen: Any = spectra.principal(flat.reshape(flat.shape[0], -1)) if basis == "principal axes" else basis
 
@@ -113,9 +118,9 @@ def bed(
 
 
 @jit
-def least_power(images: Float[Array, "n c h w"], basis: str, center: bool) -> Float[Array, ""]:
+def least_power(images: Real[Array, "n c h w"], basis: str, center: bool) -> Float[Array, ""]:
     """Of all coefficients, as a share of the largest."""
-    images = images.astype(float)
+    images = scaled(images)
     flat = (images - images.mean(axis=0)[None] * center).reshape(-1, *images.shape[2:])
     chosen: Any = spectra.principal(flat.reshape(flat.shape[0], -1)) if basis == "principal axes" else basis
     found = spectra.spectrum(flat, basis=chosen)
@@ -418,7 +423,8 @@ def _judged(bed: Bed, known: Array, ends: Array, shape: tuple[int, int], key: An
 
     apart = jnp.stack([metrics.sliced_wasserstein(key, end, held).value for end in ends])
     floor = metrics.sliced_wasserstein(key, known[: ends.shape[1]], held).value
-    return images(ends[:, :_SHOWN]), images(held[:_SHOWN]), apart, floor, jnp.stack([near(end) for end in ends])
+    shown = min(_SHOWN, ends.shape[1], held.shape[0])
+    return images(ends[:, :shown]), images(held[:shown]), apart, floor, jnp.stack([near(end) for end in ends])
 
 
 @jit

@@ -124,15 +124,15 @@ class ShortestPathDiffusion(Study):
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
-        """Images between -1 and 1, and some pairs of neighbouring pixels."""
-        pixels, held = data.arrays["pixels"], data.arrays["held_out"]
-        images = pixels.astype(np.float32) if pixels.dtype.kind == "f" else (pixels / 127.5 - 1).astype(np.float32)
+        """Images in a random order, and some pairs of neighbouring pixels."""
+        images, held = data.arrays["pixels"], data.arrays["held_out"]
         rng = np.random.default_rng(0)
         train, held = (rng.permutation(images[part]) for part in (~held, held))
-        off = train.astype(float) - train.mean(dtype=float)
+        off = survey.scaled(train[:2000])
         two = np.stack([off[..., :-1].ravel(), off[..., 1:].ravel()], axis=1) if train.shape[3] > 1 else np.ones((2, 2))
         spread = np.cov(two.T, bias=True) + 1e-6 * np.eye(2)
-        found = {"images": images, "train": train, "held": held, "spread": spread, "two": two[rng.choice(len(two), _PAIRS)]}
+        pairs = two[rng.choice(len(two), _PAIRS)] - two.mean()
+        found = {"images": images, "train": train, "held": held, "spread": spread, "two": pairs}
         return found | ({"power": data.arrays["power"].astype(float)} if "power" in data.arrays else {})
 
     @classmethod

@@ -53,7 +53,6 @@ def _strip(result: xr.Dataset) -> Any:
 
 
 def _some(result: xr.Dataset) -> list[int]:
-    """Radii from the mean of the image to its finest detail, denser where the power falls fast."""
     known = np.flatnonzero(np.isfinite(result.abar.values[0, 0]))
     wanted = np.r_[0, np.geomspace(1, len(known) - 1, _RINGS - 1)].round().astype(int)
     return [int(known[place]) for place in dict.fromkeys(wanted)]
