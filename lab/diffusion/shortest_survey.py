@@ -32,8 +32,25 @@ FAMILY_VALUES = np.stack(
 BUDGETS = (5, 10, 25, 50, 100, 250)
 EXPONENTS = np.linspace(0, 3, 9)
 TIMES = np.linspace(0, 1, 41)
-FRAMES = np.linspace(0, 1, 21)
-WAYS = ("shortest", "straight")
+FRAMES = TIMES[:21]  # afterwards there is little but noise to see
+MOMENTS = np.linspace(0, 1, 6)
+PLACES: dict[str, Any] = {
+    "schedule": list(SCHEDULES),
+    "filmed": list(FILMED),
+    "sampler_name": list(SAMPLERS),
+    "t": TIMES,
+    "frame": FRAMES,
+    "moment": MOMENTS,
+    "family": list(FAMILIES),
+    "exponent": EXPONENTS,
+    "budget": list(BUDGETS),
+    "part": ["signal", "noise"],
+    "way": ["shortest", "straight"],
+    "axis": ["pixel", "right of it"],
+    "other": ["pixel", "right of it"],
+    "number": ["c1", "c2", "m", "error"],
+}
+"""What the axes of all that is looked at count."""
 
 _FINE = 5  # times between two of ``TIMES``, where halves are looked for
 _EDGE = 2e-3  # speeds are not looked at nearer to the ends, where some are infinite
@@ -313,11 +330,11 @@ def curves(bed: Bed, away: Deviation, count: int) -> dict[str, Array]:
 
 
 @jit
-def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> Array:
-    """(2, schedule, frame, c, h, w): what is left of the image that is shown, and the noise, which all have in common."""
+def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> dict[str, Array]:
+    """The image that is shown and the noise, which all have in common: (2, schedule, frame, c, h, w), and sums at moments."""
     u = bed.shown
     fresh = jax.random.normal(key, u.shape)
-    every = at_times(bed, away, jnp.asarray(FRAMES))
+    every = at_times(bed, away, jnp.asarray(np.r_[FRAMES, MOMENTS]))
     kept = [every[SCHEDULES.index(name)] for name in FILMED]
     parts = jnp.stack(
         [
@@ -326,7 +343,9 @@ def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> Array:
         ]
     )
     images = spectra.composed(parts.reshape(-1, parts.shape[-1]), shape, bed.basis)
-    return _screened(images.reshape(*parts.shape[:-1], *shape))
+    found = images.reshape(*parts.shape[:-1], *shape)
+    count = len(FRAMES)
+    return {"film": _screened(found[:, :, :count]), "strip": _screened(found[:, :, count:].sum(axis=0))}
 
 
 def _screened(images: Array) -> Array:
