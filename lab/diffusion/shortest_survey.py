@@ -32,7 +32,7 @@ FAMILY_VALUES = np.stack(
 BUDGETS = (5, 10, 25, 50, 100, 250)
 EXPONENTS = np.linspace(0, 3, 9)
 TIMES = np.linspace(0, 1, 41)
-FRAMES = TIMES[:21]  # afterwards there is little but noise to see
+FRAMES = np.linspace(0, 0.5, 16)  # afterwards there is little but noise to see
 MOMENTS = np.linspace(0, 1, 6)
 PLACES: dict[str, Any] = {
     "schedule": list(SCHEDULES),
@@ -56,7 +56,7 @@ _FINE = 5  # times between two of ``TIMES``, where halves are looked for
 _EDGE = 2e-3  # speeds are not looked at nearer to the ends, where some are infinite
 _LEVELS = 64  # of a film between 0 and 1: what a screen tells apart
 _SHOWN = 8  # drawn images that are kept
-_PIECES = 200  # of the straight line
+_PIECES = 180  # of the straight line
 
 
 class Deviation(NamedTuple):
@@ -380,7 +380,7 @@ def pairs(covariance: Float[Array, "2 2"], points: Float[Array, "n 2"], key: Any
         jnp.sqrt(each.signal[at])[:, None] * u[None] + jnp.sqrt(each.noise[at])[:, None] * fresh[None] for each in both
     ]
     wide = jnp.einsum("ik,wfk,jk->wfij", vectors, spectrum[:, at], vectors)
-    return Pairs(wide, jnp.stack(moved) @ vectors.T, gone[:, -1], gone[:, at])
+    return Pairs(wide, _screened(jnp.stack(moved) @ vectors.T), gone[:, -1], gone[:, at])
 
 
 # ------------------------------------------------------------------------------------------------------------- draws

@@ -20,7 +20,7 @@ from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 
-_PAIRS = 150
+_PAIRS = 100
 _NOTHING = 1e-9  # of the largest power: none, to rounding
 
 

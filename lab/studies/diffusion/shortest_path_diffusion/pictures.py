@@ -116,13 +116,14 @@ def _family(name: str) -> Callable[[xr.Dataset], Any]:
         for sampler, title in _SHORT.items():
             line = measure.sel(sampler_name=sampler).values
             low = int(line.argmin())
-            layers.append(draw.curve(at, line, f"{title}, least at {at[low]:.2g}", color=tints[sampler]))
+            layers.append(draw.curve(at, line, f"{title}, least at {at[low]:.3g}", color=tints[sampler]))
             layers.append(draw.points([at[low]], [line[low]], color=tints[sampler]))
         excess = np.maximum(own.family_length.values - float(own.family_length.min()), 1e-6)
         layers.append(draw.curve(at, excess, "excess length", color=draw.MUTED, dash=True))
         layers.append(draw.vline(sweeping.parameters(result)[name], "here", color=draw.MUTED, dash=True))
         return draw.plot(*layers, logy=True, logx=name == "warp", xlabel=_NAMES[name], height=360,
-                         ylabel="KL, by the variance of the sampler", xticks=_VALUES[name], ylim=(max(float(measure.min()) / 3, 1e-5), None))
+                         ylabel="KL, by the variance of the sampler", xticks=_VALUES[name],
+                         ylim=(max(float(measure.min()) / 3, 1e-5), None))
 
     return picture
 
@@ -210,7 +211,6 @@ PICTURES = Pictures(
     Picture("toy", "Two pixels", "A pixel and its neighbour, with the ellipse of two standard deviations. Straight in "
             "covariance, as with every schedule for all frequencies, the thin side fills up at once. Numbers: length gone.",
             _toy, plays="frame"),
-    Picture("images", "Drawn in few steps", "By the best denoiser of known images, along each schedule from the same noise, with "
-            "the distance to held out ones.",
-            _images),
+    Picture("images", "Drawn in few steps", "By the best denoiser of known images, along each schedule from the same noise, "
+            "with the distance to held out ones.", _images),
 )
