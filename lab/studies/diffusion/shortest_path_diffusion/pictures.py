@@ -186,11 +186,11 @@ PICTURES = Pictures(
     Picture("film", "One image on its way", "What is left of it, the noise, their sum. Along the shortest path the image is "
             "sharpened while the noise is still smooth; with the cosine schedule both go as a whole; blurring takes the "
             "detail.", _film, plays="frame"),
-    Picture("curves", "By frequency", "Blue: share of the signal's power that is left, coarse frequencies dark, fine ones "
-            "light; orange: noise. The coarse go first, since they have the most power.", _curves),
+    Picture("curves", "By frequency", "Blue: share of the signal's power that is left, coarse frequencies strongest, fine "
+            "ones faint; orange: noise. The coarse go first, since they have the most power.", _curves),
     Picture("strip", "At equal times", "Image and noise together at six times.", _strip),
-    Picture("heat", "When half is gone", "Signal that is left by time and frequency; black: half of it. Dashed: half of the "
-            "others.", _heat),
+    Picture("heat", "When half is gone", "Signal that is left by time and frequency; solid line: half of it. Dashed: half "
+            "of the others.", _heat),
     Picture("spectra", "The spectrum on its way", "In logarithms the shortest path is straight: all frequencies come to white "
             "noise together. One schedule for all raises the weak ones at once. Play it.", _spectra, plays="frame"),
     Picture("speed", "Fisher speed", "Length in a unit of time; numbers: the whole. The shortest path goes evenly, at its "
