@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from lab.diffusion import shortest, spectra
 from lab.diffusion import shortest_sampling as back
@@ -32,14 +32,31 @@ FAMILY_VALUES = np.stack(
 BUDGETS = (5, 10, 25, 50, 100, 250)
 EXPONENTS = np.linspace(0, 3, 9)
 TIMES = np.linspace(0, 1, 41)
-FRAMES = np.linspace(0, 1, 21)
-WAYS = ("shortest", "straight")
+FRAMES = np.linspace(0, 0.5, 16)  # afterwards there is little but noise to see
+MOMENTS = np.linspace(0, 1, 6)
+PLACES: dict[str, Any] = {
+    "schedule": list(SCHEDULES),
+    "filmed": list(FILMED),
+    "sampler_name": list(SAMPLERS),
+    "t": TIMES,
+    "frame": FRAMES,
+    "moment": MOMENTS,
+    "family": list(FAMILIES),
+    "exponent": EXPONENTS,
+    "budget": list(BUDGETS),
+    "part": ["signal", "noise"],
+    "way": ["shortest", "straight"],
+    "axis": ["pixel", "right of it"],
+    "other": ["pixel", "right of it"],
+    "number": ["c1", "c2", "m", "error"],
+}
+"""What the axes of all that is looked at count."""
 
 _FINE = 5  # times between two of ``TIMES``, where halves are looked for
 _EDGE = 2e-3  # speeds are not looked at nearer to the ends, where some are infinite
 _LEVELS = 64  # of a film between 0 and 1: what a screen tells apart
 _SHOWN = 8  # drawn images that are kept
-_PIECES = 200  # of the straight line
+_PIECES = 180  # of the straight line
 
 
 class Deviation(NamedTuple):
@@ -66,11 +83,16 @@ class Bed(NamedTuple):
 # ------------------------------------------------------------------------------------------------------------- a bed
 
 
+def scaled(pixels: Any) -> Any:
+    """In double precision, and between -1 and 1 where they are bytes."""
+    return pixels.astype(float) / 127.5 - 1 if pixels.dtype == np.uint8 else pixels.astype(float)
+
+
 @jit
 def bed(
-    images: Float[Array, "n c h w"],
-    held: Float[Array, "m c h w"],
-    every: Float[Array, "all c h w"],
+    images: Real[Array, "n c h w"],
+    held: Real[Array, "m c h w"],
+    every: Real[Array, "all c h w"],
     brought: Float[Array, "h w"] | None,
     number: Any,
     basis: str,
@@ -91,11 +113,11 @@ def bed(
         floor: variance of white noise that is added to what is measured.
         count: images that the denoiser knows, at most.
     """
-    images, held = images.astype(float), held.astype(float)
+    images, held = scaled(images), scaled(held)
     (n, channels), shape = images.shape[:2], (images.shape[2], images.shape[3])
     mean = images.mean(axis=0)[None] * center
     images, held = images - mean, held - mean
-    shown = every[number % every.shape[0]].astype(float)[None] - mean
+    shown = scaled(every[number % every.shape[0]])[None] - mean
     flat = images.reshape(-1, *shape)
     chosen: Any = spectra.principal(flat.reshape(flat.shape[0], -1)) if basis == "principal axes" else basis
 
@@ -113,9 +135,9 @@ def bed(
 
 
 @jit
-def least_power(images: Float[Array, "n c h w"], basis: str, center: bool) -> Float[Array, ""]:
+def least_power(images: Real[Array, "n c h w"], basis: str, center: bool) -> Float[Array, ""]:
     """Of all coefficients, as a share of the largest."""
-    images = images.astype(float)
+    images = scaled(images)
     flat = (images - images.mean(axis=0)[None] * center).reshape(-1, *images.shape[2:])
     chosen: Any = spectra.principal(flat.reshape(flat.shape[0], -1)) if basis == "principal axes" else basis
     found = spectra.spectrum(flat, basis=chosen)
@@ -308,11 +330,11 @@ def curves(bed: Bed, away: Deviation, count: int) -> dict[str, Array]:
 
 
 @jit
-def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> Array:
-    """(2, schedule, frame, c, h, w): what is left of the image that is shown, and the noise, which all have in common."""
+def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> dict[str, Array]:
+    """The image that is shown and the noise, which all have in common: (2, schedule, frame, c, h, w), and sums at moments."""
     u = bed.shown
     fresh = jax.random.normal(key, u.shape)
-    every = at_times(bed, away, jnp.asarray(FRAMES))
+    every = at_times(bed, away, jnp.asarray(np.r_[FRAMES, MOMENTS]))
     kept = [every[SCHEDULES.index(name)] for name in FILMED]
     parts = jnp.stack(
         [
@@ -321,7 +343,9 @@ def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> Array:
         ]
     )
     images = spectra.composed(parts.reshape(-1, parts.shape[-1]), shape, bed.basis)
-    return _screened(images.reshape(*parts.shape[:-1], *shape))
+    found = images.reshape(*parts.shape[:-1], *shape)
+    count = len(FRAMES)
+    return {"film": _screened(found[:, :, :count]), "strip": _screened(found[:, :, count:].sum(axis=0))}
 
 
 def _screened(images: Array) -> Array:
@@ -356,7 +380,7 @@ def pairs(covariance: Float[Array, "2 2"], points: Float[Array, "n 2"], key: Any
         jnp.sqrt(each.signal[at])[:, None] * u[None] + jnp.sqrt(each.noise[at])[:, None] * fresh[None] for each in both
     ]
     wide = jnp.einsum("ik,wfk,jk->wfij", vectors, spectrum[:, at], vectors)
-    return Pairs(wide, jnp.stack(moved) @ vectors.T, gone[:, -1], gone[:, at])
+    return Pairs(wide, _screened(jnp.stack(moved) @ vectors.T), gone[:, -1], gone[:, at])
 
 
 # ------------------------------------------------------------------------------------------------------------- draws
@@ -418,7 +442,8 @@ def _judged(bed: Bed, known: Array, ends: Array, shape: tuple[int, int], key: An
 
     apart = jnp.stack([metrics.sliced_wasserstein(key, end, held).value for end in ends])
     floor = metrics.sliced_wasserstein(key, known[: ends.shape[1]], held).value
-    return images(ends[:, :_SHOWN]), images(held[:_SHOWN]), apart, floor, jnp.stack([near(end) for end in ends])
+    shown = min(_SHOWN, ends.shape[1], held.shape[0])
+    return images(ends[:, :shown]), images(held[:shown]), apart, floor, jnp.stack([near(end) for end in ends])
 
 
 @jit

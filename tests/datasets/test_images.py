@@ -82,6 +82,36 @@ def test_patches_are_of_the_photographs_and_tests_are_apart(side, colour):
     assert len(np.unique(pixels.reshape(60, -1), axis=0)) > 55
 
 
+def test_tiles_of_photographs_are_cut_from_halves():
+    arrays = datasets.load("photograph-tiles").arrays
+    assert arrays["pixels"].shape == (1107, 1, 32, 32)
+    assert arrays["pixels"].dtype == np.uint8
+    whole = np.asarray(Image.open(io.BytesIO(packaged.content("astronaut"))).convert("RGB")).mean(axis=2)
+    first, right = arrays["pixels"][:2, 0].astype(float)  # the second begins 16 pixels further to the right
+    np.testing.assert_allclose(first, whole[:64, :64].reshape(32, 2, 32, 2).mean(axis=(1, 3)), atol=0.5)
+    np.testing.assert_array_equal(first[:, 16:], right[:, :16])
+    held = arrays["held_out"][arrays["classes"] == 0].reshape(15, -1)
+    np.testing.assert_array_equal(held, np.broadcast_to(held[0], held.shape))
+    assert held[0].tolist() == 11 * [False] + 2 * [True]
+
+
+def test_a_spectrum_alone_becomes_images_of_its_gaussian():
+    power = 1 / (1 + np.hypot(*np.meshgrid(np.fft.fftfreq(6, 1 / 6), np.fft.fftfreq(4, 1 / 4)))) ** 2
+    data = read("mine.npz", npz(power=power))
+    np.testing.assert_array_equal(data.arrays["power"], power)
+    assert data.arrays["pixels"].shape == (256, 1, 4, 6)
+    found = (np.abs(np.fft.fft2(data.arrays["pixels"][:, 0], norm="ortho")) ** 2).mean(axis=0)
+    np.testing.assert_allclose(found, power, rtol=5 * np.sqrt(2 / 256))
+    bent = power.copy()
+    bent[1, 2] *= 2
+    with pytest.raises(ValueError, match="differs between f and -f"):
+        read("mine.npz", npz(power=bent))
+    with pytest.raises(ValueError, match="goes down to 0, but a spectrum is positive everywhere"):
+        read("mine.npz", npz(power=np.zeros((4, 4))))
+    with pytest.raises(ValueError, match=r"has shape \(4,\), but \(height, width\) is needed"):
+        read("mine.npz", npz(power=np.ones(4)))
+
+
 def test_a_planted_pattern_is_in_the_covariance():
     data, plain = datasets.load("planted-pattern", strength=8), datasets.load("mnist-images")
     added = data.arrays["pixels"] - (plain.arrays["pixels"] / 127.5 - 1)

@@ -78,10 +78,13 @@ def test_the_film_is_of_the_image_and_ends_in_the_same_noise(default):
     for name in default.filmed.values:
         np.testing.assert_allclose(film.sel(part="signal", filmed=name).isel(frame=0), pixels, atol=0.01)
         assert float(np.abs(film.sel(part="noise", filmed=name).isel(frame=0)).max()) == 0
-    last = film.sel(part="noise").isel(frame=-1).values
+    last = default.strip.isel(moment=-1, channel=0).values
     np.testing.assert_allclose(last[0], last[1], atol=0.02)
+    np.testing.assert_allclose(
+        default.strip.isel(moment=2), default.film.sum("part").sel(frame=0.4, method="nearest"), atol=0.02
+    )
     assert last[0].std() == pytest.approx(1, abs=0.07)
-    middle = default.film.isel(frame=10, channel=0).sel(part="noise", filmed="by frequency").values
+    middle = default.film.isel(frame=15, channel=0).sel(part="noise", filmed="by frequency").values
     power = np.abs(np.fft.fft2(middle, norm="ortho")) ** 2
     assert power[0, 1] > power[16, 8:24].mean()  # at first the noise is smooth
 
@@ -106,14 +109,13 @@ def test_a_spectrum_of_ones_own_colours_and_rectangles(few, coloured):
 
 
 def test_the_path_moves_two_pixels_by_their_covariance(few):
-    for way in few.way.values:
-        np.testing.assert_allclose(few.covariance.sel(way=way)[-1], np.eye(2), atol=1e-9)
-    first, last = few.covariance.sel(way="shortest").values[[0, 10]]
+    first, last = few.covariance.sel(way="shortest").values[[0, 15]]
     np.testing.assert_allclose(last, shortest.geodesic(jnp.asarray(first), jnp.eye(2), 0.5), atol=1e-9)
-    np.testing.assert_allclose(few.covariance.sel(way="straight").values[10], (first + np.eye(2)) / 2, atol=1e-9)
+    np.testing.assert_allclose(few.covariance.sel(way="straight").values[15], (first + np.eye(2)) / 2, atol=1e-9)
     told = float(shortest.distance(jnp.asarray(first), jnp.eye(2)))
-    assert float(few.gone.sel(way="shortest")[-1]) == pytest.approx(told, rel=1e-9)
-    assert float(few.gone.sel(way="straight")[-1]) > told
+    assert float(few.way_length.sel(way="shortest")) == pytest.approx(told, rel=1e-9)
+    np.testing.assert_allclose(few.gone.sel(way="shortest"), told * few.frame, rtol=1e-9, atol=1e-12)
+    assert float(few.way_length.sel(way="straight")) > told
 
 
 def test_images_that_lack_a_frequency_are_told_what_to_do(coloured):

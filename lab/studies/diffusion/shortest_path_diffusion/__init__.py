@@ -10,7 +10,7 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.diffusion import shortest_survey as survey
-from lab.diffusion.shortest_survey import BUDGETS, EXPONENTS, FAMILIES, FILMED, FRAMES, SAMPLERS, SCHEDULES, TIMES, WAYS
+from lab.diffusion.shortest_survey import SAMPLERS
 from lab.numerics import Loop, first_failure
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
@@ -20,7 +20,7 @@ from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 
-_PAIRS = 150
+_PAIRS = 100
 _NOTHING = 1e-9  # of the largest power: none, to rounding
 
 
@@ -71,7 +71,8 @@ class ShortestPathDiffusion(Study):
 
     dims: ClassVar = {
         "schedule": ("schedule", ""), "filmed": ("schedule", ""), "sampler_name": ("sampler", ""), "t": ("t / T", ""),
-        "frame": ("t / T", ""), "radius": ("|f|", "periods"), "family": ("deviation", ""), "place": ("place", ""),
+        "frame": ("t / T", ""), "moment": ("t / T", ""), "radius": ("|f|", "periods"), "family": ("deviation", ""),
+        "place": ("place", ""),
         "exponent": ("m", ""), "budget": ("steps", ""), "part": ("part", ""), "channel": ("colour", ""), "y": ("y", ""),
         "x": ("x", ""), "example": ("image", ""), "way": ("path", ""), "axis": ("pixel", ""), "other": ("pixel", ""),
         "pair": ("pair", ""), "number": ("number", ""),
@@ -109,9 +110,11 @@ class ShortestPathDiffusion(Study):
         Result("fitted", ("radius",), "power", "of the law that fits them"),
         Result("fit", ("number",), "c₁, c₂, m", "of the law that fits them, and its error in log D"),
         Result("film", ("part", "filmed", "frame", "channel", "y", "x"), "pixel", "what is left of the image, and the noise"),
+        Result("strip", ("filmed", "moment", "channel", "y", "x"), "pixel", "of image and noise together"),
         Result("pairs", ("way", "frame", "pair", "axis"), "pixel", "two neighbouring pixels, less the mean of all"),
         Result("covariance", ("way", "frame", "axis", "other"), "covariance", "of two neighbouring pixels"),
         Result("gone", ("way", "frame"), "Fisher length", "gone so far"),
+        Result("way_length", ("way",), "Fisher length", "of the path of two pixels"),
         Result("images", ("schedule", "example", "channel", "y", "x"), "pixel", "of images that are drawn"),
         Result("held_out", ("example", "channel", "y", "x"), "pixel", "of held out images"),
         Result("sliced_all", ("schedule",), "sliced W₂²", "of drawn images to held out ones, mean over directions"),
@@ -124,26 +127,21 @@ class ShortestPathDiffusion(Study):
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
-        """Images between -1 and 1, and some pairs of neighbouring pixels."""
-        pixels, held = data.arrays["pixels"], data.arrays["held_out"]
-        images = pixels.astype(np.float32) if pixels.dtype.kind == "f" else (pixels / 127.5 - 1).astype(np.float32)
+        """Images in a random order, and some pairs of neighbouring pixels."""
+        images, held = data.arrays["pixels"], data.arrays["held_out"]
         rng = np.random.default_rng(0)
         train, held = (rng.permutation(images[part]) for part in (~held, held))
-        off = train.astype(float) - train.mean(dtype=float)
+        off = survey.scaled(train[:2000])
         two = np.stack([off[..., :-1].ravel(), off[..., 1:].ravel()], axis=1) if train.shape[3] > 1 else np.ones((2, 2))
         spread = np.cov(two.T, bias=True) + 1e-6 * np.eye(2)
-        found = {"images": images, "train": train, "held": held, "spread": spread, "two": two[rng.choice(len(two), _PAIRS)]}
+        pairs = two[rng.choice(len(two), _PAIRS)] - two.mean()
+        found = {"images": images, "train": train, "held": held, "spread": spread, "two": pairs}
         return found | ({"power": data.arrays["power"].astype(float)} if "power" in data.arrays else {})
 
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Names, and places."""
-        return {
-            "schedule": list(SCHEDULES), "filmed": list(FILMED), "sampler_name": list(SAMPLERS), "t": TIMES, "frame": FRAMES,
-            "family": list(FAMILIES), "exponent": EXPONENTS, "budget": list(BUDGETS), "part": ["signal", "noise"],
-            "way": list(WAYS), "axis": ["pixel", "right of it"], "other": ["pixel", "right of it"],
-            "number": ["c1", "c2", "m", "error"],
-        }
+        return survey.PLACES
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """Noise, where images lack frequencies."""
@@ -168,9 +166,8 @@ class ShortestPathDiffusion(Study):
         drawn = survey.draws(bed, away, shape, p.few, p.grid, p.drawn, p.sampler, keys[2], loop)
         output = survey.curves(bed, away, survey.rings(shape)) | survey.told(scored, drawn, list(SAMPLERS).index(p.sampler))
         moved = survey.pairs(inputs["spread"], inputs["two"], keys[1])
-        film = survey.film(bed, away, shape, keys[0])
-        return output | {
-            "film": film, "pairs": moved.points, "covariance": moved.covariance, "gone": moved.distance,
+        return output | survey.film(bed, away, shape, keys[0]) | {
+            "pairs": moved.points, "covariance": moved.covariance, "gone": moved.distance, "way_length": moved.length,
             "reason": first_failure(scored.reason, drawn.reason),
         }
 

@@ -10,6 +10,7 @@ from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, sweeping
 
 _TITLES = {"large": "large variance", "small": "small variance", "ddim": "DDIM"}
+_SHORT = {"large": "large", "small": "small", "ddim": "DDIM"}
 _NAMES = {"gamma": "γ of the spectrum", "warp": "p of the time", "blend": "share of the cosine schedule"}
 _TICKS = (0, 0.25, 0.5, 0.75, 1)
 _VALUES = {"gamma": (0, 1, 2, 3, 4), "warp": (0.25, 0.5, 1, 2, 4), "blend": _TICKS}
@@ -46,14 +47,11 @@ def _film(result: xr.Dataset, at: int) -> Any:
 
 
 def _strip(result: xr.Dataset) -> Any:
-    places = np.linspace(0, result.sizes["frame"] - 1, 6).astype(int)
-    sums = result.film.isel(frame=places).sum(dim="part").transpose("filmed", "frame", ...)
-    heads = [f"t/T = {t:.1f}" for t in result.frame.values[places]]
-    return draw.mosaic(_tiles(sums), list(_named(result, "filmed").values()), heads, height=330)
+    heads = [f"t/T = {t:.1f}" for t in result.moment.values]
+    return draw.mosaic(_tiles(result.strip), list(_named(result, "filmed").values()), heads, height=330)
 
 
 def _some(result: xr.Dataset) -> list[int]:
-    """Radii from the mean of the image to its finest detail, denser where the power falls fast."""
     known = np.flatnonzero(np.isfinite(result.abar.values[0, 0]))
     wanted = np.r_[0, np.geomspace(1, len(known) - 1, _RINGS - 1)].round().astype(int)
     return [int(known[place]) for place in dict.fromkeys(wanted)]
@@ -66,7 +64,7 @@ def _curves(result: xr.Dataset) -> Any:
     for ring, tint, other in zip(rings, blue, orange, strict=True):
         layers.append(draw.curve(result.t, ours.abar.sel(radius=ring), color=tint))
         layers.append(draw.curve(result.t, ours.noise.sel(radius=ring), color=other, dash=True))
-    named = [(f"{_ours(result)}, |f|:", draw.INK), *((f"{ring}", tint) for ring, tint in zip(rings, blue, strict=True))]
+    named = [("|f| =", draw.INK), *((f"{ring}", tint) for ring, tint in zip(rings, blue, strict=True))]
     layers += draw.legend(named, 1.03, (0.0, 1.0))
     return draw.plot(*layers, xlabel="t/T", ylabel="signal (blue) and noise (dashed)", xlim=(0, 1.3), ylim=(0, 1.02),
                      xticks=_TICKS, height=470)
@@ -94,19 +92,19 @@ def _speed(result: xr.Dataset) -> Any:
         for at, (name, title) in enumerate(_named(result).items())
     ]
     level = draw.curve([0, 1], 2 * [float(result.distance)], color=draw.MUTED, dash=True)
-    return draw.plot(level, *layers, xlabel="t/T", ylabel="Fisher speed", logy=True, height=340, xlim=(0, 1.4), xticks=_TICKS,
-                     note="numbers: length; dashed: the distance, at even speed")
+    return draw.plot(level, *layers, xlabel="t/T", ylabel="Fisher speed", logy=True, height=340, xlim=(0, 1.6), xticks=_TICKS)
 
 
 def _spectra(result: xr.Dataset, at: int) -> Any:
-    ring, now, tints = result.radius.values, result.power.isel(t=at), _tints(result.schedule.values)
+    ring, tints = result.radius.values, _tints(result.schedule.values)
+    now = result.power.sel(t=result.frame[at], method="nearest")
     known = {"of the images": result.measured, "law of powers": result.fitted}
     layers = [draw.curve(ring, line, name, color=draw.MUTED, dash=name != "of the images") for name, line in known.items()]
     layers += [draw.curve(ring, now.sel(schedule=name), title, color=tints[name]) for name, title in _named(result).items()]
     every = np.concatenate([np.ravel(line) for line in (result.power, result.measured, result.fitted)])
     return draw.plot(*layers, logy=True, xlabel="|f|, periods over the image", ylabel="power", height=340,
                      ylim=(np.nanmin(every) / 1.5, np.nanmax(every) * 1.5), xlim=(0, 1.35 * ring.max()),
-                     note=f"t/T = {float(result.t[at]):.2f}")
+                     note=f"t/T = {float(result.frame[at]):.2f}")
 
 
 def _family(name: str) -> Callable[[xr.Dataset], Any]:
@@ -115,25 +113,26 @@ def _family(name: str) -> Callable[[xr.Dataset], Any]:
         at, measure = own.family_value.values, own.family_kl
         tints = dict(zip(_TITLES, draw.colours(3), strict=True))
         layers: list[Any] = []
-        for sampler, title in _TITLES.items():
+        for sampler, title in _SHORT.items():
             line = measure.sel(sampler_name=sampler).values
             low = int(line.argmin())
             layers.append(draw.curve(at, line, f"{title}, least at {at[low]:.3g}", color=tints[sampler]))
             layers.append(draw.points([at[low]], [line[low]], color=tints[sampler]))
         excess = np.maximum(own.family_length.values - float(own.family_length.min()), 1e-6)
-        layers.append(draw.curve(at, excess, "length beyond the least", color=draw.MUTED, dash=True))
+        layers.append(draw.curve(at, excess, "excess length", color=draw.MUTED, dash=True))
         layers.append(draw.vline(sweeping.parameters(result)[name], "here", color=draw.MUTED, dash=True))
-        return draw.plot(*layers, logy=True, logx=name == "warp", xlabel=_NAMES[name], ylabel="KL", height=360,
-                         xticks=_VALUES[name], ylim=(max(float(measure.min()) / 3, 1e-5), None))
+        return draw.plot(*layers, logy=True, logx=name == "warp", xlabel=_NAMES[name], height=360,
+                         ylabel="KL, by the variance of the sampler", xticks=_VALUES[name],
+                         ylim=(max(float(measure.min()) / 3, 1e-5), None))
 
     return picture
 
 
 def _distances(result: xr.Dataset) -> Any:
     columns: dict[str, Any] = {"schedule": list(_named(result).values())}
-    columns |= {"length": result.fisher_length.values, "sum of KLs": result.sum_kl.values}
+    columns |= {"length": result.fisher_length.values}
     for head, value in (("KL", result.kl), ("W₂²", result.w2sq)):
-        columns |= {f"{head}, {sampler}": value.sel(sampler_name=sampler).values for sampler in _TITLES}
+        columns |= {f"{head}, {sampler}": value.sel(sampler_name=sampler).values for sampler in ("large", "ddim")}
     return draw.table(columns)
 
 
@@ -164,7 +163,7 @@ def _toy(result: xr.Dataset, at: int) -> Any:
         inside = np.where((np.abs(dots) < end).all(axis=1)[:, None], dots, np.nan)
         every = [_ellipse(each) for each in own.covariance.values]
         now, trail = every[at], np.concatenate([np.r_[each, [[np.nan, np.nan]]] for each in every[::4]])
-        words = f"{title}: {float(own.gone[at]):.2f} of {float(own.gone[-1]):.2f}"
+        words = f"{title}: {float(own.gone[at]):.2f} of {float(own.way_length):.2f}"
         layers += [
             draw.curve(trail[:, 0] + left, trail[:, 1], color=draw.MUTED, dash=True),
             draw.points(inside[:, 0] + left, inside[:, 1], color=draw.SOURCE, size=0.35, alpha=0.8),
@@ -179,7 +178,7 @@ def _toy(result: xr.Dataset, at: int) -> Any:
 def _images(result: xr.Dataset) -> Any:
     tiles = np.concatenate([_tiles(result.held_out)[None], _tiles(result.images)])
     names = [f"{title}: {float(result.sliced_all.sel(schedule=name)):.2g}" for name, title in _named(result).items()]
-    note = f"numbers: sliced W₂² to held out images; of images that the denoiser knows {float(result.sliced_floor):.2g}"
+    note = f"numbers: sliced W₂²; of known images {float(result.sliced_floor):.2g}"
     return draw.mosaic(tiles, ["held out", *names], note=note, height=380)
 
 
@@ -187,15 +186,15 @@ PICTURES = Pictures(
     Picture("film", "One image on its way", "What is left of it, the noise, their sum. Along the shortest path the image is "
             "sharpened while the noise is still smooth; with the cosine schedule both go as a whole; blurring takes the "
             "detail.", _film, plays="frame"),
-    Picture("curves", "By frequency", "Blue: share of the signal's power that is left, coarse frequencies dark, fine ones "
-            "light; orange: noise. The coarse go first, since they have the most power.", _curves),
+    Picture("curves", "By frequency", "Blue: share of the signal's power that is left, coarse frequencies strongest, fine "
+            "ones faint; orange: noise. The coarse go first, since they have the most power.", _curves),
     Picture("strip", "At equal times", "Image and noise together at six times.", _strip),
-    Picture("heat", "When half is gone", "Signal that is left by time and frequency; black: half of it. Dashed: half of the "
-            "others.", _heat),
+    Picture("heat", "When half is gone", "Signal that is left by time and frequency; solid line: half of it. Dashed: half "
+            "of the others.", _heat),
     Picture("spectra", "The spectrum on its way", "In logarithms the shortest path is straight: all frequencies come to white "
-            "noise together. One schedule for all raises the weak ones at once. Play it.", _spectra, plays="t"),
-    Picture("speed", "Fisher speed", "Length in a unit of time. The shortest path goes evenly; one schedule for all spends its "
-            "length at the ends.", _speed),
+            "noise together. One schedule for all raises the weak ones at once. Play it.", _spectra, plays="frame"),
+    Picture("speed", "Fisher speed", "Length in a unit of time; numbers: the whole. The shortest path goes evenly, at its "
+            "distance (dashed); one schedule for all is fast near the data and slow near white noise.", _speed),
     Picture("gamma", "Leaving the path: γ", "KL of three samplers, exactly, as the schedule is made for the power γ of the "
             "spectrum; grey: by how much the path is longer. A dot marks the least.", _family("gamma")),
     Picture("warp", "Leaving the path: its speed", "The same path at another speed has the same length, and not the same KL.",
@@ -212,6 +211,6 @@ PICTURES = Pictures(
     Picture("toy", "Two pixels", "A pixel and its neighbour, with the ellipse of two standard deviations. Straight in "
             "covariance, as with every schedule for all frequencies, the thin side fills up at once. Numbers: length gone.",
             _toy, plays="frame"),
-    Picture("images", "Drawn in few steps", "By the best denoiser of known images, along each schedule from the same noise.",
-            _images),
+    Picture("images", "Drawn in few steps", "By the best denoiser of known images, along each schedule from the same noise, "
+            "with the distance to held out ones.", _images),
 )
