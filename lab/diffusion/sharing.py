@@ -1,0 +1,143 @@
+r"""Does one start serve all inputs? Statistics of a table of scores $S_{ik}$, image by candidate, lower is better.
+
+If the ranking of candidates were the same for each image, one row would tell all (``pairs`` = 1). It need not be: for the mean
+over many images to pick a good start it is enough that halves of the images agree (``halves`` near 1).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from lab.numerics.jit import jit
+
+
+@jit
+def ranks(scores: Float[Array, "... K"]) -> Float[Array, "... K"]:
+    """From 0, the best, to K - 1 in each row; equal ones share the mean of their ranks. NaN comes last."""
+    k = scores.shape[-1]
+    scores = jnp.where(jnp.isnan(scores), jnp.inf, scores)
+    ordered = jnp.sort(scores, axis=-1)
+    flat, lines = ordered.reshape(-1, k), scores.reshape(-1, k)
+    low = jax.vmap(lambda row, x: jnp.searchsorted(row, x, side="left"))(flat, lines)
+    high = jax.vmap(lambda row, x: jnp.searchsorted(row, x, side="right"))(flat, lines)
+    return ((low + high - 1) / 2).reshape(scores.shape).astype(scores.dtype)
+
+
+def _standard(ranked: Array) -> Array:
+    apart = ranked - ranked.mean(axis=-1, keepdims=True)
+    norm = jnp.sqrt((apart**2).sum(axis=-1, keepdims=True))
+    return apart / jnp.where(norm > 0, norm, jnp.nan)
+
+
+@jit
+def spearman(x: Float[Array, " K"], y: Float[Array, " K"]) -> Float[Array, ""]:
+    """The rank correlation of two rows; NaN where one is constant."""
+    return (_standard(ranks(x)) * _standard(ranks(y))).sum()
+
+
+@jit
+def pairs(scores: Float[Array, "R K"]) -> Float[Array, ""]:
+    """The mean rank correlation of two different images; NaN of one image."""
+    unit = _standard(ranks(scores))
+    r = len(scores)
+    return ((unit.sum(axis=0) ** 2).sum() - (unit**2).sum()) / (r * (r - 1) if r > 1 else jnp.nan)
+
+
+@jit
+def halves(scores: Float[Array, "R K"], key: PRNGKeyArray, draws: int = 32) -> Float[Array, ""]:
+    """The rank correlation of the mean scores of two halves of the images, the mean over random halves; NaN of one image."""
+    r = len(scores)
+    if r < 2:
+        return jnp.asarray(jnp.nan, scores.dtype)
+
+    def one(key):
+        mixed = scores[jax.random.permutation(key, r)]
+        return spearman(mixed[: r // 2].mean(axis=0), mixed[r // 2 :].mean(axis=0))
+
+    return jax.vmap(one)(jax.random.split(key, draws)).mean()
+
+
+class Gap(NamedTuple):
+    """By how much the best candidate beats the second, with the interval that holds 90 % of bootstrapped gaps: images are
+    drawn anew. A search may end once ``low`` is above 0."""
+
+    value: Float[Array, ""]
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+    best: Int[Array, ""]
+    second: Int[Array, ""]
+
+
+@jit
+def gap(scores: Float[Array, "R K"], key: PRNGKeyArray, draws: int = 400) -> Gap:
+    """Of at least two candidates."""
+    r, k = scores.shape
+    if k < 2:
+        raise ValueError("one candidate has no second: give at least two")
+    mean = scores.mean(axis=0)
+    order = jnp.argsort(jnp.where(jnp.isfinite(mean), mean, jnp.inf), stable=True)
+    apart = scores[:, order[1]] - scores[:, order[0]]
+    drawn = apart[jax.random.randint(key, (draws, r), 0, r)].mean(axis=1)
+    low, high = jnp.quantile(drawn, jnp.asarray([0.05, 0.95], drawn.dtype))
+    return Gap(apart.mean(), low, high, order[0], order[1])
+
+
+class Use(NamedTuple):
+    """What a start chosen on some images is worth on others."""
+
+    score: Float[Array, ""]  # its mean there
+    random: Float[Array, ""]  # of all candidates: of a start that is drawn
+    regret: Float[Array, ""]  # above the candidate that is best there
+    wins: Float[Array, ""]  # share of images on which it beats the median candidate
+
+
+@jit
+def use(scores: Float[Array, "T K"], best: ArrayLike) -> Use:
+    """Of the candidate with that number, on test images."""
+    best = jnp.asarray(best)
+    mean = scores.mean(axis=0)
+    wins = (scores[:, best] < jnp.median(scores, axis=1)).mean()
+    return Use(mean[best], mean.mean(), mean[best] - jnp.nanmin(mean), wins.astype(scores.dtype))
+
+
+@jit
+def by_size(
+    reference: Float[Array, "R K"], test: Float[Array, "T K"], rows: Int[Array, " r"], counts: Int[Array, " k"]
+) -> Float[Array, "r k"]:
+    """The mean test score of the start that the first ``rows`` images choose among the first ``counts`` candidates."""
+    total = jnp.cumsum(reference, axis=0)[rows - 1]
+    allowed = jnp.arange(reference.shape[1])[None] < counts[:, None]
+    chosen = jnp.where(allowed[None], total[:, None, :], jnp.inf).argmin(axis=2)
+    return test.mean(axis=0)[chosen]
+
+
+class Halving(NamedTuple):
+    """What successive halving would have done on a table that is known."""
+
+    best: Int[Array, ""]
+    walks: Int[Array, ""]
+    rank: Int[Array, ""]  # of its choice among all candidates, from 0
+
+
+@jit
+def halving(scores: Float[Array, "R K"], first: int) -> Halving:
+    """As ``boundary.search`` with that ``halving``, from its full table."""
+    r, k = scores.shape
+    cost, rows, alive, walks = jnp.full(k, jnp.inf), 0, k, 0
+    kept = jnp.ones(k, bool)
+    ahead: Any = min(first, r)
+    while True:
+        walks += alive * (ahead - rows)
+        cost = jnp.where(kept, scores[:ahead].mean(axis=0), jnp.inf)
+        rows = ahead
+        if rows >= r:
+            break
+        alive, ahead = max((alive + 1) // 2, 1), min(2 * rows, r)
+        order = jnp.argsort(cost, stable=True)
+        kept = jnp.zeros(k, bool).at[order[:alive]].set(True)
+    best = cost.argmin()
+    mean = scores.mean(axis=0)
+    return Halving(best, jnp.int32(walks), (mean < mean[best]).sum(dtype=jnp.int32))
