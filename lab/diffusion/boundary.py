@@ -359,16 +359,15 @@ def _mean_score(task: Any, x: Array) -> Array:
 def _try(task: _Around, state: _Near) -> _Near:
     width = task.widths[state.round]
     z = jax.random.normal(jax.random.fold_in(task.key, state.round), (len(task.tries), state.x.size), state.x.dtype)
-    tried = jnp.sqrt(1 - width**2) * state.x[None] + width * z
+    tried = jnp.concatenate([state.x[None], jnp.sqrt(1 - width**2) * state.x[None] + width * z])
     costs = jax.lax.map(lambda x: _mean_score(task, x), tried)
     costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf)
     best = costs.argmin()
-    better = costs[best] < state.value
-    return _Near(jnp.where(better, tried[best], state.x), jnp.minimum(costs[best], state.value), state.round + 1)
+    return _Near(tried[best], costs[best], state.round + 1)
 
 
 _AROUND = Method(
-    lambda task: _Near(task.x, _mean_score(task, task.x), jnp.int32(0)),
+    lambda task: _Near(task.x, jnp.asarray(jnp.inf, task.x.dtype), jnp.int32(0)),
     _try,
     lambda task, state: jnp.where(state.round < len(task.widths), Reason.RUNNING, Reason.CONVERGED).astype(jnp.int32),
     lambda task, state: {"best": state.value},
@@ -391,14 +390,14 @@ def around(
     r"""Better starts near a good one: in each round tries $\sqrt{1 - b^2}\,\tilde x + b z$, which are draws of N(0, I) if
     $\tilde x$ is, with b falling from the first of ``widths`` to the second; the best one is kept if it is better.
 
-    Time O(rounds tries R) walks.
+    Time rounds (tries + 1) R walks.
     """
     _check(walk, x[None], z, given, (metric,))
     falling = jnp.asarray(np.geomspace(*widths, rounds), x.dtype)
     task = _Around(walk, (metric,), z, given, x, key, falling, jnp.zeros(tries))
     ran = loop(_AROUND, task, max_iterations=rounds)
     pairs = jax.tree.leaves(z)[0].shape[0]
-    return Refined(ran.state.x, ran.state.value, ran.trace["best"], (rounds * tries + 1) * pairs, ran.reason)
+    return Refined(ran.state.x, ran.state.value, ran.trace["best"], rounds * (tries + 1) * pairs, ran.reason)
 
 
 class _Down(NamedTuple):
@@ -413,34 +412,26 @@ class _Down(NamedTuple):
 
 
 class _Slope(NamedTuple):
-    x: Array
-    value: Array  # of x
+    x: Array  # the next to be tried
     memory: Any
+    value: Array  # of the one before
     best: Array
     least: Array
     step: Array
 
 
 def _begin(task: _Down) -> _Slope:
-    x = _projected(task.x, task.radius)
-    value = _mean_score(task, x)
-    return _Slope(x, value, optax.scale_by_adam().init(x), x, value, jnp.int32(0))
+    x, worst = _projected(task.x, task.radius), jnp.asarray(jnp.inf, task.x.dtype)
+    return _Slope(x, optax.scale_by_adam().init(x), worst, x, worst, jnp.int32(0))
 
 
 def _descend(task: _Down, state: _Slope) -> _Slope:
-    slope = jax.grad(lambda x: _mean_score(task, x))(state.x)
+    change: Any
+    value, slope = jax.value_and_grad(lambda x: _mean_score(task, x))(state.x)
     change, memory = optax.scale_by_adam().update(slope, state.memory)
-    x = _projected(state.x - task.rate * change, task.radius)
-    value = _mean_score(task, x)
     better = value < state.least
-    return _Slope(
-        x,
-        value,
-        memory,
-        jnp.where(better, x, state.best),
-        jnp.where(better, value, state.least),
-        state.step + 1,
-    )
+    best, least = jnp.where(better, state.x, state.best), jnp.where(better, value, state.least)
+    return _Slope(_projected(state.x - task.rate * change, task.radius), memory, value, best, least, state.step + 1)
 
 
 def _projected(x: Array, radius: Array) -> Array:
@@ -452,9 +443,9 @@ _DOWN = Method(
     _begin,
     _descend,
     lambda task, state: jnp.where(
-        jnp.isfinite(state.value),
-        jnp.where(state.step < task.steps, Reason.RUNNING, Reason.CONVERGED),
+        (state.step > 0) & ~jnp.isfinite(state.value),
         Reason.NOT_FINITE,
+        jnp.where(state.step < task.steps, Reason.RUNNING, Reason.CONVERGED),
     ).astype(jnp.int32),
     lambda task, state: {"value": state.value},
 )
@@ -478,11 +469,11 @@ def down(
         on_shell: False lets it leave the sphere. For the squared error it then falls to 0, where the sampler ends near the
             posterior mean, which is blurred.
 
-    Time O(steps R) walks, three times as long; memory O(R N d).
+    Time steps R walks, each some three times as long; memory O(R N d).
     """
     _check(walk, x[None], z, given, (metric,))
     radius = jnp.asarray(x.size**0.5 if on_shell else np.inf, x.dtype)
     task = _Down(walk, (metric,), z, given, x, jnp.asarray(rate, x.dtype), radius, jnp.int32(steps))
     ran = loop(_DOWN, task, max_iterations=steps)
     pairs = jax.tree.leaves(z)[0].shape[0]
-    return Refined(ran.state.best, ran.state.least, ran.trace["value"], (3 * steps + 1) * pairs, ran.reason)
+    return Refined(ran.state.best, ran.state.least, ran.trace["value"], 3 * steps * pairs, ran.reason)

@@ -4,7 +4,7 @@ If the ranking of candidates were the same for each image, one row would tell al
 over many images to pick a good start it is enough that halves of the images agree (``halves`` near 1).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,17 +47,24 @@ def pairs(scores: Float[Array, "R K"]) -> Float[Array, ""]:
 
 
 @jit
-def halves(scores: Float[Array, "R K"], key: PRNGKeyArray, draws: int = 32) -> Float[Array, ""]:
-    """The rank correlation of the mean scores of two halves of the images, the mean over random halves; NaN of one image."""
+def groups(scores: Float[Array, "R K"], key: PRNGKeyArray, sizes: tuple[int, ...], draws: int = 32) -> Float[Array, " sizes"]:
+    """The rank correlation of the mean scores of two groups of so many images that have none in common, the mean over random
+    ones; NaN where there are not so many."""
     r = len(scores)
-    if r < 2:
-        return jnp.asarray(jnp.nan, scores.dtype)
+    mixed = jnp.argsort(jax.random.uniform(key, (draws, r)), axis=1)
+    total = jnp.cumsum(scores[mixed], axis=1)
+    total = jnp.concatenate([jnp.zeros_like(total[:, :1]), total], axis=1)  # of the first 0, 1, ..., R
+    there = [min(n, r // 2) for n in sizes]
+    first = jnp.stack([total[:, n] for n in there], axis=1)
+    last = jnp.stack([total[:, r] - total[:, r - n] for n in there], axis=1)
+    ranked = _standard(ranks(jnp.stack([first, last])))
+    found = (ranked[0] * ranked[1]).sum(axis=-1).mean(axis=0)
+    return jnp.where(jnp.asarray([1 <= n <= r // 2 for n in sizes]), found, jnp.nan)
 
-    def one(key):
-        mixed = scores[jax.random.permutation(key, r)]
-        return spearman(mixed[: r // 2].mean(axis=0), mixed[r // 2 :].mean(axis=0))
 
-    return jax.vmap(one)(jax.random.split(key, draws)).mean()
+def halves(scores: Float[Array, "R K"], key: PRNGKeyArray, draws: int = 32) -> Float[Array, ""]:
+    """``groups`` of half of the images each."""
+    return groups(scores, key, (len(scores) // 2,), draws)[0]
 
 
 class Gap(NamedTuple):
@@ -126,18 +133,17 @@ class Halving(NamedTuple):
 def halving(scores: Float[Array, "R K"], first: int) -> Halving:
     """As ``boundary.search`` with that ``halving``, from its full table."""
     r, k = scores.shape
-    cost, rows, alive, walks = jnp.full(k, jnp.inf), 0, k, 0
-    kept = jnp.ones(k, bool)
-    ahead: Any = min(first, r)
-    while True:
-        walks += alive * (ahead - rows)
-        cost = jnp.where(kept, scores[:ahead].mean(axis=0), jnp.inf)
-        rows = ahead
-        if rows >= r:
-            break
-        alive, ahead = max((alive + 1) // 2, 1), min(2 * rows, r)
-        order = jnp.argsort(cost, stable=True)
-        kept = jnp.zeros(k, bool).at[order[:alive]].set(True)
-    best = cost.argmin()
-    mean = scores.mean(axis=0)
-    return Halving(best, jnp.int32(walks), (mean < mean[best]).sum(dtype=jnp.int32))
+    total = jnp.cumsum(scores, axis=0)
+
+    def rung(state: tuple) -> tuple:
+        alive, rows, walks, kept = state
+        order = jnp.argsort(jnp.where(kept, total[rows - 1], jnp.inf), stable=True)
+        alive, ahead = jnp.maximum((alive + 1) // 2, 1), jnp.minimum(2 * rows, r)
+        return alive, ahead, walks + alive * (ahead - rows), jnp.zeros(k, bool).at[order].set(jnp.arange(k) < alive)
+
+    rows = jnp.int32(min(first, r))
+    begun = jnp.int32(k), rows, k * rows, jnp.ones(k, bool)
+    _, _, walks, kept = jax.lax.while_loop(lambda state: state[1] < r, rung, begun)
+    mean = total[-1] / r
+    best = jnp.where(kept, mean, jnp.inf).argmin()
+    return Halving(best, walks, (mean < mean[best]).sum(dtype=jnp.int32))

@@ -185,7 +185,7 @@ def test_refinement_never_loses_and_stays_where_noise_lives():
     near = boundary.around(walk, found.x, z, given, key=jax.random.key(3), rounds=5, tries=8)
     assert float(near.value) <= float(found.value) + 1e-12
     assert (np.diff(near.trace) <= 1e-15).all()
-    assert near.walks == (5 * 8 + 1) * 12
+    assert near.walks == 5 * (8 + 1) * 12
     shell = boundary.down(walk, found.x, z, given, steps=60, rate=0.1)
     assert float(jnp.linalg.norm(shell.x)) == pytest.approx(D**0.5, rel=1e-9)
     assert float(shell.value) < float(found.value)
