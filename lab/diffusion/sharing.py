@@ -47,7 +47,9 @@ def pairs(scores: Float[Array, "R K"]) -> Float[Array, ""]:
 
 
 @jit
-def groups(scores: Float[Array, "R K"], key: PRNGKeyArray, sizes: tuple[int, ...], draws: int = 32) -> Float[Array, " sizes"]:
+def groups(
+    scores: Float[Array, "R K"], key: PRNGKeyArray, sizes: tuple[int, ...], draws: int = 32
+) -> Float[Array, " sizes"]:
     """The rank correlation of the mean scores of two groups of so many images that have none in common, the mean over random
     ones; NaN where there are not so many."""
     r = len(scores)

@@ -1,10 +1,11 @@
-r"""A sampler from a Butcher tableau: any explicit Runge-Kutta method of $dy/d\sigma = (y - D) / \sigma$ in $y = x/a$ along
-$\sigma = s/a$.
+r"""A sampler from a function of one step, or from a Butcher tableau: any explicit Runge-Kutta method of
+$dy/d\sigma = (y - D) / \sigma$ in $y = x/a$ along $\sigma = s/a$.
 
 There Euler's method is DDIM and Heun's that of EDM, for every schedule (Karras et al., *Elucidating the Design Space*, NeurIPS
 2022), so a tableau of one's own stands beside them on the same grid.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -78,3 +79,27 @@ class Tableau(eqx.Module):
             y = y + weight * length * slope
         assert first is not None
         return Moved(later.a * y, first, None)
+
+
+class Stepped(eqx.Module):
+    """A function of one step as a ``Sampler``, without memory and without noise.
+
+    Args:
+        step: called with a prediction, the ``Level`` now, the ``Level`` later and the points (n, d) now; returns those later.
+        evaluations: of the prediction in a step.
+
+    >>> def ddim(predict, now, later, x):
+    ...     data = predict(x, now.a, now.s)
+    ...     return later.a * data + later.s * (x - now.a * data) / now.s
+    >>> Stepped(ddim).evaluations
+    1
+    """
+
+    step: Callable[..., Array] = eqx.field(static=True)
+    evaluations: int = eqx.field(static=True, default=1)
+
+    def begin(self, x: Array) -> None:
+        return None
+
+    def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
+        return Moved(self.step(predict, step.now.level, step.later.level, x), x, None)

@@ -91,12 +91,11 @@ class OptimalBoundary(Study):
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """Scores that fit into memory, and Gaussians that there are images for."""
-        rows = self.references + self.tests
-        train = int((~np.asarray(data.arrays["held_out"])).sum())
-        return {
-            "candidates": Limit(1, max(min(5000, _LARGEST // rows), 1), "so that the table of scores fits into memory"),
-            "modes": Limit(1, max(min(64, train // 2), 1), "so that there are two training images for each"),
-        }
+        most, train = _LARGEST // (self.references + self.tests), int((~np.asarray(data.arrays["held_out"])).sum())
+        found = {"candidates": Limit(1, max(most, 1), "so that the table of scores fits into memory")} if most < 5000 else {}
+        if train < 128:
+            found["modes"] = Limit(1, max(train // 2, 1), "so that there are two training images for each")
+        return found
 
     def check(self, data: Data) -> None:
         """Images that can be halved, and whose matrices can be factorized."""
@@ -108,7 +107,7 @@ class OptimalBoundary(Study):
             raise ValueError(refuse(self.pool, f"images of at most {MOST} pixels are taken, these are {h} x {w}: pool more"))
         if min(h, w) < 4 or h % 2 or w % 2:
             raise ValueError(refuse(self.pool, f"sides of even numbers from 4 on are needed, these are {h} x {w}"))
-        if self.metric == "1-ssim" and min(h, w) < 7:
+        if self.own.metric is None and self.metric == "1-ssim" and min(h, w) < 7:
             raise ValueError(self.parameters()["metric"].refuse(
                 self.metric, f"windows of 7 x 7 must fit into the images, and these are {h} x {w}"))
         if held < 2:
@@ -123,7 +122,7 @@ class OptimalBoundary(Study):
         noise, seed = jnp.asarray(p.noise, float), jnp.asarray(p.seed, jnp.uint32)
         z = jnp.asarray(variables.chosen(inputs, p.pool, references, tests))
         made = variables.bed(law, z, shape, p.damage, noise, seed, p.candidates)
-        walk = variables.walk(made, p.sampler, p.steps, shape, own)
+        walk = variables.walk(made, "ddim" if own.sampler is not None else p.sampler, p.steps, shape, own)
         metrics = variables.measures(shape, own)
         decides = p.metric if own.metric is None else "own"
         first, others = metrics[decides], tuple(each for name, each in metrics.items() if name != decides)

@@ -37,7 +37,7 @@ def line(result: xr.Dataset, at: int) -> Any:
 def shared(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.hline(0.0, "shared by all y", color=draw.MUTED), draw.curve(result.y, result.line_best, color=draw.GOOD),
-        draw.curve(result.y, result.line_mode, "mode", color=draw.TARGET, dash=True),
+        draw.curve(result.y, result.line_mode, "mode of x₀", color=draw.TARGET, dash=True),
         xlabel="y", ylabel="best start x_T", height=300,
     )
 

@@ -38,8 +38,8 @@ def _way(result: xr.Dataset, way: str) -> float:
 
 def _images(result: xr.Dataset) -> Any:
     names = [str(name) for name in result.tile.values]
-    short = {"searched": "found", "ancestral": "DDPM", "gradients": "grad.", "zero": "x_T = 0"}
-    heads = [short.get(name, name.replace("random ", "noise ")) for name in names]
+    short = {"measured": "LR", "truth": "HR", "searched": "found", "ancestral": "DDPM", "gradients": "grad.", "zero": "0"}
+    heads = [short.get(name, name.replace("random ", "")) for name in names]
     return draw.mosaic(result.samples.values, cols=heads)
 
 
@@ -63,7 +63,7 @@ def _plane(result: xr.Dataset, at: int) -> Any:
         draw.curve(x[path], y[path], color=draw.SOURCE),
         draw.points(x[path[-1:]], y[path[-1:]], color=draw.SOURCE, size=3.5),
         *(draw.points(*([v] for v in spots[name]), color=tints[name], size=2.5) for name in ways),
-        *draw.legend(rows, left - 0.02 * wide, (high - 0.75 * tall, high + 0.12 * tall)),
+        *draw.legend(rows, left - 0.02 * wide, (high - 0.85 * tall, high + 0.06 * tall)),
         xlabel=f"{_NAMES[mine]}, on test images", ylabel=f"{_NAMES[other]}, on test images",
         xlim=(left - 0.06 * wide, right + 0.06 * wide), ylim=(low - 0.08 * tall, high + 0.2 * tall), height=400,
         note=f"K = {tried}",
@@ -144,9 +144,9 @@ def _elsewhere(result: xr.Dataset) -> Any:
         share = (result.elsewhere.sel(start=start) / result.elsewhere.sel(start="random")).values
         layers.append(draw.bars(np.arange(len(names)) + 0.26 * (number - 1), share, color=tints[str(start)], width=0.24))
     rows = [(_LABELS[str(start)], tints[str(start)]) for start in result.start.values]
-    ticks = [(i, f"{name} (searched)" if name == here else name) for i, name in enumerate(names)]
     return draw.plot(
-        *layers, *draw.legend(rows, -0.45, (0.95, 1.38)), xticks=ticks, xlabel="damage", ylim=(0, 1.45),
+        *layers, *draw.legend(rows, -0.45, (0.0, 1.62)), xticks=list(enumerate(names)), ylim=(0, 1.7),
+        xlabel=f"damage of the images; searched on {here}",
         ylabel="score over that of a random start", height=320,
     )
 
@@ -194,7 +194,8 @@ def _noises(result: xr.Dataset) -> Any:
 _SWEPT = ("random", "searched", "zero", "spearman_pairs", "spearman_halves", "gain")
 PICTURES = Pictures(
     Picture("images", "The same image from other starts", "Each row is a test image: as measured, as it is, restored from five "
-            "random starts, from the one that was found, from one improved by gradients, and from 0.", _images),
+            "random starts, from the one that was found, from one improved by gradients, from 0, with fresh "
+            "noise; and the mean of the posterior.", _images),
     Picture("plane", "The search", "Each dot is a start, by its mean scores on images that the search did not see. Play it: "
             "the path leads through the best so far. Where x_T = 0 lies needs no search.", _plane, plays="tried"),
     Picture("ranks", "Is one start good for all?", "Dark: among the best for that image. If one start served all, columns "
