@@ -38,7 +38,7 @@ from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, widened
 from lab.paths.schedules import known
 
-_NODES = 4000  # of the quadrature over the least of K
+_NODES = 400  # of the quadrature over the least of K
 _REACH = 12.0  # standard deviations of a chi-square beyond which nothing is left
 _POWER = 5
 _BISECTIONS = 80

@@ -123,8 +123,8 @@ class OptimalBoundary(Study):
         z = jnp.asarray(variables.chosen(inputs, p.pool, references, tests))
         made = variables.bed(law, z, shape, p.damage, noise, seed, p.candidates)
         walk = variables.walk(made, "ddim" if own.sampler is not None else p.sampler, p.steps, shape, own)
-        metrics = variables.measures(shape, own)
-        decides = p.metric if own.metric is None else "own"
+        decides = "own" if own.metric is not None else p.metric
+        metrics = variables.measures(shape, decides, own)
         first, others = metrics[decides], tuple(each for name, each in metrics.items() if name != decides)
         rows = (made.z, made.given)
         found = boundary.search(
@@ -146,7 +146,8 @@ class OptimalBoundary(Study):
     @classmethod
     def coords(cls, data: Data, inputs: Inputs, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ways to begin by name, sizes in numbers."""
-        return variables.coords(variables.sides(inputs.train.shape, p.pool), cls.own, output)
+        decides = "own" if cls.own.metric is not None else p.metric
+        return variables.coords(variables.sides(inputs.train.shape, p.pool), decides, cls.own, output)
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:

@@ -10,9 +10,8 @@ from lab.studies.contract import Picture, Pictures, sweeping
 
 from .exact import dimensions, line, shared
 
-_STEPS = (2, 5, 10, 20, 40)  # those of variables.USED
+_STEPS = (5, 10, 20, 40)
 _NOISES = (0.001, 0.005, 0.02, 0.1, 0.3, 1.0)
-_MODES = (1, 2, 5, 10, 20)
 _NAMES = {"mse": "mean squared error", "perc": "unlike gradients", "1-ssim": "1 - SSIM", "own": "your metric"}
 _WAYS = ("random", "searched", "by gradients", "zero", "ancestral", "posterior mean")
 _LABELS = {"random": "random", "searched": "searched", "nearby": "nearby", "by gradients": "by gradients", "zero": "x_T = 0",
@@ -175,18 +174,18 @@ def _budget(result: xr.Dataset) -> Any:
 
 def _reuse(result: xr.Dataset) -> Any:
     names = [str(n) for n in result.steps.values]
-    values = result.reused.transpose("steps", "steps_used").values
+    values = result.reused.sel(steps_used=result.steps.values).transpose("steps", "steps_used").values
+    own = np.diagonal(values)
     return draw.heatmap(
-        values / np.diagonal(values)[None], rows=names, cols=[str(n) for n in result.steps_used.values],
+        values / own[None], rows=names, cols=names,
         xlabel="steps it is used with", ylabel="steps it was searched with",
         clabel="score over that of the start searched so", clim=(0.9, 1.15), outline=False, height=340,
     )
 
 
 def _noises(result: xr.Dataset) -> Any:
-    name = next(each for each in ("noise", "modes") if each in sweeping.swept(result))
     lines = {"halves": result.spearman_halves.values, "two images": result.spearman_pairs.values, "gain": result.gain.values}
-    return draw.over(result[name], lines, guides={"gain of x_T = 0": (1 - result.zero / result.random).values}, logx=True,
+    return draw.over(result.noise, lines, guides={"gain of x_T = 0": (1 - result.zero / result.random).values}, logx=True,
                      ylim=(0, 1), ylabel="agreement; gain over a random start", height=320,
                      colors={"gain": draw.SOURCE, "gain of x_T = 0": draw.TARGET})
 
@@ -225,6 +224,4 @@ PICTURES = Pictures(
             along={"steps": _STEPS, "refine": (False,)}, needs=("reused",)),
     Picture("noise", "By the noise of the measurement", "The more is unknown, the more candidates differ.", _noises,
             along={"noise": _NOISES, "refine": (False,)}, needs=_SWEPT),
-    Picture("mixture", "By the prior", "One Gaussian, for which sharing is exact, to many.", _noises,
-            along={"modes": _MODES, "refine": (False,)}, needs=_SWEPT),
 )

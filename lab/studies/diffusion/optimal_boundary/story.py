@@ -24,7 +24,7 @@ STORY = Story(
     groups=(
         Group("Does one start serve all?", "Two images agree by {spearman_pairs:.2f}, halves by {spearman_halves:.2f}: on "
               "average yes, image by image hardly. It beats the median start on {wins:.0%} of the test images.",
-              ("ranks", "agreement", "noise", "mixture")),
+              ("ranks", "agreement", "noise")),
         Group("What does searching bring?", "The found start scores {searched:.3g}, a random one {random:.3g}; gradients come "
               "to {refined:.3g}, and x_T = 0 has {zero:.3g}.", ("histogram", "best", "sizes", "dimensions", "table")),
         Group("Used otherwise", "What was found for {calls:.0f} evaluations serves other steps and other damages.",

@@ -26,8 +26,8 @@ from lab.numerics.mixtures import Mixture
 from lab.studies.contract import Result
 
 WAYS = ("random", "searched", "nearby", "by gradients", "zero", "ancestral", "posterior mean")
-DAMAGES = ("average", "bicubic", "random mask", "blur")
-USED = (2, 5, 10, 20, 40)  # steps at which the start is used again
+DAMAGES = ("average", "bicubic", "random mask")
+USED = (5, 10, 20, 40)  # steps at which the start is used again
 GROUPS = (1, 2, 5, 10, 25)  # images in a group
 ELSEWHERE = ("random", "searched", "zero")
 SHOWN, RANDOM = 6, 5  # images and random starts that are shown
@@ -38,7 +38,6 @@ MOST = 256  # numbers of an image
 _TRAIN, _LEAST = 2000, 0.02  # images that the prior is fitted to; its least variance
 _FEW = 50  # test images on which a start is used otherwise
 _TRIED = 10  # random starts that are used elsewhere
-_WINDOW = 7
 _REMEMBERED = Remembered(bytes=64 << 20)
 _REFINED = "the start was not refined: switch refine on"
 _OF_MSE = "it is known of the squared error: choose the metric mse"
@@ -254,10 +253,10 @@ class Density(eqx.Module):
         return -self.made(row[1]).log_density(x[None])[0]
 
 
-def measures(shape: tuple[int, int], own: Own) -> dict[str, Any]:
-    """The metrics that images of this size have, by name."""
+def measures(shape: tuple[int, int], decides: str, own: Own) -> dict[str, Any]:
+    """The metrics that are looked at, by name: two, and that which decides."""
     found: dict[str, Any] = {"mse": boundary.squared, "perc": boundary.Gradients(*shape)}
-    if min(shape) >= _WINDOW:
+    if decides == "1-ssim":
         found["1-ssim"] = Structure(shape)
     if own.metric is not None:
         found["own"] = Brought(own.metric, shape)
@@ -316,7 +315,7 @@ class Seen(NamedTuple):
 @jit
 def look(seen: Seen, decides: str, shape: tuple, references: int, own: Own) -> dict[str, Any]:
     """All that is measured and drawn of a search."""
-    made, walk, metrics_of = seen.bed, seen.walk, measures(shape, own)
+    made, walk, metrics_of = seen.bed, seen.walk, measures(shape, decides, own)
     k, order = len(made.starts) - 1, list(metrics_of)
     chosen, r = order.index(decides), references
     places = [0 if name == decides else 1 + [o for o in order if o != decides].index(name) for name in order]
@@ -401,15 +400,14 @@ def _elsewhere(seen: Seen, walk: Walk, metric: Any, z: Array, x: Array, shape: t
     """Scores of random starts, of x and of 0 where images are damaged otherwise; operators are filled up by rows of zeros."""
     mask, drawn = jax.random.split(key)
     d = z.shape[1]
-    made = [_matrix(name, shape, mask) for name in DAMAGES]
-    operators = jnp.stack([jnp.concatenate([each, jnp.zeros((d - len(each), d))]) for each in made])
+    made = [_matrix(name, shape, mask).astype(z.dtype) for name in DAMAGES]
+    operators = jnp.stack([jnp.concatenate([each, jnp.zeros((d - len(each), d), z.dtype)]) for each in made])
     starts = jnp.concatenate([seen.bed.starts[: min(_TRIED, len(seen.bed.starts) - 1)], x[None], 0 * x[None]])
-    wide = z.astype(float)
+    prior, noise = jax.tree.map(lambda each: each.astype(z.dtype), (seen.law, seen.noise))
 
     def one(operator: Array) -> Array:
-        law = conditional(seen.law, operator, seen.noise)
-        given = law.given(wide @ operator.T + seen.noise * jax.random.normal(drawn, wide.shape))
-        law, given = jax.tree.map(lambda each: each.astype(z.dtype), (law, given))
+        law = conditional(prior, operator, noise)
+        given = law.given(z @ operator.T + noise * jax.random.normal(drawn, z.shape, z.dtype))
         here = Walk(law, walk.noise, walk.times, walk.sampler, walk.decode)
         scores = jax.vmap(lambda x: jax.vmap(lambda z, row: metric(here(x, row), (z, row)))(z, given).mean())(starts)
         return jnp.stack([scores[:-2].mean(), scores[-2], scores[-1]])
@@ -435,12 +433,12 @@ def _line(noise: Any) -> dict[str, Array]:
     }
 
 
-def coords(shape: tuple[int, int], own: Own, output: Mapping[str, Any]) -> dict[str, Any]:
+def coords(shape: tuple[int, int], decides: str, own: Own, output: Mapping[str, Any]) -> dict[str, Any]:
     """Names and numbers of what dimensions count."""
     r, k = output["score"].shape[1:]
     begun = output["starts"].shape[0]
     return {
         "way": list(WAYS), "tried": counts(k), "used": rows(r), "group": list(GROUPS), "steps_used": list(USED),
         "damage_used": list(DAMAGES), "start": list(ELSEWHERE), "tile": tiles(k, begun > 1), "y": ROWS, "place": PLACES,
-        "x_start": STARTS, "begin": ["searched", "nearby", "by gradients"][:begun], "by": list(measures(shape, own)),
+        "x_start": STARTS, "begin": ["searched", "nearby", "by gradients"][:begun], "by": list(measures(shape, decides, own)),
     }
