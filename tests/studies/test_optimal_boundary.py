@@ -33,7 +33,7 @@ def test_scalars_are_those_of_the_tables(small):
     assert float(small.spearman_pairs) == pytest.approx(float(sharing.pairs(jnp.asarray(mine.values))), abs=1e-6)
     assert (np.diff(small.best_score) <= 0).all()
     assert float(small.best_score[-1]) == pytest.approx(float(mine.mean("image").min()), rel=1e-5)
-    assert float(small.by_size[-1, -1]) == pytest.approx(float(small.searched), rel=1e-5)
+    assert float(small.size_score[-1, -1]) == pytest.approx(float(small.searched), rel=1e-5)
     assert int(small.calls) == 20 * 16 * 6
     assert int(small.excluded) == 0
     ways = small.way_score.sel(by="mse")

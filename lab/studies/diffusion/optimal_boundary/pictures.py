@@ -111,9 +111,9 @@ def _best(result: xr.Dataset) -> Any:
 
 def _sizes(result: xr.Dataset) -> Any:
     return draw.heatmap(
-        result.by_size.values, rows=[str(n) for n in result.used.values], cols=[str(n) for n in result.tried.values],
+        result.size_score.values, rows=[str(n) for n in result.used.values], cols=[str(n) for n in result.tried.values],
         xlabel="candidates K", ylabel="reference images R", clabel="score on others", outline=False, equal=False, height=320,
-        clim=(float(result.by_size.min()), float(result.by_size.max())),
+        clim=(float(result.size_score.min()), float(result.size_score.max())),
     )
 
 

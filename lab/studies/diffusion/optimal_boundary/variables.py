@@ -77,7 +77,7 @@ RESULTS = (
     Result("best_test", ("tried",), "test score", "of that candidate"),
     Result("predicted", ("tried",), "predicted", "from levels of 0 and of a random start, by the least of K chi-squares",
            absent=_OF_MSE),
-    Result("by_size", ("used", "tried"), "test score", "of the start that so many images choose among so many candidates"),
+    Result("size_score", ("used", "tried"), "test score", "of the start that so many images choose among so many candidates"),
     Result("agreement", ("group",), "agreement", "rank correlation of the mean scores of two groups of images"),
     Result("reused", ("steps_used",), "test score", "of the start that was found with N steps, used with others"),
     Result("elsewhere", ("damage_used", "start"), "test score", "of the start where the images are damaged otherwise"),
@@ -365,7 +365,7 @@ def look(seen: Seen, decides: str, shape: tuple, references: int, own: Own) -> d
         "log_density": -density[:r, :k].mean(axis=0), "zero_density": -density[:r, k].mean(),
         "excluded": (~jnp.isfinite(seen.table[0, :, :k])).any(axis=0).sum(), "best": running,
         "best_score": mean[running], "best_test": others.mean(axis=0)[running],
-        "by_size": sharing.by_size(mine, others, jnp.asarray(rows(r)), tried),
+        "size_score": sharing.by_size(mine, others, jnp.asarray(rows(r)), tried),
         "agreement": alike[:-1],
     }
     if decides == "mse":
