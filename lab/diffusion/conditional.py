@@ -1,0 +1,159 @@
+r"""The data given a linear measurement of them, under a mixture of Gaussians: exact denoisers for each of many y.
+
+For a prior $\sum_k w_k N(m_k, C_k)$ and $y = A x_0 + \sigma\varepsilon$ the posterior is a mixture whose covariances $P_k$ do
+not depend on y. Their eigenvectors are found once; what is left to know of a y are weights $w_k(y)$ and means $M_k(y)$:
+
+$$ G_k = C_k A^\top (A C_k A^\top + \sigma^2 I)^{-1}, \quad M_k = m_k + G_k (y - A m_k), \quad P_k = C_k - G_k A C_k, \quad
+   w_k(y) \propto w_k N(y;\, A m_k, A C_k A^\top + \sigma^2 I), $$
+
+$$ D(x;\, a, s, y) = \sum_k g_k\, \big[ M_k + a P_k (a^2 P_k + s^2 I)^{-1} (x - a M_k) \big], \qquad
+   g_k \propto w_k(y)\, N(x;\, a M_k, a^2 P_k + s^2 I) . $$
+
+Source: Ma, Yang, Yang, Fu, Liu, *Solving Diffusion ODEs with Optimal Boundary Conditions for Better Image Super-Resolution*,
+ICLR 2024; the closed forms are those of linear Gaussian models.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from lab.numerics.jit import jit
+from lab.numerics.mixtures import Mixture, log_joint, widened
+from lab.paths.schedules import known
+
+
+class Given(NamedTuple):
+    """What is known of the data after y; a row of them for each of several y."""
+
+    log_weights: Float[Array, "*n K"]
+    centres: Float[Array, "*n K d"]  # of the components, on the axes of each
+
+
+class Denoiser(eqx.Module):
+    """The mean of the data given y and a noisy point: a ``Prediction``. Time O(n K d^2)."""
+
+    bases: Float[Array, "K d d"]  # columns are eigenvectors
+    values: Float[Array, "K d"]
+    given: Given
+
+    def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
+        flat, share, back = self._parts(x, a, s)[:3]
+        return (share[:, :, None] * back).reshape(len(x), -1) @ flat.T
+
+    def log_density(self, x: Float[Array, "n d"], a: Any = 1.0, s: Any = 0.0) -> Float[Array, " n"]:
+        r"""$\log p_t(x \mid y)$; of the data themselves when a and s are omitted."""
+        return self._parts(x, jnp.asarray(a, x.dtype), jnp.asarray(s, x.dtype))[3]
+
+    def _parts(self, x: Array, a: Array, s: Array) -> tuple[Array, Array, Array, Array]:
+        k, d = self.values.shape
+        flat = self.bases.transpose(1, 0, 2).reshape(d, k * d)
+        spread = a**2 * self.values + s**2
+        apart = (x @ flat).reshape(-1, k, d) - (a * self.given.centres)[None]
+        logs = -(apart**2 / spread[None]).sum(axis=2) / 2
+        logs = logs + (self.given.log_weights - jnp.log(2 * jnp.pi * spread).sum(axis=1) / 2)[None]
+        back = self.given.centres[None] + (a * self.values / spread)[None] * apart
+        return flat, jax.nn.softmax(logs, axis=1), back, jax.nn.logsumexp(logs, axis=1)
+
+
+class Conditional(eqx.Module):
+    """The posteriors of all y at once: called with one row of ``given`` it is the ``Denoiser`` of that y.
+
+    Made by ``conditional``.
+    """
+
+    bases: Float[Array, "K d d"]
+    values: Float[Array, "K d"]
+    means: Float[Array, "K d"]  # of the prior
+    log_weights: Float[Array, " K"]
+    gains: Float[Array, "K d m"]
+    seen: Float[Array, "K m"]  # of the means
+    marginals: Float[Array, "K m m"]  # covariances of y
+
+    def __call__(self, given: Given) -> Denoiser:
+        return Denoiser(self.bases, self.values, given)
+
+    @jit
+    def given(self, y: Float[Array, "n m"]) -> Given:
+        """What each y tells; the weights sum to one."""
+        logits, _ = log_joint(jnp.exp(self.log_weights), self.marginals, y[:, None, :] - self.seen[None])
+        centres = self.means[None] + jnp.einsum("kdm,nkm->nkd", self.gains, y[:, None, :] - self.seen[None])
+        return Given(jax.nn.log_softmax(logits, axis=1), jnp.einsum("kde,nkd->nke", self.bases, centres))
+
+    def law(self, given: Given) -> Mixture:
+        """The posterior of one y. Outside ``jit`` its matrices are checked."""
+        full = jnp.einsum("kde,ke,kfe->kdf", self.bases, self.values, self.bases)
+        centres = jnp.einsum("kde,ke->kd", self.bases, given.centres)
+        return Mixture(jnp.exp(given.log_weights), centres, (full + full.swapaxes(1, 2)) / 2)
+
+    def mean(self, given: Given) -> Float[Array, "n d"]:
+        """Of the posterior, for rows of several y: what has the least squared error."""
+        return jnp.einsum("nk,kde,nke->nd", jnp.exp(given.log_weights), self.bases, given.centres)
+
+    def variance(self, given: Given) -> Float[Array, " n"]:
+        """The trace of the covariance of the posterior, for each y: that least squared error."""
+        weights = jnp.exp(given.log_weights)
+        centres = jnp.einsum("kde,nke->nkd", self.bases, given.centres)
+        apart = centres - self.mean(given)[:, None, :]
+        return (weights * ((apart**2).sum(axis=2) + self.values.sum(axis=1)[None])).sum(axis=1)
+
+    def sample(self, key: PRNGKeyArray, given: Given) -> Float[Array, "n d"]:
+        """A draw from the posterior of each y."""
+        first, second = jax.random.split(key)
+        chosen = jax.random.categorical(first, given.log_weights, axis=1)
+        z = jax.random.normal(second, (len(chosen), self.values.shape[1]), self.values.dtype)
+        centre = jnp.take_along_axis(given.centres, chosen[:, None, None], axis=1)[:, 0]
+        return jnp.einsum("nde,ne->nd", self.bases[chosen], centre + jnp.sqrt(self.values)[chosen] * z)
+
+
+def conditional(prior: Mixture, operator: Any, noise: ArrayLike) -> Conditional:
+    r"""The posteriors of $y = A x_0 + \sigma\varepsilon$.
+
+    Args:
+        prior: of the data, in dimension d.
+        operator: A, (m, d).
+        noise: sigma, one standard deviation above 0; traced.
+
+    Raises:
+        ValueError: an operator for another dimension, or noise that is not positive.
+
+    Time O(K (d^3 + m^3)), once for all y.
+
+    >>> half = conditional(Mixture([1.0], [[0.0]], [1.0]), jnp.eye(1), 1.0)
+    >>> [round(float(each[0]), 9) for each in (half.mean(half.given(jnp.ones((1, 1))))[0], half.values[0])]
+    [0.5, 0.5]
+    """
+    operator = jnp.asarray(operator, prior.means.dtype)
+    if operator.ndim != 2 or operator.shape[1] != prior.dimension:
+        raise ValueError(
+            f"the operator has shape {operator.shape}, but a matrix (m, {prior.dimension}) is needed: the prior has dimension "
+            f"{prior.dimension}"
+        )
+    if known(noise) and not (np.ndim(noise) == 0 and 0 < float(np.asarray(noise)) < np.inf):
+        raise ValueError(f"noise = {np.asarray(noise)}, but it must be one standard deviation above 0")
+    return _conditional(prior, operator, jnp.asarray(noise, operator.dtype))
+
+
+@jit
+def _conditional(prior: Mixture, operator: Array, noise: Array) -> Conditional:
+    full = widened(prior.covariances, 3, prior.dimension)
+    cross = jnp.einsum("kab,mb->kam", full, operator)
+    marginal = jnp.einsum("ma,kan->kmn", operator, cross)
+    marginal = marginal + (noise**2 * jnp.eye(len(operator), dtype=operator.dtype))[None]
+    gain = jnp.linalg.solve(marginal, cross.swapaxes(1, 2)).swapaxes(1, 2)
+    left = full - jnp.einsum("kam,kbm->kab", gain, cross)
+    values, bases = jnp.linalg.eigh((left + left.swapaxes(1, 2)) / 2)
+    least = jnp.finfo(values.dtype).eps * values.max()  # what A and no noise tell exactly is rounded to below 0
+    return Conditional(
+        bases,
+        jnp.maximum(values, least),
+        prior.means,
+        jnp.log(prior.weights),
+        gain,
+        prior.means @ operator.T,
+        marginal,
+    )
