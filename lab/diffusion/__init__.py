@@ -12,7 +12,8 @@ $$ x_t = a(t)\,x_0 + s(t)\,\varepsilon, \qquad D(x; a, s) = E[x_0 \mid x_t = x] 
 (500, 2)
 
 Beside what is named here: ``flow_maps`` (exact ones, identities, densities), ``predictions`` (guidance of Gaussians in closed
-form), ``shortest`` (a schedule for each frequency), ``comparison`` and ``survey``.
+form), ``shortest`` (a schedule for each frequency), ``expressway`` (a jump by optimal transport, then few steps), ``modes``
+(mode mixture), ``comparison`` and ``survey``.
 """
 
 from lab.diffusion.grids import by_change, grid
