@@ -176,7 +176,7 @@ def expressway(
     x, index, other, angle, beyond = (each[order] for each in found)
     begin = times.shape[0] - 1 - k
     driven = drive(predict, noise, times, x, sampler, second, begin, shown=shown)
-    return Expressed(*driven, index, other, angle, beyond, 1 - off.mean(), z[order])
+    return Expressed(*driven, index, other, angle, beyond, 1 - off.astype(z.dtype).mean(), z[order])
 
 
 class Memory(NamedTuple):
@@ -195,7 +195,7 @@ def memory(x: Float[Array, "n d"], stored: Float[Array, "m d"]) -> Memory:
     """
     found = nearest(x, stored, min(2, stored.shape[0]))
     near, next_ = found.distance[:, 0], found.distance[:, -1]
-    return Memory(near.mean(), (near < _NEAR * next_).mean(), found.index[:, 0])
+    return Memory(near.mean(), (near < _NEAR * next_).astype(x.dtype).mean(), found.index[:, 0])
 
 
 def counts(steps: int) -> tuple[int, ...]:

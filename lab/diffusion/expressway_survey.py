@@ -7,6 +7,7 @@ r"""The expressway beside other ways from noise to data with as many questions: 
 | flow | k steps of Euler's method along the probability flow, from the largest level on |
 | annealed | k steps of the sampler over all levels |
 | full | the sampler with all levels, five Langevin steps at each |
+| stored points | drawn among them: what a perfect map without steps has |
 | fresh data | the floor of every measure |
 """
 
@@ -28,14 +29,17 @@ from lab.numerics.jit import jit
 from lab.ot import semidiscrete, singular
 from lab.paths.laws import Empirical
 
-WAYS = ("DPM-OT", "no map", "flow", "annealed", "full", "fresh data")
+WAYS = ("DPM-OT", "no map", "flow", "annealed", "full", "stored points", "fresh data")
+FILMED = ("DPM-OT", "flow", "annealed", "full")
+EXTENSIONS = ("none", "pair", "mass-centre")
+IMAGES = ("DPM-OT", "where it jumped", "nearest stored", "flow")
 LAST = ("langevin", "ddim", "ancestral", "dpm++2m")
-FRAMES, JUMP = 33, 0.4  # of the film, and the share of it in which the jump is drawn
-BALANCED = 25  # frames of cells that balance
-SHOWN = 250  # points whose way is kept
+FRAMES, JUMP = 25, 0.4  # of the film, and the share of it in which the jump is drawn
+BALANCED = 17  # frames of cells that balance
+SHOWN = 100  # points whose way is kept
 _SPARE = 3  # starts for each that is carried on, of which some may be rejected
-_LOOKED_AT = 8192  # points of the source that tell masses of frames, and mass centres
-_MIXING = 0.08  # noise of the classifier of a known mixture, in radii of the data
+LOOKED_AT = 8192  # points of the source that tell masses of frames, and mass centres
+_PICTURED = 10  # images of a kind
 _REPEATS = 5  # Langevin steps at each level of the full sampler
 
 
@@ -67,6 +71,7 @@ class Begun(NamedTuple):
     y: Float[Array, "m d"]  # targets of the map
     z: Float[Array, "spare d"]  # points of the source
     x: Float[Array, "n d"]  # N(0, I), which levels scale
+    again: Float[Array, "n d"]  # stored points
     fresh: Float[Array, "n d"]
     goals: Float[Array, "n d"]
     keys: Any
@@ -75,14 +80,15 @@ class Begun(NamedTuple):
 @jit
 def begin(law: Law, stored: Array, draw: Any, key: Any, k: Any, levels: int, ends: Any, n: int) -> Begun:
     """Levels that are even in log(s), from ``ends[0]`` down to ``ends[1]``, and what is drawn."""
-    keys = jax.random.split(key, 8)
+    keys = jax.random.split(key, 9)
     noise = Karras(ends[1], ends[0])
     times = grids.padded(noise, levels, levels)
     y = targets(noise, times, k, stored, keys[0])
     z = draw(keys[1], _SPARE * n)
     x = jax.random.normal(keys[2], (n, stored.shape[1]))
     fresh, goals = (law.fresh.sample(each, n) for each in keys[3:5])
-    return Begun(noise, times, y, z, x, fresh, goals, keys[5:])
+    again = jax.random.choice(keys[8], stored, (n,))
+    return Begun(noise, times, y, z, x, again, fresh, goals, keys[5:8])
 
 
 def marks(iterations: int) -> np.ndarray:
@@ -116,7 +122,7 @@ def carry(
     keys = jax.random.split(begun.keys[0], 6)
     middle = None
     if extend == "mass-centre":
-        middle = singular.centres(heights, begun.y, draw(keys[5], _LOOKED_AT))
+        middle = singular.centres(heights, begun.y, draw(keys[5], LOOKED_AT))
     express = expressway(
         law.score,
         noise,
@@ -142,7 +148,7 @@ def carry(
     annealed = drive(law.score, noise, few, high * begun.x, last, keys[3], 0, k, shown=shown)
     full = drive(law.score, noise, times, high * begun.x, Langevin(size, _REPEATS), keys[4], shown=shown)
     others = (no_map, flow, annealed, full)
-    ends = jnp.stack([express.end, *(each.end for each in others), begun.fresh])
+    ends = jnp.stack([express.end, *(each.end for each in others), begun.again, begun.fresh])
     return Ways(express, others, jnp.stack([ends, jnp.broadcast_to(begun.goals[None], ends.shape)], axis=1))
 
 
@@ -158,12 +164,14 @@ def look(
     tau: Any,
     seen: tuple,
     w2sq: Array,
+    lift: Any = None,
 ) -> dict[str, Any]:
     """All that is measured and seen of the ways."""
     centre, axes, variance, off_radius = seen
     ends = ways.clouds[:, 0]
     near = jax.lax.map(lambda x: memory(x, stored), ends)
-    nfe = jnp.stack([ways.express.evaluations, *(each.evaluations for each in ways.others), jnp.zeros((), jnp.int32)])
+    asked = (ways.express.evaluations, *(each.evaluations for each in ways.others))
+    nfe = jnp.stack([*(jnp.asarray(each, jnp.int32) for each in asked), jnp.int32(0), jnp.int32(0)])
     found: dict[str, Any] = {
         "w2": jnp.sqrt(w2sq),
         "nn_to_target": near.distance,
@@ -171,7 +179,8 @@ def look(
         "nfe": nfe,
         "from_own": jnp.sqrt(((ends[0] - stored[ways.express.index]) ** 2).sum(axis=1)).mean(),
         "kept": ways.express.kept,
-        "angle": ways.express.angle,
+        "angles": ways.express.angle,
+        "starts": ways.express.start[:, : axes.shape[1]],
         "singular": ways.express.singular.astype(float),
         "samples": (ends - centre[None, None, :]) @ axes,
         "stored": (stored - centre[None, :]) @ axes,
@@ -196,13 +205,26 @@ def look(
         "chi_squared": semidiscrete.chi_squared(jnp.round(cells["masses"] * cells["points"]).astype(jnp.int32), nu),
         "transport": cells["cost"],
     }
+    found |= {
+        "w2_express": found["w2"][0],
+        "w2_stored": found["w2"][-2],
+        "w2_floor": found["w2"][-1],
+        "nfe_express": nfe[0],
+    }
+    found |= {"nn_express": near.distance[0], "nn_fresh": near.distance[-1]}
+    if law.classify is not None:
+        found |= {"mmr_express": found["mmr"][0], "mmr_fresh": found["mmr"][-1]}
+    if law.components is not None:
+        found |= {"off_express": found["off_mode"][0], "off_flow": found["off_mode"][2]}
+    if lift is not None:
+        found["images"] = _pictured(lift, ends, stored, ways.express.index, near.nearest[0])
     found["paths"] = _films(begun, ways, k, centre, axes, variance)
     if stored.shape[1] == 2:
-        x = draw(begun.keys[1], _LOOKED_AT)
+        x = draw(begun.keys[1], LOOKED_AT)
         count = jax.lax.map(lambda h: jnp.zeros_like(h).at[semidiscrete.assign(h, begun.y, x)].add(1.0), cells["path"])
-        found |= {"heights": cells["path"], "cell_mass": count / _LOOKED_AT, "targets": begun.y}
-        if law.classify is not None:
-            found["target_mode"] = law.classify(stored).argmax(axis=1).astype(float)
+        found |= {"heights": cells["path"], "cell_mass": count / LOOKED_AT, "targets": begun.y}
+    if law.classify is not None:
+        found["target_mode"] = law.classify(stored).argmax(axis=1).astype(float)
     return found
 
 
@@ -221,7 +243,7 @@ def _films(begun: Begun, ways: Ways, k: Any, centre: Array, axes: Array, varianc
         between = (1 - part) * on_scale[low] + part * on_scale[low + 1]
         return between.at[-1].set(end[: path.shape[1]])
 
-    express, (no_map, flow, annealed, full) = ways.express, ways.others
+    express, (_, flow, annealed, full) = ways.express, ways.others
     begin = steps - k
     after = jnp.clip((share - JUMP) / (1 - JUMP), 0, 1)
     driven = at(express.path, times, begin, steps, after, express.end)
@@ -230,7 +252,6 @@ def _films(begun: Begun, ways: Ways, k: Any, centre: Array, axes: Array, varianc
     jumped = (1 - jumping) * noise_shown[None] + jumping * driven[0][None]
     films = [
         jnp.where((share < JUMP)[:, None, None], jumped, driven),
-        at(no_map.path, times, begin, steps, share, no_map.end),
         at(flow.path, few, 0, k, share, flow.end),
         at(annealed.path, few, 0, k, share, annealed.end),
         at(full.path, times, 0, steps, share, full.end),
@@ -238,16 +259,20 @@ def _films(begun: Begun, ways: Ways, k: Any, centre: Array, axes: Array, varianc
     return (jnp.stack(films, axis=1) - centre[None, None, None, :]) @ axes
 
 
-def law_of(known: Any, score: str, stored: Array) -> Law:
-    """What ``prepare`` of the study knows, with the score that is asked for.
+def law_of(known: Law, score: str, stored: Array, rest: Array) -> Law:
+    """What is known of the data, with the score that is asked for.
 
     Args:
-        known: a ``Law`` whose score is that of a smooth law.
+        known: a ``Law`` whose score is that of a smooth law; where ``fresh`` is None fresh data are those of ``rest``.
         score: "law", or "points": that of the stored points, which remembers them.
+        rest: points that are not stored.
     """
+    known = known if known.fresh is not None else known._replace(fresh=Empirical(rest))
     return known if score == "law" else known._replace(score=Exact(Empirical(stored)))
 
 
-def pictures_of(x: Array, lift: Mapping[str, Any]) -> Array:
-    """Points (..., d) back on the pixels that they are projections of."""
-    return x @ lift["axes"].T * lift["scale"] + lift["mean"]
+def _pictured(lift: Mapping[str, Any], ends: Array, stored: Array, index: Array, near: Array) -> Array:
+    """(kinds, images, height, width), from -1 to 1 as the data are."""
+    rows = jnp.stack([ends[0, :_PICTURED], stored[index[:_PICTURED]], stored[near[:_PICTURED]], ends[2, :_PICTURED]])
+    pixels = rows @ jnp.asarray(lift["axes"]).T * lift["scale"] + jnp.asarray(lift["mean"])[None, None, :]
+    return pixels.reshape(*rows.shape[:2], *lift["image"])

@@ -97,7 +97,12 @@ def classifier(x: Any, classes: Any, penalty: float = _PENALTY) -> Logistic:
 def mixture_rate(probabilities: Float[Array, "n modes"], tau: Any) -> Float[Array, "..."]:
     """The share of samples of which two modes have probability tau or more: a number for each tau."""
     second = jax.lax.top_k(probabilities, 2)[0][:, 1]
-    return (second[:, None] >= jnp.atleast_1d(tau)[None, :]).mean(axis=0).reshape(jnp.shape(tau))
+    return (
+        (second[:, None] >= jnp.atleast_1d(tau)[None, :])
+        .astype(probabilities.dtype)
+        .mean(axis=0)
+        .reshape(jnp.shape(tau))
+    )
 
 
 @jit
@@ -119,7 +124,7 @@ def off_mode(law: Mixture, x: Float[Array, "n d"], radius_squared: Any) -> Outsi
     apart = x[:, None, :] - law.means[None, :, :]
     solved = log_joint(law.weights, law.covariances, apart)[1]
     off = (apart * solved).sum(axis=2).min(axis=1) > radius_squared
-    return Outside(off.mean(), off)
+    return Outside(off.astype(x.dtype).mean(), off)
 
 
 def radius_squared(dimension: int, deviations: float = 4.0) -> float:

@@ -192,6 +192,15 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
     return Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons, path=np.stack(path))
 
 
+def areas(y: Float[np.ndarray, "m 2"], heights: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Of power cells in the unit square, exactly; 0 of those that are empty.
+
+    >>> areas(np.array([[0.25, 0.5], [0.75, 0.5]]), np.array([0.25, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    return _cut(np.asarray(y, float), np.asarray(heights, float)).area
+
+
 class _Diagram(NamedTuple):
     polygons: list[np.ndarray]
     area: np.ndarray
