@@ -50,8 +50,7 @@ def prepared(arrays: Mapping[str, np.ndarray], image: tuple[int, ...] | None = N
         "axes": placed(plane.axes),
         "law": _law(given if known else given | {"x": x}, radius),
     }
-    if d == 2:
-        made["newton"] = _newton(x)
+    made["newton_at"], made["newton"] = _newton(x) if d == 2 else (np.zeros(1), {})
     return made
 
 
@@ -75,7 +74,7 @@ def _law(given: Mapping[str, np.ndarray], radius: float) -> Law:
     return Law(Exact(Mixture(np.full(few, 1 / few), kernels, np.full(few, width**2))), None, None, None, None)
 
 
-def _newton(x: np.ndarray) -> dict[str, np.ndarray]:
+def _newton(x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Some points brought into the square, and heights on the way to equal areas: of whole steps, and between them."""
     sites = np.unique(x[:_SITES], axis=0)
     low, high = sites.min(axis=0), sites.max(axis=0)
@@ -84,9 +83,5 @@ def _newton(x: np.ndarray) -> dict[str, np.ndarray]:
     path = semidiscrete.in_square(sites).path if len(sites) > 1 else np.zeros((1, len(sites)))
     at = np.linspace(0, max(len(path) - 1, 1), _FRAMES)
     heights = np.stack([np.interp(at, np.arange(len(path)), column) for column in path.T], axis=1)
-    return {
-        "sites": sites,
-        "heights": heights,
-        "at": at,
-        "areas": np.stack([semidiscrete.areas(sites, h) for h in heights]),
-    }
+    areas = np.stack([semidiscrete.areas(sites, each) for each in heights])
+    return at, {"sites": sites, "newton_heights": heights, "newton_areas": areas}

@@ -175,7 +175,6 @@ def look(
     found: dict[str, Any] = {
         "w2": jnp.sqrt(w2sq),
         "nn_to_target": near.distance,
-        "copies": near.copies,
         "nfe": nfe,
         "from_own": jnp.sqrt(((ends[0] - stored[ways.express.index]) ** 2).sum(axis=1)).mean(),
         "kept": ways.express.kept,
@@ -203,7 +202,6 @@ def look(
         "tv_floor": floor.total_variation,
         "empty": (cells["masses"] <= 0).sum().astype(float),
         "chi_squared": semidiscrete.chi_squared(jnp.round(cells["masses"] * cells["points"]).astype(jnp.int32), nu),
-        "transport": cells["cost"],
     }
     found |= {
         "w2_express": found["w2"][0],

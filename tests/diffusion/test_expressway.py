@@ -111,7 +111,7 @@ def _surveyed(k: int, m: int, n: int, law=None, stored=None, iterations=600, **o
     made = survey.sampler("langevin", size)
     ways = survey.carry(law, begun, cells.heights, draw, kept, made, size, jnp.asarray(jnp.inf), True, "none", False)
     w2sq, _ = map_rows(pure, metrics.cloud_distance, ways.clouds)
-    told = {"masses": cells.masses, "cost": cells.cost, "path": cells.path, "points": jnp.asarray(200_000)}
+    told = {"masses": cells.masses, "path": cells.path, "points": jnp.asarray(200_000)}
     seen = jnp.zeros(d), jnp.eye(d, 2), jnp.asarray(0.5), jnp.asarray(modes.radius_squared(d))
     found = survey.look(law, begun, stored, ways, told, draw, kept, jnp.asarray(0.1), seen, w2sq)
     return {name: np.asarray(value) for name, value in found.items()}, ways

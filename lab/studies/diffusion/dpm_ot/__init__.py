@@ -193,7 +193,7 @@ class DPMOT(Study):
             p.extend, p.on_singular == "reject",
         )
         w2sq, compared = map_rows(loop, metrics.cloud_distance, ways.clouds)
-        told = {"masses": cells.masses, "cost": cells.cost, "path": cells.path, "points": float(_TESTED * p.batch)}
+        told = {"masses": cells.masses, "path": cells.path, "points": float(_TESTED * p.batch)}
         seen = inputs["centre"], inputs["axes"], inputs["variance"], inputs["off_radius"]
         output = survey.look(law, begun, stored, ways, told, draw, k, p.tau, seen, w2sq, inputs.get("lift"))
         trace = {"tv_trace": "apart", "grad_norm": "norm", "n_empty": "empty", "n_points": "points"}

@@ -52,7 +52,6 @@ def _potential(result: xr.Dataset) -> Any:
 
 
 def _convergence(result: xr.Dataset) -> Any:
-    """Errors of each batch, and what a batch of balanced cells has."""
     at, points, m = result.iteration.values + 1, result.n_points.values, result.sizes["target"]
     layers = [
         draw.curve(at, result.tv_trace, "TV", color=draw.SOURCE),
@@ -110,7 +109,6 @@ def _flat(x: xr.DataArray) -> np.ndarray:
 
 
 def _angles(result: xr.Dataset) -> Any:
-    """Starts, the redder the farther the map jumps beside them; framed in red those beyond the threshold."""
     x, theta, far = _flat(result.starts), result.angles.values, result.singular.values > 0
     tints = draw.ramp((draw.blend(draw.SOURCE, 0.35), draw.current().colour(draw.TARGET)), 64)
     own = [tints[round(63 * share)] for share in theta / max(float(theta.max()), 1e-9)]
