@@ -143,9 +143,17 @@ def carry(
     )
     few = grids.padded(noise, jnp.maximum(k, 1), steps)
     high, entry = times[0], times[steps - k]
-    no_map = drive(law.score, noise, times, entry * begun.x, last, keys[1], steps - k, shown=shown)
-    flow = drive(law.score, noise, few, high * begun.x, Euler(), keys[2], 0, k, shown=shown)
-    annealed = drive(law.score, noise, few, high * begun.x, last, keys[3], 0, k, shown=shown)
+    both = jax.vmap(
+        lambda grid, x, key, first, end: drive(law.score, noise, grid, x, last, key, first, end, shown=shown)
+    )(
+        jnp.stack([times, few]),
+        jnp.stack([entry, high])[:, None, None] * begun.x[None],
+        keys[1:3],
+        jnp.stack([steps - k, jnp.zeros_like(k)]),
+        jnp.stack([jnp.full_like(k, steps), k]),
+    )  # as many steps of one sampler: one loop
+    no_map, annealed = (jax.tree.map(lambda each, at=at: each[at], both) for at in (0, 1))
+    flow = drive(law.score, noise, few, high * begun.x, Euler(), keys[3], 0, k, shown=shown)
     full = drive(law.score, noise, times, high * begun.x, Langevin(size, _REPEATS), keys[4], shown=shown)
     others = (no_map, flow, annealed, full)
     ends = jnp.stack([express.end, *(each.end for each in others), begun.again, begun.fresh])

@@ -76,7 +76,7 @@ class DPMOT(Study):
     angle = Choice(
         ["minmax", "raw"], group="more", label="angles", doc="minmax: from the least to the largest of the starts; raw: of π"
     )
-    iterations = size(600, (1, 20_000), (100, 2000), group="more", doc="of the stochastic solver of the map")
+    iterations = size(400, (1, 20_000), (100, 2000), group="more", doc="of the stochastic solver of the map")
     batch = size(2000, (10, 1_000_000), (200, 20_000), group="more", symbol="N", doc="points of the source in an iteration")
     rate = positive(
         0.02, (1e-4, 1), group="more", label="learning rate", doc="of the heights at first, in radii of the data; it falls"
