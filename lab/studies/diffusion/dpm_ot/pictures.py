@@ -15,16 +15,17 @@ _NOISE = {"xlabel": "noise, x₁", "ylabel": "noise, x₂"}
 
 
 def _motion(result: xr.Dataset, at: int) -> Any:
-    ways = {
-        f"{way}, {int(result.nfe.sel(way=way))} evaluations": draw.plane(result.paths.sel(film=way).rename(shown="particle"))
-        for way in result.film.values
-    }
-    first, *_, last = ways.values()
+    ways = {way: draw.plane(result.paths.sel(film=way).rename(shown="particle")) for way in map(str, result.film.values)}
+    limits = draw.window(ways["DPM-OT"][-1], ways["full"][0], air=0.05)
+    titled = {f"{way}, {int(result.nfe.sel(way=way))}": _within(x, *limits) for way, x in ways.items()}
     jumps = "the jump" if result.t[at] < 0.4 else f"the last {sweeping.parameters(result)['k']} steps"
-    return draw.film(
-        ways, at, goals=draw.behind(result.stored.values, first), limits=draw.window(first[-1], last[0], air=0.05),
-        note=f"DPM-OT: {jumps}", height=300,
-    )
+    goals = draw.behind(result.stored.values, ways["DPM-OT"])
+    return draw.film(titled, at, goals=goals, limits=limits, note=f"DPM-OT: {jumps}", height=300)
+
+
+def _within(x: np.ndarray, xlim: tuple[float, float], ylim: tuple[float, float]) -> np.ndarray:
+    low, high = np.transpose((xlim, ylim))
+    return np.where(((x >= low) & (x <= high)).all(axis=-1, keepdims=True), x, np.nan)
 
 
 def _space(result: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -96,12 +97,12 @@ def _mixture(result: xr.Dataset) -> Any:
 def _scatter(result: xr.Dataset) -> Any:
     panels, stored, look = {}, _flat(result.stored), draw.current()
     wrong = (result.mixed + result.off) > 0 if "off" in result else result.samples[..., 0] * 0 > 0
+    limits = draw.window(stored, air=0.35)
     for way in (*_SHOWN, "fresh data"):
         here = wrong.sel(way=way).values
-        tints = np.where(here, look.warn, look.source)
-        x = _flat(result.samples.sel(way=way))
-        panels[f"{way}: {100 * here.mean():.1f} %"] = draw.Panel(x, None, None, stored, color=list(tints))
-    return draw.particles(panels, *draw.window(stored, air=0.35), height=280)
+        x, tints = _within(_flat(result.samples.sel(way=way)), *limits), np.where(here, look.warn, look.source)
+        panels[f"{way.split()[0]} {100 * here.mean():.0f}%"] = draw.Panel(x, None, None, stored, color=list(tints))
+    return draw.particles(panels, *limits, height=280)
 
 
 def _flat(x: xr.DataArray) -> np.ndarray:
@@ -111,7 +112,7 @@ def _flat(x: xr.DataArray) -> np.ndarray:
 def _angles(result: xr.Dataset) -> Any:
     x, theta, far = _flat(result.starts), result.angles.values, result.singular.values > 0
     tints = draw.ramp((draw.blend(draw.SOURCE, 0.35), draw.current().colour(draw.TARGET)), 64)
-    own = [tints[round(63 * share)] for share in theta / max(float(theta.max()), 1e-9)]
+    own = [tints[round(63 * share)] for share in np.sqrt(theta / max(float(theta.max()), 1e-9))]
     return draw.plot(
         draw.points(*x[far].T, color=draw.WARN, size=1.6), draw.points(*x.T, color=own, size=0.6), equal=True, height=380,
         note=f"{100 * far.mean():.1f} % beyond the threshold; angles up to {float(theta.max()):.2f} rad", **_NOISE,
@@ -155,8 +156,8 @@ def _table(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("motion", "The expressway and plain sampling", "The stored points, faint, and samples on their way, on the scale "
-            "of the data. DPM-OT jumps first; the others go all levels.", _motion, plays="t"),
+    Picture("motion", "The expressway and plain sampling", "The stored points, faint, and samples on their way, with the "
+            "evaluations of each, on the scale of the data. DPM-OT jumps first.", _motion, plays="t"),
     Picture("balance", "Cells that balance", "The noise, cut into a cell for each target: blue has too little mass, orange too "
             "much, grey is right. Play the iterations.", _balance, needs=("heights",), plays="stage"),
     Picture("newton", "Balanced exactly", "Some stored points in the square: cells, and lines to the points that they go to, "
@@ -169,7 +170,7 @@ PICTURES = Pictures(
             "jumped to.", _memory, along={"k": _KEPT}, needs=("nn_to_target", "from_own")),
     Picture("mixture", "Mode mixture", "Share of samples that two modes claim with τ or more each. Compare with fresh data: "
             "modes overlap.", _mixture, needs=("mmr_by_tau",)),
-    Picture("scatter", "Between the modes", "Samples of each way over the stored points; red: off the modes, or of two.",
+    Picture("scatter", "Between the modes", "Samples over the stored points, and the share in red: off the modes, or of two.",
             _scatter),
     Picture("angles", "The singular set", "Starts, in orange where the map jumps far beside them; framed: beyond the threshold "
             "of the angle.", _angles),
