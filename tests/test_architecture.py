@@ -46,7 +46,7 @@ FLOORS = (
 COMPUTE = ("numerics", *FIELDS)
 FACES = ("store", "sweeps", "figures", "app", "cli")
 HEAVY = {"xarray", "param", "holoviews", "panel", "matplotlib", "bokeh"}
-DRAWING = ("builders", "axes", "layers", "look", "matrices", "mosaic", "motion", "pictures")
+DRAWING = ("builders", "axes", "layers", "look", "matrices", "mosaic", "motion", "pictures", "power")
 MOST_LINES = 400  # of a study's class and pictures
 
 # What leads up to a face when a person asks for it, by ``import lab`` and ``lab.<face>``: module and face.

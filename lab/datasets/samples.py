@@ -133,6 +133,17 @@ def noisy_moons(n: int, seed: int) -> dict[str, Any]:
 
 
 @_synthetic(
+    "narrow-ring",
+    "Eight narrow Gaussians",
+    "Eight Gaussians of standard deviation 0.06 on the unit circle: modes with wide gaps; the law is known.",
+    has=LAW,
+)
+def narrow_ring(n: int, seed: int) -> dict[str, Any]:
+    x, law = _mixture(np.random.default_rng(seed), n, _ring(8, 1.0), 0.06**2)
+    return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
+
+
+@_synthetic(
     "two-mode-pair",
     "Two modes to two modes",
     "From two Gaussians at (0, ±3) to two at (5, ±3), of standard deviation a half; both laws are known.",

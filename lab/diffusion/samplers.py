@@ -458,7 +458,7 @@ def sample(
     _check(predict, noise, made, x)
     if known((times, noise)):
         _check_times(np.asarray(times), noise)
-    (times, levels), middle = _knots(noise, times, x.dtype)
+    (times, levels), middle = knots(noise, times, x.dtype)
     task = _Task(
         predict,
         made,
@@ -487,7 +487,7 @@ def sample(
 
 
 @jit
-def _knots(noise: Noise, times: Array, dtype: Any) -> tuple[Knot, Knot]:
+def knots(noise: Noise, times: Array, dtype: Any) -> tuple[Knot, Knot]:
     """The times and the middles between them, found in double precision where there is one, whatever x has."""
     levels = noise(times)
     later = levels.log_snr[1:]
@@ -503,11 +503,11 @@ def walked(
     Args:
         steps: of them, which may be traced.
     """
-    knots, middles = _knots(noise, times, x.dtype)
+    places, middles = knots(noise, times, x.dtype)
 
     def one(carry, number):
         x, memory = carry
-        now, later = (jax.tree.map(lambda each, at=at: each[at], knots) for at in (number, number + 1))
+        now, later = (jax.tree.map(lambda each, at=at: each[at], places) for at in (number, number + 1))
         middle = jax.tree.map(lambda each: each[number], middles)
         step = Step(now, middle, later, number, jnp.asarray(steps), jax.random.fold_in(key, number))
         moved = sampler(predict, step, x, memory)

@@ -22,23 +22,32 @@ Mérigot, Thibert, *Convergence of a Newton algorithm for semi-discrete optimal 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
-from jax.scipy.special import ndtri
+from jax.core import Tracer
+from jax.scipy.special import gammaln, ndtri
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy.spatial import ConvexHull, QhullError
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
 _TOLERANCE = 1e-12  # of the masses, where they are exact
 _NEWTON_STEPS = 100
 _HALVINGS = 60
 _BLOCK = 4096  # targets whose scores are held at a time
+_BYTES = {"cpu": 1 << 18, "gpu": 256 << 20}  # of a block of scores: on a processor what stays near it
+_ROWS = 64  # of a block, at least
+_EXACT = jax.lax.Precision.HIGHEST  # a GPU would multiply with 10 bits
+_DOUBLINGS = 3  # of the points of an iteration, at most
+_LOOKED_AT = 1024  # points of the source that tell where it lies
+_DECADES = 3.0  # by which the rate falls
 _HALF_LIFE = 0.5  # from this share of the iterations on, heights are averaged
 
 
@@ -51,30 +60,49 @@ class Cells(NamedTuple):
     reason: Any
     iterations: Any
     polygons: Any = None  # in the square: of each cell its corners (k, 2), counter-clockwise
+    trace: Any = None  # by samples: what was measured, by iteration
+    path: Any = None  # heights on the way: of each Newton step, or at the iterations that were marked
 
 
+@jit
 def assign(
     heights: Float[Array, " m"], y: Float[Array, "m d"], x: Float[Array, "n d"], block: int = _BLOCK
 ) -> Int[Array, " n"]:
-    """The cell that each x lies in, the lowest number among equals. Time O(n m d), memory O(n block)."""
-    m, d = y.shape
-    block = min(block, m)
+    """The cell that each x lies in, the lowest number among equals.
+
+    Time O(n m d), in blocks of targets and of points: no more than some megabytes of scores are held, of however many.
+    """
+    n, (m, d) = x.shape[0], y.shape
     count = -(-m // block)
-    padded = jnp.concatenate([y, jnp.zeros((count * block - m, d), y.dtype)]).reshape(count, block, d)
+    block = -(-m // count)  # even ones
+    points = jnp.concatenate([y, jnp.zeros((count * block - m, d), y.dtype)]).reshape(count, block, d)
     levels = jnp.concatenate([heights, jnp.full(count * block - m, -jnp.inf, heights.dtype)]).reshape(count, block)
-
-    def better(best, each):
-        (top, where), (points, level, start) = best, each
-        scores = x @ points.T + level[None, :]
-        here = scores.argmax(axis=1).astype(jnp.int32)
-        score = jnp.take_along_axis(scores, here[:, None], axis=1)[:, 0]
-        wins = score > top
-        return (jnp.where(wins, score, top), jnp.where(wins, here + start, where)), None
-
-    none = jnp.full(x.shape[0], -jnp.inf, x.dtype), jnp.zeros(x.shape[0], jnp.int32)
     starts = (block * jnp.arange(count)).astype(jnp.int32)
-    (_, found), _ = jax.lax.scan(better, none, (padded, levels, starts))
-    return found
+    number = jnp.arange(block, dtype=jnp.int32)
+
+    def of_rows(rows):
+        def better(best, each):
+            (top, where), (points, level, start) = best, each
+            scores = jnp.matmul(rows, points.T, precision=_EXACT) + level[None, :]
+            score = scores.max(axis=1)
+            # the largest and its number by two reductions: several times as fast as argmax on a processor
+            here = jnp.where(scores == score[:, None], number[None, :], block - 1).min(axis=1)
+            wins = score > top
+            return (jnp.where(wins, score, top), jnp.where(wins, here + start, where)), None
+
+        none = jnp.full(rows.shape[0], -jnp.inf, x.dtype), jnp.zeros(rows.shape[0], jnp.int32)
+        return jax.lax.scan(better, none, (points, levels, starts))[0][1]
+
+    size = max(_ROWS, _BYTES.get(jax.default_backend(), _BYTES["gpu"]) // (block * x.dtype.itemsize))
+    return of_rows(x) if size >= n else _by_rows(of_rows, x, size)
+
+
+def _by_rows(work: Callable[[Array], Any], x: Array, size: int) -> Any:
+    """``work`` on so many rows at a time."""
+    count = -(-x.shape[0] // size)
+    padded = jnp.concatenate([x, jnp.zeros((count * size - x.shape[0], x.shape[1]), x.dtype)])
+    found = jax.lax.map(work, padded.reshape(count, size, x.shape[1]))
+    return jax.tree.map(lambda each: each.reshape(count * size, *each.shape[2:])[: x.shape[0]], found)
 
 
 def voronoi(y: Float[Array, "m d"]) -> Float[Array, " m"]:
@@ -137,6 +165,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
             f"the cell of point {empty}, {points[empty].tolist()}, is empty to begin with: move the points into the square, or "
             "give heights with which none is"
         )
+    path = [h - h.mean()]
     least, reason, done = min(cells.area.min(), nu.min()) / 2, Reason.MAX_ITERATIONS, 0
     while done < _NEWTON_STEPS:
         lack = nu - cells.area
@@ -157,9 +186,19 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
             reason = Reason.CONVERGED if np.abs(lack).max() <= 100 * _TOLERANCE else Reason.STALLED
             break
         h, cells, done = h + size * step, found, done + 1
+        path.append(h - h.mean())
     cost = sum(_second_moment(polygon, point) for polygon, point in zip(cells.polygons, points, strict=True))
     level = jnp.asarray(h - h.mean())
-    return Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons)
+    return Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons, path=np.stack(path))
+
+
+def areas(y: Float[np.ndarray, "m 2"], heights: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Of power cells in the unit square, exactly; 0 of those that are empty.
+
+    >>> areas(np.array([[0.25, 0.5], [0.75, 0.5]]), np.array([0.25, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    return _cut(np.asarray(y, float), np.asarray(heights, float)).area
 
 
 class _Diagram(NamedTuple):
@@ -258,6 +297,24 @@ def _second_moment(polygon: np.ndarray, point: np.ndarray) -> float:
 # ------------------------------------------------------------------------------------------------------ by sampling
 
 
+class Gaussian(eqx.Module):
+    """The source N(0, I), as ``by_samples`` draws it; those of one dimension share their programs."""
+
+    dimension: int = eqx.field(static=True)
+
+    def __call__(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        return jax.random.normal(key, (n, self.dimension))
+
+
+class Uniform(eqx.Module):
+    """The source that is uniform on the unit cube."""
+
+    dimension: int = eqx.field(static=True)
+
+    def __call__(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        return jax.random.uniform(key, (n, self.dimension))
+
+
 class Work(NamedTuple):
     """What the stochastic method iterates on; ``draw`` is called with a key and a number."""
 
@@ -269,6 +326,8 @@ class Work(NamedTuple):
     total: Int[Array, ""]  # iterations that are planned
     key: PRNGKeyArray
     batch: Any  # an array of as many zeros as points are drawn
+    patience: Int[Array, ""]  # 0: as many points in each iteration
+    marks: Int[Array, " frames"]  # iterations after which heights are kept
 
 
 class State(NamedTuple):
@@ -278,32 +337,72 @@ class State(NamedTuple):
     mean: Float[Array, " m"]  # of the heights of the later iterations
     count: Int[Array, ""]
     apart: Float[Array, ""]  # total variation of this batch's masses
+    norm: Float[Array, ""]  # of the gradient
+    empty: Int[Array, ""]  # cells without a point
+    best: Float[Array, ""]  # norm with as many points
+    waited: Int[Array, ""]
+    doublings: Int[Array, ""]
+    path: Float[Array, "frames m"]
 
 
-def _masses(work: Work, h: Array, key: PRNGKeyArray) -> Array:
-    x = work.draw(key, work.batch.shape[0])
-    where = assign(h, work.y, jnp.asarray(x, work.y.dtype))
-    return jnp.zeros_like(h).at[where].add(1.0 / work.batch.shape[0])
+def _masses(work: Work, h: Array, key: PRNGKeyArray, doublings: Array) -> Array:
+    """Of some batches together. Scores are of single precision: what is nearer to an edge than that is noise here."""
+    n = work.batch.shape[0]
+    y = (work.y - work.y.mean(axis=0)[None, :]).astype(jnp.float32)
+    level = h.astype(jnp.float32)
+
+    def more(number, counts):
+        x = jnp.asarray(work.draw(jax.random.fold_in(key, number), n), jnp.float32)
+        return counts.at[assign(level, y, x)].add(1)
+
+    times = 2**doublings
+    counts = jax.lax.fori_loop(0, times, more, jnp.zeros(h.shape, jnp.int32))
+    return counts / (n * times).astype(h.dtype)
 
 
 def _init(work: Work) -> State:
-    zero = jnp.zeros_like(work.start)
-    return State(work.start, zero, zero, work.start, jnp.int32(0), jnp.asarray(jnp.inf, zero.dtype))
+    zero, far = jnp.zeros_like(work.start), jnp.asarray(jnp.inf, work.start.dtype)
+    none = jnp.int32(0)
+    path = jnp.broadcast_to(work.start[None, :], (work.marks.shape[0], work.start.shape[0]))
+    return State(work.start, zero, zero, work.start, none, far, far, none, far, none, none, path)
 
 
 def _step(work: Work, state: State) -> State:
-    gradient = _masses(work, state.h, jax.random.fold_in(work.key, state.count)) - work.weights
+    key = jax.random.fold_in(work.key, state.count)
+    masses = _masses(work, state.h, key, state.doublings)
+    gradient = masses - work.weights
     count = state.count + 1
-    first, second = 0.9 * state.first + 0.1 * gradient, 0.999 * state.second + 0.001 * gradient**2
+    first, second = 0.9 * state.first + 0.1 * gradient, 0.99 * state.second + 0.01 * gradient**2
     t = count.astype(gradient.dtype)
-    direction = first / (1 - 0.9**t) / (jnp.sqrt(second / (1 - 0.999**t)) + 1e-12)
+    direction = first / (1 - 0.9**t) / (jnp.sqrt(second / (1 - 0.99**t)) + 1e-12)
     late = t / work.total
-    rate = work.rate * jnp.where(late < _HALF_LIFE, 1.0, 2 * (1 - late) + 0.02)
-    h = state.h - rate * direction
+    # cells are small: a rate that does for the way there is a thousand times too large for their edges
+    h = state.h - work.rate * 10 ** (-_DECADES * late) * 0.8**state.doublings * direction
     h = h - h.mean()
     number = jnp.maximum(t - jnp.floor(_HALF_LIFE * work.total), 1.0)
     mean = jnp.where(number > 1, state.mean + (h - state.mean) / number, h)
-    return State(h, first, second, mean, count, jnp.abs(gradient).sum() / 2)
+    # more points where the gradient is no longer than its noise
+    norm = jnp.sqrt((gradient**2).sum())
+    better = norm < state.best
+    waited = jnp.where(better, 0, state.waited + 1)
+    doubled = (work.patience > 0) & (waited >= work.patience) & (state.doublings < _DOUBLINGS)
+    best = jnp.where(doubled, jnp.inf, jnp.where(better, norm, state.best))
+    seen = jnp.where(late < _HALF_LIFE, h, mean)
+    path = jnp.where((work.marks >= count)[:, None], seen[None, :], state.path)  # the last one before a mark stays
+    return State(
+        h,
+        first,
+        second,
+        mean,
+        count,
+        jnp.abs(gradient).sum() / 2,
+        norm,
+        (masses <= 0).sum().astype(jnp.int32),
+        best,
+        jnp.where(doubled, 0, waited).astype(jnp.int32),
+        state.doublings + doubled,
+        path,
+    )
 
 
 def _done(work: Work, state: State) -> Array:
@@ -312,7 +411,17 @@ def _done(work: Work, state: State) -> Array:
     return jnp.where(bad, Reason.NOT_FINITE, over).astype(jnp.int32)
 
 
-_ASCENT = Method(_init, _step, _done, lambda work, state: {"apart": state.apart})
+def _measure(work: Work, state: State) -> dict[str, Array]:
+    points = work.batch.shape[0] * 2**state.doublings
+    return {
+        "apart": state.apart,
+        "norm": state.norm,
+        "empty": state.empty.astype(state.norm.dtype),
+        "points": points.astype(state.norm.dtype),
+    }
+
+
+_ASCENT = Method(_init, _step, _done, _measure)
 
 
 def by_samples(
@@ -323,56 +432,118 @@ def by_samples(
     key: PRNGKeyArray,
     iterations: int = 1000,
     batch: int = 4096,
-    rate: float | None = None,
+    rate: Any = None,
+    heights: Any = None,
+    patience: Any = 0,
+    marks: Any = (),
+    tested: int = 16,
     loop: Loop = pure,
 ) -> Cells:
-    r"""Any source: Adam on fresh batches from Voronoi's heights, with a rate that falls and an average over the later half.
+    r"""Any source: Adam on fresh batches, with a rate that falls by three decades and an average over the later half.
 
     Args:
-        draw: called with a key and a number n, returns (n, d).
+        draw: called with a key and a number n, returns (n, d): ``Gaussian(d)``, ``Uniform(d)``, or one of yours.
         y: (m, d), all different.
         weights: (m,), of sum one; equal when omitted.
         iterations, batch: the error of a mass is that of the points of some hundred batches at best.
-        rate: of Adam; a hundredth of the spread of the points when omitted.
+        rate: of Adam at first, in units of heights; a fiftieth of the spread of the points when omitted. Within a factor of ten
+            it hardly matters.
+        heights: to start from. When omitted, those whose cells are Voronoi's of the points moved and scaled onto the source, so
+            that hardly any is empty wherever the points lie.
+        patience: after so many iterations without a shorter gradient twice as many points are drawn and the rate is 0.8 times
+            what it was, three times at most; 0: never. (DPM-OT has 50.)
+        marks: iterations after which the heights are kept, in ``path``; 0 is the start.
+        tested: batches of the last estimate.
         loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
 
     Returns:
-        heights, and masses and cost as one more draw of 16 batches estimates them: their total variation from the weights is
-        some $0.4 \sqrt{m / N}$ of N points even at the solution.
+        heights, and masses and cost as one more draw of ``tested`` batches estimates them: their total variation from the
+        weights is that of ``floor(weights, tested * batch)`` even at the solution. The trace has for each iteration ``apart``
+        (total variation of the batch's masses), ``norm`` of the gradient, ``empty`` cells, and ``points`` that were drawn.
+
+    Time O(batch m d) an iteration, memory O(m (d + marks)): 50,000 targets are no matter. Under ``jit`` the points are not
+    checked.
     """
-    points, nu = _targets(y, weights)
-    targets = jnp.asarray(points)
-    spread = float(np.sqrt(points.var(axis=0).sum()))
-    work = Work(
-        draw,
-        targets,
-        jnp.asarray(nu),
-        voronoi(targets),
-        jnp.asarray(0.01 * spread if rate is None else rate),
-        jnp.int32(iterations),
-        key,
-        jnp.zeros(batch),
-    )
+    if not any(isinstance(given, Tracer) for given in (y, weights)):
+        points, nu = _targets(y, weights)
+        targets, mass = placed(points), placed(nu)
+    else:
+        targets = jnp.asarray(y)
+        mass = jnp.full(targets.shape[0], 1 / targets.shape[0]) if weights is None else jnp.asarray(weights)
+    kept = jnp.asarray(marks, jnp.int32)
+    work = _begun(draw, targets, mass, key, jnp.zeros(batch), rate, heights, jnp.int32(patience), kept, iterations)
     ran = loop(_ASCENT, work, max_iterations=iterations)
-    state: State = ran.state
-    heights = state.mean - state.mean.mean()
-    masses, cost = _judged(work, heights)
-    return Cells(heights, masses, cost, ran.reason, ran.iterations)
+    level, masses, cost = _judged(work, ran.state, tested)
+    return Cells(level, masses, cost, ran.reason, ran.iterations, trace=ran.trace, path=ran.state.path)
 
 
 @jit
-def _judged(work: Work, heights: Array) -> tuple[Array, Array]:
-    """Masses and mean cost on fresh points."""
+def _begun(
+    draw: Any,
+    y: Array,
+    mass: Array,
+    key: Any,
+    batch: Array,
+    rate: Any,
+    heights: Any,
+    patience: Any,
+    marks: Any,
+    total: int,
+) -> Work:
+    start = matched(draw, y, key) if heights is None else jnp.asarray(heights, y.dtype)
+    rate = 0.02 * jnp.sqrt(y.var(axis=0).sum()) if rate is None else jnp.asarray(rate, y.dtype)
+    return Work(draw, y, mass, start - start.mean(), rate, jnp.int32(total), key, batch, patience, marks)
+
+
+def matched(draw: Any, y: Float[Array, "m d"], key: PRNGKeyArray) -> Float[Array, " m"]:
+    """Heights whose cells are Voronoi's of the points moved and scaled onto the source: $-c |y - b|^2 / 2$."""
+    x = jnp.asarray(draw(jax.random.fold_in(key, 2**31 - 2), _LOOKED_AT), y.dtype)
+    mean = y.mean(axis=0)
+    scale = jnp.sqrt(x.var(axis=0).mean() / y.var(axis=0).mean())
+    # <x, y> - |c (y - mean) + m|^2 / (2 c) + ... : of y' = c (y - mean) + m the scores <x, y'> - |y'|^2 / 2, over c
+    moved = scale * (y - mean[None, :]) + x.mean(axis=0)[None, :]
+    heights = -(moved**2).sum(axis=1) / (2 * scale)
+    return heights - heights.mean()
+
+
+@jit
+def _judged(work: Work, state: State, tested: int) -> tuple[Array, Array, Array]:
+    """Heights, and their masses and mean cost on fresh points."""
+    heights = state.mean - state.mean.mean()
+    n = work.batch.shape[0]
 
     def one(key):
-        x = jnp.asarray(work.draw(key, work.batch.shape[0]), work.y.dtype)
+        x = jnp.asarray(work.draw(key, n), work.y.dtype)
         where = assign(heights, work.y, x)
-        mass = jnp.zeros_like(heights).at[where].add(1.0 / x.shape[0])
-        return mass, ((x - work.y[where]) ** 2).sum(axis=1).mean()
+        return jnp.zeros_like(heights).at[where].add(1.0 / n), ((x - work.y[where]) ** 2).sum(axis=1).mean()
 
-    keys = jax.random.split(jax.random.fold_in(work.key, 2**31 - 1), 16)
+    keys = jax.random.split(jax.random.fold_in(work.key, 2**31 - 1), tested)
     masses, costs = jax.lax.map(one, keys)
-    return masses.mean(axis=0), costs.mean()
+    return heights, masses.mean(axis=0), costs.mean()
+
+
+class Floor(NamedTuple):
+    """What masses estimated from N points miss even at the solution."""
+
+    total_variation: Float[Array, ""]  # its mean, exactly
+    norm: Float[Array, ""]  # root mean square of |w - nu|
+
+
+def floor(weights: Float[Array, " m"], points: Any) -> Floor:
+    r"""$E\tfrac12\sum_i |n_i / N - \nu_i|$ by de Moivre's formula, about $0.4\sqrt{m / N}$ of equal weights, and
+    $\sqrt{(1 - \sum_i \nu_i^2) / N}$.
+
+    Args:
+        points: N.
+
+    >>> float(floor(jnp.array([0.5, 0.5]), 2).total_variation)  # 0 or 1/2, each half of the time
+    0.25
+    """
+    nu, n = jnp.asarray(weights), jnp.asarray(points, float)
+    k = jnp.minimum(jnp.floor(n * nu), n - 1)
+    # E|X - N p| = 2 (k + 1) C(N, k + 1) p^(k + 1) (1 - p)^(N - k), k = floor(N p)
+    logs = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k) + (k + 1) * jnp.log(nu) + (n - k) * jnp.log1p(-nu)
+    return Floor(jnp.exp(logs).sum() / n, jnp.sqrt((1 - (nu**2).sum()) / n))
 
 
 def chi_squared(counts: Int[Array, " m"], weights: Float[Array, " m"]) -> Float[Array, ""]:

@@ -20,7 +20,7 @@ def read(name, payload):
     return datasets.read_bytes(name, payload, kind="samples")
 
 
-@pytest.mark.parametrize("name", ["eight-gaussians", "two-mode-pair", "modes-1d", "three-gaussians"])
+@pytest.mark.parametrize("name", ["eight-gaussians", "narrow-ring", "two-mode-pair", "modes-1d", "three-gaussians"])
 def test_samples_follow_the_mixture_that_comes_with_them(name):
     arrays = datasets.load(name, n=20_000, seed=11).arrays
     for x, prefix in ((arrays["x"], ""), (arrays.get("x0"), "source_")):

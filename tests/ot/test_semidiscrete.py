@@ -153,6 +153,102 @@ def test_by_samples_comes_to_the_exact_heights_and_reports(square):
     assert int(stopped.reason) == Reason.STOPPED
 
 
+def test_energy_is_convex_with_the_gradient_of_the_masses():
+    """E(h) by its integral over the cells: differences give w - nu, and the solution is its least value."""
+    rng = np.random.default_rng(9)
+    h = np.asarray(semidiscrete.voronoi(jnp.asarray(Y))) + 0.01 * rng.normal(size=12)
+
+    def energy(h):
+        cut = semidiscrete._cut(Y, h)
+        return sum(_integral(*each) for each in zip(cut.polygons, Y, h, strict=True)) - NU @ h
+
+    for j in (1, 7):
+        change = 1e-5 * np.eye(12)[j]
+        numeric = (energy(h + change) - energy(h - change)) / 2e-5
+        assert numeric == pytest.approx(semidiscrete._cut(Y, h).area[j] - NU[j], abs=1e-6)
+    best = np.asarray(semidiscrete.in_square(Y, NU).heights)
+    assert all(energy(best + 0.01 * rng.normal(size=12)) > energy(best) for _ in range(5))
+
+
+def test_potentials_are_heights(square):
+    x = np.random.default_rng(12).uniform(size=(2000, 2))
+    h = np.asarray(square.heights)
+    g = 2 * h + (Y**2).sum(1)
+    by_distance = (((x[:, None] - Y[None]) ** 2).sum(2) - g).argmin(1)
+    np.testing.assert_array_equal(by_distance, semidiscrete.assign(square.heights, jnp.asarray(Y), jnp.asarray(x)))
+
+
+def test_newtons_way_is_kept(square):
+    assert square.path.shape == (5, 12)
+    np.testing.assert_allclose(square.path[-1], square.heights, atol=1e-14)
+    np.testing.assert_allclose(square.path[0], semidiscrete.voronoi(jnp.asarray(Y)), atol=1e-14)
+    gone = [np.linalg.norm(semidiscrete._cut(Y, h).area - NU) for h in square.path]
+    assert (np.diff(gone) < 0).all()
+
+
+def test_masses_come_to_their_floor_from_far_away():
+    """200 targets far from the source: the start has hardly an empty cell, the end is at the error of its estimate."""
+    y = 40 + 7 * np.random.default_rng(13).normal(size=(200, 3))
+    found = semidiscrete.by_samples(
+        semidiscrete.Uniform(3), y, key=jax.random.key(2), iterations=400, batch=2048, marks=(0, 100, 400), tested=50
+    )
+    trace = {name: np.asarray(rows) for name, rows in found.trace.items()}
+    assert trace["empty"][0] < 50
+    apart = 0.5 * np.abs(np.asarray(found.masses) - 1 / 200).sum()
+    least = float(semidiscrete.floor(jnp.full(200, 1 / 200), 50 * 2048).total_variation)
+    assert least < apart < 1.7 * least
+    # a batch's own masses miss as much as those of any 2048 points
+    floor = semidiscrete.floor(jnp.full(200, 1 / 200), 2048)
+    assert trace["apart"][-50:].mean() == pytest.approx(float(floor.total_variation), rel=0.05)
+    assert (trace["norm"][-50:] ** 2).mean() == pytest.approx(float(floor.norm) ** 2, rel=0.1)
+    assert found.path.shape == (3, 200)
+    np.testing.assert_array_equal(found.path[-1] - found.path[-1].mean(), found.heights)
+    start = semidiscrete.matched(semidiscrete.Uniform(3), jnp.asarray(y), jax.random.key(2))
+    np.testing.assert_allclose(found.path[0], start, atol=1e-9)
+
+
+def test_more_points_where_the_gradient_gets_no_shorter():
+    found = semidiscrete.by_samples(
+        semidiscrete.Uniform(2), Y, NU, key=jax.random.key(1), iterations=300, batch=256, patience=20, rate=0.005
+    )
+    points = np.asarray(found.trace["points"])
+    assert points[0] == 256
+    assert points[-1] == 256 * 8
+    assert set(points) == {256.0, 512.0, 1024.0, 2048.0}
+
+
+def test_the_floor_is_the_mean_of_draws():
+    rng = np.random.default_rng(10)
+    nu = rng.dirichlet(np.ones(30))
+    draws = rng.multinomial(500, nu, size=4000) / 500 - nu
+    floor = semidiscrete.floor(jnp.asarray(nu), 500)
+    found = 0.5 * np.abs(draws).sum(1)
+    assert float(floor.total_variation) == pytest.approx(found.mean(), abs=4 * found.std() / 4000**0.5)
+    assert float(floor.norm) == pytest.approx(np.sqrt((draws**2).sum(1).mean()), rel=0.02)
+    equal = semidiscrete.floor(jnp.full(400, 1 / 400), 2e5)
+    assert float(equal.total_variation) == pytest.approx(0.4 * np.sqrt(400 / 2e5), rel=0.01)
+
+
+def test_fifty_thousand_targets_without_the_matrix():
+    """Memory of the compiled program: the scores of all pairs would take 800 MB."""
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float64) for shape in ((50_000,), (50_000, 16), (2000, 16))]
+    compiled = jax.jit(semidiscrete.assign).lower(*shapes).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 40e6
+    rng = np.random.default_rng(14)
+    h, y, x = rng.normal(size=50_000), rng.normal(size=(50_000, 16)), rng.normal(size=(2000, 16))
+    found = np.asarray(compiled(h, y, x))
+    np.testing.assert_array_equal(found[:40], (x[:40] @ y.T + h).argmax(1))
+
+
+def test_the_map_misses_no_more_than_its_masses():
+    """W2^2 of the image of the map from nu is at most diam^2 TV, for heights that are not balanced."""
+    h = semidiscrete.voronoi(jnp.asarray(Y))
+    area = semidiscrete._cut(Y, np.asarray(h)).area
+    apart = pot.emd2(area / area.sum(), NU, pot.dist(Y, Y))
+    squared = ((Y[:, None] - Y[None]) ** 2).sum(2).max()
+    assert 0 < apart <= squared * 0.5 * np.abs(area - NU).sum()
+
+
 @pytest.mark.slow
 def test_it_is_otts():
     import optax

@@ -34,6 +34,7 @@ from .matrices import heatmap, plan, pooled, shaded
 from .mosaic import mosaic, signed, tile_at
 from .motion import Panel, particles
 from .pictures import cells, convergence, links, strip, table
+from .power import potential, power_cells
 
 __all__ = [
     "GOOD",
@@ -69,6 +70,8 @@ __all__ = [
     "plot",
     "points",
     "pooled",
+    "potential",
+    "power_cells",
     "ramp",
     "rectangles",
     "segments",

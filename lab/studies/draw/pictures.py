@@ -108,7 +108,7 @@ def cells(
         owner = np.full((1, 1), -1)
     tints = list(tints or [blend(c, share) for share in (0.5, 0.28, 0.7, 0.4) for c in current().series])
     owner = owner[:: -(-owner.shape[0] // SCREEN), :: -(-owner.shape[1] // SCREEN)]
-    shown = np.where(owner < 0, 0, 1 + owner % len(tints)).astype(np.uint8)
+    shown = np.where(owner < 0, 0, 1 + owner % len(tints)).astype(np.uint8 if len(tints) < 255 else np.uint16)
     image = hv.Image(shown[::-1], ["x", "y"], "cell", bounds=(xlim[0], ylim[0], xlim[1], ylim[1]))
     palette = [current().card, *tints]
     dress(image, both={"cmap": palette, "clim": (-0.5, len(tints) + 0.5)}, mpl={"interpolation": "nearest"})

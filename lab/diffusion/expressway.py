@@ -1,0 +1,204 @@
+r"""An expressway for samplers: one jump by optimal transport from noise to noised data, then the last few steps (DPM-OT).
+
+With times $t_0 > \dots > t_N$ and k steps kept, the targets are stored data at the level where these steps begin,
+
+$$ y_i = a\,x_i + s\,z_i, \qquad (a, s) \text{ at } t_{N-k}, $$
+
+$T = \nabla \max_i \langle \cdot, y_i \rangle + h_i$ carries the source to them (``lab.ot.semidiscrete``), any sampler of this
+field does the last k steps, and one more question to the denoiser ends them. k = N is that sampler, started at noised data;
+with k = 0 the ends are denoised targets. The map is piecewise constant: it jumps between modes rather than pass between them.
+But what it jumps to is stored: few steps add little, and the ends are the stored data all but again. ``memory`` tells.
+
+**How far the ends are off.** If the kernel of step n is Lipschitz in $W_2$ with a constant $L_n$,
+
+$$ W_2(\text{ends}, p) \le \prod_n L_n\,\bigl[ \mathrm{diam}(Y) \sqrt{TV(w, \nu)} + W_2(\hat\nu, p_{t_{N-k}}) \bigr]
+   + \text{what the steps miss}: $$
+
+the first term is the map's and falls with more points of the source, the second is that of m samples, $m^{-1/d}$, and stays.
+
+Source: Li, Li, Wang, Lei, Luo, Gu, *DPM-OT: A New Diffusion Probabilistic Model Based on Optimal Transport*, ICCV 2023.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from lab.diffusion.predictions import Prediction
+from lab.diffusion.samplers import Langevin, Sampler, Step, knots
+from lab.diffusion.schedules import Noise
+from lab.numerics.jit import jit
+from lab.numerics.neighbours import nearest
+from lab.ot import singular
+from lab.paths.schedules import known
+
+_NEAR = 1 / 3  # a sample is a copy where its nearest point is closer than this share of the distance of the next
+
+
+@jit
+def targets(
+    noise: Noise, times: Float[Array, " times"], k: Any, x: Float[Array, "m d"], key: PRNGKeyArray
+) -> Float[Array, "m d"]:
+    """Stored data at the level where the last k steps begin.
+
+    Args:
+        times: (N + 1,) falling.
+        k: from 0 to N; may be traced.
+
+    Raises:
+        ValueError: k outside.
+    """
+    _check(times, k)
+    level = noise(times[times.shape[0] - 1 - k])
+    return level.a * x + level.s * jax.random.normal(key, x.shape, x.dtype)
+
+
+def _check(times: Array, k: Any) -> None:
+    steps = times.shape[0] - 1
+    if known(k) and not 0 <= int(k) <= steps:
+        raise ValueError(f"k = {int(k)}, but of {steps} steps a whole number from 0 to {steps} can be kept")
+
+
+class Driven(NamedTuple):
+    """Points after some steps, and on their way."""
+
+    end: Float[Array, "n d"]  # denoised
+    path: Float[
+        Array, "times shown d"
+    ]  # at each time; before the first step the start, after the last one where it led
+    evaluations: Int[Array, ""]  # of the prediction
+
+
+@jit
+def drive(
+    predict: Prediction,
+    noise: Noise,
+    times: Float[Array, " times"],
+    x: Float[Array, "n d"],
+    sampler: Sampler,
+    key: PRNGKeyArray,
+    first: Any = 0,
+    last: Any = None,
+    shown: int = 0,
+) -> Driven:
+    """The steps from number ``first`` on, and the denoised end: numbers of steps may be traced, and others cost nothing.
+
+    Args:
+        times: (N + 1,) falling.
+        x: (n, d), at the level of ``times[first]``.
+        first, last: the first step, and the one before which it ends; 0 and N when omitted.
+        shown: of how many points the way is kept.
+    """
+    steps = times.shape[0] - 1
+    last = steps if last is None else last
+    at, middles = knots(noise, times, x.dtype)
+
+    def one(number, carry):
+        x, memory, path = carry
+        now, later = (jax.tree.map(lambda each, place=place: each[place], at) for place in (number, number + 1))
+        middle = jax.tree.map(lambda each: each[number], middles)
+        # a sampler with memory begins where it is let in
+        step = Step(now, middle, later, number - first, jnp.asarray(last - first), jax.random.fold_in(key, number))
+        moved = sampler(predict, step, x, memory)
+        x = jnp.asarray(moved.x, x.dtype)
+        return x, moved.memory, path.at[number + 1].set(x[:shown]) if shown else path
+
+    path = jnp.broadcast_to(x[None, :shown], (steps + 1, *x[:shown].shape))
+    x, _, path = jax.lax.fori_loop(first, last, one, (x, sampler.begin(x), path))
+    path = jnp.where((jnp.arange(steps + 1) > last)[:, None, None], x[None, :shown], path)
+    level = jax.tree.map(lambda each: each[last], at).level
+    count = jnp.asarray(last - first) * sampler.evaluations + 1
+    return Driven(predict(x, level.a, level.s), path, count)
+
+
+class Expressed(NamedTuple):
+    """Ends of the expressway, and where they came through."""
+
+    end: Float[Array, "n d"]
+    path: Float[Array, "times shown d"]
+    evaluations: Int[Array, ""]
+    index: Int[Array, " n"]  # of the target that each jumped to
+    other: Int[Array, " n"]  # of the next best cell
+    angle: Float[Array, " n"]  # between the two, in radians
+    singular: Bool[Array, " n"]
+    kept: Float[Array, ""]  # share of starts that were not rejected
+    start: Float[Array, "n d"]
+
+
+@jit
+def expressway(
+    predict: Prediction,
+    noise: Noise,
+    times: Float[Array, " times"],
+    k: Any,
+    y: Float[Array, "m d"],
+    heights: Float[Array, " m"],
+    z: Float[Array, "n d"],
+    sampler: Sampler = Langevin(),  # noqa: B008 - a constant
+    *,
+    key: PRNGKeyArray,
+    n: int | None = None,
+    threshold: Any = jnp.inf,
+    relative: bool = True,
+    extend: str = "none",
+    reject: bool = False,
+    centres: Float[Array, "m d"] | None = None,
+    shown: int = 0,
+) -> Expressed:
+    """Jump, then the last k steps.
+
+    Args:
+        k: steps that are kept, from 0 to N; may be traced.
+        y: targets at the level where they begin.
+        heights: balanced for the law that z is drawn from.
+        n: how many are carried on, of the z; all when omitted. Where some are rejected, the first n of the others.
+        threshold, relative, extend, centres: as for ``lab.ot.singular.jump``.
+        reject: leave out what is singular; if too few are left, singular ones fill up.
+        shown: of how many points the way is kept.
+
+    >>> from lab import diffusion
+    >>> from lab.numerics.mixtures import standard
+    >>> vp = diffusion.noise("vp")
+    >>> y, z = jnp.array([[-1.0], [1.0]]), jnp.array([[0.3], [-2.0]])
+    >>> law, times = diffusion.Exact(standard(1)), diffusion.grid(vp, 10)
+    >>> found = expressway(law, vp, times, 0, y, jnp.zeros(2), z, key=jax.random.key(0))
+    >>> found.index.tolist(), int(found.evaluations)
+    ([1, 0], 1)
+    """
+    _check(times, k)
+    first, second = jax.random.split(key)
+    n = z.shape[0] if n is None else n
+    found = singular.jump(heights, y, z, threshold, extend=extend, relative=relative, centres=centres, key=first)
+    off = found.singular & reject
+    order = jnp.argsort(off, stable=True)[:n]  # those that are kept first, as they were drawn
+    x, index, other, angle, beyond = (each[order] for each in found)
+    begin = times.shape[0] - 1 - k
+    driven = drive(predict, noise, times, x, sampler, second, begin, shown=shown)
+    return Expressed(*driven, index, other, angle, beyond, 1 - off.astype(z.dtype).mean(), z[order])
+
+
+class Memory(NamedTuple):
+    """How near samples are to stored points."""
+
+    distance: Float[Array, ""]  # mean, to the nearest stored point
+    copies: Float[Array, ""]  # share of samples that are three times as near to one as to any other
+    nearest: Int[Array, " n"]
+
+
+@jit
+def memory(x: Float[Array, "n d"], stored: Float[Array, "m d"]) -> Memory:
+    """Mean distance to the nearest stored point, and the share of copies.
+
+    Fresh data have a distance too: compare with theirs.
+    """
+    found = nearest(x, stored, min(2, stored.shape[0]))
+    near, next_ = found.distance[:, 0], found.distance[:, -1]
+    return Memory(near.mean(), (near < _NEAR * next_).astype(x.dtype).mean(), found.index[:, 0])
+
+
+def counts(steps: int) -> tuple[int, ...]:
+    """Numbers of kept steps to compare: 1, 2, 5, 10, 20, 50, ... up to all."""
+    usual = [number * 10**power for power in range(int(np.log10(steps)) + 1) for number in (1, 2, 5)]
+    return (*(each for each in usual if each < steps), steps)

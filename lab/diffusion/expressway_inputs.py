@@ -1,0 +1,87 @@
+"""What the survey of the expressway is told of a data set: its law and modes, its plane, Newton's way in the square."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lab.diffusion import modes
+from lab.diffusion.expressway_survey import Law
+from lab.diffusion.predictions import Exact
+from lab.numerics.host import placed
+from lab.numerics.mixtures import Mixture
+from lab.numerics.principal import principal_axes, principal_plane
+from lab.ot import semidiscrete
+from lab.paths import laws
+
+_MOST = 16  # dimensions; data of more are looked at on their principal axes, unless their law is known
+_FEW = 32  # components that are modes; more of them trace a curve
+_KERNELS = 1000  # points of a kernel estimate
+_SITES, _FRAMES = 40, 25  # of Newton's way
+_MIXING = 0.08  # noise of the classifier of a known mixture, in radii of the data
+
+
+def prepared(arrays: Mapping[str, np.ndarray], image: tuple[int, ...] | None = None) -> dict[str, Any]:
+    """Of data of kind samples, as arrays by name.
+
+    Args:
+        image: height and width, where the points are images of grey values.
+
+    The score is that of the law where it is known, else of a Gaussian for each class, else of a kernel estimate (Scott's rule).
+    """
+    given = {name: np.asarray(v, float if np.asarray(v).dtype.kind == "f" else None) for name, v in arrays.items()}
+    x, made = given["x"], {}
+    known = laws.is_known(given)
+    if x.shape[1] > _MOST and not known:
+        mean, axes = x.mean(axis=0), principal_axes(x, _MOST)
+        scale = float(((x - mean) @ axes).std()) or 1.0
+        if image is not None and len(image) == 2 and np.prod(image) == x.shape[1]:
+            made["lift"] = {"mean": mean, "axes": axes, "scale": scale, "image": tuple(map(int, image))}
+        x = (x - mean) @ axes / scale
+    d = x.shape[1]
+    radius = float(np.sqrt(x.var(axis=0).sum())) or 1.0
+    plane = principal_plane(x[:4000])
+    made |= {
+        "x": x,
+        "radius": radius,
+        "variance": radius**2 / d,
+        "off_radius": modes.radius_squared(d),
+        "centre": placed(plane.centre),
+        "axes": placed(plane.axes),
+        "law": _law(given if known else given | {"x": x}, radius),
+    }
+    made["newton_at"], made["newton"] = _newton(x) if d == 2 else (np.zeros(1), {})
+    return made
+
+
+def _law(given: Mapping[str, np.ndarray], radius: float) -> Law:
+    target = laws.target_of(given)
+    if isinstance(target, Mixture):
+        several = 2 <= len(target.weights) <= _FEW
+        if not several:
+            return Law(Exact(target), target, None, None, None)
+        return Law(Exact(target), target, modes.Posterior(target, _MIXING * radius), target, target.weights)
+    if isinstance(target, laws.Boxes):
+        return Law(Exact(target), target, None, None, None)
+    x = given["x"]
+    if "classes" in given and len(np.unique(given["classes"])) > 1:
+        classes = np.unique(given["classes"], return_inverse=True)[1]
+        smooth = modes.of_classes(x, classes)
+        return Law(Exact(smooth), None, modes.classifier(x, classes), smooth, smooth.weights)
+    kernels = x[:_KERNELS]
+    width = len(kernels) ** (-1 / (x.shape[1] + 4)) * radius / np.sqrt(x.shape[1])
+    few = len(kernels)
+    return Law(Exact(Mixture(np.full(few, 1 / few), kernels, np.full(few, width**2))), None, None, None, None)
+
+
+def _newton(x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Some points brought into the square, and heights on the way to equal areas: of whole steps, and between them."""
+    sites = np.unique(x[:_SITES], axis=0)
+    low, high = sites.min(axis=0), sites.max(axis=0)
+    wide = float((high - low).max()) or 1.0
+    sites = 0.5 + 0.8 * (sites - (low + high) / 2) / wide
+    path = semidiscrete.in_square(sites).path if len(sites) > 1 else np.zeros((1, len(sites)))
+    at = np.linspace(0, max(len(path) - 1, 1), _FRAMES)
+    heights = np.stack([np.interp(at, np.arange(len(path)), column) for column in path.T], axis=1)
+    areas = np.stack([semidiscrete.areas(sites, each) for each in heights])
+    return at, {"sites": sites, "newton_heights": heights, "newton_areas": areas}
