@@ -1,7 +1,7 @@
 """Our adaptive Tsit5 beside diffrax's, same controller, tolerance and first step: a stiff field, and a network on a batch.
 
-What is solved alone, and with the slope of the solution; ours tells error and stiffness of every step beside. Seconds are medians of
-turns that go back and forth between the two; the first call, which compiles, is apart.
+What is solved alone, and with the slope of the solution; ours tells error and stiffness of every step beside. Seconds are
+medians of turns that go back and forth between the two; the first call, which compiles, is apart.
 
     python -m benchmarks.ode [--repeats 15] [--mu 60] [--batch 250] [--train]
 
@@ -46,11 +46,13 @@ def turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, tuple[f
 def compared(title: str, field: Any, y0: jax.Array, t1: float, max_steps: int, repeats: int) -> None:
     """Print both on one field, a pytree called at (t, y)."""
 
-    def ours(field: Any, y0: jax.Array) -> jax.Array:
-        found = ode.solve(field, y0, 0.0, t1, rtol=TOLERANCE, atol=TOLERANCE, h0=FIRST, max_steps=max_steps, throw=False)
-        return found.y, found.accepted + found.rejected, found.rows.E, found.rows.S
+    def ours(field: Any, y0: jax.Array) -> tuple:
+        found = ode.solve(
+            field, y0, 0.0, t1, rtol=TOLERANCE, atol=TOLERANCE, h0=FIRST, max_steps=max_steps, throw=False
+        )
+        return found.y, found.accepted + found.rejected, found.told
 
-    def theirs(field: Any, y0: jax.Array) -> jax.Array:
+    def theirs(field: Any, y0: jax.Array) -> tuple:
         found = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, field: field(t, y)),
             diffrax.Tsit5(),
@@ -104,7 +106,7 @@ def trainings(samples: learning.Samples) -> None:
         jax.block_until_ready(learning.look(found.model, samples, TOLERANCE))
         seconds = time.perf_counter() - began
         print(
-            f"  {kind} {strength:g}: {spent:.1f} s, prediction of {len(samples.x) + len(samples.x_test)} in {seconds * 1e3:.0f} ms, "
+            f"  {kind} {strength:g}: {spent:.1f} s, prediction of all samples in {seconds * 1e3:.0f} ms, "
             f"{float(looked.nfe):.0f} evaluations, {float(looked.accuracy):.3f} right"
         )
 

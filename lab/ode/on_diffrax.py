@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from lab.numerics import Reason
-from lab.ode.solving import ratio, root
+from lab.ode.solving import norms, ratio, root
 from lab.ode.tableaus import DOPRI5, TSIT5, Tableau
 
 
@@ -68,7 +68,7 @@ class Telling(diffrax.AbstractWrappedSolver, diffrax.AbstractAdaptiveSolver):
         y1, error, dense, state, result = self.solver.step(_alone(terms), t0, t1, y, args, solver_state, made_jump)
         tableau, h, k = _tableau(self.solver), jnp.abs(t1 - t0), dense["k"]  # k is h f
         place = y + sum(float(weight) * k[j] for j, weight in enumerate(tableau.a[-2]) if weight)
-        S = ratio((k[-1] - k[-2]) / (t1 - t0), y1 - place)
+        S = ratio(*norms((k[-1] - k[-2]) / (t1 - t0), y1 - place))
         scale = self.atol + self.rtol * jnp.maximum(jnp.abs(y), jnp.abs(y1))
         E = root(((error / scale) ** 2).mean())
         more = Totals(*(a + b for a, b in zip(totals, (E * h, E**2, S, S * h), strict=True)))

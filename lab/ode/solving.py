@@ -46,6 +46,7 @@ type Field = Callable[[Array, Array], Array]
 """The right-hand side, called as f(t, y)."""
 
 _BAD = 20  # steps in a row that are not finite, after which one gives up
+_STRETCH, _SHORT = 16, 256
 _SHORTEST = 1e-6  # first step where nothing is known
 
 
@@ -64,7 +65,8 @@ class Tried(NamedTuple):
 
     y: Array
     error: Array  # as y
-    stiffness: Float[Array, ""]  # S
+    over: Array  # between two slopes at one time
+    under: Array  # and between their places: S is the ratio of their norms
     memory: Any  # for the step that follows, if this one is accepted
     beside: Any  # increment of what is integrated beside y
 
@@ -93,15 +95,21 @@ class Stepper(Protocol):
 
 
 def root(square: Array) -> Array:
-    """The square root, whose derivative at 0 is 0."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+    """The square root, whose derivative at 0 is 0; NaN stays NaN."""
+    nothing = square == 0
+    return jnp.where(nothing, 0, jnp.sqrt(jnp.where(nothing, 1, square)))
 
 
 def ratio(over: Array, under: Array) -> Array:
-    """|over| / |under|, and 0 where nothing is under."""
-    below = root((under**2).sum())
-    return jnp.where(below > 0, root((over**2).sum()) / jnp.where(below > 0, below, 1), 0)
+    """|over| / |under| of two lengths, and 0 where nothing is under."""
+    return jnp.where(under > 0, over / jnp.where(under > 0, under, 1), 0)
+
+
+def norms(*vectors: Array) -> tuple[Array, ...]:
+    """The lengths of vectors of one size. Of short ones, in one sum: each sum is a call that takes longer than its numbers."""
+    if vectors[0].size <= _SHORT:
+        return tuple(root((jnp.stack([vector.ravel() for vector in vectors]) ** 2).sum(axis=1)))
+    return tuple(root((vector**2).sum()) for vector in vectors)
 
 
 class RungeKutta(eqx.Module):
@@ -133,7 +141,7 @@ class RungeKutta(eqx.Module):
         for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
             places.append(y + h * _weighted(row, slopes))
             slopes.append(self.field(t + c * h, places[-1]))
-        stiffness = ratio(slopes[-1] - slopes[-2], places[-1] - places[-2])
+        over, under = slopes[-1] - slopes[-2], places[-1] - places[-2]
         beside = None
         if self.beside is not None:
             known = [
@@ -142,7 +150,7 @@ class RungeKutta(eqx.Module):
                 if weight
             ]
             beside = h * sum(known[1:], known[0])
-        return Tried(places[-1], h * _weighted(tableau.error, slopes), stiffness, slopes[-1], beside)
+        return Tried(places[-1], h * _weighted(tableau.error, slopes), over, under, slopes[-1], beside)
 
 
 def _weighted(weights: np.ndarray, values: list[Array]) -> Array:
@@ -184,6 +192,8 @@ class State(NamedTuple):
     h: Float[Array, ""]  # of the step that comes
     before: Float[Array, ""]  # 1/E of the last accepted step
     stop: Int[Array, ""]  # stops that were met
+    accepted: Int[Array, ""]
+    rejected: Int[Array, ""]
     bad: Int[Array, ""]  # steps in a row that were not finite
     beside: Any
     row: Row
@@ -197,7 +207,7 @@ class Steps(NamedTuple):
 
     y: Array  # at the last stop
     ys: Array  # (stops, *y)
-    rows: Row  # (max_steps,), h = 0 after the last one
+    told: Float[Array, "max_steps 5"]  # t, h, E, |err| and S of each step, h = 0 after the last one; ``rows`` by name
     beside: Any  # what was integrated beside y, None where nothing was
     t: Float[Array, ""]  # how far one came
     h: Float[Array, ""]  # the step that would come next
@@ -207,6 +217,12 @@ class Steps(NamedTuple):
     reason: Int[Array, ""]
     at: Any = None
     slopes: Any = None
+
+    @property
+    def rows(self) -> Row:
+        """What is told of each step, (max_steps,)."""
+        told = self.told
+        return Row(*(told[:, number] for number in range(5)), (told[:, 1] > 0) & (told[:, 2] < 1))
 
     @property
     def converged(self) -> Any:
@@ -301,7 +317,7 @@ def _init(given: Problem) -> State:
     none = Row(given.t0, nothing, nothing, nothing, nothing, jnp.asarray(False))
     zero = jnp.int32(0)
     memory = given.step.begin(given.t0, given.y0)
-    return State(given.t0, given.y0, memory, given.h0, nothing + 1, zero, zero, extra, none)
+    return State(given.t0, given.y0, memory, given.h0, nothing + 1, zero, zero, zero, zero, extra, none)
 
 
 def attempt(given: Problem, state: State) -> State:
@@ -314,8 +330,9 @@ def attempt(given: Problem, state: State) -> State:
     h = jnp.where(ends, sign * (goal - state.t), state.h)
     tried = given.step(state.t, sign * h, state.y, state.memory)
     scale = given.atol + given.rtol * jnp.maximum(jnp.abs(state.y), jnp.abs(tried.y))
-    E = root(((tried.error / scale) ** 2).mean())
-    finite = jnp.isfinite(E) & jnp.isfinite(tried.y).all()
+    E, error, over, under = norms(tried.error / scale, tried.error, tried.over, tried.under)
+    E = E / state.y.size**0.5
+    finite = jnp.isfinite(E)  # as all slopes are then
     E = jnp.where(finite, E, jnp.inf)
     accepted = E < 1
 
@@ -335,8 +352,7 @@ def attempt(given: Problem, state: State) -> State:
         return jax.tree.map(lambda a, b: jnp.where(accepted, a, b), new, old)
 
     extra = None if state.beside is None else state.beside + jnp.where(accepted, tried.beside, 0)
-    error = jnp.where(finite, root((tried.error**2).sum()), jnp.inf)
-    S = jnp.where(finite, tried.stiffness, jnp.inf)
+    error, S = (jnp.where(finite, value, jnp.inf) for value in (error, ratio(over, under)))
     return State(
         taken(jnp.where(ends, goal, state.t + sign * h), state.t),
         taken(tried.y, state.y),
@@ -344,6 +360,8 @@ def attempt(given: Problem, state: State) -> State:
         longer,
         taken(jnp.where(usual, inverse, 1), state.before),
         state.stop + (accepted & ends),
+        state.accepted + accepted,
+        state.rejected + ~accepted,
         jnp.where(finite, 0, state.bad + 1),
         extra,
         Row(state.t, h, E, error, S, accepted),
@@ -450,11 +468,16 @@ def check(found: Steps) -> None:
     if isinstance(found.reason, Tracer) or np.ndim(found.reason) or bool(found.converged):
         return
     tried = int(found.accepted + found.rejected)
-    E = float(found.rows.E[max(tried - 1, 0)])
+    E = float(np.asarray(found.told)[max(tried - 1, 0), 2])
     where = f"t = {float(found.t):g}, with a step of {float(found.h):.3g} and a scaled error of {E:.3g}"
     if int(found.reason) == Reason.NOT_FINITE:
         raise RuntimeError(f"{_BAD} steps in a row were not finite at {where}: the field has no values there")
-    raise RuntimeError(f"max_steps = {len(found.rows.t)} were reached at {where}: raise it, or loosen the tolerances")
+    raise RuntimeError(f"max_steps = {len(found.told)} were reached at {where}: raise it, or loosen the tolerances")
+
+
+def _packed(row: Row) -> Array:
+    """The numbers of a row in one array, which is written sooner than five."""
+    return jnp.stack([row.t, row.h, row.E, row.error, row.S])
 
 
 @jit
@@ -474,32 +497,41 @@ def _scanned(given: Problem, max_steps: int, keep: bool) -> Steps:
         met = new.stop > state.stop
         if given.stops.size > 1:
             ys = jnp.where(met, ys.at[state.stop].set(new.y), ys)
-        return (new, ys, _done(given, new)), (new.row, before)
+        return (new, ys, _done(given, new)), (_packed(new.row), before)
 
     def stay(carry: tuple) -> tuple:
         state, _, _ = carry
-        none = state.row._replace(t=state.t, h=jnp.zeros_like(state.h), accepted=jnp.asarray(False))
-        return carry, (none, (state.y, state.memory) if keep else None)
+        return carry, (jnp.stack([state.t, *(jnp.zeros_like(state.t),) * 4]), (state.y, state.memory) if keep else None)
 
     def body(carry: tuple, _: None) -> tuple:
         return lax.cond(carry[2] == Reason.RUNNING, go, stay, carry)
 
-    (state, ys, reason), (rows, before) = lax.scan(body, (start, ys, _done(given, start)), None, length=max_steps)
+    def stretch(carry: tuple) -> tuple:
+        return lax.scan(body, carry, None, length=size)
+
+    def still(carry: tuple) -> tuple:
+        told = stay(carry)[1]
+        return carry, jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape)), told)
+
+    def outer(carry: tuple, _: None) -> tuple:
+        return lax.cond(carry[2] == Reason.RUNNING, stretch, still, carry)
+
+    # what is left after the end is skipped in stretches
+    size = next(size for size in range(min(_STRETCH, max_steps), 0, -1) if max_steps % size == 0)
+    begin = (start, ys, _done(given, start))
+    (state, ys, reason), told = lax.scan(outer, begin, None, length=max_steps // size)
+    told, before = jax.tree.map(lambda leaf: leaf.reshape(max_steps, *leaf.shape[2:]), told)
     ys = state.y[None] if given.stops.size == 1 else ys
-    live = rows.h > 0
-    blank = {name: jnp.where(live, getattr(rows, name), 0) for name in ("E", "error", "S")}
-    accepted = rows.accepted.sum(dtype=jnp.int32)
-    tried = live.sum(dtype=jnp.int32)
     return Steps(
         state.y,
         ys,
-        rows._replace(**blank),
+        told,
         state.beside,
         state.t,
         state.h,
-        accepted,
-        tried - accepted,
-        1 + given.step.evaluations * tried,
+        state.accepted,
+        state.rejected,
+        1 + given.step.evaluations * (state.accepted + state.rejected),
         jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason).astype(jnp.int32),
         *(before if keep else (None, None)),
     )

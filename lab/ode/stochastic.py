@@ -32,7 +32,7 @@ from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 from lab.numerics.learning import descend
 from lab.ode.regularizers import How, Kind, error_of, penalty, stiffness_of
-from lab.ode.solving import Steps, Tried, ratio, solve
+from lab.ode.solving import Steps, Tried, solve
 
 TREE = 1e-3
 """The resolution of the noise: no step is told anything finer."""
@@ -75,8 +75,8 @@ class Noisy(eqx.Module):
         )
         y1, error, _, _, _ = diffrax.SPaRK().step(terms, t, later, y, None, None, False)
         assert error is not None
-        S = ratio(self.drift(later, y1) - self.drift(later, y1 - error), error)
-        return Tried(y1, error, S, None, None)
+        over = self.drift(later, y1) - self.drift(later, y1 - error)
+        return Tried(y1, error, over, error, None, None)
 
 
 def noise(key: PRNGKeyArray, shape: tuple[int, ...], t0: float = 0.0, t1: float = 1.0) -> diffrax.VirtualBrownianTree:
