@@ -81,6 +81,10 @@ def __getattr__(name: str) -> Any:
         from .paths.own_path import path_study
 
         return path_study
+    if name == "field_study":
+        from .ode.own_field import field_study
+
+        return field_study
     if name == "model_study":
         from .stability.sgd_stability.own import model_study
 
@@ -98,4 +102,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     ours = [study.__name__ for study in catalogue() if study.__module__.startswith(__name__)]
-    return sorted({*globals(), *ours, "inverse_study", "model_study", "path_study"})
+    return sorted({*globals(), *ours, "field_study", "inverse_study", "model_study", "path_study"})

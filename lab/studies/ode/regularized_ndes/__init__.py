@@ -1,4 +1,4 @@
-"""Regularised neural differential equations (Pal, Ma, Shah, Rackauckas, ICML 2021) as a study: what a solver knows, as a loss."""
+"""Regularised neural differential equations (Pal, Ma, Shah, Rackauckas, ICML 2021) as a study: a solver's errors as a loss."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -141,15 +141,15 @@ class RegularizedNDEs(Trained):
         """Solutions that were cut short, steps that are not shown, work that the tolerance does not ask for."""
         if float(result.get("short", 0)) > 0:
             return (
-                f"{int(result.short)} solutions in training did not come to their end in {variables.MOST_STEPS} steps: loosen "
-                "the tolerance, or strengthen the term."
+                f"{int(result.short)} solutions in training were cut short, since they took too many steps: loosen the tolerance, "
+                "or strengthen the term."
             )
         steps = float(result.accepted + result.rejected)
         if steps >= MOST:
             return f"Only the first {MOST} steps are told: shorten the solution, or loosen the tolerance."
         if "edge" in result and float(result.edge) > 0.5:
             return (
-                f"{float(result.edge):.0%} of the steps are as long as is stable: a looser tolerance saves little, and an implicit "
-                "method would."
+                f"{float(result.edge):.0%} of the steps are as long as is stable: a looser tolerance saves little, and an "
+                "implicit method would."
             )
         return ""

@@ -213,10 +213,10 @@ def _bands(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("steps", "Lengths of steps", "Dots: accepted steps; crosses: rejected ones. Dashed: the longest step that is stable, "
-            "by the solver's own estimate of stiffness. Where dots lie on it, the tolerance has no say.", _steps),
-    Picture("plane", "Where the work goes", "The solution in the plane, played by work instead of time: the orange point stands "
-            "where much is to do.", _plane, needs=("spent",), plays="share"),
+    Picture("steps", "Lengths of steps", "Dots: accepted steps; crosses: rejected ones. Dashed: the longest step that is "
+            "stable, by the solver's own estimate of stiffness. Where dots lie on it, the tolerance has no say.", _steps),
+    Picture("plane", "Where the work goes", "The solution in the plane, played by work instead of time: the orange point "
+            "stands where much is to do.", _plane, needs=("spent",), plays="share"),
     Picture("flow", "Features along the field", "Test samples, coloured by class, from what they are (t = 0) to what a linear "
             "map reads (t = 1).", _flow, needs=("paths",), plays="t"),
     Picture("bands", "Means and deviations", "Lines and bands: 1000 paths of the model; dots: those of the spiral.", _bands,
@@ -231,8 +231,8 @@ PICTURES = Pictures(
     Picture("work", "Evaluations by time", "Steep: much work for little time.", _work, needs=("when",)),
     Picture("tolerances", "Does a looser tolerance help?", "Evaluations by tolerance: where steps are as long as is stable, it "
             "helps little.", _tolerances, along={"tolerance": (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)}, needs=("nfe", "rejected")),
-    Picture("slopes", "Two slopes of one term", "Of R_E by μ on [0, 1]. Through the lengths of steps it is the true slope, which "
-            "finite differences confirm; with lengths held it has the other sign, and is what training needs.", _slopes,
+    Picture("slopes", "Two slopes of one term", "Of R_E by μ on [0, 1]. Through the lengths of steps it is the true slope, "
+            "which finite differences confirm; with lengths held it has the other sign, and is what training needs.", _slopes,
             along={"mu": (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0), "length": (1.0,)},
             needs=("slope_held", "slope_through", "slope_apart")),
     Picture("epochs", "Work by epoch", "Evaluations for the test samples after each epoch, under each term at this strength.",
@@ -240,11 +240,11 @@ PICTURES = Pictures(
     Picture("bars", "Work in training and at prediction", "Grey: evaluations of the whole training, forward; blue: of one "
             "prediction. Seconds are printed by benchmarks/ode.py.", _bars, along={"term": _TERMS, "system": (NETWORK,)},
             needs=_COMPARED),
-    Picture("pareto", "Right by work", "Each point a training on digits with its λ₀. At first work falls for nothing; too strong "
-            "a term costs answers, and work again.", _pareto,
+    Picture("pareto", "Right by work", "Each point a training on digits with its λ₀. At first work falls for nothing; too "
+            "strong a term costs answers, and work again.", _pareto,
             along={"strength": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0), "system": (NETWORK,)}, needs=("nfe", "accuracy")),
-    Picture("straighten", "Ways become straight", "A disc in a ring, under no term and two strengths: play it. The stronger the "
-            "term, the straighter the ways; too strong a one leaves all where it is.", _straighten,
+    Picture("straighten", "Ways become straight", "A disc in a ring, under no term and two strengths: play it. The stronger "
+            "the term, the straighter the ways; too strong a one leaves all where it is.", _straighten,
             along={"strength": (0.0, 0.1, 1.0), "data": ("disc-in-ring",), "system": (NETWORK,), "train_steps": (600,)},
             needs=("paths", "labels", "nfe", "accuracy"), plays="t"),
     Picture("training", "Training", "The loss, and what is left of it without the term.", _training, needs=("curve_loss",)),

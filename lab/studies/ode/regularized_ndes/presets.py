@@ -34,8 +34,9 @@ PRESETS = (
            DIGITS | {"term": "Tay2", "strength": 0.01}),
     Preset("digits-steer", "Random ends (STEER)", "Training ends between 1/2 and 3/2.", DIGITS | {"term": "STEER"}),
     Preset("ring", "A disc in a ring", "In the plane no flow can pull them apart: watch it try.", RING | {"term": "vanilla"}),
-    Preset("spiral-noise", "The spiral with noise", "1000 paths as one state, with steps that are tried again on the same path.",
+    Preset("spiral-noise", "The spiral with noise",
+           "1000 paths as one state; a step that is rejected is tried again on the same paths.",
            {"system": "spiral SDE", "tolerance": 1e-3}),
-    Preset("noise", "An equation that learns the spiral (table 3)", "Drift and diffusion from means and variances, with the error "
-           "of the solver in the loss.", NOISE | {"term": "ER", "strength": 0.2, "how": "sum"}),
+    Preset("noise", "An equation that learns the spiral (table 3)", "Drift and diffusion from means and variances, with the "
+           "error of the solver in the loss.", NOISE | {"term": "ER", "strength": 0.2, "how": "sum"}),
 )

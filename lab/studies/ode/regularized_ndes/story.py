@@ -10,8 +10,8 @@ STORY = Story(
     moves=("mu", "share", "tolerance"),
     steps=(
         Step("Does a looser tolerance save work where the field is stiff?", STIFF | {"tolerance": 1e-3},
-             "Hardly: {edge:.0%} of the steps are as long as is stable, and {nfe:.0f} evaluations are needed for an end that is "
-             "right to {error:.1g}.",
+             "Hardly: {edge:.0%} of the steps are as long as is stable, and {nfe:.0f} evaluations are needed for an end that "
+             "is right to {error:.1g}.",
              lambda before, after: after.edge > 0.9 and after.nfe > 3000),
         Step("And where it is not?", {"system": "spiral", "mu": 2.0},
              "None of the steps is at the edge ({edge:.0%}): errors decide, and {nfe:.0f} evaluations are enough.",
@@ -27,12 +27,12 @@ STORY = Story(
              lambda before, after: after.nfe <= 25 and after.accuracy > 0.95, look="flow"),
     ),
     groups=(
-        Group("What the solver knows", "{accepted:.0f} steps were accepted, {rejected:.0f} rejected; {edge:.0%} are at the edge "
-              "of stability.", ("errors", "edge", "stiffness", "solution", "work", "tolerances")),
+        Group("What the solver knows", "{accepted:.0f} steps were accepted, {rejected:.0f} rejected; {edge:.0%} are at the "
+              "edge of stability.", ("errors", "edge", "stiffness", "solution", "work", "tolerances")),
         Group("Trained to be cheap", "With the solver's error in the loss the same answers cost half of the evaluations, until "
               "the term is too strong.", ("pareto", "epochs", "bars", "straighten")),
-        Group("What the paper does not say", "The term is trained by a slope that is not its own: {slope_held:.3g} with lengths "
-              "held, {slope_through:.3g} in truth here.", ("slopes",)),
+        Group("What the paper does not say", "The term is trained by a slope that is not its own: {slope_held:.3g} with "
+              "lengths held, {slope_through:.3g} in truth here.", ("slopes",)),
         Group("One training", "R_E = {reg_E:.3g} and R_S = {reg_S:.3g} of the solution that is seen now.",
               ("flow", "training", "solver")),
         Group("With noise", "Paths by steps that know their error too, which learn means and variances.", ("bands",)),

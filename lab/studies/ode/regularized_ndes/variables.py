@@ -123,20 +123,22 @@ class _Unfinished(Exception):
         self.learned = learned
 
 
-def _kept(recipe: Mapping[str, Any], learn: Any, model: Any, seen: type, steps: int, loop: Loop) -> Any:
-    """What a training comes to, by its recipe; a stopped one is not kept. ``learn(loop)`` trains."""
+def _kept(recipe: Mapping[str, Any], loop: Loop, noisy: bool, *given: Any, **settings: Any) -> Any:
+    """What a training comes to, by its recipe; a stopped one is not kept. The others are arguments of ``learn``."""
     if any(isinstance(value, Tracer) for value in recipe.values()):
-        return learn(loop)
+        return (stochastic if noisy else learning).learn(*given, **settings, loop=loop)
     # a loop of its own: a training that comes from the store must not change the order of the other loops' calls
     own = Chunked(loop.report) if isinstance(loop, Chunked) else loop
 
     def make() -> Any:
-        learned = learn(own)
+        learned = (stochastic if noisy else learning).learn(*given, **settings, loop=own)
         if int(learned.reason) != Reason.CONVERGED:
             raise _Unfinished(learned)
         return learned.model, seen(*(jnp.asarray(rows) for rows in learned.seen)), jnp.asarray(learned.short)
 
-    like = model, seen(*(jnp.zeros(steps),) * len(seen._fields)), jnp.int32(0)
+    seen: Any = stochastic.Seen if noisy else learning.Seen
+    steps = settings["steps"]
+    like = given[1], seen(*(jnp.zeros(steps),) * len(seen._fields)), jnp.int32(0)
     try:
         made, curves, short = weights.kept(recipe, like, make)
     except _Unfinished as unfinished:
@@ -171,16 +173,13 @@ def of_classifier(inputs: Mapping[str, Any], p: Any, loop: Loop) -> dict[str, An
     told: dict[str, Any] = {}
     reason: Any = Reason.CONVERGED
     if steps:
-        def learn(loop: Loop) -> learning.Learned:
-            return learning.learn(
-                draws, model, samples, settings, kind=p.term, how=p.how, steps=steps, batch=batch, diff_h=p.diff_h,
-                max_steps=MOST_STEPS, loop=loop,
-            )
-
         recipe = {"title": "regularized classifier", "samples": inputs["digest"], "batch": batch} | _told(
             p, "strength", "learning_rate", "tolerance", "spread", "term", "how", "diff_h", "units", "train_steps", "seed"
         )
-        learned = _kept(recipe, learn, model, learning.Seen, steps, loop)
+        learned = _kept(
+            recipe, loop, False, draws, model, samples, settings, kind=p.term, how=p.how, steps=steps, batch=batch,
+            diff_h=p.diff_h, max_steps=MOST_STEPS,
+        )
         model, reason = learned.model, learned.reason
         told = curves(learned, "ce") | epochs(learned.seen, len(samples.x) // batch, steps)
     looked = learning.look(model, samples, p.tolerance, TIMES, 4 * MOST_STEPS)
@@ -217,16 +216,13 @@ def of_noise(p: Any, loop: Loop) -> dict[str, Any]:
         model = equation = stochastic.learnt(init, p.units)
         steps = p.train_steps
         if steps:
-            def learn(loop: Loop) -> stochastic.Learned:
-                return stochastic.learn(
-                    draws, model, goal, kind=p.term, strength=p.strength, how=p.how, learning_rate=p.learning_rate,
-                    tolerance=p.tolerance, steps=steps, paths=_PATHS, max_steps=4 * MOST_STEPS, loop=loop,
-                )
-
             recipe = {"title": "regularized equation with noise"} | _told(
                 p, "strength", "learning_rate", "tolerance", "term", "how", "units", "train_steps", "seed"
             )
-            learned = _kept(recipe, learn, model, stochastic.Seen, steps, loop)
+            learned = _kept(
+                recipe, loop, True, draws, model, goal, kind=p.term, strength=p.strength, how=p.how,
+                learning_rate=p.learning_rate, tolerance=p.tolerance, steps=steps, paths=_PATHS, max_steps=8 * MOST_STEPS,
+            )
             equation, reason = learned.model, learned.reason
             told = curves(learned, "misfit")
     found = _paths(equation, show, p.tolerance, goal)
