@@ -109,8 +109,8 @@ pd.Series(
 # %% [markdown]
 # ## A classifier that is cheap to solve
 #
-# Digits are carried along a learned field and read by a linear map. Here 10 of 40 epochs, with the error of the solver in the loss
-# and without; the presets `digits` and `digits-vanilla` are whole.
+# Digits are carried along a learned field and read by a linear map. Here 10 of 40 epochs, with the error of the solver in the
+# loss and without; the presets `digits` and `digits-vanilla` are whole.
 
 # %%
 samples = inputs(datasets.load("digit-classes"))["samples"]

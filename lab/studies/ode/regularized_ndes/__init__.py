@@ -141,8 +141,8 @@ class RegularizedNDEs(Trained):
         """Solutions that were cut short, steps that are not shown, work that the tolerance does not ask for."""
         if float(result.get("short", 0)) > 0:
             return (
-                f"{int(result.short)} solutions in training were cut short, since they took too many steps: loosen the tolerance, "
-                "or strengthen the term."
+                f"{int(result.short)} solutions in training were cut short, since they took too many steps: loosen the "
+                "tolerance, or strengthen the term."
             )
         steps = float(result.accepted + result.rejected)
         if steps >= MOST:

@@ -30,16 +30,17 @@ def _limit(result: xr.Dataset) -> float:
     return np.nan if "moment_mean" in result else LIMITS[given["pair"]] if "way" in result else ode.TSIT5.limit
 
 
-def _along(result: xr.Dataset, value: np.ndarray, label: str, ylabel: str, *more: Any, **axes: Any) -> Any:
+def _along(result: xr.Dataset, value: np.ndarray, ylabel: str, *more: Any, **axes: Any) -> Any:
     """A value of each step: accepted ones as dots, rejected ones as crosses."""
     rows = _rows(result)
     t, taken = rows["t"], rows["taken"]
     lost = ~taken & np.isfinite(value) & (value > 0)
-    size = float(np.clip(40 / max(taken.sum(), 1), 0.12, 0.7))
+    size = float(np.clip(80 / max(taken.sum(), 1), 0.2, 0.8))
+    end = float((t + rows["h"])[taken].max()) if taken.any() else 1.0
     return draw.plot(
-        *more, draw.points(t[taken], value[taken], label, size=size),
+        *more, draw.points(t[taken], value[taken], size=size),
         draw.text(t[lost], value[lost], ["×"] * int(lost.sum()) or ["" for _ in t[lost]], color=draw.WARN, side="center"),
-        xlabel="time t", ylabel=ylabel, **axes,
+        xlabel="time t", ylabel=ylabel, **({"xlim": (-0.03 * end, 1.02 * end)} | axes),
     )
 
 
@@ -49,8 +50,8 @@ def _steps(result: xr.Dataset) -> Any:
     bound = draw.curve(rows["t"][known], limit / rows["S"][known], "stable", color=draw.TARGET, dash=True)
     high = float(rows["h"].max())
     return _along(
-        result, rows["h"], "h", "length of the step", *([bound] if np.isfinite(limit) and known.any() else []), logy=True,
-        ylim=(0.6 * float(rows["h"].min()), 8 * high), height=380,
+        result, rows["h"], "length of the step h", *([bound] if np.isfinite(limit) and known.any() else []), logy=True,
+        ylim=(0.6 * float(rows["h"].min()), 8 * high), xlim=None, height=380,
     )
 
 
@@ -59,7 +60,7 @@ def _errors(result: xr.Dataset) -> Any:
     known = E[(E > 0) & np.isfinite(E)]
     low = max(1e-6, float(known.min()) / 2) if known.size else 1e-3
     return _along(
-        result, E, "E", "scaled error E", draw.hline(1.0, "accepted below", color=draw.MUTED), logy=True,
+        result, E, "scaled error E", draw.hline(1.0, "accepted below", color=draw.MUTED), logy=True,
         ylim=(low, 2 * max(float(known.max()), 1) if known.size else 2), height=260,
     )
 
@@ -67,11 +68,11 @@ def _errors(result: xr.Dataset) -> Any:
 def _edge(result: xr.Dataset) -> Any:
     rows, limit = _rows(result), _limit(result)
     rule = [draw.hline(limit, f"stable up to {limit:.4g}", color=draw.TARGET)] if np.isfinite(limit) else []
-    return _along(result, rows["h"] * rows["S"], "h S", "step times stiffness, h S", *rule, ylim=(0, None), height=260)
+    return _along(result, rows["h"] * rows["S"], "step times stiffness, h S", *rule, ylim=(0, None), height=260)
 
 
 def _stiffness(result: xr.Dataset) -> Any:
-    return _along(result, _rows(result)["S"], "S", "stiffness S", logy=True, height=260)
+    return _along(result, _rows(result)["S"], "stiffness S", logy=True, height=260)
 
 
 def _plane(result: xr.Dataset, at: int) -> Any:
@@ -86,7 +87,7 @@ def _plane(result: xr.Dataset, at: int) -> Any:
     share = float(result.share[at])
     return draw.plot(
         draw.curve(way[:, 0], way[:, 1], color=draw.MUTED),
-        draw.points(so_far[:, 0], so_far[:, 1], color=draw.SOURCE, size=0.25),
+        draw.points(so_far[:, 0], so_far[:, 1], color=draw.SOURCE, size=0.4),
         draw.points(where[:1], where[1:], color=draw.TARGET, size=2.0),
         xlim=xlim, ylim=ylim, xlabel="y₁", ylabel="y₂", height=380,
         note=f"{share:.0%} of the evaluations: t = {t:.2f}",
@@ -96,9 +97,8 @@ def _plane(result: xr.Dataset, at: int) -> Any:
 def _solution(result: xr.Dataset) -> Any:
     taken = result.step_accepted.values > 0
     t = (result.step_t.values + result.step_h.values)[taken]
-    lines = [draw.curve(t, result.way.values[taken, k], name, color=tint, markers=taken.sum() < 400)
-             for k, (name, tint) in enumerate((("y₁", draw.SOURCE), ("y₂", draw.MUTED))) if k == 0]
-    return draw.plot(*lines, xlabel="time t", ylabel="y₁", height=260)
+    line = draw.curve(t, result.way.values[taken, 0], markers=True)
+    return draw.plot(line, xlabel="time t", ylabel="y₁", height=260)
 
 
 def _work(result: xr.Dataset) -> Any:
@@ -111,7 +111,6 @@ def _work(result: xr.Dataset) -> Any:
 
 
 def _tolerances(result: xr.Dataset) -> Any:
-    """Work and true error, one above the other on one logarithmic axis each would hide the bend: by the tolerance."""
     return draw.over(
         result.tolerance, {"evaluations": result.nfe, "of rejected steps": 6 * result.rejected}, ylabel="evaluations",
         logy=True, ticks=False, height=300,
