@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -300,20 +301,18 @@ def learn(
         raise ValueError(f"batch = {batch}, but it must be from 1 to the {n} samples there are")
     if steps < 1 or max_steps < 1:
         raise ValueError(f"steps = {steps} and max_steps = {max_steps}, but both must be at least 1")
-    b = settings.spread
-    if not isinstance(b, jax.core.Tracer) and not 0 <= float(b) < 1:
+    b: Any = settings.spread
+    if not isinstance(b, Tracer) and not 0 <= float(b) < 1:
         raise ValueError(f"spread = {b}, but STEER ends between 0 and 2: it must be at least 0 and below 1")
     dtype = samples.x.dtype
     settings = Settings(*(jnp.asarray(value, dtype) for value in settings))
     lesson = Lesson(key, model, samples, settings, jnp.int32(steps), kind, how, batch, diff_h, max_steps)
     run = loop(LEARNING, lesson, state, max_iterations=steps)
-    if isinstance(run.iterations, jax.core.Tracer) or len(run.trace["loss"]) == steps:
-        seen = Seen(**run.trace)
-    else:
-        seen = Seen(
-            **{name: np.pad(rows, (0, steps - len(rows)), constant_values=np.nan) for name, rows in run.trace.items()}
-        )
-    return Learned(run.state.model, seen, run.state.short, run.iterations, run.reason, run.state)
+    trace: dict[str, Any] = dict(run.trace)
+    if not isinstance(run.iterations, Tracer) and len(trace["loss"]) < steps:
+        lost = steps - len(trace["loss"])
+        trace = {name: np.pad(rows, (0, lost), constant_values=np.nan) for name, rows in trace.items()}
+    return Learned(run.state.model, Seen(**trace), run.state.short, run.iterations, run.reason, run.state)
 
 
 class Looked(NamedTuple):

@@ -19,7 +19,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from lab.numerics import Reason
@@ -46,8 +45,8 @@ class Telling(diffrax.AbstractWrappedSolver, diffrax.AbstractAdaptiveSolver):
     """
 
     solver: diffrax.AbstractERK
-    rtol: ArrayLike
-    atol: ArrayLike
+    rtol: Any
+    atol: Any
     interpolation_cls = diffrax.LocalLinearInterpolation
 
     @property
@@ -131,12 +130,12 @@ class Found(NamedTuple):
 def solve(
     term: diffrax.ODETerm,
     y0: Array,
-    t0: ArrayLike,
-    t1: ArrayLike,
+    t0: Any,
+    t1: Any,
     *,
-    h0: ArrayLike,
-    rtol: ArrayLike = 1e-6,
-    atol: ArrayLike = 1e-6,
+    h0: Any,
+    rtol: Any = 1e-6,
+    atol: Any = 1e-6,
     solver: Any = None,
     args: Any = None,
     max_steps: int = 4096,
@@ -184,4 +183,5 @@ def solve(
         )
     counts = found.stats["num_accepted_steps"], found.stats["num_rejected_steps"]
     evaluations = 1 + _tableau(solver).evaluations * found.stats["num_steps"]
-    return Found(y, *totals, *counts, evaluations, reason)
+    E_h, E_squared, S, S_h = totals
+    return Found(y, E_h, E_squared, S, S_h, counts[0], counts[1], evaluations, reason)

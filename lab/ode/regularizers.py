@@ -127,11 +127,11 @@ def penalty(
     if kind == "local":
         if key is None:
             raise ValueError("the local regularizer draws a time: give a key")
-        return strength * local_error_of(steps, key, t0, t1)
+        return jnp.asarray(strength) * local_error_of(steps, key, t0, t1)
     if order_of(kind):
         if steps.beside is None:
             raise ValueError(f"{kind} needs the integral of bending(field, {order_of(kind)}), which solve has beside=")
-        return strength * steps.beside
+        return jnp.asarray(strength) * steps.beside
     parts = {
         "ER": lambda: error_of(steps, how),
         "ER2": lambda: squared_error_of(steps, how),
@@ -139,4 +139,4 @@ def penalty(
     }
     parts["ER+SR"] = lambda: error_of(steps, how) + BOTH * stiffness_of(steps, how) / limit
     found = parts.get(kind.removeprefix("STEER+"))
-    return jnp.zeros_like(steps.t) if found is None else strength * found()
+    return jnp.zeros_like(steps.t) if found is None else jnp.asarray(strength) * found()

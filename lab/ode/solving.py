@@ -222,7 +222,8 @@ class Steps(NamedTuple):
     def rows(self) -> Row:
         """What is told of each step, (max_steps,)."""
         told = self.told
-        return Row(*(told[:, number] for number in range(5)), (told[:, 1] > 0) & (told[:, 2] < 1))
+        t, h, E, error, S = (told[:, number] for number in range(5))
+        return Row(t, h, E, error, S, (h > 0) & (E < 1))
 
     @property
     def converged(self) -> Any:
@@ -279,8 +280,9 @@ def problem(
             raise ValueError("h0 = None, but the first step is found for Runge-Kutta steps alone: give h0")
         sign = jnp.where(ends[-1] >= begin, 1, -1).astype(dtype)
         h0 = first_step(step.field, begin, y0, sign, step.order, rtol, atol)
-    numbers = (jnp.asarray(value, dtype) for value in (h0, rtol, atol))
-    return Problem(step, y0, begin, ends, *numbers, Controller(*(jnp.asarray(v, dtype) for v in controller)), diff_h)
+    first, relative, absolute = (jnp.asarray(value, dtype) for value in (h0, rtol, atol))
+    controller = Controller(*(jnp.asarray(value, dtype) for value in controller))
+    return Problem(step, y0, begin, ends, first, relative, absolute, controller, diff_h)
 
 
 def _check(y0: Array, t0: Any, t1: Any, rtol: Any, atol: Any, h0: Any, stops: Any) -> None:
@@ -339,8 +341,8 @@ def attempt(given: Problem, state: State) -> State:
     felt = E if given.diff_h else lax.stop_gradient(E)
     usual = finite & (felt > 0)
     inverse = 1 / jnp.where(usual, felt, 1)
-    k, both = given.step.order, control.integral + control.proportional
-    factor = control.safety * inverse ** (both / k) * state.before ** (-control.proportional / k)
+    k, now, last = given.step.order, jnp.asarray(control.integral), jnp.asarray(control.proportional)
+    factor = control.safety * inverse ** ((now + last) / k) * state.before ** (-last / k)
     factor = jnp.where(usual, factor, jnp.where(finite, control.longest, 0.5))
     low = jnp.where(accepted, 1, control.shortest)
     factor = jnp.clip(factor, low, jnp.where(accepted, control.longest, control.safety))

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import lineax
 import numpy as np
 import optax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -87,9 +88,9 @@ def noise(key: PRNGKeyArray, shape: tuple[int, ...], t0: float = 0.0, t1: float 
 class Spiral(eqx.Module):
     """The equation of the experiment."""
 
-    a: ArrayLike = 0.1
-    b: ArrayLike = 2.0
-    g: ArrayLike = 0.2
+    a: Any = 0.1
+    b: Any = 2.0
+    g: Any = 0.2
 
     def drift(self, t: Array, z: Float[Array, "n 2"]) -> Float[Array, "n 2"]:
         cubes = z**3
@@ -303,11 +304,11 @@ def learn(
         raise ValueError(f"kind = {kind!r}, but equations with noise take vanilla, ER, ER2, SR, ER+SR or local")
     if steps < 1 or paths < 2:
         raise ValueError(f"steps = {steps} and paths = {paths}, but a step and two paths are needed")
-    numbers = (jnp.asarray(value, float) for value in (strength, learning_rate, tolerance))
-    lesson = Lesson(key, model, goal, *numbers, jnp.int32(steps), kind, how, paths, max_steps)
+    weight, rate, tol = (jnp.asarray(value, float) for value in (strength, learning_rate, tolerance))
+    lesson = Lesson(key, model, goal, weight, rate, tol, jnp.int32(steps), kind, how, paths, max_steps)
     run = loop(LEARNING, lesson, state, max_iterations=steps)
     trace = run.trace
-    if not isinstance(run.iterations, jax.core.Tracer) and len(trace["loss"]) < steps:
+    if not isinstance(run.iterations, Tracer) and len(trace["loss"]) < steps:
         lost = steps - len(trace["loss"])
         trace = {name: np.pad(rows, (0, lost), constant_values=np.nan) for name, rows in trace.items()}
     return Learned(run.state.model, Seen(**trace), run.state.short, run.iterations, run.reason, run.state)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from lab import code
 from lab.datasets import Data
@@ -190,7 +191,9 @@ class _OwnField(Study):
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"share": np.linspace(0, 1, surveys.FRAMES), "axis": ["y₁", "y₂"], "step": np.arange(surveys.MOST)}
 
-    advice = RegularizedNDEs.advice
+    @classmethod
+    def advice(cls, result: xr.Dataset) -> str:
+        return RegularizedNDEs.advice(result)
 
 
 def _offer(slug: str, title: str, start: np.ndarray) -> None:

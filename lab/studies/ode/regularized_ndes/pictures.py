@@ -37,10 +37,11 @@ def _along(result: xr.Dataset, value: np.ndarray, ylabel: str, *more: Any, **axe
     lost = ~taken & np.isfinite(value) & (value > 0)
     size = float(np.clip(80 / max(taken.sum(), 1), 0.2, 0.8))
     end = float((t + rows["h"])[taken].max()) if taken.any() else 1.0
+    whole: dict[str, Any] = {"xlim": (-0.03 * end, 1.02 * end), **axes}
     return draw.plot(
         *more, draw.points(t[taken], value[taken], size=size),
         draw.text(t[lost], value[lost], ["×"] * int(lost.sum()) or ["" for _ in t[lost]], color=draw.WARN, side="center"),
-        xlabel="time t", ylabel=ylabel, **({"xlim": (-0.03 * end, 1.02 * end)} | axes),
+        xlabel="time t", ylabel=ylabel, **whole,
     )
 
 

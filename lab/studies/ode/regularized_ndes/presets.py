@@ -5,11 +5,11 @@ from typing import Any
 from lab.studies.contract import Preset
 
 DIGITS: dict[str, Any] = {"system": "classifier"}
-VANILLA = DIGITS | {"term": "vanilla"}
+VANILLA: dict[str, Any] = DIGITS | {"term": "vanilla"}
 STIFF: dict[str, Any] = {"system": "relaxation", "mu": 200.0, "length": 10.0}
 RING: dict[str, Any] = DIGITS | {"data": "disc-in-ring", "train_steps": 600}
 NOISE: dict[str, Any] = {"system": "neural SDE", "tolerance": 3e-3, "learning_rate": 0.01, "units": 50, "train_steps": 250}
-NOISE_ER = NOISE | {"term": "ER", "strength": 0.05, "how": "sum"}
+NOISE_ER: dict[str, Any] = NOISE | {"term": "ER", "strength": 0.05, "how": "sum"}
 
 PRESETS = (
     Preset("jumps", "Slow stretches and jumps", "Van der Pol: long steps between jumps that take many.", {}),
