@@ -100,7 +100,8 @@ def bending(field: Callable[[Array, Array], Array], k: int = 2) -> Callable[[Arr
     return lambda t, z: (high(t, z) ** 2).mean()
 
 
-def order_of(kind: str) -> int:
+@chosen
+def order_of(kind: Kind) -> int:
     """Of the derivative that TayNODE penalises; 0 for other kinds."""
     return int(kind[3:]) if kind.startswith("Tay") else 0
 

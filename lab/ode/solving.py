@@ -38,6 +38,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.numerics.jit import jit
 from lab.ode.tableaus import TSIT5, Pair, Tableau, pair
@@ -252,6 +253,7 @@ def first_step(
     return lax.stop_gradient(jnp.minimum(100 * h, longer))
 
 
+@chosen
 def problem(
     field: Field | Stepper,
     y0: ArrayLike,
@@ -386,6 +388,7 @@ SOLVING = Method(_init, attempt, _done, _told)
 """A solution as a method of ``lab.numerics``: the trace has a row for each step, with the first two numbers of y after it."""
 
 
+@chosen
 def solve(
     field: Field | Stepper,
     y0: ArrayLike,

@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.choices import chosen
 from lab.numerics import Loop, first_failure
 from lab.numerics.jit import jit
 from lab.ode.regularizers import aggregate, error_of
@@ -115,6 +116,7 @@ def _described(trace: dict, y0: Array, end: Array, fine: Array, name: str) -> tu
     return told, seen, way, spent, when, jnp.sqrt(((end - fine) ** 2).mean())
 
 
+@chosen
 def survey(
     loop: Loop,
     field: Any,
@@ -152,9 +154,10 @@ class Slopes(NamedTuple):
     apart: Array  # by finite differences; NaN where the number of steps changes between them
 
 
+@chosen
 @jit
 def slopes(
-    make: Any, mu: ArrayLike, y0: Array, t1: ArrayLike, tolerance: ArrayLike, h0: ArrayLike, method: str = "tsit5"
+    make: Any, mu: ArrayLike, y0: Array, t1: ArrayLike, tolerance: ArrayLike, h0: ArrayLike, method: Pair = "tsit5"
 ) -> Slopes:
     """Both slopes of the error term of ``make(mu)``, and what it is by its values; in forward mode, up to 512 steps."""
     mu = jnp.asarray(mu, float)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from jax.typing import ArrayLike
 
-from lab.choices import check_choice
+from lab.choices import chosen
 
 type Pair = Literal["tsit5", "dopri5"] | str
 
@@ -132,6 +132,7 @@ DOPRI5 = Tableau(
 PAIRS = {tableau.name: tableau for tableau in (TSIT5, DOPRI5)}
 
 
+@chosen
 def pair(name: Pair | Tableau) -> Tableau:
     """The pair of that name; one of your own is itself.
 
@@ -145,5 +146,4 @@ def pair(name: Pair | Tableau) -> Tableau:
                 "and stiffness are told of such pairs, tsit5 or dopri5 say"
             )
         return name
-    check_choice("pair", name, Pair)
     return PAIRS[name]

@@ -269,7 +269,7 @@ def test_aggregates_and_terms():
         ({"h0": -0.1}, "first step must be longer than 0"),
         ({"y0": jnp.array([jnp.nan, 1.0])}, "y0 has values that are not finite"),
         ({"max_steps": 0}, "max_steps = 0"),
-        ({"method": "rk4"}, "pair = 'rk4'"),
+        ({"method": "rk4"}, "method = 'rk4'"),
     ],
     ids=str,
 )

@@ -41,7 +41,7 @@ def test_the_stability_polynomial_and_its_limit():
 def test_a_pair_by_name_or_of_ones_own():
     assert ode.pair("dopri5") is ode.DOPRI5
     assert ode.pair(ode.TSIT5) is ode.TSIT5
-    with pytest.raises(ValueError, match="pair = 'euler'"):
+    with pytest.raises(ValueError, match="name = 'euler'"):
         ode.pair("euler")
     heun = Tableau(
         "heun", np.array([[0.0, 0], [1, 0]]), np.array([0.5, 0.5]), np.array([-0.5, 0.5]), np.array([0.0, 1]), 2, 2.0

@@ -5,34 +5,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab import ode
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, sweeping
+from lab.studies.contract import Picture, Pictures
 
-from .variables import NETWORK
+from .variables import NETWORK, limit_of, rows_of
 
 _TERMS = ("vanilla", "STEER", "Tay2", "SR", "ER", "ER+SR")
 _COMPARED = ("accuracy", "nfe", "nfe_epoch", "nfe_train")
 _TAIL = 25
-LIMITS = {name: each.limit for name, each in (("tsit5", ode.TSIT5), ("dopri5", ode.DOPRI5))}
-
-
-def _rows(result: xr.Dataset) -> dict[str, np.ndarray]:
-    """What is told of each step that was tried."""
-    live = np.isfinite(result.step_h.values) & (result.step_h.values > 0)
-    rows = {name: result[f"step_{name}"].values[live] for name in ("t", "h", "E", "S")}
-    return rows | {"taken": result.step_accepted.values[live] > 0}
-
-
-def _limit(result: xr.Dataset) -> float:
-    """h S up to which the pair is stable; not known of steps with noise."""
-    given = sweeping.parameters(result)
-    return np.nan if "moment_mean" in result else LIMITS[given["pair"]] if "way" in result else ode.TSIT5.limit
 
 
 def _along(result: xr.Dataset, value: np.ndarray, ylabel: str, *more: Any, **axes: Any) -> Any:
     """A value of each step: accepted ones as dots, rejected ones as crosses."""
-    rows = _rows(result)
+    rows = rows_of(result)
     t, taken = rows["t"], rows["taken"]
     lost = ~taken & np.isfinite(value) & (value > 0)
     size = float(np.clip(80 / max(taken.sum(), 1), 0.2, 0.8))
@@ -46,18 +31,19 @@ def _along(result: xr.Dataset, value: np.ndarray, ylabel: str, *more: Any, **axe
 
 
 def _steps(result: xr.Dataset) -> Any:
-    rows, limit = _rows(result), _limit(result)
+    rows, limit = rows_of(result), limit_of(result)
     known = rows["taken"] & (rows["S"] > 0)
-    bound = draw.curve(rows["t"][known], limit / rows["S"][known], "stable", color=draw.TARGET, dash=True)
+    told = "stable" if np.isfinite(limit) and known.any() else ""
+    bound = draw.curve(rows["t"][known], limit / rows["S"][known], told, color=draw.TARGET, dash=True)
     high = float(rows["h"].max())
     return _along(
-        result, rows["h"], "length of the step h", *([bound] if np.isfinite(limit) and known.any() else []), logy=True,
+        result, rows["h"], "length of the step h", bound, logy=True,
         ylim=(0.6 * float(rows["h"].min()), 8 * high), xlim=None, height=380,
     )
 
 
 def _errors(result: xr.Dataset) -> Any:
-    E = _rows(result)["E"]
+    E = rows_of(result)["E"]
     known = E[(E > 0) & np.isfinite(E)]
     low = max(1e-6, float(known.min()) / 2) if known.size else 1e-3
     return _along(
@@ -67,13 +53,16 @@ def _errors(result: xr.Dataset) -> Any:
 
 
 def _edge(result: xr.Dataset) -> Any:
-    rows, limit = _rows(result), _limit(result)
-    rule = [draw.hline(limit, f"stable up to {limit:.4g}", color=draw.TARGET)] if np.isfinite(limit) else []
-    return _along(result, rows["h"] * rows["S"], "step times stiffness, h S", *rule, ylim=(0, None), height=260)
+    rows, limit = rows_of(result), limit_of(result)
+    known = np.isfinite(limit)
+    end = float((rows["t"] + rows["h"]).max())
+    rule = draw.curve([0, end], [limit, limit], color=draw.TARGET, dash=True)
+    told = draw.text([0.01 * end], [limit], f"stable up to {limit:.4g}" if known else "", color=draw.TARGET, up="bottom")
+    return _along(result, rows["h"] * rows["S"], "step times stiffness, h S", rule, told, ylim=(0, None), height=260)
 
 
 def _stiffness(result: xr.Dataset) -> Any:
-    return _along(result, _rows(result)["S"], "stiffness S", logy=True, height=260)
+    return _along(result, rows_of(result)["S"], "stiffness S", logy=True, height=260)
 
 
 def _plane(result: xr.Dataset, at: int) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from jax.core import Tracer
 
 from lab import ode
@@ -16,8 +17,9 @@ from lab.numerics.jit import jit
 from lab.numerics.principal import principal_axes
 from lab.ode import fields, learning, stochastic
 from lab.ode import survey as surveys
+from lab.ode.tableaus import PAIRS
 from lab.store import weights
-from lab.studies.contract import Result
+from lab.studies.contract import Result, sweeping
 from lab.studies.vocabulary.training import UNTRAINED
 
 FIELDS = tuple(fields.FIELDS)
@@ -243,3 +245,16 @@ def _paths(equation: Any, key: Any, tolerance: Any, goal: stochastic.Moments) ->
         "misfit": stochastic.misfit(steps.ys, goal), "reason": steps.reason,
         "moment_mean": jnp.stack([goal.mean, found.mean]), "moment_variance": jnp.stack([goal.variance, found.variance]),
     }
+
+
+def rows_of(result: xr.Dataset) -> dict[str, np.ndarray]:
+    """What is told of each step that was tried."""
+    live = np.isfinite(result.step_h.values) & (result.step_h.values > 0)
+    rows = {name: result[f"step_{name}"].values[live] for name in ("t", "h", "E", "S")}
+    return rows | {"taken": result.step_accepted.values[live] > 0}
+
+
+def limit_of(result: xr.Dataset) -> float:
+    """h S up to which the pair is stable; not known of steps with noise."""
+    given = sweeping.parameters(result)
+    return np.nan if "moment_mean" in result else PAIRS[given["pair"]].limit if "way" in result else ode.TSIT5.limit
