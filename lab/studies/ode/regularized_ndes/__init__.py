@@ -10,9 +10,8 @@ from lab.datasets import Data
 from lab.numerics import Loop
 from lab.ode import KINDS
 from lab.ode.survey import CONTROLLERS, FRAMES, MOST
-from lab.studies.contract import Choice, DataSource, Live, Paper, Real, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Live, Paper, Real, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
-from lab.studies.vocabulary.training import Trained
 
 from . import variables
 from .claims import CLAIMS
@@ -26,7 +25,7 @@ _CLASSIFIES = {"system": (NETWORK,)}
 _SOLVES = {"system": FIELDS}
 
 
-class RegularizedNDEs(Trained):
+class RegularizedNDEs(Study):
     """An adaptive solver that tells error and stiffness of every step, and fields that are trained to be cheap to solve."""
 
     slug = "regularized-ndes"
@@ -94,7 +93,7 @@ class RegularizedNDEs(Trained):
         doc="of momentum 0.9 (classifier) or AdaBelief (equation with noise, for which 0.01 is usual)",
     )
 
-    dims: ClassVar = {**DIMS, **Trained.dims}
+    dims: ClassVar = dict(DIMS)
     results = RESULTS
     live = (Live("loss", {"loss": "loss", "cross-entropy": "ce", "misfit": "misfit"}), Live("scaled error E", {"E": "E"}, 1.0))
     pictures = PICTURES

@@ -47,7 +47,7 @@ def _errors(result: xr.Dataset) -> Any:
     known = E[(E > 0) & np.isfinite(E)]
     low = max(1e-6, float(known.min()) / 2) if known.size else 1e-3
     return _along(
-        result, E, "scaled error E", draw.hline(1.0, "accepted below", color=draw.MUTED), logy=True,
+        result, E, "scaled error E", draw.hline(1.0, color=draw.MUTED), logy=True,
         ylim=(low, 2 * max(float(known.max()), 1) if known.size else 2), height=260,
     )
 
@@ -57,7 +57,7 @@ def _edge(result: xr.Dataset) -> Any:
     known = np.isfinite(limit)
     end = float((rows["t"] + rows["h"]).max())
     rule = draw.curve([0, end], [limit, limit], color=draw.TARGET, dash=True)
-    told = draw.text([0.01 * end], [limit], f"stable up to {limit:.4g}" if known else "", color=draw.TARGET, up="bottom")
+    told = draw.text([0.22 * end], [limit], f"stable up to {limit:.4g}" if known else "", color=draw.TARGET, up="bottom")
     return _along(result, rows["h"] * rows["S"], "step times stiffness, h S", rule, told, ylim=(0, None), height=260)
 
 
@@ -87,8 +87,8 @@ def _plane(result: xr.Dataset, at: int) -> Any:
 def _solution(result: xr.Dataset) -> Any:
     taken = result.step_accepted.values > 0
     t = (result.step_t.values + result.step_h.values)[taken]
-    line = draw.curve(t, result.way.values[taken, 0], markers=True)
-    return draw.plot(line, xlabel="time t", ylabel="y₁", height=260)
+    y = result.way.values[taken, 0]
+    return draw.plot(draw.curve(t, y, color=draw.MUTED), draw.points(t, y, size=0.3), xlabel="time t", ylabel="y₁", height=260)
 
 
 def _work(result: xr.Dataset) -> Any:
@@ -160,14 +160,15 @@ def _tints(labels: np.ndarray) -> list[str]:
 def _flow(result: xr.Dataset, at: int) -> Any:
     ways = {"test samples along the field": result.paths.values}
     return draw.film(ways, at, colors=dict.fromkeys(ways, _tints(result.labels.values)), age=_TAIL, tails=60,
-                     note=f"t = {float(result.t[at]):.2f}", size=0.5)
+                     note=f"t = {float(result.t[at]):.2f}", size=0.5,
+                     xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]))
 
 
 def _straighten(result: xr.Dataset, at: int) -> Any:
     ways, colors = {}, {}
     for strength in result.strength.values:
         run = result.sel(strength=strength)
-        title = f"λ₀ = {strength:g}: {float(run.nfe):.0f} evaluations, {float(run.accuracy):.0%} right"
+        title = f"λ₀ = {strength:g}: {float(run.nfe):.0f} calls, {float(run.accuracy):.0%}"
         ways[title] = run.paths.transpose("t", "particle", "axis").values
         colors[title] = _tints(run.labels.values)
     limits = draw.window(*(way for way in ways.values()))
@@ -221,7 +222,8 @@ PICTURES = Pictures(
     Picture("tolerances", "Does a looser tolerance help?", "Evaluations by tolerance: where steps are as long as is stable, it "
             "helps little.", _tolerances, along={"tolerance": (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)}, needs=("nfe", "rejected")),
     Picture("slopes", "Two slopes of one term", "Of R_E by μ on [0, 1]. Through the lengths of steps it is the true slope, "
-            "which finite differences confirm; with lengths held it has the other sign, and is what training needs.", _slopes,
+            "which finite differences confirm; with lengths held it is larger, and up to μ = 5 of the other sign: this one "
+            "trains.", _slopes,
             along={"mu": (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0), "length": (1.0,)},
             needs=("slope_held", "slope_through", "slope_apart")),
     Picture("epochs", "Work by epoch", "Evaluations for the test samples after each epoch, under each term at this strength.",
@@ -229,12 +231,13 @@ PICTURES = Pictures(
     Picture("bars", "Work in training and at prediction", "Grey: evaluations of the whole training, forward; blue: of one "
             "prediction. Seconds are printed by benchmarks/ode.py.", _bars, along={"term": _TERMS, "system": (NETWORK,)},
             needs=_COMPARED),
-    Picture("pareto", "Right by work", "Each point a training on digits with its λ₀. At first work falls for nothing; too "
-            "strong a term costs answers, and work again.", _pareto,
+    Picture("pareto", "Right by work", "Each point a training on digits with its λ₀. Work falls at about equal answers, until "
+            "too strong a term costs both.", _pareto,
             along={"strength": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0), "system": (NETWORK,)}, needs=("nfe", "accuracy")),
-    Picture("straighten", "Ways become straight", "A disc in a ring, under no term and two strengths: play it. The stronger "
-            "the term, the straighter the ways; too strong a one leaves all where it is.", _straighten,
-            along={"strength": (0.0, 0.1, 1.0), "data": ("disc-in-ring",), "system": (NETWORK,), "train_steps": (600,)},
+    Picture("straighten", "Ways become straight", "A disc in a ring, under no term and two strengths: play it. Titles: evaluations, "
+            "and what is right. The stronger the term, the straighter the ways; too strong a one parts nothing.", _straighten,
+            along={"strength": (0.0, 0.1, 1.0), "data": ("disc-in-ring",), "system": (NETWORK,),
+                   "train_steps": (600,)},
             needs=("paths", "labels", "nfe", "accuracy"), plays="t"),
     Picture("training", "Training", "The loss, and what is left of it without the term.", _training, needs=("curve_loss",)),
     Picture("solver", "The solver in training", "Evaluations of the field by the solution of each step of training.", _solver,

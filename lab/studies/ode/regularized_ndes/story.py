@@ -22,8 +22,8 @@ STORY = Story(
              lambda before, after: after.slope_held > 0.1 and after.slope_through < -0.1
              and abs(after.slope_through - after.slope_apart) < 1e-3),
         Step("What does a classifier do that was trained with it?", DIGITS,
-             "It is right in {accuracy:.1%} of the tests with {nfe:.0f} evaluations, where the same without the term takes "
-             "37.",
+             "It is right in {accuracy:.1%} of the tests with {nfe:.0f} evaluations; right by work, below, has the same "
+             "without the term.",
              lambda before, after: after.nfe <= 25 and after.accuracy > 0.95, look="flow"),
     ),
     groups=(

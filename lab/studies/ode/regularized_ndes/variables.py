@@ -20,7 +20,6 @@ from lab.ode import survey as surveys
 from lab.ode.tableaus import PAIRS
 from lab.store import weights
 from lab.studies.contract import Result, sweeping
-from lab.studies.vocabulary.training import UNTRAINED
 
 FIELDS = tuple(fields.FIELDS)
 NETWORK, SPIRAL, NEURAL = "classifier", "spiral SDE", "neural SDE"
@@ -33,6 +32,7 @@ _PATHS = 100
 _NO_FIELD = "this run is of no field in the plane: choose van-der-pol, say, as the system"
 _NO_CLASSES = "no classifier was trained: choose classifier as the system"
 _NO_NOISE = "there is no noise here: choose spiral SDE or neural SDE as the system"
+UNTRAINED = "nothing was trained: choose classifier or neural SDE as the system, and training steps above 0"
 RESULTS = (
     Result("nfe", (), "evaluations", "of the field, for all that is solved at once: the work of the solution", headline=True),
     Result("accepted", (), "accepted steps", "of the solution", headline=True),
@@ -80,7 +80,8 @@ RESULTS = (
 )
 DIMS: Mapping[str, tuple[str, str]] = {
     "step": ("step tried", ""), "axis": ("coordinate", ""), "share": ("share of the evaluations", ""), "t": ("time", ""),
-    "particle": ("sample", ""), "epoch": ("epoch", ""), "of": ("of", ""), "moment": ("time", ""),
+    "particle": ("sample", ""), "epoch": ("epoch", ""), "train_step": ("training step", ""),
+    "of": ("of", ""), "moment": ("time", ""),
 }
 
 
