@@ -234,8 +234,8 @@ PICTURES = Pictures(
     Picture("pareto", "Right by work", "Each point a training on digits with its λ₀. Work falls at about equal answers, until "
             "too strong a term costs both.", _pareto,
             along={"strength": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0), "system": (NETWORK,)}, needs=("nfe", "accuracy")),
-    Picture("straighten", "Ways become straight", "A disc in a ring, under no term and two strengths (evaluations, right): play "
-            "it. The stronger the term, the straighter the ways; too strong a one parts nothing.", _straighten,
+    Picture("straighten", "Ways become straight", "A disc in a ring, under no term and two strengths (evaluations, right): play"
+            " it. The stronger the term, the straighter the ways; too strong a one parts nothing.", _straighten,
             along={"strength": (0.0, 0.1, 1.0), "data": ("disc-in-ring",), "system": (NETWORK,),
                    "train_steps": (600,)},
             needs=("paths", "labels", "nfe", "accuracy"), plays="t"),
