@@ -33,12 +33,12 @@ def _along(result: xr.Dataset, value: np.ndarray, ylabel: str, *more: Any, **axe
 def _steps(result: xr.Dataset) -> Any:
     rows, limit = rows_of(result), limit_of(result)
     known = rows["taken"] & (rows["S"] > 0)
-    told = "stable" if np.isfinite(limit) and known.any() else ""
+    high = 8 * float(rows["h"].max())
+    told = "stable" if (limit / rows["S"][known] < high).any() else ""  # else it is out of sight
     bound = draw.curve(rows["t"][known], limit / rows["S"][known], told, color=draw.TARGET, dash=True)
-    high = float(rows["h"].max())
     return _along(
         result, rows["h"], "length of the step h", bound, logy=True,
-        ylim=(0.6 * float(rows["h"].min()), 8 * high), xlim=None, height=380,
+        ylim=(0.6 * float(rows["h"].min()), high), xlim=None, height=380,
     )
 
 
@@ -55,10 +55,10 @@ def _errors(result: xr.Dataset) -> Any:
 def _edge(result: xr.Dataset) -> Any:
     rows, limit = rows_of(result), limit_of(result)
     known = np.isfinite(limit)
-    end = float((rows["t"] + rows["h"]).max())
+    end, high = float((rows["t"] + rows["h"]).max()), 1.2 * float(np.fmax(limit, np.nanmax(rows["h"] * rows["S"])))
     rule = draw.curve([0, end], [limit, limit], color=draw.TARGET, dash=True)
     told = draw.text([0.22 * end], [limit], f"stable up to {limit:.4g}" if known else "", color=draw.TARGET, up="bottom")
-    return _along(result, rows["h"] * rows["S"], "step times stiffness, h S", rule, told, ylim=(0, None), height=260)
+    return _along(result, rows["h"] * rows["S"], "step times stiffness, h S", rule, told, ylim=(0, high), height=260)
 
 
 def _stiffness(result: xr.Dataset) -> Any:

@@ -31,8 +31,8 @@ STORY = Story(
               "edge of stability.", ("errors", "edge", "stiffness", "solution", "work", "tolerances")),
         Group("Trained to be cheap", "With the solver's error in the loss the same answers cost half of the evaluations, until "
               "the term is too strong.", ("pareto", "epochs", "bars", "straighten")),
-        Group("What the paper does not say", "The term is trained by a slope that is not its own: {slope_held:.3g} with "
-              "lengths held, {slope_through:.3g} in truth here.", ("slopes",)),
+        Group("What the paper does not say", "The term is trained by a slope that is not its own, and may have the other "
+              "sign.", ("slopes",)),
         Group("One training", "R_E = {reg_E:.3g} and R_S = {reg_S:.3g} of the solution that is seen now.",
               ("flow", "training", "solver")),
         Group("With noise", "Paths by steps that know their error too, which learn means and variances.", ("bands",)),
