@@ -19,6 +19,7 @@ _PARTS = (
     "figures",
     "inverse",
     "numerics",
+    "ode",
     "ot",
     "paths",
     "sampling",

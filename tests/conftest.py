@@ -35,6 +35,7 @@ install_import_hook(
         "lab.diffusion",
         "lab.inverse",
         "lab.numerics",
+        "lab.ode",
         "lab.ot",
         "lab.paths",
         "lab.sampling",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FIELDS = ("ot", "paths", "denoise", "sampling", "stability", "clustering", "survival", "inverse", "diffusion")
+FIELDS = ("ot", "paths", "denoise", "sampling", "stability", "clustering", "survival", "inverse", "diffusion", "ode")
 
 # Rooms of the house from the ground up: an import leads to a lower row, or stays in its room. A new field of mathematics, or
 # a field of studies, is named here. ``lab`` is the front door: it resolves parts by name, and imports none of them.
@@ -27,7 +27,7 @@ FLOORS = (
     ("code",),
     ("numerics",),
     ("watch", "ot", "sampling", "stability"),
-    ("paths", "clustering", "survival"),
+    ("paths", "clustering", "survival", "ode"),
     ("denoise",),
     ("inverse", "diffusion"),
     ("datasets",),

@@ -1,8 +1,8 @@
 """The named sets of kind ``labelled``, and such samples out of a user's files.
 
-Samples of classes of very different sizes: real digits, and blobs whose classes are known to be separable. Arrays: ``x``
-(n, d), centred features; ``classes`` (n,), 0 ... K - 1, the largest class first; ``x_2d`` (n, 2), the features on their first
-two principal axes.
+Samples of classes of very different sizes: real digits, and blobs whose classes are known to be separable; and two sets of
+classes of one size. Arrays: ``x`` (n, d), features, centred but for those two sets; ``classes`` (n,), 0 ... K - 1, the largest
+class first; ``x_2d`` (n, 2), the features on their first two principal axes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,6 +108,37 @@ def blobs(ratio: int, seed: int) -> dict[str, Any]:
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.22 * rng.normal(size=(1000, 2))
     kept = long_tail(classes, ratio, seed, 200)
     return {"arrays": _labelled(x[kept], classes[kept]), "axes": {"x": ("x₁", "x₂")}}
+
+
+@register(
+    name="digit-classes",
+    title="Handwritten digits with their classes",
+    kind=KIND,
+    summary="All 1797 images of 8 x 8 pixels between 0 and 1, not centred, and which digit each is.",
+    sizes={"n": 1797, "d": 64},
+    **packaged.facts("digits"),
+)
+def digit_classes() -> dict[str, Any]:
+    pixels, classes = packaged.labelled_images("digits")
+    x = pixels.astype(float) / 16
+    return {"arrays": _labelled(x, classes) | {"x": x}}
+
+
+@register(
+    name="disc-in-ring",
+    title="A disc within a ring",
+    kind=KIND,
+    summary="Points of a disc, and of a ring about it: no continuous flow of the plane can pull them apart.",
+    options={"n": (350, (20, 5000)), "seed": (0, (0, 2**32 - 1))},
+    sizes={"n": "n", "d": 2},
+)
+def disc_in_ring(n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    classes = np.arange(n) % 2
+    radius = np.where(classes == 0, 0.8 * np.sqrt(rng.uniform(size=n)), rng.uniform(1.2, 1.8, n))
+    angle = rng.uniform(0, 2 * np.pi, n)
+    x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return {"arrays": {"x": x, "classes": classes.astype(np.int32), "x_2d": x}, "axes": {"x": ("x₁", "x₂")}}
 
 
 # -- what a user brings ------------------------------------------------------------------------------------------------

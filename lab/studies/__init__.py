@@ -1,5 +1,6 @@
 """Studies: one declaration from which every face is derived."""
 
+from importlib import import_module
 from typing import Any
 
 from .contract import (
@@ -75,24 +76,21 @@ __all__ = [
 ]
 
 
+_OWN = {
+    "boundary_study": "diffusion.optimal_boundary.own",
+    "field_study": "ode.own_field",
+    "inverse_study": "inverse.inverse_problems.own",
+    "model_study": "stability.sgd_stability.own",
+    "path_study": "paths.own_path",
+    "traversal_study": "paths.potential_flows.own",
+}
+"""What makes a study of one's own field, path, model, ... : by name, where it stands."""
+
+
 def __getattr__(name: str) -> Any:
     """Built-in studies by class name: ``from lab.studies import SparseOT``; and what makes a study of one's own."""
-    if name == "path_study":
-        from .paths.own_path import path_study
-
-        return path_study
-    if name == "model_study":
-        from .stability.sgd_stability.own import model_study
-
-        return model_study
-    if name == "inverse_study":
-        from .inverse.inverse_problems.own import inverse_study
-
-        return inverse_study
-    if name == "boundary_study":
-        from .diffusion.optimal_boundary.own import boundary_study
-
-        return boundary_study
+    if name in _OWN:
+        return getattr(import_module(f"{__name__}.{_OWN[name]}"), name)
     if name[:1].isupper():
         for study in catalogue():
             if study.__name__ == name and study.__module__.startswith(__name__):
@@ -102,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     ours = [study.__name__ for study in catalogue() if study.__module__.startswith(__name__)]
-    return sorted({*globals(), *ours, "boundary_study", "inverse_study", "model_study", "path_study"})
+    return sorted({*globals(), *ours, *_OWN})

@@ -1,0 +1,97 @@
+"""What the paper and mathematics say of solvers that tell what they know, measured."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from lab import ode
+from lab.studies.contract import Claim
+from lab.studies.vocabulary import Measure, largest, mean, number, of
+
+from .presets import DIGITS, NOISE, NOISE_ER, STIFF, VANILLA
+
+_SEEDS = range(3)
+_UNIT: dict[str, Any] = {"length": 1.0}
+_STEPS = {1.0: (8, 0), 5.0: (16, 1), 20.0: (25, 3), 60.0: (57, 13)}  # accepted and rejected, van der Pol on [0, 1]
+_SLOPES: dict[str, Any] = _UNIT | {"mu": 5.0}
+_SR: dict[str, Any] = DIGITS | {"term": "SR"}
+_NOISE_VANILLA: dict[str, Any] = NOISE | {"term": "vanilla"}
+
+
+def _known(measure: Any) -> Measure:
+    """Of no run: what is computed for itself."""
+    return Measure(lambda runs: float(measure()))
+
+
+@cache
+def _by_diffrax() -> dict[str, float]:
+    """Distances from diffrax's Tsit5 with the same controller: of the end, of R_E, of the number of steps."""
+    import diffrax
+    import jax.numpy as jnp
+
+    from lab.ode import fields, on_diffrax
+
+    field, y0 = fields.field("van-der-pol", 5.0), jnp.array([2.0, 0.0])
+    theirs = on_diffrax.solve(diffrax.ODETerm(lambda t, y, args: field(jnp.asarray(t), y)), y0, 0.0, 1.0, h0=0.01)
+    ours = ode.solve(field, y0, h0=0.01)
+    return {
+        "end": float(jnp.abs(ours.y - theirs.y).max()),
+        "R_E": float(abs(ode.error_of(ours) - theirs.R_E)),
+        "steps": float(abs(ours.accepted - theirs.accepted) + abs(ours.rejected - theirs.rejected)),
+    }
+
+
+def _bending(run: Any) -> float:
+    """S from the end of the first quarter on, as a share of mu: the largest deviation of accepted steps."""
+    late = (run.step_accepted > 0) & (run.step_t > 2.5)
+    return float(np.abs(run.step_S.values[late.values] / 200 - 1).max())
+
+
+CLAIMS = (
+    *(
+        Claim(f"{what}-{mu:g}", f"Van der Pol of μ = {mu:g} on [0, 1] takes {count} {what} steps.",
+              number(what, mu=mu, **_UNIT), float(count), "a reference of fifty digits", "==")
+        for mu, counts in _STEPS.items()
+        for what, count in zip(("accepted", "rejected"), counts, strict=True)
+    ),
+    Claim("held", "With lengths held the slope of R_E by μ is +0.1055.", number("slope_held", **_SLOPES), 0.1055,
+          "the sheet, computed independently", "==", 1e-4),
+    Claim("through", "Through the lengths it is -0.1145.", number("slope_through", **_SLOPES), -0.1145,
+          "the sheet, computed independently", "==", 1e-4),
+    Claim("differences", "Which finite differences confirm.", number("slope_through", **_SLOPES),
+          number("slope_apart", **_SLOPES), "definition of a slope", "==", 1e-3),
+    Claim("limit", "Tsit5 is stable up to 3.506847 on the real axis.", _known(lambda: ode.real_limit(ode.TSIT5)), 3.506847,
+          "the stability polynomial", "==", 1e-6),
+    Claim("diffrax-end", "diffrax's Tsit5 with the same controller ends in the same point.",
+          _known(lambda: _by_diffrax()["end"]), 0.0, "an independent solver", "<=", 1e-10),
+    Claim("diffrax-term", "And has the same R_E.", _known(lambda: _by_diffrax()["R_E"]), 0.0,
+          "an independent solver", "<=", 1e-10),
+    Claim("diffrax-steps", "By the same steps.", _known(lambda: _by_diffrax()["steps"]), 0.0, "an independent solver", "=="),
+    Claim("stiffness", "Where solutions fall at the rate 200, S is 200 within 3 %.", of(_bending, **STIFF), 0.0,
+          "the eigenvalue of the field", "<=", 0.03),
+    Claim("edge", "Nine of ten steps there are as long as is stable.", number("edge", **STIFF), 0.9, "h S up to 3.5068", ">="),
+    Claim("loose", "A tolerance a thousand times looser saves less than a fifth of the work.",
+          number("nfe", **STIFF, tolerance=1e-3), 0.8 * number("nfe", **STIFF), "stability decides", ">="),
+    Claim("accurate", "At 1e-6 the true error of the end is below 1e-5.", number("error", **_SLOPES), 1e-5,
+          "a solution at 1e-8", "<="),
+    Claim("digits-vanilla", "On digits a field that is trained without a term takes 37 evaluations, of three seeds.",
+          mean(number("nfe", **VANILLA), seed=_SEEDS), 37.0, "the sheet's table", "==", 2.1, quick=False),
+    Claim("digits-error", "With λ₀ = 1 it takes 19.", largest(number("nfe", **DIGITS), seed=_SEEDS), 19.0, "the sheet's table",
+          "<=", quick=False),
+    Claim("digits-share", "That is at most 0.7 of the work.", largest(number("nfe", **DIGITS), seed=_SEEDS),
+          0.7 * mean(number("nfe", **VANILLA), seed=_SEEDS), "acceptance of the sheet; table 1 of the paper: 177 of 253", "<=",
+          quick=False),
+    Claim("digits-right", "And it answers as well, within a hundredth.", mean(number("accuracy", **DIGITS), seed=_SEEDS),
+          mean(number("accuracy", **VANILLA), seed=_SEEDS), "the sheet's table", ">=", 0.01, quick=False),
+    Claim("digits-strong", "Ten times as strong a term costs answers.", number("ce_train", **DIGITS, strength=10.0),
+          2 * number("ce_train", **DIGITS), "the sheet's table", ">=", quick=False),
+    Claim("digits-stiffness", "The stiffness term lowers R_S by a third at least.", number("reg_S", **_SR),
+          0.67 * number("reg_S", **VANILLA), "the sheet's table", "<=", quick=False),
+    Claim("through-trains-worse", "Trained by the true slope of the term the field is not as cheap.",
+          number("nfe", **DIGITS, diff_h=True), number("nfe", **DIGITS), "section 3 of the sheet", ">=", quick=False),
+    Claim("noise-error", "With noise the error term lowers evaluations by a twentieth at least.", number("nfe", **NOISE_ER),
+          0.95 * number("nfe", **_NOISE_VANILLA), "table 3 of the paper: 502 of 529", "<=", quick=False),
+    Claim("noise-misfit", "And its moments are as near as those of the paper.", number("misfit", **NOISE_ER), 0.0227,
+          "table 3 of the paper", "<=", quick=False),
+)
