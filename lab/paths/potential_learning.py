@@ -8,8 +8,7 @@ $$ \lambda_c\, \mathrm{CE}\big(C(G(z_{t+1}), G(z_{t+2})), k\big) + \lambda_p \Bi
 
 a classifier C that tells the potential from two consecutive outputs, a residual r of ``potentials.residual``, the condition of
 rest at t = 0 for waves alone, and the change of the output, by one JVP, with the mean over outputs. That term has no bound: u
-is between -amp and amp by its last tanh, which it can saturate. Every index has its equal share of a batch, and every sample
-its own t, as the mean over uniform k and t has it.
+is between -amp and amp by its last tanh, which it can saturate.
 
 Source: Song, Keller, Sebe, Welling, *Latent Traversals in Generative Models as Potential Flows*, ICML 2023, section 3.
 """
@@ -125,7 +124,8 @@ class Lesson(eqx.Module):
     steps: Int[Array, ""]
     pde: PDE = eqx.field(static=True)
     times: int = eqx.field(static=True)
-    share: int = eqx.field(static=True)  # of a batch, that each potential has
+    batch: int = eqx.field(static=True)
+    shared: bool = eqx.field(static=True)  # one index and one time for a batch
     detach: bool = eqx.field(static=True)
 
 
@@ -191,29 +191,32 @@ def roll(
 def loss(model: Model, lesson: Lesson, key: PRNGKeyArray) -> tuple[Float[Array, ""], Terms]:
     """The loss of a batch, and its parts."""
     count, d = model.c.shape[0], model.landscape.point.weight.shape[-1]
-    keys = jax.random.split(key, 3)
+    keys = jax.random.split(key, 4)
     dtype = model.c.dtype
-    z = jax.random.normal(keys[0], (count, lesson.share, d), dtype)
-    t = jax.random.randint(keys[1], (count, lesson.share), 0, lesson.times - 1)
-    mirrored = jax.random.uniform(keys[2], (count, lesson.share), dtype) < lesson.settings.reflect
-    ones = jnp.ones((), dtype)
+    rows = 1 if lesson.shared else count
+    shape = (rows, lesson.batch // rows)
+    index = jax.random.randint(keys[3], (1,), 0, count) if lesson.shared else jnp.arange(count)
+    z = jax.random.normal(keys[0], (*shape, d), dtype)
+    t = jax.random.randint(keys[1], (1, 1) if lesson.shared else shape, 0, lesson.times - 1)
+    t = jnp.broadcast_to(t, shape)
+    mirrored = jax.random.uniform(keys[2], shape, dtype) < lesson.settings.reflect
 
     def of_index(u: Landscape, c: Array, z: Array, t: Array, mirrored: Array) -> Rolled:
         return jax.vmap(lambda z, t, m: roll(lesson, u, c, z, t, m))(z, t, mirrored)
 
-    rolled = jax.vmap(of_index)(model.landscape, model.c, z, t, mirrored)
+    rolled = jax.vmap(of_index)(one(model.landscape, index), model.c[index], z, t, mirrored)
     if model.classifier is None:
-        ce, accuracy = 0 * ones, jnp.nan * ones
+        ce, accuracy = jnp.zeros((), dtype), jnp.full((), jnp.nan, dtype)
     else:
         scores = jax.vmap(jax.vmap(model.classifier))(rolled.pair)
-        own = jnp.broadcast_to(jnp.arange(count)[:, None], t.shape)
+        own = jnp.broadcast_to(index[:, None], shape)
         ce = -jnp.take_along_axis(jax.nn.log_softmax(scores), own[..., None], axis=2).mean()
         accuracy = (scores.argmax(axis=2) == own).mean(dtype=dtype)
     terms = Terms(
         ce, accuracy, rolled.residual.mean(), rolled.rest.mean(), rolled.change.mean(), rolled.displacement.mean()
     )
     w = lesson.settings
-    rest = w.weight_rest * terms.ic if lesson.pde == "wave" else 0 * ones
+    rest = w.weight_rest * terms.ic if lesson.pde == "wave" else jnp.zeros((), dtype)
     physics = rest + terms.residual - w.weight_jvp * terms.jvp
     return (w.weight_class * ce + w.weight_pde * physics).astype(dtype), terms
 
@@ -265,6 +268,7 @@ def prepare(
     batch: int = 64,
     hidden: int = 32,
     amp: ArrayLike = 3.0,
+    shared: bool = True,
     detach: bool = False,
     dtype: Any = jnp.float32,
 ) -> Lesson:
@@ -275,7 +279,7 @@ def prepare(
         raise ValueError(f"times = {times}, but a traversal needs at least 2 steps: a pair and what comes before it")
     if count < 2 and not isinstance(settings.weight_class, Tracer) and settings.weight_class != 0:
         raise ValueError("one potential needs no classifier: give count of at least 2, or weight_class = 0")
-    if batch < count:
+    if batch < (1 if shared else count):
         raise ValueError(f"batch = {batch}, but each of {count} potentials needs a share of it: raise batch")
     outputs = checked(decoder, d, dtype)
     keys = jax.random.split(key, 3)
@@ -285,7 +289,7 @@ def prepare(
         Classifier(keys[1], 2 * outputs, count, dtype) if count > 1 else None,
     )
     given = Settings(*(jnp.asarray(value, dtype) for value in settings))
-    return Lesson(keys[2], model, decoder, given, jnp.int32(steps), pde, times, batch // count, detach)
+    return Lesson(keys[2], model, decoder, given, jnp.int32(steps), pde, times, batch, shared, detach)
 
 
 def checked(decoder: Callable, d: int, dtype: Any = jnp.float32) -> int:
@@ -329,7 +333,10 @@ def train(
         count: K. One potential needs ``weight_class = 0``.
         pde: one of ``potentials.PDES``.
         times: T', steps of a traversal.
-        batch: of which each potential has a K-th.
+        batch: latent points of a step.
+        shared: one index and one time for a whole batch, as in the published code; else each potential has a K-th of every
+            batch, and each sample its own time. The expectation is the same; a classifier that sees one class at a time is
+            not.
         hidden: units of a potential.
         amp: the bound of u.
         detach: gradients don't flow through earlier steps; a third to a half of the time.
