@@ -15,7 +15,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
@@ -198,7 +197,9 @@ def described(
         matrix = jnp.swapaxes(way[-1, :, n + 1 :] - way[-1, :, n : n + 1], 1, 2)
         mean = jnp.einsum("fab,b->fa", matrix, given.mean) + way[-1, :, n]
         covariance = jnp.einsum("fab,bc,fdc->fad", matrix, given.covariance, matrix)
-        w2 = jnp.stack([bures(given.mean, given.covariance, *law).squared for law in zip(mean, covariance, strict=True)])
+        w2 = jnp.stack(
+            [bures(given.mean, given.covariance, *law).squared for law in zip(mean, covariance, strict=True)]
+        )
         truth = jnp.stack([made.potentials[row].flow(given.time)(way[0, row]) for row in range(3)])
         gap = jnp.where(jnp.asarray(given.sign) > 0, jnp.abs(way[-1, :3] - truth).max(), jnp.nan)
         missed = bures(given.goal, given.goal_covariance, mean[3], covariance[3]).squared
@@ -207,18 +208,18 @@ def described(
         w2, gap, missed = jnp.zeros(len(FLOWS), way.dtype), jnp.nan, jnp.nan
     total = jnp.asarray(given.time) ** 2 * _simpson(energy)
     every = STEPS // (FRAMES - 1)
-    errors = jnp.sqrt(((ends[..., :n, :] - way[-1, :, :n]) ** 2).sum(axis=4).mean(axis=3))
+    errors = jnp.sqrt(((ends[..., :n, :] - way[-1, None, None, :, :n]) ** 2).sum(axis=4).mean(axis=3))
     output = {
-        "energy": (energy + blank)[::every].T,
+        "energy": (energy + blank[None])[::every].T,
         "total": total + blank,
         "w2": w2 + blank,
-        "paths": jnp.swapaxes((way[:, :, :n] + blank[:, None, None])[::every], 0, 1).astype(jnp.float32),
-        "log_density": (density[:, :, :n].mean(axis=2) + blank)[::every].T,
+        "paths": jnp.swapaxes((way[:, :, :n] + blank[None, :, None, None])[::every], 0, 1).astype(jnp.float32),
+        "log_density": (density[:, :, :n].mean(axis=2) + blank[None])[::every].T,
         "gap": gap,
         "missed": missed,
         "shock": made.shock,
         "met": made.met,
-        "step_error": errors + blank,
+        "step_error": errors + blank[None, None],
         "displacement": jnp.sqrt(((way[-1, :, :n] - way[0, :, :n]) ** 2).sum(axis=2)).mean(axis=1) + blank,
     }
     return output, jnp.stack([way[0, :, :n], way[-1, :, :n]], axis=1)

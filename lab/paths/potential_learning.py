@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
@@ -158,9 +158,7 @@ class Rolled(NamedTuple):
     displacement: Float[Array, ""]
 
 
-def roll(
-    lesson: Lesson, u: Callable, c: Array, z: Float[Array, " d"], t: Int[Array, ""], mirrored: Array
-) -> Rolled:
+def roll(lesson: Lesson, u: Callable, c: Array, z: Float[Array, " d"], t: Int[Array, ""], mirrored: Array) -> Rolled:
     """One traversal from z, and what the loss needs of it.
 
     Args:
@@ -188,28 +186,44 @@ def roll(
     return Rolled(squares.mean(), (slopes[0] ** 2).sum(), (change**2).mean(), pair, far)
 
 
-def loss(model: Model, lesson: Lesson, key: PRNGKeyArray) -> tuple[Float[Array, ""], Terms]:
-    """The loss of a batch, and its parts."""
-    count, d = model.c.shape[0], model.landscape.point.weight.shape[-1]
-    keys = jax.random.split(key, 4)
-    dtype = model.c.dtype
+class Batch(NamedTuple):
+    """What a step draws: of each row of it one index, and of each of its samples where and when it is seen."""
+
+    index: Int[Array, " rows"]
+    z: Float[Array, "rows n d"]
+    t: Int[Array, "rows n"]
+    mirrored: Bool[Array, "rows n"]
+
+
+def draw(lesson: Lesson, key: PRNGKeyArray) -> Batch:
+    """One index and time for all, or a row for each index."""
+    count, d = lesson.model.c.shape[0], lesson.model.landscape.point.weight.shape[-1]
+    keys, dtype = jax.random.split(key, 4), lesson.model.c.dtype
     rows = 1 if lesson.shared else count
     shape = (rows, lesson.batch // rows)
-    index = jax.random.randint(keys[3], (1,), 0, count) if lesson.shared else jnp.arange(count)
-    z = jax.random.normal(keys[0], (*shape, d), dtype)
+    index = jax.random.randint(keys[3], (1,), 0, count) if lesson.shared else jnp.arange(count, dtype=jnp.int32)
     t = jax.random.randint(keys[1], (1, 1) if lesson.shared else shape, 0, lesson.times - 1)
-    t = jnp.broadcast_to(t, shape)
-    mirrored = jax.random.uniform(keys[2], shape, dtype) < lesson.settings.reflect
+    return Batch(
+        index,
+        jax.random.normal(keys[0], (*shape, d), dtype),
+        jnp.broadcast_to(t, shape),
+        jax.random.uniform(keys[2], shape, dtype) < lesson.settings.reflect,
+    )
+
+
+def loss(model: Model, lesson: Lesson, batch: Batch) -> tuple[Float[Array, ""], Terms]:
+    """The loss of a batch, and its parts."""
+    dtype, index = model.c.dtype, batch.index
 
     def of_index(u: Landscape, c: Array, z: Array, t: Array, mirrored: Array) -> Rolled:
         return jax.vmap(lambda z, t, m: roll(lesson, u, c, z, t, m))(z, t, mirrored)
 
-    rolled = jax.vmap(of_index)(one(model.landscape, index), model.c[index], z, t, mirrored)
+    rolled = jax.vmap(of_index)(one(model.landscape, index), model.c[index], batch.z, batch.t, batch.mirrored)
     if model.classifier is None:
         ce, accuracy = jnp.zeros((), dtype), jnp.full((), jnp.nan, dtype)
     else:
         scores = jax.vmap(jax.vmap(model.classifier))(rolled.pair)
-        own = jnp.broadcast_to(index[:, None], shape)
+        own = jnp.broadcast_to(index[:, None], batch.t.shape)
         ce = -jnp.take_along_axis(jax.nn.log_softmax(scores), own[..., None], axis=2).mean()
         accuracy = (scores.argmax(axis=2) == own).mean(dtype=dtype)
     terms = Terms(
@@ -227,13 +241,12 @@ def _init(lesson: Lesson) -> State:
 
 
 def _step(lesson: Lesson, state: State) -> State:
-    key = jax.random.fold_in(lesson.key, state.step)
-    held = jax.lax.stop_gradient
-    (value, terms), slope = jax.value_and_grad(loss, has_aux=True)(state.model, lesson, key)
+    batch = draw(lesson, jax.random.fold_in(lesson.key, state.step))
+    (value, terms), slope = jax.value_and_grad(loss, has_aux=True)(state.model, lesson, batch)
     model, moments = descend(ADAM, state.model, slope, state.moments, lesson.settings.learning_rate)
     fixed = lesson.model.landscape  # the scale and the horizon are no weights
     landscape = eqx.tree_at(lambda u: (u.amp, u.horizon), model.landscape, (fixed.amp, fixed.horizon))
-    return State(model._replace(landscape=landscape), moments, state.step + 1, value, jax.tree.map(held, terms))
+    return State(model._replace(landscape=landscape), moments, state.step + 1, value, terms)
 
 
 def _done(lesson: Lesson, state: State) -> Array:

@@ -55,7 +55,7 @@ class Derivatives(NamedTuple):
 
 
 def derivatives(u: Potential, z: Vector, t: ArrayLike) -> Derivatives:
-    r"""$u, \nabla u, \Delta u = \operatorname{tr} \nabla^2 u, u_t, u_{tt}$ at one point, by forward over forward differentiation.
+    r"""$u, \nabla u, \Delta u = \operatorname{tr} \nabla^2 u, u_t, u_{tt}$ at one point, forward over forward.
 
     Along each axis and along time a second derivative in that direction: d + 1 passes, no Hessian is formed, and what is
     learned of it is differentiated once backward. Of several points by ``vmap``, so that they can't mix.
@@ -194,7 +194,7 @@ def phi(x: Array) -> Array:
 
 
 class Wave(eqx.Module):
-    r"""$u = t\,(z^\top A z / 2 + g^\top z) + c^2 \operatorname{tr}(A)\, t^3 / 6$: points start from rest and go $e^{A t^2/2}$."""
+    r"""$u = t\,(z^\top A z / 2 + g^\top z) + c^2 \operatorname{tr}(A)\, t^3 / 6$: from rest by $e^{A t^2/2}$."""
 
     a: Square
     g: Vector
@@ -234,7 +234,7 @@ class Heat(eqx.Module):
 
 
 class HamiltonJacobi(eqx.Module):
-    r"""From $u(z, 0) = z^\top S z / 2 + b^\top z$ the solution of $u_t + |\nabla u|^2/2 = 0$: points go straight, $z + t(Sz + b)$.
+    r"""From $u(z, 0) = z^\top S z / 2 + b^\top z$ $u_t + |\nabla u|^2/2 = 0$: points go straight, $z + t(Sz + b)$.
 
     At (z, t) the point came from $z_0 = (I + tS)^{-1}(z - tb)$, and $u = u(z_0, 0) + t |S z_0 + b|^2 / 2$, as Hopf and Lax have
     it. It holds until $I + tS$ is no longer positive definite (``shock_time``): then lines meet.
@@ -306,7 +306,9 @@ def symmetric(matrix: Any, name: str) -> None:
     if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] < 1:
         raise ValueError(f"{name} has shape {values.shape}, but a square matrix of at least one row is needed")
     if not np.allclose(values, values.T, rtol=1e-6, atol=1e-9 * max(1.0, float(np.abs(values).max()))):
-        raise ValueError(f"{name} is not symmetric, but gradients of potentials have symmetric Jacobians: give (A + Aᵀ)/2")
+        raise ValueError(
+            f"{name} is not symmetric, but gradients of potentials have symmetric Jacobians: give (A + Aᵀ)/2"
+        )
 
 
 def shock_time(hessians: Float[Array, "*points d d"]) -> Scalar:
@@ -354,7 +356,7 @@ def joined(
 
 
 def gaussian_energy(potential: Potential, mean: Vector, covariance: Square, t: ArrayLike) -> Scalar:
-    r"""$E|\nabla u|^2$ of a quadratic potential under any law of this mean and covariance: $|\nabla u(m)|^2 + \operatorname{tr} H C H$."""
+    r"""$E|\nabla u|^2 = |\nabla u(m)|^2 + \operatorname{tr} H C H$ of a quadratic u, of any law with this mean and covariance."""
     t = jnp.asarray(t, mean.dtype)
     h = jax.hessian(potential)(mean, t)
     return (gradient(potential, mean, t) ** 2).sum() + jnp.trace(h @ covariance @ h)
@@ -365,7 +367,7 @@ def gaussian_energy(potential: Potential, mean: Vector, covariance: Square, t: A
 
 @chosen
 class Ripples(eqx.Module):
-    r"""$u = \sum_j B_j \sin(k_j \cdot z + \varphi_j)\, f_j(t)$, with $f = \sin(c|k|t)$ for waves and $e^{-c^2|k|^2 t}$ for heat.
+    r"""$u = \sum_j B_j \sin(k_j \cdot z + \varphi_j)\, f_j(t)$, f being $\sin(c|k|t)$ for waves, $e^{-c^2|k|^2 t}$ for heat.
 
     Both equations are linear, so that sums of plane waves keep them. ``still`` is the sum at f = 1, from which Hamilton and
     Jacobi's equation starts.
