@@ -2,7 +2,8 @@ r"""A small variational autoencoder: the frozen generator whose latent space is 
 
 $$ \min\; E\,\big[\,w\,|x - G(z)|^2 + \mathrm{KL}(N(\mu, \sigma^2) \,\|\, N(0, I))\,\big] $$
 
-with $z = \mu + \sigma \varepsilon$ and $(\mu, \log\sigma^2) = e(x)$, one hidden layer of tanh on either side, outputs between 0 and 1.
+with $z = \mu + \sigma \varepsilon$ and $(\mu, \log\sigma^2) = e(x)$, one hidden layer of tanh on either side, outputs between
+0 and 1.
 
 Source: Kingma, Welling, *Auto-Encoding Variational Bayes*, ICLR 2014.
 """

@@ -94,6 +94,15 @@ class Classifier(eqx.Module):
         return last(jax.nn.relu(second(jax.nn.relu(first(pair)))))
 
 
+class Outputs(eqx.Module):
+    """A generator whose outputs are one row, in the precision of its latent points."""
+
+    generator: Any
+
+    def __call__(self, z: Float[Array, " d"]) -> Float[Array, " n"]:
+        return self.generator(z).ravel().astype(z.dtype)
+
+
 class Settings(NamedTuple):
     """What may be swept: all traced."""
 
@@ -181,7 +190,7 @@ def roll(lesson: Lesson, u: Callable, c: Array, z: Float[Array, " d"], t: Int[Ar
     first, second = way[t + 1], way[t + 2]
     first, second = (jnp.where(mirrored, 2 * z - other, at) for at, other in ((first, second), (second, first)))
     _, change = jax.jvp(lesson.decoder, (way[t + 1],), (slopes[t + 1],))
-    pair = jnp.concatenate([lesson.decoder(first).ravel(), lesson.decoder(second).ravel()])
+    pair = jnp.concatenate([lesson.decoder(first), lesson.decoder(second)])
     far = jnp.sqrt(((end - z) ** 2).sum())
     return Rolled(squares.mean(), (slopes[0] ** 2).sum(), (change**2).mean(), pair, far)
 
@@ -302,7 +311,7 @@ def prepare(
         Classifier(keys[1], 2 * outputs, count, dtype) if count > 1 else None,
     )
     given = Settings(*(jnp.asarray(value, dtype) for value in settings))
-    return Lesson(keys[2], model, decoder, given, jnp.int32(steps), pde, times, batch, shared, detach)
+    return Lesson(keys[2], model, Outputs(decoder), given, jnp.int32(steps), pde, times, batch, shared, detach)
 
 
 def checked(decoder: Callable, d: int, dtype: Any = jnp.float32) -> int:

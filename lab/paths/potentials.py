@@ -356,7 +356,7 @@ def joined(
 
 
 def gaussian_energy(potential: Potential, mean: Vector, covariance: Square, t: ArrayLike) -> Scalar:
-    r"""$E|\nabla u|^2 = |\nabla u(m)|^2 + \operatorname{tr} H C H$ of a quadratic u, of any law with this mean and covariance."""
+    r"""$E|\nabla u|^2 = |\nabla u(m)|^2 + \operatorname{tr} H C H$ of a quadratic u, by mean and covariance."""
     t = jnp.asarray(t, mean.dtype)
     h = jax.hessian(potential)(mean, t)
     return (gradient(potential, mean, t) ** 2).sum() + jnp.trace(h @ covariance @ h)

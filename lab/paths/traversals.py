@@ -13,14 +13,15 @@ from lab.numerics.jit import jit
 from lab.numerics.principal import fixed_sign
 from lab.paths import metrics, predictability
 from lab.paths.carry import carry
-from lab.paths.potential_learning import Model, Ways, one
+from lab.paths.potential_flows import GRAIN, SHADES, steady
+from lab.paths.potential_learning import Model, Outputs, Ways, one
 
 WAYS = ("potentials", "mean directions", "random directions")
 PAIRS = 2000  # of the VP score
 STARTS = 200
 SHOWN = 3  # starts whose images are shown
-DRAWN = 60  # starts whose ways are drawn
-GRID = 24
+DRAWN = 24  # starts whose ways are drawn
+GRID = 20
 LANDSCAPES = 6  # potentials whose heights are drawn
 
 
@@ -101,8 +102,8 @@ def _seen(
     plane = _plane(shared)
     output = {
         "path": jnp.moveaxis(shared[:, :, :DRAWN], 0, 2),
-        "way": jnp.moveaxis(shared[:, :, :DRAWN] @ plane.axes, 0, 1).astype(jnp.float32),
-        "images": _decoded(decoder, jnp.moveaxis(shared[:, :, :SHOWN], 0, 2)),
+        "way": steady(jnp.moveaxis(shared[:, :, :DRAWN] @ plane.axes, 0, 1), GRAIN),
+        "images": _decoded(decoder, jnp.moveaxis(shared[:, :, :SHOWN], 0, 2)).astype(jnp.float32),
         "landscape": _heights(model, plane, way.shape[0]),
         "landscape_at": plane.limit,
         "energy_of": (way.shape[0] - 1) * (jnp.diff(shared, axis=0) ** 2).sum(axis=3).mean(axis=2).sum(axis=0),
@@ -139,7 +140,7 @@ def _plane(shared: Array) -> Plane:
 
 
 def _decoded(decoder: Any, z: Float[Array, "*any d"]) -> Float[Array, "*any n"]:
-    flat = jax.vmap(lambda one: decoder(one).ravel())(z.reshape(-1, z.shape[-1]))
+    flat = jax.vmap(Outputs(decoder))(z.reshape(-1, z.shape[-1]))
     return flat.reshape(*z.shape[:-1], -1)
 
 
@@ -150,7 +151,8 @@ def _heights(model: Model, plane: Plane, times: int) -> Float[Array, "k times gr
     few = one(model.landscape, jnp.arange(min(LANDSCAPES, model.c.shape[0])))
     at = jnp.arange(times).astype(side.dtype)
     seen = jax.vmap(lambda u: jax.vmap(lambda t: jax.vmap(lambda z: u(z, t))(points))(at))(few)
-    return seen.reshape(*seen.shape[:2], GRID, GRID).astype(jnp.float32)
+    made = seen.reshape(*seen.shape[:2], GRID, GRID)
+    return steady(made, jnp.maximum(jnp.abs(made).max(), 1e-6) / SHADES)
 
 
 def _alike(moved: Float[Array, "k n d"]) -> Float[Array, "k k"]:

@@ -89,6 +89,10 @@ def __getattr__(name: str) -> Any:
         from .inverse.inverse_problems.own import inverse_study
 
         return inverse_study
+    if name == "traversal_study":
+        from .paths.potential_flows.own import traversal_study
+
+        return traversal_study
     if name[:1].isupper():
         for study in catalogue():
             if study.__name__ == name and study.__module__.startswith(__name__):
@@ -98,4 +102,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     ours = [study.__name__ for study in catalogue() if study.__module__.startswith(__name__)]
-    return sorted({*globals(), *ours, "inverse_study", "model_study", "path_study"})
+    return sorted({*globals(), *ours, "inverse_study", "model_study", "path_study", "traversal_study"})

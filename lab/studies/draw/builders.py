@@ -107,6 +107,7 @@ def film(
     *,
     goals: Mapping[str, Any] | Any = None,
     density: Any = None,
+    heights: Mapping[str, Any] | None = None,
     peak: float | None = None,
     limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
     colors: Mapping[str, Any] | None = None,
@@ -121,6 +122,7 @@ def film(
         at: the number of the frame.
         goals: the data behind, (k, 2): one for all, or by title.
         density: (frames, h, w) underneath.
+        heights: by title, (frames, h, w) of a landscape underneath, on the limits; each is scaled to its largest height.
         limits: of both axes, the same for all frames; those that hold all ways and goals when omitted.
         colors: by title: one for all particles, or one for each.
         tails, age: particles that have a tail, and frames that it is long.
@@ -130,8 +132,16 @@ def film(
     xlim, ylim = limits or window(*ways.values(), *(goal for goal in by_title.values() if goal is not None))
     seen = np.maximum(at + np.arange(1 - age, 1), 0)  # at first the oldest is repeated
     shade = None if density is None else density[at]
+    ground = {title: each[at] / (np.nanmax(np.abs(each)) or 1.0) for title, each in (heights or {}).items()}
     panels = {
-        title: Panel(way[at], way[seen, :tails], shade, by_title.get(title), (colors or {}).get(title, SOURCE))
+        title: Panel(
+            way[at],
+            way[seen, :tails],
+            shade,
+            ground.get(title),
+            by_title.get(title),
+            (colors or {}).get(title, SOURCE),
+        )
         for title, way in ways.items()
     }
     whole: dict[str, Any] = {"height": 300, **frame_of}

@@ -8,7 +8,7 @@ import numpy as np
 
 from .axes import frame, plot
 from .layers import Words, points, segments, words
-from .look import MUTED, SOURCE, TARGET, current, dress, sequential
+from .look import MUTED, SOURCE, TARGET, current, diverging, dress, sequential
 
 _GAP = 0.08  # between panels, in widths of one
 
@@ -19,6 +19,7 @@ class Panel(NamedTuple):
     points: Any  # (n, 2) the particles now
     tails: Any = None  # (steps, m, 2) where some of them have been, the oldest first, now last
     density: Any = None  # (h, w) underneath, row 0 at the bottom; its darkest shade is ``peak``
+    heights: Any = None  # (h, w) of a landscape underneath, between -1 and 1, with its level lines
     goal: Any = None  # (k, 2) the data, faint
     color: Any = SOURCE  # one for all particles, or one for each
     under: str = TARGET  # the colour of the goal
@@ -56,6 +57,9 @@ def particles(
         if panel.density is not None:
             bounds = (xlim[0] + left, ylim[0], xlim[1] + left, ylim[1])
             under.append(_shade(np.asarray(panel.density, np.float32), bounds, peak))
+        if panel.heights is not None:
+            bounds = (xlim[0] + left, ylim[0], xlim[1] + left, ylim[1])
+            under.extend(landscape(panel.heights, bounds))
         if panel.goal is not None:
             goal = np.asarray(panel.goal, np.float32)
             under.append(_rimless(points(goal[:, 0] + left, goal[:, 1], color=panel.under, size=size, alpha=0.35)))
@@ -83,6 +87,30 @@ def particles(
         height=height,
         bounds=(span, tuple(ylim)),
     )
+
+
+_LEVELS = np.linspace(-0.9, 0.9, 13)
+_FINE = 96  # cells a side that a landscape is drawn with
+
+
+def landscape(heights: Any, bounds: tuple[float, float, float, float]) -> list[Any]:
+    """A smooth surface (h, w) between -1 and 1, seen from above: blue below 0, orange above, and level lines.
+
+    Args:
+        bounds: left, bottom, right, top; row 0 is at the bottom, the first and last rows and columns on the bounds.
+    """
+    from contourpy import contour_generator
+    from scipy.ndimage import zoom
+
+    coarse = np.nan_to_num(np.asarray(heights, float))
+    fine = zoom(coarse, [_FINE / side for side in coarse.shape], order=3, grid_mode=False)
+    image = hv.Image(fine[::-1].astype(np.float32), ["x", "y"], "height", bounds=bounds)
+    dress(image, both={"cmap": diverging(), "clim": (-1.0, 1.0), "alpha": 0.55}, mpl={"interpolation": "bilinear"})
+    x, y = np.linspace(bounds[0], bounds[2], _FINE), np.linspace(bounds[1], bounds[3], _FINE)
+    drawn = contour_generator(x, y, fine)
+    ends = [np.hstack([line[:-1], line[1:]]) for level in _LEVELS for line in map(np.asarray, drawn.lines(level))]
+    whole = np.concatenate(ends) if ends else np.full((1, 4), np.nan)
+    return [image, segments(*whole.T, 0.25, color=MUTED, width=0.5)]
 
 
 def _rimless(dots: hv.Points) -> hv.Points:
