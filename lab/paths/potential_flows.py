@@ -33,9 +33,9 @@ STEPS = 64
 FRAMES = 33
 COUNTS = (1, 2, 4, 8, 16, 32)
 SOLVERS = ("euler", "rk4")
-GRAIN = 1 / 2048
+GRAIN = 1 / 512
 """To what positions that are drawn are rounded."""
-SHADES = 200
+SHADES = 128
 """And heights, as a part of the largest."""
 _PROBES = 3  # points beside the particles that tell an affine flow: 0 and the axes
 _WAVES = 3

@@ -52,9 +52,9 @@ def test_what_is_told_of_a_training_is_consistent(trained):
     assert (trained.energy_of.values >= (1 - 1e-5) * trained.w2_of.values).all()
     np.testing.assert_allclose(trained.confusion.sum("guess"), 1, rtol=1e-6)
     np.testing.assert_allclose(np.diag(trained.alike), 1, atol=1e-5)
-    np.testing.assert_allclose(trained.accuracy, trained.curve_accuracy.mean(), rtol=1e-3)
+    np.testing.assert_allclose(trained.accuracy, trained.curve_accuracy.mean(), rtol=1e-5)
     assert (np.diff(trained.vp_length) > 0).all()
-    np.testing.assert_allclose(trained.ways[0, :, :, 0], trained.path[0, :, :, 0].T, atol=3e-4)  # of the plane as it is
+    np.testing.assert_allclose(trained.ways[0, :, :, 0], trained.path[0, :, :, 0].T, atol=1.1e-3)  # of the plane as it is
 
 
 @pytest.mark.slow
@@ -89,7 +89,8 @@ def test_stop_ends_a_training_and_keeps_what_there_is(own):
 
     run = own(train_steps=3000).run(report)
     assert run.attrs["reason"] == "stopped"
-    assert 0 < int(np.isfinite(run.curve_loss).sum()) < 3000
+    assert 0 < int(np.isfinite(run.curve_loss).sum()) < 428
+    assert run.sizes["train_step"] == 428  # means of 7 steps
 
 
 @pytest.mark.parametrize(

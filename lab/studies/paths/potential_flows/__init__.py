@@ -13,9 +13,8 @@ from lab.numerics.jit import jit
 from lab.paths import potential_flows, traversals
 from lab.paths.potential_flows import COUNTS, FLOWS, FRAMES, KINDS, SOLVERS
 from lab.paths.potentials import PDES
-from lab.studies.contract import Choice, DataSource, Paper, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Paper, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
-from lab.studies.vocabulary.training import Trained
 
 from . import learning, variables
 from .claims import CLAIMS
@@ -28,7 +27,7 @@ _MOST_DIMENSIONS = 1024  # of data that a generator is trained on
 _TRAINING = (1, 100_000)
 
 
-class PotentialFlows(Trained):
+class PotentialFlows(Study):
     """Points climb potentials that keep an equation: what each costs, and what trained ones do to images."""
 
     slug = "potential-flows"
@@ -67,6 +66,8 @@ class PotentialFlows(Trained):
     )
     downhill = Switch(False, group="more", doc="points go down the gradient instead, z' = -∇u, as some texts have it")
 
+    train_steps = Whole(0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
+                        doc="in which K potentials are learned on a generator; 0: none, the flows of the plane are exact")
     pde = Choice(list(PDES), label="equation", doc="that the trained potentials keep")
     potentials = size(4, (2, 64), (2, 32), label="potentials", symbol="K", doc="directions that are learned together")
     weight = positive(1.0, (1e-2, 1e2), label="weight of the equation", symbol="λₚ",
@@ -79,14 +80,11 @@ class PotentialFlows(Trained):
     times = size(5, (2, 50), (2, 20), label="steps of a traversal", symbol="T'", group="more", doc="each of unit time")
     bound = positive(3.0, (0.5, 10), label="bound of u", symbol="a", group="more", doc="the scale of the last tanh")
     shared = Switch(True, label="one index a batch", group="more", doc="as published; off: each potential has its share of "
-                    "every "
-                    "batch, which trains the classifier better")
+                    "every batch, which trains the classifier better")
     decoder_steps = size(2500, _TRAINING, (200, 10_000), label="steps of the autoencoder", group="more",
                          doc="in which the generator is trained")
     units = size(32, (1, 1024), (8, 128), label="units of a potential", group="more", doc="in each of its two hidden layers")
     learning_rate = positive(1e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of potentials and classifier (Adam)")
-    train_steps = Whole(0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
-                        doc="in which K potentials are learned on a generator; 0: none, the flows of the plane are exact")
 
     dims: ClassVar = DIMS
     results = RESULTS
@@ -138,6 +136,9 @@ class PotentialFlows(Trained):
         gx, gy = np.asarray(inputs.grids)[KINDS.index(p.potential)]
         made = {"flow": list(FLOWS), "t": np.linspace(0, 1, FRAMES), "gx": gx, "gy": gy, "axis": ["z₁", "z₂"],
                 "solver": list(SOLVERS), "count": list(COUNTS)}
+        for dim, name, steps in (("train_step", "curve_loss", p.train_steps), ("vae_step", "vae_loss", p.decoder_steps)):
+            if name in output:
+                made[dim] = (np.arange(len(output[name])) + 0.5) * learning.binned(steps)
         if "plane" in output:
             names = [f"u{k + 1}" for k in range(p.potentials)]
             side = float(output["plane"]) * np.linspace(-1, 1, traversals.GRID)

@@ -14,6 +14,8 @@ from lab.store import weights
 from .variables import SHARES, Inputs
 
 BATCH = 64
+CURVE = 400
+"""The most values of a curve, about."""
 
 
 def learned(own: Any, inputs: Inputs, p: Any, loop: Loop) -> tuple[dict[str, Any], list[Any]]:
@@ -26,7 +28,7 @@ def learned(own: Any, inputs: Inputs, p: Any, loop: Loop) -> tuple[dict[str, Any
     else:
         made = autoencoder.train(inputs.rows, p.latent, p.decoder_steps, int(p.seed), loop=loop, keep=weights.kept)
         generator, reasons = made.model.decoder, [made.reason]
-        output = {"vae_loss": made.loss, "vae_error": _error(made.model, inputs.rows)}
+        output = {"vae_loss": _curve(made.loss), "vae_error": _error(made.model, inputs.rows)}
         if made.reason == Reason.STOPPED:
             return output, reasons
     taught = potential_learning.train(
@@ -34,7 +36,7 @@ def learned(own: Any, inputs: Inputs, p: Any, loop: Loop) -> tuple[dict[str, Any
         Settings(weight_pde=p.weight, learning_rate=p.learning_rate), times=p.times, steps=p.train_steps, batch=BATCH,
         hidden=p.units, amp=p.bound, shared=p.shared,
     )
-    output |= _curves({f"curve_{name}": taught.trace[name] for name in TERMS if name != "displacement"})
+    output |= {f"curve_{name}": _curve(taught.trace[name]) for name in TERMS if name != "displacement"}
     output |= {name: _last(taught.trace[name]) for name in TERMS[2:]}
     if not bool(jnp.isfinite(taught.trace["loss"][max(0, int(taught.iterations) - 1)])):
         return output, [*reasons, taught.reason]
@@ -46,11 +48,17 @@ def learned(own: Any, inputs: Inputs, p: Any, loop: Loop) -> tuple[dict[str, Any
     return output, [*reasons, taught.reason, why]
 
 
+def binned(steps: int) -> int:
+    """How many steps each value of a curve is the mean of."""
+    return max(1, steps // CURVE)
+
+
 @jit
-def _curves(curves: dict[str, Any]) -> dict[str, Any]:
-    """To about three digits, which a third of the bytes hold."""
-    held = {name: jnp.frexp(curve.astype(jnp.float32)) for name, curve in curves.items()}
-    return {name: jnp.ldexp(jnp.round(share * 1024) / 1024, power) for name, (share, power) in held.items()}
+def _curve(curve: Any) -> Any:
+    """Means over as many steps; NaN of those that a stop left out."""
+    width = binned(curve.shape[0])
+    kept = curve[: curve.shape[0] // width * width].reshape(-1, width)
+    return jnp.nanmean(kept.astype(jnp.float32), axis=1)
 
 
 @jit

@@ -40,7 +40,7 @@ def _motion(result: xr.Dataset, at: int) -> Any:
     return draw.film(
         {name: result.paths.sel(flow=name).values for name in names}, at, limits=limits, tails=_LINES, age=12,
         heights=middle if _quadratic(result) else heights, colors=dict.fromkeys(names, draw.INK),
-        note=f"t = {time * float(result.t[at]):.2f}; orange: high, blue: low", size=0.22,
+        note=f"t = {time * float(result.t[at]):.2f}; orange: high, blue: low", size=0.22, columns=2, height=420,
     )
 
 
@@ -52,7 +52,7 @@ def _bars(names: list[str], energy: Any, w2: Any, tints: list[str], xlabel: str)
         draw.segments(at - 0.38, w2, at + 0.38, w2, color=draw.INK, width=1.4),
         draw.text(at, energy + 0.04 * top, [f"{r:.3f} W₂²" if few else "" for r in energy / w2], color=draw.INK, side="center"),
         xlabel=xlabel, ylabel="kinetic energy", ylim=(0, top), xlim=(-0.6, len(names) - 0.4),
-        xticks=[(float(i), name) for i, name in zip(at, names, strict=True)][:: max(1, len(names) // 8)],
+        xticks=[(float(i), name) for i, name in zip(at, names, strict=True)][:: max(1, len(names) // 8)], height=340,
         note="line across: W₂² of its own ends",
     )
 
@@ -64,8 +64,11 @@ def _energies(result: xr.Dataset) -> Any:
 
 
 def _by_time(result: xr.Dataset, name: str, **axes: Any) -> Any:
+    last = float(result.shock) / float(sweeping.parameters(result)["time"])  # then lines meet, and densities have no end
+    seen = {flow: result.t <= last if (flow, name) == ("Hamilton-Jacobi", "log_density") else result.t >= 0 for flow in FLOWS}
     lines = [
-        draw.curve(result.t.values, result[name].sel(flow=flow).values, flow, color=_tints()[flow]) for flow in _there(result)
+        draw.curve(result.t.values, result[name].sel(flow=flow).where(seen[flow]).values, flow, color=_tints()[flow])
+        for flow in _there(result)
     ]
     return draw.plot(*lines, xlabel="time t / T", ylabel=draw.label(result[name]), **axes)
 
@@ -79,7 +82,8 @@ def _steps(result: xr.Dataset) -> Any:
                                      dash=solver == "euler"))
     low = 0.3 * float(result.step_error.sel(flow=["wave", "heat"]).min())
     return draw.plot(*layers, logx=True, logy=True, xlabel="steps from 0 to T", ylabel="error of the end",
-                     ylim=(low, None), xticks=list(counts), height=360, note="Hamilton-Jacobi: exact in one step")
+                     ylim=(low, 8 * float(result.step_error.max())), xticks=list(counts), height=360,
+                     note="Hamilton-Jacobi: exact in one step")
 
 
 def _along(result: xr.Dataset, name: str, along: str, **axes: Any) -> Any:
@@ -104,6 +108,7 @@ def _climbing(result: xr.Dataset, at: int) -> Any:
         {name: result.ways.sel(k=name).transpose("step", "start", "axis").values for name in names}, at, heights=heights,
         limits=((-side, side), (-side, side)), tails=_LINES, age=at + 1, colors=dict.fromkeys(names, draw.INK),
         note=f"step {at} of {result.sizes['step'] - 1}; the plane through 0 along which points move most", size=0.3,
+        columns=2, height=420,
     )
 
 
@@ -128,12 +133,14 @@ def _ways(result: xr.Dataset) -> Any:
 
 
 def _losses(result: xr.Dataset) -> Any:
-    losses = {"cross-entropy": result.curve_ce, "residual²": result.curve_residual, "J": result.curve_jvp}
-    if sweeping.parameters(result)["pde"] == "wave":
-        losses["velocity at 0"] = result.curve_ic
-    if sweeping.parameters(result)["pde"] == "none":
-        del losses["residual²"]
-    return draw.training({name: np.maximum(curve.values, 1e-5) for name, curve in losses.items()}, logy=True, height=340)
+    pde = sweeping.parameters(result)["pde"]
+    names = {"cross-entropy": "ce", "J": "jvp"} | ({} if pde == "none" else {"residual²": "residual"})
+    names |= {"velocity at 0": "ic"} if pde == "wave" else {}
+    lines = [
+        draw.curve(result.train_step, np.maximum(result[f"curve_{name}"].values, 1e-5), title, color=tint)
+        for (title, name), tint in zip(names.items(), draw.colours(len(names)), strict=True)
+    ]
+    return draw.plot(*lines, logy=True, xlabel="training step", ylabel="term of the loss", height=340)
 
 
 def _matrix(result: xr.Dataset, name: str, other: str, clabel: str, signed: bool = False) -> Any:
@@ -183,8 +190,7 @@ PICTURES = Pictures(
     Picture("motion", "Climbing", "Each panel: a potential as a map of heights, and points that climb it. The same points, "
             "the same ripples at first, another equation. Play it.", _motion, plays="t"),
     Picture("energies", "What it costs", "Bars: kinetic energy of each flow; the line across is W₂² between its own ends, "
-            "below "
-            "which no flow with these ends can come.", _energies),
+            "below which no flow with these ends can come.", _energies),
     Picture("speed", "Who moves when", "Mean squared velocity over time: waves start from rest, heat slows down, lines keep "
             "their speed.", lambda result: _by_time(result, "energy", ylim=(0, None))),
     Picture("trajectories", "The same points, five equations", "Ways from the same starts; blue: their ends.", lambda result:
@@ -204,8 +210,7 @@ PICTURES = Pictures(
     Picture("images", "What they change", "Rows: potentials; columns: steps of one traversal from the same latent point.",
             _images, needs=("images",)),
     Picture("ways", "Ways of trained potentials", "On the two axes along which points move most; grey: straight lines that "
-            "take "
-            "all points in one direction.", _ways, needs=("ways",)),
+            "take all points in one direction.", _ways, needs=("ways",)),
     Picture("losses", "Terms of the loss", "Each a mean over some steps; without an equation J has no bound.", _losses,
             needs=("curve_ce",)),
     Picture("confusion", "Which is taken for which", "Share of pairs of outputs, by the classifier that was trained with the "
@@ -218,7 +223,8 @@ PICTURES = Pictures(
             _kinetic,
             needs=("energy_of", "w2_of")),
     Picture("generator", "The generator", "The loss of the autoencoder, before potentials are trained.",
-            lambda result: draw.training({"autoencoder": result.vae_loss}, ylim=(0, None)), needs=("vae_loss",)),
+            lambda result: draw.plot(
+                draw.curve(result.vae_step, result.vae_loss), xlabel="training step", ylabel="negative ELBO", ylim=(0, None)), needs=("vae_loss",)),
     Picture("equations", "Equation by equation", "The same training under each equation; half a minute each.",
             _equations,
             needs=("accuracy", "vp_short", "residual", "ic", "jvp", "displacement", "efficiency"),

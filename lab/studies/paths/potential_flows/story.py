@@ -11,14 +11,12 @@ STORY = Story(
     steps=(
         Step("What if all three equations do the same?", {"potential": "quadratic"},
              "They take every point to the same end. Hamilton-Jacobi pays {ratio_hj:.3f} W₂² for it, heat {ratio_heat:.3f}, "
-             "and "
-             "waves, which start from rest, {ratio_wave:.3f}: at least 4/3.",
+             "and waves, which start from rest, {ratio_wave:.3f}.",
              lambda before, after: abs(after.ratio_hj - 1) < 1e-6 and after.ratio_heat > 1 and after.ratio_wave > 4 / 3,
              look="energies"),
         Step("And if lines go on after they have met?", {"amplitude": 2.0, "time": 3.0},
              "They first meet at t = {shock:.2g}; at the end {met:.0%} of them have, and going straight costs {ratio_hj:.3g} "
-             "times "
-             "W₂².",
+             "times W₂².",
              lambda before, after: after.met > 0.3 and after.ratio_hj > 1.2),
         Step("And before they meet?", {"amplitude": 0.3, "time": 1.0},
              "Then straight lines are optimal: {ratio_hj:.4f} W₂², where waves pay {ratio_wave:.3f}.",
@@ -36,11 +34,10 @@ STORY = Story(
         Group("How far is straight best?", "Lines first meet at t = {shock:.3g}; by the end {met:.0%} of them have.",
               ("shock",)),
         Group("How many steps?", "The paper takes unit steps of Euler, which is exact for lines only.", ("steps",)),
-        Group("Potentials on a generator", "Told apart in {accuracy:.1%} of pairs, at residual² {residual:.2g} and J "
-              "{jvp:.2g}.",
+        Group("Potentials on a generator", "Told apart in {accuracy:.1%} of pairs, at residual² {residual:.2g}, J {jvp:.2g}.",
               ("climbing", "images", "ways", "kinetic")),
-        Group("Are they different?", "A fresh classifier names {vp_short:.1%} of ways of one step.", ("vp", "confusion",
-                                                                                                      "alike")),
+        Group("Are they different?", "A fresh classifier names {vp_short:.1%} of ways of one step.",
+              ("vp", "confusion", "alike")),
         Group("What training depends on", "At the end E|∇u(z, 0)|² is {ic:.2g}, and points have gone {displacement:.2g}.",
               ("losses", "equations", "weights", "numbers", "longer", "generator")),
     ),
