@@ -119,7 +119,7 @@ def negative_elbo(
         error = ((x - model.decoder(z)) ** 2).sum()
         return weight * error + (jnp.exp(log_variance) + mean**2 - 1 - log_variance).sum() / 2
 
-    return jax.vmap(of_one)(x, noise).mean()
+    return jnp.mean(jax.vmap(of_one)(x, noise))
 
 
 def _init(lesson: Lesson) -> State:
@@ -227,4 +227,4 @@ def train(
 
 def error(model: Autoencoder, x: Float[Array, "rows n"]) -> Float[Array, ""]:
     """The mean squared error a number, decoding the mean of each latent law."""
-    return jax.vmap(lambda row: (row - model.decoder(model.encoder(row)[0])) ** 2)(x).mean()
+    return jnp.mean(jax.vmap(lambda row: (row - model.decoder(model.encoder(row)[0])) ** 2)(x))

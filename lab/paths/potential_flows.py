@@ -274,9 +274,9 @@ def heights(
 
         line = jnp.broadcast_to(plane @ straight, nothing.shape)
         seen = [over(wave), over(heat), jax.lax.map(at, times), nothing, line]
-    made = jnp.stack(seen).reshape(len(FLOWS), len(times), len(gy), len(gx))
-    peak = jnp.nanmax(jnp.abs(made), axis=(1, 2, 3), keepdims=True)
-    return steady(made, jnp.where(peak > 0, peak, 1) / SHADES)
+    found = jnp.stack(seen).reshape(len(FLOWS), len(times), len(gy), len(gx))
+    peak = jnp.nanmax(jnp.abs(found), axis=(1, 2, 3), keepdims=True)
+    return steady(found, jnp.where(peak > 0, peak, 1) / SHADES)
 
 
 def steady(values: Array, grain: Any) -> Float[Array, "..."]:

@@ -241,12 +241,14 @@ def loss(model: Model, lesson: Lesson, batch: Batch) -> tuple[Float[Array, ""], 
     w = lesson.settings
     rest = w.weight_rest * terms.ic if lesson.pde == "wave" else jnp.zeros((), dtype)
     physics = rest + terms.residual - w.weight_jvp * terms.jvp
-    return (w.weight_class * ce + w.weight_pde * physics).astype(dtype), terms
+    return jnp.asarray(w.weight_class * ce + w.weight_pde * physics, dtype), terms
 
 
 def _init(lesson: Lesson) -> State:
     nothing = jnp.zeros((), lesson.model.c.dtype)
-    return State(lesson.model, ADAM.init(lesson.model), jnp.int32(0), nothing, Terms(*6 * [nothing]))
+    return State(
+        lesson.model, ADAM.init(eqx.filter(lesson.model, eqx.is_array)), jnp.int32(0), nothing, Terms(*6 * [nothing])
+    )
 
 
 def _step(lesson: Lesson, state: State) -> State:

@@ -53,7 +53,7 @@ def _entropy(model: Classifier, pairs: Array, labels: Array) -> Array:
 
 
 def _init(work: Questions) -> State:
-    return State(work.models, ADAM.init(work.models), jnp.int32(0), 0 * work.rate)
+    return State(work.models, ADAM.init(eqx.filter(work.models, eqx.is_array)), jnp.int32(0), 0 * work.rate)
 
 
 def _step(work: Questions, state: State) -> State:
@@ -99,7 +99,8 @@ def score(
     models = jax.vmap(lambda own: Classifier(own, inputs, count, pairs.dtype))(jax.random.split(key, sets))
     rate = jnp.asarray(learning_rate, pairs.dtype)
     run = loop(_TRAIN, Questions(models, pairs, labels, rate, jnp.int32(steps), known), max_iterations=steps)
-    return Score(*_judged(run.state.models, pairs[:, known:], labels[known:]), run.reason)
+    accuracy, error = _judged(run.state.models, pairs[:, known:], labels[known:])
+    return Score(accuracy, error, run.reason)
 
 
 @jax.jit

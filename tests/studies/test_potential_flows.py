@@ -69,8 +69,8 @@ def test_pictures_of_a_training_are_drawn(trained, name):
 def test_a_picture_that_does_not_apply_says_why(trained):
     with pytest.raises(ValueError, match="it shows a sweep over pde"):
         PotentialFlows.pictures.equations(trained)
-    with pytest.raises(ValueError, match="no autoencoder was trained"):
-        PotentialFlows.pictures.generator(trained)
+    with pytest.raises(ValueError, match="no potentials were trained: set the training steps above 0"):
+        PotentialFlows.pictures.vp(trained.drop_vars(["vp", "vp_error"]))
 
 
 def test_frames_have_the_same_layers(trained):

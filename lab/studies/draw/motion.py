@@ -107,14 +107,14 @@ def landscape(heights: Any, bounds: tuple[float, float, float, float]) -> list[A
     from scipy.ndimage import zoom
 
     coarse = np.nan_to_num(np.asarray(heights, float))
-    fine = zoom(coarse, [_FINE / side for side in coarse.shape], order=3, grid_mode=False)
+    fine: Any = zoom(coarse, [_FINE / side for side in coarse.shape], order=3, grid_mode=False)
     image = hv.Image(fine[::-1].astype(np.float32), ["x", "y"], "height", bounds=bounds)
     dress(image, both={"cmap": diverging(), "clim": (-1.0, 1.0), "alpha": 0.55}, mpl={"interpolation": "bilinear"})
     x, y = np.linspace(bounds[0], bounds[2], _FINE), np.linspace(bounds[1], bounds[3], _FINE)
     drawn = contour_generator(x, y, fine)
     ends = [np.hstack([line[:-1], line[1:]]) for level in _LEVELS for line in map(np.asarray, drawn.lines(level))]
     whole = np.concatenate(ends) if ends else np.full((1, 4), np.nan)
-    return [image, segments(*whole.T, 0.25, color=MUTED, width=0.5)]
+    return [image, segments(whole[:, 0], whole[:, 1], whole[:, 2], whole[:, 3], 0.25, color=MUTED, width=0.5)]
 
 
 def _rimless(dots: hv.Points) -> hv.Points:

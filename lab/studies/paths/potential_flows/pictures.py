@@ -23,23 +23,19 @@ def _there(result: xr.Dataset) -> list[str]:
     return [str(name) for name in result.flow.values if np.isfinite(result.total.sel(flow=name))]
 
 
-def _quadratic(result: xr.Dataset) -> bool:
-    return sweeping.parameters(result)["potential"] == "quadratic"
-
-
 # ---- the plane -----------------------------------------------------------------------------------------------------
 
 
 def _motion(result: xr.Dataset, at: int) -> Any:
     """Points on the landscapes that they climb, each scaled to its highest place over all times."""
     names = _there(result)
-    limits = tuple((float(side[0]), float(side[-1])) for side in (result.gx.values, result.gy.values))
+    wide, tall = ((float(side[0]), float(side[-1])) for side in (result.gx.values, result.gy.values))
     time = float(sweeping.parameters(result)["time"])
     heights = {name: result.height.sel(flow=name).values for name in names}
     middle = {name: each - np.mean(each, axis=(1, 2), keepdims=True) for name, each in heights.items()}
     return draw.film(
-        {name: result.paths.sel(flow=name).values for name in names}, at, limits=limits, tails=_LINES, age=12,
-        heights=middle if _quadratic(result) else heights, colors=dict.fromkeys(names, draw.INK),
+        {name: result.paths.sel(flow=name).values for name in names}, at, limits=(wide, tall), tails=_LINES, age=12,
+        heights=middle if "gap" in result else heights, colors=dict.fromkeys(names, draw.INK),
         note=f"t = {time * float(result.t[at]):.2f}; orange: high, blue: low", size=0.22, columns=2, height=420,
     )
 
@@ -222,9 +218,6 @@ PICTURES = Pictures(
     Picture("kinetic", "Trained, and not optimal", "Kinetic energy of unit steps against W₂² between starts and ends.",
             _kinetic,
             needs=("energy_of", "w2_of")),
-    Picture("generator", "The generator", "The loss of the autoencoder, before potentials are trained.",
-            lambda result: draw.plot(
-                draw.curve(result.vae_step, result.vae_loss), xlabel="training step", ylabel="negative ELBO", ylim=(0, None)), needs=("vae_loss",)),
     Picture("equations", "Equation by equation", "The same training under each equation; half a minute each.",
             _equations,
             needs=("accuracy", "vp_short", "residual", "ic", "jvp", "displacement", "efficiency"),

@@ -5,7 +5,7 @@ from typing import Any
 from lab.datasets import Data
 from lab.studies.contract import Preset, Study
 
-DIGITS = {"data": "digit-samples", "train_steps": 2000}
+DIGITS: dict[str, Any] = {"data": "digit-samples", "train_steps": 2000}
 
 def swept(name: str, *values: Any) -> dict[str, Any]:
     """A sweep of trainings: of those at hand, or of digits where nothing is trained."""

@@ -39,7 +39,7 @@ STORY = Story(
         Group("Are they different?", "A fresh classifier names {vp_short:.1%} of ways of one step.",
               ("vp", "confusion", "alike")),
         Group("What training depends on", "At the end E|∇u(z, 0)|² is {ic:.2g}, and points have gone {displacement:.2g}.",
-              ("losses", "equations", "weights", "numbers", "longer", "generator")),
+              ("losses", "equations", "weights", "numbers", "longer")),
     ),
     says=(
         "Hamilton and Jacobi's flow costs {energy_hj:.3g}, and W₂² between its ends is {w2sq:.3g}.",

@@ -139,8 +139,8 @@ def inputs(data: Data) -> Inputs:
     shape = data.axes.get("image", ())
     image = tuple(int(side) for side in shape) if len(shape) == 2 and np.prod(shape) == x.shape[1] else ()
     rows = ((x - low) / ((high - low) or 1.0)).astype(np.float32)
-    made = (jnp.asarray(each, float) for each in (mean, start, goal, covariance, np.array(grids)))
-    return Inputs(source, *made, rows, image)
+    moments = [jnp.asarray(each, float) for each in (mean, start, goal, covariance)]
+    return Inputs(source, moments[0], moments[1], moments[2], moments[3], jnp.asarray(grids, float), rows, image)
 
 
 def _moments(law: Any, x: np.ndarray) -> tuple[Any, Any]:
