@@ -117,7 +117,7 @@ def negative_elbo(
         mean, log_variance = model.encoder(x)
         z = mean + jnp.exp(log_variance / 2) * noise
         error = ((x - model.decoder(z)) ** 2).sum()
-        return weight * error + (jnp.exp(log_variance) + mean**2 - 1 - log_variance).sum() / 2
+        return jnp.asarray(weight) * error + (jnp.exp(log_variance) + mean**2 - 1 - log_variance).sum() / 2
 
     return jnp.mean(jax.vmap(of_one)(x, noise))
 

@@ -136,9 +136,9 @@ class PotentialFlows(Study):
         gx, gy = np.asarray(inputs.grids)[KINDS.index(p.potential)]
         made = {"flow": list(FLOWS), "t": np.linspace(0, 1, FRAMES), "gx": gx, "gy": gy, "axis": ["z₁", "z₂"],
                 "solver": list(SOLVERS), "count": list(COUNTS)}
-        for dim, name, steps in (("train_step", "curve_loss", p.train_steps), ("vae_step", "vae_loss", p.decoder_steps)):
+        for dim, name, steps in (("train_step", "curve_loss", "train_steps"), ("vae_step", "vae_loss", "decoder_steps")):
             if name in output:
-                made[dim] = (np.arange(len(output[name])) + 0.5) * learning.binned(steps)
+                made[dim] = (np.arange(len(output[name])) + 0.5) * learning.binned(getattr(p, steps))
         if "plane" in output:
             names = [f"u{k + 1}" for k in range(p.potentials)]
             side = float(output["plane"]) * np.linspace(-1, 1, traversals.GRID)
