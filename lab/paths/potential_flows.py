@@ -35,7 +35,7 @@ COUNTS = (1, 2, 4, 8, 16, 32)
 SOLVERS = ("euler", "rk4")
 GRAIN = 1 / 512
 """To what positions that are drawn are rounded."""
-SHADES = 128
+SHADES = 1024
 """And heights, as a part of the largest."""
 _PROBES = 3  # points beside the particles that tell an affine flow: 0 and the axes
 _WAVES = 3

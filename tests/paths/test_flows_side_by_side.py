@@ -102,11 +102,11 @@ def test_heights_are_potentials(ripples, quadratic):
     times = np.linspace(0, 0.5, flows.FRAMES)
     z = jnp.array([GRID[2], GRID[1]])
     peak = np.abs(ripples["height"]).max(axis=(1, 2, 3))
-    np.testing.assert_allclose(ripples["height"][0, 20, 1, 2], shapes["wave"](z, times[20]), atol=0.01 * peak[0])
+    np.testing.assert_allclose(ripples["height"][0, 20, 1, 2], shapes["wave"](z, times[20]), atol=1e-3 * peak[0])
     side = jnp.linspace(-3, 3, 601)
     plane = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
     cost = jax.vmap(lambda y: shapes["still"](y, 0.0))(plane) + ((plane - z[None]) ** 2).sum(axis=1) / (2 * times[20])
-    np.testing.assert_allclose(ripples["height"][2, 20, 1, 2], cost.min(), atol=0.01 * peak[2])
+    np.testing.assert_allclose(ripples["height"][2, 20, 1, 2], cost.min(), atol=2e-3 * peak[2])
     u = flows.make("quadratic", _setting(), KEY).potentials[2]
     np.testing.assert_allclose(
         quadratic["height"][2, 16, 1, 2], u(z, 0.75), rtol=0.01, atol=0.005 * np.abs(quadratic["height"][2]).max()
