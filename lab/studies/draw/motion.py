@@ -8,9 +8,10 @@ import numpy as np
 
 from .axes import frame, plot
 from .layers import Words, points, segments, words
-from .look import MUTED, SOURCE, TARGET, current, dress, sequential
+from .look import MUTED, SOURCE, TARGET, current, diverging, dress, sequential
 
 _GAP = 0.08  # between panels, in widths of one
+_TITLE = 0.16  # between rows of them, in heights
 
 
 class Panel(NamedTuple):
@@ -19,6 +20,7 @@ class Panel(NamedTuple):
     points: Any  # (n, 2) the particles now
     tails: Any = None  # (steps, m, 2) where some of them have been, the oldest first, now last
     density: Any = None  # (h, w) underneath, row 0 at the bottom; its darkest shade is ``peak``
+    heights: Any = None  # (h, w) of a landscape underneath, between -1 and 1, with its level lines
     goal: Any = None  # (k, 2) the data, faint
     color: Any = SOURCE  # one for all particles, or one for each
     under: str = TARGET  # the colour of the goal
@@ -31,6 +33,7 @@ def particles(
     *,
     peak: float | None = None,
     size: float | None = None,
+    columns: int | None = None,
     note: str = "",
     xlabel: str = "x₁",
     ylabel: str = "x₂",
@@ -43,46 +46,75 @@ def particles(
         xlim, ylim: the same for every frame, or the picture jumps.
         peak: the density that is darkest; the same for every frame. The largest in sight when omitted.
         size: relative area of a particle; by their number when omitted.
+        columns: panels side by side, before a next row begins; all when omitted.
         note: a quiet line of text at the top left, such as the time.
     """
     most = max((len(panel.points) for panel in panels.values()), default=1)
     size = size or float(np.clip(400 / max(most, 1), 0.12, 0.6))
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
-    under, tails, dots, texts = [], [], [], []
+    under, tails, dots, texts, up = [], [], [], [], 0.0
     shades = [np.asarray(p.density, float) for p in panels.values() if p.density is not None]
     peak = peak or max((float(np.nanmax(shade, initial=0.0)) for shade in shades), default=1.0) or 1.0
     for number, (title, panel) in enumerate(panels.items()):
-        left = number * wide * (1 + _GAP)
+        row, place = divmod(number, columns or len(panels))
+        left, up = place * wide * (1 + _GAP), -row * high * (1 + _TITLE)
+        bounds = (xlim[0] + left, ylim[0] + up, xlim[1] + left, ylim[1] + up)
         if panel.density is not None:
-            bounds = (xlim[0] + left, ylim[0], xlim[1] + left, ylim[1])
             under.append(_shade(np.asarray(panel.density, np.float32), bounds, peak))
+        if panel.heights is not None:
+            under.extend(landscape(panel.heights, bounds))
         if panel.goal is not None:
             goal = np.asarray(panel.goal, np.float32)
-            under.append(_rimless(points(goal[:, 0] + left, goal[:, 1], color=panel.under, size=size, alpha=0.35)))
+            under.append(_rimless(points(goal[:, 0] + left, goal[:, 1] + up, color=panel.under, size=size, alpha=0.35)))
         if panel.tails is not None:
             way = np.asarray(panel.tails, np.float32)
-            ends = (way[:-1, :, 0] + left, way[:-1, :, 1], way[1:, :, 0] + left, way[1:, :, 1])
+            ends = (way[:-1, :, 0] + left, way[:-1, :, 1] + up, way[1:, :, 0] + left, way[1:, :, 1] + up)
             age = np.broadcast_to(np.arange(1, len(way))[:, None], ends[0].shape)
             tails.append(segments(*ends, age, color=MUTED, width=0.8))
         now = np.asarray(panel.points, np.float32)
-        dots.append(_rimless(points(now[:, 0] + left, now[:, 1], color=panel.color, size=size, alpha=0.8)))
-        texts.append(Words(xlim[0] + left, ylim[1] + 0.02 * high, title, current().ink, up="bottom"))
+        dots.append(_rimless(points(now[:, 0] + left, now[:, 1] + up, color=panel.color, size=size, alpha=0.8)))
+        texts.append(Words(xlim[0] + left, ylim[1] + up + 0.02 * high, title, current().ink, up="bottom"))
     layers = [*under, *tails, *dots]
     if len(panels) == 1:
         return plot(*layers, xlim=xlim, ylim=ylim, xlabel=xlabel, ylabel=ylabel, equal=True, note=note, height=height)
-    span = (xlim[0], xlim[0] + len(panels) * wide * (1 + _GAP) - _GAP * wide)
-    texts.append(Words(xlim[0], ylim[0] - 0.02 * high, note, current().muted, up="top"))
+    across = min(columns or len(panels), len(panels))
+    span, foot = (xlim[0], xlim[0] + across * wide * (1 + _GAP) - _GAP * wide), ylim[0] + up
+    texts.append(Words(xlim[0], foot - 0.02 * high, note, current().muted, up="top"))
     whole = span[1] - span[0]
     line = 0.045 * whole  # of text, where the picture is as narrow as a column of print
     return frame(
         [*layers, *words(texts)],
         (span[0] - 0.01 * whole, span[1] + 0.01 * whole),
-        (ylim[0] - max(0.09 * high, line if note else 0.0), ylim[1] + max(0.1 * high, line)),
+        (foot - max(0.09 * high, line if note else 0.0), ylim[1] + max(0.1 * high, line)),
         equal=True,
         bare=True,
         height=height,
-        bounds=(span, tuple(ylim)),
+        bounds=(span, (foot, ylim[1])),
     )
+
+
+_LEVELS = np.linspace(-0.92, 0.92, 14)  # none at 0: what is flat has no lines
+_FINE = 96  # cells a side that a landscape is drawn with
+
+
+def landscape(heights: Any, bounds: tuple[float, float, float, float]) -> list[Any]:
+    """A smooth surface (h, w) between -1 and 1, seen from above: blue below 0, orange above, and level lines.
+
+    Args:
+        bounds: left, bottom, right, top; row 0 is at the bottom, the first and last rows and columns on the bounds.
+    """
+    from contourpy import contour_generator
+    from scipy.ndimage import zoom
+
+    coarse = np.nan_to_num(np.asarray(heights, float))
+    fine: Any = zoom(coarse, [_FINE / side for side in coarse.shape], order=3, grid_mode=False)
+    image = hv.Image(fine[::-1].astype(np.float32), ["x", "y"], "height", bounds=bounds)
+    dress(image, both={"cmap": diverging(), "clim": (-1.0, 1.0), "alpha": 0.55}, mpl={"interpolation": "bilinear"})
+    x, y = np.linspace(bounds[0], bounds[2], _FINE), np.linspace(bounds[1], bounds[3], _FINE)
+    drawn = contour_generator(x, y, fine)
+    ends = [np.hstack([line[:-1], line[1:]]) for level in _LEVELS for line in map(np.asarray, drawn.lines(level))]
+    whole = np.concatenate(ends) if ends else np.full((1, 4), np.nan)
+    return [image, segments(whole[:, 0], whole[:, 1], whole[:, 2], whole[:, 3], 0.25, color=MUTED, width=0.5)]
 
 
 def _rimless(dots: hv.Points) -> hv.Points:

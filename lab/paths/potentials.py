@@ -1,0 +1,428 @@
+r"""Potentials whose gradients move points, the equations that they keep, and families whose flows are known exactly.
+
+$$ \dot z = \nabla u(z, t), \qquad \partial_t \rho + \nabla \cdot (\rho \nabla u) = 0, \qquad
+   \frac{d}{dt} \log \rho(z_t, t) = -\Delta u $$
+
+Points climb. A potential is any function of a point (d,) and a time; ``Climb`` is its field, for ``carry``. The equations, each
+as a residual that is 0 where it holds:
+
+| pde | residual |
+|---|---|
+| "wave" | $u_{tt} - c^2 \Delta u$, and $\nabla u(\cdot, 0) = 0$: points start from rest |
+| "heat" | $u_t - c^2 \Delta u$ |
+| "hamilton-jacobi" | $u_t + |\nabla u|^2 / 2 - f$, with a force f that is at most 0: free transport where f = 0 |
+| "fokker-planck" | $u_t + |\nabla u|^2 + z \cdot \nabla u - c^2 \Delta u$: $u = -|z|^2/2 - c^2 \log \rho$, towards N(0, c² I) |
+| "none" | 0 |
+
+$\Delta u$ is the trace of the Hessian, a number for each point; not the row sums of the Hessian, a vector, which is what
+differentiating the sum of the gradient gives.
+
+Source: Song, Keller, Sebe, Welling, *Latent Traversals in Generative Models as Potential Flows*, ICML 2023; Benamou, Brenier,
+*A computational fluid mechanics solution to the Monge-Kantorovich mass transfer problem*, 2000.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from lab.choices import chosen
+from lab.ot.gaussian import bures
+
+type PDE = Literal["wave", "heat", "hamilton-jacobi", "fokker-planck", "none"] | str
+type Potential = Callable[[Float[Array, " d"], Any], Float[Array, ""]]
+type Vector = Float[Array, " d"]
+type Square = Float[Array, "d d"]
+type Scalar = Float[Array, ""]
+
+PDES = ("wave", "heat", "hamilton-jacobi", "fokker-planck", "none")
+
+
+class Derivatives(NamedTuple):
+    """What the equations are made of, of one point at one time."""
+
+    value: Scalar
+    gradient: Vector
+    laplacian: Scalar
+    rate: Scalar  # u_t
+    acceleration: Scalar  # u_tt
+
+
+def derivatives(u: Potential, z: Vector, t: ArrayLike) -> Derivatives:
+    r"""$u, \nabla u, \Delta u = \operatorname{tr} \nabla^2 u, u_t, u_{tt}$ at one point, forward over forward.
+
+    Along each axis and along time a second derivative in that direction: d + 1 passes, no Hessian is formed, and what is
+    learned of it is differentiated once backward. Of several points by ``vmap``, so that they can't mix.
+    """
+    t, one = jnp.asarray(t, z.dtype), jnp.ones((), z.dtype)
+
+    def along(axis: Vector) -> tuple[Array, Array, Array]:
+        (value, slope), (_, bend) = jax.jvp(lambda at: jax.jvp(lambda x: u(x, t), (at,), (axis,)), (z,), (axis,))
+        return value, slope, bend
+
+    value, gradient, second = jax.vmap(along)(jnp.eye(z.shape[0], dtype=z.dtype))
+    rate, acceleration = over_time(u, z, t, one)
+    return Derivatives(value[0], gradient, second.sum(), rate, acceleration)
+
+
+def over_time(u: Potential, z: Vector, t: Array, one: Array) -> tuple[Array, Array]:
+    """The first and second derivative by time."""
+    (_, rate), (_, acceleration) = jax.jvp(lambda at: jax.jvp(lambda s: u(z, s), (at,), (one,)), (t,), (one,))
+    return rate, acceleration
+
+
+def gradient(u: Potential, z: Vector, t: ArrayLike) -> Vector:
+    """The velocity of a point that climbs."""
+    return jax.grad(u)(z, jnp.asarray(t, z.dtype))
+
+
+def laplacian(u: Potential, z: Vector, t: ArrayLike) -> Scalar:
+    """The trace of the Hessian."""
+    return derivatives(u, z, t).laplacian
+
+
+class Estimated(NamedTuple):
+    value: Scalar
+    error: Scalar  # standard error, over the probes
+
+
+def hutchinson(key: PRNGKeyArray, u: Potential, z: Vector, t: ArrayLike, probes: int = 4) -> Estimated:
+    r"""The Laplacian as a mean of $s^\top \nabla^2 u\, s$ over signs $s$, for many dimensions: ``probes`` passes instead of d.
+
+    Args:
+        probes: at least 2, so that their spread tells the error.
+    """
+    if probes < 2:
+        raise ValueError(f"probes = {probes}, but at least 2 are needed to know the error")
+    t = jnp.asarray(t, z.dtype)
+    signs = jax.random.rademacher(key, (probes, *z.shape), z.dtype)
+
+    def along(sign: Vector) -> Array:
+        return jax.jvp(lambda at: jax.jvp(lambda x: u(x, t), (at,), (sign,))[1], (z,), (sign,))[1]
+
+    found = jax.vmap(along)(signs)
+    return Estimated(found.mean(), found.std(ddof=1) / jnp.sqrt(jnp.asarray(probes, z.dtype)))
+
+
+@chosen
+def residual(pde: PDE, z: Vector, found: Derivatives, c: ArrayLike = 1.0, force: ArrayLike = 0.0) -> Scalar:
+    """What is left of an equation at one point: 0 where the potential keeps it.
+
+    Args:
+        z: the point, of which the drift of Fokker-Planck is made.
+        c: its square is the speed squared of waves, the diffusivity of heat, the temperature of Fokker-Planck.
+        force: f of the generalised Hamilton-Jacobi equation, at most 0.
+    """
+    squared = jnp.asarray(c, z.dtype) ** 2
+    match pde:
+        case "wave":
+            return found.acceleration - squared * found.laplacian
+        case "heat":
+            return found.rate - squared * found.laplacian
+        case "hamilton-jacobi":
+            return found.rate + (found.gradient**2).sum() / 2 - jnp.asarray(force, z.dtype)
+        case "fokker-planck":
+            moving = ((found.gradient + z) * found.gradient).sum()
+            return found.rate + moving - squared * found.laplacian
+    return jnp.zeros((), z.dtype)
+
+
+class Climb(eqx.Module):
+    """A potential as a field for ``carry``: velocities and their divergence.
+
+    Args:
+        potential: u; a pytree, or a plain function, which is compiled in.
+        sign: -1 for points that go down instead; the equation of u then no longer is that of their density.
+    """
+
+    potential: Any
+    sign: Any = 1.0
+
+    def __call__(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return jnp.asarray(self.sign, z.dtype) * jax.vmap(lambda x: gradient(self.potential, x, t))(z)
+
+    def divergence(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, " n"]:
+        return jnp.asarray(self.sign, z.dtype) * jax.vmap(lambda x: laplacian(self.potential, x, t))(z)
+
+
+class Free(eqx.Module):
+    """Points that keep their first velocity: the free transport of Hamilton and Jacobi, each on a line of its own."""
+
+    velocity: Float[Array, "n d"]
+    hessian: Float[Array, "n d d"]  # of the potential, where they start
+
+    def __call__(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return self.velocity
+
+    def divergence(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, " n"]:
+        r"""$\operatorname{tr} S (I + tS)^{-1}$."""
+        values = jnp.linalg.eigvalsh(self.hessian)
+        return (values / (1 + jnp.asarray(t, z.dtype) * values)).sum(axis=1)
+
+
+# --- quadratic potentials: flows that are affine --------------------------------------------------------------------------
+
+
+class Affine(NamedTuple):
+    """Where points are after a time: $z \\mapsto P z + q$."""
+
+    matrix: Square
+    shift: Vector
+
+    def __call__(self, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return z @ self.matrix.T + self.shift[None, :]
+
+
+def _grown(a: Square, g: Vector, s: Array) -> Affine:
+    r"""The flow of $dz/ds = A z + g$: $e^{As}$ and $s\,\varphi(As) g$ with $\varphi(x) = (e^x - 1)/x$."""
+    values, axes = jnp.linalg.eigh(a)
+    return Affine(
+        (axes * jnp.exp(values * s)[None, :]) @ axes.T, (axes * (s * phi(values * s))[None, :]) @ (axes.T @ g)
+    )
+
+
+def phi(x: Array) -> Array:
+    """$(e^x - 1) / x$, 1 at 0."""
+    small = jnp.abs(x) < 1e-8
+    return jnp.where(small, 1 + x / 2, jnp.expm1(x) / jnp.where(small, 1, x))
+
+
+class Wave(eqx.Module):
+    r"""$u = t\,(z^\top A z / 2 + g^\top z) + c^2 \operatorname{tr}(A)\, t^3 / 6$: from rest by $e^{A t^2/2}$."""
+
+    a: Square
+    g: Vector
+    c: Any = 1.0
+
+    def __check_init__(self) -> None:
+        symmetric(self.a, "A")
+
+    def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
+        return t * (z @ self.a @ z / 2 + self.g @ z) + self.c**2 * jnp.trace(self.a) * t**3 / 6
+
+    def flow(self, t: ArrayLike) -> Affine:
+        return _grown(self.a, self.g, jnp.asarray(t, self.a.dtype) ** 2 / 2)
+
+    def log_density_change(self, t: ArrayLike) -> Array:
+        return -jnp.trace(self.a) * jnp.asarray(t, self.a.dtype) ** 2 / 2
+
+
+class Heat(eqx.Module):
+    r"""$u = z^\top A z / 2 + g^\top z + c^2 \operatorname{tr}(A)\, t$: points go $e^{A t}$."""
+
+    a: Square
+    g: Vector
+    c: Any = 1.0
+
+    def __check_init__(self) -> None:
+        symmetric(self.a, "A")
+
+    def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
+        return z @ self.a @ z / 2 + self.g @ z + self.c**2 * jnp.trace(self.a) * t
+
+    def flow(self, t: ArrayLike) -> Affine:
+        return _grown(self.a, self.g, jnp.asarray(t, self.a.dtype))
+
+    def log_density_change(self, t: ArrayLike) -> Array:
+        return -jnp.trace(self.a) * jnp.asarray(t, self.a.dtype)
+
+
+class HamiltonJacobi(eqx.Module):
+    r"""From $u(z, 0) = z^\top S z / 2 + b^\top z$ $u_t + |\nabla u|^2/2 = 0$: points go straight, $z + t(Sz + b)$.
+
+    At (z, t) the point came from $z_0 = (I + tS)^{-1}(z - tb)$, and $u = u(z_0, 0) + t |S z_0 + b|^2 / 2$, as Hopf and Lax have
+    it. It holds until $I + tS$ is no longer positive definite (``shock_time``): then lines meet.
+    """
+
+    s: Square
+    b: Vector
+
+    def __check_init__(self) -> None:
+        symmetric(self.s, "S")
+
+    def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
+        start = jnp.linalg.solve(jnp.eye(z.shape[0], dtype=z.dtype) + t * self.s, z - t * self.b)
+        velocity = self.s @ start + self.b
+        return start @ self.s @ start / 2 + self.b @ start + t * (velocity @ velocity) / 2
+
+    def flow(self, t: ArrayLike) -> Affine:
+        """Raises ValueError at and after the shock, where the time is known."""
+        t = jnp.asarray(t, self.s.dtype)
+        if not isinstance(t, Tracer) and not isinstance(self.s, Tracer) and t.max() >= shock_time(self.s):
+            raise ValueError(
+                f"t = {float(t.max()):g}, but lines meet at t = {float(shock_time(self.s)):.4g}: ask for an earlier time"
+            )
+        return Affine(jnp.eye(self.s.shape[0], dtype=self.s.dtype) + t * self.s, t * self.b)
+
+    def log_density_change(self, t: ArrayLike) -> Array:
+        t = jnp.asarray(t, self.s.dtype)
+        return -jnp.log1p(t * jnp.linalg.eigvalsh(self.s)).sum()
+
+
+class FokkerPlanck(eqx.Module):
+    r"""$u = -(V + \beta^{-1} \log \rho)$ with $V = (z - m)^\top \Pi (z - m) / 2$, from the Gaussian $\rho_0 = N(m_0, C_0)$.
+
+    $\rho$ stays Gaussian: mean $m + e^{-\Pi t}(m_0 - m)$, covariance
+    $e^{-\Pi t} C_0 e^{-\Pi t} + \beta^{-1} \int_0^t 2 e^{-2 \Pi s} ds$. With $\Pi = 0$ it is the heat flow of densities, whose
+    velocity is $-\nabla \log \rho$ and covariance $C_0 + 2t I/\beta$.
+    """
+
+    mean: Vector  # m_0
+    covariance: Square  # C_0
+    goal: Vector  # m
+    precision: Square  # Pi
+    beta: Any = 1.0
+
+    def __check_init__(self) -> None:
+        symmetric(self.precision, "the precision")
+
+    def law(self, t: ArrayLike) -> tuple[Vector, Square]:
+        """Mean and covariance at a time."""
+        values, axes = jnp.linalg.eigh(self.precision)
+        t = jnp.asarray(t, self.mean.dtype)
+        decay = (axes * jnp.exp(-values * t)[None, :]) @ axes.T
+        spread = (axes * (2 * t * phi(-2 * values * t))[None, :]) @ axes.T / self.beta
+        return self.goal + decay @ (self.mean - self.goal), decay @ self.covariance @ decay + spread
+
+    def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
+        mean, covariance = self.law(t)
+        away, from_goal = z - mean, z - self.goal
+        turned = 2 * jnp.pi * covariance
+        log_density = -(away @ jnp.linalg.solve(covariance, away) + jnp.linalg.slogdet(turned)[1]) / 2
+        return -(from_goal @ self.precision @ from_goal / 2 + log_density / self.beta)
+
+
+def symmetric(matrix: Any, name: str) -> None:
+    """Refuse a matrix that is none of a quadratic form, where its values are known."""
+    if isinstance(matrix, Tracer) or not eqx.is_array_like(matrix):
+        return
+    values = np.asarray(matrix)
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] < 1:
+        raise ValueError(f"{name} has shape {values.shape}, but a square matrix of at least one row is needed")
+    if not np.allclose(values, values.T, rtol=1e-6, atol=1e-9 * max(1.0, float(np.abs(values).max()))):
+        raise ValueError(
+            f"{name} is not symmetric, but gradients of potentials have symmetric Jacobians: give (A + Aᵀ)/2"
+        )
+
+
+def shock_time(hessians: Float[Array, "*points d d"]) -> Scalar:
+    r"""When the lines of free transport first meet: $-1/\lambda$ of the least eigenvalue of all Hessians, or never."""
+    least = jnp.linalg.eigvalsh(hessians).min()
+    return jnp.where(least < 0, -1 / jnp.where(least < 0, least, -1.0), jnp.inf)
+
+
+class Joined(NamedTuple):
+    """Potentials that carry one Gaussian to another by the same map, each in its own way."""
+
+    wave: Wave
+    heat: Heat
+    hamilton_jacobi: HamiltonJacobi
+    squared: Scalar  # W_2 squared
+    matrix: Square  # of the map, M
+
+
+def joined(
+    mean: Vector, covariance: Square, goal: Vector, goal_covariance: Square, time: ArrayLike = 1.0, c: ArrayLike = 1.0
+) -> Joined:
+    r"""The quadratic potentials of each equation that take $N(m_0, C_0)$ to $N(m_1, C_1)$ in a time T.
+
+    All end in the Brenier map $z \mapsto M z + s$: $e^{A\tau} = M$ with $\tau = T$ for heat and $T^2/2$ for waves, and
+    $I + TS = M$ for Hamilton-Jacobi, whose kinetic energy is $W_2^2$. Energies differ, ends do not.
+
+    Both covariances must be positive definite, or M has no logarithm.
+    """
+    best = bures(mean, covariance, goal, goal_covariance)
+    shift, time = best.target - best.matrix @ best.source, jnp.asarray(time, mean.dtype)
+    values, axes = jnp.linalg.eigh((best.matrix + best.matrix.T) / 2)
+    logs = jnp.log(values)
+    log = (axes * logs[None, :]) @ axes.T
+    push = (axes / phi(logs)[None, :]) @ (axes.T @ shift)
+    half, c = time**2 / 2, jnp.asarray(c, mean.dtype)
+    eye = jnp.eye(mean.shape[0], dtype=mean.dtype)
+    sharp = (axes * values[None, :]) @ axes.T
+    return Joined(
+        Wave(log / half, push / half, c),
+        Heat(log / time, push / time, c),
+        HamiltonJacobi((sharp - eye) / time, shift / time),
+        best.squared,
+        sharp,
+    )
+
+
+def gaussian_energy(potential: Potential, mean: Vector, covariance: Square, t: ArrayLike) -> Scalar:
+    r"""$E|\nabla u|^2 = |\nabla u(m)|^2 + \operatorname{tr} H C H$ of a quadratic u, by mean and covariance."""
+    t = jnp.asarray(t, mean.dtype)
+    h = jax.hessian(potential)(mean, t)
+    return (gradient(potential, mean, t) ** 2).sum() + jnp.trace(h @ covariance @ h)
+
+
+# --- plane waves, and sums of them ----------------------------------------------------------------------------------------
+
+
+@chosen
+class Ripples(eqx.Module):
+    r"""$u = \sum_j B_j \sin(k_j \cdot z + \varphi_j)\, f_j(t)$, f being $\sin(c|k|t)$ for waves, $e^{-c^2|k|^2 t}$ for heat.
+
+    Both equations are linear, so that sums of plane waves keep them. ``still`` is the sum at f = 1, from which Hamilton and
+    Jacobi's equation starts.
+    """
+
+    waves: Float[Array, "m d"]  # k_j
+    phases: Float[Array, " m"]
+    heights: Float[Array, " m"]  # B_j
+    c: Any
+    pde: Literal["wave", "heat", "still"] | str = eqx.field(static=True)
+
+    def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
+        lengths = jnp.sqrt((self.waves**2).sum(axis=1))
+        shapes = {
+            "wave": lambda: jnp.sin(self.c * lengths * t),
+            "heat": lambda: jnp.exp(-((self.c * lengths) ** 2) * t),
+            "still": lambda: jnp.ones_like(lengths),
+        }
+        return (self.heights * shapes[self.pde]() * jnp.sin(self.waves @ z + self.phases)).sum()
+
+
+class HopfLax(NamedTuple):
+    """The solution of Hamilton and Jacobi's equation at one point."""
+
+    value: Scalar
+    gradient: Vector
+    start: Vector  # where the line through it began
+    smooth: Bool[Array, ""]  # whether it has not met another one before
+
+
+def hopf_lax(
+    initial: Callable[[Vector], Scalar], z: Vector, t: ArrayLike, offsets: Float[Array, "m d"], newton: int = 4
+) -> HopfLax:
+    r"""$u(z, t) = \min_y u_0(y) + |z - y|^2 / 2t$, whose gradient is $(z - y)/t$ at the least y.
+
+    Args:
+        initial: u_0, smooth.
+        t: above 0.
+        offsets: $y - z$ to begin from; the best of them is followed by ``newton`` steps of Newton's method. They must reach as
+            far as $t \max |\nabla u_0|$, as densely as u_0 varies.
+    """
+    t = jnp.asarray(t, z.dtype)
+    eye = jnp.eye(z.shape[0], dtype=z.dtype)
+
+    def cost(y: Vector) -> Array:
+        return initial(y) + ((z - y) ** 2).sum() / (2 * t)
+
+    tried = z[None, :] + offsets
+    best = tried[jnp.argmin(jax.vmap(cost)(tried))]
+
+    def step(_: Any, y: Vector) -> Vector:
+        curved = jax.hessian(initial)(y) + eye / t
+        moved = y - jnp.linalg.solve(curved, jax.grad(cost)(y))
+        return jnp.where(cost(moved) <= cost(y), moved, y)
+
+    y = jax.lax.fori_loop(0, newton, step, best)
+    least = jnp.linalg.eigvalsh(eye + t * jax.hessian(initial)(y)).min()
+    return HopfLax(cost(y), (z - y) / t, y, least > 0)
