@@ -389,7 +389,7 @@ def look(seen: Seen, decides: str, shape: tuple, references: int, own: Own) -> d
     shown = made.measured[r:][:SHOWN]
     if shown.shape[1] * 4 == made.z.shape[1]:
         shown = jnp.repeat(jnp.repeat(shown.reshape(-1, shape[0] // 2, shape[1] // 2), 2, axis=1), 2, axis=2)
-    tiles = [shown.reshape(len(shown), -1), z, *ends[: many + 1], *ends[many + 2 :], drawn, mean_end]
+    tiles = [shown.reshape(len(shown), -1), z, *ends[: many + 1], *ends[many + 1 + (len(seen.further) > 0) :], drawn, mean_end]
     output["samples"] = jnp.stack([each[: len(shown)] for each in tiles], axis=1).reshape(len(shown), -1, *shape)
     output |= _line(seen.line_noise)
     found = {"starts": jnp.concatenate([x[None], seen.further]).reshape(-1, *shape)}
