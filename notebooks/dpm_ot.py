@@ -77,23 +77,10 @@ pictures.newton.strip(result, 3)
 # tolerance below is met. The rate falls by three decades; kept constant, cells stay off.
 
 # %%
-rows = {}
-for iterations in (100, 400):
-    found = semidiscrete.by_samples(
-        semidiscrete.Gaussian(2),
-        np.asarray(result.stored),
-        key=jax.random.key(0),
-        iterations=iterations,
-        batch=2000,
-        tested=50,
-    )
-    floor = semidiscrete.floor(jnp.full(400, 1 / 400), 100_000)
-    rows[iterations] = {
-        "TV": float(abs(found.masses - 1 / 400).sum() / 2),
-        "floor": float(floor.total_variation),
-        "empty": int((found.masses == 0).sum()),
-    }
-pd.DataFrame(rows).T
+pd.Series({name: float(result[name]) for name in ("tv", "tv_floor", "empty", "chi_squared")})
+
+# %%
+pictures.convergence(result)
 
 # %%
 pictures.balance.strip(result, 3)
