@@ -54,7 +54,9 @@ def test_what_is_told_of_a_training_is_consistent(trained):
     np.testing.assert_allclose(np.diag(trained.alike), 1, atol=1e-5)
     np.testing.assert_allclose(trained.accuracy, trained.curve_accuracy.mean(), rtol=1e-5)
     assert (np.diff(trained.vp_length) > 0).all()
-    np.testing.assert_allclose(trained.ways[0, :, :, 0], trained.path[0, :, :, 0].T, atol=1.1e-3)  # of the plane as it is
+    np.testing.assert_allclose(
+        trained.ways[0, :, :, 0], trained.path[0, :, :, 0].T, atol=1.1e-3
+    )  # of the plane as it is
 
 
 @pytest.mark.slow
