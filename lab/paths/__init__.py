@@ -18,8 +18,6 @@ What one names often is here. The rest, by concept:
   ``misfit_divergence``, ``interpolant_costs``;
 - integrators: ``steps``, ``carry``, ``sampling``, ``likelihood``;
 - networks: ``network``, ``training``, ``interpolant_learning``;
-- potential flows: ``potentials``, ``potential_flows``, ``potential_learning``, ``traversals``, ``autoencoder``,
-  ``predictability``;
 - to measure and compare: ``metrics``, ``comparison``, ``points``, ``chi_squared``, ``convert``.
 """
 

@@ -140,14 +140,14 @@ def _losses(result: xr.Dataset) -> Any:
 
 
 def _matrix(result: xr.Dataset, name: str, other: str, clabel: str, signed: bool = False) -> Any:
-    k = result.sizes["k"]
-    values = result[name].values
-    shown = draw.text(
-        np.tile(np.arange(k), k), np.repeat(np.arange(k), k), [f"{v:.2f}" for v in values.ravel()] if k <= 8 else [""] * k * k,
-        color=draw.INK, side="center",
-    )
-    return draw.heatmap(values, list(result.k.values), list(result.k.values), xlabel=other, ylabel="potential", clabel=clabel,
-                        clim=(-1.6, 1.6) if signed else (0.0, 1.6), signed=signed, outline=False, marks=[shown])
+    values, names = result[name].values, list(result.k.values)
+    (at, across), marks = (each.ravel() for each in np.indices(values.shape)), []
+    said = [f"{v:.2f}" if len(names) <= 8 else "" for v in values.ravel()]
+    for dark, color in ((False, draw.INK), (True, "#ffffff")):
+        here = (np.abs(values.ravel()) > 0.55) == dark
+        marks.append(draw.text(np.where(here, across, np.nan), at, said, color=color, side="center"))
+    return draw.heatmap(values, names, names, xlabel=other, ylabel="potential", clabel=clabel, signed=signed, outline=False,
+                        clim=(-1.0, 1.0) if signed else (0.0, 1.0), marks=marks)
 
 
 def _vp(result: xr.Dataset) -> Any:
