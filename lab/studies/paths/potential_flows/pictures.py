@@ -140,14 +140,14 @@ def _losses(result: xr.Dataset) -> Any:
 
 
 def _matrix(result: xr.Dataset, name: str, other: str, clabel: str, signed: bool = False) -> Any:
-    k = result.sizes["k"]
-    values = result[name].values
-    shown = draw.text(
-        np.tile(np.arange(k), k), np.repeat(np.arange(k), k), [f"{v:.2f}" for v in values.ravel()] if k <= 8 else [""] * k * k,
-        color=draw.INK, side="center",
-    )
-    return draw.heatmap(values, list(result.k.values), list(result.k.values), xlabel=other, ylabel="potential", clabel=clabel,
-                        clim=(-1.6, 1.6) if signed else (0.0, 1.6), signed=signed, outline=False, marks=[shown])
+    values, names = result[name].values, list(result.k.values)
+    (at, across), marks = (each.ravel() for each in np.indices(values.shape)), []
+    said = [f"{v:.2f}" if len(names) <= 8 else "" for v in values.ravel()]
+    for dark, color in ((False, draw.INK), (True, "#ffffff")):
+        here = (np.abs(values.ravel()) > 0.55) == dark
+        marks.append(draw.text(np.where(here, across, np.nan), at, said, color=color, side="center"))
+    return draw.heatmap(values, names, names, xlabel=other, ylabel="potential", clabel=clabel, signed=signed, outline=False,
+                        clim=(-1.0, 1.0) if signed else (0.0, 1.0), marks=marks)
 
 
 def _vp(result: xr.Dataset) -> Any:
@@ -180,16 +180,17 @@ def _measures(result: xr.Dataset, along: str) -> Any:
                                                                                                                             1.03))
 
 
+_HERE: dict[str, Any] = {"when": {"train_steps": (500, 1000, 2000, 4000, 6000)}, "why": "too few steps, or none, were trained"}
 _FEW = ("accuracy", "vp_short")
 
 PICTURES = Pictures(
     Picture("motion", "Climbing", "Each panel: a potential as a map of heights, and points that climb it. The same points, "
-            "the same ripples at first, another equation. Play it.", _motion, plays="t"),
+            "another equation; each map on its own scale. Play it.", _motion, plays="t"),
     Picture("energies", "What it costs", "Bars: kinetic energy of each flow; the line across is W₂² between its own ends, "
             "below which no flow with these ends can come.", _energies),
     Picture("speed", "Who moves when", "Mean squared velocity over time: waves start from rest, heat slows down, lines keep "
             "their speed.", lambda result: _by_time(result, "energy", ylim=(0, None))),
-    Picture("trajectories", "The same points, five equations", "Ways from the same starts; blue: their ends.", lambda result:
+    Picture("trajectories", "The same points, each equation", "Ways from the same starts; blue: their ends.", lambda result:
             draw.trajectories({name: result.paths.sel(flow=name).values for name in _there(result)}, most=_LINES)),
     Picture("density", "How points crowd", "Mean change of the log density along points, minus the integral of the Laplacian.",
             lambda result: _by_time(result, "log_density")),
@@ -225,7 +226,7 @@ PICTURES = Pictures(
     Picture("weights", "Weight of the equation", "Told apart, and VP, by λₚ; half a minute each.",
             lambda result: _measures(result, "weight"), needs=_FEW, **swept("weight", 0.01, 0.1, 1.0, 10.0, 100.0)),
     Picture("numbers", "How many potentials", "More of them are harder to tell apart; half a minute each.",
-            lambda result: _measures(result, "potentials"), needs=_FEW, **swept("potentials", 2, 4, 8, 16)),
+            lambda result: _measures(result, "potentials"), needs=_FEW, along={"potentials": (2, 4, 8, 16)}, **_HERE),
     Picture("longer", "How long a traversal", "Told apart, and VP of one step, by the number of steps.",
-            lambda result: _measures(result, "times"), needs=_FEW, **swept("times", 2, 5, 10)),
+            lambda result: _measures(result, "times"), needs=_FEW, along={"times": (2, 5, 10, 20)}, **_HERE),
 )

@@ -7,6 +7,7 @@ from lab.studies.contract import Preset, Study
 
 DIGITS: dict[str, Any] = {"data": "digit-samples", "train_steps": 2000}
 
+
 def swept(name: str, *values: Any) -> dict[str, Any]:
     """A sweep of trainings: of those at hand, or of digits where nothing is trained."""
 

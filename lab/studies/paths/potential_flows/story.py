@@ -17,7 +17,7 @@ STORY = Story(
         Step("And if lines go on after they have met?", {"amplitude": 2.0, "time": 3.0},
              "They first meet at t = {shock:.2g}; at the end {met:.0%} of them have, and going straight costs {ratio_hj:.3g} "
              "times W₂².",
-             lambda before, after: after.met > 0.3 and after.ratio_hj > 1.2),
+             lambda before, after: after.met > 0.3 and after.ratio_hj > 1.1),
         Step("And before they meet?", {"amplitude": 0.3, "time": 1.0},
              "Then straight lines are optimal: {ratio_hj:.4f} W₂², where waves pay {ratio_wave:.3f}.",
              lambda before, after: after.met == 0 and abs(after.ratio_hj - 1) < 1e-6 < after.ratio_wave - 1),
@@ -34,11 +34,11 @@ STORY = Story(
         Group("How far is straight best?", "Lines first meet at t = {shock:.3g}; by the end {met:.0%} of them have.",
               ("shock",)),
         Group("How many steps?", "The paper takes unit steps of Euler, which is exact for lines only.", ("steps",)),
-        Group("Potentials on a generator", "Told apart in {accuracy:.1%} of pairs, at residual² {residual:.2g}, J {jvp:.2g}.",
+        Group("Potentials on a generator", "What each potential changes: train some, or take a preset with digits.",
               ("climbing", "images", "ways", "kinetic")),
-        Group("Are they different?", "A fresh classifier names {vp_short:.1%} of ways of one step.",
+        Group("Are they different?", "Once ways are long, a fresh classifier tells any of them apart, straight lines too.",
               ("vp", "confusion", "alike")),
-        Group("What training depends on", "At the end E|∇u(z, 0)|² is {ic:.2g}, and points have gone {displacement:.2g}.",
+        Group("What training depends on", "An equation keeps potentials recognisable; without one they lose it.",
               ("losses", "equations", "weights", "numbers", "longer")),
     ),
     says=(
