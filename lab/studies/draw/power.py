@@ -73,7 +73,7 @@ def potential(heights: Any, y: Any, xlim: Span, ylim: Span, **axes: Any) -> hv.O
     one, two = np.r_[owner[i, j], owner[k, n]], np.r_[owner[i, j + 1], owner[k + 1, n]]
     ends = np.r_[a[j + 1], a[n]], np.r_[b[i], b[k + 1]], np.r_[a[j + 1], a[n + 1]], np.r_[b[i + 1], b[k + 1]]
     ridges = segments(*ends, np.asarray(angle(y[one], y[two])), color=TARGET, width=1.6)
-    whole = {"clabel": "potential", "outline": False, "equal": True, "clim": (float(u.min()), float(u.max()))}
+    whole: Any = {"clabel": "potential", "outline": False, "equal": True, "clim": (float(u.min()), float(u.max()))}
     middles = [(each[1:] + each[:-1]) / 2 for each in (a, b)]
     return heatmap(u, rows=middles[1], cols=middles[0], marks=[ridges], **(whole | {"height": 420} | axes))
 

@@ -11,7 +11,7 @@ from lab.studies.contract import Picture, Pictures, sweeping
 
 _SHOWN = ("DPM-OT", "no map", "flow", "annealed")
 _KEPT = (0, 1, 2, 5, 10, 20, 40)
-_NOISE = {"xlabel": "noise, x₁", "ylabel": "noise, x₂"}
+_NOISE: Any = {"xlabel": "noise, x₁", "ylabel": "noise, x₂"}
 
 
 def _motion(result: xr.Dataset, at: int) -> Any:
