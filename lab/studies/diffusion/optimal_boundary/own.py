@@ -123,7 +123,8 @@ def _sampler(given: Any) -> Any:
     if isinstance(given, Sampler) and not isinstance(given, type):
         return given
     if callable(given) and not isinstance(given, type):
-        return Stepped(given)
+        step: Any = given
+        return Stepped(step)
     raise TypeError(
         f"the sampler is a {type(given).__name__}, but a Sampler, a tableau (stages, weights), or a function of one step is "
         "needed"

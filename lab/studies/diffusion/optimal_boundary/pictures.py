@@ -61,7 +61,7 @@ def _plane(result: xr.Dataset, at: int) -> Any:
         draw.points(shown, y, color=draw.MUTED, size=0.7, alpha=0.7),
         draw.curve(x[path], y[path], color=draw.SOURCE),
         draw.points(x[path[-1:]], y[path[-1:]], color=draw.SOURCE, size=3.5),
-        *(draw.points(*([v] for v in spots[name]), color=tints[name], size=2.5) for name in ways),
+        *(draw.points(spots[name][:1], spots[name][1:], color=tints[name], size=2.5) for name in ways),
         *draw.legend(rows, left - 0.02 * wide, (high - 0.85 * tall, high + 0.06 * tall)),
         xlabel=f"{_NAMES[mine]}, on test images", ylabel=f"{_NAMES[other]}, on test images",
         xlim=(left - 0.06 * wide, right + 0.06 * wide), ylim=(low - 0.08 * tall, high + 0.2 * tall), height=400,
