@@ -135,8 +135,8 @@ class OptimalBoundary(Study):
         if p.refine:
             start, pairs = variables.reference(made, table, references, p.candidates)
             key = jax.random.fold_in(jax.random.key(seed), 7)
-            near = boundary.around(walk, start, *pairs, first, key=key, rounds=p.rounds, tries=10, loop=loop)
-            slope = boundary.down(walk, start, *pairs, first, steps=5 * p.rounds, loop=loop)
+            near = boundary.around(walk, start, *pairs, first, key=key, rounds=p.rounds, tries=10, loop=loop)  # pyright: ignore
+            slope = boundary.down(walk, start, *pairs, first, steps=5 * p.rounds, loop=loop)  # pyright: ignore
             further, reasons = variables.stacked(near.x, slope.x), [*reasons, near.reason, slope.reason]
         seen = Seen(made, walk, table, further, law, noise, jnp.asarray(p.line_noise, float), seed)
         output = variables.look(seen, decides, shape, references, own)
