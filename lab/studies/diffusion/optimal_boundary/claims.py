@@ -95,7 +95,7 @@ def _optimum(y: float) -> Measure:
     return _known(lambda: float(theory.line_optimum(prior(), 0.5, jnp.asarray([y]))[0]))
 
 
-_PERC: Any = {"metric": "perc"}
+_PERC: dict[str, Any] = {"metric": "perc"}
 CLAIMS = (
     Claim("better-than-random", "The found start beats a random one on images that it has not seen.", number("searched"),
           0.95 * number("random"), "the paper", "<="),
