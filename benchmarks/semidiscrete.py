@@ -2,9 +2,9 @@
 
 Both draw the same number of points in as many iterations, with exact assignment (epsilon = 0) and equal weights. OTT is given
 Adam by optax with the same falling rate, from the same start, and an average of its last potentials (of weight 0.05, which was
-not tuned: its default of 0.99 hardly averages, 0.01 would remember the start of so short a run). Then the masses of both on a million fresh points, the same for
-both: their total variation from equal masses, beside the floor that right masses have. Runs are interleaved, medians told,
-compilation apart.
+not tuned: its default of 0.99 hardly averages, 0.01 would remember the start of so short a run). Then the masses of both on a
+million fresh points, the same for both: their total variation from equal masses, beside the floor that right masses have. Runs
+are interleaved, medians told, compilation apart.
 
     python -m benchmarks.semidiscrete [--targets 5000] [--dimension 16] [--iterations 200] [--batch 4096] [--repeats 3]
 """
