@@ -32,7 +32,7 @@ PRESETS = (
     Preset("digits-local", "One random step", "The follow-up's term: the error of one step, drawn by its length.",
            DIGITS | {"term": "local"}),
     Preset("digits-taylor", "Second derivatives instead (TayNODE)", "What higher derivatives buy, at their price in training.",
-           DIGITS | {"term": "Tay2", "strength": 0.01}),
+           DIGITS | {"term": "Tay2"}),
     Preset("digits-steer", "Random ends (STEER)", "Training ends between 1/2 and 3/2.", DIGITS | {"term": "STEER"}),
     Preset("ring", "A disc in a ring", "In the plane no flow can pull them apart: watch it try.", RING | {"term": "vanilla"}),
     Preset("spiral-noise", "The spiral with noise",
