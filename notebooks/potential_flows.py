@@ -169,8 +169,4 @@ pd.DataFrame({name: np.asarray(each).reshape(6, 50).mean(axis=1) for name, each 
 
 # %%
 Spots = studies.traversal_study("Spots", spots, 3, potentials=3, times=3, units=16, train_steps=100, shared=False)
-run = Spots().run()
-Spots.pictures.images(run)
-
-# %%
-Spots.pictures.vp(run)
+Spots().as_command()

@@ -81,8 +81,9 @@ class Made(NamedTuple):
     met: Float[Array, ""]  # share of points whose line has met its neighbours by then
 
 
+@chosen
 @jit
-def make(kind: str, given: Setting, key: PRNGKeyArray) -> Made:
+def make(kind: Kind, given: Setting, key: PRNGKeyArray) -> Made:
     """The fields of all flows; those that a kind lacks stand still."""
     dtype, n = given.start.dtype, given.start.shape[0]
     points = jnp.concatenate([given.start, jnp.zeros((1, 2), dtype), jnp.eye(2, dtype=dtype)])
@@ -187,9 +188,10 @@ def _there(kind: str) -> np.ndarray:
     return np.array([True, True, True, kind == "quadratic", kind == "ripples"])
 
 
+@chosen
 @jit
 def described(
-    kind: str, given: Setting, made: Made, seen: tuple[Array, Array], times: Array, ends: Array
+    kind: Kind, given: Setting, made: Made, seen: tuple[Array, Array], times: Array, ends: Array
 ) -> tuple[dict[str, Any], Float[Array, "flows 2 n d"]]:
     """Energies, laws, distances and errors of what was carried; and clouds to compare where laws are not affine images."""
     way, density = seen
@@ -245,9 +247,10 @@ def _simpson(values: Float[Array, "times flows"]) -> Float[Array, " flows"]:
     return jnp.asarray(weights / weights.sum(), values.dtype) @ values
 
 
+@chosen
 @jit
 def heights(
-    kind: str, given: Setting, made: tuple, times: Float[Array, " times"], gx: Array, gy: Array
+    kind: Kind, given: Setting, made: tuple, times: Float[Array, " times"], gx: Array, gy: Array
 ) -> Float[Array, "flows times gy gx"]:
     """The potentials over the plane; that of Hamilton-Jacobi from ripples by Hopf and Lax, through shocks too."""
     dtype = given.start.dtype

@@ -336,6 +336,7 @@ def checked(decoder: Callable, d: int, dtype: Any = jnp.float32) -> int:
     return shape.size
 
 
+@chosen
 def train(
     loop: Loop,
     key: PRNGKeyArray,
@@ -383,6 +384,7 @@ def train(
     return Trained(run.state.model, trace, run.iterations, run.reason, run.state)
 
 
+@chosen
 def traverse(
     loop: Loop,
     u: Callable,
