@@ -193,10 +193,9 @@ PICTURES = Pictures(
             needs=("few_errors",)),
     Picture("residuals", "What is left of the identities", "On the exact flow, in units of the data; the exact map has none. "
             "MeanFlow's identity is the Eulerian one, the shortcut's that of the semigroup; a consistency model leads to the "
-            "data alone, and can be asked the first only.", _residuals,
-            needs=("residual",)),
+            "data alone, and can be asked the first only.", _residuals, needs=("residual",)),
     Picture("training", "Training", "From data the loss has a floor that no map passes; that of MeanFlow need not fall, since "
-            "what it aims at moves with it.",
-            lambda result: draw.training({"network": result.curve_loss}, logy=True), needs=("curve_loss",)),
+            "what it aims at moves with it.", lambda result: draw.training({"network": result.curve_loss}, logy=True),
+            needs=("curve_loss",)),
     Picture("table", "In numbers", "Errors of all samplers, and the observed order from 80 to 160 steps.", _table),
 )
