@@ -149,7 +149,8 @@ class RegularizedNDEs(Study):
                     "loosen the tolerance.")
         if "edge" in result and float(result.edge) > 0.5:
             return (
-                f"{float(result.edge):.0%} of the steps are near the longest that is stable: a looser tolerance saves little, and an "
+                f"{float(result.edge):.0%} of the steps are near the longest that is stable: a looser tolerance saves "
+                f"little, and an "
                 "implicit method would."
             )
         return ""

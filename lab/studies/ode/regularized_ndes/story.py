@@ -10,7 +10,8 @@ STORY = Story(
     moves=("mu", "share", "tolerance"),
     steps=(
         Step("Does a looser tolerance save work where the field is stiff?", STIFF | {"tolerance": 1e-3},
-             "Hardly: {edge:.0%} of the steps are near the longest that is stable, and {nfe:.0f} evaluations are needed for an end that "
+             "Hardly: {edge:.0%} of the steps are near the longest that is stable, and {nfe:.0f} evaluations are needed "
+             "for an end that "
              "is right to {error:.1g}.",
              lambda before, after: after.edge > 0.9 and after.nfe > 3000),
         Step("And where it is not?", {"system": "spiral", "mu": 2.0},
