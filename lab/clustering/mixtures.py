@@ -56,6 +56,7 @@ def _maximized(x: Array, shares: Array, least: Array) -> tuple[Array, Array, Arr
         return (share[:, None] * apart).T @ apart / mass
 
     covariances = jax.lax.map(lambda each: one(*each), (shares.T, means, mass))
+    covariances = (covariances + covariances.swapaxes(1, 2)) / 2
     return mass / mass.sum(), means, covariances + (least * jnp.eye(d, dtype=x.dtype))[None]
 
 

@@ -277,9 +277,10 @@ def search(
     ran = loop(_SCORES, task, max_iterations=2 * (r * len(starts) // len(zeros) + 1) + r)
     state: _State = ran.state
     found = _found(state, starts, ran.reason)
-    if loop is pure and not isinstance(found.best, Tracer) and not np.isfinite(np.asarray(state.scores[0])).any():
+    if loop is pure and not isinstance(found.value, Tracer) and not np.isfinite(np.asarray(found.value)):
         raise ValueError(
-            "all scores are NaN or infinite: look at the ends of the sampler, and at what the metric returns"
+            "each candidate has a score that is NaN or infinite: look at the ends of the sampler, and at what the metric "
+            "returns"
         )
     return found
 

@@ -30,6 +30,9 @@ def prepared(arrays: Mapping[str, np.ndarray], image: tuple[int, ...] | None = N
     The score is that of the law where it is known, else of a Gaussian for each class, else of a kernel estimate (Scott's rule).
     """
     given = {name: np.asarray(v, float if np.asarray(v).dtype.kind == "f" else None) for name, v in arrays.items()}
+    # what is stored are the first points: of data that come in order, by class say, they would be some of the law only
+    order = np.random.default_rng(0).permutation(len(given["x"]))
+    given |= {name: given[name][order] for name in ("x", "classes") if name in given}
     x, made = given["x"], {}
     known = laws.is_known(given)
     if x.shape[1] > _MOST and not known:
@@ -52,6 +55,12 @@ def prepared(arrays: Mapping[str, np.ndarray], image: tuple[int, ...] | None = N
     }
     made["newton_at"], made["newton"] = _newton(x) if d == 2 else (np.zeros(1), {})
     return made
+
+
+def most_stored(arrays: Mapping[str, np.ndarray]) -> int:
+    """How many of the data can be stored: a fifth is left to compare with, where their law is not known."""
+    n = len(arrays["x"])
+    return n if laws.is_known(arrays) else max(2, n - max(2, n // 5))
 
 
 def _law(given: Mapping[str, np.ndarray], radius: float) -> Law:

@@ -282,3 +282,15 @@ def _pictured(lift: Mapping[str, Any], ends: Array, stored: Array, index: Array,
     rows = jnp.stack([ends[0, :_PICTURED], stored[index[:_PICTURED]], stored[near[:_PICTURED]], ends[2, :_PICTURED]])
     pixels = rows @ jnp.asarray(lift["axes"]).T * lift["scale"] + jnp.asarray(lift["mean"])[None, None, :]
     return pixels.reshape(*rows.shape[:2], *lift["image"])
+
+
+def floor(m: int, points: Any) -> np.ndarray:
+    """The total variation of balanced cells from equal masses, as so many points estimate it."""
+    each = jax.vmap(lambda n: semidiscrete.floor(jnp.full(m, 1 / m), n).total_variation)
+    return np.asarray(each(jnp.atleast_1d(jnp.asarray(points, float)))).reshape(np.shape(points))
+
+
+def unmet(m: int, points: int) -> float:
+    """So many of m balanced cells may be without one of the points: three deviations above their mean."""
+    mean = m * (1 - 1 / m) ** points
+    return mean + 3 * mean**0.5 + 0.5

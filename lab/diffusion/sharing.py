@@ -108,8 +108,14 @@ def use(scores: Float[Array, "T K"], best: ArrayLike) -> Use:
     """Of the candidate with that number, on test images."""
     best = jnp.asarray(best)
     mean = scores.mean(axis=0)
-    wins = (scores[:, best] < jnp.median(scores, axis=1)).mean()
-    return Use(mean[best], mean.mean(), mean[best] - jnp.nanmin(mean), wins.astype(scores.dtype))
+    known = jnp.isfinite(mean)  # a candidate that fails on an image is none
+    wins = (scores[:, best] < jnp.nanmedian(jnp.where(known[None], scores, jnp.nan), axis=1)).mean()
+    return Use(
+        mean[best],
+        jnp.nanmean(jnp.where(known, mean, jnp.nan)),
+        mean[best] - jnp.nanmin(mean),
+        wins.astype(scores.dtype),
+    )
 
 
 @jit
@@ -119,7 +125,7 @@ def by_size(
     """The mean test score of the start that the first ``rows`` images choose among the first ``counts`` candidates."""
     total = jnp.cumsum(reference, axis=0)[rows - 1]
     allowed = jnp.arange(reference.shape[1])[None] < counts[:, None]
-    chosen = jnp.where(allowed[None], total[:, None, :], jnp.inf).argmin(axis=2)
+    chosen = jnp.where(allowed[None] & jnp.isfinite(total)[:, None, :], total[:, None, :], jnp.inf).argmin(axis=2)
     return test.mean(axis=0)[chosen]
 
 
@@ -139,7 +145,7 @@ def halving(scores: Float[Array, "R K"], first: int) -> Halving:
 
     def rung(state: tuple) -> tuple:
         alive, rows, walks, kept = state
-        order = jnp.argsort(jnp.where(kept, total[rows - 1], jnp.inf), stable=True)
+        order = jnp.argsort(jnp.where(kept & jnp.isfinite(total[rows - 1]), total[rows - 1], jnp.inf), stable=True)
         alive, ahead = jnp.maximum((alive + 1) // 2, 1), jnp.minimum(2 * rows, r)
         return alive, ahead, walks + alive * (ahead - rows), jnp.zeros(k, bool).at[order].set(jnp.arange(k) < alive)
 
@@ -147,5 +153,5 @@ def halving(scores: Float[Array, "R K"], first: int) -> Halving:
     begun = jnp.int32(k), rows, k * rows, jnp.ones(k, bool)
     _, _, walks, kept = jax.lax.while_loop(lambda state: state[1] < r, rung, begun)
     mean = total[-1] / r
-    best = jnp.where(kept, mean, jnp.inf).argmin()
+    best = jnp.where(kept & jnp.isfinite(mean), mean, jnp.inf).argmin()
     return Halving(best, walks, (mean < mean[best]).sum(dtype=jnp.int32))

@@ -157,8 +157,23 @@ def test_scores_that_are_not_finite_exclude_their_candidate():
     found = boundary.search(_read, jnp.arange(3.0)[:, None], jnp.zeros((2, 1)), table, _value)
     assert (int(found.best), int(found.excluded)) == (2, 1)
     assert np.isnan(found.mean[1])
-    with pytest.raises(ValueError, match="all scores are NaN"):
-        boundary.search(_read, jnp.arange(3.0)[:, None], jnp.zeros((2, 1)), table * jnp.nan, _value)
+    for lost in (table * jnp.nan, table.at[0].set(jnp.nan)):
+        with pytest.raises(ValueError, match="each candidate has a score that is NaN"):
+            boundary.search(_read, jnp.arange(3.0)[:, None], jnp.zeros((2, 1)), lost, _value)
+
+
+def test_statistics_leave_out_a_candidate_that_fails_anywhere():
+    rng = np.random.default_rng(8)
+    whole = jnp.asarray(rng.random((6, 5)))
+    failed = whole.at[3, 2].set(jnp.nan)
+    without = jnp.delete(whole, 2, axis=1)
+    found, told = sharing.use(failed, 4), sharing.use(without, 3)
+    for one, other in zip(found, told, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    rows, counts = jnp.array([4, 6]), jnp.array([3, 5])
+    chosen = sharing.by_size(failed, whole, rows, counts)
+    np.testing.assert_allclose(chosen, sharing.by_size(without, jnp.delete(whole, 2, axis=1), rows, jnp.array([2, 4])))
+    assert int(sharing.halving(failed, 2).best) != 2
 
 
 @pytest.mark.parametrize(

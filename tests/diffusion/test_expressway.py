@@ -8,6 +8,7 @@ import pytest
 
 from lab import diffusion
 from lab.diffusion import expressway, modes
+from lab.diffusion import expressway_inputs as inputs
 from lab.diffusion import expressway_survey as survey
 from lab.numerics import map_rows, pure
 from lab.numerics.mixtures import Mixture
@@ -164,12 +165,26 @@ def test_digits_remember_with_the_exact_score():
     classify = modes.classifier(x, label)
     law = survey.Law(diffusion.Exact(laws.Empirical(stored)), held, classify, smooth, smooth.weights)
     found, _ = _surveyed(5, 800, 300, law, stored, last=12.0)
-    print(
-        {
-            name: found[name]
-            for name in ("tv", "tv_floor", "empty", "chi_squared", "nn_to_target", "mmr", "mmr_by_tau", "off_mode")
-        }
-    )
+    assert float(found["nn_to_target"][:5].max()) < 1e-3
     assert found["empty"] == 0
     assert found["tv"] < 1.5 * found["tv_floor"]
     assert found["chi_squared"] < 2e-3
+
+
+def test_data_in_order_are_stored_from_all_of_it():
+    """Sorted by class, the first points are of one class alone: what is stored must not be."""
+    x = np.repeat(np.arange(4.0), 100)[:, None] + 0.01 * np.arange(400)[:, None] / 400
+    made = inputs.prepared({"x": np.c_[x, x], "classes": np.repeat(np.arange(4), 100)})
+    assert (np.bincount(np.round(made["x"][:100, 0]).astype(int)) > 10).all()
+    assert sorted(made["x"][:, 0]) == sorted(x[:, 0])
+    assert inputs.most_stored({"x": x}) == 320
+    assert inputs.most_stored({"x": x, "centres": x[:2], "weights": np.ones(2) / 2, "variances": np.ones(2)}) == 400
+
+
+def test_how_many_balanced_cells_no_point_meets():
+    rng = np.random.default_rng(3)
+    empty = [200 - len(np.unique(rng.integers(0, 200, 400))) for _ in range(200)]
+    mean = 200 * (1 - 1 / 200) ** 400
+    assert abs(np.mean(empty) - mean) < 4 * np.std(empty) / np.sqrt(200)
+    assert max(empty) <= survey.unmet(200, 400)
+    np.testing.assert_allclose(survey.floor(50, [500, 5000]), 0.4 * np.sqrt(50 / np.array([500, 5000])), rtol=0.03)

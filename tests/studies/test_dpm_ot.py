@@ -85,7 +85,7 @@ def test_rejected_starts_and_bounds(small):
         ValueError, match=r"k = 31 is not allowed: it must be a whole number from 0 to 30, as many steps"
     ):
         DPMOT(**SMALL | {"k": 31}).run()
-    with pytest.raises(ValueError, match=r"m = 1001 is not allowed: .* as many points as the data have"):
+    with pytest.raises(ValueError, match=r"m = 1001 is not allowed: .* all, or all but a fifth"):
         DPMOT(m=1001).run()
 
 

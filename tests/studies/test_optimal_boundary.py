@@ -6,7 +6,7 @@ import pytest
 
 from lab import studies
 from lab.cli import main
-from lab.diffusion import boundary, sharing
+from lab.diffusion import sharing
 from lab.studies.diffusion.optimal_boundary import OptimalBoundary
 
 SMALL = {"candidates": 20, "references": 16, "tests": 20, "steps": 5, "refine": False, "modes": 3}
@@ -100,6 +100,12 @@ def test_what_does_not_fit_is_refused(registry):
     ):
         with pytest.raises(ValueError, match=told):
             studies.boundary_study("Wrong", **change)
+    images = np.random.default_rng(0).random((30, 12, 12))
+    half = studies.boundary_study("Halves", metric=lambda x, z: (x[5] - z[5]).sum(), pictures=images, pool=2)
+    assert (
+        half.definition
+        != studies.boundary_study("Pixels", metric=lambda x, z: x[11, 11] - z[0, 0], pictures=images).definition
+    )
     with pytest.raises(TypeError, match="a Sampler, a tableau"):
         studies.boundary_study("Wrong", sampler=3)
     with pytest.raises(ValueError, match="pool = 1 is not allowed: images of at most 256 pixels"):
@@ -138,7 +144,6 @@ def test_other_damages_metrics_and_images():
     made = OptimalBoundary(data=_own(few), candidates=2, references=50, modes=2, steps=3, refine=False).run()
     assert made.sizes["image"] == 3  # half of those held out
     assert list(made.by.values) == ["mse", "perc"]
-    assert boundary.BLOCK > 1
 
 
 def _own(pixels):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.diffusion.expressway_survey import LOOKED_AT
+from lab.diffusion import expressway_survey as survey
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, sweeping
 
@@ -36,8 +36,8 @@ def _space(result: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]
 
 def _balance(result: xr.Dataset, at: int) -> Any:
     mass = result.cell_mass[at].values
-    apart, floor = np.abs(mass - 1 / mass.size).sum() / 2, np.sqrt(mass.size / (2 * np.pi * LOOKED_AT))
-    note = f"iteration {int(result.stage[at])}: TV {apart:.2f} (floor {floor:.2f}), {int((mass == 0).sum())} empty"
+    apart, floor = np.abs(mass - 1 / mass.size).sum() / 2, float(survey.floor(mass.size, survey.LOOKED_AT))
+    note = f"iteration {int(result.stage[at])}: TV {apart:.2f} (floor {floor:.2f}), {int((mass == 0).sum())} without a point"
     return draw.power_cells(result.heights[at], result.targets, mass * mass.size, *_space(result), note=note, **_NOISE)
 
 
@@ -57,7 +57,7 @@ def _convergence(result: xr.Dataset) -> Any:
     layers = [
         draw.curve(at, result.tv_trace, "TV", color=draw.SOURCE),
         draw.curve(at, result.grad_norm, "|w - ν|", color=draw.TARGET),
-        draw.curve(at, np.sqrt(m / (2 * np.pi * points)), color=draw.SOURCE, dash=True),
+        draw.curve(at, survey.floor(m, points), color=draw.SOURCE, dash=True),
         draw.curve(at, np.sqrt((1 - 1 / m) / points), color=draw.TARGET, dash=True),
     ]
     return draw.plot(*layers, logy=True, xlabel="iteration", ylabel="error of a batch's masses", height=320)

@@ -20,7 +20,7 @@ STORY = Story(
              lambda before, after: after.nn_express > 0.9 * after.nn_fresh > before.nn_express, look="scatter"),
         Step("Can the map itself make new samples?", _FEW | {"threshold": 0.1},
              "Yes, between neighbours of 50 stored points: {nn_express:.3f} from them, and {off_express:.1%} off the modes.",
-             lambda before, after: after.nn_express > 0.02 and after.off_express < 0.005, look="scatter"),
+             lambda before, after: after.nn_express > 0.015 and after.off_express < 0.005, look="scatter"),
         Step("And without the test of angles?", _FEW | {"threshold": 1.0},
              "Where the map jumps from mode to mode samples fall between them: {off_express:.1%} are off.",
              lambda before, after: after.off_express > 0.01, look="scatter"),

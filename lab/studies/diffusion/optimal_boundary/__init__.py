@@ -159,7 +159,7 @@ class OptimalBoundary(Study):
             return "The start that was found is worse than a random one on the test images: take more reference images."
         if zero < searched:
             return (
-                f"x_T = 0 scores {zero:.3g}, the start that was found {searched:.3g}: for this metric, which likes blurred "
-                "images, no search is needed."
+                f"x_T = 0 scores {zero:.3g}, the start that was found {searched:.3g}: for this metric no search is "
+                "needed."
             )
         return ""

@@ -68,7 +68,7 @@ def boundary_study(
         raise ValueError("nothing of your own was given: a metric, a sampler, a decoder, or pictures")
     own = Own(metric, None if sampler is None else _sampler(sampler), decoder)
     data, name = _data(slug, pictures)
-    shape: Any = data.arrays["pixels"].shape[2:]
+    shape = variables.sides(data.arrays["pixels"].shape, defaults.get("pool", OptimalBoundary.pool))
     _try(own, shape)
     hidden = {"metric": metric is not None, "sampler": sampler is not None}
     body: dict[str, Any] = {
@@ -80,7 +80,7 @@ def boundary_study(
         "what the start at 0 does without any search.",
         "own": own,
         "hidden": tuple(each for each, gone in hidden.items() if gone),
-        "definition": _definition(own),
+        "definition": _definition(own, shape),
         "story": None,
         "presets": (),
         "claims": (),
@@ -155,7 +155,7 @@ def _shape(what: str, function: Callable[..., Any], *images: Any) -> tuple[int, 
     return tuple(found.shape)
 
 
-def _definition(own: Own) -> str:
+def _definition(own: Own, shape: tuple[int, int]) -> str:
     """What tells two of them apart: code and numbers."""
     parts = []
     for given in own:
@@ -163,7 +163,7 @@ def _definition(own: Own) -> str:
         parts += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(given) if eqx.is_array(leaf)]
     if isinstance(own.sampler, Stepped):
         parts.append(code.text_of(own.sampler.step))
-    tried = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, 8, 8)), jnp.float32)
+    tried = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, *shape)), jnp.float32)
     for function, args in ((own.metric, tuple(tried)), (own.decode, tuple(tried[:1]))):
         if function is not None:
             parts.append(np.asarray(function(*args)).tobytes().hex())

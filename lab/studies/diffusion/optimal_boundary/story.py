@@ -11,7 +11,8 @@ STORY = Story(
              "In 40 steps it scores {searched:.3g}, ancestral sampling {ancestral:.3g}, a random start {random:.3g}.",
              lambda before, after: after.searched < after.ancestral < after.random),
         Step("And the start at 0, which nobody searched?", {"metric": "perc"},
-             "It beats the search, {zero:.3g} against {searched:.3g}, even by gradients: its ends are near the posterior mean.",
+             "It beats the search, {zero:.3g} against {searched:.3g}, even where slopes are compared: its ends are near "
+             "the posterior mean.",
              lambda before, after: after.zero < 0.9 * after.searched and before.zero < 0.9 * before.searched, look="histogram"),
         Step("What if sharing is exact?", {"modes": 1},
              "Under one Gaussian two images agree by {spearman_pairs:.2f} only, since each is one draw; halves by "

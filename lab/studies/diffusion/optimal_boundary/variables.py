@@ -54,7 +54,8 @@ RESULTS = (
            headline=True),
     Result("spearman_halves", (), "agreement of halves", "rank correlation of the mean scores of two halves of the images",
            headline=True),
-    Result("calls", (), "cost of the search", "evaluations of the denoiser, K R N of one that asks once a step", headline=True),
+    Result("calls", (), "cost of the search", "evaluations of the denoiser, K R (N + 1) of one that asks once a step",
+           headline=True),
     Result("wins", (), "images on which it wins", "share of test images on which it beats the median candidate"),
     Result("regret", (), "regret", "test score of the choice above that of the candidate that is best there"),
     Result("gap_low", (), "least gap to the second",
@@ -343,7 +344,7 @@ def look(seen: Seen, decides: str, shape: tuple, references: int, own: Own) -> d
     new = judged(jnp.stack([*ends[many + 1 : -1], drawn, mean_end]))
     refined = new[:-2] if len(seen.further) else jnp.full((2, *new.shape[1:]), jnp.nan, new.dtype)
     by_way = jnp.concatenate(
-        [jnp.stack([test[:, :, :k].mean(axis=2), test[:, :, best]]), refined, test[:, :, k][None], new[-2:]]
+        [jnp.stack([_mean_of_finite(test[:, :, :k]), test[:, :, best]]), refined, test[:, :, k][None], new[-2:]]
     )  # (ways, metrics, T)
     squares = order.index("mse")
     decibel = lambda mse: 10 * jnp.log10(4 / jnp.maximum(mse, 1e-12)).mean()  # noqa: E731
@@ -371,7 +372,7 @@ def look(seen: Seen, decides: str, shape: tuple, references: int, own: Own) -> d
     if decides == "mse":
         share = theory.best_of(tried, made.effective)
         level = reference[squares, :, k].mean()
-        output["predicted"] = level + share * (mean.mean() - level)
+        output["predicted"] = level + share * (_mean_of_finite(mean[None])[0] - level)
     if seen.further.size:
         output["refined"] = score[3, chosen]
     x = made.starts[best]
@@ -394,6 +395,12 @@ def look(seen: Seen, decides: str, shape: tuple, references: int, own: Own) -> d
     output |= _line(seen.line_noise)
     found = {"starts": jnp.concatenate([x[None], seen.further]).reshape(-1, *shape)}
     return jax.tree.map(lambda each: each.astype(float) if jnp.issubdtype(each.dtype, jnp.floating) else each, output | found)
+
+
+def _mean_of_finite(scores: Array) -> Array:
+    """Over candidates (last axis), without those that failed anywhere."""
+    known = jnp.isfinite(scores).all(axis=tuple(range(scores.ndim - 1)))
+    return jnp.where(known, scores, 0).sum(axis=-1) / known.sum()
 
 
 def _elsewhere(seen: Seen, walk: Walk, metric: Any, z: Array, x: Array, shape: tuple, key: Array) -> Array:

@@ -40,6 +40,6 @@ PRESETS = (
            {"system": "spiral SDE", "tolerance": 1e-3}),
     Preset("noise", "An equation that learns the spiral (table 3)", "Drift and diffusion from means and variances, with the "
            "error of the solver in the loss.", NOISE_ER),
-    Preset("noise-vanilla", "The same without a term", "A quarter more work for paths of the same moments.",
+    Preset("noise-vanilla", "The same without a term", "More work for paths of the same moments.",
            NOISE | {"term": "vanilla"}),
 )

@@ -10,7 +10,8 @@ STORY = Story(
     moves=("mu", "share", "tolerance"),
     steps=(
         Step("Does a looser tolerance save work where the field is stiff?", STIFF | {"tolerance": 1e-3},
-             "Hardly: {edge:.0%} of the steps are as long as is stable, and {nfe:.0f} evaluations are needed for an end that "
+             "Hardly: {edge:.0%} of the steps are near the longest that is stable, and {nfe:.0f} evaluations are needed "
+             "for an end that "
              "is right to {error:.1g}.",
              lambda before, after: after.edge > 0.9 and after.nfe > 3000),
         Step("And where it is not?", {"system": "spiral", "mu": 2.0},
@@ -39,6 +40,6 @@ STORY = Story(
     ),
     says=(
         "The solution took {nfe:.0f} evaluations of the field: {accepted:.0f} steps, and {rejected:.0f} that were rejected.",
-        "R_E = {reg_E:.3g}, R_S = {reg_S:.3g}; {edge:.0%} of the steps are as long as is stable.",
+        "R_E = {reg_E:.3g}, R_S = {reg_S:.3g}; {edge:.0%} of the steps are within a third of the longest that is stable.",
     ),
 )

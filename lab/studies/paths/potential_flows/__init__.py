@@ -13,7 +13,7 @@ from lab.numerics.jit import jit
 from lab.paths import potential_flows, traversals
 from lab.paths.potential_flows import COUNTS, FLOWS, FRAMES, KINDS, SOLVERS
 from lab.paths.potentials import PDES
-from lab.studies.contract import Choice, DataSource, Paper, Study, Switch, Whole
+from lab.studies.contract import Choice, DataSource, Paper, Study, Switch, Whole, sweeping
 from lab.studies.vocabulary import positive, size
 
 from . import learning, variables
@@ -156,8 +156,9 @@ class PotentialFlows(Study):
             lost = [name for name, count in known.items() if count < max(known.values())] or ["all"]
             return f"Of the terms of the loss {', '.join(lost)} became infinite or NaN: lower the learning rate or λₚ."
         if "accuracy" in result and float(result.accuracy) < 0.9:
-            share = f"{float(result.accuracy):.0%}"
-            return f"Potentials are told apart in {share} of pairs only: lower λₚ, ask for fewer, or train longer."
+            none = sweeping.parameters(result)["pde"] == "none"
+            how = "choose an equation" if none else "lower λₚ, ask for fewer, or train longer"
+            return f"Potentials are told apart in {float(result.accuracy):.0%} of pairs only: {how}."
         if float(result.met) > 0.02:
             return f"Lines met from t = {float(result.shock):.2g} on: what goes straight beyond it is not optimal."
         return ""
