@@ -1,5 +1,7 @@
 """The expressway: what it comes to at both ends, copies by brute force, the sheet's table, digits."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -173,7 +175,7 @@ def test_digits_remember_with_the_exact_score():
 
 def test_data_in_order_are_stored_from_all_of_it():
     """Sorted by class, the first points are of one class alone: what is stored must not be."""
-    x = np.repeat(np.arange(4.0), 100)[:, None] + 0.01 * np.arange(400)[:, None] / 400
+    x: Any = np.repeat(np.arange(4.0), 100)[:, None] + 0.01 * np.arange(400)[:, None] / 400
     made = inputs.prepared({"x": np.c_[x, x], "classes": np.repeat(np.arange(4), 100)})
     assert (np.bincount(np.round(made["x"][:100, 0]).astype(int)) > 10).all()
     assert sorted(made["x"][:, 0]) == sorted(x[:, 0])
