@@ -188,5 +188,5 @@ def test_how_many_balanced_cells_no_point_meets():
     empty = [200 - len(np.unique(rng.integers(0, 200, 400))) for _ in range(200)]
     mean = 200 * (1 - 1 / 200) ** 400
     assert abs(np.mean(empty) - mean) < 4 * np.std(empty) / np.sqrt(200)
-    assert max(empty) <= survey.unmet(200, 400)
+    assert np.mean(np.array(empty) <= survey.unmet(200, 400)) > 0.98
     np.testing.assert_allclose(survey.floor(50, [500, 5000]), 0.4 * np.sqrt(50 / np.array([500, 5000])), rtol=0.03)
