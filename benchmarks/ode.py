@@ -73,8 +73,10 @@ def compared(title: str, field: Any, y0: jax.Array, t1: float, max_steps: int, r
     steps = {name: int(run(field, y0)[1]) for name, run in alone.items()}
     apart = float(jnp.abs(alone["ours"](field, y0)[0] - alone["diffrax"](field, y0)[0]).max())
     print(f"{title}: {steps['ours']} and {steps['diffrax']} steps, ends {apart:.1e} apart")
-    for what, runs in (("solved", {"ours": jax.jit(ours), "diffrax": jax.jit(theirs)}),
-                       ("with its slope", {"ours": slope(ours), "diffrax": slope(theirs)})):  # fmt: skip
+    for what, runs in (
+        ("solved", {"ours": jax.jit(ours), "diffrax": jax.jit(theirs)}),
+        ("with its slope", {"ours": slope(ours), "diffrax": slope(theirs)}),
+    ):
         found = turns({name: lambda run=run: run(field, y0) for name, run in runs.items()}, repeats)
         (first, own), (their_first, their) = found["ours"], found["diffrax"]
         print(

@@ -198,9 +198,11 @@ def score(power: Array, corruption: Corruption) -> Score:
     path = corruption.spectra(power)
     kls = shortest.divergence(path[:-1], path[1:])
     return Score(
-        jnp.stack([end.kl for end in ends]), jnp.stack([end.w2_squared for end in ends]),
-        shortest.length(path), kls.sum(),
-    )  # fmt: skip
+        jnp.stack([end.kl for end in ends]),
+        jnp.stack([end.w2_squared for end in ends]),
+        shortest.length(path),
+        kls.sum(),
+    )
 
 
 class Trial(NamedTuple):
@@ -285,9 +287,11 @@ def _parted(found: Score, budget: Array) -> tuple[Score, Score, Score, Array]:
         return jax.tree.map(lambda each: each[begin:end].reshape(*shape, *each.shape[1:]), found)
 
     return (
-        part(0, count, count), part(count, last, *families), part(last, None, len(EXPONENTS), count),
+        part(0, count, count),
+        part(count, last, *families),
+        part(last, None, len(EXPONENTS), count),
         budget.reshape(len(BUDGETS), count, -1),
-    )  # fmt: skip
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ looks

@@ -337,9 +337,14 @@ def look(model: Classifier, samples: Samples, tolerance: ArrayLike, times: int =
     accuracy, train_accuracy = right
     ways = between(steps, jnp.linspace(0.0, 1.0, times), model.dynamics)
     return Looked(
-        steps, steps.evaluations.astype(float), accuracy, cross_entropy(logits, samples.y_test), train_accuracy,
-        cross_entropy(train, samples.y), ways,
-    )  # fmt: skip
+        steps,
+        steps.evaluations.astype(float),
+        accuracy,
+        cross_entropy(logits, samples.y_test),
+        train_accuracy,
+        cross_entropy(train, samples.y),
+        ways,
+    )
 
 
 def between(steps: Steps, times: Float[Array, " times"], field: Any) -> Float[Array, "times *y"]:

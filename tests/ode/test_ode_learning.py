@@ -28,9 +28,17 @@ MODEL = classifier(jax.random.key(0), 2, 8, 2)
 def trained(kind="ER", strength=1.0, steps=6, loop=None, state=None, **more):
     settings = Settings(strength=strength, **more)
     return learn(
-        jax.random.key(1), MODEL, SAMPLES, settings, kind=kind, steps=steps, batch=30, max_steps=12,
-        loop=Chunked() if loop is None else loop, state=state,
-    )  # fmt: skip
+        jax.random.key(1),
+        MODEL,
+        SAMPLES,
+        settings,
+        kind=kind,
+        steps=steps,
+        batch=30,
+        max_steps=12,
+        loop=Chunked() if loop is None else loop,
+        state=state,
+    )
 
 
 def same(a, b):
@@ -68,9 +76,17 @@ def test_a_strength_of_0_and_an_end_that_is_not_random_are_vanilla():
 def test_the_slope_of_the_loss_is_a_finite_difference(kind):
     """In the direction of a weight, where lengths of steps are differentiated too (a fixed tolerance, no step changes)."""
     lesson = learning.Lesson(
-        jax.random.key(1), MODEL, SAMPLES, Settings(*map(jnp.asarray, Settings(strength=0.5))), jnp.int32(1), kind, "mean",
-        30, True, 12,
-    )  # fmt: skip
+        jax.random.key(1),
+        MODEL,
+        SAMPLES,
+        Settings(*map(jnp.asarray, Settings(strength=0.5))),
+        jnp.int32(1),
+        kind,
+        "mean",
+        30,
+        True,
+        12,
+    )
 
     def loss(shift):
         dynamics = MODEL.dynamics

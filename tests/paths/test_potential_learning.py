@@ -100,9 +100,11 @@ def test_the_names_of_potentials_do_not_matter():
         landscape=learning.one(model.landscape, order),
         c=model.c[order],
         classifier=eqx.tree_at(
-            lambda each: (each.layers[2].weight, each.layers[2].bias), model.classifier, (last.weight[order], last.bias[order])
+            lambda each: (each.layers[2].weight, each.layers[2].bias),
+            model.classifier,
+            (last.weight[order], last.bias[order]),
         ),
-    )  # fmt: skip
+    )
     back = batch._replace(index=jnp.argsort(order)[batch.index].astype(jnp.int32))
     np.testing.assert_allclose(learning.loss(other, lesson, back)[0], value, rtol=1e-12)
     assert abs(float(learning.loss(other, lesson, batch)[0] - value)) > 1e-6
@@ -148,9 +150,21 @@ def taught():
 def _taught(loop, steps=300, state=None, pde="wave"):
     settings = Settings(learning_rate=5e-3, weight_jvp=0.01)
     return learning.train(
-        loop, KEY, bent, 3, 3, pde, settings, times=3, steps=steps, batch=48, hidden=16, shared=False, state=state,
+        loop,
+        KEY,
+        bent,
+        3,
+        3,
+        pde,
+        settings,
+        times=3,
+        steps=steps,
+        batch=48,
+        hidden=16,
+        shared=False,
+        state=state,
         dtype=jnp.float64,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow

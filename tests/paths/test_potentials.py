@@ -106,9 +106,14 @@ def test_hutchinson_is_the_trace_within_its_error():
 def _with_density(u, z, time, steps, solver="rk4"):
     field = Climb(u)
     return paths.carry(
-        pure, field, z, jnp.linspace(0, time, steps + 1), solver=solver,
-        extra=jnp.zeros(len(z)), rate=lambda t, x, extra: -field.divergence(t, x),
-    )  # fmt: skip
+        pure,
+        field,
+        z,
+        jnp.linspace(0, time, steps + 1),
+        solver=solver,
+        extra=jnp.zeros(len(z)),
+        rate=lambda t, x, extra: -field.divergence(t, x),
+    )
 
 
 @pytest.mark.parametrize(
@@ -238,7 +243,7 @@ def test_kinetic_energy_of_particles_is_the_distance():
         speeds[0],
         float(bures(z.mean(0), sample, end(z.mean(0)[None])[0], made.matrix @ sample @ made.matrix).squared),
         rtol=1e-3,
-    )  # fmt: skip
+    )
 
 
 def test_the_heat_flow_of_densities_costs_what_the_sheet_says():
@@ -279,11 +284,9 @@ def test_orders_of_euler_and_rk4_and_there_and_back():
     u = Wave(A, G)
     truth = u.flow(1.0)(Z)
     errors = {
-        solver: [
-            float(jnp.abs(_with_density(u, Z, 1.0, steps, solver).end - truth).max()) for steps in (4, 8, 16)
-        ]
+        solver: [float(jnp.abs(_with_density(u, Z, 1.0, steps, solver).end - truth).max()) for steps in (4, 8, 16)]
         for solver in ("euler", "rk4")
-    }  # fmt: skip
+    }
     ratios = {solver: np.log2(np.array(each[:-1]) / each[1:]) for solver, each in errors.items()}
     assert (abs(ratios["euler"] - 1) < 0.2).all()
     assert (abs(ratios["rk4"] - 4) < 0.35).all()

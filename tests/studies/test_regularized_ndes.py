@@ -94,15 +94,24 @@ def registry(monkeypatch):
 def test_a_field_of_ones_own(registry):
     """A relaxation at a rate of its own: its stiffness is that rate; several starts are one state."""
     made = studies.field_study(
-        "My relaxation", lambda t, y, mu: jnp.stack([-mu * (y[0] - jnp.cos(t)), -y[1]]), [[0.0, 1.0], [1.0, 2.0]],
-        mu=150.0, length=4.0,
-    )  # fmt: skip
+        "My relaxation",
+        lambda t, y, mu: jnp.stack([-mu * (y[0] - jnp.cos(t)), -y[1]]),
+        [[0.0, 1.0], [1.0, 2.0]],
+        mu=150.0,
+        length=4.0,
+    )
     run = made().run()
     assert made().mu == 150
     late = run.step_S.values[(run.step_accepted > 0).values & (run.step_t > 1).values]
     assert np.median(late) == pytest.approx(150, rel=1e-3)
-    known = ode.solve(lambda t, y: jnp.stack([-150 * (y[:, 0] - jnp.cos(t)), -y[:, 1]], axis=1),
-                      jnp.array([[0.0, 1.0], [1.0, 2.0]]), 0.0, 4.0, h0=0.01, max_steps=512)  # fmt: skip
+    known = ode.solve(
+        lambda t, y: jnp.stack([-150 * (y[:, 0] - jnp.cos(t)), -y[:, 1]], axis=1),
+        jnp.array([[0.0, 1.0], [1.0, 2.0]]),
+        0.0,
+        4.0,
+        h0=0.01,
+        max_steps=512,
+    )
     assert int(run.accepted) == int(known.accepted)
     assert studies.find("my-relaxation") is made
     assert made.pictures.steps(run) is not None
