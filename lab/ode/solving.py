@@ -86,6 +86,11 @@ class Stepper(Protocol):
         """Of the field, in a step."""
         ...
 
+    @property
+    def begins(self) -> int:
+        """Of the field, before the first step."""
+        ...
+
     def begin(self, t: Array, y: Array) -> Any:
         """The memory of the first step."""
         ...
@@ -133,6 +138,10 @@ class RungeKutta(eqx.Module):
     @property
     def evaluations(self) -> int:
         return self.tableau.evaluations
+
+    @property
+    def begins(self) -> int:
+        return 1
 
     def begin(self, t: Array, y: Array) -> Array:
         return self.field(t, y)
@@ -536,7 +545,7 @@ def _scanned(given: Problem, max_steps: int, keep: bool) -> Steps:
         state.h,
         state.accepted,
         state.rejected,
-        1 + given.step.evaluations * (state.accepted + state.rejected),
+        given.step.begins + given.step.evaluations * (state.accepted + state.rejected),
         jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason).astype(jnp.int32),
         *(before if keep else (None, None)),
     )

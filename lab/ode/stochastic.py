@@ -62,6 +62,10 @@ class Noisy(eqx.Module):
         """Of the drift in a step, and as many of the diffusion."""
         return 3
 
+    @property
+    def begins(self) -> int:
+        return 0
+
     def begin(self, t: Array, y: Array) -> None:
         return None
 

@@ -10,14 +10,14 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
-from lab.numerics import Loop, first_failure
+from lab.numerics import Loop, Reason, first_failure
 from lab.numerics.jit import jit
 from lab.ode.regularizers import aggregate, error_of
 from lab.ode.solving import SOLVING, Controller, Problem, Steps, problem, solve
 from lab.ode.tableaus import Pair, pair
 
 MOST = 1000
-"""Steps that are told; more may be taken."""
+"""Steps that are told one by one; sums are of all."""
 LONGEST = 8000
 CONTROLLERS = {"plain": Controller(), "with memory": Controller(proportional=0.4, integral=0.3)}
 FRAMES = 41
@@ -47,15 +47,21 @@ class Seen(NamedTuple):
     edge: Array  # share of the accepted steps whose h S is above 2/3 of the limit
 
 
-def steps_of(told: Told, evaluations: int, limit: float) -> Seen:
-    """Sums over all steps that are told."""
+def steps_of(told: Told, evaluations: int, limit: float, begins: int = 1) -> Seen:
+    """Sums over all steps.
+
+    Args:
+        evaluations: of the field in a step.
+        limit: of h S, for stability.
+        begins: evaluations before the first step.
+    """
     taken = told.step_accepted > 0
     tried = jnp.isfinite(told.step_h) & (told.step_h > 0)
     E, S, h = (jnp.where(taken, value, 0) for value in (told.step_E, told.step_S, told.step_h))
     near = taken & (S * h > _EDGE * limit)
     accepted, count = taken.sum(dtype=h.dtype), tried.sum(dtype=h.dtype)
     return Seen(
-        1 + evaluations * count,
+        begins + evaluations * count,
         accepted,
         count - accepted,
         aggregate(E * h, taken),
@@ -98,22 +104,18 @@ def _begun(
 
 @jit
 def _described(trace: dict, y0: Array, end: Array, fine: Array, name: str) -> tuple:
-    def cut(values: Array) -> Array:
-        values = jnp.asarray(values)[:MOST]
-        return jnp.pad(values, (0, MOST - values.size), constant_values=jnp.nan)
-
-    kept = {key: cut(trace[key]) for key in ("t", "h", "E", "S", "accepted", "to", "y0", "y1") if key in trace}
-    told = Told(*(kept[key] for key in ("t", "h", "E", "S", "accepted")))
+    whole = Told(*(jnp.asarray(trace[key]) for key in ("t", "h", "E", "S", "accepted")))
+    told = Told(*(values[:MOST] for values in whole))
     tableau = pair(name)
-    seen = steps_of(told, tableau.evaluations, tableau.limit)
-    second = kept.get("y1", jnp.full(MOST, jnp.nan))
-    way = jnp.stack([kept["y0"], second], axis=1)
-    count = jnp.isfinite(told.step_h).sum()
+    seen = steps_of(whole, tableau.evaluations, tableau.limit)
+    first = jnp.asarray(trace["y0"])
+    way = jnp.stack([first, trace.get("y1", jnp.full_like(first, jnp.nan))], axis=1)
+    count = jnp.isfinite(whole.step_h).sum()
     at = jnp.round(jnp.linspace(0, 1, FRAMES) * count).astype(jnp.int32)
     flat = jnp.concatenate([y0.ravel(), jnp.full(1, jnp.nan)])[:2]
     spent = jnp.concatenate([flat[None], way])[at]
-    when = jnp.concatenate([jnp.zeros(1), kept["to"]])[at]
-    return told, seen, way, spent, when, jnp.sqrt(((end - fine) ** 2).mean())
+    when = jnp.concatenate([jnp.zeros(1), trace["to"]])[at]
+    return told, seen, way[:MOST], spent, when, jnp.sqrt(((end - fine) ** 2).mean())
 
 
 @chosen
@@ -128,22 +130,23 @@ def survey(
     method: Pair = "tsit5",
     controller: Controller = Controller(),  # noqa: B008  # immutable
 ) -> Survey:
-    """Solve, and solve again with a hundredth of the tolerance, which says the true error."""
+    """Solve, and solve again with a hundredth of the tolerance, which says the true error; NaN if that takes too many steps."""
     given = _begun(field, y0, t1, tolerance, h0, controller, method)
     run = loop(SOLVING, given, max_iterations=LONGEST)
     finer = eqx.tree_at(lambda p: (p.rtol, p.atol), given, (given.rtol * _FINER, given.atol * _FINER))
     fine = loop(SOLVING, finer, max_iterations=LONGEST)
     trace = {name: padded(rows) for name, rows in run.trace.items() if name != "error"}
     told, seen, way, spent, when, error = _described(trace, y0, run.state.y, fine.state.y, method)
-    return Survey(told, seen, way, spent, when, run.state.y, error, first_failure(run.reason, fine.reason))
+    stopped = jnp.where(jnp.asarray(fine.reason) == Reason.STOPPED, Reason.STOPPED, Reason.CONVERGED)
+    error = jnp.where(jnp.asarray(fine.reason) == Reason.CONVERGED, error, jnp.nan)
+    return Survey(told, seen, way, spent, when, run.state.y, error, first_failure(run.reason, stopped))
 
 
 def padded(rows: Any) -> Any:
-    """Of a loop that is driven from Python the trace is as long as the run: as many rows as are told, for one program."""
+    """Of a loop that is driven from Python the trace is as long as the run: as many rows as there may be, for one program."""
     if isinstance(rows, jax.Array):
-        return rows[:MOST]
-    rows = rows[:MOST]
-    return np.pad(rows, (0, MOST - len(rows)), constant_values=np.nan)
+        return rows
+    return np.pad(rows, (0, LONGEST - len(rows)), constant_values=np.nan)
 
 
 class Slopes(NamedTuple):

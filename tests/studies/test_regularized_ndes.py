@@ -6,6 +6,7 @@ import pytest
 
 from lab import datasets, ode, studies
 from lab.ode import fields
+from lab.ode import survey as surveys
 from lab.studies.ode.regularized_ndes import RegularizedNDEs
 
 pytestmark = pytest.mark.slow
@@ -80,8 +81,27 @@ def test_what_is_not_allowed_gets_a_sentence():
 
 
 def test_too_many_steps_are_told():
-    run = RegularizedNDEs(system="relaxation", mu=400.0, length=10.0).run()
-    assert "Only the first 1000 steps are told" in run.attrs["advice"]
+    """Of more steps than are drawn, sums are of all: against the other loop."""
+    study = RegularizedNDEs(system="relaxation", mu=100.0, length=60.0)
+    run = study.run()
+    assert "Only the first 1000 steps are drawn" in run.attrs["advice"]
+    steps = ode.solve(
+        fields.field("relaxation", 100.0),
+        jnp.asarray(fields.FIELDS["relaxation"].y0),
+        0.0,
+        60.0,
+        rtol=study.tolerance,
+        atol=study.tolerance,
+        h0=study.h0,
+        max_steps=8000,
+        controller=surveys.CONTROLLERS[study.controller],
+    )
+    assert int(steps.accepted) > 1000
+    assert int(run.nfe) == int(steps.evaluations)
+    assert (int(run.accepted), int(run.rejected)) == (int(steps.accepted), int(steps.rejected))
+    assert float(run.reg_E) == pytest.approx(float(ode.error_of(steps)), rel=1e-6)
+    assert float(run.when[-1]) == pytest.approx(60.0)
+    assert run.sizes["step"] == 1000
 
 
 @pytest.fixture

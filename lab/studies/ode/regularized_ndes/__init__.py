@@ -145,8 +145,7 @@ class RegularizedNDEs(Study):
             )
         steps = float(result.accepted + result.rejected)
         if steps >= MOST:
-            return (f"Only the first {MOST} steps are told, and evaluations, R_E and R_S are theirs: shorten the solution, or "
-                    "loosen the tolerance.")
+            return f"Only the first {MOST} steps are drawn one by one: shorten the solution, or loosen the tolerance."
         if "edge" in result and float(result.edge) > 0.5:
             return (
                 f"{float(result.edge):.0%} of the steps are near the longest that is stable: a looser tolerance saves "

@@ -41,7 +41,8 @@ RESULTS = (
     Result("reg_S", (), "R_S", "sum of S h over accepted steps", headline=True),
     Result("edge", (), "at the edge", "share of accepted steps whose h S is above 2/3 of what is stable", headline=True,
            absent="how far steps with noise are stable is not known"),
-    Result("error", (), "true error", "of the end, from a solution with a hundredth of the tolerance", headline=True,
+    Result("error", (), "true error", "of the end, from a solution with a hundredth of the tolerance; NaN if that has too many "
+           "steps", headline=True,
            absent=_NO_FIELD),
     Result("accuracy", (), "right", "share of test samples", headline=True, absent=_NO_CLASSES),
     Result("accuracy_train", (), "right in training", "share of the samples that were trained on", absent=_NO_CLASSES),
@@ -238,7 +239,7 @@ def of_noise(p: Any, loop: Loop) -> dict[str, Any]:
 def _paths(equation: Any, key: Any, tolerance: Any, goal: stochastic.Moments) -> dict[str, Any]:
     steps = stochastic.carried(equation, key, 1000, tolerance, times=MOMENTS, max_steps=surveys.MOST)
     told = surveys.told_of(steps)
-    seen = surveys.steps_of(told, 3, jnp.inf)
+    seen = surveys.steps_of(told, 3, jnp.inf, 0)
     found = stochastic.moments(steps.ys)
     known = seen._asdict()
     del known["edge"]
