@@ -495,3 +495,14 @@ def test_the_label_of_a_level_line_is_inside_the_picture():
         label = next(layer for layer in picture if isinstance(layer, hv.Labels) and "most" in str(layer["text"]))
         at = float(label["y"][0])
         assert (level < at < 0.95) if side == "above" else (0.9 < at < level)
+
+
+def test_a_panel_shows_data_as_points_and_a_landscape_with_its_lines():
+    """In place as by name: what is given fourth are data, which no landscape may swallow."""
+    x, goal = np.zeros((3, 2)), np.ones((4, 2))
+    for panel in (draw.Panel(x, None, None, goal), draw.Panel(x, goal=goal)):
+        drawn = draw.particles({"one": panel}, (-3, 3), (-2, 2))
+        assert not drawn.traverse(lambda each: each, [hv.Image])
+        assert sum(len(each) for each in drawn.traverse(lambda each: each, [hv.Points])) >= 7
+    hills = draw.particles({"one": draw.Panel(x, heights=np.eye(5))}, (-3, 3), (-2, 2))
+    assert len(hills.traverse(lambda each: each, [hv.Image])) == 1

@@ -148,9 +148,9 @@ def film(
             way[at],
             way[seen, :tails],
             shade,
-            ground.get(title),
             by_title.get(title),
             (colors or {}).get(title, SOURCE),
+            heights=ground.get(title),
         )
         for title, way in ways.items()
     }

@@ -20,10 +20,10 @@ class Panel(NamedTuple):
     points: Any  # (n, 2) the particles now
     tails: Any = None  # (steps, m, 2) where some of them have been, the oldest first, now last
     density: Any = None  # (h, w) underneath, row 0 at the bottom; its darkest shade is ``peak``
-    heights: Any = None  # (h, w) of a landscape underneath, between -1 and 1, with its level lines
     goal: Any = None  # (k, 2) the data, faint
     color: Any = SOURCE  # one for all particles, or one for each
     under: str = TARGET  # the colour of the goal
+    heights: Any = None  # (h, w) of a landscape underneath, between -1 and 1, with its level lines
 
 
 def particles(

@@ -101,7 +101,7 @@ def _scatter(result: xr.Dataset) -> Any:
     for way in (*_SHOWN, "fresh data"):
         here = wrong.sel(way=way).values
         x, tints = _within(_flat(result.samples.sel(way=way)), *limits), np.where(here, look.warn, look.source)
-        panels[f"{way.removesuffix(' data')} {100 * here.mean():.0f}%"] = draw.Panel(x, None, None, stored, color=list(tints))
+        panels[f"{way.removesuffix(' data')} {100 * here.mean():.0f}%"] = draw.Panel(x, goal=stored, color=list(tints))
     return draw.particles(panels, *limits, height=280)
 
 
