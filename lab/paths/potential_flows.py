@@ -33,8 +33,8 @@ STEPS = 64
 FRAMES = 33
 COUNTS = (1, 2, 4, 8, 16, 32)
 SOLVERS = ("euler", "rk4")
-GRAIN = 1 / 512
-"""To what positions that are drawn are rounded."""
+GRAIN = 1 / 2048
+"""To what part of the farthest positions that are drawn are rounded."""
 SHADES = 1024
 """And heights, as a part of the largest."""
 _PROBES = 3  # points beside the particles that tell an affine flow: 0 and the axes
@@ -214,13 +214,22 @@ def described(
         w2, gap, missed = jnp.zeros(len(FLOWS), way.dtype), jnp.nan, jnp.nan
     total = jnp.asarray(given.time) ** 2 * _simpson(energy)
     every = STEPS // (FRAMES - 1)
+    # where lines have met, there is no density of Hamilton and Jacobi's flow
+    met = (
+        (times[:, None] >= made.shock)
+        & (jnp.arange(len(FLOWS)) == FLOWS.index("Hamilton-Jacobi"))[None]
+        & (kind == "ripples")
+    )
     errors = jnp.sqrt(((ends[..., :n, :] - way[-1, None, None, :, :n]) ** 2).sum(axis=4).mean(axis=3))
     output = {
         "energy": (energy + blank[None])[::every].T,
         "total": total + blank,
         "w2": w2 + blank,
-        "paths": steady(jnp.swapaxes((way[:, :, :n] + blank[None, :, None, None])[::every], 0, 1), GRAIN),
-        "log_density": (density[:, :, :n].mean(axis=2) + blank[None])[::every].T,
+        "paths": steady(
+            jnp.swapaxes((way[:, :, :n] + blank[None, :, None, None])[::every], 0, 1),
+            GRAIN * jnp.abs(way[:, :, :n]).max(),
+        ),
+        "log_density": (jnp.where(met, jnp.nan, density[:, :, :n].mean(axis=2)) + blank[None])[::every].T,
         "gap": gap,
         "ends_apart": jnp.abs(way[-1, :3] - way[-1, 2][None]).max(),
         "missed": missed,
@@ -264,7 +273,8 @@ def heights(
         seen = [*map(over, made), nothing]
     else:
         wave, heat, still, straight = made
-        initial = lambda z: still(z, 0.0)  # noqa: E731
+        sign = jnp.asarray(given.sign, dtype)
+        climbed = lambda z: sign * still(z, 0.0)  # noqa: E731  # downhill, points climb -u
         high = jnp.abs(still.heights).sum()
         steep = high * jnp.sqrt((still.waves**2).sum(axis=1)).max()
         side = jnp.linspace(-1, 1, _REACH, dtype=dtype)
@@ -273,7 +283,7 @@ def heights(
         def at(t: Array) -> Array:
             t = jnp.maximum(t, 1e-3 * jnp.asarray(given.time, dtype))
             reach = jnp.minimum(t * steep, 2 * jnp.sqrt(t * high))  # no least place is farther
-            return jax.vmap(lambda z: potentials.hopf_lax(initial, z, t, reach * unit, 2).value)(plane)
+            return sign * jax.vmap(lambda z: potentials.hopf_lax(climbed, z, t, reach * unit, 2).value)(plane)
 
         line = jnp.broadcast_to(plane @ straight, nothing.shape)
         seen = [over(wave), over(heat), jax.lax.map(at, times), nothing, line]

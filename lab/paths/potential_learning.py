@@ -176,6 +176,7 @@ def roll(lesson: Lesson, u: Callable, c: Array, z: Float[Array, " d"], t: Int[Ar
     """
 
     def step(at: Array, i: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+        # of a point that is held fixed the last move still has its slope, by which the classifier teaches
         when = i.astype(z.dtype)
         if lesson.pde == "none":
             slope, left = jax.grad(u)(at, when), jnp.zeros((), z.dtype)
@@ -183,15 +184,16 @@ def roll(lesson: Lesson, u: Callable, c: Array, z: Float[Array, " d"], t: Int[Ar
             found = derivatives(u, at, when)
             slope, left = found.gradient, residual(lesson.pde, at, found, c)
         moved = at + slope
-        return jax.lax.stop_gradient(moved) if lesson.detach else moved, (at, slope, left**2)
+        return jax.lax.stop_gradient(moved) if lesson.detach else moved, (moved, slope, left**2)
 
-    end, (way, slopes, squares) = jax.lax.scan(step, z, jnp.arange(lesson.times))
-    way = jnp.concatenate([way, end[None]])
+    _, (moves, slopes, squares) = jax.lax.scan(step, z, jnp.arange(lesson.times))
+    way = jnp.concatenate([z[None], moves])
+    seen = jax.lax.stop_gradient(way) if lesson.detach else way
     first, second = way[t + 1], way[t + 2]
     first, second = (jnp.where(mirrored, 2 * z - other, at) for at, other in ((first, second), (second, first)))
-    _, change = jax.jvp(lesson.decoder, (way[t + 1],), (slopes[t + 1],))
+    _, change = jax.jvp(lesson.decoder, (seen[t + 1],), (slopes[t + 1],))
     pair = jnp.concatenate([lesson.decoder(first), lesson.decoder(second)])
-    far = jnp.sqrt(((end - z) ** 2).sum())
+    far = jnp.sqrt(((way[-1] - z) ** 2).sum())
     return Rolled(squares.mean(), (slopes[0] ** 2).sum(), (change**2).mean(), pair, far)
 
 

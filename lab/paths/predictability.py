@@ -94,7 +94,7 @@ def score(
     """
     sets, rows, inputs = pairs.shape
     known = round(TRAINED * rows)
-    if known < 1 or count < 2:
+    if rows < 10 or count < 2:
         raise ValueError(f"{rows} pairs of {count} traversals, but at least 10 pairs of at least 2 are needed")
     models = jax.vmap(lambda own: Classifier(own, inputs, count, pairs.dtype))(jax.random.split(key, sets))
     rate = jnp.asarray(learning_rate, pairs.dtype)

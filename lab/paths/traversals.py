@@ -100,9 +100,10 @@ def _seen(
     shared, own = way[:, :, :STARTS], way[:, :, STARTS:]
     moved = shared[-1] - shared[0]
     plane = _plane(shared)
+    drawn = jnp.moveaxis(shared[:, :, :DRAWN] @ plane.axes, 0, 1)
     output = {
         "path": jnp.moveaxis(shared[:, :, :DRAWN], 0, 2),
-        "way": steady(jnp.moveaxis(shared[:, :, :DRAWN] @ plane.axes, 0, 1), GRAIN),
+        "way": steady(drawn, GRAIN * jnp.abs(drawn).max()),
         "images": _decoded(decoder, jnp.moveaxis(shared[:, :, :SHOWN], 0, 2)).astype(jnp.float32),
         "landscape": _heights(model, plane, way.shape[0]),
         "landscape_at": plane.limit,

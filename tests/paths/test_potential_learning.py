@@ -82,6 +82,35 @@ def test_the_loss_is_that_of_the_formula(pde):
     np.testing.assert_allclose(terms.jvp, change, rtol=1e-9)
 
 
+def test_a_detached_way_still_teaches_by_its_last_move():
+    """The same loss; and the slope is that of points that are held fixed, from which one moves on."""
+    whole, held, batch = _lesson(), _lesson(detach=True), _batch()
+    slope = jax.grad(lambda model, lesson: learning.loss(model, lesson, batch)[1].ce)
+    value, other = (learning.loss(each.model, each, batch)[0] for each in (whole, held))
+    np.testing.assert_allclose(value, other, rtol=1e-12)
+
+    def by_hand(model):
+        entropy = []
+        for row, k in enumerate(batch.index):
+            u = learning.one(model.landscape, int(k))
+            for z, t in zip(batch.z[row], batch.t[row], strict=True):
+                way = [z]
+                for i in range(3):
+                    at = jax.lax.stop_gradient(way[-1])
+                    way.append(at + jax.grad(u)(at, jnp.asarray(float(i))))
+                j = int(t) + 1
+                scores = model.classifier(jnp.concatenate([W @ way[j], W @ way[j + 1]]))
+                entropy.append(-jax.nn.log_softmax(scores)[k])
+        return jnp.stack(entropy).mean()
+
+    found, full = slope(held.model, held).landscape, slope(whole.model, whole).landscape
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(found)) > 1e-4
+    expected = jax.grad(by_hand)(held.model).landscape
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-12)
+    assert any(float(jnp.abs(a - b).max()) > 1e-6 for a, b in zip(*map(jax.tree.leaves, (found, full)), strict=True))
+
+
 def eqx_c(lesson, c):
     import equinox as eqx
 

@@ -156,7 +156,7 @@ class PotentialFlows(Study):
             lost = [name for name, count in known.items() if count < max(known.values())] or ["all"]
             return f"Of the terms of the loss {', '.join(lost)} became infinite or NaN: lower the learning rate or λₚ."
         if "accuracy" in result and float(result.accuracy) < 0.9:
-            how = {"none": "choose an equation"}.get(sweeping.parameters(result)["pde"], "lower λₚ, ask for fewer, or train longer")
+            how = {"none": "choose an equation"}.get(sweeping.parameters(result)["pde"], "lower λₚ, take fewer, train longer")
             return f"Potentials are told apart in {float(result.accuracy):.0%} of pairs only: {how}."
         if float(result.met) > 0.02:
             return f"Lines met from t = {float(result.shock):.2g} on: what goes straight beyond it is not optimal."

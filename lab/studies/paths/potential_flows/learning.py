@@ -29,7 +29,7 @@ def learned(own: Any, inputs: Inputs, p: Any, loop: Loop) -> tuple[dict[str, Any
         made = autoencoder.train(inputs.rows, p.latent, p.decoder_steps, int(p.seed), loop=loop, keep=weights.kept)
         generator, reasons = made.model.decoder, [made.reason]
         output = {"vae_loss": _curve(made.loss), "vae_error": _error(made.model, inputs.rows)}
-        if made.reason == Reason.STOPPED:
+        if made.reason != Reason.CONVERGED:
             return output, reasons
     taught = potential_learning.train(
         loop, jax.random.key(p.seed), generator, p.latent, p.potentials, p.pde,

@@ -79,7 +79,7 @@ def _steps(result: xr.Dataset) -> Any:
     low = 0.3 * float(result.step_error.sel(flow=["wave", "heat"]).min())
     return draw.plot(*layers, logx=True, logy=True, xlabel="steps from 0 to T", ylabel="error of the end",
                      ylim=(low, 8 * float(result.step_error.max())), xticks=list(counts), height=360,
-                     note="Hamilton-Jacobi: exact in one step")
+                     note="" if sweeping.parameters(result)["downhill"] else "Hamilton-Jacobi: exact in one step")
 
 
 def _along(result: xr.Dataset, name: str, along: str, **axes: Any) -> Any:
