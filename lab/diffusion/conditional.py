@@ -79,7 +79,13 @@ class Conditional(eqx.Module):
 
     @jit
     def given(self, y: Float[Array, "n m"]) -> Given:
-        """What each y tells; the weights sum to one."""
+        """What each y tells; the weights sum to one.
+
+        Raises:
+            ValueError: y of another dimension than what is measured.
+        """
+        if y.ndim != 2 or y.shape[1] != self.seen.shape[1]:
+            raise ValueError(f"y has shape {y.shape}, but rows of {self.seen.shape[1]} numbers are needed")
         logits, _ = log_joint(jnp.exp(self.log_weights), self.marginals, y[:, None, :] - self.seen[None])
         centres = self.means[None] + jnp.einsum("kdm,nkm->nkd", self.gains, y[:, None, :] - self.seen[None])
         return Given(jax.nn.log_softmax(logits, axis=1), jnp.einsum("kde,nkd->nke", self.bases, centres))

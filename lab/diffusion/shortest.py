@@ -96,9 +96,11 @@ def filters(covariance: Float[Array, "d d"], tau: ArrayLike) -> tuple[Float[Arra
     r"""$\Phi = [(I - S_0)^{-1} (I - S_0^\tau)]^{1/2}$ and $\Psi = (I - \Phi^2)^{1/2}$, of signal and of noise.
 
     Raises:
-        ValueError: a matrix that is not symmetric, or has a negative eigenvalue.
+        ValueError: a matrix that is not symmetric, or has a negative eigenvalue; a tau outside [0, 1].
     """
     _check(covariance, covariance)
+    if known(tau) and not 0 <= float(np.asarray(tau)) <= 1:
+        raise ValueError(f"tau = {tau}, but it goes from 1, the data, to 0, white noise")
     return _filters(covariance, tau)
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.diffusion.shortest import Corruption, divergence
-from lab.diffusion.spectra import Basis, checked, coefficients, composed
+from lab.diffusion.spectra import Basis, checked, coefficients, composed, even
 from lab.numerics.iterate import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 
@@ -82,7 +82,12 @@ def corrupt(
 
     Args:
         signal, noise: (h, w) or (k,), in "fft" the same at f and -f.
+
+    Raises:
+        ValueError: in "fft" one that is not.
     """
+    for each in (signal, noise) if isinstance(basis, str) and basis == "fft" else ():
+        even(each.reshape(x.shape[1:]))
     u = coefficients(x, basis)
     fresh = jax.random.normal(key, u.shape, u.dtype)  # white in one orthonormal basis is white in all
     both = jnp.sqrt(signal.reshape(1, -1)) * u + jnp.sqrt(noise.reshape(1, -1)) * fresh

@@ -167,7 +167,13 @@ def checked(power: Array, symmetric: bool = False) -> None:
             f"the power at frequency {place} is {given[tuple(place)]:g}, but a positive number is needed"
             + (": add a little of white noise to the data" if given[tuple(place)] == 0 else "")
         )
-    if symmetric and not np.allclose(given, np.asarray(mirrored(power)), rtol=1e-6):
+    if symmetric:
+        even(power)
+
+
+def even(power: Array) -> None:
+    """Refuse what differs between f and -f; what is traced is not looked at."""
+    if known(power) and not np.allclose(np.asarray(power), np.asarray(mirrored(power)), rtol=1e-6):
         raise ValueError("the spectrum differs between f and -f, which no real image's does: take the mean of both")
 
 
@@ -227,10 +233,19 @@ def fit(power: Float[Array, "*k"], radius: Float[Array, "*k"]) -> PowerLaw:
     return PowerLaw(jnp.exp(level), jnp.exp(knee), -slope, error)
 
 
-@jit
 def gaussian_images(
     power: Float[Array, "h w"], fresh: Float[Array, "n h w"], basis: Basis = "fft"
 ) -> Float[Array, "n h w"]:
-    """Images of the Gaussian with this spectrum, out of standard normal numbers."""
+    """Images of the Gaussian with this spectrum, out of standard normal numbers.
+
+    Raises:
+        ValueError: a power that is not positive, or in "fft" differs between f and -f.
+    """
+    checked(power, symmetric=isinstance(basis, str) and basis == "fft")
+    return _gaussian_images(power, fresh, basis)
+
+
+@jit
+def _gaussian_images(power: Array, fresh: Array, basis: Basis) -> Array:
     rows = jnp.sqrt(power).reshape(1, -1) * fresh.reshape(fresh.shape[0], -1)
     return _composed(rows, (power.shape[0], power.shape[1]), basis)

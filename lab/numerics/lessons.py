@@ -1,5 +1,6 @@
 """A whole training, for whatever is trained: batches are drawn anew at every step, and a loop reports, stops and goes on."""
 
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -46,7 +47,9 @@ class Learning(NamedTuple):
 
 class Learned(NamedTuple):
     model: Any  # the moving average of what was learned
-    loss: Float[Array, " steps"]  # of the batch of each step, before it; NaN where a stop left it out
+    loss: Float[
+        Array, " steps"
+    ]  # of the batch of each step, before it; NaN where a stop left it out, and where it went on
     reason: Int[Array, ""] | int
     iterations: Int[Array, ""] | int
     state: Learning
@@ -65,6 +68,9 @@ def _step(lesson: Lesson, state: Learning) -> Learning:
     model, moments = descend(lesson.optimizer, state.model, slope, state.moments, eta, lesson.decay)
     decay = jnp.minimum(lesson.average, (1 + step) / (10 + step))
     average = jax.tree.map(lambda old, new: (decay * old + (1 - decay) * new).astype(old.dtype), state.average, model)
+    # what was learned before is not lost where a loss is not finite
+    new, old = (model, average, moments), (state.model, state.average, state.moments)
+    model, average, moments = jax.tree.map(partial(jnp.where, jnp.isfinite(value)), new, old)
     return Learning(model, average, moments, state.step + 1, value.astype(state.loss.dtype))
 
 
@@ -109,4 +115,6 @@ def learn(
     run = loop(STEPS, lesson, state, max_iterations=steps)
     loss = jnp.asarray(run.trace["loss"])
     loss = jnp.pad(loss, (0, steps - loss.size), constant_values=jnp.nan)
+    if state is not None:
+        loss = jnp.roll(loss, state.step)  # those before were told then
     return Learned(run.state.average, loss, run.reason, run.iterations, run.state)

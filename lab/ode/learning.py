@@ -23,7 +23,7 @@ from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 from lab.numerics.learning import descend
-from lab.ode.regularizers import How, Kind, bending, error_of, order_of, penalty, stiffness_of
+from lab.ode.regularizers import How, Kind, bending, check_numbers, error_of, order_of, penalty, stiffness_of
 from lab.ode.solving import Steps, solve
 
 MOMENTUM = optax.trace(decay=0.9)
@@ -304,6 +304,9 @@ def learn(
     b: Any = settings.spread
     if not isinstance(b, Tracer) and not 0 <= float(b) < 1:
         raise ValueError(f"spread = {b}, but STEER ends between 0 and 2: it must be at least 0 and below 1")
+    check_numbers(
+        {name: value for name, value in settings._asdict().items() if name != "spread"}, may_vanish=("strength",)
+    )
     dtype = samples.x.dtype
     settings = Settings(*(jnp.asarray(value, dtype) for value in settings))
     lesson = Lesson(key, model, samples, settings, jnp.int32(steps), kind, how, batch, diff_h, max_steps)

@@ -19,11 +19,12 @@ Sources: Pal et al., ICML 2021 (ER, SR); Pal, Edelman, Rackauckas, *Locally Regu
 (TayNODE).
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -107,6 +108,18 @@ def order_of(kind: Kind) -> int:
 
 
 @chosen
+def check_numbers(given: Mapping[str, Any], may_vanish: tuple[str, ...] = ()) -> None:
+    """Refuse numbers of a training that are not positive, or below 0 where they may vanish; traced ones are not looked at."""
+    for name, value in given.items():
+        if isinstance(value, Tracer):
+            continue
+        number, zero = float(np.asarray(value)), name in may_vanish
+        if not (np.isfinite(number) and (number > 0 or (zero and number == 0))):
+            raise ValueError(
+                f"{name} = {number:g}, but a {'number of at least 0' if zero else 'positive number'} is needed"
+            )
+
+
 def penalty(
     kind: Kind,
     steps: Steps,

@@ -32,7 +32,7 @@ from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 from lab.numerics.learning import descend
-from lab.ode.regularizers import How, Kind, error_of, penalty, stiffness_of
+from lab.ode.regularizers import How, Kind, check_numbers, error_of, penalty, stiffness_of
 from lab.ode.solving import Steps, Tried, solve
 
 TREE = 1e-3
@@ -308,6 +308,10 @@ def learn(
         raise ValueError(f"kind = {kind!r}, but equations with noise take vanilla, ER, ER2, SR, ER+SR or local")
     if steps < 1 or paths < 2:
         raise ValueError(f"steps = {steps} and paths = {paths}, but a step and two paths are needed")
+    if max_steps < 1:
+        raise ValueError(f"max_steps = {max_steps}, but at least 1 is needed")
+    given = {"strength": strength, "learning_rate": learning_rate, "tolerance": tolerance}
+    check_numbers(given, may_vanish=("strength",))
     weight, rate, tol = (jnp.asarray(value, float) for value in (strength, learning_rate, tolerance))
     lesson = Lesson(key, model, goal, weight, rate, tol, jnp.int32(steps), kind, how, paths, max_steps)
     run = loop(LEARNING, lesson, state, max_iterations=steps)

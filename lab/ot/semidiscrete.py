@@ -158,6 +158,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
     if points.shape[1] != 2:
         raise ValueError(f"y has shape {points.shape}, but points in the plane (m, 2) are needed")
     h = np.asarray(voronoi(jnp.asarray(points)) if heights is None else heights, float)
+    _check_heights(h, len(points))
     cells = _cut(points, h)
     if cells.area.min() <= 0:
         empty = int(cells.area.argmin())
@@ -470,6 +471,16 @@ def by_samples(
     else:
         targets = jnp.asarray(y)
         mass = jnp.full(targets.shape[0], 1 / targets.shape[0]) if weights is None else jnp.asarray(weights)
+    if heights is not None:
+        _check_heights(heights, targets.shape[0])
+    for name, count in (("iterations", iterations), ("batch", batch), ("tested", tested)):
+        if count < 1:
+            raise ValueError(f"{name} = {count}, but at least 1 is needed")
+    drawn = jax.eval_shape(lambda key: draw(key, 2), key).shape
+    if drawn != (2, targets.shape[1]):
+        raise ValueError(
+            f"of 2 points the source draws {drawn}, but (2, {targets.shape[1]}) is needed, the dimension of y"
+        )
     kept = jnp.asarray(marks, jnp.int32)
     work = _begun(draw, targets, mass, key, jnp.zeros(batch), rate, heights, jnp.int32(patience), kept, iterations)
     ran = loop(_ASCENT, work, max_iterations=iterations)
@@ -493,6 +504,13 @@ def _begun(
     start = matched(draw, y, key) if heights is None else jnp.asarray(heights, y.dtype)
     rate = 0.02 * jnp.sqrt(y.var(axis=0).sum()) if rate is None else jnp.asarray(rate, y.dtype)
     return Work(draw, y, mass, start - start.mean(), rate, jnp.int32(total), key, batch, patience, marks)
+
+
+def _check_heights(heights: Any, m: int) -> None:
+    if np.shape(heights) != (m,):
+        raise ValueError(f"heights have shape {np.shape(heights)}, but one for each of the {m} points of y is needed")
+    if not isinstance(heights, Tracer) and not np.isfinite(np.asarray(heights)).all():
+        raise ValueError("some heights are NaN or infinite")
 
 
 def matched(draw: Any, y: Float[Array, "m d"], key: PRNGKeyArray) -> Float[Array, " m"]:

@@ -69,7 +69,9 @@ def test_draws_are_of_the_posterior(made):
     np.testing.assert_allclose(np.cov(draws.T), law.covariance, atol=0.06)
 
 
-def test_what_does_not_fit_is_refused():
+def test_what_does_not_fit_is_refused(made):
+    with pytest.raises(ValueError, match="rows of 2 numbers are needed"):
+        made[0].given(jnp.zeros((3, 1)))
     with pytest.raises(ValueError, match=r"a matrix \(m, 4\) is needed"):
         conditional(PRIOR, np.ones((2, 3)), 0.1)
     for noise in (0.0, -1.0, np.nan):

@@ -275,6 +275,8 @@ def test_in_continuous_time_the_flow_is_that_of_the_covariances():
 def test_bad_input_gets_a_sentence():
     with pytest.raises(ValueError, match=r"the power at frequency \[1\] is -1"):
         shortest.shortest(jnp.array([1.0, -1.0]), TAU)
+    with pytest.raises(ValueError, match=r"tau = 1\.5, but it goes from 1"):
+        shortest.filters(jnp.eye(2), 1.5)
     with pytest.raises(ValueError, match=r"tau must lie in \[0, 1\]"):
         shortest.shortest(jnp.ones(2), jnp.array([2.0]))
     with pytest.raises(ValueError, match=r"a row .* is needed: ravel it"):

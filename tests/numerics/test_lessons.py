@@ -64,9 +64,13 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been():
     assert np.isnan(half.loss[int(half.iterations) :]).all()
     on = learn(pure, LINE, NOTHING, KEY, state=half.state, **asked)
     np.testing.assert_array_equal(on.model["w"], whole.model["w"])
+    done = int(half.iterations)
+    np.testing.assert_array_equal(on.loss[done:], whole.loss[done:])
+    assert np.isnan(on.loss[:done]).all()
 
 
 def test_a_loss_that_is_not_finite_ends_it():
     found = learn(pure, Line(jnp.asarray(jnp.inf)), NOTHING, KEY, steps=50, learning_rate=0.05)
     assert found.reason == Reason.NOT_FINITE
     assert int(found.iterations) == 1
+    assert float(found.model["w"]) == 0  # what there was before is kept

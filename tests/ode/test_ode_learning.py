@@ -115,11 +115,16 @@ def test_trainings_that_can_not_be_are_refused():
         ({"batch": 61}, "batch = 61"),
         ({"steps": 0}, "steps = 0"),
         ({"settings": Settings(spread=1.0)}, "spread = 1.0"),
+        ({"settings": Settings(strength=-1.0)}, "strength = -1, but a number of at least 0"),
+        ({"settings": Settings(tolerance=0.0)}, "tolerance = 0, but a positive number"),
+        ({"settings": Settings(learning_rate=float("nan"))}, "learning_rate = nan"),
     ):
         with pytest.raises(ValueError, match=said):
             learn(jax.random.key(1), MODEL, SAMPLES, **({"batch": 30} | values))
     with pytest.raises(ValueError, match="equations with noise take"):
         stochastic.learn(jax.random.key(0), MODEL, stochastic.Moments(X, X), kind="Tay2")
+    with pytest.raises(ValueError, match=r"strength = -0\.2, but a number of at least 0"):
+        stochastic.learn(jax.random.key(0), MODEL, stochastic.Moments(X, X), strength=-0.2)
 
 
 class Line(stochastic.Spiral):

@@ -304,3 +304,17 @@ def test_chi_squared_has_no_bias():
 def test_bad_input_gets_a_sentence(y, weights, sentence):
     with pytest.raises(ValueError, match=sentence):
         semidiscrete.in_square(np.array(y), None if weights is None else np.array(weights))
+
+
+def test_a_source_and_heights_that_do_not_fit_get_a_sentence():
+    key = jax.random.key(0)
+    for asked, said in (
+        ({"draw": semidiscrete.Gaussian(3)}, r"the source draws \(2, 3\), but \(2, 2\) is needed"),
+        ({"heights": np.zeros(5)}, r"heights have shape \(5,\), but one for each of the 12 points"),
+        ({"heights": np.full(12, np.nan)}, "some heights are NaN"),
+        ({"tested": 0}, "tested = 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            semidiscrete.by_samples(**({"draw": semidiscrete.Gaussian(2), "y": Y, "key": key} | asked))
+    with pytest.raises(ValueError, match=r"heights have shape \(3,\)"):
+        semidiscrete.in_square(Y, heights=np.zeros(3))
