@@ -162,7 +162,7 @@ def test_bad_spectra_and_bases_get_a_sentence(images, own):
     with pytest.raises(ValueError, match="differs between f and -f"):
         spectra.gaussian_images(uneven, jnp.zeros((2, 4, 5)))
     with pytest.raises(ValueError, match="differs between f and -f"):
-        shortest_sampling.corrupt(jnp.zeros((2, 4, 5)), uneven / 2, 1 - uneven / 2, jax.random.key(0))
+        back.corrupt(jnp.zeros((2, 4, 5)), uneven / 2, 1 - uneven / 2, jax.random.key(0))
     with pytest.raises(ValueError, match=r"the power at frequency \[1\] is nan"):
         spectra.checked(jnp.array([1.0, np.nan]))
     with pytest.raises(ValueError, match=r"basis = 'wavelet', but it must be one of 'fft', 'dct'"):
