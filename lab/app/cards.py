@@ -328,23 +328,26 @@ class Cards:
     def _follow(self, *_: Any) -> None:
         session = self._session
         if session.fresh:
-            self._one_by_one(Card.refresh, session.result)
+            result = session.result
+            self._one_by_one(Card.refresh, lambda: session.result is result, 1 if session.rough else None)
             self._tell()
 
     def _retheme(self, *_: Any) -> None:
-        self._one_by_one(Card.retheme, self._session.result)
+        dark = self._session.dark
+        self._one_by_one(Card.retheme, lambda: self._session.dark == dark)  # also where a result comes meanwhile
 
-    def _one_by_one(self, draw: Callable[[Card], None], result: xr.Dataset | None) -> None:
+    def _one_by_one(self, draw: Callable[[Card], None], wanted: Callable[[], bool], most: int | None = None) -> None:
         """Draw the cards, those in sight first, the first now, each other in a turn of its own: the first picture is sent
-        before the second is drawn, and what the user does meanwhile comes in between. A newer result begins anew. Of a
-        sketch the first picture is enough.
+        before the second is drawn, and what the user does meanwhile comes in between. It ends where it is no longer wanted,
+        as when a newer result begins anew.
+
+        Args:
+            most: how many are drawn; of a sketch the first picture is enough.
         """
-        waiting = sorted(self.cards, key=lambda card: (card.picture.along is not None, not card.head.seen))
-        if self._session.rough:
-            del waiting[1:]
+        waiting = sorted(self.cards, key=lambda card: (card.picture.along is not None, not card.head.seen))[:most]
 
         def turn() -> None:
-            if waiting and self._session.result is result:
+            if waiting and wanted():
                 draw(waiting.pop(0))
                 self._session.post(turn)
 

@@ -375,14 +375,15 @@ class Session(param.Parameterized):
 
     def _sketched(self, study: Study, result: xr.Dataset, drawn: Event) -> None:
         if self.busy and self.study is study:
-            self.param.update(result=result, fresh=True, rough=True)
+            self.param.update(result=result, rough=True, fresh=True)
         self._post(drawn.set)  # in a turn after that of the first picture
 
     def _done(self, answer: "_Answer") -> None:
         result, warm = answer.outcome
         self._warm = warm if result.attrs["reason"] != "not_finite" else None
         told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
-        self.param.update(result=result, fresh=True, rough=False, busy=False, stage="", progress=None, **told)
+        told |= {"result": result, "rough": False, "busy": False, "stage": "", "progress": None}
+        self.param.update(**told, fresh=True)  # last: another thread that waits for it finds all the rest
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None

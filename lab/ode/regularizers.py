@@ -107,7 +107,6 @@ def order_of(kind: Kind) -> int:
     return int(kind[3:]) if kind.startswith("Tay") else 0
 
 
-@chosen
 def check_numbers(given: Mapping[str, Any], may_vanish: tuple[str, ...] = ()) -> None:
     """Refuse numbers of a training that are not positive, or below 0 where they may vanish; traced ones are not looked at."""
     for name, value in given.items():
@@ -120,6 +119,7 @@ def check_numbers(given: Mapping[str, Any], may_vanish: tuple[str, ...] = ()) ->
             )
 
 
+@chosen
 def penalty(
     kind: Kind,
     steps: Steps,

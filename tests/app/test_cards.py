@@ -2,9 +2,12 @@
 
 import holoviews as hv
 import numpy as np
+from browsing import wait
+from gradual import Gradual
 from holoviews.streams import Pipe
 
-from lab.app.cards import keep_unchanged
+from lab.app.cards import Cards, keep_unchanged
+from lab.app.session import Session
 from lab.studies import draw
 
 
@@ -45,3 +48,25 @@ def _tint(picture: hv.Overlay) -> list[str]:
     return [
         str(renderer.glyph.fill_color) for renderer in plot.state.renderers if hasattr(renderer.glyph, "fill_color")
     ]
+
+
+def test_a_theme_that_changes_while_a_run_ends_reaches_every_card():
+    """Its redraws take one turn a card, and the result comes between two of them."""
+    session = Session(Gradual())
+    session.start()
+    wait(lambda: session.fresh)
+    turns: list = []
+    session.post = turns.append  # instead of at once
+    cards = Cards(session)
+    _work_off(turns)
+    session.dark = True
+    session.param.update(result=session.result.copy(), fresh=True)
+    _work_off(turns)
+    live = [card._live.pane for card in cards.cards if card._live is not None]
+    assert len(live) > 1
+    assert {pane.theme._json["attrs"]["Axis"]["axis_label_text_color"] for pane in live} == {"#e6eaf0"}
+
+
+def _work_off(turns: list) -> None:
+    while turns:
+        turns.pop(0)()

@@ -215,7 +215,8 @@ def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, 
 
     if not isinstance(element, hv.Overlay):
         both = {"framewise": not current().hold, **(both or {})}
-    for backend in (current().backend,) if current().backend else backends():
+    loaded = backends()
+    for backend in (current().backend,) if current().backend else loaded:
         own = bokeh if backend == "bokeh" else mpl
         options = {**(both or {}), **(own or {})}
         if options:

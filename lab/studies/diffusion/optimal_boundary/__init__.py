@@ -90,9 +90,13 @@ class OptimalBoundary(Study):
         return variables.inputs(data)
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
-        """Scores that fit into memory, and Gaussians that there are images for."""
+        """Scores that fit into memory, images that can be halved and factorized, and Gaussians that there are images for."""
+        sides = (variables.sides(data.arrays["pixels"].shape, pool) for pool in range(1, 17))
+        least = next((pool for pool, (h, w) in enumerate(sides, 1) if h * w <= MOST and not (h % 2 or w % 2)), 1)
         most, train = _LARGEST // (self.references + self.tests), int((~np.asarray(data.arrays["held_out"])).sum())
         found = {"candidates": Limit(1, max(most, 1), "so that the table of scores fits into memory")} if most < 5000 else {}
+        if least > 1:
+            found["pool"] = Limit(least, 16, f"which leaves at most {MOST} pixels and sides of even numbers")
         if train < 128:
             found["modes"] = Limit(1, max(train // 2, 1), "so that there are two training images for each")
         return found
