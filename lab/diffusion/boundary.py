@@ -48,6 +48,7 @@ class Walk(eqx.Module):
         sampler: one that draws nothing, so that the start decides all.
         decode: from the end (d,) to what the metric sees, of latent models; nothing when omitted.
         denoised: whether the end is the prediction at the last time, which then still has noise; else the point itself.
+        steps: of a grid that is padded by its last time; all of it when omitted.
     """
 
     condition: Any
@@ -55,6 +56,7 @@ class Walk(eqx.Module):
     times: Float[Array, " times"]
     sampler: Sampler
     decode: Any = None
+    steps: Any = None
     denoised: bool = eqx.field(static=True, default=True)
 
     def __call__(self, x: Float[Array, " d"], given: Any) -> Array:
@@ -64,7 +66,7 @@ class Walk(eqx.Module):
         """The same with the noise that a sampler draws on its way."""
         predict = self.condition(given)
         first, last = (jax.tree.map(lambda each: each.astype(x.dtype), self.noise(self.times[at])) for at in (0, -1))
-        steps = self.times.shape[0] - 1
+        steps = self.times.shape[0] - 1 if self.steps is None else self.steps
         end = samplers.walked(predict, self.noise, self.times, steps, first.s * x[None], self.sampler, key)
         end = predict(end, last.a, last.s) if self.denoised else end
         return end[0] if self.decode is None else self.decode(end[0])
@@ -202,7 +204,10 @@ def _done(task: _Task, state: _State) -> Array:
 
 
 def _final(state: _State) -> Array:
-    return jnp.where(state.alive, _costs(state.scores[0], state.seen), jnp.inf)
+    """What decides: of a search that was stopped, costs on those pairs that every candidate was tried on, if there are any."""
+    whole = (state.seen | ~state.alive[None]).all(axis=1, keepdims=True)
+    counted = state.seen & (whole | ~whole.any())
+    return jnp.where(state.alive, _costs(state.scores[0], counted), jnp.inf)
 
 
 def _measure(task: _Task, state: _State) -> dict[str, Array]:

@@ -6,15 +6,18 @@ There Euler's method is DDIM and Heun's that of EDM, for every schedule (Karras 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from lab.diffusion.predictions import Prediction
 from lab.diffusion.samplers import Moved, Step
+from lab.diffusion.schedules import noise
 
 _NEAR = 1e-9
 
@@ -26,6 +29,8 @@ class Tableau(eqx.Module):
         stages: the lower triangle of the tableau: row i has the i weights of the slopes before, the first row none.
         weights: of all slopes; of sum one.
         clock: where in a step each slope is taken; the sums of the rows when omitted.
+
+    A step to sigma = 0, where a slope has no value, is Euler's, as in EDM's sampler: it ends at D.
 
     Raises:
         ValueError: rows that are no lower triangle, weights that do not sum to one, a clock outside 0 to 1.
@@ -74,11 +79,11 @@ class Tableau(eqx.Module):
                 place = place + weight * length * slope
             data = predict(place, one, sigma)
             first = data if first is None else first
-            slopes.append((place - data) / sigma)
+            slopes.append((place - data) / jnp.where(sigma > 0, sigma, 1))
         for weight, slope in zip(self.weights, slopes, strict=True):
             y = y + weight * length * slope
         assert first is not None
-        return Moved(later.a * y, first, None)
+        return Moved(later.a * jnp.where(later.sigma > 0, y, first), first, None)
 
 
 class Stepped(eqx.Module):
@@ -86,7 +91,9 @@ class Stepped(eqx.Module):
 
     Args:
         step: called with a prediction, the ``Level`` now, the ``Level`` later and the points (n, d) now; returns those later.
-        evaluations: of the prediction in a step.
+        evaluations: of the prediction in a step; counted when omitted, where a loop of JAX counts once.
+
+    The prediction that is shown is that of the points now, which costs nothing beside a step that asks for it too.
 
     >>> def ddim(predict, now, later, x):
     ...     data = predict(x, now.a, now.s)
@@ -96,10 +103,33 @@ class Stepped(eqx.Module):
     """
 
     step: Callable[..., Array] = eqx.field(static=True)
-    evaluations: int = eqx.field(static=True, default=1)
+    evaluations: int = eqx.field(static=True)
+
+    def __init__(self, step: Callable[..., Array], evaluations: int | None = None):
+        self.step = step
+        self.evaluations = _asks(step) if evaluations is None else evaluations
 
     def begin(self, x: Array) -> None:
         return None
 
     def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
-        return Moved(self.step(predict, step.now.level, step.later.level, x), x, None)
+        now = step.now.level
+        return Moved(self.step(predict, now, step.later.level, x), predict(x, now.a, now.s), None)
+
+
+def _asks(step: Callable[..., Array]) -> int:
+    """How often a step asks for the prediction; once where that can't be told."""
+    asked = 0
+
+    def predict(x: Array, a: Array, s: Array) -> Array:
+        nonlocal asked
+        asked += 1
+        return x
+
+    def once(x: Array) -> Array:
+        vp = noise("vp")
+        return step(predict, vp(jnp.asarray(0.5)), vp(jnp.asarray(0.25)), x)
+
+    with suppress(Exception):  # what is wrong with it is told where it is tried
+        jax.eval_shape(once, jax.ShapeDtypeStruct((1, 2), jnp.result_type(float)))
+    return max(asked, 1)

@@ -11,10 +11,10 @@ from scipy import stats
 from lab import diffusion
 from lab.clustering.mixtures import fitted
 from lab.datasets import packaged
-from lab.diffusion import boundary, sharing
+from lab.diffusion import boundary, samplers, sharing
 from lab.diffusion.conditional import conditional
 from lab.diffusion.samplers import DDIM
-from lab.diffusion.tableau import Tableau
+from lab.diffusion.tableau import Stepped, Tableau
 from lab.numerics import Chunked
 from lab.numerics.mixtures import Mixture, gaussian
 
@@ -208,6 +208,70 @@ def test_refinement_never_loses_and_stays_where_noise_lives():
     zero = boundary.search(walk, jnp.zeros((1, D)), z, given).value
     assert float(free.value) <= float(zero) + 1e-3  # for the squared error the best start of all is near 0
     assert float(jnp.linalg.norm(free.x)) < 0.6 * D**0.5
+
+
+def test_a_search_that_is_stopped_compares_candidates_on_the_same_images():
+    """In the third of five blocks images 0 to 1 have been tried by all, image 2 by the first few, who are worse there."""
+    starts, z = jnp.asarray([[1.0], [2.0], [3.0], [4.0]]), jnp.zeros((5, 1))
+    given = jnp.asarray([0.0, 0.0, 100.0, 0.0, 0.0])[:, None]
+
+    def stop(progress):
+        return progress.iteration >= 3
+
+    ran = boundary.search(lambda x, y: x + y, starts, z, given, block=3, loop=Chunked(stop, seconds=0.0))
+    tried = np.isfinite(np.asarray(ran.scores))
+    assert tried[:2].all()
+    assert tried[2, 0]
+    assert not tried[2].all()
+    assert int(ran.best) == 0
+    assert float(ran.value) == pytest.approx(1.0)
+
+
+def test_a_walk_on_a_padded_grid_is_that_on_its_own_grid():
+    """Also of a sampler whose last step differs from the others."""
+    walk, starts, _, given, _ = bed()
+    for sampler in (diffusion.SAMPLERS["dpm++2m"], diffusion.SAMPLERS["edm-heun"]):
+        plain = boundary.Walk(walk.condition, VP, diffusion.grid(VP, 5), sampler)
+        times = diffusion.grids.padded(VP, 5, 9)
+        padded = boundary.Walk(walk.condition, VP, times, sampler, steps=jnp.int32(5))
+        np.testing.assert_allclose(padded(starts[0], row(given, 0)), plain(starts[0], row(given, 0)), atol=1e-10)
+
+
+def test_a_function_of_a_step_says_how_often_it_asks():
+    walk, starts, _, given, _ = bed()
+    own, times = walk.condition(row(given, 0)), diffusion.grid(VP, 7)
+
+    def heun(predict, now, later, x):
+        slope = (x / now.a - predict(x, now.a, now.s) / 1) / now.sigma
+        y = x / now.a + (later.sigma - now.sigma) * slope
+        other = (y - predict(later.a * y, later.a, later.s)) / later.sigma
+        return later.a * (x / now.a + (later.sigma - now.sigma) * (slope + other) / 2)
+
+    assert Stepped(heun).evaluations == 2
+    assert Stepped(lambda predict, now, later, x: x).evaluations == 1
+    assert Stepped(heun, evaluations=5).evaluations == 5
+    ran = diffusion.sample(own, VP, times, starts[:4], Stepped(heun))
+    same = diffusion.sample(own, VP, times, starts[:4], "edm-heun")
+    np.testing.assert_allclose(ran.end, same.end, atol=1e-10)
+    np.testing.assert_allclose(ran.data, same.data, atol=1e-10)
+    assert int(ran.evaluations) == int(same.evaluations)
+
+
+def test_a_tableau_ends_at_the_data_where_the_last_level_is_zero():
+    walk, starts, _, given, _ = bed()
+    own = walk.condition(row(given, 0))
+    ve = diffusion.Karras()
+    level = ve(jnp.asarray(0.5))
+    step = samplers.Step(
+        samplers.Knot(jnp.asarray(0.5), level),
+        None,
+        samplers.Knot(jnp.asarray(0.0), level._replace(s=level.s * 0)),
+        jnp.int32(0),
+        jnp.int32(1),
+        jax.random.key(0),
+    )
+    moved = Tableau([[], [1.0]], [0.5, 0.5])(own, step, starts[:3], None)
+    np.testing.assert_allclose(moved.x, level.a * own(starts[:3], level.a, level.s), atol=1e-12)
 
 
 def test_a_tableau_is_a_sampler():

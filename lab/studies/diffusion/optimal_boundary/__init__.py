@@ -10,6 +10,8 @@ import xarray as xr
 
 from lab.datasets import Data, Needs
 from lab.diffusion import boundary
+from lab.diffusion import boundary_survey as survey
+from lab.diffusion.boundary_survey import Seen
 from lab.numerics import Loop, first_failure
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
@@ -19,7 +21,7 @@ from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
-from .variables import DAMAGES, MOST, RESULTS, Inputs, Own, Seen
+from .variables import DAMAGES, MOST, RESULTS, Inputs, Own
 
 _LARGEST = 4_000_000  # scores in the table
 
@@ -125,25 +127,25 @@ class OptimalBoundary(Study):
         law, fit = variables.prior(inputs, p.pool, p.modes, loop)
         noise, seed = jnp.asarray(p.noise, float), jnp.asarray(p.seed, jnp.uint32)
         z = jnp.asarray(variables.chosen(inputs, p.pool, references, tests))
-        made = variables.bed(law, z, shape, p.damage, noise, seed, p.candidates)
-        walk = variables.walk(made, "ddim" if own.sampler is not None else p.sampler, p.steps, shape, own)
+        made = survey.bed(law, z, variables.Damaged(p.damage, shape), noise, seed, p.candidates)
+        walk, fresh = variables.walks(made.made, "ddim" if own.sampler is not None else p.sampler, p.steps, shape, own)
         decides = "own" if own.metric is not None else p.metric
         metrics = variables.measures(shape, decides, own)
         first, others = metrics[decides], tuple(each for name, each in metrics.items() if name != decides)
         rows = (made.z, made.given)
-        found = boundary.search(
-            walk, made.starts, rows, made.given, first, also=(*others, variables.Density(made.made)), loop=loop
-        )
+        also = (*others, survey.Density(made.made))
+        found = boundary.search(walk, made.starts, rows, made.given, first, also=also, loop=loop)
         reasons, table = [fit, found.reason], jnp.concatenate([found.scores[None], found.also])
         further, evaluations = jnp.zeros((0, z.shape[1]), made.z.dtype), walk.evaluations
         if p.refine:
-            start, pairs = variables.reference(made, table, references, p.candidates)
+            start, (shown, known) = survey.reference(made, table, references, p.candidates)
             key = jax.random.fold_in(jax.random.key(seed), 7)
-            near = boundary.around(walk, start, *pairs, first, key=key, rounds=p.rounds, tries=10, loop=loop)  # pyright: ignore
-            slope = boundary.down(walk, start, *pairs, first, steps=5 * p.rounds, loop=loop)  # pyright: ignore
-            further, reasons = variables.stacked(near.x, slope.x), [*reasons, near.reason, slope.reason]
-        seen = Seen(made, walk, table, further, law, noise, jnp.asarray(p.line_noise, float), seed)
-        output = variables.look(seen, decides, shape, references, own)
+            near = boundary.around(walk, start, shown, known, first, key=key, rounds=p.rounds, tries=10, loop=loop)
+            slope = boundary.down(walk, start, shown, known, first, steps=5 * p.rounds, loop=loop)
+            further, reasons = survey.stacked(near.x, slope.x), [*reasons, near.reason, slope.reason]
+        judges, line_noise = tuple(metrics.values()), jnp.asarray(p.line_noise, float)
+        seen = Seen(made, walk, fresh, judges, table, further, law, noise, line_noise, seed)
+        output = survey.look(seen, tuple(metrics), decides, variables.damages(shape), shape, references)
         calls = np.float64(p.candidates * references * evaluations)
         return output | {"calls": calls, "reason": first_failure(*reasons)}
 

@@ -1,0 +1,342 @@
+"""A search over starts on images of a mixture, looked at from all sides: what one start does for all of them.
+
+``bed`` damages images and draws candidates; a search by ``lab.diffusion.boundary`` scores them; ``look`` makes of its scores
+all that the study shows: ways to begin, halves of the images, numbers of candidates and of images, other steps, other damages.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from lab.diffusion import boundary, grids, sharing
+from lab.diffusion import boundary_theory as theory
+from lab.diffusion.boundary import Walk
+from lab.diffusion.conditional import Conditional, Given, conditional
+from lab.numerics.jit import jit
+from lab.numerics.mixtures import Mixture
+
+WAYS = ("random", "searched", "nearby", "by gradients", "zero", "ancestral", "posterior mean")
+USED = (5, 10, 20, 40)  # steps at which the start is used again
+GROUPS = (1, 2, 5, 10, 25)  # images in a group
+ELSEWHERE = ("random", "searched", "zero")
+SHOWN, RANDOM = 6, 5  # images and random starts that are shown
+ROWS = np.linspace(-2.0, 2.0, 41)  # of y on a line
+PLACES, STARTS = np.linspace(-2.0, 2.0, 161), np.linspace(-3.0, 3.0, 121)
+LINE = ([0.5, 0.5], [[-1.0], [1.0]], [0.04, 0.09])  # two modes on a line
+_FEW = 50  # test images on which a start is used otherwise
+_TRIED = 10  # random starts that are used elsewhere
+
+
+class Bed(NamedTuple):
+    """Reference images, then test images, in single precision: what a search needs."""
+
+    made: Conditional
+    z: Array  # (R + T, d)
+    given: Given
+    measured: Array  # (R + T, m)
+    mean: Array  # (R + T, d) of the posteriors
+    starts: Array  # (K + 1, d), the last one 0
+    effective: Array
+
+
+type Damage = Callable[[PRNGKeyArray], Array]
+"""The matrix (m, d) of a measurement, drawn by a key where it is random; for one number of pixels d."""
+
+
+@jit
+def bed(law: Mixture, z: Float[Array, "n d"], damage: Damage, noise: Any, seed: Any, k: int) -> Bed:
+    """The images damaged, and K candidates."""
+    key, mask, drawn = jax.random.split(jax.random.key(seed), 3)
+    operator = damage(mask)
+    made = conditional(law, operator, noise)
+    y = z @ operator.T + noise * jax.random.normal(drawn, (len(z), len(operator)))
+    given = made.given(y)
+    starts = boundary.candidates(key, k, z.shape[1])
+    starts = jnp.concatenate([starts, jnp.zeros_like(starts[:1])])
+    found = Bed(made, z, given, y, made.mean(given), starts, theory.effective_dimension(_spectrum(made, given)))
+    return jax.tree.map(lambda each: each.astype(jnp.float32), found)
+
+
+def _spectrum(made: Conditional, given: Given) -> Array:
+    """Eigenvalues of the mean over images of the posterior covariance, which alone decides about a start."""
+    weights = jnp.exp(given.log_weights)
+    within = jnp.einsum("k,kde,ke,kfe->df", weights.mean(axis=0), made.bases, made.values, made.bases)
+    apart = jnp.einsum("kde,nke->nkd", made.bases, given.centres) - made.mean(given)[:, None]
+    return jnp.linalg.eigvalsh(within + jnp.einsum("nk,nkd,nke->de", weights, apart, apart) / len(weights))
+
+
+# ---- metrics of rows (image, what is given of it) ----------------------------------------------------------------------
+
+
+class OfImage(eqx.Module):
+    """A metric of vectors as one of a row of the references."""
+
+    metric: Any
+
+    def __call__(self, x: Array, row: Any) -> Array:
+        return self.metric(x, row[0])
+
+
+class Density(eqx.Module):
+    """Minus the log-density of the end given y."""
+
+    made: Conditional
+
+    def __call__(self, x: Array, row: Any) -> Array:
+        return -self.made(row[1]).log_density(x[None])[0]
+
+
+@jit
+def reference(made: Bed, table: Array, references: int, k: int) -> tuple[Array, tuple]:
+    """The best candidate on the reference images, and these."""
+    mean = table[0, :references, :k].mean(axis=0)
+    best = jnp.where(jnp.isfinite(mean), mean, jnp.inf).argmin()
+    given = jax.tree.map(lambda each: each[:references], made.given)
+    return made.starts[best], ((made.z[:references], given), given)
+
+
+@jit
+def stacked(*starts: Array) -> Array:
+    """Rows."""
+    return jnp.stack(starts)
+
+
+# ---- what is measured and seen -----------------------------------------------------------------------------------------
+
+
+def counts(k: int) -> np.ndarray:
+    """How many of the candidates are looked at, in even steps of the logarithm."""
+    return np.unique(np.round(np.geomspace(1, k, 24)).astype(int))
+
+
+def rows(r: int) -> np.ndarray:
+    """How many of the reference images are."""
+    return np.unique(np.round(np.geomspace(1, r, 10)).astype(int))
+
+
+class Seen(NamedTuple):
+    """What ``look`` begins with."""
+
+    bed: Bed
+    walk: Walk
+    fresh: Walk  # with noise drawn on its way, in as many evaluations
+    metrics: tuple  # as they are shown
+    table: Array  # (metrics + 1, R + T, K + 1): that which decides, the others in order, minus the log-density
+    further: Array  # (starts, d): refined ones, or none
+    law: Mixture
+    noise: Any
+    line_noise: Any
+    seed: Any
+
+
+class _Sorted(NamedTuple):
+    """The scores by what they are of."""
+
+    mine: Array  # (R, K) by the metric that decides
+    others: Array  # (T, K) by it on test images
+    reference: Array  # (metrics, R, K + 1)
+    test: Array  # (metrics, T, K + 1)
+    density: Array  # (R, K + 1), minus the log-density
+    mean: Array  # (K,) of mine
+    best: Array
+
+
+def _sorted(table: Array, order: tuple[int, ...], chosen: int, r: int) -> _Sorted:
+    scores, k = table[jnp.asarray(order)], table.shape[2] - 1
+    mine = scores[chosen, :r, :k]
+    mean = mine.mean(axis=0)
+    best = jnp.where(jnp.isfinite(mean), mean, jnp.inf).argmin()
+    return _Sorted(mine, scores[chosen, r:, :k], scores[:, :r], scores[:, r:], table[-1][:r], mean, best)
+
+
+@jit
+def look(
+    seen: Seen, names: tuple[str, ...], decides: str, damages: tuple, shape: tuple, references: int
+) -> dict[str, Any]:
+    """All that is measured and drawn of a search.
+
+    Args:
+        names: of the metrics; ``decides`` is that which the search was made by.
+        damages: a ``Damage`` each, of other measurements.
+        shape: height and width of the images.
+    """
+    chosen, r, k = names.index(decides), references, len(seen.bed.starts) - 1
+    others = [name for name in names if name != decides]
+    order = tuple(0 if name == decides else 1 + others.index(name) for name in names)
+    scores = _sorted(seen.table, order, chosen, r)
+    keys = jax.random.split(jax.random.key(seen.seed), 8)
+    x, metric = seen.bed.starts[scores.best], seen.metrics[chosen]
+    z, given = seen.bed.z[r:], jax.tree.map(lambda each: each[r:], seen.bed.given)
+    some, known = z[:_FEW], jax.tree.map(lambda each: each[:_FEW], given)
+    output = _of_ways(seen, scores, z, given, keys, names, chosen, shape, r)
+    output |= _of_search(scores, keys, chosen) | _line(seen.line_noise)
+    if decides == "mse":
+        tried = jnp.asarray(counts(k))
+        level = scores.reference[chosen, :, k].mean()
+        above = _mean_of_finite(scores.mean[None])[0] - level
+        output["predicted"] = level + theory.best_of(tried, seen.bed.effective) * above
+    output |= {
+        "effective": seen.bed.effective,
+        "excluded": (~jnp.isfinite(seen.table[0, :, :k])).any(axis=0).sum(),
+        "reused": _reused(seen.walk, metric, x, some, known),
+        "elsewhere": _elsewhere(seen, metric, some, x, damages, keys[5]),
+        "starts": jnp.concatenate([x[None], seen.further]).reshape(-1, *shape),
+    }
+    return jax.tree.map(lambda each: each.astype(float) if jnp.issubdtype(each.dtype, jnp.floating) else each, output)
+
+
+def _of_ways(
+    seen: Seen, scores: _Sorted, z: Array, given: Any, keys: Array, names: tuple, chosen: int, shape: tuple, r: int
+) -> dict[str, Array]:
+    """Each way to begin on the test images, by all metrics, and as images."""
+    made, walk, test = seen.bed, seen.walk, scores.test
+    k = test.shape[2] - 1
+
+    def judged(ends: Array) -> Array:
+        """Metrics (ways, metrics, T) of ends (ways, T, d)."""
+        each = jax.vmap(jax.vmap(lambda *pair: jnp.stack([metric(*pair) for metric in seen.metrics])), (0, None))
+        return each(ends, (z, given)).swapaxes(1, 2)
+
+    drawn = jax.vmap(seen.fresh.drawn)(
+        jax.random.normal(keys[0], z.shape, z.dtype), given, jax.random.split(keys[1], len(z))
+    )
+    mean_end = made.mean[r:] if walk.decode is None else jax.vmap(walk.decode)(made.mean[r:])
+    many = min(RANDOM, k)
+    begun = jnp.concatenate([made.starts[:many], made.starts[scores.best][None], seen.further, made.starts[-1:]])
+    ends = jax.vmap(lambda x: jax.vmap(lambda row: walk(x, row))(given))(begun)
+    new = judged(jnp.stack([*ends[many + 1 : -1], drawn, mean_end]))
+    refined = new[:-2] if len(seen.further) else jnp.full((2, *new.shape[1:]), jnp.nan, new.dtype)
+    by_way = jnp.concatenate(
+        [jnp.stack([_mean_of_finite(test[:, :, :k]), test[:, :, scores.best]]), refined, test[:, :, k][None], new[-2:]]
+    )  # (ways, metrics, T)
+    squares = names.index("mse")
+
+    def decibel(mse: Array) -> Array:
+        return 10 * jnp.log10(4 / jnp.maximum(mse, 1e-12)).mean()
+
+    score = by_way.mean(axis=2)
+    shown = made.measured[r:][:SHOWN]
+    if shown.shape[1] * 4 == z.shape[1]:
+        shown = jnp.repeat(jnp.repeat(shown.reshape(-1, shape[0] // 2, shape[1] // 2), 2, axis=1), 2, axis=2)
+    tiles = [
+        shown.reshape(len(shown), -1),
+        z,
+        *ends[: many + 1],
+        *ends[many + 1 + (len(seen.further) > 0) :],
+        drawn,
+        mean_end,
+    ]
+    output = {
+        "random": score[0, chosen],
+        "searched": score[1, chosen],
+        "zero": score[4, chosen],
+        "ancestral": score[5, chosen],
+        "gain": 1 - score[1, chosen] / score[0, chosen],
+        "way_score": score.T,
+        "psnr": jnp.stack([decibel(way[squares]) for way in by_way]).at[0].set(decibel(test[squares, :, :k])),
+        "test_score": test[:, :, :k].mean(axis=1),
+        "samples": jnp.stack([each[: len(shown)] for each in tiles], axis=1).reshape(len(shown), -1, *shape),
+    }
+    return output | ({"refined": score[3, chosen]} if seen.further.size else {})
+
+
+def _of_search(scores: _Sorted, keys: Array, chosen: int) -> dict[str, Array]:
+    """How sure the choice is, how images agree, what fewer candidates and images would have found."""
+    mine, mean, density = scores.mine, scores.mean, scores.density
+    r, k = mine.shape
+    use = sharing.use(scores.others, scores.best)
+    halved = sharing.halving(mine, max(1, r // 8))
+    tried = jnp.asarray(counts(k))
+    running = jnp.where(jnp.arange(k)[None] < tried[:, None], mean[None], jnp.inf).argmin(axis=1)
+    alike = sharing.groups(mine, keys[3], (*GROUPS, r // 2))
+    output = {
+        "wins": use.wins,
+        "regret": jnp.maximum(use.regret, 0),
+        "halving_share": halved.walks / mine.size,
+        "halving_rank": halved.rank,
+        "score": scores.reference[:, :, :k],
+        "log_density": -density[:, :k].mean(axis=0),
+        "zero_density": -density[:, k].mean(),
+        "best": running,
+        "best_score": mean[running],
+        "best_test": scores.others.mean(axis=0)[running],
+        "size_score": sharing.by_size(mine, scores.others, jnp.asarray(rows(r)), tried),
+        "agreement": alike[:-1],
+    }
+    if k > 1:  # ranks of one are none
+        output |= {
+            "gap_low": sharing.gap(mine, keys[2]).low,
+            "density_agrees": sharing.spearman(density[:, :k].mean(axis=0), mean),
+        }
+    if k > 1 and r > 1:
+        output |= {"spearman_pairs": sharing.pairs(mine), "spearman_halves": alike[-1]}
+    return output
+
+
+def _reused(walk: Walk, metric: Any, x: Array, z: Array, given: Any) -> Array:
+    """Scores of a start with other numbers of steps than those that it was found with."""
+
+    def again(steps: Array) -> Array:
+        times = grids.padded(walk.noise, steps, max(USED))
+        other = Walk(walk.condition, walk.noise, times, walk.sampler, walk.decode, steps)
+        return jax.vmap(lambda z, row: metric(other(x, row), (z, row)))(z, given).mean()
+
+    return jax.lax.map(again, jnp.asarray(USED))
+
+
+def _mean_of_finite(scores: Array) -> Array:
+    """Over candidates (last axis), without those that failed anywhere."""
+    known = jnp.isfinite(scores).all(axis=tuple(range(scores.ndim - 1)))
+    return jnp.where(known, scores, 0).sum(axis=-1) / known.sum()
+
+
+def _elsewhere(seen: Seen, metric: Any, z: Array, x: Array, damages: tuple, key: Array) -> Array:
+    """Scores of random starts, of x and of 0 where images are damaged otherwise; operators are filled up by rows of zeros."""
+    mask, drawn = jax.random.split(key)
+    d, walk = z.shape[1], seen.walk
+    made = [damage(mask).astype(z.dtype) for damage in damages]
+    operators = jnp.stack([jnp.concatenate([each, jnp.zeros((d - len(each), d), z.dtype)]) for each in made])
+    starts = jnp.concatenate([seen.bed.starts[: min(_TRIED, len(seen.bed.starts) - 1)], x[None], 0 * x[None]])
+    prior, noise = jax.tree.map(lambda each: each.astype(z.dtype), (seen.law, seen.noise))
+
+    def one(operator: Array) -> Array:
+        law = conditional(prior, operator, noise)
+        given = law.given(z @ operator.T + noise * jax.random.normal(drawn, z.shape, z.dtype))
+        here = Walk(law, walk.noise, walk.times, walk.sampler, walk.decode)
+        scores = jax.vmap(lambda x: jax.vmap(lambda z, row: metric(here(x, row), (z, row)))(z, given).mean())(starts)
+        return jnp.stack([scores[:-2].mean(), scores[-2], scores[-1]])
+
+    return jax.lax.map(one, operators)
+
+
+def _line(noise: Any) -> dict[str, Array]:
+    """Two modes on a line as y slides."""
+    weights, means, variances = LINE
+    law = theory.on_line(Mixture(weights, means, variances), noise, jnp.asarray(ROWS))
+    mode = theory.line_mode(law)
+    return {
+        "line_density": theory.line_density(law, jnp.asarray(PLACES)),
+        "line_end": theory.line_end(law, jnp.asarray(STARTS)),
+        "line_mode": mode,
+        "line_best": theory.line_start(law, mode),
+    }
+
+
+def tiles(k: int, refined: bool) -> list[str]:
+    """What each tile is."""
+    refined_too = ["gradients"] if refined else []
+    return [
+        "measured",
+        "truth",
+        *(f"random {n + 1}" for n in range(min(RANDOM, k))),
+        "searched",
+        *refined_too,
+        "zero",
+        "ancestral",
+        "mean",
+    ]
