@@ -301,10 +301,8 @@ def from_arrays(
         pixels = pixels[:, None]
     elif pixels.ndim == 4 and pixels.shape[3] in (1, 3) and pixels.shape[1] not in (1, 3):
         pixels = pixels.transpose(0, 3, 1, 2)
-    if pixels.dtype != np.uint8 and not (
-        "power" in arrays and pixels.dtype == np.float32
-    ):  # their scale belongs to them
-        pixels, more = _scaled(name, pixels)
+    if pixels.dtype != np.uint8:
+        pixels, more = _scaled(name, pixels, keep="power" in arrays)  # whose scale is that of the images
         notices += more
     count = len(pixels) if pixels.ndim else 0
     made = {"pixels": pixels}
@@ -328,14 +326,26 @@ def _of_spectrum(what: str, power: np.ndarray, seed: int) -> np.ndarray:
     power = real_numbers(what, power)
     if power.ndim != 2 or 0 in power.shape:
         raise ValueError(f"{what} has shape {power.shape}, but (height, width) is needed")
+    _check_power(what, power)
     fresh = np.random.default_rng(seed).standard_normal((_DRAWN, *power.shape))
-    return np.fft.ifft2(np.sqrt(np.maximum(power, 0)) * np.fft.fft2(fresh)).real[:, None].astype(np.float32)
+    return np.fft.ifft2(np.sqrt(power) * np.fft.fft2(fresh)).real[:, None].astype(np.float32)
 
 
-def _scaled(name: str, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _check_power(what: str, power: np.ndarray) -> None:
+    bad = ~(np.isfinite(power) & (power > 0))
+    if bad.any():
+        raise ValueError(f"{what} has the value {power[bad][0]:g}, but a spectrum is positive and finite everywhere")
+    if not np.allclose(power, np.roll(power[::-1, ::-1], (1, 1), (0, 1))):
+        raise ValueError(f"{what} differs between f and -f, which no real image's does: take the mean of both")
+
+
+def _scaled(name: str, pixels: np.ndarray, keep: bool = False) -> tuple[np.ndarray, list[str]]:
+    """As they are, if they are to ``keep`` their scale; else between -1 and 1."""
     if not np.isfinite(pixels).all():
         image = int(np.argwhere(~np.isfinite(pixels))[0][0])
         raise ValueError(f"image {image} in {name} has pixels that are not finite: fill them in, or leave it out")
+    if keep:
+        return pixels.astype(np.float32), []
     low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
     if low < 0 and max(-low, high) <= 1 + 1e-6:
         return pixels.astype(np.float32), []
@@ -409,11 +419,8 @@ def _values(name: str, arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"pixels in {name} must be bytes, or finite numbers in float32")
     if count < _LEAST:
         raise ValueError(f"{name} has {count} image{'s' * (count != 1)}, but a data set needs at least {_LEAST}")
-    if "power" in arrays and not np.allclose(arrays["power"], np.roll(arrays["power"][::-1, ::-1], (1, 1), (0, 1))):
-        raise ValueError(f"power in {name} differs between f and -f, which no real image's does: take the mean of both")
-    if "power" in arrays and not (np.isfinite(arrays["power"]) & (arrays["power"] > 0)).all():
-        low = arrays["power"].min()
-        raise ValueError(f"power in {name} goes down to {low:g}, but a spectrum is positive everywhere")
+    if "power" in arrays:
+        _check_power(f"power in {name}", arrays["power"])
     if held.dtype != bool or not held.any() or (~held).sum() < 2:
         raise ValueError(
             f"held_out in {name} must say of each of {count} images whether it is for tests: some are, two are not"

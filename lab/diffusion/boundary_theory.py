@@ -101,9 +101,10 @@ def _best_of(k: Array, d: Array) -> Array:
     k, d = k.reshape(-1, 1), d.reshape(-1, 1)
     # even steps in u^{1/p} crowd at 0, where the least of many lies in few dimensions
     share = ((jnp.arange(_NODES) + 0.5) / _NODES)[None]
-    most = d + _REACH * jnp.sqrt(2 * d) + 4 * _REACH
-    left = jnp.exp(k * jnp.log(gammaincc(d / 2, most * share**_POWER / 2)))
-    return ((left * _POWER * share ** (_POWER - 1)).mean(axis=1) * (most / d)[:, 0]).reshape(shape)
+    low, most = jnp.maximum(d - _REACH * jnp.sqrt(2 * d), 0), d + _REACH * jnp.sqrt(2 * d) + 4 * _REACH
+    left = jnp.exp(k * jnp.log(gammaincc(d / 2, (low + (most - low) * share**_POWER) / 2)))
+    beyond = (left * _POWER * share ** (_POWER - 1)).mean(axis=1)
+    return ((low + (most - low) * beyond[:, None]) / d).reshape(shape)
 
 
 @jit

@@ -246,11 +246,16 @@ def _step(lesson: Lesson, state: State) -> State:
 def tested(
     model: Classifier, x: Float[Array, "n d"], y: Int[Array, " n"], tolerance: ArrayLike, max_steps: int
 ) -> tuple[Array, Array, Array]:
-    """Evaluations of the field for this batch, share of right answers, cross-entropy."""
+    """Evaluations of the field for this batch; share of right answers and cross-entropy, if it comes to its end."""
     steps = solved(model, x, tolerance, max_steps=max_steps)
+    return steps.evaluations.astype(x.dtype), *_judged(model, steps, y)
+
+
+def _judged(model: Classifier, steps: Steps, y: Int[Array, " n"]) -> tuple[Array, Array]:
+    """Share of right answers and cross-entropy; NaN of a solution that did not come to its end."""
     logits = model.logits(steps.y)
-    right = (logits.argmax(axis=1) == y).mean(dtype=x.dtype)
-    return steps.evaluations.astype(x.dtype), right, cross_entropy(logits, y)
+    right, ce = (logits.argmax(axis=1) == y).mean(dtype=logits.dtype), cross_entropy(logits, y)
+    return jnp.where(steps.converged, right, jnp.nan), jnp.where(steps.converged, ce, jnp.nan)
 
 
 def _done(lesson: Lesson, state: State) -> Array:
@@ -334,18 +339,17 @@ class Looked(NamedTuple):
 def look(model: Classifier, samples: Samples, tolerance: ArrayLike, times: int = 25, max_steps: int = 40) -> Looked:
     """Solve for the test samples, and for those of the training; the ways by cubic interpolation between steps."""
     steps = solved(model, samples.x_test, tolerance, max_steps=max_steps, keep=True)
-    logits = model.logits(steps.y)
-    train = model.logits(solved(model, samples.x, tolerance, max_steps=max_steps).y)
-    right = ((each.argmax(axis=1) == y).mean(dtype=float) for each, y in ((logits, samples.y_test), (train, samples.y)))
-    accuracy, train_accuracy = right
+    accuracy, ce = _judged(model, steps, samples.y_test)
+    train = solved(model, samples.x, tolerance, max_steps=max_steps)
+    train_accuracy, train_ce = _judged(model, train, samples.y)
     ways = between(steps, jnp.linspace(0.0, 1.0, times), model.dynamics)
     return Looked(
         steps,
         steps.evaluations.astype(float),
-        accuracy,
-        cross_entropy(logits, samples.y_test),
-        train_accuracy,
-        cross_entropy(train, samples.y),
+        accuracy.astype(float),
+        ce,
+        train_accuracy.astype(float),
+        train_ce,
         ways,
     )
 

@@ -106,7 +106,15 @@ def test_a_spectrum_alone_becomes_images_of_its_gaussian():
     bent[1, 2] *= 2
     with pytest.raises(ValueError, match="differs between f and -f"):
         read("mine.npz", npz(power=bent))
-    with pytest.raises(ValueError, match="goes down to 0, but a spectrum is positive everywhere"):
+    bent[2, 1] = np.nan
+    with pytest.raises(ValueError, match="has the value nan, but a spectrum is positive and finite"):
+        read("mine.npz", npz(power=bent))
+    pixels = 3 * np.random.default_rng(0).normal(size=(20, 4, 6))
+    both = read("mine.npz", npz(power=power, pixels=pixels))
+    np.testing.assert_allclose(both.arrays["pixels"][:, 0], pixels, rtol=1e-6)  # whose scale is that of the power
+    with pytest.raises(ValueError, match="pixels that are not finite"):
+        read("mine.npz", npz(power=power, pixels=np.where(pixels > 8, np.nan, pixels)))
+    with pytest.raises(ValueError, match="has the value 0, but a spectrum is positive and finite"):
         read("mine.npz", npz(power=np.zeros((4, 4))))
     with pytest.raises(ValueError, match=r"has shape \(4,\), but \(height, width\) is needed"):
         read("mine.npz", npz(power=np.ones(4)))

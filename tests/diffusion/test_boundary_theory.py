@@ -102,6 +102,9 @@ def test_the_best_of_many_draws():
         np.testing.assert_allclose(theory.best_of(jnp.asarray([10, 100, 1000]), d), row, atol=6e-4)
     drawn = np.random.default_rng(0).chisquare(8, (20_000, 100)).min(axis=1).mean() / 8
     assert float(theory.best_of(100, 8)) == pytest.approx(drawn, rel=0.02)
+    # of very many dimensions all of the excess lies in a narrow band; by quadrature with SciPy's chi-square in that band
+    for k, d, excess in ((100, 1e4, 0.9649021181183), (1e4, 1e5, 0.9828678220468), (100, 1e6, 0.9964573753839)):
+        assert float(theory.best_of(k, d)) == pytest.approx(excess, abs=1e-10)
     assert float(theory.best_of(1, 5.5)) == pytest.approx(1.0, abs=1e-6)
     # two starts in two dimensions: the least of two exponentials
     assert float(theory.best_of(2, 2)) == pytest.approx(0.5, abs=1e-6)

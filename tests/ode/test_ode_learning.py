@@ -108,6 +108,10 @@ def test_what_is_seen_of_a_classifier():
     np.testing.assert_allclose(found.ways[-1], found.steps.y, atol=1e-12)
     right = (MODEL.logits(found.steps.y).argmax(axis=1) == Y_TEST).mean()
     assert float(found.accuracy) == pytest.approx(float(right))
+    assert np.isfinite([float(found.train_accuracy), float(found.train_ce)]).all()
+    short = look(MODEL, SAMPLES, 1e-6, 9, 2)  # two steps don't lead to the end
+    numbers = short.accuracy, short.ce, short.train_accuracy, short.train_ce
+    assert np.isnan([float(number) for number in numbers]).all()
 
 
 def test_trainings_that_can_not_be_are_refused():

@@ -53,7 +53,8 @@ def _strip(result: xr.Dataset) -> Any:
 
 def _some(result: xr.Dataset) -> list[int]:
     known = np.flatnonzero(np.isfinite(result.abar.values[0, 0]))
-    wanted = np.r_[0, np.geomspace(1, len(known) - 1, _RINGS - 1)].round().astype(int)
+    last = len(known) - 1
+    wanted = np.minimum(np.r_[0, np.geomspace(1, max(last, 1), _RINGS - 1)].round().astype(int), last)
     return [int(known[place]) for place in dict.fromkeys(wanted)]
 
 
@@ -76,7 +77,7 @@ def _heat(result: xr.Dataset) -> Any:
         draw.curve(result.half_time.sel(schedule=name), result.radius, color=tints[name], dash=name != "by frequency")
         for name in result.filmed.values
     ]
-    top = result.radius[-1].item()
+    top = result.radius.values[np.isfinite(result.half_time.values).all(axis=0)][-1]  # some bases leave outer rings empty
     for name in ("cosine", "blurring"):
         at = float(result.half_time.sel(schedule=name, radius=top))
         marks.append(draw.text([at], [0.9 * top], f"  {name}", color=draw.INK))
