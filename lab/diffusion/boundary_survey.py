@@ -134,8 +134,8 @@ class Seen(NamedTuple):
     seed: Any
 
 
-class _Sorted(NamedTuple):
-    """The scores by what they are of."""
+class _Ready(NamedTuple):
+    """The scores by what they are of, and what the parts below begin with."""
 
     mine: Array  # (R, K) by the metric that decides
     others: Array  # (T, K) by it on test images
@@ -144,57 +144,69 @@ class _Sorted(NamedTuple):
     density: Array  # (R, K + 1), minus the log-density
     mean: Array  # (K,) of mine
     best: Array
+    x: Array  # the start
+    z: Array  # test images
+    given: Any
+    some: tuple[Array, Any]  # the first of them
+    keys: Array
 
 
-def _sorted(table: Array, order: tuple[int, ...], chosen: int, r: int) -> _Sorted:
+@jit
+def _ready(bed: Bed, table: Array, seed: Any, order: tuple[int, ...], chosen: int, r: int) -> _Ready:
     scores, k = table[jnp.asarray(order)], table.shape[2] - 1
     mine = scores[chosen, :r, :k]
     mean = mine.mean(axis=0)
     best = jnp.where(jnp.isfinite(mean), mean, jnp.inf).argmin()
-    return _Sorted(mine, scores[chosen, r:, :k], scores[:, :r], scores[:, r:], table[-1][:r], mean, best)
+    z, given = bed.z[r:], jax.tree.map(lambda each: each[r:], bed.given)
+    some = z[:_FEW], jax.tree.map(lambda each: each[:_FEW], given)
+    keys = jax.random.split(jax.random.key(seed), 8)
+    parts = scores[chosen, r:, :k], scores[:, :r], scores[:, r:], table[-1][:r]
+    return _Ready(mine, *parts, mean, best, bed.starts[best], z, given, some, keys)
 
 
-@jit
 def look(
     seen: Seen, names: tuple[str, ...], decides: str, damages: tuple, shape: tuple, references: int
 ) -> dict[str, Any]:
-    """All that is measured and drawn of a search.
+    """All that is measured and drawn of a search; parts that do not depend on each other are programs of their own.
 
     Args:
         names: of the metrics; ``decides`` is that which the search was made by.
         damages: a ``Damage`` each, of other measurements.
         shape: height and width of the images.
     """
-    chosen, r, k = names.index(decides), references, len(seen.bed.starts) - 1
-    others = [name for name in names if name != decides]
+    chosen, others = names.index(decides), [name for name in names if name != decides]
     order = tuple(0 if name == decides else 1 + others.index(name) for name in names)
-    scores = _sorted(seen.table, order, chosen, r)
-    keys = jax.random.split(jax.random.key(seen.seed), 8)
-    x, metric = seen.bed.starts[scores.best], seen.metrics[chosen]
-    z, given = seen.bed.z[r:], jax.tree.map(lambda each: each[r:], seen.bed.given)
-    some, known = z[:_FEW], jax.tree.map(lambda each: each[:_FEW], given)
-    output = _of_ways(seen, scores, z, given, keys, names, chosen, shape, r)
-    output |= _of_search(scores, keys, chosen) | _line(seen.line_noise)
+    ready = _ready(seen.bed, seen.table, seen.seed, order, chosen, references)
+    metric = seen.metrics[chosen]
+    output = _of_ways(seen, ready, names.index("mse"), chosen, shape, references)
+    output |= _of_search(ready, seen.table[0], chosen) | _line(seen.line_noise)
     if decides == "mse":
-        tried = jnp.asarray(counts(k))
-        level = scores.reference[chosen, :, k].mean()
-        above = _mean_of_finite(scores.mean[None])[0] - level
-        output["predicted"] = level + theory.best_of(tried, seen.bed.effective) * above
-    output |= {
-        "effective": seen.bed.effective,
-        "excluded": (~jnp.isfinite(seen.table[0, :, :k])).any(axis=0).sum(),
-        "reused": _reused(seen.walk, metric, x, some, known),
-        "elsewhere": _elsewhere(seen, metric, some, x, damages, keys[5]),
-        "starts": jnp.concatenate([x[None], seen.further]).reshape(-1, *shape),
+        output["predicted"] = _predicted(ready, seen.bed.effective, chosen)
+    return output | {
+        "effective": seen.bed.effective.astype(float),
+        "reused": _reused(seen.walk, metric, ready.x, *ready.some),
+        "elsewhere": _elsewhere(seen.bed.starts, seen.walk, (seen.law, seen.noise), metric, ready, damages),
     }
-    return jax.tree.map(lambda each: each.astype(float) if jnp.issubdtype(each.dtype, jnp.floating) else each, output)
 
 
-def _of_ways(
-    seen: Seen, scores: _Sorted, z: Array, given: Any, keys: Array, names: tuple, chosen: int, shape: tuple, r: int
-) -> dict[str, Array]:
+def _wide(found: Any) -> Any:
+    """In the precision of all results."""
+    return jax.tree.map(lambda each: each.astype(float) if jnp.issubdtype(each.dtype, jnp.floating) else each, found)
+
+
+@jit
+def _predicted(ready: _Ready, effective: Array, chosen: int) -> Array:
+    """From levels of 0 and of a random start."""
+    k = ready.mean.size
+    level = ready.reference[chosen, :, k].mean()
+    above = _mean_of_finite(ready.mean[None])[0] - level
+    return _wide(level + theory.best_of(jnp.asarray(counts(k)), effective) * above)
+
+
+@jit
+def _of_ways(seen: Seen, ready: _Ready, squares: int, chosen: int, shape: tuple, r: int) -> dict[str, Array]:
     """Each way to begin on the test images, by all metrics, and as images."""
-    made, walk, test = seen.bed, seen.walk, scores.test
+    made, walk, test, z, given, keys = seen.bed, seen.walk, ready.test, ready.z, ready.given, ready.keys
     k = test.shape[2] - 1
 
     def judged(ends: Array) -> Array:
@@ -207,14 +219,13 @@ def _of_ways(
     )
     mean_end = made.mean[r:] if walk.decode is None else jax.vmap(walk.decode)(made.mean[r:])
     many = min(RANDOM, k)
-    begun = jnp.concatenate([made.starts[:many], made.starts[scores.best][None], seen.further, made.starts[-1:]])
+    begun = jnp.concatenate([made.starts[:many], made.starts[ready.best][None], seen.further, made.starts[-1:]])
     ends = jax.vmap(lambda x: jax.vmap(lambda row: walk(x, row))(given))(begun)
     new = judged(jnp.stack([*ends[many + 1 : -1], drawn, mean_end]))
     refined = new[:-2] if len(seen.further) else jnp.full((2, *new.shape[1:]), jnp.nan, new.dtype)
     by_way = jnp.concatenate(
-        [jnp.stack([_mean_of_finite(test[:, :, :k]), test[:, :, scores.best]]), refined, test[:, :, k][None], new[-2:]]
+        [jnp.stack([_mean_of_finite(test[:, :, :k]), test[:, :, ready.best]]), refined, test[:, :, k][None], new[-2:]]
     )  # (ways, metrics, T)
-    squares = names.index("mse")
 
     def decibel(mse: Array) -> Array:
         return 10 * jnp.log10(4 / jnp.maximum(mse, 1e-12)).mean()
@@ -241,13 +252,15 @@ def _of_ways(
         "psnr": jnp.stack([decibel(way[squares]) for way in by_way]).at[0].set(decibel(test[squares, :, :k])),
         "test_score": test[:, :, :k].mean(axis=1),
         "samples": jnp.stack([each[: len(shown)] for each in tiles], axis=1).reshape(len(shown), -1, *shape),
+        "starts": jnp.concatenate([ready.x[None], seen.further]).reshape(-1, *shape),
     }
-    return output | ({"refined": score[3, chosen]} if seen.further.size else {})
+    return _wide(output | ({"refined": score[3, chosen]} if seen.further.size else {}))
 
 
-def _of_search(scores: _Sorted, keys: Array, chosen: int) -> dict[str, Array]:
+@jit
+def _of_search(scores: _Ready, decided: Array, chosen: int) -> dict[str, Array]:
     """How sure the choice is, how images agree, what fewer candidates and images would have found."""
-    mine, mean, density = scores.mine, scores.mean, scores.density
+    mine, mean, density, keys = scores.mine, scores.mean, scores.density, scores.keys
     r, k = mine.shape
     use = sharing.use(scores.others, scores.best)
     halved = sharing.halving(mine, max(1, r // 8))
@@ -255,6 +268,7 @@ def _of_search(scores: _Sorted, keys: Array, chosen: int) -> dict[str, Array]:
     running = jnp.where(jnp.arange(k)[None] < tried[:, None], mean[None], jnp.inf).argmin(axis=1)
     alike = sharing.groups(mine, keys[3], (*GROUPS, r // 2))
     output = {
+        "excluded": (~jnp.isfinite(decided[:, :k])).any(axis=0).sum(),
         "wins": use.wins,
         "regret": jnp.maximum(use.regret, 0),
         "halving_share": halved.walks / mine.size,
@@ -275,9 +289,10 @@ def _of_search(scores: _Sorted, keys: Array, chosen: int) -> dict[str, Array]:
         }
     if k > 1 and r > 1:
         output |= {"spearman_pairs": sharing.pairs(mine), "spearman_halves": alike[-1]}
-    return output
+    return _wide(output)
 
 
+@jit
 def _reused(walk: Walk, metric: Any, x: Array, z: Array, given: Any) -> Array:
     """Scores of a start with other numbers of steps than those that it was found with."""
 
@@ -286,7 +301,7 @@ def _reused(walk: Walk, metric: Any, x: Array, z: Array, given: Any) -> Array:
         other = Walk(walk.condition, walk.noise, times, walk.sampler, walk.decode, steps)
         return jax.vmap(lambda z, row: metric(other(x, row), (z, row)))(z, given).mean()
 
-    return jax.lax.map(again, jnp.asarray(USED))
+    return _wide(jax.lax.map(again, jnp.asarray(USED)))
 
 
 def _mean_of_finite(scores: Array) -> Array:
@@ -295,14 +310,16 @@ def _mean_of_finite(scores: Array) -> Array:
     return jnp.where(known, scores, 0).sum(axis=-1) / known.sum()
 
 
-def _elsewhere(seen: Seen, metric: Any, z: Array, x: Array, damages: tuple, key: Array) -> Array:
+@jit
+def _elsewhere(starts: Array, walk: Walk, known: tuple, metric: Any, ready: _Ready, damages: tuple) -> Array:
     """Scores of random starts, of x and of 0 where images are damaged otherwise; operators are filled up by rows of zeros."""
-    mask, drawn = jax.random.split(key)
-    d, walk = z.shape[1], seen.walk
+    mask, drawn = jax.random.split(ready.keys[5])
+    z, x = ready.some[0], ready.x
+    d = z.shape[1]
     made = [damage(mask).astype(z.dtype) for damage in damages]
     operators = jnp.stack([jnp.concatenate([each, jnp.zeros((d - len(each), d), z.dtype)]) for each in made])
-    starts = jnp.concatenate([seen.bed.starts[: min(_TRIED, len(seen.bed.starts) - 1)], x[None], 0 * x[None]])
-    prior, noise = jax.tree.map(lambda each: each.astype(z.dtype), (seen.law, seen.noise))
+    starts = jnp.concatenate([starts[: min(_TRIED, len(starts) - 1)], x[None], 0 * x[None]])
+    prior, noise = jax.tree.map(lambda each: each.astype(z.dtype), known)
 
     def one(operator: Array) -> Array:
         law = conditional(prior, operator, noise)
@@ -311,9 +328,10 @@ def _elsewhere(seen: Seen, metric: Any, z: Array, x: Array, damages: tuple, key:
         scores = jax.vmap(lambda x: jax.vmap(lambda z, row: metric(here(x, row), (z, row)))(z, given).mean())(starts)
         return jnp.stack([scores[:-2].mean(), scores[-2], scores[-1]])
 
-    return jax.lax.map(one, operators)
+    return _wide(jax.lax.map(one, operators))
 
 
+@jit
 def _line(noise: Any) -> dict[str, Array]:
     """Two modes on a line as y slides."""
     weights, means, variances = LINE

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from lab.diffusion import comparison, grids, samplers
@@ -58,7 +59,6 @@ def begin(predict: Any, asked: Any, noise: Any, key: Any, n: int, d: int, steps:
     return Begun(x, keys[:2] + keys[4:], times, grids.grid(noise, _REFERENCE), frames, goals, fresh)
 
 
-@jit
 def look(
     noise: Any,
     predict: Any,
@@ -77,49 +77,97 @@ def look(
     rho: Any,
     w: Any,
 ) -> dict[str, Any]:
-    """All that is measured and drawn of the ways."""
-    centre, axes, variance = seen
-    frames, last = begun.frames, noise(noise.first)
+    """All that is measured and drawn of the ways; what does not depend on the sampler and its steps are programs of their own,
+    so that another sampler compiles little."""
+    variance = seen[2]
     found: dict[str, Any] = dict(zip(("w2sq", "w2sq_exact", "w2sq_floor"), w2sq, strict=True))
-    found |= {
+    found |= _ways(noise, begun, run, flow, noisy, seen)
+    many = isinstance(whole.law, Empirical) and whole.law.points.shape[0] > _MANY
+    tested = FEWER if many else TESTED
+    found |= _errors(predict, noise, begun.x, flow, spacing, rho, tested)
+    if sampler is not None:
+        found |= _errors_of(predict, noise, begun, run.end, flow, sampler, tested)
+    table = comparison.table(np.linspace(0.0, 1.0, FRAMES))
+    found |= {"table_log_snr": table.log_snr, "weight": table.weight}
+    if part is not None:
+        found["share"] = _share(asked, whole, part, noise, run.end)
+    known = not isinstance(whole.law, Empirical)
+    if "row" in places:
+        found |= _plane(whole, predict, noise, begun.frames, places, variance)
+    elif "position" in places and known:
+        found["line"] = _line(whole, noise, begun.frames, places["position"], variance)
+    if part is not None and known and ("row" in places or "position" in places):
+        found |= _tilted(asked, whole, w, noise, places)
+    return found
+
+
+@jit
+def _ways(noise: Any, begun: Begun, run: Any, flow: Any, noisy: Any, seen: tuple) -> dict[str, Any]:
+    centre, axes, variance = seen
+    frames = begun.frames
+    wide = comparison.scale(noise(noise.time(frames)), variance)[:, None, None, None]
+    ways = jnp.stack([_framed(noise, run, frames), flow, _framed(noise, noisy, frames)], axis=1)
+    return {
         "spread": jnp.sqrt(run.end.var(axis=0).mean()),
         "log_snr": frames,
         "knots": noise(begun.times).log_snr,
         "goals": (begun.goals - centre[None, :]) @ axes,
+        "paths": (ways / wide - centre[None, None, None, :]) @ axes,
     }
-    wide = comparison.scale(noise(noise.time(frames)), variance)[:, None, None, None]
-    ways = jnp.stack([_framed(noise, run, frames), flow, _framed(noise, noisy, frames)], axis=1)
-    found["paths"] = (ways / wide - centre[None, None, None, :]) @ axes
-    many = isinstance(whole.law, Empirical) and whole.law.points.shape[0] > _MANY
-    tested = FEWER if many else TESTED
+
+
+@jit
+def _errors(predict: Any, noise: Any, x: Any, flow: Any, spacing: str, rho: Any, tested: int) -> dict[str, Any]:
+    found = comparison.errors(predict, noise, x[:tested], flow[-1, :tested], spacing, rho)
+    return {"errors": found.error, "calls": found.calls, "order": found.order}
+
+
+@jit
+def _errors_of(
+    predict: Any, noise: Any, begun: Begun, end: Any, flow: Any, sampler: Any, tested: int
+) -> dict[str, Any]:
     x, truth = begun.x[:tested], flow[-1, :tested]
-    errors = comparison.errors(predict, noise, x, truth, spacing, rho)
-    found |= {"errors": errors.error, "calls": errors.calls, "order": errors.order}
-    if sampler is not None:
-        found["error"] = jnp.sqrt(((run.end - flow[-1]) ** 2).sum(axis=1).mean())
-        found["grid_error"] = comparison.errors_of_grids(predict, noise, begun.times, x, truth, sampler)
-    table = comparison.table(jnp.linspace(0.0, 1.0, FRAMES))
-    found |= {"table_log_snr": table.log_snr, "weight": table.weight}
-    if part is not None:
-        found["share"] = comparison.share_of(asked, whole, part, last, run.end)
-    cells, known = None, not isinstance(whole.law, Empirical)
+    return {
+        "error": jnp.sqrt(((end - flow[-1]) ** 2).sum(axis=1).mean()),
+        "grid_error": comparison.errors_of_grids(predict, noise, begun.times, x, truth, sampler),
+    }
+
+
+@jit
+def _share(asked: Any, whole: Any, part: Any, noise: Any, end: Any) -> Array:
+    return comparison.share_of(asked, whole, part, noise(noise.first), end)
+
+
+def _cells(places: Mapping[str, Any]) -> Array:
+    """Middles of the cells of a line, or of a plane."""
     if "position" in places:
-        cells = places["position"][:, None]
-        if known:
-            found["line"] = comparison.densities(whole, noise, frames, cells, variance)
-    elif "row" in places:
-        column, row = jnp.meshgrid(places["column"], places["row"])
-        cells = jnp.stack([column.ravel(), row.ravel()], axis=1)
-        found["density"] = comparison.densities(whole, noise, frames, cells, variance).reshape(FRAMES, *row.shape)
-        arrows = comparison.arrows(predict, noise, frames, places["places"], variance)
-        # the denoised point from the place: at little noise they are all but one
-        found |= {"places": places["places"], "arrows": arrows.at[:, 0].add(-places["places"][None])}
-    if part is not None and cells is not None and known:
-        law = comparison.tilted(asked, whole, w, last, cells)
-        found["spread_tilted"] = law.spread
-        if "row" in places:
-            found["tilted"] = law.mass.reshape(places["row"].size, -1)
-    return found
+        return places["position"][:, None]
+    column, row = jnp.meshgrid(places["column"], places["row"])
+    return jnp.stack([column.ravel(), row.ravel()], axis=1)
+
+
+@jit
+def _line(whole: Any, noise: Any, frames: Any, position: Any, variance: Any) -> Array:
+    return comparison.densities(whole, noise, frames, position[:, None], variance)
+
+
+@jit
+def _plane(whole: Any, predict: Any, noise: Any, frames: Any, places: Any, variance: Any) -> dict[str, Any]:
+    density = comparison.densities(whole, noise, frames, _cells(places), variance)
+    arrows = comparison.arrows(predict, noise, frames, places["places"], variance)
+    # the denoised point from the place: at little noise they are all but one
+    return {
+        "density": density.reshape(FRAMES, places["row"].size, -1),
+        "places": places["places"],
+        "arrows": arrows.at[:, 0].add(-places["places"][None]),
+    }
+
+
+@jit
+def _tilted(asked: Any, whole: Any, w: Any, noise: Any, places: Any) -> dict[str, Any]:
+    law = comparison.tilted(asked, whole, w, noise(noise.first), _cells(places))
+    found = {"spread_tilted": law.spread}
+    return found | ({"tilted": law.mass.reshape(places["row"].size, -1)} if "row" in places else {})
 
 
 def _framed(noise: Any, ran: Any, frames: Any) -> Any:

@@ -141,12 +141,11 @@ def test_other_damages_metrics_and_images():
     assert "predicted" not in run
     assert float(run.searched) == pytest.approx(float(run.way_score.sel(by="1-ssim", way="searched")))
     few = np.random.default_rng(0).uniform(-1, 1, (30, 1, 4, 4))
-    made = OptimalBoundary(data=_own(few), candidates=2, references=50, modes=2, steps=3, refine=False).run()
+    made = OptimalBoundary(data=_own(few), candidates=1, references=50, modes=2, steps=3, refine=False).run()
     assert made.sizes["image"] == 3  # half of those held out
     assert list(made.by.values) == ["mse", "perc"]
-    one = OptimalBoundary(**SMALL | {"candidates": 1, "references": 1}).run()
-    assert {"spearman_pairs", "spearman_halves", "gap_low", "density_agrees"}.isdisjoint(one.data_vars)
-    assert np.isfinite([float(one[name]) for name in ("random", "searched", "zero", "ancestral", "gain")]).all()
+    assert {"spearman_pairs", "spearman_halves", "gap_low", "density_agrees"}.isdisjoint(made.data_vars)
+    assert np.isfinite([float(made[name]) for name in ("random", "searched", "zero", "ancestral", "gain")]).all()
 
 
 def _own(pixels):
