@@ -40,7 +40,7 @@ from lab.numerics.jit import jit
 
 _TOLERANCE = 1e-12  # of the masses, where they are exact
 _NEWTON_STEPS = 100
-_HALVINGS = 60
+_HALVINGS, _FEW_HALVINGS = 60, 3
 _BLOCK = 4096  # targets whose scores are held at a time
 _BYTES = {"cpu": 1 << 18, "gpu": 256 << 20}  # of a block of scores: on a processor what stays near it
 _ROWS = 64  # of a block, at least
@@ -159,7 +159,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
         raise ValueError(f"y has shape {points.shape}, but points in the plane (m, 2) are needed")
     h = np.asarray(voronoi(jnp.asarray(points)) if heights is None else heights, float)
     _check_heights(h, len(points))
-    cells = _cut(points, h)
+    cells = _whole(points, h)
     if cells.area.min() <= 0:
         empty = int(cells.area.argmin())
         raise ValueError(
@@ -176,15 +176,16 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
         step = np.zeros_like(h)
         solved: Any = scipy.sparse.linalg.spsolve(cells.slope[1:, 1:], lack[1:])
         step[1:] = solved
+        near = np.abs(lack).max() <= 100 * _TOLERANCE  # where sites are close, rounding is all that is left
         size, found = 1.0, None
-        for _ in range(_HALVINGS):
-            trial = _cut(points, h + size * step)
-            if trial.area.min() >= least and np.linalg.norm(nu - trial.area) <= (1 - size / 2) * np.linalg.norm(lack):
+        for _ in range(_FEW_HALVINGS if near else _HALVINGS):
+            trial = _cut(points, h + size * step, least)
+            if trial is not None and np.linalg.norm(nu - trial.area) <= (1 - size / 2) * np.linalg.norm(lack):
                 found = trial
                 break
             size /= 2
-        if found is None:  # rounding is all that is left
-            reason = Reason.CONVERGED if np.abs(lack).max() <= 100 * _TOLERANCE else Reason.STALLED
+        if found is None:
+            reason = Reason.CONVERGED if near else Reason.STALLED
             break
         h, cells, done = h + size * step, found, done + 1
         path.append(h - h.mean())
@@ -199,7 +200,7 @@ def areas(y: Float[np.ndarray, "m 2"], heights: Float[np.ndarray, " m"]) -> Floa
     >>> areas(np.array([[0.25, 0.5], [0.75, 0.5]]), np.array([0.25, 0.0])).tolist()
     [0.5, 0.5]
     """
-    return _cut(np.asarray(y, float), np.asarray(heights, float)).area
+    return _whole(np.asarray(y, float), np.asarray(heights, float)).area
 
 
 class _Diagram(NamedTuple):
@@ -208,10 +209,17 @@ class _Diagram(NamedTuple):
     slope: Any  # d area_i / d h_j, sparse
 
 
-def _cut(y: np.ndarray, h: np.ndarray) -> _Diagram:
-    """The power cells within the square, by clipping it with the half-planes of the neighbours in the plane."""
+def _whole(y: np.ndarray, h: np.ndarray) -> _Diagram:
+    found = _cut(y, h, 0.0)
+    assert found is not None  # no area is below 0
+    return found
+
+
+def _cut(y: np.ndarray, h: np.ndarray, least: float) -> _Diagram | None:
+    """The power cells within the square, by clipping it with the half-planes of the neighbours in the plane; None as soon as
+    one is found whose area is below ``least``."""
     around = _neighbours(y, h)
-    polygons, rows, columns, values = [], [], [], []
+    polygons, area, rows, columns, values = [], [], [], [], []
     for i, others in enumerate(around):
         corners, edges = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), np.full(4, -1)
         for j in others:
@@ -219,6 +227,9 @@ def _cut(y: np.ndarray, h: np.ndarray) -> _Diagram:
             if not len(corners):
                 break
         polygons.append(corners)
+        area.append(_area(corners))
+        if area[-1] < least:
+            return None
         lengths = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1) if len(corners) else np.zeros(0)
         for j, length in zip(edges, lengths, strict=True) if len(corners) else ():
             if j >= 0:
@@ -229,15 +240,18 @@ def _cut(y: np.ndarray, h: np.ndarray) -> _Diagram:
     across: Any = scipy.sparse.csc_matrix((values, (rows, columns)), shape=(m, m))
     across = (across + across.T) / 2  # one edge, found from both sides
     slope = across - scipy.sparse.diags(np.asarray(across.sum(axis=1)).ravel())
-    return _Diagram(polygons, np.array([_area(polygon) for polygon in polygons]), slope.tocsc())
+    return _Diagram(polygons, np.array(area), slope.tocsc())
 
 
 def _neighbours(y: np.ndarray, h: np.ndarray) -> list[list[int]]:
-    """Which cells touch in the plane: the edges of the lower hull of (y, -2h); all pairs of few or of points on a line."""
+    """Which cells touch in the plane: the edges of the lower hull of (y, -2h); all pairs where these lie in a plane."""
     m = len(y)
     everyone = [[j for j in range(m) if j != i] for i in range(m)]
     if m <= 4:
         return everyone
+    spread, axes = np.linalg.svd(y - y.mean(axis=0), full_matrices=False)[1:]
+    if spread[1] <= 1e-12 * spread[0]:
+        return _neighbours_on_line(y @ axes[0], h, everyone)
     try:
         hull = ConvexHull(np.column_stack([y, -2 * h]))
     except QhullError:
@@ -249,6 +263,22 @@ def _neighbours(y: np.ndarray, h: np.ndarray) -> list[list[int]]:
                 found[i].update(int(j) for j in simplex if j != i)
     # what is not on the hull has an empty cell, which any of its neighbours need not show: clip it with all
     return [sorted(others) if others else everyone[i] for i, others in enumerate(found)]
+
+
+def _neighbours_on_line(t: np.ndarray, h: np.ndarray, everyone: list[list[int]]) -> list[list[int]]:
+    """The same of points on a line, at t: cells are strips."""
+    hull: list[int] = []
+    for i in np.argsort(t).tolist():
+        while len(hull) > 1:
+            a, b = hull[-2:]
+            if (t[b] - t[a]) * (h[b] - h[i]) + (t[i] - t[b]) * (h[b] - h[a]) > 0:  # b lies below the line from a to i
+                break
+            hull.pop()
+        hull.append(i)
+    found = list(everyone)
+    for place, i in enumerate(hull):
+        found[i] = [hull[other] for other in (place - 1, place + 1) if 0 <= other < len(hull)]
+    return found
 
 
 def _clipped(

@@ -72,16 +72,16 @@ def _integral(polygon, point, level):
 
 def test_slopes_are_those_of_the_areas():
     h = np.asarray(semidiscrete.voronoi(jnp.asarray(Y))) + 0.01 * np.random.default_rng(2).normal(size=12)
-    cut = semidiscrete._cut(Y, h)
+    cut = semidiscrete._whole(Y, h)
     slope = cut.slope.toarray()
     np.testing.assert_allclose(slope, slope.T, atol=1e-12)
     np.testing.assert_allclose(slope.sum(1), 0, atol=1e-12)
     assert np.linalg.eigvalsh(slope)[0] > -1e-12
     for j in (0, 5, 11):
         change = 1e-6 * np.eye(12)[j]
-        numeric = (semidiscrete._cut(Y, h + change).area - semidiscrete._cut(Y, h - change).area) / 2e-6
+        numeric = (semidiscrete._whole(Y, h + change).area - semidiscrete._whole(Y, h - change).area) / 2e-6
         np.testing.assert_allclose(slope[:, j], numeric, atol=1e-6)
-    np.testing.assert_allclose(semidiscrete._cut(Y, h + 3.0).area, cut.area, atol=1e-12)
+    np.testing.assert_allclose(semidiscrete._whole(Y, h + 3.0).area, cut.area, atol=1e-12)
 
 
 def test_cells_are_where_points_are_assigned(square):
@@ -159,13 +159,13 @@ def test_energy_is_convex_with_the_gradient_of_the_masses():
     h = np.asarray(semidiscrete.voronoi(jnp.asarray(Y))) + 0.01 * rng.normal(size=12)
 
     def energy(h):
-        cut = semidiscrete._cut(Y, h)
+        cut = semidiscrete._whole(Y, h)
         return sum(_integral(*each) for each in zip(cut.polygons, Y, h, strict=True)) - NU @ h
 
     for j in (1, 7):
         change = 1e-5 * np.eye(12)[j]
         numeric = (energy(h + change) - energy(h - change)) / 2e-5
-        assert numeric == pytest.approx(semidiscrete._cut(Y, h).area[j] - NU[j], abs=1e-6)
+        assert numeric == pytest.approx(semidiscrete._whole(Y, h).area[j] - NU[j], abs=1e-6)
     best = np.asarray(semidiscrete.in_square(Y, NU).heights)
     assert all(energy(best + 0.01 * rng.normal(size=12)) > energy(best) for _ in range(5))
 
@@ -182,8 +182,27 @@ def test_newtons_way_is_kept(square):
     assert square.path.shape == (5, 12)
     np.testing.assert_allclose(square.path[-1], square.heights, atol=1e-14)
     np.testing.assert_allclose(square.path[0], semidiscrete.voronoi(jnp.asarray(Y)), atol=1e-14)
-    gone = [np.linalg.norm(semidiscrete._cut(Y, h).area - NU) for h in square.path]
+    gone = [np.linalg.norm(semidiscrete._whole(Y, h).area - NU) for h in square.path]
     assert (np.diff(gone) < 0).all()
+
+
+def test_points_on_a_line_cut_strips():
+    """Upright, where heights are known; and aslant in four knots of points that are 1e-5 apart, where rounding is soon all
+    that is left."""
+    rng = np.random.default_rng(8)
+    t, weights = np.sort(rng.uniform(0.1, 0.9, 30)), rng.dirichlet(np.ones(30))
+    mixed = rng.permutation(30)
+    found = semidiscrete.in_square(np.c_[np.full(30, 0.3), t][mixed], weights[mixed])
+    assert found.reason == Reason.CONVERGED
+    np.testing.assert_allclose(found.masses, weights[mixed], atol=1e-12)
+    edges = np.cumsum(weights)[:-1]  # between neighbours <x, y> + h agree: h_i - h_{i+1} = (t_{i+1} - t_i) edge
+    heights = np.r_[0, -np.cumsum(np.diff(t) * edges)]
+    np.testing.assert_allclose(np.asarray(found.heights)[np.argsort(mixed)], heights - heights.mean(), atol=1e-10)
+    knots = 0.2 + 0.2 * np.repeat(np.arange(4), 10) + 1e-5 * np.arange(40) * (1 + 0.2 * rng.uniform(size=40))
+    aslant = semidiscrete.in_square(np.c_[knots, knots])
+    assert aslant.reason == Reason.CONVERGED
+    assert aslant.iterations < 10
+    np.testing.assert_allclose(aslant.masses, 1 / 40, atol=1e-10)
 
 
 def test_masses_come_to_their_floor_from_far_away():
@@ -243,7 +262,7 @@ def test_fifty_thousand_targets_without_the_matrix():
 def test_the_map_misses_no_more_than_its_masses():
     """W2^2 of the image of the map from nu is at most diam^2 TV, for heights that are not balanced."""
     h = semidiscrete.voronoi(jnp.asarray(Y))
-    area = semidiscrete._cut(Y, np.asarray(h)).area
+    area = semidiscrete._whole(Y, np.asarray(h)).area
     apart = pot.emd2(area / area.sum(), NU, pot.dist(Y, Y))
     squared = ((Y[:, None] - Y[None]) ** 2).sum(2).max()
     assert 0 < apart <= squared * 0.5 * np.abs(area - NU).sum()
