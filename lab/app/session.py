@@ -382,8 +382,8 @@ class Session(param.Parameterized):
         result, warm = answer.outcome
         self._warm = warm if result.attrs["reason"] != "not_finite" else None
         told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
-        told |= {"result": result, "rough": False, "busy": False, "stage": "", "progress": None}
-        self.param.update(**told, fresh=True)  # last: another thread that waits for it finds all the rest
+        told |= {"result": result, "rough": False, "stage": "", "progress": None}
+        self.param.update(**told, fresh=True, busy=False)  # last: another thread that waits for them finds all the rest
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None

@@ -54,7 +54,7 @@ def test_a_theme_that_changes_while_a_run_ends_reaches_every_card():
     """Its redraws take one turn a card, and the result comes between two of them."""
     session = Session(Gradual())
     session.start()
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     turns: list = []
     session.post = turns.append  # instead of at once
     cards = Cards(session)

@@ -28,7 +28,7 @@ def home(tmp_path, monkeypatch):
 def _session(kind=Halving, **values):
     session = Session(kind(**values))
     session.start()
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     return session
 
 
@@ -59,14 +59,14 @@ def test_the_present_run_is_kept_once():
     session.keep()  # which it is already
     assert session.kept == "kept"
     session.set(c=2.0)
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     assert session.kept == ""
 
 
 def test_a_run_that_began_from_its_neighbour_is_kept_as_made_from_the_start():
     session = _session(Gradual)
     session.set(gamma=2.0)
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     assert session.result.attrs["warm_start"] == 1
     session.keep()
     wait(lambda: session.kept == "kept")

@@ -29,7 +29,7 @@ def home(tmp_path, monkeypatch):
 def _session(**values):
     session = Session(Halving(**values))
     session.start()
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     return session
 
 
@@ -151,7 +151,7 @@ def test_nothing_is_drawn_out_of_sight(monkeypatch):
     session = _session()
     tab = ExportTab(session)
     session.set(c=3.0)
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     assert not tab.ready
     assert tab._made is None
 

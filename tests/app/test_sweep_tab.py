@@ -44,7 +44,7 @@ def home(tmp_path, monkeypatch):
 def _session(kind=Halving, **values):
     session = Session(kind(**values))
     session.start()
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     return session
 
 
@@ -419,16 +419,16 @@ def test_a_held_run_is_read_when_it_is_opened_but_not_under_a_slider():
     session = _session(Gradual)
     Store().fetch(json.loads(cold.attrs["recipe"]), lambda: cold)
     session.open(Gradual(gamma=2.0))
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     assert session.from_store
     assert session.kept == "kept"
     xr.testing.assert_identical(session.result, cold)
     session.set(gamma=2.5)
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     assert not session.from_store
     assert session.kept == ""
     session.set(gamma=2.0)  # takes less than reading it
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     assert session.result.attrs["run_seconds"] < 0.1
     assert not session.from_store
 
@@ -475,6 +475,6 @@ def test_the_tab_in_a_browser(tmp_path):
         download.value.save_as(path)
         assert figures.reproduce(path).picture_agrees
         page.get_by_role("button", name="Open this run on the page").click()
-        wait(lambda: made[0].session.study.c == 9.0 and made[0].session.fresh)
+        wait(lambda: made[0].session.study.c == 9.0 and made[0].session.fresh and not made[0].session.busy)
         assert log.outside == []
         assert log.wrong == []

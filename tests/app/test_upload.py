@@ -25,7 +25,7 @@ def home(tmp_path, monkeypatch):
 def session():
     session = Session(Halving)
     session.start()
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     return session
 
 
@@ -60,7 +60,7 @@ def test_a_file_becomes_the_data(session):
     assert says.startswith("Took mine.npz.")
     assert session.data.arrays["x"].shape == (5, 2)
     assert session.data.name == "mine.npz"
-    wait(lambda: session.fresh)
+    wait(lambda: session.fresh and not session.busy)
     assert session.result.sizes["source"] == 5
 
 

@@ -16,6 +16,7 @@ from .axes import frame, plot
 from .builders import behind, film, legend, over, plane, training, trajectories
 from .layers import band, bars, colours, curve, hline, label, points, rectangles, segments, text, vline
 from .look import (
+    CARD,
     GOOD,
     INK,
     MUTED,
@@ -37,6 +38,7 @@ from .pictures import cells, convergence, links, strip, table
 from .power import potential, power_cells
 
 __all__ = [
+    "CARD",
     "GOOD",
     "INK",
     "MUTED",

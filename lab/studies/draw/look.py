@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-SOURCE, TARGET, GOOD, WARN, MUTED, INK = "source", "target", "good", "warn", "muted", "ink"
+SOURCE, TARGET, GOOD, WARN, MUTED, INK, CARD = "source", "target", "good", "warn", "muted", "ink", "card"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Theme:
 
     def colour(self, name: str) -> str:
         """The value of a semantic colour; any other text is taken as the colour itself."""
-        if name in (SOURCE, TARGET, GOOD, WARN, MUTED, INK):
+        if name in (SOURCE, TARGET, GOOD, WARN, MUTED, INK, CARD):
             return getattr(self, name)
         return name
 

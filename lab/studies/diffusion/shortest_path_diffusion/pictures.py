@@ -80,7 +80,7 @@ def _heat(result: xr.Dataset) -> Any:
     top = result.radius.values[np.isfinite(result.half_time.values).all(axis=0)][-1]  # some bases leave outer rings empty
     for name in ("cosine", "blurring"):
         at = float(result.half_time.sel(schedule=name, radius=top))
-        marks.append(draw.text([at], [0.9 * top], f"  {name}", color=draw.INK))
+        marks.append(draw.text([at], [0.9 * top], f"  {name}", color=draw.CARD))  # on cells that are dark on a light card
     cells, rows, cols = ours.abar.transpose("radius", "t").values, result.radius.values, result.t.values
     return draw.heatmap(cells, rows, cols, xlabel="t/T", ylabel="|f|, periods over the image", clabel="signal that is left",
                         clim=(0, 1), equal=False, outline=False, marks=marks, height=360)
