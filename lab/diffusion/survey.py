@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from lab.diffusion import comparison, grids, samplers
 from lab.diffusion.few_steps import Judged
 from lab.diffusion.samplers import DDIM, SDE, Corrected, EDMHeun, Langevin
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.laws import Empirical
 from lab.paths.sampling import between
@@ -87,7 +88,7 @@ def look(
     found |= _errors(predict, noise, begun.x, flow, spacing, rho, tested)
     if sampler is not None:
         found |= _errors_of(predict, noise, begun, run.end, flow, sampler, tested)
-    table = comparison.table(np.linspace(0.0, 1.0, FRAMES))
+    table = comparison.table(placed(np.linspace(0.0, 1.0, FRAMES)))
     found |= {"table_log_snr": table.log_snr, "weight": table.weight}
     if part is not None:
         found["share"] = _share(asked, whole, part, noise, run.end)
