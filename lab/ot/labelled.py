@@ -1,0 +1,219 @@
+r"""How far apart two labelled data sets are, and how the distance of a mixture of sources changes with its shares.
+
+A label is known by the points that have it: for points z = (x, y),
+
+$$ c(z, z') = \tfrac{w_x}{2} |x - x'|^2 + \tfrac{w_y}{2} W(y, y'), \qquad W(y, y') = W_2^2(X_y, X'_{y'}) $$
+
+of the clouds of both classes, exactly, or of the Gaussians that fit them, or of their means. For sources $\mu_i$ of uniform
+points and shares p the distance of $\mu_p = \sum_i p_i \mu_i$ is convex in p where c does not depend on it, and its slope is
+what the potential f says of each source:
+
+$$ \mathrm{OT}_\varepsilon = \min_\pi \langle \pi, C \rangle + \varepsilon\,KL(\pi \,|\, \mu_p \otimes \nu), \qquad
+   \partial_{p_i} \mathrm{OT}_\varepsilon = h_i = \langle f, \mu_i \rangle \ (+ \text{const}), \qquad
+   g_i = \frac{h_i - \sum_j p_j h_j}{1 - p_i} $$
+
+with g_i where p_i grows and the others shrink in proportion.
+
+Source: Alvarez-Melis, Fusi, *Geometric dataset distances via optimal transport*, NeurIPS 2020; Just et al., *LAVA*, ICLR 2023;
+Kang et al., *Performance scaling via optimal transport*, NeurIPS 2023.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from lab.choices import chosen
+from lab.numerics.jit import jit
+from lab.ot.exact import linear_program
+from lab.ot.gaussian import bures
+from lab.ot.problem import Problem, from_points
+from lab.ot.regularizers import Entropic
+from lab.ot.solve import solve
+
+type How = Literal["exact", "gaussian", "means"] | str
+
+
+@chosen
+def label_distances(x: Any, labels: Any, y: Any, others: Any, how: How = "exact") -> np.ndarray:
+    """(classes, classes') squared 2-Wasserstein distances W between the clouds of each class; on the host.
+
+    Args:
+        x: (n, d) features.
+        labels: (n,) of 0, 1, ...; each number up to the largest must occur.
+        y, others: those of the other data set.
+        how: of the clouds, of Gaussians with their means and covariances, or of the means alone.
+
+    Raises:
+        ValueError: features that do not fit or are not finite, or a class without points.
+
+    >>> x, y = np.array([[0.0], [2.0], [5.0]]), np.array([[1.0], [3.0]])
+    >>> label_distances(x, [0, 0, 1], y, [0, 0]).tolist()
+    [[1.0], [10.0]]
+    """
+    first, second = _clouds("x", x, labels), _clouds("y", y, others)
+    if first[0].shape[1] != second[0].shape[1]:
+        raise ValueError(
+            f"the features have {first[0].shape[1]} and {second[0].shape[1]} columns, but both data sets must have the same"
+        )
+    return np.array([[_apart(one, other, how) for other in second] for one in first])
+
+
+def _apart(one: np.ndarray, other: np.ndarray, how: str) -> float:
+    if how == "exact":
+        return float(linear_program(from_points(one, other), centred=False).value)
+    mean, others = one.mean(axis=0), other.mean(axis=0)
+    if how == "means":
+        return float(((mean - others) ** 2).sum())
+    first, second = (np.atleast_2d(np.cov(cloud.T, ddof=0)) for cloud in (one, other))
+    return float(bures(mean, first, others, second).squared)
+
+
+def _clouds(name: str, points: Any, labels: Any) -> list[np.ndarray]:
+    points, labels = np.asarray(points, float), np.asarray(labels)
+    if points.ndim != 2 or labels.shape != points.shape[:1] or 0 in points.shape:
+        raise ValueError(
+            f"{name} has shape {points.shape} and labels {labels.shape}, but a table (points, features) with a label for "
+            "each row is needed"
+        )
+    if not np.isfinite(points).all():
+        raise ValueError(
+            f"{name} has features that are not finite, the first in row {int(np.argwhere(~np.isfinite(points))[0, 0])}"
+        )
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(f"the labels of {name} must be whole numbers from 0 on")
+    counts = np.bincount(labels)
+    if (counts == 0).any():
+        raise ValueError(f"no point of {name} has the label {int(np.argmin(counts))}: number the classes without gaps")
+    return [points[labels == label] for label in range(counts.size)]
+
+
+@jit
+def cost(
+    x: Float[Array, "m d"],
+    labels: Int[Array, " m"],
+    y: Float[Array, "n d"],
+    others: Int[Array, " n"],
+    between: Float[Array, "classes others"],
+    feature_weight: ArrayLike = 1.0,
+    label_weight: ArrayLike = 1.0,
+) -> Float[Array, "m n"]:
+    """C of all pairs, both terms halved. Time and memory O(m n d) at most."""
+    apart = jax.vmap(lambda p: ((p[None, :] - y) ** 2).sum(axis=1))(x)
+    return (feature_weight * apart + label_weight * between[labels][:, others]) / 2
+
+
+def shares(p: Any, source: Any) -> Float[Array, " m"]:
+    """The mass of each point in the mixture: p_i / n_i of source i. Of whole points nothing changes if all are doubled.
+
+    Raises:
+        ValueError: shares that are negative or do not sum to 1, or a source without points.
+    """
+    given, of = np.asarray(p, float), np.asarray(source)
+    if given.ndim != 1 or not np.isfinite(given).all() or (given < 0).any() or abs(given.sum() - 1) > 1e-6:
+        raise ValueError(f"the shares are {given}, but numbers of at least 0 with sum 1 are needed")
+    counts = np.bincount(of, minlength=given.size)
+    if of.dtype.kind not in "iu" or counts.size > given.size or (counts == 0).any():
+        raise ValueError(
+            f"there are {given.size} shares and the points are of sources 0 to {int(of.max())}: each source needs a share "
+            "and points"
+        )
+    return _shares(jnp.asarray(given), jnp.asarray(of))
+
+
+def _shares(p: Array, source: Array) -> Array:
+    counts = jnp.zeros(p.size, p.dtype).at[source].add(1)
+    return (p / counts)[source]
+
+
+class Potential(NamedTuple):
+    """The distance of a mixture, and what it says of each of its points and sources."""
+
+    value: Float[Array, ""]
+    f: Float[Array, " m"]  # of all points, those without mass too
+    mean: Float[Array, " sources"]  # h
+    slope: Float[Array, " sources"]  # h less its mean: along the simplex
+    calibrated: Float[Array, " sources"]  # g; NaN of a source that is all of the mixture
+    converged: Any
+
+
+@jit
+def mixture(
+    p: Float[Array, " sources"],
+    matrix: Float[Array, "m n"],
+    source: Int[Array, " m"],
+    epsilon: ArrayLike,
+    b: Float[Array, " n"] | None = None,
+    *,
+    own: Float[Array, "m m"] | None = None,
+    tolerance: ArrayLike = 1e-9,
+) -> Potential:
+    r"""$\mathrm{OT}_\varepsilon(\mu_p, \nu)$ in its KL form, with slopes in the shares; with ``own`` less half of that of
+    $\mu_p$ to itself, whose share of the slopes is taken too. (Of the Sinkhorn divergence this lacks what p does not change.)
+
+    Args:
+        p: shares, see ``shares``.
+        matrix: C between all points of all sources and the other data set.
+        source: which source each point is of.
+        epsilon: strength of the entropy, in units of the cost.
+        b: masses of the other data set; uniform when omitted.
+        own: C between the points of the sources.
+
+    Under ``jit``, ``vmap`` over p, and ``grad`` in p by the envelope theorem.
+    """
+    a = _shares(p, source)
+    b = jnp.full(matrix.shape[1], 1 / matrix.shape[1], matrix.dtype) if b is None else b
+    value, f, converged = _kl(a, b, matrix, epsilon, tolerance)
+    if own is not None:
+        inner, mine, also = _kl(a, a, own, epsilon, tolerance)
+        value, f, converged = value - inner / 2, f - mine, converged & also
+    held = jax.lax.stop_gradient(f)
+    value = jax.lax.stop_gradient(value) + ((a - jax.lax.stop_gradient(a)) * held).sum()
+    h = _by_source(held, source, p.size)
+    away = 1 - p
+    calibrated = jnp.where(away > 0, (h - p @ h) / jnp.where(away > 0, away, 1), jnp.nan)
+    return Potential(value, held, h, h - h.mean(), calibrated, converged)
+
+
+def _kl(a: Array, b: Array, matrix: Array, epsilon: Any, tolerance: Any) -> tuple[Array, Array, Any]:
+    """The value and the row potentials, at points without mass too; of equal sides the symmetric one."""
+    epsilon = jnp.asarray(epsilon, matrix.dtype)
+    a, b = jax.lax.stop_gradient((a, b))
+    found = solve(Problem(matrix, a, b), Entropic(epsilon), method="sinkhorn", tolerance=tolerance)
+
+    def entropy(mass: Array) -> Array:
+        return jnp.where(mass > 0, mass * jnp.log(jnp.where(mass > 0, mass, 1.0)), 0.0).sum()
+
+    value = found.value - epsilon * (entropy(a) + entropy(b))
+    f = -epsilon * jax.nn.logsumexp((found.beta[None, :] - matrix) / epsilon, axis=1)
+    # the constant that is free: so that <f, a> is half of the value, as of two equal sides
+    return value, f + value / 2 - jnp.where(a > 0, a * f, 0.0).sum(), found.converged
+
+
+def _by_source(f: Array, source: Array, count: int) -> Array:
+    total = jnp.zeros(count, f.dtype).at[source].add(f)
+    return total / jnp.zeros(count, f.dtype).at[source].add(1)
+
+
+def exact_mixture(p: Any, matrix: Any, source: Any, b: Any = None) -> Potential:
+    r"""The same without an entropy, by linear programming on the host. Where masses of both sides meet (p_i / n_i a multiple of
+    1 / n, say) the value has several slopes, of which this is one.
+
+    Raises:
+        ValueError: as ``shares``, or what does not fit.
+    """
+    a = shares(p, source)
+    matrix, of = jnp.asarray(matrix, float), jnp.asarray(source)
+    if matrix.ndim != 2 or matrix.shape[0] != a.size:
+        raise ValueError(f"the costs have shape {matrix.shape}, but a row for each of the {a.size} points is needed")
+    b = jnp.full(matrix.shape[1], 1 / matrix.shape[1]) if b is None else jnp.asarray(b, float)
+    found = linear_program(Problem(matrix, a, b), centred=False)
+    f = (matrix - found.beta[None, :]).min(axis=1)
+    given = jnp.asarray(p, float)
+    h = _by_source(f, of, given.size)
+    away = 1 - given
+    calibrated = jnp.where(away > 0, (h - given @ h) / jnp.where(away > 0, away, 1), jnp.nan)
+    return Potential(found.value, f, h, h - h.mean(), calibrated, True)

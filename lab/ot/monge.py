@@ -1,0 +1,358 @@
+r"""How far a map is from moving its points at the least cost: the Monge gap, for any map and any cost.
+
+For samples x_i, where they are moved y_i = T(x_i), and a cost c,
+
+$$ M = \frac1n \sum_i c(x_i, y_i) - \min_{P \in U_n} \langle P, C \rangle \ge 0, \qquad C_{ij} = c(x_i, y_j), $$
+
+which is 0 exactly where the pairs are an optimal assignment. It says nothing of where the points should go: a constant map has
+no gap. With an entropy the minimum is smooth, and has a bias that is known (n points, uniform weights):
+
+$$ M_\varepsilon = \overline c - \min_P \langle P, C \rangle - \varepsilon H(P), \qquad
+   M + \varepsilon \log n \le M_\varepsilon \le M + 2 \varepsilon \log n, \qquad
+   M_{KL} = M_\varepsilon - 2 \varepsilon \log n \le M . $$
+
+Both have one gradient, by the envelope theorem; of the squared distance it is $\partial M / \partial Y = 2 (P^\top X - X / n)$.
+``debiased`` takes the Sinkhorn divergence in place of the minimum: a translation then has no gap of the squared distance at any
+epsilon, but a bad map may have a negative one.
+
+Source: Uscidda, Cuturi, *The Monge Gap: A Regularizer to Learn All Transport Maps*, ICML 2023.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from lab.choices import chosen
+from lab.numerics.jit import jit
+from lab.ot import derivatives
+from lab.ot.exact import linear_program
+from lab.ot.problem import Problem
+from lab.ot.regularizers import Entropic
+from lab.ot.solve import solve
+
+type Cost = Literal["squared", "distance", "geodesic"] | str | Callable[[Array, Array], Array]
+"""The squared Euclidean distance, the distance, that on the unit sphere; or a function of two points (d,) in JAX."""
+
+_OFF_SPHERE = 1e-3
+
+
+class PNorm(eqx.Module):
+    r"""$\frac1p \sum_k |x_k - y_k|^p$, with derivative 0 at equal coordinates.
+
+    Raises:
+        ValueError: p below 1, of which nothing is convex.
+
+    >>> float(PNorm(3.0)(jnp.array([0.0, 1.0]), jnp.array([2.0, 1.0])))
+    2.6666666666666665
+    """
+
+    p: float = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if not 1 <= self.p < np.inf:
+            raise ValueError(f"p = {self.p:g}, but it must be at least 1 and finite")
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        apart = jnp.abs(x - y)
+        same = apart == 0
+        return jnp.where(same, 0.0, jnp.where(same, 1.0, apart) ** self.p).sum() / self.p
+
+
+def _length(z: Array) -> Array:
+    """|z|, with derivative 0 at 0."""
+    squared = (z**2).sum()
+    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+
+
+_COSTS: dict[str, Callable[[Array, Array], Array]] = {
+    "squared": lambda x, y: ((x - y) ** 2).sum(),
+    "distance": lambda x, y: _length(x - y),
+    # of unit vectors the angle, to all digits also where they are equal or opposite
+    "geodesic": lambda x, y: 2 * jnp.arctan2(_length(x - y), _length(x + y)),
+}
+
+
+@chosen
+def function_of(cost: Cost) -> Callable[[Array, Array], Array]:
+    """The cost of two points (d,)."""
+    return _COSTS[cost] if isinstance(cost, str) else cost
+
+
+@chosen
+@jit
+def pairwise(x: Float[Array, "m d"], y: Float[Array, "n d"], cost: Cost = "squared") -> Float[Array, "m n"]:
+    """C. Time and memory O(m n d) at most."""
+    one = function_of(cost)
+    return jax.vmap(lambda p: jax.vmap(lambda q: one(p, q))(y))(x)
+
+
+@chosen
+@jit
+def of_pairs(x: Float[Array, "n d"], y: Float[Array, "n d"], cost: Cost = "squared") -> Float[Array, " n"]:
+    """c(x_i, y_i)."""
+    return jax.vmap(function_of(cost))(x, y)
+
+
+class Gap(NamedTuple):
+    """The gap with an entropy, in its forms."""
+
+    entropic: Float[Array, ""]  # with the bias above, between epsilon log n and twice that
+    kl: Float[Array, ""]  # with a bias below; may be negative
+    primal: Float[Array, ""]  # against the cost of the entropic plan; at most the exact gap
+    displacement: Float[Array, ""]  # mean cost of the pairs
+    contributions: Float[Array, " n"]  # of each pair, of mean ``entropic``
+    epsilon: Float[Array, ""]
+    converged: Any
+
+
+@chosen
+def gap(
+    x: Any, y: Any, cost: Cost = "squared", *, epsilon: ArrayLike | None = None, tolerance: ArrayLike = 1e-9
+) -> Gap:
+    """The gap of the pairs, with an entropy. Time O(n^2) a sweep of Sinkhorn's algorithm, memory O(n^2 d) at most.
+
+    Args:
+        x: (n, d) points.
+        y: (n, d) where each is moved.
+        cost: by its name, or a function of two points in JAX.
+        epsilon: strength of the entropy, in units of the cost; a hundredth of the mean cost of all pairs when omitted.
+        tolerance: of the marginals of the plan (L1).
+
+    Raises:
+        ValueError: points that do not fit or are not finite, off the sphere where the cost is a geodesic, or an epsilon that is
+            not positive.
+
+    >>> x = np.random.default_rng(0).normal(size=(20, 2))
+    >>> found = gap(x, x + 1, epsilon=0.01)  # a translation
+    >>> bool(0.01 * np.log(20) <= found.entropic <= 0.02 * np.log(20))
+    True
+    """
+    x, y = _checked(x, y, cost)
+    _check_epsilon(epsilon)
+    return _gap(x, y, cost, epsilon, tolerance)
+
+
+@jit
+def _gap(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> Gap:
+    n, matrix = x.shape[0], pairwise(x, y, cost)
+    epsilon = jnp.asarray(_epsilon(matrix) if epsilon is None else epsilon, matrix.dtype)
+    uniform = jnp.full(n, 1 / n, matrix.dtype)
+    found = solve(Problem(matrix, uniform, uniform), Entropic(epsilon), method="sinkhorn", tolerance=tolerance)
+    plan, each = found.plan(), of_pairs(x, y, cost)
+    displacement = each.mean()
+    entropic = displacement - found.value
+    # log T = (alpha + beta - epsilon - c) / epsilon
+    contributions = each - (found.alpha + found.beta - epsilon)
+    shift = entropic - contributions.mean()  # what the marginals miss
+    kl = entropic - 2 * epsilon * jnp.log(n)
+    primal = displacement - (plan * matrix).sum()
+    return Gap(entropic, kl, primal, displacement, contributions + shift, epsilon, found.converged)
+
+
+def _epsilon(matrix: Array) -> Array:
+    return jnp.maximum(0.01 * jax.lax.stop_gradient(matrix).mean(), jnp.finfo(matrix.dtype).tiny)
+
+
+@chosen
+@jit
+def loss(
+    x: Float[Array, "n d"],
+    y: Float[Array, "n d"],
+    epsilon: ArrayLike,
+    cost: Cost = "squared",
+    *,
+    debiased: bool = False,
+    tolerance: ArrayLike = 1e-6,
+) -> Float[Array, ""]:
+    """The gap to learn with: differentiable once in x and y, by the envelope theorem; under ``jit``, ``grad`` and ``vmap``.
+
+    Args:
+        epsilon: positive; 0.01 of the mean cost of a first batch, say, and then the same for all.
+        cost: as of ``gap``; a symmetric one if ``debiased``.
+        debiased: take the Sinkhorn divergence in place of the entropic minimum, whose bias it does not have.
+        tolerance: of the marginals, on which the gradient hangs.
+    """
+    if debiased:
+        return of_pairs(x, y, cost).mean() - divergence(x, y, epsilon, cost, tolerance=tolerance)
+    return of_pairs(x, y, cost).mean() - _entropic(x, y, epsilon, cost, tolerance)
+
+
+@chosen
+@jit
+def divergence(
+    x: Float[Array, "m d"],
+    y: Float[Array, "n d"],
+    epsilon: ArrayLike,
+    cost: Cost = "squared",
+    *,
+    tolerance: ArrayLike = 1e-6,
+) -> Float[Array, ""]:
+    r"""The Sinkhorn divergence $OT(x, y) - \frac12 OT(x, x) - \frac12 OT(y, y)$ of uniform clouds, with OT in its KL form.
+
+    At least 0 of squared and plain distances, and 0 for equal clouds; differentiable once in both.
+    """
+    m, n = x.shape[0], y.shape[0]
+    kl = epsilon * (jnp.log(m) + jnp.log(n))
+    both = _entropic(x, y, epsilon, cost, tolerance) + kl
+    own = _entropic(x, x, epsilon, cost, tolerance) + 2 * epsilon * jnp.log(m)
+    other = _entropic(y, y, epsilon, cost, tolerance) + 2 * epsilon * jnp.log(n)
+    return both - (own + other) / 2
+
+
+def _entropic(x: Array, y: Array, epsilon: Any, cost: Cost, tolerance: Any) -> Array:
+    matrix = pairwise(x, y, cost)
+    a, b = (jnp.full(size, 1 / size, matrix.dtype) for size in matrix.shape)
+    gamma = Entropic(jnp.asarray(epsilon, matrix.dtype))
+    return derivatives.value(Problem(matrix, a, b), gamma, method="sinkhorn", tolerance=tolerance)
+
+
+class ExactGap(NamedTuple):
+    """The gap without an entropy."""
+
+    value: float
+    displacement: float
+    contributions: (
+        np.ndarray
+    )  # of each pair, at least 0 and of mean ``value``: what it costs above the optimal potentials
+    target: np.ndarray  # where the optimal assignment sends each
+
+
+@chosen
+def exact_gap(x: Any, y: Any, cost: Cost = "squared") -> ExactGap:
+    """The gap by the optimal assignment, on the host in float64: time up to O(n^3), a second at 2,000 points.
+
+    Raises:
+        ValueError: as ``gap``.
+
+    >>> turned = np.array([[0.0, 1.0], [0.0, -1.0]])
+    >>> float(exact_gap(turned, -turned).value)  # both points change places
+    4.0
+    """
+    x, y = _checked(x, y, cost)
+    n, matrix, each = len(x), np.asarray(pairwise(x, y, cost), float), np.asarray(of_pairs(x, y, cost), float)
+    uniform = jnp.full(n, 1 / n)
+    found = linear_program(Problem(jnp.asarray(matrix), uniform, uniform), "assignment", centred=False)
+    contributions = np.maximum(each - np.asarray(found.alpha) - np.asarray(found.beta), 0)
+    value = max(each.mean() - float(found.value), 0.0)
+    return ExactGap(value, float(each.mean()), contributions, np.asarray(found.plan).argmax(axis=1))
+
+
+@jit
+def gaussian_gap(covariance: Float[Array, "d d"], matrix: Float[Array, "d d"]) -> Float[Array, ""]:
+    r"""Of the affine map $x \mapsto A x + b$ and points of N(m, S), of the squared distance: with $K = S^{1/2} A S^{1/2}$
+    the gap is $2 (\|K\|_* - \mathrm{tr}\,K)$, whatever m and b are; 0 exactly where K is symmetric and positive semi-definite.
+
+    >>> float(gaussian_gap(jnp.eye(3), -jnp.eye(3)))
+    12.0
+    """
+    values, vectors = jnp.linalg.eigh(covariance)
+    root = (vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :]) @ vectors.T
+    middle = root @ matrix @ root
+    return 2 * (jnp.linalg.svd(middle, compute_uv=False).sum() - jnp.trace(middle))
+
+
+def line_gap(x: Any, y: Any, h: Callable[[Array], Array]) -> Float[Array, ""]:
+    """Of points (n,) on a line and the cost h(|x - y|), h convex: the optimal plan is the one in order. Time O(n log n).
+
+    >>> float(line_gap(jnp.array([0.0, 1.0]), jnp.array([3.0, 2.0]), jnp.square))
+    2.0
+    """
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but two lists of one length (n,) are needed")
+    return h(jnp.abs(x - y)).mean() - h(jnp.abs(jnp.sort(x) - jnp.sort(y))).mean()
+
+
+@jit
+def conservativity(
+    field: Callable[[Array], Array], x: Float[Array, "n d"], key: PRNGKeyArray, draws: int = 1
+) -> Float[Array, ""]:
+    r"""$E \|J - J^\top\|_F^2$ of the Jacobian of a field at the points, by $|J v - J^\top v|^2$ with v of N(0, I) (Hutchinson).
+
+    0 of gradients. A transport map of the cost h(x - y) is $x - \nabla h^* (\nabla \varphi(x))$: the field within it is one.
+
+    Args:
+        field: of a point (d,), to (d,).
+        draws: of v for each point.
+
+    Time O(n draws) of one forward and one reverse derivative.
+    """
+
+    def one(point: Array, key: PRNGKeyArray) -> Array:
+        v = jax.random.normal(key, point.shape, point.dtype)
+        value, forward = jax.jvp(field, (point,), (v,))
+        (back,) = jax.vjp(field, point)[1](v.astype(value.dtype))
+        return ((forward - back) ** 2).sum()
+
+    keys = jax.random.split(key, (x.shape[0], draws))
+    return jax.vmap(lambda point, each: jax.vmap(lambda k: one(point, k))(each).mean())(x, keys).mean()
+
+
+@jit
+def unexplained(mapped: Float[Array, "n d"], wanted: Float[Array, "n d"], variance: ArrayLike) -> Float[Array, ""]:
+    r"""$100\,E|T(X) - T^*(X)|^2 / \mathrm{Var}$, the unexplained variance in percent: 100 of the constant map to the mean.
+
+    Args:
+        variance: of the targets, the trace of their covariance.
+    """
+    return 100 * ((mapped - wanted) ** 2).sum(axis=1).mean() / variance
+
+
+def entropic_map(
+    y: Float[Array, "m d"], beta: Float[Array, " m"], epsilon: ArrayLike, weights: Float[Array, " m"] | None = None
+) -> Callable[[Array], Array]:
+    r"""The map of a solved entropic problem of the squared distance, anywhere:
+    $T(x) = \sum_j w_j(x) y_j$ with $w_j \propto b_j\,e^{(g_j - |x - y_j|^2) / \varepsilon}$.
+
+    Args:
+        y: targets.
+        beta: their potentials: ``Solution.beta``.
+        epsilon: that of the problem.
+        weights: b, where the potentials are those of a problem in its KL form; a ``Solution`` has them in beta already.
+
+    Source: Pooladian, Niles-Weed, *Entropic estimation of optimal transport maps*, 2021.
+    """
+    logs = beta / epsilon + (0.0 if weights is None else jnp.log(weights))
+
+    def moved(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        scores = logs[None, :] - pairwise(x, y) / epsilon
+        return jax.nn.softmax(scores, axis=1) @ y
+
+    return moved
+
+
+def _checked(x: Any, y: Any, cost: Cost) -> tuple[Array, Array]:
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.ndim != 2 or x.shape != y.shape or 0 in x.shape:
+        raise ValueError(
+            f"the points have shapes {x.shape} and {y.shape}, but each point must be given with where it is moved: two tables "
+            "(n, d)"
+        )
+    dtype = jnp.promote_types(jnp.result_type(x, y), jnp.float32)
+    x, y = x.astype(dtype), y.astype(dtype)
+    if isinstance(x, Tracer) or isinstance(y, Tracer):
+        return x, y
+    for name, points in (("x", np.asarray(x)), ("y", np.asarray(y))):
+        if not np.isfinite(points).all():
+            raise ValueError(
+                f"{name} has values that are not finite, the first in row {np.argwhere(~np.isfinite(points))[0][0]}"
+            )
+        if cost == "geodesic" and (off := np.abs(np.linalg.norm(points, axis=1) - 1).max()) > _OFF_SPHERE:
+            raise ValueError(
+                f"{name} is off the unit sphere by {off:.2g}, where the geodesic cost is: divide by the norm"
+            )
+    return x, y
+
+
+def _check_epsilon(epsilon: Any) -> None:
+    if epsilon is not None and not isinstance(epsilon, Tracer) and not 0 < float(np.asarray(epsilon)) < np.inf:
+        raise ValueError(
+            f"epsilon = {float(np.asarray(epsilon)):g}, but it must be positive; without an entropy exact_gap evaluates a map"
+        )
