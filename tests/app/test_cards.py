@@ -50,8 +50,9 @@ def _tint(picture: hv.Overlay) -> list[str]:
     ]
 
 
-def test_a_theme_that_changes_while_a_run_ends_reaches_every_card():
+def test_a_theme_that_changes_while_a_run_ends_reaches_every_card(tmp_path, monkeypatch):
     """Its redraws take one turn a card, and the result comes between two of them."""
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))  # what the picture over several runs keeps is for no other test
     session = Session(Gradual())
     session.start()
     wait(lambda: session.fresh and not session.busy)
@@ -62,6 +63,7 @@ def test_a_theme_that_changes_while_a_run_ends_reaches_every_card():
     session.dark = True
     session.param.update(result=session.result.copy(), fresh=True)
     _work_off(turns)
+    session.close()
     live = [card._live.pane for card in cards.cards if card._live is not None]
     assert len(live) > 1
     assert {pane.theme._json["attrs"]["Axis"]["axis_label_text_color"] for pane in live} == {"#e6eaf0"}
