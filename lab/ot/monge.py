@@ -261,8 +261,8 @@ def gaussian_gap(covariance: Float[Array, "d d"], matrix: Float[Array, "d d"]) -
 def line_gap(x: Any, y: Any, h: Callable[[Array], Array]) -> Float[Array, ""]:
     """Of points (n,) on a line and the cost h(|x - y|), h convex: the optimal plan is the one in order. Time O(n log n).
 
-    >>> float(line_gap(jnp.array([0.0, 1.0]), jnp.array([3.0, 2.0]), jnp.square))
-    2.0
+    >>> float(line_gap(jnp.array([0.0, 1.0]), jnp.array([3.0, 2.0]), jnp.square))  # (9 + 1) / 2 - 4
+    1.0
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
     if x.ndim != 1 or x.shape != y.shape:
