@@ -41,6 +41,7 @@ type Cost = Literal["squared", "distance", "geodesic"] | str | Callable[[Array, 
 """The squared Euclidean distance, the distance, that on the unit sphere; or a function of two points (d,) in JAX."""
 
 _OFF_SPHERE = 1e-3
+_MOST = 16_384  # points, of which a matrix of costs takes 2 GiB
 
 
 class PNorm(eqx.Module):
@@ -334,6 +335,10 @@ def _checked(x: Any, y: Any, cost: Cost) -> tuple[Array, Array]:
         raise ValueError(
             f"the points have shapes {x.shape} and {y.shape}, but each point must be given with where it is moved: two tables "
             "(n, d)"
+        )
+    if len(x) > _MOST:
+        raise ValueError(
+            f"there are {len(x):,} points, but a cost of each pair is kept: take at most {_MOST:,} of them"
         )
     dtype = jnp.promote_types(jnp.result_type(x, y), jnp.float32)
     x, y = x.astype(dtype), y.astype(dtype)

@@ -91,7 +91,16 @@ def by_direction(
     *,
     p: ArrayLike = 2,
 ) -> Float[Array, " lines"]:
-    """w of each direction."""
+    """w of each direction.
+
+    Raises:
+        ValueError: clouds of unlike dimensions, or with values that are not finite (those under ``jit`` are not looked at).
+    """
+    return _by_direction(*check_clouds(x, y), theta, a, b, p)
+
+
+@jit
+def _by_direction(x: Array, y: Array, theta: Array, a: Any, b: Any, p: ArrayLike) -> Array:
     return on_line(theta @ x.T, theta @ y.T, a, b, p=p)
 
 
@@ -104,7 +113,6 @@ class Sliced(NamedTuple):
     theta: Float[Array, "lines d"]
 
 
-@jit
 def sliced(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -133,7 +141,6 @@ def _rooted(each: Array, p: ArrayLike) -> tuple[Array, Array]:
     return value, spread * value / (p * (mean + _TINY))
 
 
-@jit
 def energy_based(
     x: Float[Array, "m d"], y: Float[Array, "n d"], theta: Float[Array, "lines d"], *, p: ArrayLike = 2
 ) -> Sliced:
@@ -150,7 +157,6 @@ def energy_based(
 
 
 @chosen
-@jit
 def bidirectional(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -184,7 +190,6 @@ class Best(NamedTuple):
     trace: Float[Array, " steps"]  # of the value
 
 
-@jit
 def max_sliced(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -200,6 +205,11 @@ def max_sliced(
     points with the direction held fixed, which is its derivative (envelope theorem) unless the best direction is one where two
     orders of the points meet, as it may be of few points: w is the least of smooth functions, one for each order.
     """
+    return _best(*check_clouds(x, y), theta, p, steps)
+
+
+@jit
+def _best(x: Array, y: Array, theta: Array, p: ArrayLike, steps: int) -> Best:
     held = jax.lax.stop_gradient((x, y))
 
     def seen(direction: Array) -> Array:

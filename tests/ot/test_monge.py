@@ -182,10 +182,17 @@ def test_an_entropic_map_goes_where_the_plan_does_and_beyond():
     assert float(monge.unexplained(jnp.asarray(mean), jnp.asarray(Y), Y.var(axis=0).sum())) == pytest.approx(100)
 
 
+def test_one_point_and_equal_points_have_none():
+    for x in (X[:1], np.zeros((5, 2))):
+        assert monge.exact_gap(x, x + 1).value == 0
+        assert float(monge.gap(x, x + 1).kl) == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("told", "call"),
     [
         (r"shapes \(24, 3\) and \(23, 3\)", lambda: monge.gap(X, Y[1:])),
+        ("50,000 points, but a cost of each pair is kept", lambda: monge.exact_gap(*2 * [np.zeros((50_000, 1))])),
         (r"two tables \(n, d\)", lambda: monge.exact_gap(X[0], Y[0])),
         ("epsilon = 0, but it must be positive; without an entropy exact_gap", lambda: monge.gap(X, Y, epsilon=0)),
         ("y has values that are not finite, the first in row 2", lambda: monge.gap(X, np.where(X[2] == X, np.nan, Y))),

@@ -117,5 +117,7 @@ def test_what_does_not_fit_is_refused():
         sliced.check_clouds(X, Y[:, :4])
     with pytest.raises(ValueError, match="y has values that are not finite"):
         sliced.check_clouds(X, np.full((2, 5), np.inf))
+    with pytest.raises(ValueError, match="x has values that are not finite"):
+        sliced.sliced(jnp.full((3, 5), jnp.nan), jnp.asarray(Y), THETA)
     with pytest.raises(ValueError, match="root = 'both', but it must be one of 'joint', 'separate'"):
         sliced.bidirectional(*(jnp.asarray(X),) * 4, THETA, root="both")
