@@ -26,17 +26,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 import scipy.sparse.linalg
 from jax.core import Tracer
 from jax.scipy.special import gammaln, ndtri
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from scipy.spatial import ConvexHull, QhullError
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
+from lab.ot import power_cells
 
 _TOLERANCE = 1e-12  # of the masses, where they are exact
 _NEWTON_STEPS = 100
@@ -159,7 +158,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
         raise ValueError(f"y has shape {points.shape}, but points in the plane (m, 2) are needed")
     h = np.asarray(voronoi(jnp.asarray(points)) if heights is None else heights, float)
     _check_heights(h, len(points))
-    cells = _whole(points, h)
+    cells = power_cells.whole(points, h)
     if cells.area.min() <= 0:
         empty = int(cells.area.argmin())
         raise ValueError(
@@ -179,7 +178,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
         near = np.abs(lack).max() <= 100 * _TOLERANCE  # where sites are close, rounding is all that is left
         size, found = 1.0, None
         for _ in range(_FEW_HALVINGS if near else _HALVINGS):
-            trial = _cut(points, h + size * step, least)
+            trial = power_cells.cut(points, h + size * step, least)
             if trial is not None and np.linalg.norm(nu - trial.area) <= (1 - size / 2) * np.linalg.norm(lack):
                 found = trial
                 break
@@ -189,7 +188,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
             break
         h, cells, done = h + size * step, found, done + 1
         path.append(h - h.mean())
-    cost = sum(_second_moment(polygon, point) for polygon, point in zip(cells.polygons, points, strict=True))
+    cost = sum(power_cells.second_moment(polygon, point) for polygon, point in zip(cells.polygons, points, strict=True))
     level = jnp.asarray(h - h.mean())
     return Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons, path=np.stack(path))
 
@@ -200,129 +199,7 @@ def areas(y: Float[np.ndarray, "m 2"], heights: Float[np.ndarray, " m"]) -> Floa
     >>> areas(np.array([[0.25, 0.5], [0.75, 0.5]]), np.array([0.25, 0.0])).tolist()
     [0.5, 0.5]
     """
-    return _whole(np.asarray(y, float), np.asarray(heights, float)).area
-
-
-class _Diagram(NamedTuple):
-    polygons: list[np.ndarray]
-    area: np.ndarray
-    slope: Any  # d area_i / d h_j, sparse
-
-
-def _whole(y: np.ndarray, h: np.ndarray) -> _Diagram:
-    found = _cut(y, h, 0.0)
-    assert found is not None  # no area is below 0
-    return found
-
-
-def _cut(y: np.ndarray, h: np.ndarray, least: float) -> _Diagram | None:
-    """The power cells within the square, by clipping it with the half-planes of the neighbours in the plane; None as soon as
-    one is found whose area is below ``least``."""
-    around = _neighbours(y, h)
-    polygons, area, rows, columns, values = [], [], [], [], []
-    for i, others in enumerate(around):
-        corners, edges = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), np.full(4, -1)
-        for j in others:
-            corners, edges = _clipped(corners, edges, y[j] - y[i], h[i] - h[j], j)
-            if not len(corners):
-                break
-        polygons.append(corners)
-        area.append(_area(corners))
-        if area[-1] < least:
-            return None
-        lengths = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1) if len(corners) else np.zeros(0)
-        for j, length in zip(edges, lengths, strict=True) if len(corners) else ():
-            if j >= 0:
-                rows.append(i)
-                columns.append(j)
-                values.append(-length / np.linalg.norm(y[i] - y[j]))
-    m = len(y)
-    across: Any = scipy.sparse.csc_matrix((values, (rows, columns)), shape=(m, m))
-    across = (across + across.T) / 2  # one edge, found from both sides
-    slope = across - scipy.sparse.diags(np.asarray(across.sum(axis=1)).ravel())
-    return _Diagram(polygons, np.array(area), slope.tocsc())
-
-
-def _neighbours(y: np.ndarray, h: np.ndarray) -> list[list[int]]:
-    """Which cells touch in the plane: the edges of the lower hull of (y, -2h); all pairs where these lie in a plane."""
-    m = len(y)
-    everyone = [[j for j in range(m) if j != i] for i in range(m)]
-    if m <= 4:
-        return everyone
-    spread, axes = np.linalg.svd(y - y.mean(axis=0), full_matrices=False)[1:]
-    if spread[1] <= 1e-12 * spread[0]:
-        return _neighbours_on_line(y @ axes[0], h, everyone)
-    try:
-        hull = ConvexHull(np.column_stack([y, -2 * h]))
-    except QhullError:
-        return everyone
-    found: list[set[int]] = [set() for _ in range(m)]
-    for simplex, normal in zip(hull.simplices, hull.equations, strict=True):
-        if normal[2] < 1e-12:  # below, or upright
-            for i in simplex:
-                found[i].update(int(j) for j in simplex if j != i)
-    # what is not on the hull has an empty cell, which any of its neighbours need not show: clip it with all
-    return [sorted(others) if others else everyone[i] for i, others in enumerate(found)]
-
-
-def _neighbours_on_line(t: np.ndarray, h: np.ndarray, everyone: list[list[int]]) -> list[list[int]]:
-    """The same of points on a line, at t: cells are strips."""
-    hull: list[int] = []
-    for i in np.argsort(t).tolist():
-        while len(hull) > 1:
-            a, b = hull[-2:]
-            if (t[b] - t[a]) * (h[b] - h[i]) + (t[i] - t[b]) * (h[b] - h[a]) > 0:  # b lies below the line from a to i
-                break
-            hull.pop()
-        hull.append(i)
-    found = list(everyone)
-    for place, i in enumerate(hull):
-        found[i] = [hull[other] for other in (place - 1, place + 1) if 0 <= other < len(hull)]
-    return found
-
-
-def _clipped(
-    corners: np.ndarray, edges: np.ndarray, normal: np.ndarray, level: float, tag: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """What of a polygon has <x, normal> <= level; edge k goes from corner k to the next, and the new one is tagged."""
-    side = corners @ normal - level
-    if (side <= 0).all():
-        return corners, edges
-    points, tags = [], []
-    for k in range(len(corners)):
-        here, there = side[k], side[(k + 1) % len(corners)]
-        start, end = corners[k], corners[(k + 1) % len(corners)]
-        if here <= 0:
-            points.append(start)
-            tags.append(edges[k])
-        if (here < 0 < there) or (there < 0 < here):
-            points.append(start + here / (here - there) * (end - start))
-            tags.append(tag if here < 0 else edges[k])
-        elif here <= 0 < there:  # the corner lies on the line
-            tags[-1] = tag
-    return (
-        (np.array(points).reshape(-1, 2), np.array(tags, int))
-        if len(points) > 2
-        else (np.zeros((0, 2)), np.zeros(0, int))
-    )
-
-
-def _cross(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    after = np.roll(polygon, -1, axis=0)
-    return after, polygon[:, 0] * after[:, 1] - after[:, 0] * polygon[:, 1]
-
-
-def _area(polygon: np.ndarray) -> float:
-    return float(_cross(polygon)[1].sum() / 2) if len(polygon) else 0.0
-
-
-def _second_moment(polygon: np.ndarray, point: np.ndarray) -> float:
-    """The integral of |x - point|^2."""
-    if not len(polygon):
-        return 0.0
-    moved = polygon - point
-    after, cross = _cross(moved)
-    return float(((moved**2 + moved * after + after**2).sum(axis=1) * cross).sum() / 12)
+    return power_cells.whole(np.asarray(y, float), np.asarray(heights, float)).area
 
 
 # ------------------------------------------------------------------------------------------------------ by sampling

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from lab.numerics import Chunked, Reason
-from lab.ot import semidiscrete
+from lab.ot import power_cells, semidiscrete
 
 DRAWS = np.random.default_rng(3)
 Y = DRAWS.uniform(0.1, 0.9, (12, 2))
@@ -72,16 +72,16 @@ def _integral(polygon, point, level):
 
 def test_slopes_are_those_of_the_areas():
     h = np.asarray(semidiscrete.voronoi(jnp.asarray(Y))) + 0.01 * np.random.default_rng(2).normal(size=12)
-    cut = semidiscrete._whole(Y, h)
+    cut = power_cells.whole(Y, h)
     slope = cut.slope.toarray()
     np.testing.assert_allclose(slope, slope.T, atol=1e-12)
     np.testing.assert_allclose(slope.sum(1), 0, atol=1e-12)
     assert np.linalg.eigvalsh(slope)[0] > -1e-12
     for j in (0, 5, 11):
         change = 1e-6 * np.eye(12)[j]
-        numeric = (semidiscrete._whole(Y, h + change).area - semidiscrete._whole(Y, h - change).area) / 2e-6
+        numeric = (power_cells.whole(Y, h + change).area - power_cells.whole(Y, h - change).area) / 2e-6
         np.testing.assert_allclose(slope[:, j], numeric, atol=1e-6)
-    np.testing.assert_allclose(semidiscrete._whole(Y, h + 3.0).area, cut.area, atol=1e-12)
+    np.testing.assert_allclose(power_cells.whole(Y, h + 3.0).area, cut.area, atol=1e-12)
 
 
 def test_cells_are_where_points_are_assigned(square):
@@ -159,13 +159,13 @@ def test_energy_is_convex_with_the_gradient_of_the_masses():
     h = np.asarray(semidiscrete.voronoi(jnp.asarray(Y))) + 0.01 * rng.normal(size=12)
 
     def energy(h):
-        cut = semidiscrete._whole(Y, h)
+        cut = power_cells.whole(Y, h)
         return sum(_integral(*each) for each in zip(cut.polygons, Y, h, strict=True)) - NU @ h
 
     for j in (1, 7):
         change = 1e-5 * np.eye(12)[j]
         numeric = (energy(h + change) - energy(h - change)) / 2e-5
-        assert numeric == pytest.approx(semidiscrete._whole(Y, h).area[j] - NU[j], abs=1e-6)
+        assert numeric == pytest.approx(power_cells.whole(Y, h).area[j] - NU[j], abs=1e-6)
     best = np.asarray(semidiscrete.in_square(Y, NU).heights)
     assert all(energy(best + 0.01 * rng.normal(size=12)) > energy(best) for _ in range(5))
 
@@ -182,7 +182,7 @@ def test_newtons_way_is_kept(square):
     assert square.path.shape == (5, 12)
     np.testing.assert_allclose(square.path[-1], square.heights, atol=1e-14)
     np.testing.assert_allclose(square.path[0], semidiscrete.voronoi(jnp.asarray(Y)), atol=1e-14)
-    gone = [np.linalg.norm(semidiscrete._whole(Y, h).area - NU) for h in square.path]
+    gone = [np.linalg.norm(power_cells.whole(Y, h).area - NU) for h in square.path]
     assert (np.diff(gone) < 0).all()
 
 
@@ -262,7 +262,7 @@ def test_fifty_thousand_targets_without_the_matrix():
 def test_the_map_misses_no_more_than_its_masses():
     """W2^2 of the image of the map from nu is at most diam^2 TV, for heights that are not balanced."""
     h = semidiscrete.voronoi(jnp.asarray(Y))
-    area = semidiscrete._whole(Y, np.asarray(h)).area
+    area = power_cells.whole(Y, np.asarray(h)).area
     apart = pot.emd2(area / area.sum(), NU, pot.dist(Y, Y))
     squared = ((Y[:, None] - Y[None]) ** 2).sum(2).max()
     assert 0 < apart <= squared * 0.5 * np.abs(area - NU).sum()
