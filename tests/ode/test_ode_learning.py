@@ -72,7 +72,7 @@ def test_a_strength_of_0_and_an_end_that_is_not_random_are_vanilla():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["SR", "ER+SR", "local", "Tay2"])
+@pytest.mark.parametrize("kind", ["ER+SR", "local", "Tay2"])
 def test_the_slope_of_the_loss_is_a_finite_difference(kind):
     """In the direction of a weight, where lengths of steps are differentiated too (a fixed tolerance, no step changes)."""
     lesson = learning.Lesson(
