@@ -1,4 +1,7 @@
-"""Samplers: the sheet's table of errors, orders, equalities between them, laws at the end, and what goes wrong."""
+"""Samplers: equalities between them, laws at the end, and what goes wrong. (Their errors: ``test_sampler_comparison``.)
+
+Grids have eight steps where nothing hangs on it, so that a sampler is one program.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,44 +10,14 @@ import pytest
 from diffusion_demo import LINE, NAMES, PLANE
 
 from lab import diffusion, paths
-from lab.diffusion import flow_maps
 from lab.diffusion.predictions import Exact
-from lab.diffusion.samplers import DDIM, SDE, DPMSolver2M, EDMHeun, Langevin
+from lab.diffusion.samplers import DDIM, SDE, EDMHeun, Langevin
 from lab.numerics import Chunked, NotConverged, Reason
 from lab.numerics.mixtures import Mixture, gaussian
 
 VP = diffusion.noise("vp")
 STARTS = jnp.asarray(np.random.default_rng(3).normal(size=(16, 2)))
 EXACT = Exact(PLANE)
-TABLE = {  # of the sheet: RMS errors at the end, 10, 20, 40 and 80 steps
-    "euler": (0.199, 0.0944, 0.0450, 0.0219),
-    "heun": (0.0376, 0.0116, 0.00346, 0.000931),
-    "edm-heun": (0.182, 0.0368, 0.00821, 0.00195),
-    "ddim": (0.287, 0.141, 0.0691, 0.0342),
-    "dpm-2": (0.0987, 0.0171, 0.00394, 0.000947),
-    "dpm++2m": (0.0957, 0.0213, 0.00490, 0.00121),
-}
-ORDERS = {"euler": 1, "heun": 2, "edm-heun": 2, "ddim": 1, "dpm-2": 2, "dpm++2m": 2}
-
-
-@pytest.fixture(scope="module")
-def truth():
-    return np.asarray(flow_maps.solved(EXACT, VP, STARTS, VP.last, VP.first))
-
-
-def error(name, steps, truth):
-    # the table's last step of dpm++2m is of second order, though the sheet has the other as the default
-    name = DPMSolver2M(steady=False) if name == "dpm++2m" else name
-    end = diffusion.sample(EXACT, VP, diffusion.grid(VP, steps), STARTS, name, keep=False).end
-    return np.sqrt(((np.asarray(end) - truth) ** 2).sum(1).mean())
-
-
-@pytest.mark.parametrize("name", list(TABLE))
-def test_errors_are_those_of_the_table_and_fall_with_the_order(name, truth):
-    found = [error(name, steps, truth) for steps in (10, 20, 40, 80)]
-    np.testing.assert_allclose(found, TABLE[name], rtol=0.03)
-    order = np.log2(error(name, 160, truth) / error(name, 320, truth))
-    assert abs(order - ORDERS[name]) < 0.25
 
 
 def test_on_the_same_log_snr_all_schedules_end_in_the_same_points():
@@ -66,18 +39,18 @@ def test_on_the_same_log_snr_all_schedules_end_in_the_same_points():
 
 
 def test_ddim_is_dpm_solver_of_order_one_and_on_straight_lines_euler():
-    times = diffusion.grid(VP, 12)
+    times = diffusion.grid(VP, 8)
     ddim = diffusion.sample(EXACT, VP, times, STARTS, "ddim").x
     np.testing.assert_allclose(diffusion.sample(EXACT, VP, times, STARTS, "dpm++1s").x, ddim, atol=1e-12)
-    level, x = VP(times), STARTS
-    for i in range(12):  # DPM-Solver-1 as its paper has it
-        (a, s, *_), (a_r, s_r, *_) = (jax.tree.map(lambda each, at=at: each[at], level) for at in (i, i + 1))
-        h = float(jnp.log(a_r / s_r) - jnp.log(a / s))
-        eps = (x - a * EXACT(x, a, s)) / s
+    level, x, mean = VP(times), np.asarray(STARTS), jax.jit(lambda x, a, s: EXACT(x, a, s))
+    for i in range(8):  # DPM-Solver-1 as its paper has it
+        (a, a_r), (s, s_r) = (np.asarray(each)[i : i + 2] for each in (level.a, level.s))
+        h = np.log(a_r / s_r) - np.log(a / s)
+        eps = (x - a * np.asarray(mean(x, a, s))) / s
         x = a_r / a * x - s_r * np.expm1(h) * eps
     np.testing.assert_allclose(x, ddim[-1], atol=1e-11)
     linear = diffusion.noise("linear")
-    times = diffusion.grid(linear, 9, "time")
+    times = diffusion.grid(linear, 8, "time")
     straight = (diffusion.sample(EXACT, linear, times, STARTS, name).end for name in ("ddim", "euler"))
     np.testing.assert_allclose(*straight, atol=1e-12)
 
@@ -99,7 +72,7 @@ def test_a_step_of_ancestral_sampling_has_the_posterior_of_ddpm():
     np.testing.assert_allclose(np.cov(end.T)[0, 1], 0, atol=5 * variance / np.sqrt(len(end)))
 
 
-N = 8_000
+N = 4_000
 
 
 @pytest.mark.parametrize(
@@ -162,7 +135,7 @@ def test_samplers_turn_and_shift_with_the_law(sampler):
 
 def test_a_grid_may_end_without_noise():
     edm = diffusion.noise("edm")
-    times = jnp.concatenate([diffusion.grid(edm, 18, "karras"), jnp.zeros(1)])
+    times = jnp.concatenate([diffusion.grid(edm, 7, "karras"), jnp.zeros(1)])
     for sampler in ("edm-heun", "ddim", "dpm-2", "dpm++1s", "dpm++2m", "ancestral"):
         found = diffusion.sample(EXACT, edm, times, 80 * STARTS, sampler)
         assert np.isfinite(np.asarray(found.end)).all()
@@ -213,9 +186,9 @@ def test_it_stops_when_asked_and_is_the_same_in_chunks():
 
 def test_evaluations_are_counted():
     def of(sampler):
-        return int(diffusion.sample(EXACT, VP, diffusion.grid(VP, 5), STARTS, sampler).evaluations)
+        return int(diffusion.sample(EXACT, VP, diffusion.grid(VP, 8), STARTS, sampler).evaluations)
 
-    assert [of(name) for name in ("euler", "heun", "dpm++2m", "corrected", Langevin(0.1, 3))] == [5, 10, 5, 10, 15]
+    assert [of(name) for name in ("euler", "heun", "dpm++2m", "corrected", Langevin(0.1, 3))] == [8, 16, 8, 16, 24]
 
 
 def test_bad_times_get_a_sentence():
@@ -256,7 +229,7 @@ def test_a_sampler_of_ones_own_and_float32():
         def __call__(self, predict, step, x, memory):
             return diffusion.SAMPLERS["ddim"](predict, step, x, memory)
 
-    times = diffusion.grid(VP, 6)
+    times = diffusion.grid(VP, 8)
     own = diffusion.sample(EXACT, VP, times, STARTS, Twice()).end
     np.testing.assert_allclose(own, diffusion.sample(EXACT, VP, times, STARTS, "ddim").end, atol=1e-14)
     single = Exact(Mixture(*(np.asarray(each, np.float32) for each in (PLANE.weights, PLANE.means, PLANE.covariances))))
