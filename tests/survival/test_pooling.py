@@ -22,15 +22,28 @@ def bag(seed: int = 0, n: int = N) -> jax.Array:
 
 @pytest.fixture(scope="module")
 def made():
-    """A model of K prototypes, and the jitted log risk and pooled bag."""
+    """A model of K prototypes, the log risk and pooled bag, and the risk with its slopes.
+
+    All bags are given room for 2 N patches, so that one program serves them.
+    """
     net = model(jax.random.key(1), D0, pooling="ot", k=K, width=D)
 
-    @jax.jit
-    def run(net, x, present, rho, epsilon, lam):
+    def risk(net, x, present, rho, epsilon, lam):
         said, pooled = net(x, present, Transport(rho, epsilon, lam, 1e-12))
         return said[0], pooled
 
-    return net, run
+    compiled = jax.jit(risk)
+    slopes = jax.jit(jax.value_and_grad(lambda *at: risk(*at)[0], argnums=(0, 1, 3, 4, 5)))
+
+    def room(function):
+        def given(net, x, present, *strengths):
+            wide = np.zeros((2 * N, D0)), np.zeros(2 * N, bool)
+            wide[0][: len(x)], wide[1][: len(x)] = x, present
+            return function(net, *wide, *map(float, strengths))
+
+        return given
+
+    return net, room(compiled), room(slopes)
 
 
 def reference_cost(h, z) -> np.ndarray:
@@ -44,12 +57,12 @@ def reference_cost(h, z) -> np.ndarray:
 def test_cost_is_its_definition_and_absent_patches_do_not_count():
     rng = np.random.default_rng(0)
     h, z = rng.normal(size=(N, D)), rng.normal(size=(K, D))
-    np.testing.assert_allclose(pooling.cost(jnp.asarray(h), jnp.asarray(z)), reference_cost(h, z), atol=1e-12)
-    more = jnp.asarray(np.r_[h, 1e3 * rng.normal(size=(4, D))])
-    found = pooling.cost(more, jnp.asarray(z), jnp.arange(N + 4) < N)
+    cost = jax.jit(pooling.cost)
+    np.testing.assert_allclose(cost(h, z), reference_cost(h, z), atol=1e-12)
+    found = cost(np.r_[h, 1e3 * rng.normal(size=(4, D))], z, np.arange(N + 4) < N)
     np.testing.assert_allclose(found[:N], reference_cost(h, z), atol=1e-12)
     same = jnp.ones((N, D))  # all distances are 0
-    value, slope = jax.value_and_grad(lambda h: pooling.cost(h, jnp.zeros((K, D))).sum())(same)
+    value, slope = jax.jit(jax.value_and_grad(lambda h: pooling.cost(h, jnp.zeros((K, D))).sum()))(same)
     assert float(value) == 0
     assert np.isfinite(slope).all()
 
@@ -57,10 +70,11 @@ def test_cost_is_its_definition_and_absent_patches_do_not_count():
 @pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.3, 1.0])
 def test_plan_is_the_solvers_and_at_full_mass_pots(made, rho):
-    net, run = made
+    net, run, _ = made
     x = bag()
     _, pooled = run(net, x, ALL, rho, 0.1, 1.0)
-    weights, h = np.asarray(pooled.weights), np.asarray(net.features(x))
+    assert not pooled.weights[N:].any()
+    weights, h = np.asarray(pooled.weights[:N]), np.asarray(net.features(x))
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(), 1, atol=1e-12)
     assert weights.sum(1).max() <= 1 / (N * rho) + 1e-12
@@ -80,7 +94,8 @@ def test_plan_is_the_solvers_and_at_full_mass_pots(made, rho):
 @pytest.mark.slow
 def test_one_prototype_at_full_mass_is_the_mean():
     h = jnp.asarray(np.random.default_rng(0).normal(size=(N, D)))
-    one = OTPooling(1, D, jax.random.key(0))(h, ALL, Transport())
+    pool = OTPooling(1, D, jax.random.key(0))
+    one = jax.jit(lambda h: pool(h, ALL, Transport()))(h)
     mean = MeanPooling()(h, ALL)
     np.testing.assert_allclose(one.vectors, h.mean(0)[None], atol=1e-9)
     np.testing.assert_allclose(mean.vectors, h.mean(0)[None], atol=1e-12)
@@ -88,13 +103,13 @@ def test_one_prototype_at_full_mass_is_the_mean():
 
 @pytest.mark.slow
 def test_risk_does_not_feel_order_repetition_or_padding(made):
-    net, run = made
+    net, run, _ = made
     x, rho = bag(), 0.4
     risk, pooled = run(net, x, ALL, rho, 0.1, 1.0)
     order = np.random.default_rng(1).permutation(N)
     moved, after = run(net, x[order], ALL, rho, 0.1, 1.0)
     np.testing.assert_allclose(moved, risk, atol=1e-8)
-    np.testing.assert_allclose(after.weights, pooled.weights[order], atol=1e-9)
+    np.testing.assert_allclose(after.weights[:N], pooled.weights[order], atol=1e-9)
     wide = jnp.concatenate([x, x])
     twice, _ = run(net, wide, jnp.ones(2 * N, bool), rho, 0.1, 1.0)
     np.testing.assert_allclose(twice, risk, atol=1e-8)
@@ -119,33 +134,33 @@ def test_attention_is_a_masked_softmax():
 @pytest.mark.slow
 def test_gradients_are_those_of_differences(made):
     """In patches, prototypes, encoder, rho, epsilon and lam at once, along random directions; nothing in absent patches."""
-    net, run = made
-    x, here = bag(2 * N, 2 * N), jnp.arange(2 * N) < N
-    at = (net, x, jnp.asarray(0.6), jnp.asarray(0.1), jnp.asarray(0.8))
+    net, run, slope = made
+    x, here = bag(2 * N, 2 * N), np.arange(2 * N) < N
+    at = jax.tree.map(np.asarray, (net, x, 0.6, 0.1, 0.8))
 
     def risk(net, x, rho, epsilon, lam):
         return run(net, x, here, rho, epsilon, lam)[0]
 
-    slopes = jax.grad(risk, argnums=(0, 1, 2, 3, 4))(*at)
+    _, slopes = slope(*at[:2], here, *at[2:])
     np.testing.assert_array_equal(slopes[1][N:], 0)
     rng = np.random.default_rng(3)
     for part in (slopes[0].pooling.prototypes, slopes[0].encoder.weight, slopes[1]):
         assert float(jnp.abs(part).max()) > 1e-5
     for which in range(5):
         way = [
-            jax.tree.map(lambda v, on=which == i: on * jnp.asarray(rng.normal(size=v.shape)), value)
+            jax.tree.map(lambda v, on=which == i: on * np.asarray(rng.normal(size=v.shape)), value)
             for i, value in enumerate(at)
         ]
         h = 1e-5
         ends = [risk(*jax.tree.map(lambda v, w, h=h: v + h * w, at, tuple(way))) for h in (h, -h)]
-        told = sum(jax.tree.leaves(jax.tree.map(lambda s, w: (s * w).sum(), slopes, tuple(way))))
+        told = sum(jax.tree.leaves(jax.tree.map(lambda s, w: (np.asarray(s) * w).sum(), slopes, tuple(way))))
         np.testing.assert_allclose(told, (ends[0] - ends[1]) / (2 * h), rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.slow
 def test_implicit_gradient_is_that_of_unrolled_scaling(made):
     """500 steps of the authors' scaling algorithm, differentiated through."""
-    net, run = made
+    net, _, slopes = made
     x, rho, lam, epsilon = bag(4), 0.5, 1.0, 0.1
 
     def unrolled(net):
@@ -165,7 +180,7 @@ def test_implicit_gradient_is_that_of_unrolled_scaling(made):
         return net.head(jax.vmap(net.mix)(vectors.T)[:, 0])[0]
 
     value, slope = jax.jit(jax.value_and_grad(unrolled))(net)
-    ours, implicit = jax.value_and_grad(lambda net: run(net, x, ALL, rho, epsilon, lam)[0])(net)
+    ours, (implicit, *_) = slopes(net, x, ALL, rho, epsilon, lam)
     np.testing.assert_allclose(ours, value, atol=1e-9)
     for one, other in zip(jax.tree.leaves(implicit), jax.tree.leaves(slope), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
@@ -190,9 +205,9 @@ def test_more_mass_uses_more_patches_and_artefacts_come_last():
 
 @pytest.mark.slow
 def test_single_precision_stays(made):
-    net, run = made
+    net, run, _ = made
     small = jax.tree.map(lambda v: v.astype(jnp.float32), net)
-    said, pooled = small(bag().astype(jnp.float32), ALL, Transport(0.5, 0.1, 1.0))
+    said, pooled = jax.jit(lambda net, x: net(x, ALL, Transport(0.5, 0.1, 1.0)))(small, bag().astype(jnp.float32))
     assert said.dtype == pooled.weights.dtype == jnp.float32
     exact, _ = run(net, bag(), ALL, 0.5, 0.1, 1.0)
     np.testing.assert_allclose(said, exact, atol=1e-4)
