@@ -1,5 +1,7 @@
 """Training of potentials: its loss against one written out by hand, what it learns, how it stops, and the VP score."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,34 +39,59 @@ def _batch(n=2):
     return Batch(jnp.arange(3, dtype=jnp.int32), jnp.asarray(rng.normal(size=(3, n, 3))), t, jnp.zeros((3, n), bool))
 
 
-def _by_hand(lesson, batch):
-    """The loss written out: Hessians whole, loops, NumPy."""
-    model = lesson.model
+@cache
+def _losses(pde):
+    """A lesson, and its loss as one program."""
+    lesson = _lesson(pde)
+    return lesson, jax.jit(lambda model, batch: learning.loss(model, lesson, batch))
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(0, 0))
+@partial(jax.vmap, in_axes=(None, 0))
+def _way(u, z):
+    """Four points of a traversal, and the derivatives of u at the first three: Hessians whole."""
+
+    def step(at, i):
+        slope = jax.grad(u)(at, i)
+        return at + slope, (at, slope)
+
+    when = jnp.arange(3.0)
+    end, (points, slope) = jax.lax.scan(step, z, when)
+    laplacian = jax.vmap(lambda at, i: jnp.trace(jax.hessian(u)(at, i)))(points, when)
+    rate = jax.vmap(jax.grad(u, argnums=1))(points, when)
+    acceleration = jax.vmap(jax.grad(jax.grad(u, argnums=1), argnums=1))(points, when)
+    return jnp.concatenate([points, end[None]]), slope, laplacian, rate, acceleration
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(None, 0))
+def _log_shares(classifier, pair):
+    return jax.nn.log_softmax(classifier(pair))
+
+
+def _by_hand(lesson, model, batch):
+    """The loss written out: loops, NumPy."""
     squares, rest, change, entropy = [], [], [], []
+    found = [np.asarray(each) for each in _way(model.landscape, batch.z)]
     for row, k in enumerate(batch.index):
-        u, c = learning.one(model.landscape, int(k)), float(model.c[k])
-        for z, t in zip(batch.z[row], batch.t[row], strict=True):
-            way = [z]
-            for i in range(3):
-                at, when = way[-1], jnp.asarray(float(i))
-                slope, hessian = jax.grad(u)(at, when), jax.hessian(u)(at, when)
-                rate = jax.grad(u, argnums=1)(at, when)
-                acceleration = jax.grad(jax.grad(u, argnums=1), argnums=1)(at, when)
-                left = {
-                    "wave": acceleration - c**2 * jnp.trace(hessian),
-                    "heat": rate - c**2 * jnp.trace(hessian),
-                    "hamilton-jacobi": rate + slope @ slope / 2,
-                    "fokker-planck": rate + slope @ slope + at @ slope - c**2 * jnp.trace(hessian),
-                    "none": 0.0,
-                }[lesson.pde]
-                squares.append(float(left) ** 2)
-                way.append(at + slope)
-            rest.append(float((jax.grad(u)(z, jnp.zeros(())) ** 2).sum()))
+        c = float(model.c[k])
+        for way, slope, laplacian, rate, acceleration, t in zip(
+            *(each[row] for each in found), batch.t[row], strict=True
+        ):
+            left = {
+                "wave": acceleration - c**2 * laplacian,
+                "heat": rate - c**2 * laplacian,
+                "hamilton-jacobi": rate + (slope**2).sum(axis=1) / 2,
+                "none": np.zeros(3),
+            }[lesson.pde]
+            squares.extend(left**2)
+            rest.append((slope[0] ** 2).sum())
             j = int(t) + 1
-            push = W @ jax.grad(u)(way[j], jnp.asarray(float(j)))
-            change.append(float((push**2).mean()))  # of a linear generator: mean((W v)^2)
-            scores = model.classifier(jnp.concatenate([W @ way[j], W @ way[j + 1]]))
-            entropy.append(-float(jax.nn.log_softmax(scores)[k]))
+            push = np.asarray(W) @ slope[j]
+            change.append((push**2).mean())  # of a linear generator: mean((W v)^2)
+            pair = jnp.asarray(np.concatenate([np.asarray(W) @ way[j], np.asarray(W) @ way[j + 1]]))
+            entropy.append(-float(_log_shares(model.classifier, pair[None])[0, k]))
     s = lesson.settings
     ic = np.mean(rest) if lesson.pde == "wave" else 0.0
     physics = float(s.weight_rest) * ic + np.mean(squares) - float(s.weight_jvp) * np.mean(change)
@@ -73,10 +100,10 @@ def _by_hand(lesson, batch):
 
 @pytest.mark.parametrize("pde", ["wave", "hamilton-jacobi", pytest.param("heat", marks=pytest.mark.slow), "none"])
 def test_the_loss_is_that_of_the_formula(pde):
-    lesson, batch = _lesson(pde), _batch()
-    lesson = eqx_c(lesson, jnp.array([0.8, 1.2, -1.1]))
-    value, terms = jax.jit(lambda model, batch: learning.loss(model, lesson, batch))(lesson.model, batch)
-    expected, squares, change = _by_hand(lesson, batch)
+    (lesson, loss), batch = _losses(pde), _batch()
+    model = lesson.model._replace(c=jnp.array([0.8, 1.2, -1.1]))
+    value, terms = loss(model, batch)
+    expected, squares, change = _by_hand(lesson, model, batch)
     np.testing.assert_allclose(value, expected, rtol=1e-9)
     np.testing.assert_allclose(terms.residual, squares, rtol=1e-9, atol=1e-15)
     np.testing.assert_allclose(terms.jvp, change, rtol=1e-9)
@@ -85,44 +112,46 @@ def test_the_loss_is_that_of_the_formula(pde):
 def test_a_detached_way_still_teaches_by_its_last_move():
     """The same loss; and the slope is that of points that are held fixed, from which one moves on."""
     whole, held, batch = _lesson(), _lesson(detach=True), _batch()
-    slope = jax.grad(lambda model, lesson: learning.loss(model, lesson, batch)[1].ce)
-    value, other = (learning.loss(each.model, each, batch)[0] for each in (whole, held))
+
+    def looked(lesson):
+        def taught(model):
+            value, terms = learning.loss(model, lesson, batch)
+            return terms.ce, value
+
+        slope, value = jax.jit(jax.grad(taught, has_aux=True))(lesson.model)
+        return value, slope.landscape
+
+    (value, full), (other, found) = looked(whole), looked(held)
     np.testing.assert_allclose(value, other, rtol=1e-12)
 
-    def by_hand(model):
-        entropy = []
-        for row, k in enumerate(batch.index):
-            u = learning.one(model.landscape, int(k))
-            for z, t in zip(batch.z[row], batch.t[row], strict=True):
-                way = [z]
-                for i in range(3):
-                    at = jax.lax.stop_gradient(way[-1])
-                    way.append(at + jax.grad(u)(at, jnp.asarray(float(i))))
-                j = int(t) + 1
-                scores = model.classifier(jnp.concatenate([W @ way[j], W @ way[j + 1]]))
-                entropy.append(-jax.nn.log_softmax(scores)[k])
-        return jnp.stack(entropy).mean()
+    @jax.jit
+    @jax.grad
+    def by_hand(landscape):
+        def entropy(u, k, z, t):
+            way = [z]
+            for i in range(3):
+                at = jax.lax.stop_gradient(way[-1])
+                way.append(at + jax.grad(u)(at, jnp.asarray(float(i))))
+            seen = jnp.stack(way) @ W.T
+            scores = held.model.classifier(jnp.concatenate([seen[t + 1], seen[t + 2]]))
+            return -jax.nn.log_softmax(scores)[k]
 
-    found, full = slope(held.model, held).landscape, slope(whole.model, whole).landscape
-    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(found)) > 1e-4
-    expected = jax.grad(by_hand)(held.model).landscape
-    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        of_rows = jax.vmap(jax.vmap(entropy, (None, None, 0, 0)))
+        return of_rows(learning.one(landscape, batch.index), batch.index, batch.z, batch.t).mean()
+
+    assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(found)) > 1e-4
+    for one, other in zip(*map(jax.tree.leaves, (found, by_hand(held.model.landscape))), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-12)
-    assert any(float(jnp.abs(a - b).max()) > 1e-6 for a, b in zip(*map(jax.tree.leaves, (found, full)), strict=True))
-
-
-def eqx_c(lesson, c):
-    import equinox as eqx
-
-    return eqx.tree_at(lambda each: each.model.c, lesson, c)
+    apart = [np.abs(np.asarray(a) - b).max() for a, b in zip(*map(jax.tree.leaves, (found, full)), strict=True)]
+    assert max(apart) > 1e-6
 
 
 def test_the_names_of_potentials_do_not_matter():
     """Indices and labels permuted alike leave the loss as it is."""
     import equinox as eqx
 
-    lesson, batch, order = _lesson(), _batch(), jnp.array([2, 0, 1])
-    value, _ = learning.loss(lesson.model, lesson, batch)
+    (lesson, loss), batch, order = _losses("wave"), _batch(), jnp.array([2, 0, 1])
+    value, _ = loss(lesson.model, batch)
     model = lesson.model
     last = model.classifier.layers[2]
     other = model._replace(
@@ -135,8 +164,8 @@ def test_the_names_of_potentials_do_not_matter():
         ),
     )
     back = batch._replace(index=jnp.argsort(order)[batch.index].astype(jnp.int32))
-    np.testing.assert_allclose(learning.loss(other, lesson, back)[0], value, rtol=1e-12)
-    assert abs(float(learning.loss(other, lesson, batch)[0] - value)) > 1e-6
+    np.testing.assert_allclose(loss(other, back)[0], value, rtol=1e-12)
+    assert abs(float(loss(other, batch)[0] - value)) > 1e-6
 
 
 def test_the_change_of_the_output_is_its_derivative():
@@ -166,8 +195,8 @@ def test_a_step_draws_as_told():
     assert alike.z.shape == (1, 12, 3)
     assert len(np.unique(alike.t)) == 1
     assert alike.mirrored.all()
-    drawn = {int(learning.draw(shared, key).index[0]) for key in jax.random.split(KEY, 40)}
-    assert drawn == {0, 1, 2}
+    drawn = jax.jit(jax.vmap(lambda key: learning.draw(shared, key).index[0]))(jax.random.split(KEY, 40))
+    assert set(drawn.tolist()) == {0, 1, 2}
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +298,7 @@ def test_what_can_not_be_trained_is_refused(match, change):
 def test_one_potential_has_no_classifier():
     lesson = learning.prepare(KEY, linear, 3, 1, "heat", Settings(weight_class=0.0), **SIZES)
     assert lesson.model.classifier is None
-    _, terms = learning.loss(lesson.model, lesson, learning.draw(lesson, KEY))
+    terms = jax.jit(lambda key: learning.loss(lesson.model, lesson, learning.draw(lesson, key))[1])(KEY)
     assert float(terms.ce) == 0
     assert np.isfinite(float(terms.residual))
 
