@@ -22,19 +22,23 @@ CORNERS = jnp.asarray([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
 
 @pytest.mark.slow
 def test_survival_is_that_of_scipy():
+    survival = jax.jit(log_survival, static_argnums=1)
+    nc = np.array([0.0, 1.7, 46.0, 300.0, 590.0, 5000.0])[:, None]  # the last is beyond the series
     for d in (2, 3, 64, 200):
-        for nc in (0.0, 1.7, 46.0, 300.0, 590.0):
-            mean, sd = d + nc, np.sqrt(2 * d + 4 * nc)
-            r = np.maximum(mean + sd * np.linspace(-5, 8, 14), 1e-3)
-            wanted = scipy.stats.ncx2.logsf(r, d, nc) if nc else scipy.stats.chi2.logsf(r, d)
-            np.testing.assert_allclose(log_survival(jnp.asarray(r), d, nc), wanted, atol=1e-8)
-    for d, nc, tolerance in ((3072, 768.0, 5e-4), (256, 256.0, 5e-3), (64, 5000.0, 5e-3)):
-        r = d + nc + np.sqrt(2 * d + 4 * nc) * np.linspace(-3, 3, 14)
-        np.testing.assert_allclose(
-            log_survival(jnp.asarray(r), d, nc), scipy.stats.ncx2.logsf(r, d, nc), atol=tolerance
-        )
-    far = log_survival(jnp.asarray([900.0]), 4, 1.0)  # where the linear value underflows
-    assert -450 < far[0] < -390
+        mean, sd = d + nc, np.sqrt(2 * d + 4 * nc)
+        r = np.maximum(mean + sd * np.linspace(-5, 8, 14), 1e-3)
+        wanted = np.concatenate([scipy.stats.chi2.logsf(r[:1], d), scipy.stats.ncx2.logsf(r[1:], d, nc[1:])])
+        found = np.asarray(survival(r, d, nc))
+        np.testing.assert_allclose(found[:5], wanted[:5], atol=1e-8)
+        if d == 64:
+            near = slice(2, 9)  # within three deviations
+            np.testing.assert_allclose(found[5, near], wanted[5, near], atol=5e-3)
+        if d == 3:  # where the linear value underflows
+            far = survival(np.full(r.shape, 900.0), d, np.ones_like(nc))[0]
+            assert -450 < far[0] < -390
+    for d, large, tolerance in ((3072, 768.0, 5e-4), (256, 256.0, 5e-3)):
+        r = d + large + np.sqrt(2 * d + 4 * large) * np.linspace(-3, 3, 14)
+        np.testing.assert_allclose(survival(r, d, large), scipy.stats.ncx2.logsf(r, d, large), atol=tolerance)
     low = log_survival(jnp.asarray([40.0, 90.0], jnp.float32), 64, jnp.float32(12.0))
     assert low.dtype == jnp.float32
     np.testing.assert_allclose(low, scipy.stats.ncx2.logsf([40, 90], 64, 12), rtol=2e-4, atol=1e-6)
@@ -42,7 +46,7 @@ def test_survival_is_that_of_scipy():
 
 @pytest.mark.slow
 def test_survival_has_its_derivatives():
-    value = lambda r, nc: log_survival(r, 5, nc)  # noqa: E731
+    value = jax.jit(lambda r, nc: log_survival(r, 5, nc))
     slope = jax.jit(jax.grad(value, (0, 1)))
     step = 1e-5
     for r, nc in ((3.0, 2.0), (20.0, 4.0), (500.0, 450.0)):
@@ -76,7 +80,7 @@ def test_density_of_the_chosen_noise():
 def test_predictions_for_many_dimensions():
     m = [0.5642, 1.0294, 1.4236, 1.7660, 2.0697, 2.3437]
     np.testing.assert_allclose(immiscible.largest_of(jnp.asarray([2, 4, 8, 16, 32, 64])), m, atol=5e-5)
-    d, n, k = 768, 2000, 8
+    d, n, k = 768, 1000, 8
     x = jnp.full((n, d), 0.5)
     noise = jax.random.normal(jax.random.key(0), (2, n, d))
     chosen = Nearest(k)(jax.random.key(1), noise[0], x).x0
@@ -100,23 +104,23 @@ def test_predictions_for_many_dimensions():
 @pytest.mark.slow
 def test_denoiser_is_the_mean_of_what_was_drawn():
     """Queries drawn by the coupling, binned in the plane: the mean noise of a bin is the mean of the exact one."""
-    n, k, ab = 30_000, 4, 0.1
+    n, k, ab = 15_000, 4, 0.1
     index = jax.random.randint(jax.random.key(0), (n,), 0, 3)
     noise = jax.random.normal(jax.random.key(1), (n, 2))
     noise = Nearest(k)(jax.random.key(2), noise, CORNERS[index]).x0
     x = jnp.sqrt(ab) * CORNERS[index] + jnp.sqrt(1 - ab) * noise
     field = exact(ConstantSpeedVP(), standard(2), CORNERS, tilt=NearestNoise(k))
     found = field(np.sqrt(ab), x)
-    w = posterior(x, CORNERS, ab, k)
-    np.testing.assert_allclose(found.x1, w @ CORNERS, atol=1e-10)
-    np.testing.assert_allclose(np.sqrt(ab) * found.x1 + np.sqrt(1 - ab) * found.x0, x, atol=1e-12)
-    each_noise = (x[:, None] - jnp.sqrt(ab) * CORNERS[None]) / jnp.sqrt(1 - ab)
-    variance = np.asarray((w[:, :, None] * (each_noise - found.x0[:, None]) ** 2).sum(1))
-    cell = np.asarray(jnp.floor(x[:, 0] + 3) * 6 + jnp.floor(x[:, 1] + 3)).astype(int)
+    found, w, corners, at = jax.tree.map(np.asarray, (found, posterior(x, CORNERS, ab, k), CORNERS, x))
+    np.testing.assert_allclose(found.x1, w @ corners, atol=1e-10)
+    np.testing.assert_allclose(np.sqrt(ab) * found.x1 + np.sqrt(1 - ab) * found.x0, at, atol=1e-12)
+    each_noise = (at[:, None] - np.sqrt(ab) * corners[None]) / np.sqrt(1 - ab)
+    variance = (w[:, :, None] * (each_noise - found.x0[:, None]) ** 2).sum(1)
+    cell = (np.floor(at[:, 0] + 3) * 6 + np.floor(at[:, 1] + 3)).astype(int)
     checked = 0
     for each in np.unique(cell):
         inside = cell == each
-        if inside.sum() > 500:
+        if inside.sum() > 250:
             apart = np.asarray(noise - found.x0)[inside].sum(0)
             assert (np.abs(apart) < 4.5 * np.sqrt(variance[inside].sum(0))).all()
             checked += 1
