@@ -111,9 +111,18 @@ def test_learning_rate_batch_size_and_seed_are_swept_by_vmap():
     found = jax.vmap(one)(rates, sizes, keys)
     assert found.loss.shape == (3, 30)
     assert (found.reason == Reason.CONVERGED).all()
-    for i in range(3):
-        work = prepare(keys[i], NETWORK, SOURCE, DATA, settings=Settings(batch_size=int(sizes[i])), batch=64)
-        np.testing.assert_allclose(found.loss[i, 0], loss(NETWORK, work, draw(work, jnp.int32(0))), rtol=1e-10)
+
+    @jax.jit
+    def first(key, size):
+        work = prepare(key, NETWORK, SOURCE, DATA, settings=Settings(batch_size=size), batch=64)
+        batch = draw(work, jnp.int32(0))
+        return batch, NETWORK(batch.t, (1 - batch.t)[:, None] * batch.x0 + batch.t[:, None] * batch.x1)
+
+    for i, size in enumerate(sizes.tolist()):
+        batch, guess = first(keys[i], sizes[i])
+        assert (np.asarray(batch.live) == (np.arange(64) < size)).all()
+        error = ((np.asarray(guess) - (np.asarray(batch.x1) - np.asarray(batch.x0))) ** 2).sum(1)
+        np.testing.assert_allclose(found.loss[i, 0], error[:size].mean(), rtol=1e-10)
     assert len({float(each[-1]) for each in found.loss}) == 3
 
 
@@ -125,19 +134,21 @@ def test_settings_by_hand():
     network = Perceptron(jax.random.key(2), 2, width=4, depth=1, frequencies=1)
     found = train(KEY, network, SOURCE, DATA, **options, loop=Chunked())
     work = prepare(KEY, network, SOURCE, DATA, **options)
-    model = average = network
+    model = average = jax.tree.map(np.asarray, network)
     pairs, alone = draw(work, jnp.int32(0)), draw(prepare(KEY, network, SOURCE, DATA, batch=32), jnp.int32(0))
     np.testing.assert_array_equal(pairs.x1, alone.x1)
     squares = [cost_between(each.x0, each.x1, "half-squared")[:20].mean() for each in (pairs, alone)]
     assert squares[0] < 0.9 * squares[1]
-    clipped = 0
+    clipped, network_of = 0, jax.jit(lambda model, t, x: model(t, x))
+    drawn = jax.jit(lambda i: draw(work, i))
+    slope_of = jax.jit(jax.grad(lambda model, batch: loss(model, work, batch)))
     for i in range(3):
-        batch = draw(work, jnp.int32(i))
+        batch = drawn(jnp.int32(i))
         x = (1 - batch.t)[:, None] * batch.x0 + batch.t[:, None] * batch.x1
-        error = ((model(batch.t, x) - (batch.x1 - batch.x0)) ** 2).sum(1)
+        error = ((network_of(model, batch.t, x) - (batch.x1 - batch.x0)) ** 2).sum(1)
         np.testing.assert_allclose(found.loss[i], error[:20].mean(), rtol=1e-10)
-        slope = jax.grad(lambda m, batch=batch: loss(m, work, batch))(model)
-        norm = float(optax.tree.norm(slope))
+        slope = jax.tree.map(np.asarray, slope_of(model, batch))
+        norm = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(slope)))
         clipped += norm > 3
         rate = 0.1 * min(1, (i + 1) / 2) * (1 + np.cos(np.pi * i / 3)) / 2 * min(1, 3 / norm)
         model = jax.tree.map(lambda w, g, rate=rate: w - rate * g, model, slope)
@@ -156,18 +167,23 @@ def test_the_exact_field_is_the_minimum_of_every_loss(target):
     work = prepare(
         KEY, NETWORK, SOURCE, DATA, schedule, settings=Settings(earliest=0.4, latest=0.4), target=target, batch=20_000
     )
-    batch = draw(work, jnp.int32(0))
-    assert (batch.t == 0.4).all()
     field = exact(schedule, SOURCE, DATA)
     name = {"velocity": "velocity", "denoiser": "x1", "noise": "x0", "latent": "z"}[target]
 
-    def best(t, x):
-        return getattr(field(0.4, x), name)
+    @jax.jit
+    def looked():
+        batch = draw(work, jnp.int32(0))
 
-    aside = lambda t, x: best(t, x) + 0.7 * x  # noqa: E731
-    x = 0.6 * batch.x0 + 0.4 * batch.x1
+        def best(t, x):
+            return getattr(field(0.4, x), name)
+
+        return batch, loss(lambda t, x: best(t, x) + 0.7 * x, work, batch) - loss(best, work, batch)
+
+    batch, apart = looked()
+    assert (batch.t == 0.4).all()
+    x = 0.6 * np.asarray(batch.x0) + 0.4 * np.asarray(batch.x1)
     spread = 0.49 * ((x**2).sum(1).mean() + 2 * 0.5 * 0.24)
-    np.testing.assert_allclose(loss(aside, work, batch) - loss(best, work, batch), spread, rtol=0.04)
+    np.testing.assert_allclose(apart, spread, rtol=0.04)
 
 
 @pytest.mark.slow
@@ -182,15 +198,14 @@ def test_weights_enter_the_loss_and_its_gradient():
         x = (1 - batch.t)[:, None] * batch.x0 + batch.t[:, None] * batch.x1
         return (w * ((model(batch.t, x) - (batch.x1 - batch.x0)) ** 2).sum(1)[:50]).mean()
 
-    np.testing.assert_allclose(loss(NETWORK, work, batch), raw(NETWORK) / w.mean(), rtol=1e-10)
-    slope = jax.grad(loss)(NETWORK, work, batch)
-    got, wanted = (
-        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(g)]) for g in (slope, jax.grad(raw)(NETWORK))
-    )
-    assert got @ wanted / jnp.linalg.norm(got) / jnp.linalg.norm(wanted) > 1 - 1e-10
-    direction = jax.tree.map(jnp.ones_like, NETWORK)
+    look = jax.jit(jax.value_and_grad(lambda model: loss(model, work, batch)))
+    value, slope = look(NETWORK)
+    plain, other = jax.jit(jax.value_and_grad(raw))(NETWORK)
+    np.testing.assert_allclose(value, plain / w.mean(), rtol=1e-10)
+    got, wanted = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(g)]) for g in (slope, other))
+    assert got @ wanted / np.linalg.norm(got) / np.linalg.norm(wanted) > 1 - 1e-10
     step = 1e-5
-    up, down = (loss(jax.tree.map(lambda a, b, s=s: a + s * b, NETWORK, direction), work, batch) for s in (step, -step))
+    up, down = (look(jax.tree.map(lambda a, s=s: np.asarray(a) + s, NETWORK))[0] for s in (step, -step))
     np.testing.assert_allclose(got.sum(), (up - down) / (2 * step), rtol=1e-6)
 
 
