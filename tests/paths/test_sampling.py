@@ -20,7 +20,7 @@ NARROWER = fields.exact(Linear(), standard(1), gaussian([0.0], 0.09))  # N(0, 1)
 THREE = Mixture([0.3, 0.3, 0.4], [[-3.0], [0.0], [2.0]], [0.25, 0.09, 0.36])
 TWO = Mixture([0.6, 0.4], [[-1.0], [1.5]], [0.25, 0.5])
 NOISY = fields.exact(Linear(Brownian(1.0)), TWO, THREE)
-MANY = 5_000
+MANY = 2_500
 
 
 def cdf(mixture: Mixture, x):
