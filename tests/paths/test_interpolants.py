@@ -70,11 +70,14 @@ def test_misfits_of_either_sign_and_affine_ones():
         assert abs(rolled.value - wanted) < 5 * rolled.error + 0.03 * wanted
 
 
+variance_of = jax.jit(lambda path, t: path.moments(t)[1][0, 0])
+
+
 def shifted_gaussian(path, epsilon, b, s):
     """KL by the linear equation of the mean: the drift of the difference of means is its slope times it, and the misfit."""
 
     def variance(t):
-        return float(path.moments(jnp.asarray(t))[1][0, 0])
+        return float(variance_of(path, t))
 
     def slope(t, apart):
         h = 1e-5
@@ -92,7 +95,7 @@ def divergence(path, epsilon, b, s, how="line"):
     level = jnp.full(times.shape, epsilon)
     if how == "line":
         return divergence_on_line(path, used, times, level)
-    return metrics.mean(divergence_by_rollouts(path, used, times, level, jax.random.key(3), 1000, 16))
+    return metrics.mean(divergence_by_rollouts(path, used, times, level, jax.random.key(3), 500, 16))
 
 
 @pytest.mark.slow
@@ -110,10 +113,9 @@ def test_divergence_between_gaussians_is_that_of_their_means(path, epsilon, b, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("d", [2, 64])
-def test_divergence_in_more_dimensions_is_within_its_error(d):
+def test_divergence_in_more_dimensions_is_within_its_error():
     """The shift goes along the diagonal, and the laws are isotropic: the same linear equation."""
-    path = line(0.8, 0.6, d=d)
+    path = line(0.8, 0.6, d=8)
     value, error = divergence(path, 0.5, 0.3, 0.6, how="rollouts")
     expected = shifted_gaussian(path, 0.5, 0.3, 0.6)
     assert abs(float(value) - expected) < 4 * float(error)
