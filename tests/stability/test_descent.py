@@ -73,13 +73,16 @@ def test_steps_are_those_of_a_loop_by_hand(sampling, batch):
 @pytest.fixture(scope="module")
 def swept():
     keys, rates = jax.random.split(jax.random.key(1), 2), jnp.array([0.02, 0.1, 50.0])
-    run = lambda **more: stability.sweep(keys, make, rates, (1, 8), steps=600, every=100, **more)  # noqa: E731
-    return keys, rates, run, run(track=(*training.TRACKED, "sharpness"))
+
+    def run(batches=(1, 8), **more):
+        return stability.sweep(keys, make, rates, batches, steps=600, every=100, **more)
+
+    return keys, rates, run, run(track=("tr",), loop=Chunked())
 
 
 @pytest.mark.slow
 def test_a_sweep_is_the_runs_one_by_one(swept):
-    keys, rates, _, many = swept
+    keys, rates, run, many = swept
     assert many.trace["loss"].shape == (2, 2, 3, 7)
     model, data = make(keys[1])
     one = stability.train(keys[1], model, data, stability.Settings(rates[1], 8), steps=600, every=100, track=("tr",))
@@ -93,6 +96,7 @@ def test_a_sweep_is_the_runs_one_by_one(swept):
     assert not many.interpolated[..., 2].any()
     assert many.reason == Reason.CONVERGED
     # what is recorded, against dense algebra
+    many = run((1,), track=(*training.TRACKED, "sharpness"))
     _, data = make(keys[0])
     model = jax.tree.map(lambda leaf: leaf[0, 0, 1], many.params)
     k = stability.gram(stability.call, model, data.x)
@@ -110,8 +114,8 @@ def test_a_sweep_is_the_runs_one_by_one(swept):
 
 @pytest.mark.slow
 def test_stop_and_resume_bit_for_bit(swept):
-    _, _, run, _ = swept
-    whole, seen = run(track=("tr",), loop=Chunked()), []
+    _, _, run, whole = swept
+    seen = []
 
     def report(progress):
         seen.append(progress.iteration)
