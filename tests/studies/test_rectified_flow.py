@@ -44,7 +44,7 @@ def _line(source: float, mean: float, target: float) -> Data:
     return Data("mine", "Mine", "samples", arrays, "a test", "none")
 
 
-LINE = RectifiedFlow(data=_line(0.7, -1.0, 1.6), particles=4000, pairs=20, euler_steps=6)
+LINE = RectifiedFlow(data=_line(0.7, -1.0, 1.6), particles=1000, pairs=20, euler_steps=6)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,9 @@ def test_gaussians_on_a_line_have_the_closed_forms(line):
     spread = np.sqrt((1 - t) ** 2 * s0**2 + t**2 * s1**2)
     np.testing.assert_allclose(way, -t + spread / s0 * way[0], atol=1e-6)
     for name, value in (("V_before", np.pi / 2 * s0 * s1), ("S", (2 - np.pi / 2) * s0 * s1)):
-        error = float(run.S_error) if name == "S" else 0.02 * value
+        error = float(run.S_error) if name == "S" else 0.04 * value
         assert abs(float(run[name]) - value) < 4 * error, name
-    np.testing.assert_allclose(run.square_cost, (s1 - s0) ** 2 + 1, rtol=0.04)
+    np.testing.assert_allclose(run.square_cost, (s1 - s0) ** 2 + 1, rtol=0.08)
     assert abs(float(run.identity_gap)) < 4 * float(run.identity_error)
     np.testing.assert_allclose(run.energy, run.square_cost + run.S, rtol=1e-3)
     assert float(run.above_optimal) < 1e-12  # on a line
@@ -199,7 +199,7 @@ def test_images_and_network(runs):
 @pytest.mark.slow
 def test_training_reports_and_stops():
     """The loss of a stopped training is as long as the training was."""
-    study, seen = LINE.but(train_steps=5000, units=4), []
+    study, seen = RectifiedFlow(train_steps=5000, units=4), []
 
     def report(progress):
         seen.extend(["loss"] if "loss" in progress.trace else [])
@@ -233,7 +233,9 @@ def test_bad_parameters_get_a_sentence(values, sentence):
 @pytest.mark.parametrize("name", [p.name for p in RectifiedFlow.pictures if p.along is not None])
 def test_pictures_of_sweeps_are_drawn(name):
     picture = RectifiedFlow.pictures[name]
-    result = RectifiedFlow().picture_result(picture)
+    study = RectifiedFlow()
+    grid = {name: list(values)[:3] for name, values in picture.grid(study, study.load()).items()}
+    result = study.along(keep=picture.keep, **grid)
     assert picture.applies(result) == ""
     for backend in ("bokeh", "matplotlib"):
         hv.renderer(backend).get_plot(picture(result))
