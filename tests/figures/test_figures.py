@@ -120,8 +120,7 @@ def test_only_the_mesh_is_an_image():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", figures.FORMATS)
-@pytest.mark.parametrize("length", [0, 200_000])
+@pytest.mark.parametrize(("format", "length"), [("pdf", 0), *((format, 200_000) for format in figures.FORMATS)])
 def test_the_recipe_comes_back(format, length, tmp_path):
     noise = np.random.default_rng(0).bytes(length // 2).hex()
     recipe = STORY | {"data": noise}
@@ -153,7 +152,7 @@ def test_png_and_svg_are_whole_files():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", figures.FORMATS)
+@pytest.mark.parametrize("format", ["pdf", "svg", "png"])  # of the others: test_typeset
 def test_equal_pictures_are_equal_bytes(format):
     picture = curve if format == "png" else plan
     assert exported(picture(), format, recipe=STORY) == exported(picture(), format, recipe=STORY)
