@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from lab.numerics import Chunked, Reason
 from lab.numerics.mixtures import gaussian, standard
@@ -25,6 +26,7 @@ CURVES = {
 at = jax.jit(lambda schedule, t: schedule(t))
 slopes = jax.jit(lambda schedule, t: jax.jvp(schedule, (t,), (jnp.ones_like(t),))[1])
 density = jax.jit(energy_density)
+gamma_at = jax.jit(lambda curve, theta: curve(theta))
 
 
 class Polar(eqx.Module):
@@ -100,12 +102,12 @@ def test_particles_go_straight_along_it():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("name", ["two points", "three eigenvalues"])
 def test_the_schedule_is_the_chord_and_its_derivatives_are_exact(name):
     curve = CURVES[name]
     schedule = KineticOptimal(curve)
-    t = jnp.linspace(0.0, 1.0, 41)
-    c = at(schedule, t)
+    t = np.linspace(0.0, 1.0, 41)
+    c = jax.tree.map(np.asarray, at(schedule, t))
     np.testing.assert_allclose([c.alpha[0], c.beta[0], c.alpha[-1], c.beta[-1]], [1, 0, 0, 1], atol=1e-12)
     np.testing.assert_allclose(c.alpha**2 + c.beta**2, 1 - curve.least * t * (1 - t), atol=1e-10)
     inner = t[1:-1]
@@ -117,12 +119,12 @@ def test_the_schedule_is_the_chord_and_its_derivatives_are_exact(name):
         c.d_beta[1:-1], (at(schedule, t + step).beta - at(schedule, t - step).beta)[1:-1] / (2 * step), rtol=1e-6
     )
     # the theorem's equation for the angle: theta' = sqrt(b - b^2/4) / ((1 - b t + b t^2) sqrt(gamma))
-    b = curve.least
+    b = np.asarray(curve.least)
     turn = (c.alpha * c.d_beta - c.beta * c.d_alpha)[1:-1] / (c.alpha**2 + c.beta**2)[1:-1]
-    gamma = curve(jnp.arctan2(c.beta, c.alpha)[1:-1])
-    np.testing.assert_allclose(turn, jnp.sqrt((b - b**2 / 4) / gamma) / (1 - b * inner * (1 - inner)), rtol=1e-9)
+    gamma = np.asarray(gamma_at(curve, np.arctan2(c.beta, c.alpha)[1:-1]))
+    np.testing.assert_allclose(turn, np.sqrt((b - b**2 / 4) / gamma) / (1 - b * inner * (1 - inner)), rtol=1e-9)
     np.testing.assert_allclose(density(schedule, curve, t[1:-1]).marginal, b, rtol=1e-9)
-    half = KineticOptimal(jax.tree.map(lambda z: z.astype(jnp.float32), curve))(jnp.float32(0.3))
+    half = at(KineticOptimal(jax.tree.map(lambda z: z.astype(jnp.float32), curve)), jnp.float32(0.3))
     assert half.beta.dtype == half.d_beta.dtype == jnp.float32
     np.testing.assert_allclose([half.beta, half.d_beta], [c.beta[12], c.d_beta[12]], rtol=2e-4)
 
@@ -160,15 +162,15 @@ def test_no_separation_and_all_of_it():
     still = separation.of_gaussian(jnp.ones(3))
     np.testing.assert_allclose(still.gamma, 0, atol=1e-12)
     np.testing.assert_allclose(still.lam, jnp.sin(still.theta) ** 2, atol=1e-12)
-    c = KineticOptimal(still)(jnp.linspace(0, 1, 11))
+    t = np.linspace(0, 1, 41)
+    c = jax.tree.map(np.asarray, at(KineticOptimal(still), t))
     np.testing.assert_allclose(c.alpha**2 + c.beta**2, 1, atol=1e-12)
-    assert all(jnp.isfinite(each).all() for each in c)
+    assert all(np.isfinite(each).all() for each in c)
     assert energy(KineticOptimal(still), still).marginal < 1e-12
     theta = TWO.theta
     apart = Separation(theta, jnp.ones_like(theta), jnp.zeros_like(theta))
     np.testing.assert_allclose([apart.total, apart.least], [jnp.pi / 2, 2], atol=1e-12)
-    t = jnp.linspace(0, 1, 21)
-    c = KineticOptimal(apart)(t)
+    c = jax.tree.map(np.asarray, at(KineticOptimal(apart), t))
     for got, wanted in ((c.beta, t), (c.alpha, 1 - t), (c.d_beta, 1 + 0 * t), (c.d_alpha, -1 + 0 * t)):
         np.testing.assert_allclose(got, wanted, atol=1e-6)
     np.testing.assert_allclose(apart.deficit, 0, atol=1e-12)
@@ -236,18 +238,18 @@ def test_energy_is_that_of_the_velocity(points):
     x = separation.normalize(x).x
     n, d, schedule = *x.shape, Linear()
     curve = separation.of_points(jax.random.key(3), x, draws=2000)
-    z = jax.random.normal(jax.random.key(4), (8000, n, d))
+    z, x = np.random.default_rng(4).normal(size=(8000, n, d)), np.asarray(x)
     for t in (0.2, 0.5, 0.8):
-        c = schedule(t)
+        c = jax.tree.map(float, schedule(t))
         y = c.alpha * z + c.beta * x[None]
         logits = y @ (c.beta * x).T - (c.beta * x**2 * c.beta).sum(1)[None, None] / 2
-        w = jax.nn.softmax(logits / c.alpha**2, axis=2)
+        w = scipy.special.softmax(logits / c.alpha**2, axis=2)
         mean = w @ x
         u = c.d_alpha / c.alpha * y + (c.d_beta - c.beta * c.d_alpha / c.alpha) * mean
         squares = (u**2).sum(-1) / d
         np.testing.assert_allclose(density(schedule, curve, jnp.asarray([t])).marginal[0], squares.mean(), rtol=0.01)
         s = c.beta / c.alpha
-        lam = (s**2 + curve(jnp.arctan(s))) / (1 + s**2)
+        lam = (s**2 + float(gamma_at(curve, np.arctan(s)))) / (1 + s**2)
         np.testing.assert_allclose(lam, (mean**2).sum(-1).mean() / d, atol=0.01)
 
 
@@ -303,7 +305,7 @@ def test_a_stop_leaves_a_coarser_curve():
     """Every eighth angle of the plane's checkerboard, and those between interpolated; the whole of it by one loop."""
     law = separation.normalize_law(checkerboard()).law
     key = jax.random.key(0)
-    whole = separation_estimate.estimate(key, law, 200)
+    whole = separation_estimate.estimate(key, law, 200, Chunked())
     stopped = separation_estimate.estimate(key, law, 200, Chunked(lambda progress: True))
     assert (int(whole.reason), int(stopped.reason)) == (Reason.CONVERGED, Reason.STOPPED)
     known = np.r_[0, np.arange(96)[::8] + 1, 97]
