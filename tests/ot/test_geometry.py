@@ -81,11 +81,13 @@ def test_the_value_is_differentiable_in_the_points_and_masses():
     x, y, a, b = points(4)
     given = cloud(x, y, a, b, p=1.5)
 
-    @jax.jit
-    def value(c, gamma):
-        return ot.solve(c, ot.Entropic(gamma), tolerance=1e-11, max_iterations=2000).value
-
-    slope, strength = jax.jit(jax.grad(value, argnums=(0, 1)))(given, 0.3)
+    both = jax.jit(
+        jax.value_and_grad(
+            lambda c, gamma: ot.solve(c, ot.Entropic(gamma), tolerance=1e-11, max_iterations=2000).value, argnums=(0, 1)
+        )
+    )
+    value = lambda c, gamma: both(c, gamma)[0]  # noqa: E731
+    slope, strength = both(given, 0.3)[1]
     rng = np.random.default_rng(5)
     dx, dy, da = rng.normal(size=(M, D)), rng.normal(size=(N, D)), rng.normal(size=M)
     da -= da.mean()
