@@ -12,6 +12,8 @@ from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic, KSparse, Quadratic
 
 SHAPE = (7, 6)
+evaluate = jax.jit(semi_dual)
+move = jax.jit(tangent)
 REGULARIZERS = {
     "quadratic": Quadratic(jnp.asarray(6.0)),
     "k-sparse": KSparse(jnp.asarray(6.0), jnp.asarray(3)),
@@ -29,7 +31,7 @@ def solved(regularizer, seed: int, mass: float = 1.0, shape: tuple[int, int] = S
     cost, alpha = jnp.asarray(rng.random(shape)), jnp.asarray(0.3 * rng.standard_normal(m))
     alpha -= alpha.mean()
     b = jnp.asarray(mass * rng.uniform(0.5, 1.5, n) / n)
-    at = semi_dual(Problem(cost, jnp.zeros(m), b), regularizer, alpha)
+    at = evaluate(Problem(cost, jnp.zeros(m), b), regularizer, alpha)
     return Problem(cost, at.plan.sum(1), b), Optimum(at.plan, alpha, at.beta)
 
 
@@ -64,10 +66,6 @@ def followed(problem: Problem, regularizer, alpha: np.ndarray) -> tuple[np.ndarr
     return t, float(at.value)
 
 
-evaluate = jax.jit(semi_dual)
-move = jax.jit(tangent)
-
-
 @pytest.fixture(scope="module", params=REGULARIZERS)
 def case(request):
     """A solved problem, with central differences of its plan and value along ``DIRECTIONS``."""
@@ -88,11 +86,14 @@ def case(request):
 def test_tangent_against_differences(case):
     problem, regularizer, optimum, plans, _ = case
 
-    def found(steps):
-        return implicit(*shifted(problem, regularizer, steps), optimum)
+    @jax.jit
+    def along(direction):
+        return jax.jvp(
+            lambda steps: implicit(*shifted(problem, regularizer, steps), optimum), (0 * direction,), (direction,)
+        )
 
     for direction, numeric in zip(DIRECTIONS.astype(float), plans, strict=True):
-        change = jax.jvp(found, (jnp.zeros(4),), (jnp.asarray(direction),))[1]
+        change = along(direction)[1]
         assert np.abs(numeric).max() > 1e-3
         np.testing.assert_allclose(change.plan, numeric, atol=1e-6)
 
@@ -101,10 +102,9 @@ def test_tangent_against_differences(case):
 def test_cotangents_are_the_transpose(case):
     problem, regularizer, optimum, plans, _ = case
     weight = jnp.asarray(np.random.default_rng(3).standard_normal(SHAPE))
-    slope = jax.grad(lambda steps: (weight * implicit(*shifted(problem, regularizer, steps), optimum).plan).sum())(
-        jnp.zeros(4)
-    )
-    numeric = (weight[None] * plans).sum((1, 2))
+    objective = lambda steps: (weight * implicit(*shifted(problem, regularizer, steps), optimum).plan).sum()  # noqa: E731
+    slope = jax.jit(jax.grad(objective))(jnp.zeros(4))
+    numeric = (np.asarray(weight)[None] * plans).sum((1, 2))
     np.testing.assert_allclose(DIRECTIONS @ slope, numeric, atol=2e-6)
 
 
@@ -114,20 +114,19 @@ def test_envelope_derivatives_and_hessian_through_the_solver(case):
 
     @jax.jit
     def derivatives_(problem, regularizer):
-        def objective(steps):
-            return value(*shifted(problem, regularizer, steps), tolerance=1e-10)
+        def slopes(problem, gamma):
+            objective = lambda p, gamma: value(p, regularizer._replace(gamma=gamma), tolerance=1e-10)  # noqa: E731
+            return jax.grad(objective, argnums=(0, 1))(problem, gamma)
 
-        def slopes(problem):
-            return jax.grad(lambda p: value(p, regularizer, tolerance=1e-10))(problem)
+        along = Problem(changes()[0].cost, jnp.zeros_like(problem.a), jnp.zeros_like(problem.b))
+        still = jnp.zeros_like(regularizer.gamma)
+        (gradient, strength), (change, _) = jax.jvp(slopes, (problem, regularizer.gamma), (along, still))
+        return gradient, strength, change
 
-        zero = jnp.zeros(4)
-        along = jnp.asarray(DIRECTIONS[0], float)
-        return jax.grad(objective)(zero), *jax.jvp(
-            lambda s: slopes(shifted(problem, regularizer, s)[0]), (zero,), (along,)
-        )
-
-    slope, gradient, change = derivatives_(problem, regularizer)
-    np.testing.assert_allclose(DIRECTIONS @ slope, values, atol=1e-6)
+    gradient, strength, change = derivatives_(problem, regularizer)
+    moved, dgamma = changes()
+    slope = [(gradient.cost * moved.cost).sum(), gradient.a @ moved.a + gradient.b @ moved.b, strength * dgamma]
+    np.testing.assert_allclose(slope, values, atol=1e-6)
     np.testing.assert_allclose(gradient.cost, optimum.plan, atol=1e-6)
     np.testing.assert_allclose(gradient.a - gradient.a.mean(), optimum.alpha, atol=1e-6)
     np.testing.assert_allclose(gradient.b - optimum.beta, -(gradient.a - optimum.alpha).mean(), atol=1e-6)
@@ -156,14 +155,16 @@ def test_cotangents_against_the_pseudo_inverse(name, dense, monkeypatch):
     if not dense:
         monkeypatch.setattr(derivatives, "_DENSE", 0)
     regularizer = REGULARIZERS[name]
+
+    @jax.jit
+    @partial(jax.grad, argnums=(0, 1))
+    def along(problem, gamma, optimum, g):
+        return (g * implicit(problem, regularizer._replace(gamma=gamma), optimum).plan).sum()
+
     for seed, mass in ((4, 1.0), (7, 10.0)):
         problem, optimum = solved(regularizer, seed, mass)
         g = np.random.default_rng(seed).standard_normal(SHAPE)
-
-        def along(problem, gamma, optimum=optimum, g=g):
-            return (g * implicit(problem, regularizer._replace(gamma=gamma), optimum).plan).sum()
-
-        slope, dgamma = jax.jit(jax.grad(along, argnums=(0, 1)))(problem, regularizer.gamma)
+        slope, dgamma = along(problem, regularizer.gamma, optimum, g)
         cost, a, b, gamma = sheet_cotangents(problem, float(regularizer.gamma), np.asarray(optimum.plan), g)
         np.testing.assert_allclose(slope.cost, cost, atol=1e-9)
         np.testing.assert_allclose(slope.a, a, atol=1e-9)
@@ -225,19 +226,21 @@ def test_rows_and_vmap_through_the_solver():
         return (weight.T * plan(p.T, regularizer, tolerance=1e-9, axis="rows")).sum()
 
     batch = jax.tree.map(lambda *x: jnp.stack(x), *problems)
-    columns = jax.jit(jax.vmap(jax.grad(along)))(batch)
-    rows = jax.jit(jax.vmap(jax.grad(along_transposed)))(batch)
-    for one, other in zip(columns, rows, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-10)
+    values, columns = jax.jit(jax.vmap(jax.value_and_grad(along)))(batch)
+    by_rows = jax.jit(jax.grad(along_transposed))
+    for i, p in enumerate(problems):
+        for one, other in zip(columns, by_rows(p), strict=True):
+            np.testing.assert_allclose(one[i], other, atol=1e-10)
+    alone = jax.jit(jax.value_and_grad(lambda p, at: (weight * implicit(p, regularizer, at).plan).sum()))
     for i, seed in enumerate((7, 10)):
-        p, optimum = solved(regularizer, seed)
-        alone = jax.grad(lambda p, at=optimum: (weight * implicit(p, regularizer, at).plan).sum())(p)
-        np.testing.assert_allclose(columns.cost[i], alone.cost, atol=1e-8)
+        known, slope = alone(*solved(regularizer, seed))
+        np.testing.assert_allclose(values[i], known, atol=1e-8)
+        np.testing.assert_allclose(columns.cost[i], slope.cost, atol=1e-8)
 
 
 @pytest.mark.slow
 def test_value_at_ties_has_the_relaxed_plan_as_its_derivative():
     """Every plan of two equal sources is optimal in part: V is even in a cost between them, the selection is not."""
     p = Problem(jnp.zeros((2, 1)), jnp.asarray([0.5, 0.5]), jnp.asarray([1.0]))
-    slope = jax.grad(lambda c: value(Problem(c, p.a, p.b), KSparse(2.0, 1)))(p.cost)
+    slope = jax.jit(jax.grad(lambda c: value(Problem(c, p.a, p.b), KSparse(2.0, 1))))(p.cost)
     np.testing.assert_allclose(slope, [[0.5], [0.5]], atol=1e-6)
