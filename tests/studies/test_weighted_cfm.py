@@ -41,7 +41,8 @@ def runs() -> Runs:
 
 @pytest.fixture(scope="module")
 def swept() -> xr.Dataset:
-    return WeightedCFM().along(epsilon=[0.5, 1.0, 2.0, 8.0, 1e8])
+    """Of four points, by the programs of the runs on them."""
+    return ATOMS.along(epsilon=[0.5, 1.0, 2.0, 8.0, 1e8])
 
 
 def mine(**arrays: Any) -> Data:
@@ -70,7 +71,7 @@ def test_eight_gaussians_gain_and_moons_are_the_trap(runs):
 
 
 @pytest.mark.slow
-def test_what_epsilon_does(swept, runs):
+def test_what_epsilon_does(swept, atoms):
     """Costs and energies rise with it, tilts fall, and at last W-CFM is I-CFM."""
     assert (np.diff(swept.transport_weighted) > 0).all()
     assert (np.diff(swept.ess) > 0).all()
@@ -83,7 +84,7 @@ def test_what_epsilon_does(swept, runs):
     assert float(last.kl_entropic) < 1e-6
     assert float(last.tilt_var.max()) < 1e-12
     np.testing.assert_allclose(last.tau, 1, atol=1e-6)
-    np.testing.assert_allclose(runs().pe.sel(coupling="I-CFM"), last.pe.sel(coupling="I-CFM"), rtol=1e-12)
+    np.testing.assert_allclose(atoms["source"].pe.sel(coupling="I-CFM"), last.pe.sel(coupling="I-CFM"), rtol=1e-12)
 
 
 @pytest.mark.slow
@@ -142,17 +143,14 @@ def test_gaussian_off_the_origin_is_tilted_as_in_closed_form():
 
 @pytest.mark.slow
 def test_data_of_constant_norm_are_not_tilted():
-    """A ring, off the origin, until it is centred; sizes as by default, for the same programs."""
-    angle = 2 * np.pi * np.arange(500) / 500
-    ring = np.c_[3 * np.cos(angle) + 1, 3 * np.sin(angle) + 1]
-    study = WeightedCFM(data=mine(x=ring), epsilon=1.0)
+    """Two points on a line, off the origin, until they are centred; of as many as the four, for the same programs."""
+    study = ATOMS.but(data=mine(x=np.array([[-2.0], [4.0], [-2.0], [4.0]])))
     assert float(study.run().tilt_data) > 0.1
     centred = study.but(centred=True).run()
     np.testing.assert_allclose(centred.tau, 1, atol=0.03)
     np.testing.assert_allclose(centred.points.mean("sample"), 0, atol=1e-12)
     end = centred.paths.sel(coupling="W-CFM").values[-1]
-    quarters = np.histogram(np.arctan2(end[:, 1], end[:, 0]), 4, (-np.pi, np.pi))[0]
-    assert abs(quarters - 100).max() <= 2
+    assert abs((end > 0).sum() - len(end) / 2) <= 3
 
 
 @pytest.mark.slow
@@ -186,10 +184,10 @@ def test_tiny_epsilon_is_finite_and_all_that_is_wrong_is_said():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 50])
+@pytest.mark.parametrize("count", [1, 4])
 def test_data_in_one_place_are_said_to_be(count):
-    data = Data("mine", "Mine", "samples", {"x": np.full((count, 2), 2.0)}, "a test", "none")
-    run = WeightedCFM(data=data, particles=60, pairs=64, batch=16, steps=12).run()
+    """Of one, whose plans are of one column, the two exact flows only; of four all, by the programs of the four points."""
+    run = ATOMS.but(data=mine(x=np.full((count, 1), 2.0)), compare=count > 1).run()
     assert run.attrs["advice"].startswith("All data are one point")
     assert float(run.w2sq) == 0
 
@@ -210,8 +208,8 @@ def test_images_and_a_stopped_run():
 
 
 @pytest.mark.slow
-def test_network(runs):
-    run = runs(train_steps=40, units=8)
+def test_network():
+    run = ATOMS.but(train_steps=40, units=8).run()
     assert run.sizes["train_step"] == 40
     assert 0.4 < float(run.curve_ess.mean()) < 0.9
     assert np.isfinite(run.net_w2sq)
@@ -237,7 +235,7 @@ def test_bad_parameters_get_a_sentence(values, sentence):
 
 @pytest.mark.slow
 def test_pictures_of_sweeps_and_frames(runs, swept, atoms):
-    batches = WeightedCFM().along(batch=[1, 64])
+    batches = ATOMS.along(batch=[1, 16])
     for name, result in {"trap": swept, "tradeoff": swept, "trajectories": swept, "batches": batches}.items():
         for backend in ("bokeh", "matplotlib"):
             hv.renderer(backend).get_plot(WeightedCFM.pictures[name](result))
