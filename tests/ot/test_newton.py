@@ -79,19 +79,11 @@ def test_what_columns_add_to_the_equations_of_the_rows(m):
     np.testing.assert_allclose(sums, whole.sum(1), atol=1e-13)
 
 
-def test_the_gap_is_small_on_many_rows():
-    cost, a, b = cloud(300, 60, 9)
-    solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(0.5, 3))
-    assert int(solution.reason) == Reason.CONVERGED
-    assert int(solution.state.choices) >= 1  # it has come to the entries that can carry mass
-    assert -1e-12 < gap(cost, a, b, 0.5, 3, solution) < 2e-6
-
-
-def test_what_a_choice_of_entries_misses_is_found(monkeypatch):
+def test_on_many_rows_what_a_choice_of_entries_misses_is_found(monkeypatch):
     # hardly a climb, and few columns for a row: the first choice can't be right (a shape of its own, so that it compiles)
     monkeypatch.setattr(newton, "_CLIMB", 3)
     monkeypatch.setattr(newton, "_COLUMNS", 1)
-    cost, a, b = cloud(101, 79, 6)
+    cost, a, b = cloud(300, 60, 6)
     solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(1.0, 2))
     assert int(solution.state.choices) > 1
     assert int(solution.reason) == Reason.CONVERGED
@@ -110,7 +102,7 @@ def test_scores_that_nearly_tie_are_no_ties():
 
 
 def test_rows_that_hardly_any_column_wants_are_served():
-    cost, a, b = cloud(70, 80, 7)
+    cost, a, b = cloud(90, 75, 7)
     cost[:9] += 3.0  # far from everything, yet their mass must go
     solution = ot.solve(ot.problem(cost, a, b), ot.KSparse(0.1, 3))
     assert int(solution.reason) == Reason.CONVERGED

@@ -14,7 +14,7 @@ from lab.studies.contract.clock import clocked
 
 
 def random(m, n, seed, mass=1.0):
-    """A problem; few sizes, since each is compiled anew."""
+    """A problem; of one size where that will do, since each is compiled anew."""
     rng = np.random.default_rng(seed)
     cost = ((rng.normal(size=(m, 1, 2)) - rng.normal(size=(1, n, 2))) ** 2).sum(-1)
     a, b = rng.uniform(0.5, 1.5, m), rng.uniform(0.5, 1.5, n)
@@ -66,10 +66,10 @@ def bump():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("m", "n", "seed", "gamma"), [(6, 8, 1, 1.0), (9, 5, 2, 0.1), (9, 5, 3, 5.0)])
+@pytest.mark.parametrize(("seed", "gamma"), [(1, 1.0), (2, 0.1), (3, 5.0)])
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_value_is_the_conic_optimum(m, n, seed, gamma, k):
-    problem = random(m, n, seed)
+def test_value_is_the_conic_optimum(seed, gamma, k):
+    problem = random(6, 8, seed)
     solution = ot.solve(problem, ot.KSparse(gamma, k))
     reference = conic(problem, gamma, k)
     assert solution.converged
@@ -85,7 +85,7 @@ def test_value_is_the_conic_optimum(m, n, seed, gamma, k):
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 4, 32])
 def test_plan_keeps_its_promises(bump, k):
-    for problem in (bump, random(9, 5, 40, mass=3.0)):
+    for problem in (bump, random(6, 8, 40, mass=3.0)):
         k_here = min(k, problem.cost.shape[0])
         solution = ot.solve(problem, ot.KSparse(0.7, k_here))
         plan = np.asarray(solution.plan())
@@ -122,8 +122,8 @@ def test_value_falls_with_k_between_its_bounds(bump):
 
 @pytest.mark.slow
 def test_k1_is_exact_transport():
-    for seed, (m, n) in enumerate([(9, 5), (6, 8)]):
-        problem = random(m, n, 60 + seed)
+    for seed in (60, 61):
+        problem = random(6, 8, seed)
         solution = ot.solve(problem, ot.KSparse(0.3, 1))
         expected = pot.emd2(np.asarray(problem.a), np.asarray(problem.b), np.asarray(problem.cost))
         np.testing.assert_allclose(float(solution.value) - 0.15 * float(problem.b @ problem.b), expected, rtol=1e-5)
@@ -145,7 +145,7 @@ def test_starting_from_the_linear_program_changes_only_the_way(bump):
 
 
 def test_quadratic_is_pots():
-    problem = random(9, 5, 70)
+    problem = random(6, 8, 70)
     solution = ot.solve(problem, ot.Quadratic(0.5))
     plan = pot.smooth.smooth_ot_semi_dual(
         np.asarray(problem.a),
@@ -158,13 +158,13 @@ def test_quadratic_is_pots():
     )
     np.testing.assert_allclose(solution.plan(), plan, atol=1e-5)
     assert float(solution.row_error) <= 1e-6
-    np.testing.assert_allclose(solution.value, ot.solve(problem, ot.KSparse(0.5, 9)).value, rtol=1e-9)
+    np.testing.assert_allclose(solution.value, ot.solve(problem, ot.KSparse(0.5, 6)).value, rtol=1e-9)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("formulation", ["semi-dual", "dual"])
 def test_entropic_is_sinkhorns(formulation):
-    problem = random(10, 13, 71)
+    problem = random(6, 8, 71)
     solution = ot.solve(problem, ot.Entropic(0.2), formulation=formulation, tolerance=1e-8)
     plan = pot.sinkhorn(
         np.asarray(problem.a),
@@ -181,36 +181,36 @@ def test_entropic_is_sinkhorns(formulation):
 @pytest.mark.slow
 def test_gradient_is_the_row_error(bump):
     problem = random(8, 9, 72)
-    alpha = jnp.asarray(np.random.default_rng(3).normal(size=8))
+    alpha = np.random.default_rng(3).normal(size=8)
     regularizer = ot.KSparse(0.4, 3)
-    at = ot.semi_dual(problem, regularizer, alpha)
-    gradient = np.asarray(problem.a - at.plan.sum(axis=1))
-    for i in range(8):
-        h = 1e-6 * jnp.zeros(8).at[i].set(1.0)
-        up, down = (ot.semi_dual(problem, regularizer, alpha + s * h).value for s in (1, -1))
+    semi_dual, dual = jax.jit(lambda at: ot.semi_dual(problem, regularizer, at)), jax.jit(ot.dual)
+    at = semi_dual(alpha)
+    gradient = np.asarray(problem.a) - np.asarray(at.plan).sum(axis=1)
+    for i, h in enumerate(1e-6 * np.eye(8)):
+        up, down = (semi_dual(alpha + s * h).value for s in (1, -1))
         assert abs((float(up) - float(down)) / 2e-6 - gradient[i]) < 1e-7
-    np.testing.assert_allclose(ot.dual(problem, regularizer, alpha, at.beta).value, at.value, atol=1e-10)
+    np.testing.assert_allclose(dual(problem, regularizer, alpha, at.beta).value, at.value, atol=1e-10)
     rng = np.random.default_rng(4)
     for _ in range(5):  # no other beta does better
-        other = at.beta + 0.1 * rng.normal(size=9)
-        assert float(ot.dual(problem, regularizer, alpha, other).value) <= float(at.value) + 1e-12
+        other = np.asarray(at.beta) + 0.1 * rng.normal(size=9)
+        assert float(dual(problem, regularizer, alpha, other).value) <= float(at.value) + 1e-12
 
 
 def test_symmetries():
-    problem, regularizer = random(9, 5, 73), ot.KSparse(0.5, 9)
+    problem, regularizer = random(6, 8, 73), ot.KSparse(0.5, 6)
     plan = np.asarray(ot.solve(problem, regularizer, tolerance=1e-9).plan())
-    rows, columns = np.random.default_rng(1).permutation(9), np.random.default_rng(2).permutation(5)
+    rows, columns = np.random.default_rng(1).permutation(6), np.random.default_rng(2).permutation(8)
     moved = ot.Problem(problem.cost[rows][:, columns], problem.a[rows], problem.b[columns])
     np.testing.assert_allclose(ot.solve(moved, regularizer, tolerance=1e-9).plan(), plan[rows][:, columns], atol=1e-7)
     scaled = problem._replace(cost=7 * problem.cost)
-    np.testing.assert_allclose(ot.solve(scaled, ot.KSparse(3.5, 9), tolerance=1e-9).plan(), plan, atol=1e-7)
-    shifted = problem._replace(cost=problem.cost + jnp.arange(9.0)[:, None] - jnp.arange(5.0)[None, :])
+    np.testing.assert_allclose(ot.solve(scaled, ot.KSparse(3.5, 6), tolerance=1e-9).plan(), plan, atol=1e-7)
+    shifted = problem._replace(cost=problem.cost + jnp.arange(6.0)[:, None] - jnp.arange(8.0)[None, :])
     np.testing.assert_allclose(ot.solve(shifted, regularizer, tolerance=1e-9).plan(), plan, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_rows_are_the_columns_of_the_transposed_problem():
-    problem = random(6, 8, 74)
+    problem = random(8, 6, 74)
     solution = ot.solve(problem, ot.KSparse(0.5, 3), axis="rows")
     other = ot.solve(problem.T, ot.KSparse(0.5, 3))
     np.testing.assert_allclose(solution.plan(), other.plan().T, atol=1e-12)
@@ -219,8 +219,7 @@ def test_rows_are_the_columns_of_the_transposed_problem():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bump-to-bump", "one-bump-to-two"])
-@pytest.mark.parametrize("gamma", [1.0, 0.1])
+@pytest.mark.parametrize(("name", "gamma"), [("bump-to-bump", 1.0), ("one-bump-to-two", 0.1)])
 def test_ladder_comes_close(name, gamma):
     arrays = datasets.load(name).arrays
     problem = ot.problem(arrays["cost"], arrays["a"], arrays["b"])
@@ -232,21 +231,12 @@ def test_ladder_comes_close(name, gamma):
 
 
 @pytest.mark.slow
-def test_batch_is_the_loop():
-    problems = [random(9, 5, seed) for seed in range(4)]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *problems)
-    solve = jax.jit(jax.vmap(lambda p: ot.solve(p, ot.KSparse(0.5, 3)).value))
-    alone = [float(ot.solve(p, ot.KSparse(0.5, 3)).value) for p in problems]
-    np.testing.assert_allclose(solve(stacked), alone, rtol=1e-12)
-
-
-@pytest.mark.slow
 def test_another_k_or_gamma_compiles_nothing():
-    problem = random(9, 5, 75)
-    for loop in (numerics.pure, numerics.Chunked()):
-        ot.solve(problem, ot.KSparse(1.0, 2), loop=loop).value.block_until_ready()
+    problem = random(6, 8, 75)
+    for method, loop in (("newton", numerics.pure), ("lbfgs", numerics.Chunked())):
+        ot.solve(problem, ot.KSparse(1.0, 2), method=method, loop=loop).value.block_until_ready()
         with clocked() as clock:
-            ot.solve(problem, ot.KSparse(0.3, 5), loop=loop, tolerance=1e-5).value.block_until_ready()
+            ot.solve(problem, ot.KSparse(0.3, 5), method=method, loop=loop, tolerance=1e-5).value.block_until_ready()
         assert clock.programs == 0
 
 
@@ -261,7 +251,7 @@ def test_a_tie_is_told(bump):
 
 @pytest.mark.slow
 def test_float32_stays_float32():
-    problem = jax.tree.map(lambda x: x.astype(jnp.float32), random(9, 5, 76))
+    problem = jax.tree.map(lambda x: x.astype(jnp.float32), random(6, 8, 76))
     solution = ot.solve(problem, ot.KSparse(1.0, 4), tolerance=1e-4)
     assert solution.value.dtype == solution.plan().dtype == jnp.float32
     with pytest.raises(ValueError, match="float32"):
