@@ -36,16 +36,32 @@ def test_what_only_some_runs_have_is_absent_from_others(guided):
     assert "error" not in churned
 
 
+def mine(x, **more) -> Data:
+    return Data("mine", "Mine", "samples", {"x": x, **more}, "a test", "none")
+
+
+def two_places(axes: int) -> np.ndarray:
+    """Thirty points about -3 on every axis, and thirty about 3."""
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(size=(30, axes)) - 3, rng.normal(size=(30, axes)) + 3])
+
+
 def test_points_alone_on_the_grid_of_change():
-    run = PrinciplesOfDiffusion(data="two-moons", spacing="change").run()
+    run = PrinciplesOfDiffusion(data=mine(two_places(3)), spacing="change", particles=20).run()
     assert run.attrs["converged"]
     assert np.isfinite(run.paths).all()
     assert float(run.errors.sel(compared="heun", budget=160)) < float(run.errors.sel(compared="heun", budget=20))
+    assert "density" not in run
 
 
-def test_a_class_on_a_line_whose_map_a_network_learns(tmp_path):
-    """A few steps of a training: enough for all that is told of it, and for its pictures."""
-    run = PrinciplesOfDiffusion(data="modes-1d", guided=True, train_steps=8, units=4).run()
+def test_a_class_of_ones_own_on_a_line_whose_map_a_network_learns(tmp_path):
+    """A few steps of a training: enough for all that is told of it, and for its pictures. Classes are labels by number."""
+    data = mine(two_places(1), classes=np.repeat([3, 8], 30))
+    study = PrinciplesOfDiffusion(data=data, guided=True, condition=1, w=0.0, particles=20, train_steps=8, units=4)
+    run = study.run()
+    assert float(run.share) > 0.999
+    assert json.loads(run.attrs["parameters"])["condition"] == 1
+    assert datasets.entry_of("three-gaussians").kind == PrinciplesOfDiffusion.kind
     assert run.attrs["converged"]
     assert np.isfinite(run.paths).all()
     assert run.curve_loss.shape == (8,)
@@ -77,21 +93,10 @@ def test_pictures_of_sweeps_are_drawn():
 
     study = PrinciplesOfDiffusion(guided=True, steps=40)  # the programs of the other guided run
     picture = study.pictures["guidance"]
-    swept = study.along(**picture.grid(study, study.load()))
+    swept = study.along(**{name: list(values)[:2] for name, values in picture.grid(study, study.load()).items()})
     assert not picture.applies(swept)
     hv.renderer("matplotlib").get_plot(picture(swept))
     assert "no class is asked for" in study.pictures["guidance"].applies(PrinciplesOfDiffusion().run())
-
-
-def test_ones_own_points_with_labels():
-    rng = np.random.default_rng(0)
-    x = np.concatenate([rng.normal(size=(30, 3)) - 3, rng.normal(size=(30, 3)) + 3])
-    data = Data("mine", "Mine", "samples", {"x": x, "classes": np.repeat([3, 8], 30)}, "a test", "none")
-    run = PrinciplesOfDiffusion(data=data, guided=True, condition=1, w=0.0, particles=20).run()
-    assert float(run.share) > 0.999
-    assert "density" not in run
-    assert json.loads(run.attrs["parameters"])["condition"] == 1
-    assert datasets.entry_of("three-gaussians").kind == PrinciplesOfDiffusion.kind
 
 
 def test_the_sampler_is_the_one_of_the_library():
