@@ -62,16 +62,9 @@ def test_reparametrised_lines_give_the_same_curves():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("points", [False, True])
-def test_parts_of_a_round_make_the_round(points, monkeypatch):
+def test_parts_of_a_round_make_the_round(monkeypatch):
     """In blocks of 16 points, step by step, two rounds and Euler's polygons are what they are at once; a stop keeps a round."""
-    rng = np.random.default_rng(0)
-    target = (
-        paths.Empirical(rng.normal(size=(9, 2)))
-        if points
-        else paths.Mixture([0.5, 0.5], [[2.0, 0], [-1.0, 1]], [0.3, 0.2])
-    )
-    found = []
+    target, found = paths.Empirical(np.random.default_rng(0).normal(size=(9, 2))), []
     for short in (rectified.SHORT, 0):
         monkeypatch.setattr(rectified, "SHORT", short)
         monkeypatch.setattr(rectified, "PART", 10_000_000 if short else 1)
