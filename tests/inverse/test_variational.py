@@ -65,7 +65,7 @@ def test_gradient_descent_at_falling_rates_rests_where_the_closed_form_says():
     method = inverse.REDDiff(
         lam=0.5,
         rate=0.3,
-        steps=40_000,
+        steps=20_000,
         weight="trunc_linear",
         order="random",
         optimizer="sgd",
@@ -75,7 +75,7 @@ def test_gradient_descent_at_falling_rates_rests_where_the_closed_form_says():
     )
     found = inverse.solve(GIVEN, D, method, seeds=64, keep=True)
     rests = reddiff.stationary(GIVEN, PRIOR, method)
-    np.testing.assert_allclose(found.path[10_000:].reshape(-1, N).mean(axis=0), rests, atol=5e-3)
+    np.testing.assert_allclose(found.path[5_000:].reshape(-1, N).mean(axis=0), rests, atol=5e-3)
     mean = inverse.posterior(GIVEN, PRIOR).means[0]
     assert np.abs(rests - mean).max() > 0.05  # it is another point
 
@@ -289,8 +289,8 @@ def test_an_unstable_weight_is_told():
 @pytest.mark.parametrize("method", [inverse.REDDiff(steps=12), inverse.Flair(steps=12)], ids=["red-diff", "flair"])
 def test_seeds_are_independent_reproducible_and_chunks_are_the_whole(method):
     many = inverse.solve(GIVEN, D, method, seeds=3, key=jax.random.key(4), keep=True)
-    again = inverse.solve(GIVEN, D, method, seeds=2, key=jax.random.key(4), loop=Chunked())
-    np.testing.assert_allclose(many.x[:2], again.x, atol=1e-12)
+    again = inverse.solve(GIVEN, D, method, seeds=1, key=jax.random.key(4), loop=Chunked())
+    np.testing.assert_allclose(many.x[:1], again.x, atol=1e-12)
     np.testing.assert_array_equal(many.path[-1], many.x)
     assert many.path.shape == (12, 3, 1, 1, N)
     assert many.reason == Reason.CONVERGED
