@@ -14,7 +14,7 @@ from lab.studies.contract.clock import clocked
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
-X, Y = (jnp.asarray(RANDOM.normal(size=(n, 2))) for n in (5, 4))
+X, Y = (jnp.asarray(RANDOM.normal(size=(n, 2))) for n in (6, 8))
 PROBLEM = ot.from_points(X, Y)
 NORMAL, TWO = (
     paths.standard(2),
@@ -80,7 +80,7 @@ CASES = {
     "stability.critical": lambda v: stability.critical(MODES, v).value,
     "stability.growth": lambda v: stability.growth(MODES, v, 0.1).value,
     "clustering": lambda v: clustering.sp2ot(PROBLEM, ot.Entropic(v), ALIKE, rho=v / 2, lam=v, strength=v).plan,
-    "survival": lambda v: survival.OTPooling(2, 2, KEY)(X, jnp.ones(5, bool), survival.Transport(v / 2, v, v)).vectors,
+    "survival": lambda v: survival.OTPooling(2, 2, KEY)(X, jnp.ones(6, bool), survival.Transport(v / 2, v, v)).vectors,
 }
 
 
