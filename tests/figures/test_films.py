@@ -38,7 +38,7 @@ def test_a_frame_is_the_nearest_and_the_last_when_none_is_named(drifting):
 def test_what_is_written_is_made_again_from_the_file(drifting, how, tmp_path):
     study, result = drifting
     file = tmp_path / f"figure.{how.get('format', 'svg')}"
-    figures.export_picture(study.pictures.cloud, result, file, width=2.0, **how)
+    figures.export_picture(study.pictures.cloud, result, file, width=1.0, **how)
     again = figures.reproduce(file)
     assert again.data_agrees
     assert again.picture_agrees, again.sentences
@@ -64,7 +64,7 @@ def test_an_mp4_plays_for_five_seconds_and_holds_its_recipe(drifting, tmp_path):
 
     study, result = drifting
     file = tmp_path / "film.mp4"
-    figures.export_picture(study.pictures.cloud, result, file, width=2.0)
+    figures.export_picture(study.pictures.cloud, result, file, width=1.0)
     frames = iio.imread(file, plugin="FFMPEG")
     assert len(frames) == pytest.approx(26, abs=1)  # 21 and a quarter of rest
     assert np.abs(frames[0].astype(float) - frames[10]).mean() > 0.5  # and it moves
