@@ -1,5 +1,6 @@
 """Learned maps of the flow: what is made of the network, what the losses ask, and what a short training reaches."""
 
+from functools import cache
 from typing import Any
 
 import equinox as eqx
@@ -147,27 +148,41 @@ def test_what_is_judged_of_the_exact_map_is_nothing(learns):
     assert float(moved.errors[0, 0]) > 0.1
 
 
+KEY = jax.random.key(10)
+
+
+@cache
+def taught(learns):
+    return few_steps.train(pure, KEY, LAW, EDM, learns, **asked(learns))
+
+
+def asked(learns) -> Any:
+    teacher = diffusion.Exact(LAW) if learns == "ctm" else None
+    return {"teacher": teacher, "units": 16, "steps": 1500, "learning_rate": 1e-2}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("learns", ["ctm", "shortcut"])
-def test_a_short_training_ends_nearer_than_ddim_and_goes_on_where_it_was_stopped(learns):
-    teacher = diffusion.Exact(LAW) if learns == "ctm" else None
-    asked: Any = {"teacher": teacher, "units": 16, "steps": 1500, "learning_rate": 1e-2}
-    key = jax.random.key(10)
-    taught = few_steps.train(pure, key, LAW, EDM, learns, **asked)
-    assert taught.learned.reason == Reason.CONVERGED
+def test_a_short_training_ends_nearer_than_ddim(learns):
+    found = taught(learns)
+    assert found.learned.reason == Reason.CONVERGED
     x = 20.0 * jax.random.normal(jax.random.key(11), (300, 2))
     truth = exact(x, 20.0, 0.01)
     ends = jnp.array([20.0, 0.01])
-    end = few_steps.sampled(taught.map, EDM, x, ends, key)
+    end = few_steps.sampled(found.map, EDM, x, ends, KEY)
     ddim = diffusion.sample(diffusion.Exact(LAW), EDM, ends, x, "ddim").end
     assert float(((end - truth) ** 2).mean()) < 0.6 * float(((ddim - truth) ** 2).mean())
 
-    halted = few_steps.train(Chunked(lambda progress: progress.iteration >= 100), key, LAW, EDM, learns, **asked)
+
+@pytest.mark.slow
+def test_a_training_goes_on_where_it_was_stopped():
+    learns, own = "shortcut", asked("shortcut")
+    halted = few_steps.train(Chunked(lambda progress: progress.iteration >= 100), KEY, LAW, EDM, learns, **own)
     assert halted.learned.reason == Reason.STOPPED
     assert np.isnan(halted.learned.loss[-1])
     assert not np.isnan(halted.learned.loss[99])
-    on = few_steps.train(pure, key, LAW, EDM, learns, state=halted.learned.state, **asked)
-    for one, other in zip(jax.tree.leaves(on.map), jax.tree.leaves(taught.map), strict=True):
+    on = few_steps.train(pure, KEY, LAW, EDM, learns, state=halted.learned.state, **own)
+    for one, other in zip(jax.tree.leaves(on.map), jax.tree.leaves(taught(learns).map), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
