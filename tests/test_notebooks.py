@@ -1,5 +1,6 @@
 """Every notebook runs from its first cell to its last."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ def kernel():
     from nbclient.util import run_sync
 
     manager = AsyncKernelManager(kernel_name="python3")
-    run_sync(manager.start_kernel)()
+    has_what_ships = {name: value for name, value in os.environ.items() if name != "LAB_RESULTS"}
+    run_sync(manager.start_kernel)(env=has_what_ships)
     yield manager
     run_sync(manager.shutdown_kernel)(now=True)
 

@@ -40,7 +40,7 @@ from lab.ot.solve import solve
 type Cost = Literal["squared", "distance", "geodesic"] | str | Callable[[Array, Array], Array]
 """The squared Euclidean distance, the distance, that on the unit sphere; or a function of two points (d,) in JAX."""
 
-_OFF_SPHERE = 1e-3
+OFF_SPHERE = 1e-3
 _MOST = 16_384  # points, of which a matrix of costs takes 2 GiB
 
 
@@ -115,7 +115,7 @@ class Gap(NamedTuple):
 
 @chosen
 def gap(
-    x: Any, y: Any, cost: Cost = "squared", *, epsilon: ArrayLike | None = None, tolerance: ArrayLike = 1e-9
+    x: Any, y: Any, cost: Cost = "squared", *, epsilon: ArrayLike | None = None, tolerance: ArrayLike | None = None
 ) -> Gap:
     """The gap of the pairs, with an entropy. Time O(n^2) a sweep of Sinkhorn's algorithm, memory O(n^2 d) at most.
 
@@ -124,7 +124,7 @@ def gap(
         y: (n, d) where each is moved.
         cost: by its name, or a function of two points in JAX.
         epsilon: strength of the entropy, in units of the cost; a hundredth of the mean cost of all pairs when omitted.
-        tolerance: of the marginals of the plan (L1).
+        tolerance: of the marginals of the plan (L1); 1e-9 when omitted, or what float32 resolves.
 
     Raises:
         ValueError: points that do not fit or are not finite, off the sphere where the cost is a geodesic, or an epsilon that is
@@ -145,7 +145,9 @@ def _gap(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> Gap:
     n, matrix = x.shape[0], pairwise(x, y, cost)
     epsilon = jnp.asarray(_epsilon(matrix) if epsilon is None else epsilon, matrix.dtype)
     uniform = jnp.full(n, 1 / n, matrix.dtype)
-    found = solve(Problem(matrix, uniform, uniform), Entropic(epsilon), method="sinkhorn", tolerance=tolerance)
+    problem, gamma = Problem(matrix, uniform, uniform), Entropic(epsilon)
+    tolerance = gamma.reachable(1e-9, problem) if tolerance is None else tolerance
+    found = solve(problem, gamma, method="sinkhorn", tolerance=tolerance)
     plan, each = found.plan(), of_pairs(x, y, cost)
     displacement = each.mean()
     entropic = displacement - found.value
@@ -170,7 +172,7 @@ def loss(
     cost: Cost = "squared",
     *,
     debiased: bool = False,
-    tolerance: ArrayLike = 1e-6,
+    tolerance: ArrayLike | None = None,
 ) -> Float[Array, ""]:
     """The gap to learn with: differentiable once in x and y, by the envelope theorem; under ``jit``, ``grad`` and ``vmap``.
 
@@ -178,7 +180,7 @@ def loss(
         epsilon: positive; 0.01 of the mean cost of a first batch, say, and then the same for all.
         cost: as of ``gap``; a symmetric one if ``debiased``.
         debiased: take the Sinkhorn divergence in place of the entropic minimum, whose bias it does not have.
-        tolerance: of the marginals, on which the gradient hangs.
+        tolerance: of the marginals, on which the gradient hangs; 1e-6 when omitted, or what float32 resolves.
     """
     if debiased:
         return of_pairs(x, y, cost).mean() - divergence(x, y, epsilon, cost, tolerance=tolerance)
@@ -193,16 +195,22 @@ def divergence(
     epsilon: ArrayLike,
     cost: Cost = "squared",
     *,
-    tolerance: ArrayLike = 1e-6,
+    tolerance: ArrayLike | None = None,
+    constant: bool = True,
 ) -> Float[Array, ""]:
     r"""The Sinkhorn divergence $OT(x, y) - \frac12 OT(x, x) - \frac12 OT(y, y)$ of uniform clouds, with OT in its KL form.
 
     At least 0 of squared and plain distances, and 0 for equal clouds; differentiable once in both.
+
+    Args:
+        constant: with the term of y alone, which a training of x need not solve for.
     """
     m, n = x.shape[0], y.shape[0]
     kl = epsilon * (jnp.log(m) + jnp.log(n))
     both = _entropic(x, y, epsilon, cost, tolerance) + kl
     own = _entropic(x, x, epsilon, cost, tolerance) + 2 * epsilon * jnp.log(m)
+    if not constant:
+        return both - own / 2
     other = _entropic(y, y, epsilon, cost, tolerance) + 2 * epsilon * jnp.log(n)
     return both - (own + other) / 2
 
@@ -349,7 +357,7 @@ def _checked(x: Any, y: Any, cost: Cost) -> tuple[Array, Array]:
             raise ValueError(
                 f"{name} has values that are not finite, the first in row {np.argwhere(~np.isfinite(points))[0][0]}"
             )
-        if cost == "geodesic" and (off := np.abs(np.linalg.norm(points, axis=1) - 1).max()) > _OFF_SPHERE:
+        if cost == "geodesic" and (off := np.abs(np.linalg.norm(points, axis=1) - 1).max()) > OFF_SPHERE:
             raise ValueError(
                 f"{name} is off the unit sphere by {off:.2g}, where the geodesic cost is: divide by the norm"
             )

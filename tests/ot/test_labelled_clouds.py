@@ -134,3 +134,12 @@ def test_what_does_not_fit_is_refused():
     ):
         with pytest.raises(ValueError, match=told):
             call()
+
+
+def test_float32_stays_float32_and_agrees():
+    wide = labelled.mixture(jnp.asarray(P), MATRIX, OF, 0.5)
+    narrow = labelled.mixture(jnp.asarray(P, jnp.float32), MATRIX.astype(jnp.float32), OF, 0.5)
+    assert narrow.converged
+    for name in ("value", "slope", "calibrated"):
+        assert getattr(narrow, name).dtype == jnp.float32
+        np.testing.assert_allclose(getattr(narrow, name), getattr(wide, name), atol=1e-3)

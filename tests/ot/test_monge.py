@@ -205,3 +205,16 @@ def test_one_point_and_equal_points_have_none():
 def test_what_does_not_fit_is_refused(told, call):
     with pytest.raises(ValueError, match=told):
         call()
+
+
+def test_float32_stays_float32_and_agrees():
+    x, y = (jnp.asarray(points, jnp.float32) for points in (X, Y))
+    narrow, wide = monge.gap(x, y, epsilon=1.0), monge.gap(X, Y, epsilon=1.0)
+    for name in ("entropic", "kl", "primal", "displacement", "contributions"):
+        found = getattr(narrow, name)
+        assert found.dtype == jnp.float32
+        np.testing.assert_allclose(found, getattr(wide, name), atol=2e-4)
+    assert narrow.converged
+    for value in (monge.loss, monge.divergence):
+        assert value(x, y, 0.1).dtype == jnp.float32
+        assert float(value(x, y, 0.1)) == pytest.approx(float(value(jnp.asarray(X), jnp.asarray(Y), 0.1)), abs=2e-4)

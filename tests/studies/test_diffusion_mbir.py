@@ -199,7 +199,9 @@ def test_pooling_noise_and_the_optimal_denoiser():
 def test_pictures_of_sweeps_are_drawn(name):
     picture = DiffusionMBIR.pictures[name]
     small = mine(VOLUME[:3, 2:10, 2:10], TRAINING[:60, 2:10, 2:10])
-    result = STUDY.but(data=small, steps=3, tv_steps=1).picture_result(picture)
+    study = STUDY.but(data=small, steps=3, tv_steps=1)
+    grid = {key: list(values)[:2] for key, values in picture.grid(study, study.load()).items()}
+    result = study.along(keep=picture.keep, **grid)
     assert picture.applies(result) == ""
     for backend in ("bokeh", "matplotlib"):
         hv.renderer(backend).get_plot(picture(result))

@@ -22,7 +22,7 @@ def table(x=TABLE, y=None) -> Data:
 
 @pytest.fixture(scope="module")
 def run() -> xr.Dataset:
-    return DPPLeastSquares(replicates=200, thinned=8).run()
+    return DPPLeastSquares(thinned=8).run()
 
 
 @pytest.fixture(scope="module")

@@ -153,13 +153,14 @@ def levels(result, name):
 def test_lines_are_the_limits_by_which_headlines_are_judged(run):
     """Of batches, of batches without replacement and of more than there are samples, of several outputs, with momentum."""
     judges = {each.name: each.judge for each in SGDStability.results}
-    several = run.assign_attrs(outputs=3)
+    several, seen = run.assign_attrs(outputs=3), []
+    pushed = SMALL.but(momentum=True, beta=0.5).run(report=lambda p: seen.append(p.trace))
     for result, trace, descent in (
         (run, 2, 1),
         (several, 6, 1),
         (SMALL.but(sampling="without").run(), 2 * 7 / 6, 1),
-        (SMALL.but(B=20, steps=40).run(), 20, 1),
-        (SMALL.but(momentum=True, beta=0.5, steps=40).run(), np.inf, 1.5),
+        (SMALL.but(B=20).run(), 20, 1),
+        (pushed, np.inf, 1.5),
     ):
         for name, limit in (("half_tr_sgd", trace), ("half_lmax_gd", descent)):
             told = [judges[name](limit * factor, result) for factor in (0.99, 1.01)]
@@ -173,8 +174,6 @@ def test_lines_are_the_limits_by_which_headlines_are_judged(run):
     top, bottom = 2 / float(run.lmax_end.sel(way="SGD")), 2 / float(run.tr_end.sel(way="SGD"))
     np.testing.assert_allclose(levels(run, "thresholds"), sorted([top, bottom]))
     np.testing.assert_allclose(levels(several, "thresholds"), sorted([top, 3 * bottom]))
-    seen = []
-    SMALL.but(momentum=True, beta=0.5, steps=40).run(report=lambda p: seen.append(p.trace))
     assert "limit of tr" not in seen[-1]
     np.testing.assert_allclose(seen[-1]["limit of lmax"], 1.5)
 

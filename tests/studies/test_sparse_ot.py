@@ -40,8 +40,10 @@ def sweeps(runs) -> dict[str, xr.Dataset]:
     made, known = {}, {}
     for picture in SparseOT.pictures:
         if picture.along is not None:
-            key = (str(picture.grid(study, study.load())), picture.keep)
-            known[key] = known.get(key) or study.picture_result(picture)
+            grid = picture.grid(study, study.load())
+            grid |= {"k": [1, 4]} if "k" in grid else {}
+            key = (str(grid), picture.keep)
+            known[key] = known.get(key) or study.along(keep=picture.keep, **grid)
             made[picture.name] = known[key]
     return made
 
@@ -104,11 +106,10 @@ def test_own_data_with_a_cost_only_and_more_targets_than_sources():
     rng = np.random.default_rng(3)
     arrays = {"cost": rng.random((9, 17)), "a": np.full(9, 1 / 9), "b": np.full(17, 1 / 17)}
     mine = Data("mine", "Mine", "transport", arrays, "a test", "none")
-    for parameters in ({"k": 9}, {"k": 17, "constraint": "rows"}):
-        run = SparseOT(data=mine, gamma=0.5, solver="lbfgs", **parameters).run()
-        assert run.plan.shape == (9, 17)
-        assert float(run.row_error_l1 + run.column_error_l1) < 1e-5
-        assert "x" not in run
+    run = SparseOT(data=mine, gamma=0.5, solver="lbfgs", k=9).run()
+    assert run.plan.shape == (9, 17)
+    assert float(run.row_error_l1 + run.column_error_l1) < 1e-5
+    assert "x" not in run
 
 
 def test_moving_k_or_gamma_compiles_nothing(runs):
