@@ -294,7 +294,6 @@ def prepare(
     if network is None:
         network = Perceptron(of_network, x.shape[1], still=form == "gaussian", dtype=dtype)
     some = [points[:: -(-len(points) // _SOME)] for points in (x, y)]
-    some = [points[:: -(-len(points) // _SOME)] for points in (x, y)]
     fit = FIT * pairwise(some[1], some[1]).mean() if fit_epsilon is None else fit_epsilon
     gap = GAP * pairwise(some[0], some[1], cost).mean() if gap_epsilon is None else gap_epsilon
     smallest = jnp.finfo(dtype).tiny

@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab import precision
 from lab.choices import chosen
 from lab.numerics import Loop
 from lab.numerics.jit import jit
@@ -66,14 +67,19 @@ def turned(best: Bures, covariance: Float[Array, "d d"], angle: ArrayLike) -> Af
     Args:
         best: the optimal map.
         covariance: S, of the source; with an inverse.
+
+    Raises:
+        ValueError: points on a line, which can't be turned.
     """
     d = covariance.shape[0]
+    if d < 2:
+        raise ValueError("points on a line can't be turned: at least two coordinates are needed")
     values, vectors = jnp.linalg.eigh(covariance)
     root = (vectors * jnp.sqrt(values)[None, :]) @ vectors.T
     inverse = (vectors / jnp.sqrt(values)[None, :]) @ vectors.T
     cos, sin = jnp.cos(jnp.deg2rad(angle)), jnp.sin(jnp.deg2rad(angle))
     turn = jnp.eye(d, dtype=covariance.dtype)
-    turn = turn.at[0, 0].set(cos) if d == 1 else turn.at[:2, :2].set(jnp.array([[cos, -sin], [sin, cos]]))
+    turn = turn.at[:2, :2].set(jnp.array([[cos, -sin], [sin, cos]]))
     return Affine(best.matrix @ root @ turn @ inverse, best.source, best.target)
 
 
@@ -115,8 +121,8 @@ def by_share(
 ) -> ByShare:
     """Of the pairs, with the bounds that their exact gap gives."""
     mean = float(monge.pairwise(x, y, cost).mean()) or 1.0
-    epsilon = mean * np.asarray(shares, float)
-    found = [monge.gap(x, y, cost, epsilon=each, tolerance=1e-6) for each in epsilon]
+    epsilon, tolerance = mean * np.asarray(shares, float), precision.reachable(1e-6, x.dtype)
+    found = [monge.gap(x, y, cost, epsilon=each, tolerance=tolerance) for each in epsilon]
     entropic, kl, primal = (
         np.array([float(getattr(one, name)) for one in found]) for name in ("entropic", "kl", "primal")
     )

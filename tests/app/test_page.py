@@ -226,7 +226,7 @@ def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
     began = time.monotonic()
     seen.page.get_by_role("button", name="Stop").click()
     seen.until(lambda: "Stopped after" in seen.says())
-    assert time.monotonic() - began < 4  # of the hundred that the run takes; much else may run
+    assert time.monotonic() - began < 0.3 + 0.5  # and one round trip through the driver
     seen.until(lambda: "stopped" in seen.page.locator(".strip .warn b").all_inner_texts())  # another part of the page
     assert "stopped on request" in seen.bars()[-1]
 

@@ -56,6 +56,18 @@ def test_forms_of_the_gap_are_within_their_bounds():
     np.testing.assert_allclose(found.epsilon[1], 0.3 * pot.dist(np.asarray(X), np.asarray(mapped)).mean(), rtol=1e-12)
 
 
+def test_float32_is_taken_and_points_on_a_line_are_not_turned():
+    x, y = X.astype(jnp.float32), Y.astype(jnp.float32)
+    found = monge_survey.by_share(x, x * 1.3, 0.0, shares=(0.3,))
+    wide = monge_survey.by_share(X, X * 1.3, 0.0, shares=(0.3,))
+    np.testing.assert_allclose(found.entropic, wide.entropic, rtol=1e-4)
+    assert (
+        monge_survey.turned(bures(*maps.moments(x), *maps.moments(y)), maps.moments(x)[1], 20.0)(x).dtype == jnp.float32
+    )
+    with pytest.raises(ValueError, match="can't be turned"):
+        monge_survey.by_angle(X[:, :1], Y[:, :1])
+
+
 def test_the_entropic_map_is_that_of_pot():
     moved = monge_survey.entropic(X, Y, share=0.1)(X)
     cost = pot.dist(np.asarray(X), np.asarray(Y))
