@@ -77,7 +77,8 @@ def turned(best: Bures, covariance: Float[Array, "d d"], angle: ArrayLike) -> Af
     values, vectors = jnp.linalg.eigh(covariance)
     root = (vectors * jnp.sqrt(values)[None, :]) @ vectors.T
     inverse = (vectors / jnp.sqrt(values)[None, :]) @ vectors.T
-    cos, sin = jnp.cos(jnp.deg2rad(angle)), jnp.sin(jnp.deg2rad(angle))
+    angle = jnp.deg2rad(jnp.asarray(angle, covariance.dtype))
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
     turn = jnp.eye(d, dtype=covariance.dtype)
     turn = turn.at[:2, :2].set(jnp.array([[cos, -sin], [sin, cos]]))
     return Affine(best.matrix @ root @ turn @ inverse, best.source, best.target)
