@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     start()
+    jax.config.update("jax_enable_x64", False)  # in which OTT mixes its types otherwise
     from ott.neural.methods.monge_gap import monge_gap_from_samples
 
     for d in given.dimensions:
