@@ -70,4 +70,4 @@ lock:
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache
+	rm -rf .venv .pytest_cache .ruff_cache "$${XDG_CACHE_HOME:-$$HOME/.cache}/transport-lab/tests"

@@ -22,22 +22,29 @@ _PARTS = (
     "ode",
     "ot",
     "paths",
+    "policy",
     "sampling",
+    "shapes",
     "stability",
     "store",
     "studies",
     "survival",
     "sweeps",
+    "traffic",
+    "tuning",
+    "valuation",
 )
 _part, _listed = parts(__name__, _PARTS)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "run":
+        return import_module("lab.sweeps.single").run
     return import_module("lab.sweeps").sweep if name == "sweep" else _part(name)
 
 
 def __dir__() -> list[str]:
-    return [*_listed(), "sweep"]
+    return [*_listed(), "run", "sweep"]
 
 
 def notebook() -> None:

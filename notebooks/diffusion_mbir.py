@@ -48,7 +48,7 @@ pictures = DiffusionMBIR.pictures
 
 # %%
 study = DiffusionMBIR()
-result = study.run()
+result = lab.run(study)
 pictures.planes(result)
 
 # %%
@@ -123,7 +123,7 @@ pictures.film.strip(result, 3).cols(1)
 
 # %%
 rows = {"shared, K = 1": {}, "anew, K = 1": {"share": False}, "anew, K = 20": {"share": False, "admm": 20}}
-runs = {name: study.but(**change).run() for name, change in rows.items()}
+runs = {name: lab.run(study.but(**change)) for name, change in rows.items()}
 pd.DataFrame(
     {name: [float(run.psnr), float(run.tv_z), float(run.residual)] for name, run in runs.items()},
     index=["PSNR (dB)", "flicker", "residual"],
@@ -140,7 +140,7 @@ pictures.progress(four)
 # compares the volume with slices that have nothing to do with each other.
 
 # %%
-wild = DiffusionMBIR.preset("diverges").run()
+wild = lab.run(DiffusionMBIR.preset("diverges"))
 print(wild.attrs["advice"])
 pictures.roughness(wild)
 

@@ -67,7 +67,7 @@ pd.Series(
 
 # %%
 study = DPMOT()
-result = study.run()
+result = lab.run(study)
 pictures.newton.strip(result, 3)
 
 # %% [markdown]
@@ -140,8 +140,8 @@ int(ends.evaluations), float(abs(jnp.sqrt((ends.end**2).sum(1)) - 1).mean())  # 
 
 # %%
 rows = {}
-for k in (0, 5, 20):
-    run = DPMOT(k=k).run()
+for k in (0, 5, 40):
+    run = lab.run(DPMOT(k=k))
     rows[k] = {name: float(run[name]) for name in ("nfe_express", "from_own", "nn_express", "nn_fresh")}
 pd.DataFrame(rows).T
 
@@ -149,7 +149,7 @@ pd.DataFrame(rows).T
 # Of digits it can be seen: each sample beside the stored digit that it jumped to.
 
 # %%
-digits = DPMOT.preset("digits").run()
+digits = lab.run(DPMOT.preset("digits"))
 pictures.images(digits)
 
 # %%

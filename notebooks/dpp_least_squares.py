@@ -46,8 +46,8 @@ pictures = DPPLeastSquares.pictures
 # The density of the next point of a DPP vanishes at those before. Independent points all come from the dashed density.
 
 # %%
-study = DPPLeastSquares(replicates=300)
-result = study.run()
+study = DPPLeastSquares()
+result = lab.run(study)
 pictures.chain.strip(result, 3).cols(1)
 
 # %% [markdown]
@@ -65,7 +65,8 @@ print(f"at most {float(abs(by_hand - result.conditional.values[4]).max()):.1e} a
 # ## What it buys
 #
 # A design is stable where the least eigenvalue of $G = \frac1n \sum w \varphi \varphi^T$ is at least $1 - \delta$. With
-# $n = 3m$ nearly half of the repeated DPPs are, and two in a hundred designs of independent points, though of the optimal law.
+# $n = 3m$ nearly half of the repeated DPPs are, and three in a hundred designs of independent points, though
+# of the optimal law.
 
 # %%
 pictures.stability(result)
@@ -188,7 +189,7 @@ for bad in (lambda x: x, lambda x: np.full(len(x), np.nan)):
 # magnitude above the dashed line where the estimate is right. Trust that of the design before it was thinned.
 
 # %%
-thinned = study.but(thinned=15).run()
+thinned = study.but(thinned=15, replicates=300).run()
 print(thinned.attrs["advice"])
 pictures.estimate(thinned)
 

@@ -109,7 +109,7 @@ pd.DataFrame(
 
 # %%
 study = FLAIR()
-result = study.run()
+result = lab.run(study)
 pictures.answers(result)
 
 # %%

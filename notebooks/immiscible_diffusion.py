@@ -56,7 +56,7 @@ pictures = ImmiscibleDiffusion.pictures
 
 # %%
 study = ImmiscibleDiffusion()
-result = study.run()
+result = lab.run(study)
 pictures.territories(result)
 
 # %% [markdown]

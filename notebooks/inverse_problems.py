@@ -41,8 +41,8 @@ pictures = InverseProblems.pictures
 # is known: $E[x \mid y]$ is the best that can be done on average.
 
 # %%
-study = InverseProblems(steps=40)
-result = study.run()
+study = InverseProblems()
+result = lab.run(study)
 pictures.answers(result)
 
 # %% [markdown]

@@ -54,7 +54,7 @@ pictures = KineticOptimalPaths.pictures
 
 # %%
 study = KineticOptimalPaths(nfe=2)
-result = study.run()
+result = lab.run(study)
 pictures.particles(result)
 
 # %% [markdown]

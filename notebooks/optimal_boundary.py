@@ -155,8 +155,8 @@ pd.Series(np.asarray(theory.line_optimum(two, 0.5, rows)), index=np.asarray(rows
 # All of it on one page, `lab serve`, and in one call:
 
 # %%
-study = OptimalBoundary(candidates=40, references=30, tests=30, rounds=2)
-result = study.run()
+study = OptimalBoundary()
+result = lab.run(study)
 pictures.plane(result)
 
 # %%

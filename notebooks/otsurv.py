@@ -153,7 +153,7 @@ pd.Series(
 
 # %%
 study = OTSurv()
-result = study.run()
+result = lab.run(study)
 result[["cindex", "cindex_train", "cindex_oracle", "chi2", "p"]].to_pandas()
 
 # %%
@@ -256,7 +256,7 @@ pictures.schedule(result)
 
 # %%
 spoilt = OTSurv(data="artefact-bags", rho=0.5, share=0.4)
-left = spoilt.run()
+left = lab.run(spoilt)
 pictures.kinds(left)
 
 # %%
@@ -295,7 +295,7 @@ pictures.tail(study.along(lam=[0.01, 10.0], keep=pictures.tail.keep))
 # simulated. The colour of a patch is its main prototype, and the fainter it is the less of it is pooled.
 
 # %%
-tissue = OTSurv.preset("tissue").run()
+tissue = lab.run(OTSurv.preset("tissue"))
 pictures.slide(tissue)
 
 # %% [markdown]

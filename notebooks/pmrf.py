@@ -59,7 +59,7 @@ pd.Series(
 
 # %%
 study = PMRF.preset("from-measurement")
-result = study.run()
+result = lab.run(study)
 pictures.estimators(result)
 
 # %%
@@ -78,7 +78,7 @@ print(f"W2 of the posterior mean: {float(result.w2_mean):.9f}, by POT {float(the
 
 # %%
 digits = PMRF()
-images = digits.run()
+images = lab.run(digits)
 pictures.plane(images)
 
 # %%
@@ -136,7 +136,7 @@ pd.DataFrame(
 # digit was hidden.
 
 # %%
-hidden = PMRF.preset("inpainting").run()
+hidden = lab.run(PMRF.preset("inpainting"))
 pictures.images(hidden)
 
 # %%

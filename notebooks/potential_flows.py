@@ -93,7 +93,7 @@ table.to_frame().assign(over_w2=table / distance)
 # third too much. Where points spread it is more, where they crowd it is less.
 
 # %%
-result = PotentialFlows(potential="quadratic").run()
+result = lab.run(PotentialFlows(potential="quadratic"))
 pictures.energies(result)
 
 # %%

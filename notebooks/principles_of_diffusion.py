@@ -79,7 +79,7 @@ table.assign(order=np.asarray(found.order))
 
 # %%
 study = PrinciplesOfDiffusion()
-result = study.run()
+result = lab.run(study)
 pictures.errors(result)
 
 # %%
@@ -117,7 +117,7 @@ pictures.grids(result)
 # identities of this map; of the exact one nothing is left of them.
 
 # %%
-line = PrinciplesOfDiffusion.preset("line").run()
+line = lab.run(PrinciplesOfDiffusion.preset("line"))
 pictures.spacetime(line)
 
 # %%
@@ -152,7 +152,7 @@ for w in (0.0, 1.0, 2.0, 4.0):
 pd.DataFrame(rows, index=["mean", "closed form", "deviation", "closed form", "tilted law"]).T
 
 # %%
-pictures.motion(PrinciplesOfDiffusion.preset("guided").run(), 32)
+pictures.motion(lab.run(PrinciplesOfDiffusion.preset("guided")), 32)
 
 # %% [markdown]
 # ## Without a law the data are the law
@@ -160,7 +160,6 @@ pictures.motion(PrinciplesOfDiffusion.preset("guided").run(), 32)
 # Then the best denoiser is a softmax over them, and its flow ends in them: it remembers.
 
 # %%
-digits = PrinciplesOfDiffusion.preset("digits").run()
 points = PrinciplesOfDiffusion.preset("digits").load().arrays["x"]
 remembers = diffusion.Exact(paths.Empirical(points))
 end = diffusion.sample(

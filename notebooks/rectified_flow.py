@@ -57,7 +57,7 @@ pictures = RectifiedFlow.pictures
 
 # %%
 study = RectifiedFlow()
-result = study.run()
+result = lab.run(study)
 pictures.motion.strip(result, 3).cols(1)
 
 # %% [markdown]

@@ -47,7 +47,7 @@ pictures = REDDiff.pictures
 
 # %%
 study = REDDiff()
-result = study.run()
+result = lab.run(study)
 pictures.film.strip(result, 3).cols(1)
 
 # %% [markdown]

@@ -78,7 +78,7 @@ pd.DataFrame(
 
 # %%
 study = RegularizedNDEs.preset("stiff-loose")
-result = study.run()
+result = lab.run(study)
 pictures.steps(result)
 
 # %%
@@ -127,7 +127,7 @@ for kind in ("vanilla", "ER"):
 pd.DataFrame(rows, index=["evaluations", "right", "R_E", "seconds with compilation"])
 
 # %%
-trained = RegularizedNDEs.preset("digits").run()
+trained = lab.run(RegularizedNDEs.preset("digits"))
 pictures.flow(trained, 1.0)
 
 # %% [markdown]

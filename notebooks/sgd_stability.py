@@ -41,7 +41,7 @@ pictures = SGDStability.pictures
 # at several learning rates. Every run but the slowest interpolates.
 
 # %%
-result = SGDStability(n=30, d=60, rates=4).run()
+result = lab.run(SGDStability())
 pictures.sweep(result)
 
 # %% [markdown]

@@ -80,7 +80,7 @@ law = spectra.fit(D.ravel(), jnp.asarray(spectra.radii((32, 32))))
 
 # %%
 study = ShortestPathDiffusion()
-result = study.run()
+result = lab.run(study)
 pictures.film(result, 0.4)
 
 # %%
@@ -188,7 +188,7 @@ pd.DataFrame({"Runge-Kutta": end[0], "closed form": power ** (0.96 / 2)})
 pictures.images(result)
 
 # %%
-digits = ShortestPathDiffusion.preset("digits").run()
+digits = lab.run(ShortestPathDiffusion.preset("digits"))
 pd.DataFrame(
     {"sliced W2²": digits.sliced_all, "to the nearest known": digits.nearest}, index=digits.schedule.values
 ).assign(floor=float(digits.sliced_floor))

@@ -84,7 +84,7 @@ print("M (1, -1)                                       ", abs(M @ null).max())
 
 # %%
 study = SinkhornNewtonSparse()
-result = study.run()
+result = lab.run(study)
 pictures.gap(result)
 
 # %%

@@ -57,7 +57,7 @@ pictures = SparseOT.pictures
 
 # %%
 study = SparseOT(data="one-bump-to-two", k=2, gamma=1.0)
-result = study.run()
+result = lab.run(study)
 pictures.plan(result)
 
 # %% [markdown]
@@ -108,7 +108,7 @@ print("dual less semi-dual       ", float(ot.dual(problem, regularizer, alpha, a
 # plan above misses the rows however long one iterates.
 
 # %%
-relaxed = study.but(plan="relaxed").run()
+relaxed = lab.run(study.but(plan="relaxed"))
 pictures.plan(relaxed)
 
 # %%
@@ -235,7 +235,7 @@ pictures.links(SparseOT(data="photographs", n=32).run())
 # leaves few.
 
 # %%
-routed = SparseOT.preset("routing").run()
+routed = lab.run(SparseOT.preset("routing"))
 pictures.routing(routed)
 
 # %%

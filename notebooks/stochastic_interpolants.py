@@ -288,7 +288,7 @@ pd.DataFrame(rows, index=["variance half way", "rectified", "change of the map"]
 # The same laws, all through noise at $t = 1/2$; and all schedules there are.
 
 # %%
-encoder = StochasticInterpolants.preset("encode-decode").run()
+encoder = lab.run(StochasticInterpolants.preset("encode-decode"))
 pictures.spacetime(encoder)
 
 # %%

@@ -54,7 +54,7 @@ pictures = WeightedCFM.pictures
 
 # %%
 study = WeightedCFM()
-result = study.run()
+result = lab.run(study)
 pictures.table(result)
 
 # %%
@@ -113,7 +113,7 @@ pictures.reweighted(result)
 
 # %%
 moons = WeightedCFM.preset("moons")
-trapped = moons.run()
+trapped = lab.run(moons)
 print(trapped.attrs["advice"])
 pictures.reweighted(trapped)
 

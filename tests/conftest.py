@@ -15,9 +15,10 @@ if "LAB_TEST_HOME" not in os.environ:
 os.environ["LAB_HOME"] = os.environ["LAB_TEST_HOME"]
 os.environ["LAB_RESULTS"] = ""  # what ships is not taken where the computing is what is tested
 # Most of the time of a test is compilation, of programs that run once: less of it, and each program once for all processes,
-# and for all runs of the tests on this machine (`make clean` removes them).
+# and for all checkouts and runs of the tests on this machine (`make clean` removes them).
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-PROGRAMS = Path(__file__).parent.parent / ".pytest_cache" / "programs" / platform.node()
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+PROGRAMS = CACHE / "transport-lab" / "tests" / platform.node()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
@@ -38,9 +39,14 @@ install_import_hook(
         "lab.ode",
         "lab.ot",
         "lab.paths",
+        "lab.policy",
         "lab.sampling",
+        "lab.shapes",
         "lab.stability",
         "lab.survival",
+        "lab.traffic",
+        "lab.tuning",
+        "lab.valuation",
     ],
     "beartype.beartype",
 )
@@ -49,6 +55,8 @@ import pytest
 from spent import SLUGS, pytest_runtest_setup, pytest_runtest_teardown, pytest_terminal_summary  # noqa: F401
 
 from lab import memory
+from lab.datasets import registry as data_sets
+from lab.studies.contract import registry as contract
 
 
 def pytest_sessionfinish(session):
@@ -85,6 +93,26 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False
     return Parts(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _forgets():
+    """What a test registers is forgotten at its end; built-in studies, which are found when they are needed, stay."""
+    yield from _as_it_was()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgets_of_the_module():
+    yield from _as_it_was()
+
+
+def _as_it_was():
+    before = dict(data_sets._entries), dict(contract._found)
+    yield
+    for known, old, stay in zip((data_sets._entries, contract._found), before, ((), contract._built_in()), strict=True):
+        for name in {*known} - {*old} - {*stay}:
+            del known[name]
+        known.update(old)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,23 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FIELDS = ("ot", "paths", "denoise", "sampling", "stability", "clustering", "survival", "inverse", "diffusion", "ode")
+FIELDS = (
+    "ot",
+    "paths",
+    "denoise",
+    "sampling",
+    "stability",
+    "clustering",
+    "survival",
+    "inverse",
+    "diffusion",
+    "ode",
+    "valuation",
+    "shapes",
+    "policy",
+    "traffic",
+    "tuning",
+)
 
 # Rooms of the house from the ground up: an import leads to a lower row, or stays in its room. A new field of mathematics, or
 # a field of studies, is named here. ``lab`` is the front door: it resolves parts by name, and imports none of them.
@@ -27,7 +43,7 @@ FLOORS = (
     ("code",),
     ("numerics",),
     ("watch", "ot", "sampling", "stability"),
-    ("paths", "clustering", "survival", "ode"),
+    ("paths", "clustering", "survival", "ode", "shapes", "valuation", "policy", "traffic", "tuning"),
     ("denoise",),
     ("inverse", "diffusion"),
     ("datasets",),
@@ -46,7 +62,20 @@ FLOORS = (
 COMPUTE = ("numerics", *FIELDS)
 FACES = ("store", "sweeps", "figures", "app", "cli")
 HEAVY = {"xarray", "param", "holoviews", "panel", "matplotlib", "bokeh"}
-DRAWING = ("builders", "axes", "layers", "look", "matrices", "mosaic", "motion", "pictures", "power")
+DRAWING = (
+    "builders",
+    "axes",
+    "layers",
+    "look",
+    "matrices",
+    "mosaic",
+    "motion",
+    "pictures",
+    "power",
+    "space",
+    "surfaces",
+    "ternary",
+)
 MOST_LINES = 400  # of a study's class and pictures
 
 # What leads up to a face when a person asks for it, by ``import lab`` and ``lab.<face>``: module and face.

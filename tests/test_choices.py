@@ -13,7 +13,10 @@ from lab.choices import check_choice, choices
 
 # a name for people, a place in a tree, words of a sentence
 FREE = {"name", "names", "what", "path", "needed"}
-COMPUTE = ("ot", "paths", "denoise", "sampling", "stability", "survival", "clustering", "inverse", "ode", "numerics")
+COMPUTE = (
+    *"ot paths denoise sampling stability survival clustering inverse ode shapes valuation".split(),
+    *"policy traffic tuning numerics".split(),
+)
 
 
 def _members(parts):

@@ -196,7 +196,7 @@ def test_what_needs_pot_names_its_extra(monkeypatch):
 def test_parts_are_listed_and_there():
     packages_there = {path.name for path in (ROOT / "lab").iterdir() if (path / "__init__.py").exists()}
     assert packages_there - {"cli", "disk"} <= set(dir(lab))
-    assert {"notebook", "sweep", "__version__"} <= set(dir(lab))
+    assert {"notebook", "run", "sweep", "__version__"} <= set(dir(lab))
     for name in packages_there - {"cli", "disk", "app"}:
         assert getattr(lab, name).__name__ == f"lab.{name}"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -204,7 +204,8 @@ def test_parts_are_listed_and_there():
 
 
 @pytest.mark.parametrize(
-    "package", ["clustering", "denoise", "inverse", "numerics", "ot", "paths", "sampling", "stability", "survival"]
+    "package",
+    "clustering denoise inverse numerics ot paths policy sampling shapes stability survival traffic tuning valuation".split(),
 )
 def test_modules_of_a_field_are_parts_of_it(package):
     there = getattr(lab, package)

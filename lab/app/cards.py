@@ -1,54 +1,49 @@
-"""The pictures of a study as cards: drawn from the session's result, redrawn by swapping data."""
+"""A picture of a study as a card: drawn from the session's result, redrawn by swapping data."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from html import escape
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import holoviews as hv
 import numpy as np
-import panel as pn
+import pandas as pd
 import param
 import xarray as xr
 
 import lab.studies.draw as drawing
+from lab import figures
 from lab.numerics import Progress
-from lab.studies import Group, Picture
-from lab.studies.contract import told
+from lab.studies import Picture
 
 from . import theme
+from .hand import Hand
 from .hooks import add_hooks
 from .live import Live
 from .player import Reel
+from .runner import SWEEP, Runner
 from .session import Session
 from .view import View, source
 
 _QUIET = 0.6  # seconds without a change before a sweep begins
-_HAND = 0.5  # seconds after its last move during which a dragged point belongs to the hand
-_PATIENCE = 0.4  # seconds that a drag waits for the run before it; then it goes on without it
-_WAITS = "Needs several runs: they begin when the page is calm and this card is in sight."
 _log = logging.getLogger("lab.app")
 
+_STAGED = """
+:host { --lines: 2; flex: 1 1 0 !important; width: auto !important; min-width: 0; height: auto !important; }
+@media (max-width: 560px) { :host { flex: none !important; width: 100% !important; } }
+"""
 _CARD = """
 :host { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px 10px;
-  box-sizing: border-box; min-width: 0; }
+  box-sizing: border-box; min-width: 0; height: auto !important; }
 """
 _PICTURE = """
 :host { opacity: min(var(--shown, 1), var(--swept, 1)); transition: opacity .15s; margin-top: -14px; min-width: 0;
   min-height: 300px; }
 """
 _WIDE = ":host { grid-column: 1 / -1; }"
-_TITLE = """
-:host { grid-column: 1 / -1; margin-top: 18px; }
-h2 { font-size: 16px; font-weight: 700; margin: 0; }
-p { font-size: 13.5px; line-height: 1.5; margin: 3px 0 0; color: var(--muted); max-width: 62em; }
-"""
-_GRID = """
-:host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: stretch; }
-@media (max-width: 1000px) { :host { grid-template-columns: minmax(0, 1fr); } }
-"""
 
 
 class Head(View):
@@ -69,23 +64,50 @@ class Card:
     Args:
         on_fold: called when the picture begins or ceases to apply; ``why`` then says why not.
         wide: as wide as the page.
+        high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
     """
 
-    def __init__(self, session: Session, picture: Picture, on_fold: Callable[[], None], wide: bool = False):
+    def __init__(
+        self, session: Session, picture: Picture, on_fold: Callable[[], None], wide: bool = False, high: int = 0
+    ):
         self.session, self.picture = session, picture
         self.why = ""
+        self._high = high
         self._on_fold = on_fold
         self._drawn: xr.Dataset | None = None
         self._layers: tuple[type, ...] = ()
         self._live: Any = None
-        self._hand = Hand(session, picture.edits) if picture.edits else None
-        self.head = Head(lambda message: self._sweep(0.0))
+        moves = bool(picture.edits) or picture.drags is not None
+        self._hand = Hand(session, picture, self._drag, self._redraw) if moves else None
+        self.head = Head(self._asked)
+        self._maker = Runner(session.post, SWEEP)
         self._picture = theme.column(css=_PICTURE)
         self._reel = Reel(picture, session.post) if picture.plays else None
-        under = [self._reel.player] if self._reel else []
-        self.view = theme.column(self.head, self._picture, *under, css=_CARD + _WIDE * wide, css_classes=["card"])
+        self.player = self._reel.player if self._reel else None
+        under = [self.player] if self.player and not high else []
+        css = _STAGED if high else _CARD + _WIDE * wide
+        self.view = theme.column(
+            self.head, self._picture, *under, css=css, css_classes=["card", "staged"] if high else ["card"]
+        )
         self.head.param.watch(lambda event: self.refresh(), "seen")
-        self._say(note=_WAITS if picture.along else "")
+        self._eye: Any = None  # the source of the camera of the figure on the page
+        session.param.watch(self._turn, "cameras")
+        self._say(note=self._waits() if picture.along else "")
+
+    @property
+    def filling(self) -> bool:
+        """The frames of the page's own player are being drawn."""
+        return self._reel is not None and self._reel.leads and self._reel.filling
+
+    def when_filled(self, call: Callable[[], None]) -> None:
+        """Call this when the frames have been drawn."""
+        assert self._reel is not None
+        self._reel.waiting.append(call)
+
+    def lead(self) -> None:
+        """Have the player be the scrubber of the page."""
+        if self._reel is not None:
+            self._reel.lead()
 
     def refresh(self) -> None:
         """Show the session's result, if it has one that this card does not show yet."""
@@ -100,17 +122,66 @@ class Card:
 
     def retheme(self) -> None:
         """Draw again in the session's theme."""
-        drawn, self._drawn, self._layers = self._drawn, None, ()
-        if drawn is not None:
-            self._show(drawn)
+        self._layers = ()
+        self._redraw()
 
     def click(self, x: float, y: float) -> None:
         """Set what the picture says a click at this place sets."""
-        values = {} if self._drawn is None else self.picture.clicked(self._drawn, x, y)
+        values = {} if self._drawn is None else self.picture.clicked(self._drawn, x, y, self._camera)
         if values:
             self.session.set(**values)
 
     # ---- inside --------------------------------------------------------------------------------------------------
+
+    def _asked(self, message: dict[str, Any]) -> None:
+        kind = message.get("take")
+        if kind in ("png", "pdf", "csv"):
+            self._take(str(kind))
+        elif message.get("again"):
+            self._sweep(0.0)
+
+    def _take(self, kind: str) -> None:
+        """Hand the picture, or the numbers that are drawn, to the browser."""
+        result, picture, place = self._drawn, self.picture, self._place
+
+        def work(report: Any) -> bytes:
+            if result is None or self.why:
+                raise ValueError(f"there is no picture: {self.why or self._note or 'it comes with the first result'}")
+            if kind == "csv":
+                return numbers(picture.shown(result, picture.frame(result, place), self._camera))
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / f"{picture.name}.{kind}"
+                figures.export_picture(picture, result, path, width="column", at=place, camera=self._camera)
+                return path.read_bytes()
+
+        name = f"{self.session.study_class.slug}-{picture.name}.{kind}"
+        self._maker.submit(
+            work,
+            done=lambda content: self.head._send_msg({"kind": kind, "name": name, "content": content}),
+            failed=lambda sentence: self.head._send_msg({"kind": kind, "refused": sentence}),
+        )
+
+    @property
+    def _place(self) -> float | None:
+        """Of a picture that plays, the frame on show."""
+        if self._reel is None or self._drawn is None or self._reel.player.frame < 0:
+            return None
+        places = self.picture.frames(self._drawn)
+        return float(places[min(self._reel.player.frame, len(places) - 1)])
+
+    def _drag(self, x: float, y: float) -> None:
+        """Set what the picture says its grip at this place sets."""
+        values = {} if self._drawn is None else self.picture.dragged(self._drawn, x, y)
+        if values:
+            self.session.set(**values)
+
+    def _redraw(self) -> None:
+        drawn, self._drawn = self._drawn, None
+        if drawn is not None:
+            self._show(drawn)
+
+    def _grow(self, plot: Any, element: Any) -> None:
+        plot.state.min_height = self._high
 
     def _listen(self, plot: Any, element: Any) -> None:
         from bokeh.events import Tap
@@ -119,6 +190,34 @@ class Card:
         if "clicks" not in figure.tags:
             figure.tags = [*figure.tags, "clicks"]
             figure.on_event(Tap, lambda event: self.click(event.x, event.y))
+
+    @property
+    def _camera(self) -> tuple[float, float] | None:
+        """Where the picture was turned to on the page; None where it was not."""
+        return self.session.cameras.get(self.picture.name)
+
+    def _follow_camera(self, plot: Any, element: Any) -> None:
+        camera = plot.state.select_one({"name": drawing.CAMERA})
+        if camera is not None and "followed" not in camera.tags:
+            camera.tags = [*camera.tags, "followed"]
+            camera.on_change("data", self._turned)
+            self._eye = camera
+
+    def _turn(self, *_: Any) -> None:
+        """Turn the figure on the page, where it was not a hand on it that turned it."""
+        if self._eye is not None and self._camera is not None and self._camera != self._looks_from(self._eye.data):
+            self._eye.data = {name: [angle] for name, angle in zip(("azimuth", "elevation"), self._camera, strict=True)}
+
+    def _looks_from(self, data: Mapping[str, Any]) -> tuple[float, float] | None:
+        azimuth, elevation = (round(float(data[name][0]), 1) for name in ("azimuth", "elevation"))
+        return self.picture.camera((azimuth % 360, elevation))
+
+    def _turned(self, attribute: str, old: Any, new: Any) -> None:
+        try:
+            camera = self._looks_from(new)
+        except (ValueError, TypeError, LookupError):  # no page of ours sends that
+            return
+        self.session.cameras = {**self.session.cameras, self.picture.name: camera}
 
     def _sweep(self, wait: float) -> None:
         try:
@@ -133,10 +232,33 @@ class Card:
         if known is not None:
             self._swept(known)
         else:
-            self._say(note="" if self._drawn is not None else _WAITS, part=0.0, stale=True)
+            self._say(note="" if self._drawn is not None else self._waits(), part=0.0, stale=True)
+
+    def _runs(self) -> int:
+        session = self.session
+        if session.data is None:
+            return 0
+        try:
+            return prod(map(len, self.picture.grid(session.study, session.data).values()))
+        except (ValueError, TypeError):
+            return 0
+
+    def _waits(self) -> str:
+        """What is to be computed, how much, and when it begins."""
+        runs, result = self._runs(), self.session.result
+        if not runs:
+            return "Needs several runs: they begin after the first result."
+        about = runs * float(result.attrs["run_seconds"]) if result is not None else 0.0
+        lasts = f", about {theme.duration(about)}" if about >= 1 else ""
+        return f"Needs {runs} runs{lasts}: they begin when the page is calm and this card is in sight."
 
     def _progress(self, progress: Progress) -> None:
-        self._say(part=progress.iteration / max(progress.max_iterations, 1), stale=True)
+        part, runs = progress.iteration / max(progress.max_iterations, 1), self._runs()
+        left = progress.seconds * (1 - part) / part if part else 0.0
+        note = f"Run {min(int(part * runs) + 1, runs)} of {runs}" + (
+            f" · {theme.duration(left)} left" if left >= 1 else ""
+        )
+        self._say(note=note if self._drawn is None else "", part=part, stale=True)
 
     def _swept(self, result: xr.Dataset) -> None:
         self._say()
@@ -147,6 +269,7 @@ class Card:
 
     def _say(self, note: str = "", part: float | None = None, again: bool = False, stale: bool = False) -> None:
         told = {"title": self.picture.title, "caption": self.picture.caption}
+        self._note = note
         self.head.draw(**told, note=note, part=part, again=again, stale=stale)
 
     def _show(self, result: xr.Dataset) -> None:
@@ -156,7 +279,7 @@ class Card:
             why = self.picture.applies(result)
             if not why:
                 with drawing.theme(self._theme, backend="bokeh"):
-                    element = self.picture.shown(result, self.picture.frame(result))
+                    element = self.picture.shown(result, self.picture.frame(result), self._camera)
         except Exception as exception:
             _log.exception("the picture %s failed", self.picture.name)
             why = f"it could not be drawn ({type(exception).__name__}: {exception})"
@@ -179,6 +302,8 @@ class Card:
             element = self._hand.keep(element)
         more = [self._reel.hook] if self._reel is not None else []
         more += [self._listen] if self.picture.clicks is not None else []
+        more += [self._follow_camera] if self.picture.turns is not None else []
+        more += [self._grow] if self._high else []
         if more:
             add_hooks(element, *more)
         if layers == self._layers:
@@ -191,6 +316,19 @@ class Card:
         self._layers = layers
         self._live = Live(element, self.session.dark)
         self._picture[:] = [self._live.pane]
+
+
+def numbers(element: hv.Overlay) -> bytes:
+    """What is drawn, as CSV: a row for each mark, by layer."""
+    tables = []
+    for number, layer in enumerate(element, 1):
+        if isinstance(layer, hv.Dataset | hv.Path) and not isinstance(layer, hv.Labels) and len(layer):
+            table = layer.dframe()
+            table.insert(0, "layer", f"{number} {layer.label or type(layer).__name__}".strip())
+            tables.append(table)
+    if not tables:
+        raise ValueError("this picture draws no numbers that a table could hold: take the result in Take along")
+    return pd.concat(tables).to_csv(index=False).encode()
 
 
 def keep_unchanged(old: hv.Overlay, new: hv.Overlay, but: tuple[type, ...] = ()) -> None:
@@ -216,155 +354,3 @@ def _equal(old: Any, new: Any) -> bool:
     if isinstance(new, np.ndarray):
         return old.dtype == new.dtype and np.array_equal(old, new, equal_nan=new.dtype.kind in "fc")
     return old.equals(new) if hasattr(new, "equals") else bool(np.all(old == new))
-
-
-class Hand:
-    """Points that may be dragged: the layers of points, in order, are the arrays of the data that ``arrays`` names.
-
-    While a point is in the hand its layer is left alone, or it would jump back to where the last run has seen it.
-    """
-
-    def __init__(self, session: Session, arrays: tuple[str, ...]):
-        self._session, self._arrays = session, arrays
-        self._moved = 0.0
-        self._pending: tuple[str, np.ndarray] | None = None
-        self._began = 0.0
-        self._drawing = False
-        self._last: Any = None
-        session.param.watch(self._let_go, "busy")
-
-    def keep(self, element: Any) -> Any:
-        """The picture with its hook; while something is dragged, with the points and axes that are on show."""
-        if self._last is not None and time.monotonic() - self._moved < _HAND:
-            dots = iter([layer for layer in self._last if isinstance(layer, hv.Points)])
-            layers = [next(dots, layer) if isinstance(layer, hv.Points) else layer for layer in element]
-            options, held = (hv.Store.lookup_options("bokeh", e, "plot").kwargs for e in (element, self._last))
-            options = options | {name: held[name] for name in ("xlim", "ylim") if name in held}
-            element = hv.Overlay(layers)
-            drawing.set_options(element, "bokeh", **options)
-        add_hooks(element, self._hook)
-        self._last = element
-        return element
-
-    def away(self) -> "Hand":
-        """A block in which changes of the points are ours."""
-        return self
-
-    def __enter__(self) -> None:
-        self._drawing = True
-
-    def __exit__(self, *_: Any) -> None:
-        self._drawing = False
-
-    def _hook(self, plot: Any, element: Any) -> None:
-        figure = plot.state
-        if "hand" in figure.tags or self._session.data is None:
-            return
-        from bokeh.models import PointDrawTool
-
-        dots = [sub for sub in plot.subplots.values() if isinstance(sub.current_frame, hv.Points)]
-        arrays = self._session.data.arrays
-        pairs = [
-            (name, sub)
-            for name, sub in zip(self._arrays, dots, strict=False)
-            if name in arrays and arrays[name].shape == (len(sub.current_frame), 2)
-        ]
-        if not pairs:
-            return
-        figure.tags = [*figure.tags, "hand"]
-        tool = PointDrawTool(renderers=[sub.handles["glyph_renderer"] for _, sub in pairs], add=False)
-        figure.add_tools(tool)
-        figure.toolbar.active_multi = tool
-        for name, sub in pairs:
-            sub.handles["source"].on_change("data", self._listener(name))
-
-    def _listener(self, name: str) -> Callable[..., None]:
-        def moved(attribute: str, old: Any, new: Any) -> None:
-            if self._drawing:
-                return
-            self._moved = time.monotonic()
-            self._pending = (name, np.column_stack([np.asarray(new["x"], float), np.asarray(new["y"], float)]))
-            if not self._session.busy or self._moved - self._began > _PATIENCE:
-                self._let_go()
-
-        return moved
-
-    def _let_go(self, *_: Any) -> None:
-        """Hand the last move on, once nothing runs for the one before."""
-        if self._pending is not None and (not self._session.busy or time.monotonic() - self._began > _PATIENCE):
-            (name, values), self._pending = self._pending, None
-            self._began = time.monotonic()
-            self._session.edit_points(name, values)
-
-
-class Cards:
-    """All pictures of a session's study in a grid; those that do not apply are told of in one line at its end.
-
-    Where the study has a story its hero comes first, as wide as the page, and then the groups under their titles.
-    """
-
-    def __init__(self, session: Session):
-        self._session = session
-        story, pictures = session.study.story, session.study.pictures
-        self._groups: list[tuple[Group, pn.pane.HTML, list[Card]]] = []
-        if story is None:
-            self.cards = [Card(session, picture, self._fold) for picture in pictures]
-            shown: list[Any] = [card.view for card in self.cards]
-        else:
-            self.cards = [Card(session, pictures[name], self._fold, wide=len(story.hero) == 1) for name in story.hero]
-            shown = [card.view for card in self.cards]
-            for group in story.groups:
-                cards = [Card(session, pictures[name], self._fold) for name in group.pictures]
-                title = theme.html("", css=_TITLE)
-                self._groups.append((group, title, cards))
-                self.cards += cards
-                shown += [title, *(card.view for card in cards)]
-        self._folded = theme.html("", css=":host { grid-column: 1 / -1; }", visible=False, css_classes=["folded"])
-        self.view = theme.column(*shown, self._folded, css=_GRID)
-        session.param.watch(self._follow, ["result", "fresh"])
-        session.param.watch(self._retheme, "dark")
-        self._follow()
-
-    def _follow(self, *_: Any) -> None:
-        session = self._session
-        if session.fresh:
-            result = session.result
-            self._one_by_one(Card.refresh, lambda: session.result is result, 1 if session.rough else None)
-            self._tell()
-
-    def _retheme(self, *_: Any) -> None:
-        dark = self._session.dark
-        self._one_by_one(Card.retheme, lambda: self._session.dark == dark)  # also where a result comes meanwhile
-
-    def _one_by_one(self, draw: Callable[[Card], None], wanted: Callable[[], bool], most: int | None = None) -> None:
-        """Draw the cards, those in sight first, the first now, each other in a turn of its own: the first picture is sent
-        before the second is drawn, and what the user does meanwhile comes in between. It ends where it is no longer wanted,
-        as when a newer result begins anew.
-
-        Args:
-            most: how many are drawn; of a sketch the first picture is enough.
-        """
-        waiting = sorted(self.cards, key=lambda card: (card.picture.along is not None, not card.head.seen))[:most]
-
-        def turn() -> None:
-            if waiting and wanted():
-                draw(waiting.pop(0))
-                self._session.post(turn)
-
-        turn()
-
-    def _tell(self) -> None:
-        """The titles of the groups, with what they show now; none of a group whose pictures don't apply."""
-        result = self._session.result
-        for group, title, cards in self._groups:
-            title.visible = any(card.view.visible for card in cards)
-            finding = told(group.finding, result) if result is not None else ""
-            text = f"<h2>{escape(group.title)}</h2><p>{escape(finding)}</p>"
-            if title.object != text:
-                title.object = text
-
-    def _fold(self) -> None:
-        self._tell()
-        lines = [f"{escape(card.picture.title)}: {escape(card.why)}" for card in self.cards if card.why]
-        self._folded.visible = bool(lines)
-        self._folded.object = f'<p class="muted small">Not shown. {" · ".join(lines)}.</p>'

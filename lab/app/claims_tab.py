@@ -19,11 +19,10 @@ _RELATIONS = {"==": "=", "<=": "≤", ">=": "≥"}
 class ClaimsTab(pn.viewable.Viewer):
     """The table of claims with their verdicts.
 
-    ``title`` is what the tab is called. Call ``open`` when it is first shown: the quick claims that have no kept
-    verdict are then measured, one after the other.
+    ``title`` says how many hold, of all that there are. Nothing is measured before it is asked for.
     """
 
-    title = param.String("Does it hold?")
+    title = param.String("", doc="how many hold, of all")
     current = param.Parameter(doc="the claim that is being measured, None when none is")
     left = param.Integer(0, doc="claims still to be measured, this one included")
 
@@ -35,17 +34,18 @@ class ClaimsTab(pn.viewable.Viewer):
         self._runner = Runner(session.post, _BACKGROUND)
         self._queue: list[Claim] = []
         self._asked = 0
-        self._opened = False
         self._says = theme.html("", _CSS, css_classes=["says"])
         self._bar = theme.html("", _CSS, css_classes=["bar"])
         self._stop = buttons.Press("Stop", stop=True)
         self._stop.on_click(lambda event: self.stop())
         self._long = buttons.Press("")
         self._long.on_click(lambda event: self.check([c for c in self._unmeasured() if not c.quick]))
+        self._quick = buttons.Press("")
+        self._quick.on_click(lambda event: self.check_quick())
         self._again = buttons.Press("Check again")
         self._again.on_click(lambda event: self.check(self._measured(), again=True))
         self._table = theme.html("", _CSS, css_classes=["claims"])
-        row = pn.Row(self._stop, self._long, self._again, margin=(0, 0, 14, 0))
+        row = pn.Row(self._stop, self._quick, self._long, self._again, margin=(0, 0, 14, 0))
         self._view = theme.column(self._says, self._bar, row, self._table, css=_CSS)
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self._runner.abandon())
@@ -54,11 +54,9 @@ class ClaimsTab(pn.viewable.Viewer):
     def __panel__(self):
         return self._view
 
-    def open(self) -> None:
-        """Measure the quick claims of which nothing is known yet; later calls do nothing."""
-        if not self._opened:
-            self._opened = True
-            self.check([claim for claim in self._unmeasured() if claim.quick])
+    def check_quick(self) -> None:
+        """Measure the quick claims of which nothing is known yet."""
+        self.check([claim for claim in self._unmeasured() if claim.quick])
 
     def check(self, claims: Sequence[Claim], again: bool = False) -> None:
         """Measure these claims one after the other, behind everything else that runs.
@@ -116,12 +114,15 @@ class ClaimsTab(pn.viewable.Viewer):
 
     def _refresh(self) -> None:
         count = verdicts.tally(self._found.values())
-        self.title = f"Does it hold? {count}".strip()
+        self.title = f"{count.hold} / {len(self._study.claims)}"
         self._says.object = f"<p>{self._sentence(count)}</p>"
         busy = self.current is not None
         done = self._asked - len(self._queue)
         self._bar.visible = self._stop.visible = busy
         self._bar.object = f'<div class="track"><div style="width:{100 * done / max(self._asked, 1):.0f}%"></div></div>'
+        quick = [claim for claim in self._unmeasured() if claim.quick]
+        self._quick.visible = bool(quick) and not busy
+        self._quick.label = f"Check the {len(quick)} quick ones" if len(quick) > 1 else "Check the quick one"
         long = [claim for claim in self._unmeasured() if not claim.quick]
         self._long.visible = bool(long) and not busy
         self._long.label = self._offer(long)

@@ -4,7 +4,6 @@ Nothing here holds state. A change in the browser is a name and a text, which ``
 study then says what every control shows, so a preset or a link moves the controls without a loop of events.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from lab import datasets
 from lab.numerics import Progress
 from lab.studies import Choice, DataSource, Live, Parameter, Real, Study, Switch, Whole
-from lab.studies.contract import as_text
+from lab.studies.contract import as_text, span
 
 from . import theme
 from .session import Session
@@ -29,7 +28,7 @@ _POINTS = 80  # of a curve while it runs
 class Controls(View):
     """A control for each parameter of the session's study."""
 
-    _esm = source("fields.js", "controls.js")
+    _esm = source("fields.js", "places.js", "controls.js")
     css = theme.asset("controls.css")
 
     def __init__(self, session: Session):
@@ -94,20 +93,6 @@ def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
 def brief(doc: str) -> str:
     """The first clause: what stands beside a control, the whole being its tooltip."""
     return re.split(r";| \(|, (?:so|which|where|when|for|with)\b", doc, maxsplit=1)[0]
-
-
-def span(parameter: Real | Whole, limit: Any) -> tuple[float | None, float | None]:
-    """The ends of the slider: soft range within bounds within what the data allow."""
-    soft, bounds = parameter.soft or (None, None), parameter.bounds or (None, None)
-    low = soft[0] if soft[0] is not None else bounds[0]
-    high = soft[1] if soft[1] is not None else bounds[1]
-    if limit is not None:
-        low = limit.low if low is None else max(low, limit.low)
-        high = limit.high if high is None else min(high, limit.high)
-    finite = (v if v is not None and math.isfinite(v) else None for v in (low, high))
-    whole = isinstance(parameter, Whole)
-    low, high = (int(v) if whole and v is not None else v for v in finite)
-    return low, high
 
 
 class DataCard(View):

@@ -21,7 +21,7 @@ from .view import View, source
 
 _CSS = theme.asset("export.css")
 _DELAY = 0.25  # seconds of quiet before a new preview is drawn
-_ASKED = ("picture", "format", "at", "frames", "width", "width_inches", "height_inches", "style")
+_ASKED = ("picture", "format", "at", "frames", "camera", "width", "width_inches", "height_inches", "style")
 _SHARP = 2  # preview pixels for each CSS pixel, of which an inch has 96
 
 
@@ -47,6 +47,7 @@ class ExportTab(pn.viewable.Viewer):
     format = param.Selector(default="pdf", objects=[*figures.FORMATS, *figures.MOVING])
     at = param.String("", doc="of a picture that moves: the place of the frame, empty for the last")
     frames = param.String("", doc="of a picture that moves: so many frames side by side, empty for one")
+    camera = param.String("", doc="of a picture that turns: azimuth and elevation, as on the page; empty for its own")
     width = param.Selector(default="column", objects=["column", "text", "inches"])
     width_inches = param.String("5", doc="the width where ``width`` is inches")
     height_inches = param.String("", doc="empty for what suits the picture")
@@ -73,6 +74,8 @@ class ExportTab(pn.viewable.Viewer):
         left = theme.column(self._form, offers, self._notes, css=_CSS, css_classes=["fields"])
         right = theme.column(self._says, self._paper, css=_CSS, css_classes=["sheet"])
         self._view = theme.column(left, right, css=_CSS, css_classes=["export"])
+        session.param.watch(self._follow_camera, "cameras")
+        self.param.watch(self._follow_camera, "picture")  # before what draws it
         session.param.watch(self._changed, ["result", "study", "fresh", "error"])
         self.param.watch(
             self._changed,
@@ -88,6 +91,10 @@ class ExportTab(pn.viewable.Viewer):
     def open(self) -> None:
         """The tab came into view."""
         self.active = True
+
+    def _follow_camera(self, event: Any) -> None:
+        """The figure has the camera that one sees on the page."""
+        self.camera = ", ".join(f"{angle:g}" for angle in self._session.cameras.get(self.picture, ()))
 
     # ---- from what was asked for to a file -----------------------------------------------------------------------
 
@@ -129,7 +136,9 @@ class ExportTab(pn.viewable.Viewer):
         picture = self._session.study_class.pictures[self.picture]
         at, frames = (None, None) if not picture.plays else (_number(self.at, float), _number(self.frames, int))
         figures.check_motion(picture, self.format, at, frames)
-        return setting | {"format": self.format, "at": at, "frames": frames}
+        camera = (self.camera.strip() or None) if picture.turns else None
+        picture.camera(camera)
+        return setting | {"format": self.format, "at": at, "frames": frames, "camera": camera}
 
     def _make(self, study: Study, picture: Picture, result: xr.Dataset, setting: Any, report: Report) -> _Made:
         """The file of a picture; called in a thread."""
@@ -221,6 +230,8 @@ class ExportTab(pn.viewable.Viewer):
                 if (value := getattr(self, name).strip())
                 for word in (f"--{name}", value)
             ]
+        if study.pictures[self.picture].turns and self.camera.strip():
+            words.append(f"--camera={self.camera.replace(' ', '')}")
         return shlex.join([*words, "-o", file])
 
     def file(self) -> tuple[str, bytes]:
@@ -257,13 +268,16 @@ class ExportForm(View):
         tab = self._tab
         widths = [(name, f"{name} {size:g}″") for name, size in figures.WIDTHS.items()]
         styles = [(style.name, f"{style.name}: {style.doc.partition(':')[0]}") for style in figures.STYLES.values()]
-        plays = any(picture.plays for picture in tab.pictures if picture.name == tab.picture)
+        plays, turns = (
+            any(getattr(p, way) for p in tab.pictures if p.name == tab.picture) for way in ("plays", "turns")
+        )
         kinds = [*figures.FORMATS, *(figures.MOVING if plays else ())]
         fields = [
             _field("picture", "Picture", "select", options=[(p.name, p.title) for p in tab.pictures]),
             _field("format", "Format", "segments", options=[(kind, kind.upper()) for kind in kinds]),
             _field("at", "Frame", "text", hint="where; empty for the last"),
             _field("frames", "Side by side", "text", hint="so many frames, 2 to 12"),
+            _field("camera", "Camera", "text", hint="azimuth, elevation in degrees"),
             _field("width", "Width", "segments", options=[*widths, ("inches", "other")]),
             _field("width_inches", "", "text", hint="inches, 1 to 20"),
             _field("height_inches", "Height", "text", hint="what suits the picture, or inches"),
@@ -272,6 +286,7 @@ class ExportForm(View):
         hidden = [] if tab.width == "inches" else ["width_inches"]
         if not plays or tab.format in figures.MOVING:
             hidden += ["at", "frames"]
+        hidden += [] if turns else ["camera"]
         self.draw(fields=fields, values={name: getattr(tab, name) for name in _ASKED}, hidden=hidden)
 
 

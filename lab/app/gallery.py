@@ -1,9 +1,9 @@
-"""The gallery: every study on a card with a real result, its parameters, its paper, and how many claims hold."""
+"""The gallery: every study on a card with its question, a real result, its paper, and how many claims hold."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 
 import panel as pn
 import param
@@ -16,8 +16,10 @@ from lab.studies import Real, Study, Whole, catalogue
 
 from . import garbage, theme, thumbnails, verdicts
 from .runner import BACKGROUND, Runner, poster
+from .view import View, source
 
 _CSS = theme.asset("gallery.css")
+_LEAD = 6  # studies above which one stands first, wide
 _SEARCH = {
     "& .MuiInputBase-root": {"background": "var(--card)"},
     "& .MuiInputBase-input": {"font": "12px/18px var(--font)", "padding": "6px 12px", "color": "var(--ink)"},
@@ -26,8 +28,15 @@ _SEARCH = {
 }
 
 
+class Fields(View):
+    """Chips that show one field alone."""
+
+    _esm = source("gallery.js")
+    css = _CSS
+
+
 class Gallery(pn.viewable.Viewer):
-    """All studies, grouped by field, with a search.
+    """All studies with their questions, in one grid by field, with a search.
 
     Args:
         studies: those to show; the registry's by default.
@@ -36,13 +45,14 @@ class Gallery(pn.viewable.Viewer):
     """
 
     query = param.String("", doc="what was typed into the search")
+    field = param.String("", doc="the field that is shown; all when empty")
     dark = param.Boolean(False)
 
     def __init__(self, studies: Sequence[type[Study]] | None = None, *, in_page: bool = True, dark: bool = False):
         super().__init__(dark=dark)
         self._studies = list(catalogue() if studies is None else studies)
         self.search = ui.TextInput(
-            placeholder="Find a method, a paper, a parameter",
+            placeholder="Find a question, a paper, a parameter",
             label="",
             size="small",
             width=300,
@@ -53,20 +63,25 @@ class Gallery(pn.viewable.Viewer):
         self.search.param.watch(lambda event: setattr(self, "query", event.new), "value_input")
         self.cards = {study: _Card(study) for study in self._studies}
         self._nothing = theme.html("", _CSS, css_classes=["nothing"], visible=False)
-        self._groups: list[tuple[pn.Column, list[_Card]]] = []
-        for field, members in groupby(self._studies, key=lambda study: study.field):
-            group = [self.cards[study] for study in members]
-            grid = theme.column(*(card.pane for card in group), css=_CSS, css_classes=["grid"])
-            heading = theme.html(f"<h2>{theme.escape(field)}</h2>", _CSS)
-            self._groups.append((theme.column(heading, grid), group))
+        fields = Counter(study.field for study in self._studies)
+        self._chips = Fields(lambda message: setattr(self, "field", str(message.get("field", ""))))
+        self._counts = dict(fields.most_common())
+        first = next((study for study in self._studies if _plays(study)), None) if len(self._studies) > _LEAD else None
+        ordered = sorted(self._studies, key=lambda study: (-fields[study.field], study.field))  # large fields first
+        self._order = [self.cards[study] for study in ordered if study is not first]
+        self._lead = self.cards[first] if first is not None else None
+        if self._lead is not None:
+            self._lead.lead()
+        grid = theme.column(*(card.pane for card in self._order), css=_CSS, css_classes=["grid"])
         head = theme.html(
             "<h1>Play with the mathematics until it is understood.</h1>"
-            '<p class="lead">Each study is one method from one paper: move its parameters, see what happens, sweep '
-            "them, and leave with the figure and its recipe.</p>",
+            f'<p class="lead">{_count(len(self._studies))}, each from one paper: move a parameter, see what happens, '
+            "take the figure along.</p>",
             _CSS,
         )
         top = [head, pn.Row(self.search, margin=(4, 0, 0, 0))] if in_page else [head]
-        parts = [*top, *(group for group, _ in self._groups), self._nothing]
+        featured = [self._lead.pane] if self._lead is not None else []
+        parts = [*top, self._chips, *featured, grid, self._nothing]
         parts += [] if in_page else [theme.html(f'<p class="held">{theme.escape(_held())}</p>', _CSS)]
         self._view = theme.column(*parts, css=_CSS, css_classes=["gallery"])
         post, live = poster()
@@ -96,15 +111,20 @@ class Gallery(pn.viewable.Viewer):
 
         self._runner.submit(partial(thumbnails.make, card.study), done=done, failed=failed)
 
-    @param.depends("query", watch=True)
+    @param.depends("query", "field", watch=True)
     def _filter(self) -> None:
-        found = 0
-        for group, cards in self._groups:
-            for card in cards:
-                card.pane.visible = card.matches(self.query)
-            shown = sum(card.pane.visible for card in cards)
-            group.visible = shown > 0
-            found += shown
+        cards, named = [self._lead, *self._order] if self._lead is not None else self._order, ""
+        for card in cards:
+            shown = card.matches(self.query) and self.field in ("", card.study.field)
+            if card is not self._lead:
+                card.head(card.study.field if shown and card.study.field != named else "")
+                named = card.study.field if shown else named
+            card.pane.visible = shown
+        found = sum(card.pane.visible for card in cards)
+        self._chips.draw(
+            chips=[("", "All", len(cards)), *((name, name, count) for name, count in self._counts.items())],
+            active=self.field,
+        )
         self._nothing.visible = found == 0
         if not self._studies:
             self._nothing.object = "<p>There are no studies here yet.</p>"
@@ -117,7 +137,7 @@ class Gallery(pn.viewable.Viewer):
     @param.depends("dark", watch=True)
     def _tint(self) -> None:
         for card in self.cards.values():
-            card.pane.css_classes = ["card", "dark"] if self.dark else ["card"]
+            card.pane.css_classes = [*card.classes, "dark"] if self.dark else card.classes
 
 
 def _held() -> str:
@@ -135,6 +155,8 @@ class _Card:
     def __init__(self, study: type[Study]):
         self.study = study
         self.waiting = True
+        self.classes = ["card"]
+        self._head = ""
         self._words = _plain(" ".join(_searchable(study)))
         self._picture = '<div class="wait" role="img" aria-label="the picture is being drawn"></div>'
         self.pane = theme.html("", _CSS, css_classes=["card"])
@@ -168,42 +190,88 @@ class _Card:
         self._picture = f'<div class="none">{theme.escape(sentence)}</div>'
         self._refresh()
 
+    def lead(self) -> None:
+        """Stand first, as wide as the page."""
+        self.classes = ["card", "featured"]
+        self._refresh()
+
+    def head(self, field: str) -> None:
+        """Say which field begins here; "" where none does."""
+        if field != self._head:
+            self._head = field
+            self._refresh()
+
     def _refresh(self) -> None:
-        study = self.study
+        study, featured = self.study, "featured" in self.classes
+        paper = theme.escape(study.paper.short)
+        question = study.story.question if study.story is not None else ""
+        said = (
+            f'<p class="about">{theme.escape(study.story.phenomenon)}</p>'
+            if featured and study.story is not None
+            else ""
+        )
+        label = f"{theme.escape(study.field)} · begin here" if featured else theme.escape(self._head)
+        above = "" if featured else f"<h2>{label}</h2>"
+        inside = f'<div class="label">{label}</div>' if featured else ""
+        opens = '<span class="open">Open and play</span>' if featured else ""
         self.pane.object = (
-            f'<a href="/{theme.escape(study.slug)}"><div class="picture">{self._picture}</div><div class="foot">'
-            f'<div class="line"><span class="title">{theme.escape(study.title)}</span>{_mark(study)}</div>'
-            f'<div class="sub" title="{theme.escape(study.paper.short)}">{theme.escape(_subtitle(study))}</div>'
+            f'{above}<a href="/{theme.escape(study.slug)}"><div class="picture">{self._picture}</div><div class="foot">{inside}'
+            f'<div class="question">{theme.escape(question or study.title)}</div>{said}'
+            f'<div class="sub" title="{theme.escape(_subtitle(study))}">{theme.escape(study.title)}</div>{opens}'
+            f'<div class="line"><span class="sub" title="{paper}">{theme.escape(_who(study))}</span>{_mark(study)}</div>'
             "</div></a>"
         )
 
 
 def _mark(study: type[Study]) -> str:
-    found = verdicts.load(study).values()
-    count = verdicts.tally(found)
-    if not count.measured:
+    """How many claims hold, of all that can be checked."""
+    if not study.claims:
         return ""
+    count, every = verdicts.tally(verdicts.load(study).values()), len(study.claims)
+    bar = f'<i class="track"><i style="width:{100 * count.hold / every:.0f}%"></i></i>'
+    why = f"{count.hold} of {every} claims were checked and hold"
     if count.surprising:
         why = f"{count.surprising} that should hold {'does' if count.surprising == 1 else 'do'} not"
-        return f'<span class="mark second" title="{why}">✗ {count}</span>'
-    known = count.measured - count.hold
-    why = f"{known} known not to hold; the page says why" if known else "all claims that were checked hold"
-    return f'<span class="mark" title="{why}">✓ {count}</span>'
+    elif known := count.measured - count.hold:
+        why += f"; {known} known not to hold: the page says why"
+    tone = "mark second" if count.surprising else "mark"
+    return f'<span class="{tone}" title="{why}">{"✗ " if count.surprising else ""}{bar}{count.hold} / {every}</span>'
+
+
+def _plays(study: type[Study]) -> bool:
+    """Its story moves by itself: what one sees first should."""
+    story = study.story
+    return story is not None and len(story.hero) == 1 and study.pictures[story.hero[0]].plays == story.moves[0] == "t"
+
+
+def _count(studies: int) -> str:
+    return f"{studies} questions" if studies != 1 else "One question"
+
+
+def _who(study: type[Study]) -> str:
+    authors = [name.strip() for name in study.paper.authors.replace(" and ", ", ").split(",") if name.strip()]
+    who = f"{authors[0]} et al." if len(authors) > 2 else " & ".join(authors)
+    return (
+        f"{who} · {study.paper.venue} {study.paper.year}".replace("  ", " ")
+        if study.paper.venue
+        else f"{who} {study.paper.year}"
+    )
 
 
 def _subtitle(study: type[Study]) -> str:
+    """What can be moved."""
     main = [
         parameter.symbol or name
         for name, parameter in study.parameters().items()
         if isinstance(parameter, Real | Whole) and parameter.group == "parameters"
     ]
-    authors = [name.strip() for name in study.paper.authors.replace(" and ", ", ").split(",") if name.strip()]
-    who = f"{authors[0]} et al." if len(authors) > 2 else " & ".join(authors)
-    return " · ".join(filter(None, [", ".join(main[:4]), f"{who} {study.paper.year}"]))
+    return ", ".join(main[:6])
 
 
 def _searchable(study: type[Study]):
     yield from (study.slug, study.title, study.field, study.about, *map(str, study.paper))
+    if study.story is not None:
+        yield from (study.story.question, study.story.phenomenon)
     for name, parameter in study.parameters().items():
         yield from (name, parameter.label or "", parameter.symbol, parameter.doc or "")
     for item in (*study.presets, *study.pictures):

@@ -14,6 +14,7 @@ import lab.studies.draw as drawing
 from lab.studies import Picture
 
 from . import theme
+from .scrubber import scaled
 from .view import View, source
 
 
@@ -22,8 +23,8 @@ class Player(View):
 
     frame = param.Integer(-1, doc="set by the browser; -1 before it has shown one")
 
-    _esm = source("player.js")
-    css = theme.asset("player.css")
+    _esm = source("curve.js", "player.js")
+    css = theme.asset("player.css") + theme.asset("scrubber.css")
 
 
 class Reel:
@@ -42,6 +43,13 @@ class Reel:
         self.figure: Any = None  # of the page
         self._post = post
         self._turn = 0
+        self.leads, self.filling = False, False
+        self.waiting: list[Callable[[], None]] = []  # until all frames are drawn
+
+    def lead(self) -> None:
+        """Be the scrubber of the page: large, with a curve, by the keys, and once by itself."""
+        self.leads = True
+        self.player.draw(places=[], ids=[], name="", main=True)
 
     def hook(self, plot: Any, element: Any) -> None:
         """For the options of the picture on the page: tells which figure it is."""
@@ -51,6 +59,8 @@ class Reel:
         """Draw all frames of ``result``; an older filling is given up."""
         self._turn += 1
         turn, places = self._turn, self.picture.frames(result)
+        self._curve = along(result, self.picture.plays) if self.leads else {}
+        self.filling = True
         pipe: Any = None
         off: Any = None
         rows: list[list[dict[str, np.ndarray]]] = []
@@ -59,23 +69,34 @@ class Reel:
             nonlocal pipe, off
             if turn != self._turn:
                 return
-            with drawing.theme(tone, backend="bokeh"):
-                element = self.picture.shown(result, len(rows))
-            with drawing.pen:
-                if off is None:
-                    pipe = Pipe(data=element)
-                    frames = hv.DynamicMap(lambda data: data, streams=[pipe])
-                    # not in the page's document: HoloViews puts off what it draws there until the browser is connected
-                    off = drawing.bokeh_renderer(tone).get_plot(frames, doc=Document())
-                else:
-                    pipe.send(element)
-            rows.append([_columns(renderer.data_source) for renderer in off.state.renderers])
+            try:
+                with drawing.theme(tone, backend="bokeh"):
+                    element = self.picture.shown(result, len(rows))
+                with drawing.pen:
+                    if off is None:
+                        pipe = Pipe(data=element)
+                        frames = hv.DynamicMap(lambda data: data, streams=[pipe])
+                        # not in the page's document: HoloViews puts off what it draws there until the browser is connected
+                        off = drawing.bokeh_renderer(tone).get_plot(frames, doc=Document())
+                    else:
+                        pipe.send(element)
+                rows.append([_columns(renderer) for renderer in off.state.renderers])
+            except Exception:
+                self._end()
+                raise
             if len(rows) < len(places):
                 self._post(draw)
             else:
                 self._hand_over(rows, places, result[self.picture.plays])
+                self._end()
 
         self._post(draw)
+
+    def _end(self) -> None:
+        """Let those go on who wait for the frames."""
+        self.filling, waiting, self.waiting = False, self.waiting, []
+        for call in waiting:
+            self._post(call)
 
     def _hand_over(self, rows: list[list[dict[str, np.ndarray]]], places: np.ndarray, axis: xr.DataArray) -> None:
         if self.figure is None or len(self.figure.renderers) != len(rows[0]):
@@ -91,12 +112,28 @@ class Reel:
                 reel = [{name: _padded(each[name], longest) for name in moving} for each in frames]
                 renderer.data_source.tags = [*kept, {"frames": reel}]
         label = drawing.label(axis)
-        self.player.draw(places=[float(place) for place in places], ids=ids, name=label, turn=self._turn)
+        told = {"places": [float(place) for place in places], "ids": ids, "name": label, "turn": self._turn}
+        if self.leads:
+            told |= {"main": True, **self._curve}
+        self.player.draw(**told)
 
 
-def _columns(source: Any) -> dict[str, Any]:
-    """A copy of a source's columns, numbers in single precision."""
-    return {name: _plain(values) for name, values in source.data.items()}
+def along(result: xr.Dataset, dim: str) -> dict[str, Any]:
+    """The first number that the result has at each frame: heights from 0 to 1, texts, and what it is."""
+    for variable in result.data_vars.values():
+        if variable.dims == (dim,) and variable.dtype.kind == "f":
+            numbers = [float(value) for value in variable.values]
+            unit = variable.attrs.get("units", "")
+            unit = f" {unit}" if unit not in ("", "1") else ""
+            texts = [f"{theme.number(value)}{unit}" for value in numbers]
+            return {"heights": scaled(numbers), "texts": texts, "label": drawing.label(variable)}
+    return {}
+
+
+def _columns(renderer: Any) -> dict[str, Any]:
+    """A copy of the columns of what is drawn, numbers in single precision; a line through all of the picture has none."""
+    source = getattr(renderer, "data_source", None)
+    return {} if source is None else {name: _plain(values) for name, values in source.data.items()}
 
 
 def _plain(values: Any) -> Any:

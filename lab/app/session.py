@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from threading import Event
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -13,7 +13,7 @@ import param
 import xarray as xr
 
 from lab import sweeps
-from lab.datasets import Data
+from lab.datasets import UPLOAD_LIMIT, Data
 from lab.inputs import shown
 from lab.numerics import Report
 from lab.store import Store, unpack
@@ -23,6 +23,8 @@ from . import limits
 from .runner import SWEEP, Runner, knows, poster
 
 _SWEEPS_KEPT = 12
+_WAY = 1.0  # seconds within which changes of one parameter are one way of its slider
+_BACK = 50  # changes that can be undone
 _DRAWING = 0.3  # seconds that a run waits for its sketch
 _PAINTING = 0.03  # and then for the browser, which may share the processor
 _READING = 0.1  # seconds; a run that takes less is computed sooner than it is read from the store
@@ -50,9 +52,12 @@ class Session(param.Parameterized):
     error = param.String("", doc="why the last request was refused or its run failed, in a sentence")
     notices = param.List([], doc="what was changed on the user's behalf, one sentence each")
     dark = param.Boolean(False)
+    cameras = param.Dict({}, doc="by the name of a picture the azimuth and elevation that it was turned to")
     preset = param.String("", doc="the preset that the present values are; empty when none")
     from_store = param.Boolean(False, doc="the result was not computed now")
     kept = param.Selector(objects=["", "keeping", "kept"], default="", doc="whether the store holds the present run")
+    back = param.List([], doc="the studies that ``undo`` goes back over, the last one first to be")
+    ahead = param.List([], doc="those that ``redo`` goes to, the last one first")
 
     def __init__(self, study: Study | type[Study], *, dark: bool = False):
         super().__init__(study=study() if isinstance(study, type) else study, dark=dark)
@@ -68,7 +73,10 @@ class Session(param.Parameterized):
         self._sweeps: OrderedDict[Any, xr.Dataset] = OrderedDict()
         self._sweepers: dict[str, Runner] = {}
         self._under_way: dict[str, Any] = {}  # what each of them was asked for last
+        self._moved: tuple[set[str], float] = set(), 0.0  # what changed last, and when
+        self._step: tuple[Study, list[Study], list[Study]] | None = None  # of undo or redo, until its data are at hand
         self.preset = self._preset_of(self.study)
+        self._origin = self.preset  # the preset that ``reset`` goes to
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.close())
 
@@ -139,6 +147,31 @@ class Session(param.Parameterized):
         except (ValueError, TypeError) as refusal:
             self.error = str(refusal)
             return
+        self._origin = name
+        self._adopt(study, [])
+
+    def undo(self) -> None:
+        """Take back the last change of parameters or data; a slider's way is one change."""
+        if self.back:
+            *back, study = self.back
+            self._go(study, back, [*self.ahead, self.study])
+
+    def redo(self) -> None:
+        """Make again what ``undo`` took back."""
+        if self.ahead:
+            *ahead, study = self.ahead
+            self._go(study, [*self.back, self.study], ahead)
+
+    def reset(self) -> None:
+        """Back to the preset that was chosen last, or to the defaults."""
+        if self._origin:
+            self.apply_preset(self._origin)
+        else:
+            self.open(self.study_class())
+
+    def _go(self, study: Study, back: list[Study], ahead: list[Study]) -> None:
+        self._look = True
+        self._step = study, back, ahead
         self._adopt(study, [])
 
     def open(self, study: Study) -> None:
@@ -192,6 +225,7 @@ class Session(param.Parameterized):
         for runner in (self._runner, self._loader, self._keeper, *self._sweepers.values()):
             runner.abandon()
         self._sweeps.clear()
+        self.param.update(back=[], ahead=[])
 
     # ---- links ---------------------------------------------------------------------------------------------------
 
@@ -236,12 +270,15 @@ class Session(param.Parameterized):
 
     # ---- sweeps --------------------------------------------------------------------------------------------------
 
-    def sweep(self, picture: Picture, *, wait: float, calls: Mapping[str, Callable]) -> xr.Dataset | None:
+    def sweep(
+        self, picture: Picture, *, wait: float, calls: Mapping[str, Callable], only_known: bool = False
+    ) -> xr.Dataset | None:
         """The sweep that ``picture`` needs: at once where it is known, else by ``calls["done"]`` later.
 
         Args:
             wait: seconds of quiet before it begins.
             calls: ``progress``, ``done`` and ``failed``, as in ``Runner.submit``.
+            only_known: compute nothing: ``done`` gets None where the store does not hold all of it.
         """
         assert picture.along is not None
         study, data = self.study, self.data
@@ -260,7 +297,11 @@ class Session(param.Parameterized):
         self._under_way[picture.name] = key
         done = calls["done"]
 
-        def keep(swept: xr.Dataset) -> None:
+        def keep(swept: xr.Dataset | None) -> None:
+            if swept is None:
+                self._under_way.pop(picture.name, None)
+                done(None)
+                return
             self._sweeps[key] = swept
             while len(self._sweeps) > _SWEEPS_KEPT:
                 self._sweeps.popitem(last=False)
@@ -273,7 +314,9 @@ class Session(param.Parameterized):
             plan = sweeps.Plan(study, grid, store=store, keep=picture.keep)
             return sweeps.run(plan) if plan.complete else None
 
-        def work(report: Report) -> xr.Dataset:
+        def work(report: Report) -> xr.Dataset | None:
+            if only_known:
+                return None
             return sweeps.complete(study, grid, report, keep=picture.keep, store=store or False)
 
         runner.submit(work, delay=wait, ready=stored, **{**calls, "done": keep})
@@ -324,6 +367,7 @@ class Session(param.Parameterized):
     def _settle(self, study: Study, data: Data | None, notices: list[str]) -> None:
         assert data is not None
         self._next = None
+        self._remember(study)
         study, moved = study.fitted(data)
         state = {"study": study, "data": data, "notices": [*notices, *moved, *data.notices]}
         state |= {"error": "", "preset": self._preset_of(study), "fresh": False, "busy": True, "kept": ""}
@@ -334,6 +378,20 @@ class Session(param.Parameterized):
         else:
             self.param.update(**state, progress=None)
             self._run(study, data)
+
+    def _remember(self, study: Study) -> None:
+        """What is left behind can be gone back to; of one way of a slider only its beginning."""
+        now, values = monotonic(), study.values()
+        changed = {name for name, value in self.study.values().items() if value != values[name]}
+        before, when = self._moved
+        step, self._step = self._step, None
+        if step is not None and step[0] is study:
+            self._moved = set(), now
+            self.param.update(back=step[1], ahead=step[2])
+            return
+        self._moved = changed, now
+        if changed and not (len(changed) == 1 and changed == before and now - when < _WAY):
+            self.param.update(back=_kept([*self.back, self.study][-_BACK:]), ahead=[])
 
     def _run(self, study: Study, data: Data) -> None:
         warm, last = self._warm, self.result
@@ -402,6 +460,17 @@ class Session(param.Parameterized):
             if all(value == wanted[name] for name, value in study.values().items()):
                 return preset.name
         return ""
+
+
+def _kept(studies: list[Study]) -> list[Study]:
+    """The last of them whose brought data are together no larger than an upload may be."""
+    held: dict[str, int] = {}
+    for at, study in reversed([*enumerate(studies)]):
+        if isinstance(study.data, Data):
+            held[study.data.sha256] = sum(array.nbytes for array in study.data.arrays.values())
+        if sum(held.values()) > UPLOAD_LIMIT:
+            return studies[at + 1 :]
+    return studies
 
 
 class _Answer(NamedTuple):

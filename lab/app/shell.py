@@ -56,7 +56,9 @@ def study_page(study: type[Study] | str) -> pn.Template:
     page = StudyPage(session, address=True)
     faults.guarded(session.from_query)(_query())
     pn.state.onload(session.start)  # nothing is computed for who asks for the page and does not open it
-    return _shell(page.main, column=page.column, crumbs=(study.field, study.title), title=study.title, owner=session)
+    return _shell(
+        page.main, column=page.column, bar=page.bar, crumbs=(study.field, study.title), title=study.title, owner=session
+    )
 
 
 def gallery_page() -> pn.Template:
@@ -248,7 +250,7 @@ def _begin() -> None:
         pn.extension("mathjax", design=ui.MaterialUIDesign)
 
 
-def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tuple[str, ...] = ()):
+def _shell(main, *, title: str, owner: Any, column=None, search=None, bar=None, crumbs: tuple[str, ...] = ()):
     """A whole page: the top bar, the column of inputs, the rest."""
     scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
     scheme.param.watch(lambda event: setattr(owner, "dark", event.new), "dark")
@@ -257,6 +259,8 @@ def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tu
         template.add_panel("column", column)
     if search is not None:
         template.add_panel("search", search)
+    if bar is not None:
+        template.add_panel("bar", bar)
     precision = "float64" if jax.config.jax_enable_x64 else "float32"
     said = {
         "device": f"{device()} · {precision}".replace(", ", " · "),
@@ -266,6 +270,7 @@ def _shell(main, *, title: str, owner: Any, column=None, search=None, crumbs: tu
         template.add_variable(name, value)
     template.add_variable("column", column is not None)
     template.add_variable("search", search is not None)
+    template.add_variable("bar", bar is not None)
     template.add_variable("favicon", _favicon())
     if pn.state.curdoc is not None:
         pn.state.curdoc.title = title

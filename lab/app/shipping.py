@@ -1,8 +1,8 @@
 """Making what ships with the lab: ``python -m lab.app.shipping``, which ``make data`` calls.
 
-Of each study: its default run, those of its presets and of the steps of its story, and the runs that its pictures over several
-runs need at the defaults; and the small pictures of the gallery. Arrays are rounded to float32 where no picture shows it.
-A file that holds the same numbers already is left as it is.
+Of each study: its default run, those of its presets and of the steps of its story, the runs that its pictures over several
+runs and the curve of its scrubber need at the defaults; and the small pictures of the gallery. Arrays are rounded to float32
+where no picture shows it. A file that holds the same numbers already is left as it is.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from lab.figures.provenance import fingerprint, picture_difference
 from lab.home import start
 from lab.store import Key, Store, files, packing, shipped
 from lab.studies import Picture, Study
+from lab.studies.contract import curve
 from lab.studies.draw import theme
 
 from . import thumbnails
@@ -142,7 +143,7 @@ def _runs(study: type[Study], points: Mapping[str, Mapping[str, Any]], store: St
 
 def _sweeps(study: type[Study], store: Store) -> Iterator[Wanted]:
     default = study()
-    for picture in study.pictures:
+    for picture in filter(None, [*study.pictures, curve(study)]):
         if picture.along is not None:
             try:
                 grid = picture.grid(default, default.load())

@@ -8,11 +8,12 @@ import panel as pn
 
 from lab import datasets
 from lab.studies import Study, headlines
+from lab.studies.contract import told as in_numbers
 
 from . import theme
 
 # the tabs too, though they are built later: a browser is told the types of all views when the page is made
-from .cards import Cards
+from .bar import TopBar
 from .claims_tab import ClaimsTab
 from .compare_tab import CompareTab, Keep
 from .controls import Controls, DataCard, Presets, RunState
@@ -20,33 +21,68 @@ from .export_tab import ExportTab
 from .mathematics import mathematics
 from .recipe_tab import RecipeTab
 from .session import Session
+from .stage import Cards
+from .steps import Steps
 from .sweep_tab import SweepTab
 from .theme import escape
 from .upload import Upload
 from .view import View, source
 
 _HEAD = """
-h1 { font-size: 24px; font-weight: 700; letter-spacing: -.01em; line-height: 1.25; margin: 0 0 6px; }
-.paper { font-size: 12px; margin-bottom: 10px; }
-.about { max-width: 62em; font-size: 13.5px; line-height: 1.6; }
+.head { display: var(--away, block); }
+h1 { display: inline; font-size: 25px; font-weight: 700; letter-spacing: -.01em; line-height: 32px; margin: 0 14px 0 0; }
+.paper { font-size: 12px; white-space: nowrap; }
+.phenomenon { font-size: 15px; line-height: 22px; margin-top: 4px; }
+@media (max-width: 900px) { h1 { font-size: 20px; line-height: 28px; } .phenomenon { font-size: 14px; line-height: 20px; } }
 """
+_PART = "h2 { font-size: 16px; font-weight: 700; margin: 14px 0 0; } .about { max-width: 62em; line-height: 1.6; }"
 _TOLD = """
-.strip { display: flex; flex-wrap: wrap; gap: 10px 26px; padding: 4px 0 2px; }
-.strip b { display: block; font-size: 15px; font-weight: 600; line-height: 1.4; }
-.strip span { font-size: 12px; color: var(--muted); }
-.first { padding: 4px 0 2px; }
+:host { display: block; }
+.strip { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); min-height: 50px; }
+.strip > div { display: flex; align-items: center; gap: 12px; min-width: 0; padding: 0 14px; box-sizing: border-box; }
+.strip > div:first-child { padding-left: 0; }
+.strip > div + div { border-left: 1px solid var(--line); }
+.strip b { font-size: 21px; font-weight: 700; line-height: 1.2; white-space: nowrap; }
+.strip span { font-size: 12px; line-height: 16px; color: var(--muted); min-width: 0; }
+.says { font-size: 13.5px; line-height: 1.55; color: var(--ink); margin-top: 6px; }
+details { margin-top: 4px; font-size: 12px; }
+summary { cursor: pointer; color: var(--muted); }
+.all { display: flex; flex-wrap: wrap; gap: 8px 26px; padding: 8px 0 2px; }
+.all b { display: block; font-size: 15px; font-weight: 600; line-height: 1.4; }
+.all span { color: var(--muted); }
+.away { display: var(--away, block); }
+.first { padding: 16px 0; }
 .good b { color: var(--good); }
 .warn b { color: var(--second); }
-.stale { opacity: .4; transition: opacity .2s .25s; }
-.strip + .bar { margin-top: 14px; }
-.bar { border-left: 3px solid var(--second); border-radius: 0 6px 6px 0; background: var(--wash); padding: 8px 12px; }
+.stale { opacity: .4; transition: opacity .2s .15s; }
+@media (max-width: 900px) {
+  .strip { grid-template-columns: repeat(2, minmax(0, 1fr)); row-gap: 6px; }
+  .strip > div:nth-child(odd) { padding-left: 0; border-left: 0; }
+  .strip b { font-size: 17px; }
+}
+"""
+_ADVICE = """
+.advice-line { display: var(--away, block); min-height: 36px; }
+.bar { border-left: 3px solid var(--second); border-radius: 0 6px 6px 0; background: var(--wash); padding: 8px 12px;
+  line-height: 20px; }
 .bar + .bar { margin-top: 8px; }
 .notice { border-left-color: var(--accent); }
 .error { border-left-color: var(--stop); }
 .error b { color: var(--stop); font-weight: 600; }
+.stale { opacity: .4; transition: opacity .2s .15s; }
 """
+_OF = {  # parts of tabs, by which old addresses name them
+    "explore": "understand",
+    "sweep": "measure",
+    "compare": "measure",
+    "mathematics": "claims",
+    "export": "take",
+    "recipe": "take",
+}
+_TURNED = "camera."  # before the name of a picture in an address
 _FIRST = "Computing. A first run compiles its programs, which can take half a minute; then the pictures come."
-_STACK = ":host { gap: 14px; }"
+_STACK = ":host { gap: 12px; }"
+_REST = ":host { display: var(--away, flex) !important; gap: 14px; }"
 _COLUMN = ":host { gap: 22px; }"
 _INLINE_COLUMN = """
 :host { flex: 0 0 290px; width: 290px; box-sizing: border-box; padding: 14px; background: var(--card);
@@ -61,8 +97,15 @@ class Tabs(View):
     css = theme.asset("tabs.css")
 
 
+class Advice(View):
+    """What there is to say about the result, in a line of its own: nothing jumps when it comes."""
+
+    _esm = source("told.js")
+    css = _ADVICE
+
+
 class Told(View):
-    """What came out, in numbers, and what there is to say about it."""
+    """What came out, in numbers."""
 
     # not a pane of HTML: at each change of one Bokeh lays out the whole page
     _esm = source("told.js")
@@ -83,32 +126,30 @@ class StudyPage(pn.viewable.Viewer):
         super().__init__()
         self.session = session
         self.column = theme.column(*self._inputs(address), css=_COLUMN)
-        self._told = Told()
+        self._told, self._advises = Told(), Advice()
         self._advice = ""
-        self.cards = Cards(session)
-        explore = theme.column(self._told, self.cards.view, css=_STACK)
-        self._tabs: dict[str, Any] = {}  # those that work only while they are in view
+        self.cards, self.steps = Cards(session), Steps(session)
+        self.bar = TopBar(session, address=address)
+        rest = theme.column(self.steps, self.cards.view, css=_REST)
+        explore = theme.column(self.cards.hero, self._told, self._advises, rest, css=_STACK)
+        self._parts: dict[str, Any] = {}  # those that work only while they are in view
         self._claims_tab = ClaimsTab(session)
         self._claims_tab.param.watch(lambda event: self._heads(self._open), "title")
-        self._builders: dict[str, tuple[str, Callable[[], Any]]] = {
-            "explore": ("Explore", lambda: explore),
-            "sweep": ("Sweep", self._sweep),
-            "compare": ("Compare", self._compare),
-            "mathematics": ("Mathematics", self._mathematics),
-            "claims": ("Does it hold?", self._claims),
-            "export": ("Export", self._export),
-            "recipe": ("Recipe", self._recipe),
-        }
         study = session.study
-        if not study.mathematics:
-            del self._builders["mathematics"]
-        if not study.claims:
+        self._builders: dict[str, tuple[str, Callable[[], Any]]] = {
+            "understand": ("Understand", lambda: explore),
+            "measure": ("Measure", self._measure),
+            "claims": ("Mathematics & claims" if study.mathematics else "Claims", self._claims),
+            "take": ("Take along", self._take),
+        }
+        if not study.claims and not study.mathematics:
             del self._builders["claims"]
         self._bodies = {name: theme.column(visible=False, css=_STACK) for name in self._builders}
         self._address = address
         self.tabs = Tabs(self._asked)
-        self.main = theme.column(self._title(study), self.tabs, *self._bodies.values(), css=_STACK)
-        self.open("explore")
+        self.main = theme.column(self.tabs, self._title(study), *self._bodies.values(), css=_STACK)
+        self.open("understand")
+        session.param.watch(lambda event: self._heads(self._open), "cameras")
         session.param.watch(self._tell, ["result", "fresh", "rough", "error", "notices"])
         self._tell()
 
@@ -116,7 +157,7 @@ class StudyPage(pn.viewable.Viewer):
         page = theme.column(
             pn.Row(
                 theme.column(self.column, css=_INLINE_COLUMN, width=290, sizing_mode=None),
-                self.main,
+                theme.column(self.bar, self.main, css=_STACK),
                 sizing_mode="stretch_width",
                 margin=0,
                 stylesheets=[":host { gap: 24px; }"],
@@ -128,34 +169,54 @@ class StudyPage(pn.viewable.Viewer):
         return page
 
     def open(self, tab: str) -> None:
-        """Show a tab; it is built when it is first opened."""
+        """Show a tab, by its name or by that of a part of it; it is built when it is first opened."""
+        tab = _OF.get(tab, tab)
         if tab not in self._bodies:
             return
         self._open = tab
         body = self._bodies[tab]
         if not len(body):
             body.append(self._builders[tab][1]())
-        for name, each in self._tabs.items():
-            each.active = name == tab
+        for name, each in self._parts.items():
+            each.active = _OF[name] == tab
         for name, each in self._bodies.items():
             each.visible = name == tab
         self._heads(tab)
 
     def _asked(self, message: dict[str, Any]) -> None:
         """A press, or the address with which the page was opened."""
-        tab = str(message["tab"])
+        tab = _OF.get(str(message.get("tab", self._open)), str(message.get("tab", self._open)))
         self.open(tab)
-        if tab == "sweep" and message.get("asked"):
-            self._tabs[tab].set_axes({str(name): str(text) for name, text in message.items() if name != "tab"})
+        if not message.get("asked"):
+            return
+        texts = {str(name): str(text) for name, text in message.items() if name not in ("tab", "asked", "step")}
+        self._turn({name.removeprefix(_TURNED): texts.pop(name) for name in list(texts) if name.startswith(_TURNED)})
+        if tab == "measure":
+            self._parts["sweep"].set_axes(texts)
+
+    def _turn(self, cameras: dict[str, str]) -> None:
+        """Turn pictures as the address says."""
+        session, turned, refused = self.session, {}, []
+        for name, text in cameras.items():
+            try:
+                turned[name] = session.study.pictures[name].camera(text)
+            except ValueError as refusal:
+                refused.append(f"{refusal}; left as it was")
+        if turned:
+            session.cameras = {**session.cameras, **turned}
+        if refused:
+            session.notices = [*session.notices, *refused]
 
     def _heads(self, active: str) -> None:
-        titles = {name: title for name, (title, _) in self._builders.items()}
-        if "claims" in titles:
-            titles["claims"] = self._claims_tab.title  # with how many hold
-        place = {} if active == "explore" else {"tab": active}
-        place |= self._tabs[active].axes if active == "sweep" and active in self._tabs else {}
+        badges = {"claims": self._claims_tab.title} if self.session.study.claims else {}
+        tabs = [(name, title, badges.get(name, "")) for name, (title, _) in self._builders.items()]
+        place = {} if active == "understand" else {"tab": active}
+        place |= self._parts["sweep"].axes if active == "measure" and "sweep" in self._parts else {}
+        place |= {
+            _TURNED + name: f"{azimuth:g},{elevation:g}" for name, (azimuth, elevation) in self.session.cameras.items()
+        }
         told = {"address": self._address, "path": f"/{self.session.study.slug}", "hash": urlencode(place, safe=":,")}
-        self.tabs.draw(active=active, tabs=list(titles.items()), **told)
+        self.tabs.draw(active=active, tabs=tabs, also=_OF, **told)
 
     # ---- the parts -----------------------------------------------------------------------------------------------
 
@@ -163,9 +224,9 @@ class StudyPage(pn.viewable.Viewer):
         session = self.session
         brought = [Upload(session)] if datasets.is_kind(session.study_class.kind) else []
         return [
-            theme.column(DataCard(session), *brought, css=":host { gap: 8px; }"),
-            Presets(session),
             Controls(session),
+            Presets(session),
+            theme.column(DataCard(session), *brought, css=":host { gap: 8px; }"),
             RunState(session, address=address),
             Keep(session),
         ]
@@ -175,39 +236,35 @@ class StudyPage(pn.viewable.Viewer):
         paper = escape(study.paper.short)
         if study.paper.url:
             paper = f'<a href="{escape(study.paper.url)}" target="_blank" rel="noopener">{paper}</a>'
+        said = study.story.phenomenon if study.story is not None else study.about.partition(". ")[0].rstrip(".") + "."
+        whole = escape(study.paper.title)
         return theme.html(
-            f'<h1>{escape(study.title)}</h1><p class="muted paper" title="{escape(study.paper.title)}">{paper}</p>'
-            f'<p class="about">{escape(study.about)}</p>',
+            f'<div class="head"><h1>{escape(study.title)}</h1><span class="muted paper" title="{whole}">{paper}</span>'
+            f'<p class="phenomenon">{escape(said)}</p></div>',
             _HEAD,
         )
 
-    def _mathematics(self) -> Any:
-        return mathematics(self.session.study.mathematics)
-
     def _claims(self) -> Any:
-        self._claims_tab.open()
-        return self._claims_tab
+        study = self.session.study
+        parts = [theme.html(f'<p class="about">{escape(study.about)}</p>', _PART)]
+        parts += [mathematics(study.mathematics)] if study.mathematics else []
+        parts += [theme.html("<h2>Does it hold?</h2>", _PART), self._claims_tab] if study.claims else []
+        return theme.column(*parts, css=_STACK)
 
-    def _sweep(self) -> Any:
-        tab = self._tabs["sweep"] = SweepTab(self.session, self._show)
-        tab.param.watch(lambda event: self._heads(self._open), "axes")
-        return tab
-
-    def _compare(self) -> Any:
-        self._tabs["compare"] = CompareTab(self.session, self._show)
-        return self._tabs["compare"]
+    def _measure(self) -> Any:
+        sweep = self._parts["sweep"] = SweepTab(self.session, self._show)
+        sweep.param.watch(lambda event: self._heads(self._open), "axes")
+        compare = self._parts["compare"] = CompareTab(self.session, self._show)
+        return theme.column(sweep, theme.html("<h2>Compare what was kept</h2>", _PART), compare, css=_STACK)
 
     def _show(self, study: Study) -> None:
         """Open a run of a sweep, or one that is kept."""
         self.session.open(study)
-        self.open("explore")
+        self.open("understand")
 
-    def _export(self) -> Any:
-        self._tabs["export"] = ExportTab(self.session)
-        return self._tabs["export"]
-
-    def _recipe(self) -> Any:
-        return RecipeTab(self.session)
+    def _take(self) -> Any:
+        export = self._parts["export"] = ExportTab(self.session)
+        return theme.column(export, theme.html("<h2>Recipe</h2>", _PART), RecipeTab(self.session), css=_STACK)
 
     # ---- following -------------------------------------------------------------------------------------------------
 
@@ -215,21 +272,35 @@ class StudyPage(pn.viewable.Viewer):
         session = self.session
         result = session.result
         stale, stored = "" if session.fresh else " stale", session.from_store
-        told = []
+        told, bars = [], []
         if result is not None:
-            cells = "".join(headline(session.study, result, session.rough, stored))
-            told.append(f'<div class="strip{stale}">{cells}</div>')
+            cells = headline(session.study, result, session.rough, stored)
+            told.append(f'<div class="strip{stale}">{"".join(first(cells, result, session.rough))}</div>')
+            story = session.study.story
+            said = [in_numbers(text, result) for text in (story.says if story is not None else ())]
+            said = [escape(text) for text in said if "–" not in text]
+            told += [f'<p class="says away{stale}">{" ".join(said)}</p>'] if said else []
+            told.append(
+                f'<details class="away"><summary>All numbers</summary><div class="all">{"".join(cells)}</div></details>'
+            )
         elif not session.error:
             told.append(f'<p class="muted first" role="status">{_FIRST}</p>')
         if session.error:
-            told.append(f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>')
-        told += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
+            bars.append(f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>')
+        bars += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
         if result is not None and not session.rough:
             self._advice = result.attrs["advice"]
         if self._advice:  # kept, dimmed, beside a sketch: nothing jumps
             dimmed = " stale" if session.rough else stale
-            told.append(f'<div class="bar advice{dimmed}">{escape(self._advice)}</div>')
+            bars.append(f'<div class="bar advice{dimmed}">{escape(self._advice)}</div>')
         self._told.draw(html="".join(told), stale=bool(stale))
+        self._advises.draw(html=f'<div class="advice-line">{"".join(bars)}</div>', stale=bool(stale))
+
+
+def first(cells: list[str], result: Any, rough: bool) -> list[str]:
+    """The four numbers that stand large; that it did not converge is one of them."""
+    *numbers, status, _ = cells
+    return [*numbers[:4]] if result.attrs["converged"] and not rough else [*numbers[:3], status]
 
 
 def headline(study: Study, result: Any, rough: bool = False, from_store: bool = False) -> list[str]:
@@ -241,7 +312,10 @@ def headline(study: Study, result: Any, rough: bool = False, from_store: bool = 
             text += f" ± {theme.number(result[declared.half].item(), 2)}"
         cells.append(_cell(text, theme_label(declared), mood, declared.doc))
     attrs = result.attrs
-    after = f"after {theme.number(int(result.iterations))} iterations" if "iterations" in result else "by its own rule"
+    after = "by its own rule"
+    if "iterations" in result:
+        count = int(result.iterations)
+        after = f"after {theme.number(count)} iteration{'' if count == 1 else 's'}"
     if rough:
         cells.append(_cell("a sketch", after, "warn", "what there is so far; the run goes on and will replace it"))
     elif attrs["converged"]:

@@ -13,8 +13,9 @@ import xarray as xr
 import lab.studies.draw as drawing
 from lab import datasets
 from lab.studies import Choice, DataSource, Limit, Parameter, Picture, Real, Study, Switch, Whole
+from lab.studies.contract import span
 
-from . import controls, theme
+from . import theme
 from .hooks import add_hooks
 from .live import Live
 
@@ -155,7 +156,7 @@ def suggested(study: Study, name: str, limit: Limit | None) -> str:
 
 
 def _ends(parameter: Real | Whole, limit: Limit | None, here: Any) -> tuple[float, float]:
-    low, high = controls.span(parameter, limit)
+    low, high = span(parameter, limit)
     middle = here if isinstance(here, int | float) and here else 1
     if high is None:
         high = max(10 * abs(middle), 2 * (low or 0))

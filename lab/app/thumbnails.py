@@ -10,9 +10,10 @@ from lab import code
 from lab.disk import cache
 from lab.figures import plotted
 from lab.numerics import Report
-from lab.store import Store, shipped
+from lab.store import shipped
 from lab.studies import Picture, Study, first_picture
 from lab.studies.draw import theme
+from lab.sweeps.single import run
 
 from . import kept
 
@@ -54,9 +55,7 @@ def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
     if found:
         return found
     name = kept.identity(study)
-    default = study()
-    result = Store().fetch(default.recipe(default.load()), lambda: default.run(report))
-    images = of(study, result)
+    images = of(study, run(study(), report))
     for tone, png in images.items():
         cache.write(_path(study, name, tone), png)
     return images
@@ -70,12 +69,14 @@ def of(study: type[Study], result: xr.Dataset) -> dict[str, bytes]:
 
 def draw(picture: Picture, result: xr.Dataset, tone: str) -> bytes:
     """A PNG with a transparent ground: the marks and the axes of the picture, without their text."""
-    with theme(tone), plotted(picture(result)) as figure:
+    with theme(tone, backend="matplotlib"), plotted(picture(result)) as figure:
         figure.set_size_inches(_INCHES)
         for axes in figure.axes:
             if axes.get_label() == "<colorbar>":
                 axes.remove()
                 continue
+            for bar in list(axes.child_axes):
+                bar.remove()
             for axis in (axes.xaxis, axes.yaxis):
                 axis.label.set_visible(False)
                 axis.set_tick_params(which="both", length=0, labelleft=False, labelright=False, labelbottom=False)

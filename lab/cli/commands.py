@@ -109,6 +109,9 @@ def figure(name: str, words: list[str]) -> int:
             "--at", type=float, help="of a picture that moves: the place of the frame, else the last one"
         )
         parser.add_argument("--frames", type=int, help="of a picture that moves: so many frames side by side")
+        parser.add_argument(
+            "--camera", metavar="AZIMUTH,ELEVATION", help="of a picture that turns: degrees, as --camera=-30,20"
+        )
 
     study, options = _study("figure", slug, words, options_of)
     target = target_of(options.output, FORMATS)
@@ -123,6 +126,7 @@ def figure(name: str, words: list[str]) -> int:
     cell = {} if kept is None else _chosen_cell(kept, picture, options)
     figures.check(width=options.width, height=options.height, style=options.style)
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
+    picture.camera(options.camera)
     with _terminal_report() as report:
         if kept is not None and (cell or picture.along):
             data = None if "data" in cell else options.given.get("data")
@@ -133,7 +137,7 @@ def figure(name: str, words: list[str]) -> int:
             study, moved = study.fitted(study.load(), but=options.given)
             print(*moved, sep="\n", end="\n" if moved else "")
         result = study.picture_result(picture, kept, report)
-    setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames")}
+    setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames", "camera")}
     with _terminal_report() as report:
         figures.export_picture(picture, result, target, report=report, **setting)
     for said in filter(None, (result.attrs["data_notices"], result.attrs["advice"])):

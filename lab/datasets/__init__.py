@@ -14,11 +14,16 @@ from . import samples as samples
 from . import images as images
 from . import volumes as volumes
 from . import labelled as labelled
+from . import sources as sources
+from . import shapes as shapes
 from . import bags as bags
 from . import responses as responses
+from . import roads as roads
 from . import training as training
 from . import gaussians as gaussians
 from . import restoration as restoration
+from . import decisions as decisions
+from . import squares as squares
 
 # isort: on
 from .at_hand import held

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import lab
-
 
 class File(NamedTuple):
     """A file of the lab; the hash is that of the content, after decompression where the name ends in .gz."""
@@ -88,12 +86,24 @@ FILES = {
         "B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, Least Angle Regression (2004), in scikit-learn",
         "not stated by its authors; scikit-learn is BSD 3-clause",
     ),
+    "fsaverage5": File(
+        "fsaverage5_left.npz",
+        "78333d45d5f32e7cc13ce6d397ea7d38e35c71fcd0124ee3a5aacc441cb3a613",
+        "Fischl et al., fsaverage5 of FreeSurfer (1999), left hemisphere, its first 2562 vertices, in nilearn",
+        "not stated by its authors; nilearn is BSD 3-clause",
+    ),
+    "bodies": File(
+        "bodies.npz",
+        "f76c068ef2947e098cb5484ebcba5f8229d88bb37531fe4e5a9fcfff03e5ca4a",
+        "the formulas of lab.shapes.figures, by marching cubes",
+        "Apache-2.0",
+    ),
 }
 
 
 def folder() -> Path:
     """Where the files lie."""
-    package = Path(lab.__file__).parent
+    package = Path(__file__).parents[1]  # lab itself, whose parts a run does not reach by its place
     return next((place for place in (package / "data", package.parent / "data") if place.is_dir()), package / "data")
 
 

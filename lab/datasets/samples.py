@@ -160,6 +160,72 @@ def two_mode_pair(n: int, seed: int) -> dict[str, Any]:
 
 
 @_synthetic(
+    "moons-to-s-curve",
+    "Moons to an S",
+    "From two half circles, turned and moved, to a curve like an S: known by points.",
+    has=("x0",),
+)
+def moons_to_s_curve(n: int, seed: int) -> dict[str, Any]:
+    """The pair of OTT's tutorial on Monge gaps: scikit-learn's moons and S curve, noise 0.05."""
+    rng = np.random.default_rng(seed)
+
+    def turn(x: np.ndarray, angle: float) -> np.ndarray:
+        cos, sin = np.cos(angle), np.sin(angle)
+        return x @ np.array([[cos, sin], [-sin, cos]])
+
+    angle, upper = np.pi * rng.random(n), rng.random(n) < 0.5
+    moons = np.where(upper[:, None], np.c_[np.cos(angle), np.sin(angle)], np.c_[1 - np.cos(angle), 0.5 - np.sin(angle)])
+    along = 3 * np.pi * (rng.random(n) - 0.5)
+    curve = np.c_[np.sign(along) * (np.cos(along) - 1), np.sin(along)]
+    x0 = turn(moons + 0.05 * rng.normal(size=(n, 2)), np.pi / 6) + np.array([0, -0.5])
+    x = turn(0.6 * (curve + 0.05 * rng.normal(size=(n, 2))), np.pi / 2) + np.array([1, -2])
+    return {"arrays": _points(x, x0=x0), "axes": {"x": ("x₁", "x₂")}}
+
+
+@register(
+    name="planted-map",
+    title="A map that is known",
+    kind=KIND,
+    summary="From N(0, I) by the gradient of a convex function: samples, and where that best map takes x0.",
+    options={"n": (2000, N[1]), "dimensions": (2, (2, 64)), "bend": (1, (1, 10)), "seed": SEED},
+    has=("x", "x0", "moved"),
+    sizes={"n": "n", "d": "dimensions"},
+)
+def planted_map(n: int, dimensions: int, bend: int, seed: int) -> dict[str, Any]:
+    r"""$T(x) = A x + \sum_k w_k \tanh(u_k \cdot x) u_k + 2$, A symmetric with eigenvalues from 0.3 to 2, eight $w_k$
+    of 0.2 to 1 times the bend. The map is the same for all seeds."""
+    fixed, rng, d = np.random.default_rng(123), np.random.default_rng(seed), dimensions
+    q = np.linalg.qr(fixed.normal(size=(d, d)))[0]
+    matrix = q @ np.diag(np.linspace(0.3, 2, d)) @ q.T
+    u, w = fixed.normal(size=(8, d)) / np.sqrt(d), bend * fixed.uniform(0.2, 1, 8)
+
+    def move(x: np.ndarray) -> np.ndarray:
+        return x @ matrix.T + (w * np.tanh(x @ u.T)) @ u + 2
+
+    x0 = rng.normal(size=(n, d))
+    return {"arrays": _points(move(rng.normal(size=(n, d))), x0=x0, moved=move(x0))}
+
+
+@_synthetic(
+    "patches-of-the-sphere",
+    "Two patches of the sphere",
+    "Points about two places of the unit sphere, a quarter turn apart.",
+    has=("x0",),
+    d=3,
+)
+def patches_of_the_sphere(n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+
+    def about(place: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        out = place + rng.normal(size=(n, 3)) * spread
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+    x0 = about(np.array([0.0, 0.0, 1.0]), np.array([0.5, 0.2, 0.1]))
+    x = about(np.array([1.0, 0.0, 0.0]), np.array([0.1, 0.5, 0.2]))
+    return {"arrays": _points(x, x0=x0)}
+
+
+@_synthetic(
     "modes-1d",
     "Modes on a line",
     "From two modes at -3 and 3 to three at -6, 0 and 6, on a line; both laws are known.",
@@ -392,6 +458,7 @@ SAMPLES = add_kind(
         {
             "x": ("n", "d"),
             "x0": ("m", "d"),
+            "moved": ("m", "d"),
             "classes": ("n",),
             "weights": ("k",),
             "centres": ("k", "d"),

@@ -115,6 +115,7 @@ def export_picture(
     style: str = "paper",
     at: float | None = None,
     frames: int | None = None,
+    camera: Any = None,
     report: "Report | None" = None,
 ) -> None:
     """Write a study's picture of a result, with all that ``reproduce`` needs to make it again from the file alone.
@@ -122,6 +123,7 @@ def export_picture(
     Args:
         at: the place of the frame, of a picture that moves; the last one when omitted.
         frames: so many frames side by side instead, at least 2.
+        camera: azimuth and elevation in degrees, of a picture that turns; its own when omitted.
         format: as for ``export``, and of a picture that moves also ``"gif"`` and ``"mp4"``: all its frames, one after the
             other. The latter needs the extra ``animation``.
         report: called between the frames of these; True ends it with a ValueError.
@@ -129,6 +131,8 @@ def export_picture(
     kind = _format(target, format)
     check_motion(picture, kind, at, frames)
     recipe = recipe_of(picture, result)
+    if (eye := picture.camera(camera)) is not None:
+        recipe["figure"]["camera"] = list(eye)
     setting: dict[str, Any] = {"width": width, "height": height, "style": style}
     if kind in MOVING:
         film(picture, result, target, kind, recipe=recipe, report=report, **setting)
@@ -153,7 +157,7 @@ def drawn(picture: "Picture", result: "xr.Dataset", figure: Mapping[str, Any]) -
     """What a figure shows: a picture, one frame of it, or some side by side, as its recipe says."""
     if figure.get("frames"):
         return picture.strip(result, figure["frames"])
-    return picture(result, figure.get("at"))
+    return picture(result, figure.get("at"), camera=figure.get("camera"))
 
 
 def film(
@@ -358,7 +362,7 @@ def _dress(every: "Iterable[Any]", style: Style) -> None:
     for axes in every:
         for words in axes.findobj(Text):
             words.set_fontsize(style.points - 1)
-            if not axes.axison:  # the pictures take all the width, their titles are fitted to it
+            if not axes.axison and words.axes is axes:  # the pictures take all the width, their titles are fitted to it
                 words.set_in_layout(False)
         for axis in (axes.xaxis, axes.yaxis):
             axis.label.set_fontsize(style.points)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab.studies.draw import SCENE
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -88,7 +90,9 @@ def fingerprint(drawn: Any) -> dict[str, Any]:
 
     elements = []
     for element in drawn.traverse(lambda e: e, [hv.Element]):
-        if isinstance(element, hv.VLine | hv.HLine | hv.Text):
+        if SCENE in element.cdims:  # not its pixels, of which one on an edge may be another on another machine
+            columns = element.cdims[SCENE]
+        elif isinstance(element, hv.VLine | hv.HLine | hv.Text):
             columns = {"data": np.asarray(element.data)}
         elif isinstance(element, hv.Image | hv.RGB):
             columns = {str(d): element.dimension_values(d, flat=False) for d in element.vdims}

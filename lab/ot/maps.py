@@ -286,7 +286,9 @@ def prepare(
             f"the sources have {x.shape[1]} coordinates and the targets {y.shape[1]}: they must have as many"
         )
     for name, points in (("source", x), ("target", y)):
-        if cost == "geodesic" and (off := float(jnp.abs(jnp.linalg.norm(points, axis=1) - 1).max())) > OFF_SPHERE:
+        if isinstance(points, Tracer) or cost != "geodesic":
+            continue
+        if (off := float(jnp.abs(jnp.linalg.norm(points, axis=1) - 1).max())) > OFF_SPHERE:
             raise ValueError(
                 f"the {name} is off the unit sphere by {off:.2g}, where the geodesic cost is: divide by the norm"
             )
@@ -329,6 +331,8 @@ def checked(name: str, samples: Samples, key: PRNGKeyArray, batch: int) -> Array
     points = points.astype(jnp.promote_types(points.dtype, jnp.float32))
     if points.ndim != 2 or 0 in points.shape:
         raise ValueError(f"the {name} has shape {points.shape}, but points (n, d) are needed")
+    if isinstance(points, Tracer):
+        return points
     if bad := int((~np.isfinite(np.asarray(points)).all(axis=1)).sum()):
         raise ValueError(f"the {name} has {bad} points that are not finite, of {len(points)}")
     return points

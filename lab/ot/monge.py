@@ -28,11 +28,12 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.optimize import linear_sum_assignment
 
 from lab.choices import chosen
+from lab.numerics import Loop, Reason, pure
 from lab.numerics.jit import jit
 from lab.ot import derivatives
-from lab.ot.exact import linear_program
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.solve import solve
@@ -41,6 +42,7 @@ type Cost = Literal["squared", "distance", "geodesic"] | str | Callable[[Array, 
 """The squared Euclidean distance, the distance, that on the unit sphere; or a function of two points (d,) in JAX."""
 
 OFF_SPHERE = 1e-3
+_FEW = 4  # coordinates up to which differences are as quick as a product of matrices
 _MOST = 16_384  # points, of which a matrix of costs takes 2 GiB
 
 
@@ -89,9 +91,19 @@ def function_of(cost: Cost) -> Callable[[Array, Array], Array]:
 @chosen
 @jit
 def pairwise(x: Float[Array, "m d"], y: Float[Array, "n d"], cost: Cost = "squared") -> Float[Array, "m n"]:
-    """C. Time and memory O(m n d) at most."""
+    """C. Time O(m n d), memory O(m n); of a function of one's own O(m n d) at most."""
+    if cost == "squared" and x.shape[1] > _FEW:
+        return _squares(x, y)
     one = function_of(cost)
     return jax.vmap(lambda p: jax.vmap(lambda q: one(p, q))(y))(x)
+
+
+def _squares(x: Float[Array, "m d"], y: Float[Array, "n d"]) -> Float[Array, "m n"]:
+    """Squared distances by a product of matrices, from the middle of all points: what cancels is no larger than they are."""
+    middle = jax.lax.stop_gradient(x.mean(axis=0) + y.mean(axis=0)) / 2
+    x, y = x - middle[None, :], y - middle[None, :]
+    product = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.maximum((x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)[None, :] - 2 * product, 0)
 
 
 @chosen
@@ -110,12 +122,22 @@ class Gap(NamedTuple):
     displacement: Float[Array, ""]  # mean cost of the pairs
     contributions: Float[Array, " n"]  # of each pair, of mean ``entropic``
     epsilon: Float[Array, ""]
-    converged: Any
+    reason: Any  # a Reason
+
+    @property
+    def converged(self) -> Any:
+        return self.reason == Reason.CONVERGED
 
 
 @chosen
 def gap(
-    x: Any, y: Any, cost: Cost = "squared", *, epsilon: ArrayLike | None = None, tolerance: ArrayLike | None = None
+    x: Any,
+    y: Any,
+    cost: Cost = "squared",
+    *,
+    epsilon: ArrayLike | None = None,
+    tolerance: ArrayLike | None = None,
+    loop: Loop = pure,
 ) -> Gap:
     """The gap of the pairs, with an entropy. Time O(n^2) a sweep of Sinkhorn's algorithm, memory O(n^2 d) at most.
 
@@ -125,6 +147,7 @@ def gap(
         cost: by its name, or a function of two points in JAX.
         epsilon: strength of the entropy, in units of the cost; a hundredth of the mean cost of all pairs when omitted.
         tolerance: of the marginals of the plan (L1); 1e-9 when omitted, or what float32 resolves.
+        loop: ``pure``, or a ``Chunked`` that reports and stops.
 
     Raises:
         ValueError: points that do not fit or are not finite, off the sphere where the cost is a geodesic, or an epsilon that is
@@ -137,26 +160,45 @@ def gap(
     """
     x, y = _checked(x, y, cost)
     _check_epsilon(epsilon)
-    return _gap(x, y, cost, epsilon, tolerance)
+    # as arrays of one type: floats, scalars of NumPy and arrays would be a program each
+    epsilon, tolerance = (None if each is None else jnp.asarray(each, x.dtype) for each in (epsilon, tolerance))
+    if loop is pure:
+        return _gap(x, y, cost, epsilon, tolerance)
+    return _solved(x, y, cost, *_asked(x, y, cost, epsilon, tolerance), loop)
 
 
 @jit
 def _gap(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> Gap:
+    return _solved(x, y, cost, *_asked(x, y, cost, epsilon, tolerance), pure)
+
+
+def _solved(x: Array, y: Array, cost: Cost, problem: Problem, gamma: Entropic, tolerance: Any, loop: Loop) -> Gap:
+    found = solve(problem, gamma, method="sinkhorn", tolerance=tolerance, loop=loop)
+    potentials = found.alpha, found.beta
+    return _told(x, y, cost, (problem, gamma.gamma), potentials, found.value, found.reason)
+
+
+@jit
+def _asked(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> tuple[Problem, Entropic, Any]:
     n, matrix = x.shape[0], pairwise(x, y, cost)
     epsilon = jnp.asarray(_epsilon(matrix) if epsilon is None else epsilon, matrix.dtype)
     uniform = jnp.full(n, 1 / n, matrix.dtype)
     problem, gamma = Problem(matrix, uniform, uniform), Entropic(epsilon)
-    tolerance = gamma.reachable(1e-9, problem) if tolerance is None else tolerance
-    found = solve(problem, gamma, method="sinkhorn", tolerance=tolerance)
-    plan, each = found.plan(), of_pairs(x, y, cost)
+    return problem, gamma, gamma.reachable(1e-9, problem) if tolerance is None else tolerance
+
+
+@jit
+def _told(x: Array, y: Array, cost: Cost, asked: Any, potentials: Any, value: Array, reason: Any) -> Gap:
+    (matrix, *_), epsilon = asked
+    n, (alpha, beta), each = x.shape[0], potentials, of_pairs(x, y, cost)
     displacement = each.mean()
-    entropic = displacement - found.value
-    # log T = (alpha + beta - epsilon - c) / epsilon
-    contributions = each - (found.alpha + found.beta - epsilon)
+    entropic = displacement - value
+    contributions = each - (alpha + beta - epsilon)
     shift = entropic - contributions.mean()  # what the marginals miss
     kl = entropic - 2 * epsilon * jnp.log(n)
+    plan = jnp.exp((alpha[:, None] + beta[None, :] - epsilon - matrix) / epsilon)
     primal = displacement - (plan * matrix).sum()
-    return Gap(entropic, kl, primal, displacement, contributions + shift, epsilon, found.converged)
+    return Gap(entropic, kl, primal, displacement, contributions + shift, epsilon, jnp.asarray(reason))
 
 
 def _epsilon(matrix: Array) -> Array:
@@ -225,17 +267,19 @@ def _entropic(x: Array, y: Array, epsilon: Any, cost: Cost, tolerance: Any) -> A
 class ExactGap(NamedTuple):
     """The gap without an entropy."""
 
-    value: float
-    displacement: float
+    value: Any  # a number
+    displacement: Any
     contributions: (
-        np.ndarray
-    )  # of each pair, at least 0 and of mean ``value``: what it costs above the optimal potentials
-    target: np.ndarray  # where the optimal assignment sends each
+        Any  # (n,) of each pair, at least 0 and of mean ``value``: what it costs above the optimal potentials
+    )
+    target: Any  # (n,) where the optimal assignment sends each
 
 
 @chosen
 def exact_gap(x: Any, y: Any, cost: Cost = "squared") -> ExactGap:
     """The gap by the optimal assignment, on the host in float64: time up to O(n^3), a second at 2,000 points.
+
+    Numbers and arrays of NumPy; under ``jit`` and ``vmap``, without derivatives, those of JAX.
 
     Raises:
         ValueError: as ``gap``.
@@ -245,12 +289,42 @@ def exact_gap(x: Any, y: Any, cost: Cost = "squared") -> ExactGap:
     4.0
     """
     x, y = _checked(x, y, cost)
-    n, matrix, each = len(x), np.asarray(pairwise(x, y, cost), float), np.asarray(of_pairs(x, y, cost), float)
-    uniform = jnp.full(n, 1 / n)
-    found = linear_program(Problem(jnp.asarray(matrix), uniform, uniform), "assignment", centred=False)
-    contributions = np.maximum(each - np.asarray(found.alpha) - np.asarray(found.beta), 0)
-    value = max(each.mean() - float(found.value), 0.0)
-    return ExactGap(value, float(each.mean()), contributions, np.asarray(found.plan).argmax(axis=1))
+    matrix, each = pairwise(x, y, cost), of_pairs(x, y, cost)
+    if not isinstance(matrix, Tracer):
+        return ExactGap(*_assigned(matrix, each))
+    n, dtype = len(x), matrix.dtype
+    shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape in ((), (), (n,))] + [jax.ShapeDtypeStruct((n,), jnp.int32)]
+    given = jax.lax.stop_gradient((matrix, each))
+    return ExactGap(*jax.pure_callback(_narrowed, shapes, *given, vmap_method="sequential"))
+
+
+def _assigned(matrix: ArrayLike, each: ArrayLike) -> tuple[float, float, np.ndarray, np.ndarray]:
+    matrix, each = np.asarray(matrix, float), np.asarray(each, float)
+    rows, columns = linear_sum_assignment(matrix)
+    least = matrix[rows, columns]
+    alpha = _potentials(matrix[:, columns] - least[None])
+    beta = (matrix - alpha[:, None]).min(axis=0)
+    return max(each.mean() - least.mean(), 0.0), float(each.mean()), np.maximum(each - alpha - beta, 0), columns
+
+
+def _potentials(length: np.ndarray) -> np.ndarray:
+    r"""Optimal row potentials: $\alpha_i - \alpha_l \le$ ``length[i, l]``, what row i pays more for the column of row l than l.
+
+    Bellman and Ford's shortest paths from all rows at once. Where cycles have length 0 but for rounding, the rounding would be
+    gone round for ever: a change that small ends it.
+    """
+    alpha, small = np.zeros(len(length)), 1e-14 * max(np.ptp(length), np.finfo(float).tiny)
+    for _ in range(len(length)):
+        before, alpha = alpha, (alpha[None] + length).min(axis=1)
+        if (before - alpha).max() <= small:
+            break
+    return alpha
+
+
+def _narrowed(matrix: Any, each: Any) -> tuple[np.ndarray, ...]:
+    """``_assigned`` as a program of JAX calls it: in the types that it was promised."""
+    *numbers, target = _assigned(matrix, each)
+    return *(np.asarray(number, matrix.dtype) for number in numbers), np.asarray(target, np.int32)
 
 
 @jit

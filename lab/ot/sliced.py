@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics.jit import jit
+from lab.numerics.sorting import ascending
 
 _TINY = 1e-12  # under a root, whose derivative at 0 is none
 
@@ -53,7 +54,7 @@ def on_line(
     """
     _check_power(p)
     if a is None and b is None and u.shape[-1] == v.shape[-1]:
-        return _powered(jnp.sort(u) - jnp.sort(v), p).mean(axis=-1)
+        return _powered(ascending(u) - ascending(v), p).mean(axis=-1)
     first, second = (
         jnp.full(size, 1 / size, u.dtype) if each is None else each
         for each, size in ((a, u.shape[-1]), (b, v.shape[-1]))
@@ -164,6 +165,8 @@ def bidirectional(
     y_seen: Float[Array, "m d"],
     theta: Float[Array, "lines d"],
     *,
+    a: Float[Array, " m"] | None = None,
+    b: Float[Array, " n"] | None = None,
     p: ArrayLike = 2,
     root: Literal["joint", "separate"] | str = "joint",
     energy: bool = False,
@@ -172,10 +175,11 @@ def bidirectional(
 
     Args:
         x_seen, y_seen: x by the rows of y, and y by those of x: products with soft assignments.
+        a, b: masses of x and y_seen, and of y and x_seen, as of ``on_line``.
         root: of the sum of both, or the sum of the roots.
         energy: directions weighed as in ``energy_based``, by the sum of both.
     """
-    one, other = by_direction(x, y_seen, theta, p=p), by_direction(y, x_seen, theta, p=p)
+    one, other = by_direction(x, y_seen, theta, a, a, p=p), by_direction(y, x_seen, theta, b, b, p=p)
     weight = jax.nn.softmax(one + other) if energy else jnp.full(one.shape, 1 / one.size, one.dtype)
     if root == "joint":
         return (weight @ (one + other) + _TINY) ** (1 / p)
@@ -194,6 +198,8 @@ def max_sliced(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
     theta: Float[Array, "starts d"],
+    a: Float[Array, " m"] | None = None,
+    b: Float[Array, " n"] | None = None,
     *,
     p: ArrayLike = 2,
     steps: int = 100,
@@ -205,15 +211,15 @@ def max_sliced(
     points with the direction held fixed, which is its derivative (envelope theorem) unless the best direction is one where two
     orders of the points meet, as it may be of few points: w is the least of smooth functions, one for each order.
     """
-    return _best(*check_clouds(x, y), theta, p, steps)
+    return _best(*check_clouds(x, y), theta, a, b, p, steps)
 
 
 @jit
-def _best(x: Array, y: Array, theta: Array, p: ArrayLike, steps: int) -> Best:
+def _best(x: Array, y: Array, theta: Array, a: Any, b: Any, p: ArrayLike, steps: int) -> Best:
     held = jax.lax.stop_gradient((x, y))
 
     def seen(direction: Array) -> Array:
-        return by_direction(*held, direction[None], p=p)[0]
+        return by_direction(*held, direction[None], a, b, p=p)[0]
 
     def step(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], Array]:
         direction, value, length = state
@@ -225,11 +231,11 @@ def _best(x: Array, y: Array, theta: Array, p: ArrayLike, steps: int) -> Best:
         state = jnp.where(better, tried, direction), jnp.where(better, new, value), length * jnp.where(better, 1.5, 0.5)
         return state, state[1]
 
-    first = by_direction(*held, theta, p=p)
+    first = by_direction(*held, theta, a, b, p=p)
     start = theta[first.argmax()]
     begun = start, first.max(), 1 / jnp.maximum(p * first.max(), _TINY)  # as of a step of the power method
     (best, _, _), trace = jax.lax.scan(step, begun, None, length=steps)
-    value = (by_direction(x, y, jax.lax.stop_gradient(best)[None], p=p)[0] + _TINY) ** (1 / p)
+    value = (by_direction(x, y, jax.lax.stop_gradient(best)[None], a, b, p=p)[0] + _TINY) ** (1 / p)
     return Best(value, best, trace ** (1 / p))
 
 

@@ -77,9 +77,13 @@ __all__ = [
 
 
 _OWN = {
+    "bilevel_study": "tuning.maid_bilevel.own",
     "boundary_study": "diffusion.optimal_boundary.own",
+    "correspondence_study": "shapes.shape_correspondence.own",
+    "environment_study": "policy.policy_gradient.own",
     "field_study": "ode.own_field",
     "inverse_study": "inverse.inverse_problems.own",
+    "map_study": "ot.monge_gap.own",
     "model_study": "stability.sgd_stability.own",
     "path_study": "paths.own_path",
     "traversal_study": "paths.potential_flows.own",

@@ -6,8 +6,9 @@ from browsing import wait
 from gradual import Gradual
 from holoviews.streams import Pipe
 
-from lab.app.cards import Cards, keep_unchanged
+from lab.app.cards import keep_unchanged
 from lab.app.session import Session
+from lab.app.stage import Cards
 from lab.studies import draw
 
 

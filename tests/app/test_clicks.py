@@ -1,17 +1,20 @@
-"""A click in a picture sets the parameters that the picture says it sets."""
+"""A click in a picture, or a drag of a point in it, sets the parameters that the picture says it sets."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 import holoviews.plotting.bokeh  # noqa: F401
+import numpy as np
 import pytest
-from bokeh.events import Tap
-from bokeh.models import Plot
+from bokeh.events import PanEnd, Tap
+from bokeh.models import Plot, PointDrawTool
+from browsing import open_page, wait
 
 from lab.app.cards import Card
 from lab.app.session import Session
-from lab.studies import Picture, draw, load_file
+from lab.app.study_page import StudyPage
+from lab.studies import Picture, Pictures, draw, load_file
 
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
@@ -54,3 +57,126 @@ def test_a_click_sets_parameters(session):
     assert "is not allowed" in session.error
     plain = Picture("values", "Values", "look", drawn)
     assert plain.clicked(session.result, 1.0, 1.0) == {}
+
+
+def gripped(result):
+    """Gamma by its logarithm, as a point that may be dragged, and one that may not."""
+    here = np.log10(float(result["total"]) / Mass.a)
+    return draw.plot(
+        draw.points([0.0], [0.5]), draw.points([here], [0.0], grip=True), xlim=(-2, 2), ylim=(-1, 1), equal=True
+    )
+
+
+class Mass:
+    a = 1.0  # of the data, so that the total is gamma
+
+
+def to_gamma(result, x, y):
+    return {"gamma": 10.0 ** min(x, 1.5)} if y > -0.9 else {}
+
+
+GRIP = Picture("grip", "Grip", "drag", gripped, drags=to_gamma)
+
+
+def test_a_drag_sets_parameters_and_the_last_place_wins(session):
+    card = Card(session, GRIP, lambda: None)
+    card.refresh()
+    figure: Any = card.view.get_root().select_one({"type": Plot})
+    tool = figure.select_one({"type": PointDrawTool})
+    source = tool.renderers[0].data_source
+    assert len(tool.renderers) == 1
+    assert (source.data["x"][0], source.data["y"][0]) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+    def drag(x, y):
+        source.data = dict(source.data, x=np.array([x]), y=np.array([y]))
+
+    drag(0.7, 0.3)
+    settled(session)
+    assert session.study.gamma == pytest.approx(10**0.7)
+    card.refresh()
+    assert card._drawn is session.result
+    assert source.data["y"][0] == 0.3  # in the hand, it stays there
+
+    session.set(slow=True, rate=0.02, gamma=1.0)  # a run of some seconds: what comes meanwhile is not lost
+    for x in (0.1, 0.2, 0.3, 1.9):
+        drag(x, 0.3)
+    assert session.busy
+    figure._trigger_event(PanEnd(figure, x=1.9, y=0.3))
+    assert session.study.gamma == pytest.approx(10**1.5)
+    session.set(slow=False, rate=0.5)
+    settled(session)
+    card.refresh()
+    assert (source.data["x"][0], source.data["y"][0]) == pytest.approx((1.5, 0.0), abs=1e-5)  # where it counts
+
+    drag(0.0, -0.95)  # where nothing is
+    figure._trigger_event(PanEnd(figure, x=0.0, y=-0.95))
+    assert (source.data["x"][0], source.data["y"][0]) == pytest.approx((1.5, 0.0), abs=1e-5)
+    source.data = {name: values[:0] for name, values in source.data.items()}  # it was deleted
+    figure._trigger_event(PanEnd(figure, x=0.0, y=0.0))
+    assert source.data["x"][0] == pytest.approx(1.5, abs=1e-5)
+    assert session.study.gamma == pytest.approx(10**1.5)
+
+
+def test_a_picture_turns_or_drags(session):
+    with pytest.raises(ValueError, match="turns and drags"):
+        Picture("both", "", "", gripped, drags=to_gamma, turns=(0, 0))
+    plain = Picture("plain", "", "", gripped)
+    assert plain.dragged(session.result, 0.0, 0.0) == {}
+
+
+@pytest.mark.browser
+def test_a_hand_drags_a_point_and_the_result_follows_before_it_lets_go():
+    made = []
+    study = type("Gripped", (Gradual,), {"pictures": Pictures(GRIP), "__module__": Gradual.__module__})
+
+    def app():
+        made.append(Session(study))
+        made[-1].start()
+        return StudyPage(made[-1])
+
+    with open_page(app) as (page, log):
+        canvas = page.locator(".bk-Figure").first
+        canvas.wait_for(state="visible")
+        wait(lambda: page.wait_for_timeout(50) or (made and made[-1].result is not None and not made[-1].busy))
+        page.wait_for_timeout(800)
+        session, figure = made[-1], _place(page)
+        x, y = figure(0.0, 0.0)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        seen = []
+        for step in range(1, 21):
+            page.mouse.move(*figure(0.05 * step, 0.01 * step))
+            page.wait_for_timeout(30)
+            seen.append(session.result.attrs["parameters"])
+        assert len(set(seen)) > 3  # results came while it was dragged
+        page.mouse.move(*figure(1.2, 0.4))
+        page.mouse.up()
+        wait(lambda: page.wait_for_timeout(30) or abs(np.log10(session.study.gamma) - 1.2) < 0.03)
+        wait(lambda: page.wait_for_timeout(30) or not session.busy)
+        assert float(session.result.total) / Mass.a == pytest.approx(session.study.gamma, rel=1e-4)
+        wait(lambda: page.wait_for_timeout(50) or abs(page.evaluate(_GRIP)[1]) < 1e-6)  # and it lies on its line again
+        assert page.evaluate(_GRIP)[0] == pytest.approx(np.log10(session.study.gamma), abs=1e-4)
+        assert not log.wrong
+
+
+_GRIP = """() => {
+  for (const model of Bokeh.documents[0]._all_models.values())
+    if (model.type === "PointDrawTool") {
+      const data = model.renderers[0].data_source.data
+      const column = (name) => (data instanceof Map ? data.get(name) : data[name])[0]
+      return [column("x"), column("y")]
+    }
+}"""
+
+
+def _place(page):
+    """Where on the screen a place of the picture is."""
+    (x0, y0), (x1, y1) = page.evaluate(
+        """() => {
+          const all = (view) => [view, ...[...view.children()].flatMap(all)]
+          const view = [...Bokeh.index].flatMap(all).find((each) => each.model.type === "Figure")
+          const box = view.el.getBoundingClientRect(), {x_scale, y_scale} = view.frame
+          return [0, 1].map((at) => [box.x + x_scale.compute(at), box.y + y_scale.compute(at)])
+        }"""
+    )
+    return lambda x, y: (x0 + x * (x1 - x0), y0 + y * (y1 - y0))

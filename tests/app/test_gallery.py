@@ -1,5 +1,7 @@
 """The gallery: found by any word, honest about claims, complete without waiting."""
 
+import json
+
 import pytest
 from browsing import open_page, wait
 from halving import Halving
@@ -53,19 +55,40 @@ def test_a_search_without_an_answer_says_so_and_hides_the_fields():
     gallery.query = "<b>quantum"
     assert gallery._nothing.visible
     assert "No study matches “&lt;b&gt;quantum”" in gallery._nothing.object
-    assert not any(group.visible for group, _ in gallery._groups)
+    assert _shown(gallery) == []
     gallery.query = "cube"
     assert not gallery._nothing.visible
-    assert [group.visible for group, _ in gallery._groups] == [False, True]
+    assert _shown(gallery) == ["thirds"]
 
 
 def test_a_card_names_parameters_and_paper_and_links_to_the_page():
     card = Gallery([Thirds]).cards[Thirds].pane.object
     assert '<a href="/thirds">' in card
     assert "Cube &lt;roots&gt;" in card
-    assert "c, n · Eudoxus 1999" in card
-    assert "c, n · Heron et al. 60" in Gallery([Halving]).cards[Halving].pane.object
-    assert "✓" not in card  # nothing has been checked
+    assert 'title="c, n"' in card
+    assert "Eudoxus · Cnidus 1999" in card
+    assert "Heron et al. · " in Gallery([Halving]).cards[Halving].pane.object
+    assert "0 / 5</span>" in card  # of all that can be checked
+
+
+def test_one_field_alone_and_its_name_over_its_first_card():
+    gallery = Gallery([Halving, Thirds])
+    heads = lambda: [card.pane.object.partition("</h2>")[0].removeprefix("<h2>") for card in gallery._order]  # noqa: E731
+    assert heads() == [card.study.field for card in gallery._order]
+    gallery._chips._handle_msg({"field": "Geometry"})
+    assert _shown(gallery) == ["thirds"]
+    assert json.loads(gallery._chips.state)["active"] == "Geometry"
+    gallery._chips._handle_msg({"field": ""})
+    assert _shown(gallery) == ["halving", "thirds"]
+
+
+def test_a_card_asks_its_question_and_a_large_gallery_begins_with_one_that_plays():
+    gallery = Gallery()
+    assert all(study.story.question in card.pane.object for study, card in gallery.cards.items() if study.story)
+    assert "Open and play" in gallery._lead.pane.object
+    assert gallery._lead not in gallery._order
+    gallery.query = "which sampler comes closest"
+    assert _shown(gallery) == ["principles-of-diffusion"]
 
 
 def test_cards_are_there_before_their_pictures(monkeypatch):

@@ -182,9 +182,9 @@ def test_the_page_shows_the_study(visit):
     assert seen.page.title() == "Gradual approach to a weighted limit"
     seen.page.locator("h1", has_text="Gradual approach to a weighted limit").wait_for()
     assert seen.scalar("total") == "1"
-    assert "converged" in seen.page.locator(".strip .good b").all_inner_texts()
+    assert "converged" in seen.page.locator(".all .good b").all_text_contents()
     seen.until(lambda: seen.page.locator(".bk-Figure").count() == 3)  # the sweep comes by itself
-    assert "the data have no points in the plane" in seen.page.locator(".folded p").inner_text()
+    assert "the data have no points in the plane" in seen.page.locator(".list").inner_text()
 
 
 def test_a_slider_moves_the_picture_by_keyboard(visit):
@@ -365,7 +365,7 @@ def test_on_a_narrow_screen_the_column_is_behind_a_button(visit):
 
 def test_every_tab_opens(visit):
     seen = visit().settled()
-    for name in ("Mathematics", "Does it hold?", "Export", "Recipe", "Explore"):
+    for name in ("Measure", "Mathematics & claims", "Take along", "Understand"):
         seen.page.get_by_role("tab", name=name).click()
         seen.until(lambda name=name: seen.page.get_by_role("tab", name=name).get_attribute("aria-selected") == "true")
         seen.page.wait_for_timeout(600)
@@ -384,7 +384,7 @@ def test_the_gallery_leads_to_the_page(visit):
 def test_a_page_that_was_closed_is_let_go_of(visit, process, path):
     seen = visit(path).settled()
     assert held(process) >= 1
-    for tab in ("Sweep", "Compare", "Export"):
+    for tab in ("Measure", "Take along"):
         seen.page.get_by_role("tab", name=tab).click()
     seen.context.close()
     until = time.monotonic() + 30

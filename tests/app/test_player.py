@@ -93,6 +93,6 @@ def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
         page.get_by_role("button", name="play").click()
         seen = {tuple(np.round(page.evaluate(_MIDDLES)[0], 4)) for _ in range(20) if page.wait_for_timeout(60) is None}
         assert len(seen) >= 5
-        page.get_by_role("button", name="pause").click()
+        page.get_by_role("button", name="play").wait_for()  # it ends with its last frame
         assert not log.wrong
         assert not log.outside

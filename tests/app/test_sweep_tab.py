@@ -451,7 +451,7 @@ def test_the_tab_in_a_browser(tmp_path):
         return page.main
 
     with open_page(app) as (page, log):
-        page.get_by_role("tab", name="Sweep").click()
+        page.get_by_role("tab", name="Measure").click()
         page.locator("input[name=axis-c]").fill("1,4,9")
         page.locator("input[name=axis-c]").press("Enter")
         page.locator("input[name=axis-steps]").fill("8:1")

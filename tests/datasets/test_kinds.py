@@ -11,7 +11,20 @@ from lab import datasets
 from lab.datasets import Data, Kind, Needs, Trait, kinds, registry
 from lab.datasets.kinds import real_numbers, unread
 
-NAMED = ("transport", "samples", "images", "volumes", "labelled", "bags", "response", "training")
+NAMED = (
+    "transport",
+    "samples",
+    "images",
+    "volumes",
+    "labelled",
+    "sources",
+    "shapes",
+    "bags",
+    "response",
+    "training",
+    "mdp",
+    "trajectories",
+)
 DOWNLOADED = ("cifar-10", "fashion-mnist")
 
 
@@ -74,7 +87,6 @@ READINGS = Kind(
 @pytest.fixture(autouse=True)
 def own_kind(monkeypatch):
     monkeypatch.setattr(kinds, "_kinds", dict(kinds._kinds))
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     datasets.add_kind(READINGS)
 
     def set_of(name, d, **more):
@@ -199,8 +211,7 @@ def test_what_no_data_of_a_kind_have_cannot_be_needed():
     assert READINGS.flaw(Needs(m=2)).startswith("'m', which")
 
 
-def test_a_set_of_ones_own_is_held_to_its_kind_and_its_name(monkeypatch):
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+def test_a_set_of_ones_own_is_held_to_its_kind_and_its_name():
     with pytest.raises(ValueError, match=r"the name 'two-moons' is taken by one of the lab's own data sets"):
         registry.register(name="two-moons", title="", summary="")(lambda: {})
     for option in (3, (3, 4, 5), (0.7, (0.0, 0.5)), ("c", ("a", "b"))):

@@ -24,6 +24,20 @@ def named(name):
     return monge.PNorm(3.0) if name == "cubes" else name
 
 
+def test_many_coordinates_far_away_keep_their_small_distances():
+    x = 1e5 + np.random.default_rng(3).normal(size=(24, 16))
+    y = x[::-1] + 1e-3
+    matrix, slope = jax.value_and_grad(lambda y: monge.pairwise(jnp.asarray(x), y)[3, 5])(jnp.asarray(y))
+    assert float(matrix) == pytest.approx(((x[3] - y[5]) ** 2).sum(), rel=1e-9)
+    np.testing.assert_allclose(slope[5], 2 * (y[5] - x[3]), rtol=1e-9)
+    np.testing.assert_allclose(
+        monge.pairwise(jnp.asarray(x), jnp.asarray(y)),
+        spatial.distance.cdist(x, y, "sqeuclidean"),
+        rtol=1e-9,
+        atol=1e-10,
+    )
+
+
 @pytest.mark.parametrize("name", COSTS)
 def test_the_exact_gap_is_that_of_pot_and_scipy(name):
     cost, x, y = COSTS[name]

@@ -16,6 +16,8 @@ from lab.studies import draw
 from lab.studies.draw import look
 
 rng = np.random.default_rng(7)
+SOLID = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 CLOUD, OTHER = rng.normal(size=(9, 2)), rng.normal(size=(7, 2)) + 2
 
 
@@ -67,6 +69,13 @@ PICTURES = {
         (np.arange(12).reshape(3, 4) + v) // 3 - 1, (0, 4), (0, 3), marks=[draw.points([1], [1])]
     ),
     "strip": lambda v: draw.strip(images(v)),
+    "surfaces": lambda v: draw.surfaces(
+        {
+            "a": draw.Body(SOLID, FACES, np.arange(4.0) + v, marks=[v, 3]),
+            "b": draw.Body(SOLID, FACES[:, ::-1], rng.uniform(size=(4, 3))),
+        },
+        note=f"mark {v}",
+    ),
     "table": lambda v: draw.table({"k": [1, 2], "value": [0.1 + v, np.nan]}),
 }
 
@@ -215,6 +224,21 @@ def test_a_glyph_refers_to_no_column_that_is_gone():
                 fields = {spec.field for spec in named if hasattr(spec, "field")}
                 fields |= {spec["field"] for spec in named if isinstance(spec, dict) and "field" in spec}
                 assert fields <= set(each.data_source.data)
+
+
+def test_a_redraw_of_surfaces_sends_what_has_changed():
+    draws = np.random.default_rng(5)
+    vertices, faces = draws.normal(size=(2600, 3)), draws.integers(0, 2600, (5000, 3))
+
+    def picture(v: int) -> hv.Overlay:
+        with draw.theme("light", backend="bokeh"):
+            return draw.surfaces({name: draw.Body(vertices, faces, vertices[:, v // 2], [v]) for name in "ab"})
+
+    _, change = live(picture)
+    _, mark = change(1)
+    _, field = change(2)
+    assert mark < 15_000
+    assert field < 60_000
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,6 @@ from lab.studies.inverse.imaging import bed
 from lab.studies.inverse.inverse_problems import InverseProblems
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
-
-
 @pytest.fixture(scope="module")
 def study():
     return InverseProblems()  # whose programs the tests of the contract have too
@@ -109,7 +104,7 @@ def test_three_lines_solve_a_problem_of_ones_own():
 
 
 @pytest.mark.slow
-def test_a_damage_of_ones_own_is_the_same_as_a_named_one(registry):
+def test_a_damage_of_ones_own_is_the_same_as_a_named_one():
     """Squares of two pixels averaged, written by hand; the noise is drawn from the same key."""
 
     def squares(x):
@@ -129,7 +124,7 @@ def test_a_damage_of_ones_own_is_the_same_as_a_named_one(registry):
 
 
 @pytest.mark.slow
-def test_a_denoiser_of_ones_own_has_no_known_posterior(registry):
+def test_a_denoiser_of_ones_own_has_no_known_posterior():
     """That of a standard Gaussian, whose posterior mean after noise of 0.5 is y / 1.25."""
 
     def shrink(x, sigma):
@@ -146,7 +141,7 @@ def test_a_denoiser_of_ones_own_has_no_known_posterior(registry):
 
 
 @pytest.mark.slow
-def test_measurements_of_ones_own_are_what_is_solved(registry):
+def test_measurements_of_ones_own_are_what_is_solved():
     truth, y = PIXELS[50:52], 2 * PIXELS[50:52] + 0.01
     Mine = studies.inverse_study(
         "Doubled", lambda x: 2 * x, PIXELS[:50], measured=(truth, y), noise=0.01, tests=2, seeds=2, steps=4
@@ -157,7 +152,7 @@ def test_measurements_of_ones_own_are_what_is_solved(registry):
     np.testing.assert_allclose(made.start, truth.reshape(2, -1) + 0.005, atol=1e-9)
 
 
-def test_what_is_brought_is_checked(registry):
+def test_what_is_brought_is_checked():
     with pytest.raises(ValueError, match="nothing of your own"):
         studies.inverse_study("Nothing")
     with pytest.raises(ValueError, match="give a slug"):
@@ -180,7 +175,7 @@ def test_what_is_brought_is_checked(registry):
         )
 
 
-def test_a_file_of_ten_lines_has_a_page(registry, tmp_path):
+def test_a_file_of_ten_lines_has_a_page(tmp_path):
     path = tmp_path / "my_problem.py"
     path.write_text(
         "import numpy as np\n"

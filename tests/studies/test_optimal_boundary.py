@@ -12,12 +12,6 @@ from lab.studies.diffusion.optimal_boundary import OptimalBoundary
 SMALL = {"candidates": 20, "references": 16, "tests": 20, "steps": 5, "refine": False, "modes": 3}
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    studies.catalogue()
-    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
-
-
 @pytest.fixture(scope="module")
 def small():
     return OptimalBoundary(**SMALL, metric="1-ssim").run()
@@ -70,7 +64,7 @@ def test_what_is_seen_is_what_was_scored(small):
 
 
 @pytest.mark.slow
-def test_a_metric_a_tableau_and_a_decoder_of_ones_own(registry):
+def test_a_metric_a_tableau_and_a_decoder_of_ones_own():
     made = studies.boundary_study(
         "Worst pixel",
         metric=lambda x, z: jnp.abs(x - z).max(),
@@ -91,7 +85,7 @@ def test_a_metric_a_tableau_and_a_decoder_of_ones_own(registry):
             picture(run)
 
 
-def test_what_does_not_fit_is_refused(registry):
+def test_what_does_not_fit_is_refused():
     for told, change in (
         ("nothing of your own", {}),
         ("an image of the same shape", {"decoder": lambda x: x[:4]}),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import datasets, stability, studies
+from lab import stability, studies
 from lab.cli import main
 
 RNG = np.random.default_rng(0)
@@ -25,13 +25,6 @@ def predict(params, x):
 
 def loss(params, x, y):
     return ((jax.vmap(partial(predict, params))(x) - y) ** 2).mean() / 2
-
-
-@pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    studies.catalogue()  # what a first look brings in stays
-    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
-    monkeypatch.setattr(datasets.registry, "_entries", dict(datasets.registry._entries))
 
 
 @pytest.mark.slow

@@ -8,13 +8,8 @@ from lab import paths, studies
 from lab.paths import weighted
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
-
-
 @pytest.mark.slow
-def test_a_straight_path_of_ones_own_is_the_straight_one(registry):
+def test_a_straight_path_of_ones_own_is_the_straight_one():
     mine = studies.path_study("Plain", paths.Custom(lambda t: 1 - t, lambda t: t))
     result = mine(data="three-gaussians", n=64, steps=6, solver="heun").run()
     np.testing.assert_allclose(result.paths[0], result.paths[1], atol=1e-12)
@@ -28,7 +23,7 @@ def test_a_straight_path_of_ones_own_is_the_straight_one(registry):
 
 
 @pytest.mark.slow
-def test_a_faster_clock_leaves_the_curves_and_changes_the_times(registry):
+def test_a_faster_clock_leaves_the_curves_and_changes_the_times():
     squared = studies.path_study("Late", paths.Custom(lambda t: 1 - t**2, lambda t: t**2))
     late = squared(data="two-mode-pair", n=32, steps=256, solver="rk4").run()
     np.testing.assert_allclose(late.paths[0, -1], late.paths[1, -1], atol=2e-3)  # they end at the same places
@@ -39,13 +34,13 @@ def test_a_faster_clock_leaves_the_curves_and_changes_the_times(registry):
 
 
 @pytest.mark.slow
-def test_a_coupling_of_ones_own(registry):
+def test_a_coupling_of_ones_own():
     tilted = studies.path_study("Gibbs", tilt=weighted.Gibbs(jnp.asarray(8.0), "norm"))
     result = tilted(data="eight-gaussians", n=48, steps=12).run()
     assert float(result.own_energy) < float(result.straight_energy)  # near pairs weigh more
 
 
-def test_bad_paths_are_refused(registry):
+def test_bad_paths_are_refused():
     with pytest.raises(ValueError, match="schedule, or a coupling"):
         studies.path_study("Nothing")
     with pytest.raises(ValueError, match=r"alpha\(1\)"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lab import datasets, studies
+from lab import studies
 from lab.cli import main
 from lab.datasets import Data
 from lab.studies.paths.potential_flows import PotentialFlows
@@ -23,12 +23,8 @@ def _data(x, **axes) -> Data:
 
 @pytest.fixture(scope="module")
 def own():
-    """A generator of one's own, of images of 2 x 2 pixels; what it brings is forgotten at the end."""
-    studies.catalogue()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
-        patch.setattr(datasets.registry, "_entries", dict(datasets.registry._entries))
-        yield studies.traversal_study("Own", lambda z: jnp.stack([z, z**2]), 2, train_steps=30, **TINY)
+    """A generator of one's own, of images of 2 x 2 pixels;"""
+    return studies.traversal_study("Own", lambda z: jnp.stack([z, z**2]), 2, train_steps=30, **TINY)
 
 
 @pytest.fixture(scope="module")

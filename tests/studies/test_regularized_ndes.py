@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import datasets, ode, studies
+from lab import ode, studies
 from lab.ode import fields
 from lab.ode import survey as surveys
 from lab.studies.ode.regularized_ndes import RegularizedNDEs
@@ -104,14 +104,7 @@ def test_too_many_steps_are_told():
     assert run.sizes["step"] == 1000
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    studies.catalogue()
-    monkeypatch.setattr(studies.contract.registry, "_found", dict(studies.contract.registry._found))
-    monkeypatch.setattr(datasets.registry, "_entries", dict(datasets.registry._entries))
-
-
-def test_a_field_of_ones_own(registry):
+def test_a_field_of_ones_own():
     """A relaxation at a rate of its own: its stiffness is that rate; several starts are one state."""
     made = studies.field_study(
         "My relaxation",
@@ -139,7 +132,7 @@ def test_a_field_of_ones_own(registry):
     assert again.values() == made().values()
 
 
-def test_fields_of_ones_own_that_can_not_be_are_refused(registry):
+def test_fields_of_ones_own_that_can_not_be_are_refused():
     with pytest.raises(ValueError, match=r"the field gives \(1,\) for y of shape \(2,\)"):
         studies.field_study("Short", lambda t, y: y[:1], [1.0, 2.0])
     with pytest.raises(TypeError, match="can't be called"):

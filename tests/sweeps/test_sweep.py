@@ -15,8 +15,9 @@ import pytest
 import xarray as xr
 from toy import Slow, Toy, agree, computed, one_by_one
 
+import lab
 from lab.store import Store
-from lab.studies import Picture, SparseOT
+from lab.studies import Picture, SparseOT, Study
 from lab.sweeps import Plan, batch, run, sweep
 from lab.sweeps import plan as planning
 from lab.sweeps.batch import Way
@@ -49,6 +50,28 @@ def test_like_single_runs(store, batched, request):
     assert json.loads(swept.attrs["swept"]) == {"rate": RATES, "power": [1, 2, 3], "steps": [5, 200]}
     assert json.loads(swept.attrs["recipe"])["study"] == "toy"
     assert "lab sweep toy" in swept.attrs["command"]
+
+
+def test_a_run_is_computed_once(store, monkeypatch):
+    reports = []
+    study = Toy(rate=0.25)
+    monkeypatch.setattr(Toy, "run", lambda self, report=None: reports.append(self) or _run(self, report))
+    monkeypatch.setenv("LAB_HOME", str(store.folder.parent))
+    _run = Study.run
+    first, second = lab.run(study), lab.run(study)
+    assert len(reports) == 1
+    agree(second, first, exactly=True)
+    lab.run(study, again=True)
+    assert len(reports) == 2
+    stopped = lab.run(Toy(rate=0.5), lambda told: True)
+    assert stopped.attrs["reason"] == "stopped"
+    assert lab.run(Toy(rate=0.5)).attrs["reason"] == "converged"  # what was stopped is not kept
+
+
+def test_a_run_that_ships_is_not_computed(store, monkeypatch):
+    monkeypatch.delenv("LAB_RESULTS")
+    monkeypatch.setattr(SparseOT, "run", lambda self, report=None: pytest.fail("computed"))
+    assert lab.run(SparseOT()).attrs["shipped"]
 
 
 def test_a_single_run_has_the_key_of_its_cell(store):

@@ -1,14 +1,44 @@
 // The head of a card: what the picture is, how to read it, and what is going on with it. Tells when it comes in sight.
+const saveAs = (name, content) => {
+  const link = h("a", {href: URL.createObjectURL(new Blob([content])), download: name})
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+}
+
 export function render({model, el}) {
   const eye = new IntersectionObserver((entries) => {
     const seen = entries.at(-1).isIntersecting
     if (seen !== model.seen) model.seen = seen
   }, {rootMargin: "120px"})
   eye.observe(el)
+  let waits = {}  // what was asked for, until its file has come
+  const ask = (kind) => new Promise((resolve, reject) => { waits[kind] = {resolve, reject}; model.send_msg({take: kind}) })
+  model.on("msg:custom", ({kind, name, content, refused}) => {
+    waits[kind]?.[refused ? "reject" : "resolve"](refused ? new Error(refused) : {name, content})
+    delete waits[kind]
+  })
+  const card = () => el.getRootNode().host?.getRootNode().host
+  const act = (label, title, call) => {
+    const button = h("button", {type: "button", title, onclick: async () => {
+      button.disabled = true
+      try { button.textContent = (await call()) ?? label } catch (problem) { button.textContent = "not possible"; button.title = problem.message }
+      setTimeout(() => { button.textContent = label; button.disabled = false }, 1600)
+    }}, label)
+    return button
+  }
+  const acts = h("div", {class: "acts"},
+    act("Enlarge", "Full screen (Esc leaves it)", async () => { await card()?.requestFullscreen() }),
+    act("Copy", "Copy the picture", async () => {
+      const made = ask("png").then(({content}) => new Blob([content], {type: "image/png"}))
+      await navigator.clipboard.write([new ClipboardItem({"image/png": made})])
+      return "copied"
+    }),
+    act("PDF", "The picture for a paper, at column width", async () => { const {name, content} = await ask("pdf"); saveAs(name, content); return "saved" }),
+    act("CSV", "The numbers that are drawn", async () => { const {name, content} = await ask("csv"); saveAs(name, content); return "saved" }))
   follow(model, (state) => {
     dim(el, "--swept", state.stale)
     fill(el,
-      h("h3", {}, state.title), h("p", {class: "muted small"}, state.caption),
+      h("div", {class: "top"}, h("h3", {}, state.title), acts), h("p", {class: "muted small caption", title: state.caption}, state.caption),
       state.note ? h("p", {class: state.again ? "small note" : "muted small", role: "status"}, state.note,
         state.again ? h("button", {type: "button", onclick: () => model.send_msg({again: true})}, "Compute") : null) : null,
       h("div", {class: "track", "data-on": state.part != null}, h("i", {style: `width: ${100 * (state.part ?? 0)}%`})),

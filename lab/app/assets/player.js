@@ -1,23 +1,36 @@
-// Play, and a slider along what the picture moves in. The frames are on the sources of the figure, as tags.
-const SPAN = 4000, REST = 900  // milliseconds of all frames, and of rest at the end
+// Play, and a slider along what the picture moves in. The frames are on the sources of the figure, as tags. The one that leads
+// the page is large, has a curve, follows the keys, and plays once by itself.
+const SPAN = 4000, PACES = [1, 2, 4, 0.25, 0.5]  // milliseconds of all frames
 const pairs = (map) => map instanceof Map ? [...map] : Object.entries(map)
 const entry = (map, key) => map instanceof Map ? map.get(key) : map[key]
 
 export function render({model, el, view}) {
-  const play = h("button", {type: "button", "aria-label": "play"}, "▶")
-  const slider = h("input", {type: "range", min: 0, max: 0, step: 1, value: 0})
+  let state = {places: [], ids: []}, playing = null, at = -1, pace = 0, begun = false, tell = null
+  const main = Boolean(stateOf(model).main)
+  const play = h("button", {type: "button", class: "play", "aria-label": "play", title: main ? "Play (space)" : "Play"}, "▶")
+  const slider = h("input", {type: "range", min: 0, max: 0, step: 1, value: 0, name: main ? "scrubber" : ""})
   const told = h("output", {})
-  const row = h("div", {class: "player"}, play, slider, told)
-  row.hidden = true
+  const speed = h("button", {type: "button", class: "pace", title: "Speed"}, "1×")
+  const here = h("b", {}), label = h("span", {}), curve = h("div", {class: "curve"}), ticks = h("div", {class: "ticks", "aria-hidden": "true"})
+  const row = main
+    ? h("div", {class: "rail"}, h("div", {class: "what"}, h("div", {class: "value"}, play, told, speed)),
+      h("div", {class: "way"}, h("div", {class: "told"}, here, label), curve, slider, ticks))
+    : h("div", {class: "player"}, play, slider, told)
+  row.hidden = !main  // the one that leads keeps its place while its frames are drawn
   fill(el, row)
-  let state = {places: [], ids: []}, playing = null, at = -1
 
+  const figureOf = (k) => Number(state.places[k].toPrecision(3))
   const show = (k) => {
     at = k
     slider.value = k
-    const place = Number(state.places[k].toPrecision(3))
-    told.textContent = `${state.name} = ${place}`
+    const last = Math.max(state.places.length - 1, 1)
+    told.textContent = `${state.name} = ${figureOf(k)}`
     slider.setAttribute("aria-valuetext", told.textContent)
+    if (main) {
+      slider.style.setProperty("--part", `${100 * k / last}%`)
+      here.textContent = state.texts ? `${told.textContent}: ${state.texts[k]}` : ""
+      drawCurve(curve, (state.heights ?? []).map((height, i) => [i / last, height]), k / last, false)
+    }
     for (const id of state.ids) {
       const source = view.model.document?.get_model_by_id(id)
       const reel = source?.tags.map((tag) => entry(tag, "frames")).find((frames) => frames)
@@ -27,7 +40,6 @@ export function render({model, el, view}) {
     }
   }
   const rest = () => { clearTimeout(tell); tell = setTimeout(() => { if (model.frame !== at) model.frame = at }, 200) }
-  let tell = null
   const stop = () => {
     cancelAnimationFrame(playing)
     playing = null
@@ -37,29 +49,48 @@ export function render({model, el, view}) {
   }
   const start = () => {
     const n = state.places.length
-    const began = performance.now() - (at >= n - 1 ? 0 : at / n * SPAN)
+    if (at >= n - 1) show(0)
+    let span = SPAN / PACES[pace], began = performance.now() - at / n * span
     play.textContent = "❚❚"
     play.setAttribute("aria-label", "pause")
     const turn = (now) => {
-      const k = Math.min(n - 1, Math.floor((now - began) / SPAN * n))
+      if (span !== SPAN / PACES[pace]) { span = SPAN / PACES[pace]; began = now - at / n * span }
+      const k = Math.max(0, Math.min(n - 1, Math.floor((now - began) / span * n)))
       if (k !== at) show(k)
-      if (now - began > SPAN + REST) { playing = null; start(); return }
+      if (k >= n - 1) return stop()
       playing = requestAnimationFrame(turn)
     }
-    if (at >= n - 1) show(0)
     playing = requestAnimationFrame(turn)
   }
+  const go = (k) => { if (playing != null) stop(); show(Math.max(0, Math.min(state.places.length - 1, k))); rest() }
   play.onclick = () => playing == null ? start() : stop()
-  slider.oninput = () => { if (playing != null) stop(); show(Number(slider.value)); rest() }
+  speed.onclick = () => { pace = (pace + 1) % PACES.length; speed.textContent = `${{0.25: "¼", 0.5: "½"}[PACES[pace]] ?? PACES[pace]}×` }
+  slider.oninput = () => go(Number(slider.value))
+  curve.onclick = (event) => {
+    const box = curve.getBoundingClientRect()
+    go(Math.round((event.clientX - box.left) / box.width * (state.places.length - 1)))
+  }
+  const keys = main ? {"lab-play": () => play.click(), "lab-move": (event) => { if (!slider.disabled) go(at + event.detail) }} : {}
+  for (const [name, call] of Object.entries(keys)) addEventListener(name, call)
   follow(model, (next) => {
     const last = state.places.length - 1
     state = next
     const n = state.places.length
-    row.hidden = n < 2
-    if (n < 2) { if (playing != null) stop(); return }
+    row.hidden = n < 2 && !main
+    play.disabled = slider.disabled = n < 2
+    if (n < 2) { if (playing != null) stop(); if (main) told.textContent = "…"; return }
     slider.max = n - 1
     slider.setAttribute("aria-label", state.name)
+    if (main) {
+      label.textContent = state.label ? `${state.label}, against ${state.name}` : ""
+      const few = [...new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * (n - 1))))]
+      fill(ticks, few.map((k) => h("span", {style: `left:${100 * k / (n - 1)}%`}, figureOf(k))))
+    }
     show(at < 0 || at >= n || at === last ? n - 1 : at)
+    if (main && !begun) {  // once, from the beginning, so that one sees what moves
+      begun = true
+      if (!matchMedia("(prefers-reduced-motion: reduce)").matches) { show(0); start() }
+    }
   })
-  return () => cancelAnimationFrame(playing)
+  return () => { cancelAnimationFrame(playing); for (const [name, call] of Object.entries(keys)) removeEventListener(name, call) }
 }

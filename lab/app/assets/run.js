@@ -27,6 +27,7 @@ const copy = async (text) => {
 }
 
 export function render({model, el}) {
+  let pushed = null
   const text = h("div", {class: "muted small", role: "status"})
   const bar = h("i")
   const track = h("div", {class: "track"}, bar)
@@ -35,8 +36,8 @@ export function render({model, el}) {
   const said = h("div", {class: "muted small", role: "status"})
   const copies = [["Python", "python"], ["Command", "command"], ["Link", "link"]].map(([label, key]) =>
     h("button", {type: "button", title: `copy as ${label}`, onclick: async () => {
-      const {copies, own} = stateOf(model)
-      await copy(key === "link" ? location.origin + copies.link : copies[key])
+      const {copies, own, address} = stateOf(model)
+      await copy(key === "link" ? location.origin + copies.link + (address ? location.hash : "") : copies[key])
       said.textContent = `${label} copied${own ? "; it names your data, but does not hold them" : ""}`
       setTimeout(() => { said.textContent = "" }, 4000)
     }}, label))
@@ -52,7 +53,12 @@ export function render({model, el}) {
       h("span", {}, one.last.map((text, k) => h("span", {class: one.last.length > 1 ? `line${k}` : ""}, text))))]))
     if (state.address && location.pathname.endsWith(state.path)) {
       const next = location.pathname + state.query + location.hash
-      if (next !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", next)
+      if (next !== location.pathname + location.search + location.hash) {
+        // each change can be gone back from; the way of a slider is one
+        const way = pushed == null || performance.now() - pushed < 1000 || state.query === location.search
+        pushed = performance.now()
+        history[way ? "replaceState" : "pushState"](history.state, "", next)
+      } else pushed ??= -1e9
     }
   })
 }

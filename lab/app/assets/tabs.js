@@ -8,21 +8,21 @@ export function render({model, el}) {
     next.focus(); next.click()
   }})
   el.replaceChildren(list)
-  // The tab in view is in the address behind #, which the server does not see: it is told once.
+  // The tab in view and how pictures are turned are in the address behind #, which the server does not see: it is told once.
   let asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)))
-  if (asked.tab && stateOf(model).address) model.send_msg({...asked, asked: true})
+  if (Object.keys(asked).length && stateOf(model).address) model.send_msg({...asked, asked: true})
   else asked = {}
   follow(model, (state) => {
-    if (asked.tab === state.active) asked = {}
+    if (asked.tab && (state.also[asked.tab] ?? asked.tab) === state.active) { asked = {}; document.documentElement.classList.remove("arriving") }
     if (state.address && !asked.tab && location.pathname.endsWith(state.path)) {
       const next = location.pathname + location.search + (state.hash && `#${state.hash}`)
       if (next !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", next)
     }
     const focused = heads.indexOf(el.getRootNode().activeElement)
-    heads = state.tabs.map(([name, title]) => h("button", {
+    heads = state.tabs.map(([name, title, badge]) => h("button", {
       type: "button", role: "tab", "aria-selected": String(name === state.active), tabindex: name === state.active ? 0 : -1,
       onclick: () => { asked = {}; model.send_msg({tab: name}) },
-    }, title))
+    }, title, badge ? h("span", {title: "claims that hold, of all that can be checked"}, badge) : null))
     list.replaceChildren(...heads)
     heads[focused]?.focus()
   })

@@ -1,5 +1,6 @@
 """The contract: what a study declares, and what it inherits."""
 
+from .along import curve, logarithmic, measure, scrubbed, span
 from .claims import Claim, Measured, Runs, Verdict
 from .declare import Limit, Live, Mood, Paper, Preset, Result, headlines
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, bounds_of, kind_of, option
@@ -37,6 +38,7 @@ __all__ = [
     "as_text",
     "bounds_of",
     "catalogue",
+    "curve",
     "edited",
     "find",
     "first_picture",
@@ -44,9 +46,13 @@ __all__ = [
     "kind_of",
     "load_file",
     "load_files",
+    "logarithmic",
+    "measure",
     "named",
     "option",
     "register",
+    "scrubbed",
+    "span",
     "told",
     "verify",
 ]

@@ -50,8 +50,11 @@ class Picture:
         edits: arrays of the data whose points may be dragged in this picture.
         clicks: what a click at (x, y), in units of the axes, sets: maps the result that is drawn and the place to values of
             parameters by name; none where there is nothing to choose. The controls can do all that a click can.
+        drags: what the point of ``draw.points(..., grip=True)`` sets where a hand has dragged it, as for ``clicks``. On a page
+            the results follow it.
         plays: the dimension of the result along which the picture moves. ``draw`` then takes the result and the number
-            of a frame. All frames are built of the same layers, and their axes have fixed ranges.
+            of a frame. All frames are built of the same layers, and their axes have fixed ranges; ``hline`` and ``vline`` stay.
+        turns: of a picture of ``draw.surfaces``, the camera that it begins with: azimuth and elevation, in degrees.
         absent: why a result may lack a variable; ``Study`` fills it in from its results.
     """
 
@@ -69,8 +72,21 @@ class Picture:
     sweeps: bool = False
     edits: tuple[str, ...] = ()
     clicks: Callable[[xr.Dataset, float, float], Mapping[str, Any]] | None = field(default=None, compare=False)
+    drags: Callable[[xr.Dataset, float, float], Mapping[str, Any]] | None = field(default=None, compare=False)
     plays: str = ""
+    turns: tuple[float, float] | None = None
     absent: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.turns is not None and self.plays:
+            raise ValueError(
+                f"the picture {self.name} turns and plays, but one can't do both yet: leave out one of them"
+            )
+        if self.turns is not None and self.drags is not None:
+            raise ValueError(
+                f"the picture {self.name} turns and drags, but a hand that drags turns it: leave out one of them"
+            )
+        self.camera(None)
 
     @property
     def keep(self) -> tuple[str, ...]:
@@ -154,15 +170,35 @@ class Picture:
             raise ValueError(f"at = {at}, but the place of a frame must be a number")
         return int(np.abs(places - at).argmin())
 
-    def __call__(self, result: xr.Dataset, at: float | None = None, ax: "Axes | None" = None) -> Any:
+    def camera(self, given: Any) -> tuple[float, float] | None:
+        """The camera, ``given`` or that of the picture; None where nothing turns.
+
+        Args:
+            given: azimuth and elevation in degrees, or a text such as "30, 20".
+
+        Raises:
+            ValueError: it is given and nothing turns, or it is none.
+        """
+        from lab.studies.draw import camera_of
+
+        if self.turns is None:
+            if given is not None:
+                raise ValueError(f"the picture {self.name} does not turn: leave out the camera")
+            return None
+        return camera_of(self.turns if given is None else given)
+
+    def __call__(
+        self, result: xr.Dataset, at: float | None = None, ax: "Axes | None" = None, camera: Any = None
+    ) -> Any:
         """The picture of ``result``; raises ValueError where it does not apply.
 
         Args:
             at: the place of the frame, of a picture that moves: the nearest one is drawn, the last when omitted.
+            camera: azimuth and elevation in degrees, of a picture that turns.
             ax: Matplotlib axes to draw it into, which are then returned in place of a HoloViews object.
         """
         if ax is not None:
-            return lab.figures.draw_into(ax, lambda: self(result, at))
+            return lab.figures.draw_into(ax, lambda: self(result, at, camera=camera))
         why = self.applies(result)
         if why and why == self._of_sweep(result) and not sweeping.swept(result):
             asked = f"study.picture_result(study.pictures.{self.name})"
@@ -170,7 +206,7 @@ class Picture:
         if why:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}")
         try:
-            return self.shown(result, self.frame(result, at))
+            return self.shown(result, self.frame(result, at), self.camera(camera))
         except (AttributeError, KeyError, ValueError) as problem:
             missing = ", ".join(name for name in self.keep if name not in result) or sweeping.absent(problem)
             if not missing:
@@ -181,9 +217,16 @@ class Picture:
                 why = f"it shows runs along {missing}, and this is one: give it {asked}"
             raise ValueError(f"the picture {self.name} can't be drawn: {why}") from problem
 
-    def clicked(self, result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
-        """The parameters that a click at (x, y) sets."""
-        return {} if self.clicks is None else self.clicks(self._bare(result), x, y)
+    def clicked(self, result: xr.Dataset, x: float, y: float, camera: Any = None) -> Mapping[str, Any]:
+        """The parameters that a click at (x, y) sets, in the picture of this camera."""
+        from lab.studies.draw import looking
+
+        with looking(self.camera(camera)):
+            return {} if self.clicks is None else self.clicks(self._bare(result), x, y)
+
+    def dragged(self, result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
+        """The parameters that the grip at (x, y) sets."""
+        return {} if self.drags is None else self.drags(self._bare(result), x, y)
 
     def movie(self, result: xr.Dataset) -> Any:
         """All frames, by their place: a HoloMap, which a notebook shows with a slider and a page without a server plays."""
@@ -207,11 +250,11 @@ class Picture:
             parts = [self(result, float(places[frame])) for frame in chosen]
             return hv.Layout(parts).cols(count).opts(hv.opts.Layout(sublabel_format="", backend="matplotlib"))
 
-    def shown(self, result: xr.Dataset, frame: int | None) -> Any:
-        """``draw``, of this frame where the picture moves."""
-        from lab.studies.draw import pen
+    def shown(self, result: xr.Dataset, frame: int | None, camera: Any = None) -> Any:
+        """``draw``, of this frame where the picture moves, from this camera where it turns."""
+        from lab.studies.draw import looking, pen
 
-        with pen:
+        with pen, looking(self.camera(camera), self.turns):
             bare = self._bare(result)
             return self.draw(bare) if frame is None else self.draw(bare, frame)
 

@@ -63,11 +63,13 @@ class Story:
 
     Attributes:
         phenomenon: one sentence.
-        hero: the name of the picture that shows it, or of two that belong together.
+        hero: the name of the picture that shows it, or of two that belong together; a third where no result has all of them.
         moves: what moves it, the first one most: parameters, or the dimension along which it plays.
         steps: three to five things to try.
         groups: all other pictures, each in one group.
         says: up to four sentences on what is seen now; their numbers are live.
+        question: what the study answers, for the gallery; the title of the study when empty.
+        measure: the number that is drawn along the first parameter that moves the hero; the first that is told of when empty.
     """
 
     phenomenon: str
@@ -76,6 +78,8 @@ class Story:
     steps: tuple[Step, ...]
     groups: tuple[Group, ...]
     says: tuple[str, ...] = ()
+    question: str = ""
+    measure: str = ""
 
     def flaw(self, pictures: Pictures, parameters: Mapping[str, Any], results: "Sequence[Result]") -> str:
         """What is not whole, as the end of a sentence that begins with "it"; "" when all is well."""
@@ -97,12 +101,14 @@ class Story:
         if changed := [name for step in self.steps for name in step.change if name not in parameters]:
             return f"has a step that changes {changed[0]}, which is no parameter"
         numbers = {result.name for result in results if not result.dims}
+        if self.measure and self.measure not in numbers:
+            return f"measures {self.measure}, which is no number among its results: they are {listed(sorted(numbers))}"
         for text in (*(step.finding for step in self.steps), *(group.finding for group in self.groups), *self.says):
             for _, name, _, _ in string.Formatter().parse(text):
                 if name is not None and name.removeprefix("before.") not in numbers:
                     return f"tells of {name}, which is no number among its results: they are {listed(sorted(numbers))}"
-        if not (1 <= len(self.hero) <= 2 and self.moves and 3 <= len(self.steps) <= 5 and len(self.says) <= 4):
-            return "needs one or two hero pictures, what moves them, three to five steps and at most four sentences"
+        if not (1 <= len(self.hero) <= 3 and self.moves and 3 <= len(self.steps) <= 5 and len(self.says) <= 4):
+            return "needs one to three hero pictures, what moves them, three to five steps and at most four sentences"
         return ""
 
 

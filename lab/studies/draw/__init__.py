@@ -3,8 +3,8 @@
 Two kinds of function. *Layers* (``curve``, ``band``, ``points``, ``bars``, ``segments``, ``rectangles``, ``vline``, ``hline``,
 ``text``) return one HoloViews element each. *Pictures* return one ``hv.Overlay`` that is whole: ``plot`` sets layers on
 a pair of axes and ``frame`` on one whose ends are given; ``plan``, ``heatmap``, ``links``, ``convergence``, ``cells``,
-``particles``, ``strip``, ``mosaic`` and ``table`` are the usual ones, and ``training``, ``over``, ``film`` and ``trajectories``
-those that many studies have.
+``particles``, ``strip``, ``mosaic``, ``ternary`` and ``table`` are the usual ones, and ``training``, ``over``, ``film`` and
+``trajectories`` those that many studies have. ``surfaces`` shows bodies in space, which a hand turns on a page.
 
 Every picture is a single pair of axes whose layers are the same in number and type for every value, so that a
 ``hv.DynamicMap`` swaps data without rebuilding anything; Bokeh draws it live and Matplotlib for print.
@@ -13,8 +13,9 @@ Every picture is a single pair of axes whose layers are the same in number and t
 from lab.numerics.window import window
 
 from .axes import frame, plot
+from .ball import geodesics, sphere_ways
 from .builders import behind, film, legend, over, plane, training, trajectories
-from .layers import band, bars, colours, curve, hline, label, points, rectangles, segments, text, vline
+from .layers import GRIP, band, bars, colours, curve, hline, label, points, rectangles, segments, text, vline
 from .look import (
     CARD,
     GOOD,
@@ -33,24 +34,33 @@ from .look import (
 )
 from .matrices import heatmap, plan, pooled, shaded
 from .mosaic import mosaic, signed, tile_at
-from .motion import Panel, particles
+from .motion import Panel, landscape, particles
 from .pictures import cells, convergence, links, strip, table
 from .power import potential, power_cells
+from .space import Body, Hit, camera_of, looking, vertex_at
+from .surfaces import CAMERA, SCENE, surfaces
+from .ternary import ternary, ternary_place, ternary_shares
 
 __all__ = [
+    "CAMERA",
     "CARD",
     "GOOD",
+    "GRIP",
     "INK",
     "MUTED",
+    "SCENE",
     "SOURCE",
     "TARGET",
     "WARN",
+    "Body",
+    "Hit",
     "Panel",
     "band",
     "bars",
     "behind",
     "blend",
     "bokeh_renderer",
+    "camera_of",
     "cells",
     "colours",
     "convergence",
@@ -58,11 +68,14 @@ __all__ = [
     "curve",
     "film",
     "frame",
+    "geodesics",
     "heatmap",
     "hline",
     "label",
+    "landscape",
     "legend",
     "links",
+    "looking",
     "mosaic",
     "over",
     "particles",
@@ -80,13 +93,19 @@ __all__ = [
     "set_options",
     "shaded",
     "signed",
+    "sphere_ways",
     "strip",
+    "surfaces",
     "table",
+    "ternary",
+    "ternary_place",
+    "ternary_shares",
     "text",
     "theme",
     "tile_at",
     "training",
     "trajectories",
+    "vertex_at",
     "vline",
     "window",
 ]

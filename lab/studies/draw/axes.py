@@ -80,6 +80,7 @@ def frame(
     xticks: Any = None,
     yticks: Any = None,
     empty: bool = False,
+    hooks: Sequence[Any] = (),
 ) -> hv.Overlay:
     """Set layers on one pair of axes, finished for each backend.
 
@@ -89,6 +90,7 @@ def frame(
         whole: an axis that counts has ticks at whole numbers only.
         clabel: draw a colour bar with this label.
         empty: no layer has a value to show.
+        hooks: more of them for Bokeh.
     """
     look = current()
     tips = {"tools": ["hover"], "hover_tooltips": [(xlabel or "x", "$x"), (ylabel or "y", "$y")]}
@@ -121,7 +123,7 @@ def frame(
             "autohide_toolbar": True,
             "active_tools": [],
             "default_tools": ["pan", "wheel_zoom", "box_zoom", "reset", "save"],
-            "hooks": [finish_bokeh(look, equal, bare, bounds, whole)],
+            "hooks": [finish_bokeh(look, equal, bare, bounds, whole), *hooks],
             **{name: FixedTicker(ticks=[]) for name in none},
         },
         mpl={

@@ -12,6 +12,7 @@ from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress, ramp
 
 SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour
+GRIP = hv.Dimension("grip")  # of points that a hand may drag
 COLUMNS: dict[str, Any] = {"datatype": ["dictionary"]}  # of a layer's data: bare arrays are drawn sooner than a table
 
 type Up = Literal["center", "top", "bottom"]
@@ -63,15 +64,28 @@ def band(x: Any, low: Any, high: Any, label: str = "", *, color: str = SOURCE):
 
 
 def points(
-    x: Any, y: Any, label: str = "", *, color: str | Sequence[str] = SOURCE, size: Any = 1.0, alpha: float = 1.0
+    x: Any,
+    y: Any,
+    label: str = "",
+    *,
+    color: str | Sequence[str] = SOURCE,
+    size: Any = 1.0,
+    alpha: float = 1.0,
+    grip: bool = False,
 ):
-    """Points; ``size`` is relative, one for all or one for each (areas are proportional to it), and so is ``color``."""
+    """Points; ``size`` is relative, one for all or one for each (areas are proportional to it), and so is ``color``.
+
+    Args:
+        grip: on a page a hand may drag them; ``Picture.drags`` says what that sets.
+    """
     x, y = vector(x), vector(y)
     size = np.sqrt(np.clip(np.nan_to_num(np.broadcast_to(vector(size), x.shape)), 0, None))
     own = not isinstance(color, str)
     tint = current().ink if own else current().colour(color)
     data, names = ((x, y, size, list(color)), ["size", "own"]) if own else ((x, y, size), ["size"])
     dots = _layer(hv.Points, data, label, tint, names, kdims=["x", "y"])
+    if grip:
+        dots = dots.clone(cdims={**dots.cdims, GRIP: True})
     rim, fill = current().card, hv.dim("own") if own else tint
     return dress(
         dots,

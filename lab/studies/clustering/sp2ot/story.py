@@ -28,4 +28,5 @@ STORY = Story(
         Group("How it is solved", "The plan took {iterations:.0f} steps.", ("convergence", "steps", "outer")),
     ),
     says=("The clusters of the network find {macro_acc:.0%} of the classes.",),
+    question="Whom should one label first?",
 )

@@ -40,4 +40,5 @@ STORY = Story(
     ),
     says=("{mask_pixels:.0f} pixels are in the mask of PCA locality, and the optimal denoiser averages "
           "{ess_here:.2g} images.",),
+    question="Where does a denoiser look?",
 )

@@ -40,4 +40,5 @@ STORY = Story(
         "W₂ = {w2_express:.3f}, that of draws of the stored points {w2_stored:.3f}, of the data {w2_floor:.3f}.",
         "Samples are {nn_express:.3f} from the nearest stored point, fresh data {nn_fresh:.3f}.",
     ),
+    question="Can one jump replace a thousand steps?",
 )

@@ -37,4 +37,5 @@ STORY = Story(
         "On images that it has not seen the found start scores {searched:.3g}; a random one {random:.3g}.",
         "x_T = 0 scores {zero:.3g} without any search: for metrics that like blur it is the best start of all.",
     ),
+    question="Is there one best noise to start from?",
 )

@@ -37,4 +37,5 @@ STORY = Story(
         "W₂² to fresh data: {w2sq:.3g} by the sampler, {w2sq_exact:.3g} by the exact flow; two samples of the data have "
         "{w2sq_floor:.3g}.",
     ),
+    question="Which sampler comes closest in ten steps?",
 )

@@ -86,7 +86,7 @@ class ShortestPathDiffusion(Study):
         Result("error", (), "KL", "of what the sampler ends in from Gaussian data, exact", headline=True),
         Result("error_cosine", (), "KL of the cosine schedule", "by the same sampler in as many steps", headline=True),
         Result("sliced", (), "sliced W₂²", "of images that are drawn in few steps to held out ones", headline=True),
-        Result("sliced_cosine", (), "of the cosine schedule", "the same", headline=True),
+        Result("sliced_cosine", (), "sliced W₂², cosine schedule", "the same", headline=True),
         Result("sliced_floor", (), "of known images", "as many, to held out ones: the floor", headline=True),
         Result("best_gamma", ("sampler_name",), "γ", "with the least KL, of those that are compared"),
         Result("kl", ("schedule", "sampler_name"), "KL", "of what a sampler ends in from Gaussian data"),

@@ -39,4 +39,5 @@ STORY = Story(
         "In as many steps the sampler ends at KL = {error:.2g}, with the cosine schedule at {error_cosine:.2g}.",
         "Its path is {length:.4g} long, of a least {distance:.4g}.",
     ),
+    question="Which way from noise to an image is the shortest?",
 )

@@ -108,9 +108,9 @@ class DiffusionMBIR(Study):
     results = (
         Result("psnr", (), "PSNR", "of the volume by DiffusionMBIR, over the range of the truth", "dB", headline=True,
                judge=lambda value, result: "good" if value > max(result.psnr_tv, result.psnr_alone) else "warn"),
-        Result("psnr_alone", (), "slice by slice", "PSNR of the same diffusion without a penalty", "dB", headline=True),
-        Result("psnr_tv", (), "TV alone", "PSNR of total variation across slices, without a diffusion", "dB", headline=True),
-        Result("psnr_map", (), "Gaussian MAP", "PSNR of each slice as it is most probable for a Gaussian", "dB", headline=True),
+        Result("psnr_alone", (), "PSNR slice by slice", "PSNR of the same diffusion without a penalty", "dB", headline=True),
+        Result("psnr_tv", (), "PSNR of TV alone", "of total variation across slices, and no diffusion", "dB", headline=True),
+        Result("psnr_map", (), "PSNR of Gaussian MAP", "of each slice as is most probable for a Gaussian", "dB", headline=True),
         Result("residual", (), "residual", "|A x - y| / |y| by DiffusionMBIR", headline=True),
         Result("roughness", (), "roughness", "largest over levels, in units of unrelated slices with the noise of that level: "
                "above 1 the diffusion diverges", headline=True,

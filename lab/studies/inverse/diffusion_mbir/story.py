@@ -31,4 +31,5 @@ STORY = Story(
               ("progress", "residuals")),
     ),
     says=("{psnr:.1f} dB; slice by slice {psnr_alone:.1f}, total variation alone {psnr_tv:.1f}, Gaussian MAP {psnr_map:.1f}.",),
+    question="How few views make a volume?",
 )

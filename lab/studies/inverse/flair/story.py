@@ -45,4 +45,5 @@ STORY = Story(
         "Answers spread by {spread:.2f} where nothing is seen, the posterior by {spread_exact:.2f}.",
         "Trajectory adjustment changes PSNR by {dta_gain:.2f} ± {dta_gain_half:.2f} dB here.",
     ),
+    question="How do a flow and a measurement agree on an image?",
 )

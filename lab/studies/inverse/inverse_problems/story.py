@@ -33,4 +33,5 @@ STORY = Story(
     ),
     says=("Of those that ask the denoiser the best comes within {away_best:.3f} of the posterior mean, a pixel.",
           "Plug-and-play has {psnr_plug:.1f} dB, DPS {psnr_dps:.1f}, RED-diff {psnr_reddiff:.1f}, FLAIR {psnr_flair:.1f}."),
+    question="Whose answers spread as widely as the truth allows?",
 )

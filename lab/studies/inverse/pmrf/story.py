@@ -43,4 +43,5 @@ STORY = Story(
         "The posterior mean errs by {mmse:.3g} and is W₂ = {w2_mean:.3g} from the data; sampling errs by {mse_sampling:.3g}.",
         "PMRF errs by {mse_pmrf:.3g} at W₂ = {w2_pmrf:.3g}; no estimator with the law of the data errs less than {d_max:.3g}.",
     ),
+    question="How close can an answer be that still looks real?",
 )

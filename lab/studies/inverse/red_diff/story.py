@@ -34,4 +34,5 @@ STORY = Story(
         "They lie {apart:.3f} a pixel from the posterior mean, and spread {spread_share:.0%} as widely as the posterior.",
         "What was measured they give up to {misfit:.2g} of the noise's variance: 1 would not follow the noise.",
     ),
+    question="In which order should a denoiser be asked?",
 )

@@ -25,4 +25,5 @@ STORY = Story(
         Group("What decides the sweeps", "The second singular value of the plan: s₂ = {s2:.6f}.", ("rate", "second")),
         Group("Where it pays", "Sinkhorn does {work_ratio:.3g} times the work of Newton here.", ("work", "ratio")),
     ),
+    question="When does Newton beat a thousand Sinkhorn steps?",
 )

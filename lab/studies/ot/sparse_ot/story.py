@@ -27,4 +27,5 @@ STORY = Story(
         Group("In the paper", "Four regularizations of the same example.", ("paper_plans",)),
     ),
     says=("{nnz:.0f} entries of the plan carry mass, at most {max_col_nnz:.0f} in a column.",),
+    question="How few links can carry all the mass?",
 )

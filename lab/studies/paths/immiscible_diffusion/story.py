@@ -46,4 +46,5 @@ STORY = Story(
         "At ᾱ the image of a noisy one is unknown by {H_independent:.0%} with independent noise, and by {H_nearest:.0%} with "
         "the nearest of k.",
     ),
+    question="Whose noise is it?",
 )

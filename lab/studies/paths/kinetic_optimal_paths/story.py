@@ -37,4 +37,5 @@ STORY = Story(
         "The angle of the chord is {phi_total:.3f} ± {phi_error:.3f}, and no schedule has less energy than {least:.3f}.",
         "Fresh data are at W₂² = {w2sq_floor:.3g} from each other: nothing below it can be told from them.",
     ),
+    question="Which path to the data moves the least?",
 )

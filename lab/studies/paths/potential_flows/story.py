@@ -45,4 +45,5 @@ STORY = Story(
         "Hamilton and Jacobi's flow costs {energy_hj:.3g}, and W₂² between its ends is {w2sq:.3g}.",
         "For their own ends waves pay {ratio_wave:.3f} W₂², heat {ratio_heat:.3f}.",
     ),
+    question="Which equation moves the mass most cheaply?",
 )

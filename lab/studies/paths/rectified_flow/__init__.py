@@ -103,7 +103,8 @@ class RectifiedFlow(Trained):
                headline=True),
         Result("above_optimal", (), "above optimal", "share by which the cost exceeds that of the optimal coupling of the "
                "same starts and ends", headline=True),
-        Result("identity_gap", (), "books", "fall of the cost in this round, less S and the V before: 0 for exact fields",
+        Result("identity_gap", (), "gap in the books",
+               "fall of the cost in this round, less S and the V before: 0 for exact fields",
                headline=True,
                judge=lambda value, result: "good" if abs(value) <= 4 * float(result.identity_error) + 1e-9 else ""),
         Result("identity_error", (), "standard error", "of the books, over particles"),

@@ -4,7 +4,7 @@ from lab.studies.contract import Group, Step, Story
 
 STORY = Story(
     "Lines between random pairs cross; a flow turns off instead of crossing, and its own pairs can be joined by lines.",
-    hero=("motion", "rewired"),
+    hero=("motion",),
     moves=("t", "k", "euler_steps"),
     steps=(
         Step("What if the flow is fitted once more, to its own pairs?", {"k": 2},
@@ -25,7 +25,7 @@ STORY = Story(
     ),
     groups=(
         Group("What a round takes off", "The cost of the pairs fell to {square_cost:.3g}: S = {S:.3g} went into bending, "
-              "V = {V_before:.3g} into crossing.", ("ledger", "costs", "optimal")),
+              "V = {V_before:.3g} into crossing.", ("rewired", "ledger", "costs", "optimal")),
         Group("How many steps are enough?", "In these steps W₂² is {w2sq:.3g}, along the whole flow {w2sq_fine:.3g}.",
               ("steps", "bending", "speeds", "images")),
         Group("Without the exact field", "A mean over pairs blurs a little, and a network loses no less than V.",
@@ -35,4 +35,5 @@ STORY = Story(
         "Particles move by a mean square of {square_cost:.3g}, {above_optimal:.1%} above the optimum.",
         "The flow ends at W₂² = {w2sq_fine:.3g} from the data; samples of the data differ by {w2sq_floor:.3g}.",
     ),
+    question="Why does a straight path need only one step?",
 )

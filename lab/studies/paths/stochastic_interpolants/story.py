@@ -40,4 +40,5 @@ STORY = Story(
               ("drift", "latents", "map")),
     ),
     says=("A particle of the ODE takes {nfe:.0f} evaluations of the velocity.",),
+    question="What does noise buy on the same path?",
 )

@@ -39,4 +39,5 @@ STORY = Story(
         "W₂² to fresh data: {w2sq:.3g} by weights, {w2sq_independent:.3g} by independent pairs.",
         "The path energy is {energy_ratio:.3g} times W₂² of source and data: below 1 a marginal is missed.",
     ),
+    question="Can weights stand in for transport?",
 )

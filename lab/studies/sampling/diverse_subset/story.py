@@ -26,4 +26,5 @@ STORY = Story(
         Group("Which length-scale?", "A short one is chance; a long one looks at the extremes.", ("tradeoff",)),
     ),
     says=("{rank:.0f} rows can be told apart by this kernel.",),
+    question="Which few digits say the most?",
 )

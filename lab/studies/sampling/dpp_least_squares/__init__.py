@@ -109,11 +109,13 @@ class DPPLeastSquares(Study):
         "thin": ("thinned design", ""),
     }
     results = (
-        Result("stable", (), "stable", "share of this design's draws with λmin(G) at least 1 - δ", headline=True,
+        Result("stable", (), "share of stable designs", "share of this design's draws with λmin(G) at least 1 - δ",
+               headline=True,
                judge=lambda value, result: _mood(value)),
-        Result("stable_iid", (), "stable, i.i.d.", "the same of independent points of the Christoffel law", headline=True),
+        Result("stable_iid", (), "share stable, independent", "the same of independent points of the Christoffel law",
+               headline=True),
         Result("ratio_here", (), "error / best", "squared L2 error over the best one: median of this design", headline=True),
-        Result("ratio_iid", (), "error / best, i.i.d.", "the same of independent points of the Christoffel law",
+        Result("ratio_iid", (), "error / best, independent", "the same of independent points of the Christoffel law",
                headline=True),
         Result("best", (), "best error", "L2 distance of f from the space", headline=True),
         Result("functions", (), "m", "functions in use", headline=True),

@@ -29,4 +29,5 @@ STORY = Story(
               ("estimate", "thinning", "plane")),
     ),
     says=("{points_used:.0f} evaluations for {functions:.0f} functions.",),
+    question="How few points make a fit stable?",
 )

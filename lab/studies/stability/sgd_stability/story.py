@@ -27,4 +27,5 @@ STORY = Story(
               ("spectrum", "before-after", "hessian")),
         Group("Training", "The bounds bind only where the loss vanishes.", ("losses", "alignment")),
     ),
+    question="How sharp a minimum can SGD stay in?",
 )

@@ -24,4 +24,5 @@ STORY = Story(
         Group("How it was learnt", "In {iterations:.0f} batches.", ("training", "schedule")),
     ),
     says=("High and low risk differ by a log-rank χ² of {chi2:.3g}.",),
+    question="Which patches decide how long a patient lives?",
 )

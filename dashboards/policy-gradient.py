@@ -1,0 +1,9 @@
+"""The page of the study that this file is named after, for ``panel serve dashboards/*.py``."""
+
+from pathlib import Path
+
+from lab.app.shell import study_page
+from lab.home import start
+
+start()
+study_page(Path(__file__).stem).servable()

@@ -1,0 +1,37 @@
+// A small curve over a track, and a mark where one is. Points are [place, height], both from 0 to 1; a null height is a gap.
+const TALL = 50, AIR = 4
+const drawn = (tag, attributes) => {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag)
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
+  return element
+}
+const heightAt = (points, place) => {
+  const known = points.filter(([, height]) => height != null)
+  if (!known.length) return null
+  const after = known.findIndex(([x]) => x >= place - 1e-9)
+  if (after < 0) return null
+  const [x1, y1] = known[after]
+  if (after === 0 || x1 - place < 1e-9) return x1 - place < 1e-3 ? y1 : null
+  const [x0, y0] = known[after - 1]
+  return y0 + (y1 - y0) * (place - x0) / (x1 - x0)
+}
+const drawCurve = (box, points, place, dots = true) => {
+  const y = (height) => (AIR + (TALL - 2 * AIR) * (1 - height)).toFixed(1)
+  const x = (at) => (1000 * at).toFixed(1)
+  const line = drawn("svg", {viewBox: `0 0 1000 ${TALL}`, preserveAspectRatio: "none", "aria-hidden": "true"})
+  const runs = points.reduce((all, [at, height]) => {
+    if (height == null) all.push([])
+    else all.at(-1).push([at, height])
+    return all
+  }, [[]]).filter((run) => run.length > 1)
+  for (const run of runs) {
+    const path = run.map(([at, height]) => `${x(at)},${y(height)}`).join(" ")
+    line.append(drawn("polygon", {points: `${x(run[0][0])},${TALL} ${path} ${x(run.at(-1)[0])},${TALL}`, class: "area"}))
+    line.append(drawn("polyline", {points: path, class: "line", "vector-effect": "non-scaling-stroke"}))
+  }
+  const marks = dots ? points.filter(([, height]) => height != null).map(([at, height]) =>
+    h("i", {class: "dot", style: `left:${100 * at}%;top:${y(height)}px`})) : []
+  const height = place == null ? null : heightAt(points, place)
+  const here = height == null ? null : h("i", {class: "dot here", style: `left:${100 * place}%;top:${y(height)}px`})
+  fill(box, line, marks, here)
+}

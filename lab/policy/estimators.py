@@ -1,0 +1,160 @@
+r"""Gradients and Hessians of what a policy earns, estimated from episodes, without bias.
+
+With $Q_h = \sum_{h' \ge h} \gamma^{h'} r_{h'}$ (discounted from step 0 on, the rewards constants) and a baseline $b_h$,
+
+$$ \Phi(\theta; \tau) = \sum_h (Q_h - b_h) \log \pi_\theta(a_h|s_h), \qquad g = \nabla \Phi, \qquad
+   B = \nabla^2 \Phi + \nabla \Phi\, (\nabla \log p_\theta(\tau))^\top, $$
+
+$E g = \nabla J$ (GPOMDP) and $E B = \nabla^2 J$. A single B is not symmetric. The product is of one episode: the product of
+two means over a batch is biased. With less variance, differentiated twice (DiCE),
+
+$$ \sum_h \gamma^h r_h\, e^{c_h - \bar c_h} + b_h (1 - e^{\ell_h - \bar \ell_h}), \qquad
+   c_h = \sum_{k \le h} \ell_k, \quad \ell_h = \log \pi_\theta(a_h|s_h), $$
+
+a bar for what is not differentiated. Baxter, Bartlett, 2001; Shen et al., 2019; Foerster et al., 2018; Fatkhullin et al., 2023.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from lab.choices import chosen
+
+from .policies import Policy
+from .rollouts import Episode
+
+type Parameters = Float[Array, " d"]
+type Baseline = Literal["none", "others"]
+type Curvature = Literal["product", "dice"]
+
+
+def discounted(batch: Episode, discount: ArrayLike) -> Float[Array, "n H"]:
+    r"""$\gamma^h r_h$."""
+    return batch.rewards * jnp.asarray(discount, batch.rewards.dtype) ** jnp.arange(batch.rewards.shape[1])[None, :]
+
+
+def to_go(batch: Episode, discount: ArrayLike) -> Float[Array, "n H"]:
+    r"""$Q_h = \sum_{h' \ge h} \gamma^{h'} r_{h'}$."""
+    return jnp.cumsum(discounted(batch, discount)[:, ::-1], axis=1)[:, ::-1]
+
+
+@chosen
+def baseline(batch: Episode, discount: ArrayLike, kind: Baseline) -> Float[Array, "n H"]:
+    """What is taken off Q: nothing, or the mean of the other episodes at the same step, which know nothing of this one.
+
+    Raises:
+        ValueError: there are no others.
+    """
+    q = to_go(batch, discount)
+    if kind == "none":
+        return jnp.zeros_like(q)
+    if len(q) < 2:
+        raise ValueError("a baseline from the other episodes needs at least 2 of them: take more, or no baseline")
+    return (q.sum(axis=0, keepdims=True) - q) / (len(q) - 1)
+
+
+def log_probs(policy: Policy, theta: Parameters, batch: Episode) -> Float[Array, "n H"]:
+    """Of what was done, 0 after the end."""
+    each = jax.vmap(jax.vmap(policy.log_prob, (None, 0, 0)), (None, 0, 0))
+    return jnp.where(batch.alive, each(theta, batch.observations, batch.actions), 0.0)
+
+
+def phi(
+    policy: Policy, theta: Parameters, batch: Episode, discount: ArrayLike, less: ArrayLike = 0.0
+) -> Float[Array, " n"]:
+    r"""$\Phi$ of each episode. ``less`` is the baseline: a number, (1, H) or (n, H)."""
+    return ((to_go(batch, discount) - less) * log_probs(policy, theta, batch)).sum(axis=1)
+
+
+def dice(
+    policy: Policy, theta: Parameters, batch: Episode, discount: ArrayLike, less: ArrayLike = 0.0
+) -> Float[Array, " n"]:
+    """What has the estimates of an episode as first and second derivative; its value is the discounted return."""
+    each = log_probs(policy, theta, batch)
+    whole = jnp.cumsum(each, axis=1)
+
+    def ratio(x: Array) -> Array:
+        return jnp.exp(x - jax.lax.stop_gradient(x))
+
+    return (discounted(batch, discount) * ratio(whole) + less * batch.alive * (1 - ratio(each))).sum(axis=1)
+
+
+def gradient(
+    policy: Policy, theta: Parameters, batch: Episode, discount: ArrayLike, less: ArrayLike = 0.0
+) -> Parameters:
+    """The mean of g over the batch."""
+    return jax.grad(lambda x: phi(policy, x, batch, discount, less).mean())(theta)
+
+
+def gradients(
+    policy: Policy, theta: Parameters, batch: Episode, discount: ArrayLike, less: ArrayLike = 0.0
+) -> Float[Array, "n d"]:
+    """g of each episode."""
+    less = jnp.broadcast_to(less, batch.rewards.shape)
+
+    def one(episode: Episode, own: Array) -> Array:
+        return gradient(policy, theta, _alone(episode), discount, own[None])
+
+    return jax.vmap(one)(batch, less)
+
+
+def _alone(episode: Episode) -> Episode:
+    """A batch of one."""
+    return jax.tree.map(lambda x: x[None], episode)
+
+
+@chosen
+def hvp(
+    policy: Policy,
+    theta: Parameters,
+    batch: Episode,
+    v: Parameters,
+    discount: ArrayLike,
+    less: ArrayLike = 0.0,
+    kind: Curvature = "product",
+) -> Parameters:
+    r"""The mean of $B v$ over the batch, each product within one episode.
+
+    Args:
+        v: a direction.
+        kind: ``product``, the B above, or ``dice``, which has less variance.
+    """
+    if kind == "dice":
+        return jax.jvp(jax.grad(lambda x: dice(policy, x, batch, discount, less).mean()), (theta,), (v,))[1]
+    along = jax.jvp(lambda x: log_probs(policy, x, batch).sum(axis=1), (theta,), (v,))[1]
+
+    def weighted(x: Array, weights: Array | float) -> Array:
+        return (weights * phi(policy, x, batch, discount, less)).mean()
+
+    curved = jax.jvp(jax.grad(lambda x: weighted(x, 1.0)), (theta,), (v,))[1]
+    return curved + jax.grad(lambda x: weighted(x, along))(theta)
+
+
+@chosen
+def hvps(
+    policy: Policy,
+    theta: Parameters,
+    batch: Episode,
+    v: Parameters,
+    discount: ArrayLike,
+    less: ArrayLike = 0.0,
+    kind: Curvature = "product",
+) -> Float[Array, "n d"]:
+    """B v of each episode."""
+
+    def one(episode: Episode, own: Array) -> Array:
+        return hvp(policy, theta, _alone(episode), v, discount, own[None], kind)
+
+    return jax.vmap(one)(batch, jnp.broadcast_to(less, batch.rewards.shape))
+
+
+def product_of_means(
+    policy: Policy, theta: Parameters, batch: Episode, v: Parameters, discount: ArrayLike
+) -> Parameters:
+    """The biased estimate, with the product of two means over the batch: what not to do, to be compared with."""
+    curved = jax.jvp(jax.grad(lambda x: phi(policy, x, batch, discount).mean()), (theta,), (v,))[1]
+    along = jax.jvp(lambda x: log_probs(policy, x, batch).sum(axis=1).mean(), (theta,), (v,))[1]
+    return curved + gradient(policy, theta, batch, discount) * along

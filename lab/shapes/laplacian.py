@@ -1,0 +1,73 @@
+r"""The Laplace-Beltrami operator of a mesh, by linear finite elements: stiffness L, positive semi-definite, and lumped mass M.
+
+$$ L_{ij} = -\tfrac12 (\cot \alpha_{ij} + \cot \beta_{ij}), \qquad L_{ii} = -\sum_j L_{ij}, \qquad
+   m_i = \tfrac13 \sum_{f \ni i} \mathrm{area}_f $$
+
+with the angles opposite to edge ij. Of a face with edges of lengths a, b, c the angle opposite to a has
+$\cot = (b^2 + c^2 - a^2) / (4\,\mathrm{area}) = \langle e, f \rangle / (2\,\mathrm{area})$, e and f being the edges at that
+corner: lengths alone, so that surfaces in any dimension have one. A boundary has no slope across (Neumann).
+
+With ``robust`` it is the tufted intrinsic Delaunay Laplacian, of the package robust-laplacian: the same operator on a better
+triangulation of the same surface, which has no negative weight and takes faces without area and edges of many faces.
+
+Source: Pinkall, Polthier, *Computing discrete minimal surfaces*, 1993; Sharp, Crane, *A Laplacian for nonmanifold triangle
+meshes*, SGP 2020.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import sparse
+
+from lab.inputs import listed
+from lab.shapes.extras import extra
+from lab.shapes.mesh import Mesh, edges, flat_faces
+
+
+class Laplacian(NamedTuple):
+    """L u = lambda M u."""
+
+    stiffness: Any  # a sparse (n, n), symmetric, of rows that sum to 0
+    mass: Float[np.ndarray, " n"]  # of total the area
+
+
+def laplacian(shape: Mesh, *, robust: bool = False) -> Laplacian:
+    """The operator of a mesh. Error of an eigenvalue O(h^2) in the length h of edges.
+
+    Args:
+        robust: by the tufted intrinsic Delaunay triangulation, for bad triangles; in 3 dimensions.
+
+    Raises:
+        ValueError: faces without area or edges of more than two faces, which need ``robust``; or that in another dimension.
+    """
+    if robust:
+        return _robust(shape)
+    if (found := edges(shape)).faces.max() > 2:
+        many = map(tuple, found.ends[found.faces > 2].tolist())
+        raise ValueError(
+            f"edges of more than two faces ({listed(many, 60)}): take robust=True, or leave out faces there"
+        )
+    if (flat := flat_faces(shape)).size:
+        raise ValueError(f"faces without area ({listed(flat, 60)}): take robust=True, or leave them out")
+    corners = shape.vertices[shape.faces]
+    weights, at = [], []
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):  # the corner i is opposite to the edge jk
+        dots = ((corners[:, j] - corners[:, i]) * (corners[:, k] - corners[:, i])).sum(axis=1)
+        weights.append(dots / (4 * shape.areas))
+        at.append(shape.faces[:, [j, k]])
+    weight, ends = np.concatenate(weights), np.concatenate(at)
+    half = sparse.coo_array((weight, ends.T), shape=(shape.n, shape.n))
+    both = (half + half.T).tocsr()
+    stiffness = (sparse.diags_array(np.asarray(both.sum(axis=1)).ravel()) - both).tocsr()
+    mass = np.bincount(shape.faces.ravel(), np.repeat(shape.areas / 3, 3), shape.n)
+    return Laplacian(stiffness, mass)
+
+
+def _robust(shape: Mesh) -> Laplacian:
+    if shape.vertices.shape[1] != 3:
+        raise ValueError(
+            f"the vertices have {shape.vertices.shape[1]} coordinates, but robust=True takes places in space"
+        )
+    made = extra("robust_laplacian", "Laplacians of bad triangles").mesh_laplacian(shape.vertices, shape.faces)
+    return Laplacian(sparse.csr_array(made[0]), made[1].diagonal())

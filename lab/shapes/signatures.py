@@ -1,0 +1,58 @@
+r"""Signatures of a point by the spectrum of its surface: the same on isometric surfaces, and at mirrored points.
+
+$$ \mathrm{WKS}(x, t) = \frac{\sum_i w_{ti}\, \varphi_i(x)^2}{\sum_i w_{ti}}, \quad
+   w_{ti} = e^{-(e_t - \log \lambda_i)^2 / 2 \sigma^2}, \qquad
+   \mathrm{HKS}(x, t) = \sum_i e^{-\lambda_i t}\, \varphi_i(x)^2 . $$
+
+Source: Aubry, Schlickewei, Cremers, *The wave kernel signature*, 2011; Sun, Ovsjanikov, Guibas, *A concise and provably
+informative multi-scale signature based on heat diffusion*, 2009.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from lab.shapes.spectrum import Spectrum
+
+_ZERO = 1e-5  # of an eigenvalue, in 1 / area, that has no logarithm
+
+
+def wave_kernel(spectrum: Spectrum, channels: int = 128) -> Float[np.ndarray, "n channels"]:
+    r"""Energies evenly from $\log \lambda_2 + 2 \sigma$ to $\log \lambda_K - 2 \sigma$, with
+    $\sigma = 7 (\log \lambda_K - \log \lambda_2) / \mathrm{channels}$; each channel is divided by its M-norm.
+
+    Raises:
+        ValueError: fewer than 29 channels, of which the energies would have no room, or less than two eigenvalues above 0.
+    """
+    if channels <= 28:
+        raise ValueError(
+            f"channels = {channels}, but at least 29 are needed: below, 4 sigma is wider than the spectrum"
+        )
+    above = spectrum.values > _ZERO / spectrum.mass.sum()
+    logs = np.log(spectrum.values[above])
+    if logs.size < 2 or logs[-1] - logs[0] < 1e-9:
+        raise ValueError(f"there are {logs.size} eigenvalues above 0, but at least 2 unlike ones are needed: raise k")
+    sigma = 7 * (logs[-1] - logs[0]) / channels
+    energies = np.linspace(logs[0] + 2 * sigma, logs[-1] - 2 * sigma, channels)
+    weights = np.exp(-((energies[:, None] - logs[None, :]) ** 2) / (2 * sigma**2))
+    raw = spectrum.functions[:, above] ** 2 @ (weights / weights.sum(axis=1, keepdims=True)).T
+    return raw / np.sqrt(spectrum.mass @ raw**2)[None, :]
+
+
+def heat_kernel(spectrum: Spectrum, times: Any = None, channels: int = 16) -> Float[np.ndarray, "n times"]:
+    r"""At the times, which are areas; without any at ``channels`` of them, evenly in the logarithm from $4 \log 10 / \lambda_K$
+    to $4 \log 10 / \lambda_2$, between which the k eigenfunctions tell something.
+
+    Raises:
+        ValueError: a time below 0, or no eigenvalue above 0.
+    """
+    if times is None:
+        above = spectrum.values[spectrum.values > _ZERO / spectrum.mass.sum()]
+        if not above.size:
+            raise ValueError("there is no eigenvalue above 0: raise k")
+        times = np.geomspace(4 * np.log(10) / above[-1], 4 * np.log(10) / above[0], channels)
+    times = np.atleast_1d(np.asarray(times, float))
+    if not (times >= 0).all():
+        raise ValueError("the times must be at least 0")
+    return spectrum.functions**2 @ np.exp(-spectrum.values[:, None] * times[None, :])

@@ -1,0 +1,37 @@
+"""What the page of the correspondence tells first."""
+
+from lab.studies.contract import Group, Step, Story
+
+from .presets import LEARNED
+
+STORY = Story(
+    "Two poses of one figure, and no labels: what is the same on both is found from how heat spreads on each.",
+    hero=("matched", "errors"),
+    moves=("k", "zoom"),
+    steps=(
+        Step("Is it exact where nothing is bent?", {"data": "person-turned"},
+             "Turned in space, all vertices are found: the error is {error:.2g} %.",
+             lambda before, after: after.error < 1e-6, look="matched"),
+        Step("Can better features be learned from this pair alone?", LEARNED,
+             "The nearest features are off by {error_nearest:.3g} %, and by {before.error_nearest:.3g} % of signatures.",
+             lambda before, after: 3 * after.error_nearest < before.error_nearest, look="matched"),
+        Step("And without transport?", LEARNED | {"ot_weight": 0.0},
+             "Features agree later: they are off by {error_nearest:.3g} % after as many steps.",
+             lambda before, after: 9 < after.error_nearest < before.error_nearest, look="course"),
+        Step("And where lengths are not kept?", {"data": "cortex-inflated"},
+             "Signatures are off by {error_waves:.3g} %, and so is the map: {error:.3g} %.",
+             lambda before, after: after.error_waves > 30 and after.error > 10, look="errors"),
+    ),
+    groups=(
+        Group("What is compared", "The same heat flows on both: eigenfunctions correspond, up to signs and order.",
+              ("functions", "spectrum")),
+        Group("The map", "The best map of as many eigenfunctions is off by {floor:.2g} %.",
+              ("map", "best", "correct", "sizes")),
+        Group("Sliced transport", "One direction is a sort; the mean over many is a distance.", ("sliced", "weights")),
+        Group("As it is learned", "Both maps must be each other's way back, and keep areas.",
+              ("film", "course", "terms", "refined")),
+        Group("What it hangs on", "Transport helps at first.", ("crossing", "variants")),
+    ),
+    says=("The correspondence is off by {error:.2g} % in the mean.", "The best map of as many by {floor:.2g} %."),
+    question="Which point of one body is which of the other?",
+)

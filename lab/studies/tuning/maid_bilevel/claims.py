@@ -1,0 +1,43 @@
+"""What the paper and mathematics say of MAID, measured."""
+
+from typing import Any
+
+from lab.studies.contract import Claim
+from lab.studies.vocabulary import number, of
+
+from .presets import CERTIFIED, CLASSIFY, PAPER
+
+_SURE: dict[str, Any] = CERTIFIED | {"compare": False}
+
+CLAIMS = (
+    Claim("one-curve", "From five first accuracies MAID comes to one loss, to 1e-4 of its fall.", number("agreement", **PAPER),
+          1e-4, "the paper's robustness, on its quadratic", "<="),
+    Claim("images-agree", "On images too.", number("agreement"), 1e-3, "the paper's robustness", "<="),
+    Claim("fan", "Accuracies that stay do not.", number("fixed_spread", **PAPER), 0.5, "the paper's comparison", ">="),
+    Claim("start", "The quadratic begins at 4440.09.", number("loss_start", **PAPER), 4440.09, "closed form, seed 29", "==",
+          0.01),
+    Claim("left", "After 200 steps the loss is 55 above the least.", number("loss", **PAPER) - number("least", **PAPER), 55.35,
+          "the sheet", "==", 0.5),
+    Claim("monotone", "No accepted step raises the true loss.", number("rises", **PAPER), 0.0, "sufficient decrease", "<="),
+    Claim("monotone-images", "Nor with bounds for all constants, on images.", number("rises", **_SURE),
+          0.0, "sufficient decrease", "<="),
+    Claim("bound", "No error of a slope is above its bound.", number("violations", **PAPER), 0.0, "the error bound", "<="),
+    Claim("bound-images", "Nor on images, of certified constants.", number("violations", **_SURE), 0.0,
+          "the bound of the error", "<="),
+    Claim("loose", "The bound is loose: errors are a hundredth of it or less.", number("looseness", **PAPER), 0.01,
+          "the sheet: 1e-4", "<="),
+    Claim("denoised", "Noise of a tenth is 20 dB.", number("psnr_noisy"), 20.0, "10 log 100", "==", 0.2),
+    Claim("gain", "Total variation gains 3.5 dB and more on photographs.",
+          number("psnr") - number("psnr_noisy"), 3.5, "the sheet: 20.01 to 26.26 on two others", ">="),
+    Claim("held-out", "What is learned holds for other photographs.", number("psnr_test"),
+          number("psnr_noisy") + 3.0, "held-out images", ">="),
+    Claim("digits", "With learned decays 95 % of unseen digits are right.",
+          number("accuracy", **CLASSIFY), 95.0, "the sheet: 96.5", ">=", quick=False),
+    Claim("cheapest", "None of five fixed accuracies is near the least loss sooner.", number("maid_cost"), number("fixed_cost"),
+          "the paper", "<="),
+    Claim("schedule", "No schedule of HOAG is as cheap as MAID.", number("maid_cost"), number("hoag_cost"), "the paper", "<=",
+          should_hold=False, note="a well-tuned geometric schedule is cheaper early; with the wrong first step it is not"),
+    Claim("ends-at-once", "A rough accuracy that stays ends before it begins.",
+          of(lambda run: run.sizes["iteration"], rule="fixed accuracy", eps0=1.0, compare=False), 2.0,
+          "psi > 0 at all step lengths", "<="),
+)

@@ -1,0 +1,308 @@
+"""A bilevel problem of one's own as a study: two losses in, learned hyperparameters and what is certain of them out."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from hashlib import sha256
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import ArrayLike
+
+from lab import code
+from lab.datasets import Data
+from lab.datasets.registry import register as offer
+from lab.numerics import Loop
+from lab.numerics.host import placed
+from lab.numerics.jit import jit
+from lab.precision import need_float64
+from lab.studies import draw
+from lab.studies.contract import Paper, Picture, Pictures, Result, Study, register
+from lab.tuning import descent
+from lab.tuning.problem import Own, slope
+
+from . import MaidBilevel, survey, variables
+
+_HIDDEN = ("problem", "noise", "images", "pixels", "share", "filters", "known")
+_OF_THE_LABS = (
+    "psnr",
+    "psnr_noisy",
+    "psnr_test",
+    "frame_psnr",
+    "clean",
+    "noisy",
+    "denoised",
+    "accuracy",
+    "decay",
+    "filters",
+    "filters_start",
+    "strength",
+)
+_LINES = 40  # hyperparameters that are drawn
+_SHOWN = ("fan", "accuracies", "rivals", "costs", "plane", "errors", "residuals", "starts", "steps")
+
+
+def bilevel_study(
+    title: str,
+    h: Callable[..., Any],
+    g: Callable[..., Any],
+    x: ArrayLike,
+    theta: ArrayLike,
+    *,
+    r: Callable[[Any], Any] | None = None,
+    mu: Any = None,
+    smooth: Any = None,
+    upper: Any = None,
+    inverse: Any = None,
+    cross: Any = None,
+    convex: bool = False,
+    data: Any = None,
+    names: Sequence[str] = (),
+    about: str = "",
+    slug: str = "",
+    **defaults: Any,
+) -> type[Study]:
+    r"""A study of $\min_\theta g(\hat x(\theta)) + r(\theta)$ with $\hat x(\theta) = \arg\min_x h(x, \theta)$: MAID and its
+    rivals from several accuracies, errors of slopes and their bounds, what is learned.
+
+    h is strongly convex in x. The study is known to every face of this process; in a file of one's own it serves ``lab serve
+    my_losses.py`` and ``lab run my_losses.py`` too.
+
+    Args:
+        title: what headings say.
+        h: (x, theta) to a number, of jax.numpy; it is differentiated twice.
+        g: x to a number.
+        x: where the first lower solve begins, of any shape.
+        theta: the first hyperparameters, (p,). The logarithm of what must be positive is a good one.
+        r: theta to a number that is added to the upper loss, or None.
+        mu, smooth, upper: strong convexity of h in x, Lipschitz constants of its gradient in x and of that of g: each a
+            number, or a function of theta. Of what is None the eigenvalues of the Hessians at hand are taken, within a
+            factor of 2.
+        inverse, cross: Lipschitz constants in x of the inverse Hessian of h and of d/dtheta grad_x h; None: secants along
+            the iterates. Steps are certified where all five are known.
+        convex: whether g is; then bounds are tighter.
+        data: arrays that h and g need, any pytree: both are called with it as a last argument. Large ones are better here
+            than as constants of the functions.
+        names: of the hyperparameters.
+        about: three sentences for the page.
+        slug: its name on the command line; made of the title when omitted.
+        defaults: of parameters, ``budget=5000``, ``alpha0=1.0``: what its page begins with.
+
+    Raises:
+        ValueError: what does not fit together; the sentence says what was found. A run refuses an h that is not
+            strongly convex, with the curvature that was found.
+
+    >>> import jax
+    >>> jax.config.update("jax_enable_x64", True)
+    >>> from lab import studies
+    >>> h = lambda x, theta: 0.5 * jnp.sum((x - 3.0) ** 2) + 0.5 * jnp.exp(theta[0]) * jnp.sum(x**2)
+    >>> g = lambda x: 0.5 * jnp.sum((x - 1.0) ** 2)
+    >>> Ridge = studies.bilevel_study("A ridge", h, g, [0.0, 0.0], [0.0], alpha0=1.0)
+    >>> round(float(np.exp(Ridge(compare=False).run().theta.dropna("place")[-1, 0])), 3)
+    2.0
+    """
+    need_float64("the study of a bilevel problem")
+    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    if not slug:
+        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    given = {"mu": mu, "smooth": smooth, "upper": upper, "inverse": inverse, "cross": cross}
+    first = _numbers("theta", theta)
+    made = _problem(h, g, _numbers("x", x), first, r, given, convex, data)
+    if names and len(names) != first.size:
+        raise ValueError(f"{len(names)} names were given for {first.size} hyperparameters: give one for each, or none")
+    body: dict[str, Any] = {
+        "slug": slug,
+        "title": title,
+        "own": made,
+        "names": tuple(names) or tuple(f"θ {i}" for i in range(first.size)),
+        "definition": _definition(made, first, given),
+        "about": about
+        or f"{title}: hyperparameters that are learned by the gradient of a loss that is never known exactly. Move the "
+        "first accuracy. Look at what it chooses, and at the runs beside it whose accuracy stays.",
+        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
+    }
+    if first.size == 1:
+        body["pictures"] = Pictures(*(picture for picture in _OwnBilevel.pictures if picture.name != "plane"))
+    if unknown := set(defaults) - set(_OwnBilevel.parameters()):
+        there = ", ".join(_OwnBilevel.parameters())
+        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
+    for name, value in (defaults | {"data": f"{slug}-start"}).items():
+        body[name] = parameter = copy(_OwnBilevel.param[name])
+        parameter._validate(value)
+        parameter.default = value
+    found: Any = type(re.sub(r"\W+", "", title.title()) or "OwnBilevel", (_OwnBilevel,), body)
+    register(found)
+    _offer(slug, title, first)
+    return found
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, but finite numbers to begin with are needed")
+    return array.astype(float)
+
+
+def _problem(
+    h: Any, g: Any, x: np.ndarray, theta: np.ndarray, r: Any, given: dict[str, Any], convex: bool, data: Any
+) -> Own:
+    """The problem, if its losses can be called and are finite where it begins."""
+    for name, call in (("h", h), ("g", g), *([("r", r)] if r is not None else [])):
+        if not callable(call):
+            raise ValueError(f"{name} is a {type(call).__name__}, but a function is needed")
+    for name, value in given.items():
+        least = 0 if name in ("inverse", "cross") else np.nextafter(0, 1)
+        if value is not None and not callable(value) and not (np.ndim(value) == 0 and least <= float(value) < np.inf):
+            raise ValueError(
+                f"{name} is {value!r}, but it must be a number {'of 0 or more' if least == 0 else 'above 0'}, a function "
+                "of theta, or None, to be estimated"
+            )
+    numbers = {name: value if value is None or callable(value) else float(value) for name, value in given.items()}
+    numbers["of_upper"] = numbers.pop("upper")
+    if data is not None:
+        data = jax.tree.map(jnp.asarray, data)
+    made = Own(h, g, placed(x), r, is_convex=convex, few=theta.size <= 32, data=data, **numbers)
+    descent.check(made, placed(theta), 1.0, 1.0, 1.0, descent.Rules())
+    for name, value in zip(("h", "g and r"), _start(made, placed(theta))[:2], strict=True):
+        if not np.isfinite(value):
+            raise ValueError(f"{name} at the first x and theta gives {float(value)}: begin where the losses are finite")
+    return made
+
+
+@jit
+def _start(made: Own, theta: Any) -> tuple[Any, ...]:
+    """Both losses where it begins, and their slopes there."""
+    x = made.start(theta)
+    slopes = slope(made, x, theta), jax.grad(made.upper)(x), jax.grad(lambda at: made.lower(x, at))(theta)
+    return made.lower(x, theta), made.upper(x) + made.penalty(theta), slopes
+
+
+def _definition(made: Own, theta: np.ndarray, given: dict[str, Any]) -> str:
+    """What tells two problems apart: code, arrays, constants, and what is given, as code may read what is not in it."""
+    calls = (made.h, made.g, made.r, *given.values())
+    parts = [code.text_of(call) if callable(call) else repr(call) for call in calls] + [repr(made.is_convex)]
+    arrays = (made.x0, made.data, *_start(made, placed(theta)), *_start(made, placed(theta + 0.1)))
+    parts += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(eqx.filter(arrays, eqx.is_array))]
+    return sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _learned(result: xr.Dataset) -> Any:
+    values, names = result.theta.dropna("place").values, [str(name) for name in result.hyperparameter.values]
+    shown = np.unique(np.linspace(0, len(names) - 1, min(len(names), _LINES)).astype(int))
+    tints, named = draw.colours(8), len(names) <= 8
+    layers = [
+        draw.curve(np.arange(len(values)), values[:, i], names[i] if named else "", color=tints[i % 8]) for i in shown
+    ]
+    note = "" if len(shown) == len(names) else f"{len(shown)} of {len(names)}"
+    return draw.plot(*layers, xlabel="step", ylabel="hyperparameters", height=320, note=note)
+
+
+def _minimiser(result: xr.Dataset, frame: int) -> Any:
+    values = result.minimiser.values
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    return draw.plot(
+        draw.curve(result.unknown, values[0], "at the start", color=draw.MUTED),
+        draw.curve(result.unknown, values[frame], "", color=draw.SOURCE),
+        xlabel="unknown",
+        ylabel="value",
+        ylim=(low - margin, high + margin),
+        height=320,
+        note=f"step {int(result.frame_step[frame])}: loss {float(result.frame_loss[frame]):.4g}",
+    )
+
+
+class _OwnBilevel(MaidBilevel):
+    """Everything that holds for any two losses."""
+
+    slug = ""
+    paper = Paper("you", "a bilevel problem of your own", "unpublished", 2026)
+    kind = "samples"
+    data_options = ()
+    story, presets, claims = None, (), ()
+    own: ClassVar[Any] = None
+    names: ClassVar[tuple[str, ...]] = ()
+
+    dims: ClassVar = {
+        name: MaidBilevel.dims[name]
+        for name in ("iteration", "run", "stage", "frame", "place", "which", "u", "v", "evaluation", "product")
+    } | {"hyperparameter": ("hyperparameter", ""), "unknown": ("unknown", "")}
+    results = (
+        *(result for result in MaidBilevel.results if result.name not in _OF_THE_LABS),
+        Result("theta", ("place", "hyperparameter"), "hyperparameter", "before each step and after the last one"),
+        Result(
+            "minimiser",
+            ("frame", "unknown"),
+            "value",
+            "of each unknown of the lower problem, row by row, at some steps",
+        ),
+    )
+    pictures = Pictures(
+        *(MaidBilevel.pictures[name] for name in _SHOWN[:1]),
+        Picture("learned", "Hyperparameters", "along the steps", _learned),
+        Picture(
+            "minimiser",
+            "The minimiser",
+            "grey: at the first hyperparameters; blue: along the steps",
+            _minimiser,
+            plays="frame",
+        ),
+        *(MaidBilevel.pictures[name] for name in _SHOWN[1:]),
+    )
+
+    @classmethod
+    def parameters(cls) -> dict[str, Any]:
+        return {name: each for name, each in super().parameters().items() if name not in _HIDDEN}
+
+    @classmethod
+    def prepare(cls, data: Data) -> Any:
+        """The first hyperparameters."""
+        return placed(np.asarray(data.arrays["x"], float)[0])
+
+    def check(self, data: Data) -> None:
+        """One row of as many hyperparameters as there are."""
+        super(MaidBilevel, self).check(data)
+        shape = data.arrays["x"].shape
+        if shape != (1, len(self.names)):
+            raise ValueError(
+                f"x in {data.name} has the shape {shape}, but it is where the {len(self.names)} hyperparameters begin: "
+                f"give one row of {len(self.names)} numbers"
+            )
+
+    @classmethod
+    def compute(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+        found, looked, told = variables.learn(cls.own, inputs + p.start, p, loop)
+        return told | {"theta": found.path, "minimiser": looked.x.reshape(survey.FRAMES, -1)}
+
+    @classmethod
+    def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
+        two = len(cls.names) == 2
+        found: dict[str, Any] = {
+            "which": list(cls.names) if two else ["first direction", "second direction"],
+            "hyperparameter": list(cls.names),
+        }
+        if "run_last" in output:
+            found["run"] = survey.names()
+        return found
+
+
+def _offer(slug: str, title: str, theta: np.ndarray) -> None:
+    """As a named set, so that a page goes back to it and a recipe finds it again."""
+
+    @offer(
+        name=f"{slug}-start",
+        title=f"{title}: where it begins",
+        kind="samples",
+        summary="The first hyperparameters, as one row.",
+        source="brought by the user",
+        licence="the user's",
+        real=True,
+        has=("x",),
+    )
+    def build() -> dict[str, Any]:
+        return {"arrays": {"x": theta[None]}}

@@ -1,0 +1,1 @@
+"""Studies of what data are worth."""

@@ -1,0 +1,81 @@
+r"""Forecasts that anybody must beat: constant velocity, and a ridge regression of the future on the past.
+
+$$ \hat x_{t+j} = x_t + j (x_t - x_{t-1}); \qquad
+   \min_{W, b} \sum_i | y_i - W x_i - b |^2 + \alpha |W|^2 , $$
+
+x the seen positions and y the future ones, from where the agent was seen last, both coordinates jointly. And the error
+ellipses that go with them: covariances of what a forecast missed in training, by step.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float
+
+
+def constant_velocity(past: Float[Array, "*s o 2"], steps: int) -> Float[Array, "*s {steps} 2"]:
+    """On with the last displacement.
+
+    Raises:
+        ValueError: fewer than 2 seen positions.
+    """
+    if past.shape[-2] < 2:
+        raise ValueError(f"observed = {past.shape[-2]} frames is not allowed: a speed needs at least 2")
+    last, speed = past[..., -1:, :], past[..., -1:, :] - past[..., -2:-1, :]
+    times = jnp.broadcast_to(jnp.arange(1.0, steps + 1)[:, None], (*past.shape[:-2], steps, 1))
+    return last + times * speed
+
+
+class Ridge(NamedTuple):
+    weights: Float[Array, "o2 p2"]
+    intercept: Float[Array, " p2"]
+
+    def __call__(self, past: Float[Array, "*s o 2"]) -> Float[Array, "*s p 2"]:
+        """What it predicts, in the frame of the past."""
+        shape = past.shape[:-2]
+        told = past.reshape(-1, len(self.weights)) @ self.weights + self.intercept[None, :]
+        return told.reshape(*shape, -1, 2)
+
+
+def ridge(
+    past: Float[Array, "*s o 2"], future: Float[Array, "*s p 2"], there: Bool[Array, "*s"], penalty: ArrayLike = 1e-2
+) -> Ridge:
+    """The regression on all windows that count; the intercept is not penalised.
+
+    Args:
+        past, future: in metres, from where each agent was seen last.
+        there: which windows count.
+        penalty: alpha, in square metres.
+
+    Raises:
+        ValueError: a penalty that is not above 0.
+    """
+    if not isinstance(penalty, Tracer) and not np.asarray(penalty) > 0:
+        raise ValueError(f"penalty = {penalty} is not allowed: it must be above 0")
+    weight = there.reshape(-1, 1).astype(past.dtype)
+    x, y = (weight * each.reshape(len(weight), -1) for each in (past, future))
+    total = jnp.maximum(weight.sum(), 1)
+    x_mean, y_mean = x.sum(axis=0) / total, y.sum(axis=0) / total
+    x, y = x - weight * x_mean[None, :], y - weight * y_mean[None, :]
+    square = x.T @ x
+    found = jnp.linalg.solve(square + penalty * jnp.eye(len(square), dtype=square.dtype), x.T @ y)
+    return Ridge(found, y_mean - x_mean @ found)
+
+
+def missed(
+    told: Float[Array, "*s p 2"], truth: Float[Array, "*s p 2"], there: Bool[Array, "*s"]
+) -> Float[Array, "p 2 2"]:
+    """The second moments of what a forecast missed, by step: about 0, so that a bias counts."""
+    away = jnp.where(there[..., None, None], told - truth, 0.0)
+    away = away.reshape(-1, *away.shape[-2:])
+    return jnp.einsum("spi,spj->pij", away, away) / jnp.maximum(there.sum(), 1)
+
+
+def turned(covariance: Float[Array, "*s p 2 2"], heading: Float[Array, "*s 2"]) -> Float[Array, "*s p 2 2"]:
+    """Covariances that an agent sees, on the road."""
+    c, s = heading[..., None, 0], heading[..., None, 1]
+    turn = jnp.stack([jnp.stack([c, -s], axis=-1), jnp.stack([s, c], axis=-1)], axis=-2)
+    return turn @ covariance @ jnp.swapaxes(turn, -1, -2)

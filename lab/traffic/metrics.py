@@ -1,0 +1,41 @@
+r"""How far predicted positions are from true ones, in metres, over the agents that count.
+
+ADE is the mean distance over agents and steps, FDE that of the last step, RMSE the root of the mean square, by step or in all;
+ADE <= RMSE always.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def distances(told: Float[Array, "*s p 2"], truth: Float[Array, "*s p 2"]) -> Float[Array, "*s p"]:
+    """Of each predicted position from the true one."""
+    away = told - truth
+    return jnp.hypot(away[..., 0], away[..., 1])
+
+
+def _mean(values: Array, there: Array) -> Array:
+    """By step, over those that count; NaN where nobody does."""
+    weight = there[..., None].astype(values.dtype)
+    axes = tuple(range(values.ndim - 1))
+    return jnp.where(there[..., None], values, 0.0).sum(axis=axes) / weight.sum(axis=axes)
+
+
+def by_step(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, " p"]:
+    """The mean distance of each step."""
+    return _mean(apart, there)
+
+
+def ade(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, ""]:
+    """Average displacement error."""
+    return _mean(apart, there).mean()
+
+
+def fde(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, ""]:
+    """Final displacement error."""
+    return _mean(apart[..., -1:], there)[0]
+
+
+def rmse(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, " p"]:
+    """Root of the mean square, of each step."""
+    return jnp.sqrt(_mean(apart**2, there))

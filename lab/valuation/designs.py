@@ -1,0 +1,49 @@
+r"""Mixtures of sources: points of the simplex $\{p \ge 0, \sum_i p_i = 1\}$, and which of them are tried."""
+
+from itertools import combinations
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from lab.numerics.host import placed
+
+
+def mixtures(p: Any, sources: int | None = None) -> Float[np.ndarray, "k sources"]:
+    """Shares as an array, one mixture a row; one alone becomes a row.
+
+    Raises:
+        ValueError: shares that are negative, do not sum to 1 (1e-6), or are of another number of sources.
+    """
+    given = np.atleast_2d(np.asarray(p, float))
+    if given.ndim != 2 or 0 in given.shape or (sources is not None and given.shape[1] != sources):
+        needed = "shares" if sources is None else f"{sources} shares, one for each source,"
+        raise ValueError(f"the mixtures have shape {np.shape(p)}, but rows of {needed} are needed")
+    wrong = ~np.isfinite(given).all(axis=1) | (given < 0).any(axis=1) | (np.abs(given.sum(axis=1) - 1) > 1e-6)
+    if wrong.any():
+        first = given[wrong][0].tolist()
+        raise ValueError(f"a mixture is {first}, but shares of at least 0 with sum 1 are needed: divide by their sum")
+    return given
+
+
+def simplex_grid(sources: int, steps: int) -> Float[np.ndarray, "k sources"]:
+    r"""All mixtures whose shares are multiples of 1/steps, $\binom{steps + m - 1}{m - 1}$ of them, the first share fastest.
+
+    Raises:
+        ValueError: fewer than one source or one step.
+
+    >>> simplex_grid(3, 10).shape
+    (66, 3)
+    """
+    if sources < 1 or steps < 1:
+        raise ValueError(f"a grid of {sources} sources in {steps} steps has no points: give at least one of each")
+    places = steps + sources - 1
+    bars = np.array(list(combinations(range(places), sources - 1)), int).reshape(-1, sources - 1)
+    edges = np.c_[np.full(len(bars), -1), bars, np.full(len(bars), places)]
+    return (np.diff(edges, axis=1) - 1)[:, ::-1] / steps
+
+
+def dirichlet(key: Array, count: int, sources: int, concentration: float = 1.0) -> Float[Array, "count sources"]:
+    """Random mixtures; uniform on the simplex at concentration 1, nearer to equal shares above it."""
+    return jax.random.dirichlet(key, placed(np.full(sources, concentration)), (count,))

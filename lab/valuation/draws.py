@@ -1,0 +1,70 @@
+r"""Training sets drawn from a mixture of sources, and labels that are wrong.
+
+A set of N points in proportions p: each is of source i with probability p_i, and is one of its n_i points, with replacement,
+so that the counts are multinomial. (Rounding N p_i q_c to whole numbers, as is done elsewhere, leaves no point of a rare class
+at small N.) A set is held as how often each point was drawn, so that all sets of all sizes have one shape.
+
+Source: Kang et al., *Performance scaling via optimal transport*, NeurIPS 2023.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
+
+from lab.numerics.jit import jit
+
+
+@jit
+def counts(
+    key: Array, p: Float[Array, "k sources"], source: Int[Array, " n"], size: ArrayLike, most: int
+) -> Float[Array, "k n"]:
+    r"""How often each point is drawn: $\mathrm{Multinomial}(N, p_{i(j)} / n_{i(j)})$, a set for each mixture.
+
+    Args:
+        key: each mixture has its own draws.
+        p: shares, a mixture a row, as ``designs.mixtures`` checks them.
+        source: which source each point is of; each has points, else its share is lost.
+        size: N, traced; one for all mixtures or one for each.
+        most: at least N. Time and memory O(k most).
+    """
+    edges = jnp.cumsum(masses(p, source), axis=1)
+
+    def draw(key: Array, edges: Array, size: Array) -> Array:
+        at = jnp.searchsorted(edges, edges[-1] * jax.random.uniform(key, (most,), edges.dtype), side="right")
+        at = jnp.where(jnp.arange(most) < size, jnp.minimum(at, source.size - 1), source.size)
+        return jnp.zeros(source.size, edges.dtype).at[at].add(1.0, mode="drop")
+
+    return jax.vmap(draw)(jax.random.split(key, len(p)), edges, jnp.broadcast_to(size, len(p)))
+
+
+def masses(p: Float[Array, "k sources"], source: Int[Array, " n"]) -> Float[Array, "k n"]:
+    """p_i / n_i at each point of source i, a mixture a row."""
+    points = jnp.zeros(p.shape[1], p.dtype).at[source].add(1)
+    return (p / jnp.maximum(points, 1)[None, :])[:, source]
+
+
+@jit
+def flipped(
+    key: Array,
+    labels: Int[Array, " n"],
+    classes: int,
+    rate: ArrayLike,
+    among: Bool[Array, " n"],
+    kept: Any = None,
+) -> Int[Array, " n"]:
+    """Labels of which a share is replaced by another class, each other one alike likely.
+
+    Args:
+        classes: how many there are.
+        rate: the share, between 0 and 1. For one key the labels that are wrong at a rate are wrong at each higher one.
+        among: where labels may be wrong.
+        kept: (n,), where they stay nevertheless.
+    """
+    chance, other = jax.random.split(key)
+    wrong = among & (jax.random.uniform(chance, labels.shape) < rate)
+    wrong = wrong if kept is None else wrong & ~kept
+    step = jax.random.randint(other, labels.shape, 1, classes, labels.dtype)
+    return jnp.where(wrong, (labels + step) % classes, labels)

@@ -1,0 +1,233 @@
+r"""Scores of mixtures as functions of their shares p and their distance T to a validation set: fits at one pilot size.
+
+| model | columns beside 1, for i < m since $p_m = 1 - \sum_{i<m} p_i$ |
+|---|---|
+| linear | $p_i$ |
+| quadratic | $p_i, p_i^2$ |
+| linear-OT | $T$ |
+| PQ-OT | $p_i, p_i^2, T, p_i T, p_i^2 T$ |
+| notebook | $p_i, T, p_i T, p_i^2 T$ (what the authors released) |
+
+Least squares, or ridge on columns of mean 0 and variance 1 with an intercept that is not punished:
+$\min_\beta |y - \bar y - Z \beta|^2 + \alpha |\beta|^2$. All models are padded to one number of columns with zeros, which
+changes nothing, so that one program fits all. ``rational`` is the baseline after Hashimoto, *Model performance scaling with
+multiple data sources*, ICML 2021, over both sizes:
+$\log(\mathrm{error}) = \log \sum_r (\sum_i e^{\theta_{ir}} p_i)^{-1} - \alpha \log N$.
+
+Source: Kang et al., *Performance scaling via optimal transport*, NeurIPS 2023, stage 1.
+"""
+
+import warnings
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from lab.choices import chosen
+from lab.numerics.jit import jit
+
+Named = Literal["linear-OT", "PQ-OT", "notebook", "linear", "quadratic"]
+type Model = Named | str
+MODELS: tuple[str, ...] = get_args(Named)
+FEW = 0.3  # ridge where there are fewer mixtures than columns and none was asked for
+_HELD = 0.03  # how strongly the rational baseline is held where it starts: sources that no mixture has would run away
+_CUT = 1e-12  # singular values below this share of the largest count as 0
+
+
+@chosen
+def columns(p: Float[Array, "*k sources"], distance: Float[Array, "*k"], model: Model) -> Float[Array, "*k columns"]:
+    """The columns of a model, beside the intercept, at mixtures with their distances."""
+    free, t = p[..., :-1], distance[..., None]
+    square = free**2
+    parts = {
+        "linear-OT": (t,),
+        "PQ-OT": (free, square, t, free * t, square * t),
+        "notebook": (free, t, free * t, square * t),
+        "linear": (free,),
+        "quadratic": (free, square),
+    }[model]
+    return jnp.concatenate(parts, axis=-1)
+
+
+@chosen
+def count(model: Model, sources: int) -> int:
+    """How many columns a model has, with the intercept."""
+    free = sources - 1
+    return (
+        1
+        + {"linear-OT": 1, "PQ-OT": 1 + 4 * free, "notebook": 1 + 3 * free, "linear": free, "quadratic": 2 * free}[
+            model
+        ]
+    )
+
+
+@chosen
+def padded(p: Float[Array, "*k sources"], distance: Float[Array, "*k"], model: Model) -> Float[Array, "*k columns"]:
+    """``columns`` with zeros after them, as many as ``PQ-OT`` has."""
+    found = columns(p, distance, model)
+    room = count("PQ-OT", p.shape[-1]) - 1 - found.shape[-1]
+    return jnp.concatenate([found, jnp.zeros((*found.shape[:-1], room), found.dtype)], axis=-1)
+
+
+class Fit(NamedTuple):
+    """What a fit found; of several fits each field has a dimension more in front."""
+
+    intercept: Float[Array, "..."]
+    slopes: Float[Array, "... columns"]  # in units of the columns as they are
+    condition: Float[Array, "..."]  # of the standardised columns: the largest singular value over the least
+    ridge: Float[Array, "..."]  # alpha that was used
+
+
+@jit
+def least_squares(
+    z: Float[Array, "k columns"],
+    y: Float[Array, " k"],
+    real: Int[Array, ""],
+    ridge: ArrayLike,
+    weights: Float[Array, " k"],
+) -> Fit:
+    """The fit of y by an intercept and the columns of z. Under ``jit`` and ``vmap``.
+
+    Args:
+        z: columns, of which those after the first ``real`` are 0.
+        real: how many there are, without the intercept.
+        ridge: alpha; with 0 and fewer mixtures than columns, and the intercept, ``FEW``.
+        weights: what each mixture counts; 0: not at all.
+    """
+    total = weights.sum()
+    ridge = jnp.where((ridge == 0) & ((weights > 0).sum() < real + 1), FEW, jnp.asarray(ridge, z.dtype))
+    mean, level = weights @ z / total, weights @ y / total
+    spread = jnp.sqrt(weights @ (z - mean[None, :]) ** 2 / total)
+    size = jnp.abs(z).max(axis=0)
+    live = spread > 1e-14 * size
+    scale = jnp.where(live, spread, 1.0)
+    root = jnp.sqrt(weights)[:, None]
+    u, s, vt = jnp.linalg.svd(
+        jnp.where(live[None, :], root * (z - mean[None, :]) / scale[None, :], 0.0), full_matrices=False
+    )
+    kept = s > _CUT * s[0]
+    inverse = jnp.where(kept, s, 0.0) / jnp.where(kept, s**2 + ridge, 1.0)
+    slopes = vt.T @ (inverse * (u.T @ (root[:, 0] * (y - level)))) / scale
+    least = jnp.where(real <= s.size, s[jnp.minimum(real, s.size) - 1], 0.0)
+    condition = jnp.where(least > 0, s[0] / jnp.where(least > 0, least, 1.0), jnp.inf)
+    return Fit(level - mean @ slopes, slopes, condition, ridge)
+
+
+@chosen
+def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: float = 0.0, weights: Any = None) -> Fit:
+    """Fit scores of mixtures at one size.
+
+    Args:
+        p: (k, m) shares; distance: (k,); y: (k,) scores, of any unit.
+        ridge: alpha of the standardised columns; 0: ordinary least squares.
+        weights: (k,) what each mixture counts; all alike when omitted.
+
+    Raises:
+        ValueError: arrays that do not fit or are not finite.
+
+    Warns:
+        UserWarning: fewer mixtures than columns, which a ridge of 0.3 then holds.
+    """
+    p, distance, y = (jnp.asarray(each, float) for each in (p, distance, y))
+    weights = jnp.ones(y.shape) if weights is None else jnp.asarray(weights, float)
+    if p.ndim != 2 or not distance.shape == y.shape == weights.shape == p.shape[:1] or 0 in p.shape:
+        raise ValueError(
+            f"p, distances and scores have shapes {p.shape}, {distance.shape} and {y.shape}, but (k, sources), (k,) and (k,) "
+            "are needed"
+        )
+    needed = count(model, p.shape[1])
+    if not isinstance(y, Tracer):
+        if not all(np.isfinite(each).all() for each in (p, distance, y)):
+            raise ValueError("p, distances and scores must be finite: leave out mixtures that were not measured")
+        there = int((np.asarray(weights) > 0).sum())
+        if there < needed and ridge == 0:
+            warnings.warn(
+                f"{there} mixtures for the {needed} columns of {model}: ridge {FEW} is used, so try more mixtures or a model "
+                "with fewer columns",
+                stacklevel=2,
+            )
+    return least_squares(padded(p, distance, model), y, jnp.asarray(needed - 1), ridge, weights)
+
+
+@chosen
+def predict(fit: Fit, p: Float[Array, "*k sources"], distance: Float[Array, "*k"], model: Model) -> Float[Array, "*k"]:
+    """The score that a fit gives mixtures at their distances."""
+    return fit.intercept + padded(p, distance, model) @ fit.slopes
+
+
+class Errors(NamedTuple):
+    """How far predictions are off."""
+
+    mae: Float[Array, "..."]  # in units of the score
+    r2: Float[Array, "..."]  # 1: all is told; 0: no more than by the mean
+
+
+def errors(predicted: Float[Array, " k"], measured: Float[Array, " k"], weights: Float[Array, " k"]) -> Errors:
+    """Mean absolute error and R², of the mixtures that count."""
+    share = weights / weights.sum()
+    apart, level = predicted - measured, share @ measured
+    return Errors(share @ jnp.abs(apart), 1 - (share @ apart**2) / (share @ (measured - level) ** 2))
+
+
+class Rational(NamedTuple):
+    """The rational baseline."""
+
+    theta: Float[Array, "sources terms"]
+    alpha: Float[Array, ""]
+
+
+@jit
+def fit_rational(
+    p: Float[Array, "k sources"],
+    sizes: Float[Array, " sizes"],
+    error: Float[Array, "sizes k"],
+    weights: Float[Array, " k"],
+    terms: int = 2,
+    steps: int = 60,
+) -> Rational:
+    """Nonlinear least squares of the logarithm of the error, by steps of Levenberg and Marquardt from one start.
+
+    Args:
+        sizes: N of each row of ``error``.
+        error: in % or nats; below 1e-3 it counts as that.
+        weights: what each mixture counts.
+        terms: the number of r.
+    """
+    wanted, root = jnp.log(jnp.maximum(error, 1e-3)), jnp.sqrt(weights)
+    level = (wanted @ weights).mean() / weights.sum()
+    # terms that begin alike stay alike
+    begin = jnp.linspace(-0.5, 0.5, terms)[None, :] * jnp.linspace(-1, 1, p.shape[1])[:, None] + jnp.log(terms) - level
+    start = jnp.append(begin.ravel(), 0.0)
+
+    def residual(at: Array) -> Array:
+        apart = (_rational(_made(at, p.shape[1]), p[None], sizes[:, None]) - wanted) * root[None, :]
+        return jnp.append(apart.ravel(), _HELD * (at - start))
+
+    def step(carry: tuple, _: None) -> tuple:
+        at, damping, now = carry
+        jacobian, r = jax.jacfwd(residual)(at), residual(at)
+        normal = jacobian.T @ jacobian
+        tried = at - jnp.linalg.solve(normal + damping * jnp.eye(at.size), jacobian.T @ r)
+        then = (residual(tried) ** 2).sum()
+        better = then < now
+        return (jnp.where(better, tried, at), jnp.where(better, damping / 5, damping * 4), jnp.minimum(then, now)), None
+
+    (at, _, _), _ = jax.lax.scan(step, (start, jnp.asarray(1.0), (residual(start) ** 2).sum()), None, length=steps)
+    return _made(at, p.shape[1])
+
+
+def _made(at: Array, sources: int) -> Rational:
+    return Rational(at[:-1].reshape(sources, -1), at[-1])
+
+
+def _rational(model: Rational, p: Array, size: Array) -> Array:
+    return jnp.log((1 / (p @ jnp.exp(model.theta))).sum(axis=-1)) - model.alpha * jnp.log(size)
+
+
+def predict_rational(model: Rational, p: Float[Array, "*k sources"], size: ArrayLike) -> Float[Array, "*k"]:
+    """The error that the rational baseline gives mixtures at a size, in its unit."""
+    return jnp.exp(_rational(model, p, jnp.asarray(size, p.dtype)))

@@ -1,0 +1,318 @@
+"""The page that explains: the hero and what moves it, steps with their answers, undo, the talk, chips, what a card gives."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from browsing import open_page, wait
+from gradual import Gradual
+
+from lab.app import Session
+from lab.app.scrubber import Scrubber, scaled
+from lab.app.stage import Cards
+from lab.app.steps import Steps, in_words
+from lab.app.study_page import StudyPage
+from lab.studies import Group, Picture, Pictures, Step, Story, edited
+from lab.studies.contract import curve, measure, scrubbed
+from lab.studies.contract.along import places
+
+OFF = Picture(
+    "off",
+    "Another",
+    "another penalty",
+    Gradual.pictures.values.draw,
+    when={"regularizer": ("quadratic",)},
+    why="it is entropic",
+)
+STORY = Story(
+    "What is pulled comes to its limit.",
+    hero=("values", "convergence"),
+    moves=("gamma", "k"),
+    steps=(
+        Step("Half as strong?", {"gamma": 0.5}, "The sum is {total:.3g}, it was {before.total:.3g}.",
+             lambda before, after: after.total < before.total),
+        Step("Does a slow rate change the limit?", {"rate": 0.25}, "It takes {iterations:.0f} steps.",
+             lambda before, after: after.iterations > before.iterations),
+        Step("A false hope?", {"gamma": 2.0}, "The sum is {total:.3g}.", lambda before, after: after.total < before.total),
+    ),
+    groups=(Group("More", "The gap is {gap:.1g}.", ("links", "against_gamma", "off")),),
+    says=("The sum is {total:.3g}.",),
+    question="Where does it end?",
+)  # fmt: skip
+
+
+class Told(Gradual):
+    slug = "told"
+    pictures = Pictures(*Gradual.pictures, OFF)
+    story = STORY
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def session():
+    made = Session(Told)
+    made.start()
+    return _settled(made)
+
+
+def _settled(session):
+    wait(lambda: session.fresh and not session.busy)
+    return session
+
+
+def _state(view):
+    return json.loads(view.state)
+
+
+def test_what_is_scrubbed_follows_from_the_story():
+    assert (scrubbed(Told), measure(Told)) == ("gamma", "total")
+    assert (scrubbed(Gradual), measure(Gradual), curve(Gradual)) == ("", "", None)
+    found = places(Told(), "gamma", Told().load())
+    assert found[0] == 0.01
+    assert found[-1] == 100
+    assert 1.0 in found
+    assert len(found) <= 12
+    assert np.ptp(np.diff(np.log(found))) < 0.9  # even on the parameter's scale
+    assert places(Told(), "k", Told().load())[:3] == [1, 2, 3]
+
+
+def test_heights_are_those_of_a_scale_that_shows_them():
+    assert scaled([1.0, 2.0, 3.0]) == [0.0, 0.5, 1.0]
+    assert scaled([1e-6, 1e-3, 1.0]) == [0.0, 0.5, 1.0]
+    assert scaled([1.0, float("nan"), 3.0]) == [0.0, None, 1.0]
+    assert scaled([4.0, 4.0]) == [0.5, 0.5]
+    assert scaled([]) == []
+
+
+def test_the_scrubber_moves_its_parameter_and_draws_one_number_along_it(session):
+    scrubber = Scrubber(session)
+    told = _state(scrubber)
+    assert (told["name"], told["symbol"], told["value"]) == ("gamma", "γ", "1")
+    assert told["label"] == "total, against γ"
+    scrubber._handle_msg({"name": "gamma", "text": "2"})
+    assert session.study.gamma == 2
+    scrubber._handle_msg({"name": "k", "text": "5"})  # not its own
+    assert session.study.k == 2
+    _settled(session)
+    scrubber._handle_msg({"curve": True})
+    wait(lambda: len(_state(scrubber)["points"]) > 5)
+    points = {at: text for at, _, text in _state(scrubber)["points"]}
+    assert {*places(Told(), "gamma", Told().load())} <= {*points}
+    assert points[100] == "100 total"
+    heights = [height for _, height, _ in _state(scrubber)["points"]]
+    assert heights == sorted(heights)
+    assert _state(scrubber)["todo"] is None
+    session.set(k=3)  # other runs: what was found belongs to the others
+    _settled(session)
+    wait(lambda: len(_state(scrubber)["points"]) < 5)
+    assert [at for at, *_ in _state(scrubber)["points"]] == [2]
+
+
+def test_a_step_is_pressed_and_answered_with_its_numbers(session):
+    steps = Steps(session)
+    assert [row["sets"] for row in _state(steps)["steps"]] == ["Set γ = 0.5", "Set ρ = 0.25", "Set γ = 2"]
+    steps._handle_msg({"press": 0})
+    assert session.study.values() == Told(gamma=0.5).values()
+    wait(lambda: _state(steps)["steps"][0]["answer"])
+    first = _state(steps)["steps"][0]
+    assert first["answer"] == "The sum is 0.5, it was 1."
+    assert first["holds"]
+    assert first["here"]
+    assert "gamma=0.5" in first["link"]
+    steps._handle_msg({"answer": 2})  # told without a press: the page stays as it is
+    assert session.study.gamma == 0.5
+    wait(lambda: _state(steps)["steps"][2]["answer"])
+    third = _state(steps)["steps"][2]
+    assert (third["answer"], third["holds"]) == ("The sum is 2.", False)  # and says that it does not hold
+    for wrong in ({"press": 9}, {"press": "0"}, {"answer": -1}, {}):
+        steps._handle_msg(wrong)
+    assert session.study.gamma == 0.5
+
+
+def test_a_step_that_can_not_be_run_says_why(session, monkeypatch):
+    monkeypatch.setattr(Told, "inputs", classmethod(lambda cls, data: 1 / 0))
+    steps = Steps(session)
+    steps.show(1)
+    wait(lambda: _state(steps)["steps"][1]["refused"])
+    assert "ZeroDivisionError" in _state(steps)["steps"][1]["refused"]
+
+
+def test_what_a_step_sets_is_said_in_words():
+    assert in_words(Told(), {}) == "Set the defaults"
+    assert in_words(Told(), {"regularizer": "quadratic", "k": 4}) == "Set regularizer = quadratic, k = 4"
+
+
+def test_undo_redo_and_reset(session):
+    session.set(gamma=2.0)
+    session.set(rate=0.25)
+    session.set(gamma=3.0)
+    assert len(session.back) == 3
+    session.undo()
+    assert (session.study.gamma, session.study.rate) == (2.0, 0.25)
+    session.undo()
+    assert (session.study.gamma, session.study.rate) == (2.0, 0.5)
+    session.redo()
+    assert (session.study.gamma, session.study.rate) == (2.0, 0.25)
+    session.set(gamma=9.0)
+    assert session.ahead == []  # another way was taken
+    for _ in range(9):
+        session.undo()
+    assert session.study.values() == Told().values()
+    assert session.back == []
+    session.apply_preset("strong")
+    session.set(gamma=1.0)
+    session.reset()
+    assert session.preset == "strong"
+    assert _settled(session).result.attrs["parameters"] == session.study.run().attrs["parameters"]
+
+
+def test_the_way_of_a_slider_is_one_change(session):
+    for gamma in (2.0, 3.0, 4.0):
+        session.set(gamma=gamma)
+    session.undo()
+    assert session.study.gamma == 1.0
+
+
+def test_data_are_undone_as_parameters_are(session):
+    session.set_data("gaussians-2d")
+    _settled(session)
+    session.undo()
+    _settled(session)
+    assert session.study.data == "bump-to-bump"
+    assert session.data.name == "bump-to-bump"
+    session.redo()
+    assert _settled(session).data.name == "gaussians-2d"
+
+
+def test_data_that_were_brought_are_held_for_undo_within_the_size_of_an_upload(session, monkeypatch):
+    data = session.data
+    own = [edited(data, x=data.arrays["x"] + k + 1) for k in range(4)]
+    size = sum(array.nbytes for array in own[0].arrays.values())
+    monkeypatch.setattr("lab.app.session.UPLOAD_LIMIT", 2.5 * size)
+    for data in own:
+        session.set(data=data)
+        session.set(rate=0.4)  # no way of one slider
+        session.set(rate=0.5)
+        _settled(session)
+    held = {study.data.sha256 for study in session.back if not isinstance(study.data, str)}
+    assert held == {data.sha256 for data in own[2:]}
+    session.close()
+    assert session.back == []
+
+
+def test_what_is_not_shown_is_a_chip_with_what_helps(session):
+    cards = Cards(session)
+    chips = {chip["name"]: chip for chip in _state(cards._folded)["chips"]}
+    assert {*chips} == {"links", "off"}
+    assert "no points in the plane" in chips["links"]["why"]
+    assert (chips["links"]["set"], chips["off"]["set"]) == ("", "regularizer = quadratic")
+    cards._folded._handle_msg({"name": "off"})
+    assert session.study.regularizer == "quadratic"
+    wait(lambda: [chip["name"] for chip in _state(cards._folded)["chips"]] == ["links"])
+
+
+def test_a_card_gives_its_numbers_and_its_picture(session):
+    cards, sent = Cards(session), []
+    card = cards.heroes[0]
+    card.refresh()
+    card.head._send_msg = sent.append
+    card._asked({"take": "csv"})
+    wait(lambda: len(sent) == 1)
+    rows = list(csv.DictReader(io.StringIO(sent[-1]["content"].decode())))
+    assert sent[-1]["name"] == "told-values.csv"
+    np.testing.assert_allclose([float(row["y"]) for row in rows], session.result["values"], rtol=1e-12)
+    card._asked({"take": "pdf"})
+    wait(lambda: len(sent) == 2)
+    assert sent[-1]["content"].startswith(b"%PDF")
+    card._asked({"take": "png"})
+    wait(lambda: len(sent) == 3)
+    assert sent[-1]["content"].startswith(b"\x89PNG")
+    hidden = next(card for card in cards.cards if card.picture.name == "off")
+    hidden.head._send_msg = sent.append
+    hidden._asked({"take": "csv"})
+    wait(lambda: len(sent) == 4)
+    assert "no picture" in sent[-1]["refused"]
+    card._asked({"take": "rm -rf"})
+    assert len(sent) == 4
+
+
+def test_four_numbers_stand_large_and_one_of_them_is_that_it_did_not_converge(session):
+    page = StudyPage(session)
+    told = _state(page._told)["html"].partition("</div></div>")[0]
+    assert "converged" not in told
+    session.set(tolerance=1e-14, rate=0.001)
+    _settled(session)
+    wait(
+        lambda: (
+            session.result.attrs["reason"].replace("_", " ")
+            in _state(page._told)["html"].partition('<p class="says')[0]
+        )
+    )
+    assert not session.result.attrs["converged"]
+
+
+def test_old_addresses_of_tabs_open_what_has_them_now(session):
+    page = StudyPage(session)
+    for old, now in (
+        ("sweep", "measure"),
+        ("compare", "measure"),
+        ("recipe", "take"),
+        ("export", "take"),
+        ("explore", "understand"),
+    ):
+        page.open(old)
+        assert _state(page.tabs)["active"] == now
+    page.open("mathematics")
+    assert _state(page.tabs)["active"] == "claims"
+    assert [badge for name, _, badge in _state(page.tabs)["tabs"] if name == "claims"] == [f"0 / {len(Told.claims)}"]
+    assert page._claims_tab.current is None  # nothing is checked before it is asked for
+
+
+@pytest.mark.browser
+def test_it_is_used_by_keys_alone():
+    made = []
+
+    def app():
+        session = Session(Told)
+        made.append(StudyPage(session, address=True))
+        session.start()
+        return made[-1]
+
+    with open_page(app) as (page, log):
+        value = page.locator("output", has_text="γ =")
+        wait(lambda: page.wait_for_timeout(20) or (made and made[-1].session.fresh))
+        session = made[-1].session
+        page.locator(".rail .curve").wait_for()
+        page.wait_for_timeout(1500)  # the curve
+        page.mouse.click(5, 5)
+        began = page.evaluate("performance.now()")
+        page.keyboard.press("ArrowRight")
+        assert value.inner_text() != "γ = 1"  # the browser says so at once
+        assert page.evaluate("performance.now()") - began < 1000
+        wait(lambda: page.wait_for_timeout(20) or session.study.gamma > 1)
+        page.keyboard.press("Control+z")
+        wait(lambda: page.wait_for_timeout(20) or session.study.gamma == 1)
+        page.keyboard.press("p")
+        page.get_by_text("step 1 of 3").wait_for(state="hidden")
+        page.keyboard.press("ArrowDown")
+        page.locator(".talk h1", has_text="Half as strong?").wait_for()
+        wait(lambda: page.wait_for_timeout(20) or session.study.gamma == 0.5)
+        page.locator(".talk em", has_text="The sum is 0.5, it was 1.").wait_for()
+        assert not page.get_by_role("tablist").is_visible()
+        page.keyboard.press("Escape")
+        page.get_by_role("tablist").wait_for()
+        page.keyboard.press("?")
+        page.get_by_role("dialog").wait_for()
+        page.keyboard.press("Escape")
+        wait(lambda: page.wait_for_timeout(20) or page.get_by_role("dialog").count() == 0)
+        page.get_by_text("1 of 3 done").wait_for()
+        page.keyboard.press(" ")
+        wait(lambda: page.wait_for_timeout(20) or session.study.gamma > 0.5)
+        assert log.outside == []
+        assert log.wrong == []
