@@ -9,6 +9,7 @@ from bokeh.models import FixedTicker
 
 from .layers import SAYS, TINT, Words, figure, vector, words
 from .look import current, dress, finish_bokeh, finish_mpl
+from .tips import tips
 
 
 def plot(
@@ -93,12 +94,12 @@ def frame(
         hooks: more of them for Bokeh.
     """
     look = current()
-    tips = {"tools": ["hover"], "hover_tooltips": [(xlabel or "x", "$x"), (ylabel or "y", "$y")]}
+    told = tips((xlabel or "x", "@x"), (ylabel or "y", "@y"))
     for layer in layers:
         hovered = isinstance(layer, hv.Curve | hv.Points | hv.Scatter) and bounds is None
         # the ends are known; only of what is coloured by value HoloViews must look for the range
         known = {"apply_ranges": False} if type(layer) in (hv.Curve, hv.Labels) else {}
-        dress(layer, bokeh={**known, **(tips if hovered else {})})
+        dress(layer, bokeh={**known, **(told if hovered else {})})
     common = {
         "xlabel": xlabel,
         "ylabel": ylabel,
