@@ -63,7 +63,7 @@ STYLES = {
             8,
             1.0,
             600,
-            ("cmr10", "STIXGeneral"),
+            ("cmr10", "STIXGeneral", "DejaVu Serif"),
             "cm",
         ),
         Style("slide", "read from afar: 14 point, strong lines", 14, 1.8, 300),

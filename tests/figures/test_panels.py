@@ -51,7 +51,7 @@ def test_panels_are_one_figure_that_is_made_again_from_its_file(halving, tmp_pat
 @pytest.mark.parametrize("names", [["iterates"], ["iterates", "iterates"], ["iterates", "nothing"]])
 def test_panels_that_can_t_be_are_refused(halving, names):
     study, result = halving
-    with pytest.raises(ValueError, match="from 2 to 9 different pictures|there is no picture"):
+    with pytest.raises(ValueError, match=r"from 2 to 9 different pictures|there is no picture"):
         figures.export_panels(study, names, result, io.BytesIO(), format="pdf")
 
 
