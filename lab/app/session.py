@@ -235,7 +235,8 @@ class Session(param.Parameterized):
         for runner in (self._runner, self._loader, self._keeper, *self._sweepers.values()):
             runner.abandon()
         self._sweeps.clear()
-        self.param.update(back=[], ahead=[], ghost=None)
+        with param.parameterized.discard_events(self):  # nobody is left to be told
+            self.param.update(back=[], ahead=[], ghost=None)
 
     # ---- links ---------------------------------------------------------------------------------------------------
 
