@@ -164,7 +164,9 @@ def test_the_tab_in_a_browser():
         page.get_by_role("checkbox", name="compare c = 9").click()
         page.get_by_text("B · c = 9").wait_for()
         page.locator("select[name=picture]").select_option("iterates")
-        wait(lambda: page.wait_for_timeout(20) or page.locator(".bk-Figure >> visible=true").count() == 2)
+        wait(
+            lambda: page.wait_for_timeout(20) or page.locator(".bk-Figure >> visible=true").count() == 3
+        )  # and the map of the sweep above
         page.get_by_role("button", name="Open").last.click()
         wait(lambda: page.wait_for_timeout(20) or made[0].session.study.c == 9.0)
         assert log.outside == []
