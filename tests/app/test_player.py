@@ -116,6 +116,7 @@ def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
         turned = made[-1].result.paths.values[0]
         wait(lambda: page.wait_for_timeout(20) or _shows(page, turned[12].mean(axis=0)))
 
+        wait(lambda: page.wait_for_timeout(20) or slider.get_attribute("max") == "20")
         page.get_by_role("button", name="play").click()
         seen = {tuple(np.round(page.evaluate(_MIDDLES)[0], 4)) for _ in range(20) if page.wait_for_timeout(60) is None}
         assert len(seen) >= 5
