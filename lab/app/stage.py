@@ -1,9 +1,9 @@
 """How the pictures of a study stand: the hero with what moves it, the groups under their titles, and chips for the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from lab.studies import Group
+from lab.studies import Group, Picture
 from lab.studies.contract import as_text, told
 
 from . import theme
@@ -24,6 +24,13 @@ _GRID = """
 _STAGE_WIDE = 1036
 _ABOVE = 30  # of them, above and below what is drawn
 _HERO_HIGH = {True: 372, False: 360}  # pixels of the pictures of a hero: of one alone, of several
+
+
+def rooms(heroes: Sequence[Picture]) -> dict[str, tuple[float, float]]:
+    """The pixels that the pictures of a hero have beside each other on a wide page: width and height, by name."""
+    whole = sum(picture.share for picture in heroes)
+    high = _HERO_HIGH[len(heroes) == 1] - _ABOVE
+    return {picture.name: (_STAGE_WIDE * picture.share / whole, high) for picture in heroes}
 
 
 class Title(View):
@@ -71,9 +78,8 @@ class Cards:
         first = next((picture.name for picture in pictures if picture.along is None), "")
         heroes = story.hero if story is not None else tuple(filter(None, [first]))
         high = _HERO_HIGH[len(heroes) == 1]
-        whole = sum(pictures[name].share for name in heroes)
-        rooms = {name: _STAGE_WIDE * pictures[name].share / whole / (high - _ABOVE) for name in heroes}
-        self.heroes = [Card(session, pictures[name], self._fold, high=high, room=rooms[name]) for name in heroes]
+        shapes = {name: wide / tall for name, (wide, tall) in rooms([pictures[name] for name in heroes]).items()}
+        self.heroes = [Card(session, pictures[name], self._fold, high=high, room=shapes[name]) for name in heroes]
         self.cards = list(self.heroes)
         shown: list[Any] = []
         if story is None:

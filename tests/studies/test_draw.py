@@ -530,3 +530,53 @@ def test_a_panel_shows_data_as_points_and_a_landscape_with_its_lines():
         assert sum(len(each) for each in drawn.traverse(lambda each: each, [hv.Points])) >= 7
     hills = draw.particles({"one": draw.Panel(x, heights=np.eye(5))}, (-3, 3), (-2, 2))
     assert len(hills.traverse(lambda each: each, [hv.Image])) == 1
+
+
+def _placed(*layers, **axes):
+    """The words of a picture by their text: middle across and up in shares of the frame, and the side of their anchor."""
+    picture = draw.plot(*layers, **axes)
+    kwargs = hv.Store.lookup_options("bokeh", picture, "plot").kwargs
+    found = {}
+    for each in picture:
+        if isinstance(each, hv.Labels) and str(each["text"][0]).strip():
+            at = [
+                (float(each[name][0]) - low) / (high - low)
+                for name, (low, high) in (("x", kwargs["xlim"]), ("y", kwargs["ylim"]))
+            ]
+            side = hv.Store.lookup_options("bokeh", each, "style").kwargs["text_align"]
+            found[str(each["text"][0]).replace("\u00a0", " ").strip()] = (*at, side)
+    return found
+
+
+def test_labels_of_lines_and_of_ends_keep_clear_of_each_other():
+    x = np.linspace(0, 1, 5)
+    found = _placed(
+        draw.curve(x, 0.50 + 0 * x, "one"), draw.hline(0.51, "two"), draw.hline(0.52, "three"),
+        draw.curve(x, 0.49 + 0 * x, "four"),
+        ylim=(0, 1),
+    )  # fmt: skip
+    heights = np.sort([found[name][1] for name in ("one", "two", "three", "four")])
+    assert np.diff(heights).min() > 0.065
+    far = _placed(
+        draw.curve([0, 0.2], [0.5, 0.5], "short"), draw.hline(0.5, "level"), draw.curve([0, 1], [0, 1]), ylim=(0, 1)
+    )
+    assert far["short"][1] == pytest.approx(0.5)  # what stands elsewhere is not in the way
+
+
+def test_labels_of_upright_lines_stand_in_rows_and_inside():
+    layers = [
+        draw.curve([0, 10], [0, 1]),
+        draw.vline(5.0, "the first"),
+        draw.vline(5.5, "second"),
+        draw.vline(9.9, "far right"),
+    ]
+    found = _placed(*layers, xlim=(0, 10), note="what there is")
+    assert found["the first"][1] - found["second"][1] == pytest.approx(0.07)
+    assert found["far right"][2] == "right"
+    left = _placed(draw.curve([0, 10], [0, 1]), draw.vline(0.1, "start"), xlim=(0, 10), note="what there is")
+    assert left["start"][1] < 0.95  # under the note
+
+
+def test_a_label_at_a_pinned_end_is_not_cut():
+    found = _placed(draw.curve([0, 1], [0, 0.4], "all alike"), xlim=(0, 1), ylim=(0, 1))
+    assert found["all alike"] == (pytest.approx(1.0), pytest.approx(0.455), "right")

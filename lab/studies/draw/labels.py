@@ -93,8 +93,12 @@ def direct_labels(
             )
         else:
             at, height = _end(layer, logs, spread, (x[1], y[1]))
-            own = min(across.to(at), across.to(x[1]))
-            boxes.append(_Box(f"  {text}", tint, own, own + wide, up.to(height), own))
+            own, level = min(across.to(at), across.to(x[1])), up.to(height)
+            if own + wide > 1 + 2 * LETTER:  # no room at the right: over the end, or under it
+                level += -_CLEAR if level + 2 * _CLEAR > 1 else _CLEAR
+                boxes.append(_Box(f"{text} ", tint, 1 - wide, 1.0, level, 1.0, "right"))
+            else:
+                boxes.append(_Box(f"  {text}", tint, own, own + wide, level, own))
     _apart([box for box in boxes if box not in top], top)
     labels = []
     for box in boxes:

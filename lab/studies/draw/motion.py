@@ -82,11 +82,12 @@ def particles(
     span, foot = (xlim[0], xlim[0] + across * wide * (1 + _GAP) - _GAP * wide), ylim[0] + up
     texts.append(Words(xlim[0], foot - 0.02 * high, note, current().muted, up="top"))
     whole = span[1] - span[0]
+    room = 0.1 if across == len(panels) else 0.14  # panels of several rows are small beside a line of text
     line = 0.045 * whole  # of text, where the picture is as narrow as a column of print
     return frame(
         [*layers, *words(texts)],
         (span[0] - 0.01 * whole, span[1] + 0.01 * whole),
-        (foot - max(0.09 * high, line if note else 0.0), ylim[1] + max(0.1 * high, line)),
+        (foot - max((room - 0.01) * high, line if note else 0.0), ylim[1] + max(room * high, line)),
         equal=True,
         bare=True,
         height=height,

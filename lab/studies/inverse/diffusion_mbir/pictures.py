@@ -18,6 +18,8 @@ _FOUR, _BOTH = {"share": (True, False), "inner": (1, 5)}, ("psnr_path", "residua
 
 
 def _named(result: xr.Dataset, method: str) -> str:
+    if method == "slice-wise":
+        return "slices"
     return "zero-filled" if method == "FBP" and sweeping.parameters(result)["scanner"] == "MRI" else method
 
 

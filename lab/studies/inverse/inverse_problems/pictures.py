@@ -143,7 +143,8 @@ def _number(value: float, form: str) -> str:
 _SWEPT: Any = {"needs": ("psnr_mean",), "also": ("psnr_posterior",)}
 PICTURES = Pictures(
     Picture("answers", "One measurement, every method", "One answer of each for the same image; click a pixel to see its "
-            "posterior.", _answers, clicks=clicked_pixel(lambda result: 1 + ("posterior_mean" in result) + len(there(result)))),
+            "posterior.", _answers, clicks=clicked_pixel(lambda result: 1 + ("posterior_mean" in result) + len(there(result))),
+            share=1.3),
     Picture("pixel", "What each says of this pixel", "Histogram of the answers at the framed pixel, over the exact posterior.",
             _pixel),
     Picture("quality", "Who is nearest to the truth?", "PSNR of the mean over answers: large dots are means over images with "

@@ -49,7 +49,7 @@ def _sphere(result: xr.Dataset) -> Any:
 
 
 def _told(result: xr.Dataset) -> str:
-    return f"gap {float(result.gap):.3g} of {float(result.displacement):.3g}; heavy lines cost too much"
+    return f"gap {float(result.gap):.3g} of {float(result.displacement):.3g}"
 
 
 def _turns(result: xr.Dataset) -> Any:

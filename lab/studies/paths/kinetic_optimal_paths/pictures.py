@@ -118,7 +118,7 @@ def _integrand(result: xr.Dataset) -> Any:
         *_full_and_dashed(result, "density", "density_conditional"),
         draw.text([1.03], [0.93 * top], "dashed: of single pairs"), draw.text([1.03], [0.85 * top], "full: what is left"),
         *draw.legend(list(shown.items()), 1.03, (-0.3 * top, 0.6 * top)),
-        xlabel="time t", ylabel="energy per time", xlim=(0, 1.45), ylim=(0, top), xticks=_QUARTERS,
+        xlabel="time t", ylabel="energy per time", xlim=(0, 1.52), ylim=(0, top), xticks=_QUARTERS,
     )
 
 

@@ -1,0 +1,72 @@
+"""No word of a hero is cut or lies over another: measured in a browser, at the sizes of a page."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from bokeh.document import Document
+from bokeh.embed import json_item
+from bokeh.layouts import row
+from bokeh.plotting import figure
+from bokeh.resources import INLINE
+
+import lab.studies.draw as draw
+from lab.app.stage import rooms
+from lab.studies import catalogue
+from lab.sweeps.single import run
+
+BOXES = (Path(__file__).parent / "boxes.js").read_text()
+
+
+def _figures(study):
+    """The heroes of a study's default, in the widths that they have at 1440 pixels."""
+    result = run(study())  # what ships
+    shown = [picture for name in study.story.hero if not (picture := study.pictures[name]).applies(result)]
+    found = []
+    for picture, (width, height) in zip(shown, rooms(shown).values(), strict=True):
+        with draw.theme("light", backend="bokeh", room=width / height):
+            element = picture.shown(result, picture.frame(result), None)
+            figure = draw.bokeh_renderer("light").get_plot(element, doc=Document()).state
+        size = {"width": int(width), "height": int(height), "min_height": 0}
+        figure.update(sizing_mode="fixed", name=f"{study.slug}:{picture.name}", **size)
+        found.append(figure)
+    return found
+
+
+def _wrong(figures, folder):
+    """What is wrong with each list of figures, as a browser draws them."""
+    from playwright.sync_api import sync_playwright
+
+    empty = folder / "page.html"
+    empty.write_text(f'<html><body>{INLINE.render_js()}<div id="here"></div></body></html>')
+    wrong = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(empty.as_uri())
+        for own in figures:
+            item = json.loads(json.dumps(json_item(row(own), "here")))
+            page.evaluate("(item) => Bokeh.embed.embed_item(item)", item)
+            page.wait_for_function("document.querySelector('#here').firstElementChild && [...Bokeh.index].length > 0")
+            page.wait_for_timeout(150)
+            wrong += page.evaluate(BOXES)
+            page.evaluate("() => { for (const view of [...Bokeh.index]) view.remove(); here.replaceChildren() }")
+        browser.close()
+    return wrong
+
+
+@pytest.mark.browser
+def test_no_word_of_a_hero_is_cut_or_lies_over_another(tmp_path):
+    wrong = _wrong(map(_figures, catalogue()), tmp_path)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.browser
+def test_words_that_collide_or_are_cut_are_found(tmp_path):
+    plot = figure(width=300, height=200, x_range=(0, 1), y_range=(0, 1), name="plot")
+    plot.text([0.1, 0.12, 0.97], [0.5, 0.5, 0.9], ["first words", "second words", "far right"])
+    found = _wrong([[plot]], tmp_path)
+    assert len(found) == 2
+    assert "“first words” lies over “second words”" in found[0]
+    assert "“far right” is cut" in found[1]
