@@ -36,7 +36,7 @@ h1 { display: inline; font-size: 25px; font-weight: 700; letter-spacing: -.01em;
 @media (max-width: 900px) { h1 { font-size: 20px; line-height: 28px; } .phenomenon { font-size: 14px; line-height: 20px; } }
 """
 _PART = "h2 { font-size: 16px; font-weight: 700; margin: 14px 0 0; } .about { max-width: 62em; line-height: 1.6; }"
-_TOLD = """
+TOLD_CSS = """
 :host { display: block; }
 .strip { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); min-height: 50px; }
 .strip > div { display: flex; align-items: center; gap: 12px; min-width: 0; padding: 0 14px; box-sizing: border-box; }
@@ -61,7 +61,7 @@ summary { cursor: pointer; color: var(--muted); }
   .strip b { font-size: 17px; }
 }
 """
-_ADVICE = """
+ADVICE_CSS = """
 .advice-line { display: var(--away, block); min-height: 36px; }
 .bar { border-left: 3px solid var(--second); border-radius: 0 6px 6px 0; background: var(--wash); padding: 8px 12px;
   line-height: 20px; }
@@ -101,7 +101,7 @@ class Advice(View):
     """What there is to say about the result, in a line of its own: nothing jumps when it comes."""
 
     _esm = source("told.js")
-    css = _ADVICE
+    css = ADVICE_CSS
 
 
 class Told(View):
@@ -109,7 +109,7 @@ class Told(View):
 
     # not a pane of HTML: at each change of one Bokeh lays out the whole page
     _esm = source("told.js")
-    css = _TOLD
+    css = TOLD_CSS
 
 
 class StudyPage(pn.viewable.Viewer):
@@ -274,15 +274,7 @@ class StudyPage(pn.viewable.Viewer):
         stale, stored = "" if session.fresh else " stale", session.from_store
         told, bars = [], []
         if result is not None:
-            cells = headline(session.study, result, session.rough, stored)
-            told.append(f'<div class="strip{stale}">{"".join(first(cells, result, session.rough))}</div>')
-            story = session.study.story
-            said = [in_numbers(text, result) for text in (story.says if story is not None else ())]
-            said = [escape(text) for text in said if "–" not in text]
-            told += [f'<p class="says away{stale}">{" ".join(said)}</p>'] if said else []
-            told.append(
-                f'<details class="away"><summary>All numbers</summary><div class="all">{"".join(cells)}</div></details>'
-            )
+            told.append(numbers_html(session.study, result, session.rough, stored, stale))
         elif not session.error:
             told.append(f'<p class="muted first" role="status">{_FIRST}</p>')
         if session.error:
@@ -295,6 +287,19 @@ class StudyPage(pn.viewable.Viewer):
             bars.append(f'<div class="bar advice{dimmed}">{escape(self._advice)}</div>')
         self._told.draw(html="".join(told), stale=bool(stale))
         self._advises.draw(html=f'<div class="advice-line">{"".join(bars)}</div>', stale=bool(stale))
+
+
+def numbers_html(study: Study, result: Any, rough: bool = False, stored: bool = False, stale: str = "") -> str:
+    """What came out: four numbers large, the sentences of the story, all numbers on a press."""
+    cells = headline(study, result, rough, stored)
+    told = [f'<div class="strip{stale}">{"".join(first(cells, result, rough))}</div>']
+    said = [in_numbers(text, result) for text in (study.story.says if study.story is not None else ())]
+    said = [escape(text) for text in said if "–" not in text]
+    told += [f'<p class="says away{stale}">{" ".join(said)}</p>'] if said else []
+    told.append(
+        f'<details class="away"><summary>All numbers</summary><div class="all">{"".join(cells)}</div></details>'
+    )
+    return "".join(told)
 
 
 def first(cells: list[str], result: Any, rough: bool) -> list[str]:
