@@ -4,7 +4,7 @@ The file holds the pictures in each of their states, drawn here, and a small scr
 and it asks for nothing from outside. ``lab reproduce`` and ``lab open`` read its recipe as they read a figure's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,21 +14,23 @@ import numpy as np
 import xarray as xr
 
 import lab.studies.draw as drawing
+from lab import watch
 from lab.disk import write
 from lab.figures import fingerprint, recipe_of
 from lab.figures.export import is_figure
 from lab.inputs import cut, listed
-from lab.numerics import Progress, Report
+from lab.numerics import Report
 from lab.studies import Picture, Study, first_picture
 from lab.studies.contract import as_text, told
 from lab.studies.contract import measure as measured
+from lab.sweeps.single import run
 
 from .. import theme
 from ..controls import brief
 from ..scrubber import scaled
 from ..steps import in_words
 from . import page
-from .cells import MOST, Runs, asked, compute, grid_of
+from .cells import MOST, Cell, Count, Runs, asked, compute, grid_of
 from .packing import Index, Pack
 from .states import Album, Figure, Key, codes, document, drawings
 
@@ -68,13 +70,18 @@ def share(
     Raises:
         ValueError, TypeError: one sentence on what was given and what is allowed.
     """
-    name = _named(target)
     study, result, grid = asked(given)
-    chosen = _pictures(study, pictures)
-    if not grid or along is not None or values is not None:
-        grid = grid_of(study, along, values)
-    runs = compute(study, result, grid, report)
-    content = _file(runs, chosen, name, report, day or datetime.now(UTC).date())
+    name = _named(target, study)
+    heroes, more = _pictures(study, pictures)
+    with watch.reporting(study.slug, "parts", report) as report:
+        count = Count(report)
+        result = result if result is not None else run(study, count)
+        if not grid or along is not None or values is not None:
+            attrs = result.attrs
+            grid = grid_of(study, along, values, attrs["run_seconds"] + attrs["compile_seconds"])
+        heroes = heroes or [first_picture(study.pictures, result)]
+        runs = compute(study, result, grid, len(heroes) + len(more), count)
+        content = _file(runs, heroes, more, name, count, day or datetime.now(UTC).date())
     if not isinstance(target, str | Path):
         target.write(content)
         return
@@ -84,9 +91,9 @@ def share(
         raise ValueError(str(problem)) from None
 
 
-def _named(target: str | Path | BinaryIO) -> str:
+def _named(target: str | Path | BinaryIO, study: Study) -> str:
     if not isinstance(target, str | Path):
-        return "share.html"
+        return f"{study.slug}.html"
     if Path(target).suffix.lower() != ".html":
         raise ValueError(f"{cut(target)} is not allowed: a share is one file of HTML, so end its name with .html")
     return Path(target).name
@@ -117,24 +124,10 @@ class _Shown:
     axis: str = ""  # what it plays along
 
 
-def _file(
-    runs: Runs, chosen: tuple[list[Picture], list[Picture]], name: str, report: Report | None, day: date
-) -> bytes:
-    heroes, more = chosen
-    if not heroes and not more:
-        heroes = [first_picture(runs.study.pictures, runs.state.result)]
-    pack = Pack()
-    every = [*((picture, True) for picture in heroes), *((picture, False) for picture in more)]
-    total, done = len(every) * len(runs.cells), 0
-
-    def drawn() -> None:
-        nonlocal done
-        done += 1
-        if report and report(Progress(done, total, {}, None, 0.0)):
-            raise ValueError("stopped: nothing was shared")
-
-    high = _HIGH[len(heroes) == 1]
-    shown = [_drawn(runs, picture, hero, high if hero else _LOW, pack, drawn, report) for picture, hero in every]
+def _file(runs: Runs, heroes: Sequence[Picture], more: Sequence[Picture], name: str, count: Count, day: date) -> bytes:
+    pack, high = Pack(), _HIGH[len(heroes) == 1]
+    shown = [_drawn(runs, picture, True, high, pack, count) for picture in heroes]
+    shown += [_drawn(runs, picture, False, _LOW, pack, count) for picture in more]
     recipe = _recipe(runs, shown)
     keep = 1
     while True:
@@ -149,27 +142,25 @@ def _file(
         keep *= 2
 
 
-def _drawn(
-    runs: Runs, picture: Picture, hero: bool, high: int, pack: Pack, done: Callable[[], None], report: Report | None
-) -> _Shown:
+def _drawn(runs: Runs, picture: Picture, hero: bool, high: int, pack: Pack, count: Count) -> _Shown:
     """The picture in all cells and both themes."""
     shown = _Shown(picture, Album(picture, pack), hero, [])
-    fixed: dict[str, Any] | None = None  # what a picture over several runs shows, which no slider moves
     for cell in runs.cells:
-        if picture.along is not None and fixed is not None:
-            shown.cells.append(fixed)
+        if picture.along is not None and shown.cells:  # it shows several runs, and no slider moves it
+            shown.cells.append(shown.cells[0])
         else:
-            shown.cells.append(_cell(shown, cell, runs, high, report))
-            fixed = shown.cells[-1]
-        done()
+            shown.cells.append(_cell(shown, cell, runs, high, count))
+        count()
     return shown
 
 
-def _cell(shown: _Shown, cell: Any, runs: Runs, high: int, report: Report | None) -> dict[str, Any]:
+def _cell(shown: _Shown, cell: Cell, runs: Runs, high: int, count: Count) -> dict[str, Any]:
     picture, album = shown.picture, shown.album
-    if cell.error:
+    if cell.error and picture.along is None:
         return {"why": cell.error}
-    result = runs.study.picture_result(picture, runs.state.result, report) if picture.along is not None else cell.result
+    result = cell.result
+    if picture.along is not None:
+        result = runs.study.picture_result(picture, runs.state.result, count)
     if why := picture.applies(result):
         return {"why": why}
     frames: list[int | None] = [None]

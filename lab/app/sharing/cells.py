@@ -14,18 +14,19 @@ from lab.numerics import Progress, Report
 from lab.studies import Choice, Real, Story, Study, Switch, Whole
 from lab.studies.contract import scrubbed, span
 from lab.studies.contract.along import places
+from lab.studies.contract.sweeping import cell_text
 from lab.sweeps import split
 from lab.sweeps.single import run
 
 MOST = 60
 """Cells along all sliders of a share."""
-_USUAL = 9  # values of a slider that nobody gave
+_USUAL, _LONG, _FEWER = 9, 10.0, 5  # values of a slider that nobody gave; seconds of a run of which fewer are had
 _STORY = Story("", (), (), (), ())
 
 
-@dataclass
+@dataclass(eq=False)
 class Cell:
-    """A run of the share, and where it stands: on the sliders, or at a step."""
+    """A run of the share; ``error`` says why there is none."""
 
     study: Study
     result: xr.Dataset
@@ -91,10 +92,33 @@ def asked(given: Any) -> tuple[Study, xr.Dataset | None, dict[str, list[Any]]]:
     return study.but(**middle), None, grid
 
 
-def grid_of(study: Study, along: str | Sequence[str] | None, values: Any) -> dict[str, list[Any]]:
+class Stopped(ValueError):
+    """It was asked to end."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped: nothing was shared")
+
+
+class Count:
+    """How much of a share is done: of runs and of drawings."""
+
+    def __init__(self, report: Report | None):
+        self._report, self._done, self.total = report, 0, 0
+
+    def __call__(self, progress: Progress | None = None) -> bool:
+        """Something is done, or under way where there is ``progress``; raises ``Stopped``."""
+        self._done += progress is None
+        seconds = 0.0 if progress is None else progress.seconds
+        if self._report is not None and self._report(Progress(self._done, self.total, {}, None, seconds)):
+            raise Stopped
+        return False
+
+
+def grid_of(study: Study, along: str | Sequence[str] | None, values: Any, seconds: float) -> dict[str, list[Any]]:
     """The values of each slider, the study's own among them.
 
     Args:
+        seconds: that a run takes.
         along: the parameter of the slider, or several; the first that moves the hero of the story when None.
         values: of one slider a sequence, or a text such as ``"1e-3:1:log12"``; of several a mapping.
 
@@ -125,16 +149,18 @@ def grid_of(study: Study, along: str | Sequence[str] | None, values: Any) -> dic
         else:
             story = study.story or _STORY
             tried = [step.change[name] for step in story.steps if [*step.change] == [name]]
-            found = sorted({*_few(_usual(study, name), own), *tried}) if tried else _few(_usual(study, name), own)
+            found = _few(_usual(study, name), own, _USUAL if seconds < _LONG else _FEWER)
+            found = sorted({*found, *tried}) if tried else found
         grid[name] = _with(found, own)
     return {name: found for name, found in grid.items() if len(found) > 1}
 
 
-def compute(study: Study, result: xr.Dataset | None, grid: Mapping[str, Sequence[Any]], report: Report | None) -> Runs:
+def compute(study: Study, result: xr.Dataset, grid: Mapping[str, Sequence[Any]], pictures: int, count: Count) -> Runs:
     """The runs, by the store: what is kept or ships is not computed again.
 
-    Raises:
-        ValueError: the state itself can't be computed, or ``report`` ended it.
+    Args:
+        result: that of the state.
+        pictures: how many are drawn of each run.
     """
     runs = Runs(study, {name: list(values) for name, values in grid.items()})
     while np.prod([len(values) for values in runs.grid.values()]) > MOST:
@@ -146,53 +172,39 @@ def compute(study: Study, result: xr.Dataset | None, grid: Mapping[str, Sequence
         runs.grid[longest] = values
     points = [dict(zip(runs.grid, point, strict=True)) for point in product(*runs.grid.values())]
     story = study.story or _STORY
-    total, done = len(points) + len(story.steps) + 1, 0
-    known: list[Cell] = []
+    count.total = (1 + pictures) * (len(points) + len(story.steps)) + 1
+    known = [Cell(study, result)]
 
-    def told(progress: Progress) -> bool | None:
-        return report and report(Progress(done, total, {}, None, progress.seconds))
-
-    def step_on() -> None:
-        nonlocal done
-        done += 1
-        if report and report(Progress(done, total, {}, None, 0.0)):
-            raise ValueError("stopped: nothing was shared")
-
-    def cell(made: Study, own: xr.Dataset | None = None) -> Cell:
+    def cell(made: Study) -> Cell:
         for each in known:
             if same(each.study, made):
                 return each
-        found = Cell(made, own if own is not None else run(made, told))
-        if found.result.attrs.get("reason") == "stopped":
-            raise ValueError("stopped: nothing was shared")
-        known.append(found)
-        return found
+        known.append(Cell(made, run(made, count)))
+        return known[-1]
 
-    state = cell(study, result)
     for point in points:
-        made = study.but(**point)
         try:
-            runs.cells.append(cell(made))
-        except (ValueError, TypeError) as problem:
-            if str(problem).startswith("stopped"):
-                raise
-            runs.cells.append(Cell(made, state.result, error=str(problem)))  # its place says so
-        step_on()
-    runs.at = next(at for at, each in enumerate(runs.cells) if each is state)
+            runs.cells.append(cell(study.but(**point)))
+        except Stopped:
+            raise
+        except (ValueError, TypeError) as problem:  # its place says so
+            runs.cells.append(Cell(study, result, error=f"{cell_text(point)}: {problem}"))
+        count()
+    runs.at = runs.cells.index(known[0])
     for number, step in enumerate(story.steps):
         try:
-            made = type(study)(**step.change)
-            runs.before = runs.before if runs.before is not None else cell(type(study)()).result
-            found = cell(made)
+            found = cell(type(study)(**step.change))
+            if runs.before is None:
+                runs.before = cell(type(study)()).result
             if found not in runs.cells:
                 runs.cells.append(found)
-            runs.steps.append(next(at for at, each in enumerate(runs.cells) if each is found))
+            runs.steps.append(runs.cells.index(found))
+        except Stopped:
+            raise
         except (ValueError, TypeError) as problem:
-            if str(problem).startswith("stopped"):
-                raise
             runs.steps.append(None)
             runs.refused[number] = str(problem)
-        step_on()
+        count()
     return runs
 
 

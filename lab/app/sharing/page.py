@@ -18,8 +18,8 @@ from lab.studies import Picture, Study
 from lab.studies.contract import as_text
 
 from .. import claims_tab, theme, verdicts
+from ..numbers import ADVICE_CSS, TOLD_CSS, numbers_html
 from ..recipe_tab import tables
-from ..study_page import ADVICE_CSS, TOLD_CSS, numbers_html
 from .cells import Cell, Runs
 from .packing import PLACES, SHADES, Pack
 
