@@ -12,11 +12,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browsing import wait
 from gradual import Gradual
 
 import lab.studies.draw as draw
 from lab import figures
-from lab.app import share
+from lab.app import Session, share
+from lab.app.share_tab import ShareTab
 from lab.app.sharing import LIMIT, page
 from lab.app.sharing.cells import Count, asked, grid_of
 from lab.app.sharing.packing import Pack, Scale
@@ -344,6 +346,28 @@ def test_the_command_refuses_before_it_computes(tmp_path, capsys, monkeypatch):
     ):
         assert main(words) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_button_of_a_page_hands_the_file_over(monkeypatch):
+    session, handed, said = Session(Shared), [], []
+    session.start()
+    tab = ShareTab(session)
+    monkeypatch.setattr(tab._button, "hand", lambda name, file: handed.append((name, file)))
+    monkeypatch.setattr(tab, "_say", lambda sentence, wrong=False: said.append(sentence))
+    wait(lambda: tab._button.ready)
+    tab._button._pressed({})
+    assert not tab._button.ready
+    wait(lambda: handed)
+    assert handed[0][0] == "shared.html"
+    assert "lab reproduce shared.html" in handed[0][1].decode()
+    assert said[-1].startswith("Saved as shared.html")
+    assert tab._button.ready
+    monkeypatch.setattr(
+        "lab.app.share_tab.share", lambda *given, **named: (_ for _ in ()).throw(ValueError("not today"))
+    )
+    tab._button._pressed({})
+    wait(lambda: said[-1] == "It can't be shared: not today")
+    assert tab._button.ready
 
 
 @pytest.mark.browser

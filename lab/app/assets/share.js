@@ -145,8 +145,11 @@ const open = async () => {
     return {kind, dtype, shape, low, step, data}
   })
   const dark = matchMedia("(prefers-color-scheme: dark)"), root = document.documentElement
-  const asked = /theme=(light|dark)/.exec(location.hash)?.[1]
-  if (asked) root.dataset.theme = asked
+  const ask = () => {  // a page around this one says so
+    const asked = /theme=(light|dark)/.exec(location.hash)?.[1]
+    if (asked) root.dataset.theme = asked
+  }
+  ask()
   const tone = () => root.dataset.theme ?? (dark.matches ? "dark" : "light")
   const pictures = share.pictures.map((each) => new Picture(each, share))
   let at = share.at, steps = null
@@ -193,6 +196,7 @@ const open = async () => {
     stepper({model: steps = modelOf(told(), answered), el: box("steps")})
   }
   dark.addEventListener("change", show)
+  addEventListener("hashchange", () => { ask(); show() })
   document.getElementById("theme").onclick = () => { root.dataset.theme = tone() === "dark" ? "light" : "dark"; show() }
   document.getElementById("back").onclick = () => go(onGrid())
   for (const button of document.querySelectorAll("[data-copy]")) button.onclick = async () => {

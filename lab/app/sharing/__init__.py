@@ -4,6 +4,7 @@ The file holds the pictures in each of their states, drawn here, and a small scr
 and it asks for nothing from outside. ``lab reproduce`` and ``lab open`` read its recipe as they read a figure's.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -32,12 +33,13 @@ from ..steps import in_words
 from . import page
 from .cells import MOST, Cell, Count, Runs, asked, compute, grid_of
 from .packing import Index, Pack
-from .states import Album, Figure, Key, codes, document, drawings
+from .states import Album, Figure, Key, codes, document
 
 __all__ = ["LIMIT", "MOST", "share"]
 
 LIMIT = 5_000_000
 """Bytes of a share: frames are left out until it has no more."""
+_log = logging.getLogger("lab.app")
 _FRAMES = 17  # of a picture that plays, in each cell
 _HIGH = {True: 372, False: 360}  # pixels of the pictures that stand first: of one alone, of several
 _LOW = 320  # of those below
@@ -170,13 +172,11 @@ def _cell(shown: _Shown, cell: Cell, runs: Runs, high: int, count: Count) -> dic
         few = np.unique(np.linspace(0, len(every) - 1, min(_FRAMES, len(every))).round().astype(int))
         frames, places = [int(at) for at in few], [float(every[at]) for at in few]
         shown.axis = drawing.label(result[picture.plays])
-    light = [album.add(each) for each in drawings(picture, result, "light", frames, high)]
-    dark = [album.add(each) for each in drawings(picture, result, "dark", frames[-1:], high)]
-    if len(frames) > 1:
-        if album.colours_move(light, dark[0]):
-            dark = [album.add(each) for each in drawings(picture, result, "dark", frames, high)]
-        else:
-            dark = [album.repaint(at, (light[-1], dark[0])) for at in light[:-1]] + dark
+    try:
+        light, dark = album.both(result, frames, high)
+    except Exception as problem:
+        _log.exception("the picture %s failed", picture.name)
+        return {"why": f"it could not be drawn ({type(problem).__name__}: {problem})"}
     return {"light": light, "dark": dark, "places": places}
 
 
@@ -216,9 +216,7 @@ def _packed(
 
 
 def _picture(shown: _Shown, pack: Pack, keep: int, names: Mapping[str, str], used: set[int]) -> dict[str, Any]:
-    kept: dict[
-        int, dict[int, int]
-    ] = {}  # states of each figure that are shown, by their number: their place in the file
+    kept: dict[int, dict[int, int]] = {}  # of each figure the states that are shown, each with its place in the file
 
     def state(at: tuple[int, int]) -> list[int]:
         number, of = at
@@ -263,15 +261,10 @@ def _words(runs: Runs) -> dict[str, Any]:
     for number, cell in enumerate(runs.cells):
         grid = [int(at) for at in np.unravel_index(number, shape)] if number < int(np.prod(shape)) else None
         of = [at + 1 for at, place in enumerate(runs.steps) if place == number]
-        here = (
-            page.setting(cell.study, names)
-            if len(names) > 1
-            else brief(study.parameters()[names[0]].doc)
-            if names
-            else ""
-        )
-        if grid is None:
-            here = f"Step {of[0]}: {in_words(cell.study, (study.story.steps if study.story else ())[of[0] - 1].change)[4:]}"
+        here = brief(study.parameters()[names[0]].doc) if len(names) == 1 else page.setting(cell.study, names)
+        if grid is None and study.story is not None:
+            change = study.story.steps[of[0] - 1].change
+            here = f"Step {of[0]}: {in_words(cell.study, change).removeprefix('Set ')}"
         cells.append({"grid": grid, "told": page.told(study, cell), "here": here})
     return {"cells": cells, "sliders": _sliders(runs), "steps": _steps(runs)}
 

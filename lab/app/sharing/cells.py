@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.inputs import listed, shown
+from lab.inputs import listed, sentence, shown
 from lab.numerics import Progress, Report
 from lab.studies import Choice, Real, Story, Study, Switch, Whole
 from lab.studies.contract import scrubbed, span
@@ -103,7 +103,7 @@ class Count:
     """How much of a share is done: of runs and of drawings."""
 
     def __init__(self, report: Report | None):
-        self._report, self._done, self.total = report, 0, 0
+        self._report, self._done, self.total = report, 0, 1
 
     def __call__(self, progress: Progress | None = None) -> bool:
         """Something is done, or under way where there is ``progress``; raises ``Stopped``."""
@@ -187,8 +187,8 @@ def compute(study: Study, result: xr.Dataset, grid: Mapping[str, Sequence[Any]],
             runs.cells.append(cell(study.but(**point)))
         except Stopped:
             raise
-        except (ValueError, TypeError) as problem:  # its place says so
-            runs.cells.append(Cell(study, result, error=f"{cell_text(point)}: {problem}"))
+        except Exception as problem:  # its place says so
+            runs.cells.append(Cell(study, result, error=f"{cell_text(point)}: {sentence(problem)}"))
         count()
     runs.at = runs.cells.index(known[0])
     for number, step in enumerate(story.steps):
@@ -201,9 +201,9 @@ def compute(study: Study, result: xr.Dataset, grid: Mapping[str, Sequence[Any]],
             runs.steps.append(runs.cells.index(found))
         except Stopped:
             raise
-        except (ValueError, TypeError) as problem:
+        except Exception as problem:
             runs.steps.append(None)
-            runs.refused[number] = str(problem)
+            runs.refused[number] = sentence(problem)
         count()
     return runs
 

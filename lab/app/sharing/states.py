@@ -85,7 +85,17 @@ class Album:
         self.figures.append(Figure(drawn.names, drawn.models))
         return len(self.figures) - 1, self.figures[-1].add(state)
 
-    def repaint(self, light: tuple[int, int], last: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int]:
+    def both(self, result: xr.Dataset, frames: Sequence[int | None], high: int) -> tuple[list, list]:
+        """The drawings of a result in the light theme and in the dark one, at each of these frames."""
+        light = [self.add(each) for each in drawings(self.picture, result, "light", frames, high)]
+        dark = [self.add(each) for each in drawings(self.picture, result, "dark", frames[-1:], high)]
+        if len(frames) == 1:
+            return light, dark
+        if self._colours_move(light, dark[0]):
+            return light, [self.add(each) for each in drawings(self.picture, result, "dark", frames, high)]
+        return light, [*(self._repainted(at, (light[-1], dark[0])) for at in light[:-1]), *dark]
+
+    def _repainted(self, light: tuple[int, int], last: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int]:
         """A state of the dark theme that is not drawn: a frame as in the light theme, in the colours of the last frame.
 
         Args:
@@ -104,7 +114,7 @@ class Album:
                 state[key] = other[key]
         return number, figure.add(state)
 
-    def colours_move(self, frames: Sequence[tuple[int, int]], dark: tuple[int, int]) -> bool:
+    def _colours_move(self, frames: Sequence[tuple[int, int]], dark: tuple[int, int]) -> bool:
         """Whether what moves from frame to frame is another in the dark theme: then the frames are drawn there too."""
         if {number for number, _ in (*frames, dark)} != {dark[0]}:
             return True
