@@ -64,13 +64,14 @@ class Pack:
     blobs: list[Blob] = field(default_factory=list)
     shades: Rounding = field(default_factory=Rounding)
     places: Rounding = field(default_factory=Rounding)
-    _known: dict[bytes, int] = field(default_factory=dict)
+    _known: dict[str, int] = field(default_factory=dict)
     _arrays: dict[bytes, int] = field(default_factory=dict)
 
     def value(self, value: Any, scale: Scale | None = None) -> int:
         """The number of a value, in which arrays are exchanged for the numbers of theirs."""
         kept = self._exchanged(value, scale or Scale())
-        key = sha256(json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()
+        text = json.dumps(kept)
+        key = text if len(text) < 64 else sha256(text.encode()).hexdigest()
         if key not in self._known:
             self._known[key] = len(self.values)
             self.values.append(kept)

@@ -5,8 +5,6 @@ same models are one *figure*: the first is kept whole, and of the others the pro
 nothing is assumed about what a change of a parameter changes: columns, ranges, colours, labels are all found.
 """
 
-import base64
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +56,7 @@ class Figure:
         for number, name in keys:
             if any((number, name) not in state for state in self.states):
                 model = self.models[number]
-                told = Serializer(deferred=False).encode(model.lookup(name).class_default(type(model)))
+                told = Serializer().encode(model.lookup(name).class_default(type(model)))
                 value = pack.value(_arrays(told, {}, None))
                 for state in self.states:
                     state.setdefault((number, name), value)
@@ -134,7 +132,6 @@ def drawings(
     """
     pipe: Any = None
     plot: Any = None
-    page = Document()
     for frame in frames:
         with drawing.theme(tone, backend="bokeh"):
             element = picture.shown(result, frame)
@@ -143,12 +140,10 @@ def drawings(
                 pipe = Pipe(data=element)
                 moving = hv.DynamicMap(lambda data: data, streams=[pipe])
                 plot = drawing.bokeh_renderer(tone).get_plot(moving, doc=Document())
-                figure = plot.state
-                figure.update(sizing_mode="stretch_width", height=max(high, figure.min_height or 0))
-                page.add_root(figure)
+                plot.state.update(sizing_mode="stretch_width", height=max(high, plot.state.min_height or 0))
             else:
                 pipe.send(element)
-            yield _written(page)
+            yield _written(plot.state)
 
 
 def document(figure: Figure, first: dict[Key, int], pack: Pack, scripts: Mapping[str, str]) -> dict[str, Any]:
@@ -191,11 +186,9 @@ def codes(figure: Figure, pack: Pack) -> dict[str, tuple[list[str], str]]:
     return found
 
 
-def _written(page: Document) -> Drawing:
-    drawn = Drawing()
-    known = {model.id: model for model in page.models}
-    rep = page.to_json(deferred=False)["roots"][0]
-    drawn.scale = _scale(page.roots[0])
+def _written(figure: Any) -> Drawing:
+    drawn = Drawing(scale=_scale(figure))
+    known = {model.id: model for model in figure.references()}
     numbers: dict[str, int] = {}
 
     def begin(rep: dict[str, Any], place: str) -> dict[str, str]:
@@ -215,7 +208,7 @@ def _written(page: Document) -> Drawing:
             said[name] = _arrays(value, numbers, lambda rep, name=name: begin(rep, f"{number}.{name}"))
         return {"id": f"m{number}"}
 
-    begin(rep, "")
+    begin(Serializer().encode(figure), "")
     return drawn
 
 
@@ -226,8 +219,7 @@ def _arrays(rep: Any, numbers: dict[str, int], begin: Any) -> Any:
     if not isinstance(rep, dict):
         return rep
     if rep.get("type") == "ndarray" and isinstance(rep["array"], dict):
-        payload = gzip.decompress(base64.b64decode(rep["array"]["data"]))
-        return np.frombuffer(payload, np.dtype(rep["dtype"])).reshape(rep["shape"])
+        return np.frombuffer(rep["array"]["data"].to_bytes(), np.dtype(rep["dtype"])).reshape(rep["shape"])
     if rep.get("type") == "object" and "id" in rep:
         return begin(rep)
     if rep.keys() == {"id"}:
