@@ -86,7 +86,8 @@ export function render({model, el, view}) {
     if (main) {
       label.textContent = state.label ? `${state.label}, against ${state.name}` : ""
       const few = state.names ? state.names.map((_, k) => k) : [...new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * (n - 1))))]
-      fill(ticks, few.map((k) => h("span", {style: `left:${100 * k / (n - 1)}%`}, figureOf(k))))
+      const wide = 8 + 7 * Math.max(...few.map((k) => String(figureOf(k)).length)), every = Math.ceil(few.length * wide / 320)
+      fill(ticks, few.map((k, i) => h("span", {style: `left:${100 * k / (n - 1)}%`, class: i % every ? "more" : null}, figureOf(k))))
     }
     show(state.at ?? (at < 0 || at >= n || at === last ? n - 1 : at))
     if (main && !begun && !state.still) {  // once, from the beginning, so that one sees what moves

@@ -46,8 +46,7 @@ const COLUMN = "data "
 const RANGE = new Set(["start", "end", "reset_start", "reset_end"])
 class Figure {
   constructor({whole, moving, states}, share, holder) {
-    Object.assign(this, {moving, states, share, holder, now: [...states[0]], ready: null})
-    this.whole = whole
+    Object.assign(this, {whole, moving, states, share, holder, now: states[0], ready: null, built: false})
   }
   build() {
     return this.ready ??= (async () => {
@@ -104,8 +103,8 @@ class Picture {
     if (this.model && !this.cell.why) {
       if (this.places !== this.cell.places) {
         this.places = this.cell.places
-        this.model.put({places: this.places, ids: [], name: this.plays})  // which shows a frame
-        return
+        this.model.put({places: this.places, ids: [], name: this.plays})  // which shows one of several frames
+        if (this.places.length > 1) return
       }
     }
     this.draw()
