@@ -38,7 +38,7 @@ from .states import Album, Figure, Key, codes, document
 __all__ = ["LIMIT", "MOST", "share"]
 
 LIMIT = 5_000_000
-"""Bytes of a share: frames are left out until it has no more."""
+"""Bytes of a share: frames are left out until it has no more, and where none are left it is refused."""
 _log = logging.getLogger("lab.app")
 _FRAMES = 17  # of a picture that plays, in each cell
 _HIGH = {True: 372, False: 360}  # pixels of the pictures that stand first: of one alone, of several
@@ -70,7 +70,7 @@ def share(
         day: written into the file as that on which it was made; today when None.
 
     Raises:
-        ValueError, TypeError: one sentence on what was given and what is allowed.
+        ValueError, TypeError: one sentence on what was given and what is allowed; or it would have more than ``LIMIT`` bytes.
     """
     study, result, grid = asked(given)
     name = _named(target, study)
@@ -139,8 +139,13 @@ def _file(runs: Runs, heroes: Sequence[Picture], more: Sequence[Picture], name: 
             "utf-8", "surrogatepass"
         )
         most = max((len(cell.get("places", ())) for each in shown for cell in each.cells), default=0)
-        if len(text) <= LIMIT or most <= 2 * keep:
+        if len(text) <= LIMIT:
             return text
+        if most <= 2 * keep:
+            raise ValueError(
+                f"the share would have {len(text) / 1e6:.1f} MB, but at most {LIMIT / 1e6:g} are allowed: give fewer values "
+                "along its slider, or fewer pictures"
+            )
         keep *= 2
 
 
