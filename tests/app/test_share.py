@@ -90,12 +90,12 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A share of the test's study, with two of its other pictures."""
+    """A share of the test's study, with one of its other pictures."""
     folder = tmp_path_factory.mktemp("share")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_HOME", str(folder / "home"))
-        pictures = ["values", "film", "convergence", "against_gamma"]
-        share(Shared(), folder / "it.html", pictures, "gamma", [0.1, 10.0, 100.0], day=DAY)
+        patch.setattr("lab.app.sharing._FRAMES", 4)
+        share(Shared(), folder / "it.html", ["values", "film", "against_gamma"], "gamma", [0.1, 100.0], day=DAY)
     return folder / "it.html"
 
 
@@ -134,14 +134,14 @@ def test_a_share_has_all_that_was_asked_for(made):
     header, arrays = content(text)
     assert len(text) < 2_000_000
     assert sum(table[-1] for table in header["blobs"]) == len(arrays)
-    assert [picture["name"] for picture in header["pictures"]] == ["values", "film", "convergence", "against_gamma"]
-    assert [picture["hero"] for picture in header["pictures"]] == [True, True, False, False]
-    assert header["sliders"][0]["names"] == ["0.1", "1", "10", "100"]  # the state's own is among them
+    assert [picture["name"] for picture in header["pictures"]] == ["values", "film", "against_gamma"]
+    assert [picture["hero"] for picture in header["pictures"]] == [True, True, False]
+    assert header["sliders"][0]["names"] == ["0.1", "1", "100"]  # the state's own is among them
     assert header["at"] == 1
-    assert [cell["grid"] for cell in header["cells"]] == [[0], [1], [2], [3], None, None, None]  # three steps beside
-    assert "The pull is strong" in header["cells"][3]["told"]
+    assert [cell["grid"] for cell in header["cells"]] == [[0], [1], [2], None, None, None]  # three steps beside
+    assert "The pull is strong" in header["cells"][2]["told"]
     assert "The pull is strong" not in header["cells"][0]["told"]
-    assert "The sum is 10." in header["cells"][2]["told"]
+    assert "The sum is 0.1." in header["cells"][0]["told"]
     steps = header["steps"]
     assert [step["answer"] for step in steps] == ["The sum is 0.5, it was 1.", "It takes 48 steps.", "The sum is 2."]
     assert [step["holds"] for step in steps] == [True, True, False]
@@ -156,10 +156,10 @@ def test_a_share_has_all_that_was_asked_for(made):
     values = header["pictures"][0]
     assert all(len(cell["light"]) == len(cell["dark"]) == 1 for cell in values["cells"])
     states = values["figures"][0]["states"]
-    assert len({tuple(state) for state in states}) == len(states) == 2 * 7
+    assert len({tuple(state) for state in states}) == len(states) == 2 * 6
     film = header["pictures"][1]
-    assert all(len(cell["places"]) == len(cell["light"]) <= 17 for cell in film["cells"])
-    assert film["cells"][3]["places"][-1] > film["cells"][0]["places"][-1]
+    assert all(len(cell["places"]) == len(cell["light"]) == 4 for cell in film["cells"])
+    assert film["cells"][2]["places"][-1] > film["cells"][0]["places"][-1]
 
 
 def test_a_share_asks_nobody_and_runs_only_its_own_script(made):
@@ -194,7 +194,7 @@ def test_texts_are_no_markup():
 def test_the_recipe_is_read_as_a_figure_is(made, tmp_path):
     recipe = figures.read_recipe(made)
     assert recipe["study"] == "shared"
-    assert recipe["share"]["along"] == {"gamma": ["0.1", "1", "10", "100"]}
+    assert recipe["share"]["along"] == {"gamma": ["0.1", "1", "100"]}
     comparison = figures.reproduce(made, given=[Shared])
     assert comparison.data_agrees
     assert comparison.picture_agrees
@@ -392,11 +392,11 @@ def test_a_share_works_from_a_file(made):
         slider = tab.locator("#slider-0 input[type=range]")
         shown = {slider.input_value(): drawn()}
         assert [*shown] == ["1"]
-        for press, at in (("ArrowRight", "2"), ("ArrowRight", "3"), ("Home", "0")):
+        for press, at in (("ArrowRight", "2"), ("Home", "0")):
             slider.press(press)
             assert slider.input_value() == at
             shown[at] = drawn()
-        assert len(set(shown.values())) == 4
+        assert len(set(shown.values())) == 3
         assert "The sum is 0.1." in tab.locator("#told").inner_text()
         slider.press("ArrowRight")
         assert drawn() == shown["1"]
