@@ -18,7 +18,7 @@ class TopBar(View):
         super().__init__(self._told, sizing_mode=None)
         self._session = session
         self._address = address
-        session.param.watch(self._follow, ["back", "ahead", "study"])
+        session.param.watch(self._follow, ["back", "ahead", "study", "ghost", "fresh"])
         self._follow()
 
     def _told(self, message: dict[str, Any]) -> None:
@@ -30,6 +30,8 @@ class TopBar(View):
                 session.redo()
             case "reset":
                 session.reset()
+            case "ghost":
+                session.haunt()
             case "address":  # the browser went back or forward
                 query = dict(parse_qsl(str(message.get("query", "")).lstrip("?")))
                 session.from_query(query)
@@ -39,6 +41,8 @@ class TopBar(View):
         self.draw(
             undo=bool(session.back),
             redo=bool(session.ahead),
+            ghost=session.ghost is not None,
+            shown=session.fresh and session.result is not None,
             title=session.study_class.title,
             paper=session.study_class.paper.short,
             link=session.study.as_link(),

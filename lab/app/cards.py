@@ -20,7 +20,9 @@ from lab.numerics import Progress
 from lab.studies import Picture
 
 from . import theme
+from .ghost import Ghost
 from .hand import Hand
+from .here import Here
 from .hooks import add_hooks
 from .live import Live
 from .player import Reel
@@ -28,11 +30,13 @@ from .runner import SWEEP, Runner
 from .session import Session
 from .view import View, source
 
+_ROOM, _WIDE_ROOM = 1.65, 3.2  # width to height of a card's picture
 _QUIET = 0.6  # seconds without a change before a sweep begins
 _log = logging.getLogger("lab.app")
 
 _STAGED = """
-:host { --lines: 2; flex: 1 1 0 !important; width: auto !important; min-width: 0; height: auto !important; }
+:host { --lines: 2; flex: SHARE 1 0 !important; width: auto !important; min-width: 0; height: auto !important; }
+@media (max-width: 900px) { :host(.third) { display: none !important; } }
 @media (max-width: 560px) { :host { flex: none !important; width: 100% !important; } }
 """
 _CARD = """
@@ -65,14 +69,22 @@ class Card:
         on_fold: called when the picture begins or ceases to apply; ``why`` then says why not.
         wide: as wide as the page.
         high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
+        room: width to height of what the picture has.
     """
 
     def __init__(
-        self, session: Session, picture: Picture, on_fold: Callable[[], None], wide: bool = False, high: int = 0
+        self,
+        session: Session,
+        picture: Picture,
+        on_fold: Callable[[], None],
+        wide: bool = False,
+        high: int = 0,
+        room: float = _ROOM,
     ):
         self.session, self.picture = session, picture
         self.why = ""
-        self._high = high
+        self.folded = False  # with its group
+        self._high, self._room = high, _WIDE_ROOM if wide else room
         self._on_fold = on_fold
         self._drawn: xr.Dataset | None = None
         self._layers: tuple[type, ...] = ()
@@ -83,15 +95,19 @@ class Card:
         self._maker = Runner(session.post, SWEEP)
         self._picture = theme.column(css=_PICTURE)
         self._reel = Reel(picture, session.post) if picture.plays else None
+        self._here = Here(session, self._tell) if picture.along is not None else None
+        self._ghost = Ghost() if picture.along is None and picture.turns is None else None
+        self._told: dict[str, Any] = {}
         self.player = self._reel.player if self._reel else None
         under = [self.player] if self.player and not high else []
-        css = _STAGED if high else _CARD + _WIDE * wide
+        css = _STAGED.replace("SHARE", f"{picture.share:g}") if high else _CARD + _WIDE * wide
         self.view = theme.column(
             self.head, self._picture, *under, css=css, css_classes=["card", "staged"] if high else ["card"]
         )
         self.head.param.watch(lambda event: self.refresh(), "seen")
         self._eye: Any = None  # the source of the camera of the figure on the page
         session.param.watch(self._turn, "cameras")
+        session.param.watch(self._haunt, "ghost")
         self._say(note=self._waits() if picture.along else "")
 
     @property
@@ -112,7 +128,7 @@ class Card:
     def refresh(self) -> None:
         """Show the session's result, if it has one that this card does not show yet."""
         session = self.session
-        if session.result is None or not session.fresh:
+        if session.result is None or not session.fresh or self.folded:
             return
         if self.picture.along is not None:
             if self.head.seen or not session.live:
@@ -125,8 +141,17 @@ class Card:
         self._layers = ()
         self._redraw()
 
+    def fold(self, folded: bool) -> None:
+        """Put the card away with its group, or show it again; what is away computes and draws nothing."""
+        self.folded = folded
+        self.view.visible = not (self.why or folded)
+        self.refresh()
+
     def click(self, x: float, y: float) -> None:
-        """Set what the picture says a click at this place sets."""
+        """Set what the picture says a click at this place sets; of runs along a parameter the nearest one."""
+        if self.picture.clicks is None and self._here is not None:
+            self._here.press(x)
+            return
         values = {} if self._drawn is None else self.picture.clicked(self._drawn, x, y, self._camera)
         if values:
             self.session.set(**values)
@@ -268,9 +293,23 @@ class Card:
         self._say(note=sentence, again=True)
 
     def _say(self, note: str = "", part: float | None = None, again: bool = False, stale: bool = False) -> None:
-        told = {"title": self.picture.title, "caption": self.picture.caption}
         self._note = note
-        self.head.draw(**told, note=note, part=part, again=again, stale=stale)
+        self._told = {"note": note, "part": part, "again": again, "stale": stale}
+        self._tell()
+
+    def _tell(self) -> None:
+        here = {"line": self._here.line, "name": self._here.name} if self._here is not None else None
+        self.head.draw(title=self.picture.title, caption=self.picture.caption, here=here, **self._told)
+
+    def _haunt(self, *_: Any) -> None:
+        """Have the kept result stand behind, where this picture can show it."""
+        if self._ghost is None:
+            return
+        kept, element = self.session.ghost, None
+        if kept is not None and not self.picture.applies(kept):
+            with self._tone():
+                element = self.picture.shown(kept, self.picture.frame(kept), self._camera)
+        self._ghost.show(element)
 
     def _show(self, result: xr.Dataset) -> None:
         self._drawn = result
@@ -278,30 +317,37 @@ class Card:
         try:
             why = self.picture.applies(result)
             if not why:
-                with drawing.theme(self._theme, backend="bokeh"):
+                with self._tone():
                     element = self.picture.shown(result, self.picture.frame(result), self._camera)
         except Exception as exception:
             _log.exception("the picture %s failed", self.picture.name)
             why = f"it could not be drawn ({type(exception).__name__}: {exception})"
         if element is not None:
-            self._put(element)
+            self._put(element, result)
             if self._reel is not None:
-                self._reel.fill(result, self._theme)
+                self._reel.fill(result, self._theme, self._room)
         if why != self.why:
-            self.why, self.view.visible = why, not why
+            self.why, self.view.visible = why, not (why or self.folded)
             self._on_fold()
+
+    def _tone(self) -> Any:
+        return drawing.theme(self._theme, backend="bokeh", room=self._room)
 
     @property
     def _theme(self) -> str:
         return "dark" if self.session.dark else "light"
 
-    def _put(self, element: Any) -> None:
+    def _put(self, element: Any, result: xr.Dataset) -> None:
         """Swap the data of the picture that is there; build one where there is none or its layers are others."""
+        if self._here is not None:
+            self._here.look(result, element)
         layers = tuple(type(layer) for layer in element)
         if self._hand is not None:
             element = self._hand.keep(element)
         more = [self._reel.hook] if self._reel is not None else []
-        more += [self._listen] if self.picture.clicks is not None else []
+        more += [self._listen] if self.picture.clicks is not None or self._here is not None else []
+        more += [self._here.hook] if self._here is not None else []
+        more += [self._ghost.hook] if self._ghost is not None else []
         more += [self._follow_camera] if self.picture.turns is not None else []
         more += [self._grow] if self._high else []
         if more:

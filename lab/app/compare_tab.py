@@ -1,7 +1,7 @@
 """Compare: runs of the study that the store holds, side by side."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -314,16 +314,19 @@ class RunList(View):
         kind = tab.session.study_class
         found = tab.matching()
         headline = [result for result in kind.results if result.headline and not result.dims][:4]
+        listed = found[:_SHOWN]
+        differ = {name for name in kind.parameters() if len({repr(run.parameters.get(name)) for run in listed}) > 1}
+        columns = [told_apart([run.numbers.get(result.name, float("nan")) for run in listed]) for result in headline]
         rows = [
             {
                 "key": run.key,
                 "on": run.key in tab.chosen,
                 "when": _when(run.created),
                 "data": run.data,
-                "parameters": _changed(kind, run.parameters) + " · did not converge" * (not run.converged),
-                "numbers": [theme.number(_plain(run.numbers.get(r.name, float("nan")))) for r in headline],
+                "parameters": _told(kind, run.parameters, differ) + " · did not converge" * (not run.converged),
+                "numbers": [column[row] for column in columns],
             }
-            for run in found[:_SHOWN]
+            for row, run in enumerate(listed)
         ]
         self.draw(
             rows=rows, heads=[result.label for result in headline], full=len(tab.chosen) >= MOST, says=self._says(found)
@@ -385,13 +388,22 @@ def _when(created: datetime) -> str:
     return f"{here:%d %b %Y %H:%M}"
 
 
-def _changed(kind: type[Study], parameters: Mapping[str, Any]) -> str:
-    """The parameters that are not at their defaults."""
+def told_apart(values: Sequence[float]) -> list[str]:
+    """Numbers with as many digits, from four to nine, as tell those apart that are not the same."""
+    for digits in range(4, 10):
+        texts = [theme.number(_plain(value), digits) for value in values]
+        if len({*texts}) >= len({*map(repr, values)}):
+            break
+    return texts if values else []
+
+
+def _told(kind: type[Study], parameters: Mapping[str, Any], differ: Collection[str]) -> str:
+    """The parameters that are not at their defaults, and those in which the listed runs differ."""
     known = kind.parameters()
     said = [
         f"{symbol(known[name])} = {value_text(value)}"
         for name, value in parameters.items()
-        if name in known and name != "data" and value != known[name].default
+        if name in known and name != "data" and (name in differ or value != known[name].default)
     ]
     return ", ".join(said) or "the defaults"
 

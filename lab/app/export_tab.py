@@ -20,8 +20,9 @@ from .session import Session
 from .view import View, source
 
 _CSS = theme.asset("export.css")
+_FRAMES = 3  # of a picture that moves: one would not show that
 _DELAY = 0.25  # seconds of quiet before a new preview is drawn
-_ASKED = ("picture", "format", "at", "frames", "camera", "width", "width_inches", "height_inches", "style")
+_ASKED = ("picture", "panels", "format", "at", "frames", "camera", "width", "width_inches", "height_inches", "style")
 _SHARP = 2  # preview pixels for each CSS pixel, of which an inch has 96
 
 
@@ -44,9 +45,10 @@ class ExportTab(pn.viewable.Viewer):
 
     active = param.Boolean(False, doc="the tab is in view")
     picture = param.Selector(objects=[""], doc="name of the picture")
+    panels = param.String("", doc="further pictures of the figure, by name, with commas between")
     format = param.Selector(default="pdf", objects=[*figures.FORMATS, *figures.MOVING])
     at = param.String("", doc="of a picture that moves: the place of the frame, empty for the last")
-    frames = param.String("", doc="of a picture that moves: so many frames side by side, empty for one")
+    frames = param.String("", doc="of a picture that moves: so many frames beside each other, where ``at`` names none")
     camera = param.String("", doc="of a picture that turns: azimuth and elevation, as on the page; empty for its own")
     width = param.Selector(default="column", objects=["column", "text", "inches"])
     width_inches = param.String("5", doc="the width where ``width`` is inches")
@@ -134,11 +136,26 @@ class ExportTab(pn.viewable.Viewer):
         setting = {"width": width, "height": self.height_inches.strip() or None, "style": self.style}
         figures.check(**setting)
         picture = self._session.study_class.pictures[self.picture]
+        if names := self._beside():
+            figures.check_panels(self._session.study, [self.picture, *names])
+            if self.format in figures.MOVING:
+                raise ValueError("a film is of one picture: leave out the others, or take another format")
+            return setting | {"format": self.format}
         at, frames = (None, None) if not picture.plays else (_number(self.at, float), _number(self.frames, int))
+        moving = self.format in figures.MOVING
+        at, frames = (
+            (None if moving else at),
+            (None if moving or at is not None or not picture.plays else frames or _FRAMES),
+        )
         figures.check_motion(picture, self.format, at, frames)
         camera = (self.camera.strip() or None) if picture.turns else None
         picture.camera(camera)
         return setting | {"format": self.format, "at": at, "frames": frames, "camera": camera}
+
+    def _beside(self) -> list[str]:
+        """The further pictures, in order; the first one is among them only once."""
+        known = [picture.name for picture in self.pictures]
+        return [name for name in self.panels.split(",") if name in known and name != self.picture]
 
     def _make(self, study: Study, picture: Picture, result: xr.Dataset, setting: Any, report: Report) -> _Made:
         """The file of a picture; called in a thread."""
@@ -153,22 +170,33 @@ class ExportTab(pn.viewable.Viewer):
             self._session.post(lambda: None if self.ready else self._say(words))
             return report(progress)
 
-        figures.export_picture(picture, shown, file, report=told, **setting)
+        names = [picture.name, *self._beside()]
+
+        def write(target: io.BytesIO, **how: Any) -> None:
+            if len(names) > 1:
+                run = shown if picture.along is None else self._from_the_start(study, None, result, report)
+                figures.export_panels(study, names, run, target, report=report, **how)
+            else:
+                figures.export_picture(picture, shown, target, report=told, **how)
+
+        write(file, **setting)
         if setting["format"] == "png":
             screen = file
         else:
-            figures.export_picture(picture, shown, screen, **(setting | {"format": "png"}))
+            write(screen, **(setting | {"format": "png"}))
         preview, inches = _for_screen(screen.getvalue(), figures.find_style(setting["style"]).dpi)
         name = f"{study.slug}-{picture.name}.{setting['format']}"
         return _Made(name, file.getvalue(), shown, preview, inches)
 
-    def _from_the_start(self, study: Study, picture: Picture, result: xr.Dataset, report: Report) -> xr.Dataset:
-        key = result.attrs["recipe"] + (picture.name if picture.along else "")
+    def _from_the_start(self, study: Study, picture: Picture | None, result: xr.Dataset, report: Report) -> xr.Dataset:
+        """What a picture shows, or the run itself."""
+        swept = picture if picture is not None and picture.along is not None else None
+        key = result.attrs["recipe"] + (swept.name if swept else "")
         if key not in self._cold:
-            if picture.along is None and result.attrs["warm_start"]:
-                made = study.run(report)
+            if swept is not None:
+                made = study.picture_result(swept, result, report)
             else:
-                made = study.picture_result(picture, result, report)
+                made = study.run(report) if result.attrs["warm_start"] else result
             self._cold = {**dict(list(self._cold.items())[-3:]), key: made}
         return self._cold[key]
 
@@ -189,11 +217,14 @@ class ExportTab(pn.viewable.Viewer):
             f'<div class="page"><img src="{uri}" alt="the figure at print size" style="width:{wide}in"></div>'
         )
         command = self._command(made.name)
+        study, names = self._session.study, [self.picture, *self._beside()]
+        under = figures.caption(study, names, made.shown, made.name)
         self._notes.object = (
             "<p>The recipe is inside the file: parameters, data, versions. This computes it again and compares:</p>"
             f"<pre>lab reproduce {theme.escape(made.name)}</pre>"
             f"<p>And this makes the figure without a browser:</p><pre>{theme.escape(command)}</pre>"
-            f'<div class="copies">{buttons.copy("Copy command", command)}</div>'
+            f'<div class="copies">{buttons.copy("Copy command", command)}'
+            f"{buttons.copy('Copy LaTeX with caption', under)}{buttons.copy('Copy BibTeX', study.paper.bibtex)}</div>"
         )
         self._file.offer(True)
         self._numbers.offer(True)
@@ -216,20 +247,25 @@ class ExportTab(pn.viewable.Viewer):
 
     def _command(self, file: str) -> str:
         study = self._session.study
-        words = ["lab", "figure", f"{study.slug}:{self.picture}", *shlex.split(study.as_command())[3:]]
+        beside = self._beside()
+        words = [
+            "lab",
+            "figure",
+            f"{study.slug}:{','.join([self.picture, *beside])}",
+            *shlex.split(study.as_command())[3:],
+        ]
         if self.width != "column":
             words += ["--width", self.width_inches.strip() if self.width == "inches" else self.width]
         if self.height_inches.strip():
             words += ["--height", self.height_inches.strip()]
         if self.style != "paper":
             words += ["--style", self.style]
-        if study.pictures[self.picture].plays:
-            words += [
-                word
-                for name in ("at", "frames")
-                if (value := getattr(self, name).strip())
-                for word in (f"--{name}", value)
-            ]
+        if beside:
+            return shlex.join([*words, "-o", file])
+        if study.pictures[self.picture].plays and self.format not in figures.MOVING:
+            for name in ("at", "frames"):
+                if (value := getattr(self, name).strip()) and not (name == "frames" and "--at" in words):
+                    words += [f"--{name}", value]
         if study.pictures[self.picture].turns and self.camera.strip():
             words.append(f"--camera={self.camera.replace(' ', '')}")
         return shlex.join([*words, "-o", file])
@@ -274,9 +310,16 @@ class ExportForm(View):
         kinds = [*figures.FORMATS, *(figures.MOVING if plays else ())]
         fields = [
             _field("picture", "Picture", "select", options=[(p.name, p.title) for p in tab.pictures]),
+            _field(
+                "panels",
+                "Together with",
+                "several",
+                options=[(p.name, p.title) for p in tab.pictures],
+                hint="no other picture",
+            ),
             _field("format", "Format", "segments", options=[(kind, kind.upper()) for kind in kinds]),
-            _field("at", "Frame", "text", hint="where; empty for the last"),
-            _field("frames", "Side by side", "text", hint="so many frames, 2 to 12"),
+            _field("at", "Frame", "text", hint="where; empty for several frames"),
+            _field("frames", "Frames", "text", hint=f"2 to 12; empty for {_FRAMES}"),
             _field("camera", "Camera", "text", hint="azimuth, elevation in degrees"),
             _field("width", "Width", "segments", options=[*widths, ("inches", "other")]),
             _field("width_inches", "", "text", hint="inches, 1 to 20"),
@@ -284,9 +327,10 @@ class ExportForm(View):
             _field("style", "Style", "select", options=styles),
         ]
         hidden = [] if tab.width == "inches" else ["width_inches"]
-        if not plays or tab.format in figures.MOVING:
+        together = bool(tab._beside())
+        if not plays or together or tab.format in figures.MOVING:
             hidden += ["at", "frames"]
-        hidden += [] if turns else ["camera"]
+        hidden += ["camera"] if together or not turns else []
         self.draw(fields=fields, values={name: getattr(tab, name) for name in _ASKED}, hidden=hidden)
 
 

@@ -14,6 +14,7 @@ import lab.studies.draw as drawing
 from lab.studies import Picture
 
 from . import theme
+from .ghost import is_ghost
 from .scrubber import scaled
 from .view import View, source
 
@@ -55,8 +56,8 @@ class Reel:
         """For the options of the picture on the page: tells which figure it is."""
         self.figure = plot.state
 
-    def fill(self, result: xr.Dataset, tone: str) -> None:
-        """Draw all frames of ``result``; an older filling is given up."""
+    def fill(self, result: xr.Dataset, tone: str, room: float = 0.0) -> None:
+        """Draw all frames of ``result`` on the room that the picture has; an older filling is given up."""
         self._turn += 1
         turn, places = self._turn, self.picture.frames(result)
         self._curve = along(result, self.picture.plays) if self.leads else {}
@@ -70,7 +71,7 @@ class Reel:
             if turn != self._turn:
                 return
             try:
-                with drawing.theme(tone, backend="bokeh"):
+                with drawing.theme(tone, backend="bokeh", room=room):
                     element = self.picture.shown(result, len(rows))
                 with drawing.pen:
                     if off is None:
@@ -99,10 +100,11 @@ class Reel:
             self._post(call)
 
     def _hand_over(self, rows: list[list[dict[str, np.ndarray]]], places: np.ndarray, axis: xr.DataArray) -> None:
-        if self.figure is None or len(self.figure.renderers) != len(rows[0]):
+        own = [] if self.figure is None else [each for each in self.figure.renderers if not is_ghost(each)]
+        if len(own) != len(rows[0]):
             return
         ids = []
-        for number, renderer in enumerate(self.figure.renderers):
+        for number, renderer in enumerate(own):
             frames = [row[number] for row in rows]
             moving = [name for name in frames[0] if not all(_same(frames[0][name], each.get(name)) for each in frames)]
             if moving:

@@ -52,6 +52,9 @@ class Session(param.Parameterized):
     error = param.String("", doc="why the last request was refused or its run failed, in a sentence")
     notices = param.List([], doc="what was changed on the user's behalf, one sentence each")
     dark = param.Boolean(False)
+    ghost = param.ClassSelector(
+        class_=xr.Dataset, doc="an earlier result that stands behind the present one; None without"
+    )
     cameras = param.Dict({}, doc="by the name of a picture the azimuth and elevation that it was turned to")
     preset = param.String("", doc="the preset that the present values are; empty when none")
     from_store = param.Boolean(False, doc="the result was not computed now")
@@ -162,6 +165,13 @@ class Session(param.Parameterized):
             *ahead, study = self.ahead
             self._go(study, [*self.back, self.study], ahead)
 
+    def haunt(self) -> None:
+        """Keep the present result behind those that follow, to compare with; a second time let it go."""
+        if self.ghost is not None:
+            self.ghost = None
+        elif self.result is not None and self.fresh and not self.rough:
+            self.ghost = self.result
+
     def reset(self) -> None:
         """Back to the preset that was chosen last, or to the defaults."""
         if self._origin:
@@ -225,7 +235,8 @@ class Session(param.Parameterized):
         for runner in (self._runner, self._loader, self._keeper, *self._sweepers.values()):
             runner.abandon()
         self._sweeps.clear()
-        self.param.update(back=[], ahead=[])
+        with param.parameterized.discard_events(self):  # nobody is left to be told
+            self.param.update(back=[], ahead=[], ghost=None)
 
     # ---- links ---------------------------------------------------------------------------------------------------
 

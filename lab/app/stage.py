@@ -1,10 +1,7 @@
 """How the pictures of a study stand: the hero with what moves it, the groups under their titles, and chips for the rest."""
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
-
-import panel as pn
 
 from lab.studies import Group
 from lab.studies.contract import as_text, told
@@ -20,16 +17,36 @@ _STAGE = """
 @media (max-width: 900px) { :host { gap: 10px; } }
 @media (max-width: 560px) { :host { flex-flow: column nowrap !important; } }
 """
-_TITLE = """
-:host { grid-column: 1 / -1; margin-top: 18px; }
-h2 { font-size: 16px; font-weight: 700; margin: 0; }
-p { font-size: 13.5px; line-height: 1.5; margin: 3px 0 0; color: var(--muted); max-width: 62em; }
-"""
 _GRID = """
 :host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: stretch; }
 @media (max-width: 1000px) { :host { grid-template-columns: minmax(0, 1fr); } }
 """
+_STAGE_WIDE = 1036
+_ABOVE = 30  # of them, above and below what is drawn
 _HERO_HIGH = {True: 372, False: 360}  # pixels of the pictures of a hero: of one alone, of several
+
+
+class Title(View):
+    """What a group of pictures shows together, as it is now. A press folds its cards away, which then compute nothing."""
+
+    _esm = source("group.js")
+    css = theme.asset("group.css")
+
+    def __init__(self, cards: list[Card]):
+        super().__init__(lambda message: self.fold(message.get("open") is not True))
+        self._cards, self._words, self._open = cards, ("", ""), True
+
+    def tell(self, title: str, finding: str) -> None:
+        """Show these words."""
+        self._words = title, finding
+        self.draw(title=title, finding=finding, open=self._open)
+
+    def fold(self, folded: bool) -> None:
+        """Put the cards away, or show them again."""
+        self._open = not folded
+        for card in self._cards:
+            card.fold(folded)
+        self.tell(*self._words)
 
 
 class Chips(View):
@@ -50,11 +67,13 @@ class Cards:
     def __init__(self, session: Session):
         self._session = session
         story, pictures = session.study.story, session.study.pictures
-        self._groups: list[tuple[Group, pn.pane.HTML, list[Card]]] = []
+        self._groups: list[tuple[Group, Title, list[Card]]] = []
         first = next((picture.name for picture in pictures if picture.along is None), "")
         heroes = story.hero if story is not None else tuple(filter(None, [first]))
         high = _HERO_HIGH[len(heroes) == 1]
-        self.heroes = [Card(session, pictures[name], self._fold, high=high) for name in heroes]
+        whole = sum(pictures[name].share for name in heroes)
+        rooms = {name: _STAGE_WIDE * pictures[name].share / whole / (high - _ABOVE) for name in heroes}
+        self.heroes = [Card(session, pictures[name], self._fold, high=high, room=rooms[name]) for name in heroes]
         self.cards = list(self.heroes)
         shown: list[Any] = []
         if story is None:
@@ -68,7 +87,7 @@ class Cards:
                     Card(session, pictures[name], self._fold, wide=bool(odd) and not k)
                     for k, name in enumerate(group.pictures)
                 ]
-                title = theme.html("", css=_TITLE)
+                title = Title(cards)
                 self._groups.append((group, title, cards))
                 self.cards += cards
                 shown += [title, *(card.view for card in cards)]
@@ -80,6 +99,7 @@ class Cards:
             css=theme.asset("hero.css"),
             css_classes=["hero"],
         )
+        self._fold()
         session.param.watch(self._follow, ["result", "fresh"])
         session.param.watch(self._retheme, "dark")
         self._follow()
@@ -140,14 +160,16 @@ class Cards:
         """The titles of the groups, with what they show now; none of a group whose pictures don't apply."""
         result = self._session.result
         for group, title, cards in self._groups:
-            title.visible = any(card.view.visible for card in cards)
-            finding = told(group.finding, result) if result is not None else ""
-            text = f"<h2>{escape(group.title)}</h2><p>{escape(finding)}</p>"
-            if title.object != text:
-                title.object = text
+            title.visible = any(not card.why for card in cards)
+            title.tell(group.title, told(group.finding, result) if result is not None else "")
 
     def _fold(self) -> None:
         self._tell()
+        if len(self.heroes) == 3:  # where the page is narrow there is room for two
+            last, away = self.heroes[2].view, any(card.why for card in self.heroes)
+            classes = ["card", "staged", *([] if away else ["third"])]
+            if last.css_classes != classes:
+                last.css_classes = classes
         study = self._session.study
         chips = []
         for card in self.cards:

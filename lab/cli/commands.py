@@ -92,7 +92,7 @@ def figure(name: str, words: list[str]) -> int:
     slug, _, picture_name = name.rpartition(":")
     if not slug:
         listed = ", ".join(p.name for p in studies.find(name).pictures)
-        raise Refusal(f"name the picture: lab figure {name}:PICTURE, where PICTURE is one of {listed}")
+        raise Refusal(f"name the picture: lab figure {name}:PICTURE, where PICTURE is one of {listed}, or several: a,b")
 
     def options_of(parser: Parser) -> None:
         _output_option(".pdf, .svg, .png, .eps, .pgf, or of a picture that moves .gif, .mp4")(parser)
@@ -105,10 +105,14 @@ def figure(name: str, words: list[str]) -> int:
         parser.add_argument("--width", default="column", help="column (3.25 in), text (6.75 in), or inches")
         parser.add_argument("--height", help="inches; the picture's own when left out")
         parser.add_argument("--style", default="paper", help="a style by name")
+        parser.add_argument("--at", type=float, help="of a picture that moves: the place of one frame")
         parser.add_argument(
-            "--at", type=float, help="of a picture that moves: the place of the frame, else the last one"
+            "--frames", type=int, help="of a picture that moves: so many frames beside each other, 3 when left out"
         )
-        parser.add_argument("--frames", type=int, help="of a picture that moves: so many frames side by side")
+        parser.add_argument("--columns", type=int, help="of several pictures: how many stand side by side")
+        parser.add_argument(
+            "--caption", action="store_true", help="print LaTeX for the figure, and the paper as BibTeX"
+        )
         parser.add_argument(
             "--camera", metavar="AZIMUTH,ELEVATION", help="of a picture that turns: degrees, as --camera=-30,20"
         )
@@ -117,14 +121,20 @@ def figure(name: str, words: list[str]) -> int:
     target = target_of(options.output, FORMATS)
     if target is None:
         raise Refusal("say where the figure goes: -o FILE.pdf, .svg, .png, .eps or .pgf")
-    picture = study.pictures[picture_name]
+    names = picture_name.split(",")
+    picture = study.pictures[names[0]]
     start()
     from lab import figures
 
     # refuse before computing
+    if len(names) > 1 or options.columns is not None:
+        _check_panels(study, names, options)
     kept = read(options.source, study.slug) if options.source is not None else None
     cell = {} if kept is None else _chosen_cell(kept, picture, options)
     figures.check(width=options.width, height=options.height, style=options.style)
+    moves = picture.plays and len(names) == 1 and target.suffix[1:].lower() not in figures.MOVING
+    if moves and options.at is None and options.frames is None:
+        options.frames = 3  # one frame would not show that it moves
     figures.check_motion(picture, target.suffix[1:].lower(), options.at, options.frames)
     picture.camera(options.camera)
     with _terminal_report() as report:
@@ -139,11 +149,29 @@ def figure(name: str, words: list[str]) -> int:
         result = study.picture_result(picture, kept, report)
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames", "camera")}
     with _terminal_report() as report:
-        figures.export_picture(picture, result, target, report=report, **setting)
+        if len(names) > 1:
+            setting = {name: setting[name] for name in ("width", "height", "style")} | {"columns": options.columns}
+            figures.export_panels(study, names, result, target, report=report, **setting)
+        else:
+            figures.export_picture(picture, result, target, report=report, **setting)
+    if options.caption:
+        print(figures.caption(study, names, result, target.name), study.paper.bibtex, sep="\n")
     for said in filter(None, (result.attrs["data_notices"], result.attrs["advice"])):
         print(said)
     print(f"drawn to {target}")
     return 0
+
+
+def _check_panels(study: Study, names: list[str], options: argparse.Namespace) -> None:
+    from lab import figures
+
+    figures.check_panels(study, names)
+    alone = [name for name in ("at", "frames", "camera") if getattr(options, name) is not None]
+    if alone or Path(options.output).suffix.lower() in (".gif", ".mp4"):
+        what = f"--{alone[0]}" if alone else Path(options.output).suffix
+        raise Refusal(f"{what} is for one picture, and {len(names)} are asked for: leave out one of them")
+    if study.pictures[names[0]].along:
+        raise Refusal(f"{names[0]} shows several runs: name first a picture that shows one")
 
 
 def _chosen_cell(kept: xr.Dataset, picture: Picture, options: argparse.Namespace) -> dict[str, Any]:

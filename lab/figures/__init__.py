@@ -3,6 +3,7 @@
 from .card import card_of
 from .embed import FOLDED, FORMATS, MOVING, read_recipe
 from .export import check_motion, draw_into, export, export_picture, export_sweep, plotted
+from .panels import caption, check_panels, export_panels, panels
 from .provenance import Comparison, compare, difference, digest, fingerprint, picture_difference, recipe_of
 from .reproducing import recall, reproduce
 from .styles import STYLES, WIDTHS, Style, check, find_style, inches
@@ -15,19 +16,23 @@ __all__ = [
     "WIDTHS",
     "Comparison",
     "Style",
+    "caption",
     "card_of",
     "check",
     "check_motion",
+    "check_panels",
     "compare",
     "difference",
     "digest",
     "draw_into",
     "export",
+    "export_panels",
     "export_picture",
     "export_sweep",
     "find_style",
     "fingerprint",
     "inches",
+    "panels",
     "picture_difference",
     "plotted",
     "read_recipe",

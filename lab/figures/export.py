@@ -19,7 +19,7 @@ from lab.studies.draw.look import backends
 from . import typeset
 from .embed import FOLDED, FORMATS, MOVING, check_film, embed, moving, read_recipe
 from .provenance import fingerprint, recipe_of
-from .styles import Style, find_style, inches
+from .styles import WIDTHS, Style, find_style, inches
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .sweep import View
 
 _PAD = 0.03  # inches of air round a figure
+_LOW = 0.55  # height to width of pictures that stand better one below the other
 _SECONDS = 4.0  # of a film
 _LISTED = ", ".join((*FORMATS, *FOLDED))
 _press = RLock()  # pyplot's figures and Matplotlib's settings are one for all threads
@@ -47,6 +48,8 @@ def export(
     style: str = "paper",
     recipe: Mapping[str, Any] | None = None,
     tone: str = "print",
+    letters: bool = False,
+    stacks: bool = False,
 ) -> None:
     """Write a picture as PDF, SVG, PNG, EPS or PGF, exactly as wide as asked for.
 
@@ -62,6 +65,8 @@ def export(
         style: a name in ``lab.figures.STYLES``.
         recipe: what is embedded, plain JSON, with how the figure was set and what it shows added under ``"figure"``.
         tone: the theme; other than ``"print"`` for a screen.
+        letters: a letter before each part of a layout.
+        stacks: the parts of a layout stand one below the other where they are wide and low.
 
     Raises:
         ValueError: a size, style or format that can't be.
@@ -74,7 +79,7 @@ def export(
     with theme(tone):
         drawn = picture() if callable(picture) and not hasattr(picture, "opts") else picture
         stem = Path(target).stem if isinstance(target, str | Path) else "figure"
-        files = _render(drawn, kind, *size, setting, stem=stem)
+        files = _render(drawn, kind, *size, setting, stem=stem, letters=letters, stacks=stacks)
     recipe = dict(recipe or {})
     set_as = {"width": width, "height": height, "style": style, "format": kind}
     recipe["figure"] = {**recipe.get("figure", {}), **set_as, "fingerprint": fingerprint(drawn)}
@@ -122,7 +127,7 @@ def export_picture(
 
     Args:
         at: the place of the frame, of a picture that moves; the last one when omitted.
-        frames: so many frames side by side instead, at least 2.
+        frames: so many frames side by side instead, at least 2; one below the other where they are wide.
         camera: azimuth and elevation in degrees, of a picture that turns; its own when omitted.
         format: as for ``export``, and of a picture that moves also ``"gif"`` and ``"mp4"``: all its frames, one after the
             other. The latter needs the extra ``animation``.
@@ -138,7 +143,14 @@ def export_picture(
         film(picture, result, target, kind, recipe=recipe, report=report, **setting)
         return
     recipe["figure"] |= {name: value for name, value in (("at", at), ("frames", frames)) if value is not None}
-    export(lambda: drawn(picture, result, recipe["figure"]), target, format=kind, recipe=recipe, **setting)
+    export(
+        lambda: drawn(picture, result, recipe["figure"]),
+        target,
+        format=kind,
+        recipe=recipe,
+        stacks=frames is not None,
+        **setting,
+    )
 
 
 def check_motion(picture: "Picture", kind: str, at: float | None, frames: int | None) -> None:
@@ -239,23 +251,24 @@ def _render(
     style: Style,
     dpi: float | None = None,
     stem: str = "",
+    letters: bool = False,
+    stacks: bool = False,
 ) -> dict[str, bytes]:
     """The figure, and behind it the files that it reads, by their names."""
     import holoviews as hv
-    from matplotlib.collections import PathCollection
 
     out = io.BytesIO()
     apart = {"image.composite_image": False}  # images side by side in one have dark rims
     with plotted(drawn, style.rc | apart) as figure:
         _set(figure, style)
-        in_row = isinstance(drawn, hv.Layout) and len(set(_rows(figure))) == 1
-        if in_row:  # on a grid that Matplotlib can lay out
-            grid = figure.add_gridspec(1, len(figure.axes))
-            for number, axes in enumerate(figure.axes):
-                axes.set_subplotspec(grid[number])
-                for marks in axes.findobj(PathCollection):  # as large to their axes as they were
-                    marks.set_sizes(marks.get_sizes() / len(figure.axes))
-        if len(figure.axes) == 1 or in_row:  # HoloViews places the parts of another layout itself
+        gridded = isinstance(drawn, hv.Layout) and len(figure.axes) == len(drawn)
+        columns = _on_grid(figure, stacks) if gridded else 1
+        _shrink(figure, width / columns)
+        for number, axes in enumerate(figure.axes if letters and gridded else ()):
+            bold: dict[str, Any] = {"family": "cmb10"} if style.signs == "cm" else {"fontweight": "bold"}
+            axes.set_title(f"({chr(ord('a') + number)})", loc="left", pad=4, fontsize=style.points + 1, **bold)
+            axes.set_anchor("NW")
+        if len(figure.axes) == 1 or gridded:  # HoloViews places the parts of another layout itself
             figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
         figure.set_size_inches(width, height or _height(figure, width))
         _break_labels(figure)
@@ -387,8 +400,12 @@ def _as_list(widths: Any) -> list[float]:
 
 def _height(figure: "Figure", width: float) -> float:
     """What suits the picture: its own shape where scales are equal, else an oblong that is flatter when wide."""
-    if len(set(_rows(figure))) > 1:
-        return min(20.0, 0.75 * width)
+    rows = _rows(figure)
+    if len(set(rows)) > 1:
+        each = width / max(rows.count(row) for row in rows)
+        shapes = [axes.get_data_ratio() if _is_equal(axes) else 0.7 if each <= 4 else 0.5 for axes in figure.axes]
+        tall = (max(s for s, at in zip(shapes, rows, strict=True) if at == row) for row in {*rows})
+        return min(20.0, sum(each * shape + 4 * _PAD for shape in tall))
     axes, parts = figure.axes[0], len(figure.axes)
     if not _is_equal(axes):
         return (0.7 if width / parts <= 4 else 0.5) * width / parts
@@ -406,6 +423,36 @@ def _height(figure: "Figure", width: float) -> float:
     assert outer is not None  # it is drawn
     beside, below = ((o - f) / figure.dpi + 2 * _PAD for o, f in zip(outer.size, frame.size, strict=True))
     return float(min(20.0, max(0.5, below + (width - beside) * frame.height / frame.width)))
+
+
+def _on_grid(figure: "Figure", stacks: bool) -> int:
+    """Set the parts of a layout on a grid that Matplotlib can lay out; returns how many stand side by side."""
+    rows = _rows(figure)
+    if stacks and all(_is_equal(axes) and axes.get_data_ratio() < _LOW for axes in figure.axes):
+        rows = [*range(len(rows))]
+    places = [(sorted(set(rows)).index(row), rows[:k].count(row)) for k, row in enumerate(rows)]
+    grid = figure.add_gridspec(1 + max(row for row, _ in places), 1 + max(column for _, column in places))
+    for axes, place in zip(figure.axes, places, strict=True):
+        axes.set_subplotspec(grid[place])
+    return grid.ncols
+
+
+def _shrink(figure: "Figure", width: float) -> None:
+    """Marks and lines as large to their axes as in a column, where these are narrower."""
+    from matplotlib.collections import Collection, PathCollection
+
+    share = width / WIDTHS["column"]
+    if share >= 1:
+        return
+    for axes in figure.axes:
+        for line in axes.lines:
+            line.set_linewidth(max(0.5 * line.get_linewidth(), share**0.5 * line.get_linewidth()))
+            line.set_markersize(share * line.get_markersize())
+        for marks in axes.findobj(Collection):
+            if isinstance(marks, PathCollection):
+                marks.set_sizes(share * marks.get_sizes())
+            else:
+                marks.set_linewidth([max(0.5, share**0.5) * each for each in _as_list(marks.get_linewidth())])
 
 
 def _rows(figure: "Figure") -> list[int]:

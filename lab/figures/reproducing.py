@@ -15,6 +15,7 @@ from lab.sweeps.single import run
 
 from .embed import read_recipe
 from .export import drawn
+from .panels import panels
 from .provenance import Comparison, compare
 from .sweep import View, sweep_picture
 
@@ -44,10 +45,15 @@ def reproduce(
     try:
         if figure.get("view"):
             picture, result = _swept(made, figure, report)
+        elif figure.get("panels"):
+            picture, result = None, made.run(report)
         else:
             picture, result = _of_study(made, figure, report)
         with theme("print"):
-            shown = drawn(picture, result, figure)
+            if picture is None:
+                shown = panels(made, figure["panels"], result, figure.get("columns"), report)
+            else:
+                shown = drawn(picture, result, figure)
         found = compare(recipe, result, shown)
         if not found.data_agrees and not figure.get("view") and len(figure.get("swept") or ()) > 1:
             # arrays of a study's own picture once had the last swept parameter first
@@ -96,13 +102,13 @@ def _read(path: str | Path) -> dict[str, Any]:
         "results": Mapping,
         "fingerprint": Mapping,
         "kept": list,
+        "panels": list,
         "picture": str,
     }
     wrong = [name for name, form in forms.items() if figure.get(name) and not isinstance(figure[name], form)]
-    if wrong or not all(isinstance(name, str) for name in figure.get("kept") or ()):
-        raise ValueError(
-            f"the recipe in {path} is damaged: {wrong[0] if wrong else 'kept'} is not as the lab writes it"
-        )
+    lists = [name for name in ("kept", "panels") for each in figure.get(name) or () if not isinstance(each, str)]
+    if wrong or lists:
+        raise ValueError(f"the recipe in {path} is damaged: {(wrong or lists)[0]} is not as the lab writes it")
     return recipe
 
 

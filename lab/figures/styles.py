@@ -17,6 +17,8 @@ class Style:
     Attributes:
         points: type size of axis labels; numbers on axes and text in the picture are one point smaller.
         weight: widths of lines and sizes of marks, relative to ``paper``.
+        fonts: those of its words, the first that has a sign; all ship with Matplotlib, so that a figure is the same everywhere.
+        signs: Matplotlib's set of fonts for powers of ten.
         dpi: resolution of what is not vector: PNG, and the meshes inside PDF and SVG.
     """
 
@@ -25,15 +27,17 @@ class Style:
     points: float
     weight: float
     dpi: int
+    fonts: tuple[str, ...] = ("DejaVu Sans",)
+    signs: str = "dejavusans"
 
     @property
     def rc(self) -> Any:
-        """Matplotlib settings; the fonts are those that Matplotlib ships, so that a figure is the same everywhere."""
+        """Matplotlib settings."""
         return {
-            "font.family": "DejaVu Sans",
+            "font.family": list(self.fonts),
             "font.size": self.points,
-            "mathtext.fontset": "dejavusans",
-            "axes.unicode_minus": True,
+            "mathtext.fontset": self.signs,
+            "axes.unicode_minus": self.signs != "cm",
             "axes.formatter.use_mathtext": True,
             "axes.labelsize": self.points,
             "xtick.labelsize": self.points - 1,
@@ -52,6 +56,16 @@ STYLES = {
     style.name: style
     for style in (
         Style("paper", "a journal's column: 8 point, fine lines", 8, 1.0, 600),
+        Style("serif", "the paper's style in a Times-like serif", 8, 1.0, 600, ("STIXGeneral", "DejaVu Serif"), "stix"),
+        Style(
+            "latex",
+            "the paper's style in Computer Modern, as LaTeX sets it",
+            8,
+            1.0,
+            600,
+            ("cmr10", "STIXGeneral", "DejaVu Serif"),
+            "cm",
+        ),
         Style("slide", "read from afar: 14 point, strong lines", 14, 1.8, 300),
     )
 }

@@ -177,7 +177,7 @@ def _map(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[str
     boxed = table.size <= _TIPS
     marks = [*_marks(result, view, dims, over, table, errors), _frame(result, view, chosen)]
     if boxed:
-        heads = [(xlabel, "@column"), *([(ylabel, "@row")] if view.y else []), (label, "@told")]
+        heads = [(xlabel, "@column{}"), *([(ylabel, "@row{}")] if view.y else []), (label, "@told{}")]
         marks.append(_boxes(names if view.y else [[""], *names], table, errors, heads))
     overlay = draw.heatmap(
         shown,
@@ -273,7 +273,7 @@ def _boxes(names: Sequence[Sequence[str]], table: np.ndarray, errors: np.ndarray
     edge = current().line
     return dress(
         hv.Rectangles(columns, ["x", "y", "x1", "y1"], ["row", "column", "told"]),
-        bokeh={"fill_alpha": 0, "line_color": edge, "line_width": 0.5, "tools": ["hover"], "hover_tooltips": heads},
+        bokeh={"fill_alpha": 0, "line_color": edge, "line_width": 0.5, **draw.tips(*heads)},
         mpl={"facecolor": "none", "edgecolor": edge, "linewidth": 0.3},
     )
 
@@ -312,10 +312,10 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
     empty = int(np.isnan(numbers.values).sum())
     note = "; ".join(filter(None, [note, f"{empty} of {numbers.size} cells are empty" if empty else ""]))
     overlay = draw.plot(*layers, xlabel=xlabel, ylabel=label, logx=logx, logy=log, xticks=ticks, note=note, height=440)
-    tips = [(xlabel, "@x{0.[0000]a}"), (label, "@y{0.[0000]a}")]
+    told = draw.tips((xlabel, "@x"), (label, "@y"))
     for layer in overlay if current().backend in ("", "bokeh") else []:
         if isinstance(layer, hv.Scatter):
-            draw.set_options(layer, "bokeh", tools=["hover"], hover_tooltips=tips)
+            draw.set_options(layer, "bokeh", **told)
         elif isinstance(layer, hv.Curve):
             draw.set_options(layer, "bokeh", tools=[], hover_tooltips=None)
     return overlay

@@ -10,7 +10,7 @@ from halving import Halving
 
 import lab
 from lab import studies
-from lab.app.compare_tab import CompareTab, Keep, differences, kept_runs, scalar_rows
+from lab.app.compare_tab import CompareTab, Keep, differences, kept_runs, scalar_rows, told_apart
 from lab.app.session import Session
 from lab.app.study_page import StudyPage
 from lab.store import Store
@@ -164,8 +164,17 @@ def test_the_tab_in_a_browser():
         page.get_by_role("checkbox", name="compare c = 9").click()
         page.get_by_text("B · c = 9").wait_for()
         page.locator("select[name=picture]").select_option("iterates")
-        wait(lambda: page.wait_for_timeout(20) or page.locator(".bk-Figure >> visible=true").count() == 2)
+        wait(
+            lambda: page.wait_for_timeout(20) or page.locator(".bk-Figure >> visible=true").count() == 3
+        )  # and the map of the sweep above
         page.get_by_role("button", name="Open").last.click()
         wait(lambda: page.wait_for_timeout(20) or made[0].session.study.c == 9.0)
         assert log.outside == []
         assert log.wrong == []
+
+
+def test_numbers_that_differ_late_are_told_apart():
+    assert told_apart([25.6412, 25.6409]) == ["25.6412", "25.6409"]
+    assert told_apart([1.0, 2.5, 2.5]) == ["1", "2.5", "2.5"]
+    assert told_apart([]) == []
+    assert len({*told_apart([1.0, 1.0 + 1e-12])}) == 1  # no more than nine digits

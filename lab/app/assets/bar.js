@@ -2,6 +2,7 @@
 const ICONS = {
   undo: "M3 6h6.5a3.5 3.5 0 0 1 0 7H6M3 6l3-3M3 6l3 3", redo: "M13 6H6.5a3.5 3.5 0 0 0 0 7H10M13 6l-3-3M13 6l-3 3",
   reset: "M13 8a5 5 0 1 1-1.5-3.5M13 2v3h-3", present: "M2 3h12v8H2zM8 11v3M5.5 14h5", share: "M8 10V2M5 4.5 8 1.5l3 3M3 8v6h10V8",
+  ghost: "M3 14V7a5 5 0 0 1 10 0v7l-2-1.6-1.6 1.6-1.4-1.6-1.4 1.6L5 12.4zM6.2 7v.6M9.8 7v.6",
   help: "M6 6a2 2 0 1 1 2.6 1.9c-.4.2-.6.5-.6 1V9.6M8 12v.2",
 }
 const icon = (name) => {
@@ -12,7 +13,7 @@ const icon = (name) => {
   return svg
 }
 const KEYS = [["space", "play or pause"], ["← →", "move what the hero shows"], ["P", "present"], ["↑ ↓", "steps, while presenting"],
-  ["A", "answer of the step"], ["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Esc", "back to the page"], ["?", "these keys"]]
+  ["A", "answer of the step"], ["G", "keep this behind what follows, to compare"], ["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Esc", "back to the page"], ["?", "these keys"]]
 const put = async (text) => {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text)
   const area = h("textarea", {style: "position:fixed;opacity:0"})
@@ -29,6 +30,7 @@ export function render({model, el}) {
   const undo = act("undo", "Undo (Ctrl Z)", () => model.send_msg({do: "undo"}))
   const redo = act("redo", "Redo (Ctrl Shift Z)", () => model.send_msg({do: "redo"}))
   const reset = act("reset", "Back to the preset", () => model.send_msg({do: "reset"}), "wide")
+  const ghost = act("ghost", "Keep this behind what follows, to compare (G)", () => model.send_msg({do: "ghost"}), "wide")
   const show = act("present", "Present: only the picture and the steps (P)", () => present(true), "framed")
   const share = act("share", "Copy a link to what is on the page", async () => {
     await put(state.address ? location.href : location.origin + state.link)
@@ -40,7 +42,7 @@ export function render({model, el}) {
   const talk = h("div", {class: "talk"}), foot = h("div", {class: "foot"},
     ...[["← →", "move"], ["space", "play"], ["↑ ↓", "step"], ["A", "answer"]].map(([key, what]) => h("span", {}, h("kbd", {}, key), ` ${what}`)),
     h("span", {}, h("kbd", {}, "Esc"), " back to the page"))
-  fill(el, h("div", {class: "acts"}, undo, redo, reset, h("i", {}), show, share), help, talk, foot)
+  fill(el, h("div", {class: "acts"}, undo, redo, reset, ghost, h("i", {}), show, share), help, talk, foot)
 
   const speak = () => {
     const at = known.steps[step], told = at && known.open.includes(step) && at.answer
@@ -91,10 +93,12 @@ export function render({model, el}) {
     else if (steps[event.key] && on) { event.preventDefault(); goTo(step + steps[event.key]) }
     else if (event.key === "a" && on && known.steps[step]) known.ask(step)
     else if (event.key === "p") present(!on)
+    else if (event.key === "g") ghost.click()
     else if (event.key === "?") help.hidden = !help.hidden
   }
   const back = () => { if (state.address) model.send_msg({do: "address", query: location.search}) }
   addEventListener("lab-steps", listen); addEventListener("keydown", press); addEventListener("popstate", back)
-  follow(model, (given) => { state = given; undo.disabled = !state.undo; redo.disabled = !state.redo })
+  follow(model, (given) => { state = given; undo.disabled = !state.undo; redo.disabled = !state.redo
+    ghost.disabled = !state.shown && !state.ghost; ghost.setAttribute("aria-pressed", String(Boolean(state.ghost))) })
   return () => { removeEventListener("lab-steps", listen); removeEventListener("keydown", press); removeEventListener("popstate", back) }
 }

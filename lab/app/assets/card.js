@@ -5,7 +5,7 @@ const saveAs = (name, content) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
 }
 
-export function render({model, el}) {
+export function render({model, el, view}) {
   const eye = new IntersectionObserver((entries) => {
     const seen = entries.at(-1).isIntersecting
     if (seen !== model.seen) model.seen = seen
@@ -35,7 +35,14 @@ export function render({model, el}) {
     }),
     act("PDF", "The picture for a paper, at column width", async () => { const {name, content} = await ask("pdf"); saveAs(name, content); return "saved" }),
     act("CSV", "The numbers that are drawn", async () => { const {name, content} = await ask("csv"); saveAs(name, content); return "saved" }))
+  let here = null
+  const moved = (event) => {  // the line goes ahead of the run
+    const line = here?.name === event.detail.name && here.line ? view.model.document?.get_model_by_id(here.line) : null
+    if (line && line.location !== event.detail.value) line.setv({location: event.detail.value}, {sync: false})
+  }
+  addEventListener("lab-here", moved)
   follow(model, (state) => {
+    here = state.here
     dim(el, "--swept", state.stale)
     fill(el,
       h("div", {class: "top"}, h("h3", {}, state.title), acts), h("p", {class: "muted small caption", title: state.caption}, state.caption),
@@ -44,5 +51,5 @@ export function render({model, el}) {
       h("div", {class: "track", "data-on": state.part != null}, h("i", {style: `width: ${100 * (state.part ?? 0)}%`})),
     )
   })
-  return () => eye.disconnect()
+  return () => { eye.disconnect(); removeEventListener("lab-here", moved) }
 }

@@ -32,6 +32,7 @@ const number = (item, send) => {
     box.value = text
     slider.setAttribute("aria-valuetext", text)
     fill()
+    dispatchEvent(new CustomEvent("lab-here", {detail: {name: item.name, value: Number(text)}}))
     if (!element.dataset.live || frame) return
     frame = requestAnimationFrame(() => { frame = 0; submit(String(scale.at(Number(slider.value)))) })
   })

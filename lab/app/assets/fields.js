@@ -1,4 +1,4 @@
-// Ways to choose one value. A field is {name, title, kind: "segments" | "select" | "text", options: [[value, title]], hint}.
+// Ways to choose one value. A field is {name, title, kind: "segments" | "select" | "text" | "several", options: [[value, title]], hint}.
 const segments = (field, send) => {
   const buttons = field.options.map(([value, title]) =>
     h("button", {type: "button", role: "radio", name: field.name, onclick: () => send(field.name, value)}, title))
@@ -29,4 +29,21 @@ const text = (field, send) => {
   return {element, show: (value) => { if (element.getRootNode().activeElement !== element) element.value = value }}
 }
 
-const KINDS = {segments, select, text}
+// Any number of them; the value is their names with commas between.
+const several = (field, send) => {
+  const boxes = field.options.map(([value, title]) => {
+    const box = h("input", {type: "checkbox", value, onchange: () => send(field.name, chosen().join(","))})
+    return h("label", {}, box, title)
+  })
+  const chosen = () => boxes.map((label) => label.firstChild).filter((box) => box.checked).map((box) => box.value)
+  const summary = h("summary", {})
+  const element = h("details", {class: "several"}, summary, boxes)
+  return {element, show: (value) => {
+    const names = value.split(",")
+    for (const label of boxes) label.firstChild.checked = names.includes(label.firstChild.value)
+    const titles = field.options.filter(([name]) => names.includes(name)).map(([, title]) => title)
+    summary.textContent = titles.length ? titles.join(", ") : field.hint
+  }}
+}
+
+const KINDS = {segments, select, text, several}

@@ -53,6 +53,7 @@ export function render({model, el}) {
     const known = state.points.find(([v]) => v === now())
     here.textContent = known ? `${state.symbol} = ${figureOf(now())}: ${known[2]}` : ""
     drawCurve(curve, points(), place)
+    dispatchEvent(new CustomEvent("lab-here", {detail: {name: state.name, value: now()}}))
     for (const tick of ticks.children) tick.classList.toggle("at", Number(tick.dataset.v) === now())
   }
   const send = () => { asked = now(); model.send_msg({name: state.name, text: String(now())}) }

@@ -94,7 +94,7 @@ def citation(study: Study) -> str:
     """BibTeX of the paper, and of the lab."""
     version = escape(lab.__version__, quote=False)
     return (
-        f"{study.paper.bibtex(study.slug)}\n\n@software{{transport-lab,\n  title = {{transport-lab}},\n"
+        f"{study.paper.bibtex}\n\n@software{{transport-lab,\n  title = {{transport-lab}},\n"
         f"  author = {{{{The transport-lab authors}}}},\n  version = {{{version}}}\n}}"
     )
 

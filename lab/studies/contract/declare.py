@@ -1,6 +1,7 @@
 """What a study declares in words and numbers: paper, results, presets, limits, what a page follows."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -29,14 +30,36 @@ class Paper(NamedTuple):
     def citation(self) -> str:
         return f"{self.authors}, {self.title}, {self.venue} {self.year}"
 
-    def bibtex(self, key: str) -> str:
-        """An entry for a bibliography, with as much as is known here."""
-        names = re.split(r",? and |, ", self.authors)
-        authors = " and ".join("others" if name in ("et al.", "others") else f"{{{name}}}" for name in names if name)
-        fields = {"author": authors, "title": f"{{{self.title}}}", "howpublished": self.venue, "year": str(self.year)}
-        fields |= {"url": self.url} if self.url else {}
-        body = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-        return f"@misc{{{key},\n{body}\n}}"
+    @property
+    def bibtex(self) -> str:
+        """An entry for a bibliography, with the family names of the authors."""
+        names = [name.strip() for name in self.authors.replace(" and ", ", ").split(",") if name.strip()]
+        words = re.findall(r"[a-z0-9]+", _plain(self.title))
+        word = next((word for word in words if len(word) > 3), words[0] if words else "paper")
+        key = f"{_plain(names[0]).replace(' ', '') if names else 'anonymous'}{self.year}{word}"
+        preprint = self.url.partition("arxiv.org/abs/")[2]
+        journal = re.match(r"(JMLR|TMLR|IEEE|SIAM|Journal|Transactions)", self.venue)
+        kind, where = ("article", "journal") if journal else ("inproceedings", "booktitle")
+        fields = {"author": " and ".join(names), "title": f"{{{_tex(self.title)}}}", "year": str(self.year)}
+        if self.venue == "arXiv":
+            kind = "misc"
+        else:
+            fields[where] = _tex(self.venue)
+        if preprint:
+            fields |= {"eprint": preprint, "archivePrefix": "arXiv"}
+        elif self.url:
+            fields["url"] = self.url
+        told = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+        return f"@{kind}{{{key},\n{told}\n}}"
+
+
+def _plain(text: str) -> str:
+    """Lower case letters without accents."""
+    return unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
+
+
+def _tex(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class Picture:
         plays: the dimension of the result along which the picture moves. ``draw`` then takes the result and the number
             of a frame. All frames are built of the same layers, and their axes have fixed ranges; ``hline`` and ``vline`` stay.
         turns: of a picture of ``draw.surfaces``, the camera that it begins with: azimuth and elevation, in degrees.
+        share: of the width, beside another picture of the hero, relative to its.
         absent: why a result may lack a variable; ``Study`` fills it in from its results.
     """
 
@@ -75,6 +76,7 @@ class Picture:
     drags: Callable[[xr.Dataset, float, float], Mapping[str, Any]] | None = field(default=None, compare=False)
     plays: str = ""
     turns: tuple[float, float] | None = None
+    share: float = 1.0
     absent: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:

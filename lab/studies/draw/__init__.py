@@ -40,6 +40,7 @@ from .power import potential, power_cells
 from .space import Body, Hit, camera_of, looking, vertex_at
 from .surfaces import CAMERA, SCENE, surfaces
 from .ternary import ternary, ternary_place, ternary_shares
+from .tips import tips
 
 __all__ = [
     "CAMERA",
@@ -103,6 +104,7 @@ __all__ = [
     "text",
     "theme",
     "tile_at",
+    "tips",
     "training",
     "trajectories",
     "vertex_at",

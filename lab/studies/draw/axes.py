@@ -7,8 +7,10 @@ import holoviews as hv
 import numpy as np
 from bokeh.models import FixedTicker
 
-from .layers import SAYS, TINT, Words, figure, vector, words
+from .labels import direct_labels
+from .layers import Words, figure, vector, words
 from .look import current, dress, finish_bokeh, finish_mpl
+from .tips import tips
 
 
 def plot(
@@ -42,7 +44,7 @@ def plot(
     x, y = x or (1.0, 10.0), y or (1.0, 10.0)
     if logy:
         flat = [_raised(layer, y[0]) for layer in flat]
-    labels, x = _direct_labels(flat, x, y, logx, logy, pinned=bool(xlim and xlim[1] is not None))
+    labels, x = direct_labels(flat, x, y, (logx, logy), _spread, pinned=bool(xlim and xlim[1] is not None), note=note)
     if empty:  # the same layers as ever, so that a live picture keeps its structure
         labels = [label._replace(text="") for label in labels]
     labels.append(Words(x[0], y[1], f" {note}", current().muted, up="top"))
@@ -93,12 +95,12 @@ def frame(
         hooks: more of them for Bokeh.
     """
     look = current()
-    tips = {"tools": ["hover"], "hover_tooltips": [(xlabel or "x", "$x"), (ylabel or "y", "$y")]}
+    told = tips((xlabel or "x", "@x"), (ylabel or "y", "@y"))
     for layer in layers:
         hovered = isinstance(layer, hv.Curve | hv.Points | hv.Scatter) and bounds is None
         # the ends are known; only of what is coloured by value HoloViews must look for the range
         known = {"apply_ranges": False} if type(layer) in (hv.Curve, hv.Labels) else {}
-        dress(layer, bokeh={**known, **(tips if hovered else {})})
+        dress(layer, bokeh={**known, **(told if hovered else {})})
     common = {
         "xlabel": xlabel,
         "ylabel": ylabel,
@@ -180,50 +182,3 @@ def _raised(layer: Any, low: float) -> Any:
         columns[base.name] = np.maximum(columns[base.name], low)
         return layer.clone(columns)
     return layer
-
-
-def _direct_labels(
-    layers: Sequence[Any], x: tuple, y: tuple, logx: bool, logy: bool, pinned: bool
-) -> tuple[list[Words], tuple[float, float]]:
-    """A label for each layer that has one, moved apart where they would touch, and the x axis with room for them."""
-    to_x, to_y = (np.log10 if log else float for log in (logx, logy))
-    back_x, back_y = ((lambda v: float(10.0**v)) if log else float for log in (logx, logy))
-    (x0, x1), (y0, y1) = (to_x(x[0]), to_x(x[1])), (to_y(y[0]), to_y(y[1]))
-    labels: list[Words] = []
-    ends: list[int] = []
-    for layer in layers:
-        text, tint = layer.cdims.get(SAYS, ""), layer.cdims.get(TINT, current().ink)
-        line = isinstance(layer, hv.VLine | hv.HLine)
-        if not text or (line and float(layer.data) <= 0 and (logx if isinstance(layer, hv.VLine) else logy)):
-            continue  # a logarithmic axis has no place for it
-        if isinstance(layer, hv.VLine):
-            labels.append(Words(float(layer.data), y[1], f" {text}", tint, up="top"))
-        elif isinstance(layer, hv.HLine):
-            level = to_y(float(layer.data))
-            under = level + 0.1 * (y1 - y0) > y1 >= level  # no room above the line
-            clear = back_y(level + (-0.03 if under else 0.03) * (y1 - y0))
-            labels.append(Words(np.nan, clear, f"{text} ", tint, up="top" if under else "bottom", side="right"))
-        else:
-            px, py = _spread(layer, 0), _spread(layer, 1)[-layer.dimension_values(0).size :]
-            px = px[-py.size :]
-            seen = np.flatnonzero(np.isfinite(px) & np.isfinite(py) & ((px > 0) | (not logx)) & ((py > 0) | (not logy)))
-            at = (px[seen[-1]], py[seen[-1]]) if seen.size else (x[1], y[1])
-            ends.append(len(labels))
-            labels.append(Words(min(float(at[0]), x[1]), float(at[1]), f"  {text}", tint))
-    beside = [len(word.text) for word in labels if word.up != "top"]
-    if beside and not pinned:  # room at the right; a picture is some 62 letters wide
-        x1 = x0 + (x1 - x0) / (1 - min(0.4, max(beside) / 62))
-    if ends:
-        gap = 0.07 * (y1 - y0)
-        order = sorted(ends, key=lambda k: labels[k].y)
-        levels = np.array([to_y(labels[k].y) for k in order])
-        levels[0] = max(levels[0], y0 + gap / 2)  # clear of the axis
-        for k in range(1, levels.size):
-            levels[k] = max(levels[k], levels[k - 1] + gap)
-        levels[-1] = min(levels[-1], y1 - gap / 4)  # and not cut at the top
-        for k in range(levels.size - 2, -1, -1):
-            levels[k] = min(levels[k], levels[k + 1] - gap)
-        for k, level in zip(order, levels, strict=True):
-            labels[k] = labels[k]._replace(y=back_y(level))
-    labels = [word._replace(x=back_x(x1)) if word.x != word.x else word for word in labels]
-    return labels, (back_x(x0), back_x(x1))

@@ -10,7 +10,7 @@ from lab.numerics.window import window
 
 from .axes import frame, plot
 from .layers import band, colours, curve, hline, label, points, segments, text, vline
-from .look import INK, MUTED, SOURCE, TARGET
+from .look import INK, MUTED, SOURCE, TARGET, columns_for
 from .motion import Panel, particles
 
 _BINS = 200  # means of a training's losses that are drawn
@@ -180,22 +180,25 @@ def trajectories(
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
     layers: list[Any] = []
     tints = sorted(set(colors or (MUTED,)))
+    columns, up = columns_for(len(ways), 1.1 * wide / (1.18 * high)), 0.0
     for number, (title, way) in enumerate(ways.items()):
-        left, part = number * 1.1 * wide, way[:, :most]
+        row, place = divmod(number, columns)
+        left, up = place * 1.1 * wide, -row * 1.18 * high
+        part = way[:, :most]
         if goal is not None:
-            layers.append(points(goal[:, 0] + left, goal[:, 1], color=TARGET, size=0.1, alpha=0.35))
+            layers.append(points(goal[:, 0] + left, goal[:, 1] + up, color=TARGET, size=0.1, alpha=0.35))
         for tint in tints:
             ours = [i for i in range(way.shape[1]) if colors is None or colors[i] == tint]
             own = way[:, ours[: most // len(tints)]]
-            ends = (own[:-1, :, 0] + left, own[:-1, :, 1], own[1:, :, 0] + left, own[1:, :, 1])
+            ends = (own[:-1, :, 0] + left, own[:-1, :, 1] + up, own[1:, :, 0] + left, own[1:, :, 1] + up)
             layers.append(segments(*ends, color=tint, width=0.4))
         dots = part[list(marks) or [0]] if colors else way[list(marks) or [-1]]
         layers.append(
-            points(dots[..., 0].ravel() + left, dots[..., 1].ravel(), color=INK if colors else SOURCE, size=0.12)
+            points(dots[..., 0].ravel() + left, dots[..., 1].ravel() + up, color=INK if colors else SOURCE, size=0.12)
         )
-        layers.append(text([xlim[0] + left], [ylim[1] + 0.05 * high], title, color=INK))
-    right = xlim[0] + (1.1 * len(ways) - 0.1) * wide
-    return frame(layers, (xlim[0], right), (ylim[0], ylim[1] + 0.12 * high), equal=True, bare=True, height=height)
+        layers.append(text([xlim[0] + left], [ylim[1] + up + 0.05 * high], title, color=INK))
+    right = xlim[0] + (1.1 * min(columns, len(ways)) - 0.1) * wide
+    return frame(layers, (xlim[0], right), (ylim[0] + up, ylim[1] + 0.12 * high), equal=True, bare=True, height=height)
 
 
 def legend(rows: Sequence[tuple[str, str]], x: float, y: tuple[float, float], *, log: bool = False) -> list[hv.Labels]:

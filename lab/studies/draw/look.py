@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+_WORTH = 1.15  # how much larger panels are that are worth another row
 SOURCE, TARGET, GOOD, WARN, MUTED, INK, CARD = "source", "target", "good", "warn", "muted", "ink", "card"
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one surface, whether axes keep their ranges while values change, and for whom one draws."""
+    """The colours of one surface, whether axes keep their ranges while values change, for whom one draws, and on how much room:
+    its width to its height, 0 where panels stand in one row whatever it is."""
 
     name: str
     card: str
@@ -32,6 +34,7 @@ class Theme:
     warn: str
     hold: bool = False
     backend: str = ""  # draw for this one only; "" for all
+    room: float = 0.0
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -83,25 +86,46 @@ def current() -> Theme:
 
 
 @contextmanager
-def theme(name: str, hold: bool = False, backend: str = "") -> Iterator[Theme]:
+def theme(name: str, hold: bool = False, backend: str = "", room: float = 0.0) -> Iterator[Theme]:
     """Draw in a theme: ``with theme("dark"): ...``
 
     Args:
         name: ``"light"``, ``"dark"`` or ``"print"``.
         hold: live axes keep their ranges while the data change.
         backend: dress pictures for ``"bokeh"`` or ``"matplotlib"`` alone, in half the time; for both when empty.
+        room: width to height of the place that a picture has; panels beside each other fill it in rows. One row when 0.
 
     Raises:
         ValueError: there is no such theme.
     """
     if name not in THEMES:
         raise ValueError(f"there is no theme {name!r}; the themes are {', '.join(THEMES)}")
-    chosen = replace(THEMES[name], hold=hold, backend=backend)
+    chosen = replace(THEMES[name], hold=hold, backend=backend, room=room)
     token = _theme.set(chosen)
     try:
         yield chosen
     finally:
         _theme.reset(token)
+
+
+def columns_for(count: int, shape: float) -> int:
+    """How many panels stand side by side, so that they are as large as the room allows; rows are few.
+
+    Args:
+        shape: width to height of a panel with what is about it.
+    """
+    room, best = current().room, count
+    if not room or count < 2:
+        return max(count, 1)
+
+    def size(columns: int) -> float:
+        return min(room / (columns * shape), 1 / -(-count // columns))
+
+    for rows in range(2, count + 1):
+        columns = -(-count // rows)
+        if size(columns) > _WORTH * size(best):
+            best = columns
+    return best
 
 
 # ---- colour ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 from .axes import frame
 from .layers import COLUMNS, Words, figure, rectangles, vector, words
 from .look import SOURCE, TARGET, blend, current, diverging, dress, ramp, sequential
+from .tips import tips
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
 OUTLINED = 64  # cells a side that can be seen one by one
@@ -183,7 +184,9 @@ class _Grid:
             (x.low, y.low, x.low + 1e-6 * x.span, y.low + 1e-6 * y.span) if sparse else bounds
         )  # a speck holds its place
         image = hv.Image(drawn.astype(np.float32), ["x", "y"], "z", bounds=at)
-        tips = [(xlabel, "$x{0.[000]}"), (ylabel, "$y{0.[000]}"), (clabel, "@image{0.0000a}")]
+        places = [
+            (name, f"${axis}{'{0}' if side.whole else ''}") for name, axis, side in ((xlabel, "x", x), (ylabel, "y", y))
+        ]
         scale = {"cmap": self.palette, "clim": self.clim, "colorbar": False}
         printed: dict[str, Any] = {"interpolation": "nearest"}
         if self.few and self.clim[0] == 0 and not bar:  # an entry is less than a point wide, and is to be seen
@@ -191,7 +194,7 @@ class _Grid:
         dress(
             image,
             both=scale,
-            bokeh={"colorbar": bar, "clabel": clabel, "tools": ["hover"], "hover_tooltips": tips},
+            bokeh={"colorbar": bar, "clabel": clabel, **tips(*places, (clabel, "@image"))},
             mpl=printed,
         )
         if current().backend != "bokeh":
@@ -201,8 +204,7 @@ class _Grid:
         boxes = hv.Rectangles(
             tuple(np.asarray(side, np.float32) for side in box), ["x", "y", "x1", "y1"], "z", **COLUMNS
         )
-        tips = [*tips[:2], (clabel, "@z{0.0000a}")]
-        own = {"fill_color": "z", "line_color": None, "tools": ["hover"], "hover_tooltips": tips}
+        own = {"fill_color": "z", "line_color": None, **tips(*places, (clabel, "@z"))}
         zero = (0 - self.clim[0]) / (self.clim[1] - self.clim[0]) * (len(self.palette) - 1)
         tint = self.palette[int(np.clip(np.round(zero), 0, len(self.palette) - 1))]
         faint = (

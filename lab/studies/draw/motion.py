@@ -8,7 +8,7 @@ import numpy as np
 
 from .axes import frame, plot
 from .layers import Words, points, segments, words
-from .look import MUTED, SOURCE, TARGET, current, diverging, dress, sequential
+from .look import MUTED, SOURCE, TARGET, columns_for, current, diverging, dress, sequential
 
 _GAP = 0.08  # between panels, in widths of one
 _TITLE = 0.16  # between rows of them, in heights
@@ -46,17 +46,18 @@ def particles(
         xlim, ylim: the same for every frame, or the picture jumps.
         peak: the density that is darkest; the same for every frame. The largest in sight when omitted.
         size: relative area of a particle; by their number when omitted.
-        columns: panels side by side, before a next row begins; all when omitted.
+        columns: panels side by side, before a next row begins; as fits the room when omitted.
         note: a quiet line of text at the top left, such as the time.
     """
     most = max((len(panel.points) for panel in panels.values()), default=1)
     size = size or float(np.clip(400 / max(most, 1), 0.12, 0.6))
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
+    columns = columns or columns_for(len(panels), (1 + _GAP) * wide / (high * (1 + _TITLE)))
     under, tails, dots, texts, up = [], [], [], [], 0.0
     shades = [np.asarray(p.density, float) for p in panels.values() if p.density is not None]
     peak = peak or max((float(np.nanmax(shade, initial=0.0)) for shade in shades), default=1.0) or 1.0
     for number, (title, panel) in enumerate(panels.items()):
-        row, place = divmod(number, columns or len(panels))
+        row, place = divmod(number, columns)
         left, up = place * wide * (1 + _GAP), -row * high * (1 + _TITLE)
         bounds = (xlim[0] + left, ylim[0] + up, xlim[1] + left, ylim[1] + up)
         if panel.density is not None:
@@ -77,7 +78,7 @@ def particles(
     layers = [*under, *tails, *dots]
     if len(panels) == 1:
         return plot(*layers, xlim=xlim, ylim=ylim, xlabel=xlabel, ylabel=ylabel, equal=True, note=note, height=height)
-    across = min(columns or len(panels), len(panels))
+    across = min(columns, len(panels))
     span, foot = (xlim[0], xlim[0] + across * wide * (1 + _GAP) - _GAP * wide), ylim[0] + up
     texts.append(Words(xlim[0], foot - 0.02 * high, note, current().muted, up="top"))
     whole = span[1] - span[0]

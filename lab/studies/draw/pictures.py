@@ -8,7 +8,7 @@ import numpy as np
 
 from .axes import frame, plot
 from .layers import Words, colours, curve, figure, hline, points, segments, text, vector, words
-from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress
+from .look import INK, MUTED, SOURCE, TARGET, blend, columns_for, current, dress
 from .matrices import PRINT, SCREEN
 
 LINKS = 4000  # segments that are drawn; the heaviest ones
@@ -125,26 +125,30 @@ def cells(
 
 
 def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int = 220) -> hv.Overlay:
-    """Images side by side, at equal height, each under its title.
+    """Images side by side, at equal height, each under its title; in rows where that fits the room better.
 
     Args:
         images: by title: (h, w, 3) colours or (h, w) greys, as bytes or in [0, 1]; row 0 is the top.
     """
     pairs: Any = images.items() if isinstance(images, Mapping) else images
     pairs = list(pairs)
-    layers, texts, left = [], [], 0.0
-    for title, pixels in pairs:
-        rgb = _rgb(pixels)
+    layers, texts, left, far, foot = [], [], 0.0, 1.0, 0.0
+    colours = [_rgb(pixels) for _, pixels in pairs]
+    wide = sum(rgb.shape[1] / rgb.shape[0] + 0.06 for rgb in colours) / max(len(pairs), 1)
+    columns = columns_for(len(pairs), wide / 1.2)
+    for number, ((title, _), rgb) in enumerate(zip(pairs, colours, strict=True)):
+        if number and number % columns == 0:
+            left, foot = 0.0, foot - 1.2
         right = left + rgb.shape[1] / rgb.shape[0]
-        image = hv.RGB(rgb, ["x", "y"], bounds=(left, 0, right, 1))
+        image = hv.RGB(rgb, ["x", "y"], bounds=(left, foot, right, foot + 1))
         layers.append(dress(image, mpl={"interpolation": "antialiased"}))
-        texts.append(Words(left, 1.03, title, current().ink, up="bottom"))
-        left = right + 0.06
+        texts.append(Words(left, foot + 1.03, title, current().ink, up="bottom"))
+        left, far = right + 0.06, max(far, right)
     if not pairs:
         texts.append(Words(0.0, 0.9, "nothing to show: there are no images", current().muted, up="top"))
-    span = (0.0, max(left - 0.06, 1.0))
+    span = (0.0, far)
     return frame(
-        [*layers, *words(texts)], span, (0.0, 1.16), equal=True, bare=True, height=height, bounds=(span, (0, 1))
+        [*layers, *words(texts)], span, (foot, 1.16), equal=True, bare=True, height=height, bounds=(span, (foot, 1))
     )
 
 

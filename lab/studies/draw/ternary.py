@@ -9,6 +9,7 @@ import numpy as np
 from .axes import frame
 from .layers import COLUMNS, text
 from .look import INK, MUTED, current, dress, ramp, sequential
+from .tips import tips
 
 _SIDE = 181  # pixels along the base
 _HIGH = 3**0.5 / 2
@@ -60,11 +61,10 @@ def ternary(
     picture = hv.Image(
         _pixels(p[known], values[known]).astype(np.float32), ["x", "y"], "z", bounds=(0.0, 0.0, 1.0, _HIGH)
     )
-    tips = [(clabel, "@image{0.000a}")]
     dress(
         picture,
         both={"cmap": list(tints)[::-1] if reverse else list(tints), "clim": (low, high if high > low else low + 1.0)},
-        bokeh={"colorbar": True, "clabel": "", "tools": ["hover"], "hover_tooltips": tips},
+        bokeh={"colorbar": True, "clabel": "", **tips((clabel, "@image"))},
         mpl={"interpolation": "nearest"},
     )
     around = np.vstack([_CORNERS, _CORNERS[:1]])

@@ -194,7 +194,7 @@ _SWEPT = ("random", "searched", "zero", "spearman_pairs", "spearman_halves", "ga
 PICTURES = Pictures(
     Picture("images", "The same image from other starts", "Each row is a test image: as measured, as it is, restored from five "
             "random starts, from the one that was found, from one improved by gradients, from 0, with fresh "
-            "noise; and the mean of the posterior.", _images),
+            "noise; and the mean of the posterior.", _images, share=1.5),
     Picture("plane", "The search", "Each dot is a start, by its mean scores on images that the search did not see. Play it: "
             "the path leads through the best so far. Where x_T = 0 lies needs no search.", _plane, plays="tried"),
     Picture("ranks", "Is one start good for all?", "Dark: among the best for that image. If one start served all, columns "

@@ -316,7 +316,7 @@ PICTURES = Pictures(
     Picture("convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k", _convergence,
             along={"formulation": _FORMS, "solver": tuple(_SOLVERS)}, needs=("value", "history")),
     Picture("transfer", "Colour transfer", "each colour of the source moves to the mean of where its mass goes", _transfer,
-            needs=("transferred",), sweeps=True),
+            needs=("transferred",), sweeps=True, share=0.7),
     Picture("routing", "Routing", "who takes which token; bars: load of each expert; dots: tokens that no expert takes",
             _routing, needs=("gates",)),
     Picture("cells", "Cells", "k = 1: the targets that each source serves; k > 1: how many sources share a place", _cells,

@@ -4,7 +4,7 @@ from lab.studies.contract import Group, Step, Story
 
 STORY = Story(
     "Let at most k sources serve a target: the plan is sparse, and below some k it can no longer hold both marginals.",
-    hero=("plan", "links"),
+    hero=("plan", "links", "transfer"),
     moves=("k", "gamma"),
     steps=(
         Step("What is lost when one source serves a target alone?", {"k": 1},
@@ -22,7 +22,7 @@ STORY = Story(
     ),
     groups=(
         Group("What k costs", "The value is {value:.4g}, {lp_gap:.2g} above the linear program's.", ("value", "feasibility")),
-        Group("What it is good for", "Colours that stay crisp, tokens that find an expert.", ("transfer", "routing", "cells")),
+        Group("What it is good for", "Tokens that find an expert, sources that serve cells.", ("routing", "cells")),
         Group("How it is solved", "In {iterations:.0f} steps.", ("convergence",)),
         Group("In the paper", "Four regularizations of the same example.", ("paper_plans",)),
     ),

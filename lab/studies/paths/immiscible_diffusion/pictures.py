@@ -275,7 +275,7 @@ PICTURES = Pictures(
     Picture("assigned", "Whose noise is it? Assignment", "The same where the noises of a batch are assigned to its images: a "
             "larger batch has sharper borders.", _territory("assignment"), needs=("territory",)),
     Picture("trajectories", "Which noise goes with which image", "Pairs of each rule, coloured by their image. Where lines of "
-            "two colours cross, the denoiser can but average.", _trajectories),
+            "two colours cross, the denoiser can but average.", _trajectories, share=1.6),
     Picture("sampling", "Sampling from N(0, I)", "The same noise moved by the exact velocity of each rule, coloured by where "
             "it ends. %: samples too many at some image. Nearest was trained on another law of noise.", _sampling,
             plays="moment"),

@@ -229,7 +229,7 @@ def _curves(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("particles", "Particles of three schedules", "The same noise moved by the exact velocity in equally many Euler "
-            "steps; underneath the exact density, or in orange the data.", _particles, plays="moment"),
+            "steps; underneath the exact density, or in orange the data.", _particles, plays="moment", share=1.9),
     Picture("separation", "The curve of the data", "How well noisy data tell where they came from (λ) and how much better than "
             "a linear guess (γ). The grey region lies below every data set.", _separation),
     Picture("schedules", "The schedules", "How much data (full) and noise (dashed) there is at each time.", _schedules),

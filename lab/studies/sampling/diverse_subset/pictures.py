@@ -175,7 +175,8 @@ PICTURES = Pictures(
     Picture("choice", "Row by row", "Strong blue rows would still add much: each chosen row (orange) makes its neighbours "
             "fade.",
             _choice, plays="step"),
-    Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside),
+    Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside,
+            share=1.6),
     Picture("gallery", "As pictures", "What each of them chooses.", _gallery,
             where=lambda result: "" if _pixels(result) is not None else "the rows are no pictures"),
     Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws: left is better.",

@@ -223,7 +223,7 @@ PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
             "risk, with log-log 95 % bands.", _km),
     Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
-            "beside it what it is, the rarer kinds darker.", _slide),
+            "beside it what it is, the rarer kinds darker.", _slide, share=1.3),
     Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
             "the points rise.", _truth, needs=("true_risk",)),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "

@@ -1,0 +1,117 @@
+"""Several pictures of one run in one figure, with letters; and the words that stand under a figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lab.inputs import shown
+from lab.studies.contract import as_text
+from lab.studies.contract.parameters import DataSource
+
+from .export import export
+from .provenance import recipe_of
+from .typeset import mathematics
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+    from lab.numerics import Report
+    from lab.studies import Study
+
+_MOST = 9
+
+
+def check_panels(study: "Study", names: Sequence[str]) -> None:
+    """Refuse panels that are too few, too many, the same twice, or no pictures of the study."""
+    for name in names:
+        _ = study.pictures[name]
+    if not 2 <= len(names) <= _MOST or len({*names}) < len(names):
+        raise ValueError(f"a figure of several panels has from 2 to {_MOST} different pictures, not {listed(names)}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, or how many there are where that would be long."""
+    return shown(", ".join(names)) if len(names) < 12 else f"{len(names)} of them"
+
+
+def columns_of(count: int, columns: int | None = None) -> int:
+    """How many panels stand side by side; two where nothing is asked for, three of three or of more than four."""
+    if columns is not None and not 1 <= columns <= _MOST:
+        raise ValueError(f"columns = {shown(columns)} is not allowed: from 1 to {_MOST} panels stand side by side")
+    return min(count, columns or (3 if count == 3 or count > 4 else 2))
+
+
+def panels(
+    study: "Study",
+    names: Sequence[str],
+    result: "xr.Dataset",
+    columns: int | None = None,
+    report: "Report | None" = None,
+) -> "hv.Layout":
+    """The pictures side by side, row by row: of this run, or of the sweeps of the study that they need."""
+    import holoviews as hv
+
+    from lab.studies.draw import pen
+
+    check_panels(study, names)
+    made = [study.pictures[name](study.picture_result(study.pictures[name], result, report)) for name in names]
+    with pen:
+        layout = hv.Layout(made).cols(columns_of(len(names), columns))
+        return layout.opts(hv.opts.Layout(sublabel_format="", backend="matplotlib"))
+
+
+def export_panels(
+    study: "Study",
+    names: Sequence[str],
+    result: "xr.Dataset",
+    target: str | Path | BinaryIO,
+    *,
+    columns: int | None = None,
+    letters: bool = True,
+    report: "Report | None" = None,
+    **setting: Any,
+) -> None:
+    """Write several pictures of one run as one figure that ``reproduce`` makes again.
+
+    Args:
+        study: with the values of the result; sweeps that a picture needs are run with them.
+        columns: panels side by side; 2 or 3 when omitted.
+        letters: (a), (b), ... before the panels.
+        setting: format, width, height and style, as for ``export``.
+    """
+    columns = columns_of(len(names), columns)
+    made = panels(study, names, result, columns, report)
+    recipe = recipe_of(study.pictures[names[0]], result)
+    recipe["figure"] |= {"panels": list(names), "columns": columns, "letters": letters}
+    export(made, target, recipe=recipe, letters=letters, **setting)
+
+
+def caption(study: "Study", names: Sequence[str], result: "xr.Dataset", file: str = "figure.pdf") -> str:
+    """A LaTeX figure environment for a file: how to read each panel, with which values, and that it did not converge where it
+    did not."""
+    parts = []
+    for letter, name in zip("abcdefghi", names, strict=False):
+        picture = study.pictures[name]
+        head = f"({letter}) " if len(names) > 1 else ""
+        parts.append(f"{head}{picture.title}. {_sentence(picture.caption)}")
+    parameters = study.parameters()
+    values = [
+        f"{parameters[name].symbol or name.replace('_', ' ')} = {as_text(value)}"
+        for name, value in study.changed().items()
+        if not isinstance(parameters[name], DataSource)
+    ]
+    origin = str(result.attrs.get("data_title", "")) or (study.data if isinstance(study.data, str) else study.data.name)
+    made = f"{study.title} ({study.paper.short}); data: {origin}; {', '.join(values) or 'default values'}."
+    if not result.attrs.get("converged", 1):
+        made += f" The run did not converge ({str(result.attrs['reason']).replace('_', ' ')})."
+    words = mathematics(" ".join([*parts, made]))
+    stem = Path(file).stem
+    include = rf"\input{{{file}}}" if file.endswith(".pgf") else rf"\includegraphics{{{file}}}"
+    lines = [r"\centering", include, rf"\caption{{{words}}}", rf"\label{{fig:{stem}}}"]
+    return "\n".join([r"\begin{figure}[t]", *(f"  {line}" for line in lines), r"\end{figure}", ""])
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,40 @@
+"""What a pointer over a layer tells on a page: values first, each with what it is after it, in the house's type."""
+
+import re
+from html import escape
+from typing import Any
+
+from .look import current
+
+_LONG = 30  # letters of a name that are told
+
+
+def tips(*rows: tuple[str, str]) -> dict[str, Any]:
+    """Options for Bokeh that have a layer tell these values of what the pointer is over.
+
+    Args:
+        rows: for each value what it is, as the label of an axis, ``mass (kg)``, and where it is: a column of the layer,
+            ``@x``, or the place of the pointer, ``$x``. Four digits are told, of ``$x{0}`` a whole number, of ``@x{}`` a text.
+    """
+    look, formatters, lines = current(), {}, []
+    for name, field in rows:
+        field, _, form = field.partition("{")
+        if not form:
+            formatters[field], form = "printf", "%.4g}"
+        name, _, unit = re.sub(r"[@${}]", "", name).partition(" (")
+        unit = f" {unit.removesuffix(')')}" if unit and len(unit) < 12 else ""
+        brief = name if len(name) <= _LONG else f"{name[: _LONG - 1].rstrip(' ,;')}…"
+        value = field if form == "}" else f"{field}{{{form}"
+        lines.append(
+            f'<div><b style="font-weight:600">{value}{escape(unit)}</b> '
+            f'<span style="color:{look.muted}">{escape(brief)}</span></div>'
+        )
+    return {"tools": ["hover"], "hover_tooltips": _card("".join(lines)), "hover_formatters": formatters}
+
+
+def _card(content: str) -> str:
+    look = current()
+    return (
+        f'<div style="margin:-6px;padding:5px 9px;border-radius:6px;background:{look.card};color:{look.ink};'
+        f'border:1px solid {look.line};font-size:12px;line-height:17px;white-space:nowrap">{content}</div>'
+    )

@@ -1,0 +1,189 @@
+"""The line that says where one is, an earlier result behind the present one, groups that fold, panels that fill their room."""
+
+import json
+
+import holoviews as hv
+import numpy as np
+import pytest
+from browsing import open_page, wait
+from test_understand import Told
+
+import lab.studies.draw as draw
+from lab.app import Session
+from lab.app.cards import Card
+from lab.app.ghost import is_ghost
+from lab.app.here import along
+from lab.app.stage import Cards
+from lab.app.study_page import StudyPage
+from lab.studies.draw.look import columns_for
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def session():
+    made = Session(Told)
+    made.start()
+    return _settled(made)
+
+
+def _settled(session):
+    wait(lambda: session.fresh and not session.busy)
+    return session
+
+
+def _card(session, name):
+    card = Card(session, session.study.pictures[name], lambda: None)
+    card.refresh()
+    wait(lambda: card._live is not None)
+    return card
+
+
+def _figure(card):
+    card.view.get_root()  # HoloViews draws it now
+    return next(iter(card._live.pane._plots.values()))[0].state
+
+
+def test_a_curve_against_a_parameter_has_a_line_that_follows_and_is_dragged(session):
+    card = _card(session, "against_gamma")
+    figure = _figure(card)
+    line = next(each for each in figure.center if each.id == card._here.line)
+    assert (card._here.name, line.location, line.editable) == ("gamma", 1.0, True)
+    assert json.loads(card.head.state)["here"] == {"line": line.id, "name": "gamma"}
+    session.set(gamma=3.0)
+    assert line.location == 3.0
+    _settled(session)
+    line.location = 7.12345  # as a hand does
+    wait(lambda: session.study.gamma == 7.12)
+    _settled(session)
+    line.location = 1e9  # beyond what is allowed
+    wait(lambda: session.study.gamma == 1e4)
+    _settled(session)
+    card.click(2.3, 0.0)
+    places = Told().pictures.against_gamma.grid(session.study, session.data)["gamma"]
+    assert session.study.gamma == min(places, key=lambda value: abs(value - 2.3))
+    _settled(session)
+
+
+def test_what_is_no_place_of_a_run_has_no_line(session):
+    result = session.study.picture_result(session.study.pictures.against_gamma)
+    curve = session.study.pictures.against_gamma(result)
+    assert along(result, curve)[0] == "gamma"
+    other = draw.plot(draw.curve(np.arange(result.sizes["gamma"]) + 0.5, result.total))
+    assert along(result, other)[0] == ""
+    card = _card(session, "values")
+    assert card._here is None
+
+
+def test_a_ghost_stands_behind_until_it_is_let_go(session):
+    card = _card(session, "values")
+    figure = _figure(card)
+    lines, dots = (each.data_source for each in figure.renderers if is_ghost(each))
+    assert list(lines.data["xs"]) == []
+    session.haunt()
+    kept = session.result
+    np.testing.assert_allclose(lines.data["ys"][0], kept["values"])
+    session.set(gamma=5.0)
+    _settled(session)
+    card.refresh()
+    np.testing.assert_allclose(lines.data["ys"][0], kept["values"])  # not what is shown now
+    assert session.ghost is kept
+    session.haunt()
+    assert session.ghost is None
+    assert list(lines.data["xs"]) == []
+    assert list(dots.data["x"]) == []
+    session.close()
+
+
+def test_a_group_folds_and_what_is_away_draws_nothing(session):
+    cards = Cards(session)
+    group, title, own = cards._groups[0]
+    shown = [card.view.visible for card in own]
+    assert any(shown)
+    title._handle_msg({"open": False})
+    assert not any(card.view.visible for card in own)
+    assert title.visible
+    drawn = [card._drawn for card in own]
+    session.set(gamma=2.0)
+    _settled(session)
+    assert [card._drawn for card in own] == drawn
+    title._handle_msg({"open": True})
+    assert [card.view.visible for card in own] == shown
+    wait(lambda: all(card._drawn is not before for card, before in zip(own, drawn, strict=True) if card.view.visible))
+    assert json.loads(title.state)["title"] == group.title
+
+
+@pytest.mark.parametrize(
+    ("room", "count", "shape", "columns"),
+    [
+        (0, 4, 1.0, 4),
+        (1.6, 4, 1.0, 2),
+        (3.2, 4, 1.0, 4),
+        (1.6, 3, 1.0, 3),
+        (0.8, 3, 1.0, 2),
+        (1.6, 1, 1.0, 1),
+        (1.6, 9, 1.0, 5),
+    ],
+)
+def test_panels_are_as_large_as_the_room_allows(room, count, shape, columns):
+    with draw.theme("light", room=room):
+        assert columns_for(count, shape) == columns
+
+
+def test_images_stand_in_rows_where_that_shows_more():
+    images = {str(k): np.full((4, 4), k / 9) for k in range(8)}
+    with draw.theme("light", room=1.6):
+        rows = draw.strip(images)
+    with draw.theme("print"):
+        row = draw.strip(images)
+    boxes = [[layer.bounds.lbrt() for layer in overlay if isinstance(layer, hv.RGB)] for overlay in (rows, row)]
+    assert len({box[1] for box in boxes[0]}) == 2
+    assert len({box[1] for box in boxes[1]}) == 1
+    for own in boxes:
+        assert all(a[2] <= b[0] or b[2] <= a[0] or a[1] >= b[3] or b[1] >= a[3] for a in own for b in own if a is not b)
+
+
+@pytest.mark.browser
+def test_the_line_goes_ahead_of_the_run_in_the_browser():
+    made = []
+
+    def app():
+        session = Session(Told)
+        made.append(StudyPage(session, address=True))
+        session.start()
+        return made[-1]
+
+    with open_page(app) as (page, log):
+        wait(lambda: page.wait_for_timeout(20) or (made and made[-1].session.fresh))
+        card = next(each for each in made[-1].cards.cards if each.picture.name == "against_gamma")
+        page.locator("h3", has_text=card.picture.title).scroll_into_view_if_needed()
+        wait(lambda: page.wait_for_timeout(20) or card._here.line)
+        page.wait_for_timeout(500)
+        seconds = page.evaluate(
+            """(id) => {
+              const find = (root) => {
+                for (const each of root.querySelectorAll("*")) {
+                  if (each.matches("input[name=scrubber]")) return each
+                  const found = each.shadowRoot && find(each.shadowRoot)
+                  if (found) return found
+                }
+              }
+              const range = find(document), line = Bokeh.documents[0].get_model_by_id(id), before = line.location
+              range.value = 900
+              const began = performance.now()
+              range.dispatchEvent(new Event("input", {bubbles: true}))
+              return [performance.now() - began, before, line.location]
+            }""",
+            card._here.line,
+        )
+        assert seconds[2] > 10 > seconds[1]  # moved, before any word from the server
+        assert seconds[0] < 500  # milliseconds, of a machine that does more
+        page.keyboard.press("g")
+        wait(lambda: page.wait_for_timeout(20) or made[-1].session.ghost is not None)
+        page.get_by_role("button", name="More", exact=True).click()
+        page.locator("h3", has_text=card.picture.title).wait_for(state="hidden")
+        assert log.outside == []
+        assert log.wrong == []
