@@ -189,10 +189,9 @@ class Card:
     @property
     def _place(self) -> float | None:
         """Of a picture that plays, the frame on show."""
-        if self._reel is None or self._drawn is None or self._reel.player.frame < 0:
+        if self._reel is None or not self._reel.places or self._reel.player.frame < 0:
             return None
-        places = self.picture.frames(self._drawn)
-        return float(places[min(self._reel.player.frame, len(places) - 1)])
+        return self._reel.places[min(self._reel.player.frame, len(self._reel.places) - 1)]
 
     def _drag(self, x: float, y: float) -> None:
         """Set what the picture says its grip at this place sets."""

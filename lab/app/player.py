@@ -18,6 +18,8 @@ from .ghost import is_ghost
 from .scrubber import scaled
 from .view import View, source
 
+_MANY, _APART = 16, 4  # of more frames than that each fourth comes first
+
 
 class Player(View):
     """The controls. ``frame`` is the number of the frame on show."""
@@ -45,6 +47,7 @@ class Reel:
         self._post = post
         self._turn = 0
         self.leads, self.filling = False, False
+        self.places: list[float] = []  # of the frames that the browser has
         self.waiting: list[Callable[[], None]] = []  # until all frames are drawn
 
     def lead(self) -> None:
@@ -57,22 +60,26 @@ class Reel:
         self.figure = plot.state
 
     def fill(self, result: xr.Dataset, tone: str, room: float = 0.0) -> None:
-        """Draw all frames of ``result`` on the room that the picture has; an older filling is given up."""
+        """Draw all frames of ``result`` on the room that the picture has; an older filling is given up. Of many frames some
+        that are far apart come first, so that it plays soon, and all of them later."""
         self._turn += 1
         turn, places = self._turn, self.picture.frames(result)
         self._curve = along(result, self.picture.plays) if self.leads else {}
         self.filling = True
         pipe: Any = None
         off: Any = None
-        rows: list[list[dict[str, np.ndarray]]] = []
+        rows: dict[int, list[dict[str, np.ndarray]]] = {}
+        few = {*range(0, len(places), _APART), len(places) - 1} if self.leads and len(places) > _MANY else set()
+        order = [*sorted(few), *(number for number in range(len(places)) if number not in few)]
 
         def draw() -> None:
             nonlocal pipe, off
             if turn != self._turn:
                 return
+            number = order[len(rows)]
             try:
                 with drawing.theme(tone, backend="bokeh", room=room):
-                    element = self.picture.shown(result, len(rows))
+                    element = self.picture.shown(result, number)
                 with drawing.pen:
                     if off is None:
                         pipe = Pipe(data=element)
@@ -81,14 +88,15 @@ class Reel:
                         off = drawing.bokeh_renderer(tone).get_plot(frames, doc=Document())
                     else:
                         pipe.send(element)
-                rows.append([_columns(renderer) for renderer in off.state.renderers])
+                rows[number] = [_columns(renderer) for renderer in off.state.renderers]
             except Exception:
                 self._end()
                 raise
+            if len(rows) in (len(few), len(places)):
+                self._hand_over(rows, places, result[self.picture.plays])
             if len(rows) < len(places):
                 self._post(draw)
             else:
-                self._hand_over(rows, places, result[self.picture.plays])
                 self._end()
 
         self._post(draw)
@@ -99,7 +107,9 @@ class Reel:
         for call in waiting:
             self._post(call)
 
-    def _hand_over(self, rows: list[list[dict[str, np.ndarray]]], places: np.ndarray, axis: xr.DataArray) -> None:
+    def _hand_over(self, drawn: dict[int, list[dict[str, np.ndarray]]], places: np.ndarray, axis: xr.DataArray) -> None:
+        numbers = sorted(drawn)
+        rows = [drawn[number] for number in numbers]
         own = [] if self.figure is None else [each for each in self.figure.renderers if not is_ghost(each)]
         if len(own) != len(rows[0]):
             return
@@ -114,9 +124,13 @@ class Reel:
                 reel = [{name: _padded(each[name], longest) for name in moving} for each in frames]
                 renderer.data_source.tags = [*kept, {"frames": reel}]
         label = drawing.label(axis)
-        told = {"places": [float(place) for place in places], "ids": ids, "name": label, "turn": self._turn}
+        self.places = [float(places[number]) for number in numbers]
+        told = {"places": self.places, "ids": ids, "name": label, "turn": self._turn}
         if self.leads:
             told |= {"main": True, **self._curve}
+            told |= {
+                name: [self._curve[name][k] for k in numbers] for name in ("heights", "texts") if name in self._curve
+            }
         self.player.draw(**told)
 
 

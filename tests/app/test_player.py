@@ -62,6 +62,29 @@ def test_frames_are_drawn_before_the_browser_is_connected(monkeypatch):
         np.testing.assert_allclose(drawn, paths, atol=1e-6)
 
 
+def test_of_many_frames_some_come_first_so_that_it_plays_soon(monkeypatch):
+    result = Drifting(particles=5).execute().result
+    turns, told = [], []
+    reel = Reel(Drifting.pictures["cloud"], turns.append)
+    monkeypatch.setattr(reel.player, "draw", lambda **state: told.append(state))
+    reel.lead()
+    reel.figure = drawing.bokeh_renderer("light").get_plot(Drifting.pictures["cloud"].shown(result, -1)).state
+    reel.fill(result, "light")
+    lengths = []
+    while turns:
+        turns.pop(0)()
+        frames = [tag["frames"] for each in reel.figure.renderers for tag in each.data_source.tags if "frames" in tag]
+        lengths.append(len(frames[0]) if frames else 0)
+    assert lengths.index(6) == 5  # the sixth of 21 drawings
+    places = [state["places"] for state in told if state["places"]]
+    assert places[0] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert places[1] == pytest.approx(np.linspace(0, 1, 21))
+    clouds = [tag["frames"] for each in reel.figure.renderers for tag in each.data_source.tags]
+    cloud = next(frames for frames in clouds if len(frames[0].get("x", ())) == 5)
+    drawn = np.array([np.c_[frame["x"], frame["y"]] for frame in cloud])
+    np.testing.assert_allclose(drawn - drawn[0], result.paths.values[0] - result.paths.values[0, 0], atol=1e-6)
+
+
 @pytest.mark.browser
 def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
     made = []
@@ -77,6 +100,9 @@ def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
         slider.wait_for()
         paths = made[-1].result.paths.values[0]
         wait(lambda: page.wait_for_timeout(20) or _shows(page, paths[-1].mean(axis=0)))
+        wait(
+            lambda: page.wait_for_timeout(20) or slider.get_attribute("max") == "20"
+        )  # at first it has some of the frames
         slider.focus()
         for _ in range(8):
             page.keyboard.press("ArrowLeft")
@@ -90,6 +116,7 @@ def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
         turned = made[-1].result.paths.values[0]
         wait(lambda: page.wait_for_timeout(20) or _shows(page, turned[12].mean(axis=0)))
 
+        wait(lambda: page.wait_for_timeout(20) or slider.get_attribute("max") == "20")
         page.get_by_role("button", name="play").click()
         seen = {tuple(np.round(page.evaluate(_MIDDLES)[0], 4)) for _ in range(20) if page.wait_for_timeout(60) is None}
         assert len(seen) >= 5

@@ -6,7 +6,7 @@ const pairs = (map) => map instanceof Map ? [...map] : Object.entries(map)
 const entry = (map, key) => map instanceof Map ? map.get(key) : map[key]
 
 export function render({model, el, view}) {
-  let state = {places: [], ids: []}, playing = null, at = -1, pace = 0, begun = false, tell = null
+  let state = {places: [], ids: []}, playing = null, at = -1, place = null, pace = 0, begun = false, tell = null
   const main = Boolean(stateOf(model).main)
   const play = h("button", {type: "button", class: "play", "aria-label": "play", title: main ? "Play (space)" : "Play"}, "▶")
   const slider = h("input", {type: "range", min: 0, max: 0, step: 1, value: 0, name: main ? "scrubber" : ""})
@@ -21,8 +21,9 @@ export function render({model, el, view}) {
   fill(el, row)
 
   const figureOf = (k) => state.names?.[k] ?? Number(state.places[k].toPrecision(3))
-  const show = (k) => {
+  const show = (k, kept = false) => {
     at = k
+    if (!kept) place = state.places[k]
     slider.value = k
     const last = Math.max(state.places.length - 1, 1)
     told.textContent = `${state.name} = ${figureOf(k)}`
@@ -50,12 +51,12 @@ export function render({model, el, view}) {
     rest()
   }
   const start = () => {
-    const n = state.places.length
-    if (at >= n - 1) show(0)
-    let span = SPAN / PACES[pace], began = performance.now() - at / n * span
+    if (at >= state.places.length - 1) show(0)
+    let span = SPAN / PACES[pace], began = performance.now() - at / state.places.length * span
     play.textContent = "❚❚"
     play.setAttribute("aria-label", "pause")
     const turn = (now) => {
+      const n = state.places.length  // there may be more of them now
       if (span !== SPAN / PACES[pace]) { span = SPAN / PACES[pace]; began = now - at / n * span }
       const k = Math.max(0, Math.min(n - 1, Math.floor((now - began) / span * n)))
       if (k !== at) show(k)
@@ -75,7 +76,7 @@ export function render({model, el, view}) {
   const keys = main ? {"lab-play": () => play.click(), "lab-move": (event) => { if (!slider.disabled) go(at + event.detail) }} : {}
   for (const [name, call] of Object.entries(keys)) addEventListener(name, call)
   follow(model, (next) => {
-    const last = state.places.length - 1
+    const ended = place == null || at === state.places.length - 1
     state = next
     const n = state.places.length
     row.hidden = n < 2 && !main
@@ -89,7 +90,11 @@ export function render({model, el, view}) {
       const wide = 8 + 7 * Math.max(...few.map((k) => String(figureOf(k)).length)), every = Math.ceil(few.length * wide / 320)
       fill(ticks, few.map((k, i) => h("span", {style: `left:${100 * k / (n - 1)}%`, class: i % every ? "more" : null}, figureOf(k))))
     }
-    show(state.at ?? (at < 0 || at >= n || at === last ? n - 1 : at))
+    // more frames, or those of another run: the one that is nearest to where one was
+    const nearest = () => state.places.reduce((best, each, k) => Math.abs(each - place) < Math.abs(state.places[best] - place) ? k : best, 0)
+    if (state.at != null) show(state.at)
+    else if (ended && playing == null) show(n - 1)
+    else show(nearest(), true)
     if (main && !begun && !state.still) {  // once, from the beginning, so that one sees what moves
       begun = true
       if (!matchMedia("(prefers-reduced-motion: reduce)").matches) { show(0); start() }

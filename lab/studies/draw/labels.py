@@ -1,0 +1,138 @@
+"""Where the words of a picture stand: at the ends of curves, on lines, clear of each other and inside the frame."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+
+from .layers import SAYS, TINT, Words, vector
+from .look import current
+
+LETTER = 1 / 62  # of the width: a picture is some 62 letters wide
+LINE = 0.07  # of the height
+_CLEAR = 0.055  # from a level line to the middle of its label
+
+
+@dataclass
+class _Box:
+    """A label in shares of the frame: its left and right end and its middle, which moves up and down."""
+
+    text: str
+    tint: str
+    left: float
+    right: float
+    at: float
+    own: float  # where it is anchored, across
+    side: str = "left"
+
+    def beside(self, other: "_Box") -> bool:
+        """Whether the two stand in one column, so that one has to be above the other."""
+        return self.left < other.right and other.left < self.right
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One axis: its ends, and whether it is logarithmic."""
+
+    low: float
+    high: float
+    log: bool
+
+    def to(self, value: float) -> float:
+        """The share of the way from the low to the high end."""
+        low, high, at = (np.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return float((at - low) / (high - low))
+
+    def back(self, share: float) -> float:
+        """The value at a share of the way."""
+        low, high = (np.log10(v) if self.log else v for v in (self.low, self.high))
+        at = low + share * (high - low)
+        return float(10.0**at) if self.log else float(at)
+
+
+def direct_labels(
+    layers: Sequence[Any],
+    x: tuple[float, float],
+    y: tuple[float, float],
+    logs: tuple[bool, bool],
+    spread: Callable[[Any, int], np.ndarray],
+    *,
+    pinned: bool,
+    note: str,
+) -> tuple[list[Words], tuple[float, float]]:
+    """A label for each layer that has one, and the x axis with room for them at the right.
+
+    Args:
+        spread: all coordinates of a layer on an axis.
+        pinned: the right end of the axis stays where it is.
+        note: what stands at the top left already.
+    """
+    across, up = Scale(*x, logs[0]), Scale(*y, logs[1])
+    told = [(layer, layer.cdims.get(SAYS, ""), layer.cdims.get(TINT, current().ink)) for layer in layers]
+    told = [each for each in told if each[1] and _has_place(each[0], logs)]
+    beside = [len(text) + 2 for layer, text, _ in told if not isinstance(layer, hv.VLine)]
+    if beside and not pinned:
+        across = Scale(x[0], across.back(1 / (1 - min(0.4, max(beside) * LETTER))), logs[0])
+    top = [_Box("", "", 0.0, (len(note) + 2) * LETTER if note else 0.0, 1.0, 0.0)]
+    boxes: list[_Box] = []
+    for layer, text, tint in told:
+        wide = (len(text) + 2) * LETTER
+        if isinstance(layer, hv.VLine):
+            at = across.to(float(layer.data))
+            right = at + wide > 1 + 2 * LETTER and at > wide
+            ends = (at - wide, at) if right else (at, at + wide)
+            boxes.append(_Box(f"{text} " if right else f" {text}", tint, *ends, 1.0, at, "right" if right else "left"))
+            _to_a_row(boxes[-1], top)
+        elif isinstance(layer, hv.HLine):
+            level = up.to(float(layer.data))
+            under = level + 0.1 > 1 >= level  # no room above the line
+            boxes.append(
+                _Box(f"{text} ", tint, 1 - wide, 1.0, level - _CLEAR if under else level + _CLEAR, 1.0, "right")
+            )
+        else:
+            at, height = _end(layer, logs, spread, (x[1], y[1]))
+            own = min(across.to(at), across.to(x[1]))
+            boxes.append(_Box(f"  {text}", tint, own, own + wide, up.to(height), own))
+    _apart([box for box in boxes if box not in top], top)
+    labels = []
+    for box in boxes:
+        side: Any = box.side
+        anchor: Any = "top" if box in top else "center"
+        labels.append(Words(across.back(box.own), up.back(box.at), box.text, box.tint, anchor, side))
+    return labels, (x[0], across.high)
+
+
+def _has_place(layer: Any, logs: tuple[bool, bool]) -> bool:
+    """A logarithmic axis has none for what is not positive."""
+    line = isinstance(layer, hv.VLine | hv.HLine)
+    return not (line and float(layer.data) <= 0 and logs[isinstance(layer, hv.HLine)])
+
+
+def _end(layer: Any, logs: tuple[bool, bool], spread: Callable, far: tuple[float, float]) -> tuple[float, float]:
+    """The last place of a layer that can be seen."""
+    px, py = spread(layer, 0), spread(layer, 1)[-layer.dimension_values(0).size :]
+    px = vector(px)[-py.size :]
+    seen = np.flatnonzero(np.isfinite(px) & np.isfinite(py) & ((px > 0) | (not logs[0])) & ((py > 0) | (not logs[1])))
+    return (float(px[seen[-1]]), float(py[seen[-1]])) if seen.size else far
+
+
+def _to_a_row(box: _Box, top: list[_Box]) -> None:
+    """Put a label of an upright line into the first row, from the top, that has room for it."""
+    for row in range(4):
+        box.at = 1.0 - row * LINE
+        if not any(other.at == box.at and box.beside(other) for other in top):
+            break
+    top.append(box)
+
+
+def _apart(boxes: list[_Box], top: Sequence[_Box]) -> None:
+    """Move labels up and down until those in one column do not touch each other, the axis or what stands at the top."""
+    boxes = sorted(boxes, key=lambda box: box.at)
+    for k, box in enumerate(boxes):
+        box.at = max(box.at, LINE / 2, *(other.at + LINE for other in boxes[:k] if box.beside(other)), -np.inf)
+    for k in range(len(boxes) - 1, -1, -1):
+        box = boxes[k]
+        above = [other.at - 1.5 * LINE for other in top if other.right > other.left and box.beside(other)]
+        box.at = min(box.at, 1 - LINE / 4, *above, *(other.at - LINE for other in boxes[k + 1 :] if box.beside(other)))
