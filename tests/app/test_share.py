@@ -146,7 +146,7 @@ def test_a_share_has_all_that_was_asked_for(made):
     assert "The pull is strong" not in header["cells"][0]["told"]
     assert "The sum is 0.1." in header["cells"][0]["told"]
     steps = header["steps"]
-    assert [step["answer"] for step in steps] == ["The sum is 0.5, it was 1.", "It takes 48 steps.", "The sum is 2."]
+    assert [step["answer"] for step in steps] == ["The sum is 0.5, it was 1.", "It takes 49 steps.", "The sum is 2."]
     assert [step["holds"] for step in steps] == [True, True, False]
     for said in (
         "Made by transport-lab",
@@ -406,7 +406,7 @@ def test_a_share_works_from_a_file(made):
         assert drawn() == shown["1"]
         # a step that is not on the slider, its answer, and back
         tab.get_by_role("button", name="Set ρ = 0.25").click()
-        assert "It takes 48 steps." in tab.locator("#steps .box").inner_text()
+        assert "It takes 49 steps." in tab.locator("#steps .box").inner_text()
         assert tab.locator("#here").inner_text() == "Step 2: ρ = 0.25"
         tab.get_by_role("button", name="Back to the slider").click()
         assert drawn() == shown["1"]
