@@ -359,9 +359,11 @@ def test_the_button_of_a_page_hands_the_file_over(monkeypatch):
     monkeypatch.setattr(tab._button, "hand", lambda name, file: handed.append((name, file)))
     monkeypatch.setattr(tab, "_say", lambda sentence, wrong=False: said.append(sentence))
     wait(lambda: tab._button.ready)
+    few = {"pictures": ["values"], "values": [1.0, 2.0]}
+    monkeypatch.setattr("lab.app.share_tab.share", lambda study, file, report: share(study, file, **few, report=report))
     tab._button._pressed({})
     assert not tab._button.ready
-    wait(lambda: handed)
+    wait(lambda: handed, 300.0)
     assert handed[0][0] == "shared.html"
     assert "lab reproduce shared.html" in handed[0][1].decode()
     assert said[-1].startswith("Saved as shared.html")
