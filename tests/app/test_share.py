@@ -152,8 +152,8 @@ def test_a_share_has_all_that_was_asked_for(made):
         "Made by transport-lab",
         "2026-11-29",
         "lab reproduce it.html",
-        "@misc{shared,",
-        "author = {{Nobody}}",
+        "nobody2024patience,",
+        "author = {Nobody}",
     ):
         assert said in text
     values = header["pictures"][0]
