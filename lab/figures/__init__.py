@@ -5,7 +5,7 @@ from .embed import FOLDED, FORMATS, MOVING, read_recipe
 from .export import check_motion, draw_into, export, export_picture, export_sweep, plotted
 from .panels import caption, check_panels, export_panels, panels
 from .provenance import Comparison, compare, difference, digest, fingerprint, picture_difference, recipe_of
-from .reproducing import reproduce
+from .reproducing import recall, reproduce
 from .styles import STYLES, WIDTHS, Style, check, find_style, inches
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "picture_difference",
     "plotted",
     "read_recipe",
+    "recall",
     "recipe_of",
     "reproduce",
 ]
