@@ -1,0 +1,41 @@
+"""Stills of a study's hero for its page: drawn from the result that ships, in both tones."""
+
+import io
+from pathlib import Path
+
+import xarray as xr
+from PIL import Image
+
+import lab
+from lab.figures import export
+from lab.studies import Picture, Study
+
+from . import words
+
+_INCHES, _PIXELS = 5.5, 1400
+TONES = ("light", "dark")
+
+
+def hero(study: type[Study], folder: Path) -> str:
+    """Draws the pictures that the story begins with into ``folder`` and returns the Markdown that shows them."""
+    result = lab.run(study())
+    names = study.story.hero if study.story else tuple(picture.name for picture in study.pictures)[:1]
+    shown = [study.pictures[name] for name in names]
+    return "\n\n".join(_one(study, each, result, folder) for each in shown if not each.along and not each.applies(result))
+
+
+def _one(study: type[Study], picture: Picture, result: xr.Dataset, folder: Path) -> str:
+    lines = []
+    for tone in TONES:
+        name = f"{study.slug}-{picture.name}-{tone}.webp"
+        still(picture, result, folder / name, tone)
+        lines.append(f"![{words.plain(picture.title)}](../pictures/{name}#only-{tone})")
+    return "\n".join(lines) + f"\n{{ .still }}\n\n{words.plain(picture.title)}: {words.plain(picture.caption)}\n{{ .caption }}"
+
+
+def still(picture: Picture, result: xr.Dataset, path: Path, tone: str) -> None:
+    """One picture, on a transparent ground."""
+    drawn = io.BytesIO()
+    export(lambda: picture(result), drawn, format="png", width=_INCHES, tone=tone)
+    image = Image.open(drawn)
+    image.resize((_PIXELS, round(image.height * _PIXELS / image.width)), Image.Resampling.LANCZOS).save(path, quality=88)
