@@ -37,5 +37,11 @@ def still(picture: Picture, result: xr.Dataset, path: Path, tone: str) -> None:
     """One picture, on a transparent ground."""
     drawn = io.BytesIO()
     export(lambda: picture(result), drawn, format="png", width=_INCHES, tone=tone)
-    image = Image.open(drawn)
-    image.resize((_PIXELS, round(image.height * _PIXELS / image.width)), Image.Resampling.LANCZOS).save(path, quality=88)
+    shrunk(drawn.getvalue(), path)
+
+
+def shrunk(png: bytes, path: Path) -> None:
+    """A picture drawn for print, in the pixels of a screen."""
+    image = Image.open(io.BytesIO(png))
+    width = min(image.width, _PIXELS)
+    image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS).save(path, quality=88)
