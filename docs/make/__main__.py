@@ -23,7 +23,6 @@ def main() -> int:
     began, build = time.monotonic(), pages.ROOT / "build"
     shutil.rmtree(build / "docs", ignore_errors=True)
     run = {"none": (), "quick": notebooks.QUICK, "all": tuple(notebooks.names())}[given.notebooks]
-    heroes, shown = {}, {}
     (build / "docs" / "pictures").mkdir(parents=True)
     (build / "docs" / "plays").mkdir()
     with ProcessPoolExecutor(os.process_cpu_count(), mp_context=get_context("spawn"), initializer=pages.begin) as pool:
@@ -34,7 +33,8 @@ def main() -> int:
     nav = pages.write(build / "docs", heroes, shown, run)
     pages.configure(build, nav)
     print(f"{len(list((build / 'docs').rglob('*.md')))} pages after {time.monotonic() - began:.0f} s", flush=True)
-    done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--clean", "--strict", "--quiet", "-f", build / "mkdocs.yml"])
+    command = [sys.executable, "-m", "mkdocs", "build", "--clean", "--strict", "-f", build / "mkdocs.yml"]
+    done = subprocess.run(command, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
     if done.returncode:
         return 1
     broken = links.broken(pages.ROOT / "site")

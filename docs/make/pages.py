@@ -77,7 +77,7 @@ def write(folder: Path, heroes: Mapping[str, str], shown: Mapping[str, str], run
     by_stem = {each.slug.replace("-", "_"): each.slug for each in every()}
     stems = {slug: stem for stem, slug in by_stem.items() if stem in shown}
     for each in every():
-        beside = of_study.written(HAND / "papers", each.slug)
+        beside = of_study.written(HAND / "papers" / f"{each.slug}.md", each, measured.get(each.slug, {}))
         notebook = f"../notebooks/{stems[each.slug]}.md" if each.slug in stems else ""
         text = of_study.page(each, measured.get(each.slug, {}), beside, heroes.get(each.slug, ""), notebook)
         _write(folder / "studies" / f"{each.slug}.md", text)

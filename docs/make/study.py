@@ -1,5 +1,6 @@
 """The page of a study, made of what it declares."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def _steps(study: type[Study], measured: Mapping[str, Any]) -> str:
         f"   {words.plain(found[at - 1]) if len(found) >= at else 'Move it, and look.'}"
         for at, step in enumerate(study.story.steps, 1)
     ]
-    begin = f"On the page of the study (`lab serve {study.slug}`), or with `lab run {study.slug}` and what stands behind each."
+    begin = f"On its page (`lab serve`), or by `lab run {study.slug}` with what stands behind each question."
     return f"## Steps\n\n{begin}\n\n" + "\n".join(lines)
 
 
@@ -160,7 +161,20 @@ def failing(study: type[Study], measured: Mapping[str, Any]) -> list[Claim]:
     return [c for c in study.claims if not c.should_hold or not verdicts.get(c.name, {"holds": True})["holds"]]
 
 
-def written(folder: Path, slug: str) -> str:
-    """What was written by hand on a study's paper; empty where nothing was."""
-    path = folder / f"{slug}.md"
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+def written(path: Path, study: type[Study], measured: Mapping[str, Any]) -> str:
+    """What was written by hand on a study's paper, with what was measured in place of the names of claims: ``{order-euler}``.
+
+    Raises:
+        ValueError: a name that is none of its claims.
+    """
+    if not path.exists():
+        return ""
+    verdicts, names = measured.get("claims", {}), {claim.name for claim in study.claims}
+
+    def number_of(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            raise ValueError(f"{path.name} tells of {found[1]}, which is no claim of {study.slug}")
+        verdict = verdicts.get(found[1])
+        return number(verdict["measured"]) if verdict and "measured" in verdict else f"(`{found[1]}`)"
+
+    return re.sub(r"\{([^{}\n]+)\}", number_of, path.read_text(encoding="utf-8")).strip()
