@@ -26,8 +26,13 @@ def main() -> int:
     (build / "docs" / "pictures").mkdir(parents=True)
     (build / "docs" / "plays").mkdir()
     with ProcessPoolExecutor(os.process_cpu_count(), mp_context=get_context("spawn"), initializer=pages.begin) as pool:
-        waiting = {slug: pool.submit(pages.hero, slug, build / "docs") for slug in ([] if given.no_pictures else pages.slugs())}
-        executed = {name: pool.submit(notebooks.page, name, build / "docs" / "pictures", name in run) for name in notebooks.names()}
+        waiting = {
+            slug: pool.submit(pages.hero, slug, build / "docs") for slug in ([] if given.no_pictures else pages.slugs())
+        }
+        executed = {
+            name: pool.submit(notebooks.page, name, build / "docs" / "pictures", name in run)
+            for name in notebooks.names()
+        }
         heroes = {slug: each.result() for slug, each in waiting.items()}
         shown = {name: each.result() for name, each in executed.items()}
     nav = pages.write(build / "docs", heroes, shown, run)
@@ -45,7 +50,10 @@ def main() -> int:
 def _tell(broken: Sequence[str], took: str) -> None:
     site: Path = pages.ROOT / "site"
     size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
-    print("\n".join(broken) or f"site/: {len(list(site.rglob('*.html')))} pages, {size / 1e6:.0f} MB, all links lead somewhere; {took}")
+    print(
+        "\n".join(broken)
+        or f"site/: {len(list(site.rglob('*.html')))} pages, {size / 1e6:.0f} MB, all links lead somewhere; {took}"
+    )
 
 
 if __name__ == "__main__":

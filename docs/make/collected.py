@@ -14,7 +14,10 @@ from . import words
 
 def studies(every: Sequence[type[Study]], pictures: Path) -> str:
     """The studies by field, each with the question that it answers."""
-    parts = ["# Studies", "Each page is made of what its study declares; the numbers in it were measured with this code."]
+    parts = [
+        "# Studies",
+        "Each page is made of what its study declares; the numbers in it were measured with this code.",
+    ]
     for field, group in groupby(every, lambda each: each.field):
         cards = []
         for each in group:
@@ -53,11 +56,13 @@ def bibliography(every: Sequence[type[Study]]) -> str:
         title = f"*{words.plain(paper.title)}*"
         title = f"[{title}]({paper.url})" if paper.url else title
         where = ", ".join(f"[{each.slug}](studies/{each.slug}.md)" for each in of)
-        lines.append(f"- {words.plain(paper.authors)}, {title}, {words.plain(paper.venue)} {paper.year}. Study: {where}.")
+        lines.append(
+            f"- {words.plain(paper.authors)}, {title}, {words.plain(paper.venue)} {paper.year}. Study: {where}."
+        )
         entries.append(words.bibtex(paper))
     return (
-        "# Bibliography\n\nThe papers that the studies stand for. What else a method rests on is named in its docstring, in the "
-        "[reference](reference/ot.md), and in the mathematics of its study.\n\n"
+        "# Bibliography\n\nThe papers that the studies stand for. What else a method rests on is named in its docstring, in "
+        "the [reference](reference/ot.md), and in the mathematics of its study.\n\n"
         + "\n".join(lines)
         + "\n\n## BibTeX\n\nOf authors the lab keeps family names.\n\n```bibtex\n"
         + "\n\n".join(entries)
@@ -69,8 +74,8 @@ def notebooks(titles: Mapping[str, str], run: Sequence[str]) -> str:
     """The notebooks by name."""
     lines = [f"- [{title}]({name}.md){' (with its pictures)' if name in run else ''}" for name, title in titles.items()]
     return (
-        "# Notebooks\n\nOne for each study, and two that go across. `make notebook` opens them in JupyterLab; the tests run all of "
-        "them. Those that take seconds are shown here with what they print and draw; of the others the text and the code.\n\n"
+        "# Notebooks\n\nOne for each study, and two that go across. `make notebook` opens them in JupyterLab; the tests run all "
+        "of them. Those that take seconds are shown here with what they print and draw; of the others the text and the code.\n\n"
         + "\n".join(lines)
         + "\n"
     )
@@ -87,4 +92,6 @@ def brought(text: str, links: Mapping[str, str]) -> str:
         return f"[{shown}]({links[file]}{mark}{anchor})" if file in links else shown
 
     parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
-    return "".join(part if part.startswith("```") else re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", moved, part) for part in parts)
+    return "".join(
+        part if part.startswith("```") else re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", moved, part) for part in parts
+    )

@@ -74,7 +74,9 @@ def floors() -> list[list[str]]:
 def page() -> str:
     """The map as Markdown."""
     drawn = "\n".join(
-        '<div class="floor">' + "".join(f'<span title="{rooms()[name].says}">{name}</span>' for name in floor) + "</div>"
+        '<div class="floor">'
+        + "".join(f'<span title="{rooms()[name].says}">{name}</span>' for name in floor)
+        + "</div>"
         for floor in reversed(floors())
     )
     rows = [
@@ -89,9 +91,9 @@ def page() -> str:
 
 _PAGE = """# A map of the house
 
-Each row stands on the rows below it: a room imports from lower rows only, never from its own or a higher one. The map is made from
-the imports as they are in this version, functions included, so it can't be out of date; `tests/test_architecture.py` holds the order
-that is meant, and fails on an import that leads up.
+Each row stands on the rows below it: a room imports from lower rows only, never from its own or a higher one. The map is made
+from the imports as they are in this version, functions included, so it can't be out of date; `tests/test_architecture.py` holds
+the order that is meant, and fails on an import that leads up.
 
 <div class="house">
 {drawn}
@@ -101,7 +103,7 @@ that is meant, and fails on an import that leads up.
 
 | what you have | where it goes |
 |---|---|
-| a solver, an estimator, a formula | the folder of its field, `lab/ot` say: arrays in, a NamedTuple out, no labels and no plots |
+| a solver, an estimator, a formula | the folder of its field, `lab/ot` say: arrays in, a NamedTuple out, no labels, no plots |
 | what several fields need | `lab/numerics` |
 | a data set, a kind of data, a reader of files | `lab/datasets`, one function with `@register`, or one `Kind` |
 | a study | a folder of its own in `lab/studies/FIELD`, and its line in README; or one file outside the lab |

@@ -19,7 +19,9 @@ class _Page(HTMLParser):
         for name, value in attrs:
             if name == "id" or (name == "name" and tag == "a"):
                 self.names.add(value or "")
-            elif name in ("href", "src") and value is not None and not (tag == "link" and ("rel", "canonical") in attrs):
+            elif (
+                name in ("href", "src") and value is not None and not (tag == "link" and ("rel", "canonical") in attrs)
+            ):
                 self.targets.append(value)
                 if tag != "a" and urlsplit(value).netloc:
                     self.asked.append(value)
@@ -51,4 +53,3 @@ def _of(path: Path, site: Path) -> Iterator[str]:
             yield f"{here}: {target} leads to no file"
         elif parts.fragment and file.suffix == ".html" and unquote(parts.fragment) not in _read(file.resolve()).names:
             yield f"{here}: {target} leads to no place on that page"
-

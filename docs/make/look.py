@@ -1,7 +1,7 @@
 """The built site in headless Chromium: ``python -m docs.make.look [FOLDER]``, which keeps pictures of pages there.
 
-Pages of every kind are opened at three widths in both tones. What they ask of other machines, errors on the console, and what is wider than
-the window are told, and make the exit status 1.
+Pages of every kind are opened at three widths in both tones. What they ask of other machines, errors on the console, and what is
+wider than the window are told, and make the exit status 1.
 """
 
 import shutil
@@ -46,7 +46,9 @@ def look(site: Path, folder: Path | None, pages: tuple[str, ...] = PAGES) -> lis
                 page.on("console", lambda m, said=said: said(m.text) if m.type == "error" else None)
                 page.on("pageerror", lambda error, said=said: said(str(error)))
                 page.on("requestfailed", lambda request, said=said: said(f"failed: {request.url}"))
-                page.on("request", lambda request, said=said: said(f"asks {request.url}") if _outside(request.url) else None)
+                page.on(
+                    "request", lambda request, said=said: said(f"asks {request.url}") if _outside(request.url) else None
+                )
                 for name in pages:
                     here[0] = f"{name} at {width} px, {tone}"
                     page.goto(f"{at}/{name}.html")
@@ -63,7 +65,9 @@ def look(site: Path, folder: Path | None, pages: tuple[str, ...] = PAGES) -> lis
 
 def _settle(page: Any) -> None:
     page.wait_for_load_state("networkidle")
-    page.wait_for_function("!document.querySelector('.arithmatex') || document.documentElement.dataset.formulas == 'set'")
+    page.wait_for_function(
+        "!document.querySelector('.arithmatex') || document.documentElement.dataset.formulas == 'set'"
+    )
 
 
 def _outside(url: str) -> bool:

@@ -80,7 +80,5 @@ def _output(output: Mapping[str, Any], name: str, folder: Path) -> Iterator[str]
         yield f"![Output of the cell](../pictures/{path.name}){{ .output }}"
     elif "dataframe" in (html := data.get("text/html", "")) or "<table" in html[:200]:
         yield f'<div class="output">{html}</div>'
-    elif text := (output.get("text") or data.get("text/plain", "")):
-        if not text.startswith(("<", ":")):
-            yield f'<pre class="output">{escape(text[:_MOST].rstrip())}</pre>'
-
+    elif not (text := output.get("text") or data.get("text/plain", "")).startswith(("<", ":")) and text:
+        yield f'<pre class="output">{escape(text[:_MOST].rstrip())}</pre>'

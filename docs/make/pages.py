@@ -14,7 +14,7 @@ from lab import studies as of_lab
 from lab.app import theme
 from lab.studies import Study
 
-from . import collected, house, measure, notebooks, pictures, reference
+from . import collected, house, measure, pictures, reference
 from . import study as of_study
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,9 @@ def hero(slug: str, folder: Path) -> str:
 def by_hand() -> list[str]:
     """The pages that are written by hand, by their paths in ``docs``."""
     return sorted(
-        path.relative_to(HAND).as_posix() for path in HAND.rglob("*.md") if path.relative_to(HAND).parts[0] not in ("papers", "make")
+        path.relative_to(HAND).as_posix()
+        for path in HAND.rglob("*.md")
+        if path.relative_to(HAND).parts[0] not in ("papers", "make")
     )
 
 
@@ -90,9 +92,11 @@ def write(folder: Path, heroes: Mapping[str, str], shown: Mapping[str, str], run
     return _nav(shown)
 
 
-def _collected(folder: Path, measured: Mapping[str, Any], shown: Mapping[str, str], run: Collection[str]) -> dict[str, str]:
+def _collected(
+    folder: Path, measured: Mapping[str, Any], shown: Mapping[str, str], run: Collection[str]
+) -> dict[str, str]:
     titles = {name: text.partition("\n")[0].removeprefix("# ") for name, text in shown.items()}
-    links = {source: page for source, page in BROUGHT.items()} | {f"docs/{name}": name for name in by_hand()}
+    links = BROUGHT | {f"docs/{name}": name for name in by_hand()}
     made = {
         page: collected.brought((ROOT / source).read_text(encoding="utf-8"), links | {"README.md": "index.md"})
         for source, page in BROUGHT.items()
@@ -103,7 +107,9 @@ def _collected(folder: Path, measured: Mapping[str, Any], shown: Mapping[str, st
         "limits.md": collected.limits((HAND / "limits.md").read_text(encoding="utf-8"), every(), measured),
         "bibliography.md": collected.bibliography(every()),
         "house.md": house.page(),
-        "how-to/own-data.md": (HAND / "how-to/own-data.md").read_text(encoding="utf-8").replace("<!-- kinds -->", kinds()),
+        "how-to/own-data.md": (HAND / "how-to/own-data.md")
+        .read_text(encoding="utf-8")
+        .replace("<!-- kinds -->", kinds()),
     }
 
 
@@ -154,7 +160,7 @@ def _nav(shown: Collection[str]) -> list[Any]:
 
 
 def configure(build: Path, nav: list[Any]) -> None:
-    """Write what MkDocs reads: the settings kept beside this file, the order of pages, and addresses of other documentations."""
+    """Write what MkDocs reads: the settings beside this file, the order of pages, addresses of other documentations."""
     (build / "elsewhere.inv").write_bytes(reference.inventory())
     settings = {
         "INHERIT": "../docs/make/mkdocs.yml",
@@ -177,4 +183,3 @@ def _write(path: Path, text: str) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
-

@@ -21,7 +21,9 @@ def hero(study: type[Study], folder: Path) -> str:
     result = lab.run(study())
     names = study.story.hero if study.story else tuple(picture.name for picture in study.pictures)[:1]
     shown = [study.pictures[name] for name in names]
-    return "\n\n".join(_one(study, each, result, folder) for each in shown if not each.along and not each.applies(result))
+    return "\n\n".join(
+        _one(study, each, result, folder) for each in shown if not each.along and not each.applies(result)
+    )
 
 
 def _one(study: type[Study], picture: Picture, result: xr.Dataset, folder: Path) -> str:
@@ -30,7 +32,10 @@ def _one(study: type[Study], picture: Picture, result: xr.Dataset, folder: Path)
         name = f"{study.slug}-{picture.name}-{tone}.webp"
         still(picture, result, folder / name, tone)
         lines.append(f"![{words.plain(picture.title)}](../pictures/{name}#only-{tone})")
-    return "\n".join(lines) + f"\n{{ .still }}\n\n{words.plain(picture.title)}: {words.plain(picture.caption)}\n{{ .caption }}"
+    return (
+        "\n".join(lines)
+        + f"\n{{ .still }}\n\n{words.plain(picture.title)}: {words.plain(picture.caption)}\n{{ .caption }}"
+    )
 
 
 def still(picture: Picture, result: xr.Dataset, path: Path, tone: str) -> None:

@@ -74,9 +74,9 @@ def page(part: str) -> str:
 
 
 def _directive(name: str, members: list[str], heading: int) -> str:
-    chosen = "\n".join(f"        - {each}" for each in members) if members else "        []"
-    listed = f"      members:\n{chosen}" if members else "      members: false"
-    return f"::: {name}\n    options:\n      heading_level: {heading}\n      show_root_heading: false\n      show_root_toc_entry: false\n{listed}"
+    chosen = "".join(f"\n        - {each}" for each in members) or " false"
+    shown = f"heading_level: {heading}\n      show_root_heading: false\n      show_root_toc_entry: false"
+    return f"::: {name}\n    options:\n      {shown}\n      members:{chosen}"
 
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:

@@ -51,8 +51,7 @@ def _head(study: type[Study], notebook: str) -> str:
         [
             f"{phenomenon}\n{{ .phenomenon }}" if phenomenon else "",
             f"{words.plain(paper.authors)}, {link}, {words.plain(paper.venue)} {paper.year}. {study.field}. "
-            f"`lab.studies.{study.__name__}`"
-            + (f"; [its notebook]({notebook})." if notebook else "."),
+            f"`lab.studies.{study.__name__}`" + (f"; [its notebook]({notebook})." if notebook else "."),
         ]
     )
 
@@ -77,8 +76,6 @@ def _steps(study: type[Study], measured: Mapping[str, Any]) -> str:
     ]
     begin = f"On its page (`lab serve`), or by `lab run {study.slug}` with what stands behind each question."
     return f"## Steps\n\n{begin}\n\n" + "\n".join(lines)
-
-
 
 
 def _parameters(study: type[Study]) -> str:
