@@ -74,8 +74,8 @@ def notebooks(titles: Mapping[str, str], run: Sequence[str]) -> str:
     """The notebooks by name."""
     lines = [f"- [{title}]({name}.md){' (with its pictures)' if name in run else ''}" for name, title in titles.items()]
     return (
-        "# Notebooks\n\nOne for each study, and two that go across. `make notebook` opens them in JupyterLab; the tests run all "
-        "of them. Those that take seconds are shown here with what they print and draw; of the others the text and the code.\n\n"
+        "# Notebooks\n\nOne for each study, and two that go across. `make notebook` opens them in JupyterLab; the tests run "
+        "all of them. Those that take seconds are shown with what they print and draw; of the others the text and the code.\n\n"
         + "\n".join(lines)
         + "\n"
     )

@@ -1,7 +1,7 @@
 """The built site in headless Chromium: ``python -m docs.make.look [FOLDER]``, which keeps pictures of pages there.
 
-Pages of every kind are opened at three widths in both tones. What they ask of other machines, errors on the console, and what is
-wider than the window are told, and make the exit status 1.
+Pages of every kind are opened at three widths in both tones. What they ask of other machines, errors on the console, and what
+is wider than the window are told, and make the exit status 1.
 """
 
 import shutil
