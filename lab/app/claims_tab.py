@@ -127,9 +127,8 @@ class ClaimsTab(pn.viewable.Viewer):
         self._long.visible = bool(long) and not busy
         self._long.label = self._offer(long)
         self._again.visible = bool(self._found) and not busy
-        rows = "".join(self._row(claim) for claim in self._study.claims)
-        heads = "".join(f"<th>{text}</th>" for text in ("", "claim", "expected", "measured", "tolerance", "time"))
-        self._table.object = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        rows = (row(claim, self._found.get(claim.name), claim is self.current) for claim in self._study.claims)
+        self._table.object = table("".join(rows))
 
     def _sentence(self, count: verdicts.Tally) -> str:
         if not self._study.claims:
@@ -161,22 +160,29 @@ class ClaimsTab(pn.viewable.Viewer):
         about = f" (about {theme.duration(sum(known))})" if len(known) == len(long) and known else ""
         return f"Run the {which} too{about}"
 
-    def _row(self, claim: Claim) -> str:
-        verdict = self._found.get(claim.name)
-        text = f'{theme.escape(claim.statement)}<div class="source">{theme.escape(claim.source)}</div>'
-        if claim.note and not (verdict is not None and verdict.holds and claim.should_hold):
-            text += f'<div class="note">{theme.escape(claim.note)}</div>'
-        if verdict is not None and verdict.error:
-            text += f'<div class="note">It could not be measured: {theme.escape(verdict.error)}</div>'
-        kind, mark = _mark(verdict, checking=claim is self.current, quick=claim.quick)
-        if verdict is None:
-            numbers = ["", "", "", ""]
-        else:
-            relation = _RELATIONS[claim.relation]
-            numbers = [f"{relation} {_figure(verdict.expected)}", _measured(verdict)]
-            numbers += [_tolerance(verdict), theme.duration(verdict.seconds)]
-        cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
-        return f'<tr class="{kind}"><td class="mark">{mark}</td><td>{text}</td>{cells}</tr>'
+
+def table(rows: str) -> str:
+    """The table of such rows; nothing without one."""
+    heads = "".join(f"<th>{text}</th>" for text in ("", "claim", "expected", "measured", "tolerance", "time"))
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+
+
+def row(claim: Claim, verdict: Verdict | None, checking: bool = False) -> str:
+    """A claim, and what came of it; ``checking`` while it is measured."""
+    text = f'{theme.escape(claim.statement)}<div class="source">{theme.escape(claim.source)}</div>'
+    if claim.note and not (verdict is not None and verdict.holds and claim.should_hold):
+        text += f'<div class="note">{theme.escape(claim.note)}</div>'
+    if verdict is not None and verdict.error:
+        text += f'<div class="note">It could not be measured: {theme.escape(verdict.error)}</div>'
+    kind, mark = _mark(verdict, checking=checking, quick=claim.quick)
+    if verdict is None:
+        numbers = ["", "", "", ""]
+    else:
+        relation = _RELATIONS[claim.relation]
+        numbers = [f"{relation} {_figure(verdict.expected)}", _measured(verdict)]
+        numbers += [_tolerance(verdict), theme.duration(verdict.seconds)]
+    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    return f'<tr class="{kind}"><td class="mark">{mark}</td><td>{text}</td>{cells}</tr>'
 
 
 def _mark(verdict: Verdict | None, checking: bool, quick: bool) -> tuple[str, str]:

@@ -183,7 +183,7 @@ class ExportTab(pn.viewable.Viewer):
             "gif": "a film",
             "mp4": "a film",
         }[self.format]
-        self._say(f"{wide:.3g} × {high:.3g} in · {self.format.upper()}, {kind} · {_size(len(made.file))}")
+        self._say(f"{wide:.3g} × {high:.3g} in · {self.format.upper()}, {kind} · {size(len(made.file))}")
         uri = as_uri(made.preview)
         self._paper.object = (
             f'<div class="page"><img src="{uri}" alt="the figure at print size" style="width:{wide}in"></div>'
@@ -315,5 +315,6 @@ def _for_screen(png: bytes, dpi: int) -> tuple[bytes, tuple[float, float]]:
     return out.getvalue(), inches
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """Bytes in words: 1.2 MB."""
     return f"{count / 1000:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"

@@ -7,6 +7,8 @@ from typing import Any
 import panel as pn
 import xarray as xr
 
+from lab.studies import Study
+
 from . import buttons, theme
 from .session import Session
 
@@ -35,8 +37,23 @@ def recipe_html(session: Session) -> str:
     result = session.result
     if result is None:
         return '<p class="muted">Nothing has been computed yet: the recipe comes with the first result.</p>'
+    study, recipe = session.study, json.loads(result.attrs["recipe"])
+    stale = "" if session.fresh else '<p class="stale">This is the recipe of the picture shown, not yet of the '
+    stale += "" if session.fresh else "values that were just set.</p>"
+    copies = " ".join(
+        [
+            buttons.copy("Copy as Python", study.as_python()),
+            buttons.copy("Copy as command", study.as_command()),
+            buttons.copy("Copy link", study.as_link(), prefix="origin"),
+            buttons.copy("Copy recipe as JSON", json.dumps(recipe, indent=2, ensure_ascii=False)),
+        ]
+    )
+    return f'{stale}<div class="copies">{copies}</div>{tables(study, result)}'
+
+
+def tables(study: Study, result: xr.Dataset) -> str:
+    """Parameters, data and run of a result."""
     recipe = json.loads(result.attrs["recipe"])
-    study = session.study
     defaults = {name: parameter.default for name, parameter in study.parameters().items()}
     parameters = []
     for name, parameter in study.parameters().items():
@@ -55,8 +72,6 @@ def recipe_html(session: Session) -> str:
     if not origin["named"]:
         inside = "their numbers are inside the recipe" if origin.get("embedded") else "too large to travel inside"
         data.append(("your data", inside))
-    stale = "" if session.fresh else '<p class="stale">This is the recipe of the picture shown, not yet of the '
-    stale += "" if session.fresh else "values that were just set.</p>"
     warm = result.attrs.get("warm_start")
     again = "began from its neighbour; an export computes it anew from the start" if warm else "from the start"
     run = [
@@ -68,16 +83,7 @@ def recipe_html(session: Session) -> str:
         ("device", theme.escape(recipe["device"])),
         ("versions", theme.escape(", ".join(f"{name} {number}" for name, number in recipe["versions"].items()))),
     ]
-    copies = " ".join(
-        [
-            buttons.copy("Copy as Python", study.as_python()),
-            buttons.copy("Copy as command", study.as_command()),
-            buttons.copy("Copy link", study.as_link(), prefix="origin"),
-            buttons.copy("Copy recipe as JSON", json.dumps(recipe, indent=2, ensure_ascii=False)),
-        ]
-    )
     return (
-        f'{stale}<div class="copies">{copies}</div>'
         f"<h3>Parameters</h3>{_table(parameters)}"
         f'<div class="two"><div><h3>Data</h3>{_table(data)}</div><div><h3>Run</h3>{_table(run)}</div></div>'
     )

@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 import panel as pn
 
 from lab import datasets
-from lab.studies import Study, headlines
-from lab.studies.contract import told as in_numbers
+from lab.studies import Study
 
 from . import theme
 
@@ -19,8 +18,10 @@ from .compare_tab import CompareTab, Keep
 from .controls import Controls, DataCard, Presets, RunState
 from .export_tab import ExportTab
 from .mathematics import mathematics
+from .numbers import ADVICE_CSS, TOLD_CSS, numbers_html
 from .recipe_tab import RecipeTab
 from .session import Session
+from .share_tab import ShareTab
 from .stage import Cards
 from .steps import Steps
 from .sweep_tab import SweepTab
@@ -36,41 +37,6 @@ h1 { display: inline; font-size: 25px; font-weight: 700; letter-spacing: -.01em;
 @media (max-width: 900px) { h1 { font-size: 20px; line-height: 28px; } .phenomenon { font-size: 14px; line-height: 20px; } }
 """
 _PART = "h2 { font-size: 16px; font-weight: 700; margin: 14px 0 0; } .about { max-width: 62em; line-height: 1.6; }"
-_TOLD = """
-:host { display: block; }
-.strip { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); min-height: 50px; }
-.strip > div { display: flex; align-items: center; gap: 12px; min-width: 0; padding: 0 14px; box-sizing: border-box; }
-.strip > div:first-child { padding-left: 0; }
-.strip > div + div { border-left: 1px solid var(--line); }
-.strip b { font-size: 21px; font-weight: 700; line-height: 1.2; white-space: nowrap; }
-.strip span { font-size: 12px; line-height: 16px; color: var(--muted); min-width: 0; }
-.says { font-size: 13.5px; line-height: 1.55; color: var(--ink); margin-top: 6px; }
-details { margin-top: 4px; font-size: 12px; }
-summary { cursor: pointer; color: var(--muted); }
-.all { display: flex; flex-wrap: wrap; gap: 8px 26px; padding: 8px 0 2px; }
-.all b { display: block; font-size: 15px; font-weight: 600; line-height: 1.4; }
-.all span { color: var(--muted); }
-.away { display: var(--away, block); }
-.first { padding: 16px 0; }
-.good b { color: var(--good); }
-.warn b { color: var(--second); }
-.stale { opacity: .4; transition: opacity .2s .15s; }
-@media (max-width: 900px) {
-  .strip { grid-template-columns: repeat(2, minmax(0, 1fr)); row-gap: 6px; }
-  .strip > div:nth-child(odd) { padding-left: 0; border-left: 0; }
-  .strip b { font-size: 17px; }
-}
-"""
-_ADVICE = """
-.advice-line { display: var(--away, block); min-height: 36px; }
-.bar { border-left: 3px solid var(--second); border-radius: 0 6px 6px 0; background: var(--wash); padding: 8px 12px;
-  line-height: 20px; }
-.bar + .bar { margin-top: 8px; }
-.notice { border-left-color: var(--accent); }
-.error { border-left-color: var(--stop); }
-.error b { color: var(--stop); font-weight: 600; }
-.stale { opacity: .4; transition: opacity .2s .15s; }
-"""
 _OF = {  # parts of tabs, by which old addresses name them
     "explore": "understand",
     "sweep": "measure",
@@ -101,7 +67,7 @@ class Advice(View):
     """What there is to say about the result, in a line of its own: nothing jumps when it comes."""
 
     _esm = source("told.js")
-    css = _ADVICE
+    css = ADVICE_CSS
 
 
 class Told(View):
@@ -109,7 +75,7 @@ class Told(View):
 
     # not a pane of HTML: at each change of one Bokeh lays out the whole page
     _esm = source("told.js")
-    css = _TOLD
+    css = TOLD_CSS
 
 
 class StudyPage(pn.viewable.Viewer):
@@ -264,7 +230,9 @@ class StudyPage(pn.viewable.Viewer):
 
     def _take(self) -> Any:
         export = self._parts["export"] = ExportTab(self.session)
-        return theme.column(export, theme.html("<h2>Recipe</h2>", _PART), RecipeTab(self.session), css=_STACK)
+        heads = [theme.html(f"<h2>{title}</h2>", _PART) for title in ("Share", "Recipe")]
+        parts = [export, heads[0], ShareTab(self.session), heads[1], RecipeTab(self.session)]
+        return theme.column(*parts, css=_STACK)
 
     # ---- following -------------------------------------------------------------------------------------------------
 
@@ -274,15 +242,7 @@ class StudyPage(pn.viewable.Viewer):
         stale, stored = "" if session.fresh else " stale", session.from_store
         told, bars = [], []
         if result is not None:
-            cells = headline(session.study, result, session.rough, stored)
-            told.append(f'<div class="strip{stale}">{"".join(first(cells, result, session.rough))}</div>')
-            story = session.study.story
-            said = [in_numbers(text, result) for text in (story.says if story is not None else ())]
-            said = [escape(text) for text in said if "–" not in text]
-            told += [f'<p class="says away{stale}">{" ".join(said)}</p>'] if said else []
-            told.append(
-                f'<details class="away"><summary>All numbers</summary><div class="all">{"".join(cells)}</div></details>'
-            )
+            told.append(numbers_html(session.study, result, session.rough, stored, stale))
         elif not session.error:
             told.append(f'<p class="muted first" role="status">{_FIRST}</p>')
         if session.error:
@@ -295,54 +255,6 @@ class StudyPage(pn.viewable.Viewer):
             bars.append(f'<div class="bar advice{dimmed}">{escape(self._advice)}</div>')
         self._told.draw(html="".join(told), stale=bool(stale))
         self._advises.draw(html=f'<div class="advice-line">{"".join(bars)}</div>', stale=bool(stale))
-
-
-def first(cells: list[str], result: Any, rough: bool) -> list[str]:
-    """The four numbers that stand large; that it did not converge is one of them."""
-    *numbers, status, _ = cells
-    return [*numbers[:4]] if result.attrs["converged"] and not rough else [*numbers[:3], status]
-
-
-def headline(study: Study, result: Any, rough: bool = False, from_store: bool = False) -> list[str]:
-    """The scalars that matter, each with what it is and whether it is as it should be; then convergence and time."""
-    cells = []
-    for declared, value, mood in headlines(study.results, result):
-        text = theme.number(value)
-        if declared.half in result:
-            text += f" ± {theme.number(result[declared.half].item(), 2)}"
-        cells.append(_cell(text, theme_label(declared), mood, declared.doc))
-    attrs = result.attrs
-    after = "by its own rule"
-    if "iterations" in result:
-        count = int(result.iterations)
-        after = f"after {theme.number(count)} iteration{'' if count == 1 else 's'}"
-    if rough:
-        cells.append(_cell("a sketch", after, "warn", "what there is so far; the run goes on and will replace it"))
-    elif attrs["converged"]:
-        cells.append(_cell("converged", after, "good", "the stopping rule was met"))
-    else:
-        cells.append(_cell(attrs["reason"].replace("_", " "), after, "warn", attrs["advice"]))
-    compiled = (
-        f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
-    )
-    told = (
-        "run · ships with the lab"
-        if "shipped" in attrs
-        else "run · from the store"
-        if from_store
-        else f"run · {compiled}"
-    )
-    cells.append(_cell(theme.duration(attrs["run_seconds"]), told, "", "time of the run that is shown"))
-    return cells
-
-
-def theme_label(declared: Any) -> str:
-    """The words under a number."""
-    return f"{declared.label} ({declared.unit})" if declared.unit and declared.unit != "1" else declared.label
-
-
-def _cell(value: str, label: str, mood: str, doc: str) -> str:
-    return f'<div class="{mood}" title="{escape(doc)}"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
 
 
 def _sentence(text: str) -> str:

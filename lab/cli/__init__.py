@@ -44,7 +44,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(command: str, rest: list[str]) -> int:
-    if command in ("run", "sweep", "figure"):  # their options are the study's parameters, so the study is read first
+    if command in (
+        "run",
+        "sweep",
+        "figure",
+        "share",
+    ):  # their options are the study's parameters, so the study is read first
         if not rest or rest[0] in ("-h", "--help"):
             what = "STUDY:PICTURE" if command == "figure" else "STUDY"
             print(f"usage: lab {command} {what} [--PARAMETER VALUE ...] [options]\n\n{COMMANDS[command]}\n")
@@ -66,6 +71,10 @@ def _dispatch(command: str, rest: list[str]) -> int:
         from .sweep import sweep
 
         return sweep(rest[0], rest[1:])
+    if command == "share":
+        from .sharing import share
+
+        return share(rest[0], rest[1:])
     if command in ("runs", "open"):
         from . import runs
 
@@ -100,7 +109,7 @@ def _plain_parser(command: str) -> Parser:
         runs.runs_options(parser) if command == "runs" else runs.open_options(parser)
     if command == "reproduce":
         parser.add_argument(
-            "file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .eps, .pgf, .gif or .mp4 made by the lab"
+            "file", metavar="FIGURE-FILE", help="a .pdf, .svg, .png, .eps, .pgf, .gif, .mp4 or .html made by the lab"
         )
         parser.add_argument("--study", metavar="FILE.py", help="the file of its study, where that is not installed")
         parser.add_argument("--data", metavar="PATH", help="its data, where the figure neither names nor holds them")

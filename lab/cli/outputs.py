@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 FORMATS = {".pdf", ".svg", ".png", ".eps", ".pgf", ".gif", ".mp4"}
+SHARED = {".html"}
 
 
 def target_of(output: str | None, formats: set[str]) -> Path | None:
@@ -34,7 +35,7 @@ def target_of(output: str | None, formats: set[str]) -> Path | None:
         )
     if not isdir(target.parent):
         raise Refusal(f"-o {cut(output)}: there is no folder {cut(target.parent)}")
-    disk.check(target, _is_figure if target.suffix.lower() in FORMATS else _is_result)  # refuse before computing
+    disk.check(target, _is_figure if target.suffix.lower() in FORMATS | SHARED else _is_result)  # refuse before computing
     return target
 
 

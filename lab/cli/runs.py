@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from lab.inputs import cut, listed, shown
@@ -31,7 +32,13 @@ def runs_options(parser: Parser) -> None:
 
 def open_options(parser: Parser) -> None:
     """The options of ``lab open``."""
-    parser.add_argument("key", metavar="KEY", help="the key that lab runs shows, or its beginning")
+    parser.add_argument(
+        "key",
+        metavar="KEY|FILE",
+        help="the key that lab runs shows, or its beginning; or a figure or share of the lab's",
+    )
+    parser.add_argument("--study", metavar="FILE.py", help="the file of a figure's study, where that is not installed")
+    parser.add_argument("--data", metavar="PATH", help="a figure's data, where it neither names nor holds them")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write the run, .nc or .zarr")
 
 
@@ -68,12 +75,14 @@ def runs(arguments: argparse.Namespace) -> int:
 
 def open_run(arguments: argparse.Namespace) -> int:
     """Write a run to a file of its own."""
-    from .outputs import save, target_of
+    from .outputs import FORMATS, SHARED, save, target_of
 
     target = target_of(arguments.output, {".nc", ".zarr"})
     assert target is not None  # -o is required
     if not arguments.key:
         raise Refusal("the key is empty: give one that lab runs shows, or its beginning")
+    if Path(arguments.key).suffix.lower() in FORMATS | SHARED:
+        return _open_figure(arguments, target)
     store = Store()
     keys = store.matching(arguments.key)
     if len(keys) != 1:
@@ -84,6 +93,23 @@ def open_run(arguments: argparse.Namespace) -> int:
     kept.attrs.setdefault("recipe", json.dumps({"study": kept.attrs["study"]}))
     save(kept, target)
     print(f"kept in {target}")
+    return 0
+
+
+def _open_figure(arguments: argparse.Namespace, target: Path) -> int:
+    """Write the run that a figure shows."""
+    from lab import figures, studies
+    from lab.home import start
+
+    from .commands import _terminal_report
+    from .outputs import save
+
+    given = studies.load_file(arguments.study) if arguments.study else ()
+    start()
+    with _terminal_report() as report:
+        result = figures.recall(arguments.key, report, given=given, data=arguments.data)
+    save(result, target)
+    print(*filter(None, [result.attrs["advice"], f"kept in {target}"]), sep="\n")
     return 0
 
 

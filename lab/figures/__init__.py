@@ -4,7 +4,7 @@ from .card import card_of
 from .embed import FOLDED, FORMATS, MOVING, read_recipe
 from .export import check_motion, draw_into, export, export_picture, export_sweep, plotted
 from .provenance import Comparison, compare, difference, digest, fingerprint, picture_difference, recipe_of
-from .reproducing import reproduce
+from .reproducing import recall, reproduce
 from .styles import STYLES, WIDTHS, Style, check, find_style, inches
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "picture_difference",
     "plotted",
     "read_recipe",
+    "recall",
     "recipe_of",
     "reproduce",
 ]

@@ -20,7 +20,8 @@ from lab.inputs import Stream, content, cut, mebibytes, parsed, reading, spend
 FORMATS = ("pdf", "svg", "png", "eps")
 MOVING = ("gif", "mp4")
 FOLDED = ("pgf",)  # with images beside them
-_TAKEN = "PDF, SVG, PNG, EPS, PGF, GIF or MP4 file"
+SHARED = ("html",)
+_TAKEN = "PDF, SVG, PNG, EPS, PGF, GIF, MP4 or HTML file"
 _PGF = b"%% Creator: Matplotlib, PGF backend"
 _UUID = b"transport-lab\0\0\0"  # of a box of an MP4 that players pass over
 _NAME = "recipe.json"
@@ -55,6 +56,8 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             read = _from_pdf
         elif figure.startswith(_PNG):
             read = _from_png
+        elif figure[:15].lower() == b"<!doctype html>":
+            read = _from_html
         elif b"<svg" in figure[:4096]:
             read = _from_svg
         elif figure.startswith((b"%!PS", _PGF)):
@@ -244,6 +247,23 @@ def _inflated(packed: bytes) -> bytes:
     if unpack.unconsumed_tail:
         raise ValueError(f"it unpacks to more than {_LIMIT >> 20} MiB")
     return plain
+
+
+# ---- HTML ------------------------------------------------------------------------------------------------------
+
+
+def html_recipe(recipe: Mapping[str, Any]) -> str:
+    """The element that holds the recipe in a page of HTML; nothing in it is taken for markup."""
+    text = json.dumps(recipe, ensure_ascii=False, allow_nan=False)
+    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return f'<script type="application/json" id="{_KEY}">{safe}</script>'
+
+
+def _from_html(figure: bytes) -> str | None:
+    begin = f'<script type="application/json" id="{_KEY}">'.encode()
+    _, found, rest = figure.partition(begin)
+    text, end, _ = rest.partition(b"</script>")
+    return text.decode() if found and end else None
 
 
 # ---- EPS and PGF -----------------------------------------------------------------------------------------------

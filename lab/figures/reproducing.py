@@ -11,6 +11,7 @@ from lab.datasets import Data, entry_of
 from lab.numerics import Progress, Report
 from lab.studies import DataSource, Picture, Study
 from lab.studies.draw import theme
+from lab.sweeps.single import run
 
 from .embed import read_recipe
 from .export import drawn
@@ -61,6 +62,26 @@ def reproduce(
         OverflowError,
     ) as problem:  # of a shape that the lab does not write
         raise ValueError(f"{path} can't be made again: its recipe is not as the lab writes it") from problem
+
+
+def recall(
+    path: str | Path,
+    report: Report | None = None,
+    *,
+    given: Sequence[type[Study]] = (),
+    data: Data | str | None = None,
+) -> xr.Dataset:
+    """The result that a figure shows, or the state of a share: what the store holds is not computed again.
+
+    Args, Raises:
+        as for ``reproduce``.
+    """
+    recipe = _read(path)
+    figure = recipe["figure"]
+    made = _study(path, recipe, given).from_recipe(recipe, data)
+    if figure.get("swept"):
+        return sweeps.complete(made, _grid(made, figure), report, keep=_kept(made, figure))
+    return run(made, report)
 
 
 def _read(path: str | Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 // Play, and a slider along what the picture moves in. The frames are on the sources of the figure, as tags. The one that leads
-// the page is large, has a curve, follows the keys, and plays once by itself.
+// the page is large, has a curve, follows the keys, and plays once by itself. In a share, which has no server, it tells what it
+// shows, and is the slider too: its places then have names, it begins at one of them, and keeps still.
 const SPAN = 4000, PACES = [1, 2, 4, 0.25, 0.5]  // milliseconds of all frames
 const pairs = (map) => map instanceof Map ? [...map] : Object.entries(map)
 const entry = (map, key) => map instanceof Map ? map.get(key) : map[key]
@@ -19,7 +20,7 @@ export function render({model, el, view}) {
   row.hidden = !main  // the one that leads keeps its place while its frames are drawn
   fill(el, row)
 
-  const figureOf = (k) => Number(state.places[k].toPrecision(3))
+  const figureOf = (k) => state.names?.[k] ?? Number(state.places[k].toPrecision(3))
   const show = (k) => {
     at = k
     slider.value = k
@@ -38,6 +39,7 @@ export function render({model, el, view}) {
       // the server need not hear of it
       source.setv({data: {...Object.fromEntries(pairs(source.data)), ...Object.fromEntries(pairs(reel[k]))}}, {sync: false})
     }
+    view.shown?.(k)
   }
   const rest = () => { clearTimeout(tell); tell = setTimeout(() => { if (model.frame !== at) model.frame = at }, 200) }
   const stop = () => {
@@ -83,11 +85,11 @@ export function render({model, el, view}) {
     slider.setAttribute("aria-label", state.name)
     if (main) {
       label.textContent = state.label ? `${state.label}, against ${state.name}` : ""
-      const few = [...new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * (n - 1))))]
+      const few = state.names ? state.names.map((_, k) => k) : [...new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * (n - 1))))]
       fill(ticks, few.map((k) => h("span", {style: `left:${100 * k / (n - 1)}%`}, figureOf(k))))
     }
-    show(at < 0 || at >= n || at === last ? n - 1 : at)
-    if (main && !begun) {  // once, from the beginning, so that one sees what moves
+    show(state.at ?? (at < 0 || at >= n || at === last ? n - 1 : at))
+    if (main && !begun && !state.still) {  // once, from the beginning, so that one sees what moves
       begun = true
       if (!matchMedia("(prefers-reduced-motion: reduce)").matches) { show(0); start() }
     }

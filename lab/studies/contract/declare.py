@@ -1,5 +1,6 @@
 """What a study declares in words and numbers: paper, results, presets, limits, what a page follows."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -27,6 +28,15 @@ class Paper(NamedTuple):
     @property
     def citation(self) -> str:
         return f"{self.authors}, {self.title}, {self.venue} {self.year}"
+
+    def bibtex(self, key: str) -> str:
+        """An entry for a bibliography, with as much as is known here."""
+        names = re.split(r",? and |, ", self.authors)
+        authors = " and ".join("others" if name in ("et al.", "others") else f"{{{name}}}" for name in names if name)
+        fields = {"author": authors, "title": f"{{{self.title}}}", "howpublished": self.venue, "year": str(self.year)}
+        fields |= {"url": self.url} if self.url else {}
+        body = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+        return f"@misc{{{key},\n{body}\n}}"
 
 
 @dataclass(frozen=True)
