@@ -11,13 +11,16 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from . import links, notebooks, pages
+from . import links, notebooks, pages, plays
 
 
 def main() -> int:
     """Build the site; 1 where a link is broken or a page can't be made."""
     parser = argparse.ArgumentParser(description="Build the site of the documentation into site/.")
     parser.add_argument("--notebooks", default="quick", choices=("none", "quick", "all"), help="which ones are run")
+    parser.add_argument(
+        "--plays", default="first", choices=("first", "all"), help="which ones are made, where they are not"
+    )
     parser.add_argument("--no-pictures", action="store_true", help="leave out stills and plays")
     given = parser.parse_args()
     began, build = time.monotonic(), pages.ROOT / "build"
@@ -27,7 +30,8 @@ def main() -> int:
     (build / "docs" / "plays").mkdir()
     with ProcessPoolExecutor(os.process_cpu_count(), mp_context=get_context("spawn"), initializer=pages.begin) as pool:
         waiting = {
-            slug: pool.submit(pages.hero, slug, build / "docs") for slug in ([] if given.no_pictures else pages.slugs())
+            slug: pool.submit(pages.hero, slug, build / "docs", given.plays == "all" or slug in plays.FIRST)
+            for slug in ([] if given.no_pictures else pages.slugs())
         }
         executed = {
             name: pool.submit(notebooks.page, name, build / "docs" / "pictures", name in run)

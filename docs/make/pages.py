@@ -45,9 +45,16 @@ def slugs() -> list[str]:
     return [each.slug for each in every()]
 
 
-def hero(slug: str, folder: Path) -> str:
-    """Draws what stands on top of a study's page; returns its Markdown."""
-    return pictures.hero(of_lab.find(slug), folder / "pictures")
+def hero(slug: str, folder: Path, play: bool) -> str:
+    """What stands on top of a study's page, as Markdown: its play where there is one or it is asked for, else stills."""
+    study = of_lab.find(slug)
+    made = plays.make(slug) if play else plays.path(study)
+    if not made.exists():
+        return pictures.hero(study, folder / "pictures")
+    _copy(made, folder / "plays" / f"{slug}.html")
+    address = f"../plays/{slug}.html"
+    frame = f'<iframe class="play" data-src="{address}" title="{words.plain(study.title)}" loading="lazy"></iframe>'
+    return f"{frame}\n\n[This play alone, one file that needs no server]({address})\n{{ .caption }}"
 
 
 def by_hand() -> list[str]:
