@@ -58,7 +58,9 @@ def _execute(notebook: Any, folder: Path) -> None:
     first = next(at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     notebook.cells.insert(first + 1, nbformat.v4.new_code_cell(_STILL))
     with tempfile.TemporaryDirectory() as place:
-        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": place}}).execute()
+        NotebookClient(
+            notebook, timeout=300, resources={"metadata": {"path": place}}, extra_arguments=["--log-level=ERROR"]
+        ).execute()
     del notebook.cells[first + 1]
     notebook.cells[first]["outputs"] = []  # scripts
 
