@@ -117,7 +117,7 @@ def test_bibtex_names_each_paper_once():
     assert len({words.key(paper) for paper in papers}) == len(papers)
     entry = words.bibtex(studies.find("sparse-ot").paper)
     assert entry.startswith("@inproceedings{liu2023sparsity,\n  author = {Liu and Puigcerver and Blondel},")
-    assert entry.endswith("}\n}")
+    assert entry.endswith("},\n}")
 
 
 def test_the_map_is_that_of_the_imports():
