@@ -15,7 +15,7 @@ from lab.app import kept
 from lab.studies import Study
 
 FOLDER = Path(__file__).parents[2] / "build" / "plays"
-FIRST = ("sparse-ot",)
+FIRST = ()
 
 
 def path(study: type[Study]) -> Path:
