@@ -14,7 +14,7 @@ from lab import studies as of_lab
 from lab.app import theme
 from lab.studies import Study
 
-from . import collected, house, measure, pictures, reference
+from . import collected, house, measure, pictures, plays, reference, words
 from . import study as of_study
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def _assets(folder: Path) -> None:
     for path in (HAND / "make" / "assets").iterdir():
         _copy(path, assets / path.name)
     for name in SCRIPTS:
-        _copy(Path(bokeh.__file__).parent / "server" / "static" / "js" / name, assets / name)
+        _copy(Path(str(bokeh.__file__)).parent / "server" / "static" / "js" / name, assets / name)
     light, dark = theme.tokens("light"), theme.tokens("dark")
     fonts = f"--md-text-font-family:{theme.FONT};--md-code-font-family:{theme.MONO};"
     colours = f':root{{{fonts}}} [data-md-color-scheme="default"]{{{light}}} [data-md-color-scheme="slate"]{{{dark}}}\n'
