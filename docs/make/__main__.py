@@ -28,7 +28,7 @@ def main() -> int:
     run = {"none": (), "quick": notebooks.QUICK, "all": tuple(notebooks.names())}[given.notebooks]
     (build / "docs" / "pictures").mkdir(parents=True)
     (build / "docs" / "plays").mkdir()
-    with ProcessPoolExecutor(os.process_cpu_count(), mp_context=get_context("spawn"), initializer=pages.begin) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=pages.begin) as pool:
         waiting = {
             slug: pool.submit(pages.hero, slug, build / "docs", given.plays == "all" or slug in plays.FIRST)
             for slug in ([] if given.no_pictures else pages.slugs())

@@ -10,7 +10,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from .pages import ROOT
@@ -19,7 +19,8 @@ PAGES = (
     "index", "tour", "which-method", "teach", "how-to/own-data", "studies/index", "studies/sparse-ot", "studies/monge-gap",
     "notebooks/sweeps", "reference/ot", "limits", "benchmarks", "house", "bibliography",
 )  # fmt: skip
-WIDTHS, TONES = (1440, 800, 390), ("light", "dark")
+WIDTHS = (1440, 800, 390)
+TONES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -92,7 +92,7 @@ def _parameters(study: type[Study]) -> str:
                 words.code(name) + (f" {words.plain(p.symbol)}" if p.symbol and p.symbol != name else ""),
                 words.code(as_text(p.default)),
                 words.plain(allowed + unit),
-                words.plain(p.doc + when),
+                words.plain(f"{p.doc}{when}"),
             )
         )
     sets = ", ".join(words.code(entry.name) for entry in study.sets())
