@@ -11,16 +11,14 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from . import links, notebooks, pages, plays
+from . import links, notebooks, pages
 
 
 def main() -> int:
     """Build the site; 1 where a link is broken or a page can't be made."""
     parser = argparse.ArgumentParser(description="Build the site of the documentation into site/.")
     parser.add_argument("--notebooks", default="quick", choices=("none", "quick", "all"), help="which ones are run")
-    parser.add_argument(
-        "--plays", default="first", choices=("first", "all"), help="which ones are made, where they are not"
-    )
+    parser.add_argument("--plays", default="kept", choices=("kept", "all"), help="those that are there, or all made")
     parser.add_argument("--no-pictures", action="store_true", help="leave out stills and plays")
     given = parser.parse_args()
     began, build = time.monotonic(), pages.ROOT / "build"
@@ -30,7 +28,7 @@ def main() -> int:
     (build / "docs" / "plays").mkdir()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=pages.begin) as pool:
         waiting = {
-            slug: pool.submit(pages.hero, slug, build / "docs", given.plays == "all" or slug in plays.FIRST)
+            slug: pool.submit(pages.hero, slug, build / "docs", given.plays == "all")
             for slug in ([] if given.no_pictures else pages.slugs())
         }
         executed = {

@@ -1,7 +1,7 @@
 """Plays: shares of studies, for a frame on top of their pages. ``python -m docs.make.plays [STUDY ...]`` makes them.
 
 They are kept in ``build/plays`` under what made them, so that another build of the site costs nothing for them. What ships is
-taken, the runs between are computed: that takes a while, so that the site has those of ``FIRST`` unless all are asked for.
+taken, the runs between are computed: that takes a while, so that a build of the site makes none unless it is asked for all.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from lab.app import kept
 from lab.studies import Study
 
 FOLDER = Path(__file__).parents[2] / "build" / "plays"
-FIRST = ()
 
 
 def path(study: type[Study]) -> Path:
