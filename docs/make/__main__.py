@@ -40,7 +40,7 @@ def main() -> int:
     nav = pages.write(build / "docs", heroes, shown, run)
     pages.configure(build, nav)
     print(f"{len(list((build / 'docs').rglob('*.md')))} pages after {time.monotonic() - began:.0f} s", flush=True)
-    command = [sys.executable, "-m", "mkdocs", "build", "--clean", "--strict", "-f", build / "mkdocs.yml"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--clean", "--quiet", "-f", build / "mkdocs.yml"]
     done = subprocess.run(command, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
     if done.returncode:
         return 1
