@@ -6,9 +6,10 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < ($(MINIMUM)))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
 BIN := .venv/bin
 READY := .venv/.ready
+DOCS := .venv/.docs
 PORT ?= 5006
 
-.PHONY: help setup serve notebook test check bench data dist lock clean chromium
+.PHONY: help setup serve notebook test check bench data dist docs lock clean chromium
 help:
 	@echo "make serve     open the lab in the browser        (PORT=5006)"
 	@echo "make notebook  open the notebooks in JupyterLab"
@@ -16,6 +17,7 @@ help:
 	@echo "make check     lint, types and the quick tests    (under 4 minutes)"
 	@echo "make bench     side-by-side measurements against peers"
 	@echo "make data      compute the results that ship with the lab (data/results; an hour)"
+	@echo "make docs      the documentation, into site/      (minutes; then python3 -m http.server -d site)"
 	@echo "make setup     only make the environment .venv"
 	@echo "make dist      wheel and sdist, checked and installed in clean environments"
 	@echo "make lock      resolve the dependencies again     (needs uv)"
@@ -65,9 +67,19 @@ data: $(READY)
 dist: $(READY)
 	$(BIN)/python -m benchmarks.packages
 
+# Nothing is fetched but packages: its scripts, styles and fonts are local, and its links are followed at the end.
+docs: $(DOCS)
+	$(BIN)/python -m docs.make $(ARGS)
+
+$(DOCS): requirements-docs.lock $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
+LOCK := uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.12 \
+	--no-emit-index-url --no-emit-find-links --no-header --quiet
 lock:
-	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.12 --extra test \
-	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+	$(LOCK) --extra test --output-file requirements.lock
+	$(LOCK) --extra docs --constraint requirements.lock --output-file requirements-docs.lock
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache "$${XDG_CACHE_HOME:-$$HOME/.cache}/transport-lab/tests"
+	rm -rf .venv .pytest_cache .ruff_cache build site "$${XDG_CACHE_HOME:-$$HOME/.cache}/transport-lab/tests"

@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "docs").rglob("*.md")
+    if path.parent.name not in ("papers", "make")
+)
 BLOCKS = [
     pytest.param(block, id=f"{name}-{number}")
     for name in ("README.md", "CONTRIBUTING.md")
@@ -22,7 +27,7 @@ BLOCKS = [
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
-    "docs/serving.md",
+    *(name for name in PAGES if name != "docs/clusters.md"),  # whose lines need a queue
     "data/README.md",
     "benchmarks/README.md",
     "CHANGELOG.md",
@@ -61,6 +66,38 @@ def run(text: str, folder: Path) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs_when_pasted(block, tmp_path):
     done = run(block + (USED if "class UnbalancedLine" in block else ""), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+ALL_BLOCKS = """
+import sys, traceback
+
+for name, block in {blocks!r}:
+    there = {{"__name__": "__main__"}}
+    try:
+        exec(compile(block, name, "exec"), there)
+        if "class Coin" in block:
+            from lab.studies.contract import verify
+
+            study = there["Coin"]
+            assert study(before=10.0).run().attrs["converged"]
+            study.pictures.belief(study().run())
+            assert all(verdict.holds for verdict in verify(study))
+    except Exception:
+        sys.exit(name + ": " + traceback.format_exc())
+"""
+
+
+@pytest.mark.slow
+def test_the_blocks_of_the_pages_run(tmp_path):
+    """Each by itself, one after the other in one process."""
+    blocks = [
+        (name, block)
+        for name in PAGES
+        for block in re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
+    ]
+    assert len(blocks) >= 12
+    done = run(ALL_BLOCKS.format(blocks=blocks), tmp_path)
     assert done.returncode == 0, done.stderr
 
 

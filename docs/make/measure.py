@@ -1,0 +1,76 @@
+"""What the site tells of claims and steps, measured: ``python -m docs.make.measure``, before a release (an hour on two cores).
+
+``docs/measured.json`` has of each study the verdicts of the claims that take seconds, and what its steps find; with the day and
+the versions. Studies may be named, the others are left as they are.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import lab
+from lab import studies
+from lab.disk import write
+from lab.home import start
+from lab.studies import Study, Verdict
+
+PATH = Path(__file__).parents[1] / "measured.json"
+
+
+def load() -> dict[str, Any]:
+    """What was measured, by study; empty where nothing was."""
+    return json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
+
+
+def measured(study: type[Study]) -> dict[str, Any]:
+    """The quick claims of a study and its steps, as they are kept."""
+    return {
+        "claims": {verdict.claim.name: _plain(verdict) for verdict in studies.verify(study, quick=True)},
+        "steps": steps(study),
+        "lab": lab.__version__,
+        "jax": jax.__version__,
+        "day": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def steps(study: type[Study]) -> list[str]:
+    """What each step of its story finds, with its numbers; from what ships where that has it."""
+    if study.story is None:
+        return []
+    before = lab.run(study())
+    return [step.told(before, lab.run(study(**step.change))) for step in study.story.steps]
+
+
+def _plain(verdict: Verdict) -> Mapping[str, Any]:
+    kept = {"expected": verdict.expected, "measured": verdict.measured, "interval": verdict.interval}
+    finite = {name: value for name, value in kept.items() if isinstance(value, tuple) or _is_finite(value)}
+    return finite | {"holds": verdict.holds, "error": verdict.error}
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def main() -> int:
+    """Of the studies named, or of all."""
+    parser = argparse.ArgumentParser(description="Measure what the site tells of claims and steps.")
+    parser.add_argument("studies", nargs="*", help="slugs; all when left out")
+    start()
+    for slug in parser.parse_args().studies or [study.slug for study in studies.catalogue()]:
+        found = measured(studies.find(slug))
+        holds = sum(verdict["holds"] for verdict in found["claims"].values())
+        print(f"{slug}: {holds} of {len(found['claims'])} claims hold", flush=True)
+        text = json.dumps(load() | {slug: found}, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        write(PATH, (text + "\n").encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
