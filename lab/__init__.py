@@ -40,11 +40,13 @@ _part, _listed = parts(__name__, _PARTS)
 def __getattr__(name: str) -> Any:
     if name == "run":
         return import_module("lab.sweeps.single").run
+    if name == "share":
+        return _part("app").share
     return import_module("lab.sweeps").sweep if name == "sweep" else _part(name)
 
 
 def __dir__() -> list[str]:
-    return [*_listed(), "run", "sweep"]
+    return [*_listed(), "run", "share", "sweep"]
 
 
 def notebook() -> None:

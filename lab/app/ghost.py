@@ -10,7 +10,7 @@ from lab.studies.draw.look import current
 
 _MOST = 400  # points
 _NAME = "ghost"
-_NONE: dict[str, dict[str, list]] = {"lines": {"xs": [], "ys": []}, "points": {"x": [], "y": []}}
+_NONE: dict[str, Any] = {"lines": {"xs": [], "ys": []}, "points": {"x": [], "y": []}}
 
 
 class Ghost:
@@ -47,7 +47,7 @@ def is_ghost(renderer: Any) -> bool:
     return renderer.name == _NAME
 
 
-def _marks(element: hv.Overlay) -> dict[str, dict[str, list]]:
+def _marks(element: hv.Overlay) -> dict[str, Any]:
     curves = [layer for layer in element if isinstance(layer, hv.Curve)]
     clouds = [layer for layer in element if isinstance(layer, hv.Points)]
     lines = [[np.asarray(layer.dimension_values(k), float) for layer in curves] for k in (0, 1)]

@@ -150,8 +150,8 @@ def figure(name: str, words: list[str]) -> int:
     setting = {name: getattr(options, name) for name in ("width", "height", "style", "at", "frames", "camera")}
     with _terminal_report() as report:
         if len(names) > 1:
-            setting = {name: setting[name] for name in ("width", "height", "style")} | {"columns": options.columns}
-            figures.export_panels(study, names, result, target, report=report, **setting)
+            size = {name: setting[name] for name in ("width", "height", "style")}
+            figures.export_panels(study, names, result, target, columns=options.columns, report=report, **size)
         else:
             figures.export_picture(picture, result, target, report=report, **setting)
     if options.caption:

@@ -57,7 +57,7 @@ def panels(
     check_panels(study, names)
     made = [study.pictures[name](study.picture_result(study.pictures[name], result, report)) for name in names]
     with pen:
-        layout = hv.Layout(made).cols(columns_of(len(names), columns))
+        layout: Any = hv.Layout(made).cols(columns_of(len(names), columns))
         return layout.opts(hv.opts.Layout(sublabel_format="", backend="matplotlib"))
 
 

@@ -266,7 +266,7 @@ def _words(runs: Runs) -> dict[str, Any]:
     for number, cell in enumerate(runs.cells):
         grid = [int(at) for at in np.unravel_index(number, shape)] if number < int(np.prod(shape)) else None
         of = [at + 1 for at, place in enumerate(runs.steps) if place == number]
-        here = brief(study.parameters()[names[0]].doc) if len(names) == 1 else page.setting(cell.study, names)
+        here = brief(study.parameters()[names[0]].doc or "") if len(names) == 1 else page.setting(cell.study, names)
         if grid is None and study.story is not None:
             change = study.story.steps[of[0] - 1].change
             here = f"Step {of[0]}: {in_words(cell.study, change).removeprefix('Set ')}"

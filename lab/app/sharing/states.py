@@ -233,7 +233,8 @@ def _scale(figure: Any) -> Scale:
 
     ranges = [each for each in (figure.x_range, figure.y_range) if isinstance(each, Range1d)]
     even = len(ranges) == 2 and all(isinstance(each, LinearScale) for each in (figure.x_scale, figure.y_scale))
-    spans = [abs(float(each.end) - float(each.start)) for each in ranges] if even else []
+    ends: list[tuple[Any, Any]] = [(each.start, each.end) for each in ranges] if even else []
+    spans = [abs(float(high) - float(low)) for low, high in ends]
     mappers = list(figure.select({"type": ColorMapper}))
     shades: list[tuple[float, float]] = []
     if all(isinstance(each, LinearColorMapper) and each.low is not None and each.high is not None for each in mappers):

@@ -4,7 +4,6 @@ Every face (notebook, command line, page, figure, sweep) is derived from this de
 no particular method.
 """
 
-import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -256,15 +255,6 @@ class Study(Recorded):
     def panel(self) -> Any:
         """The live page, for a notebook cell."""
         return lab.app.page(self)
-
-    def share(self, path: str | os.PathLike, **chosen: Any) -> None:
-        """Write it, with the values along its slider, as one file of HTML that needs no server: ``study.share("it.html")``.
-
-        Args:
-            path: where to, ending in ``.html``.
-            chosen: ``pictures``, ``along``, ``values`` as ``lab.app.share`` takes them.
-        """
-        lab.app.share(self, os.fspath(path), **chosen)
 
 
 _SKETCH = 0.003  # seconds

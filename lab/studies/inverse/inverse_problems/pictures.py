@@ -27,7 +27,7 @@ def _answers(result: xr.Dataset) -> Any:
     if "posterior_mean" in result:
         images[f"E[x|y] {float(result.psnr_posterior[example]):.1f}"] = tiles(result.posterior_mean)
     for name in there(result):
-        images[f"{short(name)} {float(at.sel(solver=name)):.1f}"] = tiles(result.answer.sel(solver=name))
+        images[f"{short(name).replace('-d', 'd')} {float(at.sel(solver=name)):.1f}"] = tiles(result.answer.sel(solver=name))
     return grid(images, marks=_mark(result), note="above each its PSNR in dB; click a pixel", height=380)
 
 
@@ -144,7 +144,7 @@ _SWEPT: Any = {"needs": ("psnr_mean",), "also": ("psnr_posterior",)}
 PICTURES = Pictures(
     Picture("answers", "One measurement, every method", "One answer of each for the same image; click a pixel to see its "
             "posterior.", _answers, clicks=clicked_pixel(lambda result: 1 + ("posterior_mean" in result) + len(there(result))),
-            share=1.3),
+            share=1.5),
     Picture("pixel", "What each says of this pixel", "Histogram of the answers at the framed pixel, over the exact posterior.",
             _pixel),
     Picture("quality", "Who is nearest to the truth?", "PSNR of the mean over answers: large dots are means over images with "
