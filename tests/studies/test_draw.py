@@ -580,3 +580,9 @@ def test_labels_of_upright_lines_stand_in_rows_and_inside():
 def test_a_label_at_a_pinned_end_is_not_cut():
     found = _placed(draw.curve([0, 1], [0, 0.4], "all alike"), xlim=(0, 1), ylim=(0, 1))
     assert found["all alike"] == (pytest.approx(1.0), pytest.approx(0.455), "right")
+
+
+def test_points_that_have_room_for_a_number_are_apart_and_the_last_is_among_them():
+    at = np.array([[0.5, 0.5], [0.51, 0.5], [0.9, 0.1], [0.5, 0.52], [0.91, 0.1]])
+    assert draw.with_room(at) == [4, 3]
+    assert draw.with_room(np.zeros((0, 2))) == []

@@ -15,6 +15,7 @@ from lab.numerics.window import window
 from .axes import frame, plot
 from .ball import geodesics, sphere_ways
 from .builders import behind, film, legend, over, plane, training, trajectories
+from .labels import with_room
 from .layers import GRIP, band, bars, colours, curve, hline, label, points, rectangles, segments, text, vline
 from .look import (
     CARD,
@@ -110,4 +111,5 @@ __all__ = [
     "vertex_at",
     "vline",
     "window",
+    "with_room",
 ]

@@ -108,6 +108,15 @@ def direct_labels(
     return labels, (x[0], across.high)
 
 
+def with_room(at: np.ndarray, least: float = 0.08) -> list[int]:
+    """Points (n, 2) of the unit square, the last ones first, none of them near another: those that have room for a number."""
+    kept: list[int] = []
+    for number in reversed(range(len(at))):
+        if all(np.abs(at[number] - at[other]).max() > least for other in kept):
+            kept.append(number)
+    return kept
+
+
 def _has_place(layer: Any, logs: tuple[bool, bool]) -> bool:
     """A logarithmic axis has none for what is not positive."""
     line = isinstance(layer, hv.VLine | hv.HLine)

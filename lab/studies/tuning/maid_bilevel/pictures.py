@@ -97,7 +97,7 @@ def _errors(result: xr.Dataset) -> Any:
     seen = np.isfinite(error) & np.isfinite(bound) & (error > 0)
     low = min(error[seen].min(), bound[seen].min(), 1.0) / 3 if seen.any() else 1e-3
     high = 3 * max(bound[seen].max(), error[seen].max()) if seen.any() else 1.0
-    apart = _apart(np.log(np.c_[bound[seen], error[seen]] / low) / np.log(high / low))
+    apart = draw.with_room(np.log(np.c_[bound[seen], error[seen]] / low) / np.log(high / low))
     return draw.plot(
         draw.curve([low, high], [low, high], color=draw.MUTED, dash=True), draw.points(bound[seen], error[seen], size=1.6),
         draw.text(bound[seen][apart], error[seen][apart], [f"  {int(step)}" for step in result.frame_step.values[seen][apart]]),
@@ -105,15 +105,6 @@ def _errors(result: xr.Dataset) -> Any:
         height=340,
         note="dashed: error = bound; numbers: steps" if seen.any() else "HOAG has no bound",
     )
-
-
-def _apart(at: np.ndarray, least: float = 0.08) -> list[int]:
-    """Points of the unit square, the last ones first, none of them near another: those that have room for a number."""
-    kept: list[int] = []
-    for number in reversed(range(len(at))):
-        if all(np.abs(at[number] - at[other]).max() > least for other in kept):
-            kept.append(number)
-    return kept
 
 
 def _filters(result: xr.Dataset) -> Any:
