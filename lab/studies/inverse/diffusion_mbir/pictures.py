@@ -18,9 +18,7 @@ _FOUR, _BOTH = {"share": (True, False), "inner": (1, 5)}, ("psnr_path", "residua
 
 
 def _named(result: xr.Dataset, method: str) -> str:
-    if method == "slice-wise":
-        return "slices"
-    return "zero-filled" if method == "FBP" and sweeping.parameters(result)["scanner"] == "MRI" else method
+    return "zero-filled" if method == "FBP" and sweeping.parameters(result)["scanner"] == "MRI" else method.split("-")[0]
 
 
 def _place(result: xr.Dataset) -> tuple[int, ...]:
