@@ -586,3 +586,30 @@ def test_points_that_have_room_for_a_number_are_apart_and_the_last_is_among_them
     at = np.array([[0.5, 0.5], [0.51, 0.5], [0.9, 0.1], [0.5, 0.52], [0.91, 0.1]])
     assert draw.with_room(at) == [4, 3]
     assert draw.with_room(np.zeros((0, 2))) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0035, 0.3), (0.9, 1100), (1e-13, 2.0), (1.2, 3.0), (0.004, 0.13), (1e-30, 1e30)]
+)
+def test_a_logarithmic_axis_has_ticks_from_end_to_end(low, high):
+    ticks = np.log10(look.log_ticks(low, high))
+    whole = np.log10(high / low)
+    assert 3 <= len(ticks) <= 12
+    assert np.log10(low) <= ticks[0] <= np.log10(low) + max(0.25 * whole, 0.2)
+    assert np.log10(high) >= ticks[-1] >= np.log10(high) - max(0.25 * whole, 0.2)
+
+
+def test_a_live_logarithmic_axis_keeps_such_ticks_when_its_data_change():
+    from bokeh.document import Document
+    from holoviews.streams import Pipe
+
+    def drawn(top):
+        return draw.plot(draw.curve([0.004, 0.1], [1.0, top]), logx=True, logy=True)
+
+    with draw.theme("light", backend="bokeh"):
+        pipe = Pipe(data=drawn(30.0))
+        shown = draw.bokeh_renderer("light").get_plot(hv.DynamicMap(lambda data: data, streams=[pipe]), doc=Document())
+        assert {0.005, 0.01, 0.02, 0.05} <= {*np.round(shown.state.xaxis[0].ticker.ticks, 6).tolist()}
+        assert max(shown.state.yaxis[0].ticker.ticks) == 20
+        pipe.send(drawn(3000.0))
+        assert max(shown.state.yaxis[0].ticker.ticks) == 1000

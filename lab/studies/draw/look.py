@@ -290,11 +290,22 @@ def bokeh_renderer(name: str) -> Any:
     return BokehRenderer.instance(mode="server", webgl=False, theme=theme)
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis, some five to nine: powers of ten, with 2 and 5 where there are few of them."""
+    decades = np.log10(high / low)
+    digits = (1.0, 2.0, 5.0) if decades <= 2.5 else (1.0,)
+    if decades <= 0.7:
+        digits = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    step = max(1, int(np.ceil(decades / 8)))
+    powers = [k for k in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) if k % step == 0]
+    return [digit * 10.0**k for k in powers for digit in digits if low <= digit * 10.0**k <= high]
+
+
 def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool]):
     """A hook: thin grey axes, few ticks, a transparent ground, equal scales where geometry matters."""
 
     def hook(plot: Any, element: Any) -> None:
-        from bokeh.models import BasicTicker, ColorBar, CustomJS
+        from bokeh.models import BasicTicker, ColorBar, CustomJS, FixedTicker, LogTicker
 
         fig = plot.state
         for side, axis in enumerate((*fig.xaxis, *fig.yaxis)[:2]):
@@ -302,6 +313,11 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                 axis.bounds = bounds[side]
             if isinstance(axis.ticker, BasicTicker):
                 axis.ticker.update(desired_num_ticks=5, min_interval=1 if whole[side] else 0)
+            elif isinstance(axis.ticker, LogTicker) or "log" in axis.ticker.tags:  # Bokeh's leaves decades without one
+                ends = (fig.x_range, fig.y_range)[side]
+                if 0 < ends.start < ends.end and axis.ticker.tags != ["log", ends.start, ends.end]:
+                    ticks = log_ticks(ends.start, ends.end)
+                    axis.ticker = FixedTicker(ticks=ticks, tags=["log", ends.start, ends.end])
         if "finished" in fig.tags:
             if equal:  # HoloViews has just set the ranges back
                 fig.tags = [each + 1 if isinstance(each, int) else each for each in fig.tags]
