@@ -27,7 +27,7 @@ class ShareTab(pn.viewable.Viewer):
         super().__init__()
         self._session = session
         self._runner = Runner(session.post, SWEEP)
-        self._button = _Asked("Share as one file (.html)", self._press)
+        self._button = ShareButton("Share as one file (.html)", self._press)
         self._said = theme.html("", _CSS)
         self._view = theme.column(theme.html(f"<p>{theme.escape(_SAYS)}</p>", _CSS), self._button, self._said)
         session.param.watch(self._follow, ["result", "fresh", "error"])
@@ -70,7 +70,7 @@ class ShareTab(pn.viewable.Viewer):
         self._said.object = f'<p class="{"wrong" if wrong else "muted"}" role="status">{theme.escape(sentence)}</p>'
 
 
-class _Asked(buttons.Download):
+class ShareButton(buttons.Download):
     """A button whose file comes some time after it was pressed."""
 
     def __init__(self, label: str, press: Any):

@@ -187,3 +187,16 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
         page.locator("h3", has_text=card.picture.title).wait_for(state="hidden")
         assert log.outside == []
         assert log.wrong == []
+
+
+def test_what_a_browser_draws_has_a_public_name():
+    """Bokeh tells a browser of no model whose name begins with an underscore: a tab that had one stayed blank."""
+    import lab.app.shell  # noqa: F401  all parts of the pages
+    from lab.app.view import View
+
+    def below(kind):
+        return [each for sub in kind.__subclasses__() for each in (sub, *below(sub))]
+
+    kinds = [kind for kind in below(View) if kind.__module__.startswith("lab.")]
+    assert len(kinds) > 20
+    assert not [kind.__qualname__ for kind in kinds if kind.__name__.startswith("_")]
