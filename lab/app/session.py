@@ -450,6 +450,7 @@ class Session(param.Parameterized):
     def _done(self, answer: "_Answer") -> None:
         result, warm = answer.outcome
         self._warm = warm if result.attrs["reason"] != "not_finite" else None
+        self._moved = self._moved[0], monotonic()  # a hand waits for the run: what it sets next is still its way
         told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
         told |= {"result": result, "rough": False, "stage": "", "progress": None}
         self.param.update(**told, fresh=True, busy=False)  # last: another thread that waits for them finds all the rest

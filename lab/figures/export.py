@@ -1,6 +1,7 @@
 """Pictures for print: drawn by Matplotlib at the size and in the type of a page, with their recipe inside."""
 
 import io
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _PAD = 0.03  # inches of air round a figure
 _LOW = 0.55  # height to width of pictures that stand better one below the other
 _SECONDS = 4.0  # of a film
 _LISTED = ", ".join((*FORMATS, *FOLDED))
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # the date of a font that Matplotlib ships is no news
 _press = RLock()  # pyplot's figures and Matplotlib's settings are one for all threads
 
 

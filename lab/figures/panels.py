@@ -1,5 +1,6 @@
 """Several pictures of one run in one figure, with letters; and the words that stand under a figure."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -94,7 +95,7 @@ def caption(study: "Study", names: Sequence[str], result: "xr.Dataset", file: st
     for letter, name in zip("abcdefghi", names, strict=False):
         picture = study.pictures[name]
         head = f"({letter}) " if len(names) > 1 else ""
-        parts.append(f"{head}{picture.title}. {_sentence(picture.caption)}")
+        parts.append(f"{head}{picture.title}. {_on_paper(picture.caption)}".strip())
     parameters = study.parameters()
     values = [
         f"{parameters[name].symbol or name.replace('_', ' ')} = {as_text(value)}"
@@ -112,6 +113,9 @@ def caption(study: "Study", names: Sequence[str], result: "xr.Dataset", file: st
     return "\n".join([r"\begin{figure}[t]", *(f"  {line}" for line in lines), r"\end{figure}", ""])
 
 
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if not text or text.endswith((".", "!", "?")) else text + "."
+def _on_paper(text: str) -> str:
+    """A caption as sentences, without those for a hand on the mouse."""
+    clauses = re.split(r"(?<=[.;])\s+", text.strip())
+    kept = " ".join(clause for clause in clauses if not re.match(r"(?i)(drag|click|play|turn|press)\b", clause))
+    kept = kept.rstrip(" ;")
+    return kept if not kept or kept.endswith((".", "!", "?")) else f"{kept}."

@@ -200,3 +200,22 @@ def test_what_a_browser_draws_has_a_public_name():
     kinds = [kind for kind in below(View) if kind.__module__.startswith("lab.")]
     assert len(kinds) > 20
     assert not [kind.__qualname__ for kind in kinds if kind.__name__.startswith("_")]
+
+
+def test_a_slow_drag_is_undone_at_once(session, monkeypatch):
+    """Each value waits for the run of the one before, however long that takes."""
+    clock = iter(np.arange(0.0, 1000.0, 3.0))  # three seconds from one question to the next
+    session.set(gamma=2.0)
+    _settled(session)
+    before = len(session.back)
+    monkeypatch.setattr("lab.app.session.monotonic", lambda: next(clock))
+    session._moved = {"gamma"}, 0.0
+    session._done = (
+        lambda real: lambda answer: (monkeypatch.setattr("lab.app.session.monotonic", lambda: 50.0), real(answer))
+    )(session._done)
+    session.set(gamma=3.0)  # begins at a time of its own
+    _settled(session)
+    first = len(session.back)
+    session.set(gamma=4.0)
+    _settled(session)
+    assert len(session.back) == first <= before + 1

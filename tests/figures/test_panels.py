@@ -139,3 +139,14 @@ def test_an_entry_escapes_what_tex_would_obey():
     assert r"{100 \% of \{x\} \& y\_1}" in entry
     assert entry.startswith("@inproceedings{moller2020")
     assert np.all([line.endswith((",", "}")) for line in entry.splitlines()[1:]])
+
+
+def test_a_caption_says_nothing_to_a_hand_on_the_mouse():
+    from lab.figures.panels import _on_paper
+
+    assert _on_paper("opacity is mass; drag the points of a cloud in the plane") == "opacity is mass."
+    assert (
+        _on_paper("Each dot is a start. Play it: the path leads on. Grey: none.") == "Each dot is a start. Grey: none."
+    )
+    assert _on_paper("Click a pixel") == ""
+    assert _on_paper("players of a game, turned twice") == "players of a game, turned twice."

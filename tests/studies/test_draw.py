@@ -613,3 +613,23 @@ def test_a_live_logarithmic_axis_keeps_such_ticks_when_its_data_change():
         assert max(shown.state.yaxis[0].ticker.ticks) == 20
         pipe.send(drawn(3000.0))
         assert max(shown.state.yaxis[0].ticker.ticks) == 1000
+
+
+def test_a_pointer_finds_every_curve_and_cloud_and_no_area():
+    from bokeh.document import Document
+    from bokeh.models import HoverTool
+
+    with draw.theme("light", backend="bokeh"):
+        picture = draw.plot(
+            draw.band([0, 1], [0, 0], [1, 2]),
+            draw.curve([0, 1], [0, 1], markers=True),
+            draw.curve([0, 1], [1, 2], "other"),
+            xlabel="strength of the pull of one on the other (1/s)",
+            ylabel="loss",
+        )
+        figure = draw.bokeh_renderer("light").get_plot(picture, doc=Document()).state
+    (tool,) = figure.select({"type": HoverTool})
+    assert [type(each.glyph).__name__ for each in tool.renderers] == ["Line", "Scatter", "Line"]
+    assert "strength of the pull of one…" in tool.tooltips
+    assert "%.4g} 1/s</b>" in tool.tooltips
+    assert tool.formatters == {"@x": "printf", "@y": "printf"}

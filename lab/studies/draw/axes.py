@@ -97,7 +97,7 @@ def frame(
     look = current()
     told = tips((xlabel or "x", "@x"), (ylabel or "y", "@y"))
     for layer in layers:
-        hovered = isinstance(layer, hv.Curve | hv.Points | hv.Scatter) and bounds is None
+        hovered = type(layer) in (hv.Curve, hv.Points, hv.Scatter) and bounds is None  # no area, which is a curve
         # the ends are known; only of what is coloured by value HoloViews must look for the range
         known = {"apply_ranges": False} if type(layer) in (hv.Curve, hv.Labels) else {}
         dress(layer, bokeh={**known, **(told if hovered else {})})

@@ -301,6 +301,20 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [digit * 10.0**k for k in powers for digit in digits if low <= digit * 10.0**k <= high]
 
 
+def _reach_all(fig: Any) -> None:
+    """Have a pointer find every curve and cloud: HoloViews keeps one tool of those that tell the same, for the first layer."""
+    from bokeh.models import HoverTool, Line, Scatter
+
+    placed = [
+        each
+        for each in fig.renderers
+        if isinstance(getattr(each, "glyph", None), Line | Scatter) and {"x", "y"} <= {*each.data_source.data}
+    ]
+    for tool in fig.select({"type": HoverTool}):
+        if isinstance(tool.tooltips, str) and "@{x}" in tool.tooltips.replace("@x{", "@{x}{"):
+            tool.renderers = placed
+
+
 def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool]):
     """A hook: thin grey axes, few ticks, a transparent ground, equal scales where geometry matters."""
 
@@ -323,6 +337,7 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                 fig.tags = [each + 1 if isinstance(each, int) else each for each in fig.tags]
             return
         fig.tags = [*fig.tags, "finished", 0]
+        _reach_all(fig)
         fig.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
         fig.update(min_border_top=8, min_border_right=10)
         for axis in (*fig.xaxis, *fig.yaxis)[:2]:

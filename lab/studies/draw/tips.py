@@ -23,7 +23,7 @@ def tips(*rows: tuple[str, str]) -> dict[str, Any]:
             formatters[field], form = "printf", "%.4g}"
         name, _, unit = re.sub(r"[@${}]", "", name).partition(" (")
         unit = f" {unit.removesuffix(')')}" if unit and len(unit) < 12 else ""
-        brief = name if len(name) <= _LONG else f"{name[: _LONG - 1].rstrip(' ,;')}…"
+        brief = name if len(name) <= _LONG else f"{name[:_LONG].rpartition(' ')[0].rstrip(' ,;')}…"
         value = field if form == "}" else f"{field}{{{form}"
         lines.append(
             f'<div><b style="font-weight:600">{value}{escape(unit)}</b> '
