@@ -59,7 +59,8 @@ def _wrong(figures, folder):
 @pytest.mark.browser
 def test_no_word_of_a_hero_is_cut_or_lies_over_another(tmp_path, monkeypatch):
     monkeypatch.delenv("LAB_RESULTS")
-    wrong = _wrong(map(_figures, catalogue()), tmp_path)
+    told = [study for study in catalogue() if study.story is not None]  # tests may have registered others
+    wrong = _wrong(map(_figures, told), tmp_path)
     assert not wrong, "\n".join(wrong)
 
 

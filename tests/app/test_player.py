@@ -87,22 +87,25 @@ def test_of_many_frames_some_come_first_so_that_it_plays_soon(monkeypatch):
 
 @pytest.mark.browser
 def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
-    made = []
+    made, pages = [], []
 
     def app():
         session = Session(Drifting(particles=300))
         session.start()
         made.append(session)
-        return StudyPage(session)
+        pages.append(StudyPage(session))
+        return pages[-1]
+
+    def filled():  # at first it has some of the frames
+        return not pages[-1].cards.heroes[0].filling and slider.get_attribute("max") == "20"
 
     with open_page(app) as (page, log):
         slider = page.locator(".player input")
         slider.wait_for()
         paths = made[-1].result.paths.values[0]
+        wait(lambda: page.wait_for_timeout(20) or filled())
+        page.get_by_role("button", name="play", exact=True).wait_for()  # it has played once
         wait(lambda: page.wait_for_timeout(20) or _shows(page, paths[-1].mean(axis=0)))
-        wait(
-            lambda: page.wait_for_timeout(20) or slider.get_attribute("max") == "20"
-        )  # at first it has some of the frames
         slider.focus()
         for _ in range(8):
             page.keyboard.press("ArrowLeft")
@@ -116,7 +119,8 @@ def test_the_slider_moves_the_cloud_in_the_browser_and_it_plays():
         turned = made[-1].result.paths.values[0]
         wait(lambda: page.wait_for_timeout(20) or _shows(page, turned[12].mean(axis=0)))
 
-        wait(lambda: page.wait_for_timeout(20) or slider.get_attribute("max") == "20")
+        wait(lambda: page.wait_for_timeout(20) or filled())
+        page.wait_for_timeout(200)
         page.get_by_role("button", name="play").click()
         seen = {tuple(np.round(page.evaluate(_MIDDLES)[0], 4)) for _ in range(20) if page.wait_for_timeout(60) is None}
         assert len(seen) >= 5

@@ -84,7 +84,7 @@ def test_a_height_is_kept_and_else_suits_the_picture():
         ({"width": True}, "width = True is not allowed"),
         ({"height": "column"}, "height = 'column' is not allowed: it must be a number of inches from 1 to 20"),
         ({"height": 21}, "height = 21 is not allowed"),
-        ({"style": "poster"}, "there is no figure style 'poster'; the styles are paper, slide"),
+        ({"style": "poster"}, "there is no figure style 'poster'; the styles are paper, serif, latex, slide"),
     ],
 )
 def test_a_bad_size_or_style_is_refused_before_drawing(given, sentence):
@@ -169,7 +169,7 @@ def test_equal_pictures_are_equal_bytes(format):
         (
             "a.txt",
             b"words",
-            "is not a figure that holds a recipe: it must be a PDF, SVG, PNG, EPS, PGF, GIF or MP4 file",
+            "is not a figure that holds a recipe: it must be a PDF, SVG, PNG, EPS, PGF, GIF, MP4 or HTML file",
         ),
         ("a.bin", b"", "is not a figure"),
     ],
