@@ -16,7 +16,7 @@ def tips(*rows: tuple[str, str]) -> dict[str, Any]:
         rows: for each value what it is, as the label of an axis, ``mass (kg)``, and where it is: a column of the layer,
             ``@x``, or the place of the pointer, ``$x``. Four digits are told, of ``$x{0}`` a whole number, of ``@x{}`` a text.
     """
-    look, formatters, lines = current(), {}, []
+    formatters, lines = {}, []
     for name, field in rows:
         field, _, form = field.partition("{")
         if not form:
@@ -25,16 +25,10 @@ def tips(*rows: tuple[str, str]) -> dict[str, Any]:
         unit = f" {unit.removesuffix(')')}" if unit and len(unit) < 12 else ""
         brief = name if len(name) <= _LONG else f"{name[:_LONG].rpartition(' ')[0].rstrip(' ,;')}…"
         value = field if form == "}" else f"{field}{{{form}"
-        lines.append(
-            f'<div><b style="font-weight:600">{value}{escape(unit)}</b> '
-            f'<span style="color:{look.muted}">{escape(brief)}</span></div>'
-        )
+        lines.append(f"<div><b>{value}{escape(unit)}</b> <span style=opacity:.65>{escape(brief)}</span></div>")
     return {"tools": ["hover"], "hover_tooltips": _card("".join(lines)), "hover_formatters": formatters}
 
 
 def _card(content: str) -> str:
     look = current()
-    return (
-        f'<div style="margin:-6px;padding:5px 9px;border-radius:6px;background:{look.card};color:{look.ink};'
-        f'border:1px solid {look.line};font-size:12px;line-height:17px;white-space:nowrap">{content}</div>'
-    )
+    return f'<div style="margin:-6px;padding:5px 9px;background:{look.card};color:{look.ink};font-size:12px">{content}</div>'
