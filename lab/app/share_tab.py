@@ -27,7 +27,9 @@ class ShareTab(pn.viewable.Viewer):
         super().__init__()
         self._session = session
         self._runner = Runner(session.post, SWEEP)
-        self._button = ShareButton("Share as one file (.html)", self._press)
+        # a message for itself, since its file comes some time after it was pressed
+        self._button = buttons.Download("Share as one file (.html)", lambda: ("", b""))
+        self._button._on_message = lambda message: self._press() if self._button.ready else None
         self._said = theme.html("", _CSS)
         self._view = theme.column(theme.html(f"<p>{theme.escape(_SAYS)}</p>", _CSS), self._button, self._said)
         session.param.watch(self._follow, ["result", "fresh", "error"])
@@ -51,7 +53,7 @@ class ShareTab(pn.viewable.Viewer):
 
         def done(content: bytes) -> None:
             self._say(f"Saved as {study.slug}.html, {size(len(content))}.")
-            self._button.hand(f"{study.slug}.html", content)
+            self._button._send_msg({"name": f"{study.slug}.html", "content": content})
             self._follow()
 
         def failed(sentence: str) -> None:
@@ -68,19 +70,3 @@ class ShareTab(pn.viewable.Viewer):
 
     def _say(self, sentence: str, wrong: bool = False) -> None:
         self._said.object = f'<p class="{"wrong" if wrong else "muted"}" role="status">{theme.escape(sentence)}</p>'
-
-
-class ShareButton(buttons.Download):
-    """A button whose file comes some time after it was pressed."""
-
-    def __init__(self, label: str, press: Any):
-        super().__init__(label, lambda: ("", b""))
-        self._press = press
-
-    def hand(self, name: str, content: bytes) -> None:
-        """Have the browser save it."""
-        self._send_msg({"name": name, "content": content})
-
-    def _pressed(self, message: dict[str, Any]) -> None:
-        if self.ready:
-            self._press()

@@ -177,7 +177,7 @@ def _map(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[str
     boxed = table.size <= _TIPS
     marks = [*_marks(result, view, dims, over, table, errors), _frame(result, view, chosen)]
     if boxed:
-        heads = [(xlabel, "@column{}"), *([(ylabel, "@row{}")] if view.y else []), (label, "@told{}")]
+        heads = [(xlabel, "@column"), *([(ylabel, "@row")] if view.y else []), (label, "@told")]
         marks.append(_boxes(names if view.y else [[""], *names], table, errors, heads))
     overlay = draw.heatmap(
         shown,

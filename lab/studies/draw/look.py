@@ -311,7 +311,7 @@ def _reach_all(fig: Any) -> None:
         if isinstance(getattr(each, "glyph", None), Line | Scatter) and {"x", "y"} <= {*each.data_source.data}
     ]
     for tool in fig.select({"type": HoverTool}):
-        if isinstance(tool.tooltips, str) and "@{x}" in tool.tooltips.replace("@x{", "@{x}{"):
+        if any(field in ("@x", "@{x}") for _, field in tool.tooltips or ()):
             tool.renderers = placed
 
 

@@ -1,10 +1,7 @@
-"""What a pointer over a layer tells on a page: values first, each with what it is after it, in the house's type."""
+"""What a pointer over a layer tells on a page: short names, and values as Bokeh writes them."""
 
 import re
-from html import escape
 from typing import Any
-
-from .look import current
 
 _LONG = 30  # letters of a name that are told
 
@@ -14,21 +11,11 @@ def tips(*rows: tuple[str, str]) -> dict[str, Any]:
 
     Args:
         rows: for each value what it is, as the label of an axis, ``mass (kg)``, and where it is: a column of the layer,
-            ``@x``, or the place of the pointer, ``$x``. Four digits are told, of ``$x{0}`` a whole number, of ``@x{}`` a text.
+            ``@x``, or the place of the pointer, ``$x``, of which ``$x{0}`` is a whole number.
     """
-    formatters, lines = {}, []
-    for name, field in rows:
-        field, _, form = field.partition("{")
-        if not form:
-            formatters[field], form = "printf", "%.4g}"
-        name, _, unit = re.sub(r"[@${}]", "", name).partition(" (")
-        unit = f" {unit.removesuffix(')')}" if unit and len(unit) < 12 else ""
-        brief = name if len(name) <= _LONG else f"{name[:_LONG].rpartition(' ')[0].rstrip(' ,;')}…"
-        value = field if form == "}" else f"{field}{{{form}"
-        lines.append(f"<div><b>{value}{escape(unit)}</b> <span style=opacity:.65>{escape(brief)}</span></div>")
-    return {"tools": ["hover"], "hover_tooltips": _card("".join(lines)), "hover_formatters": formatters}
+    return {"tools": ["hover"], "hover_tooltips": [(_brief(name), field) for name, field in rows]}
 
 
-def _card(content: str) -> str:
-    look = current()
-    return f'<div style="margin:-6px;padding:5px 9px;background:{look.card};color:{look.ink};font-size:12px">{content}</div>'
+def _brief(name: str) -> str:
+    name = re.sub(r"[@${}]", "", name)
+    return name if len(name) <= _LONG else f"{name[:_LONG].rpartition(' ')[0].rstrip(' ,;')}…"
