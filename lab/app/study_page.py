@@ -18,7 +18,7 @@ from .compare_tab import CompareTab, Keep
 from .controls import Controls, DataCard, Presets, RunState
 from .export_tab import ExportTab
 from .mathematics import mathematics
-from .numbers import ADVICE_CSS, TOLD_CSS, numbers_html
+from .numbers import TOLD_CSS, numbers_html
 from .recipe_tab import RecipeTab
 from .session import Session
 from .share_tab import ShareTab
@@ -63,13 +63,6 @@ class Tabs(View):
     css = theme.asset("tabs.css")
 
 
-class Advice(View):
-    """What there is to say about the result, in a line of its own: nothing jumps when it comes."""
-
-    _esm = source("told.js")
-    css = ADVICE_CSS
-
-
 class Told(View):
     """What came out, in numbers."""
 
@@ -92,7 +85,9 @@ class StudyPage(pn.viewable.Viewer):
         super().__init__()
         self.session = session
         self.column = theme.column(*self._inputs(address), css=_COLUMN)
-        self._told, self._advises = Told(), Advice()
+        self._told = Told()
+        # no class of its own: a browser is told of each in every picture of a notebook
+        self._advises = Told(stylesheets=[_ADVICE])
         self._advice = ""
         self.cards, self.steps = Cards(session), Steps(session)
         self.bar = TopBar(session, address=address)
