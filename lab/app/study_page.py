@@ -18,7 +18,7 @@ from .compare_tab import CompareTab, Keep
 from .controls import Controls, DataCard, Presets, RunState
 from .export_tab import ExportTab
 from .mathematics import mathematics
-from .numbers import TOLD_CSS, numbers_html
+from .numbers import ADVICE_CSS, TOLD_CSS, numbers_html
 from .recipe_tab import RecipeTab
 from .session import Session
 from .share_tab import ShareTab
@@ -87,7 +87,7 @@ class StudyPage(pn.viewable.Viewer):
         self.column = theme.column(*self._inputs(address), css=_COLUMN)
         self._told = Told()
         # no class of its own: a browser is told of each in every picture of a notebook
-        self._advises = Told(stylesheets=[_ADVICE])
+        self._advises = Told(stylesheets=[ADVICE_CSS])
         self._advice = ""
         self.cards, self.steps = Cards(session), Steps(session)
         self.bar = TopBar(session, address=address)
