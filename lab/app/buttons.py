@@ -60,14 +60,14 @@ class Download(View):
     """A button that downloads a file which is made when it is pressed.
 
     Args:
-        make: gives the name of the file and its content.
+        make: gives the name of the file and its content; None where ``hand`` gives them later.
         strong: the main thing to do on its page.
     """
 
     _esm = source("download.js")
     css = theme.asset("download.css")
 
-    def __init__(self, label: str, make: Callable[[], tuple[str, bytes]], strong: bool = False, **params: Any):
+    def __init__(self, label: str, make: Callable[[], tuple[str, bytes] | None], strong: bool = False, **params: Any):
         super().__init__(self._pressed, **({"sizing_mode": None, "margin": (0, 8, 0, 0)} | params))
         self._label, self._strong, self._make = label, strong, make
         self.offer(False)
@@ -78,6 +78,9 @@ class Download(View):
         self.draw(label=self._label, strong=self._strong, ready=ready)
 
     def _pressed(self, message: dict[str, Any]) -> None:
-        if self.ready:
-            name, content = self._make()
-            self._send_msg({"name": name, "content": content})
+        if self.ready and (file := self._make()) is not None:
+            self.hand(*file)
+
+    def hand(self, name: str, content: bytes) -> None:
+        """Have the browser save a file."""
+        self._send_msg({"name": name, "content": content})

@@ -63,8 +63,7 @@ class Later(buttons.Download):
 
     def _made(self, file: tuple[str, bytes]) -> None:
         self._say(self._words, ready=True)
-        name, content = file
-        self._send_msg({"name": name, "content": content})
+        self.hand(*file)
 
     def _not_made(self, sentence: str) -> None:
         self._say(self._words, ready=True)

@@ -27,9 +27,7 @@ class ShareTab(pn.viewable.Viewer):
         super().__init__()
         self._session = session
         self._runner = Runner(session.post, SWEEP)
-        # a message for itself, since its file comes some time after it was pressed
-        self._button = buttons.Download("Share as one file (.html)", lambda: ("", b""))
-        self._button._on_message = lambda message: self._press() if self._button.ready else None
+        self._button = buttons.Download("Share as one file (.html)", self._press)
         self._said = theme.html("", _CSS)
         self._view = theme.column(theme.html(f"<p>{theme.escape(_SAYS)}</p>", _CSS), self._button, self._said)
         session.param.watch(self._follow, ["result", "fresh", "error"])
@@ -53,7 +51,7 @@ class ShareTab(pn.viewable.Viewer):
 
         def done(content: bytes) -> None:
             self._say(f"Saved as {study.slug}.html, {size(len(content))}.")
-            self._button._send_msg({"name": f"{study.slug}.html", "content": content})
+            self._button.hand(f"{study.slug}.html", content)
             self._follow()
 
         def failed(sentence: str) -> None:
