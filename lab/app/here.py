@@ -50,10 +50,9 @@ class Here:
             return
         figure.tags = [*figure.tags, "here"]
         look = current()
-        self._line = Span(
-            location=self._value, dimension="height", line_color=look.muted, line_dash="dashed", line_width=1.5, editable=True,
-            hover_line_color=look.source, hover_line_width=4, level="annotation",
-        )  # fmt: skip
+        still: dict[str, Any] = {"line_color": look.muted, "line_dash": "dashed", "line_width": 1.5}
+        held: dict[str, Any] = {"editable": True, "hover_line_color": look.source, "hover_line_width": 4}
+        self._line = Span(location=self._value, dimension="height", level="annotation", **still, **held)
         self._line.on_change("location", self._dragged)
         figure.add_layout(self._line)
         self._told()

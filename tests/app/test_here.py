@@ -6,7 +6,7 @@ import holoviews as hv
 import numpy as np
 import pytest
 from browsing import open_page, wait
-from test_understand import Told
+from told import Told
 
 import lab.studies.draw as draw
 from lab.app import Session

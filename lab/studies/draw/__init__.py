@@ -15,6 +15,7 @@ from lab.numerics.window import window
 from .axes import frame, plot
 from .ball import geodesics, sphere_ways
 from .builders import behind, film, legend, over, plane, training, trajectories
+from .finish import bokeh_renderer
 from .labels import with_room
 from .layers import GRIP, band, bars, colours, curve, hline, label, points, rectangles, segments, text, vline
 from .look import (
@@ -26,7 +27,6 @@ from .look import (
     TARGET,
     WARN,
     blend,
-    bokeh_renderer,
     current,
     pen,
     ramp,

@@ -7,9 +7,10 @@ import holoviews as hv
 import numpy as np
 from bokeh.models import FixedTicker
 
+from .finish import finish_bokeh, finish_mpl
 from .labels import direct_labels
 from .layers import Words, figure, vector, words
-from .look import current, dress, finish_bokeh, finish_mpl
+from .look import current, dress
 from .tips import tips
 
 

@@ -1,0 +1,173 @@
+"""The last touches that a picture gets of Bokeh and Matplotlib: axes, ticks, grounds, what a pointer finds."""
+
+from typing import Any
+
+import numpy as np
+
+from .look import THEMES, Theme
+
+# The ranges follow the frame's size in the browser: they grow about the centre of what Python asked for, or away from
+# the axes where these are drawn for the data only.
+_EQUAL = """
+const w = fig.inner_width, h = fig.inner_height, x = fig.x_range, y = fig.y_range
+if (w > 0 && h > 0) {
+  let dx = x.reset_end - x.reset_start, dy = y.reset_end - y.reset_start
+  const cx = x.reset_start + share * dx, cy = y.reset_start + share * dy
+  if (dx / dy < w / h) dx = dy * w / h; else dy = dx * h / w
+  x.start = cx - share * dx; x.end = x.start + dx; y.start = cy - share * dy; y.end = y.start + dy
+}
+"""
+
+
+def _axis(look: Theme) -> dict[str, Any]:
+    return {
+        "axis_line_color": look.line,
+        "major_tick_line_color": look.line,
+        "minor_tick_line_color": None,
+        "major_label_text_color": look.muted,
+        "axis_label_text_color": look.ink,
+        "axis_label_text_font_style": "normal",
+        "axis_label_text_font_size": "12px",
+        "major_label_text_font_size": "11px",
+        "major_tick_in": 0,
+        "major_tick_out": 4,
+        "axis_label_standoff": 6,
+    }
+
+
+def bokeh_renderer(name: str) -> Any:
+    """HoloViews' renderer for live pictures in the theme of that name.
+
+    HoloViews sets axes to its renderer's theme at each redraw. Where that is another than the picture's the browser lays
+    the picture out again, which takes longer than painting it; so does copying it out of a WebGL canvas.
+    """
+    from bokeh.themes import Theme as BokehTheme
+    from holoviews.plotting.bokeh import BokehRenderer
+
+    theme = BokehTheme(json={"attrs": {"Axis": _axis(THEMES[name])}})
+    return BokehRenderer.instance(mode="server", webgl=False, theme=theme)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis, some five to nine: powers of ten, with 2 and 5 where there are few of them."""
+    decades = np.log10(high / low)
+    digits = (1.0, 2.0, 5.0) if decades <= 2.5 else (1.0,)
+    if decades <= 0.7:
+        digits = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    step = max(1, int(np.ceil(decades / 8)))
+    powers = [k for k in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) if k % step == 0]
+    return [digit * 10.0**k for k in powers for digit in digits if low <= digit * 10.0**k <= high]
+
+
+def _reach_all(fig: Any) -> None:
+    """Have a pointer find every curve and cloud: HoloViews keeps one tool of those that tell the same, for the first layer."""
+    from bokeh.models import HoverTool, Line, Scatter
+
+    placed = [
+        each
+        for each in fig.renderers
+        if isinstance(getattr(each, "glyph", None), Line | Scatter) and {"x", "y"} <= {*each.data_source.data}
+    ]
+    for tool in fig.select({"type": HoverTool}):
+        if any(field in ("@x", "@{x}") for _, field in tool.tooltips or ()):
+            tool.renderers = placed
+
+
+def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool]):
+    """A hook: thin grey axes, few ticks, a transparent ground, equal scales where geometry matters."""
+
+    def hook(plot: Any, element: Any) -> None:
+        from bokeh.models import BasicTicker, ColorBar, CustomJS, FixedTicker, LogTicker
+
+        fig = plot.state
+        for side, axis in enumerate((*fig.xaxis, *fig.yaxis)[:2]):
+            if bounds is not None:
+                axis.bounds = bounds[side]
+            if isinstance(axis.ticker, BasicTicker):
+                axis.ticker.update(desired_num_ticks=5, min_interval=1 if whole[side] else 0)
+            elif isinstance(axis.ticker, LogTicker) or "log" in axis.ticker.tags:  # Bokeh's leaves decades without one
+                ends = (fig.x_range, fig.y_range)[side]
+                if 0 < ends.start < ends.end and axis.ticker.tags != ["log", ends.start, ends.end]:
+                    ticks = log_ticks(ends.start, ends.end)
+                    axis.ticker = FixedTicker(ticks=ticks, tags=["log", ends.start, ends.end])
+        if "finished" in fig.tags:
+            if equal:  # HoloViews has just set the ranges back
+                fig.tags = [each + 1 if isinstance(each, int) else each for each in fig.tags]
+            return
+        fig.tags = [*fig.tags, "finished", 0]
+        _reach_all(fig)
+        fig.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
+        fig.update(min_border_top=8, min_border_right=10)
+        for axis in (*fig.xaxis, *fig.yaxis)[:2]:
+            axis.update(**_axis(look), visible=not bare)
+        for bar in fig.select({"type": ColorBar}):
+            bar.update(
+                background_fill_alpha=0,
+                bar_line_color=None,
+                major_tick_line_color=None,
+                major_label_text_color=look.muted,
+                title_text_color=look.ink,
+                title_text_font_style="normal",
+                title_text_font_size="12px",
+                width=10,
+                major_label_text_font_size="11px",
+                label_standoff=6,
+                padding=4,
+                title_standoff=6,
+            )
+        if equal:
+            again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None or bare else 0.0}, code=_EQUAL)
+            fig.js_on_change("inner_width", again)
+            fig.js_on_change("inner_height", again)
+            fig.js_on_change("tags", again)
+            for each in (fig.x_range, fig.y_range):
+                each.js_on_change("reset_start", again)
+                each.js_on_change("reset_end", again)
+
+    return hook
+
+
+def finish_mpl(
+    look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool], clabel: str | None
+):
+    """A hook that does for Matplotlib what ``finish_bokeh`` does for Bokeh."""
+
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    def hook(plot: Any, element: Any) -> None:
+        axes = plot.handles["axis"]
+        axes.patch.set_alpha(0)
+        axes.figure.patch.set_alpha(0)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom") and not bare)
+            spine.set(edgecolor=look.line, linewidth=0.6)
+        axes.tick_params(which="both", color=look.line, labelcolor=look.ink, width=0.6, length=2.5, direction="out")
+        axes.tick_params(which="minor", length=0)
+        axes.xaxis.label.set_color(look.ink)
+        axes.yaxis.label.set_color(look.ink)
+        if bare:
+            axes.set_axis_off()
+        if equal:
+            axes.set_aspect("equal", adjustable="box", anchor="C" if bare else "W")
+        else:
+            axes.set_aspect("auto")
+        if bounds is not None:
+            axes.spines["bottom"].set_bounds(*bounds[0])
+            axes.spines["left"].set_bounds(*bounds[1])
+        for side, axis in enumerate((axes.xaxis, axes.yaxis)):
+            if axis.get_scale() == "linear" and not isinstance(axis.get_major_locator(), FixedLocator):
+                few = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=whole[side])
+                if bounds is not None:  # none beyond the end of the line
+                    low, high = bounds[side]
+                    few = FixedLocator([t for t in few.tick_values(low, high) if low <= t <= high])
+                axis.set_major_locator(few)
+        if clabel is not None and not axes.child_axes and axes.get_images():
+            # inside the coordinates of the axes, so that it stays beside a picture whose shape is fixed
+            bar = axes.figure.colorbar(axes.get_images()[0], cax=axes.inset_axes((1.04, 0, 0.035, 1)))
+            bar.outline.set_visible(False)
+            bar.ax.tick_params(color=look.line, labelcolor=look.ink, width=0.6, length=2)
+            bar.set_label(clabel, color=look.ink)
+            bar.locator = MaxNLocator(4)
+            bar.update_ticks()
+
+    return hook
