@@ -34,7 +34,7 @@ async def count():  # the pages that are held, without those that no browser loo
     for context in server._tornado._applications.values():
         await context._cleanup_sessions(0)
     gc.collect()
-    print(sum(type(thing) is app.Session for thing in gc.get_objects()), flush=True)
+    print("held", sum(type(thing) is app.Session for thing in gc.get_objects()), flush=True)
 
 def listen():
     for _ in sys.stdin:
@@ -397,7 +397,8 @@ def held(process):
     """How many pages are in the memory of the server."""
     process.stdin.write("\n")
     process.stdin.flush()
-    return int(process.stdout.readline())
+    # Panel writes there too, that a browser was gone before its message
+    return next(int(line.split()[1]) for line in iter(process.stdout.readline, "") if line.startswith("held "))
 
 
 @pytest.mark.browser
