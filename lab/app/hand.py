@@ -14,7 +14,8 @@ from lab.studies import Picture
 from .hooks import add_hooks
 from .session import Session
 
-_HAND = 0.5  # seconds after its last move during which a dragged point belongs to the hand
+_HAND = 0.5  # seconds after its last move during which a moved point belongs to the hand
+_HELD = 30.0  # the same of a point that is held, whose release may be lost
 _PATIENCE = 2.0  # seconds that a drag waits for the run before it; then it goes on without it
 
 # Bokeh tells the server where a point is when it is let go; this tells it on the way. Many points are told more seldom.
@@ -45,6 +46,7 @@ class Hand:
     ):
         self._session, self._picture, self._drag, self._redraw = session, picture, drag, redraw
         self._moved = 0.0
+        self._held = False  # between the beginning of a drag and its release
         self._pending: Callable[[], None] | None = None
         self._began = 0.0
         self._drawing = False
@@ -53,7 +55,7 @@ class Hand:
 
     def keep(self, element: Any) -> Any:
         """The picture with its hook; while something is dragged, with the points and axes that are on show."""
-        if self._last is not None and time.monotonic() - self._moved < _HAND:
+        if self._last is not None and time.monotonic() - self._moved < (_HELD if self._held else _HAND):
             dots = iter([layer for layer in self._last if self._is_held(layer)])
             layers = [next(dots, layer) if self._is_held(layer) else layer for layer in element]
             options, held = (hv.Store.lookup_options("bokeh", e, "plot").kwargs for e in (element, self._last))
@@ -81,7 +83,7 @@ class Hand:
         figure = plot.state
         if "hand" in figure.tags:
             return
-        from bokeh.events import PanEnd
+        from bokeh.events import PanEnd, PanStart
         from bokeh.models import CustomJS, PointDrawTool
 
         dots = [sub for sub in plot.subplots.values() if isinstance(sub.current_frame, hv.Points)]
@@ -96,6 +98,7 @@ class Hand:
         for source, (move, _) in zip(sources, pairs, strict=True):
             source.on_change("data", self._listener(move))
         figure.js_on_event("pan", CustomJS(args={"sources": sources}, code=_ON_THE_WAY))
+        figure.on_event(PanStart, self._taken)
         figure.on_event(PanEnd, self._released)
 
     def _movable(self, dots: list[Any]) -> Iterator[tuple[Callable[[np.ndarray], None], Any]]:
@@ -135,8 +138,12 @@ class Hand:
             self._began = time.monotonic()
             move()
 
+    def _taken(self, event: Any) -> None:
+        self._held, self._moved = True, 0.0
+
     def _released(self, event: Any) -> None:
         """The last place counts at once, whatever runs; then the point is drawn where it counts."""
+        self._held = False
         if not self._moved:
             return  # it was the picture that was moved
         self._moved = 0.0

@@ -166,10 +166,10 @@ class Session(param.Parameterized):
             self._go(study, [*self.back, self.study], ahead)
 
     def haunt(self) -> None:
-        """Keep the present result behind those that follow, to compare with; a second time let it go."""
+        """Keep the result on show behind those that follow, to compare with; a second time let it go."""
         if self.ghost is not None:
             self.ghost = None
-        elif self.result is not None and self.fresh and not self.rough:
+        elif self.result is not None and not self.rough:
             self.ghost = self.result
 
     def reset(self) -> None:

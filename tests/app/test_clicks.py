@@ -7,7 +7,7 @@ from typing import Any
 import holoviews.plotting.bokeh  # noqa: F401
 import numpy as np
 import pytest
-from bokeh.events import PanEnd, Tap
+from bokeh.events import PanEnd, PanStart, Tap
 from bokeh.models import Plot, PointDrawTool
 from browsing import open_page, wait
 
@@ -115,6 +115,22 @@ def test_a_drag_sets_parameters_and_the_last_place_wins(session):
     figure._trigger_event(PanEnd(figure, x=0.0, y=0.0))
     assert source.data["x"][0] == pytest.approx(1.5, abs=1e-5)
     assert session.study.gamma == pytest.approx(10**1.5)
+
+
+def test_a_point_that_is_held_is_left_alone_however_long_it_rests(session):
+    card = Card(session, GRIP, lambda: None)
+    card.refresh()
+    figure: Any = card.view.get_root().select_one({"type": Plot})
+    source = figure.select_one({"type": PointDrawTool}).renderers[0].data_source
+    figure._trigger_event(PanStart(figure, x=0.0, y=0.0))
+    source.data = dict(source.data, x=np.array([0.7]), y=np.array([0.3]))
+    settled(session)
+    card._hand._moved -= 5.0  # of a slow browser, or a hand that thinks
+    card.refresh()
+    assert card._drawn is session.result
+    assert source.data["y"][0] == 0.3
+    figure._trigger_event(PanEnd(figure, x=0.7, y=0.3))
+    assert source.data["y"][0] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_a_picture_turns_or_drags(session):
