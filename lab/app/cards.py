@@ -24,6 +24,7 @@ from .ghost import Ghost
 from .hand import Hand
 from .here import Here
 from .hooks import add_hooks
+from .lit import Lit
 from .live import Live
 from .player import Reel
 from .runner import SWEEP, Runner
@@ -55,7 +56,7 @@ class Head(View):
 
     seen = param.Boolean(False, doc="in sight, or nearly")
 
-    _esm = source("card.js")
+    _esm = source("lit.js", "card.js")
     css = theme.asset("card.css")
 
 
@@ -97,6 +98,7 @@ class Card:
         self._reel = Reel(picture, session.post) if picture.plays else None
         self._here = Here(session, self._tell) if picture.along is not None else None
         self._ghost = Ghost() if picture.along is None and picture.turns is None else None
+        self._lit = Lit()
         self._told: dict[str, Any] = {}
         self.player = self._reel.player if self._reel else None
         under = [self.player] if self.player and not high else []
@@ -343,14 +345,14 @@ class Card:
         layers = tuple(type(layer) for layer in element)
         if self._hand is not None:
             element = self._hand.keep(element)
-        more = [self._reel.hook] if self._reel is not None else []
+        more = [self._lit.hook]
+        more += [self._reel.hook] if self._reel is not None else []
         more += [self._listen] if self.picture.clicks is not None or self._here is not None else []
         more += [self._here.hook] if self._here is not None else []
         more += [self._ghost.hook] if self._ghost is not None else []
         more += [self._follow_camera] if self.picture.turns is not None else []
         more += [self._grow] if self._high else []
-        if more:
-            add_hooks(element, *more)
+        add_hooks(element, *more)
         if layers == self._layers:
             if self._reel is None:
                 held = (hv.Points,) if self._hand is not None else ()  # the browser may have moved them

@@ -13,7 +13,7 @@ const icon = (name) => {
   return svg
 }
 const KEYS = [["space", "play or pause"], ["← →", "move what the hero shows"], ["P", "present"], ["↑ ↓", "steps, while presenting"],
-  ["A", "answer of the step"], ["G", "keep this behind what follows, to compare"], ["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Esc", "back to the page"], ["?", "these keys"]]
+  ["A", "answer of the step"], ["G", "keep this behind what follows, to compare"], ["point", "the same thing in every picture; a press keeps it, Esc lets go"], ["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Esc", "back to the page"], ["?", "these keys"]]
 const put = async (text) => {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text)
   const area = h("textarea", {style: "position:fixed;opacity:0"})

@@ -15,7 +15,8 @@ export function render({model, el}) {
   follow(model, (state) => {
     if (asked.tab && (state.also[asked.tab] ?? asked.tab) === state.active) { asked = {}; document.documentElement.classList.remove("arriving") }
     if (state.address && !asked.tab && location.pathname.endsWith(state.path)) {
-      const next = location.pathname + location.search + (state.hash && `#${state.hash}`)
+      const lit = new URLSearchParams(location.hash.slice(1)).get("lit"), hash = [state.hash, lit && new URLSearchParams({lit})].filter(Boolean).join("&")
+      const next = location.pathname + location.search + (hash && `#${hash}`)
       if (next !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", next)
     }
     const focused = heads.indexOf(el.getRootNode().activeElement)

@@ -38,6 +38,7 @@ from .mosaic import mosaic, signed, tile_at
 from .motion import Panel, landscape, particles
 from .pictures import cells, convergence, links, strip, table
 from .power import potential, power_cells
+from .same import began, same
 from .space import Body, Hit, camera_of, looking, vertex_at
 from .surfaces import CAMERA, SCENE, surfaces
 from .ternary import ternary, ternary_place, ternary_shares
@@ -59,6 +60,7 @@ __all__ = [
     "Panel",
     "band",
     "bars",
+    "began",
     "behind",
     "blend",
     "bokeh_renderer",
@@ -91,6 +93,7 @@ __all__ = [
     "power_cells",
     "ramp",
     "rectangles",
+    "same",
     "segments",
     "set_options",
     "shaded",

@@ -12,6 +12,7 @@ from .axes import frame, plot
 from .layers import band, colours, curve, hline, label, points, segments, text, vline
 from .look import INK, MUTED, SOURCE, TARGET, columns_for
 from .motion import Panel, particles
+from .same import began, same
 
 _BINS = 200  # means of a training's losses that are drawn
 _AGE = 9  # frames that a tail is long
@@ -132,6 +133,7 @@ def film(
         frame_of: as for ``particles``.
     """
     by_title = goals if isinstance(goals, Mapping) else dict.fromkeys(ways, goals)
+    starts = {title: began(way[0]) for title, way in ways.items()}
     xlim, ylim = limits or window(*ways.values(), *(goal for goal in by_title.values() if goal is not None))
     seen = np.maximum(at + np.arange(1 - age, 1), 0)  # at first the oldest is repeated
     shade = None if density is None else density[at]
@@ -151,6 +153,7 @@ def film(
             by_title.get(title),
             (colors or {}).get(title, SOURCE),
             heights=ground.get(title),
+            who=starts[title],
         )
         for title, way in ways.items()
     }
@@ -191,11 +194,14 @@ def trajectories(
             ours = [i for i in range(way.shape[1]) if colors is None or colors[i] == tint]
             own = way[:, ours[: most // len(tints)]]
             ends = (own[:-1, :, 0] + left, own[:-1, :, 1] + up, own[1:, :, 0] + left, own[1:, :, 1] + up)
-            layers.append(segments(*ends, color=tint, width=0.4))
+            who = np.broadcast_to(began(own[0]), ends[0].shape)
+            layers.append(segments(*ends, color=tint, width=0.4, who={"particle": who}))
         dots = part[list(marks) or [0]] if colors else way[list(marks) or [-1]]
-        layers.append(
-            points(dots[..., 0].ravel() + left, dots[..., 1].ravel() + up, color=INK if colors else SOURCE, size=0.12)
+        who = np.broadcast_to(began(way[0, : dots.shape[1]]), dots.shape[:2])
+        spots = points(
+            dots[..., 0].ravel() + left, dots[..., 1].ravel() + up, color=INK if colors else SOURCE, size=0.12
         )
+        layers.append(same(spots, particle=who.ravel()))
         layers.append(text([xlim[0] + left], [ylim[1] + up + 0.05 * high], title, color=INK))
     right = xlim[0] + (1.1 * min(columns, len(ways)) - 0.1) * wide
     return frame(layers, (xlim[0], right), (ylim[0] + up, ylim[1] + 0.12 * high), equal=True, bare=True, height=height)

@@ -1,6 +1,6 @@
 """Layers: what a picture is made of, one HoloViews element each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import holoviews as hv
@@ -9,6 +9,7 @@ import numpy as np
 from lab.choices import chosen
 
 from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress, ramp
+from .same import same
 
 SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour
@@ -102,10 +103,23 @@ def points(
     )
 
 
-def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: str = INK, width: float = 1.0):
+def segments(
+    x0: Any,
+    y0: Any,
+    x1: Any,
+    y1: Any,
+    weight: Any = 1.0,
+    *,
+    color: str = INK,
+    width: float = 1.0,
+    who: Mapping[str, Any] | None = None,
+):
     """Straight lines from (x0, y0) to (x1, y1), whose opacity and width follow ``weight``, relative to the largest.
 
     What has less than a hundredth of it fades out: a dense plan has crumbs everywhere.
+
+    Args:
+        who: what each of them stands for, as in ``same``.
     """
     ends = [vector(v) for v in (x0, y0, x1, y1)]
     weight = np.clip(np.nan_to_num(np.broadcast_to(vector(weight), ends[0].shape)), 0, None)
@@ -115,6 +129,8 @@ def segments(x0: Any, y0: Any, x1: Any, y1: Any, weight: Any = 1.0, *, color: st
     if not weight.size:  # Matplotlib can't vary the opacity of no lines
         columns = [np.full(1, value, np.float32) for value in (np.nan, np.nan, np.nan, np.nan, 0)]
     lines = hv.Segments(tuple(columns), ["x", "y", "x1", "y1"], "weight", **COLUMNS)
+    if who and weight.size:
+        lines = same(lines, **{kind: np.ravel(numbers)[order] for kind, numbers in who.items()})
     share = (0.1 + 0.9 * hv.dim("weight")) * (100 * hv.dim("weight")).clip(0, 1)
     return dress(
         lines,

@@ -9,6 +9,7 @@ import numpy as np
 from .axes import frame
 from .layers import COLUMNS, Words, figure, rectangles, vector, words
 from .look import SOURCE, TARGET, blend, current, diverging, dress, ramp, sequential
+from .same import same
 from .tips import tips
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
@@ -104,6 +105,10 @@ def plan(
     x, y = grid.x, grid.y
     asked_b, got_b = _side(b, grid.sums(0), x, y, upright=True, color=b_color)
     asked_a, got_a = _side(a, grid.sums(1), y, x, upright=False, color=a_color)
+    if x.n <= SCREEN:  # a bar for each
+        asked_b = same(asked_b, target=np.arange(x.n))
+    if y.n <= SCREEN:
+        asked_a = same(asked_a, source=np.arange(y.n))
     got = hv.Curve(tuple(np.hstack([got_b, np.full((2, 1), np.nan), got_a])), "x", "y", **COLUMNS)  # one layer, broken
     thin = 0.5 if max(x.n, y.n) <= OUTLINED else 0.25  # or it covers the bars
     dress(got, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": thin})

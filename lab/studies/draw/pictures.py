@@ -7,9 +7,10 @@ import holoviews as hv
 import numpy as np
 
 from .axes import frame, plot
-from .layers import Words, colours, curve, figure, hline, points, segments, text, vector, words
+from .layers import SAYS, Words, colours, curve, figure, hline, points, segments, text, vector, words
 from .look import INK, MUTED, SOURCE, TARGET, blend, columns_for, current, dress
 from .matrices import PRINT, SCREEN
+from .same import same
 
 LINKS = 4000  # segments that are drawn; the heaviest ones
 
@@ -47,9 +48,13 @@ def links(
         heavy = np.argpartition(mass, -LINKS)[-LINKS:]
         i, j, mass = i[heavy], j[heavy], mass[heavy]
     return plot(
-        segments(x[i, 0], x[i, 1], y[j, 0], y[j, 1], mass),
-        points(x[:, 0], x[:, 1], color=x_color, size=_relative(a)).relabel(group="Source"),
-        points(y[:, 0], y[:, 1], color=y_color, size=_relative(b)).relabel(group="Target"),
+        segments(x[i, 0], x[i, 1], y[j, 0], y[j, 1], mass, who={"source": i, "target": j}),
+        same(points(x[:, 0], x[:, 1], color=x_color, size=_relative(a)), source=np.arange(len(x))).relabel(
+            group="Source"
+        ),
+        same(points(y[:, 0], y[:, 1], color=y_color, size=_relative(b)), target=np.arange(len(y))).relabel(
+            group="Target"
+        ),
         xlabel=xlabel,
         ylabel=ylabel,
         xlim=xlim,
@@ -140,7 +145,7 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
         if number and number % columns == 0:
             left, foot = 0.0, foot - 1.2
         right = left + rgb.shape[1] / rgb.shape[0]
-        image = hv.RGB(rgb, ["x", "y"], bounds=(left, foot, right, foot + 1))
+        image = hv.RGB(rgb, ["x", "y"], bounds=(left, foot, right, foot + 1), cdims={SAYS: title})
         layers.append(dress(image, mpl={"interpolation": "antialiased"}))
         texts.append(Words(left, foot + 1.03, title, current().ink, up="bottom"))
         left, far = right + 0.06, max(far, right)

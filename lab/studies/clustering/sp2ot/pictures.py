@@ -39,7 +39,10 @@ def _curriculum(result: xr.Dataset) -> Any:
     tints = draw.colours(result.sizes["cluster"])
     return draw.plot(
         draw.points(x, y, color=draw.MUTED, size=0.08, alpha=0.5),
-        draw.points(x, y, color=[tints[k] for k in result.label.values], size=result.row_weight.values),
+        draw.same(
+            draw.points(x, y, color=[tints[k] for k in result.label.values], size=result.row_weight.values),
+            cluster=np.where(result.row_weight.values > 0, result.label.values, -1),
+        ),
         xlabel="first axis", ylabel="second axis", equal=True, height=380,
         note=f"{float(result.row_weight.mean()):.0%} labelled, {float(result.precision_labelled):.0%} of it right",
     )
@@ -50,7 +53,7 @@ def _masses(result: xr.Dataset) -> Any:
     order = np.argsort(-result.class_share.values, kind="stable")
     at = np.arange(len(order))
     return draw.plot(
-        draw.bars(at, share[order], width=0.8),
+        draw.same(draw.bars(at, share[order], width=0.8), cluster=order),
         draw.curve(at, result.class_share.values[order], color=draw.TARGET, markers=True),
         draw.text([at[-1] + 0.55], [result.class_share.values[order[-1]]], "classes", color=draw.TARGET),
         draw.hline(1 / len(order), "prior"),

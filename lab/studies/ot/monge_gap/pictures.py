@@ -21,11 +21,13 @@ def _arrows(result: xr.Dataset) -> Any:
     least = np.full(len(share), 0.15 * (share.max() if share.max() > 1e-9 else 1.0))
     return draw.plot(
         draw.points(*_columns(result.target.values), color=draw.MUTED, size=0.35, alpha=0.6),
-        draw.segments(*_columns(start), *_columns(end), np.maximum(share, least), color=draw.INK, width=1.0),
-        draw.points(*_columns(start), color=draw.SOURCE, size=0.6),
-        draw.points(*_columns(end), color=draw.TARGET, size=0.6), ylim=_with_room(start, end, result.target.values),
-        xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[-1]), equal=True, height=420,
-        note=_told(result),
+        draw.segments(
+            *_columns(start), *_columns(end), np.maximum(share, least), width=1.0, who={"particle": draw.began(start)}
+        ),
+        draw.same(draw.points(*_columns(start), size=0.6), particle=draw.began(start)),
+        draw.same(draw.points(*_columns(end), color=draw.TARGET, size=0.6), particle=draw.began(start)),
+        ylim=_with_room(start, end, result.target.values), equal=True, height=420, note=_told(result),
+        xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[-1]),
     )
 
 

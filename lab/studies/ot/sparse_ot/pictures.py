@@ -79,9 +79,9 @@ def _links(result: xr.Dataset) -> Any:
         return draw.links(x, y, i, j, mass, **sizes, xlabel=names[0], ylabel=names[1])
     low, high = np.zeros(len(x)), np.ones(len(y))
     return draw.plot(
-        draw.segments(x[i, 0], low[i], y[j, 0], high[j], mass),
-        draw.points(x[:, 0], low, color=draw.SOURCE, size=_relative(result.a.values)),
-        draw.points(y[:, 0], high, color=draw.TARGET, size=_relative(result.b.values)),
+        draw.segments(x[i, 0], low[i], y[j, 0], high[j], mass, who={"source": i, "target": j}),
+        draw.same(draw.points(x[:, 0], low, size=_relative(result.a.values)), source=np.arange(len(x))),
+        draw.same(draw.points(y[:, 0], high, color=draw.TARGET, size=_relative(result.b.values)), target=np.arange(len(y))),
         xlabel=draw.label("position", result.row.attrs["units"]), yticks=[(0, "source"), (1, "target")],
         ylim=(-0.12, 1.12), height=300,
     )
@@ -127,8 +127,10 @@ def _cells(result: xr.Dataset) -> Any:
     quadratic = p["regularizer"] == "quadratic"
     k = len(points) if quadratic else p["k"]
     marks = [
-        draw.points(*result.x.values.T, color=draw.SOURCE, size=_relative(result.a.values)),
-        draw.points(*result.y.values.T, color=draw.TARGET, size=_relative(result.b.values)),
+        draw.same(draw.points(*result.x.values.T, size=_relative(result.a.values)), source=np.arange(len(result.x))),
+        draw.same(
+            draw.points(*result.y.values.T, color=draw.TARGET, size=_relative(result.b.values)), target=np.arange(len(result.y))
+        ),
     ]
     names = [str(name) for name in result.axis.values] if result.axis.dtype.kind not in "iu" else ["x₁", "x₂"]
     ends = {"xlim": (x0, x1), "ylim": (y0, y1), "xlabel": names[0], "ylabel": names[1]}

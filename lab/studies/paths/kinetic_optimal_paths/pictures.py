@@ -50,7 +50,7 @@ def _particles(result: xr.Dataset, moment: int) -> Any:
         position = result.position.sel(schedule=name).values
         panels[_title(result, name)] = draw.Panel(
             position[moment], position[before][:, :_TAILED], None if shades is None else shades[k, moment],
-            result.data_position if shades is None else None,
+            result.data_position if shades is None else None, who=draw.began(position[0]),
         )
     peak = None if shades is None else 1.2 * float(np.median(shades[:, -1].max(axis=(1, 2))))
     steps = int(sweeping.parameters(result)["nfe"])

@@ -51,8 +51,8 @@ def _choice(result: xr.Dataset, frame: int) -> Any:
     xlim, ylim = _limits(result)
     left = float(result.residual.values[frame].mean())
     return draw.plot(
-        draw.points(*at[some].T, color=[shades[i] for i in level], size=0.6),
-        draw.points(*seen.T, color=draw.TARGET, size=size),
+        draw.same(draw.points(*at[some].T, color=[shades[i] for i in level], size=0.6), row=some),
+        draw.same(draw.points(*seen.T, color=draw.TARGET, size=size), row=order),
         xlim=xlim, ylim=ylim, equal=True, note=f"{frame} of {k} rows; {left:.0%} of the kernel is left", height=400,
         **_names(result),
     )
@@ -65,8 +65,8 @@ def _beside(result: xr.Dataset) -> Any:
     seen = seen[((seen >= (xlim[0], ylim[0])) & (seen <= (xlim[1], ylim[1]))).all(axis=1)]
     panels = {}
     for way in result.way.values.tolist():
-        chosen = at[result.indices.sel(way=way).values]
-        panels[way] = draw.Panel(chosen, goal=seen, color=_tint(way), under=blend(draw.MUTED, 0.6))
+        rows = result.indices.sel(way=way).values
+        panels[way] = draw.Panel(at[rows], goal=seen, color=_tint(way), under=blend(draw.MUTED, 0.6), who=rows)
     return draw.particles(panels, xlim, ylim, size=0.7, height=280, note="grey: all rows")
 
 
