@@ -273,6 +273,10 @@ def test_it_is_used_by_keys_alone():
         page.get_by_text("step 1 of 3").wait_for(state="hidden")
         page.keyboard.press("ArrowDown")
         page.locator(".talk h1", has_text="Half as strong?").wait_for()
+        page.wait_for_timeout(400)
+        assert session.study.gamma == 1  # it is asked first: the room guesses
+        assert page.locator(".talk em").count() == 0
+        page.keyboard.press("a")
         wait(lambda: page.wait_for_timeout(20) or session.study.gamma == 0.5)
         page.locator(".talk em", has_text="The sum is 0.5, it was 1.").wait_for()
         assert not page.get_by_role("tablist").is_visible()

@@ -13,7 +13,7 @@ const icon = (name) => {
   return svg
 }
 const KEYS = [["space", "play or pause"], ["← →", "move what the hero shows"], ["P", "present"], ["↑ ↓", "steps, while presenting"],
-  ["A", "answer of the step"], ["G", "keep this behind what follows, to compare"], ["point", "the same thing in every picture; a press keeps it, Esc lets go"], ["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Esc", "back to the page"], ["?", "these keys"]]
+  ["A", "set what the step says, and answer it"], ["G", "keep this behind what follows, to compare"], ["point", "the same thing in every picture; a press keeps it, Esc lets go"], ["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Esc", "back to the page"], ["?", "these keys"]]
 const put = async (text) => {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text)
   const area = h("textarea", {style: "position:fixed;opacity:0"})
@@ -63,7 +63,7 @@ export function render({model, el}) {
   const goTo = (next) => {
     if (!known.steps.length) return
     step = Math.max(0, Math.min(known.steps.length - 1, next))
-    known.press(step)
+    if (known.open.includes(step)) known.press(step)  // a new one is asked first: the room guesses
     speak()
   }
   const listen = (event) => {
@@ -91,7 +91,7 @@ export function render({model, el}) {
     if (event.key === " " && (!control || (range && target.name === "scrubber"))) { event.preventDefault(); tell("lab-play") }
     else if (ways[event.key] && !range && target.getAttribute?.("role") == null) { event.preventDefault(); tell("lab-move", ways[event.key]) }
     else if (steps[event.key] && on) { event.preventDefault(); goTo(step + steps[event.key]) }
-    else if (event.key === "a" && on && known.steps[step]) known.ask(step)
+    else if (event.key === "a" && on && known.steps[step]) known.press(step)
     else if (event.key === "p") present(!on)
     else if (event.key === "g") ghost.click()
     else if (event.key === "?") help.hidden = !help.hidden

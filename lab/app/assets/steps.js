@@ -32,7 +32,7 @@ export function render({model, el}) {
     fill(el, h("div", {class: "top"}, h("h2", {}, "Steps"), h("span", {}, "guess, press, then look"),
       h("span", {class: "done"}, `${count} of ${state.steps.length} done`)), rows)
     el.querySelector(`[data-for="${focused}"]`)?.focus()
-    dispatchEvent(new CustomEvent("lab-steps", {detail: {steps: state.steps, open: [...open], press, ask}}))
+    dispatchEvent(new CustomEvent("lab-steps", {detail: {steps: state.steps, open: [...open], press}}))
   }
   const asked = Number(new URLSearchParams(location.hash.slice(1)).get("step")) - 1
   follow(model, (given) => {
