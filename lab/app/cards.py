@@ -32,6 +32,8 @@ from .session import Session
 from .view import View, source
 
 _ROOM, _WIDE_ROOM = 1.65, 3.2  # width to height of a card's picture
+_HIGH = 310  # pixels of a card's picture
+_OTHER = 0.15  # of the width, from which on a picture is drawn anew
 _QUIET = 0.6  # seconds without a change before a sweep begins
 _log = logging.getLogger("lab.app")
 
@@ -55,6 +57,7 @@ class Head(View):
     """Title, caption, and what is going on."""
 
     seen = param.Boolean(False, doc="in sight, or nearly")
+    wide = param.Integer(0, bounds=(0, 10_000), doc="pixels; 0 before it is known")
 
     _esm = source("lit.js", "card.js")
     css = theme.asset("card.css")
@@ -71,6 +74,7 @@ class Card:
         wide: as wide as the page.
         high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
         room: width to height of what the picture has.
+        across: its width in pixels, until the browser says otherwise.
     """
 
     def __init__(
@@ -81,11 +85,12 @@ class Card:
         wide: bool = False,
         high: int = 0,
         room: float = _ROOM,
+        across: float = 0.0,
     ):
         self.session, self.picture = session, picture
         self.why = ""
         self.folded = False  # with its group
-        self._high, self._room = high, _WIDE_ROOM if wide else room
+        self._high, self._room, self._wide = high, _WIDE_ROOM if wide else room, across
         self._on_fold = on_fold
         self._drawn: xr.Dataset | None = None
         self._layers: tuple[type, ...] = ()
@@ -107,6 +112,7 @@ class Card:
             self.head, self._picture, *under, css=css, css_classes=["card", "staged"] if high else ["card"]
         )
         self.head.param.watch(lambda event: self.refresh(), "seen")
+        self.head.param.watch(lambda event: self._fit(event.new), "wide")
         self._eye: Any = None  # the source of the camera of the figure on the page
         session.param.watch(self._turn, "cameras")
         session.param.watch(self._haunt, "ghost")
@@ -159,6 +165,14 @@ class Card:
             self.session.set(**values)
 
     # ---- inside --------------------------------------------------------------------------------------------------
+
+    def _fit(self, wide: int) -> None:
+        """Draw again for the width that the browser has, where it is another than was thought."""
+        before = self._wide or self._room * _HIGH
+        if wide and abs(np.log(wide / before)) > _OTHER:
+            self._room *= wide / before
+            self._wide = float(wide)
+            self._redraw()
 
     def _asked(self, message: dict[str, Any]) -> None:
         kind = message.get("take")
@@ -326,13 +340,13 @@ class Card:
         if element is not None:
             self._put(element, result)
             if self._reel is not None:
-                self._reel.fill(result, self._theme, self._room)
+                self._reel.fill(result, self._theme, self._room, self._wide)
         if why != self.why:
             self.why, self.view.visible = why, not (why or self.folded)
             self._on_fold()
 
     def _tone(self) -> Any:
-        return drawing.theme(self._theme, backend="bokeh", room=self._room)
+        return drawing.theme(self._theme, backend="bokeh", room=self._room, wide=self._wide)
 
     @property
     def _theme(self) -> str:

@@ -15,7 +15,7 @@ from lab.studies import Picture
 
 from . import theme
 from .ghost import is_ghost
-from .scrubber import scaled
+from .scrubber import in_logs, scaled
 from .view import View, source
 
 _MANY, _APART = 16, 4  # of more frames than that each fourth comes first
@@ -59,7 +59,7 @@ class Reel:
         """For the options of the picture on the page: tells which figure it is."""
         self.figure = plot.state
 
-    def fill(self, result: xr.Dataset, tone: str, room: float = 0.0) -> None:
+    def fill(self, result: xr.Dataset, tone: str, room: float = 0.0, wide: float = 0.0) -> None:
         """Draw all frames of ``result`` on the room that the picture has; an older filling is given up. Of many frames some
         that are far apart come first, so that it plays soon, and all of them later."""
         self._turn += 1
@@ -78,7 +78,7 @@ class Reel:
                 return
             number = order[len(rows)]
             try:
-                with drawing.theme(tone, backend="bokeh", room=room):
+                with drawing.theme(tone, backend="bokeh", room=room, wide=wide):
                     element = self.picture.shown(result, number)
                 with drawing.pen:
                     if off is None:
@@ -142,7 +142,12 @@ def along(result: xr.Dataset, dim: str) -> dict[str, Any]:
             unit = variable.attrs.get("units", "")
             unit = f" {unit}" if unit not in ("", "1") else ""
             texts = [f"{theme.number(value)}{unit}" for value in numbers]
-            return {"heights": scaled(numbers), "texts": texts, "label": drawing.label(variable)}
+            return {
+                "heights": scaled(numbers),
+                "texts": texts,
+                "label": drawing.label(variable),
+                "logs": in_logs(numbers),
+            }
     return {}
 
 

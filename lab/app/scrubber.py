@@ -150,6 +150,7 @@ class Scrubber(View):
         points = self._points()
         heights = scaled(list(points.values()))
         told = declared.label if declared is not None else ""
+        scale = ", log scale" if in_logs(list(points.values())) else ""
         unit = f" {declared.unit}" if declared is not None and declared.unit not in ("", "1") else ""
         result = session.result
         live = result is None or result.attrs["run_seconds"] + result.attrs["compile_seconds"] < _LIVE
@@ -166,7 +167,9 @@ class Scrubber(View):
                 [at, height, f"{theme.number(number)}{unit} {told}"]
                 for (at, number), height in zip(points.items(), heights, strict=True)
             ],
-            label=f"{told}{unit and f' ({unit.strip()})'}, against {parameter.symbol or self.name_of}" if told else "",
+            label=f"{told}{unit and f' ({unit.strip()})'}, against {parameter.symbol or self.name_of}{scale}"
+            if told
+            else "",
             todo=self._todo(len(points)),
             live=live,
             busy=session.busy,
@@ -185,11 +188,18 @@ class Scrubber(View):
         return {"label": f"Draw the curve: {runs} runs{about}", "title": "compute one run for each point of the curve"}
 
 
-def scaled(values: list[float]) -> list[float | None]:
-    """Heights from 0 to 1, on a logarithmic scale where all are positive and far apart; None for what is no number."""
+def in_logs(values: list[float]) -> bool:
+    """Whether ``scaled`` takes their logarithms: where all are positive and far apart."""
     numbers = np.asarray(values, float)
     finite = numbers[np.isfinite(numbers)]
-    if finite.size and finite.min() > 0 and finite.max() > 300 * finite.min():
+    return bool(finite.size and finite.min() > 0 and finite.max() > 300 * finite.min())
+
+
+def scaled(values: list[float]) -> list[float | None]:
+    """Heights from 0 to 1, on a logarithmic scale where ``in_logs`` says so; None for what is no number."""
+    numbers = np.asarray(values, float)
+    finite = numbers[np.isfinite(numbers)]
+    if in_logs(values):
         numbers, finite = np.log(np.where(numbers > 0, numbers, np.nan)), np.log(finite)
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
     span_of = high - low

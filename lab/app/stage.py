@@ -26,11 +26,15 @@ _ABOVE = 30  # of them, above and below what is drawn
 _HERO_HIGH = {True: 372, False: 360}  # pixels of the pictures of a hero: of one alone, of several
 
 
-def rooms(heroes: Sequence[Picture]) -> dict[str, tuple[float, float]]:
-    """The pixels that the pictures of a hero have beside each other on a wide page: width and height, by name."""
+def rooms(heroes: Sequence[Picture], stage: float = _STAGE_WIDE) -> dict[str, tuple[float, float]]:
+    """The pixels that the pictures of a hero have beside each other: width and height, by name.
+
+    Args:
+        stage: pixels of all of them; those of a wide page when omitted.
+    """
     whole = sum(picture.share for picture in heroes)
     high = _HERO_HIGH[len(heroes) == 1] - _ABOVE
-    return {picture.name: (_STAGE_WIDE * picture.share / whole, high) for picture in heroes}
+    return {picture.name: (stage * picture.share / whole, high) for picture in heroes}
 
 
 class Title(View):
@@ -78,8 +82,10 @@ class Cards:
         first = next((picture.name for picture in pictures if picture.along is None), "")
         heroes = story.hero if story is not None else tuple(filter(None, [first]))
         high = _HERO_HIGH[len(heroes) == 1]
-        shapes = {name: wide / tall for name, (wide, tall) in rooms([pictures[name] for name in heroes]).items()}
-        self.heroes = [Card(session, pictures[name], self._fold, high=high, room=shapes[name]) for name in heroes]
+        self.heroes = [
+            Card(session, pictures[name], self._fold, high=high, room=wide / tall, across=wide)
+            for name, (wide, tall) in rooms([pictures[name] for name in heroes]).items()
+        ]
         self.cards = list(self.heroes)
         shown: list[Any] = []
         if story is None:

@@ -9,13 +9,14 @@
     for (const {model, glyph} of plot.all_renderer_views ?? plot.renderer_views.values()) {
       if (model.type !== "GlyphRenderer" || glyph?.model?.type !== "Text" || !model.visible) continue
       const {text_font_size, text_font, text_font_style, text_align, text_baseline} = glyph.model
-      const size = text_font_size?.value ?? "12px", high = parseFloat(size)
+      const size = text_font_size?.value ?? "12px", line = parseFloat(size)
       pen.font = `${text_font_style?.value ?? "normal"} ${size} ${text_font?.value ?? "helvetica"}`
       const texts = [...(glyph.text.array ?? glyph.text)].map((each) => String(each?.text ?? each))
       texts.forEach((text, i) => {
         const [x, y] = [glyph.sx[i], glyph.sy[i]], words = text.trim()
         if (words.length < 2 || !isFinite(x) || !isFinite(y)) return  // a mark that is a letter is no word
-        const wide = pen.measureText(text).width, align = text_align?.value ?? "left", base = text_baseline?.value ?? "bottom"
+        const lines = text.split("\n"), high = line * (1 + 1.2 * (lines.length - 1))
+        const wide = Math.max(...lines.map((each) => pen.measureText(each).width)), align = text_align?.value ?? "left", base = text_baseline?.value ?? "bottom"
         const left = align === "left" ? x : align === "right" ? x - wide : x - wide / 2
         const top = base === "top" ? y : base === "middle" ? y - high / 2 : y - high
         boxes.push({words, left, top, right: left + wide, bottom: top + high})

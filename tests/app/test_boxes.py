@@ -19,13 +19,17 @@ from lab.sweeps.single import run
 BOXES = (Path(__file__).parent / "boxes.js").read_text()
 
 
-def _figures(study):
-    """The heroes of a study's default, in the widths that they have at 1440 pixels."""
+STAGES = {1440: 1036, 800: 716}  # the width of a hero, by that of the window
+
+
+def _figures(study, window):
+    """The heroes of a study's default, as wide as they are in a window; a third one gives way in a narrow window."""
     result = run(study())  # what ships
     shown = [picture for name in study.story.hero if not (picture := study.pictures[name]).applies(result)]
     found = []
-    for picture, (width, height) in zip(shown, rooms(shown).values(), strict=True):
-        with draw.theme("light", backend="bokeh", room=width / height):
+    shown = shown[: 2 if window < 900 else 3]
+    for picture, (width, height) in zip(shown, rooms(shown, STAGES[window]).values(), strict=True):
+        with draw.theme("light", backend="bokeh", room=width / height, wide=width):
             element = picture.shown(result, picture.frame(result), None)
             figure = draw.bokeh_renderer("light").get_plot(element, doc=Document()).state
         size = {"width": int(width), "height": int(height) + 30, "min_height": 0}  # of which 30 are air
@@ -57,10 +61,11 @@ def _wrong(figures, folder):
 
 
 @pytest.mark.browser
-def test_no_word_of_a_hero_is_cut_or_lies_over_another(tmp_path, monkeypatch):
+@pytest.mark.parametrize("window", STAGES)
+def test_no_word_of_a_hero_is_cut_or_lies_over_another(window, tmp_path, monkeypatch):
     monkeypatch.delenv("LAB_RESULTS")
     told = [study for study in catalogue() if study.story is not None]  # tests may have registered others
-    wrong = _wrong(map(_figures, told), tmp_path)
+    wrong = _wrong((_figures(study, window) for study in told), tmp_path)
     assert not wrong, "\n".join(wrong)
 
 

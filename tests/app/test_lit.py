@@ -166,3 +166,32 @@ _FIGURES = """
 """
 _LIT = f"""() => {{ {_FIGURES}
   return figures.map((each) => [...(each.labCover?.children ?? [])].map((shape) => shape.tagName)) }}"""
+
+
+def test_a_picture_is_drawn_for_the_width_that_it_has(monkeypatch):
+    session = Session(Linked)
+    session.start()
+    wait(lambda: session.fresh and not session.busy)
+    card = Card(session, session.study.pictures["plan"], lambda: None, high=360, room=2.0, across=700.0)
+    seen = []
+    real = card._tone
+    monkeypatch.setattr(card, "_tone", lambda: seen.append((card._room, card._wide)) or real())
+    card.refresh()
+    card.head.wide = 680  # as was thought
+    assert seen == [(2.0, 700.0)]
+    card.head.wide = 350
+    assert seen[1:] == [(1.0, 350.0)]
+
+
+def test_words_are_as_long_as_their_room():
+    with draw.theme("light", wide=370) as look:
+        assert look.letter == pytest.approx(7.4 / 300)
+        assert look.brief("posterior mean", 0.2) == "posterior…"
+        assert look.brief("mean", 0.2) == "mean"
+        assert (
+            look.lines("a note that is longer than all the axes are wide")
+            == "a note that is longer than all the axes\nare wide"
+        )
+    with draw.theme("light") as look:
+        assert look.letter == 1 / 62
+        assert look.brief("posterior mean", 0.01) == "posterior mean"

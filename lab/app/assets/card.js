@@ -11,6 +11,15 @@ export function render({model, el, view}) {
     if (seen !== model.seen) model.seen = seen
   }, {rootMargin: "120px"})
   eye.observe(el)
+  let fits = null
+  const ruler = new ResizeObserver(() => {
+    clearTimeout(fits)
+    fits = setTimeout(() => {
+      const wide = Math.round(el.clientWidth)
+      if (wide && Math.abs(wide - model.wide) > 16) model.wide = wide
+    }, model.wide ? 400 : 0)
+  })
+  ruler.observe(el)
   let waits = {}  // what was asked for, until its file has come
   const ask = (kind) => new Promise((resolve, reject) => { waits[kind] = {resolve, reject}; model.send_msg({take: kind}) })
   model.on("msg:custom", ({kind, name, content, refused}) => {
@@ -51,5 +60,5 @@ export function render({model, el, view}) {
       h("div", {class: "track", "data-on": state.part != null}, h("i", {style: `width: ${100 * (state.part ?? 0)}%`})),
     )
   })
-  return () => { eye.disconnect(); removeEventListener("lab-here", moved) }
+  return () => { eye.disconnect(); ruler.disconnect(); clearTimeout(fits); removeEventListener("lab-here", moved) }
 }

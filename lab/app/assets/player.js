@@ -85,7 +85,7 @@ export function render({model, el, view}) {
     slider.max = n - 1
     slider.setAttribute("aria-label", state.name)
     if (main) {
-      label.textContent = state.label ? `${state.label}, against ${state.name}` : ""
+      label.textContent = state.label ? `${state.label}, against ${state.name}${state.logs ? ", log scale" : ""}` : ""
       const few = state.names ? state.names.map((_, k) => k) : [...new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * (n - 1))))]
       const wide = 8 + 7 * Math.max(...few.map((k) => String(figureOf(k)).length)), every = Math.ceil(few.length * wide / 320)
       fill(ticks, few.map((k, i) => h("span", {style: `left:${100 * k / (n - 1)}%`, class: i % every ? "more" : null}, figureOf(k))))

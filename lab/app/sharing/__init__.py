@@ -28,7 +28,7 @@ from lab.sweeps.single import run
 
 from .. import theme
 from ..controls import brief
-from ..scrubber import scaled
+from ..scrubber import in_logs, scaled
 from ..steps import in_words
 from . import page
 from .cells import MOST, Cell, Count, Runs, asked, compute, grid_of
@@ -288,7 +288,9 @@ def _sliders(runs: Runs) -> list[dict[str, Any]]:
             curve = {
                 "heights": scaled(found),
                 "texts": texts,
-                "label": label.label + (f" ({unit.strip()})" if unit else ""),
+                "label": label.label
+                + (f" ({unit.strip()})" if unit else "")
+                + (", log scale" if in_logs(found) else ""),
             }
         symbol = declared[name].symbol or name.replace("_", " ")
         texts = [theme.number(value) if isinstance(value, int | float) else as_text(value) for value in values]

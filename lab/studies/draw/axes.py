@@ -42,13 +42,14 @@ def plot(
     empty = x is None or y is None
     if empty:
         note = f"nothing to show: {note or 'there are no finite values'}"
+    note = current().lines(note)
     x, y = x or (1.0, 10.0), y or (1.0, 10.0)
     if logy:
         flat = [_raised(layer, y[0]) for layer in flat]
     labels, x = direct_labels(flat, x, y, (logx, logy), _spread, pinned=bool(xlim and xlim[1] is not None), note=note)
     if empty:  # the same layers as ever, so that a live picture keeps its structure
         labels = [label._replace(text="") for label in labels]
-    labels.append(Words(x[0], y[1], f" {note}", current().muted, up="top"))
+    labels.append(Words(x[0], y[1], " " + note.replace("\n", "\n "), current().muted, up="top"))
     return frame(
         [*flat, *words(labels)],
         x,

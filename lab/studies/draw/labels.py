@@ -10,7 +10,6 @@ import numpy as np
 from .layers import SAYS, TINT, Words, vector
 from .look import current
 
-LETTER = 1 / 62  # of the width: a picture is some 62 letters wide
 LINE = 0.07  # of the height
 _CLEAR = 0.055  # from a level line to the middle of its label
 
@@ -69,19 +68,23 @@ def direct_labels(
         pinned: the right end of the axis stays where it is.
         note: what stands at the top left already.
     """
-    across, up = Scale(*x, logs[0]), Scale(*y, logs[1])
+    across, up, letter = Scale(*x, logs[0]), Scale(*y, logs[1]), current().letter
     told = [(layer, layer.cdims.get(SAYS, ""), layer.cdims.get(TINT, current().ink)) for layer in layers]
     told = [each for each in told if each[1] and _has_place(each[0], logs)]
     beside = [len(text) + 2 for layer, text, _ in told if not isinstance(layer, hv.VLine)]
     if beside and not pinned:
-        across = Scale(x[0], across.back(1 / (1 - min(0.4, max(beside) * LETTER))), logs[0])
-    top = [_Box("", "", 0.0, (len(note) + 2) * LETTER if note else 0.0, 1.0, 0.0)]
+        across = Scale(x[0], across.back(1 / (1 - min(0.4, max(beside) * letter))), logs[0])
+    long = max(map(len, note.split("\n")))
+    top = [
+        _Box("", "", 0.0, (long + 2) * letter if note else 0.0, 1.0 - LINE * row, 0.0)
+        for row in range(note.count("\n") + 1)
+    ]
     boxes: list[_Box] = []
     for layer, text, tint in told:
-        wide = (len(text) + 2) * LETTER
+        wide = (len(text) + 2) * letter
         if isinstance(layer, hv.VLine):
             at = across.to(float(layer.data))
-            right = at + wide > 1 + 2 * LETTER and at > wide
+            right = at + wide > 1 + 2 * letter and at > wide
             ends = (at - wide, at) if right else (at, at + wide)
             boxes.append(_Box(f"{text} " if right else f" {text}", tint, *ends, 1.0, at, "right" if right else "left"))
             _to_a_row(boxes[-1], top)
@@ -94,7 +97,7 @@ def direct_labels(
         else:
             at, height = _end(layer, logs, spread, (x[1], y[1]))
             own, level = min(across.to(at), across.to(x[1])), up.to(height)
-            if own + wide > 1 + 2 * LETTER:  # no room at the right: over the end, or under it
+            if own + wide > 1 + 2 * letter:  # no room at the right: over the end, or under it
                 level += -_CLEAR if level + 2 * _CLEAR > 1 else _CLEAR
                 boxes.append(_Box(f"{text} ", tint, 1 - wide, 1.0, level, 1.0, "right"))
             else:

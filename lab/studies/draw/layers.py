@@ -87,7 +87,7 @@ def points(
     dots = _layer(hv.Points, data, label, tint, names, kdims=["x", "y"])
     if grip:
         dots = dots.clone(cdims={**dots.cdims, GRIP: True})
-    rim, fill = current().card, hv.dim("own") if own else tint
+    rim, fill = current().rim(own), hv.dim("own") if own else tint
     return dress(
         dots,
         both={"alpha": alpha},
@@ -173,7 +173,7 @@ def rectangles(
     if own is not None:
         columns, names = [*columns, np.asarray(own)], [*names, "own"]
     made = _layer(hv.Rectangles, tuple(columns), text, tint, names, kdims=["x", "y", "x1", "y1"])
-    rim = current().card if edge else None
+    rim = current().rim(own is not None) if edge else None
     fill: Any = tint if own is None else hv.dim("own")
     return dress(
         made,

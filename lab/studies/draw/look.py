@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
+from textwrap import wrap
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
+LETTER_WIDTH, _BESIDE = 7.4, 70  # pixels: a letter, and what stands beside the axes
 _WORTH = 1.15  # how much larger panels are that are worth another row
 SOURCE, TARGET, GOOD, WARN, MUTED, INK, CARD = "source", "target", "good", "warn", "muted", "ink", "card"
 
@@ -20,7 +22,8 @@ SOURCE, TARGET, GOOD, WARN, MUTED, INK, CARD = "source", "target", "good", "warn
 @dataclass(frozen=True)
 class Theme:
     """The colours of one surface, whether axes keep their ranges while values change, for whom one draws, and on how much room:
-    its width to its height, 0 where panels stand in one row whatever it is."""
+    its width to its height, 0 where panels stand in one row whatever it is, and its width in pixels, 0 where that is not known.
+    """
 
     name: str
     card: str
@@ -35,6 +38,21 @@ class Theme:
     hold: bool = False
     backend: str = ""  # draw for this one only; "" for all
     room: float = 0.0
+    wide: float = 0.0
+
+    @property
+    def letter(self) -> float:
+        """The width of a letter as a share of the axes: some 62 stand side by side where the width is not known."""
+        return float(np.clip(LETTER_WIDTH / max(self.wide - _BESIDE, 1.0), 1 / 140, 1 / 26)) if self.wide else 1 / 62
+
+    def brief(self, words: str, share: float) -> str:
+        """As much of a text as stands on a share of the width of a picture without axes; all of it where that is not known."""
+        most = max(3, int(share * self.wide / LETTER_WIDTH)) if self.wide else len(words)
+        return words if len(words) <= most else words[: most - 1].rstrip(" ,;:") + "…"
+
+    def lines(self, words: str) -> str:
+        """A text in as many lines as the axes are wide, each as long as it may be."""
+        return "\n".join(wrap(words, max(12, int(1 / self.letter)))) if self.wide else words
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -42,6 +60,10 @@ class Theme:
         dark = self.name == "dark"
         rest = ("#c39ad6", "#5cc4d3", "#d9bd55") if dark else ("#8a5a9e", "#0f8a9d", "#a88400")
         return (self.source, self.target, self.good, *rest)
+
+    def rim(self, own: bool) -> str:
+        """The line round a mark; on a dark ground it is seen where the mark has a colour of its own, which may be as dark."""
+        return self.muted if own and self.name == "dark" else self.card
 
     def colour(self, name: str) -> str:
         """The value of a semantic colour; any other text is taken as the colour itself."""
@@ -86,7 +108,7 @@ def current() -> Theme:
 
 
 @contextmanager
-def theme(name: str, hold: bool = False, backend: str = "", room: float = 0.0) -> Iterator[Theme]:
+def theme(name: str, hold: bool = False, backend: str = "", room: float = 0.0, wide: float = 0.0) -> Iterator[Theme]:
     """Draw in a theme: ``with theme("dark"): ...``
 
     Args:
@@ -94,13 +116,14 @@ def theme(name: str, hold: bool = False, backend: str = "", room: float = 0.0) -
         hold: live axes keep their ranges while the data change.
         backend: dress pictures for ``"bokeh"`` or ``"matplotlib"`` alone, in half the time; for both when empty.
         room: width to height of the place that a picture has; panels beside each other fill it in rows. One row when 0.
+        wide: its width in pixels, by which words are kept apart; 0 where it is not known.
 
     Raises:
         ValueError: there is no such theme.
     """
     if name not in THEMES:
         raise ValueError(f"there is no theme {name!r}; the themes are {', '.join(THEMES)}")
-    chosen = replace(THEMES[name], hold=hold, backend=backend, room=room)
+    chosen = replace(THEMES[name], hold=hold, backend=backend, room=room, wide=wide)
     token = _theme.set(chosen)
     try:
         yield chosen

@@ -8,7 +8,7 @@ import numpy as np
 
 from .axes import frame
 from .layers import segments, text
-from .look import GOOD, INK, MUTED, current, diverging, dress
+from .look import GOOD, INK, LETTER_WIDTH, MUTED, current, diverging, dress
 
 _GAP = 0.1  # between images, in widths of one
 _CAPTION = 0.3  # where words stand between them
@@ -76,19 +76,25 @@ def mosaic(
         mpl={"facecolor": "none", "edgecolor": tint, "linewidth": 0.8},
     )
     middle = [tall - i * down - h / 2 for i in range(r)]
-    longest = max(map(len, rows), default=0)
-    room = wide * _LETTER * longest / max(1 - _LETTER * longest, 0.3) + (0.15 * w if rows else 0.0)
+    longest = max(map(len, rows), default=0) * (LETTER_WIDTH / current().wide if current().wide else _LETTER)
+    room = wide * longest / max(1 - longest, 0.3) + (0.15 * w if rows else 0.0)
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
+    line = _LINE * (wide + room)
+    above, below = (line + 0.08 * h if cols or captions else 0.0), (line + 0.08 * h if note else 0.0)
+    look = current()
+    # of the width, one pixel of an image, with some air about the picture
+    seen = 0.9 * min(1 / (wide + room), 1 / ((look.room or 1e-9) * (above + tall + below)))
     told = [
-        (j * across, tall - i * down + 0.06 * h, words) for i, row in enumerate(captions) for j, words in enumerate(row)
+        (j * across, tall - i * down + 0.06 * h, look.brief(words, across * seen))
+        for i, row in enumerate(captions)
+        for j, words in enumerate(row)
     ]
     captioned = text(
         [x for x, _, _ in told], [y for _, y, _ in told], [words for *_, words in told], color=INK, up="bottom"
     )
+    cols = [look.brief(each, across * seen) for each in cols]
     headed = text([j * across for j in range(len(cols))], [tall + 0.08 * h] * len(cols), cols, color=INK, up="bottom")
     said = text([0.0], [-0.08 * h], [note], color=MUTED, up="top")
-    line = _LINE * (wide + room)
-    above, below = (line + 0.08 * h if cols or captions else 0.0), (line + 0.08 * h if note else 0.0)
     return frame(
         [
             image,

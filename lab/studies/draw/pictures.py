@@ -137,7 +137,7 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
     """
     pairs: Any = images.items() if isinstance(images, Mapping) else images
     pairs = list(pairs)
-    layers, texts, left, far, foot = [], [], 0.0, 1.0, 0.0
+    layers, texts, widths, left, far, foot = [], [], [], 0.0, 1.0, 0.0
     colours = [_rgb(pixels) for _, pixels in pairs]
     wide = sum(rgb.shape[1] / rgb.shape[0] + 0.06 for rgb in colours) / max(len(pairs), 1)
     columns = columns_for(len(pairs), wide / 1.2)
@@ -148,10 +148,19 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
         image = hv.RGB(rgb, ["x", "y"], bounds=(left, foot, right, foot + 1), cdims={SAYS: title})
         layers.append(dress(image, mpl={"interpolation": "antialiased"}))
         texts.append(Words(left, foot + 1.03, title, current().ink, up="bottom"))
+        widths.append(right - left)
         left, far = right + 0.06, max(far, right)
     if not pairs:
         texts.append(Words(0.0, 0.9, "nothing to show: there are no images", current().muted, up="top"))
     span = (0.0, far)
+    if (look := current()).wide:  # what does not stand over its image is cut, not written over the next one
+        tall = min(
+            1 / far, 1 / (look.room * (1.16 - foot)) if look.room else 1.0
+        )  # of an image, as a share of the width
+        widths = widths or [1 / tall]
+        texts = [
+            each._replace(text=look.brief(each.text, wide * tall)) for each, wide in zip(texts, widths, strict=True)
+        ]
     return frame(
         [*layers, *words(texts)], span, (foot, 1.16), equal=True, bare=True, height=height, bounds=(span, (foot, 1))
     )

@@ -9,7 +9,7 @@ import numpy as np
 from lab.ot.singular import angle
 
 from .layers import points, segments, text
-from .look import INK, MUTED, SOURCE, TARGET, blend, ramp
+from .look import INK, MUTED, SOURCE, TARGET, blend, current, ramp
 from .matrices import heatmap
 from .pictures import cells
 
@@ -46,7 +46,7 @@ def power_cells(
     tints = ramp((blend(SOURCE, 0.9), blend(MUTED, 0.12), blend(TARGET, 0.9)), _TINTS)
     place = np.clip(np.log2(np.maximum(mass, 1e-9)) / 4 + 0.5, 0, 1)
     corner = xlim[0] + 0.02 * (xlim[1] - xlim[0]), ylim[1] - 0.02 * (ylim[1] - ylim[0])
-    marks: list[Any] = [text([corner[0]], [corner[1]], note, color=INK, up="top")]
+    marks: list[Any] = [text([corner[0]], [corner[1]], current().lines(note), color=INK, up="top")]
     if goals:
         count = np.bincount(owner.ravel(), minlength=len(y))
         grid = np.meshgrid(*(np.linspace(*ends, 2 * _SIDE + 1)[1::2] for ends in (xlim, ylim)))

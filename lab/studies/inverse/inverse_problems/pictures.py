@@ -76,7 +76,7 @@ def _pixel(result: xr.Dataset) -> Any:
         *layers, draw.vline(truth, "truth", color=draw.TARGET), xlabel="grey value of the framed pixel", ylabel="",
         yticks=[(height + 0.3, short(name)) for height, name in enumerate(names)], xlim=(edges[0], edges[-1]),
         ylim=(0, len(names) + 0.35), height=380,
-        note="grey behind: the exact posterior" if law is not None else "the exact posterior is not known",
+        note="grey: the posterior" if law is not None else "the exact posterior is not known",
     )
 
 

@@ -85,8 +85,10 @@ def _reweighted(result: xr.Dataset) -> Any:
         draw.text(corner[0], corner[1], f"× {tau.max():.2f} at most", color=draw.SOURCE, up="top"),
         draw.text(corner[0], corner[2], f"× {tau.min():.2f} at least", color=draw.TARGET, up="top"),
     ]
+    words = 15 * draw.current().letter  # of the width of all
+    room = max(0.4, (1.06 * words + 0.06) / (1 - words))
     return draw.frame(
-        [*layers, *said], (left, right + 0.4 * wide), (low, high + 0.25 * tall),
+        [*layers, *said], (left, right + room * wide), (low, high + 0.25 * tall),
         xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, bounds=(xlim, ylim), height=380,
     )
 

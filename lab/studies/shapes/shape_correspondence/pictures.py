@@ -31,7 +31,7 @@ def _bodies(result: xr.Dataset) -> dict[str, draw.Body]:
     colours = _colours(result.x.values)
     return {
         "X": draw.Body(result.x.values, result.x_faces.values, colours, [on_x]),
-        "Y, in the colours of where it is on X": draw.Body(
+        "Y in the colours of X": draw.Body(
             result.y.values, result.y_faces.values, colours[result.p2p.values], [on_y]
         ),
     }
