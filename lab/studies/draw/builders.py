@@ -36,7 +36,7 @@ def training(
         colors: by name; those of unrelated things for the others.
         xlabel: of the x axis.
         ylabel: of the y axis, with its unit.
-        bins: about how many means are drawn of a long loss.
+        bins: a loss of more steps is drawn as this many means, or fewer than twice as many.
         axes: as for ``plot``.
 
     Returns:

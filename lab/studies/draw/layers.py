@@ -226,7 +226,7 @@ def bars(x: Any, y: Any, label: str = "", *, color: str = SOURCE, width: float |
         y: (n,) their tops.
         label: what stands at the last one in ``plot``.
         color: a name such as ``draw.SOURCE``, or ``#rrggbb``.
-        width: in units of x; the least distance of neighbours when None, so that they touch.
+        width: in units of x; the least distance of neighbours when None, so that they touch, and 1 for a single bar.
         base: where they stand, one for all or (n,).
 
     Returns:

@@ -52,6 +52,9 @@ def links(
     Returns:
         an ``Overlay`` whose first layers are the links, the sources and the targets.
 
+    Raises:
+        ValueError: a cloud that is not of shape (n, 2) at least.
+
     Examples:
         >>> from lab.studies import draw
         >>> picture = draw.links([[0, 0], [0, 1]], [[1, 0], [1, 1]], [0, 1, 0], [0, 1, 1], [0.5, 0.5, 0.0])
