@@ -146,7 +146,7 @@ def catalogue(kind: str | None = None, needs: Needs = NOTHING) -> list[Entry]:
         needs: what the sets must have.
 
     Returns:
-        the entries, in the order in which they were registered: the first of a kind is its default.
+        the entries, in the order in which they were registered; the first of a kind is its default.
 
     Examples:
         >>> from lab import datasets

@@ -124,7 +124,7 @@ def fingerprint(drawn: Any) -> dict[str, Any]:
         drawn: a picture.
 
     Returns:
-        plain JSON: of each element its type and the digests of its columns.
+        plain JSON, of each element its type and the digests of its columns.
 
     Examples:
         >>> from lab import figures

@@ -292,7 +292,7 @@ def as_text(value: Any) -> str:
         value: of a parameter; data are written by their name.
 
     Returns:
-        the text: ``auto`` for None, ``true`` or ``false``, a number with at most 12 significant digits.
+        ``auto`` for None, ``true`` or ``false``, a number with at most 12 significant digits; any other as it is printed.
 
     Examples:
         >>> from lab.studies.contract import as_text

@@ -45,7 +45,7 @@ def plot(
         height: least height on a page, in pixels.
 
     Returns:
-        an ``Overlay``: the layers and the words.
+        an ``Overlay`` of the layers and the words.
 
     Examples:
         >>> from lab.studies import draw

@@ -211,7 +211,7 @@ def trajectories(
         height: least height on a page, in pixels.
 
     Returns:
-        an ``Overlay``: for each way its lines, its dots and its title, with the goal first where there is one.
+        an ``Overlay`` of the lines, dots and title of each way, with the goal first where there is one.
 
     Examples:
         >>> import numpy as np

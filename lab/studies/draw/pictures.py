@@ -144,7 +144,7 @@ def cells(
         height: least height on a page, in pixels.
 
     Returns:
-        an ``Overlay``: the cells, their edges, the marks.
+        an ``Overlay`` of the cells, their edges and the marks.
 
     Examples:
         >>> from lab.studies import draw
@@ -223,7 +223,7 @@ def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) ->
         height: least height on a page, in pixels; as the rows need it when None.
 
     Returns:
-        an ``Overlay``: a rule, the heads, the entries.
+        an ``Overlay`` of a rule, the heads and the entries.
 
     Examples:
         >>> from lab.studies import draw

@@ -229,7 +229,7 @@ def interval(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Calla
         values: by parameter those that it takes, seeds say; of several parameters all combinations.
 
     Returns:
-        a function of the runs that gives a ``Measured``: value, low and high end.
+        a function of the runs that gives a ``Measured``, the value with its low and high end.
 
     Examples:
         >>> import xarray as xr
