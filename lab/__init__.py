@@ -50,7 +50,17 @@ def __dir__() -> list[str]:
 
 
 def notebook() -> None:
-    """First cell of a notebook: float64, the cache of compiled programs, and pictures that need no network."""
+    """First cell of a notebook: float64, the cache of compiled programs, and pictures that need no network.
+
+    Call it before the first array of JAX. A cell then shows of a result a card above what xarray shows of it.
+
+    Examples:
+        >>> import jax
+        >>> import lab
+        >>> lab.notebook()
+        >>> jax.numpy.ones(2).dtype
+        dtype('float64')
+    """
     from lab import offline
     from lab.home import start
 

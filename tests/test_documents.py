@@ -207,20 +207,23 @@ def test_the_version_is_the_same_everywhere():
     assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "lab").rglob("*.py"))
+    if ">>>" in path.read_text()
+]
+
+
 @pytest.mark.slow
-def test_the_examples_of_docstrings_hold(tmp_path):
+@pytest.mark.parametrize("part", range(4))
+def test_the_examples_of_docstrings_hold(part, tmp_path):
     """As a user types them: in a process without the checks of types that the tests have."""
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for path in sorted((ROOT / "lab").rglob("*.py"))
-        if ">>>" in path.read_text()
-    ]
-    assert len(names) >= 12
+    assert len(EXAMPLES) >= 12
     script = f"""
 import doctest, importlib
 import jax
 jax.config.update("jax_enable_x64", True)
-failed = {{name: doctest.testmod(importlib.import_module(name)).failed for name in {names!r}}}
+failed = {{name: doctest.testmod(importlib.import_module(name)).failed for name in {EXAMPLES[part::4]!r}}}
 assert not any(failed.values()), failed
 """
     done = run(script, tmp_path)

@@ -322,10 +322,12 @@ def checked_address(text: str) -> str:
 
 
 def new_token() -> str:
+    """A token that nobody guesses: 24 random bytes as 32 letters."""
     return token_urlsafe(24)
 
 
 def cookie_name(port: int | None) -> str:
+    """The name of the cookie that holds the token of the server at this port."""
     return f"lab-token-{port}"  # cookies do not tell ports apart
 
 

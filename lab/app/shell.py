@@ -45,7 +45,26 @@ class Scheme(View):
 
 
 def study_page(study: type[Study] | str) -> pn.Template:
-    """The whole page of a study for a server: state from the address, theme from the browser."""
+    """The whole page of a study for a server: state from the address, theme from the browser.
+
+    Args:
+        study: the class, or a name as for ``find``.
+
+    Returns:
+        a template of Panel, for a route of a server; outside of one the study computes at once.
+
+    Examples:
+        >>> from lab import app
+        >>> from lab.studies import DataSource, Paper, Result, Study, Whole
+        >>> class Twice(Study):
+        ...     slug, kind, paper = "twice", "transport", Paper("Diophantus", "Arithmetica", "Alexandria", 250)
+        ...     data = DataSource("bump-to-bump", doc="not looked at")
+        ...     n = Whole(2, doc="a number")
+        ...     results = (Result("twice", (), "twice", "the number"),)
+        ...     compute = staticmethod(lambda inputs, p, loop, warm=None: {"twice": 2 * p.n})
+        >>> type(app.study_page(Twice)).__name__
+        'Template'
+    """
     _begin()
     study = find(study) if isinstance(study, str) else study
     if task_id() is not None:
@@ -62,7 +81,16 @@ def study_page(study: type[Study] | str) -> pn.Template:
 
 
 def gallery_page() -> pn.Template:
-    """The gallery for a server."""
+    """The gallery for a server.
+
+    Returns:
+        a template of Panel, for a route of a server.
+
+    Examples:
+        >>> from lab import app
+        >>> type(app.gallery_page()).__name__
+        'Template'
+    """
     from .gallery import Gallery
 
     if task_id() is not None:
@@ -72,7 +100,27 @@ def gallery_page() -> pn.Template:
 
 
 def page(study: Study | type[Study]) -> pn.viewable.Viewable:
-    """The live page of a study without a shell, for a notebook cell or for who embeds it."""
+    """The live page of a study without a shell, for a notebook cell or for who embeds it.
+
+    Args:
+        study: its class, or one with parameters set.
+
+    Returns:
+        something that Panel shows; outside of a notebook the study computes at once.
+
+    Examples:
+        >>> import panel as pn
+        >>> from lab import app
+        >>> from lab.studies import DataSource, Paper, Result, Study, Whole
+        >>> class Twice(Study):
+        ...     slug, kind, paper = "twice", "transport", Paper("Diophantus", "Arithmetica", "Alexandria", 250)
+        ...     data = DataSource("bump-to-bump", doc="not looked at")
+        ...     n = Whole(2, doc="a number")
+        ...     results = (Result("twice", (), "twice", "the number"),)
+        ...     compute = staticmethod(lambda inputs, p, loop, warm=None: {"twice": 2 * p.n})
+        >>> isinstance(app.page(Twice(n=3)), pn.viewable.Viewable)
+        True
+    """
     _begin()
     session = Session(study)
     if watch.in_notebook():
@@ -103,8 +151,23 @@ def serve(
         port: 0 takes a free one.
         host: the interface to listen on; only this machine by default.
         show: open a browser.
-        address, warm, token, limits, auth, proxy: as for ``make_server``.
+        address: the ``host:port`` that browsers see, as for ``make_server``.
+        warm: compile what the default of each study needs in a process of its own.
+        token: what a visitor must show once, as for ``make_server``.
+        limits: of each visitor, as for ``make_server``.
+        auth: how visitors log in, as for ``make_server``.
+        proxy: take the visitor's address and the protocol from the headers of a proxy; only safe behind one.
         memory: bytes above which compiled programs are let go of, once nothing runs; a quarter of the machine when left out.
+
+    Raises:
+        ValueError: files are given and none of them can be used; or what ``make_server`` refuses.
+        OSError: the port is taken.
+
+    Examples:
+        >>> from lab import app
+        >>> app.serve(["/nowhere.py"])
+        Traceback (most recent call last):
+        ValueError: there is no file /nowhere.py
     """
     load_files(files)
     server = make_server(
@@ -139,14 +202,30 @@ def make_server(
     """The server that ``serve`` runs, not yet started: for tests and for those who embed it.
 
     Args:
+        port: 0 takes a free one.
+        host: the interface to listen on; only this machine by default.
         address: the ``host:port`` that browsers see, one or several, where it is another, behind a proxy say.
+        warm: compile what the default of each study needs in a process of its own, so that visitors do not wait for it.
         token: what a visitor must show once; made where others can reach the server and there is no ``auth``, unless it is
             "".
         limits: of each visitor; ``limits.LOCAL`` or, where others can reach the server, ``limits.PUBLIC`` when left out.
         auth: how visitors log in, as Panel takes it: ``basic_auth`` (a password, or a JSON file of users, which is read
             now), ``oauth_provider``, ...
         proxy: take the visitor's address and the protocol from the headers of a proxy; only safe behind one.
-        warm: compile what the default of each study needs in a process of its own, so that visitors do not wait for it.
+
+    Returns:
+        a server of Bokeh, which listens and does not answer before it is run.
+
+    Raises:
+        ValueError: an address or a login that can't be, in a sentence.
+        OSError: the port is taken.
+
+    Examples:
+        >>> from lab import app
+        >>> server = app.make_server(port=0, warm=False)
+        >>> server.port > 0
+        True
+        >>> server.stop()
     """
     auth = dict(auth or {})
     users = login.users(auth.pop("basic_auth")) if "basic_auth" in auth else ""

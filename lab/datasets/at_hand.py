@@ -17,10 +17,19 @@ def held(given: Any, kind: str = "transport") -> Data:
         given: ``Data`` as it is; a dict or an xarray Dataset with the arrays by the names that files of this kind use; one
             array, or a tuple of arrays in the order of ``Kind.bare``, as ``(x, y)``; a DataFrame of pandas, or what has
             ``to_pandas``; an ``ott`` geometry or linear problem, as transport.
+        kind: the name of the kind.
+
+    Returns:
+        the data.
 
     Raises:
         ValueError: these are no such data, in a sentence.
         TypeError: it is none of these.
+
+    Examples:
+        >>> from lab import datasets
+        >>> datasets.held([[0.0, 1.0], [1.0, 0.0]]).arrays["a"].tolist()  # a cost; its masses are uniform
+        [0.5, 0.5]
     """
     if isinstance(given, Data):
         return given

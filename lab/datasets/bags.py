@@ -86,6 +86,7 @@ def _morphologies(n: int, patches: int, seed: int, artefacts: bool) -> dict[str,
     sizes={"bags": "n", "d": 16},
 )
 def morphologies(n: int, patches: int, seed: int) -> dict[str, Any]:
+    """Bags whose log risk is linear in the shares of their two rarest kinds of patches."""
     return {"arrays": _morphologies(n, patches, seed, False), "axes": {"kinds": _KINDS}}
 
 
@@ -102,6 +103,7 @@ def morphologies(n: int, patches: int, seed: int) -> dict[str, Any]:
     sizes={"bags": "n", "d": 16},
 )
 def artefacts(n: int, patches: int, seed: int) -> dict[str, Any]:
+    """The same bags, in which part of the patches is noise."""
     return {"arrays": _morphologies(n, patches, seed, True), "axes": {"kinds": (*_KINDS, "artefact")}}
 
 
@@ -133,6 +135,7 @@ def stains(image: np.ndarray) -> np.ndarray:
     raw=packaged.hashes("ihc"),
 )
 def tissue(seed: int) -> dict[str, Any]:
+    """Windows of a photograph as bags of patches; the times are drawn by ``seed``."""
     from PIL import Image
 
     image = np.asarray(Image.open(BytesIO(packaged.content("ihc"))).convert("RGB"))

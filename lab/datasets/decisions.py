@@ -26,6 +26,7 @@ MOST = 400
     sizes={"states": 5, "actions": 3},
 )
 def five_states() -> dict[str, Any]:
+    """Transitions and rewards drawn once, and a uniform start."""
     rng = np.random.default_rng(1)
     transitions = rng.dirichlet(0.5 * np.ones(5), (5, 3))
     return {"arrays": {"transitions": transitions, "rewards": rng.random((5, 3)), "start": np.full(5, 0.2)}}
@@ -39,6 +40,7 @@ def five_states() -> dict[str, Any]:
     sizes={"states": 6, "actions": 2},
 )
 def chain() -> dict[str, Any]:
+    """Six states in a row; one move in ten goes the other way."""
     transitions = np.zeros((6, 2, 6))
     for s in range(6):
         for action, (wanted, other) in enumerate(((max(s - 1, 0), min(s + 1, 5)), (min(s + 1, 5), max(s - 1, 0)))):
@@ -58,6 +60,7 @@ def chain() -> dict[str, Any]:
     sizes={"states": 16, "actions": 4},
 )
 def grid() -> dict[str, Any]:
+    """Sixteen squares, on which a move slips to either side with probability 0.1 each."""
     ways = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
     transitions = np.zeros((16, 4, 16))
     for s in range(16):

@@ -38,11 +38,26 @@ def read(
 
     Args:
         path: of a file or folder, or two of them: sources, then targets.
+        kind: the name of the kind.
         n: number of colours of each picture, 64 when None; no other file has a use for it.
         seed: of the colours' k-means.
 
+    Returns:
+        the data.
+
     Raises:
-        ValueError: a file that cannot be read, or whose content is no transport problem.
+        ValueError: a file that cannot be read, or whose content is none of the kind.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from lab import datasets
+        >>> with TemporaryDirectory() as folder:
+        ...     np.save(Path(folder, "cost.npy"), [[0.0, 1.0, 4.0]])
+        ...     data = datasets.read(Path(folder, "cost.npy"))
+        >>> data.arrays["a"].shape, data.arrays["b"].shape
+        ((1,), (3,))
     """
     paths = [path] if isinstance(path, str | PathLike) else list(path)
     places = [_place(each) for each in paths]
@@ -79,8 +94,25 @@ def read(
 def kept(path: Path) -> "xr.Dataset":
     """A result that the lab wrote to a ``.nc`` or ``.zarr``, whole.
 
+    Args:
+        path: of the file, or of the folder of a ``.zarr``.
+
+    Returns:
+        the Dataset, loaded.
+
     Raises:
         ValueError: no such file, or one that has more than is read.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import xarray as xr
+        >>> from lab import datasets
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "result.nc")
+        ...     _ = xr.Dataset({"cost": 0.5}).to_netcdf(path, engine="h5netcdf")
+        ...     datasets.kept(path).cost.item()
+        0.5
     """
     import xarray as xr
 
@@ -113,10 +145,26 @@ def _zarr_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, bytes]:
 def read_bytes(
     name: str, payload: bytes | Mapping[str, bytes], *, kind: str = "transport", n: int | None = None, seed: int = 0
 ) -> Data:
-    """An upload: the content of a file called ``name``, or of two files by their names; otherwise as ``read``.
+    r"""An upload: the content of a file, or of two files by their names; otherwise as ``read``.
+
+    Args:
+        name: of the file, whose ending counts; of two files what sentences call them.
+        payload: the content, or the contents by the names of the files.
+        kind: the name of the kind.
+        n: number of colours of each picture, 64 when None; no other file has a use for it.
+        seed: of the colours' k-means.
+
+    Returns:
+        the data.
 
     Raises:
         ValueError: as ``read``, and more than ``UPLOAD_LIMIT`` bytes.
+
+    Examples:
+        >>> from lab import datasets
+        >>> table = b"side,u,weight\nsource,0,1\ntarget,1,0.5\ntarget,2,0.5\n"
+        >>> datasets.read_bytes("three.csv", table).arrays["b"].tolist()
+        [0.5, 0.5]
     """
     files = dict(payload) if isinstance(payload, Mapping) else {name: payload}
     size = sum(len(content) for content in files.values())
@@ -133,10 +181,23 @@ def resolve(spec: Any, kind: str | None = None, needs: Needs = NOTHING, **option
     Two paths are joined by a comma. Options that the data have no use for are ignored.
 
     Args:
+        spec: what points to the data.
+        kind: the name of the kind that they must be of; of any when None, and files and objects are then transport.
         needs: what the data must have; a named set without it is refused before it is made, as is one of another kind.
+        options: of a named set; of files ``n`` and ``seed``.
+
+    Returns:
+        the data.
 
     Raises:
         ValueError: neither a set nor a file, data of another kind, or without what is needed.
+
+    Examples:
+        >>> from lab import datasets
+        >>> datasets.resolve("four-atoms", "samples").arrays["x"].shape
+        (4, 1)
+        >>> datasets.resolve([[0.0, 1.0]], "transport").arrays["cost"].shape
+        (1, 2)
     """
     if isinstance(spec, str) and (entry := entry_of(spec)):
         if kind:
@@ -207,7 +268,20 @@ def _assemble(files: Sequence[tuple[str, bytes]], kind: str, n: int | None, seed
 
 
 def pack(data: Data) -> bytes:
-    """All of ``data`` as a compressed ``.npz``, the same bytes for the same data; ``read`` and ``unpack`` take it."""
+    """All of ``data`` as a compressed ``.npz``, the same bytes for the same data; ``read`` and ``unpack`` take it.
+
+    Args:
+        data: a data set.
+
+    Returns:
+        the bytes of a file.
+
+    Examples:
+        >>> from lab import datasets
+        >>> data = datasets.load("four-atoms")
+        >>> datasets.unpack(datasets.pack(data)).sha256 == data.sha256
+        True
+    """
     about = {key: getattr(data, key) for key in ("name", "title", "kind", "source", "licence", "notices")}
     about |= {"axes": dict(data.axes), "truth": dict(data.truth)}
     return formats.write_npz(dict(data.arrays), json.dumps(about, sort_keys=True).encode())
@@ -216,8 +290,20 @@ def pack(data: Data) -> bytes:
 def unpack(payload: bytes) -> Data:
     """The data that ``pack`` made bytes of.
 
+    Args:
+        payload: the bytes.
+
+    Returns:
+        the data, checked as those of a file are where their kind is declared.
+
     Raises:
         ValueError: bytes that ``pack`` did not make.
+
+    Examples:
+        >>> from lab import datasets
+        >>> again = datasets.unpack(datasets.pack(datasets.load("four-atoms")))
+        >>> again.name, again.kind
+        ('four-atoms', 'samples')
     """
     with reading("the packed data"):
         arrays, _, about = formats.npz("the packed data", payload)

@@ -24,6 +24,7 @@ SPECTRA = {
     sizes={"n": "n"},
 )
 def stretched_gaussian(n: int, spectrum: str, seed: int) -> dict[str, Any]:
+    """``n`` points of a centred Gaussian whose variances are the eigenvalues, axis by axis."""
     e = np.array(SPECTRA[spectrum])
     x = np.sqrt(e)[None, :] * np.random.default_rng(seed).normal(size=(n, e.size))
     return {"arrays": {"x": x, "eigenvalues": e}, "axes": {"x": tuple(f"x{'₁₂₃'[k]}" for k in range(e.size))}}
@@ -52,6 +53,7 @@ def gaussian_pair(
     sizes={"n": "n", "d": 1},
 )
 def two_gaussians(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points each of N(0, 1) and of N(2, 1/4), with both laws."""
     return {"arrays": gaussian_pair((0.0, 1.0), (2.0, 0.25), n, seed)}
 
 
@@ -65,6 +67,7 @@ def two_gaussians(n: int, seed: int) -> dict[str, Any]:
     sizes={"n": "n", "d": 1},
 )
 def gaussian_1d(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of N(2, 1/4), with their law."""
     x = 2 + 0.5 * np.random.default_rng(seed).normal(size=(n, 1))
     law = {"weights": np.ones(1), "centres": np.full((1, 1), 2.0), "variances": np.full(1, 0.25)}
     return {"arrays": {"x": x, **law}}
@@ -103,6 +106,7 @@ def _gaussians(n: int, seed: int, mean: np.ndarray, source: np.ndarray, target: 
     sizes={"n": "n", "d": 2},
 )
 def crossed_gaussians(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of two centred Gaussians in the plane whose covariances do not commute, with both laws."""
     return _gaussians(n, seed, np.zeros(2), S0, S1)
 
 
@@ -116,6 +120,7 @@ def crossed_gaussians(n: int, seed: int) -> dict[str, Any]:
     sizes={"n": "n", "d": 1},
 )
 def gaussians_1d(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points each of N(0, 1) and of N(2, 0.09), with both laws."""
     return _gaussians(n, seed, np.array([2.0]), np.eye(1), 0.09 * np.eye(1))
 
 
@@ -129,6 +134,7 @@ def gaussians_1d(n: int, seed: int) -> dict[str, Any]:
     sizes={"n": "n", "d": "d"},
 )
 def many_dimensions(d: int, n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of N(0, I) and of five round Gaussians in ``d`` dimensions, with both laws."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(5, d))
     centres *= 6 / np.linalg.norm(centres, axis=1, keepdims=True)

@@ -61,6 +61,7 @@ def _labelled(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
     **packaged.facts("mnist"),
 )
 def mnist_images(n: int, seed: int) -> dict[str, Any]:
+    """``n`` of the 5000 digits that are packaged, a fifth of them held out."""
     return _labelled("mnist", 28, n, seed)
 
 
@@ -75,6 +76,7 @@ def mnist_images(n: int, seed: int) -> dict[str, Any]:
     **packaged.facts("digits"),
 )
 def digit_images(n: int, seed: int) -> dict[str, Any]:
+    """``n`` digits of 8 x 8 pixels between -1 and 1, a fifth of them held out."""
     fields = _labelled("digits", 8, n, seed)
     fields["arrays"]["pixels"] = fields["arrays"]["pixels"].astype(np.float32) / 8 - 1  # from 0 to 16
     return fields
@@ -99,6 +101,7 @@ def digit_images(n: int, seed: int) -> dict[str, Any]:
     raw=packaged.hashes(*_PHOTOGRAPHS),
 )
 def natural_patches(n: int, side: str, colour: str, seed: int) -> dict[str, Any]:
+    """``n`` squares of six photographs, ``side`` pixels wide, in grey or colour."""
     pixels, classes, held_out, notices = _patches(n, int(side), colour == "colour", seed)
     arrays = {"pixels": pixels, "held_out": held_out, "classes": classes}
     return {"arrays": arrays, "axes": {"classes": _PHOTOGRAPHS}, "notices": notices}
@@ -146,6 +149,7 @@ def _patches(n: int, side: int, colour: bool, seed: int) -> tuple[np.ndarray, np
     raw=packaged.hashes(*_PHOTOGRAPHS),
 )
 def photograph_tiles() -> dict[str, Any]:
+    """All squares of 32 pixels, every 16, of six photographs at half their size."""
     parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELLED}
     for index, key in enumerate(_PHOTOGRAPHS):
         grey = formats.picture(key, packaged.content(key))[0].mean(axis=2)
@@ -180,6 +184,7 @@ def photograph_tiles() -> dict[str, Any]:
     raw=packaged.hashes("mnist", *_PHOTOGRAPHS),
 )
 def planted_pattern(images: str, n: int, strength: int, seed: int) -> dict[str, Any]:
+    """Images plus a fixed pattern, each times ``strength`` and a number of its own from N(0, 1)."""
     from lab.denoise.planted import letter
 
     fields = _labelled("mnist", 28, min(n, 5000), seed) if images == "mnist" else natural_patches(n, "16", "grey", seed)
@@ -208,6 +213,7 @@ def planted_pattern(images: str, n: int, strength: int, seed: int) -> dict[str, 
     sizes={"channels": 3, "height": 32, "width": 32},
 )
 def cifar_10(n: int, seed: int) -> dict[str, Any]:
+    """``n`` images of CIFAR-10, which is downloaded once."""
     train, test = _cifar(downloads.content("cifar-10"))
     return {"arrays": _drawn(train, test, n, seed)}
 
@@ -249,6 +255,7 @@ def _drawn(train: np.ndarray, test: np.ndarray, n: int, seed: int) -> dict[str, 
     sizes={"n": "n", "channels": 1, "height": 28, "width": 28},
 )
 def fashion_mnist(n: int, seed: int) -> dict[str, Any]:
+    """``n`` images of Fashion-MNIST, which is downloaded once."""
     pixels = _idx(downloads.content("fashion-mnist images"))
     classes = _idx(downloads.content("fashion-mnist labels"))
     chosen = np.random.default_rng(seed).permutation(len(pixels))[:n]

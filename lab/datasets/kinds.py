@@ -246,21 +246,57 @@ _kinds: dict[str, Kind] = {}
 
 
 def add_kind(kind: Kind) -> Kind:
-    """Let there be data of this kind; one of the same name is replaced."""
+    """Let there be data of this kind; one of the same name is replaced.
+
+    Args:
+        kind: its arrays, and how it comes in.
+
+    Returns:
+        the same kind.
+
+    Examples:
+        >>> from lab import datasets
+        >>> kind = datasets.kind_named("transport")
+        >>> datasets.add_kind(kind) is kind
+        True
+    """
     _kinds[kind.name] = kind
     return kind
 
 
 def is_kind(name: str) -> bool:
-    """Whether a kind of that name is declared."""
+    """Whether a kind of that name is declared.
+
+    Args:
+        name: what a study and a set call it.
+
+    Returns:
+        True where it is.
+
+    Examples:
+        >>> from lab import datasets
+        >>> datasets.is_kind("transport"), datasets.is_kind("weather")
+        (True, False)
+    """
     return name in _kinds
 
 
 def kind_named(name: str) -> Kind:
     """The declared kind of that name.
 
+    Args:
+        name: what a study and a set call it.
+
+    Returns:
+        the kind.
+
     Raises:
         ValueError: there is none.
+
+    Examples:
+        >>> from lab import datasets
+        >>> datasets.kind_named("transport").bare[2]  # what two arrays without names are
+        ('x', 'y')
     """
     if name not in _kinds:
         raise ValueError(f"files are read as data of kind {', '.join(_kinds)}, not {name}")
@@ -268,10 +304,23 @@ def kind_named(name: str) -> Kind:
 
 
 def one_file(kind: Kind, files: Files) -> Data:
-    """The data of one file of arrays, or of a table where the kind has them.
+    r"""The data of one file of arrays, or of a table where the kind has them.
+
+    Args:
+        kind: of the data.
+        files: names and contents, of which there must be one.
+
+    Returns:
+        the data, checked.
 
     Raises:
         ValueError: any other file, or more than one.
+
+    Examples:
+        >>> from lab import datasets
+        >>> table = b"side,u,v\nsource,0,0\ntarget,1,0\ntarget,0,1\n"
+        >>> datasets.one_file(datasets.kind_named("transport"), [("three.csv", table)]).arrays["y"].tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     if len(files) != 1:
         raise ValueError(f"{len(files)} files were given, but {kind.takes} is needed")

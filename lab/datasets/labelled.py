@@ -71,6 +71,7 @@ def _images(key: str, most: int, ratio: int, seed: int) -> tuple[np.ndarray, np.
     **packaged.facts("digits"),
 )
 def digits(ratio: int, seed: int) -> dict[str, Any]:
+    """Digits of 8 x 8 pixels, each next class rarer."""
     x, classes = _images("digits", 174, ratio, seed)
     return {"arrays": _labelled(x / 16, classes)}
 
@@ -85,6 +86,7 @@ def digits(ratio: int, seed: int) -> dict[str, Any]:
     **packaged.facts("mnist"),
 )
 def mnist(ratio: int, seed: int) -> dict[str, Any]:
+    """MNIST on its first 50 principal axes, each next class rarer."""
     from lab.numerics.principal import principal_axes
 
     x, classes = _images("mnist", 250, ratio, seed)
@@ -102,6 +104,7 @@ def mnist(ratio: int, seed: int) -> dict[str, Any]:
     sizes={"d": 2},
 )
 def blobs(ratio: int, seed: int) -> dict[str, Any]:
+    """Points about the corners of a pentagon, each next corner rarer."""
     rng = np.random.default_rng(seed)
     classes = np.repeat(np.arange(5), 200)
     angle = 2 * np.pi * classes / 5
@@ -119,6 +122,7 @@ def blobs(ratio: int, seed: int) -> dict[str, Any]:
     **packaged.facts("digits"),
 )
 def digit_classes() -> dict[str, Any]:
+    """All digits of 8 x 8 pixels between 0 and 1, with their classes."""
     pixels, classes = packaged.labelled_images("digits")
     x = pixels.astype(float) / 16
     return {"arrays": _labelled(x, classes) | {"x": x}}
@@ -133,6 +137,7 @@ def digit_classes() -> dict[str, Any]:
     sizes={"n": "n", "d": 2},
 )
 def disc_in_ring(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points, in turn of a disc of radius 0.8 and of a ring from 1.2 to 1.8 about it."""
     rng = np.random.default_rng(seed)
     classes = np.arange(n) % 2
     radius = np.where(classes == 0, 0.8 * np.sqrt(rng.uniform(size=n)), rng.uniform(1.2, 1.8, n))

@@ -139,7 +139,20 @@ def _well_formed(option: Any) -> bool:
 
 
 def catalogue(kind: str | None = None, needs: Needs = NOTHING) -> list[Entry]:
-    """All entries, or those of one kind, which have what is needed of it, the default set first. Loads nothing."""
+    """The named sets: all, or those of one kind which have what is needed of it. Loads nothing.
+
+    Args:
+        kind: the name of a kind; all when None.
+        needs: what the sets must have.
+
+    Returns:
+        the entries, in the order in which they were registered; the first of a kind is its default.
+
+    Examples:
+        >>> from lab import datasets
+        >>> "bump-to-bump" in [entry.name for entry in datasets.catalogue("transport")]
+        True
+    """
     return [entry for entry in _entries.values() if kind in (None, entry.kind) and entry.fits(needs)]
 
 
@@ -149,11 +162,21 @@ def load(name: str, *, strict: bool = True, **options: Any) -> Data:
     An option that is None takes its default. Data are kept in memory, so that asking again costs nothing.
 
     Args:
+        name: of the set.
         strict: refuse an option that the set does not have; False ignores it.
+        options: of the set, such as ``seed`` and ``n``.
+
+    Returns:
+        the data, read-only.
 
     Raises:
         ValueError: an unknown name, an unknown option, or a value out of bounds.
         TypeError: a value of the wrong type.
+
+    Examples:
+        >>> from lab import datasets
+        >>> datasets.load("four-atoms").arrays["x"].ravel().tolist()
+        [-2.0, -0.5, 1.0, 3.0]
     """
     if name not in _entries:
         raise ValueError(f"there is no data set {shown(name)}; {suggestions(name)}")
@@ -174,7 +197,19 @@ def suggestions(name: str, kind: str | None = None, needs: Needs = NOTHING) -> s
 
 
 def entry_of(name: str) -> Entry | None:
-    """The entry of that name, None when there is none."""
+    """What the registry knows of a named set. Loads nothing.
+
+    Args:
+        name: of the set.
+
+    Returns:
+        its entry; None when there is none.
+
+    Examples:
+        >>> from lab import datasets
+        >>> datasets.entry_of("four-atoms").title, datasets.entry_of("five-atoms")
+        ('Four points on a line', None)
+    """
     return _entries.get(name)
 
 

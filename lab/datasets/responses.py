@@ -57,6 +57,7 @@ for _name, (_title, _summary) in FUNCTIONS.items():
     raw=packaged.hashes("diabetes", "diabetes-target"),
 )
 def diabetes() -> dict[str, Any]:
+    """Ten measurements ``x`` of each of 442 patients, and the progression ``y`` of their disease."""
     x, y = (packaged.content(key) for key in ("diabetes", "diabetes-target"))
     names = ("age", "sex", "body mass index", "blood pressure", *(f"serum {k}" for k in range(1, 7)))
     arrays = {"x": np.array(x.split(), float).reshape(-1, 10), "y": np.array(y.split(), float)}

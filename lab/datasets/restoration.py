@@ -18,6 +18,7 @@ from .samples import KIND, LAW, SEED, N, _mixture, _points, _ring
     sizes={"n": "n", "d": 2},
 )
 def ring_of_three(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of three Gaussians at distance 2 from the origin, with their law."""
     x, law = _mixture(np.random.default_rng(seed), n, _ring(3, 2.0), 0.25**2)
     return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
 
@@ -32,6 +33,7 @@ def ring_of_three(n: int, seed: int) -> dict[str, Any]:
     sizes={"n": "n", "d": 1},
 )
 def two_unlike_modes(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of two Gaussians on a line, with their law."""
     centres = np.array([[-1.5], [1.0]])
     x, law = _mixture(np.random.default_rng(seed), n, centres, [0.15, 0.3], [0.4, 0.6])
     return {"arrays": {"x": x, **law}}
@@ -47,6 +49,7 @@ def two_unlike_modes(n: int, seed: int) -> dict[str, Any]:
     sizes={"n": "n", "d": "dimension"},
 )
 def random_gaussian(dimension: int, n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of a centred Gaussian whose covariance has the trace ``dimension``, with their law."""
     rng = np.random.default_rng(seed)
     half = rng.normal(size=(dimension, dimension))
     covariance = half @ half.T / dimension + 0.1 * np.eye(dimension)

@@ -61,6 +61,7 @@ def _roads(
     sizes={"roads": _TRAIN + _TEST, "frames": "recorded", "agents": "agents"},
 )
 def highway(seed: int, agents: int, recorded: int, warmup: int, slow: float, fast: float) -> dict[str, Any]:
+    """Simulated platoons on four lanes, all agents seen in every frame."""
     positions, profile = _roads(seed, agents, recorded, warmup, slow, fast)
     mask = np.ones(positions.shape[:3], np.int8)
     return {"arrays": {"positions": positions, "mask": mask, "profile": profile, "dt": np.array([_EVERY * _STEP])}}
@@ -77,6 +78,7 @@ def highway(seed: int, agents: int, recorded: int, warmup: int, slow: float, fas
     sizes={"roads": _TRAIN + _TEST, "frames": "recorded", "agents": "agents"},
 )
 def section(seed: int, agents: int, recorded: int, warmup: int, slow: float, fast: float) -> dict[str, Any]:
+    """The same platoons, each agent seen while it is on a section of the road."""
     positions, profile = _roads(seed, agents, recorded, warmup, slow, fast)
     x = positions[..., 0] - np.median(positions[:, 0, :, 0], axis=1)[:, None, None]  # wherever the warm-up ended
     there = (x >= 0) & (x <= _SECTION)

@@ -70,6 +70,7 @@ def _synthetic(
     has=("low", "high", "weights"),
 )
 def checkerboard(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points uniform on eight squares, with their law."""
     rng = np.random.default_rng(seed)
     corners = np.array([(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0], float) - 2
     scale = np.sqrt(3 / 4)  # the mean square of a coordinate uniform on [-2, 2] is 4/3
@@ -87,6 +88,7 @@ def checkerboard(n: int, seed: int) -> dict[str, Any]:
     radius=(5, (1, 20)),
 )
 def eight_gaussians(n: int, seed: int, radius: int) -> dict[str, Any]:
+    """``n`` points of eight Gaussians on a ring, with their law."""
     x, law = _mixture(np.random.default_rng(seed), n, _ring(8, float(radius)), np.sqrt(0.1))
     return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
 
@@ -97,6 +99,7 @@ def eight_gaussians(n: int, seed: int, radius: int) -> dict[str, Any]:
     "Two interleaved half circles with a little noise, scaled by 3 and shifted by -1, as is usual.",
 )
 def two_moons(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of two interleaved half circles."""
     rng = np.random.default_rng(seed)
     angle, upper = np.pi * rng.random(n), rng.random(n) < 0.5
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -139,6 +142,7 @@ def noisy_moons(n: int, seed: int) -> dict[str, Any]:
     has=LAW,
 )
 def narrow_ring(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of eight narrow Gaussians on the unit circle, with their law."""
     x, law = _mixture(np.random.default_rng(seed), n, _ring(8, 1.0), 0.06**2)
     return {"arrays": _points(x, **law), "axes": {"x": ("x₁", "x₂")}}
 
@@ -150,6 +154,7 @@ def narrow_ring(n: int, seed: int) -> dict[str, Any]:
     has=(*LAW, *SOURCE),
 )
 def two_mode_pair(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points each of two Gaussians and of two others, with both laws."""
     rng = np.random.default_rng(seed)
     x, law = _mixture(rng, n, np.array([[5.0, 3.0], [5.0, -3.0]]), 0.25)
     x0, source = _mixture(rng, n, np.array([[0.0, 3.0], [0.0, -3.0]]), 0.25)
@@ -214,6 +219,7 @@ def planted_map(n: int, dimensions: int, bend: int, seed: int) -> dict[str, Any]
     d=3,
 )
 def patches_of_the_sphere(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points each about two places of the unit sphere."""
     rng = np.random.default_rng(seed)
 
     def about(place: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -233,6 +239,7 @@ def patches_of_the_sphere(n: int, seed: int) -> dict[str, Any]:
     d=1,
 )
 def modes_1d(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points each of two and of three Gaussians on a line, with both laws."""
     rng = np.random.default_rng(seed)
     x, law = _mixture(rng, n, np.array([[-6.0], [0.0], [6.0]]), [0.5, 0.33, 0.5])
     x0, source = _mixture(rng, n, np.array([[-3.0], [3.0]]), 0.25)
@@ -246,6 +253,7 @@ def modes_1d(n: int, seed: int) -> dict[str, Any]:
     has=LAW,
 )
 def three_gaussians(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points of three unlike Gaussians in the plane, with their law."""
     rng = np.random.default_rng(seed)
     centres = np.array([[-3.0, -1.0], [2.5, 2.5], [3.0, -3.0]])
     x, law = _mixture(rng, n, centres, [0.5, 1.0, 0.25], [0.5, 0.3, 0.2])
@@ -254,6 +262,7 @@ def three_gaussians(n: int, seed: int) -> dict[str, Any]:
 
 @_synthetic("two-points", "Two points", "The points -1 and 1 on a line: much is known in closed form.", n=2, d=1)
 def two_points(n: int, seed: int) -> dict[str, Any]:
+    """``n`` points that are 1 and -1 in turn, -1 first."""
     return {"arrays": {"x": np.where(np.arange(n) % 2, 1.0, -1.0)[:, None]}}
 
 
@@ -268,6 +277,7 @@ THREE_POINTS = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]])
     sizes={"n": 3, "d": 2},
 )
 def three_points() -> dict[str, Any]:
+    """Three given points in the plane."""
     return {"arrays": {"x": THREE_POINTS.copy()}, "axes": {"x": ("x₁", "x₂")}}
 
 
@@ -283,6 +293,7 @@ ATOMS = np.array([[-2.0], [-0.5], [1.0], [3.0]])
     sizes={"n": 4, "d": 1},
 )
 def four_atoms() -> dict[str, Any]:
+    """The points -2, -0.5, 1 and 3."""
     return {"arrays": {"x": ATOMS}}
 
 
@@ -294,6 +305,7 @@ def four_atoms() -> dict[str, Any]:
     sizes={"n": 8, "d": 2},
 )
 def circle_points() -> dict[str, Any]:
+    """Eight points at distance 3 from the origin."""
     return {"arrays": {"x": _ring(8, 3.0)}, "axes": {"x": ("x₁", "x₂")}}
 
 
@@ -306,6 +318,7 @@ def circle_points() -> dict[str, Any]:
     dimension=(2, (1, 4096)),
 )
 def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
+    """``n`` points of N(0, I) in ``dimension`` dimensions."""
     return {"arrays": _points(np.random.default_rng(seed).normal(size=(n, dimension)))}
 
 
@@ -320,6 +333,7 @@ def gaussian_points(n: int, seed: int, dimension: int) -> dict[str, Any]:
     **packaged.facts("digits"),
 )
 def digit_samples(n: int, seed: int) -> dict[str, Any]:
+    """``n`` digits of 8 x 8 pixels between -1 and 1, with their classes."""
     return _images("digits", 16, 8, 1, n, seed)
 
 
@@ -334,6 +348,7 @@ def digit_samples(n: int, seed: int) -> dict[str, Any]:
     **packaged.facts("mnist"),
 )
 def mnist_samples(n: int, side: str, seed: int) -> dict[str, Any]:
+    """``n`` digits of MNIST between -1 and 1, pooled to ``side`` pixels, with their classes."""
     return _images("mnist", 255, 28, 28 // int(side), n, seed)
 
 

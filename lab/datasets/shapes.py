@@ -68,6 +68,7 @@ def person(pose: float, seed: int) -> dict[str, Any]:
     **_BODIES,
 )
 def person_in_poses(pose: float, seed: int) -> dict[str, Any]:
+    """A pair of the person in two poses, and three more poses at random."""
     from lab.shapes import figures
 
     from . import meshes
@@ -89,6 +90,7 @@ def person_in_poses(pose: float, seed: int) -> dict[str, Any]:
     **_BODIES,
 )
 def animal(pose: float, seed: int) -> dict[str, Any]:
+    """A pair of the animal at rest and with its limbs turned at random."""
     from lab.shapes import figures
 
     from . import meshes
@@ -107,6 +109,7 @@ def animal(pose: float, seed: int) -> dict[str, Any]:
     **_BODIES,
 )
 def turned(seed: int) -> dict[str, Any]:
+    """A pair of the person and the same, turned in space."""
     from scipy.spatial.transform import Rotation
 
     from lab.shapes.mesh import transformed
@@ -155,6 +158,7 @@ _cortex(
     sizes={"n": 800, "m": 800},
 )
 def rolled() -> dict[str, Any]:
+    """A pair of a sheet and the same on a cylinder."""
     from lab.shapes import figures
 
     plain = figures.sheet(40, 20)
@@ -170,6 +174,7 @@ def rolled() -> dict[str, Any]:
     sizes={"n": 642, "m": 2562},
 )
 def spheres() -> dict[str, Any]:
+    """A pair of spheres of 642 and of 2562 vertices."""
     from lab.shapes import figures
 
     x, y = figures.sphere(3), figures.sphere(4)

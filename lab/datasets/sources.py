@@ -67,6 +67,7 @@ def _digits(x: np.ndarray, classes: np.ndarray, each: int, goal: int, seed: int)
     **packaged.facts("digits"),
 )
 def digits(seed: int) -> dict[str, Any]:
+    """Digits of 8 x 8 pixels between 0 and 1, of three sources."""
     pixels, classes = packaged.labelled_images("digits")
     return _digits(pixels.astype(float) / 16, classes.astype(int), 300, 600, seed)
 
@@ -81,6 +82,7 @@ def digits(seed: int) -> dict[str, Any]:
     **packaged.facts("mnist"),
 )
 def mnist(seed: int) -> dict[str, Any]:
+    """MNIST on its first 50 principal axes, of three sources."""
     from lab.numerics.principal import principal_axes
 
     pixels, classes = packaged.labelled_images("mnist")

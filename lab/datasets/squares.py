@@ -25,6 +25,7 @@ _TESTED = 2  # of the photographs, the last ones
     raw=packaged.hashes(*_PHOTOGRAPHS),
 )
 def photograph_squares(pixels: str) -> dict[str, Any]:
+    """Two squares of each of six photographs in grey, brought to ``pixels`` a side."""
     from PIL import Image
 
     side, cut = int(pixels), []

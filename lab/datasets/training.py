@@ -36,6 +36,7 @@ _SIZES = {"n": (40, (2, ROWS)), "d": (100, (1, COLUMNS)), "seed": _SEED}
     sizes={"n": "n", "d": "d", "tests": _TEST},
 )
 def sparse(n: int, d: int, seed: int) -> dict[str, Any]:
+    """``n`` samples of the sum of the first three of ``d`` coordinates, and others for the test."""
     x = np.random.default_rng(seed).uniform(-1, 1, (n + _TEST, d))
     return _split(x, x[:, :3].sum(axis=1), n, _DIAGONAL)
 
@@ -50,6 +51,7 @@ def sparse(n: int, d: int, seed: int) -> dict[str, Any]:
     sizes={"n": "n", "d": "d", "tests": _TEST},
 )
 def relu_teacher(n: int, d: int, seed: int) -> dict[str, Any]:
+    """``n`` samples of a sum of ten ReLUs, and others for the test."""
     rng = np.random.default_rng(seed)
     v, x = rng.standard_normal((10, d)), rng.standard_normal((n + _TEST, d))
     v /= np.linalg.norm(v, axis=1)[:, None]
@@ -80,6 +82,7 @@ def _digits(key: str, side: int, n: int, seed: int) -> dict[str, Any]:
     **packaged.facts("digits"),
 )
 def digits(n: int, seed: int) -> dict[str, Any]:
+    """``n`` digits of 8 x 8 pixels with ten numbers each, and others for the test."""
     return _digits("digits", 8, n, seed)
 
 
@@ -95,6 +98,7 @@ def digits(n: int, seed: int) -> dict[str, Any]:
     **packaged.facts("mnist"),
 )
 def mnist(n: int, seed: int) -> dict[str, Any]:
+    """``n`` digits of 28 x 28 pixels with ten numbers each, and others for the test."""
     return _digits("mnist", 28, n, seed)
 
 

@@ -36,8 +36,24 @@ def from_arrays(
     Points (m,) are taken as (m, 1). A mass that is left out is uniform, of the total of the other, or of total 1.
     float32 and float64 are kept, other numbers become float64.
 
+    Args:
+        name: of the data, for sentences too.
+        arrays: by name: ``cost`` (m, n), ``x`` (m, d) and ``y`` (n, d), masses ``a`` (m,) and ``b`` (n,).
+        ignored: names of arrays that were there too; a notice tells of them.
+        axes: labels, as of ``Data``.
+        notices: what the user should know, one sentence each.
+
+    Returns:
+        the data.
+
     Raises:
         ValueError: arrays that are no transport problem; the sentence says where.
+
+    Examples:
+        >>> from lab import datasets
+        >>> data = datasets.from_arrays("line", {"x": [0, 1], "y": [0, 1, 2, 3], "a": [1, 3]})
+        >>> data.arrays["x"].shape, data.arrays["b"].tolist()  # uniform, of the total of a
+        ((2, 1), [1.0, 1.0, 1.0, 1.0])
     """
     TRANSPORT.check_there(name, [*arrays, *ignored])
     given = {key: real_numbers(f"{key} in {name}", value) for key, value in arrays.items()}

@@ -88,6 +88,7 @@ def _framed(digits: np.ndarray, side: int) -> np.ndarray:
     sizes={"side": "side"},
 )
 def ellipsoid_volume(side: str, seed: int) -> dict[str, Any]:
+    """One volume of overlapping ellipsoids, and slices of others for training."""
     n = int(side)
     volume = ellipsoids(np.random.default_rng([seed, 0]), SLICES[n], n)
     return {"arrays": {"volume": volume, "training": ellipsoid_slices(n, seed, SLICES[n])}}
@@ -104,6 +105,7 @@ def ellipsoid_volume(side: str, seed: int) -> dict[str, Any]:
     **packaged.facts("mnist"),
 )
 def digit_stack(side: str, seed: int) -> dict[str, Any]:
+    """Slices in which three digits turn into each other, and 4000 other digits for training."""
     n = int(side)
     pixels = packaged.labelled_images("mnist")[0].reshape(-1, 28, 28)
     unseen = np.random.default_rng(0).permutation(len(pixels))[4000:]

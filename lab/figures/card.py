@@ -17,7 +17,21 @@ if TYPE_CHECKING:
 
 
 def card_of(result: xr.Dataset) -> str:
-    """Its scalars, its verdict and a small picture, above what xarray shows of it; that alone, where it is not the lab's."""
+    """What a notebook shows of a result: its scalars, its verdict and a small picture, above what xarray shows of it.
+
+    Args:
+        result: a run or a sweep; of one that no study of the lab made xarray's own text is shown alone.
+
+    Returns:
+        HTML.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> card = figures.card_of(xr.Dataset({"nnz": 3}, attrs={"study": "sparse-ot"}))
+        >>> "Sparsity-constrained optimal transport" in card
+        True
+    """
     below = result._repr_html_()
     try:
         study = named(str(result.attrs["study"]))

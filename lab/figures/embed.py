@@ -42,8 +42,25 @@ def embed(figure: bytes, format: str, recipe: Mapping[str, Any]) -> bytes:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """The recipe that is embedded in a figure.
 
+    Args:
+        path: of a PDF, SVG, PNG, EPS, PGF, GIF, MP4 or HTML file.
+
+    Returns:
+        the recipe, plain JSON.
+
     Raises:
         ValueError: there is no such file, it is of another kind, it holds no recipe, or one that can't be read.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from lab import figures
+        >>> from lab.studies import draw
+        >>> with TemporaryDirectory() as folder:
+        ...     figures.export(draw.plot(draw.hline(1.0)), Path(folder, "line.svg"), recipe={"author": "me"})
+        ...     recipe = figures.read_recipe(Path(folder, "line.svg"))
+        >>> recipe["author"], recipe["figure"]["format"]
+        ('me', 'svg')
     """
     path = Path(expanduser(path))
     if not path.is_file():

@@ -72,6 +72,15 @@ def export(
 
     Raises:
         ValueError: a size, style or format that can't be.
+
+    Examples:
+        >>> from io import BytesIO
+        >>> from lab import figures
+        >>> from lab.studies import draw
+        >>> out = BytesIO()
+        >>> figures.export(draw.plot(draw.curve([0, 1], [0, 1])), out, format="svg", width=3)
+        >>> b'width="216pt"' in out.getvalue()  # of which an inch has 72
+        True
     """
     setting = find_style(style)
     size = inches(width), None if height is None else inches(height, "height")
@@ -128,12 +137,32 @@ def export_picture(
     """Write a study's picture of a result, with all that ``reproduce`` needs to make it again from the file alone.
 
     Args:
+        picture: of the study.
+        result: a run or a sweep that it can show, with its recipe.
+        target: a path, or a binary file to write to.
+        format: as for ``export``, and of a picture that moves also ``"gif"`` and ``"mp4"``: all its frames, one after the
+            other. The latter needs the extra ``animation``.
+        width: ``"column"`` (3.25 in), ``"text"`` (6.75 in) or inches.
+        height: inches; what suits the picture when not given.
+        style: a name in ``lab.figures.STYLES``.
         at: the place of the frame, of a picture that moves; the last one when omitted.
         frames: so many frames side by side instead, at least 2; one below the other where they are wide.
         camera: azimuth and elevation in degrees, of a picture that turns; its own when omitted.
-        format: as for ``export``, and of a picture that moves also ``"gif"`` and ``"mp4"``: all its frames, one after the
-            other. The latter needs the extra ``animation``.
-        report: called between the frames of these; True ends it with a ValueError.
+        report: called between the frames of a film; True ends it with a ValueError.
+
+    Raises:
+        ValueError: a size, style, format or frame that can't be, or a result that the picture can't show or without recipe.
+
+    Examples:
+        >>> from io import BytesIO
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> from lab.studies import Picture, draw
+        >>> level = Picture("level", "Level", "", lambda result: draw.plot(draw.hline(result.cost.item())))
+        >>> out = BytesIO()
+        >>> figures.export_picture(level, xr.Dataset({"cost": 0.5}, attrs={"recipe": "{}"}), out, format="svg")
+        >>> b"<svg" in out.getvalue()
+        True
     """
     kind = _format(target, format)
     check_motion(picture, kind, at, frames)
@@ -156,7 +185,26 @@ def export_picture(
 
 
 def check_motion(picture: "Picture", kind: str, at: float | None, frames: int | None) -> None:
-    """Refuse frames of a picture that has none, more than one kind of them, and a strip of too few or too many."""
+    """Refuse frames of a picture that has none, more than one kind of them, and a strip of too few or too many.
+
+    Args:
+        picture: of a study.
+        kind: the format: ``"gif"`` and ``"mp4"`` are films.
+        at: the place of one frame; None for none.
+        frames: how many stand side by side, from 2 to 12; None for no strip.
+
+    Raises:
+        ValueError: what can't be, in a sentence; or an MP4 without what writes it.
+
+    Examples:
+        >>> from lab import figures
+        >>> from lab.studies import Picture
+        >>> moving = Picture("moving", "Moving", "", draw=print, plays="t")
+        >>> figures.check_motion(moving, "svg", None, 4)
+        >>> figures.check_motion(moving, "svg", None, 1)
+        Traceback (most recent call last):
+        ValueError: frames = 1, but a strip has from 2 to 12 of them
+    """
     if (kind in MOVING or at is not None or frames is not None) and not picture.plays:
         raise ValueError(f"the picture {picture.name} does not move: it has no frames, and is written as {_LISTED}")
     if (at is not None) + (frames is not None) + (kind in MOVING) > 1:
@@ -219,7 +267,33 @@ def export_sweep(
     height: str | float | None = None,
     style: str = "paper",
 ) -> None:
-    """Write a view of a sweep's result, with all that ``reproduce`` needs to make it again from the file alone."""
+    """Write a view of a sweep's result, with all that ``reproduce`` needs to make it again from the file alone.
+
+    Args:
+        study: the class.
+        view: which number over which parameters, as a map or as lines.
+        result: of the sweep, with its recipe.
+        target: a path, or a binary file to write to.
+        format: as for ``export``.
+        width: ``"column"`` (3.25 in), ``"text"`` (6.75 in) or inches.
+        height: inches; what suits the picture when not given.
+        style: a name in ``lab.figures.STYLES``.
+
+    Raises:
+        ValueError: a size, style or format that can't be, or a result that the view can't show or without recipe.
+
+    Examples:
+        >>> from io import BytesIO
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> from lab.figures.sweep import View
+        >>> from lab.studies import SparseOT
+        >>> attrs = {"recipe": "{}", "parameters": '{"k": 1}'}
+        >>> result, out = xr.Dataset({"value": ("k", [3.0, 2.0])}, {"k": [1, 2]}, attrs), BytesIO()
+        >>> figures.export_sweep(SparseOT, View("value", "k", kind="lines"), result, out, format="svg")
+        >>> b"<svg" in out.getvalue()
+        True
+    """
     from .sweep import sweep_picture
 
     picture = sweep_picture(study, view)
@@ -287,11 +361,27 @@ def _render(
 
 
 def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper") -> "Axes":
-    """Draw a picture into axes of one's own, in the type sizes and weights of a style, for their ground; returns the axes.
+    """Draw a picture into axes of one's own, in the type sizes and weights of a style, for their ground.
+
+    Args:
+        axes: plain Matplotlib axes that are in a figure; its size and the grounds stay as they are.
+        picture: a function without arguments that draws one pair of axes.
+        style: a name in ``lab.figures.STYLES``.
+
+    Returns:
+        the axes.
 
     Raises:
         ValueError: a picture of several parts, which needs a figure: ``export`` makes one; or axes that can't hold it.
         TypeError: no axes.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> from lab import figures
+        >>> from lab.studies import draw
+        >>> axes = figures.draw_into(Figure().subplots(), lambda: draw.plot(draw.curve([0, 1], [0, 1]), xlabel="time (s)"))
+        >>> axes.get_xlabel()
+        'time (s)'
     """
     import holoviews as hv
     import matplotlib
@@ -333,7 +423,22 @@ def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper") ->
 
 @contextmanager
 def plotted(drawn: Any, settings: Any = None) -> "Iterator[Figure]":
-    """The Matplotlib figure of a HoloViews object, under these settings of Matplotlib; one thread at a time has one."""
+    """The Matplotlib figure of a HoloViews object; one thread at a time has one.
+
+    Args:
+        drawn: a picture.
+        settings: of Matplotlib, that hold inside the ``with``.
+
+    Yields:
+        the figure, which is closed at the end.
+
+    Examples:
+        >>> from lab import figures
+        >>> from lab.studies import draw
+        >>> with figures.plotted(draw.plot(draw.hline(1.0))) as figure:
+        ...     len(figure.axes)
+        1
+    """
     import holoviews as hv
     import matplotlib
 

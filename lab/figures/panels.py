@@ -24,7 +24,22 @@ _MOST = 9
 
 
 def check_panels(study: "Study", names: Sequence[str]) -> None:
-    """Refuse panels that are too few, too many, the same twice, or no pictures of the study."""
+    """Refuse panels that are too few, too many, the same twice, or no pictures of the study.
+
+    Args:
+        study: whose pictures they are.
+        names: of the panels, in order.
+
+    Raises:
+        ValueError: what can't be, in a sentence.
+
+    Examples:
+        >>> from lab import figures
+        >>> from lab.studies import SparseOT
+        >>> figures.check_panels(SparseOT(), ["plan"])
+        Traceback (most recent call last):
+        ValueError: a figure of several panels has from 2 to 9 different pictures, not 'plan'
+    """
     for name in names:
         _ = study.pictures[name]
     if not 2 <= len(names) <= _MOST or len({*names}) < len(names):
@@ -50,7 +65,33 @@ def panels(
     columns: int | None = None,
     report: "Report | None" = None,
 ) -> "hv.Layout":
-    """The pictures side by side, row by row: of this run, or of the sweeps of the study that they need."""
+    """The pictures side by side, row by row: of this run, or of the sweeps of the study that they need.
+
+    Args:
+        study: with the values of the result.
+        names: of the pictures, from 2 to 9 different ones.
+        result: a run of the study.
+        columns: panels side by side; 2 or 3 when omitted.
+        report: as for ``Study.run``, of the runs that a picture needs.
+
+    Returns:
+        a ``Layout``.
+
+    Raises:
+        ValueError: what ``check_panels`` refuses, or a picture that can't show this run.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> from lab.studies import Picture, Pictures, Study, draw
+        >>> class Two(Study):
+        ...     pictures = Pictures(
+        ...         Picture("line", "Line", "", lambda result: draw.plot(draw.curve([0, 1], [0, result.slope.item()]))),
+        ...         Picture("level", "Level", "", lambda result: draw.plot(draw.hline(result.slope.item()))),
+        ...     )
+        >>> len(figures.panels(Two(), ["line", "level"], xr.Dataset({"slope": 2.0})))
+        2
+    """
     import holoviews as hv
 
     from lab.studies.draw import pen
@@ -77,9 +118,31 @@ def export_panels(
 
     Args:
         study: with the values of the result; sweeps that a picture needs are run with them.
+        names: of the pictures, from 2 to 9 different ones.
+        result: a run of the study, with its recipe.
+        target: a path, or a binary file to write to.
         columns: panels side by side; 2 or 3 when omitted.
         letters: (a), (b), ... before the panels.
+        report: as for ``Study.run``, of the runs that a picture needs.
         setting: format, width, height and style, as for ``export``.
+
+    Raises:
+        ValueError: pictures, a size or a format that can't be, or a result without its recipe.
+
+    Examples:
+        >>> from io import BytesIO
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> from lab.studies import Picture, Pictures, Study, draw
+        >>> class Two(Study):
+        ...     pictures = Pictures(
+        ...         Picture("line", "Line", "", lambda result: draw.plot(draw.curve([0, 1], [0, result.slope.item()]))),
+        ...         Picture("level", "Level", "", lambda result: draw.plot(draw.hline(result.slope.item()))),
+        ...     )
+        >>> result, out = xr.Dataset({"slope": 2.0}, attrs={"recipe": "{}"}), BytesIO()
+        >>> figures.export_panels(Two(), ["line", "level"], result, out, format="svg")
+        >>> b"<svg" in out.getvalue()
+        True
     """
     columns = columns_of(len(names), columns)
     made = panels(study, names, result, columns, report)
@@ -89,8 +152,29 @@ def export_panels(
 
 
 def caption(study: "Study", names: Sequence[str], result: "xr.Dataset", file: str = "figure.pdf") -> str:
-    """A LaTeX figure environment for a file: how to read each panel, with which values, and that it did not converge where it
-    did not."""
+    r"""A LaTeX figure environment for a file: how to read each panel, with which values, and that it did not converge where it
+    did not.
+
+    Args:
+        study: with the values of the result.
+        names: of its pictures, at most 9; with letters where there are several.
+        result: the run that is shown.
+        file: the figure's name, of which its label is made; a ``.pgf`` is read by ``\input``.
+
+    Returns:
+        the lines of LaTeX, one text.
+
+    Raises:
+        ValueError: the study has no such picture.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> from lab.studies import SparseOT
+        >>> text = figures.caption(SparseOT(), ["plan"], xr.Dataset(attrs={"converged": 1}), "plan.pdf")
+        >>> text.splitlines()[2].strip(), text.splitlines()[4].strip()
+        ('\\includegraphics{plan.pdf}', '\\label{fig:plan}')
+    """
     parts = []
     for letter, name in zip("abcdefghi", names, strict=False):
         picture = study.pictures[name]

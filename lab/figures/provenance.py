@@ -44,7 +44,21 @@ class Comparison:
 
 
 def digest(values: Any) -> dict[str, Any]:
-    """An array in a few numbers, as plain JSON; ``difference`` compares two."""
+    """An array in a few numbers, as plain JSON; ``difference`` compares two.
+
+    Args:
+        values: an array of any shape: numbers, or what a hash of its text then stands for.
+
+    Returns:
+        shape and type, sum, norm, least and largest value, where it is not finite, and 16 inner products with signs that are
+        fixed at random; of what is no number shape and SHA-256.
+
+    Examples:
+        >>> from lab import figures
+        >>> told = figures.digest([3.0, 4.0])
+        >>> told["shape"], told["sum"], told["l2"]
+        ([2], 7.0, 5.0)
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "biufc":
         text = json.dumps(array.tolist(), ensure_ascii=False, default=str)
@@ -69,7 +83,26 @@ def digest(values: Any) -> dict[str, Any]:
 
 
 def difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
-    """The relative distance of two arrays by their digests; nan when they are not of the same kind."""
+    r"""The relative distance of two arrays by their digests.
+
+    $$ \frac{\max\big( \sqrt{\frac{1}{16} \sum_{k=1}^{16} \langle x - y, r_k \rangle^2}, \;
+    |\min x - \min y|, \; |\max x - \max y|, \; | \|x\| - \|y\| | \big)}{\max(\|x\|, \|y\|)} $$
+
+    The first term estimates $\|x - y\|$ from the inner products with 16 random sign vectors (Achlioptas 2003).
+
+    Args:
+        one: what ``digest`` says of one array.
+        two: of the other.
+
+    Returns:
+        the distance, 0 where it is below rounding; nan when shape, kind or the places that are not finite differ.
+
+    Examples:
+        >>> from lab import figures
+        >>> one, two, long = (figures.digest(x) for x in ([1.0], [2.0], [1.0, 1.0]))
+        >>> figures.difference(one, two), figures.difference(one, long)
+        (0.5, nan)
+    """
     if one["shape"] != two["shape"] or ("l2" in one) != ("l2" in two):
         return float("nan")
     if "sha256" in one:
@@ -85,7 +118,21 @@ def difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
 
 
 def fingerprint(drawn: Any) -> dict[str, Any]:
-    """What a HoloViews object shows: a digest of the data of each element. Colours and other options do not enter."""
+    """What a HoloViews object shows: a digest of the data of each element. Colours and other options do not enter.
+
+    Args:
+        drawn: a picture.
+
+    Returns:
+        plain JSON, of each element its type and the digests of its columns.
+
+    Examples:
+        >>> from lab import figures
+        >>> from lab.studies import draw
+        >>> blue, red = (draw.curve([0, 1], [0, 1], color=tint) for tint in ("#0000ff", "#ff0000"))
+        >>> figures.fingerprint(blue) == figures.fingerprint(red)
+        True
+    """
     import holoviews as hv
 
     elements = []
@@ -106,7 +153,22 @@ def fingerprint(drawn: Any) -> dict[str, Any]:
 
 
 def picture_difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
-    """The largest relative difference of what two pictures show; nan when they are not built alike."""
+    """The largest relative difference of what two pictures show; where words stand is no part of it.
+
+    Args:
+        one: the fingerprint of one picture.
+        two: of the other.
+
+    Returns:
+        the largest of ``difference`` over their columns; nan when they are not built alike.
+
+    Examples:
+        >>> from lab import figures
+        >>> from lab.studies import draw
+        >>> one, two = (figures.fingerprint(draw.hline(y)) for y in (1.0, 2.0))
+        >>> figures.picture_difference(one, two)
+        0.5
+    """
     first, second = one["elements"], two["elements"]
     shapes = [[(e["type"], sorted(e["columns"])) for e in elements] for elements in (first, second)]
     if shapes[0] != shapes[1]:
@@ -137,6 +199,24 @@ def compare(recipe: Mapping[str, Any], result: "xr.Dataset", picture: Any) -> Co
     """Set the numbers in a figure's recipe against a result and a picture that were made again.
 
     Numbers agree when their relative difference is at most 1e-6 or both are below 1e-9.
+
+    Args:
+        recipe: what ``read_recipe`` found in the figure.
+        result: made again.
+        picture: drawn again.
+
+    Returns:
+        whether data and picture agree, and sentences for a person.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> from lab.studies import draw
+        >>> line = draw.hline(1.0)
+        >>> recipe = {"figure": {"results": {"cost": 0.5}, "fingerprint": figures.fingerprint(line)}}
+        >>> found = figures.compare(recipe, xr.Dataset({"cost": 0.25}), line)
+        >>> found.data_agrees, found.picture_agrees, found.largest_difference
+        (False, True, 0.5)
     """
     figure = recipe.get("figure", {})
     before, now = figure.get("results", {}), summary(result)
@@ -173,7 +253,27 @@ def compare(recipe: Mapping[str, Any], result: "xr.Dataset", picture: Any) -> Co
 
 
 def recipe_of(picture: "Picture", result: "xr.Dataset") -> dict[str, Any]:
-    """The recipe of a picture of a result: the run's own, and which picture, of which sweep, with which numbers."""
+    """The recipe of a picture of a result: the run's own, and which picture, of which sweep, with which numbers.
+
+    Args:
+        picture: of a study.
+        result: a run or a sweep, with its recipe.
+
+    Returns:
+        plain JSON; what is of the picture stands under ``"figure"``.
+
+    Raises:
+        ValueError: the result does not carry its recipe.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab import figures
+        >>> from lab.studies import SparseOT
+        >>> result = xr.Dataset({"cost": 0.5}, attrs={"recipe": '{"study": "sparse-ot"}'})
+        >>> recipe = figures.recipe_of(SparseOT.pictures["plan"], result)
+        >>> recipe["study"], recipe["figure"]["picture"], recipe["figure"]["results"]
+        ('sparse-ot', 'plan', {'cost': 0.5})
+    """
     if "recipe" not in result.attrs:
         raise ValueError("this result does not carry its recipe, so a figure of it could not be made again")
     figure = {

@@ -32,12 +32,34 @@ def reproduce(
     Of what the file says only the names of studies at hand and of named data are taken: it executes and opens nothing.
 
     Args:
+        path: of a figure or a share that the lab has exported.
         report: called with the progress; True stops, and the comparison is then of what there is.
         given: studies of the file of which the figure's is one, where that is not installed; its code must be the recipe's.
         data: those of the figure, where it neither holds nor names them; their hash must be that of the recipe.
 
+    Returns:
+        whether data and picture agree, and sentences for a person.
+
     Raises:
         ValueError: no recipe in the file, no such study, or the data can't be had.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from lab import figures
+        >>> from lab.studies import DataSource, Paper, Picture, Pictures, Result, Study, Whole, draw
+        >>> class Twice(Study):
+        ...     slug, kind, paper = "twice", "transport", Paper("Diophantus", "Arithmetica", "Alexandria", 250)
+        ...     data = DataSource("bump-to-bump", doc="not looked at")
+        ...     n = Whole(2, doc="a number")
+        ...     results = (Result("twice", (), "twice", "the number"),)
+        ...     compute = staticmethod(lambda inputs, p, loop, warm=None: {"twice": 2 * p.n})
+        ...     pictures = Pictures(Picture("line", "Line", "", lambda result: draw.plot(draw.hline(result.twice.item()))))
+        >>> with TemporaryDirectory() as folder:
+        ...     figures.export_picture(Twice.pictures.line, Twice(n=3).run(), Path(folder, "line.svg"))
+        ...     found = figures.reproduce(Path(folder, "line.svg"), given=[Twice])
+        >>> found.data_agrees, found.picture_agrees
+        (True, True)
     """
     recipe = _read(path)
     figure = recipe["figure"]
@@ -79,8 +101,25 @@ def recall(
 ) -> xr.Dataset:
     """The result that a figure shows, or the state of a share: what the store holds is not computed again.
 
-    Args, Raises:
-        as for ``reproduce``.
+    Args:
+        path: of a figure or a share that the lab has exported.
+        report: of a run as for ``Study.run``, of a sweep as for ``sweeps.complete``.
+        given: studies of the file of which the figure's is one, where that is not installed; its code must be the recipe's.
+        data: those of the figure, where it neither holds nor names them; their hash must be that of the recipe.
+
+    Returns:
+        the Dataset of the run, or of the sweep.
+
+    Raises:
+        ValueError: no recipe in the file, no such study, or the data can't be had.
+
+    Examples:
+        >>> from lab import figures
+        >>> try:
+        ...     figures.recall("/nowhere.pdf")
+        ... except ValueError as problem:
+        ...     print(str(problem).partition(":")[0])
+        there is no file /nowhere.pdf
     """
     recipe = _read(path)
     figure = recipe["figure"]

@@ -72,7 +72,22 @@ STYLES = {
 
 
 def find_style(name: str) -> Style:
-    """The style of that name; raises ValueError with the names there are."""
+    """The style of that name.
+
+    Args:
+        name: a key of ``STYLES``.
+
+    Returns:
+        the style.
+
+    Raises:
+        ValueError: there is none; the sentence names those there are.
+
+    Examples:
+        >>> from lab import figures
+        >>> figures.find_style("slide").points
+        14
+    """
     if name not in STYLES:
         raise ValueError(f"there is no figure style {shown(name)}; the styles are {', '.join(STYLES)}")
     return STYLES[name]
@@ -81,8 +96,20 @@ def find_style(name: str) -> Style:
 def inches(given: str | float, what: str = "width") -> float:
     """A width or height in inches: ``"column"`` (3.25), ``"text"`` (6.75), a number or its text.
 
+    Args:
+        given: the length; words are for widths only.
+        what: ``"width"`` or ``"height"``, for the sentence too.
+
+    Returns:
+        inches, from 1 to 20.
+
     Raises:
         ValueError: it is none of these, or not from 1 to 20 inches.
+
+    Examples:
+        >>> from lab import figures
+        >>> figures.inches("column"), figures.inches("4.5 in")
+        (3.25, 4.5)
     """
     low, high = _ALLOWED
     words = f"{' or '.join(WIDTHS)}, or " if what == "width" else ""
@@ -99,7 +126,23 @@ def inches(given: str | float, what: str = "width") -> float:
 
 
 def check(*, width: str | float = "column", height: str | float | None = None, style: str = "paper") -> None:
-    """Refuse a size or style that can't be, before anything is computed."""
+    """Refuse a size or style that can't be, before anything is computed.
+
+    Args:
+        width: ``"column"``, ``"text"`` or inches.
+        height: inches; what suits the picture when None.
+        style: a name in ``STYLES``.
+
+    Raises:
+        ValueError: what can't be, in a sentence.
+
+    Examples:
+        >>> from lab import figures
+        >>> figures.check(width="text", style="slide")
+        >>> figures.check(style="poster")
+        Traceback (most recent call last):
+        ValueError: there is no figure style 'poster'; the styles are paper, serif, latex, slide
+    """
     inches(width)
     if height is not None:
         inches(height, "height")

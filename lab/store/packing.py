@@ -49,8 +49,21 @@ class _Part(NamedTuple):
 def pack(cells: "Sequence[xr.Dataset]") -> "xr.Dataset":
     """The Datasets of several runs of one study as one, stacked along ``cell``; ``unpack`` gives each back.
 
+    Args:
+        cells: at least one; they may differ in the sizes of their dimensions, in coordinates and in attributes.
+
+    Returns:
+        a Dataset with the dimension ``cell``, padded to the widest run.
+
     Raises:
-        ValueError: a variable has other dimensions or another kind of values in one run than in another.
+        ValueError: nothing is given, or a variable has other dimensions or another kind of values in one run than in another.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab import store
+        >>> packed = store.pack([xr.Dataset({"error": ("iteration", [1.0, 0.5])}), xr.Dataset({"error": ("iteration", [1.0])})])
+        >>> packed.error.values.tolist()
+        [[1.0, 0.5], [1.0, nan]]
     """
     if not cells:
         raise ValueError("there is nothing to pack: give at least one Dataset")
@@ -58,7 +71,22 @@ def pack(cells: "Sequence[xr.Dataset]") -> "xr.Dataset":
 
 
 def unpack(packed: "xr.Dataset", index: int) -> "xr.Dataset":
-    """The run at that place along ``cell``, as it was before ``pack``: values, dtypes, coordinates, attributes."""
+    """One run of a packed Dataset, as it was before ``pack``: values, dtypes, coordinates, attributes.
+
+    Args:
+        packed: what ``pack`` gave.
+        index: the place of the run along ``cell``.
+
+    Returns:
+        its Dataset.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab import store
+        >>> runs = [xr.Dataset({"error": ("iteration", [1.0, 0.5])}), xr.Dataset({"error": ("iteration", [1.0])})]
+        >>> store.unpack(store.pack(runs), 1).identical(runs[1])
+        True
+    """
     import xarray as xr
 
     part = _of_packed(packed, [index])

@@ -91,6 +91,18 @@ def sweep(
 
     Raises:
         ValueError, TypeError: one sentence, before anything runs; or every cell failed.
+
+    Examples:
+        >>> from lab import sweeps
+        >>> from lab.studies import DataSource, Paper, Result, Study, Whole
+        >>> class Twice(Study):
+        ...     slug, kind, paper = "twice", "transport", Paper("Diophantus", "Arithmetica", "Alexandria", 250)
+        ...     data = DataSource("bump-to-bump", doc="not looked at")
+        ...     n = Whole(2, doc="a number")
+        ...     results = (Result("twice", (), "twice", "the number"),)
+        ...     compute = staticmethod(lambda inputs, p, loop, warm=None: {"twice": 2 * p.n})
+        >>> sweeps.sweep(Twice, n=[1, 2, 4], store=False).twice.values.tolist()
+        [2, 4, 8]
     """
     where = executor(on, jobs)
     plan = Plan(study, grid, store=_store(store), memory=memory, retry_failed=retry_failed, keep=keep)
@@ -112,10 +124,29 @@ def complete(
     """A sweep of which every cell is needed, as for a picture over several runs; see ``sweep``.
 
     Args:
+        study: with the other parameters set.
+        grid: by parameter the values, as for ``sweep``.
         report: called with the number of cells that are there; True ends the sweep with those.
+        keep: the variables of the result; all when empty.
+        store: where the cells are kept; None for the lab's own, False for nowhere.
+
+    Returns:
+        the Dataset of a run with one dimension more for each swept parameter.
 
     Raises:
         Exception: what the first cell raised that failed. Cells that failed before are tried again.
+
+    Examples:
+        >>> from lab import sweeps
+        >>> from lab.studies import DataSource, Paper, Result, Study, Whole
+        >>> class Twice(Study):
+        ...     slug, kind, paper = "twice", "transport", Paper("Diophantus", "Arithmetica", "Alexandria", 250)
+        ...     data = DataSource("bump-to-bump", doc="not looked at")
+        ...     n = Whole(2, doc="a number")
+        ...     results = (Result("twice", (), "twice", "the number"),)
+        ...     compute = staticmethod(lambda inputs, p, loop, warm=None: {"twice": 2 * p.n})
+        >>> sweeps.complete(Twice(), {"n": "1:3"}, store=False).twice.values.tolist()
+        [2, 4, 6]
     """
     plan = Plan(study, grid, store=_store(store), keep=keep, retry_failed=True, exact=True)
 
@@ -140,8 +171,32 @@ def run(
     """Compute what a plan says; see ``sweep``.
 
     Args:
+        plan: a sweep that has been checked.
+        report: see ``Report``; nothing is shown without one.
+        where: what computes; this process when None.
         must_keep: end with an OSError where the store can't keep a batch, since nobody wants the Dataset alone.
         needs_all: end with the error of the first cell that fails.
+
+    Returns:
+        the Dataset of a run with one dimension more for each swept parameter.
+
+    Raises:
+        ValueError: every cell failed, or cells that were kept are gone and a stop came before they were computed again.
+        OSError: with ``must_keep``, the store could not keep a batch.
+        Exception: what ``report`` raised; with ``needs_all`` what the first cell raised that failed.
+
+    Examples:
+        >>> from lab import sweeps
+        >>> from lab.studies import DataSource, Paper, Result, Study, Whole
+        >>> class Twice(Study):
+        ...     slug, kind, paper = "twice", "transport", Paper("Diophantus", "Arithmetica", "Alexandria", 250)
+        ...     data = DataSource("bump-to-bump", doc="not looked at")
+        ...     n = Whole(2, doc="a number")
+        ...     results = (Result("twice", (), "twice", "the number"),)
+        ...     compute = staticmethod(lambda inputs, p, loop, warm=None: {"twice": 2 * p.n})
+        >>> plan = sweeps.Plan(Twice, {"n": [1, 2, 4]}, store=None)
+        >>> plan.cells, sweeps.run(plan).twice.values.tolist()
+        (3, [2, 4, 8])
     """
     running = _Running(plan, report, must_keep, needs_all)
     where = where or executor()

@@ -52,9 +52,17 @@ def executor(on: str | None = None, jobs: Mapping[str, Any] | None = None) -> Ex
             (``tcp://...``), or ``slurm``, ``pbs``, ``lsf``.
         jobs: of a queue: ``workers``, and what dask-jobqueue takes: ``queue``, ``cores``, ``memory``, ``walltime``, ...
 
+    Returns:
+        what computes tasks, for ``sweeps.run``.
+
     Raises:
         ValueError: no such executor, the extra ``cluster`` is not installed, no such setting of a job, or nothing here
             that submits jobs.
+
+    Examples:
+        >>> from lab import sweeps
+        >>> type(sweeps.executor()).__name__, type(sweeps.executor("local:4")).__name__
+        ('Here', 'Processes')
     """
     if jobs and on not in cluster.QUEUES:
         raise ValueError(f"jobs = {shown(jobs)} is for on = slurm, pbs or lsf: leave it out")

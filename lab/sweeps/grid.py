@@ -26,14 +26,21 @@ def split(
     """What is fixed and what is swept.
 
     Args:
+        study: the class.
         given: by parameter a value, a sequence of values, or a text as in ``SYNTAX``.
-        most: values of a parameter.
+        most: how many values one parameter may have.
 
     Returns:
         the single values, and the lists of the swept parameters, in the order given.
 
     Raises:
         ValueError, TypeError: one sentence on what was given and what is allowed.
+
+    Examples:
+        >>> from lab import sweeps
+        >>> from lab.studies import find
+        >>> sweeps.split(find("sparse-ot"), {"k": "1:3", "gamma": "0.1:10:log3", "seed": 4})
+        ({'seed': 4}, {'k': [1, 2, 3], 'gamma': [0.1, 1.0, 10.0]})
     """
     known = study.parameters()
     fixed: dict[str, Any] = {}

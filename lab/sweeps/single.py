@@ -21,5 +21,11 @@ def run(study: Study, report: Report | None = None, *, again: bool = False) -> x
 
     Raises:
         ValueError, TypeError: one sentence on what was given and what is allowed.
+
+    Examples:
+        >>> import lab
+        >>> from lab.studies import SparseOT
+        >>> lab.run(SparseOT()).attrs["converged"]
+        1
     """
     return Store().fetch(study.recipe(study.load()), lambda: study.run(report), again=again)

@@ -71,6 +71,13 @@ def share(
 
     Raises:
         ValueError, TypeError: one sentence on what was given and what is allowed; or it would have more than ``LIMIT`` bytes.
+
+    Examples:
+        >>> import lab
+        >>> from lab.studies import SparseOT
+        >>> lab.share(SparseOT(), "plan.pdf")
+        Traceback (most recent call last):
+        ValueError: plan.pdf is not allowed: a share is one file of HTML, so end its name with .html
     """
     study, result, grid = asked(given)
     name = _named(target, study)

@@ -18,7 +18,20 @@ _FEW, _VALUES = 12, 10  # whole numbers that are all tried; values along a longe
 
 
 def scrubbed(study: "type[Study]") -> str:
-    """The parameter that the scrubber moves: the first of ``Story.moves`` that has a range; "" where there is none."""
+    """The parameter that the scrubber of a page moves: the first of ``Story.moves`` that has a range.
+
+    Args:
+        study: the class of a study.
+
+    Returns:
+        the name of the parameter; "" where the study has no story, or none of its moves has a range.
+
+    Examples:
+        >>> from lab.studies import find
+        >>> from lab.studies.contract import scrubbed
+        >>> scrubbed(find("sparse-ot"))
+        'k'
+    """
     if study.story is None:
         return ""
     parameters = study.parameters()
@@ -27,7 +40,21 @@ def scrubbed(study: "type[Study]") -> str:
 
 
 def measure(study: "type[Study]") -> str:
-    """The number that is drawn along it: ``Story.measure``, or the first one that the story tells of; "" without one."""
+    """The number that is drawn along the scrubber: ``Story.measure``, or the first one that the story tells of.
+
+    Args:
+        study: the class of a study.
+
+    Returns:
+        the name of a result; "" where the study has no story, or one that tells no number.
+
+    Examples:
+        >>> from lab.studies import find
+        >>> from lab.studies.contract import measure
+        >>> study = find("sparse-ot")
+        >>> measure(study) in {result.name for result in study.results}
+        True
+    """
     if study.story is None:
         return ""
     if study.story.measure:
@@ -38,7 +65,20 @@ def measure(study: "type[Study]") -> str:
 
 
 def curve(study: "type[Study]") -> Picture | None:
-    """The runs that the curve over the scrubber needs, as a picture that is never drawn; None where there is none."""
+    """The runs that the curve over the scrubber needs, as a picture that is never drawn.
+
+    Args:
+        study: the class of a study.
+
+    Returns:
+        a picture that needs ``measure(study)`` along ``scrubbed(study)``; None where one of the two is missing.
+
+    Examples:
+        >>> from lab.studies import find
+        >>> from lab.studies.contract import curve
+        >>> list(curve(find("sparse-ot")).along)
+        ['k']
+    """
     name, number = scrubbed(study), measure(study)
     if not name or not number:
         return None
@@ -67,7 +107,22 @@ def places(study: "Study", name: str, data: "Data") -> list[Any]:
 
 
 def logarithmic(parameter: Any, low: float, high: float) -> bool:
-    """Whether the scrubber's scale is logarithmic: as declared, or of whole numbers over a long way."""
+    """Whether the scrubber's scale is logarithmic: as declared, or of whole numbers over a long way.
+
+    Args:
+        parameter: a ``Real`` or ``Whole``.
+        low: the lower end of the range, in the parameter's unit; a scale from 0 or below is never logarithmic.
+        high: the upper end; whole numbers up to at least 16 times ``low`` count as a long way.
+
+    Returns:
+        True for a logarithmic scale.
+
+    Examples:
+        >>> from lab.studies import Real, Whole
+        >>> from lab.studies.contract import logarithmic
+        >>> logarithmic(Real(1.0, scale="log"), 0.1, 1.0), logarithmic(Whole(1), 1, 16), logarithmic(Whole(1), 1, 15)
+        (True, True, False)
+    """
     return low > 0 and (parameter.scale == "log" or (isinstance(parameter, Whole) and high >= 16 * low))
 
 
@@ -76,7 +131,22 @@ def _ranges(parameter: Any) -> bool:
 
 
 def span(parameter: Any, limit: Any) -> tuple[float | None, float | None]:
-    """The ends of a slider: soft range within bounds within what the data allow."""
+    """The ends of a slider: the soft range, or else the bounds, cut to what the data allow.
+
+    Args:
+        parameter: a ``Real`` or ``Whole``.
+        limit: the ``Limit`` of the data at hand; None where there is none.
+
+    Returns:
+        the low and the high end, whole numbers for a ``Whole``; None in the place of an end that is open.
+
+    Examples:
+        >>> from lab.studies import Limit, Whole
+        >>> from lab.studies.contract import span
+        >>> k = Whole(2, bounds=(1, None), soft=(1, 8))
+        >>> span(k, None), span(k, Limit(1, 5, "there are 5 columns"))
+        ((1, 8), (1, 5))
+    """
     soft, bounds = parameter.soft or (None, None), parameter.bounds or (None, None)
     low = soft[0] if soft[0] is not None else bounds[0]
     high = soft[1] if soft[1] is not None else bounds[1]

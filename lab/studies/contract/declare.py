@@ -92,6 +92,20 @@ def headlines(results: Sequence[Result], result: xr.Dataset) -> Iterator[tuple[R
     """The scalars that matter and are there, each with its value and what it means; convergence is told in words instead.
 
     A part of a result may lack what a judge looks at: it then means nothing.
+
+    Args:
+        results: what the study declares.
+        result: a Dataset; of it the variables without dimensions count.
+
+    Yields:
+        the declaration, the value, and ``"good"``, ``"warn"`` or "".
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies import Result, headlines
+        >>> gap = Result("gap", (), "gap", "of the solver", headline=True, judge=lambda gap, _: "warn" if gap > 0 else "good")
+        >>> [(declared.name, value, mood) for declared, value, mood in headlines([gap], xr.Dataset({"gap": 0.5}))]
+        [('gap', 0.5, 'warn')]
     """
     for declared in results:
         if not declared.headline or declared.name not in result or result[declared.name].dims:

@@ -233,12 +233,36 @@ type Parameter = Real | Whole | Choice | Switch | DataSource
 
 
 def kind_of(parameter: Parameter) -> str:
-    """The type that ``lab show --json`` reports."""
+    """The type that ``lab show --json`` reports.
+
+    Args:
+        parameter: a declared parameter.
+
+    Returns:
+        ``"number"``, ``"integer"``, ``"choice"``, ``"boolean"`` or ``"data"``.
+
+    Examples:
+        >>> from lab.studies import Real, Switch, kind_of
+        >>> kind_of(Real(0.5)), kind_of(Switch())
+        ('number', 'boolean')
+    """
     return {Real: "number", Whole: "integer", Choice: "choice", Switch: "boolean", DataSource: "data"}[type(parameter)]
 
 
 def bounds_of(parameter: Parameter) -> list[Any] | None:
-    """[low, high] of a number (None where open), the options of a choice, None otherwise."""
+    """What may be given, in short: the bounds of a number, the options of a choice.
+
+    Args:
+        parameter: a declared parameter.
+
+    Returns:
+        [low, high] of a number, with None where it is open; the options of a choice; None of any other.
+
+    Examples:
+        >>> from lab.studies import Choice, Real, Switch, bounds_of
+        >>> bounds_of(Real(0.5, bounds=(0, None))), bounds_of(Choice(["adam", "sgd"])), bounds_of(Switch())
+        ([0, None], ['adam', 'sgd'], None)
+    """
     if isinstance(parameter, Choice):
         return list(parameter.objects)
     if isinstance(parameter, Real | Whole):
@@ -262,7 +286,19 @@ def _digits(text: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as a command line, a link and a control write it; ``parse`` reads it back."""
+    """A value as a command line, a link and a control write it; ``parse`` of its parameter reads it back.
+
+    Args:
+        value: of a parameter; data are written by their name.
+
+    Returns:
+        ``auto`` for None, ``true`` or ``false``, a number with at most 12 significant digits; any other as it is printed.
+
+    Examples:
+        >>> from lab.studies.contract import as_text
+        >>> as_text(None), as_text(True), as_text(0.1 + 0.2)
+        ('auto', 'true', '0.3')
+    """
     if value is None:
         return "auto"
     if isinstance(value, bool):
@@ -271,5 +307,17 @@ def as_text(value: Any) -> str:
 
 
 def option(name: str) -> str:
-    """A parameter's option on the command line: ``--batch-size``."""
+    """A parameter's option on the command line.
+
+    Args:
+        name: of the parameter.
+
+    Returns:
+        the name with hyphens, behind two of them.
+
+    Examples:
+        >>> from lab.studies.contract import option
+        >>> option("batch_size")
+        '--batch-size'
+    """
     return f"--{name.replace('_', '-')}"

@@ -299,10 +299,25 @@ class Pictures:
 
 
 def first_picture(pictures: Pictures, result: xr.Dataset) -> Picture:
-    """The first one that this result can be drawn as without computing more.
+    """The first picture that this result can be drawn as without computing more.
+
+    Args:
+        pictures: of the study.
+        result: a run, or a sweep.
+
+    Returns:
+        the first that needs no sweep and applies to the result.
 
     Raises:
         ValueError: there is none.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies import Picture, Pictures, first_picture
+        >>> plan = Picture("plan", "Plan", "what goes where", draw=print, needs=("plan",))
+        >>> cost = Picture("cost", "Cost", "of the plan", draw=print, needs=("cost",))
+        >>> first_picture(Pictures(plan, cost), xr.Dataset({"cost": 1.0})).name
+        'cost'
     """
     for picture in pictures:
         if picture.along is None and not picture.applies(result):

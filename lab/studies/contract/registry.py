@@ -27,7 +27,18 @@ _scanned = False
 
 
 def catalogue() -> list[type[Study]]:
-    """All studies: built in, from the entry point group ``lab.studies``, and from files loaded so far."""
+    """All studies: built in, from the entry point group ``lab.studies``, and from files loaded so far.
+
+    Imports each of them at the first call; a study of an installed package that can't be used is left out with a warning.
+
+    Returns:
+        the classes, ordered by field, by the year of the paper, and by title.
+
+    Examples:
+        >>> from lab.studies import catalogue
+        >>> "sparse-ot" in {study.slug for study in catalogue()}
+        True
+    """
     _scan()
     return sorted(_found.values(), key=lambda study: (study.field, study.paper.year, study.title))
 
@@ -35,8 +46,19 @@ def catalogue() -> list[type[Study]]:
 def find(name: str) -> type[Study]:
     """The study of that name, or the one in that ``.py`` file, which is executed: for what a person typed.
 
+    Args:
+        name: a slug, or the path of a Python file with one study.
+
+    Returns:
+        the class.
+
     Raises:
-        ValueError: there is none; the sentence names close ones.
+        ValueError: there is none, and the sentence names close ones; or the file has several, or can't be used.
+
+    Examples:
+        >>> from lab.studies import find
+        >>> find("sparse-ot").__name__
+        'SparseOT'
     """
     if name.endswith(".py"):
         loaded = load_file(name)
@@ -51,8 +73,19 @@ def find(name: str) -> type[Study]:
 def named(name: str) -> type[Study]:
     """The study of that name, among those at hand: for what was read from a file, which is never to name code.
 
+    Args:
+        name: a slug; a path is no name.
+
+    Returns:
+        the class.
+
     Raises:
         ValueError: there is none; the sentence names close ones.
+
+    Examples:
+        >>> from lab.studies import named
+        >>> named("sparse-ot").title
+        'Sparsity-constrained optimal transport'
     """
     if not isinstance(name, str) or len(name) > 200:
         raise ValueError("what should name a study does not: it must be a text, as lab list shows them")
@@ -68,15 +101,41 @@ def named(name: str) -> type[Study]:
 
 
 def load_file(path: str | Path) -> list[type[Study]]:
-    """Import a user's file and add the studies it defines."""
+    """Import a user's file, which is executed, and add the studies it defines.
+
+    Args:
+        path: of a Python file.
+
+    Returns:
+        the classes that it defines, in order.
+
+    Raises:
+        ValueError: no such file, it can't be imported, it defines no study, or one that ``register`` refuses.
+
+    Examples:
+        >>> from lab.studies import load_file
+        >>> load_file("/nowhere.py")
+        Traceback (most recent call last):
+        ValueError: there is no file /nowhere.py
+    """
     return [register(study) for study in _defined(path)]
 
 
 def load_files(paths: Sequence[str | Path]) -> None:
     """Import several files and add their studies. One that can't be used is told (``LeftOut``), and the others are added.
 
+    Args:
+        paths: of Python files, which are executed; two files that define the same slug are a fault of the second.
+
     Raises:
         ValueError: none of the files can be used.
+
+    Examples:
+        >>> from lab.studies import load_files
+        >>> load_files([])
+        >>> load_files(["/nowhere.py", "/neither.py"])
+        Traceback (most recent call last):
+        ValueError: there is no file /nowhere.py
     """
     refusals: list[ValueError] = []
     names: dict[str, str] = {}
@@ -121,7 +180,27 @@ def _defined(path: str | Path) -> list[type[Study]]:
 
 
 def register(study: type[Study]) -> type[Study]:
-    """Add a study, after checking that its declaration is whole and its name none of the lab's own studies."""
+    """Add a study, after checking that its declaration is whole and its name none of the lab's own studies.
+
+    A study of the same slug that is not the lab's own is replaced. It serves as the decorator of a class.
+
+    Args:
+        study: the class.
+
+    Returns:
+        the same class.
+
+    Raises:
+        ValueError: what its declaration lacks, in a sentence; or the slug is taken.
+
+    Examples:
+        >>> from lab.studies import Study, register
+        >>> class Blank(Study):
+        ...     slug = "blank"
+        >>> register(Blank)
+        Traceback (most recent call last):
+        ValueError: the study blank is not complete: it has no title
+    """
     try:
         problem = flaw(study)
     except Exception as exception:  # what a declaration may hold has no end

@@ -113,7 +113,24 @@ class Story:
 
 
 def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str:
-    """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none."""
+    """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none.
+
+    Args:
+        text: with the names of scalars of a result in braces, formatted as by ``str.format``.
+        result: what the plain names are looked up in.
+        before: what the names with ``before.`` are looked up in.
+
+    Returns:
+        the sentence.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.contract import told
+        >>> told("{cost:.2f}, not {before.cost:.2f}", xr.Dataset({"cost": 0.5}), xr.Dataset({"cost": 1.0}))
+        '0.50, not 1.00'
+        >>> told("{cost:.2f}", xr.Dataset())
+        '–'
+    """
     return _Numbers().vformat(text, (), {"": result, "before": before})
 
 

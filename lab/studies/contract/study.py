@@ -262,7 +262,24 @@ _PREPARED = Remembered(bytes=memory.budget() // 4)
 
 
 def edited(data: Data, **arrays: np.ndarray) -> Data:
-    """The data with other points: the cost follows them, what was known of the old ones does not."""
+    """The data with other points: the cost follows them, what was known of the old ones does not.
+
+    Args:
+        data: a data set, which stays as it is.
+        arrays: by name those that change, ``x`` (m, d) say; their shapes are not checked here.
+
+    Returns:
+        a copy named "..., edited" with the arrays given, without ``cost`` and without known optimal values.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import datasets
+        >>> from lab.studies import edited
+        >>> line = datasets.from_arrays("line", {"x": [[0.0], [1.0]], "y": [[0.0], [1.0]]})
+        >>> moved = edited(line, x=np.array([[0.0], [3.0]]))
+        >>> moved.name, moved.arrays["x"].ravel().tolist(), line.arrays["x"].ravel().tolist()
+        ('line, edited', [0.0, 3.0], [0.0, 1.0])
+    """
     kept = {name: value for name, value in data.arrays.items() if name != "cost"}
     name = data.name if data.name.endswith(", edited") else f"{data.name}, edited"
     return replace(

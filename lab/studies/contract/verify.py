@@ -20,11 +20,31 @@ def verify(
     report: Report | None = None,
     begin: Callable[[Claim], None] | None = None,
 ) -> Iterator[Verdict]:
-    """Run the claims of a study, one verdict after the other; ``quick`` leaves out the long ones.
+    """Run the claims of a study, one verdict after the other; equal runs are computed once.
 
     Args:
-        report: of each run; a run that it ends is no ground for a verdict, and ends them all (KeyboardInterrupt).
+        study: the class.
+        quick: leave out the claims that take long.
+        report: of each run, as for ``Study.run``; a run that it ends is no ground for a verdict, and ends them all.
         begin: called with each claim before it is measured.
+
+    Yields:
+        the verdict of each claim; an error in a claim is a verdict that does not hold.
+
+    Raises:
+        KeyboardInterrupt: ``report`` ended a run.
+
+    Examples:
+        >>> from lab.studies import Claim, DataSource, Paper, Result, Study, Whole, verify
+        >>> class Twice(Study):
+        ...     slug, kind, paper = "twice", "transport", Paper("Diophantus", "Arithmetica", "Alexandria", 250)
+        ...     data = DataSource("bump-to-bump", doc="not looked at")
+        ...     n = Whole(2, doc="a number")
+        ...     results = (Result("twice", (), "twice", "the number"),)
+        ...     claims = (Claim("four", "Twice two is four.", lambda runs: float(runs(n=2).twice), 4.0, "arithmetic"),)
+        ...     compute = staticmethod(lambda inputs, p, loop, warm=None: {"twice": 2 * p.n})
+        >>> [(verdict.claim.name, verdict.measured, verdict.holds) for verdict in verify(Twice)]
+        [('four', 4.0, True)]
     """
     known: dict[str, xr.Dataset] = {}
 

@@ -31,11 +31,27 @@ def plot(
     """Layers on one pair of axes, each labelled where it ends.
 
     Args:
-        xlim, ylim: pin the ends of an axis; None follows the data.
-        xticks, yticks: positions, or (position, text) pairs; an empty list: none.
+        layers: made with the functions here; an ``Overlay`` counts as its layers.
+        xlabel: of the x axis, with its unit.
+        ylabel: of the y axis, with its unit.
+        logx: a logarithmic x axis.
+        logy: a logarithmic y axis.
+        xlim: pins the ends of the x axis; None in the place of an end follows the data.
+        ylim: the same of the y axis.
+        xticks: positions, or (position, text) pairs; an empty list: none.
+        yticks: the same of the y axis.
         equal: one unit is as long on both axes.
         note: a quiet line of text at the top left; says why when there is nothing to show.
         height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay`` of the layers and the words.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.plot(draw.curve([1, 10], [1, 100], "x²"), logx=True, logy=True)
+        >>> [type(layer).__name__ for layer in picture]
+        ['Curve', 'Labels', 'Labels']
     """
     flat = [element for layer in layers for element in (layer if isinstance(layer, hv.Overlay) else [layer])]
     x, y = _limits(flat, 0, logx, xlim), _limits(flat, 1, logy, ylim, rests=not equal)
@@ -86,15 +102,34 @@ def frame(
     empty: bool = False,
     hooks: Sequence[Any] = (),
 ) -> hv.Overlay:
-    """Set layers on one pair of axes, finished for each backend.
+    """Set layers on one pair of axes whose ends are given, finished for each backend.
 
     Args:
+        layers: HoloViews elements, the last one on top.
+        x: left and right end of the picture.
+        y: bottom and top of the picture.
+        xlabel: of the x axis, with its unit.
+        ylabel: of the y axis, with its unit.
+        equal: one unit is as long on both axes.
         bare: no axes at all.
-        bounds: where the axis lines begin and end, when not at the ends of the picture.
-        whole: an axis that counts has ticks at whole numbers only.
-        clabel: draw a colour bar with this label.
+        height: least height on a page, in pixels.
+        bounds: where the axis lines begin and end, as two pairs, when not at the ends of the picture.
+        whole: of each axis whether it counts: it then has ticks at whole numbers only.
+        clabel: draw a colour bar with this label, in print.
+        logx: a logarithmic x axis.
+        logy: a logarithmic y axis.
+        xticks: positions, or (position, text) pairs; an empty list: none.
+        yticks: the same of the y axis.
         empty: no layer has a value to show.
         hooks: more of them for Bokeh.
+
+    Returns:
+        an ``Overlay`` of these layers and no other.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> len(draw.frame([draw.points([0, 1], [0, 1])], (0, 1), (0, 1), equal=True))
+        1
     """
     look = current()
     told = tips((xlabel or "x", "@x"), (ylabel or "y", "@y"))

@@ -13,13 +13,23 @@ _ABOVE = 0.004  # radii that a way is above the sphere, of which the chords of i
 
 
 def geodesics(start: Any, end: Any, parts: int = _PARTS) -> np.ndarray:
-    """The shortest ways on the unit sphere, at even distances; between antipodes, of which no way is shortest, one of them.
+    r"""The shortest ways on the unit sphere, at even distances; between antipodes, of which no way is shortest, one of them.
+
+    $$ x(t) = \cos(t \theta) \, x + \sin(t \theta) \, v, \qquad
+    \theta = \angle(x, y), \quad v = \frac{y - \langle x, y \rangle x}{\|y - \langle x, y \rangle x\|} $$
 
     Args:
-        start, end: (n, 3) of length 1.
+        start: (n, 3) of length 1.
+        end: (n, 3) of length 1.
+        parts: how many steps each way has.
 
     Returns:
-        (n, parts + 1, 3).
+        (n, parts + 1, 3), from start to end.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.geodesics([[1, 0, 0]], [[0, 1, 0]], parts=2).round(3).tolist()
+        [[[1.0, 0.0, 0.0], [0.707, 0.707, 0.0], [0.0, 1.0, 0.0]]]
     """
     start, end = np.asarray(start, float), np.asarray(end, float)
     away = end - (start * end).sum(1, keepdims=True) * start
@@ -37,9 +47,19 @@ def sphere_ways(start: Any, end: Any, weight: Any = 1.0, *, dots: int = 60) -> B
     """The unit sphere, the shortest ways from points to their images as strips on it, and the first of both marked.
 
     Args:
-        start, end: (n, 3) of length 1: blue points, and orange images.
-        weight: (n,) the strips are as wide, relative to the widest.
+        start: (n, 3) of length 1, the points: blue.
+        end: (n, 3) of length 1, their images: orange.
+        weight: one for all or (n,); the strips are as wide, relative to the widest.
         dots: pairs that are marked.
+
+    Returns:
+        a ``Body`` for ``surfaces``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> body = draw.sphere_ways([[1, 0, 0]], [[0, 1, 0]])
+        >>> len(body.marks), body.tints
+        (2, ['source', 'target'])
     """
     start, end = np.asarray(start, float), np.asarray(end, float)
     ways = geodesics(start, end)

@@ -34,9 +34,20 @@ def training(
     Args:
         losses: by name, (steps,); what is NaN is left out.
         least: by name the value below which a loss can't come; dashed, in the colour of the loss.
-        colors: by name.
-        bins: how many means are drawn.
+        colors: by name; those of unrelated things for the others.
+        xlabel: of the x axis.
+        ylabel: of the y axis, with its unit.
+        bins: a loss of more steps is drawn as this many means, or fewer than twice as many.
         axes: as for ``plot``.
+
+    Returns:
+        an ``Overlay``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.training({"loss": [4.0, 2.0, 1.0, 1.0]}, bins=2)
+        >>> picture.get(0).dimension_values("y").tolist()
+        [3.0, 1.0]
     """
     tints = dict(zip(losses, colours(len(losses)), strict=True)) | dict(colors or {})
     layers: list[Any] = []
@@ -69,7 +80,7 @@ def over(
     """Measures along a swept parameter, or a coordinate, each named where it ends.
 
     Args:
-        along: the coordinate, ``result.gamma``: its scale, label and unit are the axis's.
+        along: (n,) the coordinate, ``result.gamma``: its scale, label and unit are the axis's.
         lines: by name, one value for each of its values.
         bands: by the name of a line, the low and the high end about it.
         guides: by name what they are compared with, dashed and without marks.
@@ -80,6 +91,15 @@ def over(
         ticks: a tick at each value, where there are few.
         markers: a mark at each value.
         axes: as for ``plot``; the label of the first line is that of the y axis when none is given.
+
+    Returns:
+        an ``Overlay``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.over([1, 2, 4], {"cost": [4.0, 2.0, 1.0]}, levels={"least": 1.0}, markers=False)
+        >>> [type(layer).__name__ for layer in picture][:2]
+        ['Curve', 'HLine']
     """
     at = np.asarray(along, float)
     tints = dict(zip(lines, colours(len(lines), ordered), strict=True)) | dict(colors or {})
@@ -124,13 +144,26 @@ def film(
         ways: by title, (frames, n, 2).
         at: the number of the frame.
         goals: the data behind, (k, 2): one for all, or by title.
-        density: (frames, h, w) underneath.
+        density: (frames, h, w) underneath, row 0 at the bottom.
         heights: by title, (frames, h, w) of a landscape underneath, on the limits; each is scaled to its largest height, and
             points beside it are left out.
+        peak: the density that is darkest, the same for every frame; the largest in sight when omitted.
         limits: of both axes, the same for all frames; those that hold all ways and goals when omitted.
         colors: by title: one for all particles, or one for each.
-        tails, age: particles that have a tail, and frames that it is long.
+        tails: particles that have a tail.
+        age: frames that a tail is long.
         frame_of: as for ``particles``.
+
+    Returns:
+        an ``Overlay``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> way = np.array([[[0.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 1.0]]])
+        >>> picture = draw.film({"up": way}, 1, limits=((0, 1), (0, 1)))
+        >>> [type(layer).__name__ for layer in picture][:2]
+        ['Segments', 'Points']
     """
     by_title = goals if isinstance(goals, Mapping) else dict.fromkeys(ways, goals)
     starts = {title: began(way[0]) for title, way in ways.items()}
@@ -175,9 +208,20 @@ def trajectories(
     Args:
         ways: by title, (times, n, 2).
         goal: (k, 2) the data behind.
-        colors: of each particle's way; grey with a blue end when omitted.
-        marks: the times at which each way has a dot; with ``colors`` the first one when empty.
+        colors: (n,) of each particle's way; grey with a blue end when omitted.
+        marks: the times at which each way has a dot; with ``colors`` the first one when empty, else the last.
         most: ways that are drawn, of each colour alike; without ``colors`` all particles have their dots.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay`` of the lines, dots and title of each way, with the goal first where there is one.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> way = np.array([[[0.0, 0.0]], [[1.0, 1.0]]])
+        >>> [type(layer).__name__ for layer in draw.trajectories({"one": way})]
+        ['Segments', 'Points', 'Labels']
     """
     xlim, ylim = window(*ways.values(), *(() if goal is None else (goal,)))
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
@@ -208,7 +252,23 @@ def trajectories(
 
 
 def legend(rows: Sequence[tuple[str, str]], x: float, y: tuple[float, float], *, log: bool = False) -> list[hv.Labels]:
-    """Names in their colours one below the other, from the top of ``y`` down, where direct labels would overlap."""
+    """Names in their colours one below the other, from the top of ``y`` down, where direct labels would overlap.
+
+    Args:
+        rows: words and colour of each.
+        x: where their left side is.
+        y: the low and the high end of the axis.
+        log: the axis is logarithmic.
+
+    Returns:
+        a layer of text for each row.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> rows = draw.legend([("one", draw.SOURCE), ("two", draw.TARGET)], 0.0, (0.0, 1.0))
+        >>> [round(float(row.dimension_values("y")[0]), 2) for row in rows]
+        [1.0, 0.91]
+    """
     low, high = np.log(y) if log else y
     heights = high - 0.09 * (high - low) * np.arange(len(rows))
     return [
@@ -218,11 +278,22 @@ def legend(rows: Sequence[tuple[str, str]], x: float, y: tuple[float, float], *,
 
 
 def plane(positions: Any, time: str = "t") -> np.ndarray:
-    """Positions (time, particle, axis) as points in the plane; on a line the time is their first coordinate.
+    """Positions as points in the plane; on a line the time is their first coordinate.
 
     Args:
-        positions: a labelled array with the dimensions ``time``, ``particle`` and ``axis``.
-        time: of the picture as wide as the positions are high.
+        positions: a labelled array with the dimensions ``time``, ``particle`` and ``axis``, of one or two axes.
+        time: the name of its dimension of time, whose coordinate on a line is stretched by the range of the positions: a
+            time from 0 to 1 makes a picture as wide as it is high.
+
+    Returns:
+        (times, particles, 2).
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies import draw
+        >>> line = xr.DataArray([[[0.0]], [[2.0]]], {"t": [0.0, 1.0]}, ("t", "particle", "axis"))
+        >>> draw.plane(line).tolist()
+        [[[0.0, 0.0]], [[2.0, 2.0]]]
     """
     values = positions.transpose(time, "particle", "axis").values
     if values.shape[2] == 2:
@@ -234,5 +305,19 @@ def plane(positions: Any, time: str = "t") -> np.ndarray:
 
 
 def behind(goal: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """The data (k, d) behind a ``plane``: on a line they stand at its last time."""
+    """The data behind a ``plane``: on a line they stand at its last time.
+
+    Args:
+        goal: (k, d) with d of 1 or 2.
+        way: (times, particles, 2), as ``plane`` gives it.
+
+    Returns:
+        (k, 2).
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> draw.behind(np.array([[5.0]]), np.array([[[0.0, 0.0]], [[2.0, 2.0]]])).tolist()
+        [[2.0, 5.0]]
+    """
     return goal if goal.shape[1] == 2 else np.c_[np.full(len(goal), way[-1, 0, 0]), goal]

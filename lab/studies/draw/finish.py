@@ -40,6 +40,17 @@ def bokeh_renderer(name: str) -> Any:
 
     HoloViews sets axes to its renderer's theme at each redraw. Where that is another than the picture's the browser lays
     the picture out again, which takes longer than painting it; so does copying it out of a WebGL canvas.
+
+    Args:
+        name: of the theme: ``"light"``, ``"dark"`` or ``"print"``.
+
+    Returns:
+        an instance of HoloViews' ``BokehRenderer`` without WebGL.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.bokeh_renderer("dark").webgl
+        False
     """
     from bokeh.themes import Theme as BokehTheme
     from holoviews.plotting.bokeh import BokehRenderer

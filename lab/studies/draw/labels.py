@@ -112,7 +112,21 @@ def direct_labels(
 
 
 def with_room(at: np.ndarray, least: float = 0.08) -> list[int]:
-    """Points (n, 2) of the unit square, the last ones first, none of them near another: those that have room for a number."""
+    """Which points have room for a number: taken from the last to the first, none of them near another one taken.
+
+    Args:
+        at: (n, 2) points of the unit square.
+        least: two points are near each other where they differ by at most this much in both coordinates.
+
+    Returns:
+        the places of the points taken, the last one first.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> draw.with_room(np.array([[0.0, 0.0], [0.5, 0.5], [0.51, 0.5]]))
+        [2, 0]
+    """
     kept: list[int] = []
     for number in reversed(range(len(at))):
         if all(np.abs(at[number] - at[other]).max() > least for other in kept):

@@ -21,7 +21,20 @@ type Side = Literal["left", "center", "right"]
 
 
 def label(what: Any, unit: str = "") -> str:
-    """An axis label with its unit: of a name and a unit, or of a labelled array."""
+    """An axis label with its unit: of a name and a unit, or of a labelled array.
+
+    Args:
+        what: the name, or a DataArray whose ``long_name`` and ``units`` are taken.
+        unit: goes before that of the array; none is written where it is "" or "1".
+
+    Returns:
+        the text.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.label("mass", "kg"), draw.label("share", "1")
+        ('mass (kg)', 'share')
+    """
     if hasattr(what, "attrs"):
         unit = unit or what.attrs.get("units", "")
         what = what.attrs.get("long_name", what.name)
@@ -29,7 +42,23 @@ def label(what: Any, unit: str = "") -> str:
 
 
 def colours(n: int, ordered: bool = False, color: str = SOURCE) -> list[str]:
-    """``n`` colours: of unrelated things, or for a family in order from light to strong through ``color``."""
+    """Colours of unrelated things, or of a family in order from light to strong through ``color``.
+
+    Args:
+        n: how many; unrelated ones repeat after six.
+        ordered: the things are a family in order.
+        color: that of the family, a name such as ``draw.SOURCE`` or ``#rrggbb``.
+
+    Returns:
+        ``n`` texts ``#rrggbb``, in the theme that is drawn in now.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.colours(2)
+        ['#2456a6', '#d1662b']
+        >>> len(set(draw.colours(5, ordered=True)))
+        5
+    """
     if ordered:
         return list(ramp((blend(color, 0.35), current().colour(color), current().ink), n + 1))[:n]
     series = current().series
@@ -37,7 +66,25 @@ def colours(n: int, ordered: bool = False, color: str = SOURCE) -> list[str]:
 
 
 def curve(x: Any, y: Any, label: str = "", *, color: str = SOURCE, dash: bool = False, markers: bool = False):
-    """A line through (x, y), with its label at its end; with ``markers`` each value is seen."""
+    """A line through (x, y), with its label at its end; with ``markers`` each value is seen.
+
+    Args:
+        x: (n,) places along the axis.
+        y: (n,) values; what is not finite breaks the line.
+        label: what stands at its end in ``plot``.
+        color: a name such as ``draw.SOURCE``, or ``#rrggbb``.
+        dash: dashed in place of solid.
+        markers: a dot at each value.
+
+    Returns:
+        a ``Curve``; with ``markers`` an ``Overlay`` of it and its dots.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> line = draw.curve([0, 1, 2], [0, 1, 4], "x²")
+        >>> type(line).__name__, line.dimension_values("y").tolist()
+        ('Curve', [0.0, 1.0, 4.0])
+    """
     tint = current().colour(color)
     line = _layer(hv.Curve, (vector(x), vector(y)), label, tint)
     dress(
@@ -54,7 +101,23 @@ def curve(x: Any, y: Any, label: str = "", *, color: str = SOURCE, dash: bool = 
 
 
 def band(x: Any, low: Any, high: Any, label: str = "", *, color: str = SOURCE):
-    """The strip between ``low`` and ``high``."""
+    """The strip between ``low`` and ``high``.
+
+    Args:
+        x: (n,) places along the axis.
+        low: (n,) its lower side.
+        high: (n,) its upper side.
+        label: what stands at its end in ``plot``.
+        color: a name such as ``draw.SOURCE``, or ``#rrggbb``; drawn faint.
+
+    Returns:
+        an ``Area``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.band([0, 1], [0, 0], [1, 2]).dimension_values("y2").tolist()
+        [1.0, 2.0]
+    """
     shade = _layer(hv.Area, (vector(x), vector(low), vector(high)), label, current().colour(color), ["y", "y2"])
     return dress(
         shade,
@@ -74,10 +137,24 @@ def points(
     alpha: float = 1.0,
     grip: bool = False,
 ):
-    """Points; ``size`` is relative, one for all or one for each (areas are proportional to it), and so is ``color``.
+    """Points, whose sizes are relative: areas are proportional to them.
 
     Args:
+        x: (n,) places across.
+        y: (n,) places up.
+        label: what stands at the last one in ``plot``.
+        color: one for all, a name such as ``draw.SOURCE`` or ``#rrggbb``; or (n,) ``#rrggbb``, one for each.
+        size: relative area, one for all or (n,); what is negative or not a number counts as 0.
+        alpha: opacity, from 0 to 1.
         grip: on a page a hand may drag them; ``Picture.drags`` says what that sets.
+
+    Returns:
+        ``Points``, with the square root of each size.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.points([0, 1], [0, 1], size=[1, 4]).dimension_values("size").tolist()
+        [1.0, 2.0]
     """
     x, y = vector(x), vector(y)
     size = np.sqrt(np.clip(np.nan_to_num(np.broadcast_to(vector(size), x.shape)), 0, None))
@@ -119,7 +196,22 @@ def segments(
     What has less than a hundredth of it fades out: a dense plan has crumbs everywhere.
 
     Args:
-        who: what each of them stands for, as in ``same``.
+        x0: (n,) where they begin, across.
+        y0: (n,) where they begin, up.
+        x1: (n,) where they end, across.
+        y1: (n,) where they end, up.
+        weight: one for all or (n,); what is negative or not a number counts as 0.
+        color: a name such as ``draw.INK``, or ``#rrggbb``.
+        width: of all lines, relative.
+        who: by kind of thing the number (n,) of what each of them stands for, as in ``same``.
+
+    Returns:
+        ``Segments``, the heaviest last and so on top.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.segments([0, 0], [0, 0], [1, 1], [0, 1], [4, 2]).dimension_values("weight").tolist()
+        [0.5, 1.0]
     """
     ends = [vector(v) for v in (x0, y0, x1, y1)]
     weight = np.clip(np.nan_to_num(np.broadcast_to(vector(weight), ends[0].shape)), 0, None)
@@ -141,7 +233,25 @@ def segments(
 
 
 def bars(x: Any, y: Any, label: str = "", *, color: str = SOURCE, width: float | None = None, base: Any = 0.0):
-    """Upright bars from ``base`` to ``y`` about ``x``; ``width`` in units of x, touching when not given."""
+    """Upright bars from ``base`` to ``y`` about ``x``.
+
+    Args:
+        x: (n,) their middles.
+        y: (n,) their tops.
+        label: what stands at the last one in ``plot``.
+        color: a name such as ``draw.SOURCE``, or ``#rrggbb``.
+        width: in units of x; the least distance of neighbours when None, so that they touch, and 1 for a single bar.
+        base: where they stand, one for all or (n,).
+
+    Returns:
+        ``Rectangles``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> bars = draw.bars([0, 1], [2, 3])
+        >>> bars.dimension_values("x").tolist(), bars.dimension_values("x1").tolist()
+        ([-0.5, 0.5], [0.5, 1.5])
+    """
     x, y = vector(x), vector(y)
     if width is None:
         width = float(np.min(np.abs(np.diff(x)))) if x.size > 1 else 1.0
@@ -151,12 +261,42 @@ def bars(x: Any, y: Any, label: str = "", *, color: str = SOURCE, width: float |
 
 
 def vline(x: float, label: str = "", *, color: str = TARGET, dash: bool = False):
-    """An upright line through all of the picture, its label at the top."""
+    """An upright line through all of the picture, its label at the top.
+
+    Args:
+        x: where it is, across.
+        label: what stands at its top in ``plot``.
+        color: a name such as ``draw.TARGET``, or ``#rrggbb``.
+        dash: dashed in place of solid.
+
+    Returns:
+        a ``VLine``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.vline(2, "edge").data
+        2.0
+    """
     return _rule(hv.VLine, x, label, color, dash)
 
 
 def hline(y: float, label: str = "", *, color: str = MUTED, dash: bool = True):
-    """A level line through all of the picture, its label at the right end."""
+    """A level line through all of the picture, its label at the right end.
+
+    Args:
+        y: where it is, up.
+        label: what stands at its right end in ``plot``.
+        color: a name such as ``draw.MUTED``, or ``#rrggbb``.
+        dash: dashed in place of solid.
+
+    Returns:
+        an ``HLine``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.hline(1e-6, "tolerance").data
+        1e-06
+    """
     return _rule(hv.HLine, y, label, color, dash)
 
 
@@ -168,7 +308,24 @@ def rectangles(
     alpha: float = 0.85,
     own: Sequence[str] | None = None,
 ) -> hv.Rectangles:
-    """Boxes from two corners and a height; ``own`` gives each its colour."""
+    """Boxes from two corners and a height.
+
+    Args:
+        sides: five arrays (n,): left, bottom, right, top, and the height that is told under a pointer.
+        text: what stands at the last one in ``plot``.
+        tint: the colour of all, ``#rrggbb``.
+        edge: a thin rim in the colour of the ground.
+        alpha: opacity, from 0 to 1.
+        own: (n,) a colour for each, ``#rrggbb``, in the place of ``tint``.
+
+    Returns:
+        ``Rectangles``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> len(draw.rectangles(([0, 1], [0, 0], [1, 2], [2, 3], [2, 3]), "", "#2456a6"))
+        2
+    """
     columns, names = [np.asarray(v, np.float32) for v in sides], ["height"]
     if own is not None:
         columns, names = [*columns, np.asarray(own)], [*names, "own"]
@@ -199,12 +356,30 @@ def _layer(kind: Any, data: Any, text: str, tint: str, vdims: Any = "y", kdims: 
 
 @chosen
 def text(x: Any, y: Any, what: str | Sequence[str], *, color: str = MUTED, up: Up = "center", side: Side = "left"):
-    """A few words at one point, or at each of some; ``side`` and ``up`` say which of their corners is there."""
+    """A few words at one point, or at each of some.
+
+    Args:
+        x: where, across: one or (n,).
+        y: where, up: one or (n,).
+        what: the words, a text or n of them.
+        color: a name such as ``draw.MUTED``, or ``#rrggbb``.
+        up: which height of the words is at y: ``"center"``, ``"top"`` or ``"bottom"``.
+        side: which side of them is at x: ``"left"``, ``"center"`` or ``"right"``.
+
+    Returns:
+        ``Labels``; spaces are kept from being broken or cut.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.text(0.5, 1, "here").dimension_values("text").tolist()
+        ['here']
+    """
     what = [what] if isinstance(what, str) else list(what)
     return _text(vector(x), vector(y), what, current().colour(color), up, side)
 
 
 def vector(values: Any) -> np.ndarray:
+    """Numbers of any shape as (n,) of float64."""
     return np.asarray(values, float).ravel()
 
 

@@ -103,7 +103,17 @@ _theme: ContextVar[Theme] = ContextVar("theme", default=_LIGHT)
 
 
 def current() -> Theme:
-    """The theme that pictures are drawn in now."""
+    """The theme that pictures are drawn in now.
+
+    Returns:
+        its colours, and for whom one draws.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> with draw.theme("dark"):
+        ...     draw.current().name
+        'dark'
+    """
     return _theme.get()
 
 
@@ -118,8 +128,17 @@ def theme(name: str, hold: bool = False, backend: str = "", room: float = 0.0, w
         room: width to height of the place that a picture has; panels beside each other fill it in rows. One row when 0.
         wide: its width in pixels, by which words are kept apart; 0 where it is not known.
 
+    Yields:
+        the theme, which ``current`` gives inside.
+
     Raises:
         ValueError: there is no such theme.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> with draw.theme("print") as look:
+        ...     look.ink
+        '#000000'
     """
     if name not in THEMES:
         raise ValueError(f"there is no theme {name!r}; the themes are {', '.join(THEMES)}")
@@ -200,7 +219,20 @@ def _from_oklab(lab: np.ndarray) -> str:
 
 @cache
 def ramp(stops: tuple[str, ...], n: int = 256) -> tuple[str, ...]:
-    """``n`` colours through ``stops``, equal steps in Oklab (Ottosson 2020), so that equal steps look equal."""
+    """Colours through ``stops`` in equal steps in Oklab (Ottosson 2020), so that equal steps look equal.
+
+    Args:
+        stops: at least one colour ``#rrggbb``, at even distances along the ramp.
+        n: how many colours.
+
+    Returns:
+        ``n`` texts ``#rrggbb``, the first and the last stop at the ends.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.ramp(("#000000", "#ffffff"), 3)
+        ('#000000', '#636363', '#ffffff')
+    """
     labs = np.array([_to_oklab(stop) for stop in stops])
     at = np.linspace(0, len(stops) - 1, n)
     return tuple(
@@ -219,7 +251,20 @@ def diverging() -> list[str]:
 
 
 def blend(colour: str, share: float) -> str:
-    """``share`` of the colour on the card, opaque."""
+    """A colour laid thinly on the card, as one that is opaque.
+
+    Args:
+        colour: a name such as ``draw.SOURCE``, or ``#rrggbb``.
+        share: of the colour, from 0 to 1, in hundredths.
+
+    Returns:
+        ``#rrggbb``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.blend(draw.SOURCE, 0.0), draw.blend(draw.SOURCE, 1.0)
+        ('#ffffff', '#2456a6')
+    """
     return ramp((current().card, current().colour(colour)), 101)[round(100 * share)]
 
 
@@ -251,7 +296,21 @@ one for all threads of the process, and it changes them without a lock."""
 
 
 def set_options(element: Any, backend: str, **options: Any) -> None:
-    """Set options of an element for one backend, in place."""
+    """Set options of an element for one backend, in place, while no other thread does.
+
+    Args:
+        element: a HoloViews object.
+        backend: ``"bokeh"`` or ``"matplotlib"``.
+        options: as HoloViews names them for that backend.
+
+    Examples:
+        >>> import holoviews as hv
+        >>> from lab.studies import draw
+        >>> line = draw.curve([0, 1], [0, 1])
+        >>> draw.set_options(line, "matplotlib", linewidth=3)
+        >>> hv.Store.lookup_options("matplotlib", line, "style").kwargs["linewidth"]
+        3
+    """
     with pen:
         element.opts(backend=backend, clone=False, **options)
 

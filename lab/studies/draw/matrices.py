@@ -36,15 +36,34 @@ def heatmap(
     """A matrix as colours, row 0 at the bottom, with a colour bar.
 
     Args:
-        matrix: (n, m) array or sparse matrix; above 256 a side the largest entry of each block is drawn.
-        rows, cols: numbers or names of the rows and columns; equally spaced numbers become the axis itself.
-        clim: ends of the colour scale; from 0 to the largest entry, or symmetric about 0, when not given.
+        matrix: (n, m) array or sparse matrix; above 256 a side the largest entry of each block is drawn, in print above 1024.
+        rows: (n,) numbers or names of the rows; equally spaced numbers become the axis itself.
+        cols: (m,) numbers or names of the columns.
+        xlabel: of the x axis, with its unit.
+        ylabel: of the y axis, with its unit.
+        clabel: of the colour bar, with its unit.
+        clim: ends of the colour scale; from 0, or the least entry below it, to the largest in size, or symmetric about 0 when
+            ``signed``, when not given.
         signed: blue below and orange above zero.
         outline: a thin line round each entry that is not zero; by default where they can be seen one by one.
         equal: square cells; by default when the matrix is not too long.
         marks: layers on top, in axis units.
         room: free space right of the matrix and above it, as shares of its sides, for marks that stand there; the
             colour bar gives way to it.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay``.
+
+    Raises:
+        ValueError: an array of more than two dimensions.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> with draw.theme("light", backend="matplotlib"):
+        ...     picture = draw.heatmap([[1.0, 0.0], [0.0, 2.0]])
+        >>> picture.get(0).dimension_values("z", flat=False).tolist()  # row 0 at the bottom
+        [[1.0, 0.0], [0.0, 2.0]]
     """
     grid = _Grid(matrix, rows, cols, clim, signed)
     x, y = grid.x, grid.y
@@ -67,7 +86,19 @@ def heatmap(
 
 
 def shaded(matrix: Any) -> np.ndarray:
-    """A matrix as an image (n, m, 3), from 0, a shade that shows its extent, to its largest entry; for ``strip``."""
+    """A matrix as an image for ``strip``, from 0, a shade that shows its extent, to its largest entry.
+
+    Args:
+        matrix: (n, m); what is not a number counts as 0, and so does what is negative.
+
+    Returns:
+        (n, m, 3) bytes, row 0 first.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.shaded([[0.0, 1.0]]).tolist()  # #edf1f8 and #2456a6
+        [[[237, 241, 248], [36, 86, 166]]]
+    """
     matrix = np.nan_to_num(np.asarray(matrix, float))
     tints = ramp((current().wash, current().source))
     table = np.array([[int(tint[i : i + 2], 16) for i in (1, 3, 5)] for tint in tints], np.uint8)
@@ -98,8 +129,31 @@ def plan(
 
     Args:
         matrix: (n, m) array or sparse matrix, row i the source.
-        a, b: (n,) and (m,) marginals.
-        a_color, b_color: one colour for all bars of a side, or one for each.
+        a: (n,) marginal of the sources.
+        b: (m,) marginal of the targets.
+        rows: (n,) numbers or names of the sources.
+        cols: (m,) numbers or names of the targets.
+        xlabel: of the x axis.
+        ylabel: of the y axis.
+        clabel: what an entry is, with its unit.
+        clim: ends of the colour scale; from 0 to the largest entry when not given.
+        outline: a thin line round each entry that is not zero; by default where they can be seen one by one.
+        a_color: one colour for all bars of the sources, or one for each.
+        b_color: one colour for all bars of the targets, or one for each.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay``.
+
+    Raises:
+        ValueError: an array of more than two dimensions.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> with draw.theme("light", backend="matplotlib"):
+        ...     picture = draw.plan([[0.5, 0.0], [0.0, 0.5]], [0.5, 0.5], [0.5, 0.5])
+        >>> [type(layer).__name__ for layer in picture]
+        ['Image', 'Rectangles', 'Rectangles', 'Rectangles', 'Curve']
     """
     grid = _Grid(matrix, rows, cols, clim, signed=False)
     x, y = grid.x, grid.y
@@ -255,6 +309,19 @@ def pooled(matrix: Any, limit: int = SCREEN) -> np.ndarray:
     """The largest entry in size of each block, so that at most ``limit`` blocks a side remain and no peak is lost.
 
     A sparse matrix is pooled without being made dense.
+
+    Args:
+        matrix: (n, m) array or sparse matrix.
+        limit: blocks a side.
+
+    Returns:
+        a dense array with at most ``limit`` rows and columns; of two entries of equal size the positive one is kept.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> draw.pooled(np.array([[1.0, -3.0, 0.0, 0.0], [2.0, 0.0, 0.0, 5.0]]), limit=2).tolist()
+        [[-3.0, 0.0], [2.0, 5.0]]
     """
     n, m = matrix.shape
     r, c = max(1, -(-n // limit)), max(1, -(-m // limit))

@@ -31,14 +31,27 @@ def mosaic(
 
     Args:
         tiles: (R, K, H, W) greys or (R, K, H, W, 3) colours from -1 to 1; row 0 of an image is its top. Pixels that are not
-            finite are left out: an image may fill a part of its place. ``signed`` ones, (R, K, H, W), are each on their own
-            scale, blue below and orange above zero.
-        rows, cols: labels.
+            finite are left out: an image may fill a part of its place. Colours of ``signed`` are each on their own scale.
+        rows: labels of the rows, at the left.
+        cols: labels of the columns, above.
         marks: (row, column) of pixels that are framed in every image.
         crosses: for each row of images the pixel at which lines cross in all of them.
         captions: words above each image, a list for each row.
         note: a quiet line of text below.
         height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay``, whose coordinates are pixels.
+
+    Raises:
+        ValueError: an array of another shape, or one without images.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> picture = draw.mosaic(np.zeros((1, 2, 4, 4)), cols=["before", "after"])
+        >>> picture.get(0).bounds.lbrt()  # two images of 4 pixels and a gap of 1
+        (0, 0, 9, 4)
     """
     tiles = np.asarray(tiles, float)
     if tiles.ndim not in (4, 5) or 0 in tiles.shape or (tiles.ndim == 5 and tiles.shape[4] != 3):
@@ -117,10 +130,21 @@ def mosaic(
 def tile_at(
     x: float, y: float, shape: tuple[int, int, int, int], captions: bool = False
 ) -> tuple[int, int, int, int] | None:
-    """Row and column of the image in a ``mosaic`` of shape (R, K, H, W), and of the pixel in it; None beside them.
+    """Which image of a ``mosaic`` is at a place, and which pixel of it.
 
     Args:
+        x: the place, in pixels from the left.
+        y: in pixels from the bottom.
+        shape: (R, K, H, W) of the mosaic.
         captions: the images have them.
+
+    Returns:
+        row and column of the image, then of the pixel in it, row 0 at the top; None beside the images.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.tile_at(5.5, 3.5, (1, 2, 4, 4)), draw.tile_at(4.5, 3.5, (1, 2, 4, 4))
+        ((0, 1, 0, 0), None)
     """
     r, k, h, w = shape
     down, across = _steps(h, w, captions)
@@ -137,7 +161,19 @@ def _steps(h: int, w: int, captions: bool = False) -> tuple[int, int]:
 
 
 def signed(tiles: Any) -> np.ndarray:
-    """Colours (..., H, W, 3) for a ``mosaic`` of (..., H, W), each on its own scale: blue below and orange above zero."""
+    """Colours for a ``mosaic`` of signed images, each on its own scale: blue below and orange above zero.
+
+    Args:
+        tiles: (..., H, W); what is not finite stays out.
+
+    Returns:
+        (..., H, W, 3) from -1 to 1, NaN where the image is not finite; zero has the colour of the ground.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.signed([[0.0, 2.0]])[0, 0].tolist()
+        [1.0, 1.0, 1.0]
+    """
     tiles = np.asarray(tiles, float)
     peak = np.abs(np.nan_to_num(tiles)).max(axis=(-2, -1), keepdims=True)
     share = np.nan_to_num(tiles) / np.where(peak > 0, peak, 1.0)

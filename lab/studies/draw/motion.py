@@ -46,11 +46,25 @@ def particles(
 
     Args:
         panels: by title. One alone has axes; several have none, and share their limits.
-        xlim, ylim: the same for every frame, or the picture jumps.
+        xlim: left and right end; the same for every frame, or the picture jumps.
+        ylim: bottom and top; the same for every frame.
         peak: the density that is darkest; the same for every frame. The largest in sight when omitted.
         size: relative area of a particle; by their number when omitted.
         columns: panels side by side, before a next row begins; as fits the room when omitted.
-        note: a quiet line of text at the top left, such as the time.
+        note: a quiet line of text at the top left, such as the time; below, where there are several panels.
+        xlabel: of the x axis, of one panel.
+        ylabel: of the y axis, of one panel.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> two = {"before": draw.Panel([[0.0, 0.0]]), "after": draw.Panel([[1.0, 1.0]])}
+        >>> picture = draw.particles(two, (0, 1), (0, 1))
+        >>> [round(float(layer.dimension_values("x")[0]), 2) for layer in picture][:2]  # a gap of 0.08 between them
+        [0.0, 2.08]
     """
     most = max((len(panel.points) for panel in panels.values()), default=1)
     size = size or float(np.clip(400 / max(most, 1), 0.12, 0.6))
@@ -105,10 +119,21 @@ _FINE = 96  # cells a side that a landscape is drawn with
 
 
 def landscape(heights: Any, bounds: tuple[float, float, float, float]) -> list[Any]:
-    """A smooth surface (h, w) between -1 and 1, seen from above: blue below 0, orange above, and level lines.
+    """A smooth surface seen from above: blue below 0, orange above, and level lines.
 
     Args:
-        bounds: left, bottom, right, top; row 0 is at the bottom, the first and last rows and columns on the bounds.
+        heights: (h, w) between -1 and 1, row 0 at the bottom; drawn on 96 x 96 places by a cubic spline.
+        bounds: left, bottom, right, top, on which the first and last rows and columns are.
+
+    Returns:
+        the image and the level lines.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> image, lines = draw.landscape(np.zeros((4, 4)), (0.0, 0.0, 1.0, 1.0))
+        >>> image.dimension_values("height", flat=False).shape, bool(np.isnan(lines.dimension_values("x")).all())
+        ((96, 96), True)
     """
     from contourpy import contour_generator
     from scipy.ndimage import zoom

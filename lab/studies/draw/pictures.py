@@ -35,10 +35,32 @@ def links(
     """Two clouds in the plane and what goes from one to the other; opacity and width follow the mass.
 
     Args:
-        x, y: (n, 2) sources and (m, 2) targets.
-        i, j, mass: (e,) the entries of the plan; those without mass, and beyond the heaviest 4000, are not drawn.
-        a, b: weights of the points; their areas follow them.
-        x_color, y_color: one colour for all points of a cloud, or one for each.
+        x: (n, 2) sources; further coordinates are not looked at.
+        y: (m, 2) targets.
+        i: (e,) the source of each entry of the plan.
+        j: (e,) the target of each.
+        mass: (e,) of each; entries without mass, and beyond the heaviest 4000, are not drawn.
+        a: (n,) weights of the sources, which their areas follow; equal when None.
+        b: (m,) weights of the targets.
+        x_color: one colour for all sources, or one for each.
+        y_color: one colour for all targets, or one for each.
+        xlabel: of the x axis.
+        ylabel: of the y axis.
+        xlim: pins the ends of the x axis.
+        ylim: pins the ends of the y axis.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay`` whose first layers are the links, the sources and the targets.
+
+    Raises:
+        ValueError: a cloud that is not of shape (n, 2) at least.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.links([[0, 0], [0, 1]], [[1, 0], [1, 1]], [0, 1, 0], [0, 1, 1], [0.5, 0.5, 0.0])
+        >>> [len(layer) for layer in picture][:3]
+        [2, 2, 2]
     """
     x, y = _cloud(x), _cloud(y)
     i, j, mass = np.asarray(i).ravel(), np.asarray(j).ravel(), vector(mass)
@@ -77,9 +99,22 @@ def convergence(
     """Error traces against the iteration, each labelled at its end.
 
     Args:
-        traces: by name: the errors, or (iterations, errors).
+        traces: by name: the errors (n,), counted from 1, or a pair of iterations (n,) and errors (n,).
+        xlabel: of the x axis.
+        ylabel: of the y axis, with its unit.
         tolerance: the level at which the method stops.
         ordered: the traces are a family in order (k = 1, 2, 4 ...) rather than different things.
+        log: a logarithmic y axis.
+        axes: as for ``plot``.
+
+    Returns:
+        an ``Overlay``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.convergence({"newton": [1e-1, 1e-2, 1e-4]}, tolerance=1e-3)
+        >>> picture.get(0).dimension_values("x").tolist()
+        [1.0, 2.0, 3.0]
     """
     lines = []
     for color, (name, trace) in zip(colours(len(traces), ordered), traces.items(), strict=True):
@@ -105,8 +140,22 @@ def cells(
 
     Args:
         owner: (h, w) whole numbers, row 0 at ``ylim[0]``; negative where the plane belongs to no one.
+        xlim: left and right end of the plane.
+        ylim: its bottom and top.
         tints: a colour for each number; repeated when there are fewer.
         marks: layers on top, such as the ``points`` that own the cells.
+        xlabel: of the x axis.
+        ylabel: of the y axis.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay`` of the cells, their edges and the marks.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.cells([[0, 1], [0, 1]], (0, 2), (0, 2))
+        >>> picture.get(1).dimension_values("x").tolist()  # the edge between 0 and 1
+        [1.0, 1.0]
     """
     owner = np.asarray(owner)
     if owner.ndim != 2 or owner.size == 0:
@@ -134,6 +183,20 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
 
     Args:
         images: by title: (h, w, 3) colours or (h, w) greys, as bytes or in [0, 1]; row 0 is the top.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay``; each image is 1 high.
+
+    Raises:
+        ValueError: an image of another shape.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> picture = draw.strip({"square": np.zeros((4, 4)), "wide": np.ones((4, 8))})
+        >>> [round(right - left, 2) for left, _, right, _ in (picture.get(number).bounds.lbrt() for number in (0, 1))]
+        [1.0, 2.0]
     """
     pairs: Any = images.items() if isinstance(images, Mapping) else images
     pairs = list(pairs)
@@ -167,7 +230,21 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
 
 
 def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) -> hv.Overlay:
-    """A small table, numbers with four significant digits."""
+    """A small table, numbers with four significant digits.
+
+    Args:
+        columns: by head the values, numbers or texts.
+        height: least height on a page, in pixels; as the rows need it when None.
+
+    Returns:
+        an ``Overlay`` of a rule, the heads and the entries.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.table({"k": [1, 2], "cost": [0.123456, 2.0]})
+        >>> picture.get(2).dimension_values("text").tolist()
+        ['1', '2', '0.1235', '2']
+    """
     texts_of = {head: [figure(v) for v in values] for head, values in columns.items()}
     depth = max((len(v) for v in texts_of.values()), default=0)
     heads, cells, at = [], [], 0.0

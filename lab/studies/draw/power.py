@@ -32,14 +32,31 @@ def power_cells(
     ylabel: str = "x₂",
     height: int = 420,
 ) -> hv.Overlay:
-    """The cells of the largest <x, y> + h: blue where one has too little mass, orange where it has too much, grey where right.
+    r"""The cells of the largest $\langle x, y_j \rangle + h_j$, coloured by their mass.
+
+    Blue where a cell has too little, orange where it has too much, grey where it is right; the strongest blue is a quarter
+    of what it should be or less, the strongest orange four times as much or more.
 
     Args:
-        heights: (m,).
+        heights: (m,) the h, in units of <x, y>.
         y: (m, 2) targets.
         mass: (m,) relative to what it should be.
+        xlim: left and right end of the plane.
+        ylim: its bottom and top.
         goals: draw the targets, each with a line from the middle of its cell: where source and targets share the plane.
         note: a line of text at the top left.
+        xlabel: of the x axis.
+        ylabel: of the y axis.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay``, as of ``cells``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> picture = draw.power_cells([0.0, 0.0], [[-1.0, 0.0], [1.0, 0.0]], [1.0, 1.0], (-1, 1), (-1, 1))
+        >>> sorted(set(picture.get(1).dimension_values("x").tolist()))  # equal heights: they meet in the middle
+        [0.0]
     """
     heights, y, mass = (np.asarray(each, float) for each in (heights, y, mass))
     owner, _ = _raster(heights, y, xlim, ylim)
@@ -59,11 +76,25 @@ def power_cells(
 
 
 def potential(heights: Any, y: Any, xlim: Span, ylim: Span, **axes: Any) -> hv.Overlay:
-    """max <x, y> + h as shade, and lines where its planes meet: the larger their angle, the wider.
+    r"""$\max_j \langle x, y_j \rangle + h_j$ as shade, and lines where its planes meet: the larger their angle, the wider.
 
     Args:
-        heights, y: as for ``power_cells``.
+        heights: (m,) the h, in units of <x, y>.
+        y: (m, 2) targets, the slopes of the planes.
+        xlim: left and right end of the plane.
+        ylim: its bottom and top.
         axes: as for ``heatmap``.
+
+    Returns:
+        an ``Overlay``, as of ``heatmap``.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> with draw.theme("light", backend="matplotlib"):
+        ...     picture = draw.potential([0.0, 0.0], [[-1.0, 0.0], [1.0, 0.0]], (-1, 1), (-1, 1))
+        >>> shade = picture.get(0).dimension_values("z", flat=False)  # |x₁| at the middles of 150 x 150 cells
+        >>> shade.shape, round(float(shade.min()), 3), round(float(shade.max()), 3)
+        ((150, 150), 0.007, 0.993)
     """
     y = np.asarray(y, float)
     owner, u = _raster(np.asarray(heights, float), y, xlim, ylim)

@@ -63,10 +63,21 @@ class Hit(NamedTuple):
 
 
 def camera_of(given: Any) -> Camera:
-    """Azimuth and elevation in degrees, from a pair or from a text such as "30, 20".
+    """Azimuth and elevation, from a pair or from a text such as "30, 20".
+
+    Args:
+        given: the two in degrees.
+
+    Returns:
+        azimuth and elevation in degrees.
 
     Raises:
         ValueError: these are no two numbers, or the elevation is not from -90 to 90.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.camera_of("30, 20")
+        (30.0, 20.0)
     """
     parts = given.split(",") if isinstance(given, str) else given
     try:
@@ -93,10 +104,24 @@ def home() -> Camera:
 
 @contextmanager
 def looking(at: Camera | None, home: Camera | None = None) -> Iterator[None]:
-    """Draw bodies as seen from this camera; None leaves it as it is.
+    """Draw bodies as seen from this camera.
 
     Args:
-        home: the camera to which a reset turns them; that one when omitted.
+        at: azimuth and elevation in degrees; None leaves the camera as it is.
+        home: the camera to which a reset turns them; ``at`` when omitted.
+
+    Yields:
+        nothing.
+
+    Raises:
+        ValueError: what ``camera_of`` refuses.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> triangle = draw.Body([[0, -1, -1], [0, 1, -1], [0, 0, 1]], [[0, 1, 2]])
+        >>> with draw.looking((0.0, 0.0)):
+        ...     draw.vertex_at({"triangle": triangle}, 0.0, 0.7).vertex
+        2
     """
     token = _camera.set(_camera.get() if at is None else (camera_of(at), camera_of(at if home is None else home)))
     try:
@@ -159,10 +184,26 @@ def hidden(placed: Placed, at: Camera) -> tuple[Seen, np.ndarray]:
 
 
 def vertex_at(bodies: Mapping[str, Body], x: float, y: float, columns: int | None = None) -> Hit | None:
-    """The vertex nearest to what is seen at (x, y) of the picture of ``surfaces``; None beside the bodies.
+    """The vertex nearest to what is seen at a place of the picture of ``surfaces``.
 
     Args:
-        bodies, columns: as they were drawn.
+        bodies: by title, as they were drawn.
+        x: the place, across; the first body is drawn in the unit disc about 0.
+        y: the place, up.
+        columns: as they were drawn.
+
+    Returns:
+        the title of the body and the number of the vertex; None beside the bodies.
+
+    Raises:
+        ValueError: there are no bodies, or one is no surface.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> triangle = draw.Body([[0, -1, -1], [0, 1, -1], [0, 0, 1]], [[0, 1, 2]])
+        >>> with draw.looking((0.0, 0.0)):
+        ...     draw.vertex_at({"triangle": triangle}, 0.0, 0.7), draw.vertex_at({"triangle": triangle}, 0.9, 0.7)
+        (Hit(body='triangle', vertex=2), None)
     """
     placed = place(bodies, columns)
     surface = seen_from(camera(), placed.vertices, placed.places[placed.body])

@@ -36,15 +36,24 @@ def surfaces(
 
     Args:
         bodies: by title; marks of equal number and colour on two of them show what belongs together.
-        clabel, clim: label and ends of the colour scale of the fields, one for all bodies; from the least to the largest value
-            when not given.
+        clabel: label of the colour scale of the fields, with its unit.
+        clim: its ends, one scale for all bodies; from the least to the largest value when not given.
         signed: blue below and orange above zero, the scale symmetric.
         columns: bodies side by side, before a next row begins; all when omitted.
         note: a quiet line of text below.
         height: least height on a page, in pixels.
 
+    Returns:
+        an ``Overlay``.
+
     Raises:
         ValueError: there are no bodies, or one of them is no surface.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> triangle = draw.Body([[0, -1, -1], [0, 1, -1], [0, 0, 1]], [[0, 1, 2]], marks=[2])
+        >>> [type(layer).__name__ for layer in draw.surfaces({"triangle": triangle})]
+        ['RGB', 'Points', 'Points', 'Labels', 'Labels']
     """
     placed, at = space.place(bodies, columns), space.camera()
     scale = _Scale(bodies, clim, signed)

@@ -17,15 +17,37 @@ _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, _HIGH]])
 
 
 def ternary_place(p: Any) -> np.ndarray:
-    """Where mixtures (k, 3) are: the first source alone bottom left, the second bottom right, the third on top; (k, 2)."""
+    """Where mixtures of three sources are: the first alone bottom left, the second bottom right, the third on top.
+
+    Args:
+        p: (k, 3) shares that sum to 1, or (3,).
+
+    Returns:
+        (k, 2) places in a triangle of side 1, or (2,).
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.ternary_place([[0, 1, 0], [0.5, 0.5, 0]]).tolist()
+        [[1.0, 0.0], [0.5, 0.0]]
+    """
     return np.asarray(p, float) @ _CORNERS
 
 
 def ternary_shares(x: float, y: float, *, beyond: bool = False) -> np.ndarray | None:
-    """The mixture at a place, (3,); None outside of the triangle, but for a finger's breadth, which counts as its edge.
+    """The mixture at a place of the triangle; a finger's breadth outside counts as its edge.
 
     Args:
+        x: the place, across.
+        y: the place, up.
         beyond: all that is outside counts as its edge, as where a hand that drags has left it.
+
+    Returns:
+        (3,) shares that sum to 1; None outside of the triangle.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.ternary_shares(0.5, 0.0).tolist(), draw.ternary_shares(2.0, 0.0)
+        ([0.5, 0.5, 0.0], None)
     """
     third = y / _HIGH
     p = np.array([1 - x - third / 2, x - third / 2, third])
@@ -49,10 +71,23 @@ def ternary(
 
     Args:
         p: (k, 3) mixtures, the corners among them.
-        values: (k,); the darkest is the largest.
+        values: (k,); the darkest is the largest; what is not finite is left out.
         names: of the three corners.
         marks: layers on top, at places of ``ternary_place``.
+        clabel: what the colours are, with its unit.
         reverse: the darkest is the least.
+        height: least height on a page, in pixels.
+
+    Returns:
+        an ``Overlay``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab.studies import draw
+        >>> picture = draw.ternary(np.eye(3), [0.0, 0.0, 1.0], ["one", "two", "three"])
+        >>> shade = picture.get(0).dimension_values("z", flat=False)  # the third share itself
+        >>> round(float(np.nanmax(shade)), 1)
+        1.0
     """
     p, values = np.asarray(p, float), np.asarray(values, float)
     known = np.isfinite(values)

@@ -12,6 +12,14 @@ def tips(*rows: tuple[str, str]) -> dict[str, Any]:
     Args:
         rows: for each value what it is, as the label of an axis, ``mass (kg)``, and where it is: a column of the layer,
             ``@x``, or the place of the pointer, ``$x``, of which ``$x{0}`` is a whole number.
+
+    Returns:
+        the options, by name.
+
+    Examples:
+        >>> from lab.studies import draw
+        >>> draw.tips(("mass (kg)", "@m"))
+        {'tools': ['hover'], 'hover_tooltips': [('mass (kg)', '@m')]}
     """
     return {"tools": ["hover"], "hover_tooltips": [(_brief(name), field) for name, field in rows]}
 

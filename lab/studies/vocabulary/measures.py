@@ -62,9 +62,23 @@ def number(
     """A variable of the run with these parameters.
 
     Args:
+        name: of a result.
         at: coordinates of the entry that is meant, ``{"coupling": "W-CFM"}``; of a number the nearest one.
         place: its places along dimensions, ``{"round": -1}``.
-        reduce: makes a number of what is left: ``np.max``.
+        reduce: makes a number of the array that is left: ``np.max``.
+        parameters: of the run; the others are as the study has them.
+
+    Returns:
+        a measure, which a claim calls with its runs.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import number
+        >>> def runs(k=1):
+        ...     return xr.Dataset({"loss": ("step", [4.0 / k, 2.0 / k])})
+        >>> last = number("loss", place={"step": -1}, k=2)
+        >>> last(runs), (1 - 0.5 * last)(runs)
+        (1.0, 0.5)
     """
 
     def measured(result: xr.Dataset) -> Any:
@@ -78,37 +92,154 @@ def number(
 
 
 def of(measured: Callable[[xr.Dataset], Any], **parameters: Any) -> Measure:
-    """What a function makes of the run with these parameters."""
+    """What a function makes of the run with these parameters.
+
+    Args:
+        measured: takes the result and gives a number.
+        parameters: of the run; the others are as the study has them.
+
+    Returns:
+        a measure, which a claim calls with its runs.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import of
+        >>> def runs(k=1):
+        ...     return xr.Dataset({"plan": (("i", "j"), [[0.5, 0.0], [0.0, 0.5]])})
+        >>> of(lambda result: result.plan.sum(), k=2)(runs)
+        1.0
+    """
     return Measure(lambda runs: float(measured(runs(**parameters))))
 
 
 def apart(name: str, expected: Any, at: Mapping[str, Any] | None = None, **parameters: Any) -> Measure:
-    """The largest deviation of a variable from these values."""
+    r"""The largest deviation of a variable from these values, $\max_i |v_i - e_i|$.
+
+    Args:
+        name: of a result.
+        expected: the values, an array that fits the variable or one number.
+        at: coordinates of the part that is meant.
+        parameters: of the run; the others are as the study has them.
+
+    Returns:
+        a measure, which a claim calls with its runs.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import apart
+        >>> def runs():
+        ...     return xr.Dataset({"marginal": ("i", [0.5, 0.25, 0.25])})
+        >>> apart("marginal", [0.5, 0.5, 0.0])(runs)
+        0.25
+    """
     return of(lambda result: np.abs(result[name].sel(at or {}).values - expected).max(), **parameters)
 
 
 def mean(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Measure:
-    """The mean over runs with these values of parameters: ``mean(number("S"), seed=range(8))``."""
+    """The mean over runs with these values of parameters: ``mean(number("S"), seed=range(8))``.
+
+    Args:
+        measure: what is measured in each run.
+        values: by parameter those that it takes; of several parameters all combinations.
+
+    Returns:
+        a measure, which a claim calls with its runs.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import mean, number
+        >>> def runs(seed=0):
+        ...     return xr.Dataset({"loss": float(seed)})
+        >>> mean(number("loss"), seed=range(4))(runs)
+        1.5
+    """
     return Measure(lambda runs: float(np.mean(list(_over(measure, runs, values)))))
 
 
 def largest(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Measure:
-    """The largest over runs with these values of parameters."""
+    """The largest over runs with these values of parameters.
+
+    Args:
+        measure: what is measured in each run.
+        values: by parameter those that it takes; of several parameters all combinations.
+
+    Returns:
+        a measure, which a claim calls with its runs.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import largest, number
+        >>> def runs(seed=0):
+        ...     return xr.Dataset({"loss": float(seed)})
+        >>> largest(number("loss"), seed=range(4))(runs)
+        3.0
+    """
     return Measure(lambda runs: max(_over(measure, runs, values)))
 
 
 def least(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Measure:
-    """The least over runs with these values of parameters."""
+    """The least over runs with these values of parameters.
+
+    Args:
+        measure: what is measured in each run.
+        values: by parameter those that it takes; of several parameters all combinations.
+
+    Returns:
+        a measure, which a claim calls with its runs.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import least, number
+        >>> def runs(seed=0):
+        ...     return xr.Dataset({"loss": float(seed)})
+        >>> least(number("loss"), seed=range(2, 6))(runs)
+        2.0
+    """
     return Measure(lambda runs: min(_over(measure, runs, values)))
 
 
 def rise(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Measure:
-    """The largest rise from a value of a parameter to the next; negative where all steps fall."""
+    r"""The largest rise from a value of a parameter to the next, $\max_i (v_{i+1} - v_i)$; negative where all steps fall.
+
+    Args:
+        measure: what is measured in each run.
+        values: by parameter those that it takes, at least two in order.
+
+    Returns:
+        a measure, which a claim calls with its runs.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import number, rise
+        >>> def runs(k=1):
+        ...     return xr.Dataset({"cost": 1.0 / k})
+        >>> rise(number("cost"), k=(1, 2, 4))(runs)
+        -0.25
+    """
     return Measure(lambda runs: float(np.diff(list(_over(measure, runs, values))).max()))
 
 
 def interval(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Callable[[Runs], Measured]:
-    """The mean over runs, with its 95 % interval by Student's t."""
+    r"""The mean over runs, with its 95 % interval by Student's t.
+
+    $$ \bar v \pm t_{0.975, n-1} \, s / \sqrt{n} $$
+
+    Args:
+        measure: what is measured in each run.
+        values: by parameter those that it takes, seeds say; of several parameters all combinations.
+
+    Returns:
+        a function of the runs that gives a ``Measured``, the value with its low and high end.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.vocabulary import interval, number
+        >>> def runs(seed=0):
+        ...     return xr.Dataset({"loss": float(seed)})
+        >>> found = interval(number("loss"), seed=(0, 2))(runs)
+        >>> found.value, round(found.high - found.value, 2)
+        (1.0, 12.71)
+    """
 
     def measured(runs: Runs) -> Measured:
         found = mean_interval(list(_over(measure, runs, values)))

@@ -35,6 +35,7 @@ def line(result: xr.Dataset, at: int) -> Any:
 
 
 def shared(result: xr.Dataset) -> Any:
+    """The best start and the mode over y, and the start that all y share."""
     return draw.plot(
         draw.hline(0.0, "shared by all y", color=draw.MUTED), draw.curve(result.y, result.line_best, color=draw.GOOD),
         draw.curve(result.y, result.line_mode, "mode of x₀", color=draw.TARGET, dash=True),
@@ -43,6 +44,7 @@ def shared(result: xr.Dataset) -> Any:
 
 
 def dimensions(result: xr.Dataset) -> Any:
+    """The share of the excess that is left by the number of candidates, in several dimensions."""
     k = np.unique(np.round(np.geomspace(1, 10_000, 40)))
     here = float(result.effective)
     tints = [*draw.colours(3, True), draw.TARGET]

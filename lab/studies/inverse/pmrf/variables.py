@@ -165,6 +165,7 @@ def described(inputs: Inputs, bed: restoring.Bed, found: restoring.Experiment, v
 
 @jit
 def of_network(inputs: Inputs, x: Any, fresh: Any, ends: Any, view: View) -> dict[str, Any]:
+    """What a result says of a trained network, of the ends that it leads to."""
     w2, floor = (jnp.sqrt(paths.metrics.squared_wasserstein(z, fresh[0])) for z in (ends, fresh[1]))
     output = {"net_mse": ((x - ends) ** 2).sum(axis=1).mean(), "net_w2": w2, "net_floor": floor}
     output["net_end"] = view(ends)

@@ -25,17 +25,20 @@ def beside(name: str, title: str) -> Any:
 
 
 def weights(result: xr.Dataset) -> Any:
+    """Divergence and gap over the weight of the gap, and the unexplained share where it is known."""
     result = result.squeeze()
     lines = {"divergence": result.fit, "gap": result.gap} | ({"unexplained, %": result.uvp} if "uvp" in result else {})
     return draw.over(result.strength, lines, logx=True, logy=True, ylabel="on held-out points", height=340)
 
 
 def dimensions(result: xr.Dataset) -> Any:
+    """The unexplained share of each rival, in %, over the number of dimensions; that of a constant map is 100."""
     lines = {str(name): result.uvp_of.squeeze().sel(rival=name) for name in result.rival.values if name != "constant"}
     return draw.over(result.dimensions, lines, levels={"constant": 100.0}, logy=True, ylim=(None, 400), height=340)
 
 
 def symmetry(result: xr.Dataset) -> Any:
+    """A map of the unexplained share over the weights of the gap and of symmetry."""
     result = result.squeeze()
     return draw.heatmap(
         result.uvp.transpose("strength", "conservative").values, [f"{value:g}" for value in result.strength.values],

@@ -26,6 +26,7 @@ def now(result: xr.Dataset, at: int) -> int:
 
 
 def simulated(result: xr.Dataset) -> bool:
+    """Whether the road is one of the simulated highways."""
     return str(result.attrs["data_name"]).startswith("highway-")
 
 
@@ -51,6 +52,7 @@ def ellipses(centre: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def limits(result: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Both axes about the camera that hold the agents of all frames."""
     away = result.position.values - camera(result)[:, None]
     (left, right), (low, high) = draw.window(away[np.isfinite(away[..., 0])])
     return (left - 10, right + 10), ((-3.0, 15.0) if simulated(result) else (low, high))

@@ -1,0 +1,104 @@
+"""What a function that the lab offers says of itself: arguments, what comes back, what is refused, and an example.
+
+Offered is what a package lists in ``__all__``. The examples are run by ``test_documents``.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lab.parts import parts
+
+MATHEMATICS = (
+    "ot", "paths", "diffusion", "denoise", "inverse", "sampling", "stability", "ode", "clustering", "survival",
+    "shapes", "valuation", "policy", "traffic", "tuning", "numerics",
+)  # fmt: skip
+REST = (
+    "studies", "studies.contract", "studies.draw", "studies.vocabulary", "datasets", "sweeps", "store", "figures", "app",
+)  # fmt: skip
+
+
+def offered(package: str) -> Iterator[tuple[str, Callable]]:
+    """Its functions, by the names that a user types."""
+    module = importlib.import_module(package)
+    for name in getattr(module, "__all__", ()):
+        value = getattr(module, name)
+        if callable(value) and not inspect.isclass(value) and getattr(value, "__module__", "").startswith("lab"):
+            yield f"{package}.{name}", value
+
+
+OFFERED = {
+    name: function
+    for package in (f"lab.{part}" for part in (*MATHEMATICS, *REST))
+    for name, function in offered(package)
+}
+
+
+def section(text: str, name: str) -> str:
+    """The indented lines below ``name:``; "" where there are none."""
+    found = re.search(rf"^{name}:\n((?:[ \t]+.*\n?|\n)+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def refuses(function: Callable) -> bool:
+    """Something is raised in its own lines."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    return any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(tree))
+
+
+def lacks(name: str, function: Callable) -> list[str]:
+    """What its docstring does not say."""
+    text, signature = inspect.getdoc(function) or "", inspect.signature(function)
+    told, missing = section(text, "Args"), []
+    for argument in signature.parameters:
+        if not re.search(rf"^\s+\*{{0,2}}{argument}:", told, re.MULTILINE):
+            missing.append(f"argument {argument}")
+    nothing = signature.return_annotation in (None, "None")
+    if not nothing and not section(text, "Returns") and not section(text, "Yields"):
+        missing.append("what it returns")
+    if refuses(function) and not section(text, "Raises"):
+        missing.append("what it raises")
+    if ">>>" not in section(text, "Examples"):
+        missing.append("an example")
+    if name.split(".")[1] in MATHEMATICS:
+        missing += ["a formula"] * ("$" not in text)
+        missing += ["its source"] * (not section(text, "Source"))
+    return missing
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_function_says_what_it_does(name):
+    assert not lacks(name, OFFERED[name])
+
+
+@pytest.mark.parametrize("part", [*MATHEMATICS, *REST])
+def test_each_function_has_a_docstring(part):
+    package = importlib.import_module(f"lab.{part}")
+    modules = {value for name in dir(package) if inspect.ismodule(value := getattr(package, name))} | {package}
+    dumb = [
+        f"{module.__name__}.{name}"
+        for module in modules
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and callable(value)
+        and getattr(value, "__module__", "") == module.__name__
+        and module.__name__.startswith("lab.")
+        and not inspect.getdoc(value)
+    ]
+    assert not dumb
+
+
+def test_a_docstring_that_lacks_something_is_found():
+    def bad(points, count):
+        """Do something with points."""
+        raise ValueError("no")
+
+    assert lacks("lab.ot.bad", bad) == [
+        "argument points", "argument count", "what it returns", "what it raises", "an example", "a formula", "its source",
+    ]  # fmt: skip
+    assert lacks("lab.ot.part", parts)
