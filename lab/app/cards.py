@@ -45,12 +45,12 @@ _STAGED = """
 _CARD = """
 :host { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px 10px;
   box-sizing: border-box; min-width: 0; height: auto !important; }
+:host(.wide) { grid-column: 1 / -1; }
 """
 _PICTURE = """
 :host { opacity: min(var(--shown, 1), var(--swept, 1)); transition: opacity .15s; margin-top: -14px; min-width: 0;
   min-height: 300px; }
 """
-_WIDE = ":host { grid-column: 1 / -1; }"
 
 
 class Head(View):
@@ -71,7 +71,6 @@ class Card:
 
     Args:
         on_fold: called when the picture begins or ceases to apply; ``why`` then says why not.
-        wide: as wide as the page.
         high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
         room: width to height of what the picture has.
         across: its width in pixels, until the browser says otherwise.
@@ -82,7 +81,6 @@ class Card:
         session: Session,
         picture: Picture,
         on_fold: Callable[[], None],
-        wide: bool = False,
         high: int = 0,
         room: float = _ROOM,
         across: float = 0.0,
@@ -90,7 +88,7 @@ class Card:
         self.session, self.picture = session, picture
         self.why = ""
         self.folded = False  # with its group
-        self._high, self._room, self._wide = high, _WIDE_ROOM if wide else room, across
+        self._high, self._room, self._wide = high, room, across
         self._on_fold = on_fold
         self._drawn: xr.Dataset | None = None
         self._layers: tuple[type, ...] = ()
@@ -107,7 +105,7 @@ class Card:
         self._told: dict[str, Any] = {}
         self.player = self._reel.player if self._reel else None
         under = [self.player] if self.player and not high else []
-        css = _STAGED.replace("SHARE", f"{picture.share:g}") if high else _CARD + _WIDE * wide
+        css = _STAGED.replace("SHARE", f"{picture.share:g}") if high else _CARD
         self.view = theme.column(
             self.head, self._picture, *under, css=css, css_classes=["card", "staged"] if high else ["card"]
         )
@@ -154,6 +152,13 @@ class Card:
         self.folded = folded
         self.view.visible = not (self.why or folded)
         self.refresh()
+
+    def widen(self, wide: bool) -> None:
+        """Be as wide as the page, or as half of it; the browser tells what that comes to."""
+        classes = ["card", "wide"] if wide else ["card"]
+        if self.view.css_classes != classes:
+            self.view.css_classes = classes
+            self._room, self._wide = _WIDE_ROOM if wide else _ROOM, 0.0
 
     def click(self, x: float, y: float) -> None:
         """Set what the picture says a click at this place sets; of runs along a parameter the nearest one."""

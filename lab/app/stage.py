@@ -94,11 +94,7 @@ class Cards:
             shown = [card.view for card in rest]
         else:
             for group in story.groups:
-                odd = len(group.pictures) % 2
-                cards = [
-                    Card(session, pictures[name], self._fold, wide=bool(odd) and not k)
-                    for k, name in enumerate(group.pictures)
-                ]
+                cards = [Card(session, pictures[name], self._fold) for name in group.pictures]
                 title = Title(cards)
                 self._groups.append((group, title, cards))
                 self.cards += cards
@@ -177,6 +173,10 @@ class Cards:
 
     def _fold(self) -> None:
         self._tell()
+        for *_, cards in self._groups:  # none stands beside an empty place
+            there = [card for card in cards if not card.why]
+            for card in cards:
+                card.widen(len(there) % 2 == 1 and card is there[0])
         if len(self.heroes) == 3:  # where the page is narrow there is room for two
             last, away = self.heroes[2].view, any(card.why for card in self.heroes)
             classes = ["card", "staged", *([] if away else ["third"])]

@@ -183,9 +183,12 @@ def test_what_is_not_shown_is_a_chip_with_what_helps(session):
     assert {*chips} == {"links", "off"}
     assert "no points in the plane" in chips["links"]["why"]
     assert (chips["links"]["set"], chips["off"]["set"]) == ("", "regularizer = quadratic")
+    own = {card.picture.name: card.view.css_classes for card in cards.cards}
+    assert own["against_gamma"] == ["card", "wide"]  # alone in its group: nothing stands beside it
     cards._folded._handle_msg({"name": "off"})
     assert session.study.regularizer == "quadratic"
     wait(lambda: [chip["name"] for chip in _state(cards._folded)["chips"]] == ["links"])
+    wait(lambda: [card.view.css_classes for card in cards.cards if not card.why][-2:] == [["card"], ["card"]])
 
 
 def test_a_card_gives_its_numbers_and_its_picture(session):
