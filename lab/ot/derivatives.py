@@ -51,9 +51,22 @@ def value(problem: Problem, regularizer: Regularizer, **options: Any) -> Float[A
     Works under ``jit``, ``vmap``, ``jvp`` and ``grad``, and twice: the Hessian in the cost is that of ``plan``.
 
     Args:
+        problem: cost (m, n) and masses (m,), (n,).
+        regularizer: as in ``lab.ot.solve``.
         options: passed on to ``solve``, as they are (not traced).
 
-    References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+    Returns:
+        the value, in units of cost times mass.
+
+    Source:
+        Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+
+    Examples:
+        >>> import jax, numpy as np
+        >>> from lab import ot
+        >>> slope = jax.grad(ot.derivatives.value)(ot.problem(1 - np.eye(2)), ot.Entropic(1 / np.log(3)))
+        >>> slope.cost.round(6).tolist()  # the plan
+        [[0.375, 0.125], [0.125, 0.375]]
     """
     solution, at = _solve(problem, regularizer, options)
     if solution.axis == "rows":

@@ -123,13 +123,32 @@ def sliced(
     *,
     p: ArrayLike = 2,
 ) -> Sliced:
-    r"""$SW_p$ by the mean over ``directions``.
+    r"""The sliced distance by the mean over ``directions``.
 
-    >>> theta = directions(jax.random.key(0), 50, 3)
-    >>> x = jax.random.normal(jax.random.key(1), (20, 3))
-    >>> found = sliced(x, x + 1, theta)  # |t|^2 / d = 1
-    >>> bool(abs(found.value - 1) < 4 * found.standard_error)
-    True
+    $$ SW_p^p = E_\theta\, W_p^p(\theta^\top x, \theta^\top y) $$
+
+    Args:
+        x: (m, d) points.
+        y: (n, d) points of the other cloud.
+        theta: (lines, d) unit directions.
+        a: (m,) masses; equal when omitted.
+        b: (n,) masses of the other cloud; equal when omitted.
+        p: power, at least 1.
+
+    Returns:
+        a ``Sliced``: $SW_p$ (the p-th root of the mean) and its standard error, the p-th powers (lines,), and the directions.
+
+    Source:
+        Bonneel, Rabin, Peyré, Pfister, Sliced and Radon Wasserstein barycenters of measures, JMIV 2015.
+
+    Examples:
+        >>> import jax
+        >>> from lab.ot import sliced
+        >>> theta = sliced.directions(jax.random.key(0), 50, 3)
+        >>> x = jax.random.normal(jax.random.key(1), (20, 3))
+        >>> found = sliced.sliced(x, x + 1, theta)  # |t|^2 / d = 1
+        >>> bool(abs(found.value - 1) < 4 * found.standard_error)
+        True
     """
     each = by_direction(x, y, theta, a, b, p=p)
     return Sliced(*_rooted(each, p), each, theta)
