@@ -264,11 +264,13 @@ def floats(*given: Any) -> list[Array]:
 
 
 def finite(name: str, values: Array) -> None:
+    """Refuse values that are not finite, by the name that the user knows; traced ones are not looked at."""
     if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
         raise ValueError(f"the {name} must be finite, but entry {np.argwhere(~np.isfinite(values))[0].tolist()} is not")
 
 
 def checked_weights(weights: Array, size: int) -> Array:
+    """Weights (size,) of sum one, checked, and divided by what rounding leaves of their sum."""
     if weights.shape != (size,):
         raise ValueError(f"the weights have shape {weights.shape}, but ({size},) is needed")
     if isinstance(weights, Tracer):
