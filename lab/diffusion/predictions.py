@@ -75,13 +75,27 @@ class Guided(eqx.Module):
 
 
 def of_class(law: Mixture | Boxes | Empirical, members: Any) -> Any:
-    """The law of a class: some components of a mixture, some boxes, or some of the points.
+    r"""The law of a class, $p(x \mid i \in S)$: some components of a mixture, some boxes, or some of the points.
 
     Args:
-        members: numbers of those, at least one.
+        law: a ``Mixture``, ``Boxes`` or ``Empirical``.
+        members: numbers of those, S, at least one.
+
+    Returns:
+        a law of the same kind, with their weights divided by the sum.
 
     Raises:
         ValueError: no member, or one that is not there.
+
+    Source:
+        Ho, Salimans, Classifier-free diffusion guidance, 2022, of which it gives the conditional law.
+
+    Examples:
+        >>> from lab import diffusion
+        >>> from lab.numerics.mixtures import Mixture
+        >>> three = Mixture([0.5, 0.25, 0.25], [[0.0], [1.0], [2.0]], [1.0, 1.0, 1.0])
+        >>> diffusion.of_class(three, [1, 2]).weights.tolist()
+        [0.5, 0.5]
     """
     chosen, count = np.unique(np.asarray(members, int)), law.weights.shape[0]
     if not chosen.size or not ((chosen >= 0) & (chosen < count)).all():
