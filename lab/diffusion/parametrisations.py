@@ -147,7 +147,7 @@ def preconditioning(sigma: ArrayLike, deviation: ArrayLike = 0.5) -> Preconditio
         deviation: standard deviation of the data.
 
     Returns:
-        a ``Preconditioning``: ``skip``, ``out``, ``into``, ``noise`` and the ``weight`` of the loss, each of the shape of sigma.
+        a ``Preconditioning``: ``skip``, ``out``, ``into``, ``noise`` and the loss's ``weight``, each of the shape of sigma.
 
     Source:
         Karras, Aittala, Aila, Laine, Elucidating the design space of diffusion-based generative models, NeurIPS 2022, table 1.
