@@ -356,6 +356,23 @@ def checked(name: str, samples: Samples, key: PRNGKeyArray, batch: int) -> Array
 
 
 def moments(points: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
-    """Mean and covariance, of all n."""
+    r"""Mean and covariance of points, $\frac1n \sum_i x_i$ and $\frac1n \sum_i (x_i - \bar x)(x_i - \bar x)^\top$.
+
+    Args:
+        points: (n, d).
+
+    Returns:
+        mean (d,) and covariance (d, d).
+
+    Source:
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.ot import maps
+        >>> mean, covariance = maps.moments(jnp.asarray([[1.0], [3.0]]))
+        >>> mean.tolist(), covariance.tolist()
+        ([2.0], [[1.0]])
+    """
     mean = points.mean(axis=0)
     return mean, (points - mean[None, :]).T @ (points - mean[None, :]) / points.shape[0]
