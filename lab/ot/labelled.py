@@ -153,8 +153,8 @@ def mixture(
 ) -> Potential:
     r"""The entropic distance of a mixture of sources to a data set, with its slopes in the shares.
 
-    $$ \mathrm{OT}_\varepsilon(\mu_p, \nu) = \min_\pi \langle \pi, C \rangle
-       + \varepsilon\,KL(\pi \,|\, \mu_p \otimes \nu), \qquad \partial_{p_i} \mathrm{OT}_\varepsilon = \langle f, \mu_i \rangle $$
+    $$ \min_\pi \langle \pi, C \rangle + \varepsilon\,KL(\pi \,|\, \mu_p \otimes \nu), \qquad
+       \partial_{p_i} \mathrm{OT}_\varepsilon = h_i = \langle f, \mu_i \rangle $$
 
     With ``own`` less half of that of $\mu_p$ to itself, whose share of the slopes is taken too. (Of the Sinkhorn divergence
     this lacks what p does not change.) Under ``jit``, ``vmap`` over p, and ``grad`` in p by the envelope theorem.

@@ -155,7 +155,7 @@ def on_line(y: Any, weights: Any = None, source: Literal["uniform", "gaussian"] 
     F is the distribution function of the source; cells are intervals between its quantiles. In closed form.
 
     Args:
-        y: (m,), all different.
+        y: (m,), all different, at least two.
         weights: (m,), positive, of sum one; equal when omitted.
         source: "uniform" on [0, 1], or "gaussian", N(0, 1).
 
@@ -201,7 +201,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
     is brought to 0, $w_i$ the area of the cell of $y_i$. On the host, with exact areas.
 
     Args:
-        y: (m, 2), all different. Those outside the square may have empty Voronoi cells; then give heights to start from.
+        y: (m, 2), at least two, all different. Outside the square they may have empty Voronoi cells; then give heights.
         weights: (m,), positive, of sum one; equal when omitted.
         heights: (m,) to start from; Voronoi's when omitted.
 
@@ -421,8 +421,8 @@ def by_samples(
 
     Args:
         draw: called with a key and a number n, returns (n, d): ``Gaussian(d)``, ``Uniform(d)``, or one of yours.
-        y: (m, d), all different.
-        weights: (m,), of sum one; equal when omitted.
+        y: (m, d), all different, at least two.
+        weights: (m,), positive, of sum one; equal when omitted.
         key: of all that is drawn.
         iterations: of Adam; static.
         batch: points of an iteration; the error of a mass is that of the points of some hundred batches at best.

@@ -150,12 +150,15 @@ def sliced(
         x: (m, d) points.
         y: (n, d) points of the other cloud.
         theta: (lines, d) unit directions.
-        a: (m,) masses; equal when omitted.
-        b: (n,) masses of the other cloud; equal when omitted.
+        a: (m,) masses of total 1; equal when omitted.
+        b: (n,) masses of the other cloud, likewise.
         p: power, at least 1.
 
     Returns:
         a ``Sliced``: $SW_p$ (the p-th root of the mean) and its standard error, the p-th powers (lines,), and the directions.
+
+    Raises:
+        ValueError: clouds of unlike dimensions, or with values that are not finite (those under ``jit`` are not looked at).
 
     Source:
         Bonneel, Rabin, Peyré, Pfister, Sliced and Radon Wasserstein barycenters of measures, JMIV 2015.
