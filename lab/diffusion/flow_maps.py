@@ -136,7 +136,32 @@ def solved_at(
 def of_gaussian(
     mean: Float[Array, " d"], covariance: Float[Array, "d d"], noise: Noise, x: Float[Array, "n d"], t: Any, r: Any
 ) -> Float[Array, "n d"]:
-    """The map of one Gaussian."""
+    r"""The map of the probability flow of one Gaussian from t to r, in closed form.
+
+    $$ \Psi_{t \to r}(x) = a_r m + V_r^{1/2} V_t^{-1/2} (x - a_t m), \qquad V = a^2 C + s^2 I $$
+
+    Args:
+        mean: m (d,).
+        covariance: C (d, d), symmetric, positive semi-definite.
+        noise: the schedule.
+        x: (n, d) at t.
+        t: time of the points, with noise where C is singular.
+        r: time where they go.
+
+    Returns:
+        (n, d) at r.
+
+    Source:
+        Lai, Song, Kim, Mitsufuji, Ermon, The Principles of Diffusion Models, 2025.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> one, edm = jnp.eye(1), diffusion.noise("edm")
+        >>> end = diffusion.flow_maps.of_gaussian(jnp.zeros(1), one, edm, 5.0 * one, 7.0, 1.0)
+        >>> round(float(end[0, 0]), 6)  # 5 times the root of (1 + 1) / (1 + 49)
+        1.0
+    """
     now, later = noise(t), noise(r)
     values, vectors = jnp.linalg.eigh(covariance)
 
