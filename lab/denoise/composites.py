@@ -166,17 +166,27 @@ class FlexComposite(_Composite):
 
 
 def flex_crops(fields: Any, fraction: Any) -> Float[Array, "n n"]:
-    """For each pixel, the fewest pixels that hold a fraction of its sensitivity; the pixel itself is always in.
+    r"""For each pixel, the fewest pixels that hold a fraction of its sensitivity; the pixel itself is always in.
+
+    $$ \min |C| \quad \text{such that} \quad \sum_{p \in C} |F_{qp}| \ge f \sum_p |F_{qp}| $$
 
     Args:
-        fields: (n, n), row q is the sensitivity field of output pixel q: E |dD / dx| of a network, or |W(sigma)|.
-        fraction: from 0 to 1, traced.
+        fields: F (n, n), row q is the sensitivity field of output pixel q: E |dD / dx| of a network, or |W(sigma)|.
+        fraction: f, from 0 to 1, traced.
 
     Returns:
         (n, n) of 0 and 1, crops in columns.
 
     Raises:
         ValueError: a fraction outside [0, 1].
+
+    Source:
+        Niedoba, Zwartsenberg, Murphy, Wood, Towards a mechanistic explanation of diffusion model generalization, 2024.
+
+    Examples:
+        >>> from lab import denoise
+        >>> denoise.flex_crops([[3.0, 1.0], [1.0, 3.0]], 0.75).tolist()  # each pixel holds 3/4 itself
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     if not isinstance(fraction, Tracer) and not 0 <= float(fraction) <= 1:
         raise ValueError(f"fraction = {fraction}, but it must be from 0 to 1")

@@ -68,11 +68,30 @@ class Given(Denoiser):
 
 
 def denoiser(given: Any, shape: Shape) -> Denoiser:
-    """A denoiser from what one holds: a denoiser, a law (``lab.paths.laws.law`` says which), or a function.
+    r"""A denoiser from what one holds: a denoiser, a law (``lab.paths.laws.law`` says which), or a function.
+
+    Of a law it is the posterior mean $E[x_0 \mid x_0 + \sigma\varepsilon = x]$.
+
+    Args:
+        given: a ``Denoiser``, a law of (n,) or points, or a function (x, sigma) of images (B, C, H, W) and levels (B,).
+        shape: (C, H, W) of an image.
+
+    Returns:
+        a ``Denoiser`` of images of that shape.
 
     Raises:
         TypeError: anything else.
         ValueError: a denoiser of images of another shape.
+
+    Source:
+        Robbins, An empirical Bayes approach to statistics, 1956; Efron, Tweedie's formula and selection bias, 2011.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import denoise, paths
+        >>> D = denoise.denoiser(paths.standard(1), (1, 1, 1))
+        >>> float(D(jnp.ones((1, 1)), 1.0)[0, 0])  # x / (1 + sigma^2)
+        0.5
     """
     if isinstance(given, Denoiser):
         if given.shape != tuple(shape):

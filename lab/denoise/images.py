@@ -117,18 +117,32 @@ class Spectrum(eqx.Module):
 
 
 def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum:
-    """The eigenbasis of the covariance (divisor N - 1), in float64, on the host.
+    r"""The eigenbasis of the covariance (divisor N - 1), in float64, on the host: $S = U\,\mathrm{diag}(\lambda)\,U^\top$.
 
     Up to 4096 pixels the covariance is summed up from blocks of centred images, O(N n^2), and factorized, O(n^3): under a
     minute on two cores for n = 3072. Above, or where a ``rank`` is given, the leading eigenvectors come from a randomised
-    subspace iteration that never forms it (Halko, Martinsson, Tropp, 2011): O(N n rank) a sweep, memory O(n rank).
+    subspace iteration that never forms it: O(N n rank) a sweep, memory O(n rank).
 
     Args:
+        images: the training set, at least two.
         rank: of the basis; all, or 1000 above 4096 pixels, when None.
         seed: of the start of the subspace iteration.
 
+    Returns:
+        a ``Spectrum``: mean (n,), falling eigenvalues (r,), eigenvectors (n, r) in columns, and the whole trace.
+
     Raises:
-        ValueError: fewer than two images.
+        ValueError: fewer than two images, or a rank outside what they allow.
+
+    Source:
+        Halko, Martinsson, Tropp, Finding structure with randomness, SIAM Review 2011.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import denoise
+        >>> images = denoise.Images(np.asarray([[-1.0, 0.0], [1.0, 0.0]]).reshape(2, 1, 1, 2))
+        >>> denoise.spectrum(images).values.round(6).tolist()  # (1 + 1) / (2 - 1), and none
+        [2.0, 0.0]
     """
     count, n = images.pixels.shape
     if count < 2:
@@ -168,7 +182,25 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
 
 
 def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
-    """``spectrum`` of numbers, whole, as a pure function that works under ``jit`` and ``vmap``. Time O(N n^2 + n^3)."""
+    r"""The eigenbasis of the covariance of numbers, $S = U\,\mathrm{diag}(\lambda)\,U^\top$, as a pure function.
+
+    It is ``spectrum``, whole, and works under ``jit`` and ``vmap``. Time O(N n^2 + n^3).
+
+    Args:
+        pixels: (N, n) images as numbers, N at least 2.
+
+    Returns:
+        a ``Spectrum``: mean (n,), falling eigenvalues (n,), eigenvectors (n, n) in columns, and the trace.
+
+    Source:
+        Jolliffe, Principal Component Analysis, 2002.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import denoise
+        >>> denoise.dense_spectrum(jnp.asarray([[-1.0, 0.0], [1.0, 0.0]])).values.round(6).tolist()
+        [2.0, 0.0]
+    """
     wide = pixels.astype(jnp.result_type(float))
     mean = wide.mean(axis=0)
     apart = wide - mean[None, :]

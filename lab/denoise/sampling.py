@@ -27,10 +27,26 @@ class Samples(NamedTuple):
 
 
 def released_levels(steps: int = 10) -> Float[Array, " levels"]:
-    r"""The noise levels of the paper's runs: $\beta$ from 1e-4 to 0.02 in 1000 steps, at t = 900, 800, ..., 0 for 10, and 0.
+    r"""The noise levels of the paper's runs, $\sigma = \sqrt{(1 - \bar a_t) / \bar a_t}$, falling, and 0.
+
+    $\beta$ is from 1e-4 to 0.02 in 1000 steps, at t = 900, 800, ..., 0 for 10 steps.
+
+    Args:
+        steps: how many, from 1 to 1000.
+
+    Returns:
+        (steps + 1,) levels.
 
     Raises:
         ValueError: fewer than 1 or more than 1000 steps.
+
+    Source:
+        Lukoianov, Yuan, Solomon, Sitzmann, Locality in Image Diffusion Models Emerges from Data Statistics, 2025.
+
+    Examples:
+        >>> from lab import denoise
+        >>> [round(float(level), 2) for level in denoise.released_levels(2)]  # at t = 500 and 0
+        [3.44, 0.01, 0.0]
     """
     return jnp.asarray(released(steps))
 
@@ -45,7 +61,28 @@ def released(steps: int) -> np.ndarray:
 
 
 def edm_levels(steps: int = 18, low: float = 0.002, high: float = 80.0, rho: float = 7.0) -> Float[Array, " levels"]:
-    r"""$(\sigma_+^{1/\rho} + \frac{i}{N - 1}(\sigma_-^{1/\rho} - \sigma_+^{1/\rho}))^\rho$ and 0 (Karras et al., 2022)."""
+    r"""The noise levels of EDM, $(\sigma_+^{1/\rho} + \frac{i}{N - 1}(\sigma_-^{1/\rho} - \sigma_+^{1/\rho}))^\rho$, and 0.
+
+    Args:
+        steps: N, at least 1.
+        low: the smallest level before 0, above 0.
+        high: the largest.
+        rho: how many of them are small; 1 is even.
+
+    Returns:
+        (steps + 1,) levels, falling.
+
+    Raises:
+        ValueError: fewer steps than 1, or ends that do not fall.
+
+    Source:
+        Karras, Aittala, Aila, Laine, Elucidating the design space of diffusion-based generative models, NeurIPS 2022, eq. 5.
+
+    Examples:
+        >>> from lab import denoise
+        >>> [round(float(level), 3) for level in denoise.edm_levels(4)]
+        [80.0, 9.723, 0.47, 0.002, 0.0]
+    """
     if steps < 1 or not 0 < low <= high:
         raise ValueError(f"steps = {steps} from {high} to {low}, but at least 1 step and 0 < low <= high are needed")
     ends = high ** (1 / rho), low ** (1 / rho)
@@ -53,7 +90,27 @@ def edm_levels(steps: int = 18, low: float = 0.002, high: float = 80.0, rho: flo
 
 
 def geometric_levels(steps: int, low: float, high: float) -> Float[Array, " levels"]:
-    """From high to low by equal ratios, and 0."""
+    r"""The noise levels from high to low by equal ratios, $\sigma_i = \sigma_+ (\sigma_- / \sigma_+)^{i / (N - 1)}$, and 0.
+
+    Args:
+        steps: N, at least 1.
+        low: the smallest level before 0, above 0.
+        high: the largest.
+
+    Returns:
+        (steps + 1,) levels, falling.
+
+    Raises:
+        ValueError: fewer steps than 1, or ends that do not fall.
+
+    Source:
+        Song, Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
+
+    Examples:
+        >>> from lab import denoise
+        >>> [round(float(level), 6) for level in denoise.geometric_levels(3, 1.0, 4.0)]
+        [4.0, 2.0, 1.0, 0.0]
+    """
     if steps < 1 or not 0 < low <= high:
         raise ValueError(f"steps = {steps} from {high} to {low}, but at least 1 step and 0 < low <= high are needed")
     return jnp.asarray(np.append(np.geomspace(high, low, steps), 0.0))
@@ -62,7 +119,29 @@ def geometric_levels(steps: int, low: float, high: float) -> Float[Array, " leve
 def start(
     key: PRNGKeyArray, count: int, n: int, sigma: Any, dtype: Any = float, vp: bool = True
 ) -> Float[Array, "count n"]:
-    r"""Where a path begins: $\sqrt{1 + \sigma^2}\,\varepsilon$, which is N(0, I) in VP coordinates, or $\sigma\varepsilon$."""
+    r"""Where a path begins: $\sqrt{1 + \sigma^2}\,\varepsilon$, which is N(0, I) in VP coordinates, or $\sigma\varepsilon$.
+
+    Args:
+        key: of the noise.
+        count: how many images.
+        n: pixels of each.
+        sigma: the first level.
+        dtype: of the numbers.
+        vp: False takes $\sigma\varepsilon$.
+
+    Returns:
+        (count, n).
+
+    Source:
+        Song, Meng, Ermon, Denoising diffusion implicit models, ICLR 2021.
+
+    Examples:
+        >>> import jax
+        >>> from lab import denoise
+        >>> x = denoise.start(jax.random.key(0), 500, 2, 3.0)
+        >>> x.shape, bool(abs((x**2).mean() / 10 - 1) < 0.2)  # 1 + 3^2
+        ((500, 2), True)
+    """
     noise = jax.random.normal(key, (count, n), dtype)
     sigma = jnp.asarray(sigma, dtype)
     return noise * (jnp.sqrt(1 + sigma**2) if vp else sigma)
@@ -129,9 +208,10 @@ def sample(
 ) -> Samples:
     r"""Follow a denoiser from noise to images.
 
-    DDIM: $x \leftarrow \hat x_0 + \sigma' (x - D) / \sigma$ with $\hat x_0 = D$, or D clipped to [-1, 1], where the noise is
-    still that of the unclipped D, as in ``diffusers``. Heun: the same step and its correction by the trapezoidal rule (Karras
-    et al., 2022).
+    $$ x \leftarrow \hat x_0 + \sigma' \frac{x - D}{\sigma}, \qquad \hat x_0 = D \text{, or D clipped to } [-1, 1] $$
+
+    is DDIM, where the noise is still that of the unclipped D, as in ``diffusers``. Heun: the same step and its correction by
+    the trapezoidal rule.
 
     Args:
         denoiser: whose ``sigma_range`` must hold all levels.
@@ -142,11 +222,24 @@ def sample(
         keep: the estimate at each level.
         loop: ``pure``, or a ``Chunked`` that reports after each step, and stops.
 
+    Returns:
+        a ``Samples``: the last estimate, of the shape of the start, the path where it was kept, the reason and the steps.
+
     Raises:
         ValueError: levels that do not fall or that the denoiser does not know, an unknown solver, clipping with "heun".
 
     Warns:
         NotConverged: stopped, or a pixel became infinite or NaN.
+
+    Source:
+        Song, Meng, Ermon, ICLR 2021 (DDIM); Karras, Aittala, Aila, Laine, NeurIPS 2022 (Heun).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import denoise, paths
+        >>> D = denoise.denoiser(paths.standard(1), (1, 1, 1))  # x / (1 + sigma^2)
+        >>> denoise.sample(D, jnp.full((1, 1), 2.0), jnp.asarray([1.0, 0.0])).x.tolist()
+        [[1.0]]
     """
     if clip and solver == "heun":
         raise ValueError("clip goes with solver = 'ddim': Heun's step has no clipped form")

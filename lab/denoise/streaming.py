@@ -194,13 +194,38 @@ class Streamed(NamedTuple):
 
 
 def stream(denoiser: Denoiser, x: Any, sigma: ArrayLike, loop: Loop = pure) -> Streamed:
-    """``denoiser(x, sigma)`` in a loop that reports after every few chunks of training images, and stops.
+    r"""The estimate of a denoiser in a loop that reports after every few chunks of training images, and stops.
 
-    For long work: 50,000 images of 3 x 32 x 32 take about 1 TFLOP for each noisy image. A run that is stopped gives the
-    estimate from the images seen so far, and says so. Denoisers that do not stream are called as they are.
+    $$ D = \frac{\sum_k w_k x_k}{\sum_k w_k}, \qquad w_k = e^{-|x - x_k|^2 / (2 \sigma^2)} $$
+
+    and its like are summed chunk by chunk, exactly. For long work: 50,000 images of 3 x 32 x 32 take about 1 TFLOP for each
+    noisy image. A run that is stopped gives the estimate from the images seen so far, and says so. Denoisers that do not
+    stream are called as they are.
+
+    Args:
+        denoiser: any of ``lab.denoise``.
+        x: (..., n) or (..., C, H, W) noisy images.
+        sigma: one positive level.
+        loop: ``pure``, or a ``Chunked`` that reports and stops.
+
+    Returns:
+        a ``Streamed``: the estimate, of the shape of x, the reason, and the chunks that were seen.
+
+    Raises:
+        ValueError: several levels, or what the denoiser refuses.
 
     Warns:
         NotConverged: stopped before the last chunk.
+
+    Source:
+        Milakov, Gimelshein, Online normalizer calculation for softmax, 2018.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import denoise
+        >>> D = denoise.Optimal(denoise.Images(jnp.asarray([-1.0, 1.0]).reshape(2, 1, 1, 1)))
+        >>> round(float(denoise.stream(D, jnp.asarray([[0.5]]), 1.0).x0[0, 0]), 6)  # tanh(0.5)
+        0.462117
     """
     x, rows, sigma = denoiser._given(x, sigma)
     if sigma.ndim:

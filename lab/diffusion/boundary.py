@@ -78,7 +78,27 @@ class Walk(eqx.Module):
 
 
 def candidates(key: PRNGKeyArray, k: int, d: int, dtype: Any = float) -> Float[Array, "k d"]:
-    """K draws of N(0, I); of more, the first K are the same."""
+    """Starts to choose among: K draws of $N(0, I)$; of more, the first K are the same.
+
+    Args:
+        key: of the draws.
+        k: K, how many.
+        d: dimension.
+        dtype: of the numbers.
+
+    Returns:
+        (K, d), in units of s(T).
+
+    Source:
+        Ma, Yang, Yang, Fu, Liu, Solving diffusion ODEs with optimal boundary conditions, ICLR 2024.
+
+    Examples:
+        >>> import jax
+        >>> from lab.diffusion import boundary
+        >>> two, three = (boundary.candidates(jax.random.key(0), k, 4) for k in (2, 3))
+        >>> bool((two == three[:2]).all())
+        True
+    """
     return jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (d,), dtype))(jnp.arange(k))
 
 
@@ -243,7 +263,12 @@ def search(
     block: int = BLOCK,
     loop: Loop = pure,
 ) -> Found:
-    """The candidate whose mean score over the reference pairs is least.
+    r"""The candidate whose mean score over the reference pairs is least.
+
+    $$ k^* = \arg\min_k \frac1R \sum_i M\big(h(x_k, y_i), z_i\big) $$
+
+    A score that is not finite excludes its candidate. Time O(K R) walks; of halving, from R_0 pairs on, about
+    K R_0 (1 + log_2(R / R_0) / 2).
 
     Args:
         walk: h, called with a start (d,) and a row of ``given``: a ``Walk``, or any function of JAX that is pure.
@@ -258,17 +283,24 @@ def search(
             O(block K d).
         loop: ``lab.numerics.pure`` or a ``Chunked``.
 
+    Returns:
+        a ``Found``: the start (d,), its number and mean score, and the scores of all (R, K).
+
     Raises:
         ValueError: no pairs or no candidates, rows that do not agree, an end of another shape than z, a metric that does not
             return one number for each pair, or scores none of which is finite.
 
-    A score that is not finite excludes its candidate. Time O(K R) walks; of halving, from R_0 pairs on, about
-    K R_0 (1 + log_2(R / R_0) / 2).
+    Source:
+        Ma, Yang, Yang, Fu, Liu, Solving diffusion ODEs with optimal boundary conditions, ICLR 2024; Jamieson, Talwalkar,
+        AISTATS 2016 (halving).
 
-    >>> starts = jnp.array([[2.0], [0.5], [-1.0]])
-    >>> found = search(lambda x, y: y + x, starts, jnp.array([[1.0], [3.0]]), jnp.array([[1.0], [3.0]]))
-    >>> int(found.best), float(found.value)
-    (1, 0.25)
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.diffusion import boundary
+        >>> starts, z = jnp.array([[2.0], [0.5], [-1.0]]), jnp.array([[1.0], [3.0]])
+        >>> found = boundary.search(lambda x, y: y + x, starts, z, z)
+        >>> int(found.best), float(found.value)  # the one nearest to 0 adds least
+        (1, 0.25)
     """
     starts, z, given = jax.tree.map(jnp.asarray, (starts, z, given))
     _check(walk, starts, z, given, (metric, *also))

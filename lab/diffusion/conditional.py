@@ -117,21 +117,31 @@ class Conditional(eqx.Module):
 
 
 def conditional(prior: Mixture, operator: Any, noise: ArrayLike) -> Conditional:
-    r"""The posteriors of $y = A x_0 + \sigma\varepsilon$.
+    r"""The posteriors of $y = A x_0 + \sigma\varepsilon$ under a mixture of Gaussians, for any y.
+
+    Time O(K (d^3 + m^3)), once for all y.
 
     Args:
         prior: of the data, in dimension d.
         operator: A, (m, d).
         noise: sigma, one standard deviation above 0; traced.
 
+    Returns:
+        a ``Conditional``, of which ``given(y)`` is what is known of each y.
+
     Raises:
         ValueError: an operator for another dimension, or noise that is not positive.
 
-    Time O(K (d^3 + m^3)), once for all y.
+    Source:
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
 
-    >>> half = conditional(Mixture([1.0], [[0.0]], [1.0]), jnp.eye(1), 1.0)
-    >>> [round(float(each[0]), 9) for each in (half.mean(half.given(jnp.ones((1, 1))))[0], half.values[0])]
-    [0.5, 0.5]
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.diffusion.conditional import conditional
+        >>> from lab.numerics.mixtures import standard
+        >>> half = conditional(standard(1), jnp.eye(1), 1.0)
+        >>> round(float(half.mean(half.given(jnp.ones((1, 1))))[0, 0]), 6)  # y / 2
+        0.5
     """
     operator = jnp.asarray(operator, prior.means.dtype)
     if operator.ndim != 2 or operator.shape[1] != prior.dimension:

@@ -147,25 +147,43 @@ def expressway(
     centres: Float[Array, "m d"] | None = None,
     shown: int = 0,
 ) -> Expressed:
-    """Jump, then the last k steps.
+    r"""Jump by the semi-discrete optimal map, then the last k steps of a sampler, and one more question to the denoiser.
+
+    $$ y_i = a\,x_i + s\,z_i, \qquad T = \nabla \max_i \langle \cdot, y_i \rangle + h_i $$
 
     Args:
+        predict: the mean of the data, a ``Prediction``.
+        noise: the schedule.
+        times: (N + 1,) falling.
         k: steps that are kept, from 0 to N; may be traced.
-        y: targets at the level where they begin.
-        heights: balanced for the law that z is drawn from.
+        y: (m, d) targets at the level where they begin.
+        heights: (m,), balanced for the law that z is drawn from.
+        z: (n, d) points of the source.
+        sampler: of the last steps.
+        key: of what the jump and the sampler draw.
         n: how many are carried on, of the z; all when omitted. Where some are rejected, the first n of the others.
-        threshold, relative, extend, centres: as for ``lab.ot.singular.jump``.
+        threshold: as for ``lab.ot.singular.jump``.
+        relative: as for ``lab.ot.singular.jump``.
+        extend: as for ``lab.ot.singular.jump``.
         reject: leave out what is singular; if too few are left, singular ones fill up.
+        centres: as for ``lab.ot.singular.jump``.
         shown: of how many points the way is kept.
 
-    >>> from lab import diffusion
-    >>> from lab.numerics.mixtures import standard
-    >>> vp = diffusion.noise("vp")
-    >>> y, z = jnp.array([[-1.0], [1.0]]), jnp.array([[0.3], [-2.0]])
-    >>> law, times = diffusion.Exact(standard(1)), diffusion.grid(vp, 10)
-    >>> found = expressway(law, vp, times, 0, y, jnp.zeros(2), z, key=jax.random.key(0))
-    >>> found.index.tolist(), int(found.evaluations)
-    ([1, 0], 1)
+    Returns:
+        an ``Expressed``: ends (n, d), the way of some, evaluations, and where each jumped to.
+
+    Source:
+        Li, Li, Wang, Lei, Luo, Gu, DPM-OT: A New Diffusion Probabilistic Model Based on Optimal Transport, ICCV 2023.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> from lab.numerics.mixtures import standard
+        >>> vp, law = diffusion.noise("vp"), diffusion.Exact(standard(1))
+        >>> y, z, key = jnp.array([[-1.0], [1.0]]), jnp.array([[0.3], [-2.0]]), jax.random.key(0)
+        >>> found = diffusion.expressway.expressway(law, vp, diffusion.grid(vp, 10), 0, y, jnp.zeros(2), z, key=key)
+        >>> found.index.tolist(), int(found.evaluations)  # by the sign
+        ([1, 0], 1)
     """
     _check(times, k)
     first, second = jax.random.split(key)

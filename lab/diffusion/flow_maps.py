@@ -73,10 +73,38 @@ def solved(
     rtol: float = 1e-10,
     atol: float = 1e-10,
 ) -> Float[Array, "n d"]:
-    r"""$\Psi_{t \to r}(x)$ by adaptive steps of order 8, whose tolerances hold for the whole cloud; t and r either way.
+    r"""Where the probability flow carries points from t to r, $\Psi_{t \to r}(x)$, t and r either way.
+
+    By adaptive steps of order 8, whose tolerances hold for the whole cloud.
+
+    $$ \frac{dy}{d\lambda} = D - y, \qquad y = x / a, \quad \lambda = \log(a / s) $$
+
+    Args:
+        predict: the mean of the data, a ``Prediction``.
+        noise: the schedule.
+        x: (n, d) at t.
+        t: time of the points.
+        r: time where they go.
+        rtol: relative tolerance of a step, for the whole cloud.
+        atol: absolute tolerance of the same.
+
+    Returns:
+        (n, d) at r.
 
     Raises:
         ValueError: a time at which there is no noise, or nothing of the data.
+
+    Source:
+        Lai, Song, Kim, Mitsufuji, Ermon, The Principles of Diffusion Models, 2025.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> from lab.numerics.mixtures import standard
+        >>> law, edm = diffusion.Exact(standard(1)), diffusion.noise("edm")
+        >>> end = diffusion.flow_maps.solved(law, edm, jnp.full((1, 1), 5.0), 7.0, 1.0)
+        >>> round(float(end[0, 0]), 6)  # 5 times the root of (1 + 1) / (1 + 49)
+        1.0
     """
     now, later = noise(t), noise(r)
     if known((now, later)) and not np.isfinite([float(now.log_snr), float(later.log_snr)]).all():
@@ -108,7 +136,32 @@ def solved_at(
 def of_gaussian(
     mean: Float[Array, " d"], covariance: Float[Array, "d d"], noise: Noise, x: Float[Array, "n d"], t: Any, r: Any
 ) -> Float[Array, "n d"]:
-    """The map of one Gaussian."""
+    r"""The map of the probability flow of one Gaussian from t to r, in closed form.
+
+    $$ \Psi_{t \to r}(x) = a_r m + V_r^{1/2} V_t^{-1/2} (x - a_t m), \qquad V = a^2 C + s^2 I $$
+
+    Args:
+        mean: m (d,).
+        covariance: C (d, d), symmetric, positive semi-definite.
+        noise: the schedule.
+        x: (n, d) at t.
+        t: time of the points, with noise where C is singular.
+        r: time where they go.
+
+    Returns:
+        (n, d) at r.
+
+    Source:
+        Lai, Song, Kim, Mitsufuji, Ermon, The Principles of Diffusion Models, 2025.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> one, edm = jnp.eye(1), diffusion.noise("edm")
+        >>> end = diffusion.flow_maps.of_gaussian(jnp.zeros(1), one, edm, 5.0 * one, 7.0, 1.0)
+        >>> round(float(end[0, 0]), 6)  # 5 times the root of (1 + 1) / (1 + 49)
+        1.0
+    """
     now, later = noise(t), noise(r)
     values, vectors = jnp.linalg.eigh(covariance)
 

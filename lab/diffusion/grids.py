@@ -34,17 +34,27 @@ type Spacing = Literal["time", "log-snr", "karras", "quadratic"] | str
 
 @chosen
 def grid(noise: Noise, steps: Any, spacing: Spacing = "log-snr", *, rho: ArrayLike = 7.0) -> Float[Array, " times"]:
-    """(steps + 1,) falling times.
+    r"""The times at which a sampler stops: falling, evenly spaced in t, $\log(a/s)$, $\sigma^{1/\rho}$ or $\sqrt t$.
 
     Args:
+        noise: the schedule, from whose last time to its first they go.
+        steps: how many, at least 1.
+        spacing: "time", "log-snr", "karras" or "quadratic".
         rho: of "karras", positive; 1 is even in sigma.
+
+    Returns:
+        (steps + 1,) falling times.
 
     Raises:
         ValueError: no whole number of steps, rho that is not positive, or a spacing in log-SNR where that is infinite.
 
-    >>> from lab.diffusion.schedules import noise
-    >>> [round(float(t), 3) for t in grid(noise("edm"), 3, "karras")]
-    [80.0, 9.723, 0.47, 0.002]
+    Source:
+        Karras, Aittala, Aila, Laine, Elucidating the design space of diffusion-based generative models, NeurIPS 2022, table 1.
+
+    Examples:
+        >>> from lab import diffusion
+        >>> [round(float(t), 3) for t in diffusion.grid(diffusion.noise("edm"), 3, "karras")]
+        [80.0, 9.723, 0.47, 0.002]
     """
     _check_steps(steps)
     if spacing == "karras" and known(rho) and not float(np.asarray(rho)) > 0:
@@ -101,11 +111,36 @@ def _spaced(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
 def by_change(
     noise: Noise, predict: Any, x: Float[Array, "n d"], steps: int, fine: int = 200
 ) -> Float[Array, " times"]:
-    """(steps + 1,) falling times between which the denoised points move equally far, root mean square.
+    r"""Falling times between which the denoised points move equally far, root mean square.
+
+    $$ \int \sqrt{E|dD/d\lambda|^2}\,d\lambda $$
+
+    along the probability flow is cut into equal parts.
 
     Args:
+        noise: the schedule.
         predict: a ``Prediction``.
         x: (n, d) at the last time, which are carried by ``fine`` steps of DDIM, even in log-SNR.
+        steps: how many, at least 1; static.
+        fine: steps of DDIM; static.
+
+    Returns:
+        (steps + 1,) times, from the schedule's last to its first.
+
+    Raises:
+        ValueError: no whole number of steps.
+
+    Source:
+        Shaul, Chen, Nickel, Le, Lipman, On kinetic optimal probability paths for generative models, ICML 2023: its criterion.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> from lab.numerics.mixtures import standard
+        >>> x = 80 * jnp.ones((1, 1))
+        >>> times = diffusion.by_change(diffusion.noise("edm"), diffusion.Exact(standard(1)), x, 2)
+        >>> [round(float(t), 1) for t in times]  # D = x / (1 + t^2) has gone half its way at 1.7
+        [80.0, 1.7, 0.0]
     """
     _check_steps(steps)
     times = _grid(noise, _shares(fine), "log-snr", 7.0)

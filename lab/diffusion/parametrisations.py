@@ -66,13 +66,31 @@ def means(level: Level, x: Float[Array, "*n"], value: Float[Array, "*n"], kind: 
 
 @chosen
 def convert(level: Level, x: Float[Array, "*n"], value: Float[Array, "*n"], have: Kind, want: Kind) -> Array:
-    """A prediction of one kind as one of another.
+    r"""A prediction of one kind as one of another, by $x = aD + s\hat\varepsilon$.
 
-    >>> from lab.diffusion.schedules import noise
-    >>> level, x, data = noise("vp")(0.5), jnp.ones(2), jnp.array([0.3, 0.4])
-    >>> velocity = convert(level, x, data, "data", "velocity")
-    >>> [round(float(each), 6) for each in convert(level, x, velocity, "velocity", "data")]
-    [0.3, 0.4]
+    Args:
+        level: of numbers, or of arrays that broadcast against x.
+        x: (..., n) noisy points.
+        value: of their shape, the prediction.
+        have: its kind, "data", "noise", "score", "velocity" or "v".
+        want: the kind to say it in.
+
+    Returns:
+        the prediction of the other kind, of the shape of x.
+
+    Raises:
+        ValueError: noise or score where nothing of the data is left (a = 0): they do not tell D.
+
+    Source:
+        Salimans, Ho, Progressive distillation for fast sampling of diffusion models, ICLR 2022, on v; the table of the module.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> level, x, data = diffusion.noise("vp")(0.5), jnp.ones(2), jnp.array([0.3, 0.4])
+        >>> velocity = diffusion.convert(level, x, data, "data", "velocity")
+        >>> [round(float(each), 6) for each in diffusion.convert(level, x, velocity, "velocity", "data")]
+        [0.3, 0.4]
     """
     data, noise = means(level, x, value, have)
     if want == "velocity":
@@ -81,7 +99,26 @@ def convert(level: Level, x: Float[Array, "*n"], value: Float[Array, "*n"], have
 
 
 def error_ratios(level: Level) -> dict[str, Array]:
-    """By kind, its squared error over that of the data prediction."""
+    r"""By kind of prediction, its squared error over that of the data prediction.
+
+    $$ \text{noise } \tfrac{a^2}{s^2}, \quad \text{score } \tfrac{a^2}{s^4}, \quad
+       \text{velocity } \tfrac{(a s' - a' s)^2}{s^2}, \quad \text{v } \tfrac{(a^2 + s^2)^2}{s^2} $$
+
+    Args:
+        level: of numbers or arrays.
+
+    Returns:
+        arrays of the shape of the level, by the names of the kinds; "data" is 1.
+
+    Source:
+        Lai, Song, Kim, Mitsufuji, Ermon, The Principles of Diffusion Models, 2025.
+
+    Examples:
+        >>> from lab import diffusion
+        >>> ratios = diffusion.error_ratios(diffusion.noise("edm")(2.0))  # a = 1, s = 2
+        >>> float(ratios["noise"]), float(ratios["score"])
+        (0.25, 0.0625)
+    """
     a, s, da, ds = level
     return {
         "data": jnp.ones_like(a),
@@ -103,7 +140,24 @@ class Preconditioning(NamedTuple):
 
 
 def preconditioning(sigma: ArrayLike, deviation: ArrayLike = 0.5) -> Preconditioning:
-    """EDM's, at noise levels sigma, of data with that standard deviation."""
+    r"""EDM's preconditioning at noise levels sigma: $D(x) = c_{skip}\,x + c_{out}\,F(c_{in}\,x, c_{noise})$.
+
+    Args:
+        sigma: noise levels, any shape.
+        deviation: standard deviation of the data.
+
+    Returns:
+        a ``Preconditioning``: ``skip``, ``out``, ``into``, ``noise`` and the loss's ``weight``, each of the shape of sigma.
+
+    Source:
+        Karras, Aittala, Aila, Laine, Elucidating the design space of diffusion-based generative models, NeurIPS 2022, table 1.
+
+    Examples:
+        >>> from lab import diffusion
+        >>> found = diffusion.preconditioning(0.5)  # as much noise as data
+        >>> [round(float(each), 4) for each in found[:3]]  # 1/2, 1/4 over the root of 1/2, and one over it
+        [0.5, 0.3536, 1.4142]
+    """
     sigma, deviation = jnp.asarray(sigma, float), jnp.asarray(deviation, float)
     whole = sigma**2 + deviation**2
     return Preconditioning(

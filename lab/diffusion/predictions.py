@@ -75,13 +75,27 @@ class Guided(eqx.Module):
 
 
 def of_class(law: Mixture | Boxes | Empirical, members: Any) -> Any:
-    """The law of a class: some components of a mixture, some boxes, or some of the points.
+    r"""The law of a class, $p(x \mid i \in S)$: some components of a mixture, some boxes, or some of the points.
 
     Args:
-        members: numbers of those, at least one.
+        law: a ``Mixture``, ``Boxes`` or ``Empirical``.
+        members: numbers of those, S, at least one.
+
+    Returns:
+        a law of the same kind, with their weights divided by the sum.
 
     Raises:
         ValueError: no member, or one that is not there.
+
+    Source:
+        Ho, Salimans, Classifier-free diffusion guidance, 2022, of which it gives the conditional law.
+
+    Examples:
+        >>> from lab import diffusion
+        >>> from lab.numerics.mixtures import Mixture
+        >>> three = Mixture([0.5, 0.25, 0.25], [[0.0], [1.0], [2.0]], [1.0, 1.0, 1.0])
+        >>> diffusion.of_class(three, [1, 2]).weights.tolist()
+        [0.5, 0.5]
     """
     chosen, count = np.unique(np.asarray(members, int)), law.weights.shape[0]
     if not chosen.size or not ((chosen >= 0) & (chosen < count)).all():
@@ -104,18 +118,29 @@ class Normal(NamedTuple):
 
 
 def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Normal:
-    r"""Where guidance ends from N(0, 1), of $x_0 \mid c \sim N(m, s_0^2)$ and $x_0 \sim N(0, 1)$, on a schedule that keeps
-    the variance: with $V(a) = 1 - a^2 (1 - s_0^2)$
+    r"""Where guidance ends, of two Gaussians, on a schedule that keeps the variance.
+
+    From N(0, 1), of $x_0 \mid c \sim N(m, s_0^2)$ and $x_0 \sim N(0, 1)$: with $V(a) = 1 - a^2 (1 - s_0^2)$
 
     $$ \text{deviation } s_0^{1+w}, \qquad
        \text{mean } V(1)^{(1+w)/2} \int_0^1 (1 + w)\,m\,V(a)^{-1-(1+w)/2}\,da . $$
 
     Args:
-        mean, deviation, w: numbers, or arrays of one shape; deviations positive.
+        mean: m, a number or an array.
+        deviation: s_0, positive, of the same shape.
+        w: strength of the guidance, of the same shape.
 
-    >>> found = guided_gaussian(1.5, 0.5, 2.0)
-    >>> round(float(found.mean), 6), float(found.deviation)
-    (2.25, 0.125)
+    Returns:
+        the mean and the deviation at the end.
+
+    Source:
+        Ho, Salimans, Classifier-Free Diffusion Guidance, 2022, of the rule; the integral is derived in the lab.
+
+    Examples:
+        >>> from lab.diffusion import predictions
+        >>> found = predictions.guided_gaussian(1.5, 0.5, 2.0)
+        >>> round(float(found.mean), 6), float(found.deviation)  # 1/2 to the power 3
+        (2.25, 0.125)
     """
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     share = jnp.asarray((nodes + 1) / 2)
@@ -132,11 +157,26 @@ def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Norm
 
 
 def tilted_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Normal:
-    r"""The law $\propto p(x \mid c)^{1+w} p(x)^{-w}$ of the same two Gaussians; NaN where it has no finite mass.
+    r"""The law $\propto p(x \mid c)^{1+w} p(x)^{-w}$ of two Gaussians; NaN where it has no finite mass.
 
-    >>> found = tilted_gaussian(1.5, 0.5, 2.0)
-    >>> round(float(found.mean), 6), round(float(found.deviation), 4)
-    (1.8, 0.3162)
+    With $x_0 \mid c \sim N(m, s_0^2)$ and $x_0 \sim N(0, 1)$ its precision is $(1 + w) / s_0^2 - w$.
+
+    Args:
+        mean: m, a number or an array.
+        deviation: s_0, positive, of the same shape.
+        w: strength of the guidance, of the same shape.
+
+    Returns:
+        its mean and deviation.
+
+    Source:
+        Ho, Salimans, Classifier-Free Diffusion Guidance, 2022.
+
+    Examples:
+        >>> from lab.diffusion import predictions
+        >>> found = predictions.tilted_gaussian(1.5, 0.5, 2.0)
+        >>> round(float(found.mean), 6), round(float(found.deviation), 4)  # 18 / 10, and one over the root of 10
+        (1.8, 0.3162)
     """
     mean, deviation, w = (jnp.asarray(each, float) for each in (mean, deviation, w))
     precision = (1 + w) / deviation**2 - w

@@ -424,16 +424,25 @@ def sample(
     keep: bool = True,
     loop: Loop = pure,
 ) -> Trajectory:
-    """Carry points from the first of falling times to the last.
+    r"""Carry points from the first of falling times to the last.
+
+    $$ x = aD + s\hat\varepsilon, \qquad \tfrac{dx}{dt} = a' D + s' \hat\varepsilon \quad \text{(the probability flow)} $$
+
+    or the diffusion with its marginals, by the step of the sampler.
 
     Args:
         predict: the mean of the data, a ``Prediction``.
+        noise: the schedule.
         times: (N + 1,) falling, as ``grid`` gives them; within the ends of the schedule.
         x: (n, d) at the first of them: ``start`` draws such.
         sampler: a name in the table of the module, or a ``Sampler``.
-        keep: the points of all times.
         key: of the noise that is drawn; the same for every call when omitted.
+        keep: the points of all times.
         loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops, which tells of its end by ``reason`` alone.
+
+    Returns:
+        a ``Trajectory``: times, points (N + 1, n, d) and predictions of the data, the end (n, d), the evaluations, and where it
+        ceased to be finite.
 
     Raises:
         ValueError: times that do not fall, or lie above the schedule's last or below 0; points that are no real (n, d), or not
@@ -445,13 +454,17 @@ def sample(
             is so of heun, corrected and langevin, at a first one without data (a = 0) of edm-heun, dpm-2, sde, corrected and
             langevin.
 
-    >>> from lab.diffusion import grid, noise, predictions
-    >>> from lab.numerics.mixtures import standard
-    >>> x = jnp.array([[1.0, -2.0]])
-    >>> vp = noise("vp")
-    >>> end = sample(predictions.Exact(standard(2)), vp, grid(vp, 100), x).end  # N(0, I) stays where it is
-    >>> bool(jnp.allclose(end, x, atol=0.01))
-    True
+    Source:
+        Lai, Song, Kim, Mitsufuji, Ermon, The Principles of Diffusion Models, 2025; of each sampler, the text of the module.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> from lab.numerics.mixtures import standard
+        >>> x, vp = jnp.array([[1.0, -2.0]]), diffusion.noise("vp")
+        >>> end = diffusion.sample(diffusion.Exact(standard(2)), vp, diffusion.grid(vp, 100), x).end
+        >>> bool(jnp.allclose(end, x, atol=0.01))  # N(0, I) stays where it is
+        True
     """
     times, x = jnp.asarray(times), jnp.asarray(x)
     made: Any = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
@@ -517,7 +530,27 @@ def walked(
 
 
 def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"]:
-    """(n, d) of the law that samplers start from, $N(0, s(T)^2 I)$."""
+    """Points of the law that samplers start from, $N(0, s(T)^2 I)$, T the last time of the schedule.
+
+    Args:
+        noise: the schedule.
+        key: of the points.
+        n: how many.
+        d: their dimension.
+
+    Returns:
+        (n, d).
+
+    Source:
+        Song et al., Score-based generative modeling through SDEs, ICLR 2021.
+
+    Examples:
+        >>> import jax
+        >>> from lab import diffusion
+        >>> x = diffusion.start(diffusion.noise("edm"), jax.random.key(0), 500, 2)
+        >>> x.shape, bool(abs(x.std() / 80 - 1) < 0.1)
+        ((500, 2), True)
+    """
     scale = noise(noise.last).s
     return scale * jax.random.normal(key, (n, d), scale.dtype)
 

@@ -158,10 +158,28 @@ class Karras(Noise):
 
 @chosen
 def noise(name: Name, *, first: ArrayLike | None = None, last: ArrayLike | None = None) -> Noise:
-    """A schedule by its name in the table of the module, with other ends where they are given.
+    r"""A schedule by its name in the table of the module, with other ends where they are given.
 
-    >>> float(noise("edm").last)
-    80.0
+    $$ x_t = a(t)\,x_0 + s(t)\,\varepsilon $$
+
+    Args:
+        name: "vp", "cosine", "subvp", "ve", "edm", "linear" or "trigonometric".
+        first: the earliest time, with the least noise; that of the table when omitted.
+        last: the latest time; that of the table when omitted.
+
+    Returns:
+        a ``Noise``, called at times; of "edm" the time is the noise level sigma.
+
+    Raises:
+        ValueError: an unknown name, or ends that do not rise within those of the schedule.
+
+    Source:
+        Song et al., Score-based generative modeling through SDEs, ICLR 2021; Karras et al. (2022); Nichol, Dhariwal (2021).
+
+    Examples:
+        >>> from lab import diffusion
+        >>> float(diffusion.noise("edm").last), float(diffusion.noise("edm")(3.0).sigma)
+        (80.0, 3.0)
     """
     ends = {key: value for key, value in (("first", first), ("last", last)) if value is not None}
     if name in ("edm", "cosine"):
@@ -193,14 +211,32 @@ class Variational(NamedTuple):
 
 
 def bound(snr: Float[Array, " times"], error: Float[Array, " times"]) -> Variational:
-    r"""What each step of a chain adds to the variational bound, $\frac12 (\mathrm{SNR}_r - \mathrm{SNR}_t)\,E|x_0 - D_t|^2$
-    from t to the next r, and the integral $\frac12 \int E|x_0 - D|^2\,d\mathrm{SNR}$ that they come to (by trapezoids).
+    r"""What each step of a chain adds to the variational bound, and the integral that the steps come to.
+
+    $$ \tfrac12 (\mathrm{SNR}_r - \mathrm{SNR}_t)\,E|x_0 - D_t|^2 \text{ from t to the next r}, \qquad
+       \tfrac12 \int E|x_0 - D|^2\,d\mathrm{SNR} \text{ (by trapezoids)} $$
+
+    Of the optimal denoiser the integral from 0 is the mutual information of $x_0$ and $x_t$ (I-MMSE).
 
     Args:
         snr: (T,) rising, $a^2 / s^2$.
-        error: (T,) the squared error of the denoiser at each.
+        error: (T,) the squared error of the denoiser at each, summed over coordinates.
 
-    Of the optimal denoiser the integral from 0 is the mutual information of $x_0$ and $x_t$ (I-MMSE).
+    Returns:
+        a ``Variational``: the terms (T - 1,) and their limit, in nats.
+
+    Raises:
+        ValueError: shapes that differ, or ratios that fall.
+
+    Source:
+        Kingma, Salimans, Poole, Ho, Variational diffusion models, NeurIPS 2021; Guo, Shamai, Verdú (2005), I-MMSE.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import diffusion
+        >>> found = diffusion.bound(jnp.asarray([0.0, 1.0]), jnp.asarray([1.0, 0.5]))
+        >>> found.terms.tolist(), float(found.limit)  # 1 * 1 / 2, and 1 * 0.75 / 2
+        ([0.5], 0.375)
     """
     if snr.shape != error.shape:
         raise ValueError(f"snr and error have shapes {snr.shape} and {error.shape}, but one error for each is needed")

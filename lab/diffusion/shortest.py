@@ -47,10 +47,29 @@ type Grid = Literal["official", "exact"] | str
 
 
 def geodesic(first: Float[Array, "d d"], last: Float[Array, "e e"], s: float | Float[Array, ""]) -> Float[Array, "d d"]:
-    """S(s) at one s, of two symmetric positive definite matrices; eigenvalues below 1e-12 of the largest are raised to that.
+    """The geodesic between two Gaussians of mean 0, $S(s) = S_0^{1/2} (S_0^{-1/2} S_1 S_0^{-1/2})^s S_0^{1/2}$, at one s.
+
+    Eigenvalues below 1e-12 of the largest are raised to that.
+
+    Args:
+        first: S_0 (d, d), symmetric positive definite.
+        last: S_1 (d, d), likewise.
+        s: 0 at the first, 1 at the last.
+
+    Returns:
+        the covariance there, (d, d).
 
     Raises:
         ValueError: a matrix that is not symmetric, or has a negative eigenvalue.
+
+    Source:
+        Skovgaard, A Riemannian geometry of the multivariate normal model, Scandinavian Journal of Statistics 1984.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.diffusion import shortest
+        >>> shortest.geodesic(jnp.eye(1), 4 * jnp.eye(1), 0.5).round(6).tolist()  # the geometric mean
+        [[2.0]]
     """
     _check(first, last)
     return _geodesic(first, last, s)
@@ -65,7 +84,29 @@ def _geodesic(first: Array, last: Array, s: Any) -> Array:
 
 
 def distance(first: Float[Array, "d d"], last: Float[Array, "e e"]) -> Float[Array, ""]:
-    """The length of the geodesic; of singular matrices that of the raised ones, which says little."""
+    r"""The length of the geodesic between two Gaussians of mean 0, $d = \sqrt{\frac12 \sum_i \log^2 \lambda_i(S_0^{-1} S_1)}$.
+
+    Of singular matrices it is that of the raised ones, which says little.
+
+    Args:
+        first: (d, d), symmetric positive definite.
+        last: (d, d), likewise.
+
+    Returns:
+        the distance, without unit.
+
+    Raises:
+        ValueError: a matrix that is not symmetric, or has a negative eigenvalue (by the check that it calls).
+
+    Source:
+        Skovgaard, A Riemannian geometry of the multivariate normal model, Scandinavian Journal of Statistics 1984.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.diffusion import shortest
+        >>> round(float(shortest.distance(jnp.eye(2), jnp.exp(2.0) * jnp.eye(2))), 6)  # the root of (4 + 4) / 2
+        2.0
+    """
     _check(first, last)
     return _distance(first, last)
 
@@ -77,10 +118,26 @@ def _distance(first: Array, last: Array) -> Array:
 
 
 def path_length(path: Float[Array, "times d d"]) -> Float[Array, ""]:
-    """Of a path of covariances, as the sum of the distances from each to the next.
+    r"""The length of a path of covariances, $\sum_k d(S_k, S_{k+1})$: the distances from each to the next.
+
+    Args:
+        path: (times, d, d), each symmetric positive definite.
+
+    Returns:
+        the length, at least the ``distance`` of its ends.
 
     Raises:
         ValueError: a matrix that is not symmetric, or has a negative eigenvalue.
+
+    Source:
+        Das et al., Image generation with shortest path diffusion, ICML 2023.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.diffusion import shortest
+        >>> path = jnp.exp(jnp.asarray([0.0, 1.0, 2.0]))[:, None, None] * jnp.eye(2)
+        >>> round(float(shortest.path_length(path)), 6)  # 1 + 1
+        2.0
     """
     for each in path if known(path) else ():
         _check(each, each)

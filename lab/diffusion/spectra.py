@@ -119,13 +119,27 @@ def principal(rows: Float[Array, "n k"]) -> Float[Array, "k e"]:
 
 
 def spectrum(images: Float[Array, "n h w"], *, basis: Basis = "fft", center: bool = False) -> Float[Array, "*k"]:
-    r"""$D_k = \mathrm{mean}_i |F x_i|_k^2$; of "fft" and "dct" (h, w), at f and -f the same, of a matrix (k,).
+    r"""The power spectrum of images, $D_k = \mathrm{mean}_i |F x_i|_k^2$, F orthonormal.
 
     Args:
+        images: (n, h, w).
+        basis: "fft", "dct", or an orthogonal matrix with a column for each coefficient.
         center: without the mean image.
+
+    Returns:
+        of "fft" and "dct" (h, w), at f and -f the same; of a matrix (k,).
 
     Raises:
         ValueError: no image, or a coefficient that none has: what has no power can't be part of a Gaussian model.
+
+    Source:
+        Das et al., Image generation with shortest path diffusion, ICML 2023.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.diffusion import spectra
+        >>> spectra.spectrum(jnp.zeros((1, 2, 2)).at[0, 0, 0].set(2.0)).round(6).tolist()  # a point has all frequencies
+        [[1.0, 1.0], [1.0, 1.0]]
     """
     if images.ndim != 3 or images.shape[0] < 1:
         raise ValueError(f"the images have shape {images.shape}, but (number, height, width) is needed")

@@ -91,9 +91,30 @@ class MaskedFourier(Linear):
 
 
 def lines(key: PRNGKeyArray, sides: tuple[int, int], acceleration: ArrayLike) -> Bool[Array, "h w"]:
-    """A mask of whole columns: a twelfth in the middle of the spectrum, the others at random, H W / acceleration in all.
+    r"""A mask of whole columns of the spectrum: a twelfth of them in the middle, the others at random.
 
-    The acceleration is traced.
+    $\max(1, \mathrm{round}(W / a))$ columns in all are measured, the middle ones first.
+
+    Args:
+        key: of the order of the others.
+        sides: (H, W) of the mask; static.
+        acceleration: a, at least 1, which measures all; traced.
+
+    Returns:
+        (H, W), True where a frequency is measured, in the order of the FFT.
+
+    Raises:
+        ValueError: an acceleration below 1.
+
+    Source:
+        Lustig, Donoho, Pauly, Sparse MRI, Magnetic Resonance in Medicine 2007.
+
+    Examples:
+        >>> import jax
+        >>> from lab import inverse
+        >>> seen = inverse.lines(jax.random.key(0), (2, 8), 2)
+        >>> seen.sum(axis=1).tolist(), bool(seen[:, 0].all())  # half of the columns, with that of frequency 0
+        ([4, 4], True)
     """
     if known(acceleration) and not np.asarray(acceleration) >= 1:
         raise ValueError(f"acceleration = {acceleration}, but it must be at least 1, which measures all")

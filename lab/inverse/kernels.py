@@ -85,7 +85,27 @@ class Blur(Linear):
 
 
 def gaussian(sigma: ArrayLike, size: int | None = None) -> Any:
-    """A kernel of sum 1 with this standard deviation in pixels, traced where a size is given; else 6 sigma wide."""
+    r"""A kernel of sum 1, $k_{ij} \propto e^{-(i^2 + j^2) / (2 \sigma^2)}$, traced where a size is given.
+
+    Args:
+        sigma: standard deviation in pixels, above 0.
+        size: odd, pixels a side; 2 ceil(3 sigma) + 1 when omitted.
+
+    Returns:
+        (size, size).
+
+    Raises:
+        ValueError: sigma that is not positive, or a size that is not odd.
+
+    Source:
+        Gonzalez, Woods, Digital Image Processing, on linear filters.
+
+    Examples:
+        >>> from lab import inverse
+        >>> kernel = inverse.gaussian(1.0)
+        >>> kernel.shape, round(float(kernel.sum()), 6), round(float(kernel[3, 4] / kernel[3, 3]), 4)  # exp(-1/2)
+        ((7, 7), 1.0, 0.6065)
+    """
     if known(sigma) and not np.asarray(sigma) > 0:
         raise ValueError(f"sigma = {sigma}, but a blur must have a width above 0")
     size = 2 * int(np.ceil(3 * np.asarray(sigma))) + 1 if size is None else _odd(size)
@@ -96,12 +116,54 @@ def gaussian(sigma: ArrayLike, size: int | None = None) -> Any:
 
 
 def uniform(size: int) -> np.ndarray:
-    """A square of equal weights, of sum 1."""
+    """A square of equal weights, $1 / s^2$ each, of sum 1.
+
+    Args:
+        size: s, odd, pixels a side.
+
+    Returns:
+        (size, size).
+
+    Raises:
+        ValueError: a size that is not odd (by the check that it calls).
+
+    Source:
+        Kawar, Elad, Ermon, Song, Denoising diffusion restoration models, NeurIPS 2022, of deblurring.
+
+    Examples:
+        >>> from lab import inverse
+        >>> [round(float(each), 4) for each in inverse.uniform(3)[0]]
+        [0.1111, 0.1111, 0.1111]
+    """
     return np.full((_odd(size), size), 1 / size**2)
 
 
 def motion(length: int, angle: float = 0.0) -> np.ndarray:
-    """A line of so many pixels through the middle, of sum 1, at an angle in degrees from the right, counted upwards."""
+    r"""A line of so many pixels through the middle, of sum 1, at an angle.
+
+    $$ k \propto \int_{-r}^{r} \delta\big(\cdot - s\,(-\sin\theta, \cos\theta)\big)\,ds, \qquad r = \lfloor l / 2 \rfloor, $$
+
+    in rows and columns, l the length, spread linearly over the pixels around each of its points.
+
+    Args:
+        length: odd, in pixels.
+        angle: in degrees from the right, counted upwards.
+
+    Returns:
+        (length, length).
+
+    Raises:
+        ValueError: a length that is not odd (by the check that it calls).
+
+    Source:
+        Gonzalez, Woods, Digital Image Processing, on blur by motion.
+
+    Examples:
+        >>> from lab import inverse
+        >>> kernel = inverse.motion(3)
+        >>> round(float(kernel.sum()), 6), round(float(kernel[1].sum()), 6)  # all in the middle row
+        (1.0, 1.0)
+    """
     size, reach = _odd(length), length // 2
     kernel = np.zeros((size, size))
     turn = np.deg2rad(angle)

@@ -85,7 +85,28 @@ class Mask(Linear):
 
 
 def scattered(key: PRNGKeyArray, sides: tuple[int, int], share: ArrayLike) -> Bool[Array, "h w"]:
-    """A mask that sees this share of the pixels, which is traced, drawn without order, at least one."""
+    r"""A mask that sees a share of the pixels, drawn without order: $\max(1, \mathrm{round}(s H W))$ of them.
+
+    Args:
+        key: of the order.
+        sides: (H, W) of the mask; static.
+        share: s, above 0 and at most 1; traced.
+
+    Returns:
+        (H, W), True where a pixel is seen.
+
+    Raises:
+        ValueError: a share outside (0, 1].
+
+    Source:
+        Chung, Kim, McCann, Klasky, Ye, Diffusion posterior sampling for general noisy inverse problems, ICLR 2023.
+
+    Examples:
+        >>> import jax
+        >>> from lab import inverse
+        >>> int(inverse.scattered(jax.random.key(0), (4, 4), 0.25).sum())  # a quarter of 16
+        4
+    """
     if known(share) and not 0 < np.asarray(share) <= 1:
         raise ValueError(f"share = {share}, but of the pixels a part above 0, at most all, must be seen")
     count = jnp.maximum(1, jnp.round(jnp.asarray(share) * sides[0] * sides[1]))
@@ -95,7 +116,26 @@ def scattered(key: PRNGKeyArray, sides: tuple[int, int], share: ArrayLike) -> Bo
 def box(
     sides: tuple[int, int], top: ArrayLike, left: ArrayLike, height: ArrayLike, width: ArrayLike
 ) -> Bool[Array, "h w"]:
-    """A mask that hides a rectangle, whose place and sides are traced."""
+    r"""A mask that hides a rectangle, $\{(i, j) : t \le i < t + h,\; l \le j < l + w\}$, whose place and sides are traced.
+
+    Args:
+        sides: (H, W) of the mask; static.
+        top: t, its first row.
+        left: l, its first column.
+        height: h, in pixels.
+        width: w, in pixels.
+
+    Returns:
+        (H, W), True where a pixel is seen.
+
+    Source:
+        Chung, Kim, McCann, Klasky, Ye, Diffusion posterior sampling for general noisy inverse problems, ICLR 2023.
+
+    Examples:
+        >>> from lab import inverse
+        >>> inverse.box((2, 3), 0, 1, 1, 2).tolist()
+        [[True, False, False], [True, True, True]]
+    """
     i, j = np.ogrid[: sides[0], : sides[1]]
     inside = (i >= top) & (i < top + height) & (j >= left) & (j < left + width)
     return jnp.asarray(~inside)
@@ -104,10 +144,27 @@ def box(
 def free_form(
     key: PRNGKeyArray, sides: tuple[int, int], strokes: int = 3, width: ArrayLike = 0.08
 ) -> Bool[Array, "h w"]:
-    """A mask that hides strokes of a brush: lines of a few bends, ``width`` of the longer side thick.
+    r"""A mask that hides strokes of a brush: lines of a few bends.
+
+    A pixel p is hidden where $\min_k \mathrm{dist}(p, \text{piece } k) \le \frac12 w \max(H, W)$.
 
     Args:
+        key: of the bends, uniform in the image.
+        sides: (H, W) of the mask; static.
         strokes: at least 0; each has four straight pieces.
+        width: w, how thick, as a share of the longer side.
+
+    Returns:
+        (H, W), True where a pixel is seen.
+
+    Source:
+        Yu, Lin, Yang, Shen, Lu, Huang, Free-form image inpainting with gated convolution, ICCV 2019.
+
+    Examples:
+        >>> import jax
+        >>> from lab import inverse
+        >>> bool(inverse.free_form(jax.random.key(0), (8, 8), strokes=0).all())  # no stroke hides nothing
+        True
     """
     h, w = sides
     places = jax.random.uniform(key, (strokes, 5, 2)) * jnp.asarray([[[h - 1, w - 1]]])
@@ -215,14 +272,58 @@ class Separable(Linear):
 
 
 def average(inputs: Shape, by: int) -> Separable:
-    """The mean of each square of so many pixels a side."""
+    r"""The mean of each square of so many pixels a side, $(A x)_{ij} = \frac{1}{b^2} \sum_{k, l < b} x_{bi + k,\, bj + l}$.
+
+    Args:
+        inputs: (C, H, W), height and width multiples of ``by``.
+        by: b, pixels a side.
+
+    Returns:
+        the operator to (C, H / b, W / b).
+
+    Raises:
+        ValueError: sides that ``by`` does not divide (by the check that it calls).
+
+    Source:
+        Kawar, Elad, Ermon, Song, Denoising diffusion restoration models, NeurIPS 2022, of super-resolution.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import inverse
+        >>> inverse.average((1, 2, 2), 2)(jnp.arange(4.0).reshape(1, 2, 2)).tolist()  # (0 + 1 + 2 + 3) / 4
+        [[[1.5]]]
+    """
     channels, *sides = _divided(inputs, by)
     rows, columns = (np.kron(np.eye(side // by), np.full((1, by), 1 / by)) for side in sides)
     return Separable(rows, columns, channels)
 
 
 def bicubic(inputs: Shape, by: int) -> Separable:
-    """Bicubic down-sampling (Keys, a = -1/2) with the kernel widened by the factor, so that nothing folds back."""
+    r"""Bicubic down-sampling with the kernel widened by the factor, so that nothing folds back.
+
+    $$ y_i = \frac{\sum_j w_{ij}\, x_j}{\sum_j w_{ij}}, \qquad w_{ij} = w\big((j + \tfrac12) / b - (i + \tfrac12)\big) $$
+
+    for the rows and for the columns, with Keys' cubic w of a = -1/2.
+
+    Args:
+        inputs: (C, H, W), height and width multiples of ``by``.
+        by: b, the factor.
+
+    Returns:
+        the operator to (C, H / b, W / b).
+
+    Raises:
+        ValueError: sides that ``by`` does not divide (by the check that it calls).
+
+    Source:
+        Keys, Cubic convolution interpolation for digital image processing, IEEE Transactions on ASSP 1981.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import inverse
+        >>> inverse.bicubic((1, 4, 4), 2)(jnp.ones((1, 4, 4))).round(6).tolist()  # a constant stays
+        [[[1.0, 1.0], [1.0, 1.0]]]
+    """
     channels, *sides = _divided(inputs, by)
     whole = (jnp.eye(side, dtype=jnp.result_type(float)) for side in sides)
     rows, columns = (jax.image.resize(each, (len(each) // by, len(each)), "cubic", antialias=True) for each in whole)

@@ -62,14 +62,29 @@ class Problem(eqx.Module):
 
 
 def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
-    """What was measured with an operator.
+    r"""What was measured with an operator, $y = A(x) + \sigma\varepsilon$.
 
     Args:
+        operator: A.
         y: (*outputs), or (images, *outputs) where several images were measured: ``solve`` answers for all at once. What a mask
             hides is not read, and may be NaN.
+        noise: $\sigma$, standard deviation of each number, at least 0; of a complex one of both parts.
+
+    Returns:
+        a ``Problem``.
 
     Raises:
-        ValueError: y of another shape, or with values that are not finite; noise below 0.
+        ValueError: y of another shape, complex where the operator is real, or with values that are not finite; noise below 0.
+
+    Source:
+        Kaipio, Somersalo, Statistical and Computational Inverse Problems, 2005.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import inverse
+        >>> given = inverse.problem(inverse.Identity((2,)), [1.0, 2.0], 0.1)
+        >>> float(given.misfit(jnp.zeros(2)))  # 1 + 4
+        5.0
     """
     precision.uncut(y=y)
     y = jnp.asarray(y)
@@ -92,7 +107,29 @@ def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
 
 
 def measure(operator: Operator, x: Any, noise: ArrayLike, key: PRNGKeyArray) -> Problem:
-    """A measurement of x (*inputs) or (images, *inputs) with noise; where a mask shows nothing there is none."""
+    r"""A measurement with noise, $y = A(x) + \sigma\varepsilon$; where a mask shows nothing there is none.
+
+    Args:
+        operator: A.
+        x: (*inputs) or (images, *inputs).
+        noise: $\sigma$, standard deviation of each number, at least 0; of a complex one of both parts.
+        key: of the noise.
+
+    Returns:
+        a ``Problem``.
+
+    Raises:
+        ValueError: as ``problem``.
+
+    Source:
+        Kaipio, Somersalo, Statistical and Computational Inverse Problems, 2005.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from lab import inverse
+        >>> inverse.measure(inverse.average((1, 2, 2), 2), jnp.ones((1, 2, 2)), 0.0, jax.random.key(0)).y.tolist()
+        [[[1.0]]]
+    """
     clean = operator(x)
     first, second = jax.random.split(key)
     drawn = jax.random.normal(first, clean.shape, clean.real.dtype)
@@ -102,13 +139,60 @@ def measure(operator: Operator, x: Any, noise: ArrayLike, key: PRNGKeyArray) -> 
 
 
 def posterior(given: Problem, prior: Mixture) -> Mixture:
-    """The law of the flattened x given y, of a linear operator and a prior on R^n with noise above 0. Time O(K (n^3 + m^3))."""
+    r"""The law of the flattened x given y, of a linear operator and a mixture of Gaussians as the prior.
+
+    $$ w_k N(y; H m_k, M_k), \qquad N\big(m_k + S_k H^\top M_k^{-1} (y - H m_k),\; S_k - S_k H^\top M_k^{-1} H S_k\big), \qquad
+       M_k = H S_k H^\top + \sigma^2 I $$
+
+    are its weights, up to a factor, and its components. Time O(K (n^3 + m^3)).
+
+    Args:
+        given: one measurement, of a linear operator, with noise above 0.
+        prior: on R^n, n the numbers of x.
+
+    Returns:
+        a ``Mixture`` on R^n.
+
+    Raises:
+        ValueError: several images, an operator that is not linear, a prior of another dimension, or no noise.
+
+    Source:
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
+
+    Examples:
+        >>> from lab import inverse, paths
+        >>> found = inverse.posterior(inverse.problem(inverse.Identity((1,)), [2.0], 1.0), paths.standard(1))
+        >>> round(float(found.means[0, 0]), 6), round(float(found.moments().covariance[0, 0]), 6)  # y / 2, and 1 / 2
+        (1.0, 0.5)
+    """
     h, y = _flat(given, prior)
     return prior.observe(h, y, given.noise**2 * jnp.eye(len(y), dtype=y.dtype))
 
 
 def evidence(given: Problem, prior: Mixture) -> Float[Array, ""]:
-    r"""$\log p(y)$; of a mask that of what is seen."""
+    r"""The log-density of a measurement under a mixture of Gaussians, $\log p(y)$; of a mask that of what is seen.
+
+    $$ p(y) = \sum_k w_k\, N(y;\, H m_k,\, H S_k H^\top + \sigma^2 I) $$
+
+    Args:
+        given: one measurement, of a linear operator, with noise above 0.
+        prior: on R^n, n the numbers of x.
+
+    Returns:
+        one number, in nats.
+
+    Raises:
+        ValueError: as ``posterior``.
+
+    Source:
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
+
+    Examples:
+        >>> from lab import inverse, paths
+        >>> given = inverse.problem(inverse.Identity((1,)), [0.0], 1.0)
+        >>> round(float(inverse.evidence(given, paths.standard(1))), 4)  # -log(2 pi 2) / 2
+        -1.2655
+    """
     h, y = _flat(given, prior)
     return _evidence(h, y, given.noise, prior, jnp.asarray(given.operator.measurements))
 

@@ -56,9 +56,10 @@ def solve(
     keep: bool = False,
     loop: Loop = pure,
 ) -> Reconstruction:
-    """Find x from y with a denoiser as the prior.
+    r"""Find x from $y = A(x) + \sigma\varepsilon$ with a denoiser as the prior.
 
     Args:
+        problem: one measurement, or one of each of several images.
         denoiser: any of ``lab.denoise``; a function of one's own is one by ``denoise.denoiser``.
         method: a configured solver.
         key: of all draws; each seed has its own, whatever their number.
@@ -68,11 +69,27 @@ def solve(
         keep: the answers after each step.
         loop: ``lab.numerics.pure``, or a ``Chunked`` that reports and stops.
 
+    Returns:
+        a ``Reconstruction``: x (seeds, *inputs), or (images, seeds, *inputs), which of them diverged, the reason, the trace and
+        the path where it is kept.
+
     Raises:
-        ValueError: a denoiser of other images than the operator's, seeds below 1, a start that does not fit.
+        ValueError: a denoiser of other images than the operator's, seeds below 1, a start that does not fit or is not finite.
 
     Warns:
         NotConverged: stopped, or all seeds diverged.
+
+    Source:
+        Venkatakrishnan, Bouman, Wohlberg, Plug-and-play priors for model based reconstruction, 2013; each method names its own.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import denoise, inverse, paths
+        >>> prior = denoise.denoiser(paths.standard(2), (1, 1, 2))
+        >>> given = inverse.problem(inverse.Mask([[[True, False]]]), [[[1.0, 0.0]]], 0.0)
+        >>> found = inverse.solve(given, prior, inverse.Flair(steps=2))
+        >>> found.x.shape, round(float(found.x[0, 0, 0, 0]), 6)  # what is seen without noise stays
+        ((1, 1, 1, 2), 1.0)
     """
     inputs = problem.operator.inputs
     n = int(np.prod(inputs))

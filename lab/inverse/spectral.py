@@ -88,10 +88,28 @@ def basis(made: Linear) -> Basis:
 
 
 def prepared(made: Linear) -> Linear:
-    """The operator with its decomposition at hand; itself where both are short, or where it is prepared already.
+    r"""The operator with its decomposition $A = U\,\mathrm{diag}(s)\,V^\top$ and its pseudo-inverse at hand.
+
+    It is itself where both are short, or where it is prepared already.
+
+    Args:
+        made: the operator.
+
+    Returns:
+        an operator that measures the same.
 
     Raises:
-        ValueError: as ``basis``.
+        ValueError: as ``basis``: the decomposition is not known, and the matrix is too large to be formed.
+
+    Source:
+        Golub, Van Loan, Matrix Computations, on the singular value decomposition.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import inverse
+        >>> halves = inverse.prepared(inverse.Dense([[2.0, 0.0], [0.0, 4.0]], (2,)))
+        >>> halves.pinv(jnp.asarray([2.0, 2.0])).round(6).tolist()
+        [1.0, 0.5]
     """
     if isinstance(made, Prepared):
         return made

@@ -161,11 +161,31 @@ def views(inputs: Shape, count: Any, span: Any = 180.0, most: int = MOST) -> tup
 
 
 def radon(inputs: Shape, angles: Any) -> Linear:
-    """The operator of these views: of small slices by a matrix, else without.
+    r"""The operator of parallel views: of small slices by a matrix, else without.
+
+    $$ (A x)_{c, j, v} = \sum_i x_c\big(\mathrm{row}(i, j), \mathrm{col}(i, j)\big) $$
+
+    along the turned lines of each angle (the text of the module), with bilinear interpolation.
 
     Args:
         inputs: (slices, n, n).
         angles: a number of views spread evenly over half a turn, or the angles (views,) in degrees.
+
+    Returns:
+        the operator to (slices, n, views).
+
+    Raises:
+        ValueError: slices that are not square, or no view (by the operator that it builds).
+
+    Source:
+        Natterer, The Mathematics of Computerized Tomography, 1986.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import inverse
+        >>> x = jnp.zeros((1, 4, 4)).at[0, :, 1].set(1.0)
+        >>> inverse.radon((1, 4, 4), [0.0])(x).round(6)[0, :, 0].tolist()  # the sums of the columns
+        [0.0, 4.0, 0.0, 0.0]
     """
     given = np.arange(angles) * 180 / angles if isinstance(angles, int) and angles > 0 else angles
     whole = Radon(inputs, () if isinstance(angles, int) and angles < 1 else given)
@@ -176,13 +196,34 @@ def radon(inputs: Shape, angles: Any) -> Linear:
 
 
 def filtered_backprojection(sinogram: Any, angles: Any) -> Float[Array, "c n n"]:
-    """The inverse of the transform of all angles, at few: the ramp filter along the detector, then back along the lines.
+    r"""The inverse of the transform of all angles, at few: the ramp filter along the detector, then back along the lines.
 
-    As ``skimage.transform.iradon``: linear interpolation along the detector, 0 outside the inscribed disc.
+    $$ x(i, j) \approx \frac{\pi}{2 V} \sum_v q_v(\cos\theta_v\, j - \sin\theta_v\, i), \qquad \hat q_v = 2 |f|\, \hat y_v $$
+
+    for V views, i and j counted from the middle. As ``skimage.transform.iradon``: linear interpolation along the detector, 0
+    outside the inscribed disc.
 
     Args:
         sinogram: (slices, n, views).
         angles: (views,) in degrees; a view whose angle is NaN counts for nothing.
+
+    Returns:
+        (slices, n, n).
+
+    Raises:
+        ValueError: angles that are not as many as the views.
+
+    Source:
+        Kak, Slaney, Principles of Computerized Tomographic Imaging, 1988, chapter 3.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import inverse
+        >>> i, j = np.ogrid[-8:8, -8:8]
+        >>> disc, angles = (i**2 + j**2 < 36.0)[None] * 1.0, np.arange(0, 180, 6)
+        >>> found = inverse.filtered_backprojection(inverse.radon((1, 16, 16), angles)(disc), angles)
+        >>> bool(abs(found[0, 6:11, 6:11].mean() - 1) < 0.05)  # it is 1 within
+        True
     """
     sinogram = jnp.asarray(sinogram)
     turns = jnp.deg2rad(jnp.asarray(angles, sinogram.dtype))

@@ -67,13 +67,23 @@ _ADVICE = {
 
 
 def first_failure(*reasons: Any) -> Int[Array, "*batch"]:
-    """The first reason that is not CONVERGED, of parts that were run one after the other; CONVERGED where there is none.
+    r"""The first reason that is not CONVERGED, of parts that were run one after the other; CONVERGED where there is none.
+
+    $$ r_{i^*}, \qquad i^* = \min \{ i : r_i \ne \text{CONVERGED} \} $$
 
     Args:
         reasons: each a ``Reason``, a whole number or an int32 array, traced or not; arrays have one shape.
 
-    >>> Reason(int(first_failure(Reason.CONVERGED, Reason.STOPPED, Reason.STALLED))).name
-    'STOPPED'
+    Returns:
+        an int32 array of that shape.
+
+    Source:
+        Rader, Lyons, Kidger, Optimistix: modular optimisation in JAX and Equinox, 2024, on result codes.
+
+    Examples:
+        >>> from lab.numerics import Reason, first_failure
+        >>> Reason(int(first_failure(Reason.CONVERGED, Reason.STOPPED, Reason.STALLED))).name
+        'STOPPED'
     """
     if reasons and not any(isinstance(reason, Tracer) for reason in reasons):
         codes = np.broadcast_arrays(*(np.asarray(reason, np.int32) for reason in reasons))
@@ -123,7 +133,30 @@ class Progress(NamedTuple):
 
 
 def tell(what: str, reason: Any, iterations: Any) -> None:
-    """Warn of a run that ended without converging; inside ``jit`` and ``vmap``, where that is not known, do nothing."""
+    r"""Warn of a run that ended without converging; inside ``jit`` and ``vmap``, where that is not known, do nothing.
+
+    It warns where $r \ne \text{CONVERGED}$, with the reason's advice.
+
+    Args:
+        what: the name of what ran, with which the sentence begins.
+        reason: a ``Reason`` or its number.
+        iterations: how many were done.
+
+    Warns:
+        NotConverged: the run did not converge.
+
+    Source:
+        Rader, Lyons, Kidger, Optimistix: modular optimisation in JAX and Equinox, 2024, on result codes.
+
+    Examples:
+        >>> import warnings
+        >>> from lab.numerics import Reason, tell
+        >>> with warnings.catch_warnings(record=True) as seen:
+        ...     warnings.simplefilter("always")
+        ...     tell("lab.ot.solve", Reason.STOPPED, 3)
+        >>> print(str(seen[0].message).partition(": ")[0])  # and then what to do
+        lab.ot.solve did not converge in 3 iterations
+    """
     if not isinstance(reason, Tracer) and not Reason(int(reason)).converged:
         advice = Reason(int(reason)).advice
         warnings.warn(f"{what} did not converge in {int(iterations)} iterations: {advice}", NotConverged, stacklevel=3)
@@ -162,10 +195,33 @@ def _advance(method: Method, rows: int, problem: Tree, state: Tree, reason: jax.
 
 
 def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
-    """Run ``method`` to its end in one ``lax.while_loop``.
+    r"""Run a method to its end in one ``lax.while_loop``.
 
-    Works under ``jit`` and ``vmap``. ``max_iterations`` is static: it sizes the trace. Under ``vmap``
-    a member that is done keeps its state unchanged while the others go on.
+    $$ s_0 = \mathrm{init}(p), \qquad s_{t+1} = \mathrm{step}(p, s_t) \quad \text{until} \quad \mathrm{done}(p, s_t) $$
+
+    Works under ``jit`` and ``vmap``. Under ``vmap`` a member that is done keeps its state unchanged while the others go on.
+
+    Args:
+        method: four pure functions.
+        problem: a pytree, what they are given; its numbers are traced, the rest is compiled in.
+        state: from which it goes on; ``method.init(problem)`` when omitted.
+        max_iterations: static: it sizes the trace.
+
+    Returns:
+        a ``Run``: the last state, the iterations, the ``Reason`` and the trace, NaN after the last row.
+
+    Source:
+        Rader, Lyons, Kidger, Optimistix: modular optimisation in JAX and Equinox, 2024, on one loop for all methods.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.numerics import Method, Reason, pure
+        >>> def done(least, x):
+        ...     return jnp.where(x < least, Reason.CONVERGED, Reason.RUNNING)
+        >>> halve = Method(lambda least: jnp.ones(()), lambda least, x: x / 2, done, lambda least, x: {"x": x})
+        >>> run = pure(halve, 0.1, max_iterations=10)
+        >>> float(run.state), int(run.iterations), Reason(int(run.reason)).name  # 1/16
+        (0.0625, 4, 'CONVERGED')
     """
     numbers, rest = _split(problem)
     return _pure(method, rest, max_iterations, numbers, _arrays(state))

@@ -47,7 +47,9 @@ _MAP = Method(_init, _step, _done, lambda task, found: {"pieces": jnp.asarray(fo
 
 
 def map_rows(loop: Loop, work: Callable, items: Any) -> tuple[Any, Any]:
-    """``jax.lax.map(work, items)`` by the loop, item by item, so that it is reported and can be stopped.
+    """Work on many items by the loop, item by item, so that it is reported and can be stopped: $v_i = f(x_i)$.
+
+    It does what ``jax.lax.map(work, items)`` does.
 
     Args:
         loop: ``pure`` or a ``Chunked``.
@@ -58,10 +60,14 @@ def map_rows(loop: Loop, work: Callable, items: Any) -> tuple[Any, Any]:
     Returns:
         the values, NaN of those that a stop left out, and the reason.
 
-    >>> import jax.numpy as jnp
-    >>> from lab.numerics import pure
-    >>> map_rows(pure, jnp.square, jnp.arange(3.0))[0].tolist()
-    [0.0, 1.0, 4.0]
+    Source:
+        Bradbury et al., JAX: composable transformations of Python+NumPy programs, 2018.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.numerics import map_rows, pure
+        >>> map_rows(pure, jnp.square, jnp.arange(3.0))[0].tolist()
+        [0.0, 1.0, 4.0]
     """
     run = loop(_MAP, Items(work, items), max_iterations=jax.tree.leaves(items)[0].shape[0])
     return run.state.values, run.reason

@@ -152,7 +152,26 @@ class Mixture(eqx.Module):
 
 
 def gaussian(mean: Any, covariance: Any = 1.0) -> Mixture:
-    """One Gaussian as a mixture of one component: mean (d,), and a variance (), a diagonal (d,) or a matrix (d, d)."""
+    """One Gaussian $N(m, S)$ as a mixture of one component.
+
+    Args:
+        mean: (d,).
+        covariance: a variance (), a diagonal (d,) or a matrix (d, d).
+
+    Returns:
+        a ``Mixture`` of one component.
+
+    Raises:
+        ValueError: a mean that is no vector, or what ``Mixture`` refuses.
+
+    Source:
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
+
+    Examples:
+        >>> from lab import paths
+        >>> paths.gaussian([0.0, 1.0], 4.0).moments().covariance.tolist()
+        [[4.0, 0.0], [0.0, 4.0]]
+    """
     mean, covariance = floats(mean, covariance)
     if mean.ndim != 1:
         raise ValueError(f"the mean has shape {mean.shape}, but a vector (dimension,) is needed")
@@ -160,7 +179,24 @@ def gaussian(mean: Any, covariance: Any = 1.0) -> Mixture:
 
 
 def standard(dimension: int, dtype: Any = float) -> Mixture:
-    """N(0, I) in d dimensions."""
+    """The standard Gaussian $N(0, I)$ in d dimensions.
+
+    Args:
+        dimension: d.
+        dtype: of its numbers.
+
+    Returns:
+        a ``Mixture`` of one component.
+
+    Source:
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import paths
+        >>> round(float(paths.standard(2).log_prob(jnp.zeros((1, 2)))[0]), 4)  # -log(2 pi)
+        -1.8379
+    """
     return gaussian(jnp.zeros(dimension, dtype), jnp.ones((), dtype))
 
 
@@ -228,11 +264,13 @@ def floats(*given: Any) -> list[Array]:
 
 
 def finite(name: str, values: Array) -> None:
+    """Refuse values that are not finite, by the name that the user knows; traced ones are not looked at."""
     if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
         raise ValueError(f"the {name} must be finite, but entry {np.argwhere(~np.isfinite(values))[0].tolist()} is not")
 
 
 def checked_weights(weights: Array, size: int) -> Array:
+    """Weights (size,) of sum one, checked, and divided by what rounding leaves of their sum."""
     if weights.shape != (size,):
         raise ValueError(f"the weights have shape {weights.shape}, but ({size},) is needed")
     if isinstance(weights, Tracer):

@@ -123,27 +123,45 @@ def learn(
 ) -> LearnedPotentials:
     r"""Learn the optimal map of the squared distance, and the one back, by input-convex networks beside the Gaussian map.
 
+    $$ \min_{f, g}\; J(f, \bar g) + \rho\, E_\nu |\nabla f(\nabla g(Y)) - Y|^2, \qquad
+       J(f, g) = E_\mu f(X) + E_\nu \big[ \langle Y, \nabla g(Y) \rangle - f(\nabla g(Y)) \big] $$
+
+    in which $\bar g$ is held.
+
     Args:
         key: of the networks and of all that is drawn.
-        source, target: points (n, d), of which each batch is drawn with replacement, or functions of a key and a count.
+        source: points (n, d), of which each batch is drawn with replacement, or a function of a key and a count.
+        target: likewise, of the other law.
         cycle: $\rho$, above 0.
-        width, depth: of each network.
+        width: of each network.
+        depth: of each network.
         steps: of Adam; the rate warms up, and falls to 0 along a cosine.
         batch: of points of each law at a step.
+        learning_rate: of Adam, the largest.
         average: of the moving average of the weights, which is what is returned.
         loop: ``pure``, or a ``Chunked`` that reports, stops and hands back the state.
         state: of a training with the same arguments, where to go on.
 
+    Returns:
+        a ``LearnedPotentials``: the maps ``forth`` and ``back`` of points (n, d), the loss of each step, and how it ended.
+
     Raises:
-        ValueError: points that do not fit or are not finite, or a count below 1.
+        ValueError: points that do not fit or are not finite, a count below 1, or a cycle that is not positive.
 
     Warns:
         NotConverged: the loss became infinite or NaN.
 
-    >>> x = jax.random.normal(jax.random.key(0), (64, 2))
-    >>> found = learn(jax.random.key(0), x, x @ jnp.diag(jnp.array([2.0, 0.5])) + 1, steps=2, batch=32, width=8, depth=2)
-    >>> bool(abs(found.forth(x) - (x @ jnp.diag(jnp.array([2.0, 0.5])) + 1)).max() < 0.1)  # it begins at the Gaussian one
-    True
+    Source:
+        Korotin, Egiazarian, Asadulaev, Safin, Burnaev, Wasserstein-2 generative networks, ICLR 2021.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from lab import ot
+        >>> x = jax.random.normal(jax.random.key(0), (64, 2))
+        >>> y = x @ jnp.diag(jnp.array([2.0, 0.5])) + 1
+        >>> found = ot.convex.learn(jax.random.key(0), x, y, steps=2, batch=32, width=8, depth=2)
+        >>> bool(abs(found.forth(x) - y).max() < 0.1)  # it begins at the Gaussian one
+        True
     """
     for name, count in (("width", width), ("depth", depth), ("steps", steps), ("batch", batch)):
         if count < 1:

@@ -51,9 +51,22 @@ def value(problem: Problem, regularizer: Regularizer, **options: Any) -> Float[A
     Works under ``jit``, ``vmap``, ``jvp`` and ``grad``, and twice: the Hessian in the cost is that of ``plan``.
 
     Args:
+        problem: cost (m, n) and masses (m,), (n,).
+        regularizer: as in ``lab.ot.solve``.
         options: passed on to ``solve``, as they are (not traced).
 
-    References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+    Returns:
+        the value, in units of cost times mass.
+
+    Source:
+        Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+
+    Examples:
+        >>> import jax, numpy as np
+        >>> from lab import ot
+        >>> slope = jax.grad(ot.derivatives.value)(ot.problem(1 - np.eye(2)), ot.Entropic(1 / np.log(3)))
+        >>> slope.cost.round(6).tolist()  # the plan
+        [[0.375, 0.125], [0.125, 0.375]]
     """
     solution, at = _solve(problem, regularizer, options)
     if solution.axis == "rows":
@@ -62,14 +75,30 @@ def value(problem: Problem, regularizer: Regularizer, **options: Any) -> Float[A
 
 
 def plan(problem: Problem, regularizer: Regularizer, **options: Any) -> Float[Array, "m n"]:
-    """The optimal plan, differentiable in the cost, the masses and the regularizer by the implicit function theorem.
+    r"""The optimal plan, differentiable in the cost, the masses and the regularizer by the implicit function theorem.
 
-    The module's text says what the derivative is at ties and on a disconnected support. The solve must be accurate
-    enough to find the support. Works under ``jit``, ``vmap``, ``jvp`` and ``grad``. Time of one derivative
-    O(m^2 (m + n)) and memory O(m (m + n)) for m <= 512, above that O(m n) for each iteration of conjugate gradients.
+    $$ F(T, \theta) = 0 \;\Rightarrow\; \partial_T F\, dT = -\partial_\theta F\, d\theta $$
+
+    of the conditions of optimality F. The module's text says what the derivative is at ties and on a disconnected support. The
+    solve must be accurate enough to find the support. Works under ``jit``, ``vmap``, ``jvp`` and ``grad``. Time of one
+    derivative O(m^2 (m + n)) and memory O(m (m + n)) for m <= 512, above that O(m n) for each iteration of conjugate gradients.
 
     Args:
+        problem: cost (m, n) and masses (m,), (n,).
+        regularizer: as in ``lab.ot.solve``.
         options: passed on to ``solve``.
+
+    Returns:
+        the plan (m, n), in units of mass.
+
+    Source:
+        Krantz, Parks, The Implicit Function Theorem, 2002; the plan: Liu, Puigcerver, Blondel (2023).
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import ot
+        >>> ot.derivatives.plan(ot.problem(1 - np.eye(2)), ot.Entropic(1 / np.log(3))).round(6).tolist()
+        [[0.375, 0.125], [0.125, 0.375]]
     """
     solution, at = _solve(problem, regularizer, options)
     if solution.axis == "rows":

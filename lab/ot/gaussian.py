@@ -32,19 +32,34 @@ class Bures(NamedTuple):
 def bures(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covariance_b: ArrayLike) -> Bures:
     r"""$W_2^2$ between two Gaussians, and the optimal map from the first to the second.
 
+    $$ W_2^2 = \|m - n\|^2 + \operatorname{tr}(S) + \operatorname{tr}(T)
+       - 2 \operatorname{tr}\big((S^{1/2} T S^{1/2})^{1/2}\big) $$
+
     Time O(d^3). Differentiable where the eigenvalues of both roots are distinct. The first covariance must be positive
     definite for the map to exist; for the distance semi-definite is enough.
 
     Args:
-        mean_a, mean_b: (d,).
-        covariance_a, covariance_b: (d, d), symmetric, positive semi-definite.
+        mean_a: (d,), m.
+        covariance_a: (d, d), S, symmetric, positive semi-definite.
+        mean_b: (d,), n.
+        covariance_b: (d, d), T, likewise.
+
+    Returns:
+        a ``Bures``: W_2 squared, the matrix (d, d) of the map, and both means; called on points, it maps them.
 
     Raises:
         ValueError: shapes that do not fit.
 
-    >>> one = jnp.ones((1, 1))
-    >>> bures(jnp.zeros(1), one, jnp.asarray([3.0]), 4 * one).squared  # 3^2 + (2 - 1)^2
-    Array(10., dtype=float64)
+    Source:
+        Dowson, Landau (1982); Gelbrich (1990).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import ot
+        >>> one = jnp.ones((1, 1))
+        >>> found = ot.bures(jnp.zeros(1), one, jnp.asarray([3.0]), 4 * one)
+        >>> float(found.squared), found(jnp.asarray([1.0])).tolist()  # 3^2 + (2 - 1)^2, and 3 + 2 x
+        (10.0, [5.0])
     """
     given = mean_a, mean_b, covariance_a, covariance_b
     dtype = jnp.promote_types(jnp.result_type(*given), jnp.float32)  # whole numbers become real ones

@@ -152,14 +152,28 @@ def cloud(
     Args:
         x: (m, d) sources.
         y: (n, d) targets.
-        a, b: masses, as in ``problem``; zeros are allowed.
+        a: (m,) source masses, as in ``problem``; zeros are allowed.
+        b: (n,) target masses, likewise.
         p: positive power of the distance.
         norm: q >= 1 of the norm; 2 is Euclidean.
         scale: positive factor s of the cost.
         block_bytes: of working space for a block of rows of the matrix; 1 MiB on a CPU and 256 MiB on a GPU when omitted.
 
+    Returns:
+        a ``Cloud``, which ``solve`` takes in place of a ``Problem`` with ``Entropic``; ``.dense()`` is the ``Problem``.
+
     Raises:
-        ValueError: tables that do not fit or are not finite, or masses as in ``problem``.
+        ValueError: tables that do not fit or are not finite, a power, norm or factor outside its range, or masses as in
+            ``problem``.
+
+    Source:
+        Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019), on log-sums whose matrix is never formed.
+
+    Examples:
+        >>> from lab import ot
+        >>> points = ot.cloud([[0.0, 0.0]], [[3.0, 4.0], [1.0, 1.0]], p=1, norm=1)
+        >>> points.shape, points.dense().cost.tolist()
+        ((1, 2), [[7.0, 2.0]])
     """
     precision.uncut(x=x, y=y, a=a, b=b)
     x, y = np.asarray(x), np.asarray(y)

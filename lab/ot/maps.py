@@ -184,9 +184,14 @@ def learn(
 ) -> LearnedMap:
     r"""Learn a map from samples of two laws, optimal for a cost.
 
+    $$ \min_T\; S_\varepsilon(T_\# \mu, \nu) + \lambda\, M_{\varepsilon'}(T) + \kappa\, E\, \|J_F - J_F^\top\|_F^2 $$
+
+    with the Sinkhorn divergence S of the squared distance, and the Monge gap M of ``cost``.
+
     Args:
         key: of the network and of all that is drawn; the same key and arguments learn the same map.
-        source, target: points (n, d), of which each batch is drawn with replacement, or functions of a key and a count.
+        source: points (n, d), of which each batch is drawn with replacement, or a function of a key and a count.
+        target: likewise, of the other law.
         cost: of the gap: by its name, or a function of two points in JAX.
         form: what the network is taken for, by the table of the module.
         strength: $\lambda$, at least 0, in the units of the squared distance by those of the cost. At 0 the gap is not solved.
@@ -196,22 +201,34 @@ def learn(
         gap_epsilon: of the gap; 0.01 of the mean cost from sources to targets of some of them when omitted.
         steps: of Adam; the rate warms up, and falls to 0 along a cosine.
         batch: of points of each law at a step. Time O(batch^2) a sweep of Sinkhorn's algorithm, of three solves at a step.
+        learning_rate: of Adam, the largest.
         tolerance: of the marginals of those solves (L1).
         average: of the moving average of the weights, which is the map that is returned.
         loop: ``pure``, or a ``Chunked`` that reports, stops and hands back the state.
         state: of a training with the same arguments, where to go on.
 
+    Returns:
+        a ``LearnedMap``: ``map`` takes points (n, d); with the loss of each step, the epsilons, and how the training ended.
+
     Raises:
         ValueError: points that do not fit or are not finite, off the sphere for the geodesic cost, an epsilon that is not
-            positive (``exact_gap`` evaluates without one), a strength below 0, or a form that does not go with the cost.
+            positive (``exact_gap`` evaluates without one), a strength below 0, a form that does not go with the cost, or fewer
+            steps than 1.
 
     Warns:
         NotConverged: the loss became infinite or NaN; the map is the last one before.
 
-    >>> x = np.random.default_rng(0).normal(size=(64, 2))
-    >>> found = learn(jax.random.key(0), x, x @ np.diag([2.0, 0.5]) + 1, steps=2, batch=32)
-    >>> bool(abs(found.map(jnp.asarray(x)) - (x @ np.diag([2.0, 0.5]) + 1)).max() < 0.1)  # it begins at the Gaussian one
-    True
+    Source:
+        Uscidda, Cuturi, The Monge Gap: A Regularizer to Learn All Transport Maps, ICML 2023.
+
+    Examples:
+        >>> import jax, numpy as np
+        >>> from lab import ot
+        >>> x = np.random.default_rng(0).normal(size=(64, 2))
+        >>> y = x @ np.diag([2.0, 0.5]) + 1
+        >>> found = ot.maps.learn(jax.random.key(0), x, y, steps=2, batch=32)
+        >>> bool(abs(found.map(jax.numpy.asarray(x)) - y).max() < 0.1)  # it begins at the Gaussian one
+        True
     """
     objective = prepare(
         key,
@@ -339,6 +356,23 @@ def checked(name: str, samples: Samples, key: PRNGKeyArray, batch: int) -> Array
 
 
 def moments(points: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
-    """Mean and covariance, of all n."""
+    r"""Mean and covariance of points, $\frac1n \sum_i x_i$ and $\frac1n \sum_i (x_i - \bar x)(x_i - \bar x)^\top$.
+
+    Args:
+        points: (n, d).
+
+    Returns:
+        mean (d,) and covariance (d, d).
+
+    Source:
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.ot import maps
+        >>> mean, covariance = maps.moments(jnp.asarray([[1.0], [3.0]]))
+        >>> mean.tolist(), covariance.tolist()
+        ([2.0], [[1.0]])
+    """
     mean = points.mean(axis=0)
     return mean, (points - mean[None, :]).T @ (points - mean[None, :]) / points.shape[0]

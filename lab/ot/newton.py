@@ -87,6 +87,7 @@ def _chosen(work: Work, alpha: Array) -> Array:
 
 
 def init(work: Work) -> State:
+    """The state before the first step, at the potentials to start from."""
     cost, a, _ = work.problem
     value, plan, _ = semi_dual(work.problem, work.regularizer, work.start)
     error = jnp.abs(plan.sum(axis=1) - a).sum()
@@ -125,6 +126,7 @@ def _has_room(work: Work, rows: Array) -> bool:
 
 
 def step(work: Work, state: State) -> State:
+    """One step of the phase that the state is in."""
     kinds = jnp.asarray([0, 1, 2, 3, 1, 1])  # of step, by phase
     narrow = _narrow_step if _has_room(work, state.rows) else (lambda work, state: state)
     steps = _climb_step, _smooth_step, narrow, _wide_step
@@ -360,6 +362,7 @@ def _smooth_step(work: Work, state: State) -> State:
 
 
 def done(work: Work, state: State) -> Array:
+    """Whether the residual, and the row error of the best potentials, are within the tolerance, or nothing is left to try."""
     converged = state.residual <= work.tolerance
     reason = jnp.where(
         converged, Reason.CONVERGED, jnp.where(jnp.isfinite(state.residual), Reason.STALLED, Reason.NOT_FINITE)
@@ -371,6 +374,7 @@ def done(work: Work, state: State) -> Array:
 
 
 def measure(work: Work, state: State) -> dict[str, Array]:
+    """What the trace keeps of a step: value, row error and residual."""
     return {"value": state.value, "row_error": state.best_error, "residual": state.residual}
 
 

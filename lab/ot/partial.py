@@ -46,7 +46,10 @@ def solve(
     init: Relaxed | ArrayLike | None = None,
     loop: Loop = pure,
 ) -> Relaxed:
-    r"""Solve entropic partial transport.
+    r"""Solve entropic partial transport: a share $\rho$ of the mass moves, the cheapest first.
+
+    $$ \min_{T \ge 0} \langle T, C\rangle + \lambda\, \mathrm{KL}(T^\top 1 \mid \rho\, b) + \varepsilon\, h([T, \xi])
+       \quad \text{subject to} \quad \xi = a - T1 \ge 0, \quad 1^\top T 1 = \rho\, 1^\top a $$
 
     The answer has ``slack``, the potential of the virtual column (0 at rho = 1, where there is none). Its ``column_error``
     counts that column too, so that it bounds the error of the transported mass. The rows hold: T 1 <= a.
@@ -58,16 +61,28 @@ def solve(
         rho: share of the mass that is transported, in (0, 1]; traced.
         lam: positive weight of the penalty on the column masses, one number or one for each column, in units of cost;
             ``inf`` (default) makes them rho b exactly. Traced.
-        method, tolerance, max_iterations, loop: as in ``unbalanced.solve``.
+        method: "newton" or "scaling", as in ``unbalanced.solve``.
+        tolerance: of the marginals, as in ``unbalanced.solve``.
+        max_iterations: static, as in ``unbalanced.solve``.
         init: the answer to a neighbouring problem, or the potentials of the columns and of the virtual one, (n + 1,).
+        loop: ``lab.numerics.pure`` or a ``lab.numerics.Chunked``.
+
+    Returns:
+        a ``Relaxed``, whose ``plan()`` is (m, n), without the virtual column.
 
     Raises:
-        ValueError, TypeError: an argument outside what is allowed.
+        ValueError: an argument outside what is allowed.
+        TypeError: a problem or regularizer of another type.
 
-    >>> import lab.ot as ot
-    >>> p = ot.problem([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])
-    >>> solve(p, Entropic(0.01), rho=2 / 3).plan().sum(axis=1).round(8)  # the third source is left out
-    Array([0.33333333, 0.33333333, 0.        ], dtype=float64)
+    Source:
+        Zhang, Ren, He, P2OT: Progressive Partial Optimal Transport for Deep Imbalanced Clustering, ICLR 2024.
+
+    Examples:
+        >>> from lab import ot
+        >>> p = ot.problem([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])
+        >>> found = ot.partial.solve(p, ot.Entropic(0.01), rho=2 / 3)
+        >>> found.plan().sum(axis=1).round(6).tolist()  # the third source is left out
+        [0.333333, 0.333333, 0.0]
     """
     unbalanced.check(problem, regularizer, tolerance, max_iterations)
     check(rho)

@@ -18,6 +18,7 @@ class Diagram(NamedTuple):
 
 
 def whole(y: np.ndarray, h: np.ndarray) -> Diagram:
+    """The power cells within the square, however small, of sites (n, 2) and heights (n,)."""
     found = cut(y, h, 0.0)
     assert found is not None  # no area is below 0
     return found

@@ -33,7 +33,11 @@ class Problem(NamedTuple):
 def problem(
     cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, balanced: bool = True
 ) -> Problem:
-    r"""Check and build a ``Problem``, of arrays with values: under ``jit`` and ``grad`` build ``Problem(cost, a, b)`` itself.
+    r"""Check and build a ``Problem`` between m sources and n targets.
+
+    $$ U(a, b) = \{ T \ge 0 : T 1 = a,\; T^\top 1 = b \} $$
+
+    is what its plans may be. Of arrays with values: under ``jit`` and ``grad`` build ``Problem(cost, a, b)`` itself.
 
     Args:
         cost: (m, n), finite.
@@ -41,9 +45,23 @@ def problem(
         b: (n,) target masses; likewise.
         balanced: False leaves the masses as they are, for ``lab.ot.unbalanced``.
 
+    Returns:
+        a ``Problem`` in the type of the cost, whole numbers as floats; balanced, ``b`` is rescaled to the total of ``a``.
+
     Raises:
         ValueError: a shape that does not fit, a value that is not finite, a negative mass, or, of balanced
-            masses, totals that differ by more than 1e-6 relative. ``b`` is rescaled by what remains.
+            masses, totals that differ by more than 1e-6 relative.
+
+    Source:
+        Peyré, Cuturi, Computational Optimal Transport, 2019, chapter 2.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import ot
+        >>> ot.problem(np.zeros((2, 3))).a.tolist()
+        [0.5, 0.5]
+        >>> ot.problem(np.zeros((2, 2)), [1.0, 3.0]).b.tolist()  # of the total of a
+        [2.0, 2.0]
     """
     precision.uncut(cost=cost, a=a, b=b)
     cost = np.asarray(cost)
@@ -75,8 +93,26 @@ def from_points(
     Args:
         x: (m, d) sources.
         y: (n, d) targets.
-        a, b, balanced: masses, as in ``problem``.
+        a: (m,) source masses, as in ``problem``.
+        b: (n,) target masses, as in ``problem``.
         p: positive power of the Euclidean distance.
+        balanced: False leaves the masses as they are.
+
+    Returns:
+        a ``Problem`` whose costs are in units of length to the power p.
+
+    Raises:
+        ValueError: tables that do not fit or are not finite, a power that is not positive, or masses as in ``problem``.
+
+    Source:
+        Peyré, Cuturi, Computational Optimal Transport, 2019, chapter 2.
+
+    Examples:
+        >>> from lab import ot
+        >>> ot.from_points([[0.0], [1.0]], [[0.0], [3.0]]).cost.tolist()
+        [[0.0, 9.0], [1.0, 4.0]]
+        >>> ot.from_points([[0.0, 0.0]], [[3.0, 4.0]], p=1).cost.tolist()
+        [[5.0]]
     """
     precision.uncut(x=x, y=y)
     x, y = np.asarray(x), np.asarray(y)

@@ -65,12 +65,29 @@ def capacity(tokens: int, experts: int, factor: float | int = 1.0) -> int:
 
 @chosen
 def top_k_routing(gates: Gates, k: Count, *, choice: Choice = "experts", limit: Count | None = None) -> Routing:
-    """The baseline: every expert (or token) takes its k largest gates.
+    r"""The baseline: every expert (or token) takes its k largest gates, $\arg\max_{|S| = k} \sum_{i \in S} g_{ij}$.
 
     Args:
+        gates: (tokens, experts), of which rows sum to 1.
         k: of tokens for each expert, or of experts for each token. May be traced.
+        choice: "experts" or "tokens", who chooses.
         limit: most tokens of an expert, for ``choice="tokens"``; first choices come before second ones, then
             earlier tokens before later ones.
+
+    Returns:
+        a ``Routing``: who computes which token, and the gates there.
+
+    Raises:
+        ValueError: an unknown choice.
+
+    Source:
+        Zhou et al., Mixture-of-experts with expert choice routing, NeurIPS 2022; Shazeer et al., ICLR 2017, of tokens' choice.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.ot import routing
+        >>> routing.top_k_routing(jnp.asarray([[0.9, 0.1], [0.6, 0.4]]), 1).dispatch.tolist()
+        [[True, False], [False, True]]
     """
     return _routing(gates, _select(jax.lax.stop_gradient(gates), jnp.asarray(k), choice), limit)
 
@@ -88,6 +105,29 @@ def sinkhorn_routing(
     r"""The k largest entries of a balanced plan: entropic transport with cost $-\log$ gates.
 
     Every token has mass 1 and every expert tokens / experts. A fixed number of Sinkhorn iterations.
+
+    Args:
+        gates: (tokens, experts), of which rows sum to 1.
+        k: of tokens for each expert, or of experts for each token. May be traced.
+        epsilon: strength of the entropy, in units of the logarithm of a gate.
+        iterations: of Sinkhorn's algorithm.
+        choice: "experts" or "tokens", who chooses.
+        limit: most tokens of an expert, for ``choice="tokens"``, as in ``top_k_routing``.
+
+    Returns:
+        a ``Routing``: who computes which token, and the gates there.
+
+    Raises:
+        ValueError: an unknown choice.
+
+    Source:
+        Clark et al., Unified scaling laws for routed language models, ICML 2022, on Sinkhorn's routing.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.ot import routing
+        >>> routing.sinkhorn_routing(jnp.asarray([[0.9, 0.1], [0.6, 0.4]]), 1).dispatch.tolist()
+        [[True, False], [False, True]]
     """
     logits = jnp.log(jnp.maximum(jax.lax.stop_gradient(gates), jnp.finfo(gates.dtype).tiny))
     plan = _sinkhorn(_problem(logits, "experts"), Entropic(epsilon), jnp.asarray(iterations))
@@ -115,12 +155,29 @@ def sparse_ot_routing(
     crowded.
 
     Args:
+        gates: (tokens, experts), of which rows sum to 1.
         k: of tokens for each expert, or of experts for each token. May be traced, like gamma, iterations and
-                learning_rate.
+            learning_rate.
         gamma: positive strength; the smaller, the nearer to an assignment without regard to mass spread.
         iterations: ADAM steps from zero on the semi-dual; None solves to convergence by ``lab.ot.solve``.
+        learning_rate: of ADAM.
+        choice: "experts" or "tokens", whose nonzeros k bounds.
+        limit: most tokens of an expert, for ``choice="tokens"``, as in ``top_k_routing``.
 
-    References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+    Returns:
+        a ``Routing``: who computes which token, and the gates there.
+
+    Raises:
+        ValueError: an unknown choice.
+
+    Source:
+        Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.ot import routing
+        >>> routing.sparse_ot_routing(jnp.asarray([[0.9, 0.1], [0.6, 0.4]]), 1).dispatch.tolist()
+        [[True, False], [False, True]]
     """
     problem, regularizer = _problem(jax.lax.stop_gradient(gates), choice), KSparse(gamma, jnp.asarray(k, jnp.int32))
     if iterations is None:

@@ -150,6 +150,7 @@ class State(NamedTuple):
 
 
 def log_mass(mass: Array) -> Array:
+    """The logarithm of masses; minus infinity where there is none, with a derivative of 0."""
     return jnp.where(mass > 0, jnp.log(jnp.where(mass > 0, mass, 1.0)), -jnp.inf)
 
 
@@ -336,6 +337,7 @@ def _accelerated_sweep(task: Task, state: State) -> State:
 
 
 def done(task: Task, state: State) -> Array:
+    """Whether the error is within the tolerance at the last epsilon, or no longer falls."""
     final = state.epsilon <= task.epsilon
     reason = jnp.where(state.waited >= _PATIENCE, Reason.STALLED, Reason.RUNNING)
     reason = jnp.where(final & (state.error <= task.tolerance), Reason.CONVERGED, reason)
@@ -343,6 +345,7 @@ def done(task: Task, state: State) -> Array:
 
 
 def measure(task: Task, state: State) -> dict[str, Array]:
+    """What the trace keeps of a sweep: value, errors, epsilon and relaxation."""
     return {
         "value": state.epsilon * state.value,
         "row_error": state.row_error,

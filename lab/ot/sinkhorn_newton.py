@@ -184,6 +184,7 @@ def _swept(task: Task, z: Array, log_scale: Array, plan: Array, epsilon: Array) 
 
 
 def init(task: Task) -> State:
+    """The state before the first step, at the first epsilon of the ladder."""
     epsilon = jnp.maximum(task.first, task.epsilon)
     z = jnp.where(task.a > 0, task.start / epsilon, -jnp.inf)
     log_scale, plan, error = _at(task, z, epsilon)
@@ -281,6 +282,7 @@ def _lowered(task: Task, state: State) -> State:
 
 
 def done(task: Task, state: State) -> Array:
+    """Whether the row error is within the tolerance at the last epsilon, or no longer falls."""
     final = state.epsilon <= task.epsilon
     reason = jnp.where(state.waited >= _WAIT, Reason.STALLED, Reason.RUNNING)
     reason = jnp.where(final & (state.row_error <= task.tolerance), Reason.CONVERGED, reason)
@@ -288,6 +290,8 @@ def done(task: Task, state: State) -> Array:
 
 
 def measure(task: Task, state: State) -> dict[str, Array]:
+    """What the trace keeps of a step: the value at the last epsilon, the row error, and what the linear solve was like."""
+
     def dual(epsilon, z, log_scale):
         potentials = jnp.where(task.a > 0, task.a * z, 0.0).sum() + jnp.where(task.b > 0, task.b * log_scale, 0.0).sum()
         return epsilon * potentials

@@ -85,6 +85,7 @@ class Solution(eqx.Module):
 
 
 def evaluate(problem: Problem, regularizer: Regularizer, alpha: Array, beta: Array, formulation: str):
+    """The objective of a formulation, with its plan, at potentials; what rounding tells apart in the semi-dual is tied."""
     if formulation == "dual":
         return dual(problem, regularizer, alpha, beta)
     # what rounding tells apart is tied: every program, which rounds in its own way, then chooses the same entries

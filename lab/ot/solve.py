@@ -86,13 +86,22 @@ def solve(
         is differentiable once in the problem and gamma by the envelope theorem.
 
     Raises:
-        ValueError, TypeError: an argument outside what is allowed.
+        ValueError: an argument outside what is allowed.
+        TypeError: a problem, regularizer or marginals of another type, or no regularizer.
 
     Warns:
         NotConverged: the answer is not the one asked for. Inside ``jit`` and ``vmap``, and where ``loop`` is a
             ``Chunked``, look at ``Solution.converged``.
 
-    Source: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+    Source:
+        Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import ot
+        >>> found = ot.solve(ot.problem(1 - np.eye(2)), ot.Entropic(1 / np.log(3)))
+        >>> np.round(found.plan(), 6).tolist()  # 3 : 1, as exp(-cost / gamma)
+        [[0.375, 0.125], [0.125, 0.375]]
     """
     if type(problem).__module__.split(".")[0] == "ott":
         problem, epsilon, relaxed = from_ott(problem)

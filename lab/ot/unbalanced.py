@@ -339,13 +339,17 @@ def solve(
 ) -> Relaxed:
     r"""Solve entropic transport with a KL penalty on one marginal or both.
 
+    $$ \min_{T \ge 0} \langle T, C\rangle + \varepsilon\, h(T) + \sum_i \kappa_i\, \mathrm{KL}\big((T1)_i \mid a_i\big)
+       + \sum_k \lambda_k\, \mathrm{KL}\big((T^\top 1)_k \mid b_k\big) $$
+
     Args:
         problem: as from ``lab.ot.problem(..., balanced=False)``. In a ``Problem`` made by hand a mass of 0 marks a row or
             column as absent (padding): whatever its cost, it carries no mass and no gradient, so that ``jax.vmap`` serves
             bags of different sizes.
         regularizer: ``Entropic(epsilon)``, traced.
-        rows, columns: positive weights kappa and lambda of the penalties, numbers or one for each row (m,) or column
-            (n,), in units of cost; ``inf`` makes the marginal hold.
+        rows: positive weights kappa of the row penalty, a number or one for each row (m,), in units of cost; ``inf`` makes the
+            marginal hold.
+        columns: positive weights lambda of the column penalty, a number or one for each column (n,), likewise.
         method: ``newton`` takes O(m n^2 + n^3) a step, and few; put the smaller side in the columns (``problem.T``).
             ``scaling`` (Sinkhorn's, in the log domain) takes O(m n), and hundreds or thousands. Memory O(m n + n^2).
         tolerance: of the marginals, L1, relative to the mass of the plan or that asked for, whichever is more; 1e-10
@@ -355,13 +359,21 @@ def solve(
         init: column potentials (n,), or the answer to a neighbouring problem.
         loop: ``lab.numerics.pure`` or a ``lab.numerics.Chunked``.
 
-    Raises:
-        ValueError, TypeError: an argument outside what is allowed.
+    Returns:
+        a ``Relaxed``, whose ``plan()`` is (m, n).
 
-    >>> from lab.ot import problem
-    >>> p = problem([[0.0, 1.0], [1.0, 0.0]], [0.3, 0.7], [0.6, 0.6], balanced=False)
-    >>> solve(p, Entropic(0.1), columns=2.0).plan().sum(axis=1)  # the rows hold
-    Array([0.3, 0.7], dtype=float64)
+    Raises:
+        ValueError: an argument outside what is allowed, or masses of different totals where both marginals must hold.
+        TypeError: a problem or regularizer of another type.
+
+    Source:
+        Chizat, Peyré, Schmitzer, Vialard, Scaling algorithms for unbalanced optimal transport problems, Math. Comp. 2018.
+
+    Examples:
+        >>> from lab import ot
+        >>> p = ot.problem([[0.0, 1.0], [1.0, 0.0]], [0.3, 0.7], [0.6, 0.6], balanced=False)
+        >>> ot.unbalanced.solve(p, ot.Entropic(0.1), columns=2.0).plan().sum(axis=1).round(6).tolist()  # the rows hold
+        [0.3, 0.7]
     """
     check(problem, regularizer, tolerance, max_iterations)
     m, n = problem.cost.shape
@@ -378,6 +390,7 @@ def solve(
 
 
 def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: int | None, loop: Loop) -> Relaxed:
+    """Solve the terms by a method, from potentials of the columns or an earlier answer, by a loop."""
     dtype, n = terms.problem.cost.dtype, terms.problem.b.shape[0]
     start = init.beta if isinstance(init, Relaxed) else init
     if start is not None and jnp.shape(start) != (n,):
@@ -475,6 +488,7 @@ def check(problem: Any, regularizer: Any, tolerance: Any, max_iterations: Any) -
 
 
 def inverse(name: str, weight: ArrayLike, size: int, dtype) -> Float[Array, " size"]:
+    """One over each of the positive weights of a side, checked and spread to its size; 0 where the weight is infinite."""
     weight = jnp.asarray(weight, dtype)
     if weight.shape not in ((), (size,)):
         raise ValueError(f"{name} has shape {weight.shape}, but one weight or {size} are needed, shape ({size},)")

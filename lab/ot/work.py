@@ -33,6 +33,7 @@ IMPROVEMENT = 1e-9
 
 
 def first(point: Array, value: Array, gradient: Array) -> Best:
+    """The first point, from which improvement is counted."""
     return Best(point, value, jnp.abs(gradient).sum(), value, jnp.int32(0))
 
 

@@ -291,6 +291,11 @@ def carry(
 ) -> Carried:
     r"""Carry points along a field, step by step, by a loop that reports and stops.
 
+    $$ dX = b\,dt \quad\text{or}\quad dX = (b \pm \epsilon s)\,dt + \sqrt{2\epsilon}\,dW, \qquad
+       (X, e) \leftarrow \mathrm{after}(t, X, e) \ \text{ after each step} $$
+
+    Time ``nfe`` evaluations, memory O(K n d) of what is kept, or of the frames.
+
     Args:
         loop: ``pure`` (works under ``jit`` and ``vmap``) or a ``Chunked``.
         fields: called at (t, x) it returns velocities of the shape of x, or a ``Field`` (with noise: whatever has
@@ -318,17 +323,23 @@ def carry(
         sees_extra: the fields are called at (t, x, extra).
         state: where a stopped one goes on, with the same arguments.
 
+    Returns:
+        a ``Carried``: times, x at them or what ``keep`` saw, the end (..., n, d), extra, counts, the reason, and the state.
+
     Raises:
         ValueError: an unknown solver, one without noise where there is noise, noise without a key, times that are not
             monotone, fields that are not as many as the rows of x, steps outside the grid, or what ``ode`` refuses.
 
-    Time ``nfe`` evaluations, memory O(K n d) of what is kept, or of the frames.
+    Source:
+        Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, 1993; Kloeden, Platen (1992), with noise.
 
-    >>> import jax.numpy as jnp
-    >>> from lab.numerics import pure
-    >>> shrunk = carry(pure, lambda t, x: -x, jnp.ones((1, 1)), jnp.linspace(0, 1, 11))
-    >>> round(float(shrunk.end[0, 0]), 4), int(shrunk.nfe)
-    (0.3679, 40)
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import paths
+        >>> from lab.numerics import pure
+        >>> shrunk = paths.carry(pure, lambda t, x: -x, jnp.ones((1, 1)), jnp.linspace(0, 1, 11))
+        >>> round(float(shrunk.end[0, 0]), 4), int(shrunk.nfe)
+        (0.3679, 40)
     """
     precision.uncut(x=x)
     x = jnp.asarray(x)
@@ -369,7 +380,23 @@ def carry(
 
 
 def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
-    """Equal steps from 0 to 1, whose number may be traced: times (most + 1,), which stay at 1 once they are there."""
+    r"""Equal steps from 0 to 1, $t_k = \min(k / K, 1)$, whose number K may be traced; they stay at 1 once they are there.
+
+    Args:
+        steps: how many, K.
+        most: static: how many there is room for; ``steps`` when omitted.
+
+    Returns:
+        times (most + 1,).
+
+    Source:
+        Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, 1993, on fixed steps.
+
+    Examples:
+        >>> from lab import paths
+        >>> paths.even(2, 4).tolist()
+        [0.0, 0.5, 1.0, 1.0, 1.0]
+    """
     most = int(steps) if most is None else most
     if isinstance(steps, Tracer):
         return jnp.minimum(jnp.arange(most + 1) / steps, 1.0)

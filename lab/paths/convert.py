@@ -35,18 +35,32 @@ FORMS = choices(Form)
 def convert(
     schedule: Schedule, t: Any, x: Float[Array, "n d"], value: Float[Array, "n d"], have: Form, want: Form
 ) -> Float[Array, "n d"]:
-    r"""Say a field in another form.
+    r"""Say a field in another form, by $x_t = \alpha x_0 + \beta x_1$ and the means of both ends given x_t.
 
     Args:
         schedule: without latent noise; its source is N(0, I).
         t: scalar time.
         x: (n, d) points.
         value: (n, d), the field at t and x in the form ``have``.
-        have, want: of "denoiser", "noise", "score", "velocity", "v".
+        have: "denoiser", "noise", "score", "velocity" or "v".
+        want: the form to say it in.
+
+    Returns:
+        (n, d), the field in the form ``want``.
 
     Raises:
         ValueError: an unknown form, a schedule with latent noise, or a form that says nothing of the other at this time: the
             noise and the score of the data where $\beta = 0$, the denoiser of the noise where $\alpha = 0$.
+
+    Source:
+        Albergo, Boffi, Vanden-Eijnden, Stochastic interpolants, JMLR 26 (2025); Salimans, Ho, ICLR 2022, of v.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import paths
+        >>> x, data = jnp.ones((1, 1)), jnp.full((1, 1), 3.0)
+        >>> paths.convert.convert(paths.Linear(), 0.5, x, data, "denoiser", "velocity").tolist()  # (3 - x) / (1 - t)
+        [[4.0]]
     """
     if have == want:
         return value

@@ -264,10 +264,25 @@ def _nearest(key: Array, x0: Array, x1: Array, k: Array) -> Array:
 
 
 def assignment(costs: Float[Array, "*batch n n"]) -> Int[Array, "*batch n"]:
-    """The column of each row in the assignment of least total cost. Infinite costs are never chosen.
+    r"""The column of each row in the assignment of least total cost, $\min_\sigma \sum_i c_{i \sigma(i)}$.
 
-    By SciPy (Jonker, Volgenant) on the host; not differentiable, but a total that is taken at the answer is, by the
-    envelope theorem.
+    Infinite costs are never chosen. By SciPy (Jonker, Volgenant) on the host; not differentiable, but a total that is taken at
+    the answer is, by the envelope theorem.
+
+    Args:
+        costs: (..., n, n).
+
+    Returns:
+        (..., n), of each row its column.
+
+    Source:
+        Jonker, Volgenant, A shortest augmenting path algorithm for dense and sparse linear assignment problems, 1987.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab.paths import couplings
+        >>> couplings.assignment(jnp.asarray([[1.0, 0.0], [0.0, 1.0]])).tolist()
+        [1, 0]
     """
     shape = jax.ShapeDtypeStruct(costs.shape[:-1], jnp.int32)
     return jax.pure_callback(_assign, shape, jax.lax.stop_gradient(costs), vmap_method="broadcast_all")

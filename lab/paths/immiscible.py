@@ -75,11 +75,32 @@ class Prediction(NamedTuple):
 
 
 def predict(k: ArrayLike, d: int, squared_norm: ArrayLike) -> Prediction:
-    r"""What choosing among k noises does at large d, with $\sigma = \sqrt{2 d + 4 |x|^2}$:
+    r"""What choosing among k noises does at large d.
 
-    $$ \frac{m_k \sigma}{2 (d + |x|^2)}, \qquad -\frac{2 d\, m_k}{\sigma}, \qquad \frac{2 |x| m_k}{\sigma} . $$
+    $$ \frac{m_k \sigma}{2 (d + |x|^2)}, \qquad -\frac{2 d\, m_k}{\sigma}, \qquad \frac{2 |x| m_k}{\sigma}, \qquad
+       \sigma = \sqrt{2 d + 4 |x|^2} $$
 
-    Within 3 % and 6 % of the truth from d = 768 on.
+    with $m_k$ the mean of the largest of k standard normals. Within 3 % and 6 % of the truth from d = 768 on.
+
+    Args:
+        k: how many noises there are to choose from.
+        d: dimension.
+        squared_norm: $|x|^2$ of the datum.
+
+    Returns:
+        a ``Prediction``: the relative fall of $E|x - n|$, the change of $E|n|^2$, and the mean of n along x.
+
+    Raises:
+        ValueError: k below 1 (by the check that it calls).
+
+    Source:
+        Li et al., Improved Immiscible Diffusion, 2025, of the choice; the formulas are derived in the lab.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import paths
+        >>> abs(jnp.stack(paths.immiscible.predict(1, 768, 100.0))).max().round(6).tolist()  # one noise is no choice
+        0.0
     """
     _number(k)
     m, squared = largest_of(k), jnp.asarray(squared_norm)

@@ -157,13 +157,34 @@ def are_gaussians(*ends: Any) -> bool:
 def interpolant(
     name: str, latent: Latent, a: ArrayLike, source: Any, target: Any, joint: Joint | Pairs | None = None
 ) -> Interpolant:
-    """The path between two laws, independent unless a joint law of both is given.
+    r"""The path between two laws, independent unless a joint law of both is given.
+
+    $$ x_t = \alpha(t)\, x_0 + \beta(t)\, x_1 + \gamma(t)\, z $$
 
     Args:
-        name, latent, a: as in ``schedule_named``. A one-sided schedule begins at N(0, I) and a mirror at the data, whatever
-            the source is.
-        source, target: laws.
+        name: of the schedule, one of ``SCHEDULES``. A one-sided one begins at N(0, I) and a mirror at the data, whatever the
+            source is.
+        latent: name of the latent noise, one of ``LATENTS``.
+        a: size of the latent noise; of "bridge" its coefficients (m,).
+        source: law at t = 0.
+        target: law at t = 1.
         joint: of both ends, with these marginals.
+
+    Returns:
+        an ``Interpolant``: the schedule, both ends, the exact field, and the times between which that has values.
+
+    Raises:
+        ValueError: names outside what is allowed, or laws that ``exact`` refuses.
+
+    Source:
+        Albergo, Boffi, Vanden-Eijnden, Stochastic interpolants, JMLR 26 (2025).
+
+    Examples:
+        >>> from lab import paths
+        >>> path = paths.interpolant("linear", "none", 1.0, paths.standard(1), paths.gaussian([4.0]))
+        >>> mean, covariance = path.moments(0.5)
+        >>> float(mean[0]), float(covariance[0, 0])  # 4 / 2, and 1/4 + 1/4
+        (2.0, 0.5)
     """
     schedule = schedule_named(name, latent, a)
     margin = 1e-4 if jnp.result_type(float) == jnp.float64 else 1e-3

@@ -103,10 +103,33 @@ def energy(
 ) -> Energy:
     r"""The kinetic energy of a schedule without latent between two times, by Gauss-Legendre quadrature.
 
-    Differentiable in the schedule. The conditional energy of VP diffusions diverges at t = 1: stop before it, and say where.
+    $$ E = \int \big( \dot r^2 + r^2 \dot\theta^2\, \gamma(\theta) \big) dt, \qquad \int (\alpha'^2 + \beta'^2)\, dt $$
+
+    of the velocity field and of single pairs. Differentiable in the schedule. The conditional energy of VP diffusions diverges
+    at t = 1: stop before it, and say where.
+
+    Args:
+        schedule: called at t it returns ``Coefficients``, without latent noise.
+        separation: of the data.
+        start: the first time.
+        stop: the last time.
+        panels: of the quadrature, with four nodes each; static.
+
+    Returns:
+        an ``Energy``, per dimension.
 
     Raises:
         ValueError: a schedule with latent noise, or times that do not go forward within [0, 1].
+
+    Source:
+        Shaul, Chen, Nickel, Le, Lipman, On Kinetic Optimal Probability Paths for Generative Models, ICML 2023.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import paths
+        >>> found = paths.kinetic.energy(paths.Trigonometric(), paths.separation.of_gaussian(jnp.ones(2)))
+        >>> round(float(found.marginal), 6), round(float(found.conditional), 6)  # N(0, I) stays; (pi / 2)^2
+        (0.0, 2.467401)
     """
     if known((start, stop)) and not 0 <= start <= stop <= 1:  # type: ignore[operator]
         raise ValueError(f"the times go from {start} to {stop}, but 0 <= start <= stop <= 1 is needed")

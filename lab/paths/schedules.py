@@ -404,7 +404,27 @@ def interpolate(
     x1: Float[Array, "n d"],
     z: Float[Array, "n d"] | None = None,
 ) -> Float[Array, "n d"]:
-    r"""$x_t = \alpha x_0 + \beta x_1 + \gamma z$ for a time () or a time of each row (n,)."""
+    r"""The path between its ends, $x_t = \alpha x_0 + \beta x_1 + \gamma z$.
+
+    Args:
+        schedule: called at t it returns ``Coefficients``.
+        t: a time () or a time of each row (n,).
+        x0: (n, d), of the source.
+        x1: (n, d), of the data.
+        z: (n, d) latent noise; left out when omitted.
+
+    Returns:
+        points of the path, (n, d).
+
+    Source:
+        Albergo, Boffi, Vanden-Eijnden, Stochastic interpolants, JMLR 26 (2025).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import paths
+        >>> paths.interpolate(paths.Linear(), 0.25, jnp.asarray([[0.0]]), jnp.asarray([[4.0]])).tolist()
+        [[1.0]]
+    """
     c = _rows(schedule(t), x0)
     x = c.alpha * x0 + c.beta * x1
     return x if z is None else x + c.gamma * z
@@ -417,7 +437,30 @@ def conditional_velocity(
     x1: Float[Array, "n d"],
     z: Float[Array, "n d"] | None = None,
 ) -> Float[Array, "n d"]:
-    r"""$\alpha' x_0 + \beta' x_1 + \gamma' z$, what a network for the velocity regresses on. Times inside (0, 1)."""
+    r"""What a network for the velocity regresses on, $\alpha' x_0 + \beta' x_1 + \gamma' z$. Times inside (0, 1).
+
+    At an end where it is not finite, it is taken at the nearest time where it is (``inside``).
+
+    Args:
+        schedule: called at t it returns ``Coefficients``.
+        t: a time () or a time of each row (n,).
+        x0: (n, d), of the source.
+        x1: (n, d), of the data.
+        z: (n, d) latent noise; left out when omitted.
+
+    Returns:
+        velocities (n, d), in units of x.
+
+    Source:
+        Albergo, Boffi, Vanden-Eijnden, Stochastic interpolants, JMLR 26 (2025).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import paths
+        >>> x0, x1 = jnp.asarray([[1.0]]), jnp.asarray([[3.0]])
+        >>> paths.conditional_velocity(paths.Linear(), 0.5, x0, x1).tolist()  # x1 - x0
+        [[2.0]]
+    """
     c = _rows(inside(schedule, t), x0)
     v = c.d_alpha * x0 + c.d_beta * x1
     return v if z is None else v + _divide(c.gg, c.gamma) * z
