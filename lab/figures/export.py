@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
 from unittest.mock import patch
@@ -340,6 +341,8 @@ def _render(
         gridded = isinstance(drawn, hv.Layout) and len(figure.axes) == len(drawn)
         columns = _on_grid(figure, stacks) if gridded else 1
         _shrink(figure, width / columns)
+        if stacks and columns > 1:
+            _share_labels(figure)
         for number, axes in enumerate(figure.axes if letters and gridded else ()):
             bold: dict[str, Any] = {"family": "cmb10"} if style.signs == "cm" else {"fontweight": "bold"}
             axes.set_title(f"({chr(ord('a') + number)})", loc="left", pad=4, fontsize=style.points + 1, **bold)
@@ -348,6 +351,7 @@ def _render(
             figure.set_layout_engine("constrained", w_pad=_PAD, h_pad=_PAD)
         figure.set_size_inches(width, height or _height(figure, width))
         _break_labels(figure)
+        _break_notes(figure)
         _make_room(figure)
         _fit_words(figure)
         setting: dict[str, Any] = {"dpi": dpi or style.dpi, "transparent": True, "bbox_inches": None}
@@ -609,6 +613,34 @@ def _break_labels(figure: "Figure") -> None:
                 if gaps and (box.min[side] < figure.bbox.min[side] or box.max[side] > figure.bbox.max[side]):
                     middle = min(gaps, key=lambda place: abs(place - len(words) / 2))
                     axis.label.set_text(f"{words[:middle]}\n{words[middle + 1 :]}")
+
+
+def _share_labels(figure: "Figure") -> None:
+    """Frames of one picture side by side are labelled once: up at the left, across in the middle."""
+    rows: dict[int, list[Any]] = {}
+    for axes in figure.axes:
+        rows.setdefault(axes.get_subplotspec().rowspan.start, []).append(axes)
+    for row in rows.values():
+        for number, axes in enumerate(row):
+            if number and axes.get_ylabel() == row[0].get_ylabel():
+                axes.set_ylabel("")
+                axes.tick_params(labelleft=False)
+            if number != len(row) // 2 and axes.get_xlabel() == row[len(row) // 2].get_xlabel():
+                axes.set_xlabel("")
+
+
+def _break_notes(figure: "Figure") -> None:
+    """Set the note of a picture that is longer than its axes are wide in more lines, above them."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        frame = axes.get_window_extent()
+        for text in axes.texts if axes.axison else ():
+            box, words = text.get_window_extent(), text.get_text()
+            left_top = (text.get_horizontalalignment(), text.get_verticalalignment()) == ("left", "top")
+            if left_top and box.x1 > frame.x1 + 2 and box.x0 < frame.x1:
+                most = max(8, int(len(words) * (frame.x1 - box.x0) / box.width) - 1)
+                text.set_text("\n".join(wrap(words.replace("\u00a0", " ").strip(), most)))
+                text.set_verticalalignment("bottom")
 
 
 def _make_room(figure: "Figure") -> None:

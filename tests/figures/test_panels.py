@@ -13,6 +13,7 @@ from pypdf import PdfReader
 from lab import figures, studies
 from lab.figures.export import _render
 from lab.figures.panels import columns_of
+from lab.studies import draw
 from lab.studies.contract.declare import Paper
 
 APP = Path(__file__).parent.parent / "app"
@@ -73,6 +74,28 @@ def test_letters_stand_before_the_parts_and_wide_frames_below_each_other():
     _render(row, "svg", 3.25, None, style, stacks=True)
     upper, lower = (axes.get_window_extent() for axes in seen["figure"].axes)
     assert lower.y1 < upper.y0
+
+
+def test_frames_side_by_side_are_labelled_once_and_long_notes_stand_above_them():
+    seen = {}
+
+    def look(plot, element):
+        seen["figure"] = plot.handles["fig"]
+
+    with draw.theme("print"):
+        note = "a note that is longer than a third of a column is wide"
+        frames = [draw.plot(draw.points([0, 1], [0, 1]), xlabel="across", ylabel="up", note=note) for _ in range(3)]
+    row = hv.Layout([each.opts(hooks=[look], backend="matplotlib") for each in frames]).cols(3)
+    _render(row, "svg", 3.25, None, figures.find_style("paper"), stacks=True)
+    axes = seen["figure"].axes
+    assert [each.get_ylabel() for each in axes] == ["up", "", ""]
+    assert [each.get_xlabel() for each in axes] == ["", "across", ""]
+    for each in axes:
+        told = next(text for text in each.texts if text.get_text().strip())
+        assert " ".join(told.get_text().split()) == note
+        box, frame = told.get_window_extent(), each.get_window_extent()
+        assert box.x1 < frame.x1 + 6
+        assert box.y0 >= frame.y1 - 1
 
 
 def test_marks_shrink_with_the_width_of_their_axes():

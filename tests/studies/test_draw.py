@@ -338,9 +338,17 @@ def test_non_zeros_are_outlined_while_they_can_be_seen():
     assert outlined(plan_of(32, 32, 2), outline=False) == 0
 
 
+def test_a_plan_on_paper_says_what_its_shades_stand_for():
+    with draw.theme("print"):
+        *_, low, high = draw.plan(np.array([[0.0, 0.25], [0.5, 0.25]]), [0.25, 0.75], [0.5, 0.5])
+    assert [layer.dimension_values("text")[0] for layer in (low, high)] == ["0", "0.5"]
+    with draw.theme("light", backend="bokeh"):
+        assert not [layer for layer in draw.plan(np.eye(2), [1, 1], [1, 1]) if isinstance(layer, hv.Labels)]
+
+
 def test_marginals_stand_on_the_sides_and_show_what_is_missed():
     matrix = np.array([[0.25, 0.0], [0.0, 0.75]])
-    _, _, target, source, sums = draw.plan(matrix, [0.5, 0.5], [0.25, 0.75])
+    _, _, target, source, sums, *_ = draw.plan(matrix, [0.5, 0.5], [0.25, 0.75])
     assert all(target.dimension_values("y") > 1.5)
     assert all(source.dimension_values("x") > 1.5)
     tall = target.dimension_values("y1") - target.dimension_values("y")

@@ -14,6 +14,7 @@ from .tips import tips
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
 OUTLINED = 64  # cells a side that can be seen one by one
+_STEPS = 24  # shades of a scale
 _FEW = 0.1  # share of entries that take fewer bytes as boxes
 
 
@@ -167,8 +168,17 @@ def plan(
     thin = 0.5 if max(x.n, y.n) <= OUTLINED else 0.25  # or it covers the bars
     dress(got, both={"color": current().ink}, bokeh={"line_width": 1}, mpl={"linewidth": thin})
     top, right = y.high + 0.23 * y.span, x.high + 0.23 * x.span
+    scale = grid.scale() if current().backend != "bokeh" else []  # a pointer tells it on a page
     return frame(
-        [*grid.cells(xlabel, ylabel, clabel, bar=False), *grid.outline(outline), asked_b, asked_a, got, *grid.words()],
+        [
+            *grid.cells(xlabel, ylabel, clabel, bar=False),
+            *grid.outline(outline),
+            asked_b,
+            asked_a,
+            got,
+            *scale,
+            *grid.words(),
+        ],
         (x.low, right),
         (y.low, top),
         xlabel=xlabel,
@@ -295,6 +305,25 @@ class _Grid:
             mpl={"facecolor": "none", "edgecolor": current().muted, "linewidth": 0.4},
         )
         return [line]
+
+    def scale(self) -> list[Any]:
+        """What the shades stand for, in the corner between the marginals of a plan."""
+        x, y = self.x, self.y
+        left, low, high = x.high + 0.05 * x.span, y.high + 0.04 * y.span, y.high + 0.2 * y.span
+        edges = np.linspace(low, high, _STEPS + 1)
+        across = (np.full(_STEPS, left), np.full(_STEPS, left + 0.03 * x.span))
+        tints = [self.palette[round(k * (len(self.palette) - 1) / (_STEPS - 1))] for k in range(_STEPS)]
+        box = (
+            across[0],
+            edges[:-1],
+            across[1],
+            edges[1:] + 0.5 * (edges[1] - edges[0]),
+            np.linspace(*self.clim, _STEPS),
+        )
+        boxes = rectangles(box, "", current().ink, edge=False, alpha=1.0, own=tints)  # each over the foot of the next
+        ends = zip((low, high), self.clim, strict=True)
+        said = [Words(left + 0.045 * x.span, at, f"{value:.2g}", current().muted) for at, value in ends]
+        return [boxes, *words(said)]
 
     def words(self) -> list[hv.Labels]:
         """Why there is nothing to see, where that is so."""

@@ -150,7 +150,7 @@ def _threshold(result: xr.Dataset) -> Any:
 
 def _errors(result: xr.Dataset) -> Any:
     names = result.design.values.tolist()
-    wide, layers = 0.8 / len(names), []
+    wide, layers, ends = 0.8 / len(names), [], []
     top = 1.0
     for k, name in enumerate(names):
         q = result.ratio_quantile.sel(design=name, n_over_m=list(_BOXES)).transpose("n_over_m", "level").values
@@ -158,16 +158,23 @@ def _errors(result: xr.Dataset) -> Any:
         top = max(top, float(np.nanmax(np.where(np.isfinite(q), q, 1.0))))
         at = np.arange(len(_BOXES)) + (k - (len(names) - 1) / 2) * wide
         tint, half = _tint(name), 0.4 * wide
+        ends.append((at, q[:, 4], tint))
         layers += [
             draw.segments(at, q[:, 0], at, q[:, 4], color=tint, width=0.5),
             draw.rectangles((at - half, q[:, 1], at + half, q[:, 3], q[:, 3] - q[:, 1]), "", tint, alpha=0.55),
             draw.segments(at - half, q[:, 2], at + half, q[:, 2], color=draw.INK),
         ]
     top = min(top, 1e4)
-    words = [
+    words = [  # what goes on beyond the axis
+        draw.text(at, np.where(high > top, top, np.nan), ["▲"] * len(at), color=tint, side="center", up="top")
+        for at, high, tint in ends
+    ]
+    words += [
         draw.text([len(_BOXES) - 0.4], [top ** (0.97 - 0.08 * k)], TITLES[name], color=_tint(name))
         for k, name in enumerate(names)
     ]
+    beyond = "▲ goes on" if any((high > top).any() for _, high, _ in ends) else ""
+    words.append(draw.text([len(_BOXES) - 0.4], [top ** (0.97 - 0.08 * len(names))], beyond))
     return draw.plot(
         *layers, *words, draw.hline(1.0, color=draw.MUTED), logy=True, xlabel="n/m", ylabel="squared error / best",
         xticks=[(k, str(r)) for k, r in enumerate(_BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(_BOXES) + 1.6), height=340,
