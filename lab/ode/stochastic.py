@@ -167,6 +167,7 @@ class Moments(NamedTuple):
 
 
 def moments(paths: Float[Array, "times n 2"]) -> Moments:
+    """Mean and variance at each time, over the paths."""
     return Moments(paths.mean(axis=1), paths.var(axis=1))
 
 
