@@ -95,6 +95,8 @@ WHOLE = ("balanced", "uot")
 
 
 class Model(NamedTuple):
+    """The linear layer and the cosine head."""
+
     layer: Float[Array, "d d"]
     head: Float[Array, "k d"]
 
@@ -137,6 +139,8 @@ class Experiment(NamedTuple):
 
 
 class State(NamedTuple):
+    """Where a training is."""
+
     model: Model
     moments: optax.OptState
     epoch: Int[Array, ""]

@@ -218,6 +218,8 @@ class Lesson(eqx.Module):
 
 
 class Seen(NamedTuple):
+    """What is seen of a step of a training: losses, regularizers, evaluations."""
+
     loss: Array
     misfit: Array
     reg_E: Array  # sum of E h
@@ -226,6 +228,8 @@ class Seen(NamedTuple):
 
 
 class State(NamedTuple):
+    """Where a training is."""
+
     model: Any
     moments: optax.OptState
     step: Int[Array, ""]

@@ -139,7 +139,7 @@ def mean_by_kind(kind: Int[Array, "n width"], values: Float[Array, "n width"], k
         means (kinds,).
 
     Source:
-        Ren et al. (2025), OTSurv, whose masses by morphology it sums up.
+        Of the lab; the masses are those of Ren et al. (2025), OTSurv.
 
     Examples:
         >>> from lab import survival

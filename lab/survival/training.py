@@ -210,6 +210,8 @@ class Best(eqx.Module):
 
 
 class State(eqx.Module):
+    """Where a training is."""
+
     model: Model
     moments: optax.OptState
     step: Int[Array, ""]
