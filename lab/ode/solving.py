@@ -331,7 +331,7 @@ def problem(
 
     Examples:
         >>> from lab import ode
-        >>> given = ode.problem(lambda t, y: -y, [1, 2], 0.0, 3.0, h0=0.1)
+        >>> given = ode.problem(lambda t, y: -y, jnp.array([1, 2]), 0.0, 3.0, h0=0.1)
         >>> given.y0, given.stops
         (Array([1., 2.], dtype=float64), Array([3.], dtype=float64))
     """

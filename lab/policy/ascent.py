@@ -431,6 +431,8 @@ def ascend(
         ...     exact = None
         ...     def gradient(self, theta, key):
         ...         return -theta, policy.ascent.Told(*jnp.zeros(3))
+        ...     def curvature(self, theta, v, key):
+        ...         return -v, policy.ascent.Told(*jnp.zeros(3))
         >>> keys = jax.random.split(jax.random.key(0), 1)
         >>> found = policy.ascend(Bowl(), jnp.ones((1, 2)), keys, rules=["PG"], g0=0.5, updates=1)
         >>> found.theta.tolist()  # gamma_0 = 1/2

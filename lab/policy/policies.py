@@ -176,7 +176,7 @@ def tabular(states: int, actions: int) -> Softmax:
     Examples:
         >>> from lab import policy
         >>> one = policy.tabular(3, 2)
-        >>> one.size, float(jnp.exp(one.log_prob(jnp.zeros(6), jnp.eye(3)[0], 1)).round(9))
+        >>> one.size, float(jnp.exp(one.log_prob(jnp.zeros(6), jnp.eye(3)[0], jnp.array(1))).round(9))
         (6, 0.5)
     """
     return Softmax((states, actions), bias=False)

@@ -61,7 +61,7 @@ def spectrum(kernel: ArrayLike) -> Spectrum:
 
     Examples:
         >>> from lab import sampling
-        >>> sampling.spectrum([[2.0, 1.0], [1.0, 2.0]]).values.round(9)
+        >>> sampling.spectrum(jnp.array([[2.0, 1.0], [1.0, 2.0]])).values.round(9)
         Array([3., 1.], dtype=float64)
     """
     l = symmetric(kernel, "L")
@@ -108,7 +108,7 @@ def spectrum_of_features(features: ArrayLike) -> Spectrum:
 
     Examples:
         >>> from lab import sampling
-        >>> sampling.spectrum_of_features([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]).values.round(9)
+        >>> sampling.spectrum_of_features(jnp.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])).values.round(9)
         Array([4., 1.], dtype=float64)
     """
     f = jnp.asarray(features, float)
@@ -223,7 +223,7 @@ def l_ensemble(key: Array, given: Spectrum, size: int | None = None) -> Bool[Arr
 
     Examples:
         >>> from lab import sampling
-        >>> alike = sampling.spectrum([[1.0, 1.0], [1.0, 1.0]])
+        >>> alike = sampling.spectrum(jnp.array([[1.0, 1.0], [1.0, 1.0]]))
         >>> masks = sampling.l_ensemble(jax.random.key(0), alike, 50)
         >>> masks.shape, bool(masks.all(axis=1).any())  # two equal items never come together
         ((50, 2), False)
@@ -268,7 +268,7 @@ def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[A
 
     Examples:
         >>> from lab import sampling
-        >>> pair = sampling.spectrum([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        >>> pair = sampling.spectrum(jnp.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
         >>> drawn = sampling.k_dpp(jax.random.key(0), pair, 2, 20)
         >>> bool((drawn == 2).any(axis=1).all())  # of two equal items one is taken, and the other item always
         True

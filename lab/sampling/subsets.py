@@ -161,7 +161,7 @@ def diverse(
 
     Examples:
         >>> from lab import sampling
-        >>> found = sampling.diverse(jax.random.key(0), [[0.0], [0.1], [3.0], [6.0]], 2)
+        >>> found = sampling.diverse(jax.random.key(0), jnp.array([[0.0], [0.1], [3.0], [6.0]]), 2)
         >>> round(float(found.probabilities.sum()), 9), bool(found.probabilities[3] > found.probabilities[1])
         (2.0, True)
     """

@@ -425,7 +425,7 @@ def match(net: Net, x: Surface, y: Surface, k: int = 30, settings: Settings | No
         >>> from lab import shapes
         >>> ball = shapes.sphere(0)
         >>> x = shapes.surface.surface(ball, 4, ball.vertices)
-        >>> net = shapes.OwnNet(jax.tree_util.Partial(lambda w, on: w * on.descriptors, jnp.ones(3)))
+        >>> net = shapes.OwnNet(jax.tree_util.Partial(lambda w, on: on.descriptors @ w, jnp.eye(3)))
         >>> shapes.match(net, x, x, k=4).nearest.tolist()  # places as features: each vertex is itself
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     """

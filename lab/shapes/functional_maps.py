@@ -387,7 +387,8 @@ def zoomout(
         >>> from lab import shapes
         >>> sheet = shapes.sheet(4, 3, width=1.5)
         >>> of = shapes.spectrum.spectrum(shapes.laplacian.laplacian(sheet), 5)
-        >>> found = shapes.zoomout(jnp.eye(3), of.functions, of.functions, of.inverse)  # to itself
+        >>> phi = jnp.asarray(of.functions)
+        >>> found = shapes.zoomout(jnp.eye(3), phi, phi, jnp.asarray(of.inverse))  # to itself
         >>> found.p2p.tolist() == list(range(12)), bool(jnp.allclose(found.c_xy, jnp.eye(5)))
         (True, True)
     """

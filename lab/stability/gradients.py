@@ -47,8 +47,8 @@ def call(model: Callable, x: Array) -> Array:
 
     Examples:
         >>> from lab import stability
-        >>> stability.call(lambda x: 2 * x, 3)
-        6
+        >>> stability.call(lambda x: 2 * x, jnp.array([3.0])).tolist()
+        [6.0]
     """
     return model(x)
 

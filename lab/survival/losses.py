@@ -58,7 +58,7 @@ def cox(
 
     Examples:
         >>> from lab import survival
-        >>> round(float(survival.cox([0.0, 0.0], [1.0, 2.0], [1, 1])), 6)  # (log 2 + log 1) / 2
+        >>> round(float(survival.cox(jnp.zeros(2), jnp.array([1.0, 2.0]), jnp.ones(2))), 6)  # (log 2 + log 1) / 2
         0.346574
     """
     risk = real(risk)
@@ -157,7 +157,7 @@ def nll(
     Examples:
         >>> from lab import survival
         >>> logits = jnp.zeros((1, 3))  # hazards of 1/2: the event comes in bin 1 with probability 1/4
-        >>> round(float(jnp.exp(-survival.nll(logits, [1], [1]))), 9)
+        >>> round(float(jnp.exp(-survival.nll(logits, jnp.array([1]), jnp.array([1])))), 9)
         0.25
     """
     logits, bins = real(logits), logits.shape[1]
@@ -208,7 +208,7 @@ def ranking(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLi
 
     Examples:
         >>> from lab import survival
-        >>> float(survival.ranking([0.0, 0.0], [1.0, 2.0], [1, 0]))
+        >>> float(survival.ranking(jnp.array([0.0, 0.0]), jnp.array([1.0, 2.0]), jnp.array([1, 0])))
         -0.5
     """
     risk = real(risk)

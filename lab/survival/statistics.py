@@ -43,9 +43,9 @@ def cindex(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLik
 
     Examples:
         >>> from lab import survival
-        >>> float(survival.cindex([2.0, 1.0, 0.0], [1.0, 2.0, 3.0], [1, 1, 0]))
+        >>> float(survival.cindex(jnp.array([2.0, 1.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0])))
         1.0
-        >>> float(survival.cindex([0.0, 0.0, 0.0], [1.0, 2.0, 3.0], [1, 1, 0]))
+        >>> float(survival.cindex(jnp.array([0.0, 0.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0])))
         0.5
     """
     risk = real(risk)
@@ -104,7 +104,8 @@ def kaplan_meier(
 
     Examples:
         >>> from lab import survival
-        >>> survival.kaplan_meier([1.0, 2.0, 3.0, 4.0], [1, 0, 1, 1], [0.0, 1.0, 3.0]).survival  # 3/4, then half of it
+        >>> time, event = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([1, 0, 1, 1])
+        >>> survival.kaplan_meier(time, event, jnp.array([0.0, 1.0, 3.0])).survival  # 3/4, then half of it
         Array([1.   , 0.75 , 0.375], dtype=float64)
     """
     time, event, present = censored(time, event, present)
@@ -155,7 +156,7 @@ def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike, present: Array
 
     Examples:
         >>> from lab import survival
-        >>> alike = survival.log_rank([1.0, 1.0, 2.0, 2.0], [1, 1, 1, 1], [0, 1, 0, 1])
+        >>> alike = survival.log_rank(jnp.array([1.0, 1.0, 2.0, 2.0]), jnp.array([1, 1, 1, 1]), jnp.array([0, 1, 0, 1]))
         >>> float(alike.chi2), float(alike.p)
         (0.0, 1.0)
     """
