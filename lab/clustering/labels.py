@@ -55,14 +55,33 @@ def label(
     solver: Literal["newton", "scaling"] | str = "newton",
     loop: Loop = pure,
 ) -> Labels:
-    """The plan of these costs.
+    r"""The plan of these costs: partial transport of the share $\rho$ of the samples that fit best.
+
+    With a similarity it is that of ``sp2ot``, which has a strength mu; without, that of ``lab.ot.partial``.
 
     Args:
-        costs: (n, k), as ``problem`` makes them.
+        costs: (n, k), as ``problem`` makes them, $-\log p$ in nats.
         settings: epsilon, lam and, with a similarity, strength are used.
         rho: the share that is labelled, in (0, 1].
         similarity: of the samples; draws similar ones to the same cluster.
         solver: ``newton`` or ``scaling``, where there is no similarity.
+        loop: ``pure``, or a ``Chunked`` that reports and stops.
+
+    Returns:
+        the plan (n, k) of mass rho, its potentials (k + 1,), the slack last, and how it was found.
+
+    Raises:
+        ValueError: another word for the solver, or what the solvers refuse.
+
+    Source:
+        Zhang, Ren and He (2024), P2OT; with a similarity SP2OT.
+
+    Examples:
+        >>> from lab import clustering, ot
+        >>> costs = ot.problem(jnp.array([[0.0, 3.0], [3.0, 0.0], [2.0, 2.0], [2.0, 2.0]]))
+        >>> found = clustering.label(costs, clustering.Settings(epsilon=0.05), 0.5)
+        >>> found.plan.sum(axis=1).round(3)  # the two that fit are labelled
+        Array([0.25, 0.25, 0.  , 0.  ], dtype=float64)
     """
     entropy = Entropic(settings.epsilon)
     if similarity is not None:
@@ -118,15 +137,33 @@ def judge(
     classes: Int[Array, " n"],
     sizes: ArrayLike,
 ) -> Judged:
-    """Compare pseudo-labels with classes 0 ... k - 1 that the method does not know.
+    r"""Compare pseudo-labels with classes 0 ... k - 1 that the method does not know.
+
+    Clusters are put in the order of the classes that they match. The sizes are compared by
+    $\mathrm{KL}(m / |m| \mid 1/k)$, m the masses of the clusters.
 
     Args:
-        plan, potentials: of ``Labels``.
+        plan: (n, k), of ``Labels``.
+        potentials: (k + 1,), of ``Labels``, the slack last.
         rho: that the plan was asked for.
         model: whose clusters are scored.
         x: (n, d), the samples.
         classes: (n,).
         sizes: (k,), of the classes.
+
+    Returns:
+        scores of the model's clusters, and precision, recall and masses of the pseudo-labels.
+
+    Source:
+        Zhang, Ren and He (2024), SP2OT; matching by Kuhn, The Hungarian method (1955).
+
+    Examples:
+        >>> from lab import clustering
+        >>> model = clustering.training.Model(jnp.eye(2), jnp.eye(2)[::-1])  # cluster 0 is class 1
+        >>> plan = jnp.array([[0.0, 0.5], [0.5, 0.0]])
+        >>> seen = clustering.judge(plan, jnp.zeros(3), 1.0, model, jnp.eye(2), jnp.array([0, 1]), jnp.ones(2))
+        >>> float(seen.scores.accuracy), float(seen.labelled_precision), seen.plan.tolist()
+        (1.0, 1.0, [[0.5, 0.0], [0.0, 0.5]])
     """
     n, k = plan.shape
     judged = scores(classes, clusters_of(model, x), k)

@@ -60,15 +60,27 @@ class Similarity(NamedTuple):
 def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -> Similarity:
     r"""Gaussian similarity $e^{-\|h_i - h_j\|^2 / (2 c^2 d)}$ of each sample to its k nearest others, zero beyond.
 
+    Time and memory O(n^2).
+
     Args:
-        features: of the samples, frozen.
+        features: of the samples, frozen, (n, d).
         k: neighbours, at most n - 1.
         width: c.
 
-    Time and memory O(n^2).
+    Returns:
+        the sparse similarity, k entries a row, without diagonal.
 
     Raises:
         ValueError: k out of range.
+
+    Source:
+        Zhang, Ren and He (2024), SP2OT.
+
+    Examples:
+        >>> from lab import clustering
+        >>> near = clustering.similarity(jnp.array([[0.0], [2.0], [5.0]]), k=1, width=1.0)
+        >>> near.columns.tolist(), near.values[0].round(4)  # exp(-2)
+        ([[1], [0], [1]], Array([0.1353], dtype=float64))
     """
     n = features.shape[0]
     if not 1 <= k < n:
@@ -143,12 +155,36 @@ def objective(
 ) -> Float[Array, ""]:
     r"""What ``solve`` lowers, at a plan that is given: differentiable in all that is an array.
 
+    $$ \langle Q, C\rangle - \mu \langle S, Q Q^\top\rangle + \lambda\, \mathrm{KL}(Q^\top 1 \mid \rho\, b)
+       + \varepsilon\, h([Q, \xi]) $$
+
     The constraints are not looked at, but for $\xi = a - Q1$, which counts as 0 where it is negative; an infinite lam
     leaves its term out. Time O(n k c).
 
     Args:
+        problem: cost (n, c) and masses of samples (n,) and clusters (c,).
+        regularizer: ``Entropic(epsilon)``.
+        similarity: of the samples.
         plan: (n, c), non-negative, of mass rho in all.
-        regularizer, rho, lam, strength: as in ``solve``.
+        rho: share of the mass, in (0, 1].
+        lam: weight of the sizes, in units of cost.
+        strength: mu, at least 0.
+
+    Returns:
+        one number, in units of cost.
+
+    Source:
+        Zhang, Ren and He (2024), SP2OT.
+
+    Examples:
+        >>> from lab import clustering, ot
+        >>> pair = clustering.Similarity(jnp.array([[1], [0]]), jnp.ones((2, 1)))
+        >>> value = lambda plan: clustering.sp2ot_objective(
+        ...     ot.problem(jnp.zeros((2, 2))), ot.Entropic(0.1), pair, plan, rho=1.0, lam=jnp.inf, strength=1.0
+        ... )
+        >>> apart, together = jnp.eye(2) / 2, jnp.array([[0.5, 0.0], [0.5, 0.0]])
+        >>> round(float(value(apart) - value(together)), 9)  # mu (1/4 + 1/4)
+        0.5
     """
     rest = jnp.maximum(problem.a - plan.sum(axis=1), 0)
     prior, sizes = rho * problem.b, plan.sum(axis=0)
@@ -209,19 +245,41 @@ def solve(
     init: Solution | None = None,
     loop: Loop = pure,
 ) -> Solution:
-    """Majorize and minimize from the uniform plan, or from the answer to a neighbouring problem.
+    r"""Majorize and minimize from the uniform plan, or from the answer to a neighbouring problem.
 
-    Args:
-        problem, regularizer, rho, lam: as in ``lab.ot.partial.solve``.
-        similarity: of the samples.
-        strength: mu >= 0, the paper's lambda_1; 0 is partial transport, in one step. Traced.
-        tolerance: change of the objective, in its units, at which to stop.
+    $$ Q_{t+1} = \text{the partial plan of the cost } C - \mu (S + S^\top) Q_t $$
 
     A step takes one partial transport from the potentials of the last one, and O(n k c).
+
+    Args:
+        problem: cost (n, c) and masses, as in ``lab.ot.partial.solve``.
+        regularizer: ``Entropic(epsilon)``.
+        similarity: of the samples.
+        rho: share of the mass that is transported, in (0, 1]; traced.
+        lam: weight of the sizes, in units of cost; infinite makes them exact. Traced.
+        strength: mu >= 0, the paper's lambda_1; 0 is partial transport, in one step. Traced.
+        tolerance: change of the objective, in its units, at which to stop.
+        max_iterations: steps at most.
+        init: the answer to a neighbouring problem.
+        loop: ``pure``, or a ``Chunked`` that reports and stops between steps.
+
+    Returns:
+        the plan (n, c), potentials (c + 1,), the objective and its largest rise, and how it went.
 
     Raises:
         ValueError: a similarity of another size or with negative entries, a negative strength, or what partial.solve
             refuses.
+
+    Source:
+        Zhang, Ren and He (2024), SP2OT.
+
+    Examples:
+        >>> from lab import clustering, ot
+        >>> costs = ot.problem(jnp.array([[0.0, 3.0], [3.0, 0.0], [2.0, 2.0]]))
+        >>> near = clustering.similarity(jnp.array([[0.0], [5.0], [6.0]]), k=1)
+        >>> found = clustering.sp2ot(costs, ot.Entropic(0.05), near, rho=2 / 3, lam=1.0, strength=0.1)
+        >>> round(float(found.plan.sum()), 6), bool(found.converged)
+        (0.666667, True)
     """
     n, c = problem.cost.shape
     if similarity.values.shape[0] != n or similarity.columns.shape != similarity.values.shape:

@@ -95,6 +95,8 @@ WHOLE = ("balanced", "uot")
 
 
 class Model(NamedTuple):
+    """The linear layer and the cosine head."""
+
     layer: Float[Array, "d d"]
     head: Float[Array, "k d"]
 
@@ -137,6 +139,8 @@ class Experiment(NamedTuple):
 
 
 class State(NamedTuple):
+    """Where a training is."""
+
     model: Model
     moments: optax.OptState
     epoch: Int[Array, ""]
@@ -266,20 +270,38 @@ def train(
     prior: Float[Array, " k"] | None = None,
     loop: Loop = pure,
 ) -> Training:
-    """Cluster samples into k clusters; the classes serve for the curves only.
+    r"""Cluster samples into k clusters; the classes serve for the curves only.
+
+    The loss is $L = \mathrm{CE}(p^1, q^2) + \mathrm{CE}(p^2, q^1)$ of two noisy views, q being n times the plan of the view.
+    Time of an epoch O(n d^2 + steps n k^2), memory O(n (d + k^2)).
 
     Args:
         key: of the start of k-means and of the noise.
-        x: features, centred; their dtype decides that of the work.
-        classes: true classes 0 ... k - 1.
+        x: features, centred, (n, d); their dtype decides that of the work.
+        classes: true classes 0 ... k - 1, (n,).
         settings: as one of ``METHODS`` makes them.
         k: clusters, at least 2; static, as neighbours and epochs are.
-        prior: positive shares of the clusters, of sum 1; equal when omitted.
+        neighbours: of each sample in the similarity; at most n - 1 are taken.
+        epochs: steps of the training.
+        prior: (k,) positive shares of the clusters, of sum 1; equal when omitted.
+        loop: ``pure``, or a ``Chunked`` that reports and stops between epochs.
 
-    Time of an epoch O(n d^2 + steps n k^2), memory O(n (d + k^2)).
+    Returns:
+        the model, clusters before and after (n,), the last plan (n, k), and curves by epoch.
 
     Raises:
         ValueError: k, prior or classes that do not fit.
+
+    Source:
+        Zhang, Ren and He (2024), P2OT and SP2OT.
+
+    Examples:
+        >>> from lab import clustering
+        >>> try:
+        ...     clustering.train(jax.random.key(0), jnp.eye(4), jnp.arange(4), clustering.Settings(), k=5)
+        ... except ValueError as error:
+        ...     print(error)
+        k = 5 clusters of 4 samples, but k must be between 2 and 4
     """
     n = x.shape[0]
     if not 2 <= k <= n:

@@ -45,7 +45,28 @@ BOTH = 0.1
 
 @chosen
 def aggregate(values: Float[Array, " rows"], counted: Array, how: How = "sum") -> Float[Array, ""]:
-    """Sum, mean or largest of the values that count; 0 where none does."""
+    r"""Sum, mean or largest of the values that count, $\mathrm{agg}_j\, v_j$; 0 where none does.
+
+    Args:
+        values: (rows,).
+        counted: (rows,), bools.
+        how: ``sum``, ``mean`` or ``max``, which is at least 0.
+
+    Returns:
+        one number.
+
+    Raises:
+        ValueError: another word.
+
+    Source:
+        Pal et al. (2021), whose sums over steps these are.
+
+    Examples:
+        >>> from lab import ode
+        >>> values, counted = jnp.array([1.0, 5.0, 3.0]), jnp.array([True, False, True])
+        >>> [float(ode.aggregate(values, counted, how)) for how in ("sum", "mean", "max")]
+        [4.0, 2.0, 3.0]
+    """
     if how == "max":
         return jnp.where(counted, values, 0).max(initial=0)
     total = jnp.where(counted, values, 0).sum()
@@ -54,26 +75,109 @@ def aggregate(values: Float[Array, " rows"], counted: Array, how: How = "sum") -
 
 @chosen
 def error_of(steps: Steps, how: How = "sum", *, scaled: bool = True) -> Float[Array, ""]:
-    r"""$R_E = \mathrm{agg}_j\, E_j |h_j|$ over accepted steps; ``scaled=False``: of $|\mathrm{err}_j|_2$ in place of E_j."""
+    r"""$R_E = \mathrm{agg}_j\, E_j |h_j|$ over accepted steps; ``scaled=False``: of $|\mathrm{err}_j|_2$ in place of E_j.
+
+    Args:
+        steps: from ``solve``.
+        how: ``sum``, ``mean`` or ``max``.
+        scaled: by the tolerances.
+
+    Returns:
+        one number, differentiable.
+
+    Raises:
+        ValueError: another word.
+
+    Source:
+        Pal et al. (2021).
+
+    Examples:
+        >>> from lab import ode
+        >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
+        >>> rows = steps.rows
+        >>> bool(jnp.allclose(ode.error_of(steps), (rows.E * rows.h)[rows.accepted].sum()))
+        True
+    """
     rows = steps.rows
     return aggregate((rows.E if scaled else rows.error) * rows.h, rows.accepted, how)
 
 
 @chosen
 def squared_error_of(steps: Steps, how: How = "sum") -> Float[Array, ""]:
-    r"""$\mathrm{agg}_j\, E_j^2$ over accepted steps."""
+    r"""$\mathrm{agg}_j\, E_j^2$ over accepted steps.
+
+    Args:
+        steps: from ``solve``.
+        how: ``sum``, ``mean`` or ``max``.
+
+    Returns:
+        one number, differentiable; below 1 for ``mean`` and ``max``.
+
+    Raises:
+        ValueError: another word.
+
+    Source:
+        Pal et al. (2021).
+
+    Examples:
+        >>> from lab import ode
+        >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
+        >>> 0 < float(ode.squared_error_of(steps, "max")) < 1
+        True
+    """
     return aggregate(steps.rows.E**2, steps.rows.accepted, how)
 
 
 @chosen
 def stiffness_of(steps: Steps, how: How = "sum", *, by_h: bool = False) -> Float[Array, ""]:
-    r"""$\mathrm{agg}_j\, S_j$ over accepted steps, with ``by_h`` of $S_j |h_j|$: the R_S of the paper."""
+    r"""$\mathrm{agg}_j\, S_j$ over accepted steps, with ``by_h`` of $S_j |h_j|$: the R_S of the paper.
+
+    Args:
+        steps: from ``solve``.
+        how: ``sum``, ``mean`` or ``max``.
+        by_h: times the length of the step.
+
+    Returns:
+        one number, differentiable.
+
+    Raises:
+        ValueError: another word.
+
+    Source:
+        Pal et al. (2021).
+
+    Examples:
+        >>> from lab import ode
+        >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
+        >>> round(float(ode.stiffness_of(steps, "mean")), 6)  # the rate
+        2.0
+    """
     rows = steps.rows
     return aggregate(rows.S * rows.h if by_h else rows.S, rows.accepted, how)
 
 
 def local_error_of(steps: Steps, key: PRNGKeyArray, t0: ArrayLike, t1: ArrayLike) -> Float[Array, ""]:
-    """E h of the step that contains a random time between the ends: long steps are drawn more often."""
+    """$E_j |h_j|$ of the step that contains a random time between the ends: long steps are drawn more often.
+
+    Args:
+        steps: from ``solve``.
+        key: of the time, uniform.
+        t0: where the solution began.
+        t1: where it ends; may lie before t0.
+
+    Returns:
+        one number, differentiable.
+
+    Source:
+        Pal, Edelman and Rackauckas (2023).
+
+    Examples:
+        >>> from lab import ode
+        >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
+        >>> found = ode.local_error_of(steps, jax.random.key(0), 0.0, 1.0)
+        >>> bool(jnp.isclose(steps.rows.E * steps.rows.h, found).any())  # it is that of one step
+        True
+    """
     rows, u = steps.rows, jax.random.uniform(key, (), steps.rows.h.dtype)
     at = jnp.abs(u * (jnp.asarray(t1) - jnp.asarray(t0)))
     gone = jnp.abs(rows.t - jnp.asarray(t0, rows.t.dtype))
@@ -82,7 +186,27 @@ def local_error_of(steps: Steps, key: PRNGKeyArray, t0: ArrayLike, t1: ArrayLike
 
 
 def derivative(field: Callable[[Array, Array], Array], k: int) -> Callable[[Array, Array], Array]:
-    r"""$d^k z / dt^k$ of solutions of $z' = f(t, z)$: $g_1 = f$, $g_{k+1} = \partial_t g_k + (\partial_z g_k) f$."""
+    r"""$d^k z / dt^k$ of solutions of $z' = f(t, z)$: $g_1 = f$, $g_{k+1} = \partial_t g_k + (\partial_z g_k) f$.
+
+    Args:
+        field: f(t, z).
+        k: which derivative, from 1.
+
+    Returns:
+        a function of t, an array of shape (), and z.
+
+    Raises:
+        ValueError: k below 1.
+
+    Source:
+        Kelly et al. (2020).
+
+    Examples:
+        >>> from lab import ode
+        >>> third = ode.derivative(lambda t, z: 2 * z, 3)  # of exp(2 t): 8 exp(2 t)
+        >>> float(third(jnp.array(0.0), jnp.array(1.0)))
+        8.0
+    """
     if k < 1:
         raise ValueError(f"k = {k}, but derivatives are counted from 1")
     if k == 1:
@@ -96,7 +220,26 @@ def derivative(field: Callable[[Array, Array], Array], k: int) -> Callable[[Arra
 
 
 def bending(field: Callable[[Array, Array], Array], k: int = 2) -> Callable[[Array, Array], Array]:
-    r"""$|d^k z / dt^k|^2 / \dim$, the mean over all numbers of the state: what ``solve`` integrates ``beside`` for TayNODE."""
+    r"""$|d^k z / dt^k|^2 / \dim$, the mean over all numbers of the state: what ``solve`` integrates ``beside`` for TayNODE.
+
+    Args:
+        field: f(t, z).
+        k: which derivative, from 1.
+
+    Returns:
+        a function of t and z whose value is one number.
+
+    Raises:
+        ValueError: k below 1.
+
+    Source:
+        Kelly et al. (2020).
+
+    Examples:
+        >>> from lab import ode
+        >>> float(ode.bending(lambda t, z: 2 * z)(jnp.array(0.0), jnp.array([1.0, 0.0])))  # 4^2 / 2
+        8.0
+    """
     high = derivative(field, k)
     return lambda t, z: (high(t, z) ** 2).mean()
 
@@ -131,10 +274,34 @@ def penalty(
     t1: ArrayLike = 1.0,
     limit: float = TSIT5.limit,
 ) -> Float[Array, ""]:
-    """The term of the loss. For Tay2 and Tay3 ``steps`` must have integrated ``bending`` beside; local needs a key.
+    r"""The term of the loss: strength times what the kind says, $\mathrm{agg}_j\, E_j h_j$ for ER; 0 for vanilla and STEER.
+
+    For Tay2 and Tay3 ``steps`` must have integrated ``bending`` beside; local needs a key.
+
+    Args:
+        kind: one of ``KINDS``.
+        steps: from ``solve``.
+        strength: at least 0; may be traced.
+        how: ``sum``, ``mean`` or ``max`` over steps.
+        key: of the time that local draws.
+        t0: where the solution began, for local.
+        t1: where it ends, for local.
+        limit: the stiffness is told in units of it.
+
+    Returns:
+        one number, differentiable.
 
     Raises:
-        ValueError: a strength below 0, or what a kind needs is missing.
+        ValueError: a strength below 0, an unknown word, or what a kind needs is missing.
+
+    Source:
+        Pal et al. (2021); Pal, Edelman and Rackauckas (2023); Ghosh et al. (2020); Kelly et al. (2020).
+
+    Examples:
+        >>> from lab import ode
+        >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
+        >>> round(float(ode.penalty("SR", steps, limit=1.0)), 6), float(ode.penalty("vanilla", steps))
+        (2.0, 0.0)
     """
     if not isinstance(strength, Tracer) and not jnp.asarray(strength) >= 0:
         raise ValueError(f"strength = {strength}, but it must not be negative: what is stiff would be sought")

@@ -249,7 +249,33 @@ def first_step(
     rtol: ArrayLike = 1e-6,
     atol: ArrayLike = 1e-6,
 ) -> Float[Array, ""]:
-    """The first length by the sizes of y, its slope and the change of that (Hairer, Norsett, Wanner I, section II.4)."""
+    r"""The first length by the sizes of y, its slope and the change of that.
+
+    $$ h = 0.01\, d_0 / d_1, \qquad h_1 = (0.01 / \max(d_1, d_2))^{1/k}, \qquad \min(100\, h, h_1) $$
+
+    d_0, d_1 being the scaled sizes of y and f, d_2 that of the change of f over a step h of Euler, by h. It has no gradient.
+
+    Args:
+        field: f(t, y).
+        t0: where the solution begins, an array of shape ().
+        y0: the state there, of any shape.
+        sign: 1, or -1 for a solution that goes back.
+        order: k of the pair.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+
+    Returns:
+        the length, positive.
+
+    Source:
+        Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
+
+    Examples:
+        >>> from lab import ode
+        >>> h = ode.first_step(lambda t, y: -y, jnp.array(0.0), jnp.ones(1), rtol=0.0, atol=1.0)  # (0.01 / 1)^(1/5)
+        >>> round(float(h), 4)
+        0.3981
+    """
     scale, slope = atol + rtol * jnp.abs(y0), field(t0, y0)
     d0, d1 = (root(((z / scale) ** 2).mean()) for z in (y0, slope))
     small = (d0 < 1e-5) | (d1 < 1e-5)
@@ -278,7 +304,37 @@ def problem(
     beside: Field | None = None,
     diff_h: bool = False,
 ) -> Problem:
-    """What the loop runs; arguments and errors are those of ``solve``."""
+    """What the loop runs: $y' = f(t, y)$ with its step, tolerances and ends. Checked.
+
+    Args:
+        field: f(t, y), or a ``Stepper``.
+        y0: the state at t0, of any shape.
+        t0: where the solution begins.
+        t1: where it ends; may lie before t0.
+        rtol: relative tolerance; a number, or an array that broadcasts against y.
+        atol: absolute tolerance, likewise.
+        h0: length of the first step; found from y0 when omitted.
+        stops: times that are met exactly, in order, the last of them the end, in place of t1.
+        method: "tsit5", "dopri5", or a ``Tableau``.
+        controller: how long the next step is.
+        beside: r(t, y), whose integral along the solution is wanted.
+        diff_h: whether gradients go through the lengths of the steps.
+
+    Returns:
+        the problem, for ``SOLVING`` and a loop.
+
+    Raises:
+        ValueError: ends, tolerances, a first step or a y0 that can't be.
+
+    Source:
+        Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
+
+    Examples:
+        >>> from lab import ode
+        >>> given = ode.problem(lambda t, y: -y, jnp.array([1, 2]), 0.0, 3.0, h0=0.1)
+        >>> given.y0, given.stops
+        (Array([1., 2.], dtype=float64), Array([3.], dtype=float64))
+    """
     y0 = jnp.asarray(y0)
     if not jnp.issubdtype(y0.dtype, jnp.inexact):
         y0 = y0.astype(float)
@@ -416,19 +472,23 @@ def solve(
     keep: bool = False,
     throw: bool = True,
 ) -> Steps:
-    r"""Solve $y' = f(t, y)$ from y(t0) to y(t1), with error and stiffness of every step.
+    """Solve $y' = f(t, y)$ from y(t0) to y(t1), with error and stiffness of every step.
 
-    Works under ``jit``, ``vmap`` and ``grad``.
+    Works under ``jit``, ``vmap`` and ``grad``. Under ``vmap`` all steps up to max_steps are computed.
+    A rejected step that is not finite makes gradients NaN.
 
     Args:
         field: f(t, y), an ``eqx.Module`` where its parameters are to be traced; or a ``Stepper``.
         y0: of any shape: a whole batch is one state with one length of step.
-        t1: may lie before t0.
-        rtol, atol: relative and absolute tolerance; numbers, or arrays that broadcast against y.
+        t0: where the solution begins.
+        t1: where it ends; may lie before t0.
+        rtol: relative tolerance; a number, or an array that broadcasts against y.
+        atol: absolute tolerance, likewise.
         h0: length of the first step; found from y0 when omitted, with two evaluations more.
         stops: times that are met exactly, in order, the last of them the end, in place of t1.
         max_steps: static; the steps that memory is set aside for, O(max_steps size(y)) under ``grad``.
         method: "tsit5", "dopri5", or a ``Tableau``.
+        controller: how long the next step is.
         beside: r(t, y), whose integral along the solution is wanted; it has no part in the error.
         diff_h: whether gradients go through the lengths of the steps.
         keep: keep y and its slope where each step began.
@@ -441,13 +501,15 @@ def solve(
         ValueError: ends, tolerances, a first step or a y0 that can't be, max_steps below 1.
         RuntimeError: max_steps were too few, or 20 steps in a row were not finite.
 
-    Under ``vmap`` all steps up to max_steps are computed. A rejected step that is not finite makes gradients NaN.
+    Source:
+        Pal et al. (2021); Tsitouras (2011), of the pair; Hairer, Norsett and Wanner I, section II.4, of the first step.
 
-    >>> import jax.numpy as jnp
-    >>> from lab import ode
-    >>> steps = ode.solve(lambda t, y: -2 * y, jnp.array([1.0]), 0.0, 1.0)
-    >>> f"{float(steps.y[0]):.4f}", f"{float(steps.rows.S[0]):.3f}"
-    ('0.1353', '2.000')
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from lab import ode
+        >>> steps = ode.solve(lambda t, y: -2 * y, jnp.array([1.0]), 0.0, 1.0)
+        >>> f"{float(steps.y[0]):.4f}", f"{float(steps.rows.S[0]):.3f}"  # exp(-2), and the rate
+        ('0.1353', '2.000')
     """
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
         raise ValueError(f"max_steps = {max_steps}, but it must be a whole number of at least 1")
@@ -474,10 +536,25 @@ def solve(
 
 
 def check(found: Steps) -> None:
-    """Raise where the end was not reached; inside ``jit`` and ``vmap``, where that is not known, do nothing.
+    """Raise where the end $t_1$ was not reached; inside ``jit`` and ``vmap``, where that is not known, do nothing.
+
+    Args:
+        found: from ``solve`` with ``throw=False``.
 
     Raises:
         RuntimeError: how far one came, with which step and error.
+
+    Source:
+        Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4, of the step control.
+
+    Examples:
+        >>> from lab import ode
+        >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=1, throw=False)
+        >>> try:
+        ...     ode.check(steps)
+        ... except RuntimeError as error:
+        ...     print(str(error)[:28])
+        max_steps = 1 were reached a
     """
     if isinstance(found.reason, Tracer) or np.ndim(found.reason) or bool(found.converged):
         return

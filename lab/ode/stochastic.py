@@ -167,6 +167,7 @@ class Moments(NamedTuple):
 
 
 def moments(paths: Float[Array, "times n 2"]) -> Moments:
+    """Mean and variance at each time, over the paths."""
     return Moments(paths.mean(axis=1), paths.var(axis=1))
 
 
@@ -217,6 +218,8 @@ class Lesson(eqx.Module):
 
 
 class Seen(NamedTuple):
+    """What is seen of a step of a training: losses, regularizers, evaluations."""
+
     loss: Array
     misfit: Array
     reg_E: Array  # sum of E h
@@ -225,6 +228,8 @@ class Seen(NamedTuple):
 
 
 class State(NamedTuple):
+    """Where a training is."""
+
     model: Any
     moments: optax.OptState
     step: Int[Array, ""]

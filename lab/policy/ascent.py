@@ -117,10 +117,30 @@ def sampled(
     kind: estimators.Curvature = "product",
     exact: Any = None,
 ) -> Sampled:
-    """Gradients from ``batch`` episodes, Hessian-vector products from ``curvature_batch`` others (as many when omitted).
+    """Gradients $g$ from ``batch`` episodes, products $B v$ from ``curvature_batch`` others (as many when omitted).
+
+    Args:
+        task: what is to be learned.
+        batch: episodes of a gradient.
+        curvature_batch: episodes of a Hessian-vector product.
+        baseline: "none", or "others", the mean of the other episodes.
+        kind: of the products: "product" or "dice".
+        exact: J and its gradient of theta, where they are known.
+
+    Returns:
+        what ``ascend`` asks.
 
     Raises:
-        ValueError: fewer than one episode, or than two for a baseline from the others.
+        ValueError: fewer than one episode, than two for a baseline from the others, or an unknown word.
+
+    Source:
+        Fatkhullin, Barakat, Kireeva and He (2023).
+
+    Examples:
+        >>> from lab import policy
+        >>> task = policy.task(policy.named("CartPole"), policy.network("discrete", 4, 2, ()), 10, 0.99)
+        >>> policy.sampled(task, 4).curvature_batch
+        4
     """
     curvature_batch = batch if curvature_batch is None else curvature_batch
     for name, n in (("batch", batch), ("curvature_batch", curvature_batch)):
@@ -376,13 +396,16 @@ def ascend(
     loop: Loop = pure,
     state: Climbing | None = None,
 ) -> Climbed:
-    """Climb from k starts, with several rules side by side in one program.
+    r"""Climb from k starts, with several rules side by side in one program.
+
+    $$ d_t = (1 - \eta_t)(d_{t-1} + v_t) + \eta_t\, g(\tau_t, x_t), \qquad
+       \theta_{t+1} = \theta_t + \gamma_t\, d_t \ \text{ or } \ \theta_t + \gamma_t\, d_t / |d_t| $$
 
     Rules share their keys, so that what one does never depends on the others; another seed is another key.
 
     Args:
         oracle: ``sampled(...)``, or any with a ``gradient`` and, for HARPG, a ``curvature``.
-        start: theta_0 by seed.
+        start: theta_0 by seed, (k, d).
         keys: (k,) one for each seed.
         rules: names of ``RULES``, or rules of one's own; those with a correction come last.
         g0: gamma_0, one for all rules or one for each.
@@ -392,9 +415,28 @@ def ascend(
         loop: ``pure``, or a ``Chunked`` that reports, stops, and hands back the state.
         state: where to go on, of a climb with the same arguments.
 
+    Returns:
+        theta (rules, k, d), and a log of some updates.
+
     Raises:
         ValueError: a number that is not allowed, an unknown rule; a return or parameters that are not finite, with the
             update, the rule and the seed.
+
+    Source:
+        Fatkhullin, Barakat, Kireeva and He (2023); Cutkosky and Mehta (2020).
+
+    Examples:
+        >>> from lab import policy
+        >>> class Bowl(eqx.Module):  # J = -|theta|^2 / 2
+        ...     exact = None
+        ...     def gradient(self, theta, key):
+        ...         return -theta, policy.ascent.Told(*jnp.zeros(3))
+        ...     def curvature(self, theta, v, key):
+        ...         return -v, policy.ascent.Told(*jnp.zeros(3))
+        >>> keys = jax.random.split(jax.random.key(0), 1)
+        >>> found = policy.ascend(Bowl(), jnp.ones((1, 2)), keys, rules=["PG"], g0=0.5, updates=1)
+        >>> found.theta.tolist()  # gamma_0 = 1/2
+        [[[0.5, 0.5]]]
     """
     those = [rule if isinstance(rule, Rule) else _named(rule) for rule in rules]
     order = [rule.corrected for rule in those]

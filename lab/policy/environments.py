@@ -249,7 +249,7 @@ class Own(eqx.Module):
 
 @chosen
 def own(step: Callable[..., Any], start: Any, actions: int, *, kind: Kind = "discrete", observe: Any = None) -> Own:
-    """An environment of a step function.
+    r"""An environment of a step function, $(s, a) \mapsto (s', r, \mathrm{done})$.
 
     Args:
         step: (state, action) or (state, action, key) to (state, reward, done), of jax.numpy.
@@ -258,12 +258,21 @@ def own(step: Callable[..., Any], start: Any, actions: int, *, kind: Kind = "dis
         kind: of the actions: whole numbers 0, 1, ..., or arrays (actions,).
         observe: what a policy sees of a state; all its numbers when omitted.
 
-    Raises:
-        ValueError, TypeError: what does not fit together; the sentence says what was found.
+    Returns:
+        the environment.
 
-    >>> walk = own(lambda s, a: (s + a - 0.5, -abs(s), abs(s) > 5), 0.0, 2)
-    >>> walk.observations
-    1
+    Raises:
+        ValueError: what does not fit together; the sentence says what was found.
+        TypeError: the step function can't be called.
+
+    Source:
+        Sutton and Barto, Reinforcement Learning, on decision processes.
+
+    Examples:
+        >>> from lab import policy
+        >>> walk = policy.own(lambda s, a: (s + a - 0.5, -abs(s), abs(s) > 5), 0.0, 2)
+        >>> walk.observations, float(walk.step(jax.random.key(0), jnp.array(0.0), 1).state)
+        (1, 0.5)
     """
     if actions < 1:
         raise ValueError(f"actions = {actions}, but there must be at least one")
@@ -359,10 +368,27 @@ NAMED: dict[str, Callable[[], Any]] = {"CartPole": CartPole, "Acrobot": Acrobot,
 
 
 def named(name: str) -> Any:
-    """An environment by its name.
+    r"""An environment by its name.
+
+    Its episodes earn $\sum_h \gamma^h r_h$; equations and constants are those of Gymnasium.
+
+    Args:
+        name: "CartPole", "Acrobot" or "pendulum".
+
+    Returns:
+        the environment.
 
     Raises:
         ValueError: there is none of that name; the sentence has those that there are.
+
+    Source:
+        Barto, Sutton and Anderson (1983); Sutton (1996).
+
+    Examples:
+        >>> from lab import policy
+        >>> cart = policy.named("CartPole")
+        >>> cart.observations, cart.actions
+        (4, 2)
     """
     if name not in NAMED:
         raise ValueError(f"there is no environment {shown(name)}; there are {listed(NAMED)}")

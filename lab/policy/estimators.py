@@ -85,7 +85,28 @@ def dice(
 def gradient(
     policy: Policy, theta: Parameters, batch: Episode, discount: ArrayLike, less: ArrayLike = 0.0
 ) -> Parameters:
-    """The mean of g over the batch."""
+    r"""The mean of $g = \nabla \Phi$ over the batch, $\Phi = \sum_h (Q_h - b_h) \log \pi_\theta(a_h|s_h)$.
+
+    Args:
+        policy: who acted.
+        theta: its parameters, (d,).
+        batch: n episodes of H steps.
+        discount: gamma.
+        less: the baseline b: a number, (1, H) or (n, H).
+
+    Returns:
+        the estimate (d,), unbiased where the baseline does not know the actions.
+
+    Source:
+        Baxter and Bartlett (2001).
+
+    Examples:
+        >>> from lab import policy
+        >>> one = policy.tabular(1, 2)  # of two equal actions the second is taken, and earns 2
+        >>> batch = policy.Episode(jnp.ones((1, 1, 1)), jnp.array([[1]]), jnp.array([[2.0]]), jnp.array([[True]]))
+        >>> policy.gradient(one, jnp.zeros(2), batch, 1.0)  # 2 (e_1 - pi)
+        Array([-1.,  1.], dtype=float64)
+    """
     return jax.grad(lambda x: phi(policy, x, batch, discount, less).mean())(theta)
 
 
@@ -118,9 +139,32 @@ def hvp(
 ) -> Parameters:
     r"""The mean of $B v$ over the batch, each product within one episode.
 
+    $$ B = \nabla^2 \Phi + \nabla \Phi\, (\nabla \log p_\theta(\tau))^\top $$
+
     Args:
-        v: a direction.
+        policy: who acted.
+        theta: its parameters, (d,).
+        batch: n episodes of H steps.
+        v: a direction, (d,).
+        discount: gamma.
+        less: the baseline b: a number, (1, H) or (n, H).
         kind: ``product``, the B above, or ``dice``, which has less variance.
+
+    Returns:
+        the estimate (d,) of the Hessian of J times v.
+
+    Raises:
+        ValueError: another word for the kind.
+
+    Source:
+        Shen et al. (2019); Foerster et al. (2018), of ``dice``.
+
+    Examples:
+        >>> from lab import policy
+        >>> one = policy.tabular(1, 2)  # of two equal actions the second is taken, and earns 2
+        >>> batch = policy.Episode(jnp.ones((1, 1, 1)), jnp.array([[1]]), jnp.array([[2.0]]), jnp.array([[True]]))
+        >>> policy.hvp(one, jnp.zeros(2), batch, jnp.array([0.0, 1.0]), 1.0).round(9)  # p (1 - p) (1 - 2 p) = 0
+        Array([0., 0.], dtype=float64)
     """
     if kind == "dice":
         return jax.jvp(jax.grad(lambda x: dice(policy, x, batch, discount, less).mean()), (theta,), (v,))[1]

@@ -60,7 +60,27 @@ class LQR(eqx.Module):
 
 
 def double_integrator(tau: float = 0.25) -> LQR:
-    """A mass that is pushed: position and velocity, steps of ``tau`` seconds, a little noise."""
+    r"""A mass that is pushed: position and velocity, steps of ``tau`` seconds, a little noise.
+
+    $$ s_{h+1} = \begin{pmatrix} 1 & \tau \\ 0 & 1 \end{pmatrix} s_h
+       + \begin{pmatrix} \tau^2 / 2 \\ \tau \end{pmatrix} a_h + w_h $$
+
+    with the costs $|s|^2 + 0.1\, a^2$ and noise of deviation 0.05.
+
+    Args:
+        tau: s.
+
+    Returns:
+        the system.
+
+    Source:
+        Fazel, Ge, Kakade and Mesbahi (2018), of linear systems.
+
+    Examples:
+        >>> from lab import policy
+        >>> policy.double_integrator(0.5).B.tolist()
+        [[0.125], [0.5]]
+    """
     eye = jnp.eye(2)
     a, b = jnp.array([[1.0, tau], [0.0, 1.0]]), jnp.array([[tau**2 / 2], [tau]])
     return LQR(a, b, eye, 0.1 * jnp.eye(1), 0.05 * eye, eye)

@@ -132,19 +132,53 @@ class Gaussian(eqx.Module):
 
 @chosen
 def network(kind: Literal["discrete", "continuous"], observations: int, actions: int, units: tuple[int, ...]) -> Policy:
-    """A perceptron as a policy.
+    r"""A perceptron as a policy: $\pi(a|x) = \mathrm{softmax}(f_\theta(x))_a$, or $a = f_\theta(x) + \sigma \xi$.
 
     Args:
-        kind: of the actions.
-        observations, actions: how many numbers there are of each; of discrete actions, how many actions.
+        kind: of the actions, "discrete" or "continuous".
+        observations: how many numbers there are.
+        actions: how many actions there are, or coordinates of a continuous one.
         units: of the hidden layers; () for a linear policy.
+
+    Returns:
+        the policy.
+
+    Raises:
+        ValueError: another word for the kind.
+
+    Source:
+        Sutton and Barto, Reinforcement Learning, on policy approximation.
+
+    Examples:
+        >>> from lab import policy
+        >>> policy.network("discrete", 4, 2, (8,)).size  # 8 (4 + 1) + 2 (8 + 1)
+        58
     """
     sizes = (observations, *units, actions)
     return Softmax(sizes) if kind == "discrete" else Gaussian(sizes)
 
 
 def tabular(states: int, actions: int) -> Softmax:
-    """Of a finite process, theta (A, S) flat: one number for each action in each state, observed one-hot."""
+    r"""Of a finite process, theta (A, S) flat: one number for each action in each state, observed one-hot.
+
+    $$ \pi(a|s) = \mathrm{softmax}(\theta_{\cdot s})_a $$
+
+    Args:
+        states: S.
+        actions: A.
+
+    Returns:
+        the policy.
+
+    Source:
+        Fatkhullin, Barakat, Kireeva and He (2023), of the tabular softmax.
+
+    Examples:
+        >>> from lab import policy
+        >>> one = policy.tabular(3, 2)
+        >>> one.size, float(jnp.exp(one.log_prob(jnp.zeros(6), jnp.eye(3)[0], jnp.array(1))).round(9))
+        (6, 0.5)
+    """
     return Softmax((states, actions), bias=False)
 
 

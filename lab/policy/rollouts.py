@@ -39,14 +39,27 @@ class Shown(NamedTuple):
 
 
 def task(environment: Any, policy: Policy, horizon: int, discount: ArrayLike) -> Task:
-    """A task whose parts fit together.
+    r"""A task whose parts fit together: $J(\theta) = E \sum_{h < H} \gamma^h r_h$ is to be large.
 
     Args:
+        environment: where one acts.
+        policy: who acts.
         horizon: H, at least 1.
         discount: gamma in (0, 1].
 
+    Returns:
+        the task.
+
     Raises:
         ValueError: a number that is not allowed, or a policy for other observations or actions.
+
+    Source:
+        Fatkhullin, Barakat, Kireeva and He (2023).
+
+    Examples:
+        >>> from lab import policy
+        >>> policy.task(policy.named("CartPole"), policy.network("discrete", 4, 2, ()), 10, 0.99).horizon
+        10
     """
     if horizon < 1:
         raise ValueError(f"horizon = {horizon}, but an episode has at least one step")
@@ -69,7 +82,28 @@ def task(environment: Any, policy: Policy, horizon: int, discount: ArrayLike) ->
 
 
 def rollout(task: Task, theta: Float[Array, " d"], key: PRNGKeyArray) -> Episode:
-    """One episode. What an environment does after it is done is not seen, also where it begins again by itself."""
+    """One episode $(s_0, a_0, r_0, s_1, ...)$ of at most H steps.
+
+    What an environment does after it is done is not seen, also where it begins again by itself.
+
+    Args:
+        task: environment, policy and horizon.
+        theta: parameters of the policy, (d,).
+        key: of all that is drawn.
+
+    Returns:
+        observations (H, o), actions, rewards (H,), and whether the episode was still alive.
+
+    Source:
+        Fatkhullin, Barakat, Kireeva and He (2023).
+
+    Examples:
+        >>> from lab import policy
+        >>> count = policy.own(lambda s, a: (s + 1, s, s >= 2), 0.0, 1)  # 0, 1, 2, and it ends
+        >>> task = policy.task(count, policy.network("discrete", 1, 1, ()), 4, 1.0)
+        >>> policy.rollout(task, jnp.zeros(2), jax.random.key(0)).rewards.tolist()
+        [0.0, 1.0, 2.0, 0.0]
+    """
     return _episode(task, theta, key, lambda state: None)[1]
 
 

@@ -209,8 +209,21 @@ def finite(
         nodes: (N, e) coordinates; needed with a function, and the values themselves if not given.
         check: the features must be orthonormal as given, to 1e-8.
 
+    Returns:
+        the basis, m functions on N points; a point is its index, (n, 1).
+
     Raises:
         ValueError: shapes, masses, features that are dependent or, with check, not orthonormal.
+
+    Source:
+        Nouy and Michel (2023); the QR decomposition: Golub and Van Loan, Matrix Computations.
+
+    Examples:
+        >>> from lab import sampling
+        >>> basis = sampling.finite([[1.0, 0.0], [1.0, 1.0], [1.0, 3.0]])
+        >>> phi = basis(jnp.arange(3)[:, None])
+        >>> bool(jnp.allclose(phi.T @ phi / 3, jnp.eye(2)))
+        True
     """
     need_float64("a projection DPP")
     function = features if callable(features) else None
@@ -260,22 +273,105 @@ def _whole(family: Family) -> Product:
 
 
 def legendre(m: int) -> Product:
-    """Polynomials up to degree m - 1 on [-1, 1], uniform law."""
+    r"""Polynomials up to degree m - 1 on [-1, 1], uniform law.
+
+    $$ \varphi_j(x) = \sqrt{2 j + 1}\, P_j(x), \qquad j = 0, ..., m - 1 $$
+
+    Args:
+        m: how many functions, at least 1.
+
+    Returns:
+        the basis, in one dimension.
+
+    Raises:
+        ValueError: m below 1.
+
+    Source:
+        Szego, Orthogonal Polynomials (1939).
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.legendre(3)(jnp.ones((1, 1))).round(3)  # the roots of 1, 3 and 5
+        Array([[1.   , 1.732, 2.236]], dtype=float64)
+    """
     return _whole(Legendre(m))
 
 
 def hermite(m: int) -> Product:
-    """Polynomials up to degree m - 1 on the line, standard normal law."""
+    r"""Polynomials up to degree m - 1 on the line, standard normal law.
+
+    $$ \varphi_j(x) = \mathrm{He}_j(x) / \sqrt{j!}, \qquad j = 0, ..., m - 1 $$
+
+    Args:
+        m: how many functions, at least 1.
+
+    Returns:
+        the basis, in one dimension.
+
+    Raises:
+        ValueError: m below 1.
+
+    Source:
+        Szego, Orthogonal Polynomials (1939).
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.hermite(3)(jnp.full((1, 1), 3.0)).round(3)  # 1, x and (x^2 - 1) / sqrt 2
+        Array([[1.   , 3.   , 5.657]], dtype=float64)
+    """
     return _whole(Hermite(m))
 
 
 def fourier(m: int) -> Product:
-    """Trigonometric polynomials on [0, 1), m odd."""
+    r"""Trigonometric polynomials on [0, 1), uniform law.
+
+    $$ 1, \; \sqrt2 \cos(2 \pi k x), \; \sqrt2 \sin(2 \pi k x), \qquad k = 1, ..., (m - 1) / 2 $$
+
+    The inverse Christoffel function is m everywhere.
+
+    Args:
+        m: how many functions, odd.
+
+    Returns:
+        the basis, in one dimension.
+
+    Raises:
+        ValueError: m that is even or below 1.
+
+    Source:
+        Zygmund, Trigonometric Series (1935).
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.fourier(5).christoffel(jnp.array([[0.0], [0.3]])).round(9)
+        Array([5., 5.], dtype=float64)
+    """
     return _whole(Fourier(m))
 
 
 def haar(m: int) -> Product:
-    """Functions that are constant on m equal cells of [0, 1), m a power of 2."""
+    r"""Functions that are constant on m equal cells of [0, 1), uniform law: Haar's wavelets of the first levels.
+
+    $$ \varphi_0 = 1, \qquad \varphi_{2^l + k}(x) = 2^{l/2}\, \psi(2^l x - k), \quad 0 \le k < 2^l, \quad
+       \psi = 1_{[0, 1/2)} - 1_{[1/2, 1)} $$
+
+    Args:
+        m: how many functions, a power of 2.
+
+    Returns:
+        the basis, in one dimension.
+
+    Raises:
+        ValueError: m that is no power of 2.
+
+    Source:
+        Haar, Zur Theorie der orthogonalen Funktionensysteme (1910).
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.haar(4)(jnp.array([[0.1]])).round(3)  # in the first half, and in the first quarter
+        Array([[1.   , 1.   , 1.414, 0.   ]], dtype=float64)
+    """
     return _whole(Haar(m))
 
 
@@ -292,6 +388,20 @@ def product(family: Name, d: int, degree: int, space: Space = "total-degree") ->
         d: dimension.
         degree: p, from 0.
         space: one of ``SPACES``.
+
+    Returns:
+        the basis, on points (n, d).
+
+    Raises:
+        ValueError: an unknown word, d below 1, a negative degree.
+
+    Source:
+        Nouy and Michel (2023); index sets as in Cohen and Migliorati (2017).
+
+    Examples:
+        >>> from lab import sampling
+        >>> [sampling.product("legendre", 2, 2, space).m for space in ("total-degree", "hyperbolic-cross", "box")]
+        [6, 5, 9]
     """
     if d < 1 or degree < 0:
         raise ValueError(f"d = {d} and degree = {degree}, but d must be at least 1 and the degree at least 0")
@@ -342,12 +452,29 @@ def largest(family: Name, d: int, m: int, space: Space = "total-degree") -> Prod
 
 
 def polynomials(x: Float[Array, "N d"], m: int) -> Finite:
-    """m polynomials of the columns of a table, orthonormal on its rows: the constant, lines, then products by degree.
+    r"""m polynomials of the columns of a table, orthonormal on its rows: the constant, lines, then products by degree.
 
-    They are made of products of Legendre polynomials of the columns, scaled to [-1, 1].
+    They span products $\prod_i P_{a_i}(x_i)$ of Legendre polynomials of the columns, scaled to [-1, 1], and are orthonormal
+    for equal masses 1 / N.
+
+    Args:
+        x: the table (N, d).
+        m: how many functions.
+
+    Returns:
+        the basis on the N rows, which are its nodes.
 
     Raises:
         ValueError: rows that are too few, or too alike, for m functions.
+
+    Source:
+        Szego, Orthogonal Polynomials (1939); orthonormalised as in ``finite``.
+
+    Examples:
+        >>> from lab import sampling
+        >>> basis = sampling.polynomials(jnp.array([[0.0], [1.0], [5.0], [7.0]]), 3)
+        >>> basis.m, float(basis.christoffel(jnp.arange(4)[:, None]).mean().round(9))  # the mean is m
+        (3, 3.0)
     """
     low, high = x.min(axis=0), x.max(axis=0)
     scaled = (x - (low + high)[None] / 2) / jnp.where(high > low, (high - low) / 2, 1.0)[None]

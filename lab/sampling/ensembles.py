@@ -43,10 +43,26 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(kernel: ArrayLike) -> Spectrum:
-    """Of a symmetric positive semi-definite L, (N, N). Eigenvalues below N eps times the largest are zero. O(N^3).
+    r"""Of a symmetric positive semi-definite L. Eigenvalues below N eps times the largest are zero. O(N^3).
+
+    $$ L = V \mathrm{diag}(\lambda) V^T $$
+
+    Args:
+        kernel: L, (N, N).
+
+    Returns:
+        eigenvalues (r,), largest first, and vectors (N, r); r is the rank to rounding, N under ``jit``.
 
     Raises:
         ValueError: L that is not square, finite, symmetric or positive semi-definite, or is zero.
+
+    Source:
+        Kulesza and Taskar (2012), on L-ensembles.
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.spectrum(jnp.array([[2.0, 1.0], [1.0, 2.0]])).values.round(9)
+        Array([3., 1.], dtype=float64)
     """
     l = symmetric(kernel, "L")
     values, vectors = jnp.linalg.eigh(l)
@@ -76,7 +92,25 @@ def check_semidefinite(values: Float[Array, " N"]) -> None:
 
 
 def spectrum_of_features(features: ArrayLike) -> Spectrum:
-    """Of $L = F F^T$, F (N, r). O(N r min(N, r)): no N x N matrix is formed, and small eigenvalues are twice as precise."""
+    """Of $L = F F^T$. O(N r min(N, r)): no N x N matrix is formed, and small eigenvalues are twice as precise.
+
+    Args:
+        features: F, (N, r), one row an item.
+
+    Returns:
+        eigenvalues, largest first, and vectors (N, .); as many as the rank to rounding, min(N, r) under ``jit``.
+
+    Raises:
+        ValueError: features of another shape, not finite, or all zero.
+
+    Source:
+        Kulesza and Taskar (2012), on the dual representation.
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.spectrum_of_features(jnp.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])).values.round(9)
+        Array([4., 1.], dtype=float64)
+    """
     f = jnp.asarray(features, float)
     if f.ndim != 2:
         raise ValueError(f"features have shape {f.shape}, but must be (N, r): one row an item")
@@ -169,14 +203,30 @@ def marginal_kernel(given: Spectrum) -> Float[Array, "N N"]:
 
 
 def l_ensemble(key: Array, given: Spectrum, size: int | None = None) -> Bool[Array, "*size N"]:
-    """Subsets of the L-ensemble, as masks, of random sizes. Exact; works under ``jit`` and ``vmap``.
+    r"""Subsets of the L-ensemble, as masks, of random sizes. Exact; works under ``jit`` and ``vmap``.
+
+    $$ P(S) = \det L_S / \det(I + L) $$
 
     Each eigenvector is kept with probability lambda / (1 + lambda); then the projection DPP of those that are (Hough et al.).
+    Time O(|S| r (N + r)) a draw, memory O(N + r^2).
 
     Args:
+        key: of the draws.
+        given: L by its spectrum, of N items.
         size: how many independent draws; one without the axis if not given.
 
-    Time O(|S| r (N + r)) a draw, memory O(N + r^2).
+    Returns:
+        masks (size, N) or (N,), true where an item is in.
+
+    Source:
+        Hough, Krishnapur, Peres and Virag (2006); Kulesza and Taskar (2012).
+
+    Examples:
+        >>> from lab import sampling
+        >>> alike = sampling.spectrum(jnp.array([[1.0, 1.0], [1.0, 1.0]]))
+        >>> masks = sampling.l_ensemble(jax.random.key(0), alike, 50)
+        >>> masks.shape, bool(masks.all(axis=1).any())  # two equal items never come together
+        ((50, 2), False)
     """
     return _l_ensemble(key, given, size)
 
@@ -194,18 +244,34 @@ def _l_ensemble(key: Array, given: Spectrum, size: int | None) -> Array:
 
 
 def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[Array, "*size k"]:
-    """Subsets of k items of the k-DPP, as indices in exchangeable order. Exact; works under ``jit`` and ``vmap``.
+    r"""Subsets of k items of the k-DPP, as indices in exchangeable order. Exact; works under ``jit`` and ``vmap``.
+
+    $$ P(S) = \det L_S / e_k(\lambda), \qquad |S| = k $$
 
     Of a spectrum that was made inside ``jit``, whose rank is not known, indices are N where k is above the rank.
+    Time O(r k) once and O(N k^2) a draw, memory O(r k + N k).
 
     Args:
+        key: of the draws.
+        given: L by its spectrum, of N items.
         k: from 1 to the rank of L; static.
         size: how many independent draws; one without the axis if not given.
 
-    Raises:
-        ValueError: k above the rank, so that no subset has a determinant.
+    Returns:
+        indices (size, k) or (k,), all different.
 
-    Time O(r k) once and O(N k^2) a draw, memory O(r k + N k) .
+    Raises:
+        ValueError: k above the rank, so that no subset has a determinant; k below 1.
+
+    Source:
+        Kulesza and Taskar (2012).
+
+    Examples:
+        >>> from lab import sampling
+        >>> pair = sampling.spectrum(jnp.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+        >>> drawn = sampling.k_dpp(jax.random.key(0), pair, 2, 20)
+        >>> bool((drawn == 2).any(axis=1).all())  # of two equal items one is taken, and the other item always
+        True
     """
     check_k(given, k)
     return _k_dpp(key, given, k, size)
@@ -236,6 +302,7 @@ def _k_dpp(key: Array, given: Spectrum, k: int, size: int | None) -> Array:
 
 
 def check_k(given: Spectrum, k: int) -> None:
+    """Refuse a k that is below 1 or above the rank."""
     if k < 1:
         raise ValueError(f"k = {k}, but a k-DPP has subsets of at least one item: give k >= 1")
     if k > given.rank:
@@ -248,17 +315,29 @@ def check_k(given: Spectrum, k: int) -> None:
 def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[Array, "*size N"]:
     r"""Subsets of the DPP of a marginal kernel K, symmetric or not, as masks: item by item, without eigenvectors. Exact.
 
+    $$ P(A \subseteq S) = \det K_A $$
+
     Item j is in with probability the pivot $K_{jj}$; then $K \leftarrow K - K_{:j} K_{j:} / p$ with p the pivot if it is in,
-    and the pivot less 1 if it is out.
+    and the pivot less 1 if it is out. Time O(N^3) a draw, memory O(N^2).
 
     Args:
+        key: of the draws.
         marginal: K (N, N); that of an L-ensemble is ``marginal_kernel``.
         size: how many independent draws; one without the axis if not given.
 
-    Raises:
-        ValueError: a symmetric K with eigenvalues outside [0, 1], or a diagonal outside.
+    Returns:
+        masks (size, N) or (N,), true where an item is in.
 
-    Time O(N^3) a draw, memory O(N^2).
+    Raises:
+        ValueError: a symmetric K with eigenvalues outside [0, 1], or a diagonal outside; K not square or not finite.
+
+    Source:
+        Launay, Galerne and Desolneux (2020).
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.cholesky(jax.random.key(0), jnp.diag(jnp.array([1.0, 0.0, 1.0])))
+        Array([ True, False,  True], dtype=bool)
     """
     k = jnp.asarray(marginal)
     if k.ndim != 2 or k.shape[0] != k.shape[1]:
@@ -308,12 +387,26 @@ def volume(key: Array, rows: ArrayLike, s: int, size: int | None = None) -> Int[
     $E (X_S^T X_S)^{-1} = \frac{N-d+1}{s-d+1} (X^T X)^{-1}$, and at s = d the loss on all rows is d + 1 times the least.
 
     Args:
+        key: of the draws.
         rows: X (N, d) of full column rank.
         s: from d to N; static.
         size: how many independent draws; one without the axis if not given.
 
+    Returns:
+        indices (size, s) or (s,), all different.
+
     Raises:
         ValueError: s outside [d, N]; dependent columns.
+
+    Source:
+        Derezinski and Warmuth (2018).
+
+    Examples:
+        >>> from lab import sampling
+        >>> rows = jnp.array([[1.0], [0.0], [2.0]])
+        >>> drawn = sampling.volume(jax.random.key(0), rows, 1, 20)
+        >>> bool((drawn == 1).any())  # a row of zeros has no volume
+        False
     """
     basis = finite(rows)
     n, d = basis.rows.shape

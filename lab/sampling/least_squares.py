@@ -48,15 +48,30 @@ def fit(
     values: Float[Array, " n"],
     used: Bool[Array, " n"] | None = None,
 ) -> Fit:
-    """Fit the values.
+    r"""Fit the values by weighted least squares.
 
-    Args:
-        phi: the basis at the points.
-        weights: w at the points.
-        values: f at the points.
-        used: False at points that were removed; values there are not read.
+    $$ \hat c = \arg\min_c \frac1n \sum_i w_i (f_i - \varphi(x_i) \cdot c)^2 $$
 
     Time O(n m^2). Coefficients are not finite where G is singular, which lambda_min = 0 tells.
+
+    Args:
+        phi: the basis at the points, (n, m).
+        weights: w at the points, (n,).
+        values: f at the points, (n,).
+        used: (n,), False at points that were removed; values there are not read.
+
+    Returns:
+        coefficients (m,), the extreme eigenvalues of G, and for each point its residual, weight w / n and leverage.
+
+    Source:
+        Cohen and Migliorati (2017).
+
+    Examples:
+        >>> from lab import sampling
+        >>> phi = jnp.array([[1.0, -1.0], [1.0, 0.0], [1.0, 1.0]])
+        >>> found = sampling.fit(phi, jnp.ones(3), jnp.array([1.0, 3.0, 5.0]))
+        >>> found.coefficients.round(9), float(found.leverage.sum().round(9))
+        (Array([3., 2.], dtype=float64), 2.0)
     """
     share = _share(weights, used)
     root = jnp.sqrt(share)
@@ -103,7 +118,27 @@ class Truth(NamedTuple):
 
 
 def truth(basis: Basis, f: Callable, n: int = 200) -> Truth:
-    """Project f, from coordinates (N, e) to (N,), by a quadrature of n nodes a coordinate."""
+    r"""Project f by a quadrature.
+
+    $$ c = \int f \varphi\, d\mu, \qquad \|f - Pf\|^2 = \int (f - c \cdot \varphi)^2 d\mu $$
+
+    Args:
+        basis: m functions.
+        f: from coordinates (N, e) to (N,).
+        n: quadrature nodes a coordinate.
+
+    Returns:
+        coefficients (m,) and the squared distance of f from the span.
+
+    Source:
+        Nouy and Michel (2023).
+
+    Examples:
+        >>> from lab import sampling
+        >>> of = sampling.truth(sampling.legendre(2), lambda x: x[:, 0] ** 2)
+        >>> round(float(of.coefficients[0]), 4), round(float(of.best), 4)  # the mean of x^2, and its variance
+        (0.3333, 0.0889)
+    """
     points, masses = basis.quadrature(n)
     return project(basis(points), masses, f(basis.coordinates(points)))
 

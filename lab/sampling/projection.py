@@ -107,6 +107,24 @@ def conditional_densities(basis: Basis, points: Num[Array, "k d"], at: Num[Array
     r"""Densities for $\mu$ of the next point given the first 0, 1, ..., k of these: row j integrates to 1, for j < m.
 
     $(|\varphi(x)|^2 - |Q_j^T \varphi(x)|^2) / (m - j)$. With k = m the last row, of which there is no next point, is left out.
+
+    Args:
+        basis: m functions.
+        points: (k, d), those that were drawn, in order; k <= m.
+        at: (n, d), where the densities are wanted.
+
+    Returns:
+        densities (min(k + 1, m), n).
+
+    Source:
+        Hough, Krishnapur, Peres and Virag (2006); Nouy and Michel (2023).
+
+    Examples:
+        >>> from lab import sampling
+        >>> basis = sampling.legendre(3)
+        >>> nodes, masses = basis.quadrature(10)
+        >>> (sampling.conditional_densities(basis, jnp.array([[0.2]]), nodes) @ masses).round(9)
+        Array([1., 1.], dtype=float64)
     """
     seen, grid = basis(points), basis(at)
     q, _ = jnp.linalg.qr(seen.T)  # column j spans with those before it the first j points
@@ -124,11 +142,26 @@ class Linear(NamedTuple):
 
 
 def linear_statistic(basis: Basis, f: Callable, n: int = 200) -> Linear:
-    r"""$E S = \int f k_m d\mu$ and $\mathrm{Var}\, S = \int f^2 k_m d\mu - \iint f(x) f(y) K(x, y)^2 d\mu\, d\mu$.
+    r"""Mean and variance of $S = \sum_i f(x_i)$ over a projection DPP.
+
+    $E S = \int f k_m d\mu$ and $\mathrm{Var}\, S = \int f^2 k_m d\mu - \iint f(x) f(y) K(x, y)^2 d\mu\, d\mu$.
 
     Args:
+        basis: m functions.
         f: from coordinates (n, e) to (n,).
         n: quadrature nodes a coordinate; the double integral is $|\int f \varphi \varphi^T d\mu|_F^2$.
+
+    Returns:
+        mean and variance.
+
+    Source:
+        Hough, Krishnapur, Peres and Virag (2006).
+
+    Examples:
+        >>> from lab import sampling
+        >>> of = sampling.linear_statistic(sampling.hermite(5), lambda x: x[:, 0] ** 2)
+        >>> round(float(of.mean), 9), round(float(of.variance), 9)  # m^2 and 2 m^2
+        (25.0, 50.0)
     """
     points, masses = basis.quadrature(n)
     phi, value = basis(points), f(basis.coordinates(points))
@@ -146,13 +179,27 @@ def subset(
     r"""m of N items with $P(S) = \det(B_S)^2$, B (N, m) with orthonormal columns; indices in exchangeable order.
 
     Args:
+        key: of the draws.
         rows: B, or any features of full column rank, which are orthonormalised.
         method: ``chain`` updates the probabilities of all items after each choice: O(N m^2), nothing to prepare.
             ``rejection`` proposes items by their leverage: O(N m) once, then O(m^3 log m) a draw, whatever N is.
         size: how many independent draws; one without the axis if not given.
 
+    Returns:
+        indices (size, m) or (m,), all different.
+
     Raises:
         ValueError: features that are dependent.
+
+    Source:
+        Hough, Krishnapur, Peres and Virag (2006).
+
+    Examples:
+        >>> from lab import sampling
+        >>> rows = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+        >>> drawn = sampling.subset(jax.random.key(0), rows, size=20)
+        >>> bool((drawn == 2).any(axis=1).all())  # rows 0 and 1 are parallel
+        True
     """
     basis = finite(rows)
     if method == "rejection":

@@ -113,15 +113,30 @@ _truth = jit(Response.truth)
 def replicate(
     key: PRNGKeyArray, response: Response, size: int, t: float | Array = 1.0, *, loop: Loop = pure
 ) -> tuple[Replication, Run]:
-    """Draw and fit ``size`` replicates; the ``state`` of the run holds ``Replicates``.
+    r"""Draw and fit ``size`` replicates of the five designs at all n/m; the ``state`` of the run holds ``Replicates``.
+
+    Each has its stability $\lambda_{\min}(G)$ and squared error $\|f - \hat f\|^2$.
+    Time O(size 60 (m^3 + m^2 d)) for 12 m points of five designs, memory O(size 180 + 4e6) numbers.
 
     Args:
         key: of the draws; replicate i depends on it and on i only.
         response: what is fitted, and the functions.
+        size: how many replicates.
         t: share of the Christoffel law among independent points, traced.
         loop: ``pure``, or a ``Chunked`` that reports and stops between batches.
 
-    Time O(size 60 (m^3 + m^2 d)) for 12 m points of five designs, memory O(size 180 + 4e6) numbers.
+    Returns:
+        the problem, which ``summary`` wants too, and the run.
+
+    Source:
+        Nouy and Michel (2023), whose designs are compared.
+
+    Examples:
+        >>> from lab import sampling
+        >>> response = sampling.Response(sampling.haar(2), function=lambda x: x[:, 0])
+        >>> problem, run = sampling.replicate(jax.random.key(0), response, 2)
+        >>> run.state.lambda_min.shape, float(run.state.lambda_min[-1].min().round(9))  # repeated DPPs are stratified
+        ((5, 12, 2), 1.0)
     """
     problem = Replication(response, _truth(response), key, jnp.asarray(t, jnp.result_type(float)), size)
     return problem, loop(REPLICATE, problem, max_iterations=problem.steps)

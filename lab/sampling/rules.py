@@ -57,7 +57,24 @@ class Design(NamedTuple):
 
 
 def weight(basis: Basis, points: Num[Array, "n d"], t: Real = 1.0) -> Float[Array, " n"]:
-    """$w = 1 / ((1 - t) + t k_m / m)$."""
+    """$w = 1 / ((1 - t) + t k_m / m)$.
+
+    Args:
+        basis: m functions.
+        points: of the basis, (n, d).
+        t: share of the Christoffel law in the law of the points, from 0 to 1.
+
+    Returns:
+        the weights (n,).
+
+    Source:
+        Cohen and Migliorati (2017), of t = 1; Nouy and Michel (2023).
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.weight(sampling.legendre(2), jnp.array([[0.0], [1.0]])).round(9)  # k = 1 + 3 x^2
+        Array([2. , 0.5], dtype=float64)
+    """
     return 1 / ((1 - t) + t * basis.christoffel(points) / basis.m)
 
 
@@ -109,6 +126,8 @@ def _check_delta(delta: Real) -> None:
 
 
 class Independent(Rule):
+    r"""n independent points of $\nu$, with share t of the Christoffel law."""
+
     n: int = eqx.field(static=True)
     t: Real = 1.0
 
@@ -126,6 +145,8 @@ class Independent(Rule):
 
 @chosen
 class Projection(Rule):
+    """The m points of a projection DPP, with the optimal weights."""
+
     method: projection.Method = eqx.field(static=True, default="auto")  # of projection.draw
 
     def size(self, basis):
@@ -138,6 +159,8 @@ class Projection(Rule):
 
 @chosen
 class Volume(Rule):
+    r"""Volume-rescaled sampling: a projection DPP and n - m independent points of $\nu$, shuffled."""
+
     n: int = eqx.field(static=True)
     t: Real = 1.0
     method: projection.Method = eqx.field(static=True, default="auto")
@@ -164,6 +187,8 @@ class Volume(Rule):
 
 
 class Repeated(Rule):
+    """r independent designs of a rule, side by side."""
+
     rule: Rule
     r: int = eqx.field(static=True)
 
@@ -200,6 +225,8 @@ class Repeated(Rule):
 
 
 class Boosted(Rule):
+    r"""The one of several designs with the largest $\lambda_{\min}(G)$."""
+
     rule: Rule
     tries: int = eqx.field(static=True, default=10)
 
@@ -278,6 +305,25 @@ def thin(design: Design, basis: Basis, delta: Real) -> Design:
     After a deletion $G' = (n G - w \varphi \varphi^T) / (n - 1)$, whose least eigenvalue is the least root of the secular
     equation $\sum_j z_j^2 / (\lambda_j - s) = 1$, z being $\sqrt{w}\, \varphi$ in the eigenvectors of n G: one decomposition
     and a bisection for all candidates, O(m^3 + 60 n m) a deletion.
+
+    Args:
+        design: one design, n points.
+        basis: m functions.
+        delta: how far below 1 the least eigenvalue may fall, between 0 and 1.
+
+    Returns:
+        the design, whose ``used`` is False at deleted points; unchanged where it is below the threshold from the start.
+
+    Source:
+        Nouy and Michel (2023), greedy removal; the secular equation: Golub and Van Loan, Matrix Computations.
+
+    Examples:
+        >>> from lab import sampling
+        >>> basis = sampling.haar(2)
+        >>> design = sampling.sample(jax.random.key(0), sampling.Repeated(sampling.Projection(), 3), basis)
+        >>> fewer = sampling.thin(design, basis, 0.5)
+        >>> int(design.n), int(fewer.n)  # one point a half is left
+        (6, 2)
     """
     phi = basis(design.points)
     rooted = jnp.sqrt(design.weights)[:, None] * phi
@@ -313,7 +359,29 @@ NAMES = choices(Name)
 
 @chosen
 def named(name: Name, n: int, basis: Basis) -> Rule:
-    """The rules that are compared: independent and volume-rescaled for mu and nu_m, and repeated projection DPPs."""
+    r"""The rules that are compared: independent and volume-rescaled for mu and nu_m, and repeated projection DPPs.
+
+    All have weights $w = d\mu / d\nu$ of the law $\nu$ that their free points are drawn from.
+
+    Args:
+        name: ``iid`` and ``volume`` (of mu), ``iid-optimal`` and ``volume-optimal`` (of nu_m), ``dpp``.
+        n: points of a design.
+        basis: m functions.
+
+    Returns:
+        the rule.
+
+    Raises:
+        ValueError: an unknown name; n below m for volume sampling, or no multiple of m for ``dpp``.
+
+    Source:
+        Nouy and Michel (2023).
+
+    Examples:
+        >>> from lab import sampling
+        >>> sampling.named("dpp", 6, sampling.legendre(3)).r
+        2
+    """
     if name == "dpp":
         return Repeated.to(n, basis)
     rule = (Independent if name.startswith("iid") else Volume)(n, 1.0 if name.endswith("optimal") else 0.0)
@@ -322,14 +390,31 @@ def named(name: Name, n: int, basis: Basis) -> Rule:
 
 
 def sample(key: Array, rule: Rule, basis: Basis, size: int | None = None) -> Design:
-    """Draw designs, compiled; the same key gives the same designs.
+    r"""Draw designs, compiled; the same key gives the same designs.
+
+    Their weights make $G = \frac1n \Phi^T W \Phi$ near the identity; its least eigenvalue comes with them.
 
     Args:
+        key: of the draws.
+        rule: how a design is drawn.
+        basis: m functions.
         size: how many independent designs; one without the axis if not given.
+
+    Returns:
+        points (size, n, d), weights and masks (size, n), and for each design the least eigenvalue of G and what it cost.
 
     Raises:
         RuntimeError: a ``Conditioned`` rule whose tries did not suffice.
         ValueError: what the rule cannot do with this basis.
+
+    Source:
+        Nouy and Michel (2023).
+
+    Examples:
+        >>> from lab import sampling
+        >>> design = sampling.sample(jax.random.key(0), sampling.Projection(), sampling.haar(4))
+        >>> jnp.sort(jnp.floor(4 * design.points[:, 0])), float(design.lambda_min.round(9))  # one point a cell
+        (Array([0., 1., 2., 3.], dtype=float64), 1.0)
     """
     rule.size(basis)
     found = _sample(key, rule, basis, size)

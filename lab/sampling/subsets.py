@@ -135,9 +135,14 @@ def diverse(
     length_scale: float | Array | None = None,
     size: int | None = None,
 ) -> Subset:
-    """k rows of a data set that differ from each other, by a k-DPP.
+    r"""k rows of a data set that differ from each other, by a k-DPP of the kernel of the rows.
+
+    $$ P(S) \propto \det L_S, \qquad |S| = k, \qquad L_{ij} = \kappa(|x_i - x_j| / \ell) $$
+
+    Time O(N^3) up to 2,000 rows, O(N (10 k)^2) beyond, where the kernel is approximated by its pivoted Cholesky factor.
 
     Args:
+        key: of the draws.
         rows: (N, d), of comparable columns: standardise them first where units differ.
         k: how many rows.
         kernel: one of ``KERNELS``.
@@ -145,10 +150,20 @@ def diverse(
             extremes of the data.
         size: how many independent subsets; one without the axis if not given.
 
+    Returns:
+        indices and weights 1 / P(row in S), both (size, k) or (k,), and the probabilities (N,), which sum to k.
+
     Raises:
         ValueError: rows that are not finite, an unknown kernel, or k above the rank of the kernel.
 
-    Time O(N^3) up to 2,000 rows, O(N (10 k)^2) beyond, where the kernel is approximated by its pivoted Cholesky factor.
+    Source:
+        Kulesza and Taskar (2012).
+
+    Examples:
+        >>> from lab import sampling
+        >>> found = sampling.diverse(jax.random.key(0), jnp.array([[0.0], [0.1], [3.0], [6.0]]), 2)
+        >>> round(float(found.probabilities.sum()), 9), bool(found.probabilities[3] > found.probabilities[1])
+        (2.0, True)
     """
     return from_spectrum(key, decompose(rows, k, kernel, length_scale), k, size)
 

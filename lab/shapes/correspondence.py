@@ -231,18 +231,39 @@ def learn(
 ) -> Learned:
     """Learn a network that matches surfaces, of one pair or of many; nothing says which vertex is which.
 
+    $$ L = w_b L_{bij} + w_o L_{orth} + w_l L_{lap} + w_c L_{coupling} + w_t L_{OT} + w_d L_D $$
+
     Args:
         key: of the network and of all that is drawn.
         surfaces: ``surface`` of each mesh, with as many eigenfunctions and descriptors each.
         pairs: (m, 2), numbers of surfaces X and Y; each with each later one when omitted.
         net: to begin with; ``DiffusionNet`` as published when omitted, which takes a GPU. ``OwnNet`` makes one of any module.
         k: eigenfunctions of the functional maps, at most those of the surfaces; all of them diffuse.
-        transport, root: of the sliced distance, as of ``lab.ot.sliced.bidirectional``.
+        steps: pairs that are learned from, one at a time.
+        transport: which sliced distance: "uniSW", "maxSW", "biSW", "EBSW" or "none".
+        root: of the sliced distance, as of ``lab.ot.sliced.bidirectional``.
         directions: of the sliced distance, at least 1.
+        settings: weights of the terms and what else may be swept.
+        loop: ``pure``, or a ``Chunked`` that reports and stops between steps.
         state: of a training with the same arguments, where to go on.
+
+    Returns:
+        the network, and each term by step.
 
     Raises:
         ValueError: surfaces, pairs or sizes that do not fit, or a setting out of its bounds.
+
+    Source:
+        Le, Nguyen, Sun, Ho and Xie (2024); the terms of Cao, Roetzer and Bernard (2023).
+
+    Examples:
+        >>> from lab import shapes
+        >>> x = shapes.surface.surface(shapes.sphere(0), 4, shapes.sphere(0).vertices)
+        >>> try:
+        ...     shapes.learn(jax.random.key(0), [x, x], k=9)
+        ... except ValueError as error:
+        ...     print(error)
+        k = 9, but the surfaces have 4 eigenfunctions: take from 1 to 4
     """
     problem = matching(surfaces, pairs, k, transport, root, directions, settings)
     of_net, of_steps = jax.random.split(key)
@@ -325,17 +346,44 @@ def refine(
     moments: optax.OptState | None = None,
     loop: Loop = pure,
 ) -> Learned:
-    """Go on for one pair with the entropic plan, and take the network of the least loss: at worst the one that was given.
+    r"""Go on for one pair with the entropic plan, and take the network of the least loss: at worst the one that was given.
 
-    The first row of the trace is of the network that was given, the last of that after all steps. The loss is another than
-    that of learning, and a lower one need not be a better match: compare both by ``match``.
+    The loss is that of ``learn``, $\sum_i w_i L_i$, with the plan's soft correspondences. The first row of the trace is of the
+    network that was given, the last of that after all steps. The loss is another than that of learning, and a lower one need
+    not be a better match: compare both by ``match``.
 
     Args:
+        key: of the directions.
+        x: one surface.
+        y: the other.
+        net: that was learned.
+        k: eigenfunctions of the functional maps.
+        steps: at least 0.
+        transport: which sliced distance, as of ``learn``.
+        root: of the sliced distance.
+        directions: of the sliced distance, at least 1.
         settings: rates of 1e-4 when omitted: a fresh Adam at 1e-3 spoils a network that has settled.
         moments: of the optimizer where a training left it (``Learning.moments``); fresh ones when omitted.
+        loop: ``pure``, or a ``Chunked`` that reports and stops between steps.
+
+    Returns:
+        the network, and each term by step, steps + 1 of them.
 
     Raises:
         ValueError: as ``learn``.
+
+    Source:
+        Le, Nguyen, Sun, Ho and Xie (2024).
+
+    Examples:
+        >>> from lab import shapes
+        >>> x = shapes.surface.surface(shapes.sphere(0), 4, shapes.sphere(0).vertices)
+        >>> net = shapes.DiffusionNet(jax.random.key(0), 3, 4, width=4, blocks=1)
+        >>> try:
+        ...     shapes.refine(jax.random.key(1), x, x, net, k=4, directions=0)
+        ... except ValueError as error:
+        ...     print(error)
+        directions = 0, but at least 1 is needed
     """
     settings = settings or Settings(rate=1e-4, last_rate=1e-4)
     problem = matching([x, y], None, k, transport, root, directions, settings, refining=True)
@@ -355,7 +403,32 @@ class Matched(NamedTuple):
 
 @jit
 def match(net: Net, x: Surface, y: Surface, k: int = 30, settings: Settings | None = None) -> Matched:
-    """The point maps from Y to X. Of near isometries ``p2p`` is the better one, of others ``nearest``."""
+    r"""The point maps from Y to X. Of near isometries ``p2p`` is the better one, of others ``nearest``.
+
+    $$ C_{xy} = \Phi_y^+ \Phi_x[\mathrm{nearest}], \qquad
+       \mathrm{p2p}(y) = \mathrm{argmin}_x\, |(\Phi_x C_{xy}^\top)_x - (\Phi_y)_y| $$
+
+    Args:
+        net: that learned features.
+        x: surface of n_x vertices.
+        y: surface of n_y vertices.
+        k: eigenfunctions of the functional maps.
+        settings: of the functional maps of the features; the defaults when omitted.
+
+    Returns:
+        both point maps (n_y,), the functional maps of the features (k, k), and the features.
+
+    Source:
+        Le, Nguyen, Sun, Ho and Xie (2024); Ovsjanikov et al. (2012).
+
+    Examples:
+        >>> from lab import shapes
+        >>> ball = shapes.sphere(0)
+        >>> x = shapes.surface.surface(ball, 4, ball.vertices)
+        >>> net = shapes.OwnNet(jax.tree_util.Partial(lambda w, on: on.descriptors @ w, jnp.eye(3)))
+        >>> shapes.match(net, x, x, k=4).nearest.tolist()  # places as features: each vertex is itself
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    """
     fx, fy = net(x), net(y)
     nearest = maps.nearest_features(fx, fy)
     phi = x.functions[:, :k], y.functions[:, :k], y.inverse[:k]

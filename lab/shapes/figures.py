@@ -26,10 +26,27 @@ _BLEND, _SKIN = 25.0, 12.0
 
 
 def sphere(times: int = 3, radius: float = 1.0) -> Mesh:
-    """An icosahedron whose faces are divided in four that many times: 10 * 4^times + 2 vertices, those of before first.
+    r"""An icosahedron whose faces are divided in four that many times: $10 \cdot 4^{\mathrm{times}} + 2$ vertices.
 
-    >>> sphere(1).n
-    42
+    Vertices of the coarser sphere come first. The spectrum is l (l + 1) / r^2 with multiplicity 2 l + 1, to O(h^2).
+
+    Args:
+        times: from 0 to 7.
+        radius: r.
+
+    Returns:
+        the mesh, about 0.
+
+    Raises:
+        ValueError: times outside 0 ... 7, or a radius that is not positive and finite.
+
+    Source:
+        Le et al. (2024), whose methods are tried on it; the spectrum: Courant and Hilbert, Methods of Mathematical Physics.
+
+    Examples:
+        >>> from lab import shapes
+        >>> [shapes.sphere(times).n for times in (0, 1, 2)]
+        [12, 42, 162]
     """
     if not 0 <= times <= 7:
         raise ValueError(f"times = {times}, but the faces of a sphere are divided from 0 to 7 times")
@@ -63,7 +80,32 @@ _ICOSAHEDRON = np.array(
 
 
 def flat_torus(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -> Mesh:
-    """The product of two circles with m and n points, in 4 dimensions; its squares are divided along a diagonal."""
+    r"""The product of two circles with m and n points, in 4 dimensions; its squares are divided along a diagonal.
+
+    $$ (r_1 \cos u, r_1 \sin u, r_2 \cos v, r_2 \sin v) $$
+
+    The eigenvalues of the mesh are known exactly: ``figures.flat_torus_values``.
+
+    Args:
+        m: points of the first circle, at least 3.
+        n: points of the second circle, at least 3.
+        radii: r_1 and r_2.
+
+    Returns:
+        the mesh of m n vertices.
+
+    Raises:
+        ValueError: fewer than 3 points of a circle.
+
+    Source:
+        Pinkall and Polthier (1993), of the weights that make it exact.
+
+    Examples:
+        >>> from lab import shapes
+        >>> torus = shapes.flat_torus(4, 4)  # 16 squares of side sqrt 2
+        >>> torus.n, round(torus.area, 9)
+        (16, 32.0)
+    """
     if min(m, n) < 3:
         raise ValueError(f"m, n = {m}, {n}, but a circle needs at least 3 points")
     u, v = (
@@ -85,7 +127,33 @@ def flat_torus_values(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -
 
 
 def sheet(m: int, n: int, width: float = 2.0, height: float = 1.0, turn: float = 0.0) -> Mesh:
-    """A rectangle of m by n points, rolled about a cylinder by the angle ``turn`` (below 2 pi; 0: plain)."""
+    r"""A rectangle of m by n points, rolled about a cylinder by the angle ``turn`` (0: plain).
+
+    $$ (\rho \sin(x / \rho),\, y,\, \rho (1 - \cos(x / \rho))), \qquad \rho = \mathrm{width} / \mathrm{turn} $$
+
+    To roll is an isometry of the surface, and of the mesh to O(h^2).
+
+    Args:
+        m: points along the width, at least 2.
+        n: points along the height, at least 2.
+        width: of the rectangle.
+        height: of the rectangle.
+        turn: angle in rad, from 0 to below 2 pi.
+
+    Returns:
+        the mesh of m n vertices.
+
+    Raises:
+        ValueError: fewer than 2 points a side, or an angle outside [0, 2 pi).
+
+    Source:
+        do Carmo, Differential Geometry of Curves and Surfaces, on isometries.
+
+    Examples:
+        >>> from lab import shapes
+        >>> shapes.sheet(3, 2, width=2.0, height=1.0).area
+        2.0
+    """
     if min(m, n) < 2 or not 0 <= turn < 2 * np.pi:
         raise ValueError(
             f"m, n, turn = {m}, {n}, {turn:g}, but at least 2 points a side and an angle in [0, 2 pi) are needed"

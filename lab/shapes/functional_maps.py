@@ -90,8 +90,25 @@ def of_point_map(
 ) -> Float[Array, "ky kx"]:
     r"""C_xy of a point map from Y to X: $\Phi_y^+ \Phi_x[p2p]$.
 
+    Args:
+        p2p: of each vertex of Y its vertex of X, (n_y,).
+        functions_x: $\Phi_x$, (n_x, k_x).
+        inverse_y: $\Phi_y^+$, (k_y, n_y).
+
+    Returns:
+        C_xy, (k_y, k_x), which takes functions on X to functions on Y.
+
     Raises:
         ValueError: indices that are no vertices of X.
+
+    Source:
+        Ovsjanikov et al. (2012).
+
+    Examples:
+        >>> from lab import shapes
+        >>> shapes.of_point_map(jnp.array([1, 0]), jnp.eye(2), jnp.eye(2))
+        Array([[0., 1.],
+               [1., 0.]], dtype=float64)
     """
     _vertices(p2p, functions_x.shape[0])
     return inverse_y @ functions_x[p2p]
@@ -290,7 +307,24 @@ def _uniform(size: int, mass: Array | None, dtype: Any) -> Array:
 def point_map(
     c_xy: Float[Array, "ky kx"], functions_x: Float[Array, "nx kx"], functions_y: Float[Array, "ny ky"]
 ) -> Int[Array, " ny"]:
-    r"""From Y to X: $p2p(y) = \mathrm{argmin}_x\, |(\Phi_x C_{xy}^\top)_x - (\Phi_y)_y|$. Time O(n_x n_y k)."""
+    r"""From Y to X: $p2p(y) = \mathrm{argmin}_x\, |(\Phi_x C_{xy}^\top)_x - (\Phi_y)_y|$. Time O(n_x n_y k).
+
+    Args:
+        c_xy: (k_y, k_x).
+        functions_x: $\Phi_x$, (n_x, k_x).
+        functions_y: $\Phi_y$, (n_y, k_y).
+
+    Returns:
+        of each vertex of Y its vertex of X, (n_y,).
+
+    Source:
+        Ovsjanikov et al. (2012).
+
+    Examples:
+        >>> from lab import shapes
+        >>> shapes.point_map(jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.eye(2), jnp.eye(2)).tolist()
+        [1, 0]
+    """
     return nearest(functions_y, functions_x @ c_xy.T).index[:, 0]
 
 
@@ -329,10 +363,34 @@ def zoomout(
     inverse_y: Float[Array, "k ny"],
     step: int = 1,
 ) -> Zoomed:
-    """From a map of k0 eigenfunctions to one of k: the point map of C, and its C of ``step`` eigenfunctions more, in turn.
+    r"""From a map of k0 eigenfunctions to one of k: the point map of C, and its C of ``step`` eigenfunctions more, in turn.
+
+    $$ p2p(y) = \mathrm{argmin}_x\, |(\Phi_x C^\top)_x - (\Phi_y)_y|, \qquad C = \Phi_y^+ \Phi_x[p2p] $$
+
+    Args:
+        c_xy: (k0, k0), to begin with.
+        functions_x: $\Phi_x$, (n_x, k).
+        functions_y: $\Phi_y$, (n_y, k).
+        inverse_y: $\Phi_y^+$, (k, n_y).
+        step: eigenfunctions that are added at once.
+
+    Returns:
+        C_xy (k, k) and the point map from Y to X (n_y,).
 
     Raises:
         ValueError: fewer eigenfunctions than C has, or a step below 1.
+
+    Source:
+        Melzi et al., ZoomOut (2019).
+
+    Examples:
+        >>> from lab import shapes
+        >>> sheet = shapes.sheet(4, 3, width=1.5)
+        >>> of = shapes.spectrum.spectrum(shapes.laplacian.laplacian(sheet), 5)
+        >>> phi = jnp.asarray(of.functions)
+        >>> found = shapes.zoomout(jnp.eye(3), phi, phi, jnp.asarray(of.inverse))  # to itself
+        >>> found.p2p.tolist() == list(range(12)), bool(jnp.allclose(found.c_xy, jnp.eye(5)))
+        (True, True)
     """
     k, start = functions_x.shape[1], c_xy.shape[0]
     if not 1 <= start <= k or step < 1:
@@ -366,11 +424,23 @@ def geodesic_errors(p2p: Any, truth: Any, distances: Any) -> Float[np.ndarray, "
     r"""$e(y) = d_X(p2p(y), \mathrm{truth}(y))$.
 
     Args:
-        p2p, truth: (n_y,) vertices of X.
+        p2p: (n_y,) vertices of X.
+        truth: (n_y,) vertices of X.
         distances: (n_x, n_x) on X, in units of the root of its area: ``geodesics``. One reports 100 times the mean.
+
+    Returns:
+        errors (n_y,), in the units of the distances.
 
     Raises:
         ValueError: maps of unlike lengths, or indices that are no vertices of X.
+
+    Source:
+        Kim, Lipman and Funkhouser, Blended intrinsic maps (2011).
+
+    Examples:
+        >>> from lab import shapes
+        >>> shapes.geodesic_errors([0, 1], [0, 0], [[0.0, 0.3], [0.3, 0.0]]).tolist()
+        [0.0, 0.3]
     """
     p2p, truth, distances = np.asarray(p2p), np.asarray(truth), np.asarray(distances)
     if p2p.shape != truth.shape:
@@ -391,7 +461,30 @@ class Curve(NamedTuple):
 
 
 def correct_keypoints(errors: Any, most: float = 0.10, count: int = 40) -> Curve:
-    """The curve PCK(t) on [0, most], and the area under it (AUC)."""
+    r"""The curve PCK(t) on [0, most], and the area under it (AUC).
+
+    $$ \mathrm{PCK}(t) = \tfrac1n |\{y: e(y) \le t\}| $$
+
+    Args:
+        errors: of any shape, of which all count.
+        most: the largest threshold, in the units of the errors.
+        count: thresholds, at least 2.
+
+    Returns:
+        thresholds and shares (count,), and the area, with the axis of t taken as [0, 1].
+
+    Raises:
+        ValueError: a largest threshold that is not positive and finite, or fewer than 2.
+
+    Source:
+        Kim, Lipman and Funkhouser, Blended intrinsic maps (2011).
+
+    Examples:
+        >>> from lab import shapes
+        >>> curve = shapes.correct_keypoints([0.0, 0.05, 0.2, 0.3], count=3)
+        >>> curve.share.tolist(), curve.area
+        ([0.25, 0.5, 0.5], 0.4375)
+    """
     if not 0 < most < np.inf or count < 2:
         raise ValueError(f"most = {most:g} and count = {count}, but a positive threshold and at least 2 are needed")
     threshold = np.linspace(0, most, count)

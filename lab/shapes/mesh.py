@@ -133,10 +133,28 @@ def _count(size: int, one: str, many: str = "") -> str:
 
 
 def repaired(vertices: Any, faces: Any) -> Mesh:
-    """Vertices at one place made one, faces without area and vertices of no face left out.
+    r"""Vertices at one place made one, faces without area and vertices of no face left out.
+
+    A face has no area where twice it, $|e \times f|$, is at most 1e-12 of the square of its longest edge.
+
+    Args:
+        vertices: places (n, d), finite.
+        faces: whole numbers (f, 3) from 0 to n - 1.
+
+    Returns:
+        the mesh, whose vertices are in the order of their coordinates.
 
     Raises:
         ValueError: as ``mesh``, where nothing remains.
+
+    Source:
+        Botsch, Kobbelt, Pauly, Alliez and Levy, Polygon Mesh Processing, on repair.
+
+    Examples:
+        >>> from lab import shapes
+        >>> found = shapes.repaired([[0, 0], [1, 0], [0, 1], [0, 1], [5, 5]], [[0, 1, 3], [0, 2, 3]])
+        >>> found.n, len(found.faces)
+        (3, 1)
     """
     vertices, faces = _places(vertices), _triples(faces)
     if (faces < 0).any() or (faces >= len(vertices)).any():

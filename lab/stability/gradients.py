@@ -31,7 +31,25 @@ _ENTRIES = 10**8  # of A at once, before it is made in chunks
 
 
 def call(model: Callable, x: Array) -> Array:
-    """The ``Predict`` of a model that is a pytree and is called with one sample: an equinox module."""
+    r"""The ``Predict`` of a model that is a pytree and is called with one sample: an equinox module.
+
+    $$ f(\theta; x) = \theta(x) $$
+
+    Args:
+        model: the parameters, which can be called.
+        x: one sample.
+
+    Returns:
+        its output, () or (k,).
+
+    Source:
+        Wu and Su (2023), of the notation $f(x; \theta)$.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.call(lambda x: 2 * x, jnp.array([3.0])).tolist()
+        [6.0]
+    """
     return model(x)
 
 
@@ -75,7 +93,30 @@ def outputs(predict: Predict, params: Tree, x: Array, chunk: int | None = None) 
 
 
 def residuals(predict: Predict, params: Tree, x: Array, y: Array, chunk: int | None = None) -> Float[Array, "n k"]:
-    """$e_i = f(x_i) - y_i$; y is (n,) or (n, k)."""
+    """$e_i = f(x_i) - y_i$.
+
+    Args:
+        predict: from parameters and one sample to its output, () or (k,).
+        params: any pytree.
+        x: samples (n, ...).
+        y: targets (n,) or (n, k).
+        chunk: samples at once; all when omitted.
+
+    Returns:
+        residuals (n, k); a model of one output has k = 1.
+
+    Raises:
+        ValueError: y that does not fit the outputs.
+
+    Source:
+        Wu and Su (2023), of the setting.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.residuals(lambda w, x: w @ x, jnp.ones(2), jnp.eye(2), jnp.array([1.0, 3.0]))
+        Array([[ 0.],
+               [-2.]], dtype=float64)
+    """
     found = outputs(predict, params, x, chunk)
     if y.shape[0] != x.shape[0] or y.size != found.size:
         raise ValueError(f"y has shape {y.shape}, but the model gives {found.shape} at the {x.shape[0]} samples")
@@ -84,15 +125,26 @@ def residuals(predict: Predict, params: Tree, x: Array, y: Array, chunk: int | N
 
 @jit
 def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None) -> Float[Array, "n k p"]:
-    """The gradient of each output at each sample.
+    r"""The gradient of each output at each sample, $g_{io} = \nabla_\theta f_o(\theta; x_i)$.
+
+    Memory O(n k p), and in each chunk what reverse mode needs.
 
     Args:
-        predict: from parameters and one sample to its output.
-        params: any pytree.
+        predict: from parameters and one sample to its output, () or (k,).
+        params: any pytree, of p numbers.
         x: samples (n, ...).
         chunk: samples at once; all when omitted.
 
-    Memory O(n k p), and in each chunk what reverse mode needs.
+    Returns:
+        gradients (n, k, p), in the order of the flattened pytree.
+
+    Source:
+        Wu and Su (2023), of the setting.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.jacobian(lambda w, x: w @ x, jnp.ones(2), jnp.array([[3.0, 4.0]]))  # of a linear model, the sample
+        Array([[[3., 4.]]], dtype=float64)
     """
     vector, rebuild = flat(params)
     rows = jax.jacrev(lambda v, each: jnp.atleast_1d(predict(rebuild(v), each)))
@@ -103,10 +155,29 @@ def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None)
 def gram(
     predict: Predict, params: Tree, x: Array, chunk: int | None = None, entries: int = _ENTRIES
 ) -> Float[Array, "nk nk"]:
-    """K = A A^T, samples first, then outputs.
+    """$K = A A^T$, samples first, then outputs.
 
-    Arguments as in ``jacobian``. Where A has more than ``entries`` entries it is made block by block and never held:
-    memory O(n^2 k^2 + chunk k p), time O(n / chunk) times that of one pass. Thresholds need float64.
+    Where A has more than ``entries`` entries it is made block by block and never held: memory O(n^2 k^2 + chunk k p), time
+    O(n / chunk) times that of one pass. Thresholds need float64.
+
+    Args:
+        predict: from parameters and one sample to its output, () or (k,).
+        params: any pytree, of p numbers.
+        x: samples (n, ...).
+        chunk: samples at once; all when omitted, or what ``entries`` allows.
+        entries: of A, (n k, p), that may be held.
+
+    Returns:
+        the Gram matrix (n k, n k).
+
+    Source:
+        Wu and Su (2023), of the setting.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.gram(lambda w, x: w @ x, jnp.ones(2), jnp.array([[3.0, 4.0], [1.0, 0.0]]))
+        Array([[25.,  3.],
+               [ 3.,  1.]], dtype=float64)
     """
     n = x.shape[0]
     size = flat(params)[0].size
@@ -141,7 +212,24 @@ class Sizes(NamedTuple):
 
 
 def sizes(k: Float[Array, "nk nk"], outputs: int = 1) -> Sizes:
-    r"""Of G, from its Gram matrix: tr, $\|G\|_F, \lambda_{\max}$, $\frac1n \sum_i \mathrm{tr}\,H_i^2$. Time O(n^3 k^3)."""
+    r"""Of G, from its Gram matrix: tr, $\|G\|_F, \lambda_{\max}$, $\frac1n \sum_i \mathrm{tr}\,H_i^2$. Time O(n^3 k^3).
+
+    Args:
+        k: the Gram matrix K, (n k, n k).
+        outputs: of the model, k.
+
+    Returns:
+        the four numbers.
+
+    Source:
+        Wu and Su (2023).
+
+    Examples:
+        >>> from lab import stability
+        >>> found = stability.sizes(4 * jnp.eye(4))  # orthogonal gradients of norm 2
+        >>> [float(number.round(9)) for number in found]
+        [4.0, 2.0, 1.0, 16.0]
+    """
     n = k.shape[0] // outputs
     top = jnp.linalg.eigvalsh(k)[-1] / n
     return Sizes(jnp.trace(k) / n, jnp.linalg.norm(k) / n, top, (own_blocks(k, outputs) ** 2).sum() / n)
@@ -159,7 +247,22 @@ def alignment(k: Float[Array, "nk nk"], e: Float[Array, "n k"]) -> Float[Array, 
 
     $$ \Sigma = \frac1n \sum_i s_i s_i^T - \nabla L \nabla L^T, \qquad s_i = \sum_o e_{io} g_{io} . $$
 
-    The subtracted term is kept. NaN where the loss or G is 0.
+    The subtracted term is kept.
+
+    Args:
+        k: the Gram matrix K, (n k, n k).
+        e: residuals (n, k).
+
+    Returns:
+        mu; NaN where the loss or G is 0.
+
+    Source:
+        Wu, Wang and Su (2022).
+
+    Examples:
+        >>> from lab import stability
+        >>> float(stability.alignment(jnp.eye(4), jnp.ones((4, 1))))  # 1 - 1/n
+        0.75
     """
     n, outputs = e.shape
     blocks = k.reshape(n * outputs, n, outputs)

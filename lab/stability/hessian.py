@@ -40,10 +40,25 @@ class Block(NamedTuple):
 
 
 def blocks(params: Tree, only: str | Sequence[str] | None = None) -> tuple[Block, ...]:
-    """The arrays of floating-point parameters, in the order of the flat vector; those of ``only``, if given.
+    r"""The arrays of floating-point parameters, in the order of the flat vector $\theta \in R^p$; those of ``only``, if given.
+
+    Args:
+        params: any pytree.
+        only: paths or patterns, as "layers/0/weight", "layers/*/bias" or "layers/0".
+
+    Returns:
+        path, place in the flat vector and shape of each.
 
     Raises:
         ValueError: a pattern that fits no path.
+
+    Source:
+        Wu and Su (2023), of the notation.
+
+    Examples:
+        >>> from lab import stability
+        >>> [(block.path, block.start, block.stop) for block in stability.blocks({"a": jnp.ones(2), "b": jnp.ones((2, 3))})]
+        [('a', 0, 2), ('b', 2, 8)]
     """
     return _placed(part(params, _chosen(params, only)).free)
 
@@ -158,7 +173,11 @@ def hessian(
     only: str | Sequence[str] | None = None,
     chunk: int | None = None,
 ) -> Hessian:
-    """The Hessian of ``loss(params, *data)`` by the parameters.
+    r"""The Hessian of ``loss(params, *data)`` by the parameters, as an operator.
+
+    $$ v \mapsto H v = \frac{d}{ds} \nabla L(\theta + s v) \Big|_{s = 0} $$
+
+    A product takes about two gradients and memory O(p) beside what reverse mode needs of a chunk.
 
     Args:
         loss: a scalar function. A user's own: of an equinox module, a flax or optax dictionary, or any pytree.
@@ -167,10 +186,20 @@ def hessian(
         only: paths of the arrays that count, as "layers/0/weight", "layers/*/bias" or "layers/0"; all when omitted.
         chunk: samples at once, where the loss is a mean over the leading axis of every array of ``data``.
 
-    Raises:
-        ValueError: a path that does not exist, or nothing to differentiate by.
+    Returns:
+        an operator that is called with a flat vector (p,).
 
-    A product takes about two gradients and memory O(p) beside what reverse mode needs of a chunk.
+    Raises:
+        ValueError: a path that does not exist, nothing to differentiate by, or a loss that is no scalar.
+
+    Source:
+        Pearlmutter, Fast exact multiplication by the Hessian (1994).
+
+    Examples:
+        >>> from lab import stability
+        >>> operator = stability.hessian(lambda w: w[0] ** 2 * w[1], jnp.array([2.0, 5.0]))
+        >>> operator(jnp.array([1.0, 0.0]))  # the first column: 2 w_1, 2 w_0
+        Array([10.,  4.], dtype=float64)
     """
     parts = part(params, _chosen(params, only))
     made = Hessian(as_tree(loss), parts.free, parts.fixed, parts.rest, data, chunk)
@@ -262,7 +291,23 @@ class _Loss(eqx.Module):
 
 
 def square(output: Array, y: Array) -> Float[Array, ""]:
-    r"""$\frac12 |f - y|^2$, whose mean is the loss for which thresholds are stated."""
+    r"""$\frac12 |f - y|^2$, whose mean is the loss for which thresholds are stated.
+
+    Args:
+        output: f, () or (k,).
+        y: the target, of the same shape.
+
+    Returns:
+        the loss of one sample.
+
+    Source:
+        Wu and Su (2023), of the setting.
+
+    Examples:
+        >>> from lab import stability
+        >>> float(stability.square(jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])))
+        2.0
+    """
     return ((output - y) ** 2).sum() / 2
 
 
@@ -275,7 +320,33 @@ def split(
     only: str | Sequence[str] | None = None,
     chunk: int | None = None,
 ) -> Split:
-    """Take the Hessian of the mean of ``criterion(predict(params, x_i), y_i)`` apart. Other arguments as in ``hessian``."""
+    r"""Take the Hessian of the mean of ``criterion(predict(params, x_i), y_i)`` apart.
+
+    $$ H = \frac1n \sum_i J_i^T \ell''_i J_i + \text{what the curvature of } f \text{ adds}, \qquad
+       F = \frac1n \sum_i \nabla \ell_i \nabla \ell_i^T $$
+
+    Args:
+        predict: from parameters and one sample to its output.
+        params: where, any pytree.
+        x: samples (n, ...).
+        y: targets (n, ...).
+        criterion: from an output and a target to the loss of the sample.
+        only: paths of the arrays that count, as of ``hessian``.
+        chunk: samples at once.
+
+    Returns:
+        the Hessian, the Gauss-Newton matrix, their difference and the empirical Fisher matrix, as operators.
+
+    Source:
+        Schraudolph, Fast curvature matrix-vector products (2002).
+
+    Examples:
+        >>> from lab import stability
+        >>> parts = stability.split(lambda w, x: w @ x, jnp.ones(2), jnp.eye(2), jnp.array([1.0, 3.0]))
+        >>> one = jnp.array([0.0, 1.0])  # of a linear model nothing is left beside Gauss-Newton; residuals are 0 and -2
+        >>> [part(one).tolist() for part in parts]
+        [[0.0, 0.5], [0.0, 0.5], [0.0, 0.0], [0.0, 2.0]]
+    """
     predict, criterion = as_tree(predict), as_tree(criterion)
     whole = hessian(_Loss(predict, criterion), params, x, y, only=only, chunk=chunk)
     shared = (criterion, whole.free, whole.fixed, whole.rest, (x, y), chunk, predict)
@@ -290,10 +361,27 @@ def _columns(operator, size: int, dtype_like: Array, chunk: int):
 
 
 def full(operator: Any, *, limit: int = FULL, chunk: int = 64) -> Float[Array, "p p"]:
-    """The whole matrix, by products with unit vectors, ``chunk`` at once.
+    """The whole matrix, by products with unit vectors, ``chunk`` at once; symmetrised, $(M + M^T) / 2$.
+
+    Args:
+        operator: as made by ``hessian`` or ``split``; whatever has ``size``, ``dtype`` and a product.
+        limit: parameters that are allowed.
+        chunk: products at once.
+
+    Returns:
+        the matrix (p, p).
 
     Raises:
         ValueError: more than ``limit`` parameters.
+
+    Source:
+        Pearlmutter (1994), of the products.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.full(stability.hessian(lambda w: w[0] * w[1], jnp.ones(2)))
+        Array([[0., 1.],
+               [1., 0.]], dtype=float64)
     """
     size = operator.size
     if size > limit:
@@ -309,9 +397,30 @@ def full(operator: Any, *, limit: int = FULL, chunk: int = 64) -> Float[Array, "
 
 @jit
 def pooled(operator: Any, cuts: Sequence[int]) -> Float[Array, "b b"]:
-    """The mean entry of each block of rows and columns between ``cuts`` = (0, ..., p): exact, one product for each block.
+    r"""The mean entry of each block of rows and columns between ``cuts`` = (0, ..., p): exact, one product for each block.
+
+    $$ \frac{1_a^T H 1_b}{|a|\, |b|} $$
 
     For a picture of a matrix that is too large to form; O(b) products, memory O(b^2 + p).
+
+    Args:
+        operator: as made by ``hessian``.
+        cuts: rising from 0 to p; static.
+
+    Returns:
+        means (b, b), of b blocks.
+
+    Raises:
+        ValueError: cuts that do not rise from 0 to p.
+
+    Source:
+        Pearlmutter (1994), of the products.
+
+    Examples:
+        >>> from lab import stability
+        >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
+        >>> stability.pooled(bowl, (0, 2))  # (1 + 0 + 0 + 3) / 4
+        Array([[1.]], dtype=float64)
     """
     edges = jnp.asarray(cuts)
     if cuts[0] != 0 or cuts[-1] != operator.size or any(a >= b for a, b in pairwise(cuts)):
@@ -339,6 +448,28 @@ def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: i
     r"""The mean square entry of each block, estimated: $E |(H z)_a|^2 = \|H_{ab}\|_F^2$ for random signs z on block b.
 
     What ``pooled`` misses where signs cancel. ``probes`` products for each block.
+
+    Args:
+        key: of the signs.
+        operator: as made by ``hessian``.
+        cuts: rising from 0 to p; static.
+        probes: at least two, for the standard error; static.
+
+    Returns:
+        mean squares and their standard errors, (b, b).
+
+    Raises:
+        ValueError: fewer than two probes.
+
+    Source:
+        Hutchinson (1990), of the random signs.
+
+    Examples:
+        >>> from lab import stability
+        >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
+        >>> stability.block_norms(jax.random.key(0), bowl, (0, 1, 2), 2).mean_square
+        Array([[1., 0.],
+               [0., 9.]], dtype=float64)
     """
     if probes < 2:
         raise ValueError(f"probes = {probes}, but two are needed for a standard error")
@@ -369,12 +500,31 @@ class Landscape(NamedTuple):
 def landscape(
     operator: Hessian, directions: Float[Array, "d p"], offsets: Float[Array, " s"], chunk: int = 1
 ) -> Landscape:
-    """The loss along one direction or over the plane of two, eigenvectors say, beside its quadratic model.
+    r"""The loss along one direction or over the plane of two, eigenvectors say, beside its quadratic model.
+
+    $$ L(\theta) + s \cdot D \nabla L + \tfrac12 s^T D H D^T s, \qquad \text{at } \theta + s D $$
 
     Args:
-        directions: rows, one or two, not scaled here.
-        offsets: steps along each.
+        operator: as made by ``hessian``.
+        directions: rows D, (1, p) or (2, p), not scaled here.
+        offsets: steps along each, (s,).
         chunk: points at once.
+
+    Returns:
+        loss and model, (s,) or (s, s).
+
+    Raises:
+        ValueError: other than one or two directions.
+
+    Source:
+        Li, Xu, Taylor, Studer and Goldstein, Visualizing the loss landscape of neural nets (2018).
+
+    Examples:
+        >>> from lab import stability
+        >>> cube = stability.hessian(lambda w: w[0] ** 3, jnp.ones(1))
+        >>> seen = stability.landscape(cube, jnp.ones((1, 1)), jnp.array([-1.0, 0.0, 1.0]))
+        >>> seen.loss, seen.quadratic  # (1 + s)^3, and 1 + 3 s + 3 s^2
+        (Array([0., 1., 8.], dtype=float64), Array([1., 1., 7.], dtype=float64))
     """
     if len(directions) not in (1, 2):
         raise ValueError(f"{len(directions)} directions were given, but one or two can be drawn")
@@ -389,5 +539,21 @@ def landscape(
 
 
 def sharpness(operator: Operator, gradient: Float[Array, " p"]) -> Float[Array, ""]:
-    r"""$g^T H g / |g|^2$, of a batch where both are of the batch; NaN where the gradient is 0."""
+    """$g^T H g / |g|^2$, of a batch where both are of the batch; NaN where the gradient is 0.
+
+    Args:
+        operator: a product with H.
+        gradient: g, (p,).
+
+    Returns:
+        the Rayleigh quotient, between the extreme eigenvalues of H.
+
+    Source:
+        Golub and Van Loan, Matrix Computations, on the Rayleigh quotient.
+
+    Examples:
+        >>> from lab import stability
+        >>> float(stability.sharpness(lambda v: jnp.array([1.0, 3.0]) * v, jnp.ones(2)))
+        2.0
+    """
     return jnp.vdot(gradient, operator(gradient)) / jnp.vdot(gradient, gradient)

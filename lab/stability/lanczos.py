@@ -74,7 +74,27 @@ def extend(operator: Operator, state: Tridiagonal) -> Tridiagonal:
 
 
 def tridiagonal(operator: Operator, start: Float[Array, " p"], steps: int) -> Tridiagonal:
-    """The whole recurrence: ``steps`` products, fewer where the space is exhausted. Memory O(steps p)."""
+    r"""The whole recurrence: ``steps`` products, fewer where the space is exhausted. Memory O(steps p).
+
+    $$ H q_j = \beta_{j-1} q_{j-1} + \alpha_j q_j + \beta_j q_{j+1} $$
+
+    Args:
+        operator: a product with a symmetric H.
+        start: the first vector (p,), of any length.
+        steps: products at most, static.
+
+    Returns:
+        alpha and beta (steps,), the basis (steps, p), and how many of them count.
+
+    Source:
+        Golub and Van Loan, Matrix Computations, on the Lanczos process.
+
+    Examples:
+        >>> from lab import stability
+        >>> found = stability.tridiagonal(lambda v: jnp.array([1.0, 3.0]) * v, jnp.ones(2), 2)
+        >>> found.alpha.round(9), found.beta.round(9)  # the mean of 1 and 3, and half their difference
+        (Array([2., 2.], dtype=float64), Array([1., 0.], dtype=float64))
+    """
     return jax.lax.while_loop(
         lambda state: ~state.exhausted & (state.count < steps),
         lambda state: extend(operator, state),
@@ -201,7 +221,10 @@ def eigenpairs(
     state: Tridiagonal | None = None,
     loop: Loop = pure,
 ) -> Eigen:
-    r"""The outer eigenvalues of a symmetric operator, with their vectors.
+    r"""The outer eigenvalues of a symmetric operator, with their vectors, $H v = \lambda v$.
+
+    Time: ``steps`` products and O(steps^2 p). Memory O(steps p): 40 steps at p = 10^7 are 1.6 GB in float32.
+    Residuals above the tolerance warn (``NotConverged``); they are in the answer.
 
     Args:
         operator: a product with a vector; a pytree (a plain function is taken as one).
@@ -213,13 +236,19 @@ def eigenpairs(
         state: where to go on.
         loop: ``pure`` (works under ``jit`` and ``vmap``), or a ``Chunked``, which reports and stops between products.
 
+    Returns:
+        values (count,), the wanted first, vectors (count, p) in rows, and residuals; NaN where fewer were found.
+
     Raises:
         ValueError: an argument outside what is allowed.
 
-    Warns:
-        NotConverged: the residuals are above the tolerance; they are in the answer.
+    Source:
+        Golub and Van Loan, Matrix Computations, on Lanczos with full reorthogonalisation.
 
-    Time: ``steps`` products and O(steps^2 p). Memory O(steps p): 40 steps at p = 10^7 are 1.6 GB in float32.
+    Examples:
+        >>> from lab import stability
+        >>> stability.eigenpairs(lambda v: jnp.array([1.0, 2.0, 5.0]) * v, jnp.ones(3), 2).values.round(9)
+        Array([5., 2.], dtype=float64)
     """
     if jnp.issubdtype(start.dtype, jax.dtypes.prng_key):
         start = jax.random.normal(start, (operator.size,), operator.dtype)  # type: ignore[attr-defined]

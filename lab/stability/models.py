@@ -40,7 +40,26 @@ class Diagonal(eqx.Module):
 
 
 def diagonal(key: PRNGKeyArray, d: int = 1000, scale: ArrayLike = 1.0, dtype=None) -> Diagonal:
-    """a and b from N(0, scale^2)."""
+    r"""A diagonal linear network, $f(x) = \langle a \circ b, x \rangle$, with a and b from N(0, scale^2).
+
+    Args:
+        key: of the draw.
+        d: inputs.
+        scale: standard deviation of the weights.
+        dtype: of the weights; jax's when omitted.
+
+    Returns:
+        the model, called with one sample (d,).
+
+    Source:
+        Wu and Su (2023), of the experiment.
+
+    Examples:
+        >>> from lab import stability
+        >>> net = stability.diagonal(jax.random.key(0), 4)
+        >>> bool(net(jnp.ones(4)) == net.beta.sum())
+        True
+    """
     drawn = scale * jax.random.normal(key, (2, d), dtype)
     return Diagonal(drawn[0], drawn[1])
 
@@ -59,7 +78,29 @@ class TwoLayer(eqx.Module):
 
 
 def two_layer(key: PRNGKeyArray, d: int = 100, m: int = 100, scale: ArrayLike = 1.0, dtype=None) -> TwoLayer:
-    r"""a from N(0, scale^2), w from N(0, scale^2 I / sqrt(d)): large, the path norm is about 0.8 m d^(1/4)."""
+    r"""A ReLU network, $f(x) = \sum_j a_j \mathrm{relu}(w_j \cdot x)$, a from N(0, scale^2), w from N(0, scale^2 I / sqrt(d)).
+
+    Large: at scale 1 the path norm $\sum_j |a_j| |w_j|$ is about 0.8 m d^(1/4).
+
+    Args:
+        key: of the draw.
+        d: inputs.
+        m: hidden units.
+        scale: of the weights.
+        dtype: of the weights; jax's when omitted.
+
+    Returns:
+        the model, called with one sample (d,).
+
+    Source:
+        Wu and Su (2023), of the experiment.
+
+    Examples:
+        >>> from lab import stability
+        >>> net = stability.two_layer(jax.random.key(0), 3, 5)
+        >>> bool(jnp.allclose(net(2 * jnp.ones(3)), 2 * net(jnp.ones(3))))  # without biases
+        True
+    """
     one, two = jax.random.split(key)
     scale = jnp.asarray(scale)
     return TwoLayer(
@@ -115,7 +156,31 @@ class Perceptron(eqx.Module):
 def perceptron(
     key: PRNGKeyArray, sizes: Sequence[int], activation: Activation = "tanh", scale: ArrayLike = 1.0, dtype=None
 ) -> Perceptron:
-    """Weights from N(0, scale^2 / inputs), twice the variance with relu; biases 0. ``sizes``: inputs, widths, outputs."""
+    r"""Layers $h \mapsto \sigma(W h + b)$, the last one linear; W from N(0, scale^2 / inputs) and b = 0.
+
+    With relu the variance is twice that, but in the last layer.
+
+    Args:
+        key: of the draw.
+        sizes: inputs, widths, outputs.
+        activation: ``tanh`` or ``relu``.
+        scale: of the weights.
+        dtype: of the weights; jax's when omitted.
+
+    Returns:
+        the model, called with one sample; of one output it gives a scalar.
+
+    Raises:
+        ValueError: fewer than two sizes, one below 1, an unknown activation.
+
+    Source:
+        He, Zhang, Ren and Sun, Delving deep into rectifiers (2015), of the variance with relu.
+
+    Examples:
+        >>> from lab import stability
+        >>> float(stability.perceptron(jax.random.key(0), [3, 5, 1])(jnp.zeros(3)))
+        0.0
+    """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"sizes = {tuple(sizes)}, but inputs and outputs are needed, each at least 1")
     gain, keys = _gain(activation, scale), jax.random.split(key, len(sizes) - 1)
@@ -172,7 +237,34 @@ def convolutional(
     scale: ArrayLike = 1.0,
     dtype=None,
 ) -> Convolutional:
-    """Initial weights as of ``perceptron``."""
+    r"""A small convolutional network: twice a 3 x 3 convolution, the activation and a mean over 2 x 2, then a linear layer.
+
+    Weights from N(0, scale^2 / inputs), $\mathrm{inputs} = 9\, c$ of a convolution of c channels; twice the variance with relu,
+    but for the last layer.
+
+    Args:
+        key: of the draw.
+        shape: (h, w) of the images, multiples of 4.
+        channels: of both convolutions.
+        outputs: of the last layer.
+        activation: ``tanh`` or ``relu``.
+        scale: of the weights.
+        dtype: of the weights; jax's when omitted.
+
+    Returns:
+        the model, called with one image (h, w); of one output it gives a scalar.
+
+    Raises:
+        ValueError: sides that are no multiples of 4, an unknown activation.
+
+    Source:
+        He, Zhang, Ren and Sun, Delving deep into rectifiers (2015), of the variance with relu.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.convolutional(jax.random.key(0), (4, 8), channels=2, outputs=3)(jnp.zeros((4, 8)))
+        Array([0., 0., 0.], dtype=float64)
+    """
     if shape[0] % 4 or shape[1] % 4:
         raise ValueError(f"images are {shape[0]} x {shape[1]}, but both sides must be multiples of 4: crop or pad them")
     gain, keys = _gain(activation, scale), jax.random.split(key, 3)
@@ -197,7 +289,31 @@ class Data(NamedTuple):
 def sparse_regression(
     key: PRNGKeyArray, n: int = 300, d: int = 1000, nonzero: int = 3, test: int = 2000, dtype=None
 ) -> Data:
-    r"""x uniform on [-1, 1]^d, $y = \langle \beta^*, x \rangle$, $\beta^*$ = (1, ..., 1, 0, ..., 0)."""
+    r"""x uniform on [-1, 1]^d, $y = \langle \beta^*, x \rangle$, $\beta^*$ = (1, ..., 1, 0, ..., 0).
+
+    Args:
+        key: of the draw.
+        n: training samples.
+        d: inputs.
+        nonzero: ones in $\beta^*$.
+        test: test samples.
+        dtype: of the data; jax's when omitted.
+
+    Returns:
+        x (n, d) and y (n,), and those of the test.
+
+    Raises:
+        ValueError: nonzero outside 1 ... d.
+
+    Source:
+        Wu and Su (2023), of the experiment.
+
+    Examples:
+        >>> from lab import stability
+        >>> data = stability.sparse_regression(jax.random.key(0), n=5, d=4, nonzero=2, test=1)
+        >>> bool(jnp.allclose(data.y, data.x[:, 0] + data.x[:, 1]))
+        True
+    """
     if not 1 <= nonzero <= d:
         raise ValueError(f"nonzero = {nonzero}, but it must be between 1 and d = {d}")
     x = jax.random.uniform(key, (n + test, d), dtype, -1, 1)
@@ -212,7 +328,28 @@ def sphere(key: PRNGKeyArray, n: int, d: int, dtype=None) -> Float[Array, "n d"]
 
 
 def teacher(key: PRNGKeyArray, n: int = 300, d: int = 100, units: int = 10, test: int = 2000, dtype=None) -> Data:
-    r"""x uniform on the sphere of radius sqrt(d), $y = \sum_{j \le k} \mathrm{relu}(v_j \cdot x)$, $v_j$ on the unit sphere."""
+    r"""x uniform on the sphere of radius sqrt(d), $y = \sum_{j \le k} \mathrm{relu}(v_j \cdot x)$, $v_j$ on the unit sphere.
+
+    Args:
+        key: of the draw, of v too.
+        n: training samples.
+        d: inputs.
+        units: k.
+        test: test samples.
+        dtype: of the data; jax's when omitted.
+
+    Returns:
+        x (n, d) and y (n,), and those of the test.
+
+    Source:
+        Wu and Su (2023), of the experiment.
+
+    Examples:
+        >>> from lab import stability
+        >>> data = stability.teacher(jax.random.key(0), n=3, d=4, units=2, test=1)
+        >>> jnp.linalg.norm(data.x, axis=1).round(9), bool((data.y >= 0).all())
+        (Array([2., 2., 2.], dtype=float64), True)
+    """
     one, two = jax.random.split(key)
     v = sphere(one, units, d, dtype) / d**0.5
     x = sphere(two, n + test, d, dtype)

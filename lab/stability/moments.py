@@ -27,10 +27,26 @@ from lab.stability.gradients import check_finite
 
 
 def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Array, "..."]:
-    """c of a batch of ``batch`` out of n samples. Both may be traced.
+    """c of a batch of B out of n samples: $1/B$ with replacement, $(n - B) / (B (n - 1))$ without.
+
+    Args:
+        n: samples.
+        batch: B, of any shape; may be traced.
+        replacement: of any shape; may be traced.
+
+    Returns:
+        c, elementwise.
 
     Raises:
         ValueError: batch below 1, or above n without replacement.
+
+    Source:
+        Cochran, Sampling Techniques, on the finite population correction.
+
+    Examples:
+        >>> from lab import stability
+        >>> float(stability.noise(5, 2)), float(stability.noise(5, 2, False)), float(stability.noise(5, 5, False))
+        (0.5, 0.375, 0.0)
     """
     known = not isinstance(batch, Tracer) and not isinstance(replacement, Tracer)
     if known and (np.asarray(batch) < 1).any():
@@ -66,10 +82,27 @@ class Modes(NamedTuple):
 
 
 def modes(k: Float[Array, "nk nk"], outputs: int = 1) -> Modes:
-    """From the Gram matrix K; r = n k. Needs float64 near rho = 1. Time O(n^3 k^3).
+    r"""From the Gram matrix K, the gradients in the eigenbasis of $H = \frac1n A^T A$; r = n k. Needs float64 near rho = 1.
+
+    Time O(n^3 k^3).
+
+    Args:
+        k: the Gram matrix, (n k, n k).
+        outputs: of the model, k.
+
+    Returns:
+        rows (n, k, r) and eigenvalues of H (r,), ascending.
 
     Raises:
         ValueError: gradients that are infinite or NaN.
+
+    Source:
+        Wu and Su (2023), of the setting; the eigenbasis is the lab's.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.modes(jnp.diag(jnp.array([2.0, 4.0]))).values
+        Array([1., 2.], dtype=float64)
     """
     check_finite(k)
     size = k.shape[0]
@@ -80,7 +113,25 @@ def modes(k: Float[Array, "nk nk"], outputs: int = 1) -> Modes:
 
 
 def modes_of(a: Float[Array, "n k p"]) -> Modes:
-    """From the gradients themselves, r = min(p, n k)."""
+    r"""From the gradients themselves, in the eigenbasis of $H = \frac1n \sum_{io} g_{io} g_{io}^T$; r = min(p, n k).
+
+    Args:
+        a: gradients (n, k, p), as from ``jacobian``.
+
+    Returns:
+        rows (n, k, r) and eigenvalues of H (r,), ascending.
+
+    Raises:
+        ValueError: gradients that are infinite or NaN.
+
+    Source:
+        Wu and Su (2023), of the setting; the eigenbasis is the lab's.
+
+    Examples:
+        >>> from lab import stability
+        >>> stability.modes_of(jnp.array([[[1.0]], [[3.0]]])).values.round(9)  # (1 + 9) / 2
+        Array([5.], dtype=float64)
+    """
     n, k, size = a.shape
     rows = a.reshape(n * k, size)
     if n * k <= size:
@@ -174,6 +225,29 @@ def reshuffled(
 
     The expectation is over ``permutations`` draws. Time O(permutations (n k r^2 + iterations r^3)), memory O(permutations r^2).
     Its largest eigenvalue is slightly biased upwards; ``error`` does not see that.
+
+    Args:
+        key: of the permutations.
+        basis: the gradients, from ``modes`` or ``modes_of``.
+        eta: learning rate, positive; traced.
+        batch: from 1 to n; static.
+        permutations: at least 2 for an error; static.
+        iterations: of the power iteration; static.
+
+    Returns:
+        rho of an epoch, its standard error, and rho by step.
+
+    Raises:
+        ValueError: eta that is not positive, batch outside 1 ... n.
+
+    Source:
+        The lab's, of linearised SGD as in Wu and Su (2023).
+
+    Examples:
+        >>> from lab import stability
+        >>> basis = stability.modes(jnp.ones((1, 1)))  # one sample, H = 1: (1 - eta)^2
+        >>> float(stability.reshuffled(jax.random.key(0), basis, 0.5, 1, permutations=2, iterations=2).rho)
+        0.25
     """
     positive(eta=eta)
     noise(basis.n, batch, False)

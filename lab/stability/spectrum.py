@@ -110,7 +110,9 @@ def quadrature(
     state: State | None = None,
     loop: Loop = pure,
 ) -> Quadrature:
-    """Stochastic Lanczos quadrature.
+    r"""Stochastic Lanczos quadrature: the spectrum as probes v see it, $\sum_i \langle v, u_i \rangle^2 \delta_{\lambda_i}$.
+
+    ``probes * steps`` products. Memory O(steps p).
 
     Args:
         key: of the probes.
@@ -120,7 +122,21 @@ def quadrature(
         state: where to go on.
         loop: ``pure``, or a ``Chunked``, which reports and stops between probes.
 
-    ``probes * steps`` products. Memory O(steps p).
+    Returns:
+        nodes and weights (probes, steps), which sum to 1 over a probe.
+
+    Raises:
+        ValueError: fewer than two probes or one step.
+
+    Source:
+        Ubaru, Chen and Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature (2017).
+
+    Examples:
+        >>> from lab import stability
+        >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
+        >>> seen = stability.quadrature(jax.random.key(0), bowl, probes=2)
+        >>> seen.nodes[0].round(6), seen.weights.sum(axis=1).round(6)
+        (Array([1., 3.], dtype=float64), Array([1., 1.], dtype=float64))
     """
     if probes < 2 or steps < 1:
         raise ValueError(f"probes = {probes} and steps = {steps}, but two probes and one step are needed at least")
@@ -142,12 +158,28 @@ class Density(NamedTuple):
 def density(
     of: Quadrature, grid: Float[Array, " g"] | None = None, width: ArrayLike | None = None, points: int = 512
 ) -> Density:
-    """The density on a grid, a Gaussian at each node; with the same grid and width spectra can be compared over training.
+    r"""The density on a grid, a Gaussian at each node; with the same grid and width spectra can be compared over training.
+
+    $$ \frac1N \sum_v \sum_j w_{vj}\, \mathcal N(x; \theta_{vj}, \mathrm{width}^2) $$
 
     Args:
         of: from ``quadrature``.
-        grid: where; the range of the nodes with five widths on each side when omitted.
+        grid: where, (g,); the range of the nodes with five widths on each side when omitted.
         width: of the Gaussian; 0.015 of the range of the nodes when omitted.
+        points: of the grid when that is omitted.
+
+    Returns:
+        density and its standard error over the probes, (g,), with grid and width.
+
+    Source:
+        Lin, Saad and Yang, Approximating spectral densities of large matrices (2016).
+
+    Examples:
+        >>> from lab import stability
+        >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
+        >>> seen = stability.density(stability.quadrature(jax.random.key(0), bowl, probes=2))
+        >>> round(float(jnp.trapezoid(seen.density, seen.grid)), 4)
+        1.0
     """
     real = of.weights > 0
     low = jnp.where(real, of.nodes, jnp.inf).min()
@@ -256,10 +288,29 @@ TRACES: dict[Estimator, Callable[..., Estimate]] = {"hutchinson": hutchinson, "h
 def trace(
     key: PRNGKeyArray, operator: Any, products: int = 90, method: Estimator = "xtrace", chunk: int = 1
 ) -> Estimate:
-    """The trace, with its standard error.
+    r"""The trace $\mathrm{tr}\, H$, with its standard error.
 
     Args:
+        key: of the probes.
+        operator: as made by ``hessian``; whatever has ``size``, ``dtype`` and a product.
+        products: with the operator; static.
         method: "xtrace", "hutch++" or "hutchinson", the only one that holds no more than a few vectors.
         chunk: products at once.
+
+    Returns:
+        value, standard error, and products that were taken.
+
+    Raises:
+        ValueError: an unknown method, too few products, or more than the parameters make use of.
+
+    Source:
+        Hutchinson (1990); Meyer, Musco, Musco and Woodruff (2021); Epperly, Tropp and Webber (2024).
+
+    Examples:
+        >>> from lab import stability
+        >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
+        >>> found = stability.trace(jax.random.key(0), bowl, 2, "hutchinson")  # exact for a diagonal matrix
+        >>> float(found.value), float(found.error)
+        (4.0, 0.0)
     """
     return TRACES[method](key, operator, products, chunk)

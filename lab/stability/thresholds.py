@@ -68,7 +68,9 @@ class _Map(eqx.Module):
 def critical(
     basis: Modes, c: ArrayLike, beta: ArrayLike | None = None, *, steps: int = 100, tolerance: float = 1e-7
 ) -> Threshold:
-    r"""The largest stable learning rate $\eta^*$, elementwise in c; inf where H = 0.
+    r"""The largest stable learning rate $\eta^* = 2 / \lambda_{\max}(C^{-1} D)$, elementwise in c; inf where H = 0.
+
+    Time O(steps n k r^2) for each c; memory O(steps r^2).
 
     Args:
         basis: the gradients, from ``modes`` or ``modes_of``.
@@ -77,7 +79,20 @@ def critical(
         steps: of Lanczos at most, static.
         tolerance: of the residual relative to the eigenvalue, whose error is about its square.
 
-    Time O(steps n k r^2) for each c; memory O(steps r^2).
+    Returns:
+        eta, in the shape of c, with a bound on its relative error.
+
+    Raises:
+        ValueError: float32, momentum outside [0, 1).
+
+    Source:
+        Wu and Su (2023), of the setting; the exact threshold is the lab's.
+
+    Examples:
+        >>> from lab import stability
+        >>> basis = stability.modes(jnp.eye(4))  # orthogonal gradients: 2 / trace with B = 1, 2 / lambda_max with c = 0
+        >>> stability.critical(basis, jnp.array([1.0, 0.0])).value.round(6)
+        Array([2., 8.], dtype=float64)
     """
     _double(basis)
     c = jnp.asarray(c, basis.values.dtype)
@@ -116,6 +131,29 @@ def growth(
 
     With momentum the operator is not self-adjoint and has many eigenvalues of nearly the same size, on which power iteration
     is slow; rho is then found by bisection, with the feedback of the noise (``_feedback``).
+
+    Args:
+        basis: the gradients, from ``modes`` or ``modes_of``.
+        eta: learning rates, positive; traced.
+        c: of the batches, from ``noise``; traced.
+        beta: momentum.
+        steps: of Lanczos at most, static.
+        tolerance: of the residual relative to the eigenvalue.
+
+    Returns:
+        rho, in the shape that eta and c have together; at most 1 where the minimum is stable.
+
+    Raises:
+        ValueError: float32, eta that is not positive, momentum outside [0, 1).
+
+    Source:
+        Wu, Ma and E (2018), of linear stability; the exact rate is the lab's.
+
+    Examples:
+        >>> from lab import stability
+        >>> basis = stability.modes(jnp.ones((1, 1)))  # gradient descent on H = 1: (1 - eta)^2
+        >>> stability.growth(basis, jnp.array([0.5, 3.0]), 0.0).value.round(9)
+        Array([0.25, 4.  ], dtype=float64)
     """
     _double(basis)
     positive(eta=eta)
@@ -275,6 +313,22 @@ def bounds(of: Sizes, c: ArrayLike, outputs: int = 1) -> Bounds:
     r"""Necessary conditions, from $\langle I, T(I) \rangle \le \langle I, I \rangle$; elementwise in c.
 
     For B > 1 tr(G) <= 2 / eta is not implied: with replacement it is tr(G) <= 2 B / eta.
+
+    Args:
+        of: how large G is, from ``sizes``.
+        c: of the batches, from ``noise``.
+        outputs: of the model, k.
+
+    Returns:
+        learning rates above which the minimum is not stable, each in the shape of c.
+
+    Source:
+        Wu and Su (2023).
+
+    Examples:
+        >>> from lab import stability
+        >>> [float(eta.round(9)) for eta in stability.bounds(stability.sizes(jnp.eye(4)), 1.0)]
+        [2.0, 2.0, 8.0]
     """
     c = jnp.asarray(c, of.trace.dtype)
     square = (1 - c) * of.frobenius**2
@@ -298,6 +352,23 @@ def limits(c: ArrayLike, outputs: int = 1, beta: ArrayLike = 0.0) -> Limits:
 
     With replacement k / c is k B, so that only single samples and one output have tr(G) <= 2 / eta; gradient descent, c = 0,
     has no limit on the trace, and with momentum none is known.
+
+    Args:
+        c: of the batches, from ``noise``.
+        outputs: of the model, k.
+        beta: momentum.
+
+    Returns:
+        both limits, in units of 2 / eta.
+
+    Source:
+        Wu and Su (2023).
+
+    Examples:
+        >>> from lab import stability
+        >>> found = stability.limits(stability.noise(10, 4))
+        >>> float(found.trace), float(found.descent)
+        (4.0, 1.0)
     """
     c, beta = jnp.broadcast_arrays(jnp.asarray(c, float), jnp.asarray(beta, float))
     none = (c <= 0) | (beta > 0)
@@ -305,7 +376,24 @@ def limits(c: ArrayLike, outputs: int = 1, beta: ArrayLike = 0.0) -> Limits:
 
 
 def loss_bound(frobenius: ArrayLike, batch: ArrayLike, mu: ArrayLike) -> Float[Array, "..."]:
-    r"""$\sqrt{B / \mu} / \|G\|_F$: above it the loss grows where the alignment stays at least $\mu$."""
+    r"""$\sqrt{B / \mu} / \|G\|_F$: above it the loss grows where the alignment stays at least $\mu$.
+
+    Args:
+        frobenius: norm of G.
+        batch: B.
+        mu: the alignment.
+
+    Returns:
+        a learning rate, elementwise.
+
+    Source:
+        Wu, Wang and Su (2022).
+
+    Examples:
+        >>> from lab import stability
+        >>> float(stability.loss_bound(2.0, 4, 1.0))
+        1.0
+    """
     return jnp.sqrt(jnp.asarray(batch) / jnp.asarray(mu)) / jnp.asarray(frobenius)
 
 

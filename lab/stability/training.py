@@ -301,7 +301,10 @@ def train(
     state: State | None = None,
     loop: Loop = pure,
 ) -> Training:
-    """Train one model. It works under ``vmap`` with ``pure``; for many runs at once see ``sweep``.
+    r"""Train one model by $v \leftarrow \beta v - \eta \nabla L_S(\theta)$, $\theta \leftarrow \theta + v$.
+
+    It works under ``vmap`` with ``pure``; for many runs at once see ``sweep``.
+    Memory O(parameters + every * batch), at a record O(measured * parameters).
 
     Args:
         key: of the batches.
@@ -311,7 +314,8 @@ def train(
         predict: from parameters and one sample to its output; calls the model when omitted.
         sampling: of a batch: "replacement", "without" (each batch anew), "reshuffle" (without within an epoch), or "full",
             which is gradient descent and reads no batch size.
-        steps, every: length, a multiple of ``every``, and how often things are recorded, which is how often a run can stop.
+        steps: length, a multiple of ``every``.
+        every: how often things are recorded, which is how often a run can stop.
         batch: rows drawn at a step, static; needed where ``settings.batch_size`` is traced, at most which may then count.
         track: names of the table above; all that the model and data allow when omitted, but "sharpness".
         measured: samples that G is measured on, from the first; when omitted all, or as many as make 2000 outputs.
@@ -320,10 +324,24 @@ def train(
         state: where to go on, from the result of a run with the same arguments.
         loop: ``pure``, or a ``Chunked`` that reports: its ``Progress.state.trace`` has what was recorded so far.
 
+    Returns:
+        the parameters, and what was recorded at steps 0, every, 2 every, ...
+
     Raises:
         ValueError: an argument outside what is allowed.
 
-    Memory O(parameters + every * batch), at a record O(measured * parameters).
+    Source:
+        Wu and Su (2023), of the experiments.
+
+    Examples:
+        >>> from lab import stability
+        >>> data = stability.Data(jnp.ones(1), jnp.zeros(1))  # w falls to (1 - eta)^2
+        >>> settings = stability.Settings(learning_rate=0.5)
+        >>> ran = stability.train(
+        ...     jax.random.key(0), jnp.ones(()), data, settings, predict=jnp.multiply, sampling="full", steps=2, every=1
+        ... )
+        >>> float(ran.params), ran.trace["loss"].tolist()
+        (0.25, [0.5, 0.125, 0.03125])
     """
     work = prepare(key, params, data, settings, predict, sampling, steps, every, batch, track, measured, optimizer)
     run = loop(STEPS, work, state, max_iterations=steps // every)
@@ -501,18 +519,45 @@ def sweep(
     state: tuple[State, ...] | None = None,
     loop: Loop = pure,
 ) -> Training:
-    """Train over batch sizes, seeds and learning rates in one program; results have axes (batch size, seed, rate) in front.
+    r"""Train over batch sizes, seeds and learning rates in one program; results have axes (batch size, seed, rate) in front.
+
+    Each run is $\theta \leftarrow \theta + v$ as in ``train``. One that diverges ends no other.
 
     Args:
         keys: one for each seed.
         make: from a key to initial parameters and data.
-        learning_rates: traced. All see the same data and batches at the same seed.
+        learning_rates: (rates,), traced. All see the same data and batches at the same seed.
         batch_sizes: static: each is a program of its own in one, and costs what it draws.
         settings: what is shared.
+        predict: as of ``train``.
+        sampling: as of ``train``; "full" makes one run of the batch sizes.
+        steps: as of ``train``.
+        every: as of ``train``.
+        track: as of ``train``.
+        measured: as of ``train``.
+        optimizer: as of ``train``.
+        state: where to go on; resumes all runs.
         loop: ``pure``, or a ``Chunked`` that reports medians over the runs, and in ``Progress.state`` the traces of all,
             a tuple over batch sizes.
 
-    Other arguments, errors and results as of ``train``; ``state`` resumes all runs. A run that diverges ends no other.
+    Returns:
+        the parameters and traces of all runs.
+
+    Raises:
+        ValueError: an argument outside what is allowed.
+
+    Source:
+        Wu and Su (2023), of the experiments.
+
+    Examples:
+        >>> from lab import stability
+        >>> make = lambda key: (jnp.ones(()), stability.Data(jnp.ones(1), jnp.zeros(1)))
+        >>> ran = stability.sweep(
+        ...     jax.random.split(jax.random.key(0), 2), make, jnp.array([0.5, 1.0]), predict=jnp.multiply, sampling="full",
+        ...     steps=2, every=1, track=["loss"],
+        ... )
+        >>> ran.params.shape, ran.params[0, 0].tolist()
+        ((1, 2, 2), [0.25, 0.0])
     """
     positive(learning_rates=learning_rates)
     params, data = jax.vmap(make)(keys)

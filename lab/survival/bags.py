@@ -36,7 +36,7 @@ class Bags(eqx.Module):
 
 
 def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) -> Bags:
-    """Check and build ``Bags``, on the host.
+    r"""Check and build ``Bags``, on the host: sets $\{x_{i1}, ..., x_{i n_i}\}$ of patches, each with a time and an event.
 
     Args:
         x: (patches, d) features.
@@ -44,8 +44,20 @@ def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) ->
         time: (n,) how long each bag was seen, not negative.
         event: (n,) 1 where the event came then, 0 where it had not come yet.
 
+    Returns:
+        the bags, their patches side by side.
+
     Raises:
         ValueError: shapes that do not fit, an empty bag, NaN or infinity, a negative time, another event.
+
+    Source:
+        Ren et al. (2025), OTSurv.
+
+    Examples:
+        >>> from lab import survival
+        >>> made = survival.bags(np.ones((3, 2)), np.array([1, 0, 1]), np.array([5.0, 7.0]), np.array([1, 0]))
+        >>> made.size.tolist(), made.start.tolist()
+        ([1, 2], [0, 1])
     """
     precision.uncut(x=x)
     arrays = {name: np.asarray(value) for name, value in (("x", x), ("bag", bag), ("time", time), ("event", event))}

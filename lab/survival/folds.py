@@ -57,13 +57,29 @@ class Evaluation(NamedTuple):
 def evaluate(
     bags: Bags, risk: Float[Array, " n"], test: Int[Array, " s"], true_risk: Float[Array, " n"] | None = None
 ) -> Evaluation:
-    """The C-index of the bags of the test and of the others; of the test, the survival above and below the median risk.
+    r"""The C-index of the bags of the test and of the others; of the test, the survival above and below the median risk.
+
+    $$ \mathrm{high}_i = [\, r_i > \mathrm{median}_{j \in \mathrm{test}}\, r_j \,] $$
 
     Args:
         bags: n, of which times and events are used.
-        risk: of each bag.
-        test: the bags to test on, by number.
-        true_risk: of each bag, where it is known.
+        risk: of each bag, (n,).
+        test: the bags to test on, by number, (s,).
+        true_risk: of each bag, (n,), where it is known.
+
+    Returns:
+        C-indices, the log-rank test of the two groups, and their Kaplan-Meier curves (2, s + 1).
+
+    Source:
+        Ren et al. (2025), OTSurv.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import survival
+        >>> bags = survival.bags(np.ones((4, 1)), np.arange(4), np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4))
+        >>> found = survival.evaluate(bags, jnp.array([3.0, 2.0, 1.0, 0.0]), jnp.arange(3))
+        >>> float(found.cindex), found.curves.survival[0].tolist()  # of the one bag above the median
+        (1.0, [1.0, 0.0, 0.0, 0.0])
     """
     tested = jnp.zeros(bags.count, bool).at[test].set(True)
     time, event = bags.time[test], bags.event[test]

@@ -25,10 +25,31 @@ class Scores(NamedTuple):
 
 
 def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) -> Scores:
-    """Pool and judge all bags, ``chunk`` at a time. Memory O(chunk (largest bag) (width + k)).
+    r"""Pool and judge all bags, ``chunk`` at a time. Memory O(chunk (largest bag) (width + k)).
 
-    ``row_mass`` is $n_i \\rho \\sum_k A_{ik}$: in [0, 1] for ``ot``, with mean rho. It and ``main`` are padded to the largest
+    ``row_mass`` is $n_i \rho \sum_k A_{ik}$: in [0, 1] for ``ot``, with mean rho. It and ``main`` are padded to the largest
     bag, with 0 and -1.
+
+    Args:
+        model: from a bag to its risk.
+        bags: n, which are judged without dropout.
+        transport: share, entropy and price; ignored by poolings without a plan.
+        chunk: bags at once.
+
+    Returns:
+        risks (n,), masses (n, k), and for each patch how much of it is pooled, and where.
+
+    Source:
+        Ren et al. (2025), OTSurv.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import survival
+        >>> bags = survival.bags(np.eye(3), np.array([0, 0, 1]), np.array([5.0, 7.0]), np.array([1, 1]))
+        >>> model = survival.model(jax.random.key(0), 3, pooling="mean", width=2)
+        >>> survival.score(model, bags, survival.Transport()).row_mass  # each patch counts alike; bag 1 has one
+        Array([[1., 1.],
+               [1., 0.]], dtype=float64)
     """
     transport = jax.tree.map(lambda number: jnp.asarray(number, bags.x.dtype), transport)
     return _score(model, bags, transport, min(chunk, bags.count))
@@ -70,12 +91,28 @@ def bag_plan(
 
     Args:
         model: that pools by transport.
+        bags: n.
         index: of the bag.
-        potentials: of all bags, the slack last.
+        potentials: of all bags, (n, k + 1), the slack last.
         transport: traced.
+
+    Returns:
+        cost and plan (width, k) and slack (width,), NaN beyond the patches of the bag.
 
     Raises:
         TypeError: a model that has no plan.
+
+    Source:
+        Ren et al. (2025), OTSurv; Zhang, Ren and He (2024), P2OT.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lab import survival
+        >>> bags = survival.bags(np.eye(3), np.array([0, 0, 1]), np.array([5.0, 7.0]), np.array([1, 1]))
+        >>> model, whole = survival.model(jax.random.key(0), 3, k=2, width=2), survival.Transport(rho=1.0)
+        >>> said = survival.score(model, bags, whole)
+        >>> survival.bag_plan(model, bags, jnp.array(0), said.potentials, whole).plan.sum(axis=1).round(9)  # 1 / n
+        Array([0.5, 0.5], dtype=float64)
     """
     if not isinstance(model.pooling, OTPooling):
         raise TypeError(f"the model pools by {type(model.pooling).__name__}, which has no plan: OTPooling has one")
@@ -89,12 +126,25 @@ def bag_plan(
 
 @jit
 def mean_by_kind(kind: Int[Array, "n width"], values: Float[Array, "n width"], kinds: int) -> Float[Array, " kinds"]:
-    """The mean of a value over all patches of each kind, 0 where there is none.
+    r"""The mean of a value over all patches of each kind, 0 where there is none.
+
+    $$ \bar v_c = \sum_{j: \mathrm{kind}_j = c} v_j \,/\, |\{j: \mathrm{kind}_j = c\}| $$
 
     Args:
-        kind: 0 ... kinds - 1, and below 0 where there is no patch.
-        values: of the patches.
+        kind: (n, width), 0 ... kinds - 1, and below 0 where there is no patch.
+        values: of the patches, (n, width).
         kinds: static.
+
+    Returns:
+        means (kinds,).
+
+    Source:
+        Of the lab; the masses are those of Ren et al. (2025), OTSurv.
+
+    Examples:
+        >>> from lab import survival
+        >>> survival.mean_by_kind(jnp.array([[0, 1], [0, -1]]), jnp.array([[1.0, 5.0], [3.0, 9.0]]), 3)
+        Array([2., 5., 0.], dtype=float64)
     """
     member = kind[None] == jnp.arange(kinds)[:, None, None]
     return jnp.where(member, values[None], 0).sum(axis=(1, 2)) / jnp.maximum(member.sum(axis=(1, 2)), 1)

@@ -23,13 +23,30 @@ def cindex(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLik
     """Harrell's C-index: the share of comparable pairs that the risk puts in the right order.
 
     A pair (i, j) is comparable where $e_i = 1$ and i's event came first: $t_i < t_j$, or $t_i = t_j$ with $e_j = 0$, for j
-    then outlived i. It is right where $r_i > r_j$, and half right where the two differ by at most 1e-8. NaN where no pair
-    is comparable. Time O(n^2), memory O(n).
+    then outlived i. It is right where $r_i > r_j$, and half right where the two differ by at most 1e-8.
+    Time O(n^2), memory O(n).
 
-    Source: Harrell et al., Evaluating the Yield of Medical Tests, JAMA 1982.
+    Args:
+        risk: (n,), higher where the event is to come sooner.
+        time: (n,) times t.
+        event: (n,) 1 or True where the event came, 0 where censored.
+        present: (n,) bools; all when omitted.
 
-    >>> cindex(jnp.array([2.0, 1.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0]))
-    Array(1., dtype=float64)
+    Returns:
+        the share; NaN where no pair is comparable.
+
+    Raises:
+        ValueError: shapes that differ, an event that is not 0 or 1, a risk or time that is NaN.
+
+    Source:
+        Harrell et al., Evaluating the Yield of Medical Tests (1982).
+
+    Examples:
+        >>> from lab import survival
+        >>> float(survival.cindex(jnp.array([2.0, 1.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0])))
+        1.0
+        >>> float(survival.cindex(jnp.array([0.0, 0.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0])))
+        0.5
     """
     risk = real(risk)
     time, event, present = censored(time, event, present, risk)
@@ -70,7 +87,26 @@ def kaplan_meier(
     $S^{\exp(\pm 1.96 \sqrt{V} / \log S)}$, which stays in [0, 1]; it has no width before the first event, and is NaN where
     no bag is left, S = 0. Time O(n log n).
 
-    Source: Kaplan, Meier, JASA 1958; Kalbfleisch, Prentice, The Statistical Analysis of Failure Time Data, 2002, section 1.4.
+    Args:
+        time: (n,) times t.
+        event: (n,) 1 or True where the event came, 0 where censored.
+        at: times at which the curve is wanted.
+        present: (n,) bools; all when omitted.
+
+    Returns:
+        survival, variance and band, each in the shape of ``at``.
+
+    Raises:
+        ValueError: shapes that differ, an event that is not 0 or 1, a time that is NaN.
+
+    Source:
+        Kaplan and Meier (1958); Kalbfleisch and Prentice, The Statistical Analysis of Failure Time Data (2002), section 1.4.
+
+    Examples:
+        >>> from lab import survival
+        >>> time, event = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([1, 0, 1, 1])
+        >>> survival.kaplan_meier(time, event, jnp.array([0.0, 1.0, 3.0])).survival  # 3/4, then half of it
+        Array([1.   , 0.75 , 0.375], dtype=float64)
     """
     time, event, present = censored(time, event, present)
     ordered, died, first, last, n = _by_time(time, event, present)
@@ -88,6 +124,8 @@ def kaplan_meier(
 
 
 class LogRank(NamedTuple):
+    """A statistic of 1 degree of freedom, and how likely one as large is by chance."""
+
     chi2: Float[Array, ""]
     p: Float[Array, ""]
 
@@ -101,7 +139,26 @@ def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike, present: Array
     over the times u of events: $d_u$ events among $n_u$ bags still seen, $d_{1u}$ and $n_{1u}$ of them in the group, whose bags
     have 1 or True. 0, with p = 1, where a group is empty. Time O(n log n).
 
-    Source: Mantel, Cancer Chemotherapy Reports 1966; Peto and Peto, JRSS A 1972.
+    Args:
+        time: (n,) times t.
+        event: (n,) 1 or True where the event came, 0 where censored.
+        group: (n,) 1 or True in the group.
+        present: (n,) bools; all when omitted.
+
+    Returns:
+        chi2 and p.
+
+    Raises:
+        ValueError: shapes that differ, an event or group that is not 0 or 1, a time that is NaN.
+
+    Source:
+        Mantel (1966); Peto and Peto (1972).
+
+    Examples:
+        >>> from lab import survival
+        >>> alike = survival.log_rank(jnp.array([1.0, 1.0, 2.0, 2.0]), jnp.array([1, 1, 1, 1]), jnp.array([0, 1, 0, 1]))
+        >>> float(alike.chi2), float(alike.p)
+        (0.0, 1.0)
     """
     time, event, here = censored(time, event, present, group)
     group = zero_or_one("group", group, here)

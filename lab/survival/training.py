@@ -106,17 +106,34 @@ class Model(eqx.Module):
 def model(
     key: PRNGKeyArray, d: int, *, pooling: Pool = "ot", k: int = 16, width: int = 256, out: int = 1, dtype: Any = None
 ) -> Model:
-    """A model at its start: linear layers uniform in ± 1 / sqrt(inputs), prototypes N(0, I).
+    r"""A model at its start: linear layers uniform in ± 1 / sqrt(inputs), prototypes N(0, I).
+
+    $$ H = \mathrm{relu}(X W + b), \quad G = A^\top H, \quad s = \sum_k u_k G_k + u_0 1, \quad r = \langle v, s\rangle + v_0 $$
 
     Args:
+        key: of the draw.
         d: features of a patch.
         pooling: ``ot``, ``mean`` or ``attention``; the rest of the model starts from the same numbers.
         k: prototypes of ``ot``.
         width: of the encoded patches.
         out: 1 for a log risk, or the bins of time.
+        dtype: of the weights; jax's when omitted.
+
+    Returns:
+        the model, called with a bag, which of its patches are there, and a ``Transport``.
 
     Raises:
         ValueError: a pooling that does not exist, k below 1.
+
+    Source:
+        Ren et al. (2025), OTSurv.
+
+    Examples:
+        >>> from lab import survival
+        >>> model = survival.model(jax.random.key(0), 3, pooling="mean", width=4)
+        >>> risk, pooled = model(jnp.ones((5, 3)), jnp.ones(5, bool), survival.Transport())
+        >>> risk.shape, float(pooled.weights.sum().round(9))
+        ((1,), 1.0)
     """
     dtype = dtype or jnp.result_type(float)
     encode, pool, blend, head = jax.random.split(key, 4)
@@ -193,6 +210,8 @@ class Best(eqx.Module):
 
 
 class State(eqx.Module):
+    """Where a training is."""
+
     model: Model
     moments: optax.OptState
     step: Int[Array, ""]
@@ -341,7 +360,10 @@ def train(
     batch: int = 16,
     loop: Loop = pure,
 ) -> Training:
-    """Train a model on bags; an iteration of the loop is a batch.
+    r"""Train a model on bags; an iteration of the loop is a batch. The pooled mass grows,
+    $\rho_t = \min(\rho, \rho_0 + e^{-5 (1 - \min(t / T, 1))^2})$.
+
+    Time of an epoch O(patches (d width + steps k^2)), memory O(batch (largest bag) (width + k)).
 
     Args:
         key: of the start, the order of the bags and what is dropped.
@@ -350,15 +372,29 @@ def train(
         which: the bags to learn from; all when omitted.
         check: other bags whose loss is taken after each epoch: where it has not been lower for ``patience`` epochs the
             training ends, and the model is the one that did best on them. Before ``settle`` epochs it does not count.
-        pooling, k, width: of the model, static as loss, epochs and batch are.
+        pooling: ``ot``, ``mean`` or ``attention``; static, as what follows is.
+        k: prototypes of ``ot``.
+        width: of the encoded patches.
         loss: ``cox`` (Breslow's ties), ``efron``, ``nll`` (4 bins of time with equally many events) or ``ranking``.
         epochs: at least 0, which leaves the model as it starts.
         batch: bags at once.
+        loop: ``pure``, or a ``Chunked`` that reports and stops between batches.
 
-    Time of an epoch O(patches (d width + steps k^2)), memory O(batch (largest bag) (width + k)).
+    Returns:
+        the model, and curves by batch.
 
     Raises:
         ValueError: a word or number outside what is allowed, or no bag to learn from that is not censored.
+
+    Source:
+        Ren et al. (2025), OTSurv.
+
+    Examples:
+        >>> from lab import survival
+        >>> bags = survival.bags(np.ones((2, 1)), np.arange(2), np.array([1.0, 2.0]), np.array([1, 1]))
+        >>> ran = survival.train(jax.random.key(0), bags, survival.Settings(), pooling="mean", width=2, epochs=0)
+        >>> int(ran.steps), ran.model.head.weight.shape  # the model as it starts
+        (0, (1, 2))
     """
     if batch < 2:
         raise ValueError(f"batch = {batch}, but a loss that compares bags needs at least 2 of them")

@@ -18,14 +18,27 @@ CLASSES = ("under", "neutral", "over")
 
 
 def rate(theta: Float[Array, "t *n"], dt: ArrayLike) -> Float[Array, "*n"]:
-    """The mean change of theta in a second, over all its frames.
+    r"""The mean change of theta in a second, over all its frames.
+
+    $$ \mathrm{rate}_i = (\theta_i(\text{end}) - \theta_i(\text{start})) / \text{duration} $$
 
     Args:
-        theta: degrees by frame.
+        theta: degrees by frame, (t, n).
         dt: seconds from a frame to the next.
+
+    Returns:
+        rates (n,), per second.
 
     Raises:
         ValueError: fewer than 2 frames, a dt that is not above 0.
+
+    Source:
+        Chandra et al. (2020), of the degree rule.
+
+    Examples:
+        >>> from lab import traffic
+        >>> traffic.rate(jnp.array([[0.0], [9.0], [3.0]]), 0.5)  # 3 in one second
+        Array([3.], dtype=float64)
     """
     if len(theta) < 2:
         raise ValueError(f"a rate needs at least 2 frames, but there is {len(theta)}: take a longer window")
@@ -35,14 +48,27 @@ def rate(theta: Float[Array, "t *n"], dt: ArrayLike) -> Float[Array, "*n"]:
 
 
 def label(rates: Float[Array, "*n"], threshold: ArrayLike) -> Int[Array, "*n"]:
-    """-1, 0 or 1: below -threshold, between, above threshold.
+    r"""-1, 0 or 1: below -threshold, between, above threshold.
+
+    $$ \mathrm{label}_i = [\mathrm{rate}_i > \lambda] - [\mathrm{rate}_i < -\lambda] $$
 
     Args:
-        rates: per second.
+        rates: per second, of any shape.
         threshold: lambda, per second.
+
+    Returns:
+        labels, in the shape of the rates.
 
     Raises:
         ValueError: a threshold below 0.
+
+    Source:
+        Chandra et al. (2020), of the degree rule.
+
+    Examples:
+        >>> from lab import traffic
+        >>> traffic.label(jnp.array([-2.0, 0.5, 2.0]), 1.0).tolist()
+        [-1, 0, 1]
     """
     if not isinstance(threshold, Tracer) and not np.asarray(threshold) >= 0:
         raise ValueError(f"threshold = {threshold} per s is not allowed: it must be 0 or more")

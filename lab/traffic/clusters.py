@@ -11,6 +11,8 @@ _EQUAL = 1e-6  # relative: distances that differ by less are ties, of which the 
 
 
 class Clusters(NamedTuple):
+    """Which cluster each point is of, and where the clusters are."""
+
     labels: Int[Array, " n"]  # 0 ... k - 1; also of points that do not count
     centres: Float[Array, "k d"]
 
@@ -18,7 +20,7 @@ class Clusters(NamedTuple):
 def kmeans(
     points: Float[Array, "n d"], k: int, mask: Bool[Array, " n"] | None = None, *, steps: int = STEPS
 ) -> Clusters:
-    """Lloyd's algorithm. An empty cluster keeps its centre.
+    r"""Lloyd's algorithm: $c_l \leftarrow$ mean of the points that are nearest to $c_l$. An empty cluster keeps its centre.
 
     The first centre is the point farthest from the mean, each further one the point farthest from all centres so far. So one
     input has one answer, in any order of the points up to ties; of ties the first counts, whatever rounding errors say: agents
@@ -27,10 +29,23 @@ def kmeans(
     Args:
         points: (n, d).
         k: how many clusters.
-        mask: which points count; all when omitted.
+        mask: which points count, (n,); all when omitted.
+        steps: of the algorithm; static.
+
+    Returns:
+        labels (n,) and centres (k, d).
 
     Raises:
         ValueError: more clusters than points.
+
+    Source:
+        Lloyd, Least squares quantization in PCM (1982); Gonzalez (1985), of the start.
+
+    Examples:
+        >>> from lab import traffic
+        >>> found = traffic.kmeans(jnp.array([[0.0], [1.0], [9.0]]), 2)
+        >>> found.labels.tolist(), found.centres.tolist()
+        ([1, 1, 0], [[9.0], [0.5]])
     """
     n = len(points)
     if not 1 <= k <= n:

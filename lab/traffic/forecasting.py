@@ -17,10 +17,26 @@ from jaxtyping import Array, Bool, Float
 
 
 def constant_velocity(past: Float[Array, "*s o 2"], steps: int) -> Float[Array, "*s {steps} 2"]:
-    """On with the last displacement.
+    r"""On with the last displacement: $\hat x_{t+j} = x_t + j (x_t - x_{t-1})$.
+
+    Args:
+        past: seen positions (..., o, 2), in m.
+        steps: how many to predict.
+
+    Returns:
+        positions (..., steps, 2).
 
     Raises:
         ValueError: fewer than 2 seen positions.
+
+    Source:
+        Scholler et al., What the constant velocity model can teach us about pedestrian motion prediction (2020).
+
+    Examples:
+        >>> from lab import traffic
+        >>> traffic.constant_velocity(jnp.array([[0.0, 0.0], [1.0, 0.5]]), 2)
+        Array([[2. , 1. ],
+               [3. , 1.5]], dtype=float64)
     """
     if past.shape[-2] < 2:
         raise ValueError(f"observed = {past.shape[-2]} frames is not allowed: a speed needs at least 2")
@@ -30,6 +46,8 @@ def constant_velocity(past: Float[Array, "*s o 2"], steps: int) -> Float[Array, 
 
 
 class Ridge(NamedTuple):
+    """A regression of future positions on past ones."""
+
     weights: Float[Array, "o2 p2"]
     intercept: Float[Array, " p2"]
 
@@ -43,15 +61,31 @@ class Ridge(NamedTuple):
 def ridge(
     past: Float[Array, "*s o 2"], future: Float[Array, "*s p 2"], there: Bool[Array, "*s"], penalty: ArrayLike = 1e-2
 ) -> Ridge:
-    """The regression on all windows that count; the intercept is not penalised.
+    r"""The regression on all windows that count; the intercept is not penalised.
+
+    $$ \min_{W, b} \sum_i | y_i - W x_i - b |^2 + \alpha |W|^2 $$
 
     Args:
-        past, future: in metres, from where each agent was seen last.
-        there: which windows count.
+        past: (..., o, 2) in metres, from where each agent was seen last.
+        future: (..., p, 2) likewise.
+        there: which windows count, (...).
         penalty: alpha, in square metres.
+
+    Returns:
+        the regression, called with a past.
 
     Raises:
         ValueError: a penalty that is not above 0.
+
+    Source:
+        Hoerl and Kennard, Ridge regression (1970).
+
+    Examples:
+        >>> from lab import traffic
+        >>> past = jnp.array([[[1.0, 0.0]], [[0.0, 1.0]], [[-1.0, -1.0]]])
+        >>> found = traffic.ridge(past, 2 * past, jnp.ones(3, bool), penalty=1e-9)
+        >>> bool(jnp.allclose(found(past), 2 * past))
+        True
     """
     if not isinstance(penalty, Tracer) and not np.asarray(penalty) > 0:
         raise ValueError(f"penalty = {penalty} is not allowed: it must be above 0")

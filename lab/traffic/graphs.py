@@ -62,19 +62,32 @@ def adjacency(
     nearest: int = 4,
     neighbours: Neighbours = "radius",
 ) -> Float[Array, "*t n n"]:
-    """The weights A of all frames: symmetric, none negative, 0 on the diagonal.
+    r"""The weights A of all frames: symmetric, none negative, 0 on the diagonal.
+
+    $$ A_{ij} = e^{-|v_i - v_j| / s} \text{ if } i \ne j \text{ and } |v_i - v_j| < r, \quad 0 \text{ else} $$
 
     Args:
-        positions: of n agents in metres.
-        mask: who is there; all when omitted. Positions of others are not looked at.
+        positions: of n agents in metres, (..., n, 2).
+        mask: who is there, (..., n); all when omitted. Positions of others are not looked at.
         radius: r in metres, beyond which nobody is a neighbour.
         scale: s in metres, over which a weight falls by e.
         nearest: how many neighbours each agent chooses, with ``neighbours="nearest"``; the graph is made symmetric by
             the larger of both weights.
         neighbours: all within ``radius``, or the ``nearest`` ones.
 
+    Returns:
+        weights (..., n, n).
+
     Raises:
-        ValueError: a radius or scale that is not above 0, a position that is not finite of who is there.
+        ValueError: a radius or scale that is not above 0, a position that is not finite of who is there, no neighbour.
+
+    Source:
+        Chandra et al. (2020), of traffic graphs.
+
+    Examples:
+        >>> from lab import traffic
+        >>> traffic.adjacency(jnp.array([[0.0, 0.0], [2.0, 0.0], [99.0, 0.0]]))[0].round(4)  # exp(-2), and nobody
+        Array([0.    , 0.1353, 0.    ], dtype=float64)
     """
     _check(positions, mask, radius=radius, scale=scale)
     if nearest < 1:
@@ -114,7 +127,23 @@ def degree(weights: Float[Array, "*t n n"]) -> Float[Array, "*t n"]:
 
 
 def laplacian(weights: Float[Array, "*t n n"]) -> Float[Array, "*t n n"]:
-    """L = D - A: symmetric, positive semidefinite, L 1 = 0; the trace is twice the sum of the weights of all edges."""
+    """$L = D - A$: symmetric, positive semidefinite, L 1 = 0; the trace is twice the sum of the weights of all edges.
+
+    Args:
+        weights: A, (..., n, n), symmetric, 0 on the diagonal.
+
+    Returns:
+        L, (..., n, n).
+
+    Source:
+        Chung, Spectral Graph Theory (1997).
+
+    Examples:
+        >>> from lab import traffic
+        >>> traffic.laplacian(jnp.array([[0.0, 3.0], [3.0, 0.0]]))
+        Array([[ 3., -3.],
+               [-3.,  3.]], dtype=float64)
+    """
     i = jnp.arange(weights.shape[-1])
     return (-weights).at[..., i, i].add(degree(weights))
 

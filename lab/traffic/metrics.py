@@ -27,12 +27,44 @@ def by_step(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Arra
 
 
 def ade(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, ""]:
-    """Average displacement error."""
+    r"""Average displacement error: the mean of $|\hat x_{ij} - x_{ij}|$ over agents i that count and steps j.
+
+    Args:
+        apart: distances (..., p) by step, of ``metrics.distances``.
+        there: who counts, (...).
+
+    Returns:
+        the error, in the unit of the distances; NaN where nobody counts.
+
+    Source:
+        Pellegrini et al., You'll never walk alone (2009); Alahi et al., Social LSTM (2016).
+
+    Examples:
+        >>> from lab import traffic
+        >>> float(traffic.ade(jnp.array([[1.0, 3.0], [9.0, 9.0]]), jnp.array([True, False])))
+        2.0
+    """
     return _mean(apart, there).mean()
 
 
 def fde(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, ""]:
-    """Final displacement error."""
+    r"""Final displacement error: the mean of $|\hat x_{ip} - x_{ip}|$ over agents i that count, of the last step p.
+
+    Args:
+        apart: distances (..., p) by step, of ``metrics.distances``.
+        there: who counts, (...).
+
+    Returns:
+        the error, in the unit of the distances; NaN where nobody counts.
+
+    Source:
+        Alahi et al., Social LSTM (2016).
+
+    Examples:
+        >>> from lab import traffic
+        >>> float(traffic.fde(jnp.array([[1.0, 3.0], [9.0, 9.0]]), jnp.array([True, False])))
+        3.0
+    """
     return _mean(apart[..., -1:], there)[0]
 
 

@@ -70,13 +70,28 @@ class Draw(NamedTuple):
 def draw(seed: int, agents: int, slow: float = 0.25, fast: float = 0.25) -> Draw:
     """Vehicles in a platoon: lanes alike, gaps of 14 to 24 m in a lane, 25 m/s give or take 0.5, drivers of all kinds.
 
+    A driver is slow, ordinary or fast with the probabilities $(p_-, 1 - p_- - p_+, p_+)$.
+
     Args:
         seed: of NumPy's generator.
         agents: vehicles.
-        slow, fast: shares of drivers that are slower and faster than the others.
+        slow: share of drivers that are slower than the others.
+        fast: share of drivers that are faster.
+
+    Returns:
+        the road at its beginning, what each driver wants, and the kind of each: -1, 0 or 1.
 
     Raises:
         ValueError: fewer than one agent, shares that are none.
+
+    Source:
+        Leurent, highway-env (2018), whose vehicles these are.
+
+    Examples:
+        >>> from lab import traffic
+        >>> begun = traffic.draw(0, 3, slow=0.0, fast=1.0)
+        >>> begun.profile.tolist(), begun.road.position.shape
+        ([1, 1, 1], (3, 2))
     """
     if agents < 1:
         raise ValueError(f"agents = {agents} is not allowed: there must be at least 1")
@@ -270,15 +285,30 @@ def step(road: Road, drivers: Drivers, dt: ArrayLike = STEP) -> Road:
 
 @jit
 def simulate(road: Road, drivers: Drivers, steps: int, every: int = 1, dt: ArrayLike = STEP) -> Road:
-    """All roads, before each ``every``-th of so many steps: the first frame is the beginning.
+    r"""All roads, before each ``every``-th of so many steps: the first frame is the beginning.
+
+    $$ a = a_0 \left[ 1 - (v / v_0)^4 - (g^* / g)^2 \right], \qquad
+       g^* = g_0 + \tau v + \frac{v\, \Delta v}{2 \sqrt{a_0 b}} $$
 
     Args:
-        road, drivers: of one road (n,), or of several (r, n).
+        road: one (n,), or several (r, n).
+        drivers: of the same shape.
         steps: of ``dt`` seconds.
         every: steps from a frame to the next.
+        dt: s.
 
     Returns:
         the roads by frame: (frames, n, ...) or (r, frames, n, ...).
+
+    Source:
+        Treiber, Hennecke and Helbing (2000); Kesting, Treiber and Helbing (2007), of lane changes.
+
+    Examples:
+        >>> from lab import traffic
+        >>> road = traffic.simulation.begin(np.zeros((1, 2)), np.array([25.0]))
+        >>> alone = traffic.Drivers(*jnp.array([[25.0], [1.5], [0.0], [0.2]]))  # has the speed that it wants
+        >>> traffic.simulate(road, alone, 3).position[:, 0, 0].round(6)
+        Array([0. , 2.5, 5. ], dtype=float64)
     """
     if road.speed.ndim == 2:
         return jax.vmap(lambda one, who: simulate(one, who, steps, every, dt))(road, drivers)

@@ -23,11 +23,22 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(laplacian: Float[Array, "*t n n"], mask: Bool[Array, "*t n"] | None = None) -> Spectrum:
-    """All eigenpairs of all frames. The vectors of who is there are 0 at who is absent.
+    r"""All eigenpairs of all frames, $L = U \Lambda U^\top$. The vectors of who is there are 0 at who is absent.
 
     Args:
-        laplacian: with zero rows and columns of who is absent.
-        mask: who is there; all when omitted.
+        laplacian: (..., n, n), with zero rows and columns of who is absent.
+        mask: who is there, (..., n); all when omitted.
+
+    Returns:
+        eigenvalues (..., n), ascending, those of absent agents first, and vectors (..., n, n) in columns.
+
+    Source:
+        Chung, Spectral Graph Theory (1997).
+
+    Examples:
+        >>> from lab import traffic
+        >>> traffic.spectrum(jnp.array([[3.0, -3.0], [-3.0, 3.0]])).values.round(9) + 0  # 0, and twice the weight
+        Array([0., 6.], dtype=float64)
     """
     if mask is None:
         return Spectrum(*jnp.linalg.eigh(laplacian))
@@ -59,10 +70,33 @@ def largest(found: Spectrum, k: int) -> Spectrum:
 
 
 def embedding(found: Spectrum, k: int, mask: Bool[Array, "*t n"] | None = None) -> Float[Array, "*t n k"]:
-    """Rows of the k eigenvectors of the smallest eigenvalues of who is there: what spectral clustering looks at.
+    r"""Rows of the k eigenvectors of the smallest eigenvalues of who is there: what spectral clustering looks at.
+
+    $$ L u_j = \lambda_j u_j, \qquad i \mapsto (u_{1i}, ..., u_{ki}) $$
 
     Where more than k parts of the graph are not connected, these are some k vectors of the null space; agents of one part have
     one row all the same. Fewer than k agents: the last vector is repeated.
+
+    Args:
+        found: from ``spectrum``.
+        k: from 1 to n.
+        mask: who is there, (..., n); all when omitted.
+
+    Returns:
+        rows (..., n, k), 0 of who is absent.
+
+    Raises:
+        ValueError: k outside 1 ... n.
+
+    Source:
+        von Luxburg, A tutorial on spectral clustering (2007).
+
+    Examples:
+        >>> from lab import traffic
+        >>> pair = traffic.spectrum(jnp.array([[3.0, -3.0], [-3.0, 3.0]]))
+        >>> rows = traffic.embedding(pair, 1)  # the constant vector
+        >>> rows.shape, bool(jnp.allclose(rows[0], rows[1]))
+        ((2, 1), True)
     """
     _check_k(k, found)
     if mask is None:
@@ -88,12 +122,29 @@ def low_rank_degree(kept: Spectrum) -> Float[Array, "*t n"]:
 def align(vectors: Float[Array, "t n k"], how: Alignment = "sign") -> Float[Array, "t n k"]:
     r"""Eigenvectors that go on from frame to frame, whatever signs the solver gave them.
 
-    In the first frame the entry of largest modulus of each vector becomes positive. Each later frame follows the one before.
+    In the first frame the entry of largest modulus of each vector becomes positive. Each later frame follows the one before:
+    $\langle u_t, u_{t-1} \rangle \ge 0$, or the least $|V_t R - V_{t-1}|$.
 
     Args:
+        vectors: (t, n, k), in columns.
         how: ``"sign"`` turns each vector so that its inner product with the one before is not negative (where that is 0, as
             the first frame); ``"procrustes"`` turns all together by $R = P Q^\top$, $V_t^\top V_{t-1} = P S Q^\top$, which
             minimises $|V_t R - V_{t-1}|$: for eigenvalues that nearly meet, whose vectors are mixed anew in each frame.
+
+    Returns:
+        the vectors (t, n, k), turned.
+
+    Raises:
+        ValueError: another word for how.
+
+    Source:
+        Schonemann, A generalized solution of the orthogonal Procrustes problem (1966).
+
+    Examples:
+        >>> from lab import traffic
+        >>> traffic.align(jnp.stack([-jnp.eye(2), jnp.eye(2), -jnp.eye(2)]))[2]
+        Array([[1., 0.],
+               [0., 1.]], dtype=float64)
     """
 
     def step(before: Array, now: Array) -> tuple[Array, Array]:

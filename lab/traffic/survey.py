@@ -189,6 +189,8 @@ def forecast(model: Forecaster, seen: windows.Windows) -> Forecast:
 
 
 class Errors(NamedTuple):
+    """How far forecasts are off, in metres."""
+
     ade: Float[Array, ""]
     fde: Float[Array, ""]
     rmse: Float[Array, " p"]

@@ -46,13 +46,31 @@ def cut(
     predicted: int,
     turn: bool = False,
 ) -> Windows:
-    """The windows that begin at these frames. Where ``predicted`` leads beyond the last frame, that one is repeated.
+    r"""The windows that begin at these frames. Where ``predicted`` leads beyond the last frame, that one is repeated.
+
+    $$ x \mapsto R(\text{heading})^\top (x - x_{\text{last seen}}) $$
 
     Args:
-        positions: in metres; those of who is absent are not looked at.
+        positions: in metres, (f, n, 2); those of who is absent are not looked at.
+        mask: who is there, (f, n).
         first: (s,) the first frames.
+        observed: frames of the past.
+        predicted: frames of the future.
         turn: each agent looks along its heading; else all look along the first coordinate, which on a straight road tells them
             more: a heading in a change of lane is not that of the road.
+
+    Returns:
+        past (s, n, observed, 2) and future (s, n, predicted, 2) as each agent sees them, and who was there.
+
+    Source:
+        Chandra et al. (2020), of the windows; Alahi et al., Social LSTM (2016).
+
+    Examples:
+        >>> from lab import traffic
+        >>> positions = jnp.stack([jnp.arange(4.0), jnp.zeros(4)], axis=1)[:, None]  # one agent, 1 m a frame
+        >>> seen = traffic.cut(positions, jnp.ones((4, 1), bool), np.array([0]), 2, 2)
+        >>> seen.past[0, 0, :, 0].tolist(), seen.future[0, 0, :, 0].tolist()
+        ([-1.0, 0.0], [1.0, 2.0])
     """
     at = np.minimum(first[:, None] + np.arange(observed + predicted), len(positions) - 1)
     whole = jnp.swapaxes(jnp.where(mask[..., None], positions, 0.0)[at], 1, 2)

@@ -147,7 +147,24 @@ def first_experts(seed: int, count: int = 8, side: int = 5) -> Float[Array, " p"
 
 
 def psnr(x: Any, clean: Any, span: float = 1.0) -> Float[Array, " N"]:
-    """Peak signal to noise ratio of each image in dB, (N, H, W): 10 log10(span^2 / mean squared error)."""
+    r"""Peak signal to noise ratio of each image in dB: $10 \log_{10}(\mathrm{span}^2 / \mathrm{MSE})$.
+
+    Args:
+        x: images (N, H, W).
+        clean: what they are to be, (N, H, W).
+        span: from black to white.
+
+    Returns:
+        dB, (N,).
+
+    Source:
+        Gonzalez and Woods, Digital Image Processing.
+
+    Examples:
+        >>> from lab import tuning
+        >>> tuning.psnr(jnp.full((1, 2, 2), 0.1), jnp.zeros((1, 2, 2))).round(6)
+        Array([20.], dtype=float64)
+    """
     return 10 * jnp.log10(span**2 / jnp.mean((x - clean) ** 2, axis=(1, 2)))
 
 

@@ -138,11 +138,30 @@ def secants(
 def implicit(
     problem: Bilevel, theta: Float[Array, " p"], x: Float[Array, "..."], tolerance: float = 1e-12
 ) -> Float[Array, " p"]:
-    """grad f by another way: optimistix finds the root of grad_x h by Newton's method and differentiates it
-    implicitly, with
-    the linear solves of lineax. It makes the Hessian a matrix, so it is for some thousand unknowns at most, and
-    Newton's method
-    is not damped: x must be near the minimiser where h is far from quadratic.
+    r"""grad f by another way: optimistix finds the root of grad_x h by Newton's method and differentiates it implicitly.
+
+    $$ \nabla f = -J^\top H^{-1} \nabla g(\hat x) + \nabla r $$
+
+    The linear solves are those of lineax. It makes the Hessian a matrix, so it is for some thousand unknowns at most, and
+    Newton's method is not damped: x must be near the minimiser where h is far from quadratic.
+
+    Args:
+        problem: of two levels.
+        theta: hyperparameters, (p,).
+        x: where Newton's method begins.
+        tolerance: of Newton's method, relative and absolute.
+
+    Returns:
+        the slope (p,).
+
+    Source:
+        Salehi, Mukherjee, Roberts and Ehrhardt (2023), of the slope.
+
+    Examples:
+        >>> from lab import tuning
+        >>> line = tuning.quadratic.quadratic([[1.0]], [[1.0]], [[1.0]], [2.0], [5.0])  # f = (3 - theta)^2 / 2
+        >>> tuning.implicit(line, jnp.zeros(1), jnp.zeros(1)).round(9)
+        Array([-3.], dtype=float64)
     """
 
     def loss(theta: Array) -> Array:

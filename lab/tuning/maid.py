@@ -250,14 +250,21 @@ def minimise(
     loop: Loop = pure,
     strict: bool = False,
 ) -> Descent:
-    """Descend on f from theta by MAID.
+    r"""Descend on f from theta by MAID.
+
+    $$ \theta_+ = \theta - \alpha z, \qquad
+       U(\tilde x_+) - L(\tilde x) + r(\theta_+) - r(\theta) + \lambda \alpha \|z\|^2 \le 0 $$
 
     Args:
-        eps, delta: accuracies of the first lower solve, in the units of x, and of the first linear solve; delta is
-        eps when
-            omitted. Results hardly hang on them.
+        problem: of two levels.
+        theta: where it begins, (p,).
+        eps: accuracy of the first lower solve, in the units of x. Results hardly hang on it.
+        delta: of the first linear solve; eps when omitted.
         alpha: the first step length that is tried.
+        rules: how steps and accuracies are chosen.
         adaptive: False: accuracies stay as they are (the rival, which ends where no step can be certified).
+        max_iterations: steps at most, static.
+        loop: ``pure``, or a ``Chunked`` that reports and stops between steps.
         strict: raise where it ends before a stopping rule is met.
 
     Returns:
@@ -267,14 +274,16 @@ def minimise(
         ValueError: settings that make no descent; h not finite or not strongly convex.
         Stalled: with ``history``, where strict.
 
-    >>> import jax
-    >>> jax.config.update("jax_enable_x64", True)
-    >>> from lab.tuning import maid, problem
-    >>> h = lambda x, theta: 0.5 * jnp.sum((x - 3.0) ** 2) + 0.5 * jnp.exp(theta[0]) * jnp.sum(x**2)
-    >>> ridge = problem.Own(h, lambda x: 0.5 * jnp.sum((x - 1.0) ** 2), jnp.zeros(2), of_upper=1.0, is_convex=True)
-    >>> found = maid.minimise(ridge, jnp.zeros(1), alpha=1.0, max_iterations=40)
-    >>> round(float(jnp.exp(found.theta[0])), 3)
-    2.0
+    Source:
+        Salehi, Mukherjee, Roberts and Ehrhardt (2023).
+
+    Examples:
+        >>> from lab import tuning
+        >>> h = lambda x, theta: 0.5 * jnp.sum((x - 3.0) ** 2) + 0.5 * jnp.exp(theta[0]) * jnp.sum(x**2)
+        >>> ridge = tuning.Own(h, lambda x: 0.5 * jnp.sum((x - 1.0) ** 2), jnp.zeros(2), of_upper=1.0, is_convex=True)
+        >>> found = tuning.minimise(ridge, jnp.zeros(1), alpha=1.0, max_iterations=40)
+        >>> round(float(jnp.exp(found.theta[0])), 3)  # x = 3 / (1 + e^theta) is to be 1
+        2.0
     """
     theta, rules = jnp.asarray(theta), rules or Rules()
     delta = eps if delta is None else delta

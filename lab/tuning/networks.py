@@ -30,6 +30,8 @@ class Rows(NamedTuple):
 
 
 class Samples(NamedTuple):
+    """Rows to train on, to validate on and to test on."""
+
     train: Rows
     valid: Rows
     test: Rows

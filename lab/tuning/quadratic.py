@@ -87,8 +87,32 @@ def quadratic(a1: Any, a2: Any, a3: Any, b1: Any, b2: Any) -> Quadratic:
 
 
 def random_quadratic(seed: int, n: int = 1000, d: int = 10, noise: float = 0.01) -> Quadratic:
-    """The experiment of the paper: matrices (n, d) of uniform entries, right sides of points that are known but
-    for noise."""
+    r"""The experiment of the paper: matrices of uniform entries, right sides of points that are known but for noise.
+
+    $$ h = \tfrac12 \|A_2 x + A_3 \theta - b_2\|^2, \qquad g = \tfrac12 \|A_1 x - b_1\|^2 $$
+
+    Args:
+        seed: of NumPy's generator.
+        n: rows.
+        d: columns, of all three matrices.
+        noise: standard deviation, of the right sides.
+
+    Returns:
+        the problem, with its constants and its minimiser.
+
+    Raises:
+        ValueError: A2 has no full column rank, as with n < d.
+
+    Source:
+        Salehi, Mukherjee, Roberts and Ehrhardt (2023), of the experiment.
+
+    Examples:
+        >>> from lab import tuning
+        >>> problem = tuning.random_quadratic(0, n=20, d=2)
+        >>> theta, least = problem.least()
+        >>> bool(abs(problem.slope(theta)).max() < 1e-9), bool(least <= problem.loss(jnp.zeros(2)))
+        (True, True)
+    """
     rng = np.random.default_rng(seed)
     a1, a2, a3 = (rng.uniform(size=(n, d)) for _ in range(3))
     x1, x2, theta = (rng.uniform(size=d) for _ in range(3))

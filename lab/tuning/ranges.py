@@ -89,5 +89,22 @@ def inverse_softplus(y: ArrayLike) -> Array:
 
 
 def values(ranges: tuple[Range, ...], lam: Float[Array, "*batch h"]) -> Float[Array, "*batch h"]:
-    """r(lambda), each in its range."""
+    r"""$r(\lambda)$, each in its range.
+
+    Args:
+        ranges: of h hyperparameters.
+        lam: (..., h), without bounds.
+
+    Returns:
+        values (..., h).
+
+    Source:
+        MacKay et al. (2019), of hyperparameters without bounds.
+
+    Examples:
+        >>> from lab import tuning
+        >>> ranges = tuning.Range(low=0.0, high=4.0), tuning.Range(log=True), tuning.Range(low=0.0, high=5.0, whole=True)
+        >>> tuning.values(ranges, jnp.zeros(3))
+        Array([2., 1., 2.], dtype=float64)
+    """
     return jnp.stack([each.value(lam[..., i]) for i, each in enumerate(ranges)], axis=-1)

@@ -98,11 +98,37 @@ def hoag(
     loop: Loop = pure,
     strict: bool = False,
 ) -> Descent:
-    """Descend by HOAG: accuracies by a schedule, step lengths by the heuristic above from the first one, ``alpha``.
+    r"""Descend by HOAG: accuracies $\varepsilon_k$ by a schedule, step lengths by the heuristic above from the first one.
 
-    Arguments, result and errors are those of ``maid.minimise``; of the rules ``cap`` and ``budget`` are read.
-    ``loss`` in the
-    trace is that before the step.
+    ``loss`` in the trace is that before the step.
+
+    Args:
+        problem: of two levels.
+        theta: where it begins, (p,).
+        eps: accuracy of the first lower solve, in the units of x. Results hardly hang on it.
+        delta: of the first linear solve; eps when omitted.
+        alpha: the first step length.
+        schedule: "geometric", "quadratic" or "cubic": 0.9^k, (k+1)^-2 or (k+1)^-3.
+        rules: of which ``cap`` and ``budget`` are read.
+        max_iterations: steps at most, static.
+        loop: ``pure``, or a ``Chunked`` that reports and stops between steps.
+        strict: raise where it ends before a stopping rule is met.
+
+    Returns:
+        a ``Descent``.
+
+    Raises:
+        ValueError: settings that make no descent; h not finite or not strongly convex; an unknown schedule.
+        Stalled: with ``history``, where strict.
+
+    Source:
+        Pedregosa (2016).
+
+    Examples:
+        >>> from lab import tuning
+        >>> line = tuning.quadratic.quadratic([[1.0]], [[1.0]], [[1.0]], [2.0], [5.0])  # f = (3 - theta)^2 / 2
+        >>> round(float(tuning.hoag(line, jnp.zeros(1), alpha=1.0, max_iterations=60).theta[0]), 2)
+        3.0
     """
     theta, rules = jnp.asarray(theta), rules or Rules()
     delta = eps if delta is None else delta

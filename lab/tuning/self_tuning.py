@@ -244,20 +244,43 @@ def tune(
     schedule: Float[Array, "s frames h"] | None = None,
     state: Course | None = None,
 ) -> Tuned:
-    """Train a response from several starts of the hyperparameters, side by side, on the same draws.
+    r"""Train a response from several starts of the hyperparameters, side by side, on the same draws.
+
+    $$ \min_\varphi\ \mathbb E_\varepsilon\, L_T\big(\lambda + \varepsilon,\, \hat w_\varphi(\lambda + \varepsilon)\big), \qquad
+       \min_{\lambda, \sigma}\ \mathbb E_\varepsilon\, L_V\big(\hat w_\varphi(\lambda + \varepsilon)\big) - \tau\, H(\sigma) $$
 
     Args:
         loop: ``pure``, or a ``Chunked`` that reports, stops, and hands back the state.
         task: what is trained and what validates.
-        starts: lambda, without bounds (``ranges.Range.inverse``).
-        frames, every: looks at the training, and cycles between them.
+        key: of all that is drawn.
+        starts: lambda, (s, h), without bounds (``ranges.Range.inverse``).
+        frames: looks at the training.
+        every: cycles between them.
         sigma: the scale of the perturbations of lambda at first, of all starts or of each.
-        schedule: hyperparameters of each frame, which are followed, perturbed by ``sigma`` (0 is allowed), and not tuned; the
-            values of ``starts`` are not looked at then.
+        rates: what may be swept.
+        rules: what is compiled in.
+        optimizer: of the response; an optax transformation.
+        schedule: hyperparameters of each frame, (s, frames, h), which are followed, perturbed by ``sigma`` (0 is allowed), and
+            not tuned; the values of ``starts`` are not looked at then.
         state: where to go on, of a training with the same arguments.
+
+    Returns:
+        what the task sees, lambda and sigma, by frame and start.
 
     Raises:
         ValueError: a cycle without steps; a scale of 0 or less; an entropy weight below 0.
+
+    Source:
+        MacKay, Vicol, Lorraine, Duvenaud and Grosse (2019), algorithm 1.
+
+    Examples:
+        >>> from lab import numerics, tuning
+        >>> ridge = tuning.ridge.made(jax.random.key(0), 0.1, jnp.ones((2, 1)), n=4, tests=4)
+        >>> try:
+        ...     tuning.tune(numerics.pure, tuning.ridge.RidgeTask(ridge, 2), jax.random.key(1), jnp.zeros((1, 1)), sigma=0.0)
+        ... except ValueError as error:
+        ...     print(error)
+        sigma = 0, but perturbations need a scale above 0: give 0.5, say
     """
     rates, rules = rates or Rates(), rules or Rules()
     check(rates, rules, sigma, followed=schedule is not None)

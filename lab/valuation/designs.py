@@ -11,10 +11,25 @@ from lab.numerics.host import placed
 
 
 def mixtures(p: Any, sources: int | None = None) -> Float[np.ndarray, "k sources"]:
-    """Shares as an array, one mixture a row; one alone becomes a row.
+    r"""Shares as an array, one mixture a row: points of $\{p \ge 0, \sum_i p_i = 1\}$. One alone becomes a row.
+
+    Args:
+        p: (k, sources) or (sources,).
+        sources: how many there must be; any number when omitted.
+
+    Returns:
+        the mixtures (k, sources).
 
     Raises:
         ValueError: shares that are negative, do not sum to 1 (1e-6), or are of another number of sources.
+
+    Source:
+        Kang et al. (2023).
+
+    Examples:
+        >>> from lab import valuation
+        >>> valuation.mixtures([0.25, 0.75])
+        array([[0.25, 0.75]])
     """
     given = np.atleast_2d(np.asarray(p, float))
     if given.ndim != 2 or 0 in given.shape or (sources is not None and given.shape[1] != sources):
@@ -30,11 +45,23 @@ def mixtures(p: Any, sources: int | None = None) -> Float[np.ndarray, "k sources
 def simplex_grid(sources: int, steps: int) -> Float[np.ndarray, "k sources"]:
     r"""All mixtures whose shares are multiples of 1/steps, $\binom{steps + m - 1}{m - 1}$ of them, the first share fastest.
 
+    Args:
+        sources: m, at least 1.
+        steps: at least 1.
+
+    Returns:
+        the mixtures (k, sources).
+
     Raises:
         ValueError: fewer than one source or one step.
 
-    >>> simplex_grid(3, 10).shape
-    (66, 3)
+    Source:
+        Kang et al. (2023), of the mixtures that are tried.
+
+    Examples:
+        >>> from lab import valuation
+        >>> valuation.simplex_grid(3, 10).shape
+        (66, 3)
     """
     if sources < 1 or steps < 1:
         raise ValueError(f"a grid of {sources} sources in {steps} steps has no points: give at least one of each")
@@ -45,5 +72,24 @@ def simplex_grid(sources: int, steps: int) -> Float[np.ndarray, "k sources"]:
 
 
 def dirichlet(key: Array, count: int, sources: int, concentration: float = 1.0) -> Float[Array, "count sources"]:
-    """Random mixtures; uniform on the simplex at concentration 1, nearer to equal shares above it."""
+    r"""Random mixtures, of density $\propto \prod_i p_i^{\alpha - 1}$: uniform on the simplex at concentration 1.
+
+    Args:
+        key: of the draws.
+        count: how many.
+        sources: how many shares each has.
+        concentration: alpha, above 0; above 1 nearer to equal shares.
+
+    Returns:
+        the mixtures (count, sources).
+
+    Source:
+        Johnson, Kotz and Balakrishnan, Continuous Multivariate Distributions, on the Dirichlet distribution.
+
+    Examples:
+        >>> from lab import valuation
+        >>> p = valuation.dirichlet(jax.random.key(0), 5, 3)
+        >>> p.shape, bool(np.allclose(p.sum(axis=1), 1))
+        ((5, 3), True)
+    """
     return jax.random.dirichlet(key, placed(np.full(sources, concentration)), (count,))

@@ -138,7 +138,37 @@ def costs(
     label_weight: ArrayLike = 1.0,
     debiased: bool = True,
 ) -> Costs:
-    """C, half of squared distances of features and half of W, the latter times ``label_weight``; see ``labelled.cost``."""
+    r"""C, half of squared distances of features and half of W, the latter times ``label_weight``; see ``labelled.cost``.
+
+    $$ C_{ij} = \tfrac12 |x_i - y_j|^2 + \tfrac{w}{2} W_{c(i) c(j)} $$
+
+    W is the squared Wasserstein distance between the clouds of two classes (``between``).
+
+    Args:
+        x: features of all sources, (m, d).
+        labels: (m,) 0, 1, ...
+        y: features of the data set, (n, d).
+        others: its labels, (n,).
+        classes: how many there are.
+        metric: of W: "gaussian", "exact" or "means".
+        label_weight: w.
+        debiased: whether the costs of both to themselves are wanted, for the divergence.
+
+    Returns:
+        costs (m, n), and with debiasing (m, m) and (n, n).
+
+    Raises:
+        ValueError: another word for the metric.
+
+    Source:
+        Kang et al. (2023); the label distance: Alvarez-Melis and Fusi, Geometric dataset distances (2020).
+
+    Examples:
+        >>> from lab import valuation
+        >>> one = jnp.zeros(1, int)
+        >>> valuation.costs(jnp.array([[3.0]]), one, jnp.array([[1.0]]), one, 1, "means", debiased=False).matrix  # 2 + 2
+        Array([[4.]], dtype=float64)
+    """
     label_weight = jnp.asarray(label_weight, x.dtype)
 
     def one(x: Array, labels: Array, y: Array, others: Array) -> Array:
@@ -187,17 +217,34 @@ def distances(
 ) -> Distances:
     r"""$\mathrm{OT}_\varepsilon$ of each mixture, in its KL form, or S where the costs have what it needs.
 
+    $$ \mathrm{OT}_\varepsilon = \langle f, a \rangle + \langle g, b \rangle + \varepsilon (1 - |\pi|), \qquad
+       S = \mathrm{OT}(\mu, \nu) - \tfrac12 \mathrm{OT}(\mu, \mu) - \tfrac12 \mathrm{OT}(\nu, \nu) $$
+
     Time O(k m n) a sweep, memory O(m n + k (m + n)). Under ``jit`` and ``vmap``, and ``grad`` in p by the envelope theorem.
 
     Args:
-        p: shares, a mixture a row, as ``designs.mixtures`` checks them.
-        source: which source each point is of.
+        p: shares (k, sources), a mixture a row, as ``designs.mixtures`` checks them.
+        costs: of ``costs``.
+        source: which source each point is of, (m,).
         epsilon: strength of the entropy, in units of the cost.
         tolerance: of the marginals (L1).
         sweeps: at most so many; ``converged`` says whether they sufficed.
 
+    Returns:
+        values (k,), potentials, and the slopes h in the shares (k, sources), which sum to 0 with weights p.
+
     Raises:
         ValueError: an epsilon that is not positive, or so small that entries of the kernel would be lost.
+
+    Source:
+        Kang et al. (2023); Feydy et al. (2019).
+
+    Examples:
+        >>> from lab import valuation
+        >>> costs = valuation.Costs(jnp.array([[0.0], [2.0]]))  # two sources of one point each, one point to go to
+        >>> found = valuation.distances(jnp.array([[1.0, 0.0], [0.5, 0.5]]), costs, jnp.array([0, 1]), 0.1)
+        >>> found.value.round(6), found.mean[1].round(6)  # 0, and the mean cost; and what each source adds to it
+        (Array([0., 1.], dtype=float64), Array([-1.,  1.], dtype=float64))
     """
     check_epsilon(costs, epsilon)
     return _distances(p, costs, source, jnp.asarray(epsilon, costs.matrix.dtype), tolerance, sweeps)
@@ -332,7 +379,23 @@ def _means(f: Array, source: Array, count: int) -> Array:
 
 @jit
 def calibrated(mean: Float[Array, "k sources"], p: Float[Array, "k sources"]) -> Float[Array, "k sources"]:
-    r"""$(h_i - \sum_j p_j h_j) / (1 - p_i)$, the slope where p_i grows and the others shrink in proportion; NaN at p_i = 1."""
+    r"""$(h_i - \sum_j p_j h_j) / (1 - p_i)$, the slope where p_i grows and the others shrink in proportion; NaN at p_i = 1.
+
+    Args:
+        mean: h, (k, sources), of ``distances``.
+        p: shares (k, sources).
+
+    Returns:
+        slopes (k, sources).
+
+    Source:
+        Kang et al. (2023), the calibrated gradient.
+
+    Examples:
+        >>> from lab import valuation
+        >>> valuation.calibrated(jnp.array([[1.0, 3.0]]), jnp.array([[0.5, 0.5]]))
+        Array([[-2.,  2.]], dtype=float64)
+    """
     away = 1 - p
     slope = mean - (p * mean).sum(axis=1, keepdims=True)
     return jnp.where(away > 0, slope / jnp.where(away > 0, away, 1), jnp.nan)

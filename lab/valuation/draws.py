@@ -25,10 +25,22 @@ def counts(
 
     Args:
         key: each mixture has its own draws.
-        p: shares, a mixture a row, as ``designs.mixtures`` checks them.
-        source: which source each point is of; each has points, else its share is lost.
+        p: shares (k, sources), a mixture a row, as ``designs.mixtures`` checks them.
+        source: which source each point is of, (n,); each has points, else its share is lost.
         size: N, traced; one for all mixtures or one for each.
         most: at least N. Time and memory O(k most).
+
+    Returns:
+        counts (k, n), whose rows sum to N.
+
+    Source:
+        Kang et al. (2023).
+
+    Examples:
+        >>> from lab import valuation
+        >>> found = valuation.counts(jax.random.key(0), jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), 6, 8)
+        >>> found.sum(axis=1).tolist(), found[1].tolist()  # source 1 has one point
+        ([6.0, 6.0], [0.0, 0.0, 6.0])
     """
     edges = jnp.cumsum(masses(p, source), axis=1)
 

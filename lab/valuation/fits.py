@@ -119,18 +119,33 @@ def least_squares(
 
 @chosen
 def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: float = 0.0, weights: Any = None) -> Fit:
-    """Fit scores of mixtures at one size.
+    r"""Fit scores of mixtures at one size: $\min_\beta |y - \bar y - Z \beta|^2 + \alpha |\beta|^2$, Z of standard columns.
+
+    Fewer mixtures than columns warn (UserWarning): a ridge of 0.3 then holds.
 
     Args:
-        p: (k, m) shares; distance: (k,); y: (k,) scores, of any unit.
+        p: (k, m) shares.
+        distance: (k,).
+        y: (k,) scores, of any unit.
+        model: which columns.
         ridge: alpha of the standardised columns; 0: ordinary least squares.
         weights: (k,) what each mixture counts; all alike when omitted.
 
-    Raises:
-        ValueError: arrays that do not fit or are not finite.
+    Returns:
+        intercept and slopes, in units of the columns as they are, and the condition.
 
-    Warns:
-        UserWarning: fewer mixtures than columns, which a ridge of 0.3 then holds.
+    Raises:
+        ValueError: arrays that do not fit or are not finite, or an unknown model.
+
+    Source:
+        Kang et al. (2023), stage 1.
+
+    Examples:
+        >>> from lab import valuation
+        >>> p = valuation.simplex_grid(2, 4)
+        >>> found = valuation.fit(p, 0 * p[:, 0], 1 + 2 * p[:, 0], "linear")
+        >>> round(float(found.intercept), 6), round(float(found.slopes[0]), 6)
+        (1.0, 2.0)
     """
     p, distance, y = (jnp.asarray(each, float) for each in (p, distance, y))
     weights = jnp.ones(y.shape) if weights is None else jnp.asarray(weights, float)
@@ -155,7 +170,30 @@ def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: float =
 
 @chosen
 def predict(fit: Fit, p: Float[Array, "*k sources"], distance: Float[Array, "*k"], model: Model) -> Float[Array, "*k"]:
-    """The score that a fit gives mixtures at their distances."""
+    r"""The score that a fit gives mixtures at their distances, $\beta_0 + z(p, T) \cdot \beta$.
+
+    Args:
+        fit: of the same model.
+        p: (k, m) shares, or (m,).
+        distance: (k,), or ().
+        model: which columns.
+
+    Returns:
+        scores (k,), or ().
+
+    Raises:
+        ValueError: an unknown model.
+
+    Source:
+        Kang et al. (2023), stage 1.
+
+    Examples:
+        >>> from lab import valuation
+        >>> p = valuation.simplex_grid(2, 4)
+        >>> found = valuation.fit(p, 0 * p[:, 0], 1 + 2 * p[:, 0], "linear")
+        >>> round(float(valuation.predict(found, jnp.array([0.3, 0.7]), jnp.array(0.0), "linear")), 6)
+        1.6
+    """
     return fit.intercept + padded(p, distance, model) @ fit.slopes
 
 
@@ -167,7 +205,29 @@ class Errors(NamedTuple):
 
 
 def errors(predicted: Float[Array, " k"], measured: Float[Array, " k"], weights: Float[Array, " k"]) -> Errors:
-    """Mean absolute error and R², of the mixtures that count."""
+    r"""Mean absolute error and R², of the mixtures that count.
+
+    $$ \sum_i w_i |\hat y_i - y_i|, \qquad R^2 = 1 - \frac{\sum_i w_i (\hat y_i - y_i)^2}{\sum_i w_i (y_i - \bar y)^2} $$
+
+    with weights of sum 1.
+
+    Args:
+        predicted: (k,).
+        measured: (k,).
+        weights: (k,), scaled to sum 1.
+
+    Returns:
+        both.
+
+    Source:
+        Kang et al. (2023), of how predictions are judged.
+
+    Examples:
+        >>> from lab import valuation
+        >>> found = valuation.errors(jnp.array([2.0, 2.0]), jnp.array([1.0, 3.0]), jnp.ones(2))  # by the mean
+        >>> float(found.mae), float(found.r2)
+        (1.0, 0.0)
+    """
     share = weights / weights.sum()
     apart, level = predicted - measured, share @ measured
     return Errors(share @ jnp.abs(apart), 1 - (share @ apart**2) / (share @ (measured - level) ** 2))

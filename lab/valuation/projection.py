@@ -54,15 +54,32 @@ def amplification(size: Any, first: Any, second: Any) -> Float[Array, "*sizes"]:
 
 @chosen
 def project(size: Any, first: Any, second: Any, at_first: Any, at_second: Any, kind: Kind = "accuracy") -> Array:
-    """The score at N, of scores at N0 and N1.
+    r"""The score at N, of scores at N0 and N1: linear in log N.
+
+    $$ L(N) = \frac{\log(N/N_0)\, L(N_1) - \log(N/N_1)\, L(N_0)}{\log(N_1/N_0)} $$
 
     Args:
-        size, first, second: N, N0, N1: numbers, or N of a shape that broadcasts with that of the scores.
-        at_first, at_second: accuracies in %, of which the answer is cut to [0, 100], or log-losses above 0, which are taken
+        size: N, a number, or of a shape that broadcasts with that of the scores.
+        first: N0.
+        second: N1, above N0.
+        at_first: accuracies in %, of which the answer is cut to [0, 100], or log-losses above 0, which are taken
             for powers of N: their logarithms are projected.
+        at_second: likewise.
+        kind: "accuracy" or "log-loss".
+
+    Returns:
+        scores at N.
 
     Raises:
-        ValueError: as ``weights``.
+        ValueError: sizes that are not above 0, N0 >= N1, another word.
+
+    Source:
+        Kang et al. (2023), stage 2.
+
+    Examples:
+        >>> from lab import valuation
+        >>> float(valuation.project(4000, 1000, 2000, 70.0, 75.0))  # each doubling adds 5
+        80.0
     """
     one, other = weights(size, first, second)
     if kind == "log-loss":

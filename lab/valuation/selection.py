@@ -154,16 +154,38 @@ def select(
     steps: int = STEPS,
     loop: Loop = pure,
 ) -> Selection:
-    """The mixture of the highest predicted score. Time O(starts m n) a sweep, of which each step takes 10.
+    r"""The mixture of the highest predicted score. Time O(starts m n) a sweep, of which each step takes 10.
+
+    $$ p \leftarrow \frac{p \odot e^{\eta_t \nabla}}{\sum_i (\ldots)_i}, \qquad \eta_t = \eta_0 / (s \sqrt{t + 1}) $$
 
     Args:
         score: what is to be high: with weights of the other sign, what is to be low.
+        costs: of ``costs``.
+        source: which source each point is of, (m,).
+        epsilon: strength of the entropy, in units of the cost.
+        model: that was fitted.
         begin: (starts, sources) mixtures; those of ``starts`` when omitted. A share of 0 stays 0.
         rate: eta_0/s: s is to be the spread of the scores, so that eta_0 is about 1.
+        steps: of each start.
         loop: ``lab.numerics.pure`` or a ``Chunked``.
+
+    Returns:
+        the best mixture that was met, its score and distance, and the way of its start.
 
     Raises:
         ValueError: starts that are no mixtures, or an epsilon that the kernel can't resolve.
+
+    Source:
+        Kang et al. (2023); Kivinen and Warmuth (1997).
+
+    Examples:
+        >>> from lab import valuation
+        >>> p = valuation.simplex_grid(2, 4)
+        >>> found = valuation.fit(p, 0 * p[:, 0], 1 + 2 * p[:, 0], "linear")  # the first source is worth more
+        >>> score = valuation.Score(jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), found), jnp.array([0.0, 1.0]))
+        >>> costs = valuation.Costs(jnp.array([[0.0], [2.0]]))
+        >>> valuation.select(score, costs, jnp.array([0, 1]), 0.1, "linear", steps=20).p.round(2)
+        Array([1., 0.], dtype=float64)
     """
     check_epsilon(costs, epsilon)
     if begin is None:
