@@ -310,17 +310,12 @@ class _Grid:
         """What the shades stand for, in the corner between the marginals of a plan."""
         x, y = self.x, self.y
         left, low, high = x.high + 0.05 * x.span, y.high + 0.04 * y.span, y.high + 0.2 * y.span
-        edges = np.linspace(low, high, _STEPS + 1)
-        across = (np.full(_STEPS, left), np.full(_STEPS, left + 0.03 * x.span))
-        tints = [self.palette[round(k * (len(self.palette) - 1) / (_STEPS - 1))] for k in range(_STEPS)]
-        box = (
-            across[0],
-            edges[:-1],
-            across[1],
-            edges[1:] + 0.5 * (edges[1] - edges[0]),
-            np.linspace(*self.clim, _STEPS),
-        )
-        boxes = rectangles(box, "", current().ink, edge=False, alpha=1.0, own=tints)  # each over the foot of the next
+        edges, wide = np.linspace(low, high, _STEPS + 1), np.full(_STEPS, 0.03 * x.span)
+        over = 0.5 * (edges[1] - edges[0])  # each over the foot of the next, or white lines are seen
+        box = (left + 0 * wide, edges[:-1], left + wide, edges[1:] + over, np.linspace(*self.clim, _STEPS))
+        boxes = hv.Rectangles(box, ["x", "y", "x1", "y1"], "z", **COLUMNS)
+        shades = {"color": "z", "cmap": self.palette, "clim": self.clim, "colorbar": False}
+        dress(boxes, both=shades, bokeh={"line_color": None}, mpl={"linewidth": 0})
         ends = zip((low, high), self.clim, strict=True)
         said = [Words(left + 0.045 * x.span, at, f"{value:.2g}", current().muted) for at, value in ends]
         return [boxes, *words(said)]
