@@ -153,7 +153,7 @@ def plan(
         >>> from lab.studies import draw
         >>> with draw.theme("light", backend="matplotlib"):
         ...     picture = draw.plan([[0.5, 0.0], [0.0, 0.5]], [0.5, 0.5], [0.5, 0.5])
-        >>> [type(layer).__name__ for layer in picture]
+        >>> [type(layer).__name__ for layer in picture][:5]
         ['Image', 'Rectangles', 'Rectangles', 'Rectangles', 'Curve']
     """
     grid = _Grid(matrix, rows, cols, clim, signed=False)

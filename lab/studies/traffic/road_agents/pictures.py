@@ -22,8 +22,7 @@ _PULLS = (0.0, 0.03, 0.1, 0.3, 1.0)
 
 
 def _tint(labels: np.ndarray) -> list[str]:
-    return [draw.current().colour(TINTS[int(label) + 1]) if np.isfinite(label) else draw.current().colour(draw.MUTED)
-            for label in labels]
+    return [draw.current().colour(TINTS[int(label) + 1] if np.isfinite(label) else draw.MUTED) for label in labels]
 
 
 def _strip(result: xr.Dataset, now: int, lower: float, labels: np.ndarray, names: tuple[str, ...], title: str) -> list[Any]:
@@ -31,14 +30,14 @@ def _strip(result: xr.Dataset, now: int, lower: float, labels: np.ndarray, names
     (left, right), (_, high) = scene.limits(result)
     here = result.position.values[now] - scene.camera(result)[now] + np.array([0, lower])
     words = [draw.text([left + 0.01 * (right - left)], [high + lower + 1], title, color=draw.INK, up="top")]
-    told = [f"{mark} {name}" for name, mark in zip(names, _MARKS, strict=True)]
     place, letter = right, draw.current().letter * (right - left)
-    for text, tint in reversed([*zip(told, TINTS, strict=True)]):
-        place -= (len(text) + 1) * letter
-        words.append(draw.text([place], [high + lower + 1], text, color=tint, up="top"))
+    for name, tint, mark in reversed([*zip(names, TINTS, _MARKS, strict=True)]):
+        place -= (len(name) + 3) * letter
+        words.append(draw.text([place], [high + lower + 1], f"{mark} {name}", color=tint, up="top"))
     y = np.array([2.0, 6.0, 10.0]) + lower
     rules = [draw.segments([left] * 3, y, [right] * 3, y, color=draw.MUTED, width=0.3)] if scene.simulated(result) else []
-    return [*rules, draw.points(here[:, 0], here[:, 1], color=_tint(labels), size=1.7), *words]
+    agents = draw.same(draw.points(here[:, 0], here[:, 1], color=_tint(labels), size=1.7), agent=np.arange(len(here)))
+    return [*rules, agents, *words]
 
 
 def _play(result: xr.Dataset, at: int) -> Any:
@@ -181,9 +180,8 @@ def _confusion(result: xr.Dataset, pairs: tuple[str, ...]) -> Any:
         counts = result.confusion.sel(pair=pair).values
         blocks += [counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.full((3, 1), np.nan)]
         i, j = np.indices((3, 3)).reshape(2, -1)
-        told = [f"{int(count)}" for count in counts.ravel()]
-        head = pair if len(pairs) == 1 else draw.current().brief(pair, 0.36)  # of the width
-        marks += [draw.text(4 * number + j, i, told, color=draw.INK, side="center"),
+        head = draw.current().brief(pair, 0.8 / len(pairs))
+        marks += [draw.text(4 * number + j, i, [f"{int(each)}" for each in counts.ravel()], color=draw.INK, side="center"),
                   draw.text([4 * number - 0.45], [2.62], head, color=draw.INK, up="bottom")]
     names = [name for _ in pairs for name in (*CLASSES, "")][:-1]
     return draw.heatmap(np.concatenate(blocks[:-1], axis=1), list(CLASSES), names, xlabel="label that is told", ylabel="truth",
