@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.parts import parts
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PARTS = (
     "app",

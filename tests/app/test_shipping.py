@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from halving import Halving
 
+import lab
 import lab.studies.draw as draw
 from lab import sweeps
 from lab.app import shipping, thumbnails
@@ -51,7 +52,7 @@ def test_what_ships_is_not_computed_and_says_who_did(folder):
     exact = Rooted().run()
     Rooted.computed = 0
     for study in (Rooted(), Rooted(c=9.0)):
-        assert ask(study).attrs["shipped"] == "lab 0.1.0"
+        assert ask(study).attrs["shipped"] == f"lab {lab.__version__}"
     found = ask(Rooted())
     assert Rooted.computed == 0
     assert float(found.root) == float(exact.root)  # numbers are whole, arrays rounded to single precision
@@ -75,8 +76,8 @@ def test_of_a_picture_over_several_runs_what_it_draws_ships(folder):
     whole = sweeps.sweep(study, c=[1.0, 4.0])  # asks for all variables
     assert "history" in whole
     assert Rooted.computed > 0
-    assert drawn.attrs["shipped"] == "lab 0.1.0"
-    assert sweeps.sweep(study, c=[2.0, 3.0]).attrs["shipped"] == "lab 0.1.0 (1 of 2 cells)"
+    assert drawn.attrs["shipped"] == f"lab {lab.__version__}"
+    assert sweeps.sweep(study, c=[2.0, 3.0]).attrs["shipped"] == f"lab {lab.__version__} (1 of 2 cells)"
     assert "shipped" not in sweeps.sweep(study, c=[3.0, 5.0]).attrs
 
 
@@ -87,7 +88,7 @@ def test_other_code_is_told(folder, monkeypatch):
     folder.rename(other)
     (other / shipped.INDEX).write_text(json.dumps(changed))
     monkeypatch.setenv("LAB_RESULTS", str(other))
-    assert ask(Rooted()).attrs["shipped"] == "another state of lab 0.1.0"
+    assert ask(Rooted()).attrs["shipped"] == f"another state of lab {lab.__version__}"
 
 
 @pytest.mark.parametrize(
