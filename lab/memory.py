@@ -6,13 +6,14 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+_LEFT = 0.7  # of the pieces of memory that a process may have, after programs were given up
 _SHARE = 16  # things that are given up between two looks at how much is held
 
 
@@ -51,10 +52,13 @@ class Recent[Value]:
     Args:
         most: values that are kept; any number when omitted.
         compiled: the values are programs, which go when JAX's own go.
+        drop: called with each value that is given up.
     """
 
-    def __init__(self, most: int | None = None, compiled: bool = False) -> None:
-        self.most, self.compiled = most, compiled
+    def __init__(
+        self, most: int | None = None, compiled: bool = False, drop: Callable[[Value], object] = lambda value: None
+    ) -> None:
+        self.most, self.compiled, self._drop = most, compiled, drop
         self._values: OrderedDict[Hashable, tuple[Value, float]] = OrderedDict()  # the least recently used first
         self._lock = threading.Lock()
         _all.add(self)
@@ -82,7 +86,7 @@ class Recent[Value]:
         """Give up that value."""
         with self._lock:
             if self._values:
-                self._values.popitem(last=False)
+                self._drop(self._values.popitem(last=False)[1][0])
 
     def clear(self) -> None:
         """Give up all."""
@@ -104,7 +108,7 @@ class Recent[Value]:
         self._values[key] = value, time.monotonic()
         self._values.move_to_end(key)
         if self.most is not None and len(self._values) > self.most:
-            self._values.popitem(last=False)
+            self._drop(self._values.popitem(last=False)[1][0])
 
 
 _all: WeakSet[Recent[Any]] = WeakSet()
@@ -137,7 +141,14 @@ def make_room(most: int = 40_000) -> None:
     """Give up compiled programs where this process has more than so many pieces of memory.
 
     Each program has some two hundred, and a process with 65,530 is ended by Linux, in the middle of compiling another one.
+    Those go that were not used for longest, so that what is in use is not compiled anew; all where that is not enough.
     """
+    if maps() <= most:
+        return
+    programs = [each for each in _all if each.compiled]
+    while maps() > most * _LEFT and (many := sum(map(len, programs))):
+        _forgotten(max(1, many // 4), programs)
+        collect()
     if maps() > most:
         _clear_programs()
 
@@ -151,10 +162,10 @@ def _clear_programs() -> None:
     jax.clear_caches()
 
 
-def _forgotten(share: int) -> int:
+def _forgotten(share: int, among: Sequence[Recent[Any]] = ()) -> int:
     """So many of the things that were not used for longest are given up; how many there were."""
     for count in range(share):
-        which = min(list(_all), key=Recent.oldest, default=None)
+        which = min(among or list(_all), key=Recent.oldest, default=None)
         if which is None or which.oldest() == inf:
             return count
         which.forget()

@@ -63,3 +63,29 @@ def test_the_least_recently_used_goes_first(monkeypatch):
     other.put("e", 1)
     other.put("f", 1)
     assert len(other) == 2
+
+
+def test_of_compiled_programs_those_in_use_stay(monkeypatch):
+    """What was compiled for a shape that nobody asks for any more goes, and the rest is not compiled again."""
+    import jax.numpy as jnp
+
+    from lab.numerics import jit as here
+    from lab.studies.contract.clock import clocked
+
+    monkeypatch.setattr(here, "_programs", memory.Recent(compiled=True, drop=here._programs._drop))
+    monkeypatch.setattr(memory, "_all", {here._programs})
+    squares = here.jit(lambda x: jnp.linalg.eigh(x @ x.T)[0])
+    shapes = [jnp.ones((n, 3)) for n in (41, 42, 43, 44)]
+    for x in [*shapes, shapes[0]]:  # the first is used again
+        squares(x)
+    told = iter([50_000, 50_000, 20_000, 20_000])
+    monkeypatch.setattr(memory, "maps", lambda: next(told))
+    memory.make_room()  # a quarter of four
+    assert len(here._programs) == 3
+    counts = []
+    for x in (shapes[0], shapes[2], shapes[1]):
+        with clocked() as clock:
+            squares(x)
+        counts.append(clock.programs)
+    assert counts[:2] == [0, 0]
+    assert counts[2] > 0

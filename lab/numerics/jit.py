@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import count
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lab.memory import Recent
 from lab.numerics.values import Values
+
+_programs: Recent[Any] = Recent(compiled=True, drop=lambda program: program._cached.clear_cache())
+_functions = count()
 
 
 def jit[F: Callable](function: F) -> F:
@@ -19,15 +24,36 @@ def jit[F: Callable](function: F) -> F:
     numbers of ``Values``. An
     argument that is a whole number, a truth value or a text is static. A Python number has no precision of its own: it takes
     that of the arrays that it meets, and so does a number of NumPy.
+
+    What is compiled for other shapes is a program of its own, and those that were not used for longest can be given up while
+    the others stay (``lab.memory``).
     """
-    compiled = eqx.filter_jit(function)
+    number = next(_functions)
 
     @wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = jax.tree.map(_given, (args, kwargs), is_leaf=_is_module)
-        return compiled(*args, **kwargs)
+        leaves, tree = jax.tree.flatten((args, kwargs), is_leaf=_is_module)
+        given = [_given(leaf) for leaf in leaves]
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(given) if hasattr(leaf, "shape"))
+        program = _programs.get((number, shapes))
+        if program is None:
+            program = _compiled(function, f"{getattr(function, '__qualname__', 'function')} {number} {shapes}")
+            _programs.put((number, shapes), program)
+        args, kwargs = jax.tree.unflatten(tree, given)
+        return program(*args, **kwargs)
 
     return traced  # type: ignore[return-value]
+
+
+def _compiled(function: Callable, name: str) -> Any:
+    """A program of its own: Equinox has functions of one name share theirs, and one could not be given up without the rest."""
+
+    @wraps(function)
+    def own(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    own.__qualname__ = name
+    return eqx.filter_jit(own)
 
 
 def _is_module(node: Any) -> bool:
