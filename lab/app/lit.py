@@ -9,7 +9,7 @@ import numpy as np
 from lab.studies.draw.layers import SAYS
 from lab.studies.draw.same import known
 
-_MOST = 20_000  # marks of a layer; a pointer is to be answered at once
+_MOST, _LISTED = 20_000, 2_000  # marks of a layer that count up, and of one whose numbers are sent with each redraw
 
 
 class Lit:
@@ -22,10 +22,13 @@ class Lit:
             if source is None:
                 continue
             told = _told(sub.current_frame)
-            tags = [tag for tag in source.tags if not (isinstance(tag, dict) and "who" in tag)]
-            tags += [{"who": told}] if told else []
-            if tags != source.tags:
-                source.tags = tags
+            before = next((tag["who"] for tag in source.tags if _is_ours(tag)), {})
+            if told != before:  # or what a player keeps there would be sent again
+                source.tags = [*([{"who": told}] if told else []), *(tag for tag in source.tags if not _is_ours(tag))]
+
+
+def _is_ours(tag: Any) -> bool:
+    return isinstance(tag, dict) and "who" in tag
 
 
 def _parts(plot: Any) -> Iterator[Any]:
@@ -42,8 +45,7 @@ def _told(layer: Any) -> dict[str, Any]:
         name = str(layer.cdims.get(SAYS, "")).strip()
         return {"name": name} if name else {}
     count = len(layer)
-    return {
-        kind: None if np.array_equal(ids, np.arange(count)) else [int(each) for each in ids]
-        for kind, ids in known(layer).items()
-        if count <= _MOST
-    }
+    counted = {kind: np.array_equal(ids, np.arange(count)) for kind, ids in known(layer).items()}
+    if count > (_MOST if all(counted.values()) else _LISTED):
+        return {}
+    return {kind: None if counted[kind] else ids.tolist() for kind, ids in known(layer).items()}

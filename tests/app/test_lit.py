@@ -79,6 +79,29 @@ def test_a_browser_is_told_what_marks_stand_for():
     assert [own for _, own in _tags("costs")] == [{"name": "Newton"}, {"name": "other"}]
 
 
+def test_what_a_player_keeps_beside_it_is_not_sent_again():
+    session = Session(Linked)
+    session.start()
+    wait(lambda: session.fresh and not session.busy)
+    card = Card(session, session.study.pictures["links"], lambda: None)
+    card.refresh()
+    card.view.get_root()
+    plot = next(iter(card._live.pane._plots.values()))[0]
+    told = [each.data_source for each in plot.state.renderers if each.data_source.tags]
+    reels = [{"frames": [{"x": np.arange(3.0)}]} for _ in told]
+    for source, reel in zip(told, reels, strict=True):
+        source.tags = [*source.tags, reel]
+    seen = []
+    for source in told:
+        source.on_change("tags", lambda *change: seen.append(change))
+    card._lit.hook(plot, None)
+    assert seen == []
+    told[0].tags = [{"who": {"source": [3]}}, reels[0]]  # something else is shown
+    card._lit.hook(plot, None)
+    assert len(seen) == 2
+    assert told[0].tags[1] is reels[0]
+
+
 def test_links_stand_in_the_order_of_their_mass_with_what_they_link():
     i, j = np.nonzero(PLAN)
     lines = next(layer for layer in draw.links(X, Y, i, j, PLAN[i, j]) if known(layer).keys() == {"source", "target"})
