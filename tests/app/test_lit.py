@@ -93,7 +93,7 @@ def test_what_a_player_keeps_beside_it_is_not_sent_again():
         source.tags = [*source.tags, reel]
     seen = []
     for source in told:
-        source.on_change("tags", lambda *change: seen.append(change))
+        source.on_change("tags", lambda attr, old, new: seen.append(new))
     card._lit.hook(plot, None)
     assert seen == []
     told[0].tags = [{"who": {"source": [3]}}, reels[0]]  # something else is shown
