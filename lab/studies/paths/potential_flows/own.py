@@ -61,7 +61,7 @@ def traversal_study(
     image = {"image": outputs.shape[1:]} if outputs.ndim == 3 else {}
     offer(
         data.name, f"{title}: outputs", data.arrays, "Outputs of the generator.", beside={"axes": {**data.axes, **image}},
-        source="made by the user's generator", real=False,
+        source="made by the user's generator", real=False, has=("x",),
     )
     return made
 
