@@ -13,13 +13,14 @@ _LOW = 0.55  # height to width of pictures that stand better one below the other
 
 
 def set_type(figure: "Figure", style: Style) -> None:
-    """Type sizes by role, and the weight of lines and marks."""
+    """Dress all axes of a figure, and its other words."""
     dress([*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)], style)
     for words in figure.texts:
         words.set_fontsize(style.points)
 
 
 def dress(every: "Iterable[Any]", style: Style) -> None:
+    """Type sizes by role, and the weight of lines and marks, of these axes."""
     from matplotlib.collections import Collection, PathCollection
     from matplotlib.text import Text
 
