@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import soon
 
 from lab import datasets
 from lab.app import controls, runner
-from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner, Turn
 from lab.app.session import Session
 from lab.numerics import Progress
 from lab.store import Store
@@ -235,172 +235,7 @@ def test_a_sweep_on_points_that_were_dragged_is_not_kept(session):
     assert not held()
 
 
-# ---- the runner --------------------------------------------------------------------------------------------------
-
-
-def soon(true, seconds=10.0):
-    """Wait until a condition holds."""
-    until = time.monotonic() + seconds
-    while not true() and time.monotonic() < until:
-        time.sleep(0.005)
-    assert true()
-
-
-@pytest.fixture
-def patient(monkeypatch):
-    """Nobody takes the turn from a job that is slow to report, so that a slow machine changes nothing."""
-    monkeypatch.setattr(runner, "_PATIENCE", 60.0)
-
-
-def test_the_lane_serves_by_priority_then_arrival(patient):
-    lane, order, held = Lane(), [], Turn(RUN)
-    lane.enter(held, lambda: True)
-    threads = []
-    for name, priority in (("sweep", SWEEP), ("first", RUN), ("second", RUN)):
-
-        def work(name=name, turn=Turn(priority)):  # noqa: B008
-            lane.enter(turn, lambda: True)
-            order.append(name)
-            lane.leave(turn)
-
-        threads.append(threading.Thread(target=work))
-        threads[-1].start()
-        soon(lambda: len(lane._waiting) == len(threads))
-    lane.leave(held)
-    for thread in threads:
-        thread.join(2)
-    assert order == ["first", "second", "sweep"]
-
-
-def test_who_is_no_longer_wanted_leaves_the_queue(patient):
-    lane, held, next_one = Lane(), Turn(), Turn()
-    lane.enter(held, lambda: True)
-    with pytest.raises(Abandoned):
-        lane.enter(Turn(), lambda: False)
-    lane.leave(held)
-    lane.enter(next_one, lambda: True)  # the lane is free again
-    lane.leave(next_one)
-
-
-def test_the_lane_knows_when_it_is_quiet():
-    lane = Lane()
-    assert lane.quiet_for(1.0)
-    for turn in (Turn(RUN), Turn(SWEEP), Turn(RUN, programs="new")):
-        lane.enter(turn, lambda: True)
-        assert not lane.quiet_for(0.0)
-        lane.leave(turn)
-        assert lane.quiet_for(0.0)
-    assert not lane.quiet_for(60.0)
-
-
-def direct(priority=RUN):
-    return Runner(lambda call: call(), priority)
-
-
-@pytest.fixture
-def gate():
-    """Work that takes until ``gate.set()``, without a report, as while XLA compiles."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
-def test_a_run_is_done_while_another_page_compiles(gate, patient):
-    one, other = direct(), direct()
-    compiling, stages, answers = threading.Event(), [], []
-
-    def compiles(report):
-        compiling.set()
-        assert gate.wait(20)
-        report(Progress(1, 1, {}, None, 0.0))  # takes a turn of its own
-        return "compiled"
-
-    one.submit(compiles, programs=object(), stage=stages.append, done=answers.append)
-    assert compiling.wait(10)
-    for number in range(3):
-        other.submit(lambda report: number, done=answers.append)  # noqa: B023
-        soon(lambda: len(answers) == number + 1)  # noqa: B023
-    assert stages == ["compiling"]
-    gate.set()
-    soon(lambda: len(answers) == 4)
-    assert answers == [0, 1, 2, "compiled"]
-
-
-@pytest.mark.parametrize("priority", [RUN, SWEEP])
-def test_a_step_without_a_report_does_not_hold_up_others(gate, priority):
-    stuck, others = direct(priority), [direct(priority) for _ in range(2)]
-    begun, done = threading.Event(), []
-
-    def work(report):
-        begun.set()
-        assert gate.wait(20)
-        report(Progress(1, 1, {}, None, 0.0))
-        done.append("stuck")
-
-    stuck.submit(work)
-    assert begun.wait(10)
-    for each in others:
-        each.submit(lambda report: None, done=lambda _: done.append("other"))
-    soon(lambda: done == ["other", "other"])
-    gate.set()
-    soon(lambda: done[-1] == "stuck")
-
-
-def test_few_compile_at_a_time_and_nothing_twice(gate, patient, monkeypatch):
-    monkeypatch.setattr(runner, "_COMPILE", 2)
-    names, begun, done = ["a", "a", "b", "c"], [], []
-    tokens = {name: (name, object()) for name in names}
-    runners = [direct() for _ in names]
-    for name, each in zip(names, runners, strict=True):
-
-        def work(report, name=name):
-            begun.append(name)
-            assert gate.wait(20)
-            return name
-
-        each.submit(work, programs=tokens[name], done=done.append)
-        soon(lambda: len(begun) + len(runner._device._waiting) == len(runners[: runners.index(each) + 1]))  # noqa: B023
-    assert begun == ["a", "b"]
-    gate.set()
-    soon(lambda: len(done) == 4)
-    assert sorted(done) == names
-    assert all(runner.knows(token) for token in tokens.values())
-
-
-def test_who_moves_on_does_not_wait_for_what_was_being_compiled(gate, patient):
-    page, done = direct(), []
-    begun = threading.Event()
-
-    def compiles(report):
-        begun.set()
-        assert gate.wait(20)
-
-    page.submit(compiles, programs=object(), done=done.append)
-    assert begun.wait(10)
-    page.submit(lambda report: "next", done=done.append)
-    soon(lambda: done == ["next"])
-    page.submit(compiles, programs=object(), done=done.append)  # of one page only one compiles
-    soon(lambda: len(runner._device._waiting) == 1)
-    assert page.stop() is False  # and Stop is felt while it waits
-    soon(lambda: not runner._device._waiting)
-
-
-def test_what_waits_behind_runs_takes_no_thread_from_them(gate, patient):
-    behind = [direct(SWEEP) for _ in range(80)]
-    done = threading.Event()
-    for each in behind:
-        each.submit(lambda report: gate.wait(20))
-    direct().submit(lambda report: None, done=lambda _: done.set())
-    assert done.wait(10)
-    for each in behind:
-        each.abandon()
-
-
-def test_an_answer_that_is_there_waits_for_nobody(gate, patient):
-    one, other, done = direct(), direct(), []
-    one.submit(lambda report: gate.wait(20))
-    other.submit(lambda report: "computed", ready=lambda: "kept", done=done.append)
-    soon(lambda: done == ["kept"])
+# ---- what compiles --------------------------------------------------------------------------------------------------
 
 
 def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(session, gate, monkeypatch):
@@ -436,64 +271,6 @@ def test_values_that_are_traced_need_no_other_programs(session):
     assert session.study.but(gamma=3.0, k=5, seed=7).programs(session.data, warm) == programs
     assert session.study.but(regularizer="quadratic").programs(session.data, warm) != programs
     assert session.study.programs(datasets.resolve("gaussians-2d", kind="transport"), warm) != programs
-
-
-def test_a_run_overtakes_what_stands_behind_runs():
-    behind, one = Runner(lambda call: call(), SWEEP), Runner(lambda call: call())
-    began, go, finished = threading.Event(), threading.Event(), threading.Event()
-    reports = []
-
-    def sweep(report):
-        began.set()
-        assert go.wait(5)  # no report for long, as while it compiles
-        report(Progress(1, 2, {}, None, 0.0))
-        reports.append(finished.is_set())
-
-    def run(report):
-        go.set()
-        time.sleep(0.2)  # the sweep has come to its report
-        finished.set()
-
-    behind.submit(sweep)
-    assert began.wait(5)
-    one.submit(run)
-    until = time.monotonic() + 5
-    while not reports and time.monotonic() < until:
-        time.sleep(0.005)
-    assert reports == [True]
-
-
-def test_a_long_run_of_one_page_lets_another_page_through():
-    one, other = Runner(lambda call: call()), Runner(lambda call: call())
-    reached, finished = threading.Event(), threading.Event()
-
-    def long(report):
-        for i in range(10_000):
-            time.sleep(0.002)
-            reached.set()
-            report(Progress(i, 10_000, {}, None, 0.0))
-
-    one.submit(long)
-    assert reached.wait(5)
-    other.submit(lambda report: 42, done=lambda answer: finished.set())
-    assert finished.wait(1)
-    assert one.busy
-    one.abandon()
-
-
-def test_progress_comes_at_ten_hertz():
-    told, finished = [], threading.Event()
-    runner = Runner(lambda call: call())
-
-    def work(report):
-        until, i = time.monotonic() + 0.55, 0
-        while time.monotonic() < until:
-            time.sleep(0.001)
-            report(Progress(i := i + 1, 1000, {}, None, 0.0))
-
-    runner.submit(work, progress=told.append, done=lambda answer: finished.set())
-    assert finished.wait(5)
-    assert 3 <= len(told) <= 7
 
 
 # ---- controls ------------------------------------------------------------------------------------------------------

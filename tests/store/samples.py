@@ -1,7 +1,12 @@
-"""Results of every kind, and what it means that one came back as it was."""
+"""Results of every kind, their recipes, and what it means that one came back as it was."""
+
+import json
 
 import numpy as np
 import xarray as xr
+
+from lab.store import Store
+from lab.store.files import SUFFIX
 
 
 def run(steps: int, seed: int = 0, **attrs) -> xr.Dataset:
@@ -44,3 +49,25 @@ def assert_same(one: xr.Dataset, other: xr.Dataset) -> None:
         assert mine.values.tolist() == yours.values.tolist() or mine.dtype.kind == "f"
         assert repr(mine.attrs) == repr(yours.attrs)
     assert repr(one.attrs) == repr(other.attrs)  # repr tells a tuple from a list, and keeps the order
+
+
+def recipe(k: float = 2, **changes) -> dict:
+    return {
+        "study": "not-registered",
+        "study_version": 1,
+        "parameters": {"data": "points", "k": k, "gamma": 1.0, "seed": 0},
+        "data": {"name": "points", "sha256": "ab" * 32},
+        "dtype": "float64",
+        "device": "CPU, 2 cores",
+        "versions": {"lab": "0.1.0", "jax": "0.12.0", "jaxlib": "0.12.0", "numpy": "2.5.0", "python": "3.13.0"},
+        "command": "lab run not-registered",
+    } | changes
+
+
+def result(k: float = 2, steps: int = 4) -> xr.Dataset:
+    parameters = json.dumps(recipe(k)["parameters"])
+    return run(steps, int(k), study="not-registered", data_name="points", parameters=parameters, reason="converged")
+
+
+def files_of(store: Store) -> list:
+    return sorted((store.folder / "batches").glob(f"*{SUFFIX}"))

@@ -88,7 +88,7 @@ ASKING = """
 import os, sys, threading, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from test_store import recipe, result
+from samples import recipe, result
 from lab.store import Store
 
 store, counted = Store(Path(sys.argv[1])), Path(sys.argv[2])

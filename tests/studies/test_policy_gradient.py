@@ -136,6 +136,16 @@ def test_an_environment_of_ones_own():
             call()
 
 
+def test_an_environment_in_a_file_is_a_study_of_that_file(tmp_path):
+    path = tmp_path / "my_environment.py"
+    path.write_text(
+        "from lab import studies\n"
+        "step = lambda s, a: (s + a - 0.5, -(s**2), abs(s) > 5)\n"
+        "study = studies.environment_study('My environment', step, 3.0, 2, updates=8)\n"
+    )
+    assert [study.slug for study in studies.load_file(path)] == ["my-environment"]
+
+
 def test_a_process_of_ones_own_is_read_and_others_are_refused(tmp_path):
     P = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [0.25, 0.75]]])
     np.savez(tmp_path / "mine.npz", transitions=P, rewards=np.eye(2), start=np.array([1.0, 0.0]), extra=np.ones(2))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import equinox as eqx
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,6 +12,7 @@ from lab.studies import Claim, Picture, Pictures, Result, find, verify
 from lab.studies.contract import Group, Step, Story, sweeping, told
 from lab.studies.contract.study import Study
 from lab.studies.vocabulary import apart, interval, largest, least, mean, number, of, rise
+from lab.studies.vocabulary.own import definition_of, name_of
 from lab.studies.vocabulary.training import Trained
 
 HERE = Path(__file__).parent
@@ -169,3 +172,22 @@ def test_a_sketch_runs_whole(name):
 
 def test_what_is_swept_is_read_from_the_recipe():
     assert sweeping.swept(result(ASKED, k=2, point=3)) == ["k"]
+
+
+def test_a_definition_has_code_numbers_and_no_place_in_memory():
+    def net(seed, activation=jax.nn.relu):
+        return eqx.nn.MLP(2, 1, 3, 1, activation, key=jax.random.key(seed))
+
+    twice = lambda x: 2 * x  # noqa: E731
+    told = definition_of(net(0), twice, [np.arange(3.0)], None)
+    assert "twice = lambda x: 2 * x" in told
+    assert " at 0x" not in told
+    assert told == definition_of(net(0), twice, [np.arange(3.0)], None)
+    others = [net(1), net(0, jax.numpy.tanh)]
+    assert len({definition_of(each) for each in (net(0), *others)}) == 3
+    assert definition_of([np.arange(4.0)]) != definition_of([np.arange(4.0).reshape(2, 2)])
+
+
+@pytest.mark.parametrize(("title", "slug", "name"), [("My Own: 2", "", "my-own-2"), ("!", "mine", "mine")])
+def test_a_name_is_made_of_the_title(title, slug, name):
+    assert name_of(title, slug) == name

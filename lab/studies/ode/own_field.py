@@ -1,8 +1,6 @@
 """A vector field of one's own as a study: a function and where to begin in, every step of the solver out."""
 
 import inspect
-import re
-import sys
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, ClassVar
@@ -12,13 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab import code
 from lab.datasets import Data
-from lab.datasets.registry import register as offer
 from lab.ode import fields
 from lab.ode import survey as surveys
 from lab.precision import need_float64
-from lab.studies.contract import Paper, Pictures, Study, register
+from lab.studies.contract import Pictures, Study
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from .regularized_ndes import RegularizedNDEs
 from .regularized_ndes.variables import RESULTS
@@ -65,9 +62,7 @@ def field_study(
     17
     """
     need_float64("the study of a field")
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     start = np.asarray(y0, float)
     start = start[None] if start.ndim == 1 else start
     if start.ndim != 2 or 0 in start.shape or not np.isfinite(start).all():
@@ -76,32 +71,25 @@ def field_study(
         )
     takes = len(inspect.signature(field).parameters) > 2
     _check(field, start, takes)
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "own": staticmethod(field),
-        "takes": takes,
-        "definition": code.text_of(field),
-        "about": about
+    hidden = () if takes else ("mu",)
+    if unknown := set(defaults) - (_OwnField.parameters().keys() - hidden):
+        there = (name for name in _OwnField.parameters() if name != "mu")
+        raise ValueError(f"{', '.join(sorted(unknown))}: there are only {', '.join(there)}, and mu where f takes it")
+    made = make(
+        _OwnField,
+        title,
+        slug,
+        defaults | {"data": f"{slug}-start"},
+        own=staticmethod(field),
+        takes=takes,
+        hidden=hidden,
+        definition=definition_of(field),
+        about=about
         or f"{title}, solved by steps that tell their error and their stiffness. Move the tolerance. Look where "
         "the steps lie: below the tolerance, or along the edge of stability.",
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    if start.shape[1] == 1:
-        body["pictures"] = Pictures(*(picture for picture in _OwnField.pictures if picture.name != "plane"))
-    unknown = set(defaults) - set(_OwnField.parameters()) - ({"mu"} if takes else set())
-    if unknown or (not takes and "mu" in defaults):
-        there = ", ".join(_OwnField.parameters())
-        raise ValueError(
-            f"{', '.join(sorted(unknown | set(defaults)))}: there are only {there}, and mu where f takes it"
-        )
-    for name, value in (defaults | {"data": f"{slug}-start"}).items():
-        body[name] = parameter = copy(_OwnField.param[name])
-        parameter._validate(value)
-        parameter.default = value
-    made: Any = type(re.sub(r"\W+", "", title.title()) or "OwnField", (_OwnField,), body)
-    register(made)
-    _offer(slug, title, start)
+        without=("plane",) if start.shape[1] == 1 else (),
+    )
+    offer(f"{slug}-start", f"{title}: where it begins", {"x": start}, "Brought with the field.")
     return made
 
 
@@ -141,9 +129,9 @@ def _freed(name: str) -> Any:
     return parameter
 
 
-class _OwnField(Study):
+class _OwnField(OwnStudy):
     field = "Differential equations"
-    paper = Paper("you", "a field of your own", "unpublished", 2026)
+    brings = "a field"
     mathematics = _MATHEMATICS
     kind = "samples"
     own: ClassVar[Any] = None
@@ -153,10 +141,6 @@ class _OwnField(Study):
     dims: ClassVar = {name: RegularizedNDEs.dims[name] for name in ("step", "axis", "share")}
     results = tuple(result for result in RESULTS if result.name in _HAS or result.name.startswith("step_"))
     pictures = Pictures(*(RegularizedNDEs.pictures[name] for name in _SHOWN))
-
-    @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: parameter for name, parameter in super().parameters().items() if name != "mu" or cls.takes}
 
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
@@ -194,20 +178,3 @@ class _OwnField(Study):
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
         return RegularizedNDEs.advice(result)
-
-
-def _offer(slug: str, title: str, start: np.ndarray) -> None:
-    """As a named set, so that a page goes back to it and a recipe finds it again."""
-
-    @offer(
-        name=f"{slug}-start",
-        title=f"{title}: where it begins",
-        kind="samples",
-        summary="Brought with the field.",
-        source="brought by the user",
-        licence="the user's",
-        real=True,
-        has=("x",),
-    )
-    def build() -> dict[str, Any]:
-        return {"arrays": {"x": start}}

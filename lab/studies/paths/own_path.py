@@ -1,17 +1,14 @@
 """A study of a probability path of one's own: a schedule or a coupling in, every picture and measure out."""
 
-import re
-import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab import code, paths
+from lab import paths
 from lab.datasets import Data
 from lab.numerics import first_failure
 from lab.numerics.jit import jit
@@ -20,8 +17,9 @@ from lab.paths import laws, metrics
 from lab.paths.fields import Tilt
 from lab.paths.schedules import Schedule
 from lab.studies import draw
-from lab.studies.contract import Choice, DataSource, Paper, Picture, Pictures, Result, Study, Whole, register
+from lab.studies.contract import Choice, DataSource, Picture, Pictures, Result, Study, Whole
 from lab.studies.vocabulary import size
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of
 
 _MOMENTS = np.linspace(0.0, 1.0, 101)
 _CURVES = (
@@ -66,36 +64,24 @@ def path_study(
     """
     if schedule is None and tilt is None:
         raise ValueError("a path of one's own needs a schedule, or a coupling as tilt")
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     chosen = paths.Linear() if schedule is None else schedule
-    body = {
-        "slug": slug,
-        "definition": _definition(chosen, tilt),
-        "title": title,
-        "about": about
+    return make(
+        _OwnPath,
+        title,
+        slug,
+        {},
+        definition=definition_of(jax.vmap(chosen)(jnp.asarray(_MOMENTS)), tilt),
+        about=about
         or f"{title}: particles on an exact probability path. Move the number of steps. Look where they bend.",
-        "schedule": chosen,
-        "tilt": staticmethod(tilt) if tilt is not None else None,
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    return register(type(re.sub(r"\W+", "", title.title()) or "OwnPath", (_OwnPath,), body))
+        schedule=chosen,
+        tilt=staticmethod(tilt) if tilt is not None else None,
+    )
 
 
-def _definition(schedule: Schedule, tilt: Tilt | None) -> str:
-    """What tells two paths apart: the coefficients by time, and of a coupling its code and its numbers."""
-    told = [np.asarray(column).tobytes().hex() for column in jax.vmap(schedule)(jnp.asarray(_MOMENTS))]
-    if tilt is not None:
-        told.append(code.text_of(tilt))
-        told += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(tilt) if eqx.is_array_like(leaf)]
-        told.append(repr(tilt) if isinstance(tilt, eqx.Module) else "")
-    return " ".join(told)
-
-
-class _OwnPath(Study):
+class _OwnPath(OwnStudy):
     field = "Probability paths"
-    paper = Paper("you", "a path of your own", "unpublished", 2026)
+    brings = "a path"
     mathematics = _MATHEMATICS
     kind = "samples"
     data_options = ("n", "seed")

@@ -1,24 +1,18 @@
 """A user's own metric, sampler, decoder or images as a study of starts: a function in, the search and every picture out."""
 
-import re
-import sys
 from collections.abc import Callable
-from copy import copy
-from hashlib import sha256
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import code, datasets, diffusion
+from lab import datasets, diffusion
 from lab.datasets import Data, images
-from lab.datasets.registry import register as offer
 from lab.diffusion.samplers import Sampler
 from lab.diffusion.tableau import Stepped, Tableau
 from lab.precision import need_float64
-from lab.studies.contract import Paper, register
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from . import OptimalBoundary, variables
 from .variables import Own
@@ -61,56 +55,34 @@ def boundary_study(
     (20, False)
     """
     need_float64("a study of starts")
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     if metric is None and sampler is None and decoder is None and pictures is None:
         raise ValueError("nothing of your own was given: a metric, a sampler, a decoder, or pictures")
     own = Own(metric, None if sampler is None else _sampler(sampler), decoder)
     data, name = _data(slug, pictures)
     shape = variables.sides(data.arrays["pixels"].shape, defaults.get("pool", OptimalBoundary.pool))
     _try(own, shape)
-    hidden = {"metric": metric is not None, "sampler": sampler is not None}
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "paper": Paper("you", "a search over starts of your own", "unpublished", 2026),
-        "about": about
+    study = make(
+        _OwnStart, title, slug, {"data": name} | defaults,
+        about=about
         or f"{title}: one start for all inputs, searched among noises. Move the number of candidates and of steps. Look at "
         "what the start at 0 does without any search.",
-        "own": own,
-        "hidden": tuple(each for each, gone in hidden.items() if gone),
-        "definition": _definition(own, shape),
-        "story": None,
-        "presets": (),
-        "claims": (),
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    unknown = set(defaults) - (set(OptimalBoundary.parameters()) - set(body["hidden"]))
-    if unknown:
-        there = ", ".join(each for each in OptimalBoundary.parameters() if each not in body["hidden"])
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
-    for key, value in ({"data": name} | defaults).items():
-        body[key] = parameter = copy(OptimalBoundary.param[key])
-        parameter._validate(value)
-        parameter.default = value
-    study: Any = type(re.sub(r"\W+", "", title.title()) or "OwnStart", (_OwnStart,), body)
-    register(study)
+        own=own,
+        hidden=tuple(each for each, given in (("metric", metric), ("sampler", sampler)) if given is not None),
+        definition=_definition(own, shape),
+    )
     if name == f"{slug}-images":
-        _offer(slug, title, data)
+        offer(
+            name, f"{title}: its images", data.arrays, kind=data.kind, beside={"axes": data.axes, "notices": data.notices},
+            sizes=dict(zip(("channels", "height", "width"), data.arrays["pixels"].shape[1:], strict=True)),
+        )
     return study
 
 
-class _OwnStart(OptimalBoundary):
+class _OwnStart(OwnStudy, OptimalBoundary):
     """Everything but the choice of what the user brings."""
 
-    slug = ""
-    hidden: tuple[str, ...] = ()
-    definition: str = ""
-
-    @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: parameter for name, parameter in super().parameters().items() if name not in cls.hidden}
+    brings = "a search over starts"
 
     def check(self, data: Data) -> None:
         super().check(data)
@@ -156,18 +128,10 @@ def _shape(what: str, function: Callable[..., Any], *images: Any) -> tuple[int, 
 
 
 def _definition(own: Own, shape: tuple[int, int]) -> str:
-    """What tells two of them apart: code and numbers."""
-    parts = []
-    for given in own:
-        parts.append("" if given is None else repr(given) if isinstance(given, eqx.Module) else code.text_of(given))
-        parts += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(given) if eqx.is_array(leaf)]
-    if isinstance(own.sampler, Stepped):
-        parts.append(code.text_of(own.sampler.step))
+    step = own.sampler.step if isinstance(own.sampler, Stepped) else None
     tried = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, *shape)), jnp.float32)
-    for function, args in ((own.metric, tuple(tried)), (own.decode, tuple(tried[:1]))):
-        if function is not None:
-            parts.append(np.asarray(function(*args)).tobytes().hex())
-    return sha256(" ".join(parts).encode()).hexdigest()
+    found = own.metric and own.metric(*tried), own.decode and own.decode(tried[0])
+    return definition_of(*own, step, *found)
 
 
 def _data(slug: str, given: Any) -> tuple[Data, Any]:
@@ -178,15 +142,3 @@ def _data(slug: str, given: Any) -> tuple[Data, Any]:
     pixels = np.asarray(given)
     name = f"{slug}-images"
     return images.from_arrays(name, {"pixels": pixels[:, None] if pixels.ndim == 3 else pixels}), name
-
-
-def _offer(slug: str, title: str, data: Data) -> None:
-    """As a named set, so that a page goes back to it and a recipe finds it again."""
-
-    @offer(
-        name=f"{slug}-images", title=f"{title}: its images", kind=images.KIND, summary="Brought with the study.",
-        source="brought by the user", licence="the user's", real=True, has=tuple(data.arrays),
-        sizes=dict(zip(("channels", "height", "width"), data.arrays["pixels"].shape[1:], strict=True)),
-    )
-    def build() -> dict[str, Any]:
-        return {"arrays": dict(data.arrays), "axes": data.axes, "notices": data.notices}

@@ -1,10 +1,6 @@
 """A user's own damage, denoiser, images or measurements as a study: a function in, every solver, picture and measure out."""
 
-import re
-import sys
 from collections.abc import Callable
-from copy import copy
-from hashlib import sha256
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -12,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import code, datasets, denoise, inverse
+from lab import datasets, denoise, inverse
 from lab.datasets import Data, images
-from lab.datasets.registry import register as offer
 from lab.inverse import Operator
 from lab.precision import need_float64
-from lab.studies.contract import Paper, Pictures, register
 from lab.studies.inverse.imaging import Own
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from . import InverseProblems
 
@@ -65,9 +60,7 @@ def inverse_study(
     ['noise']
     """
     need_float64("a study of inverse problems")
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     if operator is None and denoiser is None and images is None:
         raise ValueError("nothing of your own was given: an operator, a denoiser, or images")
     if measured is not None and (operator is None or isinstance(images, str) or images is None):
@@ -84,39 +77,26 @@ def inverse_study(
             inverse.problem(made, y, 0.1)
     if denoiser is not None:
         denoise.denoiser(denoiser, shape)
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "paper": Paper("you", "an inverse problem of your own", "unpublished", 2026),
-        "about": about
-        or f"{title}: all solvers on one measurement, beside the exact posterior where it is known. Move the noise, and click "
-        "a pixel. Look at who comes near, and whose answers differ where they should.",
-        "hidden": (_OF_DAMAGE if operator is not None else ()) + (_OF_PRIOR if denoiser is not None else ()),
-        "brought": Brought(operator, denoiser, y),
-        "definition": _definition(operator, denoiser, y, shape),
-        "story": None,
-        "pictures": Pictures(*(each for each in InverseProblems.pictures if operator is None or each.name != "share")),
-        "presets": (),
-        "claims": (),
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    unknown = set(defaults) - set(InverseProblems.parameters()) | set(defaults) & set(body["hidden"])
-    if unknown:
-        there = ", ".join(each for each in InverseProblems.parameters() if each not in body["hidden"])
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
     h, w = shape[-2:]
     begin: dict[str, Any] = {"data": name, "row": min(7, h - 1), "column": min(9, w - 1)}
     begin |= {"pool": 1} if fixed else {}
     if not fixed and max(h, w) > 16:  # pooled to at most 256 pixels
         begin |= {"row": 3, "column": 3}
-    for key, value in (begin | defaults).items():
-        body[key] = parameter = copy(InverseProblems.param[key])
-        parameter._validate(value)
-        parameter.default = value
-    study: Any = type(re.sub(r"\W+", "", title.title()) or "OwnProblem", (_OwnProblem,), body)
-    register(study)
-    if not isinstance(name, Data) and name == f"{slug}-images":
-        _offer(slug, title, given)
+    study = make(
+        _OwnProblem, title, slug, begin | defaults,
+        about=about
+        or f"{title}: all solvers on one measurement, beside the exact posterior where it is known. Move the noise, and click "
+        "a pixel. Look at who comes near, and whose answers differ where they should.",
+        hidden=(_OF_DAMAGE if operator is not None else ()) + (_OF_PRIOR if denoiser is not None else ()),
+        brought=Brought(operator, denoiser, y),
+        definition=_definition(operator, denoiser, y, shape),
+        without=() if operator is None else ("share",),
+    )
+    if name == f"{slug}-images":
+        offer(
+            name, f"{title}: its images", given.arrays, kind=given.kind, beside={"axes": given.axes, "notices": given.notices},
+            sizes=dict(zip(("channels", "height", "width"), given.arrays["pixels"].shape[1:], strict=True)),
+        )
     return study
 
 
@@ -137,17 +117,11 @@ class Brought(eqx.Module):
         )
 
 
-class _OwnProblem(InverseProblems):
+class _OwnProblem(OwnStudy, InverseProblems):
     """Everything but the choice of what the user brings."""
 
-    slug = ""
-    hidden: ClassVar[tuple[str, ...]] = ()
+    brings = "an inverse problem"
     brought: ClassVar[Brought | None] = None
-    definition: ClassVar[str] = ""
-
-    @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: parameter for name, parameter in super().parameters().items() if name not in cls.hidden}
 
     @classmethod
     def own(cls) -> Own | None:
@@ -189,18 +163,11 @@ def _operator(given: Any, shape: tuple[int, int, int]) -> Operator:
 
 
 def _definition(operator: Any, denoiser: Any, y: Any, shape: Any) -> str:
-    """What tells two problems apart: code, numbers, and, as code may read what is not in it, what they give."""
-    parts = ["" if y is None else np.asarray(y).tobytes().hex()]
-    for given in (operator, denoiser):
-        parts.append(code.text_of(given) if callable(given) and not isinstance(given, eqx.Module) else repr(type(given)))
-        parts += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(given) if eqx.is_array(leaf)]
-    tried = np.random.default_rng(0).uniform(-1, 1, shape)
-    if operator is not None:
-        parts.append(np.asarray(_operator(operator, shape)(jnp.asarray(tried))).tobytes().hex())
+    tried = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, shape))
+    found = [] if operator is None else [_operator(operator, shape)(tried)]
     if denoiser is not None:
-        for level in (0.1, 1.0):
-            parts.append(np.asarray(denoise.denoiser(denoiser, shape)(jnp.asarray(tried), level)).tobytes().hex())
-    return sha256(" ".join(parts).encode()).hexdigest()
+        found += [denoise.denoiser(denoiser, shape)(tried, level) for level in (0.1, 1.0)]
+    return definition_of(operator, denoiser, y, found)
 
 
 def _data(slug: str, given: Any, measured: tuple[Any, Any] | None) -> tuple[Data, Any]:
@@ -221,15 +188,3 @@ def _data(slug: str, given: Any, measured: tuple[Any, Any] | None) -> tuple[Data
         arrays = {"pixels": np.concatenate([pixels, truth]), "held_out": np.arange(len(pixels) + len(truth)) >= len(pixels)}
     name = f"{slug}-images"
     return images.from_arrays(name, arrays), name
-
-
-def _offer(slug: str, title: str, data: Data) -> None:
-    """As a named set, so that a page goes back to it and a recipe finds it again."""
-
-    @offer(
-        name=f"{slug}-images", title=f"{title}: its images", kind=images.KIND, summary="Brought with the study.",
-        source="brought by the user", licence="the user's", real=True, has=tuple(data.arrays),
-        sizes=dict(zip(("channels", "height", "width"), data.arrays["pixels"].shape[1:], strict=True)),
-    )
-    def build() -> dict[str, Any]:
-        return {"arrays": dict(data.arrays), "axes": data.axes, "notices": data.notices}

@@ -1,10 +1,6 @@
 """A map of one's own as a study: any function of points, what it costs beyond the least, beside maps that are known."""
 
-import re
-import sys
 from collections.abc import Callable
-from copy import copy
-from hashlib import sha256
 from typing import Any
 
 import jax
@@ -12,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from lab import code
-from lab.datasets.registry import register as offer
-from lab.studies.contract import Paper, Pictures, register
+from lab.studies.contract import Pictures
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from . import MongeGap
 
@@ -60,9 +55,7 @@ def map_study(
     >>> float(Moved().run().gap)  # a translation
     0.0
     """
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     start, call = np.asarray(x0, float), _Own(move)
     if start.ndim != 2 or 0 in start.shape or not np.isfinite(start).all():
         raise ValueError(f"x0 has the shape {np.shape(x0)}, but finite points (m, d) are needed")
@@ -72,26 +65,14 @@ def map_study(
         arrays["moved"] = np.asarray(best, float)
         if arrays["moved"].shape != start.shape:
             raise ValueError(f"best has the shape {arrays['moved'].shape}, but each of the {len(start)} points has one")
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "paper": Paper("you", "a map of your own", "unpublished", 2026),
-        "about": about
+    made = make(
+        _OwnMap, title, slug, defaults | {"data": f"{slug}-points"},
+        about=about
         or f"{title}: points and where it takes them. Choose the cost. Look at the lines that cost more than they must.",
-        "own": call,
-        "definition": sha256((code.text_of(move) + images[:8].tobytes().hex()).encode()).hexdigest(),
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    if unknown := set(defaults) - set(_OwnMap.parameters()):
-        there = ", ".join(_OwnMap.parameters())
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
-    for name, value in (defaults | {"data": f"{slug}-points"}).items():
-        body[name] = parameter = copy(_OwnMap.param[name])
-        parameter._validate(value)
-        parameter.default = value
-    made: Any = type(re.sub(r"\W+", "", title.title()) or "OwnMap", (_OwnMap,), body)
-    register(made)
-    _offer(slug, title, arrays)
+        own=call,
+        definition=definition_of(move, images[:8]),
+    )
+    offer(f"{slug}-points", f"{title}: points", arrays, "Brought with the map.")
     return made
 
 
@@ -121,34 +102,13 @@ class _Own:
         return made
 
 
-class _OwnMap(MongeGap):
+class _OwnMap(OwnStudy, MongeGap):
     """Everything but the turned map and the training."""
 
-    slug = ""
+    brings = "a map"
+    hidden = tuple(name for name in MongeGap.parameters() if name not in _PARAMETERS)
     mathematics = "$$ M = \\frac1n \\sum_i c(x_i, T(x_i)) - \\min_{P \\in U_n} \\langle P, C \\rangle \\ge 0 $$"
-    story, presets, claims = None, (), ()
     results = tuple(
         each for each in MongeGap.results if not each.name.startswith(("film", "curve", "gap_turned", "gap_closed"))
     )
     pictures = Pictures(*(MongeGap.pictures[name] for name in _SHOWN))
-
-    @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: each for name, each in super().parameters().items() if name in _PARAMETERS or not cls.slug}
-
-
-def _offer(slug: str, title: str, arrays: dict[str, np.ndarray]) -> None:
-    """As a named set, so that a page goes back to it and a recipe finds it again."""
-
-    @offer(
-        name=f"{slug}-points",
-        title=f"{title}: points",
-        kind="samples",
-        summary="Brought with the map.",
-        source="brought by the user",
-        licence="the user's",
-        real=True,
-        has=tuple(arrays),
-    )
-    def build() -> dict[str, Any]:
-        return {"arrays": arrays}

@@ -1,16 +1,13 @@
 """An environment of one's own as a study: a step function in, learned policies, their returns and what they do out."""
 
-import re
-import sys
 from collections.abc import Callable
-from copy import copy
 from typing import Any
 
-from lab import code
 from lab.choices import chosen
 from lab.policy import environments
 from lab.precision import need_float64
-from lab.studies.contract import Paper, Pictures, register
+from lab.studies.contract import Pictures
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of
 
 from . import PolicyGradient
 
@@ -69,40 +66,21 @@ def environment_study(
     1
     """
     need_float64("the study of an environment")
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     made = step if hasattr(step, "reset") else environments.own(step, start, actions, kind=kind, observe=observe)
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "own": made,
-        "definition": "".join(code.text_of(each) for each in (step, start, observe) if each is not None),
-        "about": about
+    return make(
+        _OwnEnvironment, title, slug, _BEGINS | defaults,
+        own=made,
+        definition=definition_of(step, start, observe),
+        about=about
         or f"{title}: policies that are learned from what they earn. Choose the method and the step. Look at the return, and "
         "at an episode before the training and after it.",
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    if unknown := set(defaults) - set(_OwnEnvironment.parameters()):
-        there = ", ".join(_OwnEnvironment.parameters())
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
-    for name, value in (_BEGINS | defaults).items():
-        body[name] = parameter = copy(_OwnEnvironment.param[name])
-        parameter._validate(value)
-        parameter.default = value
-    found: Any = type(re.sub(r"\W+", "", title.title()) or "OwnEnvironment", (_OwnEnvironment,), body)
-    register(found)
-    return found
+    )
 
 
-class _OwnEnvironment(PolicyGradient):
+class _OwnEnvironment(OwnStudy, PolicyGradient):
     """Everything that needs no gradient to be known."""
 
-    slug = ""
-    paper = Paper("you", "an environment of your own", "unpublished", 2026)
-    story, presets, claims = None, (), ()
+    brings = "an environment"
+    hidden = ("environment",)
     pictures = Pictures(*(picture for picture in PolicyGradient.pictures if picture.name not in ("errors", "gaps")))
-
-    @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: each for name, each in super().parameters().items() if name != "environment" or not cls.slug}

@@ -1,21 +1,15 @@
 """Features or a network of one's own as a study of correspondences: how well they match, beside those that are known."""
 
-import re
-import sys
 from collections.abc import Callable, Sequence
-from copy import copy
-from hashlib import sha256
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from lab import code
-from lab.datasets.registry import register as offer
 from lab.datasets.shapes import from_arrays
 from lab.shapes.own_net import OwnNet
-from lab.studies.contract import Paper, Pictures, register
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from . import ShapeCorrespondence
 
@@ -65,73 +59,35 @@ def correspondence_study(
     >>> float(Heights(zoom=0).run().error_nearest) > 10  # of a figure that is turned they say little
     True
     """
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     if not callable(features):
         raise TypeError(f"features = {features!r} can't be called: give a function of a surface, or a module")
     weights = [leaf for leaf in jax.tree.leaves(features) if eqx.is_inexact_array(leaf)]
     left = _OF_NET if weights else (*_OF_NET, *_OF_TRAINING)
-    if unknown := set(defaults) - (set(ShapeCorrespondence.parameters()) - set(left)):
-        there = ", ".join(name for name in ShapeCorrespondence.parameters() if name not in left)
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
     if (x is None) != (y is None) or (x is None and (truth is not None or len(poses))):
         raise ValueError("x and y go together, and truth and poses with them: give both surfaces, or none of these")
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "paper": Paper("you", "features of your own", "unpublished", 2026),
-        "about": about
-        or f"{title}: two surfaces, and features of their vertices. Look at what corresponds. Choose how it is sharpened.",
-        "own": OwnNet(features) if weights else features,
-        "definition": sha256(
-            code.text_of(features).encode() + b"".join(np.asarray(leaf).tobytes() for leaf in weights)
-        ).hexdigest(),
-        "left": left,
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
+    held = None
     if x is not None and y is not None:
         arrays = dict(zip(_ARRAYS, (*x, *y), strict=True)) | ({} if truth is None else {"truth": truth})
         arrays |= {"poses": np.stack([np.asarray(each, float) for each in poses])} if len(poses) else {}
         held = from_arrays(title, {name: np.asarray(each) for name, each in arrays.items()})
         defaults = {"data": f"{slug}-surfaces"} | defaults
-        _offer(slug, title, dict(held.arrays))
-    for name, value in defaults.items():
-        body[name] = parameter = copy(ShapeCorrespondence.param[name])
-        parameter._validate(value)
-        parameter.default = value
-    if not weights:
-        body["pictures"] = Pictures(*(each for each in ShapeCorrespondence.pictures if each.name not in _TAUGHT))
-    made: Any = type(re.sub(r"\W+", "", title.title()) or "OwnFeatures", (_OwnFeatures,), body)
-    register(made)
+    made = make(
+        _OwnFeatures, title, slug, defaults,
+        about=about
+        or f"{title}: two surfaces, and features of their vertices. Look at what corresponds. Choose how it is sharpened.",
+        own=OwnNet(features) if weights else features,
+        definition=definition_of(features),
+        hidden=left,
+        without=() if weights else _TAUGHT,
+    )
+    if held is not None:
+        offer(f"{slug}-surfaces", f"{title}: surfaces", held.arrays, "Brought with the features.", kind="shapes")
     return made
 
 
-class _OwnFeatures(ShapeCorrespondence):
+class _OwnFeatures(OwnStudy, ShapeCorrespondence):
     """Everything but the network of the lab, and the training where nothing can be learned."""
 
-    slug = ""
+    brings = "features"
     mathematics = "$$ y \\mapsto \\arg\\min_x |F_Y(y) - F_X(x)| $$"
-    story, presets, claims = None, (), ()
-    left: tuple[str, ...] = ()
-
-    @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: each for name, each in super().parameters().items() if name not in cls.left}
-
-
-def _offer(slug: str, title: str, arrays: dict[str, np.ndarray]) -> None:
-    """As a named pair, so that a page goes back to it and a recipe finds it again."""
-
-    @offer(
-        name=f"{slug}-surfaces",
-        title=f"{title}: surfaces",
-        kind="shapes",
-        summary="Brought with the features.",
-        source="brought by the user",
-        licence="the user's",
-        real=True,
-        has=tuple(arrays),
-    )
-    def build() -> dict[str, Any]:
-        return {"arrays": arrays}

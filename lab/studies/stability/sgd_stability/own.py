@@ -1,10 +1,6 @@
 """A user's own model as a study: parameters, a function of one sample and data in, every picture and threshold out."""
 
-import re
-import sys
 from collections.abc import Callable, Mapping
-from copy import copy
-from hashlib import sha256
 from typing import Any, ClassVar
 
 import jax
@@ -12,17 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from lab import code, datasets
+from lab import datasets
 from lab.datasets import Data, training
-from lab.datasets.registry import register as offer
 from lab.precision import need_float64
 from lab.stability.outcome import ALL
 from lab.stability.own import OwnModel, reals
-from lab.studies.contract import Paper, Pictures, register
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from . import SGDStability
 
-_HIDDEN = ("model", "m", "d")
 _EXACT = ("batches-help", "bounds", "full-batch")  # claims that hold at any point of any model
 
 
@@ -69,60 +63,37 @@ def model_study(
     >>> result = Line(steps=200, rates=0).run()
     """
     need_float64("the stability of SGD")
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     if predict is not None and loss is not None:
         raise ValueError("predict and loss were both given: one of them says what the model does")
     maker = OwnModel(params, predict, loss)
     named = isinstance(data, str)
     given = datasets.resolve(data, kind=training.KIND, seed=0) if named else _arrays(slug, data)
     _check(maker, given)
-    normed = hasattr(maker.start(), "norm")
-    left_out = {"balance"} | (set() if normed else {"norms"})
     few = min(len(given.arrays["x"]), defaults.get("n", training.ROWS)) * _outputs(given) <= ALL
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "paper": Paper("you", "a model of your own", "unpublished", 2026),
-        "about": about
+    n = len(given.arrays["x"])
+    made = make(
+        _OwnModel, title, slug, {"n": n} | defaults | {"data": data if named else f"{slug}-data"},
+        bounds={} if named else {"n": (2, n)},
+        about=about
         or f"{title}, trained twice from the same weights: by gradient descent, and by SGD on a few samples at a time. "
         "Move the learning rate and the batch size. Look at what either can hold, and at the Hessian where it came to rest.",
-        "own": maker,
-        "definition": _definition(maker, given),
-        "story": None,
-        "pictures": Pictures(*(picture for picture in SGDStability.pictures if picture.name not in left_out)),
-        "presets": (),
-        "claims": tuple(claim for claim in SGDStability.claims if claim.name in _EXACT) if few else (),
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    unknown = set(defaults) - set(_OwnStudy.parameters())
-    if unknown:
-        there = ", ".join(_OwnStudy.parameters())
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
-    n = len(given.arrays["x"])
-    for name, value in ({"n": n} | defaults | {"data": data if named else f"{slug}-data"}).items():
-        body[name] = parameter = copy(_OwnStudy.param[name])
-        if name == "n" and not named:
-            parameter.bounds = parameter.soft = (2, n)
-        parameter._validate(value)
-        parameter.default = value
-    made: Any = type(re.sub(r"\W+", "", title.title()) or "OwnModel", (_OwnStudy,), body)
-    register(made)
+        own=maker,
+        definition=_definition(maker, given),
+        without=("balance",) if hasattr(maker.start(), "norm") else ("balance", "norms"),
+        claims=tuple(claim for claim in SGDStability.claims if claim.name in _EXACT) if few else (),
+    )
     if not named:
         _offer(slug, title, given)
     return made
 
 
-class _OwnStudy(SGDStability):
+class _OwnModel(OwnStudy, SGDStability):
     """Everything but the choice of a model."""
 
-    slug = ""
+    brings = "a model"
+    hidden = ("model", "m", "d")
     own: ClassVar[Any] = None
-
-    @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: parameter for name, parameter in super().parameters().items() if name not in _HIDDEN}
 
     def check(self, data: Data) -> None:
         _check(self.own, data)
@@ -135,13 +106,10 @@ def _check(maker: OwnModel, data: Data) -> None:
 
 
 def _definition(maker: OwnModel, data: Data) -> str:
-    """What tells two models apart: their code, their weights, and, as code may read what is not in it, what they give."""
-    given = (maker.params, maker.predict, maker.loss)
-    parts = [code.text_of(function) for function in given if callable(function)]
     model = maker.of_seed_zero(data.arrays["y"].shape[1:])
     outputs = jax.vmap(model)(jnp.asarray(data.arrays["x"][:8], float))
-    parts += [np.asarray(leaf).tobytes().hex() for leaf in (*reals(model), outputs)]
-    return sha256(" ".join(parts).encode()).hexdigest()
+    calls = [each for each in (maker.params, maker.predict, maker.loss) if callable(each)]
+    return definition_of(*calls, list(reals(model)), outputs)
 
 
 def _outputs(data: Data) -> int:
@@ -161,13 +129,12 @@ def _arrays(slug: str, data: Any) -> Data:
 
 
 def _offer(slug: str, title: str, data: Data) -> None:
-    """As a named set, so that a page goes back to it and a recipe finds it again."""
+    def cut(n: int) -> dict[str, Any]:
+        arrays = {name: array[:n] if name in ("x", "y") else array for name, array in data.arrays.items()}
+        return {"arrays": arrays, "axes": data.axes, "notices": data.notices}
 
-    @offer(
-        name=f"{slug}-data", title=f"{title}: its data", kind=training.KIND, summary="Brought with the model.",
-        source="brought by the user", licence="the user's", real=True,
-        has=tuple(data.arrays), options={"n": (len(data.arrays["x"]), (2, len(data.arrays["x"])))},
+    n = len(data.arrays["x"])
+    offer(
+        f"{slug}-data", f"{title}: its data", data.arrays, "Brought with the model.", kind=training.KIND,
+        options={"n": (n, (2, n))}, build=cut,
     )
-    def build(n: int) -> dict[str, Any]:
-        cut = {name: array[:n] if name in ("x", "y") else array for name, array in data.arrays.items()}
-        return {"arrays": cut, "axes": data.axes, "notices": data.notices}

@@ -52,10 +52,8 @@ class RoadAgents(Study):
     forecast = Choice(list(survey.MODELS), default="ridge", label="forecast", doc="that is drawn, and that foretells labels; "
                       "streams must be trained")
     road = Whole(0, bounds=(0, 100), soft=(0, 3), label="road", sweepable=False, doc="that is shown, of those that test")
-    train_steps = Whole(
-        0, bounds=(0, 20_000), soft=(0, 1000), label="training steps", traced=False,
-        doc="in which the streams learn; 0: none is trained; 800 take about a minute",
-    )
+    train_steps = Whole(0, bounds=(0, 20_000), soft=(0, 1000), label="training steps", traced=False,
+                        doc="in which the streams learn; 0: none is trained; 800 take about a minute")
     b1 = Real(0.1, bounds=(0, None), soft=(0, 1), label="pull of clusters", symbol="b₁", unit="1/m",
               doc="of a predicted position to the centre of its cluster, in training")
     neighbours = Choice(["radius", "nearest"], label="neighbours", group="more", doc="all within the radius, or the nearest")

@@ -1,34 +1,27 @@
 """A bilevel problem of one's own as a study: two losses in, learned hyperparameters and what is certain of them out."""
 
-import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from hashlib import sha256
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike
 
-from lab import code
 from lab.datasets import Data
-from lab.datasets.registry import register as offer
 from lab.numerics import Loop
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.studies import draw
-from lab.studies.contract import Paper, Picture, Pictures, Result, Study, register
+from lab.studies.contract import Picture, Pictures, Result, Study
+from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 from lab.tuning import descent
 from lab.tuning.problem import Own, slope
 
 from . import MaidBilevel, survey, variables
 
-_HIDDEN = ("problem", "noise", "images", "pixels", "share", "filters", "known")
 _OF_THE_LABS = (
     "psnr",
     "psnr_noisy",
@@ -107,37 +100,24 @@ def bilevel_study(
     2.0
     """
     need_float64("the study of a bilevel problem")
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    if not slug:
-        raise ValueError(f"the title {title!r} has no letters to make a name of: give a slug")
+    slug = name_of(title, slug)
     given = {"mu": mu, "smooth": smooth, "upper": upper, "inverse": inverse, "cross": cross}
     first = _numbers("theta", theta)
     made = _problem(h, g, _numbers("x", x), first, r, given, convex, data)
     if names and len(names) != first.size:
         raise ValueError(f"{len(names)} names were given for {first.size} hyperparameters: give one for each, or none")
-    body: dict[str, Any] = {
-        "slug": slug,
-        "title": title,
-        "own": made,
-        "names": tuple(names) or tuple(f"θ {i}" for i in range(first.size)),
-        "definition": _definition(made, first, given),
-        "about": about
+    found = make(
+        _OwnBilevel, title, slug, defaults | {"data": f"{slug}-start"},
+        own=made,
+        names=tuple(names) or tuple(f"θ {i}" for i in range(first.size)),
+        definition=_definition(made, first, given),
+        about=about
         or f"{title}: hyperparameters that are learned by the gradient of a loss that is never known exactly. Move the "
         "first accuracy. Look at what it chooses, and at the runs beside it whose accuracy stays.",
-        "__module__": sys._getframe(1).f_globals.get("__name__", __name__),  # as namedtuple does: the caller defines it
-    }
-    if first.size == 1:
-        body["pictures"] = Pictures(*(picture for picture in _OwnBilevel.pictures if picture.name != "plane"))
-    if unknown := set(defaults) - set(_OwnBilevel.parameters()):
-        there = ", ".join(_OwnBilevel.parameters())
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such parameter, to have a default; there are {there}")
-    for name, value in (defaults | {"data": f"{slug}-start"}).items():
-        body[name] = parameter = copy(_OwnBilevel.param[name])
-        parameter._validate(value)
-        parameter.default = value
-    found: Any = type(re.sub(r"\W+", "", title.title()) or "OwnBilevel", (_OwnBilevel,), body)
-    register(found)
-    _offer(slug, title, first)
+        without=("plane",) if first.size == 1 else (),
+    )
+    summary = "The first hyperparameters, as one row."
+    offer(f"{slug}-start", f"{title}: where it begins", {"x": first[None]}, summary)
     return found
 
 
@@ -183,12 +163,8 @@ def _start(made: Own, theta: Any) -> tuple[Any, ...]:
 
 
 def _definition(made: Own, theta: np.ndarray, given: dict[str, Any]) -> str:
-    """What tells two problems apart: code, arrays, constants, and what is given, as code may read what is not in it."""
-    calls = (made.h, made.g, made.r, *given.values())
-    parts = [code.text_of(call) if callable(call) else repr(call) for call in calls] + [repr(made.is_convex)]
-    arrays = (made.x0, made.data, *_start(made, placed(theta)), *_start(made, placed(theta + 0.1)))
-    parts += [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(eqx.filter(arrays, eqx.is_array))]
-    return sha256(" ".join(parts).encode()).hexdigest()
+    answers = [_start(made, placed(at)) for at in (theta, theta + 0.1)]
+    return definition_of(made.h, made.g, made.r, *given.values(), made.is_convex, made.x0, made.data, answers)
 
 
 def _learned(result: xr.Dataset) -> Any:
@@ -217,14 +193,13 @@ def _minimiser(result: xr.Dataset, frame: int) -> Any:
     )
 
 
-class _OwnBilevel(MaidBilevel):
+class _OwnBilevel(OwnStudy, MaidBilevel):
     """Everything that holds for any two losses."""
 
-    slug = ""
-    paper = Paper("you", "a bilevel problem of your own", "unpublished", 2026)
+    brings = "a bilevel problem"
+    hidden = ("problem", "noise", "images", "pixels", "share", "filters", "known")
     kind = "samples"
     data_options = ()
-    story, presets, claims = None, (), ()
     own: ClassVar[Any] = None
     names: ClassVar[tuple[str, ...]] = ()
 
@@ -256,10 +231,6 @@ class _OwnBilevel(MaidBilevel):
     )
 
     @classmethod
-    def parameters(cls) -> dict[str, Any]:
-        return {name: each for name, each in super().parameters().items() if name not in _HIDDEN}
-
-    @classmethod
     def prepare(cls, data: Data) -> Any:
         """The first hyperparameters."""
         return placed(np.asarray(data.arrays["x"], float)[0])
@@ -289,20 +260,3 @@ class _OwnBilevel(MaidBilevel):
         if "run_last" in output:
             found["run"] = survey.names()
         return found
-
-
-def _offer(slug: str, title: str, theta: np.ndarray) -> None:
-    """As a named set, so that a page goes back to it and a recipe finds it again."""
-
-    @offer(
-        name=f"{slug}-start",
-        title=f"{title}: where it begins",
-        kind="samples",
-        summary="The first hyperparameters, as one row.",
-        source="brought by the user",
-        licence="the user's",
-        real=True,
-        has=("x",),
-    )
-    def build() -> dict[str, Any]:
-        return {"arrays": {"x": theta[None]}}
