@@ -160,8 +160,8 @@ def break_labels(figure: "Figure") -> None:
 def share_labels(figure: "Figure") -> None:
     """Frames of one picture side by side are labelled once: up at the left, across in the middle."""
     rows: dict[int, list[Any]] = {}
-    for axes in figure.axes:
-        rows.setdefault(axes.get_subplotspec().rowspan.start, []).append(axes)
+    for axes, at in zip(figure.axes, _rows(figure), strict=True):
+        rows.setdefault(at, []).append(axes)
     for row in rows.values():
         for number, axes in enumerate(row):
             if number and axes.get_ylabel() == row[0].get_ylabel():

@@ -312,7 +312,13 @@ class _Grid:
         left, low, high = x.high + 0.05 * x.span, y.high + 0.04 * y.span, y.high + 0.2 * y.span
         edges, wide = np.linspace(low, high, _STEPS + 1), np.full(_STEPS, 0.03 * x.span)
         over = 0.5 * (edges[1] - edges[0])  # each over the foot of the next, or white lines are seen
-        box = (left + 0 * wide, edges[:-1], left + wide, edges[1:] + over, np.linspace(*self.clim, _STEPS))
+        box = (
+            left + 0 * wide,
+            edges[:-1],
+            left + wide,
+            edges[1:] + over,
+            np.linspace(self.clim[0], self.clim[1], _STEPS),
+        )
         boxes = hv.Rectangles(box, ["x", "y", "x1", "y1"], "z", **COLUMNS)
         shades = {"color": "z", "cmap": self.palette, "clim": self.clim, "colorbar": False}
         dress(boxes, both=shades, bokeh={"line_color": None}, mpl={"linewidth": 0})
