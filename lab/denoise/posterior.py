@@ -14,7 +14,8 @@ from lab.denoise.base import Denoiser, Shape
 from lab.denoise.images import Images, Spectrum
 from lab.denoise.streaming import Softmax, Streaming, budget_of, left_out, scan
 from lab.numerics.jit import jit
-from lab.paths.laws import Empirical, softmax_mean, squared_distances
+from lab.paths.blocks import softmax_mean, squared_distances
+from lab.paths.laws import Empirical
 
 _MANY = 1 << 26  # numbers above which the images are kept in float32
 _SMALL = 0.05  # below it, float32 distances by one product of matrices lose the digits that count

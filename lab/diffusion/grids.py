@@ -31,6 +31,8 @@ from lab.paths.schedules import known
 
 type Spacing = Literal["time", "log-snr", "karras", "quadratic"] | str
 
+_STILL = 1e-12  # of the data's root mean square: a move that is none
+
 
 @chosen
 def grid(noise: Noise, steps: Any, spacing: Spacing = "log-snr", *, rho: ArrayLike = 7.0) -> Float[Array, " times"]:
@@ -155,6 +157,8 @@ def by_change(
     (end, (a, s)), data = jax.lax.scan(one, (x, (levels.a[0], levels.s[0])), (levels.a[1:], levels.s[1:]))
     data = jnp.concatenate([data, predict(end, a, s)[None]])
     moved = jnp.sqrt(((data[1:] - data[:-1]) ** 2).sum(axis=2).mean(axis=1))
+    # where nothing moves, as among data far wider than the noise, the times are even in log-SNR: they have to fall
+    moved = jnp.maximum(moved, _STILL * jnp.sqrt((data**2).sum(axis=2).mean()) + jnp.finfo(moved.dtype).tiny)
     gone = jnp.concatenate([jnp.zeros(1, moved.dtype), jnp.cumsum(moved)])
     found = jnp.interp(_shares(steps).astype(gone.dtype) * gone[-1], gone, levels.log_snr)
     return noise.time(found).at[0].set(times[0]).at[-1].set(times[-1])

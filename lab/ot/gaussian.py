@@ -26,7 +26,8 @@ class Bures(NamedTuple):
 
     def __call__(self, x: Float[Array, "*points d"]) -> Float[Array, "*points d"]:
         """Where the points go."""
-        return self.target + (x - self.source) @ self.matrix
+        source, target = (jnp.broadcast_to(mean, x.shape) for mean in (self.source, self.target))
+        return target + (x - source) @ self.matrix
 
 
 def bures(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covariance_b: ArrayLike) -> Bures:

@@ -114,8 +114,9 @@ def by_direction(
     """w of each direction.
 
     Raises:
-        ValueError: clouds of unlike dimensions, or with values that are not finite (those under ``jit`` are not looked at).
+        ValueError: clouds of unlike dimensions, values that are not finite, p below 1 (what is under ``jit`` is not looked at).
     """
+    _check_power(p)  # which a compiled function does not see
     return _by_direction(*check_clouds(x, y), theta, a, b, p)
 
 
@@ -158,7 +159,7 @@ def sliced(
         a ``Sliced``: $SW_p$ (the p-th root of the mean) and its standard error, the p-th powers (lines,), and the directions.
 
     Raises:
-        ValueError: clouds of unlike dimensions, or with values that are not finite (those under ``jit`` are not looked at).
+        ValueError: clouds of unlike dimensions, values that are not finite, p below 1 (what is under ``jit`` is not looked at).
 
     Source:
         Bonneel, Rabin, Peyré, Pfister, Sliced and Radon Wasserstein barycenters of measures, JMIV 2015.

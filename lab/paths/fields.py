@@ -22,7 +22,8 @@ from jaxtyping import Array, Float
 
 from lab import precision
 from lab.numerics.jit import jit
-from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product, squared_distances
+from lab.paths.blocks import squared_distances
+from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product
 from lab.paths.schedules import Coefficients, Mirror, Schedule, as_pytree, at, has_latent, inside, known
 
 

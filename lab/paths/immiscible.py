@@ -32,10 +32,10 @@ from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.paths.blocks import squared_distances
 from lab.paths.chi_squared import log_survival
 from lab.paths.couplings import assignment
 from lab.paths.fields import Pairing
-from lab.paths.laws import squared_distances
 from lab.paths.metrics import Estimate, mean
 
 _CELLS = 500_000  # of a block of posteriors: 4 MB

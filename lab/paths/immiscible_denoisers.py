@@ -16,10 +16,10 @@ from jaxtyping import Array, Bool, Float, Int
 from lab.choices import chosen
 from lab.numerics import Method, Reason
 from lab.paths import immiscible, metrics
+from lab.paths.blocks import squared_distances
 from lab.paths.chi_squared import log_survival
 from lab.paths.couplings import Named, cost_of_squared
 from lab.paths.immiscible_rules import RULES
-from lab.paths.laws import squared_distances
 
 KEPT = 24
 """Queries of which the posterior is kept."""

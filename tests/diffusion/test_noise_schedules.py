@@ -188,3 +188,14 @@ def test_preconditioning_is_edms():
     np.testing.assert_allclose(found.out**2 * found.weight, 1.0, rtol=1e-12)
     np.testing.assert_allclose(found.into**2 * (sigma**2 + 0.25), 1.0, rtol=1e-12)
     np.testing.assert_allclose(found.noise, np.log(sigma) / 4, rtol=1e-13)
+
+
+@pytest.mark.parametrize("wide", [1e5, 1e8])
+def test_among_data_far_wider_than_the_noise_a_grid_by_change_falls_evenly(wide):
+    """The denoised points are single data there, and none of them moves."""
+    noise = diffusion.noise("edm")
+    law = paths.law(wide * np.random.default_rng(0).normal(size=(20, 2)))
+    x = 80 * jnp.asarray(np.random.default_rng(1).normal(size=(30, 2)))
+    times = diffusion.by_change(noise, diffusion.Exact(law), x, 10)
+    assert (np.diff(times) < 0).all()
+    np.testing.assert_allclose(times[1:-1], diffusion.grid(noise, 10, "log-snr")[1:-1], rtol=0.05)

@@ -30,6 +30,9 @@ def test_distance_is_that_of_scipys_roots_and_map_carries_one_to_the_other():
         moved = ((m - n) ** 2).sum() + np.trace((a - np.eye(3)) @ s @ (a - np.eye(3)))
         np.testing.assert_allclose(found.squared, moved, rtol=1e-9)
         np.testing.assert_allclose(found(jnp.asarray(m)), n, atol=1e-12)
+        many = jnp.arange(18.0).reshape(2, 3, 3)
+        moved = [[n + (x - m) @ a for x in row] for row in np.asarray(many)]
+        np.testing.assert_allclose(found(many), moved, rtol=1e-9, atol=1e-9)
 
 
 def test_degenerate_sources_and_derivatives():

@@ -121,3 +121,11 @@ def test_what_does_not_fit_is_refused():
         sliced.sliced(jnp.full((3, 5), jnp.nan), jnp.asarray(Y), THETA)
     with pytest.raises(ValueError, match="root = 'both', but it must be one of 'joint', 'separate'"):
         sliced.bidirectional(*(jnp.asarray(X),) * 4, THETA, root="both")
+
+
+@pytest.mark.parametrize("p", [0.5, 0.0, -1.0, float("inf"), float("nan")])
+def test_a_power_below_one_is_refused_by_every_door(p):
+    x, theta = jnp.ones((3, 2)), jnp.eye(2)
+    for door in (sliced.sliced, sliced.by_direction):
+        with pytest.raises(ValueError, match="at least 1 and finite"):
+            door(x, x + 1, theta, p=p)
