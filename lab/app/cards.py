@@ -39,7 +39,7 @@ _log = logging.getLogger("lab.app")
 
 _STAGED = """
 :host { --lines: 2; flex: SHARE 1 0 !important; width: auto !important; min-width: 0; height: auto !important; }
-@media (max-width: 900px) { :host(.third) { display: none !important; } }
+@media (max-width: 1180px) { :host(.third) { display: none !important; } }
 @media (max-width: 560px) { :host { flex: none !important; width: 100% !important; } }
 """
 _CARD = """

@@ -27,7 +27,7 @@ summary { cursor: pointer; color: var(--muted); }
 .good b { color: var(--good); }
 .warn b { color: var(--second); }
 .stale { opacity: .4; transition: opacity .2s .15s; }
-@media (max-width: 900px) {
+@media (max-width: 1180px) {
   .strip { grid-template-columns: repeat(2, minmax(0, 1fr)); row-gap: 6px; }
   .strip > div:nth-child(odd) { padding-left: 0; border-left: 0; }
   .strip b { font-size: 17px; }

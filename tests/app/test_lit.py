@@ -111,6 +111,15 @@ def test_links_stand_in_the_order_of_their_mass_with_what_they_link():
     np.testing.assert_allclose(ends["weight"], PLAN[told["source"], told["target"]] / PLAN.max(), rtol=1e-6)
 
 
+def test_a_panel_says_what_its_marks_are_numbers_of():
+    from lab import studies
+
+    study = studies.find("diverse-subset")
+    result = study(n=40, k=5).run()
+    told = [{*known(layer)} for name in study.story.hero for layer in study.pictures[name](result) if known(layer)]
+    assert told == 5 * [{"row"}]  # all rows, those chosen so far, and what three ways choose
+
+
 def test_a_particle_is_known_by_where_it_begins():
     start = np.random.default_rng(0).normal(size=(4000, 2))
     numbers = draw.began(start)

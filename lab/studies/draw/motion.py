@@ -11,7 +11,6 @@ from .layers import Words, points, segments, words
 from .look import MUTED, SOURCE, TARGET, columns_for, current, diverging, dress, sequential
 from .same import same
 
-_KIND = "particle"
 _GAP = 0.08  # between panels, in widths of one
 _TITLE = 0.16  # between rows of them, in heights
 
@@ -27,6 +26,7 @@ class Panel(NamedTuple):
     under: str = TARGET  # the colour of the goal
     heights: Any = None  # (h, w) of a landscape underneath, between -1 and 1, with its level lines
     who: Any = None  # (n,) which particles these are, as of ``began``; the first m have the tails
+    kind: str = "particle"  # of things that ``who`` counts
 
 
 def particles(
@@ -88,11 +88,11 @@ def particles(
             way = np.asarray(panel.tails, np.float32)
             ends = (way[:-1, :, 0] + left, way[:-1, :, 1] + up, way[1:, :, 0] + left, way[1:, :, 1] + up)
             age = np.broadcast_to(np.arange(1, len(way))[:, None], ends[0].shape)
-            who = None if panel.who is None else {_KIND: np.broadcast_to(panel.who[: way.shape[1]], age.shape)}
+            who = None if panel.who is None else {panel.kind: np.broadcast_to(panel.who[: way.shape[1]], age.shape)}
             tails.append(segments(*ends, age, color=MUTED, width=0.8, who=who))
         now = np.asarray(panel.points, np.float32)
         cloud = _rimless(points(now[:, 0] + left, now[:, 1] + up, color=panel.color, size=size, alpha=0.8))
-        dots.append(cloud if panel.who is None else same(cloud, **{_KIND: panel.who}))
+        dots.append(cloud if panel.who is None else same(cloud, **{panel.kind: panel.who}))
         texts.append(Words(xlim[0] + left, ylim[1] + up + 0.02 * high, title, current().ink, up="bottom"))
     layers = [*under, *tails, *dots]
     if len(panels) == 1:
