@@ -137,18 +137,21 @@ def maps() -> int:
     return 0
 
 
-def make_room(most: int = 40_000) -> None:
+def make_room(most: int = 40_000, left: float = _LEFT) -> None:
     """Give up compiled programs where this process has more than so many pieces of memory.
 
     Each program has some two hundred, and a process with 65,530 is ended by Linux, in the middle of compiling another one.
     Those go that were not used for longest, so that what is in use is not compiled anew; all where that is not enough.
+
+    Args:
+        most: pieces from which on there are too many.
+        left: share of them that may stay; 0 gives up all programs at once, which takes less time.
     """
     if maps() <= most:
         return
     programs = [each for each in _all if each.compiled]
-    while maps() > most * _LEFT and (many := sum(map(len, programs))):
+    while left and maps() > most * left and (many := sum(map(len, programs))):
         _forgotten(max(1, many // 4), programs)
-        collect()
     if maps() > most:
         _clear_programs()
 
