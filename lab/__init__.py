@@ -1,6 +1,7 @@
 """The transport lab: studies of transport, probability paths, denoisers, sampling and SGD.
 
-Importing this package is cheap: JAX, HoloViews and Panel are loaded by the parts that need them.
+Importing this package is cheap: JAX, HoloViews and Panel are loaded by the parts that need them. Examples in docstrings are in
+float64: begin with ``lab.notebook()``, or ``jax.config.update("jax_enable_x64", True)``.
 """
 
 from importlib import import_module

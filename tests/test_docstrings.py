@@ -4,6 +4,8 @@ Offered is what a package lists in ``__all__``. The examples are run by ``test_d
 """
 
 import ast
+import builtins
+import doctest
 import importlib
 import inspect
 import re
@@ -51,6 +53,20 @@ def refuses(function: Callable) -> bool:
     return any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(tree))
 
 
+def strange(text: str) -> list[str]:
+    """Names in its examples that a reader who pastes them does not have."""
+    known, missing = {*dir(builtins)}, []
+    for example in doctest.DocTestParser().get_examples(text):
+        nodes = [*ast.walk(ast.parse(example.source))]
+        bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+        bound |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler)}  # type: ignore[misc]
+        bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        imported = [each for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for each in node.names]
+        known |= bound | {(each.asname or each.name).partition(".")[0] for each in imported}
+        missing += [node.id for node in nodes if isinstance(node, ast.Name) and node.id not in known]
+    return missing
+
+
 def lacks(name: str, function: Callable) -> list[str]:
     """What its docstring does not say."""
     text, signature = inspect.getdoc(function) or "", inspect.signature(function)
@@ -65,6 +81,7 @@ def lacks(name: str, function: Callable) -> list[str]:
         missing.append("what it raises")
     if ">>>" not in section(text, "Examples"):
         missing.append("an example")
+    missing += [f"an import of {each}" for each in dict.fromkeys(strange(text))]
     if name.split(".")[1] in MATHEMATICS:
         missing += ["a formula"] * ("$" not in text)
         missing += ["its source"] * (not section(text, "Source"))
@@ -102,3 +119,4 @@ def test_a_docstring_that_lacks_something_is_found():
         "argument points", "argument count", "what it returns", "what it raises", "an example", "a formula", "its source",
     ]  # fmt: skip
     assert lacks("lab.ot.part", parts)
+    assert strange(">>> import numpy as np\n>>> [np.sin(x) for x in far]") == ["far"]

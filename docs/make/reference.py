@@ -65,7 +65,8 @@ def page(part: str) -> str:
     package = importlib.import_module(f"lab.{part}")
     offered = [*getattr(package, "__all__", ())]
     own = [name for name in offered if not isinstance(getattr(package, name), ModuleType)]
-    blocks = [f"# lab.{part}", _directive(f"lab.{part}", own, heading=2)]
+    says = 'Examples are in float64: begin with `lab.notebook()`, or `jax.config.update("jax_enable_x64", True)`.'
+    blocks = [f"# lab.{part}", says, _directive(f"lab.{part}", own, heading=2)]
     for module in _modules(package):
         public = [name for name in _public(module) if getattr(package, name, None) is not getattr(module, name)]
         if public:

@@ -77,6 +77,7 @@ def label(
         Zhang, Ren and He (2024), P2OT; with a similarity SP2OT.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import clustering, ot
         >>> costs = ot.problem(jnp.array([[0.0, 3.0], [3.0, 0.0], [2.0, 2.0], [2.0, 2.0]]))
         >>> found = clustering.label(costs, clustering.Settings(epsilon=0.05), 0.5)
@@ -158,6 +159,7 @@ def judge(
         Zhang, Ren and He (2024), SP2OT; matching by Kuhn, The Hungarian method (1955).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import clustering
         >>> model = clustering.training.Model(jnp.eye(2), jnp.eye(2)[::-1])  # cluster 0 is class 1
         >>> plan = jnp.array([[0.0, 0.5], [0.5, 0.0]])

@@ -77,6 +77,7 @@ def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -
         Zhang, Ren and He (2024), SP2OT.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import clustering
         >>> near = clustering.similarity(jnp.array([[0.0], [2.0], [5.0]]), k=1, width=1.0)
         >>> near.columns.tolist(), near.values[0].round(4)  # exp(-2)
@@ -177,6 +178,7 @@ def objective(
         Zhang, Ren and He (2024), SP2OT.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import clustering, ot
         >>> pair = clustering.Similarity(jnp.array([[1], [0]]), jnp.ones((2, 1)))
         >>> value = lambda plan: clustering.sp2ot_objective(
@@ -274,6 +276,7 @@ def solve(
         Zhang, Ren and He (2024), SP2OT.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import clustering, ot
         >>> costs = ot.problem(jnp.array([[0.0, 3.0], [3.0, 0.0], [2.0, 2.0]]))
         >>> near = clustering.similarity(jnp.array([[0.0], [5.0], [6.0]]), k=1)

@@ -296,6 +296,8 @@ def train(
         Zhang, Ren and He (2024), P2OT and SP2OT.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import clustering
         >>> try:
         ...     clustering.train(jax.random.key(0), jnp.eye(4), jnp.arange(4), clustering.Settings(), k=5)

@@ -62,6 +62,7 @@ def aggregate(values: Float[Array, " rows"], counted: Array, how: How = "sum") -
         Pal et al. (2021), whose sums over steps these are.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> values, counted = jnp.array([1.0, 5.0, 3.0]), jnp.array([True, False, True])
         >>> [float(ode.aggregate(values, counted, how)) for how in ("sum", "mean", "max")]
@@ -92,6 +93,7 @@ def error_of(steps: Steps, how: How = "sum", *, scaled: bool = True) -> Float[Ar
         Pal et al. (2021).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
         >>> rows = steps.rows
@@ -120,6 +122,7 @@ def squared_error_of(steps: Steps, how: How = "sum") -> Float[Array, ""]:
         Pal et al. (2021).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
         >>> 0 < float(ode.squared_error_of(steps, "max")) < 1
@@ -147,6 +150,7 @@ def stiffness_of(steps: Steps, how: How = "sum", *, by_h: bool = False) -> Float
         Pal et al. (2021).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
         >>> round(float(ode.stiffness_of(steps, "mean")), 6)  # the rate
@@ -172,6 +176,8 @@ def local_error_of(steps: Steps, key: PRNGKeyArray, t0: ArrayLike, t1: ArrayLike
         Pal, Edelman and Rackauckas (2023).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
         >>> found = ode.local_error_of(steps, jax.random.key(0), 0.0, 1.0)
@@ -202,6 +208,7 @@ def derivative(field: Callable[[Array, Array], Array], k: int) -> Callable[[Arra
         Kelly et al. (2020).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> third = ode.derivative(lambda t, z: 2 * z, 3)  # of exp(2 t): 8 exp(2 t)
         >>> float(third(jnp.array(0.0), jnp.array(1.0)))
@@ -236,6 +243,7 @@ def bending(field: Callable[[Array, Array], Array], k: int = 2) -> Callable[[Arr
         Kelly et al. (2020).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> float(ode.bending(lambda t, z: 2 * z)(jnp.array(0.0), jnp.array([1.0, 0.0])))  # 4^2 / 2
         8.0
@@ -298,6 +306,7 @@ def penalty(
         Pal et al. (2021); Pal, Edelman and Rackauckas (2023); Ghosh et al. (2020); Kelly et al. (2020).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=16)
         >>> round(float(ode.penalty("SR", steps, limit=1.0)), 6), float(ode.penalty("vanilla", steps))

@@ -271,6 +271,7 @@ def first_step(
         Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> h = ode.first_step(lambda t, y: -y, jnp.array(0.0), jnp.ones(1), rtol=0.0, atol=1.0)  # (0.01 / 1)^(1/5)
         >>> round(float(h), 4)
@@ -330,6 +331,7 @@ def problem(
         Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> given = ode.problem(lambda t, y: -y, jnp.array([1, 2]), 0.0, 3.0, h0=0.1)
         >>> given.y0, given.stops
@@ -548,6 +550,7 @@ def check(found: Steps) -> None:
         Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4, of the step control.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import ode
         >>> steps = ode.solve(lambda t, y: -2 * y, jnp.ones(1), max_steps=1, throw=False)
         >>> try:

@@ -426,6 +426,9 @@ def ascend(
         Fatkhullin, Barakat, Kireeva and He (2023); Cutkosky and Mehta (2020).
 
     Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import policy
         >>> class Bowl(eqx.Module):  # J = -|theta|^2 / 2
         ...     exact = None

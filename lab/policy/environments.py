@@ -269,6 +269,8 @@ def own(step: Callable[..., Any], start: Any, actions: int, *, kind: Kind = "dis
         Sutton and Barto, Reinforcement Learning, on decision processes.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import policy
         >>> walk = policy.own(lambda s, a: (s + a - 0.5, -abs(s), abs(s) > 5), 0.0, 2)
         >>> walk.observations, float(walk.step(jax.random.key(0), jnp.array(0.0), 1).state)

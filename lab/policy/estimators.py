@@ -101,6 +101,7 @@ def gradient(
         Baxter and Bartlett (2001).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import policy
         >>> one = policy.tabular(1, 2)  # of two equal actions the second is taken, and earns 2
         >>> batch = policy.Episode(jnp.ones((1, 1, 1)), jnp.array([[1]]), jnp.array([[2.0]]), jnp.array([[True]]))
@@ -160,6 +161,7 @@ def hvp(
         Shen et al. (2019); Foerster et al. (2018), of ``dice``.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import policy
         >>> one = policy.tabular(1, 2)  # of two equal actions the second is taken, and earns 2
         >>> batch = policy.Episode(jnp.ones((1, 1, 1)), jnp.array([[1]]), jnp.array([[2.0]]), jnp.array([[True]]))

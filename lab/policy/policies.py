@@ -174,6 +174,7 @@ def tabular(states: int, actions: int) -> Softmax:
         Fatkhullin, Barakat, Kireeva and He (2023), of the tabular softmax.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import policy
         >>> one = policy.tabular(3, 2)
         >>> one.size, float(jnp.exp(one.log_prob(jnp.zeros(6), jnp.eye(3)[0], jnp.array(1))).round(9))

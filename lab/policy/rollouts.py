@@ -98,6 +98,8 @@ def rollout(task: Task, theta: Float[Array, " d"], key: PRNGKeyArray) -> Episode
         Fatkhullin, Barakat, Kireeva and He (2023).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import policy
         >>> count = policy.own(lambda s, a: (s + 1, s, s >= 2), 0.0, 1)  # 0, 1, 2, and it ends
         >>> task = policy.task(count, policy.network("discrete", 1, 1, ()), 4, 1.0)

@@ -219,6 +219,7 @@ def finite(
         Nouy and Michel (2023); the QR decomposition: Golub and Van Loan, Matrix Computations.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> basis = sampling.finite([[1.0, 0.0], [1.0, 1.0], [1.0, 3.0]])
         >>> phi = basis(jnp.arange(3)[:, None])
@@ -290,6 +291,7 @@ def legendre(m: int) -> Product:
         Szego, Orthogonal Polynomials (1939).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.legendre(3)(jnp.ones((1, 1))).round(3)  # the roots of 1, 3 and 5
         Array([[1.   , 1.732, 2.236]], dtype=float64)
@@ -315,6 +317,7 @@ def hermite(m: int) -> Product:
         Szego, Orthogonal Polynomials (1939).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.hermite(3)(jnp.full((1, 1), 3.0)).round(3)  # 1, x and (x^2 - 1) / sqrt 2
         Array([[1.   , 3.   , 5.657]], dtype=float64)
@@ -342,6 +345,7 @@ def fourier(m: int) -> Product:
         Zygmund, Trigonometric Series (1935).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.fourier(5).christoffel(jnp.array([[0.0], [0.3]])).round(9)
         Array([5., 5.], dtype=float64)
@@ -368,6 +372,7 @@ def haar(m: int) -> Product:
         Haar, Zur Theorie der orthogonalen Funktionensysteme (1910).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.haar(4)(jnp.array([[0.1]])).round(3)  # in the first half, and in the first quarter
         Array([[1.   , 1.   , 1.414, 0.   ]], dtype=float64)
@@ -471,6 +476,7 @@ def polynomials(x: Float[Array, "N d"], m: int) -> Finite:
         Szego, Orthogonal Polynomials (1939); orthonormalised as in ``finite``.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> basis = sampling.polynomials(jnp.array([[0.0], [1.0], [5.0], [7.0]]), 3)
         >>> basis.m, float(basis.christoffel(jnp.arange(4)[:, None]).mean().round(9))  # the mean is m

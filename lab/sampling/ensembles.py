@@ -60,6 +60,7 @@ def spectrum(kernel: ArrayLike) -> Spectrum:
         Kulesza and Taskar (2012), on L-ensembles.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.spectrum(jnp.array([[2.0, 1.0], [1.0, 2.0]])).values.round(9)
         Array([3., 1.], dtype=float64)
@@ -107,6 +108,7 @@ def spectrum_of_features(features: ArrayLike) -> Spectrum:
         Kulesza and Taskar (2012), on the dual representation.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.spectrum_of_features(jnp.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])).values.round(9)
         Array([4., 1.], dtype=float64)
@@ -222,6 +224,8 @@ def l_ensemble(key: Array, given: Spectrum, size: int | None = None) -> Bool[Arr
         Hough, Krishnapur, Peres and Virag (2006); Kulesza and Taskar (2012).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> alike = sampling.spectrum(jnp.array([[1.0, 1.0], [1.0, 1.0]]))
         >>> masks = sampling.l_ensemble(jax.random.key(0), alike, 50)
@@ -267,6 +271,8 @@ def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[A
         Kulesza and Taskar (2012).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> pair = sampling.spectrum(jnp.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
         >>> drawn = sampling.k_dpp(jax.random.key(0), pair, 2, 20)
@@ -335,6 +341,8 @@ def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[A
         Launay, Galerne and Desolneux (2020).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.cholesky(jax.random.key(0), jnp.diag(jnp.array([1.0, 0.0, 1.0])))
         Array([ True, False,  True], dtype=bool)
@@ -402,6 +410,8 @@ def volume(key: Array, rows: ArrayLike, s: int, size: int | None = None) -> Int[
         Derezinski and Warmuth (2018).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> rows = jnp.array([[1.0], [0.0], [2.0]])
         >>> drawn = sampling.volume(jax.random.key(0), rows, 1, 20)

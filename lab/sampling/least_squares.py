@@ -67,6 +67,7 @@ def fit(
         Cohen and Migliorati (2017).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> phi = jnp.array([[1.0, -1.0], [1.0, 0.0], [1.0, 1.0]])
         >>> found = sampling.fit(phi, jnp.ones(3), jnp.array([1.0, 3.0, 5.0]))

@@ -120,6 +120,7 @@ def conditional_densities(basis: Basis, points: Num[Array, "k d"], at: Num[Array
         Hough, Krishnapur, Peres and Virag (2006); Nouy and Michel (2023).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> basis = sampling.legendre(3)
         >>> nodes, masses = basis.quadrature(10)
@@ -195,6 +196,8 @@ def subset(
         Hough, Krishnapur, Peres and Virag (2006).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> rows = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
         >>> drawn = sampling.subset(jax.random.key(0), rows, size=20)

@@ -132,6 +132,7 @@ def replicate(
         Nouy and Michel (2023), whose designs are compared.
 
     Examples:
+        >>> import jax
         >>> from lab import sampling
         >>> response = sampling.Response(sampling.haar(2), function=lambda x: x[:, 0])
         >>> problem, run = sampling.replicate(jax.random.key(0), response, 2)

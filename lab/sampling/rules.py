@@ -71,6 +71,7 @@ def weight(basis: Basis, points: Num[Array, "n d"], t: Real = 1.0) -> Float[Arra
         Cohen and Migliorati (2017), of t = 1; Nouy and Michel (2023).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> sampling.weight(sampling.legendre(2), jnp.array([[0.0], [1.0]])).round(9)  # k = 1 + 3 x^2
         Array([2. , 0.5], dtype=float64)
@@ -318,6 +319,7 @@ def thin(design: Design, basis: Basis, delta: Real) -> Design:
         Nouy and Michel (2023), greedy removal; the secular equation: Golub and Van Loan, Matrix Computations.
 
     Examples:
+        >>> import jax
         >>> from lab import sampling
         >>> basis = sampling.haar(2)
         >>> design = sampling.sample(jax.random.key(0), sampling.Repeated(sampling.Projection(), 3), basis)
@@ -411,6 +413,8 @@ def sample(key: Array, rule: Rule, basis: Basis, size: int | None = None) -> Des
         Nouy and Michel (2023).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> design = sampling.sample(jax.random.key(0), sampling.Projection(), sampling.haar(4))
         >>> jnp.sort(jnp.floor(4 * design.points[:, 0])), float(design.lambda_min.round(9))  # one point a cell

@@ -160,6 +160,8 @@ def diverse(
         Kulesza and Taskar (2012).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import sampling
         >>> found = sampling.diverse(jax.random.key(0), jnp.array([[0.0], [0.1], [3.0], [6.0]]), 2)
         >>> round(float(found.probabilities.sum()), 9), bool(found.probabilities[3] > found.probabilities[1])

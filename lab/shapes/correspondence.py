@@ -257,6 +257,7 @@ def learn(
         Le, Nguyen, Sun, Ho and Xie (2024); the terms of Cao, Roetzer and Bernard (2023).
 
     Examples:
+        >>> import jax
         >>> from lab import shapes
         >>> x = shapes.surface.surface(shapes.sphere(0), 4, shapes.sphere(0).vertices)
         >>> try:
@@ -376,6 +377,7 @@ def refine(
         Le, Nguyen, Sun, Ho and Xie (2024).
 
     Examples:
+        >>> import jax
         >>> from lab import shapes
         >>> x = shapes.surface.surface(shapes.sphere(0), 4, shapes.sphere(0).vertices)
         >>> net = shapes.DiffusionNet(jax.random.key(0), 3, 4, width=4, blocks=1)
@@ -422,6 +424,8 @@ def match(net: Net, x: Surface, y: Surface, k: int = 30, settings: Settings | No
         Le, Nguyen, Sun, Ho and Xie (2024); Ovsjanikov et al. (2012).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import shapes
         >>> ball = shapes.sphere(0)
         >>> x = shapes.surface.surface(ball, 4, ball.vertices)

@@ -105,6 +105,7 @@ def of_point_map(
         Ovsjanikov et al. (2012).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import shapes
         >>> shapes.of_point_map(jnp.array([1, 0]), jnp.eye(2), jnp.eye(2))
         Array([[0., 1.],
@@ -321,6 +322,7 @@ def point_map(
         Ovsjanikov et al. (2012).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import shapes
         >>> shapes.point_map(jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.eye(2), jnp.eye(2)).tolist()
         [1, 0]
@@ -384,6 +386,7 @@ def zoomout(
         Melzi et al., ZoomOut (2019).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import shapes
         >>> sheet = shapes.sheet(4, 3, width=1.5)
         >>> of = shapes.spectrum.spectrum(shapes.laplacian.laplacian(sheet), 5)

@@ -41,6 +41,7 @@ def wave_kernel(spectrum: Spectrum, channels: int = 128) -> Float[np.ndarray, "n
         Aubry, Schlickewei and Cremers, The wave kernel signature (2011).
 
     Examples:
+        >>> import numpy as np
         >>> from lab import shapes
         >>> of = shapes.spectrum.spectrum(shapes.laplacian.laplacian(shapes.sphere(1)), 9)
         >>> norms = of.mass @ shapes.wave_kernel(of, 29) ** 2

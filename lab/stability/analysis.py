@@ -89,6 +89,7 @@ def stability(
         Wu and Su (2023); the exact threshold is the lab's.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> linear = lambda w, x: w @ x
         >>> found = stability.stability(linear, jnp.ones(2), jnp.eye(2), jnp.ones(2), [1, 2])
@@ -163,6 +164,8 @@ def analyze(
         Wu and Su (2023), of the thresholds; the parts name their own.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> bowl = lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2
         >>> seen = stability.analyze(bowl, jnp.ones(2), key=jax.random.key(0), top=2, steps=2, probes=2, products=4)

@@ -46,6 +46,7 @@ def call(model: Callable, x: Array) -> Array:
         Wu and Su (2023), of the notation $f(x; \theta)$.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.call(lambda x: 2 * x, jnp.array([3.0])).tolist()
         [6.0]
@@ -112,6 +113,7 @@ def residuals(predict: Predict, params: Tree, x: Array, y: Array, chunk: int | N
         Wu and Su (2023), of the setting.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.residuals(lambda w, x: w @ x, jnp.ones(2), jnp.eye(2), jnp.array([1.0, 3.0]))
         Array([[ 0.],
@@ -142,6 +144,7 @@ def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None)
         Wu and Su (2023), of the setting.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.jacobian(lambda w, x: w @ x, jnp.ones(2), jnp.array([[3.0, 4.0]]))  # of a linear model, the sample
         Array([[[3., 4.]]], dtype=float64)
@@ -174,6 +177,7 @@ def gram(
         Wu and Su (2023), of the setting.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.gram(lambda w, x: w @ x, jnp.ones(2), jnp.array([[3.0, 4.0], [1.0, 0.0]]))
         Array([[25.,  3.],
@@ -225,6 +229,7 @@ def sizes(k: Float[Array, "nk nk"], outputs: int = 1) -> Sizes:
         Wu and Su (2023).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> found = stability.sizes(4 * jnp.eye(4))  # orthogonal gradients of norm 2
         >>> [float(number.round(9)) for number in found]
@@ -260,6 +265,7 @@ def alignment(k: Float[Array, "nk nk"], e: Float[Array, "n k"]) -> Float[Array, 
         Wu, Wang and Su (2022).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> float(stability.alignment(jnp.eye(4), jnp.ones((4, 1))))  # 1 - 1/n
         0.75

@@ -56,6 +56,7 @@ def blocks(params: Tree, only: str | Sequence[str] | None = None) -> tuple[Block
         Wu and Su (2023), of the notation.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> [(block.path, block.start, block.stop) for block in stability.blocks({"a": jnp.ones(2), "b": jnp.ones((2, 3))})]
         [('a', 0, 2), ('b', 2, 8)]
@@ -196,6 +197,7 @@ def hessian(
         Pearlmutter, Fast exact multiplication by the Hessian (1994).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> operator = stability.hessian(lambda w: w[0] ** 2 * w[1], jnp.array([2.0, 5.0]))
         >>> operator(jnp.array([1.0, 0.0]))  # the first column: 2 w_1, 2 w_0
@@ -304,6 +306,7 @@ def square(output: Array, y: Array) -> Float[Array, ""]:
         Wu and Su (2023), of the setting.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> float(stability.square(jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])))
         2.0
@@ -341,6 +344,7 @@ def split(
         Schraudolph, Fast curvature matrix-vector products (2002).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> parts = stability.split(lambda w, x: w @ x, jnp.ones(2), jnp.eye(2), jnp.array([1.0, 3.0]))
         >>> one = jnp.array([0.0, 1.0])  # of a linear model nothing is left beside Gauss-Newton; residuals are 0 and -2
@@ -378,6 +382,7 @@ def full(operator: Any, *, limit: int = FULL, chunk: int = 64) -> Float[Array, "
         Pearlmutter (1994), of the products.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.full(stability.hessian(lambda w: w[0] * w[1], jnp.ones(2)))
         Array([[0., 1.],
@@ -417,6 +422,7 @@ def pooled(operator: Any, cuts: Sequence[int]) -> Float[Array, "b b"]:
         Pearlmutter (1994), of the products.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
         >>> stability.pooled(bowl, (0, 2))  # (1 + 0 + 0 + 3) / 4
@@ -465,6 +471,8 @@ def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: i
         Hutchinson (1990), of the random signs.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
         >>> stability.block_norms(jax.random.key(0), bowl, (0, 1, 2), 2).mean_square
@@ -520,6 +528,7 @@ def landscape(
         Li, Xu, Taylor, Studer and Goldstein, Visualizing the loss landscape of neural nets (2018).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> cube = stability.hessian(lambda w: w[0] ** 3, jnp.ones(1))
         >>> seen = stability.landscape(cube, jnp.ones((1, 1)), jnp.array([-1.0, 0.0, 1.0]))
@@ -552,6 +561,7 @@ def sharpness(operator: Operator, gradient: Float[Array, " p"]) -> Float[Array, 
         Golub and Van Loan, Matrix Computations, on the Rayleigh quotient.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> float(stability.sharpness(lambda v: jnp.array([1.0, 3.0]) * v, jnp.ones(2)))
         2.0

@@ -90,6 +90,7 @@ def tridiagonal(operator: Operator, start: Float[Array, " p"], steps: int) -> Tr
         Golub and Van Loan, Matrix Computations, on the Lanczos process.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> found = stability.tridiagonal(lambda v: jnp.array([1.0, 3.0]) * v, jnp.ones(2), 2)
         >>> found.alpha.round(9), found.beta.round(9)  # the mean of 1 and 3, and half their difference
@@ -246,6 +247,7 @@ def eigenpairs(
         Golub and Van Loan, Matrix Computations, on Lanczos with full reorthogonalisation.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.eigenpairs(lambda v: jnp.array([1.0, 2.0, 5.0]) * v, jnp.ones(3), 2).values.round(9)
         Array([5., 2.], dtype=float64)

@@ -55,6 +55,8 @@ def diagonal(key: PRNGKeyArray, d: int = 1000, scale: ArrayLike = 1.0, dtype=Non
         Wu and Su (2023), of the experiment.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> net = stability.diagonal(jax.random.key(0), 4)
         >>> bool(net(jnp.ones(4)) == net.beta.sum())
@@ -96,6 +98,8 @@ def two_layer(key: PRNGKeyArray, d: int = 100, m: int = 100, scale: ArrayLike = 
         Wu and Su (2023), of the experiment.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> net = stability.two_layer(jax.random.key(0), 3, 5)
         >>> bool(jnp.allclose(net(2 * jnp.ones(3)), 2 * net(jnp.ones(3))))  # without biases
@@ -177,6 +181,8 @@ def perceptron(
         He, Zhang, Ren and Sun, Delving deep into rectifiers (2015), of the variance with relu.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> float(stability.perceptron(jax.random.key(0), [3, 5, 1])(jnp.zeros(3)))
         0.0
@@ -261,6 +267,8 @@ def convolutional(
         He, Zhang, Ren and Sun, Delving deep into rectifiers (2015), of the variance with relu.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.convolutional(jax.random.key(0), (4, 8), channels=2, outputs=3)(jnp.zeros((4, 8)))
         Array([0., 0., 0.], dtype=float64)
@@ -309,6 +317,8 @@ def sparse_regression(
         Wu and Su (2023), of the experiment.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> data = stability.sparse_regression(jax.random.key(0), n=5, d=4, nonzero=2, test=1)
         >>> bool(jnp.allclose(data.y, data.x[:, 0] + data.x[:, 1]))
@@ -345,6 +355,8 @@ def teacher(key: PRNGKeyArray, n: int = 300, d: int = 100, units: int = 10, test
         Wu and Su (2023), of the experiment.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> data = stability.teacher(jax.random.key(0), n=3, d=4, units=2, test=1)
         >>> jnp.linalg.norm(data.x, axis=1).round(9), bool((data.y >= 0).all())

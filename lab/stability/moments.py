@@ -100,6 +100,7 @@ def modes(k: Float[Array, "nk nk"], outputs: int = 1) -> Modes:
         Wu and Su (2023), of the setting; the eigenbasis is the lab's.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.modes(jnp.diag(jnp.array([2.0, 4.0]))).values
         Array([1., 2.], dtype=float64)
@@ -128,6 +129,7 @@ def modes_of(a: Float[Array, "n k p"]) -> Modes:
         Wu and Su (2023), of the setting; the eigenbasis is the lab's.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> stability.modes_of(jnp.array([[[1.0]], [[3.0]]])).values.round(9)  # (1 + 9) / 2
         Array([5.], dtype=float64)
@@ -244,6 +246,8 @@ def reshuffled(
         The lab's, of linearised SGD as in Wu and Su (2023).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> basis = stability.modes(jnp.ones((1, 1)))  # one sample, H = 1: (1 - eta)^2
         >>> float(stability.reshuffled(jax.random.key(0), basis, 0.5, 1, permutations=2, iterations=2).rho)

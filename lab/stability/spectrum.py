@@ -132,6 +132,8 @@ def quadrature(
         Ubaru, Chen and Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature (2017).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
         >>> seen = stability.quadrature(jax.random.key(0), bowl, probes=2)
@@ -175,6 +177,8 @@ def density(
         Lin, Saad and Yang, Approximating spectral densities of large matrices (2016).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
         >>> seen = stability.density(stability.quadrature(jax.random.key(0), bowl, probes=2))
@@ -307,6 +311,8 @@ def trace(
         Hutchinson (1990); Meyer, Musco, Musco and Woodruff (2021); Epperly, Tropp and Webber (2024).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> bowl = stability.hessian(lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2, jnp.ones(2))
         >>> found = stability.trace(jax.random.key(0), bowl, 2, "hutchinson")  # exact for a diagonal matrix

@@ -89,6 +89,7 @@ def critical(
         Wu and Su (2023), of the setting; the exact threshold is the lab's.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> basis = stability.modes(jnp.eye(4))  # orthogonal gradients: 2 / trace with B = 1, 2 / lambda_max with c = 0
         >>> stability.critical(basis, jnp.array([1.0, 0.0])).value.round(6)
@@ -150,6 +151,7 @@ def growth(
         Wu, Ma and E (2018), of linear stability; the exact rate is the lab's.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> basis = stability.modes(jnp.ones((1, 1)))  # gradient descent on H = 1: (1 - eta)^2
         >>> stability.growth(basis, jnp.array([0.5, 3.0]), 0.0).value.round(9)
@@ -326,6 +328,7 @@ def bounds(of: Sizes, c: ArrayLike, outputs: int = 1) -> Bounds:
         Wu and Su (2023).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> [float(eta.round(9)) for eta in stability.bounds(stability.sizes(jnp.eye(4)), 1.0)]
         [2.0, 2.0, 8.0]

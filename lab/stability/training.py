@@ -334,6 +334,8 @@ def train(
         Wu and Su (2023), of the experiments.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> data = stability.Data(jnp.ones(1), jnp.zeros(1))  # w falls to (1 - eta)^2
         >>> settings = stability.Settings(learning_rate=0.5)
@@ -550,6 +552,8 @@ def sweep(
         Wu and Su (2023), of the experiments.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import stability
         >>> make = lambda key: (jnp.ones(()), stability.Data(jnp.ones(1), jnp.zeros(1)))
         >>> ran = stability.sweep(

@@ -54,6 +54,7 @@ def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) ->
         Ren et al. (2025), OTSurv.
 
     Examples:
+        >>> import numpy as np
         >>> from lab import survival
         >>> made = survival.bags(np.ones((3, 2)), np.array([1, 0, 1]), np.array([5.0, 7.0]), np.array([1, 0]))
         >>> made.size.tolist(), made.start.tolist()

@@ -74,6 +74,7 @@ def evaluate(
         Ren et al. (2025), OTSurv.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> import numpy as np
         >>> from lab import survival
         >>> bags = survival.bags(np.ones((4, 1)), np.arange(4), np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4))

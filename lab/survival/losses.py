@@ -57,6 +57,7 @@ def cox(
         Cox (1972); Breslow (1974) and Efron (1977), of ties.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> round(float(survival.cox(jnp.zeros(2), jnp.array([1.0, 2.0]), jnp.ones(2))), 6)  # (log 2 + log 1) / 2
         0.346574
@@ -155,6 +156,7 @@ def nll(
         Zadeh and Schmid, Bias in Cross-Entropy-Based Training of Deep Survival Networks (2020).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> logits = jnp.zeros((1, 3))  # hazards of 1/2: the event comes in bin 1 with probability 1/4
         >>> round(float(jnp.exp(-survival.nll(logits, jnp.array([1]), jnp.array([1])))), 9)
@@ -207,6 +209,7 @@ def ranking(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLi
         Ren et al. (2025), OTSurv.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> float(survival.ranking(jnp.array([0.0, 0.0]), jnp.array([1.0, 2.0]), jnp.array([1, 0])))
         -0.5

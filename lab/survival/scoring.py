@@ -43,6 +43,7 @@ def score(model: Model, bags: Bags, transport: Transport, *, chunk: int = 16) ->
         Ren et al. (2025), OTSurv.
 
     Examples:
+        >>> import jax
         >>> import numpy as np
         >>> from lab import survival
         >>> bags = survival.bags(np.eye(3), np.array([0, 0, 1]), np.array([5.0, 7.0]), np.array([1, 1]))
@@ -106,6 +107,8 @@ def bag_plan(
         Ren et al. (2025), OTSurv; Zhang, Ren and He (2024), P2OT.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> import numpy as np
         >>> from lab import survival
         >>> bags = survival.bags(np.eye(3), np.array([0, 0, 1]), np.array([5.0, 7.0]), np.array([1, 1]))
@@ -142,6 +145,7 @@ def mean_by_kind(kind: Int[Array, "n width"], values: Float[Array, "n width"], k
         Of the lab; the masses are those of Ren et al. (2025), OTSurv.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> survival.mean_by_kind(jnp.array([[0, 1], [0, -1]]), jnp.array([[1.0, 5.0], [3.0, 9.0]]), 3)
         Array([2., 5., 0.], dtype=float64)

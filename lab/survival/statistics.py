@@ -42,6 +42,7 @@ def cindex(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLik
         Harrell et al., Evaluating the Yield of Medical Tests (1982).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> float(survival.cindex(jnp.array([2.0, 1.0, 0.0]), jnp.array([1.0, 2.0, 3.0]), jnp.array([1, 1, 0])))
         1.0
@@ -103,6 +104,7 @@ def kaplan_meier(
         Kaplan and Meier (1958); Kalbfleisch and Prentice, The Statistical Analysis of Failure Time Data (2002), section 1.4.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> time, event = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([1, 0, 1, 1])
         >>> survival.kaplan_meier(time, event, jnp.array([0.0, 1.0, 3.0])).survival  # 3/4, then half of it
@@ -155,6 +157,7 @@ def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike, present: Array
         Mantel (1966); Peto and Peto (1972).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> alike = survival.log_rank(jnp.array([1.0, 1.0, 2.0, 2.0]), jnp.array([1, 1, 1, 1]), jnp.array([0, 1, 0, 1]))
         >>> float(alike.chi2), float(alike.p)

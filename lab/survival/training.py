@@ -129,6 +129,8 @@ def model(
         Ren et al. (2025), OTSurv.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import survival
         >>> model = survival.model(jax.random.key(0), 3, pooling="mean", width=4)
         >>> risk, pooled = model(jnp.ones((5, 3)), jnp.ones(5, bool), survival.Transport())
@@ -390,6 +392,8 @@ def train(
         Ren et al. (2025), OTSurv.
 
     Examples:
+        >>> import jax
+        >>> import numpy as np
         >>> from lab import survival
         >>> bags = survival.bags(np.ones((2, 1)), np.arange(2), np.array([1.0, 2.0]), np.array([1, 1]))
         >>> ran = survival.train(jax.random.key(0), bags, survival.Settings(), pooling="mean", width=2, epochs=0)

@@ -36,6 +36,7 @@ def rate(theta: Float[Array, "t *n"], dt: ArrayLike) -> Float[Array, "*n"]:
         Chandra et al. (2020), of the degree rule.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> traffic.rate(jnp.array([[0.0], [9.0], [3.0]]), 0.5)  # 3 in one second
         Array([3.], dtype=float64)
@@ -66,6 +67,7 @@ def label(rates: Float[Array, "*n"], threshold: ArrayLike) -> Int[Array, "*n"]:
         Chandra et al. (2020), of the degree rule.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> traffic.label(jnp.array([-2.0, 0.5, 2.0]), 1.0).tolist()
         [-1, 0, 1]

@@ -42,6 +42,7 @@ def kmeans(
         Lloyd, Least squares quantization in PCM (1982); Gonzalez (1985), of the start.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> found = traffic.kmeans(jnp.array([[0.0], [1.0], [9.0]]), 2)
         >>> found.labels.tolist(), found.centres.tolist()

@@ -33,6 +33,7 @@ def constant_velocity(past: Float[Array, "*s o 2"], steps: int) -> Float[Array, 
         Scholler et al., What the constant velocity model can teach us about pedestrian motion prediction (2020).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> traffic.constant_velocity(jnp.array([[0.0, 0.0], [1.0, 0.5]]), 2)
         Array([[2. , 1. ],
@@ -81,6 +82,7 @@ def ridge(
         Hoerl and Kennard, Ridge regression (1970).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> past = jnp.array([[[1.0, 0.0]], [[0.0, 1.0]], [[-1.0, -1.0]]])
         >>> found = traffic.ridge(past, 2 * past, jnp.ones(3, bool), penalty=1e-9)

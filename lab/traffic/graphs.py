@@ -85,6 +85,7 @@ def adjacency(
         Chandra et al. (2020), of traffic graphs.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> traffic.adjacency(jnp.array([[0.0, 0.0], [2.0, 0.0], [99.0, 0.0]]))[0].round(4)  # exp(-2), and nobody
         Array([0.    , 0.1353, 0.    ], dtype=float64)
@@ -139,6 +140,7 @@ def laplacian(weights: Float[Array, "*t n n"]) -> Float[Array, "*t n n"]:
         Chung, Spectral Graph Theory (1997).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> traffic.laplacian(jnp.array([[0.0, 3.0], [3.0, 0.0]]))
         Array([[ 3., -3.],

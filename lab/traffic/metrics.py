@@ -40,6 +40,7 @@ def ade(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, "
         Pellegrini et al., You'll never walk alone (2009); Alahi et al., Social LSTM (2016).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> float(traffic.ade(jnp.array([[1.0, 3.0], [9.0, 9.0]]), jnp.array([True, False])))
         2.0
@@ -61,6 +62,7 @@ def fde(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, "
         Alahi et al., Social LSTM (2016).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> float(traffic.fde(jnp.array([[1.0, 3.0], [9.0, 9.0]]), jnp.array([True, False])))
         3.0

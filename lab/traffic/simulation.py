@@ -304,6 +304,8 @@ def simulate(road: Road, drivers: Drivers, steps: int, every: int = 1, dt: Array
         Treiber, Hennecke and Helbing (2000); Kesting, Treiber and Helbing (2007), of lane changes.
 
     Examples:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
         >>> from lab import traffic
         >>> road = traffic.simulation.begin(np.zeros((1, 2)), np.array([25.0]))
         >>> alone = traffic.Drivers(*jnp.array([[25.0], [1.5], [0.0], [0.2]]))  # has the speed that it wants

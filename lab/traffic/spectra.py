@@ -36,6 +36,7 @@ def spectrum(laplacian: Float[Array, "*t n n"], mask: Bool[Array, "*t n"] | None
         Chung, Spectral Graph Theory (1997).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> traffic.spectrum(jnp.array([[3.0, -3.0], [-3.0, 3.0]])).values.round(9) + 0  # 0, and twice the weight
         Array([0., 6.], dtype=float64)
@@ -92,6 +93,7 @@ def embedding(found: Spectrum, k: int, mask: Bool[Array, "*t n"] | None = None) 
         von Luxburg, A tutorial on spectral clustering (2007).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> pair = traffic.spectrum(jnp.array([[3.0, -3.0], [-3.0, 3.0]]))
         >>> rows = traffic.embedding(pair, 1)  # the constant vector
@@ -141,6 +143,7 @@ def align(vectors: Float[Array, "t n k"], how: Alignment = "sign") -> Float[Arra
         Schonemann, A generalized solution of the orthogonal Procrustes problem (1966).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import traffic
         >>> traffic.align(jnp.stack([-jnp.eye(2), jnp.eye(2), -jnp.eye(2)]))[2]
         Array([[1., 0.],

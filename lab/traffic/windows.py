@@ -66,6 +66,8 @@ def cut(
         Chandra et al. (2020), of the windows; Alahi et al., Social LSTM (2016).
 
     Examples:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
         >>> from lab import traffic
         >>> positions = jnp.stack([jnp.arange(4.0), jnp.zeros(4)], axis=1)[:, None]  # one agent, 1 m a frame
         >>> seen = traffic.cut(positions, jnp.ones((4, 1), bool), np.array([0]), 2, 2)

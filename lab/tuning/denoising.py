@@ -161,6 +161,7 @@ def psnr(x: Any, clean: Any, span: float = 1.0) -> Float[Array, " N"]:
         Gonzalez and Woods, Digital Image Processing.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import tuning
         >>> tuning.psnr(jnp.full((1, 2, 2), 0.1), jnp.zeros((1, 2, 2))).round(6)
         Array([20.], dtype=float64)

@@ -158,6 +158,7 @@ def implicit(
         Salehi, Mukherjee, Roberts and Ehrhardt (2023), of the slope.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import tuning
         >>> line = tuning.quadratic.quadratic([[1.0]], [[1.0]], [[1.0]], [2.0], [5.0])  # f = (3 - theta)^2 / 2
         >>> tuning.implicit(line, jnp.zeros(1), jnp.zeros(1)).round(9)

@@ -278,6 +278,7 @@ def minimise(
         Salehi, Mukherjee, Roberts and Ehrhardt (2023).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import tuning
         >>> h = lambda x, theta: 0.5 * jnp.sum((x - 3.0) ** 2) + 0.5 * jnp.exp(theta[0]) * jnp.sum(x**2)
         >>> ridge = tuning.Own(h, lambda x: 0.5 * jnp.sum((x - 1.0) ** 2), jnp.zeros(2), of_upper=1.0, is_convex=True)

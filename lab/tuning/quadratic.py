@@ -107,6 +107,7 @@ def random_quadratic(seed: int, n: int = 1000, d: int = 10, noise: float = 0.01)
         Salehi, Mukherjee, Roberts and Ehrhardt (2023), of the experiment.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import tuning
         >>> problem = tuning.random_quadratic(0, n=20, d=2)
         >>> theta, least = problem.least()

@@ -102,6 +102,7 @@ def values(ranges: tuple[Range, ...], lam: Float[Array, "*batch h"]) -> Float[Ar
         MacKay et al. (2019), of hyperparameters without bounds.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import tuning
         >>> ranges = tuning.Range(low=0.0, high=4.0), tuning.Range(log=True), tuning.Range(low=0.0, high=5.0, whole=True)
         >>> tuning.values(ranges, jnp.zeros(3))

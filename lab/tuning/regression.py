@@ -104,6 +104,7 @@ def multinomial(
         Pedregosa (2016), of the experiment; Bohning (1992), of the bound of the Hessian.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import tuning
         >>> rows, labels = jnp.array([[1.0], [-1.0]]), jnp.array([0, 1])
         >>> problem = tuning.multinomial(rows, labels, rows, labels, 2)

@@ -125,6 +125,7 @@ def hoag(
         Pedregosa (2016).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import tuning
         >>> line = tuning.quadratic.quadratic([[1.0]], [[1.0]], [[1.0]], [2.0], [5.0])  # f = (3 - theta)^2 / 2
         >>> round(float(tuning.hoag(line, jnp.zeros(1), alpha=1.0, max_iterations=60).theta[0]), 2)

@@ -274,6 +274,8 @@ def tune(
         MacKay, Vicol, Lorraine, Duvenaud and Grosse (2019), algorithm 1.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import numerics, tuning
         >>> ridge = tuning.ridge.made(jax.random.key(0), 0.1, jnp.ones((2, 1)), n=4, tests=4)
         >>> try:

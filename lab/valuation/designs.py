@@ -87,6 +87,8 @@ def dirichlet(key: Array, count: int, sources: int, concentration: float = 1.0) 
         Johnson, Kotz and Balakrishnan, Continuous Multivariate Distributions, on the Dirichlet distribution.
 
     Examples:
+        >>> import jax
+        >>> import numpy as np
         >>> from lab import valuation
         >>> p = valuation.dirichlet(jax.random.key(0), 5, 3)
         >>> p.shape, bool(np.allclose(p.sum(axis=1), 1))

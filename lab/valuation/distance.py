@@ -164,6 +164,7 @@ def costs(
         Kang et al. (2023); the label distance: Alvarez-Melis and Fusi, Geometric dataset distances (2020).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import valuation
         >>> one = jnp.zeros(1, int)
         >>> valuation.costs(jnp.array([[3.0]]), one, jnp.array([[1.0]]), one, 1, "means", debiased=False).matrix  # 2 + 2
@@ -240,6 +241,7 @@ def distances(
         Kang et al. (2023); Feydy et al. (2019).
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import valuation
         >>> costs = valuation.Costs(jnp.array([[0.0], [2.0]]))  # two sources of one point each, one point to go to
         >>> found = valuation.distances(jnp.array([[1.0, 0.0], [0.5, 0.5]]), costs, jnp.array([0, 1]), 0.1)
@@ -392,6 +394,7 @@ def calibrated(mean: Float[Array, "k sources"], p: Float[Array, "k sources"]) ->
         Kang et al. (2023), the calibrated gradient.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import valuation
         >>> valuation.calibrated(jnp.array([[1.0, 3.0]]), jnp.array([[0.5, 0.5]]))
         Array([[-2.,  2.]], dtype=float64)

@@ -37,6 +37,8 @@ def counts(
         Kang et al. (2023).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import valuation
         >>> found = valuation.counts(jax.random.key(0), jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), 6, 8)
         >>> found.sum(axis=1).tolist(), found[1].tolist()  # source 1 has one point

@@ -188,6 +188,7 @@ def predict(fit: Fit, p: Float[Array, "*k sources"], distance: Float[Array, "*k"
         Kang et al. (2023), stage 1.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import valuation
         >>> p = valuation.simplex_grid(2, 4)
         >>> found = valuation.fit(p, 0 * p[:, 0], 1 + 2 * p[:, 0], "linear")
@@ -223,6 +224,7 @@ def errors(predicted: Float[Array, " k"], measured: Float[Array, " k"], weights:
         Kang et al. (2023), of how predictions are judged.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from lab import valuation
         >>> found = valuation.errors(jnp.array([2.0, 2.0]), jnp.array([1.0, 3.0]), jnp.ones(2))  # by the mean
         >>> float(found.mae), float(found.r2)

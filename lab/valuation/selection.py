@@ -179,6 +179,8 @@ def select(
         Kang et al. (2023); Kivinen and Warmuth (1997).
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from lab import valuation
         >>> p = valuation.simplex_grid(2, 4)
         >>> found = valuation.fit(p, 0 * p[:, 0], 1 + 2 * p[:, 0], "linear")  # the first source is worth more
