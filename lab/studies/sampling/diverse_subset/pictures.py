@@ -66,9 +66,7 @@ def _beside(result: xr.Dataset) -> Any:
     panels = {}
     for way in result.way.values.tolist():
         rows = result.indices.sel(way=way).values
-        panels[way] = draw.Panel(
-            at[rows], goal=seen, color=_tint(way), under=blend(draw.MUTED, 0.6), who=rows, kind="row"
-        )
+        panels[way] = draw.Panel(at[rows], None, None, seen, _tint(way), blend(draw.MUTED, 0.6), who=rows, kind="row")
     return draw.particles(panels, xlim, ylim, size=0.7, height=280, note="grey: all rows")
 
 
