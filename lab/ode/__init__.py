@@ -24,7 +24,8 @@ from lab.ode.regularizers import (
     squared_error_of,
     stiffness_of,
 )
-from lab.ode.solving import SOLVING, Controller, Problem, RungeKutta, Steps, check, first_step, problem, solve
+from lab.ode.solving import SOLVING, Controller, Problem, Steps, check, first_step, problem, solve
+from lab.ode.steppers import RungeKutta
 from lab.ode.tableaus import DOPRI5, TSIT5, Tableau, amplification, pair, real_limit
 from lab.parts import parts
 

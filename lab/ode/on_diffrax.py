@@ -22,7 +22,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from lab.numerics import Reason
-from lab.ode.solving import norms, ratio, root
+from lab.ode.steppers import norms, ratio, root
 from lab.ode.tableaus import DOPRI5, TSIT5, Tableau
 
 

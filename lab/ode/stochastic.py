@@ -33,7 +33,8 @@ from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 from lab.numerics.learning import descend
 from lab.ode.regularizers import How, Kind, check_numbers, error_of, penalty, stiffness_of
-from lab.ode.solving import Steps, Tried, solve
+from lab.ode.solving import Steps, solve
+from lab.ode.steppers import Tried
 
 TREE = 1e-3
 """The resolution of the noise: no step is told anything finer."""

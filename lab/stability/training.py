@@ -408,21 +408,9 @@ def prepare(
     if "loss" not in wanted:
         wanted = ("loss", *wanted)
     measured = min(n, max(1, 2000 // outputs) if measured is None else measured)
+    free, fixed, rest = parts.free, parts.fixed, parts.rest
     return Work(
-        key,
-        parts.free,
-        parts.fixed,
-        parts.rest,
-        predict,
-        data,
-        settings,
-        steps,
-        every,
-        batch,
-        sampling,
-        wanted,
-        measured,
-        optimizer,
+        key, free, fixed, rest, predict, data, settings, steps, every, batch, sampling, wanted, measured, optimizer
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lab import ode
 from lab.numerics import Chunked, Reason, pure
-from lab.ode import fields, on_diffrax, solving
+from lab.ode import fields, on_diffrax, steppers
 from lab.ode.learning import between
 
 Y0 = jnp.array([2.0, 0.0])
@@ -325,7 +325,7 @@ def test_a_field_of_ones_own_takes_mu_or_not():
     ends = [ode.solve(each, jnp.ones(4)).y for each in (own, plain)]
     np.testing.assert_allclose(ends[0], np.exp(-3), rtol=1e-5)
     np.testing.assert_array_equal(*ends)
-    assert isinstance(solving.RungeKutta(own, ode.TSIT5), solving.Stepper)
+    assert isinstance(ode.RungeKutta(own, ode.TSIT5), steppers.Stepper)
 
 
 @pytest.mark.parametrize("name", fields.FIELDS)
