@@ -84,8 +84,23 @@ def _reach_all(fig: Any) -> None:
             tool.renderers = placed
 
 
+def _stretch(fig: Any, share: float) -> None:
+    """What ``_EQUAL`` does, for the frame of which the browser has told: nothing wrong is sent to be mended there."""
+    x, y, w, h = fig.x_range, fig.y_range, fig.inner_width, fig.inner_height
+    if not w or not h:
+        return
+    dx, dy = x.reset_end - x.reset_start, y.reset_end - y.reset_start
+    cx, cy = x.reset_start + share * dx, y.reset_start + share * dy
+    dx, dy = (dy * w / h, dy) if dx / dy < w / h else (dx, dx * h / w)
+    for each, centre, span in ((x, cx, dx), (y, cy, dy)):
+        start = centre - share * span
+        each.update(start=start, end=start + span)
+
+
 def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, whole: tuple[bool, bool]):
     """A hook: thin grey axes, few ticks, a transparent ground, equal scales where geometry matters."""
+
+    share = 0.5 if bounds is None or bare else 0.0
 
     def hook(plot: Any, element: Any) -> None:
         from bokeh.models import BasicTicker, ColorBar, CustomJS, FixedTicker, LogTicker
@@ -102,7 +117,8 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                     ticks = log_ticks(ends.start, ends.end)
                     axis.ticker = FixedTicker(ticks=ticks, tags=["log", ends.start, ends.end])
         if "finished" in fig.tags:
-            if equal:  # HoloViews has just set the ranges back
+            if equal:  # HoloViews has just set the ranges back: a picture that jerks is lost by the hand that drags in it
+                _stretch(fig, share)
                 fig.tags = [each + 1 if isinstance(each, int) else each for each in fig.tags]
             return
         fig.tags = [*fig.tags, "finished", 0]
@@ -127,7 +143,7 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                 title_standoff=6,
             )
         if equal:
-            again = CustomJS(args={"fig": fig, "share": 0.5 if bounds is None or bare else 0.0}, code=_EQUAL)
+            again = CustomJS(args={"fig": fig, "share": share}, code=_EQUAL)
             fig.js_on_change("inner_width", again)
             fig.js_on_change("inner_height", again)
             fig.js_on_change("tags", again)
