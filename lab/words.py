@@ -1,6 +1,7 @@
 """Numbers and durations as one reads them."""
 
 import math
+import re
 from typing import Any
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -29,6 +30,16 @@ def number(value: Any, digits: int = 4) -> str:
     mantissa, power = f"{value:.1e}".split("e")
     mantissa = mantissa.removesuffix(".0").replace("-", "−")
     return f"{mantissa}·10{str(int(power)).translate(_SUPERSCRIPTS)}"
+
+
+def readable(text: str) -> str:
+    """A text with its powers as one reads them: ``5·10⁻⁵`` for ``5e-05``."""
+
+    def power(found: re.Match[str]) -> str:
+        mantissa = "" if found[1] == "1" else f"{found[1]}·"
+        return f"{mantissa}10{str(int(found[2])).translate(_SUPERSCRIPTS)}"
+
+    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, text)
 
 
 def duration(seconds: float) -> str:

@@ -103,6 +103,7 @@ class Card:
         self._ghost = Ghost() if picture.along is None and picture.turns is None else None
         self._lit = Lit()
         self._told: dict[str, Any] = {}
+        self._found = ""
         self.player = self._reel.player if self._reel else None
         under = [self.player] if self.player and not high else []
         css = _STAGED.replace("SHARE", f"{picture.share:g}") if high else _CARD
@@ -319,7 +320,8 @@ class Card:
 
     def _tell(self) -> None:
         here = {"line": self._here.line, "name": self._here.name} if self._here is not None else None
-        self.head.draw(title=self.picture.title, caption=self.picture.caption, here=here, **self._told)
+        title, caption = self.picture.title, self.picture.caption
+        self.head.draw(title=title, caption=caption, finding=self._found, here=here, **self._told)
 
     def _haunt(self, *_: Any) -> None:
         """Have the kept result stand behind, where this picture can show it."""
@@ -343,12 +345,24 @@ class Card:
             _log.exception("the picture %s failed", self.picture.name)
             why = f"it could not be drawn ({type(exception).__name__}: {exception})"
         if element is not None:
+            self._find(result)
             self._put(element, result)
             if self._reel is not None:
                 self._reel.fill(result, self._theme, self._room, self._wide)
         if why != self.why:
             self.why, self.view.visible = why, not (why or self.folded)
             self._on_fold()
+
+    def _find(self, result: xr.Dataset) -> None:
+        """Have the head say what the picture shows now."""
+        try:
+            found = self.picture.finding(result)
+        except Exception:
+            _log.exception("what the picture %s shows could not be said", self.picture.name)
+            found = ""
+        if found != self._found:
+            self._found = found
+            self._tell()
 
     def _tone(self) -> Any:
         return drawing.theme(self._theme, backend="bokeh", room=self._room, wide=self._wide)

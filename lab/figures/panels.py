@@ -179,7 +179,8 @@ def caption(study: "Study", names: Sequence[str], result: "xr.Dataset", file: st
     for letter, name in zip("abcdefghi", names, strict=False):
         picture = study.pictures[name]
         head = f"({letter}) " if len(names) > 1 else ""
-        parts.append(f"{head}{picture.title}. {_on_paper(picture.caption)}".strip())
+        said = [picture.title, picture.finding(result), _on_paper(picture.caption)]
+        parts.append(head + ". ".join(filter(None, said)).strip())
     parameters = study.parameters()
     values = [
         f"{parameters[name].symbol or name.replace('_', ' ')} = {as_text(value)}"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lab import datasets, numerics, studies
+from lab import datasets, numerics, studies, sweeps
 from lab.cli import commands, told
 from lab.store import Key, Store, shipped, unpack
-from lab.studies import Choice, Real, Study, Whole, bounds_of
+from lab.studies import Choice, Picture, Real, Study, Whole, bounds_of
 from lab.studies.contract.registry import flaw
 from lab.studies.contract.verify import judge
 
@@ -107,6 +107,40 @@ def test_the_steps_of_its_story_hold(study, monkeypatch):
         assert "{" not in step.told(before, after)
         assert "–" not in step.told(before, after)
         assert not study.pictures[step.look or study.story.hero[0]].applies(after)
+
+
+@running
+def test_its_pictures_say_what_they_show(study, monkeypatch):
+    """Of what ships: the default, presets and steps, and the runs along a parameter that a picture needs."""
+    monkeypatch.delenv("LAB_RESULTS")
+    if study.story is None:
+        return
+    story = study.story
+    assert {*story.finds} <= {name for group in story.groups for name in group.pictures}
+    states = [
+        study(),
+        *(study(**step.change) for step in story.steps),
+        *(study.preset(each.name) for each in study.presets),
+    ]
+    keys = [Store.key(made.recipe(made.load())) for made in states]
+    ships = [(made, _read(key)) for made, key in zip(states, keys, strict=True) if shipped.find(key) is not None]
+    assert ships
+    said = {name: [] for name in story.finds}
+    for made, result in ships:
+        for name in said:
+            drawn = _sweep_that_ships(made, study.pictures[name]) if study.pictures[name].along is not None else result
+            if drawn is not None and not study.pictures[name].applies(drawn):
+                said[name].append(study.pictures[name].finding(drawn))
+    for name, texts in said.items():
+        for text in texts:
+            assert text, f"{name} shows something, and nothing is said of it"
+            assert len(text) <= 95, text
+            assert not re.search(r"–|nan|\binf|[{}]|\.$|e[+-]\d", text), text
+
+
+def _sweep_that_ships(made: Study, picture: Picture) -> xr.Dataset | None:
+    plan = sweeps.Plan(made, picture.grid(made, made.load()), store=Store(), keep=picture.keep)
+    return sweeps.run(plan) if plan.complete else None
 
 
 @running

@@ -91,6 +91,8 @@ class Picture {
       return new Figure(figure, share, holder)
     })
     this.why = this.card.querySelector(".why")
+    this.head = this.card.querySelector("h3")
+    this.title = this.head.textContent
     if (told.plays) {
       this.model = modelOf({places: [], ids: [], name: told.plays})
       player({model: this.model, el: this.card.querySelector(".under").shadowRoot.querySelector(".box"), view: {shown: (k) => { this.frame = k; this.draw() }}})
@@ -100,6 +102,8 @@ class Picture {
     Object.assign(this, {cell: this.cells[cell], tone})
     this.why.textContent = this.cell.why ?? ""
     this.why.hidden = !this.cell.why
+    this.head.textContent = this.cell.finding ?? this.title
+    this.card.querySelector(".caption b").hidden = !this.cell.finding
     if (this.model && !this.cell.why) {
       if (this.places !== this.cell.places) {
         this.places = this.cell.places

@@ -189,7 +189,7 @@ def _cell(shown: _Shown, cell: Cell, runs: Runs, high: int, count: Count) -> dic
     except Exception as problem:
         _log.exception("the picture %s failed", picture.name)
         return {"why": f"it could not be drawn ({type(problem).__name__}: {problem})"}
-    return {"light": light, "dark": dark, "places": places}
+    return {"light": light, "dark": dark, "places": places, "finding": picture.finding(result)}
 
 
 def _recipe(runs: Runs, shown: Sequence[_Shown]) -> dict[str, Any]:
@@ -242,7 +242,8 @@ def _picture(shown: _Shown, pack: Pack, keep: int, names: Mapping[str, str], use
             continue
         frames = sorted({*range(len(cell["light"]) - 1, -1, -keep)})
         tones = {tone: [state(cell[tone][frame]) for frame in frames] for tone in ("light", "dark")}
-        cells.append(tones | ({"places": [cell["places"][frame] for frame in frames]} if cell["places"] else {}))
+        more = {"places": [cell["places"][frame] for frame in frames]} if cell["places"] else {}
+        cells.append(tones | more | ({"finding": cell["finding"]} if cell["finding"] else {}))
     figures = []
     for number, figure in enumerate(shown.album.figures):
         chosen = [figure.states[of] for of in kept.get(number, {})]

@@ -127,7 +127,8 @@ def _card(picture: Picture) -> str:
     under = f'<div class="under">{_shadow("player.css")}</div>' if picture.plays else ""
     return (
         f'<article id="picture-{escape(picture.name)}"><h3>{escape(picture.title)}</h3>'
-        f'<p class="caption">{escape(caption)}</p><p class="why" hidden></p><div class="place"></div>{under}</article>'
+        f'<p class="caption"><b hidden>{escape(picture.title)} · </b>{escape(caption)}</p><p class="why" hidden></p>'
+        f'<div class="place"></div>{under}</article>'
     )
 
 

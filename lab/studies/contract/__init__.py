@@ -6,8 +6,9 @@ from .declare import Limit, Live, Mood, Paper, Preset, Result, headlines
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, bounds_of, kind_of, option
 from .pictures import Grid, Picture, Pictures, first_picture
 from .registry import catalogue, find, load_file, load_files, named, register
-from .story import Group, Step, Story, told
+from .story import Group, Step, Story
 from .study import Outcome, Study, edited
+from .telling import told
 from .verify import verify
 
 __all__ = [

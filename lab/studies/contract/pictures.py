@@ -10,9 +10,11 @@ import xarray as xr
 
 import lab
 from lab.inputs import listed, shown
+from lab.words import readable
 
 from . import sweeping
 from .parameters import as_text
+from .telling import told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .study import Study
 
 type Grid = Mapping[str, Sequence[Any]]
+type Finding = str | Callable[[xr.Dataset], str]
 type Steps = Sequence[Any] | Callable[[Study, Data], Sequence[Any]]
 
 
@@ -56,6 +59,7 @@ class Picture:
             of a frame. All frames are built of the same layers, and their axes have fixed ranges; ``hline`` and ``vline`` stay.
         turns: of a picture of ``draw.surfaces``, the camera that it begins with: azimuth and elevation, in degrees.
         share: of the width, beside another picture of the hero, relative to its.
+        finds: what it shows now, in a few words, as ``Story.finds`` has it, from which ``Study`` fills it in.
         absent: why a result may lack a variable; ``Study`` fills it in from its results.
     """
 
@@ -77,6 +81,7 @@ class Picture:
     plays: str = ""
     turns: tuple[float, float] | None = None
     share: float = 1.0
+    finds: Finding = field(default="", compare=False)
     absent: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -219,6 +224,13 @@ class Picture:
                 why = f"it shows runs along {missing}, and this is one: give it {asked}"
             raise ValueError(f"the picture {self.name} can't be drawn: {why}") from problem
 
+    def finding(self, result: xr.Dataset) -> str:
+        """What it shows of this result, in a few words; "" where there is nothing to say, or nothing to draw."""
+        if not self.finds or self.applies(result):
+            return ""
+        bare = self._bare(result)
+        return readable(self.finds(bare)) if callable(self.finds) else told(self.finds, bare)
+
     def clicked(self, result: xr.Dataset, x: float, y: float, camera: Any = None) -> Mapping[str, Any]:
         """The parameters that a click at (x, y) sets, in the picture of this camera."""
         from lab.studies.draw import looking
@@ -271,10 +283,10 @@ class Pictures:
     def __init__(self, *items: Picture):
         self._items = {item.name: item for item in items}
 
-    def of(self, results: "Sequence[Result]") -> "Pictures":
-        """The same, which know why a result may lack a variable."""
+    def of(self, results: "Sequence[Result]", finds: Mapping[str, Finding]) -> "Pictures":
+        """The same, which know why a result may lack a variable, and what there is to say of one."""
         absent = {result.name: result.absent for result in results if result.absent}
-        return Pictures(*(replace(picture, absent=absent) for picture in self))
+        return Pictures(*(replace(each, absent=absent, finds=finds.get(each.name, each.finds)) for each in self))
 
     def __iter__(self) -> Iterator[Picture]:
         return iter(self._items.values())

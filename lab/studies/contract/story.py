@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from lab.inputs import listed
 
-from .pictures import Pictures
+from .pictures import Finding, Pictures
+from .telling import told
 
 if TYPE_CHECKING:
     from .declare import Result
@@ -70,6 +70,8 @@ class Story:
         says: up to four sentences on what is seen now; their numbers are live.
         question: what the study answers, for the gallery; the title of the study when empty.
         measure: the number that is drawn along the first parameter that moves the hero; the first that is told of when empty.
+        finds: what pictures of the groups show now, by name, in a few words that are their heads: with live numbers, or given
+            by a function of the result that is drawn, which says what is so in this one. "" where there is nothing to say.
     """
 
     phenomenon: str
@@ -80,13 +82,16 @@ class Story:
     says: tuple[str, ...] = ()
     question: str = ""
     measure: str = ""
+    finds: Mapping[str, Finding] = field(default_factory=dict, compare=False)
 
     def flaw(self, pictures: Pictures, parameters: Mapping[str, Any], results: "Sequence[Result]") -> str:
         """What is not whole, as the end of a sentence that begins with "it"; "" when all is well."""
         names = {picture.name for picture in pictures}
         grouped = [name for group in self.groups for name in group.pictures]
         unknown = [
-            name for name in (*self.hero, *grouped, *(s.look for s in self.steps if s.look)) if name not in names
+            name
+            for name in (*self.hero, *grouped, *(s.look for s in self.steps if s.look), *self.finds)
+            if name not in names
         ]
         if unknown:
             return f"names the picture {unknown[0]}; there are {listed(names)}"
@@ -103,47 +108,16 @@ class Story:
         numbers = {result.name for result in results if not result.dims}
         if self.measure and self.measure not in numbers:
             return f"measures {self.measure}, which is no number among its results: they are {listed(sorted(numbers))}"
-        for text in (*(step.finding for step in self.steps), *(group.finding for group in self.groups), *self.says):
+        found = (text for text in self.finds.values() if isinstance(text, str))
+        for text in (
+            *(step.finding for step in self.steps),
+            *(group.finding for group in self.groups),
+            *self.says,
+            *found,
+        ):
             for _, name, _, _ in string.Formatter().parse(text):
                 if name is not None and name.removeprefix("before.") not in numbers:
                     return f"tells of {name}, which is no number among its results: they are {listed(sorted(numbers))}"
         if not (1 <= len(self.hero) <= 3 and self.moves and 3 <= len(self.steps) <= 5 and len(self.says) <= 4):
             return "needs one to three hero pictures, what moves them, three to five steps and at most four sentences"
         return ""
-
-
-def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str:
-    """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none.
-
-    Args:
-        text: with the names of scalars of a result in braces, formatted as by ``str.format``.
-        result: what the plain names are looked up in.
-        before: what the names with ``before.`` are looked up in.
-
-    Returns:
-        the sentence.
-
-    Examples:
-        >>> import xarray as xr
-        >>> from lab.studies.contract import told
-        >>> told("{cost:.2f}, not {before.cost:.2f}", xr.Dataset({"cost": 0.5}), xr.Dataset({"cost": 1.0}))
-        '0.50, not 1.00'
-        >>> told("{cost:.2f}", xr.Dataset())
-        '–'
-    """
-    return _Numbers().vformat(text, (), {"": result, "before": before})
-
-
-class _Numbers(string.Formatter):
-    """Fields are names of scalars of a result; nothing else can be reached."""
-
-    def get_field(self, field_name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, str]:
-        which, _, name = field_name.rpartition(".")
-        result = kwargs[which]
-        if result is None or name not in result.variables or result[name].dims:
-            return None, name
-        return result[name].item(), name
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        missing = value is None or (isinstance(value, float) and not np.isfinite(value))
-        return "–" if missing else super().format_field(value, format_spec)

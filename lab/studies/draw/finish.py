@@ -117,7 +117,7 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                     ticks = log_ticks(ends.start, ends.end)
                     axis.ticker = FixedTicker(ticks=ticks, tags=["log", ends.start, ends.end])
         if "finished" in fig.tags:
-            if equal:  # HoloViews has just set the ranges back: a picture that jerks is lost by the hand that drags in it
+            if equal:  # HoloViews has just set the ranges back; a picture that jerks loses the hand that drags in it
                 _stretch(fig, share)
                 fig.tags = [each + 1 if isinstance(each, int) else each for each in fig.tags]
             return

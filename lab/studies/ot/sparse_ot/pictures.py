@@ -11,7 +11,7 @@ from lab.studies.contract import Picture, Pictures, Study, sweeping
 
 _PIXELS = 1 << 22  # entries of the table (sources, places) from which the cells are drawn
 _RUNGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-_PAPER = (("entropic", 2e-3), ("quadratic", 0.1), ("k-sparse", 1.0))  # strengths of the 1-D figure
+PAPER = (("entropic", 2e-3), ("quadratic", 0.1), ("k-sparse", 1.0))  # strengths of the 1-D figure
 
 
 def matrix(result: xr.Dataset) -> Any:
@@ -47,7 +47,7 @@ def _paper_plans(result: xr.Dataset) -> Any:
     k = sweeping.parameters(result)["k"]
     titles = {"entropic": "entropic", "quadratic": "quadratic", "k-sparse": f"k = {k}"}
     panels = [("linear program", result.lp_plan.values.reshape(-1, *result.lp_plan.shape[-2:])[0])]
-    for name, gamma in _PAPER:
+    for name, gamma in PAPER:
         panels.append((f"{titles[name]}, γ = {gamma:g}", result.plan.sel(regularizer=name, gamma=gamma).values))
     # row 0 at the bottom, as in the plan
     return draw.strip([(title, draw.shaded(panel[::-1])) for title, panel in panels])
@@ -221,14 +221,14 @@ def _feasibility(result: xr.Dataset) -> Any:
 # ---- solvers ---------------------------------------------------------------------------------------------------
 
 
-_FORMS = ("semi-dual", "dual")
-_SOLVERS = {"auto": "Newton", "lbfgs": "L-BFGS", "adam": "ADAM", "ladder": "ladder"}
-_LEAST_GAP = 1e-8  # below that the best value is not known
+FORMS = ("semi-dual", "dual")
+SOLVERS = {"auto": "Newton", "lbfgs": "L-BFGS", "adam": "ADAM", "ladder": "ladder"}
+LEAST_GAP = 1e-8  # below that the best value is not known
 
 
 def _convergence(result: xr.Dataset) -> Any:
     # auto is Newton on the semi-dual, and nothing new on the dual
-    runs = {(form, solver): result.sel(formulation=form, solver=solver) for form in _FORMS for solver in _SOLVERS}
+    runs = {(form, solver): result.sel(formulation=form, solver=solver) for form in FORMS for solver in SOLVERS}
     histories = {key: run.history.dropna("iteration").values for key, run in runs.items() if key != ("dual", "auto")}
     best = max(float(result.value.max()), *(history.max() for history in histories.values()))
     last = max(len(history) for history in histories.values())
@@ -236,25 +236,30 @@ def _convergence(result: xr.Dataset) -> Any:
     for (form, solver), history in histories.items():
         steps = np.append(np.arange(1, len(history) + 1), last)  # the best so far stays when a solver has ended
         gap = (best - np.append(history, history[-1])) / max(abs(best), np.finfo(float).tiny)
-        color = draw.colours(len(_SOLVERS))[list(_SOLVERS).index(solver)]
-        name = f"{_SOLVERS[solver]}, {form}"
-        lines.append(draw.curve(steps, np.maximum(gap, _LEAST_GAP), name, color=color, dash=form == "dual"))
+        color = draw.colours(len(SOLVERS))[list(SOLVERS).index(solver)]
+        name = f"{SOLVERS[solver]}, {form}"
+        lines.append(draw.curve(steps, np.maximum(gap, LEAST_GAP), name, color=color, dash=form == "dual"))
     return draw.plot(
         *lines, xlabel="iteration", ylabel="relative gap to the best value", logx=True, logy=True,
-        ylim=(_LEAST_GAP / 3, 5),
+        ylim=(LEAST_GAP / 3, 5),
     )
 
 
 # ---- applications ----------------------------------------------------------------------------------------------
 
 
-def _routing(result: xr.Dataset) -> Any:
+def routed(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Which tokens (first axis) go to which experts: by the plan, and by the k largest gates."""
     p = sweeping.parameters(result)
-    gates, plan = result.gates.values, result.plan.values
-    m, n = gates.shape
     experts_choose = p["constraint"] == "columns"
     k = p["k"] if p["regularizer"] == "k-sparse" else int(result["max_col_nnz" if experts_choose else "max_row_nnz"])
-    ours, theirs = plan > 0, _top(gates, k, 0 if experts_choose else 1)
+    return result.plan.values > 0, _top(result.gates.values, k, 0 if experts_choose else 1)
+
+
+def _routing(result: xr.Dataset) -> Any:
+    gates, plan = result.gates.values, result.plan.values
+    m, n = gates.shape
+    ours, theirs = routed(result)
     order = np.lexsort((-gates.max(1), gates.argmax(1)))  # tokens of one favourite expert together, the surest first
     place = np.empty(m)
     place[order] = np.arange(m)
@@ -316,7 +321,7 @@ PICTURES = Pictures(
     Picture("feasibility", "Where feasibility is lost", "the marginal that the plan misses, next to how many columns tie",
             _feasibility, along=_ALONG_K, needs=_KEPT, also=("lp", "lower", "upper")),
     Picture("convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k", _convergence,
-            along={"formulation": _FORMS, "solver": tuple(_SOLVERS)}, needs=("value", "history")),
+            along={"formulation": FORMS, "solver": tuple(SOLVERS)}, needs=("value", "history")),
     Picture("transfer", "Colour transfer", "each colour of the source moves to the mean of where its mass goes", _transfer,
             needs=("transferred",), sweeps=True, share=0.7),
     Picture("routing", "Routing", "who takes which token; bars: load of each expert; dots: tokens that no expert takes",
@@ -325,5 +330,5 @@ PICTURES = Pictures(
             where=_has_cells, edits=("x", "y")),
     Picture("paper_plans", "Four regularizations", "the paper's 1-D figure: which plans are sparse, and at which strength",
             _paper_plans, needs=("plan", "lp_plan"),
-            along={"regularizer": [name for name, _ in _PAPER], "gamma": [gamma for _, gamma in _PAPER]}),
+            along={"regularizer": [name for name, _ in PAPER], "gamma": [gamma for _, gamma in PAPER]}),
 )

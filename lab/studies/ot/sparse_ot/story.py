@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Let at most k sources serve a target: the plan is sparse, and below some k it can no longer hold both marginals.",
     hero=("plan", "links", "transfer"),
@@ -27,5 +29,6 @@ STORY = Story(
         Group("In the paper", "Four regularizations of the same example.", ("paper_plans",)),
     ),
     says=("{nnz:.0f} entries of the plan carry mass, at most {max_col_nnz:.0f} in a column.",),
+    finds=FINDS,
     question="How few links can carry all the mass?",
 )

@@ -1,0 +1,47 @@
+"""Sentences with live numbers."""
+
+import string
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lab.words import readable
+
+
+def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str:
+    """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none.
+
+    Args:
+        text: with the names of scalars of a result in braces, formatted as by ``str.format``.
+        result: what the plain names are looked up in.
+        before: what the names with ``before.`` are looked up in.
+
+    Returns:
+        the sentence.
+
+    Examples:
+        >>> import xarray as xr
+        >>> from lab.studies.contract import told
+        >>> told("{cost:.2f}, not {before.cost:.2f}", xr.Dataset({"cost": 0.5}), xr.Dataset({"cost": 1.0}))
+        '0.50, not 1.00'
+        >>> told("{cost:.2f}", xr.Dataset())
+        '–'
+    """
+    return readable(_Numbers().vformat(text, (), {"": result, "before": before}))
+
+
+class _Numbers(string.Formatter):
+    """Fields are names of scalars of a result; nothing else can be reached."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        which, _, name = field_name.rpartition(".")
+        result = kwargs[which]
+        if result is None or name not in result.variables or result[name].dims:
+            return None, name
+        return result[name].item(), name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        missing = value is None or (isinstance(value, float) and not np.isfinite(value))
+        return "–" if missing else super().format_field(value, format_spec)
