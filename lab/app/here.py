@@ -50,7 +50,10 @@ class Here:
             return
         figure.tags = [*figure.tags, "here"]
         look = current()
-        still: dict[str, Any] = {"line_color": look.muted, "line_dash": "dashed", "line_width": 1.5}
+        for each in figure.select({"type": Span}):  # the picture's own line at the same place is this one, which moves
+            if each.dimension == "height" and each.location == self._value:
+                each.visible = False
+        still: dict[str, Any] = {"line_color": look.target, "line_width": 1.5}
         held: dict[str, Any] = {"editable": True, "hover_line_color": look.source, "hover_line_width": 4}
         self._line = Span(location=self._value, dimension="height", level="annotation", **still, **held)
         self._line.on_change("location", self._dragged)

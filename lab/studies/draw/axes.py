@@ -62,6 +62,7 @@ def plot(
     x, y = x or (1.0, 10.0), y or (1.0, 10.0)
     if logy:
         flat = [_raised(layer, y[0]) for layer in flat]
+    end = x[1]
     labels, x = direct_labels(flat, x, y, (logx, logy), _spread, pinned=bool(xlim and xlim[1] is not None), note=note)
     if empty:  # the same layers as ever, so that a live picture keeps its structure
         labels = [label._replace(text="") for label in labels]
@@ -79,6 +80,7 @@ def plot(
         xticks=xticks,
         yticks=yticks,
         empty=empty,
+        end=end if end < x[1] and not equal else None,
     )
 
 
@@ -100,6 +102,7 @@ def frame(
     xticks: Any = None,
     yticks: Any = None,
     empty: bool = False,
+    end: float | None = None,
     hooks: Sequence[Any] = (),
 ) -> hv.Overlay:
     """Set layers on one pair of axes whose ends are given, finished for each backend.
@@ -121,6 +124,7 @@ def frame(
         xticks: positions, or (position, text) pairs; an empty list: none.
         yticks: the same of the y axis.
         empty: no layer has a value to show.
+        end: where the line of the x axis ends and its ticks with it, when words stand beyond.
         hooks: more of them for Bokeh.
 
     Returns:
@@ -131,7 +135,7 @@ def frame(
         >>> len(draw.frame([draw.points([0, 1], [0, 1])], (0, 1), (0, 1), equal=True))
         1
     """
-    look = current()
+    look, lines = current(), bounds if end is None else ((x[0], end), None)
     told = tips((xlabel or "x", "@x"), (ylabel or "y", "@y"))
     for layer in layers:
         hovered = type(layer) in (hv.Curve, hv.Points, hv.Scatter) and bounds is None  # no area, which is a curve
@@ -162,11 +166,11 @@ def frame(
             "autohide_toolbar": True,
             "active_tools": [],
             "default_tools": ["pan", "wheel_zoom", "box_zoom", "reset", "save"],
-            "hooks": [finish_bokeh(look, equal, bare, bounds, whole), *hooks],
+            "hooks": [finish_bokeh(look, equal, bare, lines, whole), *hooks],
             **{name: FixedTicker(ticks=[]) for name in none},
         },
         mpl={
-            "hooks": [finish_mpl(look, equal, bare, bounds, whole, clabel)],
+            "hooks": [finish_mpl(look, equal, bare, lines, whole, clabel)],
             **linear,
             **dict.fromkeys(none, 0),
         },

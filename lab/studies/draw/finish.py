@@ -107,15 +107,15 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
 
         fig = plot.state
         for side, axis in enumerate((*fig.xaxis, *fig.yaxis)[:2]):
-            if bounds is not None:
+            if bounds is not None and bounds[side] is not None:
                 axis.bounds = bounds[side]
             if isinstance(axis.ticker, BasicTicker):
                 axis.ticker.update(desired_num_ticks=5, min_interval=1 if whole[side] else 0)
             elif isinstance(axis.ticker, LogTicker) or "log" in axis.ticker.tags:  # Bokeh's leaves decades without one
                 ends = (fig.x_range, fig.y_range)[side]
-                if 0 < ends.start < ends.end and axis.ticker.tags != ["log", ends.start, ends.end]:
-                    ticks = log_ticks(ends.start, ends.end)
-                    axis.ticker = FixedTicker(ticks=ticks, tags=["log", ends.start, ends.end])
+                low, high = bounds[side] if bounds is not None and bounds[side] is not None else (ends.start, ends.end)
+                if 0 < low < high and axis.ticker.tags != ["log", low, high]:
+                    axis.ticker = FixedTicker(ticks=log_ticks(low, high), tags=["log", low, high])
         if "finished" in fig.tags:
             if equal:  # HoloViews has just set the ranges back; a picture that jerks loses the hand that drags in it
                 _stretch(fig, share)
@@ -178,16 +178,17 @@ def finish_mpl(
             axes.set_aspect("equal", adjustable="box", anchor="C" if bare else "W")
         else:
             axes.set_aspect("auto")
-        if bounds is not None:
-            axes.spines["bottom"].set_bounds(*bounds[0])
-            axes.spines["left"].set_bounds(*bounds[1])
-        for side, axis in enumerate((axes.xaxis, axes.yaxis)):
-            if axis.get_scale() == "linear" and not isinstance(axis.get_major_locator(), FixedLocator):
+        for side, (axis, spine) in enumerate(((axes.xaxis, "bottom"), (axes.yaxis, "left"))):
+            line = None if bounds is None else bounds[side]
+            if line is not None:
+                axes.spines[spine].set_bounds(*line)
+            few = axis.get_major_locator()
+            if isinstance(few, FixedLocator):
+                continue
+            if axis.get_scale() == "linear":
                 few = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=whole[side])
-                if bounds is not None:  # none beyond the end of the line
-                    low, high = bounds[side]
-                    few = FixedLocator([t for t in few.tick_values(low, high) if low <= t <= high])
-                axis.set_major_locator(few)
+            there = [] if line is None else [t for t in few.tick_values(*line) if line[0] <= t <= line[1]]
+            axis.set_major_locator(FixedLocator(there) if len(there) > 1 else few)  # none beyond the end of the line
         if clabel is not None and not axes.child_axes and axes.get_images():
             # inside the coordinates of the axes, so that it stays beside a picture whose shape is fixed
             bar = axes.figure.colorbar(axes.get_images()[0], cax=axes.inset_axes((1.04, 0, 0.035, 1)))
