@@ -66,7 +66,7 @@ def test_any_sweep():
 
 def test_what_is_absent_is_told_by_the_result_that_declares_it():
     declared = (Result("loss", ("step",), "loss", "of it", absent="nothing was trained: set steps above 0"),)
-    (needy,) = Pictures(picture(needs=("loss", "value"))).of(declared)
+    (needy,) = Pictures(picture(needs=("loss", "value"))).of(declared, {})
     assert needy.applies(result(ASKED, point=3)) == "nothing was trained: set steps above 0"
     assert "was kept without" in picture(needs=("other",)).applies(result(ASKED, point=3))
 
