@@ -1,7 +1,7 @@
-"""What the site tells of claims and steps, measured: ``python -m docs.make.measure``, before a release (an hour on two cores).
+"""What the site tells of claims, steps and pictures, measured: ``python -m docs.make.measure``, before a release (an hour).
 
-``docs/measured.json`` has of each study the verdicts of the claims that take seconds, and what its steps find; with the day and
-the versions. Studies may be named, the others are left as they are.
+``docs/measured.json`` has of each study the verdicts of the claims that take seconds, what its steps find and what its pictures
+show; with the day and the versions. Studies may be named, the others are left as they are.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from typing import Any
 import jax
 
 import lab
-from lab import studies
+from lab import studies, sweeps
 from lab.disk import write
 from lab.home import start
+from lab.store import Store
 from lab.studies import Study, Verdict
 
 PATH = Path(__file__).parents[1] / "measured.json"
@@ -33,11 +34,16 @@ def measured(study: type[Study]) -> dict[str, Any]:
     """The quick claims of a study and its steps, as they are kept."""
     return {
         "claims": {verdict.claim.name: _plain(verdict) for verdict in studies.verify(study, quick=True)},
-        "steps": steps(study),
+        **told(study),
         "lab": lab.__version__,
         "jax": jax.__version__,
         "day": datetime.now(UTC).date().isoformat(),
     }
+
+
+def told(study: type[Study]) -> dict[str, Any]:
+    """What takes no time to know, since it ships."""
+    return {"steps": steps(study), "finds": finds(study)}
 
 
 def steps(study: type[Study]) -> list[str]:
@@ -46,6 +52,20 @@ def steps(study: type[Study]) -> list[str]:
         return []
     before = lab.run(study())
     return [step.told(before, lab.run(study(**step.change))) for step in study.story.steps]
+
+
+def finds(study: type[Study]) -> dict[str, str]:
+    """What its pictures show by default, in words; of those over several runs where these ship."""
+    default, found = study(), {}
+    result = lab.run(default)
+    for picture in study.pictures:
+        drawn = result
+        if picture.along is not None:
+            plan = sweeps.Plan(default, picture.grid(default, default.load()), store=Store(), keep=picture.keep)
+            drawn = sweeps.run(plan) if plan.complete else None
+        if drawn is not None and (text := picture.finding(drawn)):
+            found[picture.name] = text
+    return found
 
 
 def _plain(verdict: Verdict) -> Mapping[str, Any]:
@@ -62,9 +82,12 @@ def main() -> int:
     """Of the studies named, or of all."""
     parser = argparse.ArgumentParser(description="Measure what the site tells of claims and steps.")
     parser.add_argument("studies", nargs="*", help="slugs; all when left out")
+    parser.add_argument("--told", action="store_true", help="only what steps and pictures show, which takes a minute")
+    given = parser.parse_args()
     start()
-    for slug in parser.parse_args().studies or [study.slug for study in studies.catalogue()]:
-        found = measured(studies.find(slug))
+    for slug in given.studies or [study.slug for study in studies.catalogue()]:
+        study = studies.find(slug)
+        found = load()[slug] | told(study) if given.told else measured(study)
         holds = sum(verdict["holds"] for verdict in found["claims"].values())
         print(f"{slug}: {holds} of {len(found['claims'])} claims hold", flush=True)
         text = json.dumps(load() | {slug: found}, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -32,7 +32,7 @@ def page(study: type[Study], measured: Mapping[str, Any], beside: str = "", hero
         _steps(study, measured),
         f"## Mathematics\n\n{study.mathematics}" if study.mathematics else "",
         _parameters(study),
-        _pictures(study),
+        _pictures(study, measured),
         _results(study),
         _presets(study),
         _claims(study, measured),
@@ -100,10 +100,16 @@ def _parameters(study: type[Study]) -> str:
     return "## Parameters\n\n" + words.table(("parameter", "default", "allowed", "meaning"), rows) + f"\n{told}"
 
 
-def _pictures(study: type[Study]) -> str:
-    rows = [(words.code(p.name), words.plain(p.title), words.plain(p.caption)) for p in study.pictures]
+def _pictures(study: type[Study], measured: Mapping[str, Any]) -> str:
+    finds = measured.get("finds", {})
+    rows = [
+        (words.code(p.name), words.plain(p.title), words.plain(p.caption), words.plain(finds.get(p.name, "")))
+        for p in study.pictures
+    ]
     command = f"`lab figure {study.slug}:{next(iter(study.pictures)).name} -o figure.pdf` draws one for print."
-    return f"## Pictures\n\n{command}\n\n" + words.table(("name", "title", "how to read it"), rows)
+    return f"## Pictures\n\n{command}\n\n" + words.table(
+        ("name", "title", "how to read it", "what it shows by default"), rows
+    )
 
 
 def _results(study: type[Study]) -> str:

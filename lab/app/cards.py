@@ -34,6 +34,7 @@ from .view import View, source
 _ROOM, _WIDE_ROOM = 1.65, 3.2  # width to height of a card's picture
 _HIGH = 310  # pixels of a card's picture
 _OTHER = 0.15  # of the width, from which on a picture is drawn anew
+_SOON = "Comes with the first result, those in sight first."
 _QUIET = 0.6  # seconds without a change before a sweep begins
 _log = logging.getLogger("lab.app")
 
@@ -115,7 +116,7 @@ class Card:
         self._eye: Any = None  # the source of the camera of the figure on the page
         session.param.watch(self._turn, "cameras")
         session.param.watch(self._haunt, "ghost")
-        self._say(note=self._waits() if picture.along else "")
+        self._say(note=self._waits() if picture.along else "" if high else _SOON)
 
     @property
     def filling(self) -> bool:
@@ -344,6 +345,8 @@ class Card:
         except Exception as exception:
             _log.exception("the picture %s failed", self.picture.name)
             why = f"it could not be drawn ({type(exception).__name__}: {exception})"
+        if self._note == _SOON:
+            self._say()
         if element is not None:
             self._find(result)
             self._put(element, result)
