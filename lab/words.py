@@ -33,13 +33,14 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def readable(text: str) -> str:
-    """A text with its powers as one reads them: ``5·10⁻⁵`` for ``5e-05``."""
+    """A text with its numbers as one reads them: ``5·10⁻⁵`` for ``5e-05``, ``−0.2`` with the sign of a number."""
 
     def power(found: re.Match[str]) -> str:
         mantissa = "" if found[1] == "1" else f"{found[1]}·"
         return f"{mantissa}10{str(int(found[2])).translate(_SUPERSCRIPTS)}"
 
-    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, text)
+    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, text)
+    return re.sub(r"(?<![\w.)])-(?=\d)", "−", text)
 
 
 def duration(seconds: float) -> str:
