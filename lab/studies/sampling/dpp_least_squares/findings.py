@@ -41,8 +41,8 @@ def _table(result: xr.Dataset) -> str:
     ours, free = (float(tries.sel(design=name)) for name in ("dpp", _FREE))
     if not np.isfinite(ours):
         return f"No DPP design of {draws} is stable{'' if np.isfinite(free) else f', nor one of {TITLES[_FREE]} points'}"
-    told = f"A stable design of the DPP takes {number(ours, 2)} draws"
-    return f"{told}, of {TITLES[_FREE]} points {number(free, 2) if np.isfinite(free) else f'none of {draws} is stable'}"
+    told = f"A stable design of the DPP takes {number(ours, 2)} draw{'s' * (ours > 1)}"
+    return f"{told}, of {TITLES[_FREE]} points {number(free, 2) if np.isfinite(free) else f'none in {draws} is'}"
 
 
 def _exact(result: xr.Dataset) -> bool:

@@ -144,7 +144,8 @@ def _threshold(result: xr.Dataset) -> Any:
     delta = sweeping.parameters(result)["delta"]
     return draw.plot(
         *lines, *key, draw.vline(1 - delta, "1 - δ", color=draw.MUTED, dash=True), xlabel="threshold s",
-        ylabel="P(λmin ≥ s)", xlim=(0, 1.45), ylim=(-0.02, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], note=f"n = {n_over_m(result)} m",
+        ylabel="P(λmin ≥ s)", xlim=(0, 1.45), ylim=(-0.02, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1],
+        note=f"n = {n_over_m(result)} m",
     )
 
 
