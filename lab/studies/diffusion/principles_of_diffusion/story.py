@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "All samplers follow one flow from noise to data; what few steps miss of it depends on the sampler and on its grid.",
     hero=("motion", "errors"),
@@ -37,5 +39,6 @@ STORY = Story(
         "W₂² to fresh data: {w2sq:.3g} by the sampler, {w2sq_exact:.3g} by the exact flow; two samples of the data have "
         "{w2sq_floor:.3g}.",
     ),
+    finds=FINDS,
     question="Which sampler comes closest in ten steps?",
 )

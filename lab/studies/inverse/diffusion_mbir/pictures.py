@@ -17,16 +17,16 @@ _EXACT = 50.0  # dB that are drawn at most
 _FOUR, _BOTH = {"share": (True, False), "inner": (1, 5)}, ("psnr_path", "residual_path")  # one sweep for two pictures
 
 
-def _named(result: xr.Dataset, method: str) -> str:
+def named(result: xr.Dataset, method: str) -> str:
     return "zero-filled" if method == "FBP" and sweeping.parameters(result)["scanner"] == "MRI" else method.split("-")[0]
 
 
-def _place(result: xr.Dataset) -> tuple[int, ...]:
+def place_of(result: xr.Dataset) -> tuple[int, ...]:
     return tuple(sweeping.parameters(result)[name] for name in ("slice", "row", "column"))
 
 
 def _planes(result: xr.Dataset) -> Any:
-    (z, row, column), above = _place(result), _above(result)
+    (z, row, column), above = place_of(result), _above(result)
     every = [result.truth.values, *(result.volumes.sel(solver=name).values for name in _SHOWN)]
     tall = max(every[0].shape)
     planes = [[each[z], each[:, row], each[:, :, column]] for each in every]
@@ -35,7 +35,7 @@ def _planes(result: xr.Dataset) -> Any:
         for i, plane in enumerate(of):
             tiles[i, k, above[i] : above[i] + len(plane), : plane.shape[1]] = 2 * np.clip(plane, 0, 1) - 1
     decibels = result.psnr_of.sel(plane="volume")
-    heads = ["truth", *(f"{_named(result, name)} {float(decibels.sel(solver=name)):.1f}" for name in _SHOWN)]
+    heads = ["truth", *(f"{named(result, name)} {float(decibels.sel(solver=name)):.1f}" for name in _SHOWN)]
     return draw.mosaic(
         tiles, ["axial", "coronal", "sagittal"], heads,
         crosses=[(above[0] + row, column), (above[1] + z, column), (above[2] + z, row)],
@@ -60,7 +60,7 @@ def _click_plane(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
 
 def _film(result: xr.Dataset, at: int) -> Any:
     path = result.coronal_path.isel(step=at)
-    row = _place(result)[1]
+    row = place_of(result)[1]
     tiles = [result.truth.isel(y=row).values, *(path.sel(diffusion=name).values for name in ("slice-wise", "MBIR"))]
     shown = 2 * np.clip(np.stack(tiles)[None], 0, 1) - 1
     note = f"row {row}, step {at + 1} of {result.sizes['step']}, σ = {float(result.sigma[at]):.3g}"
@@ -68,7 +68,7 @@ def _film(result: xr.Dataset, at: int) -> Any:
 
 
 def _profile(result: xr.Dataset) -> Any:
-    (z, row, column), tints = _place(result), (draw.MUTED, draw.TARGET, draw.SOURCE)
+    (z, row, column), tints = place_of(result), (draw.MUTED, draw.TARGET, draw.SOURCE)
     lines = [draw.curve(result.z.values, result.volumes.sel(solver=name).isel(y=row, x=column).values, name, color=tint)
              for name, tint in zip(("TV", "slice-wise", "MBIR"), tints, strict=True)]
     truth = draw.curve(result.z.values, result.truth.isel(y=row, x=column).values, "truth", color=draw.INK, dash=True)
@@ -102,14 +102,14 @@ def _roughness(result: xr.Dataset) -> Any:
 
 
 def _table(result: xr.Dataset) -> Any:
-    columns = {"PSNR": [_named(result, name) for name in METHODS]}
+    columns = {"PSNR": [named(result, name) for name in METHODS]}
     columns |= {plane: [f"{value:.1f}" for value in result.psnr_of.sel(plane=plane).values] for plane in PLANES}
     return draw.table(columns | {"residual": [f"{value:.1g}" for value in result.residual_of.values],
                                  "flicker": [f"{value:.4f}" for value in result.tv_of.values]})
 
 
 def _similarity(result: xr.Dataset) -> Any:
-    columns = {"SSIM": [_named(result, name) for name in METHODS]}
+    columns = {"SSIM": [named(result, name) for name in METHODS]}
     return draw.table(columns | {plane: [f"{value:.3f}" for value in result.ssim_of.sel(plane=plane).values]
                                  for plane in PLANES[:3]})
 

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "A diffusion that knows single slices makes a volume that flickers; a small penalty across slices makes them agree.",
     hero=("planes",),
@@ -31,5 +33,6 @@ STORY = Story(
               ("progress", "residuals")),
     ),
     says=("{psnr:.1f} dB; slice by slice {psnr_alone:.1f}, total variation alone {psnr_tv:.1f}, Gaussian MAP {psnr_map:.1f}.",),
+    finds=FINDS,
     question="How few views make a volume?",
 )

@@ -10,7 +10,9 @@ from lab.studies.contract import Picture, Pictures, sweeping
 from lab.studies.inverse.pictures_of_images import tiles
 
 _MOMENTS = 8  # columns of the filmstrip
-_SWITCHES = {"DTA": "alpha_scale", "HDC": "hdc", "CRW": "crw"}
+SWITCHES = {"DTA": "alpha_scale", "HDC": "hdc", "CRW": "crw"}
+ON: dict[str, Any] = {"alpha_scale": 1.0, "hdc": "auto", "crw": True}
+OFF: dict[str, Any] = {"alpha_scale": 0.0, "hdc": "one step", "crw": False}
 SD3 = np.array([  # t, e(t) and λ(t) with c = 0.5
     (1, 0.646, 0.106), (0.95, 0.305, 0.398), (0.9, 0.258, 0.499), (0.8, 0.233, 0.570), (0.7, 0.237, 0.558), (0.6, 0.257, 0.502),
     (0.5, 0.289, 0.430), (0.4, 0.342, 0.338), (0.3, 0.422, 0.244), (0.2, 0.552, 0.150), (0.1, 0.768, 0.064), (0, 1.087, 0),
@@ -106,9 +108,7 @@ def _modes(result: xr.Dataset) -> Any:
 
 def _parts(result: xr.Dataset) -> Any:
     """Each part off, the others on; below how far answers spread."""
-    on: dict[str, Any] = {"alpha_scale": 1.0, "hdc": "auto", "crw": True}
-    off: dict[str, Any] = {"alpha_scale": 0.0, "hdc": "one step", "crw": False}
-    cases = {"all": on, **{f"no {key}": on | {name: off[name]} for key, name in _SWITCHES.items()}, "none": off}
+    cases = {"all": ON, **{f"no {key}": ON | {name: OFF[name]} for key, name in SWITCHES.items()}, "none": OFF}
     cells = [result.sel(case) for case in cases.values()]
     at, quality = np.arange(len(cases)), np.array([float(cell.psnr_one) for cell in cells])
     above, spreads = [f"{q:.1f}" for q in quality], [f"±{float(cell.spread):.2f}" for cell in cells]

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Noise an estimate, pull it to what a flow model says, put it back on the data: the answers agree with what was seen, and "
     "differ where nothing was.",
@@ -45,5 +47,6 @@ STORY = Story(
         "Answers spread by {spread:.2f} where nothing is seen, the posterior by {spread_exact:.2f}.",
         "Trajectory adjustment changes PSNR by {dta_gain:.2f} ± {dta_gain_half:.2f} dB here.",
     ),
+    finds=FINDS,
     question="How do a flow and a measurement agree on an image?",
 )

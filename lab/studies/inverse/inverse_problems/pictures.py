@@ -80,16 +80,21 @@ def _pixel(result: xr.Dataset) -> Any:
     )
 
 
-def _calibration(result: xr.Dataset) -> Any:
-    """Pixels of this image in groups of equal number by their true deviation."""
-    true = result.posterior_std.values.ravel()
-    order = np.array_split(np.argsort(true), _BINS)
-    top = 1.35 * float(true.max())
-    lines = []
+def by_width(result: xr.Dataset) -> dict[str, np.ndarray]:
+    """True and own deviations, of the pixels of this image in groups of equal number by the true one."""
+    true, found = result.posterior_std.values.ravel(), {}
+    order = [group for group in np.array_split(np.argsort(true), _BINS) if group.size]
     for name in there(result, SAMPLERS):
         own = result.deviation.sel(solver=name).values.ravel()
-        at, wide = np.array([(true[k].mean(), own[k].mean()) for k in order]).T
-        lines.append(draw.curve(at, wide, short(name), color=tint(name), markers=True))
+        found[name] = np.array([(true[k].mean(), own[k].mean()) for k in order]).T
+    return found
+
+
+def _calibration(result: xr.Dataset) -> Any:
+    top = 1.35 * float(result.posterior_std.max())
+    lines = [
+        draw.curve(*line, short(name), color=tint(name), markers=True) for name, line in by_width(result).items()
+    ]
     return draw.plot(draw.curve([0, top], [0, top], color=draw.MUTED, dash=True), *lines, ylim=(0, top), height=340,
                      xlabel="posterior standard deviation, an eighth of the pixels each", ylabel="spread of the answers",
                      note="dashed: as wide as the posterior")

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "All methods ask one denoiser; most find the middle of the posterior, and few its width.",
     hero=("answers", "pixel"),
@@ -33,5 +35,6 @@ STORY = Story(
     ),
     says=("Of those that ask the denoiser the best comes within {away_best:.3f} of the posterior mean, a pixel.",
           "Plug-and-play has {psnr_plug:.1f} dB, DPS {psnr_dps:.1f}, RED-diff {psnr_reddiff:.1f}, FLAIR {psnr_flair:.1f}."),
+    finds=FINDS,
     question="Whose answers spread as widely as the truth allows?",
 )

@@ -12,6 +12,7 @@ from lab.studies.inverse.pictures_of_images import amplitudes, tiles
 
 _ROWS = 8  # frames of the strip
 _BANDS = 8  # shades of the ways in the plane
+DRAWN_TIMES = slice(9, None, 10)  # of 1000
 _QUALITIES = ("quality_posterior", "quality_start")
 
 
@@ -52,9 +53,8 @@ def _strengths(result: xr.Dataset) -> Any:
     values, own = result.lambda_t, sweeping.parameters(result)["weight"]
     names = [str(name) for name in values.family.values]
     tints = _tints(names)
-    some = slice(9, None, 10)
     return draw.plot(
-        *(draw.curve(result.level.values[some], values.sel(family=name).values[some], name, color=tints[name])
+        *(draw.curve(result.level.values[DRAWN_TIMES], values.sel(family=name).values[DRAWN_TIMES], name, color=tints[name])
           for name in names),
         logy=True, xlabel="time t, of 1000", ylabel="λ_t", note=f"in use: {own}",
     )

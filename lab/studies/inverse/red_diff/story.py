@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "One image, pulled by a denoiser from much noise to little, ends near the posterior mean; of its spread it says little.",
     hero=("film",),
@@ -34,5 +36,6 @@ STORY = Story(
         "They lie {apart:.3f} a pixel from the posterior mean, and spread {spread_share:.0%} as widely as the posterior.",
         "What was measured they give up to {misfit:.2g} of the noise's variance: 1 would not follow the noise.",
     ),
+    finds=FINDS,
     question="In which order should a denoiser be asked?",
 )

@@ -70,7 +70,7 @@ def _beside(result: xr.Dataset) -> Any:
     return draw.particles(panels, xlim, ylim, size=0.7, height=280, note="grey: all rows")
 
 
-def _pixels(result: xr.Dataset) -> np.ndarray | None:
+def pixels_of(result: xr.Dataset) -> np.ndarray | None:
     """The chosen rows as pictures, of a named set."""
     given = sweeping.parameters(result)
     name = result.attrs["data_name"]
@@ -86,7 +86,7 @@ def _pixels(result: xr.Dataset) -> np.ndarray | None:
 
 def _gallery(result: xr.Dataset) -> Any:
     """The chosen pictures of each way, one sheet for each."""
-    pixels = _pixels(result)
+    pixels = pixels_of(result)
     assert pixels is not None  # the picture applies
     low, high = pixels.min(), pixels.max()
     sheets = {}
@@ -178,7 +178,7 @@ PICTURES = Pictures(
     Picture("beside", "Beside chance", "The rows that the k-DPP, chance and the greedy rule choose, over all rows.", _beside,
             share=1.6),
     Picture("gallery", "As pictures", "What each of them chooses.", _gallery,
-            where=lambda result: "" if _pixels(result) is not None else "the rows are no pictures"),
+            where=lambda result: "" if pixels_of(result) is not None else "the rows are no pictures"),
     Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws: left is better.",
             _shares("coverage", "mean distance (median distance)")),
     Picture("errors", "How well they stand for all", "Error of sums with the best weights, at once for all functions smooth "

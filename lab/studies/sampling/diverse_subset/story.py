@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Rows that repel each other stand for all of a data set better than rows drawn at random.",
     hero=("choice", "beside"),
@@ -26,5 +28,6 @@ STORY = Story(
         Group("Which length-scale?", "A short one is chance; a long one looks at the extremes.", ("tradeoff",)),
     ),
     says=("{rank:.0f} rows can be told apart by this kernel.",),
+    finds=FINDS,
     question="Which few digits say the most?",
 )

@@ -13,7 +13,7 @@ TITLES = {
     "iid": "i.i.d. μ", "volume": "volume μ", "iid-optimal": "i.i.d. Christoffel", "volume-optimal": "volume Christoffel",
     "dpp": "DPP",
 }
-_BOXES = (1, 2, 3, 5, 8, 12)
+BOXES = (1, 2, 3, 5, 8, 12)
 _SIZES = (2, 5, 10, 15, 20, 30, 40)
 
 
@@ -32,7 +32,7 @@ def _tabled(result: xr.Dataset) -> bool:
     return bool(result.tabled)
 
 
-def _here(result: xr.Dataset) -> int:
+def n_over_m(result: xr.Dataset) -> int:
     return int(sweeping.parameters(result)["oversampling"])
 
 
@@ -124,7 +124,7 @@ def _stability(result: xr.Dataset) -> Any:
         for name in result.design.values.tolist()
     ]
     return draw.plot(
-        *lines, draw.vline(_here(result), "here", color=draw.MUTED, dash=True),
+        *lines, draw.vline(n_over_m(result), "here", color=draw.MUTED, dash=True),
         xlabel="n/m", ylabel=f"P(λmin ≥ {1 - delta:.3g})", ylim=(-0.02, 1.16),
         yticks=[0, 0.25, 0.5, 0.75, 1],
     )
@@ -135,7 +135,7 @@ def _threshold(result: xr.Dataset) -> Any:
     levels = np.linspace(0, 1, 101)
     lines = []
     for name in result.design.values.tolist():
-        values = np.sort(result.lambda_min.sel(design=name, n_over_m=_here(result)).values)
+        values = np.sort(result.lambda_min.sel(design=name, n_over_m=n_over_m(result)).values)
         values = values[np.isfinite(values)]
         share = 1 - np.searchsorted(values, levels - 1e-12) / max(len(values), 1)
         lines.append(draw.curve(levels, share, color=_tint(name)))
@@ -144,7 +144,8 @@ def _threshold(result: xr.Dataset) -> Any:
     delta = sweeping.parameters(result)["delta"]
     return draw.plot(
         *lines, *key, draw.vline(1 - delta, "1 - δ", color=draw.MUTED, dash=True), xlabel="threshold s",
-        ylabel="P(λmin ≥ s)", xlim=(0, 1.45), ylim=(-0.02, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], note=f"n = {_here(result)} m",
+        ylabel="P(λmin ≥ s)", xlim=(0, 1.45), ylim=(-0.02, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1],
+        note=f"n = {n_over_m(result)} m",
     )
 
 
@@ -153,10 +154,10 @@ def _errors(result: xr.Dataset) -> Any:
     wide, layers, ends = 0.8 / len(names), [], []
     top = 1.0
     for k, name in enumerate(names):
-        q = result.ratio_quantile.sel(design=name, n_over_m=list(_BOXES)).transpose("n_over_m", "level").values
+        q = result.ratio_quantile.sel(design=name, n_over_m=list(BOXES)).transpose("n_over_m", "level").values
         q = np.maximum(q, 1.0)
         top = max(top, float(np.nanmax(np.where(np.isfinite(q), q, 1.0))))
-        at = np.arange(len(_BOXES)) + (k - (len(names) - 1) / 2) * wide
+        at = np.arange(len(BOXES)) + (k - (len(names) - 1) / 2) * wide
         tint, half = _tint(name), 0.4 * wide
         ends.append((at, q[:, 4], tint))
         layers += [
@@ -170,14 +171,14 @@ def _errors(result: xr.Dataset) -> Any:
         for at, high, tint in ends
     ]
     words += [
-        draw.text([len(_BOXES) - 0.4], [top ** (0.97 - 0.08 * k)], TITLES[name], color=_tint(name))
+        draw.text([len(BOXES) - 0.4], [top ** (0.97 - 0.08 * k)], TITLES[name], color=_tint(name))
         for k, name in enumerate(names)
     ]
     beyond = "▲ goes on" if any((high > top).any() for _, high, _ in ends) else ""
-    words.append(draw.text([len(_BOXES) - 0.4], [top ** (0.97 - 0.08 * len(names))], beyond))
+    words.append(draw.text([len(BOXES) - 0.4], [top ** (0.97 - 0.08 * len(names))], beyond))
     return draw.plot(
         *layers, *words, draw.hline(1.0, color=draw.MUTED), logy=True, xlabel="n/m", ylabel="squared error / best",
-        xticks=[(k, str(r)) for k, r in enumerate(_BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(_BOXES) + 1.6), height=340,
+        xticks=[(k, str(r)) for k, r in enumerate(BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(BOXES) + 1.6), height=340,
     )
 
 
@@ -185,7 +186,7 @@ def _shown(result: xr.Dataset) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]
     """The design on show: its name, and points, relative weights and values of its first draw at n/m here."""
     name = sweeping.parameters(result)["sampler"]
     one = result.isel(kept=0).sel(design=name)
-    n = _here(result) * result.sizes["step"]
+    n = n_over_m(result) * result.sizes["step"]
     weights = one.weights.values[:n]
     return name, one.points.values[:n], weights / weights.mean(), one["values"].values[:n]
 
@@ -230,7 +231,7 @@ def _in_plane(result: xr.Dataset) -> str:
 
 def _plane(result: xr.Dataset) -> Any:
     xlim, ylim = _window(result.grid.values)
-    n = _here(result) * result.sizes["step"]
+    n = n_over_m(result) * result.sizes["step"]
     first = _square(result.christoffel.values)
     panels = {
         TITLES[name]: draw.Panel(
@@ -253,7 +254,7 @@ def _estimate(result: xr.Dataset) -> Any:
     """What the points alone say of the error, against the error."""
     names = result.design.values.tolist()
     layers, key = [], []
-    true = result.err2.sel(n_over_m=_here(result)).isel(draw=slice(result.sizes["kept"])).values
+    true = result.err2.sel(n_over_m=n_over_m(result)).isel(draw=slice(result.sizes["kept"])).values
     best = float(result.err2_best) or 1.0
     pairs = [
         (TITLES[name], true[k] / best, result.estimate.values[k] / best, _tint(name)) for k, name in enumerate(names)
@@ -284,7 +285,7 @@ def _estimate(result: xr.Dataset) -> Any:
 
 def _table(result: xr.Dataset) -> Any:
     names = result.design.values.tolist()
-    here = result.sel(n_over_m=_here(result))
+    here = result.sel(n_over_m=n_over_m(result))
     columns = {
         f"n = {int(here.points_used)}": [TITLES[name] for name in names],
         "P(stable)": [f"{v:.3f}" for v in here.probability.values],
@@ -349,12 +350,12 @@ def _heat(result: xr.Dataset) -> Any:
 def _decay(result: xr.Dataset) -> Any:
     at = result.m.values
     best = np.sqrt(result.err2_best.values)
-    here = result.ratio_quantile.sel(n_over_m=_here(result), level=0.5).transpose("design", "m").values
+    here = result.ratio_quantile.sel(n_over_m=n_over_m(result), level=0.5).transpose("design", "m").values
     lines = [draw.curve(at, best, "best", color=draw.INK, dash=True)]
     for k, name in enumerate(result.design.values.tolist()):
         lines.append(draw.curve(at, best * np.sqrt(here[k]), TITLES[name], color=_tint(name), markers=True))
     return draw.plot(
-        *lines, logy=True, xlabel="m", ylabel="median L2 error", note=f"n = {_here(result)} m", height=340,
+        *lines, logy=True, xlabel="m", ylabel="median L2 error", note=f"n = {n_over_m(result)} m", height=340,
     )
 
 

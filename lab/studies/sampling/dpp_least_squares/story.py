@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Points that repel each other make a least-squares fit stable with fewer evaluations than independent ones.",
     hero=("chain",),
@@ -29,5 +31,6 @@ STORY = Story(
               ("estimate", "thinning", "plane")),
     ),
     says=("{points_used:.0f} evaluations for {functions:.0f} functions.",),
+    finds=FINDS,
     question="How few points make a fit stable?",
 )
