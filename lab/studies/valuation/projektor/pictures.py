@@ -171,12 +171,12 @@ def _plan(result: xr.Dataset) -> Any:
     gap = _gap(classes)
     between = np.full((gap, labels), np.nan)
     rows = np.concatenate([np.concatenate([each, between]) for each in plan])[:-gap]
-    names = [str(c) if c < classes else "" for _ in range(3) for c in range(classes + gap)][:-gap]
+    classes_named = [str(c) if c < classes else "" for _ in range(3) for c in range(classes + gap)][:-gap]
     marks = [
         draw.text([labels - 0.4], [i * (classes + gap) + classes / 2 - 0.5], name, color=draw.INK)
         for i, name in enumerate(names(result))
     ]
-    return draw.heatmap(rows, names, [str(c) for c in range(labels)], xlabel="class of the validation set",
+    return draw.heatmap(rows, classes_named, [str(c) for c in range(labels)], xlabel="class of the validation set",
                         ylabel="class of the source", marks=marks, room=(0.45, 0.0), outline=False, equal=False, height=420)
 
 
