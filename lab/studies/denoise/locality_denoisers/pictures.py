@@ -15,7 +15,7 @@ from lab.studies.draw import current
 
 _SHORT = {"PCA locality": "local", "perceptron": "MLP", "transformer": "transf."}
 _MANY = 4  # columns with a name, above which the names are short
-_SHOWN = (2, 4, 5, 6, 7, 8)  # levels of curves against something else
+SHOWN = (2, 4, 5, 6, 7, 8)  # levels of curves against something else
 _LARGE = 2e10  # products of a level, above which a picture does not sweep by itself
 _THETAS = np.geomspace(0.005, 0.5, 7).round(4).tolist()
 _RADII = (0, 1, 2, 3, 5, 8)
@@ -24,7 +24,7 @@ _RADII = (0, 1, 2, 3, 5, 8)
 # ---- what a result is --------------------------------------------------------------------------------------------
 
 
-def _known(values: xr.DataArray) -> list[str]:
+def known(values: xr.DataArray) -> list[str]:
     """The methods that have numbers."""
     table = values.transpose("denoiser", ...).values
     return [str(name) for name, row in zip(values.denoiser.values, table, strict=True) if np.isfinite(row).any()]
@@ -40,7 +40,7 @@ def _tint(name: str) -> str:
 
 def _each(values: xr.DataArray, names: Sequence[str] | None = None) -> dict[str, xr.DataArray]:
     """What each denoiser has, by name."""
-    return {name: values.sel(denoiser=name) for name in (_known(values) if names is None else names)}
+    return {name: values.sel(denoiser=name) for name in (known(values) if names is None else names)}
 
 
 def _tints(names: Any) -> dict[str, str]:
@@ -70,9 +70,9 @@ def _here(result: xr.Dataset) -> Any:
     return draw.vline(sweeping.parameters(result)["sigma"], "σ here", color=draw.MUTED, dash=True)
 
 
-def _reference(result: xr.Dataset) -> str:
+def reference(result: xr.Dataset) -> str:
     """The network that is compared with."""
-    return next(name for name in NETWORKS if name in _known(result.r2_net))
+    return next(name for name in NETWORKS if name in known(result.r2_net))
 
 
 # ---- clicks ------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def _click_pixel(shown: str) -> Callable[..., Mapping[str, Any]]:
     """Of two rows of images, one more than denoisers have ``shown``."""
 
     def clicked(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
-        found = _at(result, x, y, 2, 1 + len(_known(result[shown])))
+        found = _at(result, x, y, 2, 1 + len(known(result[shown])))
         return {"row": found[2], "column": found[3]} if found else {}
 
     return clicked
@@ -98,13 +98,13 @@ def _click_pixel(shown: str) -> Callable[..., Mapping[str, Any]]:
 
 def _click_sensitivity(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
     levels = result.field_level.values[::-1]
-    found = _at(result, x, y, len(_known(result.sensitivity)) + 1, len(levels))
+    found = _at(result, x, y, len(known(result.sensitivity)) + 1, len(levels))
     return {"row": found[2], "column": found[3], **_sigma(levels[found[1]])} if found else {}
 
 
 def _click_estimates(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any]:
     levels = result.level.values[::-1]
-    found = _at(result, x, y, len(_known(result.estimate)), len(levels))
+    found = _at(result, x, y, len(known(result.estimate)), len(levels))
     return _sigma(levels[found[1]]) if found else {}
 
 
@@ -127,7 +127,7 @@ def _click_direction(result: xr.Dataset, x: float, y: float) -> Mapping[str, Any
 
 
 def _look(result: xr.Dataset) -> Any:
-    names = _known(result.estimate_here)
+    names = known(result.estimate_here)
     top = np.concatenate([_tiles(result.noisy)[None], _tiles(result.estimate_here.sel(denoiser=names))])
     fields = draw.signed(result.field.sel(denoiser=names).values)
     below = np.concatenate([_coloured(_tiles(result.clean)[None], result), fields])
@@ -138,7 +138,7 @@ def _look(result: xr.Dataset) -> Any:
 
 
 def _sensitivity(result: xr.Dataset) -> Any:
-    names, turned = _known(result.sensitivity), result.isel(field_level=slice(None, None, -1))  # levels rise to the right
+    names, turned = known(result.sensitivity), result.isel(field_level=slice(None, None, -1))  # levels rise to the right
     fields = turned.sensitivity.sel(denoiser=names).transpose("denoiser", "field_level", "y", "x").values
     mask = turned["mask"].transpose("field_level", "y", "x").values[None]
     heads = [f"{value:.2g}" for value in turned.field_level.values]
@@ -147,7 +147,7 @@ def _sensitivity(result: xr.Dataset) -> Any:
 
 
 def _estimates(result: xr.Dataset) -> Any:
-    names, turned = _known(result.estimate), result.isel(level=slice(None, None, -1))
+    names, turned = known(result.estimate), result.isel(level=slice(None, None, -1))
     tiles = _tiles(turned.estimate.sel(denoiser=names).transpose("denoiser", "level", "channel", "y", "x"))
     return draw.mosaic(tiles, names, [f"{value:.2g}" for value in turned.level.values], note="noise level σ above")
 
@@ -178,8 +178,8 @@ def _errors(result: xr.Dataset) -> Any:
 
 
 def _agreement(result: xr.Dataset) -> Any:
-    result, reference = result.sortby("level"), _reference(result)
-    names = [name for name in _known(result.r2_net) if name != reference]
+    result, network = result.sortby("level"), reference(result)
+    names = [name for name in known(result.r2_net) if name != network]
     mean, half = result.r2_net.mean("test"), result.r2_half
     lines: list[Any] = []
     for name in names:
@@ -189,12 +189,12 @@ def _agreement(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, _here(result), logx=True, xlabel="noise level σ",
         ylim=(max(float(mean.sel(denoiser=names).min()) - 0.05, -0.5), 1.1),
-        ylabel=f"r² with the {reference}, mean of {result.sizes['test']} images and 95 %",
+        ylabel=f"r² with the {network}, mean of {result.sizes['test']} images and 95 %",
     )
 
 
 def _samples(result: xr.Dataset, at: int) -> Any:
-    names = _known(result.path)
+    names = known(result.path)
     tiles = _tiles(result.path.sel(denoiser=names).isel(step=at).transpose("denoiser", "sample", "channel", "y", "x"))
     return draw.mosaic(tiles[:, :10], names, note=f"σ = {float(result.level[at]):.3g}")
 
@@ -236,7 +236,7 @@ def _directions(result: xr.Dataset) -> Any:
 def _table(result: xr.Dataset) -> Any:
     against = "r2_net" in result
     values = (result.r2_net if against else result.mse_clean).mean("test")
-    names = [name for name in _known(values) if not against or name != _reference(result)]
+    names = [name for name in known(values) if not against or name != reference(result)]
     more = [result.r2_mean_half, result.r2_pooled.mean("level")] if against else []
     columns = {"σ": [*(f"{value:.3g}" for value in result.level.values), "mean", *(["± 95 %", "pooled"] if against else [])]}
     for head, name in zip(_named(names), names, strict=True):
@@ -264,7 +264,7 @@ def _alternately(one: Sequence[str], two: Sequence[str]) -> list[str]:
 
 
 def _pattern(result: xr.Dataset) -> Any:
-    names, P = _known(result.pattern_field), result.pattern.values[None]
+    names, P = known(result.pattern_field), result.pattern.values[None]
     rows = [np.concatenate([P, v.sel(denoiser=names).values]) for v in (result.field, result.pattern_field)]
     heads = ["P", *(_SHORT.get(name, name) for name in names)]
     return draw.mosaic(
@@ -274,7 +274,7 @@ def _pattern(result: xr.Dataset) -> Any:
 
 
 def _pattern_table(result: xr.Dataset) -> Any:
-    names = _known(result.pattern_field)
+    names = known(result.pattern_field)
     rows = result.pattern_rows.sel(denoiser=names).transpose("denoiser", "stroke").values
     count = int(np.isfinite(rows[0]).sum())
     columns = {"field of": ["this pixel", "Jᵀ P", f"{count} pixels, median", "least", "gain ⟨P, J P⟩"]}
@@ -327,7 +327,7 @@ def _against(name: str, method: str, xlabel: str) -> Callable[[xr.Dataset], Any]
         agreement = "r2_net" in result
         values = (result.r2_net if agreement else result.mse_clean).sel(denoiser=method).mean("test")
         levels = {f"σ {float(at):.{2 if at < 1 else 3}g}": values.isel(level=k) for k, at in enumerate(result.level.values)}
-        shown = {word: line for k, (word, line) in enumerate(levels.items()) if k in _SHOWN}
+        shown = {word: line for k, (word, line) in enumerate(levels.items()) if k in SHOWN}
         at = result[name] if name != "radius" else 2 * result[name].values + 1
         ylabel = f"r² of {method} with the network" if agreement else f"error of {method}"
         return draw.over(at, shown, ordered=True, ticks=False, xlabel=xlabel, ylabel=ylabel, logy=not agreement)
@@ -336,7 +336,7 @@ def _against(name: str, method: str, xlabel: str) -> Callable[[xr.Dataset], Any]
 
 
 def _training_size(result: xr.Dataset) -> Any:
-    at = result.isel(level=_SHOWN[3])
+    at = result.isel(level=SHOWN[3])
     lines = _each(at.mse_clean.mean("test"))
     return draw.over(
         result.train, lines, colors=_tints(lines), ticks=False, logy=True, xlabel="training images",

@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import LETTER
 
 STORY = Story(
@@ -34,11 +35,14 @@ STORY = Story(
               "{r2_wiener:.3f}, optimal {r2_optimal:.3f}.", ("agreement", "training")),
         Group("Samples, or copies?", "The optimal denoiser averages {ess_here:.3g} images: at low noise its samples are "
               "copies.", ("samples", "memory")),
-        Group("What each setting does", "Masks have {mask_pixels:.3g} pixels here.", ("theta", "patch", "training-size")),
-        Group("A planted pattern", "The field of a pixel on the pattern is the pattern, whatever the architecture.",
+        Group("What each setting does", "At this θ masks have {mask_pixels:.3g} pixels, and PCA locality errs by "
+              "{error_locality:.2g}.", ("theta", "patch", "training-size")),
+        Group("A planted pattern", "Where the noise is far above what else varies, a pixel on the pattern looks at all of "
+              "it, near and far; LS sees only its patch.",
               ("pattern", "pattern_table", "recovered")),
     ),
     says=("{mask_pixels:.0f} pixels are in the mask of PCA locality, and the optimal denoiser averages "
           "{ess_here:.2g} images.",),
+    finds=FINDS,
     question="Where does a denoiser look?",
 )

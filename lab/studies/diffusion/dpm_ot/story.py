@@ -4,6 +4,8 @@ from typing import Any
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 _FEW: dict[str, Any] = {"m": 50, "k": 1, "extend": "pair"}
 
 STORY = Story(
@@ -40,5 +42,6 @@ STORY = Story(
         "W₂ = {w2_express:.3f}, that of draws of the stored points {w2_stored:.3f}, of the data {w2_floor:.3f}.",
         "Samples are {nn_express:.3f} from the nearest stored point, fresh data {nn_fresh:.3f}.",
     ),
+    finds=FINDS,
     question="Can one jump replace a thousand steps?",
 )

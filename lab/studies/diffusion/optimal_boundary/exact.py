@@ -14,7 +14,7 @@ def line(result: xr.Dataset, at: int) -> Any:
     starts, places = result.x_start.values, result.place.values
     end, density = result.line_end.values[at], result.line_density.values[at]
     mode, best, y = float(result.line_mode[at]), float(result.line_best[at]), float(result.y[at])
-    median = float(np.interp(0.0, starts, end))
+    median = float(medians(result)[at])
     left, low = -3.0, -2.0
     side = left - 1.3 + 1.2 * density / max(float(result.line_density.max()), 1e-9)
     bell = low - 0.9 + 0.8 * np.exp(-(starts**2) / 2)
@@ -43,13 +43,28 @@ def shared(result: xr.Dataset) -> Any:
     )
 
 
+def medians(result: xr.Dataset) -> np.ndarray:
+    """Where the flow from 0 ends, for each y."""
+    return np.array([np.interp(0.0, result.x_start.values, end) for end in result.line_end.values])
+
+
+def of_groups(n: np.ndarray) -> np.ndarray:
+    """The rank correlation of two groups of n images whose normal scores share one ranking."""
+    return 6 / np.pi * np.arcsin(n / (n + 2) / 2)
+
+
+def left(d: float) -> tuple[np.ndarray, np.ndarray]:
+    """The share of the excess that is left in d dimensions, by numbers of candidates."""
+    k = np.unique(np.round(np.geomspace(1, 10_000, 40)))
+    return k, np.asarray(best_of(k, d))
+
+
 def dimensions(result: xr.Dataset) -> Any:
     """The share of the excess that is left by the number of candidates, in several dimensions."""
-    k = np.unique(np.round(np.geomspace(1, 10_000, 40)))
     here = float(result.effective)
     tints = [*draw.colours(3, True), draw.TARGET]
     lines = [
-        draw.curve(k, np.asarray(best_of(k, d)), f"d = {d:.0f}{' (here)' if d == here else ''}", color=tint)
+        draw.curve(*left(d), f"d = {d:.0f}{' (here)' if d == here else ''}", color=tint)
         for d, tint in zip((8, 64, 1024, here), tints, strict=True)
     ]
     return draw.plot(*lines, logx=True, ylim=(0, 1.05), xlabel="candidates K", ylabel="share of the excess that is left")

@@ -8,13 +8,13 @@ import xarray as xr
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, sweeping
 
-from .exact import dimensions, line, shared
+from .exact import dimensions, line, of_groups, shared
 
 _STEPS = (5, 10, 20, 40)
 _NOISES = (0.001, 0.005, 0.02, 0.1, 0.3, 1.0)
-_NAMES = {"mse": "mean squared error", "perc": "unlike gradients", "1-ssim": "1 - SSIM", "own": "your metric"}
+NAMES = {"mse": "mean squared error", "perc": "unlike gradients", "1-ssim": "1 - SSIM", "own": "your metric"}
 _WAYS = ("random", "searched", "by gradients", "zero", "ancestral", "posterior mean")
-_LABELS = {"random": "random", "searched": "searched", "nearby": "nearby", "by gradients": "by gradients", "zero": "x_T = 0",
+LABELS = {"random": "random", "searched": "searched", "nearby": "nearby", "by gradients": "by gradients", "zero": "x_T = 0",
            "ancestral": "ancestral", "posterior mean": "posterior mean"}
 
 
@@ -24,12 +24,12 @@ def _tints() -> dict[str, str]:
             "ancestral": draw.INK, "posterior mean": others[4]}
 
 
-def _decides(result: xr.Dataset) -> str:
+def decides(result: xr.Dataset) -> str:
     return "own" if "own" in result.by.values else str(sweeping.parameters(result)["metric"])
 
 
-def _way(result: xr.Dataset, way: str) -> float:
-    return float(result.way_score.sel(by=_decides(result), way=way))
+def way_score(result: xr.Dataset, way: str) -> float:
+    return float(result.way_score.sel(by=decides(result), way=way))
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -44,26 +44,26 @@ def _images(result: xr.Dataset) -> Any:
 
 def _plane(result: xr.Dataset, at: int) -> Any:
     """Candidates one after the other in the plane of two metrics; the winners so far as a path."""
-    tints, mine = _tints(), _decides(result)
+    tints, mine = _tints(), decides(result)
     other = "perc" if mine != "perc" else "mse"
     x, y = (result.test_score.sel(by=name).values for name in (mine, other))
     tried = int(result.tried[at])
     order = result.best.values[: at + 1]
     path = order[np.r_[True, np.diff(order) != 0]]
-    ways = [name for name in _LABELS if np.isfinite(_way(result, name)) and name not in ("random", "searched")]
+    ways = [name for name in LABELS if np.isfinite(way_score(result, name)) and name not in ("random", "searched")]
     spots = {name: [float(result.way_score.sel(by=each, way=name)) for each in (mine, other)] for name in ways}
     ends = np.array([*spots.values(), [np.nanmin(x), np.nanmin(y)], [np.nanmax(x), np.nanmax(y)]])
     (left, low), (right, high) = np.nanmin(ends, axis=0), np.nanmax(ends, axis=0)
     wide, tall = right - left or 1.0, high - low or 1.0
     shown = np.where(np.arange(len(x)) < tried, x, np.nan)
-    rows = [("a random start", draw.MUTED), ("the best so far", draw.SOURCE), *((_LABELS[name], tints[name]) for name in ways)]
+    rows = [("a random start", draw.MUTED), ("the best so far", draw.SOURCE), *((LABELS[name], tints[name]) for name in ways)]
     return draw.plot(
         draw.points(shown, y, color=draw.MUTED, size=0.7, alpha=0.7),
         draw.curve(x[path], y[path], color=draw.SOURCE),
         draw.points(x[path[-1:]], y[path[-1:]], color=draw.SOURCE, size=3.5),
         *(draw.points(spots[name][:1], spots[name][1:], color=tints[name], size=2.5) for name in ways),
         *draw.legend(rows, left - 0.02 * wide, (high - 0.85 * tall, high + 0.06 * tall)),
-        xlabel=f"{_NAMES[mine]}, on test images", ylabel=f"{_NAMES[other]}, on test images",
+        xlabel=f"{NAMES[mine]}, on test images", ylabel=f"{NAMES[other]}, on test images",
         xlim=(left - 0.06 * wide, right + 0.06 * wide), ylim=(low - 0.08 * tall, high + 0.2 * tall), height=400,
         note=f"K = {tried}",
     )
@@ -71,7 +71,7 @@ def _plane(result: xr.Dataset, at: int) -> Any:
 
 def _ranks(result: xr.Dataset) -> Any:
     """Of images by candidates, the best candidates first."""
-    score = result.score.sel(by=_decides(result)).values
+    score = result.score.sel(by=decides(result)).values
     ranks = score.argsort(axis=1).argsort(axis=1)
     order = score.mean(axis=0).argsort()
     centred = ranks - ranks.mean(axis=1, keepdims=True)
@@ -83,18 +83,18 @@ def _ranks(result: xr.Dataset) -> Any:
 
 
 def _histogram(result: xr.Dataset) -> Any:
-    tints, scores = _tints(), result.test_score.sel(by=_decides(result)).values
+    tints, scores = _tints(), result.test_score.sel(by=decides(result)).values
     counts, edges = np.histogram(scores[np.isfinite(scores)], bins=24)
     top = 1.35 * counts.max()
-    ways = [name for name in _WAYS[1:] if np.isfinite(_way(result, name))]
-    rows = [("candidates", draw.MUTED), *((_LABELS[name], tints[name]) for name in ways)]
-    ends = [*edges[[0, -1]], *(_way(result, name) for name in ways)]
+    ways = [name for name in _WAYS[1:] if np.isfinite(way_score(result, name))]
+    rows = [("candidates", draw.MUTED), *((LABELS[name], tints[name]) for name in ways)]
+    ends = [*edges[[0, -1]], *(way_score(result, name) for name in ways)]
     wide = max(ends) - min(ends)
     return draw.plot(
         draw.bars((edges[1:] + edges[:-1]) / 2, counts, color=draw.MUTED),
-        *(draw.vline(_way(result, name), color=tints[name]) for name in ways),
+        *(draw.vline(way_score(result, name), color=tints[name]) for name in ways),
         *draw.legend(rows, max(ends) - 0.14 * wide, (0.35 * top, 0.97 * top)),
-        xlabel=f"{_NAMES[_decides(result)]}, on test images", ylabel="candidates", ylim=(0, top),
+        xlabel=f"{NAMES[decides(result)]}, on test images", ylabel="candidates", ylim=(0, top),
         xlim=(min(ends) - 0.05 * wide, max(ends) + 0.05 * wide), height=300,
     )
 
@@ -103,9 +103,9 @@ def _best(result: xr.Dataset) -> Any:
     guides = {"chi-square": result.predicted.values} if "predicted" in result else {}
     return draw.over(
         result.tried, {"on its images": result.best_score.values, "on others": result.best_test.values}, guides=guides,
-        levels={"x_T = 0": _way(result, "zero"), "random": _way(result, "random")}, logx=True, ticks=False,
+        levels={"x_T = 0": way_score(result, "zero"), "random": way_score(result, "random")}, logx=True, ticks=False,
         colors={"on its images": draw.SOURCE, "on others": draw.TARGET},
-        ylabel=f"{_NAMES[_decides(result)]} of the best", height=320,
+        ylabel=f"{NAMES[decides(result)]} of the best", height=320,
     )
 
 
@@ -119,7 +119,7 @@ def _sizes(result: xr.Dataset) -> Any:
 
 def _agreement(result: xr.Dataset) -> Any:
     n = result.group.values
-    exact = 6 / np.pi * np.arcsin(n / (n + 2) / 2)  # of normal scores the rank correlation
+    exact = of_groups(n)
     return draw.over(
         result.group, {"here": result.agreement.values}, guides={"if all shared one ranking": exact}, logx=True, ylim=(0, 1.05),
         ylabel="rank correlation of two groups", height=320,
@@ -127,11 +127,11 @@ def _agreement(result: xr.Dataset) -> Any:
 
 
 def _density(result: xr.Dataset) -> Any:
-    x, y = result.log_density.values, result.score.sel(by=_decides(result)).mean("image").values
+    x, y = result.log_density.values, result.score.sel(by=decides(result)).mean("image").values
     zero = float(result.zero_density)
     return draw.plot(
         draw.points(x, y, color=draw.MUTED, size=0.8), draw.vline(zero, "x_T = 0", color=draw.TARGET),
-        xlabel="log-density of the end given y, mean over images", ylabel=_NAMES[_decides(result)], height=320,
+        xlabel="log-density of the end given y, mean over images", ylabel=NAMES[decides(result)], height=320,
     )
 
 
@@ -142,7 +142,7 @@ def _elsewhere(result: xr.Dataset) -> Any:
     for number, start in enumerate(result.start.values):
         share = (result.elsewhere.sel(start=start) / result.elsewhere.sel(start="random")).values
         layers.append(draw.bars(np.arange(len(names)) + 0.26 * (number - 1), share, color=tints[str(start)], width=0.24))
-    rows = [(_LABELS[str(start)], tints[str(start)]) for start in result.start.values]
+    rows = [(LABELS[str(start)], tints[str(start)]) for start in result.start.values]
     return draw.plot(
         *layers, *draw.legend(rows, -0.45, (0.0, 1.62)), xticks=list(enumerate(names)), ylim=(0, 1.7),
         xlabel=f"damage of the images; searched on {here}",
@@ -157,8 +157,8 @@ def _starts(result: xr.Dataset) -> Any:
 
 
 def _table(result: xr.Dataset) -> Any:
-    columns: dict[str, Any] = {"start": [_LABELS[str(name)] for name in result.way.values]}
-    columns |= {_NAMES[str(name)]: result.way_score.sel(by=name).values for name in result.by.values}
+    columns: dict[str, Any] = {"start": [LABELS[str(name)] for name in result.way.values]}
+    columns |= {NAMES[str(name)]: result.way_score.sel(by=name).values for name in result.by.values}
     return draw.table(columns | {"PSNR": result.psnr.values})
 
 
@@ -166,8 +166,8 @@ def _table(result: xr.Dataset) -> Any:
 
 
 def _budget(result: xr.Dataset) -> Any:
-    lines = {_LABELS[name]: result[name].values for name in ("random", "searched", "zero", "ancestral")}
-    tints = {_LABELS[name]: tint for name, tint in _tints().items()}
+    lines = {LABELS[name]: result[name].values for name in ("random", "searched", "zero", "ancestral")}
+    tints = {LABELS[name]: tint for name, tint in _tints().items()}
     return draw.over(result.steps, lines, colors={name: tints[name] for name in lines}, logx=True,
                      ylabel="score on test images", height=340)
 

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "A flow from noise to images is a function of its first noise: some noises are better than others, for all images at once.",
     hero=("plane", "images"),
@@ -37,5 +39,6 @@ STORY = Story(
         "On images that it has not seen the found start scores {searched:.3g}; a random one {random:.3g}.",
         "x_T = 0 scores {zero:.3g} without any search: for metrics that like blur it is the best start of all.",
     ),
+    finds=FINDS,
     question="Is there one best noise to start from?",
 )

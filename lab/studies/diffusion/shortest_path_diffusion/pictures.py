@@ -17,7 +17,7 @@ _VALUES = {"gamma": (0, 1, 2, 3, 4), "warp": (0.25, 0.5, 1, 2, 4), "blend": _TIC
 _RINGS = 7  # radii that have a curve
 
 
-def _ours(result: xr.Dataset) -> str:
+def ours_of(result: xr.Dataset) -> str:
     """What the schedule by frequency is called: the shortest path, or how it leaves it."""
     given = sweeping.parameters(result)
     symbols = {"gamma": ("γ", 1.0), "warp": ("p", 1.0), "blend": ("w", 0.0)}
@@ -26,7 +26,7 @@ def _ours(result: xr.Dataset) -> str:
 
 
 def _named(result: xr.Dataset, dim: str = "schedule") -> dict[str, str]:
-    return {str(name): _ours(result) if name == "by frequency" else str(name) for name in result[dim].values}
+    return {str(name): ours_of(result) if name == "by frequency" else str(name) for name in result[dim].values}
 
 
 def _tints(names: Any) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "The shortest way from images to white noise takes coarse frequencies first, and has no number to tune.",
     hero=("film", "curves"),
@@ -28,8 +30,8 @@ STORY = Story(
     groups=(
         Group("Why a schedule for each frequency?", "The data are {distance:.4g} from white noise, and the cosine schedule "
               "goes {length_cosine:.4g}.", ("heat", "spectra", "speed", "toy")),
-        Group("What does leaving the path cost?", "KL is least on the path with the paper's variance; DDIM has its least a "
-              "little beside it, the small variance far off.", ("gamma", "warp", "blend", "distances")),
+        Group("What does leaving the path cost?", "With the paper's variance KL is least on the path or next to it, with "
+              "DDIM a little beside it, with the small variance far off.", ("gamma", "warp", "blend", "distances")),
         Group("Where does it matter?", "In few steps, and where the spectrum is steep: data near white need no path.",
               ("budgets", "laws")),
         Group("On images that are no Gaussians", "In few steps drawn images are at {sliced:.2g} from held out ones, with the "
@@ -39,5 +41,6 @@ STORY = Story(
         "In as many steps the sampler ends at KL = {error:.2g}, with the cosine schedule at {error_cosine:.2g}.",
         "Its path is {length:.4g} long, of a least {distance:.4g}.",
     ),
+    finds=FINDS,
     question="Which way from noise to an image is the shortest?",
 )

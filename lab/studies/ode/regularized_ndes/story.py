@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import DIGITS, STIFF
 
 STORY = Story(
@@ -42,5 +43,6 @@ STORY = Story(
         "The solution took {nfe:.0f} evaluations of the field: {accepted:.0f} steps, and {rejected:.0f} that were rejected.",
         "R_E = {reg_E:.3g}, R_S = {reg_S:.3g}; {edge:.0%} of the steps are within a third of the longest that is stable.",
     ),
+    finds=FINDS,
     question="What makes a solver take fewer steps?",
 )

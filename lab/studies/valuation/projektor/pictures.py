@@ -13,17 +13,17 @@ _NOISE = (0.0, 0.2, 0.4, 0.6, 0.8)
 _WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
-def _given(result: xr.Dataset, name: str) -> Any:
+def given(result: xr.Dataset, name: str) -> Any:
     return sweeping.parameters(result)[name]
 
 
 def _unit(result: xr.Dataset) -> str:
-    return "log-loss" if _given(result, "measure") == "log-loss" else "accuracy (%)"
+    return "log-loss" if given(result, "measure") == "log-loss" else "accuracy (%)"
 
 
 def _scale(result: xr.Dataset) -> str:
     """What fits are made of."""
-    return "log of log-loss" if _given(result, "measure") == "log-loss" else "accuracy (%)"
+    return "log of log-loss" if given(result, "measure") == "log-loss" else "accuracy (%)"
 
 
 def _on(result: xr.Dataset, way: bool) -> list[Any]:
@@ -60,22 +60,22 @@ def _mixture(p: np.ndarray | None) -> Mapping[str, Any]:
     return {} if p is None else dict(zip(("first", "second", "third"), (round(float(each), 3) for each in p), strict=True))
 
 
-def _names(result: xr.Dataset) -> list[str]:
+def names(result: xr.Dataset) -> list[str]:
     return [str(name) for name in result.source.values]
 
 
 def _map(result: xr.Dataset) -> Any:
     unit = _unit(result)
-    return draw.ternary(result.shares, result.proj, _names(result), marks=_on(result, True), reverse=unit == "log-loss",
-                        clabel=f"predicted {unit} at N = {_given(result, 'n')}")
+    return draw.ternary(result.shares, result.proj, names(result), marks=_on(result, True), reverse=unit == "log-loss",
+                        clabel=f"predicted {unit} at N = {given(result, 'n')}")
 
 
 def _distances(result: xr.Dataset) -> Any:
-    return draw.ternary(result.shares, result.ot, _names(result), marks=_on(result, False), clabel="distance", reverse=True)
+    return draw.ternary(result.shares, result.ot, names(result), marks=_on(result, False), clabel="distance", reverse=True)
 
 
 def _scatter(result: xr.Dataset) -> Any:
-    split, model = _given(result, "held"), _given(result, "model")
+    split, model = given(result, "held"), given(result, "model")
     known, told = result.score.sel(size="N₁").values, result.pred.sel(split=split, form=model, size="N₁").values
     among = result.fitted.sel(split=split).values > 0
     low, high = float(known.min()), float(known.max())
@@ -116,7 +116,7 @@ def _learning(result: xr.Dataset) -> Any:
 
 
 def _sizes(result: xr.Dataset) -> Any:
-    sizes = np.array([_given(result, name) for name in ("n0", "n1", "n")], float)
+    sizes = np.array([given(result, name) for name in ("n0", "n1", "n")], float)
     layers: list[Any] = []
     for which, tint in (("yours", draw.SOURCE), ("p*", draw.TARGET)):
         layers += [
@@ -144,14 +144,14 @@ def _worth(result: xr.Dataset) -> Any:
     at = np.arange(3)
     return draw.plot(
         draw.bars(at, np.nan_to_num(result.worth.values), width=0.6), draw.hline(0.0, dash=False),
-        xticks=[(int(i), name) for i, name in zip(at, _names(result), strict=True)], xlim=(-0.6, 2.6),
+        xticks=[(int(i), name) for i, name in zip(at, names(result), strict=True)], xlim=(-0.6, 2.6),
         ylabel="fall of the distance", xlabel="source that gains", height=300,
     )
 
 
 def _potential(result: xr.Dataset) -> Any:
     layers = []
-    for i, (name, tint) in enumerate(zip(_names(result), draw.colours(3), strict=True)):
+    for i, (name, tint) in enumerate(zip(names(result), draw.colours(3), strict=True)):
         values = np.sort(result.potential.values[result.sample_source.values == i])
         layers.append(draw.curve(np.linspace(0, 100, values.size), values, name, color=tint))
     return draw.plot(*layers, xlabel="pilot points, the most useful first (%)", ylabel="potential (cost)", height=300)
@@ -171,12 +171,12 @@ def _plan(result: xr.Dataset) -> Any:
     gap = _gap(classes)
     between = np.full((gap, labels), np.nan)
     rows = np.concatenate([np.concatenate([each, between]) for each in plan])[:-gap]
-    names = [str(c) if c < classes else "" for _ in range(3) for c in range(classes + gap)][:-gap]
+    classes_named = [str(c) if c < classes else "" for _ in range(3) for c in range(classes + gap)][:-gap]
     marks = [
         draw.text([labels - 0.4], [i * (classes + gap) + classes / 2 - 0.5], name, color=draw.INK)
-        for i, name in enumerate(_names(result))
+        for i, name in enumerate(names(result))
     ]
-    return draw.heatmap(rows, names, [str(c) for c in range(labels)], xlabel="class of the validation set",
+    return draw.heatmap(rows, classes_named, [str(c) for c in range(labels)], xlabel="class of the validation set",
                         ylabel="class of the source", marks=marks, room=(0.45, 0.0), outline=False, equal=False, height=420)
 
 

@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import NEAR, PQ
 
 STORY = Story(
@@ -27,8 +28,8 @@ STORY = Story(
              lambda before, after: after.mae_projected > after.mae_same, look="checks"),
     ),
     groups=(
-        Group("Do fits reach beyond what they saw?", "The distance does: {mae_ot:.3g} off where half or more is of the second "
-              "source. The ten columns of the paper do not: {mae_pq:.3g}, though {mae_between:.3g} between mixtures.",
+        Group("Do fits reach beyond what they saw?", "Where half or more is of the second source a line in the distance "
+              "is {mae_ot:.3g} off, the paper's ten columns {mae_pq:.3g}; between mixtures these are {mae_between:.3g} off.",
               ("scatter", "errors", "learning")),
         Group("And to other sizes?", "Projected to N, ten mixtures are {mae_projected:.2g} off, by single trainings "
               "{mae_raw:.2g}, and if nothing changed {mae_same:.2g}: accuracy saturates, and a line in log "
@@ -41,5 +42,6 @@ STORY = Story(
         "Your mixture: {predicted:.4g} predicted at N, {measured:.4g} measured.",
         "Selected: {best_predicted:.4g} predicted, {best_measured:.4g} measured; equal shares have {equal_measured:.4g}.",
     ),
+    finds=FINDS,
     question="What is a data source worth before one buys it?",
 )

@@ -1,0 +1,155 @@
+"""What the pictures of DPM-OT show now."""
+
+import math
+
+import numpy as np
+import xarray as xr
+
+from lab.words import number
+
+_WAYS = ("DPM-OT", "no map", "flow", "annealed")  # those with as many evaluations
+_FULL = {"no map": "going without a map", "flow": "the flow", "annealed": "annealing", "full": "the full sampler"}
+
+
+def _percent(share: float) -> str:
+    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
+    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
+
+
+def _two(value: float) -> str:
+    return number(float(value), 2)
+
+
+def _the(name: str) -> str:
+    return _FULL.get(name, name)
+
+
+def _begun(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _nearest(w2: xr.DataArray, ways: tuple[str, ...]) -> tuple[str, float]:
+    values = [float(w2.sel(way=way)) for way in ways]
+    best = int(np.nanargmin(values))
+    return ways[best], values[best]
+
+
+def _newton(result: xr.Dataset) -> str:
+    areas = result.newton_areas.isel(newton=[0, -1]).transpose("newton", "site").values
+    first, last = np.abs(areas - 1 / areas.shape[1]).sum(axis=1) / 2
+    steps = float(result.newton[-1])
+    return f"{steps:.0f} step{'s' * (steps != 1)} bring{'s' * (steps == 1)} TV from {_two(first)} to {number(last, 1)}"
+
+
+def _potential(result: xr.Dataset) -> str:
+    angles = result.angles.values
+    middle, most = _two(np.median(angles)), _two(angles.max())
+    return f"Next to a start planes meet at {middle} rad in the median, at {most} rad at most"
+
+
+def _angles(result: xr.Dataset) -> str:
+    wide, beyond = np.quantile(result.angles.values, 0.9), float((result.singular.values > 0).mean())
+    return f"90% of the starts have angles below {_two(wide)} rad; {_percent(beyond)} are beyond the threshold"
+
+
+def _tradeoff(result: xr.Dataset) -> str:
+    def nearest(at: int) -> tuple[int, str, str]:
+        run = result.sortby("k").isel(k=at)
+        way, w2 = _nearest(run.w2, _WAYS)
+        return int(run.nfe.sel(way=way)), _the(way), _two(w2)
+
+    (few, first, w2), (many, last, other) = nearest(0), nearest(-1)
+    least = f"With {few} evaluations {first} is nearest to fresh data, W₂ = {w2}"
+    return f"{least}; with {many} {last}, {other}" if few != many else least
+
+
+def _table(result: xr.Dataset) -> str:
+    way, w2 = _nearest(result.w2, (*_WAYS, "full"))
+    other = "full" if way == "DPM-OT" else "DPM-OT"
+    said = [f"W₂ = {_two(w2)} in {int(result.nfe.sel(way=way))} evaluations"]
+    said += [f"{_the(other)} has {_two(result.w2.sel(way=other))} in {int(result.nfe.sel(way=other))}"]
+    return _begun(f"{_the(way)} is nearest to fresh data: {'; '.join(said)}")
+
+
+def _memory(result: xr.Dataset) -> str:
+    ordered = result.sortby("k")
+    near, fresh = (ordered.nn_to_target.sel(way=way).values for way in ("DPM-OT", "fresh data"))
+    k, closer = ordered.k.values, np.flatnonzero(near < fresh)
+    if not closer.size:
+        return "At no k are samples nearer to a stored point than fresh data"
+    share = f"At k = {k[closer[0]]} samples are at {_percent(near[closer[0]] / fresh[closer[0]])} of fresh data's distance"
+    if closer[-1] + 1 < len(k):
+        return f"{share}, from k = {k[closer[-1] + 1]} on they are as far"
+    return f"{share}, at k = {k[-1]} at {_percent(near[-1] / fresh[-1])}" if len(k) > 1 else share
+
+
+def _sizes(result: xr.Dataset) -> str:
+    ordered = result.sortby("m").isel(m=[0, -1]).sel(way="DPM-OT")
+    stored, w2, near = (
+        " to ".join(number(value, digits) for value in values.values.tolist())
+        for values, digits in ((ordered.m, 4), (ordered.w2, 2), (ordered.nn_to_target, 2))
+    )
+    return f"From m = {stored} W₂ goes from {w2}, the distance to the nearest from {near}"
+
+
+def _images(result: xr.Dataset) -> str:
+    own, near = (result.images.sel(kind=kind).values for kind in ("where it jumped", "nearest stored"))
+    same = np.isclose(own, near).all(axis=(1, 2))
+    stay = f"{int(same.sum())} of {same.size} stay nearest to where they jumped"
+    return f"{stay}; samples are {_two(result.nn_express)} from the nearest, fresh ones {_two(result.nn_fresh)}"
+
+
+def _scatter(result: xr.Dataset) -> str:
+    if "off" not in result:
+        near = [_two(result.nn_to_target.sel(way=way)) for way in ("DPM-OT", "fresh data")]
+        return f"A sample of DPM-OT is {near[0]} from the nearest stored point, fresh data {near[1]}"
+    wrong = ((result.mixed + result.off) > 0).mean("particle")
+    ours, flow, fresh = (_percent(float(wrong.sel(way=way))) for way in ("DPM-OT", "flow", "fresh data"))
+    return f"Off or between modes: {ours} of DPM-OT's samples, {flow} of the flow's, {fresh} of fresh data"
+
+
+def _mixture(result: xr.Dataset) -> str:
+    least = result.mmr_by_tau.sortby("level").isel(level=0)
+    shares = {way: float(least.sel(way=way)) for way in (*_WAYS, "fresh data")}
+    at, worst = f"At τ = {float(least.level):g}", max(shares, key=lambda way: shares[way])
+    if not shares[worst]:
+        return f"{at} no way of sampling mixes modes"
+    others = [f"{way} {_percent(shares[way])}" for way in ("DPM-OT", "fresh data") if way != worst]
+    return f"{at} {_the(worst)} mixes most, {_percent(shares[worst])}; {', '.join(others)}"
+
+
+def _filling(result: xr.Dataset) -> str:
+    ordered = result.sortby("threshold").sel(way="DPM-OT").squeeze()
+    off, theta = np.atleast_1d(ordered.off_mode.values), np.atleast_1d(ordered.threshold.values)
+    near = np.atleast_1d(ordered.nn_to_target.values)
+    bad = np.flatnonzero(off > 0)
+    if not bad.size:
+        return f"No sample is off the modes; at θ = {theta[-1]:g} they are {_two(near[-1])} from stored points"
+    if not bad[0]:
+        return f"{_percent(off[0])} of the samples are off the modes at θ = {theta[0]:g}, {_percent(off[-1])} at {theta[-1]:g}"
+    safe = f"Up to θ = {theta[bad[0] - 1]:g} no sample is off the modes, {_two(near[bad[0] - 1])} from a stored point"
+    return f"{safe}; at θ = {theta[-1]:g} {_percent(off[-1])} are"
+
+
+def _convergence(result: xr.Dataset) -> str:
+    norm, points = result.grad_norm.values, result.n_points.values
+    chance = np.sqrt((1 - 1 / result.sizes["target"]) / points)
+    last = np.flatnonzero(np.isfinite(norm / chance))[-max(len(norm) // 10, 1) :]
+    if not last.size:
+        return "No batch has masses"
+    ends, due = float(norm[last].mean()), float(chance[last].mean())
+    return f"At the end |w - ν| is {_two(ends)} in a batch, where balanced cells have {_two(due)} by chance"
+
+
+def _rates(result: xr.Dataset) -> str:
+    tv, rate = result.tv.values, result.rate.values
+    best, worst = int(np.nanargmin(tv)), int(np.nanargmax(tv))
+    least = f"A rate of {rate[best]:g} ends lowest, at TV = {_two(tv[best])} (floor {_two(result.tv_floor[best])})"
+    return f"{least}, {rate[worst]:g} at {_two(tv[worst])}" if worst != best else least
+
+
+FINDS = {
+    "newton": _newton, "potential": _potential, "tradeoff": _tradeoff, "memory": _memory, "mixture": _mixture,
+    "scatter": _scatter, "angles": _angles, "filling": _filling, "sizes": _sizes, "convergence": _convergence,
+    "rates": _rates, "images": _images, "table": _table,
+}

@@ -1,0 +1,149 @@
+"""What the pictures of data sources and their mixtures show now."""
+
+import math
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lab.words import number
+
+from .pictures import given, names
+
+_LONG = 18  # letters of the name of a source that a sentence has room for
+_LITTLE = 0.05  # a correlation that changes by less does not
+
+
+def _percent(share: float) -> str:
+    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
+    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
+
+
+def _off(value: Any, result: xr.Dataset, logs: bool = True) -> str:
+    """An error, of a score as it is fitted (``logs``) or as it is."""
+    loss = given(result, "measure") == "log-loss"
+    return number(float(value), 2) + (" points" if not loss else " in log" if logs else "")
+
+
+def _source(result: xr.Dataset, at: int) -> str:
+    name = names(result)[at]
+    return name if len(name) <= _LONG else f"source {at + 1}"
+
+
+def _scatter(result: xr.Dataset) -> str:
+    split, model = given(result, "held"), given(result, "model")
+    known, told = result.score.sel(size="N₁").values, result.pred.sel(split=split, form=model, size="N₁").values
+    among = result.fitted.sel(split=split).values > 0
+    on, away = (float(np.abs(told - known)[part].mean()) for part in (among, ~among))
+    where = "Beyond" if split == "extrapolation" else "Between"
+    return f"{where} the mixtures it was fitted to {model} is off by {_off(away, result)}, on them by {number(on, 2)}"
+
+
+def _errors(result: xr.Dataset) -> str:
+    beyond, forms = result.mae.sel(split="extrapolation", size="N₁").values, result.form.values
+    best, worst = int(np.nanargmin(beyond)), int(np.nanargmax(beyond))
+    least = f"Beyond what was fitted {forms[best]} errs least, by {_off(beyond[best], result)}"
+    return f"{least}; {forms[worst]} most, by {number(float(beyond[worst]), 2)}"
+
+
+def _learning(result: xr.Dataset) -> str:
+    def least(at: int) -> tuple[int, str, str]:
+        errors, count = result.curve.isel(count=at).values, int(result["count"][at])
+        best = int(np.nanargmin(errors))
+        # a small grid has fewer to fit
+        return min(count, result.sizes["mixture"] - 2), str(result.form.values[best]), number(float(errors[best]), 2)
+
+    (few, first, before), (many, last, after) = least(0), least(-1)
+    if first == last:
+        return f"After {few} mixtures and after {many} {first} errs least, by {before} and by {after}"
+    return f"After {few} mixtures {first} errs least, by {before}; after {many} {last}, by {after}"
+
+
+def _sizes(result: xr.Dataset) -> str:
+    def side(which: str) -> str:
+        gap = float((result.trained - result.pilot).sel(which=which, of="N"))
+        return f"{_off(abs(gap), result, logs=False)} {'above' if gap > 0 else 'below'}" if abs(gap) > 5e-4 else "on"
+
+    return f"At N = {given(result, 'n')} p* measures {side('p*')} its line, yours {side('yours')} its own"
+
+
+def _checks(result: xr.Dataset) -> str:
+    said = {"fitted": "fits", "raw": "single trainings", "as at N₁": "the score at N₁"}
+    errors = np.abs(result.check - result.check.sel(kind="measured")).mean("tested")
+    first, *rest = sorted(said, key=lambda kind: float(errors.sel(kind=kind)))
+    others = ", ".join(f"{said[kind]} by {number(float(errors.sel(kind=kind)), 2)}" for kind in rest)
+    return f"Least off at N: {said[first]}, by {_off(errors.sel(kind=first), result, logs=False)}; {others}"
+
+
+def _worth(result: xr.Dataset) -> str:
+    worth = result.worth.values
+    best, worst = int(np.nanargmax(worth)), int(np.nanargmin(worth))
+    if worth[best] == worth[worst]:
+        return f"More of any source changes the distance equally, by {number(float(-worth[best]), 3)} per unit of share"
+    way = ["lowers" if worth[at] > 0 else "raises" for at in (best, worst)]
+    again = f" {way[1]} it" if way[0] != way[1] else ""
+    falls, rises = (number(float(abs(worth[at])), 3) for at in (best, worst))
+    other = f"{_source(result, worst)}{again} by {rises}"
+    return f"Per unit of share {_source(result, best)} {way[0]} the distance by {falls}, {other}"
+
+
+def _potential(result: xr.Dataset) -> str:
+    order = np.argsort(result.potential.values, kind="stable")
+    first = result.sample_source.values[order[: max(len(order) // 10, 1)]].astype(int)
+    count = np.bincount(first, minlength=3)
+    most = int(count.argmax())
+    return f"{_percent(count[most] / len(first))} of the most useful tenth of pilot points are of {_source(result, most)}"
+
+
+def _plan(result: xr.Dataset) -> str:
+    mass = result.plan.values
+    away = mass.sum((1, 2)) - np.trace(mass, axis1=1, axis2=2)
+    share = float(away.sum() / mass.sum())
+    if share < 5e-5:
+        return "All mass stays in its class"
+    most = int(away.argmax())
+    part = _percent(float(away[most] / away.sum()))
+    return f"{_percent(share)} of the mass lands in another class, {part} of it from {_source(result, most)}"
+
+
+def _weights(result: xr.Dataset) -> str:
+    told = result.correlation.dropna("label_weight").sortby("label_weight")
+    if not told.size:
+        return "There is no correlation: the score is the same everywhere"
+    best, worst = int(told.values.argmin()), int(told.values.argmax())
+    little = float(told[worst] - told[best]) < _LITTLE
+    shown = told[[0, -1] if little else [best, worst]]
+    one, other = (number(float(value), 2) for value in shown)
+    here, there = (f"λ_y = {float(at):g}" for at in shown.label_weight)
+    if little:
+        return f"Labels hardly matter: correlation {one} at {here}, {other} at {there}"
+    return f"The distance tells most at {here}: correlation {one}, at {there} {other}"
+
+
+def _wrong(result: xr.Dataset, *told: str) -> tuple[str, list[float]]:
+    """From which to which share of wrong labels, and by how much results rise on the way."""
+    ordered = result.sortby("noise")
+    low, high = (_percent(float(ordered.noise[at])) for at in (0, -1))
+    over = f"From {low} to {high}" if ordered.sizes["noise"] > 1 else f"At {low}"
+    return f"{over} wrong labels", [float(ordered[name][-1] - ordered[name][0]) for name in told]
+
+
+def _moves(by: float, unit: str = "") -> str:
+    return f"{'rises' if by > 0 else 'falls'} by {number(abs(by), 2)}{unit}" if by else "stays"
+
+
+def _noise(result: xr.Dataset) -> str:
+    along, (by,) = _wrong(result, "ot_here")
+    return f"{along} the distance {_moves(by)}{', to' if by else ' at'} {number(float(result.sortby('noise').ot_here[-1]), 3)}"
+
+
+def _noise_score(result: xr.Dataset) -> str:
+    along, (seen, told) = _wrong(result, "measured", "predicted")
+    name, unit = ("log-loss", "") if given(result, "measure") == "log-loss" else ("accuracy", " points")
+    return f"{along} {name} {_moves(seen, unit)}, what is predicted {_moves(told)}"
+
+
+FINDS = {
+    "scatter": _scatter, "errors": _errors, "learning": _learning, "sizes": _sizes, "checks": _checks, "worth": _worth,
+    "potential": _potential, "plan": _plan, "weights": _weights, "noise": _noise, "noise_score": _noise_score,
+}
