@@ -32,6 +32,12 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{mantissa}·10{str(int(power)).translate(_SUPERSCRIPTS)}"
 
 
+def percent(share: Any) -> str:
+    """A share in two digits: ``16%``, ``0.3%``; 100% of nothing less than all, and 0% of nothing more than none."""
+    share = float(share)
+    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * share, 2)}%"
+
+
 def readable(text: str) -> str:
     """A text with its numbers as one reads them: ``5·10⁻⁵`` for ``5e-05``, ``−0.2`` with the sign of a number."""
 

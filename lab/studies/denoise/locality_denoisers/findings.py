@@ -1,6 +1,5 @@
 """What the pictures of the locality of denoisers show now."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +8,7 @@ import xarray as xr
 from lab.denoise.lineup import NETWORKS
 from lab.numerics.statistics import mean_interval
 from lab.studies.contract import sweeping
-from lab.words import number
+from lab.words import number, percent
 
 from .pictures import SHOWN, known, reference
 
@@ -17,11 +16,6 @@ _COPY = 0.02  # of values between -1 and 1: a sample that is nearer to a trainin
 _FULL = {"optimal": "the optimal denoiser", "Wiener": "the Wiener filter", "nearest": "the nearest image"} | {
     name: f"the {name}" for name in NETWORKS
 }
-
-
-def _percent(share: float) -> str:
-    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
-    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
 
 
 def _the(name: str) -> str:
@@ -59,7 +53,7 @@ def _spectrum(result: xr.Dataset) -> str:
     if not above.size:
         return f"No direction varies more than the noise: λ₁ = {_two(values[0])}, σ² = {_two(variance)}"
     which = "direction above σ² holds" if above.size == 1 else f"{above.size} directions above σ² hold"
-    return f"The {which} {_percent(above.sum() / total)} of the variance"
+    return f"The {which} {percent(above.sum() / total)} of the variance"
 
 
 def _sensitivity(result: xr.Dataset) -> str:
@@ -77,7 +71,7 @@ def _directions(result: xr.Dataset) -> str:
     shown = values[: result.sizes["direction"] // 2 * 2]
     if not values.sum() > 0:
         return "All training images are equal: no direction varies"
-    held = f"These {len(shown)} directions hold {_percent(shown.sum() / values.sum())} of the variance"
+    held = f"These {len(shown)} directions hold {percent(shown.sum() / values.sum())} of the variance"
     return f"{held}; half of the last passes at σ = {_two(shown[-1] ** 0.5)}" if shown[-1] > 0 else held
 
 

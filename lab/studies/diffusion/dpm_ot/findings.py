@@ -1,19 +1,13 @@
 """What the pictures of DPM-OT show now."""
 
-import math
 
 import numpy as np
 import xarray as xr
 
-from lab.words import number
+from lab.words import number, percent
 
 _WAYS = ("DPM-OT", "no map", "flow", "annealed")  # those with as many evaluations
 _FULL = {"no map": "going without a map", "flow": "the flow", "annealed": "annealing", "full": "the full sampler"}
-
-
-def _percent(share: float) -> str:
-    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
-    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
 
 
 def _two(value: float) -> str:
@@ -49,7 +43,7 @@ def _potential(result: xr.Dataset) -> str:
 
 def _angles(result: xr.Dataset) -> str:
     wide, beyond = np.quantile(result.angles.values, 0.9), float((result.singular.values > 0).mean())
-    return f"90% of the starts have angles below {_two(wide)} rad; {_percent(beyond)} are beyond the threshold"
+    return f"90% of the starts have angles below {_two(wide)} rad; {percent(beyond)} are beyond the threshold"
 
 
 def _tradeoff(result: xr.Dataset) -> str:
@@ -77,10 +71,10 @@ def _memory(result: xr.Dataset) -> str:
     k, closer = ordered.k.values, np.flatnonzero(near < fresh)
     if not closer.size:
         return "At no k are samples nearer to a stored point than fresh data"
-    share = f"At k = {k[closer[0]]} samples are at {_percent(near[closer[0]] / fresh[closer[0]])} of fresh data's distance"
+    share = f"At k = {k[closer[0]]} samples are at {percent(near[closer[0]] / fresh[closer[0]])} of fresh data's distance"
     if closer[-1] + 1 < len(k):
         return f"{share}, from k = {k[closer[-1] + 1]} on they are as far"
-    return f"{share}, at k = {k[-1]} at {_percent(near[-1] / fresh[-1])}" if len(k) > 1 else share
+    return f"{share}, at k = {k[-1]} at {percent(near[-1] / fresh[-1])}" if len(k) > 1 else share
 
 
 def _sizes(result: xr.Dataset) -> str:
@@ -104,7 +98,7 @@ def _scatter(result: xr.Dataset) -> str:
         near = [_two(result.nn_to_target.sel(way=way)) for way in ("DPM-OT", "fresh data")]
         return f"A sample of DPM-OT is {near[0]} from the nearest stored point, fresh data {near[1]}"
     wrong = ((result.mixed + result.off) > 0).mean("particle")
-    ours, flow, fresh = (_percent(float(wrong.sel(way=way))) for way in ("DPM-OT", "flow", "fresh data"))
+    ours, flow, fresh = (percent(float(wrong.sel(way=way))) for way in ("DPM-OT", "flow", "fresh data"))
     return f"Off or between modes: {ours} of DPM-OT's samples, {flow} of the flow's, {fresh} of fresh data"
 
 
@@ -114,8 +108,8 @@ def _mixture(result: xr.Dataset) -> str:
     at, worst = f"At τ = {float(least.level):g}", max(shares, key=lambda way: shares[way])
     if not shares[worst]:
         return f"{at} no way of sampling mixes modes"
-    others = [f"{way} {_percent(shares[way])}" for way in ("DPM-OT", "fresh data") if way != worst]
-    return f"{at} {_the(worst)} mixes most, {_percent(shares[worst])}; {', '.join(others)}"
+    others = [f"{way} {percent(shares[way])}" for way in ("DPM-OT", "fresh data") if way != worst]
+    return f"{at} {_the(worst)} mixes most, {percent(shares[worst])}; {', '.join(others)}"
 
 
 def _filling(result: xr.Dataset) -> str:
@@ -126,9 +120,9 @@ def _filling(result: xr.Dataset) -> str:
     if not bad.size:
         return f"No sample is off the modes; at θ = {theta[-1]:g} they are {_two(near[-1])} from stored points"
     if not bad[0]:
-        return f"{_percent(off[0])} of the samples are off the modes at θ = {theta[0]:g}, {_percent(off[-1])} at {theta[-1]:g}"
+        return f"{percent(off[0])} of the samples are off the modes at θ = {theta[0]:g}, {percent(off[-1])} at {theta[-1]:g}"
     safe = f"Up to θ = {theta[bad[0] - 1]:g} no sample is off the modes, {_two(near[bad[0] - 1])} from a stored point"
-    return f"{safe}; at θ = {theta[-1]:g} {_percent(off[-1])} are"
+    return f"{safe}; at θ = {theta[-1]:g} {percent(off[-1])} are"
 
 
 def _convergence(result: xr.Dataset) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from lab.studies.contract import sweeping
-from lab.words import number
+from lab.words import number, percent
 
 from .exact import left, medians, of_groups
 from .pictures import decides, way_score
@@ -15,11 +15,6 @@ _NEAR = 0.1  # an end from a mode on the line, or a start from 0
 _AGREES = 0.1  # a rank correlation below it is none
 _FULL = {"random": "a random start", "searched": "the found start", "zero": "x_T = 0", "ancestral": "ancestral sampling",
          "nearby": "a nearby start", "by gradients": "the start by gradients", "posterior mean": "the posterior mean"}
-
-
-def _percent(share: float) -> str:
-    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
-    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
 
 
 def _three(value: float) -> str:
@@ -38,7 +33,7 @@ def _ranks(result: xr.Dataset) -> str:
     best = int(np.argmin(np.where(np.isfinite(score.mean(axis=0)), score.mean(axis=0), np.inf)))
     above = (score < score[:, best, None]).sum(axis=1)
     first = float((above < max(score.shape[1] // 10, 1)).mean())
-    return f"The best candidate on average is in the best tenth for {_percent(first)} of the images"
+    return f"The best candidate on average is in the best tenth for {percent(first)} of the images"
 
 
 def _agreement(result: xr.Dataset) -> str:
@@ -72,7 +67,7 @@ def _sizes(result: xr.Dataset) -> str:
 
 def _dimensions(result: xr.Dataset) -> str:
     k, here = int(result.tried[-1]), float(result.effective)
-    low, high = (_percent(float(np.interp(np.log(k), np.log(tried), share))) for tried, share in (left(here), left(1024)))
+    low, high = (percent(float(np.interp(np.log(k), np.log(tried), share))) for tried, share in (left(here), left(1024)))
     return f"The best of {k} leaves {low} of the excess in the {_two(here)} dimensions here, {high} in 1024"
 
 
@@ -93,7 +88,7 @@ def _elsewhere(result: xr.Dataset) -> str:
 
     def span(start: str, of: list[str]) -> str:
         values = gain.sel(start=start, damage_used=of).values
-        ends = [_percent(float(value)) for value in (np.nanmin(values), np.nanmax(values))]
+        ends = [percent(float(value)) for value in (np.nanmin(values), np.nanmax(values))]
         return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
     others = [name for name in names if name != here]
@@ -105,14 +100,14 @@ def _elsewhere(result: xr.Dataset) -> str:
 def _line(result: xr.Dataset) -> str:
     apart = np.abs(medians(result) - result.line_mode.values)
     far = int(np.nanargmax(apart))
-    near = f"x_T = 0 ends within {_NEAR} of the mode at {_percent(float((apart < _NEAR).mean()))} of all y"
+    near = f"x_T = 0 ends within {_NEAR} of the mode at {percent(float((apart < _NEAR).mean()))} of all y"
     return f"{near}, at most {_two(apart[far])} off, at y = {_two(result.y[far])}"
 
 
 def _shared(result: xr.Dataset) -> str:
     away = np.abs(result.line_best.values)
     far, y = int(np.nanargmax(away)), result.y.values
-    near = f"The best start is within {_NEAR} of 0 at {_percent(float((away < _NEAR).mean()))} of all y"
+    near = f"The best start is within {_NEAR} of 0 at {percent(float((away < _NEAR).mean()))} of all y"
     return f"{near}, at most {_two(away[far])} off, at y = {_two(y[far])}"
 
 
@@ -148,13 +143,13 @@ def _reuse(result: xr.Dataset) -> str:
     steps = np.sort(result.steps.values)
     few, many = int(steps[0]), int(steps[-1])
     ratio = float(result.reused.sel(steps=few, steps_used=many) / result.reused.sel(steps=many, steps_used=many)) - 1
-    scores = "as one" if abs(ratio) < 5e-4 else f"{_percent(abs(ratio))} {'above' if ratio > 0 else 'below'} one"
+    scores = "as one" if abs(ratio) < 5e-4 else f"{percent(abs(ratio))} {'above' if ratio > 0 else 'below'} one"
     return f"Searched with {few} steps and used with {many} a start scores {scores} searched with {many}"
 
 
 def _noise(result: xr.Dataset) -> str:
     ends = [
-        " to ".join(dict.fromkeys(_percent(float(value)) for value in (gain.min(), gain.max())))
+        " to ".join(dict.fromkeys(percent(float(value)) for value in (gain.min(), gain.max())))
         for gain in (result.gain, 1 - result.zero / result.random)
     ]
     return f"At any noise the search gains {ends[0]} over a random start, x_T = 0 {ends[1]}"

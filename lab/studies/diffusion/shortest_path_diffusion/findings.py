@@ -1,13 +1,12 @@
 """What the pictures of shortest-path diffusion show now."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 
 from lab.studies.contract import sweeping
-from lab.words import number
+from lab.words import number, percent
 
 from .pictures import ours_of
 
@@ -16,11 +15,6 @@ _SYMBOLS = {"gamma": "γ", "warp": "p", "blend": "w"}
 _EARLY = 0.4  # of the time: where noised images are compared
 _LONG = 10  # letters of the name of a path that a sentence has room for
 _FLAT = 1e-6  # a length below it is that of white data
-
-
-def _percent(share: float) -> str:
-    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
-    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
 
 
 def _two(value: float) -> str:
@@ -70,7 +64,7 @@ def _spectra(result: xr.Dataset) -> str:
     if not (np.abs(way) > _FLAT).all():
         return "The weakest power is that of white noise from the beginning"
     gone = (power[:, weak, int(np.abs(result.t.values - 0.5).argmin())] - begun[:, weak]) / way
-    ours, cosine = (_percent(min(max(float(share), 0), 1)) for share in gone)
+    ours, cosine = (percent(min(max(float(share), 0), 1)) for share in gone)
     return f"At half time the weakest power has gone {ours} of its way (log), with the cosine schedule {cosine}"
 
 
@@ -143,7 +137,7 @@ def _toy(result: xr.Dataset) -> str:
     if shortest < _FLAT:
         return "Neither way has a length: the two pixels are white"
     gone = float(result.gone.sel(way="straight").sel(frame=0.5, method="nearest")) / straight
-    return f"The straight way is {_percent(straight / shortest - 1)} longer; {_percent(gone)} of it is gone at half time"
+    return f"The straight way is {percent(straight / shortest - 1)} longer; {percent(gone)} of it is gone at half time"
 
 
 def _images(result: xr.Dataset) -> str:

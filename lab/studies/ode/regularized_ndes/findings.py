@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from lab.studies.contract import sweeping
-from lab.words import number
+from lab.words import number, percent
 
 from .variables import limit_of, rows_of
 
@@ -14,11 +14,6 @@ _PLAIN = "vanilla"  # the name of a training without a term
 _SAME = 1.05  # a ratio up to which a stiffness does not change
 _CLOSE = 0.02  # of the largest slope: a slope and that by differences agree
 _STRAIGHT = 1e-3  # a detour below it is none
-
-
-def _percent(share: float) -> str:
-    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
-    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
 
 
 def _two(value: float) -> str:
@@ -49,8 +44,8 @@ def _edge(result: xr.Dataset) -> str:
     largest, median = float(each[known].max()), float(np.median(each[known & rows["taken"]]))
     if not np.isfinite(limit):
         return f"h S is {_two(median)} at the median step, {_two(largest)} at most; what is stable is not known"
-    reaches = f"h S reaches {_percent(largest / limit)} of what is stable"
-    return f"{reaches}; the median accepted step is at {_percent(median / limit)}"
+    reaches = f"h S reaches {percent(largest / limit)} of what is stable"
+    return f"{reaches}; the median accepted step is at {percent(median / limit)}"
 
 
 def _stiffness(result: xr.Dataset) -> str:
@@ -80,7 +75,7 @@ def _work(result: xr.Dataset) -> str:
     span, cost = np.diff(when), np.diff(share)
     dear = np.argsort(span / cost)
     half = np.interp(cost.sum() / 2, np.cumsum(cost[dear]), np.cumsum(span[dear])) / span.sum()
-    return f"Half of the evaluations are spent on {_percent(half)} of the time"
+    return f"Half of the evaluations are spent on {percent(half)} of the time"
 
 
 def _bands(result: xr.Dataset) -> str:
@@ -103,11 +98,11 @@ def _detour(paths: xr.DataArray) -> float:
 
 def _longer(paths: xr.DataArray) -> str:
     detour = _detour(paths)
-    return _percent(detour) if detour >= _STRAIGHT else f"less than {_percent(_STRAIGHT)}"
+    return percent(detour) if detour >= _STRAIGHT else f"less than {percent(_STRAIGHT)}"
 
 
 def _flow(result: xr.Dataset) -> str:
-    right = f"{_percent(float(result.accuracy))} of the tests are right"
+    right = f"{percent(float(result.accuracy))} of the tests are right"
     return f"The ways are {_longer(result.paths)} longer than straight ones; {right}"
 
 
@@ -125,7 +120,7 @@ def _training(result: xr.Dataset) -> str:
         return "No step of the training has a loss"
     falls = f"The {fit} goes from {_two(first)} to {_two(last)}"
     term = (loss - last) / loss if loss > 0 else 0.0
-    return f"{falls}; {_percent(term)} of the loss at the end is the term" if term >= 5e-4 else f"{falls}, with no term added"
+    return f"{falls}; {percent(term)} of the loss at the end is the term" if term >= 5e-4 else f"{falls}, with no term added"
 
 
 def _solver(result: xr.Dataset) -> str:
@@ -144,7 +139,7 @@ def _tolerances(result: xr.Dataset) -> str:
     tight, loose = (float(ordered.nfe[at]) for at in (0, -1))
     if low == high:
         return f"{tight:.0f} evaluations at this tolerance"
-    return f"A tolerance {high / low:.2g} times looser takes {_percent(loose / tight)} of the evaluations"
+    return f"A tolerance {high / low:.2g} times looser takes {percent(loose / tight)} of the evaluations"
 
 
 def _slopes(result: xr.Dataset) -> str:
@@ -186,7 +181,7 @@ def _bars(result: xr.Dataset) -> str:
     train = result.nfe_train.sel(term=best)
     name = best[int(train.values.argmin())]
     share = float(train.min() / result.nfe_train.sel(term=plain))
-    return f"{name} takes {_percent(fewest / others)} of {plain}'s evaluations at prediction, {_percent(share)} in training"
+    return f"{name} takes {percent(fewest / others)} of {plain}'s evaluations at prediction, {percent(share)} in training"
 
 
 def _pareto(result: xr.Dataset) -> str:
@@ -201,7 +196,7 @@ def _straighten(result: xr.Dataset) -> str:
     runs = [result.sel(strength=at) for at in np.sort(result.strength.values)[[0, -1]]]
     strengths = " to ".join(f"{float(run.strength):g}" for run in runs)
     detours = " to ".join(_longer(run.paths) for run in runs)
-    right = " to ".join(_percent(float(run.accuracy)) for run in runs)
+    right = " to ".join(percent(float(run.accuracy)) for run in runs)
     return f"From λ₀ = {strengths} detours go from {detours}, right answers from {right}"
 
 

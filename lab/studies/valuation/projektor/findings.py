@@ -1,22 +1,16 @@
 """What the pictures of data sources and their mixtures show now."""
 
-import math
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from lab.words import number
+from lab.words import number, percent
 
 from .pictures import given, names
 
 _LONG = 18  # letters of the name of a source that a sentence has room for
 _LITTLE = 0.05  # a correlation that changes by less does not
-
-
-def _percent(share: float) -> str:
-    """Whole percents, but 100% of nothing less than all, and 0% of nothing more than none."""
-    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * float(share), 2)}%"
 
 
 def _off(value: Any, result: xr.Dataset, logs: bool = True) -> str:
@@ -92,7 +86,7 @@ def _potential(result: xr.Dataset) -> str:
     first = result.sample_source.values[order[: max(len(order) // 10, 1)]].astype(int)
     count = np.bincount(first, minlength=3)
     most = int(count.argmax())
-    return f"{_percent(count[most] / len(first))} of the most useful tenth of pilot points are of {_source(result, most)}"
+    return f"{percent(count[most] / len(first))} of the most useful tenth of pilot points are of {_source(result, most)}"
 
 
 def _plan(result: xr.Dataset) -> str:
@@ -102,8 +96,8 @@ def _plan(result: xr.Dataset) -> str:
     if share < 5e-5:
         return "All mass stays in its class"
     most = int(away.argmax())
-    part = _percent(float(away[most] / away.sum()))
-    return f"{_percent(share)} of the mass lands in another class, {part} of it from {_source(result, most)}"
+    part = percent(float(away[most] / away.sum()))
+    return f"{percent(share)} of the mass lands in another class, {part} of it from {_source(result, most)}"
 
 
 def _weights(result: xr.Dataset) -> str:
@@ -123,7 +117,7 @@ def _weights(result: xr.Dataset) -> str:
 def _wrong(result: xr.Dataset, *told: str) -> tuple[str, list[float]]:
     """From which to which share of wrong labels, and by how much results rise on the way."""
     ordered = result.sortby("noise")
-    low, high = (_percent(float(ordered.noise[at])) for at in (0, -1))
+    low, high = (percent(float(ordered.noise[at])) for at in (0, -1))
     over = f"From {low} to {high}" if ordered.sizes["noise"] > 1 else f"At {low}"
     return f"{over} wrong labels", [float(ordered[name][-1] - ordered[name][0]) for name in told]
 
