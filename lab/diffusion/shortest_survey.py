@@ -307,7 +307,8 @@ def curves(bed: Bed, away: Deviation, count: int) -> dict[str, Array]:
     """Along the time, in rings of |f|: what is left of the signal, its ratio to noise, the power; and the speed."""
     t = jnp.linspace(0, 1, (len(TIMES) - 1) * _FINE + 1)
     ring = jnp.round(bed.radius)[:, None] == jnp.arange(count)[None, :]
-    share = ring / ring.sum(axis=0)[None, :]  # NaN where a ring is empty
+    held = ring.sum(axis=0)[None, :]
+    share = jnp.where(held > 0, ring / held, jnp.nan)  # XLA makes 0 of the quotient, since what it divides is a choice
     every = at_times(bed, away, t)
     abar = jnp.stack([each.signal @ share for each in every])
     half = jax.vmap(jax.vmap(lambda line: jnp.interp(0.5, line[::-1], t[::-1])))(abar.transpose(0, 2, 1))

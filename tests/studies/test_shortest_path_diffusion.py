@@ -132,6 +132,10 @@ def test_in_principal_axes():
     rows = given["pixels"][~given["held_out"]].reshape(-1, 64).astype(float)
     values = np.linalg.eigvalsh(rows.T @ rows / len(rows)) + 0.01
     assert float(run.distance) == pytest.approx(np.sqrt((np.log(values) ** 2).sum() / 2), rel=1e-6)
+    empty = np.isnan(run.measured.values)  # no axis has the frequency 0, or the largest: nothing is said of these
+    np.testing.assert_array_equal(empty, [True, *[False] * 4, True, True])
+    np.testing.assert_array_equal(np.isnan(run.half_time.values), np.broadcast_to(empty, run.half_time.shape))
+    np.testing.assert_array_equal(np.isnan(run.abar.values).any(axis=(0, 1)), empty)
 
 
 def test_a_file_with_a_spectrum(tmp_path, coloured):

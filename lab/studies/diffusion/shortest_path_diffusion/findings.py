@@ -47,7 +47,7 @@ def _least(values: xr.DataArray) -> list[tuple[str, float]]:
 
 def _heat(result: xr.Dataset) -> str:
     times = result.half_time.sel(schedule=[_OURS, "blurring"]).transpose("radius", "schedule")
-    there = np.flatnonzero((times.values > 0).all(axis=1))  # some bases leave rings empty
+    there = np.flatnonzero(np.isfinite(times.values).all(axis=1))  # some bases leave rings empty
     if not there.size:
         return "Nothing has a half time: half of the signal is gone at once"
     known = there[[0, -1]]

@@ -221,7 +221,7 @@ PICTURES = Pictures(
     Picture("tolerances", "Does a looser tolerance help?", "Evaluations by tolerance: where stability bounds the steps, it "
             "helps little.", _tolerances, along={"tolerance": (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)}, needs=("nfe", "rejected")),
     Picture("slopes", "Two slopes of one term", "Of R_E by μ on [0, 1]. Through the lengths of steps it is the true slope, "
-            "which finite differences confirm; with lengths held it is larger, and up to μ = 5 of the other sign: this one "
+            "which finite differences confirm; with lengths held it is larger, for small μ of the other sign: this one "
             "trains.", _slopes,
             along={"mu": (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0), "length": (1.0,)},
             needs=("slope_held", "slope_through", "slope_apart")),
@@ -230,7 +230,7 @@ PICTURES = Pictures(
     Picture("bars", "Work in training and at prediction", "Grey: evaluations of the whole training, forward; blue: of one "
             "prediction. Seconds are printed by benchmarks/ode.py.", _bars, along={"term": _TERMS, "system": (NETWORK,)},
             needs=_COMPARED),
-    Picture("pareto", "Right by work", "Each point a training on digits with its λ₀. Work falls at about equal answers, until "
+    Picture("pareto", "Right by work", "Each point a training on digits with its λ₀. Work falls at about equal answers, while "
             "too strong a term costs both.", _pareto,
             along={"strength": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0), "system": (NETWORK,)}, needs=("nfe", "accuracy")),
     Picture("straighten", "Ways become straight", "A disc in a ring, under no term and two strengths (evaluations, right): play"

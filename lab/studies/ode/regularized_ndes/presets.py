@@ -26,7 +26,7 @@ PRESETS = (
     Preset("digits", "Digits, cheap to solve (table 1, in small)", "The error of the solver as a term of the loss: half of the "
            "evaluations at equal answers.", DIGITS),
     Preset("digits-vanilla", "Digits without a term", "What is trained without a word about the solver.", VANILLA),
-    Preset("digits-strong", "Too strong a term", "The field is all but 0, and answers are lost.", DIGITS | {"strength": 10.0}),
+    Preset("digits-strong", "Too strong a term", "The field is all but 0; work rises again.", DIGITS | {"strength": 10.0}),
     Preset("digits-stiffness", "Digits, by stiffness", "The other heuristic: R_S falls, evaluations hardly.",
            DIGITS | {"term": "SR"}),
     Preset("digits-local", "One random step", "The follow-up's term: the error of one step, drawn by its length.",
