@@ -75,13 +75,13 @@ def _roughness(result: xr.Dataset) -> str:
 
 
 def _views(result: xr.Dataset) -> str:
-    volume = result.psnr_of.sel(plane="volume").transpose("views", "solver")
+    volume = result.psnr_of.sel(plane="volume").sortby("views").transpose("views", "solver")
     names, views = volume.solver.values, volume.views.values
     best = np.array([str(names[np.nanargmax(row)]) if np.isfinite(row).any() else "" for row in volume.values])
     others = np.flatnonzero(best != "MBIR")
     if not others.size:
         return "MBIR is the best of all methods at every number of views"
-    last = f"{named(result, best[others[-1]])} with {views[others[-1]]}"
+    last = f"{named(result, str(best[others[-1]]))} with {views[others[-1]]}"
     if others.size == len(best):
         return f"Another method beats MBIR at every number of views: {last}"
     return f"MBIR is best with {', '.join(map(str, views[best == 'MBIR']))} views, {last}"

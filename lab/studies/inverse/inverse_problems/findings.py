@@ -170,9 +170,16 @@ def _along(name: str, text: str) -> Callable[[xr.Dataset], str]:
             return _LOST
         most, least = sorted((min, max), key=lambda end: -abs(end(change.values())))
         names = [end(change, key=lambda each: change[each]) for end in (most, least)]
-        told = [f"{short(each)} {'gains' if change[each] >= 0 else 'loses'} {abs(change[each]):.1f} dB" for each in names]
         ends = (f"{float(end[name]):{'.0%' if name == 'seen' else 'g'}}" for end in (first, last))
-        return text.format(*ends) + " " + ", ".join(told if names[0] != names[1] else told[:1])
+        verbs = ["gains" if change[each] >= 0 else "loses" for each in names]
+        (a, b), (x, y) = map(short, names), (f"{abs(change[each]):.1f}" for each in names)
+        if a == b:
+            told = f"{a} {verbs[0]} {x} dB"
+        elif verbs[0] == verbs[1]:
+            told = f"{a} {verbs[0]} most, {x} dB, {b} least, {y}"
+        else:
+            told = f"{a} {verbs[0]} {x} dB, {b} {verbs[1]} {y}"
+        return f"{text.format(*ends)} {told}"
 
     return found
 

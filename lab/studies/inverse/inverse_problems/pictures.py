@@ -93,7 +93,7 @@ def by_width(result: xr.Dataset) -> dict[str, np.ndarray]:
 def _calibration(result: xr.Dataset) -> Any:
     top = 1.35 * float(result.posterior_std.max())
     lines = [
-        draw.curve(*line, short(name), color=tint(name), markers=True) for name, line in by_width(result).items()
+        draw.curve(at, own, short(name), color=tint(name), markers=True) for name, (at, own) in by_width(result).items()
     ]
     return draw.plot(draw.curve([0, top], [0, top], color=draw.MUTED, dash=True), *lines, ylim=(0, top), height=340,
                      xlabel="posterior standard deviation, an eighth of the pixels each", ylabel="spread of the answers",

@@ -13,6 +13,7 @@ _SIGMAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
 _NOISES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 _COMPETITORS = ("posterior mean", "optimal transport", "posterior sampling", "flow given Y", "flow from Y")
 _LINES = 40
+WAYS = {"PMRF": "from X*", "flow given Y": "from noise, given Y", "flow from Y": "from Y"}
 
 
 def _tints() -> dict[str, str]:
@@ -74,8 +75,7 @@ def _images(result: xr.Dataset) -> Any:
 
 
 def _ways(result: xr.Dataset) -> dict[str, np.ndarray]:
-    titles = {"PMRF": "from X*", "flow given Y": "from noise, given Y", "flow from Y": "from Y"}
-    ways = {title: draw.plane(result.path.sel(flow=name)) for name, title in titles.items()}
+    ways = {title: draw.plane(result.path.sel(flow=name)) for name, title in WAYS.items()}
     return {title: way for title, way in ways.items() if np.isfinite(way).all()}
 
 

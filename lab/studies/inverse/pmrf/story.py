@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import RING
 
 STORY = Story(
@@ -43,5 +44,6 @@ STORY = Story(
         "The posterior mean errs by {mmse:.3g} and is W₂ = {w2_mean:.3g} from the data; sampling errs by {mse_sampling:.3g}.",
         "PMRF errs by {mse_pmrf:.3g} at W₂ = {w2_pmrf:.3g}; no estimator with the law of the data errs less than {d_max:.3g}.",
     ),
+    finds=FINDS,
     question="How close can an answer be that still looks real?",
 )

@@ -66,6 +66,8 @@ def _probabilities(result: xr.Dataset) -> str:
 def _spectrum(result: xr.Dataset) -> str:
     k = result.sizes["chosen"]
     top = min(k, result.sizes["mode"])
+    if k == 1:
+        return f"In {float(result.taken[0]):.0%} of the draws the eigenvector is that of the largest eigenvalue"
     inside = number(float(result.taken[:top].sum()), 2)
     return f"Of {k} eigenvectors taken {inside} on average belong to the {top} largest eigenvalues"
 
