@@ -188,7 +188,7 @@ PICTURES = Pictures(
     Picture("relaxation", "How far a step goes", "A step moves μ by the share λ/t of the way to the denoised image: above 1 it "
             "overshoots, above 2 errors grow.", _relaxation),
     Picture("filmstrip", "An answer on its way", "Columns are times. The noise end is what the next noise is made of: with DTA "
-            "it stays, without it every step has fresh noise.", _filmstrip),
+            "it comes to rest towards the end, without it every step has fresh noise.", _filmstrip),
     Picture("plane", "Two answers in the plane", "Only x₂ was measured, and two modes agree with it. Points: x_t of 300 "
             "answers, coloured by the mode they end in; shaded: exact posterior samples with as much noise. Play it.", _plane,
             plays="moment"),

@@ -162,9 +162,17 @@ def _noise(result: xr.Dataset) -> Any:
     return draw.over(result.noise, shares, levels={"MMSE": 1.0}, logx=True, ylabel="error / MMSE")
 
 
-def _possible(study: Study, data: Data) -> tuple[str, ...]:
-    shortened = ("super-resolution", "inpainting") if data.arrays["x"].shape[1] > 1 else ()
-    return ("denoising", "coloured noise", "mixing", "blur", *shortened)
+def _possible(study: Study, data: Data) -> list[str]:
+    """The tasks that the study takes as it is: some are too short for the data, or without noise at the start."""
+
+    def is_taken(task: str) -> bool:
+        try:
+            study.but(task=task).check(data)
+        except ValueError:
+            return False
+        return True
+
+    return [task for task in study.parameters()["task"].objects if is_taken(task)]
 
 
 def _tasks(result: xr.Dataset) -> Any:
@@ -189,7 +197,8 @@ PICTURES = Pictures(
             "many steps, a sample of the posterior, and the truth.", _images, needs=("images",)),
     Picture("paths", "Three ways to the data", "Each particle from its start (grey tail) to where it ends; orange: the x that "
             "were measured. From the posterior mean the way is short.", _paths, plays="t"),
-    Picture("error", "Error against steps", "One step gives the posterior mean; more of them cost error.", _error),
+    Picture("error", "Error against steps", "One step gives the posterior mean, where the start has no noise; "
+            "more of them cost error.", _error),
     Picture("covariance", "How the covariance is reached", "Euler's method is of order one: ten times the steps, a tenth of "
             "the error.", _covariance),
     Picture("sigma", "What the noise of the start costs", "Little of it is nearly free, and reaches the law slowly where Y "

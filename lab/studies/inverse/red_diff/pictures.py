@@ -119,7 +119,8 @@ PICTURES = Pictures(
             "where the averaged objective rests; grey: the start.",
             common.by_choice("order", "order of times"), along={"order": ("descending", "random", "ascending")},
             needs=("quality",), also=(*_QUALITIES, "quality_rest")),
-    Picture("heat", "Strength and rate", "PSNR; along λ little changes, since Adam does not see how large a slope is.", _heat,
+    Picture("heat", "Strength and rate", "PSNR; along λ less changes than along η, since Adam does not see how "
+            "large a slope is.", _heat,
             along={"lam": (0.001, 0.01, 0.1, 1.0, 10.0), "rate": (0.001, 0.004, 0.016, 0.064, 0.25, 1.0)}, needs=("quality",)),
     Picture("bed", "Beside the closed form", "Distance from the exact posterior mean, for each weight: in descending order it "
             "ends nearer than where its objective rests.", _bed,
