@@ -65,8 +65,8 @@ def _steps(result: xr.Dataset) -> str:
         mean = result.w2sq.sel(schedule=name).mean("seed").sortby("nfe").values
         beyond = np.flatnonzero(~(mean <= 2 * floor))
         first = 0 if not beyond.size else int(beyond[-1]) + 1
-        told.append(f"from {steps[first]} on ({name})" if first < len(steps) else f"not in {steps[-1]} ({name})")
-    return f"Euler steps until W₂² is within twice its floor: {', '.join(told)}"
+        told.append(f"{steps[first] if first < len(steps) else f'over {steps[-1]}'} ({name})")
+    return f"Euler steps to twice the floor of W₂²: {', '.join(told)}"
 
 
 def _weight(result: xr.Dataset) -> str:

@@ -32,8 +32,8 @@ STORY = Story(
               ("steps", "weight")),
         Group("When straight lines are best", "The angle is {phi_total:.3f}; at π/2 = 1.571 straight lines are best.",
               ("curves",)),
-        Group("With images, with networks", "Samples are as good as data where their W₂² is {w2sq_floor:.3g}, that of fresh data.",
-              ("images", "training")),
+        Group("With images, with networks", "Samples are as good as data where their W₂² is {w2sq_floor:.3g}, that of fresh "
+              "data.", ("images", "training")),
     ),
     says=(
         "The angle of the chord is {phi_total:.3f} ± {phi_error:.3f}, and no schedule has less energy than {least:.3f}.",
