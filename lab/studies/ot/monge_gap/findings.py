@@ -57,7 +57,7 @@ def _rivals(result: xr.Dataset) -> str:
     """Only the last one is not there to compare with."""
     scale = float(result.displacement)
     gaps, fits = ([_gap(float(each), size) for each in result[name].values[[0, -1]]]
-                  for name, size in (("gap_of", scale), ("fit_of", 0.0)))
+                  for name, size in (("gap_of", scale), ("fit_of", 1e-3)))
     first, last = (str(name) for name in result.rival.values[[0, -1]])
     return f"The {first} map has a gap of {gaps[0]} and a divergence of {fits[0]}; {last}: {gaps[1]} and {fits[1]}"
 
