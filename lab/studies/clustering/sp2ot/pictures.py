@@ -16,7 +16,7 @@ _METHODS = ("balanced", "uot", "p2ot", "sp2ot")
 _SCORES = ("macro_acc", "nmi", "f1")
 
 
-def _there(result: xr.Dataset) -> list[tuple[str, str]]:
+def there(result: xr.Dataset) -> list[tuple[str, str]]:
     """The algorithms of a sweep, each with its colour."""
     given = result.algorithm.values.tolist()
     tints = zip(_METHODS, draw.colours(len(_METHODS)), strict=True)
@@ -93,15 +93,18 @@ def _curves(result: xr.Dataset) -> Any:
 # ---- sweeps --------------------------------------------------------------------------------------------------------
 
 
+def sorted_shares(result: xr.Dataset) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Shares of the mass, the largest first: of the classes, and of the clusters of each algorithm."""
+    mass = {method: result.cluster_mass.sel(algorithm=method).values for method, _ in there(result)}
+    truth = result.class_share.isel(algorithm=0) if "algorithm" in result.class_share.dims else result.class_share
+    return np.sort(truth.values)[::-1], {method: np.sort(each / each.sum())[::-1] for method, each in mass.items()}
+
+
 def _sizes(result: xr.Dataset) -> Any:
-    lines = []
-    for method, tint in _there(result):
-        mass = result.cluster_mass.sel(algorithm=method).values
-        at = np.arange(1, mass.size + 1)
-        lines.append(draw.curve(at, np.sort(mass / mass.sum())[::-1], method, color=tint, markers=True))
-    truth = np.sort(result.class_share.isel(algorithm=0).values if "algorithm" in result.class_share.dims
-                    else result.class_share.values)[::-1]
-    lines.append(draw.curve(np.arange(1, truth.size + 1), truth, "classes", color=draw.INK, dash=True))
+    truth, shares = sorted_shares(result)
+    at = np.arange(1, truth.size + 1)
+    lines = [draw.curve(at, shares[method], method, color=tint, markers=True) for method, tint in there(result)]
+    lines.append(draw.curve(at, truth, "classes", color=draw.INK, dash=True))
     return draw.plot(
         *lines, xlabel="cluster, the largest first", ylabel="share of the mass", ylim=(0, None),
         xticks=range(1, truth.size + 1, 1 + truth.size // 16),
@@ -109,7 +112,7 @@ def _sizes(result: xr.Dataset) -> Any:
 
 
 def _groups(result: xr.Dataset) -> Any:
-    shown, layers = _there(result), []
+    shown, layers = there(result), []
     for i, (method, tint) in enumerate(shown):
         heights = result.group_acc.sel(algorithm=method).isel(epochs=-1).values
         at = np.arange(3) + 0.2 * (i - (len(shown) - 1) / 2)
@@ -121,10 +124,16 @@ def _groups(result: xr.Dataset) -> Any:
     )
 
 
+def trained(result: xr.Dataset) -> list[tuple[str, str, xr.Dataset]]:
+    """Each algorithm with its colour and its runs, and the k-means where all of them begin."""
+    of = [(method, tint, result.sel(algorithm=method).isel(epochs=-1)) for method, tint in there(result)]
+    if 0 not in result.epochs.values:
+        return of
+    return [("k-means", draw.MUTED, result.isel(algorithm=0).sel(epochs=0)), *of]
+
+
 def _scores(result: xr.Dataset) -> Any:
-    of = [(method, tint, result.sel(algorithm=method).isel(epochs=-1)) for method, tint in _there(result)]
-    if 0 in result.epochs.values:  # where all algorithms begin
-        of = [("k-means", draw.MUTED, result.isel(algorithm=0).sel(epochs=0)), *of]
+    of = trained(result)
     values = np.array([[runs[name].values for name in _SCORES] for *_, runs in of])
     low = max(0.0, np.floor(10 * np.nanmin(values) - 1) / 10)
     layers: list[Any] = []

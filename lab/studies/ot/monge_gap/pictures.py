@@ -64,11 +64,16 @@ def _turns(result: xr.Dataset) -> Any:
     )
 
 
+def above_exact(result: xr.Dataset) -> dict[str, np.ndarray]:
+    """How far each form is above the exact gap, in units of epsilon."""
+    exact = float(result.gap)
+    epsilon = (result.low_by.values - exact) / np.log(result.sizes["point"])
+    return {name: (result[f"{name}_by"].values - exact) / epsilon for name in ("entropic", "kl")}
+
+
 def _bracket(result: xr.Dataset) -> Any:
-    """How far each form is from the exact gap, in units of epsilon, between its bounds."""
-    at, n, exact = result.epsilon_share.values, result.sizes["point"], float(result.gap)
-    epsilon = (result.low_by.values - exact) / np.log(n)
-    off = {name: (result[f"{name}_by"].values - exact) / epsilon for name in ("entropic", "kl")}
+    """Both forms between their bounds."""
+    at, n, off = result.epsilon_share.values, result.sizes["point"], above_exact(result)
     return draw.plot(
         draw.band(at, 0 * at + np.log(n), 0 * at + 2 * np.log(n), color=draw.SOURCE),
         draw.band(at, 0 * at - np.log(n), 0 * at, color=draw.TARGET),

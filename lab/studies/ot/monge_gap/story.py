@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import LEARNED
 
 STORY = Story(
@@ -29,11 +30,12 @@ STORY = Story(
         Group("With an entropy", "It is learned by {gap_entropic:.3g}, where the exact gap is {gap:.3g}.", ("bracket",)),
         Group("Other maps", "A constant map has no gap: it says nothing of where points should go.",
               ("rivals", "field", "dimensions")),
-        Group("As it is learned", "Divergence and gap together: one for the image, one for the way.",
+        Group("As it is learned", "The images are {fit:.3g} from the targets in divergence, at a gap of {gap:.3g}.",
               ("film", "training", "loss")),
         Group("What it hangs on", "Too small a weight leaves any map, too large a one holds points back.",
               ("weights", "beside", "costs", "symmetry")),
     ),
     says=("The pairs cost {displacement:.3g}, the least is {least:.3g}.", "{crossing:.0f} pairs of lines cross."),
+    finds=FINDS,
     question="How far is a map from moving optimally?",
 )

@@ -79,12 +79,18 @@ def _convergence(result: xr.Dataset) -> Any:
     )
 
 
-def hessians(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """(m + n, m + n) each: the Hessian of the dual over eta at the plan, whole and as the last Newton step had it."""
+def kept_entries(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The plan of mass 1, and which of its entries the last Newton step kept."""
     plan = result.plan.values / float(result.a.sum())
     kept = plan >= float(result.cutoff) * (1 - 1e-12)  # the very entry that it is
     kept[np.arange(plan.shape[0]), plan.argmax(1)] = True  # the largest of each row and column stay
     kept[plan.argmax(0), np.arange(plan.shape[1])] = True
+    return plan, kept
+
+
+def hessians(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """(m + n, m + n) each: the Hessian of the dual over eta at the plan, whole and as the last Newton step had it."""
+    plan, kept = kept_entries(result)
     diagonal = np.r_[plan.sum(1), plan.sum(0)]  # full sums, whatever is dropped
 
     def hessian(block):
@@ -110,9 +116,14 @@ def _hessian(result: xr.Dataset) -> Any:
     return draw.strip(panels, height=340)
 
 
-def _steps(result: xr.Dataset) -> Any:
+def stepped(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Which iterations are Newton steps, and their numbers."""
     at = np.flatnonzero(np.isfinite(result.nnz_row.values))
-    step = np.arange(1, at.size + 1)
+    return at, np.arange(1, at.size + 1)
+
+
+def _steps(result: xr.Dataset) -> Any:
+    at, step = stepped(result)
     return draw.plot(
         draw.curve(step, result.nnz_row.values[at], "entries in a row", markers=True),
         draw.curve(step, np.maximum(result.cg_iters.values[at], 0.5), "CG iterations", color=draw.TARGET, markers=True),
@@ -122,8 +133,7 @@ def _steps(result: xr.Dataset) -> Any:
 
 
 def _dropped(result: xr.Dataset) -> Any:
-    at = np.flatnonzero(np.isfinite(result.nnz_row.values))
-    step = np.arange(1, at.size + 1)
+    at, step = stepped(result)
     return draw.plot(
         draw.curve(step, result.history_error.values[at], "error after it", markers=True),
         draw.curve(step, result.dropped_mass.values[at], "mass left out", color=draw.TARGET, markers=True),
@@ -139,8 +149,13 @@ def _plan(result: xr.Dataset) -> Any:
     )
 
 
+def linked(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the entries that are drawn."""
+    return np.nonzero(result.plan.values > 1e-3 * result.plan.values.max())
+
+
 def _links(result: xr.Dataset) -> Any:
-    i, j = np.nonzero(result.plan.values > 1e-3 * result.plan.values.max())
+    i, j = linked(result)
     names = [draw.label(str(name), result.axis.attrs.get("units", "")) for name in result.axis.values]
     if result.axis.dtype.kind in "iu":
         names = ["x₁", "x₂"]
@@ -261,11 +276,16 @@ def _over_both(result: xr.Dataset) -> str:
     return "" if {"epsilon", _size(result)} <= set(result.dims) else "it shows a sweep over epsilon and sizes"
 
 
-def _ratio(result: xr.Dataset) -> Any:
+def sides_of(result: xr.Dataset) -> tuple[str, list[int]]:
+    """Along which parameter the sizes are, and how many points they mean."""
     size = _size(result)
+    return size, [int(k) ** 2 if size == "side" else int(k) for k in result[size].values]
+
+
+def _ratio(result: xr.Dataset) -> Any:
+    size, points = sides_of(result)
     ratio = result.work_ratio.transpose("epsilon", size).values[::-1]
     limited = (result.sinkhorn_error > sweeping.parameters(result)["tolerance"]).transpose("epsilon", size).values[::-1]
-    points = [int(k) ** 2 if size == "side" else int(k) for k in result[size].values]
     y, x = np.indices(ratio.shape)
     texts = [f"{'≥ ' if few else ''}{value:.2g}" for value, few in zip(ratio.ravel(), limited.ravel(), strict=True)]
     return draw.heatmap(

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Near the optimum the plan is all but sparse: a few Newton steps with a sparse Hessian do what thousands of sweeps do.",
     hero=("gap", "plan"),
@@ -18,12 +20,13 @@ STORY = Story(
              lambda before, after: after.newton_steps <= before.newton_steps + 3),
     ),
     groups=(
-        Group("When is the plan sparse?", "A sparse Hessian misses what lies outside its largest entries.",
+        Group("When is the plan sparse?", "Newton's last Hessian drops what is below {cutoff:.1g} of the mass.",
               ("hessian", "entries", "outside", "plans", "links")),
         Group("How the steps go", "Newton took {newton_steps:.0f} steps, Sinkhorn {sinkhorn_sweeps:.0f} sweeps.",
               ("steps", "convergence", "dropped", "superlinear", "tails")),
         Group("What decides the sweeps", "The second singular value of the plan: s₂ = {s2:.6f}.", ("rate", "second")),
         Group("Where it pays", "Sinkhorn does {work_ratio:.3g} times the work of Newton here.", ("work", "ratio")),
     ),
+    finds=FINDS,
     question="When does Newton beat a thousand Sinkhorn steps?",
 )

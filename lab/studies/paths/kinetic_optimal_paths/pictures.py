@@ -22,7 +22,7 @@ def _tints(result: xr.Dataset) -> dict[str, str]:
     return dict(zip(result.schedule.values.tolist(), draw.colours(result.sizes["schedule"]), strict=True))
 
 
-def _shown(result: xr.Dataset) -> dict[str, str]:
+def seen_schedules(result: xr.Dataset) -> dict[str, str]:
     """The three schedules that are looked at, with their colours."""
     tints = _tints(result)
     return {name: tints[name] for name in ("kinetic optimal", "linear", sweeping.parameters(result)["beside"])}
@@ -36,7 +36,7 @@ def _full_and_dashed(result: xr.Dataset, full: str, dashed: str) -> list[Any]:
     """Two variables over time, of each schedule that is looked at."""
     return [
         draw.curve(result.t, result[name].sel(schedule=schedule), color=tint, dash=name == dashed)
-        for schedule, tint in _shown(result).items() for name in (full, dashed)
+        for schedule, tint in seen_schedules(result).items() for name in (full, dashed)
     ]
 
 
@@ -46,7 +46,7 @@ def _particles(result: xr.Dataset, moment: int) -> Any:
     before = np.clip(np.arange(moment - _TAIL + 1, moment + 1), 0, None)  # at first, where they began, more than once
     shades = result.marginal.values if "marginal" in result else None
     panels = {}
-    for k, name in enumerate(_shown(result)):
+    for k, name in enumerate(seen_schedules(result)):
         position = result.position.sel(schedule=name).values
         panels[_title(result, name)] = draw.Panel(
             position[moment], position[before][:, :_TAILED], None if shades is None else shades[k, moment],
@@ -76,7 +76,7 @@ def _separation(result: xr.Dataset) -> Any:
 
 def _schedules(result: xr.Dataset) -> Any:
     return draw.plot(
-        *_full_and_dashed(result, "a", "m"), *draw.legend(list(_shown(result).items()), 1.03, (-0.38, 0.62)),
+        *_full_and_dashed(result, "a", "m"), *draw.legend(list(seen_schedules(result).items()), 1.03, (-0.38, 0.62)),
         draw.text([1.03], [0.99], "a, of data"), draw.text([1.03], [0.02], "m, of noise (dashed)"),
         xlabel="time t", ylabel="a and m", xlim=(0, 1.45), ylim=(0, 1.05), xticks=_QUARTERS,
     )
@@ -91,7 +91,7 @@ def _chord(result: xr.Dataset) -> Any:
     arc = np.linspace(0, np.pi / 2, 100)
     layers = [draw.curve(np.cos(arc), np.sin(arc), color=draw.MUTED)]
     layers += [draw.segments([0, 0], [0, 0], [1, np.cos(total)], [0, np.sin(total)], 0.3, color=draw.MUTED)]
-    shown, tenths = _shown(result), slice(0, None, (result.sizes["t"] - 1) // 10)
+    shown, tenths = seen_schedules(result), slice(0, None, (result.sizes["t"] - 1) // 10)
     for name, tint in reversed(shown.items()):
         run = result.sel(schedule=name)
         r = np.hypot(run.a.values, run.m.values)
@@ -112,7 +112,7 @@ def _chord(result: xr.Dataset) -> Any:
 
 
 def _integrand(result: xr.Dataset) -> Any:
-    shown = _shown(result)
+    shown = seen_schedules(result)
     inside = result.density_conditional.sel(schedule=list(shown)).values[:, 10:-10]
     top = min(1.15 * float(inside.max()), 6.0)
     return draw.plot(
@@ -139,7 +139,7 @@ def _energies(result: xr.Dataset) -> Any:
 
 def _images(result: xr.Dataset) -> Any:
     sheets = {}
-    for name in _shown(result):
+    for name in seen_schedules(result):
         pixels = np.clip((result.sample_image.sel(schedule=name).values + 1) / 2, 0, 1)
         pixels = np.pad(pixels, ((0, 0), (0, 1), (0, 1)), constant_values=0.5)
         rows = pixels[: len(pixels) // 4 * 4].reshape(-1, 4, *pixels.shape[1:])
@@ -150,12 +150,12 @@ def _images(result: xr.Dataset) -> Any:
 def _training(result: xr.Dataset) -> Any:
     titles = [
         f"{_SHORT.get(name, name)}, W₂² {float(distance):.3f}"
-        for name, distance in zip(_shown(result), result.w2sq_network, strict=True)
+        for name, distance in zip(seen_schedules(result), result.w2sq_network, strict=True)
     ]
     least = [float(loss) for loss in result.loss_least]
     return draw.training(
         dict(zip(titles, result.loss, strict=True)), least=dict(zip(titles, least, strict=True)), bins=60,
-        colors=dict(zip(titles, _shown(result).values(), strict=True)),
+        colors=dict(zip(titles, seen_schedules(result).values(), strict=True)),
         ylabel=f"loss, mean of {max(1, result.sizes['step'] // 60)} steps", ylim=(0, None),
     )
 
@@ -209,11 +209,16 @@ def _one_axis(result: xr.Dataset) -> str:
     return f"it shows a sweep over one of {', '.join(_AXES)}"
 
 
-def _curves(result: xr.Dataset) -> Any:
+def what_changed(result: xr.Dataset) -> tuple[str, str]:
+    """The parameter along which the curves are, and its sign."""
     (name,) = sweeping.swept(result)
+    return name, {"dimension": "d", "spectrum": "e"}.get(name, name)
+
+
+def _curves(result: xr.Dataset) -> Any:
+    name, sign = what_changed(result)
     theta = result.theta.values
     theta = theta if theta.ndim == 1 else theta[0]
-    sign = {"dimension": "d", "spectrum": "e"}.get(name, name)
     tints = draw.colours(result.sizes[name], ordered=name != "spectrum")
     shown = result.gamma if name == "draws" else result.lam  # where λ is not seen to differ
     rows = shown.transpose(name, "theta").values

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "The schedule of least kinetic energy carries noise to data in two steps, where straight lines need many.",
     hero=("particles", "chord"),
@@ -30,12 +32,13 @@ STORY = Story(
               ("steps", "weight")),
         Group("When straight lines are best", "The angle is {phi_total:.3f}; at π/2 = 1.571 straight lines are best.",
               ("curves",)),
-        Group("With images, with networks", "Digits are told apart early, and a network learns each of these velocities.",
-              ("images", "training")),
+        Group("With images, with networks", "Samples are as good as data where their W₂² is {w2sq_floor:.3g}, that of fresh "
+              "data.", ("images", "training")),
     ),
     says=(
         "The angle of the chord is {phi_total:.3f} ± {phi_error:.3f}, and no schedule has less energy than {least:.3f}.",
         "Fresh data are at W₂² = {w2sq_floor:.3g} from each other: nothing below it can be told from them.",
     ),
+    finds=FINDS,
     question="Which path to the data moves the least?",
 )

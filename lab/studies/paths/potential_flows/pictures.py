@@ -19,7 +19,7 @@ def _tints() -> dict[str, str]:
     return dict(zip(FLOWS, (series[0], series[1], series[2], series[3], draw.MUTED), strict=True))
 
 
-def _there(result: xr.Dataset) -> list[str]:
+def there(result: xr.Dataset) -> list[str]:
     return [str(name) for name in result.flow.values if np.isfinite(result.total.sel(flow=name))]
 
 
@@ -28,7 +28,7 @@ def _there(result: xr.Dataset) -> list[str]:
 
 def _motion(result: xr.Dataset, at: int) -> Any:
     """Points on the landscapes that they climb, each scaled to its highest place over all times."""
-    names = _there(result)
+    names = there(result)
     wide, tall = ((float(side[0]), float(side[-1])) for side in (result.gx.values, result.gy.values))
     time = float(sweeping.parameters(result)["time"])
     heights = {name: result.height.sel(flow=name).values for name in names}
@@ -54,7 +54,7 @@ def _bars(names: list[str], energy: Any, w2: Any, tints: list[str], xlabel: str)
 
 
 def _energies(result: xr.Dataset) -> Any:
-    names = _there(result)
+    names = there(result)
     energy, w2 = (result[what].sel(flow=names).values for what in ("total", "w2"))
     return _bars(names, energy, w2, [_tints()[name] for name in names], "flow")
 
@@ -64,7 +64,7 @@ def _by_time(result: xr.Dataset, name: str, **axes: Any) -> Any:
     seen = {flow: result.t <= last if (flow, name) == ("Hamilton-Jacobi", "log_density") else result.t >= 0 for flow in FLOWS}
     lines = [
         draw.curve(result.t.values, result[name].sel(flow=flow).where(seen[flow]).values, flow, color=_tints()[flow])
-        for flow in _there(result)
+        for flow in there(result)
     ]
     return draw.plot(*lines, xlabel="time t / T", ylabel=draw.label(result[name]), **axes)
 
@@ -192,7 +192,7 @@ PICTURES = Pictures(
     Picture("speed", "Who moves when", "Mean squared velocity over time: waves start from rest, heat slows down, lines keep "
             "their speed.", lambda result: _by_time(result, "energy", ylim=(0, None))),
     Picture("trajectories", "The same points, each equation", "Ways from the same starts; blue: their ends.", lambda result:
-            draw.trajectories({name: result.paths.sel(flow=name).values for name in _there(result)}, most=_LINES)),
+            draw.trajectories({name: result.paths.sel(flow=name).values for name in there(result)}, most=_LINES)),
     Picture("density", "How points crowd", "Mean change of the log density along points, minus the integral of the Laplacian.",
             lambda result: _by_time(result, "log_density")),
     Picture("steps", "How many steps", "Error of the end in so many steps of Euler (the paper's) and of RK4, by flow.", _steps),

@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import DIGITS
 
 STORY = Story(
@@ -36,7 +37,7 @@ STORY = Story(
         Group("How many steps?", "The paper takes unit steps of Euler, which is exact for lines only.", ("steps",)),
         Group("Potentials on a generator", "What each potential changes: train some, or take a preset with digits.",
               ("climbing", "images", "ways", "kinetic")),
-        Group("Are they different?", "Once ways are long, a fresh classifier tells any of them apart, straight lines too.",
+        Group("Are they different?", "Of ways that are long enough, a fresh classifier tells straight lines apart too.",
               ("vp", "confusion", "alike")),
         Group("What training depends on", "An equation keeps potentials recognisable; without one they lose it.",
               ("losses", "equations", "weights", "numbers", "longer")),
@@ -45,5 +46,6 @@ STORY = Story(
         "Hamilton and Jacobi's flow costs {energy_hj:.3g}, and W₂² between its ends is {w2sq:.3g}.",
         "For their own ends waves pay {ratio_wave:.3f} W₂², heat {ratio_heat:.3f}.",
     ),
+    finds=FINDS,
     question="Which equation moves the mass most cheaply?",
 )

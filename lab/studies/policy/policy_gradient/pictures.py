@@ -20,7 +20,7 @@ def _tint(rule: Any) -> str:
     return dict(zip(RULES, (draw.MUTED, *draw.colours(4)), strict=True))[str(rule)]
 
 
-def _rules(result: xr.Dataset) -> list[str]:
+def rules(result: xr.Dataset) -> list[str]:
     return [str(rule) for rule in result.rule.values]
 
 
@@ -35,7 +35,7 @@ def _by_update(result: xr.Dataset, name: str, ylabel: str, *more: Any, below: An
     t = result["update"].values
     seen = t >= 1
     layers: list[Any] = [*more]
-    for rule in _rules(result):
+    for rule in rules(result):
         values = result[name].sel(rule=rule).values
         values = values if below is None else below - values
         layers.append(draw.curve(t[seen], values.mean(axis=0)[seen], rule, color=_tint(rule)))
@@ -62,7 +62,7 @@ def _gaps(result: xr.Dataset) -> Any:
 
 def _returns(result: xr.Dataset) -> Any:
     layers: list[Any] = []
-    for rule in _rules(result):
+    for rule in rules(result):
         own = result.sel(rule=rule)
         at = own.steps.mean("run").values
         layers.append(draw.band(at, *_band(own.ret.values), color=_tint(rule)))
@@ -70,15 +70,20 @@ def _returns(result: xr.Dataset) -> Any:
     return draw.plot(*layers, xlabel="steps of the environment", ylabel="return", height=380)
 
 
+def last_returns(result: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Returns at the end along the first step, of the methods that ran."""
+    return {rule: result[f"last_{SHORT[rule]}"] for rule in RULES if np.isfinite(result[f"last_{SHORT[rule]}"]).any()}
+
+
 def _robust(result: xr.Dataset) -> Any:
-    lines = {rule: result[f"last_{SHORT[rule]}"] for rule in RULES if np.isfinite(result[f"last_{SHORT[rule]}"]).any()}
+    lines = last_returns(result)
     return draw.over(
         result.g0, lines, colors={rule: _tint(rule) for rule in lines}, xlabel="step γ₀ (PG and HARPG: a share of it)",
         ylabel="return at the end", height=320,
     )
 
 
-def _alive(result: xr.Dataset, part: int) -> int:
+def alive(result: xr.Dataset, part: int) -> int:
     return max(1, int(result.alive.values[part].sum()))
 
 
@@ -94,14 +99,14 @@ def _states(result: xr.Dataset, ground: np.ndarray, environment: str) -> list[st
 def _episode(result: xr.Dataset, at: int) -> Any:
     """Before and after the training, side by side, from the same start."""
     lines, rewards = result.line.values, result.reward.values
-    seen = [lines[part, : _alive(result, part)].reshape(-1, 2) for part in range(2)]
+    seen = [lines[part, : alive(result, part)].reshape(-1, 2) for part in range(2)]
     finite = np.concatenate(seen)
     xlim, ylim = draw.window(finite)
     given = sweeping.parameters(result).get("environment", "")
     wide, high = xlim[1] - xlim[0], ylim[1] - ylim[0]
     layers: list[Any] = []
     for part, name in enumerate(("before", "after")):
-        left, now = part * 1.15 * wide, min(at, _alive(result, part) - 1)
+        left, now = part * 1.15 * wide, min(at, alive(result, part) - 1)
         trail = lines[part, max(0, now - _TAIL) : now + 1, -1]
         shape = lines[part, now]
         ground = np.unique(finite.round(6), axis=0) if given == TABULAR else trail
@@ -124,8 +129,13 @@ def _episode(result: xr.Dataset, at: int) -> Any:
     )
 
 
+def plane_of(result: xr.Dataset) -> list[str]:
+    """Names of the axes of the map of choices, and of its value."""
+    return result.attrs.get("plane", "action | state | probability").split(" | ")
+
+
 def _choices(result: xr.Dataset) -> Any:
-    x, y, value = result.attrs.get("plane", "action | state | probability").split(" | ")
+    x, y, value = plane_of(result)
     signed = value == "mean action"
     return draw.heatmap(
         result.choice.values, result.row.values, result.column.values, xlabel=x, ylabel=y, clabel=value, signed=signed,
@@ -155,7 +165,7 @@ def _path(result: xr.Dataset) -> Any:
     ways, drawn = result.way.values, result.sampled.values
     xlim, ylim = draw.window(ways[np.isfinite(ways).all(axis=2)])
     layers: list[Any] = []
-    for rule, way, seen in zip(_rules(result), ways, drawn, strict=True):
+    for rule, way, seen in zip(rules(result), ways, drawn, strict=True):
         if rule == "N-PG-IGT" or "HARPG" in rule:
             inside = (seen >= [xlim[0], ylim[0]]) & (seen <= [xlim[1], ylim[1]])
             seen = np.where(inside.all(axis=1, keepdims=True), seen, np.nan)
@@ -184,7 +194,7 @@ def _norms(result: xr.Dataset) -> Any:
 def _rates(result: xr.Dataset) -> Any:
     t = result["update"].values
     layers = [
-        draw.curve(t[t >= 1], result.eta.sel(rule=rule).values[t >= 1], rule, color=_tint(rule)) for rule in _rules(result)
+        draw.curve(t[t >= 1], result.eta.sel(rule=rule).values[t >= 1], rule, color=_tint(rule)) for rule in rules(result)
     ]
     return draw.plot(*layers, xlabel="update t", ylabel="weight η of the new gradient", logx=True, logy=True, height=260)
 

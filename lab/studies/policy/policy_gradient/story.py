@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import LARGE, MORE, SMALL
 
 STORY = Story(
@@ -27,9 +28,9 @@ STORY = Story(
              lambda before, after: after.err_nharpg < 0.9 * before.err_nharpg),
     ),
     groups=(
-        Group("What it earns", "Errors and returns are not in one order. Off and below the best at the end: N-HARPG "
-              "{err_nharpg:.2f} and {gap_nharpg:.2f}, N-PG-IGT {err_igt:.2f} and {gap_igt:.2f}, plain ascent {err_pg:.0f} and "
-              "{gap_pg:.2f}.", ("gaps", "robust")),
+        Group("What it earns", "Off the gradient and below the best at the end: N-HARPG {err_nharpg:.2f} and "
+              "{gap_nharpg:.2f}, N-PG-IGT {err_igt:.2f} and {gap_igt:.2f}, plain ascent {err_pg:.3g} and {gap_pg:.2f}.",
+              ("gaps", "robust")),
         Group("How each goes", "Where a product of two means is taken for the mean product, B v is {bias_means:.0f} "
               "standard errors off; of single episodes {bias_each:.1f}.", ("path", "norms", "rates")),
         Group("What was learned", "{null:.0f} directions of the parameters change nothing, or next to it.",
@@ -40,5 +41,6 @@ STORY = Story(
         "Slopes: N-PG-M {slope_npgm:.2f}, N-PG-IGT {slope_igt:.2f}, N-HARPG {slope_nharpg:.2f}; theory: -1/3, -2/5, -1/2.",
         "Returns: N-PG-M {last_npgm:.4g}, N-PG-IGT {last_igt:.4g}, N-HARPG {last_nharpg:.4g}, HARPG {last_harpg:.4g}.",
     ),
+    finds=FINDS,
     question="How few trajectories show the way up?",
 )

@@ -11,6 +11,7 @@ from lab.studies.contract import Picture, Pictures
 from .presets import LEARNED
 
 _CAMERA = (65, 12)
+TERMS = ("bijectivity", "orthogonality", "coupling", "transport")  # of the loss, that are drawn
 _VARIANTS = ("none", "uniSW", "biSW", "EBSW", "maxSW")
 
 
@@ -123,8 +124,7 @@ def _sizes(result: xr.Dataset) -> Any:
 
 
 def _terms(result: xr.Dataset) -> Any:
-    names = ("bijectivity", "orthogonality", "coupling", "transport")
-    return draw.training({name: result.terms.sel(term=name).values for name in names})
+    return draw.training({name: result.terms.sel(term=name).values for name in TERMS})
 
 
 def _course(result: xr.Dataset) -> Any:

@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import LEARNED
 
 STORY = Story(
@@ -28,10 +29,12 @@ STORY = Story(
         Group("The map", "The best map of as many eigenfunctions is off by {floor:.2g} %.",
               ("map", "best", "correct", "sizes")),
         Group("Sliced transport", "One direction is a sort; the mean over many is a distance.", ("sliced", "weights")),
-        Group("As it is learned", "Both maps must be each other's way back, and keep areas.",
-              ("film", "course", "terms", "refined")),
-        Group("What it hangs on", "Transport helps at first.", ("crossing", "variants")),
+        Group("As it is learned", "What is left of the terms: bijectivity {bijectivity:.3g}, orthogonality "
+              "{orthogonality:.3g}, coupling {coupling:.3g}.", ("film", "course", "terms", "refined")),
+        Group("What it hangs on", "With this weight of transport the map is off by {error_map:.3g} %, features by "
+              "{error_nearest:.3g} %.", ("crossing", "variants")),
     ),
     says=("The correspondence is off by {error:.2g} % in the mean.", "The best map of as many by {floor:.2g} %."),
+    finds=FINDS,
     question="Which point of one body is which of the other?",
 )

@@ -20,7 +20,7 @@ def _tints(result: xr.Dataset) -> list[str]:
     return draw.colours(result.sizes["prototype"])
 
 
-def _size(result: xr.Dataset, slide: int) -> int:
+def size_of(result: xr.Dataset, slide: int) -> int:
     """The patches of a bag."""
     return int((result.main.values[slide] >= 0).sum())
 
@@ -64,7 +64,7 @@ def _mosaic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         which = np.argwhere(result.main.values >= 0)
         rows, columns = result.position.values[which[:, 0], which[:, 1]].T
         return rows, columns, which
-    n = _size(result, slide)
+    n = size_of(result, slide)
     if "position" in result:
         rows, columns = result.position.values[slide, :n].T
         rows, columns = rows - rows.min(), columns - columns.min()
@@ -113,7 +113,7 @@ def _kind_tints(n: int) -> list[str]:
 
 
 def _plan(result: xr.Dataset) -> Any:
-    n, k = _size(result, int(sweeping.parameters(result)["slide"])), result.sizes["prototype"]
+    n, k = size_of(result, int(sweeping.parameters(result)["slide"])), result.sizes["prototype"]
     plan, left = n * result.plan.values[:n], n * result.slack.values[:n]
     order = np.lexsort([-left, plan.argmax(axis=1)])
     gap = np.full((n, 1), np.nan)
@@ -170,24 +170,35 @@ def _schedule(result: xr.Dataset) -> Any:
 # ---- sweeps --------------------------------------------------------------------------------------------------------
 
 
+def by_use(result: xr.Dataset) -> dict[float, np.ndarray]:
+    """Shares of the prototypes of a bag, the most used first, mean over bags, by λ."""
+    values = result.lam.values
+    return {float(lam): -np.sort(-result.mass.sel(lam=lam).values, axis=1).mean(axis=0) for lam in values}
+
+
 def _tail(result: xr.Dataset) -> Any:
     at = np.arange(1, result.sizes["prototype"] + 1)
     layers = []
-    for tint, lam in zip(draw.colours(result.sizes["lam"], ordered=True), result.lam.values, strict=True):
-        ordered = -np.sort(-result.mass.sel(lam=lam).values, axis=1)
-        layers.append(draw.curve(at, ordered.mean(axis=0), f"λ = {lam:g}", color=tint, markers=True))
+    for tint, (lam, shares) in zip(draw.colours(result.sizes["lam"], ordered=True), by_use(result).items(), strict=True):
+        layers.append(draw.curve(at, shares, f"λ = {lam:g}", color=tint, markers=True))
     return draw.plot(
         *layers, draw.hline(1 / at.size), xlabel="prototype of a bag, the most used first",
         ylabel="share of the pooled mass", ylim=(0, None), xticks=[int(i) for i in at[:: 1 + at.size // 16]],
     )
 
 
-def _folds(result: xr.Dataset) -> Any:
+def pooled_folds(result: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
+    """Each pooling, and the truth, with its colour and its C-index by fold."""
     shown = [name for name in _POOLINGS if name in result.pooling.values]
     groups = [(name, tint, result.cindex.sel(pooling=name).values) for name, tint in
               zip(shown, draw.colours(len(shown)), strict=True)]
     if "cindex_oracle" in result:
         groups.append(("truth", draw.MUTED, result.cindex_oracle.isel(pooling=0).values))
+    return groups
+
+
+def _folds(result: xr.Dataset) -> Any:
+    groups = pooled_folds(result)
     layers: list[Any] = []
     for at, (_, tint, values) in enumerate(groups):
         low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75))
