@@ -57,6 +57,8 @@ def percent(share: float) -> str:
     if value < 1e-7:
         return "0%"  # but for rounding errors
     sign = "−" if share < 0 else ""
+    if value >= 1e5:
+        return f"{sign}{number(float(value), 2)}%"
     if value < 0.01 or 99.99 < value < 100 - 1e-7:
         return f"{sign}99.99%" if value > 1 else "−0.01%" if sign else "<0.01%"
     digits = 0 if 9.95 <= value < 99.5 or value > 99.995 else 1 if 0.95 <= value < 99.95 else 2
