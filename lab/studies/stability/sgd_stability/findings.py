@@ -1,6 +1,7 @@
 """What the pictures of the stability of SGD show now."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -88,7 +89,7 @@ def _hessian(result: xr.Dataset) -> str:
         return "Training diverged: there is no Hessian"
     if not total:
         return "The Hessian is 0"
-    within = sum(squares[low:high, low:high].sum() for low, high in zip(edges[:-1], edges[1:], strict=True)) / total
+    within = sum(squares[low:high, low:high].sum() for low, high in pairwise(edges)) / total
     return f"{percent(within)} of its square lies within layers, {percent(1 - within)} between them"
 
 
