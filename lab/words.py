@@ -54,6 +54,8 @@ def duration(seconds: float) -> str:
 def percent(share: float) -> str:
     """A share in percent, never rounded to nothing or to all: ``12%``, ``3.4%``, ``0.2%``, ``99.6%``, ``<0.01%``."""
     value = 100 * abs(share)
+    if not math.isfinite(value):
+        return number(float(share))
     if value < 1e-7:
         return "0%"  # but for rounding errors
     sign = "−" if share < 0 else ""

@@ -13,11 +13,13 @@ from .pictures import known_rules, size_swept
 def _told(result: xr.Dataset, values: dict[str, str]) -> str:
     """The values under each rule, one after the other."""
     k = sweeping.parameters(result)["k"]
-    names = {"independent": "independent noise", "assignment": "assigned", "nearest": f"the nearest of {k}"}
-    return ", ".join(f"{value} for {names[rule]}" for rule, value in values.items())
+    names = {"independent": "for independent noise", "assignment": "assigned", "nearest": f"for the nearest of {k}"}
+    return ", ".join(f"{value} {names[rule]}" for rule, value in values.items())
 
 
 def _small(value: float) -> str:
+    if not np.isfinite(value):
+        return "unknown"
     return f"{value:.2g}" if value >= 0.001 else "<0.001" if value > 1e-9 else "0"
 
 
@@ -42,6 +44,8 @@ def _posterior(result: xr.Dataset) -> str:
 def _scales(result: xr.Dataset) -> str:
     order = np.argsort(result.scaling.values)
     c, independent, nearest = (result[name].values[order] for name in ("scaling", "H_independent", "H_nearest"))
+    if not np.isfinite([independent, nearest]).all():
+        return "Not all of these runs came to their end"
     here = int(np.abs(np.log(c)).argmin())
     theirs = f"the nearest of {sweeping.parameters(result)['k']}"
     enough = c[independent <= nearest[here]]

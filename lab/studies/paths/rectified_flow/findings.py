@@ -1,5 +1,7 @@
 """What the pictures of rectified flow show now."""
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
@@ -9,6 +11,20 @@ from lab.words import number, percent
 
 from .pictures import least_bending, rounds_of, share_of_costs
 
+type _Finding = Callable[[xr.Dataset], str]
+
+
+def _where_whole(*names: str) -> Callable[[_Finding], _Finding]:
+    """Of a run that was stopped these variables are NaN, and nothing can be said of what they show."""
+
+    def guarded(find: _Finding) -> _Finding:
+        def told(result: xr.Dataset) -> str:
+            return find(result) if all(np.isfinite(result[name]).all() for name in names) else "It was stopped too early"
+
+        return told
+
+    return guarded
+
 
 def _strays(way: xr.DataArray) -> float:
     """How far particles come from motion along a line at constant speed, as a share of their way; on average."""
@@ -17,11 +33,13 @@ def _strays(way: xr.DataArray) -> float:
     return np.linalg.norm(x - straight, axis=2).max(0).mean() / np.linalg.norm(x[-1] - x[0], axis=1).mean()
 
 
+@_where_whole("paths")
 def _rewired(result: xr.Dataset) -> str:
     first, second = (percent(_strays(result.paths.sel(k=k))) for k in (1, 2))
     return f"Particles stray from a straight line by {first} of their way at k = 1, by {second} at k = 2"
 
 
+@_where_whole("square_cost", "cost_before")
 def _ledger(result: xr.Dataset) -> str:
     rounds = sorted(rounds_of(result))
     before = [float(result.cost_before.sel(k=k, p=2.0)) for k in rounds]
@@ -38,6 +56,7 @@ def _ledger(result: xr.Dataset) -> str:
     return f"{text}, {rest} {'another' if fall >= 0 <= later else 'take off' if later >= 0 else 'add'} {percent(abs(later))}"
 
 
+@_where_whole("w2sq_steps")
 def _steps(result: xr.Dataset) -> str:
     rounds, few = sorted(rounds_of(result)), result.few.values
     first, second = (result.w2sq_steps.sel(k=k).values for k in (rounds[0], rounds[:2][-1]))
@@ -51,6 +70,7 @@ def _steps(result: xr.Dataset) -> str:
     return f"k = {rounds[0]} takes {as_near[0]} Euler steps to come as near the data as k = {rounds[1]} does in one"
 
 
+@_where_whole("curvature")
 def _bending(result: xr.Dataset) -> str:
     rounds = sorted(rounds_of(result))
     bent = [k for k in rounds if result.curvature.sel(k=k).max() > least_bending(result)]
@@ -72,6 +92,7 @@ def _hurry(way: xr.DataArray) -> float:
     return done.max() / done.sum()
 
 
+@_where_whole("paths")
 def _speeds(result: xr.Dataset) -> str:
     most = {str(name): _hurry(result.paths.sel(schedule=name)) for name in result.schedule.values}
     fast, even = max(most, key=lambda name: most[name]), min(most, key=lambda name: most[name])
@@ -79,12 +100,14 @@ def _speeds(result: xr.Dataset) -> str:
     return text if fast == even else f"{text}, {even} at most {percent(most[even])}"
 
 
+@_where_whole("above_optimal")
 def _optimal(result: xr.Dataset) -> str:
     above = float(result.above_optimal)
     more = f"{percent(above)} more than" if above > 5e-5 else "no more than"
     return f"This coupling costs {more} the optimal one of the same ends"
 
 
+@_where_whole("cost", "cost_before")
 def _costs(result: xr.Dataset) -> str:
     share, p = share_of_costs(result), result.p.values
     falls, rises = share < 1 - 1e-6, share > 1 + 1e-6
@@ -101,6 +124,8 @@ def _costs(result: xr.Dataset) -> str:
 def _blur(result: xr.Dataset) -> str:
     w2sq, h = result.w2sq_fine.values, result.bandwidth.values
     known = np.isfinite(w2sq)
+    if not known.any():
+        return "It was stopped too early"
     w2sq, h = w2sq[known], h[known]
     low, high = w2sq.argmin(), w2sq.argmax()
     if number(w2sq[low], 3) == number(w2sq[high], 3):

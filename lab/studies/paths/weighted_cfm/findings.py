@@ -63,6 +63,8 @@ def _elbow(result: xr.Dataset) -> str:
 
 def _table(result: xr.Dataset) -> str:
     names = followed(result)
+    if not names:
+        return _NO_END
     nearest, straightest = (
         min(names, key=lambda name: np.nan_to_num(float(result[of].sel(coupling=name)), nan=np.inf))
         for of in ("fit_w2sq", "straightness")
@@ -74,14 +76,16 @@ def _table(result: xr.Dataset) -> str:
 
 
 def _plans(result: xr.Dataset) -> str:
-    names = {"I-CFM": "independent", "W-CFM": "weighted", "EOT-CFM": "entropic", "OT-CFM": "transport"}
+    names = {"I-CFM": "if independent", "W-CFM": "weighted", "EOT-CFM": "entropic", "OT-CFM": "by transport"}
     told = []
     for name, words in names.items():
         plan = result.plan.sel(coupling=name).transpose("i", "j").values
         if np.isfinite(plan).all():
             partners = plan.sum(1) ** 2 / np.maximum((plan**2).sum(1), 1e-300)  # effective, as by the share of a weight
             told.append(f"{partners[plan.sum(1) > 0].mean():.2g} {words}")
-    return f"Of {result.sizes['j']} points a source has as partners: {', '.join(told)}"
+    if not told:
+        return _NO_END
+    return f"Partners of a source: {', '.join(told)}"
 
 
 def _batches(result: xr.Dataset) -> str:
