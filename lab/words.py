@@ -56,3 +56,20 @@ def duration(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min"
+
+
+def percent(share: float) -> str:
+    """A share in percent, never rounded to nothing or to all: ``12%``, ``3.4%``, ``0.2%``, ``99.6%``, ``<0.01%``."""
+    value = 100 * abs(share)
+    if not math.isfinite(value):
+        return number(float(share))
+    if value < 1e-7:
+        return "0%"  # but for rounding errors
+    sign = "−" if share < 0 else ""
+    if value >= 1e5:
+        return f"{sign}{number(float(value), 2)}%"
+    if value < 0.01 or 99.99 < value < 100 - 1e-7:
+        return f"{sign}99.99%" if value > 1 else "−0.01%" if sign else "<0.01%"
+    digits = 0 if 9.95 <= value < 99.5 or value > 99.995 else 1 if 0.95 <= value < 99.95 else 2
+    text = f"{value:.{digits}f}"
+    return f"{sign}{text.rstrip('0').rstrip('.') if '.' in text else text}%"

@@ -1,6 +1,8 @@
 """The part of a study in which a small network learns what the study knows exactly."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from lab.studies.contract import Result, Study, Whole
 
@@ -30,3 +32,14 @@ class Trained(Study):
     results = (
         Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", absent=UNTRAINED),
     )
+
+
+def settled(loss: Any) -> float:
+    """Where a loss ends, as the mean of its last tenth: that of a single batch says little. NaN of none.
+
+    Args:
+        loss: (steps,) NaN where a training was stopped, or diverged.
+    """
+    known = np.asarray(loss, float)
+    known = known[np.isfinite(known)]
+    return float(known[-max(1, known.size // 10) :].mean()) if known.size else np.nan

@@ -24,7 +24,7 @@ def _titles(result: xr.Dataset) -> dict[str, str]:
     return {"independent": "independent", "assignment": f"B = {given['batch']}", "nearest": f"k = {given['k']}"}
 
 
-def _known(result: xr.Dataset, name: str) -> list[str]:
+def known_rules(result: xr.Dataset, name: str) -> list[str]:
     """The rules under which this is known: of many images it is not under assignment."""
     return [rule for rule in _TINTS if rule != "assignment" or np.isfinite(result[name].sel(rule=rule)).any()]
 
@@ -80,7 +80,7 @@ def _trajectories(result: xr.Dataset) -> Any:
 
 def _sampling(result: xr.Dataset, moment: int) -> Any:
     ways, goals, colors = {}, {}, {}
-    for rule in _known(result, "paths"):
+    for rule in known_rules(result, "paths"):
         title = f"{_titles(result)[rule]}: {float(result.share_error.sel(rule=rule)):.0%}"
         ways[title] = draw.plane(result.paths.sel(rule=rule)[:, :_DRAWN], "moment")
         goals[title] = draw.behind(result.image_at.values[:500], ways[title])
@@ -96,7 +96,7 @@ def _sampling(result: xr.Dataset, moment: int) -> Any:
 def _by_level(name: str, ylabel: str, top: float | None = None) -> Callable[[xr.Dataset], Any]:
     def drawn(result: xr.Dataset) -> Any:
         titles, lines, bands, colors = _titles(result), {}, {}, {}
-        for rule in _known(result, name):
+        for rule in known_rules(result, name):
             value, error = result[name].sel(rule=rule), 2 * result[f"{name}_error"].sel(rule=rule)
             lines[titles[rule]], bands[titles[rule]] = value, (value - error, value + error)
             colors[titles[rule]] = _TINTS[rule]
@@ -108,7 +108,7 @@ def _by_level(name: str, ylabel: str, top: float | None = None) -> Callable[[xr.
 
 def _posterior(result: xr.Dataset) -> Any:
     shown = {}
-    for rule in _known(result, "w"):
+    for rule in known_rules(result, "w"):
         order = np.argsort(result.query_image.sel(rule=rule).values, kind="stable")
         shown[_titles(result)[rule]] = draw.shaded(_tall(result.w.sel(rule=rule).values[order]))
     return draw.strip(shown, height=300)
@@ -134,7 +134,7 @@ def _radius(result: xr.Dataset) -> Any:
 
 
 def _denoised(result: xr.Dataset) -> Any:
-    rules = _known(result, "denoised")
+    rules = known_rules(result, "denoised")
     tiles = [result[name].sel(rule=rule).values for rule in rules for name in ("clean", "denoised")]
     return draw.mosaic(tiles, rows=[title for rule in rules for title in (_titles(result)[rule], "denoised")])
 
@@ -249,11 +249,16 @@ def _one_size(result: xr.Dataset) -> str:
     return "it shows a sweep over one of side (of MNIST), dimension (of Gaussian points) and n (of digits)"
 
 
-def _sizes(result: xr.Dataset) -> Any:
+def size_swept(result: xr.Dataset) -> tuple[str, list[int], xr.Dataset]:
+    """The parameter that was swept, the dimensions or numbers of images that it stands for, and the result along it."""
     run = result.squeeze()
     (name,) = sweeping.swept(run)
     values = [int(value) for value in run[name].values]
-    at = [value * value for value in values] if name == "side" else values
+    return name, [value * value for value in values] if name == "side" else values, run
+
+
+def _sizes(result: xr.Dataset) -> Any:
+    name, at, run = size_swept(result)
     layers = [
         draw.curve(at, run.reduction.sel(rule=rule), rule, color=_TINTS[rule], markers=True)
         for rule in ("assignment", "nearest")

@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Give each image a noise that is near to it, and images mix less on the way: the plane of noise falls into territories.",
     hero=("territories", "trajectories"),
@@ -46,5 +48,6 @@ STORY = Story(
         "At ᾱ the image of a noisy one is unknown by {H_independent:.0%} with independent noise, and by {H_nearest:.0%} with "
         "the nearest of k.",
     ),
+    finds=FINDS,
     question="Whose noise is it?",
 )

@@ -52,9 +52,13 @@ def _network(result: xr.Dataset, at: int) -> Any:
     return _film(result, at, {_flow_title(result): "paths", "network": "net"})
 
 
+def share_of_costs(result: xr.Dataset) -> np.ndarray:
+    """Each convex cost after this round over that before."""
+    return result.cost.values / result.cost_before.values
+
+
 def _costs(result: xr.Dataset) -> Any:
-    at = np.arange(result.sizes["p"])
-    share = result.cost.values / result.cost_before.values
+    at, share = np.arange(result.sizes["p"]), share_of_costs(result)
     pairs = zip(result.cost_before.values, result.cost.values, strict=True)
     return draw.plot(
         draw.bars(at, share, width=0.6),
@@ -121,8 +125,13 @@ def _rewired(result: xr.Dataset) -> Any:
     return draw.trajectories(ways, colors=_tints(ways["lines, random pairs"]), most=_LINES)
 
 
+def rounds_of(result: xr.Dataset) -> list[int]:
+    """The k that was swept, but for the coupling at random."""
+    return [int(k) for k in result.k.values if k > 0]
+
+
 def _ledger(result: xr.Dataset) -> Any:
-    rounds = [int(k) for k in result.k.values if k > 0]
+    rounds = rounds_of(result)
     cost, S, V = (result[name].sel(k=rounds).values for name in ("square_cost", "S", "V_before"))
     start = float(result.cost_before.sel(k=rounds[0], p=2.0))
     at = np.array(rounds, float)
@@ -143,7 +152,7 @@ def _ledger(result: xr.Dataset) -> Any:
 
 def _steps(result: xr.Dataset) -> Any:
     """The later ones first: where they agree, the first of them is seen."""
-    rounds = [int(k) for k in result.k.values if k > 0]
+    rounds = rounds_of(result)
     colors = {f"k = {k}": tint for k, tint in zip(rounds, draw.colours(len(rounds)), strict=True)}
     lines = {f"k = {k}": result.w2sq_steps.sel(k=k) for k in rounds[::-1]}
     return draw.over(
@@ -152,10 +161,13 @@ def _steps(result: xr.Dataset) -> Any:
     )
 
 
+def least_bending(result: xr.Dataset) -> float:
+    """Below it a flow does not bend."""
+    return 1e-6 * float(result.curvature.max())
+
+
 def _bending(result: xr.Dataset) -> Any:
-    rounds = [int(k) for k in result.k.values if k > 0]
-    least = 1e-6 * float(result.curvature.max())
-    lines = []
+    rounds, least, lines = rounds_of(result), least_bending(result), []
     for k, tint in zip(rounds, draw.colours(len(rounds)), strict=True):
         values = result.curvature.sel(k=k).values
         name = f"k = {k}" + (" (none)" if values.max() < least else "")

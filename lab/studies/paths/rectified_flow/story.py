@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Lines between random pairs cross; a flow turns off instead of crossing, and its own pairs can be joined by lines.",
     hero=("motion",),
@@ -35,5 +37,6 @@ STORY = Story(
         "Particles move by a mean square of {square_cost:.3g}, {above_optimal:.1%} above the optimum.",
         "The flow ends at W₂² = {w2sq_fine:.3g} from the data; samples of the data differ by {w2sq_floor:.3g}.",
     ),
+    finds=FINDS,
     question="Why does a straight path need only one step?",
 )

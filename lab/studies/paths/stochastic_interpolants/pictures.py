@@ -24,7 +24,7 @@ _SHORT = {
 # ---- one run -----------------------------------------------------------------------------------------------------
 
 
-def _shade(logrho: np.ndarray) -> np.ndarray:
+def shaded_nats(logrho: np.ndarray) -> np.ndarray:
     """Log-density (t, position) as (position, t) in nats above the floor."""
     return np.clip(logrho - np.max(logrho) + _DEPTH, 0, None).T
 
@@ -76,7 +76,7 @@ def _timelines(result: xr.Dataset, panels: dict[str, tuple[np.ndarray, np.ndarra
     drawn = {}
     for title, (ways, logrho) in panels.items():
         tails = _in_time(result, ways[:, :_LINES])
-        drawn[title] = draw.Panel(tails[-1], tails, _shade(logrho), color=draw.TARGET)
+        drawn[title] = draw.Panel(tails[-1], tails, shaded_nats(logrho), color=draw.TARGET)
     return draw.particles(drawn, *_square(result), peak=_DEPTH, size=0.4)
 
 
@@ -100,7 +100,7 @@ def _motion(result: xr.Dataset, frame: int) -> Any:
     density, goal, peak = None, None, None
     if "position" in result.dims:
         ways = {title: _in_time(result, way[..., 0]) for title, way in ways.items()}
-        limits, peak, shade = _square(result), _DEPTH, _shade(result.logrho.values)
+        limits, peak, shade = _square(result), _DEPTH, shaded_nats(result.logrho.values)
         density = np.broadcast_to(shade, (len(ode), *shade.shape))
     elif "density" in result:
         density = result.density.values
@@ -237,7 +237,8 @@ def _along(name: str) -> Callable[[xr.Dataset], str]:
     return where
 
 
-def _bare(result: xr.Dataset, name: str) -> xr.Dataset:
+def along_alone(result: xr.Dataset, name: str) -> xr.Dataset:
+    """Without the dimensions of other parameters, which have one value."""
     return result.squeeze([other for other in sweeping.swept(result) if other != name])
 
 
@@ -250,7 +251,7 @@ def _noise_levels(study: Study, data: Data) -> dict[str, list]:
 
 
 def _kl(result: xr.Dataset) -> Any:
-    run = _bare(result, "epsilon")
+    run = along_alone(result, "epsilon")
     run = run.isel(epsilon=run.epsilon.values > 0)  # a sweep of one's own may have 0
     epsilon, kl, error = run.epsilon.values, run.kl.values, 2 * run.kl_error.values
     shown = np.where(np.isfinite(run.kl_bound), run.kl_bound, np.nan)
@@ -291,7 +292,7 @@ def _kinds_of_latent(study: Study, data: Data) -> dict[str, list]:
 
 
 def _latents(result: xr.Dataset) -> Any:
-    run, schedule = _bare(result, "latent"), sweeping.parameters(result)["schedule"]
+    run, schedule = along_alone(result, "latent"), sweeping.parameters(result)["schedule"]
     layers = []
     for kind, tint in zip(run.latent.values, draw.colours(run.sizes["latent"]), strict=True):
         one = run.sel(latent=kind)

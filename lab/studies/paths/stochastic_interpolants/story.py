@@ -4,6 +4,8 @@ import numpy as np
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "One density in time, and any amount of noise along it: particles take other ways, and are in the same places.",
     hero=("spacetime",),
@@ -40,5 +42,6 @@ STORY = Story(
               ("drift", "latents", "map")),
     ),
     says=("A particle of the ODE takes {nfe:.0f} evaluations of the velocity.",),
+    finds=FINDS,
     question="What does noise buy on the same path?",
 )

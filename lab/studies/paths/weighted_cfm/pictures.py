@@ -18,7 +18,7 @@ FID = {
 """Published for CIFAR-10, dopri5."""
 
 
-def _followed(result: xr.Dataset) -> list[str]:
+def followed(result: xr.Dataset) -> list[str]:
     return [name for name in result.coupling.values.tolist() if np.isfinite(result.pe.sel(coupling=name)).any()]
 
 
@@ -36,12 +36,17 @@ def _film(result: xr.Dataset, at: int, positions: dict[str, xr.DataArray]) -> An
 
 
 def _motion(result: xr.Dataset, at: int) -> Any:
-    return _film(result, at, {name: result.paths.sel(coupling=name) for name in _followed(result)})
+    return _film(result, at, {name: result.paths.sel(coupling=name) for name in followed(result)})
+
+
+def known_field(result: xr.Dataset) -> str:
+    """The coupling whose field the network is compared with: the one it learns, where its flow is known."""
+    learns = sweeping.parameters(result)["learns"]
+    return learns if learns in followed(result) else "W-CFM"
 
 
 def _network(result: xr.Dataset, at: int) -> Any:
-    learns = sweeping.parameters(result)["learns"]
-    known = learns if learns in _followed(result) else "W-CFM"
+    learns, known = sweeping.parameters(result)["learns"], known_field(result)
     shown = {f"{known}, exact": result.paths.sel(coupling=known), f"network, {learns}": result.net}
     return _film(result, at, shown)
 
@@ -93,18 +98,25 @@ def _reweighted(result: xr.Dataset) -> Any:
     )
 
 
+def _per_dimension(result: xr.Dataset) -> bool:
+    return sweeping.parameters(result)["cost"] == "half-squared"
+
+
+def kappa_here(result: xr.Dataset) -> float:
+    """κ at the ε of this run."""
+    d = int(result.dimension)
+    return sweeping.parameters(result)["epsilon"] / (d if _per_dimension(result) else d**0.5)
+
+
 def _elbow(result: xr.Dataset) -> Any:
     kappa = result.kappa.values
-    given = sweeping.parameters(result)
-    d = int(result.dimension)
-    here = given["epsilon"] / (d if given["cost"] == "half-squared" else d**0.5)
     tilt = np.maximum(result.tilt_kappa.transpose("end", "kappa").values, 1e-6)
     return draw.plot(
         draw.curve(kappa, tilt[1], "R of the data", color=draw.TARGET),
         draw.curve(kappa, tilt[0], "R of the source"),
         draw.curve(kappa, np.maximum(result.ess_kappa.values, 1e-6), "effective share", color=draw.GOOD),
-        draw.vline(here, "ε here", color=draw.MUTED, dash=True),
-        logx=True, logy=True, xlabel="κ = ε / d" if given["cost"] == "half-squared" else "κ = ε / √d",
+        draw.vline(kappa_here(result), "ε here", color=draw.MUTED, dash=True),
+        logx=True, logy=True, xlabel="κ = ε / d" if _per_dimension(result) else "κ = ε / √d",
         ylabel="relative variance; share", ylim=(1e-4, None),
     )
 
@@ -130,14 +142,14 @@ def _table(result: xr.Dataset) -> Any:
         "W₂²": "fit_w2sq", "energy": "pe", "NPE": "npe", "bending": "straightness", "pairs cost": "pair_cost",
         "flow costs": "transport",
     }
-    names = _followed(result)
+    names = followed(result)
     numbers = {head: [float(result[of].sel(coupling=name)) for name in names] for head, of in columns.items()}
     return draw.table({"coupling": names, **numbers})
 
 
 def _masses(result: xr.Dataset) -> Any:
     """Where particles end, against the masses of the data and of the weights."""
-    names, atoms = _followed(result), result.sizes["atom"]
+    names, atoms = followed(result), result.sizes["atom"]
     at, wide = np.arange(atoms), 0.8 / len(names)
     layers: list[Any] = [
         draw.bars(
@@ -186,7 +198,7 @@ def _batch_sizes(study: Study, data: Data) -> list[int]:
     return [size for size in _BATCHES if size <= study.values()["pairs"]]
 
 
-def _level(result: xr.Dataset, name: str, coupling: str) -> float:
+def mean_level(result: xr.Dataset, name: str, coupling: str) -> float:
     return float(result[name].sel(coupling=coupling).mean())
 
 
@@ -199,8 +211,8 @@ def _tradeoff(result: xr.Dataset) -> Any:
     for name, of, tint in (("W₂² to the data", "fit_w2sq", draw.SOURCE), ("NPE", "npe", draw.TARGET)):
         rows.append((name, tint))
         for other in ("I-CFM", "OT-CFM"):
-            if other in _followed(result):
-                level = _level(result, of, other)
+            if other in followed(result):
+                level = mean_level(result, of, other)
                 layers.append(draw.hline(level, color=tint))
                 rows.append((f"  {other}: {level:.2g}", tint))
                 shown.append(np.array([level]))
@@ -227,9 +239,9 @@ def _trap(result: xr.Dataset) -> Any:
             side = "left" if x == energy.min() else "right"  # inside the frame
             layers.append(draw.text([x], [y], f" ε = {e:g} ", color=draw.SOURCE, up="top", side=side))
             last = x
-    others = {name: _level(result, "pe", name) / laws for name in _followed(result) if name != "W-CFM"}
+    others = {name: mean_level(result, "pe", name) / laws for name in followed(result) if name != "W-CFM"}
     for name, x in others.items():
-        y = _level(result, "fit_w2sq", name)
+        y = mean_level(result, "fit_w2sq", name)
         crowded = any(0 < other - x < 0.3 * span for other in others.values())  # by one to its right
         words = f"{name} " if crowded else f" {name}"
         layers += [
@@ -250,7 +262,7 @@ def _trajectories(result: xr.Dataset) -> Any:
 
 
 def _batches(result: xr.Dataset) -> Any:
-    levels = {name: _level(result, "pair_cost", name) for name in ("I-CFM", "W-CFM", "EOT-CFM")}
+    levels = {name: mean_level(result, "pair_cost", name) for name in ("I-CFM", "W-CFM", "EOT-CFM")}
     colors = {name: _tint(name) for name in (*levels, "OT-CFM")}
     return draw.over(result.batch, {"OT-CFM": result.pair_cost.sel(coupling="OT-CFM")}, levels=levels, colors=colors)
 

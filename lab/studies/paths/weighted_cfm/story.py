@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "Weights on independent pairs make flows nearly as short as optimal transport does, and may quietly change the data.",
     hero=("motion", "reweighted"),
@@ -39,5 +41,6 @@ STORY = Story(
         "W₂² to fresh data: {w2sq:.3g} by weights, {w2sq_independent:.3g} by independent pairs.",
         "The path energy is {energy_ratio:.3g} times W₂² of source and data: below 1 a marginal is missed.",
     ),
+    finds=FINDS,
     question="Can weights stand in for transport?",
 )

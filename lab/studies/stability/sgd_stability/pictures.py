@@ -18,13 +18,13 @@ _TINT = {"SGD": draw.SOURCE, "GD": draw.TARGET}
 def limits(result: xr.Dataset) -> tuple[float, float]:
     """What stable SGD may have of tr, and either method of λmax, in units of 2 / η: for the headline and for all lines."""
     told, c = sweeping.parameters(result), 0.0
-    if "SGD" in _ways(result):
+    if "SGD" in ways_trained(result):
         c = stability.noise(result.attrs["samples"], told["B"], told["sampling"] == "replacement")
     trace, descent = stability.limits(c, result.attrs["outputs"], told["beta"] if told["momentum"] else 0.0)
     return float(trace), float(descent)
 
 
-def _over_eta(times: float) -> str:
+def over_eta(times: float) -> str:
     return f"{times:.3g} / η" if np.isfinite(times) else ""
 
 
@@ -38,26 +38,26 @@ def _family(result: xr.Dataset) -> str:
     return "it needs other learning rates: raise their number under More" if few else ""
 
 
-def _ways(result: xr.Dataset) -> list[str]:
+def ways_trained(result: xr.Dataset) -> list[str]:
     return [str(way) for way in result.way.values if bool(np.isfinite(result.interpolated.sel(way=way)).any())]
 
 
-def _late(result: xr.Dataset) -> list[str]:
+def late_ways(result: xr.Dataset) -> list[str]:
     """Which of the runs at η did not interpolate."""
-    return [way for way in _ways(result) if float(result.interpolated.sel(way=way)[0]) == 0]
+    return [way for way in ways_trained(result) if float(result.interpolated.sel(way=way)[0]) == 0]
 
 
 def _marked(result: xr.Dataset, *said: str) -> str:
     """A note that says of which runs the bounds say nothing; short, since a column of print has room for 45 letters."""
-    late = _late(result)
+    late = late_ways(result)
     return "; ".join([*said, *([f"{' and '.join(late)} did not interpolate"] if late else [])])
 
 
 def _starred(result: xr.Dataset, way: str) -> str:
-    return f"{way}*" if way in _late(result) else way
+    return f"{way}*" if way in late_ways(result) else way
 
 
-def _along(result: xr.Dataset, name: str, way: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def along_rates(result: xr.Dataset, name: str, way: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Learning rates, values and whether they interpolate, by learning rate."""
     order = np.argsort(result.rates.values)
     done = result.interpolated.sel(way=way).values[order] == 1
@@ -66,8 +66,8 @@ def _along(result: xr.Dataset, name: str, way: str) -> tuple[np.ndarray, np.ndar
 
 def _sweep_layers(result: xr.Dataset, name: str, label: str, dash: bool = False, named: bool = True) -> list[Any]:
     layers: list[Any] = []
-    for way in _ways(result):
-        eta, values, done = _along(result, name, way)
+    for way in ways_trained(result):
+        eta, values, done = along_rates(result, name, way)
         layers += [
             draw.curve(eta, values, f"{label} {way}".strip() if named else "", color=_TINT[way], dash=dash),
             draw.points(eta[done], values[done], color=_TINT[way]),
@@ -77,7 +77,7 @@ def _sweep_layers(result: xr.Dataset, name: str, label: str, dash: bool = False,
 
 
 def _rates_note(result: xr.Dataset) -> str:
-    late = sum(int((result.interpolated.sel(way=way) == 0).sum()) for way in _ways(result))
+    late = sum(int((result.interpolated.sel(way=way) == 0).sum()) for way in ways_trained(result))
     return f"grey: {late} runs that did not interpolate" if late else "all runs interpolate"
 
 
@@ -87,8 +87,8 @@ def _sweep(result: xr.Dataset) -> Any:
     second = descent if descent != trace else np.nan  # a picture keeps its layers
     high = 2 * np.nanmax([trace, descent]) / eta[0]
     return draw.plot(
-        draw.curve(eta, 2 * trace / eta, _over_eta(2 * trace), color=draw.INK),
-        draw.curve(eta, 2 * second / eta, _over_eta(2 * second), color=draw.INK, dash=True),
+        draw.curve(eta, 2 * trace / eta, over_eta(2 * trace), color=draw.INK),
+        draw.curve(eta, 2 * second / eta, over_eta(2 * second), color=draw.INK, dash=True),
         *_sweep_layers(result, "final_tr", "tr"),
         *_sweep_layers(result, "final_lmax", "λmax", dash=True),
         logx=True, logy=True, xlabel="learning rate η", ylabel="tr and λmax of G at the end", note=_rates_note(result),
@@ -109,7 +109,7 @@ def _error(result: xr.Dataset) -> Any:
 def _norms(result: xr.Dataset) -> Any:
     eta, trace = np.sort(result.rates.values), limits(result)[0]
     trace = trace if np.isfinite(trace) else np.nan
-    limit = draw.curve(eta, 3 * trace / eta, _over_eta(3 * trace), color=draw.INK)
+    limit = draw.curve(eta, 3 * trace / eta, over_eta(3 * trace), color=draw.INK)
     diagonal = result.attrs["model"] == "diagonal"
     layers = _sweep_layers(result, "final_path_norm", "")
     high = np.nanmax([3 * trace / eta[0] * diagonal, *np.ravel(result.final_path_norm.values)])
@@ -133,7 +133,7 @@ def _edge(result: xr.Dataset) -> Any:
     levels = [draw.hline(descent, color=draw.INK)] if descent != trace else []
     levels += [draw.hline(trace, color=draw.INK, dash=False)] if np.isfinite(trace) else []
     lines: list[Any] = []
-    for way in _ways(result):
+    for way in ways_trained(result):
         for name, label, dash in (("tr", "η tr / 2", False), ("lmax", "η λmax / 2", True)):
             lines.append(
                 draw.curve(result.step.values, eta * result[name].sel(way=way).values / 2, f"{label} {way}",
@@ -148,7 +148,7 @@ def _edge(result: xr.Dataset) -> Any:
 
 def _losses(result: xr.Dataset) -> Any:
     lines: list[Any] = []
-    for way in _ways(result):
+    for way in ways_trained(result):
         lines.append(draw.curve(result.step.values, result.loss.sel(way=way).values, f"loss {way}", color=_TINT[way]))
         if "test_error" in result:
             lines.append(
@@ -163,7 +163,7 @@ def _losses(result: xr.Dataset) -> Any:
 
 def _alignment(result: xr.Dataset) -> Any:
     lines = [
-        draw.curve(result.step.values, result.mu.sel(way=way).values, way, color=_TINT[way]) for way in _ways(result)
+        draw.curve(result.step.values, result.mu.sel(way=way).values, way, color=_TINT[way]) for way in ways_trained(result)
     ]
     return draw.plot(*lines, logy=True, xlabel="step", ylabel="alignment μ of the noise with G", note=_marked(result))
 
@@ -179,7 +179,7 @@ def _diagram(result: xr.Dataset) -> Any:
     rho = result.rho_map.transpose("batch", "eta_column").values
     parameters = sweeping.parameters(result)
     drawn = "with replacement" if parameters["sampling"] == "replacement" else "without"
-    way = _ways(result)[0]
+    way = ways_trained(result)[0]
     rows = np.arange(len(batch))
     inside = lambda values: np.clip(_at(values, etas), -0.5, len(etas) - 0.5)  # noqa: E731
     held = result.sel(way=way, drawn=drawn)
@@ -190,7 +190,7 @@ def _diagram(result: xr.Dataset) -> Any:
     ]
     eta, size = parameters["eta"], parameters["B"] if way == "SGD" else batch[-1]
     row, column = np.interp(np.log(size), np.log(batch), rows), inside(np.array([eta]))
-    late = way in _late(result)
+    late = way in late_ways(result)
     if etas[0] <= eta <= etas[-1] and size <= batch[-1]:
         lines.append(draw.points(column, [row], color=draw.MUTED if late else draw.INK, size=2.0))
     words, side = f"  {way} did not interpolate  " if late else "", "right" if column[0] > len(etas) / 2 else "left"
@@ -216,7 +216,7 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
     x = result.eigenvalue.values
     now = result.isel(moment=at)
     layers: list[Any] = []
-    for way in _ways(result):
+    for way in ways_trained(result):
         mean, error = now.density.sel(way=way).values, now.density_error.sel(way=way).values
         layers += [
             draw.band(x, np.maximum(mean - 2 * error, low), np.maximum(mean + 2 * error, low), color=_TINT[way]),
@@ -228,7 +228,7 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
     limit = limit if limit < x[-1] else np.nan  # beyond the spectrum; a picture keeps its layers
     layers += [
         draw.curve([limit, limit], [low, high], color=draw.INK, dash=True),
-        draw.text([limit], [high / 4], f" {_over_eta(times)}", color=draw.INK),
+        draw.text([limit], [high / 4], f" {over_eta(times)}", color=draw.INK),
     ]
     return draw.plot(
         *layers, logy=True, xlabel="eigenvalue of the Hessian", ylabel="density", xlim=(float(x[0]), float(x[-1])),
@@ -240,7 +240,7 @@ def _spectrum(result: xr.Dataset, at: int) -> Any:
 def _before_after(result: xr.Dataset) -> Any:
     low = 1e-6 * float(result.density.max())
     x = result.eigenvalue.values
-    ways = _ways(result)
+    ways = ways_trained(result)
     first = np.maximum(result.density.sel(way=ways[0]).isel(moment=0).values, low)
     layers = [draw.curve(x, first, "before", color=draw.MUTED)]
     layers += [
@@ -259,9 +259,9 @@ def _before_after(result: xr.Dataset) -> Any:
 
 
 def _thresholds(result: xr.Dataset) -> Any:
-    way = _ways(result)[0]
+    way = ways_trained(result)[0]
     held, batch = result.sel(way=way), result.batch.values
-    late = way in _late(result)
+    late = way in late_ways(result)
     outputs = result.attrs["outputs"]
     # of single samples c is 1
     top, bottom = 2 / float(held.lmax_end), 2 * float(stability.limits(1.0, outputs).trace) / float(held.tr_end)
@@ -300,11 +300,11 @@ def _balance(result: xr.Dataset, at: int) -> Any:
     floor = peak * 1e-4
     layers: list[Any] = [draw.curve([floor, peak], [floor, peak], color=draw.MUTED)]
     for way in ("GD", "SGD"):
-        if way in _ways(result):
+        if way in ways_trained(result):
             now = np.maximum(result.pair.sel(way=way).isel(frame=at).values, floor)
             layers.append(draw.points(now[:, 0], now[:, 1], color=_TINT[way], size=0.6, alpha=0.8))
     diagonal = result.attrs["model"] == "diagonal"
-    said = ", ".join(f"{_starred(result, way)} {float(result.imbalance.sel(way=way)[at]):.2f}" for way in _ways(result))
+    said = ", ".join(f"{_starred(result, way)} {float(result.imbalance.sel(way=way)[at]):.2f}" for way in ways_trained(result))
     return draw.plot(
         *layers, logx=True, logy=True, xlim=(0.7 * floor, 1.5 * peak), ylim=(0.7 * floor, 1.5 * peak), height=380,
         xlabel="a²" if diagonal else "d a²", ylabel="b²" if diagonal else "|w|²",
@@ -325,8 +325,8 @@ def _hessian(result: xr.Dataset) -> Any:
     marks.append(
         draw.text([middles[k] for k in wide], [top] * len(wide), [names[k] for k in wide], color=draw.INK, up="bottom")
     )
-    way = _ways(result)[0]
-    told = f"{way} did not interpolate: this is not G" if way in _late(result) else f"at the end of {way}"
+    way = ways_trained(result)[0]
+    told = f"{way} did not interpolate: this is not G" if way in late_ways(result) else f"at the end of {way}"
     marks.append(draw.text([-0.5], [top + 0.08 * len(matrix)], told, up="bottom"))
     whole = result.attrs["cells"] == "entries"
     side = "parameter" if whole else "block of parameters"
@@ -337,7 +337,7 @@ def _hessian(result: xr.Dataset) -> Any:
 
 
 def _table(result: xr.Dataset) -> Any:
-    ways = _ways(result)
+    ways = ways_trained(result)
     order = np.argsort(result.rates.values)
     rates = result.rates.values[order]
     columns: dict[str, list[str]] = {"η": [f"{eta:.4f}" for eta in rates]}

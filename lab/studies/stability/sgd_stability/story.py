@@ -2,6 +2,8 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
+
 STORY = Story(
     "SGD can only stay at minima whose Hessian has a small trace, gradient descent at any whose largest eigenvalue is small.",
     hero=("diagram", "edge"),
@@ -27,5 +29,6 @@ STORY = Story(
               ("spectrum", "before-after", "hessian")),
         Group("Training", "The bounds bind only where the loss vanishes.", ("losses", "alignment")),
     ),
+    finds=FINDS,
     question="How sharp a minimum can SGD stay in?",
 )

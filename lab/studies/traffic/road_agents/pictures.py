@@ -88,7 +88,7 @@ def _degrees(result: xr.Dataset, at: int) -> Any:
 
 def _scatter(result: xr.Dataset) -> Any:
     """The last window of the road that is shown: truth above, prediction below."""
-    window = int(np.flatnonzero(result.window_road.values == _road_of(result))[-1])
+    window = scene.window_shown(result)
     threshold = sweeping.parameters(result)["threshold"]
     rates = [result[name].values[window] for name in ("rate", "rate_foretold")]
     labels = [result.label.sel(kind=kind).values[window] for kind in ("rule", "by positions")]
@@ -105,12 +105,6 @@ def _scatter(result: xr.Dataset) -> Any:
     layers += [draw.text([-0.7], [2.42], "truth", color=draw.INK), draw.text([-0.7], [-0.08], "predicted", color=draw.INK)]
     ticks = [(m + d, f"{d * peak:.1g}") for m, ds in ((-1.25, (-1, 0)), (1.25, (0, 1))) for d in ds]
     return draw.plot(*layers, xlim=(-1, n), ylim=(-2.5, 2.65), yticks=ticks, xlabel="agent", ylabel="rate (1/s)", height=380)
-
-
-def _road_of(result: xr.Dataset) -> int:
-    """The number of the road that is shown: those that test are the last quarter."""
-    roads = int(result.window_road.max()) + 1
-    return roads - max(1, roads // 4) + int(sweeping.parameters(result)["road"]) if roads > 1 else 0
 
 
 def _rmse(result: xr.Dataset) -> Any:

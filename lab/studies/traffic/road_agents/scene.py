@@ -56,3 +56,11 @@ def limits(result: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]
     away = result.position.values - camera(result)[:, None]
     (left, right), (low, high) = draw.window(away[np.isfinite(away[..., 0])])
     return (left - 10, right + 10), ((-3.0, 15.0) if simulated(result) else (low, high))
+
+
+def window_shown(result: xr.Dataset) -> int:
+    """The number of the last window of the road that is shown."""
+    roads = int(result.window_road.max()) + 1
+    # those that test are the last quarter
+    road = roads - max(1, roads // 4) + int(sweeping.parameters(result)["road"]) if roads > 1 else 0
+    return int(np.flatnonzero(result.window_road.values == road)[-1])

@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import LATER, QUICK, WIDE
 
 STORY = Story(
@@ -46,5 +47,6 @@ STORY = Story(
         "Errors on {tested:.0f} windows that were not learned from: {ade_velocity:.2f} m by constant velocity, "
         "{ade_ridge:.2f} m by the ridge.",
     ),
+    finds=FINDS,
     question="Can a graph tell who drives how?",
 )

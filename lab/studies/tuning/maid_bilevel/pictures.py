@@ -12,9 +12,10 @@ from lab.tuning.survey import STARTS
 from .variables import DIGITS, EXPERTS, IMAGES
 
 _STARTS = len(STARTS)
+RIVALS = {2: "MAID 0.1", 2 * _STARTS: "geometric", 2 * _STARTS + 1: "quadratic", 2 * _STARTS + 2: "cubic"}  # by run
 
 
-def _above(result: xr.Dataset, run: int) -> tuple[np.ndarray, np.ndarray]:
+def above_least(result: xr.Dataset, run: int) -> tuple[np.ndarray, np.ndarray]:
     """Cost, and loss above the least, of the steps of a run; what is below the least is left out."""
     cost, loss = result.run_cost.values[run], result.run_loss.values[run] - float(result.least)
     start = float(result.loss_start) - float(result.least)
@@ -27,7 +28,7 @@ def _fan(result: xr.Dataset) -> Any:
     layers: list[Any] = []
     end = float(np.nanmax(result.run_cost))
     for run in range(2 * _STARTS):
-        cost, loss = _above(result, run)
+        cost, loss = above_least(result, run)
         fixed = run >= _STARTS
         name = f"fixed {STARTS[run - _STARTS]:g}" if fixed else "MAID, all five" if run == 0 else ""
         tint = draw.TARGET if fixed else draw.SOURCE
@@ -42,12 +43,8 @@ def _fan(result: xr.Dataset) -> Any:
 
 
 def _rivals(result: xr.Dataset) -> Any:
-    layers = []
-    for run, name, tint in (
-        (2, "MAID 0.1", draw.SOURCE), (2 * _STARTS, "geometric", draw.TARGET), (2 * _STARTS + 1, "quadratic", draw.WARN),
-        (2 * _STARTS + 2, "cubic", draw.GOOD),
-    ):
-        layers.append(draw.curve(*_above(result, run), name, color=tint))
+    tints = (draw.SOURCE, draw.TARGET, draw.WARN, draw.GOOD)
+    layers = [draw.curve(*above_least(result, run), RIVALS[run], color=tint) for run, tint in zip(RIVALS, tints, strict=True)]
     return draw.plot(*layers, logx=True, logy=True, xlabel="lower gradients and products with the Hessian",
                      ylabel="loss above the least", height=340)
 
@@ -92,9 +89,14 @@ def _plane(result: xr.Dataset) -> Any:
     )
 
 
-def _errors(result: xr.Dataset) -> Any:
+def bounded(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True errors, their bounds, and at which steps there are both."""
     error, bound = result.error.values, result.bound.values
-    seen = np.isfinite(error) & np.isfinite(bound) & (error > 0)
+    return error, bound, np.isfinite(error) & np.isfinite(bound) & (error > 0)
+
+
+def _errors(result: xr.Dataset) -> Any:
+    error, bound, seen = bounded(result)
     low = min(error[seen].min(), bound[seen].min(), 1.0) / 3 if seen.any() else 1e-3
     high = 3 * max(bound[seen].max(), error[seen].max()) if seen.any() else 1.0
     apart = draw.with_room(np.log(np.c_[bound[seen], error[seen]] / low) / np.log(high / low))

@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import CERTIFIED, CLASSIFY, FIXED, PAPER
 
 STORY = Story(
@@ -34,12 +35,14 @@ STORY = Story(
               "{hoag_other:.0f} by its geometric or cubic one, the best fixed accuracy {fixed_cost:.0f}.",
               ("rivals", "starts", "steps")),
         Group("Where does it go?", "From {loss_start:.4g} to {loss:.4g}.", ("plane", "residuals")),
-        Group("What is learned beside?", "Filters of a field of experts, and decays of a regression.", ("filters", "decay")),
+        Group("What is learned beside?", "Filters turn from where they began; decays hold pixels without ink at zero.",
+              ("filters", "decay")),
         Group("And with more noise?", "Of {psnr_noisy:.1f} dB it makes {psnr:.1f}.", ("noises",)),
     ),
     says=(
         "From {loss_start:.4g} to {loss:.4g}, for {cost:.0f} gradients and products.",
         "Noisy {psnr_noisy:.2f} dB, denoised {psnr:.2f} dB, held out {psnr_test:.2f} dB.",
     ),
+    finds=FINDS,
     question="How exact must a gradient be to go down?",
 )

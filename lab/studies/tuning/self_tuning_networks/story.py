@@ -2,6 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
+from .findings import FINDS
 from .presets import DIGITS, NARROW, WIDE
 
 STORY = Story(
@@ -42,5 +43,6 @@ STORY = Story(
         "At the end the starts are {lam_spread:.2g} apart, and validate at {val:.4g}.",
         "Perturbations have the scale {sigma_end:.2g}.",
     ),
+    finds=FINDS,
     question="Can one tune while one trains?",
 )
