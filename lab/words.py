@@ -32,10 +32,21 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{mantissa}·10{str(int(power)).translate(_SUPERSCRIPTS)}"
 
 
-def percent(share: Any) -> str:
-    """A share in two digits: ``16%``, ``0.3%``; 100% of nothing less than all, and 0% of nothing more than none."""
-    share = float(share)
-    return f"{math.floor(1000 * share) / 10}%" if 0.995 <= share < 1 else f"{number(100 * share, 2)}%"
+def percent(share: Any, digits: int = 2) -> str:
+    """A share as one reads it, never rounded to nothing or to all: ``42%``, ``0.2%``, ``<0.01%``, ``99.6%``."""
+    value = 100 * float(share)
+    size = abs(value)
+    if not math.isfinite(value):
+        return number(value)
+    if size < 1e-7:
+        return "0%"  # but for rounding errors
+    if size < 0.01:
+        return "<0.01%" if value > 0 else "−0.01%"
+    if 99.99 < size < 100 - 1e-7:
+        return "99.99%" if value > 0 else "−99.99%"
+    while (text := number(value, digits)).lstrip("−") == "100" and abs(size - 100) > 1e-7 and digits < 6:
+        digits += 1
+    return f"{text}%"
 
 
 def readable(text: str) -> str:
@@ -56,20 +67,3 @@ def duration(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min"
-
-
-def percent(share: float) -> str:
-    """A share in percent, never rounded to nothing or to all: ``12%``, ``3.4%``, ``0.2%``, ``99.6%``, ``<0.01%``."""
-    value = 100 * abs(share)
-    if not math.isfinite(value):
-        return number(float(share))
-    if value < 1e-7:
-        return "0%"  # but for rounding errors
-    sign = "−" if share < 0 else ""
-    if value >= 1e5:
-        return f"{sign}{number(float(value), 2)}%"
-    if value < 0.01 or 99.99 < value < 100 - 1e-7:
-        return f"{sign}99.99%" if value > 1 else "−0.01%" if sign else "<0.01%"
-    digits = 0 if 9.95 <= value < 99.5 or value > 99.995 else 1 if 0.95 <= value < 99.95 else 2
-    text = f"{value:.{digits}f}"
-    return f"{sign}{text.rstrip('0').rstrip('.') if '.' in text else text}%"

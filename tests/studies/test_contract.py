@@ -116,7 +116,7 @@ def test_its_pictures_say_what_they_show(study, monkeypatch):
     if study.story is None:
         return
     story = study.story
-    assert {*story.finds} <= {name for group in story.groups for name in group.pictures}
+    assert {*story.finds} == {name for group in story.groups for name in group.pictures}
     states = [
         study(),
         *(study(**step.change) for step in story.steps),

@@ -1,5 +1,6 @@
 """The vocabulary of the studies: which results a picture shows, measures, the story; on studies made up here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from lab.studies import Claim, Picture, Pictures, Result, find, verify
 from lab.studies.contract import Group, Step, Story, sweeping, told
 from lab.studies.contract.study import Study
 from lab.studies.vocabulary import apart, interval, largest, least, mean, number, of, rise
-from lab.studies.vocabulary.own import definition_of, name_of
+from lab.studies.vocabulary.own import OwnStudy, definition_of, name_of
 from lab.studies.vocabulary.training import Trained
 
 HERE = Path(__file__).parent
@@ -145,6 +146,28 @@ def test_a_story_tells_live_numbers():
     assert told("{path:.1f} of {at:.2f}", after) == "– of –"  # numbers alone
 
 
+def test_a_picture_says_what_is_so_in_the_result_that_it_draws():
+    def finds(result):
+        return f"It falls by {float(result.path[0] - result.path[-1]):.0e}"
+
+    pictures = Pictures(Picture("a", "A", "c", print, needs=("path",)), Picture("b", "B", "c", print)).of(
+        [Result("path", ("at",), "p", "p", absent="no path")], {"a": finds, "b": "At {value:.1f} now"}
+    )
+    given = xr.Dataset({"path": ("at", [1.0, 0.9998]), "value": -0.25}, attrs={"parameters": "{}"})
+    assert pictures.a.finding(given) == "It falls by 2·10⁻⁴"
+    assert pictures.b.finding(given) == "At −0.2 now"
+    assert pictures.a.finding(given.drop_vars("path")) == ""  # it can't be drawn
+    assert pictures.b.finding(given.drop_vars("value")) == ""  # a number is missing, as of a run that was stopped
+    assert pictures.a.finding(given * np.nan) == ""
+
+
+def test_a_study_of_ones_own_keeps_the_pictures_of_the_study_that_does_the_work():
+    base = find("sparse-ot")
+    own = type("Own", (OwnStudy, base), {"slug": "own-sparse", "__module__": __name__})
+    assert [picture.name for picture in own.pictures] == [picture.name for picture in base.pictures]
+    assert own.pictures.value.finds is base.pictures.value.finds
+
+
 def test_a_story_is_whole():
     numbers = [Result(name, (), name, "") for name in ("value", "missing")]
     assert STORY.flaw(TWO, {"k": None}, numbers) == ""
@@ -152,6 +175,8 @@ def test_a_story_is_whole():
     assert STORY.flaw(others, {"k": None}, numbers) == "leaves out the picture c: name it in a group"
     assert "is moved by k" in STORY.flaw(TWO, {}, numbers)
     assert "tells of missing, which is no number" in STORY.flaw(TWO, {"k": None}, numbers[:1])
+    assert "names the picture d" in replace(STORY, finds={"d": "It is so"}).flaw(TWO, {"k": None}, numbers)
+    assert "tells of nothing" in replace(STORY, finds={"b": "{nothing}"}).flaw(TWO, {"k": None}, numbers)
     assert "names the picture b" in STORY.flaw(Pictures(TWO.a), {"k": None}, numbers)
 
 

@@ -59,8 +59,9 @@ class Declaration(param.Parameterized):
         if "results" in vars(cls):
             declared = {result.name for result in cls.results}
             cls.results += tuple(result for result in (_ITERATIONS, _CONVERGED) if result.name not in declared)
-        if {"pictures", "results", "story"} & {*vars(cls)}:
-            cls.pictures = cls.pictures.of(cls.results, cls.story.finds if cls.story is not None else {})
+        finds = cls.story.finds if cls.story is not None else {}
+        if {"pictures", "results"} & {*vars(cls)} or finds:
+            cls.pictures = cls.pictures.of(cls.results, finds)
 
     def __init__(self, **values: Any):
         known = self.parameters()

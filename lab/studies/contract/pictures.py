@@ -1,6 +1,7 @@
 """Pictures: ways to look at a result, and which results each can show."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -225,11 +226,15 @@ class Picture:
             raise ValueError(f"the picture {self.name} can't be drawn: {why}") from problem
 
     def finding(self, result: xr.Dataset) -> str:
-        """What it shows of this result, in a few words; "" where there is nothing to say, or nothing to draw."""
+        """What it shows of this result, in a few words; "" where there is nothing to say, or nothing to draw.
+
+        Of a run that was stopped, or diverged, a number may be missing: then there is nothing to say.
+        """
         if not self.finds or self.applies(result):
             return ""
         bare = self._bare(result)
-        return readable(self.finds(bare)) if callable(self.finds) else told(self.finds, bare)
+        text = readable(self.finds(bare)) if callable(self.finds) else told(self.finds, bare)
+        return "" if re.search(r"–|\bnan\b|\binf\b", text) else text
 
     def clicked(self, result: xr.Dataset, x: float, y: float, camera: Any = None) -> Mapping[str, Any]:
         """The parameters that a click at (x, y) sets, in the picture of this camera."""

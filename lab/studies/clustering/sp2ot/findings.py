@@ -3,8 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from lab.studies.vocabulary.shares import percent
-from lab.words import number
+from lab.words import number, percent
 
 from .pictures import sorted_shares, there, trained
 

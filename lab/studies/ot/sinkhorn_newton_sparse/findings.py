@@ -4,8 +4,7 @@ import numpy as np
 import xarray as xr
 
 from lab.studies.contract import sweeping
-from lab.studies.vocabulary.shares import percent
-from lab.words import number
+from lab.words import number, percent
 
 from .pictures import kept_entries, linked, sides_of, stepped
 

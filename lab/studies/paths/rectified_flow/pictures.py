@@ -89,7 +89,7 @@ def _optimal(result: xr.Dataset) -> Any:
         layers.append(draw.curve(*result.ellipse.values[number].T, color=tint))
     return draw.plot(
         *layers, xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, height=380,
-        note=f"blue: the flow; green: optimal, {float(result.above_optimal):.1%} less",
+        note=f"green: optimal; blue: the flow, {float(result.above_optimal):.1%} dearer",
     )
 
 
@@ -201,7 +201,7 @@ PICTURES = Pictures(
     Picture("bending", "Where the flow bends", "Mean squared acceleration over time, by round: an Euler step of size h errs "
             "by h²|Z″|/2.", _bending, along={"k": (1, 2, 3)}, needs=("curvature",)),
     Picture("speeds", "Straight and curved schedules", "Some particles, with a dot at each eighth of the time: diffusions "
-            "bend, and do all their way in a short time.", _speeds,
+            "bend, and hurry at one end of the time.", _speeds,
             along={"schedule": ("linear", "constant-speed-vp", "sub-vp", "vp")}, needs=("paths",)),
     Picture("optimal", "Straight is not optimal", "From each start, where the flow goes and where the optimal coupling of "
             "the same ends would.", _optimal, where=_on_a_line),

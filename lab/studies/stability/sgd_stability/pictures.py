@@ -390,7 +390,7 @@ PICTURES = Pictures(
         "hessian", "The Hessian", "with the borders of the layers; blue below, orange above zero", _hessian,
     ),
     Picture("norms", "Norm of the function", "what the trace controls. Click a point to set η", _norms, where=_family,
-            clicks=_click_eta),
+            needs=("final_path_norm",), clicks=_click_eta),
     Picture("losses", "Loss", "training loss, and test error (dashed)", _losses),
     Picture("alignment", "Alignment", "of the noise with G: about 1 in practice, which bounds the loss's growth", _alignment),
     Picture("table", "Numbers", "at the end; * did not interpolate, so that the bound does not apply", _table),
