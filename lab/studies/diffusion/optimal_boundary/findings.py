@@ -1,6 +1,7 @@
 """What the pictures of the search over starts show now."""
 
 import math
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,7 @@ _FULL = {"random": "a random start", "searched": "the found start", "zero": "x_T
          "nearby": "a nearby start", "by gradients": "the start by gradients", "posterior mean": "the posterior mean"}
 
 
-def _three(value: float) -> str:
+def _three(value: Any) -> str:
     return number(float(value), 3)
 
 

@@ -1,6 +1,7 @@
 """What the pictures of shortest-path diffusion show now."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,7 @@ _LONG = 10  # letters of the name of a path that a sentence has room for
 _FLAT = 1e-6  # a length below it is that of white data
 
 
-def _two(value: float) -> str:
+def _two(value: Any) -> str:
     return number(float(value), 2)
 
 

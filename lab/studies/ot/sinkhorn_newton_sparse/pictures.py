@@ -151,7 +151,8 @@ def _plan(result: xr.Dataset) -> Any:
 
 def linked(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the entries that are drawn."""
-    return np.nonzero(result.plan.values > 1e-3 * result.plan.values.max())
+    rows, cols = np.nonzero(result.plan.values > 1e-3 * result.plan.values.max())
+    return rows, cols
 
 
 def _links(result: xr.Dataset) -> Any:

@@ -1,5 +1,7 @@
 """What the pictures of a correspondence show now."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -10,7 +12,7 @@ from .pictures import TERMS
 _CLOSE = 5.0  # %, of the errors that count as close
 
 
-def _off(error: float) -> str:
+def _off(error: Any) -> str:
     return f"{number(float(error), 2)}%"
 
 
