@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, Study, sweeping
+from lab.studies.contract import Picture, Pictures, sweeping
+
+from .variables import possible
 
 _SIGMAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
 _NOISES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
@@ -162,19 +163,6 @@ def _noise(result: xr.Dataset) -> Any:
     return draw.over(result.noise, shares, levels={"MMSE": 1.0}, logx=True, ylabel="error / MMSE")
 
 
-def _possible(study: Study, data: Data) -> list[str]:
-    """The tasks that the study takes as it is: some are too short for the data, or without noise at the start."""
-
-    def is_taken(task: str) -> bool:
-        try:
-            study.but(task=task).check(data)
-        except ValueError:
-            return False
-        return True
-
-    return [task for task in study.parameters()["task"].objects if is_taken(task)]
-
-
 def _tasks(result: xr.Dataset) -> Any:
     tints, at = _tints(), np.arange(result.sizes["task"], dtype=float)
     names = ("optimal transport", "PMRF", "posterior sampling", "flow from Y")
@@ -208,7 +196,7 @@ PICTURES = Pictures(
             _noise, along={"noise": _NOISES},
             needs=("mse_pmrf", "mse_limit", "mmse", "d_max", "mse_sampling", "mse_from_y")),
     Picture("tasks", "What is measured", "Errors as multiples of the least one. There is no flow from Y where Y is shorter.",
-            _tasks, along={"task": _possible},
+            _tasks, along={"task": possible},
             needs=("mse_pmrf", "mmse", "d_max", "mse_sampling", "mse_from_y")),
     Picture("estimators", "All estimators", "Error, as a multiple of the least one too, distance from X, and error of the "
             "covariance.", _table),

@@ -16,7 +16,7 @@ from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
 from lab.paths.laws import target_of
 from lab.paths.points import View, stratified
-from lab.studies.contract import Result
+from lab.studies.contract import Result, Study
 from lab.studies.vocabulary.training import UNTRAINED
 
 FRAMES = np.linspace(0.0, 1.0, 33)
@@ -172,3 +172,16 @@ def of_network(inputs: Inputs, x: Any, fresh: Any, ends: Any, view: View) -> dic
     if inputs.image.size:
         output["net_images"] = (ends[:_IMAGES] + inputs.mean[None]).reshape(-1, *inputs.image.shape).astype(jnp.float32)
     return output
+
+
+def possible(study: Study, data: Data) -> list[str]:
+    """The tasks that the study takes as it is: some are too short for the data, or without noise at the start."""
+
+    def is_taken(task: str) -> bool:
+        try:
+            study.but(task=task).check(data)
+        except ValueError:
+            return False
+        return True
+
+    return [task for task in study.parameters()["task"].objects if is_taken(task)]

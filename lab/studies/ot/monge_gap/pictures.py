@@ -99,7 +99,7 @@ def _contributions(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.curve(np.arange(1, len(share) + 1) / len(share), np.cumsum(share) / total, color=draw.SOURCE),
         draw.curve([0, 1], [0, 1], "all alike", color=draw.MUTED, dash=True),
-        xlabel="share of the pairs, worst first", ylabel="share of the gap", xlim=(0, 1), ylim=(0, 1.03), height=340,
+        xlabel="share of the pairs, worst first", ylabel="share of the gap", xlim=(0, None), ylim=(0, 1.03), height=340,
     )
 
 
