@@ -60,7 +60,8 @@ class SweepPictures(pn.viewable.Viewer):
         study = session.study_class
         own = [each for each in study.results if not each.dims]
         first = next((each for each in own if each.headline), own[0] if own else None)
-        self.view = View(first.name if first else "", "", kind="")  # a kind is chosen with the first sweep
+        self.view = View(first.name if first else "", "", kind="")  # its kind follows the sweep, until one is chosen
+        self._chose_kind = False
         self._single = [picture for picture in study.pictures if picture.along is None]
         self._own = [picture for picture in study.pictures if picture.along is not None]
         self.picture = self._single[0].name if self._single else ""
@@ -126,7 +127,7 @@ class SweepPictures(pn.viewable.Viewer):
         if cells is None or not self.view.value:
             return
         grid = cells.plan.grid
-        if not self.view.kind:
+        if not self._chose_kind:
             several = [name for name in grid if name != "seed" and len(grid[name]) > 1]
             self.view = replace(self.view, kind="map" if len(several) > 1 else "lines")
         self.view = of_shape(self.view, grid)
@@ -171,6 +172,7 @@ class SweepPictures(pn.viewable.Viewer):
                 view = replace(view, at={**view.at, name[3:]: at})
             case "value" | "kind" | "x" | "y" | "band" | "scale":
                 view = replace(view, **{name: value})
+                self._chose_kind |= name == "kind"
         self.view = of_shape(view, grid)
         if name in ("picture", "along"):
             self._draw_row()

@@ -312,6 +312,23 @@ def test_a_click_chooses_the_cell_under_it_and_its_run_can_be_opened():
     assert (opened[-1].c, opened[-1].steps) == (4.0, 1)
 
 
+def test_the_kind_of_picture_follows_the_sweep_until_one_is_chosen():
+    tab = _run(_tab(c="1,4,9"))
+    pictures = _settled(tab)
+    assert pictures.view.kind == "lines"
+
+    def sweep(**texts):
+        tab.set_axes(texts)
+        wait(lambda: not tab.stage)
+        return _settled(tab).view.kind
+
+    assert sweep(c="1,4,9", steps="1,6,12") == "map"  # so it was where a first plan over two axes was too long
+    assert sweep(c="1,4,9") == "lines"
+    assert sweep(c="1,4,9", steps="1,6") == "map"
+    pictures.set("kind", "lines")
+    assert sweep(c="1,4,9", steps="1,6,12") == "lines"
+
+
 def test_a_row_of_runs_goes_through_the_chosen_cell():
     assert _spaced(7, 1) == [0, 1, 4, 6]
     assert _spaced(9, 7) == [0, 3, 7, 8]
