@@ -102,7 +102,7 @@ def _scatter(result: xr.Dataset) -> Any:
         here = wrong.sel(way=way).values
         x, tints = _within(_flat(result.samples.sel(way=way)), *limits), np.where(here, look.warn, look.source)
         panels[f"{way.removesuffix(' data')} {100 * here.mean():.0f}%"] = draw.Panel(x, goal=stored, color=list(tints))
-    return draw.particles(panels, *limits, height=280)
+    return draw.particles(panels, *limits, height=400)
 
 
 def _flat(x: xr.DataArray) -> np.ndarray:
