@@ -66,7 +66,7 @@ def _groups(result: xr.Dataset) -> str:
     best = max(mean, key=lambda method: mean[method])
     other = "balanced" if "balanced" in mean and best != "balanced" else min(mean, key=lambda method: mean[method])
     told = [f"{method} {percent(score[method][0])} and {percent(score[method][2])}" for method in dict.fromkeys((best, other))]
-    return f"Found of the frequent and of the rare classes: {', '.join(told)}"
+    return f"Accuracy in frequent and in rare classes: {', '.join(told)}"
 
 
 def _scores(result: xr.Dataset) -> str:

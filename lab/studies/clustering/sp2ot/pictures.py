@@ -165,7 +165,7 @@ def _steps(result: xr.Dataset) -> Any:
     scaling, newton = (result.iterations.sel(solver=name) for name in ("scaling", "newton"))
     return draw.over(
         result.rho, {"scaling": scaling, "Newton": newton}, colors={"scaling": draw.TARGET, "Newton": draw.SOURCE},
-        ylabel="iterations to 1e-10", logy=True, xticks=None,
+        ylabel="iterations to 10⁻¹⁰", logy=True, xticks=None,
     )
 
 

@@ -122,7 +122,7 @@ def _filling(result: xr.Dataset) -> str:
     if not bad[0]:
         return f"{percent(off[0])} of the samples are off the modes at θ = {theta[0]:g}, {percent(off[-1])} at {theta[-1]:g}"
     safe = f"Up to θ = {theta[bad[0] - 1]:g} no sample is off the modes, {_two(near[bad[0] - 1])} from a stored point"
-    return f"{safe}; at θ = {theta[-1]:g} {percent(off[-1])} are"
+    return f"{safe}; {percent(off[-1])} are at θ = {theta[-1]:g}"
 
 
 def _convergence(result: xr.Dataset) -> str:
@@ -139,7 +139,7 @@ def _rates(result: xr.Dataset) -> str:
     tv, rate = result.tv.values, result.rate.values
     best, worst = int(np.nanargmin(tv)), int(np.nanargmax(tv))
     least = f"A rate of {rate[best]:g} ends lowest, at TV = {_two(tv[best])} (floor {_two(result.tv_floor[best])})"
-    return f"{least}, {rate[worst]:g} at {_two(tv[worst])}" if worst != best else least
+    return f"{least}; {rate[worst]:g} ends at {_two(tv[worst])}" if worst != best else least
 
 
 FINDS = {

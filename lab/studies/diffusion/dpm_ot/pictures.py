@@ -8,6 +8,7 @@ import xarray as xr
 from lab.diffusion import expressway_survey as survey
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, sweeping
+from lab.words import number
 
 _SHOWN = ("DPM-OT", "no map", "flow", "annealed")
 _KEPT = (0, 1, 2, 5, 10, 20, 40)
@@ -43,9 +44,9 @@ def _balance(result: xr.Dataset, at: int) -> Any:
 
 def _newton(result: xr.Dataset, at: int) -> Any:
     areas = result.newton_areas[at].values
-    note = f"after {float(result.newton[at]):.2g} Newton steps: TV {np.abs(areas - 1 / areas.size).sum() / 2:.2g}"
-    heights, side = result.newton_heights[at], (0.0, 1.0)
-    return draw.power_cells(heights, result.sites, areas * areas.size, side, side, goals=True, note=note)
+    tv, sides = number(float(np.abs(areas - 1 / areas.size).sum() / 2), 2), [(0.0, 1.0)] * 2
+    note = f"after {float(result.newton[at]):.2g} Newton steps: TV {tv}"
+    return draw.power_cells(result.newton_heights[at], result.sites, areas * areas.size, *sides, goals=True, note=note)
 
 
 def _potential(result: xr.Dataset) -> Any:
@@ -102,7 +103,7 @@ def _scatter(result: xr.Dataset) -> Any:
         here = wrong.sel(way=way).values
         x, tints = _within(_flat(result.samples.sel(way=way)), *limits), np.where(here, look.warn, look.source)
         panels[f"{way.removesuffix(' data')} {100 * here.mean():.0f}%"] = draw.Panel(x, goal=stored, color=list(tints))
-    return draw.particles(panels, *limits, height=280)
+    return draw.particles(panels, *limits, height=400)
 
 
 def _flat(x: xr.DataArray) -> np.ndarray:
@@ -138,8 +139,7 @@ def _sizes(result: xr.Dataset) -> Any:
 
 def _rates(result: xr.Dataset) -> Any:
     return draw.over(
-        result.rate, {"TV": result.tv}, guides={"floor": result.tv_floor}, ylim=(0, None), ylabel="TV of the cells",
-        height=300,
+        result.rate, {"TV": result.tv}, guides={"floor": result.tv_floor}, ylim=(0, None), ylabel="TV of the cells", height=300,
     )
 
 

@@ -117,8 +117,8 @@ def _density(result: xr.Dataset) -> str:
     if not np.isfinite(agrees):
         return f"The ends of x_T = 0 have the log-density {_three(result.zero_density)}"
     if abs(agrees) < _AGREES:
-        return f"How probable its ends are says little of a start's score: rank correlation {_two(agrees)}"
-    return f"More probable ends score {'lower' if agrees > 0 else 'higher'}: rank correlation {_two(abs(agrees))} over starts"
+        return f"How probable its ends are says little of a start's score: rank correlation {_two(-agrees)}"
+    return f"More probable ends score {'lower' if agrees > 0 else 'higher'}: rank correlation {_two(-agrees)} over starts"
 
 
 def _starts(result: xr.Dataset) -> str:
@@ -153,7 +153,7 @@ def _noise(result: xr.Dataset) -> str:
         " to ".join(dict.fromkeys(percent(float(value)) for value in (gain.min(), gain.max())))
         for gain in (result.gain, 1 - result.zero / result.random)
     ]
-    return f"At any noise the search gains {ends[0]} over a random start, x_T = 0 {ends[1]}"
+    return f"At any noise the search gains {ends[0]} over a random start, x_T = 0 gains {ends[1]}"
 
 
 FINDS = {

@@ -93,7 +93,7 @@ def _histogram(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.bars((edges[1:] + edges[:-1]) / 2, counts, color=draw.MUTED),
         *(draw.vline(way_score(result, name), color=tints[name]) for name in ways),
-        *draw.legend(rows, max(ends) - 0.14 * wide, (0.35 * top, 0.97 * top)),
+        *draw.legend(rows, max(ends) - 0.14 * wide, (0.0, 0.97 * top)),
         xlabel=f"{NAMES[decides(result)]}, on test images", ylabel="candidates", ylim=(0, top),
         xlim=(min(ends) - 0.05 * wide, max(ends) + 0.05 * wide), height=300,
     )
@@ -187,7 +187,7 @@ def _noises(result: xr.Dataset) -> Any:
     lines = {"halves": result.spearman_halves.values, "two images": result.spearman_pairs.values, "gain": result.gain.values}
     return draw.over(result.noise, lines, guides={"gain of x_T = 0": (1 - result.zero / result.random).values}, logx=True,
                      ylim=(0, 1), ylabel="agreement; gain over a random start", height=320,
-                     colors={"gain": draw.SOURCE, "gain of x_T = 0": draw.TARGET})
+                     colors={"gain": draw.GOOD, "gain of x_T = 0": draw.GOOD})
 
 
 _SWEPT = ("random", "searched", "zero", "spearman_pairs", "spearman_halves", "gain")

@@ -119,12 +119,13 @@ def _family(name: str) -> Callable[[xr.Dataset], Any]:
             low = int(line.argmin())
             layers.append(draw.curve(at, line, f"{title}, least at {at[low]:.3g}", color=tints[sampler]))
             layers.append(draw.points([at[low]], [line[low]], color=tints[sampler]))
-        excess = np.maximum(own.family_length.values - float(own.family_length.min()), 1e-6)
-        layers.append(draw.curve(at, excess, "excess length", color=draw.MUTED, dash=True))
+        excess, floor = own.family_length.values - float(own.family_length.min()), max(float(measure.min()) / 3, 1e-5)
+        if (excess > floor).any():  # the same path at another speed is no longer
+            layers.append(draw.curve(at, np.maximum(excess, 1e-6), "excess length", color=draw.MUTED, dash=True))
         layers.append(draw.vline(sweeping.parameters(result)[name], "here", color=draw.MUTED, dash=True))
         return draw.plot(*layers, logy=True, logx=name == "warp", xlabel=_NAMES[name], height=360,
                          ylabel="KL, by the variance of the sampler", xticks=_VALUES[name],
-                         ylim=(max(float(measure.min()) / 3, 1e-5), None))
+                         ylim=(floor, None))
 
     return picture
 

@@ -84,7 +84,8 @@ def _views(result: xr.Dataset) -> str:
     last = f"{named(result, str(best[others[-1]]))} with {views[others[-1]]}"
     if others.size == len(best):
         return f"Another method beats MBIR at every number of views: {last}"
-    return f"MBIR is best with {', '.join(map(str, views[best == 'MBIR']))} views, {last}"
+    *most, final = map(str, views[best == "MBIR"])
+    return f"MBIR is best with {', '.join(most)}{' and ' if most else ''}{final} views, {last}"
 
 
 def _weights(result: xr.Dataset) -> str:

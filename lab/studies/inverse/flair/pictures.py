@@ -114,8 +114,8 @@ def _parts(result: xr.Dataset) -> Any:
     above, spreads = [f"{q:.1f}" for q in quality], [f"±{float(cell.spread):.2f}" for cell in cells]
     levels = [draw.hline(float(result.psnr_exact.max()), "E[x | y]")] if "psnr_exact" in result else []
     return draw.plot(
-        draw.bars(at, quality, width=0.6), draw.text(at, np.maximum(quality, 0) + 0.6, above, side="center"), *levels,
-        draw.text(at, np.full(len(at), 1.0), spreads, color="#ffffff", side="center"), xlabel="parts that are on",
+        draw.bars(at, quality, width=0.6), draw.text(at, quality - 0.3, above, color="#ffffff", side="center", up="top"),
+        *levels, draw.text(at, np.full(len(at), 1.0), spreads, color="#ffffff", side="center"), xlabel="parts that are on",
         ylabel="PSNR of an answer, dB", xticks=list(zip(at.tolist(), cases, strict=True)), xlim=(-0.6, len(at) - 0.4),
         ylim=(min(0.0, 1.1 * float(np.nanmin(quality))), 1.35 * max(float(np.nanmax(quality)), 1.0)),
         note="±: how far answers spread",

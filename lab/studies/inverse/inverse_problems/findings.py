@@ -179,7 +179,7 @@ def _along(name: str, text: str) -> Callable[[xr.Dataset], str]:
             told = f"{a} {verbs[0]} most, {x} dB, {b} least, {y}"
         else:
             told = f"{a} {verbs[0]} {x} dB, {b} {verbs[1]} {y}"
-        return f"{text.format(*ends)} {told}"
+        return f"With the denoiser, {text.format(*ends)} {told}"
 
     return found
 
@@ -199,6 +199,6 @@ def _seconds(result: xr.Dataset) -> str:
 FINDS = {
     "quality": _quality, "away": _away, "errors": _errors, "spreads": _spreads, "some": _some, "calibration": _calibration,
     "coverage": _coverage, "perception": _perception, "table": _table, "calls": _calls,
-    "budget": _along("steps", "From {} to {} calls"), "noise": _along("noise", "From noise {} to {}"),
-    "share": _along("seen", "From {} seen to {}"), "seconds": _seconds,
+    "budget": _along("steps", "from {} to {} calls"), "noise": _along("noise", "from noise {} to {}"),
+    "share": _along("seen", "from {} seen to {}"), "seconds": _seconds,
 }

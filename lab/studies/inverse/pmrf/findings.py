@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from lab.words import number
+from lab.words import number, percent
 
 from .pictures import WAYS
 
@@ -38,9 +38,8 @@ def _covariance(result: xr.Dataset) -> str:
     error = result.cov_error_steps.to_series()
     if not np.isfinite(error.values).all():
         return _LOST
-    first, last = (f"{error[k]:.{0 if error[k] >= 0.0995 else 2}%}" for k in (1, 100))
-    told = f"The covariance is off by {first} after one step, by {last} after 100"
-    return f"{told}, 1/{number(error[10] / error[100], 2)} of that after 10" if 0 < error[100] < error[10] else told
+    first, ten, last = (percent(error[k]) for k in (1, 10, 100))
+    return f"The covariance is off by {first} after one step, {ten} after 10 and {last} after 100"
 
 
 def _sigma(result: xr.Dataset) -> str:
@@ -53,7 +52,7 @@ def _sigma(result: xr.Dataset) -> str:
         return f"At every σₛ PMRF errs less than a posterior sample, at {sigma[-1]:g} by {last}"
     if not worse[0]:
         return f"From σₛ = {sigma[0]:g} on PMRF errs more than a posterior sample, at {sigma[-1]:g} by {last}"
-    return f"Up to σₛ = {sigma[worse[0] - 1]:g} PMRF errs less than a posterior sample, at {sigma[-1]:g} by {last}"
+    return f"Up to σₛ = {sigma[worse[0] - 1]:g} PMRF errs less than a posterior sample; at {sigma[-1]:g} it errs {last}"
 
 
 def _levels(result: xr.Dataset) -> str:

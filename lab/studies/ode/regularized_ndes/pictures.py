@@ -111,7 +111,7 @@ def _slopes(result: xr.Dataset) -> Any:
     lines = {name: result[key] for key, name in names.items()}
     return draw.over(
         result.mu, lines, guides={"by differences": result.slope_apart}, colors={"by differences": draw.INK},
-        levels={"0": 0.0}, ylabel="dR_E/dμ", height=320,
+        levels={"": 0.0}, ylabel="dR_E/dμ", height=320,
     )
 
 

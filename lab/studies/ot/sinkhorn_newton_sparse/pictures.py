@@ -9,6 +9,7 @@ from lab import datasets
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
+from lab.words import number
 
 _FLOOR = 1e-17  # of the value: below it a gap is rounding
 _KEPT = (2.0, 3.0, 4.0, 8.0)  # entries in a row
@@ -111,7 +112,7 @@ def _hessian(result: xr.Dataset) -> Any:
         shown = draw.pooled(matrix, _PIXELS)
         with np.errstate(divide="ignore"):
             depth = np.clip(1 + np.log10(shown / matrix.max()) / _DECADES, 0, 1)
-        without = f", {missed:.1g} left out" if missed > 1e-15 else ""
+        without = f", {number(float(missed), 2)} left out" if missed > 1e-15 else ""
         panels.append((f"{name}: {np.count_nonzero(block) / m:.3g} a row{without}", draw.shaded(depth)))
     return draw.strip(panels, height=340)
 

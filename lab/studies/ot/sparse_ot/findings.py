@@ -54,7 +54,7 @@ def _paper_plans(result: xr.Dataset) -> str:
     linear = result.lp_plan.values.reshape(-1, *result.lp_plan.shape[-2:])[0]
     entropic, quadratic, sparse = (int((result.plan.sel(regularizer=r, gamma=g) > 0).sum()) for r, g in PAPER)
     k, least = sweeping.parameters(result)["k"], (linear > 1e-12).sum()
-    return f"Entries with mass: linear program {least}, entropic {entropic:,}, quadratic {quadratic}, k = {k} {sparse}"
+    return f"Entries with mass: linear program {least}, entropic {entropic:,}, quadratic {quadratic}, and {sparse} with k = {k}"
 
 
 FINDS = {

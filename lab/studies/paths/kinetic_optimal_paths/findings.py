@@ -39,7 +39,7 @@ def _energies(result: xr.Dataset) -> str:
     if not least > 1e-9:
         return f"The least energy E* is {number(least, 2)}; {name} has {number(energy, 2)}"
     ratio = f"{number(energy / least, 3)} times E*" if energy > 1.0005 * least else "no more than E*"
-    return f"{name.capitalize()} has the least energy of single pairs, {number(pairs[best], 2)}, but left of it is {ratio}"
+    return f"{name.capitalize()} has the least energy of single pairs, {number(pairs[best], 2)}; what is left of it is {ratio}"
 
 
 def _distances(names: list[str], values: np.ndarray) -> str:

@@ -62,7 +62,7 @@ def _steps(result: xr.Dataset) -> str:
     nearer = np.flatnonzero(rk4 <= euler[-1])
     at = int(nearer[0]) if nearer.size else -1
     many = f"{counts[at]} step{'s' if counts[at] > 1 else ''}"
-    return f"Of the wave RK4 in {many} is {number(rk4[at], 2)} off, Euler in {counts[-1]} {number(euler[-1], 2)}"
+    return f"RK4 in {many} ends {number(rk4[at], 2)} off the wave, Euler in {counts[-1]} steps {number(euler[-1], 2)}"
 
 
 def _shock(result: xr.Dataset) -> str:

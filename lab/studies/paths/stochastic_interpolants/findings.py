@@ -47,7 +47,7 @@ def _accuracy(result: xr.Dataset) -> str:
     run = result.sortby("steps")
     steps, ode, sde = run.steps.values, *([number(w, 2) for w in run[name].values] for name in ("w2sq_ode", "w2sq"))
     text = f"In {steps[0]} steps W₂² is {ode[0]} by the ODE and {sde[0]} by the SDE"
-    return text if len(steps) == 1 else f"{text}, in {steps[-1]} {ode[-1]} and {sde[-1]}"
+    return text if len(steps) == 1 else f"{text}; in {steps[-1]} steps {ode[-1]} and {sde[-1]}"
 
 
 def _images(result: xr.Dataset) -> str:
@@ -74,6 +74,8 @@ def _counted(modes: int) -> str:
 
 def _smoothing(result: xr.Dataset) -> str:
     ours, plain = _modes(result.logrho.values), _modes(result.plain_logrho.values)
+    if ours == plain:
+        return f"The density has up to {_counted(ours)} at a time, with latent noise or without"
     return f"The density has up to {_counted(ours)} at a time with latent noise, {plain} without"
 
 

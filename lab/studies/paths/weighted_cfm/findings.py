@@ -123,7 +123,7 @@ def _training(result: xr.Dataset) -> str:
 
 def _fid(result: xr.Dataset) -> str:
     best = int(np.argmin(FID["W-CFM"]))
-    return f"FID is least at ε = {FID['epsilon'][best]:g}, {FID['W-CFM'][best]}; OT-CFM has {FID['OT-CFM']:.2f}"
+    return f"FID is least at ε = {FID['epsilon'][best]:g}: {FID['W-CFM'][best]}; OT-CFM has {FID['OT-CFM']:.2f}"
 
 
 FINDS = {

@@ -27,8 +27,8 @@ def _gaps(result: xr.Dataset) -> str:
     if near == sure or not np.isfinite(left[sure]):
         return f"{names[near]} ends nearest to J*, {number(left[near], 3)} below it"
     return (
-        f"{names[sure]} ends with the smallest error, but {number(left[sure], 3)} below J*; "
-        f"{names[near]} {number(left[near], 3)} below"
+        f"{names[sure]}, nearest to the true gradients, ends {number(left[sure], 3)} below J*; "
+        f"{names[near]} {number(left[near], 3)} below it"
     )
 
 
@@ -116,7 +116,7 @@ def _norms(result: xr.Dataset) -> str:
     if not all(values.size for values in seen):
         return "The estimates are not finite"
     most, middle = ([number(float(each(values)), 2) for values in seen] for each in (np.max, np.median))
-    return f"The largest |B v| is {most[1]} at a median of {middle[1]}, the largest |g| {most[0]} at {middle[0]}"
+    return f"|B v| is {middle[1]} in the median and at most {most[1]}, |g| {middle[0]} and at most {most[0]}"
 
 
 FINDS = {

@@ -58,9 +58,11 @@ def _rows(result: xr.Dataset) -> str:
 def _probabilities(result: xr.Dataset) -> str:
     least, most = float(result.probability.min()), float(result.probability.max())
     if not least > 1e-9:
-        return f"The likeliest row is chosen in {most:.0%} of the draws, the unlikeliest never"
+        return f"The likeliest row is chosen in {most:.0%} of the draws, the least likely never"
     often = number(most / least, 2)
-    return "All rows are equally likely" if often == "1" else f"The likeliest row is {often} times as likely as the unlikeliest"
+    if often == "1":
+        return "All rows are equally likely"
+    return f"The likeliest row is {often} times as likely as the least likely"
 
 
 def _spectrum(result: xr.Dataset) -> str:

@@ -151,11 +151,11 @@ def _probabilities(result: xr.Dataset) -> Any:
 def _spectrum(result: xr.Dataset) -> Any:
     at = np.arange(1, result.sizes["mode"] + 1)
     values = np.maximum(result.eigenvalue.values / result.eigenvalue.values[0], 1e-17)
+    taken = np.maximum(result.taken.values, 1e-17)
     return draw.plot(
-        draw.curve(at, values, "eigenvalue / largest"), draw.curve(
-            at, np.maximum(result.taken.values, 1e-17), "P(taken)", color=draw.TARGET
-        ), draw.vline(result.sizes["chosen"], "k", color=draw.MUTED, dash=True), logy=True, xlabel="eigenvector",
-        ylabel="share; probability", ylim=(1e-8, 3),
+        draw.curve(at, values, "eigenvalue / largest"), draw.curve(at, taken, "P(taken)", color=draw.TARGET),
+        draw.vline(result.sizes["chosen"], "k", color=draw.MUTED, dash=True), logy=True, xlabel="eigenvector",
+        ylabel="share; probability", ylim=(max(1e-8, min(values.min(), taken.min()) / 3), 3),
     )
 
 
@@ -168,7 +168,7 @@ def _tradeoff(result: xr.Dataset) -> Any:
     shares = {
         "distance to the chosen": result.cover / result.cover_random, "error of sums": result.error / result.error_random,
     }
-    return draw.over(result.length, shares, levels={"": 1.0}, ylabel="k-DPP / random", ylim=(0, 1.15))
+    return draw.over(result.length, shares, levels={"": 1.0}, ylabel="k-DPP / random")
 
 
 PICTURES = Pictures(

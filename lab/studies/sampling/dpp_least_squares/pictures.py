@@ -8,6 +8,7 @@ import xarray as xr
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
+from lab.words import number
 
 TITLES = {
     "iid": "i.i.d. μ", "volume": "volume μ", "iid-optimal": "i.i.d. Christoffel", "volume-optimal": "volume Christoffel",
@@ -83,8 +84,9 @@ def _chain(result: xr.Dataset, frame: int) -> Any:
             words.append(draw.text([x[-1] + 0.02 * np.ptp(x)], [y], name, color=tint))
         words.append(draw.text([x[-1] + 0.36 * np.ptp(x)], [0.97 * top], note, up="top", side="right"))
         return draw.plot(
-            *layers, *words, xlabel="x", ylabel="density of the next point",  ylim=(-0.24 * top, top),
+            *layers, *words, xlabel="x", ylabel="density of the next point", ylim=(-0.24 * top, top),
             xlim=(x[0] - 0.02 * np.ptp(x), x[-1] + 0.36 * np.ptp(x)), height=380,
+            xticks=[round(float(tick), 2) for tick in np.linspace(x[0], x[-1], 5)],
         )
     xlim, ylim = _window(grid)
     peak = float(np.quantile(chain.max(axis=0), 0.97))
@@ -290,10 +292,10 @@ def _table(result: xr.Dataset) -> Any:
         f"n = {int(here.points_used)}": [TITLES[name] for name in names],
         "P(stable)": [f"{v:.3f}" for v in here.probability.values],
         "λmin": [f"{v:.3g}" for v in here.lambda_median.values],
-        "mean": [f"{v:.3g}" for v in here.ratio_mean.values],
-        "median": [f"{v:.3g}" for v in here.ratio_quantile.sel(level=0.5).values],
-        "if stable": [f"{v:.3g}" for v in here.ratio_stable.values],
-        "tries": [f"{v:.3g}" for v in here.tries.values],
+        "mean": [number(float(v), 3) for v in here.ratio_mean.values],
+        "median": [number(float(v), 3) for v in here.ratio_quantile.sel(level=0.5).values],
+        "if stable": [number(float(v), 3) for v in here.ratio_stable.values],
+        "tries": [number(float(v), 3) for v in here.tries.values],
     }
     if "n_used" in result:
         ratio = result.thin_ratio.values
@@ -355,7 +357,7 @@ def _decay(result: xr.Dataset) -> Any:
     for k, name in enumerate(result.design.values.tolist()):
         lines.append(draw.curve(at, best * np.sqrt(here[k]), TITLES[name], color=_tint(name), markers=True))
     return draw.plot(
-        *lines, logy=True, xlabel="m", ylabel="median L2 error", note=f"n = {n_over_m(result)} m", height=340,
+        *lines, logy=True, xlabel="m", ylabel=f"median L2 error at n = {n_over_m(result)} m", height=340,
     )
 
 

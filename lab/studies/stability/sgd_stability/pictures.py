@@ -319,8 +319,9 @@ def _hessian(result: xr.Dataset) -> Any:
     names = json.loads(result.attrs["arrays"])
     middles = [(low + high - 1) / 2 for low, high in pairwise(edges)]
     top = len(matrix) - 0.5
-    marks: list[Any] = [draw.hline(at, color=draw.MUTED, dash=False) for at in inner]
-    marks += [draw.vline(at, color=draw.MUTED) for at in inner]
+    near, far = np.full(len(inner), -0.5), np.full(len(inner), top)
+    borders = ((near, inner, far, inner), (inner, near, inner, far))
+    marks: list[Any] = [draw.segments(*ends, color=draw.MUTED) for ends in borders]
     wide = [k for k, (low, high) in enumerate(pairwise(edges)) if high - low > 0.05 * len(matrix)]
     marks.append(
         draw.text([middles[k] for k in wide], [top] * len(wide), [names[k] for k in wide], color=draw.INK, up="bottom")

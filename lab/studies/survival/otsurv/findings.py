@@ -36,8 +36,9 @@ def _kinds(result: xr.Dataset) -> str:
     if mass[most] - mass[least] < 1e-6:
         return "All kinds count alike"
     if sweeping.parameters(result)["pooling"] == "ot":
-        return f"Of {names[least]} {percent(mass[least])} is pooled, the least; of {names[most]} {percent(mass[most])}"
-    return f"{names[least].capitalize()} weighs {number(mass[least], 2)}, the least; {names[most]} {number(mass[most], 2)}"
+        return f"{percent(mass[least])} of {names[least]} is pooled, the least; {percent(mass[most])} of {names[most]}"
+    low, high = (number(mass[at], 2) for at in (least, most))
+    return f"{names[least].capitalize()} weighs {low}, the least; {names[most]} weighs {high}"
 
 
 def _training(result: xr.Dataset) -> str:

@@ -199,7 +199,7 @@ def _shares(result: xr.Dataset) -> Any:
 
 def _pull(result: xr.Dataset) -> Any:
     return draw.over(result.b1, {"two streams": result.ade_two}, levels={"ridge": float(result.ade_ridge[0]),
-                     "one stream": float(result.ade_one[0])}, ylabel="ADE (m)", height=320)
+                     "one stream": float(result.ade_one[0])}, ylabel="ADE (m)", ticks=False, height=320)
 
 
 _SEEN = ("correlation_driver", "correlation_speed", "speed_driver")

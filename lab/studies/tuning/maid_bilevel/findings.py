@@ -50,8 +50,8 @@ def _rivals(result: xr.Dataset) -> str:
             needed[name] = near[0]
     if not needed:
         return f"None comes to where {percent(_NEAR)} of the fall is left"
-    told = ", ".join(f"{name} {needed[name]:.0f}" for name in sorted(needed, key=lambda name: needed[name]))
-    return f"Cost until {percent(_NEAR)} of the fall is left: {told}{'' if len(needed) == len(RIVALS) else '; others never'}"
+    told = ", ".join(f"{needed[name]:.0f} ({name})" for name in sorted(needed, key=lambda name: needed[name]))
+    return f"Cost until {percent(_NEAR)} is left: {told}{'' if len(needed) == len(RIVALS) else '; others never'}"
 
 
 def _range(values: Sequence[float]) -> str:

@@ -104,7 +104,7 @@ def _by_rate(result: xr.Dataset) -> str:
         return _LOST
     best, worst = int(np.nanargmin(above)), int(np.nanargmax(above))
     text = f"At a rate of {rate[best]:g} the worst start ends {percent(above[best])} above the least"
-    return text if best == worst else f"{text}, at {rate[worst]:g} {percent(above[worst])}"
+    return text if best == worst else f"{text}; at {rate[worst]:g} it ends {percent(above[worst])} above"
 
 
 FINDS = {

@@ -30,13 +30,13 @@ def _scatter(result: xr.Dataset) -> str:
     among = result.fitted.sel(split=split).values > 0
     on, away = (float(np.abs(told - known)[part].mean()) for part in (among, ~among))
     where = "Beyond" if split == "extrapolation" else "Between"
-    return f"{where} the mixtures it was fitted to {model} is off by {_off(away, result)}, on them by {number(on, 2)}"
+    return f"{where} the mixtures it was fitted to, {model} is off by {_off(away, result)}, on them by {number(on, 2)}"
 
 
 def _errors(result: xr.Dataset) -> str:
     beyond, forms = result.mae.sel(split="extrapolation", size="N₁").values, result.form.values
     best, worst = int(np.nanargmin(beyond)), int(np.nanargmax(beyond))
-    least = f"Beyond what was fitted {forms[best]} errs least, by {_off(beyond[best], result)}"
+    least = f"Beyond what was fitted, {forms[best]} errs least, by {_off(beyond[best], result)}"
     return f"{least}; {forms[worst]} most, by {number(float(beyond[worst]), 2)}"
 
 
@@ -108,7 +108,7 @@ def _weights(result: xr.Dataset) -> str:
     little = float(told[worst] - told[best]) < _LITTLE
     shown = told[[0, -1] if little else [best, worst]]
     one, other = (number(float(value), 2) for value in shown)
-    here, there = (f"λ_y = {float(at):g}" for at in shown.label_weight)
+    here, there = (f"weight {float(at):g}" for at in shown.label_weight)
     if little:
         return f"Labels hardly matter: correlation {one} at {here}, {other} at {there}"
     return f"The distance tells most at {here}: correlation {one}, at {there} {other}"
