@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.make import house, links, measure, notebooks, pages, reference, study, words
+from docs.make import examples, house, links, measure, notebooks, pages, reference, study, words
 from lab import studies
 from lab.home import start
 
@@ -140,6 +140,12 @@ def test_the_reference_names_what_a_package_offers():
     assert text.startswith("# lab.ot")
     assert all(f"        - {name}\n" in text for name in ot.__all__)
     assert "::: lab.ot.semidiscrete\n" in text
+
+
+def test_an_example_in_the_text_of_a_docstring_is_code():
+    text = "So it is:\n\n>>> [f(1)]\n[2]\n\nAnd more.\n\n```\n>>> kept\n\nas it is\n```\n\n> a quotation"
+    lines = examples._Fences().run(text.split("\n"))
+    assert "\n".join(lines) == text.replace(">>> [f(1)]\n[2]\n", "\n```pycon\n>>> [f(1)]\n[2]\n```\n")
 
 
 def test_a_broken_link_is_told(tmp_path):

@@ -86,6 +86,9 @@ class Quadratic(NamedTuple):
     r"""$\Omega(t) = \frac{\gamma}{2}\|t\|^2$: smooth and sparse (Blondel, Seguy, Rolet, AISTATS 2018).
 
     $\nabla\Omega^*_+(s) = [s]_+/\gamma$ and $\nabla\Omega^*_b(s) = [s/\gamma - \theta]_+$ with $\beta = -\gamma\theta$.
+
+    $\gamma$ is in units of cost over mass, and is felt as $\gamma/n$ where masses are about 1/n: between 500 points and 500 in
+    the plane, at a transport cost of 5, $\gamma = 1$ leaves 2 sources to a target, $\gamma = 50$ five.
     """
 
     gamma: ArrayLike
@@ -131,7 +134,7 @@ class KSparse(NamedTuple):
 
     Not convex for $k < m$. Its biconjugate on $t \ge 0$ is half the squared k-support norm,
     $\Omega^{**}(t) = \frac{\gamma}{2} \min\{\sum_i t_i^2/\eta_i : 0 \le \eta \le 1, \sum_i \eta_i \le k\}$; the dual
-    solves the problem with $\Omega^{**}$.
+    solves the problem with $\Omega^{**}$. $\gamma$ is in units of cost over mass, as that of ``Quadratic``.
     """
 
     gamma: ArrayLike

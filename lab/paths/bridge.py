@@ -143,7 +143,7 @@ def fit(
     Args:
         source: a mixture of Gaussians.
         target: a mixture of Gaussians of the same dimension.
-        epsilon: > 0, of the diffusion; traced.
+        epsilon: above 0, of the diffusion; traced.
         degree: of the polynomial p; static.
         key: of the draws; needed beyond the line.
         draws: pairs with both signs of the noise that stand for the expectation, beyond the line.

@@ -214,8 +214,8 @@ def sde(
         field: called at (t, x) it returns a ``Field``, or two functions (velocity, score).
         x: (n, d), at the first time, or at the last one if ``reverse``.
         key: of the noise; a step's is ``fold_in(key, step)``.
-        epsilon: >= 0, a number or a function of the time; 0 is the ODE. Proportional to gamma^2 it keeps the drift bounded at
-            both ends.
+        epsilon: at least 0, a number or a function of the time; 0 is the ODE. Proportional to gamma^2 it keeps the drift
+            bounded at both ends.
         steps: number of steps, as in ``ode``.
         grid: times (K + 1,) to use instead.
         interval: first and last time of equal steps, instead.

@@ -145,7 +145,7 @@ def diverse(
         key: of the draws.
         rows: (N, d), of comparable columns: standardise them first where units differ.
         k: how many rows.
-        kernel: one of ``KERNELS``.
+        kernel: "gaussian" $\exp(-r^2 / 2)$, "matern" $(1 + \sqrt 3 r) \exp(-\sqrt 3 r)$ or "laplace" $\exp(-r)$.
         length_scale: distance at which rows count as alike; the median distance if not given. Short: like chance; long: the
             extremes of the data.
         size: how many independent subsets; one without the axis if not given.
