@@ -53,7 +53,7 @@ class Here:
         for each in figure.select({"type": Span}):  # the picture's own line at the same place is this one, which moves
             if each.dimension == "height" and each.location == self._value:
                 each.visible = False
-        still: dict[str, Any] = {"line_color": look.target, "line_width": 1.5}
+        still: dict[str, Any] = {"line_color": look.target, "line_width": 1.5, "visible": self._there}
         held: dict[str, Any] = {"editable": True, "hover_line_color": look.source, "hover_line_width": 4}
         self._line = Span(location=self._value, dimension="height", level="annotation", **still, **held)
         self._line.on_change("location", self._dragged)
@@ -69,13 +69,19 @@ class Here:
     def _value(self) -> float:
         return float(getattr(self._session.study, self.name))
 
+    @property
+    def _there(self) -> bool:
+        """One is among the runs, or near: a line far from them would stand in the margin."""
+        air = 0.05 * np.ptp(self._places) if self._places.size else np.inf
+        return bool(self._places.min(initial=np.inf) - air <= self._value <= self._places.max(initial=-np.inf) + air)
+
     def _follow(self, *_: Any) -> None:
         if self._last is not None:
             if not self._session.busy:  # the last place counts, whatever ran meanwhile
                 at, self._last = self._last, None
                 self._set(at)
         elif self._line is not None and self.name and self._line.location != self._value:
-            self._line.location = self._value
+            self._line.update(location=self._value, visible=self._there)
 
     def _dragged(self, attribute: str, old: Any, new: Any) -> None:
         if isinstance(new, int | float) and np.isfinite(new) and new != self._value:

@@ -154,7 +154,7 @@ def diverse(
         indices and weights 1 / P(row in S), both (size, k) or (k,), and the probabilities (N,), which sum to k.
 
     Raises:
-        ValueError: rows that are not finite, an unknown kernel, or k above the rank of the kernel.
+        ValueError: rows that are not finite, an unknown kernel, or k that is no whole number or above the rank of the kernel.
 
     Source:
         Kulesza and Taskar (2012).
@@ -167,6 +167,9 @@ def diverse(
         >>> round(float(found.probabilities.sum()), 9), bool(found.probabilities[3] > found.probabilities[1])
         (2.0, True)
     """
+    count = jnp.shape(rows)[0] if jnp.ndim(rows) else 0
+    if not isinstance(k, int) or not 1 <= k <= count:
+        raise ValueError(f"k = {k} is not allowed: of {count} rows it must be a whole number from 1 to {count}")
     return from_spectrum(key, decompose(rows, k, kernel, length_scale), k, size)
 
 

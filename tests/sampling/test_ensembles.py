@@ -237,3 +237,9 @@ def test_diverse_rows():
         sampling.diverse(jax.random.key(0), rows, 3, length_scale=0.0)
     with pytest.raises(ValueError, match="NaN"):
         sampling.diverse(jax.random.key(0), np.full((3, 2), np.nan), 1)
+
+
+@pytest.mark.parametrize("k", [0, 5])
+def test_more_rows_than_there_are_cannot_be_chosen(k):
+    with pytest.raises(ValueError, match=r"of 4 rows it must be a whole number from 1 to 4"):
+        sampling.diverse(jax.random.key(0), jnp.arange(8.0).reshape(4, 2), k)

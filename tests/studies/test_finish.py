@@ -67,7 +67,18 @@ def test_points_that_have_room_for_a_number_are_apart_and_the_last_is_among_them
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0.0035, 0.3), (0.9, 1100), (1e-13, 2.0), (1.2, 3.0), (0.004, 0.13), (1e-30, 1e30)]
+    ("low", "high"),
+    [
+        (0.0035, 0.3),
+        (0.9, 1100),
+        (1e-13, 2.0),
+        (1.2, 3.0),
+        (0.004, 0.13),
+        (1e-30, 1e30),
+        (0.58, 0.7),
+        (0.29, 0.36),
+        (9, 11),
+    ],
 )
 def test_a_logarithmic_axis_has_ticks_from_end_to_end(low, high):
     ticks = np.log10(log_ticks(low, high))

@@ -152,7 +152,7 @@ def _claims(study: Study) -> str:
     says = "What the paper or mathematics says and this study can show. This checks them:"
     inside = _shadow("claims.css", inside=claims_tab.table(rows), css=":host { overflow-x: auto; }")
     return (
-        f'<details class="sheet"><summary>{len(study.claims)} claims: {head}</summary>'
+        f'<details class="sheet"><summary>{len(study.claims)} claim{"s" * (len(study.claims) > 1)}: {head}</summary>'
         f'<p class="small muted">{says} <code>{escape(f"lab verify {study.slug}")}</code></p><div>{inside}</div></details>'
     )
 
@@ -198,7 +198,8 @@ def rounded(pack: Pack) -> list[str]:
             f"{pack.places.arrays} columns of places are rounded to {PLACES:,} steps of their range, by at most "
             f"{1000 * pack.places.largest:.2g} pixels on a picture 1,000 wide."
         )
-    said.append("Other numbers that are drawn are in single precision; those in words are of the whole results.")
+    which = "Other numbers" if said else "Numbers"
+    said.append(f"{which} that are drawn are in single precision; those in words are of the whole results.")
     return said
 
 

@@ -60,14 +60,19 @@ def bokeh_renderer(name: str) -> Any:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Ticks of a logarithmic axis, some five to nine: powers of ten, with 2 and 5 where there are few of them."""
+    """Ticks of a logarithmic axis, some three to nine: powers of ten, with 2 and 5 where these are few; even on a short one."""
     decades = np.log10(high / low)
     digits = (1.0, 2.0, 5.0) if decades <= 2.5 else (1.0,)
     if decades <= 0.7:
         digits = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
     step = max(1, int(np.ceil(decades / 8)))
     powers = [k for k in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) if k % step == 0]
-    return [digit * 10.0**k for k in powers for digit in digits if low <= digit * 10.0**k <= high]
+    ticks = [digit * 10.0**k for k in powers for digit in digits if low <= digit * 10.0**k <= high]
+    if len(ticks) > 2 or decades > 1:
+        return ticks
+    step = 10.0 ** np.floor(np.log10((high - low) / 3))
+    step *= next(times for times in (5, 2, 1) if (high - low) / (times * step) >= 3)
+    return [float(f"{number * step:.6g}") for number in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
 
 
 def _reach_all(fig: Any) -> None:
@@ -86,7 +91,12 @@ def _reach_all(fig: Any) -> None:
 
 def _stretch(fig: Any, share: float) -> None:
     """What ``_EQUAL`` does, for the frame of which the browser has told: nothing wrong is sent to be mended there."""
-    x, y, w, h = fig.x_range, fig.y_range, fig.inner_width, fig.inner_height
+    from bokeh.core.property.descriptors import UnsetValueError
+
+    try:
+        x, y, w, h = fig.x_range, fig.y_range, fig.inner_width, fig.inner_height
+    except UnsetValueError:  # no browser has told yet
+        return
     if not w or not h:
         return
     dx, dy = x.reset_end - x.reset_start, y.reset_end - y.reset_start

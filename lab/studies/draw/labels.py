@@ -165,4 +165,4 @@ def _apart(boxes: list[_Box], top: Sequence[_Box]) -> None:
     for k in range(len(boxes) - 1, -1, -1):
         box = boxes[k]
         above = [other.at - 1.5 * LINE for other in top if other.right > other.left and box.beside(other)]
-        box.at = min(box.at, 1 - LINE / 4, *above, *(other.at - LINE for other in boxes[k + 1 :] if box.beside(other)))
+        box.at = min(box.at, 1 - LINE / 2, *above, *(other.at - LINE for other in boxes[k + 1 :] if box.beside(other)))

@@ -7,6 +7,7 @@ import holoviews as hv
 import numpy as np
 
 from lab.choices import chosen
+from lab.words import readable
 
 from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress, ramp
 from .same import same
@@ -415,4 +416,6 @@ def _text(x: Any, y: Any, what: Sequence[str], tint: str, up: str, side: str) ->
 
 def figure(value: Any, digits: int = 4) -> str:
     """A value as text."""
-    return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value)
+    if isinstance(value, float | np.floating):
+        return readable(f"{value:.{digits}g}")
+    return readable(str(value)) if isinstance(value, int | np.integer) else str(value)
