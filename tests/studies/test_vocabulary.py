@@ -14,7 +14,7 @@ from lab.studies.contract import Group, Step, Story, sweeping, told
 from lab.studies.contract.study import Study
 from lab.studies.vocabulary import apart, interval, largest, least, mean, number, of, rise
 from lab.studies.vocabulary.own import OwnStudy, definition_of, name_of
-from lab.studies.vocabulary.training import Trained
+from lab.studies.vocabulary.training import Trained, course
 
 HERE = Path(__file__).parent
 
@@ -216,3 +216,11 @@ def test_a_definition_has_code_numbers_and_no_place_in_memory():
 @pytest.mark.parametrize(("title", "slug", "name"), [("My Own: 2", "", "my-own-2"), ("!", "mine", "mine")])
 def test_a_name_is_made_of_the_title(title, slug, name):
     assert name_of(title, slug) == name
+
+
+def test_the_course_of_a_loss_in_words():
+    falling = np.r_[np.linspace(4.0, 1.0, 40), np.nan]
+    assert course(falling) == "The loss falls from 4 to 1"
+    assert course(falling[39::-1]) == "The loss does not fall: it goes from 1 to 4"
+    assert course(np.full(3, np.nan)) == "The loss was not finite in any step"
+    assert course([1.0, 1.0]) == "The loss does not fall: it goes from 1 to 1"

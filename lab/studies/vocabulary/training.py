@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lab.studies.contract import Result, Study, Whole
+from lab.words import number
 
 from .parameters import positive, size
 
@@ -43,3 +44,20 @@ def settled(loss: Any) -> float:
     known = np.asarray(loss, float)
     known = known[np.isfinite(known)]
     return float(known[-max(1, known.size // 10) :].mean()) if known.size else np.nan
+
+
+def course(loss: Any) -> str:
+    """What a loss does over a training, in words: its first and last twentieth.
+
+    Args:
+        loss: (steps,) NaN where a training was stopped, or diverged.
+    """
+    known = np.asarray(loss, float)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return "The loss was not finite in any step"
+    parts = np.array_split(known, min(20, known.size))
+    first, last = (float(parts[at].mean()) for at in (0, -1))
+    return (
+        f"The loss {'falls' if last < first else 'does not fall: it goes'} from {number(first, 2)} to {number(last, 2)}"
+    )

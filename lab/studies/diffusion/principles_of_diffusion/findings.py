@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from lab.studies.contract import sweeping
+from lab.studies.vocabulary.training import course
 from lab.words import number
 
 
@@ -91,15 +92,6 @@ def _residuals(result: xr.Dataset) -> str:
     return told if best == worst else f"{told}, of the {worst} one {number(means[worst], 2)}"
 
 
-def _training(result: xr.Dataset) -> str:
-    loss = result.curve_loss.values[np.isfinite(result.curve_loss.values)]
-    if not loss.size:
-        return "The loss was not finite in any step"
-    parts = np.array_split(loss, min(20, loss.size))
-    first, last = (float(parts[at].mean()) for at in (0, -1))
-    return f"The loss {'falls' if last < first else 'does not fall: it goes'} from {number(first, 2)} to {number(last, 2)}"
-
-
 def _table(result: xr.Dataset) -> str:
     names, error, order = result.compared.values, result.errors.sel(budget=160).values, result.order.values
     there = np.flatnonzero(np.isfinite(error) & np.isfinite(order))
@@ -108,6 +100,10 @@ def _table(result: xr.Dataset) -> str:
     best, low, high = there[error[there].argmin()], there[order[there].argmin()], there[order[there].argmax()]
     orders = f"the order is {order[low]:.1f} of {names[low]} to {order[high]:.1f} of {names[high]}"
     return f"In 160 steps {names[best]} errs least, {number(error[best], 2)}; {orders}"
+
+
+def _training(result: xr.Dataset) -> str:
+    return course(result.curve_loss)
 
 
 FINDS = {

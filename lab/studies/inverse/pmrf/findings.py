@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.vocabulary.training import course
 from lab.words import number, percent
 
 from .pictures import WAYS
@@ -107,12 +108,7 @@ def _network(result: xr.Dataset) -> str:
 
 
 def _training(result: xr.Dataset) -> str:
-    loss = result.curve_loss.values[np.isfinite(result.curve_loss.values)]
-    if not loss.size:
-        return "The loss was not finite in any step"
-    parts = np.array_split(loss, min(20, loss.size))
-    first, last = (float(parts[at].mean()) for at in (0, -1))
-    return f"The loss {'falls' if last < first else 'does not fall: it goes'} from {number(first, 2)} to {number(last, 2)}"
+    return course(result.curve_loss)
 
 
 FINDS = {
