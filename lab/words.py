@@ -8,13 +8,13 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number as one reads it: ``1024``, ``0.02525``, ``3.1·10⁻⁵``, ``yes``."""
+    """A number as one reads it: ``1,024``, ``0.02525``, ``3.1·10⁻⁵``, ``yes``; a text as it is."""
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}".replace(",", " ")
+        return f"{value:,}".replace("-", "−")
     if not isinstance(value, float):
         return str(value)
     if math.isnan(value):
@@ -25,11 +25,12 @@ def number(value: Any, digits: int = 4) -> str:
         return "0"
     exponent = math.floor(math.log10(abs(value)))
     if -4 <= exponent < 6:
-        text = f"{value:.{max(digits - 1 - exponent, 0)}f}"
+        text = f"{value:,.{max(digits - 1 - exponent, 0)}f}"
         return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
     mantissa, power = f"{value:.1e}".split("e")
     mantissa = mantissa.removesuffix(".0").replace("-", "−")
-    return f"{mantissa}·10{str(int(power)).translate(_SUPERSCRIPTS)}"
+    times = {"1": "", "−1": "−"}.get(mantissa, f"{mantissa}·")
+    return f"{times}10{str(int(power)).translate(_SUPERSCRIPTS)}"
 
 
 def percent(share: Any, digits: int = 2) -> str:

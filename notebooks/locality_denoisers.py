@@ -109,7 +109,7 @@ pictures.sensitivity(result)
 #
 # $r^2$ of each denoiser with the U-Net, on the same noisy images. On these small digits the networks are nearly linear, and
 # Wiener is the nearest; on MNIST at full size (the preset `table`) the paper's denoiser is ahead of it by far at medium
-# noise. The optimal denoiser is last on both. The bands, and the row ± 95 %, are intervals of the mean over test images.
+# noise. The optimal denoiser is last on both. The bands, and the row ± 95%, are intervals of the mean over test images.
 
 # %%
 pictures.agreement(result)

@@ -216,7 +216,7 @@ lifelines_says = {
     "C-index of the lymph nodes": concordance_index(at, -nodes, event),
     "log-rank χ²": rank.test_statistic,
     "survival at the end": km.survival_function_.iloc[-1, 0],
-    "its lower 95 % end": km.confidence_interval_.iloc[-1, 0],
+    "its lower 95% end": km.confidence_interval_.iloc[-1, 0],
     "Cox loss, Efron's ties": -cox.log_likelihood_ / prisoners.arrest.sum(),
 }
 pd.DataFrame({"lab": np.array(lab_says), "lifelines": lifelines_says.values()}, index=list(lifelines_says))

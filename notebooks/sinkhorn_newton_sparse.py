@@ -160,7 +160,7 @@ pd.DataFrame(rows).set_index("mass kept")
 # %% [markdown]
 # ## A fixed number of entries is not enough
 #
-# The paper keeps the $\lambda n^2$ largest entries, $\lambda = 2/n$. On its own example, a random assignment, some 7 % of
+# The paper keeps the $\lambda n^2$ largest entries, $\lambda = 2/n$. On its own example, a random assignment, some 7% of
 # the mass lies outside two entries in a row, and each step takes off a factor only: linear convergence. With more, or with
 # a threshold that shrinks with the error (the default here), it is superlinear.
 

@@ -314,7 +314,7 @@ pictures.scores(scores)
 
 # %% [markdown]
 # The intervals above hold mostly what differs between the starts, and all methods start from the same. So what a method
-# *adds* to its start is known far better than its score: the difference to k-means, seed by seed, with its 95 %
+# *adds* to its start is known far better than its score: the difference to k-means, seed by seed, with its 95%
 # interval. Balanced labels lose NMI and F1; flexible sizes lose less, and progressive labels do not lose.
 
 # %%

@@ -51,6 +51,7 @@ _CARD = """
 _PICTURE = """
 :host { opacity: min(var(--shown, 1), var(--swept, 1)); transition: opacity .15s; margin-top: -14px; min-width: 0;
   min-height: 300px; }
+:host(.fills) { flex: 1 1 auto !important; height: auto !important; }
 """
 
 
@@ -74,7 +75,7 @@ class Card:
         on_fold: called when the picture begins or ceases to apply; ``why`` then says why not.
         high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
         room: width to height of what the picture has.
-        across: its width in pixels, until the browser says otherwise.
+        across: its width in pixels, until the browser says otherwise; by the height of a card where it is 0.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Card:
         self.session, self.picture = session, picture
         self.why = ""
         self.folded = False  # with its group
-        self._high, self._room, self._wide = high, room, across
+        self._high, self._room, self._wide = high, room, across or room * _HIGH
         self._on_fold = on_fold
         self._drawn: xr.Dataset | None = None
         self._layers: tuple[type, ...] = ()
@@ -98,7 +99,7 @@ class Card:
         self._hand = Hand(session, picture, self._drag, self._redraw) if moves else None
         self.head = Head(self._asked)
         self._maker = Runner(session.post, SWEEP)
-        self._picture = theme.column(css=_PICTURE)
+        self._picture = theme.column(css=_PICTURE, css_classes=[] if high else ["fills"])
         self._reel = Reel(picture, session.post) if picture.plays else None
         self._here = Here(session, self._tell) if picture.along is not None else None
         self._ghost = Ghost() if picture.along is None and picture.turns is None else None
@@ -160,7 +161,8 @@ class Card:
         classes = ["card", "wide"] if wide else ["card"]
         if self.view.css_classes != classes:
             self.view.css_classes = classes
-            self._room, self._wide = _WIDE_ROOM if wide else _ROOM, 0.0
+            self._room = _WIDE_ROOM if wide else _ROOM
+            self._wide = self._room * _HIGH
 
     def click(self, x: float, y: float) -> None:
         """Set what the picture says a click at this place sets; of runs along a parameter the nearest one."""
@@ -175,9 +177,8 @@ class Card:
 
     def _fit(self, wide: int) -> None:
         """Draw again for the width that the browser has, where it is another than was thought."""
-        before = self._wide or self._room * _HIGH
-        if wide and abs(np.log(wide / before)) > _OTHER:
-            self._room *= wide / before
+        if wide and abs(np.log(wide / self._wide)) > _OTHER:
+            self._room *= wide / self._wide
             self._wide = float(wide)
             self._redraw()
 
@@ -397,7 +398,7 @@ class Card:
                 self._live.send(element)
             return
         self._layers = layers
-        self._live = Live(element, self.session.dark)
+        self._live = Live(element, self.session.dark, fills=not self._high)
         self._picture[:] = [self._live.pane]
 
 

@@ -12,9 +12,9 @@ from lab.studies.draw import bokeh_renderer, pen
 
 
 class Live:
-    """A live picture; ``pane`` is to be put on the page."""
+    """A live picture; ``pane`` is to be put on the page, and as high as its place where it ``fills`` it."""
 
-    def __init__(self, element: hv.Overlay, dark: bool):
+    def __init__(self, element: hv.Overlay, dark: bool, fills: bool = False):
         renderer = bokeh_renderer("dark" if dark else "light")
         with pen:
             self._pipe: Any = Pipe(data=element)
@@ -22,7 +22,7 @@ class Live:
                 hv.DynamicMap(lambda data: data, streams=[self._pipe]),
                 renderer=renderer,
                 theme=renderer.theme,
-                sizing_mode="stretch_width",
+                sizing_mode="stretch_both" if fills else "stretch_width",
                 margin=0,
                 linked_axes=False,
             )

@@ -180,7 +180,7 @@ class Scrubber(View):
 
     def _todo(self, known: int) -> dict[str, str] | None:
         if self._part is not None:
-            return {"label": f"{100 * self._part:.0f} %", "title": "the curve is being computed"}
+            return {"label": f"{100 * self._part:.0f}%", "title": "the curve is being computed"}
         runs, seconds = self._cost()
         if self._curve is None or self._swept is not None or known >= runs or not runs:
             return None

@@ -265,7 +265,7 @@ class SweepPictures(pn.viewable.Viewer):
             at = MEAN if value == MEAN else str(grid[name].index(value))
             fields.append(field(f"at {name}", titles[name], at, [(MEAN, "mean over all"), *options]))
         if view.kind == "lines" and MEAN in view.at.values():
-            bands = [("range", "least to largest"), ("interval", "95 % of the mean")]
+            bands = [("range", "least to largest"), ("interval", "95% of the mean")]
             fields.append(field("band", "Band", view.band, bands))
         scales = [("auto", "automatic"), ("linear", "linear"), ("log", "logarithmic")]
         fields.append(field("scale", "Scale", view.scale, scales))

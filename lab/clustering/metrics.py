@@ -86,7 +86,7 @@ def _entropy(p: Array) -> Array:
 
 
 def by_frequency(recall: Float[Array, " k"], sizes: Real[Array, " k"]) -> Float[Array, " 3"]:
-    """Mean recall of the head (30 % of the classes, the most frequent), the middle and the tail (last 30 %)."""
+    """Mean recall of the head (30% of the classes, the most frequent), the middle and the tail (last 30%)."""
     k = recall.shape[0]
     ordered = recall[jnp.argsort(-sizes, stable=True)]
     head, tail = round(0.3 * k), k - round(0.3 * k)

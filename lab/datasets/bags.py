@@ -94,7 +94,7 @@ def morphologies(n: int, patches: int, seed: int) -> dict[str, Any]:
     name="artefact-bags",
     title="Bags with artefacts",
     kind=KIND,
-    summary="The same six kinds, but 30 to 60 % of the patches of each bag are broad noise that says nothing of the risk.",
+    summary="The same six kinds, but 30 to 60% of the patches of each bag are broad noise that says nothing of the risk.",
     source=_SHEET,
     licence="none needed",
     real=False,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lab.inputs import shown
+from lab.inputs import listed, shown
 
 from . import containers, formats, tables
 from .data import Data
@@ -133,11 +133,12 @@ class Kind:
         keys = list(keys)
         if not any(set(way) <= {*keys} for way in self.needed):
             ways = [way for way in self.needed if not {*way} & {*self.inner}]
-            there = ", ".join(keys) or "nothing"
+            there, rest = listed(keys) or "nothing", ""
             if len(ways) == 1:
-                there = f"no {' and no '.join(key for key in ways[0] if key not in keys)}"
+                there, rest = f"no {' and no '.join(key for key in ways[0] if key not in keys)}", there
             needed = ", or ".join(self.told(*way) for way in ways)
-            raise ValueError(f"{name} has {there}, but {needed} {'is' if len(ways[0]) == 1 else 'are'} needed")
+            needed += f" {'is' if len(ways[0]) == 1 else 'are'} needed" + (f"; it has {rest}" if rest else "")
+            raise ValueError(f"{name} has {there}, but {needed}")
 
     def check_given(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Refuse types, shapes and values that are none of this kind; what ``made`` adds may still be missing."""

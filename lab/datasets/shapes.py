@@ -49,7 +49,7 @@ _BODIES = {"source": packaged.facts("bodies")["source"], "licence": packaged.fac
     **_BODIES,
 )
 def person(pose: float, seed: int) -> dict[str, Any]:
-    """Experiment A: edges change by up to a quarter, geodesics by 5 %, at pose 1."""
+    """Experiment A: edges change by up to a quarter, geodesics by 5%, at pose 1."""
     from lab.shapes import figures
 
     from . import meshes

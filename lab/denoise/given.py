@@ -25,7 +25,7 @@ class Given(Denoiser):
         levels: the (smallest, largest) sigma that it knows.
 
     Raises:
-        TypeError: something that cannot be called.
+        TypeError: something that cannot be called; when called, a function that takes no arrays of JAX.
         ValueError: levels that do not rise or are negative.
     """
 
@@ -55,7 +55,13 @@ class Given(Denoiser):
     def denoise_each(self, x: Float[Array, "b n"], sigma: Float[Array, " b"]) -> Float[Array, "b n"]:
         def one(row, level):
             image = row.reshape(1, *self.shape)
-            found = self.function(image, level[None])
+            try:
+                found = self.function(image, level[None])
+            except jax.errors.TracerArrayConversionError as problem:
+                raise TypeError(
+                    f"the denoiser {self.name!r} makes NumPy arrays of what it is given: write it with jax.numpy, or have it "
+                    "call the other library by jax.pure_callback"
+                ) from problem
             if found.shape not in (image.shape, (1, self.n)):
                 raise ValueError(f"the denoiser {self.name!r} made {found.shape} of {image.shape}: both must agree")
             return found.reshape(self.n).astype(row.dtype)

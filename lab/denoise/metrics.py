@@ -105,7 +105,7 @@ def _rows(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 class Agreement(NamedTuple):
-    """How well M estimates at L levels follow a reference on B images, with half widths of 95 % intervals over images."""
+    """How well M estimates at L levels follow a reference on B images, with half widths of 95% intervals over images."""
 
     r2: Float[Array, "M L B"]
     mse: Float[Array, "M L B"]
@@ -126,7 +126,7 @@ def agreement(estimates: Float[Array, "M L B n"], reference: Float[Array, "L B n
         reference: (L, B, n).
 
     Returns:
-        an ``Agreement``: r2 and mse (M, L, B), means with half widths of 95 % intervals over images, and pooled r2 (M, L).
+        an ``Agreement``: r2 and mse (M, L, B), means with half widths of 95% intervals over images, and pooled r2 (M, L).
 
     Source:
         Lukoianov, Yuan, Solomon, Sitzmann, Locality in Image Diffusion Models Emerges from Data Statistics, 2025.
@@ -147,7 +147,7 @@ def agreement(estimates: Float[Array, "M L B n"], reference: Float[Array, "L B n
 
 
 def _half(values: Float[Array, "*batch B"]) -> Float[Array, "*batch"]:
-    """Half the width of the 95 % interval of a mean over the last axis."""
+    """Half the width of the 95% interval of a mean over the last axis."""
     count = values.shape[-1]
     return float(student(count)) / count**0.5 * values.std(axis=-1, ddof=1)
 

@@ -70,7 +70,7 @@ def halves(scores: Float[Array, "R K"], key: PRNGKeyArray, draws: int = 32) -> F
 
 
 class Gap(NamedTuple):
-    """By how much the best candidate beats the second, with the interval that holds 90 % of bootstrapped gaps: images are
+    """By how much the best candidate beats the second, with the interval that holds 90% of bootstrapped gaps: images are
     drawn anew. A search may end once ``low`` is above 0."""
 
     value: Float[Array, ""]

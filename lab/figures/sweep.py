@@ -34,7 +34,7 @@ class View:
         y: the parameter upwards in a map, one curve for each of its values in lines; "" for none.
         kind: ``"map"`` or ``"lines"``; "" where none is chosen yet.
         at: a value for every other swept parameter, or ``"mean"`` for the mean over it.
-        band: about a mean, ``"range"`` from least to largest, or ``"interval"``, the 95 % interval of the mean.
+        band: about a mean, ``"range"`` from least to largest, or ``"interval"``, the 95% interval of the mean.
         scale: of the numbers: ``"linear"``, ``"log"``, or ``"auto"`` for logarithmic where all are positive and span
             two decades.
     """
@@ -76,7 +76,7 @@ def caption(study: type[Study], view: View) -> str:
     means = [name for name, value in view.at.items() if value == MEAN]
     said = []
     if means and view.kind == "lines":
-        spread = "from least to largest" if view.band == "range" else "the 95 % interval of the mean (Student's t)"
+        spread = "from least to largest" if view.band == "range" else "the 95% interval of the mean (Student's t)"
         said.append(f"line: mean over {' and '.join(means)}; band: {spread}")
     elif means:
         said.append(f"mean over {' and '.join(means)}")
@@ -325,7 +325,7 @@ def _lines(study: type[Study], result: xr.Dataset, view: View, chosen: Mapping[s
 def spread(runs: np.ndarray, band: Band) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, and the ends of the band, of the runs (n, r) at each of n places; NaN runs are left out.
 
-    ``band`` is ``"range"``, least and largest, or ``"interval"``: mean ± t s / √r with the 97.5 % quantile t of
+    ``band`` is ``"range"``, least and largest, or ``"interval"``: mean ± t s / √r with the 97.5% quantile t of
     Student's distribution with r - 1 degrees of freedom and the sample deviation s; NaN where r < 2.
     """
     there = np.isfinite(runs)

@@ -80,7 +80,7 @@ def predict(k: ArrayLike, d: int, squared_norm: ArrayLike) -> Prediction:
     $$ \frac{m_k \sigma}{2 (d + |x|^2)}, \qquad -\frac{2 d\, m_k}{\sigma}, \qquad \frac{2 |x| m_k}{\sigma}, \qquad
        \sigma = \sqrt{2 d + 4 |x|^2} $$
 
-    with $m_k$ the mean of the largest of k standard normals. Within 3 % and 6 % of the truth from d = 768 on.
+    with $m_k$ the mean of the largest of k standard normals. Within 3% and 6% of the truth from d = 768 on.
 
     Args:
         k: how many noises there are to choose from.

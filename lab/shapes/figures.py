@@ -257,4 +257,4 @@ ANIMAL = _body(
 BODIES = {"person": PERSON, "animal": ANIMAL}
 
 POSE = np.array([(0, 0, 0), (0.3, 0, 0), (0, 0.9, 0), (0, 0.6, 0.5), (-0.7, 0, 0), (0.6, 0, 0.2), (0, 0, 0.5)])
-"""Turns of the person, far from how it stands: edges change by up to a quarter, geodesics by 5 %."""
+"""Turns of the person, far from how it stands: edges change by up to a quarter, geodesics by 5%."""

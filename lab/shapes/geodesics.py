@@ -2,11 +2,11 @@ r"""Lengths of shortest ways on a surface, between all vertices, in units of $\s
 
 - ``"heat"``: the heat method of potpourri3d (geometry-central): $(M + t L) u = \delta$, $X = -\nabla u / |\nabla u|$,
   $L \phi = \nabla \cdot X$. It factorizes once and then takes a linear solve for each vertex, on bad triangles too: 0.25 s of
-  800 vertices. It is 2 % off the exact ones in the mean, and 13 % too short between neighbours. (The fast marching of the
-  package is 4 % off and three times slower.)
+  800 vertices. It is 2% off the exact ones in the mean, and 13% too short between neighbours. (The fast marching of the
+  package is 4% off and three times slower.)
 - ``"exact"``: those of the polyhedron, by the windows of Mitchell, Mount and Papadimitriou (pygeodesic): 10 s of
   800 vertices.
-- ``"edges"``: Dijkstra's ways along edges (scipy): 0.1 s, and 8 % too long in the mean, since they zigzag.
+- ``"edges"``: Dijkstra's ways along edges (scipy): 0.1 s, and 8% too long in the mean, since they zigzag.
 
 Source: Crane, Weischedel, Wardetzky, *Geodesics in heat*, 2013; Mitchell, Mount, Papadimitriou, *The discrete geodesic
 problem*, 1987.

@@ -79,7 +79,7 @@ def kaplan_meier(
     at: ArrayLike,
     present: ArrayLike | None = None,
 ) -> Survival:
-    r"""The product-limit estimate of the probability to live beyond each time, with its pointwise 95 % band.
+    r"""The product-limit estimate of the probability to live beyond each time, with its pointwise 95% band.
 
     $$ S(t) = \prod_{u \le t} \Big(1 - \frac{d_u}{n_u}\Big), \qquad
        \mathrm{Var}\, S(t) = S(t)^2 V(t), \quad V(t) = \sum_{u \le t} \frac{d_u}{n_u (n_u - d_u)} $$

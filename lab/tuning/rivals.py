@@ -3,7 +3,7 @@ r"""What MAID is compared with: HOAG, whose accuracies follow a schedule, and ac
 HOAG (Pedregosa, Hyperparameter optimization with approximate gradient, ICML 2016) solves to $\varepsilon_k$, a
 summable sequence, and
 steps by $1/L$. With $g_k$ the loss at the k-th inexact minimiser and $s_k$ the length of the last step, L falls by
-5 % where
+5% where
 
 $$ g_k \le g_{k-1} + \varepsilon_k + \varepsilon_{k-1} (1 + s_k) - \tfrac L2 s_k^2 , $$
 

@@ -191,7 +191,7 @@ def rounded(pack: Pack) -> list[str]:
     if pack.shades.arrays:
         said.append(
             f"{pack.shades.arrays} pictures of values are rounded to {SHADES} steps of their range, by at most "
-            f"{100 * pack.shades.largest:.2g} % of their colour scale, which has 256 colours."
+            f"{100 * pack.shades.largest:.2g}% of their colour scale, which has 256 colours."
         )
     if pack.places.arrays:
         said.append(

@@ -74,7 +74,7 @@ class Result:
         judge: what a value means: ``"good"``, ``"warn"`` or nothing; sees the value and the whole result.
         absent: why some results lack it, and what to choose to have it: "no network was trained: set the training steps
             above 0"; "" where all have it.
-        half: the result that holds half the width of its 95 % interval, which is shown beside it.
+        half: the result that holds half the width of its 95% interval, which is shown beside it.
     """
 
     name: str

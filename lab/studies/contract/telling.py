@@ -1,5 +1,6 @@
 """Sentences with live numbers."""
 
+import re
 import string
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.words import readable
+from lab.words import number, percent, readable
+
+_PLAIN = re.compile(r"d|\.\d+f|")  # of which thousands are set apart
 
 
 def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str:
     """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none.
+
+    What is not zero is not written as zero: it has as many digits as it needs.
 
     Args:
         text: with the names of scalars of a result in braces, formatted as by ``str.format``.
@@ -43,5 +48,10 @@ class _Numbers(string.Formatter):
         return result[name].item(), name
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        missing = value is None or (isinstance(value, float) and not np.isfinite(value))
-        return "–" if missing else super().format_field(value, format_spec)
+        if value is None or (isinstance(value, float) and not np.isfinite(value)):
+            return "–"
+        grouped = "," if _PLAIN.fullmatch(format_spec) and isinstance(value, int | float) else ""
+        text = super().format_field(value, grouped + format_spec)
+        if value and format_spec[-1:] in ("f", "%") and not text.strip("-0.%"):  # rounded to nothing
+            return percent(value, 1) if text.endswith("%") else number(value, 2)
+        return text

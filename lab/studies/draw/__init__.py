@@ -17,7 +17,7 @@ from .ball import geodesics, sphere_ways
 from .builders import behind, film, legend, over, plane, training, trajectories
 from .finish import bokeh_renderer
 from .labels import with_room
-from .layers import GRIP, band, bars, colours, curve, hline, label, points, rectangles, segments, text, vline
+from .layers import GRIP, band, bars, colours, curve, hline, label, points, rectangles, segments, vline
 from .look import (
     CARD,
     GOOD,
@@ -43,6 +43,7 @@ from .space import Body, Hit, camera_of, looking, vertex_at
 from .surfaces import CAMERA, SCENE, surfaces
 from .ternary import ternary, ternary_place, ternary_shares
 from .tips import tips
+from .writing import text
 
 __all__ = [
     "CAMERA",

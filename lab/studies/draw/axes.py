@@ -7,11 +7,14 @@ import holoviews as hv
 import numpy as np
 from bokeh.models import FixedTicker
 
+from lab.words import number
+
 from .finish import finish_bokeh, finish_mpl
 from .labels import direct_labels
-from .layers import Words, figure, vector, words
+from .layers import vector
 from .look import current, dress
 from .tips import tips
+from .writing import Words, words
 
 
 def plot(
@@ -66,7 +69,7 @@ def plot(
     labels, x = direct_labels(flat, x, y, (logx, logy), _spread, pinned=bool(xlim and xlim[1] is not None), note=note)
     if empty:  # the same layers as ever, so that a live picture keeps its structure
         labels = [label._replace(text="") for label in labels]
-    labels.append(Words(x[0], y[1], " " + note.replace("\n", "\n "), current().muted, up="top"))
+    labels.append(Words(x[0], y[1], " " + note.replace("\n", "\n "), current().muted, up="top", ground=bool(note)))
     return frame(
         [*flat, *words(labels)],
         x,
@@ -179,7 +182,7 @@ def frame(
 
 def _named(ticks: Any) -> Any:
     """Ticks as (position, text) pairs: a logarithmic axis would write bare positions as powers of ten."""
-    return [tick if isinstance(tick, tuple) else (tick, figure(tick)) for tick in ticks]
+    return [tick if isinstance(tick, tuple) else (tick, number(tick)) for tick in ticks]
 
 
 def _spread(element: Any, axis: int) -> np.ndarray:

@@ -9,10 +9,11 @@ import numpy as np
 from lab.numerics.window import window
 
 from .axes import frame, plot
-from .layers import band, colours, curve, hline, label, points, segments, text, vline
-from .look import INK, MUTED, SOURCE, TARGET, columns_for
+from .layers import band, colours, curve, hline, label, points, segments, vline
+from .look import INK, MUTED, SOURCE, TARGET, columns_for, current
 from .motion import Panel, particles
 from .same import began, same
+from .writing import text
 
 _BINS = 200  # means of a training's losses that are drawn
 _AGE = 9  # frames that a tail is long
@@ -248,7 +249,9 @@ def trajectories(
         layers.append(same(spots, particle=who.ravel()))
         layers.append(text([xlim[0] + left], [ylim[1] + up + 0.05 * high], title, color=INK))
     right = xlim[0] + (1.1 * min(columns, len(ways)) - 0.1) * wide
-    return frame(layers, (xlim[0], right), (ylim[0] + up, ylim[1] + 0.12 * high), equal=True, bare=True, height=height)
+    line = current().height(right - xlim[0], ylim[1] - ylim[0] - up)
+    top = ylim[1] + max(0.12 * high, 0.05 * high + 0.6 * line)  # the title is centred there
+    return frame(layers, (xlim[0], right), (ylim[0] + up, top), equal=True, bare=True, height=height)
 
 
 def legend(rows: Sequence[tuple[str, str]], x: float, y: tuple[float, float], *, log: bool = False) -> list[hv.Labels]:

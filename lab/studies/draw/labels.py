@@ -7,11 +7,13 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 
-from .layers import SAYS, TINT, Words, vector
+from .layers import SAYS, TINT, vector
 from .look import current
+from .writing import Words
 
 LINE = 0.07  # of the height
 _CLEAR = 0.055  # from a level line to the middle of its label
+_OFF = 0.045  # and at least to that of any other
 
 
 @dataclass
@@ -102,12 +104,16 @@ def direct_labels(
                 boxes.append(_Box(f"{text} ", tint, 1 - wide, 1.0, level, 1.0, "right"))
             else:
                 boxes.append(_Box(f"  {text}", tint, own, own + wide, level, own))
-    _apart([box for box in boxes if box not in top], top)
+    levels = sorted(
+        up.to(float(layer.data)) for layer in layers if isinstance(layer, hv.HLine) and _has_place(layer, logs)
+    )
+    _apart([box for box in boxes if box not in top], top, levels)
     labels = []
     for box in boxes:
         side: Any = box.side
         anchor: Any = "top" if box in top else "center"
-        labels.append(Words(across.back(box.own), up.back(box.at), box.text, box.tint, anchor, side))
+        ground = side == "right"  # what does not begin at the end of a curve may lie over one
+        labels.append(Words(across.back(box.own), up.back(box.at), box.text, box.tint, anchor, side, ground))
     return labels, (x[0], across.high)
 
 
@@ -157,12 +163,25 @@ def _to_a_row(box: _Box, top: list[_Box]) -> None:
     top.append(box)
 
 
-def _apart(boxes: list[_Box], top: Sequence[_Box]) -> None:
-    """Move labels up and down until those in one column do not touch each other, the axis or what stands at the top."""
+def _apart(boxes: list[_Box], top: Sequence[_Box], levels: Sequence[float]) -> None:
+    """Move labels up and down until those in one column touch neither each other, nor the axis, what stands at the top or a
+    level line."""
+    for box in boxes:
+        box.at = _off(box.at, levels)
     boxes = sorted(boxes, key=lambda box: box.at)
     for k, box in enumerate(boxes):
         box.at = max(box.at, LINE / 2, *(other.at + LINE for other in boxes[:k] if box.beside(other)), -np.inf)
+        box.at = _off(box.at, levels, 1)
     for k in range(len(boxes) - 1, -1, -1):
         box = boxes[k]
         above = [other.at - 1.5 * LINE for other in top if other.right > other.left and box.beside(other)]
         box.at = min(box.at, 1 - LINE / 2, *above, *(other.at - LINE for other in boxes[k + 1 :] if box.beside(other)))
+        box.at = _off(box.at, levels, -1)
+
+
+def _off(at: float, levels: Sequence[float], way: int = 0) -> float:
+    """A height off all level lines: to the side on which it is already, or up (1), or down (-1)."""
+    for level in levels if way >= 0 else reversed(levels):
+        if abs(at - level) < _OFF - 1e-9:
+            at = level + (way or (1 if at >= level else -1)) * _OFF
+    return at

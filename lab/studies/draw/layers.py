@@ -1,13 +1,10 @@
 """Layers: what a picture is made of, one HoloViews element each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import holoviews as hv
 import numpy as np
-
-from lab.choices import chosen
-from lab.words import readable
 
 from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress, ramp
 from .same import same
@@ -16,9 +13,6 @@ SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour
 GRIP = hv.Dimension("grip")  # of points that a hand may drag
 COLUMNS: dict[str, Any] = {"datatype": ["dictionary"]}  # of a layer's data: bare arrays are drawn sooner than a table
-
-type Up = Literal["center", "top", "bottom"]
-type Side = Literal["left", "center", "right"]
 
 
 def label(what: Any, unit: str = "") -> str:
@@ -355,67 +349,6 @@ def _layer(kind: Any, data: Any, text: str, tint: str, vdims: Any = "y", kdims: 
     return kind(data, kdims, vdims, cdims={SAYS: text, TINT: tint}, **COLUMNS)
 
 
-@chosen
-def text(x: Any, y: Any, what: str | Sequence[str], *, color: str = MUTED, up: Up = "center", side: Side = "left"):
-    """A few words at one point, or at each of some.
-
-    Args:
-        x: where, across: one or (n,).
-        y: where, up: one or (n,).
-        what: the words, a text or n of them.
-        color: a name such as ``draw.MUTED``, or ``#rrggbb``.
-        up: which height of the words is at y: ``"center"``, ``"top"`` or ``"bottom"``.
-        side: which side of them is at x: ``"left"``, ``"center"`` or ``"right"``.
-
-    Returns:
-        ``Labels``; spaces are kept from being broken or cut.
-
-    Examples:
-        >>> from lab.studies import draw
-        >>> draw.text(0.5, 1, "here").dimension_values("text").tolist()
-        ['here']
-    """
-    what = [what] if isinstance(what, str) else list(what)
-    return _text(vector(x), vector(y), what, current().colour(color), up, side)
-
-
 def vector(values: Any) -> np.ndarray:
     """Numbers of any shape as (n,) of float64."""
     return np.asarray(values, float).ravel()
-
-
-@chosen
-class Words(NamedTuple):
-    """A piece of text in a picture: where, what, in which colour, and which of its corners is there."""
-
-    x: float
-    y: float
-    text: str
-    tint: str
-    up: Up = "center"
-    side: Side = "left"
-
-
-def words(pieces: Sequence[Words]) -> list[hv.Labels]:
-    """One layer for each piece, since a layer of text has one colour and one anchor; never none."""
-    return [
-        _text([piece.x], [piece.y], [piece.text], piece.tint, piece.up, piece.side)
-        for piece in pieces or [Words(np.nan, np.nan, "", current().muted)]
-    ]
-
-
-def _text(x: Any, y: Any, what: Sequence[str], tint: str, up: str, side: str) -> hv.Labels:
-    kept = [text.replace(" ", "\u00a0") for text in what]  # spaces at the ends keep their width
-    baseline = "middle" if up == "center" else up
-    return dress(
-        hv.Labels((x, y, kept), ["x", "y"], "text", **COLUMNS),
-        bokeh={"text_color": tint, "text_font_size": "12px", "text_align": side, "text_baseline": baseline},
-        mpl={"color": tint, "size": 7, "horizontalalignment": side, "verticalalignment": up},
-    )
-
-
-def figure(value: Any, digits: int = 4) -> str:
-    """A value as text."""
-    if isinstance(value, float | np.floating):
-        return readable(f"{value:.{digits}g}")
-    return readable(str(value)) if isinstance(value, int | np.integer) else str(value)

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-LETTER_WIDTH, _BESIDE = 7.4, 70  # pixels: a letter, and what stands beside the axes
+LETTER_WIDTH, _LINE, _BESIDE = 7.4, 17, 70  # pixels: a letter, a line of text, and what stands beside the axes
+_LINE_SHARE = 0.045  # a line of text as a share of the width of a picture that is as narrow as a column of print
+_TOOLS = 30  # pixels above a picture on a page
 _WORTH = 1.15  # how much larger panels are that are worth another row
 SOURCE, TARGET, GOOD, WARN, MUTED, INK, CARD = "source", "target", "good", "warn", "muted", "ink", "card"
 
@@ -47,8 +49,19 @@ class Theme:
 
     def brief(self, words: str, share: float) -> str:
         """As much of a text as stands on a share of the width of a picture without axes; all of it where that is not known."""
-        most = max(3, int(share * self.wide / LETTER_WIDTH)) if self.wide else len(words)
+        most = max(3, int(share * self.wide / LETTER_WIDTH - 0.5)) if self.wide else len(words)
         return words if len(words) <= most else words[: most - 1].rstrip(" ,;:") + "…"
+
+    def height(self, wide: float, tall: float, lines: int = 1) -> float:
+        """The height of a line of text in the units of a picture of equal scales, ``wide`` and ``tall`` without its lines."""
+        if not (self.wide and self.room):
+            return _LINE_SHARE * wide
+        high = max(self.wide / self.room - _TOOLS - lines * _LINE, _LINE)
+        return _LINE / min(self.wide / wide, high / tall)
+
+    def letter_in(self, wide: float, tall: float, lines: int = 1) -> float:
+        """The width of a letter in the same units, where the width of the picture is known."""
+        return LETTER_WIDTH / _LINE * self.height(wide, tall, lines)
 
     def lines(self, words: str) -> str:
         """A text in as many lines as the axes are wide, each as long as it may be."""

@@ -6,11 +6,14 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 
+from lab.words import number
+
 from .axes import frame
-from .layers import COLUMNS, Words, figure, rectangles, vector, words
+from .layers import COLUMNS, rectangles, vector
 from .look import SOURCE, TARGET, blend, current, diverging, dress, ramp, sequential
 from .same import same
 from .tips import tips
+from .writing import Words, words
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one
 OUTLINED = 64  # cells a side that can be seen one by one
@@ -206,7 +209,7 @@ class _Span:
         self.low, self.high = self.first - self.step / 2, self.first + (n - 0.5) * self.step
         self.span = self.high - self.low
         if names is not None and not even:
-            names = [figure(v, 2) for v in names]
+            names = [number(v, 2) for v in names]
             every = max(-(-n // 8), -(-sum(map(len, names)) // 40))  # so that names on an x axis do not touch
             self.ticks = [(i, name) for i, name in enumerate(names) if i % every == 0]
 

@@ -7,12 +7,12 @@ import holoviews as hv
 import numpy as np
 
 from .axes import frame
-from .layers import segments, text
+from .layers import segments
 from .look import GOOD, INK, LETTER_WIDTH, MUTED, current, diverging, dress
+from .writing import text
 
 _GAP = 0.1  # between images, in widths of one
 _CAPTION = 0.3  # where words stand between them
-_LINE = 0.045  # height of a line of text, as a share of the width of the picture
 _LETTER = 0.016  # width of a letter of the row labels, as a share of the picture
 
 
@@ -89,12 +89,15 @@ def mosaic(
         mpl={"facecolor": "none", "edgecolor": tint, "linewidth": 0.8},
     )
     middle = [tall - i * down - h / 2 for i in range(r)]
-    longest = max(map(len, rows), default=0) * (LETTER_WIDTH / current().wide if current().wide else _LETTER)
-    room = wide * longest / max(1 - longest, 0.3) + (0.15 * w if rows else 0.0)
+    look, letters, lines = current(), max(map(len, rows), default=0), bool(cols or captions) + bool(note)
+    share = letters * (LETTER_WIDTH / look.wide if look.wide else _LETTER)
+    room = wide * share / max(1 - share, 0.3)
+    if look.wide:  # where the height is what is short, a letter is wider beside the images
+        room = max(room, letters * look.letter_in(wide, tall + 0.16 * h, lines))
+    room += 0.15 * w if rows else 0.0
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
-    line = _LINE * (wide + room)
+    line = look.height(wide + room, tall + 0.16 * h, lines)
     above, below = (line + 0.08 * h if cols or captions else 0.0), (line + 0.08 * h if note else 0.0)
-    look = current()
     # of the width, one pixel of an image, with some air about the picture
     seen = 0.9 * min(1 / (wide + room), 1 / ((look.room or 1e-9) * (above + tall + below)))
     told = [

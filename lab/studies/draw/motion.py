@@ -7,9 +7,10 @@ import holoviews as hv
 import numpy as np
 
 from .axes import frame, plot
-from .layers import Words, points, segments, words
+from .layers import points, segments
 from .look import MUTED, SOURCE, TARGET, columns_for, current, diverging, dress, sequential
 from .same import same
+from .writing import Words, words
 
 _GAP = 0.08  # between panels, in widths of one
 _TITLE = 0.16  # between rows of them, in heights
@@ -93,7 +94,7 @@ def particles(
         now = np.asarray(panel.points, np.float32)
         cloud = _rimless(points(now[:, 0] + left, now[:, 1] + up, color=panel.color, size=size, alpha=0.8))
         dots.append(cloud if panel.who is None else same(cloud, **{panel.kind: panel.who}))
-        texts.append(Words(xlim[0] + left, ylim[1] + up + 0.02 * high, title, current().ink, up="bottom"))
+        texts.append(Words(xlim[0] + left, ylim[1] + up + 0.02 * high, title, current().ink, up="bottom", ground=True))
     layers = [*under, *tails, *dots]
     if len(panels) == 1:
         return plot(*layers, xlim=xlim, ylim=ylim, xlabel=xlabel, ylabel=ylabel, equal=True, note=note, height=height)
@@ -102,7 +103,7 @@ def particles(
     texts.append(Words(xlim[0], foot - 0.02 * high, note, current().muted, up="top"))
     whole = span[1] - span[0]
     room = 0.1 if across == len(panels) else 0.14  # panels of several rows are small beside a line of text
-    line = 0.045 * whole  # of text, where the picture is as narrow as a column of print
+    line = current().height(whole, ylim[1] - foot + 0.02 * high, 1 + bool(note)) + 0.02 * high
     return frame(
         [*layers, *words(texts)],
         (span[0] - 0.01 * whole, span[1] + 0.01 * whole),

@@ -6,13 +6,17 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 
+from lab.words import number
+
 from .axes import frame, plot
-from .layers import SAYS, Words, colours, curve, figure, hline, points, segments, text, vector, words
-from .look import INK, MUTED, SOURCE, TARGET, blend, columns_for, current, dress
+from .layers import SAYS, colours, curve, hline, points, segments, vector
+from .look import INK, LETTER_WIDTH, MUTED, SOURCE, TARGET, blend, columns_for, current, dress
 from .matrices import PRINT, SCREEN
 from .same import same
+from .writing import Words, text, words
 
 LINKS = 4000  # segments that are drawn; the heaviest ones
+_FONT, _LEAST_FONT = 12.0, 7.0  # pixels: the words of a table, and where there is no room
 
 
 def links(
@@ -204,9 +208,11 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
     colours = [_rgb(pixels) for _, pixels in pairs]
     wide = sum(rgb.shape[1] / rgb.shape[0] + 0.06 for rgb in colours) / max(len(pairs), 1)
     columns = columns_for(len(pairs), wide / 1.2)
-    for number, ((title, _), rgb) in enumerate(zip(pairs, colours, strict=True)):
-        if number and number % columns == 0:
-            left, foot = 0.0, foot - 1.2
+    rows, look = max(1, -(-len(pairs) // columns)), current()
+    line = max(0.13, look.height(min(columns, max(len(pairs), 1)) * wide, rows * 1.06, rows))  # above each image
+    for place, ((title, _), rgb) in enumerate(zip(pairs, colours, strict=True)):
+        if place and place % columns == 0:
+            left, foot = 0.0, foot - 1.06 - line
         right = left + rgb.shape[1] / rgb.shape[0]
         image = hv.RGB(rgb, ["x", "y"], bounds=(left, foot, right, foot + 1), cdims={SAYS: title})
         layers.append(dress(image, mpl={"interpolation": "antialiased"}))
@@ -215,17 +221,16 @@ def strip(images: Mapping[str, Any] | Iterable[tuple[str, Any]], *, height: int 
         left, far = right + 0.06, max(far, right)
     if not pairs:
         texts.append(Words(0.0, 0.9, "nothing to show: there are no images", current().muted, up="top"))
-    span = (0.0, far)
-    if (look := current()).wide:  # what does not stand over its image is cut, not written over the next one
-        tall = min(
-            1 / far, 1 / (look.room * (1.16 - foot)) if look.room else 1.0
-        )  # of an image, as a share of the width
+    span, top = (0.0, far), 1.03 + line
+    if look.wide:  # what does not stand over its image is cut, not written over the next one
+        # of an image, as a share of the width
+        tall = min(1 / far, 1 / (look.room * (top - foot)) if look.room else 1.0)
         widths = widths or [1 / tall]
         texts = [
             each._replace(text=look.brief(each.text, wide * tall)) for each, wide in zip(texts, widths, strict=True)
         ]
     return frame(
-        [*layers, *words(texts)], span, (foot, 1.16), equal=True, bare=True, height=height, bounds=(span, (foot, 1))
+        [*layers, *words(texts)], span, (foot, top), equal=True, bare=True, height=height, bounds=(span, (foot, 1))
     )
 
 
@@ -245,18 +250,27 @@ def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) ->
         >>> picture.get(2).dimension_values("text").tolist()
         ['1', '2', '0.1235', '2']
     """
-    texts_of = {head: [figure(v) for v in values] for head, values in columns.items()}
+    texts_of = {head: [number(v) for v in values] for head, values in columns.items()}
     depth = max((len(v) for v in texts_of.values()), default=0)
     heads, cells, at = [], [], 0.0
+    letters = sum(max(map(len, [head, *values])) + 3 for head, values in texts_of.items())
+    short = 0 < current().wide < LETTER_WIDTH * letters  # of room: heads in two lines
     for head, values in texts_of.items():
-        heads.append((at, 0.0, head))
+        lines = _halves(head) if short else [head]
+        heads.append((at, 0.3 * (len(lines) - 1), "\n".join(lines)))
         cells += [(at, -1.0 - row, value) for row, value in enumerate(values)]
-        at += max(map(len, [head, *values])) + 3
+        at += max(map(len, [*lines, *values])) + (2 if short else 3)
     if not depth:
         heads.append((0.0, -1.0, "nothing to show: the table has no rows"))
+    size = (
+        float(np.clip(_FONT * current().wide / (LETTER_WIDTH * max(at, 1.0)), _LEAST_FONT, _FONT)) if short else _FONT
+    )
     # a layer for each colour, not for each cell: a page draws and sends a layer at a time
     texts = [
-        text([x for x, _, _ in each], [y for _, y, _ in each], [what for _, _, what in each], color=color)
+        dress(
+            text([x for x, _, _ in each], [y for _, y, _ in each], [what for _, _, what in each], color=color),
+            bokeh={"text_font_size": f"{size:.1f}px"},
+        )
         for each, color in ((heads, MUTED), (cells or [(np.nan, np.nan, "")], INK))
     ]
     rule = hv.Segments(([0.0], [-0.5], [max(at - 3, 1.0)], [-0.5]), ["x", "y", "x1", "y1"])
@@ -264,10 +278,17 @@ def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) ->
     return frame(
         [rule, *texts],
         (0, max(at, 1.0)),
-        (-max(depth, 5) - 0.7, 0.7),
+        (-max(depth, 5) - 0.7, 1.3 if short else 0.7),
         bare=True,
         height=height or 30 * (max(depth, 5) + 1),
     )
+
+
+def _halves(words: str) -> list[str]:
+    """A text in two lines, broken at the space next to its middle; in one where there is none."""
+    gaps = [place for place, letter in enumerate(words) if letter == " "]
+    middle = min(gaps, key=lambda place: abs(place - len(words) / 2), default=0)
+    return [words[:middle], words[middle + 1 :]] if gaps else [words]
 
 
 def _edges(owner: np.ndarray, xlim: tuple[float, float], ylim: tuple[float, float]) -> hv.Segments:

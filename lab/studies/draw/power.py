@@ -8,10 +8,11 @@ import numpy as np
 
 from lab.ot.singular import angle
 
-from .layers import points, segments, text
+from .layers import points, segments
 from .look import INK, MUTED, SOURCE, TARGET, blend, current, ramp
 from .matrices import heatmap
 from .pictures import cells
+from .writing import text
 
 _SIDE = 150  # pixels of a side
 _TINTS = 41  # of masses, from a quarter of what they should be to four times that

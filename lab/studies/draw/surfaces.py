@@ -10,9 +10,10 @@ import numpy as np
 
 from . import space
 from .axes import frame
-from .layers import COLUMNS, Words, words
+from .layers import COLUMNS
 from .look import INK, MUTED, blend, current, dress, ramp
 from .space import Body, Camera, Placed
+from .writing import Words, words
 
 SCENE = hv.Dimension("scene")  # of the layer of pixels: what they show
 CAMERA = "camera"  # the name of the source in a figure that holds azimuth and elevation
@@ -59,7 +60,7 @@ def surfaces(
     scale = _Scale(bodies, clim, signed)
     colours = np.concatenate([scale.colours(title, body) for title, body in bodies.items()])
     x, y = (placed.places[:, 0].min() - 1, placed.places[:, 0].max() + 1), (placed.places[:, 1].min() - 1, 1.0)
-    line = 0.045 * (x[1] - x[0])  # of text, where the picture is as narrow as a column of print
+    line = current().height(x[1] - x[0], y[1] - y[0], 1 + bool(note)) + 0.04
     spans = x, (y[0] - (max(0.16, line) if note else 0.04), y[1] + max(0.24, line))
     titles = [
         Words(px - 0.98, py + 1.04, title, current().ink, up="bottom")

@@ -7,9 +7,10 @@ import holoviews as hv
 import numpy as np
 
 from .axes import frame
-from .layers import COLUMNS, text
+from .layers import COLUMNS
 from .look import INK, MUTED, current, dress, ramp, sequential
 from .tips import tips
+from .writing import text
 
 _SIDE = 181  # pixels along the base
 _HIGH = 3**0.5 / 2

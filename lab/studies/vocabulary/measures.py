@@ -220,7 +220,7 @@ def rise(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Measure:
 
 
 def interval(measure: Callable[[Runs], float], **values: Sequence[Any]) -> Callable[[Runs], Measured]:
-    r"""The mean over runs, with its 95 % interval by Student's t.
+    r"""The mean over runs, with its 95% interval by Student's t.
 
     $$ \bar v \pm t_{0.975, n-1} \, s / \sqrt{n} $$
 

@@ -10,7 +10,7 @@ STORY = Story(
     moves=("rho", "lam"),
     steps=(
         Step("Are the confident ones right more often?", {"rho": 0.1},
-             "Of the first tenth {precision_labelled:.0%} get their class, of the first 30 % {before.precision_labelled:.0%}.",
+             "Of the first tenth {precision_labelled:.0%} get their class, of the first 30% {before.precision_labelled:.0%}.",
              lambda before, after: after.precision_labelled > before.precision_labelled),
         Step("And if all are labelled at once?", {"rho": 1.0},
              "Then {precision_labelled:.0%} of the labels are right.",

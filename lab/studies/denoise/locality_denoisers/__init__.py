@@ -163,18 +163,18 @@ class LocalityDenoisers(Study):
         Result("mask_pixels", (), "pixels in the mask", "of the paper's denoiser, mean over pixels", headline=True),
         Result("ess_here", (), "images averaged", "by the optimal denoiser: 1 / Σw²; near 1 it only memorises", headline=True),
         _of_network("r2_locality", (), "r² of PCA locality", "with the network, mean over levels and images, and the half "
-                    "width of its 95 % interval", headline=True, half="r2_locality_half",
+                    "width of its 95% interval", headline=True, half="r2_locality_half",
                     judge=lambda value, result: "good" if value - result.r2_locality_half >= 0.92 else ""),
         _of_network("r2_wiener", (), "r² of Wiener", "with the network", headline=True, half="r2_wiener_half"),
         _of_network("r2_optimal", (), "r² of optimal", "with the network", headline=True, half="r2_optimal_half"),
-        *(_of_network(f"r2_{name}_half", (), "± r²", "half width of the 95 % interval of that mean: Student's t over "
+        *(_of_network(f"r2_{name}_half", (), "± r²", "half width of the 95% interval of that mean: Student's t over "
                       "test images") for name in ("locality", "wiener", "optimal")),
         Result("mse_clean", ("denoiser", "level", "test"), "error", "mean squared error a pixel to the clean image"),
         _of_network("mse_net", ("denoiser", "level", "test"), "distance", "mean squared difference from the network"),
         _of_network("r2_net", ("denoiser", "level", "test"), "r²", "agreement with the network, image by image"),
-        _of_network("r2_half", ("denoiser", "level"), "± r²", "half width of the 95 % interval of its mean over test images"),
+        _of_network("r2_half", ("denoiser", "level"), "± r²", "half width of the 95% interval of its mean over test images"),
         _of_network("r2_mean", ("denoiser",), "mean r²", "over levels and images"),
-        _of_network("r2_mean_half", ("denoiser",), "± mean r²", "half width of its 95 % interval"),
+        _of_network("r2_mean_half", ("denoiser",), "± mean r²", "half width of its 95% interval"),
         _of_network("r2_pooled", ("denoiser", "level"), "pooled r²", "agreement over all images at once"),
         Result("sensitivity", ("denoiser", "field_level", "y", "x"), "sensitivity", "∂D/∂x of the pixel, mean over images"),
         Result("mask", ("field_level", "y", "x"), "mask", "of the pixel"),

@@ -189,7 +189,7 @@ def _agreement(result: xr.Dataset) -> Any:
     return draw.plot(
         *lines, _here(result), logx=True, xlabel="noise level σ",
         ylim=(max(float(mean.sel(denoiser=names).min()) - 0.05, -0.5), 1.1),
-        ylabel=f"r² with the {network}, mean of {result.sizes['test']} images and 95 %",
+        ylabel=f"r² with the {network}, mean of {result.sizes['test']} images and 95%",
     )
 
 
@@ -238,7 +238,7 @@ def _table(result: xr.Dataset) -> Any:
     values = (result.r2_net if against else result.mse_clean).mean("test")
     names = [name for name in known(values) if not against or name != reference(result)]
     more = [result.r2_mean_half, result.r2_pooled.mean("level")] if against else []
-    columns = {"σ": [*(f"{value:.3g}" for value in result.level.values), "mean", *(["± 95 %", "pooled"] if against else [])]}
+    columns = {"σ": [*(f"{value:.3g}" for value in result.level.values), "mean", *(["± 95%", "pooled"] if against else [])]}
     for head, name in zip(_named(names), names, strict=True):
         row = values.sel(denoiser=name).values
         columns[head] = [f"{value:.3f}" for value in [*row, row.mean(), *(float(m.sel(denoiser=name)) for m in more)]]
@@ -376,7 +376,7 @@ PICTURES = Pictures(
     Picture("directions", "Largest directions", "eigenvectors of the covariance; click one to set σ where half of it passes",
             _directions, clicks=_click_direction),
     Picture("table", "Numbers", "r² with the network (pooled: of all images at once), or the error without one", _table),
-    Picture("error_table", "Errors", "to the clean image, mean over test images with its 95 % interval; pixels in the mask; "
+    Picture("error_table", "Errors", "to the clean image, mean over test images with its 95% interval; pixels in the mask; "
             "images that the optimal denoiser averages", _error_table),
     Picture("pattern", "What a planted pattern does", "above the field of the framed pixel: on the letter it is the letter; "
             "below Jᵀ P, where the whole pattern is looked for; each on its own scale; click a pixel", _pattern,

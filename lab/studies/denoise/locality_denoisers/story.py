@@ -14,7 +14,7 @@ STORY = Story(
              "The Wiener filter looks at {field_pixels:.0f} pixels, where it looked at {before.field_pixels:.0f}.",
              lambda before, after: after.field_pixels > 1.5 * before.field_pixels),
         Step("What does the exact minimiser of the training loss do at low noise?", {"sigma": 0.05},
-             "It averages {ess_here:.2f} images: a memory. Its error is {error_optimal:.2g}, that of PCA locality "
+             "It rests on {ess_here:.2f} of the images: a memory. Its error is {error_optimal:.2g}, that of PCA locality "
              "{error_locality:.2g}.",
              lambda before, after: after.ess_here < 1.1 and after.error_locality < 0.5 * after.error_optimal, look="errors"),
         Step("What if the same letter is hidden in every image?", {"plant": True, **LETTER, "row": 7, "column": 5},
@@ -33,7 +33,7 @@ STORY = Story(
               "denoiser by {error_optimal:.2g}.", ("errors", "estimates", "error_table", "table")),
         Group("Is it what networks do?", "Agreement r² with the network: PCA locality {r2_locality:.3f}, Wiener "
               "{r2_wiener:.3f}, optimal {r2_optimal:.3f}.", ("agreement", "training")),
-        Group("Samples, or copies?", "The optimal denoiser averages {ess_here:.3g} images: at low noise its samples are "
+        Group("Samples, or copies?", "The optimal denoiser rests on {ess_here:.3g} of the images: at low noise its samples are "
               "copies.", ("samples", "memory")),
         Group("What each setting does", "At this θ masks have {mask_pixels:.3g} pixels, and PCA locality errs by "
               "{error_locality:.2g}.", ("theta", "patch", "training-size")),
@@ -41,8 +41,8 @@ STORY = Story(
               "it, near and far; LS sees only its patch.",
               ("pattern", "pattern_table", "recovered")),
     ),
-    says=("{mask_pixels:.0f} pixels are in the mask of PCA locality, and the optimal denoiser averages "
-          "{ess_here:.2g} images.",),
+    says=("{mask_pixels:.0f} pixels are in the mask of PCA locality, and the optimal denoiser rests on "
+          "{ess_here:.2g} of the images.",),
     finds=FINDS,
     question="Where does a denoiser look?",
 )

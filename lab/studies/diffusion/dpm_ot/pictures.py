@@ -116,7 +116,7 @@ def _angles(result: xr.Dataset) -> Any:
     own = [tints[round(63 * share)] for share in np.sqrt(theta / max(float(theta.max()), 1e-9))]
     return draw.plot(
         draw.points(*x[far].T, color=draw.WARN, size=1.6), draw.points(*x.T, color=own, size=0.6), equal=True, height=380,
-        note=f"{100 * far.mean():.1f} % beyond the threshold; angles up to {float(theta.max()):.2f} rad", **_NOISE,
+        note=f"{100 * far.mean():.1f}% beyond the threshold; angles up to {float(theta.max()):.2f} rad", **_NOISE,
     )
 
 

@@ -142,7 +142,7 @@ CLAIMS = (
     *(
         Claim(f"table-{metric}-{steps}-searched", f"{steps} steps, {metric}: the best of {row[0]} scores {row[2]:g}.",
               _entry(steps, metric, "searched"), row[2],
-              "the sheet's table; one draw of a best of K, whose deviation is 5 to 8 %: the mean of three is compared",
+              "the sheet's table; one draw of a best of K, whose deviation is 5 to 8%: the mean of three is compared",
               tolerance=0.12, relative=True, quick=False)
         for (steps, metric), row in _TABLE.items()
     ),

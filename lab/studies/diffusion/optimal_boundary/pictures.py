@@ -90,10 +90,11 @@ def _histogram(result: xr.Dataset) -> Any:
     rows = [("candidates", draw.MUTED), *((LABELS[name], tints[name]) for name in ways)]
     ends = [*edges[[0, -1]], *(way_score(result, name) for name in ways)]
     wide = max(ends) - min(ends)
+    words = 1.1 * wide * draw.current().letter * (max(len(name) for name, _ in rows) + 1)
     return draw.plot(
         draw.bars((edges[1:] + edges[:-1]) / 2, counts, color=draw.MUTED),
         *(draw.vline(way_score(result, name), color=tints[name]) for name in ways),
-        *draw.legend(rows, max(ends) - 0.14 * wide, (0.0, 0.97 * top)),
+        *draw.legend(rows, max(ends) + 0.05 * wide - words, (0.0, 0.97 * top)),
         xlabel=f"{NAMES[decides(result)]}, on test images", ylabel="candidates", ylim=(0, top),
         xlim=(min(ends) - 0.05 * wide, max(ends) + 0.05 * wide), height=300,
     )

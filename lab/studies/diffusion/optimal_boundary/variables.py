@@ -50,7 +50,7 @@ RESULTS = (
     Result("wins", (), "images on which it wins", "share of test images on which it beats the median candidate"),
     Result("regret", (), "regret", "test score of the choice above that of the candidate that is best there"),
     Result("gap_low", (), "least gap to the second",
-           "5 % quantile of the bootstrapped gap; above 0 more images change little", absent=_OF_TWO),
+           "5% quantile of the bootstrapped gap; above 0 more images change little", absent=_OF_TWO),
     Result("halving_share", (), "cost of halving", "walks of successive halving, as a share of all"),
     Result("halving_rank", (), "rank of its choice", "of halving among all candidates, from 0"),
     Result("refined", (), "refined start", "score on the test images of the start improved by gradients on the sphere",

@@ -99,7 +99,7 @@ class FLAIR(Imaging):
         Result("residual", (), "misfit", "root mean square of Ax - y over the noise: 1 is as far as the truth", headline=True),
         Result("dta_gain", (), "gain by DTA", "of PSNR over fresh noise in every step, mean over test images", "dB",
                headline=True, half="dta_gain_half", judge=lambda value, result: _gain(value, result)),
-        Result("dta_gain_half", (), "± gain", "half width of the 95 % interval of that mean: Student's t over test images"),
+        Result("dta_gain_half", (), "± gain", "half width of the 95% interval of that mean: Student's t over test images"),
         Result("psnr_fresh", (), "PSNR without DTA", "of an answer, with fresh noise in every step", "dB"),
         Result("relaxation_most", (), "largest λ/t", "over the times that are visited: above 1 a step overshoots, above 2 it "
                "is unstable", headline=True, judge=lambda value, result: "warn" if value > 2 else "good" if value <= 1 else ""),

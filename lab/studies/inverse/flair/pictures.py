@@ -170,7 +170,7 @@ def _priors(result: xr.Dataset) -> Any:
     bands = {prior: (line - halves[prior], line + halves[prior]) for prior, line in lines.items()}
     return draw.over(
         result.c, lines, bands=bands, levels={"no gain": 0.0}, ylabel="gain of PSNR by DTA, dB", logx=True,
-        note="mean over test images and 95 %",
+        note="mean over test images and 95%",
     )
 
 

@@ -91,7 +91,7 @@ class InverseProblems(Imaging):
         Result("spread_reddiff", (), "spread of RED-diff", "over its answers, RMS", headline=True),
         *(Result(f"psnr_{name}", (), f"PSNR of {of}", "of its mean over answers, in dB")
           for name, of in variables.NUMBERS.items()),
-        *(Result(f"coverage_{name}", (), f"coverage of {of}", "share of pixels whose truth is in the interval of 90 %")
+        *(Result(f"coverage_{name}", (), f"coverage of {of}", "share of pixels whose truth is in the interval of 90%")
           for name, of in variables.COVERED.items()),
         Result("nearest_plug", (), "PnP-ADMM to training", "distance from the nearest training image, RMS a pixel"),
         Result("nearest_exact", (), "samples to training", "distance of exact samples from the nearest training image, RMS"),
@@ -103,7 +103,7 @@ class InverseProblems(Imaging):
         Result("nearest", ("solver", "test"), "distance to training", "of one answer from the nearest training image, RMS"),
         Result("spread", ("solver", "test"), "spread", "standard deviation over answers, RMS a pixel"),
         Result("spread_posterior", ("test",), "posterior spread", "RMS a pixel", absent=_UNKNOWN),
-        Result("coverage", ("solver", "test"), "coverage", "share of pixels whose truth is in the interval of 90 %"),
+        Result("coverage", ("solver", "test"), "coverage", "share of pixels whose truth is in the interval of 90%"),
         Result("calls", ("solver",), "denoiser calls", "for each answer"),
         Result("slopes", ("solver",), "derivatives", "of the denoiser, for each answer; each costs about another call"),
         Result("diverged", ("solver",), "diverged", "share of the answers that became infinite"),

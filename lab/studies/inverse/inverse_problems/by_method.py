@@ -42,7 +42,7 @@ def short(name: str) -> str:
 def ranked(
     value: str, *, better: str, levels: Mapping[str, str] | None = None, names: Sequence[str] = METHODS, also: str = ""
 ) -> Callable[[xr.Dataset], Any]:
-    """A row for each method: every test image, the mean, and its 95 % interval.
+    """A row for each method: every test image, the mean, and its 95% interval.
 
     Args:
         value: the variable, (method, test).

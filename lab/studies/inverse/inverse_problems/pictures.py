@@ -153,7 +153,7 @@ PICTURES = Pictures(
     Picture("pixel", "What each says of this pixel", "Histogram of the answers at the framed pixel, over the exact posterior.",
             _pixel),
     Picture("quality", "Who is nearest to the truth?", "PSNR of the mean over answers: large dots are means over images with "
-            "95 % intervals, the pale one is a single answer's.",
+            "95% intervals, the pale one is a single answer's.",
             ranked("psnr_mean", better="dB", levels={"psnr_bound": "E[x|y]"}, also="psnr")),
     Picture("away", "And to the posterior mean?", "Of the mean over answers: 0 is exact; where answers are drawn a rest "
             "is left, as by the exact ones.", ranked("to_mean", better="RMS a pixel"), needs=("posterior_mean",)),
@@ -164,9 +164,9 @@ PICTURES = Pictures(
     Picture("some", "Answers one by one", "A row is a method, a column a seed.", _some),
     Picture("calibration", "Do answers differ where they should?", "Spread of the answers against the posterior's, pixel by "
             "pixel: below the line a method is too sure.", _calibration, needs=("posterior_std",)),
-    Picture("coverage", "How often is the truth inside?", "Share of pixels whose true value lies in the interval of 90 % of "
+    Picture("coverage", "How often is the truth inside?", "Share of pixels whose true value lies in the interval of 90% of "
             "the answers; exact samples set the bar, as quantiles of few answers lie too close.",
-            ranked("coverage", better="of 90 %", levels={"coverage_exact": "exact"}, names=SAMPLERS)),
+            ranked("coverage", better="of 90%", levels={"coverage_exact": "exact"}, names=SAMPLERS)),
     Picture("perception", "Near the truth, or like an image?", "High: near the truth. Left: near to a training image, which "
             "is memory where it is left of unseen images.", _perception),
     Picture("table", "Numbers", "Means over test images; PSNR in dB; distances to E[x|y] and to the nearest training image "

@@ -19,7 +19,7 @@ STORY = Story(
              lambda before, after: after.psnr_bound < before.psnr_bound - 5 and after.spread_true > 1.5 * before.spread_true,
              look="errors"),
         Step("Do they know how sure they are?", {"noise": 0.3},
-             "The truth lies in the 90 % of exact samples for {coverage_exact:.0%} of the pixels, in those of DPS for "
+             "The truth lies in the 90% of exact samples for {coverage_exact:.0%} of the pixels, in those of DPS for "
              "{coverage_dps:.0%}, of RED-diff for {coverage_reddiff:.0%}.",
              lambda before, after: after.coverage_reddiff < after.coverage_exact - 0.1, look="coverage"),
     ),

@@ -68,7 +68,7 @@ CLAIMS = (
     Claim("diffrax-term", "And has the same R_E.", _known(lambda: _by_diffrax()["R_E"]), 0.0,
           "an independent solver", "<=", 1e-10),
     Claim("diffrax-steps", "By the same steps.", _known(lambda: _by_diffrax()["steps"]), 0.0, "an independent solver", "=="),
-    Claim("stiffness", "Where solutions fall at the rate 200, S is 200 within 3 %.", of(_bending, **STIFF), 0.0,
+    Claim("stiffness", "Where solutions fall at the rate 200, S is 200 within 3%.", of(_bending, **STIFF), 0.0,
           "the eigenvalue of the field", "<=", 0.03),
     Claim("edge", "Nine of ten steps there are within a third of the longest that is stable.",
           number("edge", **STIFF), 0.9, "h S up to 3.5068", ">="),

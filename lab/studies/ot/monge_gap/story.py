@@ -18,10 +18,10 @@ STORY = Story(
              "All lines cross the middle: the gap is {gap:.3g} of {displacement:.3g}.",
              lambda before, after: after.gap > before.gap),
         Step("Can a network find the best map from samples?", LEARNED,
-             "It leaves {uvp:.2g} % of the variance unexplained.",
+             "It leaves {uvp:.2g}% of the variance unexplained.",
              lambda before, after: after.uvp < 3, look="arrows"),
         Step("And by the divergence alone?", LEARNED | {"strength": 0.0},
-             "The image is as near, {fit:.2g}, but {uvp:.3g} % are unexplained: it is another map.",
+             "The image is as near, {fit:.2g}, but {uvp:.3g}% are unexplained: it is another map.",
              lambda before, after: after.uvp > 30, look="arrows"),
     ),
     groups=(

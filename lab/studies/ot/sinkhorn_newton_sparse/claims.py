@@ -138,7 +138,7 @@ CLAIMS = (
     Claim("two-suffice", "Two entries in a row, as in the paper, serve as well as an adaptive threshold.",
           _fixed(2.0), number("newton_steps", **_LAP, **_FEW) + 2,
           f"{_PAPER}, target sparsity 2/n", "<=", should_hold=False,
-          note="outside them lies some 7 % of the mass, so each step takes off a factor only; 8 in a row suffice"),
+          note="outside them lies some 7% of the mass, so each step takes off a factor only; 8 in a row suffice"),
     Claim("eight-suffice", "Eight entries in a row do.", _fixed(8.0),
           number("newton_steps", **_LAP, **_FEW) + 4, "measured: 8 steps", "<="),
     Claim("growth", "When epsilon falls to a tenth, sweeps grow at least five times as much as Newton steps.",

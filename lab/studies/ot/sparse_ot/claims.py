@@ -247,11 +247,11 @@ CLAIMS = (
         _uncovered_top(32), 0.223, "independent implementation of expert-choice routing", tolerance=1e-3,
     ),
     Claim(
-        "routing", "With k-sparse transport at most 2 % of the tokens are left without an expert.",
+        "routing", "With k-sparse transport at most 2% of the tokens are left without an expert.",
         _uncovered_plan(32), 0.02, f"{_PAPER}, routing, scaled down; independent implementation", relation="<=",
     ),
     Claim(
-        "routing-twice", "With twice the capacity no token is left, against 1.6 % by gate alone.",
+        "routing-twice", "With twice the capacity no token is left, against 1.6% by gate alone.",
         _uncovered_plan(64), 0.0, f"{_PAPER}, routing, scaled down; independent implementation", relation="<=",
         quick=False,
     ),

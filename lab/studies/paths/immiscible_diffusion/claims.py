@@ -96,7 +96,7 @@ CLAIMS = (
         for k in _MSE
     ),
     *(
-        Claim(f"digits-nearer-k{k}", f"Digits, k = {k}: noise is {value} % nearer.", _nearest("reduction", **_DIGITS, k=k),
+        Claim(f"digits-nearer-k{k}", f"Digits, k = {k}: noise is {value}% nearer.", _nearest("reduction", **_DIGITS, k=k),
               value, _SHEET, "==", 0.4, quick=False)
         for k, value in ((2, 4.4), (4, 8.5), (8, 11.6), (16, 14.3), (64, 18.6))
     ),
@@ -106,7 +106,7 @@ CLAIMS = (
         for k, value in ((2, 0.94), (4, 0.89), (8, 0.86), (16, 0.83), (64, 0.79))
     ),
     *(
-        Claim(f"digits-assigned-{batch}", f"Digits, assignment in batches of {batch}: {value} % nearer.",
+        Claim(f"digits-assigned-{batch}", f"Digits, assignment in batches of {batch}: {value}% nearer.",
               _assignment("reduction", **_DIGITS | {"batch": batch, "draws": 16}), value, _SHEET, "==", tolerance,
               quick=False, note=note)
         for batch, value, tolerance, note in (
@@ -114,13 +114,13 @@ CLAIMS = (
             (256, 9.6, 0.4, ""), (512, 10.6, 0.4, ""), (1024, 11.0, 0.3, ""),
         )
     ),
-    Claim("large-nearer", "In 3072 dimensions with |x|² = d/4, k = 8 brings noise 1.78 % nearer.",
+    Claim("large-nearer", "In 3072 dimensions with |x|² = d/4, k = 8 brings noise 1.78% nearer.",
           _nearest("reduction", **_LARGE, batch=16, draws=500), 1.78, "expansion for many dimensions", "==", 0.08, quick=False),
     Claim("large-norm", "And lowers E|n|² by 91.7, of 3072.",
           30.72 * _nearest("norm_drift", **_LARGE, batch=16, draws=500), -91.7, "expansion for many dimensions", "==", 7.0,
           quick=False),
     *(
-        Claim(f"large-assigned-{batch}", f"There, assignment in batches of {batch} brings it {value} % nearer.",
+        Claim(f"large-assigned-{batch}", f"There, assignment in batches of {batch} brings it {value}% nearer.",
               _assignment("reduction", **_LARGE | {"n": 1000}, batch=batch, draws=8), value, _SHEET, "==", 0.15,
               quick=False)
         for batch, value in ((128, 1.68), (256, 1.98), (512, 2.16))

@@ -48,7 +48,7 @@ PRESETS = (
     ),
     Preset(
         "large-images", "In 3072 dimensions",
-        "Gaussian images as large as those of CIFAR-10: k = 8 brings the noise nearer by 1.8 % only, and that is enough.",
+        "Gaussian images as large as those of CIFAR-10: k = 8 brings the noise nearer by 1.8% only, and that is enough.",
         {"data": "gaussian-points", "dimension": 3072, "n": 60, "scaling": 0.5, "k": 8, "draws": 60, "euler_steps": 4},
     ),
     Preset(

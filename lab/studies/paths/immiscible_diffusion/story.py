@@ -28,18 +28,18 @@ STORY = Story(
              lambda before, after: after.H_independent < before.H_independent and after.H_nearest < before.H_nearest,
              look="miscibility"),
         Step("And in 64 dimensions?", {"data": "digit-samples", "n": 40},
-             "Four noises to choose from are only {saved_nearest:.1f} % nearer to forty digits than one, in the plane "
-             "{before.saved_nearest:.1f} %; that is enough to lower H from {H_independent:.3f} to {H_nearest:.3f}.",
+             "Four noises to choose from are only {saved_nearest:.1f}% nearer to forty digits than one, in the plane "
+             "{before.saved_nearest:.1f}%; that is enough to lower H from {H_independent:.3f} to {H_nearest:.3f}.",
              lambda before, after: after.saved_nearest < before.saved_nearest and after.H_nearest < after.H_independent,
              look="denoised"),
     ),
     groups=(
         Group("How much images mix", "H is {H_independent:.3f} of independent noise, {H_assignment:.3f} under assignment and "
               "{H_nearest:.3f} for the nearest of k.", ("miscibility", "curves", "loss", "posterior", "scales")),
-        Group("Assign, or choose the nearest", "Assignment brings noise {saved_assignment:.0f} % nearer, the nearest of k "
-              "{saved_nearest:.0f} %, in a time that grows with the batch and not with its cube.",
+        Group("Assign, or choose the nearest", "Assignment brings noise {saved_assignment:.0f}% nearer, the nearest of k "
+              "{saved_nearest:.0f}%, in a time that grows with the batch and not with its cube.",
               ("assigned", "batches", "times")),
-        Group("What it costs", "The squared length of the nearest noise is off by {drift_nearest:.1f} %, and samplers start "
+        Group("What it costs", "The squared length of the nearest noise is off by {drift_nearest:.1f}%, and samplers start "
               "from N(0, I).", ("bargain", "sampling", "radius")),
         Group("Many dimensions, images, networks", "The more dimensions, the less nearer the nearest noise is; it is "
               "enough all the same.", ("sizes", "denoised", "features", "training", "learnt")),

@@ -93,7 +93,7 @@ CLAIMS = (
     Claim("no-flow-is-below", "No energy is below W2 squared.", of(lambda run: np.nanmin(run.ratio)), 1.0,
           "Benamou and Brenier",
           ">=", 1e-6),
-    Claim("waves-are-told-apart", "Potentials of the wave equation are told apart in at least 90 % of pairs, with each of 3 "
+    Claim("waves-are-told-apart", "Potentials of the wave equation are told apart in at least 90% of pairs, with each of 3 "
           "seeds.",
           lambda runs: least(number("accuracy", **DIGITS), seed=_SEEDS)(runs), 0.9, "the sheet: .950 to .956", ">=",
           quick=False),
@@ -107,7 +107,7 @@ CLAIMS = (
     Claim("none-is-steep", "Without an equation the output changes at least ten times as much as under waves.",
           lambda runs: least(number("jvp", **DIGITS, pde="none"), seed=_SEEDS)(runs),
           lambda runs: 10 * largest(number("jvp", **DIGITS), seed=_SEEDS)(runs), "the loss has no bound", ">=", quick=False),
-    Claim("none-is-not-told-apart", "Without an equation at most 70 % of pairs are told apart after 2000 steps.",
+    Claim("none-is-not-told-apart", "Without an equation at most 70% of pairs are told apart after 2000 steps.",
           lambda runs: largest(number("accuracy", **DIGITS, pde="none"), seed=_SEEDS)(runs), 0.7, "the sheet: .445 to .546",
           "<=",
           quick=False, should_hold=False,

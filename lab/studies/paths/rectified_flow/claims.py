@@ -64,7 +64,7 @@ CLAIMS = (
     Claim("eight-energy", "Its path energy is 17.83.", number("energy", **_EIGHT), 17.83, "exact fields", "==", 0.25),
     Claim("eight-one-step", "One Euler step of it has W2 squared of 25.7 from the data.",
           number("w2sq", **_EIGHT), 25.7, "exact fields", "==", 0.6),
-    Claim("eight-optimal", "Its cost is within 1 % of optimal transport's.", number("above_optimal", **_EIGHT), 0.0,
+    Claim("eight-optimal", "Its cost is within 1% of optimal transport's.", number("above_optimal", **_EIGHT), 0.0,
           "linear assignment", "<=", 0.01),
     Claim("one-step-is-the-mean", "One Euler step takes every particle to the mean of the data.",
           number("euler", place={"t": -1}, reduce=lambda ends: np.abs(ends).max(), **_EIGHT), 0.0,
@@ -123,7 +123,7 @@ CLAIMS = (
     Claim("eight-reflow", "One reflow takes W2 squared of one Euler step from 25.7 to below 2.",
           number("w2sq", data="eight-gaussians", k=2, pairs=2000, particles=1000), 2.0, "figure 8, in small", "<=",
           quick=False),
-    Claim("network-reaches-V", "A network's loss comes down to V, within 15 %.",
+    Claim("network-reaches-V", "A network's loss comes down to V, within 15%.",
           of(lambda run: run.curve_loss[-500:].mean(), train_steps=4000), number("V_before"),
           "V is the least loss", "==", 0.15, True, quick=False),
 )

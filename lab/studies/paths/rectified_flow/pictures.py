@@ -64,8 +64,8 @@ def _costs(result: xr.Dataset) -> Any:
         draw.bars(at, share, width=0.6),
         draw.text(at, share + 0.05, [f"{b:.4g} → {a:.4g}" for b, a in pairs], side="center"),
         draw.hline(1.0, "before"),
-        xlabel="convex cost", ylabel="cost after / before", ylim=(0, 1.15), xlim=(-0.6, len(at) - 0.4),
-        xticks=[(int(i), f"E|Z₁ - Z₀|^{p:g}") for i, p in zip(at, result.p.values, strict=True)],
+        xlabel="power p of the cost E|Z₁ − Z₀|ᵖ", ylabel="cost after / before", ylim=(0, 1.15), xlim=(-0.6, len(at) - 0.4),
+        xticks=[(int(i), f"{p:g}") for i, p in zip(at, result.p.values, strict=True)],
     )
 
 

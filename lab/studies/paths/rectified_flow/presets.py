@@ -28,7 +28,7 @@ PRESETS = (
     ),
     Preset(
         "not-optimal", "Straight, but not optimal",
-        "Gaussians whose covariances do not commute: a reflow changes nothing, and the cost is 7 % above the optimum.",
+        "Gaussians whose covariances do not commute: a reflow changes nothing, and the cost is 7% above the optimum.",
         {"data": "crossed-gaussians", "particles": 800},
     ),
     Preset(

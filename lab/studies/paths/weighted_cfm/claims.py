@@ -78,7 +78,7 @@ CLAIMS = (
           "Schroedinger's factorisation; POT, ot.sinkhorn", "<=", 1e-8),
     Claim("cheaper-pairs", "Weighted pairs cost less than independent ones.", number("pair_cost", _W_CFM),
           number("pair_cost", _I_CFM), "the cost falls with ε", "<="),
-    Claim("no-batch", "In batches of one, OT-CFM is I-CFM: its energy is the same within 3 %.",
+    Claim("no-batch", "In batches of one, OT-CFM is I-CFM: its energy is the same within 3%.",
           number("pe", _OT_CFM, batch=1), number("pe", _I_CFM, batch=1),
           "independent pairs, up to the kernel", "==", 0.03, True),
     Claim("larger-batches", "In batches of 1024 its pairs cost less than in batches of 16.",

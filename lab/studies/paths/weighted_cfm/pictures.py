@@ -235,10 +235,10 @@ def _trap(result: xr.Dataset) -> Any:
     ]
     span, last = np.ptp(energy) or 1.0, -np.inf
     for e, x, y in zip(result.epsilon.values, energy, fit, strict=True):
-        if x - last > 0.13 * span:  # the others would overlap
+        if x - last > 0.17 * span:  # the others would overlap
             side = "left" if x == energy.min() else "right"  # inside the frame
             layers.append(draw.text([x], [y], f" ε = {e:g} ", color=draw.SOURCE, up="top", side=side))
-            last = x
+            last = x + 0.17 * span if side == "left" else x
     others = {name: mean_level(result, "pe", name) / laws for name in followed(result) if name != "W-CFM"}
     for name, x in others.items():
         y = mean_level(result, "fit_w2sq", name)

@@ -24,7 +24,7 @@ PRESETS = (
         {"cost": "half-squared", "epsilon": 20.0},
     ),
     Preset(
-        "degenerate", "Weights that degenerate", "Fewer than 1 % of the pairs count, and the ring shrinks to its inner side.",
+        "degenerate", "Weights that degenerate", "Fewer than 1% of the pairs count, and the ring shrinks to its inner side.",
         {"epsilon": 0.4},
     ),
     Preset(

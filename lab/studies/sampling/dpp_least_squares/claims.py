@@ -97,7 +97,7 @@ CLAIMS = (
     Claim("order", "Mean λmin rises from independent to volume to DPP at n = 3 m, each time by 0.03 at least.", of(_order),
           0.03, "the sheet, test 13", ">="),
     Claim("half-stable", "At n = 3 m nearly half of the DPP designs are stable.", number("stable"), 0.460, _TABLE, "==", 0.1),
-    Claim("few-stable", "Of independent Christoffel points, 2 %.", number("stable_iid"), 0.021, _TABLE, "==", 0.03),
+    Claim("few-stable", "Of independent Christoffel points, 2%.", number("stable_iid"), 0.021, _TABLE, "==", 0.03),
     Claim("haar-strata", "DPP designs of steps have G = I: the least λmin is 1.",
           number("lambda_min", {"design": "dpp"}, reduce=np.min, data="jump", family="haar", m=8, replicates=100), 1.0,
           "one point in each cell", "==", 1e-10),

@@ -180,7 +180,7 @@ def _errors(result: xr.Dataset) -> Any:
     words.append(draw.text([len(BOXES) - 0.4], [top ** (0.97 - 0.08 * len(names))], beyond))
     return draw.plot(
         *layers, *words, draw.hline(1.0, color=draw.MUTED), logy=True, xlabel="n/m", ylabel="squared error / best",
-        xticks=[(k, str(r)) for k, r in enumerate(BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(BOXES) + 1.6), height=340,
+        xticks=[(k, str(r)) for k, r in enumerate(BOXES)], ylim=(0.9, 1.1 * top), xlim=(-0.6, len(BOXES) + 1.9), height=340,
     )
 
 
@@ -371,7 +371,7 @@ PICTURES = Pictures(
             plays="step"),
     Picture("stability", "How many points", "Share of stable designs: the farther left a curve rises, the fewer evaluations.",
             _stability),
-    Picture("errors", "Errors", "Squared error over the best one: quartiles, median, and lines from 5 to 95 % of the draws.",
+    Picture("errors", "Errors", "Squared error over the best one: quartiles, median, and lines from 5 to 95% of the draws.",
             _errors),
     Picture("fit", "Function and fit", "The first draw of the chosen design: f, its best approximation and the fit; larger "
             "points weigh more.", _fit),

@@ -4,7 +4,7 @@ from lab.studies.contract import Preset
 
 PRESETS = (
     Preset("runge", "Runge's function", "Ten polynomials: at n = 3 m nearly half of the DPP designs are stable, of "
-           "independent ones 2 %.", {}),
+           "independent ones 2%.", {}),
     Preset("table-legendre", "The table: Legendre, m = 10", "2000 draws of each design, for all rows of the first table.",
            {"oversampling": 5, "replicates": 2000}),
     Preset("table-hermite", "The table: Hermite, m = 10", "On the whole line independent points of the law itself fail.",

@@ -50,7 +50,7 @@ def _clicked(result: xr.Dataset, x: float, y: float) -> dict[str, Any]:
 
 
 def _matched(result: xr.Dataset) -> Any:
-    told = f"mean error {float(result.error):.2g} %" if "error" in result else ""
+    told = f"mean error {float(result.error):.2g}%" if "error" in result else ""
     return draw.surfaces(_bodies(result), note=told)
 
 

@@ -190,8 +190,8 @@ class OTSurv(Study):
         Result("plan", ("patch", "prototype"), "mass", "plan of the shown bag at the shown share", absent=_NO_PLAN),
         Result("slack", ("patch",), "left out", "mass of each patch of the shown bag that is left out", absent=_NO_PLAN),
         Result("km", ("group", "step"), "survival", "Kaplan-Meier estimate of the test bags"),
-        Result("km_low", ("group", "step"), "survival", "lower end of the log-log 95 % band"),
-        Result("km_high", ("group", "step"), "survival", "upper end of the log-log 95 % band"),
+        Result("km_low", ("group", "step"), "survival", "lower end of the log-log 95% band"),
+        Result("km_high", ("group", "step"), "survival", "upper end of the log-log 95% band"),
         Result("km_time", ("step",), "time", "times of the test bags"),
     )
     pictures = PICTURES

@@ -53,7 +53,7 @@ def _km(result: xr.Dataset) -> Any:
     said = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
     return draw.plot(
         *layers, xlabel="time", ylabel="share without event", ylim=(0, 1.1), xlim=(0, None),
-        yticks=(0, 0.25, 0.5, 0.75, 1), note=f"log-rank χ² = {float(result.chi2):.1f}, {said}; bands: 95 %",
+        yticks=(0, 0.25, 0.5, 0.75, 1), note=f"log-rank χ² = {float(result.chi2):.1f}, {said}; bands: 95%",
     )
 
 
@@ -232,7 +232,7 @@ _OT: dict[str, Any] = {"when": {"pooling": ("ot",)}, "why": "mean and attention 
 
 PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
-            "risk, with log-log 95 % bands.", _km),
+            "risk, with log-log 95% bands.", _km),
     Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
             "beside it what it is, the rarer kinds darker.", _slide, share=1.3),
     Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "

@@ -90,7 +90,7 @@ CLAIMS = (
     Claim("spectra", "The second stream predicts spectra better than that they stay.", number("spectral_error", **STREAMS), 0.9,
           "persistence", "<=", quick=False),
     Claim("pull", "The pull to clusters lowers errors.", number("ade_two", **STREAMS), 0.9 * number("ade_one", **STREAMS),
-          "Chandra et al., 2020: up to 70 %", "<=", quick=False, should_hold=False,
+          "Chandra et al., 2020: up to 70%", "<=", quick=False, should_hold=False,
           note="by some per cent on some draws: clusters of a sparse graph are pairs of cars and all others; a strong pull "
           "shrinks predictions to their centres"),
     Claim("seeds", "Over three draws the ridge errs by less than 2 m.", mean(number("ade_ridge"), seed=_SEEDS), 2.0,

@@ -60,8 +60,8 @@ def _play(result: xr.Dataset, at: int) -> Any:
     seconds = result.sizes["step"] * float(result.frame[1] - result.frame[0])
     return draw.plot(
         *layers, xlim=(left, right), ylim=((low - gap) if known else low, high + 0.25 * (high - low)), yticks=[],
-        xlabel=f"along the road, from the middle of all (m); ellipses: in {seconds:.3g} s", ylabel="lanes", height=420,
-        note=f"t = {float(result.moment[at]):.1f} s",
+        xlabel="along the road, from the middle (m)", ylabel="lanes", height=420,
+        note=f"t = {float(result.moment[at]):.1f} s; ellipses: {seconds:.3g} s later",
     )
 
 
@@ -81,7 +81,7 @@ def _degrees(result: xr.Dataset, at: int) -> Any:
         line = scene.broken(ways) if len(ways) else np.full((1, 2), np.nan)
         layers.append(draw.curve(line[:, 0], line[:, 1], color=tint))
     rows = [(f"{name}: {int((labels == i - 1).sum())}", TINTS[i]) for i, name in enumerate(CLASSES)]
-    layers += draw.legend(rows[::-1], 0.03 * whole[1], (-0.95 * high, 0.85 * high))
+    layers += draw.legend(rows[::-1], 0.03 * whole[1], (-0.95 * high, 0.76 * high))
     return draw.plot(*layers, xlim=(0, 1.02 * whole[1]), ylim=(-high, high), xlabel="time from here (s)",
                      ylabel="change of the degree θ", note=f"t = {float(result.moment[at]):.1f} s", height=340)
 

@@ -31,7 +31,7 @@ CLAIMS = (
           number("psnr") - number("psnr_noisy"), 3.5, "the sheet: 20.01 to 26.26 on two others", ">="),
     Claim("held-out", "What is learned holds for other photographs.", number("psnr_test"),
           number("psnr_noisy") + 3.0, "held-out images", ">="),
-    Claim("digits", "With learned decays 95 % of unseen digits are right.",
+    Claim("digits", "With learned decays 95% of unseen digits are right.",
           number("accuracy", **CLASSIFY), 95.0, "the sheet: 96.5", ">=", quick=False),
     Claim("cheapest", "None of five fixed accuracies is near the least loss sooner.", number("maid_cost"), number("fixed_cost"),
           "the paper", "<="),

@@ -25,13 +25,13 @@ STORY = Story(
              "Five runs of MAID differ by {agreement:.1g} of the fall, those of accuracies that stay by {fixed_spread:.1g}.",
              lambda before, after: after.agreement < 1e-4 and after.fixed_spread > 0.5),
         Step("And a decay for each pixel?", CLASSIFY,
-             "{accuracy:.1f} % of unseen digits are right; pixels without ink are held at zero.",
+             "{accuracy:.1f}% of unseen digits are right; pixels without ink are held at zero.",
              lambda before, after: after.accuracy > 94, look="decay"),
     ),
     groups=(
         Group("How does it choose?", "It tightens ε and δ only where a test fails. Errors of slopes are {looseness:.1g} of "
               "their bound: it is loose, and paid for.", ("accuracies", "errors", "costs")),
-        Group("Is it cheaper?", "Not than a well-chosen schedule: to 1 % MAID takes {maid_cost:.0f}, HOAG {hoag_cost:.0f} or "
+        Group("Is it cheaper?", "Not than a well-chosen schedule: to 1% MAID takes {maid_cost:.0f}, HOAG {hoag_cost:.0f} or "
               "{hoag_other:.0f} by its geometric or cubic one, the best fixed accuracy {fixed_cost:.0f}.",
               ("rivals", "starts", "steps")),
         Group("Where does it go?", "From {loss_start:.4g} to {loss:.4g}.", ("plane", "residuals")),

@@ -48,7 +48,7 @@ RESULTS = (
     Result("maid_worst", (), "worst of MAID", "largest loss at the end, of five first accuracies", absent=_NO_FAN),
     Result("fixed_best", (), "best fixed accuracy", "least loss at the end, of five", absent=_NO_FAN),
     Result("fixed_worst", (), "worst fixed accuracy", "largest loss at the end, of five", absent=_NO_FAN),
-    Result("maid_cost", (), "cost of MAID to 1 %", "until the loss is 1 % of its fall above the least, from 0.1",
+    Result("maid_cost", (), "cost of MAID to 1%", "until the loss is 1% of its fall above the least, from 0.1",
            absent=_NO_FAN),
     Result("fixed_cost", (), "the same of a fixed accuracy", "of those that come there, the cheapest", absent=_NO_FAN),
     Result("hoag_cost", (), "the same of HOAG", "with the geometric schedule", absent=_NO_FAN),

@@ -14,7 +14,7 @@ STORY = Story(
              "Nothing has a slope, and the starts stay {lam_spread:.3g} apart.",
              lambda before, after: after.lam_spread > 7.9 and before.lam_spread < 0.5),
         Step("And if the perturbation is tiny?", NARROW,
-             "The slope of the response isn't learned: it is off by {slope_off:.0%}, and a start ends {excess:.0f} % above the "
+             "The slope of the response isn't learned: it is off by {slope_off:.0%}, and a start ends {excess:.0f}% above the "
              "least.",
              lambda before, after: after.excess > 10 > before.excess),
         Step("And if it is large?", WIDE,
@@ -22,7 +22,7 @@ STORY = Story(
              "{lam_end:.2f} in place of {known_lam:.2f}.",
              lambda before, after: after.slope_off > 0.5 and abs(float(after.lam_end - after.known_lam)) > 0.15),
         Step("Does the entropy mend a tiny one?", {"sigma": 1e-3},
-             "It raises scales to {sigma_end:.2g}, and the worst start ends {excess:.2g} % above the least.",
+             "It raises scales to {sigma_end:.2g}, and the worst start ends {excess:.2g}% above the least.",
              lambda before, after: after.sigma_end > 0.01 and after.excess < 2),
         Step("And of a network?", DIGITS,
              "Three rates of dropout, tuned while it learns digits: {accuracy_end:.1%} right. The starts agree in the loss, "
@@ -30,7 +30,7 @@ STORY = Story(
              lambda before, after: after.accuracy_end > 0.95 and after.val_best < 0.16, look="schedules"),
     ),
     groups=(
-        Group("Down what is never computed", "The worst start ends {excess:.2g} % above the least validation loss.",
+        Group("Down what is never computed", "The worst start ends {excess:.2g}% above the least validation loss.",
               ("valley", "losses", "plain")),
         Group("Is the response right?", "At the end its slope is off by {slope_off:.1%} at most.",
               ("errors", "scales", "gates")),

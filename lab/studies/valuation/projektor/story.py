@@ -11,12 +11,12 @@ STORY = Story(
     moves=("first", "second", "third", "n"),
     steps=(
         Step("And of the first source alone?", {"second": 0.0, "third": 0.0},
-             "Its distance is {ot_here:.2f}, not {before.ot_here:.2f}; {predicted:.0f} % are predicted and {measured:.0f} % "
+             "Its distance is {ot_here:.2f}, not {before.ot_here:.2f}; {predicted:.0f}% are predicted and {measured:.0f}% "
              "measured.",
              lambda before, after: after.ot_here > before.ot_here and after.measured < before.measured - 20),
         Step("What do wrong labels do?", {"noise": 0.6},
              "The distance rises from {before.ot_here:.2f} to {ot_here:.2f}, and accuracy falls from {before.measured:.0f} "
-             "to {measured:.0f} %.",
+             "to {measured:.0f}%.",
              lambda before, after: after.ot_here > before.ot_here and after.measured < before.measured - 3),
         Step("And with the ten columns of the paper?", PQ,
              "Between mixtures they err by {mae_between:.1f} points, but beyond those that were fitted by {mae_pq:.0f}, a "
