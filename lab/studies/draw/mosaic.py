@@ -89,14 +89,14 @@ def mosaic(
         mpl={"facecolor": "none", "edgecolor": tint, "linewidth": 0.8},
     )
     middle = [tall - i * down - h / 2 for i in range(r)]
-    look, letters, lines = current(), max(map(len, rows), default=0), bool(cols or captions) + bool(note)
+    look, letters, written = current(), max(map(len, rows), default=0), bool(cols or captions) + bool(note)
     share = letters * (LETTER_WIDTH / look.wide if look.wide else _LETTER)
     room = wide * share / max(1 - share, 0.3)
     if look.wide:  # where the height is what is short, a letter is wider beside the images
-        room = max(room, letters * look.letter_in(wide, tall + 0.16 * h, lines))
+        room = max(room, letters * look.letter_in(wide, tall + 0.16 * h, written))
     room += 0.15 * w if rows else 0.0
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
-    line = look.height(wide + room, tall + 0.16 * h, lines)
+    line = look.height(wide + room, tall + 0.16 * h, written)
     above, below = (line + 0.08 * h if cols or captions else 0.0), (line + 0.08 * h if note else 0.0)
     # of the width, one pixel of an image, with some air about the picture
     seen = 0.9 * min(1 / (wide + room), 1 / ((look.room or 1e-9) * (above + tall + below)))
