@@ -13,7 +13,7 @@ PORT ?= 5006
 help:
 	@echo "make serve     open the lab in the browser        (PORT=5006)"
 	@echo "make notebook  open the notebooks in JupyterLab"
-	@echo "make test      all tests, as in CI                (about an hour on two cores)"
+	@echo "make test      all tests, as in CI                (some 35 minutes on two cores)"
 	@echo "make check     lint, types and the quick tests    (under 4 minutes)"
 	@echo "make bench     side-by-side measurements against peers"
 	@echo "make data      compute the results that ship with the lab (data/results; an hour)"

@@ -140,13 +140,14 @@ def _models(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _models(value)
 
 
-async def _slide(page: Page, number: int, until: float, spent: list[float]) -> None:
+async def _slide(page: Page, number: int, until: float, spent: list[float], slow: list[tuple[float, float]]) -> None:
     _, name, *texts = SLIDERS[number % len(SLIDERS)]
     for turn in count():
         await asyncio.sleep(_THINKS)
         if time.monotonic() > until:
             return
         spent.append(await page.redraw(name, texts[(turn + 1) % 2]))
+        slow.append((spent[-1], until - time.monotonic()))
 
 
 async def _compile(page: Page, until: float, spent: list[float]) -> None:
@@ -190,7 +191,8 @@ async def _soak(port: int, process: int, minutes: float, pages: int) -> None:
     until = time.monotonic() + 60 * minutes
     spent: list[float] = []
     compiled: list[float] = []
-    work = [_slide(page, number, until, spent) for number, page in enumerate(opened[:_SLIDE])]
+    slow: list[tuple[float, float]] = []  # a redraw, and how long before the end
+    work = [_slide(page, number, until, spent, slow) for number, page in enumerate(opened[:_SLIDE])]
     work += [_sweep(opened[_SLIDE], until), _compile(opened[_SLIDE + 1], until, compiled)]
     tasks = [asyncio.create_task(each) for each in work]
     while not all(task.done() for task in tasks):
@@ -202,6 +204,8 @@ async def _soak(port: int, process: int, minutes: float, pages: int) -> None:
         await page.close()
     print(f"{pages} pages open, {minutes:g} minutes")
     print(_told("redraw", spent))
+    worst = sorted(slow, reverse=True)[:8]
+    print("  the slowest: " + ", ".join(f"{took:.1f} s at minute {minutes - left / 60:.1f}" for took, left in worst))
     print(_told("first picture of a new size", compiled))
     await asyncio.sleep(_ENDS)
     memory["after"] = _memory(process)

@@ -16,6 +16,7 @@ from lab import memory
 from .runner import quiet_for
 
 _QUIET = 3.0  # seconds
+_LOOKS = 20  # looks at what is young before one at all that is new: of ten times as many it takes three seconds
 _CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
 _most = memory.budget()  # bytes; above, programs and what else can be made again are given up
 _closed = 0
@@ -30,7 +31,7 @@ def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
     global _most
     _most = _most if most is None else most
     gc.callbacks.append(_leave_out)
-    gc.set_threshold(*gc.get_threshold()[:2], 200)
+    gc.set_threshold(*gc.get_threshold()[:2], _LOOKS)
     gc.collect()
     pn.state.on_session_destroyed(_count)
     server.io_loop.add_callback(PeriodicCallback(_tidy, 1000).start)

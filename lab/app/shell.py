@@ -1,6 +1,7 @@
 """What stands around a page: the top bar, the column beside it, the theme; and the server of all pages."""
 
 import socket
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from secrets import token_bytes, token_hex
@@ -30,6 +31,7 @@ from .study_page import StudyPage
 from .view import View, source
 
 _NAME = "TransportLab"
+_TURN = 5e-4  # seconds: what compiles gives way to a redraw so soon; Python's 5 ms add up, for a redraw asks often
 _FORKED = (
     "These pages can't be served by several processes, since a page would come from one and its socket from another: "
     "leave out --num-procs, for one process serves many pages at a time."
@@ -186,6 +188,7 @@ def serve(
     if show:
         server.io_loop.add_callback(server.show, "/")
     look_where_nothing_waits(server, memory)
+    sys.setswitchinterval(_TURN)
     server.run_until_shutdown()
 
 

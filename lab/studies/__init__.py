@@ -38,6 +38,7 @@ from .contract import (
     register,
     verify,
 )
+from .contract.registry import of_class
 
 __all__ = [
     "Choice",
@@ -95,10 +96,8 @@ def __getattr__(name: str) -> Any:
     """Built-in studies by class name: ``from lab.studies import SparseOT``; and what makes a study of one's own."""
     if name in _OWN:
         return getattr(import_module(f"{__name__}.{_OWN[name]}"), name)
-    if name[:1].isupper():
-        for study in catalogue():
-            if study.__name__ == name and study.__module__.startswith(__name__):
-                return study
+    if name[:1].isupper() and (study := of_class(name)) is not None:
+        return study
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

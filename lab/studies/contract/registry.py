@@ -4,8 +4,9 @@ import importlib.util
 import pkgutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -98,6 +99,25 @@ def named(name: str) -> type[Study]:
         hint = f"did you mean {' or '.join(close)}?" if close else f"the studies are {listed(sorted(_found), 180)}"
         raise ValueError(f"there is no study {shown(name)}; {hint}")
     return _found[name]
+
+
+def of_class(name: str) -> type[Study] | None:
+    """The lab's own study whose class has this name, which is its slug in capitals; the others are not imported.
+
+    Args:
+        name: of the class.
+
+    Returns:
+        the class, or None where there is none.
+
+    Examples:
+        >>> from lab.studies.contract.registry import of_class
+        >>> of_class("SparseOT").slug, of_class("SparseOt")
+        ('sparse-ot', None)
+    """
+    slug = next((slug for slug in _built_in() if slug.replace("-", "") == name.lower()), None)
+    study = None if slug is None else named(slug)
+    return study if study is not None and study.__name__ == name else None
 
 
 def load_file(path: str | Path) -> list[type[Study]]:
@@ -207,13 +227,11 @@ def register(study: type[Study]) -> type[Study]:
         problem = f"{type(exception).__name__}: {cut(exception, 160)}"
     if problem:
         raise ValueError(f"the study {study.slug or study.__name__} is not complete: {problem}")
-    if not _is_ours(study):
-        _scan()
-        there = _found.get(study.slug)
-        if there is not None and _is_ours(there):
-            raise ValueError(
-                f"the name {study.slug} is taken by the lab's own study {there.title!r}: give yours another slug or title"
-            )
+    if not _is_ours(study) and study.slug in _built_in():
+        raise ValueError(
+            f"the name {study.slug} is taken by the lab's own study {named(study.slug).title!r}: give yours another slug "
+            "or title"
+        )
     _found[study.slug] = study
     return study
 
@@ -299,10 +317,12 @@ def _scan() -> None:
     _scanned = True
     for module in _built_in().values():
         _register_all(module)
+    mine = {slug for slug, study in _found.items() if not _is_ours(study)}
     for point in sorted(plugins(), key=lambda point: (point.name, point.value)):
-        _add(point)
+        _add(point, mine)
 
 
+@cache
 def _built_in() -> dict[str, str]:
     """The modules of the lab's own studies, by the slugs that their names stand for."""
     return {
@@ -328,12 +348,15 @@ def plugins() -> list[EntryPoint]:
         return []
 
 
-def _add(point: EntryPoint) -> None:
-    """Add the study of an installed package; one that can't be used is told, and the lab goes on without it."""
+def _add(point: EntryPoint, mine: Collection[str]) -> None:
+    """Add the study of an installed package, which one of ``mine`` replaces; one that can't be used is told, and the lab goes
+    on without it."""
     try:
         study = point.load()
         if not (isinstance(study, type) and issubclass(study, Study)):
             raise ValueError(f"{point.value} is no class derived from lab.studies.Study")
+        if study.slug in mine:
+            return
         there = _found.get(study.slug, study)
         if there is not study and not _is_ours(there):
             raise ValueError(f"the name {study.slug} is taken by {there.__module__}: one of them needs another slug")

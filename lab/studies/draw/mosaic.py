@@ -90,10 +90,10 @@ def mosaic(
     )
     middle = [tall - i * down - h / 2 for i in range(r)]
     look, letters, written = current(), max(map(len, rows), default=0), bool(cols or captions) + bool(note)
-    share = letters * (LETTER_WIDTH / look.wide if look.wide else _LETTER)
+    share = (letters + 1) * LETTER_WIDTH / look.wide if look.wide and rows else letters * _LETTER
     room = wide * share / max(1 - share, 0.3)
     if look.wide:  # where the height is what is short, a letter is wider beside the images
-        room = max(room, letters * look.letter_in(wide, tall + 0.16 * h, written))
+        room = max(room, (letters + bool(rows)) * look.letter_in(wide, tall + 0.16 * h, written))
     room += 0.15 * w if rows else 0.0
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
     line = look.height(wide + room, tall + 0.16 * h, written)
