@@ -31,10 +31,10 @@ from .runner import SWEEP, Runner
 from .session import Session
 from .view import View, source
 
-_ROOM, _WIDE_ROOM = 1.65, 3.2  # width to height of a card's picture
+_ROOM, _WIDE_ROOM = 1.6, 3.35  # width to height of a card's picture
 _HIGH = 310  # pixels of a card's picture
 _OTHER = 0.15  # of the width, from which on a picture is drawn anew
-_SOON = "Comes with the first result, those in sight first."
+_SOON = "Is drawn in its turn, what is in sight first."
 _QUIET = 0.6  # seconds without a change before a sweep begins
 _log = logging.getLogger("lab.app")
 
@@ -163,6 +163,7 @@ class Card:
             self.view.css_classes = classes
             self._room = _WIDE_ROOM if wide else _ROOM
             self._wide = self._room * _HIGH
+            self._redraw()
 
     def click(self, x: float, y: float) -> None:
         """Set what the picture says a click at this place sets; of runs along a parameter the nearest one."""
@@ -295,7 +296,7 @@ class Card:
         """What is to be computed, how much, and when it begins."""
         runs, result = self._runs(), self.session.result
         if not runs:
-            return "Needs several runs: they begin after the first result."
+            return "Needs several runs: they begin when the page is calm and this card is in sight."
         about = runs * float(result.attrs["run_seconds"]) if result is not None else 0.0
         lasts = f", about {theme.duration(about)}" if about >= 1 else ""
         return f"Needs {runs} runs{lasts}: they begin when the page is calm and this card is in sight."

@@ -15,6 +15,8 @@ if (w > 0 && h > 0) {
   const cx = x.reset_start + share * dx, cy = y.reset_start + share * dy
   if (dx / dy < w / h) dx = dy * w / h; else dy = dx * h / w
   x.start = cx - share * dx; x.end = x.start + dx; y.start = cy - share * dy; y.end = y.start + dy
+  const beyond = share == 0 && dx > 1.3 * (x.reset_end - x.reset_start)  // the label stands below the picture, not the card
+  for (const axis of fig.below) if (axis.axis_label != null) axis.axis_label_align = beyond ? "start" : "center"
 }
 """
 

@@ -151,7 +151,12 @@ def _end(layer: Any, logs: tuple[bool, bool], spread: Callable, far: tuple[float
     px, py = spread(layer, 0), spread(layer, 1)[-layer.dimension_values(0).size :]
     px = vector(px)[-py.size :]
     seen = np.flatnonzero(np.isfinite(px) & np.isfinite(py) & ((px > 0) | (not logs[0])) & ((py > 0) | (not logs[1])))
-    return (float(px[seen[-1]]), float(py[seen[-1]])) if seen.size else far
+    if not seen.size:
+        return far
+    last = (
+        seen[0] if (np.diff(px[seen]) < 0).all() and seen.size > 1 else seen[-1]
+    )  # the right one of a curve drawn leftwards
+    return float(px[last]), float(py[last])
 
 
 def _to_a_row(box: _Box, top: list[_Box]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-LETTER_WIDTH, _LINE, _BESIDE = 7.4, 17, 70  # pixels: a letter, a line of text, and what stands beside the axes
+LETTER_WIDTH, _LINE, _BESIDE = 7.4, 17, 85  # pixels: a letter, a line of text, and what stands beside the axes
 _LINE_SHARE = 0.045  # a line of text as a share of the width of a picture that is as narrow as a column of print
 _TOOLS = 30  # pixels above a picture on a page
 _WORTH = 1.15  # how much larger panels are that are worth another row
