@@ -23,6 +23,7 @@ _HEADINGS = {"parameters": "Parameters", "more": "More"}
 _SEGMENTS, _LETTERS = 4, 32  # options, and letters in all, that fit side by side
 _LIVE = 0.4  # seconds; a run that takes longer follows the slider only when it is let go
 _POINTS = 80  # of a curve while it runs
+_GOES_ON = re.compile(r"(?:of|on|in|at|by|to|from|between|beside|below|above)\b")
 
 
 class Controls(View):
@@ -70,8 +71,8 @@ def groups(study: Study, data: datasets.Data | None) -> list[dict[str, Any]]:
 def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
     """One control: its kind, its words, and the range that the method, the slider and the data leave."""
     title = parameter.symbol or name.replace("_", " ")
+    doc = meaning(name, parameter)
     unit = f" ({parameter.unit})" if parameter.unit and parameter.unit != "1" else ""
-    doc = (parameter.doc or "").rstrip(".")
     item: dict[str, Any] = {"name": name, "title": title, "doc": doc + unit, "brief": brief(doc) + unit}
     match parameter:
         case Choice():
@@ -88,6 +89,13 @@ def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
             return item | {"kind": "number", "low": low, "high": high, "log": log, "whole": whole, "slider": slides}
         case _:
             raise TypeError(f"there is no control for a {type(parameter).__name__}")
+
+
+def meaning(name: str, parameter: Parameter) -> str:
+    """What a parameter is, beside its symbol or name: what goes on from its label begins with it."""
+    doc, label = (parameter.doc or "").rstrip("."), parameter.label or ""
+    said = not parameter.symbol and any(label.lower().startswith(word) for word in name.split("_"))
+    return f"{label} {doc}" if _GOES_ON.match(doc) and not said else doc
 
 
 def brief(doc: str) -> str:

@@ -11,7 +11,7 @@ from lab.studies.contract import as_text, curve, logarithmic, measure, scrubbed,
 from lab.studies.contract.sweeping import swept
 
 from . import theme
-from .controls import brief
+from .controls import brief, meaning
 from .session import Session
 from .view import View, source
 
@@ -157,7 +157,7 @@ class Scrubber(View):
         self.draw(
             name=self.name_of,
             symbol=parameter.symbol or self.name_of.replace("_", " "),
-            brief=brief((parameter.doc or "").rstrip(".")),
+            brief=brief(meaning(self.name_of, parameter)),
             low=low,
             high=high,
             whole=isinstance(parameter, Whole),

@@ -11,12 +11,13 @@ import xarray as xr
 from lab.words import number, percent, readable
 
 _PLAIN = re.compile(r"d|\.\d+f|")  # of which thousands are set apart
+_NOTHING = 1e-9  # what is smaller is a rounding error
 
 
 def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str:
     """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none.
 
-    What is not zero is not written as zero: it has as many digits as it needs.
+    What is not zero, but for a rounding error, is not written as zero: it has as many digits as it needs.
 
     Args:
         text: with the names of scalars of a result in braces, formatted as by ``str.format``.
@@ -53,5 +54,5 @@ class _Numbers(string.Formatter):
         grouped = "," if _PLAIN.fullmatch(format_spec) and isinstance(value, int | float) else ""
         text = super().format_field(value, grouped + format_spec)
         if value and format_spec[-1:] in ("f", "%") and not text.strip("-0.%"):  # rounded to nothing
-            return percent(value, 1) if text.endswith("%") else number(value, 2)
+            return percent(value, 1) if text.endswith("%") else number(value, 2) if abs(value) > _NOTHING else "0"
         return text

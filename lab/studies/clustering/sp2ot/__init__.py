@@ -49,7 +49,7 @@ class SP2OT(Study):
     )
     rho = Real(
         0.3, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="labelled share", symbol="ρ",
-        when={"algorithm": ("p2ot", "sp2ot")}, doc="share of the samples that the plan labels, the confident ones first",
+        when={"algorithm": ("p2ot", "sp2ot")}, doc="share of the samples that the plan labels; the confident ones first",
     )
     lam = positive(
         1.0, (0.01, 100), label="price of sizes", symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},

@@ -193,11 +193,11 @@ def _noises(result: xr.Dataset) -> Any:
 
 _SWEPT = ("random", "searched", "zero", "spearman_pairs", "spearman_halves", "gain")
 PICTURES = Pictures(
-    Picture("images", "The same image from other starts", "Each row is a test image: as measured, as it is, restored from five "
-            "random starts, from the one that was found, from one improved by gradients, from 0, with fresh "
-            "noise; and the mean of the posterior.", _images, share=1.5),
-    Picture("plane", "The search", "Each dot is a start, by its mean scores on images that the search did not see. Play it: "
-            "the path leads through the best so far. Where x_T = 0 lies needs no search.", _plane, plays="tried"),
+    Picture("images", "The same image from other starts", "Rows: test images, as measured (LR), as they are (HR), from "
+            "five random starts, the one found, one by gradients, 0, with fresh noise (DDPM), and the posterior mean.",
+            _images, share=1.5),
+    Picture("plane", "The search", "Each dot is a start: its mean scores on test images. Play: the path leads through "
+            "the best so far. x_T = 0 needs no search.", _plane, plays="tried"),
     Picture("ranks", "Is one start good for all?", "Dark: among the best for that image. If one start served all, columns "
             "would be of one shade.", _ranks),
     Picture("agreement", "How many images agree", "Rank correlation of the mean scores of two groups of images; dashed: what "

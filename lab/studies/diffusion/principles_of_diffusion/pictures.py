@@ -169,8 +169,8 @@ def _residuals(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("motion", "From noise to data", "The same noise by the sampler, by the exact flow, and with fresh noise on the "
-            "way; on the scale of the data, over the noised law. Play it: what is decided late moves far at the end.", _motion,
+    Picture("motion", "From noise to data", "The same noise by the sampler, by the exact flow, and with fresh noise on "
+            "the way, on the scale of the data. Play: what is decided late moves far.", _motion,
             plays="t"),
     Picture("errors", "Error by evaluations", "How far ends are from those of the exact flow. Dashed grey: orders 1 and 2. At "
             "few evaluations the order says little.", _errors),

@@ -185,11 +185,10 @@ def _images(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("film", "One image on its way", "What is left of it, the noise, their sum. Along the shortest path the image is "
-            "sharpened while the noise is still smooth; with the cosine schedule both go as a whole; blurring takes the "
-            "detail.", _film, plays="frame"),
-    Picture("curves", "By frequency", "Blue: share of the signal's power that is left, coarse frequencies strongest, fine "
-            "ones faint; orange: noise. The coarse go first, since they have the most power.", _curves),
+    Picture("film", "One image on its way", "Left of the image, the noise, their sum. The shortest path sharpens while "
+            "noise is still smooth; cosine takes both as a whole; blurring takes detail.", _film, plays="frame"),
+    Picture("curves", "By frequency", "Blue: the share of signal that is left, coarse frequencies strongest; orange: "
+            "noise. The coarse go first, since they have the most power.", _curves),
     Picture("strip", "At equal times", "Image and noise together at six times.", _strip),
     Picture("heat", "When half is gone", "Signal that is left by time and frequency; solid line: half of it. Dashed: half "
             "of the others.", _heat),

@@ -47,7 +47,7 @@ class PMRF(Trained):
     data = DataSource("digit-samples", doc="a named set of samples, or yours: x, and its law where it is known")
     euler_steps = Whole(
         25, bounds=(1, MOST), soft=(1, MOST), scale="log", label="Euler steps", symbol="K",
-        doc="steps of the flow: one gives the posterior mean back, many reach the law of the data",
+        doc="steps of the flow; one gives the posterior mean back, many reach the law of the data",
     )
     sigma_s = Real(
         0.05, bounds=(0, None), soft=(1e-3, 1), scale="log", label="noise of the start", symbol="σₛ",

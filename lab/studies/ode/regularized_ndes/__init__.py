@@ -50,7 +50,7 @@ class RegularizedNDEs(Study):
     )
     mu = positive(
         10.0, (0.5, 100), label="stiffness", symbol="μ", when=_SOLVES,
-        doc="of the field: how steep the jumps are, how fast the relaxation, how fast the spiral turns",
+        doc="of the field; how steep the jumps are, how fast the relaxation, how fast the spiral turns",
     )
     length = positive(20.0, (0.5, 60), label="end", symbol="t₁", when=_SOLVES, doc="time at which the solution ends")
     tolerance = positive(

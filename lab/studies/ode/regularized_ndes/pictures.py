@@ -202,8 +202,8 @@ def _bands(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("steps", "Lengths of steps", "Dots: accepted steps; crosses: rejected ones. Dashed: the longest step that is "
-            "stable, by the solver's own estimate of stiffness. Where dots lie on it, the tolerance has no say.", _steps),
+    Picture("steps", "Lengths of steps", "Dots: accepted steps; crosses: rejected ones. Dashed: the longest stable "
+            "step, by the solver's own estimate. On it the tolerance has no say.", _steps),
     Picture("plane", "Where the work goes", "The solution in the plane, played by work instead of time: the orange point "
             "stands where much is to do.", _plane, needs=("spent",), plays="share"),
     Picture("flow", "Features along the field", "Test samples, coloured by class, from what they are (t = 0) to what a linear "

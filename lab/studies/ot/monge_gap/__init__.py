@@ -47,7 +47,7 @@ class MongeGap(Study):
     data = DataSource("moons-to-s-curve", doc="a named set of samples, or yours: x0, the sources, and x, the targets")
     angle = Real(
         60.0, bounds=(-180, 180), label="turn", symbol="θ", unit="°",
-        doc="of the map: all turns have the image of the Gaussian map, which is the one at 0, and other pairs",
+        doc="of the map; all turns have the image of the Gaussian map, which is the one at 0, and other pairs",
     )
     cost = Choice(list(COSTS), doc="squared distance, distance, Σ|z|^1.5 / 1.5, or the angle between points of a sphere")
     share = positive(

@@ -152,14 +152,14 @@ def _film(result: xr.Dataset, at: int) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("arrows", "What the map does", "From points (blue) to their images (orange); heavy lines belong to pairs that cost "
-            "more than they must. Grey: the targets.", _arrows,
+    Picture("arrows", "What the map does", "From points (blue) to images (orange), heavy where a pair costs more than "
+            "it must. Grey: targets.", _arrows,
             where=lambda result: "it is shown on the sphere" if "on_sphere" in result else ""),
-    Picture("sphere", "What the map does", "From points (blue) to their images (orange), by the shortest ways; heavy ones "
-            "belong to pairs that cost more than they must. Drag to turn.", _sphere,
+    Picture("sphere", "What the map does", "From points (blue) to images (orange), heavy where a pair costs more than "
+            "it must. Drag to turn.", _sphere,
             needs=("on_sphere", "mapped_on_sphere"), turns=_CAMERA),
-    Picture("turns", "One image, many maps", "The gap of all turned maps. They have one image (of Gaussians exactly): no "
-            "divergence can tell them apart.", _turns),
+    Picture("turns", "One image, many maps", "The gap of all turned maps. All have one image (of Gaussians exactly), "
+            "so no divergence sees it.", _turns),
     Picture("both", "And the least assignment", "The same points and the same images, paired by the map and at least cost.",
             _both),
     Picture("contributions", "Which pairs cost it", "The gap by pairs, above the optimal potentials.", _contributions),

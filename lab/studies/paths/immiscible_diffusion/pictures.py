@@ -274,8 +274,8 @@ def _sizes(result: xr.Dataset) -> Any:
 
 _OVER_K = ("H", "reduction", "norm_drift", "share_error", "reduction_predicted", "norm_drift_predicted")
 PICTURES = Pictures(
-    Picture("territories", "Whose noise is it? Nearest of k", "The image that a noise most likely belongs to; the stronger the "
-            "colour, the surer. Dots: the images. Of more dimensions a slice through 0. At k = 1 no noise belongs to any.",
+    Picture("territories", "Whose noise is it? Nearest of k", "The image that a noise most likely belongs to; stronger "
+            "is surer. Dots: images. At k = 1 no noise belongs to any.",
             _territory("nearest"), needs=("territory",)),
     Picture("assigned", "Whose noise is it? Assignment", "The same where the noises of a batch are assigned to its images: a "
             "larger batch has sharper borders.", _territory("assignment"), needs=("territory",)),

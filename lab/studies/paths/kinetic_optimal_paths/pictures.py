@@ -239,8 +239,8 @@ PICTURES = Pictures(
     Picture("separation", "The curve of the data", "How well noisy data tell where they came from (λ) and how much better than "
             "a linear guess (γ). The grey region lies below every data set.", _separation),
     Picture("schedules", "The schedules", "How much data (full) and noise (dashed) there is at each time.", _schedules),
-    Picture("chord", "Why it is the best", "With the angle φ = ∫√γ dθ, energy is length squared over time: a dot each tenth "
-            "of the time. The best path is the straight chord, at even speed.", _chord),
+    Picture("chord", "Why it is the best", "With the angle φ = ∫√γ dθ energy is length² over time: best is the chord, "
+            "evenly. Dots: tenths of time.", _chord),
     Picture("integrand", "Where energy cancels", "Energy at each time: of single pairs (dashed), and what is left of it in the "
             "marginal velocity (full). The kinetic optimal one is level.", _integrand),
     Picture("energies", "Energy by schedule", "Grey: of single pairs; blue: of the marginal velocity. None is below E*.",

@@ -86,7 +86,7 @@ class StochasticInterpolants(Study):
     )
     epsilon = Real(
         1.0, bounds=(0, None), soft=(0, 5), label="noise level", symbol="ε",
-        doc="how much noise the sampler adds and its drift takes away again; 0 makes it the ODE",
+        doc="noise that the sampler adds and its drift takes away; 0 makes it the ODE",
     )
     misfit_b = Real(
         0.0, bounds=(None, None), soft=(-1, 1), label="misfit of velocity", symbol="b̂ − b",

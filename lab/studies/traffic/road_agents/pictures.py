@@ -205,9 +205,8 @@ def _pull(result: xr.Dataset) -> Any:
 _SEEN = ("correlation_driver", "correlation_speed", "speed_driver")
 
 PICTURES = Pictures(
-    Picture("play", "The road", "Above, agents in the colours of the rule, with the edges of their graph (width: root of the "
-            "weight) and where they are predicted, with ellipses of one deviation. Below, who drives. Seen from a car in their "
-            "midst.", _play, plays="moment"),
+    Picture("play", "The road", "Above, agents by the rule, with the edges of their graph (width: √weight) and where "
+            "they are predicted (ellipses: one deviation). Below, by who drives.", _play, plays="moment"),
     Picture("degrees", "What the rule looks at", "Change of the degree of each agent over the window that begins here; "
             "who ends above the band is over, who ends below is under.", _degrees, plays="moment"),
     Picture("scatter", "Rates, agent by agent", "The last window of this road: the rate of the degree in truth and from "

@@ -51,7 +51,7 @@ class MaidBilevel(Study):
         doc="how the accuracy of each step is chosen: by MAID; as at first; or by a schedule of HOAG, which has its own steps",
     )
     eps0 = positive(0.1, (1e-5, 10), bounds=(1e-10, 1e3), label="first accuracy", symbol="ε₀", unit="",
-                    doc="of the lower solve, in units of its unknowns, and of the linear solve")
+                    doc="of the lower solve; in units of its unknowns, and of the linear solve")
     alpha0 = positive(0.1, (1e-3, 10), bounds=(1e-8, 1e4), label="first step", symbol="α₀",
                       doc="step length that is tried first")
     noise = positive(0.1, (0.02, 0.4), bounds=(1e-3, 2), label="noise", symbol="σ", when=_SEES,
