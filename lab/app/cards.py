@@ -34,7 +34,7 @@ from .view import View, source
 _ROOM, _WIDE_ROOM = 1.6, 3.35  # width to height of a card's picture
 _HIGH = 310  # pixels of a card's picture
 _OTHER = 0.15  # of the width, from which on a picture is drawn anew
-_SOON = "Is drawn in its turn, what is in sight first."
+_SOON = "Drawn in turn; what is in sight comes first."
 _QUIET = 0.6  # seconds without a change before a sweep begins
 _log = logging.getLogger("lab.app")
 

@@ -89,7 +89,7 @@ def test_an_estimate_has_an_interval_and_a_bound_inside_it_is_a_tie(monkeypatch,
     _claims(monkeypatch, claim)
     for tab in (_opened(), _opened()):  # measured, and from what was kept
         assert says in _rows(tab)[0]
-        assert "95 %: 1.38 to 1.44" in _rows(tab)[0]
+        assert "95%: 1.38 to 1.44" in _rows(tab)[0]
 
 
 def test_a_run_that_is_stopped_ends_all_verdicts(monkeypatch):

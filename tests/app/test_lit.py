@@ -217,12 +217,12 @@ def test_a_picture_is_drawn_for_the_width_that_it_has(monkeypatch):
 
 def test_words_are_as_long_as_their_room():
     with draw.theme("light", wide=370) as look:
-        assert look.letter == pytest.approx(7.4 / 300)
-        assert look.brief("posterior mean", 0.2) == "posterior…"
+        assert look.letter == pytest.approx(7.4 / 285)
+        assert look.brief("posterior mean", 0.2) == "posterio…"
         assert look.brief("mean", 0.2) == "mean"
         assert (
             look.lines("a note that is longer than all the axes are wide")
-            == "a note that is longer than all the axes\nare wide"
+            == "a note that is longer than all the\naxes are wide"
         )
     with draw.theme("light") as look:
         assert look.letter == 1 / 62
