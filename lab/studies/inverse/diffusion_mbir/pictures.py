@@ -8,7 +8,6 @@ import xarray as xr
 
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, sweeping
-from lab.words import number
 
 from .variables import DIVERGED, METHODS, PLANES
 
@@ -105,7 +104,7 @@ def _roughness(result: xr.Dataset) -> Any:
 def _table(result: xr.Dataset) -> Any:
     columns = {"PSNR": [named(result, name) for name in METHODS]}
     columns |= {plane: [f"{value:.1f}" for value in result.psnr_of.sel(plane=plane).values] for plane in PLANES}
-    return draw.table(columns | {"residual": [number(value, 1) for value in result.residual_of.values],
+    return draw.table(columns | {"residual": [float(f"{value:.1g}") for value in result.residual_of.values],
                                  "flicker": [f"{value:.4f}" for value in result.tv_of.values]})
 
 
