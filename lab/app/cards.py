@@ -404,9 +404,16 @@ class Card:
 
 
 def numbers(element: hv.Overlay) -> bytes:
-    """What is drawn, as CSV: a row for each mark, by layer."""
+    """What is drawn, as CSV: a table as it is, else a row for each mark, by layer."""
     tables = []
     for number, layer in enumerate(element, 1):
+        if drawing.TABLE in layer.cdims:
+            columns = layer.cdims[drawing.TABLE]
+            return (
+                pd.DataFrame({head: pd.Series(list(values)) for head, values in columns.items()})
+                .to_csv(index=False)
+                .encode()
+            )
         if isinstance(layer, hv.Dataset | hv.Path) and not isinstance(layer, hv.Labels) and len(layer):
             table = layer.dframe()
             table.insert(0, "layer", f"{number} {layer.label or type(layer).__name__}".strip())

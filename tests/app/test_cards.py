@@ -6,7 +6,7 @@ from browsing import wait
 from gradual import Gradual
 from holoviews.streams import Pipe
 
-from lab.app.cards import keep_unchanged
+from lab.app.cards import keep_unchanged, numbers
 from lab.app.session import Session
 from lab.app.stage import Cards
 from lab.studies import draw
@@ -73,3 +73,13 @@ def test_a_theme_that_changes_while_a_run_ends_reaches_every_card(tmp_path, monk
 def _work_off(turns: list) -> None:
     while turns:
         turns.pop(0)()
+
+
+def test_the_csv_of_a_table_is_the_table():
+    with draw.theme("light", backend="bokeh"):
+        assert (
+            numbers(draw.table({"k": [1, 20000], "cost": ["a, b", 0.123456789]}))
+            == b'k,cost\n1,"a, b"\n20000,0.123456789\n'
+        )
+        marks = numbers(hv.Overlay([draw.points([0, 1], [2, 3])])).decode().splitlines()
+    assert [len(marks), marks[0].startswith("layer,x,y")] == [3, True]

@@ -17,7 +17,7 @@ from .ball import geodesics, sphere_ways
 from .builders import behind, film, legend, over, plane, training, trajectories
 from .finish import bokeh_renderer
 from .labels import with_room
-from .layers import GRIP, band, bars, colours, curve, hline, label, points, rectangles, segments, vline
+from .layers import GRIP, TABLE, band, bars, colours, curve, hline, label, points, rectangles, segments, vline
 from .look import (
     CARD,
     GOOD,
@@ -54,6 +54,7 @@ __all__ = [
     "MUTED",
     "SCENE",
     "SOURCE",
+    "TABLE",
     "TARGET",
     "WARN",
     "Body",

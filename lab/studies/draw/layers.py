@@ -12,6 +12,7 @@ from .same import same
 SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour
 GRIP = hv.Dimension("grip")  # of points that a hand may drag
+TABLE = hv.Dimension("table")  # the columns that the words of a table tell
 COLUMNS: dict[str, Any] = {"datatype": ["dictionary"]}  # of a layer's data: bare arrays are drawn sooner than a table
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lab.words import number
 
 from .axes import frame, plot
-from .layers import SAYS, colours, curve, hline, points, segments, vector
+from .layers import SAYS, TABLE, colours, curve, hline, points, segments, vector
 from .look import INK, LETTER_WIDTH, MUTED, SOURCE, TARGET, blend, columns_for, current, dress
 from .matrices import PRINT, SCREEN
 from .same import same
@@ -273,7 +273,8 @@ def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) ->
         )
         for each, color in ((heads, MUTED), (cells or [(np.nan, np.nan, "")], INK))
     ]
-    rule = hv.Segments(([0.0], [-0.5], [max(at - 3, 1.0)], [-0.5]), ["x", "y", "x1", "y1"])
+    ends = ([0.0], [-0.5], [max(at - 3, 1.0)], [-0.5])
+    rule = hv.Segments(ends, ["x", "y", "x1", "y1"], cdims={TABLE: dict(columns)})
     dress(rule, both={"color": current().line}, mpl={"linewidth": 0.6})
     return frame(
         [rule, *texts],

@@ -18,16 +18,7 @@ type Side = Literal["left", "center", "right"]
 
 
 @chosen
-def text(
-    x: Any,
-    y: Any,
-    what: str | Sequence[str],
-    *,
-    color: str = MUTED,
-    up: Up = "center",
-    side: Side = "left",
-    ground: bool = False,
-):
+def text(x: Any, y: Any, what: str | Sequence[str], *, color: str = MUTED, up: Up = "center", side: Side = "left"):
     """A few words at one point, or at each of some.
 
     Args:
@@ -37,7 +28,6 @@ def text(
         color: a name such as ``draw.MUTED``, or ``#rrggbb``.
         up: which height of the words is at y: ``"center"``, ``"top"`` or ``"bottom"``.
         side: which side of them is at x: ``"left"``, ``"center"`` or ``"right"``.
-        ground: on a ground of their own, on which they are read over what lies behind.
 
     Returns:
         ``Labels``; spaces are kept from being broken or cut.
@@ -48,7 +38,7 @@ def text(
         ['here']
     """
     what = [what] if isinstance(what, str) else list(what)
-    return _text(vector(x), vector(y), what, current().colour(color), up, side, ground)
+    return _text(vector(x), vector(y), what, current().colour(color), up, side)
 
 
 @chosen
@@ -73,7 +63,7 @@ def words(pieces: Sequence[Words]) -> list[hv.Labels]:
     ]
 
 
-def _text(x: Any, y: Any, what: Sequence[str], tint: str, up: str, side: str, ground: bool) -> hv.Labels:
+def _text(x: Any, y: Any, what: Sequence[str], tint: str, up: str, side: str, ground: bool = False) -> hv.Labels:
     kept = [text.replace(" ", "\u00a0") for text in what]  # spaces at the ends keep their width
     baseline = "middle" if up == "center" else up
     behind = {"background_fill_color": current().card, "background_fill_alpha": _GROUND} if ground else {}
