@@ -156,3 +156,21 @@ def test_a_list_of_plugins_that_cannot_be_read_leaves_all_out(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", garbled)
     with pytest.warns(LeftOut, match="the studies of other packages are left out"):
         assert registry.plugins() == []
+
+
+def test_a_study_of_ones_own_replaces_that_of_a_package_and_imports_no_other(plugins):
+    class Mine(studies.SparseOT):
+        slug = "plugged-in"
+
+    class Taken(studies.SparseOT):
+        slug = "pmrf"
+
+    studies.register(Mine)
+    with pytest.raises(
+        ValueError, match="the name pmrf is taken by the lab's own study 'Posterior-mean rectified flow'"
+    ):
+        studies.register(Taken)
+    assert not registry._scanned
+    with pytest.warns(LeftOut):
+        assert Mine in studies.catalogue()
+    assert studies.find("plugged-in") is Mine
