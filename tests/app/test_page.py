@@ -218,19 +218,24 @@ def test_what_is_typed_is_exact_and_a_refusal_is_a_sentence(visit):
     seen.until(lambda: not seen.bars())
 
 
+def _stopped(seen):
+    """The seconds from the press on Stop to the word that it has stopped."""
+    seen.until(lambda: "Running" in seen.says())
+    assert re.search(r"iteration \d+ of at most 2000", seen.says())
+    seen.until(lambda: seen.page.locator("svg.spark").count())
+    began = time.monotonic()
+    seen.page.get_by_role("button", name="Stop").click()
+    seen.until(lambda: "Stopped after" in seen.says())
+    took = time.monotonic() - began
+    seen.until(lambda: "stopped" in seen.page.locator(".strip .warn b").all_inner_texts())  # another part of the page
+    assert "stopped on request" in seen.bars()[-1]
+    return took
+
+
 def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
     took = []
     while not took or (min(took) > 0.3 + 0.5 and len(took) < 3):  # the best of three: the machine has other work
-        seen = visit("/gradual?rate=0.001&slow=true&tolerance=1e-9")
-        seen.until(lambda: "Running" in seen.says())
-        assert re.search(r"iteration \d+ of at most 2000", seen.says())
-        seen.until(lambda: seen.page.locator("svg.spark").count())
-        began = time.monotonic()
-        seen.page.get_by_role("button", name="Stop").click()
-        seen.until(lambda: "Stopped after" in seen.says())
-        took.append(time.monotonic() - began)
-        seen.until(lambda: "stopped" in seen.page.locator(".strip .warn b").all_inner_texts())
-        assert "stopped on request" in seen.bars()[-1]
+        took.append(_stopped(visit("/gradual?rate=0.001&slow=true&tolerance=1e-9")))
     assert min(took) < 0.3 + 0.5  # and one round trip through the driver
 
 
