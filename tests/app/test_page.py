@@ -50,8 +50,14 @@ def process(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"LAB_HOME": str(tmp_path_factory.mktemp("home"))}
-    command = [sys.executable, "-c", SERVE, *(str(HERE / f"{name}.py") for name in ("gradual", "drifting")), str(port)]
+    environment = os.environ | {"LAB_HOME": str(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(HERE)}
+    command = [
+        sys.executable,
+        "-c",
+        SERVE,
+        *(str(HERE / f"{name}.py") for name in ("gradual", "drifting", "told")),
+        str(port),
+    ]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen(command, env=environment, text=True, **pipes)
     until = time.monotonic() + 60
@@ -218,25 +224,15 @@ def test_what_is_typed_is_exact_and_a_refusal_is_a_sentence(visit):
     seen.until(lambda: not seen.bars())
 
 
-def _stopped(seen):
-    """The seconds from the press on Stop to the word that it has stopped."""
-    seen.until(lambda: "Running" in seen.says())
-    assert re.search(r"iteration \d+ of at most 2000", seen.says())
+def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
+    """That no more than some iterations are done after it, ``test_session`` counts."""
+    seen = visit("/gradual?rate=0.001&slow=true&tolerance=1e-9")  # 100 s, if nobody stops it
+    seen.until(lambda: re.match(r"Running.*iteration \d+ of at most 2000", seen.says()))
     seen.until(lambda: seen.page.locator("svg.spark").count())
-    began = time.monotonic()
     seen.page.get_by_role("button", name="Stop").click()
-    seen.until(lambda: "Stopped after" in seen.says())
-    took = time.monotonic() - began
+    seen.until(lambda: "Stopped after" in seen.says(), seconds=10)
     seen.until(lambda: "stopped" in seen.page.locator(".strip .warn b").all_inner_texts())  # another part of the page
     assert "stopped on request" in seen.bars()[-1]
-    return took
-
-
-def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
-    took = []
-    while not took or (min(took) > 0.3 + 0.5 and len(took) < 3):  # the best of three: the machine has other work
-        took.append(_stopped(visit("/gradual?rate=0.001&slow=true&tolerance=1e-9")))
-    assert min(took) < 0.3 + 0.5  # and one round trip through the driver
 
 
 def test_a_fault_leaves_the_last_picture_and_says_so(visit):
@@ -359,6 +355,17 @@ def test_on_a_narrow_screen_what_runs_and_stop_are_in_sight(visit):
     stop.click()
     seen.until(lambda: "Stopped after" in seen.says())
     seen.until(lambda: not stop.is_visible())
+
+
+def test_on_a_narrow_screen_what_runs_lies_above_the_slider(visit):
+    seen = visit("/told?rate=0.001&slow=true&tolerance=1e-9", width=800)
+    seen.until(lambda: "Running" in seen.says())
+    slider, stop = seen.page.locator("input[name=scrubber]"), seen.page.get_by_role("button", name="Stop")
+    seen.until(lambda: stop.bounding_box()["y"] + 60 < slider.bounding_box()["y"])
+    assert slider.bounding_box()["y"] > 1100
+    slider.click(trial=True)  # fails where something lies over it
+    stop.click()
+    seen.until(lambda: "Stopped after" in seen.says())
 
 
 def test_on_a_narrow_screen_the_column_is_behind_a_button(visit):

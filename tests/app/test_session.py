@@ -150,18 +150,13 @@ def test_dragged_points_are_data_of_their_own(session):
 
 
 def test_stop_keeps_the_best_so_far(session):
-    took = []
-    while not took or (min(took) > 0.3 and len(took) < 3):  # the best of three: the machine has other work
-        session.set(gamma=1.0, rate=0.5, slow=False)
-        settled(session)
-        session.set(rate=0.001, gamma=5.0, slow=True)
-        while session.progress is None:
-            time.sleep(0.005)
-        began = time.monotonic()
-        session.stop()
-        settled(session)
-        took.append(time.monotonic() - began)
-    assert min(took) < 0.3
+    session.set(rate=0.001, gamma=5.0, slow=True)
+    while session.progress is None:
+        time.sleep(0.005)
+    at = session.progress.iteration
+    session.stop()
+    settled(session)
+    assert int(session.result.iterations) <= at + 4  # each takes 0.05 s
     assert session.result.attrs["reason"] == "stopped"
     assert session.fresh
     assert 1.0 < float(session.result.total) < 5.0  # on its way from the warm start to the limit
@@ -244,6 +239,8 @@ def test_a_sweep_on_points_that_were_dragged_is_not_kept(session):
 
 
 def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(session, gate, monkeypatch):
+    session.set(gamma=2.0)  # from a warm start: compiled
+    settled(session)
     compute, begun, result = Gradual.compute, threading.Event(), session.result
 
     def compiles(inputs, p, loop, warm=None):

@@ -35,3 +35,13 @@ const drawCurve = (box, points, place, dots = true) => {
   const here = height == null ? null : h("i", {class: "dot here", style: `left:${100 * place}%;top:${y(height)}px`})
   fill(box, line, marks, here)
 }
+
+// Where the page is narrow, what is under the hero is a sheet at the lower edge of the window: how high it is, for what else lies there.
+const sheet = (el) => {
+  const column = el.getRootNode().host?.getRootNode().host
+  if (!column) return () => {}  // a share's, which stays in the text
+  const ruler = new ResizeObserver(() => document.documentElement.style.setProperty("--sheet",
+    `${getComputedStyle(column).position === "fixed" ? column.offsetHeight : 0}px`))
+  ruler.observe(column)
+  return () => ruler.disconnect()
+}

@@ -75,6 +75,7 @@ export function render({model, el, view}) {
   }
   const keys = main ? {"lab-play": () => play.click(), "lab-move": (event) => { if (!slider.disabled) go(at + event.detail) }} : {}
   for (const [name, call] of Object.entries(keys)) addEventListener(name, call)
+  const alone = main ? sheet(el) : () => {}
   follow(model, (next) => {
     const ended = place == null || at === state.places.length - 1
     state = next
@@ -100,5 +101,5 @@ export function render({model, el, view}) {
       if (!matchMedia("(prefers-reduced-motion: reduce)").matches) { show(0); start() }
     }
   })
-  return () => { cancelAnimationFrame(playing); for (const [name, call] of Object.entries(keys)) removeEventListener(name, call) }
+  return () => { cancelAnimationFrame(playing); alone(); for (const [name, call] of Object.entries(keys)) removeEventListener(name, call) }
 }

@@ -106,6 +106,7 @@ export function render({model, el}) {
     "lab-move": (event) => { const to = next(event.detail); if (to !== undefined) { stop(); go(to) } },
   }
   for (const [name, call] of Object.entries(keys)) addEventListener(name, call)
+  const alone = sheet(el)
   follow(model, (given) => {
     state = given
     row.hidden = !state.name
@@ -132,5 +133,5 @@ export function render({model, el}) {
       waits = setTimeout(turn, PAUSE / PACES[pace])
     } else if (playing != null && !state.busy && Number(state.value) !== playing) stop()  // it was refused, or another hand moved it
   })
-  return () => { stop(); for (const [name, call] of Object.entries(keys)) removeEventListener(name, call) }
+  return () => { stop(); alone(); for (const [name, call] of Object.entries(keys)) removeEventListener(name, call) }
 }
