@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from scipy import optimize, stats
+from scipy import optimize
 
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
@@ -133,6 +133,8 @@ def radius_squared(dimension: int, deviations: float = 4.0) -> float:
     >>> round(radius_squared(2), 9)
     16.0
     """
+    from scipy import stats
+
     return float(stats.chi2.isf(np.exp(-(deviations**2) / 2), dimension))
 
 

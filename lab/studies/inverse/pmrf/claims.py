@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import numpy as np
 from scipy.linalg import sqrtm
-from scipy.stats import norm
 
 from lab import datasets
 from lab.inverse.restoring import task
@@ -87,6 +86,8 @@ def _line(run: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _from_quantiles(run: Any) -> float:
     """The largest distance of an end from F_X^-1(F_X*(start)); X* is an increasing function of Y."""
+    from scipy.stats import norm
+
     weights, means, spread = np.array([0.4, 0.6]), np.array([-1.5, 1.0]), np.sqrt([0.15, 0.3])
     y, x = np.linspace(-7, 7, 40_001)[:, None], np.linspace(-5, 5, 40_001)[:, None]
     wide = np.sqrt(spread**2 + 1)

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import sqrtm
-from scipy.stats import norm
 
 from lab.datasets.gaussians import S0, S1
 from lab.studies.contract import Claim, Runs
@@ -42,6 +41,8 @@ def _slope(run: Any) -> float:
 
 def _from_monotone(run: Any) -> float:
     """The largest distance of a particle from where the quantile function of the data takes it."""
+    from scipy.stats import norm
+
     way = run.paths.values[..., 0]
     grid = np.linspace(-12, 12, 20_001)
     source = np.mean([norm.cdf(way[0], m, 0.5) for m in (-3, 3)], axis=0)

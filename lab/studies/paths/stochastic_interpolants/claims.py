@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from lab.datasets import Data, load
 from lab.datasets.gaussians import gaussian_pair
@@ -86,6 +85,8 @@ def _far_from_rectified(run: xr.Dataset) -> Any:
 
 def _least_p(runs: Runs) -> float:
     """The least p-value of Kolmogorov and Smirnov, against the exact laws at four times, at three noise levels."""
+    from scipy import stats
+
     values = []
     for epsilon in (0.1, 1.0, 5.0):
         run = runs(**(_MODES | {"epsilon": epsilon}))
@@ -100,6 +101,8 @@ def _least_p(runs: Runs) -> float:
 
 def _data_density(x: np.ndarray) -> np.ndarray:
     """Of the data set, as it states it."""
+    from scipy import stats
+
     return stats.norm.pdf(x[..., None], [-6.0, 0.0, 6.0], np.sqrt([0.5, 0.33, 0.5])).mean(axis=-1)
 
 
@@ -108,6 +111,8 @@ def _likelihood_off(run: xr.Dataset) -> Any:
 
 
 def _ends_off(run: xr.Dataset) -> float:
+    from scipy import stats
+
     x = run.position.values
     source = stats.norm.pdf(x[:, None], [-3.0, 3.0], 0.5).mean(1)
     seen = [np.abs(run.logrho.values[k] - np.log(p))[p > 1e-30].max() for k, p in ((0, source), (-1, _data_density(x)))]
@@ -140,6 +145,8 @@ def _least_p_of_modes(runs: Runs) -> float:
     """The least p-value, of both samplers: of how many particles each Gaussian got, and of their squared distances from its
     centre (the mean of as many as there are dimensions, so normal).
     """
+    from scipy import stats
+
     arrays, values = load("many-dimensions").arrays, []
     for x in runs(**_MANY, particles=1500, steps=200).samples.values:
         apart = ((x[:, None] - arrays["centres"]) ** 2).sum(axis=2)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 from lab.datasets.samples import ATOMS
 from lab.paths.comparison import METHODS
@@ -37,6 +36,8 @@ def _excess(**parameters: Any) -> Measure:
 
 def _quadrature(runs: Runs) -> float:
     """The largest error of the masses under the weights, against midpoints of 4000 equal masses of the source."""
+    from scipy.stats import norm
+
     x = norm.ppf((np.arange(4000) + 0.5) / 4000)
     tau = np.exp(-((x[:, None] - ATOMS[:, 0]) ** 2) / 2).mean(axis=0)
     return float(np.abs(tau / tau.sum() - TAU).max())

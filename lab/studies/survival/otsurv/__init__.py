@@ -182,6 +182,8 @@ class OTSurv(Study):
         Result("patch_kind", ("bag", "patch"), "kind", "what the patch is; -1: no patch", absent=_NO_KINDS),
         Result("kind_mass", ("kind",), "pooled share", "of the patches of a kind, over all bags, at the shown share ρ′",
                absent=_NO_KINDS),
+        Result("least_pooled", (), "share pooled of the kind that fits least", "smallest pooled share of a kind of patch, over "
+               "all bags, at the shown share ρ′", absent=_NO_KINDS),
         Result("position", ("bag", "patch", "axis"), "position", "row and column of the patch",
                absent="the places of these patches are not known"),
         Result("image", ("row", "column", "channel"), "picture", "what the patches were cut from",
@@ -251,7 +253,8 @@ class OTSurv(Study):
             potentials, at_share = shown.potentials, jax.tree.map(jnp.asarray, transport)
             output |= bag_plan(trained.model, bags, jnp.asarray(p.slide), potentials, at_share)._asdict()
         if inputs.kinds:
-            output["kind_mass"] = mean_by_kind(inputs.known["patch_kind"], shown.row_mass, inputs.kinds)
+            by_kind = mean_by_kind(inputs.known["patch_kind"], shown.row_mass, inputs.kinds)
+            output |= {"kind_mass": by_kind, "least_pooled": jnp.where(by_kind > 0, by_kind, jnp.inf).min()}
         found = evaluate(bags, judged.risk, parts.test, inputs.known.get("true_risk"))
         if found.cindex_oracle is not None:
             output["cindex_oracle"] = found.cindex_oracle

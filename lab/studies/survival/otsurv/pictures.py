@@ -96,14 +96,14 @@ def _slide(result: xr.Dataset) -> Any:
     card = _rgb(draw.current().card)
     tints = np.array([_rgb(tint) for tint in _tints(result)])[main]
     given = sweeping.parameters(result)
-    share = f", {given['share']:.0%} pooled" if given["pooling"] == "ot" else ""
-    shown = {f"main prototype{share}": _painted(rows, columns, weight * tints + (1 - weight) * card)}
+    share = f"{given['share']:.0%} pooled, by prototype" if given["pooling"] == "ot" else "main prototype"
+    shown = {share: _painted(rows, columns, weight * tints + (1 - weight) * card)}
     if "image" in result:
         shown = {"tissue": result.image.values} | shown
     elif "patch_kind" in result:
         kind = result.patch_kind.values[which[:, 0], which[:, 1]]
         of = np.array([_rgb(tint) for tint in _kind_tints(result.sizes["kind"])])
-        shown = {f"kinds of bag {given['slide']}": _painted(rows, columns, of[kind])} | shown
+        shown = {f"kinds in bag {given['slide']}": _painted(rows, columns, of[kind])} | shown
     return draw.strip(shown, height=320)
 
 
@@ -233,8 +233,8 @@ _OT: dict[str, Any] = {"when": {"pooling": ("ot",)}, "why": "mean and attention 
 PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
             "risk, with log-log 95% bands.", _km),
-    Picture("slide", "What is pooled", "Each patch in the colour of its main prototype, the fainter the less of it is pooled; "
-            "beside it what it is, the rarer kinds darker.", _slide, share=1.3),
+    Picture("slide", "One patient's bag of patches", "Left what each patch is, the rarer kinds darker; right a colour for the "
+            "prototype that it goes to, the fainter the less of it is pooled.", _slide, share=1.3),
     Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
             "the points rise.", _truth, needs=("true_risk",)),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "

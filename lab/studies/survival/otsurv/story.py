@@ -27,7 +27,11 @@ STORY = Story(
         Group("How it was learnt", "After {iterations:.0f} batches the C-index is {cindex_train:.3f} in training and "
               "{cindex:.3f} in the test.", ("training", "schedule")),
     ),
-    says=("High and low risk differ by a log-rank χ² of {chi2:.3g}.",),
+    says=(
+        "Of the kind of patch that fits the prototypes least, {least_pooled:.0%} is pooled.",
+        "High and low risk differ by a log-rank χ² of {chi2:.3g}.",
+    ),
+    measure="least_pooled",
     finds=FINDS,
     question="Which patches decide how long a patient lives?",
 )
