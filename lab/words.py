@@ -50,6 +50,13 @@ def percent(share: Any, digits: int = 2) -> str:
     return f"{text}%"
 
 
+def quantity(value: Any, unit: str) -> str:
+    """A number with its unit: ``30.05 dB``, ``7.019%``; one in words, as ``median distance``, is left to the label."""
+    if unit in ("", "1") or " " in unit:
+        return number(value)
+    return f"{number(value)}{'' if unit == '%' else ' '}{unit}"
+
+
 def readable(text: str) -> str:
     """A text with its numbers as one reads them: ``5·10⁻⁵`` for ``5e-05``, ``−0.2`` with the sign of a number."""
 

@@ -51,7 +51,9 @@ def pytest_runtest_teardown(item):
 
 
 def of(nodeid: str) -> str:
-    """The study that a test is of, or else the folder or file that it is in."""
+    """The study that a test is of, or else the folder or file that it is in; notebooks share a kernel, which tells no parts."""
+    if "test_notebooks" in nodeid:
+        return "test_notebooks"
     spoken = nodeid.replace("_", "-")
     study = next((slug for slug in SLUGS if slug in spoken), "")
     parts = Path(nodeid.partition("::")[0]).parts

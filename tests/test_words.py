@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lab.words import percent, readable
+from lab.words import percent, quantity, readable
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,17 @@ def test_shares(share, text):
 )  # fmt: skip
 def test_powers_and_signs(given, text):
     assert readable(given) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (7.0193, "%", "7.019%"),
+        (30.05, "dB", "30.05 dB"),
+        (1013, "1", "1,013"),
+        (0.6165, "median distance", "0.6165"),
+        (2, "", "2"),
+    ],
+)
+def test_numbers_with_units(value, unit, text):
+    assert quantity(value, unit) == text

@@ -12,6 +12,7 @@ from holoviews.streams import Pipe
 
 import lab.studies.draw as drawing
 from lab.studies import Picture
+from lab.words import quantity
 
 from . import theme
 from .ghost import is_ghost
@@ -139,9 +140,7 @@ def along(result: xr.Dataset, dim: str) -> dict[str, Any]:
     for variable in result.data_vars.values():
         if variable.dims == (dim,) and variable.dtype.kind == "f":
             numbers = [float(value) for value in variable.values]
-            unit = variable.attrs.get("units", "")
-            unit = f" {unit}" if unit not in ("", "1") else ""
-            texts = [f"{theme.number(value)}{unit}" for value in numbers]
+            texts = [quantity(value, variable.attrs.get("units", "")) for value in numbers]
             return {
                 "heights": scaled(numbers),
                 "texts": texts,

@@ -9,6 +9,7 @@ from lab.numerics import Progress
 from lab.studies import Whole
 from lab.studies.contract import as_text, curve, logarithmic, measure, scrubbed, span
 from lab.studies.contract.sweeping import swept
+from lab.words import quantity
 
 from . import theme
 from .controls import brief, meaning
@@ -19,6 +20,7 @@ _QUIET = 0.8  # seconds without a change before the curve is computed
 _SOON = 5.0  # seconds of computing that nobody needs to ask for
 _LIVE = 0.4  # as for the controls
 _KNOWN = 200  # runs of this page that are remembered
+_LEVEL = 0.01  # share of a number, of which a change by less does not fill the curve's height
 
 
 class Scrubber(View):
@@ -151,7 +153,7 @@ class Scrubber(View):
         heights = scaled(list(points.values()))
         told = declared.label if declared is not None else ""
         scale = ", log scale" if in_logs(list(points.values())) else ""
-        unit = f" {declared.unit}" if declared is not None and declared.unit not in ("", "1") else ""
+        unit = declared.unit if declared is not None and declared.unit != "1" else ""
         result = session.result
         live = result is None or result.attrs["run_seconds"] + result.attrs["compile_seconds"] < _LIVE
         self.draw(
@@ -164,12 +166,10 @@ class Scrubber(View):
             log=logarithmic(parameter, low, high),
             value=as_text(value),
             points=[
-                [at, height, f"{theme.number(number)}{unit} {told}"]
+                [at, height, f"{told} {quantity(number, unit)}"]
                 for (at, number), height in zip(points.items(), heights, strict=True)
             ],
-            label=f"{told}{unit and f' ({unit.strip()})'}, against {parameter.symbol or self.name_of}{scale}"
-            if told
-            else "",
+            label=f"{told}{unit and f' ({unit})'}, against {parameter.symbol or self.name_of}{scale}" if told else "",
             todo=self._todo(len(points)),
             live=live,
             busy=session.busy,
@@ -192,17 +192,16 @@ def in_logs(values: list[float]) -> bool:
     """Whether ``scaled`` takes their logarithms: where all are positive and far apart."""
     numbers = np.asarray(values, float)
     finite = numbers[np.isfinite(numbers)]
-    return bool(finite.size and finite.min() > 0 and finite.max() > 300 * finite.min())
+    return bool(finite.size and finite.min() > 0 and finite.max() > 100 * finite.min())
 
 
 def scaled(values: list[float]) -> list[float | None]:
-    """Heights from 0 to 1, on a logarithmic scale where ``in_logs`` says so; None for what is no number."""
+    """Heights from 0 to 1, on a logarithmic scale where ``in_logs`` says so; None for what is no number. What hardly changes
+    is drawn as what hardly changes."""
     numbers = np.asarray(values, float)
     finite = numbers[np.isfinite(numbers)]
     if in_logs(values):
         numbers, finite = np.log(np.where(numbers > 0, numbers, np.nan)), np.log(finite)
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    span_of = high - low
-    return [
-        None if not np.isfinite(n) else round(float((n - low) / span_of), 4) if span_of > 0 else 0.5 for n in numbers
-    ]
+    span_of = max(high - low, _LEVEL * max(abs(low), abs(high))) or 1.0
+    return [None if not np.isfinite(n) else round(float(0.5 + (n - (low + high) / 2) / span_of), 4) for n in numbers]

@@ -58,6 +58,9 @@ def test_heights_are_those_of_a_scale_that_shows_them():
     assert scaled([1e-6, 1e-3, 1.0]) == [0.0, 0.5, 1.0]
     assert scaled([1.0, float("nan"), 3.0]) == [0.0, None, 1.0]
     assert scaled([4.0, 4.0]) == [0.5, 0.5]
+    assert scaled([0.0, 0.0]) == [0.5, 0.5]
+    assert scaled([4.0, 4.0004]) == [0.495, 0.505]  # not a step of all its height
+    assert scaled([-1.0, 1.0]) == [0.0, 1.0]
     assert scaled([]) == []
 
 
@@ -75,7 +78,7 @@ def test_the_scrubber_moves_its_parameter_and_draws_one_number_along_it(session)
     wait(lambda: len(_state(scrubber)["points"]) > 5)
     points = {at: text for at, _, text in _state(scrubber)["points"]}
     assert {*places(Told(), "gamma", Told().load())} <= {*points}
-    assert points[100] == "100 total"
+    assert points[100] == "total 100"
     heights = [height for _, height, _ in _state(scrubber)["points"]]
     assert heights == sorted(heights)
     assert _state(scrubber)["todo"] is None

@@ -25,6 +25,7 @@ from lab.studies import Picture, Study, first_picture
 from lab.studies.contract import as_text, told
 from lab.studies.contract import measure as measured
 from lab.sweeps.single import run
+from lab.words import quantity
 
 from .. import theme
 from ..controls import brief
@@ -291,14 +292,12 @@ def _sliders(runs: Runs) -> list[dict[str, Any]]:
         if label is not None and len(runs.grid) == 1:
             results = [None if cell.error else cell.result for cell in runs.cells[: len(values)]]
             found = [float("nan") if each is None or number not in each else float(each[number]) for each in results]
-            unit = f" {label.unit}" if label.unit not in ("", "1") else ""
-            texts = [f"{theme.number(value)}{unit} {label.label}" for value in found]
+            unit = label.unit if label.unit != "1" else ""
+            texts = [f"{label.label} {quantity(value, unit)}" for value in found]
             curve = {
                 "heights": scaled(found),
                 "texts": texts,
-                "label": label.label
-                + (f" ({unit.strip()})" if unit else "")
-                + (", log scale" if in_logs(found) else ""),
+                "label": label.label + (f" ({unit})" if unit else "") + (", log scale" if in_logs(found) else ""),
             }
         symbol = declared[name].symbol or name.replace("_", " ")
         texts = [theme.number(value) if isinstance(value, int | float) else as_text(value) for value in values]

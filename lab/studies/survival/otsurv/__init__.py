@@ -182,7 +182,7 @@ class OTSurv(Study):
         Result("patch_kind", ("bag", "patch"), "kind", "what the patch is; -1: no patch", absent=_NO_KINDS),
         Result("kind_mass", ("kind",), "pooled share", "of the patches of a kind, over all bags, at the shown share ρ′",
                absent=_NO_KINDS),
-        Result("least_pooled", (), "share pooled of the kind that fits least", "smallest pooled share of a kind of patch, over "
+        Result("least_pooled", (), "pooled of the worst-fitting kind", "smallest pooled share of a kind of patch, over "
                "all bags, at the shown share ρ′", absent=_NO_KINDS),
         Result("position", ("bag", "patch", "axis"), "position", "row and column of the patch",
                absent="the places of these patches are not known"),
