@@ -29,6 +29,8 @@ from lab.inverse.spectral import pulled, short
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 
+_BEYOND = 1e6  # times start, data and noise: what a denoiser that expands drives farther does not come back
+
 
 @chosen
 class PlugAndPlay(NamedTuple):
@@ -75,7 +77,9 @@ class PlugAndPlay(NamedTuple):
         squared = largest.astype(dtype) ** 2
         numbers = [jnp.asarray(z, dtype) for z in (self.lam, self.rate)]
         task_of: Any = _Task
-        task = task_of(problem, denoiser, found, levels, squared, *numbers, start, self.scheme, self.inner, keep)
+        backs = jax.vmap(lambda y: problem.operator.back(y).ravel())(problem.y)
+        limit = _BEYOND * (jnp.abs(start).max() + jnp.abs(backs).max() / squared + levels.max())
+        task = task_of(problem, denoiser, found, levels, squared, *numbers, start, limit, self.scheme, self.inner, keep)
         found = loop(_TURNS, task, max_iterations=self.steps)
         state: Any = found.state
         return answer(found, state.x, state.lost)
@@ -90,6 +94,7 @@ class _Task(eqx.Module):
     lam: Float[Array, ""]
     rate: Float[Array, ""]
     start: Float[Array, "seeds n"]
+    limit: Float[Array, ""]  # of |x|, beyond which a seed has diverged
     scheme: str = eqx.field(static=True)
     inner: int = eqx.field(static=True)
     keep: bool = eqx.field(static=True)
@@ -123,7 +128,7 @@ def _step(task: _Task, state: _State) -> _State:
         x = _nearest(task.problem, task.basis, state.z - dual, state.x, sigma, task.inner)
         z = task.denoiser.denoise(x + dual, sigma)
         dual = dual + x - z
-    x, lost = kept_finite(x, state.x, state.lost)
+    x, lost = kept_finite(jnp.where(jnp.abs(x) < task.limit, x, jnp.nan), state.x, state.lost)
     path = noted(state.path, state.step, x)
     change = jnp.sqrt(((x - state.x) ** 2).mean())
     return _State(x, z, dual, lost, state.step + 1, change, path)

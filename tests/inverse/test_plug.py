@@ -67,3 +67,18 @@ def test_bad_input_is_refused_in_a_sentence():
             inverse.solve(given, prior, method)
     with pytest.raises(ValueError, match="scheme = 'amdm', but it must be one of 'admm', 'hqs', 'red'"):
         inverse.PlugAndPlay(scheme="amdm")
+
+
+@pytest.mark.parametrize("scheme", ["admm", "hqs", "red"])
+def test_what_a_denoiser_that_expands_drives_away_is_said_to_diverge(scheme):
+    """It ends as a number that is finite, which is no answer: the kernel of the operator is multiplied in each step."""
+    expands = denoise.denoiser(lambda x, sigma: 2.0 * x, (1, 1, N))
+    with pytest.warns(UserWarning, match="did not converge"):
+        found = inverse.solve(GIVEN, expands, inverse.PlugAndPlay(sigma=1.0, steps=300, scheme=scheme, lam=50.0))
+    assert found.diverged.all()
+    assert int(found.reason) != 1
+    size = float(jnp.abs(GIVEN.start()).max())
+    assert np.abs(found.x).max() < 1e7 * (1 + size)
+    scaled = inverse.problem(MADE, 1e9 * GIVEN.y, 1e9 * 0.2)  # large is not far
+    tame = denoise.denoiser(lambda x, sigma: 0.9 * x, (1, 1, N))
+    assert not inverse.solve(scaled, tame, inverse.PlugAndPlay(sigma=1e9, steps=50, scheme=scheme)).diverged.any()
