@@ -538,3 +538,11 @@ def test_a_panel_shows_data_as_points_and_a_landscape_with_its_lines():
         assert sum(len(each) for each in drawn.traverse(lambda each: each, [hv.Points])) >= 7
     hills = draw.particles({"one": draw.Panel(x, heights=np.eye(5))}, (-3, 3), (-2, 2))
     assert len(hills.traverse(lambda each: each, [hv.Image])) == 1
+
+
+def test_words_and_ticks_have_numbers_as_one_reads_them():
+    words = draw.text(0, 0, "S 2.34e+03 at 1e-05, -0.2").dimension_values("text")[0].replace("\u00a0", " ")
+    assert words == "S 2.34·10³ at 10⁻⁵, −0.2"
+    drawn = draw.plot(draw.points([0.0, 1.0], [0.0, 1.0]), xticks=[(0.0, f"{-1e-05:g}"), (1.0, "far")])
+    ticks = hv.Store.lookup_options("bokeh", drawn, "plot").kwargs["xticks"]
+    assert ticks == [(0.0, "−10⁻⁵"), (1.0, "far")]

@@ -7,7 +7,7 @@ import holoviews as hv
 import numpy as np
 from bokeh.models import FixedTicker
 
-from lab.words import number
+from lab.words import number, readable
 
 from .finish import finish_bokeh, finish_mpl
 from .labels import direct_labels
@@ -182,7 +182,7 @@ def frame(
 
 def _named(ticks: Any) -> Any:
     """Ticks as (position, text) pairs: a logarithmic axis would write bare positions as powers of ten."""
-    return [tick if isinstance(tick, tuple) else (tick, number(tick)) for tick in ticks]
+    return [(tick[0], readable(str(tick[1]))) if isinstance(tick, tuple) else (tick, number(tick)) for tick in ticks]
 
 
 def _spread(element: Any, axis: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import holoviews as hv
 import numpy as np
 
 from lab.choices import chosen
+from lab.words import readable
 
 from .layers import COLUMNS, vector
 from .look import MUTED, current, dress
@@ -64,7 +65,7 @@ def words(pieces: Sequence[Words]) -> list[hv.Labels]:
 
 
 def _text(x: Any, y: Any, what: Sequence[str], tint: str, up: str, side: str, ground: bool = False) -> hv.Labels:
-    kept = [text.replace(" ", "\u00a0") for text in what]  # spaces at the ends keep their width
+    kept = [readable(text).replace(" ", "\u00a0") for text in what]  # spaces at the ends keep their width
     baseline = "middle" if up == "center" else up
     behind = {"background_fill_color": current().card, "background_fill_alpha": _GROUND} if ground else {}
     return dress(
