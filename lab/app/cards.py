@@ -42,6 +42,7 @@ _STAGED = """
 :host { --lines: 2; flex: SHARE 1 0 !important; width: auto !important; min-width: 0; height: auto !important; }
 @media (max-width: 1180px) { :host(.third) { display: none !important; } }
 @media (max-width: 560px) { :host { flex: none !important; width: 100% !important; } }
+:host(:fullscreen) { background: var(--card); padding: 24px; box-sizing: border-box; }
 """
 _CARD = """
 :host { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px 10px;
@@ -52,6 +53,9 @@ _PICTURE = """
 :host { opacity: min(var(--shown, 1), var(--swept, 1)); transition: opacity .15s; margin-top: -14px; min-width: 0;
   min-height: 300px; }
 :host(.fills) { flex: 1 1 auto !important; height: auto !important; }
+:host(.whole) { flex: 1 1 auto !important; height: auto !important; }
+:host(.whole) .bk-Figure { height: 100% !important; }
+@media (max-width: 560px) { :host { overflow-x: auto; } }
 """
 
 

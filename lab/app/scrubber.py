@@ -166,7 +166,7 @@ class Scrubber(View):
             log=logarithmic(parameter, low, high),
             value=as_text(value),
             points=[
-                [at, height, f"{told} {quantity(number, unit)}"]
+                [at, height, f"{quantity(number, unit)} {told}"]
                 for (at, number), height in zip(points.items(), heights, strict=True)
             ],
             label=f"{told}{unit and f' ({unit})'}, against {parameter.symbol or self.name_of}{scale}" if told else "",

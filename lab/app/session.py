@@ -126,7 +126,7 @@ class Session(param.Parameterized):
                 study, notices = study.fitted(self.data, but=values)
                 study.check(self.data)
         except (ValueError, TypeError) as refusal:
-            self.error = str(refusal)
+            self.error = self._named(str(refusal))
             return
         self._adopt(study, notices)
 
@@ -135,7 +135,7 @@ class Session(param.Parameterized):
         try:
             value = self.study.parameters()[name].parse(text.strip())
         except (ValueError, TypeError) as refusal:
-            self.error = str(refusal)
+            self.error = self._named(str(refusal))
             return
         self.set(**{name: value})
 
@@ -148,7 +148,7 @@ class Session(param.Parameterized):
         try:
             study = self.study_class.preset(name)
         except (ValueError, TypeError) as refusal:
-            self.error = str(refusal)
+            self.error = self._named(str(refusal))
             return
         self._origin = name
         self._adopt(study, [])
@@ -349,7 +349,7 @@ class Session(param.Parameterized):
     def _adopt(self, study: Study, notices: list[str]) -> None:
         """Make ``study`` the present one as soon as its data are at hand."""
         if why := limits.too_large(study):
-            self.error = why
+            self.error = self._named(why)
             return
         self._loader.abandon()
         self._next = None
@@ -464,7 +464,13 @@ class Session(param.Parameterized):
 
     def refuse(self, sentence: str) -> None:
         """Say why there is no answer, and wait for none."""
-        self.param.update(busy=False, stage="", progress=None, error=sentence)
+        self.param.update(busy=False, stage="", progress=None, error=self._named(sentence))
+
+    def _named(self, sentence: str) -> str:
+        """With the parameter that it begins with called as the page calls it."""
+        name = sentence.partition(" = ")[0]
+        declared = self.study_class.parameters().get(name)
+        return sentence if declared is None or not declared.symbol else declared.symbol + sentence.removeprefix(name)
 
     def _preset_of(self, study: Study) -> str:
         for preset in study.presets:

@@ -169,7 +169,8 @@ class Cards:
         result = self._session.result
         for group, title, cards in self._groups:
             title.visible = any(not card.why for card in cards)
-            title.tell(group.title, told(group.finding, result) if result is not None else "")
+            found = told(group.finding, result) if result is not None else ""
+            title.tell(group.title, "" if "–" in found and "–" not in group.finding else found)  # numbers are missing
 
     def _fold(self) -> None:
         self._tell()

@@ -8,6 +8,7 @@ from lab.numerics import Report
 from lab.studies import DataSource, Study
 from lab.studies.contract import as_text
 from lab.sweeps.single import run
+from lab.words import readable
 
 from . import theme
 from .runner import SWEEP, Runner
@@ -120,7 +121,7 @@ def in_words(study: Study, change: Any) -> str:
         if isinstance(parameter, DataSource):
             said.append(f"data = {value}")
         else:
-            said.append(f"{parameter.symbol or name.replace('_', ' ')} = {as_text(value)}")
+            said.append(f"{parameter.symbol or name.replace('_', ' ')} = {readable(as_text(value))}")
     return f"Set {', '.join(said)}"
 
 

@@ -286,7 +286,8 @@ class SweepTab(pn.viewable.Viewer):
             waits = "The plan comes after the run on the page …" if self.session.busy else "Making the plan …"
             return [waits] if self.stage == "planning" else []
         sizes = " × ".join(str(len(values)) for values in plan.grid.values())
-        names = " × ".join(plan.grid)
+        declared = self.session.study_class.parameters()
+        names = " × ".join(declared[name].symbol or name if name in declared else name for name in plan.grid)
         head = f"{names}: {sizes} = {plan.cells:,} cells" if len(plan.grid) > 1 else f"{names}: {plan.cells:,} cells"
         failed = len(cells.failed)
         kept = plan.cells - cells.missing - failed

@@ -76,7 +76,7 @@ def test_the_first_two_parameters_are_ticked_with_values_worth_a_sweep():
     assert tab.ticked == ["c", "steps"]
     assert len(tab.plan.grid["c"]) == 7
     assert all(0 < c <= 100 for c in tab.plan.grid["c"])  # an open end is no value
-    assert tab.says()[0] == "c × steps: 7 × 7 = 49 cells"
+    assert tab.says()[0] == "c × n: 7 × 7 = 49 cells"
     assert not Store().entries()  # nothing has run
 
 

@@ -78,7 +78,7 @@ def test_the_scrubber_moves_its_parameter_and_draws_one_number_along_it(session)
     wait(lambda: len(_state(scrubber)["points"]) > 5)
     points = {at: text for at, _, text in _state(scrubber)["points"]}
     assert {*places(Told(), "gamma", Told().load())} <= {*points}
-    assert points[100] == "total 100"
+    assert points[100] == "100 total"
     heights = [height for _, height, _ in _state(scrubber)["points"]]
     assert heights == sorted(heights)
     assert _state(scrubber)["todo"] is None

@@ -44,6 +44,18 @@ export function render({model, el, view}) {
     }),
     act("PDF", "The picture for a paper, at column width", async () => { const {name, content} = await ask("pdf"); saveAs(name, content); return "saved" }),
     act("CSV", "The numbers that are drawn", async () => { const {name, content} = await ask("csv"); saveAs(name, content); return "saved" }))
+  let full = false
+  const whole = () => {
+    if (full === Boolean(card()?.matches(":fullscreen"))) return
+    full = !full
+    const parts = [...card().shadowRoot.children], all = (view) => [view, ...[...view.children()].flatMap(all)]
+    for (const part of parts) part.classList.toggle("whole", full)
+    setTimeout(() => {  // of itself Bokeh does not paint a figure anew that has become smaller
+      for (const each of [...Bokeh.index].flatMap(all))
+        if (each.model.type === "Figure" && parts.includes(each.el.getRootNode().host)) each.invalidate_layout()
+    }, 600)
+  }
+  document.addEventListener("fullscreenchange", whole)
   let here = null
   const moved = (event) => {  // the line goes ahead of the run
     const line = here?.name === event.detail.name && here.line ? view.model.document?.get_model_by_id(here.line) : null
@@ -61,5 +73,5 @@ export function render({model, el, view}) {
       h("div", {class: "track", "data-on": state.part != null}, h("i", {style: `width: ${100 * (state.part ?? 0)}%`})),
     )
   })
-  return () => { eye.disconnect(); ruler.disconnect(); clearTimeout(fits); removeEventListener("lab-here", moved) }
+  return () => { eye.disconnect(); ruler.disconnect(); clearTimeout(fits); removeEventListener("lab-here", moved); document.removeEventListener("fullscreenchange", whole) }
 }

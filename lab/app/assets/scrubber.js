@@ -20,9 +20,10 @@ const ticksOf = (item, scale) => {
     : log ? Array.from({length: 40}, (_, i) => [1, 2, 5].map((digit) => digit * 10 ** (i - 20))).flat()
       : Array.from({length: 12}, (_, i) => Math.ceil(low / wide + i) * wide)
   const inside = ticks.map((v) => Number(v.toPrecision(6))).filter((v) => v > low && v < high)
-  const room = [low]
+  const room = [low], half = (v) => figureOf(v).length * 3.5 + 4  // pixels, of a rail that may be as narrow as 520
+  const apart = (v, w) => Math.abs(scale.of(v) - scale.of(w)) > Math.max(0.04, (half(v) + half(w)) / 520)
   for (const v of inside)  // none that would touch the one before, or the last
-    if (scale.of(v) - scale.of(room.at(-1)) > 0.04 && 1 - scale.of(v) > 0.04) room.push(v)
+    if (apart(v, room.at(-1)) && apart(v, high)) room.push(v)
   return [...room, high]
 }
 const figureOf = (v) => Math.abs(v) >= 1e5 || (v && Math.abs(v) < 1e-3) ? v.toExponential(0).replace("e-", "·10⁻").replace(/\d$/, (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d])

@@ -9,7 +9,11 @@ export function render({model, el}) {
   const key = () => `lab-steps-${state.slug}`
   const done = () => { try { return new Set(JSON.parse(localStorage.getItem(key()) ?? "[]")) } catch { return new Set() } }
   const finish = (number) => { try { localStorage.setItem(key(), JSON.stringify([...done().add(number)])) } catch { /* kept for this page only */ } }
-  const press = (number) => { open.add(number); model.send_msg({press: number}) }
+  const press = (number) => {  // the button tells so at once, whatever the server does meanwhile
+    open.add(number)
+    el.querySelector(`[data-for="s${number}"]`)?.setAttribute("aria-busy", "true")
+    model.send_msg({press: number})
+  }
   const ask = (number) => { open.add(number); model.send_msg({answer: number}); draw() }
   const draw = () => {
     const over = done()

@@ -293,7 +293,7 @@ def _sliders(runs: Runs) -> list[dict[str, Any]]:
             results = [None if cell.error else cell.result for cell in runs.cells[: len(values)]]
             found = [float("nan") if each is None or number not in each else float(each[number]) for each in results]
             unit = label.unit if label.unit != "1" else ""
-            texts = [f"{label.label} {quantity(value, unit)}" for value in found]
+            texts = [f"{quantity(value, unit)} {label.label}" for value in found]
             curve = {
                 "heights": scaled(found),
                 "texts": texts,

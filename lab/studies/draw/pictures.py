@@ -10,7 +10,7 @@ from lab.words import number
 
 from .axes import frame, plot
 from .layers import SAYS, TABLE, colours, curve, hline, points, segments, vector
-from .look import INK, LETTER_WIDTH, MUTED, SOURCE, TARGET, blend, columns_for, current, dress
+from .look import INK, LETTER_WIDTH, MUTED, SOURCE, TARGET, blend, columns_for, current, dress, set_options
 from .matrices import PRINT, SCREEN
 from .same import same
 from .writing import Words, text, words
@@ -276,13 +276,15 @@ def table(columns: Mapping[str, Sequence[Any]], *, height: int | None = None) ->
     ends = ([0.0], [-0.5], [max(at - 3, 1.0)], [-0.5])
     rule = hv.Segments(ends, ["x", "y", "x1", "y1"], cdims={TABLE: dict(columns)})
     dress(rule, both={"color": current().line}, mpl={"linewidth": 0.6})
-    return frame(
+    whole = frame(
         [rule, *texts],
         (0, max(at, 1.0)),
         (-max(depth, 5) - 0.7, 1.3 if short else 0.7),
         bare=True,
         height=height or 30 * (max(depth, 5) + 1),
     )
+    set_options(whole, "bokeh", min_width=int(LETTER_WIDTH * at * size / _FONT))  # narrower, it is moved under the eye
+    return whole
 
 
 def _halves(words: str) -> list[str]:

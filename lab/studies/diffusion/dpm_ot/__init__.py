@@ -106,7 +106,7 @@ class DPMOT(Study):
         Result("nn_express", (), "distance to the stored", "mean distance of a sample from the next stored one", headline=True,
                judge=lambda value, result: "warn" if value < 0.5 * float(result.nn_fresh) else ""),
         Result("nn_fresh", (), "distance of fresh data", "the same of fresh data", headline=True),
-        Result("from_own", (), "from its target", "mean distance of a sample from what it jumped to", headline=True),
+        Result("from_own", (), "distance to its target", "mean distance of a sample from what it jumped to", headline=True),
         Result("tv", (), "TV of the cells", "total variation of their masses from equal ones, estimated", headline=True,
                judge=lambda value, result: "good" if value < 1.5 * float(result.tv_floor) else "warn"),
         Result("tv_floor", (), "its floor", "what the estimate has where the masses are right"),

@@ -39,7 +39,7 @@ RESULTS = (
     Result("rejected", (), "rejected steps", "of the solution, which cost as much", headline=True),
     Result("reg_E", (), "R_E", "sum of E h over accepted steps", headline=True),
     Result("reg_S", (), "R_S", "sum of S h over accepted steps", headline=True),
-    Result("edge", (), "at the edge", "share of accepted steps whose h S is above 2/3 of what is stable", headline=True,
+    Result("edge", (), "steps at the edge", "share of accepted steps whose h S is above 2/3 of what is stable", headline=True,
            absent="how far steps with noise are stable is not known"),
     Result("error", (), "true error", "of the end, from a solution with a hundredth of the tolerance; NaN if that has too many "
            "steps", headline=True,

@@ -31,8 +31,8 @@ STORY = Story(
     groups=(
         Group("How does it choose?", "It tightens ε and δ only where a test fails. Errors of slopes are {looseness:.1g} of "
               "their bound: it is loose, and paid for.", ("accuracies", "errors", "costs")),
-        Group("Is it cheaper?", "Not than a well-chosen schedule: to 1% MAID takes {maid_cost:.0f}, HOAG {hoag_cost:.0f} or "
-              "{hoag_other:.0f} by its geometric or cubic one, the best fixed accuracy {fixed_cost:.0f}.",
+        Group("Is it cheaper?", "No cheaper than a well-chosen schedule: to 1% MAID takes {maid_cost:.0f}, HOAG "
+              "{hoag_cost:.0f} or {hoag_other:.0f} by its geometric or cubic one, the best fixed accuracy {fixed_cost:.0f}.",
               ("rivals", "starts", "steps")),
         Group("Where does it go?", "From {loss_start:.4g} to {loss:.4g}.", ("plane", "residuals")),
         Group("What is learned beside?", "Filters turn from where they began; decays hold pixels without ink at zero.",

@@ -43,9 +43,9 @@ class SelfTuningNetworks(Study):
         doc="what is trained: weights with a penalty, of which all is known; or a classifier with rates of dropout, or with "
         "noise and squares that are cut out of images",
     )
-    lowest = Real(-6.0, bounds=(-30, 30), soft=(-8, 4), label="lowest start", symbol="λ", doc="of all hyperparameters, without "
-                  "bounds: the logarithm of a penalty, the logit of a rate")
-    highest = Real(2.0, bounds=(-30, 30), soft=(-8, 4), label="highest start", symbol="λ", doc="starts are even up to it")
+    lowest = Real(-6.0, bounds=(-30, 30), soft=(-8, 4), label="lowest start", symbol="λ_min", doc="of all hyperparameters, "
+                  "without bounds: the logarithm of a penalty, the logit of a rate")
+    highest = Real(2.0, bounds=(-30, 30), soft=(-8, 4), label="highest start", symbol="λ_max", doc="starts are even up to it")
     starts = Whole(4, bounds=(1, 32), soft=(1, 8), label="starts", traced=False, doc="trained side by side, on the same draws")
     sigma = positive(0.5, (1e-3, 3), label="scale", symbol="σ", doc="of the perturbation of hyperparameters, at first")
     tuned = Switch(True, label="scales are tuned", doc="by validation, with the entropy; otherwise they stay")

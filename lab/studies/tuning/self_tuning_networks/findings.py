@@ -18,11 +18,9 @@ def _valley(result: xr.Dataset) -> str:
     last, least = _ends(result.lam)[:, 0], float(result.valley.min())
     if not last.size:
         return _LOST
-    begun, ended = (
-        percent(np.interp(where, result.strength.values, result.valley.values).max() / least - 1)
-        for where in (result.lam.values[0, :, 0], last)
-    )
-    return f"The worst start ends {ended} above the lowest point, having begun {begun} above it"
+    begun = np.interp(result.lam.values[0, :, 0], result.strength.values, result.valley.values).max() / least - 1
+    ended = percent(float(result.excess) / 100)
+    return f"The worst start ends {ended} above the lowest point, having begun {percent(begun)} above it"
 
 
 def _losses(result: xr.Dataset) -> str:
