@@ -67,6 +67,8 @@ def test_a_refused_value_leaves_everything_and_says_why(session):
     study, result = session.study, session.result
     session.set(rate=2.0)
     assert session.error == "ρ = 2.0 is not allowed: it must be a number above 0 and up to 1"
+    session.set(gamma=-1.0)  # by its symbol, as the page has it
+    assert session.error.startswith("γ = -1.0 is not allowed")
     session.set_text("k", "many")
     assert session.error.startswith("k = 'many' is not allowed: it must be a whole number")
     session.set(k=33)
@@ -347,7 +349,7 @@ def test_a_link_beyond_an_open_end_is_refused_in_one_notice():
     session = Session(find("sparse-ot"))
     session.from_query({"gamma": "-3"})
     assert session.study.gamma == type(session.study).parameters()["gamma"].default
-    assert session.notices == ["γ = -3.0 is not allowed: it must be a number greater than 0; left as it was"]
+    assert session.notices == ["gamma = -3.0 is not allowed: it must be a number greater than 0; left as it was"]
 
 
 def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compiled, monkeypatch, tmp_path):

@@ -146,6 +146,15 @@ def test_undo_redo_and_reset(session):
     assert _settled(session).result.attrs["parameters"] == session.study.run().attrs["parameters"]
 
 
+def test_a_group_says_nothing_where_its_numbers_are_missing(session):
+    cards = Cards(session)
+    title = cards._groups[0][1]
+    assert "The gap is" in title.state
+    session.result = session.result.drop_vars("gap")
+    cards._tell()
+    assert "The gap is" not in title.state
+
+
 def test_the_way_of_a_slider_is_one_change(session):
     for gamma in (2.0, 3.0, 4.0):
         session.set(gamma=gamma)
