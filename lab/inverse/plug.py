@@ -77,7 +77,8 @@ class PlugAndPlay(NamedTuple):
         squared = largest.astype(dtype) ** 2
         numbers = [jnp.asarray(z, dtype) for z in (self.lam, self.rate)]
         task_of: Any = _Task
-        backs = jax.vmap(lambda y: problem.operator.back(y).ravel())(problem.y)
+        made: Any = problem.operator
+        backs = jax.vmap(lambda y: made.back(y).ravel())(problem.y)
         limit = _BEYOND * (jnp.abs(start).max() + jnp.abs(backs).max() / squared + levels.max())
         task = task_of(problem, denoiser, found, levels, squared, *numbers, start, limit, self.scheme, self.inner, keep)
         found = loop(_TURNS, task, max_iterations=self.steps)
