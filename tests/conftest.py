@@ -1,7 +1,6 @@
 """Strict numerics for every test: x64, no silent rank promotion, shapes and types checked at run time."""
 
 import atexit
-import gc
 import os
 import platform
 import shutil
@@ -73,13 +72,6 @@ def pytest_sessionfinish(session):
 def pytest_collection_modifyitems(items):
     """What is long goes first: the contract of each study, then the notebooks."""
     items.sort(key=lambda item: ("test_contract.py", "test_notebooks.py", item.path.name).index(item.path.name))
-
-
-def pytest_collection_finish():
-    """Tracing makes many objects, and each look through all that was imported takes a second: a twentieth of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -182,6 +182,7 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
         assert seconds[2] > 10 > seconds[1]  # moved, before any word from the server
         assert seconds[0] < 500  # milliseconds, of a machine that does more
         wait(lambda: page.wait_for_timeout(20) or (made[-1].session.fresh and not made[-1].session.rough))
+        wait(lambda: page.locator("button", has_text="Ghost").is_enabled())  # the browser knows it, too
         page.keyboard.press("g")
         wait(lambda: page.wait_for_timeout(20) or made[-1].session.ghost is not None)
         page.get_by_role("button", name="More", exact=True).click()
