@@ -85,6 +85,8 @@ def test_shown_plan_is_that_of_its_cost(runs):
     assert cost.max() == pytest.approx(1, abs=1e-15)  # each machine rounds its own way
     kind, row = run.patch_kind.values, run.row_mass.values
     np.testing.assert_allclose(run.kind_mass, [row[kind == k].mean() for k in range(6)], atol=1e-12)
+    assert float(run.least_pooled) == pytest.approx(min(row[kind == k].mean() for k in range(6)), abs=1e-12)
+    assert 0 < float(run.least_pooled) < 0.3  # of the mean over all patches, which is the shown share
 
 
 @pytest.mark.slow

@@ -19,8 +19,9 @@ def _valley(result: xr.Dataset) -> str:
     if not last.size:
         return _LOST
     begun = np.interp(result.lam.values[0, :, 0], result.strength.values, result.valley.values).max() / least - 1
-    ended = percent(float(result.excess) / 100)
-    return f"The worst start ends {ended} above the lowest point, having begun {percent(begun)} above it"
+    above = float(result.excess) / 100
+    ended = f"ends {percent(above)} above it" if np.isfinite(above) else "is lost"
+    return f"The worst start, which begins {percent(begun)} above the lowest point, {ended}"
 
 
 def _losses(result: xr.Dataset) -> str:
