@@ -1,5 +1,6 @@
 """Where the lab keeps its things, and what every entry point turns on first."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def start() -> None:
 
     from lab.disk import cache as kept
 
+    if not gc.isenabled():  # by the command line, which has imported what it needs
+        gc.freeze()
+        gc.enable()
     jax.config.update("jax_enable_x64", True)
     _calm_blas()
     if jax.config.jax_compilation_cache_dir:  # the user has one, by JAX_COMPILATION_CACHE_DIR

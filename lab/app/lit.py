@@ -7,7 +7,7 @@ import holoviews as hv
 import numpy as np
 
 from lab.studies.draw.layers import SAYS
-from lab.studies.draw.same import known
+from lab.studies.draw.sameness import known
 
 _MOST, _LISTED = 20_000, 2_000  # marks of a layer that count up, and of one whose numbers are sent with each redraw
 

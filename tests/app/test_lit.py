@@ -12,7 +12,7 @@ from lab.app import Session
 from lab.app.cards import Card
 from lab.app.study_page import StudyPage
 from lab.studies import Picture, Pictures, draw
-from lab.studies.draw.same import known
+from lab.studies.draw.sameness import known
 
 PLAN = np.array([[0.2, 0.0, 0.0], [0.0, 0.3, 0.1], [0.0, 0.0, 0.1], [0.1, 0.2, 0.0]])
 X = np.array([[0.0, 0.0], [1.0, 0.2], [2.0, 0.1], [3.0, 0.0]])

@@ -332,6 +332,16 @@ def test_listings_need_neither_jax_nor_xarray(tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+def test_what_computes_loads_nothing_that_draws():
+    script = (
+        "import sys\nfrom lab.cli import commands\nfrom lab.studies import catalogue\n"
+        "assert len(catalogue()) > 30\n"
+        "assert not {'holoviews', 'bokeh', 'matplotlib', 'panel'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_listing_that_is_kept_is_what_the_studies_say(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     first = telling.catalogue()

@@ -1,7 +1,9 @@
 """The drawing vocabulary: every picture in both backends and all themes, live updates, colours that can be read."""
 
+import ast
 import io
 import shutil
+from pathlib import Path
 
 import holoviews as hv
 import numpy as np
@@ -19,6 +21,15 @@ rng = np.random.default_rng(7)
 SOLID = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 CLOUD, OTHER = rng.normal(size=(9, 2)), rng.normal(size=(7, 2)) + 2
+
+
+def test_what_is_offered_is_what_a_type_checker_sees():
+    tree = ast.parse(Path(draw.__file__).read_text())
+    seen = [each for node in tree.body if isinstance(node, ast.If) for each in node.body]
+    told = {(each.module, name.name) for each in seen if isinstance(each, ast.ImportFrom) for name in each.names}
+    assert told == {(module, name) for module, names in draw._FROM.items() for name in names.split()}
+    assert {name for _, name in told} | {"window"} == set(draw.__all__)
+    assert all(getattr(draw, name) is not None for name in draw.__all__)
 
 
 def plan_of(n: int, m: int, k: int = 2, seed: int = 0) -> np.ndarray:

@@ -10,40 +10,44 @@ Every picture is a single pair of axes whose layers are the same in number and t
 ``hv.DynamicMap`` swaps data without rebuilding anything; Bokeh draws it live and Matplotlib for print.
 """
 
-from lab.numerics.window import window
+from typing import TYPE_CHECKING
 
-from .axes import frame, plot
-from .ball import geodesics, sphere_ways
-from .builders import behind, film, legend, over, plane, training, trajectories
-from .finish import bokeh_renderer
-from .labels import with_room
-from .layers import GRIP, TABLE, band, bars, colours, curve, hline, label, points, rectangles, segments, vline
-from .look import (
-    CARD,
-    GOOD,
-    INK,
-    MUTED,
-    SOURCE,
-    TARGET,
-    WARN,
-    blend,
-    current,
-    pen,
-    ramp,
-    set_options,
-    theme,
-)
-from .matrices import heatmap, plan, pooled, shaded
-from .mosaic import mosaic, signed, tile_at
-from .motion import Panel, landscape, particles
-from .pictures import cells, convergence, links, strip, table
-from .power import potential, power_cells
-from .same import began, same
-from .space import Body, Hit, camera_of, looking, vertex_at
-from .surfaces import CAMERA, SCENE, surfaces
-from .ternary import ternary, ternary_place, ternary_shares
-from .tips import tips
-from .writing import text
+from lab.numerics.window import window
+from lab.parts import parts
+
+if TYPE_CHECKING:  # a run draws nothing: HoloViews and Bokeh are imported by the first name that needs them
+    from .axes import frame, plot
+    from .ball import geodesics, sphere_ways
+    from .bodies import CAMERA, SCENE, surfaces
+    from .builders import behind, film, legend, over, plane, training, trajectories
+    from .finish import bokeh_renderer
+    from .labels import with_room
+    from .layers import GRIP, TABLE, band, bars, colours, curve, hline, label, points, rectangles, segments, vline
+    from .look import (
+        CARD,
+        GOOD,
+        INK,
+        MUTED,
+        SOURCE,
+        TARGET,
+        WARN,
+        blend,
+        current,
+        pen,
+        ramp,
+        set_options,
+        theme,
+    )
+    from .matrices import heatmap, plan, pooled, shaded
+    from .mosaics import mosaic, signed, tile_at
+    from .motion import Panel, landscape, particles
+    from .pictures import cells, convergence, links, strip, table
+    from .pointers import tips
+    from .power import potential, power_cells
+    from .sameness import began, same
+    from .space import Body, Hit, camera_of, looking, vertex_at
+    from .triangle import ternary, ternary_place, ternary_shares
+    from .writing import text
 
 __all__ = [
     "CAMERA",
@@ -118,3 +122,26 @@ __all__ = [
     "window",
     "with_room",
 ]
+
+_FROM = {
+    "axes": "frame plot",
+    "ball": "geodesics sphere_ways",
+    "bodies": "CAMERA SCENE surfaces",
+    "builders": "behind film legend over plane training trajectories",
+    "finish": "bokeh_renderer",
+    "labels": "with_room",
+    "layers": "GRIP TABLE band bars colours curve hline label points rectangles segments vline",
+    "look": "CARD GOOD INK MUTED SOURCE TARGET WARN blend current pen ramp set_options theme",
+    "matrices": "heatmap plan pooled shaded",
+    "mosaics": "mosaic signed tile_at",
+    "motion": "Panel landscape particles",
+    "pictures": "cells convergence links strip table",
+    "pointers": "tips",
+    "power": "potential power_cells",
+    "sameness": "began same",
+    "space": "Body Hit camera_of looking vertex_at",
+    "triangle": "ternary ternary_place ternary_shares",
+    "writing": "text",
+}
+
+__getattr__, __dir__ = parts(__name__, gives=_FROM)

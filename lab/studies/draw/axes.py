@@ -13,7 +13,7 @@ from .finish import finish_bokeh, finish_mpl
 from .labels import direct_labels
 from .layers import vector
 from .look import current, dress
-from .tips import tips
+from .pointers import tips
 from .writing import Words, words
 
 

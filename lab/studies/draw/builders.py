@@ -12,7 +12,7 @@ from .axes import frame, plot
 from .layers import band, colours, curve, hline, label, points, segments, vline
 from .look import INK, MUTED, SOURCE, TARGET, columns_for, current
 from .motion import Panel, particles
-from .same import began, same
+from .sameness import began, same
 from .writing import text
 
 _BINS = 200  # means of a training's losses that are drawn

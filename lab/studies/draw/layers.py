@@ -7,7 +7,7 @@ import holoviews as hv
 import numpy as np
 
 from .look import INK, MUTED, SOURCE, TARGET, blend, current, dress, ramp
-from .same import same
+from .sameness import same
 
 SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour

@@ -11,8 +11,8 @@ from lab.words import number
 from .axes import frame
 from .layers import COLUMNS, rectangles, vector
 from .look import SOURCE, TARGET, blend, current, diverging, dress, ramp, sequential
-from .same import same
-from .tips import tips
+from .pointers import tips
+from .sameness import same
 from .writing import Words, words
 
 SCREEN, PRINT = 256, 1024  # cells a side that are drawn one by one

@@ -9,7 +9,7 @@ import numpy as np
 from .axes import frame, plot
 from .layers import points, segments
 from .look import MUTED, SOURCE, TARGET, columns_for, current, diverging, dress, sequential
-from .same import same
+from .sameness import same
 from .writing import Words, words
 
 _GAP = 0.08  # between panels, in widths of one

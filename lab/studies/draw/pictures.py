@@ -12,7 +12,7 @@ from .axes import frame, plot
 from .layers import SAYS, TABLE, colours, curve, hline, points, segments, vector
 from .look import INK, LETTER_WIDTH, MUTED, SOURCE, TARGET, blend, columns_for, current, dress, set_options
 from .matrices import PRINT, SCREEN
-from .same import same
+from .sameness import same
 from .writing import Words, text, words
 
 LINKS = 4000  # segments that are drawn; the heaviest ones

@@ -9,7 +9,7 @@ import numpy as np
 from .axes import frame
 from .layers import COLUMNS
 from .look import INK, MUTED, current, dress, ramp, sequential
-from .tips import tips
+from .pointers import tips
 from .writing import text
 
 _SIDE = 181  # pixels along the base

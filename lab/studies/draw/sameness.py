@@ -21,7 +21,7 @@ def same[T](layer: T, **ids: Any) -> T:
 
     Examples:
         >>> from lab.studies import draw
-        >>> from lab.studies.draw.same import known
+        >>> from lab.studies.draw.sameness import known
         >>> known(draw.same(draw.points([0, 1], [0, 1]), row=[7, 3]))["row"].tolist()
         [7, 3]
     """
