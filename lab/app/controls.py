@@ -14,6 +14,7 @@ from lab import datasets
 from lab.numerics import Progress
 from lab.studies import Choice, DataSource, Live, Parameter, Real, Study, Switch, Whole
 from lab.studies.contract import as_text, span
+from lab.words import readable
 
 from . import theme
 from .session import Session
@@ -46,8 +47,15 @@ class Controls(View):
             values={name: as_text(getattr(study, name)) for name in study.parameters()},
             off={name: why for name in study.parameters() if (why := study.idle(name))},
             live=live,
-            refused=self._session.error,  # a refused text is put back
+            refused=readable(self._session.error),  # a refused text is put back
+            at=_blamed(study, self._session.error),
         )
+
+
+def _blamed(study: Study, sentence: str) -> str:
+    """The name of the parameter that a refusal begins with, as a page calls it."""
+    said = sentence.partition(" = ")[0]
+    return next((name for name, each in study.parameters().items() if said in {name, each.symbol} - {""}), "")
 
 
 def groups(study: Study, data: datasets.Data | None) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The state of one open page: which study, on which data, with which result. Everything on the page follows from it."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from threading import Event
@@ -126,7 +127,7 @@ class Session(param.Parameterized):
                 study, notices = study.fitted(self.data, but=values)
                 study.check(self.data)
         except (ValueError, TypeError) as refusal:
-            self.error = self._named(str(refusal))
+            self.error = self.named(str(refusal))
             return
         self._adopt(study, notices)
 
@@ -135,7 +136,7 @@ class Session(param.Parameterized):
         try:
             value = self.study.parameters()[name].parse(text.strip())
         except (ValueError, TypeError) as refusal:
-            self.error = self._named(str(refusal))
+            self.error = self.named(str(refusal))
             return
         self.set(**{name: value})
 
@@ -148,7 +149,7 @@ class Session(param.Parameterized):
         try:
             study = self.study_class.preset(name)
         except (ValueError, TypeError) as refusal:
-            self.error = self._named(str(refusal))
+            self.error = self.named(str(refusal))
             return
         self._origin = name
         self._adopt(study, [])
@@ -237,6 +238,12 @@ class Session(param.Parameterized):
         self._sweeps.clear()
         with param.parameterized.discard_events(self):  # nobody is left to be told
             self.param.update(back=[], ahead=[], ghost=None)
+
+    def named(self, sentence: str) -> str:
+        """A sentence with the parameter that it begins with called as the page calls it."""
+        name = re.split(" = | was ", sentence, maxsplit=1)[0]
+        declared = self.study_class.parameters().get(name)
+        return sentence if declared is None or not declared.symbol else declared.symbol + sentence.removeprefix(name)
 
     # ---- links ---------------------------------------------------------------------------------------------------
 
@@ -349,7 +356,7 @@ class Session(param.Parameterized):
     def _adopt(self, study: Study, notices: list[str]) -> None:
         """Make ``study`` the present one as soon as its data are at hand."""
         if why := limits.too_large(study):
-            self.error = self._named(why)
+            self.error = self.named(why)
             return
         self._loader.abandon()
         self._next = None
@@ -464,13 +471,7 @@ class Session(param.Parameterized):
 
     def refuse(self, sentence: str) -> None:
         """Say why there is no answer, and wait for none."""
-        self.param.update(busy=False, stage="", progress=None, error=self._named(sentence))
-
-    def _named(self, sentence: str) -> str:
-        """With the parameter that it begins with called as the page calls it."""
-        name = sentence.partition(" = ")[0]
-        declared = self.study_class.parameters().get(name)
-        return sentence if declared is None or not declared.symbol else declared.symbol + sentence.removeprefix(name)
+        self.param.update(busy=False, stage="", progress=None, error=self.named(sentence))
 
     def _preset_of(self, study: Study) -> str:
         for preset in study.presets:

@@ -8,6 +8,7 @@ import panel as pn
 
 from lab import datasets
 from lab.studies import Study
+from lab.words import readable
 
 from . import theme
 
@@ -242,7 +243,7 @@ class StudyPage(pn.viewable.Viewer):
             told.append(f'<p class="muted first" role="status">{_FIRST}</p>')
         if session.error:
             bars.append(f'<div class="bar error" role="alert"><b>{_sentence(session.error)}</b></div>')
-        bars += [f'<div class="bar notice">{_sentence(notice)}</div>' for notice in session.notices]
+        bars += [f'<div class="bar notice">{_sentence(session.named(notice))}</div>' for notice in session.notices]
         if result is not None and not session.rough:
             self._advice = result.attrs["advice"]
         if self._advice:  # kept, dimmed, beside a sketch: nothing jumps
@@ -258,4 +259,4 @@ def _sentence(text: str) -> str:
     first = text.split(" ", 1)[0]
     if first.islower() and first.isalpha() and len(first) > 1 and " = " not in text[: len(first) + 3]:
         text = text[0].upper() + text[1:]
-    return escape(text if text.endswith((".", "!", "?")) else text + ".")
+    return escape(readable(text if text.endswith((".", "!", "?")) else text + "."))

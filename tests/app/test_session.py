@@ -284,6 +284,18 @@ def items(session):
     return {item["name"]: item for group in controls.groups(session.study, session.data) for item in group["items"]}
 
 
+def test_a_refusal_stands_at_its_control_and_calls_it_as_the_page_does(session):
+    drawn = controls.Controls(session)
+    assert json.loads(drawn.state)["at"] == ""
+    session.set_text("gamma", "-1e-9")
+    told = json.loads(drawn.state)
+    assert (told["at"], told["refused"].split()[:3]) == ("gamma", ["γ", "=", "−10⁻⁹"])
+    session.set(gamma=2.0)
+    assert json.loads(drawn.state)["at"] == ""
+    assert session.named("gamma was 1e+09, the method allows 0 to 1: set to 1").startswith("γ was 1e+09")
+    assert session.named("data that are not there") == "data that are not there"
+
+
 def test_controls_follow_from_the_declaration(session):
     found = items(session)
     assert list(found) == ["k", "gamma", "regularizer", "rate", "tolerance", "slow", "fail", "seed"]

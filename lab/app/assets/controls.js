@@ -101,8 +101,14 @@ export function render({model, el}) {
       if (state.live) part.element.dataset.live = "yes"
       const off = state.off[name]
       part.element.classList.toggle("off", Boolean(off))
+      const refused = name === state.at
+      part.element.toggleAttribute("data-refused", refused)
+      if (refused) part.element.dataset.refused = state.refused
       part.element.title = off || ""
-      for (const input of part.element.querySelectorAll("input, select, button")) input.disabled = Boolean(off)
+      for (const input of part.element.querySelectorAll("input, select, button")) {
+        input.disabled = Boolean(off)
+        input.setAttribute("aria-invalid", refused)
+      }
     }
   })
 }

@@ -26,8 +26,13 @@ const ticksOf = (item, scale) => {
     if (apart(v, room.at(-1)) && apart(v, high)) room.push(v)
   return [...room, high]
 }
-const figureOf = (v) => Math.abs(v) >= 1e5 || (v && Math.abs(v) < 1e-3) ? v.toExponential(0).replace("e-", "·10⁻").replace(/\d$/, (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d])
-  .replace(/^1·/, "") : String(Number(v.toPrecision(4))).replace("-", "−")
+const SMALL = {"-": "⁻", ...Object.fromEntries([..."0123456789"].map((d, i) => [d, "⁰¹²³⁴⁵⁶⁷⁸⁹"[i]]))}
+const figureOf = (v) => {  // as lab.words.number
+  const near = Number(v.toPrecision(4)), [mantissa, power] = near.toExponential().replace("e+", "e").split("e")
+  const text = near && (power < -4 || power >= 6) ? `${mantissa}·10${power.replace(/./g, (c) => SMALL[c])}`.replace(/^(-?)1·/, "$1")
+    : near.toLocaleString("en", {maximumFractionDigits: 8})
+  return text.replace("-", "−")
+}
 
 export function render({model, el}) {
   let state = null, scale = null, shape = "", held = false, playing = null, waits = 0, pace = 0, asked = null, current = 0

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from lab.words import number
+
 from .look import THEMES, Theme
 
 # The ranges follow the frame's size in the browser: they grow about the centre of what Python asked for, or away from
@@ -77,6 +79,12 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [float(f"{number * step:.6g}") for number in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
 
 
+def _are_spelt_out(ticks: list[float]) -> bool:
+    """Bokeh writes them as 5.000e-5."""
+    small = any(not 1e-3 <= tick < 1e5 for tick in ticks)
+    return small and any(tick != 10.0 ** round(np.log10(tick)) for tick in ticks)
+
+
 def _reach_all(fig: Any) -> None:
     """Have a pointer find every curve and cloud: HoloViews keeps one tool of those that tell the same, for the first layer."""
     from bokeh.models import HoverTool, Line, Scatter
@@ -127,7 +135,9 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                 ends = (fig.x_range, fig.y_range)[side]
                 low, high = bounds[side] if bounds is not None and bounds[side] is not None else (ends.start, ends.end)
                 if 0 < low < high and axis.ticker.tags != ["log", low, high]:
-                    axis.ticker = FixedTicker(ticks=log_ticks(low, high), tags=["log", low, high])
+                    ticks = log_ticks(low, high)
+                    axis.ticker = FixedTicker(ticks=ticks, tags=["log", low, high])
+                    axis.major_label_overrides = {tick: number(tick) for tick in ticks} if _are_spelt_out(ticks) else {}
         if "finished" in fig.tags:
             if equal:  # HoloViews has just set the ranges back; a picture that jerks loses the hand that drags in it
                 _stretch(fig, share)

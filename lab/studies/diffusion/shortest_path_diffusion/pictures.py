@@ -185,8 +185,8 @@ def _images(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("film", "One image on its way", "Left of the image, the noise, their sum. The shortest path sharpens while "
-            "noise is still smooth; cosine takes both as a whole; blurring takes detail.", _film, plays="frame"),
+    Picture("film", "One image on its way", "What is left of the image, the noise, their sum. The shortest path sharpens "
+            "while noise is smooth; cosine takes both as a whole; blurring takes detail.", _film, plays="frame"),
     Picture("curves", "By frequency", "Blue: the share of signal that is left, coarse frequencies strongest; orange: "
             "noise. The coarse go first, since they have the most power.", _curves),
     Picture("strip", "At equal times", "Image and noise together at six times.", _strip),

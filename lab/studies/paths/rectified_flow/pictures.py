@@ -187,8 +187,8 @@ def _blur(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("motion", "Lines, flow and Euler steps", "Left: on the lines that are averaged; middle: on the flow that "
-            "they give, with the same law (shaded) at each time; right: in K steps. Orange: data. Play it.", _motion,
+    Picture("motion", "Lines, flow and Euler steps", "First on the lines that are averaged, then on the flow that "
+            "they give, with the same law (shaded) at each time, last in K steps. Orange: data. Play it.", _motion,
             plays="t"),
     Picture("rewired", "Rewiring", "Lines between random pairs cross; the flow turns off instead; its own pairs cross no more, "
             "so that the next flow is straight. Colour: the half that a particle starts in.", _rewired,
