@@ -41,13 +41,11 @@ notebook: $(READY)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 	$(BIN)/pytest -n 2 -m "not slow and not browser and not notebook"
 
 test: $(READY) chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 	$(BIN)/pytest -n 2
 
 # The pages are tested in a real browser, which is no Python package.

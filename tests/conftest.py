@@ -22,6 +22,8 @@ PROGRAMS = CACHE / "transport-lab" / "tests" / platform.node()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+os.fsync = lambda opened: None  # what tests write is gone with them: no test waits for a disk
+
 import jax
 
 jax.config.update("jax_enable_x64", True)
@@ -70,8 +72,9 @@ def pytest_sessionfinish(session):
 
 
 def pytest_collection_modifyitems(items):
-    """What is long goes first: the contract of each study, then the notebooks."""
-    items.sort(key=lambda item: ("test_contract.py", "test_notebooks.py", item.path.name).index(item.path.name))
+    """What is long goes first: the types, the contract of each study, the notebooks."""
+    first = ("test_types.py", "test_contract.py", "test_notebooks.py")
+    items.sort(key=lambda item: (*first, item.path.name).index(item.path.name))
 
 
 @pytest.hookimpl(optionalhook=True)

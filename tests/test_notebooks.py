@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.py"))
-# a kernel starts and imports for seconds, so notebooks take turns in one: what a notebook names and compiles, it takes along
+# a kernel starts and imports for seconds, so notebooks take turns in one: what a notebook names it takes along, and what
+# it compiles where there are too many programs
 _FORGET = """
-import os, sys
-import jax
+import os
+from lab import memory
 os.chdir({folder!r})
-jax.clear_caches()
+memory.make_room(30_000, left=0)
 get_ipython().reset(new_session=True)
 """
 
