@@ -8,13 +8,14 @@ BIN := .venv/bin
 READY := .venv/.ready
 DOCS := .venv/.docs
 PORT ?= 5006
+unexport PYTHONDONTWRITEBYTECODE  # a hundred processes of the tests would each compile the same modules
 
 .PHONY: help setup serve notebook test check bench data dist docs lock clean chromium
 help:
 	@echo "make serve     open the lab in the browser        (PORT=5006)"
 	@echo "make notebook  open the notebooks in JupyterLab"
 	@echo "make test      all tests, as in CI                (some 35 minutes on two cores)"
-	@echo "make check     lint, types and the quick tests    (under 4 minutes)"
+	@echo "make check     lint, types and the quick tests    (3 minutes)"
 	@echo "make bench     side-by-side measurements against peers"
 	@echo "make data      compute the results that ship with the lab (data/results; an hour)"
 	@echo "make docs      the documentation, into site/      (minutes; then python3 -m http.server -d site)"

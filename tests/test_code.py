@@ -74,11 +74,13 @@ def changed(before, copy) -> Callable[..., set[str]]:
     return edit
 
 
+@pytest.mark.slow
 def test_a_copy_elsewhere_has_the_same_hashes(before, copy):
     assert hashes(copy) == before
     assert len(set(before.values())) == len(ALL)
 
 
+@pytest.mark.slow
 def test_every_process_says_the_same(before, tmp_path):
     script = (
         "import json\nfrom lab import code, studies\n"
@@ -99,6 +101,7 @@ def test_every_process_says_the_same(before, tmp_path):
 SPARSE = "studies/ot/sparse_ot"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "edits"),
     [
@@ -137,6 +140,7 @@ def test_words_pictures_and_faces_change_no_key(changed, path, edits):
     assert changed(path, *edits) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "edits", "whose"),
     [
@@ -155,6 +159,7 @@ def test_mathematics_changes_the_keys_of_those_who_use_it(changed, path, edits, 
     assert changed(path, *edits) == whose
 
 
+@pytest.mark.slow
 def test_a_solver_of_transport_changes_those_that_solve_it(changed):
     found = changed("ot/newton.py", ("import jax\n", "import jax\n_ONE = 1\n"))
     assert found >= PATHS | {"sparse-ot", "sinkhorn-newton-sparse"}  # couplings of paths are plans
@@ -163,12 +168,14 @@ def test_a_solver_of_transport_changes_those_that_solve_it(changed):
     assert relaxed >= {"sp2ot", "otsurv"}  # which have a Newton step of their own there
 
 
+@pytest.mark.slow
 def test_text_that_cannot_be_parsed_counts_as_it_is(changed):
     """A file that is half saved while a server runs."""
     assert "sparse-ot" in changed("ot/newton.py", ("import jax\n", "import (\n"))
     assert changed(f"{SPARSE}/__init__.py", ("import json\n", "import (\n")) == {"sparse-ot"}
 
 
+@pytest.mark.slow
 def test_a_name_that_a_package_takes_from_elsewhere_counts(changed):
     assert "sparse-ot" in changed(
         "ot/__init__.py", ("from lab.ot.solve import solve", "from lab.ot.newton import solve")
@@ -176,6 +183,7 @@ def test_a_name_that_a_package_takes_from_elsewhere_counts(changed):
     assert changed("ot/__init__.py", ("from lab.ot.gaussian import Bures, bures", "")) == {"monge-gap"}
 
 
+@pytest.mark.slow
 def test_what_labels_a_run_counts(changed):
     where = "studies/stability/sgd_stability/__init__.py"
     assert changed(where, ('"drawn": ["with replacement"', '"drawn": ["with"')) == {"sgd-stability"}

@@ -88,6 +88,7 @@ def lacks(name: str, function: Callable) -> list[str]:
     return missing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OFFERED)
 def test_a_function_says_what_it_does(name):
     assert not lacks(name, OFFERED[name])

@@ -23,6 +23,7 @@ print(*counts)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not memory.resident(), reason="this system does not tell how much memory a process has")
 def test_programs_are_let_go_of_only_above_the_bound():
     done = subprocess.run([sys.executable, "-c", COMPILES], capture_output=True, text=True, timeout=120, check=True)
@@ -39,6 +40,7 @@ def test_a_server_keeps_to_a_quarter_of_the_machine(monkeypatch):
     assert memory.budget() == 4 * 2**30
 
 
+@pytest.mark.slow
 def test_a_process_with_many_pieces_of_memory_gives_up_programs_alone(monkeypatch):
     known, programs = memory.Recent(), memory.Recent(compiled=True)
     known.put("a", 1)

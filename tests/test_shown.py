@@ -63,6 +63,7 @@ def test_what_did_not_converge_says_so():
     assert "Not converged" in whole(solution._repr_html_())
 
 
+@pytest.mark.slow
 def test_a_solution_shows_its_errors_and_its_plan():
     problem = ot.problem(np.random.default_rng(0).random((200, 5)))
     html = whole(ot.solve(problem, ot.Entropic(0.1))._repr_html_())
@@ -94,6 +95,7 @@ def test_a_picture_is_drawn_into_axes_of_ones_own(result):
     pyplot.close(figure)
 
 
+@pytest.mark.slow
 def test_a_picture_of_several_runs_says_so_of_one(result):
     with pytest.raises(
         ValueError,

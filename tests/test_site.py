@@ -25,6 +25,7 @@ def written(tmp_path_factory):
     return folder, nav
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", EVERY, ids=lambda each: each.slug)
 def test_a_study_has_its_page(each, written):
     text = (written[0] / "studies" / f"{each.slug}.md").read_text()
@@ -41,11 +42,13 @@ def test_a_study_has_its_page(each, written):
     assert "## The paper's figures and ours" in text
 
 
+@pytest.mark.slow
 def test_a_picture_stands_on_top(written):
     text = (written[0] / "studies" / "sparse-ot.md").read_text()
     assert text.index("![Plan]") < text.index("## Steps")
 
 
+@pytest.mark.slow
 def test_every_link_leads_to_a_page_and_a_heading(written):
     """As MkDocs has them: relative to the page, anchors made of headings."""
     folder, wrong = written[0], []
@@ -66,6 +69,7 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in headings}
 
 
+@pytest.mark.slow
 def test_every_page_is_in_the_order(written):
     folder, nav = written
 
@@ -76,6 +80,7 @@ def test_every_page_is_in_the_order(written):
     assert of(nav) == {path.relative_to(folder).as_posix() for path in folder.rglob("*.md")}
 
 
+@pytest.mark.slow
 def test_what_does_not_hold_is_collected(written):
     text = (written[0] / "limits.md").read_text()
     for each in EVERY:

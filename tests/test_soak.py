@@ -22,6 +22,7 @@ def test_soak(words):
     assert " 0 faults" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_can_be_called(part):
     command = [sys.executable, "-m", "benchmarks.soak", part, "--help"]

@@ -2,6 +2,7 @@
 
 import holoviews as hv
 import numpy as np
+import pytest
 from browsing import wait
 from gradual import Gradual
 from holoviews.streams import Pipe
@@ -34,11 +35,13 @@ def _sent(second: hv.Overlay, but: tuple[type, ...] = ()) -> set[str]:
     return set(moved)
 
 
+@pytest.mark.slow
 def test_only_the_layers_that_changed_are_sent():
     assert _sent(_plan(0)) == set()
     assert _sent(_plan(1)) == {"Image", "Line"}  # the plan and what it sums to, not the marginals that were asked for
 
 
+@pytest.mark.slow
 def test_a_new_colour_is_sent_and_so_is_what_the_browser_may_have_moved():
     assert "Quad" in _sent(_plan(0, draw.TARGET)) or _tint(_plan(0, draw.TARGET)) != _tint(_plan(0))
     assert _sent(_plan(0), but=(hv.Points,)) == {"Scatter"}

@@ -71,6 +71,7 @@ def test_the_file_can_be_made_again_from_itself(tmp_path):
     assert again.picture_agrees
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "pixels"),
     [
@@ -85,6 +86,7 @@ def test_sizes_are_those_asked_for(asked, pixels):
         assert image.height == pixels[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [{"width": "inches", "width_inches": "wide"}, {"height_inches": "99"}])
 def test_a_size_that_can_not_be_gives_its_sentence(asked):
     tab = _tab(**asked)
@@ -96,6 +98,7 @@ def test_a_size_that_can_not_be_gives_its_sentence(asked):
     assert tab._file.ready
 
 
+@pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why():
     session = _session()
     tab = _tab(session)
@@ -137,6 +140,7 @@ def test_the_numbers_come_as_netcdf(tmp_path):
         xr.testing.assert_equal(back.load(), tab._made.shown)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_was_asked_for():
     tab = _tab(_session(c=5.5), width="text", height_inches="3", style="slide", format="svg")
     words = shlex.split(tab._command("out.svg"))

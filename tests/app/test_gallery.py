@@ -82,6 +82,7 @@ def test_one_field_alone_and_its_name_over_its_first_card():
     assert _shown(gallery) == ["halving", "thirds"]
 
 
+@pytest.mark.slow
 def test_a_card_asks_its_question_and_a_large_gallery_begins_with_one_that_plays():
     gallery = Gallery()
     assert all(study.story.question in card.pane.object for study, card in gallery.cards.items() if study.story)

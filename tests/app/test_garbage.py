@@ -32,6 +32,7 @@ print(*after, left_out, seen[0]() is None, gc.get_freeze_count() > 1000)
 """
 
 
+@pytest.mark.slow
 def test_what_is_in_use_is_looked_through_once_and_its_garbage_found_by_a_whole_look():
     done = subprocess.run([sys.executable, "-c", LOOKS], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split() == ["True", "False", "True", "True", "True"]

@@ -69,6 +69,7 @@ def _tags(name):
     ]
 
 
+@pytest.mark.slow
 def test_a_browser_is_told_what_marks_stand_for():
     assert sorted(_tags("plan"), key=str) == [("Quad", {"source": None}), ("Quad", {"target": None})]
     told = _tags("links")
@@ -111,6 +112,7 @@ def test_links_stand_in_the_order_of_their_mass_with_what_they_link():
     np.testing.assert_allclose(ends["weight"], PLAN[told["source"], told["target"]] / PLAN.max(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_panel_says_what_its_marks_are_numbers_of():
     from lab import studies
 

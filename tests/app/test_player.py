@@ -42,6 +42,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setitem(studies.contract.registry._found, "drifting", Drifting)
 
 
+@pytest.mark.slow
 def test_frames_are_drawn_before_the_browser_is_connected(monkeypatch):
     """A result that comes before the page is open: HoloViews puts off what it draws in such a page."""
     result = Drifting(particles=5).execute().result
@@ -62,6 +63,7 @@ def test_frames_are_drawn_before_the_browser_is_connected(monkeypatch):
         np.testing.assert_allclose(drawn, paths, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_of_many_frames_some_come_first_so_that_it_plays_soon(monkeypatch):
     result = Drifting(particles=5).execute().result
     turns, told = [], []

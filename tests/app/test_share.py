@@ -132,6 +132,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
+@pytest.mark.slow
 def test_a_share_has_all_that_was_asked_for(made):
     text = made.read_text()
     header, arrays = content(text)
@@ -166,6 +167,7 @@ def test_a_share_has_all_that_was_asked_for(made):
     assert film["cells"][2]["places"][-1] > film["cells"][0]["places"][-1]
 
 
+@pytest.mark.slow
 def test_a_share_asks_nobody_and_runs_only_its_own_script(made):
     elements = Elements(made.read_text()).found
     outside = {"src", "srcset", "poster", "action", "data"}
@@ -178,6 +180,7 @@ def test_a_share_asks_nobody_and_runs_only_its_own_script(made):
     assert not [attrs for _, attrs in elements if any(name.startswith("on") for name in attrs)]
 
 
+@pytest.mark.slow
 def test_texts_are_no_markup():
     file = io.BytesIO()
     share(Evil(), file, values=[1.0, 2.0], day=DAY)
@@ -195,6 +198,7 @@ def test_texts_are_no_markup():
         assert {tag for tag, _ in Elements(cell["told"]).found} <= {"div", "b", "span", "p", "details", "summary"}
 
 
+@pytest.mark.slow
 def test_the_recipe_is_read_as_a_figure_is(made, tmp_path):
     recipe = figures.read_recipe(made)
     assert recipe["study"] == "shared"
@@ -208,6 +212,7 @@ def test_the_recipe_is_read_as_a_figure_is(made, tmp_path):
     assert not figures.reproduce(tmp_path / "other.html", given=[Shared]).data_agrees
 
 
+@pytest.mark.slow
 def test_a_share_names_no_file_and_no_code(made, tmp_path, capsys):
     text = made.read_text()
     for study in ("evil.py", "../evil.py", "os.path"):
@@ -222,6 +227,7 @@ def test_a_share_names_no_file_and_no_code(made, tmp_path, capsys):
         figures.read_recipe(tmp_path / "it.html")
 
 
+@pytest.mark.slow
 def test_only_a_share_is_written_over(made, tmp_path):
     mine = tmp_path / "mine.html"
     mine.write_text("<!DOCTYPE html><p>mine")
@@ -255,6 +261,7 @@ def test_the_values_of_a_slider():
             grid_of(study, along, values, 1.0)
 
 
+@pytest.mark.slow
 def test_a_kept_sweep_is_shared_along_its_grid(tmp_path):
     kept = sweep(Shared, gamma=[0.5, 1.0], rate=[0.25, 0.5], keep=["total"])
     _, result, grid = asked(kept)
@@ -268,6 +275,7 @@ def test_a_kept_sweep_is_shared_along_its_grid(tmp_path):
         share({"no": "study"}, tmp_path / "no.html")
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_so_at_its_place(tmp_path):
     share(Shared(), tmp_path / "it.html", ["values"], "fail", [False, True], day=DAY)
     header, _ = content((tmp_path / "it.html").read_text())
@@ -352,6 +360,7 @@ def test_the_command_refuses_before_it_computes(tmp_path, capsys, monkeypatch):
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_button_of_a_page_hands_the_file_over(monkeypatch):
     session, handed, said = Session(Shared), [], []
     session.start()

@@ -91,6 +91,7 @@ def test_other_code_is_told(folder, monkeypatch):
     assert ask(Rooted()).attrs["shipped"] == f"another state of lab {lab.__version__}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "value"), [(0, "../results/rooted"), (0, "other.zarr.zip"), (1, 1), (1, 99), (1, -1), (1, "0")]
 )

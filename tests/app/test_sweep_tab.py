@@ -172,6 +172,7 @@ def test_a_sweep_fills_and_is_at_once_there_again():
     assert more.cells.missing == 3
 
 
+@pytest.mark.slow
 def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
     session = _session(Gradual)
     tab = _tab(session, rate="0.01:0.05:9", slow="true,false")
@@ -312,6 +313,7 @@ def test_a_click_chooses_the_cell_under_it_and_its_run_can_be_opened():
     assert (opened[-1].c, opened[-1].steps) == (4.0, 1)
 
 
+@pytest.mark.slow
 def test_the_kind_of_picture_follows_the_sweep_until_one_is_chosen():
     tab = _run(_tab(c="1,4,9"))
     pictures = _settled(tab)
@@ -329,6 +331,7 @@ def test_the_kind_of_picture_follows_the_sweep_until_one_is_chosen():
     assert sweep(c="1,4,9", steps="1,6,12") == "lines"
 
 
+@pytest.mark.slow
 def test_a_row_of_runs_goes_through_the_chosen_cell():
     assert _spaced(7, 1) == [0, 1, 4, 6]
     assert _spaced(9, 7) == [0, 3, 7, 8]
@@ -343,6 +346,7 @@ def test_a_row_of_runs_goes_through_the_chosen_cell():
     wait(lambda: all(n in stage[0].object for n, stage in zip(expected, pictures._row._stages, strict=True)))
 
 
+@pytest.mark.slow
 def test_the_studys_own_sweep_picture_is_drawn_from_the_cells():
     tab = _run(_tab(c="1,4,9", steps="1,6"))
     pictures = _settled(tab)
@@ -389,6 +393,7 @@ def test_a_figure_of_a_sweep_can_be_made_again_from_itself(tmp_path, kind, forma
     assert again.picture_agrees, again.sentences
 
 
+@pytest.mark.slow
 def test_a_figure_that_was_made_of_other_numbers_is_found_out(tmp_path):
     view = View("root", "c", "")
     made = lab.sweep(Halving, c=[1.0, 4.0])
@@ -411,6 +416,7 @@ def test_a_sweep_with_failed_cells_can_be_made_again(tmp_path):
     assert figures.reproduce(path).data_agrees
 
 
+@pytest.mark.slow
 def test_the_numbers_and_the_whole_runs_as_files():
     tab = _run(_tab(c="1,4", steps="1,6"))
     read = xr.load_dataset(io.BytesIO(tab.pictures._prepare_data()(None)[1]), engine="h5netcdf")

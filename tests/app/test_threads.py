@@ -67,6 +67,7 @@ def test_pages_wait_for_a_figure_only_while_holoviews_draws_it(result):
         assert figure.axes
 
 
+@pytest.mark.slow
 def test_who_has_holoviews_draw_holds_its_pen(result, monkeypatch):
     watched, held = _Watched(), []
     for module in ("lab.studies.draw.look", "lab.studies.draw", "lab.app.live", "lab.figures.export"):

@@ -62,6 +62,7 @@ def nearest(result, camera: space.Camera) -> int:
     return int(np.argmax(placed.vertices[placed.body == 0] @ space.axes_of(camera)[2]))
 
 
+@pytest.mark.slow
 def test_a_click_is_seen_by_the_camera_of_the_page_and_figures_have_it(session):
     card, tab = Card(session, TwoShapes.pictures.shapes, lambda: None), ExportTab(session)
     assert tab.picture == "shapes"
@@ -90,6 +91,7 @@ def test_a_click_is_seen_by_the_camera_of_the_page_and_figures_have_it(session):
     assert tab.camera == ""
 
 
+@pytest.mark.slow
 def test_the_address_has_the_camera_and_turns_the_picture(session):
     page = StudyPage(session, address=True)
 

@@ -203,6 +203,7 @@ def test_what_is_not_shown_is_a_chip_with_what_helps(session):
     wait(lambda: [card.view.css_classes for card in cards.cards if not card.why][-2:] == [["card"], ["card"]])
 
 
+@pytest.mark.slow
 def test_a_card_gives_its_numbers_and_its_picture(session):
     cards, sent = Cards(session), []
     card = cards.heroes[0]

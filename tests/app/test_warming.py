@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import deque
 
+import pytest
+
 from lab.app import warming
 
 
@@ -19,6 +21,7 @@ def test_what_is_opened_is_next_and_the_end_of_the_server_is_its_end(monkeypatch
     assert ended == [0]
 
 
+@pytest.mark.slow
 def test_it_keeps_programs_says_what_cannot_be_run_and_goes_when_its_input_is_closed(tmp_path):
     command = [sys.executable, "-c", warming.COMMAND, "no-such-study", "diverse-subset"]
     environment = os.environ | {"LAB_HOME": str(tmp_path), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax")}

@@ -152,6 +152,7 @@ def test_a_study_on_a_file_of_its_owner_stays_on_it(tmp_path):
     assert session.study.k == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_is_as_large_as_the_server_has_it(monkeypatch):
     monkeypatch.setattr(limits, "present", limits.PUBLIC)
     session = Session(SparseOT)

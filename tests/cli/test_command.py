@@ -46,6 +46,7 @@ def refused(capsys, *words: str) -> str:
     return captured.err
 
 
+@pytest.mark.slow
 def test_help_is_quick():
     began = time.perf_counter()
     for _ in range(5):
@@ -144,6 +145,7 @@ def test_a_run_that_did_not_converge_says_so(mine, capsys):
     assert "Not converged" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_users_study(tmp_path, capsys):
     path = tmp_path / "my_study.py"
     path.write_text(
@@ -172,6 +174,7 @@ class Mean(Study):
     assert f"{expected:.7g}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -234,6 +237,7 @@ def test_bad_input_is_one_sentence(words, says, capsys, tmp_path, monkeypatch):
     assert says in refused(capsys, *words)
 
 
+@pytest.mark.slow
 def test_times_are_told_apart(capsys, mine):
     assert main(["run", "sparse-ot", "--data", str(mine), "--again"]) == 0
     assert re.search(r"time +[\d.]+ s(, after [\d.]+ s of compiling)? *\n", capsys.readouterr().out)
@@ -241,6 +245,7 @@ def test_times_are_told_apart(capsys, mine):
     assert _times(0.0213, 0.0) == "0.0213 s"
 
 
+@pytest.mark.slow
 def test_an_option_without_effect_is_told(capsys, mine):
     words = ["run", "sparse-ot", "--data", str(mine), "--regularizer", "quadratic"]
     assert main([*words, "--gamma", "0.5"]) == 0
@@ -261,6 +266,7 @@ def test_a_port_in_use_is_told(capsys):
         assert f"port {port} is in use" in refused(capsys, "serve", "--port", str(port))
 
 
+@pytest.mark.slow
 def test_bad_files_are_one_sentence(capsys, tmp_path):
     rng = np.random.default_rng(5)
     good = {"cost": rng.uniform(size=(4, 3)), "a": np.full(4, 0.25), "b": np.full(3, 1 / 3)}
@@ -298,6 +304,7 @@ def test_doctor_finds_the_lab_sound():
     assert done.stderr.startswith("runs sparse-ot, compilation included")
 
 
+@pytest.mark.slow
 def test_an_array_that_nothing_reads_is_told_also_of_a_kept_run(tmp_path, capsys):
     cost = np.arange(12.0).reshape(3, 4)
     np.savez(tmp_path / "plain.npz", cost=cost)
@@ -316,6 +323,7 @@ def test_a_missing_file_lists_the_sets_of_its_kind_only(capsys):
     assert "checkerboard" not in told
 
 
+@pytest.mark.slow
 def test_listings_need_neither_jax_nor_xarray(tmp_path):
     script = (
         "import sys\nfrom lab.cli import main\n"
@@ -332,6 +340,7 @@ def test_listings_need_neither_jax_nor_xarray(tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_computes_loads_nothing_that_draws():
     script = (
         "import sys\nfrom lab.cli import commands\nfrom lab.studies import catalogue\n"
@@ -342,6 +351,7 @@ def test_what_computes_loads_nothing_that_draws():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_listing_that_is_kept_is_what_the_studies_say(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     first = telling.catalogue()

@@ -67,6 +67,7 @@ def counted(monkeypatch):
     return runs
 
 
+@pytest.mark.slow
 def test_a_run_that_is_held_is_not_computed(mine, said, counted):
     command = ("run", "moment.py", "--data", mine, "--k", "2", "--gamma", "1")
     first = said(*command, "-o", "first.nc")
@@ -131,6 +132,7 @@ def kept(mine, said):
     return [row["key"] for row in json.loads(said("runs", "--json"))]
 
 
+@pytest.mark.slow
 def test_runs_are_listed_newest_first(kept, said):
     lines = said("runs").splitlines()
     assert [line.split()[0] for line in lines[1:4]] == [key[:10] for key in kept]
@@ -144,6 +146,7 @@ def test_runs_are_listed_newest_first(kept, said):
     assert f"{datetime.now().astimezone():%Y-%m-%d}" in lines[1]
 
 
+@pytest.mark.slow
 def test_runs_are_filtered_and_removed(kept, said):
     old = json.loads(said("runs", "--older-than", "30d", "--json"))
     assert [row["key"] for row in old] == kept[2:]
@@ -155,6 +158,7 @@ def test_runs_are_filtered_and_removed(kept, said):
     assert Store().entries() == []
 
 
+@pytest.mark.slow
 def test_removing_all_clears_what_was_set_aside(kept, said):
     path = Store()._path(Store().entries()[0].batch)
     path.write_bytes(b"broken")
@@ -187,6 +191,7 @@ def test_open_writes_the_run_as_it_was(kept, said, mine):
             np.testing.assert_allclose(netcdf.rows, 0.5 * (arrays["cost"] ** 3).sum(1), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [

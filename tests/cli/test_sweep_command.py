@@ -61,6 +61,7 @@ def test_some_results_only(tmp_path, capsys):
         assert set(kept.data_vars) == {"norm", "x"}
 
 
+@pytest.mark.slow
 def test_failed_cells(capsys, tmp_path):
     target = tmp_path / "sweep.nc"
     assert main(["sweep", "toy", "--spoiled", "false,true", "-o", str(target)]) == 1
@@ -73,6 +74,7 @@ def test_failed_cells(capsys, tmp_path):
     assert "1 of them held" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_interrupted(monkeypatch, capsys):
     monkeypatch.setenv("TOY_SECONDS", "0.2")
     monkeypatch.setattr(sweeps.plan, "_TASK", 0.0)
@@ -154,6 +156,7 @@ def test_a_figure_of_one_cell(transport, tmp_path, monkeypatch, capsys):
     assert "made by another version or machine" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -174,6 +177,7 @@ def test_a_figure_of_no_cell(transport, tmp_path, capsys, words, says):
     assert captured.out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["--k 2", "--preset ties", "--max-iterations 3"])
 def test_a_run_has_no_cells(tmp_path, capsys, words):
     assert main(["run", "sparse-ot", "-o", str(tmp_path / "run.nc")]) == 0
@@ -203,6 +207,7 @@ def test_from_python():
     assert dict(swept.norm.sizes) == {"power": 2, "rate": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
 def test_only_results_are_replaced(tmp_path, capsys, suffix):
     target = tmp_path / f"x.{suffix}"

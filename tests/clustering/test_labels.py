@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from lab.clustering import judge, label, labels, similarity
 from lab.clustering.training import METHODS, Model, Settings, begin
@@ -17,6 +18,7 @@ X = jnp.asarray(
 SIZES = np.bincount(CLASSES)
 
 
+@pytest.mark.slow
 def test_labels_are_the_plan_of_partial_transport_or_with_a_similarity_of_the_semantic_one():
     model, clusters = begin(jax.random.key(0), X, 3)
     assert clusters.shape == (48,)

@@ -69,6 +69,7 @@ def test_objective_is_the_one_written_down_and_falls_where_the_similarity_is_pos
         assert changes.min() < -1e-4
 
 
+@pytest.mark.slow
 def test_objective_of_a_given_plan_is_the_one_written_down():
     _, p, s = blobs()
     q = np.random.default_rng(0).dirichlet(np.ones(4), 60) * 0.7 * np.asarray(p.a)[:, None]
@@ -113,6 +114,7 @@ def test_no_similarity_is_partial_transport_in_one_step():
     np.testing.assert_allclose(found.plan, plain.plan(), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_similar_samples_are_drawn_together():
     """Of costs that say nothing, the similarity makes clusters of the blobs."""
     _, p, s = blobs(seed=3)

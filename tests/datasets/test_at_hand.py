@@ -94,6 +94,7 @@ def test_what_can_be_no_data_is_refused_in_a_sentence():
         held(pd.DataFrame({"u": [1.0]}), "images")
 
 
+@pytest.mark.slow
 def test_a_study_takes_them_and_its_recipe_carries_them():
     study = SparseOT(data={"cost": COST}, gamma=1.0, k=2)
     assert isinstance(study.data, datasets.Data)

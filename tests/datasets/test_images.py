@@ -64,6 +64,7 @@ def test_digits_are_between_minus_one_and_one():
     assert (pixels.min(), pixels.max()) == (-1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "colour"), [("16", "grey"), ("32", "colour")])
 def test_patches_are_of_the_photographs_and_tests_are_apart(side, colour):
     data = datasets.load("natural-patches", n=60, side=side, colour=colour, seed=3)
@@ -120,6 +121,7 @@ def test_a_spectrum_alone_becomes_images_of_its_gaussian():
         read("mine.npz", npz(power=np.ones(4)))
 
 
+@pytest.mark.slow
 def test_a_planted_pattern_is_in_the_covariance():
     data, plain = datasets.load("planted-pattern", strength=8), datasets.load("mnist-images")
     added = data.arrays["pixels"] - (plain.arrays["pixels"] / 127.5 - 1)

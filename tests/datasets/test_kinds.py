@@ -37,6 +37,7 @@ def few(entry):
 AT_HAND = [entry for entry in datasets.catalogue() if entry.kind in NAMED and entry.name not in DOWNLOADED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", AT_HAND, ids=lambda entry: entry.name)
 def test_a_set_has_what_it_declares(entry):
     data, kind = datasets.load(entry.name, **few(entry)), datasets.kind_named(entry.kind)

@@ -91,6 +91,7 @@ def test_what_is_masked_may_be_anything():
     np.testing.assert_array_equal(data.arrays["profile"], [[-1, 0, 1]] * 2)
 
 
+@pytest.mark.slow
 def test_highways_are_simulated_by_their_seed():
     from lab.traffic import simulation
 

@@ -25,6 +25,7 @@ def linear_program(data):
     return linprog(cost.ravel(), A_eq=np.concatenate([rows, columns]), b_eq=np.concatenate([a, b])).fun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_set_is_a_transport_problem_with_origin(name):
     data = datasets.load(name)
@@ -54,6 +55,7 @@ def test_a_set_is_a_transport_problem_with_origin(name):
         a[0] = 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in datasets.catalogue("transport") if "n" in entry.options])
 def test_n_is_the_number_of_sources_and_another_n_another_content(name):
     data = datasets.load(name, n=17)
@@ -62,6 +64,7 @@ def test_n_is_the_number_of_sources_and_another_n_another_content(name):
     assert data.sha256 != datasets.load(name).sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in datasets.catalogue("transport") if "seed" in entry.options])
 def test_the_seed_chooses_the_content(name):
     one, other = datasets.load(name, seed=1), datasets.load(name, seed=2)
@@ -173,6 +176,7 @@ def test_the_stated_optimum_is_that_of_a_linear_program(name, options):
     assert data.truth["lp"] == pytest.approx(linear_program(data), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_gaussians_follow_the_table_of_the_paper():
     data = datasets.load("gaussians-2d", n=1024)
     table = np.array([[1, -0.8], [-0.6, 1]])
@@ -202,6 +206,7 @@ def test_gates_are_those_of_the_sheet():
 # -- photographs and digits --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weights_are_the_share_of_pixels_nearest_to_each_colour():
     from skimage.data import astronaut
 
@@ -224,6 +229,7 @@ def test_labels_paint_the_small_picture():
         assert np.abs(painted - image).mean() < 8  # of 255
 
 
+@pytest.mark.slow
 def test_colours_are_as_good_as_those_of_scikit_learn():
     from skimage.data import coffee
     from sklearn.cluster import KMeans
@@ -250,6 +256,7 @@ def test_digits_are_images_of_their_classes():
     assert any(np.allclose(image.ravel(), np.array(four) / sum(four)) for four in fours)
 
 
+@pytest.mark.slow
 def test_one_class_twice_shares_no_image_until_it_must():
     data = datasets.load("mnist-clouds", source=5, target=5, n=250)
     assert not {tuple(p) for p in data.arrays["x"]} & {tuple(p) for p in data.arrays["y"]}

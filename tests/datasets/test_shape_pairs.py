@@ -7,6 +7,7 @@ from lab import datasets
 from lab.shapes.mesh import edges, faults, mesh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in datasets.catalogue("shapes")])
 def test_named_pairs_correspond(name):
     data = datasets.load(name)

@@ -29,6 +29,7 @@ def read(name, payload):
     return datasets.read_bytes(name, payload, kind="volumes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ellipsoid-volume", "digit-stack"])
 @pytest.mark.parametrize("side", ["16", "32"])
 def test_named_sets_have_what_they_declare(name, side):

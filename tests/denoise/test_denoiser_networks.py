@@ -162,6 +162,7 @@ def test_weights_are_kept_by_recipe(learned, tmp_path):
     assert {entry.study for entry in store.entries()} == {"weights"}
 
 
+@pytest.mark.slow
 def test_bad_input_gets_one_sentence(learned):
     core = learned[0]
     with pytest.raises(ValueError, match="must fit"):

@@ -136,6 +136,7 @@ def test_flex_crops_hold_the_fraction_and_no_pixel_more():
         assert field[crop == 1].sum() >= 0.7 * field.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", ["row", "symmetric"])
 @pytest.mark.parametrize("orientation", ["column", "row"])
 def test_the_mask_is_that_of_the_paper(normalize, orientation):
@@ -255,6 +256,7 @@ def test_the_order_of_training_images_does_not_matter(name):
     close(BUILD[name](Images(PIXELS[RNG.permutation(N)]))(X, SIGMA), FOUND[name], 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["optimal", "ls", "els broken", "es"])
 def test_copies_of_training_images_do_not_matter(name):
     close(BUILD[name](Images(np.repeat(PIXELS, 2, axis=0)))(X, SIGMA), FOUND[name], 1e-9)

@@ -18,6 +18,7 @@ def mnist():
     return images, spectrum(images), clean, noise
 
 
+@pytest.mark.slow
 def test_the_spectrum(mnist):
     _, found, _, _ = mnist
     np.testing.assert_allclose(found.values[:6], [20.5, 15.3, 13.2, 11.4, 10.0, 9.0], atol=0.06)
@@ -39,6 +40,7 @@ def test_masks_grow_with_the_noise(mnist):
     assert np.diag(symmetric.mask(1.0))[np.diag(w) > 1e-12].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sigma", "optimal", "wiener"), [(0.1, 0.097, 0.0047), (0.3, 0.097, 0.0215), (1.0, 0.093, 0.073)]
 )

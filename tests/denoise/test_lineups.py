@@ -56,6 +56,7 @@ def test_the_spectrum_under_jit_is_that_of_the_host(tried):
     np.testing.assert_allclose(found.trace, known.trace)
 
 
+@pytest.mark.slow
 def test_a_comparison_is_what_the_denoisers_give_at_each_level(tried, lineup):
     run = pure(COMPARISON, Comparison(lineup, tried.clean, tried.noise, tried.start, LEVELS, (1,)), max_iterations=2)
     assert run.reason == Reason.CONVERGED

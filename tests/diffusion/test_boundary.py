@@ -46,6 +46,7 @@ def full():
     return boundary.search(walk, starts, z, given)
 
 
+@pytest.mark.slow
 def test_it_is_brute_force():
     walk, starts, z, given, _ = bed()
     found = full()
@@ -65,6 +66,7 @@ def test_it_is_brute_force():
     assert walk.evaluations == 7
 
 
+@pytest.mark.slow
 def test_blocks_order_and_loops_do_not_matter():
     walk, starts, z, given, _ = bed()
     found = full()
@@ -82,6 +84,7 @@ def test_blocks_order_and_loops_do_not_matter():
     assert len(counts) > 1
 
 
+@pytest.mark.slow
 def test_one_candidate_is_chosen_and_more_never_cost():
     walk, starts, z, given, _ = bed()
     one = boundary.search(walk, starts[:1], z, given)
@@ -93,6 +96,7 @@ def test_one_candidate_is_chosen_and_more_never_cost():
     assert float(full().value) == pytest.approx(least[-1], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_all_inputs_of_a_gaussian_rank_the_candidates_alike():
     """Beside the mean of the posterior, so that no draw of the data is in the way."""
     walk, starts, _, given, mean = bed(60)
@@ -101,6 +105,7 @@ def test_all_inputs_of_a_gaussian_rank_the_candidates_alike():
     assert float(scores[:, 24].mean()) < 0.02 * float(scores[:, :24].mean())
 
 
+@pytest.mark.slow
 def test_what_is_perfect_costs_nothing_and_the_metrics_are_what_they_say():
     found = boundary.search(lambda x, y: y + 0 * x[0], jnp.ones((2, 1)), jnp.ones((3, 64)), jnp.ones((3, 64)))
     assert float(found.value) == 0
@@ -151,6 +156,7 @@ def _value(x, z):
     return x[0]
 
 
+@pytest.mark.slow
 def test_scores_that_are_not_finite_exclude_their_candidate():
     table = jnp.asarray([[1.0, jnp.nan, 2.0], [3.0, 0.0, 1.0]])
     found = boundary.search(_read, jnp.arange(3.0)[:, None], jnp.zeros((2, 1)), table, _value)
@@ -193,6 +199,7 @@ def test_what_does_not_fit_is_refused(match, change):
         boundary.search(lambda x, y: x + y, **given)
 
 
+@pytest.mark.slow
 def test_refinement_never_loses_and_stays_where_noise_lives():
     walk, _, z, given, _ = bed()
     found = full()
@@ -226,6 +233,7 @@ def test_a_search_that_is_stopped_compares_candidates_on_the_same_images():
     assert float(ran.value) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_walk_on_a_padded_grid_is_that_on_its_own_grid():
     """Also of a sampler whose last step differs from the others."""
     walk, starts, _, given, _ = bed()
@@ -236,6 +244,7 @@ def test_a_walk_on_a_padded_grid_is_that_on_its_own_grid():
         np.testing.assert_allclose(padded(starts[0], row(given, 0)), plain(starts[0], row(given, 0)), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_function_of_a_step_says_how_often_it_asks():
     walk, starts, _, given, _ = bed()
     own, times = walk.condition(row(given, 0)), diffusion.grid(VP, 7)
@@ -256,6 +265,7 @@ def test_a_function_of_a_step_says_how_often_it_asks():
     assert int(ran.evaluations) == int(same.evaluations)
 
 
+@pytest.mark.slow
 def test_a_tableau_ends_at_the_data_where_the_last_level_is_zero():
     walk, starts, _, given, _ = bed()
     own = walk.condition(row(given, 0))
@@ -273,6 +283,7 @@ def test_a_tableau_ends_at_the_data_where_the_last_level_is_zero():
     np.testing.assert_allclose(moved.x, level.a * own(starts[:3], level.a, level.s), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_tableau_is_a_sampler():
     walk, starts, _, given, _ = bed()
     own = walk.condition(row(given, 0))
@@ -303,6 +314,7 @@ def test_a_tableau_is_a_sampler():
             Tableau(rows, weights)
 
 
+@pytest.mark.slow
 def test_statistics_are_those_of_scipy():
     rng = np.random.default_rng(2)
     scores = rng.normal(size=(7, 15)) + rng.normal(size=15)[None]
@@ -411,6 +423,7 @@ def test_the_best_start_depends_on_the_number_of_steps():
     assert 0.8 < float(sharing.spearman(jnp.asarray(at_five), jnp.asarray(at_forty))) < 0.999
 
 
+@pytest.mark.slow
 def test_single_precision_is_enough_for_a_search():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 16)) @ rng.normal(size=(16, 16)) / 4

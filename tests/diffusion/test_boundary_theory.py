@@ -47,6 +47,7 @@ def bed():
     return Bed(posterior, given, posterior.mean(given), c, diffusion.noise("vp", first=1e-4), jnp.asarray(X))
 
 
+@pytest.mark.slow
 def test_the_gaussian_map_is_the_flow(bed):
     vp, x = bed.vp, bed.x
     last, first = vp(vp.last), vp(vp.first)
@@ -64,12 +65,14 @@ def test_the_gaussian_map_is_the_flow(bed):
     assert np.abs(bed.ends(1, last.a, last.s) - bed.ends(1)).max() < 0.05
 
 
+@pytest.mark.slow
 def test_a_flow_that_goes_back_returns_to_its_start(bed):
     vp = bed.vp
     end = flow_maps.solved(bed.denoiser(1), vp, bed.x, vp.last, vp.first)
     np.testing.assert_allclose(flow_maps.solved(bed.denoiser(1), vp, end, vp.first, vp.last), bed.x, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scores_of_starts(bed):
     """tr C + x' C x, by draws of the posterior; 2 tr C on average, and the same for all y."""
     for i in (0, 2):
@@ -85,6 +88,7 @@ def test_scores_of_starts(bed):
     )
 
 
+@pytest.mark.slow
 def test_the_start_at_zero_has_the_largest_density(bed):
     for i in range(4):
         own = bed.denoiser(i)
@@ -115,6 +119,7 @@ def test_the_best_of_many_draws():
         theory.best_of(0, 3)
 
 
+@pytest.mark.slow
 def test_other_spectra_are_near_their_effective_dimension():
     values = np.geomspace(1, 0.05, 40)
     d = float(theory.effective_dimension(jnp.asarray(values)))
@@ -173,6 +178,7 @@ def test_ends_on_a_line_are_quantiles():
         theory.on_line(LINE, 0.0, jnp.zeros(1))
 
 
+@pytest.mark.slow
 def test_the_sampler_ends_at_the_quantile():
     """Many steps of an independent sampler against the limit in closed form."""
     found = conditional(LINE, jnp.eye(1), 0.5)
@@ -185,6 +191,7 @@ def test_the_sampler_ends_at_the_quantile():
     np.testing.assert_allclose(end, exact, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_single_images_agree_by_a_third_even_where_sharing_is_exact():
     """Scores beside draws of the data: the means of n images correlate by n / (n + 2), whatever the covariance."""
     rng = np.random.default_rng(2)

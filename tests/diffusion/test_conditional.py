@@ -26,6 +26,7 @@ def row(given, i):
     return jax.tree.map(lambda each: each[i], given)
 
 
+@pytest.mark.slow
 def test_each_y_has_the_posterior_of_the_mixture(made):
     found, given = made
     x = jnp.asarray(RNG.normal(size=(6, 4)))
@@ -48,6 +49,7 @@ def test_posterior_covariances_do_not_depend_on_y(made):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_samples_near_y():
     """By rejection: among draws of x and y those whose y is near."""
     prior = Mixture([0.4, 0.6], [[-1.0], [1.0]], [0.09, 0.25])

@@ -28,6 +28,7 @@ H = semidiscrete.matched(semidiscrete.Gaussian(2), Y, jax.random.key(2))
 EXACT = diffusion.Exact(RING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["langevin", "ddim", "dpm++2m", "ancestral"])
 def test_with_all_steps_it_is_the_sampler_started_at_the_targets(sampler):
     key, made = jax.random.key(4), diffusion.SAMPLERS[sampler]
@@ -77,6 +78,7 @@ def test_targets_are_data_at_their_level():
             expressway.targets(vp, times, k, x, jax.random.key(3))
 
 
+@pytest.mark.slow
 def test_rejected_starts_are_replaced_by_those_that_follow():
     key = jax.random.key(0)
     plain = expressway.expressway(EXACT, EDM, TIMES, 2, Y, H, Z, key=key)

@@ -88,6 +88,7 @@ def test_a_map_serves_every_schedule(learns, name):
     np.testing.assert_allclose(known(learns).on(noise)(x, t, r), truth, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("learns", "taught"), [(each, False) for each in LEARNS] + [(each, True) for each in few_steps.TAUGHT]
 )
@@ -112,6 +113,7 @@ def test_the_loss_is_least_at_the_exact_map(learns, taught):
     assert (jnp.abs(at.mean(axis=0)) < 4 * error + 0.02 * size).all()
 
 
+@pytest.mark.slow
 def test_calls_lead_along_the_exact_flow_and_noise_keeps_the_law():
     x = 20.0 * jax.random.normal(jax.random.key(5), (4000, 2))
     truth = exact(x, 20.0, 0.01)
@@ -129,6 +131,7 @@ def test_calls_lead_along_the_exact_flow_and_noise_keeps_the_law():
     np.testing.assert_allclose(one, truth, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learns", ["consistency", "shortcut"])
 def test_what_is_judged_of_the_exact_map_is_nothing(learns):
     x = 20.0 * jax.random.normal(jax.random.key(7), (40, 2))

@@ -15,6 +15,7 @@ from lab.numerics.mixtures import gaussian
 VP, EDM, LINEAR = (diffusion.noise(name) for name in ("vp", "edm", "linear"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [VP, EDM, LINEAR], ids=["vp", "edm", "linear"])
 def test_on_a_line_the_flow_matches_quantiles(noise):
     t, r = (0.9, 0.05) if noise is not EDM else (30.0, 0.1)
@@ -38,6 +39,7 @@ def test_on_a_line_the_flow_matches_quantiles(noise):
     np.testing.assert_allclose(below(found, later), below(x, level), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_far_in_the_tails_the_map_keeps_its_digits():
     x = jnp.array([-9.0, 9.0] * 6)  # probabilities of 1e-19, which 1 - p would lose
     solved = flow_maps.solved(Exact(LINE), VP, x[:, None], 1.0, 0.01, rtol=1e-12, atol=1e-12)[:, 0]
@@ -49,6 +51,7 @@ def test_far_in_the_tails_the_map_keeps_its_digits():
         flow_maps.solved(Exact(LINE), EDM, x[:, None], 80.0, 0.0)
 
 
+@pytest.mark.slow
 def test_of_one_gaussian():
     law = gaussian(MEANS[0], COVARIANCES[0])
     x = jnp.asarray(np.random.default_rng(2).normal(size=(6, 2)))
@@ -56,6 +59,7 @@ def test_of_one_gaussian():
     np.testing.assert_allclose(found, flow_maps.solved(Exact(law), VP, x, 1.0, 1e-3, rtol=1e-12, atol=1e-12), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_exact_map_obeys_every_identity_and_another_does_not():
     x = jnp.asarray(np.random.default_rng(3).normal(size=12))
 
@@ -92,6 +96,7 @@ def test_what_a_distilled_step_must_predict():
     np.testing.assert_allclose(once, two, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vp", "edm"])
 def test_densities_by_the_flow_are_the_exact_ones(name):
     noise = diffusion.noise(name)
@@ -107,6 +112,7 @@ def test_densities_by_the_flow_are_the_exact_ones(name):
         np.testing.assert_allclose(found.log_density, law.log_prob(x), atol=1e-4)  # but that s(1)^2 is 4e-5 below 1
 
 
+@pytest.mark.slow
 def test_guidance_of_gaussians_in_closed_form():
     for mean, deviation, w in ((1.5, 0.5, 2.0), (-0.7, 0.8, 0.5), (1.0, 0.6, 0.0)):
         guided = Guided(Exact(gaussian([mean], deviation**2)), Exact(gaussian([0.0], 1.0)), w)

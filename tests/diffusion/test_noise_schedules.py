@@ -66,6 +66,7 @@ def test_near_the_data_the_noise_keeps_its_digits():
     np.testing.assert_allclose(diffusion.noise("cosine", first=0.0)(t).s, cosine, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_all_conversions_go_round(name):
     noise = diffusion.noise(name)
@@ -109,6 +110,7 @@ def test_where_no_data_are_left_the_noise_does_not_tell_them():
         diffusion.convert(end, jnp.ones(2), jnp.ones(2), "eps", "data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("spacing", ["time", "log-snr", "karras", "quadratic"])
 def test_a_grid_is_even_in_its_own_variable(name, spacing):
@@ -131,6 +133,7 @@ def test_edm_steps_are_karras_own():
     np.testing.assert_allclose(times, sigma, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_grid_by_change_makes_denoised_points_move_equally_far():
     noise, exact = diffusion.noise("vp"), Exact(PLANE)
     x = diffusion.start(noise, jax.random.key(0), 200, 2)

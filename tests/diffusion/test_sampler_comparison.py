@@ -41,6 +41,7 @@ def errors(truth):
     return comparison.errors(EXACT, VP, STARTS, truth, "log-snr", 7.0)
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_the_table_and_fall_with_the_order(errors):
     assert comparison.COUNTS[1:5] == (10, 20, 40, 80)
     np.testing.assert_allclose(errors.error[:, 1:5], [TABLE[name] for name in comparison.COMPARED], rtol=0.03)
@@ -51,6 +52,7 @@ def apart(ends, truth):
     return np.sqrt(((np.asarray(ends) - np.asarray(truth)) ** 2).sum(-1).mean(-1))
 
 
+@pytest.mark.slow
 def test_errors_all_at_once_are_those_one_by_one(errors, truth):
     times = diffusion.grid(VP, comparison.COUNTS[1])
     for i, name in enumerate(comparison.COMPARED):
@@ -65,6 +67,7 @@ def test_errors_all_at_once_are_those_one_by_one(errors, truth):
     np.testing.assert_allclose(own, [apart(end, truth) for end in ends], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_errors_are_of_the_grids_that_were_asked_for(monkeypatch):
     """Written out without compiling: in place of where points end, they are told on which grid, and for how many steps."""
     monkeypatch.setattr(comparison, "walked", lambda p, n, times, steps, x, *_: x + (times.sum() + steps))

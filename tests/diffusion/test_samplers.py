@@ -20,6 +20,7 @@ STARTS = jnp.asarray(np.random.default_rng(3).normal(size=(16, 2)))
 EXACT = Exact(PLANE)
 
 
+@pytest.mark.slow
 def test_on_the_same_log_snr_all_schedules_end_in_the_same_points():
     # between noise levels that every schedule reaches
     noises = [diffusion.noise(name) for name in NAMES]
@@ -38,6 +39,7 @@ def test_on_the_same_log_snr_all_schedules_end_in_the_same_points():
             np.testing.assert_allclose(end, ends[0], rtol=1e-7, atol=1e-8, err_msg=f"{sampler} {name}")
 
 
+@pytest.mark.slow
 def test_ddim_is_dpm_solver_of_order_one_and_on_straight_lines_euler():
     times = diffusion.grid(VP, 8)
     ddim = diffusion.sample(EXACT, VP, times, STARTS, "ddim").x
@@ -75,6 +77,7 @@ def test_a_step_of_ancestral_sampling_has_the_posterior_of_ddpm():
 N = 4_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sampler", "steps", "spacing"),
     [
@@ -107,6 +110,7 @@ def test_the_law_at_the_end_is_that_of_the_data(name, sampler, steps, spacing):
     assert apart < 0.1
 
 
+@pytest.mark.slow
 def test_ode_and_sde_have_the_variance_of_a_gaussian():
     law, noise = gaussian([0.5], [[0.49]]), VP
     x = diffusion.start(noise, jax.random.key(4), N, 1)
@@ -115,6 +119,7 @@ def test_ode_and_sde_have_the_variance_of_a_gaussian():
         assert abs(float(end.var()) / 0.49 - 1) < 0.04
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ddim", "dpm++2m", "edm-heun", "heun", "dpm-2"])
 def test_samplers_turn_and_shift_with_the_law(sampler):
     angle = 0.7
@@ -133,6 +138,7 @@ def test_samplers_turn_and_shift_with_the_law(sampler):
     np.testing.assert_allclose(two, one + shift[None, :], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_grid_may_end_without_noise():
     edm = diffusion.noise("edm")
     times = jnp.concatenate([diffusion.grid(edm, 7, "karras"), jnp.zeros(1)])
@@ -169,6 +175,7 @@ def test_a_run_that_is_lost_says_after_which_step():
     assert np.isnan(np.asarray(found.end)).all()
 
 
+@pytest.mark.slow
 def test_it_stops_when_asked_and_is_the_same_in_chunks():
     times = diffusion.grid(VP, 30)
     whole = diffusion.sample(EXACT, VP, times, STARTS, "ancestral")
@@ -184,6 +191,7 @@ def test_it_stops_when_asked_and_is_the_same_in_chunks():
     assert float(last.t[0]) == pytest.approx(float(times[int(last.evaluations)]))
 
 
+@pytest.mark.slow
 def test_evaluations_are_counted():
     def of(sampler):
         return int(diffusion.sample(EXACT, VP, diffusion.grid(VP, 8), STARTS, sampler).evaluations)
@@ -219,6 +227,7 @@ def test_bad_times_get_a_sentence():
         diffusion.sample(EXACT, VP, diffusion.grid(VP, 3), STARTS, "dpm3")
 
 
+@pytest.mark.slow
 def test_a_sampler_of_ones_own_and_float32():
     class Twice:
         evaluations = 1

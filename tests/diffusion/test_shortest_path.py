@@ -30,6 +30,7 @@ TABLE = {  # Fisher length, sum of KLs, KL by large and small variance, DDIM
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TABLE))
 def test_the_table_of_the_sheet(name):
     corruption = spd() if name == "shortest" else getattr(shortest, name)(T)
@@ -47,6 +48,7 @@ def test_at_few_steps():
         assert float(back.outcome(jnp.asarray(POWER), corruption).kl) == pytest.approx(told, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_one_schedule_for_all_frequencies_is_the_straight_line_of_covariances():
     """Whatever its betas: its length is that of D + s (1 - D), here by fine pieces."""
     s = np.linspace(0, 1, 20_001)[:, None] ** 3
@@ -120,6 +122,7 @@ def test_white_data_go_at_once():
     assert float(shortest.length(white.spectra(jnp.ones(5)))) == pytest.approx(0, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_more_steps_bring_the_law_of_the_data():
     found = {}
     for steps in (100, 200, 400):
@@ -216,6 +219,7 @@ def test_a_step_of_any_corruption_is_that_of_joint_gaussians():
             np.testing.assert_allclose(back.added(one, "small"), left, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_chain_over_data_ends_at_the_data_and_over_a_gaussian_in_its_law():
     rng = np.random.default_rng(3)
     data = jnp.asarray(fft.dctn(rng.normal(size=(50, 4, 4)), axes=(1, 2), norm="ortho").reshape(50, 16))

@@ -62,6 +62,7 @@ def test_bases_are_those_of_scipy(images, own):
     np.testing.assert_allclose(spectra.coefficients(images, own), images.reshape(40, 30) @ own, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_spectra_are_mean_squares(images, own):
     power = (np.abs(fft.fft2(images, norm="ortho")) ** 2).mean(0)  # of real images the same at f and -f
     np.testing.assert_allclose(spectra.spectrum(images), power, rtol=1e-10)
@@ -105,6 +106,7 @@ def test_filters_of_matrices_are_those_of_frequencies():
     np.testing.assert_allclose((np.asarray(phi) @ x.ravel()).reshape(SHAPE), kept.real, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("basis", ["fft", "dct"])
 def test_corrupted_images_have_the_spectrum_of_the_way(basis):
     power = np.asarray(spectra.power_law((8, 6), 2.0, 0.5, 2.0, basis))

@@ -48,6 +48,7 @@ def killed(work, at: int) -> bool:
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork")  # of a process with threads: the child takes none of their locks
 @pytest.mark.parametrize("kind", ["file", "folder", "folder by two names"])
 def test_killed_at_every_step(tmp_path, kind, monkeypatch):

@@ -67,6 +67,7 @@ def refused(words: list[str], capsys) -> str:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_figure_imports_no_file(format, recipe, canary, capsys):
     for name in (

@@ -59,6 +59,7 @@ def fonts(pdf: bytes) -> list[tuple[str, bool]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "points"), [("column", 234), ("text", 486), (2.5, 180), ("4 in", 288)])
 def test_a_page_is_exactly_as_wide_as_asked(width, points):
     page = PdfReader(io.BytesIO(exported(curve(), "pdf", width=width))).pages[0].mediabox
@@ -94,6 +95,7 @@ def test_a_bad_size_or_style_is_refused_before_drawing(given, sentence):
         figures.export(lambda: pytest.fail("it was drawn"), io.BytesIO(), format="pdf", **given)
 
 
+@pytest.mark.slow
 def test_formats_are_known_by_ending_or_name(tmp_path):
     with pytest.raises(ValueError, match=r"figure\.jpg is not allowed: a figure is written as pdf, svg, png"):
         figures.export(curve(), tmp_path / "figure.jpg")
@@ -103,6 +105,7 @@ def test_formats_are_known_by_ending_or_name(tmp_path):
         figures.export(curve(), tmp_path / "absent" / "figure.pdf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", figures.STYLES)
 def test_fonts_are_embedded_as_truetype(style):
     found = fonts(exported(plan() if style == "paper" else curve(), "pdf", style=style))
@@ -133,12 +136,14 @@ def test_the_recipe_comes_back(format, length, tmp_path):
     assert figures.picture_difference(back["figure"]["fingerprint"], figures.fingerprint(curve())) == 0
 
 
+@pytest.mark.slow
 def test_a_pdf_keeps_the_recipe_twice(tmp_path):
     reader = PdfReader(io.BytesIO(exported(curve(), "pdf", recipe=STORY)))
     assert json.loads(reader.attachments["recipe.json"][0])["text"] == STORY["text"]
     assert json.loads(reader.metadata["/lab-recipe"])["text"] == STORY["text"]
 
 
+@pytest.mark.slow
 def test_png_and_svg_are_whole_files():
     from xml.etree import ElementTree
 
@@ -192,6 +197,7 @@ def test_figures_of_others_hold_no_recipe(tmp_path):
         figures.read_recipe(tmp_path / "absent.pdf")
 
 
+@pytest.mark.slow
 def test_a_compressed_recipe_can_not_fill_the_memory(tmp_path, monkeypatch):
     path = tmp_path / "figure.png"
     figures.export(curve(), path, recipe={"a": "b" * 100_000})
@@ -248,6 +254,7 @@ def test_titles_side_by_side_do_not_touch(monkeypatch):
     assert boxes[-1].x1 <= drawn[0].bbox.x1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mosaic", "table", "curve"])
 def test_words_stay_on_the_page_and_apart(kind, monkeypatch):
     from matplotlib import pyplot
@@ -311,6 +318,7 @@ def change(picture, again) -> float:
     return figures.picture_difference(figures.fingerprint(picture), figures.fingerprint(again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 40, 4000])
 def test_a_fingerprint_tells_another_picture_from_rounding(size):
     draws = np.random.default_rng(3)
@@ -388,6 +396,7 @@ def recipe(tmp_path_factory):
     return figures.read_recipe(path)
 
 
+@pytest.mark.slow
 def test_the_same_again_agrees(recipe):
     told = figures.compare(recipe, result(), picture_of(result()))
     assert told.data_agrees
@@ -400,6 +409,7 @@ def test_the_same_again_agrees(recipe):
     assert 0 < told.largest_difference < 1e-8
 
 
+@pytest.mark.slow
 def test_other_data_and_pictures_are_named(recipe):
     other = result(value=0.5001)
     told = figures.compare(recipe, other, picture_of(other))
@@ -419,6 +429,7 @@ def test_other_data_and_pictures_are_named(recipe):
     assert "jax 1 (here 2)" in text
 
 
+@pytest.mark.slow
 def test_a_missing_variable_is_another_result(recipe):
     told = figures.compare(recipe, result().drop_vars("value"), picture_of(result()))
     assert not told.data_agrees

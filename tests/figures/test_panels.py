@@ -31,6 +31,7 @@ def _names(study):
     return ["iterates", "roots"]
 
 
+@pytest.mark.slow
 def test_panels_are_one_figure_that_is_made_again_from_its_file(halving, tmp_path):
     study, result = halving
     names = _names(study)
@@ -56,6 +57,7 @@ def test_panels_that_can_t_be_are_refused(halving, names):
         figures.export_panels(study, names, result, io.BytesIO(), format="pdf")
 
 
+@pytest.mark.slow
 def test_letters_stand_before_the_parts_and_wide_frames_below_each_other():
     wide = hv.Curve(([0.0, 4.0], [0.0, 1.0])).opts(aspect="equal", backend="matplotlib")
     seen = {}
@@ -76,6 +78,7 @@ def test_letters_stand_before_the_parts_and_wide_frames_below_each_other():
     assert lower.y1 < upper.y0
 
 
+@pytest.mark.slow
 def test_frames_side_by_side_are_labelled_once_and_long_notes_stand_above_them():
     seen = {}
 
@@ -98,6 +101,7 @@ def test_frames_side_by_side_are_labelled_once_and_long_notes_stand_above_them()
         assert box.y0 >= frame.y1 - 1
 
 
+@pytest.mark.slow
 def test_marks_shrink_with_the_width_of_their_axes():
     seen = {}
 
@@ -113,6 +117,7 @@ def test_marks_shrink_with_the_width_of_their_axes():
     assert sizes[6.75] == sizes[3.25]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("style", "font"), [("serif", "STIX"), ("latex", "cmr10"), ("paper", "DejaVuSans")])
 def test_a_style_sets_words_in_its_font_and_lacks_no_sign(style, font):
     curve = hv.Curve(([0.0, 1.0], [0.0, -2.0])).opts(xlabel="λ₂ of γ (10⁻³)", ylabel="loss W₂²", backend="matplotlib")

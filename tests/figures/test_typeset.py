@@ -14,6 +14,7 @@ from lab.figures.typeset import mathematics
 from lab.studies import draw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["eps", "pgf"])
 def test_the_recipe_is_inside_and_the_bytes_are_the_same_each_time(kind, tmp_path):
     for name in ("one", "two"):
@@ -28,6 +29,7 @@ def test_the_recipe_is_inside_and_the_bytes_are_the_same_each_time(kind, tmp_pat
         figures.read_recipe(tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_an_eps_is_as_wide_as_asked_for_and_opaque(tmp_path):
     figures.export(plan(), tmp_path / "plan.eps", width=2.5)
     told = (tmp_path / "plan.eps").read_text()
@@ -37,6 +39,7 @@ def test_an_eps_is_as_wide_as_asked_for_and_opaque(tmp_path):
     assert "CreationDate" not in told
 
 
+@pytest.mark.slow
 def test_links_each_of_an_opacity_of_its_own():
     points = np.arange(6.0).reshape(3, 2)
     picture = draw.links(points, points[::-1], [0, 1, 2], [2, 0, 1], [1.0, 0.5, 0.1])
@@ -62,6 +65,7 @@ def test_what_is_transparent_is_laid_on_white():
     np.testing.assert_allclose(image.to_rgba(np.ma.masked_invalid([[np.nan]]))[0, 0], 1)  # white, not black
 
 
+@pytest.mark.slow
 def test_a_pgf_has_its_images_beside_it_and_replaces_only_its_own(tmp_path):
     target = tmp_path / "plan.pgf"
     figures.export(plan(), target, recipe=STORY)
@@ -79,6 +83,7 @@ def test_a_pgf_has_its_images_beside_it_and_replaces_only_its_own(tmp_path):
         figures.export(plan(), io.BytesIO(), format="pgf")
 
 
+@pytest.mark.slow
 def test_words_are_for_tex(tmp_path):
     figures.export(curve(), tmp_path / "c.pgf")
     told = Path(tmp_path, "c.pgf").read_text()

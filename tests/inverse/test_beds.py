@@ -21,6 +21,7 @@ def measured(name, noise=0.3):
     return inverse.measure(made, CLEAN, noise, jax.random.key(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", beds.LINEAR)
 def test_the_gaussian_posterior_is_that_of_a_mixture_of_one(name):
     given = measured(name)
@@ -33,6 +34,7 @@ def test_the_gaussian_posterior_is_that_of_a_mixture_of_one(name):
         np.testing.assert_allclose(found.deviation[image] ** 2, jnp.diagonal(law.covariances[0]), atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random mask", "magnetic resonance", "phase retrieval", "clip", "blur of light"])
 def test_the_posterior_of_the_images_themselves_by_numpy(name):
     given = measured(name, 0.9)
@@ -48,6 +50,7 @@ def test_the_posterior_of_the_images_themselves_by_numpy(name):
         np.testing.assert_allclose(found.deviation[image], spread, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random mask", "magnetic resonance", "average"])
 def test_samples_have_the_mean_and_the_covariance_of_the_posterior(name):
     given = measured(name)
@@ -58,6 +61,7 @@ def test_samples_have_the_mean_and_the_covariance_of_the_posterior(name):
     np.testing.assert_allclose(drawn.std(axis=0) / deviation, 1, atol=0.03)
 
 
+@pytest.mark.slow
 def test_the_law_of_one_pixel():
     given, edges = measured("random mask"), jnp.linspace(-8, 8, 65)
     gauss, own = beds.gaussian_posterior(given, SPECTRUM), beds.empirical_posterior(given, PIXELS)
@@ -68,6 +72,7 @@ def test_the_law_of_one_pixel():
     np.testing.assert_allclose(beds.pixel_law(own, PIXELS, 0, 11, edges), wanted, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "part", "values"),
     [

@@ -46,6 +46,7 @@ def wiener(variance):
 # --- DPS ---
 
 
+@pytest.mark.slow
 def test_dps_without_strength_samples_the_prior_and_with_it_fits_the_data():
     free = inverse.solve(GIVEN, D, inverse.DPS(zeta=0.0, steps=1000), seeds=4000).x.reshape(4000, N)
     np.testing.assert_allclose(free.mean(axis=0), M, atol=0.1)
@@ -54,6 +55,7 @@ def test_dps_without_strength_samples_the_prior_and_with_it_fits_the_data():
     assert float(GIVEN.misfit(bent.x).mean()) < 0.05 * float(GIVEN.misfit(free.reshape(-1, 1, 1, N)).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", ["constant", "score"])
 def test_steps_of_dps_written_out(weight):
     found = inverse.solve(GIVEN, D, inverse.DPS(zeta=0.3, weight=weight, steps=4), key=jax.random.key(3), keep=True)
@@ -102,6 +104,7 @@ def given_both(variance):
     return gain[:, :N], M + gain @ np.concatenate([-M, Y - H @ M])
 
 
+@pytest.mark.slow
 def test_with_the_exact_covariance_the_score_is_that_of_the_posterior():
     x = RANDOM.normal(size=(6, N))
     for variance in (9.0, 0.5, 0.01):
@@ -112,6 +115,7 @@ def test_with_the_exact_covariance_the_score_is_that_of_the_posterior():
         np.testing.assert_allclose(x0 + variance * g, x @ of_x.T + rest, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_seeds_of_pigdm_with_the_exact_covariance_are_samples_of_the_posterior():
     """The law of any number of steps, in NumPy: answers agree with it within their errors, and of many it is the posterior."""
 
@@ -148,6 +152,7 @@ def test_the_guidance_is_the_same_by_the_decomposition_and_by_conjugate_gradient
         np.testing.assert_allclose(one, other, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_complex_measurements_guide_as_their_two_parts():
     shape = (1, 4, 4)
     values, vectors = np.linalg.eigh(np.cov(RANDOM.normal(size=(16, 40))) + 0.1 * np.eye(16))
@@ -205,6 +210,7 @@ def test_steps_of_ddrm_written_out():
     assert {(False, True, True), (False, True, False)} <= cases
 
 
+@pytest.mark.slow
 def test_with_the_true_image_for_the_denoised_one_each_level_has_the_law_of_a_noised_image():
     """The theorem that DDRM rests on, over measurements, whatever eta and eta_b are."""
     truth = jnp.asarray(M)
@@ -220,6 +226,7 @@ def test_with_the_true_image_for_the_denoised_one_each_level_has_the_law_of_a_no
     np.testing.assert_allclose(found.x.reshape(-1, N), np.broadcast_to(M, (6000, N)), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_without_noise_ddrm_returns_what_was_measured():
     mask = inverse.Mask(jnp.asarray([[[True, False, True, True, False]]]))
     x = jnp.asarray(RANDOM.normal(size=(1, 1, N)))
@@ -235,6 +242,7 @@ def test_without_noise_ddrm_returns_what_was_measured():
 # --- all ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [inverse.DPS(steps=9), inverse.PiGDM(steps=9), inverse.PiGDM(steps=9, covariance="tweedie"), inverse.DDRM(steps=9)],
@@ -255,6 +263,7 @@ def test_seeds_are_independent_and_chunks_and_images_are_the_whole(method):
     assert short.x.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused_in_a_sentence():
     near = denoise.Nearest(denoise.Images(jnp.ones((3, 1, 1, N))))
     clipped = inverse.problem(inverse.Clip((1, 1, N)), jnp.ones((1, 1, N)), 0.1)

@@ -55,6 +55,7 @@ def stacked(made, y):
     return np.concatenate([y.real.ravel(), y.imag.ravel()]) if made.is_complex else y.ravel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINEAR)
 def test_a_linear_operator_is_its_matrix(name):
     made = LINEAR[name]
@@ -68,6 +69,7 @@ def test_a_linear_operator_is_its_matrix(name):
     np.testing.assert_allclose(np.ravel(made.pinv(y)), np.linalg.pinv(h, rcond=1e-9) @ stacked(made, y), atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*LINEAR, "complex"])
 def test_the_decomposition_of_a_linear_operator(name):
     made = LINEAR[name] if name in LINEAR else LINEAR["fourier"] @ LINEAR["motion"]
@@ -101,6 +103,7 @@ def test_a_matrix_that_is_too_large_is_not_decomposed():
     assert spectral.short(large) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINEAR)
 def test_a_linear_operator_is_linear_in_batches_jit_and_float32(name):
     made = LINEAR[name]
@@ -120,6 +123,7 @@ def test_a_linear_operator_is_linear_in_batches_jit_and_float32(name):
         made(x[0, 0, :, :-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NONLINEAR)
 def test_a_nonlinear_operator_has_derivatives_batches_and_float32(name):
     made = NONLINEAR[name]
@@ -172,6 +176,7 @@ def test_kernels():
     assert rising[2, 6] > 0 == rising[2, 2]
 
 
+@pytest.mark.slow
 def test_down_sampling_keeps_means_and_smooth_images():
     x = np.asarray(jax.random.normal(KEY, (1, 8, 8)))
     np.testing.assert_allclose(inverse.average((1, 8, 8), 4)(x)[0, 0, 0], x[0, :4, :4].mean())
@@ -182,6 +187,7 @@ def test_down_sampling_keeps_means_and_smooth_images():
         inverse.average((1, 8, 8), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [16, 17])
 def test_radon_is_scikit_images(n):
     from skimage.transform import radon

@@ -79,6 +79,7 @@ def test_admm_reaches_total_variation_of_two_slices_and_of_many():
     assert float(jnp.abs(mbir.differences(flat.x)).max()) < 1e-6
 
 
+@pytest.mark.slow
 def test_the_dual_is_bounded_and_the_last_step_lowers_the_residual():
     data = tiny(made=inverse.radon((6, 4, 4), 3))
     x = jnp.asarray(RANDOM.normal(size=(6, 4, 4)))
@@ -94,6 +95,7 @@ VALUES = jnp.repeat(jnp.asarray([4.0, 1.0, 0.25, 0.05]), 4)
 GAUSSIAN = denoise.Wiener(denoise.Spectrum(jnp.zeros(16), VALUES, jnp.eye(16), VALUES.sum()), (1, 4, 4))
 
 
+@pytest.mark.slow
 def test_the_diffusion_of_a_gaussian_prior_ends_in_it():
     nothing = inverse.Mask(jnp.zeros((1, 4, 4), bool).at[0, 0, 0].set(True))
     given = inverse.problem(nothing, jnp.zeros((1, 4, 4)), 0.1)
@@ -102,6 +104,7 @@ def test_the_diffusion_of_a_gaussian_prior_ends_in_it():
     np.testing.assert_allclose((x**2).mean(axis=(0, 2)), VALUES[::4], rtol=0.08)
 
 
+@pytest.mark.slow
 def test_the_steps_are_those_of_the_sheet_written_out():
     """In NumPy, with the same noise, two slices, the corrector and one step of ADMM."""
     made = inverse.Dense(np.random.default_rng(4).normal(size=(20, 32)), (2, 4, 4))
@@ -149,6 +152,7 @@ def test_slices_are_apart_without_variation_and_not_with_it():
         assert (gap < 1e-6) == alike
 
 
+@pytest.mark.slow
 def test_an_invertible_operator_and_many_steps_give_its_inverse_whatever_the_prior():
     made = inverse.Dense(np.eye(12) + 0.1 * RANDOM.normal(size=(12, 12)), (3, 2, 2))
     x = RANDOM.normal(size=(3, 2, 2))

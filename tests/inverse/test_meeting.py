@@ -58,6 +58,7 @@ def test_what_is_computed_at_once():
         np.testing.assert_allclose(found.x[:, 0], M + (y - h @ M) @ gain.T, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_plug_and_play_meets_the_posterior_mean_and_exact_samples_have_its_law():
     found = meeting.answers("PnP-ADMM", MASKED, 400, 1, Strengths(), KEY, pure)
     np.testing.assert_allclose(found.x[:, 0], MASKED.known.mean, atol=1e-6)
@@ -71,6 +72,7 @@ def test_plug_and_play_meets_the_posterior_mean_and_exact_samples_have_its_law()
         np.testing.assert_allclose(np.cov(drawn[image].T), cut, atol=0.1 * np.diag(cut).max())
 
 
+@pytest.mark.slow
 def test_exact_samples_of_the_training_images_are_drawn_by_their_weights():
     remembering = met(inverse.Mask(MASK, SHAPE), denoise.Optimal(Images(PIXELS, SHAPE)), "images", 1.5)
     drawn = np.asarray(meeting.answers("exact sample", remembering, 1, 5000, Strengths(), KEY, pure).x)[0]
@@ -81,6 +83,7 @@ def test_exact_samples_of_the_training_images_are_drawn_by_their_weights():
     assert float(meeting.worth(drawn[None], CLEAN[:1], remembering).nearest[0]) < 1e-6
 
 
+@pytest.mark.slow
 def test_backprojection_of_images_on_a_black_ground():
     """Where they vanish outside the disc it is the inverse, up to the interpolation: many views are near the truth."""
     rows, columns = np.mgrid[:21, :21] - 10

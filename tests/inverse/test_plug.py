@@ -23,12 +23,14 @@ MADE = inverse.Dense(RANDOM.normal(size=(3, N)), (1, 1, N))
 GIVEN = inverse.measure(MADE, jnp.asarray(M).reshape(1, 1, N) + 0.3, 0.2, jax.random.key(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
 def test_plug_and_play_with_a_wiener_denoiser_ends_at_the_posterior_mean(sigma):
     found = inverse.solve(GIVEN, D, inverse.PlugAndPlay(sigma=sigma, steps=3000)).x[0].ravel()
     np.testing.assert_allclose(found, inverse.posterior(GIVEN, PRIOR).means[0], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_step_towards_the_data_is_the_same_by_the_decomposition_and_by_conjugate_gradients():
     to, start = (jnp.asarray(RANDOM.normal(size=(4, N))) for _ in range(2))
     many = solving.each(GIVEN, 4)

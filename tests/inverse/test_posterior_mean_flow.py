@@ -56,6 +56,7 @@ def test_where_covariances_commute_it_is_the_optimal_map():
     assert float(flow.error(flow.map())) == pytest.approx(2 * np.trace(spd(4, 5)), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_the_errors_are_in_order(seed):
     n = 2 + seed % 3
@@ -117,6 +118,7 @@ def test_the_flow_from_the_measurement_can_be_worse_than_sampling():
         pmrf.from_measurement(np.eye(3), np.ones((2, 3)), np.eye(2))
 
 
+@pytest.mark.slow
 def test_on_a_line_the_flow_is_the_monotone_map():
     """X of two peaks, Y = X + N(0, 1): the exact velocity by quadrature, against the matching of quantiles."""
     prior = Mixture([0.4, 0.6], [[-1.5], [1.0]], [0.15, 0.3])
@@ -145,6 +147,7 @@ def test_on_a_line_the_flow_is_the_monotone_map():
     assert np.abs(z - quantile)[keep].max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_flow_of_pairs_is_the_exact_velocity_and_beats_sampling():
     angles = np.deg2rad([0, 120, 240])
     means = 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -18,6 +18,7 @@ def covariance(d, seed):
     return half @ half.T / d + 0.2 * np.eye(d)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made",
     [
@@ -94,6 +95,7 @@ def test_what_a_mask_hides_is_not_read():
         np.testing.assert_allclose(found, law.logpdf(np.asarray(given.y).ravel()[seen]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_where_solvers_begin():
     x = jnp.asarray(RANDOM.normal(size=(1, 4, 4)))
     matrix = inverse.Dense(RANDOM.normal(size=(16, 16)), (1, 4, 4))

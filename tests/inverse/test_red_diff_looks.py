@@ -22,6 +22,7 @@ D = denoise.Wiener(SPECTRUM, SHAPE)
 METHOD = inverse.REDDiff(steps=20, dispersion=0.1, weight="sqrt")
 
 
+@pytest.mark.slow
 def test_one_answer_is_followed_as_all_are_found():
     key = jax.random.key(3)
     found = inverse.solve(PROBLEM, D, METHOD, key=key, seeds=2)
@@ -92,6 +93,7 @@ def test_the_posterior_in_the_plane_by_a_grid():
     np.testing.assert_allclose(modes.density(noise, jnp.asarray(x), jnp.asarray(y)), dense, atol=0.02 * dense.max())
 
 
+@pytest.mark.slow
 def test_seeds_in_the_plane_are_counted_by_mode():
     method = inverse.REDDiff(lam=0.05, rate=0.1, steps=400)
     found = modes.descend(method, 0.1, jax.random.key(0), 40, pure)
@@ -104,6 +106,7 @@ def test_seeds_in_the_plane_are_counted_by_mode():
     assert (np.asarray(found.spread)[np.asarray(found.share) > 0.1] < 1.2 * np.asarray(found.width)[0]).all()
 
 
+@pytest.mark.slow
 def test_what_answers_are_worth_in_numpy():
     found = inverse.solve(PROBLEM, D, METHOD, key=jax.random.key(1), seeds=3)
     known = beds.gaussian_posterior(PROBLEM, SPECTRUM)

@@ -33,6 +33,7 @@ def test_a_batch_of_images_loses_no_pixel_where_a_line_meets_one():
     np.testing.assert_allclose(few(x)[0, :, 0], x[0].sum(axis=0), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_views_are_those_of_their_number_and_the_others_measure_nothing():
 
     @jax.jit
@@ -63,6 +64,7 @@ def test_the_number_of_views_is_traced():
     assert counts.tolist() == [8, 4, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scanner", ["sparse views", "limited angle", "MRI"])
 def test_least_norm_and_the_most_probable_slices(scanner):
     """Against the pseudo-inverse, and the posterior of a Gaussian, which is a linear solve of another kind."""
@@ -84,6 +86,7 @@ def test_least_norm_and_the_most_probable_slices(scanner):
         np.testing.assert_allclose(found[k].ravel(), wanted, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_noise_is_a_share_of_what_is_measured():
     big = jnp.asarray(RANDOM.random((40, 8, 8)))
     for scanner in ("sparse views", "MRI"):
@@ -98,6 +101,7 @@ def test_noise_is_a_share_of_what_is_measured():
         scans.scan(big, "PET", KEY)
 
 
+@pytest.mark.slow
 def test_quality_is_that_of_scikit_image_less_planes_without_content():
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -134,6 +138,7 @@ def test_unrelated_slices_are_as_rough_as_they_are_said_to_be():
     assert float(scans.unrelated(spectrum, 0.3)) == pytest.approx(rough, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_corrector_has_its_two_places():
     """At the level of a step, as released, or at the next: written out for one level to the next, of a Gaussian."""
     values = jnp.asarray([4.0, 1.0, 0.25, 0.05])

@@ -47,6 +47,7 @@ def test_a_strong_prior_leaves_the_mean():
     np.testing.assert_allclose(found, y.mean(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_denoising_is_that_of_chambolle():
     y = RANDOM.normal(size=(8, 10))
     found, _ = solved(inverse.Identity((1, 8, 10)), y[None], 0.5, lam=1.4, steps=500)
@@ -79,6 +80,7 @@ def test_anisotropic_of_a_matrix_is_the_quadratic_program():
     np.testing.assert_allclose(found.ravel(), theirs.x[:12], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mask", "blur", "views"])
 def test_nothing_near_it_is_better(name):
     """A convex objective: what no small change lowers is the least. Changes are random, smooth, and flat on areas."""
@@ -108,6 +110,7 @@ def test_nothing_near_it_is_better(name):
             assert value(found - size * step) > least - 1e-6 * abs(least)
 
 
+@pytest.mark.slow
 def test_it_is_one_program_for_several_images_and_falls():
     shape = (1, 6, 6)
     x = jnp.asarray(RANDOM.normal(size=(2, *shape)))

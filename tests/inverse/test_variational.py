@@ -43,6 +43,7 @@ def test_the_step_of_the_linear_weight_is_that_of_red_for_any_denoiser():
         np.testing.assert_allclose(pull, mu - x0, atol=1e-10 / abar)
 
 
+@pytest.mark.slow
 def test_the_expected_residual_of_a_gaussian():
     alpha, sigma, mu = 0.8, 0.6, jnp.asarray(RANDOM.normal(size=N))
     eps = jax.random.normal(jax.random.key(2), (400_000, N))
@@ -61,6 +62,7 @@ def test_weights_of_the_family():
     assert reddiff.abar()[-1] == pytest.approx(4e-5, rel=0.02)
 
 
+@pytest.mark.slow
 def test_gradient_descent_at_falling_rates_rests_where_the_closed_form_says():
     method = inverse.REDDiff(
         lam=0.5,
@@ -90,6 +92,7 @@ def test_sum_and_mean_agree_when_the_strengths_are_scaled():
     np.testing.assert_allclose(*rests, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_without_a_prior_the_data_are_fitted_and_what_is_hidden_stays():
     start = jnp.full((1, 1, N), 0.7)
     method = inverse.REDDiff(lam=0.0, rate=1.0, steps=300, optimizer="sgd", latest=0.5)
@@ -133,6 +136,7 @@ def test_velocities_of_a_gaussian_and_the_step():
         np.testing.assert_allclose(mu - 0.3 * g, mu + 0.3 / t * (D.x0_from_flow(at[None], t)[0] - mu), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_expected_step_of_a_gaussian():
     t, mu = 0.4, jnp.asarray(RANDOM.normal(size=N))
     eps = jax.random.normal(jax.random.key(3), (300_000, N))
@@ -141,6 +145,7 @@ def test_the_expected_step_of_a_gaussian():
     assert (np.abs(each.mean(axis=0) - expected) < 5 * each.std(axis=0) / 300_000**0.5).all()
 
 
+@pytest.mark.slow
 def test_at_a_frozen_time_the_hidden_part_rests_at_the_mean_given_the_seen():
     seen = np.asarray(MASK.seen).ravel()
     y = np.asarray(GIVEN.y).ravel()
@@ -181,6 +186,7 @@ def test_data_by_projection_by_prox_and_by_descent():
     np.testing.assert_array_equal(none, mu)
 
 
+@pytest.mark.slow
 def test_without_weight_the_answer_is_the_projection_and_with_all_seen_it_is_the_data():
     plain = inverse.Flair(c=0.0, steps=7)
     found = inverse.solve(GIVEN, D, plain, seeds=3, key=jax.random.key(7)).x
@@ -209,6 +215,7 @@ def test_a_deterministic_trajectory_forgets_fresh_noise_and_a_random_one_the_end
     assert np.abs(end(0.0, 0, first) - end(0.0, 5, first)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_calibration_is_the_error_of_the_denoiser_over_the_time_squared():
     images = jnp.asarray(RANDOM.multivariate_normal(M, S, 20_000))
     found = flair.calibrate(D, images, jax.random.key(0))
@@ -231,6 +238,7 @@ def test_calibration_is_the_error_of_the_denoiser_over_the_time_squared():
     )
 
 
+@pytest.mark.slow
 def test_the_steps_are_those_of_the_sheet_written_out():
     """In NumPy, with the same noise: a lost factor or a wrong time shows."""
     table = flair.calibrate(D, None, jax.random.key(0))
@@ -286,6 +294,7 @@ def test_an_unstable_weight_is_told():
 # --- both ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [inverse.REDDiff(steps=12), inverse.Flair(steps=12)], ids=["red-diff", "flair"])
 def test_seeds_are_independent_reproducible_and_chunks_are_the_whole(method):
     many = inverse.solve(GIVEN, D, method, seeds=3, key=jax.random.key(4), keep=True)
@@ -311,6 +320,7 @@ def test_one_that_diverges_gives_the_last_that_was_finite():
         assert np.isfinite(found.x).all()
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused_in_a_sentence():
     other = denoise.Wiener(SPECTRUM, (1, 1, N))
     grows = denoise.denoiser(lambda x, sigma: jnp.concatenate([x, x], axis=-1), (1, 1, N))

@@ -27,6 +27,7 @@ LINE, KEY = Line(jnp.asarray(2.0)), jax.random.key(1)
 NOTHING = {"w": jnp.zeros(()), "b": jnp.zeros(())}
 
 
+@pytest.mark.slow
 def test_it_is_adamw_with_a_warm_up_and_a_cosine():
     steps, peak = 40, 0.05
     found = learn(pure, LINE, NOTHING, KEY, steps=steps, learning_rate=peak, decay=0.1, warmup=5, average=0.9)

@@ -42,6 +42,7 @@ def test_samples_have_the_moments(mixture):
     assert (np.abs(products.mean(0) - moments.covariance) < 4 * products.std(0) / 20_000**0.5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.3, [0.2, 0.6], [[0.5, 0.2], [0.2, 0.4]]])
 def test_denoiser_by_quadrature(mixture, noise):
     scale, y = 0.7, jnp.asarray([[0.4, -0.3], [1.5, 0.8]])

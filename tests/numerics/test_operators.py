@@ -12,6 +12,7 @@ from lab.numerics.projections import share, simplex, sparse_simplex
 from lab.numerics.select import kth_largest, largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_kth_largest_and_its_ties(seed):
     rng = np.random.default_rng(100 + seed)

@@ -129,6 +129,7 @@ def test_different_keys_do_not_wait_for_each_other():
         list(pool.map(lambda key: kept.get(key, meet.wait), "ab"))  # each is made while the other is
 
 
+@pytest.mark.slow
 def test_many_threads_and_keys_stay_within_the_bound():
     kept, random = Remembered(bytes=4000), np.random.default_rng(0)
     asked = [int(key) for key in random.integers(0, 12, 2000)]

@@ -70,6 +70,7 @@ def test_the_steps_are_those_of_the_reference(mu, accepted, rejected):
     assert (np.asarray(rows.E)[~taken & (np.asarray(rows.h) > 0)] >= 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["tsit5", "dopri5"])
 def test_diffrax_takes_the_same_steps(method):
     """Plain, and wrapped so that it adds up E and S."""
@@ -115,6 +116,7 @@ def test_the_first_step_follows_from_the_slope():
     assert int(found.evaluations) == 3 + 6 * int(found.accepted + found.rejected)
 
 
+@pytest.mark.slow
 def test_gradients_of_diffrax_are_those_with_lengths_held():
     def ours(mu):
         return ode.error_of(ode.solve(van_der_pol(mu), Y0, h0=0.01))
@@ -128,6 +130,7 @@ def test_gradients_of_diffrax_are_those_with_lengths_held():
     assert slope == pytest.approx(0.1055, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_through_lengths_are_finite_differences():
     """And have the other sign here: the controller holds E near its goal."""
     value = jax.jit(jax.value_and_grad(lambda mu: ode.error_of(ode.solve(van_der_pol(mu), Y0, h0=0.01, diff_h=True))))
@@ -137,6 +140,7 @@ def test_gradients_through_lengths_are_finite_differences():
     assert float(slope) == pytest.approx(-0.11452, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_on_a_fixed_grid_are_finite_differences():
     """A tolerance that every step meets, and a controller that keeps the length."""
     keep = ode.Controller(longest=1.0)
@@ -150,6 +154,7 @@ def test_gradients_on_a_fixed_grid_are_finite_differences():
     np.testing.assert_allclose(slopes, (value(2.0 + 1e-5) - value(2.0 - 1e-5)) / 2e-5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_where_nothing_moves_all_is_0_and_finite():
     def loss(scale):
         found = ode.solve(lambda t, y: scale * y, jnp.ones((3, 2)), h0=1e-3)
@@ -188,6 +193,7 @@ def test_a_turned_state_has_the_same_terms():
     assert float(ode.stiffness_of(plain)) == pytest.approx(float(ode.stiffness_of(turned)), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_backwards_stops_and_between_steps():
     def field(t, y):
         return jnp.stack([y[1], -y[0]])
@@ -294,6 +300,7 @@ def test_what_does_not_end_says_where():
     assert edge.converged
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     found = ode.solve(lambda t, y: -y, jnp.ones(3, jnp.float32), rtol=1e-4, atol=1e-4)
     assert {leaf.dtype for leaf in (found.y, found.rows.E, found.rows.S, found.rows.h)} == {jnp.dtype("float32")}
@@ -328,6 +335,7 @@ def test_a_field_of_ones_own_takes_mu_or_not():
     assert isinstance(ode.RungeKutta(own, ode.TSIT5), steppers.Stepper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", fields.FIELDS)
 def test_the_stiffness_of_fields_is_that_of_their_jacobians(name):
     """Along the solution, S is of the size of the largest eigenvalue; of the relaxation it is mu."""

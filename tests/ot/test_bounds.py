@@ -28,6 +28,7 @@ def dual_norm(s: np.ndarray, k: int) -> float:
     return float(np.linalg.norm(np.sort(np.abs(s))[-k:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("ties", [False, True])
 def test_k_support_norm_equals_its_variational_form(k, ties):
@@ -157,6 +158,7 @@ def test_weak_duality(m, n, mass):
             assert gap >= -1e-9 * value
 
 
+@pytest.mark.slow
 def test_relaxed_primal_is_the_convex_hull():
     """At k = 2 of 4 entries: the least mean of Omega over ways to write t as a mixture of 2-sparse vectors."""
     t = np.array([0.4, 0.3, 0.2, 0.1])
@@ -176,6 +178,7 @@ def test_relaxed_primal_is_the_convex_hull():
     np.testing.assert_allclose(found, best, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 4, 6])
 def test_relaxed_primal_is_that_of_the_regularizer_and_differentiable(k):
     rng = np.random.default_rng(k)

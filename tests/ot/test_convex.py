@@ -38,6 +38,7 @@ def pair(depth=2):
     return tuple(convex.Convex(jax.random.key(k), begin, 4, depth) for k, begin in ((3, FORTH), (4, BACK)))
 
 
+@pytest.mark.slow
 def test_a_network_is_convex_whatever_its_weights_are():
     leaves, shape = jax.tree.flatten(convex.Convex(jax.random.key(1), FORTH, width=8, depth=3))
     wild = shape.unflatten([2 * jnp.asarray(RNG.normal(size=leaf.shape)) for leaf in leaves])
@@ -49,6 +50,7 @@ def test_a_network_is_convex_whatever_its_weights_are():
     assert (mean - middle).max() > 0.1
 
 
+@pytest.mark.slow
 def test_of_gaussians_the_objective_is_the_closed_form():
     """With the exact pair J is half of what the second moments have more than W2 squared; other places are below."""
     f, g = (eqx.tree_at(lambda one: one.last, each, jnp.full(4, -jnp.inf)) for each in pair())
@@ -61,6 +63,7 @@ def test_of_gaussians_the_objective_is_the_closed_form():
     assert float(convex.objective(f, g(y) + 0.3, x, y)) < best - 1e-3
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_the_formula_and_g_learns_by_the_cycle_alone():
     dual, key = convex.Dual(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(0.4), 16), jax.random.key(6)
     value, slope = jax.value_and_grad(dual.loss)(pair(), key)
@@ -78,6 +81,7 @@ def test_the_loss_is_that_of_the_formula_and_g_learns_by_the_cycle_alone():
         np.testing.assert_allclose(mine, theirs, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_map_that_is_far_from_affine_is_learned_and_so_is_the_way_back():
     x = source(jax.random.key(7), 2000)
     y = wanted(x)

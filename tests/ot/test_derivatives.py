@@ -172,6 +172,7 @@ def test_cotangents_against_the_pseudo_inverse(name, dense, monkeypatch):
         np.testing.assert_allclose(dgamma, gamma, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_conjugate_gradients_equal_the_dense_solve(case, monkeypatch):
     problem, regularizer, optimum, *_ = case
     dense = tangent(problem, regularizer, optimum, changes()[0])

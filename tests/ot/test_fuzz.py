@@ -62,6 +62,7 @@ def test_duplicate_rows_with_masses_over_twelve_decades():
             assert off <= 1.01e-6 * total or not found.converged
 
 
+@pytest.mark.slow
 def test_costs_beyond_the_precision_of_the_strength_are_refused():
     cost = np.random.default_rng(0).random((6, 5))
     for scale in (1e26, 1e147):

@@ -35,6 +35,7 @@ def test_distance_is_that_of_scipys_roots_and_map_carries_one_to_the_other():
         np.testing.assert_allclose(found(many), moved, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_degenerate_sources_and_derivatives():
     flat = ot.bures(np.zeros(2), np.diag([1.0, 0.0]), np.array([0.0, 2.0]), np.diag([4.0, 9.0]))
     np.testing.assert_allclose(flat.squared, 4 + 1 + 9, rtol=1e-12)

@@ -116,6 +116,7 @@ def test_no_program_holds_the_matrix(monkeypatch):
         assert largest(jax.make_jaxpr(function)(given).jaxpr) <= n * n // 4
 
 
+@pytest.mark.slow
 def test_otts_point_clouds_become_clouds():
     from ott.geometry.costs import Euclidean, EuclideanP, PNormP, SqEuclidean, SqPNorm
     from ott.geometry.pointcloud import PointCloud

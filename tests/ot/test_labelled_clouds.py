@@ -67,6 +67,7 @@ def test_the_exact_distance_is_pots_with_its_slopes():
     assert float(P * (1 - P) @ found.calibrated) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [None, OWN], ids=["plain", "debiased"])
 @pytest.mark.parametrize("epsilon", [0.5, 5.0])
 def test_the_entropic_distance_has_the_slopes_of_differences(own, epsilon):
@@ -82,6 +83,7 @@ def test_the_entropic_distance_has_the_slopes_of_differences(own, epsilon):
         assert float(found.slope @ change) == pytest.approx(apart, rel=1e-5, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_the_entropic_value_is_pots():
     a, b, matrix, epsilon = weights(P), np.full(21, 1 / 21), np.asarray(MATRIX), 2.0
     plan = pot.sinkhorn(a, b, matrix, epsilon, method="sinkhorn_log", stopThr=1e-12, numItermax=10_000)
@@ -93,6 +95,7 @@ def test_the_entropic_value_is_pots():
     assert float(little.value) == pytest.approx(float(exact.value), rel=2e-2)
 
 
+@pytest.mark.slow
 def test_a_source_without_a_share_still_has_a_slope():
     edge = jnp.array([0.6, 0.4, 0.0])
     found = labelled.mixture(edge, MATRIX, OF, 1.0, tolerance=1e-12)
@@ -107,6 +110,7 @@ def test_a_source_without_a_share_still_has_a_slope():
     assert np.isfinite(exact.slope).all()
 
 
+@pytest.mark.slow
 def test_it_is_convex_in_the_shares_and_blind_to_doubling():
     shares = jnp.asarray(RNG.dirichlet(np.ones(3), 12))
     values = jax.vmap(lambda p: labelled.mixture(p, MATRIX, OF, 1.0).value)
@@ -136,6 +140,7 @@ def test_what_does_not_fit_is_refused():
             call()
 
 
+@pytest.mark.slow
 def test_float32_stays_float32_and_agrees():
     wide = labelled.mixture(jnp.asarray(P), MATRIX, OF, 0.5)
     narrow = labelled.mixture(jnp.asarray(P, jnp.float32), MATRIX.astype(jnp.float32), OF, 0.5)

@@ -48,6 +48,7 @@ def unexplained(strength):
     return float(monge.unexplained(learned(strength).map(x), y, jnp.cov(y.T).trace()))
 
 
+@pytest.mark.slow
 def test_the_gap_says_which_of_all_maps_with_the_right_image_is_learned():
     assert unexplained(1.0) < 3
     assert unexplained(0.0) > 30
@@ -60,6 +61,7 @@ def test_the_gap_says_which_of_all_maps_with_the_right_image_is_learned():
     assert learned(1.0).map(x).dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_a_training_in_pieces_is_the_whole_one_and_its_loss_is_told():
     whole = learned(1.0)
     given = {"form": "plain", "strength": 1.0, "steps": 300, "batch": 128, "learning_rate": 3e-3}
@@ -79,6 +81,7 @@ def test_a_training_in_pieces_is_the_whole_one_and_its_loss_is_told():
     assert whole.loss[-20:].mean() < whole.loss[:20].mean() - 1
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_the_formula_and_descended_by_adam():
     """One step by optax's own Adam, on the batch of that step."""
     key = jax.random.key(3)
@@ -129,6 +132,7 @@ def test_the_structured_form_of_a_gradient_is_optimal_for_its_cost():
     np.testing.assert_allclose(np.linalg.norm(ball, axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_asks_for_a_gradient_is_in_the_loss():
     key = jax.random.key(5)
     turned = maps.Perceptron(jax.random.key(2), 2, hidden=(8,))
@@ -142,6 +146,7 @@ def test_what_asks_for_a_gradient_is_in_the_loss():
     assert float(more) > 0
 
 
+@pytest.mark.slow
 def test_a_strength_may_be_traced():
     def value(strength):
         objective = maps.prepare(jax.random.key(0), X, Y, strength=strength, form="plain", batch=16)
@@ -183,6 +188,7 @@ def test_points_that_do_not_fit_are_refused():
             maps.learn(jax.random.key(0), x, y)
 
 
+@pytest.mark.slow
 def test_a_loss_that_explodes_says_so():
     given = {"strength": 0.7, "form": "residual", "batch": 16, "tolerance": 1e-8}  # the program of the test above
     network = maps.prepare(jax.random.key(3), X, Y, **given).map.network

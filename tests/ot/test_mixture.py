@@ -70,6 +70,7 @@ def test_tokens_may_choose():
         assert counts.min() >= 1
 
 
+@pytest.mark.slow
 def test_gates_learn_through_the_weights():
     model = Mixture(5, 3, 4, 6, jnp.float64, jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (32, 5))

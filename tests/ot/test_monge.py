@@ -60,6 +60,7 @@ def test_translations_have_none():
     assert monge.exact_gap(X, np.broadcast_to(Y[:1], X.shape)).value < 1e-10  # a constant map has its own image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [1.0, 0.1, 0.01])
 def test_the_bias_of_the_entropy_is_between_its_bounds(share):
     exact, n = monge.exact_gap(X, Y).value, len(X)
@@ -73,6 +74,7 @@ def test_the_bias_of_the_entropy_is_between_its_bounds(share):
     assert float(found.contributions.mean()) == pytest.approx(float(found.entropic), abs=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["squared", "geodesic"])
 def test_the_entropic_gap_is_otts(name):
     from ott.geometry.geometry import Geometry
@@ -89,6 +91,7 @@ def test_the_entropic_gap_is_otts(name):
     assert float(found.primal) == pytest.approx(np.diag(matrix).mean() - float(theirs.primal_cost), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_its_slope_is_that_of_the_envelope_and_of_differences():
     x, y, epsilon = jnp.asarray(X), jnp.asarray(Y), 0.2
     slope = jax.grad(monge.loss, argnums=1)(x, y, epsilon, tolerance=1e-11)
@@ -107,6 +110,7 @@ def test_its_slope_is_that_of_the_envelope_and_of_differences():
         assert float((jax.grad(loss)(y) * step).sum()) == pytest.approx(float(apart), rel=1e-5, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_of_gaussians_it_is_a_nuclear_norm():
     half, matrix = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))
     covariance = half @ half.T + 0.1 * np.eye(3)
@@ -154,6 +158,7 @@ def test_it_is_convex_in_where_points_go_and_scales_with_them():
     )
 
 
+@pytest.mark.slow
 def test_without_the_bias_a_translation_has_none_at_any_epsilon():
     x = jnp.asarray(X)
     for epsilon in (0.05, 1.0):
@@ -163,6 +168,7 @@ def test_without_the_bias_a_translation_has_none_at_any_epsilon():
     assert float(monge.divergence(x, jnp.asarray(Y[:10]), 0.3)) > 0
 
 
+@pytest.mark.slow
 def test_a_field_is_a_gradient_where_its_jacobian_is_symmetric():
     matrix = jnp.asarray(RNG.normal(size=(3, 3)))
     wanted = float(((matrix - matrix.T) ** 2).sum())
@@ -182,6 +188,7 @@ def test_the_sphere_has_an_angle_and_a_slope_everywhere():
     np.testing.assert_allclose(monge.of_pairs(x, -x, "geodesic"), np.pi, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_an_entropic_map_goes_where_the_plan_does_and_beyond():
     from lab import ot
 
@@ -196,6 +203,7 @@ def test_an_entropic_map_goes_where_the_plan_does_and_beyond():
     assert float(monge.unexplained(jnp.asarray(mean), jnp.asarray(Y), Y.var(axis=0).sum())) == pytest.approx(100)
 
 
+@pytest.mark.slow
 def test_one_point_and_equal_points_have_none():
     for x in (X[:1], np.zeros((5, 2))):
         assert monge.exact_gap(x, x + 1).value == 0
@@ -221,6 +229,7 @@ def test_what_does_not_fit_is_refused(told, call):
         call()
 
 
+@pytest.mark.slow
 def test_float32_stays_float32_and_agrees():
     x, y = (jnp.asarray(points, jnp.float32) for points in (X, Y))
     narrow, wide = monge.gap(x, y, epsilon=1.0), monge.gap(X, Y, epsilon=1.0)

@@ -31,6 +31,7 @@ def test_all_turned_maps_have_the_right_image_and_the_gap_of_the_closed_form(ang
     assert float(monge.gaussian_gap(source[1], turned.matrix)) == pytest.approx(closed, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_gaps_by_angle_are_those_of_the_points():
     found = monge_survey.by_angle(X, Y, angles=[0.0, 90.0])
     source = maps.moments(X)
@@ -58,6 +59,7 @@ def test_forms_of_the_gap_are_within_their_bounds():
     np.testing.assert_allclose(found.epsilon[1], 0.3 * pot.dist(np.asarray(X), np.asarray(mapped)).mean(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_float32_is_taken_and_points_on_a_line_are_not_turned():
     x, y = X.astype(jnp.float32), Y.astype(jnp.float32)
     found = monge_survey.by_share(x, x * 1.3, 0.0, shares=(0.3,))
@@ -89,6 +91,7 @@ def test_crossing_lines_are_counted():
     assert crossed(start, start) == 0  # points that stay
 
 
+@pytest.mark.slow
 def test_a_training_that_is_looked_at_is_the_training():
     given = {"form": "residual", "batch": 16, "strength": 0.5}
     begun = maps.prepare(jax.random.key(2), X, Y, form="residual").map

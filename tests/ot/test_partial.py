@@ -75,6 +75,7 @@ def test_optimum_is_that_of_a_general_optimizer():
     np.testing.assert_allclose(found.plan()[:5, :3], best.x.reshape(5, 3), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rho", "epsilon"), [(0.1, 0.1), (0.5, 0.02)])
 def test_scaling_finds_the_same_in_hundreds_of_steps(rho, epsilon):
     p = clusters(seed=2)
@@ -105,6 +106,7 @@ def test_whole_mass_is_pots_unbalanced_and_with_large_weight_balanced():
     np.testing.assert_allclose(found.plan(), pot.sinkhorn(a, b, cost, 1.0, stopThr=1e-12), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_fixed_columns_are_an_exact_transport_with_a_free_column():
     """lam infinite, epsilon small: the linear program with a column of cost 0."""
     p, rho = clusters(seed=4), 0.4
@@ -115,6 +117,7 @@ def test_fixed_columns_are_an_exact_transport_with_a_free_column():
     assert 0 <= (found.plan() * p.cost).sum() - exact <= 2e-3
 
 
+@pytest.mark.slow
 def test_samples_and_clusters_may_be_permuted():
     p = clusters(seed=5)
     rng = np.random.default_rng(5)
@@ -124,6 +127,7 @@ def test_samples_and_clusters_may_be_permuted():
     np.testing.assert_allclose(turned, plan[rows][:, columns], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_dearer_row_is_used_less_and_more_mass_uses_more():
     p = clusters(seed=6)
 

@@ -34,6 +34,7 @@ def test_on_a_line_in_closed_form(source, cost):
     assert float(found.heights.mean()) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_two_points_in_many_dimensions():
     rng = np.random.default_rng(1)
     y, nu, d = rng.normal(size=(2, 5)), np.array([0.3, 0.7]), 5
@@ -124,6 +125,7 @@ def test_moved_scaled_and_permuted(square):
     )
 
 
+@pytest.mark.slow
 def test_many_points_and_collinear_ones():
     rng = np.random.default_rng(7)
     y, nu = rng.uniform(0.02, 0.98, (200, 2)), rng.dirichlet(np.full(200, 2.0))
@@ -136,6 +138,7 @@ def test_many_points_and_collinear_ones():
     assert float(line.cost) == pytest.approx(float(exact.cost) + height, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_by_samples_comes_to_the_exact_heights_and_reports(square):
     found = semidiscrete.by_samples(
         lambda key, n: jax.random.uniform(key, (n, 2)), Y, NU, key=jax.random.key(1), iterations=1500, rate=0.005
@@ -205,6 +208,7 @@ def test_points_on_a_line_cut_strips():
     np.testing.assert_allclose(aslant.masses, 1 / 40, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_masses_come_to_their_floor_from_far_away():
     """200 targets far from the source: the start has hardly an empty cell, the end is at the error of its estimate."""
     y = 40 + 7 * np.random.default_rng(13).normal(size=(200, 3))
@@ -226,6 +230,7 @@ def test_masses_come_to_their_floor_from_far_away():
     np.testing.assert_allclose(found.path[0], start, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_more_points_where_the_gradient_gets_no_shorter():
     found = semidiscrete.by_samples(
         semidiscrete.Uniform(2), Y, NU, key=jax.random.key(1), iterations=300, batch=256, patience=20, rate=0.005
@@ -248,6 +253,7 @@ def test_the_floor_is_the_mean_of_draws():
     assert float(equal.total_variation) == pytest.approx(0.4 * np.sqrt(400 / 2e5), rel=0.01)
 
 
+@pytest.mark.slow
 def test_fifty_thousand_targets_without_the_matrix():
     """Memory of the compiled program: the scores of all pairs would take 800 MB."""
     shapes = [jax.ShapeDtypeStruct(shape, jnp.float64) for shape in ((50_000,), (50_000, 16), (2000, 16))]

@@ -13,6 +13,7 @@ X, Y = RNG.normal(size=(40, 5)), RNG.normal(size=(40, 5)) * 1.5 + 0.3
 THETA = sliced.directions(jax.random.key(2), 64, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 @pytest.mark.parametrize("sizes", [(30, 30), (30, 17), (1, 8)])
 def test_a_line_is_that_of_pot(p, sizes):
@@ -29,6 +30,7 @@ def test_a_line_is_that_of_pot(p, sizes):
         assert found == pytest.approx(float(pot.wasserstein_1d(u, v, *full, p=p)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_equal_sizes_agree_with_the_way_of_all_sizes():
     u, v = jnp.asarray(X.T), jnp.asarray(Y.T)
     uniform = jnp.full(40, 1 / 40)
@@ -55,6 +57,7 @@ def test_a_translation_is_seen_as_its_projections():
     assert abs(best.theta @ t) == pytest.approx((t @ t) ** 0.5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_repeats():
     values, errors = [], []
     for seed in range(200):
@@ -95,6 +98,7 @@ def test_both_ways_together_or_apart():
     assert float(sliced.bidirectional(x, x[mixed], x[mixed], x, THETA)) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sliced", "energy_based", "max_sliced", "uneven"])
 def test_slopes_are_those_of_differences(name):
     wide = 1.3 * X + np.array([0.4, 0.0, -0.3, 0.2, 0.0])

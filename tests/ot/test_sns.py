@@ -110,6 +110,7 @@ def test_hessian_is_the_derivative_of_the_gradient_and_has_its_null_vector():
     assert abs(float(gradient(z).sum())) < 1e-15  # orthogonal to the null vector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solve", ["dense", "host", "ell"])
 def test_directions_solve_the_system_that_was_kept(solve):
     problem, epsilon = random(5, 14, 17), 0.1
@@ -145,6 +146,7 @@ def test_directions_solve_the_system_that_was_kept(solve):
         np.testing.assert_allclose(float(found.dropped), plan.sum() - kept.sum(), atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [BACKENDS["host"], SinkhornNewton("ell", width=20)], ids=["host", "ell"])
 def test_what_is_dropped_is_less_than_asked(hard, config):
     problem, epsilon, *_ = hard
@@ -243,6 +245,7 @@ def test_symmetries():
     np.testing.assert_allclose(heavy.plan(), 5 * reference, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_points_without_mass(backend):
     problem, epsilon = random(10), 0.05

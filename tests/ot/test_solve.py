@@ -108,6 +108,7 @@ def test_values_of_the_sheet(bump):
         np.testing.assert_allclose(ot.solve(bump, ot.KSparse(1.0, k)).value, value, rtol=3e-6)
 
 
+@pytest.mark.slow
 def test_value_falls_with_k_between_its_bounds(bump):
     lp = linear_program(bump).value
     a, b = np.asarray(bump.a), np.asarray(bump.b)
@@ -129,6 +130,7 @@ def test_k1_is_exact_transport():
         np.testing.assert_allclose(float(solution.value) - 0.15 * float(problem.b @ problem.b), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_starting_from_the_linear_program_changes_only_the_way(bump):
     for k, axis in ((1, "columns"), (2, "rows"), (8, "columns")):
         cold = ot.solve(bump, ot.KSparse(0.1, k), axis=axis)
@@ -144,6 +146,7 @@ def test_starting_from_the_linear_program_changes_only_the_way(bump):
         jax.jit(lambda p: ot.solve(p, ot.KSparse(0.1, 2), init="exact").value)(bump)
 
 
+@pytest.mark.slow
 def test_quadratic_is_pots():
     problem = random(6, 8, 70)
     solution = ot.solve(problem, ot.Quadratic(0.5))
@@ -196,6 +199,7 @@ def test_gradient_is_the_row_error(bump):
         assert float(dual(problem, regularizer, alpha, other).value) <= float(at.value) + 1e-12
 
 
+@pytest.mark.slow
 def test_symmetries():
     problem, regularizer = random(6, 8, 73), ot.KSparse(0.5, 6)
     plan = np.asarray(ot.solve(problem, regularizer, tolerance=1e-9).plan())
@@ -240,6 +244,7 @@ def test_another_k_or_gamma_compiles_nothing():
         assert clock.programs == 0
 
 
+@pytest.mark.slow
 def test_a_tie_is_told(bump):
     solution = ot.solve(bump, ot.KSparse(1.0, 2))
     assert int(solution.n_ties) > 0

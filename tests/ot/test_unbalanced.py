@@ -47,6 +47,7 @@ def primal(problem: Problem, epsilon: float, t: np.ndarray, rows=np.inf, columns
     return (t * cost).sum() + epsilon * entropy + penalty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [BOTH, ONE, {"rows": 0.3}])
 @pytest.mark.parametrize("epsilon", [0.05, 1.0])
 def test_plan_is_pots(weights, epsilon):
@@ -62,6 +63,7 @@ def test_plan_is_pots(weights, epsilon):
     np.testing.assert_allclose(found.plan(), reference, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [BOTH, ONE, {}])
 @pytest.mark.parametrize("epsilon", [0.02, 0.3])
 def test_value_is_the_objective_of_the_plan(weights, epsilon):
@@ -165,6 +167,7 @@ def test_derivatives_are_finite_differences(weights):
     np.testing.assert_allclose(mixed, numerical, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_value_has_the_plan_as_its_derivative():
     p = random(8)
     found = unbalanced.solve(p, Entropic(0.1), **BOTH)

@@ -34,6 +34,7 @@ class Linear(eqx.Module):
 # --- as in ode and sde --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4"])
 def test_it_is_the_ode_bit_for_bit(solver, loop):
@@ -45,6 +46,7 @@ def test_it_is_the_ode_bit_for_bit(solver, loop):
     assert (found.reason, found.steps, found.nfe) == (Reason.CONVERGED, 7, wanted.nfe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("scheme", ["euler", "heun", "noise-first"])
 def test_it_is_the_sde(scheme, loop):
@@ -74,6 +76,7 @@ def test_several_fields_are_carried_at_once():
         carry(pure, fields, X, times)
 
 
+@pytest.mark.slow
 def test_rows_by_unlike_steps():
     """The first by the SDE, the others by the ODE, in one program."""
     key, times = jax.random.key(2), TIMES + 0.05
@@ -91,6 +94,7 @@ def test_rows_by_unlike_steps():
 # --- closed forms -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4), ("adams-bashforth", 2)]
 )
@@ -227,6 +231,7 @@ def test_each_step_has_a_key_of_its_own():
 # --- the grid -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["heun", "rk4", "adams-bashforth"])
 def test_the_last_step_is_eulers_where_the_field_ends(solver):
     """From there on to the denoiser, of points without spread."""
@@ -257,6 +262,7 @@ def test_steps_may_be_traced():
             carry(pure, FIELD, X, even(4, 9), steps=steps_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [None, 3])
 def test_several_grids_and_blocks_are_done_one_after_the_other(rows):
     """Frames lie on the polygons."""
@@ -300,6 +306,7 @@ def test_what_is_kept_is_what_one_looks_at():
 # --- the loop -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [None, 3])
 def test_a_stopped_one_keeps_what_is_there_and_goes_on(rows):
     given, seen = (NOISY, X, TIMES + 0.05), []

@@ -29,6 +29,7 @@ def forms(schedule, t, x):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
 def test_every_form_from_every_other(schedule):
     values = forms(schedule, 0.4, X)
@@ -50,6 +51,7 @@ def test_no_division_by_zero_at_the_ends():
             np.testing.assert_allclose(found, end[want], atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
 def test_coordinates_of_another_schedule(schedule):
     field = fields.exact(schedule, standard(2), TARGET)

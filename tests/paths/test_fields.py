@@ -214,6 +214,7 @@ def test_boxes_far_outside_and_their_gradient():
     assert jnp.isfinite(boxes.log_prob(boxes.sample(jax.random.key(0), 50))).all()
 
 
+@pytest.mark.slow
 def test_a_tilt_is_the_weighted_coupling_of_the_sheet():
     """N(0, 1) to four points with w = exp(-(x-y)^2/2): against sums over a fine grid of the source."""
     y, t, z = np.asarray([-2, -0.5, 1, 3.0]), 0.55, np.asarray([[-0.9], [0.2], [1.3]])

@@ -32,6 +32,7 @@ def ripples():
     return flows.experiment(pure, "ripples", _setting(time=0.5), KEY, GRID, GRID)[0]
 
 
+@pytest.mark.slow
 def test_three_equations_end_alike_and_one_is_optimal(quadratic):
     w2 = float(pot.gaussian.bures_wasserstein_distance(*map(jnp.asarray, (MEAN, AT, START, GOAL)))) ** 2
     np.testing.assert_allclose(quadratic["w2"][:3], w2, rtol=1e-6)
@@ -49,11 +50,13 @@ def test_three_equations_end_alike_and_one_is_optimal(quadratic):
     assert float(quadratic["total"][3]) > float(quadratic["w2"][3])  # relaxing is no geodesic either
 
 
+@pytest.mark.slow
 def test_log_densities_are_those_of_determinants(quadratic):
     matrix = flows.make("quadratic", _setting(), KEY).potentials[2].flow(1.5).matrix
     np.testing.assert_allclose(quadratic["log_density"][:3, -1], -np.linalg.slogdet(matrix)[1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_steady_velocity_needs_one_step(quadratic, ripples):
     assert np.abs(quadratic["step_error"][:, :, 2]).max() < 1e-12
     assert np.abs(ripples["step_error"][:, :, 2]).max() < 1e-12
@@ -61,6 +64,7 @@ def test_a_steady_velocity_needs_one_step(quadratic, ripples):
     np.testing.assert_allclose(order, [1, 4], atol=0.3)
 
 
+@pytest.mark.slow
 def test_downhill_points_go_the_other_way():
     down = flows.experiment(pure, "quadratic", _setting(sign=-1.0), KEY, GRID, GRID)[0]
     matrix = np.asarray(flows.make("quadratic", _setting(), KEY).potentials[1].flow(1.5).matrix)
@@ -70,6 +74,7 @@ def test_downhill_points_go_the_other_way():
     assert np.isnan(down["gap"])
 
 
+@pytest.mark.slow
 def test_ripples_cost_more_than_the_distance(ripples):
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
@@ -83,6 +88,7 @@ def test_ripples_cost_more_than_the_distance(ripples):
     assert np.isnan(ripples["w2"][3])
 
 
+@pytest.mark.slow
 def test_ripples_before_the_shock_are_optimal_and_after_it_are_not():
     given = _setting(time=0.5, height=0.3)
     made = flows.make("ripples", given, KEY)
@@ -95,6 +101,7 @@ def test_ripples_before_the_shock_are_optimal_and_after_it_are_not():
     assert float(far["ratio"][2]) > 1.2
 
 
+@pytest.mark.slow
 def test_heights_are_potentials(ripples, quadratic):
     """Of the wave by its formula; of Hamilton-Jacobi by a search over a fine grid."""
     given = _setting(time=0.5)

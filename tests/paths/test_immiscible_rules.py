@@ -54,6 +54,7 @@ def test_assignment_is_that_of_pot(small):
     np.testing.assert_allclose(np.linalg.norm(x - moved, axis=1).sum(), 8 * optimal, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_query_is_in_the_cell_of_its_prices(small):
     """The first noise of a batch goes to the point of least distance plus price, in each of 300 batches."""
     work, order, price = small

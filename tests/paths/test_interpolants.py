@@ -147,6 +147,7 @@ def test_energies_are_those_of_gaussians():
             np.testing.assert_allclose(getattr(got, name), expected, rtol=tolerance, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("s0", "s1", "epsilon", "best"), [(0.7, 1.6, 1.0, 3.0029319), (1.2, 0.4, 0.25, None)])
 def test_bridge_is_where_the_drift_energy_is_least(s0, s1, epsilon, best):
     @jax.jit

@@ -301,6 +301,7 @@ def test_outside_the_domain():
     assert abs(found.gamma[1]) < 1e-12
 
 
+@pytest.mark.slow
 def test_a_stop_leaves_a_coarser_curve():
     """Every eighth angle of the plane's checkerboard, and those between interpolated; the whole of it by one loop."""
     law = separation.normalize_law(checkerboard()).law

@@ -51,6 +51,7 @@ def test_feynman_kac_covers_the_density(epsilon):
     assert (found.error < 0.3).all()
 
 
+@pytest.mark.slow
 def test_density_of_an_inexact_field():
     """N(0, 1) to N(2, .25) with gamma^2 = t (1 - t), b + .3: X' = (V'/2V)(X - m) + m' + .3 is Gaussian with the exact
     variance, and its mean is off by .3 int Phi(1, t) dt, Phi(1, t) = (V_1/V_t)^(1/2)."""

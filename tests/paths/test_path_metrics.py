@@ -63,6 +63,7 @@ def test_energy_distance_and_its_error():
         metrics.energy_distance(X[:1], Y)
 
 
+@pytest.mark.slow
 def test_divergences_of_gaussians():
     a, b = np.random.default_rng(0).normal(size=(2, 2, 2))
     p, q = a @ a.T + np.eye(2), b @ b.T + 2 * np.eye(2)

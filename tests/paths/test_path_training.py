@@ -160,6 +160,7 @@ def test_settings_by_hand():
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["velocity", "denoiser", "noise", "latent"])
 def test_the_exact_field_is_the_minimum_of_every_loss(target):
     """loss(f + h) - loss(f) = E|h|^2 for any h of (t, x): what the target is left out of, is orthogonal to it."""
@@ -233,6 +234,7 @@ def test_pairs_that_belong_together_stay_so():
     assert (draw(prepare(KEY, NETWORK, x0, x1, coupling=own, batch=8), jnp.int32(0)).x1 > 50).all()
 
 
+@pytest.mark.slow
 def test_rows_come_as_often_as_their_masses():
     from lab.paths.laws import Empirical
 

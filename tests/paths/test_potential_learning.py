@@ -109,6 +109,7 @@ def test_the_loss_is_that_of_the_formula(pde):
     np.testing.assert_allclose(terms.jvp, change, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_detached_way_still_teaches_by_its_last_move():
     """The same loss; and the slope is that of points that are held fixed, from which one moves on."""
     whole, held, batch = _lesson(), _lesson(detach=True), _batch()
@@ -295,6 +296,7 @@ def test_what_can_not_be_trained_is_refused(match, change):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_one_potential_has_no_classifier():
     lesson = learning.prepare(KEY, linear, 3, 1, "heat", Settings(weight_class=0.0), **SIZES)
     assert lesson.model.classifier is None

@@ -45,6 +45,7 @@ EXACT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_families_keep_their_equation(name):
     pde, u, c = EXACT[name]
@@ -71,6 +72,7 @@ def test_the_laplacian_is_the_trace_not_the_row_sums():
     assert abs(float(rows[0].sum()) - float(found[0])) > 0.2
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_differences_and_of_one_sample_each():
     u = lambda z, t: jnp.tanh(z[0] * z[1] - t**2 * z[2]) + jnp.sin(t) * (z**3).sum()  # noqa: E731
     times = jnp.array([0.3, 0.8])
@@ -129,6 +131,7 @@ def test_quadratic_flows_are_matrix_exponentials(u, grown):
     np.testing.assert_allclose(u.log_density_change(1.0), -np.trace(A) * grown(1.0), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_affine_flows_agree_with_diffrax():
     """With a linear part, whose flow has phi(A)."""
     for u in (Wave(A, G, 0.7), Heat(A, G, 0.7), HamiltonJacobi(A, G)):
@@ -139,6 +142,7 @@ def test_affine_flows_agree_with_diffrax():
         np.testing.assert_allclose(u.flow(1.1)(Z)[0], found.ys[-1], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_hamilton_jacobi_goes_straight():
     u = HamiltonJacobi(A, G)
     run = _with_density(u, Z, 1.0, 1, "euler")  # one step is enough
@@ -157,6 +161,7 @@ def test_hamilton_jacobi_goes_straight():
     )
 
 
+@pytest.mark.slow
 def test_hopf_lax_is_the_quadratic_solution():
     u = HamiltonJacobi(A, G)
     offsets = jnp.asarray(RNG.uniform(-2, 2, size=(300, 3)))
@@ -200,6 +205,7 @@ GOAL = np.array([[0.4, -0.2], [-0.2, 1.5]])
 MEANS = np.array([0.3, -0.2]), np.array([1.0, 0.7])
 
 
+@pytest.mark.slow
 def test_joined_potentials_end_in_the_brenier_map_and_cost_what_they_must():
     """All three take N(m0, C0) to N(m1, C1) by the same map; only Hamilton-Jacobi's kinetic energy is W2 squared."""
     time = 1.3
@@ -228,6 +234,7 @@ def test_joined_potentials_end_in_the_brenier_map_and_cost_what_they_must():
     assert energies["wave"] > 4 / 3 * energies["hj"]
 
 
+@pytest.mark.slow
 def test_kinetic_energy_of_particles_is_the_distance():
     """1e5 particles, Hamilton-Jacobi, velocities on the way."""
     made = potentials.joined(*map(jnp.asarray, (MEANS[0], SOURCE, MEANS[1], GOAL)))
@@ -245,6 +252,7 @@ def test_kinetic_energy_of_particles_is_the_distance():
     )
 
 
+@pytest.mark.slow
 def test_the_heat_flow_of_densities_costs_what_the_sheet_says():
     """T x energy .48994 against W2 squared .47691, from C0 = [[1, .3], [.3, .5]], to t = 1/2."""
     zero = jnp.zeros(2)
@@ -279,6 +287,7 @@ def test_fokker_planck_carries_the_law_that_it_tells():
     np.testing.assert_allclose(late[0], MEANS[1], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_orders_of_euler_and_rk4_and_there_and_back():
     u = Wave(A, G)
     truth = u.flow(1.0)(Z)

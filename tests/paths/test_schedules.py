@@ -53,6 +53,7 @@ def test_derivatives_are_those_of_the_values(name):
     np.testing.assert_allclose(c.gg, (after.gamma**2 - before.gamma**2) / (4 * h), rtol=1e-7, atol=2e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_ends_and_shapes(name):
     schedule = ALL[name]

@@ -249,6 +249,7 @@ def test_potentials_say_how_they_were_found(potentials):
     assert int(few.reason) == Reason.MAX_ITERATIONS
 
 
+@pytest.mark.slow
 def test_refusals(potentials):
     assert isinstance(potentials, Entropic)
     for make, sentence in (

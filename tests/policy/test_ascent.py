@@ -177,6 +177,7 @@ def experiment(table):
     return ascent.ascend(table, jnp.zeros((24, 15)), keys, g0=G0, updates=UPDATES, at=AT, loop=Chunked())
 
 
+@pytest.mark.slow
 def test_errors_of_directions_fall_as_theory_says(experiment):
     error = np.asarray(experiment.log.error).mean(axis=2)
     late = AT >= 200
@@ -192,6 +193,7 @@ def test_errors_of_directions_fall_as_theory_says(experiment):
     np.testing.assert_allclose([momentum, igt, harpg], [1.07, 0.63, 0.48], rtol=0.2)
 
 
+@pytest.mark.slow
 def test_what_is_earned_is_what_is_known(experiment):
     """Mean discounted returns of episodes at theta against J there; steps are counted; gaps are not ordered as errors are."""
     log = experiment.log
@@ -210,6 +212,7 @@ def late_rows():
     return np.arange(AT.size) > 20
 
 
+@pytest.mark.slow
 def test_runs_are_repeated_stopped_resumed_and_parts_of_batches(table, experiment):
     keys = jax.random.split(jax.random.key(2), 24)
     settings = {"g0": G0, "updates": UPDATES, "at": AT}
@@ -247,6 +250,7 @@ def test_one_loop_or_chunks_and_seeds_in_any_order_are_the_same(hill):
     assert apart.max(axis=1).min() > 1e-3  # another key is another climb
 
 
+@pytest.mark.slow
 def test_a_reward_that_is_no_number_is_refused_with_update_and_seed():
     walk = environments.own(
         lambda s, a: (s + 1.0, jnp.where(s > 2.5, jnp.nan, 1.0), False),

@@ -145,6 +145,7 @@ def test_a_step_function_of_ones_own():
     assert not bool(noisy.step(KEY, jnp.ones(2), jnp.ones(2)).done)
 
 
+@pytest.mark.slow
 def test_policies_are_what_they_say():
     from scipy.stats import norm
 
@@ -168,6 +169,7 @@ def test_policies_are_what_they_say():
     np.testing.assert_allclose(softmax.logits(theta, x), out, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_linear_quadratic_closed_forms():
     """The value by simulation with exact moments in NumPy, the gradient by differences, the optimum by Riccati in NumPy."""
     system, sigma, H, gamma = lqr.double_integrator(), 0.3, 12, 0.9

@@ -83,6 +83,7 @@ def test_mean_of_b_is_the_hessian(theta, everything, exact, kind):
     assert np.abs(exact[2]).max() > 0.05
 
 
+@pytest.mark.slow
 def test_product_of_means_is_biased(theta, everything, exact):
     """Over ever larger batches it comes to E grad^2 Phi, since a score has mean 0: not to the Hessian."""
     batch, chances = everything

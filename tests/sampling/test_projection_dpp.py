@@ -70,6 +70,7 @@ def test_marginals_are_christoffel(drawn):
             assert scipy.stats.kstest(levels, "uniform").pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_number_of_proposals(drawn):
     """m H_m."""
     proposals = drawn["legendre", "rejection"][1]

@@ -19,6 +19,7 @@ def drawn():
     return replicates.replicate(jax.random.key(0), BELL, 30)
 
 
+@pytest.mark.slow
 def test_the_first_blocks_are_the_smaller_designs(drawn):
     """Of a kept draw, fits at every size against NumPy."""
     problem, run = drawn
@@ -36,6 +37,7 @@ def test_the_first_blocks_are_the_smaller_designs(drawn):
         np.testing.assert_allclose(run.state.err2[place, r - 1, 4], err2, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_thinned_designs_stay_stable(drawn):
     problem, run = drawn
     place, r = jnp.asarray(DESIGNS.index(DPP)), jnp.asarray(5)
@@ -52,6 +54,7 @@ def test_a_response_is_a_table_or_a_function():
     assert float(lost.best) == 0.0  # it lies in the space
 
 
+@pytest.mark.slow
 def test_densities_have_mass_one():
     basis = sampling.product("legendre", 3, 1)
     places = conditional.places(basis, jnp.zeros((0, 1)))
@@ -70,6 +73,7 @@ def test_what_rows_add_falls_to_nothing():
     np.testing.assert_allclose(left[2, [3, 7]], 0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_best_weights_err_least():
     rows = jnp.asarray(np.random.default_rng(3).normal(size=(30, 2)))
     spectrum = subsets.decompose(rows, 4, "gaussian", 1.0)

@@ -68,6 +68,7 @@ def both_ways(pair, net):
     return made(pair, isometry=0.01, dirichlet=2.0), of(made(pair, isometry=0.01, dirichlet=2.0), net)
 
 
+@pytest.mark.slow
 def test_terms_are_those_of_their_functions(pair, net, both_ways):
     _, (loss, terms) = both_ways
     x, y = pair
@@ -94,6 +95,7 @@ def test_terms_are_those_of_their_functions(pair, net, both_ways):
     np.testing.assert_allclose(loss, sum(weights[name] * terms[name] for name in TERMS), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_slope_of_the_loss_is_that_of_differences(net, both_ways):
     problem, _ = both_ways
     way = jax.tree.map(lambda leaf: jnp.asarray(np.random.default_rng(0).normal(size=leaf.shape)) / 30, net)
@@ -108,6 +110,7 @@ def test_slope_of_the_loss_is_that_of_differences(net, both_ways):
     np.testing.assert_allclose(along, (up - down) / (2 * h), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_changes_no_term(pair, net):
     """Two surfaces of 42 vertices as they are, and as if they stood in a set with one of 162."""
     one = pair[0]
@@ -122,6 +125,7 @@ def test_padding_changes_no_term(pair, net):
         np.testing.assert_allclose(terms[name], of_plain[name], rtol=1e-8, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["none", "uniSW", "biSW", "EBSW", "maxSW"])
 def test_kinds_of_transport(pair, net, transport):
     problem = made(pair, transport)
@@ -148,6 +152,7 @@ def test_kinds_of_transport(pair, net, transport):
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_untrained_network_matches_a_surface_in_another_order(net):
     """Exactly: the features go with the vertices. p2p is from Y to X."""
     order = np.random.default_rng(1).permutation(162)
@@ -178,6 +183,7 @@ def learned(pair, net):
     return run(pair, net)
 
 
+@pytest.mark.slow
 def test_learning_lowers_the_loss_and_tells_all_terms(learned):
     assert (int(learned.reason), int(learned.iterations)) == (Reason.CONVERGED, 12)
     assert set(learned.trace) == {*TERMS, "norm", "loss"}
@@ -188,6 +194,7 @@ def test_learning_lowers_the_loss_and_tells_all_terms(learned):
     assert learned.trace["loss"][-3:].mean() < learned.trace["loss"][:3].mean()
 
 
+@pytest.mark.slow
 def test_the_first_step_is_adams_with_clipping(pair, net):
     problem = made(pair)
     key = jax.random.fold_in(jax.random.split(jax.random.split(jax.random.key(5))[1])[1], 0)
@@ -201,6 +208,7 @@ def test_the_first_step_is_adams_with_clipping(pair, net):
         np.testing.assert_allclose(after, np.asarray(before) - 1e-3 * by / (np.abs(by) + 1e-8), rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_stop_goes_on_as_if_there_had_been_none(pair, net, learned):
     stopped = run(pair, net, Chunked(lambda progress: progress.iteration >= 4))
     assert int(stopped.reason) == Reason.STOPPED
@@ -233,6 +241,7 @@ def test_each_round_has_each_pair_once(net):
     assert len({tuple(one) for one in rounds}) > 1  # mixed anew
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_it(pair, net):
     broken = eqx.tree_at(lambda net: net.last.bias, net, net.last.bias * jnp.nan)
     found = run(pair, broken)
@@ -241,6 +250,7 @@ def test_a_loss_that_is_not_finite_ends_it(pair, net):
     np.testing.assert_array_equal(found.net.first.weight, net.first.weight)
 
 
+@pytest.mark.slow
 def test_refining_keeps_the_best(pair, net, both_ways):
     found = refine(jax.random.key(1), *pair, net, k=K, steps=6, directions=32, loop=Chunked())
     losses = found.trace["loss"]

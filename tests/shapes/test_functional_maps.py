@@ -93,6 +93,7 @@ def losses(f):
     )
 
 
+@pytest.mark.slow
 def test_slopes_are_those_of_differences():
     """Each loss in units of itself, so that none hides behind another."""
     way = [jnp.asarray(RNG.normal(size=f.shape)) for f in (FX, FY)]
@@ -229,6 +230,7 @@ def distances(person):
     return geodesics(person, "edges")
 
 
+@pytest.mark.slow
 def test_a_surface_in_another_order_is_matched_exactly(person, distances):
     """C is the identity up to signs and, since n_x = n_y, the other direction is tested with the inverse order."""
     k, order = (
@@ -252,6 +254,7 @@ def test_a_surface_in_another_order_is_matched_exactly(person, distances):
         np.testing.assert_array_equal(fm.match(*features, *functions, by), order)
 
 
+@pytest.mark.slow
 def test_the_true_map_gets_better_with_k(modes, distances):
     """The floors of the sheet, measured along edges; and back, whose C has another shape where k differ."""
     x, y = modes
@@ -278,6 +281,7 @@ def test_directions_with_unlike_sizes(person):
     assert np.mean((coarse.vertices[found] * fine.vertices).sum(axis=1) > np.cos(0.4)) > 0.95
 
 
+@pytest.mark.slow
 def test_zoomout_sharpens(modes, distances):
     x, y = modes
     truth, k0, k = np.arange(len(x.mass)), 8, 40

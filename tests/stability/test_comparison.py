@@ -12,6 +12,7 @@ from lab.stability import comparison, initial, outcome
 from lab.stability.own import OwnModel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", initial.MODELS)
 def test_parameters_are_those_of_the_model(model):
     shape, outputs = ((4, 8), (3,)) if model == initial.CONVOLUTIONAL else ((5,), ())
@@ -36,6 +37,7 @@ def test_a_plan_ends_with_a_record():
     assert found.frame_steps[-1] <= found.steps
 
 
+@pytest.mark.slow
 def test_gradient_descent_alone_comes_to_rest():
     data = stability.sparse_regression(jax.random.key(0), 6, 10, 2, test=5)
     planned = comparison.plan("diagonal", data.x.shape, data.y.shape, ways=("GD",), steps=400)
@@ -51,6 +53,7 @@ def test_gradient_descent_alone_comes_to_rest():
     assert outcome.frames(problem, run.state).shape == (1, planned.frames + 1, 20)
 
 
+@pytest.mark.slow
 def test_a_square_loss_tells_the_output():
     x, y = np.ones((3, 2)), np.arange(3.0)
     loss = lambda w, x, y: ((x @ w - y) ** 2).mean() / 2  # noqa: E731

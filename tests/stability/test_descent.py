@@ -25,6 +25,7 @@ def work(sampling, batch, n=20):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["replacement", "without", "reshuffle"])
 def test_batches(sampling):
     w = work(sampling, 6)
@@ -224,6 +225,7 @@ def test_an_optimizer_goes_on_and_is_swept():
     np.testing.assert_allclose(many.trace["loss"][1, 1, 1], one.trace["loss"], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_optimizer_with_a_rate_of_its_own_is_refused():
     import optax
 

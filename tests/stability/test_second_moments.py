@@ -105,6 +105,7 @@ def test_critical_steps_by_four_ways(seed):
         np.testing.assert_allclose(rho[2], np.abs(np.linalg.eigvals(dense)).max(), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_simulated_paths_grow_and_decay():
     # enough paths and few enough steps that the mean is not carried by a handful of them
     a = rows(4, 6, 4)
@@ -181,6 +182,7 @@ def test_limits_hold_and_are_reached():
     np.testing.assert_allclose(eta * top / 2, 1.5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_batches_above_n():
     """With replacement there is no end to them; without, no such batch."""
     x, w = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3))), jnp.ones(3)

@@ -154,6 +154,7 @@ def test_any_flipped_byte_is_harmless_or_seen(stored):
     assert seen > 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", ["garbage", "empty", "truncated", "missing", "other tables", "less tables", "wrong rows"]
 )
@@ -181,6 +182,7 @@ def test_a_broken_index_is_made_again(stored, how):
             assert claim.mine == {"a"}
 
 
+@pytest.mark.slow
 def test_one_changed_value_of_the_index_is_mended(stored, caplog):
     """Whatever it is: what is held stays held, what is listed stays listed, and it is said at most once."""
     stored.fetch(recipe(5), lambda: result(5))

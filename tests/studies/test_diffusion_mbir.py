@@ -47,6 +47,7 @@ def first():
     return STUDY.execute()
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(first):
     for name in SHEET_NAMES.split():
         assert name in first.result, name
@@ -55,6 +56,7 @@ def test_variables_have_the_names_of_the_paper_sheet(first):
     np.testing.assert_array_equal(first.result.truth, VOLUME.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_everything_is_what_the_methods_themselves_give(first):
     """Each made without the study."""
     import jax
@@ -88,6 +90,7 @@ def test_everything_is_what_the_methods_themselves_give(first):
     np.testing.assert_allclose(run.unrelated, np.sqrt(variance + run.sigma.values**2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_click_computes_nothing_but_what_is_shown(first):
     STUDY.but(slice=3, row=2, column=2).execute(warm=first.warm)  # programs may have been given up between two tests
     moved = STUDY.but(slice=4, row=3, column=1)
@@ -104,6 +107,7 @@ def test_a_click_computes_nothing_but_what_is_shown(first):
     np.testing.assert_allclose(warm.sinogram, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_clicks_go_where_they_are_drawn(first):
     pictures, run = DiffusionMBIR.pictures, first.result
     n, slices, down = 12, 6, 13
@@ -123,6 +127,7 @@ def test_clicks_go_where_they_are_drawn(first):
     assert canvas.data[down + 1, down + 7, 3] < 255 or canvas.data[down + 1, down + 7, 0] == 255  # nothing is there
 
 
+@pytest.mark.slow
 def test_where_it_diverges_is_said(first):
     wild = STUDY.but(rho=1.0, sigma_max=50.0, inner=8).run()
     assert wild.attrs["reason"] == "not_finite"
@@ -134,6 +139,7 @@ def test_where_it_diverges_is_said(first):
     assert first.result.attrs["reason"] == "converged"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_is_not_remembered():
     study = STUDY.but(lam=6e-3)
     stopped = study.run(lambda progress: True)
@@ -207,6 +213,7 @@ def test_pictures_of_sweeps_are_drawn(name):
         hv.renderer(backend).get_plot(picture(result))
 
 
+@pytest.mark.slow
 def test_frames_have_the_same_layers(first):
     picture = DiffusionMBIR.pictures.film
     kinds = [[type(layer) for layer in picture(first.result, at=at)] for at in (1, 10, 20)]

@@ -64,6 +64,7 @@ def test_greedy_takes_the_row_that_adds_most(run):
     assert run.indices.sel(way="greedy").values.tolist() == chosen
 
 
+@pytest.mark.slow
 def test_repulsion_shows(run):
     volume = run.volume.mean("draw")
     assert float(volume.sel(way="k-DPP")) > float(volume.sel(way="random"))
@@ -71,6 +72,7 @@ def test_repulsion_shows(run):
     assert (run.mmd_best <= run.mmd + 1e-9).all()
 
 
+@pytest.mark.slow
 def test_units_do_not_matter_once_standardised():
     wide = X * np.array([1.0, 1000.0, 1e-3])
     one = DiverseSubset(data=mine(X), standardise=True, **MINE).run()
@@ -78,6 +80,7 @@ def test_units_do_not_matter_once_standardised():
     np.testing.assert_allclose(one.probability, two.probability, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_classes_are_counted():
     classes = np.repeat(np.arange(4, dtype=np.int32), 10)
     found = DiverseSubset(data=mine(classes=classes), **(MINE | {"length": 1e-3})).run()

@@ -61,6 +61,7 @@ def test_a_fit_is_that_of_numpy_at_every_size(run):
                 np.testing.assert_allclose(one.coefficients, c, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_best_error_is_that_of_quadrature(run):
     f = lambda x: 1 / (1 + 25 * x * x)  # noqa: E731
     c = [
@@ -72,6 +73,7 @@ def test_the_best_error_is_that_of_quadrature(run):
     np.testing.assert_allclose(run.err2_best, wanted, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_summaries_are_those_of_the_draws(run):
     stable = run.lambda_min >= 0.5
     xr.testing.assert_allclose(run.probability, stable.mean("draw").rename("probability"))
@@ -86,6 +88,7 @@ def test_summaries_are_those_of_the_draws(run):
     )  # the trace of G is m
 
 
+@pytest.mark.slow
 def test_the_ranking_of_the_paper(run):
     means = run.lambda_min.sel(n_over_m=3).mean("draw")
     assert (np.diff(means.sel(design=["iid-optimal", "volume-optimal", "dpp"])) > 0.03).all()
@@ -93,6 +96,7 @@ def test_the_ranking_of_the_paper(run):
     assert float(run.stable_iid) < 0.1
 
 
+@pytest.mark.slow
 def test_the_chain_is_a_density_that_shuns_the_points(run):
     """Every conditional density has mass 1, and vanishes at the points so far."""
     x, chain = run.grid.values[:, 0], run.conditional.values

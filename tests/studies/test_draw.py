@@ -196,6 +196,7 @@ def live(function):
     return plot, change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_live_picture_swaps_data_and_rebuilds_nothing(name):
     assert [type(e) for e in PICTURES[name](0)] == [type(e) for e in PICTURES[name](1)]
@@ -212,6 +213,7 @@ def test_a_live_picture_swaps_data_and_rebuilds_nothing(name):
     assert changed
 
 
+@pytest.mark.slow
 def test_a_glyph_refers_to_no_column_that_is_gone():
     def picture(v: int) -> hv.Overlay:
         n, many = (9, v % 2 == 0) if v < 3 else (5, v == 4)
@@ -237,6 +239,7 @@ def test_a_glyph_refers_to_no_column_that_is_gone():
                 assert fields <= set(each.data_source.data)
 
 
+@pytest.mark.slow
 def test_a_redraw_of_surfaces_sends_what_has_changed():
     draws = np.random.default_rng(5)
     vertices, faces = draws.normal(size=(2600, 3)), draws.integers(0, 2600, (5000, 3))
@@ -252,6 +255,7 @@ def test_a_redraw_of_surfaces_sends_what_has_changed():
     assert field < 60_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "k", "limit"), [(64, 2, 60_000), (64, 16, 60_000), (256, 8, 300_000), (1000, 8, 300_000)]
 )
@@ -463,6 +467,7 @@ def test_wrong_shapes_are_refused_with_a_sentence():
         draw.heatmap(np.ones((2, 2, 2)))
 
 
+@pytest.mark.slow
 def test_what_a_study_adds_is_drawn():
     points = draw.points([0, 1], [0, 1], color=["#ff0000", "#00ff00"])
     picture = draw.heatmap(

@@ -100,6 +100,7 @@ def test_euler_steps_by_hand(board):
     np.testing.assert_allclose(film[40], film[27] + 13 * (film[39] - film[27]) / 12, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_energy_is_that_of_the_particles(board):
     """Of forty steps, one for each frame of the film: the mean square of their velocities."""
     moves = np.diff(board.position.values.astype(float), axis=1)
@@ -247,6 +248,7 @@ def test_what_makes_straight_lines_optimal_depends_on_the_data():
     assert axis(data=points(np.eye(3))) == "draws"
 
 
+@pytest.mark.slow
 def test_the_film_keeps_its_axes(board):
     picture = KineticOptimalPaths.pictures.particles
     first, last = picture(board, at=0.0), picture(board, at=1.0)
@@ -256,6 +258,7 @@ def test_the_film_keeps_its_axes(board):
     assert len(picture.frames(board)) == 41
 
 
+@pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why(board):
     pictures = KineticOptimalPaths.pictures
     for name, sentence in (

@@ -115,6 +115,7 @@ def test_samples_are_those_of_the_sampler(first, training):
     np.testing.assert_allclose(first.result.nearest_distance.sel(denoiser="Wiener"), far, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_click_computes_only_fields_and_gives_the_same_numbers(first):
     DIGITS.but(row=4, column=3).execute(warm=first.warm)  # programs may have been given up between two tests
     moved = DIGITS.but(row=5, column=2)
@@ -129,6 +130,7 @@ def test_a_click_computes_only_fields_and_gives_the_same_numbers(first):
     assert not np.allclose(reseeded.mse_clean.sel(denoiser="Wiener"), first.result.mse_clean.sel(denoiser="Wiener"))
 
 
+@pytest.mark.slow
 def test_stopped_runs_say_so_and_are_not_remembered(first):
     stopped = DIGITS.but(theta=0.3).execute(lambda progress: True)
     assert stopped.result.attrs["reason"] == "stopped"
@@ -229,6 +231,7 @@ def test_pooled_colour_images(first):
         hv.renderer("matplotlib").get_plot(LocalityDenoisers.pictures[picture](run))
 
 
+@pytest.mark.slow
 def test_clicks(first):
     """What is drawn at a place is what a click there chooses."""
     run, pictures = first.result, LocalityDenoisers.pictures

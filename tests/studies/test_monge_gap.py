@@ -94,6 +94,7 @@ def test_the_planted_map_is_the_gradient_of_a_convex_function():
     np.testing.assert_allclose(np.linalg.norm(sphere["x"], axis=1), 1, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_map_of_ones_own_is_a_study():
     x = np.random.default_rng(4).normal(size=(80, 2))
 
@@ -133,6 +134,7 @@ def test_a_map_that_does_not_fit_is_refused(told, given):
         studies.map_study(*given)
 
 
+@pytest.mark.slow
 def test_a_convex_network_is_learned_in_the_same_way():
     result = MongeGap(**SMALL, data="planted-map", form="convex", train_steps=20, batch=32, learning_rate=0.03).run()
     assert float(result.gap) < 1e-9  # a gradient of a convex function
@@ -140,6 +142,7 @@ def test_a_convex_network_is_learned_in_the_same_way():
     np.testing.assert_allclose(result.film.isel(frame=-1), result.mapped, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_turned_maps_are_drawn_for_a_cost_without_a_closed_form(result):
     other = result.drop_vars("gap_closed")
     assert "of Gaussians" not in str(MongeGap.pictures.turns(other))
@@ -157,6 +160,7 @@ def test_what_the_cards_of_a_preset_train_fits_together(preset):
             part.check(part.load())
 
 
+@pytest.mark.slow
 def test_a_sphere_is_shown_in_space():
     result = MongeGap(**SMALL, data="patches-of-the-sphere", cost="geodesic").run()
     np.testing.assert_allclose(np.linalg.norm(result.mapped_on_sphere, axis=1), 1, atol=1e-12)

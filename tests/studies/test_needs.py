@@ -18,6 +18,7 @@ STUDIES = [study for study in studies.catalogue() if study.__module__.startswith
 DOWNLOADED = ("cifar-10", "fashion-mnist")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.slug)
 def test_a_study_takes_the_sets_that_it_lists_and_no_other(study, monkeypatch):
     """Each listed set is checked as a run does, with few points, after parameters have moved into what it allows."""

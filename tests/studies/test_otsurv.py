@@ -146,6 +146,7 @@ def test_patience_ends_the_training_on_the_next_fold(runs):
         OTSurv(data=two, patience=1).run()
 
 
+@pytest.mark.slow
 def test_mean_pooling_weighs_all_alike(runs):
     mean = runs(pooling="mean")
     np.testing.assert_allclose(mean.row_mass, 1, atol=1e-12)
@@ -247,6 +248,7 @@ def test_pictures_of_sweeps_are_drawn(name):
         hv.renderer(backend).get_plot(picture(result))
 
 
+@pytest.mark.slow
 def test_pictures_show_the_numbers_of_the_result(runs):
     run = runs()
     curves = [e for e in OTSurv.pictures.km(run).traverse(lambda e: e, [hv.Curve]) if type(e) is hv.Curve]

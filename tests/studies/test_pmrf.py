@@ -50,6 +50,7 @@ def line():
     return law, study.run()
 
 
+@pytest.mark.slow
 def test_linear_estimators_against_numpy(skewed):
     """Every formula once more, by loops and SciPy's roots; errors are those of the data themselves, which are no Gaussian."""
     _, run = skewed
@@ -93,6 +94,7 @@ def test_linear_estimators_against_numpy(skewed):
     np.testing.assert_allclose(run.mse_steps.sel(count=100), run.mse_limit, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_what_is_seen_is_what_is_measured(skewed):
     """The particles' mean square over all data is the exact error: the same linear map moves both."""
     _, run = skewed
@@ -104,6 +106,7 @@ def test_what_is_seen_is_what_is_measured(skewed):
         assert name in run, name
 
 
+@pytest.mark.slow
 def test_on_a_line_the_flow_matches_quantiles(line):
     law, run = line
     weights, means, spread = law["weights"], law["centres"][:, 0], np.sqrt(law["variances"])
@@ -123,6 +126,7 @@ def test_on_a_line_the_flow_matches_quantiles(line):
     np.testing.assert_allclose(run.density.sel(kind=run.kind[2]), norm.pdf(middle[:, None], means, spread) @ weights)
 
 
+@pytest.mark.slow
 def test_posteriors_and_mixture_flow_by_definition():
     """Against Mixture.observe, and against the mean of 120,000 draws of (X, Z_t) that come near a point."""
     prior = Mixture([0.3, 0.7], [[-1.0, 0.5], [1.0, -0.2]], [[[0.5, 0.1], [0.1, 0.3]], [[0.2, 0.0], [0.0, 0.4]]])
@@ -161,6 +165,7 @@ def test_posteriors_and_mixture_flow_by_definition():
     np.testing.assert_allclose(np.cov(drawn.T), moments.covariance, atol=0.02)
 
 
+@pytest.mark.slow
 def test_conditional_flows_end_in_the_posterior():
     prior = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.1, 0.1])
     y = jnp.full((400, 1), 0.3)
@@ -203,6 +208,7 @@ def test_tasks_are_what_they_say(name):
         np.testing.assert_allclose(seen, expected[name].astype(float))
 
 
+@pytest.mark.slow
 def test_pairs_of_points_leave_their_own_out():
     """The posterior mean of a restored point by all others, and of a pair without its own x; W2 by POT."""
     x = cloud(200, 2, 7)
@@ -236,6 +242,7 @@ def test_times_are_stratified():
     assert abs(t.mean() - 0.5) <= 1 / 100
 
 
+@pytest.mark.slow
 def test_a_network_learns_the_flow():
     """Of a Gaussian: after a short training the loss is near the least one, E|X - Z_0 - v|^2."""
     law = Mixture([1.0], [[0.0]], [1.0])
@@ -258,6 +265,7 @@ def test_a_network_learns_the_flow():
         )
 
 
+@pytest.mark.slow
 def test_images_and_network_are_drawn():
     run = PMRF(task="inpainting", train_steps=5, units=4, learns="flow given X*").run()
     assert run.images.shape == (8, 8, 8, 8)
@@ -273,6 +281,7 @@ def test_images_and_network_are_drawn():
         hv.renderer("matplotlib").get_plot(PMRF.pictures[name](run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sigma", "levels", "tasks"])
 def test_pictures_of_sweeps_are_drawn(name):
     picture = PMRF.pictures[name]
@@ -344,6 +353,7 @@ def test_bad_input_of_the_mathematics():
             call()
 
 
+@pytest.mark.slow
 def test_advice_says_what_to_move():
     few = PMRF(data=mine(cloud()), euler_steps=1, sigma_s=0.01, particles=10).run()
     assert "raise K" in few.attrs["advice"]

@@ -32,6 +32,7 @@ def trained(own) -> xr.Dataset:
     return own().run()
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(trained):
     for name in NAMES.split():
         assert name in trained, name
@@ -41,6 +42,7 @@ def test_variables_have_the_names_of_the_paper_sheet(trained):
     assert "vae_loss" not in trained
 
 
+@pytest.mark.slow
 def test_what_is_told_of_a_training_is_consistent(trained):
     step = np.diff(trained.path.values, axis=2)
     energy = 3 * (step**2).sum(axis=3).mean(axis=1).sum(axis=1)  # of the starts that are shown
@@ -64,6 +66,7 @@ def test_pictures_of_a_training_are_drawn(trained, name):
         hv.renderer(backend).get_plot(picture(trained))
 
 
+@pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why(trained):
     with pytest.raises(ValueError, match="it shows a sweep over pde"):
         PotentialFlows.pictures.equations(trained)
@@ -71,6 +74,7 @@ def test_a_picture_that_does_not_apply_says_why(trained):
         PotentialFlows.pictures.vp(trained.drop_vars(["vp", "vp_error"]))
 
 
+@pytest.mark.slow
 def test_frames_have_the_same_layers(trained):
     for picture in (PotentialFlows.pictures.motion, PotentialFlows.pictures.climbing):
         first, last = picture.frames(trained)[[0, -1]]
@@ -78,6 +82,7 @@ def test_frames_have_the_same_layers(trained):
         assert kinds[0] == kinds[1]
 
 
+@pytest.mark.slow
 def test_stop_ends_a_training_and_keeps_what_there_is(own):
     seen = []
 
@@ -118,6 +123,7 @@ def test_data_that_do_not_spread_are_refused():
         PotentialFlows(data=_data(flat), train_steps=10, generator="linear", latent=4).run()
 
 
+@pytest.mark.slow
 def test_a_generator_of_ones_own_is_one_small_file(tmp_path, capsys, own):
     path = Path(tmp_path, "my_generator.py")
     path.write_text(
@@ -133,6 +139,7 @@ def test_a_generator_of_ones_own_is_one_small_file(tmp_path, capsys, own):
     assert "potentials = -3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_generator_of_ones_own_is_what_is_trained_on(own, trained):
     z = trained.path.values[1, :3]
     np.testing.assert_allclose(trained.images.values[1], np.stack([z, z**2], axis=2), atol=1e-5)

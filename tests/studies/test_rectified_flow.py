@@ -86,6 +86,7 @@ def test_euler_of_a_gaussian_is_the_product_over_its_steps(line):
     np.testing.assert_allclose(np.polyfit(way[0], way[-1], 1)[0], stretch, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_any_schedule_keeps_the_marginals(line):
     """And of VP between Gaussians the spread is known: sqrt(alpha^2 s0^2 + beta^2 s1^2)."""
     c = SCHEDULES["vp"](jnp.asarray(FRAMES))
@@ -241,12 +242,14 @@ def test_pictures_of_sweeps_are_drawn(name):
         hv.renderer(backend).get_plot(picture(result))
 
 
+@pytest.mark.slow
 def test_frames_have_the_same_layers(runs):
     picture = RectifiedFlow.pictures.motion
     kinds = [[type(layer) for layer in picture(runs(), at=at)] for at in (0.0, 0.4, 1.0)]
     assert kinds[0] == kinds[1] == kinds[2]
 
 
+@pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why(runs):
     with pytest.raises(ValueError, match="no network was trained: set the training steps above 0"):
         RectifiedFlow.pictures.training(runs())

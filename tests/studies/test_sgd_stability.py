@@ -63,6 +63,7 @@ def test_gradient_descent_is_that_of_a_loop_by_hand(run, ends):
     assert float(run.half_lmax_gd) == pytest.approx(0.05 * values[-1])
 
 
+@pytest.mark.slow
 def test_thresholds_are_those_of_enumerated_batches(run, ends):
     """rho of SGD by the dense map on symmetric matrices, averaged over all pairs without the study's own algebra."""
     x, _ = ends
@@ -123,6 +124,7 @@ def test_the_labs_own_network_as_a_users_gives_the_same_numbers(run):
         hv.render(picture(found), backend="matplotlib")
 
 
+@pytest.mark.slow
 def test_density_integrates_to_one_and_ends_at_the_largest_eigenvalue(run):
     width = float(run.eigenvalue[1] - run.eigenvalue[0])
     np.testing.assert_allclose(run.density.sum("bin") * width, 1, atol=0.02)
@@ -131,6 +133,7 @@ def test_density_integrates_to_one_and_ends_at_the_largest_eigenvalue(run):
     np.testing.assert_array_equal(run.layer_edge, [0, 12, 24])
 
 
+@pytest.mark.slow
 def test_clicks_choose_a_learning_rate_and_a_batch_size(run):
     sweep, diagram = SGDStability.pictures.sweep, SGDStability.pictures.diagram
     assert sweep.clicked(run, 0.06, 1.0) == {"eta": 0.05}

@@ -60,6 +60,7 @@ def test_a_training_is_told_step_by_step(learned):
     assert float(learned.error_refined) > 0
 
 
+@pytest.mark.slow
 def test_without_a_truth_there_are_no_errors(result):
     data = ShapeCorrespondence().load()
     arrays = {name: array for name, array in data.arrays.items() if name != "truth"}
@@ -72,6 +73,7 @@ def test_without_a_truth_there_are_no_errors(result):
     assert "truth of these data is not known" in ShapeCorrespondence.pictures.errors.applies(told)
 
 
+@pytest.mark.slow
 def test_a_click_marks_a_vertex_and_its_image(result):
     from lab.studies.draw import space
     from lab.studies.shapes.shape_correspondence import pictures
@@ -117,6 +119,7 @@ PAIR = (EGG, BALL.faces), (1.1 * EGG[MIXED] @ np.array([[0.0, 1, 0], [1, 0, 0], 
 SMALL = {"k": 12, "zoom": 0}
 
 
+@pytest.mark.slow
 def test_features_of_ones_own_are_a_study():
     def heights(on):  # of NumPy alone, and of what no isometry changes
         assert isinstance(on.vertices, np.ndarray)
@@ -134,6 +137,7 @@ def test_features_of_ones_own_are_a_study():
     assert float(rough().run().error_nearest) > 5
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_learns_from_several_poses():
     net = eqx.nn.MLP(128, 4, 8, 1, key=jax.random.key(0))
 
@@ -163,6 +167,7 @@ def test_a_network_of_ones_own_learns_from_several_poses():
     assert of_poses().load().arrays["poses"].shape == (2, 162, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "given"),
     [

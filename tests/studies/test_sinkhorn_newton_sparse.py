@@ -107,6 +107,7 @@ def test_plan_cost_and_errors_are_pots(runs, ground):
     np.testing.assert_allclose(again, run.plan, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_second_singular_value_is_numpys(runs):
     run = runs()
     plan = run.plan.values
@@ -117,6 +118,7 @@ def test_second_singular_value_is_numpys(runs):
     np.testing.assert_allclose(run.spectral_gap, 1 - values[1] ** 2, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_observed_rate_is_that_of_sinkhorns_iteration_written_out(runs):
     run = runs(tolerance=1e-9)
     arrays = SMALL.load().arrays
@@ -137,6 +139,7 @@ def test_the_observed_rate_is_that_of_sinkhorns_iteration_written_out(runs):
     np.testing.assert_allclose(kept, np.array(errors)[kept["count"].values - 1], rtol=1e-5, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_traces_of_both_methods_are_kept_at_their_iterations(runs):
     run = runs()
     steps = int(run.iterations)
@@ -155,6 +158,7 @@ def test_traces_of_both_methods_are_kept_at_their_iterations(runs):
     assert (np.diff(run.history_gap.values[last]) <= 1e-12).all()
 
 
+@pytest.mark.slow
 def test_work_is_counted(runs):
     """Without a ladder and with full steps: the passes and products, written out."""
     run = runs(ladder=False, sweeps=30, epsilon=0.1)
@@ -302,6 +306,7 @@ def test_the_paper_cases_are_presets():
         assert study.values()["cost_unit"] == "largest"
 
 
+@pytest.mark.slow
 def test_the_command_draws_a_figure(tmp_path):
     target = tmp_path / "steps.svg"
     words = ["--data", "digits-pixels", "--side", "6", "--max-sweeps", "2000", "--width", "column", "-o", str(target)]

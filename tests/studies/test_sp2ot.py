@@ -37,11 +37,13 @@ def runs() -> Runs:
     return Runs()
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     for name in SHEET_NAMES.split():
         assert name in runs(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["p2ot", "uot", "balanced"])
 def test_plan_is_the_solvers_in_the_order_of_the_classes(runs, method):
     """Costs from the start of the training, written out here; the plan from them, columns permuted."""
@@ -68,6 +70,7 @@ def test_plan_is_the_solvers_in_the_order_of_the_classes(runs, method):
     np.testing.assert_allclose([run.macro_acc, run.nmi, run.f1], judged[:3], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_precision_and_recall_are_counted(runs):
     run = runs(rho=0.5)
     weight = run.row_weight.values
@@ -102,6 +105,7 @@ def test_training_has_a_row_for_each_epoch_and_learns_its_labels(runs):
         assert float(after) < float(before) - 0.02
 
 
+@pytest.mark.slow
 def test_own_data():
     """Of the shape of the blobs, whose programs are there."""
     rng = np.random.default_rng(0)
@@ -147,6 +151,7 @@ def test_pictures_are_drawn(runs, name):
         hv.renderer(backend).get_plot(picture(result))
 
 
+@pytest.mark.slow
 def test_sizes_by_algorithm_are_those_of_the_runs(runs):
     picture = SP2OT.pictures.sizes
     drawn = picture(BLOBS.picture_result(picture)).traverse(lambda e: e, [hv.Curve])
@@ -156,6 +161,7 @@ def test_sizes_by_algorithm_are_those_of_the_runs(runs):
         np.testing.assert_allclose(values, np.sort(mass / mass.sum())[::-1], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why(runs):
     with pytest.raises(ValueError, match="nothing was trained: set epochs above 0"):
         SP2OT.pictures.curves(runs())

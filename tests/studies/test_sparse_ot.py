@@ -119,6 +119,7 @@ def test_moving_k_or_gamma_compiles_nothing(runs):
         assert study.but(**values).run().attrs["programs_compiled"] == 0, values
 
 
+@pytest.mark.slow
 def test_warm_start_agrees_with_a_cold_one():
     study = SparseOT.preset("figure-1d").but(k=8)
     warm = study.execute().warm
@@ -130,6 +131,7 @@ def test_warm_start_agrees_with_a_cold_one():
     np.testing.assert_allclose(other.execute(warm=warm).result.value, other.run().value, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_large_plans_are_kept_by_their_nonzeros(monkeypatch):
     study = SparseOT.preset("figure-1d")
     dense = study.run()
@@ -185,6 +187,7 @@ def test_advice_names_the_ties_and_what_to_do(runs):
         assert runs[name].attrs["advice"] == ""
 
 
+@pytest.mark.slow
 def test_advice_tells_of_a_plan_that_misses_a_marginal():
     draws = np.random.default_rng(5)
     cost, mass = draws.uniform(size=(20, 20)), 1e6 * draws.dirichlet(np.full(20, 5.0), 2)
@@ -204,6 +207,7 @@ def test_advice_tells_of_a_plan_that_misses_a_marginal():
     assert "Lower the tolerance, or show the relaxed plan." in loose.attrs["advice"]
 
 
+@pytest.mark.slow
 def test_advice_says_what_stopped_short():
     run = SparseOT(data="bump-to-bump", k=4, solver="lbfgs", max_iterations=3).run()
     assert not run["converged"]

@@ -78,6 +78,7 @@ def test_misfits_may_have_either_sign():
     assert "misfit_b" in StochasticInterpolants(misfit_b=-0.5, slope_s=-0.2).values()
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_of_the_paper_sheet(runs):
     for name in SHEET_NAMES.split():
         assert name in runs(a=1.0, misfit_b=0.2, misfit_s=0.3, epsilon=0.5), name
@@ -206,6 +207,7 @@ def test_pictures_of_one_run_and_of_sweeps_are_drawn(runs):
         pictures.kl(runs(a=1.0, epsilon=2.0))
 
 
+@pytest.mark.slow
 def test_frames_move_particles_and_nothing_else(runs):
     result = runs(a=1.0, epsilon=2.0)
     first, last = (StochasticInterpolants.pictures.motion(result, at) for at in (0.0, 1.0))

@@ -152,6 +152,7 @@ def test_light_is_full_where_the_surface_faces_it_and_the_same_for_either_orient
     np.testing.assert_allclose(space.shades(placed, (0.0, 0.0)), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_colours_follow_one_scale_and_what_is_not_finite_is_pale(bodies):
     vertices, faces = bodies["sphere"].vertices, bodies["sphere"].faces
     n = len(vertices)
@@ -187,6 +188,7 @@ def space_colours(tint: str) -> list[int]:
     return [int(tint[i : i + 2], 16) for i in (1, 3, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("camera", CAMERAS[:3])
 def test_a_click_finds_the_vertex_that_is_seen_there(bodies, camera):
     placed = space.place(bodies)
@@ -266,6 +268,7 @@ def test_a_picture_turns_or_not(result):
         Picture("both", "", "", lambda result: None, plays="time", turns=(0, 0))
 
 
+@pytest.mark.slow
 def test_a_figure_has_its_camera_in_its_recipe_and_is_made_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     path = tmp_path / "shapes.pdf"
@@ -280,6 +283,7 @@ def test_a_figure_has_its_camera_in_its_recipe_and_is_made_again(tmp_path, monke
     assert found.picture_agrees
 
 
+@pytest.mark.slow
 def test_a_sphere_is_round_in_print_and_has_the_colours_of_its_field(result):
     png = io.BytesIO()
     figures.export_picture(TwoShapes.pictures.shapes, result, png, format="png", camera=(0, 0))
@@ -298,6 +302,7 @@ def test_a_sphere_is_round_in_print_and_has_the_colours_of_its_field(result):
     np.testing.assert_allclose(middle, light * np.array(space_colours(look.THEMES["print"].target)), atol=4)
 
 
+@pytest.mark.slow
 def test_what_a_picture_shows_does_not_depend_on_its_pixels(result):
     told = []
     for backend, camera in (("bokeh", (30, 25)), ("matplotlib", (30, 25)), ("bokeh", (30, 26))):

@@ -182,6 +182,7 @@ def test_a_story_is_whole():
     assert "names the picture b" in STORY.flaw(Pictures(TWO.a), {"k": None}, numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["red_diff", "policy_gradient"])
 def test_a_sketch_runs_whole(name):
     """Studies to come, written in the vocabulary before the old ones were."""

@@ -98,6 +98,7 @@ def test_couplings_that_are_shown(runs):
     assert (plan.sel(coupling="OT-CFM") > 0).sum() == plan.sizes["i"]
 
 
+@pytest.mark.slow
 def test_energy_is_near_that_of_the_continuous_law(runs):
     np.testing.assert_allclose(runs().pe.sel(coupling="I-CFM"), 17.83, rtol=0.03)
     away = abs(runs().pe.values - float(runs().w2sq_laws))

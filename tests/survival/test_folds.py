@@ -29,6 +29,7 @@ def made(n: int = 12):
     return bags(RNG.normal(size=(number.size, 4)), number, RNG.exponential(1, n), np.arange(n) % 2)
 
 
+@pytest.mark.slow
 def test_an_evaluation_knows_the_test_and_the_others():
     given, risk, test = made(), jnp.asarray(RNG.normal(size=12)), jnp.arange(4, 12)
     found = survival.evaluate(given, risk, test)
@@ -40,6 +41,7 @@ def test_an_evaluation_knows_the_test_and_the_others():
     np.testing.assert_allclose(survival.evaluate(given, risk, test, risk).cindex_oracle, found.cindex)
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_bag_is_the_one_that_was_scored():
     given, transport = made(), Transport(0.6)
     net = model(jax.random.key(0), 4, k=3, width=5)

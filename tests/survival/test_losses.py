@@ -145,6 +145,7 @@ def test_refusals():
         losses.cuts(time, event, 1)
 
 
+@pytest.mark.slow
 def test_whole_numbers_and_what_is_no_event_or_bin():
     risk, time, event = [1, 2, 0], [3, 1, 2], [1, 0, 1]
     real = [jnp.asarray(each, float) for each in (risk, time, event)]

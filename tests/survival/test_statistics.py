@@ -121,6 +121,7 @@ def test_half_of_the_bags_is_above_the_median_of_those_present():
     assert not statistics.above_median(risk, here)[16:].any()
 
 
+@pytest.mark.slow
 def test_plain_arrays_and_whole_numbers():
     """NumPy, whole times, events as booleans or 0 and 1: one answer."""
     time, event, risk, group = [5, 3, 8, 1], [1, 0, 1, 1], [2, 1, 0, 3], [0, 1, 1, 0]

@@ -212,6 +212,7 @@ def test_data_at_hand(store, monkeypatch):
     agree(mine.along(gamma=[0.1, 1.0], keep=["value"]), first, exactly=True)
 
 
+@pytest.mark.slow
 def test_no_study_imports_a_face():
     """What is above the studies is reached by the front door, ``import lab``: no circle of imports."""
     root, above = Path(lab.__file__).parent, {"app", "cli", "figures", "sweeps"}

@@ -34,6 +34,7 @@ def eager(monkeypatch):
     monkeypatch.setattr(planning.Plan, "_tried", lambda *given: 1e-9 / given[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batched", [False, True])
 def test_like_single_runs(store, batched, request):
     if batched:

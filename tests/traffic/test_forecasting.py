@@ -46,6 +46,7 @@ def learnt(roads):
 # -- windows -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_windows_are_the_frames_and_lead_back(roads):
     rng = np.random.default_rng(0)
     mask = jnp.asarray(rng.uniform(size=(FRAMES, AGENTS)) > 0.03)
@@ -65,6 +66,7 @@ def test_windows_are_the_frames_and_lead_back(roads):
             np.testing.assert_allclose(np.asarray(found.past[..., 0, 1])[np.asarray(found.seen)], 0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_windows_of_a_turned_road_are_the_same_along_headings(roads):
     c, s = np.cos(1.1), np.sin(1.1)
     turned = roads[0] @ jnp.array([[c, s], [-s, c]]) + 30.0
@@ -112,6 +114,7 @@ def test_errors_are_their_definitions():
     assert float(metrics.fde(apart[..., :1], given[1])) == float(metrics.ade(apart[..., :1], given[1]))
 
 
+@pytest.mark.slow
 def test_the_ridge_is_that_of_scikit_learn(roads):
     mask = jnp.asarray(np.random.default_rng(3).uniform(size=(FRAMES, AGENTS)) > 0.01)
     found = cut(roads[1], mask)
@@ -151,6 +154,7 @@ def test_the_likelihood_is_that_of_scipy():
         assert float(found[i]) == pytest.approx(known, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_slope_of_the_likelihood_is_that_of_differences_and_its_limit_is_known():
     def loss(given):
         return streams.nll(streams.gaussian(given[:2], given[2:]), jnp.array([0.3, -0.8]))
@@ -170,6 +174,7 @@ def test_the_slope_of_the_likelihood_is_that_of_differences_and_its_limit_is_kno
 # -- streams -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_untrained_stream_is_constant_velocity(learnt):
     _, test = learnt
     model = streams.streams(jax.random.key(0), K, 16)
@@ -179,6 +184,7 @@ def test_an_untrained_stream_is_constant_velocity(learnt):
     np.testing.assert_allclose(rows, jnp.broadcast_to(test.past_rows[:, :, -1:], rows.shape), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_pull_is_towards_clusters(learnt):
     """0 where every mean is the centre of its cluster; else the distance, by hand."""
     _, test = learnt
@@ -195,6 +201,7 @@ def test_the_pull_is_towards_clusters(learnt):
     np.testing.assert_allclose(away, np.linalg.norm(truth - centre, axis=-1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_a_pull_two_streams_are_one(learnt):
     _, test = learnt
     model = streams.streams(jax.random.key(1), K, 16)
@@ -207,6 +214,7 @@ def test_without_a_pull_two_streams_are_one(learnt):
     assert float(alone) == pytest.approx(float(known), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_slopes_through_eigenvectors(learnt):
     _, test = learnt
     model = streams.streams(jax.random.key(2), K, 8)
@@ -214,6 +222,7 @@ def test_nothing_slopes_through_eigenvectors(learnt):
     np.testing.assert_array_equal(slope, 0)
 
 
+@pytest.mark.slow
 def test_the_streams_learn_and_a_stopped_training_goes_on(learnt):
     """Beats constant velocity, and a spectrum that stays as it was, on a road that was not seen."""
     train, test = learnt

@@ -47,6 +47,7 @@ def simulated(drawn):
     return jax.tree.map(np.asarray, simulation.simulate(roads, drivers, STEPS, 1))
 
 
+@pytest.mark.slow
 def test_trajectories_are_those_of_highway_env(drawn, simulated):
     changes = 0
     for number, each in enumerate(drawn):
@@ -67,6 +68,7 @@ def test_trajectories_are_those_of_highway_env(drawn, simulated):
     assert simulation.closest(simulation.Road(*simulated)) > simulation.LENGTH
 
 
+@pytest.mark.slow
 def test_accelerations_and_decisions_are_those_of_highway_env(drawn, simulated):
     """In the midst of traffic, where some are between lanes."""
     wanted = 0
@@ -95,6 +97,7 @@ def test_the_intelligent_driver_model_is_its_formula():
     assert float(near) == pytest.approx(3 * (1 - (20 / 25) ** 4) - 3 * (wished / 30) ** 2, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_seed_is_a_road(simulated, drawn):
     found, profile = simulation.roads(SEEDS, AGENTS, STEPS // 5)
     np.testing.assert_array_equal(found.position, simulated.position[:, ::5])

@@ -38,6 +38,7 @@ def known():
     return {"positions": positions, "mask": mask, "A": A, "L": L, "spectrum": spectra.spectrum(L, mask)}
 
 
+@pytest.mark.slow
 def test_weights_are_the_definition(known):
     expected = weights(np.asarray(known["positions"]), np.asarray(known["mask"]))
     np.testing.assert_allclose(known["A"], expected, atol=1e-15)

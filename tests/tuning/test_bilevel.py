@@ -83,6 +83,7 @@ def test_conjugate_gradients_solve_and_a_zero_right_side_gives_zero():
     assert float(found.residual) < float(loose.residual) <= 0.5
 
 
+@pytest.mark.slow
 def test_the_hypergradient_is_that_of_the_closed_form_of_differences_and_of_newtons_method():
     z = look(SMALL, THETA, jnp.zeros(5), jnp.zeros(5), 1e-11, 1e-11)[1]
     known = exact(np.asarray(THETA))
@@ -134,6 +135,7 @@ def test_the_bound_is_attained_on_a_line():
     assert float(hypergradient.bound(known, 0.0, 13.0, j, 11.0, 0.5, 0.0)) == pytest.approx(told)
 
 
+@pytest.mark.slow
 def test_ridge_has_its_closed_form():
     ridge = quadratic.Ridge(*(jnp.asarray(rng.normal(size=s)) for s in ((8, 5), (8,), (6, 5), (6,))))
     theta = jnp.asarray([-0.4])
@@ -162,6 +164,7 @@ def line():
     return denoising.TotalVariation(jnp.asarray(NOISY), jnp.asarray(LINE), bounds=True)
 
 
+@pytest.mark.slow
 def test_total_variation_on_a_line_has_the_slope_of_differences_and_of_newton(line):
     theta = np.array([-2.0, -2.5])
     call = lambda at: look(line, jnp.asarray(at), line.noisy, 0 * line.noisy, 1e-11, 1e-11)  # noqa: E731
@@ -198,6 +201,7 @@ def _hessian(given, theta, x):
     return np.asarray(flat)
 
 
+@pytest.mark.slow
 def test_lanczos_sees_the_ends_of_the_spectrum():
     images = denoising.TotalVariation(jnp.asarray(NOISY), jnp.asarray(LINE))
     theta = jnp.asarray([-1.0, -2.0])
@@ -211,6 +215,7 @@ def test_lanczos_sees_the_ends_of_the_spectrum():
     assert spectrum[0] < float(low) < float(high) < spectrum[-1]
 
 
+@pytest.mark.slow
 def test_a_field_of_experts_is_its_formula_and_its_constants_hold():
     from scipy.ndimage import correlate
 
@@ -248,6 +253,7 @@ def _digits(share):
     return regression.multinomial(*map(jnp.asarray, (a[:20], labels[:20], a[20:], labels[20:])), 3, share, bounds=True)  # type: ignore[call-arg]
 
 
+@pytest.mark.slow
 def test_regression_is_sklearns_and_its_constants_hold():
     from sklearn.linear_model import LogisticRegression
 

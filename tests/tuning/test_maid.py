@@ -96,6 +96,7 @@ def _by_numpy(eps, alpha, steps, eta=0.9, lam=0.1, rho=0.5, nu=0.5):
     return theta, np.array(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [10.0, 0.1, 1e-5])
 def test_every_decision_and_every_count_is_that_of_plain_loops(eps):
     theta, rows = _by_numpy(eps, 0.1, STEPS)
@@ -108,6 +109,7 @@ def test_every_decision_and_every_count_is_that_of_plain_loops(eps):
     np.testing.assert_allclose(found.theta, theta, rtol=1e-3)  # later a borderline search may differ by rounding
 
 
+@pytest.mark.slow
 def test_each_accepted_step_lowers_the_true_loss_by_what_is_certified(found):
     loss = np.asarray(jax.vmap(PAPER.loss)(found.path))
     fall = loss[:-1] - loss[1:]
@@ -134,6 +136,7 @@ def test_accuracies_shrink_only_at_a_failed_test_and_grow_after_a_step(found):
     assert (found.trace["reached"] <= found.trace["eps"]).all()
 
 
+@pytest.mark.slow
 def test_five_first_accuracies_end_at_one_loss():
     """The experiment of the paper: f - f* agrees to 1e-4, of itself."""
     least = float(PAPER.least()[1])
@@ -150,6 +153,7 @@ def test_five_first_accuracies_end_at_one_loss():
     assert left[0] == pytest.approx(55.3, abs=0.5)
 
 
+@pytest.mark.slow
 def test_the_test_of_a_step_is_above_the_true_change():
     draws, slope = np.random.default_rng(2), PAPER.slope(ONES)
     smooth, z = float(PAPER.known.upper), np.asarray(slope)
@@ -179,6 +183,7 @@ def test_a_loop_that_reports_takes_the_same_steps_and_stops(found):
     np.testing.assert_array_equal(stopped.path[1], found.path[1])
 
 
+@pytest.mark.slow
 def test_what_is_traced_needs_no_program_of_its_own():
     batch = jax.vmap(lambda eps: run(eps).theta)(jnp.asarray([0.1, 1.0]))
     np.testing.assert_allclose(batch[1], run(1.0).theta, rtol=1e-9)
@@ -243,6 +248,7 @@ def _ridge(**known):
     return problem.Own(_near, _off, jnp.zeros(2), **known)
 
 
+@pytest.mark.slow
 def test_ones_own_losses_with_estimated_constants_and_a_penalty():
     """x = 3 / (1 + e^theta): best where it is 1, or where the penalty says."""
     found = maid.minimise(_ridge(), jnp.zeros(1), alpha=1.0, max_iterations=40)
@@ -256,6 +262,7 @@ def test_ones_own_losses_with_estimated_constants_and_a_penalty():
     assert t < 0.6
 
 
+@pytest.mark.slow
 def test_a_slope_of_nothing_is_not_trusted_where_constants_are_estimated():
     """x = 0 is within 10 of the minimiser and J is 0 there: the slope is 0 and no secant tells that it is wrong."""
     found = maid.minimise(_ridge(), jnp.zeros(1), eps=10.0, alpha=1.0, max_iterations=40)
@@ -264,6 +271,7 @@ def test_a_slope_of_nothing_is_not_trusted_where_constants_are_estimated():
     assert Ending(int(fixed.ending)) is Ending.NO_STEP
 
 
+@pytest.mark.slow
 def test_bad_input_gets_a_sentence():
     ridge, zero = _ridge(mu=1.0, smooth=9.0, of_upper=1.0), jnp.zeros(1)
     for told, call in (

@@ -50,6 +50,7 @@ def test_a_linear_network_is_gated_by_sigmoids(lam):
     np.testing.assert_allclose(unit.gates(lam), d2 / (d2 + np.exp(lam)), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_best_response_and_its_slope_are_those_of_the_definition():
     two = ridge.made(jax.random.key(0), 1.0, jnp.asarray(ridge.grouped(20, 2)))
     lam = np.array([-1.3, 0.4])
@@ -65,6 +66,7 @@ def test_the_best_response_and_its_slope_are_those_of_the_definition():
     np.testing.assert_allclose(two.hypergradient(best), np.zeros(2), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_optimum_is_that_of_a_search_along_the_line(table):
     known: Any = minimize_scalar(lambda lam: float(table.validated(jnp.array([lam]))), bounds=(-6, 3), method="bounded")
     best = ridge.optimum(table)
@@ -95,6 +97,7 @@ class Quadratic(eqx.Module):
         return {"val_loss": 0.5 * ((model(gate) - self.goal) ** 2).sum()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("centred", [False, True])
 def test_perturbations_find_the_slope_of_a_quadratic_for_any_scale(centred):
     root = rng.normal(size=(4, 4))
@@ -148,6 +151,7 @@ def test_a_gated_layer_is_the_matrix_of_each_example():
         np.testing.assert_allclose(weight, np.asarray(layer.weight) + np.diag(gate) @ np.asarray(layer.gated_weight))
 
 
+@pytest.mark.slow
 def test_a_gated_convolution_is_the_kernels_of_each_example():
     layer = _layer(responses.gated_conv(KEY, 2, 3, 3, 2))
     x, lam = rng.normal(size=(2, 3, 5, 6)), jnp.asarray(rng.normal(size=(2, 2)))
@@ -228,6 +232,7 @@ def game(table):
     return stn.Game(task, KEY, jnp.array([[-1.0]]), jnp.array([0.5]), rates, none, stn.ADAM, rules, 1, 1)
 
 
+@pytest.mark.slow
 def test_each_player_leaves_alone_what_is_the_others(game):
     now = jax.tree.map(lambda leaf: leaf[0], stn._init(game).now)
     trained, validated = stn.train_step(game, now, KEY), stn.valid_step(game, now, KEY)
@@ -238,6 +243,7 @@ def test_each_player_leaves_alone_what_is_the_others(game):
     assert eqx.tree_equal(validated.model, now.model)
 
 
+@pytest.mark.slow
 def test_at_the_best_response_the_slope_is_the_hypergradient(game, table):
     lam = jnp.array([-1.7])
     slope = table.jacobian(lam)
@@ -259,6 +265,7 @@ def test_entropy_has_the_slope_of_a_logarithm():
     assert float(stn.entropy(sigma)) == pytest.approx(np.log(0.6) + np.log(2 * np.pi * np.e), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_all_starts_come_to_the_optimum(found, table):
     best = float(table.validated(ridge.optimum(table)))
     seen = found[1e-3].seen
@@ -269,6 +276,7 @@ def test_all_starts_come_to_the_optimum(found, table):
     assert np.isfinite(seen["train_loss"]).all()
 
 
+@pytest.mark.slow
 def test_entropy_raises_the_scale_and_without_it_it_shrinks(found):
     last = {entropy: np.asarray(run.seen["sigma"][-1]) for entropy, run in found.items()}
     assert (last[0.0] < 0.5).all()
@@ -276,12 +284,14 @@ def test_entropy_raises_the_scale_and_without_it_it_shrinks(found):
     assert (last[1e-1] > 0.5).all()
 
 
+@pytest.mark.slow
 def test_starts_side_by_side_are_those_one_by_one_and_a_seed_is_a_schedule(found, table):
     rates = stn.Rates(learning=3e-3, entropy=1e-3, warmup=500)
     one = stn.tune(pure, ridge.RidgeTask(table, 32), KEY, jnp.array([[2.0]]), frames=50, every=120, rates=rates)
     np.testing.assert_allclose(one.seen["lam"][:20, 0], found[1e-3].seen["lam"][:20, 2], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_schedule_is_followed_and_weights_do_not_respond(table):
     task = ridge.RidgeTask(table, 32)
     follow = jnp.stack([jnp.full((40, 1), -2.0), jnp.linspace(2, -2, 40)[:, None]])
@@ -330,6 +340,7 @@ def samples():
     return networks.Samples(*rows)
 
 
+@pytest.mark.slow
 def test_regularization_is_of_the_training_alone_and_responses_carry_whole_numbers(samples):
     task = networks.ConvolutionalTask(samples, 3, 16, 8)
     model = task.start(KEY)
@@ -390,6 +401,7 @@ def test_dropout_has_the_rate_of_each_example_and_keeps_the_mean():
     np.testing.assert_allclose(found.mean(axis=1), 1, atol=0.09)
 
 
+@pytest.mark.slow
 def test_a_perceptron_learns_with_a_decay_of_its_own(samples):
     task = networks.PerceptronTask(samples, 3, 16, 8, decays=True)
     model = task.start(KEY)

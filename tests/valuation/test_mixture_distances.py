@@ -49,6 +49,7 @@ def by_pot(a, b, matrix):
     return (plan * matrix).sum() + 0.6 * (plan * np.log(plan / np.outer(a, b))).sum()
 
 
+@pytest.mark.slow
 def test_values_are_pots(plain, debiased):
     b = np.full(22, 1 / 22)
     assert plain.converged
@@ -69,6 +70,7 @@ def test_it_is_what_comes_one_by_one(plain):
     )  # of a source without a share too
 
 
+@pytest.mark.slow
 def test_slopes_are_those_of_differences():
     for costs in (PLAIN, COSTS):
         found = solved(P, costs)
@@ -94,6 +96,7 @@ def test_the_calibrated_slope_is_that_of_proportional_growth(plain):
         assert (p * (1 - p))[away] @ slope[away] == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_set_is_at_no_divergence_from_itself():
     x, labels = POINTS[:2]
     one = distance.costs(x, labels, x, labels, 3)
@@ -120,6 +123,7 @@ def test_it_is_convex_in_the_shares_and_blind_to_doubling(plain):
     np.testing.assert_allclose(doubled.mean, plain.mean, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_little_entropy_comes_near_the_linear_program():
     least = solved(P, epsilon=0.05, tolerance=1e-6)
     for p, value in zip(P[:3], least.value, strict=False):

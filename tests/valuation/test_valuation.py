@@ -171,6 +171,7 @@ def test_errors_are_those_of_scikit_learn():
     assert float(found.r2) == pytest.approx(r2_score(known[among], told[among]), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_rational_baseline_finds_its_own_law():
     theta, alpha = np.array([[0.3, -2.0], [-2.5, 0.4], [-1.0, -1.2]]), 0.35
     sizes = np.array([100.0, 200.0])
@@ -299,6 +300,7 @@ def test_sources_are_taken_apart_and_checked():
         survey.sources(x, np.where(source < 0, 3, labels), source)
 
 
+@pytest.mark.slow
 def test_fits_of_parts_are_fits_of_their_mixtures():
     y = np.stack([60 - 8 * OT + RNG.normal(size=66), 70 - 7 * OT + RNG.normal(size=66)])
     key, sizes = jax.random.key(3), jnp.asarray([100.0, 200.0])
