@@ -145,7 +145,10 @@ def test_a_story_tells_live_numbers():
     assert told(STORY.groups[0].finding, after) == "They are 20, not –."
     assert told("{path:.1f} of {at:.2f}", after) == "– of –"  # numbers alone
     small = xr.Dataset({"some": 2.1e-4, "none": 1e-17, "zero": 0.0, "many": 12345.0})
-    assert told("{some:.2f}, {some:.0%}, {none:.2f}, {zero:.1f}, {many:.0f}", small) == "0.00021, 0.02%, 0, 0.0, 12,345"
+    assert (
+        told("{some:.2f}, {some:.0%}, {none:.2f}, {zero:.1f}, {zero:.1%}, {many:.0f}", small)
+        == "0.00021, 0.02%, 0, 0.0, 0%, 12,345"
+    )
 
 
 def test_a_picture_says_what_is_so_in_the_result_that_it_draws():

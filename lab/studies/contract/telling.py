@@ -53,6 +53,9 @@ class _Numbers(string.Formatter):
             return "–"
         grouped = "," if _PLAIN.fullmatch(format_spec) and isinstance(value, int | float) else ""
         text = super().format_field(value, grouped + format_spec)
-        if value and format_spec[-1:] in ("f", "%") and not text.strip("-0.%"):  # rounded to nothing
-            return percent(value, 1) if text.endswith("%") else number(value, 2) if abs(value) > _NOTHING else "0"
+        if format_spec[-1:] in ("f", "%") and not text.strip("-0.%"):  # rounded to nothing
+            if text.endswith("%"):
+                return percent(value, 1)
+            if value:
+                return number(value, 2) if abs(value) > _NOTHING else "0"
         return text
