@@ -176,19 +176,19 @@ class SweepTab(pn.viewable.Viewer):
             failed=self._not_planned,
         )
 
-    def _known(self, known: Any, wanted: Any) -> None:
+    def _known(self, known: Any, wanted: Any, planned: bool = False) -> None:
         self._offers = []
         new = self.plan is not known.plan
         self._plan_of = wanted
         self.plan, self.cells = known.plan, known.cells
-        self.form.refresh()
         if new:
             self.pictures.show(known.cells)
+        if planned:  # another thread that waits for this finds all the rest
+            self._told, self.stage = known.told, ""
+        self.form.refresh()
 
     def _planned(self, known: _Known, wanted: Any) -> None:
-        self._told = known.told
-        self.stage = ""
-        self._known(known, wanted)
+        self._known(known, wanted, planned=True)
 
     def _not_planned(self, sentence: str) -> None:
         if self._offers:
