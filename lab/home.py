@@ -7,6 +7,15 @@ from pathlib import Path
 _MOST = 1 << 30  # bytes of compiled programs, of which the first go where there are more
 
 
+_imports: list[bool] = []  # whether no garbage is looked for among them
+
+
+def leave_imports() -> None:
+    """Look for no garbage before ``start``: what a command imports stays, and to look through it takes a third of a second."""
+    gc.disable()
+    _imports.append(True)
+
+
 def home() -> Path:
     """The folder ``LAB_HOME``; by default the platform's user data folder."""
     from platformdirs import user_data_path
@@ -27,7 +36,8 @@ def start() -> None:
 
     from lab.disk import cache as kept
 
-    if not gc.isenabled():  # by the command line, which has imported what it needs
+    if _imports:
+        _imports.clear()
         gc.freeze()
         gc.enable()
     jax.config.update("jax_enable_x64", True)

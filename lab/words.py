@@ -4,6 +4,7 @@ import math
 import re
 from typing import Any
 
+_GIVEN = re.compile(r"(?<!\w)'[^']*'|--[\w-]+[= ]\S+")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -58,13 +59,23 @@ def quantity(value: Any, unit: str) -> str:
 
 
 def readable(text: str) -> str:
-    """A text with its numbers as one reads them: ``5·10⁻⁵`` for ``5e-05``, ``−0.2`` with the sign of a number."""
+    """A text with its numbers as one reads them: ``5·10⁻⁵`` for ``5e-05``, ``−0.2`` with the sign of a number.
 
+    What is quoted, and an option of a command with its value, stay as they were given.
+    """
+    parts, at = [], 0
+    for kept in _GIVEN.finditer(text):
+        parts += [_as_read(text[at : kept.start()]), kept[0]]
+        at = kept.end()
+    return "".join([*parts, _as_read(text[at:])])
+
+
+def _as_read(text: str) -> str:
     def power(found: re.Match[str]) -> str:
         mantissa = "" if found[1] == "1" else f"{found[1]}·"
         return f"{mantissa}10{str(int(found[2])).translate(_SUPERSCRIPTS)}"
 
-    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, text)
+    text = re.sub(r"(?<![\w.])(?<!\w-)(\d+(?:\.\d+)?)e([+-]\d+)\b", power, text)
     return re.sub(r"(?<![\w.)])-(?=\d)", "−", text)
 
 

@@ -23,6 +23,8 @@ def test_shares(share, text):
     [
         ("5e-05 above", "5·10⁻⁵ above"), ("1e+03", "10³"), ("of 2.5e-10%", "of 2.5·10⁻¹⁰%"), ("r = -0.04", "r = −0.04"),
         ("(-2)", "(−2)"), ("-1e-03", "−10⁻³"), ("3-4 x-2 p-1 10-fold", "3-4 x-2 p-1 10-fold"), ("Fig. 1e", "Fig. 1e"),
+        ("'gauss-1e-05' is -1e-05", "'gauss-1e-05' is −10⁻⁵"), ("gauss-1e-05 isn't -2", "gauss-1e-05 isn't −2"),
+        ("try --gamma=1e-3 or --k -3, not -3", "try --gamma=1e-3 or --k -3, not −3"),
     ],
 )  # fmt: skip
 def test_powers_and_signs(given, text):

@@ -48,14 +48,8 @@ class Controls(View):
             off={name: why for name in study.parameters() if (why := study.idle(name))},
             live=live,
             refused=readable(self._session.error),  # a refused text is put back
-            at=_blamed(study, self._session.error),
+            at=self._session.at_fault,
         )
-
-
-def _blamed(study: Study, sentence: str) -> str:
-    """The name of the parameter that a refusal begins with, as a page calls it."""
-    said = sentence.partition(" = ")[0]
-    return next((name for name, each in study.parameters().items() if said in {name, each.symbol} - {""}), "")
 
 
 def groups(study: Study, data: datasets.Data | None) -> list[dict[str, Any]]:

@@ -80,6 +80,7 @@ class Session(param.Parameterized):
         self._moved: tuple[set[str], float] = set(), 0.0  # what changed last, and when
         self._step: tuple[Study, list[Study], list[Study]] | None = None  # of undo or redo, until its data are at hand
         self.preset = self._preset_of(self.study)
+        self._fault = "", ""
         self._origin = self.preset  # the preset that ``reset`` goes to
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.close())
@@ -127,7 +128,7 @@ class Session(param.Parameterized):
                 study, notices = study.fitted(self.data, but=values)
                 study.check(self.data)
         except (ValueError, TypeError) as refusal:
-            self.error = self.named(str(refusal))
+            self.error = self._refusal(str(refusal))
             return
         self._adopt(study, notices)
 
@@ -136,7 +137,7 @@ class Session(param.Parameterized):
         try:
             value = self.study.parameters()[name].parse(text.strip())
         except (ValueError, TypeError) as refusal:
-            self.error = self.named(str(refusal))
+            self.error = self._refusal(str(refusal))
             return
         self.set(**{name: value})
 
@@ -149,7 +150,7 @@ class Session(param.Parameterized):
         try:
             study = self.study_class.preset(name)
         except (ValueError, TypeError) as refusal:
-            self.error = self.named(str(refusal))
+            self.error = self._refusal(str(refusal))
             return
         self._origin = name
         self._adopt(study, [])
@@ -239,11 +240,24 @@ class Session(param.Parameterized):
         with param.parameterized.discard_events(self):  # nobody is left to be told
             self.param.update(back=[], ahead=[], ghost=None)
 
+    @property
+    def at_fault(self) -> str:
+        """The parameter that ``error`` refuses a value of; "" where it is about something else."""
+        return self._fault[1] if self._fault[0] == self.error else ""
+
     def named(self, sentence: str) -> str:
         """A sentence with the parameter that it begins with called as the page calls it."""
+        name = self._spoken_of(sentence)
+        symbol = self.study_class.parameters()[name].symbol if name else ""
+        return symbol + sentence.removeprefix(name) if symbol else sentence
+
+    def _refusal(self, sentence: str) -> str:
+        self._fault = self.named(sentence), self._spoken_of(sentence)
+        return self._fault[0]
+
+    def _spoken_of(self, sentence: str) -> str:
         name = re.split(" = | was ", sentence, maxsplit=1)[0]
-        declared = self.study_class.parameters().get(name)
-        return sentence if declared is None or not declared.symbol else declared.symbol + sentence.removeprefix(name)
+        return name if name in self.study_class.parameters() else ""
 
     # ---- links ---------------------------------------------------------------------------------------------------
 
@@ -356,7 +370,7 @@ class Session(param.Parameterized):
     def _adopt(self, study: Study, notices: list[str]) -> None:
         """Make ``study`` the present one as soon as its data are at hand."""
         if why := limits.too_large(study):
-            self.error = self.named(why)
+            self.error = self._refusal(why)
             return
         self._loader.abandon()
         self._next = None
@@ -471,7 +485,7 @@ class Session(param.Parameterized):
 
     def refuse(self, sentence: str) -> None:
         """Say why there is no answer, and wait for none."""
-        self.param.update(busy=False, stage="", progress=None, error=self.named(sentence))
+        self.param.update(busy=False, stage="", progress=None, error=self._refusal(sentence))
 
     def _preset_of(self, study: Study) -> str:
         for preset in study.presets:

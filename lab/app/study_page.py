@@ -257,6 +257,7 @@ def _sentence(text: str) -> str:
     """First letter up, a full stop at the end: a refusal as it stands on a page."""
     text = text.strip()
     first = text.split(" ", 1)[0]
-    if first.islower() and first.isalpha() and len(first) > 1 and " = " not in text[: len(first) + 3]:
+    named = text[len(first) :].startswith((" = ", " was "))  # a parameter
+    if first.islower() and first.isalpha() and len(first) > 1 and not named:
         text = text[0].upper() + text[1:]
     return escape(readable(text if text.endswith((".", "!", "?")) else text + "."))

@@ -1,12 +1,12 @@
 """The ``lab`` command. This module and the parser import nothing heavy, so that ``lab --help`` answers at once."""
 
-import gc
 import os
 import re
 import sys
 import warnings
 from typing import Any
 
+from lab.home import leave_imports
 from lab.inputs import SENTENCE, LeftOut, cut, sentence, shown
 
 from .parser import COMMANDS, Parser, Refusal
@@ -15,7 +15,7 @@ from .parser import COMMANDS, Parser, Refusal
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns 0 on success, 1 when a check fails, 2 on bad input."""
     if argv is None:
-        gc.disable()  # what is imported stays: no garbage is looked for in it, until ``lab.home.start``
+        leave_imports()
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_overview())

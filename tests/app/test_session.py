@@ -296,6 +296,17 @@ def test_a_refusal_stands_at_its_control_and_calls_it_as_the_page_does(session):
     assert session.named("data that are not there") == "data that are not there"
 
 
+def test_of_two_parameters_with_one_symbol_the_right_one_is_refused():
+    session = Session(find("inverse-problems"))
+    session.set_text("reddiff", "-1")
+    assert session.error.startswith("λ = -1.0 is not allowed")
+    assert session.at_fault == "reddiff"
+    session.set_text("red", "-1")
+    assert session.at_fault == "red"
+    session.error = "stopped before there was an answer"
+    assert session.at_fault == ""
+
+
 def test_controls_follow_from_the_declaration(session):
     found = items(session)
     assert list(found) == ["k", "gamma", "regularizer", "rate", "tolerance", "slow", "fail", "seed"]

@@ -91,12 +91,19 @@ def test_a_logarithmic_axis_has_ticks_from_end_to_end(low, high):
 
 @pytest.mark.parametrize(
     ("low", "high", "told"),
-    [(1e-5, 5e-5, {1e-5: "10⁻⁵", 2e-5: "2·10⁻⁵"}), (1e-8, 1e-2, {}), (0.1, 0.5, {})],
+    [
+        (1e-5, 5e-5, {1e-5: "10⁻⁵", 2e-5: "2·10⁻⁵"}),
+        (1.2e-5, 1.25e-5, {1.21e-5: "1.21·10⁻⁵"}),
+        (1e5, 3e5, {2e5: "200,000"}),
+        (1e-8, 1e-2, {}),
+        (0.1, 0.5, {}),
+    ],
 )
 def test_ticks_of_a_short_logarithmic_axis_are_numbers_as_one_reads_them(low, high, told):
     axis = hv.render(draw.plot(draw.curve([0, 1], [low, high]), logy=True), backend="bokeh").yaxis[0]
     assert {tick: axis.major_label_overrides.get(tick) for tick in told} == told
     assert bool(axis.major_label_overrides) == bool(told)
+    assert len({*axis.major_label_overrides.values()}) == len(axis.major_label_overrides)
 
 
 def test_a_live_logarithmic_axis_keeps_such_ticks_when_its_data_change():

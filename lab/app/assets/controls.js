@@ -103,11 +103,15 @@ export function render({model, el}) {
       part.element.classList.toggle("off", Boolean(off))
       const refused = name === state.at
       part.element.toggleAttribute("data-refused", refused)
-      if (refused) part.element.dataset.refused = state.refused
+      if (refused) {
+        part.element.dataset.refused = state.refused
+        const fold = part.element.closest("details")
+        if (fold) fold.open = true
+      }
       part.element.title = off || ""
       for (const input of part.element.querySelectorAll("input, select, button")) {
         input.disabled = Boolean(off)
-        input.setAttribute("aria-invalid", refused)
+        if (input.type !== "submit" && input.type !== "button") input.setAttribute("aria-invalid", refused)
       }
     }
   })

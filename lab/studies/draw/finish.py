@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.words import number
+from lab.words import readable
 
 from .look import THEMES, Theme
 
@@ -137,7 +137,8 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
                 if 0 < low < high and axis.ticker.tags != ["log", low, high]:
                     ticks = log_ticks(low, high)
                     axis.ticker = FixedTicker(ticks=ticks, tags=["log", low, high])
-                    axis.major_label_overrides = {tick: number(tick) for tick in ticks} if _are_spelt_out(ticks) else {}
+                    if _are_spelt_out(ticks) or axis.major_label_overrides:  # a browser forgets none that it once had
+                        axis.major_label_overrides = {tick: readable(f"{tick:,.6g}") for tick in ticks}
         if "finished" in fig.tags:
             if equal:  # HoloViews has just set the ranges back; a picture that jerks loses the hand that drags in it
                 _stretch(fig, share)
