@@ -161,7 +161,10 @@ class InverseProblems(Imaging):
             run = partial(meeting.answers, name, met, p.steps, p.seeds, strengths, made.key, loop)
             key = (given, name, p.seeds if name in SAMPLERS else 1, *_read(name, p))
             found = remembered(("answers", key), run, lambda found: bool(found.reason == Reason.CONVERGED))
-            worths[name] = remembered(("worth", key), lambda x=found.x: meeting.worth(x, made.clean, met))
+            ended = bool(found.reason == Reason.CONVERGED)
+            worths[name] = remembered(
+                ("worth", key), lambda x=found.x: meeting.worth(x, made.clean, met), lambda _, ended=ended: ended
+            )
             looked[name] = meeting.look(found.x, image, place, SHOWN)
             lost[name] = found.diverged.mean()
             reasons.append(found.reason)
