@@ -8,6 +8,7 @@ from lab import denoise, inverse, studies
 from lab.inverse import meeting
 from lab.inverse.meeting import METHODS, SAMPLERS
 from lab.numerics import pure
+from lab.studies.inverse import imaging
 from lab.studies.inverse.imaging import bed
 from lab.studies.inverse.inverse_problems import InverseProblems
 
@@ -189,3 +190,14 @@ def test_a_file_of_ten_lines_has_a_page(tmp_path):
     assert study.slug == "the-left-half"
     assert study().load().arrays["pixels"].shape == (40, 1, 6, 6)
     assert jnp.isfinite(study.inputs(study().load())["test"]).all()
+
+
+@pytest.mark.slow
+def test_what_a_stopped_run_leaves_behind_is_not_taken_by_the_next():
+    made = InverseProblems(seed=11, tests=2, seeds=2, steps=5, train=100)
+    assert made.run(lambda progress: True).attrs["reason"] == "stopped"
+    after = made.run()
+    imaging._REMEMBERED.clear()
+    fresh = made.run()
+    for name in fresh.data_vars:
+        np.testing.assert_allclose(after[name].values, fresh[name].values, rtol=1e-6, atol=1e-9, err_msg=name)
