@@ -18,7 +18,7 @@ class TopBar(View):
         super().__init__(self._told, sizing_mode=None)
         self._session = session
         self._address = address
-        session.param.watch(self._follow, ["back", "ahead", "study", "ghost", "result", "rough"])
+        session.param.watch(self._follow, ["back", "ahead", "study", "ghost", "result"])
         self._follow()
 
     def _told(self, message: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class TopBar(View):
             undo=bool(session.back),
             redo=bool(session.ahead),
             ghost=session.ghost is not None,
-            shown=session.result is not None and not session.rough,
+            shown=session.result is not None,
             title=session.study_class.title,
             paper=session.study_class.paper.short,
             link=session.study.as_link(),

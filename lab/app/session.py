@@ -80,7 +80,8 @@ class Session(param.Parameterized):
         self._moved: tuple[set[str], float] = set(), 0.0  # what changed last, and when
         self._step: tuple[Study, list[Study], list[Study]] | None = None  # of undo or redo, until its data are at hand
         self.preset = self._preset_of(self.study)
-        self._fault = "", ""
+        self._fault = "", ""  # the last refusal, and the parameter that it is about
+        self._haunts = False  # what is sketched becomes the ghost
         self._origin = self.preset  # the preset that ``reset`` goes to
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.close())
@@ -168,10 +169,15 @@ class Session(param.Parameterized):
             self._go(study, [*self.back, self.study], ahead)
 
     def haunt(self) -> None:
-        """Keep the result on show behind those that follow, to compare with; a second time let it go."""
+        """Keep the result on show behind those that follow, to compare with; a second time let it go.
+
+        Of a sketch the run is kept that it is a sketch of, once that has ended, unless another is asked for before.
+        """
         if self.ghost is not None:
             self.ghost = None
-        elif self.result is not None and not self.rough:
+        elif self.rough:
+            self._haunts = not self._haunts
+        elif self.result is not None:
             self.ghost = self.result
 
     def reset(self) -> None:
@@ -398,7 +404,7 @@ class Session(param.Parameterized):
 
     def _settle(self, study: Study, data: Data | None, notices: list[str]) -> None:
         assert data is not None
-        self._next = None
+        self._next, self._haunts = None, False
         self._remember(study)
         study, moved = study.fitted(data)
         state = {"study": study, "data": data, "notices": [*notices, *moved, *data.notices]}
@@ -475,6 +481,8 @@ class Session(param.Parameterized):
         told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
         told |= {"result": result, "rough": False, "stage": "", "progress": None}
         self.param.update(**told, fresh=True, busy=False)  # last: another thread that waits for them finds all the rest
+        if self._haunts:
+            self.ghost, self._haunts = result, False
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None

@@ -182,14 +182,8 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
         assert seconds[2] > 10 > seconds[1]  # moved, before any word from the server
         assert seconds[0] < 500  # milliseconds, of a machine that does more
         wait(lambda: page.wait_for_timeout(20) or (made[-1].session.fresh and not made[-1].session.rough))
-
-        def haunted():  # a press while the last of a run comes is none: a hand presses again
-            if page.locator("button", has_text="Ghost").is_enabled():
-                page.keyboard.press("g")
-                page.wait_for_timeout(3000)
-            return made[-1].session.ghost is not None or page.wait_for_timeout(20)
-
-        wait(haunted)
+        page.keyboard.press("g")
+        wait(lambda: page.wait_for_timeout(20) or made[-1].session.ghost is not None)
         page.get_by_role("button", name="More", exact=True).click()
         page.locator("h3", has_text=card.picture.title).wait_for(state="hidden")
         assert log.outside == []

@@ -397,6 +397,33 @@ def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compil
     made.close()
 
 
+def test_a_ghost_that_is_asked_for_of_a_sketch_is_the_run_that_it_is_a_sketch_of(monkeypatch, tmp_path):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    monkeypatch.setattr("lab.studies.contract.study._SKETCH", 0.0)
+    made, asked = Session(Gradual), []
+
+    def press(event):
+        if made.rough and not asked:
+            asked.append(float(made.result.gap))
+            made.haunt()
+
+    made.start()
+    settled(made)
+    made.param.watch(press, "result")
+    made.set(gamma=3.0, rate=0.01)
+    settled(made)
+    assert asked
+    assert made.ghost is made.result
+    assert float(made.ghost.gap) < asked[0]
+    made.haunt()
+    made.rough = True
+    made.haunt()
+    made.set(gamma=4.0)  # another one, before that has ended
+    settled(made)
+    assert made.ghost is None
+    made.close()
+
+
 def test_a_sketch_of_an_earlier_request_is_not_shown(session):
     study, result = session.study, session.result
     session.busy = True

@@ -28,7 +28,8 @@ const ticksOf = (item, scale) => {
 }
 const SMALL = {"-": "⁻", ...Object.fromEntries([..."0123456789"].map((d, i) => [d, "⁰¹²³⁴⁵⁶⁷⁸⁹"[i]]))}
 const figureOf = (v) => {  // as lab.words.number
-  const near = Math.abs(v) >= 1e3 && Math.abs(v) < 1e6 ? Math.round(v) : Number(v.toPrecision(4)), [mantissa, power] = near.toExponential().replace("e+", "e").split("e")
+  const near = Math.abs(v) >= 1e3 && Math.abs(v) < 1e6 ? Math.round(v) : Number(v.toPrecision(4))
+  const [mantissa, power] = near.toExponential().replace("e+", "e").split("e")
   const text = near && (power < -4 || power >= 6) ? `${mantissa}·10${power.replace(/./g, (c) => SMALL[c])}`.replace(/^(-?)1·/, "$1")
     : near.toLocaleString("en", {maximumFractionDigits: 8})
   return text.replace("-", "−")
