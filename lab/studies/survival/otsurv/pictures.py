@@ -233,8 +233,8 @@ _OT: dict[str, Any] = {"when": {"pooling": ("ot",)}, "why": "mean and attention 
 PICTURES = Pictures(
     Picture("km", "High and low risk", "Share of the test bags without event, above (solid) and below (dashed) the median "
             "risk, with log-log 95% bands.", _km),
-    Picture("slide", "One patient's bag of patches", "First what each patch is, the rarer kinds stronger; then a colour for the "
-            "prototype that it goes to, the fainter the less of it is pooled.", _slide, share=1.3),
+    Picture("slide", "One patient's bag of patches", "First what each patch is, the rarer kinds stronger; then a colour for "
+            "the prototype that it goes to, the fainter the less of it is pooled.", _slide, share=1.3),
     Picture("truth", "Risk against the truth", "Each bag, in grey those of the training; the order is right where "
             "the points rise.", _truth, needs=("true_risk",)),
     Picture("plan", "Cost and plan", "Of the shown bag: the cost to each prototype, and which share of each patch goes to it "
