@@ -161,9 +161,9 @@ class InverseProblems(Imaging):
             run = partial(meeting.answers, name, met, p.steps, p.seeds, strengths, made.key, loop)
             key = (given, name, p.seeds if name in SAMPLERS else 1, *_read(name, p))
             found = remembered(("answers", key), run, lambda found: bool(found.reason == Reason.CONVERGED))
-            ended = bool(found.reason == Reason.CONVERGED)
             worths[name] = remembered(
-                ("worth", key), lambda x=found.x: meeting.worth(x, made.clean, met), lambda _, ended=ended: ended
+                ("worth", key), lambda x=found.x: meeting.worth(x, made.clean, met),
+                lambda _, reason=found.reason: bool(reason == Reason.CONVERGED),
             )
             looked[name] = meeting.look(found.x, image, place, SHOWN)
             lost[name] = found.diverged.mean()
