@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
+from lab.numerics import random
 from lab.numerics.jit import jit
 
 type Shape = tuple[int, int, int]
@@ -210,7 +211,7 @@ class Denoiser(eqx.Module):
         clean = _real(images)
         if clean.ndim - self._axes(clean) != 1 or not len(clean):
             raise ValueError(f"the images have shape {clean.shape}, but (count, {self.n}) is needed")
-        noise = jax.random.normal(key, clean.shape, clean.dtype)
+        noise = random.normal(key, clean.shape, clean.dtype)
         levels = jnp.atleast_1d(jnp.asarray(sigmas, clean.dtype))
         each = [((self(clean + s * noise, s) - clean) ** 2).reshape(len(clean), -1).mean(axis=1) for s in levels]
         each = jnp.stack(each)

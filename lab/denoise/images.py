@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
 from lab import precision
+from lab.numerics.jit import jit
 
 _DENSE = 4096  # up to this many pixels the covariance is formed
 _RANK = 1000  # of the basis above it
@@ -181,6 +182,7 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
     )
 
 
+@jit
 def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
     r"""The eigenbasis of the covariance of numbers, $S = U\,\mathrm{diag}(\lambda)\,U^\top$, as a pure function.
 

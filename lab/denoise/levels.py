@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.metrics import mse
+from lab.numerics import random
 
 
 class ByLevel(Denoiser):
@@ -94,7 +95,7 @@ def calibrated(
         [4.0]
     """
     levels = np.sort(np.asarray(sigmas, float).reshape(-1))
-    noise = jax.random.normal(key, images.shape, images.dtype)
+    noise = random.normal(key, images.shape, images.dtype)
     made, errors = [make(value) for value in values], np.empty((len(levels), len(values)))
     for i, sigma in enumerate(levels):
         x = images + jnp.asarray(sigma, images.dtype) * noise

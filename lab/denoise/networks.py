@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from lab.choices import choices, chosen
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.images import Images
-from lab.numerics import Loop, pure
+from lab.numerics import Loop, pure, random
 from lab.numerics.mixtures import standard
 from lab.paths.laws import Empirical
 from lab.paths.network import Residual, time_features
@@ -193,7 +193,7 @@ class Transformer(eqx.Module):
             raise ValueError(f"images of {h} x {w} pixels were given, but patches of {patch} must fit in them")
         keys = iter(jax.random.split(key, 4 + 4 * depth))
         self.enter = _weights(next(keys), c * patch**2, width, dtype)
-        self.places = 0.3 * jax.random.normal(next(keys), (h // patch * (w // patch), width), dtype)
+        self.places = 0.3 * random.normal(next(keys), (h // patch * (w // patch), width), dtype)
         self.embed = _weights(next(keys), 1 + 2 * _FREQUENCIES, width, dtype)
         self.layers = tuple(
             (
@@ -230,7 +230,7 @@ def _level(tokens: Array) -> Array:
 
 
 def _weights(key: Array, have: int, want: int, dtype: Any) -> Array:
-    return jax.random.normal(key, (have, want), dtype) / have**0.5
+    return random.normal(key, (have, want), dtype) / have**0.5
 
 
 type Kind = Literal["U-Net", "perceptron", "transformer"] | str

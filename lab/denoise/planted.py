@@ -9,7 +9,6 @@ so that every output pixel looks at the same image u, a whitened copy of P, near
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -17,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.denoise.base import Shape
 from lab.denoise.images import Spectrum
+from lab.numerics import random
 
 
 def letter(shape: Shape) -> np.ndarray:
@@ -47,7 +47,7 @@ def plant(key: PRNGKeyArray, x: Float[Array, "b n"], pattern: Any, strength: Arr
         pattern: P, of norm 1, (C, H, W) or (n,).
         strength: c, traced.
     """
-    g = jax.random.normal(key, (len(x), 1), x.dtype)
+    g = random.normal(key, (len(x), 1), x.dtype)
     return x + jnp.asarray(strength, x.dtype) * g * jnp.asarray(pattern, x.dtype).reshape(1, -1)
 
 

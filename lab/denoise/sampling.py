@@ -6,7 +6,6 @@ DDIM is Euler's method for $dx / d\sigma = (x - D(x, \sigma)) / \sigma$, and Heu
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -14,7 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.denoise.base import Denoiser
-from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics import Loop, Method, Reason, pure, random, tell
 
 
 class Samples(NamedTuple):
@@ -142,7 +141,7 @@ def start(
         >>> x.shape, bool(abs((x**2).mean() / 10 - 1) < 0.2)  # 1 + 3^2
         ((500, 2), True)
     """
-    noise = jax.random.normal(key, (count, n), dtype)
+    noise = random.normal(key, (count, n), dtype)
     sigma = jnp.asarray(sigma, dtype)
     return noise * (jnp.sqrt(1 + sigma**2) if vp else sigma)
 

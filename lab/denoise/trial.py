@@ -57,20 +57,20 @@ def trial(
     dtype = wide if len(train) * n**2 <= _WIDE else jnp.float32
     rng = [np.random.default_rng(seeds) for seeds in (seed, [seed, 1], [seed, 2])]
     noise = jnp.asarray(rng[0].standard_normal((len(test), n)), dtype)
-    start = jnp.asarray(rng[1].standard_normal((samples, n)), dtype) * float(np.sqrt(1 + level**2))
+    start = jnp.asarray(rng[1].standard_normal((samples, n)).astype(dtype) * np.sqrt(1 + level**2).astype(dtype))
     g = jnp.asarray(rng[2].standard_normal(len(train) + len(test)), dtype)
     planted = jnp.asarray(letter(shape), wide) if pattern is None else pool(pattern[None], by)[0]
-    planted = planted.reshape(n) / jnp.linalg.norm(planted.reshape(n))
-    pixels, clean, spectrum = _images(train, test, g, jnp.asarray(strength), planted, by)
+    pixels, clean, spectrum, planted = _images(train, test, g, jnp.asarray(strength), planted, by)
     return Trial(pixels, clean, noise, start, spectrum, planted)
 
 
 @jit
 def _images(
     train: Array, test: Array, g: Array, strength: Array, pattern: Array, by: int
-) -> tuple[Array, Array, Spectrum]:
+) -> tuple[Array, Array, Spectrum, Array]:
     dtype = g.dtype
+    pattern = pattern.reshape(-1) / jnp.linalg.norm(pattern.reshape(-1))
     added = (strength.astype(dtype) * g)[:, None] * pattern.astype(dtype)[None, :]
     pixels = pool(train, by).astype(dtype).reshape(len(train), -1) + added[: len(train)]
     clean = pool(test, by).astype(dtype).reshape(len(test), -1) + added[len(train) :]
-    return pixels, clean, dense_spectrum(pixels)
+    return pixels, clean, dense_spectrum(pixels), pattern

@@ -51,30 +51,39 @@ def decide(method: Flair, noise: ArrayLike, key: PRNGKeyArray, seeds: int, loop:
 
     The method's own calibration, where it has one, is replaced by that of this denoiser.
     """
-    law, task = prior(), given(noise)
+    law, task, clean, second, third = _begun(noise, key)
     denoiser = Posterior(law, SHAPE)
-    first, second, third = jax.random.split(key, 3)
     if method.calibration is not None:
-        method = method._replace(calibration=calibrate(denoiser, law.sample(first, _CLEAN), second))
-    paths, ends, reasons = [], [], []
+        method = method._replace(calibration=calibrate(denoiser, clean, second))
+    ways, reasons = [], []
     for each in (method, method._replace(adjust_scale=0.0)):
         found = solve(task, denoiser, each, key=third, seeds=seeds, keep=True, loop=loop)
         assert found.beside is not None
-        way = found.beside["x_t"].reshape(-1, seeds, 2)
-        way = jnp.where(jnp.arange(len(way))[:, None, None] < found.iterations, way, jnp.nan)
-        ends.append(found.x.reshape(seeds, 2))
-        paths.append(jnp.concatenate([way, ends[-1][None]]))
+        ways.append((found.beside["x_t"], found.x, jnp.asarray(found.iterations)))
         reasons.append(found.reason)
-    both = jnp.stack(ends)
-    return Answers(jnp.stack(paths), *_beside(law, posterior(task, law), both), first_failure(*reasons))
+    return Answers(*_beside(law, task, ways), first_failure(*reasons))
 
 
 @jit
-def _beside(law: Mixture, known: Mixture, ends: Float[Array, "ways seeds 2"]) -> tuple[Array, Array, Array]:
+def _begun(noise: ArrayLike, key: PRNGKeyArray) -> tuple[Mixture, Problem, Array, PRNGKeyArray, PRNGKeyArray]:
+    """The law and the measurement, draws to calibrate on with the key of their noise, and the key of the answers."""
+    law, (first, second, third) = prior(), jax.random.split(key, 3)
+    return law, given(noise), law.sample(first, _CLEAN), second, third
+
+
+@jit
+def _beside(law: Mixture, task: Problem, ways: list[tuple[Array, Array, Array]]) -> tuple[Array, Array, Array, Array]:
+    known, paths, ends = posterior(task, law), [], []
+    for seen, found, iterations in ways:
+        way, end = seen.reshape(len(seen), -1, 2), found.reshape(-1, 2)
+        way = jnp.where(jnp.arange(len(way))[:, None, None] < iterations, way, jnp.nan)
+        paths.append(jnp.concatenate([way, end[None]]))
+        ends.append(end)
+    ends = jnp.stack(ends)
     mode = jax.vmap(law.responsibilities)(ends).argmax(axis=2)
     shares = jax.nn.one_hot(mode, len(law.weights)).mean(axis=1)
     distance = jax.vmap(lambda x: _wasserstein(known, x[:, 0]))(ends)
-    return mode, jnp.concatenate([known.weights[None], shares]), distance
+    return jnp.stack(paths), mode, jnp.concatenate([known.weights[None], shares]), distance
 
 
 def _wasserstein(known: Mixture, x: Float[Array, " seeds"]) -> Float[Array, ""]:

@@ -26,6 +26,7 @@ from lab.inverse.operators import Linear, Operator, Shape
 from lab.inverse.problems import Problem
 from lab.inverse.solving import each
 from lab.inverse.tomography import radon
+from lab.numerics import random
 from lab.numerics.jit import jit
 
 type LinearDamage = Literal[
@@ -184,7 +185,7 @@ def posterior_samples(
     has the law of the posterior.
     """
     one = Problem(problem.operator, problem.y[image][None], problem.noise)
-    return _conditioned(each(one, count), spectrum, key)
+    return _conditioned(one, spectrum, key, count)[0]
 
 
 def posterior_draw(
@@ -200,26 +201,27 @@ def posterior_draws(
     """Exact draws for each image, under the prior that ``known`` is of."""
     if known.weights is not None:
         return _among(pixels, known.weights, key, seeds)
-    return _conditioned(each(problem, seeds), spectrum, key).reshape(_several(problem), seeds, -1)
+    return _conditioned(problem, spectrum, key, seeds)
 
 
 @jit
 def _among(pixels: Array, weights: Array, key: PRNGKeyArray, seeds: int) -> Array:
-    return pixels[jax.random.categorical(key, jnp.log(weights)[:, None], shape=(len(weights), seeds))]
+    return pixels[random.categorical(key, jnp.log(weights)[:, None], shape=(len(weights), seeds))]
 
 
 @jit
-def _conditioned(problem: Problem, spectrum: Spectrum, key: PRNGKeyArray) -> Float[Array, "images n"]:
-    """One draw for each measurement."""
+def _conditioned(problem: Problem, spectrum: Spectrum, key: PRNGKeyArray, seeds: int) -> Float[Array, "images seeds n"]:
+    """Draws for each measurement."""
+    images, problem = _several(problem), each(problem, seeds)
     made = problem.operator
     first, second, third = jax.random.split(key, 3)
-    eps = jax.random.normal(first, (_several(problem), len(spectrum.mean)), problem.y.real.dtype)
+    eps = random.normal(first, (_several(problem), len(spectrum.mean)), problem.y.real.dtype)
     # the symmetric root of S: signs and turns of its eigenvectors are free, and the compiler chooses them
     x = spectrum.mean[None] + ((eps @ spectrum.vectors) * jnp.sqrt(spectrum.values)[None]) @ spectrum.vectors.T
     y = made(x.reshape(-1, *made.inputs))
-    noise = jax.random.normal(second, y.shape, y.real.dtype)
+    noise = random.normal(second, y.shape, y.real.dtype)
     if made.is_complex:
-        noise = noise + 1j * jax.random.normal(third, y.shape, y.real.dtype)
+        noise = noise + 1j * random.normal(third, y.shape, y.real.dtype)
     off = problem.y - y - jnp.where(made.noisy, problem.noise * noise, 0)
     centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
-    return x + gaussian_posterior(Problem(made, off, problem.noise), centred).mean
+    return (x + gaussian_posterior(Problem(made, off, problem.noise), centred).mean).reshape(images, seeds, -1)

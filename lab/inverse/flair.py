@@ -24,11 +24,11 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from lab.choices import check_choices, chosen
 from lab.denoise.base import Denoiser
 from lab.denoise.posterior import Wiener
-from lab.inverse.operators import Linear, known
+from lab.inverse.operators import Linear, Operator, known
 from lab.inverse.problems import Problem
 from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
 from lab.inverse.spectral import prepared
-from lab.numerics import Loop
+from lab.numerics import Loop, random
 from lab.numerics import Method as Iteration
 from lab.numerics.jit import jit
 
@@ -109,13 +109,13 @@ def calibrate(denoiser: Denoiser, images: Any, key: PRNGKeyArray) -> Calibration
     low, high = denoiser.sigma_range
     levels = np.clip(inner / (1 - inner), low, high)
     if isinstance(denoiser, Wiener) and images is None:
-        found = jax.vmap(denoiser.expected_error)(jnp.asarray(levels))
+        found = _expected(denoiser, levels)
     else:
         clean = jnp.asarray(images)
         if clean.size == 0 or clean.size % denoiser.n or clean.shape[-1] not in (denoiser.n, denoiser.shape[-1]):
             raise ValueError(f"the images have shape {clean.shape}, but (count, {denoiser.n}) is needed")
         found = _errors(denoiser, clean.reshape(-1, denoiser.n), jnp.asarray(levels, clean.dtype), key)
-    return Calibration(jnp.asarray(t), found / jnp.asarray(inner) ** 2)
+    return Calibration(jnp.asarray(t), _scaled(found, inner))
 
 
 def calibrated(prior: Denoiser, held: Any, key: PRNGKeyArray) -> Calibration:
@@ -151,7 +151,7 @@ def calibrated(prior: Denoiser, held: Any, key: PRNGKeyArray) -> Calibration:
     if not isinstance(prior, Wiener):
         return calibrate(prior, held, key)
     own = calibrate(prior, None, key)
-    alive = own.weights(1.0).max() > 0
+    alive = _alive(own)
     if known(alive) and bool(alive):
         return own
     seen = calibrate(prior, held, key)
@@ -159,9 +159,25 @@ def calibrated(prior: Denoiser, held: Any, key: PRNGKeyArray) -> Calibration:
 
 
 @jit
+def _expected(denoiser: Wiener, levels: Any) -> Float[Array, " times"]:
+    return jax.vmap(denoiser.expected_error)(levels)
+
+
+@jit
+def _scaled(error: Array, t: Any) -> Float[Array, " times"]:
+    return error / t**2
+
+
+@jit
+def _alive(own: Calibration) -> Bool[Array, ""]:
+    """Whether something is left to weigh."""
+    return own.weights(1.0).max() > 0
+
+
+@jit
 def _errors(denoiser: Denoiser, clean: Array, levels: Array, key: PRNGKeyArray) -> Float[Array, " times"]:
     """The mean squared error a pixel at each level, of one noise; level by level, so that it is one small program."""
-    noise = jax.random.normal(key, clean.shape, clean.dtype)
+    noise = random.normal(key, clean.shape, clean.dtype)
     return jax.lax.map(lambda s: ((denoiser.denoise(clean + s * noise, s) - clean) ** 2).mean(), levels)
 
 
@@ -232,7 +248,7 @@ class Flair(NamedTuple):
     ) -> Reconstruction:
         """See ``inverse.solve``."""
         self.check()
-        made, dtype = problem.operator, start.dtype
+        made = problem.operator
         how = self.data
         if how == "auto":
             how = "project" if hasattr(made, "seen") else "prox" if isinstance(made, Linear) else "sgd"
@@ -246,29 +262,24 @@ class Flair(NamedTuple):
                     "data = 'project' needs a pseudo-inverse, which is not known here: choose 'prox'"
                 ) from unknown
             problem = Problem(made, problem.y, problem.noise)
-        times = self.times().astype(dtype)
-        adjust = jnp.clip(jnp.asarray(self.adjust_scale, dtype) * SCHEDULES[self.adjust](times), 0, 1)
-        squared = made.norm().astype(dtype) ** 2 if isinstance(made, Linear) else jnp.ones((), dtype)
-        first = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 2**30), start.shape[1:], dtype))(keys)
-        task = _Task(
-            problem,
-            denoiser,
-            times,
-            self.weights().astype(dtype),
-            adjust,
-            squared,
-            jnp.asarray(self.data_rate, dtype),
-            keys,
-            start,
-            first,
-            jnp.asarray(self.data_steps, jnp.int32),
-            how,
-            keep,
-        )
+        numbers = _numbers(self, made, keys, start)
+        task_of: Any = _Task
+        task = task_of(problem, denoiser, *numbers, keys, start, jnp.asarray(self.data_steps, jnp.int32), how, keep)
         found = loop(_TURNS, task, max_iterations=self.steps)
         state: Any = found.state
         beside = {"x_t": state.noisy, "x1_hat": state.ends} if keep else None
         return answer(found, state.mu, state.lost)._replace(beside=beside)
+
+
+@jit
+def _numbers(method: Flair, made: Operator, keys: Key[Array, " seeds"], start: Array) -> tuple[Array, ...]:
+    """Those of ``_Task`` that a method, an operator and keys decide."""
+    dtype = start.dtype
+    times = method.times().astype(dtype)
+    adjust = jnp.clip(jnp.asarray(method.adjust_scale, dtype) * SCHEDULES[method.adjust](times), 0, 1)
+    squared = made.norm().astype(dtype) ** 2 if isinstance(made, Linear) else jnp.ones((), dtype)
+    first = jax.vmap(lambda key: random.normal(jax.random.fold_in(key, 2**30), start.shape[1:], dtype))(keys)
+    return times, method.weights().astype(dtype), adjust, squared, jnp.asarray(method.data_rate, dtype), first
 
 
 class _Task(eqx.Module):
@@ -279,9 +290,9 @@ class _Task(eqx.Module):
     adjust: Float[Array, " steps"]
     squared: Float[Array, ""]  # |A|^2
     data_rate: Float[Array, ""]
+    first: Float[Array, "seeds n"]  # the noise end that the first step knows
     keys: Key[Array, " seeds"]
     start: Float[Array, "seeds n"]
-    first: Float[Array, "seeds n"]  # the noise end that the first step knows
     data_steps: Int[Array, ""]
     data: str = eqx.field(static=True)
     keep: bool = eqx.field(static=True)

@@ -3,13 +3,13 @@ r"""Magnetic resonance with few measurements: some frequencies of the orthonorma
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from lab.inverse.operators import Basis, Linear, Shape, known, turned
+from lab.numerics import random
 
 _CENTRE = 0.08  # of the lines, always measured
 
@@ -122,6 +122,6 @@ def lines(key: PRNGKeyArray, sides: tuple[int, int], acceleration: ArrayLike) ->
     count = jnp.maximum(1, jnp.round(w / jnp.asarray(acceleration)))
     centre = jnp.minimum(count, max(1, round(_CENTRE * w)))
     frequency = jnp.abs(jnp.fft.fftfreq(w) * w)
-    score = jnp.where(frequency <= centre // 2, -1.0, jax.random.uniform(key, (w,)))
+    score = jnp.where(frequency <= centre // 2, -1.0, random.uniform(key, (w,)))
     rank = jnp.argsort(jnp.argsort(score))
     return jnp.broadcast_to(rank[None, :] < count, (h, w))

@@ -49,6 +49,7 @@ from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_
 from lab.inverse.spectral import basis, pulled, short
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
+from lab.numerics.jit import jit
 
 
 class _Walk(NamedTuple):
@@ -347,18 +348,23 @@ class DDRM(NamedTuple):
         _linear(problem, "DDRM")
         _between("eta", self.eta)
         _between("eta_b", self.eta_b)
-        dtype = start.dtype
-        levels = [jnp.sqrt((1 - a) / a) for a in _products(self.steps, self.levels, dtype)]
-        numbers = [jnp.asarray(z, dtype) for z in (self.eta, self.eta_b)]
         found = basis(problem.operator)  # type: ignore[arg-type]
-        seen = jax.vmap(found.found.apply)(problem.y).astype(dtype)
-        s = found.values.astype(dtype)
-        deviation = jnp.where(s > 0, problem.noise / jnp.where(s > 0, s, 1), jnp.inf)
+        seen = _along(found, problem, *_products(self.steps, self.levels, start.dtype))
+        numbers = [jnp.asarray(z, start.dtype) for z in (self.eta, self.eta_b)]
         task_of: Any = _Restored
-        task = task_of(problem, denoiser, found.turn, seen, deviation, *levels, *numbers, keys, start, keep)
+        task = task_of(problem, denoiser, found.turn, *seen, *numbers, keys, start, keep)
         done = loop(_RESTORED, task, max_iterations=self.steps)
         state: Any = done.state
         return answer(done, state.x, state.lost)
+
+
+@jit
+def _along(found: Basis, problem: Problem, now: Array, then: Array) -> tuple[Array, Array, Array, Array]:
+    """The measurements along the singular vectors and their noise; the levels, of the products."""
+    s = found.values.astype(now.dtype)
+    deviation = jnp.where(s > 0, problem.noise / jnp.where(s > 0, s, 1), jnp.inf)
+    first, second = (jnp.sqrt((1 - a) / a) for a in (now, then))
+    return jax.vmap(found.found.apply)(problem.y).astype(now.dtype), deviation, first, second
 
 
 class _Restored(eqx.Module):

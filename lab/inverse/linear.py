@@ -10,6 +10,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from lab.inverse.operators import Basis, Linear, Shape, checked, decomposed, known, turned
+from lab.numerics import random
+from lab.numerics.jit import jit
 
 
 class Identity(Linear):
@@ -109,7 +111,12 @@ def scattered(key: PRNGKeyArray, sides: tuple[int, int], share: ArrayLike) -> Bo
     """
     if known(share) and not 0 < np.asarray(share) <= 1:
         raise ValueError(f"share = {share}, but of the pixels a part above 0, at most all, must be seen")
-    count = jnp.maximum(1, jnp.round(jnp.asarray(share) * sides[0] * sides[1]))
+    return _scattered(key, sides, jnp.asarray(share))
+
+
+@jit
+def _scattered(key: PRNGKeyArray, sides: tuple[int, int], share: Array) -> Bool[Array, "h w"]:
+    count = jnp.maximum(1, jnp.round(share * sides[0] * sides[1]))
     return (jax.random.permutation(key, sides[0] * sides[1]) < count).reshape(sides)
 
 
@@ -167,7 +174,7 @@ def free_form(
         True
     """
     h, w = sides
-    places = jax.random.uniform(key, (strokes, 5, 2)) * jnp.asarray([[[h - 1, w - 1]]])
+    places = random.uniform(key, (strokes, 5, 2)) * jnp.asarray([[[h - 1, w - 1]]])
     i, j = jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")
     pixels = jnp.stack([i, j], axis=-1).reshape(-1, 1, 2).astype(places.dtype)
     first, last = places[:, :-1].reshape(-1, 2), places[:, 1:].reshape(-1, 2)

@@ -113,6 +113,15 @@ class Split(NamedTuple):
     w: Float[Array, "Z H W"]
 
 
+@jit
+def _scaled(problem: Problem) -> tuple[Array, Array, Array]:
+    """A measurement in units where the operator has norm 1, its adjoint there, and the unit."""
+    made: Any = problem.operator
+    scale = (1 / made.norm()).astype(problem.y.real.dtype)
+    y = problem.y * scale
+    return y, scale * made.adjoint(y), scale
+
+
 class Data(eqx.Module):
     """A measured volume, in units where the operator has norm 1."""
 
@@ -149,9 +158,7 @@ class Data(eqx.Module):
                     f"rho = {rho} is above the squared norm of the operator, 1: a diffusion diverges", stacklevel=3
                 )
         dtype = problem.y.real.dtype
-        scale = (1 / made.norm()).astype(dtype)
-        y = problem.y * scale
-        return cls(made, y, scale * made.adjoint(y), scale, jnp.asarray(lam, dtype), jnp.asarray(rho, dtype), periodic)
+        return cls(made, *_scaled(problem), jnp.asarray(lam, dtype), jnp.asarray(rho, dtype), periodic)
 
     def apply(self, x: Array) -> Array:
         return self.scale * self.operator.apply(x)

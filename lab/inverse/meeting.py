@@ -180,8 +180,8 @@ def solver(name: str, of: Meeting, steps: int, strengths: Strengths) -> Method:
     """
     match name:
         case "total variation":
-            images = of.pixels.reshape(-1, *of.problem.operator.inputs)
-            return Variation(lam=jnp.asarray(strengths.variation) / _roughness(images), steps=_STEPS)
+            lam = _by_roughness(jnp.asarray(strengths.variation), of.pixels, of.problem.operator.inputs)
+            return Variation(lam=lam, steps=_STEPS)
         case "PnP-ADMM":
             return PlugAndPlay(strengths.plug, steps=steps)
         case "PnP-HQS":
@@ -251,9 +251,9 @@ def _exact(of: Meeting, key: PRNGKeyArray, seeds: int) -> Float[Array, "images s
 
 
 @jit
-def _roughness(images: Float[Array, "N C H W"]) -> Float[Array, ""]:
-    """The mean length of a difference between neighbours."""
-    return jax.lax.map(lambda x: lengths(gradient(x)).mean(), images).mean()
+def _by_roughness(strength: Array, pixels: Float[Array, "N n"], inputs: tuple[int, ...]) -> Float[Array, ""]:
+    """A strength in units of the mean length of a difference between neighbours."""
+    return strength / jax.lax.map(lambda x: lengths(gradient(x)).mean(), pixels.reshape(-1, *inputs)).mean()
 
 
 class Worth(NamedTuple):
@@ -298,7 +298,7 @@ def worth(x: Float[Array, "images seeds n"], clean: Float[Array, "images n"], of
         wide = jnp.sqrt(x.var(axis=1, ddof=1).mean(axis=1))
         ends = jnp.asarray([(1 - LEVEL) / 2, (1 + LEVEL) / 2], x.dtype)
         low, high = jnp.quantile(x, ends, axis=1)
-        held = (clean >= low) & (clean <= high) & alive[None]
+        held = metrics.between(clean, low, high) & alive[None]
         inside = held.sum(axis=1) / jnp.maximum(alive.sum(), 1)
     single = metrics.psnr(x, truth, axes=1).mean(axis=1)
     return Worth(single, metrics.psnr(middle, clean, axes=1), alike, away, near, wide, inside)

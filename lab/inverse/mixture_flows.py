@@ -19,6 +19,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.inverse.operators import known
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
 
@@ -38,8 +39,8 @@ class Posteriors(NamedTuple):
     def sample(self, key: PRNGKeyArray) -> Float[Array, "n d"]:
         """One draw for each y."""
         first, second = jax.random.split(key)
-        chosen = jax.random.categorical(first, jnp.log(self.weights), axis=1)
-        z = jax.random.normal(second, (len(chosen), self.means.shape[2]), self.means.dtype)
+        chosen = random.categorical(first, jnp.log(self.weights), axis=1)
+        z = random.normal(second, (len(chosen), self.means.shape[2]), self.means.dtype)
         spread = jnp.einsum("nab,nb->na", _root(self.covariances)[chosen], z)
         return jnp.take_along_axis(self.means, chosen[:, None, None], axis=1)[:, 0] + spread
 

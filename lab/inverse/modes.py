@@ -16,7 +16,7 @@ from lab.denoise.posterior import Posterior
 from lab.inverse.linear import Mask
 from lab.inverse.problems import Problem, posterior, problem
 from lab.inverse.solving import Method, solve
-from lab.numerics import Loop
+from lab.numerics import Loop, random
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture
 
@@ -56,26 +56,22 @@ def given(noise: ArrayLike) -> Problem:
 
 def descend(method: Method, noise: ArrayLike, key: PRNGKeyArray, seeds: int, loop: Loop) -> Descent:
     """Seeds from places of their own, drawn from N(0, 1/4), with the exact denoiser of the prior; NaN after it was stopped."""
-    law, task = prior(), given(noise)
-    start = _START * jax.random.normal(jax.random.fold_in(key, 1), (seeds, 2))
-    begun = start.reshape(seeds, *SHAPE)
-    found = solve(task, Posterior(law, SHAPE), method, key=key, seeds=seeds, start=begun, keep=True, loop=loop)
+    law, task, start = _begun(noise, key, seeds)
+    found = solve(task, Posterior(law, SHAPE), method, key=key, seeds=seeds, start=start, keep=True, loop=loop)
     assert found.path is not None
-    path = found.path.reshape(-1, seeds, 2)
-    return Descent(
-        *_beside(law, task, start, path, found.x.reshape(seeds, 2), jnp.asarray(found.iterations)), found.reason
-    )
+    return Descent(*_beside(law, task, start, found.path, found.x, jnp.asarray(found.iterations)), found.reason)
+
+
+@jit
+def _begun(noise: ArrayLike, key: PRNGKeyArray, seeds: int) -> tuple[Mixture, Problem, Array]:
+    return prior(), given(noise), _START * random.normal(jax.random.fold_in(key, 1), (seeds, *SHAPE))
 
 
 @jit
 def _beside(
-    prior: Mixture,
-    task: Problem,
-    start: Array,
-    path: Float[Array, "steps seeds 2"],
-    ends: Float[Array, "seeds 2"],
-    steps: Array,
+    prior: Mixture, task: Problem, start: Array, path: Array, ends: Array, steps: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
+    start, ends, path = start.reshape(-1, 2), ends.reshape(-1, 2), path.reshape(len(path), -1, 2)
     law = posterior(task, prior)
     belongs = law.responsibilities(ends)
     count, hidden = belongs.sum(axis=0), ends[:, 1]

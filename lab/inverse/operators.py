@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
+from lab.numerics import random
 from lab.numerics.jit import jit
 
 type Shape = tuple[int, ...]
@@ -286,7 +287,7 @@ def operator(
             )
         return Function(function=function, inputs=tuple(inputs))
     made = _LinearFunction(function=function, inputs=tuple(inputs), transpose=adjoint)
-    one, other = (jax.random.normal(key, made.inputs) for key in jax.random.split(jax.random.key(0)))
+    one, other = (random.normal(key, made.inputs) for key in jax.random.split(jax.random.key(0)))
     together, apart = made(one + 2 * other), made(one) + 2 * made(other)
     scale = float(jnp.linalg.norm(apart)) or 1.0
     off = float(jnp.linalg.norm(together - apart)) / scale
@@ -324,9 +325,9 @@ def adjoint_error(made: Linear, key: PRNGKeyArray | None = None) -> float:
         True
     """
     first, second, third = jax.random.split(jax.random.key(0) if key is None else key, 3)
-    x = jax.random.normal(first, made.inputs)
-    y = jax.random.normal(second, made.outputs)
-    y = y + 1j * jax.random.normal(third, made.outputs) if made.is_complex else y
+    x = random.normal(first, made.inputs)
+    y = random.normal(second, made.outputs)
+    y = y + 1j * random.normal(third, made.outputs) if made.is_complex else y
     ax, aty = made(x), made.adjoint(y)
     off = jnp.abs(jnp.vdot(ax, y).real - jnp.vdot(x, aty))
     return float(off / (jnp.linalg.norm(ax) * jnp.linalg.norm(y)))
@@ -377,7 +378,7 @@ def _norm(made: Linear) -> Array:
         _, value, before, count = carry
         return (jnp.abs(value - before) > 4 * jnp.finfo(dtype).eps * value) & (count < _POWER)
 
-    x = jax.random.normal(jax.random.key(0), made.inputs, dtype)
+    x = random.normal(jax.random.key(0), made.inputs, dtype)
     start = x / jnp.linalg.norm(x), jnp.asarray(0.0, dtype), jnp.asarray(-1.0, dtype), jnp.int32(0)
     return jnp.sqrt(jax.lax.while_loop(unsettled, improve, start)[1])
 

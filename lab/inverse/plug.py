@@ -28,6 +28,7 @@ from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_
 from lab.inverse.spectral import pulled, short
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
+from lab.numerics.jit import jit
 
 _BEYOND = 1e6  # times start, data and noise: what a denoiser that expands drives farther does not come back
 
@@ -68,22 +69,28 @@ class PlugAndPlay(NamedTuple):
             value = getattr(self, name)
             if value is not None and known(value) and not float(np.asarray(value)) > 0:
                 raise ValueError(f"{name} = {value}, but it must be above 0")
-        dtype = start.dtype
-        last = jnp.asarray(self.sigma, dtype)
-        first = last if self.first is None else jnp.asarray(self.first, dtype)
-        levels = first * (last / first) ** jnp.linspace(0.0, 1.0, self.steps, dtype=dtype)
         found = None if self.scheme == "red" else short(problem.operator)
-        largest = problem.operator.norm() if found is None else found.values.max()
-        squared = largest.astype(dtype) ** 2
-        numbers = [jnp.asarray(z, dtype) for z in (self.lam, self.rate)]
+        numbers = _numbers(self, problem, found, start)
         task_of: Any = _Task
-        made: Any = problem.operator
-        backs = jax.vmap(lambda y: made.back(y).ravel())(problem.y)
-        limit = _BEYOND * (jnp.abs(start).max() + jnp.abs(backs).max() / squared + levels.max())
-        task = task_of(problem, denoiser, found, levels, squared, *numbers, start, limit, self.scheme, self.inner, keep)
+        task = task_of(problem, denoiser, found, *numbers, start, self.scheme, self.inner, keep)
         found = loop(_TURNS, task, max_iterations=self.steps)
         state: Any = found.state
         return answer(found, state.x, state.lost)
+
+
+@jit
+def _numbers(method: PlugAndPlay, problem: Problem, found: Basis | None, start: Array) -> tuple[Array, ...]:
+    """Those of ``_Task``."""
+    made: Any = problem.operator
+    dtype = start.dtype
+    last = jnp.asarray(method.sigma, dtype)
+    first = last if method.first is None else jnp.asarray(method.first, dtype)
+    levels = first * (last / first) ** jnp.linspace(0.0, 1.0, method.steps, dtype=dtype)
+    largest = made.norm() if found is None else found.values.max()
+    squared = largest.astype(dtype) ** 2
+    backs = jax.vmap(lambda y: made.back(y).ravel())(problem.y)
+    limit = _BEYOND * (jnp.abs(start).max() + jnp.abs(backs).max() / squared + levels.max())
+    return levels, squared, jnp.asarray(method.lam, dtype), jnp.asarray(method.rate, dtype), limit
 
 
 class _Task(eqx.Module):
@@ -94,8 +101,8 @@ class _Task(eqx.Module):
     squared: Float[Array, ""]  # |A|^2
     lam: Float[Array, ""]
     rate: Float[Array, ""]
-    start: Float[Array, "seeds n"]
     limit: Float[Array, ""]  # of |x|, beyond which a seed has diverged
+    start: Float[Array, "seeds n"]
     scheme: str = eqx.field(static=True)
     inner: int = eqx.field(static=True)
     keep: bool = eqx.field(static=True)

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.inverse.restoring import MOST, Bed, Knows, Restored, given
-from lab.numerics import Loop
+from lab.numerics import Loop, random
 from lab.numerics.lessons import Learned, learn
 from lab.paths.carry import Carried, Solver, carry, even
 from lab.paths.network import Perceptron, Residual
@@ -39,7 +39,7 @@ _WEIGHT_DECAY = 1e-2
 
 def stratified_times(key: PRNGKeyArray, n: int, dtype: Any = float) -> Float[Array, " n"]:
     """One time in each of n equal parts of [0, 1]: their mean is 1/2 within 1 / 2n."""
-    return (jnp.arange(n) + jax.random.uniform(key, (n,), jnp.dtype(dtype))) / n
+    return (jnp.arange(n) + random.uniform(key, (n,), jnp.dtype(dtype))) / n
 
 
 @chosen
@@ -55,12 +55,12 @@ class Lesson(eqx.Module):
         """Ends, starts and what the network sees beside, (n, 0) for nothing."""
         keys = jax.random.split(key, 3)
         if self.bed.law is None:
-            x = self.bed.points[jax.random.randint(keys[0], (n,), 0, len(self.bed.points))]
+            x = self.bed.points[random.randint(keys[0], (n,), 0, len(self.bed.points))]
         else:
             x = self.bed.law.sample(keys[0], n)
         y = self.bed.measure(x, keys[1])
         star = given(self.bed, self.knows, y).mean if self.learns in ("PMRF", "flow given X*") else x
-        return x, *begun(self.learns, star, y, self.sigma_s, jax.random.normal(keys[2], x.shape, x.dtype))
+        return x, *begun(self.learns, star, y, self.sigma_s, random.normal(keys[2], x.shape, x.dtype))
 
     def loss(self, model: Any, key: PRNGKeyArray) -> Float[Array, ""]:
         """Of a network, on a batch."""
@@ -140,7 +140,7 @@ def restore(
     key: PRNGKeyArray,
 ) -> Carried:
     """Particles carried by a trained network, from where the flow that it learned begins."""
-    noise = jax.random.normal(jax.random.fold_in(key, 2), made.x.shape, made.x.dtype)
+    noise = random.normal(jax.random.fold_in(key, 2), made.x.shape, made.x.dtype)
     start, seen = begun(learns, made.star, made.y, sigma_s, noise)
     field = Known(network, seen)
     return carry(loop, field, start, even(steps, MOST), steps=steps, solver=solver, euler_last=True, keep=False)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
 from lab.inverse.operators import Linear, Operator, known
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
 
@@ -96,7 +97,8 @@ def problem(operator: Operator, y: Any, noise: ArrayLike) -> Problem:
     if jnp.issubdtype(y.dtype, jnp.complexfloating) and not operator.is_complex:
         raise ValueError("y is complex, but the operator gives real numbers")
     y = y if jnp.issubdtype(y.dtype, jnp.inexact) else y.astype(jnp.result_type(float))
-    y = jnp.where(operator.noisy, y, 0)  # what a mask hides is not read
+    noisy = operator.noisy
+    y = y if noisy is True else _read(noisy, y)
     if known(y) and not np.isfinite(np.asarray(y)).all():
         raise ValueError(
             f"y has {int((~np.isfinite(np.asarray(y))).sum())} values that are not finite: mask them, or fill them in"
@@ -131,11 +133,22 @@ def measure(operator: Operator, x: Any, noise: ArrayLike, key: PRNGKeyArray) -> 
         [[[1.0]]]
     """
     clean = operator(x)
+    return problem(operator, _noised(clean, operator.noisy, jnp.asarray(noise, clean.real.dtype), key), noise)
+
+
+@jit
+def _read(noisy: Array, y: Array) -> Array:
+    """What a mask hides is not read."""
+    return jnp.where(noisy, y, 0)
+
+
+@jit
+def _noised(clean: Array, noisy: Any, noise: Array, key: PRNGKeyArray) -> Array:
     first, second = jax.random.split(key)
-    drawn = jax.random.normal(first, clean.shape, clean.real.dtype)
-    if operator.is_complex:
-        drawn = drawn + 1j * jax.random.normal(second, clean.shape, clean.real.dtype)
-    return problem(operator, clean + jnp.where(operator.noisy, jnp.asarray(noise, clean.real.dtype) * drawn, 0), noise)
+    drawn = random.normal(first, clean.shape, clean.real.dtype)
+    if jnp.iscomplexobj(clean):
+        drawn = drawn + 1j * random.normal(second, clean.shape, clean.real.dtype)
+    return clean + jnp.where(noisy, noise * drawn, 0)
 
 
 def posterior(given: Problem, prior: Mixture) -> Mixture:
@@ -165,8 +178,7 @@ def posterior(given: Problem, prior: Mixture) -> Mixture:
         >>> round(float(found.means[0, 0]), 6), round(float(found.moments().covariance[0, 0]), 6)  # y / 2, and 1 / 2
         (1.0, 0.5)
     """
-    h, y = _flat(given, prior)
-    return prior.observe(h, y, given.noise**2 * jnp.eye(len(y), dtype=y.dtype))
+    return _observed(prior, *_flat(given, prior), given.noise)
 
 
 def evidence(given: Problem, prior: Mixture) -> Float[Array, ""]:
@@ -195,6 +207,11 @@ def evidence(given: Problem, prior: Mixture) -> Float[Array, ""]:
     """
     h, y = _flat(given, prior)
     return _evidence(h, y, given.noise, prior, jnp.asarray(given.operator.measurements))
+
+
+@jit
+def _observed(prior: Mixture, h: Array, y: Array, noise: Array) -> Mixture:
+    return prior.observe(h, y, noise**2 * jnp.eye(len(y), dtype=y.dtype))
 
 
 @jit

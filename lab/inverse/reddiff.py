@@ -104,13 +104,12 @@ class REDDiff(NamedTuple):
         """What is visited; the key decides a random order."""
         last = round(self.latest * self.levels) - 1
         place = np.round(np.linspace(0, last, self.steps)).astype(int)
-        kept = jnp.asarray(abar(self.levels)[place])
+        kept = abar(self.levels)[place]
         if self.order == "descending":
             kept = kept[::-1]
         elif self.order == "random":
             kept = jax.random.permutation(jax.random.key(0) if key is None else key, kept)
-        alpha, sigma = jnp.sqrt(kept), jnp.sqrt(1 - kept)
-        return Times(alpha, sigma, jnp.asarray(self.lam) * weight(self.weight, sigma / alpha))
+        return _times(jnp.asarray(kept), jnp.asarray(self.lam), self.weight)
 
     def check(self) -> None:
         """Refuse what is outside its domain."""
@@ -132,15 +131,28 @@ class REDDiff(NamedTuple):
         """See ``inverse.solve``."""
         self.check()
         dtype = start.dtype
-        times = jax.tree.map(lambda z: z.astype(dtype), self.times(keys[0]))
-        mean = self.reduction == "mean"
-        shares = (problem.operator.measurements, denoiser.n) if mean else (1, 1)
-        numbers = [jnp.asarray(z, dtype) for z in (self.v, self.rate, self.decay, self.dispersion, *shares)]
+        given = [jnp.asarray(z, dtype) for z in (self.v, self.rate, self.decay, self.dispersion)]
+        first = keys[0] if self.order == "random" else None
+        times, *shares = _units(self.times(first), problem.operator, denoiser.n, self.reduction == "mean", dtype.name)
         task_of: Any = _Task
-        task = task_of(problem, denoiser, times, *numbers, keys, start, self.optimizer == "adam", keep)
+        task = task_of(problem, denoiser, times, *given, *shares, keys, start, self.optimizer == "adam", keep)
         found = loop(_DESCENT, task, max_iterations=self.steps)
         state: Any = found.state
         return answer(found, state.mu, state.lost)
+
+
+@jit
+def _times(kept: Array, lam: Array, name: Weight) -> Times:
+    alpha, sigma = jnp.sqrt(kept), jnp.sqrt(1 - kept)
+    return Times(alpha, sigma, lam * weight(name, sigma / alpha))
+
+
+@jit
+def _units(times: Times, made: Any, n: int, mean: bool, dtype: str) -> tuple[Times, Array, Array]:
+    """The times in a precision, and what both terms are divided by."""
+    shares = (made.measurements, n) if mean else (1, 1)
+    measured, pixels = (jnp.asarray(share, dtype) for share in shares)
+    return Times(*(z.astype(dtype) for z in times)), measured, pixels
 
 
 class _Task(eqx.Module):
@@ -260,20 +272,30 @@ def follow(
 
     In random order it has an order of its own.
     """
-    alone = Problem(problem.operator, jnp.take(problem.y, jnp.asarray(image), axis=0), problem.noise)
-    own = jax.random.fold_in(key, image)
+    alone, own, first = _alone(problem, key, jnp.asarray(image))
     found = solve(alone, denoiser, method, key=own, keep=True, loop=loop)
     assert found.path is not None
-    path = found.path.reshape(method.steps, 1, -1)
-    keys = jax.random.fold_in(own, 0)[None]
-    seen = noised(method.times(keys[0]), method.dispersion, keys, alone.start().reshape(1, -1), path)
-    return Followed(*_done_only(path[:, 0], seen[:, 0], jnp.asarray(found.iterations)), found.reason)
+    seen = _seen(alone, method.times(first), method.dispersion, first, found.path, jnp.asarray(found.iterations))
+    return Followed(*seen, found.reason)
 
 
 @jit
-def _done_only(path: Array, seen: Array, iterations: Array) -> tuple[Array, Array]:
-    done = jnp.arange(len(path))[:, None] < iterations
-    return jnp.where(done, path, jnp.nan), jnp.where(done, seen, jnp.nan)
+def _alone(problem: Problem, key: PRNGKeyArray, image: Array) -> tuple[Problem, PRNGKeyArray, PRNGKeyArray]:
+    """One of several images, with its key and that of its first seed."""
+    own = jax.random.fold_in(key, image)
+    one = Problem(problem.operator, jnp.take(problem.y, image, axis=0), problem.noise)
+    return one, own, jax.random.fold_in(own, 0)
+
+
+@jit
+def _seen(
+    alone: Problem, times: Times, dispersion: ArrayLike, key: PRNGKeyArray, path: Array, iterations: Array
+) -> tuple[Array, Array]:
+    """The answer after each step, and what the denoiser was given there; NaN where it was not done."""
+    way = path.reshape(len(path), 1, -1)
+    seen = noised(times, dispersion, key[None], alone.start().reshape(1, -1), way)
+    done = jnp.arange(len(way))[:, None] < iterations
+    return jnp.where(done, way[:, 0], jnp.nan), jnp.where(done, seen[:, 0], jnp.nan)
 
 
 def stationary(problem: Problem, prior: Mixture, method: REDDiff) -> Float[Array, " n"]:

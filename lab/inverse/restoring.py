@@ -23,7 +23,7 @@ from lab.choices import chosen
 from lab.inverse.mixture_flows import GivenMixture, GivenPoints, MixtureFlow, Posteriors, _root, posteriors
 from lab.inverse.operators import known
 from lab.inverse.pmrf import LinearFlow, PairFlow, Restoration, restoration
-from lab.numerics import Loop, first_failure, map_rows
+from lab.numerics import Loop, first_failure, map_rows, random
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, widened
 from lab.paths import metrics
@@ -60,10 +60,9 @@ def task(name: Task, d: int, image: tuple[int, ...], noise: ArrayLike, key: PRNG
     if d < 2 and name in ("inpainting", "super-resolution"):
         raise ValueError(f"{name} needs at least two numbers, and these data have {d}: choose denoising")
     sides = image or (d,)
-    h = jnp.eye(d, dtype=noise.dtype)
-    first, second = jax.random.split(key)
+    h: Any = np.eye(d, dtype=noise.dtype)
     if name == "mixing":
-        h = jax.random.normal(first, (d, d), noise.dtype) / np.sqrt(d)
+        h = random.normal(jax.random.split(key)[0], (d, d), noise.dtype) / np.sqrt(d)
     elif name == "inpainting":
         hidden = np.ones(sides, bool)
         for axis, side in enumerate(sides):  # the middle of an image, the second half of a vector
@@ -74,16 +73,16 @@ def task(name: Task, d: int, image: tuple[int, ...], noise: ArrayLike, key: PRNG
     elif name == "super-resolution":
         cells = [np.arange(side) // 2 for side in sides]
         cell = np.ravel_multi_index(np.meshgrid(*cells, indexing="ij"), [c[-1] + 1 for c in cells]).ravel()
-        h = jnp.asarray((cell[None] == np.unique(cell)[:, None]) / np.bincount(cell)[:, None], noise.dtype)
+        h = (cell[None] == np.unique(cell)[:, None]) / np.bincount(cell)[:, None]
     elif name == "blur":
-        h = jnp.asarray(_blur(sides), noise.dtype)
+        h = _blur(sides)
     m = len(h)
-    q = noise**2 * jnp.eye(m, dtype=noise.dtype)
+    q = noise**2 * np.eye(m, dtype=noise.dtype)
     if name in ("coloured noise", "mixing"):
-        half = jax.random.normal(second, (m, m), noise.dtype)
-        colour = half @ half.T / m + 0.1 * jnp.eye(m, dtype=noise.dtype)
+        half = random.normal(jax.random.split(key)[1], (m, m), noise.dtype)
+        colour = half @ half.T / m + 0.1 * np.eye(m, dtype=noise.dtype)
         q = noise**2 * colour * (m / jnp.trace(colour))
-    return h, q
+    return jnp.asarray(h, noise.dtype), q
 
 
 def _blur(sides: tuple[int, ...]) -> np.ndarray:
@@ -106,7 +105,7 @@ class Bed(eqx.Module):
     linear: Restoration
 
     def measure(self, x: Float[Array, "n d"], key: PRNGKeyArray) -> Float[Array, "n m"]:
-        z = jax.random.normal(key, (len(x), len(self.operator)), x.dtype)
+        z = random.normal(key, (len(x), len(self.operator)), x.dtype)
         return x @ self.operator.T + z @ _root(self.noise).T
 
 
@@ -134,7 +133,7 @@ class Points(NamedTuple):
         return jax.nn.softmax(self.logits, axis=1) @ self.x
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "n d"]:
-        return self.x[jax.random.categorical(key, self.logits, axis=1)]
+        return self.x[random.categorical(key, self.logits, axis=1)]
 
 
 class Gaussians(NamedTuple):
@@ -144,7 +143,7 @@ class Gaussians(NamedTuple):
     covariance: Float[Array, "d d"]
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "n d"]:
-        z = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        z = random.normal(key, self.mean.shape, self.mean.dtype)
         return self.mean + z @ _root(self.covariance).T
 
 
@@ -226,7 +225,7 @@ def prepared(
     sigma_s = jnp.asarray(sigma_s, x.dtype)
     y = bed.measure(x, keys[0])
     own = given(bed, knows, y)
-    noise = jax.random.normal(keys[1], (2, *x.shape), x.dtype)
+    noise = random.normal(keys[1], (2, *x.shape), x.dtype)
     starts = [own.mean + sigma_s * noise[0], noise[1]]
     if _square(bed):
         starts.append(y + sigma_s * noise[0])
@@ -299,7 +298,7 @@ def linear_ends(loop: Loop, bed: Bed, sigma_s: ArrayLike, steps: Any, solver: So
     """The transposed matrices of all ``linear_flows`` in K steps, at these times too."""
     fields = tuple(map(LinearField, _linear_flows(bed, jnp.asarray(sigma_s))))
     d = bed.points.shape[1]
-    eye = jnp.broadcast_to(jnp.eye(d, dtype=bed.points.dtype)[None], (len(fields), d, d))
+    eye = jnp.asarray(np.broadcast_to(np.eye(d, dtype=bed.points.dtype), (len(fields), d, d)))
     return carry(loop, fields, eye, even(steps, MOST), steps=steps, solver=solver, euler_last=True, frames=frames)
 
 
@@ -312,9 +311,9 @@ def linear_film(made: Restored, seen: Float[Array, "frames flows d d"], look: An
 
 def fine(loop: Loop, flow: LinearFlow) -> Carried:
     """The matrix of a flow itself, transposed: steps that crowd at both ends, where small variances decide."""
-    u = jnp.linspace(0.0, 1.0, _FINE + 1)
-    eye = jnp.eye(len(flow.end), dtype=flow.end.dtype)
-    return carry(loop, LinearField(flow), eye, u * u * (3 - 2 * u), solver="rk4", euler_last=True, keep=False)
+    u = np.linspace(0.0, 1.0, _FINE + 1)
+    eye, times = jnp.asarray(np.eye(len(flow.end), dtype=flow.end.dtype)), jnp.asarray(u * u * (3 - 2 * u))
+    return carry(loop, LinearField(flow), eye, times, solver="rk4", euler_last=True, keep=False)
 
 
 # --- where estimators are on the plane ------------------------------------------------------------------------------------

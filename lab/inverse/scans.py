@@ -23,6 +23,7 @@ from lab.inverse.metrics import ssim
 from lab.inverse.operators import Linear
 from lab.inverse.problems import Problem, problem
 from lab.inverse.tomography import filtered_backprojection, views
+from lab.numerics import random
 from lab.numerics.jit import jit
 
 type Scanner = Literal["sparse views", "limited angle", "MRI"]
@@ -88,10 +89,10 @@ def _measured(made: Linear, volume: Array, noise: Array, key: PRNGKeyArray) -> t
     seen = size > 0  # what is not measured has no noise either
     level = noise * jnp.sqrt((size**2).sum() / jnp.maximum(seen.sum(), 1))
     first, second = jax.random.split(jax.random.fold_in(key, 1))
-    drawn: Array = jax.random.normal(first, clean.shape, volume.dtype)
+    drawn: Array = random.normal(first, clean.shape, volume.dtype)
     if made.is_complex:
         level = level / jnp.sqrt(2.0)
-        drawn = drawn + 1j * jax.random.normal(second, clean.shape, volume.dtype)
+        drawn = drawn + 1j * random.normal(second, clean.shape, volume.dtype)
     y = clean + jnp.where(seen, level * drawn, 0)
     return problem(made, y, level), made.back(y)
 
@@ -126,13 +127,12 @@ def _least_norm(back: Array, gram: Array) -> Array:
 def most_probable(given: Scan, spectrum: Spectrum) -> Float[Array, "Z n n"]:
     """Of each slice alone, if slices were Gaussian with this mean and covariance; the noise has at least ``RIDGE`` as its
     variance."""
-    variance = jnp.maximum(given.problem.noise**2, RIDGE)
-    return _most_probable(given.back, given.gram, spectrum, variance)
+    return _most_probable(given.back, given.gram, spectrum, given.problem.noise)
 
 
 @jit
-def _most_probable(back: Array, gram: Array, spectrum: Spectrum, variance: Array) -> Array:
-    root = jnp.sqrt(spectrum.values)
+def _most_probable(back: Array, gram: Array, spectrum: Spectrum, noise: Array) -> Array:
+    root, variance = jnp.sqrt(spectrum.values), jnp.maximum(noise**2, RIDGE)
     half = spectrum.vectors * root[None, :]
     matrix = half.T @ gram @ half + variance * jnp.eye(len(root), dtype=gram.dtype)
     right = (back.reshape(len(back), -1) - (gram @ spectrum.mean)[None, :]) @ half

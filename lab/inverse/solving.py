@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 from lab.denoise.base import Denoiser
 from lab.inverse.operators import known
 from lab.inverse.problems import Problem
-from lab.numerics import Loop, Reason, Run, pure, tell
+from lab.numerics import Loop, Reason, Run, pure, random, tell
+from lab.numerics.jit import jit
 
 
 class Reconstruction(NamedTuple):
@@ -101,29 +102,44 @@ def solve(
         raise ValueError(f"seeds = {seeds}, but at least one answer is needed")
     images = problem.images
     lead = (seeds,) if images is None else (images, seeds)
-    begun = problem.start() if start is None else jnp.asarray(start, problem.y.real.dtype)
-    if begun.shape not in (inputs, (*lead, *inputs), (*lead[:-1], *inputs)):
-        of = "" if images is None else f" of {images} images"
-        raise ValueError(
-            f"start has shape {begun.shape}, but {inputs}, or one for each of {seeds} seeds{of}, is needed"
-        )
-    if images is not None and begun.ndim == len(inputs) + 1:
-        begun = begun[:, None]
-    if known(begun) and not np.isfinite(np.asarray(begun)).all():
-        raise ValueError("start has values that are not finite")
+    if start is not None:
+        start = jnp.asarray(start, problem.y.real.dtype)
+        if start.shape not in (inputs, (*lead, *inputs), (*lead[:-1], *inputs)):
+            of = "" if images is None else f" of {images} images"
+            raise ValueError(
+                f"start has shape {start.shape}, but {inputs}, or one for each of {seeds} seeds{of}, is needed"
+            )
+        if known(start) and not np.isfinite(np.asarray(start)).all():
+            raise ValueError("start has values that are not finite")
     _asked(denoiser, n)
-    key = jax.random.key(0) if key is None else key
-    keys = _folded(key, seeds) if images is None else jax.vmap(lambda of: _folded(of, seeds))(_folded(key, images))
-    begun = jnp.broadcast_to(begun, (*lead, *inputs)).reshape(-1, n)
-    found = method.run(each(problem, seeds), denoiser, keys.reshape(-1), begun, loop, keep)
+    y, keys, begun = _laid_out(problem, jax.random.key(0) if key is None else key, start, seeds)
+    found = method.run(Problem(problem.operator, y, problem.noise), denoiser, keys, begun, loop, keep)
     if loop is pure:
         tell("lab.inverse.solve", found.reason, found.iterations)
-    return found._replace(
-        x=found.x.reshape(*lead, *inputs),
-        diverged=found.diverged.reshape(lead),
-        path=None if found.path is None else found.path.reshape(-1, *lead, *inputs),
-        beside=jax.tree.map(lambda each: each.reshape(-1, *lead, *inputs), found.beside),
-    )
+    x, diverged, path, beside = _gathered(found.x, found.diverged, found.path, found.beside, lead, inputs)
+    return found._replace(x=x, diverged=diverged, path=path, beside=beside)
+
+
+@jit
+def _laid_out(problem: Problem, key: PRNGKeyArray, start: Array | None, seeds: int) -> tuple[Array, Array, Array]:
+    """The measurement, the key and the start (n,) of each seed of each image."""
+    inputs, images = problem.operator.inputs, problem.images
+    lead = (seeds,) if images is None else (images, seeds)
+    keys = _folded(key, seeds) if images is None else jax.vmap(lambda of: _folded(of, seeds))(_folded(key, images))
+    begun = problem.start() if start is None else start
+    if images is not None and begun.ndim == len(inputs) + 1:
+        begun = begun[:, None]
+    begun = jnp.broadcast_to(begun, (*lead, *inputs)).reshape(-1, int(np.prod(inputs)))
+    return each(problem, seeds).y, keys.reshape(-1), begun
+
+
+@jit
+def _gathered(
+    x: Array, diverged: Array, path: Array | None, beside: Any, lead: tuple[int, ...], inputs: tuple[int, ...]
+) -> tuple[Array, Array, Array | None, Any]:
+    """As arrays of the images that were given, what was found of rows."""
+    path, beside = jax.tree.map(lambda each: each.reshape(-1, *lead, *inputs), (path, beside))
+    return x.reshape(*lead, *inputs), diverged.reshape(lead), path, beside
 
 
 def _folded(key: PRNGKeyArray, count: int) -> Key[Array, " count"]:
@@ -175,5 +191,5 @@ def kept_finite(new: Array, old: Array, lost: Array) -> tuple[Array, Array]:
 
 def normal(keys: Key[Array, " seeds"], step: Array, what: int, shape: int, dtype: Any) -> Float[Array, "seeds n"]:
     """Noise for each seed that depends on its key, the step and what it is for alone."""
-    draw = lambda key: jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, step), what), (shape,), dtype)  # noqa: E731
+    draw = lambda key: random.normal(jax.random.fold_in(jax.random.fold_in(key, step), what), (shape,), dtype)  # noqa: E731
     return jax.vmap(draw)(keys)

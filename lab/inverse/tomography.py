@@ -154,10 +154,17 @@ def views(inputs: Shape, count: Any, span: Any = 180.0, most: int = MOST) -> tup
     Args:
         inputs: (slices, n, n), with n^3 most entries that can be held.
     """
+    return _views(
+        Radon(inputs, np.zeros(1)).inputs, jnp.asarray(count), jnp.asarray(span, jnp.result_type(float)), most
+    )
+
+
+@jit
+def _views(inputs: Shape, count: Array, span: Array, most: int) -> tuple[Sliced, Float[Array, " most"]]:
     number = jnp.arange(most)
     seen = number < count
-    angles = jnp.where(seen, number * (jnp.asarray(span, jnp.result_type(float)) / count), 0)
-    return _sliced(Radon(inputs, np.zeros(1)).inputs, angles, seen), jnp.where(seen, angles, jnp.nan)
+    angles = jnp.where(seen, number * (span / count), 0)
+    return _sliced(inputs, angles, seen), jnp.where(seen, angles, jnp.nan)
 
 
 def radon(inputs: Shape, angles: Any) -> Linear:
@@ -226,15 +233,15 @@ def filtered_backprojection(sinogram: Any, angles: Any) -> Float[Array, "c n n"]
         True
     """
     sinogram = jnp.asarray(sinogram)
-    turns = jnp.deg2rad(jnp.asarray(angles, sinogram.dtype))
-    count = sinogram.shape[-1]
-    if turns.shape != (count,):
-        raise ValueError(f"the angles have shape {turns.shape}, but the sinogram has {count} views")
-    return _backprojected(sinogram, turns)
+    angles, count = jnp.asarray(angles, sinogram.dtype), sinogram.shape[-1]
+    if angles.shape != (count,):
+        raise ValueError(f"the angles have shape {angles.shape}, but the sinogram has {count} views")
+    return _backprojected(sinogram, angles)
 
 
 @jit
-def _backprojected(sinogram: Array, turns: Array) -> Array:
+def _backprojected(sinogram: Array, angles: Array) -> Array:
+    turns = jnp.deg2rad(angles)
     n, seen = sinogram.shape[1], jnp.isfinite(turns)
     turns, sinogram = jnp.where(seen, turns, 0), jnp.where(seen, sinogram, 0)
     size = max(64, 2 ** int(np.ceil(np.log2(2 * n))))

@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
+from lab.numerics import random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
@@ -79,8 +80,8 @@ class Mixture(eqx.Module):
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """n independent draws. Memory O(n K d)."""
         first, second = jax.random.split(key)
-        chosen = jax.random.categorical(first, jnp.log(self.weights), shape=(n,))
-        noise = jax.random.normal(second, (n, self.dimension), self.means.dtype)
+        chosen = random.categorical(first, jnp.log(self.weights), shape=(n,))
+        noise = random.normal(second, (n, self.dimension), self.means.dtype)
         c = self.covariances
         if c.ndim < 3:
             return self.means[chosen] + jnp.sqrt(widened(c, 2, self.dimension))[chosen] * noise

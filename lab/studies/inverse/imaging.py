@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
+from jaxtyping import PRNGKeyArray
 
 from lab import denoise, inverse
 from lab.datasets import Data, Needs
@@ -19,6 +20,7 @@ from lab.denoise.trial import trial
 from lab.inverse import Problem
 from lab.inverse.beds import Extent, Known, damage, empirical_posterior, gaussian_posterior
 from lab.numerics import Loop, Reason
+from lab.numerics.jit import jit
 from lab.numerics.remembered import Remembered, anew
 from lab.store import weights
 from lab.studies.contract import Choice, DataSource, Limit, Real, Result, Study, Whole
@@ -247,6 +249,13 @@ class Imaging(Study):
         super().check(data)
 
 
+@jit
+def _keys(seed: Array) -> tuple[PRNGKeyArray, PRNGKeyArray, PRNGKeyArray]:
+    """Of what a study draws, of the damage, and of the noise."""
+    key, draws, noises = jax.random.split(jax.random.key(seed), 3)
+    return key, draws, noises
+
+
 def depends(p: Any, own: Own | None = None) -> tuple[Any, ...]:
     """All that a bed of the same data depends on."""
     there = set(p) - {"example"}
@@ -272,7 +281,7 @@ def bed(inputs: Mapping[str, Any], p: Any, loop: Loop, own: Own | None = None) -
     images = (p.train, p.pool, p.tests, p.seed)
     tried = remembered(("images", images), lambda: trial(train, test, by=by, samples=1, level=1.0, seed=p.seed))
     pixels, clean = tried.pixels.astype(wide), tried.clean.astype(wide)
-    key, draws, noises = jax.random.split(jax.random.key(jnp.asarray(p.seed, jnp.uint32)), 3)
+    key, draws, noises = _keys(jnp.asarray(p.seed, jnp.uint32))
     if own is not None and own.operator is not None:
         operator, did = own.operator(shape), (own.name,)
     else:
@@ -300,14 +309,18 @@ def bed(inputs: Mapping[str, Any], p: Any, loop: Loop, own: Own | None = None) -
 
 def shared(made: Bed, example: Any) -> dict[str, Array]:
     """The variables of ``Imaging.results``."""
-    image = jnp.asarray(example, jnp.int32)
-    as_image = lambda rows: jnp.take(rows, image, axis=0).reshape(made.shape)  # noqa: E731
-    output = {"clean": as_image(made.clean), "start": as_image(made.start), "psnr_start": psnr(made.start, made.clean)}
-    if made.known is not None:
+    return _shared(made.clean, made.start, made.known, jnp.asarray(example, jnp.int32), made.shape)
+
+
+@jit
+def _shared(clean: Array, start: Array, known: Known | None, image: Array, shape: tuple[int, ...]) -> dict[str, Array]:
+    as_image = lambda rows: jnp.take(rows, image, axis=0).reshape(shape)  # noqa: E731
+    output = {"clean": as_image(clean), "start": as_image(start), "psnr_start": psnr(start, clean)}
+    if known is not None:
         output |= {
-            "posterior_mean": as_image(made.known.mean),
-            "posterior_std": as_image(made.known.deviation),
-            "psnr_posterior": psnr(made.known.mean, made.clean),
+            "posterior_mean": as_image(known.mean),
+            "posterior_std": as_image(known.deviation),
+            "psnr_posterior": psnr(known.mean, clean),
         }
     return output
 

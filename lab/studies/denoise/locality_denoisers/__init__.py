@@ -259,7 +259,7 @@ class LocalityDenoisers(Study):
         a click computes only fields."""
         remembered, wide = _remembering(inputs, p), jnp.result_type(float)
         sigma, theta, tau = (jnp.asarray(value, wide) for value in (p.sigma, p.theta, p.tau))
-        row, column, image, radius = (jnp.asarray(n, jnp.int32) for n in (p.row, p.column, p.example, p.radius))
+        image, radius = (jnp.asarray(n, jnp.int32) for n in (p.example, p.radius))
         train, test, design = inputs["train"][: p.train], inputs["test"][: p.tests], _design(inputs["train"].shape, p)
 
         # of each part, what it depends on: the parts before it, and more
@@ -311,8 +311,8 @@ class LocalityDenoisers(Study):
         looked = remembered(
             ("fields", there, p.row, p.column),
             lambda: pixel_fields(
-                lineup, levels[np.array(FIELDS)], run.state.masks, one.mask, clean, noise, image, sigma,
-                row * design.shape[2] + column,
+                lineup, jnp.asarray(LEVELS[list(FIELDS)], wide), run.state.masks, one.mask, clean, noise, image, sigma,
+                jnp.asarray(p.row * design.shape[2] + p.column, jnp.int32),
             ),
             lambda _: _whole(run),
         )

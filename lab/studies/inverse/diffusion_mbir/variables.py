@@ -41,7 +41,12 @@ def pooling(side: int, by: int | None, easy: int) -> int:
 
 def pooled(slices: Any, by: int) -> Array:
     """Slices (N, n, n) as numbers, squares of so many pixels averaged; bytes stand for v / 255."""
-    numbers = jnp.asarray(slices, jnp.result_type(float)) / (255 if slices.dtype == np.uint8 else 1)
+    return _pooled(jnp.asarray(slices), by)
+
+
+@jit
+def _pooled(slices: Array, by: int) -> Array:
+    numbers = slices.astype(jnp.result_type(float)) / (255 if slices.dtype == jnp.uint8 else 1)
     side = slices.shape[1] // by
     return numbers[:, : side * by, : side * by].reshape(len(slices), side, by, side, by).mean(axis=(2, 4))
 
@@ -72,20 +77,23 @@ def compared(
 ) -> dict[str, Array]:
     """What depends on no cross-hair."""
     assert found.path is not None
-    rough, residual = (_whole(found.trace[name], sigma) for name in ("roughness", "residual"))
-    return _compared(jnp.stack([*others, alone.x[0], found.x[0]]), found.path, truth, given, spectrum, sigma, rough, residual)
+    traces = [jnp.asarray(found.trace[name]) for name in ("roughness", "residual")]
+    return _compared(others, (alone.x, found.x), found.path, truth, given, spectrum, sigma, traces)
 
 
-def _whole(trace: Any, sigma: Array) -> Array:
+def _whole(trace: Array, sigma: Array) -> Array:
     """A number for each step; NaN for those that were not done."""
-    known = jnp.asarray(trace)[: len(sigma)]
+    known = trace[: len(sigma)]
     return jnp.full(len(sigma), jnp.nan).at[: len(known)].set(known)
 
 
 @jit
 def _compared(
-    volumes: Array, path: Array, truth: Array, given: Problem, spectrum: Spectrum, sigma: Array, rough: Array, residual: Array
+    others: Sequence[Array], diffused: tuple[Array, Array], path: Array, truth: Array, given: Problem, spectrum: Spectrum,
+    sigma: Array, traces: Sequence[Array],
 ) -> dict[str, Array]:
+    volumes = jnp.stack([*others, *(x[0] for x in diffused)])
+    rough, residual = (_whole(trace, sigma) for trace in traces)
     good = scans.quality(volumes, truth, given)
     done = jnp.isfinite(rough)
     absolute, unrelated = rough * sigma, scans.unrelated(spectrum, sigma)

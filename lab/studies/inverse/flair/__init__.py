@@ -158,7 +158,7 @@ class FLAIR(Imaging):
         reason = first_failure(made.reason, found.reason, plain.reason, film.reason, plane.reason)
         output = shared(made, p.example) | variables.numbers(made, method, table, found.x, plain.x, image)
         output |= variables.film(method, film.path, film.beside, jnp.asarray(film.iterations), made.shape)
-        output |= variables.plane(method, plane, p.noise, jnp.asarray(_GRID))
+        output |= variables.plane(method, plane._replace(reason=None), p.noise, jnp.asarray(_GRID))
         return output | {"iterations": found.iterations, "reason": reason}
 
     @classmethod

@@ -76,6 +76,7 @@ def moments(steps: int) -> np.ndarray:
     return np.unique(np.round(np.linspace(0, steps, _MOMENTS)).astype(int))
 
 
+@jit
 def plane(method: inverse.Flair, found: ambiguous.Answers, noise: Any, grid: Any) -> dict[str, Any]:
     """Of the answers in the plane, and the law beside them on this grid of both coordinates."""
     shown = moments(method.steps)

@@ -154,7 +154,7 @@ class InverseProblems(Imaging):
             remembered = anew  # what an unfinished network answers is not kept
         strengths = Strengths(**{name: jnp.asarray(getattr(p, name), made.clean.dtype) for name in Strengths._fields})
         image = jnp.asarray(p.example, jnp.int32)
-        place = jnp.asarray(p.row, jnp.int32) * made.shape[2] + jnp.asarray(p.column, jnp.int32)
+        place = jnp.asarray(p.row * made.shape[2] + p.column, jnp.int32)
         why = {name: meeting.absent(name, met) for name in METHODS}
         worths, looked, lost, seconds, reasons = {}, {}, {}, {}, [made.reason]
         for name in (name for name in METHODS if not why[name]):
@@ -166,7 +166,7 @@ class InverseProblems(Imaging):
                 lambda _, reason=found.reason: bool(reason == Reason.CONVERGED),
             )
             looked[name] = meeting.look(found.x, image, place, SHOWN)
-            lost[name] = found.diverged.mean()
+            lost[name] = found.diverged
             reasons.append(found.reason)
             if p.timed and loop is not pure:
                 began = time.perf_counter()
@@ -175,7 +175,7 @@ class InverseProblems(Imaging):
         output = variables.of_answers(worths, lost, made.clean, met.pixels) | variables.of_image(looked, made.shape)
         output |= variables.of_calls(list(why.values()), p.steps) | shared(made, p.example)
         if made.known is not None:
-            ends = jnp.asarray(EDGES, made.clean.dtype).at[0].set(-jnp.inf).at[-1].set(jnp.inf)
+            ends = jnp.asarray([-np.inf, *EDGES[1:-1], np.inf], made.clean.dtype)
             output |= variables.of_posterior(made.known, made.clean, jnp.asarray(output["to_mean"]))
             output["pixel_law"] = pixel_law(made.known, met.pixels, image, place, ends)
         if seconds:

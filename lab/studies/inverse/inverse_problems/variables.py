@@ -35,7 +35,7 @@ def of_answers(worths: Mapping[str, Worth], lost: Mapping[str, Array], clean: Ar
     found = {name: _rows({key: getattr(worth, name) for key, worth in worths.items()}) for name in Worth._fields}
     middle = {name: rows.mean(axis=1) for name, rows in found.items()}
     return {
-        **found, "diverged": _rows(lost),
+        **found, "diverged": _rows({name: each.mean() for name, each in lost.items()}),
         "psnr_damaged": middle["psnr"][0], "psnr_best": jnp.nanmax(middle["psnr_mean"][_ASKED]),
         "spread_dps": middle["spread"][_AT["DPS"]], "spread_reddiff": middle["spread"][_AT["RED-diff"]],
         "nearest_plug": middle["nearest"][_AT["PnP-ADMM"]], "nearest_exact": middle["nearest"][_AT[EXACT]],

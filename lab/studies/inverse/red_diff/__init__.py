@@ -11,22 +11,18 @@ import xarray as xr
 from lab import inverse
 from lab.datasets import Data
 from lab.inverse import modes, reddiff
-from lab.inverse.beds import posterior_draw
-from lab.inverse.judging import along, frequencies, judged
 from lab.numerics import Loop, Reason, first_failure
 from lab.studies.contract import Choice, Live, Mood, Paper, Real, Result, sweeping
-from lab.studies.inverse.imaging import Imaging, bed, psnr, remembering, shared
+from lab.studies.inverse.imaging import Imaging, bed, remembering, shared
 from lab.studies.vocabulary import positive, size
 
+from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 
-_FRAMES = 25
-_PLANE = {"steps": 1000, "seeds": 50, "faster": 2.5}  # of the companion in the plane, whose distances are larger
-_TICKS = np.r_[0:50:2, 50 : _PLANE["steps"] + 1 : 25]
-_ACROSS, _UP = np.linspace(-1.2, 1.2, 81), np.linspace(-1.6, 1.6, 81)
+_PLANE = {"seeds": 50, "faster": 2.5}  # of the companion in the plane, whose distances are larger
 _FLAT = "where the averaged objective rests is known of linear damages under the Wiener prior"
 _EXACT = "the posterior is known of linear damages, or under the prior “optimal”"
 _ALONE = "one answer has no spread: raise the answers an image to 2 or more"
@@ -150,34 +146,19 @@ class REDDiff(Imaging):
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """All answers for all test images; one of them step by step; the same method in the plane."""
         made = bed(inputs, p, loop)
-        shape, image = made.shape, jnp.asarray(p.example, jnp.int32)
+        image = jnp.asarray(p.example, jnp.int32)
         method = inverse.REDDiff(
             p.lam, p.v, p.rate, p.steps, p.weight, p.order, p.optimizer, p.dispersion, p.reduction, p.decay, latest=p.latest
         )
         found = inverse.solve(made.problem, made.prior, method, key=made.key, seeds=p.seeds, loop=loop)
-        drawn = made.known and posterior_draw(
-            made.problem, made.spectrum, made.known, made.pixels, jax.random.fold_in(made.key, 1)
-        )
+        alone = made._replace(reason=None)
+        traces = jnp.asarray(found.trace["data"]), jnp.asarray(found.trace["prior"])
         output = shared(made, p.example)
-        output |= judged(made.problem, found.x, made.clean, made.start, made.pixels, made.known, drawn)
-        output |= {
-            "answers": jnp.take(found.x, image, axis=0), "diverged": found.diverged.T, "lost": found.diverged.sum(),
-            "trace_data": _whole(found.trace["data"], p.steps), "trace_reg": _whole(found.trace["prior"], p.steps),
-            "lambda_t": reddiff.strengths(p.lam).T,
-        }
+        output |= variables.numbers(alone, found.x, found.diverged, traces, jnp.asarray(p.lam), image, p.steps)
         way = reddiff.follow(made.problem, made.prior, method, made.key, image, loop)
-        some, clean = _frames(p.steps), jnp.take(made.clean, image, axis=0)
-        output |= along(way.mu, clean, shape) | {
-            "mu_path": way.mu[some].reshape(-1, *shape), "x_path": way.noised[some].reshape(-1, *shape),
-            "mu_amplitude": frequencies(way.mu[some], shape), "x_amplitude": frequencies(way.noised[some], shape),
-            "clean_amplitude": frequencies(clean[None], shape)[0],
-        }
+        output |= variables.film(way._replace(reason=None), made.clean, image, made.shape)
         if p.prior == "Wiener" and isinstance(made.problem.operator, inverse.Linear):
-            rest = reddiff.rests(made.problem, made.spectrum, method)
-            output |= {
-                "rest": jnp.take(rest, image, axis=0).reshape(shape), "quality_rest": psnr(rest, made.clean).mean(),
-                "rest_apart": jnp.sqrt(((rest - made.known.mean) ** 2).mean()) if made.known else jnp.nan,
-            }
+            output |= variables.at_rest(reddiff.rests(made.problem, made.spectrum, method), alone, image)
         plane, reason = _plane(inputs, p, method, loop)
         reasons = (made.reason, found.reason, reason)
         return output | plane | {"iterations": found.iterations, "reason": first_failure(*reasons)}
@@ -186,9 +167,9 @@ class REDDiff(Imaging):
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Steps and frames, times and weights; the plane."""
         return {
-            "step": np.arange(1, p.steps + 1), "frame": _frames(p.steps) + 1, "level": np.arange(1000),
-            "family": list(reddiff.WEIGHTS), "ring": ["low", "middle", "high"], "tick": _TICKS, "axis": ["x₁", "x₂"],
-            "gx": _ACROSS, "gy": _UP,
+            "step": np.arange(1, p.steps + 1), "frame": variables.frames(p.steps) + 1, "level": np.arange(1000),
+            "family": list(reddiff.WEIGHTS), "ring": ["low", "middle", "high"], "tick": variables.TICKS,
+            "axis": ["x₁", "x₂"], "gx": variables.ACROSS, "gy": variables.UP,
         }
 
     @classmethod
@@ -214,18 +195,9 @@ class REDDiff(Imaging):
         return ""
 
 
-def _whole(trace: Any, steps: int) -> jax.Array:
-    """NaN after the last step of a run that ended early."""
-    return jnp.pad(jnp.asarray(trace), (0, steps - len(trace)), constant_values=jnp.nan)
-
-
-def _frames(steps: int) -> np.ndarray:
-    return np.unique(np.round(np.linspace(0, steps - 1, min(_FRAMES, steps))).astype(int))
-
-
 def _plane(inputs: Any, p: Any, method: inverse.REDDiff, loop: Loop) -> tuple[dict[str, Any], Any]:
     """The companion in the plane, the same whatever the images are, so that it is remembered."""
-    own = method._replace(steps=_PLANE["steps"], rate=_PLANE["faster"] * jnp.asarray(p.rate))
+    own = method._replace(steps=variables.STEPS, rate=_PLANE["faster"] * jnp.asarray(p.rate))
     key = ("plane", *(getattr(p, name) for name in ("lam", "v", "rate", "weight", "order", "optimizer", "dispersion")),
            p.reduction, p.decay, p.latest, p.noise, p.seed)
     found = remembering(inputs, p)(
@@ -233,11 +205,7 @@ def _plane(inputs: Any, p: Any, method: inverse.REDDiff, loop: Loop) -> tuple[di
         lambda: modes.descend(own, p.noise, jax.random.key(jnp.asarray(p.seed, jnp.uint32)), _PLANE["seeds"], loop),
         lambda made: made.reason == Reason.CONVERGED,
     )
-    return {
-        "modes_path": found.path[_TICKS], "modes_weight": found.weights,
-        "modes_density": modes.density(p.noise, jnp.asarray(_ACROSS), jnp.asarray(_UP)),
-        "modes_share": found.share, "modes_width": found.width, "modes_spread": found.spread,
-    }, found.reason
+    return variables.plane(found._replace(reason=None), p.noise), found.reason
 
 
 def _near(value: float, result: xr.Dataset) -> Mood:
