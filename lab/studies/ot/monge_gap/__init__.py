@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -10,6 +11,7 @@ import xarray as xr
 from lab.datasets import Data, Needs
 from lab.numerics import Loop, Reason, first_failure, frames
 from lab.numerics.host import placed
+from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
 from lab.ot import bures, maps, monge, monge_survey
@@ -35,7 +37,10 @@ class MongeGap(Study):
     title = "The Monge gap"
     field = "Optimal transport"
     paper = Paper(
-        "Uscidda, Cuturi", "The Monge Gap: A Regularizer to Learn All Transport Maps", "ICML", 2023,
+        "Uscidda, Cuturi",
+        "The Monge Gap: A Regularizer to Learn All Transport Maps",
+        "ICML",
+        2023,
         "https://arxiv.org/abs/2302.04953",
     )
     text = "monge_gap.md"
@@ -46,40 +51,107 @@ class MongeGap(Study):
 
     data = DataSource("moons-to-s-curve", doc="a named set of samples, or yours: x0, the sources, and x, the targets")
     angle = Real(
-        60.0, bounds=(-180, 180), label="turn", symbol="θ", unit="°",
+        60.0,
+        bounds=(-180, 180),
+        label="turn",
+        symbol="θ",
+        unit="°",
         doc="of the map; all turns have the image of the Gaussian map, which is the one at 0, and other pairs",
     )
-    cost = Choice(list(COSTS), doc="squared distance, distance, Σ|z|^1.5 / 1.5, or the angle between points of a sphere")
+    cost = Choice(
+        list(COSTS), doc="squared distance, distance, Σ|z|^1.5 / 1.5, or the angle between points of a sphere"
+    )
     share = positive(
-        0.01, (1e-3, 1), label="epsilon of the gap", symbol="ε", unit="mean cost",
+        0.01,
+        (1e-3, 1),
+        label="epsilon of the gap",
+        symbol="ε",
+        unit="mean cost",
         doc="strength of the entropy in the gap that is learned by; it adds between ε log n and twice that",
     )
-    points = size(200, (4, 2000), (50, 1000), label="points", symbol="n", group="more",
-                  doc="held out of the training, on which a map is looked at")
-    dimensions = size(2, (2, 64), (2, 32), label="dimensions", group="more", when={"data": ("planted-map",)},
-                      doc="of the known map")
-    bend = size(1, (1, 10), (1, 10), label="bend", group="more", when={"data": ("planted-map",)},
-                doc="how far the known map is from an affine one")
+    points = size(
+        200,
+        (4, 2000),
+        (50, 1000),
+        label="points",
+        symbol="n",
+        group="more",
+        doc="held out of the training, on which a map is looked at",
+    )
+    dimensions = size(
+        2, (2, 64), (2, 32), label="dimensions", group="more", when={"data": ("planted-map",)}, doc="of the known map"
+    )
+    bend = size(
+        1,
+        (1, 10),
+        (1, 10),
+        label="bend",
+        group="more",
+        when={"data": ("planted-map",)},
+        doc="how far the known map is from an affine one",
+    )
 
-    train_steps = Whole(0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
-                        doc="in which a network learns the map; 0: none is learned, and the turned map is looked at")
-    strength = Real(1.0, bounds=(0, None), soft=(0, 10), label="weight of the gap", symbol="λ",
-                    doc="beside the divergence from the targets; at 0 that alone is learned by")
-    form = Choice(["plain", "residual", "gaussian", "structured", "sphere", "convex"], label="form of the map", group="more",
-                  doc="what the network is: the map, what is added to the point or to the Gaussian map, a field, a map of the "
-                  "sphere; or a convex function, whose gradient is learned by its dual and no gap")
-    conservative = positive(0.01, (1e-3, 1), label="weight of symmetry", symbol="κ", group="more",
-                            when={"form": ("structured",)}, doc="asks that the field in a structured map be a gradient")
+    train_steps = Whole(
+        0,
+        bounds=(0, 100_000),
+        soft=(0, 5000),
+        label="training steps",
+        traced=False,
+        doc="in which a network learns the map; 0: none is learned, and the turned map is looked at",
+    )
+    strength = Real(
+        1.0,
+        bounds=(0, None),
+        soft=(0, 10),
+        label="weight of the gap",
+        symbol="λ",
+        doc="beside the divergence from the targets; at 0 that alone is learned by",
+    )
+    form = Choice(
+        ["plain", "residual", "gaussian", "structured", "sphere", "convex"],
+        label="form of the map",
+        group="more",
+        doc="what the network is: the map, what is added to the point or to the Gaussian map, a field, a map of the "
+        "sphere; or a convex function, whose gradient is learned by its dual and no gap",
+    )
+    conservative = positive(
+        0.01,
+        (1e-3, 1),
+        label="weight of symmetry",
+        symbol="κ",
+        group="more",
+        when={"form": ("structured",)},
+        doc="asks that the field in a structured map be a gradient",
+    )
     batch = size(256, (2, 4096), (64, 1024), label="batch", group="more", doc="points of each side at a step")
-    fit_share = positive(0.05, (0.01, 1), label="epsilon of the fit", unit="mean cost", group="more",
-                         doc="strength of the entropy in the divergence from the targets")
-    learning_rate = positive(1e-3, (1e-4, 1e-1), label="learning rate", group="more",
-                             doc="of the network (Adam); that of a convex network is best at some 0.03")
+    fit_share = positive(
+        0.05,
+        (0.01, 1),
+        label="epsilon of the fit",
+        unit="mean cost",
+        group="more",
+        doc="strength of the entropy in the divergence from the targets",
+    )
+    learning_rate = positive(
+        1e-3,
+        (1e-4, 1e-1),
+        label="learning rate",
+        group="more",
+        doc="of the network (Adam); that of a convex network is best at some 0.03",
+    )
 
     dims: ClassVar = {
-        "point": ("point", ""), "axis": ("coordinate", ""), "goal": ("target", ""), "turn": ("turn", "°"),
-        "epsilon_share": ("epsilon", "mean cost"), "rival": ("map", ""), "gy": ("x₂", ""), "gx": ("x₁", ""),
-        "train_step": ("training step", ""), "frame": ("step", ""), "space": ("axis", ""),
+        "point": ("point", ""),
+        "axis": ("coordinate", ""),
+        "goal": ("target", ""),
+        "turn": ("turn", "°"),
+        "epsilon_share": ("epsilon", "mean cost"),
+        "rival": ("map", ""),
+        "gy": ("x₂", ""),
+        "gx": ("x₁", ""),
+        "train_step": ("training step", ""),
+        "frame": ("step", ""),
+        "space": ("axis", ""),
     }
     results = RESULTS
     pictures = PICTURES
@@ -95,9 +167,7 @@ class MongeGap(Study):
         made: dict[str, Any] = {"plane": principal_plane(np.concatenate([arrays["x0"], arrays["x"]]))}
         for name, values in arrays.items():
             made |= {f"{name}_seen": placed(values[::2]), f"{name}_held": placed(values[1::2])}
-        goals = made["x_seen"][:_SEEN]
-        made["spread"] = monge.pairwise(goals, goals).mean()
-        made["mean"] = {name: monge.pairwise(made["x0_seen"][:_SEEN], goals, cost).mean() for name, cost in COSTS.items()}
+        made["spread"], made["mean"] = learning.scales(made["x0_seen"][:_SEEN], made["x_seen"][:_SEEN])
         if arrays["x"].shape[1] == 2:
             made["sides"] = [np.linspace(low, high, _GRID) for low, high in window(arrays["x0"])]
             made["grid"] = placed(np.stack(np.meshgrid(*made["sides"]), axis=-1).reshape(-1, 2).astype(dtype))
@@ -122,59 +192,35 @@ class MongeGap(Study):
         if self.form == "structured" and self.train_steps and self.cost not in ("squared", "power"):
             raise ValueError(f"form = structured has no map for the cost {self.cost}: choose squared or power")
         for name in ("x0", "x"):
-            spread = np.linalg.eigvalsh(np.cov(np.asarray(data.arrays[name], float)[::2].T, bias=True).reshape(
-                2 * (data.arrays[name].shape[1],)))
+            spread = np.linalg.eigvalsh(
+                np.cov(np.asarray(data.arrays[name], float)[::2].T, bias=True).reshape(
+                    2 * (data.arrays[name].shape[1],)
+                )
+            )
             if spread[0] <= 1e-10 * max(spread[-1], 1e-30):
                 raise ValueError(f"the {name} of {data.name} lie in one place or on a line: bring points that spread")
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Turn a map, or learn one; then look at what its pairs cost."""
-        cost, seen, goals, plane = COSTS[p.cost], inputs["x0_seen"], inputs["x_seen"], inputs["plane"]
-        x, held = (inputs[name][: p.points] for name in ("x0_held", "x_held"))
-        truth = inputs["moved_held"][: p.points] if "moved_held" in inputs else None
-        bench = monge_survey.Bench(x, held, cost, p.fit_share * inputs["spread"], truth)
-        best = bures(*(first := maps.moments(seen)), *maps.moments(goals))
-        rivals: dict[str, Any] = {
-            "constant": monge_survey.Affine(0 * best.matrix, best.source, best.target),
-            "Gaussian": monge_survey.turned(best, first[1], 0.0),
-            "entropic": monge_survey.entropic(seen[:_SEEN], goals[:_SEEN]),
-        }
-        output: dict[str, Any] = {"iterations": 0}
-        move, reason = cls.own or monge_survey.turned(best, first[1], p.angle), Reason.CONVERGED
+        angle = None if cls.own else p.angle
+        bench, (constant, gaussian, entropic), move = _begin(inputs, p.only("points", "cost", "fit_share"), angle)
+        x, cost, reason = bench.x, bench.cost, Reason.CONVERGED
+        move, output = cls.own or move, {"iterations": 0}
         if not cls.own and p.train_steps:
             learn, begun = learning.lesson(inputs, p, bench.epsilon)
-            taught = monge_survey.teach(loop, x, begun or rivals["Gaussian"], learn, steps=p.train_steps)
+            taught = monge_survey.teach(loop, x, begun or gaussian, learn, steps=p.train_steps)
             move, reason, output = taught.map, taught.reason, learning.seen(inputs, p, x, taught, bench)
-        rivals[cls._name(p)] = move
+        moves = constant, gaussian, entropic, move
         if p.cost == "geodesic":
-            move, rivals = monge_survey.OnSphere(move), {name: monge_survey.OnSphere(each) for name, each in rivals.items()}
-        mapped, told = move(x), [bench.told(each) for each in rivals.values()]
-        exact, own = monge.exact_gap(x, mapped, cost), told[-1]
-        epsilon = p.share * monge.pairwise(x, mapped, cost).mean()
-        here = monge.gap(x, mapped, cost, epsilon=epsilon, tolerance=1e-6, loop=loop)
-        shares = monge_survey.by_share(x, mapped, exact.value, cost)
-        images, source = (learning.project(plane, each) for each in (mapped, x))
-        output |= {
-            "gap": exact.value, "displacement": exact.displacement, "least": exact.displacement - exact.value,
-            "gap_entropic": here.entropic, "gap_kl": here.kl, "fit": own.fit, "source": source,
-            "mapped": images, "best": images[exact.target], "target": learning.project(plane, held),
-            "share_of_gap": exact.contributions, "entropic_by": shares.entropic, "kl_by": shares.kl,
-            "primal_by": shares.primal, "low_by": shares.low, "high_by": shares.high,
-            "gap_of": jnp.stack([jnp.asarray(each.gap) for each in told]), "fit_of": jnp.stack([each.fit for each in told]),
-        }
-        output["crossing"] = monge_survey.crossings(source, images)
-        if not cls.own:
-            turns = monge_survey.by_angle(seen[:_TURNED], goals[:_SEEN], cost)
-            output |= {"gap_turned": turns.gap} | ({"gap_closed": turns.closed} if p.cost == "squared" else {})
-        if truth is not None:
-            output |= {"uvp": own.unexplained, "uvp_of": jnp.stack([each.unexplained for each in told])}
+            moves = [monge_survey.OnSphere(each) for each in moves]
+        images = [each(x) for each in moves]
+        here = monge.gap(x, images[-1], cost, epsilon=_mean(x, images[-1], cost, p.share), tolerance=1e-6, loop=loop)
+        to = moves[-1](inputs["grid"]) if "grid" in inputs else None
+        output |= _looked(inputs, bench, images, to, here, jnp.asarray(reason), not cls.own)
         if p.cost == "geodesic" and x.shape[1] == 3:
-            output |= {"on_sphere": x, "mapped_on_sphere": mapped}
-        if "grid" in inputs:
-            output["field_to"] = (move(inputs["grid"]) - inputs["grid"]).reshape(_GRID, _GRID, 2)
-        solved = jnp.where(shares.converged, Reason.CONVERGED.value, Reason.MAX_ITERATIONS.value)
-        return output | {"reason": first_failure(reason, here.reason, solved)}
+            output |= {"on_sphere": x, "mapped_on_sphere": images[-1]}
+        return output
 
     @classmethod
     def _name(cls, p: Any) -> str:
@@ -185,9 +231,11 @@ class MongeGap(Study):
         """Turns in degrees, epsilons as shares, maps by name, the plane in numbers."""
         d = data.arrays["x"].shape[1]
         made: dict[str, Any] = {
-            "turn": monge_survey.ANGLES, "epsilon_share": list(monge_survey.SHARES),
+            "turn": monge_survey.ANGLES,
+            "epsilon_share": list(monge_survey.SHARES),
             "rival": ["constant", "Gaussian", "entropic", cls._name(p)],
-            "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"], "space": ["x₁", "x₂", "x₃"],
+            "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
+            "space": ["x₁", "x₂", "x₃"],
         }
         made |= dict(zip(("gx", "gy"), inputs.get("sides", ()), strict=False))
         if "film" in output:
@@ -204,3 +252,67 @@ class MongeGap(Study):
                 f"{float(result.fit_of.sel(rival='entropic')):.3g}. Lower λ, or train longer."
             )
         return ""
+
+
+@jit
+def _begin(inputs: dict[str, Any], p: Any, angle: Any) -> tuple[monge_survey.Bench, tuple[Any, ...], Any]:
+    """What maps are looked at on, three that are always there, and the turned one."""
+    seen, goals = inputs["x0_seen"], inputs["x_seen"]
+    x, held = (inputs[name][: p.points] for name in ("x0_held", "x_held"))
+    truth = inputs["moved_held"][: p.points] if "moved_held" in inputs else None
+    best = bures(*(first := maps.moments(seen)), *maps.moments(goals))
+    known = (
+        monge_survey.Affine(0 * best.matrix, best.source, best.target),
+        monge_survey.turned(best, first[1], 0.0),
+        monge_survey.entropic(seen[:_SEEN], goals[:_SEEN]),
+    )
+    bench = monge_survey.Bench(x, held, COSTS[p.cost], p.fit_share * inputs["spread"], truth)
+    return bench, known, None if angle is None else monge_survey.turned(best, first[1], angle)
+
+
+@jit
+def _mean(x: Any, mapped: Any, cost: Any, share: Any) -> Any:
+    """A share of the mean cost of all pairs."""
+    return share * monge.pairwise(x, mapped, cost).mean()
+
+
+@jit
+def _looked(
+    inputs: dict[str, Any], bench: monge_survey.Bench, images: list, to: Any, here: monge.Gap, reason: Any, turns: bool
+) -> dict[str, Any]:
+    """What maps with these images cost, the last of them in full; ``to``, where that takes the grid."""
+    x, cost, plane = bench.x, bench.cost, inputs["plane"]
+    told = jax.lax.map(bench.told, jnp.stack(images))
+    own = jax.tree.map(lambda leaf: leaf[-1], told)
+    shares = monge_survey.by_share(x, images[-1], own.gap.value, cost)
+    mapped, source, target = (learning.project(plane, each) for each in (images[-1], x, bench.y))
+    output = {
+        "gap": own.gap.value,
+        "displacement": own.gap.displacement,
+        "least": own.gap.displacement - own.gap.value,
+        "gap_entropic": here.entropic,
+        "gap_kl": here.kl,
+        "fit": own.fit,
+        "source": source,
+        "mapped": mapped,
+        "best": mapped[own.gap.target],
+        "target": target,
+        "crossing": monge_survey.crossings(source, mapped),
+        "share_of_gap": own.gap.contributions,
+        "entropic_by": shares.entropic,
+        "kl_by": shares.kl,
+        "primal_by": shares.primal,
+        "low_by": shares.low,
+        "high_by": shares.high,
+        "gap_of": told.gap.value,
+        "fit_of": told.fit,
+    }
+    if turns:
+        by_angle = monge_survey.by_angle(inputs["x0_seen"][:_TURNED], inputs["x_seen"][:_SEEN], cost)
+        output |= {"gap_turned": by_angle.gap} | ({"gap_closed": by_angle.closed} if cost == "squared" else {})
+    if bench.truth is not None:
+        output |= {"uvp": own.unexplained, "uvp_of": told.unexplained}
+    if to is not None:
+        output["field_to"] = (to - inputs["grid"]).reshape(_GRID, _GRID, 2)
+    solved = jnp.where(shares.converged, Reason.CONVERGED.value, Reason.MAX_ITERATIONS.value)
+    return output | {"reason": first_failure(reason, here.reason, solved)}
