@@ -173,9 +173,9 @@ class Training(NamedTuple):
 
     def by_epoch(self, curve: ArrayLike, epochs: int) -> Float[Array, "epochs batches"]:
         """A curve (steps,) with a row for each of so many epochs, NaN in those that were not finished."""
-        curve = jnp.asarray(curve)
-        rest = epochs * self.steps_per_epoch - curve.shape[0]
-        return jnp.pad(curve, (0, rest), constant_values=jnp.nan).reshape(epochs, self.steps_per_epoch)
+        host: Any = np if isinstance(curve, np.ndarray) else jnp  # a trace is as long as its run was
+        rest = epochs * self.steps_per_epoch - jnp.shape(curve)[0]
+        return host.pad(curve, (0, rest), constant_values=jnp.nan).reshape(epochs, self.steps_per_epoch)
 
 
 @chosen

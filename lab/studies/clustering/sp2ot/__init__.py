@@ -44,149 +44,71 @@ class SP2OT(Study):
 
     data = DataSource("long-tailed-digits", doc="a named set of labelled samples; the classes are used for scores only")
     algorithm = Choice(
-        ["p2ot", "sp2ot", "uot", "balanced"],
-        label="algorithm",
+        ["p2ot", "sp2ot", "uot", "balanced"], label="algorithm",
         doc="which samples are labelled, and how; p2ot: a share of them, flexible sizes; sp2ot: and neighbours agree; "
         "uot: all of them, flexible sizes; balanced: all of them, equal sizes",
     )
     rho = Real(
-        0.3,
-        bounds=(0, 1),
-        inclusive_bounds=(False, True),
-        soft=(0.05, 1),
-        label="labelled share",
-        symbol="ρ",
-        when={"algorithm": ("p2ot", "sp2ot")},
-        doc="share of the samples that the plan labels; the confident ones first",
+        0.3, bounds=(0, 1), inclusive_bounds=(False, True), soft=(0.05, 1), label="labelled share", symbol="ρ",
+        when={"algorithm": ("p2ot", "sp2ot")}, doc="share of the samples that the plan labels; the confident ones first",
     )
     lam = positive(
-        1.0,
-        (0.01, 100),
-        label="price of sizes",
-        symbol="λ",
-        unit="nat",
-        when={"algorithm": ("p2ot", "sp2ot", "uot")},
+        1.0, (0.01, 100), label="price of sizes", symbol="λ", unit="nat", when={"algorithm": ("p2ot", "sp2ot", "uot")},
         doc="weight of the KL that ties the sizes of clusters to the prior; large: equal sizes",
     )
     epsilon = positive(
-        0.1,
-        (0.01, 1),
-        label="entropy",
-        symbol="ε",
-        unit="nat",
+        0.1, (0.01, 1), label="entropy", symbol="ε", unit="nat",
         doc="strength of the entropy: large values blur the labels",
     )
     strength = Real(
-        0.1,
-        bounds=(0, None),
-        soft=(0, 1),
-        label="pull of neighbours",
-        symbol="μ/n",
-        unit="nat",
-        when={"algorithm": ("sp2ot",)},
-        doc="weight of the semantic term, per sample, so that it compares across sizes",
+        0.1, bounds=(0, None), soft=(0, 1), label="pull of neighbours", symbol="μ/n", unit="nat",
+        when={"algorithm": ("sp2ot",)}, doc="weight of the semantic term, per sample, so that it compares across sizes",
     )
     epochs = Whole(
-        0,
-        bounds=(0, 1000),
-        soft=(0, 60),
-        label="epochs",
-        traced=False,
+        0, bounds=(0, 1000), soft=(0, 60), label="epochs", traced=False,
         doc="training on pseudo-labels while their share grows from a tenth to all; 0: the clusters of k-means as they are",
     )
     ratio = size(
-        10,
-        (1, 100),
-        (1, 100),
-        label="imbalance",
-        symbol="r",
+        10, (1, 100), (1, 100), label="imbalance", symbol="r",
         doc="how many times larger the largest class is than the smallest",
     )
     psd_shift = Switch(
-        False,
-        label="make it descend",
-        symbol="descent",
-        group="more",
-        when={"algorithm": ("sp2ot",)},
+        False, label="make it descend", symbol="descent", group="more", when={"algorithm": ("sp2ot",)},
         doc="give the similarity the diagonal that makes it positive semi-definite, so that the objective never rises",
     )
     solver = Choice(
-        ["newton", "scaling"],
-        label="solver",
-        group="more",
-        when={"algorithm": ("p2ot", "uot", "balanced")},
+        ["newton", "scaling"], label="solver", group="more", when={"algorithm": ("p2ot", "uot", "balanced")},
         doc="how the plan is found; newton: some 5 steps on the semi-dual; scaling: the generalized Sinkhorn iteration, "
         "hundreds or more",
     )
     neighbours = Whole(
-        10,
-        bounds=(1, None),
-        soft=(1, 50),
-        label="neighbours",
-        group="more",
-        traced=False,
-        when={"algorithm": ("sp2ot",)},
+        10, bounds=(1, None), soft=(1, 50), label="neighbours", group="more", traced=False, when={"algorithm": ("sp2ot",)},
         doc="how many other samples each sample is similar to",
     )
 
     dims: ClassVar = {
-        "sample": ("sample", ""),
-        "cluster": ("cluster, by the class that it matches", ""),
-        "iteration": ("iteration", ""),
-        "epoch": ("epoch", ""),
-        "axis": ("principal axis", ""),
-        "group": ("classes by frequency", ""),
+        "sample": ("sample", ""), "cluster": ("cluster, by the class that it matches", ""), "iteration": ("iteration", ""),
+        "epoch": ("epoch", ""), "axis": ("principal axis", ""), "group": ("classes by frequency", ""),
     }
     results = (
-        Result(
-            "macro_acc", (), "accuracy", "mean over classes of the share found by the network's clusters", headline=True
-        ),
-        Result(
-            "nmi", (), "NMI", "normalized mutual information of the network's clusters and the classes", headline=True
-        ),
+        Result("macro_acc", (), "accuracy", "mean over classes of the share found by the network's clusters", headline=True),
+        Result("nmi", (), "NMI", "normalized mutual information of the network's clusters and the classes", headline=True),
         Result("f1", (), "F1", "mean over classes of the F1 of the network's clusters", headline=True),
-        Result(
-            "precision_labelled",
-            (),
-            "precision of labels",
-            "share of the labelled mass that has its class",
-            headline=True,
-        ),
-        Result(
-            "recall_labelled",
-            (),
-            "recall of labels",
-            "share of all samples' mass that is labelled with its class",
-            headline=True,
-        ),
-        Result(
-            "objective",
-            (),
-            "objective",
-            "optimum of the transport problem, or where the semantic term settled",
-            unit="nat",
-        ),
+        Result("precision_labelled", (), "precision of labels", "share of the labelled mass that has its class",
+               headline=True),
+        Result("recall_labelled", (), "recall of labels", "share of all samples' mass that is labelled with its class",
+               headline=True),
+        Result("objective", (), "objective", "optimum of the transport problem, or where the semantic term settled",
+               unit="nat"),
         Result("iterations", (), "iterations", "steps of the solver; of sp2ot, outer steps", headline=True),
-        Result(
-            "converged",
-            (),
-            "converged",
-            "whether the plan's equations hold to 1e-10, and with sp2ot the objective rests",
-            headline=True,
-            judge=lambda value, result: "good" if value else "warn",
-        ),
+        Result("converged", (), "converged", "whether the plan's equations hold to 1e-10, and with sp2ot the objective rests",
+               headline=True, judge=lambda value, result: "good" if value else "warn"),
         Result("row_residual", (), "row residual", "L1 excess of the rows of the plan over 1/n"),
         Result("mass_residual", (), "mass residual", "distance of the plan's mass from rho"),
-        Result(
-            "size_kl", (), "KL of sizes", "KL divergence of the clusters' shares of the mass from the prior", unit="nat"
-        ),
-        Result(
-            "rise",
-            (),
-            "largest rise",
-            "how much the objective of sp2ot rose in a step: 0 where it descends",
-            unit="nat",
-        ),
+        Result("size_kl", (), "KL of sizes", "KL divergence of the clusters' shares of the mass from the prior",
+               unit="nat"),
+        Result("rise", (), "largest rise", "how much the objective of sp2ot rose in a step: 0 where it descends",
+               unit="nat"),
         Result("group_acc", ("group",), "accuracy", "mean over the head, middle and tail classes of the share found"),
         Result("plan", ("sample", "cluster"), "mass", "the pseudo-labels: a transport plan"),
         Result("row_weight", ("sample",), "weight", "share of a sample that is labelled, in [0, 1]"),
@@ -194,25 +116,13 @@ class SP2OT(Study):
         Result("true_class", ("sample",), "class", "true class, unknown to the method"),
         Result("cluster_mass", ("cluster",), "mass", "mass of each cluster"),
         Result("class_share", ("cluster",), "share", "share of the samples in the class that the cluster matches"),
-        Result(
-            "potential",
-            ("cluster",),
-            "potential",
-            "dual potential of the cluster: negative above the prior",
-            unit="nat",
-        ),
-        Result(
-            "slack_potential",
-            (),
-            "slack potential",
-            "of the virtual cluster: the level of confidence at which a sample is labelled",
-            unit="nat",
-        ),
+        Result("potential", ("cluster",), "potential", "dual potential of the cluster: negative above the prior",
+               unit="nat"),
+        Result("slack_potential", (), "slack potential", "of the virtual cluster: the level of confidence at which a sample "
+               "is labelled", unit="nat"),
         Result("position", ("sample", "axis"), "position", "samples on two principal axes"),
         Result("history_objective", ("iteration",), "objective", "by iteration", unit="nat"),
-        Result(
-            "history_residual", ("iteration",), "residual", "L1 error of the sizes; of sp2ot, change of the objective"
-        ),
+        Result("history_residual", ("iteration",), "residual", "L1 error of the sizes; of sp2ot, change of the objective"),
         Result("curve_loss", ("epoch",), "loss", "cross-entropy over rho, by epoch", unit="nat", absent=_UNTRAINED),
         Result("curve_rho", ("epoch",), "labelled share", "rho of the epoch", absent=_UNTRAINED),
         Result("curve_acc", ("epoch",), "accuracy", "macro accuracy after the epoch", absent=_UNTRAINED),
@@ -254,13 +164,8 @@ class SP2OT(Study):
             trained = train(key, x, classes, settings, k=k, neighbours=p.neighbours, epochs=p.epochs, loop=loop)
             model, reason, after = trained.model, jnp.asarray(trained.reason), trained.curves
             curves = {
-                "curve_loss": after.loss,
-                "curve_rho": after.rho,
-                "curve_acc": after.accuracy,
-                "curve_nmi": after.nmi,
-                "curve_f1": after.f1,
-                "curve_precision": after.precision,
-                "curve_recall": after.recall,
+                "curve_loss": after.loss, "curve_rho": after.rho, "curve_acc": after.accuracy, "curve_nmi": after.nmi,
+                "curve_f1": after.f1, "curve_precision": after.precision, "curve_recall": after.recall,
             }
         else:
             model, _ = begin(key, x, k)
@@ -269,29 +174,14 @@ class SP2OT(Study):
         found = labels.label(labels.problem(model, x), settings, rho, near, solver=p.solver, loop=loop)
         judged = labels.judge(found.plan, found.potentials, rho, model, x, classes, sizes)
         return curves | {
-            "macro_acc": judged.scores.accuracy,
-            "nmi": judged.scores.nmi,
-            "f1": judged.scores.f1,
-            "precision_labelled": judged.labelled_precision,
-            "recall_labelled": judged.labelled_recall,
-            "objective": found.objective,
-            "iterations": found.iterations,
-            "rise": found.rise,
-            "row_residual": judged.row_excess,
-            "mass_residual": judged.mass_error,
-            "size_kl": judged.size_divergence,
-            "group_acc": judged.recall,
-            "plan": judged.plan,
-            "row_weight": judged.weight,
-            "label": judged.plan.argmax(axis=1),
-            "true_class": classes,
-            "cluster_mass": judged.mass,
-            "class_share": sizes / sizes.sum(),
-            "potential": judged.potentials,
-            "slack_potential": found.potentials[-1],
-            "position": inputs["x_2d"],
-            "history_objective": found.objectives,
-            "history_residual": found.residuals,
+            "macro_acc": judged.scores.accuracy, "nmi": judged.scores.nmi, "f1": judged.scores.f1,
+            "precision_labelled": judged.labelled_precision, "recall_labelled": judged.labelled_recall,
+            "objective": found.objective, "iterations": found.iterations, "rise": found.rise,
+            "row_residual": judged.row_excess, "mass_residual": judged.mass_error, "size_kl": judged.size_divergence,
+            "group_acc": judged.recall, "plan": judged.plan, "row_weight": judged.weight,
+            "label": judged.plan.argmax(axis=1), "true_class": classes, "cluster_mass": judged.mass,
+            "class_share": sizes / sizes.sum(), "potential": judged.potentials, "slack_potential": found.potentials[-1],
+            "position": inputs["x_2d"], "history_objective": found.objectives, "history_residual": found.residuals,
             "reason": jnp.where(reason == Reason.CONVERGED, found.reason, reason),
         }
 

@@ -37,10 +37,7 @@ class MongeGap(Study):
     title = "The Monge gap"
     field = "Optimal transport"
     paper = Paper(
-        "Uscidda, Cuturi",
-        "The Monge Gap: A Regularizer to Learn All Transport Maps",
-        "ICML",
-        2023,
+        "Uscidda, Cuturi", "The Monge Gap: A Regularizer to Learn All Transport Maps", "ICML", 2023,
         "https://arxiv.org/abs/2302.04953",
     )
     text = "monge_gap.md"
@@ -51,107 +48,40 @@ class MongeGap(Study):
 
     data = DataSource("moons-to-s-curve", doc="a named set of samples, or yours: x0, the sources, and x, the targets")
     angle = Real(
-        60.0,
-        bounds=(-180, 180),
-        label="turn",
-        symbol="θ",
-        unit="°",
+        60.0, bounds=(-180, 180), label="turn", symbol="θ", unit="°",
         doc="of the map; all turns have the image of the Gaussian map, which is the one at 0, and other pairs",
     )
-    cost = Choice(
-        list(COSTS), doc="squared distance, distance, Σ|z|^1.5 / 1.5, or the angle between points of a sphere"
-    )
+    cost = Choice(list(COSTS), doc="squared distance, distance, Σ|z|^1.5 / 1.5, or the angle between points of a sphere")
     share = positive(
-        0.01,
-        (1e-3, 1),
-        label="epsilon of the gap",
-        symbol="ε",
-        unit="mean cost",
+        0.01, (1e-3, 1), label="epsilon of the gap", symbol="ε", unit="mean cost",
         doc="strength of the entropy in the gap that is learned by; it adds between ε log n and twice that",
     )
-    points = size(
-        200,
-        (4, 2000),
-        (50, 1000),
-        label="points",
-        symbol="n",
-        group="more",
-        doc="held out of the training, on which a map is looked at",
-    )
-    dimensions = size(
-        2, (2, 64), (2, 32), label="dimensions", group="more", when={"data": ("planted-map",)}, doc="of the known map"
-    )
-    bend = size(
-        1,
-        (1, 10),
-        (1, 10),
-        label="bend",
-        group="more",
-        when={"data": ("planted-map",)},
-        doc="how far the known map is from an affine one",
-    )
+    points = size(200, (4, 2000), (50, 1000), label="points", symbol="n", group="more",
+                  doc="held out of the training, on which a map is looked at")
+    dimensions = size(2, (2, 64), (2, 32), label="dimensions", group="more", when={"data": ("planted-map",)},
+                      doc="of the known map")
+    bend = size(1, (1, 10), (1, 10), label="bend", group="more", when={"data": ("planted-map",)},
+                doc="how far the known map is from an affine one")
 
-    train_steps = Whole(
-        0,
-        bounds=(0, 100_000),
-        soft=(0, 5000),
-        label="training steps",
-        traced=False,
-        doc="in which a network learns the map; 0: none is learned, and the turned map is looked at",
-    )
-    strength = Real(
-        1.0,
-        bounds=(0, None),
-        soft=(0, 10),
-        label="weight of the gap",
-        symbol="λ",
-        doc="beside the divergence from the targets; at 0 that alone is learned by",
-    )
-    form = Choice(
-        ["plain", "residual", "gaussian", "structured", "sphere", "convex"],
-        label="form of the map",
-        group="more",
-        doc="what the network is: the map, what is added to the point or to the Gaussian map, a field, a map of the "
-        "sphere; or a convex function, whose gradient is learned by its dual and no gap",
-    )
-    conservative = positive(
-        0.01,
-        (1e-3, 1),
-        label="weight of symmetry",
-        symbol="κ",
-        group="more",
-        when={"form": ("structured",)},
-        doc="asks that the field in a structured map be a gradient",
-    )
+    train_steps = Whole(0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
+                        doc="in which a network learns the map; 0: none is learned, and the turned map is looked at")
+    strength = Real(1.0, bounds=(0, None), soft=(0, 10), label="weight of the gap", symbol="λ",
+                    doc="beside the divergence from the targets; at 0 that alone is learned by")
+    form = Choice(["plain", "residual", "gaussian", "structured", "sphere", "convex"], label="form of the map", group="more",
+                  doc="what the network is: the map, what is added to the point or to the Gaussian map, a field, a map of the "
+                  "sphere; or a convex function, whose gradient is learned by its dual and no gap")
+    conservative = positive(0.01, (1e-3, 1), label="weight of symmetry", symbol="κ", group="more",
+                            when={"form": ("structured",)}, doc="asks that the field in a structured map be a gradient")
     batch = size(256, (2, 4096), (64, 1024), label="batch", group="more", doc="points of each side at a step")
-    fit_share = positive(
-        0.05,
-        (0.01, 1),
-        label="epsilon of the fit",
-        unit="mean cost",
-        group="more",
-        doc="strength of the entropy in the divergence from the targets",
-    )
-    learning_rate = positive(
-        1e-3,
-        (1e-4, 1e-1),
-        label="learning rate",
-        group="more",
-        doc="of the network (Adam); that of a convex network is best at some 0.03",
-    )
+    fit_share = positive(0.05, (0.01, 1), label="epsilon of the fit", unit="mean cost", group="more",
+                         doc="strength of the entropy in the divergence from the targets")
+    learning_rate = positive(1e-3, (1e-4, 1e-1), label="learning rate", group="more",
+                             doc="of the network (Adam); that of a convex network is best at some 0.03")
 
     dims: ClassVar = {
-        "point": ("point", ""),
-        "axis": ("coordinate", ""),
-        "goal": ("target", ""),
-        "turn": ("turn", "°"),
-        "epsilon_share": ("epsilon", "mean cost"),
-        "rival": ("map", ""),
-        "gy": ("x₂", ""),
-        "gx": ("x₁", ""),
-        "train_step": ("training step", ""),
-        "frame": ("step", ""),
-        "space": ("axis", ""),
+        "point": ("point", ""), "axis": ("coordinate", ""), "goal": ("target", ""), "turn": ("turn", "°"),
+        "epsilon_share": ("epsilon", "mean cost"), "rival": ("map", ""), "gy": ("x₂", ""), "gx": ("x₁", ""),
+        "train_step": ("training step", ""), "frame": ("step", ""), "space": ("axis", ""),
     }
     results = RESULTS
     pictures = PICTURES
@@ -192,11 +122,8 @@ class MongeGap(Study):
         if self.form == "structured" and self.train_steps and self.cost not in ("squared", "power"):
             raise ValueError(f"form = structured has no map for the cost {self.cost}: choose squared or power")
         for name in ("x0", "x"):
-            spread = np.linalg.eigvalsh(
-                np.cov(np.asarray(data.arrays[name], float)[::2].T, bias=True).reshape(
-                    2 * (data.arrays[name].shape[1],)
-                )
-            )
+            spread = np.linalg.eigvalsh(np.cov(np.asarray(data.arrays[name], float)[::2].T, bias=True).reshape(
+                2 * (data.arrays[name].shape[1],)))
             if spread[0] <= 1e-10 * max(spread[-1], 1e-30):
                 raise ValueError(f"the {name} of {data.name} lie in one place or on a line: bring points that spread")
 
@@ -231,11 +158,9 @@ class MongeGap(Study):
         """Turns in degrees, epsilons as shares, maps by name, the plane in numbers."""
         d = data.arrays["x"].shape[1]
         made: dict[str, Any] = {
-            "turn": monge_survey.ANGLES,
-            "epsilon_share": list(monge_survey.SHARES),
+            "turn": monge_survey.ANGLES, "epsilon_share": list(monge_survey.SHARES),
             "rival": ["constant", "Gaussian", "entropic", cls._name(p)],
-            "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
-            "space": ["x₁", "x₂", "x₃"],
+            "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"], "space": ["x₁", "x₂", "x₃"],
         }
         made |= dict(zip(("gx", "gy"), inputs.get("sides", ()), strict=False))
         if "film" in output:
@@ -262,8 +187,7 @@ def _begin(inputs: dict[str, Any], p: Any, angle: Any) -> tuple[monge_survey.Ben
     truth = inputs["moved_held"][: p.points] if "moved_held" in inputs else None
     best = bures(*(first := maps.moments(seen)), *maps.moments(goals))
     known = (
-        monge_survey.Affine(0 * best.matrix, best.source, best.target),
-        monge_survey.turned(best, first[1], 0.0),
+        monge_survey.Affine(0 * best.matrix, best.source, best.target), monge_survey.turned(best, first[1], 0.0),
         monge_survey.entropic(seen[:_SEEN], goals[:_SEEN]),
     )
     bench = monge_survey.Bench(x, held, COSTS[p.cost], p.fit_share * inputs["spread"], truth)
@@ -278,33 +202,20 @@ def _mean(x: Any, mapped: Any, cost: Any, share: Any) -> Any:
 
 @jit
 def _looked(
-    inputs: dict[str, Any], bench: monge_survey.Bench, images: list, to: Any, here: monge.Gap, reason: Any, turns: bool
+    inputs: dict[str, Any], bench: monge_survey.Bench, images: list[Any], to: Any, here: monge.Gap, reason: Any, turns: bool
 ) -> dict[str, Any]:
-    """What maps with these images cost, the last of them in full; ``to``, where that takes the grid."""
+    """What maps with these images cost, the last of them in full; ``to``: where that takes the grid."""
     x, cost, plane = bench.x, bench.cost, inputs["plane"]
     told = jax.lax.map(bench.told, jnp.stack(images))
     own = jax.tree.map(lambda leaf: leaf[-1], told)
     shares = monge_survey.by_share(x, images[-1], own.gap.value, cost)
     mapped, source, target = (learning.project(plane, each) for each in (images[-1], x, bench.y))
     output = {
-        "gap": own.gap.value,
-        "displacement": own.gap.displacement,
-        "least": own.gap.displacement - own.gap.value,
-        "gap_entropic": here.entropic,
-        "gap_kl": here.kl,
-        "fit": own.fit,
-        "source": source,
-        "mapped": mapped,
-        "best": mapped[own.gap.target],
-        "target": target,
-        "crossing": monge_survey.crossings(source, mapped),
-        "share_of_gap": own.gap.contributions,
-        "entropic_by": shares.entropic,
-        "kl_by": shares.kl,
-        "primal_by": shares.primal,
-        "low_by": shares.low,
-        "high_by": shares.high,
-        "gap_of": told.gap.value,
+        "gap": own.gap.value, "displacement": own.gap.displacement, "least": own.gap.displacement - own.gap.value,
+        "gap_entropic": here.entropic, "gap_kl": here.kl, "fit": own.fit, "source": source, "mapped": mapped,
+        "best": mapped[own.gap.target], "target": target, "crossing": monge_survey.crossings(source, mapped),
+        "share_of_gap": own.gap.contributions, "entropic_by": shares.entropic, "kl_by": shares.kl,
+        "primal_by": shares.primal, "low_by": shares.low, "high_by": shares.high, "gap_of": told.gap.value,
         "fit_of": told.fit,
     }
     if turns:

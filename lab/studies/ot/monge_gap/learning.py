@@ -12,19 +12,15 @@ from lab.numerics.principal import Plane
 from lab.ot import convex, maps, monge, monge_survey
 
 COSTS: dict[str, Any] = {
-    "squared": "squared",
-    "distance": "distance",
-    "power": monge.PNorm(1.5),
-    "geodesic": "geodesic",
+    "squared": "squared", "distance": "distance", "power": monge.PNorm(1.5), "geodesic": "geodesic",
 }
 
 
 @jit
 def scales(sources: Any, goals: Any) -> tuple[Any, dict[str, Any]]:
     """The mean squared distance among targets, and the mean of each cost to them."""
-    return monge.pairwise(goals, goals).mean(), {
-        name: monge.pairwise(sources, goals, cost).mean() for name, cost in COSTS.items()
-    }
+    means = {name: monge.pairwise(sources, goals, cost).mean() for name, cost in COSTS.items()}
+    return monge.pairwise(goals, goals).mean(), means
 
 
 def lesson(inputs: Any, p: Any, fit: Any) -> tuple[Callable[..., Any], Any]:
@@ -33,13 +29,8 @@ def lesson(inputs: Any, p: Any, fit: Any) -> tuple[Callable[..., Any], Any]:
     if p.form == "convex":
         return partial(convex.learn, key, seen, goals, batch=p.batch, learning_rate=p.learning_rate), None
     given: dict[str, Any] = {
-        "cost": COSTS[p.cost],
-        "form": p.form,
-        "strength": p.strength,
-        "batch": p.batch,
-        "fit_epsilon": fit,
-        "conservative": p.conservative if p.form == "structured" else 0.0,
-        "gap_epsilon": p.share * inputs["mean"][p.cost],
+        "cost": COSTS[p.cost], "form": p.form, "strength": p.strength, "batch": p.batch, "fit_epsilon": fit,
+        "conservative": p.conservative if p.form == "structured" else 0.0, "gap_epsilon": p.share * inputs["mean"][p.cost],
     }
     learn = partial(maps.learn, key, seen, goals, learning_rate=p.learning_rate, **given)
     return learn, maps.prepare(key, seen, goals, **given).map
@@ -56,12 +47,8 @@ def seen(inputs: Any, p: Any, x: Any, taught: monge_survey.Taught, bench: monge_
     film, source = (project(inputs["plane"], each) for each in (taught.moved, x))
     gaps = [monge.gap(x, each, cost, epsilon=epsilon, tolerance=1e-4).entropic for each in taught.moved]
     return {
-        "iterations": taught.iterations,
-        "curve_loss": taught.loss,
-        "film": film,
-        "film_entropic": jnp.stack(gaps),
+        "iterations": taught.iterations, "curve_loss": taught.loss, "film": film, "film_entropic": jnp.stack(gaps),
         "film_gap": jnp.stack([jnp.asarray(monge.exact_gap(x, each, cost).value) for each in taught.moved]),
-        "film_floor": epsilon * jnp.log(x.shape[0]),
-        "film_fit": jnp.stack([bench.fit(each) for each in taught.moved]),
+        "film_floor": epsilon * jnp.log(x.shape[0]), "film_fit": jnp.stack([bench.fit(each) for each in taught.moved]),
         "film_crossing": jnp.stack([monge_survey.crossings(source, each) for each in film]),
     }

@@ -32,25 +32,15 @@ _EACH = (
     ("gap", "gap at the end", "J* - J(θ), mean over seeds"),
 )
 RESULTS = (
-    *(
-        Result(f"{name}_{short}", (), f"{label}, {rule}", doc, headline=rule == "N-PG-IGT" and name != "gap")
-        for name, label, doc in _EACH
-        for rule, short in SHORT.items()
-    ),
+    *(Result(f"{name}_{short}", (), f"{label}, {rule}", doc, headline=rule == "N-PG-IGT" and name != "gap")
+      for name, label, doc in _EACH for rule, short in SHORT.items()),
     Result("best", (), "J*", "the largest J of all policies, also of those that look at the clock", absent=_UNKNOWN),
-    Result(
-        "bias_each",
-        (),
-        "bias of B v",
-        "distance of a mean over 2,000 episodes from the exact product, in standard errors",
-        absent=_UNKNOWN,
-    ),
+    Result("bias_each", (), "bias of B v", "distance of a mean over 2,000 episodes from the exact product, in standard errors",
+           absent=_UNKNOWN),
     Result("bias_means", (), "bias of a product of means", "the same, where two means are multiplied", absent=_UNKNOWN),
     Result("mean_g", (), "mean |g|", "of single episodes at the start"),
     Result("mean_bv", (), "mean |B v|", "of single episodes, v a unit vector along the way of the training"),
-    Result(
-        "null", (), "null directions", "eigenvalues of the Fisher matrix below a millionth of the largest, at the end"
-    ),
+    Result("null", (), "null directions", "eigenvalues of the Fisher matrix below a millionth of the largest, at the end"),
     Result("ret", ("rule", "run", "update"), "return", "undiscounted, mean over the updates since the last one told"),
     Result("disc", ("rule", "run", "update"), "discounted return", "likewise"),
     Result("steps", ("rule", "run", "update"), "environment steps", "so far"),
@@ -62,34 +52,18 @@ RESULTS = (
     Result("gamma", ("rule", "update"), "γ", "step"),
     Result("way", ("rule", "update", "axis"), "θ", "of the first seed, on the two axes along which it varies most"),
     Result("sampled", ("rule", "update", "axis"), "sampled at", "where episodes were drawn: ahead, or between"),
-    Result(
-        "spectrum",
-        ("look", "eigen"),
-        "eigenvalue",
-        "of the Fisher matrix along the training of the method that is shown",
-    ),
+    Result("spectrum", ("look", "eigen"), "eigenvalue", "of the Fisher matrix along the training of the method that is shown"),
     Result("choice", ("row", "column"), "action", "what the policy that is shown does at the end"),
-    Result(
-        "line", ("part", "step", "corner", "axis"), "place", "what shows the state, before the training and after it"
-    ),
+    Result("line", ("part", "step", "corner", "axis"), "place", "what shows the state, before the training and after it"),
     Result("reward", ("part", "step"), "reward", "of these episodes"),
     Result("alive", ("part", "step"), "goes on", "1 until the episode ends"),
     Result("g_norm", ("episode",), "|g|", "of single episodes at the start"),
     Result("bv_norm", ("episode",), "|B v|", "of single episodes at the start"),
 )
 DIMS: Mapping[str, tuple[str, str]] = {
-    "rule": ("method", ""),
-    "run": ("seed", ""),
-    "update": ("update t", ""),
-    "axis": ("axis", ""),
-    "look": ("update t", ""),
-    "eigen": ("eigenvalue", ""),
-    "row": ("row", ""),
-    "column": ("column", ""),
-    "part": ("policy", ""),
-    "step": ("step", ""),
-    "corner": ("corner", ""),
-    "episode": ("episode", ""),
+    "rule": ("method", ""), "run": ("seed", ""), "update": ("update t", ""), "axis": ("axis", ""), "look": ("update t", ""),
+    "eigen": ("eigenvalue", ""), "row": ("row", ""), "column": ("column", ""), "part": ("policy", ""), "step": ("step", ""),
+    "corner": ("corner", ""), "episode": ("episode", ""),
 }
 
 
@@ -151,24 +125,14 @@ def _begin(task: rollouts.Task, seed: Any, n: int) -> tuple[jax.Array, jax.Array
     return jax.vmap(task.policy.init)(jax.random.split(first, n)), jax.random.split(keys, n), look
 
 
-def _climbed(
-    inputs: Mapping[str, Any], p: Any, loop: Loop, task: Any, exact: Any, start: Any, keys: Any, own: Any
-) -> Any:
+def _climbed(inputs: Mapping[str, Any], p: Any, loop: Loop, task: Any, exact: Any, start: Any, keys: Any, own: Any) -> Any:
     """The climb; one that was made before and ended as it should is not made again when something else is looked at."""
     told = {name: getattr(p, name) for name in p if name != "shown"}
 
     def make() -> ascent.Climbed:
         oracle = ascent.sampled(task, p.batch, p.batch_hessian, p.baseline, p.curvature, exact)
         return ascent.ascend(
-            oracle,
-            start,
-            keys,
-            rules=chosen(p),
-            g0=_lengths(p),
-            updates=p.updates,
-            eta0=p.eta0,
-            at=places(p, own),
-            loop=loop,
+            oracle, start, keys, rules=chosen(p), g0=_lengths(p), updates=p.updates, eta0=p.eta0, at=places(p, own), loop=loop,
         )
 
     if own is not None or any(isinstance(value, Tracer) for value in (*told.values(), start)):
@@ -182,27 +146,17 @@ def run(inputs: Mapping[str, Any], p: Any, loop: Loop, own: Any = None) -> dict[
     task, exact, best = task_of(inputs, p, own)
     start, keys, look = _begin(task, jnp.asarray(p.seed), p.seeds)
     climbed = _climbed(inputs, p, loop, task, exact, start, keys, own)
-    at, names, which, log = climbed.places, chosen(p), np.int32(shown_rule(p)), climbed.log  # that is traced
+    # traced, so that to look at another method compiles nothing
+    at, names, which, log = climbed.places, chosen(p), np.int32(shown_rule(p)), climbed.log
     frames = np.unique(np.linspace(0, len(at) - 1, FRAMES).round().astype(int))
     looked = _looked(task, exact, log, climbed.theta, start[0], which, look, frames, p.only("curvature", "baseline"))
     told = _described(names, log, climbed.theta, exact, best, start[0], looked, _weights(at, p.updates))
-    return (
-        told
-        | _rates(names, _lengths(p), p.eta0, at)
-        | looked.episodes._asdict()
-        | {
-            "spectrum": looked.spectrum,
-            "choice": looked.choice.value,
-            "g_norm": looked.wide.gradient,
-            "bv_norm": looked.wide.curvature,
-            "row": looked.choice.y,
-            "column": looked.choice.x,
-            "update": at,
-            "look": at[frames],
-            "reason": climbed.reason,
-            "iterations": climbed.iterations,
-        }
-    )
+    choice, wide = looked.choice, looked.wide
+    return told | _rates(names, _lengths(p), p.eta0, at) | looked.episodes._asdict() | {
+        "spectrum": looked.spectrum, "choice": choice.value, "g_norm": wide.gradient, "bv_norm": wide.curvature,
+        "row": choice.y, "column": choice.x, "update": at, "look": at[frames],
+        "reason": climbed.reason, "iterations": climbed.iterations,
+    }
 
 
 class _Looked(NamedTuple):
@@ -222,23 +176,16 @@ def _looked(
     theta, seen = theta[which, 0], log.theta[frames, which]
     move, count = theta - start, 64 if exact is None else 2000
     return _Looked(
-        move,
-        looks.choices(task, theta, look),
-        looks.spectra(task, seen, look, 8),
-        looks.spread(task, start, move, look, count, p.curvature, p.baseline),
-        looks.episodes(task, start, theta, look),
+        move, looks.choices(task, theta, look), looks.spectra(task, seen, look, 8),
+        looks.spread(task, start, move, look, count, p.curvature, p.baseline), looks.episodes(task, start, theta, look),
     )
 
 
 def _weights(at: np.ndarray, updates: int) -> tuple[np.ndarray, ...]:
     """How much each place counts in a slope, in the last tenth and in the last third; and the logarithm of its update."""
     since = np.diff(at, prepend=-1).astype(float)
-    return (
-        (at >= updates / 20).astype(float),
-        (at >= 0.9 * (updates - 1)) * since,
-        (at >= (updates - 1) * 2 / 3) * since,
-        np.log(np.maximum(at, 1.0)),
-    )
+    return (at >= updates / 20).astype(float), (at >= 0.9 * (updates - 1)) * since, (at >= (updates - 1) * 2 / 3) * since, \
+        np.log(np.maximum(at, 1.0))
 
 
 @jit
@@ -256,11 +203,8 @@ def _described(
     off = times - (times * fitted).sum() / fitted.sum()
     each = {
         "slope": (error * (off * fitted)[:, None]).sum(axis=0) / (off**2 * fitted).sum(),
-        "err": mean(log.error.mean(axis=2), tenth),
-        "last": mean(log.returned.mean(axis=2), third),
-        "gap": jnp.full(theta.shape[0], jnp.nan)
-        if exact is None
-        else best - jax.vmap(jax.vmap(exact))(theta)[0].mean(axis=1),
+        "err": mean(log.error.mean(axis=2), tenth), "last": mean(log.returned.mean(axis=2), third),
+        "gap": jnp.full(theta.shape[0], jnp.nan) if exact is None else best - jax.vmap(jax.vmap(exact))(theta)[0].mean(axis=1),
     }
     path = looks.way(log.theta, log.sampled)
     by_run = {"ret": log.returned, "disc": log.discounted, "steps": log.steps}
@@ -268,31 +212,21 @@ def _described(
     told = {name: jnp.moveaxis(values, 0, 2) for name, values in by_run.items()}
     told |= {"grad_norm": log.grad_norm.mean(axis=2).T, "dir_norm": log.dir_norm.mean(axis=2).T}
     told |= _by_method(each, names)
-    told |= {
-        "way": jnp.moveaxis(path.theta, 0, 1),
-        "sampled": jnp.moveaxis(path.sampled, 0, 1),
-        "null": (spectrum[-1] < 1e-6 * spectrum[-1, 0]).sum().astype(float),
-        "mean_g": wide.gradient.mean(),
-        "mean_bv": wide.curvature.mean(),
-    }
+    told |= {"way": jnp.moveaxis(path.theta, 0, 1), "sampled": jnp.moveaxis(path.sampled, 0, 1),
+             "null": (spectrum[-1] < 1e-6 * spectrum[-1, 0]).sum().astype(float),
+             "mean_g": wide.gradient.mean(), "mean_bv": wide.curvature.mean()}
     if exact is not None:
         length = jnp.linalg.norm(move)
         known = jax.jvp(lambda x: exact(x)[1], (at,), (move / jnp.where(length > 0, length, 1),))[1]
-        told |= {
-            "best": best,
-            "bias_each": jnp.linalg.norm(wide.each - known) / wide.error,
-            "bias_means": jnp.linalg.norm(wide.means - known) / wide.error,
-        }
+        told |= {"best": best, "bias_each": jnp.linalg.norm(wide.each - known) / wide.error,
+                 "bias_means": jnp.linalg.norm(wide.means - known) / wide.error}
     return told
 
 
 def _by_method(each: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Numbers by the short name of their method; NaN of those that did not run."""
-    return {
-        f"{what}_{short}": values[names.index(name)] if name in names else jnp.asarray(jnp.nan)
-        for what, values in each.items()
-        for name, short in SHORT.items()
-    }
+    return {f"{what}_{short}": values[names.index(name)] if name in names else jnp.asarray(jnp.nan)
+            for what, values in each.items() for name, short in SHORT.items()}
 
 
 @jit

@@ -78,10 +78,7 @@ class SGDStability(Study):
     title = "Stability of SGD"
     field = "Stability of SGD"
     paper = Paper(
-        "Wu, Su",
-        "The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent",
-        "ICML",
-        2023,
+        "Wu, Su", "The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent", "ICML", 2023,
         "https://arxiv.org/abs/2305.17490",
     )
     text = "sgd_stability.md"
@@ -94,110 +91,55 @@ class SGDStability(Study):
     model = Choice(["auto", *MODELS], doc="auto: the one that suits the data; the convolutional network takes images")
     optimizer = Choice(["SGD and GD", SGD, GD], doc="which are trained; GD is gradient descent on all samples at once")
     eta = Real(
-        0.08,
-        bounds=(0, 100),
-        inclusive_bounds=(False, True),
-        soft=(1e-3, 1),
-        scale="log",
-        label="learning rate",
-        symbol="η",
+        0.08, bounds=(0, 100), inclusive_bounds=(False, True), soft=(1e-3, 1), scale="log", label="learning rate", symbol="η",
         doc="of both; or click in a picture",
     )
     B = size(
-        1,
-        (1, 5000),
-        (1, 40),
-        label="batch size",
-        symbol="B",
-        when={"optimizer": ("SGD and GD", SGD)},
+        1, (1, 5000), (1, 40), label="batch size", symbol="B", when={"optimizer": ("SGD and GD", SGD)},
         doc="samples in a step of SGD; or click in the diagram",
     )
     sampling = Choice(
-        ["replacement", "without", "reshuffle"],
-        when={"optimizer": ("SGD and GD", SGD)},
+        ["replacement", "without", "reshuffle"], when={"optimizer": ("SGD and GD", SGD)},
         doc="of a batch: with replacement, without, or every sample once in an epoch",
     )
     steps = size(
-        4000,
-        (40, 2_000_000),
-        (400, 100_000),
-        label="steps",
+        4000, (40, 2_000_000), (400, 100_000), label="steps",
         doc="of training, rounded up to whole stretches between two records",
     )
     scale = Real(
-        1.0,
-        bounds=(0, 100),
-        inclusive_bounds=(False, True),
-        soft=(0.1, 3),
-        scale="log",
-        label="initial scale",
-        symbol="α",
+        1.0, bounds=(0, 100), inclusive_bounds=(False, True), soft=(0.1, 3), scale="log", label="initial scale", symbol="α",
         doc="factor of the initial weights",
     )
     m = size(
-        16,
-        (1, 1000),
-        (2, 100),
-        label="width",
-        symbol="m",
+        16, (1, 1000), (2, 100), label="width", symbol="m",
         when={"model": ("auto", TWO_LAYER, PERCEPTRON, CONVOLUTIONAL)},
         doc="hidden units, of each of the perceptron's two hidden layers, or channels; the diagonal network has none",
     )
     n = size(
-        40,
-        (2, 4000),
-        (10, 300),
-        label="training samples",
-        symbol="n",
+        40, (2, 4000), (10, 300), label="training samples", symbol="n",
         doc="of a named set (those of a file are taken as they are)",
     )
     d = size(100, (1, 4000), (10, 1000), label="inputs", symbol="d", doc="of the synthetic sets")
     momentum = Switch(False, group="more", doc="v ← βv - η∇L, θ ← θ + v, for both")
     beta = Real(
-        0.9,
-        bounds=(0, 0.999),
-        soft=(0, 0.99),
-        label="its strength",
-        symbol="β",
-        group="more",
-        when={"momentum": True},
+        0.9, bounds=(0, 0.999), soft=(0, 0.99), label="its strength", symbol="β", group="more", when={"momentum": True},
         doc="share of the last step that is kept",
     )
     clip = positive(
-        50.0,
-        (1, 1000),
-        label="largest gradient",
-        group="more",
+        50.0, (1, 1000), label="largest gradient", group="more",
         doc="a longer one is shortened; it tames the first steps, and small values hide instability",
     )
     rates = Whole(
-        6,
-        bounds=(0, 30),
-        soft=(0, 12),
-        label="other learning rates",
-        traced=False,
-        group="more",
+        6, bounds=(0, 30), soft=(0, 12), label="other learning rates", traced=False, group="more",
         doc="trained beside η, evenly spaced on a logarithmic scale",
     )
     lowest = Real(
-        10**-2.4,
-        bounds=(0, 100),
-        inclusive_bounds=(False, True),
-        soft=(1e-4, 0.1),
-        scale="log",
-        label="lowest of them",
-        group="more",
-        doc="the smallest of the other learning rates",
+        10**-2.4, bounds=(0, 100), inclusive_bounds=(False, True), soft=(1e-4, 0.1), scale="log", label="lowest of them",
+        group="more", doc="the smallest of the other learning rates",
     )
     highest = Real(
-        10**-0.9,
-        bounds=(0, 100),
-        inclusive_bounds=(False, True),
-        soft=(1e-2, 10),
-        scale="log",
-        label="highest of them",
-        group="more",
-        doc="the largest of the other learning rates",
+        10**-0.9, bounds=(0, 100), inclusive_bounds=(False, True), soft=(1e-2, 10), scale="log", label="highest of them",
+        group="more", doc="the largest of the other learning rates",
     )
 
     dims: ClassVar = {
@@ -217,56 +159,24 @@ class SGDStability(Study):
         "side": ("layer", ""),
     }
     results = (
-        Result(
-            "half_tr_sgd",
-            (),
-            "η tr / 2 of SGD",
-            "at most 1 at a minimum that SGD with B = 1 holds; with k outputs "
-            "and batches k / c, which is k B with replacement",
-            headline=True,
-            judge=_holds,
-            absent=_OTHER_WAY,
-        ),
-        Result(
-            "half_tr_gd", (), "η tr / 2 of GD", "gradient descent has no such limit", headline=True, absent=_OTHER_WAY
-        ),
-        Result(
-            "half_lmax_gd",
-            (),
-            "η λmax / 2 of GD",
-            "at most 1, with momentum 1 + β, at a minimum that gradient descent holds",
-            headline=True,
-            judge=_below,
-            absent=_OTHER_WAY,
-        ),
+        Result("half_tr_sgd", (), "η tr / 2 of SGD", "at most 1 at a minimum that SGD with B = 1 holds; with k outputs "
+               "and batches k / c, which is k B with replacement", headline=True, judge=_holds, absent=_OTHER_WAY),
+        Result("half_tr_gd", (), "η tr / 2 of GD", "gradient descent has no such limit", headline=True, absent=_OTHER_WAY),
+        Result("half_lmax_gd", (), "η λmax / 2 of GD", "at most 1, with momentum 1 + β, at a minimum that gradient descent "
+               "holds", headline=True,
+               judge=_below, absent=_OTHER_WAY),
         Result("test_sgd", (), "test error of SGD", "mean squared error at the end", headline=True, absent=_UNTESTED),
         Result("test_gd", (), "test error of GD", "mean squared error at the end", headline=True, absent=_UNTESTED),
-        Result(
-            "loss_sgd",
-            (),
-            "training loss of SGD",
-            "thresholds bind only where it vanishes: below a thousandth of the loss of f = 0",
-            headline=True,
-            judge=_interpolates(SGD),
-            absent=_OTHER_WAY,
-        ),
-        Result(
-            "loss_gd",
-            (),
-            "training loss of GD",
-            "as for SGD",
-            headline=True,
-            judge=_interpolates(GD),
-            absent=_OTHER_WAY,
-        ),
+        Result("loss_sgd", (), "training loss of SGD", "thresholds bind only where it vanishes: below a thousandth of the loss "
+               "of f = 0", headline=True, judge=_interpolates(SGD), absent=_OTHER_WAY),
+        Result("loss_gd", (), "training loss of GD", "as for SGD", headline=True, judge=_interpolates(GD), absent=_OTHER_WAY),
         Result("loss", ("way", "step"), "loss L", "half the mean squared error on the training set"),
         Result("tr", ("way", "step"), "tr G", "trace of the Gauss-Newton matrix"),
         Result("fro", ("way", "step"), "|G|_F", "its Frobenius norm"),
         Result("lmax", ("way", "step"), "λmax(G)", "its largest eigenvalue"),
         Result("mu", ("way", "step"), "alignment μ", "tr(Σ G) / (2 L |G|²_F)"),
-        Result(
-            "path_norm", ("way", "step"), "norm", "|a∘b|₁ of the diagonal network, else the path norm", absent=_NO_NORM
-        ),
+        Result("path_norm", ("way", "step"), "norm", "|a∘b|₁ of the diagonal network, else the path norm",
+               absent=_NO_NORM),
         Result("test_error", ("way", "step"), "test error", "mean squared error on the test set", absent=_UNTESTED),
         Result("rates", ("rate",), "learning rates", "that were trained: η, then the others"),
         Result("final_loss", ("way", "rate"), "loss L", "at the end"),
@@ -276,9 +186,7 @@ class SGDStability(Study):
         Result("final_mu", ("way", "rate"), "alignment μ", "at the end"),
         Result("final_path_norm", ("way", "rate"), "norm", "at the end", absent=_NO_NORM),
         Result("final_test_error", ("way", "rate"), "test error", "at the end", absent=_UNTESTED),
-        Result(
-            "interpolated", ("way", "rate"), "interpolates", "1 where the loss is below a thousandth of that of f = 0"
-        ),
+        Result("interpolated", ("way", "rate"), "interpolates", "1 where the loss is below a thousandth of that of f = 0"),
         Result("tr_end", ("way",), "tr G", "at the end, at η, of all samples"),
         Result("fro_end", ("way",), "|G|_F", "at the end, at η, of all samples"),
         Result("lmax_end", ("way",), "λmax(G)", "at the end, at η, of all samples"),
@@ -286,9 +194,7 @@ class SGDStability(Study):
         Result("stable", ("way",), "stable", "1 where η is at most η*", absent=_MANY),
         Result("rho", ("way",), "ρ", "growth of the mean square distance in a step", absent=_MANY),
         Result("eta_star_B", ("way", "drawn", "batch"), "η*", "by batch size", absent=_MANY),
-        Result(
-            "bound_moments", ("way", "drawn", "batch"), "bound on η*", "2 tr / ((1-c) |G|²_F + c E|g|⁴)", absent=_MANY
-        ),
+        Result("bound_moments", ("way", "drawn", "batch"), "bound on η*", "2 tr / ((1-c) |G|²_F + c E|g|⁴)", absent=_MANY),
         Result("bound_trace", ("way", "drawn", "batch"), "bound on η*", "2 tr / ((1-c) |G|²_F + c tr²)", absent=_MANY),
         Result("bound_descent", ("way", "drawn", "batch"), "bound on η*", "2 / λmax", absent=_MANY),
         Result("eta_grid", ("eta_column",), "learning rate", "of the columns of the diagram", absent=_MANY),
@@ -297,14 +203,10 @@ class SGDStability(Study):
         Result("density", ("way", "moment", "bin"), "density", "of eigenvalues of the Hessian; integrates to 1"),
         Result("density_error", ("way", "moment", "bin"), "standard error", "of the density, over probes"),
         Result("sharpness", ("way", "moment"), "λmax(H)", "of the Hessian itself, by Lanczos"),
-        Result(
-            "hessian", ("row", "column"), "Hessian", "at the end of SGD, or of GD alone; means over blocks where large"
-        ),
+        Result("hessian", ("row", "column"), "Hessian", "at the end of SGD, or of GD alone; means over blocks where large"),
         Result("layer_edge", ("edge",), "cell", "where arrays of parameters begin and end"),
         Result("pair", ("way", "frame", "unit", "side"), "square", "a² and b², or d a² and |w|²", absent=_NO_PAIRS),
-        Result(
-            "imbalance", ("way", "frame"), "imbalance", "Σ|a² - b²| / Σ(a² + b²); 0 where balanced", absent=_NO_PAIRS
-        ),
+        Result("imbalance", ("way", "frame"), "imbalance", "Σ|a² - b²| / Σ(a² + b²); 0 where balanced", absent=_NO_PAIRS),
         Result("measured", (), "samples measured", "that G is taken over along the way"),
         Result("iterations", (), "records", "that were made"),
         Result("converged", (), "finished", "whether training came to its end"),
@@ -378,11 +280,8 @@ class SGDStability(Study):
         frames = planned.frame_steps
         paired = {"frame": frames} if "pair" in output else {}
         return paired | {
-            "way": list(WAYS),
-            "drawn": ["with replacement", "without"],
-            "side": ["first", "second"],
-            "batch": batch_sizes(len(data.arrays["x"])),
-            "step": planned.records,
+            "way": list(WAYS), "drawn": ["with replacement", "without"], "side": ["first", "second"],
+            "batch": batch_sizes(len(data.arrays["x"])), "step": planned.records,
             "moment": frames[list(curvature.moments(planned))],
         }
 
@@ -391,9 +290,7 @@ class SGDStability(Study):
         """The model that was trained, its arrays of parameters, and what the cells of the Hessian are."""
         planned = cls._experiment(data, p)
         return {
-            "model": str(planned.model),
-            "outputs": planned.outputs,
-            "samples": planned.n,
+            "model": str(planned.model), "outputs": planned.outputs, "samples": planned.n,
             "arrays": json.dumps([name for name, _ in planned.arrays]),
             "cells": "entries" if planned.size <= curvature.CELLS else "means",
         }
@@ -461,12 +358,8 @@ def _variables(problem: Comparison, state: State, key: Array) -> dict[str, Array
     by_way = {called.get(name, name): values for name, values in records.trace.items()}
     by_way |= {f"final_{called.get(name, name)}": values for name, values in records.final.items()}
     by_way |= {
-        "interpolated": records.interpolated,
-        "tr_end": held.sizes.trace,
-        "fro_end": held.sizes.frobenius,
-        "lmax_end": held.sizes.lambda_max,
-        "density": spectra.density,
-        "density_error": spectra.error,
+        "interpolated": records.interpolated, "tr_end": held.sizes.trace, "fro_end": held.sizes.frobenius,
+        "lmax_end": held.sizes.lambda_max, "density": spectra.density, "density_error": spectra.error,
         "sharpness": spectra.sharpness,
     }
     shared = {"eigenvalue": spectra.eigenvalues, "hessian": cells.hessian, "layer_edge": cells.edges}
