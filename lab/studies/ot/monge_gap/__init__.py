@@ -3,31 +3,26 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from lab.datasets import Data, Needs
-from lab.numerics import Loop, Reason, first_failure, frames
+from lab.numerics import Loop, Reason, frames
 from lab.numerics.host import placed
-from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
-from lab.ot import bures, maps, monge, monge_survey
+from lab.ot import monge, monge_survey
 from lab.studies.contract import Choice, DataSource, Paper, Real, Study, Whole, sweeping
 from lab.studies.vocabulary import positive, size
 
-from . import learning
+from . import learning, looks
 from .claims import CLAIMS
 from .learning import COSTS
 from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 from .variables import RESULTS
-
-_GRID = 15
-_SEEN, _TURNED = 300, 200  # points of which the entropic map is made; at which the turned maps are looked at
 
 
 class MongeGap(Study):
@@ -97,9 +92,9 @@ class MongeGap(Study):
         made: dict[str, Any] = {"plane": principal_plane(np.concatenate([arrays["x0"], arrays["x"]]))}
         for name, values in arrays.items():
             made |= {f"{name}_seen": placed(values[::2]), f"{name}_held": placed(values[1::2])}
-        made["spread"], made["mean"] = learning.scales(made["x0_seen"][:_SEEN], made["x_seen"][:_SEEN])
+        made["spread"], made["mean"] = looks.scales(made["x0_seen"], made["x_seen"])
         if arrays["x"].shape[1] == 2:
-            made["sides"] = [np.linspace(low, high, _GRID) for low, high in window(arrays["x0"])]
+            made["sides"] = [np.linspace(low, high, looks.GRID) for low, high in window(arrays["x0"])]
             made["grid"] = placed(np.stack(np.meshgrid(*made["sides"]), axis=-1).reshape(-1, 2).astype(dtype))
         return made
 
@@ -131,7 +126,7 @@ class MongeGap(Study):
     def compute(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Turn a map, or learn one; then look at what its pairs cost."""
         angle = None if cls.own else p.angle
-        bench, (constant, gaussian, entropic), move = _begin(inputs, p.only("points", "cost", "fit_share"), angle)
+        bench, (constant, gaussian, entropic), move = looks.begin(inputs, p.only("points", "cost", "fit_share"), angle)
         x, cost, reason = bench.x, bench.cost, Reason.CONVERGED
         move, output = cls.own or move, {"iterations": 0}
         if not cls.own and p.train_steps:
@@ -142,9 +137,9 @@ class MongeGap(Study):
         if p.cost == "geodesic":
             moves = [monge_survey.OnSphere(each) for each in moves]
         images = [each(x) for each in moves]
-        here = monge.gap(x, images[-1], cost, epsilon=_mean(x, images[-1], cost, p.share), tolerance=1e-6, loop=loop)
+        here = monge.gap(x, images[-1], cost, epsilon=looks.mean(x, images[-1], cost, p.share), tolerance=1e-6, loop=loop)
         to = moves[-1](inputs["grid"]) if "grid" in inputs else None
-        output |= _looked(inputs, bench, images, to, here, jnp.asarray(reason), not cls.own)
+        output |= looks.looked(inputs, bench, images, to, here, jnp.asarray(reason), not cls.own)
         if p.cost == "geodesic" and x.shape[1] == 3:
             output |= {"on_sphere": x, "mapped_on_sphere": images[-1]}
         return output
@@ -177,53 +172,3 @@ class MongeGap(Study):
                 f"{float(result.fit_of.sel(rival='entropic')):.3g}. Lower λ, or train longer."
             )
         return ""
-
-
-@jit
-def _begin(inputs: dict[str, Any], p: Any, angle: Any) -> tuple[monge_survey.Bench, tuple[Any, ...], Any]:
-    """What maps are looked at on, three that are always there, and the turned one."""
-    seen, goals = inputs["x0_seen"], inputs["x_seen"]
-    x, held = (inputs[name][: p.points] for name in ("x0_held", "x_held"))
-    truth = inputs["moved_held"][: p.points] if "moved_held" in inputs else None
-    best = bures(*(first := maps.moments(seen)), *maps.moments(goals))
-    known = (
-        monge_survey.Affine(0 * best.matrix, best.source, best.target), monge_survey.turned(best, first[1], 0.0),
-        monge_survey.entropic(seen[:_SEEN], goals[:_SEEN]),
-    )
-    bench = monge_survey.Bench(x, held, COSTS[p.cost], p.fit_share * inputs["spread"], truth)
-    return bench, known, None if angle is None else monge_survey.turned(best, first[1], angle)
-
-
-@jit
-def _mean(x: Any, mapped: Any, cost: Any, share: Any) -> Any:
-    """A share of the mean cost of all pairs."""
-    return share * monge.pairwise(x, mapped, cost).mean()
-
-
-@jit
-def _looked(
-    inputs: dict[str, Any], bench: monge_survey.Bench, images: list[Any], to: Any, here: monge.Gap, reason: Any, turns: bool
-) -> dict[str, Any]:
-    """What maps with these images cost, the last of them in full; ``to``: where that takes the grid."""
-    x, cost, plane = bench.x, bench.cost, inputs["plane"]
-    told = jax.lax.map(bench.told, jnp.stack(images))
-    own = jax.tree.map(lambda leaf: leaf[-1], told)
-    shares = monge_survey.by_share(x, images[-1], own.gap.value, cost)
-    mapped, source, target = (learning.project(plane, each) for each in (images[-1], x, bench.y))
-    output = {
-        "gap": own.gap.value, "displacement": own.gap.displacement, "least": own.gap.displacement - own.gap.value,
-        "gap_entropic": here.entropic, "gap_kl": here.kl, "fit": own.fit, "source": source, "mapped": mapped,
-        "best": mapped[own.gap.target], "target": target, "crossing": monge_survey.crossings(source, mapped),
-        "share_of_gap": own.gap.contributions, "entropic_by": shares.entropic, "kl_by": shares.kl,
-        "primal_by": shares.primal, "low_by": shares.low, "high_by": shares.high, "gap_of": told.gap.value,
-        "fit_of": told.fit,
-    }
-    if turns:
-        by_angle = monge_survey.by_angle(inputs["x0_seen"][:_TURNED], inputs["x_seen"][:_SEEN], cost)
-        output |= {"gap_turned": by_angle.gap} | ({"gap_closed": by_angle.closed} if cost == "squared" else {})
-    if bench.truth is not None:
-        output |= {"uvp": own.unexplained, "uvp_of": told.unexplained}
-    if to is not None:
-        output["field_to"] = (to - inputs["grid"]).reshape(_GRID, _GRID, 2)
-    solved = jnp.where(shares.converged, Reason.CONVERGED.value, Reason.MAX_ITERATIONS.value)
-    return output | {"reason": first_failure(reason, here.reason, solved)}

@@ -7,20 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lab.numerics.jit import jit
 from lab.numerics.principal import Plane
 from lab.ot import convex, maps, monge, monge_survey
 
 COSTS: dict[str, Any] = {
     "squared": "squared", "distance": "distance", "power": monge.PNorm(1.5), "geodesic": "geodesic",
 }
-
-
-@jit
-def scales(sources: Any, goals: Any) -> tuple[Any, dict[str, Any]]:
-    """The mean squared distance among targets, and the mean of each cost to them."""
-    means = {name: monge.pairwise(sources, goals, cost).mean() for name, cost in COSTS.items()}
-    return monge.pairwise(goals, goals).mean(), means
 
 
 def lesson(inputs: Any, p: Any, fit: Any) -> tuple[Callable[..., Any], Any]:
