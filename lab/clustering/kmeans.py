@@ -84,9 +84,14 @@ def kmeans(
     Raises:
         ValueError: k below 1 or above n, or points that are not finite.
     """
+    check(x, k)
+    state = loop(LLOYD, Points(x, start(key, x, k)), max_iterations=max_iterations).state
+    return state.centres, state.labels
+
+
+def check(x: Array, k: int) -> None:
+    """Refuse what ``kmeans`` can't take; inside ``jit`` the values are not known, and not checked."""
     if x.ndim != 2 or not 1 <= k <= x.shape[0]:
         raise ValueError(f"k = {k} clusters of points {x.shape}, but a table (n, d) with 1 <= k <= n is needed")
     if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("the points have values that are not finite: leave these points out, or fill them in")
-    state = loop(LLOYD, Points(x, start(key, x, k)), max_iterations=max_iterations).state
-    return state.centres, state.labels

@@ -18,6 +18,7 @@ from lab.clustering.metrics import Scores, by_frequency, scores
 from lab.clustering.semantic import Similarity
 from lab.clustering.training import Model, Settings, clusters_of, logits, match_labels
 from lab.numerics import Loop, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.ot import partial
 from lab.ot.problem import Problem
@@ -100,16 +101,14 @@ def label(
             jnp.abs(drawn.trace["change"]),
         )
     found = partial.solve(costs, entropy, rho=rho, lam=settings.lam, method=solver, loop=loop)
-    return Labels(
-        found.plan(),
-        jnp.append(found.beta, jnp.asarray(found.slack)),
-        found.value,
-        jnp.zeros_like(found.value),
-        found.iterations,
-        found.reason,
-        jnp.asarray(found.trace["value"]),
-        jnp.asarray(found.trace["residual"]),
-    )
+    objectives, residuals = (placed(found.trace[name]) for name in ("value", "residual"))
+    plan, potentials, rise = _read(found.bare())
+    return Labels(plan, potentials, found.value, rise, found.iterations, found.reason, objectives, residuals)
+
+
+@jit
+def _read(found: Any) -> tuple[Array, Array, Array]:
+    return found.plan(), jnp.append(found.beta, jnp.asarray(found.slack)), jnp.zeros_like(found.value)
 
 
 class Judged(NamedTuple):

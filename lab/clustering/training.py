@@ -31,10 +31,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.clustering import semantic
-from lab.clustering.kmeans import kmeans
+from lab.clustering.kmeans import check, kmeans
 from lab.clustering.metrics import match, scores
 from lab.clustering.semantic import Similarity
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
@@ -254,6 +255,12 @@ EPOCHS = Method(_init, _step, _done, lambda experiment, state: state.measured)
 
 def begin(key: PRNGKeyArray, x: Float[Array, "n d"], k: int) -> tuple[Model, Int[Array, " n"]]:
     """The model that a training with this key begins with, and its clusters: the identity, and centres of k-means."""
+    check(x, k)
+    return _begin(key, x, k)
+
+
+@jit
+def _begin(key: PRNGKeyArray, x: Array, k: int) -> tuple[Model, Array]:
     centres, clusters = kmeans(jax.random.split(key)[0], x, k)
     return Model(jnp.eye(x.shape[1], dtype=x.dtype), centres.astype(x.dtype)), clusters
 

@@ -103,7 +103,7 @@ def _begun(
 
 
 @jit
-def _described(trace: dict, y0: Array, end: Array, fine: Array, name: str) -> tuple:
+def _described(trace: dict, y0: Array, end: Array, fine: Array, reasons: tuple, name: str) -> tuple:
     whole = Told(*(jnp.asarray(trace[key]) for key in ("t", "h", "E", "S", "accepted")))
     told = Told(*(values[:MOST] for values in whole))
     tableau = pair(name)
@@ -115,7 +115,9 @@ def _described(trace: dict, y0: Array, end: Array, fine: Array, name: str) -> tu
     flat = jnp.concatenate([y0.ravel(), jnp.full(1, jnp.nan)])[:2]
     spent = jnp.concatenate([flat[None], way])[at]
     when = jnp.concatenate([jnp.zeros(1), trace["to"]])[at]
-    return told, seen, way[:MOST], spent, when, jnp.sqrt(((end - fine) ** 2).mean())
+    stopped = jnp.where(reasons[1] == Reason.STOPPED, Reason.STOPPED, Reason.CONVERGED)
+    error = jnp.where(reasons[1] == Reason.CONVERGED, jnp.sqrt(((end - fine) ** 2).mean()), jnp.nan)
+    return told, seen, way[:MOST], spent, when, end, error, first_failure(reasons[0], stopped)
 
 
 @chosen
@@ -136,10 +138,8 @@ def survey(
     finer = eqx.tree_at(lambda p: (p.rtol, p.atol), given, (given.rtol * _FINER, given.atol * _FINER))
     fine = loop(SOLVING, finer, max_iterations=LONGEST)
     trace = {name: padded(rows) for name, rows in run.trace.items() if name != "error"}
-    told, seen, way, spent, when, error = _described(trace, y0, run.state.y, fine.state.y, method)
-    stopped = jnp.where(jnp.asarray(fine.reason) == Reason.STOPPED, Reason.STOPPED, Reason.CONVERGED)
-    error = jnp.where(jnp.asarray(fine.reason) == Reason.CONVERGED, error, jnp.nan)
-    return Survey(told, seen, way, spent, when, run.state.y, error, first_failure(run.reason, stopped))
+    reasons = tuple(np.int32(each) if isinstance(each, int) else each for each in (run.reason, fine.reason))
+    return Survey(*_described(trace, y0, run.state.y, fine.state.y, reasons, method))
 
 
 def padded(rows: Any) -> Any:

@@ -106,22 +106,23 @@ def run(
     task = _prepare(side, regularizer, tolerance, start, jax.tree.map(jnp.asarray, numbers), shape)
     found = loop(method, task, max_iterations=limit if max_iterations is None else max_iterations)
     state = found.state._replace(reference=None) if isinstance(found.state, sinkhorn.State) else found.state
-    alpha, beta, value, row_error, column_error = _finish(side, regularizer, state)
-    reason = _judged(jnp.asarray(found.reason), value, row_error + column_error, task.tolerance, side.a)
-    if axis == "rows":
-        alpha, beta, row_error, column_error = beta, alpha, column_error, row_error
-    mass, level = _units(side, regularizer)
+    ended = np.int32(found.reason) if isinstance(found.reason, int) else found.reason
+    potentials, value, errors, reason, none, units = _finish(side, regularizer, state, ended, task.tolerance)
+    (alpha, beta), (row_error, column_error) = (
+        (potentials, errors) if axis == "columns" else (potentials[::-1], errors[::-1])
+    )
     trace = dict(found.trace)
-    if isinstance(trace["value"], np.ndarray):
-        mass, level = np.asarray(mass), np.asarray(level)
-    trace |= {"value": trace["value"] * mass + level, "row_error": trace["row_error"] * mass}
+    if isinstance(trace["value"], np.ndarray):  # as long as the run was: on the host, where no length is a program
+        trace |= _in_units(trace["value"], trace["row_error"], *map(np.asarray, units))
+    else:
+        trace |= _scaled(trace["value"], trace["row_error"], *units)
     return Solution(
         alpha,
         beta,
         value,
         row_error,
         column_error,
-        jnp.int32(0),
+        none,
         found.iterations,
         reason,
         trace,
@@ -133,11 +134,6 @@ def run(
         choice.name,
         choice.why,
     )
-
-
-@jit
-def _judged(reason, value: Array, error: Array, tolerance: Array, a: Array) -> Array:
-    return judged(reason, value, error, tolerance * a.sum(), sufficient=True)
 
 
 def _newton(config: SinkhornNewton) -> Method:
@@ -190,8 +186,8 @@ _prepare = jit(_prepare_traced)
 
 
 @jit
-def _finish(problem: Problem | Cloud, regularizer: Entropic, state: Any):
-    r"""Potentials, value and errors from the state's row potentials, the columns made exact.
+def _finish(problem: Problem | Cloud, regularizer: Entropic, state: Any, reason: Any, tolerance: Array):
+    r"""Potentials, value and errors from the state's row potentials, the columns made exact; how it ended, ties, units.
 
     The value is $\alpha^\top a + \beta^\top b - \varepsilon \sum_{ij} e^{(\alpha_i + \beta_j - c_{ij})/\varepsilon - 1}$ at
     fixed potentials: what JAX makes of its derivative is the envelope theorem.
@@ -219,10 +215,18 @@ def _finish(problem: Problem | Cloud, regularizer: Entropic, state: Any):
         linear = jnp.where(alive, alpha, 0.0) @ problem.a + jnp.where(taken, beta, 0.0) @ problem.b
         return linear - strength * total
 
-    return alpha, beta, dual(), jnp.abs(rows - fixed.a).sum(), jnp.abs(columns - fixed.b).sum()
+    value, errors = dual(), (jnp.abs(rows - fixed.a).sum(), jnp.abs(columns - fixed.b).sum())
+    reason = judged(jnp.asarray(reason), value, errors[0] + errors[1], tolerance * problem.a.sum(), sufficient=True)
+    return (alpha, beta), value, errors, reason, jnp.zeros_like(reason), _units(problem, regularizer)
 
 
-@jit
+def _in_units(value: Any, row_error: Any, mass: Any, level: Any) -> dict[str, Any]:
+    return {"value": value * mass + level, "row_error": row_error * mass}
+
+
+_scaled = jit(_in_units)
+
+
 def _units(problem: Problem | Cloud, regularizer: Entropic) -> tuple[Array, Array]:
     """The value of a plan of this mass is this much of that of mass 1, and its entropy has a term of its own."""
     mass = problem.a.sum()

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.numerics.jit import jit
+
 
 class Bures(NamedTuple):
     """The cost of the optimal map from one Gaussian to another, and the map."""
@@ -30,6 +32,7 @@ class Bures(NamedTuple):
         return target + (x - source) @ self.matrix
 
 
+@jit
 def bures(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covariance_b: ArrayLike) -> Bures:
     r"""$W_2^2$ between two Gaussians, and the optimal map from the first to the second.
 

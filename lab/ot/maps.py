@@ -355,6 +355,7 @@ def checked(name: str, samples: Samples, key: PRNGKeyArray, batch: int) -> Array
     return points
 
 
+@jit
 def moments(points: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
     r"""Mean and covariance of points, $\frac1n \sum_i x_i$ and $\frac1n \sum_i (x_i - \bar x)(x_i - \bar x)^\top$.
 

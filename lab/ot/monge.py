@@ -173,7 +173,7 @@ def gap(
         >>> bool(0.01 * np.log(20) <= found.entropic <= 0.02 * np.log(20))
         True
     """
-    x, y = _checked(x, y, cost)
+    x, y = checked(x, y, cost)
     _check_epsilon(epsilon)
     # as arrays of one type: floats, scalars of NumPy and arrays would be a program each
     epsilon, tolerance = (None if each is None else jnp.asarray(each, x.dtype) for each in (epsilon, tolerance))
@@ -241,7 +241,7 @@ def loss(
     """
     if debiased:
         return of_pairs(x, y, cost).mean() - divergence(x, y, epsilon, cost, tolerance=tolerance)
-    return of_pairs(x, y, cost).mean() - _entropic(x, y, epsilon, cost, tolerance)
+    return of_pairs(x, y, cost).mean() - _entropic(pairwise(x, y, cost), epsilon, tolerance)
 
 
 @chosen
@@ -263,17 +263,18 @@ def divergence(
         constant: with the term of y alone, which a training of x need not solve for.
     """
     m, n = x.shape[0], y.shape[0]
-    kl = epsilon * (jnp.log(m) + jnp.log(n))
-    both = _entropic(x, y, epsilon, cost, tolerance) + kl
-    own = _entropic(x, x, epsilon, cost, tolerance) + 2 * epsilon * jnp.log(m)
+    matrices = [pairwise(*pair, cost) for pair in ((x, y), (x, x), (y, y))[: 2 + constant]]
+    if m == n:  # one solver is compiled, not three
+        least = jax.lax.map(lambda matrix: _entropic(matrix, epsilon, tolerance), jnp.stack(matrices))
+    else:
+        least = [_entropic(matrix, epsilon, tolerance) for matrix in matrices]
+    both, own = least[0] + epsilon * (jnp.log(m) + jnp.log(n)), least[1] + 2 * epsilon * jnp.log(m)
     if not constant:
         return both - own / 2
-    other = _entropic(y, y, epsilon, cost, tolerance) + 2 * epsilon * jnp.log(n)
-    return both - (own + other) / 2
+    return both - (own + least[2] + 2 * epsilon * jnp.log(n)) / 2
 
 
-def _entropic(x: Array, y: Array, epsilon: Any, cost: Cost, tolerance: Any) -> Array:
-    matrix = pairwise(x, y, cost)
+def _entropic(matrix: Array, epsilon: Any, tolerance: Any) -> Array:
     a, b = (jnp.full(size, 1 / size, matrix.dtype) for size in matrix.shape)
     gamma = Entropic(jnp.asarray(epsilon, matrix.dtype))
     return derivatives.value(Problem(matrix, a, b), gamma, method="sinkhorn", tolerance=tolerance)
@@ -319,7 +320,7 @@ def exact_gap(x: Any, y: Any, cost: Cost = "squared") -> ExactGap:
         >>> float(monge.exact_gap(turned, -turned).value)  # both points change places
         4.0
     """
-    x, y = _checked(x, y, cost)
+    x, y = checked(x, y, cost)
     matrix, each = pairwise(x, y, cost), of_pairs(x, y, cost)
     if not isinstance(matrix, Tracer):
         return ExactGap(*_assigned(matrix, each))
@@ -435,9 +436,23 @@ def unexplained(mapped: Float[Array, "n d"], wanted: Float[Array, "n d"], varian
     return 100 * ((mapped - wanted) ** 2).sum(axis=1).mean() / variance
 
 
+class EntropicMap(eqx.Module):
+    """The map of a solved entropic problem: means of the targets, by weights that the point decides."""
+
+    targets: Float[Array, "m d"]
+    logs: Float[Array, " m"]
+    epsilon: ArrayLike
+
+    @jit
+    def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        scores = self.logs[None, :] - pairwise(x, self.targets) / self.epsilon
+        return jax.nn.softmax(scores, axis=1) @ self.targets
+
+
+@jit
 def entropic_map(
     y: Float[Array, "m d"], beta: Float[Array, " m"], epsilon: ArrayLike, weights: Float[Array, " m"] | None = None
-) -> Callable[[Array], Array]:
+) -> EntropicMap:
     r"""The map of a solved entropic problem of the squared distance, anywhere:
     $T(x) = \sum_j w_j(x) y_j$ with $w_j \propto b_j\,e^{(g_j - |x - y_j|^2) / \varepsilon}$.
 
@@ -449,16 +464,11 @@ def entropic_map(
 
     Source: Pooladian, Niles-Weed, *Entropic estimation of optimal transport maps*, 2021.
     """
-    logs = beta / epsilon + (0.0 if weights is None else jnp.log(weights))
-
-    def moved(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        scores = logs[None, :] - pairwise(x, y) / epsilon
-        return jax.nn.softmax(scores, axis=1) @ y
-
-    return moved
+    return EntropicMap(y, beta / epsilon + (0.0 if weights is None else jnp.log(weights)), epsilon)
 
 
-def _checked(x: Any, y: Any, cost: Cost) -> tuple[Array, Array]:
+def checked(x: Any, y: Any, cost: Cost) -> tuple[Array, Array]:
+    """Points and where each is moved, as real arrays; what can't be compared is refused, as ``gap`` says."""
     x, y = jnp.asarray(x), jnp.asarray(y)
     if x.ndim != 2 or x.shape != y.shape or 0 in x.shape:
         raise ValueError(

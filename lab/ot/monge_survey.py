@@ -141,17 +141,22 @@ def by_share(
     x: Float[Array, "n d"], y: Float[Array, "n d"], exact: ArrayLike, cost: Cost = "squared", shares: Any = SHARES
 ) -> ByShare:
     """Of the pairs, with the bounds that their exact gap gives."""
+    return _by_share(*monge.checked(x, y, cost), exact, cost, shares)
+
+
+@jit
+def _by_share(x: Array, y: Array, exact: ArrayLike, cost: Cost, shares: Any) -> ByShare:
     mean = monge.pairwise(x, y, cost).mean()
     epsilon = jnp.where(mean > 0, mean, 1.0) * jnp.asarray(shares, x.dtype)
     tolerance = precision.reachable(1e-6, x.dtype)
-    found = [monge.gap(x, y, cost, epsilon=each, tolerance=tolerance) for each in epsilon]
-    told = jax.tree.map(lambda *rows: jnp.stack(rows), *found)
+    told = jax.lax.map(lambda each: monge.gap(x, y, cost, epsilon=each, tolerance=tolerance), epsilon)
     entropy = epsilon * np.log(len(x))
     low = jnp.asarray(exact) + entropy
     return ByShare(epsilon, told.entropic, told.kl, told.primal, low, low + entropy, told.converged.all())
 
 
-def entropic(x: Float[Array, "n d"], y: Float[Array, "m d"], share: float = 0.05) -> Callable[[Array], Array]:
+@jit
+def entropic(x: Float[Array, "n d"], y: Float[Array, "m d"], share: ArrayLike = 0.05) -> monge.EntropicMap:
     """The entropic map between two clouds, of the squared distance; epsilon as a share of the mean cost of all pairs."""
     matrix = monge.pairwise(x, y)
     epsilon = jnp.maximum(share * matrix.mean(), jnp.finfo(matrix.dtype).tiny)
@@ -194,10 +199,10 @@ def _map(found: LearnedMap | LearnedPotentials) -> Callable[[Array], Array]:
 
 
 class Told(NamedTuple):
-    """A map in three numbers."""
+    """What a map does."""
 
-    gap: Any
-    fit: Any
+    gap: monge.ExactGap
+    fit: Float[Array, ""]
     unexplained: Any  # percent; NaN where the best map is not known
 
 
@@ -215,13 +220,12 @@ class Bench(NamedTuple):
         """The Sinkhorn divergence of images from the targets."""
         return monge.divergence(mapped, self.y, self.epsilon, tolerance=1e-5)
 
-    def told(self, move: Callable[[Array], Array]) -> Told:
-        mapped = move(self.x)
-        gap = monge.exact_gap(self.x, mapped, self.cost).value
+    def told(self, mapped: Float[Array, "n d"]) -> Told:
+        """Of a map with these images."""
+        gap, fit = monge.exact_gap(self.x, mapped, self.cost), self.fit(mapped)
         if self.truth is None:
-            return Told(gap, self.fit(mapped), jnp.nan)
-        variance = jnp.var(self.truth, axis=0).sum()
-        return Told(gap, self.fit(mapped), monge.unexplained(mapped, self.truth, variance))
+            return Told(gap, fit, jnp.nan)
+        return Told(gap, fit, monge.unexplained(mapped, self.truth, jnp.var(self.truth, axis=0).sum()))
 
 
 @jit

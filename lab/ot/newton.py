@@ -256,14 +256,14 @@ def _tied(work: Work, state: State) -> Array:
     return tied_columns(work.problem, work.regularizer, state.alpha, state.plan, near) > 0
 
 
-def _enough(work: Work, state: State) -> Array:
+def _enough(work: Work, state: State, tied: Array) -> Array:
     """The relaxed plan is optimal, and that of the semi-dual has rows that hold where no column is tied."""
-    return (state.residual <= work.tolerance) & ((state.best_error <= work.tolerance) | _tied(work, state))
+    return (state.residual <= work.tolerance) & ((state.best_error <= work.tolerance) | tied)
 
 
-def _settled(work: Work, state: State) -> State:
+def _settled(state: State, tied: Array) -> State:
     """After the interior steps: where columns are tied the semi-dual has a kink, and nothing is to be polished."""
-    phase = jnp.where(_tied(work, state), _DONE, _POLISH).astype(jnp.int32)
+    phase = jnp.where(tied, _DONE, _POLISH).astype(jnp.int32)
     return state._replace(phase=phase, waited=jnp.int32(0), tries=jnp.int32(0))
 
 
@@ -290,9 +290,10 @@ def _narrow_step(work: Work, state: State) -> State:
 
         return jax.lax.cond(at_end | (state.choices >= _CHOICES), lambda s: _choose(work, s, start), climb, state)
 
-    converged = _enough(work, state) | (exhausted & (state.residual <= work.tolerance))
+    tied = _tied(work, state)
+    converged = _enough(work, state, tied) | (exhausted & (state.residual <= work.tolerance))
     where = jnp.where(converged, 1, jnp.where((at_end & (state.residual > work.tolerance)) | exhausted, 2, 0))
-    return jax.lax.switch(where, (lambda s: s, lambda s: _settled(work, s), again), state)
+    return jax.lax.switch(where, (lambda s: s, lambda s: _settled(s, tied), again), state)
 
 
 def _wide_step(work: Work, state: State) -> State:
@@ -308,8 +309,9 @@ def _wide_step(work: Work, state: State) -> State:
         residual=jnp.where(restart, jnp.inf, state.residual),
         waited=jnp.where(restart, 0, state.waited),
     )
-    over = _enough(work, state) | (exhausted & ~restart)
-    return jax.lax.cond(over, lambda s: _settled(work, s), lambda s: s, state)
+    tied = _tied(work, state)
+    over = _enough(work, state, tied) | (exhausted & ~restart)
+    return jax.lax.cond(over, lambda s: _settled(s, tied), lambda s: s, state)
 
 
 def _smooth_step(work: Work, state: State) -> State:

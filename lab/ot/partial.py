@@ -27,6 +27,7 @@ from jaxtyping import Array
 
 from lab.choices import chosen
 from lab.numerics import Loop, pure
+from lab.numerics.jit import jit
 from lab.ot import unbalanced
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
@@ -86,14 +87,24 @@ def solve(
     """
     unbalanced.check(problem, regularizer, tolerance, max_iterations)
     check(rho)
-    dtype, n = problem.cost.dtype, problem.b.shape[0]
-    rho, gamma = jnp.asarray(rho, dtype), jnp.asarray(regularizer.gamma, dtype)
     if isinstance(init, Relaxed):
         init = jnp.append(init.beta, 0 if init.slack is None else init.slack)
-    inverse = jnp.append(unbalanced.inverse("lam", lam, n, dtype), jnp.zeros((), dtype))
-    terms = unbalanced.Terms(virtual(problem, rho), gamma, jnp.zeros_like(problem.a), inverse)
-    found = unbalanced.run(terms, init, method, tolerance, max_iterations, loop)
-    return replace(found, problem=problem, beta=found.beta[:-1], slack=found.beta[-1], near=None)
+    inverse = unbalanced.inverse("lam", lam, problem.b.shape[0], problem.cost.dtype)
+    found = unbalanced.run(
+        _terms(problem, rho, regularizer.gamma, inverse), init, method, tolerance, max_iterations, loop
+    )
+    beta, slack = _parted(found.beta)
+    return replace(found, problem=problem, beta=beta, slack=slack, near=None)
+
+
+@jit
+def _terms(problem: Problem, rho: Any, gamma: Any, inverse: Array) -> unbalanced.Terms:
+    dtype = problem.cost.dtype
+    whole = virtual(problem, jnp.asarray(rho, dtype))
+    return unbalanced.Terms(whole, jnp.asarray(gamma, dtype), jnp.zeros_like(problem.a), jnp.append(inverse, 0))
+
+
+_parted = jit(lambda beta: (beta[:-1], beta[-1]))
 
 
 def check(rho: Any) -> None:

@@ -174,10 +174,11 @@ def sliced(
         True
     """
     each = by_direction(x, y, theta, a, b, p=p)
-    return Sliced(*_rooted(each, p), each, theta)
+    return Sliced(*rooted(each, p), each, theta)
 
 
-def _rooted(each: Array, p: ArrayLike) -> tuple[Array, Array]:
+def rooted(each: Float[Array, " lines"], p: ArrayLike = 2) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The value and the standard error of ``sliced``, from w of each direction."""
     mean, count = each.mean(), each.size
     value = (mean + _TINY) ** (1 / p)
     spread = each.std(ddof=1) / count**0.5 if count > 1 else jnp.full((), jnp.nan, each.dtype)
@@ -192,11 +193,16 @@ def energy_based(
     The weights take part in the derivative.
     """
     each = by_direction(x, y, theta, p=p)
+    return Sliced(*energy_rooted(each, p), each, theta)
+
+
+def energy_rooted(each: Float[Array, " lines"], p: ArrayLike = 2) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The value and the standard error of ``energy_based``, from w of each direction."""
     weight = jax.nn.softmax(each)
     mean = weight @ each
     value = (mean + _TINY) ** (1 / p)
     spread = jnp.sqrt((weight**2 * (each - mean) ** 2).sum())  # of a ratio of means
-    return Sliced(value, spread * value / (p * (mean + _TINY)), each, theta)
+    return value, spread * value / (p * (mean + _TINY))
 
 
 @chosen

@@ -37,6 +37,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.ot.problem import Problem, one
 from lab.ot.regularizers import Entropic
@@ -395,28 +396,23 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     start = init.beta if isinstance(init, Relaxed) else init
     if start is not None and jnp.shape(start) != (n,):
         raise ValueError(f"init has shape {jnp.shape(start)}, but {n} column potentials are needed, shape ({n},)")
-    if tolerance is None:
-        tolerance = Entropic(terms.epsilon).reachable(1e-10, terms.problem)
-    start = None if start is None else jnp.asarray(start, dtype)
-    level = _level(terms)
-    work = _prepare(_moved(terms, level), None if start is None else start - level, jnp.asarray(tolerance, dtype))
+    level, work = _prepare(terms, start if start is None else jnp.asarray(start, dtype), tolerance)
     ran = loop(
         NEWTON if method == "newton" else SCALING,
         work,
         max_iterations=_LIMITS[method] if max_iterations is None else max_iterations,
     )
-    near, value, row_error, column_error, reason = _finish(
-        terms, level, ran.state.g, jnp.asarray(ran.reason), work.tolerance
+    ended = np.int32(ran.reason) if isinstance(ran.reason, int) else ran.reason
+    near, (alpha, beta), value, row_error, column_error, reason, none = _finish(
+        terms, level, ran.state.g, ended, work.tolerance
     )
-    there, here = terms.problem.a > 0, terms.problem.b > 0
-    alpha, beta = near[0] - jnp.where(there, level, 0), near[1] + jnp.where(here, level, 0)
     return Relaxed(
         alpha,
         beta,
         value,
         row_error,
         column_error,
-        jnp.zeros_like(value, jnp.int32),
+        none,
         ran.iterations,
         reason,
         dict(ran.trace),
@@ -430,7 +426,6 @@ def run(terms: Terms, init: Any, method: str, tolerance: Any, max_iterations: in
     )
 
 
-@jit
 def _level(terms: Terms) -> Array:
     r"""How far the difference of the masses takes the potentials against each other, which large weights let it do.
 
@@ -450,14 +445,17 @@ def _moved(terms: Terms, level: Array) -> Terms:
 
 
 @jit
-def _prepare(terms: Terms, start: Array | None, tolerance: Array) -> Work:
-    terms, start = jax.lax.stop_gradient((terms, start))
+def _prepare(terms: Terms, start: Array | None, tolerance: Any) -> tuple[Array, Work]:
+    if tolerance is None:
+        tolerance = Entropic(terms.epsilon).reachable(1e-10, terms.problem)
+    level = _level(terms)
+    terms, start = jax.lax.stop_gradient((_moved(terms, level), start if start is None else start - level))
     g = jnp.zeros_like(terms.problem.b) if start is None else jnp.where(terms.problem.b > 0, start, 0)
-    return Work(terms, g, (g == 0).all(), tolerance)
+    return level, Work(terms, g, (g == 0).all(), jax.lax.stop_gradient(jnp.asarray(tolerance, terms.epsilon.dtype)))
 
 
 @jit
-def _finish(terms: Terms, level: Array, g: Array, reason: Array, tolerance: Array):
+def _finish(terms: Terms, level: Array, g: Array, reason: Any, tolerance: Array):
     moved = _moved(terms, level)
     g = implicit(moved, jax.lax.stop_gradient(g))
     at = semi_dual(moved, g)
@@ -470,7 +468,9 @@ def _finish(terms: Terms, level: Array, g: Array, reason: Array, tolerance: Arra
     column_error = jnp.abs(plan.sum(axis=0) - at.wanted).sum()
     most = tolerance * jnp.maximum(at.mass.sum(), at.wanted.sum())
     reason = judged(jnp.asarray(reason), value, row_error + column_error, most, sufficient=True)
-    return near, value, row_error, column_error, reason
+    there, here = terms.problem.a > 0, terms.problem.b > 0
+    potentials = near[0] - jnp.where(there, level, 0), near[1] + jnp.where(here, level, 0)
+    return near, potentials, value, row_error, column_error, reason, jnp.zeros_like(reason)
 
 
 def check(problem: Any, regularizer: Any, tolerance: Any, max_iterations: Any) -> None:
@@ -489,10 +489,13 @@ def check(problem: Any, regularizer: Any, tolerance: Any, max_iterations: Any) -
 
 def inverse(name: str, weight: ArrayLike, size: int, dtype) -> Float[Array, " size"]:
     """One over each of the positive weights of a side, checked and spread to its size; 0 where the weight is infinite."""
-    weight = jnp.asarray(weight, dtype)
+    weight = weight if isinstance(weight, Tracer) else np.asarray(weight, dtype)  # on the host no length is a program
     if weight.shape not in ((), (size,)):
         raise ValueError(f"{name} has shape {weight.shape}, but one weight or {size} are needed, shape ({size},)")
-    if not isinstance(weight, Tracer) and not (np.asarray(weight) > 0).all():
-        bad = float(np.asarray(weight).ravel()[np.argmin(np.asarray(weight).ravel() > 0)])
+    if isinstance(weight, Tracer):
+        return jnp.broadcast_to(1 / weight.astype(dtype), (size,))
+    if not (weight > 0).all():
+        bad = float(weight.ravel()[np.argmin(weight.ravel() > 0)])
         raise ValueError(f"{name} has the weight {bad:g}, but weights of a KL penalty must be positive (inf: exact)")
-    return jnp.broadcast_to(1 / weight, (size,))
+    with np.errstate(over="ignore"):
+        return placed(np.broadcast_to(1 / weight, (size,)))

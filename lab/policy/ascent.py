@@ -462,8 +462,8 @@ def ascend(
         start,
         keys,
         jnp.asarray(eta0, float),
-        jnp.int32(updates),
-        jnp.asarray(at, jnp.int32),
+        placed(np.int32(updates)),
+        placed(np.asarray(at, np.int32)),
         tuple(rule.name for rule in those),
         sum(order),
     )
@@ -494,7 +494,7 @@ def _positive(name: str, value: Any, most: float = np.inf) -> None:
 
 
 def _refuse(state: Climbing, names: Sequence[str]) -> None:
-    if isinstance(state.failed, Tracer) or int(state.failed[0]) < 0:
+    if isinstance(state.failed, Tracer) or np.asarray(state.failed)[0] < 0:
         return
     update, rule, seed = map(int, state.failed)
     where = f"at update {update}, with seed {seed} of {names[rule]},"

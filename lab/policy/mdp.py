@@ -18,6 +18,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.numerics.host import placed
+
 _MOST = 2_000_000  # trajectories that are enumerated
 
 
@@ -70,7 +72,7 @@ def checked(transitions: Any, rewards: Any, start: Any) -> MDP:
             place = tuple(np.argwhere(off)[0].tolist())
             at = f" of state and action {place}" if place else ""
             raise ValueError(f"{name}{at} are {rows[place]}, but probabilities must be at least 0 and sum to 1")
-    return MDP(jnp.asarray(p / p.sum(axis=-1, keepdims=True)), jnp.asarray(r), jnp.asarray(rho / rho.sum()))
+    return MDP(*map(placed, (p / p.sum(axis=-1, keepdims=True), r, rho / rho.sum())))
 
 
 def values(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike) -> Values:

@@ -154,12 +154,11 @@ def by_count(
     """Between the features of X and what those of Y look like on X."""
     seen = functional_maps.soft(fx, fy, tau) @ fy
     theta = sliced.directions(key, max(counts), fx.shape[1], fx.dtype)
-    found = [sliced.sliced(fx, seen, theta[:count]) for count in counts]
-    energy = [sliced.energy_based(fx, seen, theta[:count]).value for count in counts]
-    each = found[-1].by_direction
-    weight = jax.nn.softmax(each) * each.size
-    values, spreads = (jnp.stack([getattr(one, name) for one in found]) for name in ("value", "standard_error"))
-    return Directions(values, spreads, jnp.stack(energy), weight, each)
+    each = sliced.by_direction(fx, seen, theta)  # of fewer directions the first ones
+    values, spreads = (jnp.stack(told) for told in zip(*(sliced.rooted(each[:count]) for count in counts), strict=True))
+    energy = jnp.stack([sliced.energy_rooted(each[:count])[0] for count in counts])
+    each = each[: counts[-1]]
+    return Directions(values, spreads, energy, jax.nn.softmax(each) * each.size, each)
 
 
 class Taught(NamedTuple):

@@ -22,7 +22,7 @@ from lab.stability import training
 from lab.stability.gradients import Tree, call, join
 from lab.stability.initial import Maker, parameters
 from lab.stability.models import Data
-from lab.stability.moments import noise
+from lab.stability.moments import share_of_noise
 from lab.stability.thresholds import limits
 from lab.stability.training import Sampling
 
@@ -227,12 +227,6 @@ def noise_of(experiment: Experiment, way: Literal["SGD", "GD"] | str) -> float:
     if way == GD:
         return 0.0
     return share_of_noise(experiment.n, experiment.batch, experiment.sampling == "replacement")
-
-
-def share_of_noise(n: int, batch: int, replacement: bool) -> float:
-    """``moments.noise``, known when the program is compiled."""
-    with jax.ensure_compile_time_eval():
-        return float(noise(n, batch, replacement))
 
 
 def _init(problem: Comparison) -> State:

@@ -1,7 +1,7 @@
 """Models by name, or by what makes one: their first weights, their arrays, and samples as they take them."""
 
 from abc import ABC, abstractmethod
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -87,8 +87,7 @@ class Parameters(NamedTuple):
 @lru_cache(maxsize=64)
 def parameters(model: str | Maker, shape: tuple[int, ...], outputs: tuple[int, ...], width: int = 0) -> Parameters:
     """Of the model that ``initial`` makes; nothing is computed."""
-    make = partial(initial, model=model, scale=1.0, shape=shape, outputs=outputs, width=width)
-    tree = eqx.filter_eval_shape(make, jax.random.key(0))
+    tree = eqx.filter_eval_shape(lambda: initial(jax.random.key(0), model, 1.0, shape, outputs, width))
     real = eqx.filter(tree, lambda leaf: jnp.issubdtype(getattr(leaf, "dtype", int), jnp.floating))
     paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(real)[0], strict=True)
     if isinstance(model, str):

@@ -13,7 +13,7 @@ size of the parameters. ``second_moment`` and ``gram_moment`` are the two plain 
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,9 +53,16 @@ def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Arra
         raise ValueError(f"batch = {batch}, but it must be at least 1")
     if known and (~np.asarray(replacement) & (np.asarray(batch) > n)).any():
         raise ValueError(f"batch = {batch}, but without replacement it must be at most n = {n}")
-    batch = jnp.asarray(batch, float)
-    without = (n - batch) / (batch * max(n - 1, 1))
-    return jnp.where(replacement, 1 / batch, without)
+    return _noise(jnp, n, jnp.asarray(batch, float), replacement)
+
+
+def share_of_noise(n: int, batch: int, replacement: bool) -> float:
+    """``noise``, known when a program is compiled, and on the host."""
+    return float(_noise(np, n, batch, replacement))
+
+
+def _noise(host: Any, n: int, batch: Any, replacement: ArrayLike) -> Any:
+    return host.where(replacement, 1 / batch, (n - batch) / (batch * max(n - 1, 1)))
 
 
 def batch_sizes(n: int) -> list[int]:

@@ -11,11 +11,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.stability import closed
-from lab.stability.comparison import Comparison, Experiment, State, last, noise_of, share_of_noise, weights
+from lab.stability.comparison import Comparison, Experiment, State, last, noise_of, weights
 from lab.stability.gradients import Sizes, call, gram, sizes
 from lab.stability.initial import DIAGONAL, TWO_LAYER
 from lab.stability.lanczos import ritz, tridiagonal
-from lab.stability.moments import batch_sizes, in_modes, modes
+from lab.stability.moments import batch_sizes, in_modes, modes, share_of_noise
 from lab.stability.thresholds import Bounds, bounds, critical, growth
 
 ALL = 64

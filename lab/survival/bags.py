@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from lab import precision
+from lab.numerics.host import placed
 
 
 class Bags(eqx.Module):
@@ -70,11 +71,11 @@ def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) ->
     dtype = arrays["x"].dtype if arrays["x"].dtype.kind == "f" else jnp.result_type(float)
     start = np.cumsum(size) - size
     return Bags(
-        jnp.asarray(arrays["x"][order], dtype),
-        jnp.asarray(start, jnp.int32),
-        jnp.asarray(size, jnp.int32),
-        jnp.asarray(arrays["time"], dtype),
-        jnp.asarray(arrays["event"], dtype),
+        placed(np.asarray(arrays["x"][order], dtype)),
+        placed(start.astype(np.int32)),
+        placed(size.astype(np.int32)),
+        placed(np.asarray(arrays["time"], dtype)),
+        placed(np.asarray(arrays["event"], dtype)),
         widths,
     )
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.survival import statistics
 from lab.survival.bags import Bags
@@ -29,7 +30,7 @@ class Folds(eqx.Module):
 
     def __init__(self, fold: Int[np.ndarray, " n"]):
         """From the fold of each bag, whole numbers from 0 without a gap."""
-        self.order = jnp.asarray(np.argsort(fold, kind="stable"), jnp.int32)
+        self.order = placed(np.argsort(fold, kind="stable").astype(np.int32))
         self.sizes = tuple(int(size) for size in np.bincount(fold))
 
     def parts(self, test: int, check: bool = False) -> Parts:

@@ -171,11 +171,11 @@ class Training(NamedTuple):
     ends: Float[Array, " bins_less_1"]  # of the bins of time; empty but for the discrete likelihood
     reason: Any
 
-    def by_epoch(self, curve: ArrayLike, epochs: int) -> Float[Array, "epochs batches"]:
-        """A curve (steps,) with a row for each of so many epochs, NaN in those that were not finished."""
-        curve = jnp.asarray(curve)
-        rest = epochs * self.steps_per_epoch - curve.shape[0]
-        return jnp.pad(curve, (0, rest), constant_values=jnp.nan).reshape(epochs, self.steps_per_epoch)
+    def by_epoch(self, curve: ArrayLike, epochs: int) -> Any:
+        """A curve (steps,) with a row for each of so many epochs, (epochs, batches), NaN in those that were not finished."""
+        host: Any = np if isinstance(curve, np.ndarray) else jnp  # a trace is as long as its run was
+        rest = epochs * self.steps_per_epoch - jnp.shape(curve)[0]
+        return host.pad(curve, (0, rest), constant_values=jnp.nan).reshape(epochs, self.steps_per_epoch)
 
 
 @chosen

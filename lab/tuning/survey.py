@@ -86,8 +86,12 @@ def fan(
             loss, cost = (
                 filled(values, rows) for values in (run.trace["loss"], run.trace["cost_lower"] + run.trace["cost_cg"])
             )
-            parts.append(jax.tree.map(lambda leaf: leaf[None], told(problem, run.state, loss, cost)))
-    return jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts), stopped
+            parts.append(_row(problem, run.state, loss, cost))
+    return _joined(parts), stopped
+
+
+_row = jit(lambda *run: jax.tree.map(lambda leaf: leaf[None], told(*run)))
+_joined = jit(lambda parts: jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts))
 
 
 def filled(values: Any, rows: int) -> Array:

@@ -170,17 +170,20 @@ def costs(
         >>> valuation.costs(jnp.array([[3.0]]), one, jnp.array([[1.0]]), one, 1, "means", debiased=False).matrix  # 2 + 2
         Array([[4.]], dtype=float64)
     """
-    label_weight = jnp.asarray(label_weight, x.dtype)
+    pairs = [(x, labels, y, others)] + [(x, labels, x, labels), (y, others, y, others)] * debiased
+    # apart from the rest: the roots of covariances that have no inverse say to 1e-8 only how a program rounds
+    apart = [between(*pair, classes, metric) for pair in pairs]
+    return _costs(pairs, apart, label_weight)
 
-    def one(x: Array, labels: Array, y: Array, others: Array) -> Array:
-        apart = between(x, labels, y, others, classes, metric)
-        return labelled.cost(x, labels, y, others, apart, 1.0, label_weight)
 
-    found = Costs(one(x, labels, y, others))
-    if debiased:
-        own, other = one(x, labels, x, labels), one(y, others, y, others)
-        found = found._replace(own=(own + own.T) / 2, other=(other + other.T) / 2)
-    return found
+@jit
+def _costs(pairs: list[Any], apart: list[Any], label_weight: ArrayLike) -> Costs:
+    weight = jnp.asarray(label_weight, pairs[0][0].dtype)
+    matrix, *same = (
+        labelled.cost(x, labels, y, others, each, 1.0, weight)
+        for (x, labels, y, others), each in zip(pairs, apart, strict=True)
+    )
+    return Costs(matrix, *((each + each.T) / 2 for each in same))
 
 
 class Distances(NamedTuple):

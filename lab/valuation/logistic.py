@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -110,8 +111,10 @@ def train(
     if steps < 1 or (isinstance(penalty, int | float) and not penalty > 0):
         raise ValueError(f"steps = {steps} and penalty = {penalty}, but both must be above 0")
     run = loop(_METHOD, _problem(weights, x, labels, classes, penalty), max_iterations=steps)
-    reason = jnp.asarray(run.reason)
-    reason = jnp.where(reason == Reason.MAX_ITERATIONS, Reason.CONVERGED, reason)  # all steps that were asked for
+    host = np if isinstance(run.reason, int) else jnp
+    reason = host.where(
+        run.reason == Reason.MAX_ITERATIONS, Reason.CONVERGED, run.reason
+    )  # all steps that were asked for
     return Trained(run.state.theta, run.state.slope, run.iterations, reason)
 
 

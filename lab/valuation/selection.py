@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
@@ -197,7 +198,7 @@ def select(
         begin = placed(mixtures(begin))
     dtype = costs.matrix.dtype
     epsilon, rate = jnp.asarray(epsilon, dtype), jnp.asarray(rate, dtype)
-    path = jnp.zeros((steps, *begin.shape), dtype)
+    path = placed(np.zeros((steps, *begin.shape), dtype))
     run = loop(_METHOD, _Problem(costs, source, epsilon, score, model, rate, begin, path), max_iterations=steps)
     return _best(run.state.path, run.state.scores, run.state.distances)._replace(
         error=run.state.error, iterations=run.iterations, reason=run.reason

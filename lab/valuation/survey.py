@@ -118,11 +118,20 @@ def measure(
         labels: what the sources say.
         most: at least the largest size.
     """
-    weights = draws.counts(key, jnp.tile(p, (reps, 1)), data.source, jnp.tile(sizes, reps), most)
+    weights = _drawn(key, p, data.source, sizes, reps, most)
     trained = logistic.train(weights, data.x, labels, classes, penalty, steps=steps, loop=loop)
-    judged = logistic.judge(trained.theta, data.x_test, data.test_labels)
-    shape = (reps, len(p))
-    return Scores(judged.accuracy.reshape(shape), judged.loss.reshape(shape), trained.iterations, trained.reason)
+    return Scores(*_judged(trained.theta, data.x_test, data.test_labels, reps), trained.iterations, trained.reason)
+
+
+@jit
+def _drawn(key: Array, p: Array, source: Array, sizes: Array, reps: int, most: int) -> Array:
+    return draws.counts(key, jnp.tile(p, (reps, 1)), source, jnp.tile(sizes, reps), most)
+
+
+@jit
+def _judged(theta: Array, x: Array, labels: Array, reps: int) -> tuple[Array, Array]:
+    accuracy, loss = logistic.judge(theta, x, labels)
+    return accuracy.reshape(reps, -1), loss.reshape(reps, -1)
 
 
 @chosen

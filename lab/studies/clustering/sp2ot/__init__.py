@@ -13,6 +13,7 @@ from lab.clustering.training import METHODS, WHOLE, Settings, begin, train
 from lab.datasets import Data
 from lab.datasets.labelled import KIND
 from lab.numerics import Loop, Reason
+from lab.numerics.host import placed
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
 
@@ -140,9 +141,9 @@ class SP2OT(Study):
         """The samples in the lab's precision, and the sizes of the classes."""
         classes = np.asarray(data.arrays["classes"], np.int32)
         return {
-            "x": jnp.asarray(data.arrays["x"], jnp.result_type(float)),
+            "x": placed(np.asarray(data.arrays["x"], jnp.result_type(float))),
             "x_2d": data.arrays["x_2d"],
-            "classes": jnp.asarray(classes),
+            "classes": placed(classes),
             "sizes": np.bincount(classes).astype(float),
         }
 

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from lab import ode
 from lab.datasets import Data
 from lab.numerics import Chunked, Loop, Reason, first_failure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_axes
 from lab.ode import fields, learning, stochastic
@@ -95,20 +96,20 @@ def inputs(data: Data) -> dict[str, Any]:
     tests = min(TESTS, max(1, len(x) // 6))
     train = min(len(x) - tests, 6 * TESTS)
     cut = slice(0, train), slice(train, train + tests)
-    arrays = [jnp.asarray(each[part]) for part in cut for each in (x, labels)]
+    arrays = [placed(each[part]) for part in cut for each in (x, labels)]
     samples = learning.Samples(*arrays)
     flat = x.shape[1] != 2
     axes = principal_axes(x - x.mean(axis=0), 2) if flat and x.shape[1] > 2 else np.eye(x.shape[1], 2)
     digest = sha256(x.tobytes() + labels.tobytes()).hexdigest()
-    return {"samples": samples, "classes": int(labels.max()) + 1, "axes": jnp.asarray(axes), "digest": digest}
+    return {"samples": samples, "classes": int(labels.max()) + 1, "axes": placed(axes), "digest": digest}
 
 
 def of_field(p: Any, loop: Loop) -> dict[str, Any]:
     """A field of the plane, solved."""
     numbers = jnp.asarray(p.mu, float), jnp.asarray(p.length, float), jnp.asarray(p.tolerance, float)
     mu, length, tolerance = numbers
-    which, first = jnp.int32(FIELDS.index(p.system)), jnp.asarray(p.h0, float)
-    y0 = jnp.asarray(fields.FIELDS[p.system].y0)
+    which, first = placed(np.int32(FIELDS.index(p.system))), jnp.asarray(p.h0, float)
+    y0 = placed(np.asarray(fields.FIELDS[p.system].y0, float))
     control = surveys.CONTROLLERS[p.controller]
     found = surveys.survey(
         loop, fields.OneOf(which, mu), y0, length, tolerance, first, method=p.pair, controller=control

@@ -8,24 +8,21 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data, Needs
-from lab.numerics import Loop, Reason, first_failure, frames
+from lab.numerics import Loop, Reason, frames
 from lab.numerics.host import placed
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
-from lab.ot import bures, maps, monge, monge_survey
+from lab.ot import monge, monge_survey
 from lab.studies.contract import Choice, DataSource, Paper, Real, Study, Whole, sweeping
 from lab.studies.vocabulary import positive, size
 
-from . import learning
+from . import learning, looks
 from .claims import CLAIMS
 from .learning import COSTS
 from .pictures import PICTURES
 from .presets import PRESETS
 from .story import STORY
 from .variables import RESULTS
-
-_GRID = 15
-_SEEN, _TURNED = 300, 200  # points of which the entropic map is made; at which the turned maps are looked at
 
 
 class MongeGap(Study):
@@ -95,11 +92,9 @@ class MongeGap(Study):
         made: dict[str, Any] = {"plane": principal_plane(np.concatenate([arrays["x0"], arrays["x"]]))}
         for name, values in arrays.items():
             made |= {f"{name}_seen": placed(values[::2]), f"{name}_held": placed(values[1::2])}
-        goals = made["x_seen"][:_SEEN]
-        made["spread"] = monge.pairwise(goals, goals).mean()
-        made["mean"] = {name: monge.pairwise(made["x0_seen"][:_SEEN], goals, cost).mean() for name, cost in COSTS.items()}
+        made["spread"], made["mean"] = looks.scales(made["x0_seen"], made["x_seen"])
         if arrays["x"].shape[1] == 2:
-            made["sides"] = [np.linspace(low, high, _GRID) for low, high in window(arrays["x0"])]
+            made["sides"] = [np.linspace(low, high, looks.GRID) for low, high in window(arrays["x0"])]
             made["grid"] = placed(np.stack(np.meshgrid(*made["sides"]), axis=-1).reshape(-1, 2).astype(dtype))
         return made
 
@@ -130,51 +125,24 @@ class MongeGap(Study):
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Turn a map, or learn one; then look at what its pairs cost."""
-        cost, seen, goals, plane = COSTS[p.cost], inputs["x0_seen"], inputs["x_seen"], inputs["plane"]
-        x, held = (inputs[name][: p.points] for name in ("x0_held", "x_held"))
-        truth = inputs["moved_held"][: p.points] if "moved_held" in inputs else None
-        bench = monge_survey.Bench(x, held, cost, p.fit_share * inputs["spread"], truth)
-        best = bures(*(first := maps.moments(seen)), *maps.moments(goals))
-        rivals: dict[str, Any] = {
-            "constant": monge_survey.Affine(0 * best.matrix, best.source, best.target),
-            "Gaussian": monge_survey.turned(best, first[1], 0.0),
-            "entropic": monge_survey.entropic(seen[:_SEEN], goals[:_SEEN]),
-        }
-        output: dict[str, Any] = {"iterations": 0}
-        move, reason = cls.own or monge_survey.turned(best, first[1], p.angle), Reason.CONVERGED
+        angle = None if cls.own else p.angle
+        bench, (constant, gaussian, entropic), move = looks.begin(inputs, p.only("points", "cost", "fit_share"), angle)
+        x, cost, reason = bench.x, bench.cost, Reason.CONVERGED
+        move, output = cls.own or move, {"iterations": 0}
         if not cls.own and p.train_steps:
             learn, begun = learning.lesson(inputs, p, bench.epsilon)
-            taught = monge_survey.teach(loop, x, begun or rivals["Gaussian"], learn, steps=p.train_steps)
+            taught = monge_survey.teach(loop, x, begun or gaussian, learn, steps=p.train_steps)
             move, reason, output = taught.map, taught.reason, learning.seen(inputs, p, x, taught, bench)
-        rivals[cls._name(p)] = move
+        moves = constant, gaussian, entropic, move
         if p.cost == "geodesic":
-            move, rivals = monge_survey.OnSphere(move), {name: monge_survey.OnSphere(each) for name, each in rivals.items()}
-        mapped, told = move(x), [bench.told(each) for each in rivals.values()]
-        exact, own = monge.exact_gap(x, mapped, cost), told[-1]
-        epsilon = p.share * monge.pairwise(x, mapped, cost).mean()
-        here = monge.gap(x, mapped, cost, epsilon=epsilon, tolerance=1e-6, loop=loop)
-        shares = monge_survey.by_share(x, mapped, exact.value, cost)
-        images, source = (learning.project(plane, each) for each in (mapped, x))
-        output |= {
-            "gap": exact.value, "displacement": exact.displacement, "least": exact.displacement - exact.value,
-            "gap_entropic": here.entropic, "gap_kl": here.kl, "fit": own.fit, "source": source,
-            "mapped": images, "best": images[exact.target], "target": learning.project(plane, held),
-            "share_of_gap": exact.contributions, "entropic_by": shares.entropic, "kl_by": shares.kl,
-            "primal_by": shares.primal, "low_by": shares.low, "high_by": shares.high,
-            "gap_of": jnp.stack([jnp.asarray(each.gap) for each in told]), "fit_of": jnp.stack([each.fit for each in told]),
-        }
-        output["crossing"] = monge_survey.crossings(source, images)
-        if not cls.own:
-            turns = monge_survey.by_angle(seen[:_TURNED], goals[:_SEEN], cost)
-            output |= {"gap_turned": turns.gap} | ({"gap_closed": turns.closed} if p.cost == "squared" else {})
-        if truth is not None:
-            output |= {"uvp": own.unexplained, "uvp_of": jnp.stack([each.unexplained for each in told])}
+            moves = [monge_survey.OnSphere(each) for each in moves]
+        images = [each(x) for each in moves]
+        here = monge.gap(x, images[-1], cost, epsilon=looks.mean(x, images[-1], cost, p.share), tolerance=1e-6, loop=loop)
+        to = moves[-1](inputs["grid"]) if "grid" in inputs else None
+        output |= looks.looked(inputs, bench, images, to, here, jnp.asarray(reason), not cls.own)
         if p.cost == "geodesic" and x.shape[1] == 3:
-            output |= {"on_sphere": x, "mapped_on_sphere": mapped}
-        if "grid" in inputs:
-            output["field_to"] = (move(inputs["grid"]) - inputs["grid"]).reshape(_GRID, _GRID, 2)
-        solved = jnp.where(shares.converged, Reason.CONVERGED.value, Reason.MAX_ITERATIONS.value)
-        return output | {"reason": first_failure(reason, here.reason, solved)}
+            output |= {"on_sphere": x, "mapped_on_sphere": images[-1]}
+        return output
 
     @classmethod
     def _name(cls, p: Any) -> str:

@@ -1,7 +1,7 @@
 """The results of the study, and what its run fills them with."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -146,20 +146,39 @@ def run(inputs: Mapping[str, Any], p: Any, loop: Loop, own: Any = None) -> dict[
     task, exact, best = task_of(inputs, p, own)
     start, keys, look = _begin(task, jnp.asarray(p.seed), p.seeds)
     climbed = _climbed(inputs, p, loop, task, exact, start, keys, own)
-    at, names, which, log = climbed.places, chosen(p), shown_rule(p), climbed.log
+    # traced, so that to look at another method compiles nothing
+    at, names, which, log = climbed.places, chosen(p), np.int32(shown_rule(p)), climbed.log
     frames = np.unique(np.linspace(0, len(at) - 1, FRAMES).round().astype(int))
-    theta = climbed.theta[which, 0]
-    move = theta - start[0]
-    choice = looks.choices(task, theta, look)
-    spectrum = looks.spectra(task, log.theta[frames, which], look, 8)
-    wide = looks.spread(task, start[0], move, look, 64 if exact is None else 2000, p.curvature, p.baseline)
-    told = _described(log, climbed.theta, exact, best, start[0], move, wide, spectrum, _weights(at, p.updates))
-    rates = _rates(names, [jnp.asarray(x, float) for x in _lengths(p)], jnp.asarray(p.eta0, float), jnp.asarray(at))
-    return _by_method(told.pop("each"), names) | told | rates | looks.episodes(task, start[0], theta, look)._asdict() | {
-        "spectrum": spectrum, "choice": choice.value, "g_norm": wide.gradient, "bv_norm": wide.curvature,
+    looked = _looked(task, exact, log, climbed.theta, start[0], which, look, frames, p.only("curvature", "baseline"))
+    told = _described(names, log, climbed.theta, exact, best, start[0], looked, _weights(at, p.updates))
+    choice, wide = looked.choice, looked.wide
+    return told | _rates(names, _lengths(p), p.eta0, at) | looked.episodes._asdict() | {
+        "spectrum": looked.spectrum, "choice": choice.value, "g_norm": wide.gradient, "bv_norm": wide.curvature,
         "row": choice.y, "column": choice.x, "update": at, "look": at[frames],
         "reason": climbed.reason, "iterations": climbed.iterations,
     }
+
+
+class _Looked(NamedTuple):
+    """What the method that is shown came to, with its first seed."""
+
+    move: Any  # from where it started
+    choice: looks.Choices
+    spectrum: Any
+    wide: looks.Spread
+    episodes: looks.Episodes
+
+
+@jit
+def _looked(
+    task: Any, exact: Any, log: ascent.Log, theta: Any, start: Any, which: Any, look: Any, frames: Any, p: Any
+) -> _Looked:
+    theta, seen = theta[which, 0], log.theta[frames, which]
+    move, count = theta - start, 64 if exact is None else 2000
+    return _Looked(
+        move, looks.choices(task, theta, look), looks.spectra(task, seen, look, 8),
+        looks.spread(task, start, move, look, count, p.curvature, p.baseline), looks.episodes(task, start, theta, look),
+    )
 
 
 def _weights(at: np.ndarray, updates: int) -> tuple[np.ndarray, ...]:
@@ -171,9 +190,10 @@ def _weights(at: np.ndarray, updates: int) -> tuple[np.ndarray, ...]:
 
 @jit
 def _described(
-    log: ascent.Log, theta: Any, exact: Any, best: Any, at: Any, move: Any, wide: looks.Spread, spectrum: Any, weights: Any
+    names: tuple[str, ...], log: ascent.Log, theta: Any, exact: Any, best: Any, at: Any, looked: _Looked, weights: Any
 ) -> dict[str, Any]:
     """Everything that is told in numbers, in one program; what was not reached is NaN."""
+    move, wide, spectrum = looked.move, looked.wide, looked.spectrum
     fitted, tenth, third, times = (jnp.asarray(each) for each in weights)
 
     def mean(values: jax.Array, weight: jax.Array) -> jax.Array:
@@ -191,7 +211,8 @@ def _described(
     by_run |= {} if exact is None else {"value": log.value, "err": log.error}
     told = {name: jnp.moveaxis(values, 0, 2) for name, values in by_run.items()}
     told |= {"grad_norm": log.grad_norm.mean(axis=2).T, "dir_norm": log.dir_norm.mean(axis=2).T}
-    told |= {"way": jnp.moveaxis(path.theta, 0, 1), "sampled": jnp.moveaxis(path.sampled, 0, 1), "each": each,
+    told |= _by_method(each, names)
+    told |= {"way": jnp.moveaxis(path.theta, 0, 1), "sampled": jnp.moveaxis(path.sampled, 0, 1),
              "null": (spectrum[-1] < 1e-6 * spectrum[-1, 0]).sum().astype(float),
              "mean_g": wide.gradient.mean(), "mean_bv": wide.curvature.mean()}
     if exact is not None:
@@ -204,8 +225,7 @@ def _described(
 
 def _by_method(each: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Numbers by the short name of their method; NaN of those that did not run."""
-    nothing = jnp.asarray(jnp.nan)
-    return {f"{what}_{short}": values[names.index(name)] if name in names else nothing
+    return {f"{what}_{short}": values[names.index(name)] if name in names else jnp.asarray(jnp.nan)
             for what, values in each.items() for name, short in SHORT.items()}
 
 

@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from lab.datasets import Data, Needs
 from lab.numerics import Loop
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.sampling import coresets, ensembles, subsets
@@ -125,8 +126,8 @@ class DiverseSubset(Study):
             plane = principal_plane(some).project(some)
         classes = data.arrays.get("classes", np.zeros(len(x)))
         return Inputs(
-            jnp.asarray(x), jnp.asarray(standard), subsets.median_distance(x), subsets.median_distance(standard),
-            jnp.asarray(plane), jnp.asarray(classes, jnp.int32), "classes" in data.arrays,
+            placed(x), placed(standard), subsets.median_distance(x), subsets.median_distance(standard),
+            placed(plane), placed(np.asarray(classes, np.int32)), "classes" in data.arrays,
         )
 
     def check(self, data: Data) -> None:

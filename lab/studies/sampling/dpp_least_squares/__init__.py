@@ -12,6 +12,7 @@ import xarray as xr
 from lab.datasets import Data, responses
 from lab.datasets.transport import planar
 from lab.numerics import Loop
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.sampling import bases, conditional, replicates
 from lab.sampling.families import FAMILIES
@@ -167,15 +168,15 @@ class DPPLeastSquares(Study):
     def prepare(cls, data: Data) -> Inputs:
         """The name of the function, or the table and where its rows are shown."""
         if "formula" in data.arrays:
-            none = jnp.zeros((0, 1))
-            return Inputs(none, none[:, 0], none, responses.function_of(data.arrays))
+            none = placed(np.zeros((0, 1)))
+            return Inputs(none, placed(np.zeros(0)), none, responses.function_of(data.arrays))
         x, y = np.asarray(data.arrays["x"], float), np.asarray(data.arrays["y"], float)
         plane = x
         if x.shape[1] > 2:
             spread = x.std(axis=0)
             z = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
             plane = planar(z, z)["x_2d"]
-        return Inputs(jnp.asarray(x), jnp.asarray(y), jnp.asarray(plane))
+        return Inputs(placed(x), placed(y), placed(plane))
 
     def check(self, data: Data) -> None:
         """The basis must exist, with a sentence where it does not."""
@@ -196,13 +197,10 @@ class DPPLeastSquares(Study):
         n_over_m = jnp.asarray(p.oversampling, jnp.int32)
         problem, run = replicates.replicate(jax.random.key(p.seed), response, p.replicates, p.t, loop=loop)
         output = _summary(problem, run.state, n_over_m, delta) | _shown(problem, run.state, inputs.plane, n_over_m)
-        which = DESIGNS.index(p.sampler)
-        median = output["ratio_quantile"][..., _LEVELS.index(0.5)]
-        for name, design in (("", which), ("_iid", DESIGNS.index(IID_OPTIMAL))):
-            output[f"stable{name}"] = output["probability"][design, n_over_m - 1]
-            output[f"ratio{name or '_here'}"] = median[design, n_over_m - 1]
+        which = np.int32(DESIGNS.index(p.sampler))
+        output |= _headlines(output["probability"], output["ratio_quantile"], which, n_over_m)
         if p.thinned:
-            output |= _thin(problem, run.state.lambda_min, jnp.asarray(which), n_over_m, delta, p.thinned)
+            output |= _thin(problem, run.state.lambda_min, which, n_over_m, delta, p.thinned)
         return output | {"iterations": run.iterations, "reason": run.reason}
 
     @classmethod
@@ -256,6 +254,16 @@ def _summary(problem: Replication, drawn: Replicates, n_over_m: Any, delta: Any)
         "err2_best": truth.best, "best": jnp.sqrt(truth.best), "truth": truth.coefficients,
         "functions": jnp.asarray(m), "points_used": n_over_m * m,
     }
+
+
+@jit
+def _headlines(probability: Any, quantile: Any, which: Any, n_over_m: Any) -> dict[str, Any]:
+    """Of the design that is asked for, and of independent points."""
+    made, median = {}, quantile[..., _LEVELS.index(0.5)]
+    for name, design in (("", which), ("_iid", DESIGNS.index(IID_OPTIMAL))):
+        made[f"stable{name}"] = probability[design, n_over_m - 1]
+        made[f"ratio{name or '_here'}"] = median[design, n_over_m - 1]
+    return made
 
 
 @jit

@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.numerics import Loop, Reason, first_failure
 from lab.numerics.host import placed
+from lab.numerics.jit import jit
 from lab.shapes import correspondence, functional_maps, survey
 from lab.shapes.diffusion_net import DiffusionNet
 from lab.shapes.own_net import Net, checked_features
@@ -118,7 +119,7 @@ def run(inputs: Any, p: Any, loop: Loop, own: Any = None) -> dict[str, Any]:
     output |= {name: found.losses[name] for name in ("bijectivity", "orthogonality", "isometry", "coupling")}
     if p.zoom > p.k:
         output |= {"zoom_size": zoom.trace["size"], "zoom_error": zoom.trace["error"]}
-    output |= _looked(given, p, found, plain, zoom.state.p2p) | _spectra(given) | _directions(p, features)
+    output |= _looked(given, p.only("k", "point", "seed", "tau"), found, plain, zoom.state.p2p, features)
     if given.truth is None:
         output = {name: value for name, value in output.items() if name not in _OF_TRUTH}
     return output | {"reason": first_failure(reason, zoom.reason)}
@@ -162,8 +163,15 @@ def _learned(given: survey.Pair, net: Net, p: Any, settings: Any, loop: Loop) ->
     return (taught.fx.astype(dtype), taught.fy.astype(dtype)), reason, output
 
 
-def _looked(given: survey.Pair, p: Any, found: survey.Told, plain: survey.Told, p2p: Any) -> dict[str, Any]:
-    """How far from the truth each correspondence is."""
+@jit
+def _looked(
+    given: survey.Pair, p: Any, found: survey.Told, plain: survey.Told, p2p: Any, features: tuple[Any, Any]
+) -> dict[str, Any]:
+    """How far from the truth each correspondence is; spectra, and what directions see of the features."""
+    return _errors(given, p, found, plain, p2p) | _spectra(given) | _directions(p, features)
+
+
+def _errors(given: survey.Pair, p: Any, found: survey.Told, plain: survey.Told, p2p: Any) -> dict[str, Any]:
     x, y = given.x, given.y
     sizes = jnp.asarray([size for size in survey.SIZES if size <= x.values.size])
     by_solve = functional_maps.point_map(found.c_xy, x.functions[:, : p.k], y.functions[:, : p.k])

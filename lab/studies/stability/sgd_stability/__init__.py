@@ -264,19 +264,10 @@ class SGDStability(Study):
         """Train at all learning rates, then look at where the first one ended."""
         x, y = inputs.samples.x.shape, inputs.samples.y.shape
         planned = _planned(x, y, inputs.suits, p, cls.own)
-        eta, scale, beta, clip, low, high = (
-            jnp.asarray(getattr(p, name), inputs.samples.x.dtype)
-            for name in ("eta", "scale", "beta", "clip", "lowest", "highest")
-        )
-        keys = jax.random.split(jax.random.key(p.seed), 3)
-        data = as_taken(planned.model, inputs.samples)
-        width = 0 if cls.own else p.m
-        model = _initial(keys[0], planned.model, scale, data.x.shape[1:], y[1:], width)
-        rates = jnp.concatenate([eta[None], low * (high / low) ** jnp.linspace(0, 1, p.rates)])
-        settings = Settings(eta, p.B, beta if p.momentum else None, clip)
-        problem = comparison.prepare(keys[1], model, data, settings, rates, planned)
+        numbers = p.only("eta", "scale", "beta", "clip", "lowest", "highest", "seed", "momentum", "rates", "B")
+        problem, rates, key = _begin(inputs.samples, numbers, planned, 0 if cls.own else p.m)
         run = loop(comparison.TRAIN, problem, max_iterations=planned.steps // planned.every)
-        output = _with_headlines(_variables(problem, run.state, keys[2]), planned.ways, eta)
+        output = _variables(problem, run.state, key)
         if not inputs.tested:
             output = {name: value for name, value in output.items() if "test_" not in name}
         known = {"rates": rates, "measured": planned.measured, "iterations": run.iterations, "reason": run.reason}
@@ -342,7 +333,18 @@ def _planned(x: tuple[int, ...], y: tuple[int, ...], suits: str, p: Any, own: Ma
     )
 
 
-_initial = jit(initial)
+@jit
+def _begin(samples: models.Data, p: Any, planned: Experiment, width: int) -> tuple[Comparison, Array, Array]:
+    """All trainings, their learning rates, and a key for what is looked at afterwards."""
+    eta, scale, beta, clip, low, high = (
+        jnp.asarray(getattr(p, name), samples.x.dtype) for name in ("eta", "scale", "beta", "clip", "lowest", "highest")
+    )
+    keys = jax.random.split(jax.random.key(p.seed), 3)
+    data = as_taken(planned.model, samples)
+    model = initial(keys[0], planned.model, scale, data.x.shape[1:], samples.y.shape[1:], width)
+    rates = jnp.concatenate([eta[None], low * (high / low) ** jnp.linspace(0, 1, p.rates)])
+    settings = Settings(eta, p.B, beta if p.momentum else None, clip)
+    return comparison.prepare(keys[1], model, data, settings, rates, planned), rates, keys[2]
 
 
 @jit
@@ -371,10 +373,11 @@ def _variables(problem: Comparison, state: State, key: Array) -> dict[str, Array
     if balance is not None:
         by_way |= balance._asdict()
     rows = np.array([WAYS.index(way) for way in problem.experiment.ways])
-    return shared | {
+    output = shared | {
         name: jnp.full((len(WAYS), *values.shape[1:]), jnp.nan, values.dtype).at[rows].set(values)
         for name, values in by_way.items()
     }
+    return _with_headlines(output, problem.experiment.ways, problem.learning_rate)
 
 
 def _with_headlines(output: dict[str, Any], ways: tuple[str, ...], eta: Array) -> dict[str, Any]:

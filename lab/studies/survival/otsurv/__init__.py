@@ -12,13 +12,14 @@ import xarray as xr
 from lab.datasets import Data
 from lab.datasets.bags import KIND
 from lab.numerics import Loop, Reason
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Result, Study, Whole
 from lab.studies.vocabulary import positive, size
 from lab.survival.bags import Bags, bags
 from lab.survival.folds import Folds, evaluate
 from lab.survival.pooling import Transport
-from lab.survival.scoring import bag_plan, mean_by_kind, score
+from lab.survival.scoring import Scores, bag_plan, mean_by_kind, score
 from lab.survival.training import LOSSES, POOLINGS, Settings, Training, train
 
 from .claims import CLAIMS
@@ -209,15 +210,15 @@ class OTSurv(Study):
         made = bags(arrays["x"].astype(dtype), arrays["bag"], arrays["time"], arrays["event"])
         known: dict[str, Any] = {}
         if "true_risk" in arrays:
-            known["true_risk"] = jnp.asarray(arrays["true_risk"], dtype)
+            known["true_risk"] = placed(np.asarray(arrays["true_risk"], dtype))
         number, place = arrays["bag"], np.arange(arrays["bag"].size) - np.asarray(made.start)[arrays["bag"]]
         for name, key in (("kind", "patch_kind"), ("position", "position")):
             if name in arrays:
                 padded = np.full((made.count, made.widths[-1], *arrays[name].shape[1:]), -1, np.int32)
                 padded[number, place] = arrays[name]
-                known[key] = jnp.asarray(padded)
+                known[key] = placed(padded)
         if "image" in arrays:
-            known["image"] = jnp.asarray(arrays["image"])
+            known["image"] = placed(arrays["image"])
         return Inputs(made, Folds(arrays["fold"]), known, len(data.axes.get("kinds", ())))
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
@@ -250,23 +251,15 @@ class OTSurv(Study):
         if p.pooling == "ot":
             transport = transport._replace(rho=p.share)
             shown = score(trained.model, bags, transport)
-            potentials, at_share = shown.potentials, jax.tree.map(jnp.asarray, transport)
-            output |= bag_plan(trained.model, bags, jnp.asarray(p.slide), potentials, at_share)._asdict()
-        if inputs.kinds:
-            by_kind = mean_by_kind(inputs.known["patch_kind"], shown.row_mass, inputs.kinds)
-            output |= {"kind_mass": by_kind, "least_pooled": jnp.where(by_kind > 0, by_kind, jnp.inf).min()}
-        found = evaluate(bags, judged.risk, parts.test, inputs.known.get("true_risk"))
-        if found.cindex_oracle is not None:
-            output["cindex_oracle"] = found.cindex_oracle
-        residual, reason = _settled(judged.residual, shown.residual, jnp.asarray(trained.reason))
+        ended = np.int32(trained.reason) if isinstance(trained.reason, int) else trained.reason
+        slide = p.only("slide") if p.pooling == "ot" else None
+        output |= _looked(inputs, trained.model, transport, slide, judged, shown, parts.test, ended)
         return output | inputs.known | {
-            "warm": Warm(inputs, values, trained), "iterations": trained.steps, "reason": reason, "plan_residual": residual,
+            "warm": Warm(inputs, values, trained), "iterations": trained.steps,
             "loss": trained.by_epoch(trained.curves.loss, p.epochs)[:, : trained.batches].mean(axis=1),
             "pooled_share": trained.by_epoch(trained.curves.rho, p.epochs)[:, 0],
             "risk": judged.risk, "mass": judged.mass, "row_mass": shown.row_mass, "main": shown.main,
-            "cindex": found.cindex, "cindex_train": found.cindex_others, "tested": found.tested,
-            "time": bags.time, "event": bags.event, "chi2": found.log_rank.chi2, "p": found.log_rank.p,
-            "km": found.curves.survival, "km_low": found.curves.low, "km_high": found.curves.high, "km_time": found.times,
+            "time": bags.time, "event": bags.event,
         }
 
     @classmethod
@@ -294,6 +287,28 @@ class OTSurv(Study):
 
 
 @jit
+def _looked(
+    inputs: Inputs, model: Any, transport: Transport, slide: Any, judged: Scores, shown: Scores, test: Any, reason: Any
+) -> dict[str, Any]:
+    """The plan of a bag, what is pooled of each kind, and how well the bags are ordered."""
+    output: dict[str, Any] = {}
+    if slide is not None:
+        at_share = jax.tree.map(jnp.asarray, transport)
+        output |= bag_plan(model, inputs.bags, jnp.asarray(slide.slide), shown.potentials, at_share)._asdict()
+    if inputs.kinds:
+        by_kind = mean_by_kind(inputs.known["patch_kind"], shown.row_mass, inputs.kinds)
+        output |= {"kind_mass": by_kind, "least_pooled": jnp.where(by_kind > 0, by_kind, jnp.inf).min()}
+    found = evaluate(inputs.bags, judged.risk, test, inputs.known.get("true_risk"))
+    if found.cindex_oracle is not None:
+        output["cindex_oracle"] = found.cindex_oracle
+    residual, reason = _settled(judged.residual, shown.residual, jnp.asarray(reason))
+    return output | {
+        "plan_residual": residual, "reason": reason, "cindex": found.cindex, "cindex_train": found.cindex_others,
+        "tested": found.tested, "chi2": found.log_rank.chi2, "p": found.log_rank.p, "km": found.curves.survival,
+        "km_low": found.curves.low, "km_high": found.curves.high, "km_time": found.times,
+    }
+
+
 def _settled(judged: Any, shown: Any, reason: Any) -> tuple[Any, Any]:
     """The largest residual, and why all ended: in a training that came to its end every plan is to be solved."""
     residual = jnp.maximum(judged.max(), shown.max())

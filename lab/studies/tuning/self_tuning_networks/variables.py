@@ -11,6 +11,7 @@ from jax import Array
 
 from lab.datasets import Data
 from lab.numerics import Loop, first_failure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.studies.contract import Result
 from lab.tuning import networks, ridge, self_tuning
@@ -87,7 +88,7 @@ def inputs(data: Data) -> dict[str, Any]:
     x = (x[order] / (np.abs(x).max() or 1.0)).astype(np.float32)
     y = np.unique(classes[order], return_inverse=True)[1].astype(np.int32)
     ends = min(300, max(1, len(x) // 4)), min(800, max(2, 2 * len(x) // 3)), min(1800, len(x))
-    parts = [networks.Rows(jnp.asarray(x[a:b]), jnp.asarray(y[a:b])) for a, b in zip((0, *ends[:-1]), ends, strict=True)]
+    parts = [networks.Rows(placed(x[a:b]), placed(y[a:b])) for a, b in zip((0, *ends[:-1]), ends, strict=True)]
     return {"samples": networks.Samples(*parts), "classes": int(y.max()) + 1}
 
 
@@ -119,9 +120,14 @@ def _starts(lowest: Any, highest: Any, starts: int, h: int, dtype: Any) -> Array
     return jnp.broadcast_to(at[:, None], (starts, h)).astype(dtype)
 
 
+@jit
+def _keys(p: Any) -> tuple[Array, ...]:
+    return tuple(jax.random.split(jax.random.key(p.seed), 3))
+
+
 def run(inputs: Mapping[str, Any], p: Any, loop: Loop) -> dict[str, Any]:
     """Tune from several starts side by side, and train beside it what is asked for."""
-    of_data, of_training, of_rivals = jax.random.split(jax.random.key(p.seed), 3)
+    of_data, of_training, of_rivals = _keys(p.only("seed"))
     task, ranges = _task(inputs, p, of_data)
     dtype = jnp.result_type(float) if p.problem == RIDGE else jnp.float32
     settings: dict[str, Any] = {

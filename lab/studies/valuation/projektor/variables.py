@@ -107,9 +107,9 @@ class _Case(NamedTuple):
 
 
 @jit
-def _case(data: survey.Sources, classes: int, noisy: Any, p: Any, key: Array) -> _Case:
+def _case(data: survey.Sources, classes: int, noisy: Any, p: Any) -> _Case:
     parts = jnp.asarray([p.first, p.second, p.third], data.x.dtype)
-    draw, flip = jax.random.split(key)
+    draw, flip = jax.random.split(jax.random.key(p.seed))
     labels = draws.flipped(flip, data.labels, classes, p.noise, data.source == noisy, data.kept)
     sizes = jnp.asarray([p.n0, p.n1, p.n], data.x.dtype)
     at = data.pilots
@@ -134,8 +134,8 @@ def run(given: Inputs, p: Any, loop: Loop) -> dict[str, Any]:
     """Survey the grid, fit, select, and train on what was selected. What does not hang on the mixture is remembered."""
     data, keep = given.sources, _remembering(given, p)
     noisy = placed(np.int32(SOURCES.index(p.noisy)))
-    numbers = p.only("first", "second", "third", "noise", "n0", "n1", "n")
-    case = _case(data, given.classes, noisy, numbers, jax.random.key(p.seed))
+    numbers = p.only("first", "second", "third", "noise", "n0", "n1", "n", "seed")
+    case = _case(data, given.classes, noisy, numbers)
     grid = placed(designs.simplex_grid(3, p.grid).astype(data.x.dtype))
     logs = p.measure == "log-loss"
 
@@ -147,26 +147,23 @@ def run(given: Inputs, p: Any, loop: Loop) -> dict[str, Any]:
     ))
     training_key = () if keep is anew else ("trained", *said, *_key(p, "n0", "n1", "grid", "reps", "steps", "penalty"))
     found = keep(training_key, lambda: _pilots(data, case, grid, given.classes, p, loop), _worth)
-    measured = _medians(found, logs)
-    epsilon = _epsilon(costs, p.epsilon)
+    measured, epsilon = _scales(found, costs, p.epsilon, logs)
     distance.check_epsilon(costs, epsilon)
     looked = _distances(grid, case, costs, epsilon)
     fitted = survey.fit_all(case.key, grid, looked.ot, measured, case.sizes[:2], p.ridge, logs)
-    which = fits.MODELS.index(p.model)
-    score, rate = _score(fitted, measured, case.sizes, which, logs)
+    score, rate = _score(fitted, measured, case.sizes, fits.MODELS.index(p.model), logs)
     select_key = () if keep is anew else (*costs_key, *training_key, *_key(p, "epsilon", "model", "measure", "ridge", "n"))
     chosen = keep(select_key, lambda: selection.select(
         score, costs, case.pilot_source, epsilon, p.model, begin=_starts(case), rate=rate, loop=loop,
     ), lambda each: int(each.reason) == Reason.CONVERGED)
-    rows, sizes, checks = _rows(case, chosen.p, grid)
+    key, rows, sizes, checks = _rows(case, chosen.p, grid)
     last = survey.measure(
-        jax.random.fold_in(case.key, 2), data, case.labels, rows, sizes, classes=given.classes, reps=p.reps, most=MOST,
-        penalty=p.penalty, steps=p.steps, loop=loop,
+        key, data, case.labels, rows, sizes, classes=given.classes, reps=p.reps, most=MOST, penalty=p.penalty, steps=p.steps,
+        loop=loop,
     )
     told = _told(data, case, grid, found, measured, looked, fitted, score, chosen, last, checks, costs, epsilon,
                  given.classes, p.model, logs)
-    settled = jnp.where(looked.converged, Reason.CONVERGED, Reason.MAX_ITERATIONS)
-    reason = first_failure(found[0].reason, found[1].reason, settled, chosen.reason, last.reason)
+    reason = first_failure(found[0].reason, found[1].reason, looked.reason, chosen.reason, last.reason)
     return told | {"reason": reason, "iterations": _count(found[0].iterations, found[1].iterations, last.iterations)}
 
 
@@ -178,33 +175,31 @@ def _pilots(data: survey.Sources, case: _Case, grid: Array, classes: int, p: Any
     """Trainings of the grid at both pilot sizes."""
     return tuple(
         survey.measure(
-            jax.random.fold_in(case.key, i), data, case.labels, grid, _filled(case.sizes[i], len(grid)), classes=classes,
-            reps=p.reps, most=MOST, penalty=p.penalty, steps=p.steps, loop=loop,
+            key, data, case.labels, grid, sizes, classes=classes, reps=p.reps, most=MOST, penalty=p.penalty, steps=p.steps,
+            loop=loop,
         )
-        for i in (0, 1)
+        for key, sizes in _of_pilots(case, len(grid))
     )
 
 
 @jit
-def _filled(size: Array, count: int) -> Array:
-    return jnp.full(count, size)
+def _of_pilots(case: _Case, count: int) -> list[tuple[Array, Array]]:
+    """The key, and the sizes of the mixtures, of each pilot size."""
+    return [(jax.random.fold_in(case.key, i), jnp.full(count, case.sizes[i])) for i in (0, 1)]
 
 
 @jit
-def _medians(found: tuple, logs: bool) -> Array:
-    return jnp.stack([survey.scored(scores, "log-loss" if logs else "accuracy") for scores in found])
-
-
-@jit
-def _epsilon(costs: distance.Costs, share: Any) -> Array:
-    return share * costs.matrix.mean()
+def _scales(found: tuple, costs: distance.Costs, share: Any, logs: bool) -> tuple[Array, Array]:
+    """Measured scores at both sizes, and epsilon in units of the cost."""
+    medians = [survey.scored(scores, "log-loss" if logs else "accuracy") for scores in found]
+    return jnp.stack(medians), share * costs.matrix.mean()
 
 
 class _Looked(NamedTuple):
     ot: Array  # of the grid
     mean: Array  # h
     here: distance.Distances  # of your mixture, in a batch of one
-    converged: Array
+    reason: Array
     error: Array
 
 
@@ -212,7 +207,8 @@ class _Looked(NamedTuple):
 def _distances(grid: Array, case: _Case, costs: distance.Costs, epsilon: Array) -> _Looked:
     found = distance.distances(jnp.concatenate([grid, case.mix[None]]), costs, case.pilot_source, epsilon)
     here = jax.tree.map(lambda each: each[-1:] if each.ndim else each, found)
-    return _Looked(found.value[:-1], found.mean[:-1], here, found.converged, found.error.max())
+    reason = jnp.where(found.converged, Reason.CONVERGED, Reason.MAX_ITERATIONS)
+    return _Looked(found.value[:-1], found.mean[:-1], here, reason, found.error.max())
 
 
 @jit
@@ -234,14 +230,14 @@ def _starts(case: _Case) -> Array:
 
 
 @jit
-def _rows(case: _Case, best: Array, grid: Array) -> tuple[Array, Array, Array]:
-    """The mixtures that are trained last, the size of each, and which of the grid are among them."""
+def _rows(case: _Case, best: Array, grid: Array) -> tuple[Array, Array, Array, Array]:
+    """Key of the trainings, the mixtures that are trained last, the size of each, and which of the grid are among them."""
     checks = jnp.argsort(jax.random.uniform(jax.random.fold_in(case.key, 3), (len(grid),)))[:CHECKS]
     three = lambda p: jnp.tile(p[None], (3, 1))  # noqa: E731
     equal = jnp.full((1, 3), 1 / 3, grid.dtype)
     rows = jnp.concatenate([three(case.mix), three(best), equal, grid[checks]])
     sizes = jnp.concatenate([case.sizes, case.sizes, jnp.full(1 + CHECKS, case.sizes[2])])
-    return rows, sizes, checks
+    return jax.random.fold_in(case.key, 2), rows, sizes, checks
 
 
 @jit
