@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.jit import jit
 
 
@@ -66,7 +66,7 @@ def start(key: PRNGKeyArray, x: Float[Array, "n d"], k: int) -> Float[Array, "k 
 
     def draw(carry, key):
         nearest, centres, count = carry
-        chosen = x[jax.random.categorical(key, jnp.log(nearest))]
+        chosen = x[random.categorical(key, jnp.log(nearest))]
         nearest = jnp.minimum(nearest, ((x - chosen[None, :]) ** 2).sum(axis=1))
         return (nearest, centres.at[count].set(chosen), count + 1), None
 

@@ -34,7 +34,7 @@ from lab.clustering import semantic
 from lab.clustering.kmeans import check, kmeans
 from lab.clustering.metrics import match, scores
 from lab.clustering.semantic import Similarity
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.ot.problem import Problem
@@ -176,7 +176,7 @@ def _step(experiment: Experiment, state: State) -> State:
     time = state.epoch.astype(experiment.x.dtype) / experiment.epochs
     rho = settings.schedule(time)
     strength = (1 - rho) * settings.strength
-    noise = settings.noise * jax.random.normal(
+    noise = settings.noise * random.normal(
         jax.random.fold_in(experiment.key, state.epoch), (2, n, d), experiment.x.dtype
     )
     views = experiment.x[None] + noise

@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.jit import jit
 from lab.numerics.learning import descend
 from lab.ode.regularizers import How, Kind, bending, check_numbers, error_of, order_of, penalty, stiffness_of
@@ -57,7 +57,7 @@ class Classifier(eqx.Module):
 
 def _glorot(key: Array, out: int, into: int, dtype: Any) -> Array:
     reach = (6 / (into + out)) ** 0.5
-    return jax.random.uniform(key, (out, into), dtype, -reach, reach)
+    return random.uniform(key, (out, into), dtype, -reach, reach)
 
 
 def classifier(key: PRNGKeyArray, d: int, hidden: int, classes: int, dtype: Any = None) -> Classifier:
@@ -192,7 +192,7 @@ def loss(
     """The loss of a batch, with its cross-entropy and the solution."""
     times, draws = jax.random.split(key)
     steer, b = lesson.kind.startswith("STEER"), lesson.settings.spread
-    t1 = 1 + (b * jax.random.uniform(times, (), x.dtype, -1, 1) if steer else jnp.zeros((), x.dtype))
+    t1 = 1 + (b * random.uniform(times, (), x.dtype, -1, 1) if steer else jnp.zeros((), x.dtype))
     steps = solved(
         model,
         x,

@@ -30,6 +30,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
+from lab.numerics import random
 from lab.ode.solving import Steps
 from lab.ode.tableaus import TSIT5
 
@@ -184,7 +185,7 @@ def local_error_of(steps: Steps, key: PRNGKeyArray, t0: ArrayLike, t1: ArrayLike
         >>> bool(jnp.isclose(steps.rows.E * steps.rows.h, found).any())  # it is that of one step
         True
     """
-    rows, u = steps.rows, jax.random.uniform(key, (), steps.rows.h.dtype)
+    rows, u = steps.rows, random.uniform(key, (), steps.rows.h.dtype)
     at = jnp.abs(u * (jnp.asarray(t1) - jnp.asarray(t0)))
     gone = jnp.abs(rows.t - jnp.asarray(t0, rows.t.dtype))
     here = rows.accepted & (gone <= at) & (at < gone + rows.h)

@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.jit import jit
 from lab.numerics.learning import descend
 from lab.ode.regularizers import How, Kind, check_numbers, error_of, penalty, stiffness_of
@@ -131,7 +131,7 @@ def learnt(key: PRNGKeyArray, hidden: int = 50) -> Learnt:
 
     def uniform(key: Array, out: int, into: int) -> Array:
         reach = (6 / (into + out)) ** 0.5
-        return jax.random.uniform(key, (out, into), float, -reach, reach)
+        return random.uniform(key, (out, into), float, -reach, reach)
 
     return Learnt(
         uniform(keys[0], hidden, 2),
@@ -180,7 +180,7 @@ def known_moments(
     h = 1 / (times * steps)
 
     def one(z: Array, key: Array) -> tuple[Array, None]:
-        dw = h**0.5 * jax.random.normal(key, z.shape, z.dtype)
+        dw = h**0.5 * random.normal(key, z.shape, z.dtype)
         drift, spread = equation.drift(jnp.zeros(()), z), equation.diffusion(jnp.zeros(()), z)
         guess = z + h * drift + spread * dw
         drift, spread = drift + equation.drift(jnp.zeros(()), guess), spread + equation.diffusion(jnp.zeros(()), guess)

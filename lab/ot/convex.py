@@ -25,7 +25,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import Loop, pure, tell
+from lab.numerics import Loop, pure, random, tell
 from lab.numerics.jit import jit
 from lab.numerics.lessons import Learning
 from lab.numerics.lessons import learn as lesson
@@ -56,8 +56,8 @@ class Convex(eqx.Module):
         self.linear = begin.target - begin.matrix @ begin.source
         keys = jax.random.split(key, 3 * depth)
         self.inputs = tuple(eqx.nn.Linear(d, width, dtype=dtype, key=each) for each in keys[:depth])
-        self.inner = tuple(jax.random.normal(each, (width, width), dtype) for each in keys[depth : 2 * depth - 1])
-        self.quadratic = tuple(0.3 * jax.random.normal(each, (width, d), dtype) for each in keys[2 * depth :])
+        self.inner = tuple(random.normal(each, (width, width), dtype) for each in keys[depth : 2 * depth - 1])
+        self.quadratic = tuple(0.3 * random.normal(each, (width, d), dtype) for each in keys[2 * depth :])
         self.last = jnp.full(width, _LITTLE, dtype)
 
     def value(self, x: Float[Array, " d"]) -> Float[Array, ""]:

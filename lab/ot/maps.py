@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, pure, tell
+from lab.numerics import Loop, pure, random, tell
 from lab.numerics.jit import jit
 from lab.numerics.lessons import Learning
 from lab.numerics.lessons import learn as lesson
@@ -146,7 +146,7 @@ def draw(samples: Any, key: PRNGKeyArray, count: int) -> Any:
     """A batch: of points that are given, with replacement."""
     if callable(samples):
         return samples(key, count)
-    return samples[jax.random.randint(key, (count,), 0, samples.shape[0])]
+    return samples[random.randint(key, (count,), 0, samples.shape[0])]
 
 
 class LearnedMap(NamedTuple):

@@ -19,6 +19,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import check_choices, chosen
+from lab.numerics import random
 from lab.ot import routing
 
 type Router = Literal["top-k", "sinkhorn", "sparse-ot"] | str
@@ -74,7 +75,7 @@ class Mixture(eqx.Module):
         keys = jax.random.split(key, 5)
 
         def normal(key, *shape):  # He: variance 2 / inputs
-            return jax.random.normal(key, shape, dtype) * (2 / shape[-2]) ** 0.5
+            return random.normal(key, shape, dtype) * (2 / shape[-2]) ** 0.5
 
         self.embedding = normal(keys[0], features, width), jnp.zeros(width, dtype)
         self.gate = normal(keys[1], width, experts)

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.optimize import linear_sum_assignment
 
 from lab.choices import chosen
-from lab.numerics import Loop, Reason, pure
+from lab.numerics import Loop, Reason, pure, random
 from lab.numerics.jit import jit
 from lab.ot import derivatives
 from lab.ot.problem import Problem
@@ -401,7 +401,7 @@ def conservativity(
     """
 
     def one(point: Array, key: PRNGKeyArray) -> Array:
-        v = jax.random.normal(key, point.shape, point.dtype)
+        v = random.normal(key, point.shape, point.dtype)
         value, forward = jax.jvp(field, (point,), (v,))
         (back,) = jax.vjp(field, point)[1](v.astype(value.dtype))
         return ((forward - back) ** 2).sum()

@@ -32,7 +32,7 @@ from jax.scipy.special import gammaln, ndtri
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.ot import power_cells
@@ -278,7 +278,7 @@ class Gaussian(eqx.Module):
     dimension: int = eqx.field(static=True)
 
     def __call__(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
-        return jax.random.normal(key, (n, self.dimension))
+        return random.normal(key, (n, self.dimension))
 
 
 class Uniform(eqx.Module):
@@ -287,7 +287,7 @@ class Uniform(eqx.Module):
     dimension: int = eqx.field(static=True)
 
     def __call__(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
-        return jax.random.uniform(key, (n, self.dimension))
+        return random.uniform(key, (n, self.dimension))
 
 
 class Work(NamedTuple):

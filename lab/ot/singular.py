@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.ot.semidiscrete import assign
 
@@ -137,7 +138,7 @@ def _jump(heights, y, x, threshold, extend: str, relative: bool, centres, key) -
     judged = (theta - low) / jnp.maximum(high - low, _TINY) if relative else theta
     singular = judged > threshold
     if extend == "pair":
-        share = jax.random.uniform(key, (x.shape[0], 1), x.dtype)
+        share = random.uniform(key, (x.shape[0], 1), x.dtype)
     elif extend == "mass-centre":
         near, far = (jnp.sqrt(((x - centres[which]) ** 2).sum(axis=1, keepdims=True)) for which in (index, other))
         share = near / jnp.maximum(near + far, _TINY)  # weight 1 / near of the first and 1 / far of the second

@@ -21,6 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.numerics.sorting import ascending
 
@@ -48,7 +49,7 @@ def directions(key: PRNGKeyArray, count: int, d: int, dtype: Any = float) -> Flo
         >>> (sliced.directions(jax.random.key(0), 2, 3) ** 2).sum(axis=1).round(6).tolist()
         [1.0, 1.0]
     """
-    drawn = jax.random.normal(key, (count, d), dtype)
+    drawn = random.normal(key, (count, d), dtype)
     return drawn / jnp.sqrt((drawn**2).sum(axis=1, keepdims=True))
 
 

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.inputs import listed, shown
+from lab.numerics import random
 
 from .mdp import MDP
 from .policies import drawn as _drawn
@@ -71,7 +72,7 @@ class CartPole(eqx.Module):
     plane = Plane(("angle (rad)", "angular velocity (rad/s)"), (-0.21, 0.21), (-2.5, 2.5))
 
     def reset(self, key: PRNGKeyArray) -> tuple[Array, Array]:
-        state = jax.random.uniform(key, (4,), minval=-0.05, maxval=0.05)
+        state = random.uniform(key, (4,), minval=-0.05, maxval=0.05)
         return state, state
 
     def step(self, key: PRNGKeyArray, state: Float[Array, "4"], action: Any) -> Moved:
@@ -113,7 +114,7 @@ class Acrobot(eqx.Module):
         return jnp.stack([jnp.cos(a), jnp.sin(a), jnp.cos(b), jnp.sin(b), c, d])
 
     def reset(self, key: PRNGKeyArray) -> tuple[Array, Array]:
-        state = jax.random.uniform(key, (4,), minval=-0.1, maxval=0.1)
+        state = random.uniform(key, (4,), minval=-0.1, maxval=0.1)
         return self.observe(state), state
 
     def _slope(self, state: Array, torque: Array) -> Array:
@@ -165,7 +166,7 @@ class Pendulum(eqx.Module):
         return jnp.stack([jnp.cos(state[0]), jnp.sin(state[0]), state[1]])
 
     def reset(self, key: PRNGKeyArray) -> tuple[Array, Array]:
-        state = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0) * np.array([np.pi, 1.0])
+        state = random.uniform(key, (2,), minval=-1.0, maxval=1.0) * np.array([np.pi, 1.0])
         return self.observe(state), state
 
     def step(self, key: PRNGKeyArray, state: Float[Array, "2"], action: Float[Array, "1"]) -> Moved:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
+
 from .policies import Policy
 from .rollouts import Episode
 
@@ -25,7 +27,7 @@ def pairs(batch: Episode, discount: ArrayLike, key: PRNGKeyArray, m: int) -> tup
     """m pairs of state and action out of a batch, drawn by the discounted occupancy."""
     steps = jnp.asarray(discount, batch.rewards.dtype) ** jnp.arange(batch.rewards.shape[1])
     mass = jnp.cumsum((batch.alive * steps[None, :]).reshape(-1))
-    at = jnp.searchsorted(mass, jax.random.uniform(key, (m,), mass.dtype) * mass[-1], side="right")
+    at = jnp.searchsorted(mass, random.uniform(key, (m,), mass.dtype) * mass[-1], side="right")
     observations, actions = (
         x.reshape(-1, *x.shape[2:])[jnp.minimum(at, mass.size - 1)] for x in (batch.observations, batch.actions)
     )

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
+
 from .environments import Moved, Plane
 from .policies import Gaussian
 
@@ -43,12 +45,12 @@ class LQR(eqx.Module):
         return self.B.shape[1]
 
     def reset(self, key: PRNGKeyArray) -> tuple[Array, Array]:
-        state = self.first @ jax.random.normal(key, (self.observations,), self.A.dtype)
+        state = self.first @ random.normal(key, (self.observations,), self.A.dtype)
         return state, state
 
     def step(self, key: PRNGKeyArray, state: Float[Array, " n"], action: Float[Array, " m"]) -> Moved:
         after = self.A @ state + self.B @ action
-        after = after + self.noise @ jax.random.normal(key, (self.observations,), self.A.dtype)
+        after = after + self.noise @ random.normal(key, (self.observations,), self.A.dtype)
         reward = -(state @ self.Q @ state + action @ self.R @ action)
         return Moved(after, after, reward, jnp.zeros((), bool))
 

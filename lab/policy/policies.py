@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
+from lab.numerics import random
 
 type Parameters = Float[Array, " d"]
 _LAST = 0.1  # factor of the first weights of the last layer: all actions are about as likely
@@ -57,7 +58,7 @@ def _first(key: Array, sizes: tuple[int, ...], bias: bool) -> Array:
     shapes, parts = _shapes(sizes, bias), []
     for number, (n, m) in enumerate(shapes):
         scale = (_LAST if number == len(shapes) - 1 else 1.0) * np.sqrt(3 / (m - bias))
-        layer = scale * jax.random.uniform(jax.random.fold_in(key, number), (n, m), minval=-1.0, maxval=1.0)
+        layer = scale * random.uniform(jax.random.fold_in(key, number), (n, m), minval=-1.0, maxval=1.0)
         parts.append((layer.at[:, -1].set(0.0) if bias else layer).reshape(-1))
     return jnp.concatenate(parts)
 
@@ -121,7 +122,7 @@ class Gaussian(eqx.Module):
         return theta[-self.sizes[-1] :]
 
     def sample(self, theta: Parameters, x: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, " m"]:
-        noise = jax.random.normal(key, (self.sizes[-1],), theta.dtype)
+        noise = random.normal(key, (self.sizes[-1],), theta.dtype)
         return self.mean(theta, x) + jnp.exp(self.log_sigma(theta)) * noise
 
     def log_prob(self, theta: Parameters, x: Float[Array, " n"], action: Float[Array, " m"]) -> Float[Array, ""]:
@@ -185,5 +186,5 @@ def tabular(states: int, actions: int) -> Softmax:
 
 def drawn(chances: Float[Array, " k"], key: PRNGKeyArray) -> Int[Array, ""]:
     """A place of these probabilities, by one uniform number."""
-    below = jnp.cumsum(chances) < jax.random.uniform(key, dtype=chances.dtype)
+    below = jnp.cumsum(chances) < random.uniform(key, dtype=chances.dtype)
     return jnp.minimum(below.sum(), chances.size - 1)

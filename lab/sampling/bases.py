@@ -28,6 +28,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 from lab.choices import choices, chosen
+from lab.numerics import random
 from lab.precision import need_float64
 from lab.sampling.families import FAMILIES, Family, Fourier, Haar, Hermite, Legendre, Name, invert, uniform
 
@@ -180,7 +181,7 @@ class Finite(Basis):
         return _solve_right(self.features(coordinates), self.triangle)
 
     def _draw(self, key, n, below):
-        levels = jax.random.uniform(key, (n,)) * below[-1]
+        levels = random.uniform(key, (n,)) * below[-1]
         return jnp.searchsorted(below, levels, side="right")[:, None]
 
     def draw(self, key, n):

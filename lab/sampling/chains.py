@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.sampling.ensembles import symmetric
 
@@ -164,14 +165,14 @@ def _trajectory(key, kernel, items, n, states, thin, free) -> Trajectory:
     def swap(carry, key):
         items, inverse, accepted = carry
         at, which, level = jax.random.split(key, 3)
-        place = jax.random.randint(at, (), 0, width)
+        place = random.randint(at, (), 0, width)
         # uniform among the n - k items outside: the r-th index that is not in the set
-        rank = jax.random.randint(which, (), 0, n - width)
+        rank = random.randint(which, (), 0, n - width)
         j = rank + jnp.sum(jnp.sort(items) - jnp.arange(width) <= rank)
         u, corner = column(items, j)
         v = inverse @ u
         ratio = inverse[place, place] * (corner - u @ v) + v[place] ** 2
-        take = jax.random.uniform(level) < ratio
+        take = random.uniform(level) < ratio
         u = jnp.where(jnp.arange(width) == place, 0.0, u)
         new = replace(inverse, place, u, corner)
         items = jnp.where(take & (jnp.arange(width) == place), j, items)
@@ -180,14 +181,14 @@ def _trajectory(key, kernel, items, n, states, thin, free) -> Trajectory:
     def toggle(carry, key):
         items, inverse, accepted = carry
         which, level = jax.random.split(key)
-        j = jax.random.randint(which, (), 0, n)
+        j = random.randint(which, (), 0, n)
         inside = (items == j).any()
         full = ~(items == n).any()
         place = jnp.where(inside, jnp.argmax(items == j), jnp.argmax(items == n))
         u, corner = column(items, j)
         u = jnp.where(jnp.arange(width) == place, 0.0, u)
         ratio = jnp.where(inside, inverse[place, place], corner - u @ inverse @ u)
-        take = (jax.random.uniform(level) < ratio) & (inside | ~full)
+        take = (random.uniform(level) < ratio) & (inside | ~full)
         new = replace(inverse, place, jnp.where(inside, 0.0, u), jnp.where(inside, 1.0, corner))
         items = jnp.where(take & (jnp.arange(width) == place), jnp.where(inside, n, j), items)
         return (items, jnp.where(take, new, inverse), accepted + take), None

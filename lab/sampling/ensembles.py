@@ -23,6 +23,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.sampling.bases import finite
@@ -241,7 +242,7 @@ def _l_ensemble(key: Array, given: Spectrum, size: int | None) -> Array:
 
     def sample(key):
         first, second = jax.random.split(key)
-        keep = jax.random.uniform(first, (r,)) * (1 + given.values) < given.values
+        keep = random.uniform(first, (r,)) * (1 + given.values) < given.values
         return chain(second, given.vectors, keep, r).mask
 
     return many(sample, key, size, n + r * r)
@@ -298,7 +299,7 @@ def _k_dpp(key: Array, given: Spectrum, k: int, size: int | None) -> Array:
             keep = (left > 0) & (level < chance)
             return left - keep, keep
 
-        levels = jax.random.uniform(first, (r,))
+        levels = random.uniform(first, (r,))
         _, keep = jax.lax.scan(decide, jnp.asarray(k), (jnp.arange(r), levels), reverse=True)
         columns = jnp.nonzero(keep, size=k)[0]
         order = chain(second, given.vectors[:, columns], jnp.ones(k, bool), k).order
@@ -372,7 +373,7 @@ def _cholesky(key: Array, k: Array, size: int | None) -> Array:
     tiny = jnp.finfo(k.dtype).tiny
 
     def sample(key):
-        levels = jax.random.uniform(key, (n,))
+        levels = random.uniform(key, (n,))
 
         def decide(a, j):
             keep = levels[j] < a[j, j]
@@ -434,7 +435,7 @@ def _volume(key: Array, rows: Array, s: int, size: int | None) -> Array:
     def sample(key):
         first, second, third = jax.random.split(key, 3)
         found = chain(first, rows, jnp.ones(d, bool), d)
-        order = jnp.argsort(jnp.where(found.mask, jnp.inf, jax.random.uniform(second, (n,))))
+        order = jnp.argsort(jnp.where(found.mask, jnp.inf, random.uniform(second, (n,))))
         return jnp.concatenate([found.order, order[: s - d]])[permutation(third, s)]
 
     return many(sample, key, size, n + d * d)

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float, Num
 
+from lab.numerics import random
 from lab.precision import need_float64
 
 _BISECTIONS = 54  # of a bracket, to the last bit of float64
@@ -46,7 +47,7 @@ class Family(eqx.Module):
     def draw(self, key: Array, n: int) -> Float[Array, " n"]:
         """From the law."""
         low, high = self.bracket
-        return jax.random.uniform(key, (n,), minval=low, maxval=high)
+        return random.uniform(key, (n,), minval=low, maxval=high)
 
     def density(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Of the law, for Lebesgue measure."""
@@ -162,7 +163,7 @@ class Hermite(Family):
         return jax.lax.fori_loop(1, self.size, step, (jnp.zeros_like(x), jnp.ones_like(x), start, start))[3]
 
     def draw(self, key, n):
-        return jax.random.normal(key, (n,))
+        return random.normal(key, (n,))
 
     def density(self, x):
         return jnp.exp(-x * x / 2) / math.sqrt(2 * math.pi)
@@ -181,7 +182,7 @@ class Hermite(Family):
     def eigenvalues(self, key):
         # the Gaussian unitary ensemble, as a tridiagonal matrix: N(0, 1), and chi_{2(m-i)} / sqrt 2 beside (Dumitriu, Edelman)
         first, second = jax.random.split(key)
-        diagonal = jax.random.normal(first, (self.size,))
+        diagonal = random.normal(first, (self.size,))
         return _tridiagonal(diagonal, jnp.sqrt(_gammas(second, np.arange(self.size - 1, 0, -1))))
 
 
@@ -269,7 +270,7 @@ class Haar(Family):
 
     def eigenvalues(self, key):
         # the kernel is m on the diagonal cells and 0 off them: one uniform point in each cell
-        return (jnp.arange(self.size) + jax.random.uniform(key, (self.size,))) / self.size
+        return (jnp.arange(self.size) + random.uniform(key, (self.size,))) / self.size
 
 
 type Name = Literal["legendre", "hermite", "fourier", "haar"] | str
@@ -293,12 +294,12 @@ def invert(family: Family, j: Array, level: Array) -> Array:
 
 def uniform(key: Array, shape: tuple[int, ...]) -> Array:
     """Uniform numbers, drawn flat: under ``vmap`` XLA compiles the counters of more axes for seconds."""
-    return jax.random.uniform(key, (math.prod(shape),)).reshape(shape)
+    return random.uniform(key, (math.prod(shape),)).reshape(shape)
 
 
 def _ginibre(key: Array, shape: tuple[int, ...]) -> Array:
     """Standard complex normal entries: E|z|^2 = 1."""
-    re, im = jax.random.normal(key, (2 * math.prod(shape),)).reshape(2, *shape)
+    re, im = random.normal(key, (2 * math.prod(shape),)).reshape(2, *shape)
     return (re + 1j * im) / math.sqrt(2)
 
 

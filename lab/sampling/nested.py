@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
+from lab.numerics import random
 from lab.sampling import least_squares, projection, rules
 from lab.sampling.bases import Basis
 
@@ -41,7 +42,7 @@ def draw(key: PRNGKeyArray, basis: Basis, t: Float[Array, ""]) -> NestedDesigns:
     dpp = repeated.points.reshape(n, -1)
     free = basis.draw(two, n)
     optimal = basis.draw_christoffel(three, n)
-    mixed = jnp.where((jax.random.uniform(four, (n,)) < t)[:, None], optimal, free)
+    mixed = jnp.where((random.uniform(four, (n,)) < t)[:, None], optimal, free)
     first = dpp[:m]
     points = jnp.stack([free, jnp.concatenate([first, free[m:]]), mixed, jnp.concatenate([first, mixed[m:]]), dpp])
     k = jax.vmap(basis.christoffel)(points)

@@ -23,6 +23,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from lab.choices import chosen
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.sampling.bases import Basis, finite
 
@@ -93,7 +94,7 @@ def _rejection(key: Array, basis: Basis) -> Draw:
     def advance(state: _Stream):
         where, accept = jax.random.split(jax.random.fold_in(key, state.block))
         x = basis.draw_christoffel(where, size)
-        state, _ = jax.lax.scan(propose, state, (x, basis(x), jax.random.uniform(accept, (size,))))
+        state, _ = jax.lax.scan(propose, state, (x, basis(x), random.uniform(accept, (size,))))
         return state._replace(block=state.block + 1)
 
     shape = jax.eval_shape(lambda: basis.draw_christoffel(key, m))
@@ -231,7 +232,7 @@ def many(sample: Callable, key: Array, size: int | None, cells: int):
 
 def permutation(key: Array, n: int) -> Int[Array, " n"]:
     """Of 0 .. n - 1, as the ranks of uniform numbers: O(n^2), but without a sort, which takes XLA seconds to compile."""
-    u = jax.random.uniform(key, (n,))
+    u = random.uniform(key, (n,))
     before = jnp.arange(n)[None, :] < jnp.arange(n)[:, None]
     return jnp.sum((u[None, :] < u[:, None]) | ((u[None, :] == u[:, None]) & before), axis=1)
 
@@ -256,7 +257,7 @@ def chain(key: Array, vectors: Float[Array, "N r"], active: Bool[Array, " r"], l
     """
     n, r = vectors.shape
     count = active.sum()
-    levels = jax.random.uniform(key, (limit,))
+    levels = random.uniform(key, (limit,))
     columns = active.astype(vectors.dtype)
 
     def choose(state):

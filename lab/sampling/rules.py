@@ -32,6 +32,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from lab.choices import choices, chosen
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.sampling import projection
 from lab.sampling.bases import Basis
@@ -84,7 +85,7 @@ def draw(key: Array, basis: Basis, n: int, t: Real = 1.0) -> Num[Array, "n d"]:
     if not isinstance(t, Array) and t in (0, 1):
         return basis.draw_christoffel(key, n) if t else basis.draw(key, n)
     which, one, other = jax.random.split(key, 3)
-    optimal = (jax.random.uniform(which, (n,)) < t)[:, None]
+    optimal = (random.uniform(which, (n,)) < t)[:, None]
     return jnp.where(optimal, basis.draw_christoffel(one, n), basis.draw(other, n))
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.shapes.surface import Surface
 
 _LEAST = 1e-8  # of a time
@@ -35,7 +36,7 @@ class Block(eqx.Module):
         of_turn, *of_layers = jax.random.split(key, 4)
         self.times = jnp.full(width, _LEAST, dtype)
         bound = width**-0.5
-        drawn = jax.random.uniform(of_turn, (2, width, width), dtype, -bound, bound)
+        drawn = random.uniform(of_turn, (2, width, width), dtype, -bound, bound)
         self.turn = (drawn[0], drawn[1]) if gradients else None
         sizes = [(3 if gradients else 2) * width, width, width, width]
         self.layers = tuple(
@@ -78,7 +79,7 @@ def _each(layer: eqx.nn.Linear, x: Array) -> Array:
 def _dropped(x: Array, dropout: ArrayLike, key: PRNGKeyArray | None) -> Array:
     if key is None:
         return x
-    keep = jax.random.uniform(key, x.shape, x.dtype) >= dropout
+    keep = random.uniform(key, x.shape, x.dtype) >= dropout
     return jnp.where(keep, x / (1 - jnp.asarray(dropout, x.dtype)), 0)
 
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.stability.gradients import Tree, join, part
 from lab.stability.lanczos import Operator, as_tree
@@ -487,7 +488,7 @@ def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: i
 
     def one(pair):
         key, b = pair
-        signs = jax.random.rademacher(key, (operator.size,), operator.dtype)
+        signs = random.rademacher(key, (operator.size,), operator.dtype)
         return jax.ops.segment_sum(operator(jnp.where(owner == b, signs, 0)) ** 2, owner, count)
 
     keys = jax.random.split(key, (probes * count,))

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics import Loop, Method, Reason, pure, random, tell
 
 type Operator = Callable[[Array], Array]
 """A symmetric matrix as its product with a vector (p,): a pytree, as ``lab.stability.hessian`` makes them."""
@@ -253,7 +253,7 @@ def eigenpairs(
         Array([5., 2.], dtype=float64)
     """
     if jnp.issubdtype(start.dtype, jax.dtypes.prng_key):
-        start = jax.random.normal(start, (operator.size,), operator.dtype)  # type: ignore[attr-defined]
+        start = random.normal(start, (operator.size,), operator.dtype)  # type: ignore[attr-defined]
     steps = min(steps, start.size)
     if not 1 <= count <= steps:
         raise ValueError(f"count = {count}, but it must be between 1 and steps = {steps} (no more than the dimension)")

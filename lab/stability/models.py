@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
+from lab.numerics import random
 
 
 class Diagonal(eqx.Module):
@@ -62,7 +63,7 @@ def diagonal(key: PRNGKeyArray, d: int = 1000, scale: ArrayLike = 1.0, dtype=Non
         >>> bool(net(jnp.ones(4)) == net.beta.sum())
         True
     """
-    drawn = scale * jax.random.normal(key, (2, d), dtype)
+    drawn = scale * random.normal(key, (2, d), dtype)
     return Diagonal(drawn[0], drawn[1])
 
 
@@ -107,9 +108,7 @@ def two_layer(key: PRNGKeyArray, d: int = 100, m: int = 100, scale: ArrayLike = 
     """
     one, two = jax.random.split(key)
     scale = jnp.asarray(scale)
-    return TwoLayer(
-        scale * jax.random.normal(one, (m, d), dtype) / d**0.25, scale * jax.random.normal(two, (m,), dtype)
-    )
+    return TwoLayer(scale * random.normal(one, (m, d), dtype) / d**0.25, scale * random.normal(two, (m,), dtype))
 
 
 class Layer(eqx.Module):
@@ -124,7 +123,7 @@ class Layer(eqx.Module):
 
 
 def _layer(key: PRNGKeyArray, inputs: int, outputs: int, gain: ArrayLike, dtype) -> Layer:
-    weight = gain * jax.random.normal(key, (outputs, inputs), dtype) / inputs**0.5
+    weight = gain * random.normal(key, (outputs, inputs), dtype) / inputs**0.5
     return Layer(weight, jnp.zeros(outputs, weight.dtype))
 
 
@@ -326,14 +325,14 @@ def sparse_regression(
     """
     if not 1 <= nonzero <= d:
         raise ValueError(f"nonzero = {nonzero}, but it must be between 1 and d = {d}")
-    x = jax.random.uniform(key, (n + test, d), dtype, -1, 1)
+    x = random.uniform(key, (n + test, d), dtype, -1, 1)
     y = x[:, :nonzero].sum(axis=1)
     return Data(x[:n], y[:n], x[n:], y[n:])
 
 
 def sphere(key: PRNGKeyArray, n: int, d: int, dtype=None) -> Float[Array, "n d"]:
     """Uniform on the sphere of radius sqrt(d)."""
-    x = jax.random.normal(key, (n, d), dtype)
+    x = random.normal(key, (n, d), dtype)
     return x * (d**0.5 / jnp.linalg.norm(x, axis=1))[:, None]
 
 

@@ -24,7 +24,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.jit import jit
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
 
@@ -81,7 +81,7 @@ def _init(work: Work) -> State:
 
 
 def _step(work: Work, state: State) -> State:
-    start = jax.random.normal(jax.random.fold_in(work.key, state.count), (work.size,), work.like.dtype)
+    start = random.normal(jax.random.fold_in(work.key, state.count), (work.size,), work.like.dtype)
     found = ritz(tridiagonal(work.operator, start, work.steps))
     weights = jnp.where(found.valid, found.vectors[0] ** 2, 0)
     nodes = jnp.where(found.valid, found.values, 0)
@@ -214,7 +214,7 @@ def hutchinson(key: PRNGKeyArray, operator: Any, products: int = 100, chunk: int
     keys = jax.random.split(key, products)
 
     def one(key):
-        z = jax.random.rademacher(key, (operator.size,), operator.dtype)
+        z = random.rademacher(key, (operator.size,), operator.dtype)
         return jnp.vdot(z, operator(z))
 
     each = jax.lax.map(one, keys, batch_size=chunk)
@@ -232,12 +232,12 @@ def hutch_pp(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 
     if m >= size:
         raise ValueError(f"products = {products}, but below three times the {size} parameters: take the full matrix")
     sketch, probe = jax.random.split(key)
-    signs = jax.random.rademacher(sketch, (m, size), operator.dtype)
+    signs = random.rademacher(sketch, (m, size), operator.dtype)
     q = jnp.linalg.qr(jax.lax.map(operator, signs, batch_size=chunk).T)[0].T
     inside = jax.lax.map(lambda row: jnp.vdot(row, operator(row)), q, batch_size=chunk).sum()
 
     def one(key):
-        z = jax.random.rademacher(key, (size,), operator.dtype)
+        z = random.rademacher(key, (size,), operator.dtype)
         z = z - jnp.matmul(jnp.matmul(q, z, precision="highest"), q, precision="highest")
         return jnp.vdot(z, operator(z))
 
@@ -261,7 +261,7 @@ def xtrace(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 1)
     m, size = products // 2, operator.size
     if m >= size:
         raise ValueError(f"products = {products}, but below twice the {size} parameters: take the full matrix")
-    omega = jax.random.normal(key, (m, size), operator.dtype)
+    omega = random.normal(key, (m, size), operator.dtype)
     y = jax.lax.map(operator, omega, batch_size=chunk)
     q, r = jnp.linalg.qr(y.T)
     z = jax.lax.map(operator, q.T, batch_size=chunk)  # rows H q_j

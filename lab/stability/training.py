@@ -35,7 +35,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.stability.gradients import Predict, Tree, alignment, call, gram, join, part, residuals
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
 from lab.stability.models import Data
@@ -129,11 +129,11 @@ def batches(work: Work, first: Int[Array, ""], count: int, stream: int = 0) -> t
         return chosen.astype(jnp.int32), live & (at < n)
     keys = jax.vmap(partial(jax.random.fold_in, key))(steps)
     if work.sampling == "replacement":
-        return jax.vmap(lambda k: jax.random.randint(k, (width,), 0, n))(keys).astype(jnp.int32), live
+        return jax.vmap(lambda k: random.randint(k, (width,), 0, n))(keys).astype(jnp.int32), live
     top = jnp.clip(
         n - size + slots, 0, n - 1
     )  # Floyd: the i-th draw is among the first n - B + i + 1, or is the last of them
-    drawn = jax.vmap(lambda k: jax.random.randint(k, (width,), 0, top + 1))(keys).astype(jnp.int32)
+    drawn = jax.vmap(lambda k: random.randint(k, (width,), 0, top + 1))(keys).astype(jnp.int32)
 
     def put(i, chosen):
         taken = (chosen == drawn[:, i][:, None]).any(axis=1)
@@ -182,7 +182,7 @@ def _record(work: Work, free: Tree, step: Array) -> dict[str, Array]:
         k = gram(work.predict, params, data.x[:n])
         found["tr"], found["fro"] = jnp.trace(k) / n, jnp.linalg.norm(k) / n
         if "lmax" in asked:
-            start = jax.random.normal(jax.random.key(0), (n * outputs,), k.dtype)
+            start = random.normal(jax.random.key(0), (n * outputs,), k.dtype)
             found["lmax"] = _top(lambda v: k @ v, start) / n
         if "mu" in asked:
             found["mu"] = alignment(k, error[:n])
@@ -195,7 +195,7 @@ def _record(work: Work, free: Tree, step: Array) -> dict[str, Array]:
     if "sharpness" in asked:
         vector, unravel = ravel_pytree(free)
         slope = jax.grad(lambda v: _batch_loss(work, unravel(v), *_rows(work, None, None)))
-        start = jax.random.normal(jax.random.key(0), vector.shape, vector.dtype)
+        start = random.normal(jax.random.key(0), vector.shape, vector.dtype)
         found["sharpness"] = _top(lambda v: jax.jvp(slope, (vector,), (v,))[1], start)
     return {name: found[name].astype(error.dtype) for name in work.track}
 

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.ot import partial
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
@@ -80,7 +81,7 @@ class OTPooling(eqx.Module):
         """
         if k < 1:
             raise ValueError(f"k = {k}, but pooling needs at least one prototype")
-        self.prototypes = jax.random.normal(key, (k, width), dtype or jnp.result_type(float))
+        self.prototypes = random.normal(key, (k, width), dtype or jnp.result_type(float))
 
     @property
     def k(self) -> int:

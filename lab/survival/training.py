@@ -32,7 +32,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
-from lab.numerics import Loop, Method, Reason, Run, pure
+from lab.numerics import Loop, Method, Reason, Run, pure, random
 from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.survival import losses
@@ -84,7 +84,7 @@ class Model(eqx.Module):
         h = jax.nn.relu(x @ self.encoder.weight.T + jnp.asarray(self.encoder.bias)[None, :])
         if key is None:
             return h
-        keep = jax.random.uniform(key, h.shape, h.dtype) >= dropout
+        keep = random.uniform(key, h.shape, h.dtype) >= dropout
         return jnp.where(keep, h / (1 - jnp.asarray(dropout)), 0)
 
     def __call__(

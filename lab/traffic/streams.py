@@ -22,6 +22,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.iterate import Loop
 from lab.numerics.lessons import Learned, Learning, learn
 from lab.traffic import clusters
@@ -207,7 +208,7 @@ class Training(eqx.Module):
 
     def loss(self, model: Streams, key: PRNGKeyArray) -> Float[Array, ""]:
         """Of some scenes, drawn anew."""
-        drawn = jax.random.randint(key, (self.batch,), 0, len(self.scenes.past_rows))
+        drawn = random.randint(key, (self.batch,), 0, len(self.scenes.past_rows))
         scenes = jax.tree.map(lambda each: each[drawn], self.scenes)
         steps = scenes.future_rows.shape[2]
         told = rows(model.spectral, scenes.past_rows, steps)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lab.numerics import random
 from lab.numerics.host import placed
 from lab.tuning.problem import Bilevel, Constants
 
@@ -171,4 +172,4 @@ def psnr(x: Any, clean: Any, span: float = 1.0) -> Float[Array, " N"]:
 
 def noisy(clean: Any, level: Any, key: Any) -> Float[Array, "N H W"]:
     """Images with Gaussian noise of this standard deviation."""
-    return clean + level * jax.random.normal(key, clean.shape, clean.dtype)
+    return clean + level * random.normal(key, clean.shape, clean.dtype)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.numerics import random
 from lab.tuning.ranges import Range, values
 from lab.tuning.responses import Gated, GatedConv, gated, gated_conv
 
@@ -58,7 +59,7 @@ def cross_entropy(logits: Float[Array, "n classes"], y: Int[Array, " n"]) -> Flo
 def _dropped(x: Array, rate: Array, key: PRNGKeyArray) -> Array:
     """With a rate for each example."""
     rate = jnp.clip(rate, _LEAST, 0.95)[:, None]
-    return jnp.where(jax.random.uniform(key, x.shape, x.dtype) >= rate, x / (1 - rate), 0)
+    return jnp.where(random.uniform(key, x.shape, x.dtype) >= rate, x / (1 - rate), 0)
 
 
 class _Classifier(eqx.Module):
@@ -89,7 +90,7 @@ class _Classifier(eqx.Module):
         return jnp.zeros((), rates.dtype)
 
     def _batch(self, rows: Rows, key: PRNGKeyArray) -> Rows:
-        at = jax.random.randint(key, (self.batch,), 0, len(rows.x))
+        at = random.randint(key, (self.batch,), 0, len(rows.x))
         return Rows(rows.x[at], rows.y[at])
 
     def train(
@@ -204,7 +205,7 @@ def _halved(image: Array) -> Array:
 
 def scaled(image: Float[Array, "n c a b"], noise: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, "n c a b"]:
     """Each image times a number of its own, uniform between 1 / (1 + noise) and 1 + noise."""
-    at = jax.random.uniform(key, noise.shape, image.dtype)
+    at = random.uniform(key, noise.shape, image.dtype)
     factor = (1 - at) / (1 + noise) + at * (1 + noise)
     return image * factor[:, None, None, None]
 
@@ -214,7 +215,7 @@ def cut_out(
 ) -> Float[Array, "n c a b"]:
     """Each image without so many squares of this length, at random places; a square may overhang, and be over another."""
     n, _, a, b = image.shape
-    centre = jax.random.randint(key, (2, n, HOLES), 0, jnp.array([a, b])[:, None, None])
+    centre = random.randint(key, (2, n, HOLES), 0, jnp.array([a, b])[:, None, None])
     first = centre - (length[None, :, None] // 2).astype(int)
     rows, columns = jnp.arange(a)[None, None, :], jnp.arange(b)[None, None, :]
     in_rows = (rows >= first[0][..., None]) & (rows < first[0][..., None] + length[:, None, None])

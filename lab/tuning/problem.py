@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lab.numerics import random
+
 _FEW = 32  # hyperparameters, up to which J is a matrix
 _POWER = 8  # iterations for the norm of J, of more
 _LANCZOS = 24  # products with the Hessian for its extreme eigenvalues
@@ -112,7 +114,7 @@ def norm_of_cross(problem: Bilevel, x: Float[Array, "..."], theta: Float[Array, 
         image = pulled(problem, x, theta, pushed(problem, x, theta, v))
         return image / jnp.maximum(norm(image), jnp.finfo(v.dtype).tiny)
 
-    begin = jax.random.normal(jax.random.key(0), theta.shape, theta.dtype)
+    begin = random.normal(jax.random.key(0), theta.shape, theta.dtype)
     return norm(pushed(problem, x, theta, jax.lax.fori_loop(0, _POWER, body, begin / norm(begin))))
 
 
@@ -126,7 +128,7 @@ def eigenvalues(
     steps as there are unknowns they are equal to them. Costs ``min(steps, d)`` products with the Hessian.
     """
     steps = min(steps, x.size)
-    begin = jax.random.normal(jax.random.key(1), x.shape, x.dtype).ravel()
+    begin = random.normal(jax.random.key(1), x.shape, x.dtype).ravel()
 
     def body(i: Any, carry: tuple) -> tuple:
         basis, diagonal, beside = carry
@@ -228,5 +230,5 @@ def _largest(problem: Bilevel, x: Float[Array, "..."]) -> Float[Array, ""]:
         image = product(v)
         return image / jnp.maximum(norm(image), jnp.finfo(v.dtype).tiny)
 
-    begin = jax.random.normal(jax.random.key(2), x.shape, x.dtype)
+    begin = random.normal(jax.random.key(2), x.shape, x.dtype)
     return norm(product(jax.lax.fori_loop(0, _POWER, body, begin / norm(begin))))

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
+
 
 class Affine(eqx.Module):
     """w_0 + Theta lambda."""
@@ -95,9 +97,9 @@ def _parts(key: PRNGKeyArray, shape: tuple[int, ...], hypers: int, dtype: Any) -
     """Uniform weights within 1 / sqrt(inputs), gates that are all but shut."""
     bound = 1 / math.prod(shape[1:]) ** 0.5
     keys = jax.random.split(key, 6)
-    weights = [jax.random.uniform(k, shape, dtype, -bound, bound) for k in keys[:2]]
-    biases = [jax.random.uniform(k, shape[:1], dtype, -bound, bound) for k in keys[2:4]]
-    gates = [0.01 * jax.random.normal(k, (shape[0], hypers), dtype) for k in keys[4:]]
+    weights = [random.uniform(k, shape, dtype, -bound, bound) for k in keys[:2]]
+    biases = [random.uniform(k, shape[:1], dtype, -bound, bound) for k in keys[2:4]]
+    gates = [0.01 * random.normal(k, (shape[0], hypers), dtype) for k in keys[4:]]
     return weights[0], biases[0], weights[1], biases[1], *gates
 
 

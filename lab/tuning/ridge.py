@@ -25,6 +25,7 @@ import optimistix as optx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.tuning.responses import Affine
 
 
@@ -86,10 +87,10 @@ def made(key: PRNGKeyArray, noise: ArrayLike, groups: Float[Array, "d h"], n: in
     """
     d = len(groups)
     of_w, of_x, of_noise = jax.random.split(key, 3)
-    w = jax.random.normal(of_w, (d,), groups.dtype) / d**0.5
+    w = random.normal(of_w, (d,), groups.dtype) / d**0.5
     w = w * (1 - 0.75 * groups[:, -1] * (groups.shape[1] > 1))
-    x = jax.random.normal(of_x, (2 * n + tests, d), groups.dtype)
-    t = x @ w + noise * jax.random.normal(of_noise, (len(x),), groups.dtype)
+    x = random.normal(of_x, (2 * n + tests, d), groups.dtype)
+    t = x @ w + noise * random.normal(of_noise, (len(x),), groups.dtype)
     train, valid, test = (Part(x[part], t[part]) for part in (slice(n), slice(n, 2 * n), slice(2 * n, None)))
     return Ridge(train, valid, test, groups)
 

@@ -27,7 +27,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import Loop, Method, Reason
+from lab.numerics import Loop, Method, Reason, random
 from lab.numerics.learning import ADAM, descend
 from lab.tuning.ranges import inverse_softplus
 
@@ -121,11 +121,7 @@ def entropy(sigma: Float[Array, " h"]) -> Float[Array, ""]:
 def _drawn(game: Game, lam: Array, scale: Array, key: Array, still: bool) -> tuple[Array, Array]:
     """Hyperparameters of each example of a batch, and what the response is given of them."""
     rules, shape = game.rules, (1 if game.rules.shared else game.task.batch, lam.size)
-    by = (
-        jnp.zeros(shape, lam.dtype)
-        if still
-        else jax.nn.softplus(scale)[None] * jax.random.normal(key, shape, lam.dtype)
-    )
+    by = jnp.zeros(shape, lam.dtype) if still else jax.nn.softplus(scale)[None] * random.normal(key, shape, lam.dtype)
     by = jnp.broadcast_to(by, (game.task.batch, lam.size))
     each = lam[None] + by
     if not rules.responds:

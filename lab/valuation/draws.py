@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics import random
 from lab.numerics.jit import jit
 
 
@@ -47,7 +48,7 @@ def counts(
     edges = jnp.cumsum(masses(p, source), axis=1)
 
     def draw(key: Array, edges: Array, size: Array) -> Array:
-        at = jnp.searchsorted(edges, edges[-1] * jax.random.uniform(key, (most,), edges.dtype), side="right")
+        at = jnp.searchsorted(edges, edges[-1] * random.uniform(key, (most,), edges.dtype), side="right")
         at = jnp.where(jnp.arange(most) < size, jnp.minimum(at, source.size - 1), source.size)
         return jnp.zeros(source.size, edges.dtype).at[at].add(1.0, mode="drop")
 
@@ -78,7 +79,7 @@ def flipped(
         kept: (n,), where they stay nevertheless.
     """
     chance, other = jax.random.split(key)
-    wrong = among & (jax.random.uniform(chance, labels.shape) < rate)
+    wrong = among & (random.uniform(chance, labels.shape) < rate)
     wrong = wrong if kept is None else wrong & ~kept
-    step = jax.random.randint(other, labels.shape, 1, classes, labels.dtype)
+    step = random.randint(other, labels.shape, 1, classes, labels.dtype)
     return jnp.where(wrong, (labels + step) % classes, labels)

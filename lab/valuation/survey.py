@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
-from lab.numerics import Loop, pure
+from lab.numerics import Loop, pure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_axes
@@ -156,7 +156,7 @@ class Fitted(NamedTuple):
 def splits(key: Array, p: Float[Array, "k sources"], counts: tuple[int, ...] = COUNTS) -> Float[Array, "parts k"]:
     """Which are fitted, 1 or 0: all; those of p_2 < 1/2; a random part; then ``REPEATS`` random choices of each count."""
     k = len(p)
-    rank = jnp.argsort(jnp.argsort(jax.random.uniform(key, (1 + REPEATS, k)), axis=1), axis=1)
+    rank = jnp.argsort(jnp.argsort(random.uniform(key, (1 + REPEATS, k)), axis=1), axis=1)
     few = [rank[1:] < min(count, k - 2) for count in counts]
     parts = [jnp.ones((1, k), bool), (p[:, 1] < _EDGE - 1e-9)[None], rank[:1] < round(_SHARE * k), *few]
     return jnp.concatenate(parts).astype(p.dtype)

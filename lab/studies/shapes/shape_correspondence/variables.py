@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab.numerics import Loop, Reason, first_failure
+from lab.numerics import Loop, Reason, first_failure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.shapes import correspondence, functional_maps, survey
@@ -178,9 +178,9 @@ def _errors(given: survey.Pair, p: Any, found: survey.Told, plain: survey.Told, 
     truth = p2p if given.truth is None else given.truth
     best = functional_maps.of_point_map(truth, x.functions[:, : p.k], y.inverse[: p.k])
     by_best = functional_maps.point_map(best, x.functions[:, : p.k], y.functions[:, : p.k])
-    random = jax.random.randint(jax.random.key(0), p2p.shape, 0, len(x.mass))
+    by_chance = random.randint(jax.random.key(0), p2p.shape, 0, len(x.mass))
     off = {name: survey.errors(given, each) for name, each in zip(
-        WAYS, (random, plain.nearest, found.nearest, found.p2p, p2p, by_best), strict=True)}
+        WAYS, (by_chance, plain.nearest, found.nearest, found.p2p, p2p, by_best), strict=True)}
     correct = jnp.stack([(each[None, :] <= THRESHOLDS[:, None]).mean(axis=1) for each in off.values()])
     within = jnp.linspace(0, 10, 40)
     share = (off["sharpened"][None, :] <= within[:, None]).mean(axis=1)

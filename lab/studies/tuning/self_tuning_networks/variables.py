@@ -10,7 +10,7 @@ import optax
 from jax import Array
 
 from lab.datasets import Data
-from lab.numerics import Loop, first_failure
+from lab.numerics import Loop, first_failure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.studies.contract import Result
@@ -207,7 +207,7 @@ def _followed(seen: Mapping[str, Array], frames: Any, key: Array, compare: str) 
     h, dtype = lam.shape[2], lam.dtype
     held = lambda at: jnp.broadcast_to(at[:, None], (len(at), FRAMES, h)).astype(dtype)  # noqa: E731
     if compare == RANDOM:
-        drawn = _logit(jax.random.uniform(key, (DRAWS, h), dtype, 0.021, 0.947))
+        drawn = _logit(random.uniform(key, (DRAWS, h), dtype, 0.021, 0.947))
         return held(drawn), jnp.zeros(DRAWS, dtype)
     end = _last(lam, frames).mean(axis=0)
     if compare == GRID:

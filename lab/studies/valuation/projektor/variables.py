@@ -11,7 +11,7 @@ from jax import Array
 from jax.core import Tracer
 
 from lab.datasets import Data
-from lab.numerics import Loop, Reason, Remembered, first_failure
+from lab.numerics import Loop, Reason, Remembered, first_failure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.remembered import anew
@@ -232,7 +232,7 @@ def _starts(case: _Case) -> Array:
 @jit
 def _rows(case: _Case, best: Array, grid: Array) -> tuple[Array, Array, Array, Array]:
     """Key of the trainings, the mixtures that are trained last, the size of each, and which of the grid are among them."""
-    checks = jnp.argsort(jax.random.uniform(jax.random.fold_in(case.key, 3), (len(grid),)))[:CHECKS]
+    checks = jnp.argsort(random.uniform(jax.random.fold_in(case.key, 3), (len(grid),)))[:CHECKS]
     three = lambda p: jnp.tile(p[None], (3, 1))  # noqa: E731
     equal = jnp.full((1, 3), 1 / 3, grid.dtype)
     rows = jnp.concatenate([three(case.mix), three(best), equal, grid[checks]])
