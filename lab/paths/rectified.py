@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, Method, Reason, Run, first_failure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths import metrics, training
 from lab.paths.carry import Carried, carry, even
@@ -139,12 +141,9 @@ def begin(
         first = None if points else exact(schedule, source, target)
         lines = None if points else exact(Linear(), source, target)
         low, high = first.interval if first is not None else (0.0, 1.0)
-    first_key, second_key, work_key = jax.random.split(key, 3)
-    # all at once: random numbers take longer to compile than all else
-    x0 = source.sample(first_key, n + (1 + ROUNDS) * pairs)
-    x1 = target.sample(second_key, (1 + FRESH) * n + pairs)
-    times = jnp.asarray(graded(STEPS, low, high))
-    d = x0.shape[1]
+    work_key, x0, x1 = _begun(key, source, target, n, pairs)
+    times = placed(graded(STEPS, low, high))
+    d = x0[0].shape[1]
     # terms of one evaluation at one point: of all parts of the laws, or of all pairs
     terms = max(pairs, 1 if points else _parts(source) * _parts(target)) * max(1, d // 8)
     rows = min(n + pairs, max(16, PART // terms))
@@ -152,10 +151,10 @@ def begin(
         work_key,
         jnp.asarray(k),
         jnp.asarray(bandwidth),
-        Ends(x0[:n], x1[:n]),
-        Ends(x0[n : n + pairs], x1[n : n + pairs]),
-        x0[n + pairs :].reshape(ROUNDS, pairs, d),
-        x1[n + pairs :].reshape(FRESH, n, d),
+        Ends(x0[0], x1[0]),
+        Ends(x0[1], x1[1]),
+        x0[2],
+        x1[2],
         source,
         target,
         schedule,
@@ -166,6 +165,19 @@ def begin(
         rows,
         6 * STEPS * (n + pairs) * terms <= SHORT,
     )
+
+
+@jit
+def _begun(key: Array, source: Any, target: Any, n: int, pairs: int) -> tuple[Array, tuple, tuple]:
+    """A key; and of each law particles, pairs, and what is drawn beside."""
+    first, second, key = jax.random.split(key, 3)
+
+    def parts(x: Array, rows: int) -> tuple[Array, Array, Array]:
+        return x[:n], x[n : n + pairs], x[n + pairs :].reshape(-1, rows, x.shape[1])
+
+    # all at once: random numbers take longer to compile than all else
+    x0, x1 = source.sample(first, n + (1 + ROUNDS) * pairs), target.sample(second, (1 + FRESH) * n + pairs)
+    return key, parts(x0, pairs), parts(x1, n)
 
 
 def _parts(law: Any) -> int:
@@ -393,9 +405,9 @@ def polygons(
     """
     flow, x0 = Flow(work, state), state.x[0]
     given = {"solver": "euler", "rows": work.rows}
-    frames = frames.astype(x0.dtype)
+    frames = frames.astype(x0.dtype) if frames.dtype != x0.dtype else frames
     first = carry(loop, flow, x0, even(steps, most), steps=steps, keep=Look(view), frames=frames, **given)
-    grids = jnp.stack([even(count, max(FEW)) for count in FEW])
+    grids = placed(np.stack([np.minimum(np.arange(max(FEW) + 1) / count, 1.0) for count in FEW]))
     few = carry(loop, flow, x0, grids, steps=FEW, keep=False, **given)
     ends, seen = _drawn(state, jnp.asarray(steps), first._replace(state=None), few._replace(state=None), view, frames)
     return Polygons(ends, seen, first_failure(first.reason, few.reason))
