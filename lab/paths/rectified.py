@@ -212,26 +212,35 @@ def _init(work: Rectification) -> Round:
     state = Round(
         jnp.int32(0), work.pairs, work.pairs, x1, even, lines, chords, jnp.zeros_like(unknown), unknown, history, made
     )
-    return _finished(work, _parts_done(work, state, work.parts[0], sum(work.parts))) if work.whole else state
+    return _finished(work, _parts_done(work, state, work.parts[0])) if work.whole else state
 
 
 def _step(work: Rectification, state: Round) -> Round:
     """One part of a round, or a whole one where that is short."""
-    total = sum(work.parts)
-    if work.whole:  # the parts are counted from 0, so that under vmap each is of one kind
-        return _finished(work, _parts_done(work, state, 0, total))
+    if work.whole:
+        return _finished(work, _parts_done(work, state, 0))
     state = _part(work, state, state.made.at)
-    return jax.lax.cond(state.made.at == total, partial(_finished, work), lambda state: state, state)
+    return jax.lax.cond(state.made.at == sum(work.parts), partial(_finished, work), lambda state: state, state)
 
 
-def _parts_done(work: Rectification, state: Round, first: int, last: int) -> Round:
-    return jax.lax.fori_loop(first, last, lambda at, state: _part(work, state, at), state)
+def _parts_done(work: Rectification, state: Round, first: int) -> Round:
+    """All parts from that on, kind by kind: in one loop under ``vmap`` each would be of both."""
+    carried, last = work.parts[0], sum(work.parts)
+    for part, begin, end in ((_carry_part, first, carried), (_cross_part, max(first, carried), last)):
+        if begin < end:
+            state = jax.lax.fori_loop(begin, end, partial(_done_by, partial(part, work)), state)
+    return state
 
 
 def _part(work: Rectification, state: Round, at: Any) -> Round:
-    carried, _ = work.parts
-    made = jax.lax.cond(at < carried, partial(_carry_part, work), partial(_cross_part, work), state, at)
-    return state._replace(made=made._replace(at=jnp.int32(at + 1)))
+    def either(state: Round, at: Any) -> Making:
+        return jax.lax.cond(at < work.parts[0], partial(_carry_part, work), partial(_cross_part, work), state, at)
+
+    return _done_by(either, at, state)
+
+
+def _done_by(part: Any, at: Any, state: Round) -> Round:
+    return state._replace(made=part(state, at)._replace(at=jnp.int32(at + 1)))
 
 
 def _block(work: Rectification, at: Any, times: int) -> tuple[Array, Array]:
