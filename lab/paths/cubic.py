@@ -1,5 +1,7 @@
 """Monotone cubic interpolation with its integral and the inverse of that: motion along a curve of given speed."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -47,7 +49,7 @@ class MonotoneCubic(eqx.Module):
         # exact for a straight line, the square root at a zero included
         u = 2 * left / (low + jnp.sqrt(jnp.maximum(low**2 + 2 * left * (high - low) / h, 0.0)) + _TINY)
 
-        def newton(_: int, u: Array) -> Array:
+        def newton(_: Any, u: Array) -> Array:
             value, area = _hermite(u, *cell)
             return jnp.clip(u - (area - left) / jnp.maximum(value, _TINY), 0.0, h)
 
