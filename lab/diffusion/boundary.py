@@ -511,9 +511,8 @@ def down(
     Time steps R walks, each some three times as long; memory O(R N d).
     """
     _check(walk, jax.ShapeDtypeStruct((1, *x.shape), x.dtype), z, given, (metric,))
-    radius = x.size**0.5 if on_shell else np.inf
-    numbers = (placed(np.asarray(each, x.dtype)) for each in (rate, radius))
-    task = _Down(walk, (metric,), z, given, x, *numbers, placed(np.int32(steps)))
+    pace, radius = (placed(np.asarray(each, x.dtype)) for each in (rate, x.size**0.5 if on_shell else np.inf))
+    task = _Down(walk, (metric,), z, given, x, pace, radius, placed(np.int32(steps)))
     ran = loop(_DOWN, task, max_iterations=steps)
     pairs = jax.tree.leaves(z)[0].shape[0]
     return Refined(ran.state.best, ran.state.least, ran.trace["value"], 3 * steps * pairs, ran.reason)

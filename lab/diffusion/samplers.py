@@ -325,12 +325,14 @@ class Langevin(eqx.Module):
         now, later = step.now.level, step.later.level
         x = x * later.a / now.a
         size = self.size * later.s**2
-        first = jnp.zeros_like(x)
-        for number, key in enumerate(jax.random.split(step.key, self.repeats)):
+
+        def one(x: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
             data, noise = _asked(predict, later, x)
-            first = first if number else data
-            x = x - size * noise / later.s + jnp.sqrt(2 * size) * jax.random.normal(key, x.shape, x.dtype)
-        return Moved(x, first, None)
+            fresh = jnp.sqrt(2 * size) * jax.random.normal(key, x.shape, x.dtype)
+            return (x - size * noise / later.s + fresh).astype(x.dtype), data
+
+        x, data = jax.lax.scan(one, x, jax.random.split(step.key, self.repeats))
+        return Moved(x, data[0], None)
 
 
 SAMPLERS: dict[str, Sampler] = {

@@ -438,7 +438,8 @@ def _ready(bed: Bed, away: Deviation, clock: Clock, key: Any) -> tuple[Array, li
         Corruption(*(jnp.tile(part, (1, bed.known.shape[1])) for part in each))
         for each in at_steps(bed.power, bed.radius, away, clock)
     ]
-    return bed.known.reshape(bed.known.shape[0], -1), ways, *jax.random.split(key)
+    first, second = jax.random.split(key)
+    return bed.known.reshape(bed.known.shape[0], -1), ways, first, second
 
 
 @jit

@@ -257,9 +257,9 @@ def _simpson(values: Float[Array, "times flows"]) -> Float[Array, " flows"]:
 @chosen
 @jit
 def heights(
-    kind: Kind, given: Setting, made: tuple, times: Float[Array, " times"], gx: Array, gy: Array
+    kind: Kind, given: Setting, made: tuple, times: Float[Array, " steps"], gx: Array, gy: Array
 ) -> Float[Array, "flows times gy gx"]:
-    """The potentials over the plane; that of Hamilton-Jacobi from ripples by Hopf and Lax, through shocks too."""
+    """The potentials over the plane, in ``FRAMES`` of the times; that of Hamilton-Jacobi from ripples by Hopf and Lax, through shocks too."""
     dtype, times = given.start.dtype, times[:: STEPS // (FRAMES - 1)]
     plane = jnp.stack(jnp.meshgrid(gx, gy), axis=-1).reshape(-1, 2)
 
