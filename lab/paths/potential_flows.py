@@ -259,7 +259,7 @@ def _simpson(values: Float[Array, "times flows"]) -> Float[Array, " flows"]:
 def heights(
     kind: Kind, given: Setting, made: tuple, times: Float[Array, " steps"], gx: Array, gy: Array
 ) -> Float[Array, "flows times gy gx"]:
-    """The potentials over the plane, at ``FRAMES`` times; of Hamilton-Jacobi from ripples by Hopf and Lax, through shocks too."""
+    """The potentials over the plane, at ``FRAMES`` times; of Hamilton-Jacobi from ripples by Hopf and Lax, beyond shocks."""
     dtype, times = given.start.dtype, times[:: STEPS // (FRAMES - 1)]
     plane = jnp.stack(jnp.meshgrid(gx, gy), axis=-1).reshape(-1, 2)
 
