@@ -15,7 +15,7 @@ from lab.numerics import Loop, first_failure, pure
 from lab.numerics.jit import jit
 from lab.paths import network, training
 from lab.paths.fields import Exact, exact
-from lab.paths.kinetic import KineticOptimal, density_of, nodes
+from lab.paths.kinetic import KineticOptimal, density_of, energy, nodes
 from lab.paths.laws import standard
 from lab.paths.schedules import VP, Coefficients, Linear, Trigonometric
 from lab.paths.separation import Separation
