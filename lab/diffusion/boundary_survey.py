@@ -179,14 +179,11 @@ def look(
     ready = _ready(seen, order, chosen, references)
     metric = seen.metrics[chosen]
     output = _of_ways(seen, ready, names.index("mse"), chosen, shape, references)
-    return (
-        output
-        | _of_search(seen, ready, chosen, decides == "mse")
-        | {
-            "reused": _reused(seen.walk, metric, ready.x, *ready.some),
-            "elsewhere": _elsewhere(seen.bed.starts, seen.walk, seen.law, seen.p, metric, ready, damages),
-        }
-    )
+    output |= _of_search(seen, ready, chosen, decides == "mse") | _line(seen.p.only("line_noise"))
+    return output | {
+        "reused": _reused(seen.walk, metric, ready.x, *ready.some),
+        "elsewhere": _elsewhere(seen.bed.starts, seen.walk, seen.law, seen.p, metric, ready, damages),
+    }
 
 
 def _wide(found: Any) -> Any:
@@ -291,7 +288,7 @@ def _of_search(seen: Seen, scores: _Ready, chosen: int, squares: bool) -> dict[s
         output |= {"spearman_pairs": sharing.pairs(mine), "spearman_halves": alike[-1]}
     if squares:
         output["predicted"] = _predicted(scores, seen.bed.effective, chosen)
-    return _wide(output | {"effective": seen.bed.effective}) | _line(jnp.asarray(seen.p.line_noise, float))
+    return _wide(output | {"effective": seen.bed.effective})
 
 
 @jit
@@ -333,8 +330,10 @@ def _elsewhere(starts: Array, walk: Walk, law: Mixture, p: Values, metric: Any, 
     return _wide(jax.lax.map(one, operators))
 
 
-def _line(noise: Any) -> dict[str, Array]:
+@jit
+def _line(p: Values) -> dict[str, Array]:
     """Two modes on a line as y slides."""
+    noise = jnp.asarray(p.line_noise, float)
     weights, means, variances = LINE
     law = theory.on_line(Mixture(weights, means, variances), noise, jnp.asarray(ROWS))
     mode = theory.line_mode(law)
