@@ -29,6 +29,7 @@ from lab.diffusion.samplers import Sampler
 from lab.diffusion.schedules import Noise
 from lab.inputs import shown
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
 BLOCK = 1024  # pairs of a candidate and an image that are carried together
@@ -309,7 +310,7 @@ def search(
         raise ValueError(f"halving = {shown(halving)}, but the first round needs a whole number of pairs, at least one")
     if isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1:
         raise ValueError(f"block = {shown(block)}, but at least one pair must be carried at a time")
-    first, zeros = jnp.int32(halving or r), jnp.zeros(min(block, r * len(starts)))
+    first, zeros = placed(np.int32(halving or r)), placed(np.zeros(min(block, r * len(starts))))
     task = _Task(walk, (metric, *also), starts, z, given, zeros, first)
     ran = loop(_SCORES, task, max_iterations=2 * (r * len(starts) // len(zeros) + 1) + r)
     state: _State = ran.state
@@ -430,9 +431,9 @@ def around(
 
     Time rounds (tries + 1) R walks.
     """
-    _check(walk, x[None], z, given, (metric,))
-    falling = jnp.asarray(np.geomspace(*widths, rounds), x.dtype)
-    task = _Around(walk, (metric,), z, given, x, key, falling, jnp.zeros(tries))
+    _check(walk, jax.ShapeDtypeStruct((1, *x.shape), x.dtype), z, given, (metric,))
+    falling = placed(np.geomspace(*widths, rounds).astype(x.dtype))
+    task = _Around(walk, (metric,), z, given, x, key, falling, placed(np.zeros(tries)))
     ran = loop(_AROUND, task, max_iterations=rounds)
     pairs = jax.tree.leaves(z)[0].shape[0]
     return Refined(ran.state.x, ran.state.value, ran.trace["best"], rounds * (tries + 1) * pairs, ran.reason)
@@ -509,9 +510,9 @@ def down(
 
     Time steps R walks, each some three times as long; memory O(R N d).
     """
-    _check(walk, x[None], z, given, (metric,))
-    radius = jnp.asarray(x.size**0.5 if on_shell else np.inf, x.dtype)
-    task = _Down(walk, (metric,), z, given, x, jnp.asarray(rate, x.dtype), radius, jnp.int32(steps))
+    _check(walk, jax.ShapeDtypeStruct((1, *x.shape), x.dtype), z, given, (metric,))
+    pace, radius = (placed(np.asarray(each, x.dtype)) for each in (rate, x.size**0.5 if on_shell else np.inf))
+    task = _Down(walk, (metric,), z, given, x, pace, radius, placed(np.int32(steps)))
     ran = loop(_DOWN, task, max_iterations=steps)
     pairs = jax.tree.leaves(z)[0].shape[0]
     return Refined(ran.state.best, ran.state.least, ran.trace["value"], 3 * steps * pairs, ran.reason)

@@ -19,6 +19,7 @@ from lab.diffusion.boundary import Walk
 from lab.diffusion.conditional import Conditional, Given, conditional
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture
+from lab.numerics.values import Values
 
 WAYS = ("random", "searched", "nearby", "by gradients", "zero", "ancestral", "posterior mean")
 USED = (5, 10, 20, 40)  # steps at which the start is used again
@@ -49,9 +50,10 @@ type Damage = Callable[[PRNGKeyArray], Array]
 
 
 @jit
-def bed(law: Mixture, z: Float[Array, "n d"], damage: Damage, noise: Any, seed: Any, k: int) -> Bed:
+def bed(law: Mixture, z: Float[Array, "n d"], damage: Damage, p: Values, k: int) -> Bed:
     """The images damaged, and K candidates."""
-    key, mask, drawn = jax.random.split(jax.random.key(seed), 3)
+    noise = jnp.asarray(p.noise, float)
+    key, mask, drawn = jax.random.split(_key(p), 3)
     operator = damage(mask)
     made = conditional(law, operator, noise)
     y = z @ operator.T + noise * jax.random.normal(drawn, (len(z), len(operator)))
@@ -60,6 +62,10 @@ def bed(law: Mixture, z: Float[Array, "n d"], damage: Damage, noise: Any, seed: 
     starts = jnp.concatenate([starts, jnp.zeros_like(starts[:1])])
     found = Bed(made, z, given, y, made.mean(given), starts, theory.effective_dimension(_spectrum(made, given)))
     return jax.tree.map(lambda each: each.astype(jnp.float32), found)
+
+
+def _key(p: Values) -> PRNGKeyArray:
+    return jax.random.key(jnp.asarray(p.seed, jnp.uint32))
 
 
 def _spectrum(made: Conditional, given: Given) -> Array:
@@ -92,18 +98,12 @@ class Density(eqx.Module):
 
 
 @jit
-def reference(made: Bed, table: Array, references: int, k: int) -> tuple[Array, tuple]:
-    """The best candidate on the reference images, and these."""
-    mean = table[0, :references, :k].mean(axis=0)
+def reference(made: Bed, scores: Array, p: Values, references: int, k: int) -> tuple[Array, tuple, PRNGKeyArray]:
+    """The best candidate on the reference images, these, and a key."""
+    mean = scores[:references, :k].mean(axis=0)
     best = jnp.where(jnp.isfinite(mean), mean, jnp.inf).argmin()
     given = jax.tree.map(lambda each: each[:references], made.given)
-    return made.starts[best], ((made.z[:references], given), given)
-
-
-@jit
-def stacked(*starts: Array) -> Array:
-    """Rows."""
-    return jnp.stack(starts)
+    return made.starts[best], ((made.z[:references], given), given), jax.random.fold_in(_key(p), 7)
 
 
 # ---- what is measured and seen -----------------------------------------------------------------------------------------
@@ -126,12 +126,11 @@ class Seen(NamedTuple):
     walk: Walk
     fresh: Walk  # with noise drawn on its way, in as many evaluations
     metrics: tuple  # as they are shown
-    table: Array  # (metrics + 1, R + T, K + 1): that which decides, the others in order, minus the log-density
-    further: Array  # (starts, d): refined ones, or none
+    scores: Array  # (R + T, K + 1) by the metric that decides
+    also: Array  # (metrics, R + T, K + 1): by the others in order, minus the log-density
+    further: tuple[Array, ...]  # refined starts, or none
     law: Mixture
-    noise: Any
-    line_noise: Any
-    seed: Any
+    p: Values  # noise, line_noise, seed
 
 
 class _Ready(NamedTuple):
@@ -152,14 +151,15 @@ class _Ready(NamedTuple):
 
 
 @jit
-def _ready(bed: Bed, table: Array, seed: Any, order: tuple[int, ...], chosen: int, r: int) -> _Ready:
+def _ready(seen: Seen, order: tuple[int, ...], chosen: int, r: int) -> _Ready:
+    bed, table = seen.bed, jnp.concatenate([seen.scores[None], seen.also])
     scores, k = table[jnp.asarray(order)], table.shape[2] - 1
     mine = scores[chosen, :r, :k]
     mean = mine.mean(axis=0)
     best = jnp.where(jnp.isfinite(mean), mean, jnp.inf).argmin()
     z, given = bed.z[r:], jax.tree.map(lambda each: each[r:], bed.given)
     some = z[:_FEW], jax.tree.map(lambda each: each[:_FEW], given)
-    keys = jax.random.split(jax.random.key(seed), 8)
+    keys = jax.random.split(_key(seen.p), 8)
     parts = scores[chosen, r:, :k], scores[:, :r], scores[:, r:], table[-1][:r]
     return _Ready(mine, *parts, mean, best, bed.starts[best], z, given, some, keys)
 
@@ -176,16 +176,13 @@ def look(
     """
     chosen, others = names.index(decides), [name for name in names if name != decides]
     order = tuple(0 if name == decides else 1 + others.index(name) for name in names)
-    ready = _ready(seen.bed, seen.table, seen.seed, order, chosen, references)
+    ready = _ready(seen, order, chosen, references)
     metric = seen.metrics[chosen]
     output = _of_ways(seen, ready, names.index("mse"), chosen, shape, references)
-    output |= _of_search(ready, seen.table[0], chosen) | _line(seen.line_noise)
-    if decides == "mse":
-        output["predicted"] = _predicted(ready, seen.bed.effective, chosen)
+    output |= _of_search(seen, ready, chosen, decides == "mse") | _line(seen.p.only("line_noise"))
     return output | {
-        "effective": seen.bed.effective.astype(float),
         "reused": _reused(seen.walk, metric, ready.x, *ready.some),
-        "elsewhere": _elsewhere(seen.bed.starts, seen.walk, (seen.law, seen.noise), metric, ready, damages),
+        "elsewhere": _elsewhere(seen.bed.starts, seen.walk, seen.law, seen.p, metric, ready, damages),
     }
 
 
@@ -194,7 +191,6 @@ def _wide(found: Any) -> Any:
     return jax.tree.map(lambda each: each.astype(float) if jnp.issubdtype(each.dtype, jnp.floating) else each, found)
 
 
-@jit
 def _predicted(ready: _Ready, effective: Array, chosen: int) -> Array:
     """From levels of 0 and of a random start."""
     k = ready.mean.size
@@ -219,7 +215,8 @@ def _of_ways(seen: Seen, ready: _Ready, squares: int, chosen: int, shape: tuple,
     )
     mean_end = made.mean[r:] if walk.decode is None else jax.vmap(walk.decode)(made.mean[r:])
     many = min(RANDOM, k)
-    begun = jnp.concatenate([made.starts[:many], made.starts[ready.best][None], seen.further, made.starts[-1:]])
+    further = [x[None] for x in seen.further]
+    begun = jnp.concatenate([made.starts[:many], made.starts[ready.best][None], *further, made.starts[-1:]])
     ends = jax.vmap(lambda x: jax.vmap(lambda row: walk(x, row))(given))(begun)
     new = judged(jnp.stack([*ends[many + 1 : -1], drawn, mean_end]))
     refined = new[:-2] if len(seen.further) else jnp.full((2, *new.shape[1:]), jnp.nan, new.dtype)
@@ -252,14 +249,14 @@ def _of_ways(seen: Seen, ready: _Ready, squares: int, chosen: int, shape: tuple,
         "psnr": jnp.stack([decibel(way[squares]) for way in by_way]).at[0].set(decibel(test[squares, :, :k])),
         "test_score": test[:, :, :k].mean(axis=1),
         "samples": jnp.stack([each[: len(shown)] for each in tiles], axis=1).reshape(len(shown), -1, *shape),
-        "starts": jnp.concatenate([ready.x[None], seen.further]).reshape(-1, *shape),
+        "starts": jnp.concatenate([ready.x[None], *further]).reshape(-1, *shape),
     }
-    return _wide(output | ({"refined": score[3, chosen]} if seen.further.size else {}))
+    return _wide(output | ({"refined": score[3, chosen]} if further else {}))
 
 
 @jit
-def _of_search(scores: _Ready, decided: Array, chosen: int) -> dict[str, Array]:
-    """How sure the choice is, how images agree, what fewer candidates and images would have found."""
+def _of_search(seen: Seen, scores: _Ready, chosen: int, squares: bool) -> dict[str, Array]:
+    """How sure the choice is, how images agree, what fewer candidates and images would have found; and what is known of it."""
     mine, mean, density, keys = scores.mine, scores.mean, scores.density, scores.keys
     r, k = mine.shape
     use = sharing.use(scores.others, scores.best)
@@ -268,7 +265,7 @@ def _of_search(scores: _Ready, decided: Array, chosen: int) -> dict[str, Array]:
     running = jnp.where(jnp.arange(k)[None] < tried[:, None], mean[None], jnp.inf).argmin(axis=1)
     alike = sharing.groups(mine, keys[3], (*GROUPS, r // 2))
     output = {
-        "excluded": (~jnp.isfinite(decided[:, :k])).any(axis=0).sum(),
+        "excluded": (~jnp.isfinite(seen.scores[:, :k])).any(axis=0).sum(),
         "wins": use.wins,
         "regret": jnp.maximum(use.regret, 0),
         "halving_share": halved.walks / mine.size,
@@ -289,7 +286,9 @@ def _of_search(scores: _Ready, decided: Array, chosen: int) -> dict[str, Array]:
         }
     if k > 1 and r > 1:
         output |= {"spearman_pairs": sharing.pairs(mine), "spearman_halves": alike[-1]}
-    return _wide(output)
+    if squares:
+        output["predicted"] = _predicted(scores, seen.bed.effective, chosen)
+    return _wide(output | {"effective": seen.bed.effective})
 
 
 @jit
@@ -311,7 +310,7 @@ def _mean_of_finite(scores: Array) -> Array:
 
 
 @jit
-def _elsewhere(starts: Array, walk: Walk, known: tuple, metric: Any, ready: _Ready, damages: tuple) -> Array:
+def _elsewhere(starts: Array, walk: Walk, law: Mixture, p: Values, metric: Any, ready: _Ready, damages: tuple) -> Array:
     """Scores of random starts, of x and of 0 where images are damaged otherwise; operators are filled up by rows of zeros."""
     mask, drawn = jax.random.split(ready.keys[5])
     z, x = ready.some[0], ready.x
@@ -319,7 +318,7 @@ def _elsewhere(starts: Array, walk: Walk, known: tuple, metric: Any, ready: _Rea
     made = [damage(mask).astype(z.dtype) for damage in damages]
     operators = jnp.stack([jnp.concatenate([each, jnp.zeros((d - len(each), d), z.dtype)]) for each in made])
     starts = jnp.concatenate([starts[: min(_TRIED, len(starts) - 1)], x[None], 0 * x[None]])
-    prior, noise = jax.tree.map(lambda each: each.astype(z.dtype), known)
+    prior, noise = jax.tree.map(lambda each: each.astype(z.dtype), (law, jnp.asarray(p.noise, float)))
 
     def one(operator: Array) -> Array:
         law = conditional(prior, operator, noise)
@@ -332,8 +331,9 @@ def _elsewhere(starts: Array, walk: Walk, known: tuple, metric: Any, ready: _Rea
 
 
 @jit
-def _line(noise: Any) -> dict[str, Array]:
+def _line(p: Values) -> dict[str, Array]:
     """Two modes on a line as y slides."""
+    noise = jnp.asarray(p.line_noise, float)
     weights, means, variances = LINE
     law = theory.on_line(Mixture(weights, means, variances), noise, jnp.asarray(ROWS))
     mode = theory.line_mode(law)

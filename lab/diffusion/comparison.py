@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from lab.diffusion import grids
+from lab.diffusion import grids, samplers
 from lab.diffusion.parametrisations import KINDS, convert, error_ratios
 from lab.diffusion.predictions import Exact, Prediction
-from lab.diffusion.samplers import SAMPLERS, DPMSolver2M, Sampler, walked
+from lab.diffusion.samplers import SAMPLERS, DPMSolver2M, Knot, Sampler
 from lab.diffusion.schedules import Level, Noise, noise
 from lab.numerics.jit import jit
 
@@ -40,7 +40,8 @@ def errors(
     times = jax.vmap(lambda steps: grids.padded(noise, steps, COUNTS[-1], spacing, rho))(counts)
     # of few steps too the last of dpm++2m is of second order, so that it has one order for all
     made: list[Any] = [DPMSolver2M(steady=False) if name == "dpm++2m" else SAMPLERS[name] for name in COMPARED]
-    found = jnp.stack([_ends_apart(predict, noise, times, counts, x, truth, sampler) for sampler in made])
+    along = _along(noise, times, x)
+    found = jnp.stack([_ends_apart(predict, along, counts, x, truth, sampler) for sampler in made])
     calls = jnp.stack([sampler.evaluations * counts for sampler in made])
     return Errors(found, calls, jnp.log2(found[:, -2] / found[:, -1]))
 
@@ -56,12 +57,16 @@ def errors_of_grids(
 ) -> Float[Array, " grids"]:
     """Of one sampler on several grids of the same number of steps."""
     steps = jnp.full(times.shape[0], times.shape[1] - 1)
-    return _ends_apart(predict, noise, times, steps, x, truth, sampler)
+    return _ends_apart(predict, _along(noise, times, x), steps, x, truth, sampler)
 
 
-def _ends_apart(predict: Any, noise: Noise, times: Array, steps: Array, x: Array, truth: Array, sampler: Any) -> Array:
+def _along(noise: Noise, times: Array, x: Array) -> tuple[Knot, Knot]:
+    return jax.vmap(lambda each: samplers.knots(noise, each, x.dtype))(times)
+
+
+def _ends_apart(predict: Any, along: Any, steps: Array, x: Array, truth: Array, sampler: Any) -> Array:
     key = jax.random.key(0)  # of no draw: these are deterministic
-    ends = jax.vmap(lambda times, steps: walked(predict, noise, times, steps, x, sampler, key))(times, steps)
+    ends = jax.vmap(lambda each, steps: samplers.between(predict, each, steps, x, sampler, key))(along, steps)
     return jnp.sqrt(((ends - truth[None]) ** 2).sum(axis=2).mean(axis=1))
 
 

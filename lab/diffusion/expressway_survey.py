@@ -88,7 +88,7 @@ def begin(law: Law, stored: Array, draw: Any, key: Any, k: Any, levels: int, end
     x = jax.random.normal(keys[2], (n, stored.shape[1]))
     fresh, goals = (law.fresh.sample(each, n) for each in keys[3:5])
     again = jax.random.choice(keys[8], stored, (n,))
-    return Begun(noise, times, y, z, x, again, fresh, goals, keys[5:8])
+    return Begun(noise, times, y, z, x, again, fresh, goals, tuple(keys[5:8]))
 
 
 def marks(iterations: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 from lab.choices import chosen
 from lab.diffusion.schedules import Noise
 from lab.inputs import shown
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
 
@@ -61,14 +62,15 @@ def grid(noise: Noise, steps: Any, spacing: Spacing = "log-snr", *, rho: ArrayLi
     _check_steps(steps)
     if spacing == "karras" and known(rho) and not float(np.asarray(rho)) > 0:
         raise ValueError(f"rho = {float(np.asarray(rho)):g}, but it must be positive")
-    if spacing in ("log-snr", "karras") and known(noise):
-        ends = [float(noise(end).log_snr) for end in (noise.last, noise.first)]
+    times, ends = _grid(noise, _shares(steps), spacing, rho)
+    if spacing in ("log-snr", "karras") and known((noise, ends)):
+        ends = np.asarray(ends)
         if not np.isfinite(ends).all():
             raise ValueError(
                 f"log(a/s) goes from {ends[0]:g} to {ends[1]:g} on this schedule, and can't be cut into even steps: give "
                 "it other ends, or space the steps in time"
             )
-    return _grid(noise, _shares(steps), spacing, rho)
+    return times
 
 
 def _check_steps(steps: Any) -> None:
@@ -77,20 +79,21 @@ def _check_steps(steps: Any) -> None:
 
 
 def _shares(steps: int) -> Float[Array, " times"]:
-    return jnp.asarray(np.arange(steps + 1) / steps)
+    return placed(np.arange(steps + 1) / steps)
 
 
 def padded(noise: Noise, steps: Any, most: int, spacing: Spacing = "log-snr", rho: ArrayLike = 7.0) -> Array:
     """(most + 1,) times of a number of steps that may be traced: those after its last repeat that."""
-    return _grid(noise, jnp.minimum(jnp.arange(most + 1) / steps, 1.0), spacing, rho)
+    return _grid(noise, jnp.minimum(jnp.arange(most + 1) / steps, 1.0), spacing, rho)[0]
 
 
 @jit
-def _grid(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
+def _grid(noise: Noise, share: Array, spacing: str, rho: Any) -> tuple[Array, Array]:
+    """The times, and log(a/s) at the last and at the first."""
     share = share.astype(float)
     ended = share >= 1
     times = _spaced(noise, share, spacing, rho).at[0].set(noise.last)
-    return jnp.where(ended, noise.first, times)
+    return jnp.where(ended, noise.first, times), noise(jnp.stack([noise.last, noise.first])).log_snr
 
 
 def _spaced(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
@@ -145,7 +148,7 @@ def by_change(
         [80.0, 1.7, 0.0]
     """
     _check_steps(steps)
-    times = _grid(noise, _shares(fine), "log-snr", 7.0)
+    times = _grid(noise, _shares(fine), "log-snr", 7.0)[0]
     levels = noise(times)
 
     def one(carry, level):

@@ -33,6 +33,11 @@ class Classifier(Protocol):
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n modes"]: ...
 
 
+@jit
+def _widened(law: Mixture, noise: Array) -> Array:
+    return law.covariances + widened((noise**2)[None], law.covariances.ndim, law.dimension)
+
+
 class Posterior(eqx.Module):
     """Of the components of a mixture, each made wider by noise of a standard deviation.
 
@@ -42,9 +47,7 @@ class Posterior(eqx.Module):
     law: Mixture
 
     def __init__(self, law: Mixture, noise: Any = 0.0):
-        form = law.covariances.ndim
-        extra = widened((jnp.asarray(noise, law.means.dtype) ** 2)[None], form, law.dimension)
-        self.law = eqx.tree_at(lambda each: each.covariances, law, law.covariances + extra)
+        self.law = eqx.tree_at(lambda each: each.covariances, law, _widened(law, jnp.asarray(noise, law.means.dtype)))
 
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n modes"]:
         return self.law.responsibilities(x)

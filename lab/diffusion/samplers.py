@@ -41,6 +41,7 @@ from lab.diffusion.predictions import Prediction
 from lab.diffusion.schedules import Level, Noise
 from lab.inputs import shown
 from lab.numerics import Loop, Method, NotConverged, Reason, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
 
@@ -150,12 +151,12 @@ class EDMHeun(_Double):
     """Heun in x / a along s / a. Churn first adds noise, between levels ``churn_from`` and ``churn_to``.
 
     Args:
-        churn: of all steps together, not negative; 0 for none.
+        churn: of all steps together, not negative; 0 for none, as when omitted, where no noise is drawn.
         churn_from, churn_to: levels s / a between which it is added.
         inflation: of the noise that is added.
     """
 
-    churn: float | Array = 0.0
+    churn: float | Array | None = None
     churn_from: float | Array = 0.0
     churn_to: float | Array = float("inf")
     inflation: float | Array = 1.0
@@ -164,11 +165,13 @@ class EDMHeun(_Double):
         now, later = step.now.level, step.later.level
         sigma, goal = now.sigma, later.sigma
         one = jnp.ones_like(sigma)
-        active = (self.churn_from <= sigma) & (sigma <= self.churn_to)
-        more = jnp.where(active, jnp.minimum(self.churn / step.steps, 2**0.5 - 1), 0.0)
-        high = sigma * (1 + more)
-        added = self.inflation * sigma * jnp.sqrt(more * (2 + more))
-        z = x / now.a + added * jax.random.normal(step.key, x.shape, x.dtype)
+        z, high = x / now.a, sigma
+        if self.churn is not None:
+            active = (self.churn_from <= sigma) & (sigma <= self.churn_to)
+            more = jnp.where(active, jnp.minimum(self.churn / step.steps, 2**0.5 - 1), 0.0)
+            high = sigma * (1 + more)
+            added = self.inflation * sigma * jnp.sqrt(more * (2 + more))
+            z = z + added * jax.random.normal(step.key, x.shape, x.dtype)
         data = predict(z, one, high)
         first = (z - data) / high
         moved = z + (goal - high) * first
@@ -182,14 +185,17 @@ class DDIM(_Plain):
     """eta = 0 is deterministic, eta = 1 draws from the posterior of DDPM.
 
     Args:
-        eta: from 0 to 1; above it the variance that is drawn soon exceeds that of the level, and laws are not kept.
+        eta: from 0 to 1; above it the variance that is drawn soon exceeds that of the level, and laws are not kept. Omitted
+            it is 0, and no noise is drawn.
     """
 
-    eta: float | Array = 0.0
+    eta: float | Array | None = None
 
     def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
         now, later = step.now.level, step.later.level
         data, noise = _asked(predict, now, x)
+        if self.eta is None:
+            return Moved(later.a * data + later.s * noise, data, None)
         between = now.s**2 - (now.a / later.a * later.s) ** 2
         variance = self.eta**2 * later.s**2 * between / now.s**2
         fresh = jnp.sqrt(variance) * jax.random.normal(step.key, x.shape, x.dtype)
@@ -319,12 +325,14 @@ class Langevin(eqx.Module):
         now, later = step.now.level, step.later.level
         x = x * later.a / now.a
         size = self.size * later.s**2
-        first = jnp.zeros_like(x)
-        for number, key in enumerate(jax.random.split(step.key, self.repeats)):
+
+        def one(x: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
             data, noise = _asked(predict, later, x)
-            first = first if number else data
-            x = x - size * noise / later.s + jnp.sqrt(2 * size) * jax.random.normal(key, x.shape, x.dtype)
-        return Moved(x, first, None)
+            fresh = jnp.sqrt(2 * size) * jax.random.normal(key, x.shape, x.dtype)
+            return (x - size * noise / later.s + fresh).astype(x.dtype), data
+
+        x, data = jax.lax.scan(one, x, jax.random.split(step.key, self.repeats))
+        return Moved(x, data[0], None)
 
 
 SAMPLERS: dict[str, Sampler] = {
@@ -480,7 +488,7 @@ def sample(
         middle,
         x,
         jax.random.key(0) if key is None else key,
-        jnp.zeros(times.shape[0] - 1 if keep else 0),
+        placed(np.zeros(times.shape[0] - 1 if keep else 0)),
     )
     ran = loop(_WALK, task, max_iterations=times.shape[0] - 1)
     state: _State = ran.state
@@ -516,7 +524,14 @@ def walked(
     Args:
         steps: of them, which may be traced.
     """
-    places, middles = knots(noise, times, x.dtype)
+    return between(predict, knots(noise, times, x.dtype), steps, x, sampler, key)
+
+
+def between(
+    predict: Prediction, along: tuple[Knot, Knot], steps: Any, x: Array, sampler: Sampler, key: PRNGKeyArray
+) -> Float[Array, "n d"]:
+    """``walked`` by ``knots`` that are known: several samplers can share them."""
+    places, middles = along
 
     def one(carry, number):
         x, memory = carry
@@ -526,7 +541,7 @@ def walked(
         moved = sampler(predict, step, x, memory)
         return (jnp.asarray(moved.x, x.dtype), moved.memory), None
 
-    return jax.lax.scan(one, (x, sampler.begin(x)), jnp.arange(times.shape[0] - 1))[0][0]
+    return jax.lax.scan(one, (x, sampler.begin(x)), jnp.arange(places.t.shape[0] - 1))[0][0]
 
 
 def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"]:

@@ -36,6 +36,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths import schedules as paths
 from lab.paths.schedules import Schedule, has_latent, known
@@ -200,6 +201,7 @@ def _ends(first: ArrayLike, last: ArrayLike, low: float, high: float) -> tuple:
         least, most = float(np.asarray(first)), float(np.asarray(last))
         if not (low <= least < most <= high):
             raise ValueError(f"first = {least:g} and last = {most:g}, but times must rise between {low:g} and {high:g}")
+        return placed(np.asarray(first, float)), placed(np.asarray(last, float))
     return jnp.asarray(first, float), jnp.asarray(last, float)
 
 

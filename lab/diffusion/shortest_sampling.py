@@ -16,11 +16,13 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.diffusion.shortest import Corruption, divergence
 from lab.diffusion.spectra import Basis, checked, coefficients, composed, even
+from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
 
@@ -247,12 +249,17 @@ def sample(
     if corruption.signal.shape[1] not in (1, k):
         raise ValueError(f"the corruption is of {corruption.signal.shape[1]} coefficients, but there are {k}")
     start, rest, steps = _begun(key, corruption, n, k)
-    choice = jnp.zeros(_VARIANCES.index(variance))
-    task = _Task(predict, steps, start, rest, choice, jnp.zeros(n if follow is None else min(follow, n)))
+    choice = placed(np.zeros(_VARIANCES.index(variance)))
+    task = _Task(predict, steps, start, rest, choice, placed(np.zeros(n if follow is None else min(follow, n))))
     ran = loop(_WAY_BACK, task, max_iterations=corruption.signal.shape[0])
     state: _State = ran.state
-    end = jnp.where(state.left == 0, state.u, jnp.nan)
-    return Draws(end, state.path, corruption.signal.shape[0] - state.left, ran.reason)
+    return Draws(*_ended(state, corruption.signal.shape[0]), ran.reason)
+
+
+@jit
+def _ended(state: _State, steps: int) -> tuple[Array, Array, Array]:
+    """The end, if it was reached, the way there, and the steps done."""
+    return jnp.where(state.left == 0, state.u, jnp.nan), state.path, steps - state.left
 
 
 @jit

@@ -16,6 +16,7 @@ from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, first_failure
 from lab.numerics.jit import jit
 from lab.numerics.mapping import map_rows
+from lab.numerics.values import Values
 from lab.paths import metrics
 
 SCHEDULES = ("by frequency", "cosine", "linear", "blurring")
@@ -132,6 +133,12 @@ def bed(
     power = measured if spectrum == "measured" else c1 / (c2 + radius) ** m
     known = rows(images[: min(count, n)])
     return Bed(power, measured, radius, fitted, known, rows(held), rows(shown)[0], chosen)
+
+
+@jit
+def keys(p: Values) -> tuple[Any, ...]:
+    """Three, by the number ``seed``."""
+    return tuple(jax.random.split(jax.random.key(p.seed), 3))
 
 
 @jit
@@ -414,27 +421,30 @@ def draws(
     loop: Loop,
 ) -> Draws:
     """Draw so many images in so many steps, along each schedule from the same noise."""
-    known = bed.known.reshape(bed.known.shape[0], -1)
-    ways = _tiled(bed.power, bed.radius, away, clock(steps, grid), bed.known.shape[1])
-    keys = jax.random.split(key)
+    known, ways, first, second = _ready(bed, away, jax.tree.map(placed, clock(steps, grid)), key)
     ran = [
-        back.sample(back.OfData(known), way, keys[0], count, known.shape[1], SAMPLERS[variance], follow=1, loop=loop)
+        back.sample(back.OfData(known), way, first, count, known.shape[1], SAMPLERS[variance], follow=1, loop=loop)
         for way in ways
     ]
-    found = _judged(bed, known, jnp.stack([each.end for each in ran]), shape, keys[1])
+    found = _judged(bed, known, [each.end for each in ran], shape, second)
     images, real, apart, floor, near = found
     return Draws(images, real, apart, floor, near, first_failure(*(each.reason for each in ran)))
 
 
 @jit
-def _tiled(power: Array, radius: Array, away: Deviation, clock: Clock, channels: int) -> list[Corruption]:
-    return [
-        Corruption(*(jnp.tile(part, (1, channels)) for part in each)) for each in at_steps(power, radius, away, clock)
+def _ready(bed: Bed, away: Deviation, clock: Clock, key: Any) -> tuple[Array, list[Corruption], Any, Any]:
+    """The images that are known, the schedules for all channels, and keys."""
+    ways = [
+        Corruption(*(jnp.tile(part, (1, bed.known.shape[1])) for part in each))
+        for each in at_steps(bed.power, bed.radius, away, clock)
     ]
+    first, second = jax.random.split(key)
+    return bed.known.reshape(bed.known.shape[0], -1), ways, first, second
 
 
 @jit
-def _judged(bed: Bed, known: Array, ends: Array, shape: tuple[int, int], key: Any) -> tuple[Array, ...]:
+def _judged(bed: Bed, known: Array, drawn: list[Array], shape: tuple[int, int], key: Any) -> tuple[Array, ...]:
+    ends = jnp.stack(drawn)
     held = bed.held.reshape(bed.held.shape[0], -1)
 
     def images(rows):

@@ -13,6 +13,7 @@ from lab.diffusion.few_steps import Judged
 from lab.diffusion.samplers import DDIM, SDE, Corrected, EDMHeun, Langevin
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
+from lab.numerics.values import Values
 from lab.paths.laws import Empirical
 from lab.paths.sampling import between
 
@@ -41,7 +42,7 @@ class Begun(NamedTuple):
 
     x: Float[Array, "n d"]
     keys: Any  # of the sampler, of ancestral sampling, of a training, of a learned map
-    times: Float[Array, "grids times"]
+    times: tuple[Float[Array, " times"], ...]  # of each grid
     reference: Float[Array, " times"]
     frames: Float[Array, " frames"]  # their log-SNRs
     goals: Float[Array, "few d"]
@@ -49,15 +50,22 @@ class Begun(NamedTuple):
 
 
 @jit
-def begin(predict: Any, asked: Any, noise: Any, key: Any, n: int, d: int, steps: int, rho: Any, few: int) -> Begun:
-    """Starts, grids, frames, and data to compare with."""
-    first, *keys = jax.random.split(key, 7)
+def begin(predict: Any, asked: Any, noise: Any, p: Values, n: int, d: int, steps: int, few: int) -> Begun:
+    """Starts, grids, frames, and data to compare with, by the numbers ``seed`` and ``rho``."""
+    first, *keys = jax.random.split(jax.random.key(p.seed), 7)
     x = samplers.start(noise, first, n, d)
     ends = noise(jnp.stack([jnp.asarray(noise.last), jnp.asarray(noise.first)])).log_snr
     frames = ends[0] + jnp.linspace(0.0, 1.0, FRAMES) * (ends[1] - ends[0])
-    times = comparison.knots(predict, noise, x[:MATCHED], steps, rho)
+    times = comparison.knots(predict, noise, x[:MATCHED], steps, jnp.asarray(p.rho, float))
     goals, fresh = (asked.law.sample(each, few) for each in keys[2:4])
-    return Begun(x, keys[:2] + keys[4:], times, grids.grid(noise, _REFERENCE), frames, goals, fresh)
+    return Begun(x, keys[:2] + keys[4:], tuple(times), grids.grid(noise, _REFERENCE), frames, goals, fresh)
+
+
+@jit
+def clouds(begun: Begun, end: Any, flow: Any) -> Array:
+    """Ends of the sampler and of the exact flow, and data, beside fresh data."""
+    few = len(begun.fresh)
+    return jnp.stack([jnp.stack([z[:few], begun.fresh]) for z in (end, flow[-1], begun.goals)])
 
 
 def look(
@@ -81,8 +89,7 @@ def look(
     """All that is measured and drawn of the ways; what does not depend on the sampler and its steps are programs of their own,
     so that another sampler compiles little."""
     variance = seen[2]
-    found: dict[str, Any] = dict(zip(("w2sq", "w2sq_exact", "w2sq_floor"), w2sq, strict=True))
-    found |= _ways(noise, begun, run, flow, noisy, seen)
+    found = _ways(noise, begun, run, flow, noisy, seen, w2sq)
     many = isinstance(whole.law, Empirical) and whole.law.points.shape[0] > _MANY
     tested = FEWER if many else TESTED
     found |= _errors(predict, noise, begun.x, flow, spacing, rho, tested)
@@ -103,15 +110,18 @@ def look(
 
 
 @jit
-def _ways(noise: Any, begun: Begun, run: Any, flow: Any, noisy: Any, seen: tuple) -> dict[str, Any]:
+def _ways(noise: Any, begun: Begun, run: Any, flow: Any, noisy: Any, seen: tuple, w2sq: Any) -> dict[str, Any]:
     centre, axes, variance = seen
     frames = begun.frames
     wide = comparison.scale(noise(noise.time(frames)), variance)[:, None, None, None]
     ways = jnp.stack([_framed(noise, run, frames), flow, _framed(noise, noisy, frames)], axis=1)
     return {
+        "w2sq": w2sq[0],
+        "w2sq_exact": w2sq[1],
+        "w2sq_floor": w2sq[2],
         "spread": jnp.sqrt(run.end.var(axis=0).mean()),
         "log_snr": frames,
-        "knots": noise(begun.times).log_snr,
+        "knots": noise(jnp.stack(begun.times)).log_snr,
         "goals": (begun.goals - centre[None, :]) @ axes,
         "paths": (ways / wide - centre[None, None, None, :]) @ axes,
     }
@@ -130,7 +140,7 @@ def _errors_of(
     x, truth = begun.x[:tested], flow[-1, :tested]
     return {
         "error": jnp.sqrt(((end - flow[-1]) ** 2).sum(axis=1).mean()),
-        "grid_error": comparison.errors_of_grids(predict, noise, begun.times, x, truth, sampler),
+        "grid_error": comparison.errors_of_grids(predict, noise, jnp.stack(begun.times), x, truth, sampler),
     }
 
 

@@ -1,5 +1,7 @@
 """Monotone cubic interpolation with its integral and the inverse of that: motion along a curve of given speed."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -46,9 +48,12 @@ class MonotoneCubic(eqx.Module):
         left = wanted - fixed.integrals[i]
         # exact for a straight line, the square root at a zero included
         u = 2 * left / (low + jnp.sqrt(jnp.maximum(low**2 + 2 * left * (high - low) / h, 0.0)) + _TINY)
-        for _ in range(6):
+
+        def newton(_: Any, u: Array) -> Array:
             value, area = _hermite(u, *cell)
-            u = jnp.clip(u - (area - left) / jnp.maximum(value, _TINY), 0.0, h)
+            return jnp.clip(u - (area - left) / jnp.maximum(value, _TINY), 0.0, h)
+
+        u = jax.lax.fori_loop(0, 6, newton, u)
         value, area = _hermite(u, *self._cell(i))
         step = (self.integrals[i] + area - integral) / jnp.where(value > 0, value, 1)
         return self.knots[i] + u - jnp.where(value > 0, step - jax.lax.stop_gradient(step), 0.0)

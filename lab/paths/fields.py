@@ -21,6 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab import precision
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.blocks import squared_distances
 from lab.paths.laws import Empirical, Joint, Mixture, Pairs, Posterior, law, product
@@ -189,7 +190,8 @@ class Exact(eqx.Module):
             return 0.0, 1.0
         margin = 1e-4 if np.finfo(_dtype(self.law)).eps < 1e-10 else 1e-3
         with jax.ensure_compile_time_eval():
-            first, last = (self.law.singular(at(self.schedule, t)) for t in (0.0, 1.0))
+            ends = jax.tree.map(np.asarray, at(self.schedule, placed(np.asarray([0.0, 1.0]))))
+        first, last = (self.law.singular(Coefficients(*each)) for each in zip(*ends, strict=True))
         return margin if first else 0.0, 1 - margin if last else 1.0
 
     @property

@@ -169,13 +169,18 @@ class Measured(NamedTuple):
 
 def measure(path: Interpolant, used: FieldInUse, noise: NoiseLevel, key: PRNGKeyArray, loop: Loop = pure) -> Measured:
     """All costs, node by node and block by block, so that it can be stopped and told."""
-    at = nodes(noise, jax.random.split(key, 3)[0])
+    at = _begun(noise, key)
     found, weighed = map_rows(loop, EnergiesAt(path, used), at)
     sampled, parted = None, Reason.CONVERGED
     if is_sampled(path, used.misfit.networks is not None):
         blocks = block_keys(jax.random.fold_in(key, 2))
         sampled, parted = map_rows(loop, DivergencesOfBlock(path, used, noise), blocks)
     return Measured(costs(path, used, noise, found, sampled), weighed, parted)
+
+
+@jit
+def _begun(noise: NoiseLevel, key: PRNGKeyArray) -> Any:
+    return nodes(noise, jax.random.split(key, 3)[0])
 
 
 def _bridge_size(path: Interpolant, epsilon: Any) -> Array:

@@ -24,23 +24,17 @@ class Starts(NamedTuple):
     x: Float[Array, "particles+strands+particles d"]
     times: Float[Array, " steps+1"]
     level: Float[Array, " steps+1"]  # of the noise
+    key: PRNGKeyArray  # of the noise on the way
 
 
 @jit
-def starts(
-    path: Interpolant,
-    noise: NoiseLevel,
-    ends: PRNGKeyArray,
-    latent: PRNGKeyArray,
-    steps: int,
-    particles: int,
-    strands: int,
-) -> Starts:
-    """Pairs of ends by the key ``ends``, with latent noise by ``latent``, where the path begins."""
+def starts(path: Interpolant, noise: NoiseLevel, key: PRNGKeyArray, steps: int, particles: int, strands: int) -> Starts:
+    """Pairs of ends with latent noise, where the path begins."""
+    ends, latent, after = jax.random.split(key, 3)
     times = path.grid(steps)
     start = path.points(path.low, path.draw(ends, particles), latent)
     whole = jnp.concatenate([start, jnp.broadcast_to(start[:1], (strands, start.shape[1])), start])
-    return Starts(whole, times, noise(times))
+    return Starts(whole, times, noise(times), after)
 
 
 class Likelihoods(NamedTuple):

@@ -16,7 +16,7 @@ Only paths of this family are compared: $W_2^2(N(0, I), q) \le d\, E^*$. Source:
 Optimal Probability Paths for Generative Models*, ICML 2023.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -90,7 +90,11 @@ def energy_density(schedule: Schedule, separation: Separation, t: Float[Array, "
         ValueError: a schedule with latent noise, of which the separation says nothing.
     """
     _without_latent(schedule)
-    c = jax.vmap(schedule)(t)
+    return density_of(jax.vmap(schedule)(t), separation)
+
+
+def density_of(c: Coefficients, separation: Separation) -> Energy:
+    """``energy_density`` of coefficients that are known."""
     squared = c.alpha**2 + c.beta**2
     radial = (c.alpha * c.d_alpha + c.beta * c.d_beta) ** 2 / squared
     angular = (c.alpha * c.d_beta - c.beta * c.d_alpha) ** 2 / squared
@@ -140,10 +144,14 @@ def energy(
 
 @jit
 def _energy(schedule: Schedule, separation: Separation, start: Array, stop: Array, panels: int) -> Energy:
-    dtype = separation.theta.dtype
+    t, weights = nodes(start, stop, separation.theta.dtype, panels)
+    found = energy_density(schedule, separation, t)
+    return Energy(weights @ found.marginal, weights @ found.conditional)
+
+
+def nodes(start: Array, stop: Array, dtype: Any, panels: int = 256) -> tuple[Array, Array]:
+    """Times between two, and their weights, of the quadrature of ``energy``."""
     edges = jnp.linspace(start, stop, panels + 1)
     half = jnp.diff(edges)[:, None] / 2
     t = (edges[:-1, None] + half * (1 + jnp.asarray(_NODES, dtype)[None, :])).ravel()
-    weights = (half * jnp.asarray(_WEIGHTS, dtype)[None, :]).ravel()
-    found = energy_density(schedule, separation, t)
-    return Energy(weights @ found.marginal, weights @ found.conditional)
+    return t, (half * jnp.asarray(_WEIGHTS, dtype)[None, :]).ravel()

@@ -15,7 +15,7 @@ from lab.numerics import Loop, first_failure, pure
 from lab.numerics.jit import jit
 from lab.paths import network, training
 from lab.paths.fields import Exact, exact
-from lab.paths.kinetic import KineticOptimal, energy, energy_density
+from lab.paths.kinetic import KineticOptimal, density_of, energy, nodes
 from lab.paths.laws import standard
 from lab.paths.schedules import VP, Coefficients, Linear, Trigonometric
 from lab.paths.separation import Separation
@@ -91,13 +91,17 @@ def energies(separation: Separation, weight: ArrayLike, t: Float[Array, " times"
 
     def of_member(number):
         schedule = Member(optimal, weight, number)
-        c = jax.vmap(schedule)(t)
-        density = energy_density(schedule, separation, inner)
         stop = jnp.where(number == _VP, 1 - CUT, 1.0)
         steep = (number == 0) | (number == _BETWEEN) & (jnp.asarray(weight) < 1)
         starts = jnp.stack([jnp.zeros((), dtype), jnp.where(steep, CUT, 0.0).astype(dtype)])
-        whole = jax.vmap(lambda start: energy(schedule, separation, start, stop))(starts)
-        return Energies(c.beta, c.alpha, density.marginal, density.conditional, whole.marginal[0], whole.conditional[1])
+        times, weights = jax.vmap(lambda start: nodes(start, stop, dtype))(starts)
+        c = jax.vmap(schedule)(jnp.concatenate([t, inner, times.ravel()]))  # once: it is long to compile
+        found = density_of(c, separation)
+        here, there = slice(t.size), slice(t.size, 2 * t.size)
+        marginal, conditional = ((weights * each[2 * t.size :].reshape(weights.shape)).sum(axis=1) for each in found)
+        return Energies(
+            c.beta[here], c.alpha[here], found.marginal[there], found.conditional[there], marginal[0], conditional[1]
+        )
 
     return jax.vmap(of_member)(jnp.arange(len(SCHEDULES)))
 

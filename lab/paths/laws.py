@@ -34,7 +34,7 @@ from lab.numerics.mixtures import (
     widened,
 )
 from lab.paths.blocks import BYTES, cross_covariance, draw, softmax_mean, squared_distances, truncated
-from lab.paths.schedules import Coefficients
+from lab.paths.schedules import Coefficients, known
 
 __all__ = [
     "Boxes",
@@ -135,6 +135,13 @@ class Empirical(eqx.Module):
         return softmax_mean(y, self.points, self.log_weights, None, scale, covariance, extra, self.block_bytes)
 
 
+@jit
+def _shares(low: Array, high: Array) -> Array:
+    """Of the volume."""
+    volume = jnp.prod(high - low, axis=1)
+    return volume / volume.sum()
+
+
 class Boxes(eqx.Module):
     r"""A mixture of uniform laws on axis-parallel boxes $[l_b, h_b]$.
 
@@ -158,11 +165,10 @@ class Boxes(eqx.Module):
             )
         finite("corners", low)
         finite("corners", high)
-        if not isinstance(high - low, Tracer) and not bool((high > low).all()):
+        if known((low, high)) and not (np.asarray(high) > np.asarray(low)).all():
             raise ValueError("every box needs low < high in each coordinate")
         self.low, self.high = low, high
-        volume = jnp.prod(high - low, axis=1)
-        given = volume / volume.sum() if weights is None else jnp.asarray(weights, low.dtype)
+        given = _shares(low, high) if weights is None else jnp.asarray(weights, low.dtype)
         self.weights = checked_weights(given, low.shape[0])
 
     @property

@@ -147,41 +147,39 @@ def experiment(
     Returns:
         variables by name, NaN of flows that the kind lacks, and the reason.
     """
-    made, dtype = make(kind, given, key), given.start.dtype
-    times = _times(given.time, dtype)
-    density = jnp.zeros(made.start.shape[:2], dtype)
+    made, times, grids, density = _begun(kind, given, key)
     run = carry(
         loop, made.fields, made.start, times, extra=density, rate=Spread(made.fields), keep=Both(), solver="rk4"
     )
-    grids = _grids(given.time, dtype)
     ends = [
         carry(loop, made.fields, made.start, grids, steps=np.asarray(COUNTS), solver=solver, keep=False).end
         for solver in SOLVERS
     ]
-    output, clouds = described(kind, given, made, run.x, times, jnp.stack(ends))
-    output |= {"height": heights(kind, given, made.potentials, times[:: STEPS // (FRAMES - 1)], gx, gy)}
+    output, clouds = described(kind, given, made, run.x, times, ends)
+    output |= {"height": heights(kind, given, made.potentials, times, gx, gy)}
     compared = run.reason
     if kind == "ripples":
         w2, compared = map_rows(loop, metrics.cloud_distance, clouds)
-        output["w2"] = jnp.where(jnp.asarray(_there(kind)), w2, jnp.nan)
-    output |= _summed(output["total"], output["w2"])
+        output["w2"] = w2
+    output |= _summed(kind, output["total"], output["w2"])
     return output, first_failure(run.reason, compared)
 
 
 @jit
-def _times(time: Any, dtype: Any) -> Array:
-    return jnp.asarray(time, dtype) * jnp.linspace(0, 1, STEPS + 1, dtype=dtype)
+def _begun(kind: str, given: Setting, key: PRNGKeyArray) -> tuple[Made, Array, Array, Array]:
+    """What is made, times, grids of few steps, and log densities to begin with."""
+    made, dtype = make(kind, given, key), given.start.dtype
+    time = jnp.asarray(given.time, dtype)
+    grids = time * jnp.stack([jnp.asarray(even(n, max(COUNTS)), dtype) for n in COUNTS])
+    return made, time * jnp.linspace(0, 1, STEPS + 1, dtype=dtype), grids, jnp.zeros(made.start.shape[:2], dtype)
 
 
 @jit
-def _grids(time: Any, dtype: Any) -> Array:
-    return jnp.asarray(time, dtype) * jnp.stack([jnp.asarray(even(n, max(COUNTS)), dtype) for n in COUNTS])
-
-
-@jit
-def _summed(total: Array, w2: Array) -> dict[str, Array]:
+def _summed(kind: str, total: Array, w2: Array) -> dict[str, Array]:
+    w2 = jnp.where(jnp.asarray(_there(kind)), w2, jnp.nan)
     told = {f"energy_{name}": total[row] for row, name in enumerate(("wave", "heat", "hj"))}
-    return told | {"w2sq": w2[2], "ratio": total / w2, "ratio_wave": total[0] / w2[0], "ratio_heat": total[1] / w2[1]}
+    told |= {f"ratio_{name}": total[row] / w2[row] for row, name in enumerate(("wave", "heat", "hj"))}
+    return told | {"w2": w2, "w2sq": w2[2], "ratio": total / w2}
 
 
 def _there(kind: str) -> np.ndarray:
@@ -191,7 +189,7 @@ def _there(kind: str) -> np.ndarray:
 @chosen
 @jit
 def described(
-    kind: Kind, given: Setting, made: Made, seen: tuple[Array, Array], times: Array, ends: Array
+    kind: Kind, given: Setting, made: Made, seen: tuple[Array, Array], times: Array, ends: list[Array]
 ) -> tuple[dict[str, Any], Float[Array, "flows 2 n d"]]:
     """Energies, laws, distances and errors of what was carried; and clouds to compare where laws are not affine images."""
     way, density = seen
@@ -220,7 +218,7 @@ def described(
         & (jnp.arange(len(FLOWS)) == FLOWS.index("Hamilton-Jacobi"))[None]
         & (kind == "ripples")
     )
-    errors = jnp.sqrt(((ends[..., :n, :] - way[-1, None, None, :, :n]) ** 2).sum(axis=4).mean(axis=3))
+    errors = jnp.sqrt(((jnp.stack(ends)[..., :n, :] - way[-1, None, None, :, :n]) ** 2).sum(axis=4).mean(axis=3))
     output = {
         "energy": (energy + blank[None])[::every].T,
         "total": total + blank,
@@ -259,10 +257,10 @@ def _simpson(values: Float[Array, "times flows"]) -> Float[Array, " flows"]:
 @chosen
 @jit
 def heights(
-    kind: Kind, given: Setting, made: tuple, times: Float[Array, " times"], gx: Array, gy: Array
+    kind: Kind, given: Setting, made: tuple, times: Float[Array, " steps"], gx: Array, gy: Array
 ) -> Float[Array, "flows times gy gx"]:
-    """The potentials over the plane; that of Hamilton-Jacobi from ripples by Hopf and Lax, through shocks too."""
-    dtype = given.start.dtype
+    """The potentials over the plane, at ``FRAMES`` times; of Hamilton-Jacobi from ripples by Hopf and Lax, beyond shocks."""
+    dtype, times = given.start.dtype, times[:: STEPS // (FRAMES - 1)]
     plane = jnp.stack(jnp.meshgrid(gx, gy), axis=-1).reshape(-1, 2)
 
     def over(u: Any) -> Array:

@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, Method, Reason, Run, first_failure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths import metrics, training
 from lab.paths.carry import Carried, carry, even
@@ -139,12 +141,9 @@ def begin(
         first = None if points else exact(schedule, source, target)
         lines = None if points else exact(Linear(), source, target)
         low, high = first.interval if first is not None else (0.0, 1.0)
-    first_key, second_key, work_key = jax.random.split(key, 3)
-    # all at once: random numbers take longer to compile than all else
-    x0 = source.sample(first_key, n + (1 + ROUNDS) * pairs)
-    x1 = target.sample(second_key, (1 + FRESH) * n + pairs)
-    times = jnp.asarray(graded(STEPS, low, high))
-    d = x0.shape[1]
+    work_key, x0, x1 = _begun(key, source, target, n, pairs)
+    times = placed(graded(STEPS, low, high))
+    d = x0[0].shape[1]
     # terms of one evaluation at one point: of all parts of the laws, or of all pairs
     terms = max(pairs, 1 if points else _parts(source) * _parts(target)) * max(1, d // 8)
     rows = min(n + pairs, max(16, PART // terms))
@@ -152,10 +151,10 @@ def begin(
         work_key,
         jnp.asarray(k),
         jnp.asarray(bandwidth),
-        Ends(x0[:n], x1[:n]),
-        Ends(x0[n : n + pairs], x1[n : n + pairs]),
-        x0[n + pairs :].reshape(ROUNDS, pairs, d),
-        x1[n + pairs :].reshape(FRESH, n, d),
+        Ends(x0[0], x1[0]),
+        Ends(x0[1], x1[1]),
+        x0[2],
+        x1[2],
         source,
         target,
         schedule,
@@ -166,6 +165,19 @@ def begin(
         rows,
         6 * STEPS * (n + pairs) * terms <= SHORT,
     )
+
+
+@jit
+def _begun(key: Array, source: Any, target: Any, n: int, pairs: int) -> tuple[Array, tuple, tuple]:
+    """A key; and of each law particles, pairs, and what is drawn beside."""
+    first, second, key = jax.random.split(key, 3)
+
+    def parts(x: Array, rows: int) -> tuple[Array, Array, Array]:
+        return x[:n], x[n : n + pairs], x[n + pairs :].reshape(-1, rows, x.shape[1])
+
+    # all at once: random numbers take longer to compile than all else
+    x0, x1 = source.sample(first, n + (1 + ROUNDS) * pairs), target.sample(second, (1 + FRESH) * n + pairs)
+    return key, parts(x0, pairs), parts(x1, n)
 
 
 def _parts(law: Any) -> int:
@@ -200,26 +212,35 @@ def _init(work: Rectification) -> Round:
     state = Round(
         jnp.int32(0), work.pairs, work.pairs, x1, even, lines, chords, jnp.zeros_like(unknown), unknown, history, made
     )
-    return _finished(work, _parts_done(work, state, work.parts[0], sum(work.parts))) if work.whole else state
+    return _finished(work, _parts_done(work, state, work.parts[0])) if work.whole else state
 
 
 def _step(work: Rectification, state: Round) -> Round:
     """One part of a round, or a whole one where that is short."""
-    total = sum(work.parts)
-    if work.whole:  # the parts are counted from 0, so that under vmap each is of one kind
-        return _finished(work, _parts_done(work, state, 0, total))
+    if work.whole:
+        return _finished(work, _parts_done(work, state, 0))
     state = _part(work, state, state.made.at)
-    return jax.lax.cond(state.made.at == total, partial(_finished, work), lambda state: state, state)
+    return jax.lax.cond(state.made.at == sum(work.parts), partial(_finished, work), lambda state: state, state)
 
 
-def _parts_done(work: Rectification, state: Round, first: int, last: int) -> Round:
-    return jax.lax.fori_loop(first, last, lambda at, state: _part(work, state, at), state)
+def _parts_done(work: Rectification, state: Round, first: int) -> Round:
+    """All parts from that on, kind by kind: in one loop under ``vmap`` each would be of both."""
+    carried, last = work.parts[0], sum(work.parts)
+    for part, begin, end in ((_carry_part, first, carried), (_cross_part, max(first, carried), last)):
+        if begin < end:
+            state = jax.lax.fori_loop(begin, end, partial(_done_by, partial(part, work)), state)
+    return state
 
 
 def _part(work: Rectification, state: Round, at: Any) -> Round:
-    carried, _ = work.parts
-    made = jax.lax.cond(at < carried, partial(_carry_part, work), partial(_cross_part, work), state, at)
-    return state._replace(made=made._replace(at=jnp.int32(at + 1)))
+    def either(state: Round, at: Any) -> Making:
+        return jax.lax.cond(at < work.parts[0], partial(_carry_part, work), partial(_cross_part, work), state, at)
+
+    return _done_by(either, at, state)
+
+
+def _done_by(part: Any, at: Any, state: Round) -> Round:
+    return state._replace(made=part(state, at)._replace(at=jnp.int32(at + 1)))
 
 
 def _block(work: Rectification, at: Any, times: int) -> tuple[Array, Array]:
@@ -393,9 +414,9 @@ def polygons(
     """
     flow, x0 = Flow(work, state), state.x[0]
     given = {"solver": "euler", "rows": work.rows}
-    frames = frames.astype(x0.dtype)
+    frames = frames.astype(x0.dtype) if frames.dtype != x0.dtype else frames
     first = carry(loop, flow, x0, even(steps, most), steps=steps, keep=Look(view), frames=frames, **given)
-    grids = jnp.stack([even(count, max(FEW)) for count in FEW])
+    grids = placed(np.stack([np.minimum(np.arange(max(FEW) + 1) / count, 1.0) for count in FEW]))
     few = carry(loop, flow, x0, grids, steps=FEW, keep=False, **given)
     ends, seen = _drawn(state, jnp.asarray(steps), first._replace(state=None), few._replace(state=None), view, frames)
     return Polygons(ends, seen, first_failure(first.reason, few.reason))

@@ -16,7 +16,7 @@ Sources: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (202
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -26,6 +26,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
 type Number = float | Array
@@ -198,6 +199,8 @@ class ConstantSpeedVP(eqx.Module):
     r"""$\alpha = \sqrt{1-t^2},\ \beta = t$: the diffusion of constant variance with the data at constant speed
     (SBDM of the interpolants' paper). $\alpha'(1) = -\infty$."""
 
+    latent: ClassVar[None] = None
+
     def __call__(self, t: ArrayLike) -> Coefficients:
         t = _time(t)
         alpha, zero = _root((1 - t) * (1 + t)), jnp.zeros_like(t)
@@ -208,6 +211,7 @@ class VP(eqx.Module):
     r"""The variance preserving diffusion, $\beta = \exp(-\tfrac14 (b_1-b_0)(1-t)^2 - \tfrac12 b_0 (1-t)),\
     \alpha = \sqrt{1-\beta^2}$. $\beta(0)$ is small but not 0 (0.0066 by default), and $\alpha'(1) = -\infty$."""
 
+    latent: ClassVar[None] = None
     beta_min: Number
     beta_max: Number
 
@@ -224,6 +228,7 @@ class VP(eqx.Module):
 class SubVP(eqx.Module):
     r"""The sub-VP diffusion: $\beta$ of ``VP`` and $\alpha = 1-\beta^2$."""
 
+    latent: ClassVar[None] = None
     beta_min: Number
     beta_max: Number
 
@@ -241,6 +246,7 @@ class VE(eqx.Module):
     r"""The variance exploding diffusion, $\beta = 1,\ \alpha = \sigma_{max}(\sigma_{min}/\sigma_{max})^t$. It does not meet
     the boundary values of the others: at t = 0 it is data plus much noise, at t = 1 data plus little."""
 
+    latent: ClassVar[None] = None
     sigma_min: Number
     sigma_max: Number
 
@@ -376,7 +382,8 @@ class OneOf(eqx.Module):
     number: Int[Array, ""]
 
     def __init__(self, schedules: tuple, number: Any):
-        self.schedules, self.number = schedules, jnp.asarray(number).astype(jnp.int32)
+        whole = placed(np.int32(number)) if isinstance(number, int) else jnp.asarray(number).astype(jnp.int32)
+        self.schedules, self.number = schedules, whole
 
     def __call__(self, t: ArrayLike) -> Coefficients:
         return jax.tree.map(lambda *each: jnp.stack(each)[self.number], *(schedule(t) for schedule in self.schedules))
@@ -535,6 +542,8 @@ def has_latent(schedule: Schedule) -> bool:
     for name in ("latent", "gamma_squared"):
         if hasattr(schedule, name):
             return getattr(schedule, name) is not None
+    if isinstance(schedule, OneOf) and not any(map(has_latent, schedule.schedules)):
+        return False
     with jax.ensure_compile_time_eval():
         gamma = at(schedule, 0.5).gamma
     if isinstance(gamma, Tracer):

@@ -121,6 +121,7 @@ class NormalizedLaw(NamedTuple):
     scale: Float[Array, ""]
 
 
+@jit
 def normalize_law(law: Mixture | Boxes) -> NormalizedLaw:
     """The law of data that are centred and divided by one scale, by its exact moments."""
     mean, covariance = law.moments()

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths import separation
 from lab.paths.laws import Empirical
@@ -89,10 +90,10 @@ def estimate(key: PRNGKeyArray, law: Law, pairs: int | None = None, loop: Loop =
     """
     dtype = jax.tree.leaves(law)[0].dtype
     theta = angles(dtype)
-    work = Work(key, law, jnp.asarray(theta[1:-1].reshape(ANGLES, -1).T), pairs_of(law) if pairs is None else pairs)
+    work = Work(key, law, placed(theta[1:-1].reshape(ANGLES, -1).T), pairs_of(law) if pairs is None else pairs)
     run = loop(STEPS, work, max_iterations=CHUNKS)
     end = 1.0 if isinstance(law, Empirical) else 0.0
-    whole = _joined(jnp.asarray(theta), run.state.gamma, run.state.error, end)
+    whole = _joined(placed(theta), run.state.gamma, run.state.error, end)
     if isinstance(run.reason, Tracer) or run.reason == Reason.CONVERGED:
         return Estimated(whole, run.reason)
     known = np.r_[True, np.arange(CHUNKS * ANGLES) % CHUNKS < int(run.state.step), True]

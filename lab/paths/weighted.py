@@ -34,6 +34,7 @@ from jaxtyping import Array, Float, Int
 from lab import ot, precision
 from lab.choices import chosen
 from lab.numerics import Loop, Reason, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import checked_weights
 from lab.paths.couplings import Cost, cost_matrix, cost_of_squared, positive
@@ -189,7 +190,7 @@ def entropic(
     # exact sums on the side of the points
     costs = cost_matrix(source, points, cost)
     found = ot.solve(
-        ot.Problem(costs, jnp.full(n, 1 / n, points.dtype), weights),
+        ot.Problem(costs, placed(np.full(n, 1 / n, points.dtype)), weights),
         ot.Entropic(epsilon),
         method="sinkhorn",
         tolerance=tolerance,
@@ -288,7 +289,7 @@ def tilt(
 def _masses(points: Float[Array, "m d"], weights: ArrayLike | None) -> Float[Array, " m"]:
     m = points.shape[0]
     if weights is None:
-        return jnp.full(m, 1 / m, points.dtype)
+        return placed(np.full(m, 1 / m, points.dtype))
     return checked_weights(jnp.asarray(weights, points.dtype), m)
 
 

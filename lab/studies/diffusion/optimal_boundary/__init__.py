@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -13,6 +11,7 @@ from lab.diffusion import boundary
 from lab.diffusion import boundary_survey as survey
 from lab.diffusion.boundary_survey import Seen
 from lab.numerics import Loop, first_failure
+from lab.numerics.host import placed
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
 
@@ -125,9 +124,8 @@ class OptimalBoundary(Study):
         shape, own = variables.sides(inputs.train.shape, p.pool), cls.own
         references, tests = variables.numbers(inputs, p)
         law, fit = variables.prior(inputs, p.pool, p.modes, loop)
-        noise, seed = jnp.asarray(p.noise, float), jnp.asarray(p.seed, jnp.uint32)
-        z = jnp.asarray(variables.chosen(inputs, p.pool, references, tests))
-        made = survey.bed(law, z, variables.Damaged(p.damage, shape), noise, seed, p.candidates)
+        numbers, z = p.only("noise", "line_noise", "seed"), variables.chosen(inputs, p.pool, references, tests)
+        made = survey.bed(law, placed(z), variables.Damaged(p.damage, shape), numbers, p.candidates)
         walk, fresh = variables.walks(made.made, "ddim" if own.sampler is not None else p.sampler, p.steps, shape, own)
         decides = "own" if own.metric is not None else p.metric
         metrics = variables.measures(shape, decides, own)
@@ -135,18 +133,15 @@ class OptimalBoundary(Study):
         rows = (made.z, made.given)
         also = (*others, survey.Density(made.made))
         found = boundary.search(walk, made.starts, rows, made.given, first, also=also, loop=loop)
-        reasons, table = [fit, found.reason], jnp.concatenate([found.scores[None], found.also])
-        further, evaluations = jnp.zeros((0, z.shape[1]), made.z.dtype), walk.evaluations
+        reasons, further = [fit, found.reason], ()
         if p.refine:
-            start, (shown, known) = survey.reference(made, table, references, p.candidates)
-            key = jax.random.fold_in(jax.random.key(seed), 7)
+            start, (shown, known), key = survey.reference(made, found.scores, numbers, references, p.candidates)
             near = boundary.around(walk, start, shown, known, first, key=key, rounds=p.rounds, tries=10, loop=loop)
             slope = boundary.down(walk, start, shown, known, first, steps=5 * p.rounds, loop=loop)
-            further, reasons = survey.stacked(near.x, slope.x), [*reasons, near.reason, slope.reason]
-        judges, line_noise = tuple(metrics.values()), jnp.asarray(p.line_noise, float)
-        seen = Seen(made, walk, fresh, judges, table, further, law, noise, line_noise, seed)
+            further, reasons = (near.x, slope.x), [*reasons, near.reason, slope.reason]
+        seen = Seen(made, walk, fresh, tuple(metrics.values()), found.scores, found.also, further, law, numbers)
         output = survey.look(seen, tuple(metrics), decides, variables.damages(shape), shape, references)
-        calls = np.float64(p.candidates * references * evaluations)
+        calls = np.float64(p.candidates * references * walk.evaluations)
         return output | {"calls": calls, "reason": first_failure(*reasons)}
 
     @classmethod

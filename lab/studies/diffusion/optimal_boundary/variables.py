@@ -21,6 +21,7 @@ from lab.diffusion.samplers import DDIM, SAMPLERS
 from lab.inverse import metrics
 from lab.inverse.beds import Extent, damage
 from lab.numerics import Loop, Remembered
+from lab.numerics.host import placed
 from lab.numerics.mixtures import Mixture
 from lab.studies.contract import Result
 
@@ -144,7 +145,7 @@ def prior(given: Inputs, pool: int, modes: int, loop: Loop) -> tuple[Mixture, An
     """The mixture that the images are taken to come from, remembered."""
 
     def make() -> tuple[Mixture, Any]:
-        x = jnp.asarray(_pooled(given.train, pool))
+        x = placed(_pooled(given.train, pool))
         found = fitted(x, modes, jax.random.key(0), least=_LEAST, max_iterations=300, loop=loop)
         return found.mixture, found.reason
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -15,6 +14,7 @@ from lab.diffusion.comparison import COMPARED, COUNTS, SCHEDULES, SPACINGS
 from lab.diffusion.parametrisations import KINDS
 from lab.diffusion.survey import FRAMES, MATCHED, NOISY
 from lab.numerics import Loop, Reason, first_failure, map_rows
+from lab.numerics.host import placed
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import middles, window
 from lab.paths import laws, metrics
@@ -102,8 +102,8 @@ class PrinciplesOfDiffusion(Trained):
         plane = principal_plane(x[:4000])
         variance = float(np.trace(np.asarray(law.moments().covariance)) / x.shape[1])
         made: dict[str, Any] = {
-            "law": law, "labels": np.unique(labels, return_inverse=True)[1], "axes": jnp.asarray(plane.axes, float),
-            "centre": jnp.asarray(plane.centre, float), "variance": variance if variance > 0 else 1.0,
+            "law": law, "labels": np.unique(labels, return_inverse=True)[1], "axes": placed(np.asarray(plane.axes, float)),
+            "centre": placed(np.asarray(plane.centre, float)), "variance": variance if variance > 0 else 1.0,
         }
         if x.shape[1] == 1:
             (low, high), _ = window(np.repeat(x, 2, axis=1), air=0.3)
@@ -145,24 +145,22 @@ class PrinciplesOfDiffusion(Trained):
     @staticmethod
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Carry noise to data by the sampler, by the exact flow and by ancestral sampling; then measure, and look."""
-        key = jax.random.key(p.seed)
         noise, whole = diffusion.noise(p.schedule), diffusion.Exact(inputs["law"])
         members = np.flatnonzero(inputs["labels"] == p.condition) if p.guided else None
         asked: Any = whole if members is None else diffusion.Exact(diffusion.of_class(inputs["law"], members))
         predict = whole if members is None else diffusion.Guided(asked, whole, jnp.asarray(p.w, float))
         rho, few = jnp.asarray(p.rho, float), min(p.particles, MATCHED)
-        begun = survey.begin(predict, asked, noise, key, p.particles, inputs["centre"].size, p.steps, rho, few)
+        begun = survey.begin(predict, asked, noise, p.only("seed", "rho"), p.particles, inputs["centre"].size, p.steps, few)
         sampler = survey.sampler(p.sampler, jnp.asarray(p.eta, float), jnp.asarray(p.churn, float))
         run = diffusion.sample(
             predict, noise, begun.times[SPACINGS.index(p.spacing)], begun.x, sampler, key=begun.keys[0], loop=loop
         )
         flow = flow_maps.solved_at(predict, noise, begun.x, begun.frames)
         noisy = diffusion.sample(predict, noise, begun.reference, begun.x, "ancestral", key=begun.keys[1], loop=loop)
-        clouds = jnp.stack([jnp.stack([z[:few], begun.fresh]) for z in (run.end, flow[-1], begun.goals)])
-        w2sq, compared = map_rows(loop, metrics.cloud_distance, clouds)
+        w2sq, compared = map_rows(loop, metrics.cloud_distance, survey.clouds(begun, run.end, flow))
         alone = p.sampler not in NOISY and not (p.sampler == "edm-heun" and p.churn)
         part = None if members is None else float(np.asarray(inputs["law"].weights)[members].sum())
-        places = {name: jnp.asarray(inputs[name]) for name in ("position", "row", "column", "places") if name in inputs}
+        places = {name: placed(inputs[name]) for name in ("position", "row", "column", "places") if name in inputs}
         seen = (inputs["centre"], inputs["axes"], jnp.asarray(inputs["variance"], float))
         output = survey.look(
             noise, predict, asked, whole, part, begun, run, flow, noisy, sampler if alone else None, places, seen, w2sq,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -155,7 +154,7 @@ class ShortestPathDiffusion(Study):
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Measure the spectrum, score schedules on Gaussian data, corrupt an image and pairs of pixels, and draw images."""
         *_, height, width = inputs["train"].shape
-        shape, keys = (height, width), jax.random.split(jax.random.key(p.seed), 3)
+        shape, keys = (height, width), survey.keys(p.only("seed"))
         bed = survey.bed(
             inputs["train"], inputs["held"], inputs["images"], inputs.get("power"), jnp.asarray(p.image), p.basis, p.center,
             p.spectrum, (p.c1, p.c2, p.m), p.floor, p.known,

@@ -12,6 +12,7 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data, Needs
 from lab.numerics import Loop, first_failure, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.paths import chi_squared, immiscible, immiscible_learning, training
@@ -210,7 +211,7 @@ class ImmiscibleDiffusion(Study):
         edges = np.linspace(max(0.0, 1 - 7 * spread), 1 + 4 * spread, _BINS + 1)
         shape = data.axes.get("image", ())
         image = np.zeros(shape if len(shape) == 2 and np.prod(shape) == d else (0, 0), np.int8)
-        x, axes, limit, edges = (jnp.asarray(values, dtype) for values in (x, axes, limit, edges))
+        x, axes, limit, edges = (placed(np.asarray(values, dtype)) for values in (x, axes, limit, edges))
         return Inputs(x, axes, limit, image, edges)
 
     def check(self, data: Data) -> None:
@@ -236,17 +237,14 @@ class ImmiscibleDiffusion(Study):
     @staticmethod
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Draw batches and pair them by each rule, ask the denoisers at each level of noise, then sample."""
-        x = inputs.x * jnp.asarray(p.scaling, inputs.x.dtype)
-        k = jnp.asarray(p.k, jnp.int32)
-        keys = jax.random.split(jax.random.key(p.seed), 3)
+        x, k, weight, levels, starts, keys = _begun(inputs.x, p.only("scaling", "k", "alpha_bar", "seed"), p.draws)
         batches = rules.Batches(keys[0], x, p.draws, p.batch, p.cost)
         assigned = loop(rules.ASSIGN, batches, max_iterations=p.draws)
         paired, output = _paired(batches, assigned.state.order, k, inputs)
-        known = denoisers.Denoisers(x, k.astype(x.dtype), assigned.state.price, p.cost)
-        levels = jnp.append(jnp.asarray(LEVELS, x.dtype), jnp.asarray(p.alpha_bar, x.dtype))
+        known = denoisers.Denoisers(x, weight, assigned.state.price, p.cost)
         questions = denoisers.Queries(known, paired.query_index, paired.query_noise, levels)
         asked = loop(denoisers.ASK, questions, max_iterations=len(LEVELS) + 1)
-        moved = _moved(known, jax.random.normal(keys[1], (p.draws, x.shape[1]), x.dtype), inputs, p.euler_steps, loop)
+        moved = _moved(known, starts, inputs, p.euler_steps, loop)
         output |= _measured(asked.state, paired) | _ended(moved.x, moved.end, known)
         output["share_floor"] = jnp.asarray(denoisers.misplaced_by_chance(x.shape[0], p.draws), x.dtype)
         reasons = [assigned.reason, asked.reason, moved.reason]
@@ -257,10 +255,10 @@ class ImmiscibleDiffusion(Study):
             pictures = {"denoised": asked.state.found[:, :_IMAGES], "clean": x[paired.query_index[:, :_IMAGES]]}
             output |= {name: (pixels / p.scaling).reshape(shape) for name, pixels in pictures.items()}
         if p.timed and loop is not pure:
-            output["time_ms"] = _times(keys[2], x, p.batch, k, p.cost)
+            output["time_ms"] = _times(keys[1], x, p.batch, k, p.cost)
         if p.training_steps:
             settings = training.Settings(learning_rate=p.learning_rate, warmup=50.0, clip=10.0)
-            learned = immiscible_learning.learn(keys[2], x, k, p.cost, settings, p.training_steps, p.batch, _CHECKS, loop)
+            learned = immiscible_learning.learn(keys[1], x, k, p.cost, settings, p.training_steps, p.batch, _CHECKS, loop)
             output |= {"loss": learned.loss, "sliced_w2sq": learned.distance}
             reasons.append(learned.reason)
         return output | {"reason": first_failure(*reasons)}
@@ -292,6 +290,17 @@ class ImmiscibleDiffusion(Study):
 
 
 @jit
+def _begun(x: Any, p: Any, draws: int) -> tuple[Any, ...]:
+    """The points as they are scaled, k, levels of noise, where particles of each rule begin, and keys."""
+    first, second, third = jax.random.split(jax.random.key(p.seed), 3)
+    starts = jax.random.normal(second, (draws, x.shape[1]), x.dtype)
+    levels = jnp.append(jnp.asarray(LEVELS, x.dtype), jnp.asarray(p.alpha_bar, x.dtype))
+    whole = jnp.broadcast_to(starts, (len(RULES), *starts.shape))
+    k = jnp.asarray(p.k, jnp.int32)
+    return x * jnp.asarray(p.scaling, x.dtype), k, k.astype(x.dtype), levels, whole, (first, third)
+
+
+@jit
 def _paired(batches: rules.Batches, order: Any, k: Any, inputs: Inputs) -> tuple[rules.Paired, dict[str, Any]]:
     """The pairs of each rule, and what became of the noise."""
     paired = rules.pair(batches, order, k)
@@ -313,6 +322,7 @@ def _paired(batches: rules.Batches, order: Any, k: Any, inputs: Inputs) -> tuple
     }
 
 
+@jit
 def _measured(asked: denoisers.Asked, paired: rules.Paired) -> dict[str, Any]:
     """What the denoisers know, by level, and closely at the last one."""
     output: dict[str, Any] = {}
@@ -329,11 +339,10 @@ def _measured(asked: denoisers.Asked, paired: rules.Paired) -> dict[str, Any]:
 
 def _moved(known: denoisers.Denoisers, start: Any, inputs: Inputs, steps: Any, loop: Loop) -> paths.Carried:
     """Particles by Euler steps with the velocity under each rule, seen along the axes at the moments of the film."""
-    whole = jnp.broadcast_to(start, (len(RULES), *start.shape))
-    look = Look(View(jnp.zeros(start.shape[-1], start.dtype), inputs.axes))
-    moments = jnp.linspace(0, 1, _MOMENTS)
+    look = Look(View(placed(np.zeros(start.shape[-1], start.dtype)), inputs.axes))
+    moments = placed(np.linspace(0, 1, _MOMENTS))
     return paths.carry(
-        loop, denoisers.Moving(known), whole, paths.even(steps, MOST), solver="euler", steps=steps, keep=look, frames=moments
+        loop, denoisers.Moving(known), start, paths.even(steps, MOST), solver="euler", steps=steps, keep=look, frames=moments
     )
 
 

@@ -12,6 +12,7 @@ from lab import paths
 from lab.datasets import Data
 from lab.datasets.gaussians import SPECTRA
 from lab.numerics import Loop, Reason, Remembered, first_failure, pure
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.paths import kinetic_family, metrics, separation, separation_estimate
@@ -150,7 +151,7 @@ class KineticOptimalPaths(Study):
         """The law of the data, centred and divided by one scale, and the plane that one looks at."""
         arrays = data.arrays
         dtype = jnp.result_type(float)
-        x = jnp.asarray(arrays["x"], dtype)
+        x = placed(np.asarray(arrays["x"], dtype))
         curve = None
         if "eigenvalues" in arrays:
             e = jnp.asarray(arrays["eigenvalues"], dtype)
@@ -163,32 +164,30 @@ class KineticOptimalPaths(Study):
         else:
             points, centre, scale = separation.normalize(x)
             target = paths.Empirical(points)
-        x = (x - centre[None, :]) / scale
-        plane = principal_plane(np.asarray(x)).axes.astype(dtype)
+        x = (np.asarray(x) - np.asarray(centre)[None, :]) / np.asarray(scale)
+        plane = principal_plane(x).axes.astype(dtype)
         every = max(1, x.shape[0] // 500)
-        shown = np.asarray(x[::every][:500] @ plane)
+        shown = x[::every][:500] @ plane
         limit = max(2.8, 1.12 * float(np.quantile(np.abs(shown), 0.998)))
         shape = data.axes.get("image", ())
         sha = np.frombuffer(bytes.fromhex(data.sha256), np.uint8)
         image = np.zeros(shape if len(shape) == 2 else (0, 0), np.int8)
-        return Inputs(target, curve, scale, centre, jnp.asarray(plane), jnp.asarray(shown), limit, image, sha)
+        return Inputs(target, curve, scale, centre, placed(plane), placed(shown), limit, image, sha)
 
     @staticmethod
     def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """The curve, the schedules and their energies, then particles by Euler steps."""
         curve, estimated = _curve(inputs, p.draws, p.seed, loop)
-        optimal = _optimal(curve)
         weight = jnp.asarray(p.weight, curve.theta.dtype)
-        noise, fresh, other, learning = jax.random.split(jax.random.fold_in(jax.random.key(p.seed), 2), 4)
-        cloud = _drawn(inputs.target, noise, fresh, other, p.particles)
-        velocities = kinetic_family.ExactVelocities(optimal, weight, jnp.arange(len(SCHEDULES)), inputs.target)
+        optimal, cloud, learning = _drawn(curve, inputs.target, p.only("seed"), p.particles)
+        velocities = kinetic_family.ExactVelocities(optimal, weight, placed(np.arange(len(SCHEDULES))), inputs.target)
         moved = _moved(velocities, len(SCHEDULES), cloud, inputs, p.nfe, loop)
         output = _described(curve, weight) | _judged(moved.x, moved.end, cloud, inputs.plane)
         output |= {
             "scale": inputs.scale, "limit": inputs.limit, "data_position": _in_plane(inputs.shown, -inputs.limit),
         }
         shown = kinetic_family.ExactVelocities(
-            optimal, weight, jnp.asarray([0, 1, SCHEDULES.index(p.beside)]), inputs.target
+            optimal, weight, placed(np.asarray([0, 1, SCHEDULES.index(p.beside)])), inputs.target
         )
         if inputs.target.dimension == 2 and not isinstance(inputs.target, paths.Empirical):
             output["marginal"] = _marginal(shown, inputs.limit)
@@ -234,9 +233,6 @@ class _Cloud(NamedTuple):
     other: Any
 
 
-_optimal = jit(KineticOptimal)
-
-
 def _curve(inputs: Inputs, draws: int | None, seed: Any, loop: Loop) -> tuple[separation.Separation, Any]:
     """The separation curve: what is known exactly, what is remembered of these data, or what is estimated now."""
     if inputs.curve is not None:
@@ -257,8 +253,8 @@ def _curve(inputs: Inputs, draws: int | None, seed: Any, loop: Loop) -> tuple[se
 def _moved(velocities: Any, flows: int, cloud: _Cloud, inputs: Inputs, steps: Any, loop: Loop) -> paths.Carried:
     """The particles of so many flows by Euler steps, seen in the plane at the moments of the film."""
     start = jnp.broadcast_to(cloud.start, (flows, *cloud.start.shape))
-    look = Look(View(jnp.zeros(start.shape[-1], start.dtype), inputs.plane))
-    moments = jnp.linspace(0, 1, _MOMENTS)
+    look = Look(View(placed(np.zeros(start.shape[-1], start.dtype)), inputs.plane))
+    moments = placed(np.linspace(0, 1, _MOMENTS))
     return paths.carry(
         loop, velocities, start, paths.even(steps, MOST), solver="euler", steps=steps, keep=look, frames=moments
     )
@@ -270,10 +266,12 @@ def _in_plane(seen: Any, start: Any) -> Any:
 
 
 @jit
-def _drawn(target: Any, noise: Any, fresh: Any, other: Any, n: int) -> _Cloud:
+def _drawn(curve: separation.Separation, target: Any, p: Any, n: int) -> tuple[KineticOptimal, _Cloud, Any]:
+    """The optimal schedule, and everything that is drawn but the curve; and a key."""
+    noise, fresh, other, learning = jax.random.split(jax.random.fold_in(jax.random.key(p.seed), 2), 4)
     dtype = jax.tree.leaves(target)[0].dtype
     start = jax.random.normal(noise, (n, target.dimension), dtype)
-    return _Cloud(start, target.sample(fresh, n), target.sample(other, n))
+    return KineticOptimal(curve), _Cloud(start, target.sample(fresh, n), target.sample(other, n)), learning
 
 
 @jit

@@ -120,7 +120,6 @@ class PotentialFlows(Study):
         gx, gy = inputs.grids[KINDS.index(p.potential)]
         given = variables.setting(inputs, p, start)
         output, reason = potential_flows.experiment(loop, p.potential, given, key, gx, gy)
-        output["ratio_hj"] = output["ratio"][2]
         output["displacement_flow"] = output.pop("displacement")
         if p.potential != "quadratic":
             del output["gap"], output["missed"]
@@ -133,7 +132,7 @@ class PotentialFlows(Study):
     @classmethod
     def coords(cls, data: Data, inputs: Inputs, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Flows by name, times as a share of T, the plane in numbers."""
-        gx, gy = np.asarray(inputs.grids)[KINDS.index(p.potential)]
+        gx, gy = map(np.asarray, inputs.grids[KINDS.index(p.potential)])
         made = {"flow": list(FLOWS), "t": np.linspace(0, 1, FRAMES), "gx": gx, "gy": gy, "axis": ["z₁", "z₂"],
                 "solver": list(SOLVERS), "count": list(COUNTS)}
         for dim, name, steps in (("train_step", "curve_loss", "train_steps"), ("vae_step", "vae_loss", "decoder_steps")):

@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
+from lab.numerics.host import placed
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
 from lab.paths import laws
@@ -115,7 +115,7 @@ class Inputs(NamedTuple):
     covariance: Any
     goal: Any
     goal_covariance: Any
-    grids: Any  # (2, 2, PLANE): of quadratic potentials and of ripples, both axes
+    grids: Any  # of quadratic potentials and of ripples, both axes (PLANE,)
     rows: np.ndarray  # between 0 and 1, float32
     image: tuple[int, ...]  # height and width, of images in grey
 
@@ -139,8 +139,9 @@ def inputs(data: Data) -> Inputs:
     shape = data.axes.get("image", ())
     image = tuple(int(side) for side in shape) if len(shape) == 2 and np.prod(shape) == x.shape[1] else ()
     rows = ((x - low) / ((high - low) or 1.0)).astype(np.float32)
-    moments = [jnp.asarray(each, float) for each in (mean, start, goal, covariance)]
-    return Inputs(source, moments[0], moments[1], moments[2], moments[3], jnp.asarray(grids, float), rows, image)
+    mean, start, goal, covariance = (placed(np.asarray(each, float)) for each in (mean, start, goal, covariance))
+    places = tuple((placed(gx), placed(gy)) for gx, gy in grids)
+    return Inputs(source, mean, start, goal, covariance, places, rows, image)
 
 
 def _moments(law: Any, x: np.ndarray) -> tuple[Any, Any]:

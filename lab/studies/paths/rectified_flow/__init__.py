@@ -11,6 +11,7 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Loop, Reason, first_failure, map_rows
+from lab.numerics.host import placed
 from lab.numerics.window import window
 from lab.paths import laws, metrics, rectified
 from lab.paths.points import View
@@ -159,13 +160,13 @@ class RectifiedFlow(Trained):
         made: dict[str, Any] = {
             "source": source,
             "target": target,
-            "centre": jnp.asarray(centre, dtype),
-            "axes": jnp.asarray(axes, dtype),
+            "centre": placed(np.asarray(centre, dtype)),
+            "axes": placed(np.asarray(axes, dtype)),
             "scale": float(np.sqrt(x.var(axis=0).mean())) or 1.0,
         }
         if d == 2 and laws.is_known(arrays) and isinstance(source, paths.Mixture):
             xlim, ylim = window(source.sample(jax.random.key(0), 2000), x)
-            made["gx"], made["gy"] = (jnp.linspace(low, high, _GRID) for low, high in (xlim, ylim))
+            made["gx"], made["gy"] = (placed(np.linspace(low, high, _GRID)) for low, high in (xlim, ylim))
             if all(isinstance(law, paths.Mixture) and len(law.weights) == 1 for law in (source, target)):
                 moments = [law.moments() for law in (source, target)]
                 made["ellipse"] = np.stack([_ellipse(np.asarray(m), np.asarray(c)) for m, c in moments])
@@ -191,7 +192,7 @@ class RectifiedFlow(Trained):
             jax.random.key(p.seed), inputs["source"], inputs["target"], schedule, p.k, p.bandwidth * inputs["scale"],
             p.particles, p.pairs,
         )
-        run, frames = rectified.rectify(loop, work), jnp.asarray(FRAMES)
+        run, frames = rectified.rectify(loop, work), placed(FRAMES)
         state, view = run.state, View(inputs["centre"], inputs["axes"])
         drawn = rectified.polygons(loop, work, state, p.euler_steps, view, frames, _MOST_STEPS)
         w2sq, compared = map_rows(loop, metrics.cloud_distance, rectified.clouds(work, state, drawn.ends))

@@ -11,6 +11,7 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.numerics import Loop, Reason, first_failure, map_rows
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import middles, window
@@ -205,16 +206,16 @@ class StochasticInterpolants(Study):
         x = np.asarray(data.arrays["x"], float)
         d = x.shape[1]
         kept = {name: v for name, v in data.arrays.items() if name not in ("x_2d", "classes")}
-        made: dict[str, Any] = {name: jnp.asarray(v, jnp.result_type(float)) for name, v in kept.items()}
+        made: dict[str, Any] = {name: placed(np.asarray(v, jnp.result_type(float))) for name, v in kept.items()}
         ends = x, np.asarray(data.arrays.get("x0", np.random.default_rng(0).normal(size=(1000, d))))
         if d == 1:
             (low, high), _ = window(*(np.repeat(end, 2, axis=1) for end in ends), air=0.12)
-            made["position"] = jnp.linspace(low, high, 161)
+            made["position"] = placed(np.linspace(low, high, 161))
         elif d == 2:
             (left, right), (bottom, top) = window(*ends, air=0.25)
             # cells, by their middles
             column, row = middles(left, right, _CELLS), middles(bottom, top, _CELLS)
-            made |= {"column": jnp.asarray(column), "row": jnp.asarray(row)}
+            made |= {"column": placed(column), "row": placed(row)}
         else:
             made["look"] = jnp.asarray(principal_plane(x[:4000]).axes, jnp.result_type(float))
         return made
@@ -329,23 +330,21 @@ def _samplers(
     """Particles moved by the SDE and by the ODE, what is seen of them, and clouds to compare."""
     solver = RungeKutta(SOLVERS[p.solver])
     both = Parted((Diffusion(p.scheme), solver), (p.particles + _STRANDS,))  # the strands are of the SDE
-    keys = jax.random.split(key, 3)
-    starts = interpolant_samples.starts(path, noise, keys[0], keys[1], p.steps, p.particles, _STRANDS)
-    run = paths.carry(loop, used, starts.x, starts.times, solver=both, epsilon=starts.level, key=keys[2])
-    moved, clouds = _moved(inputs, path, run.x, run.t, key, p.particles)
-    return run, moved | {"nfe": run.steps * solver.evaluations}, clouds
+    starts = interpolant_samples.starts(path, noise, key, p.steps, p.particles, _STRANDS)
+    run = paths.carry(loop, used, starts.x, starts.times, solver=both, epsilon=starts.level, key=starts.key)
+    return run, *_moved(inputs, path, run._replace(state=None), key, p.particles, solver.evaluations)
 
 
 @jit
-def _moved(inputs: Any, path: Interpolant, x: Any, times: Any, key: Any, n: int) -> tuple[dict[str, Any], Any]:
+def _moved(inputs: Any, path: Interpolant, run: paths.Carried, key: Any, n: int, asked: int) -> tuple[dict[str, Any], Any]:
     """The ways of the particles, and clouds (3, 2, n, d): ends of the SDE, of the ODE and data, beside fresh data."""
-    frames = paths.between(times, x, jnp.linspace(0.0, 1.0, _FRAMES))
+    x, frames = run.x, paths.between(run.t, run.x, jnp.linspace(0.0, 1.0, _FRAMES))
     sde, strands, ode = frames[:, :n], frames[:, n:-n], frames[:, -n:]
     whole, ends = jnp.stack([ode, sde], axis=1), jnp.stack([x[-1, -n:], x[-1, :n]])
     keys = jax.random.split(jax.random.fold_in(key, 1))
     target, fresh = path.target.sample(keys[0], n), path.target.sample(keys[1], n)[:_MATCHED]
     output = {name: _on_axes(inputs, seen) for name, seen in (("paths", whole), ("bundle", strands), ("target", target))}
-    output |= {"samples": ends, "variance_sampled": whole.var(axis=2).mean(axis=2)}
+    output |= {"nfe": run.steps * asked, "samples": ends, "variance_sampled": whole.var(axis=2).mean(axis=2)}
     if path.joint is not None:  # of the same particles
         before = path.draw(jax.random.split(key, 3)[0], n)[1]
         gap = jnp.sqrt(((ends[0] - before) ** 2).sum(axis=1).mean())
@@ -354,6 +353,10 @@ def _moved(inputs: Any, path: Interpolant, x: Any, times: Any, key: Any, n: int)
     return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {}), clouds
 
 
+_modes = jit(interpolants.count_modes)
+
+
+@jit
 def _described(path: Interpolant, latent: str, size: Any, key: Any) -> dict[str, Any]:
     """The path itself: its coefficients and variance, and whether its field solves its equations."""
     frames = jnp.linspace(0.0, 1.0, _FRAMES)
@@ -372,13 +375,13 @@ def _density(inputs: Any, path: Interpolant, p: Any, key: Any, loop: Loop) -> tu
     """The density of the path over time where it can be seen, and the path without latent noise; and why that ended."""
     if path.dimension > 2:
         return {}, Reason.CONVERGED
-    frames, places = jnp.linspace(0.0, 1.0, _FRAMES), _places(inputs)
+    frames, places = placed(np.linspace(0.0, 1.0, _FRAMES)), _places(inputs)
     logrho, reason = map_rows(loop, interpolants.LogDensity(path, places), frames)
     if isinstance(reason, int) and reason == Reason.STOPPED:
         return {}, reason  # half of it is no picture
     if path.dimension == 2:
         return {"density": jnp.exp(logrho).reshape(_FRAMES, inputs["row"].size, inputs["column"].size)}, reason
-    output = {"logrho": logrho, "modes": interpolants.count_modes(logrho)}
+    output = {"logrho": logrho, "modes": _modes(logrho)}
     if path.smooth and p.schedule in MIXING and p.latent != "none":
         plain = interpolants.interpolant(p.schedule, "none", 1.0, path.source, path.target, path.joint)
         seen = interpolant_samples.flow(plain, places, key, _FRAMES, _STRANDS)

@@ -11,6 +11,7 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data, Needs
 from lab.numerics import Loop, Reason, first_failure, map_rows
+from lab.numerics.host import placed
 from lab.paths import comparison, laws, metrics
 from lab.paths.comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Result, Switch, Whole
@@ -166,10 +167,10 @@ class WeightedCFM(Trained):
             plane = np.linalg.svd(x[:4000] - x[:4000].mean(axis=0), full_matrices=False)[2][:2].T
             plane = plane * np.sign(plane[np.abs(plane).argmax(axis=0), [0, 1][: plane.shape[1]]])
         return {
-            "points": jnp.asarray(x),
+            "points": placed(x),
             "source": laws.source_of(arrays),
             "target": laws.target_of(arrays),
-            "plane": jnp.asarray(plane),
+            "plane": placed(plane),
             "scale": float(np.sqrt(x.var(axis=0).mean())) or 1.0,
         }
 
@@ -185,24 +186,23 @@ class WeightedCFM(Trained):
     def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """Draw, find the potentials of entropic transport, carry the particles of all methods along, look at everything."""
         key, points, source = jax.random.key(p.seed), inputs["points"], inputs["source"]
-        epsilon, bandwidth = (jnp.asarray(value, points.dtype) for value in (p.epsilon, p.bandwidth))
+        epsilon, width = (jnp.asarray(value, points.dtype) for value in (p.epsilon, p.bandwidth * inputs["scale"]))
         methods = comparison.followed(points, p.compare)
         drawn = comparison.draw(
             key, source, inputs["target"], points, epsilon, p.cost, p.particles, p.pairs,
             tilted=p.start == "tilted source", centred=p.centred,
         )
-        entropic, reasons, frames = None, [], jnp.asarray(FRAMES)
+        entropic, reasons, frames = None, [], placed(FRAMES)
         if p.compare and points.shape[0] <= comparison.MOST:
             entropic = comparison.potentials(loop, drawn, epsilon, p.cost)
             reasons.append(entropic.reason)
-        batch, width = jnp.asarray(p.batch), bandwidth * jnp.asarray(inputs["scale"])
-        fields = comparison.fields(methods, source, drawn, epsilon, p.cost, batch, width, entropic)
+        fields = comparison.fields(methods, source, drawn, epsilon, p.cost, jnp.asarray(p.batch), width, entropic)
         start, grid = comparison.starts(methods, drawn), comparison.grid(p.steps)
         path = paths.carry(loop, fields.each, start, grid, solver="heun", euler_last=True)
         clouds = comparison.clouds(key, drawn, path.end, epsilon, p.cost)
         w2sq, compared = map_rows(loop, metrics.cloud_distance, clouds)
         d = points.shape[1]
-        widths = jnp.asarray(KAPPAS * (d if p.cost == "half-squared" else d**0.5))
+        widths = placed(KAPPAS * (d if p.cost == "half-squared" else d**0.5))
         tilts, tilted = map_rows(loop, comparison.TiltAt(drawn.sample, drawn.points, p.cost), widths)
         output = comparison.describe(
             methods, drawn, epsilon, p.cost, entropic, fields.coupled, path.t, path.x, w2sq, inputs["plane"], frames
