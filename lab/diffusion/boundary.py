@@ -28,7 +28,7 @@ from lab.diffusion import samplers
 from lab.diffusion.samplers import Sampler
 from lab.diffusion.schedules import Noise
 from lab.inputs import shown
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
@@ -100,7 +100,7 @@ def candidates(key: PRNGKeyArray, k: int, d: int, dtype: Any = float) -> Float[A
         >>> bool((two == three[:2]).all())
         True
     """
-    return jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (d,), dtype))(jnp.arange(k))
+    return jax.vmap(lambda number: random.normal(jax.random.fold_in(key, number), (d,), dtype))(jnp.arange(k))
 
 
 # ---- metrics ---------------------------------------------------------------------------------------------------------
@@ -397,7 +397,7 @@ def _mean_score(task: Any, x: Array) -> Array:
 
 def _try(task: _Around, state: _Near) -> _Near:
     width = task.widths[state.round]
-    z = jax.random.normal(jax.random.fold_in(task.key, state.round), (len(task.tries), state.x.size), state.x.dtype)
+    z = random.normal(jax.random.fold_in(task.key, state.round), (len(task.tries), state.x.size), state.x.dtype)
     tried = jnp.concatenate([state.x[None], jnp.sqrt(1 - width**2) * state.x[None] + width * z])
     costs = jax.lax.map(lambda x: _mean_score(task, x), tried)
     costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf)

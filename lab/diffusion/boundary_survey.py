@@ -17,6 +17,7 @@ from lab.diffusion import boundary, grids, sharing
 from lab.diffusion import boundary_theory as theory
 from lab.diffusion.boundary import Walk
 from lab.diffusion.conditional import Conditional, Given, conditional
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture
 from lab.numerics.values import Values
@@ -56,7 +57,7 @@ def bed(law: Mixture, z: Float[Array, "n d"], damage: Damage, p: Values, k: int)
     key, mask, drawn = jax.random.split(_key(p), 3)
     operator = damage(mask)
     made = conditional(law, operator, noise)
-    y = z @ operator.T + noise * jax.random.normal(drawn, (len(z), len(operator)))
+    y = z @ operator.T + noise * random.normal(drawn, (len(z), len(operator)))
     given = made.given(y)
     starts = boundary.candidates(key, k, z.shape[1])
     starts = jnp.concatenate([starts, jnp.zeros_like(starts[:1])])
@@ -211,7 +212,7 @@ def _of_ways(seen: Seen, ready: _Ready, squares: int, chosen: int, shape: tuple,
         return each(ends, (z, given)).swapaxes(1, 2)
 
     drawn = jax.vmap(seen.fresh.drawn)(
-        jax.random.normal(keys[0], z.shape, z.dtype), given, jax.random.split(keys[1], len(z))
+        random.normal(keys[0], z.shape, z.dtype), given, jax.random.split(keys[1], len(z))
     )
     mean_end = made.mean[r:] if walk.decode is None else jax.vmap(walk.decode)(made.mean[r:])
     many = min(RANDOM, k)
@@ -322,7 +323,7 @@ def _elsewhere(starts: Array, walk: Walk, law: Mixture, p: Values, metric: Any, 
 
     def one(operator: Array) -> Array:
         law = conditional(prior, operator, noise)
-        given = law.given(z @ operator.T + noise * jax.random.normal(drawn, z.shape, z.dtype))
+        given = law.given(z @ operator.T + noise * random.normal(drawn, z.shape, z.dtype))
         here = Walk(law, walk.noise, walk.times, walk.sampler, walk.decode)
         scores = jax.vmap(lambda x: jax.vmap(lambda z, row: metric(here(x, row), (z, row)))(z, given).mean())(starts)
         return jnp.stack([scores[:-2].mean(), scores[-2], scores[-1]])

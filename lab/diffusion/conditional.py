@@ -22,6 +22,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
 from lab.paths.schedules import known
@@ -110,8 +111,8 @@ class Conditional(eqx.Module):
     def sample(self, key: PRNGKeyArray, given: Given) -> Float[Array, "n d"]:
         """A draw from the posterior of each y."""
         first, second = jax.random.split(key)
-        chosen = jax.random.categorical(first, given.log_weights, axis=1)
-        z = jax.random.normal(second, (len(chosen), self.values.shape[1]), self.values.dtype)
+        chosen = random.categorical(first, given.log_weights, axis=1)
+        z = random.normal(second, (len(chosen), self.values.shape[1]), self.values.dtype)
         centre = jnp.take_along_axis(given.centres, chosen[:, None, None], axis=1)[:, 0]
         return jnp.einsum("nde,ne->nd", self.bases[chosen], centre + jnp.sqrt(self.values)[chosen] * z)
 

@@ -29,6 +29,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from lab.diffusion.predictions import Prediction
 from lab.diffusion.samplers import Langevin, Sampler, Step, knots
 from lab.diffusion.schedules import Noise
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.numerics.neighbours import nearest
 from lab.ot import singular
@@ -52,7 +53,7 @@ def targets(
     """
     _check(times, k)
     level = noise(times[times.shape[0] - 1 - k])
-    return level.a * x + level.s * jax.random.normal(key, x.shape, x.dtype)
+    return level.a * x + level.s * random.normal(key, x.shape, x.dtype)
 
 
 def _check(times: Array, k: Any) -> None:

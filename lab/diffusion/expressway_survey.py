@@ -25,6 +25,7 @@ from lab.diffusion.expressway import Driven, Expressed, drive, expressway, memor
 from lab.diffusion.predictions import Exact
 from lab.diffusion.samplers import Euler, Langevin
 from lab.diffusion.schedules import Karras
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.ot import semidiscrete, singular
 from lab.paths.laws import Empirical
@@ -85,7 +86,7 @@ def begin(law: Law, stored: Array, draw: Any, key: Any, k: Any, levels: int, end
     times = grids.padded(noise, levels, levels)
     y = targets(noise, times, k, stored, keys[0])
     z = draw(keys[1], _SPARE * n)
-    x = jax.random.normal(keys[2], (n, stored.shape[1]))
+    x = random.normal(keys[2], (n, stored.shape[1]))
     fresh, goals = (law.fresh.sample(each, n) for each in keys[3:5])
     again = jax.random.choice(keys[8], stored, (n,))
     return Begun(noise, times, y, z, x, again, fresh, goals, tuple(keys[5:8]))

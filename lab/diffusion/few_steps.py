@@ -44,7 +44,7 @@ from lab.diffusion.parametrisations import preconditioning
 from lab.diffusion.schedules import Noise
 from lab.diffusion.schedules import noise as named
 from lab.inputs import shown
-from lab.numerics import Loop
+from lab.numerics import Loop, random
 from lab.numerics.jit import jit
 from lab.numerics.lessons import Learned, Learning, Problem, learn
 from lab.paths import metrics
@@ -122,9 +122,9 @@ class _Levels(eqx.Module):
         keys = jax.random.split(key, 4)
         dtype, n = self.sigma.dtype, BATCH
         data = self.law.sample(keys[0], n).astype(dtype)
-        noise = jax.random.normal(keys[1], data.shape, dtype)
+        noise = random.normal(keys[1], data.shape, dtype)
         psi, known = (eqx.tree_at(lambda each: each.network, self.start, one) for one in _both(model))
-        at = jax.random.randint(keys[2], (n,), 1, LEVELS)
+        at = random.randint(keys[2], (n,), 1, LEVELS)
         sigma, next_ = self.sigma[at][:, None], self.sigma[at - 1][:, None]
         y = data + sigma * noise
         lower = data + next_ * noise if self.teacher is None else self._taught(y, sigma, next_)
@@ -132,7 +132,7 @@ class _Levels(eqx.Module):
         if self.start.learns == "consistency":
             apart = psi(y, sigma[:, 0], least) - known(lower, next_[:, 0], least)
             return (apart**2 / (sigma - next_)).sum(axis=1).mean()
-        rho = self.sigma[jax.random.randint(keys[3], (n,), 0, at)]
+        rho = self.sigma[random.randint(keys[3], (n,), 0, at)]
         image, other = psi(y, sigma[:, 0], rho), known(lower, next_[:, 0], rho)
         apart = known(image, rho, least) - known(other, rho, least)
         goal = data if self.teacher is None else self._asked(y, sigma)
@@ -163,17 +163,17 @@ class _Straight(eqx.Module):
         keys = jax.random.split(key, 5)
         dtype, n = self.ends.dtype, BATCH
         data = self.law.sample(keys[0], n).astype(dtype)
-        noise = jax.random.normal(keys[1], data.shape, dtype)
+        noise = random.normal(keys[1], data.shape, dtype)
         learner, known = (eqx.tree_at(lambda each: each.network, self.start, one) for one in _both(model))
         low, high = self.ends
         apart = (jnp.arange(n) < _APART * n)[:, None]
         u = noise - data
         if self.start.learns == "shortcut":
             # two steps of d from tau, on the grid that steps of 2d make
-            part = jnp.exp2(-jax.random.randint(keys[2], (n, 1), 0, _HALVINGS).astype(dtype))
-            place = jnp.ceil(jax.random.uniform(keys[3], (n, 1), dtype) / part) * part
+            part = jnp.exp2(-random.randint(keys[2], (n, 1), 0, _HALVINGS).astype(dtype))
+            place = jnp.ceil(random.uniform(keys[3], (n, 1), dtype) / part) * part
             now = jnp.where(
-                apart, low + (high - low) * place, low + (high - low) * jax.random.uniform(keys[4], (n, 1), dtype)
+                apart, low + (high - low) * place, low + (high - low) * random.uniform(keys[4], (n, 1), dtype)
             )
             half = jnp.where(apart, (high - low) * part / 2, 0)
             z = (1 - now) * data + now * noise
@@ -181,7 +181,7 @@ class _Straight(eqx.Module):
             second = known.velocity(z - half * first, now - half, now - 2 * half)
             wanted = jnp.where(apart, (first + second) / 2, u)
             return ((learner.velocity(z, now, now - 2 * half) - wanted) ** 2).sum(axis=1).mean()
-        times = low + (high - low) * jax.random.uniform(keys[2], (2, n, 1), dtype)
+        times = low + (high - low) * random.uniform(keys[2], (2, n, 1), dtype)
         now = times.max(axis=0)
         now, later = jnp.where(apart, now, times[0]), jnp.where(apart, times.min(axis=0), times[0])
         z = (1 - now) * data + now * noise
@@ -291,7 +291,7 @@ def sampled(
         now, later, key, last = at
         part = jnp.where(last, 0.0, jnp.asarray(gamma, x.dtype))
         image = psi(y, now, jnp.maximum(jnp.sqrt(1 - part**2) * later, psi.least))
-        return image + part * later * jax.random.normal(key, y.shape, y.dtype), None
+        return image + part * later * random.normal(key, y.shape, y.dtype), None
 
     calls = times.size - 1
     keys = jax.random.split(key, calls)

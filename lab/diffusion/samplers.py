@@ -40,7 +40,7 @@ from lab.choices import chosen
 from lab.diffusion.predictions import Prediction
 from lab.diffusion.schedules import Level, Noise
 from lab.inputs import shown
-from lab.numerics import Loop, Method, NotConverged, Reason, pure
+from lab.numerics import Loop, Method, NotConverged, Reason, pure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
@@ -171,7 +171,7 @@ class EDMHeun(_Double):
             more = jnp.where(active, jnp.minimum(self.churn / step.steps, 2**0.5 - 1), 0.0)
             high = sigma * (1 + more)
             added = self.inflation * sigma * jnp.sqrt(more * (2 + more))
-            z = z + added * jax.random.normal(step.key, x.shape, x.dtype)
+            z = z + added * random.normal(step.key, x.shape, x.dtype)
         data = predict(z, one, high)
         first = (z - data) / high
         moved = z + (goal - high) * first
@@ -198,7 +198,7 @@ class DDIM(_Plain):
             return Moved(later.a * data + later.s * noise, data, None)
         between = now.s**2 - (now.a / later.a * later.s) ** 2
         variance = self.eta**2 * later.s**2 * between / now.s**2
-        fresh = jnp.sqrt(variance) * jax.random.normal(step.key, x.shape, x.dtype)
+        fresh = jnp.sqrt(variance) * random.normal(step.key, x.shape, x.dtype)
         kept = jnp.sqrt(jnp.maximum(later.s**2 - variance, 0.0))
         return Moved(later.a * data + kept * noise + fresh, data, None)
 
@@ -264,7 +264,7 @@ class SDE(_Plain):
         data, noise = _asked(predict, now.level, x)
         g2, h = now.level.diffusion, later.t - now.t
         drift = now.level.drift * x + (1 + self.eta**2) / 2 * g2 * noise / now.level.s
-        fresh = self.eta * jnp.sqrt(g2 * -h) * jax.random.normal(step.key, x.shape, x.dtype)
+        fresh = self.eta * jnp.sqrt(g2 * -h) * random.normal(step.key, x.shape, x.dtype)
         return Moved(x + h * drift + fresh, data, None)
 
 
@@ -292,7 +292,7 @@ class Corrected(eqx.Module):
         moved = SDE()(predict, step._replace(key=first), x, None)
         x = moved.x
         for key in keys:
-            z = jax.random.normal(key, x.shape, x.dtype)
+            z = random.normal(key, x.shape, x.dtype)
             score = -_asked(predict, level, x)[1] / level.s
             size = 2 * (self.ratio * _norm(z) / jnp.maximum(_norm(score), _SMALLEST)) ** 2
             x = x + size * score + jnp.sqrt(2 * size) * z
@@ -328,7 +328,7 @@ class Langevin(eqx.Module):
 
         def one(x: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
             data, noise = _asked(predict, later, x)
-            fresh = jnp.sqrt(2 * size) * jax.random.normal(key, x.shape, x.dtype)
+            fresh = jnp.sqrt(2 * size) * random.normal(key, x.shape, x.dtype)
             return (x - size * noise / later.s + fresh).astype(x.dtype), data
 
         x, data = jax.lax.scan(one, x, jax.random.split(step.key, self.repeats))
@@ -567,7 +567,7 @@ def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"
         ((500, 2), True)
     """
     scale = noise(noise.last).s
-    return scale * jax.random.normal(key, (n, d), scale.dtype)
+    return scale * random.normal(key, (n, d), scale.dtype)
 
 
 def _check(predict: Any, noise: Any, sampler: Any, x: Array) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.jit import jit
 
 
@@ -53,7 +54,7 @@ def groups(
     """The rank correlation of the mean scores of two groups of so many images that have none in common, the mean over random
     ones; NaN where there are not so many."""
     r = len(scores)
-    mixed = jnp.argsort(jax.random.uniform(key, (draws, r)), axis=1)
+    mixed = jnp.argsort(random.uniform(key, (draws, r)), axis=1)
     total = jnp.cumsum(scores[mixed], axis=1)
     total = jnp.concatenate([jnp.zeros_like(total[:, :1]), total], axis=1)  # of the first 0, 1, ..., R
     there = [min(n, r // 2) for n in sizes]
@@ -89,7 +90,7 @@ def gap(scores: Float[Array, "R K"], key: PRNGKeyArray, draws: int = 400) -> Gap
     mean = scores.mean(axis=0)
     order = jnp.argsort(jnp.where(jnp.isfinite(mean), mean, jnp.inf), stable=True)
     apart = scores[:, order[1]] - scores[:, order[0]]
-    drawn = apart[jax.random.randint(key, (draws, r), 0, r)].mean(axis=1)
+    drawn = apart[random.randint(key, (draws, r), 0, r)].mean(axis=1)
     low, high = jnp.quantile(drawn, jnp.asarray([0.05, 0.95], drawn.dtype))
     return Gap(apart.mean(), low, high, order[0], order[1])
 

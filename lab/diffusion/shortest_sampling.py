@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from lab.choices import chosen
 from lab.diffusion.shortest import Corruption, divergence
 from lab.diffusion.spectra import Basis, checked, coefficients, composed, even
+from lab.numerics import random
 from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, Method, Reason, pure
 from lab.numerics.jit import jit
@@ -91,7 +92,7 @@ def corrupt(
     for each in (signal, noise) if isinstance(basis, str) and basis == "fft" else ():
         even(each.reshape(x.shape[1:]))
     u = coefficients(x, basis)
-    fresh = jax.random.normal(key, u.shape, u.dtype)  # white in one orthonormal basis is white in all
+    fresh = random.normal(key, u.shape, u.dtype)  # white in one orthonormal basis is white in all
     both = jnp.sqrt(signal.reshape(1, -1)) * u + jnp.sqrt(noise.reshape(1, -1)) * fresh
     return composed(both.astype(u.dtype), (x.shape[1], x.shape[2]), basis)
 
@@ -208,7 +209,7 @@ def _step(task: _Task, state: _State) -> _State:
     rows = (jnp.broadcast_to(each, state.u.shape[1:]) for each in (step.signal, step.noise))
     guess = task.predict(state.u, *rows)
     wide = jax.tree.map(lambda row: row[None, :], step)
-    fresh = jax.random.normal(jax.random.fold_in(task.key, at), state.u.shape, state.u.dtype)
+    fresh = random.normal(jax.random.fold_in(task.key, at), state.u.shape, state.u.dtype)
     u = moved(wide, state.u, guess, variance) + jnp.sqrt(added(wide, variance)) * fresh
     u = u.astype(state.u.dtype)
     return _State(u, state.path.at[at].set(u[: state.path.shape[1]]), at)
@@ -265,4 +266,4 @@ def _ended(state: _State, steps: int) -> tuple[Array, Array, Array]:
 @jit
 def _begun(key: PRNGKeyArray, corruption: Corruption, n: int, k: int) -> tuple[Array, PRNGKeyArray, Step]:
     first, second = jax.random.split(key)
-    return jax.random.normal(first, (n, k), corruption.signal.dtype), second, steps_of(corruption)
+    return random.normal(first, (n, k), corruption.signal.dtype), second, steps_of(corruption)

@@ -12,6 +12,7 @@ from jaxtyping import Float, Real
 from lab.diffusion import shortest, spectra
 from lab.diffusion import shortest_sampling as back
 from lab.diffusion.shortest import Corruption
+from lab.numerics import random
 from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, first_failure
 from lab.numerics.jit import jit
@@ -345,7 +346,7 @@ def curves(bed: Bed, away: Deviation, count: int) -> dict[str, Array]:
 def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> dict[str, Array]:
     """The image that is shown and the noise, which all have in common: (2, schedule, frame, c, h, w), and sums at moments."""
     u = bed.shown
-    fresh = jax.random.normal(key, u.shape)
+    fresh = random.normal(key, u.shape)
     every = at_times(bed, away, jnp.asarray(np.r_[FRAMES, MOMENTS]))
     kept = [every[SCHEDULES.index(name)] for name in FILMED]
     parts = jnp.stack(
@@ -387,7 +388,7 @@ def pairs(covariance: Float[Array, "2 2"], points: Float[Array, "n 2"], key: Any
     gone = jnp.sqrt((jnp.diff(jnp.log(spectrum), axis=1) ** 2).sum(axis=2) / 2)
     gone = jnp.concatenate([jnp.zeros((2, 1)), jnp.cumsum(gone, axis=1)], axis=1)
     at = np.round(FRAMES * _PIECES).astype(int)
-    u, fresh = points @ vectors, jax.random.normal(key, points.shape)
+    u, fresh = points @ vectors, random.normal(key, points.shape)
     moved = [
         jnp.sqrt(each.signal[at])[:, None] * u[None] + jnp.sqrt(each.noise[at])[:, None] * fresh[None] for each in both
     ]

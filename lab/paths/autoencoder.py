@@ -19,7 +19,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import Chunked, Loop, Method, Reason, pure
+from lab.numerics import Chunked, Loop, Method, Reason, pure, random
 from lab.numerics.learning import ADAM, descend
 from lab.paths.training import padded
 
@@ -40,8 +40,8 @@ class Layer(eqx.Module):
     def __init__(self, key: PRNGKeyArray, inputs: int, outputs: int, dtype: Any = float):
         bound = 1 / np.sqrt(inputs)
         first, second = jax.random.split(key)
-        self.weight = jax.random.uniform(first, (outputs, inputs), dtype, -bound, bound)
-        self.bias = jax.random.uniform(second, (outputs,), dtype, -bound, bound)
+        self.weight = random.uniform(first, (outputs, inputs), dtype, -bound, bound)
+        self.bias = random.uniform(second, (outputs,), dtype, -bound, bound)
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
         return self.weight @ x + self.bias
@@ -128,9 +128,9 @@ def _init(lesson: Lesson) -> State:
 
 def _step(lesson: Lesson, state: State) -> State:
     first, second = jax.random.split(jax.random.fold_in(lesson.key, state.step))
-    x = lesson.x[jax.random.randint(first, (lesson.batch,), 0, lesson.x.shape[0])]
+    x = lesson.x[random.randint(first, (lesson.batch,), 0, lesson.x.shape[0])]
     latent = lesson.model.decoder.hidden.weight.shape[1]
-    noise = jax.random.normal(second, (lesson.batch, latent), x.dtype)
+    noise = random.normal(second, (lesson.batch, latent), x.dtype)
     value, slope = jax.value_and_grad(negative_elbo)(state.model, x, noise, lesson.weight)
     model, moments = descend(ADAM, state.model, slope, state.moments, lesson.rate)
     return State(model, moments, state.step + 1, value)

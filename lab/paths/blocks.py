@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lab.numerics import random
+
 BYTES = {"cpu": 16 << 20, "gpu": 256 << 20}  # of a block of logits
 _EXACT = jax.lax.Precision.HIGHEST  # a GPU would multiply with 10 bits
 _ROWS = 16  # of a block, at least
@@ -83,7 +85,7 @@ def cross_covariance(weights: Array, x: Array, y: Array) -> Array:
 def draw(key: Array, weights: Array, n: int) -> Array:
     """n indices, by the inverse of the distribution function: memory O(n) beside the weights."""
     total = jnp.cumsum(weights)
-    u = jax.random.uniform(key, (n,), weights.dtype) * total[-1]
+    u = random.uniform(key, (n,), weights.dtype) * total[-1]
     return jnp.minimum(jnp.searchsorted(total, u, side="right"), weights.shape[0] - 1)
 
 

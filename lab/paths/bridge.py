@@ -23,7 +23,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, pure, random
 from lab.paths.fields import exact
 from lab.paths.laws import Mixture
 from lab.paths.schedules import ExpPolynomial, Linear, interpolate
@@ -180,7 +180,7 @@ def fit(
     else:
         keys = jax.random.split(key, 3)  # type: ignore[arg-type]
         x0, x1 = source.sample(keys[0], draws), target.sample(keys[1], draws)
-        z = jax.random.normal(keys[2], x1.shape, dtype)
+        z = random.normal(keys[2], x1.shape, dtype)
         x0, x1, z = jnp.concatenate([x0, x0]), jnp.concatenate([x1, x1]), jnp.concatenate([z, -z])
     epsilon = jnp.asarray(epsilon, dtype)
     # that of Gaussians of the same spread

@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop
+from lab.numerics import Loop, random
 from lab.numerics.jit import jit
 from lab.paths import couplings, metrics, training, weighted
 from lab.paths.couplings import Cost, cost_matrix
@@ -116,7 +116,7 @@ def draw(
     even = 8 * n if tilted else n
     x0 = spread(source, keys[0], even + draws)
     fresh = stratified(target, keys[1], near, SAMPLES) - shift[None, None]
-    rows = jax.random.randint(keys[2], (pairs,), 0, m)
+    rows = random.randint(keys[2], (pairs,), 0, m)
     start = x0[:n]
     if tilted:
         # sorted, as every eighth of the even sequence would be taken for all of it

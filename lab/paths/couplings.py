@@ -33,6 +33,7 @@ from scipy.spatial.distance import cdist
 
 from lab import ot
 from lab.choices import chosen
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact
 from lab.paths.sampling import Solver, graded, ode
@@ -141,7 +142,7 @@ class Entropic(eqx.Module):
         found = ot.solve(
             ot.Problem(costs, mass, mass), ot.Entropic(epsilon), method="sinkhorn", tolerance=self.tolerance
         )
-        rows = jax.random.categorical(key, (found.alpha[:, None] - costs) / epsilon, axis=0)
+        rows = random.categorical(key, (found.alpha[:, None] - costs) / epsilon, axis=0)
         return Pairs(x0[rows], x1, _even(x0, live))
 
 
@@ -186,7 +187,7 @@ class Resampled(eqx.Module):
         logits = -cost_matrix(x0, x1, self.cost) / self.epsilon
         if live is not None:
             logits = jnp.where(live[:, None] & live[None, :], logits, -jnp.inf)
-        drawn = jax.random.categorical(key, logits.ravel(), shape=(n,))
+        drawn = random.categorical(key, logits.ravel(), shape=(n,))
         return Pairs(x0[drawn // n], x1[drawn % n], _even(x0, live))
 
 
@@ -255,7 +256,7 @@ def _nearest(key: Array, x0: Array, x1: Array, k: Array) -> Array:
 
     def better(j, best):
         noise, lowest = best
-        fresh = jax.random.normal(jax.random.fold_in(key, j), x0.shape, x0.dtype)
+        fresh = random.normal(jax.random.fold_in(key, j), x0.shape, x0.dtype)
         found = score(fresh)
         wins = found < lowest
         return jnp.where(wins[:, None], fresh, noise), jnp.where(wins, found, lowest)
@@ -368,8 +369,8 @@ def _even(x: Array, live: Array | None) -> Array:
 
 def _draw_rows(key: Array, n: int, live: Array | None) -> Array:
     if live is None:
-        return jax.random.randint(key, (n,), 0, n)
-    return jax.random.categorical(key, jnp.where(live, 0.0, -jnp.inf), shape=(n,))
+        return random.randint(key, (n,), 0, n)
+    return random.categorical(key, jnp.where(live, 0.0, -jnp.inf), shape=(n,))
 
 
 def _check(x0: Array, x1: Array) -> None:

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, first_failure, pure
+from lab.numerics import Loop, first_failure, pure, random
 from lab.numerics.jit import jit
 from lab.paths import metrics, network, training
 from lab.paths.couplings import Cost
@@ -57,7 +57,7 @@ def learn(
     model = network.small(weights, d, x.dtype)
     ends = np.unique(np.linspace(0, steps, checks + 1).round().astype(int))[1:]
     ends = np.concatenate([np.repeat(ends[:1], checks - len(ends)), ends])  # of fewer steps than checks
-    z = jax.random.normal(start, (_SAMPLED, d), x.dtype)
+    z = random.normal(start, (_SAMPLED, d), x.dtype)
     losses, distances, reasons = [], [], []
     for number in range(len(RULES)):
         rule, state, done, loss, apart = Rule(jnp.int32(number), k, cost), None, 0, [], []

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Method, Reason
+from lab.numerics import Method, Reason, random
 from lab.paths import couplings, metrics
 from lab.paths.chi_squared import kolmogorov
 from lab.paths.couplings import Cost
@@ -62,11 +62,9 @@ class Batches(eqx.Module):
         """Noises, and the numbers of the data: all different ones where there are enough."""
         noise, which = jax.random.split(jax.random.fold_in(self.key, number))
         n, d = self.x.shape
-        if self.batch <= n:
-            index = jax.random.permutation(which, n)[: self.batch]
-        else:
-            index = jax.random.randint(which, (self.batch,), 0, n)
-        return jax.random.normal(noise, (self.batch, d), self.x.dtype), index
+        few = self.batch <= n
+        index = jax.random.permutation(which, n)[: self.batch] if few else random.randint(which, (self.batch,), 0, n)
+        return random.normal(noise, (self.batch, d), self.x.dtype), index
 
 
 class Assigned(NamedTuple):

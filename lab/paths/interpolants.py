@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Real
 
 from lab.choices import chosen
-from lab.numerics import Loop, pure
+from lab.numerics import Loop, pure, random
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import standard
 from lab.paths import schedules
@@ -113,7 +113,7 @@ class Interpolant(eqx.Module):
     def points(self, t: ArrayLike, ends: tuple[Array, Array], key: PRNGKeyArray) -> Float[Array, "n d"]:
         """Of the path at a time, between these ends."""
         x0, x1 = ends
-        return interpolate(self.schedule, t, x0, x1, jax.random.normal(key, x1.shape, x1.dtype))
+        return interpolate(self.schedule, t, x0, x1, random.normal(key, x1.shape, x1.dtype))
 
     def moments(self, t: ArrayLike) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
         """Mean and covariance at a time."""

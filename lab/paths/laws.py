@@ -17,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import (
@@ -178,9 +179,9 @@ class Boxes(eqx.Module):
     @jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         first, second = jax.random.split(key)
-        chosen = jax.random.categorical(first, jnp.log(self.weights), shape=(n,))
+        chosen = random.categorical(first, jnp.log(self.weights), shape=(n,))
         low, high = self.low[chosen], self.high[chosen]
-        return low + (high - low) * jax.random.uniform(second, low.shape, low.dtype)
+        return low + (high - low) * random.uniform(second, low.shape, low.dtype)
 
     @jit
     def log_prob(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
@@ -309,8 +310,8 @@ class Joint(eqx.Module):
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         first, second = jax.random.split(key)
         d = self.dimension
-        chosen = jax.random.categorical(first, jnp.log(self.weights), shape=(n,))
-        noise = jax.random.normal(second, (n, 2 * d), self.source.dtype)
+        chosen = random.categorical(first, jnp.log(self.weights), shape=(n,))
+        noise = random.normal(second, (n, 2 * d), self.source.dtype)
         c0, c1 = (widened(c, 3, d) for c in (self.source_covariances, self.target_covariances))
         cross = jnp.zeros_like(c0) if self.cross is None else self.cross
         whole = jnp.concatenate([jnp.concatenate([c0, cross], 2), jnp.concatenate([cross.swapaxes(1, 2), c1], 2)], 1)

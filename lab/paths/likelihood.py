@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab import precision
 from lab.choices import chosen
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact
 from lab.paths.metrics import Estimate
@@ -213,7 +214,7 @@ def _rolled(field: Any, y: Array, key: Array, level: Array, times: Array) -> tup
         y, change = carry
         now, later, before, after, k = span
         h = later - now  # negative
-        noise = jnp.sqrt(-2 * before * h) * jax.random.normal(jax.random.fold_in(key, k), y.shape, y.dtype)
+        noise = jnp.sqrt(-2 * before * h) * random.normal(jax.random.fold_in(key, k), y.shape, y.dtype)
         first, growth = slope(now, y, before)
         second, later_growth = slope(later, y + h * first + noise, after)
         return (y + h * (first + second) / 2 + noise, change + h * (growth + later_growth) / 2), None
@@ -242,7 +243,7 @@ def _directions(x: Array, key: Array | None, probes: int) -> Array:
         return jnp.eye(x.shape[1], dtype=x.dtype)[:, None, :]
     if probes < 2:
         raise ValueError(f"probes = {probes}, but a standard error needs at least 2")
-    return jax.random.rademacher(key, (probes, *x.shape), x.dtype)
+    return random.rademacher(key, (probes, *x.shape), x.dtype)
 
 
 def _traces(function: Callable, x: Array, directions: Array) -> Array:

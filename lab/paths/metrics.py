@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.neighbours import nearest
 from lab.ot.exact import linear_program
 from lab.ot.problem import from_points
@@ -125,7 +126,7 @@ def sliced_wasserstein(
         4.0
     """
     _alike(x, y)
-    directions = jax.random.normal(key, (projections, x.shape[1]), x.dtype)
+    directions = random.normal(key, (projections, x.shape[1]), x.dtype)
     directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
     i, j, share = _quantiles(x.shape[0], y.shape[0])
     along_x, along_y = jnp.sort(directions @ x.T, axis=1), jnp.sort(directions @ y.T, axis=1)

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.paths.interpolants import Interpolant
 from lab.paths.metrics import Estimate
 from lab.paths.misfits import FieldInUse
@@ -123,7 +124,7 @@ def divergence_by_rollouts(
 
     def step(carry, span):
         y, u = carry
-        noise = jax.random.normal(jax.random.fold_in(third, span[-1]), y.shape, y.dtype)
+        noise = random.normal(jax.random.fold_in(third, span[-1]), y.shape, y.dtype)
         y, change = _back(path, used, span[:-1], y, noise)
         return (y, u + change), None
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.paths.fields import Exact, Field
 from lab.paths.interpolants import Interpolant
 from lab.paths.schedules import Schedule, interpolate
@@ -68,7 +69,7 @@ def expectation_points(
         return x, density / density.sum()
     first, second = jax.random.split(key)
     x0, x1 = path.draw(first, (n + 1) // 2)
-    z = jax.random.normal(second, x1.shape, x1.dtype)
+    z = random.normal(second, x1.shape, x1.dtype)
     x = jnp.concatenate([interpolate(path.schedule, t, x0, x1, sign * z) for sign in (1, -1)])
     return x, jnp.full(x.shape[0], 1 / x.shape[0])
 

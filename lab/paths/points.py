@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.mixtures import widened
 from lab.paths.laws import Mixture
 
@@ -14,7 +15,7 @@ from lab.paths.laws import Mixture
 def systematic(key: PRNGKeyArray, weights: Float[Array, " n"], count: int) -> Int[Array, " count"]:
     """Rows in order, in proportion to their weights: of each stretch within one of its share."""
     ladder = jnp.cumsum(weights / weights.sum())
-    at = (jnp.arange(count) + jax.random.uniform(key)) / count
+    at = (jnp.arange(count) + random.uniform(key)) / count
     return jnp.minimum(jnp.searchsorted(ladder, at), weights.shape[0] - 1)
 
 
@@ -27,10 +28,10 @@ def spread(law: Mixture, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
     first, second, third = jax.random.split(key, 3)
     d = law.dimension
     if d > 2:
-        z = jax.random.normal(first, (n, d), law.means.dtype)
+        z = random.normal(first, (n, d), law.means.dtype)
     else:
         steps = (0.6180339887498949,) if d == 1 else (0.7548776662466927, 0.5698402909980532)
-        u = jax.random.uniform(first, (1, d)) + jnp.arange(n)[:, None] * jnp.asarray(steps)[None]
+        u = random.uniform(first, (1, d)) + jnp.arange(n)[:, None] * jnp.asarray(steps)[None]
         z = jax.scipy.special.ndtri(jnp.clip(u % 1, 1e-12, 1 - 1e-12)).astype(law.means.dtype)
     if law.weights.shape[0] == 1:
         return _about(law, jnp.zeros(n, jnp.int32), z)
@@ -43,7 +44,7 @@ def stratified(law: Any, key: PRNGKeyArray, n: int, samples: int) -> Float[Array
         return law.sample(key, samples * n).reshape(samples, n, -1)
     first, second = jax.random.split(key)
     which = jax.vmap(lambda key: systematic(key, law.weights, n))(jax.random.split(first, samples)).ravel()
-    z = jax.random.normal(second, (samples * n, law.dimension), law.means.dtype)
+    z = random.normal(second, (samples * n, law.dimension), law.means.dtype)
     return _about(law, which, z).reshape(samples, n, -1)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, first_failure, map_rows
+from lab.numerics import Loop, first_failure, map_rows, random
 from lab.numerics.jit import jit
 from lab.ot.gaussian import bures
 from lab.paths import metrics, potentials
@@ -106,7 +106,7 @@ def make(kind: Kind, given: Setting, key: PRNGKeyArray) -> Made:
         velocity = sign * jax.vmap(jax.grad(initial))(points)
         hessian = sign * jax.vmap(jax.hessian(initial))(points)
         first, _ = jax.random.split(key)
-        angle = 2 * jnp.pi * jax.random.uniform(first, (), dtype)
+        angle = 2 * jnp.pi * random.uniform(first, (), dtype)
         speed = jnp.sqrt((velocity[:n] ** 2).sum(axis=1).mean())
         straight = speed * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
         one = Free(jnp.broadcast_to(straight, points.shape), jnp.zeros_like(hessian))
@@ -121,7 +121,7 @@ def ripples(key: PRNGKeyArray, given: Setting) -> dict[str, Ripples]:
     """The same sum of plane waves of one length, by equation; directions and phases are drawn."""
     dtype = given.start.dtype
     _, second = jax.random.split(key)
-    drawn = jax.random.uniform(second, (2, _WAVES), dtype)
+    drawn = random.uniform(second, (2, _WAVES), dtype)
     angle = jnp.pi * (jnp.arange(_WAVES, dtype=dtype) + drawn[0] - 0.5) / _WAVES
     length = jnp.asarray(given.length, dtype)
     waves = 2 * jnp.pi / length * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)

@@ -25,7 +25,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics import Loop, Method, Reason, pure, random, tell
 from lab.numerics.learning import ADAM, descend
 from lab.paths.autoencoder import Layer
 from lab.paths.carry import Carried, Solver, carry
@@ -57,8 +57,8 @@ class Landscape(eqx.Module):
         bound = 1 / np.sqrt(hidden)
         self.point, self.mix = Layer(keys[0], d, hidden, dtype), Layer(keys[1], hidden, hidden, dtype)
         shape = (hidden, 2 * FREQUENCIES)
-        self.time = jax.random.uniform(keys[2], shape, dtype, -1, 1) / np.sqrt(2 * FREQUENCIES).astype(dtype)
-        self.last = jax.random.uniform(keys[3], (hidden,), dtype, -bound, bound)
+        self.time = random.uniform(keys[2], shape, dtype, -1, 1) / np.sqrt(2 * FREQUENCIES).astype(dtype)
+        self.last = random.uniform(keys[3], (hidden,), dtype, -bound, bound)
         self.amp, self.horizon = jnp.asarray(amp, dtype), jnp.asarray(times, dtype)
 
     def __call__(self, z: Float[Array, " d"], t: ArrayLike) -> Float[Array, ""]:
@@ -212,13 +212,13 @@ def draw(lesson: Lesson, key: PRNGKeyArray) -> Batch:
     keys, dtype = jax.random.split(key, 4), lesson.model.c.dtype
     rows = 1 if lesson.shared else count
     shape = (rows, lesson.batch // rows)
-    index = jax.random.randint(keys[3], (1,), 0, count) if lesson.shared else jnp.arange(count, dtype=jnp.int32)
-    t = jax.random.randint(keys[1], (1, 1) if lesson.shared else shape, 0, lesson.times - 1)
+    index = random.randint(keys[3], (1,), 0, count) if lesson.shared else jnp.arange(count, dtype=jnp.int32)
+    t = random.randint(keys[1], (1, 1) if lesson.shared else shape, 0, lesson.times - 1)
     return Batch(
         index,
-        jax.random.normal(keys[0], (*shape, d), dtype),
+        random.normal(keys[0], (*shape, d), dtype),
         jnp.broadcast_to(t, shape),
-        jax.random.uniform(keys[2], shape, dtype) < lesson.settings.reflect,
+        random.uniform(keys[2], shape, dtype) < lesson.settings.reflect,
     )
 
 

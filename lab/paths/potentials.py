@@ -33,6 +33,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
+from lab.numerics import random
 from lab.ot.gaussian import bures
 
 type PDE = Literal["wave", "heat", "hamilton-jacobi", "fokker-planck", "none"] | str
@@ -101,7 +102,7 @@ def hutchinson(key: PRNGKeyArray, u: Potential, z: Vector, t: ArrayLike, probes:
     if probes < 2:
         raise ValueError(f"probes = {probes}, but at least 2 are needed to know the error")
     t = jnp.asarray(t, z.dtype)
-    signs = jax.random.rademacher(key, (probes, *z.shape), z.dtype)
+    signs = random.rademacher(key, (probes, *z.shape), z.dtype)
 
     def along(sign: Vector) -> Array:
         return jax.jvp(lambda at: jax.jvp(lambda x: u(x, t), (at,), (sign,))[1], (z,), (sign,))[1]

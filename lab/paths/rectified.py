@@ -24,7 +24,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import Loop, Method, Reason, Run, first_failure
+from lab.numerics import Loop, Method, Reason, Run, first_failure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths import metrics, training
@@ -529,7 +529,7 @@ class Coupled(eqx.Module):
 
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         first, second, third = jax.random.split(key, 3)
-        rows = jax.random.randint(third, (n,), 0, self.pairs.x0.shape[0])
+        rows = random.randint(third, (n,), 0, self.pairs.x0.shape[0])
         return (
             jnp.where(self.given, self.pairs.x0[rows], self.source.sample(first, n)),
             jnp.where(self.given, self.pairs.x1[rows], self.target.sample(second, n)),

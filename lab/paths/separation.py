@@ -21,6 +21,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.paths.cubic import MonotoneCubic
 from lab.paths.laws import Boxes, Mixture
@@ -177,7 +178,7 @@ def _of_points(key, x, weights, theta, draws: int) -> Separation:
     log_weights = jnp.log(weights)
 
     def draw(number):
-        return jax.random.normal(jax.random.fold_in(key, number), (block, d), x.dtype)
+        return random.normal(jax.random.fold_in(key, number), (block, d), x.dtype)
 
     def taken(number):
         """The points of a block, and their masses."""
@@ -271,7 +272,7 @@ def _of_law(key: Array, law: Law, theta: Array, n: int, end: ArrayLike) -> Separ
     first, second = jax.random.split(key)
     x = law.sample(first, n)
     d = x.shape[1]
-    z = jax.random.normal(second, x.shape, x.dtype)
+    z = random.normal(second, x.shape, x.dtype)
     z *= jnp.sqrt(z.size / (z * z).sum())
     one = jnp.ones((), x.dtype)
 

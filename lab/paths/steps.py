@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from lab.choices import chosen
+from lab.numerics import random
 
 type Together = tuple[Array, Any]
 """Points, and what is integrated beside them."""
@@ -153,7 +154,7 @@ class Diffusion(eqx.Module):
         assert span.key is not None
         h = later - span.now
         sign = jnp.sign(h)
-        noise = jnp.sqrt(2 * span.before * jnp.abs(h)) * jax.random.normal(span.key, x.shape, x.dtype)
+        noise = jnp.sqrt(2 * span.before * jnp.abs(h)) * random.normal(span.key, x.shape, x.dtype)
         if self.scheme == "noise-first":
             noised = (x + noise, y[1])
             first = slope(later, noised, sign * after)

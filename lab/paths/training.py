@@ -27,7 +27,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics import Loop, Method, Reason, pure, random, tell
 from lab.numerics.learning import ADAM, descend, rate
 from lab.paths.couplings import Coupling, Independent
 from lab.paths.laws import Pairs, law
@@ -157,10 +157,10 @@ def draw(work: Work, step: Int[Array, ""]) -> Batch:
     pairs = work.coupling(keys[2], x0, x1, live)
     if work.times is None:
         low, high = (jnp.asarray(end, x1.dtype) for end in (work.settings.earliest, work.settings.latest))
-        t = low + (high - low) * jax.random.uniform(keys[3], (n,), x1.dtype)
+        t = low + (high - low) * random.uniform(keys[3], (n,), x1.dtype)
     else:
         t = jax.random.choice(keys[3], work.times.astype(x1.dtype), (n,))
-    z = jax.random.normal(keys[4], x1.shape, x1.dtype) if work.latent else None
+    z = random.normal(keys[4], x1.shape, x1.dtype) if work.latent else None
     return Batch(t, pairs.x0, pairs.x1, z, jnp.where(live, pairs.log_weights, -jnp.inf), live)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.numerics import Loop, first_failure, map_rows
+from lab.numerics import Loop, first_failure, map_rows, random
 from lab.numerics.jit import jit
 from lab.numerics.principal import fixed_sign
 from lab.paths import metrics, predictability
@@ -87,8 +87,8 @@ def look(
 def _starts(key: PRNGKeyArray, count: int, d: int, own: int, dtype: Any) -> Float[Array, "k n d"]:
     """STARTS that all potentials share, then some of each one's own."""
     first, second = jax.random.split(key)
-    shared = jnp.broadcast_to(jax.random.normal(first, (STARTS, d), dtype), (count, STARTS, d))
-    return jnp.concatenate([shared, jax.random.normal(second, (count, own, d), dtype)], axis=1)
+    shared = jnp.broadcast_to(random.normal(first, (STARTS, d), dtype), (count, STARTS, d))
+    return jnp.concatenate([shared, random.normal(second, (count, own, d), dtype)], axis=1)
 
 
 @jit
@@ -115,11 +115,11 @@ def _seen(
     }
     unit = moved.mean(axis=1)
     unit /= jnp.maximum(jnp.sqrt((unit**2).sum(axis=1, keepdims=True)), 1e-12)
-    drawn = jax.random.normal(key, (max(count, d), d), way.dtype)
-    random = (jnp.linalg.qr(drawn[:d].T)[0].T if count <= d else drawn)[:count]
-    random /= jnp.sqrt((random**2).sum(axis=1, keepdims=True))
+    drawn = random.normal(key, (max(count, d), d), way.dtype)
+    by_chance = (jnp.linalg.qr(drawn[:d].T)[0].T if count <= d else drawn)[:count]
+    by_chance /= jnp.sqrt((by_chance**2).sum(axis=1, keepdims=True))
     length = jnp.sqrt(((own[1:] - own[:1]) ** 2).sum(axis=3)).mean(axis=(1, 2))
-    straight = [own[0][None] + length[:, None, None, None] * lines[None, :, None] for lines in (unit, random)]
+    straight = [own[0][None] + length[:, None, None, None] * lines[None, :, None] for lines in (unit, by_chance)]
     sets = jnp.stack([own[1:], *straight])  # ways, lengths, k, rows, d
     before = _decoded(decoder, own[0])
     after = _decoded(decoder, sets)
@@ -167,7 +167,7 @@ def _confusion(model: Model, decoder: Any, shared: Array, key: PRNGKeyArray) -> 
     count, n = shared.shape[1:3]
     if model.classifier is None:
         return jnp.ones((count, count), shared.dtype)
-    t = jax.random.randint(key, (n,), 0, shared.shape[0] - 2)
+    t = random.randint(key, (n,), 0, shared.shape[0] - 2)
     pair = [jnp.moveaxis(shared[t + step, :, jnp.arange(n)], 1, 0) for step in (1, 2)]
     scores = jax.vmap(jax.vmap(model.classifier))(jnp.concatenate([_decoded(decoder, z) for z in pair], axis=-1))
     return jax.nn.one_hot(scores.argmax(axis=2), count, dtype=shared.dtype).mean(axis=1)

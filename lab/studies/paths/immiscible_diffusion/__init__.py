@@ -11,7 +11,7 @@ import xarray as xr
 
 from lab import paths
 from lab.datasets import Data, Needs
-from lab.numerics import Loop, first_failure, pure
+from lab.numerics import Loop, first_failure, pure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
@@ -293,7 +293,7 @@ class ImmiscibleDiffusion(Study):
 def _begun(x: Any, p: Any, draws: int) -> tuple[Any, ...]:
     """The points as they are scaled, k, levels of noise, where particles of each rule begin, and keys."""
     first, second, third = jax.random.split(jax.random.key(p.seed), 3)
-    starts = jax.random.normal(second, (draws, x.shape[1]), x.dtype)
+    starts = random.normal(second, (draws, x.shape[1]), x.dtype)
     levels = jnp.append(jnp.asarray(LEVELS, x.dtype), jnp.asarray(p.alpha_bar, x.dtype))
     whole = jnp.broadcast_to(starts, (len(RULES), *starts.shape))
     k = jnp.asarray(p.k, jnp.int32)
@@ -382,4 +382,4 @@ def _times(key: Any, x: Any, batch: int, k: Any, cost: str) -> np.ndarray:
 @jit
 def _noises(key: Any, rule: rules.Rule, data: Any) -> Any:
     first, second = jax.random.split(key)
-    return rule(second, jax.random.normal(first, data.shape, data.dtype), data).x0
+    return rule(second, random.normal(first, data.shape, data.dtype), data).x0

@@ -11,7 +11,7 @@ import xarray as xr
 from lab import paths
 from lab.datasets import Data
 from lab.datasets.gaussians import SPECTRA
-from lab.numerics import Loop, Reason, Remembered, first_failure, pure
+from lab.numerics import Loop, Reason, Remembered, first_failure, pure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
@@ -270,7 +270,7 @@ def _drawn(curve: separation.Separation, target: Any, p: Any, n: int) -> tuple[K
     """The optimal schedule, and everything that is drawn but the curve; and a key."""
     noise, fresh, other, learning = jax.random.split(jax.random.fold_in(jax.random.key(p.seed), 2), 4)
     dtype = jax.tree.leaves(target)[0].dtype
-    start = jax.random.normal(noise, (n, target.dimension), dtype)
+    start = random.normal(noise, (n, target.dimension), dtype)
     return KineticOptimal(curve), _Cloud(start, target.sample(fresh, n), target.sample(other, n)), learning
 
 

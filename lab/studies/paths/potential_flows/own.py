@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.datasets import samples
+from lab.numerics import random
 from lab.paths import potential_learning
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
@@ -47,7 +48,7 @@ def traversal_study(
     if latent < 2:
         raise ValueError(f"latent = {latent}, but a traversal needs a latent space of at least 2 dimensions")
     potential_learning.checked(generator, latent)
-    points = jax.random.normal(jax.random.key(0), (_ROWS, latent), jnp.float32)
+    points = random.normal(jax.random.key(0), (_ROWS, latent), jnp.float32)
     outputs = np.asarray(jax.vmap(generator)(points), float)
     made = make(
         _OwnGenerator, title, slug, defaults | {"latent": latent, "data": f"{slug}-data"},
