@@ -257,6 +257,18 @@ def test_mathematics_needs_no_labels_no_widgets_and_no_plots():
         waiting += fresh
 
 
+def test_draws_are_counted_in_a_row():
+    """A draw of ``jax.random`` with several axes compiles for up to seconds (``lab.numerics.random``)."""
+    slow = {"normal", "uniform", "randint", "rademacher", "categorical"}
+    for name, module in modules().items():
+        for node in ast.walk(module.tree) if name != "numerics.random" else ():
+            match node:
+                case ast.Attribute(value=ast.Attribute(value=ast.Name(id="jax"), attr="random"), attr=draw) if (
+                    draw in slow
+                ):
+                    raise AssertionError(f"lab.{name}, line {node.lineno}: take random.{draw} of lab.numerics")
+
+
 class Built(NamedTuple):
     slug: str
     classname: str
