@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.inputs import listed, shown
+from lab.numerics import random
 from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, Method, Reason, pure
 
@@ -259,7 +260,7 @@ def _advance(climb: Climb, t: Array, lanes: Lanes) -> _Moved:
     slope, told = _lanes(climb.oracle.gradient)(at, keys[:, 0])
     if climb.corrected:
         own = slice(len(climb.names) - climb.corrected, None)
-        share = jax.vmap(partial(jax.random.uniform, dtype=theta.dtype))(keys[:, 1])[None, :, None]
+        share = jax.vmap(partial(random.uniform, dtype=theta.dtype))(keys[:, 1])[None, :, None]
         between = share * theta[own] + (1 - share) * before[own]
         change, more = _lanes(climb.oracle.curvature)(between, keys[:, 2], theta[own] - before[own])
         direction = direction.at[own].add(change)
