@@ -1,5 +1,6 @@
 """The expressway: what it comes to at both ends, copies by brute force, the sheet's table, digits."""
 
+from functools import cache
 from typing import Any
 
 import jax
@@ -24,16 +25,20 @@ EDM = diffusion.noise("edm", first=0.01, last=3.0)
 TIMES = diffusion.grid(EDM, 12)
 Y = jnp.asarray(RING.sample(jax.random.key(1), 30))
 Z = jnp.asarray(RNG.normal(size=(40, 2)))
-H = semidiscrete.matched(semidiscrete.Gaussian(2), Y, jax.random.key(2))
 EXACT = diffusion.Exact(RING)
+
+
+@cache
+def heights():
+    return semidiscrete.matched(semidiscrete.Gaussian(2), Y, jax.random.key(2))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["langevin", "ddim", "dpm++2m", "ancestral"])
 def test_with_all_steps_it_is_the_sampler_started_at_the_targets(sampler):
     key, made = jax.random.key(4), diffusion.SAMPLERS[sampler]
-    found = expressway.expressway(EXACT, EDM, TIMES, 12, Y, H, Z, made, key=key, shown=40)
-    where = semidiscrete.assign(H, Y, Z)
+    found = expressway.expressway(EXACT, EDM, TIMES, 12, Y, heights(), Z, made, key=key, shown=40)
+    where = semidiscrete.assign(heights(), Y, Z)
     np.testing.assert_array_equal(found.index, where)
     run = diffusion.sample(EXACT, EDM, TIMES, Y[where], sampler, key=jax.random.split(key)[1])
     np.testing.assert_allclose(found.path, run.x, atol=1e-12)
@@ -42,8 +47,8 @@ def test_with_all_steps_it_is_the_sampler_started_at_the_targets(sampler):
 
 
 def test_without_steps_the_ends_are_denoised_targets():
-    found = expressway.expressway(EXACT, EDM, TIMES, 0, Y, H, Z, key=jax.random.key(0))
-    targets = Y[semidiscrete.assign(H, Y, Z)]
+    found = expressway.expressway(EXACT, EDM, TIMES, 0, Y, heights(), Z, key=jax.random.key(0))
+    targets = Y[semidiscrete.assign(heights(), Y, Z)]
     np.testing.assert_allclose(found.end, EXACT(targets, jnp.asarray(1.0), jnp.asarray(0.01)), atol=1e-13)
     assert int(found.evaluations) == 1
 
@@ -81,8 +86,8 @@ def test_targets_are_data_at_their_level():
 @pytest.mark.slow
 def test_rejected_starts_are_replaced_by_those_that_follow():
     key = jax.random.key(0)
-    plain = expressway.expressway(EXACT, EDM, TIMES, 2, Y, H, Z, key=key)
-    found = expressway.expressway(EXACT, EDM, TIMES, 2, Y, H, Z, key=key, n=10, threshold=0.5, reject=True)
+    plain = expressway.expressway(EXACT, EDM, TIMES, 2, Y, heights(), Z, key=key)
+    found = expressway.expressway(EXACT, EDM, TIMES, 2, Y, heights(), Z, key=key, n=10, threshold=0.5, reject=True)
     share = (plain.angle - plain.angle.min()) / jnp.ptp(plain.angle)
     kept = np.flatnonzero(share <= 0.5)
     assert kept.size > 10

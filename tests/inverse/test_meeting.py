@@ -1,5 +1,7 @@
 """All solvers on one problem: closed forms of a Gaussian prior, and measures written out in NumPy."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +35,9 @@ def met(operator, prior=WIENER, known=True, noise=0.2):
     return meeting.meet(given, prior, PIXELS, SPECTRUM, law, CLEAN)
 
 
-MASKED = met(inverse.Mask(MASK, SHAPE))
+@cache
+def masked():
+    return met(inverse.Mask(MASK, SHAPE))
 
 
 def test_who_is_absent_and_why():
@@ -50,9 +54,9 @@ def test_who_is_absent_and_why():
 
 def test_what_is_computed_at_once():
     h = np.eye(N)[np.asarray(MASK).ravel()]
-    y = np.asarray(MASKED.problem.y).reshape(2, -1)[:, np.asarray(MASK).ravel()]
+    y = np.asarray(masked().problem.y).reshape(2, -1)[:, np.asarray(MASK).ravel()]
     for name, s in (("linear", S), ("Tikhonov", np.eye(N) * np.trace(S) / N)):
-        found = meeting.answers(name, MASKED, 1, 3, Strengths(), KEY, pure)
+        found = meeting.answers(name, masked(), 1, 3, Strengths(), KEY, pure)
         gain = s @ h.T @ np.linalg.inv(h @ s @ h.T + 0.04 * np.eye(len(h)))
         assert found.x.shape == (2, 1, N)
         np.testing.assert_allclose(found.x[:, 0], M + (y - h @ M) @ gain.T, atol=1e-9)
@@ -60,14 +64,14 @@ def test_what_is_computed_at_once():
 
 @pytest.mark.slow
 def test_plug_and_play_meets_the_posterior_mean_and_exact_samples_have_its_law():
-    found = meeting.answers("PnP-ADMM", MASKED, 400, 1, Strengths(), KEY, pure)
-    np.testing.assert_allclose(found.x[:, 0], MASKED.known.mean, atol=1e-6)
-    drawn = np.asarray(meeting.answers("exact sample", MASKED, 1, 4000, Strengths(), KEY, pure).x)
+    found = meeting.answers("PnP-ADMM", masked(), 400, 1, Strengths(), KEY, pure)
+    np.testing.assert_allclose(found.x[:, 0], masked().known.mean, atol=1e-6)
+    drawn = np.asarray(meeting.answers("exact sample", masked(), 1, 4000, Strengths(), KEY, pure).x)
     hidden = ~np.asarray(MASK).ravel()
     h = np.eye(N)[~hidden]
     cut = S - S @ h.T @ np.linalg.solve(h @ S @ h.T + 0.04 * np.eye(len(h)), h @ S)
     for image in range(2):
-        apart = drawn[image].mean(axis=0) - np.asarray(MASKED.known.mean[image])
+        apart = drawn[image].mean(axis=0) - np.asarray(masked().known.mean[image])
         assert (np.abs(apart) < 5 * np.sqrt(np.diag(cut) / 4000)).all()
         np.testing.assert_allclose(np.cov(drawn[image].T), cut, atol=0.1 * np.diag(cut).max())
 
@@ -91,7 +95,7 @@ def test_backprojection_of_images_on_a_black_ground():
     given = inverse.measure(inverse.radon((1, 21, 21), 40), jnp.asarray(truth)[None], 1e-3, KEY)
     pixels = jnp.asarray(RANDOM.normal(size=(20, 441)))
     many = meeting.Meeting(
-        given, WIENER, pixels, SPECTRUM, jnp.zeros((1, 441)), None, MASKED.calibration, jnp.arange(40) * 4.5
+        given, WIENER, pixels, SPECTRUM, jnp.zeros((1, 441)), None, masked().calibration, jnp.arange(40) * 4.5
     )
     found = np.asarray(meeting.answers("backprojection", many, 1, 1, Strengths(), KEY, pure).x).reshape(21, 21)
     inside = rows**2 + columns**2 < 81
@@ -101,8 +105,8 @@ def test_backprojection_of_images_on_a_black_ground():
 
 def test_what_answers_are_worth_written_out():
     x = np.asarray(CLEAN)[:, None] + RANDOM.normal(size=(2, 12, N)) * 0.3
-    found = meeting.worth(jnp.asarray(x), CLEAN, MASKED)
-    clean, known, pixels = np.asarray(CLEAN), MASKED.known, np.asarray(PIXELS)
+    found = meeting.worth(jnp.asarray(x), CLEAN, masked())
+    clean, known, pixels = np.asarray(CLEAN), masked().known, np.asarray(PIXELS)
     single = 10 * np.log10(4 / ((x - clean[:, None]) ** 2).mean(axis=2)).mean(axis=1)
     np.testing.assert_allclose(found.psnr, single)
     np.testing.assert_allclose(found.psnr_mean, 10 * np.log10(4 / ((x.mean(axis=1) - clean) ** 2).mean(axis=1)))
@@ -117,7 +121,7 @@ def test_what_answers_are_worth_written_out():
     np.testing.assert_allclose(found.spread, np.sqrt(x.var(axis=1, ddof=1).mean(axis=1)))
     low, high = np.quantile(x, [0.05, 0.95], axis=1)
     np.testing.assert_allclose(found.coverage, ((clean >= low) & (clean <= high)).mean(axis=1))
-    alone = meeting.worth(jnp.asarray(x[:, :1]), CLEAN, MASKED)
+    alone = meeting.worth(jnp.asarray(x[:, :1]), CLEAN, masked())
     assert np.isnan(alone.spread).all()
     assert np.isnan(alone.coverage).all()
     seen = meeting.look(jnp.asarray(x), jnp.int32(1), jnp.int32(30), 4)
@@ -130,7 +134,7 @@ def test_strengths_reach_their_method():
     images = np.asarray(PIXELS).reshape(-1, 7, 7)
     down, right = np.zeros_like(images), np.zeros_like(images)
     down[:, :-1], right[:, :, :-1] = np.diff(images, axis=1), np.diff(images, axis=2)
-    made = meeting.solver("total variation", MASKED, 5, Strengths(variation=2.0))
+    made = meeting.solver("total variation", masked(), 5, Strengths(variation=2.0))
     assert float(made.lam) == pytest.approx(2 / np.hypot(down, right).mean())
     told = {
         "PnP-ADMM": ("sigma", 0.7),
@@ -141,10 +145,10 @@ def test_strengths_reach_their_method():
     }
     given = Strengths(plug=0.7, red=3.0, zeta=0.2, reddiff=0.4, rate=0.02, flair=0.6)
     for name, (field, value) in told.items():
-        method = meeting.solver(name, MASKED, 9, given)
+        method = meeting.solver(name, masked(), 9, given)
         assert getattr(method, field) == value
         assert method.steps == 9
-    assert meeting.solver("RED-diff", MASKED, 9, given).rate == 0.02
+    assert meeting.solver("RED-diff", masked(), 9, given).rate == 0.02
 
 
 def test_flair_asks_its_denoiser_also_after_few_training_images():
