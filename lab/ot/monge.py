@@ -467,6 +467,7 @@ def entropic_map(
     return EntropicMap(y, beta / epsilon + (0.0 if weights is None else jnp.log(weights)), epsilon)
 
 
+@chosen
 def checked(x: Any, y: Any, cost: Cost) -> tuple[Array, Array]:
     """Points and where each is moved, as real arrays; what can't be compared is refused, as ``gap`` says."""
     x, y = jnp.asarray(x), jnp.asarray(y)
