@@ -155,7 +155,6 @@ def _by_share(x: Array, y: Array, exact: ArrayLike, cost: Cost, shares: Any) -> 
     return ByShare(epsilon, told.entropic, told.kl, told.primal, low, low + entropy, told.converged.all())
 
 
-@jit
 def entropic(x: Float[Array, "n d"], y: Float[Array, "m d"], share: ArrayLike = 0.05) -> monge.EntropicMap:
     """The entropic map between two clouds, of the squared distance; epsilon as a share of the mean cost of all pairs."""
     matrix = monge.pairwise(x, y)

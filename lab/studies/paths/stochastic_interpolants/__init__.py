@@ -347,8 +347,8 @@ def _moved(inputs: Any, path: Interpolant, run: paths.Carried, key: Any, n: int,
     output |= {"nfe": run.steps * asked, "samples": ends, "variance_sampled": whole.var(axis=2).mean(axis=2)}
     if path.joint is not None:  # of the same particles
         before = path.draw(jax.random.split(key, 3)[0], n)[1]
-        gap = jnp.sqrt(((ends[0] - before) ** 2).sum(axis=1).mean())
-        output |= {"map_before": _on_axes(inputs, before), "map_gap": gap}
+        output["map_before"] = _on_axes(inputs, before)
+        output["map_gap"] = jnp.sqrt(((ends[0] - before) ** 2).sum(axis=1).mean())
     clouds = jnp.stack([jnp.stack([z[:_MATCHED], fresh]) for z in (ends[1], ends[0], target)])
     return output | ({"walk": whole[:, :, :_SHOWN]} if x.shape[2] > 2 else {}), clouds
 
@@ -361,9 +361,7 @@ def _described(path: Interpolant, latent: str, size: Any, key: Any) -> dict[str,
     """The path itself: its coefficients and variance, and whether its field solves its equations."""
     frames = jnp.linspace(0.0, 1.0, _FRAMES)
     table = interpolants.table(latent, size, frames)
-    output = {
-        "variance": path.variance(frames), "table_alpha": table.alpha, "table_beta": table.beta, "table_gamma": table.gamma,
-    }
+    output = {"variance": path.variance(frames), **{f"table_{of}": getattr(table, of) for of in ("alpha", "beta", "gamma")}}
     if path.joint is not None:
         output["variance_before"] = path.uncoupled().variance(frames)
     if path.dimension <= 3:
