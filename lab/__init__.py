@@ -65,7 +65,7 @@ def notebook() -> None:
     from lab import offline
     from lab.home import start
 
-    start()
+    start(ready=False)
     offline.load()
     _show_results()
 

@@ -71,6 +71,12 @@ def _below(name: str, places: Collection[str]) -> bool:
 
 
 @cache
+def written() -> str:
+    """A hash over all of the lab's own code as it is written."""
+    return _sources().hash
+
+
+@cache
 def of_user(study: type) -> str:
     """A hash over the file, or the notebook's cell, of a study that is not the lab's own; "" for ours.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 _MOST = 1 << 30  # bytes of compiled programs, of which the first go where there are more
 
 
+_ready: list[Path] = []  # where programs are kept ready to run
 _imports: list[bool] = []  # whether no garbage is looked for among them
 
 
@@ -30,11 +31,19 @@ def cache() -> Path:
     return folder
 
 
-def start() -> None:
-    """Turn on float64 and the cache of compiled programs: for entry points only, before the first array."""
-    import jax
+def ready() -> Path | None:
+    """The folder for programs that are ready to run (``lab.numerics.ready``); None where none are kept."""
+    return _ready[0] if _ready else None
 
-    from lab.disk import cache as kept
+
+def start(ready: bool = True) -> None:
+    """Turn on float64 and the cache of compiled programs: for entry points only, before the first array.
+
+    Args:
+        ready: keep programs ready to run too. Not where a person writes code beside the lab's: they are found by the code of
+            the lab as it is written, and nobody could change it as it runs.
+    """
+    import jax
 
     if _imports:
         _imports.clear()
@@ -43,17 +52,28 @@ def start() -> None:
     jax.config.update("jax_enable_x64", True)
     _calm_blas()
     _unroll_no_loops()
+    _ready[:] = [folder] if ready and (folder := _folder("ready")) else []
     if jax.config.jax_compilation_cache_dir:  # the user has one, by JAX_COMPILATION_CACHE_DIR
         return
-    try:
-        folder = cache() / "xla"
-        folder.mkdir(exist_ok=True)
-    except OSError:  # a read-only home costs compile time, nothing else
+    folder = _folder("xla")
+    if folder is None:
         return
-    kept.trim(folder, _MOST)
     _keep_programs_whole()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _folder(name: str) -> Path | None:
+    """A folder of the cache, at most so large; None where the home is read-only, which costs time and nothing else."""
+    from lab.disk import cache as kept
+
+    try:
+        folder = cache() / name
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    kept.trim(folder, _MOST)
+    return folder
 
 
 def _keep_programs_whole() -> None:

@@ -33,6 +33,7 @@ _SILENT = (
     "lab.home",
     "lab.inputs",
     "lab.memory",
+    "lab.numerics.ready",
     "lab.offline",
     "lab.parts",
     "lab.reach",

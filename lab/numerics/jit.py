@@ -9,11 +9,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from lab.memory import Recent
+from lab.numerics import ready
 from lab.numerics.values import Values
 
-_programs: Recent[Any] = Recent(compiled=True, drop=lambda program: program._cached.clear_cache())
+_programs: Recent[ready.Program] = Recent(compiled=True)
 _functions = count()
 
 
@@ -26,34 +28,46 @@ def jit[F: Callable](function: F) -> F:
     that of the arrays that it meets, and so does a number of NumPy.
 
     What is compiled for other shapes is a program of its own, and those that were not used for longest can be given up while
-    the others stay (``lab.memory``).
+    the others stay (``lab.memory``). An entry point keeps them for the next process too (``lab.numerics.ready``).
     """
     number = next(_functions)
+    within = eqx.filter_jit(function)
 
     @wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = jax.tree.flatten((args, kwargs), is_leaf=_is_module)
-        given = [_given(leaf) for leaf in leaves]
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(given) if hasattr(leaf, "shape"))
-        program = _programs.get((number, shapes))
+        args, kwargs = jax.tree.unflatten(tree, [_given(leaf) for leaf in leaves])
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return within(*args, **kwargs)  # part of a larger program
+        context = tuple(getattr(jax.config, name) for name in _SETTINGS)
+        key = (number, tree, context, *map(_kind, leaves))
+        program = _programs.get(key)
         if program is None:
-            program = _compiled(function, f"{getattr(function, '__qualname__', 'function')} {number} {shapes}")
-            _programs.put((number, shapes), program)
-        args, kwargs = jax.tree.unflatten(tree, given)
-        return program(*args, **kwargs)
+            program = ready.compiled(function, args, kwargs, context)
+            _programs.put(key, program)
+        return program([leaf for leaf in leaves if eqx.is_array(leaf)])
 
     return traced  # type: ignore[return-value]
 
 
-def _compiled(function: Callable, name: str) -> Any:
-    """A program of its own: Equinox has functions of one name share theirs, and one could not be given up without the rest."""
+_SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_device",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_numpy_dtype_promotion",
+    "jax_numpy_rank_promotion",
+    "jax_threefry_partitionable",
+)
+"""Of JAX, what a program depends on."""
 
-    @wraps(function)
-    def own(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
 
-    own.__qualname__ = name
-    return eqx.filter_jit(own)
+def _kind(leaf: Any) -> Any:
+    """What a program depends on: of an array its type and where it is, all else itself."""
+    if not eqx.is_array(leaf):
+        return type(leaf), leaf
+    return jax.typeof(leaf), leaf.sharding if getattr(leaf, "committed", False) else None
 
 
 def _is_module(node: Any) -> bool:
