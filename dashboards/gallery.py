@@ -3,5 +3,5 @@
 from lab.app import gallery_page
 from lab.home import start
 
-start()
+start(ready=True)
 gallery_page().servable()

@@ -5,5 +5,5 @@ from pathlib import Path
 from lab.app.shell import study_page
 from lab.home import start
 
-start()
+start(ready=True)
 study_page(Path(__file__).stem).servable()

@@ -65,7 +65,7 @@ def notebook() -> None:
     from lab import offline
     from lab.home import start
 
-    start(ready=False)
+    start()
     offline.load()
     _show_results()
 

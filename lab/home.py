@@ -7,7 +7,7 @@ from pathlib import Path
 _MOST = 1 << 30  # bytes of compiled programs, of which the first go where there are more
 
 
-_ready: list[Path] = []  # where programs are kept ready to run
+_ready: list[Path | None] = []  # where programs are kept ready to run, once an entry point has said whether they are
 _imports: list[bool] = []  # whether no garbage is looked for among them
 
 
@@ -36,12 +36,12 @@ def ready() -> Path | None:
     return _ready[0] if _ready else None
 
 
-def start(ready: bool = True) -> None:
+def start(ready: bool = False) -> None:
     """Turn on float64 and the cache of compiled programs: for entry points only, before the first array.
 
     Args:
-        ready: keep programs ready to run too. Not where a person writes code beside the lab's: they are found by the code of
-            the lab as it is written, and nobody could change it as it runs.
+        ready: keep programs ready to run too (``lab.numerics.ready``). For entry points of the lab alone: programs are found by
+            the code of the lab as it is written, and code beside it could change it as it runs. The first call decides.
     """
     import jax
 
@@ -52,7 +52,8 @@ def start(ready: bool = True) -> None:
     jax.config.update("jax_enable_x64", True)
     _calm_blas()
     _unroll_no_loops()
-    _ready[:] = [folder] if ready and (folder := _folder("ready")) else []
+    if not _ready:
+        _ready.append(_folder("ready") if ready else None)
     if jax.config.jax_compilation_cache_dir:  # the user has one, by JAX_COMPILATION_CACHE_DIR
         return
     folder = _folder("xla")

@@ -203,7 +203,7 @@ def main() -> int:
 
 def _one(slug: str, folder: Path) -> int:
     os.environ["LAB_RESULTS"] = ""  # nothing is taken from what shipped before
-    start()
+    start(ready=True)
     print(slug, flush=True)
     with tempfile.TemporaryDirectory() as home:
         made = make(studies.find(slug), folder, Store(Path(home)))

@@ -41,7 +41,7 @@ def main(slugs: Iterable[str]) -> None:
     from lab import memory, studies
     from lab.home import start
 
-    start()
+    start(ready=True)
     while waiting:
         slug = waiting.popleft()
         try:

@@ -37,7 +37,7 @@ def run(name: str, words: list[str]) -> int:
 
     study, options = _study("run", name, words, options_of)
     target = target_of(options.output, {".nc", ".zarr"})
-    start()
+    start(ready=True)
     from lab.store import Store
 
     data = study.load()
@@ -123,7 +123,7 @@ def figure(name: str, words: list[str]) -> int:
         raise Refusal("say where the figure goes: -o FILE.pdf, .svg, .png, .eps or .pgf")
     names = picture_name.split(",")
     picture = study.pictures[names[0]]
-    start()
+    start(ready=True)
     from lab import figures
 
     # refuse before computing
@@ -244,7 +244,7 @@ def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: s
 
 def reproduce(arguments: argparse.Namespace) -> int:
     given = studies.load_file(arguments.study) if arguments.study else ()
-    start()
+    start(ready=True)
     from lab import figures
 
     with _terminal_report() as report:
@@ -255,7 +255,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    start()
+    start(ready=True)
     verdicts: dict[str, list[Verdict]] = {}
     for study in _chosen(arguments):
         verdicts[study.slug] = []
@@ -300,7 +300,7 @@ def _chosen(arguments: argparse.Namespace) -> list[type[Study]]:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    start()
+    start(ready=True)
     import jax
     import numpy as np
 
@@ -336,7 +336,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     try:
         place = home.cache()
         rows.append(("LAB_HOME", f"{home.home()}, {'writable' if os.access(place, os.W_OK) else 'NOT writable'}"))
-        kept = [path.stat().st_size for path in (place / "xla").glob("*")]
+        kept = [path.stat().st_size for name in ("xla", "ready") for path in (place / name).glob("*")]
         rows.append(("programs kept", f"{len(kept)}, {sum(kept) / 2**20:,.0f} MiB"))
     except OSError as problem:
         sound = False

@@ -25,7 +25,7 @@ def serve(arguments: argparse.Namespace) -> int:
         raise Refusal('the pages need Panel: pip install "transport-lab[app]"') from None
     from lab.home import start
 
-    start()
+    start(ready=True)
     from lab import app
 
     from . import serving

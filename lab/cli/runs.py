@@ -105,7 +105,7 @@ def _open_figure(arguments: argparse.Namespace, target: Path) -> int:
     from .outputs import save
 
     given = studies.load_file(arguments.study) if arguments.study else ()
-    start()
+    start(ready=True)
     with _terminal_report() as report:
         result = figures.recall(arguments.key, report, given=given, data=arguments.data)
     save(result, target)

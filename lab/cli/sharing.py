@@ -32,7 +32,7 @@ def share(name: str, words: list[str]) -> int:
         raise Refusal(f"--values was given {len(values)} times and --along {len(along)} times: give both as often")
     from lab.home import start
 
-    start()
+    start(ready=True)
     kept = read(options.sweep, study.slug) if options.sweep is not None else None
     if kept is not None and (options.given or options.preset or along):
         others = [*map(option, options.given), *["--preset"] * bool(options.preset), *["--along"] * bool(along)]

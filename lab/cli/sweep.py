@@ -35,7 +35,7 @@ def sweep(name: str, words: list[str]) -> int:
         for key, text in vars(options).items()
         if key.startswith("parameter ") and text is not None
     }
-    start()
+    start(ready=True)
     base = study.preset(options.preset) if options.preset is not None else study()
     fixed, grid = sweeps.split(study, given)
     moved: list[str] = []
