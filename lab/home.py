@@ -2,12 +2,14 @@
 
 import gc
 import os
+import threading
 from pathlib import Path
 
 _MOST = 1 << 30  # bytes of compiled programs, of which the first go where there are more
 
 
 _ready: list[Path | None] = []  # where programs are kept ready to run, once an entry point has said whether they are
+_taken = threading.local()  # the content of the file of JAX's cache that was read last
 _imports: list[bool] = []  # whether no garbage is looked for among them
 
 
@@ -34,6 +36,13 @@ def cache() -> Path:
 def ready() -> Path | None:
     """The folder for programs that are ready to run (``lab.numerics.ready``); None where none are kept."""
     return _ready[0] if _ready else None
+
+
+def taken() -> bytes:
+    """The compiled program that this thread took last from JAX's cache, as XLA had written it."""
+    from jax._src.compilation_cache import decompress_executable, extract_executable_and_time
+
+    return extract_executable_and_time(decompress_executable(_taken.file))[0]
 
 
 def start(ready: bool = False) -> None:
@@ -88,7 +97,8 @@ def _keep_programs_whole() -> None:
 
         def get(self, key: str) -> bytes | None:
             place = self._path / f"{key}.program"
-            return cache.read(place) if cache.own(place) else None  # it is machine code, and run
+            _taken.file = cache.read(place) if cache.own(place) else None  # it is machine code, and run
+            return _taken.file
 
         def put(self, key: str, value: bytes) -> None:
             cache.write(self._path / f"{key}.program", value)

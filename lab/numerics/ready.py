@@ -103,11 +103,11 @@ def compiled(function: Callable, args: tuple, kwargs: dict, context: tuple) -> P
         return [part for part in parts if eqx.is_array(part)]
 
     flat.__name__ = flat.__qualname__ = getattr(function, "__name__", "function")
+    lowered = jax.jit(flat).lower(*arrays)
     hits = _found()
-    made = jax.jit(flat).lower(*arrays).compile()
-    program = Program(made, *found)
-    if place is not None and _found() == hits:  # XLA can't write again what it has read
-        _keep(place, made, program)
+    program = Program(lowered.compile(), *found)
+    if place is not None:
+        _keep(place, program, _found() > hits)
     return program
 
 
@@ -144,17 +144,36 @@ def _read(place: Path, arrays: Sequence[Any]) -> Program | None:
     return program
 
 
-def _keep(place: Path, made: Any, program: Program) -> None:
-    """Write it, if it calls nothing of Python and is read as it was written."""
+def _keep(place: Path, program: Program, is_read: bool) -> None:
+    """Write it, if it calls nothing of Python and is read as it was written.
+
+    Args:
+        is_read: JAX's own cache had it.
+    """
+    made: Any = program.run
     with suppress(Exception):  # much can't be written, of JAX and of answers, and each says so in its own way
         if made._executable._unloaded_executable.host_callbacks:
             return
-        payload, given, _ = serialize_executable.serialize(made)
+        payload = _written_again(made, home.taken()) if is_read else serialize_executable.serialize(made)[0]
+        given = len(jax.tree.leaves(made.args_info))
         written = io.BytesIO()
         answer = jax.tree.unflatten(program.tree, program.rest)
-        _Pickler(written).dump((payload, given.num_leaves, program.rest.count(_ARRAY), answer))
+        _Pickler(written).dump((payload, given, program.rest.count(_ARRAY), answer))
         if _structure(pickle.loads(written.getvalue())[-1]) == (program.tree, program.rest):
             disk.write(place, zlib.compress(written.getvalue(), 1))
+
+
+def _written_again(made: Any, taken: bytes) -> bytes:
+    """As ``serialize_executable.serialize``, of a program that XLA has read: it would leave out half of it."""
+
+    class Pickler(serialize_executable._JaxPjrtPickler):
+        def persistent_id(self, obj: Any) -> Any:
+            told = super().persistent_id(obj)
+            return ("exec", taken) if told is not None and told[0] == "exec" else told
+
+    written = io.BytesIO()
+    Pickler(written).dump((made._executable._unloaded_executable, jax.tree.leaves(made.args_info), made._no_kwargs))
+    return written.getvalue()
 
 
 def _structure(answer: Any) -> tuple[Any, tuple]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import zlib
@@ -219,9 +220,15 @@ def test_a_new_process_traces_nothing_that_one_before_ran(tmp_path):
     env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMP")}
     env |= {"LAB_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
     told = []
-    for _ in range(2):
+    for _ in range(3):
         done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         told.append(done.stdout.split())
-    assert told[0][0] == told[1][0]
-    assert int(told[1][1]) <= int(told[0][1]) / 2  # what is left are single operations
+        if (
+            len(told) == 1
+        ):  # as after an edit: JAX's cache has what was lowered to the same, and XLA can't write it again
+            assert list((tmp_path / "cache" / "ready").iterdir())
+            shutil.rmtree(tmp_path / "cache" / "ready")
+    assert told[0][0] == told[1][0] == told[2][0]
+    assert told[0][1] == told[1][1]
+    assert int(told[2][1]) <= int(told[0][1]) / 2  # what is left are single operations
