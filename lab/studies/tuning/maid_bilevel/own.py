@@ -17,10 +17,10 @@ from lab.precision import need_float64
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Result, Study
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
-from lab.tuning import descent
+from lab.tuning import descent, survey
 from lab.tuning.problem import Own, slope
 
-from . import MaidBilevel, survey, variables
+from . import MaidBilevel, variables
 
 _OF_THE_LABS = (
     "psnr",
@@ -253,10 +253,8 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         two = len(cls.names) == 2
-        found: dict[str, Any] = {
+        return {
+            **variables.places(output),
             "which": list(cls.names) if two else ["first direction", "second direction"],
             "hyperparameter": list(cls.names),
         }
-        if "run_last" in output:
-            found["run"] = survey.names()
-        return found
