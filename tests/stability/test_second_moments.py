@@ -305,7 +305,8 @@ def test_a_batch_that_nobody_can_draw_is_refused(noise):
     for batch, way, why in ((0, True, "at least 1"), (-2, False, "at least 1"), (7, False, "at most n = 6")):
         with pytest.raises(ValueError, match=f"batch = {batch}, but .*{why}"):
             noise(6, batch, way)
-    assert noise(6, 7, True) == 1 / 7 and noise(6, 6, False) == 0
+    assert noise(6, 7, True) == 1 / 7
+    assert noise(6, 6, False) == 0
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def _fan(result: xr.Dataset) -> Any:
             layers.append(draw.points(cost[-1:], loss[-1:], color=tint, size=1.4))
     return draw.plot(
         *layers, logx=True, logy=True, xlabel="lower gradients and products with the Hessian", ylabel="loss above the least",
-        height=380,
+        ylim=(None, 4 * max(np.max(above_least(result, run)[1], initial=0.0) for run in range(2 * _STARTS))), height=380,
     )
 
 
