@@ -7,6 +7,8 @@ from weakref import WeakKeyDictionary, WeakMethod
 
 import panel as pn
 
+from lab import inputs
+
 _log = logging.getLogger("lab.app")
 _tellers: WeakKeyDictionary[Any, WeakMethod] = (
     WeakKeyDictionary()
@@ -19,13 +21,19 @@ def attach(tell: Callable[[str], None]) -> None:
         _tellers[pn.state.curdoc] = WeakMethod(tell)
 
 
-def sentence(problem: Exception) -> str:
-    """A refusal as it is; a fault by its kind, its traceback in the log."""
-    told = str(problem)
-    if isinstance(problem, ValueError | TypeError) and told and "\n" not in told and len(told) <= 1000:
+def sentence(problem: Exception, what: str = "something went wrong on this page", do: str = "") -> str:
+    """A refusal as it is; a fault by its kind, its traceback in the log.
+
+    Args:
+        what: went wrong, where it is a fault.
+        do: what the user can do then, if there is anything: it is said in place of the fault's own words.
+    """
+    told = inputs.sentence(problem) if isinstance(problem, OSError) else str(problem)
+    if isinstance(problem, ValueError | TypeError | OSError) and told and "\n" not in told and len(told) <= 1000:
         return told
-    _log.error("a page failed", exc_info=problem)
-    return f"something went wrong on this page: {type(problem).__name__}: {' '.join(told.split())[:300]}"
+    _log.error(what, exc_info=problem)
+    kind = type(problem).__name__
+    return f"{what} ({kind}): {do}" if do else f"{what}: {kind}: {' '.join(told.split())[:300]}"
 
 
 def handle(problem: Exception, document: Any = None) -> None:

@@ -20,7 +20,7 @@ from lab.numerics import Report
 from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 
-from . import limits
+from . import faults, limits
 from .runner import SWEEP, Runner, knows, poster
 
 _SWEEPS_KEPT = 12
@@ -113,7 +113,7 @@ class Session(param.Parameterized):
             known = self._read(Store.key(study.recipe(data)))
             outcome = study.execute(report) if known is None else Outcome(known, None)
         except (ValueError, TypeError, OSError) as refusal:
-            self.refuse(str(refusal))
+            self.refuse(faults.sentence(refusal))
             return
         notices = [*self.notices, *moved, *data.notices]
         self.param.update(study=study, data=data, notices=notices, preset=self._preset_of(study))
@@ -389,7 +389,7 @@ class Session(param.Parameterized):
             try:
                 data = study.load()
             except (ValueError, TypeError, OSError) as refusal:
-                self.refuse(str(refusal))
+                self.refuse(faults.sentence(refusal))
                 return
             self._settle(study, data, notices)
         else:

@@ -51,6 +51,7 @@ class Upload(View):
             lambda report: datasets.read_bytes(names, files, kind=kind, seed=seed),
             done=done,
             failed=lambda sentence: self._say(sentence, wrong=True),
+            fault=(f"{names} can't be read", f"bring {datasets.kind_named(kind).takes}"),
         )
 
     def _receive(self, message: dict[str, Any]) -> None:
