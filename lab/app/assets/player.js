@@ -16,7 +16,7 @@ export function render({model, el, view}) {
   const row = main
     ? h("div", {class: "rail"}, h("div", {class: "what"}, h("div", {class: "value"}, play, told, speed)),
       h("div", {class: "way"}, h("div", {class: "told"}, here, label), curve, slider, ticks))
-    : h("div", {class: "player"}, play, slider, told)
+    : h("div", {class: "reel"}, play, slider, told)
   row.hidden = !main  // the one that leads keeps its place while its frames are drawn
   fill(el, row)
 
