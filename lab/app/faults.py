@@ -22,18 +22,28 @@ def attach(tell: Callable[[str], None]) -> None:
 
 
 def sentence(problem: Exception, what: str = "something went wrong on this page", do: str = "") -> str:
-    """A refusal as it is; a fault by its kind, its traceback in the log.
-
-    Args:
-        what: went wrong, where it is a fault.
-        do: what the user can do then, if there is anything: it is said in place of the fault's own words.
-    """
+    """A refusal as it is; anything else as ``fault`` tells it."""
     told = inputs.sentence(problem) if isinstance(problem, OSError) else str(problem)
     if isinstance(problem, ValueError | TypeError | OSError) and told and "\n" not in told and len(told) <= 1000:
         return told
+    return fault(problem, what, do)
+
+
+def fault(problem: Exception, what: str, do: str = "") -> str:
+    """What went wrong, by its kind; its traceback is in the log.
+
+    Args:
+        what: went wrong.
+        do: what the user can do then, if there is anything: it is said in place of the fault's own words.
+    """
     _log.error(what, exc_info=problem)
     kind = type(problem).__name__
-    return f"{what} ({kind}): {do}" if do else f"{what}: {kind}: {' '.join(told.split())[:300]}"
+    return f"{what} ({kind}): {do}" if do else f"{what}: {kind}: {' '.join(str(problem).split())[:300]}"
+
+
+def undrawn(problem: Exception, picture: str) -> str:
+    """Of a picture, in which a ValueError is a fault like any other."""
+    return fault(problem, f"{picture} could not be drawn", "choose other values")
 
 
 def handle(problem: Exception, document: Any = None) -> None:

@@ -43,6 +43,7 @@ class Upload(View):
         kind, seed = session.study_class.kind, session.study.seed
 
         def done(data: Data) -> None:
+            self._say("")  # whatever comes of it
             session.set_data(data)
             refused = session.error if session.study.data is not data else ""
             self._say(refused or " ".join([f"Took {names}.", *data.notices]), wrong=bool(refused))

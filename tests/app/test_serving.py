@@ -457,4 +457,8 @@ def test_a_fault_is_a_sentence():
         faults.sentence(KeyError("x"), "it can't be read", "bring another")
         == "it can't be read (KeyError): bring another"
     )
+    assert (
+        faults.undrawn(ValueError("shapes differ"), "the plan")
+        == "the plan could not be drawn (ValueError): choose other values"
+    )
     assert faults.sentence(FileNotFoundError(2, "No such file", "a.csv")) == "a.csv: no such file"

@@ -111,6 +111,19 @@ def test_a_fault_of_a_reader_says_what_to_bring_and_not_its_own_words(session, m
     assert "x_of_the_reader" in caplog.text
 
 
+def test_a_fault_of_the_page_that_takes_the_data_leaves_no_message_that_waits(session, monkeypatch):
+    drop, failed = Upload(session), []
+
+    def broken(data):
+        failed.append(data)
+        raise KeyError("x")
+
+    monkeypatch.setattr(session, "set_data", broken)
+    drop.take({"mine.npz": _clouds()})
+    wait(lambda: failed)
+    assert _said(drop) == ("", False)
+
+
 def _send(drop, *pieces):
     drop._receive({"step": "begin"})
     for index, name, content in pieces:
