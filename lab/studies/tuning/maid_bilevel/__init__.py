@@ -9,6 +9,7 @@ from lab.datasets import Data
 from lab.numerics import Loop, Reason
 from lab.studies.contract import Choice, DataSource, Live, Paper, Real, Study, Switch, Whole
 from lab.studies.vocabulary import positive, size
+from lab.tuning import survey
 
 from . import variables
 from .claims import CLAIMS
@@ -118,10 +119,13 @@ class MaidBilevel(Study):
 
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Names of runs and axes, and the steps that are looked at."""
+        """Names of runs and axes, and places in the plane."""
         two = p.problem == TV
         axes = ["log weight", "log smoothing"] if two else ["first direction", "second direction"]
-        return {**variables.places(output), "which": axes}
+        found: dict[str, Any] = {"which": axes}
+        if "run_last" in output:
+            found["run"] = survey.names()
+        return found
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:

@@ -17,10 +17,10 @@ from lab.precision import need_float64
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Result, Study
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
-from lab.tuning import descent, survey
+from lab.tuning import descent
 from lab.tuning.problem import Own, slope
 
-from . import MaidBilevel, variables
+from . import MaidBilevel, survey, variables
 
 _OF_THE_LABS = (
     "psnr",
@@ -226,6 +226,7 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
             "grey: at the first hyperparameters; blue: along the steps",
             _minimiser,
             plays="frame",
+            places="frame_step",
         ),
         *(MaidBilevel.pictures[name] for name in _SHOWN[1:]),
     )
@@ -253,8 +254,10 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         two = len(cls.names) == 2
-        return {
-            **variables.places(output),
+        found: dict[str, Any] = {
             "which": list(cls.names) if two else ["first direction", "second direction"],
             "hyperparameter": list(cls.names),
         }
+        if "run_last" in output:
+            found["run"] = survey.names()
+        return found

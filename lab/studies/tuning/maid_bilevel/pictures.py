@@ -176,7 +176,7 @@ PICTURES = Pictures(
     Picture("fan", "Loss by cost", "blue: MAID from five first accuracies; dashed: accuracies that stay; dots: their ends",
             _fan, needs=("run_loss", "run_cost", "run_last", "least")),
     Picture("images", "Denoised", "two of the images that are learned from, along the steps", _images, needs=("denoised",),
-            when=_SEES, why=_BLIND, plays="frame"),
+            when=_SEES, why=_BLIND, plays="frame", places="frame_step"),
     Picture("rivals", "MAID and schedules", "HOAG lowers its accuracy by a schedule, whatever is seen", _rivals,
             needs=("run_loss", "run_cost", "least")),
     Picture("accuracies", "What it chooses", "accuracies ε and δ, step length α, and the bound ω of the slope's error",

@@ -224,11 +224,6 @@ def learn(
     return found, looked, told | {"reason": first_failure(*reasons), "iterations": found.iterations}
 
 
-def places(output: Mapping[str, Any]) -> dict[str, Any]:
-    """The names of the runs, and the steps that are looked at."""
-    return {"frame": np.asarray(output["frame_step"])} | ({"run": survey.names()} if "run_last" in output else {})
-
-
 def _descend(problem: Bilevel, theta: Array, rules: Rules, p: Any, loop: Loop) -> Descent:
     settings: dict[str, Any] = {"alpha": p.alpha0, "rules": rules, "max_iterations": p.steps, "loop": loop}
     if p.rule.startswith("HOAG"):
