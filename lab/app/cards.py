@@ -19,7 +19,7 @@ from lab import figures
 from lab.numerics import Progress
 from lab.studies import Picture
 
-from . import theme
+from . import faults, theme
 from .ghost import Ghost
 from .hand import Hand
 from .here import Here
@@ -349,8 +349,7 @@ class Card:
                 with self._tone():
                     element = self.picture.shown(result, self.picture.frame(result), self._camera)
         except Exception as exception:
-            _log.exception("the picture %s failed", self.picture.name)
-            why = f"it could not be drawn ({type(exception).__name__}: {exception})"
+            why = faults.undrawn(exception, f"the picture {self.picture.name}")
         if self._note == _SOON:
             self._say()
         if element is not None:

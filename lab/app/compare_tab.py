@@ -15,7 +15,7 @@ from lab.store import Store, unpack
 from lab.store.packing import cell_attrs
 from lab.studies import Study
 
-from . import theme
+from . import faults, theme
 from .choose import Choose, field
 from .runner import SWEEP, Runner
 from .session import Session
@@ -236,7 +236,7 @@ def _opened(kind: type[Study], result: xr.Dataset, data: Data | None) -> _Read:
         own = data if data is not None and result.attrs.get("data_sha256") == data.sha256 else None
         return _Read(result, kind.from_recipe(recipe, own), "")
     except (ValueError, TypeError, OSError, KeyError) as refusal:
-        return _Read(result, None, str(refusal).rstrip("."))
+        return _Read(result, None, faults.sentence(refusal, "its recipe can't be read").rstrip("."))
 
 
 def differences(kind: type[Study], results: Sequence[xr.Dataset]) -> list[tuple[str, list[str]]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lab import datasets
+from lab.figures.sweep import symbol
 from lab.numerics import Progress
 from lab.studies import Choice, DataSource, Live, Parameter, Real, Study, Switch, Whole
 from lab.studies.contract import as_text, span
@@ -72,7 +73,7 @@ def groups(study: Study, data: datasets.Data | None) -> list[dict[str, Any]]:
 
 def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
     """One control: its kind, its words, and the range that the method, the slider and the data leave."""
-    title = parameter.symbol or name.replace("_", " ")
+    title = symbol(parameter)
     doc = meaning(name, parameter)
     unit = f" ({parameter.unit})" if parameter.unit and parameter.unit != "1" else ""
     item: dict[str, Any] = {"name": name, "title": title, "doc": doc + unit, "brief": brief(doc) + unit}

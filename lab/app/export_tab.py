@@ -129,6 +129,7 @@ class ExportTab(pn.viewable.Viewer):
                 stage=lambda stage: self._say("Computing what this figure shows …"),
                 done=self._offer,
                 failed=lambda sentence: self._say(sentence, wrong=True),
+                fault=("this figure can't be made", "choose another picture, format or size"),
             )
 
     def _setting(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from weakref import WeakKeyDictionary, WeakMethod
 
 import panel as pn
 
+from lab import inputs
+
 _log = logging.getLogger("lab.app")
 _tellers: WeakKeyDictionary[Any, WeakMethod] = (
     WeakKeyDictionary()
@@ -19,13 +21,29 @@ def attach(tell: Callable[[str], None]) -> None:
         _tellers[pn.state.curdoc] = WeakMethod(tell)
 
 
-def sentence(problem: Exception) -> str:
-    """A refusal as it is; a fault by its kind, its traceback in the log."""
-    told = str(problem)
-    if isinstance(problem, ValueError | TypeError) and told and "\n" not in told and len(told) <= 1000:
+def sentence(problem: Exception, what: str = "something went wrong on this page", do: str = "") -> str:
+    """A refusal as it is; anything else as ``fault`` tells it."""
+    told = inputs.sentence(problem) if isinstance(problem, OSError) else str(problem)
+    if isinstance(problem, ValueError | TypeError | OSError) and told and "\n" not in told and len(told) <= 1000:
         return told
-    _log.error("a page failed", exc_info=problem)
-    return f"something went wrong on this page: {type(problem).__name__}: {' '.join(told.split())[:300]}"
+    return fault(problem, what, do)
+
+
+def fault(problem: Exception, what: str, do: str = "") -> str:
+    """What went wrong, by its kind; its traceback is in the log.
+
+    Args:
+        what: went wrong.
+        do: what the user can do then, if there is anything: it is said in place of the fault's own words.
+    """
+    _log.error(what, exc_info=problem)
+    kind = type(problem).__name__
+    return f"{what} ({kind}): {do}" if do else f"{what}: {kind}: {' '.join(str(problem).split())[:300]}"
+
+
+def undrawn(problem: Exception, picture: str) -> str:
+    """Of a picture, in which a ValueError is a fault like any other."""
+    return fault(problem, f"{picture} could not be drawn", "choose other values")
 
 
 def handle(problem: Exception, document: Any = None) -> None:

@@ -12,6 +12,7 @@ from panel import ui
 import lab
 from lab import memory
 from lab.cards import as_uri
+from lab.figures.sweep import symbol
 from lab.studies import Real, Study, Whole, catalogue
 
 from . import garbage, theme, thumbnails, verdicts
@@ -262,8 +263,8 @@ def _who(study: type[Study]) -> str:
 def _subtitle(study: type[Study]) -> str:
     """What can be moved."""
     main = [
-        parameter.symbol or name
-        for name, parameter in study.parameters().items()
+        symbol(parameter)
+        for parameter in study.parameters().values()
         if isinstance(parameter, Real | Whole) and parameter.group == "parameters"
     ]
     return ", ".join(main[:6])

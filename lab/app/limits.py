@@ -215,7 +215,7 @@ def too_large(study: Study) -> str:
             continue
         end = (parameter.soft or (None, None))[1] or parameter.default
         if end and value > end > 0:
-            beyond[name] = value / end if value < 10**15 else math.inf
+            beyond[parameter.symbol or name.replace("_", " ")] = value / end if value < 10**15 else math.inf
     size = math.prod(beyond.values())
     if size <= present.size:
         return ""

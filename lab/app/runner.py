@@ -188,6 +188,7 @@ class Job:
     progress: Callable[[Progress], None] = lambda progress: None
     done: Callable[[Any], None] = lambda answer: None
     failed: Callable[[str], None] = lambda sentence: None
+    fault: tuple[str, ...] = ("something went wrong in the computation",)  # what failed, and what to do then
     ready: Callable[[], Any] = lambda: None  # an answer for which nothing is computed, where there is one
     programs: Hashable = None  # what it compiles first, where that may be new
     delay: float = 0.0  # seconds of quiet before it begins
@@ -273,10 +274,7 @@ class Runner:
         except Abandoned:
             pass
         except Exception as exception:
-            sentence = str(exception)
-            if not isinstance(exception, ValueError | TypeError) or not sentence or "\n" in sentence:
-                _log.exception("a run failed")  # not a refusal in a sentence, but a fault
-                sentence = f"something went wrong in the computation: {type(exception).__name__}: {exception}"
+            sentence = faults.sentence(exception, *job.fault)
             self._finish(job, lambda: job.failed(sentence))
         finally:
             _device.leave(turn)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lab.figures.sweep import symbol
 from lab.numerics import Progress
 from lab.studies import Whole
 from lab.studies.contract import as_text, curve, logarithmic, measure, scrubbed, span
@@ -158,7 +159,7 @@ class Scrubber(View):
         live = result is None or result.attrs["run_seconds"] + result.attrs["compile_seconds"] < _LIVE
         self.draw(
             name=self.name_of,
-            symbol=parameter.symbol or self.name_of.replace("_", " "),
+            symbol=symbol(parameter),
             brief=brief(meaning(self.name_of, parameter)),
             low=low,
             high=high,
@@ -169,7 +170,7 @@ class Scrubber(View):
                 [at, height, f"{quantity(number, unit)} {told}"]
                 for (at, number), height in zip(points.items(), heights, strict=True)
             ],
-            label=f"{told}{unit and f' ({unit})'}, against {parameter.symbol or self.name_of}{scale}" if told else "",
+            label=f"{told}{unit and f' ({unit})'}, against {symbol(parameter)}{scale}" if told else "",
             todo=self._todo(len(points)),
             live=live,
             busy=session.busy,

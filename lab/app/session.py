@@ -15,12 +15,13 @@ import xarray as xr
 
 from lab import sweeps
 from lab.datasets import UPLOAD_LIMIT, Data
+from lab.figures.sweep import symbol
 from lab.inputs import shown
 from lab.numerics import Report
 from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 
-from . import limits
+from . import faults, limits
 from .runner import SWEEP, Runner, knows, poster
 
 _SWEEPS_KEPT = 12
@@ -28,6 +29,7 @@ _WAY = 1.0  # seconds within which changes of one parameter are one way of its s
 _BACK = 50  # changes that can be undone
 _DRAWING = 0.3  # seconds that a run waits for its sketch
 _PAINTING = 0.03  # and then for the browser, which may share the processor
+_VALUED = re.compile(r"(?<![\w.'])\w+(?= (?:=|was) )")  # what stands before its value
 _READING = 0.1  # seconds; a run that takes less is computed sooner than it is read from the store
 
 
@@ -113,7 +115,7 @@ class Session(param.Parameterized):
             known = self._read(Store.key(study.recipe(data)))
             outcome = study.execute(report) if known is None else Outcome(known, None)
         except (ValueError, TypeError, OSError) as refusal:
-            self.refuse(str(refusal))
+            self.refuse(faults.sentence(refusal))
             return
         notices = [*self.notices, *moved, *data.notices]
         self.param.update(study=study, data=data, notices=notices, preset=self._preset_of(study))
@@ -252,10 +254,12 @@ class Session(param.Parameterized):
         return self._fault[1] if self._fault[0] == self.error else ""
 
     def named(self, sentence: str) -> str:
-        """A sentence with the parameter that it begins with called as the page calls it."""
-        name = self._spoken_of(sentence)
-        symbol = self.study_class.parameters()[name].symbol if name else ""
-        return symbol + sentence.removeprefix(name) if symbol else sentence
+        """A sentence with the parameters whose values it tells called as the page calls them."""
+        return _VALUED.sub(lambda found: self._called(found[0]), sentence)
+
+    def _called(self, name: str) -> str:
+        parameters = self.study_class.parameters()
+        return symbol(parameters[name]) if name in parameters else name
 
     def _refusal(self, sentence: str) -> str:
         self._fault = self.named(sentence), self._spoken_of(sentence)
@@ -389,7 +393,7 @@ class Session(param.Parameterized):
             try:
                 data = study.load()
             except (ValueError, TypeError, OSError) as refusal:
-                self.refuse(str(refusal))
+                self.refuse(faults.sentence(refusal))
                 return
             self._settle(study, data, notices)
         else:

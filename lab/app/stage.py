@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lab.figures.sweep import symbol
 from lab.studies import Group, Picture
 from lab.studies.contract import as_text, told
 
@@ -188,11 +189,14 @@ class Cards:
         for card in self.cards:
             if card.why:
                 sets = self._switch(card.picture.name)
-                words = [
-                    f"{study.parameters()[name].symbol or name} = {as_text(value)}" for name, value in sets.items()
-                ]
+                words = [f"{symbol(study.parameters()[name])} = {as_text(value)}" for name, value in sets.items()]
                 chips.append(
-                    {"name": card.picture.name, "title": card.picture.title, "why": card.why, "set": ", ".join(words)}
+                    {
+                        "name": card.picture.name,
+                        "title": card.picture.title,
+                        "why": self._session.named(card.why),
+                        "set": ", ".join(words),
+                    }
                 )
         self._folded.visible = bool(chips)
         self._folded.draw(chips=chips)

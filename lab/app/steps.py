@@ -4,6 +4,7 @@ from typing import Any
 
 import xarray as xr
 
+from lab.figures.sweep import symbol
 from lab.numerics import Report
 from lab.studies import DataSource, Study
 from lab.studies.contract import as_text
@@ -121,7 +122,7 @@ def in_words(study: Study, change: Any) -> str:
         if isinstance(parameter, DataSource):
             said.append(f"data = {value}")
         else:
-            said.append(f"{parameter.symbol or name.replace('_', ' ')} = {readable(as_text(value))}")
+            said.append(f"{symbol(parameter)} = {readable(as_text(value))}")
     return f"Set {', '.join(said)}"
 
 

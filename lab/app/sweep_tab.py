@@ -8,7 +8,7 @@ import panel as pn
 import param
 
 from lab import datasets, sweeps
-from lab.figures.sweep import titled
+from lab.figures.sweep import symbol, titled
 from lab.inputs import shown
 from lab.studies import DataSource, Study
 from lab.sweeps import Filling, Plan
@@ -287,7 +287,7 @@ class SweepTab(pn.viewable.Viewer):
             return [waits] if self.stage == "planning" else []
         sizes = " × ".join(str(len(values)) for values in plan.grid.values())
         declared = self.session.study_class.parameters()
-        names = " × ".join(declared[name].symbol or name if name in declared else name for name in plan.grid)
+        names = " × ".join(symbol(declared[name]) if name in declared else name for name in plan.grid)
         head = f"{names}: {sizes} = {plan.cells:,} cells" if len(plan.grid) > 1 else f"{names}: {plan.cells:,} cells"
         failed = len(cells.failed)
         kept = plan.cells - cells.missing - failed
@@ -369,11 +369,11 @@ class SweepForm(View):
             more=items["more"],
             texts=tab.texts,
             ticked=tab.ticked or [],
-            refused=tab._refused,
+            refused={name: tab.session.named(why) for name, why in tab._refused.items()},
             counts=counts,
             syntax=sweeps.SYNTAX,
             says=tab.says(),
-            wrong=tab.wrong,
+            wrong=tab.session.named(tab.wrong),
             running=running,
             stopping=tab.stage == "stopping",
             ready=tab.ready,

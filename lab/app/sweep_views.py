@@ -1,6 +1,5 @@
 """Pictures beside each other: live ones that swap their data, and the same axes for all."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import combinations
@@ -15,12 +14,11 @@ from lab import datasets
 from lab.studies import Choice, DataSource, Limit, Parameter, Picture, Real, Study, Switch, Whole
 from lab.studies.contract import span
 
-from . import theme
+from . import faults, theme
 from .hooks import add_hooks
 from .live import Live
 
 _MOST = 7  # values that a suggested range has
-_log = logging.getLogger("lab.app")
 
 _PICTURE = ":host { min-width: 0; }"
 _SMALL = theme.asset("sweep_card.css")
@@ -104,8 +102,7 @@ def draw(picture: Picture, run: xr.Dataset, dark: bool) -> hv.Overlay | str:
         with drawing.theme("dark" if dark else "light", backend="bokeh"):
             return picture.shown(run, picture.frame(run))
     except Exception as exception:
-        _log.exception("the picture %s failed", picture.name)
-        return f"{picture.title} could not be drawn ({type(exception).__name__}: {exception})"
+        return faults.undrawn(exception, picture.title)
 
 
 def alike(pictures: Sequence[hv.Overlay]) -> None:

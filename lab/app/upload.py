@@ -43,6 +43,7 @@ class Upload(View):
         kind, seed = session.study_class.kind, session.study.seed
 
         def done(data: Data) -> None:
+            self._say("")  # whatever comes of it
             session.set_data(data)
             refused = session.error if session.study.data is not data else ""
             self._say(refused or " ".join([f"Took {names}.", *data.notices]), wrong=bool(refused))
@@ -51,6 +52,7 @@ class Upload(View):
             lambda report: datasets.read_bytes(names, files, kind=kind, seed=seed),
             done=done,
             failed=lambda sentence: self._say(sentence, wrong=True),
+            fault=(f"{names} can't be read", f"bring {datasets.kind_named(kind).takes}"),
         )
 
     def _receive(self, message: dict[str, Any]) -> None:

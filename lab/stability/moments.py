@@ -48,17 +48,22 @@ def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Arra
         >>> float(stability.noise(5, 2)), float(stability.noise(5, 2, False)), float(stability.noise(5, 5, False))
         (0.5, 0.375, 0.0)
     """
-    known = not isinstance(batch, Tracer) and not isinstance(replacement, Tracer)
-    if known and (np.asarray(batch) < 1).any():
-        raise ValueError(f"batch = {batch}, but it must be at least 1")
-    if known and (~np.asarray(replacement) & (np.asarray(batch) > n)).any():
-        raise ValueError(f"batch = {batch}, but without replacement it must be at most n = {n}")
+    if not isinstance(batch, Tracer) and not isinstance(replacement, Tracer):
+        _check_batch(n, batch, replacement)
     return _noise(jnp, n, jnp.asarray(batch, float), replacement)
 
 
 def share_of_noise(n: int, batch: int, replacement: bool) -> float:
-    """``noise``, known when a program is compiled, and on the host."""
+    """``noise``, known when a program is compiled, and on the host; refuses the same batches."""
+    _check_batch(n, batch, replacement)
     return float(_noise(np, n, batch, replacement))
+
+
+def _check_batch(n: int, batch: ArrayLike, replacement: ArrayLike) -> None:
+    if (np.asarray(batch) < 1).any():
+        raise ValueError(f"batch = {batch}, but it must be at least 1")
+    if (np.logical_not(replacement) & (np.asarray(batch) > n)).any():
+        raise ValueError(f"batch = {batch}, but without replacement it must be at most n = {n}")
 
 
 def _noise(host: Any, n: int, batch: Any, replacement: ArrayLike) -> Any:

@@ -110,6 +110,21 @@ def test_a_picture_that_does_not_apply_says_why():
 
 
 @pytest.mark.slow
+def test_a_fault_of_an_export_says_what_to_do_and_not_its_own_words(monkeypatch, caplog):
+    tab = _tab()
+
+    def broken(*_, **__):
+        raise KeyError("x_of_the_export")
+
+    monkeypatch.setattr(ExportTab, "_make", broken)
+    tab.format = "svg"
+    wait(lambda: "wrong" in tab._says.object)
+    assert "this figure can&#x27;t be made (KeyError): choose another picture, format or size" in tab._says.object
+    assert "x_of_the_export" not in tab._says.object
+    assert "x_of_the_export" in caplog.text
+
+
+@pytest.mark.slow
 def test_a_result_that_began_from_its_neighbour_is_computed_again(monkeypatch):
     session = _session()
     wrong = session.result.copy(deep=True)

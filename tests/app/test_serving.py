@@ -453,3 +453,12 @@ def test_a_fault_is_a_sentence():
     assert faults.sentence(ValueError("k = 3 is too much")) == "k = 3 is too much"
     told = faults.sentence(OverflowError("int too large\nto convert"))
     assert told == "something went wrong on this page: OverflowError: int too large to convert"
+    assert (
+        faults.sentence(KeyError("x"), "it can't be read", "bring another")
+        == "it can't be read (KeyError): bring another"
+    )
+    assert (
+        faults.undrawn(ValueError("shapes differ"), "the plan")
+        == "the plan could not be drawn (ValueError): choose other values"
+    )
+    assert faults.sentence(FileNotFoundError(2, "No such file", "a.csv")) == "a.csv: no such file"

@@ -294,6 +294,10 @@ def test_a_refusal_stands_at_its_control_and_calls_it_as_the_page_does(session):
     assert json.loads(drawn.state)["at"] == ""
     assert session.named("gamma was 1e+09, the method allows 0 to 1: set to 1").startswith("γ was 1e+09")
     assert session.named("data that are not there") == "data that are not there"
+    assert session.named("k = 3 is too much with gamma = 2: lower gamma = 'gamma =") == (
+        "k = 3 is too much with γ = 2: lower γ = 'gamma ="
+    )
+    assert Session(find("sparse-ot")).named("max_iterations = 0 is not allowed").startswith("max iterations = 0")
 
 
 def test_of_two_parameters_with_one_symbol_the_right_one_is_refused():

@@ -147,6 +147,12 @@ def test_what_the_data_do_not_allow_is_refused_beside_its_axis():
     assert tab.plan is None
 
 
+def test_a_refusal_of_an_axis_calls_it_as_the_axis_is_called():
+    tab = _tab(_session(Gradual), gamma="-1,2")
+    assert tab._refused["gamma"].startswith("gamma = -1.0 is not allowed")
+    assert json.loads(tab.form.state)["refused"]["gamma"].startswith("γ = -1.0 is not allowed")
+
+
 def test_axes_of_a_link():
     tab = _tab(c="1,4", nonsense="3")
     assert tab.axes == {"c": "1,4"}

@@ -100,6 +100,30 @@ def test_what_can_not_be_taken_gives_one_sentence_and_changes_nothing(session, n
     assert not _HIT, "something in the file was run"
 
 
+def test_a_fault_of_a_reader_says_what_to_bring_and_not_its_own_words(session, monkeypatch, caplog):
+    def broken(*_, **__):
+        raise KeyError("x_of_the_reader")
+
+    monkeypatch.setattr(upload.datasets, "read_bytes", broken)
+    says, wrong = _taken(Upload(session), {"mine.npz": _clouds()})
+    assert wrong
+    assert says == f"mine.npz can't be read (KeyError): bring {datasets.kind_named(Halving.kind).takes}"
+    assert "x_of_the_reader" in caplog.text
+
+
+def test_a_fault_of_the_page_that_takes_the_data_leaves_no_message_that_waits(session, monkeypatch):
+    drop, failed = Upload(session), []
+
+    def broken(data):
+        failed.append(data)
+        raise KeyError("x")
+
+    monkeypatch.setattr(session, "set_data", broken)
+    drop.take({"mine.npz": _clouds()})
+    wait(lambda: failed)
+    assert _said(drop) == ("", False)
+
+
 def _send(drop, *pieces):
     drop._receive({"step": "begin"})
     for index, name, content in pieces:

@@ -300,6 +300,15 @@ def test_alignment_and_chunks_against_dense():
     np.testing.assert_allclose(stability.sizes(k, 2).fourth, (blocks**2).sum() / 5, rtol=1e-10)
 
 
+@pytest.mark.parametrize("noise", [stability.noise, moments.share_of_noise])
+def test_a_batch_that_nobody_can_draw_is_refused(noise):
+    for batch, way, why in ((0, True, "at least 1"), (-2, False, "at least 1"), (7, False, "at most n = 6")):
+        with pytest.raises(ValueError, match=f"batch = {batch}, but .*{why}"):
+            noise(6, batch, way)
+    assert noise(6, 7, True) == 1 / 7
+    assert noise(6, 6, False) == 0
+
+
 @pytest.mark.slow
 def test_bad_input_and_edges():
     a = rows(0)

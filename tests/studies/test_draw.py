@@ -3,6 +3,7 @@
 import ast
 import io
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import holoviews as hv
@@ -399,6 +400,38 @@ def test_labels_at_the_ends_do_not_touch():
     words = [e for e in draw.convergence(traces) if isinstance(e, hv.Labels)][:7]
     heights = np.sort([np.log10(e.dimension_values("y")[0]) for e in words])
     assert np.diff(heights).min() > 0.05 * (heights.max() - heights.min())
+
+
+def labelled_at(ends, levels=()):
+    """Of curves that end at these heights of a frame from 0 to 1: the heights of their labels, in the same order."""
+    curves = [draw.curve([0, 1], [0.5, at], f"curve {k}") for k, at in enumerate(ends)]
+    picture = draw.plot(*curves, *(draw.hline(at) for at in levels), ylim=(0, 1))
+    told = {str(e["text"][0]).strip("\u00a0"): float(e["y"][0]) for e in picture if isinstance(e, hv.Labels)}
+    return np.array([told[f"curve\u00a0{k}"] for k in range(len(ends))])
+
+
+def test_labels_spread_to_both_sides_of_ends_that_are_too_close():
+    np.testing.assert_allclose(labelled_at([0.2, 0.6]), [0.2, 0.6])
+    np.testing.assert_allclose(labelled_at([0.5, 0.5, 0.5]), [0.43, 0.5, 0.57], atol=1e-9)
+    np.testing.assert_allclose(labelled_at([0.9, 0.51, 0.49]), [0.9, 0.535, 0.465], atol=1e-9)
+    np.testing.assert_allclose(labelled_at([1.0, 1.0, 0.0]), [0.895, 0.965, 0.035], atol=1e-9)  # the ends of the frame
+    crowd = labelled_at(np.full(20, 0.5))
+    assert (np.diff(crowd) > 0).all()
+    assert 0 < crowd.min() < crowd.max() < 1
+
+
+@pytest.mark.parametrize("ends", [(0.31, 0.33, 0.34), (0.69, 0.71, 0.7), (0.36, 0.66, 0.9), (0.3, 0.3, 0.3)])
+def test_labels_keep_off_level_lines_by_the_least_way(ends):
+    """Against all ways to place them on a fine grid."""
+    levels = np.array([0.3, 0.36, 0.7])
+    found, wanted = np.sort(labelled_at(ends, levels)), np.sort(ends)
+    off = lambda places: np.abs(np.subtract.outer(places, levels)).min()  # noqa: E731
+    assert off(found) > 0.0449
+    assert np.diff(found).min() > 0.0699
+    free = [at for at in np.arange(0.035, 0.966, 0.005) if off([at]) > 0.0449]
+    every = np.array([each for each in combinations(free, 3) if min(np.diff(each)) > 0.0699])
+    least = ((every - wanted) ** 2).sum(axis=1).min()
+    assert ((found - wanted) ** 2).sum() <= least + 1e-9
 
 
 def lightness(colour: str) -> float:

@@ -50,6 +50,12 @@ def test_images_and_losses_are_what_they_say(run):
     np.testing.assert_allclose(pull, 0, atol=1e-8)  # the minimiser of total variation at the end of the path
 
 
+def test_the_player_counts_in_the_steps_that_were_recorded(run):
+    places = MaidBilevel.pictures.images.frames(run)
+    np.testing.assert_array_equal(places, run.frame_step)
+    assert places[-1] == len(run.iteration) > run.sizes["frame"]
+
+
 def test_the_plane_holds_the_path_and_its_losses(run):
     u, v, plane = run.plane_u.values, run.plane_v.values, run.plane.values
     way = run.path.values[np.isfinite(run.path.values).all(axis=1)]

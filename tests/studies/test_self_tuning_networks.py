@@ -86,7 +86,7 @@ def test_a_run_that_is_stopped_is_told_as_far_as_it_came():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"lowest": 3.0, "highest": 1.0}, "the lowest start 3 is above the highest, 1"),
+        ({"lowest": 3.0, "highest": 1.0}, "lowest = 3 is above highest = 1: exchange them"),
         (
             {"problem": "convolutional network", "data": "disc-in-ring"},
             "needs square images, and these samples have 2 features",

@@ -45,3 +45,15 @@ const sheet = (el) => {
   ruler.observe(column)
   return () => ruler.disconnect()
 }
+
+const SMALL = {"-": "⁻", ...Object.fromEntries([..."0123456789"].map((d, i) => [d, "⁰¹²³⁴⁵⁶⁷⁸⁹"[i]]))}
+const figureOf = (v) => {  // as lab.words.number
+  const near = Math.abs(v) >= 1e3 && Math.abs(v) < 1e6 ? Math.round(v) : Number(v.toPrecision(4))
+  const [mantissa, power] = near.toExponential().replace("e+", "e").split("e")
+  const text = near && (power < -4 || power >= 6) ? `${mantissa}·10${power.replace(/./g, (c) => SMALL[c])}`.replace(/^(-?)1·/, "$1")
+    : near.toLocaleString("en", {maximumFractionDigits: 8})
+  return text.replace("-", "−")
+}
+
+// What is played along and where one is, on two lines where there is no room for one: a name may be cut, a number may not.
+const tell = (output, name, figure) => fill(output, h("span", {title: name}, name), " ", h("span", {}, `= ${figure}`))

@@ -6,7 +6,7 @@ const pairs = (map) => map instanceof Map ? [...map] : Object.entries(map)
 const entry = (map, key) => map instanceof Map ? map.get(key) : map[key]
 
 export function render({model, el, view}) {
-  let state = {places: [], ids: []}, playing = null, at = -1, place = null, pace = 0, begun = false, tell = null
+  let state = {places: [], ids: []}, playing = null, at = -1, place = null, pace = 0, begun = false, rests = null
   const main = Boolean(stateOf(model).main)
   const play = h("button", {type: "button", class: "play", "aria-label": "play", title: main ? "Play (space)" : "Play"}, "▶")
   const slider = h("input", {type: "range", min: 0, max: 0, step: 1, value: 0, name: main ? "scrubber" : ""})
@@ -16,17 +16,17 @@ export function render({model, el, view}) {
   const row = main
     ? h("div", {class: "rail"}, h("div", {class: "what"}, h("div", {class: "value"}, play, told, speed)),
       h("div", {class: "way"}, h("div", {class: "told"}, here, label), curve, slider, ticks))
-    : h("div", {class: "player"}, play, slider, told)
+    : h("div", {class: "reel"}, play, slider, told)
   row.hidden = !main  // the one that leads keeps its place while its frames are drawn
   fill(el, row)
 
-  const figureOf = (k) => state.names?.[k] ?? Number(state.places[k].toPrecision(3))
+  const nameOf = (k) => state.names?.[k] ?? figureOf(state.places[k])
   const show = (k, kept = false) => {
     at = k
     if (!kept) place = state.places[k]
     slider.value = k
     const last = Math.max(state.places.length - 1, 1)
-    told.textContent = `${state.name} = ${figureOf(k)}`
+    tell(told, state.name, nameOf(k))
     slider.setAttribute("aria-valuetext", told.textContent)
     if (main) {
       slider.style.setProperty("--part", `${100 * k / last}%`)
@@ -42,7 +42,7 @@ export function render({model, el, view}) {
     }
     view.shown?.(k)
   }
-  const rest = () => { clearTimeout(tell); tell = setTimeout(() => { if (model.frame !== at) model.frame = at }, 200) }
+  const rest = () => { clearTimeout(rests); rests = setTimeout(() => { if (model.frame !== at) model.frame = at }, 200) }
   const stop = () => {
     cancelAnimationFrame(playing)
     playing = null
@@ -88,8 +88,8 @@ export function render({model, el, view}) {
     if (main) {
       label.textContent = state.label ? `${state.label}, against ${state.name}${state.logs ? ", log scale" : ""}` : ""
       const few = state.names ? state.names.map((_, k) => k) : [...new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * (n - 1))))]
-      const wide = 8 + 7 * Math.max(...few.map((k) => String(figureOf(k)).length)), every = Math.ceil(few.length * wide / 320)
-      fill(ticks, few.map((k, i) => h("span", {style: `left:${100 * k / (n - 1)}%`, class: i % every ? "more" : null}, figureOf(k))))
+      const wide = 8 + 7 * Math.max(...few.map((k) => nameOf(k).length)), every = Math.ceil(few.length * wide / 320)
+      fill(ticks, few.map((k, i) => h("span", {style: `left:${100 * k / (n - 1)}%`, class: i % every ? "more" : null}, nameOf(k))))
     }
     // more frames, or those of another run: the one that is nearest to where one was
     const nearest = () => state.places.reduce((best, each, k) => Math.abs(each - place) < Math.abs(state.places[best] - place) ? k : best, 0)

@@ -26,15 +26,6 @@ const ticksOf = (item, scale) => {
     if (apart(v, room.at(-1)) && apart(v, high)) room.push(v)
   return [...room, high]
 }
-const SMALL = {"-": "⁻", ...Object.fromEntries([..."0123456789"].map((d, i) => [d, "⁰¹²³⁴⁵⁶⁷⁸⁹"[i]]))}
-const figureOf = (v) => {  // as lab.words.number
-  const near = Math.abs(v) >= 1e3 && Math.abs(v) < 1e6 ? Math.round(v) : Number(v.toPrecision(4))
-  const [mantissa, power] = near.toExponential().replace("e+", "e").split("e")
-  const text = near && (power < -4 || power >= 6) ? `${mantissa}·10${power.replace(/./g, (c) => SMALL[c])}`.replace(/^(-?)1·/, "$1")
-    : near.toLocaleString("en", {maximumFractionDigits: 8})
-  return text.replace("-", "−")
-}
-
 export function render({model, el}) {
   let state = null, scale = null, shape = "", held = false, playing = null, waits = 0, pace = 0, asked = null, current = 0
   const play = h("button", {type: "button", class: "play", "aria-label": "play", title: "Play (space)"}, "▶")
@@ -56,7 +47,7 @@ export function render({model, el}) {
     const place = clamp(scale.of(current), 0, 1)
     range.style.setProperty("--part", `${100 * place}%`)
     range.setAttribute("aria-valuetext", String(now()))
-    value.textContent = `${state.symbol} = ${figureOf(now())}`
+    tell(value, state.symbol, figureOf(now()))
     const known = state.points.find(([v]) => v === now())
     here.textContent = known ? `${state.symbol} = ${figureOf(now())}: ${known[2]}` : ""
     drawCurve(curve, points(), place)

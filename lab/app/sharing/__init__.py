@@ -4,7 +4,6 @@ The file holds the pictures in each of their states, drawn here, and a small scr
 and it asks for nothing from outside. ``lab reproduce`` and ``lab open`` read its recipe as they read a figure's.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -27,7 +26,7 @@ from lab.studies.contract import measure as measured
 from lab.sweeps.single import run
 from lab.words import quantity
 
-from .. import theme
+from .. import faults, theme
 from ..controls import brief
 from ..scrubber import in_logs, scaled
 from ..steps import in_words
@@ -40,7 +39,6 @@ __all__ = ["LIMIT", "MOST", "share"]
 
 LIMIT = 5_000_000
 """Bytes of a share: frames are left out until it has no more, and where none are left it is refused."""
-_log = logging.getLogger("lab.app")
 _FRAMES = 17  # of a picture that plays, in each cell
 _HIGH = {True: 372, False: 360}  # pixels of the pictures that stand first: of one alone, of several
 _LOW = 320  # of those below
@@ -188,8 +186,7 @@ def _cell(shown: _Shown, cell: Cell, runs: Runs, high: int, count: Count) -> dic
     try:
         light, dark = album.both(result, frames, high)
     except Exception as problem:
-        _log.exception("the picture %s failed", picture.name)
-        return {"why": f"it could not be drawn ({type(problem).__name__}: {problem})"}
+        return {"why": faults.undrawn(problem, f"the picture {picture.name}")}
     return {"light": light, "dark": dark, "places": places, "finding": picture.finding(result)}
 
 

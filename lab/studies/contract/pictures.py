@@ -58,6 +58,8 @@ class Picture:
             the results follow it.
         plays: the dimension of the result along which the picture moves. ``draw`` then takes the result and the number
             of a frame. All frames are built of the same layers, and their axes have fixed ranges; ``hline`` and ``vline`` stay.
+        places: the variable that says where along ``plays`` each frame is, where that differs from run to run, as recorded steps
+            do; the coordinate when empty.
         turns: of a picture of ``draw.surfaces``, the camera that it begins with: azimuth and elevation, in degrees.
         share: of the width, beside another picture of the hero, relative to its.
         finds: what it shows now, in a few words, as ``Story.finds`` has it, from which ``Study`` fills it in.
@@ -80,6 +82,7 @@ class Picture:
     clicks: Callable[[xr.Dataset, float, float], Mapping[str, Any]] | None = field(default=None, compare=False)
     drags: Callable[[xr.Dataset, float, float], Mapping[str, Any]] | None = field(default=None, compare=False)
     plays: str = ""
+    places: str = ""
     turns: tuple[float, float] | None = None
     share: float = 1.0
     finds: Finding = field(default="", compare=False)
@@ -159,7 +162,7 @@ class Picture:
 
     def frames(self, result: xr.Dataset) -> np.ndarray:
         """Where along ``plays`` each frame is."""
-        return result[self.plays].values
+        return self._bare(result)[self.places or self.plays].values
 
     def frame(self, result: xr.Dataset, at: float | None = None) -> int | None:
         """The number of the frame nearest to ``at``, the last one when omitted; None where nothing moves.

@@ -13,7 +13,7 @@ from .layers import band, colours, curve, hline, label, points, segments, vline
 from .look import INK, MUTED, SOURCE, TARGET, columns_for, current
 from .motion import Panel, particles
 from .sameness import began, same
-from .writing import text
+from .writing import Words, text, words
 
 _BINS = 200  # means of a training's losses that are drawn
 _AGE = 9  # frames that a tail is long
@@ -274,10 +274,12 @@ def legend(rows: Sequence[tuple[str, str]], x: float, y: tuple[float, float], *,
     """
     low, high = np.log(y) if log else y
     heights = high - 0.09 * (high - low) * np.arange(len(rows))
-    return [
-        text([x], [float(np.exp(at)) if log else float(at)], words, color=tint)
-        for at, (words, tint) in zip(heights, rows, strict=True)
-    ]
+    return words(
+        [
+            Words(x, float(np.exp(at)) if log else float(at), said, current().colour(tint), ground=True)
+            for at, (said, tint) in zip(heights, rows, strict=True)
+        ]
+    )
 
 
 def plane(positions: Any, time: str = "t") -> np.ndarray:

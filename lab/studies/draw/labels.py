@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
 import holoviews as hv
@@ -92,10 +93,7 @@ def direct_labels(
             _to_a_row(boxes[-1], top)
         elif isinstance(layer, hv.HLine):
             level = up.to(float(layer.data))
-            under = level + 0.1 > 1 >= level  # no room above the line
-            boxes.append(
-                _Box(f"{text} ", tint, 1 - wide, 1.0, level - _CLEAR if under else level + _CLEAR, 1.0, "right")
-            )
+            boxes.append(_Box(f"{text} ", tint, 1 - wide, 1.0, level + _CLEAR, 1.0, "right"))
         else:
             at, height = _end(layer, logs, spread, (x[1], y[1]))
             own, level = min(across.to(at), across.to(x[1])), up.to(height)
@@ -104,10 +102,8 @@ def direct_labels(
                 boxes.append(_Box(f"{text} ", tint, 1 - wide, 1.0, level, 1.0, "right"))
             else:
                 boxes.append(_Box(f"  {text}", tint, own, own + wide, level, own))
-    levels = sorted(
-        up.to(float(layer.data)) for layer in layers if isinstance(layer, hv.HLine) and _has_place(layer, logs)
-    )
-    _apart([box for box in boxes if box not in top], top, levels)
+    levels = [up.to(float(layer.data)) for layer in layers if isinstance(layer, hv.HLine) and _has_place(layer, logs)]
+    _apart([box for box in boxes if box not in top], top, sorted(level for level in levels if np.isfinite(level)))
     labels = []
     for box in boxes:
         side: Any = box.side
@@ -168,25 +164,65 @@ def _to_a_row(box: _Box, top: list[_Box]) -> None:
     top.append(box)
 
 
-def _apart(boxes: list[_Box], top: Sequence[_Box], levels: Sequence[float]) -> None:
-    """Move labels up and down until those in one column touch neither each other, nor the axis, what stands at the top or a
-    level line."""
+def _apart(boxes: Sequence[_Box], top: Sequence[_Box], levels: Sequence[float]) -> None:
+    """Move labels up and down, in all as little as can be, until those in one column touch neither each other, nor the axis,
+    what stands at the top or a level line."""
+    ends = [-np.inf, *levels, np.inf]
+    rooms = [(max(LINE / 2, below + _OFF), min(1 - LINE / 2, above - _OFF)) for below, above in pairwise(ends)]
+    for column in _columns([box for box in boxes if np.isfinite(box.at)]):
+        column.sort(key=lambda box: box.at)
+        above = [
+            [other.at - 1.5 * LINE for other in top if other.right > other.left and box.beside(other)] for box in column
+        ]
+        wanted, most = np.array([box.at for box in column]), np.array([min(each, default=1.0) for each in above])
+        found = _shared(wanted, most, rooms) or _shared(wanted, most, [(LINE / 2, 1 - LINE / 2)])
+        crowded = np.linspace(LINE / 2, max(LINE / 2, min(1 - LINE / 2, most.min())), len(column))
+        for box, at in zip(column, found or crowded, strict=True):
+            box.at = float(at)
+
+
+def _columns(boxes: Sequence[_Box]) -> list[list[_Box]]:
+    """Those that stand in one column, if only by way of others."""
+    columns: list[list[_Box]] = []
     for box in boxes:
-        box.at = _off(box.at, levels)
-    boxes = sorted(boxes, key=lambda box: box.at)
-    for k, box in enumerate(boxes):
-        box.at = max(box.at, LINE / 2, *(other.at + LINE for other in boxes[:k] if box.beside(other)), -np.inf)
-        box.at = _off(box.at, levels, 1)
-    for k in range(len(boxes) - 1, -1, -1):
-        box = boxes[k]
-        above = [other.at - 1.5 * LINE for other in top if other.right > other.left and box.beside(other)]
-        box.at = min(box.at, 1 - LINE / 2, *above, *(other.at - LINE for other in boxes[k + 1 :] if box.beside(other)))
-        box.at = _off(box.at, levels, -1)
+        touched = [column for column in columns if any(box.beside(other) for other in column)]
+        columns = [column for column in columns if column not in touched] + [[*chain(*touched), box]]
+    return columns
 
 
-def _off(at: float, levels: Sequence[float], way: int = 0) -> float:
-    """A height off all level lines: to the side on which it is already, or up (1), or down (-1)."""
-    for level in levels if way >= 0 else reversed(levels):
-        if abs(at - level) < _OFF - 1e-9:
-            at = level + (way or (1 if at >= level else -1)) * _OFF
-    return at
+def _shared(wanted: np.ndarray, most: np.ndarray, rooms: Sequence[tuple[float, float]]) -> list[float]:
+    """The heights nearest to those wanted, in ascending order, each in a room between two level lines and none above its
+    ``most``; none where there are too many. Rooms are so far apart that what stands in two of them does not touch."""
+    best: dict[int, tuple[float, list[float]]] = {0: (0.0, [])}  # by how many have a place: how far off, and where
+    for low, high in rooms:
+        reached = dict(best)
+        for first, (cost, before) in best.items():
+            for last in range(first + 1, len(wanted) + 1):
+                here = slice(first, last)
+                at = _spaced(wanted[here], low, np.minimum(most[here], high))
+                if at is None:
+                    break
+                whole = cost + float(((at - wanted[here]) ** 2).sum())
+                if whole < reached.get(last, (np.inf,))[0]:
+                    reached[last] = whole, [*before, *at]
+        best = reached
+    return best[len(wanted)][1] if len(wanted) in best else []
+
+
+def _spaced(wanted: np.ndarray, low: float, high: np.ndarray) -> np.ndarray | None:
+    """Heights a line apart from ``low`` up, none above its ``high``, by least squares; None where there is no room.
+
+    Less the lines below them they need only ascend, which is isotonic regression, by pooling neighbours that do not.
+    """
+    lines = LINE * np.arange(wanted.size)
+    most = np.minimum.accumulate((high - lines)[::-1])[::-1]
+    if most[0] < low:
+        return None
+    pools: list[tuple[float, int]] = []  # mean, and of how many
+    for mean in wanted - lines:
+        count = 1
+        while pools and pools[-1][0] >= mean:
+            other, more = pools.pop()
+            mean, count = (mean * count + other * more) / (count + more), count + more
+        pools.append((mean, count))
+    return np.clip(np.repeat([mean for mean, _ in pools], [count for _, count in pools]), low, most) + lines

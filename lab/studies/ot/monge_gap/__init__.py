@@ -109,7 +109,7 @@ class MongeGap(Study):
                 )
         if (self.cost == "geodesic") != (self.form == "sphere") and self.train_steps:
             raise ValueError(
-                f"a map that is learned for the cost {self.cost} can't have the form {self.form}: the geodesic cost and the "
+                f"form = {self.form} is not allowed with cost = {self.cost} where a map is learned: the geodesic cost and the "
                 "form sphere go together"
             )
         if self.form == "convex" and self.cost != "squared" and self.train_steps:

@@ -41,7 +41,7 @@ def _rewired(result: xr.Dataset) -> str:
 
 @_where_whole("square_cost", "cost_before")
 def _ledger(result: xr.Dataset) -> str:
-    rounds = sorted(rounds_of(result))
+    rounds = rounds_of(result)
     before = [float(result.cost_before.sel(k=k, p=2.0)) for k in rounds]
     first, last = (float(result.square_cost.sel(k=rounds[place])) for place in (0, -1))
     fall = 1 - first / before[0]
@@ -58,7 +58,7 @@ def _ledger(result: xr.Dataset) -> str:
 
 @_where_whole("w2sq_steps")
 def _steps(result: xr.Dataset) -> str:
-    rounds, few = sorted(rounds_of(result)), result.few.values
+    rounds, few = rounds_of(result), result.few.values
     first, second = (result.w2sq_steps.sel(k=k).values for k in (rounds[0], rounds[:2][-1]))
     if len(rounds) == 1:
         return f"One Euler step leaves W₂² = {number(first[0], 3)}, and {few[-1]} leave {number(first[-1], 3)}"
@@ -72,7 +72,7 @@ def _steps(result: xr.Dataset) -> str:
 
 @_where_whole("curvature")
 def _bending(result: xr.Dataset) -> str:
-    rounds = sorted(rounds_of(result))
+    rounds = rounds_of(result)
     bent = [k for k in rounds if result.curvature.sel(k=k).max() > least_bending(result)]
     if not bent:
         return "Particles are not accelerated at any time"

@@ -127,7 +127,7 @@ def _rewired(result: xr.Dataset) -> Any:
 
 def rounds_of(result: xr.Dataset) -> list[int]:
     """The k that was swept, but for the coupling at random."""
-    return [int(k) for k in result.k.values if k > 0]
+    return sorted(int(k) for k in result.k.values if k > 0)
 
 
 def _ledger(result: xr.Dataset) -> Any:

@@ -226,6 +226,7 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
             "grey: at the first hyperparameters; blue: along the steps",
             _minimiser,
             plays="frame",
+            places="frame_step",
         ),
         *(MaidBilevel.pictures[name] for name in _SHOWN[1:]),
     )

@@ -38,7 +38,7 @@ def _fan(result: xr.Dataset) -> Any:
             layers.append(draw.points(cost[-1:], loss[-1:], color=tint, size=1.4))
     return draw.plot(
         *layers, logx=True, logy=True, xlabel="lower gradients and products with the Hessian", ylabel="loss above the least",
-        height=380,
+        ylim=(None, 4 * max(np.max(above_least(result, run)[1], initial=0.0) for run in range(2 * _STARTS))), height=380,
     )
 
 
@@ -176,7 +176,7 @@ PICTURES = Pictures(
     Picture("fan", "Loss by cost", "blue: MAID from five first accuracies; dashed: accuracies that stay; dots: their ends",
             _fan, needs=("run_loss", "run_cost", "run_last", "least")),
     Picture("images", "Denoised", "two of the images that are learned from, along the steps", _images, needs=("denoised",),
-            when=_SEES, why=_BLIND, plays="frame"),
+            when=_SEES, why=_BLIND, plays="frame", places="frame_step"),
     Picture("rivals", "MAID and schedules", "HOAG lowers its accuracy by a schedule, whatever is seen", _rivals,
             needs=("run_loss", "run_cost", "least")),
     Picture("accuracies", "What it chooses", "accuracies ε and δ, step length α, and the bound ω of the slope's error",

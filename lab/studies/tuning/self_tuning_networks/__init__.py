@@ -90,11 +90,11 @@ class SelfTuningNetworks(Study):
         """Starts out of order, and images that are none."""
         super().check(data)
         if self.lowest > self.highest:
-            raise ValueError(f"the lowest start {self.lowest:g} is above the highest, {self.highest:g}: exchange them")
+            raise ValueError(f"lowest = {self.lowest:g} is above highest = {self.highest:g}: exchange them")
         features = np.shape(data.arrays["x"])[1]
         if self.problem == CONVOLUTION and round(features**0.5) ** 2 != features:
             raise ValueError(
-                f"a convolutional network needs square images, and these samples have {features} features: choose the "
+                f"problem = {self.problem} needs square images, and these samples have {features} features: choose the "
                 "perceptron, or images"
             )
 

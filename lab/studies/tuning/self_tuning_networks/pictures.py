@@ -31,13 +31,16 @@ def _schedules(result: xr.Dataset) -> Any:
         layers.append(draw.hline(float(result.known_lam), "best", color=draw.TARGET))
     if len(names) == 1:
         layers += [draw.curve(cycle, shown[:, i, 0], color=tint) for i, tint in enumerate(_tints(result))]
-        at = [shown[0, i, 0] for i in range(shown.shape[1])]
-        layers.append(draw.text([cycle[2]] * len(at), at, _named(result), color=draw.MUTED, up="bottom"))
+        begin, end = shown[0, :, 0], shown[-1, :, 0]
+        for up, way in (("bottom", begin > end), ("top", begin <= end)):  # on the side to which no line goes
+            told = [name if there else "" for name, there in zip(_named(result), way, strict=True)]
+            layers.append(draw.text([cycle[2]] * len(told), begin, told, color=draw.MUTED, up=up))
     else:
         for j, (name, tint) in enumerate(zip(names, draw.colours(len(names)), strict=True)):
             layers += [draw.curve(cycle, shown[:, i, j], name if i == 0 else "", color=tint) for i in range(shown.shape[1])]
-    told = "rate of dropout" if rates else "hyperparameter λ"
-    return draw.plot(*layers, xlabel="cycle", ylabel=told, ylim=(0, 1) if rates else None, height=_HEIGHT)
+    told, air = "rate of dropout" if rates else "hyperparameter λ", 0.12 * np.nanmax([np.ptp(shown), 0.1])
+    room = (0, 1) if rates else (np.nanmin(shown) - air, np.nanmax(shown) + air) if len(names) == 1 else None
+    return draw.plot(*layers, xlabel="cycle", ylabel=told, ylim=room, height=_HEIGHT)
 
 
 def _response(result: xr.Dataset, at: int) -> Any:
