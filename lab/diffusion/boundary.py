@@ -24,9 +24,8 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from lab.diffusion import samplers
-from lab.diffusion.samplers import Sampler
 from lab.diffusion.schedules import Noise
+from lab.diffusion.walk import Sampler, walked
 from lab.inputs import shown
 from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.host import placed
@@ -68,7 +67,7 @@ class Walk(eqx.Module):
         predict = self.condition(given)
         first, last = (jax.tree.map(lambda each: each.astype(x.dtype), self.noise(self.times[at])) for at in (0, -1))
         steps = self.times.shape[0] - 1 if self.steps is None else self.steps
-        end = samplers.walked(predict, self.noise, self.times, steps, first.s * x[None], self.sampler, key)
+        end = walked(predict, self.noise, self.times, steps, first.s * x[None], self.sampler, key)
         end = predict(end, last.a, last.s) if self.denoised else end
         return end[0] if self.decode is None else self.decode(end[0])
 

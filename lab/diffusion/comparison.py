@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from lab.diffusion import grids, samplers
+from lab.diffusion import grids, walk
 from lab.diffusion.parametrisations import KINDS, convert, error_ratios
 from lab.diffusion.predictions import Exact, Prediction
-from lab.diffusion.samplers import SAMPLERS, DPMSolver2M, Knot, Sampler
+from lab.diffusion.samplers import SAMPLERS, DPMSolver2M
 from lab.diffusion.schedules import Level, Noise, noise
+from lab.diffusion.walk import Knot, Sampler
 from lab.numerics.jit import jit
 
 COMPARED = ("euler", "heun", "edm-heun", "ddim", "dpm-2", "dpm++2m")
@@ -61,12 +62,12 @@ def errors_of_grids(
 
 
 def _along(noise: Noise, times: Array, x: Array) -> tuple[Knot, Knot]:
-    return jax.vmap(lambda each: samplers.knots(noise, each, x.dtype))(times)
+    return jax.vmap(lambda each: walk.knots(noise, each, x.dtype))(times)
 
 
 def _ends_apart(predict: Any, along: Any, steps: Array, x: Array, truth: Array, sampler: Any) -> Array:
     key = jax.random.key(0)  # of no draw: these are deterministic
-    ends = jax.vmap(lambda each, steps: samplers.between(predict, each, steps, x, sampler, key))(along, steps)
+    ends = jax.vmap(lambda each, steps: walk.between(predict, each, steps, x, sampler, key))(along, steps)
     return jnp.sqrt(((ends - truth[None]) ** 2).sum(axis=2).mean(axis=1))
 
 

@@ -27,8 +27,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.diffusion.predictions import Prediction
-from lab.diffusion.samplers import Langevin, Sampler, Step, knots
+from lab.diffusion.samplers import Langevin
 from lab.diffusion.schedules import Noise
+from lab.diffusion.walk import Sampler, Step, knots
 from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.numerics.neighbours import nearest

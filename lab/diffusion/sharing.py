@@ -55,11 +55,9 @@ def groups(
     ones; NaN where there are not so many."""
     r = len(scores)
     mixed = jnp.argsort(random.uniform(key, (draws, r)), axis=1)
-    total = jnp.cumsum(scores[mixed], axis=1)
-    total = jnp.concatenate([jnp.zeros_like(total[:, :1]), total], axis=1)  # of the first 0, 1, ..., R
-    there = [min(n, r // 2) for n in sizes]
-    first = jnp.stack([total[:, n] for n in there], axis=1)
-    last = jnp.stack([total[:, r] - total[:, r - n] for n in there], axis=1)
+    at = jnp.asarray([min(n, r // 2) for n in sizes]) - 1
+    # Each from its own end: what a sum of all leaves over is rounded, and ranks of candidates near each other with it.
+    first, last = (jnp.cumsum(scores[each], axis=1)[:, at] for each in (mixed, mixed[:, ::-1]))
     ranked = _standard(ranks(jnp.stack([first, last])))
     found = (ranked[0] * ranked[1]).sum(axis=-1).mean(axis=0)
     return jnp.where(jnp.asarray([1 <= n <= r // 2 for n in sizes]), found, jnp.nan)

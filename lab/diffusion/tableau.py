@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array
 
 from lab.diffusion.predictions import Prediction
-from lab.diffusion.samplers import Moved, Step
 from lab.diffusion.schedules import noise
+from lab.diffusion.walk import Moved, Step
 
 _NEAR = 1e-9
 

@@ -339,6 +339,18 @@ def test_statistics_are_those_of_scipy():
             assert float(sizes[i, j]) == pytest.approx(scores[4:, chosen].mean())
 
 
+def test_agreement_is_not_decided_by_rounding():
+    """A group of one image has the ranks of that image, in single precision too and where candidates are near each other."""
+    scores = (1 + 1e-4 * np.random.default_rng(7).normal(size=(50, 60))).astype(np.float32)
+    scores[3, 5] = np.inf  # there this candidate comes last, and only there
+    key = jax.random.key(0)
+    mixed = np.asarray(jax.random.uniform(key, (32, 50)).argsort(axis=1))
+    known = stats.spearmanr(scores, axis=1).statistic
+    found = sharing.groups(jnp.asarray(scores), key, (1, 26, 0))
+    assert float(found[0]) == pytest.approx(known[mixed[:, 0], mixed[:, -1]].mean(), abs=1e-6)
+    assert np.isnan(found[1:]).all()
+
+
 def test_a_gap_is_clear_of_zero_only_where_images_agree():
     rng = np.random.default_rng(6)
     clear = jnp.asarray(np.array([0.0, 1.0, 2.0])[None] + 0.1 * rng.normal(size=(30, 3)))

@@ -70,7 +70,7 @@ def test_errors_all_at_once_are_those_one_by_one(errors, truth):
 @pytest.mark.slow
 def test_errors_are_of_the_grids_that_were_asked_for(monkeypatch):
     """Written out without compiling: in place of where points end, they are told on which grid, and for how many steps."""
-    monkeypatch.setattr(comparison.samplers, "between", lambda p, along, steps, x, *_: x + (along[0].t.sum() + steps))
+    monkeypatch.setattr(comparison.walk, "between", lambda p, along, steps, x, *_: x + (along[0].t.sum() + steps))
     found = comparison.errors.__wrapped__(EXACT, VP, STARTS, STARTS, "karras", 5.0)
     wanted = [
         np.asarray(diffusion.grid(VP, count, "karras", rho=5.0)).sum() + (160 - count) * float(VP.first) + count
