@@ -1,6 +1,8 @@
 """``make bench``: the side-by-side measurements that need no browser and take minutes, not hours."""
 
-from benchmarks import sparse_ot, sweep
+from benchmarks import compile, sparse_ot, sweep
 
 sparse_ot.main()
 sweep.main(128, 256)
+compile.draws(3)
+compile.loops(compile.DEFAULTS, 3)

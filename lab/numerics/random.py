@@ -1,7 +1,8 @@
-"""The draws of ``jax.random``, number for number, in programs that compile in a half to a tenth of the time.
+"""The draws of ``jax.random``, number for number, in programs that compile faster (``benchmarks/compile.py``).
 
-JAX counts the entries of an array by an index along each axis, and XLA takes long over such counters: of two axes 0.25 s, of
-four 2 s. Here they are counted in a row.
+JAX counts the entries of an array by an index along each axis, and XLA takes long over such counters: twice as long as over one
+that counts in a row, as here, where there are three axes, three or four times where there are four, and some twenty times where
+it unrolls loops, which ``lab.home`` forbids it.
 """
 
 from functools import partial
