@@ -200,7 +200,7 @@ def _count(event: str, **kwargs: str | int) -> None:
 jax.monitoring.register_event_listener(_count)
 
 
-def _type(aval: Any) -> tuple:
+def _type(aval: Any) -> Any:
     """How a type of JAX's arrays is written. There is one object of each, which what JAX itself writes does not see to: what a
     kept program gives would be of a type of its own, and every function compiled anew for it."""
     of = aval.shape, aval.dtype, aval.weak_type

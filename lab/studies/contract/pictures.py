@@ -58,8 +58,8 @@ class Picture:
             the results follow it.
         plays: the dimension of the result along which the picture moves. ``draw`` then takes the result and the number
             of a frame. All frames are built of the same layers, and their axes have fixed ranges; ``hline`` and ``vline`` stay.
-        places: the variable that says where along ``plays`` each frame is, where that differs from run to run, as recorded steps
-            do; the coordinate when empty.
+        places: the variable that says where along ``plays`` each frame is, where that differs from run to run, as recorded
+            steps do; the coordinate when empty.
         turns: of a picture of ``draw.surfaces``, the camera that it begins with: azimuth and elevation, in degrees.
         share: of the width, beside another picture of the hero, relative to its.
         finds: what it shows now, in a few words, as ``Story.finds`` has it, from which ``Study`` fills it in.

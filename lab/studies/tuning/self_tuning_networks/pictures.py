@@ -32,9 +32,9 @@ def _schedules(result: xr.Dataset) -> Any:
     if len(names) == 1:
         layers += [draw.curve(cycle, shown[:, i, 0], color=tint) for i, tint in enumerate(_tints(result))]
         begin, end = shown[0, :, 0], shown[-1, :, 0]
-        for up, way in (("bottom", begin > end), ("top", begin <= end)):  # on the side to which no line goes
-            told = [name if there else "" for name, there in zip(_named(result), way, strict=True)]
-            layers.append(draw.text([cycle[2]] * len(told), begin, told, color=draw.MUTED, up=up))
+        for falls in (True, False):  # on the side to which no line goes
+            told = [name if way == falls else "" for name, way in zip(_named(result), begin > end, strict=True)]
+            layers.append(draw.text([cycle[2]] * len(told), begin, told, color=draw.MUTED, up="bottom" if falls else "top"))
     else:
         for j, (name, tint) in enumerate(zip(names, draw.colours(len(names)), strict=True)):
             layers += [draw.curve(cycle, shown[:, i, j], name if i == 0 else "", color=tint) for i in range(shown.shape[1])]
