@@ -44,9 +44,11 @@ def jit[F: Callable](function: F) -> F:
         key = (number, tree, context, *map(_kind, leaves))
         program = _programs.get(key)
         if program is None:
-            program = ready.compiled(function, args, kwargs, context)
+            program, found = ready.called(function, args, kwargs, context)
             _programs.put(key, program)
-        return program([leaf for leaf in leaves if eqx.is_array(leaf)])
+        else:
+            found = program.run(*(leaf for leaf in leaves if eqx.is_array(leaf)))
+        return program.answer(found)
 
     return traced  # type: ignore[return-value]
 

@@ -72,17 +72,19 @@ class Program(NamedTuple):
     tree: Any
     rest: tuple[Any, ...]
 
-    def __call__(self, arrays: Sequence[Any]) -> Any:
-        found = iter(self.run(*arrays))
-        return jax.tree.unflatten(self.tree, [next(found) if each is _ARRAY else each for each in self.rest])
+    def answer(self, found: Sequence[jax.Array]) -> Any:
+        """What the function gives, of the arrays that ``run`` gave."""
+        each = iter(found)
+        return jax.tree.unflatten(self.tree, [next(each) if leaf is _ARRAY else leaf for leaf in self.rest])
 
 
 class _Untold(Exception):
     """Something that the text of the lab does not say."""
 
 
-def compiled(function: Callable, args: tuple, kwargs: dict, context: tuple) -> Program:
-    """The program of a function for what it is called with: from the disk, or made, and kept there where it can be.
+def called(function: Callable, args: tuple, kwargs: dict, context: tuple) -> tuple[Program, Sequence[jax.Array]]:
+    """The program of a function for what it is called with, from the disk, or made, and kept there where it can be; and what it
+    gives.
 
     Args:
         context: settings of JAX that it depends on.
@@ -91,8 +93,8 @@ def compiled(function: Callable, args: tuple, kwargs: dict, context: tuple) -> P
     arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
     shapes = [_Shape(leaf) if eqx.is_array(leaf) else leaf for leaf in leaves]
     place = _place(function, jax.tree.unflatten(tree, shapes), context)
-    if place is not None and (program := _read(place, arrays)) is not None:
-        return program
+    if place is not None and (known := _read(place, arrays)) is not None:
+        return known
     found: list[Any] = []
 
     def flat(*arrays: Any) -> list[Any]:
@@ -108,7 +110,7 @@ def compiled(function: Callable, args: tuple, kwargs: dict, context: tuple) -> P
     program = Program(lowered.compile(), *found)
     if place is not None:
         _keep(place, program, _found() > hits)
-    return program
+    return program, program.run(*arrays)
 
 
 def _place(function: Callable, given: tuple, context: tuple) -> Path | None:
@@ -127,8 +129,8 @@ def _place(function: Callable, given: tuple, context: tuple) -> Path | None:
     return folder / f"{sha256(repr(told).encode()).hexdigest()}.ready"
 
 
-def _read(place: Path, arrays: Sequence[Any]) -> Program | None:
-    """The kept program, if it runs on these."""
+def _read(place: Path, arrays: Sequence[Any]) -> tuple[Program, Sequence[jax.Array]] | None:
+    """The kept program and what it gives, if it runs on these."""
     if not disk.own(place) or (kept := disk.read(place)) is None:
         return None
     try:
@@ -137,11 +139,11 @@ def _read(place: Path, arrays: Sequence[Any]) -> Program | None:
             _find_lapack()
         trees = jax.tree.structure(((0,) * given, {})), jax.tree.structure([0] * taken)
         made = serialize_executable.deserialize_and_load(payload, *trees, execution_devices=jax.devices()[:1])
+        found = jax.block_until_ready(made(*arrays))
         program = Program(made, *_structure(answer))
-        jax.block_until_ready(program.run(*arrays))
     except Exception:  # whatever is wrong with it: it is made anew, and what is wrong with the call will be said there
         return None
-    return program
+    return program, found
 
 
 def _keep(place: Path, program: Program, is_read: bool) -> None:
