@@ -104,7 +104,7 @@ class Card:
         self.head = Head(self._asked)
         self._maker = Runner(session.post, SWEEP)
         self._picture = theme.column(css=_PICTURE, css_classes=[] if high else ["fills"])
-        self._reel = Reel(picture, session.post) if picture.plays else None
+        self._reel = Reel(picture, session.post_drawing) if picture.plays else None
         self._here = Here(session, self._tell) if picture.along is not None else None
         self._ghost = Ghost() if picture.along is None and picture.turns is None else None
         self._lit = Lit()

@@ -1,10 +1,13 @@
 """Garbage is looked for where no page waits for it.
 
 To look through all objects stops every page: for a second where sixty are open, in the middle of a redraw if Python chooses
-the moment. So what a look through all of them found in use is left out of the next ones, until nothing runs.
+the moment. So what a look through all of them found in use is left out of the next ones, until nothing runs, no page was just
+opened, and pages that were closed have left something, or there is too much.
 """
 
 import gc
+import time
+from math import inf
 from typing import Any
 
 import panel as pn
@@ -16,10 +19,18 @@ from lab import memory
 from .runner import quiet_for
 
 _QUIET = 3.0  # seconds
+_OPENING = 8.0  # seconds in which a page is drawn
 _LOOKS = 20  # looks at what is young before one at all that is new: of ten times as many it takes three seconds
 _CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
 _most = memory.budget()  # bytes; above, programs and what else can be made again are given up
 _closed = 0
+_opened = -inf  # when a page was, last
+
+
+def page_opened() -> None:
+    """A page is being made."""
+    global _opened
+    _opened = time.monotonic()
 
 
 def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
@@ -54,7 +65,10 @@ def _count(context: Any) -> None:
 
 def _tidy() -> None:
     global _most, _closed
-    if quiet_for(_QUIET) and gc.get_count()[2]:
+    if quiet_for(_QUIET) and gc.get_count()[2] and time.monotonic() - _opened > _OPENING:
+        if not _closed and memory.resident() <= _most:
+            gc.collect()  # what is new
+            return
         _closed = 0
         _most = max(_most, 3 * memory.release(_most) // 2)  # pages that are open may hold more than programs do
     elif _closed >= _CLOSED:

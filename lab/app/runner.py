@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -31,6 +32,7 @@ _BESIDE = {True: 8, False: 2}  # runs, and others, that may go on without the tu
 _COMPILE = 2  # runs that compile at the same time
 _OWN = 2  # jobs of one runner that are under way: one that nobody wants any more, and the one that is wanted
 _PROGRAMS = 4096  # remembered
+_AWAY = 500  # milliseconds between two looks whether a browser is back
 _log = logging.getLogger("lab.app")
 # Waiting costs a thread; the lane does the rationing. What waits behind runs shall not take their threads.
 _runs = ThreadPoolExecutor(64, thread_name_prefix="lab-run")
@@ -324,3 +326,33 @@ def poster() -> tuple[Callable[[Callable[[], None]], object], bool]:
     except RuntimeError:
         return (lambda call: call()), False
     return loop.call_soon_threadsafe, True
+
+
+def seen(post: Callable[[Callable[[], None]], object]) -> Callable[[Callable[[], None]], object]:
+    """The same for what is drawn: it waits while the page that is being built has no browser any more.
+
+    A page that was closed lives on for a while, in case its browser comes back, and to draw the rest of its film would take
+    the processor from the page that was opened next.
+    """
+    document, had = pn.state.curdoc, False
+    if document is None or document.session_context is None:
+        return post
+
+    def gone() -> bool:
+        nonlocal had
+        session = getattr(document.session_context, "session", None)
+        there = session is not None and session.connection_count > 0
+        had = had or there  # before the browser first connects, what it will show is drawn
+        return had and not there
+
+    def later(call: Callable[[], None]) -> None:
+        def turn() -> None:
+            if not gone():
+                call()
+                return
+            with suppress(RuntimeError, AttributeError):  # the session has ended
+                document.add_timeout_callback(faults.guarded(turn, document), _AWAY)
+
+        post(turn)
+
+    return later

@@ -22,7 +22,7 @@ from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 
 from . import faults, limits
-from .runner import SWEEP, Runner, knows, poster
+from .runner import SWEEP, Runner, knows, poster, seen
 
 _SWEEPS_KEPT = 12
 _WAY = 1.0  # seconds within which changes of one parameter are one way of its slider
@@ -68,6 +68,7 @@ class Session(param.Parameterized):
     def __init__(self, study: Study | type[Study], *, dark: bool = False):
         super().__init__(study=study() if isinstance(study, type) else study, dark=dark)
         self._post, self.live = poster()
+        self.post_drawing = seen(self._post)  # as ``post``, once there is a browser
         self._runner = Runner(self._post)
         self._loader = Runner(self._post)
         self._keeper = Runner(self._post, SWEEP)

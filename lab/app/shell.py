@@ -22,7 +22,7 @@ from lab.studies import Study, catalogue, find, load_files
 from lab.studies.contract.recipe import device
 
 from . import faults, gate, login, theme, warming, wire
-from .garbage import look_where_nothing_waits
+from .garbage import look_where_nothing_waits, page_opened
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .inline import Inline
 from .limits import LOCAL, PUBLIC, Limits, apply
@@ -334,6 +334,7 @@ def _begin() -> None:
 
 def _shell(main, *, title: str, owner: Any, column=None, search=None, bar=None, crumbs: tuple[str, ...] = ()):
     """A whole page: the top bar, the column of inputs, the rest."""
+    page_opened()
     scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
     scheme.param.watch(lambda event: setattr(owner, "dark", event.new), "dark")
     template = pn.Template(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})

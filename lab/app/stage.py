@@ -161,7 +161,7 @@ class Cards:
                     ahead.when_filled(turn)
                     return
                 draw(waiting.pop(0))
-                self._session.post(turn)
+                self._session.post_drawing(turn)
 
         turn()
 

@@ -57,5 +57,26 @@ def test_what_may_stay_is_said(monkeypatch):
     monkeypatch.setattr(garbage.gc, "get_count", lambda: (0, 0, 1))
     monkeypatch.setattr(garbage, "memory", SimpleNamespace(release=lambda most: asked.append(most) or 0))
     monkeypatch.setattr(garbage, "_most", 7)
+    monkeypatch.setattr(garbage, "_closed", 1)
+    monkeypatch.setattr(garbage, "_opened", -garbage.inf)
     garbage._tidy()
     assert asked == [7]
+
+
+def test_all_is_looked_through_where_no_page_is_drawn_and_pages_have_left_something(monkeypatch):
+    new, all_of_it, sizes = [], [], []
+    collector = SimpleNamespace(get_count=lambda: (0, 0, 1), collect=lambda: new.append(True))
+    monkeypatch.setattr(garbage, "gc", collector)
+    monkeypatch.setattr(garbage, "quiet_for", lambda seconds: True)
+    held = SimpleNamespace(resident=lambda: sizes[-1], release=lambda most: all_of_it.append(True) or sizes[-1])
+    monkeypatch.setattr(garbage, "memory", held)
+    monkeypatch.setattr(garbage, "_most", 100)
+    monkeypatch.setattr(garbage, "_opened", -garbage.inf)
+    cases = ((0, 50, False, (1, 0)), (1, 50, False, (1, 1)), (0, 200, False, (1, 2)), (9, 200, True, (1, 2)))
+    for closed, size, opens, found in cases:
+        sizes.append(size)
+        monkeypatch.setattr(garbage, "_closed", closed)
+        if opens:
+            garbage.page_opened()
+        garbage._tidy()
+        assert (len(new), len(all_of_it)) == found

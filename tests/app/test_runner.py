@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from waiting import soon
@@ -216,3 +217,24 @@ def test_progress_comes_at_ten_hertz():
     runner.submit(work, progress=told.append, done=lambda answer: finished.set())
     assert finished.wait(5)
     assert 3 <= len(told) <= 7
+
+
+def test_what_is_drawn_waits_for_a_browser_that_has_left(monkeypatch):
+    browsers, delayed, drawn = SimpleNamespace(connection_count=0), [], []
+    document = SimpleNamespace(
+        session_context=SimpleNamespace(session=browsers),
+        add_timeout_callback=lambda call, milliseconds: delayed.append(call),
+    )
+    monkeypatch.setattr(runner.pn.state.__class__, "curdoc", document)
+    monkeypatch.setattr(runner.faults, "guarded", lambda call, document: call)
+    post = runner.seen(lambda call: call())
+    for count, seen in ((0, 1), (1, 2), (0, 2), (0, 2)):  # before it comes, while it is there, after
+        browsers.connection_count = count
+        post(lambda: drawn.append(True))
+        assert len(drawn) == seen
+    assert len(delayed) == 2
+    browsers.connection_count = 1  # it is back
+    for call in delayed[:]:
+        call()
+    assert len(drawn) == 4
+    assert len(delayed) == 2
