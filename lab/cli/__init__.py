@@ -62,7 +62,7 @@ def _dispatch(command: str, rest: list[str]) -> int:
             raise Refusal(f"the study comes first: lab {command} STUDY {cut(' '.join(rest))}")
     else:
         arguments = _plain_parser(command).parse_args(rest)
-    if any(word.endswith(".py") for word in rest):  # a user's file may make arrays as it is read
+    if any(re.search(r"\.py(:|$)", word) for word in rest):  # a user's file may make arrays as it is read
         from lab.home import start
 
         start()

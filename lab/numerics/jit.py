@@ -11,6 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+try:
+    from jax._src.core import trace_state_clean
+except ImportError:  # of another version: every call is as part of a larger program, which costs time alone
+
+    def trace_state_clean() -> bool:
+        return False
+
+
 from lab.memory import Recent
 from lab.numerics import ready
 from lab.numerics.values import Values
@@ -38,8 +46,8 @@ def jit[F: Callable](function: F) -> F:
         leaves, tree = jax.tree.flatten((args, kwargs), is_leaf=_is_module)
         args, kwargs = jax.tree.unflatten(tree, [_given(leaf) for leaf in leaves])
         leaves, tree = jax.tree.flatten((args, kwargs))
-        if any(isinstance(leaf, Tracer) for leaf in leaves):
-            return within(*args, **kwargs)  # part of a larger program
+        if not trace_state_clean() or jax.config.jax_disable_jit or any(isinstance(leaf, Tracer) for leaf in leaves):
+            return within(*args, **kwargs)  # part of a larger program, or what is given holds what is traced
         context = tuple(getattr(jax.config, name) for name in _SETTINGS)
         key = (number, tree, context, *map(_kind, leaves))
         program = _programs.get(key)

@@ -12,8 +12,10 @@ import copyreg
 import io
 import os
 import pickle
+import platform
 import sys
 import threading
+import time
 import zlib
 from collections import ChainMap
 from collections.abc import Callable, Sequence
@@ -22,8 +24,9 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from hashlib import sha256
+from math import inf
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -32,12 +35,17 @@ import numpy as np
 from jax.core import ShapedArray
 from jax.experimental import serialize_executable
 
-from lab import home
+from lab import code, home
 from lab.disk import cache as disk
 from lab.numerics.values import Values
 
 _KNOWN = ("lab", "jax", "jaxlib", "equinox", "numpy", "optax", "builtins", "functools", "operator")
 """Packages whose code is said by the text of the lab, or by their version."""
+_TELLING = ("EQX_", "JAX_", "XLA_")
+"""What the names of settings in the environment begin with."""
+_IDLE = ("CACHE", "LOG")
+"""What is in the names of those that change no program."""
+_SOON = 0.2  # seconds
 _hits = threading.local()
 
 
@@ -120,11 +128,11 @@ def _place(function: Callable, given: tuple, context: tuple) -> Path | None:
         given: arguments, each array by its ``_Shape``; any other array is part of the program, and not told.
     """
     folder = home.ready()
-    if folder is None or jax.default_backend() != "cpu":  # tried on no other
+    if folder is None or jax.default_backend() != "cpu" or not _unchanged(_SOON):  # tried on no other
         return None
     try:
         told = _state(), _named(function), _told(given), _told(context)
-    except _Untold:
+    except (_Untold, ValueError, RecursionError):  # a function that holds itself, or what is not there yet
         return None
     return folder / f"{sha256(repr(told).encode()).hexdigest()}.ready"
 
@@ -133,12 +141,14 @@ def _read(place: Path, arrays: Sequence[Any]) -> tuple[Program, Sequence[jax.Arr
     """The kept program and what it gives, if it runs on these."""
     if not disk.own(place) or (kept := disk.read(place)) is None:
         return None
+    began = time.time()
     try:
         payload, given, taken, answer = pickle.loads(zlib.decompress(kept))
         if b"lapack" in payload:
             _find_lapack()
         trees = jax.tree.structure(((0,) * given, {})), jax.tree.structure([0] * taken)
         made = serialize_executable.deserialize_and_load(payload, *trees, execution_devices=jax.devices()[:1])
+        jax.monitoring.record_event_time_span("/lab/ready_load_duration", began, time.time())
         found = jax.block_until_ready(made(*arrays))
         program = Program(made, *_structure(answer))
     except Exception:  # whatever is wrong with it: it is made anew, and what is wrong with the call will be said there
@@ -161,7 +171,7 @@ def _keep(place: Path, program: Program, is_read: bool) -> None:
         written = io.BytesIO()
         answer = jax.tree.unflatten(program.tree, program.rest)
         _Pickler(written).dump((payload, given, program.rest.count(_ARRAY), answer))
-        if _structure(pickle.loads(written.getvalue())[-1]) == (program.tree, program.rest):
+        if _structure(pickle.loads(written.getvalue())[-1]) == (program.tree, program.rest) and _unchanged():
             disk.write(place, zlib.compress(written.getvalue(), 1))
 
 
@@ -222,12 +232,55 @@ class _Pickler(pickle.Pickler):
 
 
 def _state() -> tuple[Any, ...]:
-    """What a program depends on beside what is called: code, versions, machine, and how XLA is told to compile."""
-    from lab import code
+    """What a program depends on beside what is called: code, versions, machine, and how JAX and XLA are told to compile."""
+    names = (
+        name for name in sorted(os.environ) if name.startswith(_TELLING) and not any(each in name for each in _IDLE)
+    )
+    told = [(name, os.environ[name]) for name in names], jax.config.values["jax_disable_most_optimizations"]
+    return code.written(), _packages(), _machine(), jax.devices()[0].client.platform_version, told
 
-    device = jax.devices()[0]
-    compiling = os.environ.get("XLA_FLAGS", ""), jax.config.values["jax_disable_most_optimizations"]
-    return code.written(), sys.version, jax.__version__, device.device_kind, device.client.platform_version, compiling
+
+@cache
+def _packages() -> tuple[str, ...]:
+    """All that is installed, by name and version: the lab calls more than what a call shows."""
+    folders = [Path(path or ".") for path in sys.path]
+    return sys.version, *sorted(each.name for folder in folders for each in folder.glob("*.dist-info"))
+
+
+@cache
+def _machine() -> str:
+    """The processor, with what it can do: XLA compiles for that."""
+    flags = ""
+    with suppress(OSError), open("/proc/cpuinfo") as told:
+        flags = next((line for line in told if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()} {flags}"
+
+
+def _unchanged(seconds: float = 0.0) -> bool:
+    """Whether the text of the lab is as it was when this process began: what is imported after an edit is another code than
+    what ``code.written`` says. A look of so many seconds ago will do."""
+    global _looked
+    if time.monotonic() - _looked > seconds:
+        _looked = inf if _text() != _BEGAN else time.monotonic()
+    return _looked < inf
+
+
+def _text() -> list[tuple[str, int, int]]:
+    """The files of the lab, when each was written, and how long it is."""
+    found, waiting = [], [str(Path(code.__file__).parent)]
+    with suppress(OSError):  # one that is gone meanwhile
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for each in entries:
+                    if each.is_dir() and each.name != "__pycache__":
+                        waiting.append(each.path)
+                    elif each.name.endswith(".py"):
+                        told = each.stat()
+                        found.append((each.path, told.st_mtime_ns, told.st_size))
+    return sorted(found)
+
+
+_BEGAN, _looked = _text(), -inf
 
 
 def _told(node: Any) -> Any:
@@ -238,7 +291,7 @@ def _told(node: Any) -> Any:
     if node is None or node is ... or kind in (bool, int, float, complex, str, bytes):
         return f"{kind.__name__} {node!r}"
     if isinstance(node, np.dtype):
-        return f"dtype {node.str}"
+        return f"dtype {node.name} {node.str}"
     if isinstance(node, jax.tree_util.PyTreeDef):
         return "tree", _told(jax.tree.unflatten(node, [...] * node.num_leaves))
     if isinstance(node, Values):
@@ -248,10 +301,14 @@ def _told(node: Any) -> Any:
     if isinstance(node, tuple | list):
         return _named(kind), *map(_told, node)
     if isinstance(node, dict):
-        return _named(kind), *sorted(((_told(key), _told(value)) for key, value in node.items()), key=repr)
+        return _named(kind), *(
+            (_told(key), _told(value)) for key, value in node.items()
+        )  # a function may go by their order
     if kind.__name__ in ("partial", "Partial"):
         return _named(kind), _told(node.func), _told(node.args), _told(node.keywords)
     if is_dataclass(node) and not isinstance(node, type):
+        if {*getattr(node, "__dict__", ())} - {each.name for each in fields(node)}:
+            raise _Untold
         return _named(kind), *((each.name, _told(getattr(node, each.name, None))) for each in fields(node))
     return _named(node)
 
@@ -261,15 +318,23 @@ def _named(thing: Any) -> tuple:
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module.split(".")[0] not in _KNOWN:
         raise _Untold
-    version = getattr(sys.modules[module.split(".")[0]], "__version__", "")
     found = sys.modules[module]
     for part in name.split("."):
         found = getattr(found, part, None)
+    wraps = 0
     while found is not None:
         if found is thing:
-            return module, name, version
-        found = getattr(found, "__wrapped__", None)
-    if not isinstance(thing, FunctionType):
+            return module, name, wraps
+        found, wraps = getattr(found, "__wrapped__", None), wraps + 1
+    if not isinstance(thing, FunctionType) or thing.__globals__ is not vars(
+        sys.modules[module]
+    ):  # it may say to be ours
         raise _Untold
     held = [cell.cell_contents for cell in thing.__closure__ or ()], thing.__defaults__, thing.__kwdefaults__
-    return module, name, version, list(thing.__code__.co_positions()), _told(held)
+    return module, name, _written(thing.__code__), _told(held)
+
+
+def _written(made: CodeType) -> tuple:
+    """A function's code: what it does, and where that is written."""
+    held = [_written(each) if isinstance(each, CodeType) else repr(each) for each in made.co_consts]
+    return made.co_code, held, made.co_names, made.co_freevars, list(made.co_positions())

@@ -375,3 +375,16 @@ def test_a_default_that_the_data_do_not_allow_moves_and_a_value_that_is_given_do
     assert "k was 20, the data allow 1 to 9: set to 9\n" in told
     told = refused(capsys, "run", "diverse-subset", "--data", str(rows), "--k", "20", "-o", str(tmp_path / "no.nc"))
     assert "k = 20 is not allowed: it must be a whole number from 1 to 9, the number of different rows" in told
+
+
+@pytest.mark.parametrize("words", [["figure", "mine.py:mean"], ["run", "mine.py"]])
+def test_a_users_file_is_read_with_float64_and_no_program_is_kept_beside_it(words, monkeypatch, capsys):
+    """Its code could change the lab's as it runs, and a kept program would not know of it."""
+    from lab import cli, home
+
+    asked = []
+    monkeypatch.setattr(home, "start", lambda ready=False: asked.append(ready))
+    monkeypatch.setattr("lab.cli.commands.start", lambda ready=False: asked.append(ready))
+    assert cli.main(words) == 2
+    assert asked[0] is False
+    assert "mine.py" in capsys.readouterr().err

@@ -104,3 +104,16 @@ def test_a_number_takes_the_precision_of_the_arrays():
 
 def test_whole_numbers_are_static():
     assert jit(lambda n: jnp.zeros(n))(3).shape == (3,)
+
+
+def test_a_function_that_holds_what_is_traced_is_part_of_the_larger_program():
+    applied = jit(lambda function, x: function(x).sum())
+    x = jnp.arange(3.0)
+    value = lambda a: applied(lambda each: a * each**2, x)  # noqa: E731
+    assert float(jax.grad(value)(2.0)) == 5.0
+    assert float(jax.jit(value)(2.0)) == 10.0
+    np.testing.assert_array_equal(jax.vmap(value)(x), 5.0 * x)
+    slope = jax.grad(lambda a: paths.ode(lambda t, x: a * x, jnp.ones((1, 1)), steps=10).end.sum())(-1.0)
+    assert float(slope) == pytest.approx(np.exp(-1), rel=1e-4)
+    with jax.disable_jit():
+        assert float(value(2.0)) == 10.0

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import zlib
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, wraps
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,9 +175,80 @@ def test_other_code_makes_another_program(folder, monkeypatch):
     from lab import code
 
     again(lambda: applied(twice, X))
-    monkeypatch.setattr(code, "written", lambda: "edited")
+    changes = (code, "written", "edited"), (ready, "_packages", ("optax-9.dist-info",)), (ready, "_machine", "another")
+    for many, (of, name, value) in enumerate(changes, 2):
+        monkeypatch.setattr(of, name, lambda value=value: value)
+        assert again(lambda: applied(twice, X))[1]
+        assert len(list(folder.iterdir())) == many
+    monkeypatch.setenv("EQX_ON_ERROR", "nan")
     assert again(lambda: applied(twice, X))[1]
-    assert len(list(folder.iterdir())) == 2
+    monkeypatch.setenv("JAX_LOG_COMPILES", "0")
+    assert not again(lambda: applied(twice, X))[1]
+
+
+def test_nothing_is_taken_or_kept_once_the_text_is_edited(folder, monkeypatch):
+    """What is imported from then on is other code than this process is named after."""
+    again(lambda: applied(twice, X))
+    monkeypatch.setattr(ready, "_looked", -inf)
+    monkeypatch.setattr(ready, "_BEGAN", ready._BEGAN[:-1])
+    for call in (lambda: applied(twice, X), lambda: applied(jnp.exp, X)):
+        assert again(call)[1]
+    assert len(list(folder.iterdir())) == 1
+
+
+def wrapped(function):
+    @wraps(function)
+    def of(x):
+        return 10 * function(x)
+
+    return of
+
+
+@wrapped
+def thrice(x):
+    return 3 * x
+
+
+@jit
+def in_order(values, x):
+    first, second = (getattr(values, name) for name in values)
+    return first + x * second
+
+
+def test_no_two_functions_are_taken_for_one(folder):
+    """By their order, by what wraps them, by what they say to be, by what their text is where the place is the same."""
+    assert float(again(lambda: in_order(Values({"a": 2.0, "b": 100.0}, {}), jnp.ones(())))[0]) == 102
+    assert float(again(lambda: in_order(Values({"b": 100.0, "a": 2.0}, {}), jnp.ones(())))[0]) == 102
+    assert float(again(lambda: in_order(Values({"b": 2.0, "a": 100.0}, {}), 3 * jnp.ones(())))[0]) == 302
+    assert float(again(lambda: applied(thrice, jnp.ones(())))[0]) == 30
+    assert float(again(lambda: applied(thrice.__wrapped__, jnp.ones(())))[0]) == 3
+    for factor in (5, 7):
+        foreign = {}
+        exec(f"def law(x): return {factor} * x", foreign)
+        foreign["law"].__module__ = "jax.numpy"
+        assert float(again(lambda law=foreign["law"]: applied(law, jnp.ones(())))[0]) == factor
+    plus, minus = (eval(f"lambda x: x {sign} 1", globals()) for sign in "+-")
+    assert float(again(lambda: applied(plus, jnp.ones(())))[0]) == 2
+    assert float(again(lambda: applied(minus, jnp.ones(())))[0]) == 0
+
+
+def test_what_cannot_be_told_is_made_in_each_process(folder):
+    def round_and_round(x):
+        return x if x.ndim == 0 else round_and_round(x.sum())
+
+    marked = Marked(2.0)
+    object.__setattr__(marked, "factor_of_its_own", 3)
+    for function in (round_and_round, marked):
+        again(lambda function=function: applied(function, X))
+        assert not list(folder.iterdir())
+
+
+@dataclass(frozen=True)
+class Marked:
+    factor: float
+
+    def __call__(self, x):
+        return self.factor * x
 
 
 def test_what_is_spoilt_or_does_not_run_is_made_anew(folder):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import jax
 
-_EVENTS = ("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration", "backend_compile_duration")
+_EVENTS = ("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration", "backend_compile_duration", "ready_load_duration")
 _local = threading.local()
 
 
