@@ -41,7 +41,7 @@ class Reel:
         post: runs a function in a turn of its own.
     """
 
-    def __init__(self, picture: Picture, post: Callable[[Callable[[], None]], None]):
+    def __init__(self, picture: Picture, post: Callable[[Callable[[], None]], object]):
         self.picture, self.player = picture, Player()
         self.player.draw(places=[], ids=[], name="")
         self.figure: Any = None  # of the page
