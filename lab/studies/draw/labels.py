@@ -15,6 +15,7 @@ from .writing import Words
 LINE = 0.07  # of the height
 _CLEAR = 0.055  # from a level line to the middle of its label
 _OFF = 0.045  # and at least to that of any other
+_TIE = 1e-9  # of the squares of two ways
 
 
 @dataclass
@@ -192,7 +193,8 @@ def _columns(boxes: Sequence[_Box]) -> list[list[_Box]]:
 
 def _shared(wanted: np.ndarray, most: np.ndarray, rooms: Sequence[tuple[float, float]]) -> list[float]:
     """The heights nearest to those wanted, in ascending order, each in a room between two level lines and none above its
-    ``most``; none where there are too many. Rooms are so far apart that what stands in two of them does not touch."""
+    ``most``; none where there are too many. Of two ways as near the upper one. Rooms are so far apart that what stands in two
+    of them does not touch."""
     best: dict[int, tuple[float, list[float]]] = {0: (0.0, [])}  # by how many have a place: how far off, and where
     for low, high in rooms:
         reached = dict(best)
@@ -203,7 +205,7 @@ def _shared(wanted: np.ndarray, most: np.ndarray, rooms: Sequence[tuple[float, f
                 if at is None:
                     break
                 whole = cost + float(((at - wanted[here]) ** 2).sum())
-                if whole < reached.get(last, (np.inf,))[0]:
+                if whole < reached.get(last, (np.inf,))[0] + _TIE:
                     reached[last] = whole, [*before, *at]
         best = reached
     return best[len(wanted)][1] if len(wanted) in best else []
