@@ -485,9 +485,9 @@ class Session(param.Parameterized):
         self._moved = self._moved[0], monotonic()  # a hand waits for the run: what it sets next is still its way
         told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
         told |= {"result": result, "rough": False, "stage": "", "progress": None}
-        self.param.update(**told, fresh=True, busy=False)  # last: another thread that waits for them finds all the rest
         if self._haunts:
-            self.ghost, self._haunts = result, False
+            told["ghost"], self._haunts = result, False
+        self.param.update(**told, fresh=True, busy=False)  # last: another thread that waits for them finds all the rest
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None
