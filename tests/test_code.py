@@ -321,10 +321,9 @@ class Mine(Study):
 '''
 
 
-def test_a_users_file_counts_whole_with_what_it_imports(tmp_path, monkeypatch):
+def test_a_users_file_counts_whole_with_what_it_imports(tmp_path):
     from lab.studies.contract import registry
 
-    monkeypatch.setattr(registry, "_found", dict(registry._found))
     (tmp_path / "mine.py").write_text(MINE)
     (mine,) = registry.load_file(tmp_path / "mine.py")
     lines = code.reached(mine).lines

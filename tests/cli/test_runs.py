@@ -11,7 +11,6 @@ from lab.cli import main
 from lab.store import Store, weights
 from lab.store import store as module
 from lab.studies import SparseOT, Study
-from lab.studies.contract import registry
 
 QUICK = """
 import jax.numpy as jnp
@@ -35,7 +34,6 @@ class Moment(Study):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_found", dict(registry._found))
     (tmp_path / "moment.py").write_text(QUICK)
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

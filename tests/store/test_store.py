@@ -55,11 +55,10 @@ class Mine(Study):
 '''
 
 
-def test_key_follows_the_code_of_a_users_file(tmp_path, monkeypatch):
+def test_key_follows_the_code_of_a_users_file(tmp_path):
     from lab.code import of_user
     from lab.studies.contract import registry
 
-    monkeypatch.setattr(registry, "_found", dict(registry._found))
     keys = []
     for name, code in (("one", USERS_STUDY), ("two", USERS_STUDY), ("one", USERS_STUDY.replace("1.0", "2.0"))):
         (tmp_path / f"{name}.py").write_text(code)
