@@ -79,7 +79,7 @@ def _folder(name: str) -> Path | None:
 
     try:
         folder = cache() / name
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)  # what is in it is run
     except OSError:
         return None
     kept.trim(folder, _MOST)

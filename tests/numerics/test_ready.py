@@ -301,6 +301,7 @@ def test_a_new_process_traces_nothing_that_one_before_ran(tmp_path):
             len(told) == 1
         ):  # as after an edit: JAX's cache has what was lowered to the same, and XLA can't write it again
             assert list((tmp_path / "cache" / "ready").iterdir())
+            assert not any((tmp_path / "cache" / name).stat().st_mode & 0o077 for name in ("ready", "xla"))
             shutil.rmtree(tmp_path / "cache" / "ready")
     assert told[0][0] == told[1][0] == told[2][0]
     assert told[0][1] == told[1][1]
