@@ -58,11 +58,10 @@ def floors(*names: str) -> str:
 
 
 def _hash(counts: Callable[[str], bool]) -> str:
-    digest, root = sha256(), Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        name = path.relative_to(root).as_posix()
+    digest = sha256()
+    for name, text in _sources().files.items():
         if counts(name):
-            digest.update(name.encode() + b"\0" + path.read_bytes())
+            digest.update(name.encode() + b"\0" + text)
     return digest.hexdigest()
 
 

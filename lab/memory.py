@@ -115,19 +115,36 @@ _all: WeakSet[Recent[Any]] = WeakSet()
 
 
 def release(most: int) -> int:
-    """Give back what is free; where more than ``most`` bytes stay, the compiled programs, and if that is not enough what
-    else can be made again, the least recently used first.
+    """Give back what is free; where more than ``most`` bytes stay, compiled programs, and if that is not enough what else can
+    be made again, the least recently used first.
 
     Returns what stays. Compiling takes some 100 MiB for each new size of a problem, and half of it the C library keeps when it
     is over. Programs are read from the disk when they are needed again.
     """
     collect()
+    while resident() > most and shed():
+        pass
     if resident() > most:
         _clear_programs()
         collect()
     while resident() > most and _forgotten(_SHARE):
         collect()
     return resident()
+
+
+def shed(idle: float = 0.0) -> bool:
+    """Give up the quarter of the compiled programs that was not used for longest, and of it what was not for so many seconds.
+
+    It looks through nothing, so that it may be done while pages are used. Returns whether there were any.
+    """
+    programs, before, count = [each for each in _all if each.compiled], time.monotonic() - idle, 0
+    for _ in range(-(-sum(map(len, programs)) // 4)):
+        if min(map(Recent.oldest, programs)) > before:
+            break
+        count += _forgotten(1, programs)
+    if count:
+        _trim()
+    return count > 0
 
 
 def maps() -> int:
@@ -179,5 +196,9 @@ def collect() -> None:
     """Look through all objects, frozen ones too, and give back what is free."""
     gc.unfreeze()
     gc.collect()
+    _trim()
+
+
+def _trim() -> None:
     with suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

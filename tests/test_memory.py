@@ -91,3 +91,18 @@ def test_of_compiled_programs_those_in_use_stay(monkeypatch):
         counts.append(clock.programs)
     assert counts[:2] == [0, 0]
     assert counts[2] > 0
+
+
+def test_a_quarter_of_the_programs_is_shed_and_none_that_is_in_use(monkeypatch):
+    programs, others = memory.Recent(compiled=True), memory.Recent()
+    monkeypatch.setattr(memory, "_all", {programs, others})
+    for place in range(8):
+        monkeypatch.setattr(memory.time, "monotonic", lambda place=place: float(place))
+        programs.put(place, place)
+        others.put(place, place)
+    assert memory.shed(6.5)  # at second 7 only the first was not used for so long
+    assert programs.values() == [*range(1, 8)]
+    assert not memory.shed(6.5)
+    assert memory.shed()
+    assert programs.values() == [*range(3, 8)]
+    assert len(others) == 8

@@ -20,6 +20,7 @@ from .runner import BACKGROUND, Runner, poster
 from .view import View, source
 
 _CSS = theme.asset("gallery.css")
+_QUIET = 1.0  # seconds in which the browser paints what is there
 _LEAD = 6  # studies above which one stands first, wide
 _SEARCH = {
     "& .MuiInputBase-root": {"background": "var(--card)"},
@@ -97,21 +98,25 @@ class Gallery(pn.viewable.Viewer):
     def __panel__(self):
         return self._view
 
-    def draw_missing(self) -> None:
-        """Draw the thumbnails that are not there yet, one after the other, behind everything else that runs."""
+    def draw_missing(self, wait: float = _QUIET) -> None:
+        """Draw the thumbnails that are not there yet, one after the other, behind everything else that runs.
+
+        Args:
+            wait: seconds before the first.
+        """
         card = next((card for card in self.cards.values() if card.waiting), None)
         if card is None:
             return
 
         def done(images: dict[str, bytes]) -> None:
             card.show(images)
-            self.draw_missing()
+            self.draw_missing(0.0)
 
         def failed(sentence: str) -> None:
             card.fail(sentence)
-            self.draw_missing()
+            self.draw_missing(0.0)
 
-        self._runner.submit(partial(thumbnails.make, card.study), done=done, failed=failed)
+        self._runner.submit(partial(thumbnails.make, card.study), delay=wait, done=done, failed=failed)
 
     @param.depends("query", "field", watch=True)
     def _filter(self) -> None:
@@ -167,11 +172,9 @@ class _Card:
             ships = None if found else thumbnails.shipping(study)
         except Exception:  # of anybody's study; drawing it will say why
             found = ships = None
-        if found:
-            self.show(found)
-        elif ships:
-            self.show(ships[0])
-            self.waiting = not ships[1]  # the present code may draw another
+        if found or ships:
+            self.show(found or ships or {})
+            self.waiting = not found  # the present code may draw another
         else:
             self._refresh()
 

@@ -6,8 +6,6 @@ opened, and pages that were closed have left something, or there is too much.
 """
 
 import gc
-import time
-from math import inf
 from typing import Any
 
 import panel as pn
@@ -16,28 +14,23 @@ from tornado.ioloop import PeriodicCallback
 
 from lab import memory
 
-from .runner import quiet_for
+from .calm import calm
 
-_QUIET = 3.0  # seconds
-_OPENING = 8.0  # seconds in which a page is drawn
+_QUIET, _OPENING = 3.0, 8.0  # seconds since a run, and since a page was opened, which is then drawn
 _LOOKS = 20  # looks at what is young before one at all that is new: of ten times as many it takes three seconds
 _CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
-_most = memory.budget()  # bytes; above, programs and what else can be made again are given up
+_IDLE = 60.0  # seconds after which a program may go
+_LEAN = 1_500_000_000  # bytes that do for all pages
+_most = min(memory.budget(), _LEAN)  # bytes; above, programs and what else can be made again are given up
 _closed = 0
-_opened = -inf  # when a page was, last
-
-
-def page_opened() -> None:
-    """A page is being made."""
-    global _opened
-    _opened = time.monotonic()
 
 
 def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
     """Have it so in this process, which serves.
 
     Args:
-        most: bytes above which what can be made again is given up, once nothing runs; ``memory.budget()`` when left out.
+        most: bytes above which what can be made again is given up: programs that nobody used for a while at once, all else
+            when nothing runs; 1.5 GB when left out, or ``memory.budget()`` where that is less.
     """
     global _most
     _most = _most if most is None else most
@@ -65,12 +58,14 @@ def _count(context: Any) -> None:
 
 def _tidy() -> None:
     global _most, _closed
-    if quiet_for(_QUIET) and gc.get_count()[2] and time.monotonic() - _opened > _OPENING:
+    if gc.get_count()[2] and calm(_QUIET, _OPENING):
         if not _closed and memory.resident() <= _most:
             gc.collect()  # what is new
             return
         _closed = 0
-        _most = max(_most, 3 * memory.release(_most) // 2)  # pages that are open may hold more than programs do
+        _most = max(_most, 5 * memory.release(_most) // 4)  # pages that are open may hold more than programs do
     elif _closed >= _CLOSED:
         _closed = 0
         memory.collect()
+    elif memory.resident() > _most:
+        memory.shed(_IDLE)

@@ -42,6 +42,11 @@ def folder(name: str) -> Path:
     return made
 
 
+def has(name: str, study: type[Study]) -> bool:
+    """Whether the folder may hold anything of a study: to find out under what name takes a while."""
+    return any(folder(name).glob(f"{study.slug}-*"))
+
+
 def _dtype() -> str:
     import jax
 

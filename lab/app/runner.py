@@ -33,6 +33,7 @@ _COMPILE = 2  # runs that compile at the same time
 _OWN = 2  # jobs of one runner that are under way: one that nobody wants any more, and the one that is wanted
 _PROGRAMS = 4096  # remembered
 _AWAY = 500  # milliseconds between two looks whether a browser is back
+_COMING = 50  # and whether it has come
 _log = logging.getLogger("lab.app")
 # Waiting costs a thread; the lane does the rationing. What waits behind runs shall not take their threads.
 _runs = ThreadPoolExecutor(64, thread_name_prefix="lab-run")
@@ -328,30 +329,32 @@ def poster() -> tuple[Callable[[Callable[[], None]], object], bool]:
     return loop.call_soon_threadsafe, True
 
 
-def seen(post: Callable[[Callable[[], None]], object]) -> Callable[[Callable[[], None]], object]:
-    """The same for what is drawn: it waits while the page that is being built has no browser any more.
+def seen(
+    post: Callable[[Callable[[], None]], object], opened: Callable[[], bool]
+) -> Callable[[Callable[[], None]], object]:
+    """The same for what is drawn: it waits while the page that is being built has no browser, or has none any more.
 
     A page that was closed lives on for a while, in case its browser comes back, and to draw the rest of its film would take
     the processor from the page that was opened next.
+
+    Args:
+        opened: whether a browser has shown the page.
     """
-    document, had = pn.state.curdoc, False
+    document = pn.state.curdoc
     if document is None or document.session_context is None:
         return post
 
     def gone() -> bool:
-        nonlocal had
         session = getattr(document.session_context, "session", None)
-        there = session is not None and session.connection_count > 0
-        had = had or there  # before the browser first connects, what it will show is drawn
-        return had and not there
+        return session is None or not session.connection_count
 
     def later(call: Callable[[], None]) -> None:
         def turn() -> None:
-            if not gone():
+            if opened() and not gone():
                 call()
                 return
             with suppress(RuntimeError, AttributeError):  # the session has ended
-                document.add_timeout_callback(faults.guarded(turn, document), _AWAY)
+                document.add_timeout_callback(faults.guarded(turn, document), _AWAY if opened() else _COMING)
 
         post(turn)
 

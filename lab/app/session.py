@@ -68,7 +68,8 @@ class Session(param.Parameterized):
     def __init__(self, study: Study | type[Study], *, dark: bool = False):
         super().__init__(study=study() if isinstance(study, type) else study, dark=dark)
         self._post, self.live = poster()
-        self.post_drawing = seen(self._post)  # as ``post``, once there is a browser
+        self._opened = Event()  # by a browser, or for whoever else looks on
+        self.post_drawing = seen(self._post, self._opened.is_set)  # as ``post``, once there is a browser
         self._runner = Runner(self._post)
         self._loader = Runner(self._post)
         self._keeper = Runner(self._post, SWEEP)
@@ -101,6 +102,11 @@ class Session(param.Parameterized):
 
     def start(self) -> None:
         """Load the data and run for the first time; later calls do nothing."""
+        self._opened.set()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """As ``start``, for a browser that is on its way: what is held is shown, and nothing computed before ``start``."""
         if not self._started:
             self._started = True
             self._adopt(self.study, self.notices)
@@ -110,6 +116,7 @@ class Session(param.Parameterized):
         if self._started:
             return
         self._started = True
+        self._opened.set()
         try:
             data = self.study.load()
             study, moved = self.study.fitted(data)
@@ -243,6 +250,7 @@ class Session(param.Parameterized):
     def close(self) -> None:
         """The page has gone: stop everything and let go of the arrays."""
         self._started = False
+        self._opened.set()  # what waits for a browser is abandoned
         for runner in (self._runner, self._loader, self._keeper, *self._sweepers.values()):
             runner.abandon()
         self._sweeps.clear()
@@ -443,6 +451,8 @@ class Session(param.Parameterized):
 
         def stored() -> _Answer | None:
             known = self._read(Store.key(study.recipe(data))) if look else None
+            if known is None:
+                self._opened.wait()
             return None if known is None else _Answer(Outcome(known, warm), held=True, read=True)
 
         def work(report: Report) -> _Answer:

@@ -14,6 +14,7 @@ import panel as pn
 import param
 from jinja2 import Environment
 from panel.io.server import Server, get_server
+from tornado.ioloop import PeriodicCallback
 from tornado.process import task_id
 from tornado.web import RequestHandler
 
@@ -22,7 +23,8 @@ from lab.studies import Study, catalogue, find, load_files
 from lab.studies.contract.recipe import device
 
 from . import faults, gate, login, theme, warming, wire
-from .garbage import look_where_nothing_waits, page_opened
+from .calm import calm, page_opened
+from .garbage import look_where_nothing_waits
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .inline import Inline
 from .limits import LOCAL, PUBLIC, Limits, apply
@@ -32,6 +34,8 @@ from .view import View, source
 
 _NAME = "TransportLab"
 _TURN = 5e-4  # seconds: what compiles gives way to a redraw so soon; Python's 5 ms add up, for a redraw asks often
+_QUIET, _OPENING = 0.5, 4.0  # seconds since a run, and since a page was opened, after which programs are compiled ahead
+_LOOK = 250  # milliseconds
 _FORKED = (
     "These pages can't be served by several processes, since a page would come from one and its socket from another: "
     "leave out --num-procs, for one process serves many pages at a time."
@@ -77,6 +81,7 @@ def study_page(study: type[Study] | str) -> pn.Template:
     page = StudyPage(session, address=True)
     faults.guarded(session.from_query)(_query())
     pn.state.onload(session.start)  # nothing is computed for who asks for the page and does not open it
+    session.post(session.prepare)  # the first picture is drawn while the browser reads the page
     return _shell(
         page.main, column=page.column, bar=page.bar, crumbs=(study.field, study.title), title=study.title, owner=session
     )
@@ -274,6 +279,8 @@ def make_server(
     apply(limits or (PUBLIC if public else LOCAL))
     if warm:
         warming.begin(study.slug for study in studies)
+        turns = PeriodicCallback(lambda: warming.give_way(not calm(_QUIET, _OPENING)), _LOOK)
+        server.io_loop.add_callback(turns.start)
     return server
 
 
@@ -284,6 +291,11 @@ def _login(auth: Mapping[str, Any], users: Mapping[str, str] | str) -> dict[str,
     page = str(theme.path("login.html"))
     made = {"cookie_secret": token_hex(32), "login_template": page} | dict(auth)
     return made | {"auth_provider": login.Provider(login_template=made["login_template"])} if users else made
+
+
+class _Page(pn.Template):
+    def __repr__(self) -> str:  # Panel asks for it at each part that is added; its own prints the whole page each time
+        return type(self).__name__
 
 
 class _Missing(RequestHandler):
@@ -335,9 +347,10 @@ def _begin() -> None:
 def _shell(main, *, title: str, owner: Any, column=None, search=None, bar=None, crumbs: tuple[str, ...] = ()):
     """A whole page: the top bar, the column of inputs, the rest."""
     page_opened()
+    warming.give_way(True)
     scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
     scheme.param.watch(lambda event: setattr(owner, "dark", event.new), "dark")
-    template = pn.Template(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})
+    template = _Page(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})
     if column is not None:
         template.add_panel("column", column)
     if search is not None:

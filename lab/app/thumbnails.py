@@ -24,20 +24,19 @@ _FINE = 0.6  # of the outlines' width
 
 def find(study: type[Study]) -> dict[str, bytes] | None:
     """The kept PNG for each tone, None when they have yet to be made."""
+    if not kept.has("thumbnails", study):
+        return None
     name = kept.identity(study)
     found = {tone: cache.read(_path(study, name, tone)) for tone in TONES}
     return {tone: png for tone, png in found.items() if png} if all(found.values()) else None
 
 
-def shipping(study: type[Study]) -> tuple[dict[str, bytes], bool] | None:
-    """The PNG for each tone that ships with the lab, and whether the present code made it; None where none does."""
+def shipping(study: type[Study]) -> dict[str, bytes] | None:
+    """The PNG for each tone that ships with the lab, which an earlier code may have made; None where none does."""
     if code.of_user(study):
         return None
     found = {tone: next(shipped.folder().glob(f"{study.slug}-{tone}-*.png"), None) for tone in TONES}
-    if not all(found.values()):
-        return None
-    current = all(path == shipped.folder() / shipped_name(study, tone) for tone, path in found.items())
-    return {tone: path.read_bytes() for tone, path in found.items() if path}, current
+    return {tone: path.read_bytes() for tone, path in found.items() if path} if all(found.values()) else None
 
 
 def shipped_name(study: type[Study], tone: str) -> str:
@@ -46,7 +45,7 @@ def shipped_name(study: type[Study], tone: str) -> str:
 
 
 def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
-    """The PNG for each tone: kept ones, or a run of the study's default drawn and kept.
+    """The PNG for each tone: kept ones, those that ship if the present code made them, or a run of the default drawn and kept.
 
     Raises:
         ValueError: none of the pictures applies to the default result, or the default can't be run.
@@ -54,6 +53,9 @@ def make(study: type[Study], report: Report | None = None) -> dict[str, bytes]:
     found = find(study)
     if found:
         return found
+    ships = shipping(study)
+    if ships and all((shipped.folder() / shipped_name(study, tone)).exists() for tone in TONES):
+        return ships
     name = kept.identity(study)
     images = of(study, run(study(), report))
     for tone, png in images.items():

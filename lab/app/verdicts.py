@@ -87,7 +87,7 @@ def _age(path: Path) -> float:
 
 def _stored(study: type[Study]) -> dict[str, dict[str, Any]]:
     try:
-        return _parse(cache.read(_path(study)))
+        return _parse(cache.read(_path(study))) if kept.has("verdicts", study) else {}
     except (ValueError, TypeError):  # the default data can't be had: nothing can be known of the study
         return {}
 

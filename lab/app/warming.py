@@ -1,10 +1,13 @@
 """Programs are compiled before anybody waits for them: in a process of their own, behind everything else on the machine.
 
-It runs the default of each study, the one that is opened first, and what it compiles is kept in JAX's cache, so
-that the server reads it. It ends with the server, whatever ends that.
+It runs the default of each study, the one that is opened first, and what it compiles is kept ready to run, so that the server
+reads it. It is halted while a page is drawn or computes, which it would slow even from behind, and ends with the server,
+whatever ends that.
 """
 
+import atexit
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,17 +15,35 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
-COMMAND = "import sys; from lab.app.warming import main; main(sys.argv[1:])"
+COMMAND = """
+import ctypes, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # to end with who began it, also where it is halted and that one is killed
+from lab.app.warming import main
+main(sys.argv[1:])
+"""
 _MOST = 1 << 29  # bytes that it keeps between two studies
 _process: subprocess.Popen | None = None
+_halted = False
 
 
 def begin(slugs: Iterable[str]) -> None:
     """Start it, for these studies in this order; a process has one."""
-    global _process
+    global _process, _halted
     if _process is None or _process.poll() is not None:
         command = [sys.executable, "-c", COMMAND, *slugs]
         _process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        _halted = False
+        atexit.register(_process.kill)  # one that is halted would not see that its input is closed
+
+
+def give_way(halt: bool) -> None:
+    """Halt it while something else needs the machine, or let it go on; nothing where the system can't."""
+    global _halted
+    if _process is not None and halt != _halted and hasattr(signal, "SIGSTOP"):
+        with suppress(OSError):
+            _process.send_signal(signal.SIGSTOP if halt else signal.SIGCONT)
+            _halted = halt
 
 
 def first(slug: str) -> None:

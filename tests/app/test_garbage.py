@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab.app import garbage
+from lab.app import calm, garbage
 
 LOOKS = """
 import gc, weakref
@@ -41,8 +41,8 @@ def test_what_is_in_use_is_looked_through_once_and_its_garbage_found_by_a_whole_
 @pytest.mark.parametrize(("closed", "looks"), [(49, 0), (50, 1)])
 def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(closed, looks, monkeypatch):
     looked = []
-    monkeypatch.setattr(garbage, "quiet_for", lambda seconds: False)
-    monkeypatch.setattr(garbage, "memory", SimpleNamespace(collect=lambda: looked.append(True)))
+    monkeypatch.setattr(garbage, "calm", lambda quiet, opening: False)
+    monkeypatch.setattr(garbage, "memory", SimpleNamespace(collect=lambda: looked.append(True), resident=lambda: 0))
     monkeypatch.setattr(garbage, "_closed", 0)
     for _ in range(closed):
         garbage._count(None)
@@ -53,12 +53,11 @@ def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(closed, l
 
 def test_what_may_stay_is_said(monkeypatch):
     asked = []
-    monkeypatch.setattr(garbage, "quiet_for", lambda seconds: True)
+    monkeypatch.setattr(garbage, "calm", lambda quiet, opening: True)
     monkeypatch.setattr(garbage.gc, "get_count", lambda: (0, 0, 1))
     monkeypatch.setattr(garbage, "memory", SimpleNamespace(release=lambda most: asked.append(most) or 0))
     monkeypatch.setattr(garbage, "_most", 7)
     monkeypatch.setattr(garbage, "_closed", 1)
-    monkeypatch.setattr(garbage, "_opened", -garbage.inf)
     garbage._tidy()
     assert asked == [7]
 
@@ -67,16 +66,28 @@ def test_all_is_looked_through_where_no_page_is_drawn_and_pages_have_left_someth
     new, all_of_it, sizes = [], [], []
     collector = SimpleNamespace(get_count=lambda: (0, 0, 1), collect=lambda: new.append(True))
     monkeypatch.setattr(garbage, "gc", collector)
-    monkeypatch.setattr(garbage, "quiet_for", lambda seconds: True)
-    held = SimpleNamespace(resident=lambda: sizes[-1], release=lambda most: all_of_it.append(True) or sizes[-1])
+    monkeypatch.setattr(calm, "quiet_for", lambda seconds: True)
+    held = SimpleNamespace(
+        resident=lambda: sizes[-1], release=lambda most: all_of_it.append(True) or sizes[-1], shed=bool
+    )
     monkeypatch.setattr(garbage, "memory", held)
     monkeypatch.setattr(garbage, "_most", 100)
-    monkeypatch.setattr(garbage, "_opened", -garbage.inf)
+    monkeypatch.setattr(calm, "_opened", -calm.inf)
     cases = ((0, 50, False, (1, 0)), (1, 50, False, (1, 1)), (0, 200, False, (1, 2)), (9, 200, True, (1, 2)))
     for closed, size, opens, found in cases:
         sizes.append(size)
         monkeypatch.setattr(garbage, "_closed", closed)
         if opens:
-            garbage.page_opened()
+            calm.page_opened()
         garbage._tidy()
         assert (len(new), len(all_of_it)) == found
+
+
+@pytest.mark.parametrize(("size", "idle"), [(100, []), (101, [60.0])])
+def test_while_pages_are_used_programs_alone_go(size, idle, monkeypatch):
+    shed = []
+    monkeypatch.setattr(garbage, "calm", lambda quiet, opening: False)
+    monkeypatch.setattr(garbage, "memory", SimpleNamespace(resident=lambda: size, shed=shed.append))
+    monkeypatch.setattr(garbage, "_most", 100)
+    garbage._tidy()
+    assert shed == idle

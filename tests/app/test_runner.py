@@ -220,21 +220,23 @@ def test_progress_comes_at_ten_hertz():
 
 
 def test_what_is_drawn_waits_for_a_browser_that_has_left(monkeypatch):
-    browsers, delayed, drawn = SimpleNamespace(connection_count=0), [], []
+    browsers, delayed, drawn, opened = SimpleNamespace(connection_count=0), [], [], []
     document = SimpleNamespace(
         session_context=SimpleNamespace(session=browsers),
         add_timeout_callback=lambda call, milliseconds: delayed.append(call),
     )
     monkeypatch.setattr(runner.pn.state.__class__, "curdoc", document)
     monkeypatch.setattr(runner.faults, "guarded", lambda call, document: call)
-    post = runner.seen(lambda call: call())
-    for count, seen in ((0, 1), (1, 2), (0, 2), (0, 2)):  # before it comes, while it is there, after
+    post = runner.seen(lambda call: call(), lambda: bool(opened))
+    # before it comes, while it reads the page, once it shows it, after
+    for count, shows, seen in ((0, False, 0), (1, False, 0), (1, True, 1), (0, True, 1), (0, True, 1)):
         browsers.connection_count = count
+        opened[:] = [True] * shows
         post(lambda: drawn.append(True))
         assert len(drawn) == seen
-    assert len(delayed) == 2
+    assert len(delayed) == 4
     browsers.connection_count = 1  # it is back
     for call in delayed[:]:
         call()
-    assert len(drawn) == 4
-    assert len(delayed) == 2
+    assert len(drawn) == 5
+    assert len(delayed) == 4

@@ -49,6 +49,39 @@ def test_nothing_runs_before_start():
     assert (made.busy, made.result, made.study.gamma) == (False, None, 2.0)
 
 
+def test_for_a_browser_that_is_on_its_way_nothing_is_computed_but_what_is_held_is_shown(
+    compiled, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    made = Session(Gradual)
+    made.prepare()
+    time.sleep(0.3)
+    assert made.busy
+    assert made.result is None
+    made.start()
+    settled(made)
+    assert not made.from_store
+    made.keep()
+    soon(lambda: made.kept == "kept")
+    made.close()
+    other = Session(Gradual)
+    other.prepare()
+    settled(other)
+    assert other.from_store
+    other.set(gamma=2.0)
+    time.sleep(0.3)
+    assert other.busy
+    other.start()
+    settled(other)
+    assert float(other.result.total) == pytest.approx(2.0, abs=1e-5)
+    left = Session(Gradual)
+    left.prepare()
+    left.set(gamma=2.5)
+    left.close()
+    time.sleep(0.1)
+    assert left.result is None or float(left.result.total) == pytest.approx(1.0, abs=1e-5)
+
+
 def test_each_change_is_a_new_study_and_a_new_result(session):
     before = session.study
     session.set(gamma=3.0)

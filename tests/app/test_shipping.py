@@ -134,10 +134,11 @@ def test_nothing_ships_where_nothing_is_meant_to(folder, monkeypatch):
 
 def test_the_gallery_has_a_picture_at_once(folder, monkeypatch):
     monkeypatch.setattr(thumbnails.code, "of_user", lambda study: "")  # as one of the lab's own
-    images, current = thumbnails.shipping(Rooted)
-    assert current
+    images = thumbnails.shipping(Rooted)
     assert all(png.startswith(b"\x89PNG") for png in images.values())
+    assert thumbnails.make(Rooted) == images
+    assert thumbnails.find(Rooted) is None
     monkeypatch.setattr(thumbnails.kept, "identity_of_code", lambda study: "changed")
-    images, current = thumbnails.shipping(Rooted)
-    assert images
-    assert not current
+    assert thumbnails.shipping(Rooted) == images
+    drawn = thumbnails.make(Rooted)
+    assert thumbnails.find(Rooted) == drawn

@@ -2,13 +2,28 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import deque
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from lab.app import warming
+
+SERVER = """
+import time
+from lab.app import warming
+warming.COMMAND = warming.COMMAND.replace("from lab", "import time; time.sleep(60); from lab")
+warming.begin([])
+time.sleep(1)
+warming.give_way(True)
+print(warming._process.pid, flush=True)
+time.sleep(60)
+"""
 
 
 def test_what_is_opened_is_next_and_the_end_of_the_server_is_its_end(monkeypatch):
@@ -43,3 +58,40 @@ def test_it_keeps_programs_says_what_cannot_be_run_and_goes_when_its_input_is_cl
 def test_without_a_process_nothing_is_asked_for(monkeypatch):
     monkeypatch.setattr(warming, "_process", None)
     warming.first("sparse-ot")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell what a process does")
+def test_it_is_halted_where_something_else_needs_the_machine(monkeypatch):
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setattr(warming, "_process", process)
+    monkeypatch.setattr(warming, "_halted", False)
+    try:
+        for halt, states in ((True, "T"), (True, "T"), (False, "RSD"), (True, "T")):
+            warming.give_way(halt)
+            for _ in range(100):
+                state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0]
+                if state in states:
+                    break
+                time.sleep(0.05)
+            assert state in states
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of Linux")
+def test_one_that_is_halted_ends_with_a_server_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        halted = int(server.stdout.readline())
+        server.kill()
+    state = "T"
+    for _ in range(100):
+        with suppress(OSError):
+            state = Path(f"/proc/{halted}/stat").read_text().rpartition(") ")[2][0]
+        if state == "Z" or not Path(f"/proc/{halted}").exists():  # gone, or to be buried
+            return
+        time.sleep(0.05)
+    os.kill(halted, signal.SIGKILL)
+    raise AssertionError("it is left")

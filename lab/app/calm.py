@@ -1,0 +1,19 @@
+"""Whether anybody waits for this machine: what may as well be done later asks first."""
+
+import time
+from math import inf
+
+from .runner import quiet_for
+
+_opened = -inf  # when a page was, last
+
+
+def page_opened() -> None:
+    """A page is being made."""
+    global _opened
+    _opened = time.monotonic()
+
+
+def calm(quiet: float, opening: float) -> bool:
+    """Nothing is under way, no run has been for so many seconds, and no page was opened for so many."""
+    return quiet_for(quiet) and time.monotonic() - _opened > opening
