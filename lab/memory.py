@@ -133,17 +133,17 @@ def release(most: int) -> int:
 
 
 def shed(idle: float = 0.0) -> bool:
-    """Give up the quarter of the compiled programs that was not used for longest, and of it what was not for so many seconds.
+    """Give up the quarter of the compiled programs that was not used for longest, and of it what was not for so many seconds;
+    and give back what is free.
 
-    It looks through nothing, so that it may be done while pages are used. Returns whether there were any.
+    It looks through nothing, so that it may be done while pages are used. Returns whether any program went.
     """
     programs, before, count = [each for each in _all if each.compiled], time.monotonic() - idle, 0
     for _ in range(-(-sum(map(len, programs)) // 4)):
         if min(map(Recent.oldest, programs)) > before:
             break
         count += _forgotten(1, programs)
-    if count:
-        _trim()
+    _trim()
     return count > 0
 
 

@@ -19,7 +19,8 @@ from .calm import calm
 _QUIET, _OPENING = 3.0, 8.0  # seconds since a run, and since a page was opened, which is then drawn
 _LOOKS = 20  # looks at what is young before one at all that is new: of ten times as many it takes three seconds
 _CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
-_IDLE = 60.0  # seconds after which a program may go
+_FEW = 10  # the same where there is too much
+_IDLE = 30.0  # seconds after which a program may go
 _LEAN = 1_500_000_000  # bytes that do for all pages
 _most = min(memory.budget(), _LEAN)  # bytes; above, programs and what else can be made again are given up
 _closed = 0
@@ -38,7 +39,8 @@ def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
     gc.set_threshold(*gc.get_threshold()[:2], _LOOKS)
     gc.collect()
     pn.state.on_session_destroyed(_count)
-    server.io_loop.add_callback(PeriodicCallback(_tidy, 1000).start)
+    for call, every in ((_tidy, 1000), (_shed, 10_000)):
+        server.io_loop.add_callback(PeriodicCallback(call, every).start)
 
 
 def bound() -> int:
@@ -64,8 +66,11 @@ def _tidy() -> None:
             return
         _closed = 0
         _most = max(_most, 5 * memory.release(_most) // 4)  # pages that are open may hold more than programs do
-    elif _closed >= _CLOSED:
+    elif _closed >= (_FEW if memory.resident() > _most else _CLOSED):
         _closed = 0
         memory.collect()
-    elif memory.resident() > _most:
+
+
+def _shed() -> None:
+    if memory.resident() > _most:
         memory.shed(_IDLE)

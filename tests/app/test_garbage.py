@@ -38,11 +38,12 @@ def test_what_is_in_use_is_looked_through_once_and_its_garbage_found_by_a_whole_
     assert done.stdout.split() == ["True", "False", "True", "True", "True"]
 
 
-@pytest.mark.parametrize(("closed", "looks"), [(49, 0), (50, 1)])
-def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(closed, looks, monkeypatch):
+@pytest.mark.parametrize(("size", "closed", "looks"), [(100, 49, 0), (100, 50, 1), (101, 9, 0), (101, 10, 1)])
+def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(size, closed, looks, monkeypatch):
     looked = []
     monkeypatch.setattr(garbage, "calm", lambda quiet, opening: False)
-    monkeypatch.setattr(garbage, "memory", SimpleNamespace(collect=lambda: looked.append(True), resident=lambda: 0))
+    monkeypatch.setattr(garbage, "memory", SimpleNamespace(collect=lambda: looked.append(True), resident=lambda: size))
+    monkeypatch.setattr(garbage, "_most", 100)
     monkeypatch.setattr(garbage, "_closed", 0)
     for _ in range(closed):
         garbage._count(None)
@@ -83,11 +84,10 @@ def test_all_is_looked_through_where_no_page_is_drawn_and_pages_have_left_someth
         assert (len(new), len(all_of_it)) == found
 
 
-@pytest.mark.parametrize(("size", "idle"), [(100, []), (101, [60.0])])
+@pytest.mark.parametrize(("size", "idle"), [(100, []), (101, [30.0])])
 def test_while_pages_are_used_programs_alone_go(size, idle, monkeypatch):
     shed = []
-    monkeypatch.setattr(garbage, "calm", lambda quiet, opening: False)
     monkeypatch.setattr(garbage, "memory", SimpleNamespace(resident=lambda: size, shed=shed.append))
     monkeypatch.setattr(garbage, "_most", 100)
-    garbage._tidy()
+    garbage._shed()
     assert shed == idle
