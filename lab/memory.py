@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakSet
 
 _LEFT = 0.7  # of the pieces of memory that a process may have, after programs were given up
+_LEAN = 1_500_000_000  # bytes
 _SHARE = 16  # things that are given up between two looks at how much is held
 
 
@@ -35,8 +36,13 @@ def machine() -> int:
 
 
 def budget() -> int:
-    """Bytes that a server keeps to where nobody says otherwise: a quarter of the machine, and 4 GiB where it does not tell."""
+    """Bytes that what can be made again may take: a quarter of the machine, and 4 GiB where it does not tell."""
     return machine() // 4 or 4 * 2**30
+
+
+def served() -> int:
+    """Bytes that a server keeps to where nobody says otherwise: 1.5 GB, which do for all pages, and no more than the budget."""
+    return min(budget(), _LEAN)
 
 
 class Recent[Value]:

@@ -33,11 +33,14 @@ def test_programs_are_let_go_of_only_above_the_bound():
     assert again > 0
 
 
-def test_a_server_keeps_to_a_quarter_of_the_machine(monkeypatch):
+def test_a_server_keeps_to_what_does_for_all_pages_and_to_a_quarter_of_the_machine(monkeypatch):
     whole = memory.machine()
     assert memory.budget() == (whole // 4 or 4 * 2**30)
     monkeypatch.setattr(memory, "machine", lambda: 0)
     assert memory.budget() == 4 * 2**30
+    assert memory.served() == 1_500_000_000
+    monkeypatch.setattr(memory, "machine", lambda: 4 * 2**30)
+    assert memory.served() == 2**30
 
 
 @pytest.mark.slow

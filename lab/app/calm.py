@@ -14,6 +14,11 @@ def page_opened() -> None:
     _opened = time.monotonic()
 
 
-def calm(quiet: float, opening: float) -> bool:
-    """Nothing is under way, no run has been for so many seconds, and no page was opened for so many."""
-    return quiet_for(quiet) and time.monotonic() - _opened > opening
+def opening(seconds: float) -> bool:
+    """A page was opened within so many."""
+    return time.monotonic() - _opened <= seconds
+
+
+def calm(quiet: float, opened: float) -> bool:
+    """Nothing is under way, no run has been for so many seconds, and no page was opened within so many."""
+    return quiet_for(quiet) and not opening(opened)

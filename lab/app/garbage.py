@@ -21,8 +21,7 @@ _LOOKS = 20  # looks at what is young before one at all that is new: of ten time
 _CLOSED = 50  # pages that were closed, whose garbage no longer waits for a quiet moment
 _FEW = 10  # the same where there is too much
 _IDLE = 30.0  # seconds after which a program may go
-_LEAN = 1_500_000_000  # bytes that do for all pages
-_most = min(memory.budget(), _LEAN)  # bytes; above, programs and what else can be made again are given up
+_most = memory.served()  # bytes; above, programs and what else can be made again are given up
 _closed = 0
 
 
@@ -31,7 +30,7 @@ def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
 
     Args:
         most: bytes above which what can be made again is given up: programs that nobody used for a while at once, all else
-            when nothing runs; 1.5 GB when left out, or ``memory.budget()`` where that is less.
+            when nothing runs; ``memory.served()`` when left out.
     """
     global _most
     _most = _most if most is None else most
@@ -39,7 +38,7 @@ def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
     gc.set_threshold(*gc.get_threshold()[:2], _LOOKS)
     gc.collect()
     pn.state.on_session_destroyed(_count)
-    for call, every in ((_tidy, 1000), (_shed, 10_000)):
+    for call, every in ((_tidy, 1000), (_shed, 3000)):
         server.io_loop.add_callback(PeriodicCallback(call, every).start)
 
 

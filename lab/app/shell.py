@@ -23,7 +23,7 @@ from lab.studies import Study, catalogue, find, load_files
 from lab.studies.contract.recipe import device
 
 from . import faults, gate, login, theme, warming, wire
-from .calm import calm, page_opened
+from .calm import opening, page_opened
 from .garbage import look_where_nothing_waits
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .inline import Inline
@@ -34,7 +34,7 @@ from .view import View, source
 
 _NAME = "TransportLab"
 _TURN = 5e-4  # seconds: what compiles gives way to a redraw so soon; Python's 5 ms add up, for a redraw asks often
-_QUIET, _OPENING = 0.5, 4.0  # seconds since a run, and since a page was opened, after which programs are compiled ahead
+_OPENING = 1.5  # seconds in which a page has its first picture
 _LOOK = 250  # milliseconds
 _FORKED = (
     "These pages can't be served by several processes, since a page would come from one and its socket from another: "
@@ -164,7 +164,8 @@ def serve(
         limits: of each visitor, as for ``make_server``.
         auth: how visitors log in, as for ``make_server``.
         proxy: take the visitor's address and the protocol from the headers of a proxy; only safe behind one.
-        memory: bytes above which compiled programs are let go of, once nothing runs; a quarter of the machine when left out.
+        memory: bytes above which what can be made again is let go of: compiled programs that nobody used for half a minute, and
+            all else once nothing runs; 1.5 GB when left out, or a quarter of the machine where that is less.
 
     Raises:
         ValueError: files are given and none of them can be used; or what ``make_server`` refuses.
@@ -279,7 +280,7 @@ def make_server(
     apply(limits or (PUBLIC if public else LOCAL))
     if warm:
         warming.begin(study.slug for study in studies)
-        turns = PeriodicCallback(lambda: warming.give_way(not calm(_QUIET, _OPENING)), _LOOK)
+        turns = PeriodicCallback(lambda: warming.give_way(opening(_OPENING)), _LOOK)
         server.io_loop.add_callback(turns.start)
     return server
 

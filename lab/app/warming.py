@@ -1,8 +1,8 @@
 """Programs are compiled before anybody waits for them: in a process of their own, behind everything else on the machine.
 
 It runs the default of each study, the one that is opened first, and what it compiles is kept ready to run, so that the server
-reads it. It is halted while a page is drawn or computes, which it would slow even from behind, and ends with the server,
-whatever ends that.
+reads it. It is halted while a page is opened, which it would slow even from behind, and ends with the server, whatever ends
+that.
 """
 
 import atexit

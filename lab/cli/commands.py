@@ -316,7 +316,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     rows = [(name, version) for name, version in versions().items()]
     rows += [("device", device()), ("devices", ", ".join(map(str, jax.devices())))]
     rows.append(
-        ("memory", f"{memory.machine() / 2**30:.3g} GiB; a server keeps to {memory.budget() / 2**30:.3g}, or --memory")
+        ("memory", f"{memory.machine() / 2**30:.3g} GiB; a server keeps to {memory.served() / 2**30:.3g}, or --memory")
     )
     wide = jax.numpy.ones(()).dtype == np.float64
     rows.append(("precision", "float64" if wide else "float32: the lab needs float64"))

@@ -39,7 +39,10 @@ def options(parser: Parser) -> None:
         "--size", type=float, metavar="N", help="size of a run, in times beyond the ends of the sliders"
     )
     parser.add_argument(
-        "--memory", type=float, metavar="GiB", help="above, compiled programs are let go of; a quarter of the machine"
+        "--memory",
+        type=float,
+        metavar="GiB",
+        help="above, compiled programs are let go of; 1.5 GB, or a quarter of the machine",
     )
     parser.add_argument("--cells", type=float, metavar="N", help="cells of a sweep")
 
