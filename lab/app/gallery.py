@@ -16,11 +16,12 @@ from lab.figures.sweep import symbol
 from lab.studies import Real, Study, Whole, catalogue
 
 from . import garbage, theme, thumbnails, verdicts
+from .calm import calm
 from .runner import BACKGROUND, Runner, poster
 from .view import View, source
 
 _CSS = theme.asset("gallery.css")
-_QUIET = 1.0  # seconds in which the browser paints what is there
+_QUIET, _OPENING = 0.5, 4.0  # seconds since a run, and since a page was opened
 _LEAD = 6  # studies above which one stands first, wide
 _SEARCH = {
     "& .MuiInputBase-root": {"background": "var(--card)"},
@@ -98,25 +99,22 @@ class Gallery(pn.viewable.Viewer):
     def __panel__(self):
         return self._view
 
-    def draw_missing(self, wait: float = _QUIET) -> None:
-        """Draw the thumbnails that are not there yet, one after the other, behind everything else that runs.
-
-        Args:
-            wait: seconds before the first.
-        """
+    def draw_missing(self) -> None:
+        """Draw the thumbnails that are not there yet, one after the other, behind everything else, where nobody waits."""
         card = next((card for card in self.cards.values() if card.waiting), None)
         if card is None:
             return
 
         def done(images: dict[str, bytes]) -> None:
             card.show(images)
-            self.draw_missing(0.0)
+            self.draw_missing()
 
         def failed(sentence: str) -> None:
             card.fail(sentence)
-            self.draw_missing(0.0)
+            self.draw_missing()
 
-        self._runner.submit(partial(thumbnails.make, card.study), delay=wait, done=done, failed=failed)
+        nobody_waits = partial(calm, _QUIET, _OPENING)
+        self._runner.submit(partial(thumbnails.make, card.study), when=nobody_waits, done=done, failed=failed)
 
     @param.depends("query", "field", watch=True)
     def _filter(self) -> None:

@@ -36,7 +36,7 @@ def look_where_nothing_waits(server: Server, most: int | None = None) -> None:
     _most = _most if most is None else most
     gc.callbacks.append(_leave_out)
     gc.set_threshold(*gc.get_threshold()[:2], _LOOKS)
-    gc.collect()
+    gc.freeze()
     pn.state.on_session_destroyed(_count)
     for call, every in ((_tidy, 1000), (_shed, 3000)):
         server.io_loop.add_callback(PeriodicCallback(call, every).start)

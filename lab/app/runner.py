@@ -195,6 +195,7 @@ class Job:
     ready: Callable[[], Any] = lambda: None  # an answer for which nothing is computed, where there is one
     programs: Hashable = None  # what it compiles first, where that may be new
     delay: float = 0.0  # seconds of quiet before it begins
+    when: Callable[[], bool] = lambda: True  # it may begin
     wanted: bool = field(default=True, init=False)
     ending: bool = field(default=False, init=False)  # asked to end with what it has
     reported: bool = field(default=False, init=False)
@@ -241,8 +242,8 @@ class Runner:
 
     def _run(self, job: Job) -> None:
         until = time.monotonic() + job.delay
-        while job.wanted and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, 0.05))
+        while job.wanted and ((left := until - time.monotonic()) > 0 or not job.when()):
+            time.sleep(min(left, 0.05) if left > 0 else 0.2)
         turn = Turn(self._priority, self, job.programs)
         compiles = job.programs is not None and not knows(job.programs)
         last = time.monotonic()  # of a run that is over sooner nothing is told: telling costs the page a repaint

@@ -1,5 +1,6 @@
 """What stands around a page: the top bar, the column beside it, the theme; and the server of all pages."""
 
+import gc
 import socket
 import sys
 from base64 import b64encode
@@ -177,10 +178,14 @@ def serve(
         Traceback (most recent call last):
         ValueError: there is no file /nowhere.py
     """
-    load_files(files)
-    server = make_server(
-        port=port, host=host, address=address, warm=warm, token=token, limits=limits, auth=auth, proxy=proxy
-    )
+    gc.disable()  # what is imported stays, and to look through it takes a second
+    try:
+        load_files(files)
+        server = make_server(
+            port=port, host=host, address=address, warm=warm, token=token, limits=limits, auth=auth, proxy=proxy
+        )
+    finally:
+        gc.enable()
     token = server._tornado.settings["lab_gate"].access.token
     places = [address] if isinstance(address, str) else list(address or ())
     wide = host in ("0.0.0.0", "::", "")
@@ -335,10 +340,10 @@ def _says(sentence: str, title: str) -> pn.Template:
 
 
 def _begin() -> None:
-    """Load what draws, once; and where a page is being made, what sets formulas: a tab opened later needs it."""
+    """Load what draws on a page, once; and where one is being made, what sets formulas: a tab opened later needs it."""
     from lab.studies.draw.look import backends
 
-    backends()
+    backends("bokeh")
     if pn.state.curdoc is not None:
         from panel import ui  # not above: its import sets its design for all that a notebook shows
 

@@ -62,11 +62,14 @@ def main(slugs: Iterable[str]) -> None:
     from lab import memory, studies
     from lab.home import start
 
+    from . import kept
+
     start(ready=True)
     while waiting:
         slug = waiting.popleft()
         try:
             study, warm = studies.find(slug)(), None
+            kept.identity(type(study))  # kept too: to read the sources takes a while
             for _ in range(2):  # what one moves starts from the run before, by programs of its own
                 warm = study.execute(warm=warm).warm
                 if warm is None:

@@ -405,7 +405,7 @@ def draw_into(axes: "Axes", picture: Callable[[], Any], style: str = "paper") ->
 
     if not isinstance(axes, Axes) or axes.get_figure() is None:
         raise TypeError(f"ax is {type(axes).__name__}, but one pair of Matplotlib axes that are in a figure is needed")
-    backends()
+    backends("matplotlib")
     setting = find_style(style)
     figure: Any = axes.get_figure(root=True)
     size, grounds = figure.get_size_inches(), [(each, each.patch.get_facecolor()) for each in (figure, axes)]
@@ -456,7 +456,7 @@ def plotted(drawn: Any, settings: Any = None) -> "Iterator[Figure]":
     import holoviews as hv
     import matplotlib
 
-    backends()
+    backends("matplotlib")
     with _press, matplotlib.rc_context(settings):
         with pen:  # not for longer: the pages draw with it too
             figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state

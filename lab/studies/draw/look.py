@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from textwrap import wrap
 from threading import RLock
 from typing import Any
@@ -284,28 +285,32 @@ def blend(colour: str, share: float) -> str:
 # ---- backends --------------------------------------------------------------------------------------------------
 
 
-@cache
-def backends() -> tuple[str, ...]:
-    """The backends that can draw here; loads them without choosing one for the user."""
-    import holoviews as hv
-
-    chosen = hv.Store.current_backend if hv.Store.loaded_backends() else "matplotlib"
-    import holoviews.plotting.mpl
-
-    found = ["matplotlib"]
-    try:
-        import holoviews.plotting.bokeh
-
-        found.append("bokeh")
-    except ImportError:  # the command line needs no browser
-        pass
-    hv.Store.set_current_backend(chosen)
-    return tuple(found)
-
-
 pen = RLock()
 """Who has HoloViews make, dress, plot or forget a picture holds it: the tables of options and streams that it keeps are
 one for all threads of the process, and it changes them without a lock."""
+
+
+def backends(*names: str) -> tuple[str, ...]:
+    """Those of these backends that can draw here, of all where none is named. Loads them; the first becomes the user's where he
+    has none."""
+    return tuple(name for name in names or ("matplotlib", "bokeh") if _load(name))
+
+
+@cache
+def _load(name: str) -> bool:
+    import holoviews as hv
+
+    with pen:
+        chosen = hv.Store.current_backend if hv.Store.loaded_backends() else name
+        try:
+            import_module(f"holoviews.plotting.{_MODULES[name]}")
+        except ImportError:  # the command line needs no browser
+            return False
+        hv.Store.set_current_backend(chosen)
+    return True
+
+
+_MODULES = {"matplotlib": "mpl", "bokeh": "bokeh"}
 
 
 def set_options(element: Any, backend: str, **options: Any) -> None:
@@ -334,8 +339,7 @@ def dress(element: Any, *, both: dict | None = None, bokeh: dict | None = None, 
 
     if not isinstance(element, hv.Overlay):
         both = {"framewise": not current().hold, **(both or {})}
-    loaded = backends()
-    for backend in (current().backend,) if current().backend else loaded:
+    for backend in backends(*filter(None, [current().backend])):
         own = bokeh if backend == "bokeh" else mpl
         options = {**(both or {}), **(own or {})}
         if options:
