@@ -22,7 +22,7 @@ from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
 
 from . import faults, limits
-from .runner import SWEEP, Runner, knows, poster, seen
+from .runner import SWEEP, Abandoned, Runner, knows, poster, seen
 
 _SWEEPS_KEPT = 12
 _WAY = 1.0  # seconds within which changes of one parameter are one way of its slider
@@ -76,6 +76,7 @@ class Session(param.Parameterized):
         self.store = Store()
         self._look = True  # the next run is taken from the store where it is held, however cheap
         self._warm: Any = None
+        self._held: tuple[Study, Data] | None = None  # a run that waits for a browser
         self._next: Study | None = None  # whose data are being loaded
         self._started = False
         self._sweeps: OrderedDict[Any, xr.Dataset] = OrderedDict()
@@ -104,6 +105,7 @@ class Session(param.Parameterized):
         """Load the data and run for the first time; later calls do nothing."""
         self._opened.set()
         self.prepare()
+        self._resume()
 
     def prepare(self) -> None:
         """As ``start``, for a browser that is on its way: what is held is shown, and nothing computed before ``start``."""
@@ -250,7 +252,6 @@ class Session(param.Parameterized):
     def close(self) -> None:
         """The page has gone: stop everything and let go of the arrays."""
         self._started = False
-        self._opened.set()  # what waits for a browser is abandoned
         for runner in (self._runner, self._loader, self._keeper, *self._sweepers.values()):
             runner.abandon()
         self._sweeps.clear()
@@ -451,8 +452,9 @@ class Session(param.Parameterized):
 
         def stored() -> _Answer | None:
             known = self._read(Store.key(study.recipe(data))) if look else None
-            if known is None:
-                self._opened.wait()
+            if known is None and not self._opened.is_set():
+                self._post(lambda: self._hold(study, data))
+                raise Abandoned
             return None if known is None else _Answer(Outcome(known, warm), held=True, read=True)
 
         def work(report: Report) -> _Answer:
@@ -474,6 +476,17 @@ class Session(param.Parameterized):
             done=self._done,
             failed=self.refuse,
         )
+
+    def _hold(self, study: Study, data: Data) -> None:
+        """Run it as soon as a browser has opened the page."""
+        self._held = study, data
+        if self._opened.is_set():
+            self._resume()
+
+    def _resume(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and held[0] is self.study:
+            self._run(*held)
 
     def _stage(self, study: Study, data: Data) -> str:
         return "running" if knows(study.programs(data, self._warm)) else "compiling"
