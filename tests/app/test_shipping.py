@@ -135,6 +135,7 @@ def test_nothing_ships_where_nothing_is_meant_to(folder, monkeypatch):
 def test_the_gallery_has_a_picture_at_once(folder, monkeypatch):
     monkeypatch.setattr(thumbnails.code, "of_user", lambda study: "")  # as one of the lab's own
     images = thumbnails.shipping(Rooted)
+    assert images is not None
     assert all(png.startswith(b"\x89PNG") for png in images.values())
     assert thumbnails.make(Rooted) == images
     assert thumbnails.find(Rooted) is None
