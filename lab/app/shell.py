@@ -299,7 +299,7 @@ def _login(auth: Mapping[str, Any], users: Mapping[str, str] | str) -> dict[str,
     return made | {"auth_provider": login.Provider(login_template=made["login_template"])} if users else made
 
 
-class _Page(pn.Template):
+class Template(pn.Template):
     def __repr__(self) -> str:  # Panel asks for it at each part that is added; its own prints the whole page each time
         return type(self).__name__
 
@@ -356,7 +356,7 @@ def _shell(main, *, title: str, owner: Any, column=None, search=None, bar=None, 
     warming.give_way(True)
     scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
     scheme.param.watch(lambda event: setattr(owner, "dark", event.new), "dark")
-    template = _Page(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})
+    template = Template(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})
     if column is not None:
         template.add_panel("column", column)
     if search is not None:
