@@ -186,6 +186,18 @@ class Notebook:
             }"""
         )
 
+    def overhang(self):
+        """By how many pixels a card of the live page stands out below it."""
+        return self.page.evaluate(
+            """() => {
+              const all = (node) => [node, ...[...(node.shadowRoot?.children ?? []), ...node.children].flatMap(all)]
+              const low = (node) => node.getBoundingClientRect().bottom
+              const cards = [...document.querySelectorAll(".jp-OutputArea")].flatMap(all)
+                .filter(node => node.classList.contains("card") && node.checkVisibility())
+              return Math.max(...cards.map(low)) - low(document.querySelector(".lab-live"))
+            }"""
+        )
+
     def inks(self):
         """The colours of the axis labels of all pictures."""
         return set(
@@ -236,10 +248,38 @@ def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
     seen.open()
     seen.until(lambda: len(seen.cards()) == 6 and min(seen.cards()) > 3, 180)
     assert seen.page.locator("input.box[name=gamma]").input_value() == moved
+    assert not seen.page.locator(".lab-still").is_visible()
+    assert seen.overhang() < 0
     seen.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     seen.page.reload()
     seen.page.locator(".lab-still img").wait_for(state="visible")
     assert (seen.wrong, seen.outside) == ([], [])
+
+
+LATE = """
+const late = Date.now() + %d, before = window.fetch
+window.fetch = async (...given) => {
+  if (/api.sessions/.test(given[0].url ?? given[0])) await new Promise(done => setTimeout(done, late - Date.now()))
+  return before(...given)
+}
+"""
+
+
+def test_the_live_page_comes_however_late_the_kernel_is(open_notebook):
+    load = f"from lab import studies\nstudies.load_file({str(HERE / 'app' / 'gradual.py')!r})"
+    seen = open_notebook(
+        "late", [BEGIN, f"{load}\nstudies.find('gradual')().panel()", "import time\ntime.sleep(4)"]
+    )  # the channel is opened when the last cell is done, and heard before
+    shown = seen.page.locator(".lab-live .card").count
+    seen.run_all()
+    seen.until(shown)
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
+    assert seen.overhang() < 0
+    seen.save()
+    for milliseconds in (1500, 6000):  # while Panel looks for the kernel, and after it has given up
+        seen.page.add_init_script(LATE % milliseconds)
+        seen.open()
+        seen.until(shown)
 
 
 def test_what_a_page_was_told_does_not_come_back(open_notebook, folder):

@@ -26,6 +26,7 @@ from lab.studies import first_picture
 
 from .session import Session
 from .study_page import StudyPage
+from . import theme
 from .theme import escape
 from .view import View, source
 
@@ -45,7 +46,7 @@ class Door(View):
     _esm = source("door.js")
 
 
-class Inline(pn.Column):
+class Inline(theme.Column):
     """The page of a session in a cell. It is run for the first time when it is displayed: the cell shows how far it is, and
     the kernel's stop button ends the run with what it has."""
 
@@ -53,11 +54,14 @@ class Inline(pn.Column):
         self._session = session
         self._page = StudyPage(session).__panel__()
         self._door = Door(self._heard, sizing_mode="fixed", width=0, height=0)
+        self._opened: float | None = None  # the knocking that was answered last
         super().__init__(self._door, sizing_mode="stretch_width", margin=0)
 
     def _heard(self, message: Mapping[str, Any]) -> None:
         self._session.dark = bool(message["dark"])
-        if message.get("open"):
+        if message.get("open", self._opened) != self._opened:
+            self._opened = message["open"]
+            self._close()  # an output that was made anew has lost the page
             self.objects = [self._door, self._page]
             self.css_classes = ["lab-live"]
             self._session.start()
@@ -73,8 +77,12 @@ class Inline(pn.Column):
 
     def _connect(self, comm: Any) -> None:
         """Send what follows to a browser that knows nothing of the page yet, and shall hear nothing of it."""
-        self.objects = [self._door]
+        self._close()
         comm.init()
+
+    def _close(self) -> None:
+        self.objects = [self._door]
+        self.css_classes = []
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         if watch.in_notebook():

@@ -119,7 +119,7 @@ class StudyPage(pn.viewable.Viewer):
         page = theme.column(
             pn.Row(
                 theme.column(self.column, css=_INLINE_COLUMN, width=290, sizing_mode=None),
-                theme.column(self.bar, self.main, css=_STACK),
+                theme.column(self.bar, self.main, css=_STACK + ":host { container: page / inline-size; }"),
                 sizing_mode="stretch_width",
                 margin=0,
                 stylesheets=[":host { gap: 24px; }"],

@@ -4,6 +4,7 @@ Components live in shadow roots, but CSS variables reach into them: a page sets 
 every stylesheet says only ``var(--ink)``.
 """
 
+import re
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -14,6 +15,9 @@ import panel as pn
 from lab.words import duration, number
 
 _ASSETS = Path(__file__).parent / "assets"
+_WINDOW = re.compile(r"@media \(max-width: (1000|1180)px\) (\{(?:[^{}]*\{[^{}]*\})*[^{}]*\})")  # the column stands beside
+_NO_BUTTON = ".scroll-button { display: none !important; }"  # Panel's, which would take a place in a row or a grid
+_BESIDE = 367  # pixels of the column and the margins
 
 TOKENS = {
     "light": {
@@ -85,14 +89,28 @@ def html(text: str, css: str = "", **params: Any) -> pn.pane.HTML:
     """A pane of trusted HTML in the base style; put text of users through ``escape`` first."""
     params.setdefault("sizing_mode", "stretch_width")
     params.setdefault("margin", 0)
-    return pn.pane.HTML(text, stylesheets=[base_css(), *([css] if css else [])], sanitize_html=False, **params)
+    return pn.pane.HTML(text, stylesheets=[base_css(), *([fitted(css)] if css else [])], sanitize_html=False, **params)
 
 
-def column(*objects: Any, css: str = "", **params: Any) -> pn.Column:
+class Column(pn.Column):
+    """A column as high as what is in it."""
+
+    # Panel would infer a height and a least height from those of the parts: a page in a notebook was cut off there
+    def _compute_sizing_mode(self, children: Any, props: Any) -> dict[str, Any]:
+        return {}
+
+
+def fitted(css: str) -> str:
+    """A style whose rules for a window that is hardly wide enough hold for a page in a notebook, too, which has less of the
+    window: there a part of the page is a container named ``page``."""
+    return _WINDOW.sub(lambda m: f"{m[0]} @container page (max-width: {int(m[1]) - _BESIDE}px) {m[2]}", css)
+
+
+def column(*objects: Any, css: str = "", **params: Any) -> Column:
     """A column as wide as it may be, without margins."""
     params.setdefault("sizing_mode", "stretch_width")
     params.setdefault("margin", 0)
-    return pn.Column(*objects, stylesheets=[base_css(), *([css] if css else [])], **params)
+    return Column(*objects, stylesheets=[base_css(), _NO_BUTTON + fitted(css)], **params)
 
 
 __all__ = [
@@ -104,6 +122,7 @@ __all__ = [
     "column",
     "duration",
     "escape",
+    "fitted",
     "host_css",
     "html",
     "number",

@@ -22,7 +22,7 @@ class View(pn.custom.JSComponent):
 
     def __init__(self, on_message: Callable[[dict[str, Any]], None] | None = None, **params: Any):
         params = {"sizing_mode": "stretch_width", "margin": 0} | params
-        params["stylesheets"] = [theme.base_css(), self.css, *params.get("stylesheets", [])]
+        params["stylesheets"] = [theme.base_css(), theme.fitted(self.css), *params.get("stylesheets", [])]
         super().__init__(**params)
         self._on_message = on_message
 

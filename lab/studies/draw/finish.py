@@ -123,7 +123,7 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
     share = 0.5 if bounds is None or bare else 0.0
 
     def hook(plot: Any, element: Any) -> None:
-        from bokeh.models import BasicTicker, ColorBar, CustomJS, FixedTicker, LogTicker
+        from bokeh.models import BasicTicker, ColorBar, CustomJS, FixedTicker, LogTicker, NoOverlap
 
         fig = plot.state
         for side, axis in enumerate((*fig.xaxis, *fig.yaxis)[:2]):
@@ -148,8 +148,9 @@ def finish_bokeh(look: Theme, equal: bool, bare: bool, bounds: tuple | None, who
         _reach_all(fig)
         fig.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
         fig.update(min_border_top=8, min_border_right=10)
+        apart = NoOverlap(min_distance=4)  # of the labels of ticks
         for axis in (*fig.xaxis, *fig.yaxis)[:2]:
-            axis.update(**_axis(look), visible=not bare)
+            axis.update(**_axis(look), visible=not bare, major_label_policy=apart)
         for bar in fig.select({"type": ColorBar}):
             bar.update(
                 background_fill_alpha=0,
