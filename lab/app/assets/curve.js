@@ -56,4 +56,7 @@ const figureOf = (v) => {  // as lab.words.number
 }
 
 // What is played along and where one is, on two lines where there is no room for one: a name may be cut, a number may not.
-const tell = (output, name, figure) => fill(output, h("span", {title: name}, name), " ", h("span", {}, `= ${figure}`))
+const tell = (output, name, figure) => {
+  output.classList.toggle("long", name.length > 9)
+  fill(output, h("span", {title: name}, name), " ", h("span", {}, `= ${figure}`))
+}
