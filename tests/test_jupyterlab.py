@@ -141,6 +141,16 @@ class Notebook:
         self.command("notebook:run-all-cells")
         self.until(self.is_done, seconds)
 
+    def run(self, at):
+        """Run one cell."""
+        self.page.evaluate(
+            """async (at) => {
+              jupyterapp.shell.currentWidget.content.activeCellIndex = at
+              await jupyterapp.commands.execute("notebook:run-cell")
+            }""",
+            at,
+        )
+
     def is_done(self):
         return self.page.evaluate(
             """() => {
@@ -250,6 +260,11 @@ def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
     assert seen.page.locator("input.box[name=gamma]").input_value() == moved
     assert not seen.page.locator(".lab-still").is_visible()
     assert seen.overhang() < 0
+    seen.page.set_viewport_size({"width": 1000, "height": 1200})  # the controls above, and not beside
+    seen.until(lambda: seen.page.locator("div[role=tablist]").bounding_box()["width"] > 400)
+    seen.until(lambda: seen.overhang() < 0)
+    seen.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    seen.page.locator(".lab-still img").wait_for(state="visible")  # and no page that would do nothing
     seen.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     seen.page.reload()
     seen.page.locator(".lab-still img").wait_for(state="visible")
@@ -265,10 +280,15 @@ window.fetch = async (...given) => {
 """
 
 
+SESSIONS = """import gc
+from lab.app.session import Session
+[each._started for each in gc.get_objects() if isinstance(each, Session)]"""
+
+
 def test_the_live_page_comes_however_late_the_kernel_is(open_notebook):
     load = f"from lab import studies\nstudies.load_file({str(HERE / 'app' / 'gradual.py')!r})"
     seen = open_notebook(
-        "late", [BEGIN, f"{load}\nstudies.find('gradual')().panel()", "import time\ntime.sleep(4)"]
+        "late", [BEGIN, f"{load}\nstudies.find('gradual')().panel()", "import time\ntime.sleep(4)", SESSIONS]
     )  # the channel is opened when the last cell is done, and heard before
     shown = seen.page.locator(".lab-live .card").count
     seen.run_all()
@@ -280,6 +300,9 @@ def test_the_live_page_comes_however_late_the_kernel_is(open_notebook):
         seen.page.add_init_script(LATE % milliseconds)
         seen.open()
         seen.until(shown)
+    for at in (1, 3):
+        seen.run(at)
+    assert seen.outputs()[-1]["data"]["text/plain"] == ["[False, True]"]  # the first page is not computed for any more
 
 
 def test_what_a_page_was_told_does_not_come_back(open_notebook, folder):

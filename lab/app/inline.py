@@ -15,18 +15,19 @@ import io
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import panel as pn
 
 import lab.studies.draw as drawing
-from lab import watch
+from lab import offline, watch
 from lab.cards import as_uri
 from lab.figures import plotted
 from lab.studies import first_picture
 
+from . import theme
 from .session import Session
 from .study_page import StudyPage
-from . import theme
 from .theme import escape
 from .view import View, source
 
@@ -34,7 +35,8 @@ _DPI = 96
 _STILL = """
 <figure class="lab-still" style="margin: 0">
 <img src="{uri}" alt="{title}" style="max-width: 100%; background: #fff">
-<figcaption style="font-size: 12px">{title}, as it was when the cell was run. Run the cell for the live page.</figcaption>
+<figcaption style="font-size: 12px">{title}, as it was when the cell was run. For the live page run
+<code>lab.notebook()</code> and the cell.</figcaption>
 </figure>
 <style>div:has(> [data-root-id] > .lab-live) ~ .lab-still {{ display: none }}</style>
 """
@@ -44,6 +46,31 @@ class Door(View):
     """Where the page will be."""
 
     _esm = source("door.js")
+
+
+_shown: WeakKeyDictionary["Inline", set[str]] = WeakKeyDictionary()  # the cells that show them
+
+
+def _keep(page: "Inline") -> None:
+    """Remember the cell that is run, which shows the page from now on."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    if _leave not in shell.events.callbacks["pre_run_cell"]:
+        shell.events.register("pre_run_cell", _leave)
+    cell = shell.kernel.get_parent("shell").get("metadata", {}).get("cellId")
+    if cell is not None:
+        _shown.setdefault(page, set()).add(cell)
+
+
+def _leave(cell: Any) -> None:
+    """A cell is run anew: nobody waits for what its page computes. JupyterLab says no word of an output that it removes."""
+    for page, cells in [*_shown.items()]:
+        if getattr(cell, "cell_id", None) in cells:
+            cells.remove(cell.cell_id)
+            if not cells:
+                del _shown[page]
+                page._session.close()
 
 
 class Inline(theme.Column):
@@ -86,6 +113,9 @@ class Inline(theme.Column):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         if watch.in_notebook():
+            if not pn.extension._loaded:  # the kernel is a new one
+                offline.load()
+            _keep(self)
             with watch.reporting(self._session.study.slug, "iterations", None) as report:
                 self._session.begin(report)
         bundle: Any = super()._repr_mimebundle_(include, exclude)

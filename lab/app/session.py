@@ -471,11 +471,15 @@ class Session(param.Parameterized):
             work,
             ready=stored,
             programs=study.programs(data, warm),
-            stage=lambda stage: self.param.update(stage=stage),
+            stage=self._reach,
             progress=lambda progress: self.param.update(progress=progress),
             done=self._done,
             failed=self.refuse,
         )
+
+    def _reach(self, stage: str) -> None:
+        if self.stage != "stopping":  # it compiled yet when it was stopped
+            self.stage = stage
 
     def _hold(self, study: Study, data: Data) -> None:
         """Run it as soon as a browser has opened the page."""

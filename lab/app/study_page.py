@@ -54,6 +54,17 @@ _COLUMN = ":host { gap: 22px; }"
 _INLINE_COLUMN = """
 :host { flex: 0 0 290px; width: 290px; box-sizing: border-box; padding: 14px; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; }
+@container cell (max-width: 780px) {
+  :host { flex: none !important; width: auto !important; align-self: stretch !important; max-height: 320px; overflow-y: auto; }
+}
+"""
+_BESIDE = """
+:host { gap: 24px; }
+@container cell (max-width: 780px) { :host { flex-direction: column !important; gap: 14px; } }
+"""
+_IN_CELL = """
+:host { container: page / inline-size; min-width: 0; }
+@container cell (max-width: 780px) { :host { flex: none !important; align-self: stretch !important; } }
 """
 
 
@@ -119,12 +130,12 @@ class StudyPage(pn.viewable.Viewer):
         page = theme.column(
             pn.Row(
                 theme.column(self.column, css=_INLINE_COLUMN, width=290, sizing_mode=None),
-                theme.column(self.bar, self.main, css=_STACK + ":host { container: page / inline-size; }"),
+                theme.column(self.bar, self.main, css=_STACK + _IN_CELL),
                 sizing_mode="stretch_width",
                 margin=0,
-                stylesheets=[":host { gap: 24px; }"],
+                stylesheets=[_BESIDE],
             ),
-            css=theme.host_css() + ":host { padding: 20px; border-radius: 10px; }",
+            css=theme.host_css() + ":host { padding: 20px; border-radius: 10px; container: cell / inline-size; }",
             css_classes=["dark"] if self.session.dark else [],
         )
         self.session.param.watch(lambda event: setattr(page, "css_classes", ["dark"] if event.new else []), "dark")

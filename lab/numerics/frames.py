@@ -1,13 +1,14 @@
 """A training that is looked at on the way: run in parts, each going on where the last one ended."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from jax.core import Tracer
 
-from lab.numerics.iterate import Loop
+from lab.numerics.iterate import Chunked, Loop, Progress
 
 FRAMES = 17
 """How often a training is looked at, at most."""
@@ -50,10 +51,31 @@ def followed(
         ) -> Any:
             return loop(method, problem, state, max_iterations=min(most, max_iterations))
 
-        found = learn(steps=steps, loop=part, state=state)
+        with _telling(loop, int(before), steps):
+            found = learn(steps=steps, loop=part, state=state)
         state = found.state
         parts.append(found)
         seen.append(look(found))
         if not isinstance(state.step, Tracer) and int(state.step) < last:  # stopped, or no longer finite
             break
     return Followed(parts[-1], seen, parts)
+
+
+@contextmanager
+def _telling(loop: Loop, before: int, steps: int) -> Iterator[None]:
+    """A block in which a loop that reports tells how far the whole training is, and not its part."""
+    report = getattr(loop, "report", None)
+    if not isinstance(loop, Chunked) or report is None:
+        yield
+        return
+
+    def whole(progress: Progress) -> Any:
+        done = before + progress.iteration
+        pace = progress.seconds / progress.iteration if progress.iteration else 0.0
+        return report(progress._replace(iteration=done, max_iterations=steps, seconds=pace * done))
+
+    loop.report = whole
+    try:
+        yield
+    finally:
+        loop.report = report

@@ -14,7 +14,13 @@ export function render({model, view}) {
   const eye = new MutationObserver(() => { if (told != null && told !== dark()) tell({}) })
   eye.observe(document.body, {attributes: true, attributeFilter: ["data-jp-theme-light", "class"]})
   knock()
-  return () => { clearTimeout(waiting); eye.disconnect() }
+  let known = false
+  const pulse = setInterval(() => {  // a page whose kernel has gone would take what one sets, and do nothing
+    const here = root.id in (window.PyViz?.kernels ?? {})
+    if (known && !here) root.setv({children: root.children.slice(0, 1), css_classes: []}, {sync: false})
+    known = here
+  }, 1000)
+  return () => { clearTimeout(waiting); clearInterval(pulse); eye.disconnect() }
 }
 
 // Whether what is told now goes to the kernel. It gets lost where JupyterLab has not found the kernel yet (Panel stops to look for it

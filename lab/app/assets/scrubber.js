@@ -13,15 +13,15 @@ const scaleOf = ({low, high, whole, log}) => {
     },
   }
 }
-const ticksOf = (item, scale) => {
+const ticksOf = (item, scale, pixels) => {
   const {low, high, whole, log} = item
   const step = 10 ** Math.floor(Math.log10((high - low) / 4)), wide = [1, 2, 5, 10].find((k) => (high - low) / (k * step) <= 8) * step
   const ticks = whole && high - low < 13 ? Array.from({length: high - low + 1}, (_, i) => low + i)
     : log ? Array.from({length: 40}, (_, i) => [1, 2, 5].map((digit) => digit * 10 ** (i - 20))).flat()
       : Array.from({length: 12}, (_, i) => Math.ceil(low / wide + i) * wide)
   const inside = ticks.map((v) => Number(v.toPrecision(6))).filter((v) => v > low && v < high)
-  const room = [low], half = (v) => figureOf(v).length * 3.5 + 4  // pixels, of a rail that may be as narrow as 520
-  const apart = (v, w) => Math.abs(scale.of(v) - scale.of(w)) > Math.max(0.04, (half(v) + half(w)) / 520)
+  const room = [low], half = (v) => figureOf(v).length * 3.5 + 4  // pixels
+  const apart = (v, w) => Math.abs(scale.of(v) - scale.of(w)) > Math.max(0.04, (half(v) + half(w)) / pixels)
   for (const v of inside)  // none that would touch the one before, or the last
     if (apart(v, room.at(-1)) && apart(v, high)) room.push(v)
   return [...room, high]
@@ -55,6 +55,10 @@ export function render({model, el}) {
     for (const tick of ticks.children) tick.classList.toggle("at", Number(tick.dataset.v) === now())
   }
   const send = () => { asked = now(); model.send_msg({name: state.name, text: String(now())}) }
+  const mark = () => fill(ticks, ticksOf(state, scale, ticks.clientWidth || 520).map((v) =>
+    h("span", {"data-v": v, class: v === now() ? "at" : "", style: `left:${100 * scale.of(v)}%`}, figureOf(v))))
+  const ruler = new ResizeObserver(() => { if (scale) mark() })
+  ruler.observe(ticks)
   const put = (v) => { current = v; range.value = COUNT * clamp(scale.of(v), 0, 1); echo() }
   const go = (v) => { put(v); send() }
   const stop = () => { clearTimeout(waits); playing = null; play.textContent = "▶"; play.setAttribute("aria-label", "play") }
@@ -114,8 +118,7 @@ export function render({model, el}) {
       shape = JSON.stringify([state.name, low, high, whole, log])
       scale = scaleOf(state)
       range.setAttribute("aria-label", state.symbol)
-      fill(ticks, ticksOf(state, scale).map((v) =>
-        h("span", {"data-v": v, style: `left:${100 * scale.of(v)}%`}, figureOf(v))))
+      mark()
     }
     range.disabled = play.disabled = Boolean(state.off)
     brief.textContent = state.off || state.brief
@@ -131,5 +134,5 @@ export function render({model, el}) {
       waits = setTimeout(turn, PAUSE / PACES[pace])
     } else if (playing != null && !state.busy && Number(state.value) !== playing) stop()  // it was refused, or another hand moved it
   })
-  return () => { stop(); alone(); for (const [name, call] of Object.entries(keys)) removeEventListener(name, call) }
+  return () => { stop(); alone(); ruler.disconnect(); for (const [name, call] of Object.entries(keys)) removeEventListener(name, call) }
 }

@@ -18,11 +18,13 @@ def _arrows(result: xr.Dataset) -> Any:
     """From points to images, heavy where a pair costs more than it must."""
     start, end = result.source.values[:DRAWN], result.mapped.values[:DRAWN]
     share = result.share_of_gap.values[:DRAWN]
-    least = np.full(len(share), 0.15 * (share.max() if share.max() > 1e-9 else 1.0))
+    some = share.max() > 1e-9
+    least = np.full(len(share), 0.15 * (share.max() if some else 1.0))
     return draw.plot(
         draw.points(*_columns(result.target.values), color=draw.MUTED, size=0.35, alpha=0.6),
         draw.segments(
-            *_columns(start), *_columns(end), np.maximum(share, least), width=1.0, who={"particle": draw.began(start)}
+            *_columns(start), *_columns(end), np.maximum(share, least), color=draw.INK if some else draw.MUTED,
+            width=1.0 if some else 0.3, who={"particle": draw.began(start)}
         ),
         draw.same(draw.points(*_columns(start), size=0.6), particle=draw.began(start)),
         draw.same(draw.points(*_columns(end), color=draw.TARGET, size=0.6), particle=draw.began(start)),
