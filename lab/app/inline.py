@@ -87,8 +87,8 @@ class Inline(theme.Column):
     def _heard(self, message: Mapping[str, Any]) -> None:
         self._session.dark = bool(message["dark"])
         if message.get("open", self._opened) != self._opened:
-            self._opened = message["open"]
             self._close()  # an output that was made anew has lost the page
+            self._opened = message["open"]
             self.objects = [self._door, self._page]
             self.css_classes = ["lab-live"]
             self._session.start()
@@ -108,6 +108,7 @@ class Inline(theme.Column):
         comm.init()
 
     def _close(self) -> None:
+        self._opened = None
         self.objects = [self._door]
         self.css_classes = []
 
