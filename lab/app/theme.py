@@ -15,9 +15,8 @@ import panel as pn
 from lab.words import duration, number
 
 _ASSETS = Path(__file__).parent / "assets"
-_WINDOW = re.compile(
-    r"@media \(max-width: (1000|1180)px\) (\{(?:[^{}]*\{[^{}]*\})*[^{}]*\})"
-)  # the column stands beside
+# rules for windows in which the column still stands beside the page
+_WINDOW = re.compile(r"@media \(max-width: (1000|1180)px\) (\{(?:[^{}]*\{[^{}]*\})*[^{}]*\})")
 _NO_BUTTON = ".scroll-button { display: none !important; }"  # Panel's, which would take a place in a row or a grid
 _BESIDE = 367  # pixels of the column and the margins
 

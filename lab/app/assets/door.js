@@ -19,7 +19,10 @@ export function render({model, view}) {
   let known = false
   const pulse = setInterval(() => {  // a page whose kernel has gone would take what one sets, and do nothing
     const here = root.id in (window.PyViz?.kernels ?? {})
-    if (known && !here) root.setv({children: root.children.slice(0, 1), css_classes: []}, {sync: false})
+    if (known && !here) {
+      clearInterval(pulse)
+      root.setv({children: root.children.slice(0, 1), css_classes: []}, {sync: false})
+    }
     known = here
   }, 1000)
   return () => { clearTimeout(waiting); clearInterval(pulse); eye.disconnect() }
